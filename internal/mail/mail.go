@@ -1,0 +1,120 @@
+// Package mail holds the values that cross Postroad's layers: the message's identity, its envelope, its
+// content on the way in, and the budget of memory that all mail shares. It does no I/O of its own except
+// to give back a spill file.
+//
+// A mail object is an envelope and a content (RFC 5321 2.3.1).
+package mail
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// BodyType is the BODY parameter of MAIL (RFC 6152, RFC 3030).
+type BodyType uint8
+
+const (
+	Body7Bit BodyType = iota
+	Body8BitMIME
+	BodyBinaryMIME
+)
+
+// Notify is the NOTIFY parameter of RCPT (RFC 3461 4.1). Zero means that the parameter was absent, which
+// asks for a report on failure and leaves delay to the server.
+type Notify uint8
+
+const (
+	NotifySuccess Notify = 1 << iota
+	NotifyFailure
+	NotifyDelay
+	NotifyNever
+)
+
+// Ret is the RET parameter of MAIL (RFC 3461 4.3).
+type Ret uint8
+
+const (
+	RetUnset Ret = iota
+	RetFull
+	RetHeaders
+)
+
+// Envelope is what a mail transaction gathered before its data. It does not change once accepted.
+type Envelope struct {
+	// Sender is the reverse-path as the client gave it, without angle brackets; "" is the null reverse-path.
+	Sender     string
+	Recipients []Recipient // in the order of RCPT; a recipient's number is its place here
+	Body       BodyType
+	SMTPUTF8   bool   // RFC 6531 3.4
+	Ret        Ret    // RFC 3461 4.3
+	EnvelopeID string // ENVID, decoded from xtext; "" when absent
+	Origin     Origin
+	// TraceContext is a W3C trace-id (16 octets) and span-id (8 octets) when the message is sampled, else nil.
+	TraceContext []byte
+}
+
+// Recipient is one forward-path of an envelope.
+type Recipient struct {
+	Address string // as the client gave it, without angle brackets
+	// Domain is the routing domain: lower-case A-labels (IDNA), or an address literal in its brackets.
+	Domain string
+	Notify Notify
+	ORcpt  string // ORCPT, "addr-type;address" decoded from xtext; "" when absent
+}
+
+// Origin says where a message came from.
+type Origin struct {
+	Client   netip.AddrPort // the SMTP client, after a PROXY header
+	Helo     string
+	Protocol string // SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP..., LMTP: the "with" of RFC 5321 4.4 and RFC 3848
+	User     string // authenticated user, "" when none
+	Tenant   string
+	Campaign string
+	Listener string // address of the listener
+}
+
+// Content is a mail's data on its way in: the chunks first, then the spill file. Trace header included,
+// dot-stuffing removed. It is read once, by the queue's front, and then released.
+type Content struct {
+	Chunks [][]byte
+	Spill  *Spill // nil unless the content is larger than the in-memory limit; then it holds all that follows Chunks
+	Size   int64  // octets in all
+	// Released, when set, is called once when the chunks are no longer referred to (they may be pooled).
+	Released func()
+}
+
+// Release gives back the chunks and the spill file. It may be called once.
+func (c *Content) Release() {
+	if c.Spill != nil {
+		c.Spill.Close()
+		c.Spill = nil
+	}
+	if c.Released != nil {
+		c.Released()
+		c.Released = nil
+	}
+	c.Chunks = nil
+}
+
+// DomainOf returns the domain part of an address, or "" (for postmaster without a domain and the null path).
+func DomainOf(address string) string {
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		return address[i+1:]
+	}
+	return ""
+}
+
+// Attempt describes one try to deliver to one recipient; it travels from the delivery worker to the queue's
+// record, the log line and the report.
+type Attempt struct {
+	At       time.Time
+	Remote   string         // MX host name tried, "" when none was reached
+	RemoteIP netip.AddrPort // zero when none was reached
+	LocalIP  netip.Addr
+	TLS      string // protocol version and cipher, "" in clear
+	// Response is the peer's reply or our own finding, as reported to the sender.
+	Code     int    // SMTP reply code, 0 when there was no reply
+	Enhanced string // enhanced status code, RFC 3463: always set
+	Text     string // one line
+}

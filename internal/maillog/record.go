@@ -1,0 +1,81 @@
+// Package maillog is the one place where a mail event becomes a line: the log line that parsers of the field know and the
+// JSON record of the event log. Packages hand a Record to a Sink; they never format lines of their own.
+package maillog
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// Type is the closed list of record types.
+type Type uint8
+
+const (
+	Reception        Type = iota + 1 // a message was accepted (250 sent)
+	Rejection                        // a command or message was refused
+	Delivery                         // one recipient was relayed or delivered
+	TransientFailure                 // one recipient's attempt failed for now
+	Bounce                           // one recipient failed for good
+	Expiration                       // one recipient's time ran out
+	AdminBounce                      // an operator failed or removed one recipient
+	Delayed                          // a delay warning became due
+	OOB                              // an out-of-band bounce was received
+	Feedback                         // a feedback report was received
+)
+
+// Record is one mail event. Per recipient, except Reception and Rejection.
+type Record struct {
+	Type       Type
+	At         time.Time
+	ID         mail.ID // zero for a Rejection before a message existed
+	Sender     string
+	Recipient  string // Reception: the first; the number is in Recipients
+	Recipients int
+	Queue      string // the destination: recipient domain or smart host
+	Site       string
+	Size       int64
+	Created    time.Time // arrival
+	Attempts   int       // including this one
+	// Response: the peer's words, or ours. Command is what it answered.
+	Code     int
+	Enhanced string
+	Text     string
+	Command  string
+	// Relay is the remote host's name, Peer its address, Source ours.
+	Relay  string
+	Peer   netip.AddrPort
+	Source netip.Addr
+	TLS    string // "TLSv1.3 TLS_AES_128_GCM_SHA256", "" in clear
+	// Delays as in the log line: before the queue, in the queue, connecting, transmitting.
+	Delays [4]time.Duration
+	// NextAttempt is when a deferred recipient is tried again.
+	NextAttempt time.Time
+	// PossibleDuplicate: an earlier attempt may have succeeded without our knowing.
+	PossibleDuplicate bool
+	Classification    string // bounce classification from a closed list
+	Tenant            string
+	Campaign          string
+	User              string
+	Session           string // inbound or outbound session ID
+	TraceID           string
+}
+
+// Sink takes records. Safe for use by several goroutines; never blocks for long: when its buffer is full it counts
+// and drops log lines rather than stop mail, and says so.
+type Sink interface {
+	Log(*Record)
+	// Queued writes the line "ID: from=<sender>, size=N, nrcpt=N (queue active)", Removed the line "ID: removed".
+	Queued(id mail.ID, sender string, size int64, recipients int)
+	Removed(id mail.ID)
+}
+
+// Discard is a Sink that keeps nothing.
+var Discard Sink = discard{}
+
+type discard struct{}
+
+func (discard) Log(*Record)                        {}
+func (discard) Queued(mail.ID, string, int64, int) {}
+func (discard) Removed(mail.ID)                    {}

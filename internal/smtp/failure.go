@@ -1,0 +1,41 @@
+package smtp
+
+import "strconv"
+
+// Failure is the one value that carries a failure from where it is found to where it is reported: to the SMTP peer, to
+// the log, to the sender in a DSN. Whether it is temporary follows from its code and is never stored beside it.
+type Failure struct {
+	Code     int    // SMTP reply code, 4xx or 5xx (RFC 5321 4.2)
+	Enhanced string // enhanced status code such as "4.3.0" (RFC 3463)
+	Text     string // for the peer: one sentence that says what to do
+	Log      string // for our log, when there is more to say than the peer may see
+	Close    bool   // the connection ends with this reply (421 and the like)
+	Cause    error
+}
+
+// Temporary reports whether the same command may succeed later (4yz).
+func (f *Failure) Temporary() bool { return f.Code/100 == 4 }
+
+func (f *Failure) Error() string {
+	s := strconv.Itoa(f.Code) + " " + f.Enhanced + " " + f.Text
+	if f.Log != "" {
+		s += " (" + f.Log + ")"
+	}
+	if f.Cause != nil {
+		s += ": " + f.Cause.Error()
+	}
+	return s
+}
+
+func (f *Failure) Unwrap() error { return f.Cause }
+
+// Temp and Perm make failures; With returns a copy with a cause.
+func Temp(code int, enhanced, text string) *Failure { return &Failure{Code: code, Enhanced: enhanced, Text: text} }
+func Perm(code int, enhanced, text string) *Failure { return &Failure{Code: code, Enhanced: enhanced, Text: text} }
+
+// With returns a copy of f that wraps err.
+func (f *Failure) With(err error) *Failure {
+	g := *f
+	g.Cause = err
+	return &g
+}

@@ -1,0 +1,124 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// Writer is where Apply writes: this group's keys in the node's store, all in the batch that also holds the applied
+// index. Used by the apply goroutine only. Keys are relative to the group; keys and values are copied before a
+// call returns. A storage error stops the process (a state machine that skips a write diverges).
+type Writer interface {
+	Set(key, value []byte)
+	Delete(key []byte)
+	// DeleteRange deletes the keys in [from, to).
+	DeleteRange(from, to []byte)
+	// Get sees all earlier writes, those of the same batch included. The value is valid until the next call of Writer.
+	Get(key []byte) (value []byte, ok bool)
+	// KeepPart says that the state now refers to a content part of the log entry being applied, DropPart that it
+	// no longer refers to the part of that index. A part that nobody refers to goes when its entry does.
+	KeepPart(index uint64, part int)
+	DropPart(index uint64, part int)
+}
+
+// Reader reads the applied state. Safe for use by several goroutines.
+type Reader interface {
+	Get(key []byte) (value []byte, ok bool, err error)
+	// Scan calls fn with the pairs of [from, to) in order until it returns false; k and v are valid during the call. What it
+	// sees is the applied state of one moment.
+	Scan(from, to []byte, fn func(k, v []byte) bool) error
+	// ReadPart appends a content part to buf: from memory while the entry is recent, else from disk, checksum
+	// verified.
+	ReadPart(buf []byte, index uint64, part int) ([]byte, error)
+}
+
+// Proposer replicates a command: data and its content parts. It blocks until the command is applied and on stable storage
+// on a majority, and returns what Apply returned. An error that is not ErrRefused means that the outcome is unknown.
+type Proposer interface {
+	Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error)
+}
+
+// PartRef says where one piece of a content lies: a part of a log entry. Content is the parts joined.
+type PartRef struct {
+	Index uint64
+	Part  int
+	Size  int64
+}
+
+// State is a recipient's state (architecture.md section 6).
+type State uint8
+
+const (
+	Ready    State = iota // may be attempted when due
+	InFlight              // being attempted now; known to the scheduler only, never stored
+	Deferred              // an attempt failed for now; due later
+	Held                  // waits for an operator
+	// Final states:
+	Delivered // handed to a mailbox
+	Relayed   // accepted by the next hop
+	Expanded  // replaced by others
+	Failed    // permanent failure
+	Expired   // time ran out
+	Removed   // taken out by an operator without a report
+)
+
+// Final reports whether the state is final.
+func (s State) Final() bool { return s >= Delivered }
+
+// Message is an accepted message as the scheduler sees it. Read-only after it was made.
+type Message struct {
+	ID       mail.ID
+	Envelope *mail.Envelope
+	Arrived  time.Time // command time of acceptance
+	Size     int64
+	Parts    []PartRef
+	// IsReport marks a DSN of ours; its sender is null and it is never reported on.
+	IsReport bool
+}
+
+// Item is the unit of scheduling: those recipients of one message that share a domain and a due time.
+type Item struct {
+	Message *Message
+	Domain  string
+	Due     time.Time
+	// Recipients are the numbers (places in Envelope.Recipients) of this item, ascending.
+	Recipients []uint32
+	Attempts   int // attempts made before (the most of any of its recipients)
+	// MaybeAttempted: an attempt may have been under way when the owner changed (architecture.md promise 2).
+	MaybeAttempted bool
+	// Content is the whole content when it is in memory, else nil: read it with Queue.OpenContent.
+	Content []byte
+	// Release, when set, gives Content's share of the memory budget back; call it once when Content is no longer needed.
+	Release func()
+}
+
+// Outcome is what became of one recipient in one attempt, or by an operator's or the clock's will.
+type Outcome struct {
+	ID        mail.ID
+	Recipient uint32
+	Domain    string
+	WasDue    time.Time // the Due of the Item it came from: part of the schedule row's key
+	State     State     // Deferred, Held or a final state
+	Due       time.Time // Deferred: when to try again
+	Attempt   mail.Attempt
+	Warn      bool // a delay warning is due with this outcome (at most one a recipient is ever reported)
+}
+
+// Accepted is what the front tells a submitter.
+type Accepted struct {
+	ID  mail.ID
+	Err error // nil after durable acceptance; else a *smtp.Failure that says what to answer
+}
+
+// Listener hears of applied changes, on the leader only and after the batch is in the store. It must not block.
+type Listener interface {
+	// Accepted gives new items in the order of their acceptance. Their content is in memory when the budget allowed.
+	Accepted(items []Item)
+	// Changed says that the schedule of these recipients was changed by something else than the scheduler's own outcomes
+	// (an operator's command): forget what you hold of them, their rows tell. domains are those that now may have something due.
+	Changed(ids []mail.ID, domains []string)
+	// Gone says that the last recipient of the messages was settled and the message removed.
+	Gone(ids []mail.ID)
+}
