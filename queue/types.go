@@ -106,12 +106,6 @@ type Outcome struct {
 	Warn      bool // a delay warning is due with this outcome (at most one a recipient is ever reported)
 }
 
-// Accepted is what the front tells a submitter.
-type Accepted struct {
-	ID  mail.ID
-	Err error // nil after durable acceptance; else a *smtp.Failure that says what to answer
-}
-
 // Listener hears of applied changes, on the leader only and after the batch is in the store. It must not block.
 type Listener interface {
 	// Accepted gives new items in the order of their acceptance. Their content is in memory when the budget allowed.

@@ -30,8 +30,12 @@ func (f *Failure) Error() string {
 func (f *Failure) Unwrap() error { return f.Cause }
 
 // Temp and Perm make failures; With returns a copy with a cause.
-func Temp(code int, enhanced, text string) *Failure { return &Failure{Code: code, Enhanced: enhanced, Text: text} }
-func Perm(code int, enhanced, text string) *Failure { return &Failure{Code: code, Enhanced: enhanced, Text: text} }
+func Temp(code int, enhanced, text string) *Failure {
+	return &Failure{Code: code, Enhanced: enhanced, Text: text}
+}
+func Perm(code int, enhanced, text string) *Failure {
+	return &Failure{Code: code, Enhanced: enhanced, Text: text}
+}
 
 // With returns a copy of f that wraps err.
 func (f *Failure) With(err error) *Failure {
