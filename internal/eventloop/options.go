@@ -1,0 +1,74 @@
+package eventloop
+
+import (
+	"crypto/tls"
+	"errors"
+	"time"
+)
+
+// Options of an Engine. The zero value of a field means its default.
+type Options struct {
+	Loops          int           // event loops; default: half of GOMAXPROCS, at least 1
+	MaxConnections int           // open connections; default and upper bound: what RLIMIT_NOFILE allows after ReserveFiles
+	ReserveFiles   int           // descriptors left to the rest of the process (stores, outgoing connections); default: a quarter of the limit
+	InboundLimit   int           // octets received and not yet consumed, per connection, above which reading pauses; default 64 KiB
+	OutboundLimit  int           // octets written and not yet taken by the socket, per connection, above which it is aborted; default 1 MiB
+	Handshakes     int           // TLS handshakes in progress, the others wait; default 512
+	HandshakeLimit time.Duration // time for a TLS handshake, waiting included; default 30 s
+	Linger         time.Duration // time for the peer to take what was written before Close; default 10 s
+	Logf           func(format string, args ...any)
+
+	tick time.Duration // resolution of deadlines; 100 ms but in tests
+}
+
+// ListenerOptions say what becomes of the connections of one listener.
+type ListenerOptions struct {
+	// TLS, when set, makes every connection begin with a handshake. It is asked once per connection.
+	TLS func() *tls.Config
+	// Full is sent to a connection over MaxConnections before it is closed. On a listener with TLS nothing is sent.
+	Full []byte
+	// New makes the handler of a new connection. It runs on the connection's loop. A nil Handler closes the connection.
+	New func(*Conn) Handler
+}
+
+// Handler is what a protocol does with one connection. All methods run on the connection's loop; none may block.
+// A panic in one of them closes that connection only, and is logged and counted.
+type Handler interface {
+	// Open is called when the connection is ready for the first octet of the protocol.
+	Open()
+	// Data hands over what was received and not yet consumed, and returns how many octets of it are consumed. The rest is kept and given again, in
+	// front of what comes next, or at once on Resume. p is valid during the call only.
+	Data(p []byte) (n int)
+	// Timeout is called when the deadline has passed; it is then no longer set.
+	Timeout()
+	// Drained is called when everything that was written has gone to the socket.
+	Drained()
+	// TLSDone is called at the end of a handshake. After an error the connection is closed without the handler's doing.
+	TLSDone(err error)
+	// Closed is the last callback. err is nil after Close, ErrAborted after Abort, io.EOF when the peer ended the connection,
+	// else the reason.
+	Closed(err error)
+}
+
+// Reasons why the engine ended a connection, as Handler.Closed gets them (wrapped where there is more to say).
+var (
+	ErrAborted          = errors.New("connection aborted")
+	ErrOutboundLimit    = errors.New("peer does not read: outbound limit exceeded")
+	ErrInboundLimit     = errors.New("inbound limit exceeded")
+	ErrInjection        = errors.New("octets in clear text after the command that starts TLS")
+	ErrHandshakeTimeout = errors.New("TLS handshake took too long")
+	ErrPanic            = errors.New("handler panicked")
+	ErrStopped          = errors.New("event loop engine stopped")
+)
+
+// Stats are totals since the start of an Engine, for metrics.
+type Stats struct {
+	Accepted          uint64 // connections handed to a loop
+	Refused           uint64 // connections over MaxConnections
+	AcceptErrors      uint64 // failed accepts, a lack of descriptors among them
+	Handshakes        uint64 // TLS handshakes that succeeded
+	HandshakeFailures uint64
+	Overflows         uint64 // connections aborted because of the outbound or inbound limit
+	Panics            uint64 // recovered panics of handlers
+	Stalls            uint64 // times that a loop was stuck in one callback for more than ten seconds
+}
