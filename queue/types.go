@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -39,6 +40,9 @@ type Reader interface {
 type Proposer interface {
 	Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error)
 }
+
+// ErrRefused: the proposal was refused before it entered the log; nothing happened. Proposers wrap it.
+var ErrRefused = errors.New("not the owner of this queue")
 
 // PartRef says where one piece of a content lies: a part of a log entry. Content is the parts joined.
 type PartRef struct {
@@ -104,6 +108,9 @@ type Outcome struct {
 	Due       time.Time // Deferred: when to try again
 	Attempt   mail.Attempt
 	Warn      bool // a delay warning is due with this outcome (at most one a recipient is ever reported)
+	// HopDSN: Relayed to a next hop that offers DSN and took the sender's NOTIFY over (RFC 3461 5.2.2). To one that does not, NOTIFY=SUCCESS
+	// is answered by us with a "relayed" report.
+	HopDSN bool
 }
 
 // Listener hears of applied changes, on the leader only and after the batch is in the store. It must not block.
