@@ -1,0 +1,241 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"sort"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/bench/peers"
+)
+
+// relayUnderTest is a mail server between smtp-source and smtp-sink.
+type relayUnderTest struct {
+	name string
+	addr string
+	pids func() []int
+}
+
+// TestSpeedAgainstPostfix measures end to end, from the first connect of smtp-source to the last message counted by smtp-sink, both from Postfix's
+// package, with fsync on in both relays and their data on the same file system, in alternation. The short version only shows that the
+// measurement works; POSTROAD_LONG=1 is the figure of docs/performance.md.
+func TestSpeedAgainstPostfix(t *testing.T) {
+	need(t, peers.PostfixAvailable())
+	needProgram(t, "smtp-source", "postfix")
+	rounds, postfixN, ourN := 1, 300, 3000
+	if long() {
+		rounds, postfixN, ourN = 3, 6000, 60000
+	}
+	sink := startSmtpSink(t)
+	dir := scratch(t)
+	t.Logf("file system %s, bare fsync of 4 KiB %v, %d processors", fileSystem(t, dir), bareFsync(t, dir), runtime.NumCPU())
+
+	pf := startPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + sink.port})
+	n := newNode(t, nodeOptions{Extra: smartHost("127.0.0.1:" + sink.port)})
+	n.start()
+	systems := []relayUnderTest{
+		{"postfix", pf.Addr, pf.PIDs},
+		{"postroad", n.Relay, func() []int { return []int{n.PID()} }},
+	}
+	for _, conns := range []int{20, 200} {
+		got := map[string][]speed{}
+		for range rounds {
+			for i, sys := range systems {
+				got[sys.name] = append(got[sys.name], measureRelay(t, sys, sink, conns, []int{postfixN, ourN}[i], 4096))
+			}
+		}
+		pf, our := median(got["postfix"]), median(got["postroad"])
+		t.Logf("%3d connections: postfix  %6.0f messages/s, %6.0f us CPU each %v", conns, pf.rate, pf.cpu, got["postfix"])
+		t.Logf("%3d connections: postroad %6.0f messages/s, %6.0f us CPU each %v", conns, our.rate, our.cpu, got["postroad"])
+		t.Logf("%3d connections: %.1f times the rate, %.1f %% of the CPU per message", conns, our.rate/pf.rate, 100*our.cpu/pf.cpu)
+		if long() && (our.rate < 10*pf.rate || our.cpu > 0.07*pf.cpu) {
+			t.Errorf("%d connections: the bar is 10 times the rate at 7 %% of the CPU", conns)
+		}
+	}
+	if _, err := exec.LookPath("strace"); err == nil {
+		for i, sys := range systems {
+			t.Logf("%s: %.3f fsyncs per message (20 connections, traced, so slower)", sys.name, countFsyncs(t, sys, sink, []int{postfixN, ourN}[i]/3))
+		}
+	}
+}
+
+type speed struct{ rate, cpu float64 } // messages/s, CPU microseconds per message
+
+func (s speed) String() string { return fmt.Sprintf("%.0f/s %.0fus", s.rate, s.cpu) }
+
+func median(s []speed) speed {
+	sort.Slice(s, func(i, j int) bool { return s[i].rate < s[j].rate })
+	return s[len(s)/2]
+}
+
+func measureRelay(t *testing.T, sys relayUnderTest, sink *smtpSink, conns, messages, size int) speed {
+	t.Helper()
+	pids := sys.pids()
+	before, cpu, start := sink.count.Load(), peers.CPU(pids), time.Now()
+	smtpSource(t, sys.addr, conns, messages, size)
+	eventually(t, 5*time.Minute, func() bool { return sink.count.Load()-before >= int64(messages) },
+		func() string {
+			return fmt.Sprintf("%s: sink has %d of %d", sys.name, sink.count.Load()-before, messages)
+		})
+	took := time.Since(start)
+	// A process of Postfix that ended meanwhile is in its parent's account; one that began is in the new list.
+	cpu = peers.CPU(sys.pids()) - cpu
+	return speed{float64(messages) / took.Seconds(), float64(cpu.Microseconds()) / float64(messages)}
+}
+
+func smtpSource(t testing.TB, addr string, conns, messages, size int) {
+	t.Helper()
+	out, err := exec.Command("smtp-source", "-d", "-s", strconv.Itoa(conns), "-m", strconv.Itoa(messages), "-l", strconv.Itoa(size),
+		"-f", "sender@source.test", "-t", "rcpt@sink.test", addr).CombinedOutput()
+	if err != nil {
+		t.Fatalf("smtp-source: %v: %s", err, out)
+	}
+}
+
+// countFsyncs runs a short cell with the processes of the system traced.
+func countFsyncs(t *testing.T, sys relayUnderTest, sink *smtpSink, messages int) float64 {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "trace")
+	args := []string{"-f", "-qq", "-e", "trace=fsync,fdatasync,sync_file_range,msync", "-e", "signal=none", "-o", log}
+	for _, pid := range sys.pids() {
+		args = append(args, "-p", strconv.Itoa(pid))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	tracer := exec.CommandContext(ctx, "strace", args...)
+	tracer.Cancel = func() error { return tracer.Process.Signal(os.Interrupt) }
+	if err := tracer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, func() bool { return traced(sys.pids()) }, func() string { return "strace did not attach" })
+	measureRelay(t, sys, sink, 20, messages, 4096)
+	cancel()
+	tracer.Wait()
+	b, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := regexp.MustCompile(`(?m)(fsync|fdatasync)\(`).FindAll(b, -1)
+	return float64(len(calls)) / float64(messages)
+}
+
+func traced(pids []int) bool {
+	for _, pid := range pids {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if strings.Contains(string(b), "TracerPid:\t0\n") {
+			return false
+		}
+	}
+	return true
+}
+
+// smtpSink is Postfix's receiving test server; count follows what it prints.
+type smtpSink struct {
+	port  string
+	count atomic.Int64
+}
+
+func startSmtpSink(t testing.TB) *smtpSink {
+	t.Helper()
+	needProgram(t, "smtp-sink", "postfix")
+	_, port, _ := strings.Cut(freeAddr(t), ":")
+	s := &smtpSink{port: port}
+	cmd := exec.Command("smtp-sink", "-c", "-u", "nobody", "127.0.0.1:"+port, "1000")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	go s.follow(out)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := peers.WaitPort(ctx, "127.0.0.1:"+port); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var sinkCount = regexp.MustCompile(`mesg=\s*(\d+)`)
+
+func (s *smtpSink) follow(out io.Reader) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := out.Read(buf)
+		if m := sinkCount.FindAllSubmatch(buf[:n], -1); len(m) > 0 {
+			v, _ := strconv.ParseInt(string(m[len(m)-1][1]), 10, 64)
+			s.count.Store(v)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func startPostfix(t testing.TB, o peers.PostfixOptions) *peers.Instance {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch(t), "postfix-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(dir, 0o755)
+	o.Dir, o.Listen = dir, freeAddr(t)
+	in, err := peers.Postfix(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := in.Stop(); err != nil {
+			t.Errorf("stopping postfix: %v", err)
+		}
+		os.RemoveAll(dir)
+	})
+	return in
+}
+
+// smartHost is the configuration that sends everything to one host.
+func smartHost(addr string) string {
+	return fmt.Sprintf("[[route]]\ndomain = \"*\"\nsmart_host = %q\n", addr)
+}
+
+func fileSystem(t testing.TB, dir string) string {
+	out, err := exec.Command("stat", "-f", "-c", "%T", dir).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// bareFsync is the middle time of an fdatasync after 4 KiB written over what is there.
+func bareFsync(t testing.TB, dir string) time.Duration {
+	f, err := os.CreateTemp(dir, "fsync-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	var took []time.Duration
+	for range 201 {
+		start := time.Now()
+		if _, err := f.WriteAt(make([]byte, 4096), 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(start))
+	}
+	sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
+	return took[len(took)/2]
+}
