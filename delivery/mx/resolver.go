@@ -3,6 +3,8 @@ package mx
 import (
 	"context"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/internal/smtp"
@@ -18,54 +20,171 @@ type Options struct {
 	Addrs []netip.Addr
 	// AllowPrivate accepts exchangers at loopback, private and link-local addresses: tests and demo.
 	AllowPrivate bool
+	// IPv6 says whether the Internet can be reached by it; nil: whether the system has a route. Without it IPv6 addresses are
+	// used only where there is no other.
+	IPv6 func() bool
 
 	Timeout     time.Duration // of one question to one server, 3 s; doubled in the second round
 	Deadline    time.Duration // of one look-up with all its questions, 30 s
-	Concurrency int           // look-ups at once, 128; further ones wait
-
-	MaxHosts int // exchangers whose addresses are looked up, 10; more are not asked for
+	Concurrency int           // look-ups at once, 256; further ones wait
+	MaxHosts    int           // exchangers whose addresses are looked up, 10; more are not asked for
 
 	CacheEntries int           // routes kept, 20,000; as many address sets
 	MinTTL       time.Duration // answers are kept at least this long, 30 s
-	MaxTTL       time.Duration // and at most this long, 1 h
+	MaxTTL       time.Duration // and at most this long, 1 h; negative ones a quarter of it
 	FailureTTL   time.Duration // SERVFAIL and time-outs are not asked again for this long, 15 s (RFC 2308 section 7)
 }
 
-// DefaultTargets is how many addresses one attempt tries.
-const DefaultTargets = 5
+func (o *Options) setDefaults() {
+	def(&o.Timeout, 3*time.Second)
+	def(&o.Deadline, 30*time.Second)
+	def(&o.Concurrency, 256)
+	def(&o.MaxHosts, 10)
+	def(&o.CacheEntries, 20_000)
+	def(&o.MinTTL, 30*time.Second)
+	def(&o.MaxTTL, time.Hour)
+	def(&o.FailureTTL, 15*time.Second)
+	if o.IPv6 == nil {
+		o.IPv6 = new(ipv6Route).ok
+	}
+}
 
-// Resolver finds routes. Safe for use by several goroutines. It has no goroutine of its own while nobody asks.
-type Resolver struct{}
+func def[T int | time.Duration](p *T, v T) {
+	if *p <= 0 {
+		*p = v
+	}
+}
+
+// Resolver finds routes. Safe for use by several goroutines. It has no goroutine while nobody asks; while it asks it has at
+// most Concurrency look-ups, each with MaxHosts hosts, and maxSockets sockets.
+type Resolver struct {
+	o       Options
+	own     map[string]bool
+	servers servers
+	routes  *cache[routeKey, found]
+	hosts   *cache[string, addresses]
+	slots   chan struct{} // one per look-up under way
+	sockets chan struct{} // one per question on the wire
+	now     func() time.Time
+	stats   struct {
+		lookups, hits, questions, tcp, retries, timeouts, mismatched, servfail atomic.Uint64
+	}
+}
+
+// maxSockets bounds the questions on the wire at once.
+const maxSockets = 256
+
+type routeKey struct {
+	name string
+	host bool // the name's addresses, not its exchangers
+}
+
+// found is what a look-up came to: one of the two.
+type found struct {
+	route *Route
+	f     *smtp.Failure
+}
 
 // New returns a resolver.
-func New(o Options) (*Resolver, error) { return &Resolver{}, nil }
+func New(o Options) (*Resolver, error) {
+	o.setDefaults()
+	r := &Resolver{
+		o: o, own: map[string]bool{}, now: time.Now,
+		routes:  newCache[routeKey, found](o.CacheEntries),
+		hosts:   newCache[string, addresses](o.CacheEntries),
+		slots:   make(chan struct{}, o.Concurrency),
+		sockets: make(chan struct{}, maxSockets),
+	}
+	for _, n := range o.Names {
+		r.own[strings.ToLower(strings.TrimSuffix(n, "."))] = true
+	}
+	if err := r.servers.init(o.Servers); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
 
 // Lookup finds the route of a domain (lower-case A-labels, or an address literal in brackets), from the cache or by asking. The
 // failure is permanent when the domain does not exist (5.1.2), takes no mail (5.1.10, RFC 7505) or cannot be reached
 // (5.4.4, 5.4.6), temporary when the DNS did not say (4.4.3).
 func (r *Resolver) Lookup(ctx context.Context, domain string) (*Route, *smtp.Failure) {
-	return nil, smtp.Temp(451, "4.4.3", "not yet")
+	return r.lookup(ctx, routeKey{name: domain})
 }
 
-// LookupHost finds the addresses of one host by name or address literal: a smart host. No MX is asked for, and any address is allowed,
-// since the operator named it.
+// LookupHost finds the addresses of one host by name, address or address literal: a smart host. No MX is asked for, any address is
+// allowed, since the operator named it, and for the same reason each failure is temporary.
 func (r *Resolver) LookupHost(ctx context.Context, host string) (*Route, *smtp.Failure) {
-	return nil, smtp.Temp(451, "4.4.3", "not yet")
+	return r.lookup(ctx, routeKey{name: host, host: true})
 }
 
 // Cached answers as Lookup would, but only from memory: ok is false when it does not know. It never blocks.
-func (r *Resolver) Cached(domain string) (route *Route, f *smtp.Failure, ok bool) { return nil, nil, false }
+func (r *Resolver) Cached(domain string) (route *Route, f *smtp.Failure, ok bool) {
+	return r.cached(routeKey{name: domain})
+}
 
 // CachedHost is Cached for LookupHost.
 func (r *Resolver) CachedHost(host string) (route *Route, f *smtp.Failure, ok bool) {
-	return nil, nil, false
+	return r.cached(routeKey{name: host, host: true})
+}
+
+func (r *Resolver) cached(k routeKey) (*Route, *smtp.Failure, bool) {
+	v, ok := r.routes.get(k, r.now())
+	if ok {
+		r.stats.hits.Add(1)
+	}
+	return v.route, v.f, ok
+}
+
+func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failure) {
+	if route, f, ok := r.cached(k); ok {
+		return route, f
+	}
+	// The slot is taken before the flight begins, so that a thousand callers make no thousand flights.
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, failLookup("the look-up of "+k.name+" had to wait too long").With(ctx.Err())
+	}
+	fl, mine := r.routes.begin(k, r.now())
+	if mine {
+		r.stats.lookups.Add(1)
+		go func() {
+			defer func() { <-r.slots }()
+			r.routes.finish(fl, r.resolve(k))
+		}()
+	} else {
+		<-r.slots
+	}
+	select {
+	case <-fl.done:
+		return fl.v.route, fl.v.f
+	case <-ctx.Done():
+		return nil, failLookup("the look-up of "+k.name+" took too long").With(ctx.Err())
+	}
+}
+
+// resolve runs on its own goroutine, which the flight owns, under a deadline of its own: the caller who began it may
+// leave before it ends, the others who wait for it not.
+func (r *Resolver) resolve(k routeKey) (found, time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), r.o.Deadline)
+	defer cancel()
+	if k.host {
+		return r.resolveHost(ctx, k.name)
+	}
+	return r.resolveDomain(ctx, k.name)
 }
 
 // Stats are counts since the start.
 type Stats struct {
-	Lookups, Hits, Questions, TCP, Retries, Timeouts, Mismatched, Servfail uint64
-	Entries                                                                int
+	Lookups, Hits              uint64 // asked of the DNS; answered from memory
+	Questions, TCP, Retries    uint64 // sent in all; of these by TCP; of these after a failure
+	Timeouts, Mismatched, Fail uint64 // no answer in time; answers to something else; SERVFAIL and its like
+	Entries                    int
 }
 
 // Stats returns the counts.
-func (r *Resolver) Stats() Stats { return Stats{} }
+func (r *Resolver) Stats() Stats {
+	s := &r.stats
+	return Stats{s.lookups.Load(), s.hits.Load(), s.questions.Load(), s.tcp.Load(), s.retries.Load(),
+		s.timeouts.Load(), s.mismatched.Load(), s.servfail.Load(), r.routes.len() + r.hosts.len()}
+}
