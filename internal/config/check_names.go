@@ -1,0 +1,114 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/idna"
+)
+
+func (k *checker) routes() {
+	for i, r := range k.Routes {
+		key := "route[" + strconv.Itoa(i) + "]"
+		if r.Domain != "" {
+			k.domainPattern(key+".domain", r.Domain)
+		}
+		if r.Recipient != "" {
+			k.mailbox(key+".recipient", r.Recipient)
+		}
+		if r.Sender != "" && r.Sender != "<>" {
+			k.mailbox(key+".sender", "x"+r.Sender) // "@example.net" is the whole domain
+		}
+		if r.SmartHost != "" {
+			host, port := splitPort(r.SmartHost)
+			_, err := netip.ParseAddr(host)
+			k.must((err == nil || checkDomain(host) == "") && (port == "" || goodPort(port)), key+".smart_host",
+				r.SmartHost+" is not a host", `use "mail.example.net", "mail.example.net:587" or "[192.0.2.1]:25"`)
+		}
+		k.must(r.SmartHost != "" || k.where.has(key+".tls"), key, "says neither where mail goes nor how", "set smart_host or tls")
+		k.routeAuth(key, r)
+	}
+}
+
+func (k *checker) routeAuth(key string, r Route) {
+	k.pair(key, "username", r.Username, "password_file", r.PasswordFile)
+	if r.Username == "" {
+		return
+	}
+	k.must(r.SmartHost != "", key+".username", "is for AUTH at a smart host, and there is none", "set "+key+".smart_host")
+	k.must(r.TLS != "off", key+".tls", "would send the password in the clear", `use tls = "require"`)
+}
+
+// address checks an address to listen on. Only the IP address may be empty, for all of them.
+func (k *checker) address(key, s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	ok := err == nil && goodPort(port)
+	if ok && host != "" && host != "localhost" {
+		_, err := netip.ParseAddr(host)
+		ok = err == nil
+	}
+	if s == "" {
+		k.bad(key, "is missing", `write an IP address and a port, such as "127.0.0.1:2525"`)
+	} else {
+		k.must(ok, key, strconv.Quote(clip(s))+" is not an address to listen on", `use an IP address and a port, such as "0.0.0.0:25" or "[::1]:2525"`)
+	}
+	return ok
+}
+
+// goodPort allows 0, with which the system chooses: tests and demonstrations listen so.
+func goodPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == s
+}
+
+// splitPort takes a port off the end of "host", "host:port", "[address]:port" or a bare IPv6 address.
+func splitPort(s string) (host, port string) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return s, ""
+	}
+	if host, port, err := net.SplitHostPort(s); err == nil {
+		return host, port
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), ""
+}
+
+func (k *checker) domain(key, d string) {
+	if what := checkDomain(d); what != "" {
+		k.bad(key, strconv.Quote(clip(d))+" "+what, `use a domain name, such as "example.net"`)
+	}
+}
+
+// domainPattern allows "*." before a domain.
+func (k *checker) domainPattern(key, d string) {
+	if d == "*" {
+		k.bad(key, `"*" would be every domain`, `use "*.example.net" for what is below a domain`)
+		return
+	}
+	k.domain(key, strings.TrimPrefix(d, "*."))
+}
+
+// checkDomain says what is wrong with a domain name, or "". Names outside ASCII are taken and looked up as A-labels.
+func checkDomain(d string) string {
+	if d == "" {
+		return "is empty"
+	}
+	ascii, err := idna.Lookup.ToASCII(d)
+	if err != nil || len(ascii) > 253 {
+		return "is not a domain name"
+	}
+	for label := range strings.SplitSeq(ascii, ".") {
+		if label == "" || len(label) > 63 || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+			return "is not a domain name"
+		}
+	}
+	return ""
+}
+
+func (k *checker) mailbox(key, a string) {
+	at := strings.LastIndexByte(a, '@')
+	if at < 1 || strings.ContainsAny(a, " <>\t\r\n") || checkDomain(a[at+1:]) != "" {
+		k.bad(key, strconv.Quote(clip(a))+" is not an address", `use "user@example.net"`)
+	}
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+)
+
+// Change is a key whose value differs between two configurations.
+type Change struct {
+	Key      string // the full key, such as "limits.memory"
+	Old, New string // the values as in the file; "" when there is none
+	Reload   bool   // SIGHUP may change it; else only a restart does
+}
+
+// Diff returns what differs between two configurations, in the order of the reference.
+func Diff(old, new *Config) []Change {
+	var d differ
+	d.table("", reflect.ValueOf(old).Elem(), reflect.ValueOf(new).Elem(), false)
+	return d.changes
+}
+
+// Restart returns the keys of those changes that need a restart.
+func Restart(changes []Change) (keys []string) {
+	for _, c := range changes {
+		if !c.Reload {
+			keys = append(keys, c.Key)
+		}
+	}
+	return keys
+}
+
+// Reloaded returns the configuration that a reload puts in force: new where SIGHUP may change a key, and old for the rest.
+func Reloaded(old, new *Config) *Config {
+	out := *new
+	keep(reflect.ValueOf(&out).Elem(), reflect.ValueOf(old).Elem())
+	return &out
+}
+
+// keep overwrites in dst what SIGHUP may not change. Lists of tables either reload as a whole or not at all.
+func keep(dst, old reflect.Value) {
+	for i := range dst.NumField() {
+		f := dst.Type().Field(i)
+		if f.Tag.Get("toml") == "" {
+			continue
+		}
+		switch {
+		case isTable(f.Type):
+			keep(dst.Field(i), old.Field(i))
+		case !reloads(f):
+			dst.Field(i).Set(old.Field(i))
+		}
+	}
+}
+
+// reloads reports whether SIGHUP may change a field: by its tag, or for a list or map of tables when all their keys have it.
+func reloads(f reflect.StructField) bool {
+	t := f.Type
+	if t.Kind() == reflect.Map || isTables(t) {
+		t = t.Elem()
+		for i := range t.NumField() {
+			if t.Field(i).Tag.Get("reload") == "" {
+				return false
+			}
+		}
+		return true
+	}
+	return f.Tag.Get("reload") != ""
+}
+
+type differ struct{ changes []Change }
+
+func (d *differ) table(path string, old, new reflect.Value, reload bool) {
+	for i := range old.NumField() {
+		f := old.Type().Field(i)
+		if tag := f.Tag.Get("toml"); tag != "" {
+			d.value(join(path, tag), old.Field(i), new.Field(i), reload || reloads(f))
+		}
+	}
+}
+
+func (d *differ) value(key string, old, new reflect.Value, reload bool) {
+	switch t := old.Type(); {
+	case isTable(t):
+		d.table(key, old, new, reload)
+	case t.Kind() == reflect.Map:
+		d.tables(key, old, new, reload)
+	case isTables(t):
+		for i := range max(old.Len(), new.Len()) {
+			d.element(key+"["+strconv.Itoa(i)+"]", index(old, i), index(new, i), reload)
+		}
+	default:
+		if a, b := literal(old), literal(new); a != b {
+			d.changes = append(d.changes, Change{Key: key, Old: a, New: b, Reload: reload})
+		}
+	}
+}
+
+func (d *differ) tables(key string, old, new reflect.Value, reload bool) {
+	var names []string
+	for _, k := range append(old.MapKeys(), new.MapKeys()...) {
+		names = append(names, k.String())
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		k := reflect.ValueOf(name)
+		d.element(join(key, quoteKey(name)), old.MapIndex(k), new.MapIndex(k), reload)
+	}
+}
+
+// element compares two tables of which one may be missing: that is a change of the table itself.
+func (d *differ) element(key string, old, new reflect.Value, reload bool) {
+	switch {
+	case !old.IsValid():
+		d.changes = append(d.changes, Change{Key: key, New: "added", Reload: reload})
+	case !new.IsValid():
+		d.changes = append(d.changes, Change{Key: key, Old: "removed", Reload: reload})
+	default:
+		d.table(key, old, new, reload)
+	}
+}
+
+func index(v reflect.Value, i int) reflect.Value {
+	if i >= v.Len() {
+		return reflect.Value{}
+	}
+	return v.Index(i)
+}

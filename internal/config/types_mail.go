@@ -1,0 +1,131 @@
+package config
+
+// Relay says whose mail is taken for anywhere. Everybody else may only write to local and relay domains.
+type Relay struct {
+	// Networks may relay without AUTH. An address alone is a network of one.
+	Networks Networks `toml:"networks" reload:"yes"`
+	// Domains are those that anybody may send to and whose mail is relayed on. "*.example.net" is every domain below
+	// example.net.
+	Domains []string `toml:"domains" reload:"yes"`
+}
+
+// Local is what is delivered here.
+type Local struct {
+	// Domains are those whose mailboxes are here. Their postmaster always accepts mail (RFC 5321 4.5.1).
+	Domains []string `toml:"domains" reload:"yes" default:"the host name"`
+	// Postmaster is the address that gets the mail for postmaster of the local domains and for a postmaster without a
+	// domain. Empty: that mail is kept on hold in the queue.
+	Postmaster string `toml:"postmaster" reload:"yes"`
+}
+
+// Policy is what applies to each message and each user.
+type Policy struct {
+	// CampaignHeader is the header field whose value names a message's campaign. The field is removed on the way out. Empty: no
+	// campaigns.
+	CampaignHeader string `toml:"campaign_header" reload:"yes"`
+	// UserMessages is how many messages one user may submit; what is more gets a 4xx reply and an event. "": any number.
+	UserMessages Rate `toml:"user_messages" reload:"yes"`
+	// UserRecipients is how many recipients one user may send to. "": any number.
+	UserRecipients Rate `toml:"user_recipients" reload:"yes"`
+}
+
+// Limits bound what the node takes on. Each has a reply of its own when it is reached.
+type Limits struct {
+	// MessageSize is the largest message, as offered with SIZE. A larger one: 552 5.3.4.
+	MessageSize Size `toml:"message_size" reload:"yes"`
+	// Recipients is the most recipients of one mail transaction. One more: 452 4.5.3.
+	Recipients int `toml:"recipients" reload:"yes"`
+	// Connections is the most connections at a time. One more: 421 4.3.2.
+	Connections int `toml:"connections"`
+	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24, an IPv6 /56); the
+	// networks of [relay] are not counted. One more: 421 4.7.0. 0: no such limit.
+	ConnectionsPerNetwork int `toml:"connections_per_network" reload:"yes"`
+	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0. 0: any number.
+	MessagesPerConnection int `toml:"messages_per_connection" reload:"yes"`
+	// Errors is the number of refused commands after which a connection is closed: 421 4.7.0.
+	Errors int `toml:"errors" reload:"yes"`
+	// AuthFailures is the number of failed log-ins after which a connection is closed: 421 4.7.0.
+	AuthFailures int `toml:"auth_failures" reload:"yes"`
+	// Hops is the most Received fields of a message (RFC 5321 6.3). One more: 554 5.4.6.
+	Hops int `toml:"hops" reload:"yes"`
+	// IdleTimeout is how long a client may say nothing. RFC 5321 4.5.3.2.7 asks for five minutes. After it: 421 4.4.2.
+	IdleTimeout Duration `toml:"idle_timeout" reload:"yes"`
+	// MinimumDataRate is how many octets of mail data a second a client must send on average over a minute. Less: 421 4.4.2.
+	MinimumDataRate Size `toml:"minimum_data_rate" reload:"yes"`
+	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it new mail waits or gets
+	// 452 4.3.1.
+	Memory Size `toml:"memory"`
+	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452 4.3.1.
+	FreeDisk Percent `toml:"free_disk" reload:"yes"`
+}
+
+// Delivery is how mail leaves.
+type Delivery struct {
+	// Port is the port of other servers, where no route says otherwise.
+	Port int `toml:"port"`
+	// Helo is the name in EHLO.
+	Helo string `toml:"helo" default:"the value of node.hostname"`
+	// Bind are the source addresses; an IPv4 and an IPv6 address each serve their own kind, several are used in turn. Empty: the
+	// system's choice.
+	Bind []string `toml:"bind"`
+	// Connections is the most outgoing connections at a time, to all sites together.
+	Connections int `toml:"connections"`
+	// AllowPrivateDestinations lets MX records point to loopback, private and own addresses. Only for tests and demonstrations: in
+	// the open it lets strangers reach your network.
+	AllowPrivateDestinations bool `toml:"allow_private_destinations"`
+}
+
+// DNS is whom to ask for MX and address records.
+type DNS struct {
+	// Servers are the resolvers, with their ports unless that is 53.
+	Servers []string `toml:"servers" default:"those of /etc/resolv.conf"`
+}
+
+// Route sends some mail another way than to its MX. The first route whose conditions all hold is taken; one without conditions takes
+// everything. No route: MX.
+type Route struct {
+	// Domain is the recipient's domain. "*.example.net" is every domain below example.net.
+	Domain string `toml:"domain" reload:"yes"`
+	// Recipient is the recipient's address.
+	Recipient string `toml:"recipient" reload:"yes"`
+	// Sender is the sender's address, or "@example.net" for all of a domain. "<>" is the null reverse-path.
+	Sender string `toml:"sender" reload:"yes"`
+	// Tenant is the message's tenant.
+	Tenant string `toml:"tenant" reload:"yes"`
+	// Network is where the message came from.
+	Network Networks `toml:"network" reload:"yes"`
+	// SmartHost is the server to hand the mail to, "host", "host:port" or "[address]:port"; its MX records are not looked up. Empty: the MX,
+	// with this route's TLS.
+	SmartHost string `toml:"smart_host" reload:"yes"`
+	// TLS is "opportunistic" (when the server offers it), "require" (else the mail waits) or "off".
+	TLS string `toml:"tls" reload:"yes" enum:"opportunistic,require,off" default:"\"opportunistic\""`
+	// Username, with password_file, is for AUTH at the smart host.
+	Username string `toml:"username" reload:"yes"`
+	// PasswordFile holds the password on its first line.
+	PasswordFile string `toml:"password_file" reload:"yes"`
+}
+
+// Retry is what happens to mail that cannot be delivered yet.
+type Retry struct {
+	// Schedule are the pauses before each next attempt; the last one repeats. Some jitter is added.
+	Schedule []Duration `toml:"schedule" reload:"yes"`
+	// Expire is the age at which a message is given up and returned.
+	Expire Duration `toml:"expire" reload:"yes"`
+	// DelayWarning is the age at which the sender is told of the delay, once. "0s": never.
+	DelayWarning Duration `toml:"delay_warning" reload:"yes"`
+}
+
+// Shaping is what one destination is to bear. [shaping.default] is for all; [shaping."example.net"] is for a domain, or for a site
+// by the suffix of its MX hosts, and takes what it does not say from default.
+type Shaping struct {
+	// Connections is the most connections to one site at a time.
+	Connections int `toml:"connections" reload:"yes"`
+	// MessagesPerConnection is how many messages go over one connection before a new one is made.
+	MessagesPerConnection int `toml:"messages_per_connection" reload:"yes"`
+	// RecipientsPerMessage is the most recipients in one transaction.
+	RecipientsPerMessage int `toml:"recipients_per_message" reload:"yes"`
+	// Rate is how many messages a site gets. "": any number.
+	Rate Rate `toml:"rate" reload:"yes"`
+	// Scope says for whom the limits hold: "cluster" for all nodes together, "node" for each.
+	Scope string `toml:"scope" reload:"yes" enum:"cluster,node"`
+}

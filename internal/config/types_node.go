@@ -1,0 +1,96 @@
+package config
+
+// Node says who this node is and where it keeps its data.
+type Node struct {
+	// Name is the node's name, unique in the cluster.
+	Name string `toml:"name" default:"the host name"`
+	// Hostname is the name in the banner, in EHLO and in Received fields. Other servers look it up: it should have an
+	// address record, and the address should point back to it.
+	Hostname string `toml:"hostname" default:"the host name"`
+	// DataDir is the directory of the queue, the event log and the administration socket. One node owns it alone.
+	DataDir string `toml:"data_dir"`
+}
+
+// Kind is what a listener is for.
+type Kind string
+
+// The kinds of listener. The last three are known, but this release does not serve them.
+const (
+	KindRelay       Kind = "relay"
+	KindSubmission  Kind = "submission"
+	KindSubmissions Kind = "submissions"
+	KindLMTP        Kind = "lmtp"
+	KindPOP3        Kind = "pop3"
+	KindPOP3S       Kind = "pop3s"
+)
+
+// Listener is one address on which the node takes connections. Without any [[listener]] in the file the node relays on
+// 127.0.0.1:2525 and takes submissions on 127.0.0.1:2587.
+type Listener struct {
+	// Address is the IP address and port to listen on. ":25" is every address of the machine.
+	Address string `toml:"address"`
+	// Kind is what the listener is for: "relay" takes mail from other servers (port 25), "submission" from users after
+	// STARTTLS and AUTH (port 587), "submissions" the same with TLS from the first octet (port 465).
+	Kind Kind `toml:"kind" enum:"relay,submission,submissions,lmtp,pop3,pop3s" default:"\"relay\""`
+	// ProxyProtocolFrom are the networks of load balancers that begin each connection with a PROXY header (version 1
+	// or 2). From these addresses the header is required, from all others it is refused.
+	ProxyProtocolFrom Networks `toml:"proxy_protocol_from"`
+	// Tenant is the tenant of mail that arrives here, unless an authenticated user has one of their own.
+	Tenant string `toml:"tenant"`
+	// Auth also offers AUTH on a relay listener. Submission listeners always require it.
+	Auth bool `toml:"auth"`
+	// AuthWithoutTLS lets users authenticate, and submit, in the clear. Only for networks that nobody listens in on.
+	AuthWithoutTLS bool `toml:"auth_without_tls"`
+	// Certificate and key of this listener in PEM files, instead of those of [tls].
+	Certificate string `toml:"certificate"`
+	// Key is the private key that belongs to the listener's certificate.
+	Key string `toml:"key"`
+}
+
+// TLS is the certificate that listeners show. The files are read again when they change.
+type TLS struct {
+	// Certificate is a PEM file with the certificate and its chain. Empty: the node makes a self-signed certificate
+	// when it starts, which other servers accept for opportunistic TLS and mail programs warn of.
+	Certificate string `toml:"certificate" reload:"yes"`
+	// Key is the PEM file with the private key that belongs to it.
+	Key string `toml:"key" reload:"yes"`
+}
+
+// Admin is the HTTP server for health, metrics and administration.
+type Admin struct {
+	// Address is where /livez, /readyz and /metrics answer without authentication. Everything else needs the token here,
+	// or the unix socket "admin.sock" in the data directory. Empty: the unix socket only.
+	Address string `toml:"address"`
+	// TokenFile holds the token on its first line, at least 16 characters. Empty: no administration over TCP.
+	TokenFile string `toml:"token_file"`
+}
+
+// Events is the event log: one JSON object per line for each mail event.
+type Events struct {
+	// File is the event log, in the data directory when the name is relative. Empty: no event log.
+	File string `toml:"file"`
+	// Rotate is the size at which the file is renamed to a name with the time and a new one is begun.
+	Rotate Size `toml:"rotate"`
+	// Keep is the number of renamed files that are kept; the oldest go. 0: all of them.
+	Keep int `toml:"keep"`
+}
+
+// Telemetry says where logs, metrics and traces go besides /metrics.
+type Telemetry struct {
+	// OTLP is the host:port of an OTLP/gRPC receiver of metrics and traces, with "https://" before it for TLS. Empty: none.
+	OTLP string `toml:"otlp"`
+	// TraceSample is the share of messages that are traced. Without otlp nothing is traced.
+	TraceSample Percent `toml:"trace_sample"`
+	// LogFormat is the form of the log on standard error: "text" or "json".
+	LogFormat string `toml:"log_format" enum:"text,json"`
+}
+
+// Cluster is how nodes find each other. This release runs one node: the values are checked, and used once nodes can join.
+type Cluster struct {
+	// Listen is the address and port for other nodes.
+	Listen string `toml:"listen"`
+	// Advertise is the address that other nodes dial.
+	Advertise string `toml:"advertise" default:"the value of listen"`
+	// Replicas is the number of members that keep each message: 3 or 5.
+	Replicas int `toml:"replicas"`
+}
