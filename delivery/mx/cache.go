@@ -7,24 +7,26 @@ import (
 
 // cache is a bounded map of answers and of questions under way: an entry is a flight that others join, and when it has landed the
 // answer itself. Over the bound the clock hand takes an entry that was not used since it last passed (second
-// chance); flights are never taken.
+// chance). Flights under way are never taken; there are fewer of them than entries.
 type cache[K comparable, V any] struct {
 	max int
 	mu  struct {
 		sync.Mutex
 		m    map[K]*flight[K, V]
-		ring []*flight[K, V]
+		ring []*flight[K, V] // the same flights
 		hand int
 	}
 }
 
 type flight[K comparable, V any] struct {
 	key     K
-	done    chan struct{} // closed when v and expires are set
+	done    chan struct{} // closed when v is set
 	v       V
 	expires time.Time
-	landed  bool // guarded by the cache's mu, as used
-	used    bool
+	// guarded by the cache's mu:
+	place  int // in ring
+	landed bool
+	used   bool
 }
 
 func newCache[K comparable, V any](max int) *cache[K, V] {
@@ -45,7 +47,8 @@ func (c *cache[K, V]) get(k K, now time.Time) (v V, ok bool) {
 	return f.v, true
 }
 
-// begin returns the flight for k: one under way, one that has landed and is fresh, or a new one, which is the caller's to finish.
+// begin returns the flight for k: one under way, one that has landed and is fresh, or a new one, which is the caller's to
+// finish.
 func (c *cache[K, V]) begin(k K, now time.Time) (f *flight[K, V], mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,23 +58,46 @@ func (c *cache[K, V]) begin(k K, now time.Time) (f *flight[K, V], mine bool) {
 		return old, false
 	}
 	f = &flight[K, V]{key: k, done: make(chan struct{})}
-	c.insertLocked(f, old)
+	c.mu.m[k] = f
+	if old != nil {
+		f.place = old.place
+	} else {
+		f.place = c.placeLocked()
+	}
+	c.mu.ring[f.place] = f
 	return f, true
 }
 
-func (c *cache[K, V]) insertLocked(f, old *flight[K, V]) {
-	c.mu.m[f.key] = f
-	if old != nil {
-		for i, x := range c.mu.ring { // replaced in place; see takeLocked for why this is rare
-			if x == old {
-				c.mu.ring[i] = f
-				return
-			}
+// placeLocked finds a place in the ring, whose old entry it forgets.
+func (c *cache[K, V]) placeLocked() int {
+	n := len(c.mu.ring)
+	for range 2 * n {
+		if n < c.max {
+			break
+		}
+		at := c.mu.hand
+		c.mu.hand = (at + 1) % n
+		if f := c.mu.ring[at]; f.used || !f.landed {
+			f.used = false
+		} else {
+			delete(c.mu.m, f.key)
+			return at
 		}
 	}
-	if len(c.mu.ring) < c.max {
-		c.mu.ring = append(c.mu.ring, f)
-		return
-	}
-	c.mu.ring[c.takeLocked()] = f
+	c.mu.ring = append(c.mu.ring, nil)
+	return n
+}
+
+// finish lands the flight.
+func (c *cache[K, V]) finish(f *flight[K, V], v V, expires time.Time) {
+	c.mu.Lock()
+	f.v, f.expires, f.landed = v, expires, true
+	c.mu.Unlock()
+	close(f.done)
+}
+
+func (c *cache[K, V]) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.mu.m)
 }

@@ -143,14 +143,15 @@ func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failur
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
-		return nil, failLookup("the look-up of "+k.name+" had to wait too long").With(ctx.Err())
+		return nil, failLookup("the look-up of " + k.name + " had to wait too long").With(ctx.Err())
 	}
 	fl, mine := r.routes.begin(k, r.now())
 	if mine {
 		r.stats.lookups.Add(1)
 		go func() {
 			defer func() { <-r.slots }()
-			r.routes.finish(fl, r.resolve(k))
+			v, expires := r.resolve(k)
+			r.routes.finish(fl, v, expires)
 		}()
 	} else {
 		<-r.slots
@@ -159,7 +160,7 @@ func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failur
 	case <-fl.done:
 		return fl.v.route, fl.v.f
 	case <-ctx.Done():
-		return nil, failLookup("the look-up of "+k.name+" took too long").With(ctx.Err())
+		return nil, failLookup("the look-up of " + k.name + " took too long").With(ctx.Err())
 	}
 }
 

@@ -24,6 +24,9 @@ type Route struct {
 	Expires time.Time
 }
 
+// DefaultTargets is how many addresses one attempt tries.
+const DefaultTargets = 5
+
 // Target is one address to try.
 type Target struct {
 	Name string

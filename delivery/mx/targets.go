@@ -5,38 +5,40 @@ func (r *Route) targets(n int, shuffle func(int, func(i, j int))) []Target {
 		n = DefaultTargets
 	}
 	hosts := append(make([]Host, 0, len(r.Hosts)), r.Hosts...)
-	for i := 0; i < len(hosts); {
-		j := i + 1
-		for j < len(hosts) && hosts[j].Pref == hosts[i].Pref {
-			j++
-		}
-		same := hosts[i:j]
-		shuffle(len(same), func(a, b int) { same[a], same[b] = same[b], same[a] })
-		i = j
-	}
+	shuffleEqual(hosts, func(h Host) uint16 { return h.Pref }, shuffle)
 	return pick(hosts, n)
 }
 
-// pick takes one address of each host, then a second of each, and so on until there are n, and returns them in the order of hosts.
+// pick takes some addresses of each host, then more of each, and so on until there are n, and returns them in the order of
+// hosts. A host with both families gives one of each at a time: the way by one of them may be broken.
 func pick(hosts []Host, n int) []Target {
 	take := make([]int, len(hosts))
-	for round, left := 0, n; left > 0; round++ {
-		before := left
+	for left, before := n, -1; left > 0 && left != before; {
+		before = left
 		for i := range hosts {
-			if left > 0 && round < len(hosts[i].Addrs) {
-				take[i]++
-				left--
-			}
-		}
-		if left == before {
-			break
+			left -= takeSome(hosts[i], &take[i], left)
 		}
 	}
-	var ts []Target
+	ts := make([]Target, 0, n)
 	for i, h := range hosts {
 		for _, a := range h.Addrs[:take[i]] {
 			ts = append(ts, Target{Name: h.Name, Addr: a})
 		}
 	}
 	return ts
+}
+
+func takeSome(h Host, taken *int, left int) (n int) {
+	from := *taken
+	rest := h.Addrs[from:]
+	switch {
+	case left == 0 || len(rest) == 0:
+		return 0
+	case left > 1 && len(rest) > 1 && rest[0].Is4() != rest[1].Is4():
+		n = 2
+	default:
+		n = 1
+	}
+	*taken += n
+	return n
 }

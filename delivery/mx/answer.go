@@ -1,0 +1,158 @@
+package mx
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// What one message of the DNS means for one question. Nothing in this file does I/O, and all of it takes whatever the
+// network sends.
+
+// outcome says how a question ended.
+type outcome uint8
+
+const (
+	failed outcome = iota // SERVFAIL, REFUSED, no answer: the DNS did not say
+	exists                // records were found
+	noData                // the name exists but has no such record
+	noName                // NXDOMAIN
+)
+
+// answer is what a message says about (name, type).
+type answer struct {
+	outcome outcome
+	mx      []exchanger
+	addrs   []netip.Addr
+	ttl     time.Duration // as the message has it, not clamped; of a negative answer as RFC 2308 section 5 says
+	// alias, when set, is where a CNAME chain leads that the message does not follow to its end: ask again for it.
+	alias string
+}
+
+type exchanger struct {
+	name string // lower case, no final dot; "" is the root, a null MX
+	pref uint16
+}
+
+const (
+	maxChain   = 8   // CNAMEs followed for one question, within an answer and over several
+	maxRecords = 512 // of one answer that are looked at
+)
+
+// answers reports whether m answers the question: its ID, name, type and class, not only its ID, since whoever can guess 16 bits can
+// send an answer to another question (semihalev/sdns#471).
+func answers(m *dns.Msg, q *dns.Msg) bool {
+	if m.Id != q.Id || !m.Response || m.Opcode != dns.OpcodeQuery || len(m.Question) != 1 {
+		return false
+	}
+	a, b := m.Question[0], q.Question[0]
+	return a.Qtype == b.Qtype && a.Qclass == b.Qclass && strings.EqualFold(a.Name, b.Name)
+}
+
+// read interprets a message that answers (name, qtype); name ends with a dot.
+func read(m *dns.Msg, name string, qtype uint16) answer {
+	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
+		return answer{outcome: failed}
+	}
+	records := m.Answer[:min(len(m.Answer), maxRecords)]
+	a, at, ttl := answer{}, name, time.Duration(1<<62)
+	for range maxChain {
+		next := a.collect(records, at, qtype, &ttl)
+		if a.outcome == exists {
+			a.ttl = ttl
+			return a
+		}
+		if next == "" {
+			return a.empty(m, at, at != name, ttl)
+		}
+		at = next
+	}
+	// A chain this long, or a circle, has no end with an address: to us it is a name without data.
+	return answer{outcome: noData}
+}
+
+// collect takes the records of owner and returns the target of its CNAME, if it has one.
+func (a *answer) collect(records []dns.RR, owner string, qtype uint16, ttl *time.Duration) (next string) {
+	for _, rr := range records {
+		h := rr.Header()
+		if h.Class != dns.ClassINET || !strings.EqualFold(h.Name, owner) {
+			continue
+		}
+		switch rr := rr.(type) {
+		case *dns.MX:
+			if qtype != dns.TypeMX {
+				continue
+			}
+			a.mx = append(a.mx, exchanger{name: plainName(rr.Mx), pref: rr.Preference})
+		case *dns.A:
+			ip, ok := netip.AddrFromSlice(rr.A)
+			if qtype != dns.TypeA || !ok {
+				continue
+			}
+			a.addrs = append(a.addrs, ip.Unmap())
+		case *dns.AAAA:
+			ip, ok := netip.AddrFromSlice(rr.AAAA)
+			if qtype != dns.TypeAAAA || !ok {
+				continue
+			}
+			a.addrs = append(a.addrs, ip.Unmap())
+		case *dns.CNAME:
+			next = rr.Target
+			*ttl = min(*ttl, seconds(h.Ttl))
+			continue
+		default:
+			continue
+		}
+		a.outcome = exists
+		*ttl = min(*ttl, seconds(h.Ttl))
+	}
+	return next
+}
+
+// empty reads a message without records for its question: a chain that leads elsewhere, or one of the negative answers
+// (RFC 2308 section 2).
+func (a answer) empty(m *dns.Msg, at string, moved bool, ttl time.Duration) answer {
+	if m.Rcode == dns.RcodeNameError { // about the end of the chain (RFC 6604)
+		return answer{outcome: noName, ttl: negativeTTL(m)}
+	}
+	var soa, ns bool
+	for _, rr := range m.Ns[:min(len(m.Ns), maxRecords)] {
+		switch rr.(type) {
+		case *dns.SOA:
+			soa = true
+		case *dns.NS:
+			ns = true
+		}
+	}
+	switch {
+	case soa:
+		return answer{outcome: noData, ttl: negativeTTL(m)}
+	case moved:
+		return answer{outcome: noData, alias: at, ttl: ttl}
+	case ns: // a referral: this server does not resolve for us
+		return answer{outcome: failed}
+	}
+	return answer{outcome: noData}
+}
+
+// negativeTTL is the lesser of the SOA's TTL and its minimum field (RFC 2308 section 5); 0 without a SOA.
+func negativeTTL(m *dns.Msg) time.Duration {
+	for _, rr := range m.Ns[:min(len(m.Ns), maxRecords)] {
+		if soa, ok := rr.(*dns.SOA); ok {
+			return min(seconds(soa.Hdr.Ttl), seconds(soa.Minttl))
+		}
+	}
+	return 0
+}
+
+// seconds reads a TTL; with the top bit set it counts as zero (RFC 2181 section 8).
+func seconds(ttl uint32) time.Duration {
+	if ttl > 1<<31-1 {
+		return 0
+	}
+	return time.Duration(ttl) * time.Second
+}
+
+func plainName(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }

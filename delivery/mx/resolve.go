@@ -1,0 +1,112 @@
+package mx
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// resolveDomain does one look-up, as RFC 5321 section 5.1 says: MX records, else the domain's own addresses.
+func (r *Resolver) resolveDomain(ctx context.Context, domain string) (found, time.Time) {
+	if a, ok := literal(domain); ok {
+		return r.resolveLiteral(domain, a)
+	}
+	name := plainName(domain)
+	if !validHost(name) {
+		return r.fail(errBadDomain, noName, r.o.MinTTL)
+	}
+	a := r.ask(ctx, name, dns.TypeMX)
+	switch a.outcome {
+	case failed:
+		return r.fail(errUnknown, failed, 0)
+	case noName:
+		return r.fail(errNoDomain, noName, a.ttl)
+	case noData: // implicit MX
+		a.mx = []exchanger{{name: name}}
+		return r.routeTo(ctx, a, errNoMail)
+	}
+	return r.routeTo(ctx, a, errNoAddress)
+}
+
+// routeTo asks for the exchangers' addresses, all at once, and judges them. noAddress is what to say when none has one.
+func (r *Resolver) routeTo(ctx context.Context, a answer, noAddress *smtp.Failure) (found, time.Time) {
+	p, f := newPlan(a.mx, r.own, r.o.MaxHosts, rand.Shuffle)
+	if f != nil {
+		return r.fail(f, exists, a.ttl)
+	}
+	flights := make([]*flight[string, addresses], len(p.candidates))
+	for i, x := range p.candidates {
+		flights[i] = r.beginHost(ctx, x.name)
+	}
+	t := tally{self: p.self, unknown: p.more, expires: r.expiry(exists, a.ttl)}
+	for i, x := range p.candidates {
+		select {
+		case <-flights[i].done:
+		case <-ctx.Done():
+			t.unknown = true
+			t.until(r.expiry(failed, 0))
+			continue
+		}
+		if !t.add(x, flights[i].v, r.o.Addrs, r.o.AllowPrivate) {
+			break
+		}
+	}
+	f = t.verdict()
+	switch f {
+	case nil:
+		return found{route: &Route{Hosts: t.hosts, Site: p.site, Expires: t.expires}}, t.expires
+	case errUnknown:
+		return r.fail(f, failed, 0)
+	case errNoAddress:
+		f = noAddress
+	}
+	return r.fail(f, noData, t.expires.Sub(r.now()))
+}
+
+func (r *Resolver) resolveLiteral(domain string, a netip.Addr) (found, time.Time) {
+	never := r.now().Add(r.o.MaxTTL)
+	if !a.IsValid() {
+		return found{f: errBadDomain}, never
+	}
+	t := tally{expires: never}
+	t.add(exchanger{name: domain}, addresses{outcome: exists, addrs: []netip.Addr{a}, expires: never}, r.o.Addrs, r.o.AllowPrivate)
+	if f := t.verdict(); f != nil {
+		return found{f: f}, never
+	}
+	return found{route: &Route{Hosts: t.hosts, Site: domain, Expires: never}}, never
+}
+
+// resolveHost finds a smart host's addresses.
+func (r *Resolver) resolveHost(ctx context.Context, host string) (found, time.Time) {
+	a, isLiteral := literal(host)
+	if !isLiteral {
+		a, _ = netip.ParseAddr(host)
+	}
+	if a.IsValid() {
+		never := r.now().Add(r.o.MaxTTL)
+		return found{route: &Route{Hosts: []Host{{Name: host, Addrs: []netip.Addr{a}}}, Site: host, Expires: never}}, never
+	}
+	name := plainName(host)
+	fl := r.beginHost(ctx, name)
+	select {
+	case <-fl.done:
+	case <-ctx.Done():
+		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"), failed, 0)
+	}
+	switch v := fl.v; v.outcome {
+	case exists:
+		return found{route: &Route{Hosts: []Host{{Name: name, Addrs: v.addrs}}, Site: name, Expires: v.expires}}, v.expires
+	case failed:
+		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"), failed, 0)
+	default:
+		return found{f: errSmartHost}, v.expires
+	}
+}
+
+func (r *Resolver) fail(f *smtp.Failure, o outcome, ttl time.Duration) (found, time.Time) {
+	return found{f: f}, r.expiry(o, ttl)
+}

@@ -1,0 +1,616 @@
+package mx
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const zone = `
+two        IN MX 10 a.two
+two        IN MX 20 b.two
+a.two      IN A 203.0.113.1
+a.two      IN AAAA 2001:db8::1
+b.two      IN A 203.0.113.2
+same-set   IN MX 5 b.two
+same-set   IN MX 5 A.two
+implicit   IN A 203.0.113.3
+empty      IN TXT "no mail here"
+null       IN MX 0 .
+null       IN A 203.0.113.4
+half-null  IN MX 0 .
+half-null  IN MX 5 a.two
+mxt10      IN MX 5 203.0.113.5.
+mxt10b     IN MX 5 203.0.113.5.
+mxt10b     IN MX 9 a.two
+mxt11      IN MX 5 localhost.
+localhost. IN A 127.0.0.1
+mxt7       IN MX 1 m1.mxt7
+mxt7       IN MX 2 m2.mxt7
+mxt7       IN MX 3 me
+mxt7       IN MX 3 m3.mxt7
+mxt7       IN MX 4 m4.mxt7
+m1.mxt7    IN A 203.0.113.11
+m2.mxt7    IN A 203.0.113.12
+m3.mxt7    IN A 203.0.113.13
+m4.mxt7    IN A 203.0.113.14
+me         IN A 203.0.113.99
+alias-me   IN A 203.0.113.99
+only-me    IN MX 10 alias-me
+only-me    IN MX 20 a.two
+first-me   IN MX 10 alias-me
+first-me   IN MX 5  a.two
+mxt4       IN MX 5 alias.mxt4
+alias.mxt4 IN CNAME a.two
+badcname   IN MX 5 dangling
+dangling   IN CNAME nowhere
+badcname2  IN MX 5 dangling
+badcname2  IN MX 9 a.two
+renamed    IN CNAME two
+ring1      IN CNAME ring2
+ring2      IN CNAME ring1
+private    IN MX 5 p1
+p1         IN A 10.0.0.1
+p1         IN A 192.168.1.1
+p1         IN AAAA fe80::1
+p1         IN AAAA fd00::1
+mapped     IN MX 5 p2
+p2         IN AAAA ::ffff:10.0.0.1
+p2         IN AAAA 64:ff9b::a00:1
+p2         IN AAAA 2002:a00:1::1
+part       IN MX 5 p3
+p3         IN A 127.0.0.1
+p3         IN A 203.0.113.6
+noaddr     IN MX 5 empty
+ttl        60 IN MX 5 a.two
+mixed      IN MX 5 servfail.mixed
+mixed      IN MX 6 empty
+usable     IN MX 5 servfail.mixed
+usable     IN MX 6 a.two
+`
+
+// The cases of the abuse collection about DNS, and those of RFC 5321 section 5.1 and RFC 7505.
+func TestLookup(t *testing.T) {
+	s := serveDNS(t, zone)
+	s.behave("servfail.example", rcode(dns.RcodeServerFailure))
+	s.behave("refused.example", rcode(dns.RcodeRefused))
+	s.behave("servfail.mixed.example", rcode(dns.RcodeServerFailure))
+	r := newTest(t, s, func(o *Options) {
+		o.Names = []string{"Me.example"}
+		o.Addrs = []netip.Addr{netip.MustParseAddr("203.0.113.99")}
+	})
+	for _, c := range []struct{ domain, want string }{
+		{"two.example", "10 a.two.example 2001:db8::1 203.0.113.1, 20 b.two.example 203.0.113.2"},
+		{"implicit.example", "0 implicit.example 203.0.113.3"},
+		{"empty.example", "5.1.2"},
+		{"nowhere.example", "5.1.2"},
+		{"null.example", "5.1.10"},
+		{"half-null.example", "5 a.two.example 2001:db8::1 203.0.113.1"},
+		{"mxt10.example", "5.4.4"},
+		{"mxt10b.example", "9 a.two.example 2001:db8::1 203.0.113.1"},
+		{"mxt11.example", "5.4.6"},
+		{"mxt7.example", "1 m1.mxt7.example 203.0.113.11, 2 m2.mxt7.example 203.0.113.12"},
+		{"only-me.example", "5.4.6"},
+		{"first-me.example", "5 a.two.example 2001:db8::1 203.0.113.1"},
+		{"mxt4.example", "5 alias.mxt4.example 2001:db8::1 203.0.113.1"},
+		{"badcname.example", "5.4.4"},
+		{"badcname2.example", "9 a.two.example 2001:db8::1 203.0.113.1"},
+		{"renamed.example", "10 a.two.example 2001:db8::1 203.0.113.1, 20 b.two.example 203.0.113.2"},
+		{"ring1.example", "5.1.2"},
+		{"private.example", "5.4.4"},
+		{"mapped.example", "5.4.4"},
+		{"part.example", "5 p3.example 203.0.113.6"},
+		{"noaddr.example", "5.4.4"},
+		{"servfail.example", "4.4.3"},
+		{"refused.example", "4.4.3"},
+		{"mixed.example", "4.4.3"},
+		{"usable.example", "6 a.two.example 2001:db8::1 203.0.113.1"},
+		{"[203.0.113.7]", "0 [203.0.113.7] 203.0.113.7"},
+		{"[IPv6:2001:db8::7]", "0 [IPv6:2001:db8::7] 2001:db8::7"},
+		{"[ipv6:::1]", "5.4.6"},
+		{"[127.0.0.1]", "5.4.6"},
+		{"[10.0.0.1]", "5.4.4"},
+		{"[203.0.113.99]", "5.4.6"},
+		{"[2001:db8::7]", "5.1.2"},
+		{"[1.2.3]", "5.1.2"},
+		{"[1.2.3.4", "5.1.2"},
+		{"203.0.113.5", "5.1.2"},
+		{"a..example", "5.1.2"},
+		{"", "5.1.2"},
+		{strings.Repeat("a", 64) + ".example", "5.1.2"},
+	} {
+		if got := lookText(t, r, c.domain); got != c.want {
+			t.Errorf("%s: %s, want %s", c.domain, got, c.want)
+		}
+	}
+}
+
+func lookText(t testing.TB, r *Resolver, domain string) string {
+	route, f := look(t, r, domain)
+	if route == nil {
+		return f
+	}
+	var hosts []string
+	for _, h := range route.Hosts {
+		s := fmt.Sprintf("%d %s", h.Pref, h.Name)
+		for _, a := range h.Addrs {
+			s += " " + a.String()
+		}
+		hosts = append(hosts, s)
+	}
+	return strings.Join(hosts, ", ")
+}
+
+func TestPrivateAllowed(t *testing.T) {
+	r := newTest(t, serveDNS(t, zone), func(o *Options) { o.AllowPrivate = true })
+	if got := lookText(t, r, "mxt11.example"); got != "5 localhost 127.0.0.1" {
+		t.Fatal(got)
+	}
+	if got := lookText(t, r, "[127.0.0.1]"); got != "0 [127.0.0.1] 127.0.0.1" {
+		t.Fatal(got)
+	}
+}
+
+func TestDomainsWithOneMXSetShareASite(t *testing.T) {
+	r := newTest(t, serveDNS(t, zone), nil)
+	a, _ := look(t, r, "two.example")
+	b, _ := look(t, r, "same-set.example")
+	if a.Site != "(a|b).two.example" || b.Site != a.Site {
+		t.Fatalf("sites %q and %q", a.Site, b.Site)
+	}
+	c, _ := look(t, r, "implicit.example")
+	if c.Site != "implicit.example" {
+		t.Fatalf("site %q", c.Site)
+	}
+}
+
+func TestSmartHost(t *testing.T) {
+	s := serveDNS(t, zone)
+	s.behave("servfail.example", rcode(dns.RcodeServerFailure))
+	r := newTest(t, s, nil)
+	for _, c := range []struct{ host, want string }{
+		{"p1.example", "fe80::1 10.0.0.1 fd00::1 192.168.1.1"},
+		{"127.0.0.1", "127.0.0.1"},
+		{"[IPv6:::1]", "::1"},
+		{"nowhere.example", "4.4.4"},
+		{"null.example", "203.0.113.4"},
+		{"servfail.example", "4.4.3"},
+	} {
+		route, f := r.LookupHost(t.Context(), c.host)
+		got := ""
+		if f != nil {
+			got = f.Enhanced
+		} else {
+			var l []string
+			for _, a := range route.Hosts[0].Addrs {
+				l = append(l, a.String())
+			}
+			got = strings.Join(l, " ")
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.host, got, c.want)
+		}
+	}
+}
+
+// An answer to another question, with another ID, class or type, or with no question at all is as if it had not come.
+func TestForgedAnswersAreIgnored(t *testing.T) {
+	s := serveDNS(t, zone)
+	for name, forge := range map[string]func(m *dns.Msg){
+		"id":       func(m *dns.Msg) { m.Id++ },
+		"name":     func(m *dns.Msg) { m.Question[0].Name = "victim.example." },
+		"type":     func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeTXT },
+		"class":    func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS },
+		"query":    func(m *dns.Msg) { m.Response = false },
+		"empty":    func(m *dns.Msg) { m.Question = nil },
+		"two":      func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) },
+		"nxdomain": func(m *dns.Msg) { m.Id ^= 0xffff; m.Rcode = dns.RcodeNameError; m.Answer = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
+				m := new(dns.Msg)
+				m.SetReply(q)
+				m.Answer = []dns.RR{rr("two.example. 300 IN MX 1 evil.example.")}
+				forge(m)
+				w.WriteMsg(m)
+				w.Write([]byte{1, 2, 3})
+				w.WriteMsg(s.answer(q))
+			})
+			r := newTest(t, s, nil)
+			if got := lookText(t, r, "two.example"); !strings.HasPrefix(got, "10 a.two.example") {
+				t.Fatal(got)
+			}
+			if n := r.Stats().Mismatched; n != 2 {
+				t.Fatalf("%d mismatched datagrams counted, want 2", n)
+			}
+		})
+	}
+}
+
+// Records in an answer that are about another name are nobody's.
+func TestForeignRecordsAreIgnored(t *testing.T) {
+	s := serveDNS(t, zone)
+	s.behave("implicit.example", func(w dns.ResponseWriter, q *dns.Msg) {
+		m := s.answer(q)
+		m.Answer = append([]dns.RR{rr("other.example. 300 IN MX 1 evil.example."), rr("implicit.example. 300 CH MX 1 evil.example."),
+			rr("other.example. 300 IN A 203.0.113.66")}, m.Answer...)
+		w.WriteMsg(m)
+	})
+	if got := lookText(t, newTest(t, s, nil), "implicit.example"); got != "0 implicit.example 203.0.113.3" {
+		t.Fatal(got)
+	}
+}
+
+func rr(s string) dns.RR {
+	r, err := dns.NewRR(s)
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+// Somebody who floods the socket with guesses only moves the question to TCP.
+func TestGuessesMoveTheQuestionToTCP(t *testing.T) {
+	s := serveDNS(t, zone)
+	s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
+		if w.RemoteAddr().Network() == "tcp" {
+			w.WriteMsg(s.answer(q))
+			return
+		}
+		for i := range maxMismatched {
+			m := new(dns.Msg)
+			m.SetReply(q)
+			m.Id += uint16(i + 1)
+			w.WriteMsg(m)
+		}
+	})
+	r := newTest(t, s, nil)
+	if got := lookText(t, r, "two.example"); !strings.HasPrefix(got, "10 a.two.example") {
+		t.Fatal(got)
+	}
+	if st := r.Stats(); st.TCP != 1 {
+		t.Fatalf("%+v", st)
+	}
+}
+
+func TestTruncatedAnswersAreAskedForByTCP(t *testing.T) {
+	s := serveDNS(t, zone)
+	s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
+		if q.IsEdns0() == nil || q.IsEdns0().UDPSize() != ednsSize {
+			t.Errorf("EDNS: %v", q.IsEdns0())
+		}
+		m := s.answer(q)
+		if w.RemoteAddr().Network() == "udp" {
+			m.Truncated, m.Answer = true, m.Answer[:1]
+		}
+		w.WriteMsg(m)
+	})
+	r := newTest(t, s, nil)
+	if got := lookText(t, r, "two.example"); !strings.Contains(got, "20 b.two.example") {
+		t.Fatal(got)
+	}
+	if s.tcp.Load() != 1 {
+		t.Fatalf("%d questions by TCP, want 1", s.tcp.Load())
+	}
+}
+
+func TestServerWithoutEDNS(t *testing.T) {
+	for name, bare := range map[string]bool{"bare header": true, "with question": false} {
+		t.Run(name, func(t *testing.T) {
+			s := serveDNS(t, zone)
+			s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
+				if q.IsEdns0() == nil {
+					w.WriteMsg(s.answer(q))
+					return
+				}
+				m := new(dns.Msg)
+				m.SetRcode(q, dns.RcodeFormatError)
+				if bare {
+					m.Question = nil
+				}
+				w.WriteMsg(m)
+			})
+			if got := lookText(t, newTest(t, s, nil), "two.example"); !strings.HasPrefix(got, "10 a.two") {
+				t.Fatal(got)
+			}
+		})
+	}
+}
+
+// A silent server, one that refuses and one that refers elsewhere each lead to the next server, which is then asked first.
+func TestNextServer(t *testing.T) {
+	for name, h := range map[string]dns.HandlerFunc{"silent": silence, "refused": rcode(dns.RcodeRefused), "referral": refer} {
+		t.Run(name, func(t *testing.T) {
+			bad, good := serveDNS(t, zone), serveDNS(t, zone)
+			for _, n := range []string{"two.example", "a.two.example", "b.two.example", "implicit.example"} {
+				bad.behave(n, h)
+			}
+			r := newTest(t, good, func(o *Options) {
+				o.Servers = []string{bad.addr, good.addr}
+				o.Timeout = 50 * time.Millisecond
+			})
+			if got := lookText(t, r, "two.example"); !strings.HasPrefix(got, "10 a.two.example") {
+				t.Fatal(got)
+			}
+			before := bad.asked.Load()
+			lookText(t, r, "implicit.example")
+			if bad.asked.Load() != before {
+				t.Fatal("the bad server was asked first again")
+			}
+		})
+	}
+}
+
+func refer(w dns.ResponseWriter, q *dns.Msg) {
+	m := new(dns.Msg)
+	m.SetReply(q)
+	m.Ns = []dns.RR{rr("example. 300 IN NS ns.example.")}
+	w.WriteMsg(m)
+}
+
+func TestSilenceIsTemporaryAndRememberedShortly(t *testing.T) {
+	s := serveDNS(t, zone)
+	s.behave("two.example", silence)
+	r := newTest(t, s, func(o *Options) { o.Timeout = 10 * time.Millisecond })
+	clock := time.Now()
+	r.now = func() time.Time { return clock }
+	if got := lookText(t, r, "two.example"); got != "4.4.3" {
+		t.Fatal(got)
+	}
+	if st := r.Stats(); st.Timeouts != 2 || st.Questions != 2 {
+		t.Fatalf("%+v", st)
+	}
+	if _, f, ok := r.Cached("two.example"); !ok || f.Enhanced != "4.4.3" {
+		t.Fatal("a time-out is not remembered")
+	}
+	clock = clock.Add(r.o.FailureTTL)
+	if _, _, ok := r.Cached("two.example"); ok {
+		t.Fatal("a time-out is remembered too long")
+	}
+}
+
+// 500 exchangers of 50 addresses each are asked for and tried in bounded numbers.
+func TestHugeMXSet(t *testing.T) {
+	var b strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&b, "huge IN MX 10 m%d.huge\n", i)
+		for j := range 50 {
+			fmt.Fprintf(&b, "m%d.huge IN A 203.%d.%d.%d\n", i, i/250, i%250, j)
+		}
+	}
+	s := serveDNS(t, b.String())
+	r := newTest(t, s, nil)
+	route, f := look(t, r, "huge.example")
+	if f != "" {
+		t.Fatal(f)
+	}
+	if len(route.Hosts) != 10 || len(route.Site) > maxSite+20 || !strings.HasSuffix(route.Site, ".huge.example") {
+		t.Fatalf("%d hosts, site %q", len(route.Hosts), route.Site)
+	}
+	for _, h := range route.Hosts {
+		if len(h.Addrs) != maxHostAddrs {
+			t.Fatalf("%s: %d addresses", h.Name, len(h.Addrs))
+		}
+	}
+	if ts := route.Targets(0); len(ts) != DefaultTargets || ts[0].Name == ts[1].Name {
+		t.Fatal(ts)
+	}
+	if n := r.Stats().Questions; n > 21+10 { // the MX, ten hosts of two types; and what had to go by TCP
+		t.Fatalf("%d questions", n)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	addr := netip.MustParseAddr
+	r := &Route{Hosts: []Host{
+		{"a", 1, []netip.Addr{addr("2001:db8::1"), addr("203.0.113.1"), addr("203.0.113.2")}},
+		{"b", 1, []netip.Addr{addr("203.0.113.3")}},
+		{"c", 2, []netip.Addr{addr("203.0.113.4"), addr("203.0.113.5")}},
+	}}
+	first := map[string]int{}
+	for range 200 {
+		ts := r.Targets(5)
+		if len(ts) != 5 || ts[4].Name != "c" {
+			t.Fatal(ts)
+		}
+		first[ts[0].Name]++
+		var v6 bool
+		for _, x := range ts {
+			v6 = v6 || x.Addr.Is6()
+		}
+		if !v6 {
+			t.Fatal("no IPv6 address", ts)
+		}
+	}
+	if first["a"] < 50 || first["b"] < 50 || first["c"] != 0 {
+		t.Fatal("equal preference is not shuffled", first)
+	}
+	if ts := r.Targets(100); len(ts) != 6 {
+		t.Fatal(ts)
+	}
+}
+
+func TestIPv6OnlyWhereItLeadsSomewhere(t *testing.T) {
+	s := serveDNS(t, zone+"six IN AAAA 2001:db8::6\n")
+	r := newTest(t, s, func(o *Options) { o.IPv6 = func() bool { return false } })
+	if got := lookText(t, r, "two.example"); got != "10 a.two.example 203.0.113.1, 20 b.two.example 203.0.113.2" {
+		t.Fatal(got)
+	}
+	if n := s.asked.Load(); n != 3 {
+		t.Fatalf("%d questions, want MX and two A", n)
+	}
+	if got := lookText(t, r, "six.example"); got != "0 six.example 2001:db8::6" {
+		t.Fatal(got)
+	}
+}
+
+func TestTTL(t *testing.T) {
+	s := serveDNS(t, zone)
+	r := newTest(t, s, nil)
+	clock := time.Now()
+	r.now = func() time.Time { return clock }
+	route, _ := look(t, r, "ttl.example")
+	if d := route.Expires.Sub(clock); d != time.Minute {
+		t.Fatalf("kept %v, want the least TTL", d)
+	}
+	asked := s.asked.Load()
+	clock = clock.Add(time.Minute - 1)
+	if _, _, ok := r.Cached("ttl.example"); !ok || lookText(t, r, "ttl.example") == "" || s.asked.Load() != asked {
+		t.Fatal("not answered from memory")
+	}
+	clock = clock.Add(1)
+	look(t, r, "ttl.example")
+	if n := s.asked.Load() - asked; n != 1 { // the host's addresses live longer
+		t.Fatalf("%d questions after the MX record's time, want 1", n)
+	}
+	look(t, r, "nowhere.example") // the SOA's minimum is 60 s, its TTL 300 s
+	clock = clock.Add(time.Minute - 1)
+	if _, f, ok := r.Cached("nowhere.example"); !ok || f.Enhanced != "5.1.2" {
+		t.Fatal("NXDOMAIN is not kept")
+	}
+	clock = clock.Add(1)
+	if _, _, ok := r.Cached("nowhere.example"); ok {
+		t.Fatal("NXDOMAIN is kept too long")
+	}
+}
+
+// Many callers for one domain put one question; a caller who leaves takes nothing from the others.
+func TestOneFlightForMany(t *testing.T) {
+	s := serveDNS(t, zone)
+	gate, arrived := make(chan struct{}), make(chan struct{}, 10)
+	s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
+		arrived <- struct{}{}
+		<-gate
+		w.WriteMsg(s.answer(q))
+	})
+	r := newTest(t, s, func(o *Options) { o.Timeout = 10 * time.Second })
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		if _, f := r.Lookup(ctx, "two.example"); f == nil || f.Enhanced != "4.4.3" {
+			t.Errorf("the caller who left got %v", f)
+		}
+		close(left)
+	}()
+	<-arrived
+	cancel()
+	<-left
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, f := look(t, r, "two.example"); f != "" {
+				t.Error(f)
+			}
+		})
+	}
+	close(gate)
+	wg.Wait()
+	if n := len(arrived); n != 0 {
+		t.Fatalf("asked %d times more", n)
+	}
+}
+
+func TestConcurrencyIsBounded(t *testing.T) {
+	s := serveDNS(t, zone)
+	gate, arrived := make(chan struct{}), make(chan string, 10)
+	hold := func(w dns.ResponseWriter, q *dns.Msg) {
+		arrived <- q.Question[0].Name
+		<-gate
+		w.WriteMsg(s.answer(q))
+	}
+	s.behave("two.example", hold)
+	s.behave("implicit.example", hold)
+	r := newTest(t, s, func(o *Options) { o.Concurrency, o.Timeout = 1, 10*time.Second })
+	done := make(chan struct{})
+	go func() { look(t, r, "two.example"); close(done) }()
+	<-arrived
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, f := r.Lookup(ctx, "implicit.example"); f == nil || f.Code != 451 {
+		t.Fatal(f)
+	}
+	if len(arrived) != 0 {
+		t.Fatal("a second look-up began")
+	}
+	close(gate)
+	<-done
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	c := newCache[int, int](100)
+	now := time.Now()
+	for i := range 1000 {
+		f, mine := c.begin(i, now)
+		if !mine {
+			t.Fatal("not mine")
+		}
+		c.finish(f, i, now.Add(time.Hour))
+		if _, ok := c.get(0, now); !ok { // used all the time: stays
+			t.Fatal("the entry in use was taken")
+		}
+	}
+	if c.len() != 100 || len(c.mu.ring) != 100 {
+		t.Fatal(c.len(), len(c.mu.ring))
+	}
+	f, _ := c.begin(5000, now) // under way: never taken
+	for i := range 1000 {
+		g, _ := c.begin(10_000+i, now)
+		c.finish(g, i, now)
+	}
+	if g, mine := c.begin(5000, now); mine || g != f {
+		t.Fatal("the flight was taken")
+	}
+	for i, f := range c.mu.ring {
+		if c.mu.m[f.key] != f || f.place != i {
+			t.Fatal("ring and map differ at", i)
+		}
+	}
+}
+
+func TestSiteNames(t *testing.T) {
+	many := make([]string, 300)
+	for i := range many {
+		many[i] = fmt.Sprintf("mail-%d.example.net", i)
+	}
+	less := slices.Clone(many)
+	less[299] = "mail-x.example.net"
+	for _, c := range []struct {
+		names []string
+		want  string
+	}{
+		{[]string{"mx.example.net"}, "mx.example.net"},
+		{[]string{"mx2.example.net", "mx1.example.net", "mx1.example.net"}, "(mx1|mx2).example.net"},
+		{[]string{"alt1.aspmx.l.google.com", "aspmx.l.google.com"}, "(alt1.aspmx|aspmx).l.google.com"},
+		{[]string{"a.net", "b.org"}, "(a.net|b.org)"},
+		{[]string{"example.net", "mx.example.net"}, "(example|mx.example).net"},
+		{[]string{"net", "mx.net"}, "(mx.net|net)"},
+	} {
+		if got := siteName(c.names); got != c.want {
+			t.Errorf("%v: %s, want %s", c.names, got, c.want)
+		}
+	}
+	if a, b := siteName(many), siteName(less); a == b || len(a) > maxSite+20 || !strings.HasSuffix(a, ").example.net") {
+		t.Errorf("%s and %s", a, b)
+	}
+}
+
+func TestResolvConf(t *testing.T) {
+	r, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.servers.path = t.TempDir() + "/none"
+	if l, _ := r.servers.list(); len(l) != 2 || l[0] != "127.0.0.1:53" {
+		t.Fatal(l)
+	}
+	if _, err := New(Options{Servers: []string{"dns.example:53"}}); err == nil {
+		t.Fatal("a name was taken for a DNS server")
+	}
+}
