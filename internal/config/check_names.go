@@ -13,13 +13,13 @@ func (k *checker) routes() {
 	for i, r := range k.Routes {
 		key := "route[" + strconv.Itoa(i) + "]"
 		if r.Domain != "" {
-			k.domainPattern(key+".domain", r.Domain)
+			k.domain(key+".domain", strings.ReplaceAll(r.Domain, "*", "x"))
 		}
 		if r.Recipient != "" {
-			k.mailbox(key+".recipient", r.Recipient)
+			k.mailbox(key+".recipient", pattern(r.Recipient))
 		}
 		if r.Sender != "" && r.Sender != "<>" {
-			k.mailbox(key+".sender", "x"+r.Sender) // "@example.net" is the whole domain
+			k.mailbox(key+".sender", pattern(r.Sender))
 		}
 		if r.SmartHost != "" {
 			host, port := splitPort(r.SmartHost)
@@ -30,6 +30,14 @@ func (k *checker) routes() {
 		k.must(r.SmartHost != "" || k.where.has(key+".tls"), key, "says neither where mail goes nor how", "set smart_host or tls")
 		k.routeAuth(key, r)
 	}
+}
+
+// pattern replaces what stands for anything by something that may stand in a name; "*" alone is any address.
+func pattern(s string) string {
+	if s == "*" {
+		return "x@x"
+	}
+	return strings.ReplaceAll(s, "*", "x")
 }
 
 func (k *checker) routeAuth(key string, r Route) {

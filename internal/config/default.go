@@ -23,16 +23,17 @@ func defaults() *Config {
 			MessageSize:           50 << 20,
 			Recipients:            1000,
 			Connections:           10000,
-			ConnectionsPerNetwork: 1000,
+			ConnectionsPerNetwork: 100,
+			MessagesPerConnection: 100000,
 			Errors:                20,
-			AuthFailures:          3,
+			AuthFailures:          5,
 			Hops:                  50,
 			IdleTimeout:           Duration(5 * time.Minute),
-			MinimumDataRate:       64,
+			MinimumDataRate:       500,
 			Memory:                256 << 20,
 			FreeDisk:              10,
 		},
-		Delivery: Delivery{Port: 25, Connections: 2000},
+		Delivery: Delivery{Port: 25, Connections: 1000},
 		Retry: Retry{
 			Schedule:     durations(time.Minute, 5*time.Minute, 15*time.Minute, 30*time.Minute, time.Hour, 2*time.Hour, 4*time.Hour),
 			Expire:       Duration(5 * 24 * time.Hour),
@@ -99,7 +100,7 @@ func (c *Config) completeShaping(where positions) {
 // inherit takes from base what the file does not say. Whether it says something cannot be seen from the value: a rate of
 // "" is an answer, too.
 func (s Shaping) inherit(where positions, name string, base Shaping) Shaping {
-	said := func(key string) bool { return where.has(join("shaping", name, key)) }
+	said := func(key string) bool { return where.has(join("shaping", quoteKey(name), key)) }
 	if !said("connections") {
 		s.Connections = base.Connections
 	}

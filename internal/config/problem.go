@@ -104,7 +104,7 @@ func join(names ...string) string {
 func quoteKey(name string) string {
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
-			return strconv.Quote(name)
+			return quoteString(name)
 		}
 	}
 	if name == "" {

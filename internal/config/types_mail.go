@@ -2,16 +2,16 @@ package config
 
 // Relay says whose mail is taken for anywhere. Everybody else may only write to local and relay domains.
 type Relay struct {
-	// Networks may relay without AUTH. An address alone is a network of one.
+	// Networks are the clients that may relay without AUTH. An address alone is a network of one.
 	Networks Networks `toml:"networks" reload:"yes"`
-	// Domains are those that anybody may send to and whose mail is relayed on. "*.example.net" is every domain below
+	// Domains are the domains that anybody may send to and whose mail is relayed on. "*.example.net" is every domain below
 	// example.net.
 	Domains []string `toml:"domains" reload:"yes"`
 }
 
 // Local is what is delivered here.
 type Local struct {
-	// Domains are those whose mailboxes are here. Their postmaster always accepts mail (RFC 5321 4.5.1).
+	// Domains are the domains whose mailboxes are here. Their postmaster always accepts mail (RFC 5321 4.5.1).
 	Domains []string `toml:"domains" reload:"yes" default:"the host name"`
 	// Postmaster is the address that gets the mail for postmaster of the local domains and for a postmaster without a
 	// domain. Empty: that mail is kept on hold in the queue.
@@ -37,12 +37,12 @@ type Limits struct {
 	Recipients int `toml:"recipients" reload:"yes"`
 	// Connections is the most connections at a time. One more: 421 4.3.2.
 	Connections int `toml:"connections"`
-	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24, an IPv6 /56); the
-	// networks of [relay] are not counted. One more: 421 4.7.0. 0: no such limit.
+	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 address, an IPv6 /64); the
+	// networks of [relay] are not counted. One more: 421 4.7.0.
 	ConnectionsPerNetwork int `toml:"connections_per_network" reload:"yes"`
-	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0. 0: any number.
+	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0.
 	MessagesPerConnection int `toml:"messages_per_connection" reload:"yes"`
-	// Errors is the number of refused commands after which a connection is closed: 421 4.7.0.
+	// Errors is the number of refused commands since the last message after which a connection is closed: 421 4.7.0.
 	Errors int `toml:"errors" reload:"yes"`
 	// AuthFailures is the number of failed log-ins after which a connection is closed: 421 4.7.0.
 	AuthFailures int `toml:"auth_failures" reload:"yes"`
@@ -50,7 +50,8 @@ type Limits struct {
 	Hops int `toml:"hops" reload:"yes"`
 	// IdleTimeout is how long a client may say nothing. RFC 5321 4.5.3.2.7 asks for five minutes. After it: 421 4.4.2.
 	IdleTimeout Duration `toml:"idle_timeout" reload:"yes"`
-	// MinimumDataRate is how many octets of mail data a second a client must send on average over a minute. Less: 421 4.4.2.
+	// MinimumDataRate is how many octets of mail data a second a client must send on the whole, once the first idle_timeout is
+	// over. Less: 421 4.4.2.
 	MinimumDataRate Size `toml:"minimum_data_rate" reload:"yes"`
 	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it new mail waits or gets
 	// 452 4.3.1.
@@ -82,13 +83,13 @@ type DNS struct {
 }
 
 // Route sends some mail another way than to its MX. The first route whose conditions all hold is taken; one without conditions takes
-// everything. No route: MX.
+// everything. No route: MX. In domain, recipient, sender and tenant "*" stands for any characters.
 type Route struct {
 	// Domain is the recipient's domain. "*.example.net" is every domain below example.net.
 	Domain string `toml:"domain" reload:"yes"`
 	// Recipient is the recipient's address.
 	Recipient string `toml:"recipient" reload:"yes"`
-	// Sender is the sender's address, or "@example.net" for all of a domain. "<>" is the null reverse-path.
+	// Sender is the sender's address; "*@example.net" is all of a domain, "<>" the null reverse-path.
 	Sender string `toml:"sender" reload:"yes"`
 	// Tenant is the message's tenant.
 	Tenant string `toml:"tenant" reload:"yes"`
@@ -97,11 +98,12 @@ type Route struct {
 	// SmartHost is the server to hand the mail to, "host", "host:port" or "[address]:port"; its MX records are not looked up. Empty: the MX,
 	// with this route's TLS.
 	SmartHost string `toml:"smart_host" reload:"yes"`
-	// TLS is "opportunistic" (when the server offers it), "require" (else the mail waits) or "off".
+	// TLS is "opportunistic" (when the server offers it), "require" (with a certificate that is
+	// valid for the host, else the mail waits) or "off".
 	TLS string `toml:"tls" reload:"yes" enum:"opportunistic,require,off" default:"\"opportunistic\""`
-	// Username, with password_file, is for AUTH at the smart host.
+	// Username is the name for AUTH at the smart host. It needs password_file.
 	Username string `toml:"username" reload:"yes"`
-	// PasswordFile holds the password on its first line.
+	// PasswordFile is a file with the password on its first line.
 	PasswordFile string `toml:"password_file" reload:"yes"`
 }
 

@@ -28,7 +28,7 @@ const (
 // 127.0.0.1:2525 and takes submissions on 127.0.0.1:2587.
 type Listener struct {
 	// Address is the IP address and port to listen on. ":25" is every address of the machine.
-	Address string `toml:"address"`
+	Address string `toml:"address" default:"none, it must be given"`
 	// Kind is what the listener is for: "relay" takes mail from other servers (port 25), "submission" from users after
 	// STARTTLS and AUTH (port 587), "submissions" the same with TLS from the first octet (port 465).
 	Kind Kind `toml:"kind" enum:"relay,submission,submissions,lmtp,pop3,pop3s" default:"\"relay\""`
@@ -41,9 +41,9 @@ type Listener struct {
 	Auth bool `toml:"auth"`
 	// AuthWithoutTLS lets users authenticate, and submit, in the clear. Only for networks that nobody listens in on.
 	AuthWithoutTLS bool `toml:"auth_without_tls"`
-	// Certificate and key of this listener in PEM files, instead of those of [tls].
+	// Certificate is a PEM file with the listener's own certificate and chain, instead of that of [tls].
 	Certificate string `toml:"certificate"`
-	// Key is the private key that belongs to the listener's certificate.
+	// Key is the PEM file with the private key that belongs to it.
 	Key string `toml:"key"`
 }
 
@@ -61,7 +61,7 @@ type Admin struct {
 	// Address is where /livez, /readyz and /metrics answer without authentication. Everything else needs the token here,
 	// or the unix socket "admin.sock" in the data directory. Empty: the unix socket only.
 	Address string `toml:"address"`
-	// TokenFile holds the token on its first line, at least 16 characters. Empty: no administration over TCP.
+	// TokenFile is a file with the token on its first line, at least 16 characters. Empty: no administration over TCP.
 	TokenFile string `toml:"token_file"`
 }
 

@@ -1,9 +1,9 @@
 package config
 
 import (
-	"bytes"
 	"encoding"
 	"reflect"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -15,19 +15,22 @@ import (
 type walker struct {
 	file     string
 	data     []byte
+	lines    []int // where each line begins
 	parser   unstable.Parser
 	where    positions
 	problems Problems
+	values   map[string]int // the line of each value: none may be given twice
 	counts   map[string]int // how many elements an array of tables has so far
 }
 
 // walk goes through the whole document.
 func walk(file string, data []byte) (positions, Problems) {
-	w := &walker{file: file, data: data, where: positions{}, counts: map[string]int{}}
+	w := &walker{file: file, data: data, where: positions{}, values: map[string]int{}, counts: map[string]int{}}
+	w.lines = lineStarts(data)
 	w.parser.Reset(data)
 	root := reflect.TypeFor[Config]()
 	table, path := root, ""
-	for w.parser.NextExpression() {
+	for len(w.problems) < maxProblems && w.parser.NextExpression() {
 		switch e := w.parser.Expression(); e.Kind {
 		case unstable.Table, unstable.ArrayTable:
 			table, path = w.descend(root, "", e.Key(), e.Kind)
@@ -59,8 +62,18 @@ func (w *walker) place(part []byte) (line, column int) {
 	if offset < 0 || offset > len(w.data) {
 		return 0, 0
 	}
-	before := w.data[:offset]
-	return 1 + bytes.Count(before, []byte("\n")), offset - bytes.LastIndexByte(before, '\n')
+	line = sort.SearchInts(w.lines, offset+1)
+	return line, offset - w.lines[line-1] + 1
+}
+
+func lineStarts(data []byte) []int {
+	starts := []int{0}
+	for i, c := range data {
+		if c == '\n' {
+			starts = append(starts, i+1)
+		}
+	}
+	return starts
 }
 
 func (w *walker) position(r unstable.Range) position {

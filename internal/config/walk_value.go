@@ -17,11 +17,17 @@ func (w *walker) keyValue(t reflect.Type, path string, e *unstable.Node) {
 	if t == nil {
 		return
 	}
+	at := w.keyRange(e)
+	if line, ok := w.values[full]; ok {
+		w.problem(at, full, "is given twice", "it is also on line "+strconv.Itoa(line))
+		return
+	}
+	w.values[full] = w.position(at).line
 	enum := ""
 	if ok {
 		enum = field.Tag.Get("enum")
 	}
-	w.value(t, full, enum, e.Value(), w.keyRange(e))
+	w.value(t, full, enum, e.Value(), at)
 }
 
 // keyRange is where the key's last name stands: the place of values that have none of their own, such as arrays.

@@ -1,0 +1,81 @@
+package config
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// SocketName is the administration socket in the data directory.
+const SocketName = "admin.sock"
+
+// SocketPath is where the node of this configuration listens for administration.
+func (c *Config) SocketPath() string { return filepath.Join(c.Node.DataDir, SocketName) }
+
+// EventsPath is the event log's file, or "" for none.
+func (c *Config) EventsPath() string {
+	if c.Events.File == "" || filepath.IsAbs(c.Events.File) {
+		return c.Events.File
+	}
+	return filepath.Join(c.Node.DataDir, c.Events.File)
+}
+
+// CheckFiles reports which of the files that the configuration names cannot be used. `config check` calls it, and serve before
+// it opens anything.
+func (c *Config) CheckFiles(file string) error {
+	k := &checker{Config: c, file: file}
+	k.certificate("tls", c.TLS.Certificate, c.TLS.Key)
+	for i, l := range c.Listeners {
+		k.certificate("listener["+strconv.Itoa(i)+"]", l.Certificate, l.Key)
+	}
+	for i, r := range c.Routes {
+		k.secret("route["+strconv.Itoa(i)+"].password_file", r.PasswordFile, 1)
+	}
+	k.secret("admin.token_file", c.Admin.TokenFile, minToken)
+	return k.problems.asError()
+}
+
+// minToken is the fewest characters of the administration token: enough that it cannot be guessed.
+const minToken = 16
+
+func (k *checker) certificate(section, cert, key string) {
+	if cert == "" || key == "" {
+		return
+	}
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		k.bad(section+".certificate", err.Error(), "both must be PEM files that belong together and that this user may read")
+	}
+}
+
+func (k *checker) secret(key, path string, least int) {
+	if path == "" {
+		return
+	}
+	s, err := ReadSecret(path)
+	if err != nil {
+		k.bad(key, err.Error(), "the file must exist and this user must be allowed to read it")
+		return
+	}
+	k.must(len(s) >= least, key, fmt.Sprintf("the first line of %s has %d characters", path, len(s)),
+		fmt.Sprintf("use at least %d", least))
+}
+
+// ReadSecret returns the first line of a file that holds a password or a token.
+func ReadSecret(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	line, err := bufio.NewReader(io.LimitReader(f, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
