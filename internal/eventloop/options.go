@@ -37,7 +37,8 @@ type Handler interface {
 	// Open is called when the connection is ready for the first octet of the protocol.
 	Open()
 	// Data hands over what was received and not yet consumed, and returns how many octets of it are consumed. The rest is kept and given again, in
-	// front of what comes next, or at once on Resume. p is valid during the call only.
+	// front of what comes next, or at once on Resume. A handler that leaves more than InboundLimit is read nothing more for until Resume; the peer is made
+	// to wait. p is valid during the call only, and its octets may be changed in place.
 	Data(p []byte) (n int)
 	// Timeout is called when the deadline has passed; it is then no longer set.
 	Timeout()

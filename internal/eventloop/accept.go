@@ -1,0 +1,134 @@
+package eventloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// acceptors is the number of goroutines that accept from one listener. Handing a connection to its loop waits for the loop, so one
+// alone would accept no more than one connection per round of a busy loop.
+const acceptors = 4
+
+// Back-off after a failed accept, which without descriptors fails again at once.
+const (
+	backoffMin = 5 * time.Millisecond
+	backoffMax = time.Second
+)
+
+// Listen opens a TCP listener fit for Serve: SO_REUSEADDR (set by the net package), so that a restart can bind while old connections are in
+// TIME_WAIT, and no keep-alive, since sessions have deadlines of their own.
+func Listen(address string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAlive: -1}
+	l, err := lc.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+// entry is what a connection's loop needs to know about a connection that joins it.
+type entry struct {
+	o             *ListenerOptions
+	remote, local netip.AddrPort
+	opened        bool // set by OnOpen, read after Enroll has returned
+}
+
+// Serve accepts the connections of l until the engine stops accepting. It returns at once; l belongs to the engine from the call on.
+func (e *Engine) Serve(l net.Listener, o ListenerOptions) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.mu.stopping {
+		l.Close()
+		return ErrStopped
+	}
+	e.mu.listeners = append(e.mu.listeners, l)
+	for range acceptors {
+		e.accepts.Go(func() { e.accept(l, &o) })
+	}
+	return nil
+}
+
+// accept takes connections until the listener is closed. An error only slows it down: the usual one is a lack of descriptors, which passes.
+func (e *Engine) accept(l net.Listener, o *ListenerOptions) {
+	wait := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			err = e.admit(nc, o)
+		}
+		switch {
+		case err == nil:
+			wait = 0
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			e.stats.acceptErrors.Add(1)
+			if wait == 0 {
+				e.o.Logf("eventloop: accepting on %s: %v; will go on", l.Addr(), err)
+			}
+			wait = min(max(2*wait, backoffMin), backoffMax)
+			if !e.sleep(wait) {
+				return
+			}
+		}
+	}
+}
+
+// sleep waits, and reports false when the engine stops accepting meanwhile.
+func (e *Engine) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-e.stop:
+		return false
+	}
+}
+
+// admit hands a connection to a loop, or refuses it.
+func (e *Engine) admit(nc net.Conn, o *ListenerOptions) error {
+	if e.active.Add(1) > int64(e.o.MaxConnections) {
+		e.leave()
+		e.refuse(nc, o)
+		return nil
+	}
+	in := &entry{o: o, remote: addrPort(nc.RemoteAddr()), local: addrPort(nc.LocalAddr())}
+	_, err := e.client.EnrollContext(nc, in) // duplicates the descriptor and closes nc, whatever happens
+	if err != nil {
+		e.leave()
+		return fmt.Errorf("handing a connection to a loop: %w", err)
+	}
+	if !in.opened { // the loop could not watch it, and gnet does not say so
+		e.leave()
+		return errors.New("a loop did not take the connection")
+	}
+	e.stats.accepted.Add(1)
+	return nil
+}
+
+// refuse tells the peer that there is no room. A fresh socket takes the line without waiting, or the peer goes without.
+func (e *Engine) refuse(nc net.Conn, o *ListenerOptions) {
+	defer nc.Close()
+	e.stats.refused.Add(1)
+	if o.TLS != nil || len(o.Full) == 0 {
+		return
+	}
+	if err := nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+		return
+	}
+	_, _ = nc.Write(o.Full)
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
