@@ -1,0 +1,214 @@
+package smtpd
+
+import (
+	"bytes"
+	"encoding/binary"
+	"sync"
+
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// receiver is the content receiver of one message: it takes mail data of either form to its real end, whatever is wrong with
+// it, and keeps the first thing that is wrong. What comes after that is counted and thrown away.
+type receiver struct {
+	limit    int64 // octets of mail data
+	kind     mail.BodyType
+	body     *body
+	header   headerScan
+	dots     smtp.DataReceiver // of DATA
+	lines    lineCheck         // of BDAT
+	size     int64             // octets of mail data so far, on the wire after unstuffing
+	eightBit bool
+	failure  *smtp.Failure
+	scratch  [2 << 10]byte // unstuffed header, before the header scan
+}
+
+var receivers = sync.Pool{New: func() any { return new(receiver) }}
+
+func newReceiver(srv *Server, kind mail.BodyType) *receiver {
+	r := receivers.Get().(*receiver)
+	r.limit, r.kind = srv.Limits.MessageSize, kind
+	r.header.campaign = srv.CampaignHeader
+	r.body = bodies.Get().(*body)
+	r.body.budget, r.body.inMemory, r.body.spillDir = srv.Budget, srv.Limits.InMemory, srv.SpillDir
+	return r
+}
+
+// start writes the trace header. It does not count as mail data.
+func (r *receiver) start(appendTrace func([]byte) []byte) {
+	r.append(appendTrace(r.scratch[:0]))
+}
+
+// text takes octets after DATA. done says that the end of mail data was among them.
+func (r *receiver) text(in []byte) (n int, done bool) {
+	for n < len(in) && !done {
+		var used int
+		var out []byte
+		if room := r.room(); len(room) > 1 {
+			// The common case copies each octet once, from the loop's buffer into the chunk.
+			out, used, done = r.dots.Append(room[:0], in[n:min(len(in), n+len(room)-1)])
+			r.body.wrote(len(out))
+			r.count(out)
+		} else {
+			out, used, done = r.dots.Append(r.scratch[:0], in[n:min(len(in), n+len(r.scratch)-1)])
+			r.count(out)
+			r.store(out)
+		}
+		n += used
+	}
+	if r.dots.Bare > 0 {
+		r.fail(errBareCRLF)
+	}
+	if r.dots.LongLines > 0 {
+		r.fail(errTextLine)
+	}
+	return n, done
+}
+
+// room returns where the mail data's body may be written to directly, if it may.
+func (r *receiver) room() []byte {
+	if r.failure != nil || r.header.at != atBody {
+		return nil
+	}
+	room, f := r.body.room()
+	r.fail(f)
+	return room
+}
+
+// binary takes octets of a BDAT chunk, which have no dots to remove.
+func (r *receiver) binary(in []byte) {
+	if r.kind != mail.BodyBinaryMIME {
+		r.fail(r.lines.check(in))
+	}
+	r.count(in)
+	r.store(in)
+}
+
+// count counts octets, and looks at them while that can still matter.
+func (r *receiver) count(p []byte) {
+	if r.size += int64(len(p)); r.size > r.limit {
+		r.fail(errTooBig)
+	}
+	if !r.eightBit && r.kind == mail.Body7Bit {
+		r.eightBit = hasHighBit(p)
+	}
+}
+
+// store keeps octets, the header through the header scan.
+func (r *receiver) store(p []byte) {
+	if r.failure != nil || len(p) == 0 {
+		return
+	}
+	if r.header.at == atBody {
+		r.append(p)
+	} else {
+		r.header.scan(p, r)
+	}
+}
+
+func (r *receiver) append(p []byte) {
+	if r.failure == nil {
+		r.fail(r.body.write(p))
+	}
+}
+
+// fail keeps the first failure and lets go of what was received.
+func (r *receiver) fail(f *smtp.Failure) {
+	if f != nil && r.failure == nil {
+		r.failure = f
+		r.body.free()
+		r.body = nil
+	}
+}
+
+// finish ends the message and returns its content, or why it is refused.
+func (r *receiver) finish(maxReceived int) (*mail.Content, *smtp.Failure) {
+	r.header.flush(r)
+	if r.lines.cr {
+		r.fail(errBareCRLF)
+	}
+	if r.header.received > maxReceived {
+		r.fail(errLoop)
+	}
+	if r.failure != nil {
+		return nil, r.failure
+	}
+	content, f := r.body.finish()
+	if f != nil {
+		return nil, f
+	}
+	r.body = nil // the content's
+	return content, nil
+}
+
+// discard ends a message that nobody wants.
+func (r *receiver) discard() {
+	if r.body != nil {
+		r.body.free()
+	}
+	r.free()
+}
+
+// free gives the receiver back to its pool.
+func (r *receiver) free() {
+	value := r.header.value[:0]
+	*r = receiver{}
+	r.header.value = value
+	receivers.Put(r)
+}
+
+// lineCheck finds in chunks what smtp.DataReceiver finds in dotted text: lone CRs and LFs, and long lines. Chunks of text are lines,
+// too (RFC 3030 2), and end as such at the next hop.
+type lineCheck struct {
+	cr   bool // the last octet was CR
+	line int  // octets of the present line
+}
+
+func (c *lineCheck) check(p []byte) *smtp.Failure {
+	for len(p) > 0 {
+		if c.cr {
+			if p[0] != '\n' {
+				return errBareCRLF
+			}
+			c.cr, c.line = false, 0
+			p = p[1:]
+			continue
+		}
+		n := bytes.IndexByte(p, '\n')
+		text := p
+		if n >= 0 {
+			text = p[:n]
+		}
+		cr := bytes.IndexByte(text, '\r')
+		if cr < 0 && n >= 0 || cr >= 0 && cr != len(text)-1 {
+			return errBareCRLF
+		}
+		c.cr = cr >= 0
+		c.line += len(text)
+		if c.cr {
+			c.line--
+		}
+		if c.line > smtp.MaxTextLine {
+			return errTextLine
+		}
+		p = p[len(text):]
+	}
+	return nil
+}
+
+// hasHighBit reports whether p has an octet beyond ASCII.
+func hasHighBit(p []byte) bool {
+	for ; len(p) >= 32; p = p[32:] {
+		a := binary.LittleEndian.Uint64(p) | binary.LittleEndian.Uint64(p[8:]) | binary.LittleEndian.Uint64(p[16:]) | binary.LittleEndian.Uint64(p[24:])
+		if a&0x8080808080808080 != 0 {
+			return true
+		}
+	}
+	for _, c := range p {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,89 @@
+package smtpd
+
+import (
+	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// refuse answers with a failure, and sees to it that a client that earns many of them gets them slowly and then no more.
+func (s *Session) refuse(o *Output, verb smtp.Verb, f *smtp.Failure) {
+	s.record(verb, f)
+	if !f.Temporary() {
+		s.errors++
+	}
+	switch limits := &s.l.srv.Limits; {
+	case f.Close:
+		s.farewell(o, f)
+	case s.errors >= limits.HardErrors:
+		s.farewell(o, errTooManyErrors)
+	case s.errors > limits.SoftErrors && !f.Temporary():
+		s.slow(f)
+	default:
+		o.Reply = smtp.AppendFailure(o.Reply, f)
+	}
+}
+
+// refuseLogin answers a failed log-in. Guessing is slow from the first one.
+func (s *Session) refuseLogin(o *Output, f *smtp.Failure) {
+	s.record(smtp.Auth, f)
+	s.l.srv.stats.authFailed.Add(1)
+	if f.Temporary() { // we could not check
+		o.Reply = smtp.AppendFailure(o.Reply, f)
+		return
+	}
+	s.errors++
+	s.authFailures++
+	if s.authFailures >= s.l.srv.Limits.AuthFailures || f.Close {
+		s.farewell(o, errTooManyAuth)
+		return
+	}
+	s.slow(f)
+}
+
+// farewell sends the last reply of a session.
+func (s *Session) farewell(o *Output, f *smtp.Failure) {
+	o.Reply = smtp.AppendFailure(o.Reply, f)
+	s.close(o)
+}
+
+// slow holds the reply back for Limits.ErrorDelay.
+func (s *Session) slow(f *smtp.Failure) {
+	s.held, s.after, s.since = f, s.state, s.now
+	s.move(stateSlowed)
+}
+
+// unslow sends the reply that was held back.
+func (s *Session) unslow(o *Output) {
+	o.Reply = smtp.AppendFailure(o.Reply, s.held)
+	s.held, s.since = nil, s.now
+	s.move(s.after)
+}
+
+// record tells the log and the counters of a refusal.
+func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
+	s.l.srv.stats.rejected(f)
+	log := s.l.srv.Log
+	if log == maillog.Discard {
+		return
+	}
+	r := s.newRecord(maillog.Rejection)
+	r.Code, r.Enhanced, r.Text, r.Command = f.Code, f.Enhanced, f.Text, verb.String()
+	if f.Log != "" {
+		r.Text += " (" + f.Log + ")"
+	}
+	log.Log(r)
+}
+
+// newRecord returns a record with what is known of the client and the transaction.
+func (s *Session) newRecord(t maillog.Type) *maillog.Record {
+	c := &s.client
+	r := &maillog.Record{Type: t, At: s.now, Created: s.now, Relay: c.Helo, Peer: c.Addr, Source: c.Local.Addr(),
+		TLS: tlsName(c.TLS), Tenant: c.Tenant, Session: c.Session}
+	if c.User != nil {
+		r.User = c.User.Name
+	}
+	if s.tx != nil {
+		s.tx.describe(r)
+	}
+	return r
+}

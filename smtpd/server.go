@@ -1,0 +1,111 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// Server is an SMTP server on an event loop engine. Its methods may be called on any goroutine.
+type Server struct {
+	Options
+	greeting, helloReply string
+	ehloReply, ehloEnd   string // the lines between them differ from session to session
+	networks             *networks
+	stats                stats
+	sessions             atomic.Uint64 // number of the last session
+	boot                 string        // tells session IDs of two runs apart
+	stopping             atomic.Bool
+	ended                chan struct{} // a connection ended while the server stops
+}
+
+// listener is what the sessions of one listener share.
+type listener struct {
+	ListenerOptions
+	srv *Server
+}
+
+// New returns a server, which serves nothing yet.
+func New(o Options) (*Server, error) {
+	if o.Hostname == "" || o.Policy == nil || o.Submitter == nil {
+		return nil, errors.New("smtpd: Hostname, Policy and Submitter are required")
+	}
+	o = o.withDefaults()
+	s := &Server{
+		Options:    o,
+		greeting:   "220 " + o.Hostname + " ESMTP Postroad\r\n",
+		helloReply: "250 " + o.Hostname + "\r\n",
+		ehloReply:  ehloLines(&o),
+		ehloEnd:    "250 HELP\r\n",
+		networks:   newNetworks(&o),
+		boot:       strconv.FormatInt(time.Now().Unix(), 36),
+		ended:      make(chan struct{}, 1),
+	}
+	return s, nil
+}
+
+// Serve accepts the connections of l, which belongs to the server from the call on. It returns at once.
+func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
+	if o.Name == "" {
+		o.Name = l.Addr().String()
+	}
+	if o.Kind == Submissions && s.TLS() == nil {
+		return errors.New("smtpd: a submissions listener needs a TLS certificate: " + o.Name)
+	}
+	shared := &listener{ListenerOptions: o, srv: s}
+	return s.Engine.Serve(l, eventloop.ListenerOptions{
+		Full: smtp.AppendFailure(nil, errServerFull),
+		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
+	})
+}
+
+// Shutdown stops accepting, lets messages that are being received or stored be finished, and answers 421 to the
+// rest. When ctx ends first, all others get 421, too, and its error is returned. The engine goes on.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopping.Store(true)
+	s.Engine.StopAccepting()
+	s.each((*conn).shutdown)
+	for s.stats.open.Load() > 0 {
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+			s.each((*conn).end)
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (s *Server) each(f func(*conn)) {
+	s.Engine.Each(func(h eventloop.Handler) {
+		if c, ok := h.(*conn); ok && c.session.l.srv == s {
+			f(c)
+		}
+	})
+}
+
+// sessionID returns a name for a session that is unique on this node.
+func (s *Server) sessionID() string {
+	b := append(make([]byte, 0, 20), s.boot...)
+	return string(strconv.AppendUint(append(b, '-'), s.sessions.Add(1), 36))
+}
+
+// needsProxy reports whether connections from ip begin with a PROXY header.
+func (l *listener) needsProxy(ip netip.Addr) bool {
+	for _, p := range l.ProxyFrom {
+		if p.Contains(ip.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// needsTLS reports whether commands that are not early need TLS.
+func (l *listener) needsTLS() bool { return l.Kind != Relay && !l.AllowPlainAuth }

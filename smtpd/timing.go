@@ -1,0 +1,66 @@
+package smtpd
+
+import (
+	"time"
+
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// Wait returns how long the shell may wait before it calls Timeout, if nothing happens until then; 0 is for ever. It is to be
+// asked after each call.
+func (s *Session) Wait(now time.Time) time.Duration {
+	limits := &s.l.srv.Limits
+	var d time.Duration
+	switch {
+	case s.state == stateSlowed:
+		d = limits.ErrorDelay
+	case parkedStates.has(s.state) || s.state == stateClosed:
+		return 0 // whoever holds the session answers in bounded time
+	case s.state == stateBanner:
+		d = s.greetingDelay()
+	case s.state == stateText || s.state == stateChunk:
+		d = min(limits.DataTimeout, s.dataLeft())
+	default:
+		// From the last whole command, not the last octet: a client that sends one octet at a time gets no more time.
+		d = limits.CommandTimeout
+	}
+	return max(d-now.Sub(s.since), time.Millisecond)
+}
+
+// dataLeft returns how long after s.since mail data is still fast enough: each octet earns time. Swallowed
+// chunks outside a transaction have only DataTimeout.
+func (s *Session) dataLeft() time.Duration {
+	limits := &s.l.srv.Limits
+	if s.tx == nil || s.tx.data == nil {
+		return limits.DataTimeout
+	}
+	earned := time.Duration(s.tx.data.size) * (time.Second / time.Duration(limits.MinRate))
+	return limits.DataTimeout + earned - s.since.Sub(s.tx.began)
+}
+
+func (s *Session) greetingDelay() time.Duration {
+	srv := s.l.srv
+	if s.l.Kind != Relay || srv.GreetingDelay == 0 || srv.Trusted(s.client.Addr.Addr()) {
+		return 0
+	}
+	return srv.GreetingDelay
+}
+
+// Timeout says that the time of Wait has passed.
+func (s *Session) Timeout(now time.Time, o *Output) {
+	s.now = now
+	switch s.state {
+	case stateBanner:
+		s.since = now
+		s.greet(o)
+	case stateSlowed:
+		s.unslow(o)
+	case stateText, stateChunk:
+		s.l.srv.stats.timeouts.Add(1)
+		s.refuse(o, smtp.Data, errSlow)
+	default:
+		s.l.srv.stats.timeouts.Add(1)
+		s.refuse(o, smtp.Unknown, errIdle)
+	}
+	s.settle(o)
+}

@@ -1,0 +1,280 @@
+package smtpd
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// transaction is one mail transaction: from MAIL to the queue's answer, or to whatever ends it before.
+type transaction struct {
+	env     *mail.Envelope // the queue's from Submit on; it does not change then
+	refused int            // RCPTs over the limit
+	began   time.Time      // of mail data, for its rate
+	data    *receiver      // once mail data may come
+	size    int64          // of the content, once submitted
+}
+
+// chunk is what is left of a BDAT chunk.
+type chunk struct {
+	left    int64
+	last    bool
+	refusal *smtp.Failure // the chunk is swallowed and answered with this
+}
+
+func (s *Session) extensions() smtp.Extensions {
+	if !s.client.ESMTP {
+		return smtp.Extensions{}
+	}
+	return smtp.Extensions{Size: true, EightBitMIME: true, BinaryMIME: true, DSN: true, SMTPUTF8: true, Auth: s.l.srv.Authenticator != nil}
+}
+
+func (s *Session) mayMail() *smtp.Failure {
+	if s.transactions++; s.transactions > s.l.srv.Limits.Transactions {
+		return errTooManyMails
+	}
+	return s.l.srv.Pressure()
+}
+
+func (s *Session) mail(args []byte, o *Output) *smtp.Failure {
+	m, f := smtp.ParseMail(args, s.extensions())
+	if f != nil {
+		return f
+	}
+	if m.Size > s.l.srv.Limits.MessageSize {
+		return errTooBig
+	}
+	if f := s.l.srv.Policy.Mail(&s.client, m.Sender); f != nil {
+		return f
+	}
+	s.tx = &transaction{env: &mail.Envelope{
+		Sender: m.Sender, Body: mail.BodyType(m.Body), SMTPUTF8: m.SMTPUTF8, Ret: mail.Ret(m.Ret), EnvelopeID: m.EnvelopeID,
+	}}
+	s.move(stateMail)
+	o.say(replyMail)
+	return nil
+}
+
+func (s *Session) rcpt(args []byte, o *Output) *smtp.Failure {
+	env, ext := s.tx.env, s.extensions()
+	ext.SMTPUTF8 = env.SMTPUTF8
+	r, f := smtp.ParseRcpt(args, ext)
+	if f != nil {
+		return f
+	}
+	limits := &s.l.srv.Limits
+	if len(env.Recipients) >= limits.Recipients {
+		if s.tx.refused++; s.tx.refused > limits.RecipientOvershoot {
+			return errRcptFlood
+		}
+		return errTooManyRcpt
+	}
+	rcpt := mail.Recipient{Address: r.Address, Domain: r.Domain, Notify: mail.Notify(r.Notify), ORcpt: r.ORcpt}
+	if f := s.l.srv.Policy.Rcpt(&s.client, env.Sender, &rcpt, len(env.Recipients)); f != nil {
+		return f
+	}
+	env.Recipients = append(env.Recipients, rcpt)
+	if s.state == stateMail {
+		s.move(stateRcpt)
+	}
+	o.say(replyRcpt)
+	return nil
+}
+
+func (s *Session) mayData() *smtp.Failure {
+	if s.tx.env.Body == mail.BodyBinaryMIME {
+		return errBinaryData
+	}
+	return nil
+}
+
+func (s *Session) data(_ []byte, o *Output) *smtp.Failure {
+	if f := s.beginData(); f != nil {
+		return f
+	}
+	s.move(stateText)
+	o.say(replyData)
+	return nil
+}
+
+// bdat begins a chunk (RFC 3030 2). A refused chunk is swallowed, because the client may have sent it already.
+func (s *Session) bdat(args []byte, o *Output) *smtp.Failure {
+	size, last, f := smtp.ParseBdat(args)
+	if f != nil {
+		return f
+	}
+	if s.state == stateRcpt {
+		if f := s.beginData(); f != nil {
+			s.endTransaction()
+			s.move(stateReady)
+			return s.swallow(args, f, o)
+		}
+	} else if s.dataLeft() < 0 { // chunks by the octet are a slow client, too
+		return errSlow
+	}
+	s.chunk = chunk{left: size, last: last}
+	s.move(stateChunk)
+	if size == 0 {
+		s.endChunk(o)
+	}
+	return nil
+}
+
+// swallow takes a refused chunk's octets and then answers f. When the arguments do not say how many octets there are, the failure
+// returned is to be answered at once.
+func (s *Session) swallow(args []byte, f *smtp.Failure, o *Output) *smtp.Failure {
+	size, _, bad := smtp.ParseBdat(args)
+	if bad != nil {
+		return bad
+	}
+	if size == 0 || f.Close {
+		return f
+	}
+	s.chunk, s.after = chunk{left: size, refusal: f}, s.state
+	s.move(stateChunk)
+	return nil
+}
+
+// beginData makes the transaction ready for mail data.
+func (s *Session) beginData() *smtp.Failure {
+	tx := s.tx
+	if f := s.l.srv.Policy.Data(&s.client, len(tx.env.Recipients)); f != nil {
+		return f
+	}
+	s.describeOrigin(&tx.env.Origin)
+	tx.began = s.now
+	tx.data = newReceiver(s.l.srv, tx.env.Body)
+	tx.data.start(s.appendTrace)
+	return nil
+}
+
+func (s *Session) describeOrigin(origin *mail.Origin) {
+	c := &s.client
+	*origin = mail.Origin{Client: c.Addr, Helo: c.Helo, Tenant: c.Tenant, Listener: c.Listener,
+		Protocol: smtp.Protocol(c.ESMTP, c.TLS != nil, c.User != nil, s.tx.env.SMTPUTF8)}
+	if c.User != nil {
+		origin.User = c.User.Name
+	}
+}
+
+// text takes mail data after DATA.
+func (s *Session) text(in []byte, o *Output) int {
+	s.since = s.now
+	n, done := s.tx.data.text(in)
+	if done {
+		s.endMessage(o)
+	}
+	return n
+}
+
+// chunkData takes octets of a BDAT chunk.
+func (s *Session) chunkData(in []byte, o *Output) int {
+	s.since = s.now
+	n := int(min(int64(len(in)), s.chunk.left))
+	if s.chunk.refusal == nil {
+		s.tx.data.binary(in[:n])
+	}
+	if s.chunk.left -= int64(n); s.chunk.left == 0 {
+		s.endChunk(o)
+	}
+	return n
+}
+
+// endChunk answers a chunk whose octets are all here.
+func (s *Session) endChunk(o *Output) {
+	if f := s.chunk.refusal; f != nil {
+		s.move(s.after)
+		s.refuse(o, smtp.Bdat, f)
+		return
+	}
+	if s.chunk.last || s.tx.data.failure != nil { // after a failed chunk the others are out of order
+		s.endMessage(o)
+		return
+	}
+	s.move(stateChunks)
+	o.say(replyChunk)
+}
+
+// endMessage submits what was received, or answers why it is refused. A refused transaction is over (RFC 5321 4.1.1.4).
+func (s *Session) endMessage(o *Output) {
+	tx := s.tx
+	content, f := tx.data.finish(s.l.srv.Limits.Received)
+	if f != nil {
+		verb := smtp.Data
+		if s.state == stateChunk {
+			verb = smtp.Bdat
+		}
+		s.endTransaction()
+		s.move(stateReady)
+		s.refuse(o, verb, f)
+		return
+	}
+	if tx.data.eightBit && tx.env.Body == mail.Body7Bit {
+		tx.env.Body = mail.Body8BitMIME // what it is counts, not what it was said to be
+	}
+	tx.env.Origin.Campaign = tx.data.header.campaignName()
+	tx.size = content.Size
+	tx.data.free()
+	tx.data = nil
+	s.move(stateCommitting)
+	o.Action, o.Envelope, o.Content = Submit, tx.env, content
+}
+
+// Committed is the queue's answer to Submit.
+func (s *Session) Committed(now time.Time, id mail.ID, f *smtp.Failure, o *Output) {
+	s.now, s.since = now, now
+	tx := s.tx
+	if f == nil {
+		s.l.srv.stats.accepted(tx)
+		s.recordReception(id)
+	}
+	s.tx = nil
+	s.move(stateReady)
+	if f != nil {
+		s.refuse(o, smtp.Data, f)
+	} else {
+		s.errors, s.junk = 0, 0
+		o.say(replyQueued)
+		o.Reply = append(id.AppendTo(o.Reply), '\r', '\n')
+	}
+	s.settle(o)
+}
+
+func (s *Session) recordReception(id mail.ID) {
+	log := s.l.srv.Log
+	if log == maillog.Discard {
+		return
+	}
+	r := s.newRecord(maillog.Reception)
+	r.ID, r.Created = id, s.now
+	r.Code, r.Enhanced, r.Text = smtp.Completed, "2.0.0", "Ok: queued as "+id.String()
+	log.Log(r)
+}
+
+// describe adds what the transaction knows to a record.
+func (tx *transaction) describe(r *maillog.Record) {
+	r.Sender, r.Recipients, r.Size = tx.env.Sender, len(tx.env.Recipients), tx.size
+	r.Campaign = tx.env.Origin.Campaign
+	if len(tx.env.Recipients) > 0 {
+		r.Recipient = tx.env.Recipients[0].Address
+	}
+	if t := tx.env.TraceContext; len(t) >= 16 {
+		r.TraceID = hexString(t[:16])
+	}
+}
+
+// endTransaction gives back what the transaction holds.
+func (s *Session) endTransaction() {
+	if s.tx != nil && s.tx.data != nil {
+		s.tx.data.discard()
+	}
+	s.tx = nil
+}
+
+// transactionName tells the transactions of a session apart in trace headers.
+func (s *Session) transactionName(b []byte) []byte {
+	return strconv.AppendInt(append(append(b, s.client.Session...), '.'), int64(s.transactions), 10)
+}
