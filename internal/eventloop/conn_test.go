@@ -269,10 +269,14 @@ func TestLinger(t *testing.T) {
 }
 
 func TestAbort(t *testing.T) {
-	f := fake{open: func(c *Conn) { c.Write([]byte("never sent")); c.Abort() }}
+	f := fake{data: func(c *Conn, p []byte) int { c.Write([]byte("never sent")); c.Abort(); return len(p) }}
 	closed := closes(&f)
 	s := serve(t, Options{}, ListenerOptions{}, f)
-	if got, err := io.ReadAll(s.dial(t)); len(got) != 0 {
+	c := s.dial(t)
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); len(got) != 0 {
 		t.Fatalf("got %q, %v", got, err)
 	}
 	if err := wait(t, closed); !errors.Is(err, ErrAborted) {

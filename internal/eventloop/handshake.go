@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	handshakeBuffer = 128 << 10 // octets that may wait for a handshake's goroutine
-	recordHeader    = 5         // RFC 8446 5.1
+	recordHeader    = 5 // RFC 8446 5.1
 	recordHandshake = 22
 )
 
 // handshake is what a loop and a handshake's goroutine share.
 type handshake struct {
-	launched bool // owned by the loop
+	launched bool   // owned by the loop
+	resume   func() // has the loop look again whether it may read from the socket
 
 	mu struct {
 		sync.Mutex
@@ -24,8 +24,8 @@ type handshake struct {
 	more sync.Cond
 }
 
-func newHandshake() *handshake {
-	h := new(handshake)
+func newHandshake(resume func()) *handshake {
+	h := &handshake{resume: resume}
 	h.more.L = &h.mu
 	return h
 }
@@ -35,16 +35,20 @@ func newHandshake() *handshake {
 func (h *handshake) feed(s *secure, p []byte) {
 	h.mu.Lock()
 	h.mu.in = append(h.mu.in, p...)
-	full, ready := len(h.mu.in) > handshakeBuffer, recordComplete(h.mu.in)
+	ready := recordComplete(h.mu.in)
 	h.mu.Unlock()
 	h.more.Signal()
-	switch {
-	case full:
-		s.c.overflow(ErrInboundLimit)
-	case ready && !h.launched:
+	if ready && !h.launched {
 		h.launched = true
 		s.c.loop.e.shakes.submit(s)
 	}
+}
+
+// held returns the number of octets that wait for the handshake.
+func (h *handshake) held() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.mu.in)
 }
 
 // recordComplete reports whether p begins with a whole handshake record, or with something else that crypto/tls is to refuse.
@@ -67,6 +71,10 @@ func (h *handshake) read(p []byte) (int, error) {
 	}
 	n := copy(p, h.mu.in)
 	h.mu.in = h.mu.in[n:]
+	if len(h.mu.in) == 0 {
+		h.mu.in = nil
+		h.resume()
+	}
 	return n, nil
 }
 

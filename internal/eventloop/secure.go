@@ -68,7 +68,7 @@ func (s *secure) begin() {
 		return
 	}
 	s.phase = tlsShaking
-	s.shake = newHandshake()
+	s.shake = newHandshake(func() { c.Post(c.control) })
 	s.conn = tls.Server(&transport{s}, s.config)
 	s.config = nil
 	c.setLimit(c.loop.e.o.HandshakeLimit)
@@ -100,7 +100,7 @@ func (s *secure) received(p []byte) {
 // held returns the number of octets received and not yet decrypted.
 func (s *secure) held() int {
 	if s.shake != nil {
-		return 0 // feed has its own bound
+		return s.shake.held()
 	}
 	return len(s.in)
 }
