@@ -4,9 +4,15 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -35,187 +41,209 @@ type Options struct {
 	PendingOutcomes int
 }
 
-// Queue is one group's queue. Except for Apply and Committed, its methods are safe for use by several goroutines.
-type Queue struct{}
+// withDefaults fills in what was left out.
+func (o Options) withDefaults() Options {
+	o.Proposers = min(cmp.Or(o.Proposers, 2), 64)
+	o.UnknownFor = cmp.Or(o.UnknownFor, time.Minute)
+	o.PendingBytes = cmp.Or(o.PendingBytes, 32<<20)
+	o.PendingMessages = cmp.Or(o.PendingMessages, 10_000)
+	o.PendingOutcomes = cmp.Or(o.PendingOutcomes, 20_000)
+	if o.NewClock == nil {
+		o.NewClock = func(floor time.Time) Clock { return clock.NewSteady(floor) }
+	}
+	if o.InFlight == nil {
+		o.InFlight = func(mail.ID, uint32) bool { return false }
+	}
+	return o
+}
 
-// New returns a queue that can apply commands. Reads and proposals work from Start on.
-func New(o Options) *Queue { panic("not yet") }
+// largeProposers is how many large messages are proposed at once, beside the small ones.
+const largeProposers = 2
+
+// Queue is one group's queue. Except for Apply and Committed, its methods are safe for use by several goroutines.
+type Queue struct {
+	opts     Options
+	machine  machine // apply goroutine
+	news     news    // apply goroutine
+	reports  chan struct{}
+	reader   atomic.Pointer[Reader]
+	run      atomic.Pointer[run]
+	heads    heads
+	repeated atomic.Uint64 // proposals whose outcome was unknown
+	late     atomic.Uint64 // messages accepted after their client was told 451
+	mu       struct {
+		sync.Mutex
+		meta  meta // as of the last Committed
+		moved [reasonsNumber]uint64
+	}
+}
+
+// run is one term of this member as the owner, from Start to Stop.
+type run struct {
+	q        *Queue
+	group    Group
+	listener Listener
+	clock    Clock
+	ids      *mail.IDs
+	session  uint64
+	ctx      context.Context
+	cancel   context.CancelFunc
+	front    *front
+	settler  *settler
+	lanes    []*lane
+	accepts  sync.WaitGroup // proposers
+	settling sync.WaitGroup
+	sweeping sync.WaitGroup
+}
+
+// New returns a queue that can apply commands. Reads work from Start on.
+func New(o Options) *Queue {
+	q := &Queue{opts: o.withDefaults(), reports: make(chan struct{}, 1)}
+	q.news.q = q
+	q.machine.events = &q.news
+	return q
+}
 
 // Apply applies one command of the log. It is called on one goroutine.
 func (q *Queue) Apply(w Writer, index, term uint64, data []byte, parts [][]byte) any {
-	panic("not yet")
+	return q.machine.apply(w, index, data, parts)
 }
 
-// Committed says that the batch with all preceding Apply calls is in the store.
-func (q *Queue) Committed() { panic("not yet") }
+// Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as Apply.
+func (q *Queue) Committed() {
+	q.mu.Lock()
+	q.mu.meta, q.mu.moved = q.machine.meta, q.machine.moved
+	q.mu.Unlock()
+	q.news.tell()
+}
 
-// Start makes this member the owner: it proposes the epoch command and from its outcome on takes submissions. l hears of
-// what is applied from then on; everything older is to be read with Domains and Due.
-func (q *Queue) Start(ctx context.Context, g Group, l Listener) error { panic("not yet") }
+// Start makes this member the owner: it proposes the epoch command, repeatedly until ctx ends, and from its outcome on takes
+// submissions. l hears of what is applied from then on; everything older is to be read with Domains and Due.
+func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
+	if q.run.Load() != nil {
+		return errors.New("queue: started twice")
+	}
+	r := &run{
+		q: q, group: g, listener: l,
+		front:   newFront(q.opts.PendingBytes, q.opts.PendingMessages),
+		settler: newSettler(q.opts.PendingOutcomes),
+	}
+	reader := Reader(g)
+	q.reader.Store(&reader)
+	// The clock that counts starts with the command's outcome, which says what the newest command time is.
+	epoch, err := r.proposeEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	floor := time.UnixMilli(epoch.time)
+	r.clock, r.ids, r.session = q.opts.NewClock(floor), mail.NewIDs(q.opts.Member, floor), epoch.index
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	q.heads.reset()
+	r.work()
+	q.run.Store(r)
+	return nil
+}
+
+func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
+	data := appendCommand(nil, cmdEpoch, r.q.opts.NewClock(time.Time{}).Now().UnixMilli())
+	data = binary.BigEndian.AppendUint64(data, uint64(r.q.opts.Member))
+	for {
+		result, err := r.propose(ctx, data, nil)
+		if err == nil {
+			return result.(epochResult), nil
+		}
+		select {
+		case <-ctx.Done():
+			return epochResult{}, errors.Join(errors.New("queue: cannot become the owner"), err)
+		case <-time.After(repeatFirst):
+		}
+	}
+}
+
+// work starts the goroutines of a run. Stop ends them.
+func (r *run) work() {
+	for n := range r.q.opts.Proposers + largeProposers {
+		l := &lane{key: laneKey{r.session, byte(n)}}
+		r.lanes = append(r.lanes, l)
+		if n < r.q.opts.Proposers {
+			r.accepts.Go(func() { r.proposeSmall(l) })
+		} else {
+			r.accepts.Go(func() { r.proposeLarge(l) })
+		}
+	}
+	r.settling.Go(r.settle)
+	r.sweeping.Go(r.sweep)
+}
 
 // Stop refuses new submissions (451 4.3.2), waits until what is pending is answered and settled, and records that no attempt is under
 // way: stop the scheduler first. When ctx ends before that, the rest is left as unknown.
-func (q *Queue) Stop(ctx context.Context) error { panic("not yet") }
+func (q *Queue) Stop(ctx context.Context) error {
+	r := q.run.Load()
+	if r == nil {
+		return nil
+	}
+	defer context.AfterFunc(ctx, r.cancel)()
+	r.front.stop()
+	r.accepts.Wait()
+	r.settler.stop()
+	r.settling.Wait()
+	err := r.rest()
+	r.cancel()
+	r.sweeping.Wait()
+	q.run.CompareAndSwap(r, nil)
+	return err
+}
 
 // Now is the command time, which the scheduler shares.
-func (q *Queue) Now() time.Time { panic("not yet") }
+func (q *Queue) Now() time.Time {
+	if r := q.run.Load(); r != nil {
+		return r.clock.Now()
+	}
+	return q.opts.NewClock(time.Time{}).Now()
+}
 
 // Submit takes a message (smtpd.Submitter). It does not block.
 func (q *Queue) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
-	panic("not yet")
+	q.submit(submission{env: env, content: content, done: done})
 }
-
-// Settle records outcomes. It takes them always and does not block; false says that too many are waiting: start no
-// attempt before SettleRoom returned. done (may be nil) is called when they are recorded, or with an error when the queue
-// was stopped before that was known. The outcomes of one message should be neighbours.
-func (q *Queue) Settle(outcomes []Outcome, done func(error)) (room bool) { panic("not yet") }
-
-// SettleRoom waits until Settle has room again.
-func (q *Queue) SettleRoom(ctx context.Context) error { panic("not yet") }
-
-// DomainDue is a domain with scheduled recipients and the earliest time one of them is due.
-type DomainDue struct {
-	Domain string
-	Due    time.Time
-}
-
-// Domains returns up to max domains after the given one, in order of their names.
-func (q *Queue) Domains(after string, max int) ([]DomainDue, error) { panic("not yet") }
-
-// Cursor is a place in a domain's schedule. The zero Cursor is before its beginning.
-type Cursor struct {
-	Due time.Time
-	ID  mail.ID
-}
-
-// Due returns up to max items of a domain that come after the cursor and are due at until or before, in order of their due times,
-// and the cursor of the last of them (or after, when there is none). Fewer than max items: there are no more of them now.
-func (q *Queue) Due(domain string, after Cursor, until time.Time, max int) ([]Item, Cursor, error) {
-	panic("not yet")
-}
-
-// RecipientStatus is what is known of one recipient.
-type RecipientStatus struct {
-	State          State
-	Due            time.Time // Ready and Deferred
-	Attempts       int
-	Last           mail.Attempt // the latest attempt or decision; zero when there was none
-	Warned         bool         // a delay warning was due once
-	MaybeAttempted bool
-}
-
-// Stored is a message with the state of each of its recipients.
-type Stored struct {
-	Message    *Message
-	Recipients []RecipientStatus // as Message.Envelope.Recipients
-}
-
-// Load returns a message, or nil when it is not in the queue (any more).
-func (q *Queue) Load(id mail.ID) (*Stored, error) { panic("not yet") }
-
-// ScanArrived calls fn with the messages after the given ID that arrived before the given time, in order of arrival, until fn returns
-// false. It serves the sweeps for expiry and delay warnings.
-func (q *Queue) ScanArrived(after mail.ID, before time.Time, fn func(*Stored) bool) error {
-	panic("not yet")
-}
-
-// ContentReader reads a message's content part by part. It is an io.ReadCloser and io.WriterTo.
-type ContentReader struct{}
-
-func (r *ContentReader) Read(p []byte) (int, error) { panic("not yet") }
-func (r *ContentReader) Close() error               { panic("not yet") }
-
-// OpenContent returns a reader of m's content that holds one part (at most 512 KiB) in memory.
-func (q *Queue) OpenContent(m *Message) *ContentReader { panic("not yet") }
-
-// ReportKind says what a due report is about.
-type ReportKind uint8
-
-const (
-	ReportFailure ReportKind = iota + 1 // recipients Failed or Expired
-	ReportDelay                         // recipients still being tried
-	ReportSuccess                       // recipients Delivered, Relayed to a hop without DSN, or Expanded (NOTIFY=SUCCESS)
-)
-
-// ReportID names a due report: one message, one applied command, one kind.
-type ReportID struct {
-	ID    mail.ID
-	Index uint64
-	Kind  ReportKind
-}
-
-// Report is a report that is due to a message's sender.
-type Report struct {
-	ID         ReportID
-	Message    *Message // the message reported on; its content is there until the report was accepted
-	Recipients []ReportRecipient
-}
-
-// ReportRecipient is one recipient's share of a report.
-type ReportRecipient struct {
-	Number  uint32
-	State   State // Failed, Expired, Delivered, Relayed, Expanded; a delay: Deferred
-	Attempt mail.Attempt
-}
-
-// PendingReports returns up to max due reports after the given one.
-func (q *Queue) PendingReports(after ReportID, max int) ([]Report, error) { panic("not yet") }
-
-// ReportsDue gets a value when reports became due since it was last read.
-func (q *Queue) ReportsDue() <-chan struct{} { panic("not yet") }
 
 // AcceptReport submits the report message (null reverse-path) for a due report; both happen in one batch. For a report that was
 // accepted before it is a success that makes no second message.
 func (q *Queue) AcceptReport(id ReportID, env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
-	panic("not yet")
+	q.submit(submission{env: env, content: content, done: done, report: id})
 }
 
-// Filter selects recipients. Empty fields select all; the others must all hold.
-type Filter struct {
-	IDs              []mail.ID
-	Domain           string // recipient domain, as A-labels
-	Sender           string // whole address, ASCII case-insensitive; "<>" is the null reverse-path
-	Recipient        string
-	Tenant, Campaign string
-	States           []State   // Ready, InFlight, Deferred, Held
-	Before           time.Time // arrived before
+func (q *Queue) submit(s submission) {
+	fail := failStopping
+	if r := q.run.Load(); r != nil {
+		fail = r.front.submit(s)
+	}
+	if fail != nil {
+		s.content.Release()
+		s.done(mail.ID{}, fail)
+	}
 }
 
-// Total counts what a filter selected at an applied index.
-type Total struct {
-	Index      uint64
-	Messages   int64
-	Recipients int64
-	ByState    [Removed + 1]int64 // recipients
+// Settle records outcomes. It takes them always and does not block; false says that too many are waiting: start no
+// attempt before SettleRoom returned. done (may be nil) is called when they are recorded, or with an error when the queue
+// was stopped before that was known.
+func (q *Queue) Settle(outcomes []Outcome, done func(error)) (room bool) {
+	if r := q.run.Load(); r != nil {
+		return r.settler.add(outcomes, done)
+	}
+	if done != nil {
+		done(errStopped)
+	}
+	return false
 }
 
-// List calls fn with the selected messages in order of arrival until it returns false. fn gets whole messages and which
-// recipients were selected. No lock or store resource is held during fn.
-func (q *Queue) List(ctx context.Context, f Filter, fn func(m *Stored, selected []uint32) bool) (Total, error) {
-	panic("not yet")
+// SettleRoom waits until Settle has room again.
+func (q *Queue) SettleRoom(ctx context.Context) error {
+	if r := q.run.Load(); r != nil {
+		return r.settler.waitRoom(ctx)
+	}
+	return errStopped
 }
 
-// Count counts at one moment.
-func (q *Queue) Count(ctx context.Context, f Filter) (Total, error) { panic("not yet") }
-
-// Moved hears of each recipient that an operator's command changed; nil: nobody.
-type Moved func(m *Stored, recipient uint32, to State)
-
-// Hold holds the selected recipients; for one being attempted it takes effect at the outcome.
-func (q *Queue) Hold(ctx context.Context, f Filter, moved Moved) (Total, error) { panic("not yet") }
-
-// ReleaseHeld makes held recipients ready now.
-func (q *Queue) ReleaseHeld(ctx context.Context, f Filter, moved Moved) (Total, error) {
-	panic("not yet")
-}
-
-// Flush makes deferred recipients due now.
-func (q *Queue) Flush(ctx context.Context, f Filter, moved Moved) (Total, error) { panic("not yet") }
-
-// Fail fails recipients for good, with a report to the sender that gives why (its code, enhanced code and text).
-func (q *Queue) Fail(ctx context.Context, f Filter, why mail.Attempt, moved Moved) (Total, error) {
-	panic("not yet")
-}
-
-// Remove takes recipients out without a report.
-func (q *Queue) Remove(ctx context.Context, f Filter, moved Moved) (Total, error) { panic("not yet") }
+// ReportsDue gets a value when reports became due since it was last read, and once at the start.
+func (q *Queue) ReportsDue() <-chan struct{} { return q.reports }

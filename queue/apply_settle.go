@@ -1,0 +1,134 @@
+package queue
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// applySettle records outcomes. All outcomes of one message are applied to it together; the front sorts them, and an
+// unsorted command is sorted here, because a message that was opened twice would write the same report row twice.
+func (m *machine) applySettle() any {
+	all := m.cmd.outcomes
+	byID := func(a, b outcomeEntry) int { return bytes.Compare(a.id[:], b.id[:]) }
+	if !slices.IsSortedFunc(all, byID) {
+		slices.SortStableFunc(all, byID)
+	}
+	for len(all) > 0 {
+		n := 1
+		for n < len(all) && all[n].id == all[0].id {
+			n++
+		}
+		if m.open(all[0].id) { // else it went before: a repeated command, or an operator removed it
+			for i := range all[:n] {
+				m.settle(&all[i])
+			}
+			m.close()
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// settle applies one outcome to the opened message. A repeated one changes nothing.
+func (m *machine) settle(o *outcomeEntry) {
+	t := m.recipient(o.number)
+	if t == nil || t.row.state.Final() {
+		return
+	}
+	if o.flags&outcomeWarn != 0 {
+		m.warn(t, o)
+	}
+	if o.state == Deferred && !m.puttingOff(t, o) {
+		return
+	}
+	to := o.state
+	if t.row.state == Held && to == Deferred {
+		to = Held // the hold takes effect now
+	}
+	m.attempted(t, o)
+	if to == Deferred {
+		t.row.due = o.due
+	}
+	m.move(t, to, outcomeReason(o.state))
+	m.reportFinal(t, o.flags)
+}
+
+// puttingOff reports whether a Deferred outcome is news: it is not when the same attempt was recorded before, and
+// a warning without an attempt moves nothing.
+func (m *machine) puttingOff(t *touched, o *outcomeEntry) bool {
+	if o.at == 0 {
+		return o.due != t.row.due && t.row.state != Held
+	}
+	return o.at != t.row.at
+}
+
+// attempted records the attempt of an outcome, if there was one.
+func (m *machine) attempted(t *touched, o *outcomeEntry) {
+	t.dirty = true
+	t.row.index, t.row.maybe = m.index, false
+	if o.at != 0 {
+		t.row.attempts++
+		t.row.at = o.at
+	}
+	if !bytes.Equal(o.attempt, noAttempt) {
+		t.row.attempt = o.attempt
+	}
+}
+
+// warn notes a delay warning. At most one a recipient is ever reported (RFC 3461 section 4.1 leaves the number to us).
+func (m *machine) warn(t *touched, o *outcomeEntry) {
+	if t.row.warned {
+		return
+	}
+	t.row.warned, t.dirty = true, true
+	if o.state.Final() {
+		return // its end is the report
+	}
+	last := t.row.attempt
+	if !bytes.Equal(o.attempt, noAttempt) {
+		last = o.attempt
+	}
+	m.report(t, ReportDelay, Deferred, last)
+}
+
+// reportFinal notes the report that a final state calls for (RFC 3461 sections 4.1 and 5.2).
+func (m *machine) reportFinal(t *touched, flags byte) {
+	switch t.row.state {
+	case Failed, Expired:
+		m.report(t, ReportFailure, t.row.state, t.row.attempt)
+	case Relayed:
+		if flags&outcomeHopDSN == 0 { // else the next hop reports: RFC 3461 section 5.2.2
+			m.report(t, ReportSuccess, Relayed, t.row.attempt)
+		}
+	case Delivered, Expanded:
+		m.report(t, ReportSuccess, t.row.state, t.row.attempt)
+	}
+}
+
+// report notes that the sender is to be told, if it wants to be and can be. A null reverse-path is never reported to
+// (RFC 5321 section 4.5.5): a failure there is a double bounce.
+func (m *machine) report(t *touched, kind ReportKind, s State, attempt []byte) {
+	e := &m.msg
+	if len(e.rec.sender) == 0 {
+		if kind == ReportFailure {
+			m.meta.counters[countBounced]++
+		}
+		return
+	}
+	if wants(e.rec.recipients[t.number].notify, kind) {
+		e.reports[kind] = append(e.reports[kind], reported{t.number, s, attempt})
+	}
+}
+
+// wants answers from NOTIFY; absent, it stands for failure and delay (RFC 3461 section 4.1).
+func wants(n mail.Notify, kind ReportKind) bool {
+	switch kind {
+	case ReportFailure:
+		return n == 0 || n&mail.NotifyFailure != 0
+	case ReportDelay:
+		return n == 0 || n&mail.NotifyDelay != 0
+	}
+	return n&mail.NotifySuccess != 0
+}

@@ -1,0 +1,270 @@
+package queue
+
+import (
+	"encoding/binary"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// Commands are what goes through the log: version, type, command time (milliseconds), then what the type says. All
+// that a command does follows from its octets and the rows, so that each member comes to the same state.
+type commandType byte
+
+const (
+	cmdAccept   commandType = iota + 1 // messages, each perhaps in answer to a due report
+	cmdChunk                           // one chunk of a large message
+	cmdSettle                          // outcomes
+	cmdOperator                        // hold, release, flush, fail, remove
+	cmdEpoch                           // a new owner
+	cmdRest                            // the owner has no attempt under way any more
+	cmdSweep                           // what was given up: chunks, lanes
+	cmdDrop                            // due reports that nobody will make
+)
+
+// laneKey names one proposer of one owner. A proposer has one accept command under way at a time and numbers them, so that the
+// number of its last one is all that is needed to know a repeated command (DESIGN.md).
+type laneKey struct {
+	session uint64 // index of the owner's epoch command
+	lane    byte
+}
+
+// laneRow remembers a lane's last command.
+type laneRow struct {
+	seq  uint64
+	time int64
+	ok   bool // it was accepted
+}
+
+func (l laneRow) append(b []byte) []byte {
+	var ok byte
+	if l.ok {
+		ok = 1
+	}
+	b = binary.AppendUvarint(append(b, formatVersion, ok), l.seq)
+	return binary.AppendUvarint(b, uint64(l.time))
+}
+
+func decodeLaneRow(b []byte) (l laneRow, err error) {
+	d := decoder{b: b}
+	d.version()
+	l.ok = d.u8() != 0
+	l.seq, l.time = d.uvarint(), d.millis()
+	return l, d.done()
+}
+
+// partSize is the largest part; a larger content is cut into parts of this size. Part of the format.
+const partSize = 512 << 10
+
+func partsOf(size int64) int { return int((size + partSize - 1) / partSize) }
+
+func appendCommand(b []byte, t commandType, time int64) []byte {
+	return binary.AppendUvarint(append(b, formatVersion, byte(t)), uint64(time))
+}
+
+// acceptEntry is one message of an accept command. Its content is partsOf(size) parts of the command, or, when chunks is not 0, the
+// chunks that came before.
+type acceptEntry struct {
+	id       mail.ID
+	report   ReportID // zero unless the message is the report for it
+	size     int64
+	chunks   uint32
+	envelope []byte
+}
+
+func appendAcceptHead(b []byte, l laneKey, seq uint64, n int) []byte {
+	b = append(binary.BigEndian.AppendUint64(b, l.session), l.lane)
+	b = binary.AppendUvarint(b, seq)
+	return binary.AppendUvarint(b, uint64(n))
+}
+
+// appendAcceptEntry writes an entry; scratch holds the envelope for the moment and is returned to be used again.
+func appendAcceptEntry(b, scratch []byte, id mail.ID, report ReportID, size int64, chunks uint32, e *mail.Envelope) ([]byte, []byte) {
+	b = append(b, id[:]...)
+	if report.Kind == 0 {
+		b = append(b, 0)
+	} else {
+		b = append(append(b, byte(report.Kind)), report.ID[:]...)
+		b = binary.AppendUvarint(b, report.Index)
+	}
+	b = binary.AppendUvarint(b, uint64(size))
+	b = binary.AppendUvarint(b, uint64(chunks))
+	scratch = appendEnvelope(scratch[:0], e)
+	return appendBytes(b, scratch), scratch
+}
+
+func appendOutcome(b []byte, o *Outcome) []byte {
+	b = append(b, o.ID[:]...)
+	b = binary.AppendUvarint(b, uint64(o.Recipient))
+	var flags byte
+	if o.Warn {
+		flags |= outcomeWarn
+	}
+	if o.HopDSN {
+		flags |= outcomeHopDSN
+	}
+	b = append(b, byte(o.State), flags)
+	b = binary.AppendUvarint(b, uint64(toMillis(o.Due)))
+	return appendAttempt(b, &o.Attempt)
+}
+
+const (
+	outcomeWarn = 1 << iota
+	outcomeHopDSN
+)
+
+// outcomeEntry is one outcome of a settle command.
+type outcomeEntry struct {
+	id      mail.ID
+	number  uint32
+	state   State
+	flags   byte
+	due     int64
+	at      int64
+	attempt []byte
+}
+
+// verb is an operator's command.
+type verb byte
+
+const (
+	verbHold verb = iota + 1
+	verbRelease
+	verbFlush
+	verbFail
+	verbRemove
+)
+
+// RecipientRef names one recipient of one message.
+type RecipientRef struct {
+	ID     mail.ID
+	Number uint32
+}
+
+func appendOperator(b []byte, v verb, why *mail.Attempt, refs []RecipientRef) []byte {
+	b = appendAttempt(append(b, byte(v)), why)
+	b = binary.AppendUvarint(b, uint64(len(refs)))
+	for _, r := range refs {
+		b = binary.AppendUvarint(append(b, r.ID[:]...), uint64(r.Number))
+	}
+	return b
+}
+
+type chunkRef struct {
+	id  mail.ID
+	seq uint32
+}
+
+// appendSweep: lanes of sessions below the given one go, and the chunks.
+func appendSweep(b []byte, session uint64, chunks []chunkRef) []byte {
+	b = binary.BigEndian.AppendUint64(b, session)
+	b = binary.AppendUvarint(b, uint64(len(chunks)))
+	for _, c := range chunks {
+		b = binary.AppendUvarint(append(b, c.id[:]...), uint64(c.seq))
+	}
+	return b
+}
+
+func appendDrop(b []byte, reports []ReportID) []byte {
+	b = binary.AppendUvarint(b, uint64(len(reports)))
+	for _, r := range reports {
+		b = binary.AppendUvarint(append(append(b, byte(r.Kind)), r.ID[:]...), r.Index)
+	}
+	return b
+}
+
+// command is a decoded command. It is used again for the next one; its byte slices are parts of the command's data.
+type command struct {
+	kind     commandType
+	time     int64
+	lane     laneKey
+	seq      uint64
+	accept   []acceptEntry
+	chunk    chunkRef
+	outcomes []outcomeEntry
+	verb     verb
+	why      []byte // encoded attempt
+	refs     []RecipientRef
+	member   uint64
+	session  uint64
+	chunks   []chunkRef
+	reports  []ReportID
+}
+
+// decode reads a whole command before any of it is applied.
+func (c *command) decode(data []byte) error {
+	d := decoder{b: data}
+	d.version()
+	c.kind, c.time = commandType(d.u8()), d.millis()
+	switch c.kind {
+	case cmdAccept:
+		c.decodeAccept(&d)
+	case cmdChunk:
+		c.chunk = chunkRef{d.id(), uint32(d.below(1 << 32))}
+	case cmdSettle:
+		c.decodeSettle(&d)
+	case cmdOperator:
+		c.decodeOperator(&d)
+	case cmdEpoch:
+		c.member = d.u64()
+	case cmdRest:
+		c.session = d.u64()
+	case cmdSweep:
+		c.session, c.chunks = d.u64(), c.chunks[:0]
+		for n := d.count(idLen + 1); n > 0; n-- {
+			c.chunks = append(c.chunks, chunkRef{d.id(), uint32(d.below(1 << 32))})
+		}
+	case cmdDrop:
+		c.reports = c.reports[:0]
+		for n := d.count(idLen + 2); n > 0; n-- {
+			c.reports = append(c.reports, d.reportID())
+		}
+	default:
+		return errCorrupt
+	}
+	return d.done()
+}
+
+func (d *decoder) reportID() (r ReportID) {
+	if r.Kind = ReportKind(d.u8()); r.Kind == 0 {
+		return r
+	}
+	if r.Kind > ReportSuccess {
+		d.bad = true
+	}
+	r.ID, r.Index = d.id(), d.uvarint()
+	return r
+}
+
+func (c *command) decodeAccept(d *decoder) {
+	c.lane = laneKey{d.u64(), d.u8()}
+	c.seq, c.accept = d.uvarint(), c.accept[:0]
+	for n := d.count(idLen + 4); n > 0 && !d.bad; n-- {
+		e := acceptEntry{id: d.id(), report: d.reportID()}
+		e.size, e.chunks = d.millis(), uint32(d.below(1<<32))
+		e.envelope = d.bytes()
+		c.accept = append(c.accept, e)
+	}
+}
+
+func (c *command) decodeSettle(d *decoder) {
+	c.outcomes = c.outcomes[:0]
+	for n := d.count(idLen + 4); n > 0 && !d.bad; n-- {
+		o := outcomeEntry{id: d.id(), number: uint32(d.below(countsNumber)), state: State(d.u8()), flags: d.u8(), due: d.millis()}
+		o.attempt, o.at = d.skipAttempt()
+		if !o.state.outcome() || o.flags > outcomeWarn|outcomeHopDSN {
+			d.bad = true
+		}
+		c.outcomes = append(c.outcomes, o)
+	}
+}
+
+func (c *command) decodeOperator(d *decoder) {
+	c.verb, c.refs = verb(d.u8()), c.refs[:0]
+	if c.verb < verbHold || c.verb > verbRemove {
+		d.bad = true
+	}
+	c.why, _ = d.skipAttempt()
+	for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {
+		c.refs = append(c.refs, RecipientRef{d.id(), uint32(d.below(countsNumber))})
+	}
+}

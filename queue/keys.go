@@ -1,0 +1,107 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// The rows of a group. IDs sort by time of arrival, so messages do; a message's rows are neighbours, so that one scan
+// in order meets a message and then what is known of its recipients.
+//
+//	M                                 meta: counters, newest command time, epoch
+//	c ID chunk#                       one chunk of a large message that is not complete yet
+//	l session lane                    the last accept command of one proposer, to know a repeated one
+//	m ID                              message record: envelope and where its content lies
+//	m ID recipient#                   recipient row, once its state is not the initial one
+//	m ID ffffffff                     counts row, once the message has changed since it was accepted
+//	q domain 00 due ID                schedule: which recipients of a domain are due when
+//	r ID index kind                   a due report
+const (
+	keyMeta     = 'M'
+	keyChunk    = 'c'
+	keyLane     = 'l'
+	keyMessage  = 'm'
+	keySchedule = 'q'
+	keyReport   = 'r'
+)
+
+const (
+	idLen        = len(mail.ID{})
+	messageLen   = 1 + idLen
+	recipientLen = messageLen + 4
+	countsNumber = 1<<32 - 1 // takes the place of a recipient number in the key of the counts row
+	dueLen       = 1 + 8 + idLen
+	maxDomain    = 1 << 10 // octets; DNS allows 253, an address literal less
+)
+
+var metaKey = []byte{keyMeta}
+
+func appendMessageKey(b []byte, id mail.ID) []byte { return append(append(b, keyMessage), id[:]...) }
+
+func appendRecipientKey(b []byte, id mail.ID, number uint32) []byte {
+	return binary.BigEndian.AppendUint32(appendMessageKey(b, id), number)
+}
+
+func appendChunkKey(b []byte, id mail.ID, seq uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(append(b, keyChunk), id[:]...), seq)
+}
+
+func appendLaneKey(b []byte, l laneKey) []byte {
+	return append(binary.BigEndian.AppendUint64(append(b, keyLane), l.session), l.lane)
+}
+
+func appendReportKey(b []byte, r ReportID) []byte {
+	b = append(append(b, keyReport), r.ID[:]...)
+	return append(binary.BigEndian.AppendUint64(b, r.Index), byte(r.Kind))
+}
+
+// appendScheduleKey makes the key of a schedule row. A domain holds no NUL (the front sees to that), so that the rows of one domain are
+// neighbours and those of "a" are not among those of "a.b".
+func appendScheduleKey[T ~string | ~[]byte](b []byte, domain T, due int64, id mail.ID) []byte {
+	b = append(append(append(b, keySchedule), domain...), 0)
+	return append(binary.BigEndian.AppendUint64(b, uint64(due)), id[:]...)
+}
+
+// parseScheduleKey takes a schedule key apart; domain is part of k.
+func parseScheduleKey(k []byte) (domain []byte, due int64, id mail.ID, ok bool) {
+	n := len(k) - dueLen
+	if n < 1 || k[0] != keySchedule || bytes.IndexByte(k, 0) != n {
+		return nil, 0, id, false
+	}
+	copy(id[:], k[n+9:])
+	return k[1:n], int64(binary.BigEndian.Uint64(k[n+1:])), id, true
+}
+
+func parseReportKey(k []byte) (r ReportID, ok bool) {
+	if len(k) != messageLen+9 || k[0] != keyReport {
+		return r, false
+	}
+	copy(r.ID[:], k[1:])
+	r.Index, r.Kind = binary.BigEndian.Uint64(k[messageLen:]), ReportKind(k[messageLen+8])
+	return r, true
+}
+
+// parseMessageKey reads the key of a message record (number is false), a recipient row or a counts row.
+func parseMessageKey(k []byte) (id mail.ID, number uint32, isRow, ok bool) {
+	if len(k) < messageLen || k[0] != keyMessage {
+		return id, 0, false, false
+	}
+	copy(id[:], k[1:])
+	switch len(k) {
+	case messageLen:
+		return id, 0, false, true
+	case recipientLen:
+		return id, binary.BigEndian.Uint32(k[messageLen:]), true, true
+	}
+	return id, 0, false, false
+}
+
+func parseChunkKey(k []byte) (id mail.ID, seq uint32, ok bool) {
+	if len(k) != messageLen+4 || k[0] != keyChunk {
+		return id, 0, false
+	}
+	copy(id[:], k[1:])
+	return id, binary.BigEndian.Uint32(k[messageLen:]), true
+}

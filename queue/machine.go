@@ -1,0 +1,115 @@
+package queue
+
+import "fmt"
+
+// machine is the state machine: a pure function of rows and command (DESIGN.md). What it keeps in memory is a cache of rows.
+// Used by the apply goroutine only.
+type machine struct {
+	w       Writer
+	index   uint64 // of the entry being applied
+	cmd     command
+	loaded  bool
+	meta    meta
+	lanes   map[laneKey]laneRow
+	msg     opened // the message being changed
+	key     []byte // scratch
+	val     []byte
+	parts   []PartRef
+	numbers []uint32
+	others  []uint32
+	moved   [reasonsNumber]uint64 // by this process, for metrics
+	events  events
+}
+
+// events is what the owner's listener is told after the batch is in the store.
+type events interface {
+	// accepted: message number n of the accept command is in the queue now.
+	accepted(c *command, n int, parts []PartRef)
+	scheduled(domain []byte, due int64, e *opened)
+	changed(e *opened)
+	gone(e *opened)
+	reportDue()
+}
+
+// maxLanes bounds the cache of lane rows.
+const maxLanes = 64
+
+func (m *machine) apply(w Writer, index uint64, data []byte, parts [][]byte) any {
+	m.w, m.index = w, index
+	if !m.loaded {
+		m.load()
+	}
+	if err := m.cmd.decode(data); err != nil {
+		panic(fmt.Sprintf("queue: cannot apply entry %d (%d octets): %v", index, len(data), err))
+	}
+	m.meta.index = index
+	m.meta.time = max(m.meta.time, m.cmd.time) // a new owner's clock may be behind; command time is not
+	result := m.dispatch(parts)
+	m.set(metaKey, m.meta.append(m.val[:0]))
+	return result
+}
+
+func (m *machine) dispatch(parts [][]byte) any {
+	switch m.cmd.kind {
+	case cmdAccept:
+		return m.applyAccept(parts)
+	case cmdChunk:
+		return m.applyChunk(parts)
+	case cmdSettle:
+		return m.applySettle()
+	case cmdOperator:
+		return m.applyOperator()
+	case cmdEpoch:
+		return m.applyEpoch()
+	case cmdRest:
+		return m.applyRest()
+	case cmdSweep:
+		return m.applySweep()
+	case cmdDrop:
+		return m.applyDrop()
+	}
+	panic("queue: no way to apply this command") // decode let it through: a defect of ours
+}
+
+func (m *machine) load() {
+	m.loaded, m.meta = true, meta{}
+	m.lanes = make(map[laneKey]laneRow)
+	if v, ok := m.w.Get(metaKey); ok {
+		m.meta = must(decodeMeta(v))
+	}
+}
+
+// must: a row that cannot be read is a broken invariant, and going on would make this member differ from the others.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// set writes a row whose value was built in m.val.
+func (m *machine) set(key, value []byte) {
+	m.val = value
+	m.w.Set(key, value)
+}
+
+// epochResult is what Start learns.
+type epochResult struct {
+	index uint64
+	time  int64
+}
+
+// applyEpoch gives the queue a new owner. Attempts of the one before may have been under way unless it said otherwise.
+func (m *machine) applyEpoch() any {
+	if !m.meta.resting {
+		m.meta.maybe, m.meta.maybeDue = m.index, m.meta.time
+	}
+	m.meta.epoch, m.meta.resting = m.index, false
+	return epochResult{m.index, m.meta.time}
+}
+
+// applyRest is ignored when it comes from an owner of the past.
+func (m *machine) applyRest() any {
+	m.meta.resting = m.meta.resting || m.cmd.session == m.meta.epoch
+	return nil
+}

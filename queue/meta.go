@@ -1,0 +1,63 @@
+package queue
+
+import "encoding/binary"
+
+// counter names one of the exact counters that travel in the meta row, in the batch of what they count.
+type counter int
+
+const (
+	countMessages counter = iota // in the queue
+	countBytes                   // of content in the queue
+	countReports                 // due
+	countAccepted                // of all time
+	countBounced                 // double bounces of all time: failures that could be reported to nobody
+	countState                   // recipients by state, one counter each; of final states, those of all time
+
+	countersNumber = countState + counter(Removed) + 1
+)
+
+// meta is what the machine keeps in memory between commands. All of it is in the meta row, so that any member that has applied the same
+// entries has the same.
+type meta struct {
+	index    uint64 // of the last command applied
+	time     int64  // newest command time
+	epoch    uint64 // index of the present owner's epoch command
+	maybe    uint64 // recipients not touched since this index, and
+	maybeDue int64  // due by then, may have been under way when an owner went without a word
+	resting  bool   // the owner said that no attempt is under way
+	counters [countersNumber]uint64
+}
+
+func (m *meta) append(b []byte) []byte {
+	b = append(b, formatVersion, 0)
+	if m.resting {
+		b[len(b)-1] = 1
+	}
+	for _, v := range [...]uint64{m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), uint64(countersNumber)} {
+		b = binary.AppendUvarint(b, v)
+	}
+	for _, v := range m.counters {
+		b = binary.AppendUvarint(b, v)
+	}
+	return b
+}
+
+func decodeMeta(b []byte) (m meta, err error) {
+	d := decoder{b: b}
+	d.version()
+	m.resting = d.u8() != 0
+	m.index, m.time = d.uvarint(), d.millis()
+	m.epoch, m.maybe, m.maybeDue = d.uvarint(), d.uvarint(), d.millis()
+	if d.uvarint() != uint64(countersNumber) {
+		return m, errCorrupt
+	}
+	for i := range m.counters {
+		m.counters[i] = d.uvarint()
+	}
+	return m, d.done()
+}
+
+// maybeAttempted reports whether an attempt at a recipient in this state may have been under way when the owner changed.
+func (m *meta) maybeAttempted(r *recipientRow) bool {
+	return r.maybe || r.index < m.maybe && r.due <= m.maybeDue
+}

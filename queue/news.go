@@ -1,0 +1,135 @@
+package queue
+
+import "github.com/postroad/postroad/internal/mail"
+
+// news gathers what the listener is told after the batch is in the store. Used by the apply goroutine, and only while this
+// member is the owner: what an older owner's commands still bring is found on disk.
+type news struct {
+	q       *Queue
+	items   []Item
+	ids     []mail.ID
+	domains []string
+	removed []mail.ID
+	report  bool
+	rows    []wroteRow // schedule rows written
+	names   []byte     // their domains
+}
+
+type wroteRow struct {
+	end int // of the domain in names
+	place
+}
+
+// fresh is a message, its item and their parts in one allocation, which is what almost every message needs.
+type fresh struct {
+	Message
+	parts [1]PartRef
+	to    [1]uint32
+}
+
+// owner returns the run that this member's commands belong to, or nil when another's are being applied.
+func (n *news) owner() *run {
+	if r := n.q.run.Load(); r != nil && r.session == n.q.machine.meta.epoch {
+		return r
+	}
+	return nil
+}
+
+func (n *news) accepted(c *command, i int, parts []PartRef) {
+	r := n.owner()
+	if r == nil || c.lane.session != r.session {
+		return
+	}
+	b := r.lanes[c.lane.lane].inflight.Load()
+	if b == nil || b.seq != c.seq {
+		// The proposer gave up: the client heard 451 and will send the message again, but it is ours now.
+		n.q.late.Add(1)
+		n.changed(&n.q.machine.msg)
+		return
+	}
+	n.add(b, i, c.accept[i].size, parts)
+}
+
+func (n *news) add(b *batch, i int, size int64, parts []PartRef) {
+	s := &b.subs[i]
+	f := &fresh{Message: Message{
+		ID: b.ids[i], Envelope: s.env, Arrived: b.ids[i].Time(), Size: size, IsReport: s.report.Kind != 0,
+	}}
+	f.Parts = append(f.parts[:0], parts...)
+	if rs := s.env.Recipients; len(rs) == 1 {
+		n.item(b, i, f, rs[0].Domain, f.to[:])
+		return
+	}
+	v := &n.q.machine.msg.rec.envelopeView
+	for d := range v.domains {
+		to := v.ofDomain(nil, uint32(d))
+		n.item(b, i, f, s.env.Recipients[to[0]].Domain, to)
+	}
+}
+
+func (n *news) item(b *batch, i int, f *fresh, domain string, to []uint32) {
+	it := Item{Message: &f.Message, Domain: domain, Due: f.Arrived, Recipients: to}
+	it.Content, it.Release = b.hold(n.q.opts.Budget, i)
+	n.items = append(n.items, it)
+}
+
+func (n *news) scheduled(domain []byte, due int64, e *opened) {
+	n.names = append(n.names, domain...)
+	n.rows = append(n.rows, wroteRow{len(n.names), place{due, e.id}})
+}
+
+func (n *news) changed(e *opened) {
+	n.ids = append(n.ids, e.id)
+	for _, t := range e.rec.domains {
+		n.domains = append(n.domains, string(t))
+	}
+}
+
+func (n *news) gone(e *opened) {
+	if n.q.run.Load() != nil {
+		n.removed = append(n.removed, e.id)
+	}
+}
+
+func (n *news) reportDue() { n.report = true }
+
+// tell hands over what was gathered. The slices are used again.
+func (n *news) tell() {
+	from := 0
+	for _, row := range n.rows {
+		n.q.heads.wrote(n.names[from:row.end], row.place)
+		from = row.end
+	}
+	n.rows, n.names = n.rows[:0], n.names[:0]
+	if n.report {
+		n.q.wakeReporter()
+		n.report = false
+	}
+	if r := n.owner(); r != nil && r.listener != nil {
+		if len(n.items) > 0 {
+			r.listener.Accepted(n.items)
+		}
+		if len(n.ids) > 0 {
+			r.listener.Changed(n.ids, n.domains)
+		}
+		if len(n.removed) > 0 {
+			r.listener.Gone(n.removed)
+		}
+	} else {
+		for i := range n.items {
+			if give := n.items[i].Release; give != nil {
+				give()
+			}
+		}
+	}
+	clear(n.items)
+	clear(n.domains)
+	n.items, n.ids, n.domains, n.removed = n.items[:0], n.ids[:0], n.domains[:0], n.removed[:0]
+}
+
+func (q *Queue) wakeReporter() {
+	select {
+	case q.reports <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,113 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// operatorMost bounds the recipients of one operator command. A verb over a long queue is many commands, so that it
+// holds up nothing; what arrives meanwhile and matches may or may not be met.
+const operatorMost = 500
+
+// Moved hears of each recipient that an operator's command changed; nil: nobody.
+type Moved func(m *Stored, recipient uint32, to State)
+
+// Hold holds the selected recipients; for one being attempted it takes effect at the outcome.
+func (q *Queue) Hold(ctx context.Context, f Filter, moved Moved) (Total, error) {
+	return q.operate(ctx, f, verbHold, nil, moved)
+}
+
+// ReleaseHeld makes held recipients ready, due now.
+func (q *Queue) ReleaseHeld(ctx context.Context, f Filter, moved Moved) (Total, error) {
+	return q.operate(ctx, f, verbRelease, nil, moved)
+}
+
+// Flush makes deferred recipients ready, due now.
+func (q *Queue) Flush(ctx context.Context, f Filter, moved Moved) (Total, error) {
+	return q.operate(ctx, f, verbFlush, nil, moved)
+}
+
+// Fail fails recipients for good, with a report to the sender that gives why: its time, code, enhanced code and text. When an attempt is
+// under way its outcome comes too late.
+func (q *Queue) Fail(ctx context.Context, f Filter, why mail.Attempt, moved Moved) (Total, error) {
+	return q.operate(ctx, f, verbFail, &why, moved)
+}
+
+// Remove takes recipients out without a report. When an attempt is under way its outcome comes too late.
+func (q *Queue) Remove(ctx context.Context, f Filter, moved Moved) (Total, error) {
+	return q.operate(ctx, f, verbRemove, nil, moved)
+}
+
+// operate applies a verb to what is selected, in commands of bounded size. The total counts the recipients that it moved, by their
+// new state, and the messages they belong to.
+func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved) (t Total, err error) {
+	r := q.run.Load()
+	if r == nil {
+		return t, errNotStarted
+	}
+	if why == nil {
+		why = &mail.Attempt{}
+	}
+	o := operation{r: r, ctx: ctx, verb: v, why: why, moved: moved, total: &t, stored: make(map[mail.ID]*Stored)}
+	err = q.scanSelected(ctx, f, func(s *Stored, selected []uint32) bool {
+		o.stored[s.Message.ID] = s
+		for _, n := range selected {
+			if o.refs = append(o.refs, RecipientRef{s.Message.ID, n}); len(o.refs) == operatorMost {
+				o.flush()
+				o.stored[s.Message.ID] = s
+			}
+		}
+		return o.err == nil
+	})
+	o.flush()
+	if err == nil {
+		err = o.err
+	}
+	if err == nil {
+		t.Index, err = q.appliedIndex()
+	}
+	return t, err
+}
+
+// operation is a verb under way.
+type operation struct {
+	r      *run
+	ctx    context.Context
+	verb   verb
+	why    *mail.Attempt
+	moved  Moved
+	total  *Total
+	refs   []RecipientRef
+	stored map[mail.ID]*Stored
+	last   mail.ID // counted last
+	err    error
+}
+
+// flush proposes what was gathered.
+func (o *operation) flush() {
+	if len(o.refs) == 0 || o.err != nil {
+		return
+	}
+	data := appendOperator(appendCommand(nil, cmdOperator, o.r.commandTime(nil)), o.verb, o.why, o.refs)
+	result, err := o.r.propose(o.ctx, data, nil)
+	if err != nil {
+		o.err = fmt.Errorf("propose an operator's command: %w", err)
+		return
+	}
+	to := operatorState[o.verb]
+	for _, ref := range result.([]RecipientRef) {
+		o.total.Recipients++
+		o.total.ByState[to]++
+		if ref.ID != o.last {
+			o.total.Messages++
+			o.last = ref.ID
+		}
+		if o.moved != nil {
+			o.moved(o.stored[ref.ID], ref.Number, to)
+		}
+	}
+	o.refs = o.refs[:0]
+	clear(o.stored)
+}

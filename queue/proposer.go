@@ -1,0 +1,150 @@
+package queue
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// lane is one proposer: at most one accept command of it is under way.
+type lane struct {
+	key      laneKey
+	seq      uint64
+	inflight atomic.Pointer[batch] // read by the apply goroutine
+	scratch  []byte
+	subs     []submission
+}
+
+// proposeSmall takes what waits, for ever.
+func (r *run) proposeSmall(l *lane) {
+	for {
+		l.subs = r.front.takeSmall(l.subs[:0])
+		if len(l.subs) == 0 {
+			return
+		}
+		l.seq++
+		b := &batch{seq: l.seq, subs: append([]submission(nil), l.subs...)}
+		l.scratch = b.build(r, l.key, l.scratch)
+		clear(l.subs)
+		if len(b.subs) > 0 {
+			r.accept(l, b)
+		}
+	}
+}
+
+// proposeLarge sends a large message as chunks first, one at a time, so that no command is large and no message is in memory as a whole.
+func (r *run) proposeLarge(l *lane) {
+	for {
+		s, ok := r.front.takeLarge()
+		if !ok {
+			return
+		}
+		id := r.ids.Next(r.clock.Now())
+		chunks, fail := r.proposeChunks(id, s.content)
+		s.content.Release()
+		if fail != nil {
+			s.done(mail.ID{}, fail)
+			continue
+		}
+		l.seq++
+		b := &batch{seq: l.seq, subs: []submission{s}, ids: []mail.ID{id}}
+		data := appendAcceptHead(appendCommand(nil, cmdAccept, r.commandTime(b.ids)), l.key, l.seq, 1)
+		b.data, l.scratch = appendAcceptEntry(data, l.scratch, id, s.report, s.content.Size, chunks, s.env)
+		r.accept(l, b)
+	}
+}
+
+func (r *run) proposeChunks(id mail.ID, c *mail.Content) (n uint32, fail *smtp.Failure) {
+	source, left := contentSource{c: c}, c.Size
+	for left > 0 {
+		// The group may hold on to the buffer, so each chunk has its own.
+		chunk := make([]byte, min(left, partSize))
+		if _, err := io.ReadFull(&source, chunk); err != nil {
+			return n, failContent.With(err)
+		}
+		data := appendCommand(nil, cmdChunk, r.commandTime([]mail.ID{id}))
+		data = binary.AppendUvarint(append(data, id[:]...), uint64(n))
+		if fail := r.proposeAccept(data, [][]byte{chunk}); fail != nil {
+			return n, fail
+		}
+		n, left = n+1, left-int64(len(chunk))
+	}
+	return n, nil
+}
+
+// accept proposes a batch and answers its submissions.
+func (r *run) accept(l *lane, b *batch) {
+	l.inflight.Store(b)
+	fail := r.proposeAccept(b.data, b.parts)
+	l.inflight.Store(nil)
+	for i := range b.subs {
+		if fail != nil {
+			b.subs[i].done(mail.ID{}, fail)
+		} else {
+			b.subs[i].done(b.ids[i], nil)
+		}
+	}
+}
+
+// proposeAccept proposes until the outcome is known, with the same octets (pitfall R4), for as long as the client can be expected to wait.
+func (r *run) proposeAccept(data []byte, parts [][]byte) *smtp.Failure {
+	ctx, cancel := context.WithTimeout(r.ctx, r.q.opts.UnknownFor)
+	defer cancel()
+	result, err := r.propose(ctx, data, parts)
+	switch {
+	case err == nil && result.(acceptResult).ok:
+		return nil
+	case err == nil:
+		return failUnknown
+	case errors.Is(err, ErrRefused):
+		return failStopping.With(err)
+	}
+	return failUnknown.With(err)
+}
+
+// Pauses between repeated proposals.
+const (
+	repeatFirst = 20 * time.Millisecond
+	repeatMost  = time.Second
+)
+
+// propose proposes until the outcome is known or ctx ends. An error that wraps ErrRefused: it surely never entered the log.
+func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
+	unknown := false
+	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {
+		result, err := r.group.Propose(ctx, data, parts)
+		if err == nil {
+			return result, nil
+		}
+		if errors.Is(err, ErrRefused) && !unknown {
+			return nil, err
+		}
+		unknown = true // a refusal now says nothing of the first try
+		r.q.repeated.Add(1)
+		select {
+		case <-ctx.Done():
+			return nil, errUnknown{err}
+		case <-time.After(pause):
+		}
+	}
+}
+
+// errUnknown hides a late ErrRefused.
+type errUnknown struct{ err error }
+
+func (e errUnknown) Error() string { return "outcome unknown: " + e.err.Error() }
+
+// commandTime is now, but never before an ID that the command brings.
+func (r *run) commandTime(ids []mail.ID) int64 {
+	now := r.clock.Now().UnixMilli()
+	if n := len(ids); n > 0 {
+		now = max(now, ids[n-1].Time().UnixMilli())
+	}
+	return now
+}

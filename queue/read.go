@@ -1,0 +1,202 @@
+package queue
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+var errNotStarted = errors.New("queue: not started")
+
+func (q *Queue) read() (Reader, error) {
+	if r := q.reader.Load(); r != nil {
+		return *r, nil
+	}
+	return nil, errNotStarted
+}
+
+// DomainDue is a domain with scheduled recipients and the earliest time one of them is due.
+type DomainDue struct {
+	Domain string
+	Due    time.Time
+}
+
+// Domains returns up to max domains after the given one, in order of their names. Each costs one seek.
+func (q *Queue) Domains(after string, max int) ([]DomainDue, error) {
+	r, err := q.read()
+	if err != nil {
+		return nil, err
+	}
+	var found []DomainDue
+	from, to := append([]byte{keySchedule}, after...), []byte{keySchedule + 1}
+	for len(found) < max {
+		var key []byte
+		from = append(from, 1) // the first key after all keys of the domain
+		if err := r.Scan(from, to, func(k, _ []byte) bool { key = bytes.Clone(k); return false }); err != nil {
+			return found, fmt.Errorf("list domains: %w", err)
+		}
+		if key == nil {
+			break
+		}
+		domain, due, _, ok := parseScheduleKey(key)
+		if !ok {
+			return found, fmt.Errorf("list domains: key %q: %w", key, errCorrupt)
+		}
+		found = append(found, DomainDue{string(domain), fromMillis(due)})
+		from = append(from[:1], domain...)
+	}
+	return found, nil
+}
+
+// Cursor is a place in a domain's schedule. The zero Cursor is before its beginning.
+type Cursor struct {
+	Due time.Time
+	ID  mail.ID
+}
+
+// Due returns up to max items of a domain that come after the cursor and are due at until or before, in order of their due times,
+// and the cursor of the last row that was read. Fewer than max items: there are no more of them now.
+func (q *Queue) Due(domain string, after Cursor, until time.Time, max int) ([]Item, Cursor, error) {
+	r, err := q.read()
+	if err != nil {
+		return nil, after, err
+	}
+	rows, err := q.scanDue(r, domain, after, until, max)
+	if err != nil {
+		return nil, after, fmt.Errorf("read schedule of %s: %w", domain, err)
+	}
+	items := make([]Item, 0, len(rows))
+	var l loader
+	l.begin(q, r)
+	for _, row := range rows {
+		it, err := l.item(domain, row)
+		if err != nil {
+			return items, after, fmt.Errorf("read message %v: %w", row.id, err)
+		}
+		if it.Message != nil { // else it was settled meanwhile
+			items = append(items, it)
+		}
+		after = Cursor{fromMillis(row.due), row.id}
+	}
+	if len(items) == 0 && len(rows) == max && max > 0 { // all gone: fewer than max must mean the end
+		return q.Due(domain, after, until, max)
+	}
+	return items, after, nil
+}
+
+// dueRow is a schedule row.
+type dueRow struct {
+	place
+	numbers []uint32 // nil: all of the domain
+}
+
+func (q *Queue) scanDue(r Reader, domain string, after Cursor, until time.Time, max int) (rows []dueRow, err error) {
+	begin, version := q.heads.begin(domain)
+	start := place{toMillis(after.Due), after.ID}
+	fromHead := start == place{} || start != begin && start.min(begin) == start
+	var from []byte
+	if fromHead {
+		from = appendScheduleKey(nil, domain, begin.due, begin.id)
+	} else {
+		from = append(appendScheduleKey(nil, domain, start.due, start.id), 0) // after the cursor
+	}
+	to := appendScheduleKey(nil, domain, toMillis(until)+1, mail.ID{})
+	var bad error
+	err = r.Scan(from, to, func(k, v []byte) bool {
+		if len(rows) == max {
+			return false
+		}
+		_, due, id, ok := parseScheduleKey(k)
+		row := dueRow{place: place{due, id}}
+		if ok && len(v) > 0 {
+			row.numbers, bad = decodeNumbers(nil, v)
+		}
+		if !ok {
+			bad = errCorrupt
+		}
+		rows = append(rows, row)
+		return bad == nil
+	})
+	if err == nil && bad == nil && fromHead {
+		q.noteHead(domain, version, rows, until)
+	}
+	return rows, errors.Join(err, bad)
+}
+
+// noteHead tells heads what a scan from the head found.
+func (q *Queue) noteHead(domain string, version uint64, rows []dueRow, until time.Time) {
+	first := place{due: toMillis(until) + 1}
+	if len(rows) > 0 {
+		first = rows[0].place
+	}
+	q.heads.found(domain, version, first)
+}
+
+// loader reads messages with their recipients' states.
+type loader struct {
+	r    Reader
+	meta meta
+	rec  record
+	key  []byte
+}
+
+// begin fixes what MaybeAttempted is derived from.
+func (l *loader) begin(q *Queue, r Reader) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.r, l.meta = r, q.mu.meta
+}
+
+// record reads a message record; false when it is gone.
+func (l *loader) record(id mail.ID) (bool, error) {
+	l.key = appendMessageKey(l.key[:0], id)
+	v, ok, err := l.r.Get(l.key)
+	if err != nil || !ok {
+		return false, err
+	}
+	return true, l.rec.decode(v)
+}
+
+// item makes the item of a schedule row.
+func (l *loader) item(domain string, row dueRow) (it Item, err error) {
+	if ok, err := l.record(row.id); err != nil || !ok {
+		return it, err
+	}
+	m, err := l.rec.message(row.id)
+	if err != nil {
+		return it, err
+	}
+	it = Item{Message: m, Domain: domain, Due: fromMillis(row.due), Recipients: row.numbers}
+	if row.numbers == nil {
+		for i, d := range l.rec.domains {
+			if string(d) == domain {
+				it.Recipients = l.rec.ofDomain(nil, uint32(i))
+			}
+		}
+	}
+	simple := len(m.Envelope.Recipients) == 1 && l.rec.flags&flagChanged == 0
+	for _, n := range it.Recipients {
+		row := (&opened{id: m.ID, rec: record{index: l.rec.index}}).initial()
+		if !simple {
+			if row, err = l.recipient(m.ID, n, row); err != nil {
+				return it, err
+			}
+		}
+		it.Attempts = max(it.Attempts, int(row.attempts))
+		it.MaybeAttempted = it.MaybeAttempted || l.meta.maybeAttempted(&row)
+	}
+	return it, nil
+}
+
+// recipient reads a recipient's row, which is initial when there is none.
+func (l *loader) recipient(id mail.ID, number uint32, initial recipientRow) (recipientRow, error) {
+	l.key = appendRecipientKey(l.key[:0], id, number)
+	v, ok, err := l.r.Get(l.key)
+	if err != nil || !ok {
+		return initial, err
+	}
+	return decodeRecipientRow(v)
+}

@@ -1,0 +1,228 @@
+package queue
+
+import (
+	"encoding/binary"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// A message record is a head that Apply writes and the envelope, which travels in the accept command in the form it is
+// stored in: Apply copies it and decodes no more of it than the recipients' domains.
+//
+//	head:     version, flags, index of the accept entry, size, parts (index, part, size each)
+//	envelope: version, domains, recipients (address, domain's place, notify, orcpt each), sender, body, utf8, ret, envid,
+//	          origin, trace context
+const (
+	flagReport  = 1 << iota // a report of ours
+	flagChanged             // the message has a counts row: some recipient is not in its initial state
+)
+
+// record is a decoded view of a message record. Its byte slices are parts of buf, its slices are used again.
+type record struct {
+	buf      []byte
+	flags    byte
+	index    uint64
+	size     int64
+	parts    []PartRef
+	envelope []byte
+	envelopeView
+}
+
+// envelopeView is the first part of an envelope, all that the state machine needs.
+type envelopeView struct {
+	domains    [][]byte
+	recipients []recipientView
+	sender     []byte
+}
+
+type recipientView struct {
+	address []byte
+	domain  uint32
+	notify  mail.Notify
+	orcpt   []byte
+}
+
+func appendHead(b []byte, flags byte, index uint64, size int64, parts []PartRef) []byte {
+	b = append(b, formatVersion, flags)
+	b = binary.AppendUvarint(b, index)
+	b = binary.AppendUvarint(b, uint64(size))
+	b = binary.AppendUvarint(b, uint64(len(parts)))
+	for _, p := range parts {
+		b = binary.AppendUvarint(b, p.Index)
+		b = binary.AppendUvarint(b, uint64(p.Part))
+		b = binary.AppendUvarint(b, uint64(p.Size))
+	}
+	return b
+}
+
+// decode reads a copy of value.
+func (r *record) decode(value []byte) error {
+	r.buf = append(r.buf[:0], value...)
+	return r.decodeInPlace(r.buf)
+}
+
+// decodeInPlace reads value, which must stay as it is while r is used.
+func (r *record) decodeInPlace(value []byte) error {
+	d := decoder{b: value}
+	d.version()
+	r.flags = d.u8()
+	r.index = d.uvarint()
+	r.size = d.millis()
+	r.parts = r.parts[:0]
+	for n := d.count(3); n > 0 && !d.bad; n-- {
+		r.parts = append(r.parts, PartRef{Index: d.uvarint(), Part: int(d.below(1 << 31)), Size: d.millis()})
+	}
+	if d.bad {
+		return errCorrupt
+	}
+	r.envelope = d.take(d.rest())
+	return r.envelopeView.decode(r.envelope)
+}
+
+func (v *envelopeView) decode(b []byte) error {
+	d := decoder{b: b}
+	v.read(&d)
+	if d.bad {
+		return errCorrupt
+	}
+	return nil
+}
+
+func (v *envelopeView) read(d *decoder) {
+	d.version()
+	v.domains, v.recipients = v.domains[:0], v.recipients[:0]
+	for n := d.count(1); n > 0 && !d.bad; n-- {
+		v.domains = append(v.domains, d.bytes())
+	}
+	for n := d.count(4); n > 0 && !d.bad; n-- {
+		v.recipients = append(v.recipients, recipientView{
+			address: d.bytes(), domain: uint32(d.below(uint64(len(v.domains)))), notify: mail.Notify(d.u8()), orcpt: d.bytes(),
+		})
+	}
+	v.sender = d.bytes()
+}
+
+// appendEnvelope appends the stored form. Domains are written once: many recipients share few.
+func appendEnvelope(b []byte, e *mail.Envelope) []byte {
+	b = append(b, formatVersion)
+	places := newDomainPlaces(e.Recipients)
+	b = binary.AppendUvarint(b, uint64(len(places.names)))
+	for _, name := range places.names {
+		b = appendBytes(b, name)
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.Recipients)))
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		b = appendBytes(b, r.Address)
+		b = binary.AppendUvarint(b, uint64(places.of(r.Domain)))
+		b = append(b, byte(r.Notify))
+		b = appendBytes(b, r.ORcpt)
+	}
+	b = appendBytes(b, e.Sender)
+	var utf8 byte
+	if e.SMTPUTF8 {
+		utf8 = 1
+	}
+	b = append(b, byte(e.Body), utf8, byte(e.Ret))
+	b = appendBytes(b, e.EnvelopeID)
+	b = appendOrigin(b, &e.Origin)
+	return appendBytes(b, e.TraceContext)
+}
+
+func appendOrigin(b []byte, o *mail.Origin) []byte {
+	b = appendAddrPort(b, o.Client)
+	for _, s := range [...]string{o.Helo, o.Protocol, o.User, o.Tenant, o.Campaign, o.Listener} {
+		b = appendBytes(b, s)
+	}
+	return b
+}
+
+// decodeEnvelope makes the envelope. Its strings share one allocation.
+func decodeEnvelope(b []byte) (*mail.Envelope, error) {
+	e, d := new(mail.Envelope), decoder{b: b, text: string(b)}
+	d.version()
+	domains := make([]string, d.count(1))
+	for i := range domains {
+		domains[i] = d.str()
+	}
+	e.Recipients = make([]mail.Recipient, d.count(4))
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		r.Address = d.str()
+		if place := d.below(uint64(len(domains))); !d.bad {
+			r.Domain = domains[place]
+		}
+		r.Notify, r.ORcpt = mail.Notify(d.u8()), d.str()
+	}
+	e.Sender = d.str()
+	e.Body, e.SMTPUTF8, e.Ret = mail.BodyType(d.u8()), d.u8() != 0, mail.Ret(d.u8())
+	e.EnvelopeID = d.str()
+	o := &e.Origin
+	o.Client = d.addrPort()
+	for _, s := range [...]*string{&o.Helo, &o.Protocol, &o.User, &o.Tenant, &o.Campaign, &o.Listener} {
+		*s = d.str()
+	}
+	if trace := d.bytes(); len(trace) > 0 {
+		e.TraceContext = append([]byte(nil), trace...)
+	}
+	return e, d.done()
+}
+
+// message makes the scheduler's form of a record.
+func (r *record) message(id mail.ID) (*Message, error) {
+	e, err := decodeEnvelope(r.envelope)
+	if err != nil {
+		return nil, err
+	}
+	return &Message{
+		ID: id, Envelope: e, Arrived: id.Time(), Size: r.size,
+		Parts: append([]PartRef(nil), r.parts...), IsReport: r.flags&flagReport != 0,
+	}, nil
+}
+
+// domainPlaces numbers the distinct domains of recipients in order of their first appearance.
+type domainPlaces struct {
+	names []string
+	few   [4]string
+	index map[string]int // only when there are many
+}
+
+func newDomainPlaces(rs []mail.Recipient) *domainPlaces {
+	p := new(domainPlaces)
+	p.names = p.few[:0]
+	for i := range rs {
+		if p.of(rs[i].Domain) < 0 {
+			p.add(rs[i].Domain)
+		}
+	}
+	return p
+}
+
+func (p *domainPlaces) of(domain string) int {
+	if p.index != nil {
+		if i, ok := p.index[domain]; ok {
+			return i
+		}
+		return -1
+	}
+	for i, name := range p.names {
+		if name == domain {
+			return i
+		}
+	}
+	return -1
+}
+
+func (p *domainPlaces) add(domain string) {
+	p.names = append(p.names, domain)
+	if len(p.names) <= 16 {
+		return
+	}
+	if p.index == nil {
+		p.index = make(map[string]int)
+		for i, name := range p.names {
+			p.index[name] = i
+		}
+	}
+	p.index[domain] = len(p.names) - 1
+}

@@ -1,0 +1,95 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// ReportKind says what a due report is about.
+type ReportKind uint8
+
+const (
+	ReportFailure ReportKind = iota + 1 // recipients Failed or Expired
+	ReportDelay                         // recipients still being tried
+	ReportSuccess                       // recipients Delivered, Relayed to a hop without DSN, or Expanded (NOTIFY=SUCCESS)
+)
+
+// ReportID names a due report: one message, one applied command, one kind.
+type ReportID struct {
+	ID    mail.ID
+	Index uint64
+	Kind  ReportKind
+}
+
+// Report is a report that is due to a message's sender.
+type Report struct {
+	ID         ReportID
+	Message    *Message // the message reported on; its content is there until the report was accepted
+	Recipients []ReportRecipient
+}
+
+// ReportRecipient is one recipient's share of a report.
+type ReportRecipient struct {
+	Number  uint32
+	State   State // Failed, Expired, Delivered, Relayed, Expanded; a delay: Deferred
+	Attempt mail.Attempt
+}
+
+// PendingReports returns up to max due reports after the given one.
+func (q *Queue) PendingReports(after ReportID, max int) (found []Report, err error) {
+	r, err := q.read()
+	if err != nil {
+		return nil, err
+	}
+	var bad error
+	from := append(appendReportKey(nil, after), 0)
+	err = r.Scan(from, []byte{keyReport + 1}, func(k, v []byte) bool {
+		if len(found) == max {
+			return false
+		}
+		id, ok := parseReportKey(k)
+		rs, err := decodeReportRow(v)
+		if bad = err; !ok {
+			bad = errCorrupt
+		}
+		found = append(found, Report{ID: id, Recipients: rs})
+		return bad == nil
+	})
+	if err := errors.Join(err, bad); err != nil {
+		return nil, fmt.Errorf("list due reports: %w", err)
+	}
+	return q.withMessages(r, found)
+}
+
+// withMessages adds the messages; a report whose message is gone was answered since.
+func (q *Queue) withMessages(r Reader, all []Report) ([]Report, error) {
+	var l loader
+	l.begin(q, r)
+	kept := all[:0]
+	for _, report := range all {
+		ok, err := l.record(report.ID.ID)
+		if err == nil && ok {
+			report.Message, err = l.rec.message(report.ID.ID)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read message %v: %w", report.ID.ID, err)
+		}
+		if ok {
+			kept = append(kept, report)
+		}
+	}
+	return kept, nil
+}
+
+// DropReports takes due reports out that cannot be made.
+func (q *Queue) DropReports(ctx context.Context, ids ...ReportID) error {
+	r := q.run.Load()
+	if r == nil {
+		return errNotStarted
+	}
+	_, err := r.propose(ctx, appendDrop(appendCommand(nil, cmdDrop, r.commandTime(nil)), ids), nil)
+	return err
+}

@@ -1,0 +1,154 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// settleMost bounds the outcomes of one settle command, about 75 KiB, at the very most 650.
+const settleMost = 512
+
+var errStopped = errors.New("queue: stopped before it was known whether the outcomes were recorded")
+
+// settler gathers outcomes like the front gathers submissions. One command is under way at a time: outcomes of a
+// recipient must not overtake each other.
+type settler struct {
+	most int
+	mu   struct {
+		sync.Mutex
+		outcomes fifo[Outcome]
+		calls    fifo[settleCall]
+		stopped  bool
+	}
+	work, room sync.Cond
+	batch      []Outcome // owned by the settler goroutine
+	called     []func(error)
+}
+
+type settleCall struct {
+	left int
+	done func(error)
+}
+
+func newSettler(most int) *settler {
+	s := &settler{most: most}
+	s.work.L, s.room.L = &s.mu, &s.mu
+	return s
+}
+
+// add takes outcomes and reports whether there is room for more.
+func (s *settler) add(outcomes []Outcome, done func(error)) bool {
+	for i := range outcomes {
+		if !outcomes[i].State.outcome() {
+			panic(fmt.Sprintf("queue: %v is no outcome", outcomes[i].State))
+		}
+	}
+	s.mu.Lock()
+	if s.mu.stopped {
+		s.mu.Unlock()
+		if done != nil {
+			done(errStopped)
+		}
+		return false
+	}
+	defer s.mu.Unlock()
+	for i := range outcomes {
+		s.mu.outcomes.push(outcomes[i])
+	}
+	s.mu.calls.push(settleCall{len(outcomes), done})
+	s.work.Signal()
+	return s.mu.outcomes.len() < s.most
+}
+
+// waitRoom waits until there is room.
+func (s *settler) waitRoom(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.room.Broadcast()
+	})
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.mu.outcomes.len() >= s.most && ctx.Err() == nil {
+		s.room.Wait()
+	}
+	return ctx.Err()
+}
+
+// take waits for outcomes and takes a command's worth; false when stopped and empty.
+func (s *settler) take() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.room.Broadcast()
+	for s.mu.calls.len() == 0 && !s.mu.stopped {
+		s.work.Wait()
+	}
+	if s.mu.calls.len() == 0 {
+		return false
+	}
+	s.batch, s.called = s.batch[:0], s.called[:0]
+	for s.mu.outcomes.len() > 0 && len(s.batch) < settleMost {
+		s.batch = append(s.batch, s.mu.outcomes.pop())
+	}
+	for n := len(s.batch); s.mu.calls.len() > 0; {
+		call := s.mu.calls.first()
+		if call.left > n {
+			call.left -= n
+			break
+		}
+		n -= call.left
+		if done := s.mu.calls.pop().done; done != nil {
+			s.called = append(s.called, done)
+		}
+	}
+	return true
+}
+
+func (s *settler) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.stopped = true
+	s.work.Broadcast()
+}
+
+// settle records what comes, for ever. A lost outcome would be a second delivery, so it is repeated until it is known, or the run ends.
+func (r *run) settle() {
+	s := r.settler
+	for s.take() {
+		err := r.settleBatch(s.batch)
+		for _, done := range s.called {
+			done(err)
+		}
+	}
+}
+
+func (r *run) settleBatch(outcomes []Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(outcomes, func(a, b Outcome) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	data := make([]byte, 0, 32+160*len(outcomes))
+	data = appendCommand(data, cmdSettle, r.commandTime(nil))
+	data = binary.AppendUvarint(data, uint64(len(outcomes)))
+	for i := range outcomes {
+		data = appendOutcome(data, &outcomes[i])
+	}
+	for {
+		_, err := r.propose(r.ctx, data, nil)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-r.ctx.Done():
+			return errors.Join(errStopped, err)
+		case <-time.After(repeatMost): // refused: the owner may change back to us
+		}
+	}
+}

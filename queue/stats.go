@@ -1,0 +1,45 @@
+package queue
+
+// Stats are figures for metrics, as of the last batch that was applied.
+type Stats struct {
+	Messages, Bytes, Reports uint64
+	Recipients               [Removed + 1]uint64 // by state; of final states, those of all time
+	Accepted, DoubleBounces  uint64              // of all time
+	// Since the process started:
+	Moves            map[Reason]uint64
+	Repeated         uint64 // proposals repeated because their outcome was unknown
+	AcceptedAfter451 uint64
+	Refused          uint64 // submissions refused because the front was full
+	Waiting          int    // submissions waiting for a proposer
+	WaitingBytes     int64
+	WaitingOutcomes  int
+}
+
+// Stats returns the present figures.
+func (q *Queue) Stats() (s Stats) {
+	q.mu.Lock()
+	c, moved := q.mu.meta.counters, q.mu.moved
+	q.mu.Unlock()
+	s.Messages, s.Bytes, s.Reports = c[countMessages], c[countBytes], c[countReports]
+	s.Accepted, s.DoubleBounces = c[countAccepted], c[countBounced]
+	copy(s.Recipients[:], c[countState:])
+	s.Moves = make(map[Reason]uint64)
+	for r, n := range moved {
+		s.Moves[Reason(r)] = n
+	}
+	s.Repeated, s.AcceptedAfter451 = q.repeated.Load(), q.late.Load()
+	if r := q.run.Load(); r != nil {
+		r.stats(&s)
+	}
+	return s
+}
+
+func (r *run) stats(s *Stats) {
+	r.front.mu.Lock()
+	s.Waiting, s.WaitingBytes = r.front.mu.small.len()+r.front.mu.large.len(), r.front.mu.bytes
+	s.Refused = r.front.mu.refused
+	r.front.mu.Unlock()
+	r.settler.mu.Lock()
+	s.WaitingOutcomes = r.settler.mu.outcomes.len()
+	r.settler.mu.Unlock()
+}

@@ -1,0 +1,81 @@
+package queue
+
+import (
+	"fmt"
+	"time"
+)
+
+// The owner looks for what was given up this often; a command drops this much at once.
+const (
+	sweepEvery = 5 * time.Minute
+	sweepMost  = 1000
+)
+
+// sweep drops chunks of large messages that were given up and what is remembered of lanes of the past.
+func (r *run) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-tick.C:
+			for more := true; more && r.ctx.Err() == nil; {
+				more, _ = r.sweepOnce() // an error will be met again, or stop the process elsewhere
+			}
+		}
+	}
+}
+
+// sweepOnce proposes one sweep if there is something to drop, and reports whether there may be more.
+func (r *run) sweepOnce() (more bool, err error) {
+	now := r.clock.Now()
+	chunks, err := r.orphans(now)
+	if err != nil {
+		return false, err
+	}
+	session, err := r.oldSessions(now)
+	if err != nil || len(chunks) == 0 && session == 0 {
+		return false, err
+	}
+	data := appendSweep(appendCommand(nil, cmdSweep, now.UnixMilli()), session, chunks)
+	_, err = r.propose(r.ctx, data, nil)
+	return err == nil && len(chunks) == sweepMost, err
+}
+
+// orphans lists chunks whose message is too old to be still coming.
+func (r *run) orphans(now time.Time) (found []chunkRef, err error) {
+	from, to := []byte{keyChunk}, []byte{keyChunk + 1}
+	err = r.group.Scan(from, to, func(k, _ []byte) bool {
+		id, seq, ok := parseChunkKey(k)
+		if !ok || len(found) == sweepMost || !id.Time().Before(now.Add(-orphanAge)) {
+			return false // IDs sort by time: the rest is younger
+		}
+		found = append(found, chunkRef{id, seq})
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for orphaned chunks: %w", err)
+	}
+	return found, nil
+}
+
+// oldSessions returns the first session whose lanes are still needed, or 0 when no older one is there.
+func (r *run) oldSessions(now time.Time) (session uint64, err error) {
+	old := false
+	var bad error
+	err = r.group.Scan([]byte{keyLane}, []byte{keyLane + 1}, func(k, v []byte) bool {
+		d := decoder{b: k[1:]}
+		row, err := decodeLaneRow(v)
+		session, bad = d.u64(), err
+		if session == r.session || row.time >= now.Add(-acceptMemory).UnixMilli() {
+			return false
+		}
+		old, session = true, session+1
+		return bad == nil
+	})
+	if err != nil || bad != nil || !old {
+		return 0, err
+	}
+	return session, nil
+}
