@@ -8,20 +8,20 @@ import (
 // return a failure to answer; proceed sends the other replies itself.
 type command struct {
 	states  states // where it may come
-	flags   flag
+	flags   flags
 	line    int // octets of the whole line with CRLF; 0: 512 (RFC 5321 4.5.3.1.4)
 	check   func(*Session) *smtp.Failure
 	proceed func(*Session, []byte, *Output) *smtp.Failure
 }
 
-type flag uint8
+type flags uint8
 
 const (
-	early  flag = 1 << iota // may come before TLS and AUTH where these are required
-	bare                    // takes no argument
-	last                    // the client must wait for its reply (RFC 2920 3.1)
-	junk                    // moves no mail
-	secret                  // nothing may follow it in clear (CVE-2011-0411)
+	early  flags = 1 << iota // may come before TLS and AUTH where these are required
+	bare                     // takes no argument
+	last                     // the client must wait for its reply (RFC 2920 3.1)
+	junk                     // moves no mail
+	secret                   // nothing may follow it in clear (CVE-2011-0411)
 )
 
 // Lines are longer than 512 by what the extensions allow: SIZE 26, BODY 17, SMTPUTF8 10, AUTH 500, RET 9, ENVID 107 for MAIL,

@@ -23,7 +23,7 @@ func (s *Session) offersAuth() bool {
 
 func (s *Session) mayAuth() *smtp.Failure {
 	switch {
-	case s.l.srv.Authenticator == nil:
+	case !s.offersAuth() && (s.l.srv.Authenticator == nil || s.l.srv.TLS() == nil):
 		return errNotOurs
 	case !s.client.ESMTP:
 		return errNeedEhlo

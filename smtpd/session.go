@@ -156,7 +156,8 @@ func (s *Session) bareLF(line []byte, o *Output) {
 		f = errForeign
 	}
 	if s.state == stateSASL {
-		s.endSASL()
+		s.failSASL(o, f)
+		return
 	}
 	s.refuse(o, smtp.Unknown, f)
 }

@@ -58,7 +58,7 @@ func (s *Session) Timeout(now time.Time, o *Output) {
 	case stateText, stateChunk:
 		s.l.srv.stats.timeouts.Add(1)
 		s.refuse(o, smtp.Data, errSlow)
-	default:
+	case stateProxy, stateGreeted, stateReady, stateMail, stateRcpt, stateChunks, stateSASL:
 		s.l.srv.stats.timeouts.Add(1)
 		s.refuse(o, smtp.Unknown, errIdle)
 	}

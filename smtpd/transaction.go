@@ -12,7 +12,7 @@ import (
 // transaction is one mail transaction: from MAIL to the queue's answer, or to whatever ends it before.
 type transaction struct {
 	env     *mail.Envelope // the queue's from Submit on; it does not change then
-	refused int            // RCPTs over the limit
+	refused int            // RCPTs
 	began   time.Time      // of mail data, for its rate
 	data    *receiver      // once mail data may come
 	size    int64          // of the content, once submitted
@@ -59,17 +59,27 @@ func (s *Session) mail(args []byte, o *Output) *smtp.Failure {
 }
 
 func (s *Session) rcpt(args []byte, o *Output) *smtp.Failure {
+	if f := s.addRecipient(args); f != nil {
+		if s.tx.refused++; s.tx.refused > s.l.srv.Limits.RecipientOvershoot {
+			return errRcptFlood
+		}
+		return f
+	}
+	if s.state == stateMail {
+		s.move(stateRcpt)
+	}
+	o.say(replyRcpt)
+	return nil
+}
+
+func (s *Session) addRecipient(args []byte) *smtp.Failure {
 	env, ext := s.tx.env, s.extensions()
 	ext.SMTPUTF8 = env.SMTPUTF8
 	r, f := smtp.ParseRcpt(args, ext)
 	if f != nil {
 		return f
 	}
-	limits := &s.l.srv.Limits
-	if len(env.Recipients) >= limits.Recipients {
-		if s.tx.refused++; s.tx.refused > limits.RecipientOvershoot {
-			return errRcptFlood
-		}
+	if len(env.Recipients) >= s.l.srv.Limits.Recipients {
 		return errTooManyRcpt
 	}
 	rcpt := mail.Recipient{Address: r.Address, Domain: r.Domain, Notify: mail.Notify(r.Notify), ORcpt: r.ORcpt}
@@ -77,10 +87,6 @@ func (s *Session) rcpt(args []byte, o *Output) *smtp.Failure {
 		return f
 	}
 	env.Recipients = append(env.Recipients, rcpt)
-	if s.state == stateMail {
-		s.move(stateRcpt)
-	}
-	o.say(replyRcpt)
 	return nil
 }
 
