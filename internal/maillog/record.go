@@ -25,6 +25,17 @@ const (
 	Feedback                         // a feedback report was received
 )
 
+var typeNames = [...]string{"Unknown", "Reception", "Rejection", "Delivery", "TransientFailure", "Bounce", "Expiration", "AdminBounce",
+	"Delayed", "OOB", "Feedback"}
+
+// String returns the type's name in the event log.
+func (t Type) String() string {
+	if int(t) >= len(typeNames) {
+		t = 0
+	}
+	return typeNames[t]
+}
+
 // Record is one mail event. Per recipient, except Reception and Rejection.
 type Record struct {
 	Type       Type

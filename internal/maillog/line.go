@@ -1,0 +1,241 @@
+package maillog
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// The lines have the shape of Postfix's, which log parsers know: its delivery lines (status=sent and so on), its "client=" and
+// "reject:" lines of the SMTP server, its lines of the queue manager.
+
+// Bounds of what a line or an event says of things that others choose, in octets.
+const (
+	maxAddress = 512  // RFC 5321 4.5.3.1.3 allows a path of 256
+	maxText    = 1024 // a reply's text
+	maxMessage = 4096 // a message for the operator
+)
+
+// hasLine reports whether a type has a log line. A delay warning is a mail of its own and has lines as such; reports
+// that came in are in the event log only.
+func (t Type) hasLine() bool { return t >= Reception && t <= AdminBounce }
+
+// component names the part of the server in a line's prefix as Postfix does.
+func (t Type) component() string {
+	switch t {
+	case Reception, Rejection:
+		return "smtpd"
+	case Expiration, AdminBounce:
+		return "qmgr"
+	}
+	return "smtp"
+}
+
+// status is the word of a delivery line.
+func (t Type) status() string {
+	switch t {
+	case Delivery:
+		return "sent"
+	case TransientFailure:
+		return "deferred"
+	case Expiration:
+		return "expired"
+	}
+	return "bounced"
+}
+
+// begin appends what stands before a line, end what stands after it.
+func (l *Log) begin(b []byte, at time.Time, component, level string) []byte {
+	if at.IsZero() {
+		at = time.Now()
+	}
+	if l.o.JSON {
+		b = append(b, `{"time":"`...)
+		b = appendUTC(b, at)
+		b = append(append(b, `","level":"`...), level...)
+		return append(b, `","msg":"`...)
+	}
+	if !l.o.Prefix {
+		return b
+	}
+	b = appendSyslogTime(b, at)
+	b = append(append(b, l.o.Host...), " postroad"...)
+	if component != "" {
+		b = append(append(b, '/'), component...)
+	}
+	b = append(append(b, '['), l.pid...)
+	return append(b, "]: "...)
+}
+
+func (l *Log) end(b []byte) []byte {
+	if l.o.JSON {
+		return append(escapeLine(b), "\"}\n"...)
+	}
+	return append(b, '\n')
+}
+
+// appendRecord appends the line of one mail event.
+func appendRecord(b []byte, r *Record) []byte {
+	if r.ID.IsZero() {
+		b = append(b, "NOQUEUE"...)
+	} else {
+		b = r.ID.AppendTo(b)
+	}
+	switch r.Type {
+	case Reception:
+		return appendReception(b, r)
+	case Rejection:
+		return appendRejection(b, r)
+	}
+	return appendDelivery(b, r)
+}
+
+// appendReception appends ": client=unknown[192.0.2.1]". The client's own word for its name is no name, so it goes to
+// helo, as in the lines of Postfix's rejections.
+func appendReception(b []byte, r *Record) []byte {
+	b = append(b, ": client="...)
+	b = appendClient(b, r.Peer)
+	if r.User != "" {
+		b = append(b, ", sasl_username="...)
+		b = appendClean(b, r.User, maxAddress)
+	}
+	return b
+}
+
+func appendRejection(b []byte, r *Record) []byte {
+	b = append(b, ": reject: "...)
+	if r.Command == "" {
+		b = append(b, "CONNECT"...)
+	}
+	b = append(appendClean(b, r.Command, 32), " from "...)
+	b = append(appendClient(b, r.Peer), ": "...)
+	b = append(appendReply(b, r), "; from=<"...)
+	b = append(appendClean(b, r.Sender, maxAddress), "> to=<"...)
+	b = append(appendClean(b, r.Recipient, maxAddress), "> helo=<"...)
+	return append(appendClean(b, r.Relay, maxAddress), '>')
+}
+
+func appendDelivery(b []byte, r *Record) []byte {
+	b = append(b, ": to=<"...)
+	b = append(appendClean(b, r.Recipient, maxAddress), ">, relay="...)
+	b = append(appendRelay(b, r), ", delay="...)
+	b = append(appendSeconds(b, max(r.At.Sub(r.Created), 0)), ", delays="...)
+	for i, d := range r.Delays {
+		if i > 0 {
+			b = append(b, '/')
+		}
+		b = appendSeconds(b, max(d, 0))
+	}
+	if r.PossibleDuplicate {
+		b = append(b, ", possible_duplicate=yes"...)
+	}
+	b = append(b, ", dsn="...)
+	b = append(appendClean(b, r.Enhanced, 16), ", status="...)
+	b = append(append(b, r.Type.status()...), " ("...)
+	return append(appendVerdict(b, r), ')')
+}
+
+// appendVerdict appends the reply, and for a refusal who said it to what.
+func appendVerdict(b []byte, r *Record) []byte {
+	said := r.Type != Delivery && r.Code != 0 && r.Peer.IsValid()
+	if said {
+		b = append(b, "host "...)
+		b = append(appendHost(b, r), " said: "...)
+	}
+	b = appendReply(b, r)
+	if said && r.Command != "" {
+		b = append(b, " (in reply to "...)
+		b = append(appendCommand(b, r.Command), " command)"...)
+	}
+	return b
+}
+
+func appendCommand(b []byte, command string) []byte {
+	switch command {
+	case "MAIL":
+		command = "MAIL FROM"
+	case "RCPT":
+		command = "RCPT TO"
+	case "end of data":
+		command = "end of DATA"
+	}
+	return appendClean(b, command, 32)
+}
+
+// appendReply appends "250 2.0.0 text", or the text alone of what we found out ourselves.
+func appendReply(b []byte, r *Record) []byte {
+	if r.Code == 0 {
+		return appendClean(b, r.Text, maxText)
+	}
+	b = strconv.AppendInt(b, int64(r.Code), 10)
+	if r.Enhanced != "" && !hasWord(r.Text, r.Enhanced) {
+		b = appendClean(append(b, ' '), r.Enhanced, 16)
+	}
+	if r.Text != "" {
+		b = appendClean(append(b, ' '), r.Text, maxText)
+	}
+	return b
+}
+
+// hasWord reports whether s begins with word.
+func hasWord(s, word string) bool {
+	return len(s) >= len(word) && s[:len(word)] == word && (len(s) == len(word) || s[len(word)] == ' ')
+}
+
+func appendRelay(b []byte, r *Record) []byte {
+	if !r.Peer.IsValid() {
+		if r.Relay == "" {
+			return append(b, "none"...)
+		}
+		return appendClean(b, r.Relay, maxAddress)
+	}
+	b = append(appendHost(b, r), ':')
+	return strconv.AppendUint(b, uint64(r.Peer.Port()), 10)
+}
+
+func appendHost(b []byte, r *Record) []byte {
+	if r.Relay == "" {
+		b = append(b, "unknown"...)
+	}
+	b = append(appendClean(b, r.Relay, maxAddress), '[')
+	return append(r.Peer.Addr().Unmap().AppendTo(b), ']')
+}
+
+func appendClient(b []byte, peer netip.AddrPort) []byte {
+	b = append(b, "unknown["...)
+	if peer.IsValid() {
+		b = peer.Addr().Unmap().AppendTo(b)
+	}
+	return append(b, ']')
+}
+
+// appendSeconds appends a duration in seconds with two significant digits and at most two decimals, as Postfix does: 0, 0.05,
+// 1.2, 340.
+func appendSeconds(b []byte, d time.Duration) []byte {
+	centi := int64((d + 5*time.Millisecond) / (10 * time.Millisecond))
+	switch {
+	case centi >= 1000: // ten seconds and more
+		return strconv.AppendInt(b, (centi+50)/100, 10)
+	case centi >= 100:
+		return appendDecimal(b, (centi+5)/10, 10)
+	}
+	return appendDecimal(b, centi, 100)
+}
+
+// appendDecimal appends n/scale without zeros at its end.
+func appendDecimal(b []byte, n, scale int64) []byte {
+	for scale > 1 && n%10 == 0 {
+		n, scale = n/10, scale/10
+	}
+	b = strconv.AppendInt(b, n/scale, 10)
+	if scale == 1 {
+		return b
+	}
+	b = append(b, '.')
+	for rest := n % scale; scale > 1; {
+		scale /= 10
+		b = append(b, byte('0'+rest/scale))
+		rest %= scale
+	}
+	return b
+}

@@ -1,0 +1,206 @@
+package maillog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// Options of a Log. The zero value of a field means its default.
+type Options struct {
+	// Lines takes the log lines; nil: nobody does.
+	Lines io.Writer
+	// JSON makes each line a JSON object with the members time, level and msg; else it is text.
+	JSON bool
+	// Prefix begins each text line as syslog does: "Nov 23 05:21:28 host postroad/smtp[4711]: ". Leave it out when the reader
+	// of Lines adds one of its own, as the journal does (see UnderJournal).
+	Prefix bool
+	// Host is the host name of the prefix, and Node the nodeid of events.
+	Host, Node string
+	// Events is the path of the event log; "": none. At Rotate octets (default 100 MiB) it is renamed, and the newest Keep renamed
+	// files are kept (0: all).
+	Events string
+	Rotate int64
+	Keep   int
+	// Buffer bounds the octets that wait to be written, for the lines and for the events each (default 4 MiB). What does not fit is
+	// dropped and counted, and the log says so.
+	Buffer int
+}
+
+// UnderJournal reports whether standard error is read by the systemd journal, which adds the time, host and program itself.
+func UnderJournal() bool { return os.Getenv("JOURNAL_STREAM") != "" }
+
+// Log is the Sink that writes log lines and the event log. Records are formatted by the caller's goroutine, without
+// allocation, and written by one goroutine per output. Safe for use by several goroutines.
+type Log struct {
+	o      Options
+	pid    string
+	lines  *stream // nil without Lines
+	events *stream // nil without Events
+	file   *file   // what events writes to
+}
+
+// scratch holds the buffers in which lines are made before they are appended to a stream.
+var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 2048); return &b }}
+
+// Open starts a log. Close it to write what is buffered.
+func Open(o Options) (*Log, error) {
+	if o.Buffer == 0 {
+		o.Buffer = 4 << 20
+	}
+	if o.Rotate == 0 {
+		o.Rotate = 100 << 20
+	}
+	l := &Log{o: o, pid: strconv.Itoa(os.Getpid())}
+	if o.Lines != nil {
+		l.lines = newStream(o.Lines, o.Buffer)
+		l.lines.lost = func(dropped uint64, err error) []byte { return l.lost(nil, "log lines", dropped, err) }
+	}
+	if o.Events != "" {
+		f, err := openFile(o.Events, o.Rotate, o.Keep)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("event log: %w", err), l.Close(context.Background()))
+		}
+		l.file, l.events = f, newStream(f, o.Buffer)
+		l.events.lost = func(dropped uint64, err error) []byte {
+			if l.lines != nil {
+				l.lines.append(l.lost(nil, "events", dropped, err))
+			}
+			return nil
+		}
+	}
+	return l, nil
+}
+
+// lost is the line that says that something was dropped.
+func (l *Log) lost(b []byte, what string, dropped uint64, err error) []byte {
+	msg := fmt.Sprintf("%d %s were dropped", dropped, what)
+	if err != nil {
+		msg += ": " + err.Error()
+	} else {
+		msg += ": they came faster than they could be written"
+	}
+	return l.message(b, "error", msg)
+}
+
+// Log writes one mail event: its line and its entry in the event log.
+func (l *Log) Log(r *Record) {
+	buf := scratch.Get().(*[]byte)
+	if l.lines != nil && r.Type.hasLine() {
+		b := l.begin((*buf)[:0], r.At, r.Type.component(), "info")
+		b = l.end(appendRecord(b, r))
+		l.lines.append(b)
+		*buf = b
+	}
+	if l.events != nil {
+		b := appendEvent((*buf)[:0], r, l.o.Node)
+		l.events.append(b)
+		*buf = b
+	}
+	scratch.Put(buf)
+}
+
+// Queued writes "ID: from=<sender>, size=N, nrcpt=N (queue active)".
+func (l *Log) Queued(id mail.ID, sender string, size int64, recipients int) {
+	if l.lines == nil {
+		return
+	}
+	buf := scratch.Get().(*[]byte)
+	b := l.begin((*buf)[:0], time.Time{}, "qmgr", "info")
+	b = append(id.AppendTo(b), ": from=<"...)
+	b = append(appendClean(b, sender, maxAddress), ">, size="...)
+	b = append(strconv.AppendInt(b, size, 10), ", nrcpt="...)
+	b = append(strconv.AppendInt(b, int64(recipients), 10), " (queue active)"...)
+	*buf = l.end(b)
+	l.lines.append(*buf)
+	scratch.Put(buf)
+}
+
+// Removed writes "ID: removed".
+func (l *Log) Removed(id mail.ID) {
+	if l.lines == nil {
+		return
+	}
+	buf := scratch.Get().(*[]byte)
+	b := l.begin((*buf)[:0], time.Time{}, "qmgr", "info")
+	*buf = l.end(append(id.AppendTo(b), ": removed"...))
+	l.lines.append(*buf)
+	scratch.Put(buf)
+}
+
+// Logf writes a message for the operator, Errorf one that calls for action.
+func (l *Log) Logf(format string, args ...any)   { l.say("info", format, args) }
+func (l *Log) Errorf(format string, args ...any) { l.say("error", format, args) }
+
+func (l *Log) say(level, format string, args []any) {
+	if l.lines != nil {
+		l.lines.append(l.message(nil, level, fmt.Sprintf(format, args...)))
+	}
+}
+
+func (l *Log) message(b []byte, level, msg string) []byte {
+	b = l.begin(b, time.Time{}, "", level)
+	if level == "error" && !l.o.JSON {
+		b = append(b, "error: "...)
+	}
+	return l.end(appendClean(b, msg, maxMessage))
+}
+
+// Stats counts what was written and what was not.
+type Stats struct {
+	Lines, LinesDropped   uint64
+	Events, EventsDropped uint64
+}
+
+// Stats returns the counts since Open.
+func (l *Log) Stats() (s Stats) {
+	if l.lines != nil {
+		s.Lines, s.LinesDropped = l.lines.count()
+	}
+	if l.events != nil {
+		s.Events, s.EventsDropped = l.events.count()
+	}
+	return s
+}
+
+// Reopen opens the event log's file afresh, for those who move it away themselves.
+func (l *Log) Reopen() {
+	if l.file != nil {
+		l.file.again.Store(true)
+	}
+}
+
+// Flush returns when everything logged before the call was written, or ctx ended.
+func (l *Log) Flush(ctx context.Context) error {
+	var errs []error
+	for _, s := range []*stream{l.events, l.lines} {
+		if s != nil {
+			errs = append(errs, s.flush(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close writes what is buffered, or gives up when ctx ends. What is logged afterwards is dropped.
+func (l *Log) Close(ctx context.Context) error {
+	var errs []error
+	if l.events != nil {
+		errs = append(errs, l.events.close(ctx))
+		select {
+		case <-l.events.done: // its goroutine no longer uses the file
+			errs = append(errs, l.file.close())
+		default:
+		}
+	}
+	if l.lines != nil { // the last, because it reports what the events lost
+		errs = append(errs, l.lines.close(ctx))
+	}
+	return errors.Join(errs...)
+}
