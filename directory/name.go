@@ -1,0 +1,72 @@
+package directory
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/postroad/postroad/internal/smtp"
+	"golang.org/x/text/unicode/norm"
+)
+
+const maxName = 320 // octets: a local part of 64, "@", a domain of 255 (RFC 5321 4.5.3.1)
+
+// Canonical returns the form in which a user's name, or a sender's address, is stored and compared: in lower case and NFC, the domain
+// in A-labels. RFC 5321 2.4 leaves the case of a local part to its own host; for log-in names that is us.
+func Canonical(address string) (string, error) {
+	if len(address) > maxName {
+		return "", fmt.Errorf("%.40q...: an address has at most %d octets", address, maxName)
+	}
+	if canonicalASCII(address) {
+		return address, nil
+	}
+	at := strings.LastIndexByte(address, '@')
+	if at < 1 || address[0] == '"' {
+		return "", fmt.Errorf("%q is not an address of the form user@domain", address)
+	}
+	local := norm.NFC.String(strings.ToLower(address[:at]))
+	domain, err := smtp.Domain(address[at+1:])
+	if err != nil {
+		return "", fmt.Errorf("%q: %w", address, err)
+	}
+	return checked(local + "@" + domain)
+}
+
+// checked lets the grammar of a path decide.
+func checked(address string) (string, error) {
+	if r, f := smtp.ParseRcpt([]byte("TO:<"+address+">"), smtp.Extensions{SMTPUTF8: true}); f != nil || r.Address != address {
+		return "", fmt.Errorf("%q is not an address of the form user@domain", address)
+	}
+	return address, nil
+}
+
+// canonicalASCII finds the common case without work: lower-case letters, digits, dots and hyphens around one "@".
+func canonicalASCII(address string) bool {
+	at := 0
+	previous := byte('.')
+	for i := 0; i < len(address); i++ {
+		c := address[i]
+		switch {
+		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
+		case c == '@' && i > 0 && previous != '.' && previous != '-':
+			at++
+			c = '.'
+		case (c == '.' || c == '-') && previous != '.' && previous != '-':
+		default:
+			return false
+		}
+		previous = c
+	}
+	return at == 1 && previous != '.' && previous != '-' && len(address) <= 64
+}
+
+// CanonicalSender is Canonical, and takes "@domain" for all addresses of a domain, too.
+func CanonicalSender(sender string) (string, error) {
+	if !strings.HasPrefix(sender, "@") {
+		return Canonical(sender)
+	}
+	domain, err := smtp.Domain(sender[1:])
+	if err != nil {
+		return "", fmt.Errorf("%q: %w", sender, err)
+	}
+	return "@" + domain, nil
+}
