@@ -17,7 +17,7 @@ type Transaction struct {
 	Ret        mail.Ret
 	EnvelopeID string
 
-	Size int64 // octets of the content
+	Size int64 // octets of the content; needed with Open
 	// Content is the whole content when it is in memory. Else Open gives it; it may be called twice, because content that may
 	// not suit the peer is looked at before it is sent.
 	Content []byte
