@@ -8,57 +8,64 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// batch is one accept command under way. Its content buffer is the command's parts, and, as long as somebody holds an
-// item of it, the items' content: octets are copied once between the session and the socket of the next hop.
+// batch is one accept command under way.
 type batch struct {
-	seq     uint64
-	subs    []submission
-	ids     []mail.ID
-	starts  []int // of each submission's content in content
-	content []byte
-	data    []byte
-	parts   [][]byte
+	seq    uint64
+	subs   []submission
+	ids    []mail.ID
+	starts []int // of each submission's content in the buffer
+	buffer *buffer
+	data   []byte
+	parts  [][]byte
+}
 
-	// Used by the apply goroutine, except for refs.
-	budget   *mail.Budget // set while refs > 0 and the buffer is reserved in it
-	asked    bool
+// buffer is the content of a batch. It is the command's parts and, as long as somebody holds an item of it, the items' content:
+// octets are copied once between the session and the socket of the next hop. It is garbage when the group has let
+// go of the command too; so it is never used again.
+type buffer struct {
+	octets   []byte
+	asked    bool         // apply goroutine
+	budget   *mail.Budget // apply goroutine; set while the octets are reserved in it
 	refs     atomic.Int32
 	giveBack func()
 }
 
 // build makes the command. Submissions whose content cannot be read are answered and left out.
-func (b *batch) build(r *run, lane laneKey, scratch []byte) []byte {
+func (b *batch) build(r *run, l *lane) {
 	var total int64
 	for i := range b.subs {
 		total += b.subs[i].content.Size
 	}
-	b.content = make([]byte, 0, total)
+	n := len(b.subs)
+	octets := make([]byte, 0, total)
+	b.parts = make([][]byte, 0, n)
+	b.ids, b.starts = make([]mail.ID, 0, n), make([]int, 0, n)
 	keep := b.subs[:0]
 	for _, s := range b.subs {
-		start := len(b.content)
-		grown, err := appendContent(b.content, s.content)
+		start := len(octets)
+		grown, err := appendContent(octets, s.content)
 		s.content.Release()
 		if err != nil {
 			s.done(mail.ID{}, failContent.With(err))
 			continue
 		}
-		b.content, keep = grown, append(keep, s)
+		octets, keep = grown, append(keep, s)
 		b.starts = append(b.starts, start)
 	}
-	b.subs = keep
+	b.subs, b.buffer = keep, &buffer{octets: octets}
 	now := r.clock.Now()
 	for range b.subs {
 		b.ids = append(b.ids, r.ids.Next(now))
 	}
-	return b.encode(r, lane, scratch)
+	b.encode(r, l)
 }
 
-func (b *batch) encode(r *run, lane laneKey, scratch []byte) []byte {
+func (b *batch) encode(r *run, l *lane) {
 	data := appendCommand(make([]byte, 0, b.room()), cmdAccept, r.commandTime(b.ids))
-	data = appendAcceptHead(data, lane, b.seq, len(b.subs))
+	data = appendAcceptHead(data, l.key, b.seq, len(b.subs))
 	for i := range b.subs {
 		s, content := &b.subs[i], b.of(i)
-		data, scratch = appendAcceptEntry(data, scratch, b.ids[i], s.report, int64(len(content)), 0, s.env)
+		data = appendAcceptEntry(data, b.ids[i], s.report, int64(len(content)), 0, l.envelope.encode(s.env))
 		for len(content) > 0 {
 			n := min(len(content), partSize)
 			b.parts = append(b.parts, content[:n:n])
@@ -66,7 +73,6 @@ func (b *batch) encode(r *run, lane laneKey, scratch []byte) []byte {
 		}
 	}
 	b.data = data
-	return scratch
 }
 
 // room estimates the size of the command.
@@ -80,35 +86,31 @@ func (b *batch) room() int {
 
 // of returns the content of submission i.
 func (b *batch) of(i int) []byte {
-	if b.content == nil {
-		return nil
-	}
-	end := len(b.content)
+	end := len(b.buffer.octets)
 	if i+1 < len(b.starts) {
 		end = b.starts[i+1]
 	}
-	return b.content[b.starts[i]:end:end]
+	return b.buffer.octets[b.starts[i]:end:end]
 }
 
-// hold gives an item its content, if the budget has room for the whole buffer: that is what an item keeps alive.
-// A quarter of the budget is left to mail on its way in.
-func (b *batch) hold(budget *mail.Budget, i int) ([]byte, func()) {
-	if !b.asked && budget != nil && len(b.content) > 0 {
+// hold adds a holder, if the budget has room for the whole buffer: that is what each of its holders keeps alive.
+// A quarter of the budget is left to mail on its way in. All holders of a command are added before any of them is told.
+func (b *buffer) hold(budget *mail.Budget) (release func()) {
+	if !b.asked && budget != nil && len(b.octets) > 0 {
 		b.asked = true
-		if n := int64(cap(b.content)); budget.Used()+n <= budget.Limit()/4*3 && budget.TryReserve(n) {
+		if n := int64(cap(b.octets)); budget.Used()+n <= budget.Limit()/4*3 && budget.TryReserve(n) {
 			b.budget, b.giveBack = budget, b.release
 		}
 	}
-	if b.budget == nil {
-		return nil, nil
+	if b.budget != nil {
+		b.refs.Add(1)
 	}
-	b.refs.Add(1)
-	return b.of(i), b.giveBack
+	return b.giveBack
 }
 
-func (b *batch) release() {
+func (b *buffer) release() {
 	if b.refs.Add(-1) == 0 {
-		b.budget.Release(int64(cap(b.content)))
+		b.budget.Release(int64(cap(b.octets)))
 	}
 }
 

@@ -77,19 +77,20 @@ func appendAcceptHead(b []byte, l laneKey, seq uint64, n int) []byte {
 	return binary.AppendUvarint(b, uint64(n))
 }
 
-// appendAcceptEntry writes an entry; scratch holds the envelope for the moment and is returned to be used again.
-func appendAcceptEntry(b, scratch []byte, id mail.ID, report ReportID, size int64, chunks uint32, e *mail.Envelope) ([]byte, []byte) {
+func appendAcceptEntry(b []byte, id mail.ID, report ReportID, size int64, chunks uint32, envelope []byte) []byte {
 	b = append(b, id[:]...)
 	if report.Kind == 0 {
 		b = append(b, 0)
 	} else {
-		b = append(append(b, byte(report.Kind)), report.ID[:]...)
-		b = binary.AppendUvarint(b, report.Index)
+		b = appendReportID(b, report)
 	}
 	b = binary.AppendUvarint(b, uint64(size))
 	b = binary.AppendUvarint(b, uint64(chunks))
-	scratch = appendEnvelope(scratch[:0], e)
-	return appendBytes(b, scratch), scratch
+	return appendBytes(b, envelope)
+}
+
+func appendReportID(b []byte, r ReportID) []byte {
+	return binary.AppendUvarint(append(append(b, byte(r.Kind)), r.ID[:]...), r.Index)
 }
 
 func appendOutcome(b []byte, o *Outcome) []byte {
@@ -167,7 +168,7 @@ func appendSweep(b []byte, session uint64, chunks []chunkRef) []byte {
 func appendDrop(b []byte, reports []ReportID) []byte {
 	b = binary.AppendUvarint(b, uint64(len(reports)))
 	for _, r := range reports {
-		b = binary.AppendUvarint(append(append(b, byte(r.Kind)), r.ID[:]...), r.Index)
+		b = appendReportID(b, r)
 	}
 	return b
 }

@@ -69,7 +69,11 @@ func (n *news) add(b *batch, i int, size int64, parts []PartRef) {
 
 func (n *news) item(b *batch, i int, f *fresh, domain string, to []uint32) {
 	it := Item{Message: &f.Message, Domain: domain, Due: f.Arrived, Recipients: to}
-	it.Content, it.Release = b.hold(n.q.opts.Budget, i)
+	if b.buffer != nil { // a large message's content was never in memory as a whole
+		if it.Release = b.buffer.hold(n.q.opts.Budget); it.Release != nil {
+			it.Content = b.of(i)
+		}
+	}
 	n.items = append(n.items, it)
 }
 

@@ -17,7 +17,7 @@ type lane struct {
 	key      laneKey
 	seq      uint64
 	inflight atomic.Pointer[batch] // read by the apply goroutine
-	scratch  []byte
+	envelope envelopeWriter
 	subs     []submission
 }
 
@@ -30,7 +30,7 @@ func (r *run) proposeSmall(l *lane) {
 		}
 		l.seq++
 		b := &batch{seq: l.seq, subs: append([]submission(nil), l.subs...)}
-		l.scratch = b.build(r, l.key, l.scratch)
+		b.build(r, l)
 		clear(l.subs)
 		if len(b.subs) > 0 {
 			r.accept(l, b)
@@ -55,7 +55,7 @@ func (r *run) proposeLarge(l *lane) {
 		l.seq++
 		b := &batch{seq: l.seq, subs: []submission{s}, ids: []mail.ID{id}}
 		data := appendAcceptHead(appendCommand(nil, cmdAccept, r.commandTime(b.ids)), l.key, l.seq, 1)
-		b.data, l.scratch = appendAcceptEntry(data, l.scratch, id, s.report, s.content.Size, chunks, s.env)
+		b.data = appendAcceptEntry(data, id, s.report, s.content.Size, chunks, l.envelope.encode(s.env))
 		r.accept(l, b)
 	}
 }

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/postroad/postroad/internal/mail"
 )
@@ -102,10 +103,16 @@ func (v *envelopeView) read(d *decoder) {
 	v.sender = d.bytes()
 }
 
-// appendEnvelope appends the stored form. Domains are written once: many recipients share few.
-func appendEnvelope(b []byte, e *mail.Envelope) []byte {
-	b = append(b, formatVersion)
-	places := newDomainPlaces(e.Recipients)
+// envelopeWriter makes the stored form of envelopes. It uses its memory again.
+type envelopeWriter struct {
+	buf    []byte
+	places domainPlaces
+}
+
+// encode returns the stored form, valid until the next call. Domains are written once: many recipients share few.
+func (w *envelopeWriter) encode(e *mail.Envelope) []byte {
+	b, places := append(w.buf[:0], formatVersion), &w.places
+	places.fill(e.Recipients)
 	b = binary.AppendUvarint(b, uint64(len(places.names)))
 	for _, name := range places.names {
 		b = appendBytes(b, name)
@@ -126,7 +133,8 @@ func appendEnvelope(b []byte, e *mail.Envelope) []byte {
 	b = append(b, byte(e.Body), utf8, byte(e.Ret))
 	b = appendBytes(b, e.EnvelopeID)
 	b = appendOrigin(b, &e.Origin)
-	return appendBytes(b, e.TraceContext)
+	w.buf = appendBytes(b, e.TraceContext)
+	return w.buf
 }
 
 func appendOrigin(b []byte, o *mail.Origin) []byte {
@@ -183,46 +191,40 @@ func (r *record) message(id mail.ID) (*Message, error) {
 // domainPlaces numbers the distinct domains of recipients in order of their first appearance.
 type domainPlaces struct {
 	names []string
-	few   [4]string
 	index map[string]int // only when there are many
 }
 
-func newDomainPlaces(rs []mail.Recipient) *domainPlaces {
-	p := new(domainPlaces)
-	p.names = p.few[:0]
+func (p *domainPlaces) fill(rs []mail.Recipient) {
+	p.names, p.index = p.names[:0], nil
 	for i := range rs {
 		if p.of(rs[i].Domain) < 0 {
 			p.add(rs[i].Domain)
 		}
 	}
-	return p
 }
 
 func (p *domainPlaces) of(domain string) int {
-	if p.index != nil {
-		if i, ok := p.index[domain]; ok {
-			return i
-		}
-		return -1
+	if p.index == nil {
+		return slices.Index(p.names, domain)
 	}
-	for i, name := range p.names {
-		if name == domain {
-			return i
-		}
+	if i, ok := p.index[domain]; ok {
+		return i
 	}
 	return -1
 }
 
+// manyDomains is where looking through them all gets slower than a map.
+const manyDomains = 16
+
 func (p *domainPlaces) add(domain string) {
 	p.names = append(p.names, domain)
-	if len(p.names) <= 16 {
-		return
-	}
-	if p.index == nil {
+	if p.index == nil && len(p.names) > manyDomains {
 		p.index = make(map[string]int)
 		for i, name := range p.names {
 			p.index[name] = i
 		}
 	}
-	p.index[domain] = len(p.names) - 1
+	if p.index != nil {
+		p.index[domain] = len(p.names) - 1
+	}
 }
