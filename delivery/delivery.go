@@ -1,6 +1,6 @@
 // Package delivery takes accepted mail to its next hop: it decides which recipients are tried when, over which
-// connection, and what their outcome means. The Scheduler is the heart; delivery/mx finds the next hop's addresses and
-// delivery/smtpclient speaks to one.
+// connection, and what their outcome means. The Scheduler is its heart (DESIGN.md); delivery/mx finds the hosts of a
+// domain and delivery/smtpclient speaks to one of them.
 //
 // This file holds what delivery needs of others.
 package delivery
@@ -11,109 +11,70 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
 )
 
-// Queue is what delivery needs of the queue. Safe for use by several goroutines.
+// Queue is what delivery needs of the queue. Safe for use by several goroutines. *queue.Queue satisfies it by FromQueue.
 type Queue interface {
 	// Domains returns up to max domains above after, in order, that have rows in the schedule.
-	Domains(after string, max int) ([]DomainDue, error)
-	// Due returns up to max items of one domain that are due at until, in order of (due, ID), from those after the cursor.
-	Due(domain string, after Cursor, until time.Time, max int) ([]queue.Item, error)
-	// OpenContent returns a message's content; the caller closes it.
-	OpenContent(m *queue.Message) (io.ReadCloser, error)
-	// Settle records outcomes; done is called once, on any goroutine, when they are on stable storage or cannot be.
-	Settle(outcomes []queue.Outcome, done func(error))
+	Domains(after string, max int) ([]queue.DomainDue, error)
+	// Due returns up to max items of one domain that are due at until, in order, from those after the cursor, and the last one's cursor.
+	Due(domain string, after queue.Cursor, until time.Time, max int) ([]queue.Item, queue.Cursor, error)
+	// Content opens a message's content; the caller closes it.
+	Content(m *queue.Message) (io.ReadCloser, error)
+	// Settle records outcomes; done is called once, on any goroutine. false: start no attempt before SettleRoom returned.
+	Settle(outcomes []queue.Outcome, done func(error)) (room bool)
+	SettleRoom(ctx context.Context) error
+	// Load and ScanArrived serve the sweeps for expiry and delay warnings.
+	Load(id mail.ID) (*queue.Stored, error)
+	ScanArrived(after mail.ID, before time.Time, fn func(*queue.Stored) bool) error
+	// PendingReports, ReportsDue and AcceptReport serve the Reporter.
+	PendingReports(after queue.ReportID, max int) ([]queue.Report, error)
+	ReportsDue() <-chan struct{}
+	AcceptReport(id queue.ReportID, env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure))
 }
 
-// DomainDue is a domain in the schedule and the time of its earliest row.
-type DomainDue struct {
-	Domain string
-	Due    time.Time
-}
+// FromQueue makes a queue the scheduler's.
+func FromQueue(q *queue.Queue) Queue { return storedQueue{q} }
 
-// Cursor is a place in a domain's schedule; the zero Cursor is before all.
-type Cursor struct {
-	Due time.Time
-	ID  mail.ID
-}
+type storedQueue struct{ *queue.Queue }
 
-// Resolver finds the hosts of a domain (RFC 5321 5.1). Safe for use by several goroutines.
+func (q storedQueue) Content(m *queue.Message) (io.ReadCloser, error) { return q.OpenContent(m), nil }
+
+// Resolver finds the hosts of a domain (RFC 5321 5.1) or of a smart host. *mx.Resolver is one. Safe for use by several goroutines.
 type Resolver interface {
-	// MX returns the hosts that take a domain's mail, best first, with their addresses. A failure says whether it is temporary.
-	MX(ctx context.Context, domain string) (*Hosts, *smtp.Failure)
-	// Host returns the addresses of one host, for smart hosts.
-	Host(ctx context.Context, name string) (*Hosts, *smtp.Failure)
+	Lookup(ctx context.Context, domain string) (*mx.Route, *smtp.Failure)
+	LookupHost(ctx context.Context, host string) (*mx.Route, *smtp.Failure)
+	// Cached and CachedHost answer from memory, or not at all. They do not block.
+	Cached(domain string) (*mx.Route, *smtp.Failure, bool)
+	CachedHost(host string) (*mx.Route, *smtp.Failure, bool)
 }
 
-// Hosts are where one next hop can be reached.
-type Hosts struct {
-	// Site names the set of hosts: domains with the same MX set have the same site.
-	Site    string
-	Hosts   []Host
-	Expires time.Time
+// Dialer opens one outgoing connection and gets it ready for mail.
+type Dialer func(ctx context.Context, o *smtpclient.Options) (Conn, *smtpclient.Error)
+
+// DialSMTP is the Dialer of real life.
+func DialSMTP(ctx context.Context, o *smtpclient.Options) (Conn, *smtpclient.Error) {
+	c, err := smtpclient.Dial(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-// Host is one host with its addresses, in the order in which they are to be tried.
-type Host struct {
-	Name  string
-	Addrs []netip.Addr
-}
-
-// Target is one address to connect to.
-type Target struct {
-	Host     string
-	Addr     netip.AddrPort
-	TLS      TLSMode
-	Username string
-	Password string
-}
-
-// Dialer opens outgoing SMTP connections. Safe for use by several goroutines.
-type Dialer interface {
-	// Dial connects, reads the greeting, says EHLO, starts TLS and authenticates as the target asks.
-	Dial(ctx context.Context, t Target) (Conn, *smtp.Failure)
-}
-
-// Conn is one outgoing SMTP connection, used by one goroutine.
+// Conn is one outgoing connection. *smtpclient.Conn is one. Used by one goroutine, except Abort.
 type Conn interface {
-	// Send makes one mail transaction.
-	Send(ctx context.Context, t *Transaction) Result
-	// Local and TLS describe the connection for logs.
-	Local() netip.Addr
+	Deliver(tx *smtpclient.Transaction) smtpclient.Result
+	Usable() bool
+	Alive() bool
+	Offers() *smtpclient.Offers
 	TLS() string
-	// Quit says QUIT and closes; Close closes at once and may be called by another goroutine.
+	Remote() netip.AddrPort
+	Local() netip.AddrPort
 	Quit()
-	Close()
-}
-
-// Transaction is one message for some recipients at one site.
-type Transaction struct {
-	Envelope   *mail.Envelope
-	Size       int64
-	Recipients []uint32 // places in Envelope.Recipients
-	Content    []byte   // whole content in memory, or
-	Open       func() (io.ReadCloser, error)
-	// Owner is asked last before the end of data is sent; false ends the transaction without it (architecture.md, promise 2).
-	Owner func() bool
-}
-
-// Result is what became of a Transaction.
-type Result struct {
-	// Replies has one entry per recipient of the transaction.
-	Replies []Reply
-	// Fault is set when the connection cannot be used again: closed by the peer, 421, a deadline.
-	Fault *smtp.Failure
-	// Lost: the end of data was sent and its reply never came; the peer may have taken the message.
-	Lost bool
-}
-
-// Reply is the peer's last word on one recipient, or our own finding.
-type Reply struct {
-	Code     int // SMTP reply code; 0 when we found out ourselves
-	Enhanced string
-	Text     string
-	Command  string // what it answered: MAIL, RCPT, DATA, end of data
+	Abort()
 }

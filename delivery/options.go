@@ -1,11 +1,13 @@
 package delivery
 
 import (
+	"math"
 	"net/netip"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 )
@@ -14,13 +16,17 @@ import (
 type Options struct {
 	// Routes are tried in order for each recipient; the first match wins, no match means MX.
 	Routes []Route
-	// Shaping holds the limits per site: "default", and by domain or by MX suffix. A domain of its own wins over an MX suffix,
-	// the longest suffix wins over shorter ones. Fields that are zero there are taken from "default".
+	// Shaping holds the limits per site: "default", and by recipient domain or by MX suffix. The domain itself wins over an MX suffix,
+	// a longer suffix over a shorter one. Fields that are zero there are taken from "default".
 	Shaping map[string]Shaping
 	Retry   Retry
 	Backoff Backoff
 	// Port is the TCP port of MX hosts (default 25).
 	Port uint16
+	// Client is the template of all connections: Hello, TLSConfig, Timeouts. Address, names and TLS mode are filled in.
+	Client smtpclient.Options
+	// Sources are the local addresses to send from, in turn, each for peers of its own family; none: the system chooses.
+	Sources []netip.Addr
 
 	// Connections bounds the outgoing connections of the node, and with them its goroutines (default 1000).
 	Connections int
@@ -35,17 +41,15 @@ type Options struct {
 	// Window bounds the items of one destination in memory (default 2000), WindowTotal those of all (default 50000). Both count what is
 	// waiting, being attempted or not yet settled.
 	Window, WindowTotal int
-	// Unsettled bounds the outcomes that the queue has not settled yet; beyond it no attempt is started (default 20000).
+	// Unsettled bounds the outcomes that the queue has not recorded yet; beyond it no attempt is started (default 20000).
 	Unsettled int
-	// Grace is how long transactions under way may go on after Shutdown began (default 30s).
-	Grace time.Duration
-	// SiteLabels bounds the sites that have a label of their own in the metrics; the rest is "other" (default 100).
+	// SiteLabels bounds the sites that Stats names; the rest is "other" (default 100).
 	SiteLabels int
 
-	// Budget is the memory that all mail of the node shares; nil means none is counted.
+	// Budget is the memory that all mail of the node shares; nil: none is counted.
 	Budget *mail.Budget
-	// Owner says whether this node still owns its messages; it is asked before an attempt and last before the end of data
-	// (architecture.md, promise 2). nil means always.
+	// Owner says whether this node still owns its messages; it is asked before each attempt, and again last before the end of
+	// data (architecture.md, promise 2). nil: always.
 	Owner func() bool
 	// Log takes one record per recipient and event; nil discards them.
 	Log maillog.Sink
@@ -55,8 +59,10 @@ type Options struct {
 	Logf func(format string, args ...any)
 	// Hostname names this node in reports (Reporting-MTA, RFC 3464 2.2.2).
 	Hostname string
-	// Now is command time; nil means the wall clock. Use clock.Steady's.
+	// Now is command time (clock.Steady); nil means the wall clock.
 	Now func() time.Time
+	// Seed makes jitter reproducible; 0 means a random one.
+	Seed uint64
 }
 
 // Shaping are the limits of one site. Zero means: take it from "default".
@@ -80,37 +86,79 @@ type Retry struct {
 	// Schedule holds the waiting times after the first, second ... failed attempt; the last repeats
 	// (default 1m 5m 15m 30m 1h 2h 4h). Up to an eighth is added or taken at random, so that what failed together does not return together.
 	Schedule []time.Duration
-	// Expire is the age at which a recipient is given up (default 5d, RFC 5321 4.5.4.1 asks for 4-5 days).
+	// Expire is the age at which a recipient is given up (default 5d; RFC 5321 4.5.4.1 asks for at least 4-5 days).
 	Expire time.Duration
 	// DelayWarning is the age at which the sender is told of a delay; 0 means never.
 	DelayWarning time.Duration
 }
 
-// Backoff says how long a site that cannot be reached is left alone: First, then twice as long each time up to Max, up to
+// Backoff says how long a site that cannot be reached is left alone: First, then twice as long each time up to Max, and up to
 // a quarter more at random (default 10s, 2h).
 type Backoff struct {
 	First, Max time.Duration
 }
 
 // Route sends what it matches to a smart host instead of the MX. Conditions that are empty match everything; all others must match.
+// Globs know * (any run of octets) only; domains and addresses are compared without regard to case.
 type Route struct {
-	Domain    string         // recipient domain, a glob where * stands for any run of octets
+	Domain    string         // recipient domain, glob
 	Recipient string         // recipient address, glob
 	Sender    string         // reverse-path, glob; "<>" is the null reverse-path
 	Tenant    string         // glob
 	Networks  []netip.Prefix // of the client
 
-	SmartHost string // host, host:port or [address]:port; the default port is 25
-	TLS       TLSMode
+	SmartHost string // host, host:port or [address]:port; the default port is Options.Port
+	TLS       smtpclient.TLSMode
 	Username  string // AUTH at the smart host; "" means none
 	Password  string
 }
 
-// TLSMode says what a connection does about STARTTLS (RFC 3207).
-type TLSMode uint8
+func def[T int | uint16 | time.Duration](p *T, v T) {
+	if *p <= 0 {
+		*p = v
+	}
+}
 
-const (
-	TLSOpportunistic TLSMode = iota // when offered; any certificate will do
-	TLSRequire                      // or no delivery; the certificate must verify
-	TLSOff
-)
+func (o *Options) setDefaults() {
+	def(&o.Port, 25)
+	def(&o.Connections, 1000)
+	def(&o.IdleTimeout, 5*time.Second)
+	def(&o.Addresses, 4)
+	def(&o.Lookups, 64)
+	def(&o.Destinations, 100_000)
+	def(&o.Window, 2000)
+	def(&o.WindowTotal, 50_000)
+	def(&o.Unsettled, 20_000)
+	def(&o.SiteLabels, 100)
+	def(&o.Retry.Expire, 5*24*time.Hour)
+	def(&o.Backoff.First, 10*time.Second)
+	def(&o.Backoff.Max, 2*time.Hour)
+	if len(o.Retry.Schedule) == 0 {
+		o.Retry.Schedule = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+			time.Hour, 2 * time.Hour, 4 * time.Hour}
+	}
+	if o.Owner == nil {
+		o.Owner = func() bool { return true }
+	}
+	if o.Budget == nil {
+		o.Budget = mail.NewBudget(math.MaxInt64)
+	}
+	if o.Log == nil {
+		o.Log = maillog.Discard
+	}
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// base are the limits where nothing else is configured.
+func (o *Options) base() Shaping {
+	d := o.Shaping["default"]
+	def(&d.Connections, 20)
+	def(&d.MessagesPerConnection, 100)
+	def(&d.RecipientsPerMessage, 100)
+	return d
+}

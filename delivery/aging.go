@@ -1,0 +1,3 @@
+package delivery
+
+func (s *Scheduler) sweepAges() {}

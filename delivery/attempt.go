@@ -1,0 +1,198 @@
+package delivery
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue"
+)
+
+// attempt makes the transaction that the core gave to cn, and gets the next one.
+func (s *Scheduler) attempt(cn *conn) {
+	t := cn.tx
+	span := s.span(t)
+	result := cn.shell.client.Deliver(s.prepare(cn, t))
+	now := s.o.Now()
+	v := &cn.shell.verdict
+	*v = verdict{again: v.again[:0], usable: cn.shell.client.Usable()}
+	s.judge(cn, t, &result, v, now)
+	s.logOutcomes(cn, t, now)
+	endSpan(span, cn, t)
+	recorded := t.recorded
+	if recorded == nil {
+		recorded = func(err error) { s.recorded(t, err) }
+		t.recorded = recorded
+	}
+	outcomes := t.outcomes
+	s.mu.Lock()
+	s.mu.core.finished(cn, t, v, now)
+	s.unlock(now)
+	if len(outcomes) > 0 { // else t may be in use again already
+		s.settle(outcomes, recorded)
+	}
+}
+
+// settle hands outcomes to the queue. While it has no room for more, no attempt is started.
+func (s *Scheduler) settle(outcomes []queue.Outcome, recorded func(error)) {
+	if s.queue.Settle(outcomes, recorded) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.core.jammed || s.mu.ended {
+		return
+	}
+	s.mu.core.jammed = true
+	s.goings.Go(func() {
+		s.queue.SettleRoom(s.ctx)
+		now := s.lock()
+		s.mu.core.jammed = false
+		s.unlock(now)
+	})
+}
+
+// recorded is called by the queue when a transaction's outcomes are on stable storage.
+func (s *Scheduler) recorded(t *transaction, err error) {
+	if err != nil {
+		s.o.Logf("%v: outcome of %d recipients not recorded: %v", t.message.ID, len(t.outcomes), err)
+	}
+	now := s.lock()
+	s.mu.core.settled(t, now)
+	s.unlock(now)
+}
+
+// judge turns the client's result into outcomes, one per recipient that was attempted, and into what the core has to know.
+func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *verdict, now time.Time) {
+	if r.Retry || r.Aborted {
+		v.none, v.usable = true, v.usable && !r.Retry
+		return
+	}
+	a := mail.Attempt{
+		At: t.started, Remote: cn.shell.host, RemoteIP: cn.shell.client.Remote(),
+		LocalIP: cn.shell.client.Local().Addr(), TLS: cn.shell.client.TLS(),
+	}
+	taken, heard := 0, false
+	for i := range r.Recipients {
+		st := &r.Recipients[i]
+		if st.OK() {
+			taken++
+		}
+		heard = heard || !st.Local && st.Code != 421
+	}
+	for i := range t.recipients {
+		st := &r.Recipients[i]
+		if taken > 0 && tooMany(st) {
+			v.again = append(v.again, i)
+			v.tooMany = taken
+			continue
+		}
+		a.Code, a.Enhanced, a.Text = st.Code, st.Enhanced, st.Text
+		t.outcomes = append(t.outcomes, s.outcome(t, i, st, &a, now))
+	}
+	hopDSN := cn.shell.client.Offers().DSN
+	for i := range t.outcomes {
+		t.outcomes[i].HopDSN = hopDSN
+	}
+	v.through = heard && (r.Err == nil || taken > 0)
+	if v.trouble = r.Err != nil && taken == 0; v.trouble {
+		v.reason = a
+	}
+	v.usable = v.usable && r.Err == nil
+}
+
+// tooMany reports whether the peer took as many recipients as it takes in one transaction (RFC 5321 4.5.3.1.10): the
+// others go in the next one, at once.
+func tooMany(st *smtpclient.Status) bool {
+	return st.Command == smtpclient.StepRcpt && (st.Code == 452 || st.Code == 552) &&
+		(st.Enhanced == "4.5.3" || st.Enhanced == "5.5.3")
+}
+
+// outcome is what became of one recipient.
+func (s *Scheduler) outcome(t *transaction, i int, st *smtpclient.Status, a *mail.Attempt, now time.Time) queue.Outcome {
+	e := t.entryOf(t.recipients[i])
+	o := queue.Outcome{
+		ID: t.message.ID, Recipient: t.recipients[i], Domain: e.item.Domain, WasDue: e.item.Due,
+		Attempt: *a,
+	}
+	switch {
+	case st.OK():
+		o.State = queue.Relayed
+	case !st.Temporary():
+		o.State = queue.Failed
+	case now.Sub(t.message.Arrived) >= s.o.Retry.Expire:
+		o.State = queue.Expired
+	default:
+		o.State = queue.Deferred
+		o.Due = now.Add(s.o.Retry.after(e.item.Attempts))
+	}
+	return o
+}
+
+// after is how long to wait after a failed attempt when there were n before it.
+func (r *Retry) after(n int) time.Duration {
+	d := r.Schedule[min(n, len(r.Schedule)-1)]
+	if j := int64(d / 8); j > 0 {
+		d += time.Duration(rand.Int64N(2*j+1) - j)
+	}
+	return d
+}
+
+// entryOf returns the entry that a recipient comes from.
+func (t *transaction) entryOf(number uint32) *entry {
+	for i := range t.pieces {
+		if p := &t.pieces[i]; slices.Contains(t.recipients[p.from:p.to], number) {
+			return p.e
+		}
+	}
+	panic("delivery: a recipient without an entry")
+}
+
+// refuse fails a transaction's recipients without an attempt: their domain takes no mail.
+func (s *Scheduler) refuse(t *transaction, now time.Time) {
+	st := smtpclient.Status{Code: t.refusal.Code, Enhanced: t.refusal.Enhanced, Text: t.refusal.Text, Local: true}
+	a := mail.Attempt{At: now, Code: st.Code, Enhanced: st.Enhanced, Text: st.Text}
+	for i := range t.recipients {
+		t.outcomes = append(t.outcomes, s.outcome(t, i, &st, &a, now))
+	}
+	s.logOutcomes(nil, t, now)
+	s.settle(t.outcomes, func(err error) { s.recorded(t, err) })
+}
+
+// span begins a span for the attempt when the message is sampled; else it returns nil.
+func (s *Scheduler) span(t *transaction) trace.Span {
+	tc := t.message.Envelope.TraceContext
+	if s.o.Tracer == nil || len(tc) != 24 {
+		return nil
+	}
+	cfg := trace.SpanContextConfig{TraceFlags: trace.FlagsSampled, Remote: true}
+	copy(cfg.TraceID[:], tc)
+	copy(cfg.SpanID[:], tc[16:])
+	ctx := trace.ContextWithSpanContext(context.Background(), trace.NewSpanContext(cfg))
+	_, span := s.o.Tracer.Start(ctx, "attempt", trace.WithSpanKind(trace.SpanKindClient))
+	return span
+}
+
+func endSpan(span trace.Span, cn *conn, t *transaction) {
+	if span == nil {
+		return
+	}
+	span.SetAttributes(
+		attribute.String("postroad.id", t.message.ID.String()), attribute.String("postroad.site", cn.site.name),
+		attribute.String("server.address", cn.shell.host), attribute.Int("postroad.recipients", len(t.recipients)),
+	)
+	for i := range t.outcomes {
+		if o := &t.outcomes[i]; o.State != queue.Relayed {
+			span.SetStatus(codes.Error, o.State.String()+": "+o.Attempt.Text)
+			break
+		}
+	}
+	span.End()
+}

@@ -1,0 +1,186 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
+)
+
+// shellConn is what a connection's goroutine keeps from one transaction to the next.
+type shellConn struct {
+	client  Conn
+	host    string        // name of the peer
+	opening time.Duration // how long it took to open
+	tx      smtpclient.Transaction
+	to      []mail.Recipient
+	results []smtpclient.Status
+	buf     []byte // content read from disk
+	record  maillog.Record
+	verdict verdict
+}
+
+// runConn is the goroutine of one outgoing connection: it opens it, makes transactions as long as the core has some, and closes it.
+func (s *Scheduler) runConn(cn *conn) {
+	why, ours := s.open(cn)
+	now := s.lock()
+	if cn.shell.client == nil {
+		s.mu.core.connectFailed(cn, why, ours, now)
+		s.unlock(now)
+		return
+	}
+	s.mu.conns[cn] = cn.shell.client
+	cn.shell.opening = now.Sub(cn.opened)
+	s.mu.core.connected(cn, now)
+	s.unlock(now)
+	for s.await(cn) {
+		s.attempt(cn)
+	}
+	cn.shell.client.Quit()
+	s.o.Budget.Release(int64(cap(cn.shell.buf)))
+	now = s.lock()
+	delete(s.mu.conns, cn)
+	s.mu.core.closed(cn)
+	s.unlock(now)
+}
+
+// await waits until the core has a transaction for cn; false: close it.
+func (s *Scheduler) await(cn *conn) bool {
+	if cn.state == connIdle {
+		<-cn.wake
+		if cn.tx != nil && !cn.shell.client.Alive() { // closed by the peer meanwhile: another connection will do
+			now := s.lock()
+			s.mu.core.finished(cn, cn.tx, &verdict{none: true}, now)
+			s.unlock(now)
+		}
+	}
+	return cn.state == connBusy
+}
+
+// open connects to one of the site's hosts, trying several if need be. It says what was wrong with the last, and whether the
+// fault is ours.
+func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
+	hop := &cn.site.hop // never changes
+	for _, target := range cn.hosts.Targets(s.o.Addresses) {
+		o := s.o.Client
+		o.Addr, o.ServerName = netip.AddrPortFrom(target.Addr, hop.port), target.Name
+		o.TLS, o.Username, o.Password = hop.tls, hop.user, hop.password
+		o.Source = s.source(target.Addr)
+		client, err := s.dial(s.ctx, &o)
+		if err != nil && err.TLS && o.TLS == smtpclient.Opportunistic {
+			o.TLS = smtpclient.Off // a broken STARTTLS is no worse than none (RFC 7435 section 3)
+			client, err = s.dial(s.ctx, &o)
+		}
+		if err == nil {
+			cn.shell.client, cn.shell.host = client, target.Name
+			return why, false
+		}
+		why = mail.Attempt{
+			At: s.o.Now(), Remote: target.Name, RemoteIP: o.Addr, LocalIP: o.Source,
+			Code: err.Code, Enhanced: err.Enhanced, Text: err.Text,
+		}
+		ours = isOurs(err.Cause)
+		if s.ctx.Err() != nil {
+			return why, true
+		}
+	}
+	if why.At.IsZero() {
+		why = mail.Attempt{At: s.o.Now(), Code: 451, Enhanced: "4.4.4", Text: "no address to connect to"}
+	}
+	return why, ours
+}
+
+// isOurs reports whether a connection failed for want of something on this machine.
+func isOurs(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, context.Canceled} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// source returns the address to send from to a peer: the configured ones in turn; zero: the system chooses.
+func (s *Scheduler) source(peer netip.Addr) netip.Addr {
+	n := len(s.o.Sources)
+	if n == 0 {
+		return netip.Addr{}
+	}
+	start := int(s.turn.Add(1))
+	for i := range n {
+		if a := s.o.Sources[(start+i)%n]; a.Is4() == peer.Unmap().Is4() {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// smallContent is read into memory in one piece when it comes from disk.
+const smallContent = 64 << 10
+
+// prepare makes the client's transaction of ours.
+func (s *Scheduler) prepare(cn *conn, t *transaction) *smtpclient.Transaction {
+	env, sh := t.message.Envelope, &cn.shell
+	if sh.tx.Recipients = env.Recipients; len(env.Recipients) > 1 {
+		sh.to = sh.to[:0]
+		for _, n := range t.recipients {
+			sh.to = append(sh.to, env.Recipients[n])
+		}
+		sh.tx.Recipients = sh.to
+	}
+	sh.tx.Sender, sh.tx.Body, sh.tx.SMTPUTF8 = env.Sender, env.Body, env.SMTPUTF8
+	sh.tx.Ret, sh.tx.EnvelopeID = env.Ret, env.EnvelopeID
+	sh.tx.Size, sh.tx.Content = t.message.Size, t.body
+	sh.tx.Open = nil
+	if t.body == nil {
+		sh.tx.Open = func() (io.ReadCloser, error) { return s.queue.Content(t.message) }
+		sh.tx.Content = s.readSmall(cn, t)
+	}
+	if cap(sh.results) < len(t.recipients) {
+		sh.results = make([]smtpclient.Status, len(t.recipients))
+	}
+	sh.tx.Results = sh.results[:len(t.recipients)]
+	sh.tx.BeforeEnd = s.checkOwner
+	return &sh.tx
+}
+
+// readSmall reads a small content into the connection's buffer; nil: have it read as it is sent.
+func (s *Scheduler) readSmall(cn *conn, t *transaction) []byte {
+	n := int(t.message.Size)
+	if n > smallContent {
+		return nil
+	}
+	if b := &cn.shell.buf; cap(*b) < n {
+		s.o.Budget.Release(int64(cap(*b)))
+		*b = nil
+		if !s.o.Budget.TryReserve(int64(n)) {
+			return nil
+		}
+		*b = make([]byte, n)
+	}
+	r, err := s.queue.Content(t.message)
+	if err != nil {
+		return nil
+	}
+	defer r.Close()
+	if _, err := io.ReadFull(r, cn.shell.buf[:n]); err != nil {
+		return nil
+	}
+	return cn.shell.buf[:n]
+}
+
+var errNotOwner = errors.New("this node no longer owns the message")
+
+// checkOwner is the lease check before the end of data (architecture.md, promise 2).
+func (s *Scheduler) checkOwner() error {
+	if !s.o.Owner() {
+		return errNotOwner
+	}
+	return nil
+}

@@ -1,0 +1,339 @@
+package delivery
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue"
+)
+
+// core is the scheduler's state and its decisions. It does no I/O, starts no goroutine and reads no clock: each event comes in as a
+// call with the time, and what is to be done in the outside world comes out as actions. The Scheduler calls it under its mutex,
+// tests call it as they like.
+//
+// In outline: an item goes into its destination's window if there is room, else it stays on disk and is loaded later. A destination
+// whose hosts are known hangs at a site. A site with something waiting is in the ready list; pump gives its idle connections work or opens
+// new ones, as its limits allow. A connection that has finished a transaction asks for the next itself.
+type core struct {
+	o      *Options
+	rand   *rand.Rand
+	routes []route
+	parts  []part // scratch of split
+	// byRecipient: some route tells recipients of one domain apart.
+	byRecipient bool
+	base        Shaping
+	// cached answers a look-up from memory, or says false. It does not block.
+	cached func(r *route, domain string) (*mx.Route, *smtp.Failure, bool)
+
+	dests map[destKey]*destination
+	all   []*destination // the same, for the clock hand
+	hand  int
+	last  *destination // of the latest item
+	sites map[string]*site
+
+	ready   deque[*site]        // sites with something waiting that may have become possible
+	starved deque[*site]        // sites that want a connection when the node has none left
+	lookups deque[*destination] // destinations to be looked up
+	loads   deque[*destination] // destinations to be loaded from disk
+	idlers  connList            // idle connections, the longest first
+
+	held, active int // entries in memory; destinations that have any
+	open         int // connections
+	looking      int // look-ups under way
+	loading      []*destination
+	unsettled    int // recipients whose outcome the queue has not recorded
+	jammed       bool
+	stopping     bool
+	deadSites    int
+
+	alarms   alarms
+	disowned alarm // asks again whether we are the owner
+	sweep    sweep
+	stats    counters
+	free     []*transaction
+	actions  []action
+	refusals []*transaction
+	scratch  map[row]struct{}
+}
+
+// action is something the shell has to do.
+type action struct {
+	kind  actionKind
+	conn  *conn
+	dest  *destination
+	after row
+	until time.Time
+	max   int
+	from  string
+}
+
+type actionKind uint8
+
+const (
+	actOpen   actionKind = iota // start conn's goroutine
+	actLookup                   // find dest's hosts, then call resolved
+	actLoad                     // read max items of dest after the cursor, then call loaded
+	actSweep                    // read max domains above from, then call swept
+)
+
+// Bounds of the work under way for the disk.
+const (
+	maxLoading  = 4
+	loadAtMost  = 1000 // items of one load
+	probeWindow = 4    // items in memory of a destination whose site is being probed
+)
+
+func newCore(o *Options) *core {
+	seed := o.Seed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	c := &core{
+		o: o, rand: rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15)), base: o.base(),
+		dests: map[destKey]*destination{}, sites: map[string]*site{}, scratch: map[row]struct{}{},
+		cached: func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
+	}
+	c.stats.init(o)
+	c.sweep.alarm.ring = c.sweepStep
+	c.disowned.ring = func(time.Time) {}
+	return c
+}
+
+// accepted takes new items from the queue.
+func (c *core) accepted(items []queue.Item, now time.Time) {
+	var previous *entry
+	for i := range items {
+		it := &items[i]
+		if len(c.routes) == 0 {
+			previous = c.acceptOne(it, noRoute, previous, now)
+			continue
+		}
+		for n, part := range c.split(it) {
+			share := *it
+			share.Recipients = part.recipients
+			if n > 0 { // one of them has the content's memory
+				share.Content, share.Release = nil, nil
+			}
+			previous = c.acceptOne(&share, part.route, previous, now)
+		}
+	}
+}
+
+// acceptOne offers an item and links it with the one before if they are of the same message. It returns the new previous one.
+func (c *core) acceptOne(it *queue.Item, route int, previous *entry, now time.Time) *entry {
+	d := c.destinationOf(it.Domain, route, now)
+	if d == nil { // the map is full
+		releaseItem(it)
+		return previous
+	}
+	e := c.offer(d, it, now)
+	if e == nil {
+		return previous
+	}
+	if previous != nil && previous.item.Message == it.Message {
+		e.sibling, previous.sibling = previous.ring(), e
+	}
+	return e
+}
+
+// ring returns what follows e in the ring of its siblings: itself when it is alone.
+func (e *entry) ring() *entry {
+	if e.sibling == nil {
+		return e
+	}
+	return e.sibling
+}
+
+// offer takes a new item into memory if its turn can come soon, else leaves it to the disk (nil).
+func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
+	d.used = true
+	if it.Due.After(now) {
+		c.dueLater(d, it.Due)
+		releaseItem(it)
+		return nil
+	}
+	f := d.flow(&it.Message.Envelope.Origin)
+	if !c.room(d, f) {
+		f.onDisk = true
+		d.rewind(rowOf(it))
+		releaseItem(it)
+		c.wantMore(d)
+		return nil
+	}
+	e := &entry{item: *it, dest: d, flow: f}
+	if k := e.row(); !d.backlog && !d.loading && d.cursor.before(k) && (d.nextDue.IsZero() || it.Due.Before(d.nextDue)) {
+		d.cursor = k // nothing else lies before it: the next load need not pass over its grave
+	}
+	if d.waiting > plentyWaiting && c.scarce() {
+		e.release()
+	}
+	c.add(e, false)
+	if d.state == destNew {
+		c.resolve(d, now)
+	}
+	return e
+}
+
+// plentyWaiting is how many entries a destination has before the contents of further ones are given up when memory is scarce.
+const plentyWaiting = 64
+
+// scarce reports whether more than half of the memory for mail is in use.
+func (c *core) scarce() bool {
+	return c.o.Budget.Used() > c.o.Budget.Limit()/2
+}
+
+// room reports whether a new item of flow f may come into memory, making room if the flow has less than its share.
+func (c *core) room(d *destination, f *flow) bool {
+	switch d.state {
+	case destWaiting, destRefused:
+		return false
+	case destAttached:
+		if !d.site.reachable() || d.site.state == siteProbing && d.waiting >= probeWindow {
+			return false
+		}
+	}
+	if f.onDisk || c.stopping {
+		return false
+	}
+	if d.held() >= c.window() && !c.yield(d, f) {
+		return false
+	}
+	return c.held < c.o.WindowTotal || c.trimOthers()
+}
+
+// window is how many entries one destination may have in memory: fewer when memory is shared by many.
+func (c *core) window() int {
+	if c.held < c.o.WindowTotal/2 {
+		return c.o.Window
+	}
+	return max(16, min(c.o.Window, c.o.WindowTotal/(2*max(1, c.active))))
+}
+
+// yield makes room in d's window for a flow with less than half of what the longest has.
+func (c *core) yield(d *destination, f *flow) bool {
+	if len(d.flows) < 2 || len(d.flows) > maxIdleTenants {
+		return false
+	}
+	for _, g := range d.flows {
+		if g.list.n > 2*f.list.n+2 {
+			return c.trim(d, d.waiting-max(1, d.waiting/8))
+		}
+	}
+	return false
+}
+
+// trimOthers makes room in memory by cutting back destinations that have more than the present window.
+func (c *core) trimOthers() bool {
+	n := c.window()
+	for range min(256, len(c.all)) {
+		c.hand++
+		if d := c.all[c.hand%len(c.all)]; d.waiting > n && c.trim(d, n) {
+			return true
+		}
+	}
+	return false
+}
+
+func releaseItem(it *queue.Item) {
+	if it.Release != nil {
+		it.Release()
+	}
+}
+
+// changed forgets what is known of messages that an operator changed, and looks at their domains again.
+func (c *core) changed(ids []mail.ID, domains []string, now time.Time) {
+	for _, d := range c.loading {
+		d.stale = true
+	}
+	gone := make(map[mail.ID]struct{}, len(ids))
+	for _, id := range ids {
+		gone[id] = struct{}{}
+	}
+	c.eachWaiting(func(e *entry) {
+		if _, ok := gone[e.item.Message.ID]; ok {
+			c.cut(e)
+			c.wantMore(e.dest)
+		}
+	})
+	for _, name := range domains {
+		c.lookAgain(name, now)
+	}
+}
+
+// eachWaiting calls fn with each waiting entry. It walks all the memory: operators are slow.
+func (c *core) eachWaiting(fn func(e *entry)) {
+	for _, d := range c.all {
+		if d.waiting == 0 {
+			continue
+		}
+		for _, f := range d.flows {
+			for e := f.list.head; e != nil; {
+				next := e.next
+				fn(e)
+				e = next
+			}
+		}
+	}
+}
+
+// lookAgain reads a domain's schedule again from its beginning.
+func (c *core) lookAgain(domain string, now time.Time) {
+	found := false
+	for r := noRoute; r < len(c.routes); r++ {
+		if d := c.dests[destKey{domain, r}]; d != nil {
+			found = true
+			d.rewind(row{})
+			c.wantMore(d)
+		}
+	}
+	if !found && c.destination(destKey{domain, c.routeOfDomain(domain)}, now) == nil {
+		c.sweep.missed = true
+	}
+}
+
+// flush lets what is put off by a site's or a look-up's failure be tried at once; no domains means all.
+func (c *core) flush(domains []string, now time.Time) {
+	wake := func(d *destination) {
+		switch {
+		case d.state == destWaiting || d.state == destRefused:
+			c.renew(d)
+		case d.state == destAttached && d.site.state == siteDead:
+			c.alarms.stop(&d.site.alarm)
+			c.become(d.site, siteProbing, now)
+		}
+	}
+	if len(domains) == 0 {
+		for _, d := range c.all {
+			wake(d)
+		}
+	}
+	for _, name := range domains {
+		for r := noRoute; r < len(c.routes); r++ {
+			if d := c.dests[destKey{name, r}]; d != nil {
+				wake(d)
+			}
+		}
+	}
+}
+
+// tick rings the alarms that are due.
+func (c *core) tick(now time.Time) {
+	for a := c.alarms.due(now); a != nil; a = c.alarms.due(now) {
+		a.ring(now)
+	}
+	c.closeIdle(now)
+}
+
+// nextWake is when tick is to be called next.
+func (c *core) nextWake() (at time.Time, ok bool) {
+	at, ok = c.alarms.next()
+	if cn := c.idlers.head; cn != nil {
+		if t := cn.idleSince.Add(c.o.IdleTimeout); !ok || t.Before(at) {
+			return t, true
+		}
+	}
+	return at, ok
+}

@@ -1,0 +1,254 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// From a domain to a site: routes, look-ups, and what happens when they fail.
+
+// destinationOf is destination for items, of which neighbours often go the same way.
+func (c *core) destinationOf(domain string, route int, now time.Time) *destination {
+	k := destKey{domain, route}
+	if d := c.last; d != nil && d.key == k {
+		return d
+	}
+	d := c.destination(k, now)
+	c.last = d
+	return d
+}
+
+// destination returns a destination, making it when there is none; nil: no room in the map, the sweep will find it.
+// Nobody knows what a new one has on disk, so it begins with a load.
+func (c *core) destination(k destKey, now time.Time) *destination {
+	if d := c.dests[k]; d != nil {
+		return d
+	}
+	if len(c.all) >= c.o.Destinations && !c.evict(now) {
+		c.sweep.missed = true
+		return nil
+	}
+	d := &destination{key: k, place: len(c.all), backlog: true, used: true}
+	d.alarm.ring = func(now time.Time) { c.wake(d, now) }
+	c.dests[k] = d
+	c.all = append(c.all, d)
+	c.wantMore(d)
+	return d
+}
+
+// wake is the destination's alarm: a look-up that failed is to be repeated, or rows have become due.
+func (c *core) wake(d *destination, now time.Time) {
+	if (d.state == destWaiting || d.state == destRefused) && !now.Before(d.until) {
+		c.renew(d)
+		return
+	}
+	d.nextDue = time.Time{}
+	d.backlog = true
+	c.wantMore(d)
+}
+
+// renew begins again with a destination whose look-up failed.
+func (c *core) renew(d *destination) {
+	d.state, d.backlog = destNew, true
+	c.wantMore(d)
+}
+
+// resolve begins a look-up of d's hosts, or answers it from memory.
+func (c *core) resolve(d *destination, now time.Time) {
+	if d.state == destResolving {
+		return
+	}
+	c.detach(d)
+	d.state = destResolving
+	if route, f, ok := c.cached(c.routeAt(d.key.route), d.key.domain); ok {
+		c.resolved(d, route, f, now)
+		return
+	}
+	c.lookups.push(d)
+}
+
+func (c *core) pumpLookups() {
+	for c.looking < c.o.Lookups && c.lookups.n > 0 && !c.stopping {
+		d, _ := c.lookups.pop()
+		c.looking++
+		c.actions = append(c.actions, action{kind: actLookup, dest: d})
+	}
+}
+
+// lookedUp is the answer to actLookup.
+func (c *core) lookedUp(d *destination, route *mx.Route, f *smtp.Failure, now time.Time) {
+	c.looking--
+	c.resolved(d, route, f, now)
+}
+
+// resolved takes a look-up's answer.
+func (c *core) resolved(d *destination, route *mx.Route, f *smtp.Failure, now time.Time) {
+	switch {
+	case f == nil:
+		d.failures, d.refusal, d.reason = 0, nil, mail.Attempt{}
+		d.route = route
+		d.valid = clamp(route.Expires, now.Add(minAnswer), now.Add(maxAnswer))
+		c.attach(d, c.siteOf(d, route), now)
+	case f.Temporary() && d.route != nil && now.Sub(d.route.Expires) < staleAnswer:
+		d.valid = now.Add(minAnswer)
+		c.attach(d, c.siteOf(d, d.route), now) // the old answer is better than none
+	case f.Temporary():
+		c.postpone(d, f, now)
+	default:
+		c.refuseAll(d, f, now)
+	}
+}
+
+const (
+	// An answer is used for at least and at most this long, whatever its TTL and however far the wall clock, by which the resolver goes, is from
+	// command time, by which we go.
+	minAnswer, maxAnswer = 15 * time.Second, time.Hour
+	// staleAnswer is how long hosts are used beyond their time when the DNS does not answer.
+	staleAnswer = 6 * time.Hour
+)
+
+func clamp(t, from, to time.Time) time.Time {
+	switch {
+	case t.Before(from):
+		return from
+	case t.After(to):
+		return to
+	}
+	return t
+}
+
+// postpone leaves all of d to the disk until its hosts may be known.
+func (c *core) postpone(d *destination, f *smtp.Failure, now time.Time) {
+	d.state = destWaiting
+	d.until = now.Add(c.backoff(d.failures))
+	d.failures++
+	d.reason = mail.Attempt{At: now, Code: f.Code, Enhanced: f.Enhanced, Text: f.Text}
+	c.dropAll(d)
+	d.backlog = true
+	c.alarms.set(&d.alarm, d.until)
+}
+
+// refuseAll fails what is due for d: its domain takes no mail. What comes later is looked at again.
+func (c *core) refuseAll(d *destination, f *smtp.Failure, now time.Time) {
+	d.state = destRefused
+	d.until = now.Add(refusalLasts)
+	d.refusal = f
+	d.reason = mail.Attempt{At: now, Code: f.Code, Enhanced: f.Enhanced, Text: f.Text}
+	for _, fl := range d.flows {
+		for fl.list.head != nil {
+			c.refuse(fl.list.head, f, now)
+		}
+	}
+	c.alarms.set(&d.alarm, d.until)
+	c.wantMore(d)
+}
+
+// refusalLasts is how long a domain that takes no mail is not looked up again; the resolver's cache knows better.
+const refusalLasts = time.Minute
+
+// attach hangs d at its site.
+func (c *core) attach(d *destination, s *site, now time.Time) {
+	if old := d.site; old != s {
+		d.site = s
+		s.refs++
+		c.unref(old)
+	}
+	d.state, d.spot = destAttached, len(s.dests)
+	s.dests = append(s.dests, d)
+	s.waiting += d.waiting
+	if s.state == siteDead {
+		c.dropAll(d)
+		return
+	}
+	for _, f := range d.flows {
+		if f.list.n > 0 {
+			s.enqueue(f)
+		}
+	}
+	c.rouse(s)
+	c.wantMore(d)
+}
+
+// detach takes d off its site, which it still remembers.
+func (c *core) detach(d *destination) {
+	if d.state != destAttached {
+		return
+	}
+	s := d.site
+	s.waiting -= d.waiting
+	for _, f := range d.flows {
+		s.dequeue(f)
+	}
+	last := s.dests[len(s.dests)-1]
+	s.dests[d.spot], last.spot = last, d.spot
+	s.dests[len(s.dests)-1] = nil
+	s.dests = s.dests[:len(s.dests)-1]
+	d.state = destNew
+}
+
+// siteOf returns the site of d's hosts, making it when there is none. A domain with limits of its own has a site of its own.
+func (c *core) siteOf(d *destination, route *mx.Route) *site {
+	r := c.routeAt(d.key.route)
+	name, key := route.Site, route.Site
+	if r != nil {
+		name, key = r.name, r.key
+	}
+	shape, own := c.shapeFor(d.key.domain, route)
+	if own {
+		key += "\x00" + d.key.domain
+	}
+	s := c.sites[key]
+	if s == nil {
+		s = &site{key: key, name: name, shape: shape, rate: newLimiter(shape.Rate), allow: min(initialConnections, shape.Connections)}
+		s.hop = r.hop(c.o)
+		s.alarm.ring = func(now time.Time) { c.ring(s, now) }
+		s.stats = c.stats.site(name)
+		c.sites[key] = s
+	}
+	s.hosts = route
+	return s
+}
+
+// unref takes note that a destination does not remember s any more (nil: it remembered none).
+func (c *core) unref(s *site) {
+	if s != nil {
+		s.refs--
+		c.tidy(s)
+	}
+}
+
+// tidy forgets a site that nobody needs: no destination, no connection, and alive, or one too many.
+func (c *core) tidy(s *site) {
+	if s.refs > 0 || s.open > 0 || s.state != siteUp && len(c.sites) <= c.o.Destinations {
+		return
+	}
+	if s.state == siteDead {
+		c.deadSites--
+	}
+	c.alarms.stop(&s.alarm)
+	if s.queued {
+		c.ready.remove(s)
+	}
+	if s.starved {
+		c.starved.remove(s)
+	}
+	delete(c.sites, s.key)
+}
+
+// why says what keeps a domain's mail, and until when.
+func (c *core) why(domain string) (why mail.Attempt, until time.Time, ok bool) {
+	for r := noRoute; r < len(c.routes); r++ {
+		d := c.dests[destKey{domain, r}]
+		switch {
+		case d == nil:
+		case d.state == destWaiting:
+			return d.reason, d.until, true
+		case d.site != nil && d.site.state != siteUp:
+			return d.site.reason, d.site.until, true
+		}
+	}
+	return why, until, false
+}

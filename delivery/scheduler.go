@@ -1,0 +1,259 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue"
+)
+
+// Scheduler delivers a queue's mail. It is a monitor: one mutex, under which the core decides; its methods are safe for use by several
+// goroutines and do not block for long. Around the core there are one goroutine per open outgoing connection, short-lived
+// ones (bounded) for look-ups and reads from disk, one for the timer and one for the sweeps of old mail.
+type Scheduler struct {
+	o        Options
+	queue    Queue
+	resolver Resolver
+	dial     Dialer
+
+	ctx     context.Context // ends when Shutdown begins: look-ups, loads, dialling
+	cancel  context.CancelFunc
+	kick    chan struct{} // the timer has to ring earlier
+	goings  sync.WaitGroup
+	started sync.Once
+	turn    atomic.Uint32 // of Options.Sources
+
+	mu struct {
+		sync.Mutex
+		core   *core
+		conns  map[*conn]Conn // open ones, for Shutdown
+		wakeAt time.Time      // when the timer rings; zero: not set
+		ended  bool           // no goroutine may be started any more
+	}
+}
+
+// New returns a scheduler for q. It takes what the queue tells it (queue.Listener) from now on, and attempts from Start on.
+func New(o Options, q Queue, r Resolver, d Dialer) (*Scheduler, error) {
+	o.setDefaults()
+	s := &Scheduler{o: o, queue: q, resolver: r, dial: d, kick: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.mu.conns = map[*conn]Conn{}
+	c := newCore(&s.o)
+	c.cached = s.cached
+	if err := c.setRoutes(); err != nil {
+		return nil, fmt.Errorf("delivery: %w", err)
+	}
+	c.jammed = true // until Start
+	s.mu.core = c
+	return s, nil
+}
+
+// Start begins to deliver, with what lies in the queue already.
+func (s *Scheduler) Start() {
+	s.started.Do(func() {
+		s.goings.Go(s.ringTimer)
+		s.goings.Go(s.sweepAges)
+		now := s.lock()
+		s.mu.core.jammed = false
+		s.mu.core.alarms.set(&s.mu.core.sweep.alarm, now)
+		s.unlock(now)
+	})
+}
+
+// lock begins an event.
+func (s *Scheduler) lock() (now time.Time) {
+	now = s.o.Now()
+	s.mu.Lock()
+	return now
+}
+
+// unlock ends an event: it lets the core do what has become possible and carries out its actions.
+func (s *Scheduler) unlock(now time.Time) {
+	c := s.mu.core
+	c.pump(now)
+	actions, refusals := c.actions, c.refusals
+	c.actions, c.refusals = nil, nil
+	if !s.mu.ended {
+		s.goings.Add(len(actions))
+	} else {
+		actions = nil
+	}
+	if at, ok := c.nextWake(); ok && (s.mu.wakeAt.IsZero() || at.Before(s.mu.wakeAt)) {
+		s.mu.wakeAt = at
+		select {
+		case s.kick <- struct{}{}:
+		default:
+		}
+	}
+	s.mu.Unlock()
+	for i := range actions {
+		go s.carryOut(&actions[i])
+	}
+	for _, t := range refusals {
+		s.refuse(t, now)
+	}
+}
+
+// carryOut does one action, on its own goroutine.
+func (s *Scheduler) carryOut(a *action) {
+	defer s.goings.Done()
+	switch a.kind {
+	case actOpen:
+		s.runConn(a.conn)
+	case actLookup:
+		s.lookUp(a.dest)
+	case actLoad:
+		s.load(a)
+	case actSweep:
+		found, err := s.queue.Domains(a.from, a.max)
+		now := s.lock()
+		s.mu.core.swept(found, err, now)
+		s.unlock(now)
+	}
+}
+
+// ringTimer rings the core's alarms.
+func (s *Scheduler) ringTimer() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.kick:
+		case <-timer.C:
+			now := s.lock()
+			s.mu.core.tick(now)
+			s.mu.wakeAt = time.Time{}
+			s.unlock(now)
+		}
+		s.mu.Lock()
+		at := s.mu.wakeAt
+		s.mu.Unlock()
+		if wait := at.Sub(s.o.Now()); !at.IsZero() {
+			timer.Reset(max(0, wait))
+		}
+	}
+}
+
+// Accepted takes new items (queue.Listener).
+func (s *Scheduler) Accepted(items []queue.Item) {
+	now := s.lock()
+	s.mu.core.accepted(items, now)
+	s.unlock(now)
+}
+
+// Changed forgets what is held of messages that an operator changed and looks at their domains again (queue.Listener).
+func (s *Scheduler) Changed(ids []mail.ID, domains []string) {
+	now := s.lock()
+	s.mu.core.changed(ids, domains, now)
+	s.unlock(now)
+}
+
+// Gone writes the last line of each message's log (queue.Listener).
+func (s *Scheduler) Gone(ids []mail.ID) {
+	for _, id := range ids {
+		s.o.Log.Removed(id)
+	}
+}
+
+// Flush lets what waits for a site that is dead, or for a look-up, be tried at once; no domains means all of them. It goes with queue.Flush,
+// which makes deferred recipients due.
+func (s *Scheduler) Flush(domains ...string) {
+	now := s.lock()
+	s.mu.core.flush(domains, now)
+	s.unlock(now)
+}
+
+// Reason says why nothing of a domain is attempted now, and until when; ok is false when nothing keeps it.
+func (s *Scheduler) Reason(domain string) (why mail.Attempt, until time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.core.why(domain)
+}
+
+// lookUp finds a destination's hosts.
+func (s *Scheduler) lookUp(d *destination) {
+	name, host := s.hostToLookUp(d.key)
+	find := s.resolver.Lookup
+	if host {
+		find = s.resolver.LookupHost
+	}
+	route, f := find(s.ctx, name)
+	now := s.lock()
+	s.mu.core.lookedUp(d, route, f, now)
+	s.unlock(now)
+}
+
+// hostToLookUp returns what to look up for a destination: a host, or a domain's MX.
+func (s *Scheduler) hostToLookUp(k destKey) (name string, host bool) {
+	if k.route == noRoute {
+		return k.domain, false
+	}
+	return s.mu.core.routes[k.route].host, true // routes never change
+}
+
+// load reads a destination's next rows.
+func (s *Scheduler) load(a *action) {
+	domain := a.dest.key.domain
+	var r loadResult
+	var cursor queue.Cursor
+	r.items, cursor, r.err = s.queue.Due(domain, a.after.cursor(), a.until, a.max)
+	r.cursor = rowAt(cursor)
+	if r.more = len(r.items) >= a.max; r.err == nil && !r.more {
+		// The end, for now. When does the next row become due?
+		var next []queue.Item
+		next, _, r.err = s.queue.Due(domain, cursor, a.until.Add(farAway), 1)
+		if len(next) > 0 {
+			r.next = next[0].Due
+			r.more = !r.next.After(a.until)
+		}
+	}
+	now := s.lock()
+	s.mu.core.loaded(a.dest, r, now)
+	s.unlock(now)
+}
+
+// farAway is beyond every due time.
+const farAway = 10 * 365 * 24 * time.Hour
+
+// cached answers a look-up from the resolver's memory.
+func (s *Scheduler) cached(r *route, domain string) (*mx.Route, *smtp.Failure, bool) {
+	if r != nil {
+		return s.resolver.CachedHost(r.host)
+	}
+	return s.resolver.Cached(domain)
+}
+
+// Shutdown starts no further transaction and ends the idle connections; it waits for the transactions under way until ctx ends, and then
+// cuts them off. All goroutines have ended when it returns; stop the queue after that.
+func (s *Scheduler) Shutdown(ctx context.Context) error {
+	now := s.lock()
+	s.mu.core.stop()
+	s.cancel()
+	s.unlock(now)
+	s.mu.Lock()
+	s.mu.ended = true
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() { s.goings.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	n := len(s.mu.conns)
+	for _, client := range s.mu.conns {
+		client.Abort()
+	}
+	s.mu.Unlock()
+	<-ended
+	return fmt.Errorf("delivery: %d connections were cut off: %w", n, ctx.Err())
+}

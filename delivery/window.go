@@ -1,0 +1,208 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue"
+)
+
+// Windows: what is due lies on disk; a destination's window is refilled when it has run down to a quarter.
+
+// wantMore queues a load of d if it has rows to read and may use them.
+func (c *core) wantMore(d *destination) {
+	if d.backlog && !d.loading && !d.queued && c.mayLoad(d) {
+		d.queued = true
+		c.loads.push(d)
+	}
+}
+
+func (c *core) mayLoad(d *destination) bool {
+	switch d.state {
+	case destWaiting:
+		return false
+	case destAttached:
+		if d.site.state == siteDead || d.site.state == siteProbing && d.site.waiting > 0 {
+			return false
+		}
+	}
+	return !c.stopping && d.waiting <= c.window()/4
+}
+
+// pumpLoads starts loads while there is room for what they bring.
+func (c *core) pumpLoads(now time.Time) {
+	for len(c.loading) < maxLoading && c.loads.n > 0 {
+		if c.held >= c.o.WindowTotal && !c.trimOthers() {
+			return
+		}
+		d, _ := c.loads.pop()
+		d.queued = false
+		if !c.mayLoad(d) {
+			continue // asked again when that changes
+		}
+		n := min(loadAtMost, c.window()-d.held(), max(1, c.o.WindowTotal-c.held))
+		if d.state == destAttached && d.site.state == siteProbing {
+			n = min(n, probeWindow)
+		}
+		if n <= 0 {
+			continue // what is being settled fills the window; leave asks again
+		}
+		d.loading, d.stale, d.rewound = true, false, false
+		c.loading = append(c.loading, d)
+		c.actions = append(c.actions, action{kind: actLoad, dest: d, after: d.cursor, until: now, max: n})
+	}
+}
+
+// loadResult is what a load read.
+type loadResult struct {
+	items  []queue.Item
+	cursor row
+	more   bool      // there may be more rows that are due
+	next   time.Time // when there are no more: due time of the first row that is not due yet; zero: none
+	err    error
+}
+
+// loaded takes in what a load read.
+func (c *core) loaded(d *destination, r loadResult, now time.Time) {
+	for i, x := range c.loading {
+		if x == d {
+			c.loading = append(c.loading[:i], c.loading[i+1:]...)
+			break
+		}
+	}
+	d.loading = false
+	switch {
+	case r.err != nil:
+		c.o.Logf("destination %s: reading its schedule: %v", d.key.domain, r.err)
+		d.backlog = true
+		c.alarms.setEarlier(&d.alarm, now.Add(loadAgain)) // the alarm asks again
+	case d.stale:
+		c.wantMore(d)
+	default:
+		c.take(d, &r, now)
+	}
+	d.graves = d.graves[:0]
+	if s := d.site; s != nil && s.state == siteProbing && s.waiting == 0 && d.state == destAttached {
+		c.probe(s)
+	}
+}
+
+// loadAgain is when a load that failed is tried again.
+const loadAgain = 30 * time.Second
+
+// take puts what a load read into the window, except what is in memory already.
+func (c *core) take(d *destination, r *loadResult, now time.Time) {
+	if d.cursor = r.cursor; d.rewound && d.back.before(d.cursor) {
+		d.cursor = d.back
+	}
+	d.backlog = r.more || d.rewound
+	known := c.known(d)
+	for i := range r.items {
+		it := &r.items[i]
+		if _, ok := known[rowOf(it)]; ok {
+			continue
+		}
+		if !c.ours(d, it, now) {
+			continue
+		}
+		if now.Sub(it.Message.Arrived) >= c.o.Retry.Expire {
+			continue // the sweep for expiry has it
+		}
+		c.insert(d, it, d.backlog, now)
+	}
+	if !d.backlog {
+		for _, f := range d.flows {
+			f.onDisk = false
+		}
+		d.nextDue = r.next
+		if !r.next.IsZero() && d.state != destWaiting {
+			c.alarms.set(&d.alarm, c.notBefore(d, r.next))
+		}
+	}
+	c.wantMore(d)
+}
+
+// ours reduces an item to the recipients that go d's route and reports whether there are any. Others' destinations hear of theirs.
+func (c *core) ours(d *destination, it *queue.Item, now time.Time) bool {
+	if len(c.routes) == 0 {
+		return true
+	}
+	var mine []uint32
+	for _, part := range c.split(it) {
+		if part.route == d.key.route {
+			mine = part.recipients
+		} else {
+			c.destination(destKey{d.key.domain, part.route}, now)
+		}
+	}
+	it.Recipients = mine
+	return len(mine) > 0
+}
+
+// insert puts a loaded item into the window, wherever the destination's state allows.
+func (c *core) insert(d *destination, it *queue.Item, backlog bool, now time.Time) {
+	f := d.flow(&it.Message.Envelope.Origin)
+	f.onDisk = f.onDisk || backlog
+	e := &entry{item: *it, dest: d, flow: f}
+	switch {
+	case d.state == destRefused:
+		c.add(e, false)
+		c.refuse(e, d.refusal, now)
+	case d.state == destWaiting, d.state == destAttached && d.site.state == siteDead:
+		d.rewind(e.row()) // it died in the meantime
+	default:
+		c.add(e, false)
+		if d.state == destNew {
+			c.resolve(d, now)
+		}
+	}
+}
+
+// notBefore keeps the alarm of a destination whose look-up is put off.
+func (c *core) notBefore(d *destination, at time.Time) time.Time {
+	if d.state == destRefused && d.until.Before(at) {
+		return d.until
+	}
+	return at
+}
+
+// known returns the rows of d that are in memory or were settled while the load ran. The map is valid until the next call.
+func (c *core) known(d *destination) map[row]struct{} {
+	clear(c.scratch)
+	for _, f := range d.flows {
+		for e := f.list.head; e != nil; e = e.next {
+			c.scratch[e.row()] = struct{}{}
+		}
+	}
+	for e := d.busy.head; e != nil; e = e.next {
+		c.scratch[e.row()] = struct{}{}
+	}
+	for _, k := range d.graves {
+		c.scratch[k] = struct{}{}
+	}
+	return c.scratch
+}
+
+// dueLater notes that a row of d becomes due at a time to come.
+func (c *core) dueLater(d *destination, at time.Time) {
+	if d.nextDue.IsZero() || at.Before(d.nextDue) {
+		d.nextDue = at
+	}
+	if d.state != destWaiting {
+		c.alarms.setEarlier(&d.alarm, at)
+	}
+}
+
+// refuse hands a waiting entry out to be failed without an attempt, because its domain takes no mail.
+func (c *core) refuse(e *entry, why *smtp.Failure, now time.Time) {
+	t := c.transaction()
+	t.message, t.started, t.refusal = e.item.Message, now, why
+	t.recipients = append(t.recipients, e.item.Recipients[e.taken:]...)
+	t.pieces = append(t.pieces, piece{e: e, to: len(t.recipients), settling: true})
+	e.taken = len(e.item.Recipients)
+	e.open++
+	c.unqueue(e)
+	c.busied(e)
+	c.unsettled += len(t.recipients)
+	c.refusals = append(c.refusals, t)
+}
