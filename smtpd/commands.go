@@ -74,9 +74,6 @@ func (s *Session) command(line []byte, more bool, o *Output) {
 func (s *Session) permit(verb smtp.Verb, c *command, length int, args []byte, more bool) *smtp.Failure {
 	switch {
 	case length > max(c.line, 512):
-		if verb == smtp.Auth {
-			return errAuthLine
-		}
 		return errLineTooLong
 	case c.flags&junk != 0 && s.tooMuchJunk():
 		return errJunk

@@ -29,7 +29,6 @@ const (
 var (
 	errLineTooLong   = smtp.Perm(500, "5.5.2", "Line too long; RFC 5321 4.5.3.1.4 allows 512 octets")
 	errLineEndless   = closing(smtp.Perm(500, "5.5.2", "Line too long; goodbye"))
-	errAuthLine      = smtp.Perm(500, "5.5.6", "Authentication exchange line is too long")
 	errBareLF        = smtp.Perm(500, "5.5.2", "End commands with CR LF, not with LF alone")
 	errMalformed     = smtp.Perm(501, "5.5.2", "Control or broken UTF-8 octets in a command")
 	errUnknown       = smtp.Perm(500, "5.5.1", "Command not recognized; HELP lists what is")

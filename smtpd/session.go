@@ -91,6 +91,7 @@ func (s *Session) Step(now time.Time, in []byte, o *Output) (n int) {
 		}
 		n += used
 	}
+	s.checkTime(o)
 	s.settle(o)
 	return n
 }

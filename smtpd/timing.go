@@ -9,22 +9,37 @@ import (
 // Wait returns how long the shell may wait before it calls Timeout, if nothing happens until then; 0 is for ever. It is to be
 // asked after each call.
 func (s *Session) Wait(now time.Time) time.Duration {
-	limits := &s.l.srv.Limits
-	var d time.Duration
-	switch {
-	case s.state == stateSlowed:
-		d = limits.ErrorDelay
-	case parkedStates.has(s.state) || s.state == stateClosed:
-		return 0 // whoever holds the session answers in bounded time
-	case s.state == stateBanner:
-		d = s.greetingDelay()
-	case s.state == stateText || s.state == stateChunk:
-		d = min(limits.DataTimeout, s.dataLeft())
-	default:
-		// From the last whole command, not the last octet: a client that sends one octet at a time gets no more time.
-		d = limits.CommandTimeout
+	d, limited := s.allowed()
+	if !limited {
+		return 0
 	}
 	return max(d-now.Sub(s.since), time.Millisecond)
+}
+
+// allowed returns how long the present state may last from s.since on. A parked session has no limit here, because whoever
+// holds it answers in bounded time.
+func (s *Session) allowed() (d time.Duration, limited bool) {
+	limits := &s.l.srv.Limits
+	switch {
+	case s.state == stateSlowed:
+		return limits.ErrorDelay, true
+	case parkedStates.has(s.state) || s.state == stateClosed:
+		return 0, false
+	case s.state == stateBanner:
+		return s.greetingDelay(), true
+	case s.state == stateText || s.state == stateChunk:
+		return min(limits.DataTimeout, s.dataLeft()), true
+	}
+	// From the last whole command, not the last octet: a client that sends one octet at a time gets no more time.
+	return limits.CommandTimeout, true
+}
+
+// checkTime ends the session of a client whose time has passed although it keeps sending: a timer that is set anew with every octet
+// would never fire.
+func (s *Session) checkTime(o *Output) {
+	if d, limited := s.allowed(); limited && o.Action == None && s.now.Sub(s.since) >= d {
+		s.Timeout(s.now, o)
+	}
 }
 
 // dataLeft returns how long after s.since mail data is still fast enough: each octet earns time. Swallowed
