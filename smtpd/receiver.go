@@ -20,7 +20,9 @@ type receiver struct {
 	lines    lineCheck         // of BDAT
 	size     int64             // octets of mail data so far, on the wire after unstuffing
 	eightBit bool
-	failure  *smtp.Failure
+	bare     bool          // has a CR or LF that is not part of CRLF
+	long     bool          // has a line that is too long
+	failure  *smtp.Failure // the first that was found; verdict says which counts
 	scratch  [2 << 10]byte // unstuffed header, before the header scan
 }
 
@@ -57,12 +59,7 @@ func (r *receiver) text(in []byte) (n int, done bool) {
 		}
 		n += used
 	}
-	if r.dots.Bare > 0 {
-		r.fail(errBareCRLF)
-	}
-	if r.dots.LongLines > 0 {
-		r.fail(errTextLine)
-	}
+	r.judge(r.dots.Bare > 0, r.dots.LongLines > 0)
 	return n, done
 }
 
@@ -79,10 +76,19 @@ func (r *receiver) room() []byte {
 // binary takes octets of a BDAT chunk, which have no dots to remove.
 func (r *receiver) binary(in []byte) {
 	if r.kind != mail.BodyBinaryMIME {
-		r.fail(r.lines.check(in))
+		r.lines.check(in)
+		r.judge(r.lines.bare, r.lines.long)
 	}
 	r.count(in)
 	r.store(in)
+}
+
+// judge lets go of a message as soon as its lines are known to be bad.
+func (r *receiver) judge(bare, long bool) {
+	if bare || long {
+		r.fail(errBareCRLF)
+		r.bare, r.long = bare, long
+	}
 }
 
 // count counts octets, and looks at them while that can still matter.
@@ -122,17 +128,31 @@ func (r *receiver) fail(f *smtp.Failure) {
 	}
 }
 
+// verdict says why the message is refused, if it is. Of several reasons the same one counts in whatever pieces the message came.
+func (r *receiver) verdict() *smtp.Failure {
+	switch {
+	case r.size > r.limit:
+		return errTooBig
+	case r.bare:
+		return errBareCRLF
+	case r.long:
+		return errTextLine
+	}
+	return r.failure
+}
+
 // finish ends the message and returns its content, or why it is refused.
 func (r *receiver) finish(maxReceived int) (*mail.Content, *smtp.Failure) {
 	r.header.flush(r)
-	if r.lines.cr {
-		r.fail(errBareCRLF)
+	if r.kind != mail.BodyBinaryMIME {
+		r.lines.finish()
+		r.judge(r.bare || r.lines.bare, r.long || r.lines.long)
 	}
 	if r.header.received > maxReceived {
 		r.fail(errLoop)
 	}
-	if r.failure != nil {
-		return nil, r.failure
+	if f := r.verdict(); f != nil {
+		return nil, f
 	}
 	content, f := r.body.finish()
 	if f != nil {
@@ -161,40 +181,43 @@ func (r *receiver) free() {
 // lineCheck finds in chunks what smtp.DataReceiver finds in dotted text: lone CRs and LFs, and long lines. Chunks of text are lines,
 // too (RFC 3030 2), and end as such at the next hop.
 type lineCheck struct {
-	cr   bool // the last octet was CR
-	line int  // octets of the present line
+	bare, long bool
+	cr         bool // the last octet was CR
+	line       int  // octets of the present line
 }
 
-func (c *lineCheck) check(p []byte) *smtp.Failure {
-	for len(p) > 0 {
+// check looks at the next octets. It stops at the first lone CR or LF: nothing worse can follow.
+func (c *lineCheck) check(p []byte) {
+	for len(p) > 0 && !c.bare {
 		if c.cr {
-			if p[0] != '\n' {
-				return errBareCRLF
-			}
-			c.cr, c.line = false, 0
+			c.cr, c.bare = false, p[0] != '\n'
+			c.endLine()
 			p = p[1:]
 			continue
 		}
-		n := bytes.IndexByte(p, '\n')
 		text := p
-		if n >= 0 {
-			text = p[:n]
+		lf := bytes.IndexByte(p, '\n')
+		if lf >= 0 {
+			text = p[:lf]
 		}
 		cr := bytes.IndexByte(text, '\r')
-		if cr < 0 && n >= 0 || cr >= 0 && cr != len(text)-1 {
-			return errBareCRLF
+		if cr >= 0 {
+			c.cr, text = true, text[:cr]
 		}
-		c.cr = cr >= 0
+		c.bare = !c.cr && lf >= 0
 		c.line += len(text)
-		if c.cr {
-			c.line--
-		}
-		if c.line > smtp.MaxTextLine {
-			return errTextLine
-		}
-		p = p[len(text):]
+		p = p[min(len(p), len(text)+1):]
 	}
-	return nil
+}
+
+func (c *lineCheck) endLine() {
+	c.long = c.long || c.line > smtp.MaxTextLine
+	c.line = 0
+}
+
+func (c *lineCheck) finish() {
+	c.bare = c.bare || c.cr
+	c.endLine()
 }
 
 // hasHighBit reports whether p has an octet beyond ASCII.

@@ -196,7 +196,7 @@ func (s *Session) endChunk(o *Output) {
 		s.refuse(o, smtp.Bdat, f)
 		return
 	}
-	if s.chunk.last || s.tx.data.failure != nil { // after a failed chunk the others are out of order
+	if s.chunk.last || s.tx.data.verdict() != nil { // after a failed chunk the others are out of order
 		s.endMessage(o)
 		return
 	}

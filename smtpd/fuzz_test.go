@@ -1,0 +1,198 @@
+package smtpd
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// transcript plays input against a session in pieces that cut chooses, answers every action at once, and returns all that came
+// out. Anything that the client sends early is allowed here, because what is early depends on the pieces.
+func transcript(t testing.TB, input []byte, cut func(left int) int) string {
+	srv := testServer(t, func(o *Options) {
+		o.EarlyPipelining = true
+		o.Limits.MessageSize, o.Limits.Recipients, o.Limits.RecipientOvershoot, o.Limits.InMemory = 40_000, 3, 2, 10_000
+		o.SpillDir = t.TempDir()
+	})
+	s := &Session{l: &listener{ListenerOptions: ListenerOptions{AllowPlainAuth: true}, srv: srv}}
+	s.client.Addr = netip.MustParseAddrPort("203.0.113.7:1")
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var out strings.Builder
+	var waiting []byte
+	o := &Output{}
+	s.Start(now, o)
+	for {
+		out.Write(o.Reply)
+		next := *o
+		*o = Output{}
+		switch next.Action {
+		case Close:
+			out.WriteString("= close\n")
+		case Authenticate:
+			fakeAuth{}.Plain(nil, next.Login.Authzid, next.Login.User, next.Login.Password, func(u *User, f *smtp.Failure) { s.Authenticated(now, u, f, o) })
+			continue
+		case Submit:
+			fmt.Fprintf(&out, "= submit %+v %q\n", *next.Envelope, readContent(next.Content))
+			s.Committed(now, mail.ID{9: 7}, nil, o)
+			continue
+		}
+		if s.state == stateClosed {
+			break
+		}
+		if s.state == stateSlowed {
+			now = now.Add(srv.Limits.ErrorDelay)
+			s.Timeout(now, o)
+			now = now.Add(-srv.Limits.ErrorDelay)
+			s.since = now
+			continue
+		}
+		n := s.Step(now, waiting, o)
+		waiting = waiting[n:]
+		if n > 0 || len(o.Reply) > 0 || o.Action != None {
+			continue
+		}
+		if len(input) == 0 {
+			break
+		}
+		n = cut(len(input))
+		waiting = append(waiting, input[:n]...)
+		input = input[n:]
+	}
+	fmt.Fprintf(&out, "= %v\n", s.state)
+	s.End()
+	if used := srv.Budget.Used(); used != 0 {
+		t.Fatalf("%d octets of the budget are not given back", used)
+	}
+	return out.String()
+}
+
+// FuzzSession: whatever the input, the session does the same in whatever pieces it comes.
+func FuzzSession(f *testing.F) {
+	files, _ := filepath.Glob("testdata/*.txt")
+	for i, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add([]byte(clientOctets(f, string(raw))), uint64(i))
+	}
+	f.Add([]byte("EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\n"+strings.Repeat(strings.Repeat("a", 70)+"\r\n", 300)+".\r\nQUIT\r\n"), uint64(1))
+	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
+		if len(input) > 100_000 {
+			return
+		}
+		random := rand.New(rand.NewPCG(seed, 1))
+		whole := transcript(t, input, func(left int) int { return left })
+		random2 := transcript(t, input, func(left int) int { return 1 + random.IntN(min(left, 1+random.IntN(300))) })
+		if whole != random2 {
+			t.Fatalf("whole:\n%s\nin pieces:\n%s", whole, random2)
+		}
+	})
+}
+
+// clientOctets returns what the client of a script sends.
+func clientOctets(t testing.TB, script string) string {
+	var b strings.Builder
+	for line := range strings.SplitSeq(script, "\n") {
+		if arg, ok := strings.CutPrefix(line, "> "); ok {
+			b.WriteString(arg + "\r\n")
+		} else if arg, ok := strings.CutPrefix(line, ">> "); ok {
+			b.WriteString(unquote(t, arg))
+		}
+	}
+	return b.String()
+}
+
+// FuzzBdat: chunks of any sizes make the content that they are the pieces of, or are refused for a reason that the content shows.
+func FuzzBdat(f *testing.F) {
+	f.Add([]byte("Subject: x\r\n\r\n.\r\ntext\r\n"), uint64(1), false)
+	f.Add([]byte("x\ny"), uint64(2), false)
+	f.Add([]byte("x\r"), uint64(2), false)
+	f.Add([]byte("\x00\r\r\n\n"), uint64(3), true)
+	f.Add([]byte(strings.Repeat("a", 999)+"\r\n"), uint64(4), false)
+	f.Fuzz(func(t *testing.T, content []byte, seed uint64, binary bool) {
+		if len(content) > 30_000 {
+			return
+		}
+		random := rand.New(rand.NewPCG(seed, 2))
+		body := ""
+		if binary {
+			body = " BODY=BINARYMIME"
+		}
+		var in bytes.Buffer
+		in.WriteString("EHLO a\r\nMAIL FROM:<a@b.example>" + body + "\r\nRCPT TO:<u@local.example>\r\n")
+		for rest := content; ; {
+			n := random.IntN(len(rest) + 1)
+			if random.IntN(4) == 0 {
+				n = len(rest)
+			}
+			last := ""
+			if n == len(rest) {
+				last = " LAST"
+			}
+			fmt.Fprintf(&in, "BDAT %d%s\r\n%s", n, last, rest[:n])
+			if rest = rest[n:]; last != "" {
+				break
+			}
+		}
+		in.WriteString("NOOP\r\n")
+		got := transcript(t, in.Bytes(), func(left int) int { return 1 + random.IntN(left) })
+		if !strings.HasSuffix(got, "250 2.0.0 Ok\r\n= ready\n") {
+			t.Fatalf("out of step after the chunks: %s", got)
+		}
+		lone := bytes.ContainsAny(bytes.ReplaceAll(content, []byte("\r\n"), nil), "\r\n")
+		long := false
+		for line := range bytes.SplitSeq(content, []byte("\r\n")) {
+			long = long || len(line) > smtp.MaxTextLine
+		}
+		accepted := strings.Contains(got, "queued as")
+		header, _, _ := bytes.Cut(content, []byte("\r\n\r\n"))
+		if campaign := bytes.Contains(bytes.ToLower(header), []byte("x-campaign")); !campaign && bytes.Count(bytes.ToLower(content), []byte("received")) <= 50 {
+			if want := binary || !lone && !long; accepted != want {
+				t.Fatalf("accepted: %v, want %v: %s", accepted, want, got)
+			}
+			if quoted := fmt.Sprintf("%q", content); accepted && !strings.Contains(got, quoted[1:]) {
+				t.Fatalf("content %s became %s", quoted, got)
+			}
+		}
+	})
+}
+
+// FuzzProxy: a PROXY header is found or refused in whatever pieces it comes, and never read beyond its end.
+func FuzzProxy(f *testing.F) {
+	f.Add([]byte("PROXY TCP4 198.51.100.9 192.0.2.1 1000 25\r\nEHLO x\r\n"))
+	f.Add([]byte("PROXY TCP6 2001:db8::1 2001:db8::2 1000 25\r\n"))
+	f.Add([]byte("PROXY UNKNOWN\r\n"))
+	f.Add([]byte("PROXY TCP4 198.51.100.9 2001:db8::2 1000 65536\r\n"))
+	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x09\xc0\x00\x02\x01\x10\x00\x00\x19rest"))
+	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"))
+	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x21\x00\x24" + strings.Repeat("\x01", 36)))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		whole, n, err := parseProxy(in)
+		if n > len(in) || err != nil && n != 0 {
+			t.Fatalf("%d octets used of %d, %v", n, len(in), err)
+		}
+		if whole.client.IsValid() != whole.local.IsValid() {
+			t.Fatalf("half a header: %+v", whole)
+		}
+		for i := range min(len(in), 2200) {
+			h, k, e := parseProxy(in[:i])
+			switch {
+			case k == 0 && e == nil: // wants more
+			case e != nil && err == nil:
+				t.Fatalf("refused after %d octets, accepted after %d", i, n)
+			case e == nil && (k != n || h != whole):
+				t.Fatalf("%+v after %d octets, %+v after all", h, i, whole)
+			}
+		}
+	})
+}
