@@ -150,7 +150,7 @@ func (e *entry) ring() *entry {
 // offer takes a new item into memory if its turn can come soon, else leaves it to the disk (nil).
 func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 	d.used = true
-	if it.Due.After(now) {
+	if it.Due.After(now.Add(dueSlack)) {
 		c.dueLater(d, it.Due)
 		releaseItem(it)
 		return nil
@@ -176,6 +176,9 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 	}
 	return e
 }
+
+// dueSlack: a fresh item's due time is its ID's, which may be ahead of the clock by a little (mail.IDs).
+const dueSlack = time.Second
 
 // plentyWaiting is how many entries a destination has before the contents of further ones are given up when memory is scarce.
 const plentyWaiting = 64
