@@ -154,7 +154,7 @@ func appendORcpt(b []byte, orcpt string, wide bool) []byte {
 		case r >= utf8.RuneSelf && wide:
 			b = utf8.AppendRune(b, r)
 		case r >= utf8.RuneSelf || r == '\\' || r == '+' || r == '=' || r <= ' ':
-			b = append(strconv.AppendInt(append(b, `\x{`...), int64(r), 16), '}')
+			b = append(append(append(b, `\x{`...), strings.ToUpper(strconv.FormatInt(int64(r), 16))...), '}')
 		default:
 			b = append(b, byte(r))
 		}

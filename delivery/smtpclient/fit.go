@@ -150,8 +150,8 @@ func headerIsASCII(tx *Transaction) *Status {
 // header returns the part of p that belongs to the header; end carries the last octets from block to block.
 func header(p []byte, end *[4]byte) (head []byte, done bool) {
 	joined := append(end[:], p[:min(3, len(p))]...)
-	if bytes.Contains(joined, []byte("\r\n\r\n")) {
-		return p[:min(3, len(p))], true
+	if i := bytes.Index(joined, []byte("\r\n\r\n")); i >= 0 {
+		return p[:i], true
 	}
 	if i := bytes.Index(p, []byte("\r\n\r\n")); i >= 0 {
 		return p[:i], true

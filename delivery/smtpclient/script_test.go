@@ -30,6 +30,7 @@ import (
 //	tls          does a handshake as the server
 //	drip D TEXT  sends one octet of TEXT each D, over and over, until the client goes
 //	flood TEXT   sends TEXT over and over until the client goes
+//	wait D       waits (under virtual time)
 //	hang         says nothing more, and reads, until the client goes
 //	stall        neither says nor reads anything until the test ends
 //	close, reset closes the connection (reset: with RST)
@@ -100,6 +101,8 @@ func (p *peer) step(verb, rest string) bool {
 				return false
 			}
 		}
+	case "wait":
+		return p.wait(rest)
 	case "hang":
 		io.Copy(io.Discard, p.r)
 		return false
@@ -144,6 +147,19 @@ func (p *peer) data() bool {
 	}
 	p.kept = append(p.kept, string(b))
 	return true
+}
+
+func (p *peer) wait(rest string) bool {
+	d, err := time.ParseDuration(rest)
+	if err != nil {
+		p.t.Errorf("script: %v", err)
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-p.over:
+		return false
+	}
 }
 
 func (p *peer) drip(rest string) bool {

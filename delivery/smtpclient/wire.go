@@ -8,6 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -178,9 +179,21 @@ func theirs(step Step, rep smtp.Reply) Status {
 	return s
 }
 
-// ours makes a status of our own finding.
+// ours makes a status of our own finding. Its text may quote the peer by way of an error (a certificate's names).
 func ours(step Step, code int, enhanced, text string) Status {
-	return Status{Code: code, Enhanced: enhanced, Text: text, Command: step, Local: true}
+	return Status{Code: code, Enhanced: enhanced, Text: printable(text), Command: step, Local: true}
+}
+
+func printable(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, strings.ToValidUTF8(s, "?"))
 }
 
 // lost notes the end of the connection: I/O failed.
