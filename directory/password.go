@@ -36,8 +36,8 @@ const (
 
 	maxPassword = 1000 // octets
 
-	// scramIterations: RFC 7677 4 asks for at least 4096; the client's CPU pays.
-	scramIterations = 15_000
+	// ScramIterations of new keys: RFC 7677 4 asks for at least 4096; the client's CPU pays.
+	ScramIterations = 15_000
 )
 
 var (
@@ -117,9 +117,9 @@ func NewScram(name, password string) (*Scram, error) {
 	}
 	salt := make([]byte, 16)
 	rand.Read(salt)
-	keys, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: scramIterations})
+	keys, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: ScramIterations})
 	if err != nil {
 		return nil, fmt.Errorf("deriving SCRAM keys: %w", err)
 	}
-	return &Scram{Salt: salt, Iterations: scramIterations, StoredKey: keys.StoredKey, ServerKey: keys.ServerKey}, nil
+	return &Scram{Salt: salt, Iterations: ScramIterations, StoredKey: keys.StoredKey, ServerKey: keys.ServerKey}, nil
 }

@@ -1,0 +1,393 @@
+package policy
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/smtpd"
+	"github.com/xdg-go/scram"
+)
+
+func newAuth(t *testing.T, o AuthOptions) *Auth {
+	t.Helper()
+	o.Cost = cheap
+	a, err := NewAuth(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Close)
+	return a
+}
+
+// plain logs in and waits for the answer.
+func plain(a *Auth, c *smtpd.Client, authzid, user, password string) (*smtpd.User, *smtp.Failure) {
+	type answer struct {
+		u *smtpd.User
+		f *smtp.Failure
+	}
+	ch := make(chan answer, 2)
+	a.Plain(c, authzid, user, password, func(u *smtpd.User, f *smtp.Failure) { ch <- answer{u, f} })
+	got := <-ch
+	return got.u, got.f
+}
+
+func TestPlain(t *testing.T) {
+	u := new(users)
+	u.put(t, "bob@l.example", "secret", func(u *directory.User) { u.Tenant = "t1" })
+	u.put(t, "off@l.example", "secret", func(u *directory.User) { u.Disabled = true })
+	var failed atomic.Int32
+	a := newAuth(t, AuthOptions{Users: u, Events: Events{LoginFailed: func(string, netip.Addr) { failed.Add(1) }}})
+	c := client(smtpd.Submission, "203.0.113.5", "")
+	for _, name := range []string{"bob@l.example", "BOB@L.Example"} {
+		for range 2 { // the second is from the cache
+			got, f := plain(a, c, "", name, "secret")
+			if f != nil || *got != (smtpd.User{Name: "bob@l.example", Tenant: "t1"}) {
+				t.Fatalf("%s: %v, %v", name, got, f)
+			}
+		}
+	}
+	if _, f := plain(a, c, "bob@L.example", "bob@l.example", "secret"); f != nil {
+		t.Error(f)
+	}
+	for what, in := range map[string][3]string{
+		"wrong password": {"", "bob@l.example", "Secret"}, "empty password": {"", "bob@l.example", ""}, "unknown": {"", "eve@l.example", "secret"},
+		"disabled": {"", "off@l.example", "secret"}, "no name": {"", "", "secret"}, "nonsense": {"", "a\x00b", "secret"},
+		"for another": {"alice@l.example", "bob@l.example", "secret"}, "long": {"", "bob@l.example", strings.Repeat("x", 1<<20)},
+	} {
+		got, f := plain(a, c, in[0], in[1], in[2])
+		if got != nil {
+			t.Errorf("%s: logged in", what)
+		}
+		wantCode(t, what, f, 535, "5.7.8")
+	}
+	if failed.Load() != 8 {
+		t.Errorf("%d failures were told, want 8", failed.Load())
+	}
+}
+
+// A log-in from the cache is answered before Plain returns; anything that changes the user, and time, voids it.
+func TestLoginCache(t *testing.T) {
+	u, now := new(users), newManual()
+	u.put(t, "bob@l.example", "one")
+	a := newAuth(t, AuthOptions{Users: u, Now: now.Now, CacheTTL: time.Minute})
+	c := client(smtpd.Submission, "203.0.113.5", "")
+	cached := func(password string) bool {
+		user, ok := u.Get("bob@l.example")
+		return ok && a.cache.has(user, password)
+	}
+	login := func(password string) *smtp.Failure {
+		_, f := plain(a, c, "", "bob@l.example", password)
+		return f
+	}
+	if cached("one") {
+		t.Fatal("known before the first log-in")
+	}
+	if f := login("one"); f != nil || !cached("one") || cached("two") {
+		t.Fatalf("after a log-in: %v, cached %v, other cached %v", f, cached("one"), cached("two"))
+	}
+	sync := false
+	a.Plain(c, "", "bob@l.example", "one", func(u *smtpd.User, f *smtp.Failure) { sync = u != nil && f == nil })
+	if !sync {
+		t.Fatal("a cached log-in took a hash")
+	}
+	now.add(time.Minute)
+	if cached("one") {
+		t.Fatal("still there after its time")
+	}
+	login("one")
+	u.put(t, "bob@l.example", "two") // passwd
+	if cached("one") {
+		t.Fatal("still there after the password changed")
+	}
+	wantCode(t, "the old password", login("one"), 535, "5.7.8")
+	wantCode(t, "the new password", login("two"), 0, "")
+	u.put(t, "bob@l.example", "two", func(u *directory.User) { u.Disabled = true })
+	wantCode(t, "disabled", login("two"), 535, "5.7.8")
+	u.m.Delete("bob@l.example")
+	wantCode(t, "removed", login("two"), 535, "5.7.8")
+}
+
+func TestLoginCacheIsBounded(t *testing.T) {
+	c := newLoginCache(10, time.Minute, newManual().Now)
+	for i := range 100 {
+		u := &directory.User{Name: fmt.Sprint("u", i)}
+		c.add(u, "pw")
+		if !c.has(u, "pw") {
+			t.Fatal("the newest was not kept")
+		}
+	}
+	if n := len(c.mu.entries); n != 10 {
+		t.Errorf("%d entries, the bound is 10", n)
+	}
+}
+
+// gate is a view of users that holds back whoever asks until it is opened.
+type gate struct {
+	users
+	asked, open chan struct{}
+	passing     atomic.Bool
+}
+
+func (g *gate) Get(name string) (*directory.User, bool) {
+	if g.passing.Load() {
+		g.asked <- struct{}{}
+		<-g.open
+	}
+	return g.users.Get(name)
+}
+
+// When all workers are busy and as many wait as may, the next is told so at once. Those who wait when the server stops are answered, too.
+func TestPoolIsBounded(t *testing.T) {
+	g := &gate{asked: make(chan struct{}), open: make(chan struct{})}
+	g.put(t, "bob@l.example", "secret")
+	a := newAuth(t, AuthOptions{Users: g, Workers: 1, Waiting: 2})
+	c := client(smtpd.Submission, "203.0.113.5", "")
+	var mu sync.Mutex
+	var codes []string
+	var answered sync.WaitGroup
+	done := func(_ *smtpd.User, f *smtp.Failure) {
+		mu.Lock()
+		defer mu.Unlock()
+		if f == nil {
+			codes = append(codes, "ok")
+		} else {
+			codes = append(codes, fmt.Sprint(f.Code, " ", f.Enhanced))
+		}
+		answered.Done()
+	}
+	answered.Add(1)
+	g.passing.Store(true)
+	go a.Plain(c, "", "bob@l.example", "secret", done)
+	<-g.asked // Plain itself
+	g.open <- struct{}{}
+	<-g.asked // the worker: it hangs now
+	g.passing.Store(false)
+	answered.Add(3)
+	for range 3 {
+		a.Plain(c, "", "bob@l.example", "wrong", done)
+	}
+	mu.Lock()
+	if fmt.Sprint(codes) != "[454 4.7.0]" {
+		t.Errorf("with one at work and two waiting: %v", codes)
+	}
+	mu.Unlock()
+	closed := make(chan struct{})
+	go func() { a.Close(); close(closed) }()
+	for !a.closing() { // Close takes the lock first of all
+		runtime.Gosched()
+	}
+	g.open <- struct{}{}
+	<-closed
+	answered.Wait()
+	if fmt.Sprint(codes) != "[454 4.7.0 ok 454 4.3.2 454 4.3.2]" {
+		t.Errorf("after Close: %v", codes)
+	}
+	answered.Add(1)
+	a.Plain(c, "", "bob@l.example", "wrong", done)
+	if last := codes[len(codes)-1]; last != "454 4.3.2" {
+		t.Errorf("after the end: %s", last)
+	}
+}
+
+func TestFailuresBlockTheNetwork(t *testing.T) {
+	u, now := new(users), newManual()
+	u.put(t, "bob@l.example", "secret")
+	u.put(t, "ann@l.example", "secret")
+	var blocked atomic.Int32
+	a := newAuth(t, AuthOptions{Users: u, Now: now.Now, CacheTTL: time.Hour, Trusted: func(ip netip.Addr) bool { return ip.String() == "10.0.0.1" },
+		Events: Events{LoginBlocked: func(string, netip.Addr) { blocked.Add(1) }}})
+	c := client(smtpd.Submission, "2001:db8::1", "")
+	neighbour, other, trusted := client(smtpd.Submission, "2001:db8::2", ""), client(smtpd.Submission, "2001:db8:0:1::1", ""), client(smtpd.Submission, "10.0.0.1", "")
+	_, f := plain(a, c, "", "ann@l.example", "secret")
+	wantCode(t, "ann", f, 0, "")
+	for range freeFailures {
+		_, f := plain(a, c, "", "bob@l.example", "guess")
+		wantCode(t, "a guess", f, 535, "5.7.8")
+	}
+	_, f = plain(a, neighbour, "", "bob@l.example", "secret")
+	wantCode(t, "the same /64", f, 454, "4.7.0")
+	_, f = plain(a, neighbour, "", "ann@l.example", "secret")
+	wantCode(t, "an honest user who is known", f, 0, "")
+	_, f = plain(a, other, "", "bob@l.example", "guess")
+	wantCode(t, "another network", f, 535, "5.7.8")
+	if blocked.Load() != 1 {
+		t.Errorf("%d blocks were told, want 1", blocked.Load())
+	}
+	var waits []time.Duration
+	for range 12 { // each guess as soon as it is allowed
+		start := now.Now()
+		for {
+			if _, f = plain(a, c, "", "bob@l.example", "guess"); f.Code != 454 {
+				break
+			}
+			now.add(time.Second)
+		}
+		waits = append(waits, now.Now().Sub(start))
+	}
+	if waits[0] > 2*time.Second || waits[5] < 20*time.Second || waits[11] < 4*time.Minute || waits[11] > longestWait {
+		t.Errorf("waits %v", waits)
+	}
+	now.add(24 * time.Hour)
+	_, f = plain(a, c, "", "bob@l.example", "guess")
+	wantCode(t, "a day later", f, 535, "5.7.8")
+	_, f = plain(a, c, "", "bob@l.example", "secret")
+	wantCode(t, "a day later", f, 0, "")
+	for range 3 * freeFailures {
+		_, f := plain(a, trusted, "", "bob@l.example", "guess")
+		wantCode(t, "trusted", f, 535, "5.7.8")
+	}
+}
+
+func TestFailuresAreBounded(t *testing.T) {
+	f := newFailures(10, newManual().Now)
+	for i := range 1000 {
+		f.failed(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
+	}
+	if n := len(f.mu.networks); n != 10 {
+		t.Errorf("%d networks, the bound is 10", n)
+	}
+	f.failed(netip.Addr{}) // a client without an address does no harm
+}
+
+func TestDamagedHash(t *testing.T) {
+	u := new(users)
+	u.put(t, "bob@l.example", "secret", func(u *directory.User) { u.Hash = "damaged" })
+	var told error
+	a := newAuth(t, AuthOptions{Users: u, Events: Events{BadHash: func(_ string, err error) { told = err }}})
+	_, f := plain(a, client(smtpd.Submission, "203.0.113.5", ""), "", "bob@l.example", "secret")
+	wantCode(t, "damaged", f, 454, "4.7.0")
+	if told == nil {
+		t.Error("nobody was told")
+	}
+}
+
+// converse runs a whole exchange and returns what the server said in the middle.
+func converse(t *testing.T, a *Auth, name, password, authzid string, between func()) (first string, user *smtpd.User, f *smtp.Failure) {
+	t.Helper()
+	cl, err := scram.SHA256.NewClient(name, password, authzid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conv, x := cl.NewConversation(), a.ScramSHA256(client(smtpd.Submission, "203.0.113.5", ""))
+	msg, err := conv.Step("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, user, done, f := x.Step([]byte(msg))
+	if f != nil || done || user != nil {
+		return "", user, f
+	}
+	first = string(answer)
+	if msg, err = conv.Step(first); err != nil {
+		t.Fatal(err)
+	}
+	if between != nil {
+		between()
+	}
+	answer, user, done, f = x.Step([]byte(msg))
+	if f != nil {
+		return first, user, f
+	}
+	if _, err := conv.Step(string(answer)); err != nil || !conv.Valid() || !done {
+		t.Fatalf("the server's proof: %v, done %v", err, done)
+	}
+	return first, user, nil
+}
+
+func TestScram(t *testing.T) {
+	u := new(users)
+	withKeys := func(user *directory.User) {
+		keys, err := directory.NewScram(user.Name, "secret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		user.Scram, user.Tenant = keys, "t1"
+	}
+	u.put(t, "bob@l.example", "secret", withKeys)
+	u.put(t, "plain@l.example", "secret")
+	u.put(t, "off@l.example", "secret", withKeys, func(u *directory.User) { u.Disabled = true })
+	a := newAuth(t, AuthOptions{Users: u, Trusted: func(netip.Addr) bool { return true }})
+	for _, authzid := range []string{"", "bob@l.example"} {
+		if _, user, f := converse(t, a, "Bob@l.example", "secret", authzid, nil); f != nil || *user != (smtpd.User{Name: "bob@l.example", Tenant: "t1"}) {
+			t.Fatalf("bob: %v, %v", user, f)
+		}
+	}
+	for what, in := range map[string][3]string{"wrong password": {"bob@l.example", "guess", ""}, "unknown": {"eve@l.example", "secret", ""},
+		"not enabled": {"plain@l.example", "secret", ""}, "disabled": {"off@l.example", "secret", ""}, "for another": {"bob@l.example", "secret", "ann@l.example"}} {
+		first, user, f := converse(t, a, in[0], in[1], in[2], nil)
+		if user != nil || first == "" {
+			t.Errorf("%s: user %v, first answer %q: it must look like any other", what, user, first)
+		}
+		wantCode(t, what, f, 535, "5.7.8")
+	}
+	_, _, f := converse(t, a, "bob@l.example", "secret", "", func() { u.put(t, "bob@l.example", "new", withKeys) })
+	wantCode(t, "changed between", f, 535, "5.7.8")
+
+	for _, garbage := range []string{"", "n,,", "p=tls-unique,,n=bob@l.example,r=x", "\x00", strings.Repeat("n", 12000), "n,,n=b=ob,r=x"} {
+		_, user, done, f := a.ScramSHA256(client(smtpd.Submission, "203.0.113.5", "")).Step([]byte(garbage))
+		if user != nil || done {
+			t.Errorf("%.20q: %v, %v", garbage, user, done)
+		}
+		wantCode(t, garbage[:min(20, len(garbage))], f, 535, "5.7.8")
+	}
+}
+
+// Somebody who is not there has a salt like those who are: of the same length, the same each time and on each node, and their own.
+func TestScramMadeUp(t *testing.T) {
+	o := AuthOptions{Users: new(users), ScramSecret: []byte("of the cluster"), Trusted: func(netip.Addr) bool { return true }}
+	salt := func(a *Auth, name string) string {
+		first, _, _ := converse(t, a, name, "x", "", nil)
+		for part := range strings.SplitSeq(first, ",") {
+			if s, ok := strings.CutPrefix(part, "s="); ok {
+				raw, err := base64.StdEncoding.DecodeString(s)
+				if err != nil || len(raw) != 16 {
+					t.Fatalf("salt %q", s)
+				}
+				return s + first[strings.Index(first, ",i="):]
+			}
+		}
+		t.Fatalf("no salt in %q", first)
+		return ""
+	}
+	a, b := newAuth(t, o), newAuth(t, o)
+	eve := salt(a, "eve@l.example")
+	if salt(a, "EVE@l.example") != eve || salt(b, "eve@l.example") != eve || salt(a, "mal@l.example") == eve {
+		t.Error("made-up salts can be told from stored ones")
+	}
+	if !strings.HasSuffix(eve, fmt.Sprint(",i=", directory.ScramIterations)) {
+		t.Errorf("iterations in %q", eve)
+	}
+}
+
+func BenchmarkCachedLogin(b *testing.B) {
+	u := new(users)
+	hash, err := directory.HashPassword("secret", cheap)
+	if err != nil {
+		b.Fatal(err)
+	}
+	u.m.Store("bob@l.example", &directory.User{Name: "bob@l.example", Hash: hash, Version: 1})
+	a, err := NewAuth(AuthOptions{Users: u, Cost: cheap})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer a.Close()
+	c := client(smtpd.Submission, "203.0.113.5", "")
+	plain(a, c, "", "bob@l.example", "secret")
+	b.ReportAllocs()
+	for b.Loop() {
+		a.Plain(c, "", "bob@l.example", "secret", func(u *smtpd.User, f *smtp.Failure) {
+			if f != nil {
+				b.Fatal(f)
+			}
+		})
+	}
+}

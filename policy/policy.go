@@ -1,0 +1,199 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/smtpd"
+)
+
+// Options are what Policy works with.
+type Options struct {
+	Rules Rules
+	Users Users
+	// Mailboxes reports whether a local address, in canonical form, has a mailbox. nil: none has.
+	Mailboxes func(address string) bool
+	Events    Events
+	// Now is the clock of the rates; nil: time.Now. Only differences count.
+	Now func() time.Time
+}
+
+// Policy implements smtpd.Policy. Safe for use by several goroutines.
+type Policy struct {
+	users     Users
+	mailboxes func(string) bool
+	events    Events
+	rules     atomic.Pointer[ruleSet]
+	usage     *usage
+}
+
+var _ smtpd.Policy = (*Policy)(nil)
+
+// New returns a policy, or says what is wrong with its rules.
+func New(o Options) (*Policy, error) {
+	now := clock(o.Now)
+	if now == nil {
+		now = time.Now
+	}
+	p := &Policy{users: o.Users, mailboxes: o.Mailboxes, events: o.Events, usage: newUsage(maxTracked, now)}
+	if p.mailboxes == nil {
+		p.mailboxes = func(string) bool { return false }
+	}
+	return p, p.Configure(o.Rules)
+}
+
+// Configure puts other rules in force, for commands that come from now on.
+func (p *Policy) Configure(r Rules) error {
+	set, err := compile(r)
+	if err != nil {
+		return fmt.Errorf("relay rules: %w", err)
+	}
+	p.rules.Store(set)
+	return nil
+}
+
+var (
+	failNeedsAuth    = smtp.Perm(smtp.AuthRequired, "5.7.0", "Log in first: AUTH is required here")
+	failDisabled     = smtp.Perm(smtp.MailboxUnavailable, "5.7.13", "This account is disabled; ask your postmaster")
+	failSender       = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "You may not use this sender address; use your own, or ask your postmaster to add it")
+	failRelay        = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: log in, or send to a domain that is served here")
+	failRouted       = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: addresses with routes in them are not relayed")
+	failNoMailbox    = smtp.Perm(smtp.MailboxUnavailable, "5.1.1", "There is no such mailbox here; check the address")
+	failMessageRate  = smtp.Temp(smtp.MailboxUnavailableT, "4.7.1", "You have sent too many messages; try again later, or ask your postmaster")
+	failRcptRate     = smtp.Temp(smtp.InsufficientStorage, "4.7.1", "You have sent to too many recipients; try again later, or ask your postmaster")
+	failTooManyRcpts = smtp.Perm(smtp.MailboxUnavailable, "5.5.3", "One message with more recipients than you may send to at all; split it")
+)
+
+// Connect is asked once per connection. Nothing is decided by address alone yet.
+func (p *Policy) Connect(*smtpd.Client) *smtp.Failure { return nil }
+
+// Mail decides who may use which reverse-path.
+func (p *Policy) Mail(c *smtpd.Client, sender string) *smtp.Failure {
+	if c.User == nil {
+		if c.Kind != smtpd.Relay { // RFC 6409 4.3
+			return failNeedsAuth
+		}
+		return nil
+	}
+	u, f := p.user(c)
+	switch {
+	case f != nil:
+		return f
+	case sender == "": // a user's own bounces and read receipts have the null reverse-path
+		return nil
+	}
+	canonical, err := directory.Canonical(sender)
+	if err != nil || !u.MaySend(canonical) {
+		return failSender
+	}
+	return nil
+}
+
+// user looks the user up again: an account that is disabled or removed stops at its next transaction, not at its next log-in.
+func (p *Policy) user(c *smtpd.Client) (*directory.User, *smtp.Failure) {
+	u, ok := p.users.Get(c.User.Name)
+	if !ok || u.Disabled {
+		return nil, failDisabled
+	}
+	return u, nil
+}
+
+// Rcpt decides who may send to whom. The order is: postmaster, local domains, then those who may relay anywhere, then relay domains; what is left is refused.
+func (p *Policy) Rcpt(c *smtpd.Client, _ string, r *mail.Recipient, _ int) *smtp.Failure {
+	rules := p.rules.Load()
+	if r.Domain == "" || p.isLocal(rules, c, r.Domain) {
+		return p.local(rules, r)
+	}
+	switch {
+	case c.User != nil:
+		_, f := p.user(c)
+		return f
+	case c.Kind == smtpd.Relay && rules.trusts(c.Addr.Addr()):
+		return nil
+	case !rules.relay.has(r.Domain):
+		return failRelay
+	case routed(r.Address):
+		return failRouted
+	}
+	return nil
+}
+
+func (p *Policy) isLocal(rules *ruleSet, c *smtpd.Client, domain string) bool {
+	return rules.local.has(domain) || domain[0] == '[' && isLiteralOf(domain, c.Local.Addr())
+}
+
+// local takes postmaster (RFC 5321 4.5.1) and whoever has a mailbox. A recipient without a domain is postmaster: the grammar lets nothing else through.
+func (p *Policy) local(rules *ruleSet, r *mail.Recipient) *smtp.Failure {
+	if strings.EqualFold(localPart(r.Address), "postmaster") {
+		rules.toPostmaster(r)
+		return nil
+	}
+	if address, err := directory.Canonical(r.Address); err == nil && p.mailboxes(address) {
+		return nil
+	}
+	return failNoMailbox
+}
+
+// Data takes one message and its recipients from the user's rates.
+func (p *Policy) Data(c *smtpd.Client, recipients int) *smtp.Failure {
+	if c.User == nil {
+		return nil
+	}
+	u, f := p.user(c)
+	if f != nil {
+		return f
+	}
+	rules := p.rules.Load()
+	messages, rcpts := orDefault(u.Messages, rules.messages), orDefault(u.Rcpts, rules.recipients)
+	if rcpts.N > 0 && int64(recipients) > rcpts.N {
+		return p.exceeded(c, "recipients", failTooManyRcpts)
+	}
+	switch p.usage.take(u.Name, messages, rcpts, recipients) {
+	case tooManyMessages:
+		return p.exceeded(c, "messages", failMessageRate)
+	case tooManyRecipients:
+		return p.exceeded(c, "recipients", failRcptRate)
+	}
+	return nil
+}
+
+func (p *Policy) exceeded(c *smtpd.Client, what string, f *smtp.Failure) *smtp.Failure {
+	if p.events.RateExceeded != nil {
+		p.events.RateExceeded(c.User.Name, what, c.Addr.Addr())
+	}
+	return f
+}
+
+func orDefault(own, configured Rate) Rate {
+	if own.N > 0 {
+		return own
+	}
+	return configured
+}
+
+// localPart returns the meaning of an address's local part.
+func localPart(address string) string {
+	if i := strings.LastIndexByte(address, '@'); i >= 0 {
+		address = address[:i]
+	}
+	return smtp.UnquoteLocal(address)
+}
+
+// routed reports whether a local part asks the next host to send the message on: user%host, host!user, "user@host". A relay domain's host might do it
+// for us, whom it trusts, and then the relay was ours.
+func routed(address string) bool { return strings.ContainsAny(localPart(address), "%!@") }
+
+// isLiteralOf reports whether an address literal is ip.
+func isLiteralOf(literal string, ip netip.Addr) bool {
+	if text := strings.Trim(literal, "[]"); ip.IsValid() {
+		a, err := netip.ParseAddr(strings.TrimPrefix(text, "IPv6:"))
+		return err == nil && a.Unmap() == ip.Unmap().WithZone("")
+	}
+	return false
+}

@@ -1,0 +1,106 @@
+package policy
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"net/netip"
+
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/smtpd"
+	"github.com/xdg-go/scram"
+)
+
+// scramServer makes up credentials for users who have none, so that the exchange with them looks like any other: the salt
+// of a name is always the same, and the proof is always wrong (RFC 5802 5.1, RFC 7677).
+type scramServer struct{ secret []byte }
+
+func newScramServer(secret []byte) *scramServer {
+	if len(secret) == 0 {
+		secret = make([]byte, 32)
+		rand.Read(secret) // never fails
+	}
+	return &scramServer{secret: secret}
+}
+
+func (s *scramServer) madeUp(name string) scram.StoredCredentials {
+	derive := func(what string) []byte {
+		h := hmac.New(sha256.New, s.secret)
+		h.Write([]byte(what + "\x00" + name))
+		return h.Sum(nil)
+	}
+	return scram.StoredCredentials{
+		KeyFactors: scram.KeyFactors{Salt: string(derive("salt")[:16]), Iters: directory.ScramIterations},
+		StoredKey:  derive("stored key"), // nobody knows a client key whose hash this is
+		ServerKey:  derive("server key"),
+	}
+}
+
+// scramExchange is one conversation. It belongs to one session.
+type scramExchange struct {
+	auth   *Auth
+	client netip.Addr
+	conv   *scram.ServerConversation
+	said   string          // the user name as the client gave it
+	user   *directory.User // nil: made up
+}
+
+// ScramSHA256 begins an exchange.
+func (a *Auth) ScramSHA256(c *smtpd.Client) smtpd.ScramExchange {
+	x := &scramExchange{auth: a, client: c.Addr.Addr()}
+	server, err := scram.SHA256.NewServer(x.credentials)
+	if err == nil {
+		x.conv = server.NewConversation()
+	}
+	return x
+}
+
+// credentials is the look-up of the SCRAM library.
+func (x *scramExchange) credentials(user string) (scram.StoredCredentials, error) {
+	x.said = user
+	name, ok := loginName("", user)
+	if u := x.auth.active(name); ok && u != nil && u.Scram != nil {
+		x.user = u
+		return scram.StoredCredentials{
+			KeyFactors: scram.KeyFactors{Salt: string(u.Scram.Salt), Iters: u.Scram.Iterations},
+			StoredKey:  u.Scram.StoredKey, ServerKey: u.Scram.ServerKey,
+		}, nil
+	}
+	if !ok {
+		name = user
+	}
+	return x.auth.scram.madeUp(name), nil
+}
+
+// Step takes the client's first or final message. Both are cheap: the client does the hashing.
+func (x *scramExchange) Step(message []byte) (server []byte, user *smtpd.User, done bool, f *smtp.Failure) {
+	if x.conv == nil {
+		return nil, nil, false, failBadHash
+	}
+	if x.auth.blocked(x.said, x.client) {
+		return nil, nil, false, failBlocked
+	}
+	answer, err := x.conv.Step(string(message))
+	switch {
+	case err != nil:
+		return nil, nil, false, x.auth.failed(x.said, x.client)
+	case !x.conv.Done():
+		return []byte(answer), nil, false, nil
+	case !x.conv.Valid() || !x.stillGood():
+		return nil, nil, false, x.auth.failed(x.said, x.client)
+	}
+	return []byte(answer), known(x.user), true, nil
+}
+
+// stillGood: the user is there, unchanged since the exchange began, and acts for nobody else.
+func (x *scramExchange) stillGood() bool {
+	if x.user == nil {
+		return false
+	}
+	if _, ok := loginName(x.conv.AuthzID(), x.said); !ok {
+		return false
+	}
+	u := x.auth.active(x.user.Name)
+	return u != nil && u.Version == x.user.Version
+}
