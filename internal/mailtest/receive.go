@@ -1,0 +1,100 @@
+package mailtest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"hash"
+)
+
+// headerLimit is how much of a header is searched for the Marker.
+const headerLimit = 64 << 10
+
+// receiver takes the content of one message as it comes and hashes it from the Marker on.
+type receiver struct {
+	id     string
+	size   int64
+	h      hash.Hash
+	header []byte // octets not yet hashed, because the Marker may still come
+	begun  bool   // hashing has
+	keep   bool
+	kept   []byte
+	inLine bool // DATA: the next octet is not the first of a line
+}
+
+func (r *receiver) reset(keep bool) {
+	if r.h == nil {
+		r.h = sha256.New()
+	}
+	r.h.Reset()
+	*r = receiver{h: r.h, header: r.header[:0], keep: keep}
+}
+
+// write takes octets of content.
+func (r *receiver) write(p []byte) {
+	r.size += int64(len(p))
+	if r.keep {
+		r.kept = append(r.kept, p...)
+	}
+	if r.begun {
+		r.h.Write(p)
+		return
+	}
+	r.header = append(r.header, p...)
+	if len(r.header) > headerLimit || bytes.Contains(r.header, []byte("\r\n\r\n")) {
+		r.begin()
+	}
+}
+
+// begin starts hashing with what has gathered, from the Marker on.
+func (r *receiver) begin() {
+	rest, id := BelowTrace(r.header)
+	r.id, r.begun = id, true
+	r.h.Write(rest)
+	r.header = r.header[:0]
+}
+
+// sum returns the hash of all that was written.
+func (r *receiver) sum() (s Sum) {
+	if !r.begun {
+		r.begin()
+	}
+	r.h.Sum(s[:0])
+	return s
+}
+
+// data takes what DATA carries, removes the stuffed dots and returns how many octets it has consumed. end is true after the final dot. Only CRLF ends a
+// line (RFC 5321 2.3.8); octets after the last one are left alone until their line is complete or long.
+func (r *receiver) data(p []byte) (n int, end bool) {
+	run := 0 // start of octets to be written in one piece
+	for {
+		i := bytes.IndexByte(p[n:], '\n')
+		if i < 0 {
+			break
+		}
+		line := p[n : n+i+1]
+		if !r.inLine && line[0] == '.' {
+			r.flush(p[run:n])
+			if string(line) == ".\r\n" {
+				return n + 3, true
+			}
+			run = n + 1
+		}
+		r.inLine = !bytes.HasSuffix(line, []byte("\r\n"))
+		n += len(line)
+	}
+	if rest := p[n:]; len(rest) > 32<<10 { // a line that will not end
+		if !r.inLine && rest[0] == '.' {
+			r.flush(p[run:n])
+			run = n + 1
+		}
+		n, r.inLine = len(p)-1, true // the last octet may be the CR of CRLF
+	}
+	r.flush(p[run:n])
+	return n, false
+}
+
+func (r *receiver) flush(p []byte) {
+	if len(p) > 0 {
+		r.write(p)
+	}
+}

@@ -1,0 +1,242 @@
+package mailtest
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/postroad/postroad/internal/eventloop"
+)
+
+// Limits of a sink's session, so that a faulty sender is noticed.
+const (
+	sessionTimeout = 10 * time.Minute
+	lineLimit      = 16 << 10
+)
+
+// mode is what the next octets are.
+type mode uint8
+
+const (
+	inCommands mode = iota
+	inData          // content up to the final dot
+	inChunk         // a BDAT chunk
+)
+
+// session is a sink's side of one connection. It lives on the connection's loop.
+type session struct {
+	sink *Sink
+	c    *eventloop.Conn
+	step Step
+
+	mode    mode
+	parked  bool   // a delayed answer is due; input waits
+	over    bool   // the connection is being closed
+	quit    bool   // QUIT came: to be closed after the answer
+	chunk   int64  // octets left of the chunk
+	last    bool   // the chunk is the last one
+	refusal string // what the hook has said about the chunks to come
+	cutIn   int64  // reset the connection after so many octets of content; 0: never
+	tx      transaction
+	content receiver
+}
+
+// transaction is a mail transaction (RFC 5321 3.3).
+type transaction struct {
+	open  bool
+	begun bool // content has
+	d     Delivery
+}
+
+func (s *Sink) session(c *eventloop.Conn) eventloop.Handler {
+	se := &session{sink: s, c: c}
+	se.step.Session, se.step.Remote = s.joined(), c.RemoteAddr()
+	return se
+}
+
+func (s *session) Open() {
+	s.c.SetDeadline(sessionTimeout)
+	s.step.At = AtConnect
+	s.answer("220 "+s.sink.o.Host+" ESMTP", nil)
+}
+
+func (s *session) Timeout()          { s.c.Abort() }
+func (s *session) Drained()          {}
+func (s *session) Closed(error)      { s.over = true; s.sink.left() }
+func (s *session) TLSDone(err error) { s.reset(); s.step.Helo, s.step.TLS = "", err == nil }
+
+// Data consumes commands and content.
+func (s *session) Data(p []byte) (n int) {
+	for n < len(p) && !s.parked && !s.over {
+		took := 0
+		switch s.mode {
+		case inCommands:
+			took = s.command(p[n:])
+		case inData:
+			took = s.data(p[n:])
+		case inChunk:
+			took = s.bdat(p[n:])
+		}
+		if took == 0 {
+			break
+		}
+		n += took
+	}
+	return n
+}
+
+// command takes a command line.
+func (s *session) command(p []byte) int {
+	end := bytes.IndexByte(p, '\n')
+	if end < 0 {
+		if len(p) > lineLimit {
+			s.over = true
+			s.c.Abort()
+		}
+		return 0
+	}
+	s.c.SetDeadline(sessionTimeout)
+	s.do(string(bytes.TrimRight(p[:end], "\r")))
+	return end + 1
+}
+
+func (s *session) data(p []byte) int {
+	n, end := s.content.data(p)
+	if s.cutHere() {
+		return n
+	}
+	if end {
+		s.mode = inCommands
+		s.end()
+	}
+	return n
+}
+
+func (s *session) bdat(p []byte) int {
+	n := min(int64(len(p)), s.chunk)
+	s.chunk -= n
+	if s.tx.open { // else the chunk is swallowed (RFC 3030 2)
+		s.content.write(p[:n])
+	}
+	if s.cutHere() {
+		return int(n)
+	}
+	if s.chunk == 0 {
+		s.chunkDone()
+	}
+	return int(n)
+}
+
+func (s *session) chunkDone() {
+	s.mode = inCommands
+	switch {
+	case s.refusal != "":
+		s.reply(s.refusal)
+		s.reset()
+	case !s.tx.open:
+		s.reply("503 5.5.1 MAIL and RCPT first")
+	case s.last:
+		s.end()
+	default:
+		s.reply("250 2.0.0 Ok")
+	}
+}
+
+// cutHere resets the connection when a hook has asked for it.
+func (s *session) cutHere() bool {
+	if s.cutIn == 0 || s.content.size < s.cutIn {
+		return false
+	}
+	s.over = true
+	s.c.Abort()
+	return true
+}
+
+// end is the end of mail data.
+func (s *session) end() {
+	sum := s.content.sum()
+	s.step.At, s.step.ID = AtEnd, s.content.id
+	s.step.Nth++
+	usual := "250 2.0.0 Ok: accepted"
+	if limit := s.sink.o.Size; limit > 0 && s.content.size > limit {
+		usual = "552 5.3.4 message too big"
+	}
+	d := s.tx.d
+	d.ID, d.Sum, d.Size, d.Content = s.content.id, sum, s.content.size, s.content.kept
+	d.Session, d.TLS = s.step.Session, s.step.TLS
+	s.reset()
+	s.answer(usual, func(a Action, reply string) {
+		if reply[0] == '2' && !a.Forget {
+			d.Accepted = time.Now()
+			s.sink.record(&d)
+		}
+	})
+}
+
+// reset ends the transaction.
+func (s *session) reset() {
+	s.tx = transaction{}
+	s.refusal, s.cutIn = "", 0
+	s.step.Sender, s.step.Recipient, s.step.Recipients, s.step.ID = "", "", nil, ""
+}
+
+func (s *session) ask() Action { return (*s.sink.hook.Load())(&s.step) }
+
+// answer asks the hook and answers, now or later. then is called just before the reply is written.
+func (s *session) answer(usual string, then func(Action, string)) {
+	a := s.ask()
+	reply := usual
+	if a.Reply != "" {
+		reply = a.Reply
+	}
+	s.cutIn = a.CutIn
+	if a.Delay > 0 {
+		s.parked = true
+		time.AfterFunc(a.Delay, func() { s.c.Post(func() { s.parked = false; s.finish(a, reply, then); s.c.Resume() }) })
+		return
+	}
+	s.finish(a, reply, then)
+}
+
+func (s *session) finish(a Action, reply string, then func(Action, string)) {
+	if s.over {
+		return
+	}
+	if a.Cut {
+		s.over = true
+		s.c.Abort()
+		return
+	}
+	if then != nil {
+		then(a, reply)
+	}
+	if a.Drip > 0 {
+		s.parked = true
+		s.drip(a, reply+"\r\n")
+		return
+	}
+	s.reply(reply)
+	s.closeIf(a)
+}
+
+func (s *session) closeIf(a Action) {
+	if a.Close || s.quit {
+		s.over = true
+		s.c.Close()
+	}
+}
+
+// drip sends the rest of a reply octet by octet.
+func (s *session) drip(a Action, rest string) {
+	switch {
+	case s.over:
+	case rest == "":
+		s.parked = false
+		s.closeIf(a)
+		s.c.Resume()
+	default:
+		s.c.Write([]byte(rest[:1]))
+		time.AfterFunc(a.Drip, func() { s.c.Post(func() { s.drip(a, rest[1:]) }) })
+	}
+}
+
+func (s *session) reply(text string) { s.c.Write([]byte(text + "\r\n")) }
