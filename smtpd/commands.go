@@ -85,10 +85,14 @@ func (s *Session) permit(verb smtp.Verb, c *command, length int, args []byte, mo
 		return errNeedAuth
 	case c.flags&bare != 0 && len(args) > 0:
 		return errNoArgs
-	case more && (c.flags&secret != 0 || c.flags&last != 0 && !s.l.srv.EarlyPipelining):
+	}
+	if c.check != nil {
+		if f := c.check(s); f != nil {
+			return f
+		}
+	}
+	if more && (c.flags&secret != 0 || c.flags&last != 0 && !s.l.srv.EarlyPipelining) {
 		return errUnsynced
-	case c.check != nil:
-		return c.check(s)
 	}
 	return nil
 }

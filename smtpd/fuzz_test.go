@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,14 +16,22 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
+var fuzzServer = sync.OnceValue(func() *Server {
+	s, err := New(Options{
+		Hostname: "mx.test", Policy: strictPolicy{}, Authenticator: fakeAuth{}, Submitter: &fakeQueue{}, CampaignHeader: "X-Campaign",
+		EarlyPipelining: true,
+		Limits:          Limits{MessageSize: 40_000, Recipients: 3, RecipientOvershoot: 2, InMemory: 10_000},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return s
+})
+
 // transcript plays input against a session in pieces that cut chooses, answers every action at once, and returns all that came
 // out. Anything that the client sends early is allowed here, because what is early depends on the pieces.
 func transcript(t testing.TB, input []byte, cut func(left int) int) string {
-	srv := testServer(t, func(o *Options) {
-		o.EarlyPipelining = true
-		o.Limits.MessageSize, o.Limits.Recipients, o.Limits.RecipientOvershoot, o.Limits.InMemory = 40_000, 3, 2, 10_000
-		o.SpillDir = t.TempDir()
-	})
+	srv := fuzzServer()
 	s := &Session{l: &listener{ListenerOptions: ListenerOptions{AllowPlainAuth: true}, srv: srv}}
 	s.client.Addr = netip.MustParseAddrPort("203.0.113.7:1")
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
