@@ -1,0 +1,108 @@
+// Package admin is how operators and their programs talk to a node: an HTTP server on a unix socket in the data directory and on
+// the [admin] address, and the client that the command line uses.
+//
+// /livez, /readyz and /metrics answer everybody on the address. Everything else needs to come over the unix socket, which only the
+// node's user can open (mode 0600), or with the token as `Authorization: Bearer TOKEN`. Requests over TCP must name a Host that
+// is this node's, and an Origin, when there is one, that is the same: a web page in an operator's browser can then neither
+// reach the node by a name that it made to resolve here (DNS rebinding) nor send a form to it.
+//
+// The requests (bodies and answers are JSON):
+//
+//	POST /v1/queue/list                           Filter         stream of Message
+//	POST /v1/queue/count                          Filter         Total
+//	GET  /v1/queue/show?id=ID                                    Detail
+//	POST /v1/queue/{hold,release,flush,fail,remove}  Filter      stream of progress, then the Total that was moved
+//	GET  /v1/users                                               stream of User
+//	POST /v1/users                                UserRequest    add
+//	POST /v1/users/passwd                         UserRequest
+//	POST /v1/users/remove                         UserRequest
+//
+// A stream is one Line per line of text. It ends with a line that has a total or an error; one that ends otherwise was cut off. Errors
+// are an Error with the HTTP status of its exit status.
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue"
+)
+
+// Queue is what the server needs of the queue; *queue.Queue is one.
+type Queue interface {
+	List(ctx context.Context, f queue.Filter, fn func(m *queue.Stored, selected []uint32) bool) (queue.Total, error)
+	Count(ctx context.Context, f queue.Filter) (queue.Total, error)
+	Load(id mail.ID) (*queue.Stored, error)
+	Hold(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
+	ReleaseHeld(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
+	Flush(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
+	Fail(ctx context.Context, f queue.Filter, why mail.Attempt, moved queue.Moved) (queue.Total, error)
+	Remove(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
+}
+
+// Users is what the server needs of the directory: *directory.Editor and the List of its *directory.Directory.
+type Users interface {
+	Add(ctx context.Context, name, password string, s directory.Settings) error
+	Passwd(ctx context.Context, name, password string) error
+	EnableScram(ctx context.Context, name, password string) error
+	Remove(ctx context.Context, name string) error
+	List(after string, limit int) []*directory.User
+}
+
+// Health says how the node is; nil means well. The text of an error is the answer's body.
+type Health interface {
+	Live() error
+	Ready() error
+}
+
+// The exit statuses of sysexits.h that errors carry.
+const (
+	ExitUsage       = 64
+	ExitData        = 65
+	ExitUnavailable = 69
+	ExitSoftware    = 70
+	ExitTemporary   = 75
+	ExitPermission  = 77
+	ExitConfig      = 78
+)
+
+// Error is a failure with the exit status that the command line ends with.
+type Error struct {
+	Exit    int    `json:"exit"`
+	Message string `json:"error"`
+	Hint    string `json:"hint,omitempty"` // what to do next
+}
+
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Message
+	}
+	return e.Message + "\n" + e.Hint
+}
+
+func fail(exit int, message, hint string) *Error { return &Error{exit, message, hint} }
+
+// asError gives any error its place: what is not an Error yet comes from the node's inside and may pass.
+func asError(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return fail(ExitTemporary, err.Error(), "try again; `postroad serve` logs what the node misses")
+}
+
+// status is the HTTP status of an exit status.
+func (e *Error) status() int {
+	switch e.Exit {
+	case ExitUsage, ExitData:
+		return http.StatusBadRequest
+	case ExitPermission:
+		return http.StatusForbidden
+	case ExitTemporary, ExitUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}

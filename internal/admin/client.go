@@ -1,0 +1,209 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Client talks to one node.
+type Client struct {
+	where string // for messages
+	base  string
+	token string
+	http  *http.Client
+}
+
+// NewClient returns a client of the node at target: the path of its unix socket or data directory, or host:port with a token. It does
+// not connect yet.
+func NewClient(target, token string) *Client {
+	c := &Client{where: target, base: "http://localhost", token: token}
+	t := &http.Transport{MaxIdleConns: 1, DisableCompression: true}
+	if isAddress(target) {
+		c.base = "http://" + target
+	} else {
+		t.DialContext = func(context.Context, string, string) (net.Conn, error) { return dialUnix(target) }
+	}
+	c.http = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return c
+}
+
+// isAddress tells host:port from a path.
+func isAddress(target string) bool {
+	host, port, err := net.SplitHostPort(target)
+	return err == nil && port != "" && !strings.Contains(host, "/")
+}
+
+// Close gives the connection back.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// do makes one request and returns the body of an answer that is no Error.
+func (c *Client) do(ctx context.Context, method, path string, body any) (io.ReadCloser, error) {
+	var content io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, fail(ExitSoftware, err.Error(), "")
+		}
+		content = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return nil, fail(ExitUsage, fmt.Sprintf("%q is no node: %v", c.where, err), "give the path of a socket, a data directory or host:port")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.noAnswer(err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	return nil, readError(resp)
+}
+
+// noAnswer says why nobody answers and what to do about it.
+func (c *Client) noAnswer(err error) *Error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err
+	}
+	if errors.Is(err, context.Canceled) {
+		return fail(ExitTemporary, "interrupted", "")
+	}
+	return fail(ExitUnavailable, fmt.Sprintf("no node answers at %s: %v", c.where, err),
+		"start one with `postroad serve`, or name another with --config FILE, --node PATH|HOST:PORT or POSTROAD_NODE")
+}
+
+func readError(resp *http.Response) *Error {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	var e Error
+	if err := json.Unmarshal(b, &e); err != nil || e.Exit == 0 {
+		return fail(ExitSoftware, fmt.Sprintf("unexpected answer %s: %s", resp.Status, bytes.TrimSpace(b)), "is that a Postroad node?")
+	}
+	return &e
+}
+
+// call makes a request with a small answer.
+func (c *Client) call(ctx context.Context, method, path string, body, into any) error {
+	r, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := json.NewDecoder(r).Decode(into); err != nil {
+		return fail(ExitTemporary, "the answer was cut off: "+err.Error(), "try again")
+	}
+	return nil
+}
+
+// stream makes a request and gives item and progress what comes; it returns the total of the last line.
+func (c *Client) stream(ctx context.Context, method, path string, body any, item func(json.RawMessage) error, progress func(int64)) (*Total, error) {
+	r, err := c.do(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for dec := json.NewDecoder(r); ; {
+		var l Line
+		if err := dec.Decode(&l); err != nil {
+			if ctx.Err() != nil {
+				return nil, fail(ExitTemporary, "interrupted", "")
+			}
+			return nil, fail(ExitTemporary, "the answer was cut off: "+err.Error(), "what came is right, but there is more; try again")
+		}
+		switch {
+		case l.Error != nil:
+			return nil, l.Error
+		case l.Total != nil:
+			return l.Total, nil
+		case l.Item != nil && item != nil:
+			if err := item(l.Item); err != nil {
+				return nil, err
+			}
+		case l.Progress > 0 && progress != nil:
+			progress(l.Progress)
+		}
+	}
+}
+
+// List calls fn with each selected message (the JSON of a Message) in order of arrival.
+func (c *Client) List(ctx context.Context, f Filter, fn func(json.RawMessage) error) (*Total, error) {
+	return c.batches(f, func(f Filter) (*Total, error) { return c.stream(ctx, "POST", "/v1/queue/list", f, fn, nil) })
+}
+
+// Count counts what is selected.
+func (c *Client) Count(ctx context.Context, f Filter) (*Total, error) {
+	return c.batches(f, func(f Filter) (t *Total, err error) {
+		err = c.call(ctx, "POST", "/v1/queue/count", f, &t)
+		return t, err
+	})
+}
+
+// Show returns one message (the JSON of a Detail).
+func (c *Client) Show(ctx context.Context, id string) (d json.RawMessage, err error) {
+	err = c.call(ctx, "GET", "/v1/queue/show?id="+url.QueryEscape(id), nil, &d)
+	return d, err
+}
+
+// Move runs hold, release, flush, fail or remove; progress hears now and then how many recipients were moved.
+func (c *Client) Move(ctx context.Context, verb string, f Filter, progress func(int64)) (*Total, error) {
+	return c.batches(f, func(f Filter) (*Total, error) { return c.stream(ctx, "POST", "/v1/queue/"+verb, f, nil, progress) })
+}
+
+// idsPerRequest keeps requests below the server's bound.
+const idsPerRequest = 10000
+
+// batches makes several requests of a long list of IDs, and one total of their totals.
+func (c *Client) batches(f Filter, do func(Filter) (*Total, error)) (*Total, error) {
+	ids := f.IDs
+	var sum *Total
+	for first := true; first || len(ids) > 0; first = false {
+		n := min(len(ids), idsPerRequest)
+		f.IDs, ids = ids[:n], ids[n:]
+		t, err := do(f)
+		if err != nil {
+			return sum, err
+		}
+		if sum == nil {
+			sum = t
+			continue
+		}
+		sum.Index, sum.Messages, sum.Recipients = t.Index, sum.Messages+t.Messages, sum.Recipients+t.Recipients
+		for state, n := range t.States {
+			sum.States[state] += n
+		}
+	}
+	return sum, nil
+}
+
+// Users calls fn with each user (the JSON of a User) in order of their names.
+func (c *Client) Users(ctx context.Context, fn func(json.RawMessage) error) error {
+	_, err := c.stream(ctx, "GET", "/v1/users", nil, fn, nil)
+	return err
+}
+
+// userWait bounds a change of a user: it waits for the replicated log, never long.
+const userWait = 30 * time.Second
+
+// ChangeUser runs "add", "passwd" or "remove".
+func (c *Client) ChangeUser(ctx context.Context, verb string, u UserRequest) error {
+	ctx, cancel := context.WithTimeout(ctx, userWait)
+	defer cancel()
+	path := "/v1/users"
+	if verb != "add" {
+		path += "/" + verb
+	}
+	return c.call(ctx, "POST", path, u, &struct{}{})
+}

@@ -1,0 +1,75 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// open are the paths that need no token.
+var open = map[string]bool{"/livez": true, "/readyz": true, "/metrics": true}
+
+// guard lets through what may come over TCP.
+func (s *Server) guard(next http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(s.o.Token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		e := s.sameSite(r)
+		if e == nil && !open[r.URL.Path] {
+			e = s.authorized(r, want)
+		}
+		if e != nil {
+			s.o.Logf("admin: refused %s %q from %s: %s", r.Method, r.URL.Path, r.RemoteAddr, e.Message)
+			refuse(w, e)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameSite checks Host and Origin.
+func (s *Server) sameSite(r *http.Request) *Error {
+	if !s.ours(r.Host) {
+		return fail(ExitPermission, "the Host header does not name this node", "use an IP address, localhost, or the node's name")
+	}
+	for _, origin := range r.Header.Values("Origin") {
+		u, err := url.Parse(origin)
+		if err != nil || u.Host != r.Host {
+			return fail(ExitPermission, "the request comes from another site", "")
+		}
+	}
+	return nil
+}
+
+// ours reports whether a Host header names this node: no name that somebody else could make to resolve here does.
+func (s *Server) ours(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || strings.EqualFold(host, "localhost") {
+		return true
+	}
+	for _, name := range s.o.Hosts {
+		if strings.EqualFold(host, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// authorized checks the token, in a time that does not tell how much of it was right.
+func (s *Server) authorized(r *http.Request, want [sha256.Size]byte) *Error {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got := sha256.Sum256([]byte(token))
+	switch {
+	case s.o.Token == "":
+		return fail(ExitPermission, "this node takes no administration over TCP", "use the unix socket, or set admin.token_file")
+	case !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1:
+		return fail(ExitPermission, "the token is missing or wrong", "give the one of admin.token_file, as POSTROAD_TOKEN for the command line")
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue"
+)
+
+// Options of a Server.
+type Options struct {
+	// Socket is the path of the unix socket, Address the TCP address; "": none.
+	Socket, Address string
+	// Token is what requests over TCP must carry; "": none is good enough.
+	Token string
+	// Hosts are the names under which the address may be reached, besides IP addresses and localhost.
+	Hosts []string
+	// Node is the node's name, told with what it lists.
+	Node string
+	// Health, Metrics, Queue and Users do the work. Required.
+	Health  Health
+	Metrics http.Handler
+	Queue   Queue
+	Users   Users
+	// InFlight says which recipients are being attempted now (queue.Options.InFlight); nil: none.
+	InFlight func(id mail.ID, recipient uint32) bool
+	// Moved hears of each recipient that an operator moved, for the log; nil: nobody does.
+	Moved func(verb string, m *queue.Stored, recipient uint32, to queue.State)
+	// Now is command time; nil: the wall clock.
+	Now func() time.Time
+	// Logf hears of refused requests; nil: nobody does.
+	Logf func(format string, args ...any)
+}
+
+// Bounds of the server.
+const (
+	maxConns  = 64      // connections at a time, for each listener; more wait to be accepted
+	maxBody   = 1 << 20 // octets of a request; the client sends long lists of IDs in several
+	readWait  = 30 * time.Second
+	writeWait = time.Minute // for a client that does not read; a stream renews it with each block
+)
+
+// Server is a running administration server.
+type Server struct {
+	o       Options
+	unix    net.Listener // nil when there is none
+	tcp     net.Listener
+	servers []*http.Server
+}
+
+// Start listens and serves until Shutdown.
+func Start(o Options) (*Server, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
+	if o.InFlight == nil {
+		o.InFlight = func(mail.ID, uint32) bool { return false }
+	}
+	s := &Server{o: o}
+	mux := s.mux()
+	var err error
+	if o.Socket != "" {
+		if s.unix, err = listenUnix(o.Socket); err != nil {
+			return nil, fmt.Errorf("administration socket: %w", err)
+		}
+		s.serve(s.unix, mux)
+	}
+	if o.Address != "" {
+		if s.tcp, err = net.Listen("tcp", o.Address); err != nil {
+			return nil, errors.Join(fmt.Errorf("administration address: %w", err), s.Shutdown(context.Background()))
+		}
+		s.serve(s.tcp, s.guard(mux))
+	}
+	return s, nil
+}
+
+// Addr returns the TCP address, or nil.
+func (s *Server) Addr() net.Addr {
+	if s.tcp == nil {
+		return nil
+	}
+	return s.tcp.Addr()
+}
+
+func (s *Server) serve(l net.Listener, h http.Handler) {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: writeWait, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10}
+	s.servers = append(s.servers, srv)
+	go srv.Serve(netutil.LimitListener(l, maxConns))
+}
+
+// Shutdown stops listening, waits for what is being answered until ctx ends, and closes.
+func (s *Server) Shutdown(ctx context.Context) error {
+	var errs []error
+	for _, srv := range s.servers {
+		if err := srv.Shutdown(ctx); err != nil {
+			errs = append(errs, err, srv.Close())
+		}
+	}
+	if s.unix != nil {
+		if err := os.Remove(s.o.Socket); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) mux() *http.ServeMux {
+	m := http.NewServeMux()
+	m.Handle("GET /livez", probe(s.o.Health.Live))
+	m.Handle("GET /readyz", probe(s.o.Health.Ready))
+	m.Handle("GET /metrics", s.o.Metrics)
+	s.queueRoutes(m)
+	s.userRoutes(m)
+	m.HandleFunc("GET /debug/pprof/", pprof.Index)
+	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	m.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return m
+}
+
+// probe answers 200 or, with the reason, 503.
+func probe(check func() error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		if err := check(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, "ok\n")
+	})
+}
+
+// handler answers a request or returns why it cannot; it has then written nothing.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := h(w, r); err != nil {
+		refuse(w, asError(err))
+	}
+}
+
+func refuse(w http.ResponseWriter, e *Error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(e.status())
+	json.NewEncoder(w).Encode(e)
+}
+
+// answer writes v. The work for it may have taken longer than the server's time for writing, so that begins here.
+func answer(w http.ResponseWriter, v any) error {
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(v) // when it fails there is nobody left to tell
+	return nil
+}
+
+// read takes the request's body apart. Unknown members are an error: a filter that the node does not understand must not
+// select more than was meant.
+func read(w http.ResponseWriter, r *http.Request, into any) error {
+	rc := http.NewResponseController(w)
+	if err := rc.SetReadDeadline(time.Now().Add(readWait)); err != nil {
+		return err
+	}
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return fail(ExitUsage, "the request cannot be read: "+err.Error(), "")
+	}
+	// From here on reading only finds out that the client has gone: that must not end a long answer.
+	return rc.SetReadDeadline(time.Time{})
+}

@@ -1,0 +1,101 @@
+package admin
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/postroad/postroad/internal/config"
+)
+
+// Filter selects recipients in the queue; all that is set must hold. The zero Filter selects all.
+type Filter struct {
+	IDs       []string        `json:"ids,omitempty"`
+	Domain    string          `json:"domain,omitempty"`
+	Sender    string          `json:"sender,omitempty"` // "<>" is the null reverse-path
+	Recipient string          `json:"recipient,omitempty"`
+	Tenant    string          `json:"tenant,omitempty"`
+	Campaign  string          `json:"campaign,omitempty"`
+	States    []string        `json:"states,omitempty"` // ready, inflight, deferred, held
+	Older     config.Duration `json:"older,omitempty"`  // in the queue for at least this long
+	// All must be set for hold, release, fail and remove when nothing else is: nobody empties a queue by leaving something out.
+	All bool `json:"all,omitempty"`
+	// Reason is what fail tells the senders.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Message is one message of a listing. Times are seconds since 1970. The names are those of Postfix's `postqueue -j`, and
+// more.
+type Message struct {
+	QueueName   string      `json:"queue_name"` // active, deferred or hold
+	QueueID     string      `json:"queue_id"`
+	ArrivalTime int64       `json:"arrival_time"`
+	MessageSize int64       `json:"message_size"`
+	Sender      string      `json:"sender"`
+	State       string      `json:"state"` // of the recipient that moves next: inflight, ready, deferred, held
+	Recipients  []Recipient `json:"recipients"`
+	Node        string      `json:"node"`
+	Tenant      string      `json:"tenant,omitempty"`
+	Campaign    string      `json:"campaign,omitempty"`
+}
+
+// Recipient is one recipient of a Message.
+type Recipient struct {
+	Address     string `json:"address"`
+	State       string `json:"state"`
+	Attempts    int    `json:"attempts"`
+	NextAttempt int64  `json:"next_attempt,omitempty"` // only when it is scheduled
+	DelayReason string `json:"delay_reason,omitempty"` // the last answer
+}
+
+// Detail is all that is known of one message.
+type Detail struct {
+	Message
+	EnvelopeID string `json:"envelope_id,omitempty"`
+	Client     string `json:"client,omitempty"`
+	Helo       string `json:"helo,omitempty"`
+	Protocol   string `json:"protocol,omitempty"`
+	User       string `json:"user,omitempty"`
+	Listener   string `json:"listener,omitempty"`
+	Report     bool   `json:"report,omitempty"` // a delivery report of this node's
+}
+
+// Total counts what a filter selected, or what a verb moved, at an index of the group's log.
+type Total struct {
+	Node       string           `json:"node"`
+	Index      uint64           `json:"index"`
+	Messages   int64            `json:"messages"`
+	Recipients int64            `json:"recipients"`
+	States     map[string]int64 `json:"states"` // recipients
+}
+
+// Line is one line of a stream; one of its members is set.
+type Line struct {
+	Item     json.RawMessage `json:"item,omitempty"`
+	Progress int64           `json:"progress,omitempty"` // recipients moved so far
+	Total    *Total          `json:"total,omitempty"`
+	Error    *Error          `json:"error,omitempty"`
+}
+
+// UserRequest names a user and what to give them.
+type UserRequest struct {
+	Name       string      `json:"name"`
+	Password   string      `json:"password,omitempty"`
+	Tenant     string      `json:"tenant,omitempty"`
+	Senders    []string    `json:"senders,omitempty"`
+	Messages   config.Rate `json:"messages,omitzero"`
+	Recipients config.Rate `json:"recipients,omitzero"`
+	Scram      bool        `json:"scram,omitempty"`
+}
+
+// User is one user of a listing. Passwords and keys are never shown.
+type User struct {
+	Name       string      `json:"name"`
+	Tenant     string      `json:"tenant,omitempty"`
+	Senders    []string    `json:"senders,omitempty"`
+	Messages   config.Rate `json:"messages,omitzero"`
+	Recipients config.Rate `json:"recipients,omitzero"`
+	Scram      bool        `json:"scram"`
+	Disabled   bool        `json:"disabled,omitempty"`
+	Created    time.Time   `json:"created"`
+	Changed    time.Time   `json:"changed"`
+}
