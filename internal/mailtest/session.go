@@ -163,13 +163,13 @@ func (s *session) end() {
 	d := s.tx.d
 	d.ID, d.Sum, d.Size, d.Content = s.content.id, sum, s.content.size, s.content.kept
 	d.Session, d.TLS = s.step.Session, s.step.TLS
-	s.reset()
 	s.answer(usual, func(a Action, reply string) {
 		if reply[0] == '2' && !a.Forget {
 			d.Accepted = time.Now()
 			s.sink.record(&d)
 		}
 	})
+	s.reset()
 }
 
 // reset ends the transaction.
