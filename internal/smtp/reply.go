@@ -146,6 +146,9 @@ func (p *ReplyParser) Reply() Reply {
 	return Reply{Code: p.code, Enhanced: p.enhanced, Text: string(p.text)}
 }
 
+// Code returns the code of the reply that Parse has completed, for those who need no more of it.
+func (p *ReplyParser) Code() int { return p.code }
+
 // Idle reports whether nothing of a further reply was received.
 func (p *ReplyParser) Idle() bool { return p.done || p.lines == 0 && len(p.partial) == 0 }
 
