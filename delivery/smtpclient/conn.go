@@ -34,12 +34,14 @@ type Conn struct {
 	buf    *buffers  // nil between transactions
 	r, w   int       // buf.in[r:w] is yet to be read
 	parser smtp.ReplyParser
+	bulky  bool      // the parser has grown by a long reply
 	vec    [2][]byte // what bufs starts from
 	bufs   net.Buffers
 
 	dead         *Error // why it cannot be used any more
 	needReset    bool   // a transaction was left open at the peer
 	transactions int
+	x            exchange // the transaction under way
 }
 
 // Usable reports whether another transaction may be tried on the connection. It costs nothing.

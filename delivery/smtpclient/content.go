@@ -38,12 +38,12 @@ func (x *exchange) content() *Error {
 		x.spread(x.mailSaid)
 		return x.nothing()
 	case x.accepted == 0:
-		x.c.needReset = x.dataSaid.Code != smtp.StartMailInput
+		x.c.needReset = !x.go354
 		return x.nothing()
 	case x.form.bdat:
 		return x.end(x.bdat())
-	case x.dataSaid.Code != smtp.StartMailInput:
-		x.spread(theirs(StepData, x.dataSaid))
+	case !x.go354:
+		x.spread(x.dataSaid)
 		x.c.needReset = true
 		return nil
 	}
@@ -56,7 +56,7 @@ func (x *exchange) content() *Error {
 
 // nothing ends a data phase that the peer began although it took no recipient (RFC 2920 section 3.1): with a lone dot.
 func (x *exchange) nothing() *Error {
-	if x.dataSaid.Code != smtp.StartMailInput {
+	if !x.go354 {
 		return nil
 	}
 	if _, err := x.c.command(StepEnd, x.c.t.DataEnd, "."); err != nil {

@@ -5,7 +5,9 @@ package smtpclient
 // With PIPELINING a small message takes two writes and two reads: MAIL, RCPT and DATA go together, and the content
 // goes with its end.
 func (c *Conn) Deliver(tx *Transaction) Result {
-	x := exchange{c: c, tx: tx, results: emptyStatuses(tx)}
+	x := &c.x
+	*x = exchange{c: c, tx: tx, results: emptyStatuses(tx)}
+	defer x.forget()
 	res := Result{Recipients: x.results}
 	if c.dead != nil {
 		x.spread(c.dead.Status)
@@ -39,6 +41,9 @@ func (c *Conn) Deliver(tx *Transaction) Result {
 	res.Aborted = x.aborted
 	return res
 }
+
+// forget lets go of the caller's transaction: the connection may lie idle for long.
+func (x *exchange) forget() { *x = exchange{} }
 
 // any reports whether there is a recipient left to send to.
 func (x *exchange) any() bool {

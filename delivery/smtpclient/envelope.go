@@ -25,9 +25,10 @@ type exchange struct {
 	mailOK   bool
 	mailSaid Status // the refusal
 	accepted int    // recipients accepted so far
-	dataSaid smtp.Reply
-	aborted  bool // BeforeEnd said no
-	heard    bool // the peer has answered at least one command
+	go354    bool   // the peer waits for the content
+	dataSaid Status // or refused DATA
+	aborted  bool   // BeforeEnd said no
+	heard    bool   // the peer has answered at least one command
 	places   [16]int
 }
 
@@ -214,48 +215,48 @@ func (x *exchange) first() Step {
 	return StepData
 }
 
-func (x *exchange) hear(step Step, d time.Duration) (smtp.Reply, *Error) {
-	rep, err := x.c.reply(step, d)
+func (x *exchange) hear(step Step, d time.Duration) (code int, _ *Error) {
+	code, err := x.c.code(step, d)
 	if err == nil && x.c.dead != nil { // 421
 		err = x.c.dead
 	}
 	x.heard = x.heard || err == nil
-	return rep, err
+	return code, err
 }
 
 func (x *exchange) hearMail() *Error {
 	x.mail = false
-	rep, err := x.hear(StepMail, x.c.t.Mail)
+	code, err := x.hear(StepMail, x.c.t.Mail)
 	switch {
 	case err != nil:
 		return err
-	case rep.Class() == 2:
+	case code/100 == 2:
 		x.mailOK = true
-	case rep.Class() == 3:
-		return x.c.unexpected(StepMail, rep)
+	case code/100 == 3:
+		return x.c.unexpected(StepMail, x.c.parser.Reply())
 	default:
-		x.mailSaid = theirs(StepMail, rep)
+		x.mailSaid = theirs(StepMail, x.c.parser.Reply())
 	}
 	return nil
 }
 
 func (x *exchange) hearRcpts() *Error {
 	for n, i := range x.rcpts {
-		rep, err := x.hear(StepRcpt, x.c.t.Rcpt)
-		if err == nil && rep.Class() == 3 {
-			err = x.c.unexpected(StepRcpt, rep)
+		code, err := x.hear(StepRcpt, x.c.t.Rcpt)
+		if err == nil && code/100 == 3 {
+			err = x.c.unexpected(StepRcpt, x.c.parser.Reply())
 		}
 		if err != nil {
 			x.rcpts = x.rcpts[n:]
 			return err
 		}
-		if !x.mailOK { // the refusal of MAIL says why
-			continue
-		}
-		x.results[i] = theirs(StepRcpt, rep)
-		if rep.Class() == 2 {
+		switch {
+		case !x.mailOK: // the refusal of MAIL says why
+		case code/100 == 2:
+			x.results[i] = Status{Code: code, Command: StepRcpt} // until the content has its reply
 			x.accepted++
-		} else {
+		default:
+			x.results[i] = theirs(StepRcpt, x.c.parser.Reply())
 			x.tooMany(&x.results[i])
 		}
 	}
@@ -272,10 +273,15 @@ func (x *exchange) tooMany(s *Status) {
 
 func (x *exchange) hearData() *Error {
 	x.data = false
-	rep, err := x.hear(StepData, x.c.t.DataStart)
-	if err == nil && rep.Code != smtp.StartMailInput && rep.Class() < 4 {
-		err = x.c.unexpected(StepData, rep)
+	code, err := x.hear(StepData, x.c.t.DataStart)
+	switch {
+	case err != nil:
+	case code == smtp.StartMailInput:
+		x.go354 = true
+	case code/100 < 4:
+		err = x.c.unexpected(StepData, x.c.parser.Reply())
+	default:
+		x.dataSaid = theirs(StepData, x.c.parser.Reply())
 	}
-	x.dataSaid = rep
 	return err
 }

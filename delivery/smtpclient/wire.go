@@ -36,6 +36,9 @@ func (c *Conn) giveBack() {
 	if c.dead == nil && !c.quiet() {
 		c.dead = outOfTurn(StepIdle)
 	}
+	if c.bulky {
+		c.parser, c.bulky = smtp.ReplyParser{}, false
+	}
 	if cap(c.buf.out) <= maxKeptOut {
 		c.buf.out = c.buf.out[:0]
 		bufferPool.Put(c.buf)
@@ -101,6 +104,14 @@ func (c *Conn) writeRecords(a, b []byte) error {
 
 // reply reads one reply, which must be there as a whole within d.
 func (c *Conn) reply(step Step, d time.Duration) (smtp.Reply, *Error) {
+	if _, err := c.code(step, d); err != nil {
+		return smtp.Reply{}, err
+	}
+	return c.parser.Reply(), nil
+}
+
+// code is reply for those who need no words; c.parser has them until the next reply.
+func (c *Conn) code(step Step, d time.Duration) (int, *Error) {
 	size, armed := 0, false
 	for {
 		if c.r == c.w {
@@ -110,7 +121,7 @@ func (c *Conn) reply(step Step, d time.Duration) (smtp.Reply, *Error) {
 			}
 			n, err := c.nc.Read(c.buf.in[:])
 			if n == 0 && err != nil {
-				return smtp.Reply{}, c.lost(step, err)
+				return 0, c.lost(step, err)
 			}
 			c.r, c.w = 0, n
 		}
@@ -120,10 +131,11 @@ func (c *Conn) reply(step Step, d time.Duration) (smtp.Reply, *Error) {
 			err = smtp.ErrReplySize
 		}
 		if err != nil {
-			return smtp.Reply{}, c.broken(step, err)
+			return 0, c.broken(step, err)
 		}
 		if done {
-			return c.take(step, size), nil
+			c.bulky = c.bulky || size > len(c.buf.in)
+			return c.take(step), nil
 		}
 	}
 }
@@ -135,16 +147,13 @@ func (c *Conn) maxReply() int {
 	return DefaultMaxReply
 }
 
-// take takes the parsed reply. With 421 the peer ends the connection, whatever it answers (RFC 5321 3.8).
-func (c *Conn) take(step Step, size int) smtp.Reply {
-	rep := c.parser.Reply()
-	if size > len(c.buf.in) {
-		c.parser = smtp.ReplyParser{} // and its large buffers
+// take takes the parsed reply's code. With 421 the peer ends the connection, whatever it answers (RFC 5321 3.8).
+func (c *Conn) take(step Step) int {
+	code := c.parser.Code()
+	if code == smtp.ServiceUnavailable {
+		c.dead = &Error{Status: theirs(step, c.parser.Reply())}
 	}
-	if rep.Code == smtp.ServiceUnavailable {
-		c.dead = &Error{Status: theirs(step, rep)}
-	}
-	return rep
+	return code
 }
 
 // command sends one command and reads its reply.
