@@ -1,0 +1,117 @@
+package smtpd
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// TestSizes: idle connections are many.
+func TestSizes(t *testing.T) {
+	if size := unsafe.Sizeof(conn{}); size > 768 {
+		t.Errorf("an idle connection takes %d octets of its own; keep what only a busy one needs behind a pointer", size)
+	}
+}
+
+// TestMoves: every state can be reached, no command state is a dead end, and the names are complete.
+func TestMoves(t *testing.T) {
+	if len(moves) != len(stateNames) {
+		t.Fatalf("%d rows of moves, %d names", len(moves), len(stateNames))
+	}
+	reached := in(stateProxy, stateBanner, stateClosed)
+	for _, to := range moves {
+		reached |= to
+	}
+	for s := range stateNames {
+		if !reached.has(state(s)) {
+			t.Errorf("nothing leads to %v", state(s))
+		}
+		if moves[s] == 0 && state(s) != stateClosed {
+			t.Errorf("%v is a dead end", state(s))
+		}
+	}
+}
+
+func TestIllegalMovePanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Fatal("a session moved from closed to text")
+		}
+	}()
+	s := &Session{state: stateClosed}
+	s.move(stateText)
+}
+
+func TestNetworks(t *testing.T) {
+	n := newNetworks(&Options{Limits: Limits{Connections: 5, ConnectionsPerNetwork: 2, NetworkBits4: 24, NetworkBits6: 64},
+		Trusted: func(ip netip.Addr) bool { return ip.IsLoopback() }})
+	enter := func(ip string, want bool) {
+		t.Helper()
+		if f := n.enter(netip.MustParseAddr(ip)); (f == nil) != want {
+			t.Errorf("%s: %v", ip, f)
+		}
+	}
+	enter("192.0.2.1", true)
+	enter("::ffff:192.0.2.2", true)
+	enter("192.0.2.3", false)
+	enter("2001:db8::1", true)
+	enter("127.0.0.1", true)
+	enter("127.0.0.1", true)
+	enter("2001:db8::2", false) // the server is full
+	n.leave(netip.MustParseAddr("192.0.2.1"))
+	enter("192.0.2.3", true)
+	for _, ip := range []string{"192.0.2.2", "192.0.2.3", "2001:db8::1", "127.0.0.1", "127.0.0.1"} {
+		n.leave(netip.MustParseAddr(ip))
+	}
+	if n.mu.open != 0 || len(n.mu.count) != 0 {
+		t.Errorf("%d open, %v", n.mu.open, n.mu.count)
+	}
+}
+
+// BenchmarkSession is the CPU of one message of 4 KiB in a session, PIPELINING used, with everything but the queue and the socket.
+func BenchmarkSession(b *testing.B) {
+	for _, size := range []int{4 << 10, 64 << 10} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) { benchmarkSession(b, size) })
+	}
+}
+
+func benchmarkSession(b *testing.B, size int) {
+	srv := testServer(b, func(o *Options) { o.Limits.Transactions = 1 << 40 })
+	s := &Session{l: &listener{srv: srv}}
+	s.client.Addr = netip.MustParseAddrPort("203.0.113.7:1")
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	o := &Output{Reply: make([]byte, 0, 4096)}
+	s.Start(now, o)
+	step := func(in []byte) {
+		if n := s.Step(now, in, o); n != len(in) {
+			b.Fatalf("%d of %d octets used: %s", n, len(in), o.Reply)
+		}
+	}
+	step([]byte("EHLO client.example\r\n"))
+	envelope := []byte("MAIL FROM:<sender@origin.example> SIZE=4096\r\nRCPT TO:<u@relayed.example>\r\nDATA\r\n")
+	header := "From: sender@origin.example\r\nTo: u@relayed.example\r\nSubject: a message like many\r\nDate: Fri, 02 Jan 2026 03:04:05 +0000\r\n" +
+		"Message-ID: <1@origin.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n"
+	line := strings.Repeat("x", 70) + "\r\n"
+	data := []byte(header + strings.Repeat(line, (size-len(header))/len(line)) + ".\r\n")
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		*o = Output{Reply: o.Reply[:0]}
+		step(envelope)
+		for rest := data; len(rest) > 0; rest = rest[min(len(rest), 64<<10):] {
+			step(rest[:min(len(rest), 64<<10)])
+		}
+		if o.Action != Submit {
+			b.Fatalf("%s", o.Reply)
+		}
+		content := o.Content
+		*o = Output{Reply: o.Reply[:0]}
+		content.Release()
+		s.Committed(now, mail.ID{9: 1}, nil, o)
+	}
+}
