@@ -67,7 +67,6 @@ func (k *checker) listeners() {
 			seen[l.Address] = i
 		}
 		k.listenerKind(key, l)
-		k.pair(key, "certificate", l.Certificate, "key", l.Key)
 	}
 	k.pair("tls", "certificate", k.TLS.Certificate, "key", k.TLS.Key)
 }

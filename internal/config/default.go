@@ -23,7 +23,7 @@ func defaults() *Config {
 			MessageSize:           50 << 20,
 			Recipients:            1000,
 			Connections:           10000,
-			ConnectionsPerNetwork: 100,
+			ConnectionsPerNetwork: 200,
 			MessagesPerConnection: 100000,
 			Errors:                20,
 			AuthFailures:          5,
@@ -57,8 +57,7 @@ func defaultListeners() []Listener {
 	}
 }
 
-// complete fills in the defaults that depend on other keys. set reports whether the file has a key; nil means a file that
-// has none.
+// complete fills in the defaults that depend on other keys. where tells which keys the file has; nil means none.
 func (c *Config) complete(where positions) {
 	if !where.has("listener") {
 		c.Listeners = defaultListeners()

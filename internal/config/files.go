@@ -30,10 +30,7 @@ func (c *Config) EventsPath() string {
 // it opens anything.
 func (c *Config) CheckFiles(file string) error {
 	k := &checker{Config: c, file: file}
-	k.certificate("tls", c.TLS.Certificate, c.TLS.Key)
-	for i, l := range c.Listeners {
-		k.certificate("listener["+strconv.Itoa(i)+"]", l.Certificate, l.Key)
-	}
+	k.certificate(c.TLS.Certificate, c.TLS.Key)
 	for i, r := range c.Routes {
 		k.secret("route["+strconv.Itoa(i)+"].password_file", r.PasswordFile, 1)
 	}
@@ -44,12 +41,12 @@ func (c *Config) CheckFiles(file string) error {
 // minToken is the fewest characters of the administration token: enough that it cannot be guessed.
 const minToken = 16
 
-func (k *checker) certificate(section, cert, key string) {
+func (k *checker) certificate(cert, key string) {
 	if cert == "" || key == "" {
 		return
 	}
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		k.bad(section+".certificate", err.Error(), "both must be PEM files that belong together and that this user may read")
+		k.bad("tls.certificate", err.Error(), "both must be PEM files that belong together and that this user may read")
 	}
 }
 

@@ -14,7 +14,8 @@ type Local struct {
 	// Domains are the domains whose mailboxes are here. Their postmaster always accepts mail (RFC 5321 4.5.1).
 	Domains []string `toml:"domains" reload:"yes" default:"the host name"`
 	// Postmaster is the address that gets the mail for postmaster of the local domains and for a postmaster without a
-	// domain. Empty: that mail is kept on hold in the queue.
+	// domain. Empty: that mail keeps its address and goes where the routes and MX of
+	// its domain send it.
 	Postmaster string `toml:"postmaster" reload:"yes"`
 }
 
@@ -37,7 +38,7 @@ type Limits struct {
 	Recipients int `toml:"recipients" reload:"yes"`
 	// Connections is the most connections at a time. One more: 421 4.3.2.
 	Connections int `toml:"connections"`
-	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 address, an IPv6 /64); the
+	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24, an IPv6 /56); the
 	// networks of [relay] are not counted. One more: 421 4.7.0.
 	ConnectionsPerNetwork int `toml:"connections_per_network" reload:"yes"`
 	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0.

@@ -37,14 +37,8 @@ type Listener struct {
 	ProxyProtocolFrom Networks `toml:"proxy_protocol_from"`
 	// Tenant is the tenant of mail that arrives here, unless an authenticated user has one of their own.
 	Tenant string `toml:"tenant"`
-	// Auth also offers AUTH on a relay listener. Submission listeners always require it.
-	Auth bool `toml:"auth"`
 	// AuthWithoutTLS lets users authenticate, and submit, in the clear. Only for networks that nobody listens in on.
 	AuthWithoutTLS bool `toml:"auth_without_tls"`
-	// Certificate is a PEM file with the listener's own certificate and chain, instead of that of [tls].
-	Certificate string `toml:"certificate"`
-	// Key is the PEM file with the private key that belongs to it.
-	Key string `toml:"key"`
 }
 
 // TLS is the certificate that listeners show. The files are read again when they change.
@@ -61,6 +55,9 @@ type Admin struct {
 	// Address is where /livez, /readyz and /metrics answer without authentication. Everything else needs the token here,
 	// or the unix socket "admin.sock" in the data directory. Empty: the unix socket only.
 	Address string `toml:"address"`
+	// Hosts are further names under which the address is reached; requests that name another host are refused. IP
+	// addresses, localhost, node.name and node.hostname always do.
+	Hosts []string `toml:"hosts"`
 	// TokenFile is a file with the token on its first line, at least 16 characters. Empty: no administration over TCP.
 	TokenFile string `toml:"token_file"`
 }
