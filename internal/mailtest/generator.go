@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync"
 )
 
 // Generator makes messages. The same Generator makes the same message for the same number, so that nothing has to be kept to
@@ -21,6 +22,9 @@ type Generator struct {
 	MaxRecipients int  // of varied messages; default 5
 	NoUTF8        bool // no addresses that need SMTPUTF8
 	No8Bit        bool // no content that needs 8BITMIME
+
+	block []byte // lines for messages of a fixed size
+	once  sync.Once
 }
 
 // Sizes of varied messages.
@@ -61,7 +65,7 @@ type shape struct {
 // shape chooses. Every kind of body comes in each dozen of messages, so that short runs have them all.
 func (g *Generator) shape(r *rand.Rand, i int) shape {
 	if g.Size > 0 {
-		return shape{size: g.Size, recipients: 1, body: (*builder).text}
+		return shape{size: g.Size, recipients: 1, body: func(b *builder, size int) { b.cut(g.lines(), i, size) }}
 	}
 	maxSize, maxRecipients := g.MaxSize, g.MaxRecipients
 	if maxSize == 0 {
@@ -196,6 +200,35 @@ func (b *builder) fromLines(size int) {
 	for len(b.out)+120 < size {
 		b.printf("%s\r\n", []string{"From a@b.example", ">From", "EHLO x", "--", "\x00\x01\x7f", "X-Test-ID: wrong", "250 Ok"}[b.r.IntN(7)])
 		b.line(b.r.IntN(76))
+	}
+}
+
+// Lines for messages of a fixed size, which a load generator has to make cheaply.
+const (
+	blockLine = 78
+	blockSize = blockLine << 14
+)
+
+// lines returns a block of random lines, made once.
+func (g *Generator) lines() []byte {
+	g.once.Do(func() {
+		b := &builder{r: rand.New(rand.NewPCG(g.Seed, 0))}
+		for len(b.out) < blockSize {
+			b.line(blockLine - 2)
+		}
+		g.block = b.out
+	})
+	return g.block
+}
+
+// cut appends lines of a block, beginning at another place for each i.
+func (b *builder) cut(block []byte, i, size int) {
+	at := i * 7919 % (blockSize / blockLine) * blockLine
+	for room := (size - len(b.out)) / blockLine * blockLine; room > 0; {
+		n := min(room, blockSize-at)
+		b.out = append(b.out, block[at:at+n]...)
+		room -= n
+		at = 0
 	}
 }
 
