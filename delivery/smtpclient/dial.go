@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"syscall"
 
 	"github.com/postroad/postroad/internal/smtp"
@@ -49,8 +50,19 @@ func (o *Options) tcp(ctx context.Context, addr netip.AddrPort) (net.Conn, error
 	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
 	if o.Source.IsValid() {
 		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.Source, 0))
+		d.Control = portAtConnect
 	}
 	return d.DialContext(ctx, "tcp", addr.String())
+}
+
+// portAtConnect lets Linux choose the port when the destination is known, so that one source address has 28,000 ports for each
+// destination and not for all together. Where that is not known the port is chosen at bind, which is as good for a few.
+func portAtConnect(network, _ string, rc syscall.RawConn) error {
+	const ipBindAddressNoPort = 24
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	return rc.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipBindAddressNoPort, 1) })
 }
 
 func connectText(err error) string {
