@@ -1,3 +1,192 @@
 package delivery
 
-func (s *Scheduler) sweepAges() {}
+import (
+	"time"
+
+	"github.com/postroad/postroad/internal/dsn"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/queue"
+)
+
+// Old mail: what is too old expires, what is late is worth a warning. Both are found by walking the queue in order of arrival,
+// whether or not anything is attempted for it, so a site that is dead for days keeps nobody in the dark. Held mail neither
+// expires nor warns: it waits for the operator.
+
+const (
+	agesInterval = time.Minute // between two looks at what has grown old
+	agesAfresh   = 60          // looks after which all old messages are walked, for what was passed over while it was being attempted
+	agesBatch    = 500         // messages settled together
+)
+
+// ageSweep walks the messages older than age.
+type ageSweep struct {
+	age    time.Duration
+	cursor mail.ID // all up to it were looked at
+	// outcomes returns what is to be settled of one message; busy tells the recipients that are being attempted.
+	outcome func(m *queue.Stored, number uint32, now time.Time) (queue.Outcome, bool)
+	claim   bool // take the messages out of the scheduler's hands
+}
+
+// sweepAges is a goroutine.
+func (s *Scheduler) sweepAges() {
+	sweeps := []*ageSweep{{age: s.o.Retry.Expire, outcome: s.expired, claim: true}}
+	if s.o.Retry.DelayWarning > 0 && s.o.Retry.DelayWarning < s.o.Retry.Expire {
+		sweeps = append(sweeps, &ageSweep{age: s.o.Retry.DelayWarning, outcome: s.delayed})
+	}
+	timer := time.NewTimer(agesInterval)
+	defer timer.Stop()
+	for look := 1; ; look++ {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-timer.C:
+		}
+		for _, sw := range sweeps {
+			if look%agesAfresh == 0 {
+				sw.cursor = mail.ID{}
+			}
+			s.sweepAge(sw)
+		}
+		timer.Reset(agesInterval)
+	}
+}
+
+// sweepAge looks at all messages that have become older than the sweep's age since it last did.
+func (s *Scheduler) sweepAge(sw *ageSweep) {
+	for s.ctx.Err() == nil && s.o.Owner() {
+		now := s.o.Now()
+		var batch []*queue.Stored
+		last := sw.cursor
+		err := s.queue.ScanArrived(sw.cursor, now.Add(-sw.age), func(m *queue.Stored) bool {
+			batch = append(batch, m)
+			last = m.Message.ID
+			return len(batch) < agesBatch
+		})
+		if err != nil {
+			s.o.Logf("looking for old messages: %v", err)
+			return
+		}
+		if len(batch) == 0 || !s.settleOld(sw, batch, now) {
+			return
+		}
+		sw.cursor = last
+	}
+}
+
+// settleOld settles what a sweep found, and reports whether it could.
+func (s *Scheduler) settleOld(sw *ageSweep, batch []*queue.Stored, now time.Time) bool {
+	busy := s.busy(batch, sw.claim)
+	var outcomes []queue.Outcome
+	for _, m := range batch {
+		for i := range m.Recipients {
+			n := uint32(i)
+			if _, ok := busy[attemptKey{m.Message.ID, n}]; ok || m.Recipients[i].State.Final() || m.Recipients[i].State == queue.Held {
+				continue
+			}
+			if o, ok := sw.outcome(m, n, now); ok {
+				outcomes = append(outcomes, o)
+			}
+		}
+	}
+	if len(outcomes) == 0 {
+		return true
+	}
+	done := make(chan error, 1)
+	if !s.queue.Settle(outcomes, func(err error) { done <- err }) && s.queue.SettleRoom(s.ctx) != nil {
+		return false
+	}
+	select {
+	case err := <-done:
+		return err == nil
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
+// attemptKey names a recipient.
+type attemptKey struct {
+	id     mail.ID
+	number uint32
+}
+
+// busy returns the recipients of a batch that are being attempted or whose outcome is being recorded. With claim, those that wait in
+// memory are taken out of it; they are too old to come back.
+func (s *Scheduler) busy(batch []*queue.Stored, claim bool) map[attemptKey]struct{} {
+	ids := make(map[mail.ID]struct{}, len(batch))
+	for _, m := range batch {
+		ids[m.Message.ID] = struct{}{}
+	}
+	now := s.lock()
+	defer s.unlock(now)
+	return s.mu.core.busy(ids, claim)
+}
+
+func (c *core) busy(ids map[mail.ID]struct{}, claim bool) map[attemptKey]struct{} {
+	busy := map[attemptKey]struct{}{}
+	note := func(e *entry) {
+		if _, ok := ids[e.item.Message.ID]; ok {
+			for _, n := range e.item.Recipients[:e.taken] {
+				busy[attemptKey{e.item.Message.ID, n}] = struct{}{}
+			}
+		}
+	}
+	c.eachWaiting(func(e *entry) {
+		note(e)
+		if _, ok := ids[e.item.Message.ID]; ok && claim {
+			c.cut(e)
+		}
+	})
+	for _, d := range c.all {
+		for e := d.busy.head; e != nil; e = e.next {
+			note(e)
+		}
+	}
+	return busy
+}
+
+// expired is what becomes of a recipient that is too old (RFC 5321 4.5.4.1).
+func (s *Scheduler) expired(m *queue.Stored, n uint32, now time.Time) (queue.Outcome, bool) {
+	o := s.agedOutcome(m, n, queue.Expired)
+	s.logAged(maillog.Expiration, m, &o, now)
+	return o, true
+}
+
+// delayed is the warning for a recipient that is late, if the sender wants one (RFC 3461 4.1).
+func (s *Scheduler) delayed(m *queue.Stored, n uint32, now time.Time) (queue.Outcome, bool) {
+	env := m.Message.Envelope
+	if m.Recipients[n].Warned || now.Sub(m.Message.Arrived) >= s.o.Retry.Expire || !dsn.Calls(env.Sender, env.Recipients[n].Notify, dsn.Delayed) {
+		return queue.Outcome{}, false
+	}
+	o := s.agedOutcome(m, n, queue.Deferred) // without an attempt and with the same due time: nothing but the warning
+	o.Due, o.Warn = o.WasDue, true
+	s.logAged(maillog.Delayed, m, &o, now)
+	return o, true
+}
+
+// agedOutcome is an outcome without an attempt. Where none was ever made, the site's reason says why.
+func (s *Scheduler) agedOutcome(m *queue.Stored, n uint32, state queue.State) queue.Outcome {
+	st := &m.Recipients[n]
+	o := queue.Outcome{
+		ID: m.Message.ID, Recipient: n, Domain: m.Message.Envelope.Recipients[n].Domain, WasDue: st.Due, State: state,
+	}
+	if st.Last == (mail.Attempt{}) {
+		o.Attempt, _, _ = s.Reason(o.Domain)
+		o.Attempt.At = time.Time{}
+	}
+	return o
+}
+
+func (s *Scheduler) logAged(typ maillog.Type, m *queue.Stored, o *queue.Outcome, now time.Time) {
+	st := &m.Recipients[o.Recipient]
+	last := &st.Last
+	if *last == (mail.Attempt{}) {
+		last = &o.Attempt
+	}
+	r := s.record(m.Message)
+	r.Type, r.At, r.Recipient, r.Queue = typ, now, m.Message.Envelope.Recipients[o.Recipient].Address, o.Domain
+	r.Attempts = st.Attempts
+	r.Delays[1] = now.Sub(m.Message.Arrived)
+	setAnswer(&r, last)
+	s.o.Log.Log(&r)
+}

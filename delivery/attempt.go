@@ -106,6 +106,9 @@ func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *ver
 		v.reason = a
 	}
 	v.usable = v.usable && r.Err == nil
+	for i := range r.Recipients {
+		t.possible = t.possible || r.Recipients[i].Unknown // logged with this attempt: the next one may be the second copy
+	}
 }
 
 // tooMany reports whether the peer took as many recipients as it takes in one transaction (RFC 5321 4.5.3.1.10): the
@@ -163,6 +166,9 @@ func (s *Scheduler) refuse(t *transaction, now time.Time) {
 		t.outcomes = append(t.outcomes, s.outcome(t, i, &st, &a, now))
 	}
 	s.logOutcomes(nil, t, now)
+	s.mu.Lock()
+	s.mu.core.counters.count(t, nil)
+	s.mu.Unlock()
 	s.settle(t.outcomes, func(err error) { s.recorded(t, err) })
 }
 

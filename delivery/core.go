@@ -52,7 +52,7 @@ type core struct {
 	alarms   alarms
 	disowned alarm // asks again whether we are the owner
 	sweep    sweep
-	stats    counters
+	counters counters
 	free     []*transaction
 	actions  []action
 	refusals []*transaction
@@ -96,7 +96,7 @@ func newCore(o *Options) *core {
 		dests: map[destKey]*destination{}, sites: map[string]*site{}, scratch: map[row]struct{}{},
 		cached: func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
 	}
-	c.stats.init(o)
+	c.counters.init(o)
 	c.sweep.alarm.ring = c.sweepStep
 	c.disowned.ring = func(time.Time) {}
 	return c

@@ -18,7 +18,7 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Queue is what delivery needs of the queue. Safe for use by several goroutines. *queue.Queue satisfies it by FromQueue.
+// Queue is what delivery needs of the queue; FromQueue makes a *queue.Queue one. Safe for use by several goroutines.
 type Queue interface {
 	// Domains returns up to max domains above after, in order, that have rows in the schedule.
 	Domains(after string, max int) ([]queue.DomainDue, error)
@@ -36,6 +36,7 @@ type Queue interface {
 	PendingReports(after queue.ReportID, max int) ([]queue.Report, error)
 	ReportsDue() <-chan struct{}
 	AcceptReport(id queue.ReportID, env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure))
+	DropReports(ctx context.Context, ids ...queue.ReportID) error
 }
 
 // FromQueue makes a queue the scheduler's.

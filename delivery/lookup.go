@@ -205,7 +205,7 @@ func (c *core) siteOf(d *destination, route *mx.Route) *site {
 		s = &site{key: key, name: name, shape: shape, rate: newLimiter(shape.Rate), allow: min(initialConnections, shape.Connections)}
 		s.hop = r.hop(c.o)
 		s.alarm.ring = func(now time.Time) { c.ring(s, now) }
-		s.stats = c.stats.site(name)
+		s.stats = c.counters.site(name)
 		c.sites[key] = s
 	}
 	s.hosts = route

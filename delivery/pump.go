@@ -152,7 +152,7 @@ func (c *core) starve(s *site) {
 // connected gives a connection that was opened its first transaction. It may leave it idle or closing.
 func (c *core) connected(cn *conn, now time.Time) {
 	cn.site.connecting--
-	c.stats.connected++
+	c.counters.Connected++
 	c.next(cn, now)
 }
 
@@ -160,7 +160,7 @@ func (c *core) connected(cn *conn, now time.Time) {
 func (c *core) connectFailed(cn *conn, why mail.Attempt, ours bool, now time.Time) {
 	s := cn.site
 	s.connecting--
-	c.stats.connectFailed++
+	c.counters.ConnectFailed++
 	switch {
 	case c.stopping:
 	case ours:
@@ -235,7 +235,7 @@ func (c *core) next(cn *conn, now time.Time) {
 
 func (c *core) start(cn *conn, t *transaction) {
 	cn.state, cn.tx, t.conn = connBusy, t, cn
-	c.stats.attempts++
+	c.counters.Transactions++
 }
 
 func (c *core) idle(cn *conn, now time.Time) {

@@ -1,8 +1,211 @@
 package delivery
 
-// Reporter makes the reports that are due.
-type Reporter struct{}
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
 
-func NewReporter(o *Options, q Queue) *Reporter { return &Reporter{} }
-func (r *Reporter) Start()                      {}
-func (r *Reporter) Stop()                       {}
+	"github.com/postroad/postroad/internal/dsn"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue"
+)
+
+// Reporter makes the reports that the queue has recorded as due and submits them. That a report was accepted and that it is no longer due is
+// one command, so an event is reported once, however often the node stops in between.
+type Reporter struct {
+	o      *Options
+	queue  Queue
+	ctx    context.Context
+	cancel context.CancelFunc
+	ended  chan struct{}
+	made   atomic.Uint64
+	lost   atomic.Uint64
+}
+
+const (
+	reportsAtOnce = 32               // reports read and under way together: each is at most about 1 MiB
+	reportAgain   = 30 * time.Second // after a report could not be made or was not accepted
+)
+
+// NewReporter returns a reporter for q. Of the options it uses Hostname, Retry.Expire, Now and Logf.
+func NewReporter(o Options, q Queue) *Reporter {
+	o.setDefaults()
+	r := &Reporter{o: &o, queue: q, ended: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// Start begins to report.
+func (r *Reporter) Start() { go r.run() }
+
+// Stop ends the reporter. What is due stays so.
+func (r *Reporter) Stop() {
+	r.cancel()
+	<-r.ended
+}
+
+// Made and Lost count the reports that were submitted, and those that could not be.
+func (r *Reporter) Made() uint64 { return r.made.Load() }
+func (r *Reporter) Lost() uint64 { return r.lost.Load() }
+
+func (r *Reporter) run() {
+	defer close(r.ended)
+	for {
+		again := r.reportAll()
+		var retry <-chan time.Time
+		if again {
+			timer := time.NewTimer(reportAgain)
+			defer timer.Stop()
+			retry = timer.C
+		}
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.queue.ReportsDue():
+		case <-retry:
+		}
+	}
+}
+
+// reportAll makes all reports that are due. again: some could not be made for now.
+func (r *Reporter) reportAll() (again bool) {
+	var after queue.ReportID
+	for r.ctx.Err() == nil {
+		due, err := r.queue.PendingReports(after, reportsAtOnce)
+		if err != nil {
+			r.o.Logf("reading due reports: %v", err)
+			return true
+		}
+		if len(due) == 0 {
+			return again
+		}
+		again = r.reportSome(due) || again
+		after = due[len(due)-1].ID
+	}
+	return false
+}
+
+// reportSome submits some reports and waits for the answers.
+func (r *Reporter) reportSome(due []queue.Report) (again bool) {
+	type answer struct {
+		id queue.ReportID
+		f  *smtp.Failure
+	}
+	answers := make(chan answer, len(due))
+	for i := range due {
+		id := due[i].ID
+		r.report(&due[i], func(_ mail.ID, f *smtp.Failure) { answers <- answer{id, f} })
+	}
+	for range due {
+		switch a := <-answers; {
+		case a.f == nil:
+			r.made.Add(1)
+		case a.f.Temporary():
+			again = true
+		default:
+			again = r.drop(a.id, a.f) || again
+		}
+	}
+	return again
+}
+
+// drop gives up a report that will never be accepted.
+func (r *Reporter) drop(id queue.ReportID, f *smtp.Failure) (again bool) {
+	r.lost.Add(1)
+	r.o.Logf("the report on %v is given up: %v", id.ID, f)
+	if err := r.queue.DropReports(r.ctx, id); err != nil {
+		r.o.Logf("the report on %v: %v", id.ID, err)
+		return true
+	}
+	return false
+}
+
+// report makes one report and submits it.
+func (r *Reporter) report(due *queue.Report, done func(mail.ID, *smtp.Failure)) {
+	var buf bytes.Buffer
+	needs, err := r.write(&buf, due, true)
+	if err != nil {
+		r.o.Logf("report on %v: %v; it goes without the original", due.Message.ID, err)
+		buf.Reset()
+		if needs, err = r.write(&buf, due, false); err != nil {
+			done(mail.ID{}, smtp.Temp(451, "4.3.0", "cannot write the report").With(err))
+			return
+		}
+	}
+	sender := due.Message.Envelope.Sender
+	domain, err := smtp.Domain(mail.DomainOf(sender))
+	if err != nil {
+		domain = mail.DomainOf(sender) // it was accepted once; the look-up will say what is wrong with it
+	}
+	env := &mail.Envelope{
+		Body: needs.Body, SMTPUTF8: needs.SMTPUTF8,
+		// A report is never reported on (RFC 3461 5.2.1, 6.1).
+		Recipients: []mail.Recipient{{Address: sender, Domain: domain, Notify: mail.NotifyNever}},
+		Origin:     mail.Origin{Protocol: "internal", Helo: r.o.Hostname, Tenant: due.Message.Envelope.Origin.Tenant},
+	}
+	content := &mail.Content{Chunks: [][]byte{buf.Bytes()}, Size: int64(buf.Len())}
+	r.queue.AcceptReport(due.ID, env, content, done)
+}
+
+// write writes the report's content.
+func (r *Reporter) write(w io.Writer, due *queue.Report, withOriginal bool) (dsn.Needs, error) {
+	m := due.Message
+	report := dsn.Report{
+		Host: r.o.Hostname, ID: reportName(due.ID), Date: r.o.Now(), To: m.Envelope.Sender,
+		OriginalID: m.ID, EnvelopeID: m.Envelope.EnvelopeID, Ret: m.Envelope.Ret, Body: m.Envelope.Body,
+		SMTPUTF8: m.Envelope.SMTPUTF8, Arrived: m.Arrived, Size: m.Size,
+	}
+	for i := range due.Recipients {
+		report.Recipients = append(report.Recipients, r.recipient(m, &due.Recipients[i]))
+	}
+	if !withOriginal {
+		return dsn.Write(w, &report, nil)
+	}
+	original, err := r.queue.Content(m)
+	if err != nil {
+		return dsn.Needs{}, fmt.Errorf("open the original: %w", err)
+	}
+	defer original.Close()
+	return dsn.Write(w, &report, original)
+}
+
+// reportName makes the name in the report's Message-ID from the event, so that it is the same however often it is made.
+func reportName(id queue.ReportID) (name mail.ID) {
+	b := binary.BigEndian.AppendUint64(id.ID[:], id.Index)
+	sum := sha256.Sum256(append(b, byte(id.Kind)))
+	copy(name[:], sum[:])
+	return name
+}
+
+func (r *Reporter) recipient(m *queue.Message, due *queue.ReportRecipient) dsn.Recipient {
+	rcpt := m.Envelope.Recipients[due.Number]
+	d := dsn.Recipient{Address: rcpt.Address, ORcpt: rcpt.ORcpt, Attempt: due.Attempt}
+	switch due.State {
+	case queue.Deferred:
+		d.Action = dsn.Delayed
+		d.RetryUntil = m.Arrived.Add(r.o.Retry.Expire)
+	case queue.Delivered:
+		d.Action = dsn.Delivered
+	case queue.Relayed:
+		d.Action = dsn.Relayed
+	case queue.Expanded:
+		d.Action = dsn.Expanded
+	case queue.Expired:
+		d.Action = dsn.Failed
+		// RFC 3463 3.5: X.4.7, delivery time expired. The last answer says why.
+		d.Attempt.Text = fmt.Sprintf("given up after %v: %s", r.o.Retry.Expire, due.Attempt.Text)
+		d.Attempt.Enhanced = "4.4.7"
+	default:
+		d.Action = dsn.Failed
+	}
+	if d.Attempt.Enhanced == "" {
+		d.Attempt.Enhanced = "4.0.0"
+	}
+	return d
+}

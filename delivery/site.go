@@ -42,7 +42,7 @@ type site struct {
 	queued     bool // in core.ready
 	starved    bool // in core.starved
 	reason     mail.Attempt
-	stats      *siteStats
+	stats      *SiteStats
 }
 
 type siteState uint8

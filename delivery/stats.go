@@ -1,30 +1,100 @@
 package delivery
 
+import (
+	"github.com/postroad/postroad/queue"
+)
+
+// Stats are the scheduler's counts since the start and its present state, for metrics.
+type Stats struct {
+	// Recipients by the outcome of an attempt or of the clock.
+	Relayed, Deferred, Failed, Expired uint64
+	// DoubleBounces are reports of ours that could not be delivered.
+	DoubleBounces uint64
+	// Transactions that were begun; connections that were opened, and those that could not be.
+	Transactions, Connected, ConnectFailed uint64
+
+	Connections  int // open now
+	Items        int // in memory: waiting, being attempted or not yet settled
+	Unsettled    int // recipients whose outcome the queue has not recorded yet
+	Destinations int
+	Sites        int
+	DeadSites    int
+
+	// BySite has the sites with labels of their own, and the rest under "other".
+	BySite map[string]SiteStats
+}
+
+// SiteStats are the counts of one site.
+type SiteStats struct{ Relayed, Deferred, Failed uint64 }
+
+// OtherSites is the label of the sites that have none of their own.
+const OtherSites = "other"
+
+// Stats returns the counts.
+func (s *Scheduler) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.mu.core
+	st := c.counters.Stats
+	st.Connections, st.Items, st.Unsettled = c.open, c.held, c.unsettled
+	st.Destinations, st.Sites, st.DeadSites = len(c.all), len(c.sites), c.deadSites
+	st.BySite = make(map[string]SiteStats, len(c.counters.sites)+1)
+	for name, site := range c.counters.sites {
+		st.BySite[name] = *site
+	}
+	st.BySite[OtherSites] = c.counters.other
+	return st
+}
+
 // counters are what the core counts.
 type counters struct {
-	attempts, connected, connectFailed uint64
-	sites                              map[string]*siteStats
-	other                              siteStats
-	max                                int
+	Stats
+	sites map[string]*SiteStats
+	other SiteStats
+	max   int
 }
 
-// siteStats are counted per site, for as many sites as have labels.
-type siteStats struct {
-	delivered, deferred, failed uint64
+func (c *counters) init(o *Options) {
+	c.sites, c.max = map[string]*SiteStats{}, o.SiteLabels
 }
 
-func (s *counters) init(o *Options) {
-	s.sites, s.max = map[string]*siteStats{}, o.SiteLabels
-}
-
-func (s *counters) site(name string) *siteStats {
-	if st := s.sites[name]; st != nil {
+// site returns where a site is counted: the first sites to be seen have labels.
+func (c *counters) site(name string) *SiteStats {
+	if st := c.sites[name]; st != nil {
 		return st
 	}
-	if len(s.sites) >= s.max {
-		return &s.other
+	if len(c.sites) >= c.max {
+		return &c.other
 	}
-	st := &siteStats{}
-	s.sites[name] = st
+	st := &SiteStats{}
+	c.sites[name] = st
 	return st
+}
+
+// count counts a transaction's outcomes. s is nil when there was no attempt.
+func (c *counters) count(t *transaction, s *site) {
+	site := &c.other
+	if s != nil {
+		site = s.stats
+	}
+	for i := range t.outcomes {
+		switch t.outcomes[i].State {
+		case queue.Relayed:
+			c.Relayed++
+			site.Relayed++
+			continue
+		case queue.Deferred:
+			c.Deferred++
+			site.Deferred++
+			continue
+		case queue.Expired:
+			c.Expired++
+		default:
+			c.Failed++
+		}
+		site.Failed++
+		if t.message.IsReport {
+			c.DoubleBounces++
+		}
+	}
 }

@@ -121,6 +121,7 @@ func (c *core) end(t *transaction, v *verdict) {
 		}
 	}
 	c.unsettled += len(t.outcomes)
+	c.counters.count(t, t.conn.site)
 	t.conn = nil
 	if len(t.outcomes) == 0 {
 		c.recycle(t)

@@ -68,7 +68,7 @@ func (w *world) boot() {
 	if err := w.queue.Start(w.t.Context(), w.group, w.sched); err != nil {
 		w.t.Fatal(err)
 	}
-	w.reporter = NewReporter(&w.sched.o, FromQueue(w.queue))
+	w.reporter = NewReporter(w.sched.o, FromQueue(w.queue))
 	w.reporter.Start()
 	w.sched.Start()
 }

@@ -1,0 +1,234 @@
+package delivery
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/queue"
+)
+
+// always answers every recipient the same.
+func always(st smtpclient.Status) func(*smtpclient.Transaction, int) smtpclient.Status {
+	return func(*smtpclient.Transaction, int) smtpclient.Status { return st }
+}
+
+// A recipient that is put off is tried by the schedule, within its jitter, until its time runs out; its sender hears once of the delay
+// and once of the end.
+func TestRetryScheduleAndExpiry(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		r := w.net.at("a.test")
+		r.answer = always(reply(450, "4.2.1", "mailbox busy"))
+		begin := time.Now()
+		w.submit(message("s@x.test", "1@a.test"))
+		w.after(6 * 24 * time.Hour)
+
+		schedule := w.sched.o.Retry.Schedule
+		r.mu.Lock()
+		times := r.times
+		r.mu.Unlock()
+		for i := 1; i < len(times); i++ {
+			want := schedule[min(i-1, len(schedule)-1)]
+			got := times[i].Sub(times[i-1])
+			if low, high := want-want/8, want+want/8+5*time.Second; got < low || got > high {
+				t.Errorf("attempt %d came %v after the one before, want %v to %v", i+1, got, low, high)
+			}
+		}
+		if n := len(times); n < 28 || n > 40 { // 7.85 h for the first seven, then one in 3.5 to 4.5 h
+			t.Errorf("%d attempts in 5 days", n)
+		}
+		if last := times[len(times)-1].Sub(begin); last > 5*24*time.Hour {
+			t.Errorf("the last attempt came after %v", last)
+		}
+		w.reported("s@x.test", "delayed", "failed")
+		expired := w.log.of(maillog.Expiration)
+		if len(expired) != 1 || expired[0].Enhanced != "4.2.1" {
+			t.Errorf("expirations: %+v", expired)
+		}
+		warned := w.log.of(maillog.Delayed)
+		if len(warned) != 1 || warned[0].At.Sub(begin) < 4*time.Hour || warned[0].At.Sub(begin) > 4*time.Hour+2*time.Minute {
+			t.Errorf("delay warnings: %+v", warned)
+		}
+		if n := w.count(queue.Filter{}).Messages; n != 0 {
+			t.Errorf("%d messages left", n)
+		}
+	})
+}
+
+// reported checks the actions of the reports that a sender got, in order.
+func (w *world) reported(sender string, actions ...string) {
+	w.t.Helper()
+	var got []string
+	for _, d := range w.net.at(mail.DomainOf(sender)).received() {
+		if d.to != sender || d.sender != "" {
+			continue
+		}
+		for line := range strings.Lines(d.content) {
+			if action, ok := strings.CutPrefix(line, "Action: "); ok {
+				got = append(got, strings.TrimSpace(action))
+			}
+		}
+	}
+	if strings.Join(got, " ") != strings.Join(actions, " ") {
+		w.t.Errorf("%s had reports of %v, want %v", sender, got, actions)
+	}
+}
+
+// RFC 3461: who is told of what.
+func TestReports(t *testing.T) {
+	cases := []struct {
+		name    string
+		sender  string
+		notify  mail.Notify
+		answer  smtpclient.Status
+		hopDSN  bool
+		actions []string
+	}{
+		{"failure, no NOTIFY", "s@x.test", 0, reply(550, "5.1.1", "no such user"), false, []string{"failed"}},
+		{"failure, NOTIFY=FAILURE", "s@x.test", mail.NotifyFailure, reply(550, "5.1.1", "no such user"), false, []string{"failed"}},
+		{"failure, NOTIFY=SUCCESS", "s@x.test", mail.NotifySuccess, reply(550, "5.1.1", "no such user"), false, nil},
+		{"failure, NOTIFY=NEVER", "s@x.test", mail.NotifyNever, reply(550, "5.1.1", "no such user"), false, nil},
+		{"failure, null reverse-path", "", 0, reply(550, "5.1.1", "no such user"), false, nil},
+		{"success, no NOTIFY", "s@x.test", 0, reply(250, "2.0.0", "Ok"), false, nil},
+		{"success, NOTIFY=SUCCESS, hop without DSN", "s@x.test", mail.NotifySuccess, reply(250, "2.0.0", "Ok"), false, []string{"relayed"}},
+		{"success, NOTIFY=SUCCESS, hop with DSN", "s@x.test", mail.NotifySuccess, reply(250, "2.0.0", "Ok"), true, nil},
+		{"delay, no NOTIFY", "s@x.test", 0, reply(450, "4.2.1", "busy"), false, []string{"delayed"}},
+		{"delay, NOTIFY=DELAY", "s@x.test", mail.NotifyDelay, reply(450, "4.2.1", "busy"), false, []string{"delayed"}},
+		{"delay, NOTIFY=FAILURE", "s@x.test", mail.NotifyFailure, reply(450, "4.2.1", "busy"), false, nil},
+		{"delay, null reverse-path", "", 0, reply(450, "4.2.1", "busy"), false, nil},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				r := w.net.at("a.test")
+				r.answer, r.dsn = always(c.answer), c.hopDSN
+				env := message(c.sender, "1@a.test")
+				env.Recipients[0].Notify = c.notify
+				w.submit(env)
+				w.after(24 * time.Hour)
+				w.reported("s@x.test", c.actions...)
+			})
+		})
+	}
+}
+
+// Recipients that fail together are in one report; a report that fails itself is counted and reported to nobody.
+func TestReportOfSeveralAndDoubleBounce(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.net.at("a.test").answer = func(tx *smtpclient.Transaction, i int) smtpclient.Status {
+			if strings.HasPrefix(tx.Recipients[i].Address, "bad") {
+				return reply(550, "5.1.1", "no such user")
+			}
+			return reply(250, "2.0.0", "Ok")
+		}
+		w.net.at("x.test").answer = always(reply(550, "5.1.1", "no such user"))
+		w.submit(message("s@x.test", "bad1@a.test", "good@a.test", "bad2@a.test"))
+		w.after(time.Hour)
+		if n := len(w.log.of(maillog.Bounce)); n != 3 {
+			t.Errorf("%d bounces, want 2 and that of the report", n)
+		}
+		if n := w.reporter.Made(); n != 1 {
+			t.Errorf("%d reports, want 1", n)
+		}
+		if n := w.sched.Stats().DoubleBounces; n != 1 {
+			t.Errorf("%d double bounces, want 1", n)
+		}
+		if n := w.count(queue.Filter{}).Messages; n != 0 {
+			t.Errorf("%d messages left", n)
+		}
+	})
+}
+
+// Expiry and delay warnings come while the site is dead, too, with its reason; held mail has no clock.
+func TestOldMailOfDeadSite(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.net.at("a.test").refuse = down
+		id := w.submit(message("held@x.test", "1@b.test"))
+		w.net.at("b.test").refuse = down
+		w.submit(message("s@x.test", "1@a.test"))
+		if _, err := w.queue.Hold(w.t.Context(), queue.Filter{IDs: []mail.ID{id}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.after(6 * 24 * time.Hour)
+		w.reported("s@x.test", "delayed", "failed")
+		w.reported("held@x.test")
+		for _, r := range w.log.of(maillog.Expiration) {
+			if r.Text != "connection refused" || r.Attempts != 0 {
+				t.Errorf("expired with %q after %d attempts", r.Text, r.Attempts)
+			}
+		}
+		if n := w.count(queue.Filter{States: []queue.State{queue.Held}}).Messages; n != 1 {
+			t.Errorf("%d held messages, want 1", n)
+		}
+	})
+}
+
+// A restart in the middle: what was being attempted is marked, and nothing is reported or delivered twice.
+func TestRestart(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		a, b := w.net.at("a.test"), w.net.at("b.test")
+		a.answer = always(reply(450, "4.2.1", "busy"))
+		b.answer = always(reply(550, "5.1.1", "no such user"))
+		w.submit(message("s@x.test", "1@a.test", "2@b.test"))
+		for range 5 {
+			w.after(time.Hour)
+			w.halt()
+			w.boot()
+		}
+		a.set(func(r *remote) { r.answer = nil })
+		w.after(6 * time.Hour)
+		if n := len(a.received()); n != 1 {
+			t.Errorf("delivered %d times", n)
+		}
+		w.reported("s@x.test", "failed", "delayed")
+	})
+}
+
+// What may have been under way when the owner changed is marked as a possible duplicate.
+func TestPossibleDuplicate(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.net.at("a.test").refuse = down
+		w.submit(message("s@x.test", "1@a.test"))
+		w.after(time.Minute)
+		// The process dies: the scheduler goes, and the queue cannot say that nothing was under way.
+		ctx := w.t.Context()
+		if err := w.sched.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		w.reporter.Stop()
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		w.queue.Stop(over)
+		w.net.at("a.test").set(func(r *remote) { r.refuse = nil })
+		w.boot()
+		w.after(time.Minute)
+		got := w.log.of(maillog.Delivery)
+		if len(got) != 1 || !got[0].PossibleDuplicate {
+			t.Errorf("deliveries: %+v, want one possible duplicate", got)
+		}
+	})
+}
+
+// The reply to the end of data is lost: put off, and logged as possible duplicate.
+func TestReplyLost(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		r := w.net.at("a.test")
+		r.cut = func(tx *smtpclient.Transaction) *smtpclient.Result {
+			r.set(func(r *remote) { r.cut = nil })
+			return lost(tx, 451, "4.4.2", true)
+		}
+		w.submit(message("s@x.test", "1@a.test"))
+		w.after(time.Hour)
+		put := w.log.of(maillog.TransientFailure)
+		if len(put) != 1 || !put[0].PossibleDuplicate {
+			t.Errorf("transient failures: %+v, want one possible duplicate", put)
+		}
+		if n := len(r.received()); n != 1 {
+			t.Errorf("delivered %d times after that, want 1", n)
+		}
+	})
+}
