@@ -99,6 +99,9 @@ func (b *bed) start() *bed {
 
 func (b *bed) stop() {
 	b.t.Helper()
+	if b.q.run.Load() == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := b.q.Stop(ctx); err != nil {
@@ -174,4 +177,14 @@ func (b *bed) rowsOf(kind byte) (keys [][]byte) {
 		}
 	})
 	return keys
+}
+
+// readAll reads a stored content.
+func (b *bed) readAll(m *Message) []byte {
+	b.t.Helper()
+	var buf bytes.Buffer
+	if _, err := b.q.OpenContent(m).WriteTo(&buf); err != nil {
+		b.t.Fatal(err)
+	}
+	return buf.Bytes()
 }

@@ -141,6 +141,7 @@ func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 	q.heads.reset()
 	r.work()
 	q.run.Store(r)
+	q.wakeReporter() // what is due since before
 	return nil
 }
 

@@ -113,7 +113,8 @@ type Outcome struct {
 	HopDSN bool
 }
 
-// Listener hears of applied changes, on the leader only and after the batch is in the store. It must not block.
+// Listener hears of applied changes, on the leader only and after the batch is in the store. It must not block. The slices
+// are valid during the call.
 type Listener interface {
 	// Accepted gives new items in the order of their acceptance. Their content is in memory when the budget allowed.
 	Accepted(items []Item)

@@ -1,0 +1,188 @@
+package queue
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// Decoders read what a disk or another member gives. They may refuse, but neither panic nor take memory that the input
+// does not warrant; and what they take, the encoders write back as it was or shorter (a varint can be written longer than need be).
+
+var fuzzAttempt = mail.Attempt{
+	At: time.UnixMilli(1_700_000_000_123), Remote: "mx.example.com", RemoteIP: netip.MustParseAddrPort("192.0.2.1:25"),
+	LocalIP: netip.MustParseAddr("2001:db8::1"), TLS: "TLSv1.3", Code: 451, Enhanced: "4.7.1", Text: "try again later",
+}
+
+func fuzzEnvelope() *mail.Envelope {
+	e := envelope("sender@example.net", "a@example.com success,delay", "b@example.org", "c@example.com never")
+	e.Recipients[1].ORcpt, e.EnvelopeID, e.SMTPUTF8, e.Body, e.Ret = "rfc822;b@example.org", "env-1", true, mail.Body8BitMIME, mail.RetHeaders
+	e.Origin.Client = netip.MustParseAddrPort("[2001:db8::2]:40000")
+	e.TraceContext = bytes.Repeat([]byte{7}, 24)
+	return e
+}
+
+func FuzzRecord(f *testing.F) {
+	var w envelopeWriter
+	head := appendHead(nil, flagReport, 77, 4096, []PartRef{{77, 0, 4096}})
+	f.Add(append(head, w.encode(fuzzEnvelope())...))
+	f.Add(append(appendHead(nil, 0, 1, 0, nil), w.encode(envelope("", "x@y.example"))...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var r record
+		if r.decode(b) != nil {
+			return
+		}
+		m, err := r.message(mail.ID{1})
+		if err != nil {
+			return
+		}
+		if len(m.Envelope.Recipients) != len(r.recipients) || m.Envelope.Sender != string(r.sender) {
+			t.Fatalf("view and envelope differ: %+v, %+v", r, m.Envelope)
+		}
+		for i, v := range r.recipients {
+			if got := m.Envelope.Recipients[i]; got.Address != string(v.address) || got.Domain != string(r.domains[v.domain]) {
+				t.Fatalf("recipient %d: %+v, %+v", i, got, v)
+			}
+		}
+		var w envelopeWriter
+		again, err := decodeEnvelope(w.encode(m.Envelope))
+		if err != nil || !reflect.DeepEqual(again, m.Envelope) {
+			t.Fatalf("%v: %+v, want %+v", err, again, m.Envelope)
+		}
+	})
+}
+
+func FuzzRecipientRow(f *testing.F) {
+	row := recipientRow{state: Deferred, warned: true, attempts: 3, due: 1_700_000_000_000, index: 9, attempt: appendAttempt(nil, &fuzzAttempt)}
+	f.Add(row.append(nil))
+	f.Add((&recipientRow{state: Held, maybe: true, attempt: noAttempt}).append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := decodeRecipientRow(b)
+		if err != nil {
+			return
+		}
+		r.last()
+		again, err := decodeRecipientRow(r.append(nil))
+		if err != nil || !reflect.DeepEqual(again, r) {
+			t.Fatalf("%v: %+v, want %+v", err, again, r)
+		}
+	})
+}
+
+func FuzzSmallRows(f *testing.F) {
+	f.Add(counts{3, 1}.append(nil))
+	f.Add(appendNumbers(nil, []uint32{0, 2, 3, 900}))
+	f.Add(appendChunkRow(nil, PartRef{5, 0, 1 << 19}))
+	f.Add(laneRow{7, 1_700_000_000_000, true}.append(nil))
+	m := meta{index: 7, time: 1_700_000_000_000, epoch: 3, resting: true}
+	m.counters[countMessages] = 12
+	f.Add(m.append(nil))
+	f.Add(appendReportRow(nil, []reported{{4, Failed, appendAttempt(nil, &fuzzAttempt)}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := decodeCounts(b); err == nil {
+			same(t, c, c.append, decodeCounts)
+		}
+		if p, err := decodeChunkRow(b); err == nil {
+			same(t, p, func(b []byte) []byte { return appendChunkRow(b, p) }, decodeChunkRow)
+		}
+		if l, err := decodeLaneRow(b); err == nil {
+			same(t, l, l.append, decodeLaneRow)
+		}
+		if m, err := decodeMeta(b); err == nil {
+			same(t, m, m.append, decodeMeta)
+		}
+		if n, err := decodeNumbers(nil, b); err == nil {
+			same(t, n, func(b []byte) []byte { return appendNumbers(b, n) }, func(b []byte) ([]uint32, error) { return decodeNumbers(nil, b) })
+		}
+		decodeReportRow(b)
+	})
+}
+
+func same[T any](t *testing.T, v T, encode func([]byte) []byte, decode func([]byte) (T, error)) {
+	t.Helper()
+	if again, err := decode(encode(nil)); err != nil || !reflect.DeepEqual(again, v) {
+		t.Fatalf("%v: %+v, want %+v", err, again, v)
+	}
+}
+
+func FuzzKeys(f *testing.F) {
+	id := mail.ID{1, 2, 3}
+	f.Add(appendScheduleKey(nil, "example.com", 1_700_000_000_000, id))
+	f.Add(appendReportKey(nil, ReportID{id, 7, ReportDelay}))
+	f.Add(appendRecipientKey(nil, id, 3))
+	f.Add(appendMessageKey(nil, id))
+	f.Add(appendChunkKey(nil, id, 1))
+	f.Fuzz(func(t *testing.T, k []byte) {
+		check := func(what string, again []byte) {
+			if !bytes.Equal(again, k) {
+				t.Fatalf("%s key %q came back as %q", what, k, again)
+			}
+		}
+		if domain, due, id, ok := parseScheduleKey(k); ok {
+			check("schedule", appendScheduleKey(nil, domain, due, id))
+		}
+		if r, ok := parseReportKey(k); ok {
+			check("report", appendReportKey(nil, r))
+		}
+		if id, seq, ok := parseChunkKey(k); ok {
+			check("chunk", appendChunkKey(nil, id, seq))
+		}
+		if id, number, isRow, ok := parseMessageKey(k); ok && isRow {
+			check("recipient", appendRecipientKey(nil, id, number))
+		} else if ok {
+			check("message", appendMessageKey(nil, id))
+		}
+	})
+}
+
+func FuzzCommand(f *testing.F) {
+	id, report := mail.ID{1, 2, 3}, ReportID{mail.ID{9}, 4, ReportFailure}
+	var w envelopeWriter
+	accept := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), laneKey{5, 1}, 8, 2)
+	accept = appendAcceptEntry(accept, id, ReportID{}, 100, 0, w.encode(fuzzEnvelope()))
+	f.Add(appendAcceptEntry(accept, id, report, 2<<20, 4, w.encode(envelope("", "x@y.example"))))
+	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3))
+	settle := binary.AppendUvarint(appendCommand(nil, cmdSettle, 5), 1)
+	f.Add(appendOutcome(settle, &Outcome{ID: id, Recipient: 2, State: Deferred, Due: time.UnixMilli(99), Attempt: fuzzAttempt, Warn: true}))
+	f.Add(appendOperator(appendCommand(nil, cmdOperator, 5), verbFail, &fuzzAttempt, []RecipientRef{{id, 0}, {id, 7}}))
+	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdEpoch, 5), 1))
+	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdRest, 5), 1))
+	f.Add(appendSweep(appendCommand(nil, cmdSweep, 5), 17, []chunkRef{{id, 1}}))
+	f.Add(appendDrop(appendCommand(nil, cmdDrop, 5), []ReportID{report}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var c command
+		if err := c.decode(b); err != nil {
+			return
+		}
+		if c.kind == cmdAccept {
+			for _, e := range c.accept {
+				var v envelopeView
+				v.decode(e.envelope)
+			}
+		}
+	})
+}
+
+// An unknown command, or one that is cut short, must not be passed over: the members would differ from there on.
+func TestApplyPanicsOnCorruptCommand(t *testing.T) {
+	good := binary.BigEndian.AppendUint64(appendCommand(nil, cmdEpoch, 5), 1)
+	for name, data := range map[string][]byte{
+		"unknown type": appendCommand(nil, cmdDrop+1, 5), "other version": append([]byte{2}, good[1:]...),
+		"cut short": good[:len(good)-1], "too long": append(bytes.Clone(good), 0), "empty": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, Options{})
+			defer func() {
+				if recover() == nil {
+					t.Error("applied")
+				}
+			}()
+			b.g.Propose(t.Context(), data, nil)
+		})
+	}
+}
