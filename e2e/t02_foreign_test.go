@@ -1,0 +1,262 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/bench/peers"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+const foreignMessages = 500
+
+// TestReceivedByForeignServers relays varied messages to a Postfix and an Exim, which store them as they came. Below the trace header
+// each is what was sent, octet for octet.
+func TestReceivedByForeignServers(t *testing.T) {
+	need(t, peers.PostfixAvailable())
+	prefix := os.Getenv("POSTROAD_EXIM")
+	need(t, peers.EximAvailable(prefix))
+	pf := startPostfix(t, peers.PostfixOptions{Local: "pf.test", Log: true})
+	ex := startExim(t, prefix)
+	n := newNode(t, nodeOptions{Extra: fmt.Sprintf("[[route]]\ndomain = \"pf.test\"\nsmart_host = %q\n[[route]]\ndomain = \"exim.test\"\nsmart_host = %q\n",
+		pf.Addr, ex.Addr)})
+	n.start()
+	for _, peer := range []struct {
+		domain string
+		in     *peers.Instance
+	}{{"pf.test", pf}, {"exim.test", ex}} {
+		t.Run(peer.in.Name, func(t *testing.T) {
+			gen := &mailtest.Generator{Seed: 2, Run: peer.in.Name, Domains: []string{peer.domain}, MaxSize: 1 << 20}
+			sent := sendAll(t, n.Relay, gen, mailtest.SendOptions{Connections: 8, Pipelining: true})
+			want := map[string]mailtest.Sum{}
+			copies := 0
+			for i := range sent.Sent {
+				want[sent.Sent[i].ID] = sent.Sent[i].Sum
+				copies += len(sent.Sent[i].Accepted)
+			}
+			got := map[string]int{}
+			stored := waitMaildirs(t, filepath.Join(peer.in.Dir, "mail"), copies, n)
+			for path, content := range stored {
+				sum, id := mailtest.SumOf(content)
+				if want[id] != sum {
+					t.Errorf("%s: message %q is not what was sent", path, id)
+				}
+				got[id]++
+			}
+			for i := range sent.Sent {
+				if s := &sent.Sent[i]; got[s.ID] != len(s.Accepted) {
+					t.Errorf("message %s: %d copies stored for %d recipients", s.ID, got[s.ID], len(s.Accepted))
+				}
+			}
+		})
+	}
+}
+
+// TestForeignRelayThroughUs has a Postfix relay varied messages through the node.
+func TestForeignRelayThroughUs(t *testing.T) {
+	need(t, peers.PostfixAvailable())
+	w := newWorld(t, 3, mailtest.SinkOptions{})
+	n := newNode(t, nodeOptions{DNS: w.DNS.Addr(), Port: w.port()})
+	n.start()
+	pf := startPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + fmt.Sprint(portOf(t, n.Relay)), Log: true})
+	gen := &mailtest.Generator{Seed: 3, Run: "through", Domains: w.Domains, MaxSize: 1 << 20}
+	sent := sendAll(t, pf.Addr, gen, mailtest.SendOptions{Connections: 8})
+	if r := w.settled(sent.Sent, mailtest.Rules{}, 2*time.Minute); !r.OK() {
+		log, _ := os.ReadFile(pf.Log)
+		t.Errorf("%v\n%s", r, log[max(0, len(log)-4000):])
+	}
+}
+
+// TestForeignClients sends with swaks and Python's smtplib.
+func TestForeignClients(t *testing.T) {
+	needProgram(t, "swaks", "swaks")
+	needProgram(t, "python3", "python3")
+	w := newWorld(t, 2, mailtest.SinkOptions{})
+	n := newNode(t, nodeOptions{DNS: w.DNS.Addr(), Port: w.port()})
+	n.start()
+	addUser(t, n, "alice@postroad.test", "correct horse")
+
+	gen := &mailtest.Generator{Seed: 4, Run: "clients", Domains: w.Domains, MaxSize: 300 << 10}
+	var sent []mailtest.Sent
+	record := func(m *mailtest.Message) {
+		sent = append(sent, mailtest.Sent{ID: m.ID, Sum: m.Sum, Accepted: m.Recipients})
+	}
+	t.Run("smtplib", func(t *testing.T) {
+		dir := t.TempDir()
+		var lines strings.Builder
+		for i := range 100 {
+			m := gen.Message(i)
+			name := filepath.Join(dir, fmt.Sprint(i))
+			if err := os.WriteFile(name, m.Content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&lines, "%s\t%s\t%s\n", name, m.Sender, strings.Join(m.Recipients, ","))
+			record(m)
+		}
+		cmd := exec.Command("python3", "-c", smtplibClient, fmt.Sprint(portOf(t, n.Relay)))
+		cmd.Stdin = strings.NewReader(lines.String())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("smtplib: %v\n%s", err, out)
+		}
+	})
+	t.Run("smtplib submission", func(t *testing.T) {
+		m := gen.Message(1001)
+		cmd := exec.Command("python3", "-c", smtplibSubmission, fmt.Sprint(portOf(t, n.Submit)), strings.Join(m.Recipients, ","))
+		cmd.Stdin = bytes.NewReader(m.Content)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("smtplib: %v\n%s", err, out)
+		}
+		record(m)
+	})
+	for i, args := range [][]string{
+		{"--server", n.Relay, "--from", "a@client.example"},
+		{"--server", n.Relay, "--from", "a@client.example", "--tls"},
+		{"--server", n.Relay, "--from", "<>", "--pipeline"},
+		{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test", "--auth-password", "correct horse", "--from", "alice@postroad.test"},
+		{"--server", n.Submit, "--tls", "--auth", "LOGIN", "--auth-user", "alice@postroad.test", "--auth-password", "correct horse", "--from", "alice@postroad.test"},
+	} {
+		t.Run(fmt.Sprintf("swaks %d", i), func(t *testing.T) {
+			m := gen.Message(2000 + 12*i) // swaks reads text: the plain kind of body
+			name := filepath.Join(t.TempDir(), "message")
+			if err := os.WriteFile(name, m.Content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			to := w.Domains[0]
+			args := append(args, "--to", "r@"+to, "--data", "@"+name, "--protocol", "ESMTP")
+			out, err := exec.Command("swaks", args...).CombinedOutput()
+			if err != nil || !bytes.Contains(out, []byte("250 2.0.0 Ok: queued as ")) {
+				t.Fatalf("swaks %v: %v\n%.4000s", args, err, out)
+			}
+			m.Recipients = []string{"r@" + to}
+			record(m)
+		})
+	}
+	t.Run("swaks is refused", func(t *testing.T) {
+		for _, args := range [][]string{
+			{"--server", n.Submit, "--from", "alice@postroad.test"},
+			{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test", "--auth-password", "wrong", "--from", "alice@postroad.test"},
+			{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test", "--auth-password", "correct horse", "--from", "bob@postroad.test"},
+		} {
+			if out, err := exec.Command("swaks", append(args, "--to", "r@"+w.Domains[0])...).CombinedOutput(); err == nil {
+				t.Errorf("swaks %v was not refused:\n%s", args, out)
+			}
+		}
+	})
+	if r := w.settled(sent, mailtest.Rules{}, time.Minute); !r.OK() {
+		t.Errorf("%v\n%s", r, n.log())
+	}
+}
+
+const smtplibClient = `
+import smtplib, sys
+s = smtplib.SMTP("127.0.0.1", int(sys.argv[1]), timeout=60)
+s.ehlo("client.example")
+for line in sys.stdin:
+    name, sender, rcpts = line.rstrip("\n").split("\t")
+    body = open(name, "rb").read()
+    rcpts = rcpts.split(",")
+    opts = ["BODY=8BITMIME"]
+    if any(ord(c) > 127 for c in sender + "".join(rcpts)):
+        opts.append("SMTPUTF8")
+    s.command_encoding = "utf-8"
+    refused = s.sendmail(sender, rcpts, body, opts)
+    assert not refused, refused
+s.quit()
+`
+
+const smtplibSubmission = `
+import smtplib, ssl, sys
+ctx = ssl.create_default_context()
+ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+s = smtplib.SMTP("127.0.0.1", int(sys.argv[1]), timeout=60)
+s.starttls(context=ctx)
+s.login("alice@postroad.test", "correct horse")
+opts = ["BODY=8BITMIME"]
+rcpts = sys.argv[2].split(",")
+if any(ord(c) > 127 for c in sys.argv[2]):
+    opts.append("SMTPUTF8")
+s.command_encoding = "utf-8"
+assert not s.sendmail("alice@postroad.test", rcpts, sys.stdin.buffer.read(), opts)
+s.quit()
+`
+
+func addUser(t testing.TB, n *node, name, password string) {
+	t.Helper()
+	cmd := exec.Command(n.program, "user", "add", name, "--password-stdin", "--config", n.Config)
+	cmd.Stdin = strings.NewReader(password + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("postroad user add: %v\n%s", err, out)
+	}
+}
+
+func sendAll(t testing.TB, addr string, gen *mailtest.Generator, o mailtest.SendOptions) *mailtest.SendReport {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	o.Addr, o.Count, o.Message, o.Retries = addr, foreignMessages, gen.Message, 5
+	sent, err := mailtest.Send(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sent.Messages != foreignMessages {
+		for i := range sent.Sent {
+			if s := &sent.Sent[i]; s.Err != nil || len(s.Refused) > 0 {
+				t.Logf("%s: %v %v", s.ID, s.Refused, s.Err)
+			}
+		}
+		t.Fatalf("not all were accepted: %v", sent)
+	}
+	return sent
+}
+
+// waitMaildirs waits until the Maildirs below dir have n messages and returns them with CRLF line ends, by path.
+func waitMaildirs(t testing.TB, dir string, n int, from *node) map[string][]byte {
+	t.Helper()
+	var paths []string
+	eventually(t, 2*time.Minute, func() bool {
+		paths = nil
+		filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() && filepath.Base(filepath.Dir(path)) == "new" {
+				paths = append(paths, path)
+			}
+			return nil
+		})
+		return len(paths) >= n
+	}, func() string { return fmt.Sprintf("%d of %d messages are in %s\n%s", len(paths), n, dir, from.log()) })
+	stored := map[string][]byte{}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored[path] = bytes.ReplaceAll(b, []byte("\n"), []byte("\r\n"))
+	}
+	return stored
+}
+
+func startExim(t testing.TB, prefix string) *peers.Instance {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch(t), "exim-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(dir, 0o755)
+	in, err := peers.Exim(context.Background(), peers.EximOptions{Prefix: prefix, Dir: dir, Listen: freeAddr(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := in.Stop(); err != nil {
+			t.Errorf("stopping exim: %v", err)
+		}
+		os.RemoveAll(dir)
+	})
+	return in
+}
