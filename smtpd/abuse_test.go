@@ -3,7 +3,6 @@ package smtpd
 import (
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -490,35 +489,5 @@ func TestSmuggling(t *testing.T) {
 				t.Fatalf("%q with %d messages, want one message with all of it", reply, len(got))
 			}
 		})
-	}
-}
-
-// TestRelayForms tries each way of relay_forms.tsv to reach a foreign domain. L is local, D is foreign, I our address.
-func TestRelayForms(t *testing.T) {
-	raw, err := os.ReadFile("testdata/abuse/relay_forms.tsv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")[1:]
-	if len(lines) < 30 {
-		t.Fatalf("%d forms", len(lines))
-	}
-	names := strings.NewReplacer("D-IP", "192.0.2.99", "D", "foreign.example", "L", "local.example", "I", "127.0.0.1")
-	r := newRig(t, ListenerOptions{}, nil)
-	for i, line := range lines {
-		f := strings.Split(line+"\t\t", "\t")
-		t.Run(fmt.Sprintf("%d_%s", i+1, f[1]), func(t *testing.T) {
-			c := r.hello()
-			c.t = t
-			c.send("MAIL FROM:<" + names.Replace(f[0]) + ">\r\n")
-			if reply := c.reply(); strings.HasPrefix(reply, "5") {
-				c.say("MAIL FROM:<s@b.example>", "250") // the form of the recipient counts
-			}
-			c.say("RCPT TO:<"+names.Replace(f[1])+">", "5")
-			c.say("DATA", "554")
-		})
-	}
-	if n := len(r.queue.messages()); n != 0 {
-		t.Fatalf("%d messages", n)
 	}
 }

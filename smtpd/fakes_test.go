@@ -88,7 +88,6 @@ type message struct {
 
 // fakeQueue takes everything at once.
 type fakeQueue struct {
-	ids  *mail.IDs
 	fail *smtp.Failure // the answer, if set
 	mu   struct {
 		sync.Mutex
@@ -113,6 +112,12 @@ func (q *fakeQueue) messages() []message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return append([]message(nil), q.mu.got...)
+}
+
+func (q *fakeQueue) forget() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.got = nil
 }
 
 // readContent reads and releases a content.

@@ -5,7 +5,10 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -180,14 +183,18 @@ func TestShutdown(t *testing.T) {
 	go func() { finished <- r.srv.Shutdown(context.Background()) }()
 	idle.expect("421 4.3.2")
 	idle.expectEnd()
+	idle.conn.Close()
 	done(mail.ID{9: 1}, nil)
 	busy.expect("250 2.0.0 Ok: queued as 0000000000000001")
 	busy.expect("421 4.3.2")
 	busy.expectEnd()
+	busy.conn.Close()
 	receiving.send("y\r\n.\r\n")
 	(<-q.submitted)(mail.ID{9: 2}, nil)
 	receiving.expect("250 2.0.0 Ok: queued as 0000000000000002")
 	receiving.expect("421 4.3.2")
+	receiving.expectEnd()
+	receiving.conn.Close()
 	if err := <-finished; err != nil {
 		t.Fatal(err)
 	}
@@ -283,4 +290,40 @@ func TestCertificateRenewed(t *testing.T) {
 	}
 	c.say("STARTTLS", "220")
 	c.startTLS().say("EHLO client.example", "250")
+}
+
+// TestIdleMemory: an idle connection holds its two structs and no buffer. The client's side of it is in the figure, too.
+func TestIdleMemory(t *testing.T) {
+	const connections = 500
+	r := newRig(t, ListenerOptions{}, func(o *Options) { o.Limits.ConnectionsPerNetwork = connections })
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // sync.Pools are emptied by the second
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	conns := make([]net.Conn, connections)
+	for i := range conns {
+		conn, err := net.Dial("tcp", r.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(patience))
+		for _, line := range []string{"", "EHLO client.example\r\n", "MAIL FROM:<a@b.example>\r\n", "RCPT TO:<u@local.example>\r\n", "DATA\r\n", "x\r\n.\r\n"} {
+			io.WriteString(conn, line)
+			if _, err := conn.Read(make([]byte, 512)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		conns[i] = conn
+	}
+	r.queue.forget()
+	if each := (heap() - before) / connections; each > 4<<10 {
+		t.Errorf("an idle connection takes %d octets of heap after a message", each)
+	} else {
+		t.Logf("%d octets each", each)
+	}
 }

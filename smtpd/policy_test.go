@@ -1,0 +1,227 @@
+package smtpd_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/policy"
+	"github.com/postroad/postroad/smtpd"
+	"github.com/xdg-go/scram"
+)
+
+// The server with the policy and the authenticator that it is shipped with.
+
+type oneUser struct{ user *directory.User }
+
+func (u oneUser) Get(name string) (*directory.User, bool) { return u.user, name == u.user.Name }
+
+type countingQueue struct{ messages atomic.Int64 }
+
+func (q *countingQueue) Submit(_ *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+	content.Release()
+	done(mail.ID{9: byte(q.messages.Add(1))}, nil)
+}
+
+// dialer starts a server whose only user is u@local.example with the password "secret", and returns what connects to it. The client's
+// own network may not relay.
+func dialer(t *testing.T, q *countingQueue) func() *peer {
+	t.Helper()
+	cost := directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}
+	hash, err := directory.HashPassword("secret", cost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := directory.NewScram("u@local.example", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := oneUser{&directory.User{Name: "u@local.example", Tenant: "acme", Hash: hash, Scram: keys, Version: 1}}
+	auth, err := policy.NewAuth(policy.AuthOptions{Users: users, Cost: cost})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(auth.Close)
+	rules, err := policy.New(policy.Options{
+		Rules: policy.Rules{LocalDomains: []string{"local.example"}, RelayDomains: []string{"relayed.example"}, Hostname: "mx.test"},
+		Users: users, Mailboxes: func(a string) bool { return a == "u@local.example" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := eventloop.Start(eventloop.Options{Loops: 1, Logf: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // what is still open is aborted
+		engine.Shutdown(ctx)
+	})
+	server, err := smtpd.New(smtpd.Options{Engine: engine, Hostname: "mx.test", Policy: rules, Authenticator: auth, Submitter: q,
+		Limits: smtpd.Limits{ErrorDelay: time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Serve(socket, smtpd.ListenerOptions{AllowPlainAuth: true}); err != nil {
+		t.Fatal(err)
+	}
+	return func() *peer {
+		conn, err := net.Dial("tcp", socket.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		p := &peer{t, conn, bufio.NewReader(conn)}
+		p.expect("220")
+		p.say("EHLO client.example", "250")
+		return p
+	}
+}
+
+type peer struct {
+	t    *testing.T
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+func (p *peer) say(line, want string) string {
+	p.t.Helper()
+	fmt.Fprintf(p.conn, "%s\r\n", line)
+	return p.expect(want)
+}
+
+// expect reads a reply and returns the text of its last line.
+func (p *peer) expect(want string) string {
+	p.t.Helper()
+	for {
+		line, err := p.in.ReadString('\n')
+		if err != nil || !strings.HasPrefix(line, want) {
+			p.t.Fatalf("got %q, %v, want %s", line, err, want)
+		}
+		if line[3] != '-' {
+			return strings.TrimSuffix(line[4:], "\r\n")
+		}
+	}
+}
+
+// TestRelayForms tries each way of relay_forms.tsv to reach a foreign domain. L is a local domain, D a foreign one, I our address.
+func TestRelayForms(t *testing.T) {
+	raw, err := os.ReadFile("testdata/abuse/relay_forms.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")[1:]
+	if len(lines) < 30 {
+		t.Fatalf("%d forms", len(lines))
+	}
+	q := &countingQueue{}
+	dial := dialer(t, q)
+	names := strings.NewReplacer("D-IP", "192.0.2.99", "D", "foreign.example", "L", "local.example", "I", "127.0.0.1")
+	for i, line := range lines {
+		f := strings.Split(line, "\t")
+		t.Run(fmt.Sprintf("%d_%s", i+1, f[1]), func(t *testing.T) {
+			p := dial()
+			p.t = t
+			fmt.Fprintf(p.conn, "MAIL FROM:<%s>\r\n", names.Replace(f[0]))
+			if line, _ := p.in.ReadString('\n'); line[0] == '5' {
+				p.say("MAIL FROM:<s@b.example>", "250") // it is the recipient's form that counts
+			}
+			p.say("RCPT TO:<"+names.Replace(f[1])+">", "5")
+			p.say("DATA", "554")
+		})
+	}
+	if n := q.messages.Load(); n != 0 {
+		t.Fatalf("%d messages", n)
+	}
+	p := dial() // and those that are taken are taken
+	p.say("MAIL FROM:<s@b.example>", "250")
+	for _, ok := range []string{"u@local.example", "Postmaster", "postmaster@local.example", "x@relayed.example"} {
+		p.say("RCPT TO:<"+ok+">", "250")
+	}
+}
+
+// TestMechanisms logs in by each mechanism, and fails to.
+func TestMechanisms(t *testing.T) {
+	q := &countingQueue{}
+	dial := dialer(t, q)
+	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	for name, login := range map[string]func(p *peer, password, want string){
+		"PLAIN": func(p *peer, password, want string) {
+			p.say("AUTH PLAIN "+encode("\x00u@local.example\x00"+password), want)
+		},
+		"LOGIN": func(p *peer, password, want string) {
+			p.say("AUTH LOGIN", "334")
+			p.say(encode("u@local.example"), "334")
+			p.say(encode(password), want)
+		},
+		"SCRAM-SHA-256": scramLogin,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := dial()
+			p.t = t
+			login(p, "guess", "535 5.7.8")
+			p.say("MAIL FROM:<u@local.example>", "250")
+			p.say("RCPT TO:<x@foreign.example>", "550 5.7.1")
+			p.say("RSET", "250")
+			login(p, "secret", "235 2.7.0")
+			p.say("MAIL FROM:<boss@local.example>", "550 5.7.1")
+			p.say("MAIL FROM:<u@local.example>", "250")
+			p.say("RCPT TO:<x@foreign.example>", "250")
+			p.say("DATA", "354")
+			p.say(".", "250 2.0.0 Ok: queued as ")
+		})
+	}
+	if n := q.messages.Load(); n != 3 {
+		t.Fatalf("%d messages", n)
+	}
+}
+
+func scramLogin(p *peer, password, want string) {
+	p.t.Helper()
+	client, err := scram.SHA256.NewClient("u@local.example", password, "")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	conv := client.NewConversation()
+	first, err := conv.Step("")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	answer := func(challenge string) string {
+		raw, err := base64.StdEncoding.DecodeString(challenge)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		next, err := conv.Step(string(raw))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return base64.StdEncoding.EncodeToString([]byte(next))
+	}
+	final := answer(p.say("AUTH SCRAM-SHA-256 "+base64.StdEncoding.EncodeToString([]byte(first)), "334"))
+	if want[0] != '2' {
+		p.say(final, want)
+		return
+	}
+	p.say(answer(p.say(final, "334")), want)
+	if !conv.Valid() {
+		p.t.Fatal("the server's proof is wrong")
+	}
+}
