@@ -98,6 +98,8 @@ func (e *Engine) admit(nc net.Conn, o *ListenerOptions) error {
 		return nil
 	}
 	in := &entry{o: o, remote: addrPort(nc.RemoteAddr()), local: addrPort(nc.LocalAddr())}
+	forgetZone(nc.RemoteAddr())
+	forgetZone(nc.LocalAddr())
 	_, err := e.client.EnrollContext(nc, in) // duplicates the descriptor and closes nc, whatever happens
 	if err != nil {
 		e.leave()
@@ -122,6 +124,14 @@ func (e *Engine) refuse(nc net.Conn, o *ListenerOptions) {
 		return
 	}
 	_, _ = nc.Write(o.Full)
+}
+
+// forgetZone takes the zone out of a link-local IPv6 address that gnet is to see. When such a connection ends, gnet puts the zone's string into
+// its pool of buffers, to be written over; but the string is the net package's, which uses it for all connections of that interface.
+func forgetZone(a net.Addr) {
+	if t, ok := a.(*net.TCPAddr); ok {
+		t.Zone = ""
+	}
 }
 
 func addrPort(a net.Addr) netip.AddrPort {

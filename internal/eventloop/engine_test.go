@@ -62,6 +62,31 @@ func TestConnectionCap(t *testing.T) {
 	}
 }
 
+// TestZone: the handler sees the zone of a link-local address, gnet does not (see forgetZone).
+func TestZone(t *testing.T) {
+	a := &net.TCPAddr{IP: net.ParseIP("fe80::1"), Port: 25, Zone: "eth0"}
+	if got := addrPort(a).String(); got != "[fe80::1%eth0]:25" {
+		t.Errorf("address %s", got)
+	}
+	if forgetZone(a); a.Zone != "" {
+		t.Error("gnet would see the zone")
+	}
+	if got := addrPort(&net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 1}).String(); got != "192.0.2.1:1" {
+		t.Errorf("address %s", got)
+	}
+}
+
+// TestAddresses: both ends agree on who is who, in the form that policy rules are written in.
+func TestAddresses(t *testing.T) {
+	conns := make(chan *Conn, 1)
+	s := serve(t, Options{}, ListenerOptions{}, fake{open: func(c *Conn) { conns <- c }})
+	nc := s.dial(t)
+	c := wait(t, conns)
+	if c.RemoteAddr().String() != nc.LocalAddr().String() || c.LocalAddr().String() != s.addr {
+		t.Errorf("remote %v, local %v", c.RemoteAddr(), c.LocalAddr())
+	}
+}
+
 // failing is a listener whose first accepts fail.
 type failing struct {
 	net.Listener

@@ -60,7 +60,17 @@ func (t *attempt) mailCommand() string {
 	if t.c.offers["SIZE"] {
 		args += fmt.Sprintf(" SIZE=%d", len(t.m.Content))
 	}
+	if t.m.MailArgs != "" {
+		args += " " + t.m.MailArgs
+	}
 	return "MAIL FROM:<" + t.m.Sender + ">" + args
+}
+
+func (t *attempt) rcptCommand(r string) string {
+	if t.m.RcptArgs != "" {
+		return "RCPT TO:<" + r + "> " + t.m.RcptArgs
+	}
+	return "RCPT TO:<" + r + ">"
 }
 
 // envelope sends MAIL and RCPT, each with its answer.
@@ -69,7 +79,7 @@ func (t *attempt) envelope() error {
 		return t.refused(err)
 	}
 	for _, r := range t.rcpts {
-		reply, err := t.c.ask("RCPT TO:<"+r+">", "25")
+		reply, err := t.c.ask(t.rcptCommand(r), "25")
 		if err := t.rcpt(r, reply, err); err != nil {
 			return err
 		}
@@ -132,7 +142,7 @@ func (t *attempt) pipelined() ([]string, error) {
 	c := t.c
 	c.out = append(append(c.out, t.mailCommand()...), "\r\n"...)
 	for _, r := range t.rcpts {
-		c.out = append(append(append(c.out, "RCPT TO:<"...), r...), ">\r\n"...)
+		c.out = append(append(c.out, t.rcptCommand(r)...), "\r\n"...)
 	}
 	c.out = append(c.out, "DATA\r\n"...)
 	if err := c.flush(); err != nil {

@@ -198,7 +198,7 @@ func (b *builder) spaces(size int) {
 // fromLines has what mailbox formats and other people's parsers stumble over.
 func (b *builder) fromLines(size int) {
 	for len(b.out)+120 < size {
-		b.printf("%s\r\n", []string{"From a@b.example", ">From", "EHLO x", "--", "\x00\x01\x7f", "X-Test-ID: wrong", "250 Ok"}[b.r.IntN(7)])
+		b.printf("%s\r\n", []string{"From a@b.example", ">From", "EHLO x", "--", "\x01\x7f", "X-Test-ID: wrong", "250 Ok"}[b.r.IntN(7)])
 		b.line(b.r.IntN(76))
 	}
 }

@@ -14,6 +14,8 @@ type Message struct {
 	Sum        Sum    // of Content
 	EightBit   bool   // has octets over 127: needs 8BITMIME
 	UTF8       bool   // has an address that needs SMTPUTF8
+	MailArgs   string // further parameters of MAIL, such as "RET=HDRS ENVID=x"
+	RcptArgs   string // parameters of each RCPT, such as "NOTIFY=NEVER"
 }
 
 // Sum is the SHA-256 of a message from its Marker on.

@@ -193,6 +193,24 @@ func TestSinkWait(t *testing.T) {
 	}
 }
 
+// TestSendParameters: parameters go where they belong.
+func TestSendParameters(t *testing.T) {
+	s := startSink(t, SinkOptions{})
+	message := func(i int) *Message {
+		m := generator().Message(i)
+		m.MailArgs, m.RcptArgs = "RET=HDRS", "NOTIFY=NEVER"
+		return m
+	}
+	for _, pipelining := range []bool{false, true} {
+		send(t, SendOptions{Addr: s.Addr(), Count: 1, Message: message, Pipelining: pipelining})
+	}
+	for _, d := range s.Deliveries() {
+		if !strings.HasSuffix(d.MailArgs, "RET=HDRS") || len(d.RcptArgs) == 0 || d.RcptArgs[0] != "NOTIFY=NEVER" {
+			t.Errorf("%q, %q", d.MailArgs, d.RcptArgs)
+		}
+	}
+}
+
 func TestQueueID(t *testing.T) {
 	for reply, want := range map[string]string{
 		"250 2.0.0 Ok: queued as 4bXyz12345678\r\n": "4bXyz12345678", "250 Ok queued as A1 now\r\n": "A1", "250 Ok\r\n": "",
