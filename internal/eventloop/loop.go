@@ -168,7 +168,7 @@ func (l *loop) tick() {
 
 func (l *loop) turn() {
 	l.ticking.Store(false)
-	l.wheel.advance(l.now(), func(t *timer) { t.owner.expired() })
+	l.wheel.tick(l.now(), func(t *timer) { t.owner.expired() })
 }
 
 func (l *loop) each(f func(Handler)) {

@@ -8,6 +8,7 @@ const wheelSlots = 1024
 // on. So does a deadline further away than a turn. The wheel has no clock; advance is told the time.
 type wheel struct {
 	now   int64
+	lost  int64 // ticks of halts, which do not count
 	slots [wheelSlots]*timer
 }
 
@@ -53,6 +54,19 @@ func (w *wheel) unlink(t *timer) {
 		t.next.prev = t.prev
 	}
 	t.next, t.prev, t.at = nil, nil, 0
+}
+
+// haltTicks is a gap between two ticks that is taken for a halt of the loop or the machine.
+const haltTicks = 10
+
+// tick moves the time to now, less the halts so far. During a halt nobody could be heard; so it must not use up the peers' time, nor that of a
+// deadline which was set just after it, by a clock that had stood still.
+func (w *wheel) tick(now int64, fire func(*timer)) {
+	gap := now - w.lost - w.now
+	if gap > haltTicks {
+		w.lost += gap - 1
+	}
+	w.advance(now-w.lost, fire)
 }
 
 // advance moves the time to now and fires, in order of their ticks, the timers that are due. fire may set and unlink timers.

@@ -76,3 +76,31 @@ func TestWheelFireMayChangeTimers(t *testing.T) {
 		t.Fatalf("fired %d times, want 2", fired)
 	}
 }
+
+// TestWheelHalt: a deadline is not used up by a time in which the loop stood still.
+func TestWheelHalt(t *testing.T) {
+	w := &wheel{now: 100}
+	var tm timer
+	fired := int64(0)
+	now := int64(100)
+	tick := func() { w.tick(now, func(*timer) { fired = now }) }
+	w.set(&tm, 150)
+	now += 10_000 // a halt
+	tick()
+	for range 48 {
+		now++
+		tick()
+	}
+	if fired != 0 {
+		t.Fatal("the halt has used up the deadline")
+	}
+	now++
+	if tick(); fired == 0 {
+		t.Fatal("the deadline did not fire")
+	}
+	w.set(&tm, w.now+5)
+	now += haltTicks // only late
+	if tick(); fired != now {
+		t.Fatal("lateness was taken for a halt")
+	}
+}
