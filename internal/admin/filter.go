@@ -27,9 +27,6 @@ func (f *Filter) Check() error {
 
 // parse returns the filter as the queue takes it.
 func (f *Filter) parse(now time.Time) (q queue.Filter, err error) {
-	if f.All && !f.Empty() {
-		return q, fail(ExitUsage, "--all cannot be combined with a filter", "leave out one of the two")
-	}
 	q = queue.Filter{Domain: routingDomain(f.Domain), Sender: address(f.Sender), Recipient: address(f.Recipient), Tenant: f.Tenant, Campaign: f.Campaign}
 	for _, s := range f.IDs {
 		id, err := mail.ParseID(s)

@@ -129,6 +129,9 @@ func TestVerbs(t *testing.T) {
 	if r := d.Recipients[1]; r.State != "failed" || r.DelayReason != "554 5.7.1 wrong address" {
 		t.Errorf("failed recipient: %+v", r)
 	}
+	if got := move("hold", Filter{All: true, Domain: "example.org"}); got.Messages != 0 {
+		t.Errorf("--all widened a filter: %+v", got)
+	}
 	if got := move("remove", Filter{All: true}); got.Messages != 2 {
 		t.Errorf("remove --all: %+v", got)
 	}
@@ -143,7 +146,7 @@ func TestWhatIsRefused(t *testing.T) {
 			t.Errorf("%s without a filter: %v", verb, err)
 		}
 	}
-	for name, f := range map[string]Filter{"all and a filter": {All: true, Domain: "x"}, "state": {States: []string{"sent"}}} {
+	for name, f := range map[string]Filter{"state": {States: []string{"sent"}}, "one state of two": {All: true, States: []string{"held", ""}}} {
 		if _, err := n.client.Move(t.Context(), "hold", f, nil); exit(t, err) != ExitUsage || f.Check() == nil {
 			t.Errorf("%s: %v", name, err)
 		}

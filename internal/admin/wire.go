@@ -17,7 +17,8 @@ type Filter struct {
 	Campaign  string          `json:"campaign,omitempty"`
 	States    []string        `json:"states,omitempty"` // ready, inflight, deferred, held
 	Older     config.Duration `json:"older,omitempty"`  // in the queue for at least this long
-	// All must be set for hold, release, fail and remove when nothing else is: nobody empties a queue by leaving something out.
+	// All must be set for hold, release, fail and remove when nothing else is: nobody empties a queue by leaving something out. Beside
+	// other members it says nothing: they still narrow down.
 	All bool `json:"all,omitempty"`
 	// Reason is what fail tells the senders.
 	Reason string `json:"reason,omitempty"`
