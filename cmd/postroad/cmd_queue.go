@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/postroad/postroad/internal/admin"
+)
+
+const filterArgs = "[FILTER ...] [--json]"
+
+const filterHelp = `
+Filters narrow down what is meant; all that are given must hold. An ID may be an argument, or --id; "--id -" reads
+IDs from standard input, one a line.`
+
+var queueCommands = []command{
+	{name: "list", args: filterArgs, short: "list messages and the state of their recipients", run: runQueueList, long: filterHelp + `
+
+    postroad queue list --domain example.net --state deferred
+    postroad queue list --older 1h --json`},
+	{name: "count", args: filterArgs, short: "count messages and recipients", run: runQueueCount, long: filterHelp},
+	{name: "show", args: "ID [--json]", short: "show all that is known of one message", run: runQueueShow},
+	{name: "flush", args: "[FILTER ...]", short: "try deferred recipients now", run: runQueueVerb, long: filterHelp},
+	{name: "hold", args: "FILTER ... | --all", short: "keep recipients from being tried until they are released", run: runQueueVerb, long: filterHelp},
+	{name: "release", args: "FILTER ... | --all", short: "let held recipients go on", run: runQueueVerb, long: filterHelp},
+	{name: "fail", args: "FILTER ... | --all [--reason TEXT]", short: "give up on recipients and tell the senders", run: runQueueVerb, long: filterHelp + `
+What is gone is gone: look with "queue list" and the same filters first.`},
+	{name: "remove", args: "FILTER ... | --all", short: "take recipients out of the queue without telling anybody", run: runQueueVerb, long: filterHelp + `
+What is gone is gone: look with "queue list" and the same filters first.`},
+}
+
+// queueFlags are the flags of all queue commands.
+type queueFlags struct {
+	nodeFlags
+	filter admin.Filter
+	ids    []string
+	json   bool
+}
+
+func (q *queueFlags) register(fs *flag.FlagSet) {
+	q.nodeFlags.register(fs)
+	f := &q.filter
+	fs.StringVar(&f.Domain, "domain", "", "recipients at this `DOMAIN`")
+	fs.StringVar(&f.Sender, "sender", "", "messages from this `ADDRESS`; <> for delivery reports")
+	fs.StringVar(&f.Recipient, "recipient", "", "recipients with this `ADDRESS`")
+	fs.StringVar(&f.Tenant, "tenant", "", "messages of this `TENANT`")
+	fs.StringVar(&f.Campaign, "campaign", "", "messages of this `CAMPAIGN`")
+	fs.Func("state", "recipients in this `STATE`: ready, inflight, deferred or held; may be repeated", func(s string) error {
+		f.States = append(f.States, strings.Split(s, ",")...)
+		return nil
+	})
+	fs.Func("older", "messages that have waited at least this `TIME`, such as 90m, 1h or 4d", func(s string) error {
+		return f.Older.UnmarshalText([]byte(s))
+	})
+	fs.Func("id", "the message with this `ID`; may be repeated; - reads them from standard input", func(s string) error {
+		q.ids = append(q.ids, strings.Split(s, ",")...)
+		return nil
+	})
+	fs.BoolVar(&q.json, "json", false, "print one JSON object a line")
+}
+
+// parse reads the arguments of a queue command and returns a client of the node.
+func (q *queueFlags) parse(c *console, fs *flag.FlagSet, args []string) (*admin.Client, error) {
+	q.register(fs)
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range append(q.ids, rest...) {
+		if id != "-" {
+			q.filter.IDs = append(q.filter.IDs, id)
+			continue
+		}
+		if err := q.readIDs(c.in); err != nil {
+			return nil, err
+		}
+	}
+	if len(q.filter.IDs) == 0 && len(q.ids)+len(rest) > 0 {
+		// No ID on standard input selects nothing; without this it would select everything.
+		return nil, usage("no IDs came from standard input", "")
+	}
+	if err := q.filter.Check(); err != nil {
+		return nil, err
+	}
+	return q.client()
+}
+
+func (q *queueFlags) readIDs(r io.Reader) error {
+	words := bufio.NewScanner(r)
+	words.Split(bufio.ScanWords)
+	for words.Scan() {
+		q.filter.IDs = append(q.filter.IDs, words.Text())
+	}
+	return words.Err()
+}
+
+func runQueueList(ctx context.Context, c *console, args []string) error {
+	var q queueFlags
+	client, err := q.parse(c, c.flags(), args)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	total, err := client.List(ctx, q.filter, func(raw json.RawMessage) error {
+		if q.json {
+			return c.line(raw)
+		}
+		var m admin.Message
+		if err := json.Unmarshal(raw, &m); err != nil {
+			return err
+		}
+		return c.message(&m)
+	})
+	if err == nil && !q.json {
+		fmt.Fprintln(c.err, summary(total))
+	}
+	return err
+}
+
+func runQueueCount(ctx context.Context, c *console, args []string) error {
+	var q queueFlags
+	client, err := q.parse(c, c.flags(), args)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	total, err := client.Count(ctx, q.filter)
+	if err != nil {
+		return err
+	}
+	if q.json {
+		return json.NewEncoder(c.out).Encode(total)
+	}
+	_, err = fmt.Fprintln(c.out, summary(total))
+	return err
+}
+
+func runQueueShow(ctx context.Context, c *console, args []string) error {
+	fs := c.flags()
+	var n nodeFlags
+	n.register(fs)
+	asJSON := fs.Bool("json", false, "print one JSON object")
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return usage("one ID is needed", "`postroad queue list` shows the IDs")
+	}
+	client, err := n.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	raw, err := client.Show(ctx, rest[0])
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return c.line(raw)
+	}
+	var d admin.Detail
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return err
+	}
+	return c.detail(&d)
+}
+
+// done is what has happened to recipients after a verb.
+var done = map[string]string{"flush": "made due now", "hold": "held", "release": "released", "fail": "failed", "remove": "removed"}
+
+// runQueueVerb runs all commands that move recipients.
+func runQueueVerb(ctx context.Context, c *console, args []string) error {
+	var q queueFlags
+	fs, verb := c.flags(), c.command.name
+	fs.BoolVar(&q.filter.All, "all", false, "everything in the queue")
+	if verb == "fail" {
+		fs.StringVar(&q.filter.Reason, "reason", "", "the `TEXT` that senders read in the report")
+	}
+	client, err := q.parse(c, fs, args)
+	if err != nil {
+		return err
+	}
+	if verb != "flush" && q.filter.Empty() && !q.filter.All {
+		return usage("`"+c.path+"` needs a filter", "add one, or --all for the whole queue; `"+c.path+" --help` lists them")
+	}
+	defer client.Close()
+	progress := c.progress(done[verb])
+	total, err := client.Move(ctx, verb, q.filter, progress.at)
+	progress.end()
+	if total != nil {
+		fmt.Fprintf(c.err, "%s of %s %s\n", number(total.Recipients, "recipient"), number(total.Messages, "message"), done[verb])
+	}
+	if err == nil && q.json {
+		err = json.NewEncoder(c.out).Encode(total)
+	}
+	return err
+}
