@@ -31,7 +31,7 @@ var outputs = sync.Pool{New: func() any { return &Output{Reply: make([]byte, 0, 
 
 func newConn(l *listener, c *eventloop.Conn) *conn {
 	h := &conn{c: c}
-	h.session.l = l
+	h.session.l, h.session.stopping = l, l.srv.stopping.Load()
 	h.session.client = Client{Addr: c.RemoteAddr(), Local: c.LocalAddr(), Kind: l.Kind, Session: l.srv.sessionID(), Tenant: l.Tenant, Listener: l.Name}
 	l.srv.stats.connections.Add(1)
 	l.srv.stats.open.Add(1)
@@ -68,12 +68,7 @@ func (h *conn) do(now time.Time, o *Output) {
 	outputs.Put(o)
 }
 
-func (h *conn) Open() {
-	h.call(h.session.Start)
-	if h.session.l.srv.stopping.Load() {
-		h.shutdown()
-	}
-}
+func (h *conn) Open() { h.call(h.session.Start) }
 
 func (h *conn) Data(p []byte) (n int) {
 	now := time.Now()

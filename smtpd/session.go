@@ -25,6 +25,7 @@ type Session struct {
 
 	tx    *transaction  // in stateMail, stateRcpt, stateChunks, stateText, stateChunk, stateCommitting
 	chunk chunk         // in stateChunk
+	pace  pace          // in stateText, stateChunks, stateChunk
 	sasl  *saslExchange // in stateSASL, stateAuthenticating
 	held  *smtp.Failure // in stateSlowed
 
@@ -79,6 +80,7 @@ func (s *Session) Start(now time.Time, o *Output) {
 		s.state = stateBanner
 		s.banner(o)
 	}
+	s.settle(o)
 }
 
 // Step takes octets from the client and returns how many it used.

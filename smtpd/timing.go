@@ -42,15 +42,17 @@ func (s *Session) checkTime(o *Output) {
 	}
 }
 
-// dataLeft returns how long after s.since mail data is still fast enough: each octet earns time. Swallowed
-// chunks outside a transaction have only DataTimeout.
+// pace is how mail data comes in: over all chunks of a message, or over one that is swallowed.
+type pace struct {
+	began  time.Time
+	octets int64
+}
+
+// dataLeft returns how long after s.since mail data is still fast enough: each octet earns time.
 func (s *Session) dataLeft() time.Duration {
 	limits := &s.l.srv.Limits
-	if s.tx == nil || s.tx.data == nil {
-		return limits.DataTimeout
-	}
-	earned := time.Duration(s.tx.data.size) * (time.Second / time.Duration(limits.MinRate))
-	return limits.DataTimeout + earned - s.since.Sub(s.tx.began)
+	earned := time.Duration(s.pace.octets) * (time.Second / time.Duration(limits.MinRate))
+	return limits.DataTimeout + earned - s.since.Sub(s.pace.began)
 }
 
 func (s *Session) greetingDelay() time.Duration {

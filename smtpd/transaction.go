@@ -13,7 +13,6 @@ import (
 type transaction struct {
 	env     *mail.Envelope // the queue's from Submit on; it does not change then
 	refused int            // RCPTs
-	began   time.Time      // of mail data, for its rate
 	data    *receiver      // once mail data may come
 	size    int64          // of the content, once submitted
 }
@@ -140,6 +139,7 @@ func (s *Session) swallow(args []byte, f *smtp.Failure, o *Output) *smtp.Failure
 		return f
 	}
 	s.chunk, s.after = chunk{left: size, refusal: f}, s.state
+	s.pace = pace{began: s.now}
 	s.move(stateChunk)
 	return nil
 }
@@ -151,7 +151,7 @@ func (s *Session) beginData() *smtp.Failure {
 		return f
 	}
 	s.describeOrigin(&tx.env.Origin)
-	tx.began = s.now
+	s.pace = pace{began: s.now}
 	tx.data = newReceiver(s.l.srv, tx.env.Body)
 	tx.data.start(s.appendTrace)
 	return nil
@@ -170,6 +170,7 @@ func (s *Session) describeOrigin(origin *mail.Origin) {
 func (s *Session) text(in []byte, o *Output) int {
 	s.since = s.now
 	n, done := s.tx.data.text(in)
+	s.pace.octets += int64(n)
 	if done {
 		s.endMessage(o)
 	}
@@ -180,6 +181,7 @@ func (s *Session) text(in []byte, o *Output) int {
 func (s *Session) chunkData(in []byte, o *Output) int {
 	s.since = s.now
 	n := int(min(int64(len(in)), s.chunk.left))
+	s.pace.octets += int64(n)
 	if s.chunk.refusal == nil {
 		s.tx.data.binary(in[:n])
 	}
