@@ -28,6 +28,7 @@ type Scheduler struct {
 	goings  sync.WaitGroup
 	started sync.Once
 	turn    atomic.Uint32 // of Options.Sources
+	picture inFlight
 
 	mu struct {
 		sync.Mutex

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/telemetry"
+	"github.com/postroad/postroad/queue"
+)
+
+// startAdmin opens the administration socket and address: last, so that /readyz answers 200 when mail can come.
+func (n *node) startAdmin(context.Context) (err error) {
+	if err := n.registerMetrics(); err != nil {
+		return err
+	}
+	token, err := readToken(n.cfg.Admin.TokenFile)
+	if err != nil {
+		return err
+	}
+	n.admin, err = admin.Start(admin.Options{
+		Socket: filepath.Join(n.cfg.Node.DataDir, "admin.sock"), Address: n.cfg.Admin.Address, Token: token,
+		Hosts: []string{n.cfg.Node.Hostname}, Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
+		Queue: n.queue, Users: operatorsUsers{n.editor, n.users}, InFlight: n.scheduler.InFlight, Moved: n.moved,
+		Now: n.queue.Now, Logf: n.log.Logf,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("administration", n.admin.Shutdown)
+	return nil
+}
+
+type operatorsUsers struct {
+	*directory.Editor
+	users *directory.Directory
+}
+
+func (u operatorsUsers) List(after string, limit int) []*directory.User {
+	return u.users.List(after, limit)
+}
+
+func readToken(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("admin.token_file: %w", err)
+	}
+	token, _, _ := strings.Cut(string(b), "\n")
+	if token = strings.TrimSpace(token); len(token) < 16 {
+		return "", fmt.Errorf("admin.token_file: %s holds no token of at least 16 characters", file)
+	}
+	return token, nil
+}
+
+// Live and Ready implement admin.Health.
+func (n *node) Live() error { return nil }
+
+func (n *node) Ready() error {
+	if n.background.Err() != nil {
+		return errors.New("stopping")
+	}
+	if f := n.pressure.Failure(); f != nil {
+		return f
+	}
+	if n.budget.Used() >= n.budget.Limit() {
+		return errors.New("the memory for mail is used up (limits.memory)")
+	}
+	return nil
+}
+
+// moved logs what an operator did to one recipient.
+func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.State) {
+	if !to.Final() {
+		return
+	}
+	e := m.Message.Envelope
+	a := m.Recipients[recipient].Last
+	n.log.Log(&maillog.Record{
+		Type: maillog.AdminBounce, At: n.queue.Now(), ID: m.Message.ID, Sender: e.Sender, Recipient: e.Recipients[recipient].Address,
+		Recipients: len(e.Recipients), Queue: e.Recipients[recipient].Domain, Size: m.Message.Size, Created: m.Message.Arrived,
+		Attempts: m.Recipients[recipient].Attempts, Code: 554, Enhanced: "5.7.1", Text: "operator: " + verb, Relay: a.Remote,
+		Tenant: e.Origin.Tenant, Campaign: e.Origin.Campaign, User: e.Origin.User,
+	})
+}
+
+// registerMetrics hangs each part's figures on the meter.
+func (n *node) registerMetrics() error {
+	for area, collect := range map[string]func(telemetry.Observer){
+		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery, "store": n.observeStore, "node": n.observeNode,
+	} {
+		if err := n.telemetry.Area(area, collect); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *node) observeSMTP(o telemetry.Observer) {
+	s, e := n.smtp.Stats(), n.engine.Stats()
+	o.Gauge("connections_open", "SMTP connections open now", float64(s.Open))
+	o.Counter("connections_total", "SMTP connections accepted", s.Connections)
+	o.Counter("connections_refused_total", "connections over the limit", e.Refused)
+	o.Counter("messages_total", "messages accepted (250 sent)", s.Messages)
+	o.Counter("recipients_total", "recipients of accepted messages", s.Recipients)
+	o.Counter("octets_total", "octets of accepted messages", s.Octets)
+	o.CounterBy("rejections_total", "commands and messages refused", "kind", "temporary", s.RejectedTemp)
+	o.CounterBy("rejections_total", "commands and messages refused", "kind", "permanent", s.RejectedPerm)
+	o.CounterBy("logins_total", "log-ins", "result", "succeeded", s.AuthSucceeded)
+	o.CounterBy("logins_total", "log-ins", "result", "failed", s.AuthFailed)
+	o.Counter("timeouts_total", "sessions ended because the client was too slow", s.Timeouts)
+	o.Counter("tls_handshakes_total", "TLS handshakes that succeeded", s.TLS)
+	o.Counter("tls_failures_total", "TLS handshakes that failed", s.TLSFailed)
+	o.Counter("panics_total", "sessions ended by a fault of ours", e.Panics)
+}
+
+func (n *node) observeQueue(o telemetry.Observer) {
+	s := n.queue.Stats()
+	o.Gauge("messages", "messages in the queue", float64(s.Messages))
+	o.Gauge("octets", "octets of content in the queue", float64(s.Bytes))
+	o.Gauge("reports_due", "delivery reports that are due", float64(s.Reports))
+	for st := queue.Ready; st <= queue.Held; st++ {
+		if st != queue.InFlight {
+			o.GaugeBy("recipients", "recipients in the queue", "state", st.String(), float64(s.Recipients[st]))
+		}
+	}
+	for st := queue.Delivered; st <= queue.Removed; st++ {
+		o.CounterBy("settled_total", "recipients that reached a final state", "state", st.String(), s.Recipients[st])
+	}
+	o.Counter("accepted_total", "messages accepted", s.Accepted)
+	o.Counter("accepted_after_451_total", "messages that were stored after their client had been told 451", s.AcceptedAfter451)
+	o.Counter("double_bounces_total", "failures of reports, which are reported to nobody", s.DoubleBounces)
+	o.Counter("proposals_repeated_total", "proposals repeated because their outcome was unknown", s.Repeated)
+	o.Counter("refused_total", "submissions refused because too much was waiting", s.Refused)
+	o.Gauge("waiting_messages", "submissions waiting for the log", float64(s.Waiting))
+	o.Gauge("waiting_outcomes", "outcomes waiting for the log", float64(s.WaitingOutcomes))
+}
+
+func (n *node) observeDelivery(o telemetry.Observer) {
+	s := n.scheduler.Stats()
+	o.Gauge("connections_open", "outgoing connections open now", float64(s.Connections))
+	o.Counter("connections_total", "outgoing connections that were opened", s.Connected)
+	o.Counter("connect_failures_total", "outgoing connections that could not be opened", s.ConnectFailed)
+	o.Counter("transactions_total", "mail transactions begun", s.Transactions)
+	o.Gauge("window_items", "items in memory", float64(s.Items))
+	o.Gauge("unsettled_recipients", "outcomes that the queue has not recorded yet", float64(s.Unsettled))
+	o.Gauge("destinations", "destinations in memory", float64(s.Destinations))
+	o.Gauge("sites", "sites in memory", float64(s.Sites))
+	o.Gauge("sites_dead", "sites that are left alone until their back-off ends", float64(s.DeadSites))
+	const attempts = "recipients by the outcome of their attempts"
+	o.CounterBy("outcomes_total", attempts, "outcome", "relayed", s.Relayed)
+	o.CounterBy("outcomes_total", attempts, "outcome", "deferred", s.Deferred)
+	o.CounterBy("outcomes_total", attempts, "outcome", "failed", s.Failed)
+	o.CounterBy("outcomes_total", attempts, "outcome", "expired", s.Expired)
+	for site, st := range s.BySite {
+		o.CounterBy("site_relayed_total", "recipients relayed, by site", "site", site, st.Relayed)
+		o.CounterBy("site_deferred_total", "recipients deferred, by site", "site", site, st.Deferred)
+		o.CounterBy("site_failed_total", "recipients failed, by site", "site", site, st.Failed)
+	}
+	o.Counter("reports_total", "delivery reports made", n.reporter.Made())
+	d := n.resolver.Stats()
+	o.Counter("dns_lookups_total", "routes looked up in DNS", d.Lookups)
+	o.Counter("dns_cache_hits_total", "routes found in memory", d.Hits)
+	o.Counter("dns_timeouts_total", "DNS questions without an answer in time", d.Timeouts)
+}
+
+func (n *node) observeStore(o telemetry.Observer) {
+	s := n.store.Stats()
+	o.Counter("syncs_total", "fdatasyncs of the log", s.Log.Syncs)
+	o.Gauge("sync_seconds", "time spent in fdatasyncs of the log since the start", s.Log.SyncTime.Seconds())
+	o.Counter("log_written_octets_total", "octets written to the log", s.Log.Written)
+	o.Counter("log_moved_octets_total", "octets of content moved to free segments", s.Log.Moved)
+	o.Counter("state_written_octets_total", "octets written by flushes and compactions of the state", s.StateWritten)
+	o.Gauge("log_segments", "segment files in use", float64(s.Log.Segments))
+	o.Gauge("log_live_octets", "octets of content in the log that messages refer to", float64(s.Log.LiveParts))
+}
+
+func (n *node) observeNode(o telemetry.Observer) {
+	o.Gauge("memory_reserved_octets", "octets of mail held in memory", float64(n.budget.Used()))
+	o.Gauge("memory_limit_octets", "limits.memory", float64(n.budget.Limit()))
+	o.Gauge("start_time_seconds", "when the node started", float64(startTime.Unix()))
+	s := n.log.Stats()
+	o.Counter("log_dropped_total", "log lines and events dropped because they could not be written in time", s.LinesDropped+s.EventsDropped)
+}
+
+var startTime = time.Now()

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/postroad/postroad/internal/config"
+)
+
+// startTimeout bounds the start, stopTimeout what is under way when the node is told to stop.
+const (
+	startTimeout = 2 * time.Minute
+	stopTimeout  = 30 * time.Second
+)
+
+// runServe runs a node until ctx ends (SIGTERM or SIGINT; a second signal ends the process at once) or a part of it cannot go on.
+func runServe(ctx context.Context, c *console, args []string) error {
+	flags := c.flags()
+	file := flags.String("config", "", "configuration `FILE`; none: the embedded default")
+	rest, err := c.parse(flags, args)
+	if err != nil {
+		return err
+	}
+	if err := noMore(rest); err != nil {
+		return err
+	}
+	cfg, err := config.Load(*file)
+	if err != nil {
+		return configError(err)
+	}
+	starting, cancel := context.WithTimeout(ctx, startTimeout)
+	n, err := startNode(starting, *file, cfg)
+	cancel()
+	if err != nil {
+		return err
+	}
+	n.log.Logf("postroad %s is ready: %s", version, n.listening())
+	return n.serve(ctx)
+}
+
+// serve waits for the end and stops the node.
+func (n *node) serve(ctx context.Context) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case err := <-n.fatal:
+			// What was promised cannot be kept any more: the process ends here, and nothing is answered from here on.
+			return fmt.Errorf("fatal: %w", err)
+		case <-hangups:
+			n.reload()
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	n.log.Logf("stopping: what is under way may take %v", stopTimeout)
+	stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	err := n.stop(stopping)
+	if errors.Is(err, context.DeadlineExceeded) {
+		// Nothing is lost: what was cut off is in the queue, or its client has no 250.
+		fmt.Fprintln(os.Stderr, "postroad:", err)
+		return nil
+	}
+	return err
+}
+
+// listening names the addresses, for the log.
+func (n *node) listening() string {
+	s := ""
+	for _, l := range n.cfg.Listeners {
+		s += fmt.Sprintf("%s on %s, ", l.Kind, l.Address)
+	}
+	return s + "administration on " + n.cfg.Admin.Address
+}
+
+// reload reads the configuration again. A bad file changes nothing and is reported; so is what takes a restart.
+func (n *node) reload() {
+	n.log.Reopen()
+	next, err := config.Load(n.file)
+	if err != nil {
+		n.log.Errorf("the configuration was not reloaded: %v", err)
+		return
+	}
+	if err := n.policy.Configure(rulesOf(next)); err != nil {
+		n.log.Errorf("the configuration was not reloaded: %v", err)
+		return
+	}
+	free := float64(next.Limits.FreeDisk)
+	n.pressure.free.Store(&free)
+	n.log.Logf("the configuration was reloaded")
+}
