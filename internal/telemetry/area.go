@@ -2,18 +2,22 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// maxLabels bounds the label values of one instrument in one collection; what comes after them is summed as "other".
+// maxLabels bounds the label values of one figure in one collection; what comes after them is summed as "other".
 const maxLabels = 200
 
-// Observer takes the figures of one area. A name is used with one kind and one label only.
+// Observer takes the figures of one area.
 type Observer interface {
 	// Counter gives a total that never falls while the process runs. Its name ends in _total.
 	Counter(name, help string, value uint64)
@@ -24,122 +28,139 @@ type Observer interface {
 	GaugeBy(name, help, label, labelValue string, value float64)
 }
 
-// Area makes instruments named postroad_<area>_<name> of the figures that collect gives. collect is called once now, which
-// tells the names, and at each collection, by several goroutines at a time when there are several readers; it must give the same names each time (label values may differ).
+// Area offers the figures that collect gives as metrics named postroad_<area>_<name>. collect is called at each collection, by
+// several goroutines at a time when there are several readers, and once now to find bad names.
 func (t *Telemetry) Area(area string, collect func(Observer)) error {
-	n := &namer{area: area, meter: t.Meter("postroad/" + area), instruments: map[string]*instrument{}}
-	collect(n)
-	if n.err != nil {
-		return fmt.Errorf("telemetry: %w", n.err)
-	}
-	_, err := n.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		r := &reader{instruments: n.instruments, sums: map[string]*sums{}}
-		collect(r)
-		r.observe(o)
-		return r.err
-	}, n.all...)
-	if err != nil {
+	if _, err := gather(area, collect); err != nil {
 		return fmt.Errorf("telemetry: %w", err)
 	}
+	t.areas.mu.Lock()
+	defer t.areas.mu.Unlock()
+	t.areas.mu.all = append(t.areas.mu.all, namedArea{area, collect})
 	return nil
 }
 
-type instrument struct {
-	counter metric.Int64ObservableCounter // nil for a gauge
-	gauge   metric.Float64ObservableGauge
-	label   string
+// areas is the SDK's Producer of all areas' figures. Road not taken: observable instruments. They must all be known before
+// the first collection, but a site's figures appear when the site does.
+type areas struct {
+	start time.Time
+	mu    struct {
+		sync.Mutex
+		all []namedArea
+	}
 }
 
-// namer is the Observer of the first call: it makes the instruments.
-type namer struct {
-	area        string
-	meter       metric.Meter
-	instruments map[string]*instrument
-	all         []metric.Observable
-	err         error
+type namedArea struct {
+	name    string
+	collect func(Observer)
+}
+
+// Produce implements sdkmetric.Producer.
+func (a *areas) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
+	a.mu.Lock()
+	all := a.mu.all
+	a.mu.Unlock()
+	var out []metricdata.ScopeMetrics
+	var errs []error
+	now := time.Now()
+	for _, area := range all {
+		c, err := gather(area.name, area.collect)
+		errs = append(errs, err)
+		out = append(out, metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: "postroad/" + area.name}, Metrics: c.metrics(a.start, now)})
+	}
+	return out, errors.Join(errs...)
+}
+
+// collection is the Observer of one collection of one area. Figures with a bad name are left out.
+type collection struct {
+	area    string
+	figures map[string]*figure
+	order   []string
+	err     error
+}
+
+// figure is a metric with its values by label value; without a label that is "".
+type figure struct {
+	help, label string
+	counter     bool
+	counts      map[string]uint64
+	gauges      map[string]float64
+}
+
+func gather(area string, collect func(Observer)) (*collection, error) {
+	c := &collection{area: area, figures: map[string]*figure{}}
+	collect(c)
+	return c, c.err
 }
 
 var goodName = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
-func (n *namer) add(name, help, label string, counter bool) {
-	in, ok := n.instruments[name]
+// figure returns the figure of a name, or nil when the name is bad or already means something else.
+func (c *collection) figure(name, help, label string, counter bool) *figure {
+	f := c.figures[name]
 	switch {
-	case n.err != nil:
-	case ok && (in.label != label || (in.counter != nil) != counter):
-		n.err = fmt.Errorf("%s: %s is used in two ways", n.area, name)
-	case ok:
-	case !goodName.MatchString(name) || strings.HasSuffix(name, "_total") != counter:
-		n.err = fmt.Errorf("%s: %q is not a good name: lower case with underscores; counters, and only they, end in _total", n.area, name)
-	default:
-		n.make(name, help, label, counter)
+	case f == nil && (!goodName.MatchString(name) || strings.HasSuffix(name, "_total") != counter):
+		c.err = fmt.Errorf("%s: %q is not a good name: lower case with underscores; counters, and only they, end in _total", c.area, name)
+		return nil
+	case f == nil:
+		f = &figure{help: help, label: label, counter: counter, counts: map[string]uint64{}, gauges: map[string]float64{}}
+		c.figures[name], c.order = f, append(c.order, name)
+	case f.label != label || f.counter != counter:
+		c.err = fmt.Errorf("%s: %s is used in two ways", c.area, name)
+		return nil
+	}
+	return f
+}
+
+func (c *collection) Counter(name, help string, v uint64) { c.CounterBy(name, help, "", "", v) }
+func (c *collection) Gauge(name, help string, v float64)  { c.GaugeBy(name, help, "", "", v) }
+
+func (c *collection) CounterBy(name, help, label, labelValue string, v uint64) {
+	if f := c.figure(name, help, label, true); f != nil {
+		f.counts[capped(f.counts, labelValue)] += v
 	}
 }
 
-func (n *namer) make(name, help, label string, counter bool) {
-	full := "postroad_" + n.area + "_" + name
-	in := &instrument{label: label}
-	if counter {
-		in.counter, n.err = n.meter.Int64ObservableCounter(full, metric.WithDescription(help))
-		n.all = append(n.all, in.counter)
-	} else {
-		in.gauge, n.err = n.meter.Float64ObservableGauge(full, metric.WithDescription(help))
-		n.all = append(n.all, in.gauge)
+func (c *collection) GaugeBy(name, help, label, labelValue string, v float64) {
+	if f := c.figure(name, help, label, false); f != nil {
+		f.gauges[capped(f.gauges, labelValue)] += v
 	}
-	n.instruments[name] = in
 }
 
-func (n *namer) Counter(name, help string, _ uint64)             { n.add(name, help, "", true) }
-func (n *namer) Gauge(name, help string, _ float64)              { n.add(name, help, "", false) }
-func (n *namer) CounterBy(name, help, label, _ string, _ uint64) { n.add(name, help, label, true) }
-func (n *namer) GaugeBy(name, help, label, _ string, _ float64)  { n.add(name, help, label, false) }
-
-// reader is the Observer of a collection: it sums what has the same label value and caps their number.
-type reader struct {
-	instruments map[string]*instrument
-	sums        map[string]*sums
-	err         error
+// capped is the label value under which a figure is kept.
+func capped[V any](have map[string]V, labelValue string) string {
+	if _, ok := have[labelValue]; !ok && len(have) >= maxLabels {
+		return "other"
+	}
+	return labelValue
 }
 
-type sums struct {
-	counters map[string]uint64
-	gauges   map[string]float64
-}
-
-func (r *reader) add(name, labelValue string, counter uint64, gauge float64) {
-	if r.instruments[name] == nil {
-		r.err = fmt.Errorf("%s was not named in the area's first call", name)
-		return
-	}
-	s := r.sums[name]
-	if s == nil {
-		s = &sums{map[string]uint64{}, map[string]float64{}}
-		r.sums[name] = s
-	}
-	if _, ok := s.counters[labelValue]; !ok && len(s.counters) >= maxLabels {
-		labelValue = "other"
-	}
-	s.counters[labelValue] += counter
-	s.gauges[labelValue] += gauge
-}
-
-func (r *reader) observe(o metric.Observer) {
-	for name, s := range r.sums {
-		in := r.instruments[name]
-		for value, n := range s.counters {
-			set := metric.WithAttributes()
-			if in.label != "" {
-				set = metric.WithAttributes(attribute.String(in.label, value))
+func (c *collection) metrics(start, now time.Time) []metricdata.Metrics {
+	out := make([]metricdata.Metrics, 0, len(c.order))
+	for _, name := range c.order {
+		f := c.figures[name]
+		m := metricdata.Metrics{Name: "postroad_" + c.area + "_" + name, Description: f.help}
+		if f.counter {
+			sum := metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality, IsMonotonic: true}
+			for value, n := range f.counts {
+				sum.DataPoints = append(sum.DataPoints, metricdata.DataPoint[int64]{Attributes: f.attributes(value), StartTime: start, Time: now, Value: int64(n)})
 			}
-			if in.counter != nil {
-				o.ObserveInt64(in.counter, int64(n), set)
-			} else {
-				o.ObserveFloat64(in.gauge, s.gauges[value], set)
+			m.Data = sum
+		} else {
+			var gauge metricdata.Gauge[float64]
+			for value, n := range f.gauges {
+				gauge.DataPoints = append(gauge.DataPoints, metricdata.DataPoint[float64]{Attributes: f.attributes(value), Time: now, Value: n})
 			}
+			m.Data = gauge
 		}
+		out = append(out, m)
 	}
+	return out
 }
 
-func (r *reader) Counter(name, _ string, v uint64)                  { r.add(name, "", v, 0) }
-func (r *reader) Gauge(name, _ string, v float64)                   { r.add(name, "", 0, v) }
-func (r *reader) CounterBy(name, _, _, labelValue string, v uint64) { r.add(name, labelValue, v, 0) }
-func (r *reader) GaugeBy(name, _, _, labelValue string, v float64)  { r.add(name, labelValue, 0, v) }
+func (f *figure) attributes(value string) attribute.Set {
+	if f.label == "" {
+		return *attribute.EmptySet()
+	}
+	return attribute.NewSet(attribute.String(f.label, value))
+}

@@ -50,6 +50,7 @@ type Telemetry struct {
 	registry *prometheus.Registry
 	metrics  *sdkmetric.MeterProvider
 	traces   *sdktrace.TracerProvider // nil without OTLP
+	areas    *areas
 	logf     func(format string, args ...any)
 }
 
@@ -58,13 +59,13 @@ const spanQueue = 8192
 
 // Start sets everything up. It makes no connection: the exporters do, when they have something to send.
 func Start(ctx context.Context, o Options) (*Telemetry, error) {
-	t := &Telemetry{registry: prometheus.NewRegistry(), logf: o.Logf}
+	t := &Telemetry{registry: prometheus.NewRegistry(), areas: &areas{start: time.Now()}, logf: o.Logf}
 	if t.logf == nil {
 		t.logf = func(string, ...any) {}
 	}
 	otel.SetErrorHandler(t.errorHandler())
 	pull, err := exporter.New(exporter.WithRegisterer(t.registry), exporter.WithoutScopeInfo(), exporter.WithoutUnits(),
-		exporter.WithoutCounterSuffixes(), exporter.WithoutTargetInfo())
+		exporter.WithoutCounterSuffixes(), exporter.WithoutTargetInfo(), exporter.WithProducer(t.areas))
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
@@ -122,7 +123,7 @@ func (t *Telemetry) push(ctx context.Context, o Options) (sdkmetric.Reader, erro
 	if interval == 0 {
 		interval = 30 * time.Second
 	}
-	return sdkmetric.NewPeriodicReader(metrics, sdkmetric.WithInterval(interval)), nil
+	return sdkmetric.NewPeriodicReader(metrics, sdkmetric.WithInterval(interval), sdkmetric.WithProducer(t.areas)), nil
 }
 
 // Handler serves the metrics in the form that Prometheus reads.

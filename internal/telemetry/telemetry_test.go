@@ -164,6 +164,9 @@ func TestArea(t *testing.T) {
 		for _, state := range []string{"ready", "held"} {
 			o.GaugeBy("recipients", "Recipients by state.", "state", state, 3)
 		}
+		if messages > 42 { // a site appears after the first call
+			o.CounterBy("late_total", "Late.", "site", "a", 1)
+		}
 		for i := range maxLabels + 50 {
 			o.CounterBy("site_messages_total", "Messages by site.", "site", "site"+strconv.Itoa(i), 2)
 		}
@@ -174,7 +177,7 @@ func TestArea(t *testing.T) {
 	got := scrape(t, tel)
 	for _, want := range []string{
 		"# TYPE postroad_queue_messages_accepted_total counter\n", "\npostroad_queue_messages_accepted_total 43\n",
-		"\npostroad_queue_waiting_bytes 1.5\n", "\npostroad_queue_recipients{state=\"held\"} 3\n",
+		"\npostroad_queue_waiting_bytes 1.5\n", "\npostroad_queue_late_total{site=\"a\"} 1\n", "\npostroad_queue_recipients{state=\"held\"} 3\n",
 		"\npostroad_queue_site_messages_total{site=\"other\"} 100\n", "\npostroad_build_info{node=\"mx1\",version=\"1.2.3\"} 1\n",
 		"\nprocess_resident_memory_bytes ", "\ngo_goroutines ",
 	} {
