@@ -133,18 +133,21 @@ func TestDiffAndReload(t *testing.T) {
 	want := []Change{
 		{"node.data_dir", `"./postroad-data"`, `"/elsewhere"`, false},
 		{"relay.networks", `["::1"]`, `["10.0.0.0/8"]`, true},
-		{"route[0]", "", "added", true},
-		{`shaping."b.example"`, "", "added", true},
+		{"route[0]", "", "added", false},
+		{`shaping."b.example"`, "", "added", false},
 	}
 	if !reflect.DeepEqual(changes, want) {
 		t.Errorf("got  %+v\nwant %+v", changes, want)
 	}
-	if got := Restart(changes); !reflect.DeepEqual(got, []string{"node.data_dir"}) {
+	if got := Restart(changes); !reflect.DeepEqual(got, []string{"node.data_dir", "route[0]", `shaping."b.example"`}) {
 		t.Errorf("Restart = %v", got)
 	}
 	got := Reloaded(old, next)
-	if got.Node.DataDir != "./postroad-data" || got.Relay.Networks[0].String() != "10.0.0.0/8" || len(got.Routes) != 1 {
+	if got.Node.DataDir != "./postroad-data" || got.Relay.Networks[0].String() != "10.0.0.0/8" || len(got.Routes) != 0 {
 		t.Errorf("reloaded:\n%s", got.Show())
+	}
+	if len(got.Shaping) != 1 {
+		t.Error("shaping changed without a restart")
 	}
 	if next.Node.DataDir != "/elsewhere" {
 		t.Error("Reloaded changed its argument")

@@ -23,7 +23,7 @@ type Local struct {
 type Policy struct {
 	// CampaignHeader is the header field whose value names a message's campaign. The field is removed on the way out. Empty: no
 	// campaigns.
-	CampaignHeader string `toml:"campaign_header" reload:"yes"`
+	CampaignHeader string `toml:"campaign_header"`
 	// UserMessages is how many messages one user may submit; what is more gets a 4xx reply and an event. "": any number.
 	UserMessages Rate `toml:"user_messages" reload:"yes"`
 	// UserRecipients is how many recipients one user may send to. "": any number.
@@ -33,27 +33,27 @@ type Policy struct {
 // Limits bound what the node takes on. Each has a reply of its own when it is reached.
 type Limits struct {
 	// MessageSize is the largest message, as offered with SIZE. A larger one: 552 5.3.4.
-	MessageSize Size `toml:"message_size" reload:"yes"`
+	MessageSize Size `toml:"message_size"`
 	// Recipients is the most recipients of one mail transaction. One more: 452 4.5.3.
-	Recipients int `toml:"recipients" reload:"yes"`
+	Recipients int `toml:"recipients"`
 	// Connections is the most connections at a time. One more: 421 4.3.2.
 	Connections int `toml:"connections"`
 	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24, an IPv6 /56); the
 	// networks of [relay] are not counted. One more: 421 4.7.0.
-	ConnectionsPerNetwork int `toml:"connections_per_network" reload:"yes"`
+	ConnectionsPerNetwork int `toml:"connections_per_network"`
 	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0.
-	MessagesPerConnection int `toml:"messages_per_connection" reload:"yes"`
+	MessagesPerConnection int `toml:"messages_per_connection"`
 	// Errors is the number of refused commands since the last message after which a connection is closed: 421 4.7.0.
-	Errors int `toml:"errors" reload:"yes"`
+	Errors int `toml:"errors"`
 	// AuthFailures is the number of failed log-ins after which a connection is closed: 421 4.7.0.
-	AuthFailures int `toml:"auth_failures" reload:"yes"`
+	AuthFailures int `toml:"auth_failures"`
 	// Hops is the most Received fields of a message (RFC 5321 6.3). One more: 554 5.4.6.
-	Hops int `toml:"hops" reload:"yes"`
+	Hops int `toml:"hops"`
 	// IdleTimeout is how long a client may say nothing. RFC 5321 4.5.3.2.7 asks for five minutes. After it: 421 4.4.2.
-	IdleTimeout Duration `toml:"idle_timeout" reload:"yes"`
+	IdleTimeout Duration `toml:"idle_timeout"`
 	// MinimumDataRate is how many octets of mail data a second a client must send on the whole, once the first idle_timeout is
 	// over. Less: 421 4.4.2.
-	MinimumDataRate Size `toml:"minimum_data_rate" reload:"yes"`
+	MinimumDataRate Size `toml:"minimum_data_rate"`
 	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it new mail waits or gets
 	// 452 4.3.1.
 	Memory Size `toml:"memory"`
@@ -87,48 +87,48 @@ type DNS struct {
 // everything. No route: MX. In domain, recipient, sender and tenant "*" stands for any characters.
 type Route struct {
 	// Domain is the recipient's domain. "*.example.net" is every domain below example.net.
-	Domain string `toml:"domain" reload:"yes"`
+	Domain string `toml:"domain"`
 	// Recipient is the recipient's address.
-	Recipient string `toml:"recipient" reload:"yes"`
+	Recipient string `toml:"recipient"`
 	// Sender is the sender's address; "*@example.net" is all of a domain, "<>" the null reverse-path.
-	Sender string `toml:"sender" reload:"yes"`
+	Sender string `toml:"sender"`
 	// Tenant is the message's tenant.
-	Tenant string `toml:"tenant" reload:"yes"`
+	Tenant string `toml:"tenant"`
 	// Network is where the message came from.
-	Network Networks `toml:"network" reload:"yes"`
+	Network Networks `toml:"network"`
 	// SmartHost is the server to hand the mail to, "host", "host:port" or "[address]:port"; its MX records are not looked up. Empty: the MX,
 	// with this route's TLS.
-	SmartHost string `toml:"smart_host" reload:"yes"`
+	SmartHost string `toml:"smart_host"`
 	// TLS is "opportunistic" (when the server offers it), "require" (with a certificate that is
 	// valid for the host, else the mail waits) or "off".
-	TLS string `toml:"tls" reload:"yes" enum:"opportunistic,require,off" default:"\"opportunistic\""`
+	TLS string `toml:"tls" enum:"opportunistic,require,off" default:"\"opportunistic\""`
 	// Username is the name for AUTH at the smart host. It needs password_file.
-	Username string `toml:"username" reload:"yes"`
+	Username string `toml:"username"`
 	// PasswordFile is a file with the password on its first line.
-	PasswordFile string `toml:"password_file" reload:"yes"`
+	PasswordFile string `toml:"password_file"`
 }
 
 // Retry is what happens to mail that cannot be delivered yet.
 type Retry struct {
 	// Schedule are the pauses before each next attempt; the last one repeats. Some jitter is added.
-	Schedule []Duration `toml:"schedule" reload:"yes"`
+	Schedule []Duration `toml:"schedule"`
 	// Expire is the age at which a message is given up and returned.
-	Expire Duration `toml:"expire" reload:"yes"`
+	Expire Duration `toml:"expire"`
 	// DelayWarning is the age at which the sender is told of the delay, once. "0s": never.
-	DelayWarning Duration `toml:"delay_warning" reload:"yes"`
+	DelayWarning Duration `toml:"delay_warning"`
 }
 
 // Shaping is what one destination is to bear. [shaping.default] is for all; [shaping."example.net"] is for a domain, or for a site
 // by the suffix of its MX hosts, and takes what it does not say from default.
 type Shaping struct {
 	// Connections is the most connections to one site at a time.
-	Connections int `toml:"connections" reload:"yes"`
+	Connections int `toml:"connections"`
 	// MessagesPerConnection is how many messages go over one connection before a new one is made.
-	MessagesPerConnection int `toml:"messages_per_connection" reload:"yes"`
+	MessagesPerConnection int `toml:"messages_per_connection"`
 	// RecipientsPerMessage is the most recipients in one transaction.
-	RecipientsPerMessage int `toml:"recipients_per_message" reload:"yes"`
+	RecipientsPerMessage int `toml:"recipients_per_message"`
 	// Rate is how many messages a site gets. "": any number.
-	Rate Rate `toml:"rate" reload:"yes"`
+	Rate Rate `toml:"rate"`
 	// Scope says for whom the limits hold: "cluster" for all nodes together, "node" for each.
-	Scope string `toml:"scope" reload:"yes" enum:"cluster,node"`
+	Scope string `toml:"scope" enum:"cluster,node"`
 }

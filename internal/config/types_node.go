@@ -45,9 +45,9 @@ type Listener struct {
 type TLS struct {
 	// Certificate is a PEM file with the certificate and its chain. Empty: the node makes a self-signed certificate
 	// when it starts, which other servers accept for opportunistic TLS and mail programs warn of.
-	Certificate string `toml:"certificate" reload:"yes"`
+	Certificate string `toml:"certificate"`
 	// Key is the PEM file with the private key that belongs to it.
-	Key string `toml:"key" reload:"yes"`
+	Key string `toml:"key"`
 }
 
 // Admin is the HTTP server for health, metrics and administration.
