@@ -109,7 +109,6 @@ func (e *Engine) admit(nc net.Conn, o *ListenerOptions) error {
 		e.leave()
 		return errors.New("a loop did not take the connection")
 	}
-	e.stats.accepted.Add(1)
 	return nil
 }
 

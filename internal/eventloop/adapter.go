@@ -19,6 +19,7 @@ type adapter struct {
 func (a *adapter) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	in := gc.Context().(*entry)
 	in.opened = true
+	a.e.stats.accepted.Add(1)
 	l := a.e.loopOf(gc)
 	c := newConn(l, gc, in)
 	gc.SetContext(c)
