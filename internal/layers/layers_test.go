@@ -167,8 +167,6 @@ var homes = []struct {
 	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil, "use directory.Canonical"},
 	{"golang.org/x/term", []string{"cmd/postroad"}, false, nil, "only the command line has a terminal"},
 	{"golang.org/x/sys", []string{"internal/eventloop", "cluster", "cmd/postroad"}, true, nil, "system calls belong into the event loop, the store and the command"},
-	{"golang.org/x/sync", []string{"delivery", "cluster"}, false, nil, "a channel or a WaitGroup may do"},
-	{"golang.org/x/time", []string{"policy"}, false, nil, "rates are policy's and the scheduler's"},
 }
 
 func libraryProblem(s *source, name string) string {
