@@ -1,0 +1,109 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/hashicorp/raft"
+)
+
+// StateMachine is what a group replicates. Both methods are called on one goroutine, the group's apply goroutine.
+type StateMachine interface {
+	// Apply applies one command. It must depend on nothing but the rows, and its arguments. On the member where it was
+	// proposed, data and parts are the very slices given to Propose; elsewhere and after a restart they are fresh. Apply may keep
+	// the parts (say, to send them on without reading the disk) as long as whoever proposed them allows; it must not change them.
+	Apply(w *Writer, index, term uint64, data []byte, parts [][]byte) any
+	// Committed says that everything that the preceding Apply calls wrote is in the store, and so visible to readers.
+	Committed()
+}
+
+// batchLimit is the size in octets at which a batch is committed even if more entries are waiting.
+const batchLimit = 4 << 20
+
+// fsm is raft's view of a group's state machine. The state is persistent: entries at or below the applied index, which raft feeds
+// again after a start, are skipped.
+type fsm struct {
+	g       *Group
+	sm      StateMachine
+	w       Writer
+	applied uint64 // owned by the apply goroutine
+	term    uint64
+	octets  uint32 // of the parts of the entry being applied
+	pending bool   // something was applied since the last commit
+
+	appliedIndex atomic.Uint64 // applied, in the store
+}
+
+// load reads the applied index after Pebble was opened.
+func (f *fsm) load() error {
+	key := prefix(f.g.id, spaceApplied)
+	v, closer, err := f.g.node.db.Get(key[:])
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("applied index of group %d: %w", f.g.id, err)
+	}
+	defer closer.Close()
+	if len(v) != 16 {
+		return fmt.Errorf("applied index of group %d is malformed", f.g.id)
+	}
+	f.applied, f.term = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
+	f.appliedIndex.Store(f.applied)
+	return nil
+}
+
+// ApplyBatch implements raft.BatchingFSM.
+func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	results := make([]any, len(logs))
+	for i, l := range logs {
+		if l.Index <= f.applied {
+			continue
+		}
+		if l.Type == raft.LogCommand {
+			results[i] = f.applyCommand(l)
+		}
+		f.applied, f.term, f.pending = l.Index, l.Term, true
+		if f.w.batch.Len() >= batchLimit {
+			f.commit()
+		}
+	}
+	f.commit()
+	return results
+}
+
+func (f *fsm) applyCommand(l *raft.Log) any {
+	parts, err := f.g.log.Parts(l.Extensions)
+	f.w.check(err)
+	f.w.index, f.octets = l.Index, 0
+	for _, p := range parts {
+		f.octets += uint32(len(p))
+	}
+	return f.sm.Apply(&f.w, l.Index, l.Term, l.Data, parts)
+}
+
+func (f *fsm) commit() {
+	if !f.pending {
+		return
+	}
+	f.pending = false
+	f.w.commit(f.applied, f.term)
+	f.appliedIndex.Store(f.applied)
+	f.sm.Committed()
+	f.g.node.keeper.consider(f.g)
+}
+
+// Apply implements raft.FSM; raft uses ApplyBatch.
+func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// Snapshot implements raft.FSM. All is on its way to the disk anyway: a snapshot is only a marker (marker.go).
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return markerSnapshot{f.g, f.applied}, nil }
+
+var errNoRestore = errors.New("a state cannot be taken over from another member yet")
+
+// Restore implements raft.FSM. A group of one member never needs it.
+func (f *fsm) Restore(r io.ReadCloser) error { return errNoRestore }

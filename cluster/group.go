@@ -1,0 +1,259 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/logstore"
+)
+
+// ErrRefused: the proposal was refused before it entered the log; nothing happened. Any other error of Propose means that the
+// outcome is unknown: it may have been applied, or may yet be.
+var ErrRefused = errors.New("proposal refused")
+
+// Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it take part.
+// Its methods are safe for use by several goroutines.
+type Group struct {
+	node        *Node
+	id          uint64
+	log         *logstore.Group
+	parts       parts
+	fsm         fsm
+	raft        *raft.Raft
+	statePrefix [prefixLen]byte
+	slots       chan struct{} // one for each proposal under way
+	running     atomic.Bool
+	leading     atomic.Uint64 // the term in which this node leads and has applied all before; 0: it does not
+	notify      chan bool     // from raft
+	marked      markedAt
+	stop        chan struct{}
+	done        sync.WaitGroup
+}
+
+// ID returns the group's number.
+func (g *Group) ID() uint64 { return g.id }
+
+// Start makes the group take part in raft. onLeadership, when set, hears in order of every change, on a goroutine of its own: term is not 0
+// once this node leads and has applied everything before; 0 when it does no longer.
+func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
+	g.fsm.sm = sm
+	if err := g.bootstrap(); err != nil {
+		return fmt.Errorf("bootstrap group %d: %w", g.id, err)
+	}
+	conf := g.node.raftConfig()
+	conf.NotifyCh = g.notify
+	_, transport := raft.NewInmemTransport(g.address())
+	r, err := raft.NewRaft(conf, &g.fsm, g.log, g.log, markers{g}, transport)
+	if err != nil {
+		return fmt.Errorf("start group %d: %w", g.id, err)
+	}
+	g.raft = r
+	g.running.Store(true)
+	g.done.Go(func() { g.watchLeadership(onLeadership) })
+	return g.hasten()
+}
+
+func (g *Group) address() raft.ServerAddress { return raft.ServerAddress(g.serverID()) }
+
+func (g *Group) serverID() raft.ServerID {
+	return raft.ServerID(strconv.FormatUint(uint64(g.node.member), 10))
+}
+
+// bootstrap makes a fresh group's first entry: this node is its only voter.
+func (g *Group) bootstrap() error {
+	m, err := g.loadMarker()
+	if err != nil {
+		return err
+	}
+	if last, _ := g.log.Last(); m != nil || last > 0 {
+		return nil
+	}
+	c := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: g.serverID(), Address: g.address()}}}
+	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c)}
+	return g.log.Bootstrap([]byte("CurrentTerm"), 1, first)
+}
+
+// hasten lets a sole voter stand for election at once: there is no leader to hear from. Raft looks at its timer anew when the
+// time-out is made shorter.
+func (g *Group) hasten() error {
+	c := g.raft.GetConfiguration()
+	if err := c.Error(); err != nil {
+		return err
+	}
+	servers := c.Configuration().Servers
+	if len(servers) != 1 || servers[0].ID != g.serverID() {
+		return nil
+	}
+	rc := g.raft.ReloadableConfig()
+	rc.HeartbeatTimeout -= time.Millisecond
+	return g.raft.ReloadConfig(rc)
+}
+
+// watchLeadership follows raft's notifications. Raft blocks when they are not read.
+func (g *Group) watchLeadership(tell func(term uint64)) {
+	set := func(term uint64) {
+		if g.leading.Swap(term) != term && tell != nil {
+			tell(term)
+		}
+	}
+	for {
+		select {
+		case leader := <-g.notify:
+			set(0)
+			if leader && g.raft.Barrier(0).Error() == nil {
+				set(g.raft.CurrentTerm())
+			}
+		case <-g.stop:
+			set(0)
+			return
+		}
+	}
+}
+
+// Leading returns the term in which this node leads the group, 0 if it does not.
+func (g *Group) Leading() uint64 { return g.leading.Load() }
+
+// AppliedIndex is the index up to which the state is in the store.
+func (g *Group) AppliedIndex() uint64 { return g.fsm.appliedIndex.Load() }
+
+// Propose replicates a command, data and its content parts, and returns what Apply returned. It blocks until the command
+// is applied and on stable storage on a majority, or Options.ProposeTimeout or ctx end the wait (outcome unknown). At most Options.InFlight proposals are under way at
+// once; more wait. Neither data nor parts are copied: they must not change before Propose returns, after an unknown outcome never again,
+// and the state machine may hold on to them longer (see StateMachine).
+func (g *Group) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
+	if g.leading.Load() == 0 {
+		return nil, fmt.Errorf("%w: this node does not lead group %d", ErrRefused, g.id)
+	}
+	timer := time.NewTimer(g.node.opts.ProposeTimeout)
+	defer timer.Stop()
+	select {
+	case g.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrRefused, ctx.Err())
+	case <-timer.C:
+		return nil, fmt.Errorf("%w: %d proposals are under way", ErrRefused, cap(g.slots))
+	case <-g.stop:
+		return nil, fmt.Errorf("%w: shutting down", ErrRefused)
+	}
+	p := g.enqueue(data, parts)
+	select {
+	case <-p.done:
+		return p.result, p.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("proposal under way: %w", ctx.Err())
+	case <-timer.C:
+		return nil, fmt.Errorf("proposal not applied after %v: %w", g.node.opts.ProposeTimeout, context.DeadlineExceeded)
+	}
+}
+
+// proposal is one under way; result and err are set when done is closed.
+type proposal struct {
+	done   chan struct{}
+	result any
+	err    error
+}
+
+// enqueue hands the proposal to raft. Its slot is given back, and its parts returned, when raft is done with it, not when Propose returns.
+func (g *Group) enqueue(data []byte, parts [][]byte) *proposal {
+	p := &proposal{done: make(chan struct{})}
+	ext := g.log.Lend(parts)
+	g.done.Go(func() {
+		f := g.raft.ApplyLog(raft.Log{Data: data, Extensions: ext}, g.node.opts.ProposeTimeout)
+		if p.err = f.Error(); p.err == nil {
+			p.result = f.Response()
+		} else if refused(p.err) {
+			p.err = fmt.Errorf("%w: %w", ErrRefused, p.err)
+		}
+		g.log.Return(ext)
+		<-g.slots
+		close(p.done)
+	})
+	return p
+}
+
+// refused tells the errors that raft gives before a proposal enters its log.
+func refused(err error) bool {
+	return errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress)
+}
+
+// Barrier returns when everything committed before is applied. Only the leader can tell.
+func (g *Group) Barrier(ctx context.Context) error {
+	f := g.raft.Barrier(g.node.opts.ProposeTimeout)
+	done := make(chan error, 1)
+	g.done.Go(func() { done <- f.Error() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Get reads a row of the applied state.
+func (g *Group) Get(key []byte) (value []byte, ok bool, err error) {
+	k := append(append(make([]byte, 0, prefixLen+len(key)), g.statePrefix[:]...), key...)
+	v, closer, err := g.node.db.Get(k)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	return append([]byte(nil), v...), true, closer.Close()
+}
+
+// Scan calls fn with the rows of [from, to) in order until it returns false; a nil to means the end. The slices are valid during the call. It sees the state of one moment.
+func (g *Group) Scan(from, to []byte, fn func(k, v []byte) bool) error {
+	opts := &pebble.IterOptions{LowerBound: append(g.statePrefix[:len(g.statePrefix):len(g.statePrefix)], from...), UpperBound: prefixEnd(g.statePrefix)}
+	if to != nil {
+		opts.UpperBound = append(g.statePrefix[:len(g.statePrefix):len(g.statePrefix)], to...)
+	}
+	it, err := g.node.db.NewIter(opts)
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok && fn(it.Key()[prefixLen:], it.Value()); ok = it.Next() {
+	}
+	return it.Close()
+}
+
+// ReadPart appends a content part to buf: from memory while the entry is recent, else from disk, checksum verified.
+func (g *Group) ReadPart(buf []byte, index uint64, part int) ([]byte, error) {
+	return g.parts.read(buf, index, part)
+}
+
+// shutdown stops raft. Proposals under way get their end first, if raft comes to it in time.
+func (g *Group) shutdown() error {
+	if !g.running.Swap(false) {
+		return nil
+	}
+	g.leading.Store(0)
+	g.drain(5 * time.Second)
+	err := g.raft.Shutdown().Error()
+	close(g.stop)
+	return err
+}
+
+// drain waits, for a while, until no proposal is under way: raft forgets to answer some of those that a shutdown interrupts.
+func (g *Group) drain(atMost time.Duration) {
+	if g.node.failed.Load() {
+		return
+	}
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	for range cap(g.slots) {
+		select {
+		case g.slots <- struct{}{}:
+		case <-timer.C:
+			return
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/logstore"
+)
+
+// keeper is the goroutine that keeps the log short: it takes markers, moves what is left in almost empty segments, and writes the high-water mark.
+type keeper struct {
+	n    *Node
+	kick chan struct{}
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+// markedAt is where a group's log was at its last marker. considered is read on the apply goroutine.
+type markedAt struct {
+	octets, index atomic.Uint64
+}
+
+func (k *keeper) start(n *Node) {
+	k.n, k.kick, k.stop = n, make(chan struct{}, 1), make(chan struct{})
+	k.done.Go(k.run)
+}
+
+func (k *keeper) halt() {
+	if k.stop != nil {
+		close(k.stop)
+		k.done.Wait()
+		k.stop = nil
+	}
+}
+
+func (k *keeper) run() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if took := k.n.log.Writing(); took > k.n.opts.StallLimit {
+				k.n.fail(fmt.Errorf("a write to the log has taken %v", took))
+			}
+			_ = k.n.log.Mark() // an error has latched the store closed and been reported
+		case <-k.kick:
+		case <-k.stop:
+			return
+		}
+		k.markers()
+		if err := k.collect(); err != nil {
+			k.n.opts.Logf("collecting garbage in the log: %v", err)
+		}
+	}
+}
+
+// consider is called after each batch applied; it costs little when nothing is due.
+func (k *keeper) consider(g *Group) {
+	if octets, _ := g.log.Appended(); g.due(octets) {
+		select {
+		case k.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (g *Group) due(octets uint64) bool {
+	return octets-g.marked.octets.Load() >= uint64(g.node.opts.MarkerBytes) ||
+		g.fsm.appliedIndex.Load()-g.marked.index.Load() >= g.node.opts.MarkerEntries
+}
+
+// idleSegments is how far a group's oldest entry may lie behind the newest segment before the group, however idle, gets a marker.
+const idleSegments = 8
+
+func (k *keeper) markers() {
+	for _, g := range k.n.started() {
+		octets, oldest := g.log.Appended()
+		behind := oldest != 0 && oldest+idleSegments < k.n.log.Newest()
+		if !behind && !g.due(octets) {
+			continue
+		}
+		if err := g.mark(behind, octets); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			k.n.opts.Logf("marker of group %d: %v", g.id, err)
+		}
+	}
+}
+
+// mark takes a marker. An idle group's last entry is raft's own, which snapshots do not count; a barrier is counted.
+func (g *Group) mark(idle bool, octets uint64) error {
+	if idle && g.leading.Load() != 0 {
+		if err := g.raft.Barrier(g.node.opts.ProposeTimeout).Error(); err != nil {
+			return err
+		}
+	}
+	index := g.fsm.appliedIndex.Load()
+	if err := g.raft.Snapshot().Error(); err != nil {
+		return err
+	}
+	g.marked.octets.Store(octets)
+	g.marked.index.Store(index)
+	return nil
+}
+
+func (n *Node) started() (groups []*Group) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, g := range n.mu.groups {
+		if g.running.Load() {
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}
+
+// collect empties segments when too much of the disk is garbage: what is still referred to is written again.
+func (k *keeper) collect() error {
+	for _, id := range k.n.log.Sparse(k.n.opts.GarbageBytes, 4) {
+		contents, err := k.n.log.Contents(id)
+		if err != nil {
+			return err
+		}
+		for len(contents) > 0 {
+			// One group at a time; entries of several groups alternate rarely.
+			n := 1
+			for n < len(contents) && n < 256 && contents[n].Group == contents[0].Group {
+				n++
+			}
+			if err := k.n.Group(contents[0].Group).parts.move(contents[:n]); err != nil {
+				return err
+			}
+			contents = contents[n:]
+			select {
+			case <-k.stop:
+				return nil
+			default:
+			}
+		}
+	}
+	return nil
+}
+
+// move gives those of the entries that are alive, and still where they were found, a new place.
+func (p *parts) move(found []logstore.Located) error {
+	const moveBytes = 1 << 20
+	for len(found) > 0 {
+		var moving []logstore.Moving
+		octets := int64(0)
+		for len(found) > 0 && octets < moveBytes {
+			m, err := p.prepareMove(found[0])
+			if err != nil {
+				return err
+			}
+			if m != nil {
+				moving = append(moving, *m)
+				octets += m.Keep
+			}
+			found = found[1:]
+		}
+		if len(moving) == 0 {
+			return nil
+		}
+		if err := p.g.log.Move(moving); err != nil {
+			return err
+		}
+		if err := p.moved(moving); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *parts) prepareMove(f logstore.Located) (*logstore.Moving, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, err := p.loadLocked(f.Index)
+	if err != nil || e == nil || e.place.Segment != f.Place.Segment || e.place.Pos != f.Place.Pos || e.count() == 0 {
+		return nil, err
+	}
+	snapshot := keptEntry{live: append([]uint64(nil), e.live...)}
+	return &logstore.Moving{Index: f.Index, Old: e.place, Live: snapshot.has, Keep: e.kept()}, nil
+}
+
+// moved points the rows at the new places. A row that the batch under way has changed is left to that batch.
+func (p *parts) moved(moving []logstore.Moving) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	batch := p.g.node.db.NewBatch()
+	defer batch.Close()
+	release := func(segment uint64, octets int64) error {
+		if octets == 0 {
+			return nil
+		}
+		return p.g.node.log.Keep(segment, -octets)
+	}
+	for _, m := range moving {
+		e, err := p.loadLocked(m.Index)
+		if err != nil {
+			return err
+		}
+		if e == nil { // dropped meanwhile
+			if err := release(m.New.Segment, m.Keep); err != nil {
+				return err
+			}
+			continue
+		}
+		old := e.place
+		e.place, e.table = m.New, nil
+		if !e.dirty {
+			if err := batch.Set(appendPartsKey(nil, p.g.id, m.Index), e.encode(nil), nil); err != nil {
+				return err
+			}
+		}
+		// What was counted for the old segment now counts for the new one, which has counted Keep already.
+		if err := errors.Join(release(m.New.Segment, m.Keep-e.counted), release(old.Segment, e.counted)); err != nil {
+			return err
+		}
+	}
+	return batch.Commit(pebble.NoSync)
+}

@@ -1,0 +1,271 @@
+package logstore
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// op is what one caller wants on stable storage: any of stable values, a window, entries, in this order, all in one block.
+type op struct {
+	group  *Group
+	stable []keyValue
+	window *window // first, last and lastTerm only
+	logs   []*raft.Log
+	parts  [][][]byte // of each log
+	moved  bool       // logs are parts that move, not entries
+	keep   []int64    // of each that moves: what its new segment keeps by it
+
+	places []Place // where logs went
+	meta   int     // octets of records
+	data   int     // octets of parts
+	done   bool
+}
+
+type keyValue struct{ key, value []byte }
+
+func (o *op) measure() {
+	for _, kv := range o.stable {
+		o.meta += stableSize(kv)
+	}
+	if o.window != nil {
+		o.meta += recordHead + 24
+	}
+	for i, l := range o.logs {
+		o.meta += entrySize(len(o.parts[i]), len(l.Data))
+		for _, p := range o.parts[i] {
+			o.data += len(p)
+		}
+	}
+}
+
+func stableSize(kv keyValue) int { return recordHead + 2 + len(kv.key) + len(kv.value) }
+
+// roundLimit bounds what one round writes, unless a single op is larger.
+func (s *Store) roundLimit() int { return int(min(s.opts.SegmentSize/4, 4<<20)) }
+
+// commit returns when the op is on stable storage and published.
+func (s *Store) commit(o *op) error {
+	o.measure()
+	if o.meta+o.data > int(s.opts.SegmentSize/4) {
+		return fmt.Errorf("log entry of %d octets is larger than a quarter of a segment", o.meta+o.data)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.err != nil {
+		return s.mu.err
+	}
+	s.mu.queue = append(s.mu.queue, o)
+	for !o.done && s.mu.err == nil {
+		if s.mu.leading {
+			s.mu.roundEnded.Wait()
+		} else {
+			s.leadLocked()
+		}
+	}
+	if !o.done {
+		return s.mu.err
+	}
+	return nil
+}
+
+// leadLocked runs one round. It lets go of the lock for the write and the sync.
+func (s *Store) leadLocked() {
+	round := s.takeRoundLocked()
+	s.mu.leading = true
+	s.mu.Unlock()
+	err := s.write(round)
+	if err != nil {
+		s.fail(err)
+	}
+	s.mu.Lock()
+	s.mu.leading = false
+	if err == nil {
+		s.mu.synced = s.w.seq
+		for _, o := range round {
+			s.publishLocked(o)
+			o.done = true
+		}
+	}
+	s.mu.roundEnded.Broadcast()
+}
+
+func (s *Store) takeRoundLocked() []*op {
+	n, size := 0, 0
+	for n < len(s.mu.queue) && (n == 0 || size+s.mu.queue[n].meta+s.mu.queue[n].data <= s.roundLimit()) {
+		size += s.mu.queue[n].meta + s.mu.queue[n].data
+		n++
+	}
+	round := s.mu.queue[:n:n]
+	s.mu.queue = s.mu.queue[n:]
+	return round
+}
+
+// publishLocked makes visible what the op changed.
+func (s *Store) publishLocked(o *op) {
+	for _, kv := range o.stable {
+		o.group.stable[string(kv.key)] = kv.value
+	}
+	if o.window != nil {
+		s.setWindowLocked(o.group, o.window.first, o.window.last, o.window.lastTerm)
+	}
+	for i, l := range o.logs {
+		if o.moved {
+			s.mu.segments[o.places[i].Segment].kept += o.keep[i]
+		} else {
+			s.appendLocked(o.group, l.Index, l.Term, o.places[i])
+		}
+	}
+}
+
+func partsLen(parts [][]byte) (n int) {
+	for _, p := range parts {
+		n += len(p)
+	}
+	return n
+}
+
+// writer is the end of the log. Owned by the leader of the round under way.
+type writer struct {
+	seg    *segment
+	off    int64
+	seq    uint64       // last block written
+	prev   uint32       // its checksum
+	lastID uint64       // newest segment number ever used
+	salt   uint64       // see header
+	began  atomic.Int64 // of the write under way, in nanoseconds since 1970
+}
+
+// write puts the round into one block and syncs it.
+func (s *Store) write(round []*op) error {
+	meta, data := 0, 0
+	for _, o := range round {
+		meta, data = meta+o.meta, data+o.data
+	}
+	var start []byte
+	if s.w.seg == nil || s.w.off+int64(pageUp(headerSize+meta+data)) > s.opts.SegmentSize {
+		if err := s.rotate(); err != nil {
+			return err
+		}
+		start = s.startRecords()
+	}
+	h := header{
+		segment: s.w.seg.id, seq: s.w.seq + 1, synced: s.w.seq, salt: s.w.salt, prev: s.w.prev,
+		metaLen: uint32(len(start) + meta), payloadLen: uint32(data),
+	}
+	buf, at := s.ring.reserve(h.size())
+	s.encode(buf, &h, start, round)
+	if err := s.writeBlock(buf); err != nil {
+		return err
+	}
+	s.ring.publish(s.w.seg.id, s.w.off, at, len(buf))
+	s.w.off += int64(len(buf))
+	s.w.seq, s.w.prev = h.seq, h.crc
+	return nil
+}
+
+// encode fills buf with the block and notes in the ops where their entries go.
+func (s *Store) encode(buf []byte, h *header, start []byte, round []*op) {
+	m := headerSize + copy(buf[headerSize:], start)
+	p := headerSize + int(h.metaLen)
+	clear(buf[p+int(h.payloadLen):])
+	for _, o := range round {
+		for _, kv := range o.stable {
+			m += len(appendStable(buf[m:m], o.group.id, kv))
+		}
+		if o.window != nil {
+			m += len(appendWindow(buf[m:m], o.group.id, o.window))
+		}
+		k := kindEntry
+		if o.moved {
+			k = kindMoved
+		}
+		o.places = make([]Place, len(o.logs))
+		for i, l := range o.logs {
+			mn, pn := putEntry(buf[m:], buf[p:], k, o.group.id, l, o.parts[i])
+			o.places[i] = Place{
+				Segment: s.w.seg.id, Pos: uint32(s.w.off) + uint32(m), Size: uint32(mn),
+				Payload: uint32(s.w.off) + uint32(p), Parts: uint32(len(o.parts[i])),
+			}
+			m, p = m+mn, p+pn
+		}
+	}
+	h.seal(buf)
+}
+
+func (s *Store) writeBlock(buf []byte) error {
+	f, err := s.w.seg.file.open()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	s.w.began.Store(began.UnixNano())
+	defer s.w.began.Store(0)
+	if _, err := f.WriteAt(buf, s.w.off); err != nil {
+		return fmt.Errorf("write segment %d: %w", s.w.seg.id, err)
+	}
+	if err := syncData(f); err != nil {
+		return fmt.Errorf("sync segment %d: %w", s.w.seg.id, err)
+	}
+	took := time.Since(began)
+	s.stats.syncs.Add(1)
+	s.stats.octets.Add(uint64(len(buf)))
+	s.stats.syncTime.Add(int64(took))
+	s.opts.OnSync(took, len(buf))
+	return nil
+}
+
+// startRecords is what a segment opens with: where recovery begins and all that is small, so that older segments need not be read.
+func (s *Store) startRecords() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from := s.w.seg.id
+	for id, seg := range s.mu.segments {
+		if seg.window > 0 {
+			from = min(from, id)
+		}
+	}
+	b := appendHead(nil, kindStart, 0, 0, recordHead+8)
+	b = le.AppendUint64(b, from)
+	for id, g := range s.mu.groups {
+		b = appendWindow(b, id, &g.window)
+		for k, v := range g.stable {
+			b = appendStable(b, id, keyValue{[]byte(k), v})
+		}
+	}
+	return b
+}
+
+func appendStable(b []byte, group uint64, kv keyValue) []byte {
+	b = appendHead(b, kindStable, 0, group, stableSize(kv))
+	b = le.AppendUint16(b, uint16(len(kv.key)))
+	b = append(b, kv.key...)
+	return append(b, kv.value...)
+}
+
+func appendWindow(b []byte, group uint64, w *window) []byte {
+	b = appendHead(b, kindWindow, 0, group, recordHead+24)
+	b = le.AppendUint64(b, w.first)
+	b = le.AppendUint64(b, w.last)
+	return le.AppendUint64(b, w.lastTerm)
+}
+
+// Writing returns how long the write under way has taken, 0 when there is none. A hung disk gives no error.
+func (s *Store) Writing() time.Duration {
+	if began := s.w.began.Load(); began != 0 {
+		return time.Since(time.Unix(0, began))
+	}
+	return 0
+}
+
+// Newest returns the number of the segment that is being written, 0 before the first write.
+func (s *Store) Newest() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.w.seg == nil {
+		return 0
+	}
+	return s.w.seg.id
+}

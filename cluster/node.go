@@ -1,0 +1,290 @@
+// Package cluster keeps groups of replicated state machines: raft over a log store that all groups of a node share, and one
+// Pebble for their states. It knows bytes, not mail. DESIGN.md says why it is as it is.
+package cluster
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/logstore"
+)
+
+// The groups of a fresh node. Numbers are never given twice.
+const (
+	ControlGroup uint64 = 1
+	HomeGroup    uint64 = 2
+)
+
+// Options of a Node. Only Dir must be set.
+type Options struct {
+	Dir string
+	FS  vfs.FS // default: the operating system's
+
+	// SegmentSize and RingSize in octets: see logstore.Options.
+	SegmentSize int64
+	RingSize    int
+	// MarkerBytes is how much log, in octets, a group writes between two markers; a start reads about as much. Default: 64 MiB, or a segment if that is less.
+	MarkerBytes int64
+	// MarkerEntries is the same as a count of entries; default 50,000.
+	MarkerEntries uint64
+	// GarbageBytes is how much disk, in octets, may be garbage beyond as much as is alive, before content is moved; default 8 segments.
+	GarbageBytes int64
+	// InFlight bounds the proposals of a group under way at once; default 64.
+	InFlight int
+	// ProposeTimeout bounds the wait for one proposal; default 30 s.
+	ProposeTimeout time.Duration
+	// StallLimit is how long a write to the log may take before the node gives up (a leader with a hung disk keeps its leadership); default 30 s.
+	StallLimit time.Duration
+
+	// OnFailure hears of the error after which nothing can be stored any more, once. It should end the process and not return. Default: panic.
+	OnFailure func(error)
+	// OnSync hears of every sync of the log: see logstore.Options.
+	OnSync func(took time.Duration, octets int)
+	// OnSlowDisk hears of operations of Pebble's that take over 5 s.
+	OnSlowDisk func(what string)
+	// Logf takes what raft and Pebble have to say that is worth a line.
+	Logf func(format string, args ...any)
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	o.SegmentSize = cmp.Or(o.SegmentSize, 64<<20)
+	o.MarkerBytes = cmp.Or(o.MarkerBytes, min(64<<20, o.SegmentSize))
+	o.MarkerEntries = cmp.Or(o.MarkerEntries, 50_000)
+	o.GarbageBytes = cmp.Or(o.GarbageBytes, 8*o.SegmentSize)
+	o.InFlight = cmp.Or(o.InFlight, 64)
+	o.ProposeTimeout = cmp.Or(o.ProposeTimeout, 30*time.Second)
+	o.StallLimit = cmp.Or(o.StallLimit, 30*time.Second)
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
+	if o.OnSlowDisk == nil {
+		o.OnSlowDisk = func(string) {}
+	}
+	if o.OnFailure == nil {
+		o.OnFailure = func(err error) { panic(err) }
+	}
+	return o
+}
+
+// Node is the storage and the groups of one process.
+type Node struct {
+	opts   Options
+	log    *logstore.Store
+	db     *pebble.DB
+	member uint16
+	keeper keeper
+	failed atomic.Bool
+
+	diskHealth io.Closer
+
+	mu struct {
+		sync.Mutex
+		groups map[uint64]*Group
+	}
+}
+
+// Open opens the node's storage in Options.Dir and recovers it. It refuses, with an error that wraps logstore.ErrLost, what has lost
+// something that was on stable storage.
+func Open(opts Options) (*Node, error) {
+	n := &Node{opts: opts.withDefaults()}
+	n.mu.groups = map[uint64]*Group{}
+	if err := n.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open node in %s: %w", n.opts.Dir, err), n.closeStores())
+	}
+	n.keeper.start(n)
+	return n, nil
+}
+
+func (n *Node) open() (err error) {
+	fs := n.opts.FS
+	if err = fs.MkdirAll(n.opts.Dir, 0o700); err != nil {
+		return err
+	}
+	n.log, err = logstore.Open(logstore.Options{
+		FS: fs, Dir: fs.PathJoin(n.opts.Dir, "segments"), SegmentSize: n.opts.SegmentSize, RingSize: n.opts.RingSize,
+		OnFailure: n.fail, OnSync: n.opts.OnSync,
+	})
+	if err != nil {
+		return err
+	}
+	if err = n.loadMember(); err != nil {
+		return err
+	}
+	if n.db, err = pebble.Open(fs.PathJoin(n.opts.Dir, "state"), n.pebbleOptions()); err != nil {
+		return fmt.Errorf("open state: %w", err)
+	}
+	for _, id := range n.log.Groups() {
+		if id == nodeGroup {
+			continue
+		}
+		if err := n.Group(id).verify(); err != nil {
+			return err
+		}
+	}
+	n.log.Loaded()
+	return nil
+}
+
+// nodeGroup is where the log store keeps what concerns the node itself.
+const nodeGroup = 0
+
+// loadMember reads the member number, and gives a fresh node its first: 1, until a cluster hands out others.
+func (n *Node) loadMember() error {
+	g := n.log.Group(nodeGroup)
+	v, err := g.Get([]byte("member"))
+	if err != nil {
+		return err
+	}
+	if len(v) == 2 {
+		n.member = binary.LittleEndian.Uint16(v)
+		return nil
+	}
+	n.member = 1
+	return g.Set([]byte("member"), binary.LittleEndian.AppendUint16(nil, n.member))
+}
+
+// Member is the node's number in its cluster, never given twice: message IDs are made with it.
+func (n *Node) Member() uint16 { return n.member }
+
+// Group returns a group, readable but not taking part before Start.
+func (n *Node) Group(id uint64) *Group {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if g := n.mu.groups[id]; g != nil {
+		return g
+	}
+	g := &Group{
+		node: n, id: id, log: n.log.Group(id), statePrefix: prefix(id, spaceState),
+		slots: make(chan struct{}, n.opts.InFlight), notify: make(chan bool, 8), stop: make(chan struct{}),
+	}
+	g.parts = parts{g: g, entries: map[uint64]*keptEntry{}}
+	g.fsm = fsm{g: g, w: Writer{g: g, batch: n.db.NewBatch(), touch: newTouched()}}
+	n.mu.groups[id] = g
+	return g
+}
+
+// verify compares, after a start, what the log, the marker and the state say of each other.
+func (g *Group) verify() error {
+	if err := g.fsm.load(); err != nil {
+		return err
+	}
+	m, err := g.loadMarker()
+	if err != nil {
+		return fmt.Errorf("marker of group %d: %w", g.id, err)
+	}
+	if m != nil {
+		g.log.Compactable(m.index)
+		if g.fsm.applied < m.applied {
+			return fmt.Errorf("%w: the state of group %d is as of entry %d, its marker says %d", logstore.ErrLost, g.id, g.fsm.applied, m.applied)
+		}
+	}
+	if last, _ := g.log.Last(); g.fsm.applied > last {
+		return fmt.Errorf("%w: the state of group %d is as of entry %d, its log ends at %d", logstore.ErrLost, g.id, g.fsm.applied, last)
+	}
+	return g.parts.count()
+}
+
+// flush makes the state durable as of now, and lets segments that had emptied before be used again.
+func (n *Node) flush() error {
+	f := n.log.BeginFlush()
+	if err := n.db.Flush(); err != nil {
+		return fmt.Errorf("flush state: %w", err)
+	}
+	return n.log.EndFlush(f)
+}
+
+// fail reports the first failure.
+func (n *Node) fail(err error) {
+	if n.failed.CompareAndSwap(false, true) {
+		n.opts.OnFailure(err)
+	}
+}
+
+// fatal reports a failure of a goroutine that cannot go on, and does not return.
+func (n *Node) fatal(err error) {
+	n.fail(err)
+	select {}
+}
+
+// Close stops the groups and closes the storage.
+func (n *Node) Close() error {
+	n.keeper.halt()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var err error
+	for _, g := range n.mu.groups {
+		err = errors.Join(err, g.shutdown())
+	}
+	return errors.Join(err, n.closeStores())
+}
+
+func (n *Node) closeStores() (err error) {
+	if n.db != nil {
+		for _, g := range n.mu.groups {
+			err = errors.Join(err, g.fsm.w.batch.Close())
+		}
+		if !n.failed.Load() {
+			err = errors.Join(err, n.db.Flush()) // so that the next start has little to apply
+		}
+		err = errors.Join(err, n.db.Close())
+	}
+	if n.diskHealth != nil {
+		err = errors.Join(err, n.diskHealth.Close())
+	}
+	if n.log != nil {
+		err = errors.Join(err, n.log.Close())
+	}
+	return err
+}
+
+// Stats of a node.
+type Stats struct {
+	Log logstore.Stats
+	// Pebble: octets written by flushes and compactions, files, and sizes.
+	StateWritten, StateSize uint64
+	MemTables               uint64
+}
+
+// Stats returns a snapshot; it costs some microseconds.
+func (n *Node) Stats() Stats {
+	m := n.db.Metrics()
+	t := m.Total()
+	return Stats{
+		Log:          n.log.Stats(),
+		StateWritten: t.TableBytesFlushed + t.TableBytesCompacted, StateSize: m.DiskSpaceUsage(), MemTables: m.MemTable.Size,
+	}
+}
+
+// raftConfig is the same for all groups.
+func (n *Node) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(fmt.Sprint(n.member))
+	c.MaxAppendEntries = 64
+	c.ShutdownOnRemove = false
+	c.NoSnapshotRestoreOnStart = true
+	c.TrailingLogs = 0                  // with followers: enough for one that was away for a moment
+	c.SnapshotInterval = 24 * time.Hour // the keeper takes markers, by bytes
+	c.SnapshotThreshold = 1 << 62
+	c.Logger = hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Error, Output: logWriter(n.opts.Logf), DisableTime: true})
+	return c
+}
+
+type logWriter func(format string, args ...any)
+
+func (w logWriter) Write(p []byte) (int, error) { w("%s", p); return len(p), nil }
+
+var _ io.Writer = logWriter(nil)

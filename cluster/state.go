@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// slowDisk is how long an operation of Pebble's may take before it is reported.
+const slowDisk = 5 * time.Second
+
+// pebbleOptions sets up the state's Pebble small: it holds rows, not content, and its write-ahead log is the raft log.
+func (n *Node) pebbleOptions() *pebble.Options {
+	fs, health := vfs.WithDiskHealthChecks(n.opts.FS, slowDisk, nil, func(i vfs.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) })
+	n.diskHealth = health
+	o := &pebble.Options{
+		FS:                 fs,
+		FormatMajorVersion: pebble.FormatNewest,
+		DisableWAL:         true,
+		CacheSize:          32 << 20,
+		MemTableSize:       32 << 20,
+		MaxOpenFiles:       500,
+		Logger:             pebbleLogger{n},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // an ID that is not there is looked up for every message
+	}
+	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
+	o.EventListener = &pebble.EventListener{
+		DiskSlow:        func(i pebble.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) },
+		BackgroundError: func(err error) { n.fail(fmt.Errorf("state: %w", err)) },
+	}
+	return o
+}
+
+// pebbleLogger drops what Pebble tells for information. Fatalf must not return: Pebble goes on as if what failed had not.
+type pebbleLogger struct{ n *Node }
+
+func (l pebbleLogger) Infof(string, ...any) {}
+
+func (l pebbleLogger) Errorf(format string, args ...any) { l.n.opts.Logf("state: "+format, args...) }
+
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.n.fatal(fmt.Errorf("state: "+format, args...))
+}
