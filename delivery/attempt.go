@@ -15,8 +15,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// attempt makes the transaction that the core gave to cn, and gets the next one.
-func (s *Scheduler) attempt(cn *conn) {
+// attempt makes the transaction that the core gave to cn, and gets the next one. It returns the state in which the core left cn.
+func (s *Scheduler) attempt(cn *conn) connState {
 	t := cn.tx
 	span := s.span(t)
 	result := cn.shell.client.Deliver(s.prepare(cn, t))
@@ -34,10 +34,12 @@ func (s *Scheduler) attempt(cn *conn) {
 	outcomes := t.outcomes
 	s.mu.Lock()
 	s.mu.core.finished(cn, t, v, now)
+	state := cn.state
 	s.unlock(now)
 	if len(outcomes) > 0 { // else t may be in use again already
 		s.settle(outcomes, recorded)
 	}
+	return state
 }
 
 // settle hands outcomes to the queue. While it has no room for more, no attempt is started.

@@ -38,9 +38,10 @@ func (s *Scheduler) runConn(cn *conn) {
 	s.mu.conns[cn] = cn.shell.client
 	cn.shell.opening = now.Sub(cn.opened)
 	s.mu.core.connected(cn, now)
+	state := cn.state
 	s.unlock(now)
-	for s.await(cn) {
-		s.attempt(cn)
+	for s.await(cn, state) {
+		state = s.attempt(cn)
 	}
 	cn.shell.client.Quit()
 	s.o.Budget.Release(int64(cap(cn.shell.buf)))
@@ -50,17 +51,22 @@ func (s *Scheduler) runConn(cn *conn) {
 	s.unlock(now)
 }
 
-// await waits until the core has a transaction for cn; false: close it.
-func (s *Scheduler) await(cn *conn) bool {
-	if cn.state == connIdle {
-		<-cn.wake
-		if cn.tx != nil && !cn.shell.client.Alive() { // closed by the peer meanwhile: another connection will do
-			now := s.lock()
-			s.mu.core.finished(cn, cn.tx, &verdict{none: true}, now)
-			s.unlock(now)
-		}
+// await waits until the core has a transaction for cn, which it left in state; false: close it.
+func (s *Scheduler) await(cn *conn, state connState) bool {
+	if state != connIdle {
+		return state == connBusy
 	}
-	return cn.state == connBusy
+	<-cn.wake // from now on cn is ours again
+	if cn.tx == nil {
+		return false
+	}
+	if cn.shell.client.Alive() {
+		return true
+	}
+	now := s.lock() // closed by the peer meanwhile: another connection will do
+	s.mu.core.finished(cn, cn.tx, &verdict{none: true}, now)
+	s.unlock(now)
+	return false
 }
 
 // open connects to one of the site's hosts, trying several if need be. It says what was wrong with the last, and whether the

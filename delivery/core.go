@@ -156,7 +156,8 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 		return nil
 	}
 	f := d.flow(&it.Message.Envelope.Origin)
-	if !c.room(d, f) {
+	// What is accepted can be read before it is heard of here: a row that loads have passed may have been attempted already.
+	if read := !d.seen.before(rowOf(it)); read || !c.room(d, f) {
 		f.onDisk = true
 		d.rewind(rowOf(it))
 		releaseItem(it)

@@ -27,7 +27,8 @@ type destination struct {
 	graves  []row
 	// graves are entries that were settled while a load was under way, which may have read their rows before.
 
-	cursor   row
+	cursor   row          // the next load begins after it
+	seen     row          // the greatest row that a load has read
 	backlog  bool      // there may be rows due after the cursor
 	nextDue  time.Time // of the first row that was not due yet; zero: none known
 	loading  bool      // a load is under way
@@ -175,6 +176,9 @@ func (c *core) drop(e *entry) {
 	}
 	c.unqueue(e)
 	e.flow.onDisk = true
+	if o := e.origin; o != nil && o.state != entryGone {
+		o.cut = true // while it is in memory loads pass over the row
+	}
 	e.dest.rewind(e.row())
 	c.forget(e)
 }

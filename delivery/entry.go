@@ -14,6 +14,7 @@ type entry struct {
 	next, prev *entry
 	sibling    *entry // ring of the entries of one message that came together
 	taken      int    // recipients handed out: item.Recipients[:taken]
+	origin     *entry // of the same row: this entry has recipients that it was to have tried
 	cut        bool   // recipients of the row that were not handed out were left to the disk
 	open       int    // transactions with recipients of this entry that are not settled
 }

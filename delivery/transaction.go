@@ -159,7 +159,7 @@ func (c *core) giveBack(p *piece, back []uint32) {
 		c.ifGone(e)
 		return
 	}
-	rest := &entry{item: e.item, dest: e.dest, flow: e.flow}
+	rest := &entry{item: e.item, dest: e.dest, flow: e.flow, origin: e}
 	rest.item.Recipients = append([]uint32(nil), back...)
 	rest.item.Content, rest.item.Release = nil, nil
 	c.add(rest, true)

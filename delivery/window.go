@@ -95,6 +95,9 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 	if d.cursor = r.cursor; d.rewound && d.back.before(d.cursor) {
 		d.cursor = d.back
 	}
+	if d.seen.before(r.cursor) {
+		d.seen = r.cursor
+	}
 	d.backlog = r.more || d.rewound
 	known := c.known(d)
 	for i := range r.items {
