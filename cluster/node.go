@@ -114,6 +114,9 @@ func (n *Node) open() (err error) {
 	if err = fs.MkdirAll(n.opts.Dir, 0o700); err != nil {
 		return err
 	}
+	if err = logstore.SyncDir(fs, fs.PathDir(n.opts.Dir)); err != nil {
+		return err
+	}
 	n.log, err = logstore.Open(logstore.Options{
 		FS: fs, Dir: fs.PathJoin(n.opts.Dir, "segments"), SegmentSize: n.opts.SegmentSize, RingSize: n.opts.RingSize,
 		OnFailure: n.fail, OnSync: n.opts.OnSync,

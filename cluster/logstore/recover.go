@@ -24,7 +24,7 @@ func Open(opts Options) (*Store, error) {
 	fs := s.opts.FS
 	err := fs.MkdirAll(s.opts.Dir, 0o700)
 	if err == nil {
-		err = syncDir(fs, fs.PathDir(s.opts.Dir))
+		err = SyncDir(fs, fs.PathDir(s.opts.Dir))
 	}
 	if err == nil {
 		s.dir, err = fs.OpenDir(s.opts.Dir)
