@@ -138,7 +138,7 @@ func (h *conn) submit(o *Output) {
 // settle gives the queue's answer to the session, which hears of it even when the client has gone: the message was accepted.
 func (h *conn) settle() {
 	h.call(func(now time.Time, o *Output) { h.session.Committed(now, h.id, h.failure, o) })
-	h.resume()
+	h.c.Resume() // with what the client sent meanwhile
 }
 
 func (h *conn) authenticate(login Login) {
@@ -146,19 +146,10 @@ func (h *conn) authenticate(login Login) {
 		h.c.Post(func() {
 			if !h.gone {
 				h.call(func(now time.Time, o *Output) { h.session.Authenticated(now, u, f, o) })
-				h.resume()
+				h.c.Resume()
 			}
 		})
 	})
-}
-
-// resume goes on with what the client sent meanwhile.
-func (h *conn) resume() {
-	if h.gone {
-		h.session.End()
-	} else {
-		h.c.Resume()
-	}
 }
 
 func (h *conn) shutdown() { h.call(h.session.Shutdown) }

@@ -122,7 +122,7 @@ func (h *headerScan) classify(line []byte) (name int, v verdict) {
 	if len(h.value) > 0 {
 		h.taken = true
 	}
-	end := bytes.IndexAny(line[:min(len(line), maxFieldName)], ":\n")
+	end := endOfName(line[:min(len(line), maxFieldName)])
 	if end < 0 && len(line) < maxFieldName {
 		return 0, unclear
 	}
@@ -143,6 +143,16 @@ func (h *headerScan) classify(line []byte) (name int, v verdict) {
 		}
 	}
 	return 0, keep
+}
+
+// endOfName returns the place of the first colon or LF, or -1.
+func endOfName(line []byte) int {
+	for i, c := range line {
+		if c == ':' || c == '\n' {
+			return i
+		}
+	}
+	return -1
 }
 
 // collect gathers the value of the first campaign field.
