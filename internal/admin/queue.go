@@ -164,7 +164,7 @@ func (s *Server) message(m *queue.Stored, selected []uint32) *Message {
 		if urgency[st] > urgency[next] {
 			next = st
 		}
-		out.Recipients[i] = recipient(e.Recipients[n].Address, st, &m.Recipients[n])
+		out.Recipients[i] = s.recipient(&e.Recipients[n], st, m.Recipients[n])
 	}
 	out.State, out.QueueName = next.String(), queueNames[next]
 	if urgency[next] == 0 { // only its reports are left
@@ -173,21 +173,32 @@ func (s *Server) message(m *queue.Stored, selected []uint32) *Message {
 	return out
 }
 
-func recipient(address string, st queue.State, r *queue.RecipientStatus) Recipient {
-	out := Recipient{Address: address, State: st.String(), Attempts: r.Attempts}
-	if (st == queue.Ready || st == queue.Deferred) && !r.Due.IsZero() {
-		out.NextAttempt = r.Due.Unix()
-	}
-	if l := &r.Last; l.Text != "" {
-		out.DelayReason = l.Text
-		if l.Code != 0 {
-			out.DelayReason = fmt.Sprintf("%d %s", l.Code, strings.TrimSpace(l.Enhanced+" "+strings.TrimPrefix(l.Text, l.Enhanced+" ")))
-		}
-		if l.Remote != "" {
-			out.DelayReason = fmt.Sprintf("host %s[%s] said: %s", l.Remote, l.RemoteIP.Addr(), out.DelayReason)
+// recipient describes one recipient. When its site is left alone for a while, that is why it waits and until when.
+func (s *Server) recipient(r *mail.Recipient, st queue.State, is queue.RecipientStatus) Recipient {
+	out := Recipient{Address: r.Address, State: st.String(), Attempts: is.Attempts}
+	scheduled := st == queue.Ready || st == queue.Deferred
+	if why, until, ok := s.o.Reason(r.Domain); scheduled && ok {
+		if is.Last = why; until.After(is.Due) {
+			is.Due = until
 		}
 	}
+	if scheduled && !is.Due.IsZero() {
+		out.NextAttempt = is.Due.Unix()
+	}
+	out.DelayReason = reason(&is.Last)
 	return out
+}
+
+// reason is the last answer in the words of a log line.
+func reason(a *mail.Attempt) string {
+	if a.Text == "" || a.Code == 0 {
+		return a.Text
+	}
+	text := fmt.Sprintf("%d %s", a.Code, strings.TrimSpace(a.Enhanced+" "+strings.TrimPrefix(a.Text, a.Enhanced+" ")))
+	if a.Remote != "" {
+		text = fmt.Sprintf("host %s[%s] said: %s", a.Remote, a.RemoteIP.Addr(), text)
+	}
+	return text
 }
 
 func (s *Server) detail(m *queue.Stored) *Detail {

@@ -35,6 +35,9 @@ type Options struct {
 	Users   Users
 	// InFlight says which recipients are being attempted now (queue.Options.InFlight); nil: none.
 	InFlight func(id mail.ID, recipient uint32) bool
+	// Reason says why nothing is tried at a domain now, and until when; nil: nobody knows. A site that does not answer holds up all its
+	// recipients without a word in their own records.
+	Reason func(domain string) (why mail.Attempt, until time.Time, ok bool)
 	// Moved hears of each recipient that an operator moved, for the log; nil: nobody does.
 	Moved func(verb string, m *queue.Stored, recipient uint32, to queue.State)
 	// Now is command time; nil: the wall clock.
@@ -66,6 +69,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
+	}
+	if o.Reason == nil {
+		o.Reason = func(string) (mail.Attempt, time.Time, bool) { return mail.Attempt{}, time.Time{}, false }
 	}
 	if o.InFlight == nil {
 		o.InFlight = func(mail.ID, uint32) bool { return false }
