@@ -1,7 +1,11 @@
 package smtpclient
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -46,7 +50,74 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// A thousand recipients go in windows: never are more than a hundred replies under way, and each recipient gets its own.
+// windowed counts the commands that are without their reply.
+type windowed struct {
+	said
+	sent, most int
+}
+
+func (w *windowed) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(p, []byte("EHLO")) && !bytes.HasSuffix(p, []byte(".\r\n")) {
+		w.sent += bytes.Count(p, []byte("\r\n"))
+		w.most = max(w.most, w.sent)
+	}
+	return w.said.Write(p)
+}
+
+func (w *windowed) Read(p []byte) (int, error) {
+	n, err := w.said.Read(p)
+	w.sent = max(0, w.sent-bytes.Count(p[:n], []byte("250 ok\r\n")))
+	return n, err
+}
+
+// Never are more than a window's commands under way: else both sides might wait for the other to read.
+func TestWindow(t *testing.T) {
+	w := &windowed{}
+	w.words = words2("220 x\r\n~250-x\r\n250 PIPELINING\r\n~" + strings.Repeat("250 ok\r\n", 1001) + "354 go\r\n~250 ok\r\n")
+	w.words = append(w.words[:2:2], chop(w.words[2], 8*window)...)
+	w.words = append(w.words, []byte("250 ok\r\n"))
+	conn, err := Dial(t.Context(), &Options{Hello: "c", TLS: Off, Dial: func(context.Context, netip.AddrPort) (net.Conn, error) { return w, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := newTx()
+	for i := range 1000 {
+		tx.Recipients = append(tx.Recipients, newTx(fmt.Sprintf("r%d@example.org", i)).Recipients[0])
+	}
+	conn.Deliver(tx)
+	if w.most < window || w.most > window+2 {
+		t.Fatalf("%d commands under way", w.most)
+	}
+}
+
+func chop(b []byte, n int) (parts [][]byte) {
+	for len(b) > n {
+		parts, b = append(parts, b[:n]), b[n:]
+	}
+	return append(parts, b)
+}
+
+func TestMaxReply(t *testing.T) {
+	for limit, want := range map[int]string{0: "clear", 200: "clear", 150: "4.5.0 greeting local"} {
+		script := "S: 220-" + strings.Repeat("x", 150) + "\n"
+		if want == "clear" {
+			script += piped + cQuit
+		} else {
+			script += "S: 220 x\nhang"
+		}
+		o, _ := serve(t, script)
+		o.MaxReply = limit
+		conn, err := Dial(t.Context(), o)
+		if got := verdictOf(conn, err); got != want {
+			t.Errorf("limit %d: %s, want %s", limit, got, want)
+		}
+		if err == nil {
+			conn.Quit()
+		}
+	}
+}
+
+// A thousand recipients go in windows, and each gets the reply that is its own.
 func TestManyRecipients(t *testing.T) {
 	const n = 1000
 	var script strings.Builder

@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +34,7 @@ func TestDeadlines(t *testing.T) {
 		{"DATA", plain + mailed + rcpted + "hang", "451 4.4.2 DATA local; dead", d.DataStart},
 		{"pipelined", piped + "hang", "451 4.4.2 MAIL FROM local; dead", d.Mail},
 		{"content not read", plain + dataed + "stall", "451 4.4.2 mail data local; dead", d.DataBlock},
+		{"short content not read", plain + dataed + "stall", "451 4.4.2 mail data local; dead", d.DataBlock},
 		{"content not read to its end", plain + dataed + "bdat 900000\nstall", "451 4.4.2 mail data local; dead", d.DataBlock},
 		{"end of data", plain + dataed + "data\nhang", "451 4.4.2 end of mail data local unknown; dead", d.DataEnd},
 		{"end of data, dripping", plain + dataed + "data\ndrip 20s 250-x\r\n", "451 4.4.2 end of mail data local unknown; dead", d.DataEnd},
@@ -50,6 +52,9 @@ func TestDeadlines(t *testing.T) {
 				if err == nil {
 					tx := newTx("a@example.org")
 					tx.Content = bytes.Repeat([]byte("0123456789\r\n"), 100_000)
+					if strings.HasPrefix(c.name, "short") {
+						tx.Content = tx.Content[:12*5000]
+					}
 					got = verdict(conn.Deliver(tx))
 					conn.Quit()
 				}

@@ -192,6 +192,7 @@ func serve(t testing.TB, scripts ...string) (o *Options, kept func() []string) {
 	o = &Options{Addr: l.Addr().(*net.TCPAddr).AddrPort(), Hello: "client.example", ServerName: "mx.example", TLS: Off}
 	var mu sync.Mutex
 	var all []string
+	var now net.Conn
 	over, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -200,6 +201,9 @@ func serve(t testing.TB, scripts ...string) (o *Options, kept func() []string) {
 			if err != nil {
 				return
 			}
+			mu.Lock()
+			now = nc
+			mu.Unlock()
 			p := &peer{t: t, nc: nc, r: bufio.NewReader(nc), over: over}
 			p.run(s)
 			mu.Lock()
@@ -207,16 +211,25 @@ func serve(t testing.TB, scripts ...string) (o *Options, kept func() []string) {
 			mu.Unlock()
 		}
 	}()
-	t.Cleanup(func() { close(over); l.Close(); <-done })
+	t.Cleanup(func() {
+		close(over)
+		l.Close()
+		mu.Lock()
+		if now != nil { // a failed test may have left it open
+			now.Close()
+		}
+		mu.Unlock()
+		<-done
+	})
 	return o, func() []string { <-done; mu.Lock(); defer mu.Unlock(); return all }
 }
 
 // servePipe runs a script over net.Pipe, which knows virtual time.
 func servePipe(t testing.TB, script string) (o *Options, end func()) {
 	over, done := make(chan struct{}), make(chan struct{})
+	ours, theirs := net.Pipe()
 	o = &Options{Addr: netip.MustParseAddrPort("203.0.113.1:25"), Hello: "client.example", ServerName: "mx.example", TLS: Off}
 	o.Dial = func(context.Context, netip.AddrPort) (net.Conn, error) {
-		ours, theirs := net.Pipe()
 		go func() {
 			defer close(done)
 			p := &peer{t: t, nc: theirs, r: bufio.NewReader(theirs), over: over}
@@ -224,7 +237,7 @@ func servePipe(t testing.TB, script string) (o *Options, end func()) {
 		}()
 		return ours, nil
 	}
-	return o, func() { close(over); <-done }
+	return o, func() { close(over); theirs.Close(); <-done }
 }
 
 var serverTLS = sync.OnceValue(func() *tls.Config {
