@@ -93,6 +93,7 @@ type node struct {
 	Config string
 
 	program string
+	under   []string
 	cmd     *exec.Cmd
 	done    chan struct{}
 	stderr  bytes.Buffer
@@ -100,13 +101,14 @@ type node struct {
 
 // nodeOptions are what scenarios vary.
 type nodeOptions struct {
-	Tags  string // build tags of the binary
-	DNS   string // host:port of the DNS server
-	Port  int    // the port that it delivers to; 0: 25
-	Extra string // further configuration, TOML
-	Limit string // the [limits] table's members
-	Node  string // the [node] table's further members
-	Relay string // the [relay] table; default: loopback may relay
+	Tags  string   // build tags of the binary
+	DNS   string   // host:port of the DNS server
+	Port  int      // the port that it delivers to; 0: 25
+	Extra string   // further configuration, TOML
+	Limit string   // the [limits] table's members
+	Node  string   // the [node] table's further members
+	Relay string   // the [relay] table; default: loopback may relay
+	Under []string // a command to run it under, strace for one
 }
 
 // newNode writes a configuration; start runs it. The data lie on the file system of the repository, never on tmpfs.
@@ -117,7 +119,7 @@ func newNode(t testing.TB, o nodeOptions) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	n := &node{t: t, Dir: dir, program: binary(t, o.Tags), Config: filepath.Join(dir, "postroad.toml")}
+	n := &node{t: t, Dir: dir, program: binary(t, o.Tags), under: o.Under, Config: filepath.Join(dir, "postroad.toml")}
 	n.Relay, n.Submit, n.Admin = freeAddr(t), freeAddr(t), freeAddr(t)
 	if o.Relay == "" {
 		o.Relay = `networks = ["127.0.0.0/8"]`
@@ -189,7 +191,8 @@ func freeAddr(t testing.TB) string {
 // start runs the node and returns when it is ready.
 func (n *node) start() {
 	n.t.Helper()
-	n.cmd = exec.Command(n.program, "serve", "--config", n.Config)
+	args := append(append([]string{}, n.under...), n.program, "serve", "--config", n.Config)
+	n.cmd = exec.Command(args[0], args[1:]...)
 	n.cmd.Stderr = &tail{n: n}
 	n.cmd.Env = append(os.Environ(), "TZ=UTC")
 	if err := n.cmd.Start(); err != nil {
@@ -229,7 +232,9 @@ func (n *node) signal(sig syscall.Signal) {
 	if n.cmd == nil {
 		return
 	}
-	n.cmd.Process.Signal(sig)
+	for _, pid := range peers.Tree(n.cmd.Process.Pid) { // with what it runs under
+		syscall.Kill(pid, sig)
+	}
 	<-n.done
 	n.cmd = nil
 }

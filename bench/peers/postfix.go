@@ -19,7 +19,9 @@ type PostfixOptions struct {
 	Relayhost string // "[127.0.0.1]:2525", or "" when it delivers locally
 	// Local is a domain whose mail goes into Maildirs below Dir/mail; "" for none.
 	Local string
-	Log   bool              // keep Dir/log/postfix.log
+	Log   bool // keep Dir/log/postfix.log
+	// Under is a command that starts the instance, strace for one, and stays with it; empty: none.
+	Under []string
 	Main  map[string]string // further main.cf parameters
 }
 
@@ -113,25 +115,39 @@ func Postfix(ctx context.Context, o PostfixOptions) (*Instance, error) {
 	if err := os.WriteFile(filepath.Join(conf, "master.cf"), []byte(master), 0o644); err != nil {
 		return nil, err
 	}
-	if err := run("postfix", "-c", conf, "start"); err != nil {
+	if err := startUnder(o.Under, "postfix", "-c", conf, "start"); err != nil {
 		return nil, err
 	}
 	in := &Instance{Name: "postfix", Addr: o.Listen, Dir: o.Dir, Log: main["maillog_file"]}
 	in.stop = func() error { return run("postfix", "-c", conf, "stop") }
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	if err := WaitPort(ctx, o.Listen); err != nil {
+		in.stop()
+		return nil, err
+	}
 	b, err := os.ReadFile(filepath.Join(o.Dir, "spool", "pid", "master.pid"))
 	if err == nil {
 		in.root, err = strconv.Atoi(strings.TrimSpace(string(b)))
 	}
 	if err != nil {
+		in.stop()
 		return nil, fmt.Errorf("postfix started but left no process ID: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	if err := WaitPort(ctx, o.Listen); err != nil {
-		in.Stop()
-		return nil, err
-	}
 	return in, nil
+}
+
+// startUnder runs a command that starts a daemon: to its end, or, under another command, until somebody ends the daemon.
+func startUnder(under []string, name string, args ...string) error {
+	if len(under) == 0 {
+		return run(name, args...)
+	}
+	cmd := exec.Command(under[0], append(append(under[1:len(under):len(under)], name), args...)...)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go cmd.Wait()
+	return nil
 }
 
 func mainCF(m map[string]string) string {
