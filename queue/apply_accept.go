@@ -61,6 +61,9 @@ func (m *machine) accept(i int, parts [][]byte, part int) (next int, ok bool) {
 	} else if part = m.gatherParts(e, parts, part); part < 0 {
 		panic(fmt.Sprintf("queue: message %v of entry %d has not the content it says", e.id, m.index))
 	}
+	if losesAfterAck(e.id) {
+		return part, true
+	}
 	if e.report.Kind != 0 && !m.answerReport(e.report) {
 		return part, true // made before: this one is not needed, nor its parts
 	}
