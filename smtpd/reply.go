@@ -86,10 +86,27 @@ func ehloLines(o *Options) string {
 		o.Hostname, "PIPELINING",
 		"SIZE " + strconv.FormatInt(o.Limits.MessageSize, 10),
 		"8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "DSN",
-		// RFC 9422
-		"LIMITS MAILMAX=" + strconv.Itoa(o.Limits.Transactions) + " RCPTMAX=" + strconv.Itoa(o.Limits.Recipients),
+		limitsLine(&o.Limits),
 	} {
-		b.WriteString("250-" + line + "\r\n")
+		if line != "" {
+			b.WriteString("250-" + line + "\r\n")
+		}
 	}
 	return b.String()
+}
+
+// limitsLine is the LIMITS extension (RFC 9422 4), whose values have at most six digits; a greater limit is not worth saying.
+func limitsLine(l *Limits) (line string) {
+	for _, limit := range []struct {
+		name  string
+		value int
+	}{{"MAILMAX", l.Transactions}, {"RCPTMAX", l.Recipients}} {
+		if limit.value <= 999_999 {
+			line += " " + limit.name + "=" + strconv.Itoa(limit.value)
+		}
+	}
+	if line != "" {
+		line = "LIMITS" + line
+	}
+	return line
 }

@@ -47,6 +47,18 @@ func TestIllegalMovePanics(t *testing.T) {
 	s.move(stateText)
 }
 
+func TestLimitsLine(t *testing.T) {
+	for want, l := range map[string]Limits{
+		"LIMITS MAILMAX=999999 RCPTMAX=7": {Transactions: 999_999, Recipients: 7},
+		"LIMITS RCPTMAX=7":                {Transactions: 1_000_000, Recipients: 7},
+		"":                                {Transactions: 1 << 40, Recipients: 1 << 40},
+	} {
+		if got := limitsLine(&l); got != want {
+			t.Errorf("%+v: %q, want %q", l, got, want)
+		}
+	}
+}
+
 func TestNetworks(t *testing.T) {
 	n := newNetworks(&Options{Limits: Limits{Connections: 5, ConnectionsPerNetwork: 2, NetworkBits4: 24, NetworkBits6: 64},
 		Trusted: func(ip netip.Addr) bool { return ip.IsLoopback() }})
