@@ -27,13 +27,14 @@ type destination struct {
 	graves  []row
 	// graves are entries that were settled while a load was under way, which may have read their rows before.
 
-	cursor   row          // the next load begins after it
-	seen     row          // the greatest row that a load has read
+	cursor   row       // the next load begins after it
+	seen     row       // the greatest row that a load has read
 	backlog  bool      // there may be rows due after the cursor
 	nextDue  time.Time // of the first row that was not due yet; zero: none known
 	loading  bool      // a load is under way
 	queued   bool      // in core.loads
 	stale    bool      // what the load under way reads is out of date
+	others   bool      // rows of the domain that go other routes were passed and nobody looks after them
 	rewound  bool      // while a load was under way, rows after back were left to the disk
 	back     row
 	alarm    alarm        // destWaiting: look up again; destAttached: nextDue
@@ -210,7 +211,7 @@ func (c *core) dropAll(d *destination) {
 	for _, f := range d.flows {
 		for e := f.list.head; e != nil; {
 			next := e.next
-			c.drop(e)
+			c.cut(e)
 			e = next
 		}
 	}

@@ -39,6 +39,9 @@ func (c *core) pump(now time.Time) {
 		s, _ := c.ready.pop()
 		s.queued = false
 		c.serve(s, now)
+		if c.ready.n == 0 {
+			c.feedStarved()
+		}
 	}
 	if c.lookups.n > 0 {
 		c.pumpLookups()
@@ -280,11 +283,20 @@ func (c *core) closed(cn *conn) {
 		s.lively--
 	}
 	c.rouse(s)
-	if next, ok := c.starved.pop(); ok {
-		next.starved = false
-		c.rouse(next)
-	}
+	c.feedStarved()
 	c.tidy(s)
+}
+
+// feedStarved rouses the next site that waits for a connection, if there is one to be had.
+func (c *core) feedStarved() {
+	for c.open < c.o.Connections && c.ready.n == 0 {
+		s, ok := c.starved.pop()
+		if !ok {
+			return
+		}
+		s.starved = false
+		c.rouse(s)
+	}
 }
 
 // stop lets no further transaction begin and dismisses the idle connections.

@@ -56,8 +56,13 @@ func (c *core) swept(found []queue.DomainDue, err error, now time.Time) {
 // discovered looks after a domain that has rows.
 func (c *core) discovered(f queue.DomainDue, now time.Time) {
 	k := destKey{f.Domain, c.routeOfDomain(f.Domain)}
-	if d := c.dests[k]; d != nil {
-		return // it knows itself what it has
+	if d := c.dests[k]; d != nil { // it knows itself what it has
+		if d.others {
+			d.others = false
+			d.rewind(row{})
+			c.wantMore(d)
+		}
+		return
 	}
 	if f.Due.After(now.Add(10*sweepInterval)) && len(c.all) > c.o.Destinations/2 {
 		c.sweep.missed = true
@@ -97,5 +102,8 @@ func (c *core) remove(d *destination) {
 	delete(c.dests, d.key)
 	if c.last == d {
 		c.last = nil
+	}
+	if first := c.dests[destKey{d.key.domain, c.routeOfDomain(d.key.domain)}]; first != nil {
+		first.others = true
 	}
 }

@@ -70,18 +70,18 @@ func (c *core) loaded(d *destination, r loadResult, now time.Time) {
 			break
 		}
 	}
-	d.loading = false
 	switch {
 	case r.err != nil:
 		c.o.Logf("destination %s: reading its schedule: %v", d.key.domain, r.err)
 		d.backlog = true
 		c.alarms.setEarlier(&d.alarm, now.Add(loadAgain)) // the alarm asks again
-	case d.stale:
-		c.wantMore(d)
-	default:
+	case !d.stale:
 		c.take(d, &r, now)
 	}
-	d.graves = d.graves[:0]
+	d.loading, d.graves = false, d.graves[:0]
+	if r.err == nil {
+		c.wantMore(d)
+	}
 	if s := d.site; s != nil && s.state == siteProbing && s.waiting == 0 && d.state == destAttached {
 		c.probe(s)
 	}
@@ -122,7 +122,6 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 			c.alarms.set(&d.alarm, c.notBefore(d, r.next))
 		}
 	}
-	c.wantMore(d)
 }
 
 // ours reduces an item to the recipients that go d's route and reports whether there are any. Others' destinations hear of theirs.
@@ -135,7 +134,9 @@ func (c *core) ours(d *destination, it *queue.Item, now time.Time) bool {
 		if part.route == d.key.route {
 			mine = part.recipients
 		} else {
-			c.destination(destKey{d.key.domain, part.route}, now)
+			if c.destination(destKey{d.key.domain, part.route}, now) == nil {
+				d.others = true
+			}
 		}
 	}
 	it.Recipients = mine

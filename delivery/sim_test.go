@@ -1,0 +1,428 @@
+package delivery
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue"
+)
+
+// sim drives the core alone, event by event in an order that a seed decides: what is on disk can be read before and after the
+// core hears of it, reads take time, hosts die and come back, limits are small. Whatever happens, each recipient is
+// attempted until it is delivered, and is never handed out twice at a time or after that.
+type sim struct {
+	t    testing.TB
+	seed uint64
+	rand *rand.Rand
+	core *core
+	now  time.Time
+	ids  *mail.IDs
+
+	disk      map[string][]queue.Item // rows in order, by domain
+	untold    []queue.Item            // on disk, the core has not heard of them
+	pending   []func()                // answers under way, in any order
+	conns     []*conn                 // being opened or busy
+	state     map[attemptKey]simState
+	all       []mail.ID
+	begun     map[*transaction]bool
+	delivered int
+	sites     int
+	dead      map[string]bool
+}
+
+type simState uint8
+
+const (
+	simQueued simState = iota
+	simTrying
+	simDone
+)
+
+func newSim(t testing.TB, seed uint64) *sim {
+	s := &sim{
+		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), now: time.UnixMilli(1_700_000_000_000),
+		disk: map[string][]queue.Item{}, state: map[attemptKey]simState{}, dead: map[string]bool{},
+		begun: map[*transaction]bool{},
+	}
+	s.ids = mail.NewIDs(1, s.now)
+	s.sites = 1 + s.rand.IntN(5)
+	o := &Options{
+		Seed: seed, Window: 4 + s.rand.IntN(20), WindowTotal: 10 + s.rand.IntN(40), Destinations: 3 + s.rand.IntN(20),
+		Connections: 1 + s.rand.IntN(6), Unsettled: 5 + s.rand.IntN(30),
+		Shaping: map[string]Shaping{"default": {Connections: 1 + s.rand.IntN(4), MessagesPerConnection: 1 + s.rand.IntN(9), RecipientsPerMessage: 1 + s.rand.IntN(3)}},
+	}
+	if s.rand.IntN(2) == 0 {
+		o.Routes = []Route{{Recipient: "*vip*", SmartHost: "hub.test"}, {Tenant: "t1", SmartHost: "t1.test"}}
+	}
+	o.setDefaults()
+	s.core = newCore(o)
+	if err := s.core.setRoutes(); err != nil {
+		t.Fatal(err)
+	}
+	s.core.alarms.set(&s.core.sweep.alarm, s.now)
+	return s
+}
+
+func (s *sim) do(a action) {
+	c := s.core
+	switch a.kind {
+	case actOpen:
+		s.conns = append(s.conns, a.conn)
+	case actLookup:
+		s.pending = append(s.pending, func() { s.lookedUp(a.dest) })
+	case actSweep:
+		found := s.domains(a.from, a.max)
+		s.pending = append(s.pending, func() { c.swept(found, nil, s.now) })
+	case actLoad:
+		// The read happens now or later, the answer comes later still.
+		var r loadResult
+		read := func() { r = s.load(&a) }
+		if s.rand.IntN(2) == 0 {
+			read()
+			read = nil
+		}
+		s.pending = append(s.pending, func() {
+			if read == nil {
+				c.loaded(a.dest, r, s.now)
+				return
+			}
+			read()
+			s.pending = append(s.pending, func() { c.loaded(a.dest, r, s.now) })
+		})
+	}
+}
+
+func (s *sim) lookedUp(d *destination) {
+	switch n := s.rand.IntN(20); {
+	case n == 0:
+		s.core.lookedUp(d, nil, smtp.Temp(451, "4.4.3", "no answer"), s.now)
+	default:
+		site := fmt.Sprint("site", int(d.key.domain[1]-'0')%s.sites)
+		s.core.lookedUp(d, &mx.Route{Site: site, Expires: s.now.Add(time.Minute), Hosts: []mx.Host{{Name: site, Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, nil, s.now)
+	}
+}
+
+func (s *sim) domains(after string, limit int) (found []queue.DomainDue) {
+	for d, rows := range s.disk {
+		if d > after && len(rows) > 0 {
+			found = append(found, queue.DomainDue{Domain: d, Due: rows[0].Due})
+		}
+	}
+	slices.SortFunc(found, func(a, b queue.DomainDue) int { return cmp.Compare(a.Domain, b.Domain) })
+	return found[:min(limit, len(found))]
+}
+
+func (s *sim) load(a *action) (r loadResult) {
+	r.cursor = a.after
+	for _, it := range s.disk[a.dest.key.domain] {
+		k := rowOf(&it)
+		switch {
+		case !a.after.before(k):
+		case it.Due.After(a.until):
+			r.next = it.Due
+			return r
+		case len(r.items) == a.max:
+			r.more = true
+			return r
+		default:
+			it.Recipients = slices.Clone(it.Recipients)
+			r.items = append(r.items, it)
+			r.cursor = k
+		}
+	}
+	return r
+}
+
+// write puts a row on disk, joined with one that has its key.
+func (s *sim) write(it queue.Item) {
+	rows := s.disk[it.Domain]
+	i, there := slices.BinarySearchFunc(rows, rowOf(&it), func(x queue.Item, k row) int {
+		switch x := rowOf(&x); {
+		case x == k:
+			return 0
+		case x.before(k):
+			return -1
+		}
+		return 1
+	})
+	if there {
+		rows[i].Recipients = append(slices.Clone(rows[i].Recipients), it.Recipients...)
+		slices.Sort(rows[i].Recipients)
+		return
+	}
+	s.disk[it.Domain] = slices.Insert(rows, i, it)
+}
+
+// erase takes a recipient out of a row.
+func (s *sim) erase(domain string, k row, number uint32) {
+	rows := s.disk[domain]
+	for i := range rows {
+		if rowOf(&rows[i]) == k {
+			rest := slices.DeleteFunc(slices.Clone(rows[i].Recipients), func(n uint32) bool { return n == number })
+			if rows[i].Recipients = rest; len(rest) == 0 {
+				s.disk[domain] = slices.Delete(slices.Clone(rows), i, i+1)
+			}
+			return
+		}
+	}
+	s.t.Fatalf("seed %d: the row of recipient %d in %s is not there", s.seed, number, domain)
+}
+
+// accept puts a message on disk; the core hears of it sooner or later.
+func (s *sim) accept() {
+	m := &queue.Message{ID: s.ids.Next(s.now), Envelope: &mail.Envelope{Sender: "s@x"}, Arrived: s.now}
+	m.Arrived = m.ID.Time()
+	s.all = append(s.all, m.ID)
+	m.Envelope.Origin.Tenant = fmt.Sprint("t", s.rand.IntN(3))
+	byDomain := map[string][]uint32{}
+	for i := range 1 + s.rand.IntN(4)*s.rand.IntN(2) {
+		d := fmt.Sprint("d", s.rand.IntN(30))
+		local := []string{"", "vip"}[s.rand.IntN(8)/7]
+		m.Envelope.Recipients = append(m.Envelope.Recipients, mail.Recipient{Address: local + fmt.Sprint(i, "@", d), Domain: d})
+		byDomain[d] = append(byDomain[d], uint32(i))
+		s.state[attemptKey{m.ID, uint32(i)}] = simQueued
+	}
+	for _, d := range slices.Sorted(maps.Keys(byDomain)) {
+		to := byDomain[d]
+		it := queue.Item{Message: m, Domain: d, Due: m.Arrived, Recipients: to}
+		s.write(it)
+		it.Recipients = slices.Clone(to)
+		s.untold = append(s.untold, it)
+	}
+}
+
+// step makes one random event happen; false: nothing can happen but the passing of time.
+func (s *sim) step() bool {
+	var ready []*conn
+	for _, cn := range s.conns {
+		if cn.state != connIdle {
+			ready = append(ready, cn)
+		}
+	}
+	n := len(s.pending) + len(ready)
+	if len(s.untold) > 0 {
+		n++
+	}
+	if n == 0 {
+		return false
+	}
+	switch i := s.rand.IntN(n); {
+	case i < len(s.pending):
+		f := s.pending[i]
+		s.pending = slices.Delete(s.pending, i, i+1)
+		f()
+	case i < len(s.pending)+len(ready):
+		s.connStep(ready[i-len(s.pending)])
+	default:
+		k := 1 + s.rand.IntN(len(s.untold))
+		s.core.accepted(s.untold[:k], s.now)
+		s.untold = s.untold[k:]
+	}
+	s.event()
+	return true
+}
+
+// event ends an event as the shell does.
+func (s *sim) event() {
+	s.core.pump(s.now)
+	actions, refusals := s.core.actions, s.core.refusals
+	s.core.actions, s.core.refusals = nil, nil
+	for i := range actions {
+		s.do(actions[i])
+	}
+	for _, t := range refusals {
+		s.begin(t)
+		s.outcomes(t, nil)
+		s.settle(t)
+	}
+	for _, cn := range s.conns {
+		if cn.state == connBusy && !s.begun[cn.tx] {
+			s.begin(cn.tx)
+		}
+	}
+}
+
+// begin checks that a transaction takes only what is free to be tried.
+func (s *sim) begin(t *transaction) {
+	s.begun[t] = true
+	for _, n := range t.recipients {
+		k := attemptKey{t.message.ID, n}
+		if s.state[k] != simQueued {
+			s.t.Fatalf("seed %d: %v is handed out in state %d", s.seed, k, s.state[k])
+		}
+		s.state[k] = simTrying
+	}
+}
+
+func (s *sim) connStep(cn *conn) {
+	c := s.core
+	select {
+	case <-cn.wake:
+	default:
+	}
+	switch cn.state {
+	case connOpening:
+		if s.dead[cn.site.key] {
+			c.connectFailed(cn, mail.Attempt{Text: "down"}, false, s.now)
+			s.drop(cn)
+			return
+		}
+		c.connected(cn, s.now)
+	case connBusy:
+		s.transact(cn)
+	case connClosing:
+		c.closed(cn)
+		s.drop(cn)
+	}
+}
+
+func (s *sim) drop(cn *conn) {
+	s.conns = slices.DeleteFunc(s.conns, func(x *conn) bool { return x == cn })
+}
+
+// transact ends the transaction of cn somehow.
+func (s *sim) transact(cn *conn) {
+	t := cn.tx
+	v := &verdict{usable: true, through: true}
+	switch n := s.rand.IntN(40); {
+	case n == 0 || s.dead[cn.site.key]:
+		*v = verdict{none: s.rand.IntN(2) == 0, trouble: true, reason: mail.Attempt{Text: "421"}}
+	case n == 1:
+		*v = verdict{none: true}
+	case n == 2:
+		v.again = []int{len(t.recipients) - 1}
+	}
+	s.outcomes(t, v)
+	delete(s.begun, t)
+	settle := len(t.outcomes) > 0
+	s.core.finished(cn, t, v, s.now)
+	if settle {
+		s.settle(t)
+	}
+}
+
+// outcomes decides what became of the recipients. v is nil when their domain takes no mail.
+func (s *sim) outcomes(t *transaction, v *verdict) {
+	for i, n := range t.recipients {
+		k := attemptKey{t.message.ID, n}
+		if v != nil && (v.none || slices.Contains(v.again, i)) {
+			s.state[k] = simQueued
+			continue
+		}
+		e := t.entryOf(n)
+		o := queue.Outcome{ID: k.id, Recipient: n, Domain: e.item.Domain, WasDue: e.item.Due, State: queue.Relayed}
+		if v != nil && (v.trouble || s.rand.IntN(8) == 0) {
+			o.State = queue.Deferred
+			o.Due = s.now.Add(time.Duration(s.rand.IntN(60)+1) * time.Second).Truncate(time.Millisecond)
+		}
+		t.outcomes = append(t.outcomes, o)
+	}
+}
+
+// settle records the outcomes some time later, and tells the core some time after that.
+func (s *sim) settle(t *transaction) {
+	s.pending = append(s.pending, func() {
+		if len(s.untold) > 0 { // commands are applied and told in the order of the log
+			s.core.accepted(s.untold, s.now)
+			s.untold = nil
+			s.event()
+		}
+		for _, o := range t.outcomes {
+			k := attemptKey{o.ID, o.Recipient}
+			s.erase(o.Domain, row{o.WasDue.UnixMilli(), o.ID}, o.Recipient)
+			if o.State == queue.Deferred {
+				s.state[k] = simQueued
+				s.write(queue.Item{Message: t.message, Domain: o.Domain, Due: o.Due, Recipients: []uint32{o.Recipient}})
+				continue
+			}
+			s.state[k] = simDone
+			s.delivered++
+		}
+		s.pending = append(s.pending, func() { s.core.settled(t, s.now) })
+	})
+}
+
+// run accepts n messages and goes on until all are delivered.
+func (s *sim) run(n int) {
+	for left, steps := n, 0; left > 0 || s.delivered < len(s.state); steps++ {
+		if steps > 400*n {
+			s.stuck()
+		}
+		switch x := s.rand.IntN(100); {
+		case x < 10 && left > 0:
+			left--
+			s.accept()
+		case x == 10 && left > 0:
+			site := fmt.Sprint("site", s.rand.IntN(s.sites))
+			s.dead[site] = !s.dead[site]
+		case x == 11 && left > 0:
+			s.core.changed(s.someIDs(), []string{fmt.Sprint("d", s.rand.IntN(30))}, s.now)
+			s.event()
+		case x < 90 && s.step():
+		default:
+			s.pass()
+		}
+		if left == 0 {
+			clear(s.dead)
+		}
+		if steps%64 == 0 {
+			s.core.check(s.t)
+			if s.t.Failed() {
+				s.t.Fatalf("seed %d", s.seed)
+			}
+		}
+	}
+	s.core.check(s.t)
+}
+
+// someIDs are messages that an operator is made to touch.
+func (s *sim) someIDs() (ids []mail.ID) {
+	for range 3 {
+		if len(s.all) > 0 {
+			ids = append(ids, s.all[s.rand.IntN(len(s.all))])
+		}
+	}
+	return ids
+}
+
+// pass lets time pass: a little, or until the core wants to be called.
+func (s *sim) pass() {
+	s.now = s.now.Add(time.Duration(s.rand.IntN(50)) * time.Millisecond)
+	if at, ok := s.core.nextWake(); ok && s.rand.IntN(4) == 0 && at.After(s.now) {
+		s.now = at
+	}
+	s.core.tick(s.now)
+	s.event()
+}
+
+func (s *sim) stuck() {
+	for _, d := range s.core.all {
+		s.t.Logf("%v: state %d, %d waiting, %d busy, backlog %v, loading %v, queued %v, cursor %v, seen %v, next due %v", d.key, d.state, d.waiting,
+			d.busy.n, d.backlog, d.loading, d.queued, d.cursor, d.seen, d.nextDue)
+	}
+	for name, rows := range s.disk {
+		for _, it := range rows {
+			s.t.Logf("on disk: %s %v %v", name, rowOf(&it), it.Recipients)
+		}
+	}
+	s.t.Logf("held %d of %d, active %d, window %d, loads %d, looking %d, lookups %d, ready %d, starved %d, open %d, unsettled %d, loading %d", s.core.held, s.core.o.WindowTotal, s.core.active, s.core.window(), s.core.loads.n, s.core.looking, s.core.lookups.n, s.core.ready.n, s.core.starved.n, s.core.open, s.core.unsettled, len(s.core.loading))
+	s.t.Fatalf("seed %d: %d of %d delivered; now %d, %d answers under way, %d connections", s.seed, s.delivered, len(s.state), s.now.UnixMilli(), len(s.pending), len(s.conns))
+}
+
+// TestSimulation runs many seeds; a failure names its seed.
+func TestSimulation(t *testing.T) {
+	for seed := range uint64(simSeeds) {
+		newSim(t, seed).run(150)
+	}
+}
+
+var simSeeds = 200
