@@ -614,3 +614,18 @@ func TestResolvConf(t *testing.T) {
 		t.Fatal("a name was taken for a DNS server")
 	}
 }
+
+// An exchanger that is us by its address takes those of its preference with it, whichever was looked at first.
+func TestOurselvesByAddress(t *testing.T) {
+	us, other := netip.MustParseAddr("203.0.113.99"), netip.MustParseAddr("203.0.113.1")
+	at := func(a netip.Addr) addresses { return addresses{outcome: exists, addrs: []netip.Addr{a}} }
+	var l tally
+	own := []netip.Addr{us}
+	if !l.add(exchanger{"better", 5}, at(other), own, false) || !l.add(exchanger{"equal", 10}, at(other), own, false) ||
+		l.add(exchanger{"us", 10}, at(us), own, false) {
+		t.Fatal("judged wrongly")
+	}
+	if len(l.hosts) != 1 || l.hosts[0].Name != "better" {
+		t.Fatal(l.hosts)
+	}
+}
