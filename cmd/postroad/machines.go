@@ -6,7 +6,10 @@ import (
 	"fmt"
 
 	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -33,4 +36,21 @@ func (g queueGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (a
 		err = fmt.Errorf("%w: %w", queue.ErrRefused, err)
 	}
 	return result, err
+}
+
+// announcer logs each message that enters the queue before the scheduler hears of it.
+type announcer struct {
+	*delivery.Scheduler
+	log maillog.Sink
+}
+
+func (a announcer) Accepted(items []queue.Item) {
+	var last mail.ID // the items of one message are neighbours
+	for i := range items {
+		if m := items[i].Message; m.ID != last {
+			last = m.ID
+			a.log.Queued(m.ID, m.Envelope.Sender, m.Size, len(m.Envelope.Recipients))
+		}
+	}
+	a.Scheduler.Accepted(items)
 }

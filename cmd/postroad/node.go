@@ -61,14 +61,9 @@ type ender struct {
 
 // startNode starts a node; the parts are started from the disk outwards, so that mail is taken only when it can be kept and
 // delivered. After an error everything that had been started is ended again.
-func startNode(ctx context.Context, file string, cfg *config.Config) (n *node, err error) {
-	n = &node{cfg: cfg, file: file, fatal: make(chan error, 1)}
+func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
+	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
-	defer func() {
-		if err != nil {
-			n.stop(ctx)
-		}
-	}()
 	for _, step := range []struct {
 		what  string
 		start func(context.Context) error
@@ -84,7 +79,7 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (n *node, e
 		{"administration", n.startAdmin},
 	} {
 		if err := step.start(ctx); err != nil {
-			return nil, fmt.Errorf("starting %s: %w", step.what, err)
+			return nil, errors.Join(fmt.Errorf("starting %s: %w", step.what, err), n.stop(ctx))
 		}
 	}
 	return n, nil
@@ -218,7 +213,7 @@ func (n *node) startQueue(ctx context.Context) error {
 	if err := n.lead(ctx, group, queueMachine{n.queue}); err != nil {
 		return err
 	}
-	if err := n.queue.Start(ctx, queueGroup{group}, n.scheduler); err != nil {
+	if err := n.queue.Start(ctx, queueGroup{group}, announcer{n.scheduler, n.log}); err != nil {
 		return err
 	}
 	n.onStop("queue", n.queue.Stop)

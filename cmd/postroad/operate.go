@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
-	"time"
 
+	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/queue"
@@ -21,14 +20,17 @@ func (n *node) startAdmin(context.Context) (err error) {
 	if err := n.registerMetrics(); err != nil {
 		return err
 	}
-	token, err := readToken(n.cfg.Admin.TokenFile)
-	if err != nil {
-		return err
+	token := ""
+	if file := n.cfg.Admin.TokenFile; file != "" {
+		if token, err = config.ReadSecret(file); err != nil {
+			return fmt.Errorf("admin.token_file: %w", err)
+		}
 	}
 	n.admin, err = admin.Start(admin.Options{
-		Socket: filepath.Join(n.cfg.Node.DataDir, "admin.sock"), Address: n.cfg.Admin.Address, Token: token,
-		Hosts: []string{n.cfg.Node.Hostname}, Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
-		Queue: n.queue, Users: operatorsUsers{n.editor, n.users}, InFlight: n.scheduler.InFlight, Moved: n.moved,
+		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
+		Hosts: append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
+		Queue: operatorsQueue{n.queue, n.scheduler}, Users: operatorsUsers{n.editor, n.users}, InFlight: n.scheduler.InFlight,
+		Reason: n.scheduler.Reason, Moved: n.moved,
 		Now: n.queue.Now, Logf: n.log.Logf,
 	})
 	if err != nil {
@@ -38,6 +40,22 @@ func (n *node) startAdmin(context.Context) (err error) {
 	return nil
 }
 
+// operatorsQueue is the queue whose flush also lets sites that are left alone be tried at once.
+type operatorsQueue struct {
+	*queue.Queue
+	scheduler *delivery.Scheduler
+}
+
+func (q operatorsQueue) Flush(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error) {
+	total, err := q.Queue.Flush(ctx, f, moved)
+	if f.Domain != "" {
+		q.scheduler.Flush(f.Domain)
+	} else {
+		q.scheduler.Flush()
+	}
+	return total, err
+}
+
 type operatorsUsers struct {
 	*directory.Editor
 	users *directory.Directory
@@ -45,21 +63,6 @@ type operatorsUsers struct {
 
 func (u operatorsUsers) List(after string, limit int) []*directory.User {
 	return u.users.List(after, limit)
-}
-
-func readToken(file string) (string, error) {
-	if file == "" {
-		return "", nil
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("admin.token_file: %w", err)
-	}
-	token, _, _ := strings.Cut(string(b), "\n")
-	if token = strings.TrimSpace(token); len(token) < 16 {
-		return "", fmt.Errorf("admin.token_file: %s holds no token of at least 16 characters", file)
-	}
-	return token, nil
 }
 
 // Live and Ready implement admin.Health.
@@ -84,11 +87,14 @@ func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.St
 		return
 	}
 	e := m.Message.Envelope
-	a := m.Recipients[recipient].Last
+	why := m.Recipients[recipient].Last // of fail; remove has none
+	if verb == "remove" {
+		why = mail.Attempt{Code: 554, Enhanced: "5.7.1", Text: "removed by an operator, without a report"}
+	}
 	n.log.Log(&maillog.Record{
 		Type: maillog.AdminBounce, At: n.queue.Now(), ID: m.Message.ID, Sender: e.Sender, Recipient: e.Recipients[recipient].Address,
 		Recipients: len(e.Recipients), Queue: e.Recipients[recipient].Domain, Size: m.Message.Size, Created: m.Message.Arrived,
-		Attempts: m.Recipients[recipient].Attempts, Code: 554, Enhanced: "5.7.1", Text: "operator: " + verb, Relay: a.Remote,
+		Attempts: m.Recipients[recipient].Attempts, Code: why.Code, Enhanced: why.Enhanced, Text: why.Text, Relay: why.Remote,
 		Tenant: e.Origin.Tenant, Campaign: e.Origin.Campaign, User: e.Origin.User,
 	})
 }
@@ -187,9 +193,6 @@ func (n *node) observeStore(o telemetry.Observer) {
 func (n *node) observeNode(o telemetry.Observer) {
 	o.Gauge("memory_reserved_octets", "octets of mail held in memory", float64(n.budget.Used()))
 	o.Gauge("memory_limit_octets", "limits.memory", float64(n.budget.Limit()))
-	o.Gauge("start_time_seconds", "when the node started", float64(startTime.Unix()))
 	s := n.log.Stats()
 	o.Counter("log_dropped_total", "log lines and events dropped because they could not be written in time", s.LinesDropped+s.EventsDropped)
 }
-
-var startTime = time.Now()

@@ -33,6 +33,9 @@ func runServe(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return configError(err)
 	}
+	if err := cfg.CheckFiles(*file); err != nil {
+		return configError(err)
+	}
 	starting, cancel := context.WithTimeout(ctx, startTimeout)
 	n, err := startNode(starting, *file, cfg)
 	cancel()
@@ -84,16 +87,29 @@ func (n *node) listening() string {
 // reload reads the configuration again. A bad file changes nothing and is reported; so is what takes a restart.
 func (n *node) reload() {
 	n.log.Reopen()
-	next, err := config.Load(n.file)
+	if err := n.reconfigure(); err != nil {
+		n.log.Errorf("the configuration was not reloaded: %v", err)
+	}
+}
+
+func (n *node) reconfigure() error {
+	file, err := config.Load(n.file)
 	if err != nil {
-		n.log.Errorf("the configuration was not reloaded: %v", err)
-		return
+		return err
 	}
+	if err := file.CheckFiles(n.file); err != nil {
+		return err
+	}
+	changes := config.Diff(n.cfg, file)
+	next := config.Reloaded(n.cfg, file)
 	if err := n.policy.Configure(rulesOf(next)); err != nil {
-		n.log.Errorf("the configuration was not reloaded: %v", err)
-		return
+		return err
 	}
-	free := float64(next.Limits.FreeDisk)
-	n.pressure.free.Store(&free)
-	n.log.Logf("the configuration was reloaded")
+	n.pressure.free.Store(new(float64(next.Limits.FreeDisk)))
+	n.cfg = next
+	n.log.Logf("the configuration was reloaded: %d keys changed", len(changes))
+	for _, key := range config.Restart(changes) {
+		n.log.Logf("a change of %s takes a restart", key)
+	}
+	return nil
 }
