@@ -128,22 +128,17 @@ func (g *Group) DeleteRange(min, max uint64) error {
 	if w.empty() || max < w.first || min > w.last {
 		return nil
 	}
-	next := window{first: w.first, last: w.last, lastTerm: w.lastTerm}
+	var e end
 	switch {
 	case min <= w.first && (max < w.last || max <= compactable):
-		next.first = minIndex(max, w.last) + 1
+		e = end{kindHead, max + 1}
 	case max >= w.last:
-		next.last = min - 1
-		next.first = minIndex(w.first, min)
-		l, _ := w.at(next.last)
-		next.lastTerm = l.term
+		e = end{kindTail, min - 1}
 	default:
 		return errMiddle
 	}
-	return g.store.commit(&op{group: g, window: &next})
+	return g.store.commit(&op{group: g, ends: []end{e}})
 }
-
-func minIndex(a, b uint64) uint64 { return min(a, b) }
 
 // Set stores a value of raft's own. Before a vote takes effect the high-water mark is brought up to date too: a node whose log has
 // lost its end must not be able to vote as if it had never had it.

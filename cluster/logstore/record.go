@@ -13,8 +13,10 @@ const (
 	kindEntry  kind = 1 // a log entry with its parts
 	kindMoved  kind = 2 // parts of an entry whose old place is given up; parts nobody refers to are left out (length 0)
 	kindStable kind = 3 // a value of a group's stable store
-	kindWindow kind = 4 // a group's log is now [first, last]
+	kindWindow kind = 4 // in a segment's opening: a group's log is [first, last]
 	kindStart  kind = 5 // first in a segment: recovery begins at the segment named
+	kindHead   kind = 6 // entries before first were compacted
+	kindTail   kind = 7 // entries after last were taken back
 )
 
 // Every record begins with its size (4 octets), its kind (1), a raft log type (1), 2 reserved octets and its group (8).
@@ -24,6 +26,7 @@ const (
 //	stable:       length of key 2, key, value
 //	window:       first 8, last 8, term of last 8
 //	start:        segment 8
+//	head, tail:   first or last 8
 const (
 	recordHead = 16
 	entryHead  = recordHead + 40
@@ -45,7 +48,7 @@ type record struct {
 
 	key, value  []byte
 	first, last uint64
-	segment     uint64
+	number      uint64 // of start, head and tail
 
 	pos, payloadPos int // in the block
 }
@@ -123,11 +126,11 @@ func parseRecord(p []byte) (r record, err error) {
 			return r, errBadRecord
 		}
 		r.first, r.last, r.term = le.Uint64(body), le.Uint64(body[8:]), le.Uint64(body[16:])
-	case kindStart:
+	case kindStart, kindHead, kindTail:
 		if len(body) != 8 {
 			return r, errBadRecord
 		}
-		r.segment = le.Uint64(body)
+		r.number = le.Uint64(body)
 	default:
 		return r, errBadRecord
 	}

@@ -130,7 +130,7 @@ func (r *recovery) opening(id uint64) (from uint64, err error) {
 	case isBad(err) || err == nil && (len(records) == 0 || records[0].kind != kindStart):
 		err = nil
 	case err == nil:
-		from, r.s.w.salt = records[0].segment, h.salt
+		from, r.s.w.salt = records[0].number, h.salt
 	}
 	return from, errors.Join(err, f.close())
 }
@@ -263,6 +263,10 @@ func (s *Store) replayRecord(r *record, id uint64, off int64) error {
 		g.stable[string(r.key)] = append([]byte(nil), r.value...)
 	case kindWindow:
 		s.setWindowLocked(g, r.first, r.last, r.term)
+	case kindHead:
+		s.compactLocked(g, r.number)
+	case kindTail:
+		s.cutLocked(g, r.number)
 	case kindEntry:
 		if !g.window.empty() && r.index != g.window.last+1 {
 			return fmt.Errorf("%w: group %d: entry %d follows entry %d", ErrLost, r.group, r.index, g.window.last)

@@ -8,11 +8,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// op is what one caller wants on stable storage: any of stable values, a window, entries, in this order, all in one block.
+// op is what one caller wants on stable storage: any of stable values, cuts at either end, entries, in this order, all in one block.
+// Nothing in it depends on what other ops do meanwhile: compaction runs beside appending.
 type op struct {
 	group  *Group
 	stable []keyValue
-	window *window // first, last and lastTerm only
+	ends   []end
 	logs   []*raft.Log
 	parts  [][][]byte // of each log
 	moved  bool       // logs are parts that move, not entries
@@ -24,15 +25,19 @@ type op struct {
 	done   bool
 }
 
+// end moves one end of the group's window.
+type end struct {
+	kind  kind // kindHead or kindTail
+	index uint64
+}
+
 type keyValue struct{ key, value []byte }
 
 func (o *op) measure() {
 	for _, kv := range o.stable {
 		o.meta += stableSize(kv)
 	}
-	if o.window != nil {
-		o.meta += recordHead + 24
-	}
+	o.meta += (recordHead + 8) * len(o.ends)
 	for i, l := range o.logs {
 		o.meta += entrySize(len(o.parts[i]), len(l.Data))
 		for _, p := range o.parts[i] {
@@ -108,8 +113,12 @@ func (s *Store) publishLocked(o *op) {
 	for _, kv := range o.stable {
 		o.group.stable[string(kv.key)] = kv.value
 	}
-	if o.window != nil {
-		s.setWindowLocked(o.group, o.window.first, o.window.last, o.window.lastTerm)
+	for _, e := range o.ends {
+		if e.kind == kindHead {
+			s.compactLocked(o.group, e.index)
+		} else {
+			s.cutLocked(o.group, e.index)
+		}
 	}
 	for i, l := range o.logs {
 		if o.moved {
@@ -175,8 +184,9 @@ func (s *Store) encode(buf []byte, h *header, start []byte, round []*op) {
 		for _, kv := range o.stable {
 			m += len(appendStable(buf[m:m], o.group.id, kv))
 		}
-		if o.window != nil {
-			m += len(appendWindow(buf[m:m], o.group.id, o.window))
+		for _, e := range o.ends {
+			b := appendHead(buf[m:m], e.kind, 0, o.group.id, recordHead+8)
+			m += len(le.AppendUint64(b, e.index))
 		}
 		k := kindEntry
 		if o.moved {

@@ -43,6 +43,21 @@ func (s *Store) appendLocked(g *Group, index, term uint64, p Place) {
 	g.appended += uint64(p.Size)
 }
 
+// compactLocked drops the entries before first.
+func (s *Store) compactLocked(g *Group, first uint64) {
+	w := &g.window
+	s.setWindowLocked(g, min(max(w.first, first), w.last+1), w.last, w.lastTerm)
+}
+
+// cutLocked drops the entries after last; their indexes are used again.
+func (s *Store) cutLocked(g *Group, last uint64) {
+	w := &g.window
+	if last < w.last {
+		l, _ := w.at(last)
+		s.setWindowLocked(g, min(w.first, last+1), last, l.term)
+	}
+}
+
 // setWindowLocked cuts the window at either end, or moves it (when recovery meets a segment's opening records).
 func (s *Store) setWindowLocked(g *Group, first, last, lastTerm uint64) {
 	w := &g.window
