@@ -28,9 +28,7 @@ func TestRetryScheduleAndExpiry(t *testing.T) {
 		w.after(6 * 24 * time.Hour)
 
 		schedule := w.sched.o.Retry.Schedule
-		r.mu.Lock()
-		times := r.times
-		r.mu.Unlock()
+		times := r.transactions()
 		for i := 1; i < len(times); i++ {
 			want := schedule[min(i-1, len(schedule)-1)]
 			got := times[i].Sub(times[i-1])

@@ -42,16 +42,16 @@ func TestRampAfterRecovery(t *testing.T) {
 		r.set(func(r *remote) { r.refuse, r.most, r.latency = nil, 0, 100*time.Millisecond })
 		w.sched.Flush("a.test")
 		w.after(200 * time.Millisecond) // the probe connects and sends its message
-		if r.most != 1 {
-			t.Errorf("%d connections at the probe, want 1", r.most)
+		if r.mostOpen() != 1 {
+			t.Errorf("%d connections at the probe, want 1", r.mostOpen())
 		}
 		w.after(200 * time.Millisecond)
-		if r.most < 2 || r.most > 4 {
-			t.Errorf("%d connections soon after, want 2 to 4", r.most)
+		if r.mostOpen() < 2 || r.mostOpen() > 4 {
+			t.Errorf("%d connections soon after, want 2 to 4", r.mostOpen())
 		}
 		w.after(time.Minute)
-		if r.most != 20 {
-			t.Errorf("at most %d connections, want 20", r.most)
+		if r.mostOpen() != 20 {
+			t.Errorf("at most %d connections, want 20", r.mostOpen())
 		}
 		if n := len(r.received()); n != 500 {
 			t.Errorf("%d messages arrived, want 500", n)
@@ -106,14 +106,14 @@ func TestLimits(t *testing.T) {
 			if got := r.received(); len(got) != 1000 {
 				t.Errorf("%s got %d messages of 1000", c.host, len(got))
 			}
-			if r.most > c.most {
-				t.Errorf("%s saw %d connections at once, allowed %d", c.host, r.most, c.most)
+			if r.mostOpen() > c.most {
+				t.Errorf("%s saw %d connections at once, allowed %d", c.host, r.mostOpen(), c.most)
 			}
-			if r.connects < 1000/10 {
-				t.Errorf("%s saw %d connects for 1000 messages, 10 at most on one", c.host, r.connects)
+			if r.connected() < 1000/10 {
+				t.Errorf("%s saw %d connects for 1000 messages, 10 at most on one", c.host, r.connected())
 			}
 			if c.count > 0 {
-				checkRate(t, c.host, r.times, Rate{c.count, c.per})
+				checkRate(t, c.host, r.transactions(), Rate{c.count, c.per})
 			}
 		}
 	})

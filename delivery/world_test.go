@@ -266,6 +266,19 @@ func (r *remote) connected() int {
 	return r.connects
 }
 
+// mostOpen is how many connections were open at once, transactions the times of all transactions.
+func (r *remote) mostOpen() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.most
+}
+
+func (r *remote) transactions() []time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]time.Time(nil), r.times...)
+}
+
 // down is a host that does not take connections.
 func down() *smtpclient.Error {
 	return &smtpclient.Error{Status: smtpclient.Status{Code: 451, Enhanced: "4.4.1", Text: "connection refused", Local: true}}
