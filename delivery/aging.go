@@ -183,7 +183,8 @@ func (s *Scheduler) logAged(typ maillog.Type, m *queue.Stored, o *queue.Outcome,
 	if *last == (mail.Attempt{}) {
 		last = &o.Attempt
 	}
-	r := s.record(m.Message)
+	var r maillog.Record
+	s.describe(&r, m.Message)
 	r.Type, r.At, r.Recipient, r.Queue = typ, now, m.Message.Envelope.Recipients[o.Recipient].Address, o.Domain
 	r.Attempts = st.Attempts
 	r.Delays[1] = now.Sub(m.Message.Arrived)

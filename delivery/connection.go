@@ -152,7 +152,9 @@ func (s *Scheduler) prepare(cn *conn, t *transaction) *smtpclient.Transaction {
 		sh.results = make([]smtpclient.Status, len(t.recipients))
 	}
 	sh.tx.Results = sh.results[:len(t.recipients)]
-	sh.tx.BeforeEnd = s.checkOwner
+	if sh.tx.BeforeEnd == nil {
+		sh.tx.BeforeEnd = s.checkOwner
+	}
 	return &sh.tx
 }
 

@@ -11,11 +11,13 @@ import (
 
 // logOutcomes writes one record per recipient of an attempt. cn is nil when none was made.
 func (s *Scheduler) logOutcomes(cn *conn, t *transaction, now time.Time) {
-	r := &maillog.Record{}
+	var r *maillog.Record
 	if cn != nil {
 		r = &cn.shell.record
+	} else {
+		r = new(maillog.Record)
 	}
-	*r = s.record(t.message)
+	s.describe(r, t.message)
 	r.At = now
 	r.PossibleDuplicate = t.possible
 	r.Delays[1] = max(0, t.started.Sub(t.message.Arrived))
@@ -52,17 +54,16 @@ func (s *Scheduler) logOutcome(r *maillog.Record, t *transaction, i int) {
 	s.o.Log.Log(r)
 }
 
-// record returns what all records of a message have in common.
-func (s *Scheduler) record(m *queue.Message) maillog.Record {
+// describe begins a record with what all records of a message have in common.
+func (s *Scheduler) describe(r *maillog.Record, m *queue.Message) {
 	env := m.Envelope
-	r := maillog.Record{
+	*r = maillog.Record{
 		ID: m.ID, Sender: env.Sender, Recipients: len(env.Recipients), Size: m.Size, Created: m.Arrived,
 		Tenant: env.Origin.Tenant, Campaign: env.Origin.Campaign, User: env.Origin.User,
 	}
 	if len(env.TraceContext) >= 16 {
 		r.TraceID = hex.EncodeToString(env.TraceContext[:16])
 	}
-	return r
 }
 
 // setAnswer copies what an attempt came to.

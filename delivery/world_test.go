@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
@@ -30,7 +31,7 @@ type world struct {
 	o        Options
 	net      *internet
 	log      *logbook
-	clock    func() time.Time // nil: the bubble's
+	shift    time.Duration // of the wall clock, from the next boot on
 }
 
 func newWorld(t *testing.T, set func(w *world)) *world {
@@ -49,15 +50,20 @@ func newWorld(t *testing.T, set func(w *world)) *world {
 	return w
 }
 
-type steady func() time.Time
+// shifted is a clock.Steady of a machine whose wall clock is off by a time.
+type shifted struct {
+	*clock.Steady
+	by time.Duration
+}
 
-func (s steady) Now() time.Time { return s() }
+func (c shifted) Now() time.Time { return c.Steady.Now().Add(c.by) }
 
 // boot starts the queue and the scheduler over what the group holds.
 func (w *world) boot() {
-	qo := queue.Options{Budget: mail.NewBudget(64 << 20)}
-	if w.clock != nil {
-		qo.NewClock = func(time.Time) queue.Clock { return steady(w.clock) }
+	by := w.shift
+	qo := queue.Options{
+		Budget:   mail.NewBudget(64 << 20),
+		NewClock: func(floor time.Time) queue.Clock { return shifted{clock.NewSteady(floor.Add(-by)), by} },
 	}
 	w.queue = queue.New(qo)
 	w.o.Now = func() time.Time { return w.queue.Now() }
@@ -146,6 +152,7 @@ type internet struct {
 	mx      map[string][]string // domain: its hosts; else "mx."+domain
 	fail    func(domain string) *smtp.Failure
 	lookups int
+	skew    time.Duration // of the resolver's clock
 }
 
 func (n *internet) host(name string) *remote {
@@ -177,7 +184,7 @@ func (n *internet) Lookup(_ context.Context, domain string) (*mx.Route, *smtp.Fa
 	if names == nil {
 		names = []string{"mx." + domain}
 	}
-	r := &mx.Route{Site: strings.Join(names, "|"), Expires: time.Now().Add(10 * time.Minute)}
+	r := &mx.Route{Site: strings.Join(names, "|"), Expires: time.Now().Add(10*time.Minute + n.skew)}
 	for _, name := range names {
 		r.Hosts = append(r.Hosts, mx.Host{Name: name, Addrs: []netip.Addr{n.host(name).addr}})
 	}
@@ -207,6 +214,7 @@ type remote struct {
 	answer   func(tx *smtpclient.Transaction, i int) smtpclient.Status // for each recipient; nil: 250
 	cut      func(tx *smtpclient.Transaction) *smtpclient.Result       // asked for each transaction; nil or a nil result: all goes well
 	dsn      bool
+	aborted  func()
 	connects int
 	open     int
 	most     int // open at once
@@ -337,7 +345,11 @@ func (c *fakeConn) TLS() string                { return "" }
 func (c *fakeConn) Remote() netip.AddrPort     { return c.o.Addr }
 func (c *fakeConn) Local() netip.AddrPort      { return netip.MustParseAddrPort("10.255.0.1:1024") }
 func (c *fakeConn) Quit()                      { c.gone.Do(c.r.closed) }
-func (c *fakeConn) Abort()                     { c.usable = false }
+func (c *fakeConn) Abort() {
+	if c.r.aborted != nil {
+		c.r.aborted()
+	}
+}
 
 // lost is a transaction during which the connection ended.
 func lost(tx *smtpclient.Transaction, code int, enhanced string, unknown bool) *smtpclient.Result {
