@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,7 @@ import (
 func clones(t *testing.T) int {
 	v := os.Getenv("POSTROAD_CRASH_CLONES")
 	if v == "" {
-		return 300
+		return 200
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 {
@@ -91,7 +92,9 @@ func (c *crash) round(n int) {
 		promised := l.promises()
 		disk := c.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: c.rand})
 		l.forgive(promised)
-		c.look(disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0}), promised, percent)
+		l.gate.Lock()
+		c.look(disk.CrashClone(vfs.CrashCloneCfg{}), promised, percent)
+		l.gate.Unlock()
 		if c.t.Failed() {
 			return
 		}
@@ -117,9 +120,10 @@ func (c *crash) look(disk *vfs.MemFS, promised map[mail.ID]promise, percent int)
 		return
 	}
 	defer node.stop()
-	found := 0
-	_, err = node.queue.List(context.Background(), queue.Filter{}, func(s *queue.Stored, _ []uint32) bool {
+	found, waiting := 0, 0
+	_, err = node.queue.List(context.Background(), queue.Filter{}, func(s *queue.Stored, unsettled []uint32) bool {
 		m := s.Message
+		waiting += len(unsettled)
 		p, was := promised[m.ID]
 		number, err := c.read(node, m)
 		switch {
@@ -137,10 +141,28 @@ func (c *crash) look(disk *vfs.MemFS, promised map[mail.ID]promise, percent int)
 	if err != nil {
 		c.t.Errorf("clone %d: %v", c.clones, err)
 	}
+	if scheduled, err := c.scheduled(node); err != nil || scheduled != waiting {
+		c.t.Errorf("clone %d: %d of %d recipients are scheduled, %v", c.clones, scheduled, waiting, err)
+	}
 	if found != len(promised) {
 		c.t.Errorf("clone %d, %d %% of the unsynced kept: %d of %d acknowledged messages are lost", c.clones, percent, len(promised)-found, len(promised))
 	}
 	c.checked.Add(int64(found))
+}
+
+// scheduled counts the recipients that the schedule would bring.
+func (c *crash) scheduled(node *node) (n int, err error) {
+	domains, err := node.queue.Domains("", 100)
+	for _, d := range domains {
+		items, _, err := node.queue.Due(d.Domain, queue.Cursor{}, time.Now().Add(24*time.Hour), 1<<20)
+		if err != nil {
+			return n, err
+		}
+		for _, it := range items {
+			n += len(it.Recipients)
+		}
+	}
+	return n, err
 }
 
 // read reads a message whole: its content as it was sent, for the sender it was sent by.
@@ -154,4 +176,18 @@ func (c *crash) read(node *node, m *queue.Message) (uint64, error) {
 		return 0, fmt.Errorf("its content of %d octets is not what was sent", b.Len())
 	}
 	return number, nil
+}
+
+// TestPlantedDefects: the test above fails when a defect is there to be found.
+func TestPlantedDefects(t *testing.T) {
+	for _, tag := range []string{"defect_nosync", "defect_dropafter250"} {
+		t.Run(tag, func(t *testing.T) {
+			cmd := exec.Command("go", "test", "-count=1", "-tags", tag, "-run", "TestPowerLoss", ".")
+			cmd.Env = append(os.Environ(), "POSTROAD_CRASH_CLONES=200")
+			out, err := cmd.CombinedOutput()
+			if err == nil || !bytes.Contains(out, []byte("acknowledged messages are lost")) {
+				t.Errorf("the defect was not found: %v\n%s", err, out)
+			}
+		})
+	}
 }
