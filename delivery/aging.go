@@ -92,6 +92,7 @@ func (s *Scheduler) settleOld(sw *ageSweep, batch []*queue.Stored, now time.Time
 	if len(outcomes) == 0 {
 		return true
 	}
+	s.countAged(batch, outcomes)
 	done := make(chan error, 1)
 	if !s.queue.Settle(outcomes, func(err error) { done <- err }) && s.queue.SettleRoom(s.ctx) != nil {
 		return false

@@ -81,13 +81,15 @@ func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *ver
 		At: t.started, Remote: cn.shell.host, RemoteIP: cn.shell.client.Remote(),
 		LocalIP: cn.shell.client.Local().Addr(), TLS: cn.shell.client.TLS(),
 	}
-	taken, heard := 0, false
+	taken, heard, ourStore := 0, false, false
 	for i := range r.Recipients {
 		st := &r.Recipients[i]
 		if st.OK() {
 			taken++
 		}
 		heard = heard || !st.Local && st.Code != 421
+		ourStore = ourStore || st.Local && st.Command == smtpclient.StepContent && st.Enhanced == "4.3.0"
+		t.possible = t.possible || st.Unknown // logged with this attempt: the next one may make the second copy
 	}
 	for i := range t.recipients {
 		st := &r.Recipients[i]
@@ -104,13 +106,10 @@ func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *ver
 		t.outcomes[i].HopDSN = hopDSN
 	}
 	v.through = heard && (r.Err == nil || taken > 0)
-	if v.trouble = r.Err != nil && taken == 0; v.trouble {
+	if v.trouble = r.Err != nil && taken == 0 && !ourStore; v.trouble {
 		v.reason = a
 	}
 	v.usable = v.usable && r.Err == nil
-	for i := range r.Recipients {
-		t.possible = t.possible || r.Recipients[i].Unknown // logged with this attempt: the next one may be the second copy
-	}
 }
 
 // tooMany reports whether the peer took as many recipients as it takes in one transaction (RFC 5321 4.5.3.1.10): the

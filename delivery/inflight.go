@@ -1,48 +1,42 @@
 package delivery
 
 import (
-	"sync"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// inFlightFor is how long the listings' picture of what is being attempted serves: a listing asks for every recipient it shows.
-const inFlightFor = 100 * time.Millisecond
-
-// inFlight is that picture.
+// inFlight is the set of recipients that were being attempted at some moment. Listings ask for each recipient there is; the
+// set is made anew for them every so often, so that it costs the hot path nothing.
 type inFlight struct {
-	sync.Mutex
 	at  time.Time
 	set map[attemptKey]struct{}
 }
 
-// InFlight reports whether a recipient is being attempted, or its outcome is being recorded, as of at most a moment ago. It
-// serves listings; the scheduler itself never asks.
+// inFlightLasts is how long a set is good enough for a listing.
+const inFlightLasts = 100 * time.Millisecond
+
+// InFlight reports whether a recipient is being attempted now, or its outcome is being recorded (queue.Options.InFlight). The answer is
+// at most a tenth of a second old.
 func (s *Scheduler) InFlight(id mail.ID, recipient uint32) bool {
-	s.picture.Lock()
-	defer s.picture.Unlock()
-	if now := time.Now(); s.picture.set == nil || now.Sub(s.picture.at) > inFlightFor {
-		s.picture.at, s.picture.set = now, s.attempted()
+	now := s.o.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &s.mu.inFlight
+	if f.set == nil || now.Sub(f.at) > inFlightLasts {
+		*f = inFlight{now, s.mu.core.inFlight()}
 	}
-	_, ok := s.picture.set[attemptKey{id, recipient}]
+	_, ok := f.set[attemptKey{id, recipient}]
 	return ok
 }
 
-// attempted is what the core holds of recipients that were handed out; the window bounds it.
-func (s *Scheduler) attempted() map[attemptKey]struct{} {
+func (c *core) inFlight() map[attemptKey]struct{} {
 	set := map[attemptKey]struct{}{}
-	note := func(e *entry) {
-		for _, n := range e.item.Recipients[:e.taken] {
-			set[attemptKey{e.item.Message.ID, n}] = struct{}{}
-		}
-	}
-	now := s.lock()
-	defer s.unlock(now)
-	s.mu.core.eachWaiting(note)
-	for _, d := range s.mu.core.all {
+	for _, d := range c.all {
 		for e := d.busy.head; e != nil; e = e.next {
-			note(e)
+			for _, n := range e.item.Recipients {
+				set[attemptKey{e.item.Message.ID, n}] = struct{}{}
+			}
 		}
 	}
 	return set

@@ -32,10 +32,11 @@ type Scheduler struct {
 
 	mu struct {
 		sync.Mutex
-		core   *core
-		conns  map[*conn]Conn // open ones, for Shutdown
-		wakeAt time.Time      // when the timer rings; zero: not set
-		ended  bool           // no goroutine may be started any more
+		core     *core
+		conns    map[*conn]Conn // open ones, for Shutdown
+		wakeAt   time.Time      // when the timer rings; zero: not set
+		ended    bool           // no goroutine may be started any more
+		inFlight inFlight
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 type Stats struct {
 	// Recipients by the outcome of an attempt or of the clock.
 	Relayed, Deferred, Failed, Expired uint64
+	// Warned are the recipients for which a delay warning became due.
+	Warned uint64
 	// DoubleBounces are reports of ours that could not be delivered.
 	DoubleBounces uint64
 	// Transactions that were begun; connections that were opened, and those that could not be.
@@ -69,6 +71,26 @@ func (c *counters) site(name string) *SiteStats {
 	st := &SiteStats{}
 	c.sites[name] = st
 	return st
+}
+
+// countAged counts what a sweep settles: the outcomes are in the order of the batch.
+func (s *Scheduler) countAged(batch []*queue.Stored, outcomes []queue.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &s.mu.core.counters
+	for i := range outcomes {
+		for batch[0].Message.ID != outcomes[i].ID {
+			batch = batch[1:]
+		}
+		if outcomes[i].Warn {
+			c.Warned++
+			continue
+		}
+		c.Expired++
+		if batch[0].Message.IsReport {
+			c.DoubleBounces++
+		}
+	}
 }
 
 // count counts a transaction's outcomes. s is nil when there was no attempt.

@@ -60,3 +60,22 @@ func TestManyArriveOnce(t *testing.T) {
 		}
 	})
 }
+
+// A listing sees what is being attempted.
+func TestInFlight(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.net.at("a.test").latency = 10 * time.Second
+		id := w.submit(message("s@x.test", "1@a.test"))
+		if w.sched.InFlight(id, 0) {
+			t.Error("in flight before the connection is there")
+		}
+		w.after(15 * time.Second)
+		if !w.sched.InFlight(id, 0) || w.sched.InFlight(id, 1) {
+			t.Error("not in flight while it is sent")
+		}
+		w.after(10 * time.Second)
+		if w.sched.InFlight(id, 0) {
+			t.Error("in flight after it was sent")
+		}
+	})
+}
