@@ -151,7 +151,7 @@ func TestOverRealSockets(t *testing.T) {
 		t.Error(err)
 	}
 	s.check(t)
-	if server.n > 20 {
+	if server.n > 30 { // 20 at once; each is replaced after 100 messages
 		t.Errorf("%d connections for %d messages", server.n, n)
 	}
 	if st := s.Stats(); st.Relayed != n {
