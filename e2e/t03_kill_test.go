@@ -34,7 +34,7 @@ func TestKillCheckerSeesLoss(t *testing.T) {
 
 func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int) {
 	w := newWorld(t, 5, mailtest.SinkOptions{})
-	n := newNode(t, nodeOptions{Tags: tags, DNS: w.DNS.Addr(), Port: w.port(), Limit: "connections_per_network = 0",
+	n := newNode(t, nodeOptions{Tags: tags, DNS: w.DNS.Addr(), Port: w.port(),
 		Extra: "[shaping.default]\nconnections = 10\n"})
 	n.start()
 	const seed = 20261123
