@@ -136,6 +136,8 @@ func benchmarkPropose(b *testing.B, settle bool) {
 	b.ReportMetric(float64((after.cpu-before.cpu).Microseconds())/messages, "cpu-µs/msg")
 	b.ReportMetric(float64(after.written-before.written)/messages/benchMessage, "written/octet")
 	b.ReportMetric(float64(end.Log.Written-stats.Log.Written)/messages/benchMessage, "log/octet")
+	b.ReportMetric(float64(end.StateWritten-stats.StateWritten)/messages/benchMessage, "state/octet")
+	b.ReportMetric(float64(end.Log.Recycled)/float64(end.Log.Recycled+end.Log.Created), "recycled")
 	b.ReportMetric(float64(end.Log.Syncs-stats.Log.Syncs)/messages, "syncs/msg")
 	b.ReportMetric(float64(end.Log.Segments), "segments")
 }

@@ -2,11 +2,14 @@ package cluster
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/postroad/postroad/cluster/logstore"
 )
 
 // slowDisk is how long an operation of Pebble's may take before it is reported.
@@ -14,7 +17,7 @@ const slowDisk = 5 * time.Second
 
 // pebbleOptions sets up the state's Pebble small: it holds rows, not content, and its write-ahead log is the raft log.
 func (n *Node) pebbleOptions() *pebble.Options {
-	fs, health := vfs.WithDiskHealthChecks(n.opts.FS, slowDisk, nil, func(i vfs.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) })
+	fs, health := vfs.WithDiskHealthChecks(markerOrder{n.opts.FS}, slowDisk, nil, func(i vfs.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) })
 	n.diskHealth = health
 	o := &pebble.Options{
 		FS:                 fs,
@@ -46,3 +49,18 @@ func (l pebbleLogger) Errorf(format string, args ...any) { l.n.opts.Logf("state:
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	l.n.fatal(fmt.Errorf("state: "+format, args...))
 }
+
+// markerOrder syncs the directory before Pebble makes one of its marker files. Pebble syncs it only afterwards, and a crash may then leave
+// the marker but not the manifest that it names; the crash test met it.
+type markerOrder struct{ vfs.FS }
+
+func (fs markerOrder) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(fs.PathBase(name), "marker.") {
+		if err := logstore.SyncDir(fs.FS, fs.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
+	return fs.FS.Create(name, category)
+}
+
+func (fs markerOrder) Unwrap() vfs.FS { return fs.FS }

@@ -17,7 +17,7 @@ func Open(opts Options) (*Store, error) {
 	s := &Store{opts: opts.withDefaults()}
 	s.mu.roundEnded.L = &s.mu
 	s.mu.groups, s.mu.segments = map[uint64]*Group{}, map[uint64]*segment{}
-	s.ring.mem = make([]byte, s.opts.RingSize)
+	s.ring.mem = alignedBuffer(pageUp(s.opts.RingSize))
 	if s.opts.SegmentSize > 1<<31 {
 		return nil, fmt.Errorf("segment size %d is over 2 GiB", s.opts.SegmentSize)
 	}

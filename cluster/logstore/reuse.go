@@ -2,13 +2,14 @@ package logstore
 
 import "fmt"
 
-// reuse knows the segments on their way to being written again: emptied, then, after a flush of the state that began later
-// has completed, free. Guarded by Store.mu.
+// reuse knows the segments on their way to being written again: emptied, then, when the state that a crash could bring back
+// does not refer to them either, free. Guarded by Store.mu.
 type reuse struct {
-	loaded  bool // all kept parts are counted; before that nothing is known to be empty
-	flushes uint64
-	emptied []*segment
-	free    []*segment
+	loaded    bool // all kept parts are counted; before that nothing is known to be empty
+	begun     uint64
+	completed uint64 // flushes
+	emptied   []*segment
+	free      []*segment
 }
 
 // Keep adds delta octets (or takes them off) to the kept parts of a segment. The count is not stored: after Open the owner of the state
@@ -18,13 +19,16 @@ func (s *Store) Keep(segment uint64, delta int64) error {
 	defer s.mu.Unlock()
 	seg := s.mu.segments[segment]
 	if seg == nil {
-		return fmt.Errorf("segment %d, which holds content that the state refers to, is missing", segment)
+		return fmt.Errorf("%w: segment %d, which holds content that the state refers to, is missing", ErrLost, segment)
 	}
 	seg.kept += delta
-	if seg.kept < 0 {
+	switch {
+	case seg.kept < 0:
 		panic(fmt.Sprintf("logstore: segment %d keeps %d octets", segment, seg.kept))
+	case seg.kept == 0:
+		seg.afterFlush = s.mu.reuse.begun + 1
+		s.noteEmptyLocked(seg)
 	}
-	s.noteEmptyLocked(seg)
 	return nil
 }
 
@@ -34,35 +38,38 @@ func (s *Store) Loaded() {
 	defer s.mu.Unlock()
 	s.mu.reuse.loaded = true
 	for _, seg := range s.mu.segments {
+		seg.afterFlush = 0
 		s.noteEmptyLocked(seg)
 	}
-	s.freeLocked(^uint64(0))
 }
 
-// noteEmptyLocked puts a segment that holds nothing any more in line for the next flush.
+// noteEmptyLocked is called when a segment has lost its last entry or its last kept part, or is no longer the newest.
 func (s *Store) noteEmptyLocked(seg *segment) {
 	r := &s.mu.reuse
-	if r.loaded && seg.empty() && seg != s.w.seg && seg.afterFlush == 0 {
-		seg.afterFlush = r.flushes + 1
+	if r.loaded && seg.empty() && seg != s.w.seg && !seg.waiting {
+		seg.waiting = true
 		r.emptied = append(r.emptied, seg)
+		s.freeLocked()
 	}
 }
 
-// BeginFlush and EndFlush go around a flush of the state that the parts belong to. Emptied segments become free only by a flush
-// that began after they became empty: what a crash brings back is then at least as new.
+// BeginFlush and EndFlush go around a flush of the state that the parts belong to. A segment is free only when a flush has
+// completed that began after its last part was dropped: what a crash brings back is then at least as new. (Its entries need no flush:
+// they were compacted after one.)
 func (s *Store) BeginFlush() (flush uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mu.reuse.flushes++
-	return s.mu.reuse.flushes
+	s.mu.reuse.begun++
+	return s.mu.reuse.begun
 }
 
-// EndFlush says that the flush completed. Spare files beyond Options.Spare are deleted.
+// EndFlush says that the flush completed. Free files beyond Options.Spare are deleted.
 func (s *Store) EndFlush(flush uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.freeLocked(flush)
 	r := &s.mu.reuse
+	r.completed = max(r.completed, flush)
+	s.freeLocked()
 	for len(r.free) > s.opts.Spare {
 		seg := r.free[len(r.free)-1]
 		if err := seg.file.close(); err != nil {
@@ -76,14 +83,14 @@ func (s *Store) EndFlush(flush uint64) error {
 	return nil
 }
 
-func (s *Store) freeLocked(flush uint64) {
+func (s *Store) freeLocked() {
 	r := &s.mu.reuse
 	rest := r.emptied[:0]
 	for _, seg := range r.emptied {
 		switch {
 		case !seg.empty():
-			seg.afterFlush = 0 // something was moved here after all
-		case seg.afterFlush <= flush:
+			seg.waiting = false
+		case seg.afterFlush <= r.completed:
 			delete(s.mu.segments, seg.id)
 			r.free = append(r.free, seg)
 		default:

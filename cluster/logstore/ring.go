@@ -23,7 +23,7 @@ type ringBlock struct {
 // reserve returns n octets to build a block in. Blocks that lay there are forgotten.
 func (r *ring) reserve(n int) (buf []byte, start int) {
 	if n > len(r.mem)/2 {
-		return make([]byte, n), -1
+		return alignedBuffer(n), -1
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

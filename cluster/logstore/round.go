@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 )
 
@@ -138,7 +139,8 @@ func partsLen(parts [][]byte) (n int) {
 
 // writer is the end of the log. Owned by the leader of the round under way.
 type writer struct {
-	seg    *segment
+	seg    *segment // changed under Store.mu
+	f      vfs.File // the segment's file
 	off    int64
 	seq    uint64       // last block written
 	prev   uint32       // its checksum
@@ -206,17 +208,13 @@ func (s *Store) encode(buf []byte, h *header, start []byte, round []*op) {
 }
 
 func (s *Store) writeBlock(buf []byte) error {
-	f, err := s.w.seg.file.open()
-	if err != nil {
-		return err
-	}
 	began := time.Now()
 	s.w.began.Store(began.UnixNano())
 	defer s.w.began.Store(0)
-	if _, err := f.WriteAt(buf, s.w.off); err != nil {
+	if _, err := s.w.f.WriteAt(buf, s.w.off); err != nil {
 		return fmt.Errorf("write segment %d: %w", s.w.seg.id, err)
 	}
-	if err := syncData(f); err != nil {
+	if err := syncData(s.w.f); err != nil {
 		return fmt.Errorf("sync segment %d: %w", s.w.seg.id, err)
 	}
 	took := time.Since(began)

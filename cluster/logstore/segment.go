@@ -15,13 +15,15 @@ type segment struct {
 	file   *file
 	window int   // entries of a group's window
 	kept   int64 // octets of parts that the state refers to
-	// afterFlush is the flush that must have completed before the file may be written again; 0 unless emptied.
+	// afterFlush is the flush of the state that must have completed before the file may be written again.
 	afterFlush uint64
+	waiting    bool // among the emptied
 }
 
 func (seg *segment) empty() bool { return seg.window == 0 && seg.kept == 0 }
 
-// file is a vfs.File that opens when first needed and may be closed while others read.
+// file is a segment's file for readers. It opens when first needed and may be closed while others read. The newest segment has a
+// second handle, for writing (direct.go).
 type file struct {
 	fs   vfs.FS
 	path string
@@ -31,24 +33,24 @@ type file struct {
 
 const writeCategory vfs.DiskWriteCategory = "postroad-log"
 
-func (f *file) open() (vfs.File, error) {
+func (f *file) open() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.f != nil {
-		return f.f, nil
+		return nil
 	}
-	h, err := f.fs.OpenReadWrite(f.path, writeCategory)
+	h, err := f.fs.Open(f.path)
 	if err == nil {
 		f.f = h
 	}
-	return h, err
+	return err
 }
 
 func (f *file) readAt(p []byte, off int64) error {
 	f.mu.RLock()
 	for f.f == nil {
 		f.mu.RUnlock()
-		if _, err := f.open(); err != nil {
+		if err := f.open(); err != nil {
 			return err
 		}
 		f.mu.RLock()
@@ -91,56 +93,72 @@ func (s *Store) rotate() error {
 	seg := s.takeFreeLocked()
 	s.mu.Unlock()
 	id := s.w.lastID + 1
+	var h vfs.File
 	var err error
 	if seg != nil {
-		err = s.recycle(seg, id)
+		h, err = s.recycle(seg, id)
 	} else {
-		seg, err = s.create(id)
+		seg = &segment{id: id, file: s.newFile(id)}
+		h, err = s.create(seg)
+	}
+	if err == nil {
+		err = s.dir.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("begin segment %d: %w", id, err)
 	}
-	if err := s.dir.Sync(); err != nil {
-		return fmt.Errorf("sync segment directory: %w", err)
-	}
+	old, oldHandle := s.w.seg, s.w.f
+	s.w.f, s.w.off, s.w.lastID = h, 0, id
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.w.seg = seg
 	s.mu.segments[id] = seg
-	old := s.w.seg
-	s.w.seg, s.w.off, s.w.lastID = seg, 0, id
 	if old != nil {
 		s.noteEmptyLocked(old)
+	}
+	s.mu.Unlock()
+	if oldHandle != nil {
+		return oldHandle.Close()
 	}
 	return nil
 }
 
-func (s *Store) recycle(seg *segment, id uint64) error {
-	if _, err := seg.file.open(); err != nil {
-		return err
-	}
+func (s *Store) recycle(seg *segment, id uint64) (vfs.File, error) {
 	if err := s.opts.FS.Rename(s.path(seg.id), s.path(id)); err != nil {
-		return err
+		return nil, err
 	}
-	// The handle goes on with the file. Readers that still hold the old segment find what does not verify.
+	// The readers' handle goes on with the file: those who still hold the old segment find what does not verify.
 	seg.file.mu.Lock()
 	seg.file.path = s.path(id)
 	seg.file.mu.Unlock()
 	*seg = segment{id: id, file: seg.file}
-	return nil
+	s.stats.recycled.Add(1)
+	h, err := s.opts.FS.OpenReadWrite(s.path(id), writeCategory)
+	if err == nil {
+		err = s.prepare(h)
+	}
+	return h, err
 }
 
-// create makes a new file of full size, so that later syncs need not write its length. Only its last page is written.
-func (s *Store) create(id uint64) (*segment, error) {
-	h, err := s.opts.FS.Create(s.path(id), writeCategory)
+func (s *Store) create(seg *segment) (vfs.File, error) {
+	h, err := s.opts.FS.Create(seg.file.path, writeCategory)
 	if err != nil {
 		return nil, err
 	}
-	seg := &segment{id: id, file: s.newFile(id)}
-	seg.file.f = h
+	s.stats.created.Add(1)
 	if err := h.Preallocate(0, s.opts.SegmentSize); err != nil {
-		// Not every file system can; then blocks extend the file.
-		return seg, nil
+		return h, nil // not every file system can: then blocks extend the file
 	}
-	_, err = h.WriteAt(make([]byte, pageSize), s.opts.SegmentSize-pageSize)
-	return seg, err
+	return h, s.prepare(h)
+}
+
+// prepare writes the file's last page, so that later syncs need not write its length, and finds out whether it can be written directly.
+func (s *Store) prepare(h vfs.File) error {
+	page := alignedBuffer(pageSize)
+	direct := setDirect(h, true)
+	_, err := h.WriteAt(page, s.opts.SegmentSize-pageSize)
+	if err != nil && direct {
+		setDirect(h, false)
+		_, err = h.WriteAt(page, s.opts.SegmentSize-pageSize)
+	}
+	return err
 }

@@ -72,6 +72,7 @@ type Store struct {
 // counters are what Stats reports besides the state of the segments.
 type counters struct {
 	syncs, octets, moved atomic.Uint64
+	created, recycled    atomic.Uint64
 	syncTime             atomic.Int64
 }
 
@@ -81,9 +82,11 @@ type Stats struct {
 	Written   uint64 // blocks with headers and padding
 	Moved     uint64 // parts written again to empty a segment; part of Written
 	SyncTime  time.Duration
-	Segments  int // in use
-	Free      int // files that wait to be recycled
-	Emptied   int // hold nothing any more, but wait for a flush
+	Created   uint64 // segments begun in new files
+	Recycled  uint64 // segments begun in files that had been segments before
+	Segments  int    // in use
+	Free      int    // files that wait to be recycled
+	Emptied   int    // hold nothing any more, but wait for a flush
 	SizeInUse int64
 	LiveParts int64 // parts that the state refers to
 }
@@ -92,7 +95,7 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	st := Stats{
 		Syncs: s.stats.syncs.Load(), Written: s.stats.octets.Load(), Moved: s.stats.moved.Load(),
-		SyncTime: time.Duration(s.stats.syncTime.Load()),
+		SyncTime: time.Duration(s.stats.syncTime.Load()), Created: s.stats.created.Load(), Recycled: s.stats.recycled.Load(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,5 +189,11 @@ func (s *Store) closeFiles() (err error) {
 	for _, seg := range s.mu.reuse.free {
 		err = errors.Join(err, seg.file.close())
 	}
-	return errors.Join(err, s.mark.close(), s.dir.Close())
+	if s.w.f != nil {
+		err = errors.Join(err, s.w.f.Close())
+	}
+	if s.dir != nil {
+		err = errors.Join(err, s.dir.Close())
+	}
+	return errors.Join(err, s.mark.close())
 }
