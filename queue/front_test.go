@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -380,6 +381,75 @@ func TestBudgetOfSharedBuffers(t *testing.T) {
 		}
 		if used := budget.Used(); used != 0 {
 			t.Fatalf("%d octets are left", used)
+		}
+	})
+}
+
+// Whatever answers are lost, a message that was acknowledged is there once, and one that was not is there once at most.
+func TestLostAnswersAtRandom(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 3))
+	var mu sync.Mutex
+	calm := false
+	inBubble(t, Options{Proposers: 3, Budget: mail.NewBudget(1 << 20)}, func(b *bed) {
+		b.g.Fault = func([]byte) queuetest.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			if calm {
+				return queuetest.None
+			}
+			return []queuetest.Fault{0, 0, 0, queuetest.Refuse, queuetest.LoseAnswer, queuetest.LoseCommand}[rnd.IntN(6)]
+		}
+	}, func(t *testing.T, b *bed) {
+		answers := make(map[string]answer)
+		var all sync.WaitGroup
+		for i := range 300 {
+			sender, size := fmt.Sprintf("s%d@x.example", i), 100
+			if i%50 == 0 {
+				size = 2 << 20
+			}
+			all.Add(1)
+			b.q.Submit(envelope(sender, "r@y.example"), contentOf(make([]byte, size)), func(id mail.ID, f *smtp.Failure) {
+				defer all.Done()
+				mu.Lock()
+				defer mu.Unlock()
+				answers[sender] = answer{id, f}
+			})
+			if i%7 == 0 {
+				synctest.Wait() // proposers take what waits
+			}
+		}
+		all.Wait()
+		calm = true
+		stored := make(map[string]mail.ID)
+		if _, err := b.q.List(t.Context(), Filter{}, func(s *Stored, _ []uint32) bool {
+			sender := s.Message.Envelope.Sender
+			if _, twice := stored[sender]; twice {
+				t.Errorf("%s is there twice", sender)
+			}
+			stored[sender] = s.Message.ID
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		acked := 0
+		for sender, a := range answers {
+			if a.fail == nil {
+				acked++
+			}
+			if id, there := stored[sender]; a.fail == nil && (!there || id != a.id) {
+				t.Errorf("%s was acknowledged as %v and is stored as %v", sender, a.id, id)
+			}
+		}
+		if acked == 0 || acked == len(answers) {
+			t.Errorf("%d of %d acknowledged: nothing was tested", acked, len(answers))
+		}
+		for _, it := range b.h.items {
+			if it.Release != nil {
+				it.Release()
+			}
+		}
+		if used := b.q.opts.Budget.Used(); used != 0 {
+			t.Errorf("%d octets of the budget are left", used)
 		}
 	})
 }
