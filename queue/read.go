@@ -64,25 +64,28 @@ func (q *Queue) Due(domain string, after Cursor, until time.Time, max int) ([]It
 	if err != nil {
 		return nil, after, err
 	}
-	rows, err := q.scanDue(r, domain, after, until, max)
-	if err != nil {
-		return nil, after, fmt.Errorf("read schedule of %s: %w", domain, err)
-	}
-	items := make([]Item, 0, len(rows))
 	var l loader
 	l.begin(q, r)
-	for _, row := range rows {
-		it, err := l.item(domain, row)
+	items := make([]Item, 0, min(max, scanWindow))
+	for len(items) < max { // again when some of the rows' messages were settled meanwhile
+		rows, err := q.scanDue(r, domain, after, until, max-len(items))
 		if err != nil {
-			return items, after, fmt.Errorf("read message %v: %w", row.id, err)
+			return items, after, fmt.Errorf("read schedule of %s: %w", domain, err)
 		}
-		if it.Message != nil { // else it was settled meanwhile
-			items = append(items, it)
+		all := len(rows) < max-len(items)
+		for _, row := range rows {
+			it, err := l.item(domain, row)
+			if err != nil {
+				return items, after, fmt.Errorf("read message %v: %w", row.id, err)
+			}
+			if it.Message != nil {
+				items = append(items, it)
+			}
+			after = Cursor{fromMillis(row.due), row.id}
 		}
-		after = Cursor{fromMillis(row.due), row.id}
-	}
-	if len(items) == 0 && len(rows) == max && max > 0 { // all gone: fewer than max must mean the end
-		return q.Due(domain, after, until, max)
+		if all {
+			break
+		}
 	}
 	return items, after, nil
 }

@@ -38,6 +38,44 @@ func TestWindowsByCursor(t *testing.T) {
 	}
 }
 
+// settlingGroup settles messages between the scan of their rows and the reading of their records.
+type settlingGroup struct {
+	Group
+	after func()
+}
+
+func (g *settlingGroup) Scan(from, to []byte, fn func(k, v []byte) bool) error {
+	err := g.Group.Scan(from, to, fn)
+	if g.after != nil && from[0] == keySchedule {
+		g.after()
+	}
+	return err
+}
+
+// Fewer items than asked for mean the end of the schedule, even when messages go while it is read.
+func TestWindowIsFullWhileMessagesGo(t *testing.T) {
+	b := newBed(t, Options{})
+	g := &settlingGroup{Group: b.g}
+	if err := b.q.Start(t.Context(), g, b.h); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.stop)
+	var ids []mail.ID
+	for range 30 {
+		ids = append(ids, b.accept("s@x.example", "r@y.example"))
+	}
+	g.after = func() {
+		g.after = nil
+		for _, id := range ids[3:8] {
+			b.settle(Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{At: b.c.Now()}})
+		}
+	}
+	items, next, err := b.q.Due("y.example", Cursor{}, b.c.Now().Add(time.Second), 10)
+	if err != nil || len(items) != 10 || items[3].Message.ID != ids[8] || next.ID != ids[14] {
+		t.Fatalf("%d items up to %v, %v", len(items), next.ID, err)
+	}
+}
+
 // countingGroup counts the pairs that scans pass.
 type countingGroup struct {
 	Group
