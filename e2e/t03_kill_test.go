@@ -17,8 +17,8 @@ func TestKilledUnderLoad(t *testing.T) {
 	if long() {
 		kills = 50
 	}
-	r, sent := killUnderLoad(t, "", kills)
-	t.Logf("%d kills, %d messages accepted\n%v", kills, sent, r)
+	r, sent, times := killUnderLoad(t, "", kills)
+	t.Logf("%d messages accepted; kills at %v\n%v", sent, times, r)
 	if !r.OK() {
 		t.Error("the report above must be clean")
 	}
@@ -26,13 +26,13 @@ func TestKilledUnderLoad(t *testing.T) {
 
 // TestKillCheckerSeesLoss runs the same with a planted defect: now and then a message is dropped after its 250.
 func TestKillCheckerSeesLoss(t *testing.T) {
-	r, _ := killUnderLoad(t, "defect_dropafter250", 1)
+	r, _, _ := killUnderLoad(t, "defect_dropafter250", 1)
 	if len(r.Lost) == 0 {
 		t.Fatalf("the checker did not see that messages were dropped:\n%v", r)
 	}
 }
 
-func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int) {
+func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int, []string) {
 	w := newWorld(t, 5, mailtest.SinkOptions{})
 	n := newNode(t, nodeOptions{Tags: tags, DNS: w.DNS.Addr(), Port: w.port(),
 		Extra: "[shaping.default]\nconnections = 10\n"})
@@ -65,8 +65,8 @@ func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int)
 			case <-time.After(time.Millisecond):
 			}
 		}
-		rules.Kills = append(rules.Kills, time.Now())
 		n.kill()
+		rules.Kills = append(rules.Kills, time.Now()) // the process is gone, and all its connections are older
 		n.start()
 	}
 	before := w.Sink.Accepted()
@@ -80,5 +80,9 @@ func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int)
 	if tags != "" {
 		limit = 10 * time.Second
 	}
-	return w.settled(got.report.Sent, rules, limit), got.report.Messages
+	var times []string
+	for _, k := range rules.Kills {
+		times = append(times, k.Format("15:04:05.000"))
+	}
+	return w.settled(got.report.Sent, rules, limit), got.report.Messages, times
 }

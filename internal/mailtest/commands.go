@@ -83,7 +83,7 @@ func (s *session) mail(args string) {
 	}
 	s.answer(usual, func(_ Action, reply string) {
 		if reply[0] == '2' {
-			s.tx = transaction{open: true, d: Delivery{Sender: path, MailArgs: params, Started: time.Now()}}
+			s.tx = transaction{open: true, d: Delivery{Sender: path, MailArgs: params, Connected: s.connected, Started: time.Now()}}
 		}
 	})
 }

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// Rules say which duplicates SMTP cannot rule out: a further copy is excused when the server under test was killed during the transaction of the one before, or
-// less than Window after the sink wrote its 250 for it.
+// Rules say which duplicates SMTP cannot rule out: a further copy is excused when the one before came over a connection of a process that was
+// killed in that transaction, or less than Window after the sink wrote its 250 for it. What the kernel still had of the
+// dead process's octets may be answered a little after the kill.
 type Rules struct {
-	Kills  []time.Time
+	Kills  []time.Time   // when the killed processes were gone
 	Window time.Duration // default 2 s
 }
 
@@ -84,8 +85,8 @@ type copies struct {
 	changed bool
 }
 
-// span is the time of one delivery, from MAIL to the 250.
-type span struct{ started, accepted time.Time }
+// span is the time of one delivery: when its connection was opened, and when the 250 was written.
+type span struct{ connected, accepted time.Time }
 
 func (c *copies) times() []time.Time {
 	var t []time.Time
@@ -131,7 +132,7 @@ func gather(r *Report, sums map[string]Sum, got []Delivery) map[key]*copies {
 				c = &copies{}
 				delivered[k] = c
 			}
-			c.spans = append(c.spans, span{d.Started, d.Accepted})
+			c.spans = append(c.spans, span{d.Connected, d.Accepted})
 			c.changed = c.changed || (ours && sum != d.Sum)
 		}
 	}
@@ -184,7 +185,7 @@ func (rules Rules) excuse(spans []span) bool {
 	slices.SortFunc(spans, func(a, b span) int { return a.accepted.Compare(b.accepted) })
 	for _, s := range spans[:len(spans)-1] {
 		explained := slices.ContainsFunc(rules.Kills, func(kill time.Time) bool {
-			return kill.After(s.started) && kill.Before(s.accepted.Add(rules.Window))
+			return kill.After(s.connected) && kill.Before(s.accepted.Add(rules.Window))
 		})
 		if !explained {
 			return false

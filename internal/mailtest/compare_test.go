@@ -23,7 +23,7 @@ func world() ([]Sent, []Delivery) {
 		for _, r := range rcpts {
 			got = append(got, Delivery{
 				ID: s.ID, Sum: s.Sum, Sender: "s@x.example", Recipients: []string{strings.ToLower(r)},
-				Started: at, Accepted: at.Add(time.Second),
+				Connected: at, Started: at, Accepted: at.Add(time.Second),
 			})
 			at = at.Add(10 * time.Second)
 		}
@@ -35,7 +35,7 @@ func TestCompare(t *testing.T) {
 	kill := func(at time.Time) Rules { return Rules{Kills: []time.Time{at}} }
 	again := func(got []Delivery) []Delivery {
 		d := got[0]
-		d.Started, d.Accepted = d.Started.Add(time.Hour), d.Accepted.Add(time.Hour)
+		d.Connected, d.Accepted = d.Connected.Add(time.Hour), d.Accepted.Add(time.Hour)
 		return append(got, d)
 	}
 	for _, tc := range []struct {

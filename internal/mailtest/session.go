@@ -28,6 +28,8 @@ type session struct {
 	c    *eventloop.Conn
 	step Step
 
+	connected time.Time
+
 	mode    mode
 	parked  bool   // a delayed answer is due; input waits
 	over    bool   // the connection is being closed
@@ -48,7 +50,7 @@ type transaction struct {
 }
 
 func (s *Sink) session(c *eventloop.Conn) eventloop.Handler {
-	se := &session{sink: s, c: c}
+	se := &session{sink: s, c: c, connected: time.Now()}
 	se.step.Session, se.step.Remote = s.joined(), c.RemoteAddr()
 	return se
 }

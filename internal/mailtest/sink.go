@@ -39,6 +39,7 @@ type Delivery struct {
 	Size       int64    // of all octets received
 	TLS        bool
 	Session    uint64    // number of the connection
+	Connected  time.Time // when its connection was opened
 	Started    time.Time // when MAIL came
 	Accepted   time.Time // when the 250 was written
 	Content    []byte    // with SinkOptions.Keep
