@@ -79,9 +79,12 @@ func (c *crash) round(n int) {
 	if err != nil {
 		c.t.Fatalf("start on clone %d: %v", c.clones, err)
 	}
-	l := newLoad(c.t, node.queue, c.before)
-	l.run(8, c.seed+uint64(c.clones))
 	defer node.stop()
+	l := newLoad(c.t, node.queue, c.before)
+	if err := c.adopt(node, l); err != nil {
+		c.t.Fatal(err)
+	}
+	l.run(8, c.seed+uint64(c.clones))
 	defer l.stop()
 	for range n {
 		for range 1 + c.rand.IntN(20) {
@@ -104,6 +107,19 @@ func (c *crash) round(n int) {
 			c.fs, c.before = disk, next
 		}
 	}
+}
+
+// adopt takes over what the crash left of mail that was under way: recovered, it must survive the next crash too.
+func (c *crash) adopt(node *node, l *load) error {
+	_, err := node.queue.List(context.Background(), queue.Filter{}, func(s *queue.Stored, _ []uint32) bool {
+		number, err := c.read(node, s.Message)
+		if err != nil {
+			c.t.Errorf("message %v: %v", s.Message.ID, err)
+		}
+		l.mu.acked[s.Message.ID] = promise{number, len(s.Recipients)}
+		return true
+	})
+	return err
 }
 
 func (l *load) next() uint64 {
