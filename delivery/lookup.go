@@ -45,8 +45,14 @@ func (c *core) wake(d *destination, now time.Time) {
 		c.renew(d)
 		return
 	}
-	d.nextDue = time.Time{}
 	d.backlog = true
+	if !d.nextDue.IsZero() {
+		d.rewind(row{due: d.nextDue.UnixMilli()}) // a load under way may have read before the row was written
+		d.nextDue = time.Time{}
+	}
+	if d.state == destRefused {
+		c.alarms.set(&d.alarm, d.until)
+	}
 	c.wantMore(d)
 }
 

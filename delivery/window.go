@@ -102,10 +102,10 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 	known := c.known(d)
 	for i := range r.items {
 		it := &r.items[i]
-		if _, ok := known[rowOf(it)]; ok {
+		if !c.ours(d, it, now) {
 			continue
 		}
-		if !c.ours(d, it, now) {
+		if _, ok := known[rowOf(it)]; ok {
 			continue
 		}
 		if now.Sub(it.Message.Arrived) >= c.o.Retry.Expire {
@@ -117,9 +117,8 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 		for _, f := range d.flows {
 			f.onDisk = false
 		}
-		d.nextDue = r.next
-		if !r.next.IsZero() && d.state != destWaiting {
-			c.alarms.set(&d.alarm, c.notBefore(d, r.next))
+		if !r.next.IsZero() { // an earlier one may have been written while the load ran
+			c.dueLater(d, r.next)
 		}
 	}
 }
@@ -160,14 +159,6 @@ func (c *core) insert(d *destination, it *queue.Item, backlog bool, now time.Tim
 			c.resolve(d, now)
 		}
 	}
-}
-
-// notBefore keeps the alarm of a destination whose look-up is put off.
-func (c *core) notBefore(d *destination, at time.Time) time.Time {
-	if d.state == destRefused && d.until.Before(at) {
-		return d.until
-	}
-	return at
 }
 
 // known returns the rows of d that are in memory or were settled while the load ran. The map is valid until the next call.
