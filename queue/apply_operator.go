@@ -8,11 +8,11 @@ import (
 // applyOperator applies an operator's verb and returns the recipients that it moved.
 func (m *machine) applyOperator() any {
 	refs := m.cmd.refs
-	byID := func(a, b RecipientRef) int { return bytes.Compare(a.ID[:], b.ID[:]) }
+	byID := func(a, b recipientRef) int { return bytes.Compare(a.ID[:], b.ID[:]) }
 	if !slices.IsSortedFunc(refs, byID) {
 		slices.SortStableFunc(refs, byID)
 	}
-	var moved []RecipientRef
+	var moved []recipientRef
 	for len(refs) > 0 {
 		n := 1
 		for n < len(refs) && refs[n].ID == refs[0].ID {

@@ -135,13 +135,13 @@ const (
 	verbRemove
 )
 
-// RecipientRef names one recipient of one message.
-type RecipientRef struct {
+// recipientRef names one recipient of one message.
+type recipientRef struct {
 	ID     mail.ID
 	Number uint32
 }
 
-func appendOperator(b []byte, v verb, why *mail.Attempt, refs []RecipientRef) []byte {
+func appendOperator(b []byte, v verb, why *mail.Attempt, refs []recipientRef) []byte {
 	b = appendAttempt(append(b, byte(v)), why)
 	b = binary.AppendUvarint(b, uint64(len(refs)))
 	for _, r := range refs {
@@ -184,7 +184,7 @@ type command struct {
 	outcomes []outcomeEntry
 	verb     verb
 	why      []byte // encoded attempt
-	refs     []RecipientRef
+	refs     []recipientRef
 	member   uint64
 	session  uint64
 	chunks   []chunkRef
@@ -244,6 +244,9 @@ func (c *command) decodeAccept(d *decoder) {
 		e.size, e.chunks = d.millis(), uint32(d.below(1<<32))
 		e.envelope = d.bytes()
 		c.accept = append(c.accept, e)
+		if e.chunks > 0 && (n > 1 || len(c.accept) > 1) {
+			d.bad = true // it may fail, so it travels alone: a command is accepted as a whole
+		}
 	}
 }
 
@@ -266,6 +269,6 @@ func (c *command) decodeOperator(d *decoder) {
 	}
 	c.why, _ = d.skipAttempt()
 	for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {
-		c.refs = append(c.refs, RecipientRef{d.id(), uint32(d.below(countsNumber))})
+		c.refs = append(c.refs, recipientRef{d.id(), uint32(d.below(countsNumber))})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -145,11 +146,13 @@ func FuzzCommand(f *testing.F) {
 	var w envelopeWriter
 	accept := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), laneKey{5, 1}, 8, 2)
 	accept = appendAcceptEntry(accept, id, ReportID{}, 100, 0, w.encode(fuzzEnvelope()))
-	f.Add(appendAcceptEntry(accept, id, report, 2<<20, 4, w.encode(envelope("", "x@y.example"))))
+	f.Add(appendAcceptEntry(accept, id, report, 300, 0, w.encode(envelope("", "x@y.example"))))
+	large := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), laneKey{5, 3}, 1, 1)
+	f.Add(appendAcceptEntry(large, id, ReportID{}, 2<<20, 4, w.encode(envelope("", "x@y.example"))))
 	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3))
 	settle := binary.AppendUvarint(appendCommand(nil, cmdSettle, 5), 1)
 	f.Add(appendOutcome(settle, &Outcome{ID: id, Recipient: 2, State: Deferred, Due: time.UnixMilli(99), Attempt: fuzzAttempt, Warn: true}))
-	f.Add(appendOperator(appendCommand(nil, cmdOperator, 5), verbFail, &fuzzAttempt, []RecipientRef{{id, 0}, {id, 7}}))
+	f.Add(appendOperator(appendCommand(nil, cmdOperator, 5), verbFail, &fuzzAttempt, []recipientRef{{id, 0}, {id, 7}}))
 	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdEpoch, 5), 1))
 	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdRest, 5), 1))
 	f.Add(appendSweep(appendCommand(nil, cmdSweep, 5), 17, []chunkRef{{id, 1}}))
@@ -160,6 +163,9 @@ func FuzzCommand(f *testing.F) {
 			return
 		}
 		if c.kind == cmdAccept {
+			if len(c.accept) > 1 && slices.ContainsFunc(c.accept, func(e acceptEntry) bool { return e.chunks > 0 }) {
+				t.Fatal("a message in chunks is not alone")
+			}
 			for _, e := range c.accept {
 				var v envelopeView
 				v.decode(e.envelope)

@@ -186,7 +186,7 @@ func (m *model) outcome(o *Outcome, r *modelRecipient) {
 	m.end(o.ID, o.Recipient, o.HopDSN)
 }
 
-func (m *model) operate(v verb, why mail.Attempt, refs []RecipientRef) {
+func (m *model) operate(v verb, why mail.Attempt, refs []recipientRef) {
 	for _, ref := range refs {
 		msg := m.messages[ref.ID]
 		if msg == nil || int(ref.Number) >= len(msg.recipients) {
@@ -201,7 +201,7 @@ func (m *model) operate(v verb, why mail.Attempt, refs []RecipientRef) {
 	}
 }
 
-func (m *model) operateOne(v verb, why mail.Attempt, ref RecipientRef, r *modelRecipient) {
+func (m *model) operateOne(v verb, why mail.Attempt, ref recipientRef, r *modelRecipient) {
 	s := r.state
 	switch {
 	case s.Final(), v == verbHold && s == Held, v == verbRelease && s != Held, v == verbFlush && (s == Held || r.due <= m.now):
@@ -365,9 +365,9 @@ func (r *modelRun) settle() {
 func (r *modelRun) operate() {
 	v := verb(1 + r.rand.IntN(5))
 	why := mail.Attempt{At: r.c.Now(), Code: 550, Enhanced: "5.7.1", Text: "by the operator"}
-	var refs []RecipientRef
+	var refs []recipientRef
 	for range 1 + r.rand.IntN(6) {
-		refs = append(refs, RecipientRef{r.some(), uint32(r.rand.IntN(5))})
+		refs = append(refs, recipientRef{r.some(), uint32(r.rand.IntN(5))})
 	}
 	data := appendOperator(r.begin(cmdOperator), v, &why, refs)
 	r.m.operate(v, why, refs)

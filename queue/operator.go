@@ -41,7 +41,7 @@ func (q *Queue) Remove(ctx context.Context, f Filter, moved Moved) (Total, error
 }
 
 // operate applies a verb to what is selected, in commands of bounded size. The total counts the recipients that it moved, by their
-// new state, and the messages they belong to.
+// new state, and the messages they belong to. When a command's first answer was lost, what that one moved is not in the total.
 func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved) (t Total, err error) {
 	r := q.run.Load()
 	if r == nil {
@@ -54,7 +54,7 @@ func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt
 	err = q.scanSelected(ctx, f, func(s *Stored, selected []uint32) bool {
 		o.stored[s.Message.ID] = s
 		for _, n := range selected {
-			if o.refs = append(o.refs, RecipientRef{s.Message.ID, n}); len(o.refs) == operatorMost {
+			if o.refs = append(o.refs, recipientRef{s.Message.ID, n}); len(o.refs) == operatorMost {
 				o.flush()
 				o.stored[s.Message.ID] = s
 			}
@@ -79,7 +79,7 @@ type operation struct {
 	why    *mail.Attempt
 	moved  Moved
 	total  *Total
-	refs   []RecipientRef
+	refs   []recipientRef
 	stored map[mail.ID]*Stored
 	last   mail.ID // counted last
 	err    error
@@ -97,7 +97,7 @@ func (o *operation) flush() {
 		return
 	}
 	to := operatorState[o.verb]
-	for _, ref := range result.([]RecipientRef) {
+	for _, ref := range result.([]recipientRef) {
 		o.total.Recipients++
 		o.total.ByState[to]++
 		if ref.ID != o.last {

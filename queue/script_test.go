@@ -182,9 +182,9 @@ func (s *script) settle(args []string) {
 
 func (s *script) operate(name string, args []string) {
 	v := map[string]verb{"hold": verbHold, "release": verbRelease, "flush": verbFlush, "fail": verbFail, "remove": verbRemove}[name]
-	var refs []RecipientRef
+	var refs []recipientRef
 	for _, n := range args[1:] {
-		refs = append(refs, RecipientRef{s.byID[args[0]], s.number(n)})
+		refs = append(refs, recipientRef{s.byID[args[0]], s.number(n)})
 	}
 	s.propose(cmdOperator, appendOperator(nil, v, &mail.Attempt{At: s.c.Now(), Code: 550, Enhanced: "5.7.1", Text: "the operator"}, refs))
 }
