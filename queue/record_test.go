@@ -1,0 +1,77 @@
+package queue
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+func TestEnvelopeOfManyDomains(t *testing.T) {
+	e := envelope("s@x.example")
+	for i := range 200 {
+		domain := fmt.Sprintf("d%d.example", i%60)
+		e.Recipients = append(e.Recipients, mail.Recipient{Address: fmt.Sprintf("r%d@%s", i, domain), Domain: domain})
+	}
+	var w envelopeWriter
+	for range 2 { // its memory is used again
+		stored := w.encode(e)
+		got, err := decodeEnvelope(stored)
+		if err != nil || !reflect.DeepEqual(got, e) {
+			t.Fatalf("%v: %+v", err, got)
+		}
+		var v envelopeView
+		if err := v.decode(stored); err != nil || len(v.domains) != 60 {
+			t.Fatalf("%d domains, %v", len(v.domains), err)
+		}
+	}
+}
+
+// A message to many is settled in pieces, and its schedule rows shrink with it.
+func TestManyRecipients(t *testing.T) {
+	b := newBed(t, Options{}).start()
+	var to []string
+	for i := range 500 {
+		to = append(to, fmt.Sprintf("r%d@d%d.example", i, i%50))
+	}
+	id := b.accept("s@x.example", to...)
+	if n := len(b.rowsOf(keySchedule)); n != 50 || len(b.h.items) != 50 {
+		t.Fatalf("%d schedule rows, %d items", n, len(b.h.items))
+	}
+	for from := 0; from < 500; from += 100 {
+		var outcomes []Outcome
+		for n := from; n < from+100; n++ {
+			outcomes = append(outcomes, Outcome{ID: id, Recipient: uint32(n), State: Relayed, Attempt: mail.Attempt{At: b.c.Now()}})
+		}
+		items, _, err := b.q.Due("d7.example", Cursor{}, b.c.Now().Add(time.Second), 10)
+		if err != nil || len(items) != 1 || len(items[0].Recipients) != (500-from)/50 {
+			t.Fatalf("%+v, %v", items, err)
+		}
+		b.settle(outcomes...)
+	}
+	if n := len(b.rowsOf(keySchedule)) + len(b.rowsOf(keyMessage)); n != 0 {
+		t.Fatalf("%d rows are left", n)
+	}
+}
+
+func TestFifo(t *testing.T) {
+	var q fifo[int]
+	next, want := 0, 0
+	for round := range 200 {
+		for range round % 17 {
+			q.push(next)
+			next++
+		}
+		for q.len() > round%23 {
+			if got := *q.first(); got != want || q.pop() != want {
+				t.Fatalf("got %d, want %d", got, want)
+			}
+			want++
+		}
+	}
+	if next-want != q.len() || cap(q.items) > 200 {
+		t.Fatalf("%d left, want %d; room for %d", q.len(), next-want, cap(q.items))
+	}
+}
