@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,11 +58,12 @@ func TestShutdownCutsOff(t *testing.T) {
 
 // A node that is no longer the owner starts nothing, and what it has begun ends before the end of data.
 func TestNotTheOwner(t *testing.T) {
-	owner := true
-	inWorld(t, func(w *world) { w.o.Owner = func() bool { return owner } }, func(w *world) {
+	var owner atomic.Bool
+	owner.Store(true)
+	inWorld(t, func(w *world) { w.o.Owner = owner.Load }, func(w *world) {
 		r := w.net.at("a.test")
 		r.cut = func(*smtpclient.Transaction) *smtpclient.Result {
-			owner = false // just before the end of data
+			owner.Store(false) // just before the end of data
 			return nil
 		}
 		w.submit(message("s@x.test", "1@a.test"))
@@ -74,7 +76,7 @@ func TestNotTheOwner(t *testing.T) {
 			t.Errorf("%d recipients ready, want 2", n)
 		}
 		r.set(func(r *remote) { r.cut = nil })
-		owner = true
+		owner.Store(true)
 		w.after(time.Minute)
 		if n := len(r.received()); n != 2 {
 			t.Errorf("%d messages delivered after that, want 2", n)
