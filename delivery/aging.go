@@ -146,8 +146,19 @@ func (c *core) busy(ids map[mail.ID]struct{}, claim bool) map[attemptKey]struct{
 	return busy
 }
 
+// tooOld reports whether a recipient's time is up. What an operator released after that has one more hour.
+func tooOld(arrived, due, now time.Time, expire time.Duration) bool {
+	released := due.Sub(arrived) >= expire
+	return now.Sub(arrived) >= expire && !(released && now.Sub(due) < releasedFor)
+}
+
+const releasedFor = time.Hour
+
 // expired is what becomes of a recipient that is too old (RFC 5321 4.5.4.1).
 func (s *Scheduler) expired(m *queue.Stored, n uint32, now time.Time) (queue.Outcome, bool) {
+	if !tooOld(m.Message.Arrived, m.Recipients[n].Due, now, s.o.Retry.Expire) {
+		return queue.Outcome{}, false
+	}
 	o := s.agedOutcome(m, n, queue.Expired)
 	s.logAged(maillog.Expiration, m, &o, now)
 	return o, true

@@ -118,3 +118,18 @@ func benchmarkSchedule(b *testing.B, destinations int) {
 }
 
 var one = []uint32{0}
+
+// BenchmarkWalk is an operator's command or a sweep's batch over a full memory: 50,000 entries of 1,000 destinations.
+func BenchmarkWalk(b *testing.B) {
+	now := time.UnixMilli(1_700_000_000_000)
+	c := coreAt(Options{Window: 100, WindowTotal: 100_000}, &fakeSite{})
+	for i := range 1000 {
+		c.accepted(itemsFor(c.o.Budget, fmt.Sprintf("d%d.test", i), 50, 0, now), now)
+	}
+	ids := map[mail.ID]struct{}{{1}: {}}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.busy(ids, true)
+	}
+	b.ReportMetric(float64(c.held), "entries")
+}

@@ -46,6 +46,9 @@ type core struct {
 	loading      []*destination
 	unsettled    int // recipients whose outcome the queue has not recorded
 	jammed       bool
+	shedAgain    time.Time
+	short        bool  // the memory budget was exhausted when a load came
+	memory       alarm // looks again
 	stopping     bool
 	deadSites    int
 
@@ -99,11 +102,13 @@ func newCore(o *Options) *core {
 	c.counters.init(o)
 	c.sweep.alarm.ring = c.sweepStep
 	c.disowned.ring = func(time.Time) {}
+	c.memory.ring = func(time.Time) { c.short = false }
 	return c
 }
 
 // accepted takes new items from the queue.
 func (c *core) accepted(items []queue.Item, now time.Time) {
+	c.shed(now)
 	var previous *entry
 	for i := range items {
 		it := &items[i]
@@ -157,19 +162,17 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 	}
 	f := d.flow(&it.Message.Envelope.Origin)
 	// What is accepted can be read before it is heard of here: a row that loads have passed may have been attempted already.
-	if read := !d.seen.before(rowOf(it)); read || !c.room(d, f) {
+	cost := int64(entryCost + recipientCost*len(it.Recipients))
+	if read := !d.seen.before(rowOf(it)); read || !c.room(d, f) || !c.o.Budget.TryReserve(cost) {
 		f.onDisk = true
 		d.rewind(rowOf(it))
 		releaseItem(it)
 		c.wantMore(d)
 		return nil
 	}
-	e := &entry{item: *it, dest: d, flow: f}
+	e := &entry{item: *it, dest: d, flow: f, cost: cost}
 	if k := e.row(); !d.backlog && !d.loading && d.cursor.before(k) && (d.nextDue.IsZero() || it.Due.Before(d.nextDue)) {
 		d.cursor = k // nothing else lies before it: the next load need not pass over its grave
-	}
-	if d.waiting > plentyWaiting && c.scarce() {
-		e.release()
 	}
 	c.add(e, false)
 	if d.state == destNew {
@@ -181,13 +184,32 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 // dueSlack: a fresh item's due time is its ID's, which may be ahead of the clock by a little (mail.IDs).
 const dueSlack = time.Second
 
-// plentyWaiting is how many entries a destination has before the contents of further ones are given up when memory is scarce.
-const plentyWaiting = 64
-
-// scarce reports whether more than half of the memory for mail is in use.
-func (c *core) scarce() bool {
-	return c.o.Budget.Used() > c.o.Budget.Limit()/2
+// shed gives up the contents of what will wait for a while when more than three quarters of the memory for mail are in use: they
+// can be read from disk again.
+func (c *core) shed(now time.Time) {
+	if b := c.o.Budget; b.Used() <= b.Limit()/4*3 || now.Before(c.shedAgain) {
+		return
+	}
+	c.shedAgain = now.Add(shedInterval)
+	for _, d := range c.all {
+		if d.waiting <= shedKeeps {
+			continue
+		}
+		for _, f := range d.flows {
+			n := 0
+			for e := f.list.head; e != nil; e = e.next {
+				if n++; n > shedKeeps && e.taken == 0 {
+					e.release()
+				}
+			}
+		}
+	}
 }
+
+const (
+	shedInterval = 100 * time.Millisecond // it walks through all that is in memory
+	shedKeeps    = 2                      // entries of each flow whose turn is near
+)
 
 // room reports whether a new item of flow f may come into memory, making room if the flow has less than its share.
 func (c *core) room(d *destination, f *flow) bool {

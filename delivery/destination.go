@@ -31,12 +31,15 @@ type destination struct {
 	seen     row       // the greatest row that a load has read
 	backlog  bool      // there may be rows due after the cursor
 	nextDue  time.Time // of the first row that was not due yet; zero: none known
-	loading  bool      // a load is under way
-	queued   bool      // in core.loads
-	stale    bool      // what the load under way reads is out of date
-	others   bool      // rows of the domain that go other routes were passed and nobody looks after them
-	rewound  bool      // while a load was under way, rows after back were left to the disk
+	ahead    bool      // the latest load left rows behind it that are due
+	scout    scout
+	loading  bool // a load is under way
+	queued   bool // in core.loads
+	stale    bool // what the load under way reads is out of date
+	others   bool // rows of the domain that go other routes were passed and nobody looks after them
+	rewound  bool // while a load was under way, rows after back were left to the disk
 	back     row
+	cost     int64        // of an entry, on the average of the latest load
 	alarm    alarm        // destWaiting: look up again; destAttached: nextDue
 	used     bool         // since the clock hand last passed
 	route    *mx.Route    // the hosts last found
@@ -164,6 +167,8 @@ func (c *core) leave(e *entry) {
 func (c *core) forget(e *entry) {
 	e.state = entryGone
 	e.release()
+	c.o.Budget.Release(e.cost)
+	c.short = false
 	c.held--
 	if e.dest.held() == 0 {
 		c.active--

@@ -15,6 +15,7 @@ type entry struct {
 	sibling    *entry // ring of the entries of one message that came together
 	taken      int    // recipients handed out: item.Recipients[:taken]
 	origin     *entry // of the same row: this entry has recipients that it was to have tried
+	cost       int64  // octets of the memory budget, for the envelope and the entry itself
 	cut        bool   // recipients of the row that were not handed out were left to the disk
 	open       int    // transactions with recipients of this entry that are not settled
 }
@@ -29,6 +30,12 @@ const (
 
 // row is a place in a domain's schedule: that of the entry's row.
 func (e *entry) row() row { return rowOf(&e.item) }
+
+// What an entry is taken to need beside its content: itself and the message, and for each recipient of the envelope it holds on to.
+const (
+	entryCost     = 600
+	recipientCost = 200
+)
 
 // release gives back the content's memory; the disk has it.
 func (e *entry) release() {

@@ -165,6 +165,37 @@ func TestOldMailOfDeadSite(t *testing.T) {
 	})
 }
 
+// What an operator releases after its time is tried once more.
+func TestReleaseOfOldMail(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		ctx := w.t.Context()
+		for _, domain := range []string{"a.test", "b.test"} {
+			w.net.at(domain).refuse = down
+			w.submit(message("s@x.test", "1@"+domain))
+		}
+		if _, err := w.queue.Hold(ctx, queue.Filter{Domain: "a.test"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.queue.Hold(ctx, queue.Filter{Domain: "b.test"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.after(7 * 24 * time.Hour)
+		w.net.at("a.test").set(func(r *remote) { r.refuse = nil })
+		if _, err := w.queue.ReleaseHeld(ctx, queue.Filter{Domain: "a.test"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.queue.ReleaseHeld(ctx, queue.Filter{Domain: "b.test"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.sched.Flush()
+		w.after(24 * time.Hour)
+		if n := len(w.net.at("a.test").received()); n != 1 {
+			t.Errorf("delivered %d times, want once", n)
+		}
+		w.reported("s@x.test", "failed") // the one whose site is still dead
+	})
+}
+
 // A restart in the middle: what was being attempted is marked, and nothing is reported or delivered twice.
 func TestRestart(t *testing.T) {
 	inWorld(t, nil, func(w *world) {

@@ -173,6 +173,39 @@ func TestFairness(t *testing.T) {
 	})
 }
 
+// What a quiet tenant has to try again does not wait for the end of another's flood.
+func TestFairnessOfRetries(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.o.Window = 200
+		w.o.Shaping = map[string]Shaping{"default": {Rate: Rate{20, time.Second}}}
+	}, func(w *world) {
+		r := w.net.at("a.test")
+		begin := time.Now()
+		r.answer = func(tx *smtpclient.Transaction, i int) smtpclient.Status { // greylisting
+			if tx.Sender == "quiet@x.test" && time.Since(begin) < 50*time.Second {
+				return reply(450, "4.7.1", "come back later")
+			}
+			return reply(250, "2.0.0", "Ok")
+		}
+		w.flood(20, "quiet", "", "a.test")
+		w.flood(8000, "loud", "", "a.test")
+		w.after(90 * time.Second) // the flood takes 400 s
+		quiet := 0
+		for _, d := range r.received() {
+			if d.sender == "quiet@x.test" {
+				quiet++
+			}
+		}
+		if quiet != 20 {
+			t.Errorf("%d of 20 retries went through after 90 s", quiet)
+		}
+		w.after(400 * time.Second)
+		if n := len(r.received()); n != 8020 {
+			t.Errorf("%d messages arrived, want 8020", n)
+		}
+	})
+}
+
 // 421 within a transaction: the message is put off, the concurrency goes down, the rest goes on.
 func TestServiceNotAvailable(t *testing.T) {
 	inWorld(t, nil, func(w *world) {

@@ -51,6 +51,7 @@ func (c *core) pick(s *site, now time.Time) *transaction {
 			}
 		}
 		s.rate.take(now)
+		c.callScout(e.dest, now)
 		return t
 	}
 }

@@ -26,12 +26,12 @@ func (c *core) mayLoad(d *destination) bool {
 			return false
 		}
 	}
-	return !c.stopping && d.waiting <= c.window()/4
+	return !c.stopping && (d.waiting <= c.window()/4 || d.scout.due)
 }
 
 // pumpLoads starts loads while there is room for what they bring.
 func (c *core) pumpLoads(now time.Time) {
-	for len(c.loading) < maxLoading && c.loads.n > 0 {
+	for len(c.loading) < maxLoading && c.loads.n > 0 && !c.short {
 		if c.held >= c.o.WindowTotal && !c.trimOthers() {
 			return
 		}
@@ -40,17 +40,52 @@ func (c *core) pumpLoads(now time.Time) {
 		if !c.mayLoad(d) {
 			continue // asked again when that changes
 		}
-		n := min(loadAtMost, c.window()-d.held(), max(1, c.o.WindowTotal-c.held))
+		if d.scout.due {
+			c.sendScout(d, now)
+			continue
+		}
+		n := min(loadAtMost, c.window()-d.held(), max(1, c.o.WindowTotal-c.held), d.affordable())
 		if d.state == destAttached && d.site.state == siteProbing {
 			n = min(n, probeWindow)
 		}
 		if n <= 0 {
 			continue // what is being settled fills the window; leave asks again
 		}
-		d.loading, d.stale, d.rewound = true, false, false
-		c.loading = append(c.loading, d)
-		c.actions = append(c.actions, action{kind: actLoad, dest: d, after: d.cursor, until: now, max: n})
+		c.beginLoad(d, d.cursor, n, now)
 	}
+}
+
+func (c *core) beginLoad(d *destination, after row, n int, now time.Time) {
+	d.loading, d.stale, d.rewound = true, false, false
+	c.loading = append(c.loading, d)
+	c.actions = append(c.actions, action{kind: actLoad, dest: d, after: after, until: now, max: n})
+}
+
+const (
+	firstLoad   = 64          // items of a destination's first load, when nobody knows how large they are
+	loadMemory  = 4 << 20     // octets that a load should not exceed by much
+	memoryAgain = time.Second // when to look again for memory
+	leastHeld   = 8           // entries that are loaded even if the budget is used up by others: something must move
+)
+
+// affordable is how many items a load of d may bring.
+func (d *destination) affordable() int {
+	if d.cost == 0 {
+		return firstLoad
+	}
+	return max(1, int(loadMemory/d.cost))
+}
+
+// itemCost is what an item from disk needs beside its content. Each has an envelope of its own.
+func itemCost(it *queue.Item) int64 {
+	return entryCost + recipientCost*int64(len(it.Message.Envelope.Recipients))
+}
+
+func averageCost(items []queue.Item) (sum int64) {
+	for i := range items {
+		sum += itemCost(&items[i])
+	}
+	return sum / int64(max(1, len(items)))
 }
 
 // loadResult is what a load read.
@@ -78,7 +113,7 @@ func (c *core) loaded(d *destination, r loadResult, now time.Time) {
 	case !d.stale:
 		c.take(d, &r, now)
 	}
-	d.loading, d.graves = false, d.graves[:0]
+	d.loading, d.scout.out, d.graves = false, false, d.graves[:0]
 	if r.err == nil {
 		c.wantMore(d)
 	}
@@ -92,14 +127,20 @@ const loadAgain = 30 * time.Second
 
 // take puts what a load read into the window, except what is in memory already.
 func (c *core) take(d *destination, r *loadResult, now time.Time) {
-	if d.cursor = r.cursor; d.rewound && d.back.before(d.cursor) {
+	if d.scout.out {
+		d.scout.at = r.cursor
+	} else {
+		d.cursor, d.ahead = r.cursor, r.more
+		d.backlog = r.more || d.rewound
+	}
+	if d.rewound && d.back.before(d.cursor) {
 		d.cursor = d.back
 	}
 	if d.seen.before(r.cursor) {
 		d.seen = r.cursor
 	}
-	d.backlog = r.more || d.rewound
 	known := c.known(d)
+	d.cost = averageCost(r.items)
 	for i := range r.items {
 		it := &r.items[i]
 		if !c.ours(d, it, now) {
@@ -108,8 +149,11 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 		if _, ok := known[rowOf(it)]; ok {
 			continue
 		}
-		if now.Sub(it.Message.Arrived) >= c.o.Retry.Expire {
+		if tooOld(it.Message.Arrived, it.Due, now, c.o.Retry.Expire) {
 			continue // the sweep for expiry has it
+		}
+		if d.scout.out && c.plenty(d, it) {
+			continue // in its turn
 		}
 		c.insert(d, it, d.backlog, now)
 	}
@@ -146,13 +190,22 @@ func (c *core) ours(d *destination, it *queue.Item, now time.Time) bool {
 func (c *core) insert(d *destination, it *queue.Item, backlog bool, now time.Time) {
 	f := d.flow(&it.Message.Envelope.Origin)
 	f.onDisk = f.onDisk || backlog
-	e := &entry{item: *it, dest: d, flow: f}
+	e := &entry{item: *it, dest: d, flow: f, cost: itemCost(it)}
+	if !c.o.Budget.TryReserve(e.cost) {
+		if e.cost = 0; c.held >= leastHeld {
+			c.short = true
+			c.alarms.setEarlier(&c.memory, now.Add(memoryAgain))
+			d.rewind(e.row())
+			return
+		}
+	}
 	switch {
 	case d.state == destRefused:
 		c.add(e, false)
 		c.refuse(e, d.refusal, now)
 	case d.state == destWaiting, d.state == destAttached && d.site.state == siteDead:
 		d.rewind(e.row()) // it died in the meantime
+		c.o.Budget.Release(e.cost)
 	default:
 		c.add(e, false)
 		if d.state == destNew {
