@@ -67,7 +67,9 @@ func TestIdleConnections(t *testing.T) {
 			for _, c := range open[:10] {
 				c.Close()
 			}
-			eventually(t, 10*time.Second, func() bool { return n.metric("postroad_smtpd_connections_open") <= float64(conns-10) }, func() string { return fmt.Sprintf("%.0f connections are open after 10 of %d were closed", n.metric("postroad_smtpd_connections_open"), conns) })
+			eventually(t, 10*time.Second, func() bool { return n.metric("postroad_smtpd_connections_open") <= float64(conns-10) }, func() string {
+				return fmt.Sprintf("%.0f connections are open after 10 of %d were closed", n.metric("postroad_smtpd_connections_open"), conns)
+			})
 			gen := &mailtest.Generator{Seed: 9, Run: "idle", Domains: w.Domains, Size: 4096}
 			sendFixed(t, n.Relay, gen, 0, 10, 1)
 			for _, c := range open {

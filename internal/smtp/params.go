@@ -245,9 +245,14 @@ func parseORcpt(value []byte) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if equalFold(kind, "UTF-8") {
+	switch {
+	case equalFold(kind, "UTF-8"):
 		address, ok = decodeEmbeddedUnicode(address)
-	} else {
+	case !isASCII(address) && isASCII(string(encoded)):
+		// Postfix 3.7 sends the UTF-8 of an internationalised address as xtext of type rfc822. What is meant is clear, and a report
+		// with the right type is well-formed (RFC 6533 3).
+		kind, ok = []byte("utf-8"), equalFold(kind, "RFC822")
+	default:
 		ok = isASCII(address)
 	}
 	if !ok || !isPrintable(address) {
