@@ -33,7 +33,7 @@ func EximAvailable(prefix string) error {
 	return nil
 }
 
-// Exim starts an instance that stores every message as it was received in a Maildir below Dir/mail/LOCAL-PART.
+// Exim starts an instance that stores every message as it was received in the Maildir Dir/mail/all.
 func Exim(ctx context.Context, o EximOptions) (*Instance, error) {
 	if err := EximAvailable(o.Prefix); err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ all:
 begin transports
 maildir:
   driver = appendfile
-  directory = DIR/mail/${sg{${lc:$local_part}}{[^a-z0-9_-]}{_}}
+  directory = DIR/mail/all
   maildir_format
   create_directory
   user = mail

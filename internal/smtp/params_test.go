@@ -105,6 +105,7 @@ func TestParseRcpt(t *testing.T) {
 		{`TO:<"|/bin/sh"@d.example>`, RcptArgs{Address: `"|/bin/sh"@d.example`, Domain: "d.example"}},
 		{"TO:<u@d.example> NOTIFY=SUCCESS,delay ORCPT=rfc822;Bob+2B1@d.example",
 			RcptArgs{Address: "u@d.example", Domain: "d.example", Notify: NotifySuccess | NotifyDelay, ORcpt: "rfc822;Bob+1@d.example"}},
+		{`TO:<ü@d.example> ORCPT=rfc822;+C3+BC@d.example`, RcptArgs{Address: "ü@d.example", Domain: "d.example", ORcpt: "utf-8;ü@d.example"}},
 		{`TO:<ü@d.example> ORCPT=utf-8;\x{FC}+40d.example`, RcptArgs{Address: "ü@d.example", Domain: "d.example", ORcpt: "utf-8;ü@d.example"}},
 		{`TO:<u@d.example> ORCPT=utf-8;ü@d.example NOTIFY=never`,
 			RcptArgs{Address: "u@d.example", Domain: "d.example", ORcpt: "utf-8;ü@d.example", Notify: NotifyNever}},
