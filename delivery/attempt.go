@@ -131,13 +131,28 @@ func (s *Scheduler) outcome(t *transaction, i int, st *smtpclient.Status, a *mai
 		o.State = queue.Relayed
 	case !st.Temporary():
 		o.State = queue.Failed
-	case now.Sub(t.message.Arrived) >= s.o.Retry.Expire:
-		o.State = queue.Expired
 	default:
-		o.State = queue.Deferred
-		o.Due = now.Add(s.o.Retry.after(e.item.Attempts))
+		var ok bool
+		if o.Due, ok = s.o.Retry.next(e.item.Attempts, t.message.Arrived, now); ok {
+			o.State = queue.Deferred
+		} else {
+			o.State = queue.Expired
+		}
 	}
 	return o
+}
+
+// next is when to try again after an attempt that failed now, when there were n before it; ok is false when time is up. The last attempt is
+// made just before that.
+func (r *Retry) next(n int, arrived, now time.Time) (due time.Time, ok bool) {
+	last := arrived.Add(r.Expire - min(2*time.Minute, r.Expire/100))
+	if !now.Before(last) {
+		return due, false
+	}
+	if due = now.Add(r.after(n)); due.After(last) {
+		due = last
+	}
+	return due, true
 }
 
 // after is how long to wait after a failed attempt when there were n before it.

@@ -25,9 +25,16 @@ func (c *core) mayLoad(d *destination) bool {
 		if d.site.state == siteDead || d.site.state == siteProbing && d.site.waiting > 0 {
 			return false
 		}
+	case destNew, destResolving: // it may hang at the same site again
+		if d.doubtful() && d.waiting > 0 {
+			return false
+		}
 	}
 	return !c.stopping && (d.waiting <= c.window()/4 || d.scout.due)
 }
+
+// doubtful reports whether the site that d hangs at, or hung at last, is not up: a few entries will do to find out.
+func (d *destination) doubtful() bool { return d.site != nil && d.site.state != siteUp }
 
 // pumpLoads starts loads while there is room for what they bring.
 func (c *core) pumpLoads(now time.Time) {
@@ -45,7 +52,7 @@ func (c *core) pumpLoads(now time.Time) {
 			continue
 		}
 		n := min(loadAtMost, c.window()-d.held(), max(1, c.o.WindowTotal-c.held), d.affordable())
-		if d.state == destAttached && d.site.state == siteProbing {
+		if d.doubtful() {
 			n = min(n, probeWindow)
 		}
 		if n <= 0 {
