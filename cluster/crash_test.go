@@ -14,6 +14,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/postroad/postroad/cluster/logstore"
 )
 
 // The crash test runs the real node on a file system that can be cloned as a power loss would leave it, at random points between any two file
@@ -37,8 +39,10 @@ func TestCrash(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 	fs, start := vfs.NewCrashableMem(), ledger{}
+	var seen logstore.Stats
 	for session, checked := 0, 0; checked < want; session++ {
-		clones := crashSession(t, fs, start, session, rng)
+		clones, stats := crashSession(t, fs, start, session, rng)
+		seen.Recycled, seen.Moved = seen.Recycled+stats.Recycled, seen.Moved+stats.Moved
 		for i, c := range clones {
 			if start, fs = c.verify(t, i == len(clones)-1); t.Failed() {
 				t.Fatalf("seed %d session %d clone %d, %d %% of unsynced data kept", seed, session, i, c.percent)
@@ -48,6 +52,9 @@ func TestCrash(t *testing.T) {
 		if session%20 == 19 {
 			fs, start = vfs.NewCrashableMem(), ledger{}
 		}
+	}
+	if seen.Recycled < 10 || seen.Moved == 0 {
+		t.Errorf("the load no longer reaches all of the log: %+v", seen)
 	}
 }
 
@@ -69,8 +76,10 @@ type session struct {
 	keys   ledger
 	mem    *vfs.MemFS
 	rng    *rand.Rand
-	ops    int
+	ops    int // that write or sync
 	next   int // the operation before which to take a clone
+	steps  int
+	loaded bool // the node is open and load has begun
 	clones []clone
 }
 
@@ -82,14 +91,18 @@ type clone struct {
 
 const (
 	clonesPerSession   = 6
-	operationsPerClone = 150
+	operationsPerClone = 100
+	stepsPerSession    = 150
 	crashWriters       = 4
 )
 
 // crashSession runs load until enough clones are taken.
-func crashSession(t *testing.T, mem *vfs.MemFS, start ledger, number int, rng *rand.Rand) []clone {
+func crashSession(t *testing.T, mem *vfs.MemFS, start ledger, number int, rng *rand.Rand) ([]clone, logstore.Stats) {
 	s := &session{keys: maps.Clone(start), mem: mem, rng: rng, next: rng.IntN(operationsPerClone)}
 	n, g, control := openBoth(t, errorfs.Wrap(mem, errorfs.InjectorFunc(s.beforeOperation)))
+	s.mu.Lock()
+	s.loaded = true
+	s.mu.Unlock()
 	var writers sync.WaitGroup
 	for w := range crashWriters {
 		local := rand.New(rand.NewPCG(rng.Uint64(), 1))
@@ -104,13 +117,13 @@ func crashSession(t *testing.T, mem *vfs.MemFS, start ledger, number int, rng *r
 	}
 	writers.Wait()
 	closeNode(t, n)
-	return s.clones
+	return s.clones, n.log.Stats()
 }
 
 func openBoth(t *testing.T, fs vfs.FS) (*Node, *Group, *Group) {
 	t.Helper()
 	opts := memOptions(fs)
-	opts.GarbageBytes = 1 << 20
+	opts.GarbageBytes = 1 // move whenever half is garbage
 	n, err := Open(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -121,10 +134,17 @@ func openBoth(t *testing.T, fs vfs.FS) (*Node, *Group, *Group) {
 }
 
 // beforeOperation is called before each operation of the file system.
-func (s *session) beforeOperation(errorfs.Op) error {
+func (s *session) beforeOperation(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ops++; s.ops <= s.next || len(s.clones) == clonesPerSession {
+	limit := clonesPerSession
+	if !s.loaded {
+		limit = 1 // while it starts
+	}
+	if s.ops++; s.ops <= s.next || len(s.clones) >= limit {
 		return nil
 	}
 	s.next = s.ops + s.rng.IntN(operationsPerClone)
@@ -137,7 +157,8 @@ func (s *session) beforeOperation(errorfs.Op) error {
 func (s *session) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.clones) == clonesPerSession
+	s.steps++
+	return len(s.clones) == clonesPerSession && s.steps > stepsPerSession
 }
 
 func (s *session) set(key string, f fate) {

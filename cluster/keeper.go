@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,10 +54,14 @@ func (k *keeper) run() {
 		case <-k.stop:
 			return
 		}
-		k.markers()
-		if err := k.collect(); err != nil {
-			k.n.opts.Logf("collecting garbage in the log: %v", err)
-		}
+		k.pass()
+	}
+}
+
+func (k *keeper) pass() {
+	k.markers()
+	if err := k.collect(); err != nil {
+		k.n.opts.Logf("collecting garbage in the log: %v", err)
 	}
 }
 
@@ -118,31 +123,48 @@ func (n *Node) started() (groups []*Group) {
 	return groups
 }
 
-// collect empties segments when too much of the disk is garbage: what is still referred to is written again.
+// collect empties segments while too much of the disk is garbage: what is still referred to is written again.
 func (k *keeper) collect() error {
-	for _, id := range k.n.log.Sparse(k.n.opts.GarbageBytes, 4) {
-		contents, err := k.n.log.Contents(id)
-		if err != nil {
-			return err
+	tried := map[uint64]bool{} // once in a pass: damage can keep a segment from emptying
+	for !k.stopped() {
+		ids := slices.DeleteFunc(k.n.log.Sparse(k.n.opts.GarbageBytes, 4+len(tried)), func(id uint64) bool { return tried[id] })
+		if len(ids) == 0 {
+			break
 		}
-		for len(contents) > 0 {
-			// One group at a time; entries of several groups alternate rarely.
-			n := 1
-			for n < len(contents) && n < 256 && contents[n].Group == contents[0].Group {
-				n++
-			}
-			if err := k.n.Group(contents[0].Group).parts.move(contents[:n]); err != nil {
+		for _, id := range ids {
+			tried[id] = true
+			if err := k.empty(id); err != nil {
 				return err
-			}
-			contents = contents[n:]
-			select {
-			case <-k.stop:
-				return nil
-			default:
 			}
 		}
 	}
-	return nil
+	if len(tried) == 0 {
+		return nil
+	}
+	return k.n.flush()
+}
+
+// empty moves what is alive in a segment. What cannot be read stays, and the segment with it.
+func (k *keeper) empty(id uint64) error {
+	contents, err := k.n.log.Contents(id)
+	for len(contents) > 0 && err == nil && !k.stopped() {
+		n := 1 // entries of one group
+		for n < len(contents) && n < 256 && contents[n].Group == contents[0].Group {
+			n++
+		}
+		err = k.n.Group(contents[0].Group).parts.move(contents[:n])
+		contents = contents[n:]
+	}
+	return err
+}
+
+func (k *keeper) stopped() bool {
+	select {
+	case <-k.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 // move gives those of the entries that are alive, and still where they were found, a new place.
@@ -168,6 +190,12 @@ func (p *parts) move(found []logstore.Located) error {
 		if err := p.g.log.Move(moving); err != nil {
 			return err
 		}
+		moving = slices.DeleteFunc(moving, func(m logstore.Moving) bool {
+			if m.Err != nil {
+				p.g.node.opts.Logf("content cannot be moved: %v", m.Err)
+			}
+			return m.Err != nil
+		})
 		if err := p.moved(moving); err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ type Group struct {
 	window      window
 	stable      map[string][]byte
 	compactable uint64 // newest index that a marker covers
-	appended    uint64 // octets of records and parts since Open
+	appended    uint64 // octets of entries with their parts, those that recovery found included
 }
 
 // IsMonotonic says that indexes have no gaps, except after all entries were deleted.
@@ -50,7 +50,7 @@ func (g *Group) Last() (index, term uint64) {
 	return g.window.last, g.window.lastTerm
 }
 
-// Appended returns how many octets of entries were stored since Open, and the oldest segment that this group's window needs (0: none).
+// Appended returns how many octets of entries the log has had since Open, those that recovery found included, and the oldest segment that this group's window needs (0: none).
 func (g *Group) Appended() (octets, oldest uint64) {
 	g.store.mu.Lock()
 	defer g.store.mu.Unlock()

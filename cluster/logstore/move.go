@@ -14,6 +14,7 @@ type Moving struct {
 	Live  func(part int) bool // which parts
 	Keep  int64               // what its new segment is to count as kept (see Store.Keep)
 	New   Place               // the result
+	Err   error               // why it stays where it was: it cannot be read
 }
 
 // Move writes the live parts of entries once more, at the end of the log, so that their old segment can empty. The new segment has counted
@@ -24,17 +25,23 @@ func (g *Group) Move(entries []Moving) error {
 	for i := range entries {
 		m := &entries[i]
 		log, parts, err := g.live(m)
-		if err != nil {
-			return err
+		if m.Err = err; err != nil {
+			continue
 		}
 		octets += partsLen(parts)
 		o.logs, o.parts, o.keep = append(o.logs, log), append(o.parts, parts), append(o.keep, m.Keep)
 	}
+	if len(o.logs) == 0 {
+		return nil
+	}
 	if err := g.store.commit(o); err != nil {
 		return err
 	}
+	places := o.places
 	for i := range entries {
-		entries[i].New = o.places[i]
+		if entries[i].Err == nil {
+			entries[i].New, places = places[0], places[1:]
+		}
 	}
 	g.store.stats.moved.Add(uint64(octets))
 	return nil
@@ -63,14 +70,18 @@ func (s *Store) Sparse(slack int64, n int) (ids []uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var old []*segment
-	var live int64
+	var live, size int64
 	for _, seg := range s.mu.segments {
+		if seg.waiting {
+			continue // empty already
+		}
 		live += seg.kept
+		size += s.opts.SegmentSize
 		if seg.window == 0 && seg.kept > 0 && seg != s.w.seg {
 			old = append(old, seg)
 		}
 	}
-	if int64(len(s.mu.segments))*s.opts.SegmentSize <= 2*live+slack {
+	if size <= 2*live+slack {
 		return nil
 	}
 	slices.SortFunc(old, func(a, b *segment) int { return cmp.Or(cmp.Compare(a.kept, b.kept), cmp.Compare(a.id, b.id)) })

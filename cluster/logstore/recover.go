@@ -274,7 +274,7 @@ func (s *Store) replayRecord(r *record, id uint64, off int64) error {
 		s.appendLocked(g, r.index, r.term, Place{
 			Segment: id, Pos: uint32(off) + uint32(r.pos), Size: uint32(r.size),
 			Payload: uint32(off) + uint32(r.payloadPos), Parts: uint32(r.count()),
-		})
+		}, partsLen(r.parts))
 	}
 	return nil
 }

@@ -125,7 +125,7 @@ func (s *Store) publishLocked(o *op) {
 		if o.moved {
 			s.mu.segments[o.places[i].Segment].kept += o.keep[i]
 		} else {
-			s.appendLocked(o.group, l.Index, l.Term, o.places[i])
+			s.appendLocked(o.group, l.Index, l.Term, o.places[i], partsLen(o.parts[i]))
 		}
 	}
 }

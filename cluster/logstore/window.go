@@ -32,7 +32,8 @@ func (w *window) at(index uint64) (loc, bool) {
 	return w.locs[uint64(len(w.locs))-1-back], true
 }
 
-func (s *Store) appendLocked(g *Group, index, term uint64, p Place) {
+// appendLocked adds an entry with so many octets of parts.
+func (s *Store) appendLocked(g *Group, index, term uint64, p Place, octets int) {
 	w := &g.window
 	if w.empty() {
 		w.first = index
@@ -40,7 +41,7 @@ func (s *Store) appendLocked(g *Group, index, term uint64, p Place) {
 	w.last, w.lastTerm = index, term
 	w.locs = append(w.locs, loc{term, p})
 	s.mu.segments[p.Segment].window++
-	g.appended += uint64(p.Size)
+	g.appended += uint64(p.Size) + uint64(octets)
 }
 
 // compactLocked drops the entries before first.
