@@ -16,10 +16,16 @@ const settleMost = 512
 
 var errStopped = errors.New("queue: stopped before it was known whether the outcomes were recorded")
 
-// settler gathers outcomes like the front gathers submissions. One command is under way at a time: outcomes of a
+// settleLinger is how long the first outcome of a command waits for others. Nobody waits for outcomes as a client waits for its 250, and each
+// command costs a sync: few large ones leave the disk to the accepting side. It is far below the two seconds in which a
+// crash may make a duplicate.
+const settleLinger = 10 * time.Millisecond
+
+// settler gathers outcomes like the front gathers submissions, and a little longer. One command is under way at a time: outcomes of a
 // recipient must not overtake each other.
 type settler struct {
 	most int
+	full chan struct{} // there is a command's worth, or the end has come
 	mu   struct {
 		sync.Mutex
 		outcomes fifo[Outcome]
@@ -37,7 +43,7 @@ type settleCall struct {
 }
 
 func newSettler(most int) *settler {
-	s := &settler{most: most}
+	s := &settler{most: most, full: make(chan struct{}, 1)}
 	s.work.L, s.room.L = &s.mu, &s.mu
 	return s
 }
@@ -63,7 +69,33 @@ func (s *settler) add(outcomes []Outcome, done func(error)) bool {
 	}
 	s.mu.calls.push(settleCall{len(outcomes), done})
 	s.work.Signal()
+	if s.mu.outcomes.len() >= settleMost {
+		s.hurry()
+	}
 	return s.mu.outcomes.len() < s.most
+}
+
+// hurry ends the linger.
+func (s *settler) hurry() {
+	select {
+	case s.full <- struct{}{}:
+	default:
+	}
+}
+
+// linger waits a moment for a command's worth of outcomes. Called with the lock held, which it gives back meanwhile.
+func (s *settler) linger() {
+	if s.mu.stopped || s.mu.outcomes.len() >= settleMost {
+		return
+	}
+	s.mu.Unlock()
+	timer := time.NewTimer(settleLinger)
+	select {
+	case <-timer.C:
+	case <-s.full:
+		timer.Stop()
+	}
+	s.mu.Lock()
 }
 
 // waitRoom waits until there is room.
@@ -93,6 +125,7 @@ func (s *settler) take() bool {
 	if s.mu.calls.len() == 0 {
 		return false
 	}
+	s.linger()
 	s.batch, s.called = s.batch[:0], s.called[:0]
 	for s.mu.outcomes.len() > 0 && len(s.batch) < settleMost {
 		s.batch = append(s.batch, s.mu.outcomes.pop())
@@ -116,6 +149,7 @@ func (s *settler) stop() {
 	defer s.mu.Unlock()
 	s.mu.stopped = true
 	s.work.Broadcast()
+	s.hurry()
 }
 
 // settle records what comes, for ever. A lost outcome would be a second delivery, so it is repeated until it is known, or the run ends.
