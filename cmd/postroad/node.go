@@ -200,7 +200,7 @@ func (n *node) startDelivery(context.Context) (err error) {
 		Member: n.store.Member(), Budget: n.budget,
 		InFlight: func(id mail.ID, recipient uint32) bool { return n.scheduler.InFlight(id, recipient) },
 	})
-	if n.scheduler, err = delivery.New(o, delivery.FromQueue(n.queue), n.resolver, delivery.DialSMTP); err != nil {
+	if n.scheduler, err = delivery.New(o, delivery.FromQueue(n.queue), newLocalResolver(n.resolver, n.cfg.Local.Domains), delivery.DialSMTP); err != nil {
 		return err
 	}
 	n.reporter = delivery.NewReporter(o, delivery.FromQueue(n.queue))

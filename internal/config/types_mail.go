@@ -14,8 +14,8 @@ type Local struct {
 	// Domains are the domains whose mailboxes are here. Their postmaster always accepts mail (RFC 5321 4.5.1).
 	Domains []string `toml:"domains" reload:"yes" default:"the host name"`
 	// Postmaster is the address that gets the mail for postmaster of the local domains and for a postmaster without a
-	// domain. Empty: that mail keeps its address and goes where the routes and MX of
-	// its domain send it.
+	// domain. Empty: that mail goes where a route for its domain sends it; without one it waits in the queue, with this
+	// reason, until it expires.
 	Postmaster string `toml:"postmaster" reload:"yes"`
 }
 
