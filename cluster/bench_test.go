@@ -86,20 +86,20 @@ func (post) Apply(w *Writer, index, term uint64, data []byte, parts [][]byte) an
 
 func (post) Committed() {}
 
-// BenchmarkPropose is the whole way of a 4 KiB message, 64 to a command, on one voter: propose, log, sync, apply; then the same for
+// BenchmarkPropose is the whole way of a 4 KiB message, so many to a command, on one voter: propose, log, sync, apply; then the same for
 // its settlement, except in the backlog case. b.N counts messages.
+//
+//	go test ./cluster -run xxx -bench Propose -benchtime 400000x
 func BenchmarkPropose(b *testing.B) {
-	for _, c := range []struct {
-		name   string
-		settle bool
-	}{{"through", true}, {"backlog", false}} {
-		b.Run(c.name, func(b *testing.B) { benchmarkPropose(b, c.settle) })
+	for _, batch := range []int{64, 8, 1} {
+		b.Run(fmt.Sprintf("through/batch-%d", batch), func(b *testing.B) { benchmarkPropose(b, batch, true) })
 	}
+	b.Run("backlog/batch-64", func(b *testing.B) { benchmarkPropose(b, 64, false) })
 }
 
-const benchMessage, benchBatch, benchProposers = 4096, 64, 3
+const benchMessage, benchProposers = 4096, 3
 
-func benchmarkPropose(b *testing.B, settle bool) {
+func benchmarkPropose(b *testing.B, benchBatch int, settle bool) {
 	n, err := Open(Options{Dir: diskDir(b), FS: vfs.Default})
 	if err != nil {
 		b.Fatal(err)
@@ -124,7 +124,7 @@ func benchmarkPropose(b *testing.B, settle bool) {
 	var proposers sync.WaitGroup
 	for range benchProposers {
 		proposers.Go(func() {
-			for left.Add(-benchBatch) > -benchBatch {
+			for left.Add(int64(-benchBatch)) > int64(-benchBatch) {
 				benchOne(b, g, parts, settle)
 			}
 		})

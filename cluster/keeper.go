@@ -30,6 +30,23 @@ type markedAt struct {
 func (k *keeper) start(n *Node) {
 	k.n, k.kick, k.stop = n, make(chan struct{}, 1), make(chan struct{})
 	k.done.Go(k.run)
+	k.done.Go(k.watch)
+}
+
+// watch gives the node up when a write to the log hangs. It touches no disk itself.
+func (k *keeper) watch() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if took := k.n.log.Writing(); took > k.n.opts.StallLimit {
+				k.n.fail(fmt.Errorf("a write to the log has taken %v", took))
+			}
+		case <-k.stop:
+			return
+		}
+	}
 }
 
 func (k *keeper) halt() {
@@ -46,9 +63,6 @@ func (k *keeper) run() {
 	for {
 		select {
 		case <-tick.C:
-			if took := k.n.log.Writing(); took > k.n.opts.StallLimit {
-				k.n.fail(fmt.Errorf("a write to the log has taken %v", took))
-			}
 			_ = k.n.log.Mark() // an error has latched the store closed and been reported
 		case <-k.kick:
 		case <-k.stop:

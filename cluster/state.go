@@ -31,6 +31,11 @@ func (n *Node) pebbleOptions() *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // an ID that is not there is looked up for every message
 	}
+	// A queue's rows mostly die young: waiting a little longer before they are compacted, and flushing into files that hardly overlap, halves what
+	// compactions write and compute under a growing backlog (BenchmarkPropose/backlog).
+	o.FlushSplitBytes = 2 << 20
+	o.L0CompactionThreshold = 8
+	o.LBaseMaxBytes = 256 << 20
 	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
 	o.EventListener = &pebble.EventListener{
 		DiskSlow:        func(i pebble.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) },
