@@ -174,7 +174,13 @@ func (n *node) startUsers(ctx context.Context) error {
 	if n.policy, err = policy.New(policy.Options{Rules: rules, Users: n.users, Events: events}); err != nil {
 		return err
 	}
-	n.auth, err = policy.NewAuth(policy.AuthOptions{Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains})
+	secret, err := keptSecret(filepath.Join(n.cfg.Node.DataDir, "scram.secret"))
+	if err != nil {
+		return err
+	}
+	n.auth, err = policy.NewAuth(policy.AuthOptions{
+		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret,
+	})
 	if err != nil {
 		return err
 	}
