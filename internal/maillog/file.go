@@ -18,6 +18,7 @@ type file struct {
 	keep  int
 	f     *os.File // nil after an error: the next write opens it again
 	size  int64
+	plain bool        // a regular file: a device, a pipe or a terminal cannot grow and is never renamed
 	torn  bool        // the file does not end at the end of a line
 	again atomic.Bool // somebody moved the file away: open it afresh
 }
@@ -38,8 +39,8 @@ func (f *file) open() error {
 	if err != nil {
 		return errors.Join(err, osf.Close())
 	}
-	f.f, f.size, f.torn = osf, info.Size(), false
-	if f.size > 0 && info.Mode().IsRegular() {
+	f.f, f.size, f.plain, f.torn = osf, info.Size(), info.Mode().IsRegular(), false
+	if f.size > 0 && f.plain {
 		var last [1]byte
 		if _, err := osf.ReadAt(last[:], f.size-1); err != nil {
 			return errors.Join(err, f.close())
@@ -74,7 +75,7 @@ func (f *file) Write(p []byte) (int, error) {
 	if err != nil {
 		return n, errors.Join(err, f.close()) // open looks how the file ends
 	}
-	if f.size >= f.max {
+	if f.plain && f.size >= f.max {
 		return n, f.rotate(time.Now())
 	}
 	return n, nil

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"sync"
 	"testing"
 )
@@ -167,6 +168,32 @@ func TestEventsRotate(t *testing.T) {
 		if name != path && len(data) < 1<<20 {
 			t.Errorf("%s was rotated at %d octets", name, len(data))
 		}
+	}
+}
+
+// A device is written to and never renamed: root could rename /dev/null away from everybody.
+func TestOnlyRegularFilesRotate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	f, err := openFile(path, 10, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	for range 3 {
+		if _, err := f.Write([]byte("twenty octets a line\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+		t.Fatalf("the pipe was moved away: %v, %v", info, err)
 	}
 }
 
