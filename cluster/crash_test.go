@@ -98,7 +98,7 @@ const (
 
 // crashSession runs load until enough clones are taken.
 func crashSession(t *testing.T, mem *vfs.MemFS, start ledger, number int, rng *rand.Rand) ([]clone, logstore.Stats) {
-	s := &session{keys: maps.Clone(start), mem: mem, rng: rng, next: rng.IntN(operationsPerClone)}
+	s := &session{keys: maps.Clone(start), mem: mem, rng: rand.New(rand.NewPCG(rng.Uint64(), 2)), next: rng.IntN(operationsPerClone)}
 	n, g, control := openBoth(t, errorfs.Wrap(mem, errorfs.InjectorFunc(s.beforeOperation)))
 	s.mu.Lock()
 	s.loaded = true

@@ -66,6 +66,12 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
+	if len(ids) > 0 {
+		s.mu.newest = s.mu.segments[ids[len(ids)-1]]
+		if err := s.syncTail(); err != nil {
+			return err
+		}
+	}
 	s.w.seq, s.w.prev, s.mu.synced = r.seq, r.crc, r.seq
 	for id, g := range s.mu.groups {
 		w := &g.window
@@ -77,6 +83,15 @@ func (s *Store) recover() error {
 		return err
 	}
 	return s.dir.Sync()
+}
+
+// syncTail makes sure that what was found is on stable storage: when only the process died, the last block was perhaps never synced.
+func (s *Store) syncTail() error {
+	f, err := s.opts.FS.OpenReadWrite(s.mu.newest.file.path, writeCategory)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncData(f), f.Close())
 }
 
 func (s *Store) listSegments() (ids []uint64, err error) {
@@ -222,7 +237,8 @@ func (r *recovery) replay(id uint64, last bool) error {
 // the next one tells, by its number and by the checksum of the block before it.
 func (r *recovery) end(f *file, id uint64, off int64, last bool) error {
 	if off == 0 {
-		return fmt.Errorf("%w: the first block of segment %d does not follow block %d", ErrLost, id, r.seq)
+		h, _, err := r.readBlock(f, id, 0)
+		return fmt.Errorf("%w: the first block of segment %d (block %d, %v) does not follow block %d of segment %d", ErrLost, id, h.seq, err, r.seq, r.id)
 	}
 	if !last {
 		return nil

@@ -46,7 +46,7 @@ func (s *Store) Loaded() {
 // noteEmptyLocked is called when a segment has lost its last entry or its last kept part, or is no longer the newest.
 func (s *Store) noteEmptyLocked(seg *segment) {
 	r := &s.mu.reuse
-	if r.loaded && seg.empty() && seg != s.w.seg && !seg.waiting {
+	if r.loaded && seg.empty() && seg != s.mu.newest && !seg.waiting {
 		seg.waiting = true
 		r.emptied = append(r.emptied, seg)
 		s.freeLocked()

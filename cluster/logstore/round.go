@@ -90,6 +90,12 @@ func (s *Store) leadLocked() {
 	s.mu.leading = false
 	if err == nil {
 		s.mu.synced = s.w.seq
+		if old := s.mu.newest; old != s.w.seg {
+			s.mu.newest = s.w.seg
+			if old != nil {
+				s.noteEmptyLocked(old)
+			}
+		}
 		for _, o := range round {
 			s.publishLocked(o)
 			o.done = true

@@ -104,20 +104,20 @@ func (s *Store) rotate() error {
 	if err == nil {
 		err = s.dir.Sync()
 	}
+	if err == nil {
+		err = s.prepare(h)
+	}
 	if err != nil {
 		return fmt.Errorf("begin segment %d: %w", id, err)
 	}
-	old, oldHandle := s.w.seg, s.w.f
+	old := s.w.f
 	s.w.f, s.w.off, s.w.lastID = h, 0, id
 	s.mu.Lock()
 	s.w.seg = seg
 	s.mu.segments[id] = seg
-	if old != nil {
-		s.noteEmptyLocked(old)
-	}
 	s.mu.Unlock()
-	if oldHandle != nil {
-		return oldHandle.Close()
+	if old != nil {
+		return old.Close()
 	}
 	return nil
 }
@@ -132,11 +132,7 @@ func (s *Store) recycle(seg *segment, id uint64) (vfs.File, error) {
 	seg.file.mu.Unlock()
 	*seg = segment{id: id, file: seg.file}
 	s.stats.recycled.Add(1)
-	h, err := s.opts.FS.OpenReadWrite(s.path(id), writeCategory)
-	if err == nil {
-		err = s.prepare(h)
-	}
-	return h, err
+	return s.opts.FS.OpenReadWrite(s.path(id), writeCategory)
 }
 
 func (s *Store) create(seg *segment) (vfs.File, error) {
@@ -145,10 +141,8 @@ func (s *Store) create(seg *segment) (vfs.File, error) {
 		return nil, err
 	}
 	s.stats.created.Add(1)
-	if err := h.Preallocate(0, s.opts.SegmentSize); err != nil {
-		return h, nil // not every file system can: then blocks extend the file
-	}
-	return h, s.prepare(h)
+	_ = h.Preallocate(0, s.opts.SegmentSize) // not every file system can; then writing allocates
+	return h, nil
 }
 
 // prepare writes the file's last page, so that later syncs need not write its length, and finds out whether it can be written directly.

@@ -64,7 +64,8 @@ type Store struct {
 		queue      []*op
 		groups     map[uint64]*Group
 		segments   map[uint64]*segment
-		synced     uint64 // newest block on stable storage
+		newest     *segment // that has a block on stable storage: its opening is where recovery starts, so it is never free
+		synced     uint64   // newest block on stable storage
 		reuse      reuse
 	}
 }
