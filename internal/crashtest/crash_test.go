@@ -49,6 +49,9 @@ func TestPowerLoss(t *testing.T) {
 		if t.Failed() {
 			t.FailNow()
 		}
+		if c.clones%1000 == 0 {
+			t.Logf("%d clones so far", c.clones)
+		}
 	}
 	t.Logf("%d clones: %d acknowledged messages checked, %d others found whole", c.clones, c.checked.Load(), c.others.Load())
 }
