@@ -83,7 +83,7 @@ func startGroup(t testing.TB, n *Node, id uint64) (*Group, *toy) {
 	}
 	select {
 	case <-led:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute): // machines that run tests are at times suspended
 		t.Fatal("no leader")
 	}
 	return g, sm
@@ -97,7 +97,7 @@ func closeNode(t testing.TB, n *Node) {
 }
 
 func memOptions(fs vfs.FS) Options {
-	return Options{Dir: "node", FS: fs, SegmentSize: 256 << 10, RingSize: 64 << 10, MarkerBytes: 128 << 10}
+	return Options{Dir: "node", FS: fs, SegmentSize: 256 << 10, RingSize: 64 << 10, MarkerBytes: 128 << 10, ProposeTimeout: 5 * time.Minute}
 }
 
 // check reports whether key is there whole.
