@@ -223,8 +223,22 @@ func (n *Node) fatal(err error) {
 	select {}
 }
 
-// Close stops the groups and closes the storage.
+// Close stops the groups and closes the storage. After a failure some goroutine may have stopped for good: then Close waits a moment only.
 func (n *Node) Close() error {
+	closed := make(chan error, 1)
+	go func() { closed <- n.close() }()
+	if !n.failed.Load() {
+		return <-closed
+	}
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(2 * time.Second):
+		return errors.New("storage left open after a failure")
+	}
+}
+
+func (n *Node) close() error {
 	n.keeper.halt()
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -238,6 +238,27 @@ func TestDiskFailure(t *testing.T) {
 	}
 }
 
+// Pebble goes on after a fatal error unless its logger does not return. The goroutine that met it is lost; Close must come back all the same.
+func TestStateFailure(t *testing.T) {
+	var broken atomic.Bool
+	opts := memOptions(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, "/state/") {
+			return errorfs.ErrInjected
+		}
+		return nil
+	})))
+	failed := make(chan error, 1)
+	opts.OnFailure = func(err error) { failed <- err }
+	n, g, _ := start(t, opts)
+	propose(t, g, "k", 1)
+	broken.Store(true)
+	go g.mark(false, 0) // may never return
+	if err := <-failed; !errors.Is(err, errorfs.ErrInjected) && !strings.Contains(err.Error(), "injected") {
+		t.Errorf("reported: %v", err)
+	}
+	n.Close()
+}
+
 // A node whose Pebble was lost, or is older than its marker says, does not start.
 func TestLostStateIsRefused(t *testing.T) {
 	fs := vfs.NewMem()
