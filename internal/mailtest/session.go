@@ -63,8 +63,15 @@ func (s *session) Open() {
 
 func (s *session) Timeout()          { s.c.Abort() }
 func (s *session) Drained()          {}
-func (s *session) Closed(error)      { s.over = true; s.sink.left() }
 func (s *session) TLSDone(err error) { s.reset(); s.step.Helo, s.step.TLS = "", err == nil }
+
+func (s *session) Closed(error) {
+	s.over = true
+	s.sink.left()
+	if s.sink.o.Left != nil {
+		s.sink.o.Left(s.step.Session)
+	}
+}
 
 // Data consumes commands and content.
 func (s *session) Data(p []byte) (n int) {
@@ -164,7 +171,7 @@ func (s *session) end() {
 	}
 	d := s.tx.d
 	d.ID, d.Sum, d.Size, d.Content = s.content.id, sum, s.content.size, s.content.kept
-	d.Session, d.TLS = s.step.Session, s.step.TLS
+	d.Session, d.Remote, d.TLS = s.step.Session, s.step.Remote, s.step.TLS
 	s.answer(usual, func(a Action, reply string) {
 		if reply[0] == '2' && !a.Forget {
 			d.Accepted = time.Now()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,8 @@ type SinkOptions struct {
 	Loops   int         // event loops; default 1
 	// Hook, when set, is asked at each step and may answer in the place of the sink. It runs on an event loop: it must not block.
 	Hook func(*Step) Action
+	// Left, when set, is told of each connection that has ended, on its event loop: it must not block.
+	Left func(session uint64)
 	// Keep has the sink keep the content of what it accepts, for tests of a few messages.
 	Keep bool
 	// Count has the sink count deliveries and not keep them, for measurements.
@@ -38,11 +41,12 @@ type Delivery struct {
 	Sum        Sum      // of the octets received, from the Marker on
 	Size       int64    // of all octets received
 	TLS        bool
-	Session    uint64    // number of the connection
-	Connected  time.Time // when its connection was opened
-	Started    time.Time // when MAIL came
-	Accepted   time.Time // when the 250 was written
-	Content    []byte    // with SinkOptions.Keep
+	Remote     netip.AddrPort // of the sender
+	Session    uint64         // number of the connection
+	Connected  time.Time      // when its connection was opened
+	Started    time.Time      // when MAIL came
+	Accepted   time.Time      // when the 250 was written
+	Content    []byte         // with SinkOptions.Keep
 }
 
 // Sink is a receiving SMTP server. Its methods may be called on any goroutine.
