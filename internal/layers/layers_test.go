@@ -10,10 +10,11 @@ import (
 var levels = map[string]int{
 	// Words, formats and mechanisms without mail in them.
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/layers": 0,
+	"internal/sdnotify": 0,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2,
 	// State. None of these knows another.
-	"cluster": 3, "cluster/logstore": 3, "queue": 3, "directory": 3,
+	"cluster": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "policy": 4, "internal/admin": 4,
 	// The only place that knows which concrete parts work together.
@@ -26,7 +27,7 @@ var kits = []string{"internal/mailtest", "internal/crashtest", "queue/queuetest"
 // beside are the imports within a layer that are meant: a package's own parts, and policy, which answers the questions that
 // smtpd asks in smtpd's words.
 var beside = map[string][]string{
-	"cluster":  {"cluster/logstore"},
+	"cluster":  {"cluster/logstore", "cluster/wire"},
 	"delivery": {"delivery/mx", "delivery/smtpclient"},
 	"policy":   {"smtpd"},
 }

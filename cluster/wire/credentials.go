@@ -1,0 +1,130 @@
+package wire
+
+import (
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Credentials are what one node shows to the others and judges them by.
+type Credentials struct {
+	CA        []byte // PEM: the certificate of the cluster's authority
+	Cert, Key []byte // PEM: this member's
+}
+
+const (
+	fileCA   = "ca.pem"
+	fileCert = "cert.pem"
+	fileKey  = "key.pem"
+)
+
+// Save writes the credentials to dir, which it makes, durably. The certificate comes last: LoadCredentials knows by it that all is there.
+func (c Credentials) Save(dir string) error {
+	if _, err := c.Identity(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("save the cluster's credentials: %w", err)
+	}
+	if err := os.Remove(filepath.Join(dir, fileCert)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("save the cluster's credentials: %w", err)
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{{fileKey, c.Key}, {fileCA, c.CA}, {fileCert, c.Cert}} {
+		if err := writeFile(dir, f.name, f.data); err != nil {
+			return fmt.Errorf("save the cluster's credentials: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeFile replaces a file as a whole, and is durable when it returns.
+func writeFile(dir, name string, data []byte) error {
+	temporary := filepath.Join(dir, name+".new")
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// LoadCredentials reads what Save wrote. errors.Is(err, fs.ErrNotExist): nothing was ever saved there, or not to the end.
+func LoadCredentials(dir string) (c Credentials, err error) {
+	for _, f := range []struct {
+		name string
+		data *[]byte
+	}{{fileCert, &c.Cert}, {fileCA, &c.CA}, {fileKey, &c.Key}} {
+		if *f.data, err = os.ReadFile(filepath.Join(dir, f.name)); err == nil {
+			continue
+		}
+		if f.name != fileCert && errors.Is(err, fs.ErrNotExist) {
+			return Credentials{}, fmt.Errorf("%s has %s but no %s: put it back from a backup, or join anew with an empty data directory", dir, fileCert, f.name)
+		}
+		return Credentials{}, fmt.Errorf("load the cluster's credentials: %w", err)
+	}
+	if _, err := c.Identity(); err != nil {
+		return Credentials{}, fmt.Errorf("%s: %w", dir, err)
+	}
+	return c, nil
+}
+
+// Identity returns whose credentials these are, or why they do not fit together.
+func (c Credentials) Identity() (Identity, error) {
+	cert, roots, err := c.parse()
+	if err != nil {
+		return Identity{}, err
+	}
+	return identify([]*x509.Certificate{cert.Leaf}, roots, x509.ExtKeyUsageClientAuth)
+}
+
+func (c Credentials) parse() (tls.Certificate, *x509.CertPool, error) {
+	authority, err := parseCert(c.CA)
+	if err != nil {
+		return tls.Certificate{}, nil, fmt.Errorf("the cluster's certificate: %w", err)
+	}
+	cert, err := tls.X509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return tls.Certificate{}, nil, fmt.Errorf("this member's certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(authority)
+	return cert, roots, nil
+}
+
+// identify verifies the certificates that a peer showed and returns whose they are.
+func identify(certs []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage) (Identity, error) {
+	if len(certs) == 0 {
+		return Identity{}, errors.New("the peer shows no certificate")
+	}
+	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
+		return Identity{}, fmt.Errorf("the certificate is not of this cluster: %w", err)
+	}
+	if len(certs[0].URIs) != 1 {
+		return Identity{}, errors.New("the certificate does not name one member")
+	}
+	return ParseIdentity(certs[0].URIs[0].String())
+}
+
+// sameKey reports whether a certificate is for the key of a request.
+func sameKey(cert *x509.Certificate, csr *x509.CertificateRequest) bool {
+	a, ok := cert.PublicKey.(*ecdsa.PublicKey)
+	return ok && a.Equal(csr.PublicKey)
+}

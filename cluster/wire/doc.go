@@ -1,0 +1,49 @@
+// Package wire is what the nodes of a cluster speak through: one TCP port with mutually authenticated TLS, for raft, for HTTP between
+// the nodes, and for a new node that asks to be let in.
+//
+// # A connection
+//
+//  1. TLS 1.3 with ALPN "postroad/1", without session tickets. Each side shows a certificate of the cluster's own authority, in which a
+//     URI names its holder: postroad://<cluster>/<member>/<incarnation>. Both verify the chain and the cluster; who dialled
+//     also verifies that it reached the member that it wanted. Then Options.Admit is asked: a member that was removed, or the number of a member
+//     with another incarnation (its disk was wiped), is refused.
+//  2. The dialler's preface, one octet: 'R' and the group's number in eight octets, big-endian, for a raft stream; 'H' for HTTP/1.1; 'J' to
+//     join, the only one that is allowed without a certificate.
+//  3. The answer, a frame: 'y' without a body, or 'n' with words for the dialler's operator. After 'y' the connection belongs
+//     to what was asked for. With TLS 1.3 a dialler's handshake is complete before the other side has judged its certificate:
+//     the answer tells it.
+//
+// A frame is its kind, one octet, the length of its body in four octets, big-endian, and the body.
+//
+// # Joining
+//
+// The new node knows an address and a token, which is a secret; it has no certificate and cannot judge one. Both sides prove that they know
+// the secret with HMAC-SHA256(secret, role || value), value being 32 octets that TLS exports from this handshake (RFC 8446 7.5, label
+// "EXPORTER-postroad-join"). Only the two ends of one handshake have the same value, so a man in the middle, who has two handshakes, can neither use nor
+// pass on a proof.
+//
+//	new node                         member
+//	'J', proof as "client"  ------->  tries all tokens; closes without a word if none fits
+//	                        <-------  proof as "server", with the token that fitted
+//	'q' JoinRequest (JSON)  ------->
+//	                        <-------  'y' JoinReply (JSON), or 'n' with words
+//
+// The new node proves first: a stranger who connects gets nothing on which tokens could be tried at leisure. Neither side
+// sends anything else before it has verified the other's proof. The private key never leaves the new node: it sends a certificate request.
+//
+// # Bounds
+//
+//   - Ten seconds from the first octet to the answer; a join gets a minute after the proofs.
+//   - 64 connections that have not shown who they are. When there are more, the oldest is let go once it is a second old, so silent
+//     strangers do not keep members out.
+//   - 512 connections of a member, 16 that wait for Accept in a group, eight joins under way.
+//   - An unanswered keep-alive or unacknowledged data ends a connection after some 20 seconds: a peer without power is noticed.
+//
+// Closing a connection does not send TLS's close_notify: it could block on a peer that does not read. All that
+// is spoken here says its own length, so a cut is always seen.
+//
+// # The road not taken
+//
+// HTTP/2 would share one connection between all requests, and a stalled content transfer would hold up the small requests behind it. A second
+// port for raft would need a second entry in every firewall. TLS with pre-shared keys for the join is not in crypto/tls.
+package wire

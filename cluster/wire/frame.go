@@ -1,0 +1,112 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+)
+
+// kind is the first octet of a frame.
+type kind byte
+
+const (
+	yes kind = 'y'
+	no  kind = 'n'
+	ask kind = 'q'
+)
+
+const (
+	frameHead = 5
+	maxWords  = 1 << 10 // octets of a refusal
+	maxJoin   = 1 << 20 // octets of a JoinRequest or JoinReply in JSON
+)
+
+// ErrRefused: the peer could be reached and said no. Its words are in the error.
+var ErrRefused = errors.New("refused")
+
+// readFrame reads one frame with a body of at most limit octets.
+func readFrame(r io.Reader, limit int) (kind, []byte, error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	k, n := kind(head[0]), binary.BigEndian.Uint32(head[1:])
+	if k != yes && k != no && k != ask {
+		return 0, nil, fmt.Errorf("a frame of kind %d is not known", k)
+	}
+	if uint64(n) > uint64(limit) {
+		return 0, nil, fmt.Errorf("a frame of %d octets, where %d are allowed", n, limit)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return 0, nil, fmt.Errorf("a frame ends early: %w", err)
+	}
+	return k, body, nil
+}
+
+// writeFrame writes one frame in one piece.
+func writeFrame(w io.Writer, k kind, body []byte) error {
+	b := make([]byte, frameHead, frameHead+len(body))
+	b[0] = byte(k)
+	binary.BigEndian.PutUint32(b[1:], uint32(len(body)))
+	_, err := w.Write(append(b, body...))
+	return err
+}
+
+// writeNo sends a refusal. That it cannot be sent does not matter: the connection is closed next.
+func writeNo(w io.Writer, words string) {
+	_ = writeFrame(w, no, []byte(words[:min(len(words), maxWords)]))
+}
+
+// refusal makes an error of the words of a peer, which end on terminals and in logs.
+func refusal(body []byte) error {
+	words := strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, string(body[:min(len(body), maxWords)]))
+	return fmt.Errorf("%w: %s", ErrRefused, words)
+}
+
+// purpose is the first octet of a connection.
+type purpose byte
+
+const (
+	forRaft purpose = 'R'
+	forHTTP purpose = 'H'
+	forJoin purpose = 'J'
+)
+
+// preface says what a connection is for.
+type preface struct {
+	purpose purpose
+	group   uint64 // with forRaft
+}
+
+func (p preface) append(b []byte) []byte {
+	b = append(b, byte(p.purpose))
+	if p.purpose == forRaft {
+		b = binary.BigEndian.AppendUint64(b, p.group)
+	}
+	return b
+}
+
+func readPreface(r io.Reader) (p preface, err error) {
+	var b [8]byte
+	if _, err := io.ReadFull(r, b[:1]); err != nil {
+		return p, err
+	}
+	switch p.purpose = purpose(b[0]); p.purpose {
+	case forHTTP, forJoin:
+		return p, nil
+	case forRaft:
+		_, err := io.ReadFull(r, b[:])
+		p.group = binary.BigEndian.Uint64(b[:])
+		return p, err
+	}
+	return p, fmt.Errorf("a connection for %q is not known: is one of the nodes much older?", b[:1])
+}

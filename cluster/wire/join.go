@@ -1,0 +1,140 @@
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// JoinRequest is what a new node says about itself. In JSON it has at most 1 MiB.
+type JoinRequest struct {
+	Name, Advertise, Version string
+	Protocol                 int
+	Incarnation              uint64
+	CSR                      []byte // PEM, of NewRequest
+}
+
+// JoinReply makes a new node a member. In JSON it has at most 1 MiB.
+type JoinReply struct {
+	Cluster  string
+	Member   uint16
+	CA, Cert []byte            // PEM
+	Members  map[uint16]string // the addresses of all
+	Groups   []uint64
+}
+
+// ErrToken: the other side does not know the token. Nothing was told to it.
+var ErrToken = errors.New("the token is not valid there (mistyped, expired, or of another cluster), or no joins are taken there now")
+
+// minToken is the least length of a token, in octets. Who answers at the address in the cluster's place gets a proof, on which
+// short tokens could be tried.
+const minToken = 16
+
+// NewToken makes a join token: "pr1-" and 160 random bits.
+func NewToken() string {
+	var b [20]byte
+	rand.Read(b[:]) // never fails
+	return "pr1-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}
+
+// RequestJoin asks the member at address to let this node into its cluster, and verifies the certificate that it gets. It is safe to
+// repeat: for the same name and incarnation the cluster gives the same number. dial nil: a net.Dialer's.
+// errors.Is(err, ErrToken): the token is wrong; ErrRefused: the token is right, the cluster said no.
+func RequestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (JoinReply, error) {
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshakeTime+joinTime)
+	defer cancel()
+	reply, err := requestJoin(ctx, address, token, r, dial)
+	if err != nil {
+		return JoinReply{}, fmt.Errorf("join at %s: %w", address, orEnded(ctx, err))
+	}
+	return reply, nil
+}
+
+func requestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (reply JoinReply, err error) {
+	if token = strings.TrimSpace(token); len(token) < minToken {
+		return reply, fmt.Errorf("a token has at least %d characters; `postroad cluster token` makes one", minToken)
+	}
+	request, err := json.Marshal(r)
+	if err != nil {
+		return reply, err
+	}
+	if len(request) > maxJoin {
+		return reply, fmt.Errorf("the request has %d octets, at most %d are allowed", len(request), maxJoin)
+	}
+	raw, err := dial(ctx, "tcp", address)
+	if err != nil {
+		return reply, err
+	}
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	// Whose certificate it is cannot be known yet. The proofs take the place of that.
+	c := tls.Client(raw, &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{protocol}, SessionTicketsDisabled: true, InsecureSkipVerify: true,
+	})
+	if err := proveAsClient(ctx, c, token); err != nil {
+		return reply, err
+	}
+	if err := writeFrame(c, ask, request); err != nil {
+		return reply, err
+	}
+	k, body, err := readFrame(c, maxJoin)
+	switch {
+	case err != nil:
+		return reply, fmt.Errorf("no answer: %w", err)
+	case k == no:
+		return reply, refusal(body)
+	}
+	return parseReply(k, body, r)
+}
+
+// proveAsClient shakes hands, proves that this node knows the token, and returns nil if the other side did too.
+func proveAsClient(ctx context.Context, c *tls.Conn, token string) error {
+	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+		return err
+	}
+	if err := c.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	value, err := exported(c)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Write(append(preface{purpose: forJoin}.append(nil), prove(token, roleClient, value)...)); err != nil {
+		return err
+	}
+	got := make([]byte, proofSize)
+	switch _, err := io.ReadFull(c, got); {
+	case errors.Is(err, io.EOF):
+		return ErrToken
+	case err != nil:
+		return err
+	case !proves(got, token, roleServer, value):
+		return ErrToken
+	}
+	return c.SetDeadline(time.Now().Add(joinTime))
+}
+
+// parseReply reads a JoinReply and verifies that it has what this node asked for.
+func parseReply(k kind, body []byte, r JoinRequest) (reply JoinReply, err error) {
+	if k != yes {
+		return reply, errors.New("the answer is not understood")
+	}
+	if err := json.Unmarshal(body, &reply); err != nil {
+		return JoinReply{}, fmt.Errorf("the answer is not understood: %w", err)
+	}
+	if err := reply.check(r); err != nil {
+		return JoinReply{}, fmt.Errorf("the answer is wrong: %w", err)
+	}
+	return reply, nil
+}
