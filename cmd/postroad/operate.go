@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/admin"
@@ -29,15 +30,21 @@ func (n *node) startAdmin(context.Context) (err error) {
 	n.admin, err = admin.Start(admin.Options{
 		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
 		Hosts: append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
-		Queue: operatorsQueue{n.queue, n.scheduler}, Users: operatorsUsers{n.editor, n.users}, InFlight: n.scheduler.InFlight,
-		Reason: n.scheduler.Reason, Moved: n.moved,
-		Now: n.queue.Now, Logf: n.log.Logf,
+		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users}, Moved: n.moved, Now: n.queue.Now, Logf: n.log.Logf,
+		Events: logOf(n.cfg).Events, Flush: n.log.Flush,
 	})
 	if err != nil {
 		return err
 	}
 	n.onStop("administration", n.admin.Shutdown)
 	return nil
+}
+
+// operatorsQueues are the queues that this node owns.
+func (n *node) operatorsQueues() []admin.LocalQueue {
+	return []admin.LocalQueue{{
+		Group: cluster.HomeGroup, Queue: operatorsQueue{n.queue, n.scheduler}, InFlight: n.scheduler.InFlight, Reason: n.scheduler.Reason,
+	}}
 }
 
 // operatorsQueue is the queue whose flush also lets sites that are left alone be tried at once.

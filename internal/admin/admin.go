@@ -12,6 +12,10 @@
 //	POST /v1/queue/count                          Filter         Total
 //	GET  /v1/queue/show?id=ID                                    Detail
 //	POST /v1/queue/{hold,release,flush,fail,remove}  Filter      stream of progress, then the Total that was moved
+//	GET  /v1/cluster/status                                      ClusterStatus
+//	POST /v1/cluster/{init,token,remove,replace}  ClusterRequest {} or the token
+//	POST /v1/cluster/drain                        ClusterRequest stream of DrainProgress
+//	GET  /v1/cluster/backup                                      octets
 //	GET  /v1/users                                               stream of User
 //	POST /v1/users                                UserRequest    add
 //	POST /v1/users/passwd                         UserRequest
@@ -19,6 +23,9 @@
 //
 // A stream is one Line per line of text. It ends with a line that has a total or an error; one that ends otherwise was cut off. Errors
 // are an Error with the HTTP status of its exit status.
+//
+// Any node answers for the whole cluster: what is asked of one it asks of all others, over PeerHandler, which answers for the queue groups
+// that its node owns. Lists are merged, counts added; groups that nobody answered for are named in the Total.
 package admin
 
 import (
@@ -31,7 +38,7 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Queue is what the server needs of the queue; *queue.Queue is one.
+// Queue is what the server needs of a queue group that this node owns; *queue.Queue is one.
 type Queue interface {
 	List(ctx context.Context, f queue.Filter, fn func(m *queue.Stored, selected []uint32) bool) (queue.Total, error)
 	Count(ctx context.Context, f queue.Filter) (queue.Total, error)

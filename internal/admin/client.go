@@ -16,10 +16,12 @@ import (
 
 // Client talks to one node.
 type Client struct {
-	where string // for messages
+	where string // for messages; "": their reader knows
 	base  string
 	token string
 	http  *http.Client
+	// patience is how long a stream may say nothing; 0: for ever.
+	patience time.Duration
 }
 
 // NewClient returns a client of the node at target: the path of its unix socket or data directory, or host:port with a token. It does
@@ -64,7 +66,7 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (io.Read
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.noAnswer(err)
+		return nil, c.noAnswer(ctx, err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
@@ -74,13 +76,19 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (io.Read
 }
 
 // noAnswer says why nobody answers and what to do about it.
-func (c *Client) noAnswer(err error) *Error {
+func (c *Client) noAnswer(ctx context.Context, err error) *Error {
+	if errors.Is(context.Cause(ctx), errSilent) {
+		return fail(ExitTemporary, errSilent.Error(), "try again")
+	}
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
 	if errors.Is(err, context.Canceled) {
 		return fail(ExitTemporary, "interrupted", "")
+	}
+	if c.where == "" {
+		return fail(ExitUnavailable, "it cannot be reached: "+err.Error(), "")
 	}
 	return fail(ExitUnavailable, fmt.Sprintf("no node answers at %s: %v", c.where, err),
 		"start one with `postroad serve`, or name another with --config FILE, --node PATH|HOST:PORT or POSTROAD_NODE")
@@ -108,8 +116,15 @@ func (c *Client) call(ctx context.Context, method, path string, body, into any) 
 	return nil
 }
 
+// errSilent is the cause when a node says nothing for too long.
+var errSilent = errors.New("it does not answer")
+
 // stream makes a request and gives item and progress what comes; it returns the total of the last line.
 func (c *Client) stream(ctx context.Context, method, path string, body any, item func(json.RawMessage) error, progress func(int64)) (*Total, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := c.watch(cancel)
+	defer watch.Stop()
 	r, err := c.do(ctx, method, path, body)
 	if err != nil {
 		return nil, err
@@ -117,12 +132,11 @@ func (c *Client) stream(ctx context.Context, method, path string, body any, item
 	defer r.Close()
 	for dec := json.NewDecoder(r); ; {
 		var l Line
+		watch.Reset(c.patience)
 		if err := dec.Decode(&l); err != nil {
-			if ctx.Err() != nil {
-				return nil, fail(ExitTemporary, "interrupted", "")
-			}
-			return nil, fail(ExitTemporary, "the answer was cut off: "+err.Error(), "what came is right, but there is more; try again")
+			return nil, cutOff(ctx, err)
 		}
+		watch.Stop() // the time that item takes is not the node's
 		switch {
 		case l.Error != nil:
 			return nil, l.Error
@@ -136,6 +150,39 @@ func (c *Client) stream(ctx context.Context, method, path string, body any, item
 			progress(l.Progress)
 		}
 	}
+}
+
+// watch cancels when a node says nothing for too long.
+func (c *Client) watch(cancel context.CancelCauseFunc) stopwatch {
+	if c.patience == 0 {
+		return stopwatch{}
+	}
+	return stopwatch{time.AfterFunc(c.patience, func() { cancel(errSilent) })}
+}
+
+// stopwatch is a timer that may not be there.
+type stopwatch struct{ t *time.Timer }
+
+func (w stopwatch) Reset(d time.Duration) {
+	if w.t != nil {
+		w.t.Reset(d)
+	}
+}
+
+func (w stopwatch) Stop() {
+	if w.t != nil {
+		w.t.Stop()
+	}
+}
+
+func cutOff(ctx context.Context, err error) *Error {
+	switch {
+	case errors.Is(context.Cause(ctx), errSilent):
+		return fail(ExitTemporary, errSilent.Error(), "try again")
+	case ctx.Err() != nil:
+		return fail(ExitTemporary, "interrupted", "")
+	}
+	return fail(ExitTemporary, "the answer was cut off: "+err.Error(), "what came is right, but there is more; try again")
 }
 
 // List calls fn with each selected message (the JSON of a Message) in order of arrival.
@@ -165,7 +212,7 @@ func (c *Client) Move(ctx context.Context, verb string, f Filter, progress func(
 // idsPerRequest keeps requests below the server's bound.
 const idsPerRequest = 10000
 
-// batches makes several requests of a long list of IDs, and one total of their totals.
+// batches makes several requests of a long list of IDs, and one total of their totals. When something is missing in it, the error says what.
 func (c *Client) batches(f Filter, do func(Filter) (*Total, error)) (*Total, error) {
 	ids := f.IDs
 	var sum *Total
@@ -180,12 +227,9 @@ func (c *Client) batches(f Filter, do func(Filter) (*Total, error)) (*Total, err
 			sum = t
 			continue
 		}
-		sum.Index, sum.Messages, sum.Recipients = t.Index, sum.Messages+t.Messages, sum.Recipients+t.Recipients
-		for state, n := range t.States {
-			sum.States[state] += n
-		}
+		sum.merge(t)
 	}
-	return sum, nil
+	return sum, sum.Incomplete()
 }
 
 // Users calls fn with each user (the JSON of a User) in order of their names.

@@ -25,6 +25,14 @@ type node struct {
 	client *Client
 	ready  error
 	moves  []string // what Moved heard
+	group  uint64
+	// What its scheduler knows.
+	inFlight func(mail.ID, uint32) bool
+	reason   func(string) (mail.Attempt, time.Time, bool)
+}
+
+func (n *node) local() LocalQueue {
+	return LocalQueue{Group: n.group, Queue: n.queue, InFlight: n.inFlight, Reason: n.reason}
 }
 
 // nobody is a Listener without a scheduler.
@@ -47,7 +55,7 @@ func (n *node) Ready() error { return n.ready }
 
 func start(t *testing.T, change func(*Options)) *node {
 	t.Helper()
-	n := &node{queue: queue.New(queue.Options{Member: 1})}
+	n := &node{queue: queue.New(queue.Options{Member: 1}), group: 2}
 	group := queuetest.New(queuetest.Machine{
 		Apply: func(w *queuetest.Writer, index, term uint64, data []byte, parts [][]byte) any {
 			return n.queue.Apply(w, index, term, data, parts)
@@ -69,7 +77,8 @@ func start(t *testing.T, change func(*Options)) *node {
 		Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
 	o := Options{
 		Socket: filepath.Join(t.TempDir(), "admin.sock"), Address: "127.0.0.1:0", Token: testToken, Hosts: []string{"mx1.example.net"}, Node: "mx1",
-		Health: n, Queue: n.queue, Users: users{editor, d},
+		Health: n, Users: users{editor, d},
+		Queues:  func() []LocalQueue { return []LocalQueue{n.local()} },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "postroad_up 1\n") }),
 		Moved: func(verb string, m *queue.Stored, r uint32, to queue.State) {
 			n.moves = append(n.moves, verb+" "+m.Message.Envelope.Recipients[r].Address+" "+to.String())

@@ -168,7 +168,8 @@ func TestWhatIsRefused(t *testing.T) {
 }
 
 func TestInFlight(t *testing.T) {
-	n := start(t, func(o *Options) { o.InFlight = func(mail.ID, uint32) bool { return true } })
+	n := start(t, nil)
+	n.inFlight = func(mail.ID, uint32) bool { return true }
 	n.submit(t, "a@example.org", "b@example.net")
 	if ms, _ := n.list(t, Filter{}); ms[0].State != "inflight" || ms[0].QueueName != "active" || ms[0].Recipients[0].State != "inflight" || ms[0].Recipients[0].NextAttempt != 0 {
 		t.Errorf("%+v", ms[0])
@@ -178,11 +179,10 @@ func TestInFlight(t *testing.T) {
 // TestDeadSiteTellsWhy: what waits for a site says so, though nothing was recorded for it.
 func TestDeadSiteTellsWhy(t *testing.T) {
 	until := time.Now().Add(time.Hour)
-	n := start(t, func(o *Options) {
-		o.Reason = func(domain string) (mail.Attempt, time.Time, bool) {
-			return mail.Attempt{Code: 421, Enhanced: "4.3.2", Text: "busy", Remote: "mx", RemoteIP: netip.MustParseAddrPort("192.0.2.1:25")}, until, domain == "example.net"
-		}
-	})
+	n := start(t, nil)
+	n.reason = func(domain string) (mail.Attempt, time.Time, bool) {
+		return mail.Attempt{Code: 421, Enhanced: "4.3.2", Text: "busy", Remote: "mx", RemoteIP: netip.MustParseAddrPort("192.0.2.1:25")}, until, domain == "example.net"
+	}
 	n.submit(t, "a@example.org", "b@example.net", "c@example.com")
 	ms, _ := n.list(t, Filter{})
 	dead, well := ms[0].Recipients[0], ms[0].Recipients[1]

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/net/netutil"
 
-	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -28,16 +27,22 @@ type Options struct {
 	Hosts []string
 	// Node is the node's name, told with what it lists.
 	Node string
-	// Health, Metrics, Queue and Users do the work. Required.
+	// Health, Metrics and Users do the work. Required.
 	Health  Health
 	Metrics http.Handler
-	Queue   Queue
 	Users   Users
-	// InFlight says which recipients are being attempted now (queue.Options.InFlight); nil: none.
-	InFlight func(id mail.ID, recipient uint32) bool
-	// Reason says why nothing is tried at a domain now, and until when; nil: nobody knows. A site that does not answer holds up all its
-	// recipients without a word in their own records.
-	Reason func(domain string) (why mail.Attempt, until time.Time, ok bool)
+	// Queues are the queue groups that this node owns now. Required. It is asked again when the work is done: what is not owned any more
+	// then has not answered.
+	Queues func() []LocalQueue
+	// Groups are all queue groups of the cluster; nil: nobody knows of others than those that answer.
+	Groups func() []QueueGroup
+	// Peers are the other nodes; nil: there are none.
+	Peers func() []Peer
+	// Cluster does what the cluster commands ask for; nil: this node is in none.
+	Cluster Cluster
+	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in memory; nil: nothing is.
+	Events string
+	Flush  func(context.Context) error
 	// Moved hears of each recipient that an operator moved, for the log; nil: nobody does.
 	Moved func(verb string, m *queue.Stored, recipient uint32, to queue.State)
 	// Now is command time; nil: the wall clock.
@@ -70,11 +75,8 @@ func Start(o Options) (*Server, error) {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	if o.Reason == nil {
-		o.Reason = func(string) (mail.Attempt, time.Time, bool) { return mail.Attempt{}, time.Time{}, false }
-	}
-	if o.InFlight == nil {
-		o.InFlight = func(mail.ID, uint32) bool { return false }
+	if o.Peers == nil {
+		o.Peers = func() []Peer { return nil }
 	}
 	s := &Server{o: o}
 	mux := s.mux()
@@ -132,9 +134,18 @@ func (s *Server) mux() *http.ServeMux {
 	m.Handle("GET /metrics", s.o.Metrics)
 	s.queueRoutes(m)
 	s.userRoutes(m)
+	s.clusterRoutes(m)
 	m.HandleFunc("GET /debug/pprof/", pprof.Index)
 	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	m.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return m
+}
+
+// PeerHandler answers other nodes, for the queues that this one owns and the event log that it keeps. It trusts its callers: serve it
+// only to nodes that have shown who they are.
+func (s *Server) PeerHandler() http.Handler {
+	m := http.NewServeMux()
+	s.peerRoutes(m)
 	return m
 }
 

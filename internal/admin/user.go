@@ -21,19 +21,21 @@ func (s *Server) userRoutes(m *http.ServeMux) {
 const userPage = 500
 
 func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
-	out, total, after := newStream(w), &Total{Node: s.o.Node}, ""
-	for {
-		page := s.o.Users.List(after, userPage)
-		for _, u := range page {
-			if !out.item(wireUser(u)) {
-				return nil
+	return streaming(w, func(out *stream) (*Total, error) {
+		total, after := &Total{Node: s.o.Node}, ""
+		for {
+			page := s.o.Users.List(after, userPage)
+			for _, u := range page {
+				if !out.item(wireUser(u)) {
+					return total, nil
+				}
+				total.Recipients, after = total.Recipients+1, u.Name
 			}
-			total.Recipients, after = total.Recipients+1, u.Name
+			if len(page) < userPage {
+				return total, nil
+			}
 		}
-		if len(page) < userPage {
-			return out.end(total, nil)
-		}
-	}
+	})
 }
 
 func wireUser(u *directory.User) *User {

@@ -34,7 +34,8 @@ type Message struct {
 	Sender      string      `json:"sender"`
 	State       string      `json:"state"` // of the recipient that moves next: inflight, ready, deferred, held
 	Recipients  []Recipient `json:"recipients"`
-	Node        string      `json:"node"`
+	Node        string      `json:"node"` // the one that owns its group
+	Group       uint64      `json:"group"`
 	Tenant      string      `json:"tenant,omitempty"`
 	Campaign    string      `json:"campaign,omitempty"`
 }
@@ -60,16 +61,40 @@ type Detail struct {
 	Report     bool   `json:"report,omitempty"` // a delivery report of this node's
 }
 
-// Total counts what a filter selected, or what a verb moved, at an index of the group's log.
+// Total counts what a filter selected, or what a verb moved, in all groups that answered.
 type Total struct {
-	Node       string           `json:"node"`
-	Index      uint64           `json:"index"`
+	Node       string           `json:"node"`            // the one that was asked
+	Index      uint64           `json:"index,omitempty"` // of the group's log, when it is one group
 	Messages   int64            `json:"messages"`
 	Recipients int64            `json:"recipients"`
 	States     map[string]int64 `json:"states"` // recipients
+	Groups     []GroupTotal     `json:"groups,omitempty"`
+	// Missing is what should have answered and did not; all else is done and counted.
+	Missing []Missing `json:"missing,omitempty"`
+	// Unreachable are nodes that did not answer though nothing is missing: others own the groups.
+	Unreachable []string `json:"unreachable,omitempty"`
 }
 
-// Line is one line of a stream; one of its members is set.
+// GroupTotal is the part of one group, exact at an index of its log that is no older than the request.
+type GroupTotal struct {
+	Group      uint64           `json:"group"`
+	Node       string           `json:"node"` // its owner
+	Index      uint64           `json:"index"`
+	Messages   int64            `json:"messages"`
+	Recipients int64            `json:"recipients"`
+	States     map[string]int64 `json:"states"`
+	Partial    bool             `json:"partial,omitempty"` // it did not get to the end
+}
+
+// Missing is a group, or all that a node owns, that did not answer.
+type Missing struct {
+	Group uint64 `json:"group,omitempty"`
+	Home  string `json:"home,omitempty"` // the node whose home group it is
+	Node  string `json:"node,omitempty"` // the one that did not answer, or not well
+	Why   string `json:"why"`
+}
+
+// Line is one line of a stream; at most one of its members is set. A line without any says that the work goes on.
 type Line struct {
 	Item     json.RawMessage `json:"item,omitempty"`
 	Progress int64           `json:"progress,omitempty"` // recipients moved so far

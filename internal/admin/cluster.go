@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Cluster is what the server needs of the cluster. Nodes are named by name or by number. An *Error keeps its exit status; any other
+// error is a temporary failure. Safe for use by several goroutines.
+type Cluster interface {
+	// Status asks all members how they are; one that does not answer is told of as unreachable.
+	Status(ctx context.Context) (ClusterStatus, error)
+	// Init makes this node the first of a cluster; again, it does nothing.
+	Init(ctx context.Context) error
+	// Token makes a secret with which nodes join for as long as ttl; 0: for ever.
+	Token(ctx context.Context, ttl time.Duration) (string, error)
+	// Drain hands over what a node leads, stops its accepting and returns when no mail is left in its home group; nil means that it may be
+	// removed. progress, which may be nil, hears of each step and at least every few seconds. When ctx ends the node goes on draining.
+	Drain(ctx context.Context, node string, progress func(DrainProgress)) error
+	// Remove retires a drained node for ever.
+	Remove(ctx context.Context, node string) error
+	// Replace gives a dead node's places to another, which has joined, and removes the dead one.
+	Replace(ctx context.Context, old, new string) error
+	// Backup writes what the control group knows, secrets included.
+	Backup(ctx context.Context, w io.Writer) error
+}
+
+// ClusterStatus is how a cluster is, seen from one node.
+type ClusterStatus struct {
+	Cluster  string         `json:"cluster"` // its ID
+	Node     string         `json:"node"`    // the one that was asked
+	Members  []MemberStatus `json:"members"`
+	Groups   []GroupStatus  `json:"groups"`
+	Survives int            `json:"survives"`           // how many more nodes may die without a stop anywhere
+	Problems []string       `json:"problems,omitempty"` // each says what to do
+}
+
+// MemberStatus is how one node is.
+type MemberStatus struct {
+	ID        uint16 `json:"id"`
+	Name      string `json:"name"`
+	Address   string `json:"address"` // of its cluster port
+	State     string `json:"state"`   // joining, active, draining, removed
+	Version   string `json:"version,omitempty"`
+	Reachable bool   `json:"reachable"`
+	Self      bool   `json:"self,omitempty"`
+	Ready     string `json:"ready"` // "ready", or why it is not
+}
+
+// GroupStatus is how one group is, as its leader says. Nodes are named by name.
+type GroupStatus struct {
+	ID        uint64            `json:"id"`
+	Kind      string            `json:"kind"`             // control, queue
+	Home      string            `json:"home,omitempty"`   // whose home group it is
+	Leader    string            `json:"leader,omitempty"` // "": none is known
+	State     string            `json:"state"`            // new, serving, draining, retired
+	Voters    []string          `json:"voters"`
+	Nonvoters []string          `json:"nonvoters,omitempty"`
+	Term      uint64            `json:"term"`
+	Commit    uint64            `json:"commit"`
+	Applied   uint64            `json:"applied"`
+	Lag       map[string]uint64 `json:"lag,omitempty"` // entries that each follower has still to get
+	Survives  int               `json:"survives"`      // how many more of its voters may die
+	Messages  int64             `json:"messages"`
+}
+
+// DrainProgress is how far a drain is.
+type DrainProgress struct {
+	Node       string `json:"node"`
+	Phase      string `json:"phase"`      // in a few words: "handing over leadership", "waiting for deliveries"
+	Messages   int64  `json:"messages"`   // left in its home group
+	Recipients int64  `json:"recipients"` // the same in recipients
+	Leads      int    `json:"leads"`      // groups that it still leads
+}
+
+// ClusterRequest names nodes, or how long a token is good.
+type ClusterRequest struct {
+	Node string `json:"node,omitempty"`
+	New  string `json:"new,omitempty"` // of replace
+	TTL  int64  `json:"ttl,omitempty"` // of token: seconds; 0: for ever
+}
+
+// Check finds what cannot be meant.
+func (r *ClusterRequest) Check(verb string) error {
+	switch {
+	case verb != "token" && verb != "init" && r.Node == "":
+		return fail(ExitUsage, "no node is named", "`postroad cluster status` lists the nodes")
+	case verb == "replace" && r.New == "":
+		return fail(ExitUsage, "the node that takes its place is missing", "`postroad cluster replace OLD NEW`")
+	case verb == "replace" && r.New == r.Node:
+		return fail(ExitData, fmt.Sprintf("%s cannot replace itself", r.Node),
+			"a node whose disk is lost joins under another name, which then replaces the old one")
+	case r.TTL < 0 || r.TTL > maxTTL:
+		return fail(ExitData, "the time is out of range", "a token is good for 1 second to 10 years, or for ever (0)")
+	}
+	return nil
+}
+
+// maxTTL is ten years in seconds.
+const maxTTL = 10 * 365 * 24 * 3600

@@ -1,0 +1,107 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+)
+
+var errNoCluster = fail(ExitConfig, "this node is in no cluster", "give it a cluster.listen address, and restart it")
+
+func (s *Server) clusterRoutes(m *http.ServeMux) {
+	if s.o.Cluster == nil {
+		m.Handle("/v1/cluster/", handler(func(http.ResponseWriter, *http.Request) error { return errNoCluster }))
+		return
+	}
+	m.Handle("GET /v1/cluster/status", handler(s.clusterStatus))
+	m.Handle("GET /v1/cluster/backup", handler(s.backup))
+	m.Handle("POST /v1/cluster/drain", handler(s.drain))
+	c := s.o.Cluster
+	for verb, do := range map[string]func(context.Context, *ClusterRequest) (any, error){
+		"init": func(ctx context.Context, _ *ClusterRequest) (any, error) { return struct{}{}, c.Init(ctx) },
+		"token": func(ctx context.Context, r *ClusterRequest) (any, error) {
+			token, err := c.Token(ctx, time.Duration(r.TTL)*time.Second)
+			return token, err
+		},
+		"remove": func(ctx context.Context, r *ClusterRequest) (any, error) { return struct{}{}, c.Remove(ctx, r.Node) },
+		"replace": func(ctx context.Context, r *ClusterRequest) (any, error) {
+			return struct{}{}, c.Replace(ctx, r.Node, r.New)
+		},
+	} {
+		m.Handle("POST /v1/cluster/"+verb, s.clusterChange(verb, do))
+	}
+}
+
+func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
+	st, err := s.o.Cluster.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	return answer(w, st)
+}
+
+func readCluster(w http.ResponseWriter, r *http.Request, verb string) (c ClusterRequest, err error) {
+	if err = read(w, r, &c); err == nil {
+		err = c.Check(verb)
+	}
+	return c, err
+}
+
+// clusterChange makes one change and logs that an operator asked for it.
+func (s *Server) clusterChange(verb string, do func(context.Context, *ClusterRequest) (any, error)) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		c, err := readCluster(w, r, verb)
+		if err != nil {
+			return err
+		}
+		s.o.Logf("admin: cluster %s %s %s", verb, c.Node, c.New)
+		result, err := do(r.Context(), &c)
+		if err != nil {
+			return err
+		}
+		return answer(w, result)
+	}
+}
+
+// drain answers with a stream of DrainProgress. It ends with a Total when the node is drained.
+func (s *Server) drain(w http.ResponseWriter, r *http.Request) error {
+	c, err := readCluster(w, r, "drain")
+	if err != nil {
+		return err
+	}
+	s.o.Logf("admin: cluster drain %s", c.Node)
+	return streaming(w, func(out *stream) (*Total, error) {
+		return &Total{Node: s.o.Node}, s.o.Cluster.Drain(r.Context(), c.Node, func(p DrainProgress) {
+			out.item(p)
+			out.flush()
+		})
+	})
+}
+
+// backup answers with the backup's octets. After the first of them an error can only be told by cutting the answer off.
+func (s *Server) backup(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	out := &counting{w: deadlineWriter{w, http.NewResponseController(w)}}
+	err := s.o.Cluster.Backup(r.Context(), out)
+	if err != nil && out.n > 0 {
+		s.o.Logf("admin: the backup was cut off: %v", err)
+		panic(http.ErrAbortHandler)
+	}
+	if err == nil && out.n == 0 {
+		err = errors.New("the backup is empty")
+	}
+	return err
+}
+
+type counting struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,99 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/postroad/postroad/queue"
+)
+
+// localSource is a queue that this node owned when it was asked.
+type localSource struct {
+	s *Server
+	q *LocalQueue
+}
+
+func (l *localSource) answer(ctx context.Context, a *ask, out outlet) *Total {
+	t, err := runners[a.verb](ctx, l.s, l.q, a, out)
+	if err == nil && !l.s.owns(l.q.Group) {
+		err = errors.New(ownerChanged)
+	}
+	total := &Total{}
+	if err == nil || t.Recipients > 0 {
+		g := groupTotal(t)
+		g.Group, g.Node, g.Partial = l.q.Group, l.s.o.Node, err != nil
+		total.Groups = []GroupTotal{g}
+	}
+	if err != nil {
+		total.Missing = []Missing{{Group: l.q.Group, Node: l.s.o.Node, Why: err.Error()}}
+	}
+	return total
+}
+
+// owns reports whether this node (still) owns a group.
+func (s *Server) owns(group uint64) bool {
+	return slices.ContainsFunc(s.o.Queues(), func(q LocalQueue) bool { return q.Group == group })
+}
+
+func groupTotal(t queue.Total) GroupTotal {
+	out := GroupTotal{Index: t.Index, Messages: t.Messages, Recipients: t.Recipients, States: map[string]int64{}}
+	for st, n := range t.ByState {
+		if n > 0 || queue.State(st) <= queue.Held {
+			out.States[queue.State(st).String()] = n
+		}
+	}
+	return out
+}
+
+// peerSource is another node, which answers for what it owns.
+type peerSource struct{ p Peer }
+
+// peerWait is how long a node may say nothing before it counts as unreachable. One that is at work says so every second.
+const peerWait = 5 * time.Second
+
+func (p *peerSource) client() *Client {
+	return &Client{base: p.p.Base, http: p.p.HTTP, patience: peerWait}
+}
+
+func (p *peerSource) answer(ctx context.Context, a *ask, out outlet) *Total {
+	var before int64
+	t, err := p.client().stream(ctx, "POST", "/v1/queue/"+a.verb, a.filter, func(raw json.RawMessage) error {
+		var is struct {
+			ID string `json:"queue_id"`
+		}
+		if err := json.Unmarshal(raw, &is); err != nil {
+			return err
+		}
+		if !out.found(is.ID, raw) {
+			return context.Canceled
+		}
+		return nil
+	}, func(moved int64) {
+		out.moved(moved - before)
+		before = moved
+	})
+	if err != nil {
+		return &Total{Missing: []Missing{{Node: p.p.Node, Why: asError(err).Message}}}
+	}
+	return t
+}
+
+// roll calls the roll: each group that there is must have answered through some other source.
+type roll struct{ groups []QueueGroup }
+
+func (r *roll) answer(context.Context, *ask, outlet) *Total {
+	t := &Total{}
+	for _, g := range r.groups {
+		t.Missing = append(t.Missing, Missing{Group: g.ID, Home: g.Home, Why: noOwner})
+	}
+	return t
+}
+
+// Why a group is missing.
+const (
+	noOwner      = "no node that answers owns it"
+	ownerChanged = "its owner has changed meanwhile"
+)

@@ -1,0 +1,147 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// combine makes one total of the sources'. A group has answered when one source got to the end of it, whatever others say.
+func (s *Server) combine(verb string, parts []*Total) *Total {
+	t := &Total{Node: s.o.Node}
+	for _, p := range parts {
+		for _, g := range p.Groups {
+			t.addGroup(verb, g)
+		}
+		t.Missing = append(t.Missing, p.Missing...)
+	}
+	t.sum()
+	t.settle(s.o.Groups != nil)
+	return t
+}
+
+// addGroup adds what a group did. Two answers for one group come of two owners, one after the other: what both moved counts, but of what
+// both counted only the newer; and a list of both is a list of no one moment.
+func (t *Total) addGroup(verb string, g GroupTotal) {
+	i := slices.IndexFunc(t.Groups, func(have GroupTotal) bool { return have.Group == g.Group })
+	if i < 0 {
+		t.Groups = append(t.Groups, g)
+		return
+	}
+	have := &t.Groups[i]
+	switch {
+	case verb == "list":
+		have.Partial = true
+		t.Missing = append(t.Missing, Missing{Group: g.Group, Node: g.Node, Why: ownerChanged})
+	case !slices.Contains(reads, verb):
+		have.add(&g)
+	case have.Partial && !g.Partial, have.Partial == g.Partial && have.Index < g.Index:
+		*have = g
+	}
+}
+
+func (g *GroupTotal) add(o *GroupTotal) {
+	if g.Partial || o.Index > g.Index {
+		g.Node = o.Node
+	}
+	g.Index, g.Partial = max(g.Index, o.Index), g.Partial && o.Partial
+	g.Messages, g.Recipients = g.Messages+o.Messages, g.Recipients+o.Recipients
+	for state, n := range o.States {
+		g.States[state] += n
+	}
+}
+
+// sum adds the groups up.
+func (t *Total) sum() {
+	slices.SortFunc(t.Groups, func(a, b GroupTotal) int { return cmp.Compare(a.Group, b.Group) })
+	t.Index, t.Messages, t.Recipients, t.States = 0, 0, 0, map[string]int64{"ready": 0, "inflight": 0, "deferred": 0, "held": 0}
+	for _, g := range t.Groups {
+		t.Messages, t.Recipients = t.Messages+g.Messages, t.Recipients+g.Recipients
+		for state, n := range g.States {
+			t.States[state] += n
+		}
+	}
+	if len(t.Groups) == 1 {
+		t.Index = t.Groups[0].Index
+	}
+}
+
+// settle sorts out what is missing. roll says whether every group was on the list of the missing: then a node that does not answer
+// matters only if some group does not either.
+func (t *Total) settle(roll bool) {
+	complete := map[uint64]bool{}
+	for _, g := range t.Groups {
+		complete[g.Group] = !g.Partial
+	}
+	t.Missing = missing(t.Missing, complete)
+	if roll && !slices.ContainsFunc(t.Missing, func(m Missing) bool { return m.Group != 0 }) {
+		for _, m := range t.Missing {
+			t.Unreachable = append(t.Unreachable, m.Node)
+		}
+		t.Missing = nil
+	}
+}
+
+// missing leaves of a list what is not complete, each group once: with its home from the roll, and the reason of who tried.
+func missing(all []Missing, complete map[uint64]bool) (left []Missing) {
+	for _, m := range all {
+		if m.Group != 0 && complete[m.Group] {
+			continue
+		}
+		i := slices.IndexFunc(left, func(have Missing) bool { return m.Group != 0 && have.Group == m.Group })
+		if i < 0 {
+			left = append(left, m)
+			continue
+		}
+		have := &left[i]
+		have.Home, have.Node = cmp.Or(have.Home, m.Home), cmp.Or(have.Node, m.Node)
+		if have.Why == noOwner {
+			have.Why = m.Why
+		}
+	}
+	slices.SortStableFunc(left, func(a, b Missing) int { return cmp.Compare(a.Group, b.Group) })
+	return left
+}
+
+// Incomplete is the error that names what is missing, or nil.
+func (t *Total) Incomplete() error {
+	if t == nil || len(t.Missing) == 0 {
+		return nil
+	}
+	var names []string
+	for _, m := range t.Missing {
+		names = append(names, m.String())
+	}
+	return fail(ExitTemporary, "not everything answered: "+strings.Join(names, "; "),
+		"all else is done; `postroad cluster status` shows what is wrong; then try again")
+}
+
+func (m *Missing) String() string {
+	name := m.Node
+	if m.Group != 0 {
+		name = fmt.Sprintf("group %d", m.Group)
+		if m.Home != "" {
+			name += " (the home of " + m.Home + ")"
+		}
+	}
+	return name + ": " + m.Why
+}
+
+// merge adds the total of a request about other messages to t.
+func (t *Total) merge(o *Total) {
+	for _, g := range o.Groups {
+		t.addGroup("merge", g)
+	}
+	t.sum()
+	for _, m := range o.Missing {
+		if !slices.Contains(t.Missing, m) {
+			t.Missing = append(t.Missing, m)
+		}
+	}
+	for _, node := range o.Unreachable {
+		if !slices.Contains(t.Unreachable, node) {
+			t.Unreachable = append(t.Unreachable, node)
+		}
+	}
+}
