@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/sdnotify"
 )
 
 // startTimeout bounds the start, stopTimeout what is under way when the node is told to stop.
@@ -43,11 +44,23 @@ func runServe(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	n.log.Logf("postroad %s is ready: %s", version, n.listening())
-	return n.serve(ctx)
+	service := sdnotify.FromEnvironment()
+	watching, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go service.Watch(watching, n.Live) // to the end of the stop, which may hang, too
+	n.told(service.Ready(n.listening()))
+	return n.serve(ctx, service)
+}
+
+// told reports that the service manager could not be told how the node is. Mail goes on.
+func (n *node) told(err error) {
+	if err != nil {
+		n.log.Errorf("%v", err)
+	}
 }
 
 // serve waits for the end and stops the node.
-func (n *node) serve(ctx context.Context) error {
+func (n *node) serve(ctx context.Context, service *sdnotify.Manager) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
@@ -55,15 +68,19 @@ func (n *node) serve(ctx context.Context) error {
 		select {
 		case err := <-n.fatal:
 			// What was promised cannot be kept any more: the process ends here, and nothing is answered from here on.
+			n.told(service.Status("fatal: " + err.Error()))
 			return fmt.Errorf("fatal: %w", err)
 		case <-hangups:
+			n.told(service.Reloading())
 			n.reload()
+			n.told(service.Ready(n.listening()))
 			continue
 		case <-ctx.Done():
 		}
 		break
 	}
 	n.log.Logf("stopping: what is under way may take %v", stopTimeout)
+	n.told(service.Stopping("finishing what is under way"))
 	stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err := n.stop(stopping)
