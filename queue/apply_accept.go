@@ -20,7 +20,7 @@ func (m *machine) applyAccept(parts [][]byte) any {
 	if c.seq <= last.seq {
 		return acceptResult{c.seq == last.seq && last.ok}
 	}
-	if c.time < m.meta.time-acceptMemory.Milliseconds() {
+	if c.time < m.meta.time-acceptMemory.Milliseconds() || c.lane.session < m.meta.lanes || m.meta.sealed {
 		return acceptResult{}
 	}
 	ok := true
@@ -147,7 +147,7 @@ func (m *machine) applyChunk(parts [][]byte) any {
 	if _, ok := m.w.Get(m.key); ok {
 		return acceptResult{true}
 	}
-	if m.orphaned(c) {
+	if m.orphaned(c) || m.meta.sealed {
 		return acceptResult{} // its fellows may have been swept
 	}
 	m.w.KeepPart(m.index, 0)
@@ -163,6 +163,7 @@ func (m *machine) orphaned(c chunkRef) bool {
 func (m *machine) applySweep() any {
 	from, to := appendLaneKey(nil, laneKey{}), appendLaneKey(nil, laneKey{session: m.cmd.session})
 	m.w.DeleteRange(from, to)
+	m.meta.lanes = max(m.meta.lanes, m.cmd.session)
 	clear(m.lanes)
 	for _, c := range m.cmd.chunks {
 		m.key = appendChunkKey(m.key[:0], c.id, c.seq)

@@ -7,9 +7,15 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
+// settleResult: not ok: the outcomes are those of an owner of the past, and nothing was changed.
+type settleResult struct{ ok bool }
+
 // applySettle records outcomes. All outcomes of one message are applied to it together; the front sorts them, and an
 // unsorted command is sorted here, because a message that was opened twice would write the same report row twice.
 func (m *machine) applySettle() any {
+	if fenced(m.cmd.session, m.meta.epoch) {
+		return settleResult{}
+	}
 	all := m.cmd.outcomes
 	byID := func(a, b outcomeEntry) int { return bytes.Compare(a.id[:], b.id[:]) }
 	if !slices.IsSortedFunc(all, byID) {
@@ -28,7 +34,7 @@ func (m *machine) applySettle() any {
 		}
 		all = all[n:]
 	}
-	return nil
+	return settleResult{true}
 }
 
 // settle applies one outcome to the opened message. A repeated one changes nothing.

@@ -55,7 +55,7 @@ func (b *batch) build(r *run, l *lane) {
 	b.subs, b.buffer = keep, &buffer{octets: octets}
 	now := r.clock.Now()
 	for range b.subs {
-		b.ids = append(b.ids, r.ids.Next(now))
+		b.ids = append(b.ids, r.q.opts.IDs.Next(now))
 	}
 	b.encode(r, l)
 }

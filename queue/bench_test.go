@@ -66,6 +66,8 @@ type benchGroup struct {
 	Reader
 }
 
+func (benchGroup) Get([]byte) ([]byte, bool, error) { return nil, false, nil }
+
 type dropItems struct{}
 
 func (dropItems) Accepted(items []Item) {

@@ -19,6 +19,7 @@ const (
 	cmdRest                            // the owner has no attempt under way any more
 	cmdSweep                           // what was given up: chunks, lanes
 	cmdDrop                            // due reports that nobody will make
+	cmdSeal                            // nothing more is taken: the group is to go
 )
 
 // laneKey names one proposer of one owner. A proposer has one accept command under way at a time and numbers them, so that the
@@ -93,6 +94,11 @@ func appendReportID(b []byte, r ReportID) []byte {
 	return binary.AppendUvarint(append(append(b, byte(r.Kind)), r.ID[:]...), r.Index)
 }
 
+// appendSettle: n outcomes of attempts that the owner of that session made.
+func appendSettle(b []byte, session uint64, n int) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, session), uint64(n))
+}
+
 func appendOutcome(b []byte, o *Outcome) []byte {
 	b = append(b, o.ID[:]...)
 	b = binary.AppendUvarint(b, uint64(o.Recipient))
@@ -150,6 +156,11 @@ func appendOperator(b []byte, v verb, why *mail.Attempt, refs []recipientRef) []
 	return b
 }
 
+// appendEpoch: member becomes the owner after that of the given session.
+func appendEpoch(b []byte, member uint16, after uint64) []byte {
+	return binary.AppendUvarint(binary.BigEndian.AppendUint64(b, uint64(member)), after)
+}
+
 type chunkRef struct {
 	id  mail.ID
 	seq uint32
@@ -186,7 +197,7 @@ type command struct {
 	why      []byte // encoded attempt
 	refs     []recipientRef
 	member   uint64
-	session  uint64
+	session  uint64 // of the owner that speaks; an epoch's: the one before it; a sweep's: the first that stays
 	chunks   []chunkRef
 	reports  []ReportID
 }
@@ -206,7 +217,7 @@ func (c *command) decode(data []byte) error {
 	case cmdOperator:
 		c.decodeOperator(&d)
 	case cmdEpoch:
-		c.member = d.u64()
+		c.member, c.session = d.u64(), d.uvarint()
 	case cmdRest:
 		c.session = d.u64()
 	case cmdSweep:
@@ -219,6 +230,7 @@ func (c *command) decode(data []byte) error {
 		for n := d.count(idLen + 2); n > 0; n-- {
 			c.reports = append(c.reports, d.reportID())
 		}
+	case cmdSeal:
 	default:
 		return errCorrupt
 	}
@@ -251,7 +263,7 @@ func (c *command) decodeAccept(d *decoder) {
 }
 
 func (c *command) decodeSettle(d *decoder) {
-	c.outcomes = c.outcomes[:0]
+	c.session, c.outcomes = d.uvarint(), c.outcomes[:0]
 	for n := d.count(idLen + 4); n > 0 && !d.bad; n-- {
 		o := outcomeEntry{id: d.id(), number: uint32(d.below(countsNumber)), state: State(d.u8()), flags: d.u8(), due: d.millis()}
 		o.attempt, o.at = d.skipAttempt()

@@ -47,8 +47,8 @@ type front struct {
 		sync.Mutex
 		small, large fifo[submission]
 		bytes        int64
+		taken        int // with proposers, not answered yet
 		stopped      bool
-		refused      uint64
 	}
 	smallCond, largeCond sync.Cond
 }
@@ -70,7 +70,6 @@ func (f *front) submit(s submission) *smtp.Failure {
 		return failStopping
 	}
 	if waiting := f.mu.small.len() + f.mu.large.len(); waiting > 0 && f.mu.bytes+s.memory > f.maxBytes || waiting >= f.maxCount {
-		f.mu.refused++
 		return failFull
 	}
 	f.mu.bytes += s.memory
@@ -125,6 +124,7 @@ func (f *front) takeSmall(into []submission) []submission {
 		into = append(into, f.mu.small.pop())
 		f.mu.bytes -= into[len(into)-1].memory
 	}
+	f.mu.taken += len(into)
 	return into
 }
 
@@ -140,7 +140,15 @@ func (f *front) takeLarge() (s submission, ok bool) {
 	}
 	s = f.mu.large.pop()
 	f.mu.bytes -= s.memory
+	f.mu.taken++
 	return s, true
+}
+
+// answered says that so many of those taken were.
+func (f *front) answered(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.taken -= n
 }
 
 // stop keeps new submissions out; those that wait are still taken.
@@ -150,6 +158,20 @@ func (f *front) stop() {
 	f.mu.stopped = true
 	f.smallCond.Broadcast()
 	f.largeCond.Broadcast()
+}
+
+// drop keeps new submissions out and returns those that wait.
+func (f *front) drop() (all []submission) {
+	f.stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, q := range []*fifo[submission]{&f.mu.small, &f.mu.large} {
+		for q.len() > 0 {
+			all = append(all, q.pop())
+		}
+	}
+	f.mu.bytes = 0
+	return all
 }
 
 // fifo is a queue that uses its memory again.

@@ -150,10 +150,10 @@ func FuzzCommand(f *testing.F) {
 	large := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), laneKey{5, 3}, 1, 1)
 	f.Add(appendAcceptEntry(large, id, ReportID{}, 2<<20, 4, w.encode(envelope("", "x@y.example"))))
 	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3))
-	settle := binary.AppendUvarint(appendCommand(nil, cmdSettle, 5), 1)
+	settle := appendSettle(appendCommand(nil, cmdSettle, 5), 3, 1)
 	f.Add(appendOutcome(settle, &Outcome{ID: id, Recipient: 2, State: Deferred, Due: time.UnixMilli(99), Attempt: fuzzAttempt, Warn: true}))
 	f.Add(appendOperator(appendCommand(nil, cmdOperator, 5), verbFail, &fuzzAttempt, []recipientRef{{id, 0}, {id, 7}}))
-	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdEpoch, 5), 1))
+	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 300))
 	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdRest, 5), 1))
 	f.Add(appendSweep(appendCommand(nil, cmdSweep, 5), 17, []chunkRef{{id, 1}}))
 	f.Add(appendDrop(appendCommand(nil, cmdDrop, 5), []ReportID{report}))
@@ -176,9 +176,9 @@ func FuzzCommand(f *testing.F) {
 
 // An unknown command, or one that is cut short, must not be passed over: the members would differ from there on.
 func TestApplyPanicsOnCorruptCommand(t *testing.T) {
-	good := binary.BigEndian.AppendUint64(appendCommand(nil, cmdEpoch, 5), 1)
+	good := appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0)
 	for name, data := range map[string][]byte{
-		"unknown type": appendCommand(nil, cmdDrop+1, 5), "other version": append([]byte{2}, good[1:]...),
+		"unknown type": appendCommand(nil, cmdSeal+1, 5), "other version": append([]byte{2}, good[1:]...),
 		"cut short": good[:len(good)-1], "too long": append(bytes.Clone(good), 0), "empty": nil,
 	} {
 		t.Run(name, func(t *testing.T) {

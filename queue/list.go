@@ -69,9 +69,7 @@ func (q *Queue) Count(ctx context.Context, f Filter) (t Total, err error) {
 	if len(f.IDs) > 0 { // a few look-ups, not a scan of the whole
 		return q.List(ctx, f, func(*Stored, []uint32) bool { return true })
 	}
-	c := census{f: &f}
-	c.g.begin(q, r)
-	c.g.want = f.wants
+	c := census{f: &f, g: gatherer{loader: loader{r: r}, want: f.wants}} // the scan begins with the meta row
 	c.g.emit = func(s *Stored) bool {
 		c.selected = f.selects(c.selected[:0], s, q.opts.InFlight)
 		if len(c.selected) > 0 && (f.Before.IsZero() || s.Message.Arrived.Before(f.Before)) {

@@ -67,6 +67,8 @@ func (m *machine) dispatch(parts [][]byte) any {
 		return m.applySweep()
 	case cmdDrop:
 		return m.applyDrop()
+	case cmdSeal:
+		return m.applySeal()
 	}
 	panic("queue: no way to apply this command") // decode let it through: a defect of ours
 }
@@ -93,7 +95,7 @@ func (m *machine) set(key, value []byte) {
 	m.w.Set(key, value)
 }
 
-// epochResult is what Start learns.
+// epochResult is what Start learns; index 0: another epoch came between.
 type epochResult struct {
 	index uint64
 	time  int64
@@ -101,6 +103,9 @@ type epochResult struct {
 
 // applyEpoch gives the queue a new owner. Attempts of the one before may have been under way unless it said otherwise.
 func (m *machine) applyEpoch() any {
+	if m.cmd.session != m.meta.epoch {
+		return epochResult{}
+	}
 	if !m.meta.resting {
 		m.meta.maybe, m.meta.maybeDue = m.index, m.meta.time
 	}

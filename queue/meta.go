@@ -25,15 +25,14 @@ type meta struct {
 	maybe    uint64 // recipients not touched since this index, and
 	maybeDue int64  // due by then, may have been under way when an owner went without a word
 	resting  bool   // the owner said that no attempt is under way
+	sealed   bool   // nothing more is accepted
+	lanes    uint64 // sessions below this one are past remembering: nothing of theirs is accepted
 	counters [countersNumber]uint64
 }
 
 func (m *meta) append(b []byte) []byte {
-	b = append(b, formatVersion, 0)
-	if m.resting {
-		b[len(b)-1] = 1
-	}
-	for _, v := range [...]uint64{m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), uint64(countersNumber)} {
+	b = append(b, formatVersion, bit(m.resting)|bit(m.sealed)<<1)
+	for _, v := range [...]uint64{m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), m.lanes, uint64(countersNumber)} {
 		b = binary.AppendUvarint(b, v)
 	}
 	for _, v := range m.counters {
@@ -45,9 +44,10 @@ func (m *meta) append(b []byte) []byte {
 func decodeMeta(b []byte) (m meta, err error) {
 	d := decoder{b: b}
 	d.version()
-	m.resting = d.u8() != 0
+	flags := d.below(4)
+	m.resting, m.sealed = flags&1 != 0, flags&2 != 0
 	m.index, m.time = d.uvarint(), d.millis()
-	m.epoch, m.maybe, m.maybeDue = d.uvarint(), d.uvarint(), d.millis()
+	m.epoch, m.maybe, m.maybeDue, m.lanes = d.uvarint(), d.uvarint(), d.millis(), d.uvarint()
 	if d.uvarint() != uint64(countersNumber) {
 		return m, errCorrupt
 	}

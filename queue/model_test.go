@@ -244,9 +244,7 @@ func newModelRun(t *testing.T, seed uint64) *modelRun {
 	r := &modelRun{bed: newBed(t, Options{}), rand: rand.New(rand.NewPCG(seed, 1)), ids: mail.NewIDs(3, testEpoch)}
 	r.m = model{messages: map[mail.ID]*modelMessage{}, reports: map[ReportID][]reportedAs{}}
 	r.g.History = true
-	reader := Reader(r.g)
-	r.q.reader.Store(&reader)
-	r.q.heads.reset() // from here on reads begin at remembered heads
+	r.q.Open(r.g)
 	return r
 }
 
@@ -349,7 +347,7 @@ func (r *modelRun) settle() {
 		}
 		outcomes = append(outcomes, o)
 	}
-	data := binary.AppendUvarint(r.begin(cmdSettle), uint64(len(outcomes)))
+	data := appendSettle(r.begin(cmdSettle), r.q.machine.meta.epoch, len(outcomes))
 	for i := range outcomes {
 		data = appendOutcome(data, &outcomes[i])
 	}
@@ -391,7 +389,7 @@ func (r *modelRun) owner() {
 		r.propose(data, nil)
 		return
 	}
-	data := binary.BigEndian.AppendUint64(r.begin(cmdEpoch), 3)
+	data := appendEpoch(r.begin(cmdEpoch), 3, r.q.machine.meta.epoch)
 	if !r.m.resting {
 		r.m.maybe, r.m.maybeDue = r.m.index, r.m.now
 	}

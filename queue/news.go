@@ -7,6 +7,7 @@ import "github.com/postroad/postroad/internal/mail"
 type news struct {
 	q       *Queue
 	items   []Item
+	itemsOf *run // whose items they are
 	ids     []mail.ID
 	domains []string
 	removed []mail.ID
@@ -36,18 +37,17 @@ func (n *news) owner() *run {
 }
 
 func (n *news) accepted(c *command, i int, parts []PartRef) {
-	r := n.owner()
-	if r == nil || c.lane.session != r.session {
-		return
-	}
-	b := r.lanes[c.lane.lane].inflight.Load()
-	if b == nil || b.seq != c.seq {
-		// The proposer gave up: the client heard 451 and will send the message again, but it is ours now.
+	if r := n.owner(); r != nil && c.lane.session == r.session {
+		if b := r.underWay(c); b != nil {
+			n.itemsOf = r
+			n.add(b, i, c.accept[i].size, parts)
+			return
+		}
+		n.q.late.Add(1) // the client heard 451 and will send the message again, but it is ours now
+	} else if r := n.q.pastRun(c.lane.session); r != nil && r.underWay(c) == nil {
 		n.q.late.Add(1)
-		n.changed(&n.q.machine.msg)
-		return
 	}
-	n.add(b, i, c.accept[i].size, parts)
+	n.changed(&n.q.machine.msg)
 }
 
 func (n *news) add(b *batch, i int, size int64, parts []PartRef) {
@@ -83,6 +83,9 @@ func (n *news) scheduled(domain []byte, due int64, e *opened) {
 }
 
 func (n *news) changed(e *opened) {
+	if n.q.run.Load() == nil && !n.q.starting.Load() {
+		return // nobody listens
+	}
 	n.ids = append(n.ids, e.id)
 	for _, t := range e.rec.domains {
 		n.domains = append(n.domains, string(t))
@@ -109,31 +112,40 @@ func (n *news) tell() {
 		n.q.wakeReporter()
 		n.report = false
 	}
-	if r := n.owner(); r != nil && r.listener != nil {
-		if len(n.items) > 0 {
-			r.listener.Accepted(n.items)
-		}
-		if len(n.ids) > 0 {
-			r.listener.Changed(n.ids, n.domains)
-		}
-		if len(n.removed) > 0 {
-			r.listener.Gone(n.removed)
-		}
-	} else {
+	n.tellOwner()
+	clear(n.items)
+	clear(n.domains)
+	n.items, n.ids, n.domains, n.removed = n.items[:0], n.ids[:0], n.domains[:0], n.removed[:0]
+	n.itemsOf = nil
+}
+
+// tellOwner tells the listener of the term that the batch ends in. Items of a term before it are on disk, where the listener finds them.
+func (n *news) tellOwner() {
+	r := n.owner()
+	if r != n.itemsOf {
 		for i := range n.items {
 			if give := n.items[i].Release; give != nil {
 				give()
 			}
 		}
 	}
-	clear(n.items)
-	clear(n.domains)
-	n.items, n.ids, n.domains, n.removed = n.items[:0], n.ids[:0], n.domains[:0], n.removed[:0]
+	if r == nil || r.listener == nil {
+		return
+	}
+	if len(n.items) > 0 && r == n.itemsOf {
+		r.listener.Accepted(n.items)
+	}
+	if len(n.ids) > 0 {
+		r.listener.Changed(n.ids, n.domains)
+	}
+	if len(n.removed) > 0 {
+		r.listener.Gone(n.removed)
+	}
 }
 
 func (q *Queue) wakeReporter() {
 	select {
-	case q.reports <- struct{}{}:
+	case *q.reports.Load() <- struct{}{}:
 	default:
 	}
 }

@@ -40,13 +40,22 @@ func (q *Queue) Remove(ctx context.Context, f Filter, moved Moved) (Total, error
 	return q.operate(ctx, f, verbRemove, nil, moved)
 }
 
+// during is ctx as long as the term lasts.
+func (r *run) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(r.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
 // operate applies a verb to what is selected, in commands of bounded size. The total counts the recipients that it moved, by their
 // new state, and the messages they belong to. When a command's first answer was lost, what that one moved is not in the total.
 func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved) (t Total, err error) {
 	r := q.run.Load()
 	if r == nil {
-		return t, errNotStarted
+		return t, ErrRefused
 	}
+	ctx, cancel := r.during(ctx)
+	defer cancel()
 	if why == nil {
 		why = &mail.Attempt{}
 	}

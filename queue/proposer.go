@@ -35,6 +35,7 @@ func (r *run) proposeSmall(l *lane) {
 		if len(b.subs) > 0 {
 			r.accept(l, b)
 		}
+		r.front.answered(len(l.subs))
 	}
 }
 
@@ -45,11 +46,12 @@ func (r *run) proposeLarge(l *lane) {
 		if !ok {
 			return
 		}
-		id := r.ids.Next(r.clock.Now())
+		id := r.q.opts.IDs.Next(r.clock.Now())
 		chunks, fail := r.proposeChunks(id, s.content)
 		s.content.Release()
 		if fail != nil {
 			s.done(mail.ID{}, fail)
+			r.front.answered(1)
 			continue
 		}
 		l.seq++
@@ -57,6 +59,7 @@ func (r *run) proposeLarge(l *lane) {
 		data := appendAcceptHead(appendCommand(nil, cmdAccept, r.commandTime(b.ids)), l.key, l.seq, 1)
 		b.data = appendAcceptEntry(data, id, s.report, s.content.Size, chunks, l.envelope.encode(s.env))
 		r.accept(l, b)
+		r.front.answered(1)
 	}
 }
 
@@ -94,11 +97,11 @@ func (r *run) accept(l *lane, b *batch) {
 
 // proposeAccept proposes until the outcome is known, with the same octets (pitfall R4), for as long as the client can be expected to wait.
 func (r *run) proposeAccept(data []byte, parts [][]byte) *smtp.Failure {
-	ctx, cancel := context.WithTimeout(r.ctx, r.q.opts.UnknownFor)
+	ctx, cancel := context.WithTimeout(r.answers, r.q.opts.UnknownFor)
 	defer cancel()
-	result, err := r.propose(ctx, data, parts)
+	result, err := r.proposeOr(ctx, data, parts, r.q.opts.Forward)
 	switch {
-	case err == nil && result.(acceptResult).ok:
+	case err == nil && result == acceptResult{true}:
 		return nil
 	case err == nil:
 		return failUnknown
@@ -116,9 +119,17 @@ const (
 
 // propose proposes until the outcome is known or ctx ends. An error that wraps ErrRefused: it surely never entered the log.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
+	return r.proposeOr(ctx, data, parts, nil)
+}
+
+// proposeOr is propose; when the outcome is unknown and this member does not lead the group any more, the command goes to who does.
+func (r *run) proposeOr(ctx context.Context, data []byte, parts [][]byte, forward Proposer) (any, error) {
 	unknown := false
 	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {
 		result, err := r.group.Propose(ctx, data, parts)
+		if unknown && forward != nil && errors.Is(err, ErrRefused) {
+			result, err = forward.Propose(ctx, data, parts)
+		}
 		if err == nil {
 			return result, nil
 		}

@@ -6,8 +6,6 @@ package queue
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +37,11 @@ type Options struct {
 	PendingMessages int   // default 10,000
 	// Outcomes waiting for the settler; beyond it Settle reports false. Default 20,000.
 	PendingOutcomes int
+	// IDs gives the messages' IDs. The queues of one node share it, so that no two of its groups give the same; nil: the queue has its own.
+	IDs *mail.IDs
+	// Forward proposes at the member that leads the group now. Accept commands of unknown outcome go there once this member is not the leader any
+	// more; nil: nowhere.
+	Forward Proposer
 }
 
 // withDefaults fills in what was left out.
@@ -48,6 +51,9 @@ func (o Options) withDefaults() Options {
 	o.PendingBytes = cmp.Or(o.PendingBytes, 32<<20)
 	o.PendingMessages = cmp.Or(o.PendingMessages, 10_000)
 	o.PendingOutcomes = cmp.Or(o.PendingOutcomes, 20_000)
+	if o.IDs == nil {
+		o.IDs = mail.NewIDs(o.Member, time.Time{})
+	}
 	if o.NewClock == nil {
 		o.NewClock = func(floor time.Time) Clock { return clock.NewSteady(floor) }
 	}
@@ -65,40 +71,28 @@ type Queue struct {
 	opts     Options
 	machine  machine // apply goroutine
 	news     news    // apply goroutine
-	reports  chan struct{}
+	reports  atomic.Pointer[chan struct{}]
 	reader   atomic.Pointer[Reader]
-	run      atomic.Pointer[run]
+	run      atomic.Pointer[run]    // nil: not the owner
+	starting atomic.Bool            // a run may be set any moment
+	past     atomic.Pointer[[]*run] // those that were abandoned, the latest last
 	heads    heads
 	repeated atomic.Uint64 // proposals whose outcome was unknown
 	late     atomic.Uint64 // messages accepted after their client was told 451
+	refused  atomic.Uint64 // submissions that found the front full
+	fenced   atomic.Uint64 // outcomes refused because another owner had come
 	mu       struct {
 		sync.Mutex
 		meta  meta // as of the last Committed
+		known bool // there was one since the rows came
 		moved [reasonsNumber]uint64
 	}
 }
 
-// run is one term of this member as the owner, from Start to Stop.
-type run struct {
-	q        *Queue
-	group    Group
-	listener Listener
-	clock    Clock
-	ids      *mail.IDs
-	session  uint64
-	ctx      context.Context
-	cancel   context.CancelFunc
-	front    *front
-	settler  *settler
-	lanes    []*lane
-	accepts  sync.WaitGroup // proposers
-	settling sync.WaitGroup
-	sweeping sync.WaitGroup
-}
-
-// New returns a queue that can apply commands. Reads work from Start on.
+// New returns a queue that can apply commands. Reads work from Open on.
 func New(o Options) *Queue {
-	q := &Queue{opts: o.withDefaults(), reports: make(chan struct{}, 1)}
+	q := &Queue{opts: o.withDefaults()}
+	q.newReports()
 	q.news.q = q
 	q.machine.events = &q.news
 	return q
@@ -111,88 +105,48 @@ func (q *Queue) Apply(w Writer, index, term uint64, data []byte, parts [][]byte)
 
 // Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as Apply.
 func (q *Queue) Committed() {
+	owner := q.news.owner() != nil
 	q.mu.Lock()
-	q.mu.meta, q.mu.moved = q.machine.meta, q.machine.moved
+	q.mu.meta, q.mu.known = q.machine.meta, true
+	if owner { // each move is counted by one member
+		for r, n := range q.machine.moved {
+			q.mu.moved[r] += n
+		}
+	}
 	q.mu.Unlock()
+	q.machine.moved = [reasonsNumber]uint64{}
 	q.news.tell()
 }
 
-// Start makes this member the owner: it proposes the epoch command, repeatedly until ctx ends, and from its outcome on takes
-// submissions. l hears of what is applied from then on; everything older is to be read with Domains and Due.
-func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
-	if q.run.Load() != nil {
-		return errors.New("queue: started twice")
-	}
-	r := &run{
-		q: q, group: g, listener: l,
-		front:   newFront(q.opts.PendingBytes, q.opts.PendingMessages),
-		settler: newSettler(q.opts.PendingOutcomes),
-	}
-	reader := Reader(g)
-	q.reader.Store(&reader)
-	// The clock that counts starts with the command's outcome, which says what the newest command time is.
-	epoch, err := r.proposeEpoch(ctx)
-	if err != nil {
-		return err
-	}
-	floor := time.UnixMilli(epoch.time)
-	r.clock, r.ids, r.session = q.opts.NewClock(floor), mail.NewIDs(q.opts.Member, floor), epoch.index
-	r.ctx, r.cancel = context.WithCancel(context.Background())
+// Restored says that the rows were replaced as a whole by another member's. Same goroutine as Apply.
+func (q *Queue) Restored() {
+	q.machine.loaded = false
+	q.mu.Lock()
+	q.mu.meta, q.mu.known = meta{}, false
+	q.mu.Unlock()
 	q.heads.reset()
-	r.work()
-	q.run.Store(r)
-	q.wakeReporter() // what is due since before
-	return nil
 }
 
-func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
-	data := appendCommand(nil, cmdEpoch, r.q.opts.NewClock(time.Time{}).Now().UnixMilli())
-	data = binary.BigEndian.AppendUint64(data, uint64(r.q.opts.Member))
-	for {
-		result, err := r.propose(ctx, data, nil)
-		if err == nil {
-			return result.(epochResult), nil
-		}
-		select {
-		case <-ctx.Done():
-			return epochResult{}, errors.Join(errors.New("queue: cannot become the owner"), err)
-		case <-time.After(repeatFirst):
-		}
+// Open makes reads work, on this member whether it is the owner or not: they see what it has applied.
+func (q *Queue) Open(r Reader) {
+	if q.reader.CompareAndSwap(nil, &r) {
+		q.heads.reset()
 	}
 }
 
-// work starts the goroutines of a run. Stop ends them.
-func (r *run) work() {
-	for n := range r.q.opts.Proposers + largeProposers {
-		l := &lane{key: laneKey{r.session, byte(n)}}
-		r.lanes = append(r.lanes, l)
-		if n < r.q.opts.Proposers {
-			r.accepts.Go(func() { r.proposeSmall(l) })
-		} else {
-			r.accepts.Go(func() { r.proposeLarge(l) })
-		}
+// metaOf returns the meta row as of the last Committed.
+func (q *Queue) metaOf(r Reader) (meta, error) {
+	q.mu.Lock()
+	m, known := q.mu.meta, q.mu.known
+	q.mu.Unlock()
+	if known {
+		return m, nil
 	}
-	r.settling.Go(r.settle)
-	r.sweeping.Go(r.sweep)
-}
-
-// Stop refuses new submissions (451 4.3.2), waits until what is pending is answered and settled, and records that no attempt is under
-// way: stop the scheduler first. When ctx ends before that, the rest is left as unknown.
-func (q *Queue) Stop(ctx context.Context) error {
-	r := q.run.Load()
-	if r == nil {
-		return nil
+	v, ok, err := r.Get(metaKey)
+	if err != nil || !ok {
+		return m, err
 	}
-	defer context.AfterFunc(ctx, r.cancel)()
-	r.front.stop()
-	r.accepts.Wait()
-	r.settler.stop()
-	r.settling.Wait()
-	err := r.rest()
-	r.cancel()
-	r.sweeping.Wait()
-	q.run.CompareAndSwap(r, nil)
-	return err
+	return decodeMeta(v)
 }
 
 // Now is the command time, which the scheduler shares.
@@ -220,6 +174,9 @@ func (q *Queue) submit(s submission) {
 		fail = r.front.submit(s)
 	}
 	if fail != nil {
+		if fail == failFull {
+			q.refused.Add(1)
+		}
 		s.content.Release()
 		s.done(mail.ID{}, fail)
 	}
@@ -246,5 +203,11 @@ func (q *Queue) SettleRoom(ctx context.Context) error {
 	return errStopped
 }
 
-// ReportsDue gets a value when reports became due since it was last read, and once at the start.
-func (q *Queue) ReportsDue() <-chan struct{} { return q.reports }
+// ReportsDue gets a value when reports became due since it was last read, and once at the start. Each term has a channel of its own.
+func (q *Queue) ReportsDue() <-chan struct{} { return *q.reports.Load() }
+
+// newReports leaves the channel that was to whoever still waits for it.
+func (q *Queue) newReports() {
+	c := make(chan struct{}, 1)
+	q.reports.Store(&c)
+}

@@ -9,13 +9,13 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-var errNotStarted = errors.New("queue: not started")
+var errNotOpen = errors.New("queue: not open yet")
 
 func (q *Queue) read() (Reader, error) {
 	if r := q.reader.Load(); r != nil {
 		return *r, nil
 	}
-	return nil, errNotStarted
+	return nil, errNotOpen
 }
 
 // DomainDue is a domain with scheduled recipients and the earliest time one of them is due.
@@ -64,8 +64,10 @@ func (q *Queue) Due(domain string, after Cursor, until time.Time, max int) ([]It
 	if err != nil {
 		return nil, after, err
 	}
-	var l loader
-	l.begin(q, r)
+	l, err := q.loader(r)
+	if err != nil {
+		return nil, after, fmt.Errorf("read schedule of %s: %w", domain, err)
+	}
 	items := make([]Item, 0, min(max, scanWindow))
 	for len(items) < max { // again when some of the rows' messages were settled meanwhile
 		rows, err := q.scanDue(r, domain, after, until, max-len(items))
@@ -146,11 +148,11 @@ type loader struct {
 	key  []byte
 }
 
-// begin fixes what MaybeAttempted is derived from.
-func (l *loader) begin(q *Queue, r Reader) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	l.r, l.meta = r, q.mu.meta
+// loader fixes what MaybeAttempted is derived from.
+func (q *Queue) loader(r Reader) (l loader, err error) {
+	l.r = r
+	l.meta, err = q.metaOf(r)
+	return l, err
 }
 
 // record reads a message record; false when it is gone.

@@ -188,13 +188,13 @@ func TestScanArrived(t *testing.T) {
 func TestOrphanedChunksAreSwept(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	run := b.q.run.Load()
-	old := run.ids.Next(b.c.Now())
+	old := b.q.opts.IDs.Next(b.c.Now())
 	content := contentOf(make([]byte, 3*partSize))
 	if n, fail := run.proposeChunks(old, content); fail != nil || n != 3 {
 		t.Fatal(n, fail)
 	}
 	b.c.add(orphanAge + time.Minute)
-	young := run.ids.Next(b.c.Now())
+	young := b.q.opts.IDs.Next(b.c.Now())
 	if _, fail := run.proposeChunks(young, content); fail != nil {
 		t.Fatal(fail)
 	}

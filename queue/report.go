@@ -66,8 +66,10 @@ func (q *Queue) PendingReports(after ReportID, max int) (found []Report, err err
 
 // withMessages adds the messages; a report whose message is gone was answered since.
 func (q *Queue) withMessages(r Reader, all []Report) ([]Report, error) {
-	var l loader
-	l.begin(q, r)
+	l, err := q.loader(r)
+	if err != nil {
+		return nil, fmt.Errorf("list due reports: %w", err)
+	}
 	kept := all[:0]
 	for _, report := range all {
 		ok, err := l.record(report.ID.ID)
@@ -88,8 +90,10 @@ func (q *Queue) withMessages(r Reader, all []Report) ([]Report, error) {
 func (q *Queue) DropReports(ctx context.Context, ids ...ReportID) error {
 	r := q.run.Load()
 	if r == nil {
-		return errNotStarted
+		return ErrRefused
 	}
+	ctx, cancel := r.during(ctx)
+	defer cancel()
 	_, err := r.propose(ctx, appendDrop(appendCommand(nil, cmdDrop, r.commandTime(nil)), ids), nil)
 	return err
 }

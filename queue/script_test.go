@@ -59,8 +59,7 @@ type script struct {
 
 func newScript(t *testing.T) *script {
 	s := &script{bed: newBed(t, Options{}), ids: mail.NewIDs(1, testEpoch.Add(-time.Hour)), names: map[mail.ID]string{}, byID: map[string]mail.ID{}}
-	reader := Reader(s.g)
-	s.q.reader.Store(&reader)
+	s.q.Open(s.g)
 	return s
 }
 
@@ -114,7 +113,7 @@ func (s *script) command(name string, args []string) {
 		}
 		s.c.add(d)
 	case "epoch":
-		s.propose(cmdEpoch, binary.BigEndian.AppendUint64(nil, 1))
+		s.propose(cmdEpoch, appendEpoch(nil, 1, s.q.machine.meta.epoch))
 	case "rest":
 		s.propose(cmdRest, binary.BigEndian.AppendUint64(nil, s.q.machine.meta.epoch))
 	case "again":
@@ -177,7 +176,7 @@ func (s *script) settle(args []string) {
 			o.HopDSN = true
 		}
 	}
-	s.propose(cmdSettle, appendOutcome(binary.AppendUvarint(nil, 1), &o))
+	s.propose(cmdSettle, appendOutcome(appendSettle(nil, s.q.machine.meta.epoch, 1), &o))
 }
 
 func (s *script) operate(name string, args []string) {

@@ -3,7 +3,6 @@ package queue
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +13,10 @@ import (
 // settleMost bounds the outcomes of one settle command, about 75 KiB, at the very most 650.
 const settleMost = 512
 
-var errStopped = errors.New("queue: stopped before it was known whether the outcomes were recorded")
+var (
+	errStopped = errors.New("queue: stopped before it was known whether the outcomes were recorded")
+	errFenced  = errors.New("queue: the outcomes were refused, another node owns the queue since the attempts")
+)
 
 // settleLinger is how long the first outcome of a command waits for others. Nobody waits for outcomes as a client waits for its 250, and each
 // command costs a sync: few large ones leave the disk to the accepting side. It is far below the two seconds in which a
@@ -152,6 +154,21 @@ func (s *settler) stop() {
 	s.hurry()
 }
 
+// drop ends the settler without recording what waits.
+func (s *settler) drop() {
+	s.stop()
+	s.mu.Lock()
+	calls := s.mu.calls
+	s.mu.outcomes, s.mu.calls = fifo[Outcome]{}, fifo[settleCall]{}
+	s.room.Broadcast()
+	s.mu.Unlock()
+	for calls.len() > 0 {
+		if done := calls.pop().done; done != nil {
+			done(errStopped)
+		}
+	}
+}
+
 // settle records what comes, for ever. A lost outcome would be a second delivery, so it is repeated until it is known, or the run ends.
 func (r *run) settle() {
 	s := r.settler
@@ -169,15 +186,18 @@ func (r *run) settleBatch(outcomes []Outcome) error {
 	}
 	slices.SortStableFunc(outcomes, func(a, b Outcome) int { return bytes.Compare(a.ID[:], b.ID[:]) })
 	data := make([]byte, 0, 32+160*len(outcomes))
-	data = appendCommand(data, cmdSettle, r.commandTime(nil))
-	data = binary.AppendUvarint(data, uint64(len(outcomes)))
+	data = appendSettle(appendCommand(data, cmdSettle, r.commandTime(nil)), r.session, len(outcomes))
 	for i := range outcomes {
 		data = appendOutcome(data, &outcomes[i])
 	}
 	for {
-		_, err := r.propose(r.ctx, data, nil)
-		if err == nil {
+		result, err := r.propose(r.ctx, data, nil)
+		if err == nil && result.(settleResult).ok {
 			return nil
+		}
+		if err == nil {
+			r.q.fenced.Add(uint64(len(outcomes)))
+			return errFenced
 		}
 		select {
 		case <-r.ctx.Done():

@@ -5,11 +5,12 @@ type Stats struct {
 	Messages, Bytes, Reports uint64
 	Recipients               [Removed + 1]uint64 // by state; of final states, those of all time
 	Accepted, DoubleBounces  uint64              // of all time
-	// Since the process started:
+	// Since the process started; moves are counted by the owner only:
 	Moves            map[Reason]uint64
 	Repeated         uint64 // proposals repeated because their outcome was unknown
 	AcceptedAfter451 uint64
 	Refused          uint64 // submissions refused because the front was full
+	Fenced           uint64 // outcomes of ours that were refused because another owner had come
 	Waiting          int    // submissions waiting for a proposer
 	WaitingBytes     int64
 	WaitingOutcomes  int
@@ -28,6 +29,7 @@ func (q *Queue) Stats() (s Stats) {
 		s.Moves[Reason(r)] = n
 	}
 	s.Repeated, s.AcceptedAfter451 = q.repeated.Load(), q.late.Load()
+	s.Refused, s.Fenced = q.refused.Load(), q.fenced.Load()
 	if r := q.run.Load(); r != nil {
 		r.stats(&s)
 	}
@@ -37,7 +39,6 @@ func (q *Queue) Stats() (s Stats) {
 func (r *run) stats(s *Stats) {
 	r.front.mu.Lock()
 	s.Waiting, s.WaitingBytes = r.front.mu.small.len()+r.front.mu.large.len(), r.front.mu.bytes
-	s.Refused = r.front.mu.refused
 	r.front.mu.Unlock()
 	r.settler.mu.Lock()
 	s.WaitingOutcomes = r.settler.mu.outcomes.len()

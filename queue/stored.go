@@ -54,8 +54,11 @@ func (q *Queue) scanMessages(first, last mail.ID, want func(*record) bool, fn fu
 	to := append(appendRecipientKey(nil, last, countsNumber), 0)
 	for {
 		var found []*Stored
-		g := gatherer{want: want, emit: func(s *Stored) bool { found = append(found, s); return len(found) < scanWindow }}
-		g.begin(q, r)
+		l, err := q.loader(r)
+		if err != nil {
+			return fmt.Errorf("read messages: %w", err)
+		}
+		g := gatherer{loader: l, want: want, emit: func(s *Stored) bool { found = append(found, s); return len(found) < scanWindow }}
 		if err := r.Scan(appendMessageKey(nil, first), to, g.pair); err != nil {
 			return fmt.Errorf("read messages: %w", err)
 		}

@@ -1,0 +1,78 @@
+package queue
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// What Apply returns, in the form in which it travels to a proposer on another member: version, kind, and what the kind says.
+const (
+	resultNone = iota
+	resultAccept
+	resultSettle
+	resultEpoch
+	resultMoved // recipients moved by an operator's command
+	resultSeal
+)
+
+// AppendResult appends the encoded form of what Apply returned. It panics on anything else.
+func AppendResult(b []byte, result any) []byte {
+	switch r := result.(type) {
+	case nil:
+		return append(b, formatVersion, resultNone)
+	case acceptResult:
+		return append(b, formatVersion, resultAccept, bit(r.ok))
+	case settleResult:
+		return append(b, formatVersion, resultSettle, bit(r.ok))
+	case sealResult:
+		return append(b, formatVersion, resultSeal, bit(r.ok))
+	case epochResult:
+		b = binary.AppendUvarint(append(b, formatVersion, resultEpoch), r.index)
+		return binary.AppendUvarint(b, uint64(r.time))
+	case []recipientRef:
+		b = binary.AppendUvarint(append(b, formatVersion, resultMoved), uint64(len(r)))
+		for _, ref := range r {
+			b = binary.AppendUvarint(append(b, ref.ID[:]...), uint64(ref.Number))
+		}
+		return b
+	}
+	panic(fmt.Sprintf("queue: %T is no result of a command", result))
+}
+
+// ParseResult reads what AppendResult made.
+func ParseResult(b []byte) (result any, err error) {
+	d := decoder{b: b}
+	d.version()
+	switch d.u8() {
+	case resultNone:
+	case resultAccept:
+		result = acceptResult{d.bit()}
+	case resultSettle:
+		result = settleResult{d.bit()}
+	case resultSeal:
+		result = sealResult{d.bit()}
+	case resultEpoch:
+		result = epochResult{d.uvarint(), d.millis()}
+	case resultMoved:
+		var refs []recipientRef
+		for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {
+			refs = append(refs, recipientRef{d.id(), uint32(d.below(countsNumber))})
+		}
+		result = refs
+	default:
+		d.bad = true
+	}
+	if err := d.done(); err != nil {
+		return nil, fmt.Errorf("result of a command: %w", err)
+	}
+	return result, nil
+}
+
+func bit(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+func (d *decoder) bit() bool { return d.below(2) == 1 }
