@@ -49,11 +49,12 @@ func (f *fsm) load() error {
 		return fmt.Errorf("applied index of group %d: %w", f.g.id, err)
 	}
 	defer closer.Close()
-	if len(v) != 16 {
+	if len(v) != 17 || v[16] > 1 {
 		return fmt.Errorf("applied index of group %d is malformed", f.g.id)
 	}
 	f.applied, f.term = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
 	f.appliedIndex.Store(f.applied)
+	f.g.useSide(side(v[16]))
 	return nil
 }
 
@@ -103,7 +104,25 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 // Snapshot implements raft.FSM. All is on its way to the disk anyway: a snapshot is only a marker (marker.go).
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return markerSnapshot{f.g, f.applied}, nil }
 
-var errNoRestore = errors.New("a state cannot be taken over from another member yet")
+// Restore implements raft.FSM: the state that was laid aside becomes the state. It came with its own applied index, which may be above the
+// snapshot's; what raft feeds in between is skipped.
+func (f *fsm) Restore(r io.ReadCloser) error {
+	a, err := f.g.pending()
+	if err := errors.Join(err, r.Close()); err != nil {
+		return err
+	}
+	if a == nil || a.applied <= f.applied {
+		return nil
+	}
+	err = f.g.parts.countSide(a.side.other(), -1)
+	if err := errors.Join(err, f.g.switchSide(a)); err != nil {
+		f.g.node.fatal(fmt.Errorf("switch group %d to the state that it took over: %w", f.g.id, err))
+	}
+	if r, ok := f.sm.(Restorer); ok {
+		r.Restored()
+	}
+	return nil
+}
 
-// Restore implements raft.FSM. A group of one member never needs it.
-func (f *fsm) Restore(r io.ReadCloser) error { return errNoRestore }
+// Restorer is what a StateMachine has that keeps rows in memory. Restored says, on the apply goroutine, that all rows have been replaced.
+type Restorer interface{ Restored() }

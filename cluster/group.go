@@ -1,10 +1,10 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,36 +22,59 @@ var ErrRefused = errors.New("proposal refused")
 // Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it take part.
 // Its methods are safe for use by several goroutines.
 type Group struct {
-	node        *Node
-	id          uint64
-	log         *logstore.Group
-	parts       parts
-	fsm         fsm
-	raft        *raft.Raft
-	statePrefix [prefixLen]byte
-	slots       chan struct{} // one for each proposal under way
-	running     atomic.Bool
-	leading     atomic.Uint64 // the term in which this node leads and has applied all before; 0: it does not
-	notify      chan bool     // from raft
-	marked      markedAt
-	stop        chan struct{}
-	done        sync.WaitGroup
+	node     *Node
+	id       uint64
+	log      *logstore.Group
+	parts    parts
+	fsm      fsm
+	raft     *raft.Raft
+	side     atomic.Uint32 // where the state is (keys.go)
+	slots    chan struct{} // one for each proposal under way
+	running  atomic.Bool
+	leading  atomic.Uint64      // the term in which this node leads and has applied all before; 0: it does not
+	notify   chan bool          // from raft
+	pause    chan chan struct{} // to the watcher: lead no more until a transfer has failed; nil: look again
+	lease    lease
+	noLease  atomic.Int64 // answers to what was sent before then do not count: a transfer may be under way
+	marked   markedAt
+	fetching sync.Mutex      // one take-over of the state at a time
+	ctx      context.Context // ends with stop
+	cancel   context.CancelFunc
+	stop     chan struct{}
+	done     sync.WaitGroup
 }
 
 // ID returns the group's number.
 func (g *Group) ID() uint64 { return g.id }
 
-// Start makes the group take part in raft. onLeadership, when set, hears in order of every change, on a goroutine of its own: term is not 0
+// Start makes the group take part in raft; if it is new, this node becomes its first member and only voter. Exactly one member may do that:
+// all others Join. onLeadership, when set, hears in order of every change, on a goroutine of its own: term is not 0
 // once this node leads and has applied everything before; 0 when it does no longer.
 func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
-	g.fsm.sm = sm
 	if err := g.bootstrap(); err != nil {
 		return fmt.Errorf("bootstrap group %d: %w", g.id, err)
 	}
+	return g.Join(sm, onLeadership)
+}
+
+// Join makes this member take part in raft with what it has; without anything it waits for the group's leader to find it.
+func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
+	if v, err := g.log.Get([]byte(retiredKey)); err != nil || len(v) > 0 {
+		return fmt.Errorf("group %d: %w", g.id, cmp.Or(err, errRetired))
+	}
+	g.fsm.sm = sm
+	if last, _ := g.log.Last(); last == 0 {
+		if err := g.node.expectPeers(); err != nil {
+			return err
+		}
+	}
 	conf := g.node.raftConfig()
 	conf.NotifyCh = g.notify
-	_, transport := raft.NewInmemTransport(g.address())
-	r, err := raft.NewRaft(conf, &g.fsm, g.log, g.log, markers{g}, transport)
+	g.lease.timeout = conf.HeartbeatTimeout
+	if err := g.keepSilent(); err != nil {
+		return err
+	}
+	r, err := raft.NewRaft(conf, &g.fsm, g.log, g.log, markers{g}, g.node.newTransport(g))
 	if err != nil {
 		return fmt.Errorf("start group %d: %w", g.id, err)
 	}
@@ -61,10 +84,22 @@ func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
 	return g.hasten()
 }
 
-func (g *Group) address() raft.ServerAddress { return raft.ServerAddress(g.serverID()) }
+func (g *Group) serverID() raft.ServerID { return serverID(g.node.member) }
 
-func (g *Group) serverID() raft.ServerID {
-	return raft.ServerID(strconv.FormatUint(uint64(g.node.member), 10))
+func (g *Group) self() string { return string(g.serverID()) }
+
+// keepSilent lets one heartbeat timeout pass after the start of the process before a member with a past answers anything: it has
+// forgotten to whom it listened, would vote for anybody, and a leader's lease may still rest on its last answer.
+func (g *Group) keepSilent() error {
+	if last, _ := g.log.Last(); last == 0 || !g.node.hasPeers() {
+		return nil
+	}
+	select {
+	case <-time.After(g.lease.timeout - time.Since(g.node.opened)):
+		return nil
+	case <-g.stop:
+		return fmt.Errorf("start group %d: %w", g.id, ErrRefused)
+	}
 }
 
 // bootstrap makes a fresh group's first entry: this node is its only voter.
@@ -76,7 +111,7 @@ func (g *Group) bootstrap() error {
 	if last, _ := g.log.Last(); m != nil || last > 0 {
 		return nil
 	}
-	c := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: g.serverID(), Address: g.address()}}}
+	c := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: g.serverID(), Address: raft.ServerAddress(g.serverID())}}}
 	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c)}
 	return g.log.Bootstrap([]byte("CurrentTerm"), 1, first)
 }
@@ -104,13 +139,28 @@ func (g *Group) watchLeadership(tell func(term uint64)) {
 			tell(term)
 		}
 	}
+	look := func(leader bool) {
+		set(0)
+		if !leader {
+			return
+		}
+		term := g.raft.CurrentTerm()
+		g.lease.renew(g.serverID(), g.servers())
+		if g.raft.Barrier(0).Error() == nil {
+			set(term)
+		}
+	}
 	for {
 		select {
 		case leader := <-g.notify:
-			set(0)
-			if leader && g.raft.Barrier(0).Error() == nil {
-				set(g.raft.CurrentTerm())
+			look(leader)
+		case paused := <-g.pause:
+			if paused == nil {
+				look(g.raft.State() == raft.Leader)
+				continue
 			}
+			set(0)
+			close(paused)
 		case <-g.stop:
 			set(0)
 			return
@@ -120,6 +170,12 @@ func (g *Group) watchLeadership(tell func(term uint64)) {
 
 // Leading returns the term in which this node leads the group, 0 if it does not.
 func (g *Group) Leading() uint64 { return g.leading.Load() }
+
+// Holds reports whether this node surely owns the group in that term: it leads, and its lease has not ended. It is meant to be asked last
+// before something is done that cannot be undone; it costs nanoseconds.
+func (g *Group) Holds(term uint64) bool {
+	return term != 0 && g.leading.Load() == term && g.lease.holds()
+}
 
 // AppliedIndex is the index up to which the state is in the store.
 func (g *Group) AppliedIndex() uint64 { return g.fsm.appliedIndex.Load() }
@@ -197,9 +253,14 @@ func (g *Group) Barrier(ctx context.Context) error {
 	}
 }
 
+func (g *Group) statePrefix() [prefixLen]byte {
+	return prefix(g.id, side(g.side.Load()).space(spaceState))
+}
+
 // Get reads a row of the applied state.
 func (g *Group) Get(key []byte) (value []byte, ok bool, err error) {
-	k := append(append(make([]byte, 0, prefixLen+len(key)), g.statePrefix[:]...), key...)
+	p := g.statePrefix()
+	k := append(append(make([]byte, 0, prefixLen+len(key)), p[:]...), key...)
 	v, closer, err := g.node.db.Get(k)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
@@ -212,9 +273,10 @@ func (g *Group) Get(key []byte) (value []byte, ok bool, err error) {
 
 // Scan calls fn with the rows of [from, to) in order until it returns false; a nil to means the end. The slices are valid during the call. It sees the state of one moment.
 func (g *Group) Scan(from, to []byte, fn func(k, v []byte) bool) error {
-	opts := &pebble.IterOptions{LowerBound: append(g.statePrefix[:len(g.statePrefix):len(g.statePrefix)], from...), UpperBound: prefixEnd(g.statePrefix)}
+	p := g.statePrefix()
+	opts := &pebble.IterOptions{LowerBound: append(p[:prefixLen:prefixLen], from...), UpperBound: prefixEnd(p)}
 	if to != nil {
-		opts.UpperBound = append(g.statePrefix[:len(g.statePrefix):len(g.statePrefix)], to...)
+		opts.UpperBound = append(p[:prefixLen:prefixLen], to...)
 	}
 	it, err := g.node.db.NewIter(opts)
 	if err != nil {
@@ -237,9 +299,9 @@ func (g *Group) shutdown() error {
 	}
 	g.leading.Store(0)
 	g.drain(5 * time.Second)
-	err := g.raft.Shutdown().Error()
 	close(g.stop)
-	return err
+	g.cancel()
+	return g.raft.Shutdown().Error()
 }
 
 // drain waits, for a while, until no proposal is under way: raft forgets to answer some of those that a shutdown interrupts.

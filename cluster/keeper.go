@@ -118,12 +118,33 @@ func (g *Group) mark(idle bool, octets uint64) error {
 		}
 	}
 	index := g.fsm.appliedIndex.Load()
+	if err := g.leaveTrail(octets, index); err != nil {
+		return err
+	}
 	if err := g.raft.Snapshot().Error(); err != nil {
 		return err
 	}
 	g.marked.octets.Store(octets)
 	g.marked.index.Store(index)
 	return nil
+}
+
+// trailMarkers is how much log, in units of MarkerBytes, is left for followers that were away; one that was away for longer takes over the state.
+const trailMarkers = 2
+
+// leaveTrail turns octets into the count of entries that raft is to leave behind the marker.
+func (g *Group) leaveTrail(octets, index uint64) error {
+	if len(g.servers()) < 2 {
+		return nil
+	}
+	entries, written := index-g.marked.index.Load(), octets-g.marked.octets.Load()
+	if entries == 0 || entries > index {
+		return nil
+	}
+	c := g.raft.ReloadableConfig()
+	c.TrailingLogs = max(64, trailMarkers*uint64(g.node.opts.MarkerBytes)/max(1, written/entries))
+	c.TrailingLogs = min(c.TrailingLogs, trailMarkers*g.node.opts.MarkerEntries)
+	return g.raft.ReloadConfig(c)
 }
 
 func (n *Node) started() (groups []*Group) {
@@ -254,7 +275,7 @@ func (p *parts) moved(moving []logstore.Moving) error {
 		old := e.place
 		e.place, e.table = m.New, nil
 		if !e.dirty {
-			if err := batch.Set(appendPartsKey(nil, p.g.id, m.Index), e.encode(nil), nil); err != nil {
+			if err := batch.Set(appendPartsKey(nil, p.g.id, p.side, m.Index), e.encode(nil), nil); err != nil {
 				return err
 			}
 		}

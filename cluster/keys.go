@@ -6,7 +6,10 @@ import "encoding/binary"
 //
 //	's' key    the state machine's own rows
 //	'p' index  the parts of an entry that the state refers to (8 octets, big-endian; parts.go)
-//	'a'        index and term of the newest applied entry
+//	'a'        index and term of the newest applied entry, and the side on which the state is
+//
+// A state that is taken over from another member is written aside, under 'S' and 'P', and one row switches to it (fetch.go). The next one goes
+// to 's' and 'p' again.
 const (
 	spaceState   = 's'
 	spaceParts   = 'p'
@@ -15,6 +18,13 @@ const (
 	prefixLen = 5
 )
 
+// side is which of its two places a group's state is in.
+type side byte
+
+func (s side) space(space byte) byte { return space - byte(s)*('a'-'A') }
+
+func (s side) other() side { return 1 - s }
+
 func prefix(group uint64, space byte) [prefixLen]byte {
 	var p [prefixLen]byte
 	binary.BigEndian.PutUint32(p[:], uint32(group))
@@ -22,8 +32,8 @@ func prefix(group uint64, space byte) [prefixLen]byte {
 	return p
 }
 
-func appendPartsKey(b []byte, group, index uint64) []byte {
-	p := prefix(group, spaceParts)
+func appendPartsKey(b []byte, group uint64, s side, index uint64) []byte {
+	p := prefix(group, s.space(spaceParts))
 	return binary.BigEndian.AppendUint64(append(b, p[:]...), index)
 }
 

@@ -117,14 +117,15 @@ func (markerSnapshot) Release() {}
 type markerSink struct {
 	g        *Group
 	m        marker
+	received int // octets of another member's marker
 	canceled bool
 }
 
 // ID implements raft.SnapshotSink.
 func (s *markerSink) ID() string { return s.m.meta().ID }
 
-// Write implements raft.SnapshotSink. Only a member that is sent a snapshot would get here.
-func (s *markerSink) Write([]byte) (int, error) { return 0, errNoRestore }
+// Write implements raft.SnapshotSink. Only a member that is sent a snapshot gets here. What the other's marker says is in raft's request, too.
+func (s *markerSink) Write(p []byte) (int, error) { s.received += len(p); return len(p), nil }
 
 // Cancel implements raft.SnapshotSink.
 func (s *markerSink) Cancel() error { s.canceled = true; return nil }
@@ -134,9 +135,31 @@ func (s *markerSink) Close() error {
 	if s.canceled {
 		return nil
 	}
+	if s.received > 0 {
+		if err := s.taken(); err != nil {
+			return err
+		}
+	}
 	if err := s.g.log.Set([]byte(markerKey), s.m.encode()); err != nil {
 		return err
 	}
 	s.g.log.Compactable(s.m.index)
+	return nil
+}
+
+// taken checks that the state behind another member's marker is here: aside, or in place already.
+func (s *markerSink) taken() error {
+	a, err := s.g.pending()
+	if err != nil {
+		return err
+	}
+	switch applied := s.g.fsm.appliedIndex.Load(); {
+	case a != nil && a.applied >= s.m.index && a.applied > applied:
+		s.m.applied = a.applied
+	case applied >= s.m.index:
+		s.m.applied = applied
+	default:
+		return fmt.Errorf("the state of group %d as of entry %d was not taken over before its marker came", s.g.id, s.m.index)
+	}
 	return nil
 }

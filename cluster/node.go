@@ -4,10 +4,12 @@ package cluster
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/postroad/postroad/cluster/logstore"
+	"github.com/postroad/postroad/cluster/wire"
 )
 
 // The groups of a fresh node. Numbers are never given twice.
@@ -44,6 +47,11 @@ type Options struct {
 	InFlight int
 	// ProposeTimeout bounds the wait for one proposal; default 30 s.
 	ProposeTimeout time.Duration
+	// HeartbeatTimeout is raft's: a follower that hears nothing for so long, and up to twice as long, stands for election. Default: 1 s.
+	HeartbeatTimeout time.Duration
+	// Member and Incarnation are taken by a store that is new: what the cluster gave this node when it joined. Default: 1, random.
+	Member      uint16
+	Incarnation uint64
 	// StallLimit is how long a write to the log may take before the node gives up (a leader with a hung disk keeps its leadership); default 30 s.
 	StallLimit time.Duration
 
@@ -67,6 +75,7 @@ func (o Options) withDefaults() Options {
 	o.GarbageBytes = cmp.Or(o.GarbageBytes, 8*o.SegmentSize)
 	o.InFlight = cmp.Or(o.InFlight, 64)
 	o.ProposeTimeout = cmp.Or(o.ProposeTimeout, 30*time.Second)
+	o.HeartbeatTimeout = cmp.Or(o.HeartbeatTimeout, time.Second)
 	o.StallLimit = cmp.Or(o.StallLimit, 30*time.Second)
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
@@ -82,12 +91,16 @@ func (o Options) withDefaults() Options {
 
 // Node is the storage and the groups of one process.
 type Node struct {
-	opts   Options
-	log    *logstore.Store
-	db     *pebble.DB
-	member uint16
-	keeper keeper
-	failed atomic.Bool
+	opts        Options
+	log         *logstore.Store
+	db          *pebble.DB
+	member      uint16
+	incarnation uint64
+	fresh       bool // the store was made by this Open
+	keeper      keeper
+	failed      atomic.Bool
+	opened      time.Time
+	port        *wire.Port // nil: no other member is ever reached
 
 	diskHealth io.Closer
 
@@ -100,7 +113,7 @@ type Node struct {
 // Open opens the node's storage in Options.Dir and recovers it. It refuses, with an error that wraps logstore.ErrLost, what has lost
 // something that was on stable storage.
 func Open(opts Options) (*Node, error) {
-	n := &Node{opts: opts.withDefaults()}
+	n := &Node{opts: opts.withDefaults(), opened: time.Now()}
 	n.mu.groups = map[uint64]*Group{}
 	if err := n.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node in %s: %w", n.opts.Dir, err), n.closeStores())
@@ -145,20 +158,44 @@ func (n *Node) open() (err error) {
 // nodeGroup is where the log store keeps what concerns the node itself.
 const nodeGroup = 0
 
-// loadMember reads the member number, and gives a fresh node its first: 1, until a cluster hands out others.
+// loadMember reads who this node is, and tells a fresh one: member 1 of a cluster of its own, unless it has joined one.
 func (n *Node) loadMember() error {
 	g := n.log.Group(nodeGroup)
 	v, err := g.Get([]byte("member"))
 	if err != nil {
 		return err
 	}
-	if len(v) == 2 {
-		n.member = binary.LittleEndian.Uint16(v)
+	if len(v) == 10 {
+		n.member, n.incarnation = binary.LittleEndian.Uint16(v), binary.LittleEndian.Uint64(v[2:])
 		return nil
 	}
-	n.member = 1
-	return g.Set([]byte("member"), binary.LittleEndian.AppendUint16(nil, n.member))
+	n.fresh = true
+	n.member, n.incarnation = cmp.Or(n.opts.Member, 1), cmp.Or(n.opts.Incarnation, rand.Uint64()|1)
+	v = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint16(nil, n.member), n.incarnation)
+	return g.Set([]byte("member"), v)
 }
+
+// Connect gives the node the port over which it reaches the other members. It is called once, before any group starts; without it there are none.
+func (n *Node) Connect(p *wire.Port) { n.port = p }
+
+// hasPeers reports whether any group of this node ever had, or was about to have, another member.
+func (n *Node) hasPeers() bool {
+	v, err := n.log.Group(nodeGroup).Get([]byte("peers"))
+	return err != nil || len(v) > 0
+}
+
+func (n *Node) expectPeers() error {
+	if n.hasPeers() {
+		return nil
+	}
+	return n.log.Group(nodeGroup).Set([]byte("peers"), []byte{1})
+}
+
+// Incarnation tells this store from any other that claims to be the same member: a disk that was wiped has forgotten its votes.
+func (n *Node) Incarnation() uint64 { return n.incarnation }
+
+// Fresh reports whether Open found nothing and made a new store.
+func (n *Node) Fresh() bool { return n.fresh }
 
 // Member is the node's number in its cluster, never given twice: message IDs are made with it.
 func (n *Node) Member() uint16 { return n.member }
@@ -171,11 +208,13 @@ func (n *Node) Group(id uint64) *Group {
 		return g
 	}
 	g := &Group{
-		node: n, id: id, log: n.log.Group(id), statePrefix: prefix(id, spaceState),
-		slots: make(chan struct{}, n.opts.InFlight), notify: make(chan bool, 8), stop: make(chan struct{}),
+		node: n, id: id, log: n.log.Group(id),
+		slots: make(chan struct{}, n.opts.InFlight), notify: make(chan bool, 8), pause: make(chan chan struct{}), stop: make(chan struct{}),
 	}
 	g.parts = parts{g: g, entries: map[uint64]*keptEntry{}}
 	g.fsm = fsm{g: g, w: Writer{g: g, batch: n.db.NewBatch(), touch: newTouched()}}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.useSide(0)
 	n.mu.groups[id] = g
 	return g
 }
@@ -189,16 +228,27 @@ func (g *Group) verify() error {
 	if err != nil {
 		return fmt.Errorf("marker of group %d: %w", g.id, err)
 	}
+	if v, err := g.log.Get([]byte(retiredKey)); err != nil || len(v) > 0 {
+		return errors.Join(err, g.erase())
+	}
+	last, _ := g.log.Last()
+	needed := uint64(0)
+	if m != nil {
+		needed, last = m.applied, max(last, m.index, m.applied)
+	}
+	if err := g.tidySides(needed); err != nil {
+		return err
+	}
 	if m != nil {
 		g.log.Compactable(m.index)
 		if g.fsm.applied < m.applied {
 			return fmt.Errorf("%w: the state of group %d is as of entry %d, its marker says %d", logstore.ErrLost, g.id, g.fsm.applied, m.applied)
 		}
 	}
-	if last, _ := g.log.Last(); g.fsm.applied > last {
+	if g.fsm.applied > last {
 		return fmt.Errorf("%w: the state of group %d is as of entry %d, its log ends at %d", logstore.ErrLost, g.id, g.fsm.applied, last)
 	}
-	return g.parts.count()
+	return g.parts.countSide(side(g.side.Load()), +1)
 }
 
 // flush makes the state durable as of now, and lets segments that had emptied before be used again.
@@ -242,9 +292,13 @@ func (n *Node) close() error {
 	n.keeper.halt()
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var err error
+	errs := make(chan error, len(n.mu.groups))
 	for _, g := range n.mu.groups {
-		err = errors.Join(err, g.shutdown())
+		go func() { errs <- g.shutdown() }()
+	}
+	var err error
+	for range n.mu.groups {
+		err = errors.Join(err, <-errs)
 	}
 	return errors.Join(err, n.closeStores())
 }
@@ -289,15 +343,21 @@ func (n *Node) Stats() Stats {
 // raftConfig is the same for all groups.
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
-	c.LocalID = raft.ServerID(fmt.Sprint(n.member))
-	c.MaxAppendEntries = 64
+	c.LocalID = serverID(n.member)
+	c.HeartbeatTimeout, c.ElectionTimeout = n.opts.HeartbeatTimeout, n.opts.HeartbeatTimeout
+	c.LeaderLeaseTimeout = n.opts.HeartbeatTimeout / 2
+	c.MaxAppendEntries = 16 // of up to 1 MiB each
 	c.ShutdownOnRemove = false
 	c.NoSnapshotRestoreOnStart = true
-	c.TrailingLogs = 0                  // with followers: enough for one that was away for a moment
+	c.TrailingLogs = 0                  // the keeper leaves more when there are followers
 	c.SnapshotInterval = 24 * time.Hour // the keeper takes markers, by bytes
 	c.SnapshotThreshold = 1 << 62
-	c.Logger = hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Error, Output: logWriter(n.opts.Logf), DisableTime: true})
+	c.Logger = n.raftLogger()
 	return c
+}
+
+func (n *Node) raftLogger() hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Error, Output: logWriter(n.opts.Logf), DisableTime: true})
 }
 
 type logWriter func(format string, args ...any)

@@ -18,6 +18,7 @@ type parts struct {
 	g  *Group
 	mu sync.Mutex
 	// All below is guarded by mu.
+	side    side
 	entries map[uint64]*keptEntry // a cache: the newest, and those changed in the batch under way
 	order   []uint64              // keys of entries, oldest first
 	dirty   []*keptEntry
@@ -104,7 +105,7 @@ func (p *parts) loadLocked(index uint64) (*keptEntry, error) {
 	if e := p.entries[index]; e != nil {
 		return e, nil
 	}
-	p.key = appendPartsKey(p.key[:0], p.g.id, index)
+	p.key = appendPartsKey(p.key[:0], p.g.id, p.side, index)
 	v, closer, err := p.g.node.db.Get(p.key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
@@ -139,7 +140,7 @@ func (p *parts) commit(batch *pebble.Batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.dirty {
-		p.key = appendPartsKey(p.key[:0], p.g.id, e.index)
+		p.key = appendPartsKey(p.key[:0], p.g.id, p.side, e.index)
 		var err error
 		if e.count() > 0 {
 			p.val = e.encode(p.val[:0])
@@ -211,24 +212,19 @@ func decodeKept(index uint64, b []byte) (*keptEntry, error) {
 	return e, nil
 }
 
-// count tells the log store, after a start, what the rows keep.
-func (p *parts) count() error {
-	from := prefix(p.g.id, spaceParts)
-	it, err := p.g.node.db.NewIter(&pebble.IterOptions{LowerBound: from[:], UpperBound: prefixEnd(from)})
-	if err != nil {
-		return err
-	}
-	for ok := it.First(); ok; ok = it.Next() {
-		index := binary.BigEndian.Uint64(it.Key()[prefixLen:])
-		e, err := decodeKept(index, it.Value())
+// countSide tells the log store what the rows of one side keep (+1), or no longer keep (-1).
+func (p *parts) countSide(s side, sign int64) error {
+	return p.g.each(p.g.node.db, s.space(spaceParts), func(k, v []byte) error {
+		index := binary.BigEndian.Uint64(k)
+		e, err := decodeKept(index, v)
 		if err == nil {
-			err = p.g.node.log.Keep(e.place.Segment, e.counted)
+			err = p.g.node.log.Keep(e.place.Segment, sign*e.counted)
 		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("entry %d of group %d: %w", index, p.g.id, err), it.Close())
+			return fmt.Errorf("entry %d of group %d: %w", index, p.g.id, err)
 		}
-	}
-	return it.Close()
+		return nil
+	})
 }
 
 // read appends a part to buf. A reader may find its place reused when parts are moved at the same moment; then it looks again.

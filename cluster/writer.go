@@ -15,6 +15,7 @@ import (
 // Storage errors end the process: a state machine that skips a write diverges from the other members'.
 type Writer struct {
 	g     *Group
+	rows  [prefixLen]byte // the prefix of the state's rows
 	batch *pebble.Batch
 	touch touched
 	index uint64 // of the entry being applied
@@ -52,7 +53,7 @@ func (w *Writer) DeleteRange(from, to []byte) {
 }
 
 func (w *Writer) putKey(dst, key []byte) {
-	copy(dst, w.g.statePrefix[:])
+	copy(dst, w.rows[:])
 	copy(dst[prefixLen:], key)
 }
 
@@ -65,7 +66,7 @@ func (w *Writer) Get(key []byte) (value []byte, ok bool) {
 	if value, deleted, found := w.touch.find(w.batch, key); found {
 		return value, !deleted
 	}
-	w.key = append(append(w.key[:0], w.g.statePrefix[:]...), key...)
+	w.key = append(append(w.key[:0], w.rows[:]...), key...)
 	value, closer, err := w.g.node.db.Get(w.key)
 	if err == pebble.ErrNotFound {
 		return nil, false
@@ -99,14 +100,17 @@ func (w *Writer) commit(index, term uint64) {
 		w.check(w.held.Close())
 		w.held = nil
 	}
-	var v [16]byte
-	binary.BigEndian.PutUint64(v[:], index)
-	binary.BigEndian.PutUint64(v[8:], term)
 	key := prefix(w.g.id, spaceApplied)
-	w.check(w.batch.Set(key[:], v[:], nil))
+	w.check(w.batch.Set(key[:], appliedRow(index, term, side(w.g.side.Load())), nil))
 	w.check(w.g.parts.commit(w.batch))
 	w.batch.Reset()
 	w.touch.reset()
+}
+
+// appliedRow is the value of the row that says how far the state is and where.
+func appliedRow(index, term uint64, s side) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 17), index)
+	return append(binary.BigEndian.AppendUint64(b, term), byte(s))
 }
 
 // touched finds the newest write of a key in the batch under way. An indexed batch would do this too, at several times the cost of the

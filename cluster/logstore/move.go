@@ -47,6 +47,22 @@ func (g *Group) Move(entries []Moving) error {
 	return nil
 }
 
+// Import writes parts of entries that are not in this log but that a state taken over from another member refers to. Old and Live of the entries
+// are not used; parts[i] belongs to entries[i]. As with Move, the new segments have counted Keep.
+func (g *Group) Import(entries []Moving, parts [][][]byte) error {
+	o := &op{group: g, moved: true, parts: parts}
+	for i := range entries {
+		o.logs, o.keep = append(o.logs, &raft.Log{Index: entries[i].Index, Type: raft.LogCommand}), append(o.keep, entries[i].Keep)
+	}
+	if err := g.store.commit(o); err != nil {
+		return err
+	}
+	for i := range entries {
+		entries[i].New = o.places[i]
+	}
+	return nil
+}
+
 // live reads the parts that move; the others are left empty.
 func (g *Group) live(m *Moving) (*raft.Log, [][]byte, error) {
 	t, err := g.ReadTable(m.Index, m.Old)

@@ -1,0 +1,255 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// ResultCodec is what a StateMachine has whose results cross the network: the answers to proposals that were forwarded.
+type ResultCodec interface {
+	AppendResult(b []byte, result any) []byte
+	ParseResult(b []byte) (any, error)
+}
+
+// Handler answers the other members' requests under /cluster/. It trusts whoever reaches it: serve it on the node's port only.
+func (n *Node) Handler() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /cluster/state", n.serveState)
+	m.HandleFunc("POST /cluster/fetch", n.serveFetch)
+	m.HandleFunc("POST /cluster/propose", n.servePropose)
+	m.HandleFunc("POST /cluster/transfer", n.serveTransfer)
+	return m
+}
+
+// asked finds the group that a request is about; it answers itself when there is none.
+func (n *Node) asked(w http.ResponseWriter, r *http.Request) *Group {
+	id, err := strconv.ParseUint(r.FormValue("group"), 10, 32)
+	n.mu.Lock()
+	g := n.mu.groups[id]
+	n.mu.Unlock()
+	if err != nil || g == nil || !g.running.Load() {
+		http.Error(w, fmt.Sprintf("member %d does not take part in group %q", n.member, r.FormValue("group")), http.StatusConflict)
+		return nil
+	}
+	return g
+}
+
+func (n *Node) serveState(w http.ResponseWriter, r *http.Request) {
+	if g := n.asked(w, r); g != nil {
+		if err := g.giveState(w); err != nil {
+			n.opts.Logf("giving the state of group %d: %v", g.id, err)
+			panic(http.ErrAbortHandler) // so that the other side sees it cut off
+		}
+	}
+}
+
+func (n *Node) serveFetch(w http.ResponseWriter, r *http.Request) {
+	g := n.asked(w, r)
+	if g == nil {
+		return
+	}
+	from, err := strconv.ParseUint(r.FormValue("from"), 10, 16)
+	index, err2 := strconv.ParseUint(r.FormValue("index"), 10, 64)
+	if err = errors.Join(err, err2); err == nil {
+		err = g.fetch(r.Context(), uint16(from), index)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// maxProposal bounds a forwarded proposal in octets.
+const maxProposal = 8 << 20
+
+func (n *Node) servePropose(w http.ResponseWriter, r *http.Request) {
+	g := n.asked(w, r)
+	if g == nil {
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxProposal))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	data, parts, err := splitProposal(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	codec, ok := g.fsm.sm.(ResultCodec)
+	if !ok {
+		http.Error(w, "this group takes no forwarded proposals", http.StatusConflict)
+		return
+	}
+	result, err := g.Propose(r.Context(), data, parts)
+	switch {
+	case errors.Is(err, ErrRefused):
+		http.Error(w, err.Error(), http.StatusConflict)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		w.Write(codec.AppendResult(nil, result))
+	}
+}
+
+func (n *Node) serveTransfer(w http.ResponseWriter, r *http.Request) {
+	g := n.asked(w, r)
+	if g == nil {
+		return
+	}
+	to, err := strconv.ParseUint(r.FormValue("to"), 10, 16)
+	if err == nil {
+		err = g.Transfer(r.Context(), uint16(to))
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+	}
+}
+
+// errAnswer is what a member answered instead of doing what it was asked.
+type errAnswer struct {
+	status int
+	text   string
+}
+
+func (e *errAnswer) Error() string { return e.text }
+
+// call makes a request to another member and gives the answer's body to read, when that is set.
+func (n *Node) call(ctx context.Context, method, url string, body []byte, read func(io.Reader) error) error {
+	if n.port == nil {
+		return errors.New("this node has no port to reach other members")
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := n.port.Client().Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
+		return &errAnswer{resp.StatusCode, strings.TrimSpace(string(text))}
+	}
+	if read == nil {
+		return nil
+	}
+	return read(resp.Body)
+}
+
+// Forward proposes at whoever leads the group: this node, or the member that it knows as the leader. Errors are as Propose's.
+func (g *Group) Forward(ctx context.Context, data []byte, parts [][]byte) (any, error) {
+	if g.leading.Load() != 0 {
+		return g.Propose(ctx, data, parts)
+	}
+	leader, ok := g.Leader()
+	if !ok || leader == g.node.member {
+		return nil, fmt.Errorf("%w: group %d has no leader now", ErrRefused, g.id)
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.node.opts.ProposeTimeout)
+	defer cancel()
+	var result any
+	url := fmt.Sprintf("http://%s/cluster/propose?group=%d", serverID(leader), g.id)
+	err := g.node.call(ctx, http.MethodPost, url, joinProposal(data, parts), func(r io.Reader) error {
+		b, err := io.ReadAll(io.LimitReader(r, maxProposal))
+		if err == nil {
+			result, err = g.fsm.sm.(ResultCodec).ParseResult(b)
+		}
+		return err
+	})
+	var answer *errAnswer
+	if errors.As(err, &answer) && answer.status == http.StatusConflict {
+		return nil, fmt.Errorf("%w by member %d: %w", ErrRefused, leader, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("propose to group %d at member %d: %w", g.id, leader, err)
+	}
+	return result, nil
+}
+
+// AskLeadership asks whoever leads the group to hand it over to this node.
+func (g *Group) AskLeadership(ctx context.Context) error {
+	leader, ok := g.Leader()
+	if !ok || leader == g.node.member {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	url := fmt.Sprintf("http://%s/cluster/transfer?group=%d&to=%s", serverID(leader), g.id, g.self())
+	return g.node.call(ctx, http.MethodPost, url, nil, nil)
+}
+
+// A forwarded proposal: length and octets of the data, then of each part.
+func joinProposal(data []byte, parts [][]byte) []byte {
+	b := append(binary.AppendUvarint(nil, uint64(len(data))), data...)
+	for _, p := range parts {
+		b = append(binary.AppendUvarint(b, uint64(len(p))), p...)
+	}
+	return b
+}
+
+var errBadProposal = errors.New("malformed proposal")
+
+func splitProposal(b []byte) (data []byte, parts [][]byte, err error) {
+	for first := true; first || len(b) > 0; first = false {
+		n, w := binary.Uvarint(b)
+		if w <= 0 || n > uint64(len(b)-w) {
+			return nil, nil, errBadProposal
+		}
+		piece := b[w : w+int(n) : w+int(n)]
+		b = b[w+int(n):]
+		if first {
+			data = piece
+		} else {
+			parts = append(parts, piece)
+		}
+	}
+	return data, parts, nil
+}
+
+const retiredKey = "retired"
+
+// Retire ends this member's part in a group for good: its log and state are deleted, and the number stays taken. The group's other
+// members must have removed this one before, or be gone themselves.
+func (n *Node) Retire(id uint64) error {
+	g := n.Group(id)
+	if err := g.shutdown(); err != nil {
+		return err
+	}
+	if err := g.log.Set([]byte(retiredKey), []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
+		return err
+	}
+	for s := range side(2) {
+		if err := g.parts.countSide(s, -1); err != nil {
+			return err
+		}
+	}
+	return g.erase()
+}
+
+// erase deletes a retired group's log and state. It is repeated at each start, for a crash may have come between.
+func (g *Group) erase() error {
+	first, _ := g.log.FirstIndex()
+	last, _ := g.log.LastIndex()
+	if first > 0 {
+		g.log.Compactable(last)
+		if err := g.log.DeleteRange(first, last); err != nil {
+			return err
+		}
+	}
+	batch := g.node.db.NewBatch()
+	defer batch.Close()
+	key := prefix(g.id, spaceApplied)
+	return errors.Join(g.deleteSide(batch, 0), g.deleteSide(batch, 1), batch.Delete(key[:], nil), batch.Commit(pebble.NoSync))
+}

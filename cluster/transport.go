@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/wire"
+)
+
+// rpcTimeout bounds one exchange of raft's.
+const rpcTimeout = 10 * time.Second
+
+// transport carries one group's raft messages: hashicorp's own over the streams of the node's port, and around it what the lease needs. Of one
+// type with all methods, because raft finds pre-vote and close by type assertion.
+type transport struct {
+	*raft.NetworkTransport
+	g *Group
+}
+
+func (n *Node) newTransport(g *Group) raft.Transport {
+	if n.port == nil {
+		_, t := raft.NewInmemTransport(raft.ServerAddress(g.self()))
+		return t
+	}
+	return &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: streams{n.port.Stream(g.id), g}, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: rpcTimeout, Logger: n.raftLogger(),
+	}), g}
+}
+
+// streams implements raft.StreamLayer. An address is a member's number.
+type streams struct {
+	*wire.Stream
+	g *Group
+}
+
+// Addr implements net.Listener: what raft calls the local address.
+func (s streams) Addr() net.Addr { return memberAddr(s.g.self()) }
+
+type memberAddr string
+
+func (memberAddr) Network() string  { return "member" }
+func (a memberAddr) String() string { return string(a) }
+
+// Dial implements raft.StreamLayer.
+func (s streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return s.DialMember(memberOf(raft.ServerID(address)), min(timeout, 3*time.Second))
+}
+
+// AppendEntries implements raft.Transport; it renews the lease from when the request was sent.
+func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	sent := monotonic()
+	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
+		return err
+	}
+	if resp.Term == args.Term && resp.Success {
+		t.g.answered(args.Term, id, sent, resp.LastLog)
+	}
+	return nil
+}
+
+// InstallSnapshot implements raft.Transport. A snapshot is a marker of constant size, so the member is first told to take over the state behind
+// it; that may take long, and raft of either side does not wait for it.
+func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := context.AfterFunc(t.g.ctx, cancel)
+	defer stop()
+	url := fmt.Sprintf("http://%s/cluster/fetch?group=%d&from=%s&index=%d", id, t.g.id, t.g.self(), args.LastLogIndex)
+	if err := t.g.node.call(ctx, http.MethodPost, url, nil, nil); err != nil {
+		return fmt.Errorf("member %s takes over the state of group %d: %w", id, t.g.id, err)
+	}
+	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
+}
+
+// answered notes a member's answer and renews the lease, unless a transfer is under way.
+func (g *Group) answered(term uint64, id raft.ServerID, sent int64, lastLog uint64) {
+	if sent < g.noLease.Load() {
+		return
+	}
+	g.lease.answered(term, id, sent, lastLog)
+	g.lease.renew(g.serverID(), g.servers())
+}
