@@ -14,7 +14,7 @@ var levels = map[string]int{
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2,
 	// State. None of these knows another.
-	"cluster": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "directory": 3,
+	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "policy": 4, "internal/admin": 4,
 	// The only place that knows which concrete parts work together.

@@ -1,0 +1,127 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A command is a version byte, a type byte and JSON: commands are rare, and one can be read in a log dump. The version byte tells
+// them from the commands of others in the same group.
+const CommandVersion = 0xC1
+
+type commandType byte
+
+const (
+	cmdInit commandType = iota + 1
+	cmdAddMember
+	cmdActivate
+	cmdSetAddress
+	cmdSetVersion
+	cmdDrain
+	cmdUndrain
+	cmdRemove
+	cmdReplace
+	cmdAddToken
+	cmdDropToken
+	cmdObserved
+	cmdBootstrapped
+	cmdRetire
+	cmdPlace
+	cmdEnd // one above the last
+)
+
+// command has the arguments of every type; each uses its own few.
+type command struct {
+	At      time.Time      `json:"at"` // command time
+	Cluster *cluster       `json:"cluster,omitempty"`
+	Node    *Node          `json:"node,omitempty"`
+	Member  uint16         `json:"member,omitempty"`
+	Other   uint16         `json:"other,omitempty"`
+	Down    []uint16       `json:"down,omitempty"`
+	Lost    bool           `json:"lost,omitempty"`
+	Token   *Token         `json:"token,omitempty"`
+	Group   uint64         `json:"group,omitempty"`
+	Seen    *Configuration `json:"seen,omitempty"`
+	Place   *Placement     `json:"place,omitempty"`
+}
+
+func encodeCommand(kind commandType, c *command) ([]byte, error) {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte{CommandVersion, byte(kind)}, b...), nil
+}
+
+var errUnknownCommand = errors.New("of an unknown version or type; this node is too old for its cluster")
+
+func decodeCommand(data []byte) (commandType, *command, error) {
+	if len(data) < 2 || data[0] != CommandVersion || data[1] == 0 || data[1] >= byte(cmdEnd) {
+		return 0, nil, errUnknownCommand
+	}
+	c := new(command)
+	if err := json.Unmarshal(data[2:], c); err != nil {
+		return 0, nil, err
+	}
+	return commandType(data[1]), c, nil
+}
+
+// Code is how a command ended.
+type Code uint8
+
+const (
+	Done    Code = iota
+	Refused      // makes no sense now
+	Unknown      // no such member, group or token
+	Exists
+	Full
+	Stale
+)
+
+// Result is what Apply returns. AppendResult and ParseResult take it over a network.
+type Result struct {
+	Code   Code    `json:"code"`
+	Words  string  `json:"words,omitempty"`  // of a refusal, for the operator
+	Member *Member `json:"member,omitempty"` // that was added
+}
+
+func refuse(c Code, format string, args ...any) Result {
+	return Result{Code: c, Words: fmt.Sprintf(format, args...)}
+}
+
+var causes = map[Code]error{Refused: ErrRefused, Unknown: ErrUnknown, Exists: ErrExists, Full: ErrFull, Stale: ErrStale}
+
+// refusal is a Result as an error: its words alone, with its code to ask for by errors.Is.
+type refusal struct{ r Result }
+
+func (e *refusal) Error() string { return e.r.Words }
+
+func (e *refusal) Is(target error) bool { return target == ErrRefused || target == causes[e.r.Code] }
+
+// Err returns the error that a result stands for.
+func (r Result) Err() error {
+	if r.Code == Done {
+		return nil
+	}
+	return &refusal{r}
+}
+
+// AppendResult appends a Result in the form that ParseResult reads.
+func AppendResult(b []byte, result any) []byte {
+	r, ok := result.(Result)
+	if !ok {
+		panic(fmt.Sprintf("control: %T is not what Apply returns", result))
+	}
+	return append(b, encodeRecord(r)...)
+}
+
+// ParseResult returns the Result that AppendResult wrote.
+func ParseResult(b []byte) (any, error) {
+	var r Result
+	if err := decodeRecord(b, &r); err != nil {
+		return nil, fmt.Errorf("a result of the control group: %w", err)
+	}
+	return r, nil
+}

@@ -1,0 +1,117 @@
+// Package control is the state machine of the control group: which members the cluster has, which groups there are and where they
+// should lie, the tokens with which nodes join, and the authority that signs their certificates. The planners say what to change
+// next; raft itself is elsewhere.
+//
+// It knows neither raft nor Pebble nor the network; see DESIGN.md.
+package control
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Bounds of the state. All of it is in memory on every member.
+const (
+	MaxMembers = 256       // present at once
+	maxMember  = 1<<16 - 1 // numbers ever given
+	maxGroup   = 1 << 17   // group numbers ever given; a retired one stays as a tombstone of some 100 octets
+	maxTokens  = 64        // valid at once
+	maxName    = 64        // octets
+	maxAddress = 261       // octets: a domain name, a colon and a port
+)
+
+// ControlGroup is the number of the control group.
+const ControlGroup uint64 = 1
+
+// MemberState says what a member may be used for.
+type MemberState string
+
+const (
+	Joining  MemberState = "joining"  // has its certificate; it was never seen running and holds nothing
+	Active   MemberState = "active"   // may hold any group, and leads its home group
+	Draining MemberState = "draining" // gets nothing new; its places are given to others
+	Removed  MemberState = "removed"  // gone for good; its number is not used again
+)
+
+// Member is a node of the cluster. A plain value.
+type Member struct {
+	ID          uint16      `json:"id"` // 1 or more, never used again
+	Name        string      `json:"name"`
+	Address     string      `json:"address"`     // host:port that the others dial
+	Incarnation uint64      `json:"incarnation"` // of its store: another one is a wiped disk
+	State       MemberState `json:"state"`
+	Joined      time.Time   `json:"joined"`
+	Version     string      `json:"version,omitempty"` // of the program it runs
+	Protocol    int         `json:"protocol"`          // the newest commands and requests that it understands
+}
+
+// Kinds of groups.
+const (
+	KindControl = "control"
+	KindQueue   = "queue"
+)
+
+// GroupState is a step of a group's life.
+type GroupState string
+
+const (
+	GroupNew      GroupState = "new"      // its home is to bootstrap it, as the only voter; it accepts nothing yet
+	GroupServing  GroupState = "serving"  // accepts and delivers
+	GroupDraining GroupState = "draining" // delivers what it has and accepts nothing
+	GroupRetired  GroupState = "retired"  // gone; its number is not used again
+)
+
+// Group is a raft group: where it should lie and where it lies. The slices are read-only.
+type Group struct {
+	ID    uint64     `json:"id"`
+	Kind  string     `json:"kind"`
+	Home  uint16     `json:"home,omitempty"` // the member for whose mail a queue group is
+	State GroupState `json:"state"`
+	// Voters and Nonvoters are what is desired, in ascending order.
+	Voters    []uint16 `json:"voters,omitempty"`
+	Nonvoters []uint16 `json:"nonvoters,omitempty"`
+	// Observed is what its leader last reported.
+	Observed Configuration `json:"observed,omitzero"`
+}
+
+// Configuration is raft's configuration of a group, in ascending order.
+type Configuration struct {
+	Voters    []uint16 `json:"voters,omitempty"`
+	Nonvoters []uint16 `json:"nonvoters,omitempty"`
+	Index     uint64   `json:"index,omitempty"` // of the log entry with this configuration
+}
+
+// Token lets nodes join until it expires.
+type Token struct {
+	Secret  string    `json:"secret"`
+	Expires time.Time `json:"expires,omitzero"` // zero: never
+}
+
+// Writer is where Apply writes. Every method is called on the apply goroutine; keys and values are copied, and the value that Get
+// returns is valid until the next call. Get sees the writes of the same batch.
+type Writer interface {
+	Set(key, value []byte)
+	Delete(key []byte)
+	Get(key []byte) (value []byte, ok bool)
+}
+
+// Reader reads the applied state of one moment.
+type Reader interface {
+	Scan(from, to []byte, fn func(k, v []byte) bool) error
+}
+
+// Proposer replicates a command, wherever the leader is, and returns what Apply returned there: a Result. An error means that the
+// outcome is unknown or that the command was refused before it was in the log.
+type Proposer interface {
+	Propose(ctx context.Context, data []byte, parts [][]byte) (any, error)
+}
+
+// The ways in which a command can be refused; the error that an Editor returns says it in words for the operator, too.
+var (
+	ErrRefused = errors.New("refused")           // it makes no sense now; every refusal is one
+	ErrUnknown = errors.New("not in the state")  // there is no such member, group or token
+	ErrExists  = errors.New("in the state")      // the name is taken
+	ErrFull    = errors.New("as many as can be") // a bound of the state
+	ErrStale   = errors.New("the state changed") // the plan was made of an older state: plan again
+)

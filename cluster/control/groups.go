@@ -1,0 +1,163 @@
+package control
+
+import (
+	"slices"
+)
+
+func (d *draft) addToken(c *command) Result {
+	tokens := valid(d.model.tokens, d.at)
+	tokens = slices.DeleteFunc(tokens, func(t Token) bool { return t.Secret == c.Token.Secret })
+	if len(tokens) >= maxTokens {
+		return refuse(Full, "%d join tokens are valid already: wait until one expires", len(tokens))
+	}
+	d.model.tokens, d.tokens = append(tokens, *c.Token), true
+	return Result{}
+}
+
+func (d *draft) dropToken(c *command) Result {
+	tokens := valid(d.model.tokens, d.at)
+	left := slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool { return t.Secret == c.Token.Secret })
+	if len(left) == len(tokens) {
+		return refuse(Unknown, "there is no such join token, or it has expired")
+	}
+	d.model.tokens, d.tokens = left, true
+	return Result{}
+}
+
+// observed records what a group's leader reports. A report that comes late changes nothing.
+func (d *draft) observed(c *command) Result {
+	g := d.group(c.Group)
+	switch {
+	case g == nil:
+		return refuse(Unknown, "there is no group %d", c.Group)
+	case g.State == GroupRetired || g.State == GroupNew || c.Seen.Index < g.Observed.Index || c.Seen.equal(g.Observed):
+		return Result{}
+	}
+	for _, id := range slices.Concat(c.Seen.Voters, c.Seen.Nonvoters) {
+		if d.member(id) == nil {
+			return refuse(Unknown, "there is no member %d", id)
+		}
+	}
+	d.edit(g.ID).Observed = *c.Seen
+	return Result{}
+}
+
+// bootstrapped begins the group's service: its home is its only voter now.
+func (d *draft) bootstrapped(c *command) Result {
+	g := d.group(c.Group)
+	switch {
+	case g == nil:
+		return refuse(Unknown, "there is no group %d", c.Group)
+	case g.State == GroupRetired:
+		return refuse(Refused, "group %d was retired before it began", g.ID)
+	case g.State != GroupNew:
+		return Result{}
+	}
+	g = d.edit(g.ID)
+	g.State, g.Observed = GroupServing, Configuration{Voters: []uint16{g.Home}}
+	d.planned = true
+	return Result{}
+}
+
+// retire ends a group that its leader has reported empty.
+func (d *draft) retire(c *command) Result {
+	g := d.group(c.Group)
+	switch {
+	case g == nil:
+		return refuse(Unknown, "there is no group %d", c.Group)
+	case g.State == GroupRetired:
+		return Result{}
+	case g.State != GroupDraining:
+		return refuse(Refused, "group %d is %s, not draining", g.ID, g.State)
+	}
+	d.end(g.ID)
+	return Result{}
+}
+
+func (d *draft) end(id uint64) {
+	g := d.edit(id)
+	*g = Group{ID: g.ID, Kind: g.Kind, Home: g.Home, State: GroupRetired}
+	d.planned = true
+}
+
+// place takes a plan over as a whole, or not at all.
+func (d *draft) place(c *command) Result {
+	if c.Place.Basis != d.counts.Planned {
+		return refuse(Stale, "the plan was made of an older state")
+	}
+	for _, want := range c.Place.Groups {
+		if r := d.placeGroup(&want); r.Code != Done {
+			return r
+		}
+	}
+	return Result{}
+}
+
+func (d *draft) placeGroup(want *Group) Result {
+	if want.ID == 0 {
+		m := d.member(want.Home)
+		switch {
+		case m == nil || m.State != Active || d.home(m.ID) != nil:
+			return refuse(Refused, "member %d is not to get a home group", want.Home)
+		case d.counts.Groups >= maxGroup:
+			return refuse(Full, "%d groups have been made, and there can be no more", maxGroup)
+		}
+		want.ID, want.State = d.newGroup(KindQueue, m.ID).ID, GroupNew
+	}
+	g := d.group(want.ID)
+	if g == nil {
+		return refuse(Unknown, "there is no group %d", want.ID)
+	}
+	if want.State != g.State && !moves[g.State][want.State] {
+		return refuse(Refused, "group %d cannot become %s: it is %s", g.ID, want.State, g.State)
+	}
+	if want.State == GroupRetired {
+		d.end(g.ID)
+		return Result{}
+	}
+	if len(want.Voters) == 0 {
+		return refuse(Refused, "group %d would have no voters", g.ID)
+	}
+	for _, id := range slices.Concat(want.Voters, want.Nonvoters) {
+		if m := d.member(id); m == nil || m.State == Joining || m.State == Removed {
+			return refuse(Refused, "member %d is not to be in group %d", id, g.ID)
+		}
+	}
+	g = d.edit(g.ID)
+	g.State, g.Voters, g.Nonvoters = want.State, union(want.Voters), minus(union(want.Nonvoters), want.Voters)
+	d.planned = true
+	return Result{}
+}
+
+// moves are the steps of a group's life that a plan may take. A leader's reports take the others.
+var moves = map[GroupState]map[GroupState]bool{
+	GroupNew:      {GroupRetired: true},
+	GroupServing:  {GroupDraining: true},
+	GroupDraining: {GroupServing: true},
+}
+
+func (c Configuration) equal(o Configuration) bool {
+	return c.Index == o.Index && slices.Equal(c.Voters, o.Voters) && slices.Equal(c.Nonvoters, o.Nonvoters)
+}
+
+// The lists of members are sets in ascending order; none of these changes its arguments.
+
+func union(lists ...[]uint16) []uint16 {
+	all := slices.Concat(lists...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func minus(a, b []uint16) []uint16 {
+	return slices.DeleteFunc(slices.Clone(a), func(id uint16) bool { return slices.Contains(b, id) })
+}
+
+func without(a []uint16, id uint16) []uint16 { return minus(a, []uint16{id}) }
+
+// inherit gives old's place in a to heir, if old has one.
+func inherit(a []uint16, old, heir uint16) []uint16 {
+	if !slices.Contains(a, old) {
+		return a
+	}
+	return union(without(a, old), []uint16{heir})
+}

@@ -1,0 +1,194 @@
+package control
+
+import (
+	"slices"
+)
+
+func (d *draft) init(c *command) Result {
+	if d.model.cluster.ID != "" {
+		if m := d.member(1); m.Incarnation == c.Node.Incarnation {
+			return Result{Member: m}
+		}
+		return refuse(Exists, "this is cluster %s already; nodes join it with `postroad cluster join`", d.model.cluster.ID)
+	}
+	d.model.cluster, d.cluster = *c.Cluster, true
+	m := d.newMember(c.Node)
+	m.State = Active
+	g := d.newGroup(KindControl, 0)
+	g.State, g.Voters = GroupServing, []uint16{m.ID}
+	g.Observed = Configuration{Voters: g.Voters}
+	g = d.newGroup(KindQueue, m.ID)
+	g.Voters = []uint16{m.ID}
+	added := *m
+	return Result{Member: &added}
+}
+
+func (d *draft) addMember(c *command) Result {
+	n := c.Node
+	for i := range d.model.members {
+		switch m := d.model.members[i]; {
+		case m.Incarnation != n.Incarnation:
+		case m.State == Removed:
+			return refuse(Refused, "this data directory was that of %s (member %d), which was removed: empty it and join again", m.Name, m.ID)
+		case m.Name == n.Name:
+			return Result{Member: &m} // the answer to the first try was lost
+		default:
+			return refuse(Exists, "this data directory is that of %s (member %d) already; a copied data directory cannot join", m.Name, m.ID)
+		}
+	}
+	if n.Protocol < d.counts.Protocol {
+		return refuse(Refused, "the cluster speaks protocol %d and version %s of this node only %d: upgrade it, then join", d.counts.Protocol, n.Version, n.Protocol)
+	}
+	if m := d.named(n.Name); m != nil {
+		if m.State != Joining {
+			return refuse(Exists, "%s is member %d already; if its disk is lost, join under another name and run `postroad cluster replace %s NEW`", m.Name, m.ID, m.Name)
+		}
+		d.touch(m.ID).State = Removed // it never ran, and so holds nothing
+	}
+	if d.counts.Members == maxMember || len(d.in(Joining, Active, Draining)) >= MaxMembers {
+		return refuse(Full, "a cluster has at most %d members", MaxMembers)
+	}
+	added := *d.newMember(n)
+	return Result{Member: &added}
+}
+
+func (d *draft) activate(c *command) Result {
+	m, r := d.present(c.Member)
+	if r.Code == Done && m.State == Joining {
+		d.touch(m.ID).State = Active
+	}
+	return r
+}
+
+func (d *draft) setAddress(c *command) Result {
+	m, r := d.present(c.Member)
+	if r.Code == Done && m.Address != c.Node.Address {
+		d.touch(m.ID).Address = c.Node.Address
+	}
+	return r
+}
+
+func (d *draft) setVersion(c *command) Result {
+	m, r := d.present(c.Member)
+	switch {
+	case r.Code != Done:
+	case c.Node.Protocol < d.counts.Protocol:
+		return refuse(Refused, "the cluster speaks protocol %d and version %s of this node only %d: start a newer version", d.counts.Protocol, c.Node.Version, c.Node.Protocol)
+	case m.Version != c.Node.Version || m.Protocol != c.Node.Protocol:
+		m = d.touch(m.ID)
+		m.Version, m.Protocol = c.Node.Version, c.Node.Protocol
+	}
+	return r
+}
+
+func (d *draft) drain(c *command) Result {
+	m, r := d.present(c.Member)
+	switch {
+	case r.Code != Done:
+	case m.State == Joining:
+		return refuse(Refused, "%s has not run yet and holds nothing: remove it instead", m.Name)
+	case m.State == Active:
+		d.touch(m.ID).State = Draining
+	}
+	return r
+}
+
+func (d *draft) undrain(c *command) Result {
+	m, r := d.present(c.Member)
+	switch {
+	case r.Code != Done:
+	case m.State == Joining:
+		return refuse(Refused, "%s has not run yet: start it", m.Name)
+	case m.State == Draining:
+		d.touch(m.ID).State = Active
+	}
+	return r
+}
+
+// remove takes a member out for good. Lost says that the groups were recovered without it: then no majority is asked for.
+func (d *draft) remove(c *command) Result {
+	m := d.member(c.Member)
+	switch {
+	case m == nil:
+		return refuse(Unknown, "there is no member %d", c.Member)
+	case m.State == Removed:
+		return Result{}
+	case m.State != Joining && len(d.in(Active, Draining)) == 1:
+		return refuse(Refused, "%s is the last member", m.Name)
+	}
+	if r := d.dispensable(m, 0, c); r.Code != Done {
+		return r
+	}
+	d.touch(m.ID).State = Removed
+	for _, g := range d.model.groups {
+		if slices.Contains(g.Voters, m.ID) || slices.Contains(g.Nonvoters, m.ID) {
+			w := d.edit(g.ID)
+			w.Voters, w.Nonvoters = without(g.Voters, m.ID), without(g.Nonvoters, m.ID)
+		}
+	}
+	return Result{}
+}
+
+// replace gives a member's places to another, and removes it.
+func (d *draft) replace(c *command) Result {
+	m, r := d.present(c.Member)
+	if r.Code != Done {
+		return r
+	}
+	heir, r := d.present(c.Other)
+	switch {
+	case r.Code != Done:
+		return r
+	case heir.ID == m.ID:
+		return refuse(Refused, "%s cannot replace itself: join the new node under another name first", m.Name)
+	case heir.State != Active:
+		return refuse(Refused, "%s is %s: it must be running to replace another", heir.Name, heir.State)
+	}
+	if r := d.dispensable(m, heir.ID, c); r.Code != Done {
+		return r
+	}
+	d.touch(m.ID).State = Removed
+	for _, g := range d.model.groups {
+		if slices.Contains(g.Voters, m.ID) || slices.Contains(g.Nonvoters, m.ID) {
+			w := d.edit(g.ID)
+			w.Voters = inherit(g.Voters, m.ID, heir.ID)
+			w.Nonvoters = minus(inherit(g.Nonvoters, m.ID, heir.ID), w.Voters)
+		}
+	}
+	return Result{}
+}
+
+// dispensable refuses a removal after which a group could not go on: the member is shut out at once, but raft still counts it until
+// a majority of the others has agreed that it is gone. Between what was seen and what is wanted, any number of voters from the
+// smaller to the larger may be in force, and the smallest bears least.
+func (d *draft) dispensable(m *Member, heir uint16, c *command) Result {
+	if c.Lost {
+		return Result{}
+	}
+	gone := func(id uint16) bool { return slices.Contains(c.Down, id) || d.member(id).State == Removed }
+	for _, g := range d.model.groups {
+		if g.State == GroupRetired || len(g.Observed.Voters) == 0 || !slices.Contains(g.voters(), m.ID) {
+			continue
+		}
+		wanted := g.Voters
+		if heir != 0 {
+			wanted = inherit(g.Voters, m.ID, heir)
+		}
+		voters := len(g.Observed.Voters)
+		if !slices.Contains(g.Observed.Voters, m.ID) || !slices.Equal(g.Voters, g.Observed.Voters) {
+			voters = min(voters, len(g.Voters))
+		}
+		left := voters - 1
+		for _, id := range union(g.Observed.Voters, g.Voters, wanted) {
+			if id != m.ID && gone(id) {
+				left--
+			}
+		}
+		if left < quorum(voters) {
+			return refuse(Refused, "without %s group %d would have no majority: drain it first, and wait until the group has moved", m.Name, g.ID)
+		}
+	}
+	return Result{}
+}
+
+func quorum(voters int) int { return voters/2 + 1 }

@@ -1,0 +1,161 @@
+package control
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// model is the whole state at one index. Immutable once it is in the view; members and groups are dense, because numbers are given in
+// order and never again.
+type model struct {
+	cluster cluster
+	counts  counts
+	tokens  []Token
+	members []Member // number 1 first
+	groups  []Group  // number 1 first
+}
+
+// cluster is what never changes after Init.
+type cluster struct {
+	ID     string `json:"id"`
+	CACert []byte `json:"ca_cert"` // PEM
+	CAKey  []byte `json:"ca_key"`  // PEM
+}
+
+// counts are the figures that change with every command.
+type counts struct {
+	Members  uint16 `json:"members"`  // numbers given
+	Groups   uint64 `json:"groups"`   // numbers given
+	Version  uint64 `json:"version"`  // log index of the last change
+	Planned  uint64 `json:"planned"`  // log index of the last change that a plan depends on
+	Protocol int    `json:"protocol"` // that every member has understood at some time; never falls
+}
+
+func (m *model) member(id uint16) *Member {
+	if id == 0 || int(id) > len(m.members) {
+		return nil
+	}
+	return &m.members[id-1]
+}
+
+func (m *model) group(id uint64) *Group {
+	if id == 0 || id > uint64(len(m.groups)) {
+		return nil
+	}
+	return &m.groups[id-1]
+}
+
+// named returns the present member of that name.
+func (m *model) named(name string) *Member {
+	for i := range m.members {
+		if c := &m.members[i]; c.Name == name && c.State != Removed {
+			return c
+		}
+	}
+	return nil
+}
+
+// home returns the group of a member's own mail. There is at most one that is not retired.
+func (m *model) home(id uint16) *Group {
+	for i := range m.groups {
+		if g := &m.groups[i]; g.Kind == KindQueue && g.Home == id && g.State != GroupRetired {
+			return g
+		}
+	}
+	return nil
+}
+
+// in returns the members in one of the states.
+func (m *model) in(states ...MemberState) []uint16 {
+	var ids []uint16
+	for i := range m.members {
+		if slices.Contains(states, m.members[i].State) {
+			ids = append(ids, m.members[i].ID)
+		}
+	}
+	return ids
+}
+
+// Rows: "cc" cluster, "cn" counts, "ct" tokens, "cm" and a number a member, "cg" and a number a group.
+var (
+	keyFrom    = []byte{'c'}
+	keyTo      = []byte{'c' + 1}
+	keyCluster = []byte("cc")
+	keyCounts  = []byte("cn")
+	keyTokens  = []byte("ct")
+)
+
+func memberKey(id uint16) []byte { return binary.BigEndian.AppendUint16([]byte("cm"), id) }
+
+func groupKey(id uint64) []byte { return binary.BigEndian.AppendUint64([]byte("cg"), id) }
+
+// A row's value is a version byte and JSON.
+const recordVersion = 1
+
+func encodeRecord(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("control: encoding %T: %v", v, err)) // plain values only
+	}
+	return append([]byte{recordVersion}, b...)
+}
+
+func decodeRecord(b []byte, v any) error {
+	if len(b) == 0 || b[0] != recordVersion {
+		return errors.New("a record of an unknown version; this node is too old for its cluster")
+	}
+	return json.Unmarshal(b[1:], v)
+}
+
+// load builds the model from its rows. With no rows it is empty.
+func load(get func(key []byte) ([]byte, bool)) (*model, error) {
+	m := new(model)
+	read := func(key []byte, v any) error {
+		b, ok := get(key)
+		if !ok {
+			return fmt.Errorf("row %q is missing", key)
+		}
+		if err := decodeRecord(b, v); err != nil {
+			return fmt.Errorf("row %q: %w", key, err)
+		}
+		return nil
+	}
+	if _, ok := get(keyCounts); !ok {
+		return m, nil
+	}
+	if err := errors.Join(read(keyCounts, &m.counts), read(keyCluster, &m.cluster), read(keyTokens, &m.tokens)); err != nil {
+		return nil, err
+	}
+	if m.counts.Groups > maxGroup {
+		return nil, fmt.Errorf("row %q: %d groups are more than there can be", keyCounts, m.counts.Groups)
+	}
+	m.members, m.groups = make([]Member, m.counts.Members), make([]Group, m.counts.Groups)
+	for i := range m.members {
+		id := uint16(i + 1)
+		if err := read(memberKey(id), &m.members[i]); err != nil {
+			return nil, err
+		}
+		if m.members[i].ID != id {
+			return nil, fmt.Errorf("the row of member %d is that of member %d", id, m.members[i].ID)
+		}
+	}
+	for i := range m.groups {
+		id := uint64(i + 1)
+		if err := read(groupKey(id), &m.groups[i]); err != nil {
+			return nil, err
+		}
+		if m.groups[i].ID != id {
+			return nil, fmt.Errorf("the row of group %d is that of group %d", id, m.groups[i].ID)
+		}
+	}
+	return m, nil
+}
+
+// valid returns the tokens that have not expired.
+func valid(tokens []Token, now time.Time) []Token {
+	return slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) })
+}

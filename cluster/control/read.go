@@ -1,0 +1,129 @@
+package control
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Cluster returns the cluster's random name; false before Init.
+func (s *State) Cluster() (id string, ok bool) {
+	m := s.view.Load()
+	return m.cluster.ID, m.cluster.ID != ""
+}
+
+// Authority returns the certificate and the key, PEM, that sign the members' certificates. The key never goes into a listing.
+func (s *State) Authority() (cert, key []byte) {
+	m := s.view.Load()
+	return bytes.Clone(m.cluster.CACert), bytes.Clone(m.cluster.CAKey)
+}
+
+// Version is the log index of the last change.
+func (s *State) Version() uint64 { return s.view.Load().counts.Version }
+
+// MinProtocol is the newest protocol that all members understand. It never falls: who understands less may not join, and is not to
+// start. A command or request of a newer protocol is sent only once it is reached.
+func (s *State) MinProtocol() int { return s.view.Load().counts.Protocol }
+
+// Members returns those that were not removed, lowest number first.
+func (s *State) Members() []Member {
+	m := s.view.Load()
+	return slices.DeleteFunc(slices.Clone(m.members), func(c Member) bool { return c.State == Removed })
+}
+
+// Member returns a member, removed ones too.
+func (s *State) Member(id uint16) (Member, bool) {
+	if c := s.view.Load().member(id); c != nil {
+		return *c, true
+	}
+	return Member{}, false
+}
+
+// MemberByName returns the present member of that name.
+func (s *State) MemberByName(name string) (Member, bool) {
+	if c := s.view.Load().named(name); c != nil {
+		return *c, true
+	}
+	return Member{}, false
+}
+
+// Groups returns those that are not retired, lowest number first.
+func (s *State) Groups() []Group {
+	m := s.view.Load()
+	return slices.DeleteFunc(slices.Clone(m.groups), func(g Group) bool { return g.State == GroupRetired })
+}
+
+// Group returns a group, retired ones too.
+func (s *State) Group(id uint64) (Group, bool) {
+	if g := s.view.Load().group(id); g != nil {
+		return *g, true
+	}
+	return Group{}, false
+}
+
+// HomeOf returns the group of the member's own mail. It may be new, serving or draining.
+func (s *State) HomeOf(member uint16) (group uint64, ok bool) {
+	if g := s.view.Load().home(member); g != nil {
+		return g.ID, true
+	}
+	return 0, false
+}
+
+// Hosts returns the groups that the member is to run: those that it should be in and those that it still is in. What it holds of
+// other groups it may delete, once its own view is no older than that of whoever told it to go. A new group is run by its home alone.
+func (s *State) Hosts(member uint16) []Group {
+	m := s.view.Load()
+	var hosts []Group
+	for _, g := range m.groups {
+		if g.State == GroupNew && g.Home == member || g.State != GroupNew && g.names(member) {
+			hosts = append(hosts, g)
+		}
+	}
+	return hosts
+}
+
+// Placed returns the groups that still depend on the member: all must be gone from it before it is drained.
+func (s *State) Placed(member uint16) (groups []uint64) {
+	for _, g := range s.view.Load().groups {
+		if g.State == GroupRetired || g.Kind == KindControl && !slices.Contains(g.voters(), member) {
+			continue // a member sees the control state as a non-voter to its end
+		}
+		if g.Home == member || g.names(member) {
+			groups = append(groups, g.ID)
+		}
+	}
+	return groups
+}
+
+// names reports whether the member is wanted or seen in the group.
+func (g *Group) names(member uint16) bool {
+	return g.State != GroupRetired && (slices.Contains(g.Voters, member) || slices.Contains(g.Nonvoters, member) ||
+		slices.Contains(g.Observed.Voters, member) || slices.Contains(g.Observed.Nonvoters, member))
+}
+
+// voters are the members that are voters, or are to be.
+func (g *Group) voters() []uint16 { return slices.Concat(g.Voters, g.Observed.Voters) }
+
+// Tokens returns the secrets with which nodes may join now.
+func (s *State) Tokens(now time.Time) []string {
+	var secrets []string
+	for _, t := range valid(s.view.Load().tokens, now) {
+		secrets = append(secrets, t.Secret)
+	}
+	return secrets
+}
+
+// Admit says why a connection with a node that presents itself as this member is refused, or nil.
+func (s *State) Admit(member uint16, incarnation uint64) error {
+	c, ok := s.Member(member)
+	switch {
+	case !ok:
+		return fmt.Errorf("member %d is not known here; if it joined just now, it will be", member)
+	case c.State == Removed:
+		return fmt.Errorf("%s (member %d) was removed from the cluster; to bring the machine back, empty its data directory and join again", c.Name, c.ID)
+	case c.Incarnation != incarnation:
+		return fmt.Errorf("%s (member %d) has another disk than the one that joined, and a member that forgot its vote is dangerous: empty its data directory, join under another name and run `postroad cluster replace %s NEW`", c.Name, c.ID, c.Name)
+	}
+	return nil
+}
