@@ -194,7 +194,7 @@ func (k *checker) service() {
 			`use host and port, such as "127.0.0.1:4317" or "https://otel.example.net:4317"`)
 	}
 	k.address("cluster.listen", k.Cluster.Listen)
-	k.address("cluster.advertise", k.Cluster.Advertise)
+	k.peer("cluster.advertise", k.Cluster.Advertise)
 	k.must(k.Cluster.Replicas == 3 || k.Cluster.Replicas == 5, "cluster.replicas", "is "+strconv.Itoa(k.Cluster.Replicas), "use 3 or 5")
 }
 

@@ -99,12 +99,33 @@ func TestProblems(t *testing.T) {
 		{"same address", "[[listener]]\naddress = \":25\"\n[[listener]]\naddress = \":25\"", `f:4:1: listener[1].address: :25 is also the address of listener[0]`},
 		{"no address", "[[listener]]\nkind = \"relay\"", `f:1:3: listener[0].address: is missing`},
 		{"replicas", "[cluster]\nreplicas = 4", `f:2:1: cluster.replicas: is 4; use 3 or 5`},
+		{"advertised everywhere", "[cluster]\nadvertise = \"0.0.0.0:7025\"", `f:2:1: cluster.advertise: "0.0.0.0:7025" is not an address that other nodes can dial`},
+		{"advertised nowhere", "[cluster]\nadvertise = \"mx_1:7025\"", `f:2:1: cluster.advertise: "mx_1:7025" is not an address that other nodes can dial`},
 		{"key in a value", "[node]\nname.first = \"a\"", `f:2:6: node.name.first: node.name is a value, it has no keys`},
 	} {
 		_, err := Parse("f", []byte(c.in))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%s:\n got %v\nwant %s", c.name, err, c.want)
 		}
+	}
+}
+
+// TestAdvertised: what other nodes dial is an address that means something to them.
+func TestAdvertised(t *testing.T) {
+	for _, c := range []struct{ listen, want string }{
+		{"127.0.0.1:7025", "127.0.0.1:7025"},
+		{"[2001:db8::1]:7025", "[2001:db8::1]:7025"},
+		{"0.0.0.0:7025", "mx1:7025"},
+		{"[::]:7025", "mx1:7025"},
+		{":7025", "mx1:7025"},
+	} {
+		if got := advertised(c.listen, "mx1"); got != c.want {
+			t.Errorf("%s: %s, want %s", c.listen, got, c.want)
+		}
+	}
+	c, err := Parse("f", []byte("[cluster]\nlisten = \"0.0.0.0:7025\"\nadvertise = \"mx1.example.net:7025\"\n"))
+	if err != nil || c.Cluster.Advertise != "mx1.example.net:7025" {
+		t.Errorf("%v, %v", c.Cluster.Advertise, err)
 	}
 }
 

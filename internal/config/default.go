@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/netip"
 	"os"
 	"time"
@@ -74,7 +75,7 @@ func (c *Config) complete(where positions) {
 		c.Delivery.Helo = c.Node.Hostname
 	}
 	if c.Cluster.Advertise == "" {
-		c.Cluster.Advertise = c.Cluster.Listen
+		c.Cluster.Advertise = advertised(c.Cluster.Listen, hostName())
 	}
 	for i := range c.Routes {
 		if c.Routes[i].TLS == "" {
@@ -116,6 +117,16 @@ func (s Shaping) inherit(where positions, name string, base Shaping) Shaping {
 		s.Scope = base.Scope
 	}
 	return s
+}
+
+// advertised is where other nodes find a node that listens there: on every address of the machine, it is the host name that they
+// know. Nodes that differ in nothing else, as containers do, so have one configuration.
+func advertised(listen, name string) string {
+	host, port := splitPort(listen)
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		return net.JoinHostPort(name, port)
+	}
+	return listen
 }
 
 // hostName is the machine's name, or "localhost" when it has none that may stand in an SMTP command.

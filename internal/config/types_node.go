@@ -86,8 +86,8 @@ type Telemetry struct {
 type Cluster struct {
 	// Listen is the address and port for other nodes.
 	Listen string `toml:"listen"`
-	// Advertise is the address that other nodes dial.
-	Advertise string `toml:"advertise" default:"the value of listen"`
+	// Advertise is the address that other nodes dial, by name or IP address.
+	Advertise string `toml:"advertise" default:"the value of listen; the host name instead of 0.0.0.0 or [::]"`
 	// Replicas is the number of members that keep each message: 3 or 5.
 	Replicas int `toml:"replicas"`
 }
