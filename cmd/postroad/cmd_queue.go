@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 const filterArgs = "[FILTER ...] [--json]"
 
 const filterHelp = `
+Any node answers for the whole cluster. Totals are exact at an index of each group's log; groups that nobody answered for are named, and
+the exit status is then 75.
 Filters narrow down what is meant; all that are given must hold. An ID may be an argument, or --id; "--id -" reads
 IDs from standard input, one a line.`
 
@@ -116,8 +119,16 @@ func runQueueList(ctx context.Context, c *console, args []string) error {
 		}
 		return c.message(&m)
 	})
-	if err == nil && !q.json {
+	if total != nil && !q.json {
 		fmt.Fprintln(c.err, summary(total))
+	}
+	return c.others(total, err)
+}
+
+// others names the nodes that did not answer though nothing is missing.
+func (c *console) others(t *admin.Total, err error) error {
+	if err == nil && t != nil && len(t.Unreachable) > 0 {
+		fmt.Fprintf(c.err, "complete without %s, which could not be reached\n", clean(strings.Join(t.Unreachable, ", ")))
 	}
 	return err
 }
@@ -130,14 +141,14 @@ func runQueueCount(ctx context.Context, c *console, args []string) error {
 	}
 	defer client.Close()
 	total, err := client.Count(ctx, q.filter)
-	if err != nil {
+	if total == nil {
 		return err
 	}
 	if q.json {
-		return json.NewEncoder(c.out).Encode(total)
+		return errors.Join(json.NewEncoder(c.out).Encode(total), err)
 	}
-	_, err = fmt.Fprintln(c.out, summary(total))
-	return err
+	_, printed := fmt.Fprintln(c.out, summary(total))
+	return c.others(total, errors.Join(printed, err))
 }
 
 func runQueueShow(ctx context.Context, c *console, args []string) error {
@@ -196,8 +207,8 @@ func runQueueVerb(ctx context.Context, c *console, args []string) error {
 	if total != nil {
 		fmt.Fprintf(c.err, "%s of %s %s\n", number(total.Recipients, "recipient"), number(total.Messages, "message"), done[verb])
 	}
-	if err == nil && q.json {
-		err = json.NewEncoder(c.out).Encode(total)
+	if total != nil && q.json {
+		err = errors.Join(json.NewEncoder(c.out).Encode(total), err)
 	}
-	return err
+	return c.others(total, err)
 }

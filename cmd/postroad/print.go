@@ -87,7 +87,25 @@ func summary(t *admin.Total) string {
 	if len(states) > 0 {
 		text += " (" + strings.Join(states, ", ") + ")"
 	}
-	return text + " at index " + strconv.FormatUint(t.Index, 10)
+	return text + " at " + indexes(t)
+}
+
+// shownGroups bounds how many groups a line names.
+const shownGroups = 8
+
+// indexes says of which moment a total is: each group's log has its own.
+func indexes(t *admin.Total) string {
+	var at []string
+	for _, g := range t.Groups {
+		at = append(at, strconv.FormatUint(g.Group, 10)+":"+strconv.FormatUint(g.Index, 10))
+	}
+	switch {
+	case len(at) == 1:
+		return "index " + strconv.FormatUint(t.Index, 10)
+	case len(at) > shownGroups:
+		return number(int64(len(at)), "group") + "' indexes (--json has them)"
+	}
+	return "indexes " + strings.Join(at, " ")
 }
 
 func number(n int64, noun string) string {
@@ -132,9 +150,12 @@ type progress struct {
 
 func (c *console) progress(what string) *progress { return &progress{c: c, what: what} }
 
-func (p *progress) at(n int64) {
+// at says how many recipients are done.
+func (p *progress) at(n int64) { p.say(number(n, "recipient") + " " + p.what) }
+
+func (p *progress) say(line string) {
 	if f, ok := p.c.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprintf(p.c.err, "\r%s %s ...", number(n, "recipient"), p.what)
+		fmt.Fprintf(p.c.err, "\r\x1b[K%s ...", line)
 		p.shown = true
 	}
 }

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/config"
+)
+
+// clusterCommands are in the order of a cluster's life. Those that need a running node talk to any; cmd_offline.go has the others.
+var clusterCommands = []command{
+	{name: "init", short: "make a running node the first of a cluster", run: runClusterInit, long: `
+Does nothing when the node is in a cluster already.`},
+	{name: "token", args: "[--ttl TIME]", short: "make a secret with which a node can join", run: runClusterToken, long: `
+The token is printed on standard output. Whoever has it can join a node, which then holds everybody's mail: hand it over as you would a password.
+
+    postroad cluster token --ttl 1h`},
+	{name: "join", args: "--token TOKEN [--config FILE] HOST:PORT", short: "make an empty data directory a node of a cluster", run: runClusterJoin, long: joinHelp},
+	{name: "status", args: "[--json]", short: "show the nodes, the groups and what is wrong", run: runClusterStatus},
+	{name: "drain", args: "NODE [--timeout TIME]", short: "empty a node and take it out of service", run: runClusterDrain, long: `
+The node stops accepting, hands over what it leads, and its queue runs empty. It ends with yes (exit status 0: the node can be removed) or
+no (75). Interrupted, the node goes on draining: run it again to watch.`},
+	{name: "remove", args: "NODE", short: "retire a drained node for ever", run: runClusterChange},
+	{name: "replace", args: "OLD NEW", short: "give a dead node's places to one that has joined", run: runClusterChange, long: `
+All groups of OLD are repaired with NEW, and OLD is removed: it may never come back under its old number.
+
+    postroad cluster replace mx3 mx4`},
+	{name: "recover", args: "[--accept-loss] [--config FILE]", short: "go on without a majority of the disks, which are gone for good", run: runClusterRecover, long: recoverHelp},
+	{name: "backup", args: "FILE | -", short: "save members, users and settings", run: runClusterBackup, long: `
+The file holds secrets, the cluster's key among them: keep it as safe as a password. Mail is not in it.`},
+	{name: "restore", args: "[--config FILE] FILE | -", short: "begin a cluster anew from a backup, in an empty data directory", run: runClusterRestore, long: restoreHelp},
+}
+
+// node parses the arguments of a command that takes want names of nodes, and returns a client.
+func (c *console) node(fs *flag.FlagSet, args []string, want int) (*admin.Client, []string, error) {
+	var n nodeFlags
+	n.register(fs)
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(rest) < want {
+		return nil, nil, usage("`"+c.path+"` needs "+c.command.args, "`postroad cluster status` lists the nodes")
+	}
+	if err := noMore(rest[want:]); err != nil {
+		return nil, nil, err
+	}
+	client, err := n.client()
+	return client, rest, err
+}
+
+// timeFlag is a flag with a time such as 90m or 4d.
+func timeFlag(fs *flag.FlagSet, name, about string, value config.Duration) *config.Duration {
+	fs.Func(name, about, func(s string) error { return value.UnmarshalText([]byte(s)) })
+	return &value
+}
+
+func runClusterInit(ctx context.Context, c *console, args []string) error {
+	client, _, err := c.node(c.flags(), args, 0)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if err := client.ClusterChange(ctx, "init", admin.ClusterRequest{}); err != nil {
+		return err
+	}
+	st, err := clusterStatus(ctx, client)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.err, "%s is a node of the cluster %s; `postroad cluster token` lets another one join\n", st.Node, st.Cluster)
+	return nil
+}
+
+func clusterStatus(ctx context.Context, client *admin.Client) (st admin.ClusterStatus, err error) {
+	raw, err := client.ClusterStatus(ctx)
+	if err != nil {
+		return st, err
+	}
+	return st, json.Unmarshal(raw, &st)
+}
+
+func runClusterToken(ctx context.Context, c *console, args []string) error {
+	fs := c.flags()
+	ttl := timeFlag(fs, "ttl", "how long it is good, a `TIME` such as 1h; 0s: for ever (default 1h)", config.Duration(time.Hour))
+	client, _, err := c.node(fs, args, 0)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	st, err := clusterStatus(ctx, client)
+	if err != nil {
+		return err
+	}
+	token, err := client.Token(ctx, time.Duration(*ttl))
+	if err != nil {
+		return err
+	}
+	address := "HOST:PORT"
+	for _, m := range st.Members {
+		if m.Self {
+			address = m.Address
+		}
+	}
+	good := "for ever"
+	if *ttl > 0 {
+		good = "for " + ttl.String()
+	}
+	fmt.Fprintf(c.err, "good %s; on the new node: postroad cluster join --token - %s\n", good, address)
+	_, err = fmt.Fprintln(c.out, token)
+	return err
+}
+
+func runClusterStatus(ctx context.Context, c *console, args []string) error {
+	fs := c.flags()
+	asJSON := fs.Bool("json", false, "print one JSON object")
+	client, _, err := c.node(fs, args, 0)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	raw, err := client.ClusterStatus(ctx)
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return c.line(raw)
+	}
+	var st admin.ClusterStatus
+	if err := json.Unmarshal(raw, &st); err != nil {
+		return err
+	}
+	return c.clusterStatus(&st)
+}
+
+func runClusterDrain(ctx context.Context, c *console, args []string) error {
+	fs := c.flags()
+	timeout := timeFlag(fs, "timeout", "say no after this `TIME` (default: wait as long as it takes)", 0)
+	client, rest, err := c.node(fs, args, 1)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if *timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(*timeout))
+		defer cancel()
+	}
+	shown := c.progress("")
+	err = client.Drain(ctx, rest[0], func(p admin.DrainProgress) { shown.say(drainLine(&p)) })
+	shown.end()
+	if err != nil {
+		fmt.Fprintf(c.err, "no: %s is not drained\n", rest[0])
+		return err
+	}
+	fmt.Fprintf(c.err, "yes: %s is drained; `postroad cluster remove %s` retires it\n", rest[0], rest[0])
+	return nil
+}
+
+// drainLine is how far a drain is, in a line.
+func drainLine(p *admin.DrainProgress) string {
+	line := clean(p.Node) + ": " + clean(p.Phase) + ", " + number(p.Messages, "message") + " left"
+	if p.Leads > 0 {
+		line += ", leads " + number(int64(p.Leads), "group")
+	}
+	return line
+}
+
+// runClusterChange runs remove and replace.
+func runClusterChange(ctx context.Context, c *console, args []string) error {
+	verb, want := c.command.name, 1
+	if verb == "replace" {
+		want = 2
+	}
+	client, rest, err := c.node(c.flags(), args, want)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	r, did := admin.ClusterRequest{Node: rest[0]}, "is removed for ever"
+	if verb == "replace" {
+		r.New, did = rest[1], "is replaced by "+rest[1]+"; `postroad cluster status` shows its groups being repaired"
+	}
+	if err := r.Check(verb); err != nil {
+		return err
+	}
+	if err := client.ClusterChange(ctx, verb, r); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.err, "%s %s\n", rest[0], did)
+	return nil
+}
+
+func runClusterBackup(ctx context.Context, c *console, args []string) error {
+	client, rest, err := c.node(c.flags(), args, 1)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if rest[0] == "-" {
+		return client.Backup(ctx, c.out)
+	}
+	if err := writeWhole(rest[0], func(w io.Writer) error { return client.Backup(ctx, w) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.err, "%s holds the cluster's members, users, settings and secrets\n", rest[0])
+	return nil
+}
+
+// writeWhole writes a file of mode 0600 that is there as a whole or not at all.
+func writeWhole(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".postroad-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // what failed; else the name is gone
+	err = write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

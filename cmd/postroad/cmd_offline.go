@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/config"
+)
+
+const joinHelp = `
+Works on this machine, without a running node: the data directory must be empty. HOST:PORT is the cluster address of any node; its
+certificates, users and settings arrive by themselves. Then start the node.
+
+    postroad cluster join --token-file token --config /etc/postroad/postroad.toml mx1.example.net:7025
+    postroad serve --config /etc/postroad/postroad.toml`
+
+const recoverHelp = `
+For when a majority of a group's disks is gone for good: what a lost disk alone had is lost with it. Works on this machine, on the data
+directory of a node that is left and does not run; says which groups have lost their majority and what may be lost. With --accept-loss
+they go on with what is here, under a new identity, so that the old disks, should they turn up, are refused.
+
+    postroad cluster recover --config /etc/postroad/postroad.toml
+    postroad cluster recover --config /etc/postroad/postroad.toml --accept-loss`
+
+const restoreHelp = `
+Works on this machine, without a running node. The node becomes the first of the cluster that the backup is of; the other nodes join anew.`
+
+// offline is what works on a data directory on which no node runs. Tests put others in their place.
+var offline = struct {
+	join    func(ctx context.Context, cfg *config.Config, address, token string) error
+	recover func(ctx context.Context, cfg *config.Config, acceptLoss bool, tell func(string)) error
+	restore func(ctx context.Context, cfg *config.Config, backup io.Reader) error
+}{joinCluster, recoverCluster, restoreCluster}
+
+// loadOffline reads the configuration of the node whose data directory is meant.
+func loadOffline(file string) (*config.Config, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, configError(err)
+	}
+	return cfg, nil
+}
+
+// serveCommand is how the node is started next.
+func serveCommand(file string) string {
+	if file == "" {
+		return "postroad serve"
+	}
+	return "postroad serve --config " + file
+}
+
+func runClusterJoin(ctx context.Context, c *console, args []string) error {
+	fs := c.flags()
+	file := fs.String("config", "", "the configuration `FILE` of the new node")
+	token := fs.String("token", "", "the `TOKEN` of `postroad cluster token`; - reads it from standard input")
+	tokenFile := fs.String("token-file", "", "a `FILE` with the token in its first line")
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		return usage("the address of a node of the cluster is missing", "for example: "+c.path+" --token TOKEN mx1.example.net:7025")
+	}
+	if err := noMore(rest[1:]); err != nil {
+		return err
+	}
+	if host, port, err := net.SplitHostPort(rest[0]); err != nil || host == "" || port == "" {
+		return usage(fmt.Sprintf("%q is not HOST:PORT", rest[0]), "give the address of a node's cluster port, as in mx1.example.net:7025")
+	}
+	secret, err := c.joinToken(*token, *tokenFile)
+	if err != nil {
+		return err
+	}
+	cfg, err := loadOffline(*file)
+	if err != nil {
+		return err
+	}
+	if err := offline.join(ctx, cfg, rest[0], secret); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.err, "%s has joined; start it with `%s`\n", cfg.Node.Name, serveCommand(*file))
+	return nil
+}
+
+// joinToken takes the token from where it is.
+func (c *console) joinToken(token, file string) (secret string, err error) {
+	switch {
+	case token != "" && file != "":
+		return "", usage("--token and --token-file are both given", "leave one out")
+	case file != "":
+		secret, err = config.ReadSecret(file)
+	case token == "-":
+		secret, err = c.password(true)
+	default:
+		secret = token
+	}
+	if err != nil {
+		return "", err
+	}
+	if secret = strings.TrimSpace(secret); secret == "" {
+		return "", usage("the token is missing", "`postroad cluster token` on a node of the cluster makes one")
+	}
+	return secret, nil
+}
+
+func runClusterRecover(ctx context.Context, c *console, args []string) error {
+	fs := c.flags()
+	file := fs.String("config", "", "the configuration `FILE` of the node that is left")
+	accept := fs.Bool("accept-loss", false, "go on with what is here, and give up what is not")
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if err := noMore(rest); err != nil {
+		return err
+	}
+	cfg, err := loadOffline(*file)
+	if err != nil {
+		return err
+	}
+	if err := offline.recover(ctx, cfg, *accept, func(line string) { fmt.Fprintln(c.err, line) }); err != nil {
+		return err
+	}
+	if !*accept {
+		return &admin.Error{Exit: admin.ExitUsage, Message: "nothing was changed", Hint: "repeat with --accept-loss to go on with what is here"}
+	}
+	fmt.Fprintf(c.err, "start it with `%s`, then let new nodes join\n", serveCommand(*file))
+	return nil
+}
+
+func runClusterRestore(ctx context.Context, c *console, args []string) error {
+	fs := c.flags()
+	file := fs.String("config", "", "the configuration `FILE` of the node")
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return usage("one backup is needed", "for example: "+c.path+" cluster.backup")
+	}
+	cfg, err := loadOffline(*file)
+	if err != nil {
+		return err
+	}
+	backup := c.in
+	if rest[0] != "-" {
+		f, err := os.Open(rest[0])
+		if err != nil {
+			return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "`postroad cluster backup FILE` makes one"}
+		}
+		defer f.Close()
+		backup = f
+	}
+	if err := offline.restore(ctx, cfg, backup); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.err, "%s is restored; start it with `%s`, then let the other nodes join\n", cfg.Node.Name, serveCommand(*file))
+	return nil
+}

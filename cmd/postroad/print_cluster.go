@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/postroad/postroad/internal/admin"
+)
+
+// table prints rows in aligned columns. Cells must be clean.
+func table(w io.Writer, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			if cell == "" {
+				row[i] = "-"
+			}
+		}
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	return t.Flush()
+}
+
+// clusterStatus prints how the cluster is, and what to do about it last, where it is seen.
+func (c *console) clusterStatus(st *admin.ClusterStatus) error {
+	fmt.Fprintf(c.out, "cluster %s, as %s sees it: %s\n\n", clean(st.Cluster), clean(st.Node), survival(st))
+	members := [][]string{{"NODE", "NAME", "STATE", "ADDRESS", "VERSION", "HEALTH"}}
+	for i := range st.Members {
+		members = append(members, memberRow(&st.Members[i]))
+	}
+	if err := table(c.out, members); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.out)
+	groups := [][]string{{"GROUP", "KIND", "HOME", "LEADER", "STATE", "VOTERS", "NON-VOTERS", "LAG", "MAY DIE", "MESSAGES"}}
+	for i := range st.Groups {
+		groups = append(groups, groupRow(&st.Groups[i]))
+	}
+	if err := table(c.out, groups); err != nil {
+		return err
+	}
+	for i, problem := range st.Problems {
+		if i == 0 {
+			fmt.Fprintln(c.out, "\nWhat to look after:")
+		}
+		fmt.Fprintln(c.out, "  "+clean(problem))
+	}
+	return nil
+}
+
+func survival(st *admin.ClusterStatus) string {
+	if st.Survives == 0 {
+		return "no node may die without a stop"
+	}
+	return "any " + number(int64(st.Survives), "node") + " may die, and nothing stops"
+}
+
+func memberRow(m *admin.MemberStatus) []string {
+	health := m.Ready
+	switch {
+	case m.State == "removed":
+		health = ""
+	case m.Self:
+		health += " (this node)"
+	case !m.Reachable:
+		health = "unreachable"
+	}
+	return []string{strconv.Itoa(int(m.ID)), clean(m.Name), clean(m.State), clean(m.Address), clean(m.Version), clean(health)}
+}
+
+func groupRow(g *admin.GroupStatus) []string {
+	leader := g.Leader
+	if leader == "" {
+		leader = "none"
+	}
+	var lag []string
+	for _, node := range slices.Sorted(maps.Keys(g.Lag)) {
+		if g.Lag[node] > 0 {
+			lag = append(lag, fmt.Sprintf("%s:%d", node, g.Lag[node]))
+		}
+	}
+	messages := ""
+	if g.Kind != "control" {
+		messages = strconv.FormatInt(g.Messages, 10)
+	}
+	return []string{strconv.FormatUint(g.ID, 10), clean(g.Kind), clean(g.Home), clean(leader), clean(g.State), clean(strings.Join(g.Voters, ",")),
+		clean(strings.Join(g.Nonvoters, ",")), clean(strings.Join(lag, ",")), strconv.Itoa(g.Survives), messages}
+}
