@@ -1,0 +1,189 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// action says what a step is to people, how it begins and how it ends.
+func (d *Driver) action(s Step, nodes []*Node, hit *Node) (what string, begin func() error, end func(context.Context) error) {
+	start := func(context.Context) error { return hit.Start() }
+	switch s.Kind {
+	case Kill:
+		return "SIGKILL " + hit.Name, func() error { hit.Kill(); return nil }, start
+	case Pause:
+		return "SIGSTOP " + hit.Name, func() error { hit.Pause(); return nil }, func(context.Context) error { hit.Resume(); return nil }
+	case Restart:
+		return "restart of " + hit.Name, hit.Terminate, start
+	case Partition, OneWay, Pair:
+		what, begin = d.division(s, nodes, hit)
+		return what, begin, func(context.Context) error { d.Cluster.Net.Heal(); return nil }
+	case KillAll:
+		return "SIGKILL of all", func() error { each(nodes, (*Node).Kill); return nil }, func(context.Context) error { return startAll(nodes) }
+	case Power:
+		return "loss of power of all", func() error { return d.cutPower(nodes) }, func(context.Context) error { return startAll(nodes) }
+	case Replace:
+		return "SIGKILL of " + hit.Name + " and loss of its disk", func() error { hit.Kill(); hit.Retire(); return hit.Wipe() },
+			func(ctx context.Context) error { _, err := d.Replace(ctx, hit); return err }
+	}
+	disk := map[Kind]Disk{Stall: DiskStalls, Full: DiskFull, Fsync: FsyncFails}[s.Kind]
+	return fmt.Sprintf("disk of %s: %s", hit.Name, disk), func() error { return d.spoil(hit, disk) },
+		func(ctx context.Context) error { return d.mend(ctx, hit, disk) }
+}
+
+func each(nodes []*Node, do func(*Node)) {
+	done := make(chan struct{})
+	for _, n := range nodes { // at once
+		go func() { do(n); done <- struct{}{} }()
+	}
+	for range nodes {
+		<-done
+	}
+}
+
+func startAll(nodes []*Node) (err error) {
+	for _, n := range nodes {
+		err = errors.Join(err, n.Start())
+	}
+	return err
+}
+
+// division is a partition of some shape.
+func (d *Driver) division(s Step, nodes []*Node, hit *Node) (what string, begin func() error) {
+	var with, others []int
+	for i, n := range nodes {
+		if s.Kind == Partition && contains(s.Sides, i) || n == hit {
+			with = append(with, n.Number)
+		} else {
+			others = append(others, n.Number)
+		}
+	}
+	net := d.Cluster.Net
+	switch s.Kind {
+	case Partition:
+		return fmt.Sprintf("partition (%v) of nodes %v from %v", s.State, with, others), func() error {
+			net.Partition(s.State, with, others)
+			return nil
+		}
+	case Pair:
+		other := nodes[s.Other%len(nodes)]
+		return fmt.Sprintf("partition (%v) between %s and %s", s.State, hit.Name, other.Name), func() error {
+			net.Partition(s.State, []int{hit.Number}, []int{other.Number})
+			return nil
+		}
+	}
+	way := "from"
+	if s.In {
+		way = "to"
+	}
+	return fmt.Sprintf("nothing comes %s %s", way, hit.Name), func() error {
+		for _, o := range others {
+			from, to := hit.Number, o
+			if s.In {
+				from, to = o, hit.Number
+			}
+			net.Set(from, to, Stalled) // a reset would be heard on both sides
+		}
+		return nil
+	}
+}
+
+func contains(list []int, v int) bool {
+	for _, x := range list {
+		if x == v {
+			return true
+		}
+	}
+	return false
+}
+
+// spoil makes a disk fail.
+func (d *Driver) spoil(n *Node, disk Disk) error {
+	if d.sick == nil {
+		d.sick = map[int]bool{}
+	}
+	d.sick[n.Number] = true
+	return n.Inject(disk)
+}
+
+// mend ends what spoil began. A node may, and after a failed fsync must, have ended by itself: it is started again.
+func (d *Driver) mend(ctx context.Context, n *Node, disk Disk) error {
+	if disk == FsyncFails {
+		if err := gone(ctx, n); err != nil {
+			return fmt.Errorf("an fsync failed, and %s goes on: %w", n.Name, err)
+		}
+	}
+	err := n.Inject(DiskFine)
+	delete(d.sick, n.Number)
+	if err == nil && !n.Up() {
+		d.say("   %s had ended by itself", n.Name)
+		err = n.Start()
+	}
+	return err
+}
+
+// endLimit is how long a node may take to end when it has to.
+const endLimit = 30 * time.Second
+
+func gone(ctx context.Context, n *Node) error {
+	ctx, cancel := context.WithTimeout(ctx, endLimit)
+	defer cancel()
+	select {
+	case <-n.Gone():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// cutPower ends all nodes and takes back what they had not synced.
+func (d *Driver) cutPower(nodes []*Node) (err error) {
+	for _, n := range nodes {
+		err = errors.Join(err, n.Inject(PowerFails))
+	}
+	for _, n := range nodes {
+		if gerr := gone(context.Background(), n); gerr != nil {
+			err = errors.Join(err, fmt.Errorf("%s has survived a loss of power (was it built with -tags %s?): %w", n.Name, faultsTag, gerr))
+		}
+		err = errors.Join(err, n.Inject(DiskFine))
+	}
+	return err
+}
+
+// Replace puts a new node in the place of one that is gone for good, as an operator does: it joins, and `cluster replace` gives it
+// the other's places.
+func (d *Driver) Replace(ctx context.Context, old *Node) (*Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.patience())
+	defer cancel()
+	fresh, err := d.Cluster.Add()
+	if err != nil {
+		return nil, err
+	}
+	d.say("   %s joins in the place of %s", fresh.Name, old.Name)
+	for {
+		err := d.replace(ctx, old, fresh)
+		if err == nil || ctx.Err() != nil {
+			return fresh, err
+		}
+		var status *CommandError
+		if errors.As(err, &status) && !temporary(status.Status) {
+			return fresh, err
+		}
+		pause(ctx, time.Second) // it has not joined yet
+	}
+}
+
+// temporary tells exit statuses after which trying again may help: no node answers, temporary failure, and a node that is not a member yet.
+func temporary(status int) bool { return status == 69 || status == 75 || status == 64 || status == 65 }
+
+func (d *Driver) replace(ctx context.Context, old, fresh *Node) error {
+	for _, n := range d.Cluster.Live() {
+		if n != fresh {
+			_, err := n.Run(ctx, "cluster", "replace", old.Name, fresh.Name)
+			return err
+		}
+	}
+	return errors.New("no node is up")
+}

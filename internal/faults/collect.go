@@ -1,0 +1,104 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Settle waits until everything that was acknowledged has arrived, or nothing has arrived for as long as patience says.
+func (w *World) Settle(ctx context.Context, tries []Try, patience time.Duration) {
+	missing := map[key]bool{}
+	for i := range tries {
+		for _, r := range tries[i].Accepted {
+			missing[key{tries[i].ID, r}] = true
+		}
+	}
+	seen, moved := 0, time.Now()
+	for time.Since(moved) < patience {
+		got := w.Sink.Deliveries()
+		if len(got) > seen {
+			moved = time.Now()
+		}
+		for i := range got[seen:] {
+			for _, r := range got[seen+i].Recipients {
+				delete(missing, key{got[seen+i].ID, r})
+			}
+		}
+		seen = len(got)
+		if len(missing) == 0 || !pause(ctx, 200*time.Millisecond) {
+			return
+		}
+	}
+}
+
+// Held asks the cluster what its queues hold: recipients by queue ID. It asks one living node after another until one answers for all; an
+// error says that none did.
+func (c *Cluster) Held(ctx context.Context) (map[string][]string, error) {
+	err := errors.New("no node is up")
+	for _, n := range c.Live() {
+		var out string
+		if out, err = n.Run(ctx, "queue", "list", "--json"); err == nil {
+			return parseHeld(out)
+		}
+	}
+	return nil, fmt.Errorf("asking what the queues hold: %w", err)
+}
+
+func parseHeld(out string) (map[string][]string, error) {
+	held := map[string][]string{}
+	for line := range strings.Lines(out) {
+		var m struct {
+			ID         string `json:"queue_id"`
+			Recipients []struct {
+				Address string `json:"address"`
+			} `json:"recipients"`
+		}
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			return nil, fmt.Errorf("queue list: %q: %w", line, err)
+		}
+		if m.ID == "" {
+			continue // the last line has the totals
+		}
+		for _, r := range m.Recipients {
+			held[m.ID] = append(held[m.ID], r.Address)
+		}
+	}
+	return held, nil
+}
+
+// Collect gathers what is known of a run, after Settle. It asks the queues only when something acknowledged has not arrived.
+func Collect(ctx context.Context, c *Cluster, w *World, tries []Try, faults []Fault) (*History, error) {
+	h := &History{Tries: tries, Deliveries: w.Sink.Deliveries(), Faults: faults, Begun: w.Begun()}
+	h.Attempts = Again(h.Deliveries)
+	var err error
+	if len(h.Attempts) > 0 {
+		for _, n := range c.All() {
+			err = errors.Join(err, h.Attempts.Read(n))
+		}
+	}
+	if Check(h, Rules{}).Lost.N > 0 {
+		var herr error
+		if h.Held, herr = c.Held(ctx); herr == nil {
+			h.Deliveries = w.Sink.Deliveries() // what left a queue meanwhile
+		}
+		err = errors.Join(err, herr)
+	}
+	return h, err
+}
+
+// Servers are where a Load may send to: the nodes whose process runs, whether or not they are ready, paused or cut off. Clients find that
+// out.
+func (c *Cluster) Servers() (servers []Server) {
+	for _, n := range c.Nodes() {
+		select {
+		case <-n.Gone():
+		default:
+			servers = append(servers, Server{n.Number, n.SMTP})
+		}
+	}
+	return servers
+}

@@ -1,0 +1,30 @@
+package faults
+
+import (
+	"fmt"
+	"os"
+)
+
+// Disk is what is wrong with a node's disk. Only a program that was built with the tag `faults` obeys: it looks at the file
+// that POSTROAD_FAULT_FILE names, many times a second, and an absent or empty file means that nothing is wrong.
+type Disk string
+
+// The faults of a disk. Each is the content of the fault file.
+const (
+	DiskFine    Disk = ""
+	DiskStalls  Disk = "stall"     // reads, writes and syncs of the data wait until the file is emptied
+	DiskFull    Disk = "full"      // writes that need space fail with ENOSPC, and the file system reports that none is free
+	FsyncFails  Disk = "fsync"     // the next fsync fails with EIO, once
+	PowerFails  Disk = "powerloss" // what was not synced is taken back and the process ends, at once
+	faultsTag        = "faults"
+	faultMarker      = "faults: disk" // what such a build writes to its log at the start
+)
+
+// Inject sets what is wrong with the node's disk. The file is renamed into its place, so that no half of it is read.
+func (n *Node) Inject(d Disk) error {
+	tmp := n.FaultFile + ".new"
+	if err := os.WriteFile(tmp, []byte(d), 0o600); err != nil {
+		return fmt.Errorf("injecting %q: %w", d, err)
+	}
+	return os.Rename(tmp, n.FaultFile)
+}
