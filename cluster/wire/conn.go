@@ -83,7 +83,7 @@ func keepAlive(c net.Conn) {
 func (p *Port) common() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, NextProtos: []string{protocol}, SessionTicketsDisabled: true,
-		Certificates: []tls.Certificate{p.cert},
+		Certificates: []tls.Certificate{p.cert}, DynamicRecordSizingDisabled: true,
 	}
 }
 

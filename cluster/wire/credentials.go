@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,23 +24,33 @@ const (
 	fileKey  = "key.pem"
 )
 
-// Save writes the credentials to dir, which it makes, durably. The certificate comes last: LoadCredentials knows by it that all is there.
+// Save writes the credentials to dir, which it makes, durably. The certificate comes last: LoadCredentials knows by it that all is
+// there. A certificate for another key goes first, so that a crash leaves no pair that does not fit.
 func (c Credentials) Save(dir string) error {
 	if _, err := c.Identity(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := c.save(dir); err != nil {
 		return fmt.Errorf("save the cluster's credentials: %w", err)
 	}
-	if err := os.Remove(filepath.Join(dir, fileCert)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("save the cluster's credentials: %w", err)
+	return nil
+}
+
+func (c Credentials) save(dir string) error {
+	if err := errors.Join(os.MkdirAll(dir, 0o700), syncDir(filepath.Dir(dir))); err != nil {
+		return err
+	}
+	if old, err := os.ReadFile(filepath.Join(dir, fileKey)); err != nil || !bytes.Equal(old, c.Key) {
+		if err := os.Remove(filepath.Join(dir, fileCert)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	for _, f := range []struct {
 		name string
 		data []byte
 	}{{fileKey, c.Key}, {fileCA, c.CA}, {fileCert, c.Cert}} {
 		if err := writeFile(dir, f.name, f.data); err != nil {
-			return fmt.Errorf("save the cluster's credentials: %w", err)
+			return err
 		}
 	}
 	return nil
@@ -59,6 +70,10 @@ func writeFile(dir, name string, data []byte) error {
 	if err := os.Rename(temporary, filepath.Join(dir, name)); err != nil {
 		return err
 	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
