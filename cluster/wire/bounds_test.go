@@ -1,0 +1,315 @@
+package wire
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// impatient ports give up handshakes soon.
+func impatient(o *Options) { o.handshakeTime = 150 * time.Millisecond }
+
+// TestHalfHandshakesEnd: who stops anywhere on the way in is let go.
+func TestHalfHandshakesEnd(t *testing.T) {
+	w := newWorld(t)
+	p := w.port(1, impatient, func(o *Options) {
+		o.Secrets = func() []string { return []string{NewToken()} }
+		o.Join = w.join
+	})
+	p.Stream(1)
+	creds := w.credentials(t, w.id(2))
+	pair, err := tls.X509KeyPair(creds.Cert, creds.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shake := func(c net.Conn, send string) {
+		s := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}, Certificates: []tls.Certificate{pair}})
+		if _, err := io.WriteString(s, send); err != nil {
+			t.Error(err)
+		}
+		if err := s.Handshake(); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, begin := range map[string]func(c net.Conn){
+		"silence":                func(net.Conn) {},
+		"half a record":          func(c net.Conn) { io.WriteString(c, "\x16\x03\x01\x02\x00\x01") },
+		"no preface":             func(c net.Conn) { shake(c, "") },
+		"half a group's number":  func(c net.Conn) { shake(c, "R\x00\x00") },
+		"a join without a proof": func(c net.Conn) { shake(c, "J") },
+		"a join, half a proof":   func(c net.Conn) { shake(c, "J0123456789") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			address, _ := w.address(1)
+			c, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			begin(c)
+			if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, c); isTimeout(err) {
+				t.Errorf("it is still open: %v", err)
+			}
+		})
+	}
+	if n := p.connections(); n != 0 {
+		t.Errorf("%d connections are in the books", n)
+	}
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
+
+// TestDialsEnd: a member that stops anywhere on the way does not hold up who dials.
+func TestDialsEnd(t *testing.T) {
+	w := newWorld(t)
+	a := w.port(1, impatient)
+	for name, answer := range map[string]func(c *tls.Conn){
+		"silence":        func(*tls.Conn) {},
+		"no answer":      func(c *tls.Conn) { c.Handshake() },
+		"half a no":      func(c *tls.Conn) { c.Write([]byte("n\x00\x00\x00\x09so")) },
+		"half an answer": func(c *tls.Conn) { c.Write([]byte("y\x00")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.fake(t, 2, answer)
+			began := time.Now()
+			if _, err := a.Stream(1).DialMember(2, 0); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the error is %v", err)
+			}
+			if took := time.Since(began); took > patience/2 {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+	w.fake(t, 2, func(c *tls.Conn) { c.Write([]byte("y\x00\x00\x00\x02ok")) })
+	if _, err := a.Stream(1).DialMember(2, 0); err == nil || !strings.Contains(err.Error(), "not understood") {
+		t.Errorf("an answer that is none: %v", err)
+	}
+	w.fake(t, 2, func(c *tls.Conn) { c.Write([]byte("n\xff\xff\xff\xff")) })
+	if _, err := a.Stream(1).DialMember(2, 0); err == nil || !strings.Contains(err.Error(), "are allowed") {
+		t.Errorf("words without end: %v", err)
+	}
+	if n := a.connections(); n != 0 {
+		t.Errorf("%d connections are in the books", n)
+	}
+}
+
+// fake is a member that does as told with one connection, and keeps it open until the test's end.
+func (w *world) fake(t *testing.T, member uint16, answer func(c *tls.Conn)) {
+	t.Helper()
+	creds := w.credentials(t, w.id(member))
+	pair, err := tls.X509KeyPair(creds.Cert, creds.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.set(member, l.Addr().String())
+	var work sync.WaitGroup
+	end := make(chan struct{})
+	work.Go(func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		answer(tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol}, ClientAuth: tls.RequestClientCert}))
+		<-end
+	})
+	t.Cleanup(func() { close(end); l.Close(); work.Wait() })
+}
+
+// TestStrangersDoNotKeepMembersOut: more silent connections than there are places, and a member comes in all the same.
+func TestStrangersDoNotKeepMembersOut(t *testing.T) {
+	w := newWorld(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := w.port(2, func(o *Options) { o.Listener.Close(); o.Listener = nil })
+	b.strangers = newGate(4, 10*time.Millisecond)
+	b.Serve(l)
+	w.set(2, l.Addr().String())
+	b.Stream(1)
+	for range 20 {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	out, err := w.port(1).Stream(1).DialMember(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+}
+
+func TestGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(2, time.Second)
+		enter := func() (*place, net.Conn) {
+			near, far := net.Pipe()
+			t.Cleanup(func() { near.Close(); far.Close() })
+			return g.enter(t.Context(), near), far
+		}
+		_, first := enter()
+		second, _ := enter()
+		began := time.Now()
+		enter() // the first has had its second then
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("the third waited for %v", took)
+		}
+		if _, err := first.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the first is still there: %v", err)
+		}
+		began = time.Now()
+		g.leave(second)
+		if enter(); time.Since(began) != 0 {
+			t.Errorf("the fourth waited for %v, with a free place", time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		third, _ := net.Pipe()
+		if p := g.enter(ctx, third); p != nil {
+			t.Error("entered although nobody waits any more")
+		}
+		if n := len(g.mu.places); n != 2 {
+			t.Errorf("%d are in", n)
+		}
+	})
+}
+
+func TestLimiter(t *testing.T) {
+	var l limiter
+	now := time.Now()
+	for i, want := range []struct {
+		after   time.Duration
+		skipped int
+		ok      bool
+	}{{0, 0, true}, {time.Millisecond, 0, false}, {999 * time.Millisecond, 0, false}, {time.Second, 2, true}, {3 * time.Second, 0, true}} {
+		if skipped, ok := l.allow(now.Add(want.after)); skipped != want.skipped || ok != want.ok {
+			t.Errorf("%d: %d, %v", i, skipped, ok)
+		}
+	}
+}
+
+// TestBacklogIsBounded: a group that does not accept gets no more than it has room for.
+func TestBacklogIsBounded(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.port(1), w.port(2)
+	in, out := b.Stream(1), a.Stream(1)
+	for range maxWaiting {
+		c, err := out.DialMember(2, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	if err := await(t, func() bool { return len(in.waiting.conns) == maxWaiting }); err != nil {
+		t.Fatal(err)
+	}
+	// The answer may come before the end.
+	if c, err := out.DialMember(2, 0); err == nil {
+		defer c.Close()
+		c.SetReadDeadline(time.Now().Add(patience))
+		if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+			t.Errorf("one too many is open: %v", err)
+		}
+	}
+	if err := await(t, func() bool { return b.connections() == maxWaiting }); err != nil {
+		t.Errorf("%d are in the books", b.connections())
+	}
+	in.Close()
+	if n := b.connections(); n != 0 {
+		t.Errorf("%d are in the books after Close", n)
+	}
+}
+
+// await looks until it is so.
+func await(t *testing.T, so func() bool) error {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); !so(); <-tick.C {
+		if time.Since(began) > patience {
+			return errors.New("it never came to be")
+		}
+	}
+	return nil
+}
+
+// TestConnectionsOfAMember are bounded, in and out together.
+func TestConnectionsOfAMember(t *testing.T) {
+	w := newWorld(t)
+	p := w.port(1)
+	var conns []*conn
+	for range maxPerMember {
+		near, far := net.Pipe()
+		defer far.Close()
+		c, err := p.admit(tls.Client(near, &tls.Config{}), w.id(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	if _, err := p.admit(nil, w.id(2)); err == nil {
+		t.Error("one too many")
+	}
+	if c, err := p.admit(nil, w.id(3)); err != nil {
+		t.Errorf("another member: %v", err)
+	} else {
+		p.forget(c)
+	}
+	for _, c := range conns {
+		c.Close()
+		c.Close()
+	}
+	if p.connections() != 0 || len(p.mu.members) != 0 {
+		t.Error("connections are in the books after they closed")
+	}
+}
+
+// TestJoinsAreBounded: those under way have their places until they are answered.
+func TestJoinsAreBounded(t *testing.T) {
+	began, end := make(chan struct{}, maxJoins), make(chan struct{})
+	d := newDoor(t)
+	d.port(1, func(o *Options) {
+		o.Secrets = func() []string { return []string{d.token} }
+		o.Join = func(ctx context.Context, r JoinRequest) (JoinReply, error) {
+			began <- struct{}{}
+			<-end
+			return d.join(ctx, r)
+		}
+	})
+	var work sync.WaitGroup
+	for range maxJoins {
+		work.Go(func() {
+			if _, err := d.knock(t, d.where(), d.token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range maxJoins {
+		<-began
+	}
+	if _, err := d.knock(t, d.where(), d.token); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "try again") {
+		t.Errorf("one too many: %v", err)
+	}
+	close(end)
+	work.Wait()
+}
