@@ -2,44 +2,53 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/faults"
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// The demo: a real node in a process of its own, a DNS server and a receiving server, all on loopback. What was accepted is compared with
-// what the receiving server got, by hash of the octets received and not by anything the node says.
+// The demo: real nodes in processes of their own, a DNS server and a receiving server, all on loopback. Of several nodes the one that leads the
+// busiest group is killed half-way. What was accepted is compared with what the receiving server got, by hash of the octets received and not by
+// anything the nodes say.
 
 type demo struct {
 	nodes, messages int
-	keep            bool
+	keep, watch     bool
 	out             io.Writer
+	live            bool // out is a terminal: say each second how it goes
 
-	dir  string
-	dns  *mailtest.DNS
-	sink *mailtest.Sink
-	node *exec.Cmd
-	gone chan struct{} // closed when the node's process has ended
-	smtp string        // where the node takes mail
-	http string        // where it answers /readyz
+	program string // this one
+	dir     string
+	world   *faults.World
+	cluster *faults.Cluster
+	load    *faults.Load
+	faults  []faults.Fault
 }
 
+const demoHelp = `
+Starts nodes, a DNS server and a receiving server on loopback, sends messages through them, and compares what was received with what
+was sent, octet for octet. Of several nodes, the one that leads the busiest group is killed half-way (SIGKILL) and started again
+later. Each message that arrived twice is counted and explained. The exit status is 0 only when everything that was accepted was
+delivered, and nothing arrived twice without a reason.
+
+    postroad demo --nodes 3 --messages 20000
+    postroad demo --nodes 3 --watch           keeps the nodes and a little mail running, to try things on, until Ctrl-C`
+
 func runDemo(ctx context.Context, c *console, args []string) error {
-	d := demo{out: os.Stdout} // at once, not by the console's buffer
+	d := demo{out: os.Stdout, live: term.IsTerminal(int(os.Stdout.Fd()))} // at once, not by the console's buffer
 	flags := c.flags()
-	flags.IntVar(&d.nodes, "nodes", 1, "number of nodes; this release runs one")
+	flags.IntVar(&d.nodes, "nodes", 3, "number of nodes")
 	flags.IntVar(&d.messages, "messages", 1000, "number of messages")
-	flags.BoolVar(&d.keep, "keep", false, "keep the node's data and log")
+	flags.BoolVar(&d.watch, "watch", false, "keep the nodes running until Ctrl-C")
+	flags.BoolVar(&d.keep, "keep", false, "keep the nodes' data and logs")
 	rest, err := c.parse(flags, args)
 	if err != nil {
 		return err
@@ -47,8 +56,11 @@ func runDemo(ctx context.Context, c *console, args []string) error {
 	if err := noMore(rest); err != nil {
 		return err
 	}
-	if d.nodes != 1 {
-		return usage("this release runs one node", "say --nodes 1")
+	if d.nodes < 1 || d.nodes > 9 || d.messages < 1 {
+		return usage("a demo has 1 to 9 nodes and at least 1 message", "")
+	}
+	if d.program, err = os.Executable(); err != nil {
+		return err
 	}
 	ok, err := d.run(ctx)
 	if err == nil && !ok {
@@ -57,175 +69,112 @@ func runDemo(ctx context.Context, c *console, args []string) error {
 	return err
 }
 
+// run is the demo from beginning to end.
 func (d *demo) run(ctx context.Context) (ok bool, err error) {
 	if d.dir, err = os.MkdirTemp("", "postroad-demo-"); err != nil {
 		return false, err
 	}
 	if d.keep {
-		fmt.Fprintf(d.out, "data and log: %s\n", d.dir)
+		d.say("data and logs: %s", d.dir)
 	} else {
 		defer os.RemoveAll(d.dir)
 	}
-	domains := []string{"alpha.example", "beta.example", "gamma.example", "xn--bcher-kva.example"}
-	if err := d.startWorld(domains); err != nil {
+	if err := d.start(ctx); err != nil {
 		return false, err
 	}
-	defer d.dns.Close()
-	defer d.sink.Close()
-	if err := d.startNode(); err != nil {
+	defer d.world.Close()
+	defer d.cluster.Close()
+	if err := d.send(ctx); err != nil {
 		return false, err
 	}
-	defer d.stopNode(syscall.SIGKILL)
-	fmt.Fprintf(d.out, "node on %s, DNS on %s, receiving server on %s\n", d.smtp, d.dns.Addr(), d.sink.Addr())
-
-	gen := &mailtest.Generator{Seed: 1, Run: "demo", Domains: domains}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	sent, err := mailtest.Send(ctx, mailtest.SendOptions{
-		Addr: d.smtp, Connections: 10, Count: d.messages, Message: gen.Message, Pipelining: true, Retries: 3,
-	})
+	if d.watch {
+		d.keepRunning(ctx)
+		ctx = context.WithoutCancel(ctx) // Ctrl-C has ended the watch, not the report
+	}
+	h, err := d.settle(ctx)
 	if err != nil {
 		return false, err
 	}
-	fmt.Fprintf(d.out, "sent: %v\n", sent)
-	report := d.settle(ctx, sent)
-	fmt.Fprintf(d.out, "%v\n", report)
-	stopped := d.stopNode(syscall.SIGTERM)
-	if stopped != nil {
-		fmt.Fprintf(d.out, "the node ended with %v\n", stopped)
-	}
-	fmt.Fprintf(d.out, "accepted %d messages for %d recipients; delivered %d, lost %d, changed %d, duplicated %d\n",
-		sent.Messages, report.Acknowledged, report.Delivered, len(report.Lost), len(report.Changed), len(report.Duplicated))
-	return report.OK() && sent.Messages == d.messages && stopped == nil, nil
+	clean := d.stop()
+	return d.report(h) && clean && ctx.Err() == nil, nil
 }
 
-// startWorld starts what stands around the node.
-func (d *demo) startWorld(domains []string) (err error) {
-	if d.dns, err = mailtest.StartDNS("127.0.0.1:0"); err != nil {
+// demoDomains receive the mail; slowDomain takes its time over each message, so that a node that is killed leaves something behind.
+var demoDomains = []string{"alpha.example", "beta.example", "gamma.example", "xn--bcher-kva.example", slowDomain}
+
+const (
+	slowDomain     = "slow.example"
+	slowness       = 100 * time.Millisecond
+	demoReady      = 2 * time.Minute
+	demoConnection = 10 // of each node's clients
+)
+
+// start starts what stands around the nodes, and the nodes.
+func (d *demo) start(ctx context.Context) (err error) {
+	if d.world, err = faults.NewWorld(demoDomains...); err != nil {
 		return err
 	}
-	for i, domain := range domains {
-		if err := d.dns.AddMX(domain, fmt.Sprintf("mx%d.demo.example", i%2), "127.0.0.1"); err != nil {
-			return err
+	d.world.Answer(slowly)
+	d.cluster, err = faults.New(faults.Options{Program: d.program, Dir: d.dir, Nodes: d.nodes, DNS: d.world.DNS.Addr(), Port: d.world.Port()})
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, demoReady)
+		defer cancel()
+		if err = d.cluster.Start(ctx); err != nil {
+			d.cluster.Close()
 		}
 	}
-	d.sink, err = mailtest.StartSink(mailtest.SinkOptions{})
-	return err
-}
-
-// settle waits until everything that was acknowledged has arrived, or nothing has for a while.
-func (d *demo) settle(ctx context.Context, sent *mailtest.SendReport) *mailtest.Report {
-	const patience = 20 * time.Second
-	compare := func() *mailtest.Report { return mailtest.Compare(sent.Sent, d.sink.Deliveries(), mailtest.Rules{}) }
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	r, last, moved := compare(), -1, time.Now()
-	for len(r.Lost) > 0 && time.Since(moved) < patience {
-		select {
-		case <-ctx.Done():
-			return r
-		case <-tick.C:
-		}
-		if n := d.sink.Accepted(); n != last {
-			last, moved = n, time.Now()
-			r = compare()
-		}
-	}
-	return r
-}
-
-// startNode starts this program again as a node, and waits until it is ready.
-func (d *demo) startNode() error {
-	ports, err := freePorts(3)
 	if err != nil {
+		d.world.Close()
 		return err
 	}
-	d.smtp, d.http = ports[0], ports[2]
-	_, sinkPort, _ := net.SplitHostPort(d.sink.Addr())
-	file := filepath.Join(d.dir, "postroad.toml")
-	text := fmt.Sprintf(demoConfig, filepath.Join(d.dir, "data"), ports[0], ports[1], sinkPort, d.dns.Addr(), d.http)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return err
+	for _, n := range d.cluster.Nodes() {
+		d.say("%s takes mail on %s, health and metrics on %s, process %d", n.Name, n.SMTP, n.Admin, n.PID())
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(d.dir, "node.log"))
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	d.node = exec.Command(self, "serve", "--config", file)
-	d.node.Stderr = log
-	// The node goes with us, whatever ends us.
-	d.node.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := d.node.Start(); err != nil {
-		return err
-	}
-	d.gone = make(chan struct{})
-	go func() { d.node.Wait(); close(d.gone) }()
-	return d.waitReady(log.Name())
+	d.say("DNS on %s, receiving server on %s", d.world.DNS.Addr(), d.world.Sink.Addr())
+	return nil
 }
 
-func (d *demo) waitReady(log string) error {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		if resp, err := http.Get("http://" + d.http + "/readyz"); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-d.gone:
-			b, _ := os.ReadFile(log)
-			return fmt.Errorf("the node ended: %s", b)
-		case <-time.After(20 * time.Millisecond):
+// slowly is how the receiving server answers.
+func slowly(s *mailtest.Step) mailtest.Action {
+	if s.At == mailtest.AtEnd && len(s.Recipients) > 0 && hasDomain(s.Recipients[0], slowDomain) {
+		return mailtest.Action{Delay: slowness}
+	}
+	return mailtest.Action{}
+}
+
+func hasDomain(address, domain string) bool {
+	return len(address) > len(domain) && address[len(address)-len(domain)-1:] == "@"+domain
+}
+
+// generator makes the messages. Many of them are smaller at the end than few: they go to several disks.
+func (d *demo) generator(run string) *mailtest.Generator {
+	g := &mailtest.Generator{Seed: 1, Run: run, Domains: demoDomains}
+	if d.messages > 2000 {
+		g.MaxSize = 100 << 10
+	}
+	return g
+}
+
+// stop ends the nodes in good order.
+func (d *demo) stop() bool {
+	clean := true
+	for _, n := range d.cluster.Nodes() {
+		if err := n.Terminate(); err != nil {
+			d.say("%v", err)
+			clean = false
 		}
 	}
-	return errors.New("the node is not ready after a minute")
+	return clean
 }
 
-// stopNode ends the node's process by a signal and waits for it.
-func (d *demo) stopNode(sig syscall.Signal) error {
-	d.node.Process.Signal(sig)
-	<-d.gone
-	if d.node.ProcessState.Success() {
-		return nil
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.out, "%s  %s\n", time.Now().Format("15:04:05.0"), fmt.Sprintf(format, args...))
+}
+
+// configs names the nodes' configurations, for the commands that a reader can try.
+func (d *demo) configs() (names []string) {
+	for _, n := range d.cluster.Nodes() {
+		names = append(names, filepath.Join(n.Dir, "postroad.toml"))
 	}
-	return errors.New(d.node.ProcessState.String())
+	return names
 }
-
-func freePorts(n int) ([]string, error) {
-	var addrs []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // held until all are found, so that they differ
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
-}
-
-const demoConfig = `[node]
-name = "demo1"
-hostname = "demo1.example"
-data_dir = %q
-[[listener]]
-address = %q
-kind = "relay"
-[[listener]]
-address = %q
-kind = "submission"
-[relay]
-networks = ["127.0.0.0/8"]
-[delivery]
-port = %s
-allow_private_destinations = true
-[dns]
-servers = [%q]
-[admin]
-address = %q
-`

@@ -32,7 +32,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{name: "serve", args: "[--config FILE]", short: "run a node", run: runServe, long: serveHelp},
-		{name: "demo", args: "[--nodes 1] [--messages N] [--keep]", short: "relay real mail on this machine and count what arrives", run: runDemo, long: demoHelp},
+		{name: "demo", args: "[--nodes N] [--messages N] [--watch] [--keep]", short: "relay real mail on this machine and count what arrives", run: runDemo, long: demoHelp},
 		{name: "config", short: "check and explain the configuration", sub: configCommands},
 		{name: "queue", short: "look at and move what waits in the queue", sub: queueCommands},
 		{name: "cluster", short: "several nodes that keep each other's mail", sub: clusterCommands},
@@ -46,10 +46,6 @@ Runs until SIGINT or SIGTERM; then it finishes what is in flight. SIGHUP reads t
 ./postroad-data, relaying for this machine on 127.0.0.1:2525, submission on 127.0.0.1:2587, health and metrics on 127.0.0.1:8025.
 
     postroad serve --config /etc/postroad/postroad.toml`
-
-const demoHelp = `
-Starts a node, a DNS server and a receiving server on loopback, sends messages through them, and compares what was received with what
-was sent, octet for octet. The exit status is 0 only when everything that was accepted was delivered once.`
 
 // exitStatus ends the process with a status whose reason was told before.
 type exitStatus int

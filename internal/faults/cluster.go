@@ -165,14 +165,14 @@ func (c *Cluster) Live() (nodes []*Node) {
 	return nodes
 }
 
-// Start starts all nodes and waits until each is ready.
+// Start starts all nodes and waits until each is ready and they are one cluster.
 func (c *Cluster) Start(ctx context.Context) error {
 	for _, n := range c.Nodes() {
 		if err := n.Start(); err != nil {
 			return err
 		}
 	}
-	return c.AwaitReady(ctx)
+	return c.AwaitWhole(ctx)
 }
 
 // AwaitReady waits until all nodes are ready.

@@ -19,16 +19,16 @@ func (w *World) Settle(ctx context.Context, tries []Try, patience time.Duration)
 	}
 	seen, moved := 0, time.Now()
 	for time.Since(moved) < patience {
-		got := w.Sink.Deliveries()
-		if len(got) > seen {
+		got := w.Sink.Since(seen)
+		if len(got) > 0 {
 			moved = time.Now()
 		}
-		for i := range got[seen:] {
-			for _, r := range got[seen+i].Recipients {
-				delete(missing, key{got[seen+i].ID, r})
+		for i := range got {
+			for _, r := range got[i].Recipients {
+				delete(missing, key{got[i].ID, r})
 			}
 		}
-		seen = len(got)
+		seen += len(got)
 		if len(missing) == 0 || !pause(ctx, 200*time.Millisecond) {
 			return
 		}

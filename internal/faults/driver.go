@@ -81,8 +81,8 @@ func (d *Driver) Do(ctx context.Context, s Step) error {
 	ctx, cancel := context.WithTimeout(ctx, d.patience())
 	defer cancel()
 	start := time.Now()
-	err = d.Cluster.AwaitReady(ctx)
-	d.say("   all ready again after %.1f s", time.Since(start).Seconds())
+	err = d.Cluster.AwaitWhole(ctx)
+	d.say("   all is whole again after %.1f s", time.Since(start).Seconds())
 	return err
 }
 

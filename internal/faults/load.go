@@ -47,6 +47,7 @@ type Try struct {
 type Load struct {
 	o    LoadOptions
 	stop chan struct{}
+	done chan struct{} // closed when all clients have ended
 	once sync.Once
 	work sync.WaitGroup
 
@@ -75,14 +76,14 @@ func StartLoad(ctx context.Context, o LoadOptions) (*Load, error) {
 	if o.After == 0 {
 		o.After = 50 * time.Millisecond
 	}
-	l := &Load{o: o, stop: make(chan struct{})}
+	l := &Load{o: o, stop: make(chan struct{}), done: make(chan struct{})}
 	l.mu.failed = map[string]int{}
 	ctx, cancel := context.WithCancel(ctx)
 	for i := range o.Connections {
 		l.work.Go(func() { (&sender{l: l, turn: i}).run(ctx) })
 	}
 	context.AfterFunc(ctx, l.Stop)
-	go func() { l.work.Wait(); cancel() }()
+	go func() { l.work.Wait(); close(l.done); cancel() }()
 	return l, nil
 }
 
@@ -96,6 +97,16 @@ func (l *Load) Wait() []Try {
 	defer l.mu.Unlock()
 	return l.mu.tries
 }
+
+// Tries returns the tries so far.
+func (l *Load) Tries() []Try {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.mu.tries)
+}
+
+// Done is closed when all clients have ended.
+func (l *Load) Done() <-chan struct{} { return l.done }
 
 // Accepted returns the number of messages with a 250 so far.
 func (l *Load) Accepted() int { return int(l.accepted.Load()) }
@@ -147,4 +158,21 @@ func (l *Load) note(t *Try) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.tries = append(l.mu.tries, *t)
+}
+
+// With returns what two loads that have ended did together.
+func (l *Load) With(other *Load) *Load {
+	l.Wait()
+	other.Wait()
+	both := &Load{o: l.o, stop: l.stop, done: l.done}
+	both.accepted.Store(int64(l.Accepted() + other.Accepted()))
+	both.mu.tries = slices.Concat(l.mu.tries, other.mu.tries)
+	both.mu.gaveUp = l.mu.gaveUp // the other one was ended in the middle
+	both.mu.failed = map[string]int{}
+	for _, m := range []map[string]int{l.mu.failed, other.mu.failed} {
+		for why, n := range m {
+			both.mu.failed[why] += n
+		}
+	}
+	return both
 }

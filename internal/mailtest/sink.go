@@ -141,6 +141,13 @@ func (s *Sink) Deliveries() []Delivery {
 	return slices.Clone(s.mu.deliveries)
 }
 
+// Since returns what was accepted after the first n.
+func (s *Sink) Since(n int) []Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.mu.deliveries[min(n, len(s.mu.deliveries)):])
+}
+
 // Accepted returns the number of accepted transactions.
 func (s *Sink) Accepted() int { return int(s.accepted.Load()) }
 

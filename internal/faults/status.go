@@ -1,0 +1,122 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Status is what `postroad cluster status --json` says, as far as it is needed here.
+type Status struct {
+	Members  []Member `json:"members"`
+	Groups   []Group  `json:"groups"`
+	Survives int      `json:"survives"`
+	Problems []string `json:"problems"`
+}
+
+// Member is one node of a Status.
+type Member struct {
+	Name      string `json:"name"`
+	State     string `json:"state"`
+	Reachable bool   `json:"reachable"`
+	Ready     string `json:"ready"`
+}
+
+// Group is one row of a Status.
+type Group struct {
+	ID        uint64   `json:"id"`
+	Kind      string   `json:"kind"`
+	Home      string   `json:"home"`
+	Leader    string   `json:"leader"`
+	State     string   `json:"state"`
+	Voters    []string `json:"voters"`
+	Nonvoters []string `json:"nonvoters"`
+	Messages  int64    `json:"messages"`
+}
+
+// Status asks one living node after another for the cluster's state.
+func (c *Cluster) Status(ctx context.Context) (*Status, error) {
+	err := errors.New("no node is up")
+	for _, n := range c.Live() {
+		var out string
+		if out, err = n.Run(ctx, "cluster", "status", "--json"); err != nil {
+			continue
+		}
+		var s Status
+		if err = json.NewDecoder(strings.NewReader(out)).Decode(&s); err == nil {
+			return &s, nil
+		}
+	}
+	return nil, fmt.Errorf("asking for the cluster's state: %w", err)
+}
+
+// unfinished says what keeps a cluster from being whole: every node a member, and every queue group kept by as many of them as it should be.
+// "" means that it is whole.
+func (s *Status) unfinished(names []string, replicas int) string {
+	for _, name := range names {
+		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Name == name })
+		if i < 0 || s.Members[i].State != "active" {
+			return name + " is not an active member"
+		}
+		if !slices.ContainsFunc(s.Groups, func(g Group) bool { return g.Kind == "queue" && g.Home == name && g.State == "serving" }) {
+			return name + " has no home group that serves"
+		}
+	}
+	for _, g := range s.Groups {
+		if g.Kind != "queue" || g.State != "serving" {
+			continue
+		}
+		if g.Leader == "" || len(g.Voters) < replicas {
+			return fmt.Sprintf("group %d of %s has the voters %v of %d and the leader %q", g.ID, g.Home, g.Voters, replicas, g.Leader)
+		}
+	}
+	return ""
+}
+
+// AwaitWhole waits until all nodes are ready and, in a cluster, every group has all its members.
+func (c *Cluster) AwaitWhole(ctx context.Context) error {
+	if err := c.AwaitReady(ctx); err != nil || c.o.Nodes == 1 {
+		return err
+	}
+	why := ""
+	for {
+		var names []string
+		for _, n := range c.Nodes() {
+			names = append(names, n.Name)
+		}
+		s, err := c.Status(ctx)
+		if err != nil {
+			why = err.Error()
+		} else if why = s.unfinished(names, min(len(names), max(3, c.o.Replicas))); why == "" {
+			return nil
+		}
+		if !pause(ctx, 300*time.Millisecond) { // each question is a process of its own
+			return fmt.Errorf("the cluster is not whole: %s: %w", why, ctx.Err())
+		}
+	}
+}
+
+// Busiest returns the node that leads the queue group with the most messages.
+func (c *Cluster) Busiest(ctx context.Context) (*Node, error) {
+	s, err := c.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var best *Group
+	for i := range s.Groups {
+		if g := &s.Groups[i]; g.Kind == "queue" && g.Leader != "" && (best == nil || g.Messages > best.Messages) {
+			best = g
+		}
+	}
+	if best == nil {
+		return nil, errors.New("no queue group has a leader")
+	}
+	if n := c.Named(best.Leader); n != nil {
+		return n, nil
+	}
+	return nil, fmt.Errorf("group %d is led by %q, which is no node of ours", best.ID, best.Leader)
+}
