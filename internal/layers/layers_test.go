@@ -12,11 +12,11 @@ var levels = map[string]int{
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/layers": 0,
 	"internal/sdnotify": 0,
 	// The values that cross the layers.
-	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2,
+	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their own.
-	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "policy": 4, "internal/admin": 4,
+	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
 	// The only place that knows which concrete parts work together.
 	"cmd/postroad": 5,
 }
@@ -28,7 +28,7 @@ var kits = []string{"internal/mailtest", "internal/faults", "internal/crashtest"
 // smtpd asks in smtpd's words.
 var beside = map[string][]string{
 	"cluster":  {"cluster/logstore", "cluster/wire"},
-	"delivery": {"delivery/mx", "delivery/smtpclient"},
+	"delivery": {"delivery/mx", "delivery/smtpclient", "delivery/share"},
 	"policy":   {"smtpd"},
 }
 

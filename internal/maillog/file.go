@@ -126,6 +126,9 @@ func (f *file) prune() error {
 	return errors.Join(errs...)
 }
 
+// Rotated returns the files that the event log at path was renamed to, the oldest first.
+func Rotated(path string) ([]string, error) { return (&file{path: path}).rotated() }
+
 // rotated returns the rotated files, the oldest first. Files that only look alike are left alone.
 func (f *file) rotated() (paths []string, err error) {
 	entries, err := os.ReadDir(filepath.Dir(f.path))
