@@ -54,7 +54,7 @@ func (s *Scheduler) sweepAges() {
 
 // sweepAge looks at all messages that have become older than the sweep's age since it last did.
 func (s *Scheduler) sweepAge(sw *ageSweep) {
-	for s.ctx.Err() == nil && s.o.Owner() {
+	for s.ctx.Err() == nil && s.o.owns() {
 		now := s.o.Now()
 		var batch []*queue.Stored
 		last := sw.cursor
@@ -93,6 +93,9 @@ func (s *Scheduler) settleOld(sw *ageSweep, batch []*queue.Stored, now time.Time
 		return true
 	}
 	s.countAged(batch, outcomes)
+	if s.abandoned.Load() {
+		return false
+	}
 	done := make(chan error, 1)
 	if !s.queue.Settle(outcomes, func(err error) { done <- err }) && s.queue.SettleRoom(s.ctx) != nil {
 		return false

@@ -20,6 +20,7 @@ func (s *Scheduler) attempt(cn *conn) connState {
 	t := cn.tx
 	span := s.span(t)
 	result := cn.shell.client.Deliver(s.prepare(cn, t))
+	cn.shell.ending.Store(false)
 	now := s.o.Now()
 	v := &cn.shell.verdict
 	*v = verdict{again: v.again[:0], usable: cn.shell.client.Usable()}
@@ -44,6 +45,9 @@ func (s *Scheduler) attempt(cn *conn) connState {
 
 // settle hands outcomes to the queue. While it has no room for more, no attempt is started.
 func (s *Scheduler) settle(outcomes []queue.Outcome, recorded func(error)) {
+	if s.abandoned.Load() {
+		return // they are the next owner's, who knows that they may have been attempted
+	}
 	if s.queue.Settle(outcomes, recorded) {
 		return
 	}

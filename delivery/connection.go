@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ type shellConn struct {
 	buf     []byte // content read from disk
 	record  maillog.Record
 	verdict verdict
+	ending  atomic.Bool // the end of data is being sent, or its reply awaited
 }
 
 // runConn is the goroutine of one outgoing connection: it opens it, makes transactions as long as the core has some, and closes it.
@@ -153,7 +155,7 @@ func (s *Scheduler) prepare(cn *conn, t *transaction) *smtpclient.Transaction {
 	}
 	sh.tx.Results = sh.results[:len(t.recipients)]
 	if sh.tx.BeforeEnd == nil {
-		sh.tx.BeforeEnd = s.checkOwner
+		sh.tx.BeforeEnd = func() error { return s.beforeEnd(cn) }
 	}
 	return &sh.tx
 }
@@ -185,9 +187,12 @@ func (s *Scheduler) readSmall(cn *conn, t *transaction) []byte {
 
 var errNotOwner = errors.New("this node no longer owns the message")
 
-// checkOwner is the lease check before the end of data (architecture.md, promise 2).
-func (s *Scheduler) checkOwner() error {
-	if !s.o.Owner() {
+// beforeEnd is the lease check before the end of data (architecture.md, promise 2). What it lets pass may be the copy that the peer
+// takes.
+func (s *Scheduler) beforeEnd(cn *conn) error {
+	cn.shell.ending.Store(true)
+	if s.abandoned.Load() || !s.o.owns() {
+		cn.shell.ending.Store(false)
 		return errNotOwner
 	}
 	return nil

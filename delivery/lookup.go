@@ -208,10 +208,11 @@ func (c *core) siteOf(d *destination, route *mx.Route) *site {
 	}
 	s := c.sites[key]
 	if s == nil {
-		s = &site{key: key, name: name, shape: shape, rate: newLimiter(shape.Rate), allow: min(initialConnections, shape.Connections)}
+		s = &site{key: key, name: name, shape: shape, allow: min(initialConnections, shape.Connections)}
 		s.hop = r.hop(c.o)
 		s.alarm.ring = func(now time.Time) { c.ring(s, now) }
 		s.stats = c.counters.site(name)
+		c.joinShares(s)
 		c.sites[key] = s
 	}
 	s.hosts = route
@@ -240,6 +241,9 @@ func (c *core) tidy(s *site) {
 	}
 	if s.starved {
 		c.starved.remove(s)
+	}
+	if s.lease != nil {
+		s.lease.Leave()
 	}
 	delete(c.sites, s.key)
 }

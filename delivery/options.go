@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
@@ -46,6 +47,9 @@ type Options struct {
 	// SiteLabels bounds the sites that Stats names; the rest is "other" (default 100).
 	SiteLabels int
 
+	// Shares is this scheduler's part in the limits that hold for the whole cluster. The scheduler starts and closes it. nil: there are no
+	// others, so all limits are its own.
+	Shares *share.Holder
 	// Budget is the memory that all mail of the node shares; nil: none is counted.
 	Budget *mail.Budget
 	// Owner says whether this node still owns its messages; it is asked before each attempt, and again last before the end of
@@ -71,9 +75,15 @@ type Shaping struct {
 	MessagesPerConnection int  // transactions on one connection (default 100)
 	RecipientsPerMessage  int  // recipients in one transaction (default 100)
 	Rate                  Rate // transactions per time; zero is unlimited
-	// Scope is "cluster" (default) or "node". On one node both are the same.
+	// Scope is ScopeCluster (default) or ScopeNode: whether Connections and Rate hold for all nodes together (Options.Shares).
 	Scope string
 }
+
+// Scopes of limits.
+const (
+	ScopeCluster = "cluster"
+	ScopeNode    = "node"
+)
 
 // Rate is a number of transactions in a time. The zero value is no limit.
 type Rate struct {

@@ -64,7 +64,7 @@ func (c *core) mayStart(now time.Time) bool {
 	if c.stopping || c.jammed || c.unsettled >= c.o.Unsettled {
 		return false
 	}
-	if !c.o.Owner() {
+	if !c.o.owns() {
 		c.alarms.setEarlier(&c.disowned, now.Add(ownerAgain))
 		return false
 	}
@@ -81,7 +81,7 @@ func (c *core) serve(s *site, now time.Time) {
 			c.rouse(s)
 			return
 		}
-		if at := s.rate.ready(); at.After(now) {
+		if at := s.ready(now); at.After(now) {
 			c.alarms.setEarlier(&s.alarm, at)
 			return
 		}
@@ -107,7 +107,7 @@ func (c *core) openAnother(s *site, now time.Time) bool {
 	switch {
 	case s.connecting >= s.waiting, s.open >= s.allow, s.open >= s.shape.Connections:
 		return false
-	case s.rate.interval > 0 && s.connecting > 0:
+	case s.shape.Rate.Count > 0 && s.connecting > 0:
 		return false // the rate will hardly need two at a time
 	case s.pause.After(now):
 		c.alarms.setEarlier(&s.alarm, s.pause)
@@ -116,7 +116,7 @@ func (c *core) openAnother(s *site, now time.Time) bool {
 		c.starve(s)
 		return false
 	}
-	if !c.fresh(s, now) {
+	if !c.fresh(s, now) || s.lease != nil && !s.lease.Open(s.wanted()) {
 		return false
 	}
 	cn := &conn{site: s, hosts: s.hosts, wake: make(chan struct{}, 1), opened: now}
@@ -212,13 +212,13 @@ const turnLength = 10
 func (c *core) next(cn *conn, now time.Time) {
 	s := cn.site
 	switch {
-	case c.stopping, s.state == siteDead, cn.sent >= s.shape.MessagesPerConnection, s.open > s.allow,
+	case c.stopping, s.state == siteDead, cn.sent >= s.shape.MessagesPerConnection, s.open > s.allow, s.open > s.share,
 		c.starved.n > 0 && cn.turn >= turnLength:
 		cn.state = connClosing
 		return
 	}
 	if c.mayStart(now) {
-		if at := s.rate.ready(); !at.After(now) {
+		if at := s.ready(now); !at.After(now) {
 			if t := c.pick(s, now); t != nil {
 				c.start(cn, t)
 				return
@@ -229,7 +229,7 @@ func (c *core) next(cn *conn, now time.Time) {
 	} else {
 		c.rouse(s)
 	}
-	if c.starved.n > 0 {
+	if c.starved.n > 0 || !c.o.owns() {
 		cn.state = connClosing
 		return
 	}
@@ -279,6 +279,9 @@ func (c *core) closed(cn *conn) {
 	s := cn.site
 	s.open--
 	c.open--
+	if s.lease != nil {
+		s.lease.Closed()
+	}
 	if cn.lively {
 		s.lively--
 	}

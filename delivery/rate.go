@@ -37,3 +37,23 @@ func (l *limiter) take(now time.Time) {
 	}
 	l.due = l.due.Add(l.interval)
 }
+
+// ready returns when the site's next transaction may start: now or earlier means at once.
+func (s *site) ready(now time.Time) time.Time {
+	if s.lease == nil {
+		return s.rate.ready()
+	}
+	if s.shape.Rate.Count <= 0 {
+		return time.Time{}
+	}
+	return now.Add(s.lease.Wait())
+}
+
+// take counts a transaction that starts now.
+func (s *site) take(now time.Time) {
+	if s.lease == nil {
+		s.rate.take(now)
+	} else if s.shape.Rate.Count > 0 {
+		s.lease.Take()
+	}
+}

@@ -103,7 +103,13 @@ func (r *Reporter) reportSome(due []queue.Report) (again bool) {
 		r.report(&due[i], func(_ mail.ID, f *smtp.Failure) { answers <- answer{id, f} })
 	}
 	for range due {
-		switch a := <-answers; {
+		var a answer
+		select {
+		case a = <-answers:
+		case <-r.ctx.Done():
+			return false // what is still due is reported by whoever owns the queue then
+		}
+		switch {
 		case a.f == nil:
 			r.made.Add(1)
 		case a.f.Temporary():

@@ -236,6 +236,9 @@ func (s Shaping) overlay(o Shaping) Shaping {
 	if o.Rate.Count > 0 {
 		s.Rate = o.Rate
 	}
+	if o.Scope != "" {
+		s.Scope = o.Scope
+	}
 	return s
 }
 

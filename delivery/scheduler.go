@@ -29,6 +29,8 @@ type Scheduler struct {
 	started sync.Once
 	turn    atomic.Uint32 // of Options.Sources
 	picture inFlight
+	// abandoned: nothing is settled any more.
+	abandoned atomic.Bool
 
 	mu struct {
 		sync.Mutex
@@ -59,6 +61,9 @@ func New(o Options, q Queue, r Resolver, d Dialer) (*Scheduler, error) {
 // Start begins to deliver, with what lies in the queue already.
 func (s *Scheduler) Start() {
 	s.started.Do(func() {
+		if s.o.Shares != nil {
+			s.o.Shares.Start(shareUser{s})
+		}
 		s.goings.Go(s.ringTimer)
 		s.goings.Go(s.sweepAges)
 		now := s.lock()
@@ -231,31 +236,4 @@ func (s *Scheduler) cached(r *route, domain string) (*mx.Route, *smtp.Failure, b
 		return s.resolver.CachedHost(r.host)
 	}
 	return s.resolver.Cached(domain)
-}
-
-// Shutdown starts no further transaction and ends the idle connections; it waits for the transactions under way until ctx ends, and then
-// cuts them off. All goroutines have ended when it returns; stop the queue after that.
-func (s *Scheduler) Shutdown(ctx context.Context) error {
-	now := s.lock()
-	s.mu.core.stop()
-	s.cancel()
-	s.unlock(now)
-	s.mu.Lock()
-	s.mu.ended = true
-	s.mu.Unlock()
-	ended := make(chan struct{})
-	go func() { s.goings.Wait(); close(ended) }()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	n := len(s.mu.conns)
-	for _, client := range s.mu.conns {
-		client.Abort()
-	}
-	s.mu.Unlock()
-	<-ended
-	return fmt.Errorf("delivery: %d connections were cut off: %w", n, ctx.Err())
 }

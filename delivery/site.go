@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -20,6 +21,8 @@ type site struct {
 	hosts *mx.Route // of the destination that was looked up last
 	shape Shaping
 	rate  limiter
+	lease *share.Site // of limits that hold for the whole cluster; nil: they are ours alone
+	share int         // connections that our part allows
 
 	round   deque[*tenant] // tenants with something waiting, next first
 	first   tenant

@@ -50,7 +50,7 @@ func (c *core) pick(s *site, now time.Time) *transaction {
 				c.handOut(t, x, s)
 			}
 		}
-		s.rate.take(now)
+		s.take(now)
 		c.callScout(e.dest, now)
 		return t
 	}

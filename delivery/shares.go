@@ -1,0 +1,81 @@
+package delivery
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/postroad/postroad/delivery/share"
+)
+
+// Limits that hold for all nodes together: this scheduler has a share of them, which comes and goes. Where it has none of its own to
+// ask for (Options.Shares is nil, or the site's scope is the node), the whole limit is its own.
+
+// joinShares makes a new site's limits those of its share.
+func (c *core) joinShares(s *site) {
+	s.share, s.rate = s.shape.Connections, newLimiter(s.shape.Rate)
+	if c.o.Shares == nil || s.shape.Scope == ScopeNode {
+		return
+	}
+	limit := share.Limit{Connections: s.shape.Connections, Rate: s.shape.Rate.perSecond()}
+	s.lease = c.o.Shares.Site(shareName(s), limit, s)
+	s.share = s.lease.Allowed()
+}
+
+// shareName is the same on all nodes and tells no password.
+func shareName(s *site) string {
+	if !strings.Contains(s.key, "\x00") && len(s.key) < 256 {
+		return s.key
+	}
+	sum := sha256.Sum256([]byte(s.key))
+	return s.name[:min(len(s.name), 200)] + " " + hex.EncodeToString(sum[:12])
+}
+
+func (r Rate) perSecond() float64 {
+	if r.Count <= 0 || r.Per <= 0 {
+		return 0
+	}
+	return float64(r.Count) / r.Per.Seconds()
+}
+
+// wanted is how many connections a site could use now if it had the share.
+func (s *site) wanted() int {
+	if s.state == siteDead {
+		return 0
+	}
+	return min(s.allow, s.open-len(s.idle)+max(0, s.waiting-s.connecting))
+}
+
+// shareChanged goes by a site's new share: idle connections beyond it are closed, busy ones when they have finished.
+func (c *core) shareChanged(s *site) {
+	s.share = s.lease.Allowed()
+	for excess := s.open - s.share; excess > 0 && len(s.idle) > 0; excess-- {
+		c.dismiss(s.idle[len(s.idle)-1])
+	}
+	c.rouse(s)
+}
+
+// shareUser is the scheduler as its shares' holder sees it.
+type shareUser struct{ *Scheduler }
+
+// Survey tells what sites could use.
+func (u shareUser) Survey(sites []*share.Site) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, l := range sites {
+		if s := l.Tag.(*site); s.lease == l {
+			l.Want(s.wanted(), s.waiting)
+		}
+	}
+}
+
+// Changed goes by what sites may use now.
+func (u shareUser) Changed(sites []*share.Site) {
+	now := u.lock()
+	for _, l := range sites {
+		if s := l.Tag.(*site); s.lease == l {
+			u.mu.core.shareChanged(s)
+		}
+	}
+	u.unlock(now)
+}
