@@ -13,8 +13,9 @@ type Directory struct {
 	limit   uint64   // users; the same on all members
 	pending []change // applied, not yet in the store; owned by the apply goroutine
 
-	view sync.Map   // name -> *User; read without a lock
-	mu   sync.Mutex // taken by whoever changes the view
+	view   sync.Map   // name -> *User; read without a lock
+	mu     sync.Mutex // taken by whoever changes the view
+	reader Reader     // guarded by mu: where Restored reads
 }
 
 // New returns an empty directory. Load fills it once the group's store is open.
@@ -38,19 +39,46 @@ func (d *Directory) Committed() {
 	d.pending = d.pending[:0]
 }
 
-// Load reads the users from the store. It may run beside Apply: what is applied meanwhile is published after it, because the lock is
+// Load reads the users from the store, and remembers r for Restored. It may run beside Apply: what is applied meanwhile is published after it, because the lock is
 // taken before the store is read, and because Committed comes after the store was written.
 func (d *Directory) Load(r Reader) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.reader = r
+	return d.loadLocked()
+}
+
+// Restored says that all rows were replaced by another member's. On the apply goroutine; like Apply it does not go on with what it cannot read.
+func (d *Directory) Restored() {
+	d.pending = d.pending[:0]
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reader == nil {
+		return // Load is still to come
+	}
+	if err := d.loadLocked(); err != nil {
+		panic(fmt.Sprintf("directory: %v", err))
+	}
+}
+
+// loadLocked makes the view what the rows say.
+func (d *Directory) loadLocked() error {
 	var bad error
-	err := r.Scan([]byte{userPrefix}, []byte{userPrefix + 1}, func(k, v []byte) bool {
+	known := map[string]bool{}
+	err := d.reader.Scan([]byte{userPrefix}, []byte{userPrefix + 1}, func(k, v []byte) bool {
 		u, err := decodeRecord(v)
 		if err != nil {
 			bad = fmt.Errorf("user %q: %w", k[1:], err)
 			return false
 		}
 		d.view.Store(u.Name, u)
+		known[u.Name] = true
+		return true
+	})
+	d.view.Range(func(name, _ any) bool {
+		if err == nil && bad == nil && !known[name.(string)] {
+			d.view.Delete(name)
+		}
 		return true
 	})
 	if err == nil {

@@ -10,11 +10,6 @@ import (
 
 var errOneNode = errors.New("this build runs one node only")
 
-// joinCluster makes the empty data directory of cfg a member of the cluster that has a node at address.
-func joinCluster(ctx context.Context, cfg *config.Config, address, token string) error {
-	return errOneNode
-}
-
 // recoverCluster tells which groups have lost their majority and, with acceptLoss, lets them go on with what is here.
 func recoverCluster(ctx context.Context, cfg *config.Config, acceptLoss bool, tell func(string)) error {
 	return errOneNode

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
@@ -21,17 +22,62 @@ func (m queueMachine) Apply(w *cluster.Writer, index, term uint64, data []byte, 
 	return m.Queue.Apply(w, index, term, data, parts)
 }
 
-type usersMachine struct{ *directory.Directory }
+func (queueMachine) AppendResult(b []byte, result any) []byte { return queue.AppendResult(b, result) }
+func (queueMachine) ParseResult(b []byte) (any, error)        { return queue.ParseResult(b) }
 
-func (m usersMachine) Apply(w *cluster.Writer, index, term uint64, data []byte, parts [][]byte) any {
-	return m.Directory.Apply(w, index, term, data, parts)
+// controlMachine is two state machines in one group: whose command it is, its first octet says, and their rows have keys of their own.
+type controlMachine struct {
+	control *control.State
+	users   *directory.Directory
 }
 
-// queueGroup is a group whose refusals the queue knows for what they are.
+func (m controlMachine) Apply(w *cluster.Writer, index, term uint64, data []byte, parts [][]byte) any {
+	if len(data) > 0 && data[0] == control.CommandVersion {
+		return m.control.Apply(w, index, term, data, parts)
+	}
+	return m.users.Apply(w, index, term, data, parts)
+}
+
+func (m controlMachine) Committed() {
+	m.control.Committed()
+	m.users.Committed()
+}
+
+func (m controlMachine) Restored() {
+	m.control.Restored()
+	m.users.Restored()
+}
+
+// Answers that cross the network: what a directory answers is one octet, and no answer of the control state is that short.
+func (controlMachine) AppendResult(b []byte, result any) []byte {
+	if r, ok := result.(directory.Result); ok {
+		return append(b, byte(r))
+	}
+	return control.AppendResult(b, result)
+}
+
+func (controlMachine) ParseResult(b []byte) (any, error) {
+	if len(b) == 1 {
+		return directory.Result(b[0]), nil
+	}
+	return control.ParseResult(b)
+}
+
+// anywhere proposes at whoever leads a group.
+type anywhere struct{ *cluster.Group }
+
+func (g anywhere) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
+	return known(g.Forward(ctx, data, parts))
+}
+
+// queueGroup is a group that this node leads, whose refusals the queue knows for what they are.
 type queueGroup struct{ *cluster.Group }
 
 func (g queueGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	result, err := g.Group.Propose(ctx, data, parts)
+	return known(g.Group.Propose(ctx, data, parts))
+}
+
+func known(result any, err error) (any, error) {
 	if errors.Is(err, cluster.ErrRefused) {
 		err = fmt.Errorf("%w: %w", queue.ErrRefused, err)
 	}

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/directory"
@@ -19,7 +23,6 @@ import (
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/policy"
-	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/smtpd"
 )
 
@@ -33,19 +36,28 @@ type node struct {
 	telemetry *telemetry.Telemetry
 	budget    *mail.Budget
 	pressure  *pressure
+	joined    *joined // until the control group is known; nil: this node never joined, or did long ago
+	self      wire.Identity
 	store     *cluster.Node
+	port      *wire.Port
+	listen    sync.Mutex
+	listens   bool // the port is open to others; guarded by listen
+	reach     reach
+	control   *control.State
+	changes   *control.Editor
 	users     *directory.Directory
 	editor    *directory.Editor
-	queue     *queue.Queue
+	governor  *governor
+	queues    holdings
+	home      atomic.Pointer[holding] // the queue for this node's own mail
+	ids       *mail.IDs
 	resolver  *mx.Resolver
-	scheduler *delivery.Scheduler
-	reporter  *delivery.Reporter
 	policy    *policy.Policy
 	auth      *policy.Auth
 	cert      *certificate
 	engine    *eventloop.Engine
 	smtp      *smtpd.Server
-	admin     *admin.Server
+	admin     atomic.Pointer[admin.Server]
 
 	background context.Context // ends when the node stops
 	cancel     context.CancelFunc
@@ -72,9 +84,9 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		{"log", n.startLog},
 		{"telemetry", n.startTelemetry},
 		{"store", n.startStore},
-		{"users", n.startUsers},
+		{"control group", n.startControl},
 		{"delivery", n.startDelivery},
-		{"queue", n.startQueue},
+		{"queues", n.startQueues},
 		{"SMTP", n.startSMTP},
 		{"administration", n.startAdmin},
 	} {
@@ -145,114 +157,58 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 	return nil
 }
 
-func (n *node) startStore(context.Context) (err error) {
-	n.store, err = cluster.Open(cluster.Options{
-		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.fail,
-		OnSlowDisk: func(what string) { n.log.Errorf("slow disk: %s", what) },
-	})
-	if err != nil {
-		return err
-	}
-	n.onStop("store", func(context.Context) error { return n.store.Close() })
-	return nil
-}
-
-// startUsers starts the control group, which holds the users.
-func (n *node) startUsers(ctx context.Context) error {
-	n.users = directory.New()
-	group := n.store.Group(cluster.ControlGroup)
-	if err := n.lead(ctx, group, usersMachine{n.users}); err != nil {
-		return err
-	}
-	if err := n.users.Load(group); err != nil {
-		return err
-	}
-	n.editor = &directory.Editor{Directory: n.users, Proposer: group, Now: time.Now}
-	rules := rulesOf(n.cfg)
-	events := n.policyEvents()
-	var err error
-	if n.policy, err = policy.New(policy.Options{Rules: rules, Users: n.users, Events: events}); err != nil {
-		return err
-	}
-	secret, err := keptSecret(filepath.Join(n.cfg.Node.DataDir, "scram.secret"))
-	if err != nil {
-		return err
-	}
-	n.auth, err = policy.NewAuth(policy.AuthOptions{
-		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret,
-	})
-	if err != nil {
-		return err
-	}
-	n.onStop("log-ins", func(context.Context) error { n.auth.Close(); return nil })
-	return nil
-}
-
-// startDelivery makes the scheduler, which starts to work with the queue.
+// startDelivery makes what all queues' deliveries share.
 func (n *node) startDelivery(context.Context) (err error) {
+	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
 		return err
 	}
+	_, err = deliveryOf(n.cfg)
+	return err
+}
+
+// deliveryOptions are those of one term of ownership of one queue group.
+func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error) {
 	o, err := deliveryOf(n.cfg)
 	if err != nil {
-		return err
+		return o, err
 	}
-	o.Budget, o.Log, o.Logf = n.budget, n.log, n.log.Logf
-	o.Now = func() time.Time { return n.queue.Now() }
+	o.Budget, o.Log, o.Logf, o.Now = n.budget, n.log, n.log.Logf, h.queue.Now
+	o.Owner = func() bool { return h.group.Holds(term) }
 	if n.telemetry.Tracing() {
 		o.Tracer = n.telemetry.Tracer("postroad/delivery")
 	}
-	n.queue = queue.New(queue.Options{
-		Member: n.store.Member(), Budget: n.budget,
-		InFlight: func(id mail.ID, recipient uint32) bool { return n.scheduler.InFlight(id, recipient) },
-	})
-	if n.scheduler, err = delivery.New(o, delivery.FromQueue(n.queue), newLocalResolver(n.resolver, n.cfg.Local.Domains), delivery.DialSMTP); err != nil {
-		return err
-	}
-	n.reporter = delivery.NewReporter(o, delivery.FromQueue(n.queue))
-	return nil
+	return o, nil
 }
 
-// startQueue starts the home queue group and, once this node owns it, delivery.
-func (n *node) startQueue(ctx context.Context) error {
-	group := n.store.Group(cluster.HomeGroup)
-	if err := n.lead(ctx, group, queueMachine{n.queue}); err != nil {
-		return err
-	}
-	if err := n.queue.Start(ctx, queueGroup{group}, announcer{n.scheduler, n.log}); err != nil {
-		return err
-	}
-	n.onStop("queue", n.queue.Stop)
-	n.scheduler.Start()
-	n.onStop("delivery", n.scheduler.Shutdown)
-	n.reporter.Start()
-	n.onStop("reports", func(context.Context) error { n.reporter.Stop(); return nil })
-	return nil
-}
-
-// lead starts a group and returns when this node leads it. A node that loses a group of its own has lost its storage: it ends.
-func (n *node) lead(ctx context.Context, g *cluster.Group, m cluster.StateMachine) error {
-	leading := make(chan struct{})
-	led := false
-	err := g.Start(m, func(term uint64) {
-		switch {
-		case term != 0 && !led:
-			led = true
-			close(leading)
-		case term == 0 && led && n.background.Err() == nil:
-			n.fail(fmt.Errorf("this node does not lead group %d any more", g.ID()))
-		}
+// startQueues lets the governor start the queue groups. A node that is alone waits until it owns its home group; in a cluster that may
+// depend on others, and /readyz says when it does.
+func (n *node) startQueues(ctx context.Context) error {
+	n.governor = newGovernor(n)
+	var all sync.WaitGroup
+	all.Go(func() { n.governor.run(n.background) })
+	all.Go(func() { n.watchMembers(n.background) })
+	n.onStop("queues", func(ctx context.Context) error {
+		n.cancel()
+		all.Wait()
+		return errors.Join(n.queues.stop(ctx), n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
 	})
-	if err != nil {
-		return err
-	}
-	select {
-	case <-leading:
+	if len(n.control.Members()) > 1 || n.self.Member != 1 {
 		return nil
-	case err := <-n.fatal:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("group %d has no leader: %w", g.ID(), ctx.Err())
+	}
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := n.accepting(); err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case err := <-n.fatal:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("the home group does not start: %w", ctx.Err())
+		}
 	}
 }
 

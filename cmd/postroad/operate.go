@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/admin"
@@ -17,34 +16,41 @@ import (
 )
 
 // startAdmin opens the administration socket and address: last, so that /readyz answers 200 when mail can come.
-func (n *node) startAdmin(context.Context) (err error) {
+func (n *node) startAdmin(context.Context) error {
 	if err := n.registerMetrics(); err != nil {
 		return err
 	}
 	token := ""
 	if file := n.cfg.Admin.TokenFile; file != "" {
+		var err error
 		if token, err = config.ReadSecret(file); err != nil {
 			return fmt.Errorf("admin.token_file: %w", err)
 		}
 	}
-	n.admin, err = admin.Start(admin.Options{
+	server, err := admin.Start(admin.Options{
 		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
 		Hosts: append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
-		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users}, Moved: n.moved, Now: n.queue.Now, Logf: n.log.Logf,
-		Events: logOf(n.cfg).Events, Flush: n.log.Flush,
+		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
+		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Cluster: operatorsCluster{n},
 	})
 	if err != nil {
 		return err
 	}
-	n.onStop("administration", n.admin.Shutdown)
+	n.admin.Store(server)
+	n.onStop("administration", server.Shutdown)
 	return nil
 }
 
 // operatorsQueues are the queues that this node owns.
-func (n *node) operatorsQueues() []admin.LocalQueue {
-	return []admin.LocalQueue{{
-		Group: cluster.HomeGroup, Queue: operatorsQueue{n.queue, n.scheduler}, InFlight: n.scheduler.InFlight, Reason: n.scheduler.Reason,
-	}}
+func (n *node) operatorsQueues() (all []admin.LocalQueue) {
+	for _, h := range n.queues.list() {
+		if t := h.tenure.Load(); t != nil && h.queue.Owner() {
+			all = append(all, admin.LocalQueue{
+				Group: h.group.ID(), Queue: operatorsQueue{h.queue, t.scheduler}, InFlight: t.scheduler.InFlight, Reason: t.scheduler.Reason,
+			})
+		}
+	}
+	return all
 }
 
 // operatorsQueue is the queue whose flush also lets sites that are left alone be tried at once.
@@ -85,6 +91,9 @@ func (n *node) Ready() error {
 	if n.budget.Used() >= n.budget.Limit() {
 		return errors.New("the memory for mail is used up (limits.memory)")
 	}
+	if _, err := n.accepting(); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -99,7 +108,7 @@ func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.St
 		why = mail.Attempt{Code: 554, Enhanced: "5.7.1", Text: "removed by an operator, without a report"}
 	}
 	n.log.Log(&maillog.Record{
-		Type: maillog.AdminBounce, At: n.queue.Now(), ID: m.Message.ID, Sender: e.Sender, Recipient: e.Recipients[recipient].Address,
+		Type: maillog.AdminBounce, At: n.now(), ID: m.Message.ID, Sender: e.Sender, Recipient: e.Recipients[recipient].Address,
 		Recipients: len(e.Recipients), Queue: e.Recipients[recipient].Domain, Size: m.Message.Size, Created: m.Message.Arrived,
 		Attempts: m.Recipients[recipient].Attempts, Code: why.Code, Enhanced: why.Enhanced, Text: why.Text, Relay: why.Remote,
 		Tenant: e.Origin.Tenant, Campaign: e.Origin.Campaign, User: e.Origin.User,
@@ -110,6 +119,7 @@ func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.St
 func (n *node) registerMetrics() error {
 	for area, collect := range map[string]func(telemetry.Observer){
 		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery, "store": n.observeStore, "node": n.observeNode,
+		"cluster": n.observeCluster,
 	} {
 		if err := n.telemetry.Area(area, collect); err != nil {
 			return err
@@ -136,8 +146,52 @@ func (n *node) observeSMTP(o telemetry.Observer) {
 	o.Counter("panics_total", "sessions ended by a fault of ours", e.Panics)
 }
 
+// queueStats are the figures of the queues that this node owns, together: so the sum over all nodes counts everything once.
+func (n *node) queueStats() (sum queue.Stats) {
+	for _, h := range n.queues.list() {
+		if h.tenure.Load() == nil {
+			continue
+		}
+		s := h.queue.Stats()
+		for _, x := range []struct{ to, from *uint64 }{
+			{&sum.Messages, &s.Messages}, {&sum.Bytes, &s.Bytes}, {&sum.Reports, &s.Reports}, {&sum.Accepted, &s.Accepted},
+			{&sum.DoubleBounces, &s.DoubleBounces}, {&sum.Repeated, &s.Repeated}, {&sum.AcceptedAfter451, &s.AcceptedAfter451},
+			{&sum.Refused, &s.Refused}, {&sum.Fenced, &s.Fenced},
+		} {
+			*x.to += *x.from
+		}
+		for i, n := range s.Recipients {
+			sum.Recipients[i] += n
+		}
+		sum.Waiting, sum.WaitingOutcomes = sum.Waiting+s.Waiting, sum.WaitingOutcomes+s.WaitingOutcomes
+	}
+	return sum
+}
+
+func (n *node) deliveryStats() (sum delivery.Stats, reports uint64) {
+	for _, h := range n.queues.list() {
+		s, made := h.delivered()
+		sum = sumDelivery(sum, s)
+		reports += made
+	}
+	return sum, reports
+}
+
+func (n *node) observeCluster(o telemetry.Observer) {
+	led := 0
+	for _, id := range n.governor.running() {
+		if n.store.Group(id).Leading() != 0 {
+			led++
+		}
+	}
+	o.Gauge("members", "nodes of the cluster", float64(len(n.control.Members())))
+	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.missed())))
+	o.Gauge("groups", "raft groups of which this node is a member", float64(len(n.governor.running())))
+	o.Gauge("groups_led", "raft groups that this node leads", float64(led))
+}
+
 func (n *node) observeQueue(o telemetry.Observer) {
-	s := n.queue.Stats()
+	s := n.queueStats()
 	o.Gauge("messages", "messages in the queue", float64(s.Messages))
 	o.Gauge("octets", "octets of content in the queue", float64(s.Bytes))
 	o.Gauge("reports_due", "delivery reports that are due", float64(s.Reports))
@@ -154,12 +208,13 @@ func (n *node) observeQueue(o telemetry.Observer) {
 	o.Counter("double_bounces_total", "failures of reports, which are reported to nobody", s.DoubleBounces)
 	o.Counter("proposals_repeated_total", "proposals repeated because their outcome was unknown", s.Repeated)
 	o.Counter("refused_total", "submissions refused because too much was waiting", s.Refused)
+	o.Counter("fenced_total", "outcomes refused because another owner had come", s.Fenced)
 	o.Gauge("waiting_messages", "submissions waiting for the log", float64(s.Waiting))
 	o.Gauge("waiting_outcomes", "outcomes waiting for the log", float64(s.WaitingOutcomes))
 }
 
 func (n *node) observeDelivery(o telemetry.Observer) {
-	s := n.scheduler.Stats()
+	s, reports := n.deliveryStats()
 	o.Gauge("connections_open", "outgoing connections open now", float64(s.Connections))
 	o.Counter("connections_total", "outgoing connections that were opened", s.Connected)
 	o.Counter("connect_failures_total", "outgoing connections that could not be opened", s.ConnectFailed)
@@ -179,7 +234,7 @@ func (n *node) observeDelivery(o telemetry.Observer) {
 		o.CounterBy("site_deferred_total", "recipients deferred, by site", "site", site, st.Deferred)
 		o.CounterBy("site_failed_total", "recipients failed, by site", "site", site, st.Failed)
 	}
-	o.Counter("reports_total", "delivery reports made", n.reporter.Made())
+	o.Counter("reports_total", "delivery reports made", reports)
 	d := n.resolver.Stats()
 	o.Counter("dns_lookups_total", "routes looked up in DNS", d.Lookups)
 	o.Counter("dns_cache_hits_total", "routes found in memory", d.Hits)

@@ -19,9 +19,9 @@ import (
 // the reception, whose context travels with the message to its attempts.
 func (n *node) submitter() smtpd.Submitter {
 	if !n.telemetry.Tracing() {
-		return n.queue
+		return front{n}
 	}
-	return &tracedQueue{next: n.queue, tracer: n.telemetry.Tracer("postroad/smtpd")}
+	return &tracedQueue{next: front{n}, tracer: n.telemetry.Tracer("postroad/smtpd")}
 }
 
 type tracedQueue struct {

@@ -195,6 +195,10 @@ func (k *checker) service() {
 	}
 	k.address("cluster.listen", k.Cluster.Listen)
 	k.peer("cluster.advertise", k.Cluster.Advertise)
+	for _, a := range k.Cluster.Join {
+		k.peer("cluster.join", a)
+	}
+	k.must(len(k.Cluster.Join) == 0 || k.Cluster.TokenFile != "", "cluster.join", "is set, but cluster.token_file is not", "name the file with the join token")
 	k.must(k.Cluster.Replicas == 3 || k.Cluster.Replicas == 5, "cluster.replicas", "is "+strconv.Itoa(k.Cluster.Replicas), "use 3 or 5")
 }
 

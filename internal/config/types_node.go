@@ -82,7 +82,7 @@ type Telemetry struct {
 	LogFormat string `toml:"log_format" enum:"text,json"`
 }
 
-// Cluster is how nodes find each other. This release runs one node: the values are checked, and used once nodes can join.
+// Cluster is how nodes find each other. The port is opened when the node joins a cluster, begins one by join, or after `postroad cluster init`.
 type Cluster struct {
 	// Listen is the address and port for other nodes.
 	Listen string `toml:"listen"`
@@ -90,4 +90,9 @@ type Cluster struct {
 	Advertise string `toml:"advertise" default:"the value of listen; the host name instead of 0.0.0.0 or [::]"`
 	// Replicas is the number of members that keep each message: 3 or 5.
 	Replicas int `toml:"replicas"`
+	// Join lists where members of the cluster are: with an empty data directory the node joins through the first that answers. A node whose
+	// own address (advertise) is the first in the list begins the cluster instead, so all nodes may have the same list.
+	Join []string `toml:"join"`
+	// TokenFile is the path of a file with a join token, at least 16 characters. All nodes may have the same: the first makes it a token that does not expire.
+	TokenFile string `toml:"token_file"`
 }

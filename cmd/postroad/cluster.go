@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/admin"
+)
+
+// operatorsCluster answers the cluster commands (admin.Cluster).
+type operatorsCluster struct{ n *node }
+
+// find returns the member that an operator names, by name or by number.
+func (c operatorsCluster) find(name string) (control.Member, error) {
+	if m, ok := c.n.control.MemberByName(name); ok {
+		return m, nil
+	}
+	if id, err := strconv.ParseUint(name, 10, 16); err == nil {
+		if m, ok := c.n.control.Member(uint16(id)); ok {
+			return m, nil
+		}
+	}
+	return control.Member{}, &admin.Error{Exit: admin.ExitData, Message: fmt.Sprintf("there is no node %s in the cluster", name), Hint: "`postroad cluster status` lists them"}
+}
+
+// said turns a refusal of the control group into an answer that waiting does not change.
+func said(err error) error {
+	if errors.Is(err, control.ErrRefused) {
+		return &admin.Error{Exit: admin.ExitData, Message: err.Error()}
+	}
+	return err
+}
+
+func (c operatorsCluster) Init(ctx context.Context) error {
+	n := c.n
+	if err := n.listenCluster(ctx); err != nil {
+		return err
+	}
+	if m, ok := n.control.Member(n.self.Member); ok && m.Address != n.cfg.Cluster.Advertise {
+		return said(n.changes.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise))
+	}
+	return nil
+}
+
+func (c operatorsCluster) Token(ctx context.Context, ttl time.Duration) (string, error) {
+	if err := c.Init(ctx); err != nil {
+		return "", err
+	}
+	token, err := c.n.changes.AddToken(ctx, ttl)
+	return token, said(err)
+}
+
+// drainLook is how often a drain looks how far it is.
+const drainLook = 500 * time.Millisecond
+
+func (c operatorsCluster) Drain(ctx context.Context, node string, progress func(admin.DrainProgress)) error {
+	m, err := c.find(node)
+	if err != nil {
+		return err
+	}
+	if err := c.n.changes.Drain(ctx, m.ID); err != nil {
+		return said(err)
+	}
+	tick := time.NewTicker(drainLook)
+	defer tick.Stop()
+	for {
+		p := c.drained(ctx, m)
+		if progress != nil {
+			progress(p)
+		}
+		if len(c.n.control.Placed(m.ID)) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%s goes on draining: %s, %d messages left; run the command again to wait for it", m.Name, p.Phase, p.Messages)
+		}
+	}
+}
+
+// drained is how far a member's drain is.
+func (c operatorsCluster) drained(ctx context.Context, m control.Member) admin.DrainProgress {
+	p := admin.DrainProgress{Node: m.Name, Phase: "handing over"}
+	home, _ := c.n.control.HomeOf(m.ID)
+	for _, r := range c.reports(ctx) {
+		if r == nil {
+			continue
+		}
+		for _, g := range r.Groups {
+			if !g.Leading {
+				continue
+			}
+			if g.Leader == m.ID {
+				p.Leads++
+			}
+			if g.Group == home {
+				p.Messages, p.Phase = int64(g.Messages), "delivering"
+			}
+		}
+	}
+	return p
+}
+
+func (c operatorsCluster) Remove(ctx context.Context, node string) error {
+	m, err := c.find(node)
+	if err != nil {
+		return err
+	}
+	if m.State != control.Joining && len(c.n.control.Placed(m.ID)) > 0 && c.n.reachable(m.ID) {
+		return &admin.Error{Exit: admin.ExitData, Message: m.Name + " still has mail or votes", Hint: "run `postroad cluster drain " + m.Name + "` first; a dead node is replaced: `postroad cluster replace " + m.Name + " NEW`"}
+	}
+	return said(c.n.changes.Remove(ctx, m.ID))
+}
+
+func (c operatorsCluster) Replace(ctx context.Context, old, heir string) error {
+	m, err := c.find(old)
+	if err != nil {
+		return err
+	}
+	h, err := c.find(heir)
+	if err != nil {
+		return err
+	}
+	return said(c.n.changes.Replace(ctx, m.ID, h.ID))
+}
+
+// Backup writes the rows of the control group, one JSON object a line: whoever has them has the authority's key.
+func (c operatorsCluster) Backup(ctx context.Context, w io.Writer) error {
+	out := json.NewEncoder(w)
+	id, _ := c.n.control.Cluster()
+	if err := out.Encode(backupHead{"postroad control group", 1, id, c.n.control.Version()}); err != nil {
+		return err
+	}
+	var bad error
+	err := c.n.store.Group(cluster.ControlGroup).Scan(nil, nil, func(k, v []byte) bool {
+		bad = out.Encode(backupRow{k, v})
+		return bad == nil
+	})
+	return errors.Join(err, bad, out.Encode(backupRow{}))
+}
+
+type backupHead struct {
+	What    string `json:"what"`
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"`
+	Version uint64 `json:"version"`
+}
+
+// backupRow is a row; the last one has no key.
+type backupRow struct {
+	Key   []byte `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// reports asks all members how they are; nil: no answer.
+func (c operatorsCluster) reports(ctx context.Context) map[uint16]*report {
+	n := c.n
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	reports := map[uint16]*report{}
+	for _, m := range n.control.Members() {
+		all.Go(func() {
+			r := new(report)
+			if m.ID == n.self.Member {
+				*r = n.report()
+			} else if err := n.ask(ctx, m.ID, http.MethodGet, "/node/report", nil, r); err != nil {
+				r = nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			reports[m.ID] = r
+		})
+	}
+	all.Wait()
+	return reports
+}
+
+func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, error) {
+	n := c.n
+	reports := c.reports(ctx)
+	id, _ := n.control.Cluster()
+	st := admin.ClusterStatus{Cluster: id, Node: n.cfg.Node.Name, Survives: -1}
+	for _, m := range n.control.Members() {
+		s := admin.MemberStatus{ID: m.ID, Name: m.Name, Address: m.Address, State: string(m.State), Version: m.Version, Self: m.ID == n.self.Member, Ready: "no answer"}
+		if r := reports[m.ID]; r != nil {
+			s.Reachable, s.Version, s.Ready = true, r.Version, "ready"
+			if r.Ready != "" {
+				s.Ready = r.Ready
+			}
+		}
+		if !s.Reachable && m.State != control.Joining {
+			st.Problems = append(st.Problems, fmt.Sprintf("%s does not answer: bring it back, or join a new node and run `postroad cluster replace %s NEW`", m.Name, m.Name))
+		}
+		st.Members = append(st.Members, s)
+	}
+	for _, g := range n.control.Groups() {
+		s := c.group(g, reports)
+		if g.State == control.GroupServing && (st.Survives < 0 || s.Survives < st.Survives) {
+			st.Survives = s.Survives
+		}
+		if s.Leader == "" {
+			st.Problems = append(st.Problems, fmt.Sprintf("group %d (%s) has no leader: a majority of %v must answer", g.ID, g.Kind, s.Voters))
+		}
+		st.Groups = append(st.Groups, s)
+	}
+	st.Survives = max(st.Survives, 0)
+	return st, nil
+}
+
+// group puts together what the members say of a group; its leader's word counts, that of the newest term.
+func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) admin.GroupStatus {
+	name := func(id uint16) string { m, _ := c.n.control.Member(id); return m.Name }
+	names := func(ids []uint16) (all []string) {
+		for _, id := range ids {
+			all = append(all, name(id))
+		}
+		return all
+	}
+	s := admin.GroupStatus{ID: g.ID, Kind: g.Kind, Home: name(g.Home), State: string(g.State), Voters: names(g.Voters), Nonvoters: names(g.Nonvoters)}
+	for _, r := range reports {
+		if r == nil {
+			continue
+		}
+		for _, x := range r.Groups {
+			if x.Group != g.ID || !x.Leading || x.Term < s.Term {
+				continue
+			}
+			s.Leader, s.Term, s.Commit, s.Applied, s.Messages = name(x.Leader), x.Term, x.Commit, x.Applied, int64(x.Messages)
+			s.Voters, s.Nonvoters = names(x.Members.Voters), names(x.Members.Nonvoters)
+			s.Lag = map[string]uint64{}
+			for id, lag := range x.Lag {
+				s.Lag[name(id)] = lag
+			}
+			answering := 1
+			for _, id := range x.Members.Voters {
+				if _, ok := x.Lag[id]; ok {
+					answering++
+				}
+			}
+			s.Survives = answering - len(x.Members.Voters)/2 - 1
+		}
+	}
+	return s
+}

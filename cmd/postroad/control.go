@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/policy"
+)
+
+// startControl starts the control group, which holds members, groups and users.
+func (n *node) startControl(ctx context.Context) error {
+	n.users = directory.New()
+	group := n.store.Group(cluster.ControlGroup)
+	proposer := anywhere{group}
+	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now}
+	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.reachable}
+	if err := n.startControlGroup(ctx, group); err != nil {
+		return err
+	}
+	if err := errors.Join(n.control.Load(group), n.users.Load(group)); err != nil {
+		return err
+	}
+	if err := n.writeDownCluster(ctx); err != nil {
+		return err
+	}
+	if err := n.startLogins(); err != nil {
+		return err
+	}
+	n.startPort()
+	if n.wantsPort() {
+		return n.listenCluster(ctx)
+	}
+	return nil
+}
+
+func (n *node) startControlGroup(ctx context.Context, group *cluster.Group) error {
+	machine := controlMachine{n.control, n.users}
+	if n.self.Member != 1 {
+		return group.Join(machine, nil)
+	}
+	leading := make(chan struct{}, 1)
+	err := group.Start(machine, func(term uint64) {
+		if term != 0 {
+			select {
+			case leading <- struct{}{}:
+			default:
+			}
+		}
+	})
+	if err != nil || len(group.Members().Voters) > 1 {
+		return err
+	}
+	select {
+	case <-leading:
+		return nil
+	case err := <-n.fatal:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the control group has no leader: %w", ctx.Err())
+	}
+}
+
+// writeDownCluster makes the control group of a node that has just begun know its cluster.
+func (n *node) writeDownCluster(ctx context.Context) error {
+	secret := filepath.Join(clusterDir(n.cfg), authorityFile)
+	if _, known := n.control.Cluster(); !known && n.self.Member == 1 {
+		key, err := os.ReadFile(secret)
+		if err != nil {
+			return fmt.Errorf("the cluster of this node was never written down, and the key of its authority is gone: %w", err)
+		}
+		creds, err := wire.LoadCredentials(clusterDir(n.cfg))
+		if err != nil {
+			return err
+		}
+		about := control.Node{Name: n.cfg.Node.Name, Incarnation: n.self.Incarnation, Version: version, Protocol: protocol}
+		if err := n.changes.Init(ctx, n.self.Cluster, creds.CA, key, about); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(secret); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if n.joined != nil {
+		return os.Remove(filepath.Join(clusterDir(n.cfg), joinedFile))
+	}
+	return nil
+}
+
+func (n *node) startLogins() (err error) {
+	events := n.policyEvents()
+	if n.policy, err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Events: events}); err != nil {
+		return err
+	}
+	secret, err := keptSecret(filepath.Join(n.cfg.Node.DataDir, "scram.secret"))
+	if err != nil {
+		return err
+	}
+	n.auth, err = policy.NewAuth(policy.AuthOptions{
+		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("log-ins", func(context.Context) error { n.auth.Close(); return nil })
+	return nil
+}
+
+// wantsPort reports whether other members are to reach this node: it has joined, begins a cluster, or was told to by `cluster init`.
+func (n *node) wantsPort() bool {
+	if n.self.Member != 1 || begins(n.cfg) || len(n.control.Members()) > 1 {
+		return true
+	}
+	m, ok := n.control.Member(1)
+	return ok && m.Address != ""
+}
+
+// startPort answers what other members ask over the port.
+func (n *node) startPort() {
+	mux := http.NewServeMux()
+	mux.Handle("/cluster/", n.store.Handler())
+	n.peerRoutes(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if a := n.admin.Load(); a != nil {
+			a.PeerHandler().ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	})
+	srv := &http.Server{Handler: mux, ConnContext: wire.ConnContext, ReadHeaderTimeout: 10 * time.Second}
+	go srv.Serve(n.port.HTTP())
+	n.onStop("requests of other members", func(context.Context) error { return srv.Close() })
+}
+
+// listenCluster opens the port, and says in the control state where it is.
+func (n *node) listenCluster(ctx context.Context) error {
+	n.listen.Lock()
+	defer n.listen.Unlock()
+	if !n.listens {
+		l, err := net.Listen("tcp", n.cfg.Cluster.Listen)
+		if err != nil {
+			return fmt.Errorf("cluster.listen: %w", err)
+		}
+		n.port.Serve(l)
+		n.listens = true
+		n.log.Logf("other members reach this node on %s", n.cfg.Cluster.Advertise)
+	}
+	if m, ok := n.control.Member(n.self.Member); n.self.Member != 1 || len(n.control.Members()) > 1 || !ok {
+		return nil // the governor says so, once there is a leader
+	} else if m.Address != n.cfg.Cluster.Advertise {
+		if err := n.changes.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise); err != nil {
+			return err
+		}
+	}
+	if !begins(n.cfg) {
+		return nil
+	}
+	token, err := config.ReadSecret(n.cfg.Cluster.TokenFile)
+	if err != nil {
+		return fmt.Errorf("cluster.token_file: %w", err)
+	}
+	return n.changes.AddSecret(ctx, token, 0)
+}

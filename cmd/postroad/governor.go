@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+)
+
+// governor makes this node what the control state wants it to be: it starts the groups that it is to be in and retires those that it is not, makes the
+// changes of members in the groups that it leads, and, where it leads the control group, plans. Every step can be
+// repeated, so whatever a crash interrupts the next round takes up.
+type governor struct {
+	n     *node
+	kick  chan struct{}
+	work  sync.WaitGroup
+	mu    sync.Mutex
+	busy  map[uint64]bool      // groups in which a change is under way
+	asked map[uint64]time.Time // when leadership was asked back
+	since map[uint64]time.Time // when retiring was first seen to be due
+}
+
+// governTick is how often the governor looks when nothing tells it to.
+const governTick = 500 * time.Millisecond
+
+func newGovernor(n *node) *governor {
+	return &governor{n: n, kick: make(chan struct{}, 1), busy: map[uint64]bool{}, asked: map[uint64]time.Time{}, since: map[uint64]time.Time{}}
+}
+
+// wake makes it look now.
+func (g *governor) wake() {
+	select {
+	case g.kick <- struct{}{}:
+	default:
+	}
+}
+
+func (g *governor) run(ctx context.Context) {
+	tick := time.NewTicker(governTick)
+	defer tick.Stop()
+	for {
+		g.round(ctx)
+		select {
+		case <-tick.C:
+		case <-g.kick:
+		case <-g.n.control.Changed():
+			g.n.port.Recheck()
+		case <-ctx.Done():
+			g.work.Wait()
+			return
+		}
+	}
+}
+
+// do runs a piece of work for a group unless one is under way already.
+func (g *governor) do(group uint64, what string, f func() error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.busy[group] {
+		return
+	}
+	g.busy[group] = true
+	g.work.Go(func() {
+		err := f()
+		if err != nil && g.n.background.Err() == nil && !errors.Is(err, control.ErrStale) && !errors.Is(err, cluster.ErrRefused) {
+			g.n.log.Logf("group %d: %s: %v", group, what, err)
+		}
+		g.mu.Lock()
+		delete(g.busy, group)
+		g.mu.Unlock()
+		if err == nil {
+			g.wake()
+		}
+	})
+}
+
+func (g *governor) round(ctx context.Context) {
+	n := g.n
+	g.introduce(ctx)
+	hosts := n.control.Hosts(n.self.Member)
+	g.start(ctx, hosts)
+	g.retire(hosts)
+	for _, id := range g.running() {
+		group, ok := n.control.Group(id)
+		if !ok || group.State == control.GroupRetired {
+			continue
+		}
+		g.judge(group)
+		if n.store.Group(id).Leading() != 0 {
+			g.lead(ctx, group)
+		} else {
+			g.askBack(ctx, group)
+		}
+	}
+	if n.store.Group(cluster.ControlGroup).Leading() != 0 {
+		g.plan(ctx)
+	}
+}
+
+// running are the groups that take part, the control group first.
+func (g *governor) running() []uint64 {
+	ids := []uint64{cluster.ControlGroup}
+	for _, h := range g.n.queues.list() {
+		ids = append(ids, h.group.ID())
+	}
+	return ids
+}
+
+// introduce tells the cluster about this node, where that is news.
+func (g *governor) introduce(ctx context.Context) {
+	n := g.n
+	m, ok := n.control.Member(n.self.Member)
+	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && (m.Address == n.cfg.Cluster.Advertise || !n.listens) {
+		return
+	}
+	if m.State == control.Removed {
+		n.fail(errors.New("this node was removed from the cluster; to bring the machine back, empty its data directory and join again"))
+		return
+	}
+	g.do(0, "introducing this node", func() error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if !ok {
+			return n.sayHello(ctx)
+		}
+		var err error
+		if m.Version != version || m.Protocol != protocol {
+			err = n.changes.SetVersion(ctx, m.ID, version, protocol)
+		}
+		if m.Address != n.cfg.Cluster.Advertise && n.listens {
+			err = errors.Join(err, n.changes.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise))
+		}
+		if m.State == control.Joining {
+			err = errors.Join(err, n.changes.Activate(ctx, m.ID))
+		}
+		return err
+	})
+}
+
+// start makes this node take part in the groups that it is to be in.
+func (g *governor) start(ctx context.Context, hosts []control.Group) {
+	n := g.n
+	for _, group := range hosts {
+		if group.Kind != control.KindQueue || n.queues.get(group.ID) != nil {
+			continue
+		}
+		h, err := n.hold(group.ID, group.State == control.GroupNew && group.Home == n.self.Member)
+		if err != nil {
+			n.log.Errorf("group %d cannot be started here: %v", group.ID, err)
+			continue
+		}
+		n.queues.add(h)
+	}
+	if id, ok := n.control.HomeOf(n.self.Member); ok {
+		n.home.Store(n.queues.get(id))
+	}
+}
+
+// retireAfter is how long a group must be unwanted here before its part is deleted: a node that has just started may see an old state.
+const retireAfter = 30 * time.Second
+
+// retire deletes what this node holds of groups that have gone elsewhere.
+func (g *governor) retire(hosts []control.Group) {
+	n := g.n
+	c := n.store.Group(cluster.ControlGroup).Status()
+	for _, h := range n.queues.list() {
+		id := h.group.ID()
+		wanted := slices.ContainsFunc(hosts, func(w control.Group) bool { return w.ID == id })
+		if wanted || c.Leader == 0 || c.Applied < c.Commit || slices.Contains(h.group.Members().Voters, n.self.Member) && h.group.Leading() != 0 {
+			delete(g.since, id)
+			continue
+		}
+		if g.since[id].IsZero() {
+			g.since[id] = time.Now()
+		}
+		if time.Since(g.since[id]) < retireAfter {
+			continue
+		}
+		g.do(id, "retiring", func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), abandonTime)
+			defer cancel()
+			h.stop(ctx)
+			n.queues.remove(h)
+			n.log.Logf("group %d has gone elsewhere: what this node held of it is deleted", id)
+			return n.store.Retire(id)
+		})
+	}
+}
+
+// judge decides whether a queue takes mail here: not before it has as many members as it should, or once had.
+func (g *governor) judge(group control.Group) {
+	h := g.n.queues.get(group.ID)
+	if h == nil || h.group.Leading() == 0 {
+		return
+	}
+	voters := len(h.group.Members().Voters)
+	enough := voters >= len(group.Voters) && (voters > 1 || len(g.n.control.Members()) < 2)
+	h.accepts.Store(group.State == control.GroupServing && (enough || h.accepts.Load()))
+}
+
+// lead does what a group's leader has to do next, if anything.
+func (g *governor) lead(ctx context.Context, group control.Group) {
+	n, r := g.n, g.n.store.Group(group.ID)
+	now := configuration(r)
+	if group.State == control.GroupNew {
+		g.do(group.ID, "beginning", func() error { return n.changes.Bootstrapped(ctx, group.ID) })
+		return
+	}
+	if !slices.Equal(now.Voters, group.Observed.Voters) || !slices.Equal(now.Nonvoters, group.Observed.Nonvoters) {
+		g.do(group.ID, "reporting its members", func() error { return n.changes.Observed(ctx, group.ID, now) })
+	}
+	if change, ok := control.Next(now, n.self.Member, group, r.CaughtUp); ok {
+		g.do(group.ID, change.Kind.String(), func() error { return apply(ctx, r, change) })
+		return
+	}
+	h := n.queues.get(group.ID)
+	if group.State == control.GroupDraining && h != nil && h.queue.Empty() {
+		g.do(group.ID, "retiring", func() error {
+			if ok, err := h.queue.Seal(ctx); !ok || err != nil {
+				return err
+			}
+			return n.changes.Retire(ctx, group.ID)
+		})
+	}
+}
+
+func configuration(r *cluster.Group) control.Configuration {
+	m := r.Members()
+	slices.Sort(m.Voters)
+	slices.Sort(m.Nonvoters)
+	return control.Configuration{Voters: m.Voters, Nonvoters: m.Nonvoters, Index: m.Index}
+}
+
+func apply(ctx context.Context, r *cluster.Group, c control.Change) error {
+	switch c.Kind {
+	case control.AddNonvoter:
+		return r.AddNonvoter(c.Member)
+	case control.AddVoter:
+		return r.AddVoter(c.Member)
+	case control.Demote:
+		return r.Demote(c.Member)
+	case control.Remove:
+		return r.RemoveMember(c.Member)
+	}
+	return r.Transfer(ctx, c.Member)
+}
+
+// askAgain is the least time between two requests for the leadership of the home group.
+const askAgain = 2 * time.Second
+
+// askBack asks for the leadership of this node's home group when another leads it.
+func (g *governor) askBack(ctx context.Context, group control.Group) {
+	n := g.n
+	if group.Home != n.self.Member || group.State != control.GroupServing || !slices.Contains(group.Voters, n.self.Member) {
+		return
+	}
+	r := n.store.Group(group.ID)
+	leader, ok := r.Leader()
+	if !ok || leader == n.self.Member || time.Since(g.asked[group.ID]) < askAgain {
+		return
+	}
+	g.asked[group.ID] = time.Now()
+	g.do(group.ID, "asking for its leadership", func() error { return r.AskLeadership(ctx) })
+}
+
+func (g *governor) plan(ctx context.Context) {
+	n := g.n
+	p := control.Plan(n.control, control.Policy{Replicas: n.cfg.Cluster.Replicas, Reachable: n.reachable})
+	if p.Empty() {
+		return
+	}
+	g.do(cluster.ControlGroup, "planning", func() error { return n.changes.Place(ctx, p) })
+}

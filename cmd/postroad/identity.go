@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/internal/config"
+)
+
+// Who a node is among the members of its cluster stands in its data directory: cluster/{ca,cert,key}.pem, and cluster/joined.json from the
+// join until the store has been made. A node that never joined is member 1 of a cluster of its own; until that is written down in its
+// control group it keeps the authority's key in cluster/authority.pem.
+
+// protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md).
+const protocol = 1
+
+const (
+	joinedFile    = "joined.json"
+	authorityFile = "authority.pem"
+)
+
+// joined is what a node was told when it joined.
+type joined struct {
+	Member      uint16            `json:"member"`
+	Incarnation uint64            `json:"incarnation"`
+	Members     map[uint16]string `json:"members"` // addresses, until the control group tells
+}
+
+func clusterDir(cfg *config.Config) string { return filepath.Join(cfg.Node.DataDir, "cluster") }
+
+// storeExists reports whether a store was ever made in the data directory.
+func storeExists(cfg *config.Config) (bool, error) {
+	_, err := os.Stat(filepath.Join(cfg.Node.DataDir, "segments"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func readJoined(cfg *config.Config) (*joined, error) {
+	b, err := os.ReadFile(filepath.Join(clusterDir(cfg), joinedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	j := new(joined)
+	if err := json.Unmarshal(b, j); err != nil {
+		return nil, fmt.Errorf("%s: %w", joinedFile, err)
+	}
+	return j, nil
+}
+
+// joinCluster makes the empty data directory of cfg a member of the cluster that has a node at address.
+func joinCluster(ctx context.Context, cfg *config.Config, address, token string) error {
+	if used, err := storeExists(cfg); err != nil || used {
+		return errors.Join(err, fmt.Errorf("%s is in use already: only an empty data directory can join", cfg.Node.DataDir))
+	}
+	if _, err := wire.LoadCredentials(clusterDir(cfg)); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, fmt.Errorf("%s has joined a cluster already: start the node, or empty the directory", cfg.Node.DataDir))
+	}
+	csr, key, err := wire.NewRequest()
+	if err != nil {
+		return err
+	}
+	j := joined{Incarnation: rand.Uint64() | 1}
+	reply, err := wire.RequestJoin(ctx, address, token, wire.JoinRequest{
+		Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise, Version: version, Protocol: protocol, Incarnation: j.Incarnation, CSR: csr,
+	}, dialFrom(cfg))
+	if err != nil {
+		return err
+	}
+	j.Member, j.Members = reply.Member, reply.Members
+	b, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(clusterDir(cfg), 0o700); err != nil {
+		return err
+	}
+	// The certificate is what counts: it is written last.
+	if err := os.WriteFile(filepath.Join(clusterDir(cfg), joinedFile), b, 0o600); err != nil {
+		return err
+	}
+	return wire.Credentials{CA: reply.CA, Cert: reply.Cert, Key: key}.Save(clusterDir(cfg))
+}
+
+// begins reports whether this node is the one that begins the cluster of cluster.join.
+func begins(cfg *config.Config) bool {
+	return len(cfg.Cluster.Join) > 0 && cfg.Cluster.Join[0] == cfg.Cluster.Advertise
+}
+
+// joinByItself joins through the first member of cluster.join that answers, until ctx ends: the others may be starting, too.
+func (n *node) joinByItself(ctx context.Context) error {
+	cfg := n.cfg
+	used, err := storeExists(cfg)
+	if _, credErr := wire.LoadCredentials(clusterDir(cfg)); err != nil || used || credErr == nil || len(cfg.Cluster.Join) == 0 || begins(cfg) {
+		return err
+	}
+	token, err := config.ReadSecret(cfg.Cluster.TokenFile)
+	if err != nil {
+		return fmt.Errorf("cluster.token_file: %w", err)
+	}
+	others := slices.DeleteFunc(slices.Clone(cfg.Cluster.Join), func(a string) bool { return a == cfg.Cluster.Advertise })
+	for told := false; ; {
+		for _, address := range others {
+			if err = joinCluster(ctx, cfg, address, token); err == nil {
+				n.log.Logf("joined the cluster through %s", address)
+				return nil
+			}
+			if errors.Is(err, wire.ErrRefused) {
+				return err
+			}
+			if !told {
+				told = true
+				n.log.Logf("joining: %v; trying again until it works", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("no member of cluster.join lets this node in: %w", err)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (n *node) startStore(ctx context.Context) error {
+	if err := n.joinByItself(ctx); err != nil {
+		return err
+	}
+	used, err := storeExists(n.cfg)
+	if err != nil {
+		return err
+	}
+	creds, err := wire.LoadCredentials(clusterDir(n.cfg))
+	member := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if n.joined, err = readJoined(n.cfg); err != nil {
+		return err
+	}
+	o := cluster.Options{
+		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.fail,
+		OnSlowDisk: func(what string) { n.log.Errorf("slow disk: %s", what) },
+	}
+	if member && !used {
+		id, err := creds.Identity()
+		if err != nil {
+			return err
+		}
+		if n.joined == nil {
+			return fmt.Errorf("%s has a certificate of member %d but its store is gone, and a member that forgot its votes is dangerous: "+
+				"empty the directory, join under another name, and run `postroad cluster replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name)
+		}
+		o.Member, o.Incarnation = id.Member, id.Incarnation
+	}
+	if n.store, err = cluster.Open(faulty(o)); err != nil {
+		return err
+	}
+	n.onStop("store", func(context.Context) error { return n.store.Close() })
+	if !member {
+		if creds, err = n.beginCluster(); err != nil {
+			return err
+		}
+	}
+	return n.connect(creds)
+}
+
+// beginCluster makes the authority and the credentials of a cluster of one.
+func (n *node) beginCluster() (c wire.Credentials, err error) {
+	if n.store.Member() != 1 {
+		return c, fmt.Errorf("this store is of member %d of a cluster, but %s has no credentials: put them back", n.store.Member(), clusterDir(n.cfg))
+	}
+	id := wire.Identity{Cluster: fmt.Sprintf("%016x", rand.Uint64()), Member: 1, Incarnation: n.store.Incarnation()}
+	caCert, caKey, err := wire.NewAuthority(id.Cluster)
+	if err != nil {
+		return c, err
+	}
+	csr, key, err := wire.NewRequest()
+	if err != nil {
+		return c, err
+	}
+	cert, err := wire.Sign(caCert, caKey, csr, id)
+	if err != nil {
+		return c, err
+	}
+	if err := os.MkdirAll(clusterDir(n.cfg), 0o700); err != nil {
+		return c, err
+	}
+	if err := os.WriteFile(filepath.Join(clusterDir(n.cfg), authorityFile), caKey, 0o600); err != nil {
+		return c, err
+	}
+	c = wire.Credentials{CA: caCert, Cert: cert, Key: key}
+	return c, c.Save(clusterDir(n.cfg))
+}
+
+// connect makes the port; it listens once that is wanted (listenCluster).
+func (n *node) connect(creds wire.Credentials) (err error) {
+	if n.self, err = creds.Identity(); err != nil {
+		return err
+	}
+	if n.self.Member != n.store.Member() || n.self.Incarnation != n.store.Incarnation() {
+		return fmt.Errorf("the certificate in %s is of %v, but the store is of member %d with another disk: they do not belong together; "+
+			"put back what was there, or empty the data directory and join anew", clusterDir(n.cfg), n.self, n.store.Member())
+	}
+	n.control = control.New()
+	n.port, err = wire.New(wire.Options{
+		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
+		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Dial: dialFrom(n.cfg), Logf: n.log.Logf,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("cluster port", func(context.Context) error { return n.port.Close() })
+	n.store.Connect(n.port)
+	return nil
+}
+
+// addressOf finds a member: in the control state, or before there is one in what the join told.
+func (n *node) addressOf(member uint16) (string, bool) {
+	if m, ok := n.control.Member(member); ok && m.Address != "" {
+		return m.Address, true
+	}
+	if n.joined != nil && n.joined.Members[member] != "" {
+		return n.joined.Members[member], true
+	}
+	return "", false
+}
+
+// admit judges a peer by the control state. A node that has none yet relies on the certificate.
+func (n *node) admit(peer wire.Identity) error {
+	if len(n.control.Members()) == 0 {
+		return nil
+	}
+	return n.control.Admit(peer.Member, peer.Incarnation)
+}
+
+// admitNode answers a node that joins: it gets its number and its certificate.
+func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinReply, error) {
+	m, err := n.changes.AddMember(ctx, control.Node{
+		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version, Protocol: r.Protocol,
+	})
+	if err != nil {
+		return wire.JoinReply{}, err
+	}
+	caCert, caKey := n.control.Authority()
+	id := wire.Identity{Cluster: n.self.Cluster, Member: m.ID, Incarnation: r.Incarnation}
+	cert, err := wire.Sign(caCert, caKey, r.CSR, id)
+	if err != nil {
+		return wire.JoinReply{}, err
+	}
+	reply := wire.JoinReply{Cluster: id.Cluster, Member: m.ID, CA: caCert, Cert: cert, Members: map[uint16]string{}}
+	for _, m := range n.control.Members() {
+		reply.Members[m.ID] = m.Address
+	}
+	n.log.Logf("%s joins from %s as member %d", m.Name, m.Address, m.ID)
+	return reply, nil
+}
