@@ -135,6 +135,7 @@ func (s *Server) mux() *http.ServeMux {
 	s.queueRoutes(m)
 	s.userRoutes(m)
 	s.clusterRoutes(m)
+	s.traceRoutes(m, false)
 	m.HandleFunc("GET /debug/pprof/", pprof.Index)
 	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	m.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -146,6 +147,7 @@ func (s *Server) mux() *http.ServeMux {
 func (s *Server) PeerHandler() http.Handler {
 	m := http.NewServeMux()
 	s.peerRoutes(m)
+	s.traceRoutes(m, true)
 	return m
 }
 

@@ -134,14 +134,19 @@ func (t *Total) merge(o *Total) {
 		t.addGroup("merge", g)
 	}
 	t.sum()
-	for _, m := range o.Missing {
-		if !slices.Contains(t.Missing, m) {
-			t.Missing = append(t.Missing, m)
-		}
-	}
+	t.miss(o.Missing...)
 	for _, node := range o.Unreachable {
 		if !slices.Contains(t.Unreachable, node) {
 			t.Unreachable = append(t.Unreachable, node)
+		}
+	}
+}
+
+// miss adds what is missing, once.
+func (t *Total) miss(all ...Missing) {
+	for _, m := range all {
+		if !slices.Contains(t.Missing, m) {
+			t.Missing = append(t.Missing, m)
 		}
 	}
 }

@@ -73,6 +73,8 @@ type Total struct {
 	Missing []Missing `json:"missing,omitempty"`
 	// Unreachable are nodes that did not answer though nothing is missing: others own the groups.
 	Unreachable []string `json:"unreachable,omitempty"`
+	// Truncated: a trace has more steps, which are older.
+	Truncated bool `json:"truncated,omitempty"`
 }
 
 // GroupTotal is the part of one group, exact at an index of its log that is no older than the request.

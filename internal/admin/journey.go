@@ -1,0 +1,184 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// A trace is made in two rounds. The first finds, in all event logs and queues, which messages are meant; the second fetches what any
+// node knows of these: a message that one node accepted may have been delivered by the node that took over.
+
+// journey is the whole: both rounds, in all nodes.
+func (s *Server) journey(ctx context.Context, t *TraceRequest, found func(any) bool) (*Total, error) {
+	total := &Total{Node: s.o.Node}
+	if len(t.IDs) == 0 {
+		if t.IDs = s.meant(ctx, t, total); len(t.IDs) == 0 {
+			return total, t.nothing(total)
+		}
+	}
+	items, now := &collection{}, s.o.Now()
+	s.eachNode(ctx, "events", &TraceRequest{IDs: t.IDs, Recipient: t.Recipient, Since: t.Since}, s.events, total, func(raw json.RawMessage) error {
+		var item TraceItem
+		if err := json.Unmarshal(raw, &item); err != nil {
+			return err
+		}
+		items.add(item)
+		return nil
+	})
+	s.queued(ctx, &Filter{IDs: t.IDs, Recipient: t.Recipient}, total, func(m *Message) bool {
+		items.add(TraceItem{At: now, Node: m.Node, ID: m.QueueID, Queue: m})
+		return true
+	})
+	all := items.sorted()
+	total.Truncated = total.Truncated || items.dropped
+	if len(all) == 0 {
+		return total, t.nothing(total)
+	}
+	for i := range all {
+		if !found(&all[i]) {
+			break
+		}
+	}
+	return total, ctx.Err()
+}
+
+// nothing says that nothing is known, unless somebody who may know has not answered: the total names them.
+func (t *TraceRequest) nothing(total *Total) error {
+	if len(total.Missing) > 0 {
+		return nil
+	}
+	return fail(ExitData, "no event log and no queue knows of such a message", "event logs are kept as long as events.keep says; --since looks further back")
+}
+
+// meant returns the IDs of the newest messages that match.
+func (s *Server) meant(ctx context.Context, t *TraceRequest, total *Total) []string {
+	var ids struct {
+		sync.Mutex
+		m map[string]bool
+	}
+	ids.m = map[string]bool{}
+	s.eachNode(ctx, "find", t, s.find, total, func(raw json.RawMessage) error {
+		var id string
+		if err := json.Unmarshal(raw, &id); err != nil {
+			return err
+		}
+		ids.Lock()
+		defer ids.Unlock()
+		ids.m[id] = true
+		return nil
+	})
+	f, queued := t.filter(), 0
+	s.queued(ctx, &f, total, func(m *Message) bool {
+		ids.m[m.QueueID] = true
+		queued++
+		total.Truncated = total.Truncated || queued == maxTraced
+		return queued < maxTraced
+	})
+	all := slices.Sorted(maps.Keys(ids.m)) // by time
+	if len(all) > maxTraced {
+		all, total.Truncated = all[len(all)-maxTraced:], true
+	}
+	return all
+}
+
+// queued gives fn the messages that wait in the queues of all nodes, until it returns false.
+func (s *Server) queued(ctx context.Context, f *Filter, total *Total, fn func(*Message) bool) {
+	a := &ask{verb: "list", filter: *f}
+	if err := s.parse(a); err != nil {
+		total.miss(Missing{Node: s.o.Node, Why: err.Error()})
+		return
+	}
+	t := s.gather(ctx, a, s.everywhere(), func(raw json.RawMessage) bool {
+		var m Message
+		return json.Unmarshal(raw, &m) == nil && fn(&m)
+	}, nil)
+	total.miss(t.Missing...)
+}
+
+// eachNode asks this node and its peers at once. What they find goes to found, which may be called by several goroutines.
+func (s *Server) eachNode(ctx context.Context, what string, t *TraceRequest,
+	local func(context.Context, *TraceRequest, func(any) bool) (*Total, error), total *Total, found func(json.RawMessage) error) {
+	peers := s.o.Peers()
+	totals := make([]*Total, len(peers)+1)
+	var all sync.WaitGroup
+	for i, p := range peers {
+		all.Go(func() { totals[i] = (&peerSource{p}).trace(ctx, what, t, found) })
+	}
+	all.Go(func() {
+		part, err := local(ctx, t, func(item any) bool {
+			raw, err := json.Marshal(item)
+			return err == nil && found(raw) == nil
+		})
+		if err != nil {
+			part.miss(Missing{Node: s.o.Node, Why: err.Error()})
+		}
+		totals[len(peers)] = part
+	})
+	all.Wait()
+	for _, part := range totals {
+		total.miss(part.Missing...)
+		total.Truncated = total.Truncated || part.Truncated
+	}
+}
+
+// trace asks a peer. One that is of an older version has no such answer, and is named.
+func (p *peerSource) trace(ctx context.Context, what string, t *TraceRequest, found func(json.RawMessage) error) *Total {
+	total, err := p.client().stream(ctx, "POST", "/v1/trace/"+what, t, found, nil)
+	if err != nil {
+		return &Total{Missing: []Missing{{Node: p.p.Node, Why: asError(err).Message}}}
+	}
+	return total
+}
+
+// collection keeps the newest steps, at most twice maxEvents of them. Safe for use by several goroutines.
+type collection struct {
+	mu      sync.Mutex
+	items   []collected
+	n       int // added so far
+	dropped bool
+}
+
+type collected struct {
+	TraceItem
+	n int
+}
+
+// add takes steps that come, from each node, the newest first.
+func (c *collection) add(item TraceItem) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+	if c.items = append(c.items, collected{item, c.n}); len(c.items) == 2*maxEvents {
+		c.trim()
+	}
+}
+
+// before orders by time; of one moment, what a node wrote first stands first.
+func (a *collected) before(b *collected) int {
+	if a.Queue != nil && b.Queue != nil {
+		return cmp.Compare(a.ID, b.ID)
+	}
+	return cmp.Or(a.At.Compare(b.At), cmp.Compare(b.n, a.n))
+}
+
+func (c *collection) trim() {
+	slices.SortFunc(c.items, func(a, b collected) int { return a.before(&b) })
+	if more := len(c.items) - maxEvents; more > 0 {
+		c.items, c.dropped = slices.Delete(c.items, 0, more), true
+	}
+}
+
+// sorted returns the newest steps by time.
+func (c *collection) sorted() (steps []TraceItem) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trim()
+	for i := range c.items {
+		steps = append(steps, c.items[i].TraceItem)
+	}
+	return steps
+}
