@@ -65,7 +65,30 @@ func decodeCommand(data []byte) (commandType, *command, error) {
 	if err := json.Unmarshal(data[2:], c); err != nil {
 		return 0, nil, err
 	}
-	return commandType(data[1]), c, nil
+	kind := commandType(data[1])
+	if !c.complete(kind) {
+		return 0, nil, errIncomplete
+	}
+	return kind, c, nil
+}
+
+var errIncomplete = errors.New("without its arguments")
+
+// complete reports whether the command has the arguments that its type uses without asking.
+func (c *command) complete(kind commandType) bool {
+	switch kind {
+	case cmdInit:
+		return c.Cluster != nil && c.Cluster.ID != "" && c.Node != nil
+	case cmdAddMember, cmdSetAddress, cmdSetVersion:
+		return c.Node != nil
+	case cmdAddToken, cmdDropToken:
+		return c.Token != nil
+	case cmdObserved:
+		return c.Seen != nil
+	case cmdPlace:
+		return c.Place != nil
+	}
+	return true
 }
 
 // Code is how a command ended.

@@ -91,7 +91,8 @@ func (e *Editor) Remove(ctx context.Context, member uint16) error {
 	return e.simple(ctx, cmdRemove, command{Member: member, Down: e.down()})
 }
 
-// RemoveLost takes out a member without which the groups were recovered: what it alone held is lost.
+// RemoveLost takes out a member without which the groups were recovered, and retires the queue groups of which nobody else has a
+// copy. The groups' new configurations must have been reported before.
 func (e *Editor) RemoveLost(ctx context.Context, member uint16) error {
 	return e.simple(ctx, cmdRemove, command{Member: member, Lost: true})
 }

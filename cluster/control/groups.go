@@ -52,6 +52,8 @@ func (d *draft) bootstrapped(c *command) Result {
 		return refuse(Refused, "group %d was retired before it began", g.ID)
 	case g.State != GroupNew:
 		return Result{}
+	case d.member(g.Home).State == Removed:
+		return refuse(Refused, "group %d will never begin: its home was removed", g.ID)
 	}
 	g = d.edit(g.ID)
 	g.State, g.Observed = GroupServing, Configuration{Voters: []uint16{g.Home}}
@@ -108,6 +110,9 @@ func (d *draft) placeGroup(want *Group) Result {
 	if g == nil {
 		return refuse(Unknown, "there is no group %d", want.ID)
 	}
+	if g.Kind == KindControl && want.State != g.State {
+		return refuse(Refused, "the control group always serves")
+	}
 	if want.State != g.State && !moves[g.State][want.State] {
 		return refuse(Refused, "group %d cannot become %s: it is %s", g.ID, want.State, g.State)
 	}
@@ -136,8 +141,10 @@ var moves = map[GroupState]map[GroupState]bool{
 	GroupDraining: {GroupServing: true},
 }
 
-func (c Configuration) equal(o Configuration) bool {
-	return c.Index == o.Index && slices.Equal(c.Voters, o.Voters) && slices.Equal(c.Nonvoters, o.Nonvoters)
+func (c Configuration) equal(o Configuration) bool { return c.Index == o.Index && c.sameMembers(o) }
+
+func (c Configuration) sameMembers(o Configuration) bool {
+	return slices.Equal(c.Voters, o.Voters) && slices.Equal(c.Nonvoters, o.Nonvoters)
 }
 
 // The lists of members are sets in ascending order; none of these changes its arguments.

@@ -126,7 +126,20 @@ func (d *draft) remove(c *command) Result {
 			w.Voters, w.Nonvoters = without(g.Voters, m.ID), without(g.Nonvoters, m.ID)
 		}
 	}
+	if c.Lost {
+		d.endLost()
+	}
 	return Result{}
+}
+
+// endLost retires the queue groups of which no member has a copy any more: nobody could ever report them empty.
+func (d *draft) endLost() {
+	gone := d.in(Removed)
+	for _, g := range d.model.groups {
+		if g.Kind == KindQueue && g.State != GroupRetired && len(g.Observed.Voters) > 0 && len(minus(g.Observed.Voters, gone)) == 0 {
+			d.end(g.ID)
+		}
+	}
 }
 
 // replace gives a member's places to another, and removes it.
@@ -185,7 +198,7 @@ func (d *draft) dispensable(m *Member, heir uint16, c *command) Result {
 			}
 		}
 		if left < quorum(voters) {
-			return refuse(Refused, "without %s group %d would have no majority: drain it first, and wait until the group has moved", m.Name, g.ID)
+			return refuse(Refused, "without %s group %d may have no majority: drain it first and wait, or bring the other members back", m.Name, g.ID)
 		}
 	}
 	return Result{}

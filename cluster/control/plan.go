@@ -42,11 +42,11 @@ func plan(m *model, policy Policy) Placement {
 	p.lives()
 	p.homes()
 	p.places()
-	changes := p.changes()
-	if len(changes) == 0 && p.balance() {
-		changes = p.changes()
+	if len(p.changes()) == 0 {
+		p.balance()
 	}
-	return Placement{Basis: m.counts.Planned, Groups: changes}
+	p.control()
+	return Placement{Basis: m.counts.Planned, Groups: p.changes()}
 }
 
 // lives moves every queue group on in its life, as its home is.
@@ -77,16 +77,18 @@ func (p *planner) homes() {
 	}
 }
 
-// places sets the voters of all groups. What can stay stays; it is counted before anything is added.
+// places sets the voters of all groups. What can stay stays; it is counted before anything is taken away or added.
 func (p *planner) places() {
-	p.eachQueue(p.trim)
 	p.eachQueue(func(g *Group) {
-		if g.State != GroupDraining {
-			p.count(g, 1)
+		if len(p.active) > 0 {
+			g.Voters = p.stay(g.Voters)
+		} else {
+			g.Voters = p.remaining(g.Voters)
 		}
+		p.count(g.Voters, g, 1)
 	})
+	p.eachQueue(p.trim)
 	p.eachQueue(p.fill)
-	p.control()
 }
 
 func (p *planner) eachQueue(f func(*Group)) {
@@ -97,8 +99,12 @@ func (p *planner) eachQueue(f func(*Group)) {
 	}
 }
 
-func (p *planner) count(g *Group, by int) {
-	for _, id := range g.Voters {
+// count counts voters of a group that stays.
+func (p *planner) count(voters []uint16, g *Group, by int) {
+	if g.State == GroupDraining {
+		return
+	}
+	for _, id := range voters {
 		p.load[id] += by
 	}
 }
@@ -112,19 +118,16 @@ func (p *planner) replicas() int {
 	return min(n, 3)
 }
 
-// trim takes out members that are not active, and what is above the number: those that do not answer first, then the newest; never the home.
+// trim takes out what is above the number, but never the home.
 func (p *planner) trim(g *Group) {
-	want := p.replicas()
-	if want == 0 {
-		g.Voters = p.remaining(g.Voters)
-		return
+	if home := []uint16{g.Home}; slices.Contains(p.active, g.Home) && !slices.Contains(g.Voters, g.Home) {
+		g.Voters = union(g.Voters, home)
+		p.count(home, g, 1)
 	}
-	g.Voters = p.stay(g.Voters)
-	if slices.Contains(p.active, g.Home) && !slices.Contains(g.Voters, g.Home) {
-		g.Voters = union(g.Voters, []uint16{g.Home})
-	}
-	for len(g.Voters) > want {
-		g.Voters = without(g.Voters, p.last(without(g.Voters, g.Home)))
+	for want := p.replicas(); want > 0 && len(g.Voters) > want; {
+		spare := p.spare(g, without(g.Voters, g.Home))
+		g.Voters = without(g.Voters, spare)
+		p.count([]uint16{spare}, g, -1)
 	}
 }
 
@@ -136,9 +139,27 @@ func (p *planner) remaining(ids []uint16) []uint16 {
 	return minus(ids, minus(ids, p.m.in(Active, Draining)))
 }
 
-// last returns the member that can be spared best.
-func (p *planner) last(ids []uint16) uint16 {
-	return slices.MaxFunc(ids, func(a, b uint16) int { return cmp.Or(p.silence(a)-p.silence(b), cmp.Compare(a, b)) })
+// spare returns the member that a group needs least: one that does not answer before others, then one that has not got the group yet,
+// then the one with the most groups, then the newest.
+func (p *planner) spare(g *Group, ids []uint16) uint16 {
+	return slices.MaxFunc(ids, func(a, b uint16) int {
+		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.load[a]-p.load[b], cmp.Compare(a, b))
+	})
+}
+
+// best returns the member that a group gains most by: the opposite.
+func (p *planner) best(g *Group, ids []uint16) uint16 {
+	return slices.MinFunc(ids, func(a, b uint16) int {
+		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.load[a]-p.load[b], cmp.Compare(a, b))
+	})
+}
+
+// away is 1 for a member that is not a voter of the group.
+func away(g *Group, id uint16) int {
+	if slices.Contains(g.Observed.Voters, id) {
+		return 0
+	}
+	return 1
 }
 
 // silence is 1 for a member that does not answer.
@@ -149,22 +170,12 @@ func (p *planner) silence(id uint16) int {
 	return 0
 }
 
-// fill adds voters up to the number: those that answer before others, then those that have the group still, then those with the fewest.
+// fill adds voters up to the number.
 func (p *planner) fill(g *Group) {
 	for want := p.replicas(); len(g.Voters) < want; {
-		away := func(id uint16) int {
-			if slices.Contains(g.Observed.Voters, id) {
-				return 0
-			}
-			return 1
-		}
-		best := slices.MinFunc(minus(p.active, g.Voters), func(a, b uint16) int {
-			return cmp.Or(p.silence(a)-p.silence(b), away(a)-away(b), p.load[a]-p.load[b], cmp.Compare(a, b))
-		})
-		g.Voters = union(g.Voters, []uint16{best})
-		if g.State != GroupDraining {
-			p.load[best]++
-		}
+		added := []uint16{p.best(g, minus(p.active, g.Voters))}
+		g.Voters = union(g.Voters, added)
+		p.count(added, g, 1)
 	}
 }
 
@@ -183,13 +194,12 @@ func (p *planner) control() {
 	} else {
 		g.Voters = p.stay(g.Voters)
 	}
+	p.load = nil // of queue groups: here age decides
 	for n > 0 && len(g.Voters) > n {
-		g.Voters = without(g.Voters, p.last(g.Voters))
+		g.Voters = without(g.Voters, p.spare(g, g.Voters))
 	}
 	for len(g.Voters) < n {
-		g.Voters = union(g.Voters, []uint16{slices.MinFunc(minus(p.active, g.Voters), func(a, b uint16) int {
-			return cmp.Or(p.silence(a)-p.silence(b), cmp.Compare(a, b))
-		})})
+		g.Voters = union(g.Voters, []uint16{p.best(g, minus(p.active, g.Voters))})
 	}
 	g.Nonvoters = minus(p.m.in(Active, Draining), g.Voters)
 }
@@ -207,29 +217,28 @@ func (p *planner) changes() []Group {
 	return changes
 }
 
-// balance moves one voter from a member with the most to one with the fewest, if that makes them more alike and nothing else
+// balance moves one voter from a member with the most to one with the fewest, if that makes them more alike and no other queue group
 // is moving. Each move lowers the sum of the squares, so that it ends.
-func (p *planner) balance() bool {
+func (p *planner) balance() {
 	for _, g := range p.groups {
 		if g.Kind == KindQueue && (g.State == GroupNew || g.State == GroupServing && !slices.Equal(g.Voters, g.Observed.Voters)) {
-			return false
+			return
 		}
 	}
-	byLoad := func(a, b uint16) int { return cmp.Or(p.load[a]-p.load[b], cmp.Compare(a, b)) }
 	able := slices.DeleteFunc(slices.Clone(p.active), func(id uint16) bool { return p.silence(id) > 0 })
 	if len(able) < 2 {
-		return false
+		return
 	}
+	byLoad := func(a, b uint16) int { return cmp.Or(p.load[a]-p.load[b], cmp.Compare(a, b)) }
 	least, most := slices.MinFunc(able, byLoad), slices.MaxFunc(able, byLoad)
 	if p.load[most]-p.load[least] < 2 {
-		return false
+		return
 	}
 	for i := range p.groups {
 		g := &p.groups[i]
 		if g.Kind == KindQueue && g.State == GroupServing && g.Home != most && slices.Contains(g.Voters, most) && !slices.Contains(g.Voters, least) {
 			g.Voters = inherit(g.Voters, most, least)
-			return true
+			return
 		}
 	}
-	return false
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -102,6 +103,11 @@ func (g *Group) names(member uint16) bool {
 		slices.Contains(g.Observed.Voters, member) || slices.Contains(g.Observed.Nonvoters, member))
 }
 
+// Settled reports whether the group lies as it should.
+func (g *Group) Settled() bool {
+	return g.Observed.sameMembers(Configuration{Voters: g.Voters, Nonvoters: g.Nonvoters})
+}
+
 // voters are the members that are voters, or are to be.
 func (g *Group) voters() []uint16 { return slices.Concat(g.Voters, g.Observed.Voters) }
 
@@ -114,16 +120,20 @@ func (s *State) Tokens(now time.Time) []string {
 	return secrets
 }
 
-// Admit says why a connection with a node that presents itself as this member is refused, or nil.
+// Admit says why a connection with a node that presents itself as this member is refused, or nil. The cluster's own certificate
+// vouches for members that this node has not heard of yet: it may have been away while they joined, and one of them may lead.
 func (s *State) Admit(member uint16, incarnation uint64) error {
-	c, ok := s.Member(member)
-	switch {
-	case !ok:
-		return fmt.Errorf("member %d is not known here; if it joined just now, it will be", member)
+	m := s.view.Load()
+	if member > m.counts.Members {
+		return nil
+	}
+	switch c := m.member(member); {
+	case c == nil:
+		return errors.New("there is no member 0")
 	case c.State == Removed:
 		return fmt.Errorf("%s (member %d) was removed from the cluster; to bring the machine back, empty its data directory and join again", c.Name, c.ID)
 	case c.Incarnation != incarnation:
-		return fmt.Errorf("%s (member %d) has another disk than the one that joined, and a member that forgot its vote is dangerous: empty its data directory, join under another name and run `postroad cluster replace %s NEW`", c.Name, c.ID, c.Name)
+		return fmt.Errorf("%s (member %d) has another disk than the one that joined, and has forgotten its votes: empty its data directory, join under another name and run `postroad cluster replace %s NEW`", c.Name, c.ID, c.Name)
 	}
 	return nil
 }
