@@ -104,6 +104,9 @@ func (g *Group) Transfer(ctx context.Context, to uint16) error {
 	if g.leading.Load() == 0 {
 		return fmt.Errorf("%w: this node does not lead group %d", ErrRefused, g.id)
 	}
+	if !g.CaughtUp(to) {
+		return fmt.Errorf("%w: member %d is not there, or has not caught up", ErrRefused, to)
+	}
 	paused := make(chan struct{})
 	select {
 	case g.pause <- paused:

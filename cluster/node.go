@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -362,6 +363,18 @@ func (n *Node) raftLogger() hclog.Logger {
 
 type logWriter func(format string, args ...any)
 
-func (w logWriter) Write(p []byte) (int, error) { w("%s", p); return len(p), nil }
+// noise is what raft says again and again while another member is away. Status says it better.
+var noise = [][]byte{[]byte("failed to appendEntries to"), []byte("failed to heartbeat to"), []byte("failed to decode incoming command"),
+	[]byte("failed to make request"), []byte("peer has newer term"), []byte("failed to flush response"), []byte("failed to install snapshot"), []byte("failed to send snapshot")}
+
+func (w logWriter) Write(p []byte) (int, error) {
+	for _, n := range noise {
+		if bytes.Contains(p, n) {
+			return len(p), nil
+		}
+	}
+	w("%s", bytes.TrimSpace(p))
+	return len(p), nil
+}
 
 var _ io.Writer = logWriter(nil)
