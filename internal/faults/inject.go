@@ -1,6 +1,8 @@
 package faults
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 )
@@ -11,13 +13,12 @@ type Disk string
 
 // The faults of a disk. Each is the content of the fault file.
 const (
-	DiskFine    Disk = ""
-	DiskStalls  Disk = "stall"     // reads, writes and syncs of the data wait until the file is emptied
-	DiskFull    Disk = "full"      // writes that need space fail with ENOSPC, and the file system reports that none is free
-	FsyncFails  Disk = "fsync"     // the next fsync fails with EIO, once
-	PowerFails  Disk = "powerloss" // what was not synced is taken back and the process ends, at once
-	faultsTag        = "faults"
-	faultMarker      = "faults: disk" // what such a build writes to its log at the start
+	DiskFine   Disk = ""
+	DiskStalls Disk = "stall"     // reads, writes and syncs of the data wait until the file is emptied
+	DiskFull   Disk = "full"      // writes that need space fail with ENOSPC, and the file system reports that none is free
+	FsyncFails Disk = "fsync"     // the next fsync fails with EIO, once
+	PowerFails Disk = "powerloss" // what was not synced is taken back and the process ends, at once
+	faultsTag       = "faults"
 )
 
 // Inject sets what is wrong with the node's disk. The file is renamed into its place, so that no half of it is read.
@@ -27,4 +28,13 @@ func (n *Node) Inject(d Disk) error {
 		return fmt.Errorf("injecting %q: %w", d, err)
 	}
 	return os.Rename(tmp, n.FaultFile)
+}
+
+// ErrNoInjection says that a program's disk cannot be spoilt.
+var ErrNoInjection = errors.New("this program does not look at POSTROAD_FAULT_FILE: build it with -tags " + faultsTag)
+
+// Injects reports whether a program was built with the tag faults and obeys Inject: it then has the variable's name in it.
+func Injects(program string) bool {
+	b, err := os.ReadFile(program)
+	return err == nil && bytes.Contains(b, []byte("POSTROAD_FAULT_FILE"))
 }

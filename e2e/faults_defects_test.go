@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// The fault run is worth something only when it fails on a program that is broken. Each test here builds one with a planted defect, and the
+// verdict must find it. The same scenario without the defect must be clean, so that what is found is the defect.
+
+// defect is a scenario in which a planted defect shows.
+type defect struct {
+	tags  string
+	nodes int
+	play  func(*run)
+	found func(*faults.Verdict) bool
+}
+
+// soonAgain has what was put off tried again soon.
+const soonAgain = "[retry]\nschedule = [\"3s\"]\n"
+
+// try plays the scenario with the defect and without it.
+func (d defect) try(t *testing.T) {
+	t.Run("planted", func(t *testing.T) {
+		r := startRun(t, runOptions{Nodes: d.nodes, Tags: "faults," + d.tags, Seed: 7, Interval: 5 * time.Millisecond, Extra: soonAgain})
+		d.play(r)
+		if v, _ := r.finish(15 * time.Second); !d.found(v) {
+			t.Errorf("%s was not found", d.tags)
+		}
+	})
+	t.Run("clean", func(t *testing.T) {
+		r := startRun(t, runOptions{Nodes: d.nodes, Tags: "faults", Seed: 7, Interval: 5 * time.Millisecond, Extra: soonAgain})
+		d.play(r)
+		r.mustBeClean()
+	})
+}
+
+// TestFaultsFindDrop: an ID is dropped after its 250, now and then.
+func TestFaultsFindDrop(t *testing.T) {
+	defect{"defect_dropafter250", 1, func(r *run) { r.flows(3000) }, func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
+}
+
+// TestFaultsFindNoSync: messages are acknowledged before they are on stable storage; all nodes lose power.
+func TestFaultsFindNoSync(t *testing.T) {
+	if !injects(t) {
+		need(t, faults.ErrNoInjection)
+	}
+	play := func(r *run) {
+		r.World.Answer(faults.Slow(200 * time.Millisecond)) // so that there is something to lose
+		r.flows(200)
+		for range 3 {
+			r.do(faults.Step{Kind: faults.Power})
+			r.flows(100)
+		}
+		r.World.Answer(nil)
+	}
+	defect{"defect_nosync", 1, play, func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
+}
+
+// TestFaultsFindNoLease: an owner does not look at its lease before the final segment. It is paused in the middle of transactions for
+// longer than an election takes; what it finishes when it goes on, another has delivered meanwhile.
+func TestFaultsFindNoLease(t *testing.T) {
+	play := func(r *run) {
+		for k := range 3 {
+			r.World.Answer(atData(time.Second)) // each transaction stands before its content for a second
+			r.flows(20)
+			r.do(faults.Step{Kind: faults.Pause, Node: k, For: 8 * time.Second})
+			r.World.Answer(nil)
+			r.flows(100)
+		}
+	}
+	defect{"defect_nolease", 3, play, func(v *faults.Verdict) bool { return v.Unexcused.N > 0 }}.try(t)
+}
+
+// TestFaultsFindNoFence: outcomes of an owner that was deposed are taken after its term. Its attempts are answered when it goes on after a pause:
+// refused for good. Another owner has tried meanwhile and was put off; what it still has to deliver must not be failed by a word of the past.
+func TestFaultsFindNoFence(t *testing.T) {
+	play := func(r *run) {
+		for k := range 2 {
+			r.World.Answer(lateRefusal(r.Cluster.Node(k+1).Number, 7*time.Second))
+			r.flows(20)
+			r.do(faults.Step{Kind: faults.Pause, Node: k, For: 6 * time.Second})
+			r.flows(200)
+			r.World.Answer(nil)
+		}
+	}
+	defect{"defect_nofence", 3, play, func(v *faults.Verdict) bool { return v.Lost.N > 0 && v.Reports > 0 }}.try(t)
+}
+
+// atData answers DATA late.
+func atData(d time.Duration) func(*mailtest.Step) mailtest.Action {
+	return func(s *mailtest.Step) mailtest.Action {
+		if s.At == mailtest.AtData {
+			return mailtest.Action{Delay: d}
+		}
+		return mailtest.Action{}
+	}
+}
+
+// lateRefusal answers the first content that comes from a node late, and with a refusal for good; further attempts at the same messages are
+// put off.
+func lateRefusal(node int, d time.Duration) func(*mailtest.Step) mailtest.Action {
+	const most = 50
+	seen := map[string]bool{}
+	return func(s *mailtest.Step) mailtest.Action {
+		switch {
+		case s.At != mailtest.AtEnd:
+		case seen[s.ID]:
+			return mailtest.Action{Reply: "451 4.7.1 later"}
+		case faults.NodeOf(s) == node && len(seen) < most:
+			seen[s.ID] = true
+			return mailtest.Action{Delay: d, Reply: "550 5.7.1 not any more"}
+		}
+		return mailtest.Action{}
+	}
+}
+
+// do carries out one fault.
+func (r *run) do(s faults.Step) {
+	r.t.Helper()
+	if err := r.Driver.Do(r.ctx, s); err != nil {
+		r.t.Fatalf("%v: %v\n%s", s, err, r.logs())
+	}
+}

@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+)
+
+// faultSeed is the seed of a fault run: POSTROAD_FAULTS_SEED, or one that is fixed for each commit's run to be the same.
+func faultSeed(t *testing.T) (seed uint64) {
+	seed = 20261123
+	if v := os.Getenv("POSTROAD_FAULTS_SEED"); v != "" {
+		if _, err := fmt.Sscan(v, &seed); err != nil {
+			t.Fatalf("POSTROAD_FAULTS_SEED=%q: want a number", v)
+		}
+	}
+	t.Logf("POSTROAD_FAULTS_SEED=%d", seed)
+	return seed
+}
+
+// Sizes of the long run.
+const (
+	longRun      = 30 * time.Minute
+	longMessages = 500_000
+)
+
+// TestFaults holds three nodes against everything that can go wrong with processes, networks and disks, under load: nothing that was
+// acknowledged is lost, nothing arrives twice without a fault that explains it, and no node attempts what it does not own.
+// POSTROAD_LONG=1: 30 minutes and 500,000 messages at least; POSTROAD_FAULTS_SEED repeats a run.
+func TestFaults(t *testing.T) { faultRun(t, 3, 5) }
+
+// TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost.
+func TestFaultsOfFive(t *testing.T) {
+	if !long() {
+		t.Skip("skipped: five nodes are for the long run, POSTROAD_LONG=1")
+	}
+	faultRun(t, 5, 0)
+}
+
+// TestFaultsAlone does to a single node what can be done to one.
+func TestFaultsAlone(t *testing.T) { faultRun(t, 1, 3) }
+
+// faultRun carries out a schedule of so many steps, or one that fills the long run.
+func faultRun(t *testing.T, nodes, steps int) {
+	o := runOptions{Nodes: nodes, Seed: faultSeed(t), Tags: "faults", MaxSize: 32 << 10}
+	if nodes == 5 {
+		o.Replicas = 5
+	}
+	plan := faults.PlanOptions{Seed: o.Seed, Nodes: nodes, Steps: steps, Brief: !long(), Inject: injects(t)}
+	if long() {
+		plan.Steps = 10_000 // as many as the time has room for
+	} else {
+		plan.Kinds = []faults.Kind{faults.Kill, faults.Pause, faults.Partition, faults.KillAll, faults.Restart}
+		o.Interval = 5 * time.Millisecond // leaves something of the machine to the other tests
+	}
+	r := startRun(t, o)
+	r.flows(100)
+	for i, start := 0, time.Now(); i < plan.Steps && (!long() || !r.enough(start)); i++ {
+		step := faults.Plan(withSteps(plan, i+1))[i]
+		if err := r.Driver.Run(r.ctx, []faults.Step{step}); err != nil {
+			t.Fatalf("fault %d: %v\n%s", i+1, err, r.logs())
+		}
+		r.flows(100)
+	}
+	r.mustBeClean()
+}
+
+func withSteps(o faults.PlanOptions, n int) faults.PlanOptions {
+	o.Steps = n
+	return o
+}
+
+// enough reports whether a long run has become one.
+func (r *run) enough(start time.Time) bool {
+	return time.Since(start) >= longRun && r.Load.Accepted() >= longMessages
+}
+
+// logs are the ends of what the nodes wrote.
+func (r *run) logs() string {
+	var b strings.Builder
+	for _, n := range r.Cluster.Nodes() {
+		fmt.Fprintf(&b, "--- %s\n%s", n.Name, n.Log())
+	}
+	return b.String()
+}
+
+// injects reports whether the program lets its disk be spoilt: a build with the tag faults says so.
+func injects(t *testing.T) bool {
+	t.Helper()
+	return faults.Injects(binary(t, "faults"))
+}
+
+// TestFaultsOfTheDisk: a disk that hangs, is full, or fails an fsync takes its node out of the game and nothing with it.
+func TestFaultsOfTheDisk(t *testing.T) {
+	if !injects(t) {
+		need(t, faults.ErrNoInjection)
+	}
+	for _, kind := range []faults.Kind{faults.Fsync, faults.Full, faults.Stall, faults.Power} {
+		t.Run(kind.String(), func(t *testing.T) {
+			r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), Tags: "faults", MaxSize: 32 << 10, Interval: 5 * time.Millisecond})
+			r.flows(100)
+			step := faults.Step{Kind: kind, For: 10 * time.Second}
+			if err := r.Driver.Do(r.ctx, step); err != nil {
+				t.Fatalf("%v: %v\n%s", step, err, r.logs())
+			}
+			r.flows(100)
+			r.mustBeClean()
+		})
+	}
+}
+
+// TestFaultsWithoutMajority: two of three nodes are gone; the third refuses mail with 451 4.3.2, says so at /readyz, delivers nothing after its
+// lease, and goes on when one of the others is back.
+func TestFaultsWithoutMajority(t *testing.T) {
+	r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), Interval: 5 * time.Millisecond})
+	r.flows(100)
+	nodes := r.Cluster.Nodes()
+	step := faults.Step{Kind: faults.Partition, Node: 0, Sides: []int{0}, State: faults.Stalled, For: 10 * time.Second}
+	r.Driver.Act = func(faults.Step, []*faults.Node) {
+		eventually(t, 10*time.Second, func() bool { _, ok := nodes[0].Ready(r.ctx); return !ok },
+			func() string { return nodes[0].Name + " has no majority and is ready all the same" })
+		why, _ := nodes[0].Ready(r.ctx)
+		t.Logf("%s is not ready: %s", nodes[0].Name, why)
+		r.flows(50) // at the others
+	}
+	if err := r.Driver.Do(r.ctx, step); err != nil {
+		t.Fatalf("%v\n%s", err, r.logs())
+	}
+	r.flows(100)
+	if f := r.Load.Failures(); !strings.Contains(f, "451 4.3.2") && !strings.Contains(f, "421") {
+		t.Errorf("no client of %s was told 451 4.3.2 or 421:\n%s", nodes[0].Name, f)
+	}
+	r.mustBeClean()
+}
+
+// TestFaultsOrphansMove: the node that leads the busiest group is killed; what it had accepted is delivered by others within five seconds.
+func TestFaultsOrphansMove(t *testing.T) {
+	r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), Interval: 5 * time.Millisecond})
+	r.World.Answer(faults.Slow(100 * time.Millisecond)) // so that it leaves something behind
+	r.flows(200)
+	victim, err := r.Cluster.Busiest(r.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := faults.Step{Kind: faults.Kill, Node: indexOf(r.Cluster.Nodes(), victim), For: 8 * time.Second}
+	r.Driver.Act = func(faults.Step, []*faults.Node) {
+		orphans := faults.FindOrphans(r.World, r.Load.Tries(), victim.Number, time.Now())
+		ctx, cancel := context.WithTimeout(r.ctx, 30*time.Second)
+		defer cancel()
+		took, ok := orphans.AwaitFirst(ctx, r.World)
+		if t.Logf("%d orphans; the first moved after %v", orphans.Count, took); !ok || took > 5*time.Second {
+			t.Errorf("orphaned messages must move again within 5 s")
+		}
+	}
+	if err := r.Driver.Do(r.ctx, step); err != nil {
+		t.Fatal(err)
+	}
+	r.World.Answer(nil)
+	r.mustBeClean()
+}
+
+func indexOf(nodes []*faults.Node, n *faults.Node) int {
+	for i := range nodes {
+		if nodes[i] == n {
+			return i
+		}
+	}
+	return -1
+}

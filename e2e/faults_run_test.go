@@ -1,0 +1,187 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// run is a cluster under load with what stands around it, from its start to the verdict.
+type run struct {
+	t       *testing.T
+	ctx     context.Context
+	World   *faults.World
+	Cluster *faults.Cluster
+	Load    *faults.Load
+	Driver  *faults.Driver
+	Gen     *mailtest.Generator
+}
+
+// runOptions are what scenarios vary.
+type runOptions struct {
+	Nodes    int
+	Tags     string // build tags of the binary
+	Seed     uint64
+	Domains  int // default 5
+	MaxSize  int // of messages; default 64 KiB
+	Size     int // of all messages; 0: varied
+	Extra    string
+	Replicas int
+	Quiet    bool // no load from the start
+	Clients  int  // connections; default 8 a node
+	Interval time.Duration
+}
+
+// needClusters skips a scenario that needs several nodes when the program cannot run them.
+func needClusters(t *testing.T, program string) {
+	t.Helper()
+	if err := faults.Clusters(t.Context(), program); err != nil {
+		need(t, err)
+	}
+}
+
+// startRun starts a cluster and, unless it is to be quiet, a load on it.
+func startRun(t *testing.T, o runOptions) *run {
+	t.Helper()
+	program := binary(t, o.Tags)
+	if o.Nodes > 1 {
+		needClusters(t, program)
+	}
+	r := &run{t: t, ctx: t.Context()}
+	dir, err := os.MkdirTemp(scratch(t), "cluster-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.cleanUp(dir) })
+	var domains []string
+	for _, d := range []string{"a", "b", "c", "d", "e", "f", "g", "h"}[:orDefault(o.Domains, 5)] {
+		domains = append(domains, d+".example")
+	}
+	if r.World, err = faults.NewWorld(domains...); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.World.Close() })
+	r.Cluster, err = faults.New(faults.Options{
+		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(), Replicas: o.Replicas, Extra: o.Extra,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Cluster.Close() })
+	r.Driver = &faults.Driver{Cluster: r.Cluster, World: r.World, Log: func(s string) { t.Log(s) }}
+	r.Gen = &mailtest.Generator{Seed: o.Seed, Run: "f", Domains: domains, MaxSize: orDefault(o.MaxSize, 64<<10), Size: o.Size}
+	r.within(2*time.Minute, "starting", r.Cluster.Start)
+	if !o.Quiet {
+		r.load(faults.LoadOptions{Connections: orDefault(o.Clients, 8*o.Nodes), Interval: o.Interval})
+	}
+	return r
+}
+
+func orDefault(v, d int) int {
+	if v == 0 {
+		return d
+	}
+	return v
+}
+
+// cleanUp removes the run's folder, or says where it is when the run failed and somebody wants to look.
+func (r *run) cleanUp(dir string) {
+	if r.t.Failed() && os.Getenv("POSTROAD_KEEP") != "" {
+		r.t.Logf("data, logs and event logs: %s", dir)
+		return
+	}
+	os.RemoveAll(dir)
+}
+
+// load starts clients, all over the cluster unless the options name servers.
+func (r *run) load(o faults.LoadOptions) *faults.Load {
+	r.t.Helper()
+	if o.Servers == nil {
+		o.Servers = r.Cluster.Servers
+	}
+	if o.Message == nil {
+		o.Message = r.Gen.Message
+	}
+	l, err := faults.StartLoad(r.ctx, o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(l.Stop)
+	if r.Load == nil {
+		r.Load = l
+	}
+	return l
+}
+
+// within does something that has to be done in time.
+func (r *run) within(limit time.Duration, what string, do func(context.Context) error) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, limit)
+	defer cancel()
+	if err := do(ctx); err != nil {
+		r.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// flows waits until so many more messages have been accepted and delivered.
+func (r *run) flows(n int) {
+	r.t.Helper()
+	accepted, delivered := r.Load.Accepted(), r.World.Sink.Accepted()
+	eventually(r.t, time.Minute, func() bool { return r.Load.Accepted() >= accepted+n && r.World.Sink.Accepted() >= delivered+n },
+		func() string { return "mail does not flow" })
+}
+
+// finish ends the load, waits for what is still to come, and judges the run.
+func (r *run) finish(patience time.Duration) (*faults.Verdict, *faults.History) {
+	r.t.Helper()
+	r.Load.Stop()
+	tries := r.Load.Wait()
+	r.World.Settle(r.ctx, tries, patience)
+	h, err := faults.Collect(r.ctx, r.Cluster, r.World, tries, r.Driver.Faults())
+	if err != nil {
+		r.t.Errorf("gathering what is known of the run: %v", err)
+	}
+	v := faults.Check(h, faults.Rules{})
+	r.t.Logf("verdict:\n%v%v", v, v.Faults(h))
+	if f := r.Load.Failures(); f != "" {
+		r.t.Logf("what clients met, and how often:\n%s", f)
+	}
+	return v, h
+}
+
+// mustBeClean fails the test when the verdict has findings, or mail is left.
+func (r *run) mustBeClean() {
+	r.t.Helper()
+	if v, _ := r.finish(time.Minute); !v.OK() || v.Waiting > 0 {
+		r.t.Error("the verdict above must have no findings, and nothing may wait")
+	}
+}
+
+// command runs a postroad command at a node and returns its output; it must end with 0.
+func (r *run) command(n *faults.Node, args ...string) string {
+	r.t.Helper()
+	out, err := n.Run(r.ctx, args...)
+	if err != nil {
+		r.t.Fatalf("at %s: %v\n%s", n.Name, err, out)
+	}
+	return out
+}
+
+// status runs a command and returns its exit status.
+func (r *run) status(n *faults.Node, args ...string) (int, string) {
+	r.t.Helper()
+	out, err := n.Run(r.ctx, args...)
+	var ce *faults.CommandError
+	if errors.As(err, &ce) {
+		return ce.Status, out + ce.Stderr
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return 0, out
+}
