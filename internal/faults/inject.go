@@ -1,10 +1,13 @@
 package faults
 
 import (
-	"bytes"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
 )
 
 // Disk is what is wrong with a node's disk. Only a program that was built with the tag `faults` obeys: it looks at the file
@@ -33,8 +36,10 @@ func (n *Node) Inject(d Disk) error {
 // ErrNoInjection says that a program's disk cannot be spoilt.
 var ErrNoInjection = errors.New("this program does not look at POSTROAD_FAULT_FILE: build it with -tags " + faultsTag)
 
-// Injects reports whether a program was built with the tag faults and obeys Inject: it then has the variable's name in it.
+// Injects reports whether a program was built with the tag faults and obeys Inject.
 func Injects(program string) bool {
-	b, err := os.ReadFile(program)
-	return err == nil && bytes.Contains(b, []byte("POSTROAD_FAULT_FILE"))
+	info, err := buildinfo.ReadFile(program)
+	return err == nil && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool {
+		return s.Key == "-tags" && slices.Contains(strings.Split(s.Value, ","), faultsTag)
+	})
 }
