@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,9 +23,16 @@ type world struct {
 // newWorld starts a DNS server whose domains all have the sink as their mail exchanger.
 func newWorld(t testing.TB, domains int, o mailtest.SinkOptions) *world {
 	t.Helper()
+	return newWorldAt(t, "127.0.0.1", domains, o)
+}
+
+// newWorldAt is newWorld at another address of this machine.
+func newWorldAt(t testing.TB, ip string, domains int, o mailtest.SinkOptions) *world {
+	t.Helper()
+	o.Addr = net.JoinHostPort(ip, "0")
 	w := &world{t: t}
 	var err error
-	if w.DNS, err = mailtest.StartDNS("127.0.0.1:0"); err != nil {
+	if w.DNS, err = mailtest.StartDNS(o.Addr); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.DNS.Close() })
@@ -34,7 +42,7 @@ func newWorld(t testing.TB, domains int, o mailtest.SinkOptions) *world {
 	t.Cleanup(func() { w.Sink.Close() })
 	for i := range domains {
 		d := fmt.Sprintf("d%d.example", i)
-		if err := w.DNS.AddMX(d, fmt.Sprintf("mx.d%d.example", i), "127.0.0.1"); err != nil {
+		if err := w.DNS.AddMX(d, fmt.Sprintf("mx.d%d.example", i), ip); err != nil {
 			t.Fatal(err)
 		}
 		w.Domains = append(w.Domains, d)
