@@ -150,8 +150,8 @@ func TestServerJudges(t *testing.T) {
 	if n := asked.Load(); n != 1 {
 		t.Errorf("%d identities were put before Admit, not one", n)
 	}
-	if n := len(streams.waiting.conns); n != 1 {
-		t.Errorf("%d connections wait, not one", n)
+	if err := await(t, func() bool { return len(streams.waiting.conns) == 1 }); err != nil {
+		t.Errorf("%d connections wait, not one", len(streams.waiting.conns))
 	}
 }
 
@@ -190,14 +190,18 @@ func TestRecheck(t *testing.T) {
 	})
 	b, c := w.port(2), w.port(3)
 	in := a.Stream(1)
-	var outs []net.Conn
+	var outs, ins []net.Conn
 	for _, p := range []*Port{b, c} {
 		out, err := p.Stream(1).DialMember(1, patience)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer out.Close()
-		outs = append(outs, out)
+		conn, err := in.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		outs, ins = append(outs, out), append(ins, conn)
 	}
 	removed.Store(2)
 	a.Recheck()
@@ -207,15 +211,7 @@ func TestRecheck(t *testing.T) {
 	if _, err := outs[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the removed member's connection: %v", err)
 	}
-	for range 2 {
-		conn, err := in.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if peer, _ := PeerOf(conn); peer.Member == 3 {
-			exchange(t, outs[1], conn, "still here")
-		}
-	}
+	exchange(t, outs[1], ins[1], "still here")
 	if n := a.connections(); n != 1 {
 		t.Errorf("%d connections are left, not one", n)
 	}
