@@ -36,8 +36,8 @@ func (s *Server) here() []source {
 // everywhere are all queues of the cluster.
 func (s *Server) everywhere() []source {
 	all := s.here()
-	for _, p := range s.o.Peers() {
-		all = append(all, &peerSource{p})
+	for _, p := range s.peers() {
+		all = append(all, p)
 	}
 	if s.o.Groups != nil {
 		all = append(all, &roll{s.o.Groups()})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type node struct {
 	queue  *queue.Queue
 	client *Client
 	ready  error
+	mu     sync.Mutex
 	moves  []string // what Moved heard
 	group  uint64
 	// What its scheduler knows.
@@ -55,7 +57,13 @@ func (n *node) Ready() error { return n.ready }
 
 func start(t *testing.T, change func(*Options)) *node {
 	t.Helper()
-	n := &node{queue: queue.New(queue.Options{Member: 1}), group: 2}
+	return startMember(t, 1, change)
+}
+
+// startMember starts a node with a number; its group is that and one.
+func startMember(t *testing.T, member uint16, change func(*Options)) *node {
+	t.Helper()
+	n := &node{queue: queue.New(queue.Options{Member: member}), group: uint64(member) + 1}
 	group := queuetest.New(queuetest.Machine{
 		Apply: func(w *queuetest.Writer, index, term uint64, data []byte, parts [][]byte) any {
 			return n.queue.Apply(w, index, term, data, parts)
@@ -81,6 +89,8 @@ func start(t *testing.T, change func(*Options)) *node {
 		Queues:  func() []LocalQueue { return []LocalQueue{n.local()} },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "postroad_up 1\n") }),
 		Moved: func(verb string, m *queue.Stored, r uint32, to queue.State) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
 			n.moves = append(n.moves, verb+" "+m.Message.Envelope.Recipients[r].Address+" "+to.String())
 		},
 	}

@@ -102,11 +102,11 @@ func (s *Server) queued(ctx context.Context, f *Filter, total *Total, fn func(*M
 // eachNode asks this node and its peers at once. What they find goes to found, which may be called by several goroutines.
 func (s *Server) eachNode(ctx context.Context, what string, t *TraceRequest,
 	local func(context.Context, *TraceRequest, func(any) bool) (*Total, error), total *Total, found func(json.RawMessage) error) {
-	peers := s.o.Peers()
+	peers := s.peers()
 	totals := make([]*Total, len(peers)+1)
 	var all sync.WaitGroup
 	for i, p := range peers {
-		all.Go(func() { totals[i] = (&peerSource{p}).trace(ctx, what, t, found) })
+		all.Go(func() { totals[i] = p.trace(ctx, what, t, found) })
 	}
 	all.Go(func() {
 		part, err := local(ctx, t, func(item any) bool {

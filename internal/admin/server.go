@@ -38,6 +38,8 @@ type Options struct {
 	Groups func() []QueueGroup
 	// Peers are the other nodes; nil: there are none.
 	Peers func() []Peer
+	// PeerWait is how long one may say nothing before it counts as unreachable (default 5 s). One that is at work says so every second.
+	PeerWait time.Duration
 	// Cluster does what the cluster commands ask for; nil: this node is in none.
 	Cluster Cluster
 	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in memory; nil: nothing is.
@@ -74,6 +76,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
+	}
+	if o.PeerWait == 0 {
+		o.PeerWait = 5 * time.Second
 	}
 	if o.Peers == nil {
 		o.Peers = func() []Peer { return nil }

@@ -49,13 +49,21 @@ func groupTotal(t queue.Total) GroupTotal {
 }
 
 // peerSource is another node, which answers for what it owns.
-type peerSource struct{ p Peer }
+type peerSource struct {
+	p    Peer
+	wait time.Duration
+}
 
-// peerWait is how long a node may say nothing before it counts as unreachable. One that is at work says so every second.
-const peerWait = 5 * time.Second
+// peers are the other nodes.
+func (s *Server) peers() (all []*peerSource) {
+	for _, p := range s.o.Peers() {
+		all = append(all, &peerSource{p, s.o.PeerWait})
+	}
+	return all
+}
 
 func (p *peerSource) client() *Client {
-	return &Client{base: p.p.Base, http: p.p.HTTP, patience: peerWait}
+	return &Client{base: p.p.Base, http: p.p.HTTP, patience: p.wait}
 }
 
 func (p *peerSource) answer(ctx context.Context, a *ask, out outlet) *Total {

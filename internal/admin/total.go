@@ -47,6 +47,9 @@ func (g *GroupTotal) add(o *GroupTotal) {
 	}
 	g.Index, g.Partial = max(g.Index, o.Index), g.Partial && o.Partial
 	g.Messages, g.Recipients = g.Messages+o.Messages, g.Recipients+o.Recipients
+	if g.States == nil {
+		g.States = map[string]int64{}
+	}
 	for state, n := range o.States {
 		g.States[state] += n
 	}
