@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -312,4 +314,41 @@ func TestJoinsAreBounded(t *testing.T) {
 	}
 	close(end)
 	work.Wait()
+}
+
+// tired is a listener without file descriptors for a while.
+type tired struct {
+	net.Listener
+	tries atomic.Int32
+}
+
+func (l *tired) Accept() (net.Conn, error) {
+	if l.tries.Add(-1) >= 0 {
+		return nil, errors.New("too many open files")
+	}
+	return l.Listener.Accept()
+}
+
+// TestAcceptGoesOn after the errors that pass.
+func TestAcceptGoesOn(t *testing.T) {
+	w := newWorld(t)
+	words := make(chan string, 10)
+	b := w.port(2, func(o *Options) {
+		l := &tired{Listener: o.Listener}
+		l.tries.Store(3)
+		o.Listener = l
+		o.Logf = func(format string, args ...any) { words <- fmt.Sprintf(format, args...) }
+	})
+	b.Stream(1)
+	c, err := w.port(1).Stream(1).DialMember(2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if said := <-words; !strings.Contains(said, "cannot accept: too many open files") {
+		t.Errorf("the log says %q", said)
+	}
+	if len(words) > 0 {
+		t.Errorf("and again: %q", <-words)
+	}
 }
