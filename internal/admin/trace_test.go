@@ -1,0 +1,150 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
+)
+
+// log writes an event of a message at a node.
+func (w *world) log(t *testing.T, node int, what maillog.Type, id, recipient string, at time.Time) {
+	t.Helper()
+	parsed, err := mail.ParseID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.logs[node].Log(&maillog.Record{Type: what, At: at, ID: parsed, Sender: "a@example.org", Recipient: recipient, Attempts: 1})
+}
+
+// trace returns the steps as "node Type" or "node queued".
+func (n *node) trace(t *testing.T, r TraceRequest) (steps []string, total *Total, err error) {
+	t.Helper()
+	last := time.Time{}
+	total, err = n.client.Trace(t.Context(), r, func(raw json.RawMessage) error {
+		var item TraceItem
+		var event struct{ Type, ID string }
+		if err := json.Unmarshal(raw, &item); err != nil || item.At.Before(last) {
+			t.Errorf("%s: %v", raw, err)
+		}
+		last = item.At
+		if item.Queue != nil {
+			steps = append(steps, item.Node+" queued "+item.Queue.Recipients[0].Address)
+			return nil
+		}
+		if err := json.Unmarshal(item.Event, &event); err != nil || event.ID != item.ID {
+			t.Errorf("%s: %v", raw, err)
+		}
+		steps = append(steps, item.Node+" "+event.Type)
+		return nil
+	})
+	return steps, total, err
+}
+
+// TestJourneyOverNodes: accepted at one, taken over by another, and still waiting for one recipient there.
+func TestJourneyOverNodes(t *testing.T) {
+	w := startWorld(t, 3, nil)
+	id := w.nodes[0].submit(t, "a@example.org", "b@example.net", "c@example.com")
+	other := w.nodes[1].submit(t, "a@example.org", "x@example.net")
+	now := time.Now()
+	w.log(t, 0, maillog.Reception, id, "b@example.net", now)
+	w.log(t, 0, maillog.TransientFailure, id, "b@example.net", now.Add(time.Millisecond))
+	w.log(t, 0, maillog.TransientFailure, id, "c@example.com", now.Add(time.Millisecond))
+	w.log(t, 1, maillog.Reception, other, "x@example.net", now.Add(2*time.Millisecond))
+	w.log(t, 2, maillog.TransientFailure, id, "c@example.com", now.Add(3*time.Millisecond))
+	w.log(t, 2, maillog.Delivery, id, "b@example.net", now.Add(4*time.Millisecond))
+	w.move(2, 2)
+	if _, err := w.nodes[1].client.Move(t.Context(), "remove", Filter{IDs: []string{id}, Recipient: "b@example.net"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	whole := []string{"mx1 Reception", "mx1 TransientFailure", "mx1 TransientFailure", "mx3 TransientFailure", "mx3 Delivery", "mx3 queued c@example.com"}
+	ofC := []string{"mx1 Reception", "mx1 TransientFailure", "mx3 TransientFailure", "mx3 queued c@example.com"}
+	for i, n := range w.nodes {
+		for name, c := range map[string]struct {
+			r    TraceRequest
+			want []string
+		}{
+			"by ID":                 {TraceRequest{IDs: []string{strings.ToUpper(id)}}, whole},
+			"by ID and recipient":   {TraceRequest{IDs: []string{id}, Recipient: "C@example.com"}, ofC},
+			"by recipient":          {TraceRequest{Recipient: "<c@example.com>"}, ofC},
+			"by recipient, sender":  {TraceRequest{Recipient: "c@example.com", Sender: "a@example.org"}, ofC},
+			"of what only waits":    {TraceRequest{IDs: []string{other}}, []string{"mx2 Reception", "mx2 queued x@example.net"}},
+			"found through a queue": {TraceRequest{Recipient: "x@example.net", Since: config.Duration(time.Second)}, []string{"mx2 Reception", "mx2 queued x@example.net"}},
+		} {
+			if got, total, err := n.trace(t, c.r); err != nil || !slices.Equal(got, c.want) || total.Truncated {
+				t.Errorf("mx%d, %s: %q, want %q; %v", i+1, name, got, c.want, err)
+			}
+		}
+	}
+	for _, r := range []TraceRequest{{Recipient: "nobody@example.net"}, {Recipient: "c@example.com", Sender: "<>"}, {IDs: []string{"0000000000000000"}}} {
+		if got, _, err := w.nodes[0].trace(t, r); exit(t, err) != ExitData || got != nil {
+			t.Errorf("%+v: %q, %v", r, got, err)
+		}
+	}
+	for _, r := range []TraceRequest{{}, {IDs: make([]string, maxTraced+1)}} {
+		if _, _, err := w.nodes[0].trace(t, r); exit(t, err) != ExitUsage {
+			t.Errorf("%d IDs: %v", len(r.IDs), err)
+		}
+	}
+}
+
+// TestJourneyWithoutANode: its log may know more, and that is said.
+func TestJourneyWithoutANode(t *testing.T) {
+	w := startWorld(t, 3, func(i int, o *Options) {
+		if i == 2 {
+			o.Events = ""
+		}
+	})
+	id := w.nodes[0].submit(t, "a@example.org", "b@example.net")
+	w.log(t, 0, maillog.Reception, id, "b@example.net", time.Now())
+	w.wires[1].Close()
+	want := []string{"mx1 Reception", "mx1 queued b@example.net"}
+	got, _, err := w.nodes[0].trace(t, TraceRequest{IDs: []string{id}})
+	if exit(t, err) != ExitTemporary || !slices.Equal(got, want) || !strings.Contains(err.Error(), "mx2: it cannot be reached") ||
+		!strings.Contains(err.Error(), "mx3: it keeps no event log") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, _, err := w.nodes[0].trace(t, TraceRequest{Recipient: "nobody@example.net"}); exit(t, err) != ExitTemporary {
+		t.Errorf("nothing found, but not all were asked: %v", err)
+	}
+}
+
+// TestLongJourneyIsCut keeps the newest steps and says so.
+func TestLongJourneyIsCut(t *testing.T) {
+	w := startWorld(t, 2, nil)
+	ids, start := mail.NewIDs(9, time.Time{}), time.Now().Add(-time.Hour)
+	newest := ""
+	for i := range maxTraced + 10 {
+		at := start.Add(time.Duration(i) * time.Second)
+		newest = ids.Next(at).String()
+		for k := range 6 {
+			w.log(t, (i+k)%2, maillog.TransientFailure, newest, "b@example.net", at.Add(time.Duration(k)*time.Millisecond))
+		}
+	}
+	n, last := 0, TraceItem{}
+	total, err := w.nodes[0].client.Trace(t.Context(), TraceRequest{Recipient: "b@example.net"}, func(raw json.RawMessage) error {
+		n++
+		return json.Unmarshal(raw, &last)
+	})
+	if err != nil || !total.Truncated || n != maxEvents || last.ID != newest {
+		t.Errorf("%d steps, the last of %s, want %s; %+v, %v", n, last.ID, newest, total, err)
+	}
+}
+
+// TestStepsOfOneMomentKeepTheirOrder: the log is read backwards.
+func TestStepsOfOneMomentKeepTheirOrder(t *testing.T) {
+	at, c := time.Now(), collection{}
+	for i := 3*maxEvents - 1; i >= 0; i-- {
+		c.add(TraceItem{At: at, ID: fmt.Sprintf("%05d", i)})
+	}
+	steps := c.sorted()
+	if !c.dropped || len(steps) != maxEvents || !slices.IsSortedFunc(steps, func(a, b TraceItem) int { return strings.Compare(a.ID, b.ID) }) {
+		t.Errorf("%d steps from %s to %s", len(steps), steps[0].ID, steps[len(steps)-1].ID)
+	}
+}
