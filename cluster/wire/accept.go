@@ -121,7 +121,7 @@ func (p *Port) complain(format string, args ...any) {
 		return
 	}
 	if skipped > 0 {
-		format, args = format+" (and %d more like it)", append(args, skipped)
+		format, args = format+" (and %d more since the last line)", append(args, skipped)
 	}
 	p.opts.Logf(format, args...)
 }
