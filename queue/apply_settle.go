@@ -70,10 +70,12 @@ func (m *machine) puttingOff(t *touched, o *outcomeEntry) bool {
 	return o.at != t.row.at
 }
 
-// attempted records the attempt of an outcome, if there was one.
+// attempted records the attempt of an outcome, if there was one. That it was put off says nothing of an attempt that an earlier owner may
+// have made: the mark stays until the end.
 func (m *machine) attempted(t *touched, o *outcomeEntry) {
 	t.dirty = true
-	t.row.index, t.row.maybe = m.index, false
+	t.row.maybe = !o.state.Final() && m.meta.maybeAttempted(&t.row)
+	t.row.index = m.index
 	if o.at != 0 {
 		t.row.attempts++
 		t.row.at = o.at

@@ -168,7 +168,8 @@ func (m *model) outcome(o *Outcome, r *modelRecipient) {
 			return // moves nothing
 		}
 	}
-	r.index, r.maybe = m.index, false
+	r.maybe = !o.State.Final() && m.maybeAttempted(r)
+	r.index = m.index
 	if attempted {
 		r.attempts++
 	}

@@ -10,7 +10,7 @@ import (
 type recipientRow struct {
 	state    State
 	warned   bool // a delay warning was due
-	maybe    bool // an attempt of an earlier owner may have been under way (kept over operators' commands)
+	maybe    bool // an attempt of an earlier owner may have been under way
 	attempts uint32
 	due      int64  // milliseconds
 	index    uint64 // of the entry after which surely no attempt was under way

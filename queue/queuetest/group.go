@@ -10,10 +10,11 @@ import (
 	"sync"
 )
 
-// Machine is the state machine that the group applies its log to: wrap queue.Queue's Apply and Committed.
+// Machine is the state machine that the group applies its log to: wrap queue.Queue's Apply, Committed and Restored.
 type Machine struct {
 	Apply     func(w *Writer, index, term uint64, data []byte, parts [][]byte) any
 	Committed func()
+	Restored  func() // a Cluster's only
 }
 
 // Fault says what becomes of a proposal.
@@ -24,6 +25,9 @@ const (
 	Refuse            // it never enters the log: Group.Refused
 	LoseAnswer        // it is applied, and the proposer is told that the outcome is unknown
 	LoseCommand       // it is lost, and the proposer is told that the outcome is unknown
+	Delay             // it enters the log later (Cluster.Release), and the proposer is told that the outcome is unknown
+
+	Depose Fault = 16 // added to another: the leader is none any more (a Cluster's only)
 )
 
 // ErrUnknown is what a proposer is told when the outcome is unknown.
@@ -107,7 +111,7 @@ func (g *Group) Propose(ctx context.Context, data []byte, parts [][]byte) (any, 
 			return nil, g.Refused
 		}
 		return nil, ErrUnknown
-	case LoseCommand:
+	case LoseCommand, Delay: // alone, a group has nothing that delays
 		return nil, ErrUnknown
 	}
 	g.apply.Lock()
@@ -120,14 +124,18 @@ func (g *Group) Propose(ctx context.Context, data []byte, parts [][]byte) (any, 
 }
 
 func (g *Group) append(data []byte, parts [][]byte) Entry {
+	e := Entry{Index: uint64(len(g.Log())) + 1, Data: data, Parts: parts}
+	g.store(e)
+	return e
+}
+
+func (g *Group) store(e Entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e := Entry{Index: uint64(len(g.mu.log)) + 1, Data: data, Parts: parts}
 	g.mu.log = append(g.mu.log, e)
-	for i, p := range parts {
+	for i, p := range e.Parts {
 		g.mu.parts[PartKey{e.Index, i}] = p
 	}
-	return e
 }
 
 func (g *Group) applyEntry(e Entry) any {
