@@ -99,7 +99,7 @@ func (r *run) accept(l *lane, b *batch) {
 func (r *run) proposeAccept(data []byte, parts [][]byte) *smtp.Failure {
 	ctx, cancel := context.WithTimeout(r.answers, r.q.opts.UnknownFor)
 	defer cancel()
-	result, err := r.proposeOr(ctx, data, parts, nil)
+	result, err := r.proposeOr(ctx, data, parts, r.q.opts.Forward)
 	switch {
 	case err == nil && result == acceptResult{true}:
 		return nil

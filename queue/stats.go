@@ -16,10 +16,15 @@ type Stats struct {
 	WaitingOutcomes  int
 }
 
-// Stats returns the present figures.
+// Stats returns the present figures. Those of the group are the same on all members, as far as each has applied; zero when they cannot be read.
 func (q *Queue) Stats() (s Stats) {
+	var m meta
+	if r, err := q.read(); err == nil {
+		m, _ = q.metaOf(r) // a disk that cannot be read is told of elsewhere
+	}
+	c := m.counters
 	q.mu.Lock()
-	c, moved := q.mu.meta.counters, q.mu.moved
+	moved := q.mu.moved
 	q.mu.Unlock()
 	s.Messages, s.Bytes, s.Reports = c[countMessages], c[countBytes], c[countReports]
 	s.Accepted, s.DoubleBounces = c[countAccepted], c[countBounced]
