@@ -73,11 +73,12 @@ func (g *Grantor) decide(p *party, r *Request, groups int, now time.Time) Grant 
 	if p.deposed {
 		return grant
 	}
+	fewest := g.fewest()
 	turn := int(now.Sub(g.began) / (2 * g.o.Lease))
 	for i := range r.Needs {
 		name := r.Needs[i].Site
 		b, e := g.books[name], p.entries[name]
-		pool, rate := g.pool(b, groups)
+		pool, rate := g.pool(b, groups, fewest)
 		s := Share{Site: name, Connections: b.connections(p, pool, turn, now), Rate: b.rate(p, rate, now)}
 		e.charge, e.chargeRate = max(e.charge, s.Connections), max(e.chargeRate, s.Rate)
 		if s.Connections > 0 || s.Rate > 0 {
@@ -88,9 +89,9 @@ func (g *Grantor) decide(p *party, r *Request, groups int, now time.Time) Grant 
 }
 
 // pool is what may be granted of a site's limits: the smallest that a holder names, without the reserved parts.
-func (g *Grantor) pool(b *book, groups int) (connections int, rate float64) {
+func (g *Grantor) pool(b *book, groups, fewest int) (connections int, rate float64) {
 	l := b.limit()
-	own, ownRate := l.reserved(g.groups.least())
+	own, ownRate := l.reserved(fewest)
 	n := max(groups, g.groups.most())
 	connections, rate = max(0, l.Connections-n*own), max(0, l.Rate-float64(n)*ownRate)
 	if g.silent {

@@ -2,21 +2,18 @@ package share
 
 import "time"
 
-// bucket is a token bucket whose rate may change at any time. It holds a tenth of a second's worth, at least one: that is the burst.
-// In any time the transactions are at most the burst and the sum of the rates over that time. Its owner guards it.
+// bucket is a token bucket whose rate may change at any time. It holds one and a twentieth of a second's worth, which makes up for coarse
+// timers: that is the burst. In any time the transactions are at most the burst and the sum of the rates over that time. Its
+// owner guards it.
 type bucket struct {
 	rate   float64 // per second
 	tokens float64
 	at     time.Time // when tokens was right
 }
 
-const burstSeconds = 0.1
+const burstSeconds = 0.05
 
-func newBucket(rate float64, now time.Time) bucket {
-	return bucket{rate: rate, tokens: depth(rate), at: now}
-}
-
-func depth(rate float64) float64 { return max(1, rate*burstSeconds) }
+func depth(rate float64) float64 { return 1 + rate*burstSeconds }
 
 // set changes the rate from now on.
 func (b *bucket) set(rate float64, now time.Time) {

@@ -68,7 +68,9 @@ func (h *Holder) look(groups int, grantor uint64, now time.Time) (changed []*Sit
 		}
 		h.count, h.ready = n, ready
 		for _, s := range h.sites {
-			h.allot(s, now)
+			if h.allot(s, now); s.open > s.reserve {
+				h.activate(s) // what was in the reserve is to be reported now
+			}
 			changed = append(changed, s)
 		}
 	}
@@ -110,7 +112,7 @@ func (h *Holder) request(now time.Time) (Request, bool) {
 		return Request{}, false
 	}
 	h.next = time.Time{}
-	r := Request{Group: h.o.Group, Epoch: h.o.Epoch, Reign: h.reign, Age: now.Sub(h.began)}
+	r := Request{Group: h.o.Group, Epoch: h.o.Epoch, Reign: h.reign, Age: now.Sub(h.began), Groups: h.count}
 	since := now.Sub(h.sent)
 	rest := h.active[:0]
 	for _, s := range h.active {

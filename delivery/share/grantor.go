@@ -40,6 +40,7 @@ type partyKey struct{ group, epoch uint64 }
 type party struct {
 	partyKey
 	seq     uint64
+	groups  int // by which it counts its reserved parts
 	heard   bool
 	until   time.Time // of its lease
 	clean   time.Time // by then the holder of the group before it has closed its connections
@@ -91,7 +92,7 @@ func (g *Grantor) Ask(_ context.Context, r Request) (Grant, error) {
 		return Grant{}, err
 	}
 	g.hear(p, &r, p.heard && !now.Before(p.until))
-	p.until = now.Add(g.o.Lease)
+	p.until, p.groups = now.Add(g.o.Lease), r.Groups
 	g.listen(groups, now)
 	grant := g.decide(p, &r, len(groups), now)
 	if g.o.Leading() != term {
@@ -139,6 +140,15 @@ func (g *Grantor) succeed(p *party) {
 	}
 }
 
+// fewest is the smallest number of groups by which a holder may count its reserved parts.
+func (g *Grantor) fewest() int {
+	n := g.groups.least()
+	for _, p := range g.parties {
+		n = min(n, p.groups)
+	}
+	return n
+}
+
 // sweep forgets the holders that have nothing any more.
 func (g *Grantor) sweep(now time.Time) {
 	for k, p := range g.parties {
@@ -155,8 +165,8 @@ func (g *Grantor) sweep(now time.Time) {
 // transaction takes longer.
 const forget = 15 * time.Minute
 
-// listen ends the silence at the beginning of a reign: when all groups' holders have spoken, or when all that was granted before has
-// ended. Connections are closed some time after that.
+// listen ends the silence at the beginning of a reign: when all groups' holders have spoken and those before them have closed their connections.
+// Else shares of a rate end with their lease, but a connection is as old as its last transaction takes.
 func (g *Grantor) listen(groups []uint64, now time.Time) {
 	if !g.silent && !g.silentRates {
 		return
@@ -174,7 +184,7 @@ func (g *Grantor) listen(groups []uint64, now time.Time) {
 	}
 	age := now.Sub(g.began)
 	g.silentRates = g.silentRates && age < g.o.Lease && !all
-	g.silent = g.silent && age < 2*g.o.Lease && (!all || now.Before(clean))
+	g.silent = g.silent && age < forget && (!all || now.Before(clean))
 	for name, b := range g.books {
 		if !g.silent {
 			b.known = 0

@@ -66,7 +66,10 @@ func (h *Holder) Site(name string, limit Limit, tag any) *Site {
 	now := h.o.Now()
 	s := h.sites[name]
 	if s == nil {
-		s = &Site{h: h, name: name, bucket: newBucket(limit.Rate, now)}
+		s = &Site{h: h, name: name, bucket: bucket{at: now}}
+		if h.ready { // else the owner before us may have used up the burst just now
+			s.bucket.tokens = 1
+		}
 		h.sites[name] = s
 	}
 	s.limit, s.Tag, s.registered = limit, tag, true

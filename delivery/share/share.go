@@ -51,7 +51,9 @@ type Request struct {
 	Seq   uint64        `json:"seq"`   // grows with each request of the holder
 	Reign uint64        `json:"reign"` // of the grantor, as the holder heard last; 0: it heard nothing yet
 	Age   time.Duration `json:"age"`   // since the holder began
-	Needs []Need        `json:"needs,omitempty"`
+	// Groups is the number of queue groups by which the holder counts its reserved parts.
+	Groups int    `json:"groups"`
+	Needs  []Need `json:"needs,omitempty"`
 }
 
 // Need is a request's part for one site. Counts and rates are beyond the reserved part.
@@ -91,8 +93,8 @@ var (
 // check refuses what no holder sends.
 func (r *Request) check() error {
 	switch {
-	case r.Group == 0 || r.Epoch == 0 || r.Seq == 0 || r.Age < 0:
-		return fmt.Errorf("share: request without group, epoch or number")
+	case r.Group == 0 || r.Epoch == 0 || r.Seq == 0 || r.Age < 0 || r.Groups < 1 || r.Groups > maxCount:
+		return fmt.Errorf("share: request without group, epoch, number or count of groups")
 	case len(r.Needs) > maxNeeds:
 		return fmt.Errorf("share: request for %d sites, at most %d", len(r.Needs), maxNeeds)
 	}
