@@ -122,7 +122,7 @@ func (c *checker) gather() {
 				a = &arrival{}
 				c.arrived[k] = a
 			}
-			a.copies = append(a.copies, Copy{numberOf(d.Remote.Addr()), d.QueueID, d.Accepted})
+			a.copies = append(a.copies, Copy{numberOf(d.Remote.Addr()), d.Accepted})
 			a.changed = a.changed || sent != nil && sent.Sum != d.Sum
 		}
 	}
@@ -195,7 +195,7 @@ func (c *checker) further(f Finding, before, copy Copy) {
 	}
 	c.v.Duplicates++
 	c.v.ByFault[at]++
-	switch logged, known := c.h.Attempts.possible(f.Recipient, copy); {
+	switch logged, known := c.h.Attempts.possible(f.QueueID, f.Recipient, copy); {
 	case known && !logged:
 		f.Why = fmt.Sprintf("the copy by n%d was not logged as possible_duplicate", copy.Node)
 		c.v.Unlogged.add(f)

@@ -22,13 +22,13 @@ func told(id string) Try {
 
 // came is a copy of a message from a node.
 func came(id string, node int, seconds float64) mailtest.Delivery {
-	return mailtest.Delivery{ID: id, QueueID: "Q" + id, Sender: "s@s.example", Recipients: []string{id + "@d.example"},
+	return mailtest.Delivery{ID: id, Sender: "s@s.example", Recipients: []string{id + "@d.example"},
 		Sum: sha256.Sum256([]byte(id)), Remote: netip.AddrPortFrom(hostOf(node), 4711), Accepted: at(seconds)}
 }
 
 // noted is what a node logged of the copy.
 func noted(id string, node int, seconds float64, possible bool) Attempts {
-	return Attempts{{"Q" + id, id + "@d.example"}: {{node, at(seconds), possible}}}
+	return Attempts{id + "@d.example": {{"Q" + id, node, at(seconds), possible}}}
 }
 
 // kill is a fault of node 1 at 10 s.
@@ -40,8 +40,9 @@ func kill() []Fault {
 func TestVerdicts(t *testing.T) {
 	unknown := told("a")
 	unknown.Accepted, unknown.Unknown = nil, []string{"a@d.example"}
+	unknown.QueueID = ""
 	late := told("a")
-	late.Accepted, late.PutOff, late.Late = nil, []string{"a@d.example"}, "451 4.3.0"
+	late.Accepted, late.QueueID, late.PutOff, late.Late = nil, "", []string{"a@d.example"}, "451 4.3.0"
 	refused := told("a")
 	refused.Accepted, refused.Refused = nil, []mailtest.Refusal{{Recipient: "a@d.example", Reply: "550 no"}}
 	other := came("a", 1, 2)
@@ -72,13 +73,17 @@ func TestVerdicts(t *testing.T) {
 		{"twice, not logged as possible", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 12)}, Faults: kill(),
 			Attempts: noted("a", 2, 12.1, false)}, "unlogged"},
 		{"twice, not logged at all", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 15)}, Faults: kill()}, "unlogged"},
+		{"twice, another message logged", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 15)}, Faults: kill(),
+			Attempts: Attempts{"a@d.example": {{"Qb", 2, at(15.05), true}}}}, "unlogged"},
+		{"no answer, twice because of a kill", History{Tries: []Try{unknown}, Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 12)}, Faults: kill(),
+			Attempts: noted("a", 2, 12.1, true)}, ""},
 		{"twice, the log died with its node", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 15)},
 			Faults: append(kill(), Fault{From: at(15.1), Lost: []int{2}})}, ""},
 		{"thrice, two faults", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 15), came("a", 3, 18)},
 			Faults:   append(kill(), Fault{From: at(15.1), Lost: []int{2}}),
-			Attempts: Attempts{{"Qa", "a@d.example"}: {{2, at(15.05), true}, {3, at(18.1), true}}}}, ""},
+			Attempts: Attempts{"a@d.example": {{"Qa", 2, at(15.05), true}, {"Qa", 3, at(18.1), true}}}}, ""},
 		{"thrice, one fault", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 15), came("a", 3, 18)}, Faults: kill(),
-			Attempts: Attempts{{"Qa", "a@d.example"}: {{2, at(15.05), true}, {3, at(18.1), true}}}}, "unexcused"},
+			Attempts: Attempts{"a@d.example": {{"Qa", 2, at(15.05), true}, {"Qa", 3, at(18.1), true}}}}, "unexcused"},
 		// A paused owner that goes on where it was: its copy comes long after the pause began, whichever copy is the first.
 		{"after the pause", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 2, 14), came("a", 1, 20)}, Faults: kill(),
 			Attempts: noted("a", 1, 20.1, true)}, "unexcused"},

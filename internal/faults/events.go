@@ -16,16 +16,14 @@ import (
 
 // logged is what the event log says of one attempt.
 type logged struct {
+	queueID  string
 	node     int
 	at       time.Time
 	possible bool
 }
 
-// attempted is one recipient in a queue.
-type attempted struct{ queueID, recipient string }
-
 // Attempts are what nodes logged of the recipients that were asked for, in the order of time.
-type Attempts map[attempted][]logged
+type Attempts map[string][]logged
 
 // Again are the recipients for whom the receiving server has more than one copy: what the nodes logged of them has to be read.
 func Again(deliveries []mailtest.Delivery) Attempts {
@@ -35,7 +33,7 @@ func Again(deliveries []mailtest.Delivery) Attempts {
 		for _, r := range d.Recipients {
 			k := key{d.ID, r}
 			if seen[k] {
-				again[attempted{d.QueueID, r}] = nil
+				again[r] = nil
 			}
 			seen[k] = true
 		}
@@ -44,10 +42,11 @@ func Again(deliveries []mailtest.Delivery) Attempts {
 }
 
 // possible reports whether the attempt that made a copy was logged as possible_duplicate, and whether it was logged at all. An
-// outcome is logged after the reply that it tells of.
-func (a Attempts) possible(recipient string, c Copy) (possible, known bool) {
-	for _, l := range a[attempted{c.QueueID, recipient}] {
-		if l.node == c.Node && !l.at.Before(c.Accepted.Add(-clockStep)) {
+// outcome is logged after the reply that it tells of. A client that got no answer knows no queue ID: then a recipient is enough, for no two
+// messages have the same.
+func (a Attempts) possible(queueID, recipient string, c Copy) (possible, known bool) {
+	for _, l := range a[recipient] {
+		if l.node == c.Node && (queueID == "" || l.queueID == queueID) && !l.at.Before(c.Accepted.Add(-clockStep)) {
 			return l.possible, true
 		}
 	}
@@ -106,11 +105,10 @@ func (a Attempts) line(b []byte, node int) {
 	if json.Unmarshal(b, &e) != nil || e.Type != "Delivery" && e.Type != "TransientFailure" {
 		return
 	}
-	k := attempted{e.ID, e.Recipient}
-	if _, asked := a[k]; !asked {
+	if _, asked := a[e.Recipient]; !asked {
 		return
 	}
 	if at, err := time.Parse(time.RFC3339Nano, e.Time); err == nil {
-		a[k] = append(a[k], logged{node, at, e.Possible})
+		a[e.Recipient] = append(a[e.Recipient], logged{e.ID, node, at, e.Possible})
 	}
 }

@@ -86,7 +86,6 @@ func (r Rules) excuses(f *Fault, node int, accepted time.Time) bool {
 // Copy is one copy of a message at the receiving server.
 type Copy struct {
 	Node     int
-	QueueID  string
 	Accepted time.Time
 }
 

@@ -145,16 +145,3 @@ func FuzzReceiver(f *testing.F) {
 		}
 	})
 }
-
-func TestQueuedAs(t *testing.T) {
-	for trace, want := range map[string]string{
-		"": "",
-		"Received: from client.example (client.example [127.0.0.1])\r\n\tby mx1.example with ESMTP id 0ABCdef12345;\r\n\tSun, 23 Nov 2026 05:21:28 +0000\r\n": "0ABCdef12345",
-		"Received: by a.example id first\r\nReceived: by b.example id second\r\n":                                                                             "first",
-		"Subject: without id\r\n": "",
-	} {
-		if got := queuedAs([]byte(trace)); got != want {
-			t.Errorf("%q: %q, want %q", trace, got, want)
-		}
-	}
-}

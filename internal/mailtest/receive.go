@@ -12,7 +12,6 @@ const headerLimit = 64 << 10
 // receiver takes the content of one message as it comes and hashes it from the Marker on.
 type receiver struct {
 	id     string
-	queued string // see queuedAs
 	size   int64
 	h      hash.Hash
 	header []byte // octets not yet hashed, because the Marker may still come
@@ -50,20 +49,8 @@ func (r *receiver) write(p []byte) {
 func (r *receiver) begin() {
 	rest, id := BelowTrace(r.header)
 	r.id, r.begun = id, true
-	r.queued = queuedAs(r.header[:len(r.header)-len(rest)])
 	r.h.Write(rest)
 	r.header = r.header[:0]
-}
-
-// queuedAs takes the ID under which the last relay had the message out of the id clause of the topmost Received field (RFC 5321 4.4).
-func queuedAs(trace []byte) string {
-	words := bytes.Fields(trace)
-	for i := 0; i+1 < len(words); i++ {
-		if string(words[i]) == "id" {
-			return string(bytes.TrimRight(words[i+1], ";"))
-		}
-	}
-	return ""
 }
 
 // sum returns the hash of all that was written.

@@ -171,7 +171,6 @@ func (s *session) end() {
 	}
 	d := s.tx.d
 	d.ID, d.Sum, d.Size, d.Content = s.content.id, sum, s.content.size, s.content.kept
-	d.QueueID = s.content.queued
 	d.Session, d.Remote, d.TLS = s.step.Session, s.step.Remote, s.step.TLS
 	s.answer(usual, func(a Action, reply string) {
 		if reply[0] == '2' && !a.Forget {

@@ -34,7 +34,6 @@ type SinkOptions struct {
 // Delivery is one accepted transaction.
 type Delivery struct {
 	ID         string // of the Marker field; "" when there is none
-	QueueID    string // under which the last relay had it, by its Received field
 	Sender     string
 	MailArgs   string // the parameters of MAIL, as sent
 	Recipients []string
