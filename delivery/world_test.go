@@ -30,6 +30,7 @@ type world struct {
 	reporter *Reporter
 	o        Options
 	net      *internet
+	dialer   func() Dialer // of the next boot; nil: the internet's
 	log      *logbook
 	shift    time.Duration // of the wall clock, from the next boot on
 }
@@ -68,7 +69,11 @@ func (w *world) boot() {
 	w.queue = queue.New(qo)
 	w.o.Now = func() time.Time { return w.queue.Now() }
 	var err error
-	if w.sched, err = New(w.o, FromQueue(w.queue), w.net, w.net.dial); err != nil {
+	dial := w.net.dial
+	if w.dialer != nil {
+		dial = w.dialer()
+	}
+	if w.sched, err = New(w.o, FromQueue(w.queue), w.net, dial); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := w.queue.Start(w.t.Context(), w.group, w.sched); err != nil {
