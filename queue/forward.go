@@ -1,8 +1,11 @@
 package queue
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+
+	"github.com/postroad/postroad/internal/mail"
 )
 
 var errNotForwarded = errors.New("only accept commands may come from another member")
@@ -26,7 +29,7 @@ func CheckForwarded(data []byte, parts [][]byte) error {
 	return errNotForwarded
 }
 
-// checkAccept refuses what applyAccept would panic at.
+// checkAccept refuses what applyAccept would panic at, or what no front lets through.
 func (c *command) checkAccept(parts [][]byte) error {
 	var m machine
 	for i, part := 0, 0; i < len(c.accept); i++ {
@@ -36,12 +39,25 @@ func (c *command) checkAccept(parts [][]byte) error {
 				return fmt.Errorf("forwarded message %v has not the content it says: %w", e.id, errCorrupt)
 			}
 		}
-		if _, err := decodeEnvelope(e.envelope); err != nil {
+		if err := checkEnvelope(e.envelope); err != nil {
 			return fmt.Errorf("forwarded message %v: envelope: %w", e.id, err)
 		}
-		if err := m.msg.rec.envelopeView.decode(e.envelope); err != nil || len(m.msg.rec.recipients) == 0 {
-			return fmt.Errorf("forwarded message %v: no recipients: %w", e.id, errCorrupt)
-		}
+	}
+	return nil
+}
+
+func checkEnvelope(stored []byte) error {
+	e, err := decodeEnvelope(stored)
+	if err != nil {
+		return err
+	}
+	s := submission{env: e, content: &mail.Content{}}
+	if fail := s.check(); fail != nil {
+		return fail
+	}
+	var w envelopeWriter
+	if !bytes.Equal(w.encode(e), stored) {
+		return errCorrupt // our encoding of an envelope is the only one
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/queuetest"
 )
 
 // Decoders read what a disk or another member gives. They may refuse, but neither panic nor take memory that the input
@@ -172,6 +173,106 @@ func FuzzCommand(f *testing.F) {
 			}
 		}
 	})
+}
+
+func FuzzResult(f *testing.F) {
+	for _, r := range results {
+		f.Add(AppendResult(nil, r))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := ParseResult(b)
+		if err != nil {
+			return
+		}
+		if again, err := ParseResult(AppendResult(nil, r)); err != nil || !reflect.DeepEqual(again, r) {
+			t.Fatalf("%v: %+v, want %+v", err, again, r)
+		}
+	})
+}
+
+var results = []any{
+	nil, acceptResult{true}, acceptResult{}, settleResult{true}, sealResult{true}, epochResult{}, epochResult{7, 1_700_000_000_000},
+	[]recipientRef{{mail.ID{1}, 2}, {mail.ID{3}, 400}}, []recipientRef(nil),
+}
+
+func TestResultsTravel(t *testing.T) {
+	for _, r := range results {
+		b := AppendResult([]byte("x"), r)
+		if got, err := ParseResult(b[1:]); err != nil || !reflect.DeepEqual(got, r) {
+			t.Errorf("%#v came back as %#v, %v", r, got, err)
+		}
+		for n := range b[1:] {
+			if got, err := ParseResult(b[1 : n+1]); err == nil {
+				t.Errorf("%#v cut short at %d: %#v", r, n, got)
+			}
+		}
+	}
+}
+
+// What is let in from another member can be applied, on an empty queue and once more.
+func FuzzForwarded(f *testing.F) {
+	id := mail.ID{1, 2, 3}
+	var w envelopeWriter
+	head := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), laneKey{5, 1}, 8, 1)
+	f.Add(appendAcceptEntry(head, id, ReportID{}, 10, 0, w.encode(fuzzEnvelope())), make([]byte, 10), byte(1))
+	f.Add(appendAcceptEntry(head, id, ReportID{id, 1, ReportDelay}, 10, 2, w.encode(fuzzEnvelope())), []byte{}, byte(0))
+	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3), make([]byte, 10), byte(1))
+	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), []byte{}, byte(0))
+	f.Fuzz(func(t *testing.T, data, content []byte, n byte) {
+		var parts [][]byte
+		for ; n > 0; n-- {
+			size := len(content) / int(n)
+			parts, content = append(parts, content[:size]), content[size:]
+		}
+		if CheckForwarded(data, parts) != nil {
+			return
+		}
+		q := New(Options{})
+		g := queuetest.New(machineOf(q))
+		q.Open(g)
+		for range 2 {
+			result, err := g.Propose(t.Context(), data, parts)
+			if _, ok := result.(acceptResult); !ok || err != nil {
+				t.Fatal(result, err)
+			}
+		}
+		domains, err := q.Domains("", 100)
+		for _, d := range domains {
+			if items, _, err := q.Due(d.Domain, Cursor{}, d.Due, 1); err != nil || len(items) != 1 || len(items[0].Recipients) == 0 {
+				t.Fatal(items, err)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestCheckForwarded(t *testing.T) {
+	var w envelopeWriter
+	head := appendAcceptHead(appendCommand(nil, cmdAccept, 5), laneKey{5, 1}, 8, 1)
+	entry := func(e *mail.Envelope) []byte {
+		return appendAcceptEntry(bytes.Clone(head), mail.ID{1}, ReportID{}, 4, 0, w.encode(e))
+	}
+	good, four := entry(fuzzEnvelope()), [][]byte{make([]byte, 4)}
+	if err := CheckForwarded(good, four); err != nil {
+		t.Fatal(err)
+	}
+	odd := fuzzEnvelope()
+	odd.Recipients[0].Domain = "a\x00b"
+	for name, c := range map[string]struct {
+		data  []byte
+		parts [][]byte
+	}{
+		"short": {good[:len(good)-1], four}, "no content": {good, nil}, "other content": {good, [][]byte{make([]byte, 5)}},
+		"no recipients": {entry(&mail.Envelope{}), four}, "NUL in a domain": {entry(odd), four},
+		"epoch": {appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), nil}, "outcomes": {appendSettle(appendCommand(nil, cmdSettle, 5), 1, 0), nil},
+		"chunk without content": {binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), make([]byte, idLen)...), 3), nil},
+	} {
+		if CheckForwarded(c.data, c.parts) == nil {
+			t.Errorf("%s: let through", name)
+		}
+	}
 }
 
 // An unknown command, or one that is cut short, must not be passed over: the members would differ from there on.

@@ -348,9 +348,18 @@ func (r *modelRun) settle() {
 		}
 		outcomes = append(outcomes, o)
 	}
-	data := appendSettle(r.begin(cmdSettle), r.q.machine.meta.epoch, len(outcomes))
+	session := r.q.machine.meta.epoch
+	late := r.rand.IntN(8) == 0 // the outcomes of an owner of the past change nothing
+	if late {
+		session++
+	}
+	data := appendSettle(r.begin(cmdSettle), session, len(outcomes))
 	for i := range outcomes {
 		data = appendOutcome(data, &outcomes[i])
+	}
+	if late {
+		r.propose(data, nil)
+		return
 	}
 	r.m.settle(outcomes)
 	r.propose(data, nil)
