@@ -58,6 +58,7 @@ func startCLINode(t *testing.T) cliNode {
 	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now, Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
 	dir := t.TempDir()
 	s, err := admin.Start(admin.Options{Socket: filepath.Join(dir, "admin.sock"), Node: "mx1", Health: n, Metrics: http.NotFoundHandler(),
+		Cluster: &cliCluster{}, Events: filepath.Join(dir, "events.jsonl"),
 		Queues: func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} }, Users: cliUsers{editor, d}})
 	if err != nil {
 		t.Fatal(err)
@@ -124,6 +125,25 @@ func TestExitStatusAndAdvice(t *testing.T) {
 		{"user add a@example.net", 64, "--password-stdin"},
 		{"user list", 69, "postroad serve"},
 		{"version more", 64, "too many"},
+		{"trace", 64, "--recipient"},
+		{"trace short", 65, "not a message ID"},
+		{"trace --recipient a@example.net --since 4", 64, "90s"},
+		{"trace --recipient a@example.net", 69, "postroad serve"},
+		{"cluster status", 69, "postroad serve"},
+		{"cluster drain", 64, "needs NODE"},
+		{"cluster drain mx1 mx2", 64, "too many"},
+		{"cluster replace mx1", 64, "needs OLD NEW"},
+		{"cluster replace mx1 mx1", 65, "joins under another name"},
+		{"cluster token --ttl 5", 64, "90s"},
+		{"cluster join --token x", 64, "mx1.example.net:7025"},
+		{"cluster join --token x mx1.example.net", 64, "is not HOST:PORT"},
+		{"cluster join mx1.example.net:7025", 64, "postroad cluster token"},
+		{"cluster join --token - mx1.example.net:7025", 64, "postroad cluster token"},
+		{"cluster join --token x --token-file y mx1.example.net:7025", 64, "leave one out"},
+		{"cluster join --token x --config /none mx1.example.net:7025", 78, "/none"},
+		{"cluster restore", 64, "cluster.backup"},
+		{"cluster restore /none", 65, "/none"},
+		{"cluster backup", 64, "needs FILE"},
 	} {
 		status, _, errs := postroad(t, "", strings.Fields(c.args)...)
 		if status != c.want || !strings.Contains(errs, c.says) {

@@ -114,18 +114,24 @@ func (e *event) about() string {
 		if e.Recipients > 1 {
 			to += " and " + strconv.Itoa(e.Recipients-1) + " more"
 		}
-		by := ""
-		if e.User != "" {
-			by = " as " + e.User
+		words := fmt.Sprintf("from <%s> %s, %d octets", e.Sender, to, e.Size)
+		if host != "" {
+			words += ", by " + host
 		}
-		return fmt.Sprintf("from <%s> %s, %d octets, by %s%s", e.Sender, to, e.Size, host, by)
+		if e.User != "" {
+			words += ", logged in as " + e.User
+		}
+		return words
 	}
 	words := []string{"to <" + e.Recipient + ">"}
 	if e.Attempts > 0 {
 		words = append(words, "attempt "+strconv.Itoa(e.Attempts))
 	}
 	if answer := e.answer(); answer != "" {
-		words = append(words, strings.TrimSpace(host+": "+answer))
+		if host != "" {
+			answer = host + ": " + answer
+		}
+		words = append(words, answer)
 	}
 	if e.Duplicate {
 		words = append(words, "may be a duplicate: an earlier attempt was cut off")
@@ -133,7 +139,7 @@ func (e *event) about() string {
 	if e.Next > 0 {
 		words = append(words, "next at "+time.Unix(e.Next, 0).Local().Format("15:04:05"))
 	}
-	return strings.TrimSuffix(strings.Join(words, ", "), ", ")
+	return strings.Join(words, ", ")
 }
 
 // answer is the reply that decided, ours or the peer's.

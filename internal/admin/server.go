@@ -67,6 +67,7 @@ type Server struct {
 	unix    net.Listener // nil when there is none
 	tcp     net.Listener
 	servers []*http.Server
+	forPeer *http.ServeMux
 }
 
 // Start listens and serves until Shutdown.
@@ -83,7 +84,9 @@ func Start(o Options) (*Server, error) {
 	if o.Peers == nil {
 		o.Peers = func() []Peer { return nil }
 	}
-	s := &Server{o: o}
+	s := &Server{o: o, forPeer: http.NewServeMux()}
+	s.peerRoutes(s.forPeer)
+	s.traceRoutes(s.forPeer, true)
 	mux := s.mux()
 	var err error
 	if o.Socket != "" {
@@ -149,12 +152,7 @@ func (s *Server) mux() *http.ServeMux {
 
 // PeerHandler answers other nodes, for the queues that this one owns and the event log that it keeps. It trusts its callers: serve it
 // only to nodes that have shown who they are.
-func (s *Server) PeerHandler() http.Handler {
-	m := http.NewServeMux()
-	s.peerRoutes(m)
-	s.traceRoutes(m, true)
-	return m
-}
+func (s *Server) PeerHandler() http.Handler { return s.forPeer }
 
 // probe answers 200 or, with the reason, 503.
 func probe(check func() error) http.Handler {
