@@ -10,6 +10,7 @@ import (
 // is known to be done.
 type draft struct {
 	model
+	index   uint64
 	at      time.Time
 	planned bool // something changed that plans depend on
 	cluster bool // the rows to write
@@ -52,23 +53,23 @@ func (s *State) Apply(w Writer, index, term uint64, data []byte, parts [][]byte)
 	if kind != cmdInit && s.applied.cluster.ID == "" {
 		return refuse(Refused, "there is no cluster here yet: run `postroad cluster init`")
 	}
-	d := &draft{at: c.At, model: *s.applied}
+	d := &draft{index: index, at: c.At, model: *s.applied}
 	d.model.members, d.model.groups = slices.Clone(s.applied.members), slices.Clone(s.applied.groups)
 	r := handlers[kind](d, c)
-	if r.Code == Done && d.finish(w, index) {
+	if r.Code == Done && d.finish(w) {
 		s.applied, s.pending = &d.model, true
 	}
 	return r
 }
 
 // finish writes the rows that changed; false when none did.
-func (d *draft) finish(w Writer, index uint64) bool {
+func (d *draft) finish(w Writer) bool {
 	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 {
 		return false
 	}
-	d.counts.Version = index
+	d.counts.Version = d.index
 	if d.planned {
-		d.counts.Planned = index
+		d.counts.Planned = d.index
 	}
 	d.counts.Protocol = max(d.counts.Protocol, d.understood())
 	w.Set(keyCounts, encodeRecord(d.counts))
@@ -115,6 +116,14 @@ func (d *draft) edit(id uint64) *Group {
 	return d.group(id)
 }
 
+// replan returns a group of which what is desired is to be changed.
+func (d *draft) replan(id uint64) *Group {
+	d.planned = true
+	g := d.edit(id)
+	g.Plan = d.index
+	return g
+}
+
 func (d *draft) newMember(n *Node) *Member {
 	d.counts.Members++
 	id := d.counts.Members
@@ -126,8 +135,7 @@ func (d *draft) newMember(n *Node) *Member {
 func (d *draft) newGroup(kind string, home uint16) *Group {
 	d.counts.Groups++
 	d.model.groups = append(d.model.groups, Group{ID: d.counts.Groups, Kind: kind, Home: home, State: GroupNew})
-	d.planned = true
-	return d.edit(d.counts.Groups)
+	return d.replan(d.counts.Groups)
 }
 
 // present returns a member that was not removed.

@@ -100,6 +100,7 @@ const (
 	Unknown      // no such member, group or token
 	Exists
 	Full
+	Busy
 	Stale
 )
 
@@ -114,7 +115,7 @@ func refuse(c Code, format string, args ...any) Result {
 	return Result{Code: c, Words: fmt.Sprintf(format, args...)}
 }
 
-var causes = map[Code]error{Refused: ErrRefused, Unknown: ErrUnknown, Exists: ErrExists, Full: ErrFull, Stale: ErrStale}
+var causes = map[Code]error{Refused: ErrRefused, Unknown: ErrUnknown, Exists: ErrExists, Full: ErrFull, Busy: ErrBusy, Stale: ErrStale}
 
 // refusal is a Result as an error: its words alone, with its code to ask for by errors.Is.
 type refusal struct{ r Result }

@@ -41,8 +41,8 @@ func TestInit(t *testing.T) {
 	}
 	one := []uint16{1}
 	groups := []Group{
-		{ID: 1, Kind: KindControl, State: GroupServing, Voters: one, Observed: Configuration{Voters: one}},
-		{ID: 2, Kind: KindQueue, Home: 1, State: GroupNew, Voters: one},
+		{ID: 1, Kind: KindControl, State: GroupServing, Voters: one, Plan: 2, Observed: Configuration{Voters: one, Plan: 2}},
+		{ID: 2, Kind: KindQueue, Home: 1, State: GroupNew, Voters: one, Plan: 2},
 	}
 	if got := b.State.Groups(); !reflect.DeepEqual(got, groups) {
 		t.Errorf("groups %+v", got)

@@ -71,6 +71,8 @@ type Group struct {
 	// Voters and Nonvoters are what is desired, in ascending order.
 	Voters    []uint16 `json:"voters,omitempty"`
 	Nonvoters []uint16 `json:"nonvoters,omitempty"`
+	// Plan is the log index of the last change of what is desired.
+	Plan uint64 `json:"plan"`
 	// Observed is what its leader last reported.
 	Observed Configuration `json:"observed,omitzero"`
 }
@@ -80,6 +82,7 @@ type Configuration struct {
 	Voters    []uint16 `json:"voters,omitempty"`
 	Nonvoters []uint16 `json:"nonvoters,omitempty"`
 	Index     uint64   `json:"index,omitempty"` // of the log entry with this configuration
+	Plan      uint64   `json:"plan,omitempty"`  // that its leader had seen, and has not acted on yet; Editor.Observed sets it
 }
 
 // Token lets nodes join until it expires.
@@ -113,5 +116,6 @@ var (
 	ErrUnknown = errors.New("not in the state")  // there is no such member, group or token
 	ErrExists  = errors.New("in the state")      // the name is taken
 	ErrFull    = errors.New("as many as can be") // a bound of the state
+	ErrBusy    = errors.New("under way")         // a group is just being changed: repeat it in a moment
 	ErrStale   = errors.New("the state changed") // the plan was made of an older state: plan again
 )

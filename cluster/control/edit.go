@@ -12,7 +12,7 @@ import (
 )
 
 // Editor makes the commands that change the state, on any member. Each returns an error that says what to do when the command makes
-// no sense now; errors.Is tells ErrRefused, which every refusal is, ErrUnknown, ErrExists, ErrFull and ErrStale. Any other error means
+// no sense now; errors.Is tells ErrRefused, which every refusal is, ErrUnknown, ErrExists, ErrFull, ErrBusy and ErrStale. Any other error means
 // that the outcome is not known: all commands may be repeated.
 type Editor struct {
 	State    *State
@@ -20,6 +20,8 @@ type Editor struct {
 	Now      func() time.Time // command time
 	// Reachable reports whether a member answers; nil: all do. Remove and Replace leave no group without a majority of those that do.
 	Reachable func(member uint16) bool
+	// Patience is for how long Remove and Replace wait for groups that are just being changed (ErrBusy); 0: not at all.
+	Patience time.Duration
 }
 
 // Node is what a node says of itself.
@@ -88,7 +90,7 @@ func (e *Editor) Undrain(ctx context.Context, member uint16) error {
 
 // Remove takes a member out of the cluster for good. From then on nobody talks to it.
 func (e *Editor) Remove(ctx context.Context, member uint16) error {
-	return e.simple(ctx, cmdRemove, command{Member: member, Down: e.down()})
+	return e.patiently(ctx, cmdRemove, command{Member: member})
 }
 
 // RemoveLost takes out a member without which the groups were recovered, and retires the queue groups of which nobody else has a
@@ -99,7 +101,7 @@ func (e *Editor) RemoveLost(ctx context.Context, member uint16) error {
 
 // Replace gives all places of old to heir, an active member, and removes old.
 func (e *Editor) Replace(ctx context.Context, old, heir uint16) error {
-	return e.simple(ctx, cmdReplace, command{Member: old, Other: heir, Down: e.down()})
+	return e.patiently(ctx, cmdReplace, command{Member: old, Other: heir})
 }
 
 // AddToken makes a secret with which nodes can join for ttl; 0: always.
@@ -127,8 +129,12 @@ func (e *Editor) DropToken(ctx context.Context, secret string) error {
 	return e.simple(ctx, cmdDropToken, command{Token: &Token{Secret: secret}})
 }
 
-// Observed reports a group's raft configuration. Only its leader does.
+// Observed reports a group's raft configuration, and that its leader knows the plan as this member does. Only the leader reports, and it
+// makes no change (Next) between reading the configuration and the end of the report.
 func (e *Editor) Observed(ctx context.Context, group uint64, c Configuration) error {
+	if g, ok := e.State.Group(group); ok {
+		c.Plan = g.Plan
+	}
 	c.Voters, c.Nonvoters = union(c.Voters), union(c.Nonvoters)
 	return e.simple(ctx, cmdObserved, command{Group: group, Seen: &c})
 }
@@ -154,6 +160,27 @@ func (e *Editor) Place(ctx context.Context, p Placement) error {
 func (e *Editor) simple(ctx context.Context, kind commandType, c command) error {
 	_, err := e.propose(ctx, kind, c)
 	return err
+}
+
+// busyPause is the time between two tries of a removal.
+const busyPause = 200 * time.Millisecond
+
+// patiently repeats a removal that groups in motion refuse.
+func (e *Editor) patiently(ctx context.Context, kind commandType, c command) error {
+	for waited := time.Duration(0); ; waited += busyPause {
+		c.Down = e.down()
+		err := e.simple(ctx, kind, c)
+		if !errors.Is(err, ErrBusy) || waited >= e.Patience {
+			return err
+		}
+		pause := time.NewTimer(busyPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+	}
 }
 
 func (e *Editor) propose(ctx context.Context, kind commandType, c command) (Result, error) {

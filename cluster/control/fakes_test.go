@@ -120,8 +120,8 @@ func (b *bench) settle(p Policy) {
 			if g.State == GroupNew {
 				must(b.t, b.Bootstrapped(ctx, g.ID))
 				quiet = false
-			} else if !g.Settled() {
-				must(b.t, b.Observed(ctx, g.ID, Configuration{g.Voters, g.Nonvoters, g.Observed.Index + 1}))
+			} else if !g.Settled() || g.Observed.Plan != g.Plan {
+				must(b.t, b.Observed(ctx, g.ID, Configuration{Voters: g.Voters, Nonvoters: g.Nonvoters, Index: g.Observed.Index + 1}))
 				quiet = false
 			}
 		}

@@ -30,7 +30,7 @@ func (d *draft) observed(c *command) Result {
 	switch {
 	case g == nil:
 		return refuse(Unknown, "there is no group %d", c.Group)
-	case g.State == GroupRetired || g.State == GroupNew || c.Seen.Index < g.Observed.Index || c.Seen.equal(g.Observed):
+	case g.State == GroupRetired || g.State == GroupNew || c.Seen.Index < g.Observed.Index || c.Seen.Index == g.Observed.Index && c.Seen.Plan <= g.Observed.Plan && c.Seen.sameMembers(g.Observed):
 		return Result{}
 	}
 	for _, id := range slices.Concat(c.Seen.Voters, c.Seen.Nonvoters) {
@@ -55,9 +55,8 @@ func (d *draft) bootstrapped(c *command) Result {
 	case d.member(g.Home).State == Removed:
 		return refuse(Refused, "group %d will never begin: its home was removed", g.ID)
 	}
-	g = d.edit(g.ID)
+	g = d.replan(g.ID)
 	g.State, g.Observed = GroupServing, Configuration{Voters: []uint16{g.Home}}
-	d.planned = true
 	return Result{}
 }
 
@@ -77,9 +76,8 @@ func (d *draft) retire(c *command) Result {
 }
 
 func (d *draft) end(id uint64) {
-	g := d.edit(id)
-	*g = Group{ID: g.ID, Kind: g.Kind, Home: g.Home, State: GroupRetired}
-	d.planned = true
+	g := d.replan(id)
+	*g = Group{ID: g.ID, Kind: g.Kind, Home: g.Home, State: GroupRetired, Plan: g.Plan}
 }
 
 // place takes a plan over as a whole, or not at all.
@@ -128,9 +126,8 @@ func (d *draft) placeGroup(want *Group) Result {
 			return refuse(Refused, "member %d is not to be in group %d", id, g.ID)
 		}
 	}
-	g = d.edit(g.ID)
+	g = d.replan(g.ID)
 	g.State, g.Voters, g.Nonvoters = want.State, union(want.Voters), minus(union(want.Nonvoters), want.Voters)
-	d.planned = true
 	return Result{}
 }
 
@@ -140,8 +137,6 @@ var moves = map[GroupState]map[GroupState]bool{
 	GroupServing:  {GroupDraining: true},
 	GroupDraining: {GroupServing: true},
 }
-
-func (c Configuration) equal(o Configuration) bool { return c.Index == o.Index && c.sameMembers(o) }
 
 func (c Configuration) sameMembers(o Configuration) bool {
 	return slices.Equal(c.Voters, o.Voters) && slices.Equal(c.Nonvoters, o.Nonvoters)

@@ -16,7 +16,7 @@ func (d *draft) init(c *command) Result {
 	m.State = Active
 	g := d.newGroup(KindControl, 0)
 	g.State, g.Voters = GroupServing, []uint16{m.ID}
-	g.Observed = Configuration{Voters: g.Voters}
+	g.Observed = Configuration{Voters: g.Voters, Plan: g.Plan}
 	g = d.newGroup(KindQueue, m.ID)
 	g.Voters = []uint16{m.ID}
 	added := *m
@@ -116,13 +116,13 @@ func (d *draft) remove(c *command) Result {
 	case m.State != Joining && len(d.in(Active, Draining)) == 1:
 		return refuse(Refused, "%s is the last member", m.Name)
 	}
-	if r := d.dispensable(m, 0, c); r.Code != Done {
+	if r := d.dispensable(m, c); r.Code != Done {
 		return r
 	}
 	d.touch(m.ID).State = Removed
 	for _, g := range d.model.groups {
 		if slices.Contains(g.Voters, m.ID) || slices.Contains(g.Nonvoters, m.ID) {
-			w := d.edit(g.ID)
+			w := d.replan(g.ID)
 			w.Voters, w.Nonvoters = without(g.Voters, m.ID), without(g.Nonvoters, m.ID)
 		}
 	}
@@ -157,13 +157,13 @@ func (d *draft) replace(c *command) Result {
 	case heir.State != Active:
 		return refuse(Refused, "%s is %s: it must be running to replace another", heir.Name, heir.State)
 	}
-	if r := d.dispensable(m, heir.ID, c); r.Code != Done {
+	if r := d.dispensable(m, c); r.Code != Done {
 		return r
 	}
 	d.touch(m.ID).State = Removed
 	for _, g := range d.model.groups {
 		if slices.Contains(g.Voters, m.ID) || slices.Contains(g.Nonvoters, m.ID) {
-			w := d.edit(g.ID)
+			w := d.replan(g.ID)
 			w.Voters = inherit(g.Voters, m.ID, heir.ID)
 			w.Nonvoters = minus(inherit(g.Nonvoters, m.ID, heir.ID), w.Voters)
 		}
@@ -172,36 +172,41 @@ func (d *draft) replace(c *command) Result {
 }
 
 // dispensable refuses a removal after which a group could not go on: the member is shut out at once, but raft still counts it until
-// a majority of the others has agreed that it is gone. Between what was seen and what is wanted, any number of voters from the
-// smaller to the larger may be in force, and the smallest bears least.
-func (d *draft) dispensable(m *Member, heir uint16, c *command) Result {
+// a majority of the others has agreed that it is gone.
+func (d *draft) dispensable(m *Member, c *command) Result {
 	if c.Lost {
 		return Result{}
 	}
 	gone := func(id uint16) bool { return slices.Contains(c.Down, id) || d.member(id).State == Removed }
-	for _, g := range d.model.groups {
-		if g.State == GroupRetired || len(g.Observed.Voters) == 0 || !slices.Contains(g.voters(), m.ID) {
+	for i := range d.model.groups {
+		g := &d.model.groups[i]
+		if len(g.Observed.Voters) == 0 || !g.names(m.ID) {
 			continue
 		}
-		wanted := g.Voters
-		if heir != 0 {
-			wanted = inherit(g.Voters, m.ID, heir)
+		if g.Observed.Plan != g.Plan {
+			return refuse(Busy, "group %d is about to change: repeat this in a moment; if it stays so, the group has no leader", g.ID)
 		}
-		voters := len(g.Observed.Voters)
-		if !slices.Contains(g.Observed.Voters, m.ID) || !slices.Equal(g.Voters, g.Observed.Voters) {
-			voters = min(voters, len(g.Voters))
-		}
-		left := voters - 1
-		for _, id := range union(g.Observed.Voters, g.Voters, wanted) {
-			if id != m.ID && gone(id) {
-				left--
-			}
-		}
-		if left < quorum(voters) {
+		if slices.Contains(g.voters(), m.ID) && !g.survives(m.ID, gone) {
 			return refuse(Refused, "without %s group %d may have no majority: drain it first and wait, or bring the other members back", m.Name, g.ID)
 		}
 	}
 	return Result{}
+}
+
+// survives reports whether the group has a majority without the member. Its leader has reported since it was planned, and may have
+// made one step towards the plan after that: any number of voters from the smaller to the larger may be in force, and the smallest bears least.
+func (g *Group) survives(member uint16, gone func(uint16) bool) bool {
+	voters := len(g.Observed.Voters)
+	if !slices.Equal(g.Voters, g.Observed.Voters) {
+		voters = min(voters, len(g.Voters))
+	}
+	left := voters - 1
+	for _, id := range without(union(g.voters()), member) {
+		if gone(id) {
+			left--
+		}
+	}
+	return left >= quorum(voters)
 }
 
 func quorum(voters int) int { return voters/2 + 1 }

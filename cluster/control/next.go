@@ -39,14 +39,14 @@ type Change struct {
 // leader itself and what is desired; false when there is none, or none yet. CaughtUp reports whether a member, voter or not,
 // answers and has nearly all entries; it is not asked about the leader.
 //
-// It waits until the configuration was reported: so what the state knows of a group is never more than one step old, and nobody is
-// removed from the cluster on whom a group has come to depend unseen.
+// It waits until the leader has reported its configuration, and that it knows this plan: so the configuration in force is the one in the
+// state or one step further to the plan in the state, and nobody is removed from the cluster on whom a group has come to depend unseen.
 //
 // Every step but a transfer brings the configuration nearer to what is desired, so that the steps come to an end whatever their order. No step
 // leaves the group with fewer voters than it has or should have, nor without a majority of voters that are caught up.
 func Next(c Configuration, leader uint16, g Group, caughtUp func(member uint16) bool) (Change, bool) {
 	c.Voters, c.Nonvoters = union(c.Voters), union(c.Nonvoters)
-	if g.State == GroupNew || g.State == GroupRetired || len(g.Voters) == 0 || !g.Observed.sameMembers(c) {
+	if g.State == GroupNew || g.State == GroupRetired || len(g.Voters) == 0 || g.Unreported(c) {
 		return Change{}, false
 	}
 	s := step{c: c, leader: leader, g: g, caughtUp: caughtUp}

@@ -1,10 +1,13 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // layout is the groups on one line each, for comparing.
@@ -149,6 +152,10 @@ func TestRemoveKeepsMajorities(t *testing.T) {
 	b.Reachable = func(m uint16) bool { return m != 1 }
 	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2")
 	must(t, b.Remove(ctx, 1)) // the dead one
+	refused(t, b.Remove(ctx, 2), ErrBusy, "in a moment")
+	for _, g := range b.State.Groups() { // their leaders take note, and have not let it go yet
+		must(t, b.Observed(ctx, g.ID, g.Observed))
+	}
 	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2")
 	must(t, b.Remove(ctx, 1)) // again
 	b.settle(three)
@@ -162,10 +169,37 @@ func TestRemoveWhileMoving(t *testing.T) {
 	b.settle(three)
 	must(t, b.Drain(ctx, 3))
 	must(t, b.Place(ctx, Plan(b.State, three))) // seen: 1 2 3; wanted: 1 2
+	refused(t, b.Remove(ctx, 2), ErrBusy, "group 1 is about to change")
+	refused(t, b.Remove(ctx, 3), ErrBusy, "group 1 is about to change")
+	for _, g := range b.State.Groups() {
+		must(t, b.Observed(ctx, g.ID, g.Observed))
+	}
 	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2")
 	refused(t, b.Remove(ctx, 3), ErrRefused, "without mx3")
 	b.settle(three)
 	must(t, b.Remove(ctx, 3))
+}
+
+// TestPatience: a removal waits for groups in motion, and not for ever.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.members("mx1", "mx2", "mx3", "mx4")
+		b.settle(three)
+		must(t, b.Drain(ctx, 4))
+		must(t, b.Place(ctx, Plan(b.State, three)))
+		b.Patience = 5 * time.Second
+		start := time.Now()
+		refused(t, b.Remove(ctx, 4), ErrBusy, "in a moment")
+		if waited := time.Since(start); waited != b.Patience {
+			t.Errorf("waited for %v", waited)
+		}
+		ended, end := context.WithCancel(ctx)
+		end()
+		refused(t, b.Remove(ended, 4), ErrBusy, "in a moment")
+		time.AfterFunc(2*time.Second, func() { b.settle(three) })
+		must(t, b.Remove(ctx, 4))
+	})
 }
 
 // TestRecover: of three members one is left. What only the others had is given up.

@@ -108,6 +108,13 @@ func (g *Group) Settled() bool {
 	return g.Observed.sameMembers(Configuration{Voters: g.Voters, Nonvoters: g.Nonvoters})
 }
 
+// Unreported reports whether the group's leader is to report its raft configuration, because that changed or because the plan did: by
+// the report it takes note of the plan. Until then Next makes no change.
+func (g *Group) Unreported(c Configuration) bool {
+	now := Configuration{Voters: union(c.Voters), Nonvoters: union(c.Nonvoters)}
+	return g.Observed.Plan != g.Plan || !g.Observed.sameMembers(now)
+}
+
 // voters are the members that are voters, or are to be.
 func (g *Group) voters() []uint16 { return slices.Concat(g.Voters, g.Observed.Voters) }
 
