@@ -35,7 +35,8 @@ type Group struct {
 	notify   chan bool          // from raft
 	pause    chan chan struct{} // to the watcher: lead no more until a transfer has failed; nil: look again
 	lease    lease
-	noLease  atomic.Int64 // answers to what was sent before then do not count: a transfer may be under way
+	yield    func(context.Context) error // see OnTransfer
+	noLease  atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
 	marked   markedAt
 	fetching sync.Mutex      // one take-over of the state at a time
 	ctx      context.Context // ends with stop
@@ -167,6 +168,10 @@ func (g *Group) watchLeadership(tell func(term uint64)) {
 		}
 	}
 }
+
+// OnTransfer sets what is called before a transfer of the leadership away from this node: it ends the owner's work in good order, or refuses by
+// an error. If the transfer fails after all, onLeadership hears of the term again. To be set before Start or Join.
+func (g *Group) OnTransfer(yield func(context.Context) error) { g.yield = yield }
 
 // Leading returns the term in which this node leads the group, 0 if it does not.
 func (g *Group) Leading() uint64 { return g.leading.Load() }

@@ -107,6 +107,11 @@ func (g *Group) Transfer(ctx context.Context, to uint16) error {
 	if !g.CaughtUp(to) {
 		return fmt.Errorf("%w: member %d is not there, or has not caught up", ErrRefused, to)
 	}
+	if g.yield != nil {
+		if err := g.yield(ctx); err != nil {
+			return fmt.Errorf("%w: group %d is not handed over now: %w", ErrRefused, g.id, err)
+		}
+	}
 	paused := make(chan struct{})
 	select {
 	case g.pause <- paused:
@@ -142,6 +147,15 @@ func (g *Group) Leader() (member uint16, ok bool) {
 	}
 	_, id := g.raft.LeaderWithID()
 	return memberOf(id), id != ""
+}
+
+// Reign is a number that changes with the group's leader and its term; 0: no leader is known.
+func (g *Group) Reign() uint64 {
+	leader, ok := g.Leader()
+	if !ok {
+		return 0
+	}
+	return g.raft.CurrentTerm()<<16 | uint64(leader)
 }
 
 // Status is a group as one of its members sees it. Indexes are of its log.

@@ -43,6 +43,7 @@ func (g *governor) run(ctx context.Context) {
 	tick := time.NewTicker(governTick)
 	defer tick.Stop()
 	for {
+		g.n.keepAddresses()
 		g.round(ctx)
 		select {
 		case <-tick.C:
@@ -181,7 +182,7 @@ func (g *governor) retire(hosts []control.Group) {
 			continue
 		}
 		g.do(id, "retiring", func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), abandonTime)
+			ctx, cancel := context.WithTimeout(context.Background(), renewTime)
 			defer cancel()
 			h.stop(ctx)
 			n.queues.remove(h)
@@ -197,6 +198,12 @@ func (g *governor) judge(group control.Group) {
 	if h == nil || h.group.Leading() == 0 {
 		return
 	}
+	if t := h.tenure.Load(); t != nil && t.alone != g.n.alone() {
+		select {
+		case h.again <- struct{}{}:
+		default:
+		}
+	}
 	voters := len(h.group.Members().Voters)
 	enough := voters >= len(group.Voters) && (voters > 1 || len(g.n.control.Members()) < 2)
 	h.accepts.Store(group.State == control.GroupServing && (enough || h.accepts.Load()))
@@ -210,8 +217,8 @@ func (g *governor) lead(ctx context.Context, group control.Group) {
 		g.do(group.ID, "beginning", func() error { return n.changes.Bootstrapped(ctx, group.ID) })
 		return
 	}
-	if !slices.Equal(now.Voters, group.Observed.Voters) || !slices.Equal(now.Nonvoters, group.Observed.Nonvoters) {
-		g.do(group.ID, "reporting its members", func() error { return n.changes.Observed(ctx, group.ID, now) })
+	if group.Unreported(now) { // read again when no change is under way
+		g.do(group.ID, "reporting its members", func() error { return n.changes.Observed(ctx, group.ID, configuration(r)) })
 	}
 	if change, ok := control.Next(now, n.self.Member, group, r.CaughtUp); ok {
 		g.do(group.ID, change.Kind.String(), func() error { return apply(ctx, r, change) })

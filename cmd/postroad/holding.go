@@ -24,6 +24,8 @@ type holding struct {
 	tenure  atomic.Pointer[tenure]
 	accepts atomic.Bool // mail may come: as many members as there should be have been seen at some time
 	terms   chan uint64 // from raft; the newest counts
+	again   chan struct{}
+	yields  chan yielding
 	mu      sync.Mutex
 	cancel  context.CancelFunc // ends the start of the present term
 	past    delivery.Stats     // of terms that have ended
@@ -36,13 +38,14 @@ type holding struct {
 // tenure is one term of ownership.
 type tenure struct {
 	term      uint64
+	alone     bool // begun by a node without others: it has the whole of each limit
 	scheduler *delivery.Scheduler
 	reporter  *delivery.Reporter
 }
 
 // hold makes this node take part in a queue group. With first it is the group's first member.
 func (n *node) hold(id uint64, first bool) (*holding, error) {
-	h := &holding{n: n, group: n.store.Group(id), terms: make(chan uint64, 1)}
+	h := &holding{n: n, group: n.store.Group(id), terms: make(chan uint64, 1), again: make(chan struct{}, 1), yields: make(chan yielding)}
 	h.ended, h.end = context.WithCancel(context.Background())
 	h.queue = queue.New(queue.Options{
 		Member: n.self.Member, Budget: n.budget, IDs: n.ids, Forward: anywhere{h.group},
@@ -52,6 +55,7 @@ func (n *node) hold(id uint64, first bool) (*holding, error) {
 		},
 	})
 	h.queue.Open(h.group)
+	h.group.OnTransfer(h.yield)
 	h.work.Go(h.follow)
 	begin := h.group.Join
 	if first {
@@ -95,9 +99,65 @@ func (h *holding) follow() {
 					h.n.log.Errorf("group %d: %v", h.group.ID(), err)
 				}
 			}
+		case <-h.again:
+			h.renew()
+		case y := <-h.yields:
+			y.done <- h.rest(y.ctx)
 		case <-h.ended.Done():
 			return
 		}
+	}
+}
+
+// yielding asks for the end of the tenure in good order.
+type yielding struct {
+	ctx  context.Context
+	done chan error
+}
+
+// renewTime bounds how long what is under way is waited for when a tenure is renewed or given away.
+const renewTime = 10 * time.Second
+
+// yield ends the tenure before the leadership goes elsewhere, so that nothing is under way that the next owner would have to repeat.
+func (h *holding) yield(ctx context.Context) error {
+	y := yielding{ctx, make(chan error, 1)}
+	select {
+	case h.yields <- y:
+		return <-y.done
+	case <-h.ended.Done():
+		return nil // it has ended already
+	}
+}
+
+// rest ends the tenure in good order, or goes on with it if that takes too long.
+func (h *holding) rest(ctx context.Context) error {
+	t := h.tenure.Swap(nil)
+	if t == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
+	t.reporter.Stop()
+	err := errors.Join(t.scheduler.Shutdown(ctx), h.queue.Stop(ctx))
+	h.count(t)
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, h.begin(t.term))
+}
+
+// renew ends a tenure in good order and begins it again: a node that was alone has the others to share limits with now.
+func (h *holding) renew() {
+	t := h.tenure.Load()
+	if t == nil || t.alone == h.n.alone() {
+		return
+	}
+	err := h.rest(h.ended)
+	if err == nil {
+		err = h.begin(t.term)
+	}
+	if err != nil && h.ended.Err() == nil {
+		h.n.log.Errorf("group %d: %v", h.group.ID(), err)
 	}
 }
 
@@ -115,7 +175,7 @@ func (h *holding) begin(term uint64) error {
 	if err != nil {
 		return err
 	}
-	t := &tenure{term: term}
+	t := &tenure{term: term, alone: o.Shares == nil}
 	q := delivery.FromQueue(h.queue)
 	if t.scheduler, err = delivery.New(o, q, newLocalResolver(h.n.resolver, h.n.cfg.Local.Domains), delivery.DialSMTP); err != nil {
 		return err
@@ -133,9 +193,6 @@ func (h *holding) begin(term uint64) error {
 	return nil
 }
 
-// abandonTime is what transactions past their end of data have to hear the answer, when the ownership is gone.
-const abandonTime = 3 * time.Second
-
 // abandon ends a tenure that was lost: nothing more is settled.
 func (h *holding) abandon() {
 	t := h.tenure.Swap(nil)
@@ -144,9 +201,7 @@ func (h *holding) abandon() {
 	}
 	h.n.log.Logf("group %d: this node is not the owner any more (term %d)", h.group.ID(), t.term)
 	h.queue.Abandon()
-	ctx, cancel := context.WithTimeout(context.Background(), abandonTime)
-	defer cancel()
-	t.scheduler.Shutdown(ctx)
+	t.scheduler.Abandon()
 	t.reporter.Stop()
 	h.count(t)
 }

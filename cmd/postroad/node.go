@@ -15,6 +15,7 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
@@ -36,6 +37,7 @@ type node struct {
 	telemetry *telemetry.Telemetry
 	budget    *mail.Budget
 	pressure  *pressure
+	addresses *addressBook
 	joined    *joined // until the control group is known; nil: this node never joined, or did long ago
 	self      wire.Identity
 	store     *cluster.Node
@@ -51,6 +53,7 @@ type node struct {
 	queues    holdings
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
+	grantor   *share.Grantor
 	resolver  *mx.Resolver
 	policy    *policy.Policy
 	auth      *policy.Auth
@@ -159,6 +162,7 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 
 // startDelivery makes what all queues' deliveries share.
 func (n *node) startDelivery(context.Context) (err error) {
+	n.grantor = n.newGrantor()
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
 		return err
@@ -174,6 +178,7 @@ func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error
 		return o, err
 	}
 	o.Budget, o.Log, o.Logf, o.Now = n.budget, n.log, n.log.Logf, h.queue.Now
+	o.Shares = n.newShares(h.group.ID(), term)
 	o.Owner = func() bool { return h.group.Holds(term) }
 	if n.telemetry.Tracing() {
 		o.Tracer = n.telemetry.Tracer("postroad/delivery")

@@ -35,6 +35,7 @@ type groupReport struct {
 func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("GET /node/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.report()) })
 	m.HandleFunc("POST /node/hello", n.serveHello)
+	m.HandleFunc("POST /node/shares", n.serveShares)
 }
 
 func (n *node) report() report {
@@ -105,7 +106,7 @@ func (n *node) ask(ctx context.Context, member uint16, method, path string, body
 	if into == nil {
 		return nil
 	}
-	return json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(into)
+	return json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(into)
 }
 
 // reach knows which members answer.

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/delivery/share"
+)
+
+// Cluster-wide limits: the owner of each queue group has a share of them, which the leader of the control group grants.
+
+func (n *node) newGrantor() *share.Grantor {
+	group := n.store.Group(cluster.ControlGroup)
+	return share.NewGrantor(share.GrantorOptions{
+		Leading: func() uint64 {
+			if term := group.Leading(); group.Holds(term) {
+				return term
+			}
+			return 0
+		},
+		Groups: n.queueGroupIDs,
+	})
+}
+
+// newShares is a queue group's part for one term; nil for a node that is alone, which has the whole of each limit.
+func (n *node) newShares(group, term uint64) *share.Holder {
+	if n.alone() {
+		return nil
+	}
+	return share.NewHolder(share.HolderOptions{
+		Group: group, Epoch: term, Ask: n.askShares, Logf: n.log.Logf,
+		Groups:  func() int { return len(n.queueGroupIDs()) },
+		Grantor: n.store.Group(cluster.ControlGroup).Reign,
+	})
+}
+
+func (n *node) alone() bool { return n.self.Member == 1 && len(n.control.Members()) < 2 }
+
+func (n *node) queueGroupIDs() (ids []uint64) {
+	for _, g := range n.control.Groups() {
+		if g.Kind == control.KindQueue {
+			ids = append(ids, g.ID)
+		}
+	}
+	return ids
+}
+
+// askShares takes a request to whoever leads the control group.
+func (n *node) askShares(ctx context.Context, r share.Request) (g share.Grant, err error) {
+	leader, ok := n.store.Group(cluster.ControlGroup).Leader()
+	switch {
+	case !ok:
+		return g, share.ErrNotGrantor
+	case leader == n.self.Member:
+		return n.grantor.Ask(ctx, r)
+	}
+	err = n.ask(ctx, leader, http.MethodPost, "/node/shares", r, &g)
+	return g, err
+}
+
+func (n *node) serveShares(w http.ResponseWriter, r *http.Request) {
+	var q share.Request
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 8<<20)).Decode(&q); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	g, err := n.grantor.Ask(r.Context(), q)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusConflict)
+		return
+	}
+	json.NewEncoder(w).Encode(g)
+}
