@@ -184,7 +184,8 @@ func (q *Queue) submit(s submission) {
 
 // Settle records outcomes. It takes them always and does not block; false says that too many are waiting: start no
 // attempt before SettleRoom returned. done (may be nil) is called when they are recorded, or with an error when the queue
-// was stopped before that was known.
+// was stopped or abandoned before that was known, or another owner had come. Outcomes are of the term in which they are given: a scheduler of the
+// term before must be at its end before the next Start.
 func (q *Queue) Settle(outcomes []Outcome, done func(error)) (room bool) {
 	if r := q.run.Load(); r != nil {
 		return r.settler.add(outcomes, done)
