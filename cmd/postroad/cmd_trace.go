@@ -25,7 +25,7 @@ func runTrace(ctx context.Context, c *console, args []string) error {
 	var t admin.TraceRequest
 	fs.StringVar(&t.Recipient, "recipient", "", "messages to this `ADDRESS`; with an ID, its steps for this recipient")
 	fs.StringVar(&t.Sender, "sender", "", "messages from this `ADDRESS`; <> for delivery reports")
-	fs.Func("since", "events of the last `TIME`, such as 90m, 1h or 4d (default 2d; with an ID all)", func(s string) error {
+	fs.Func("since", "messages that something happened to in the last `TIME`, such as 90m or 4d (default 2d); with an ID, its steps since then (default all)", func(s string) error {
 		return t.Since.UnmarshalText([]byte(s))
 	})
 	asJSON := fs.Bool("json", false, "print one JSON object a line")

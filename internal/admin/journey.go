@@ -14,14 +14,15 @@ import (
 
 // journey is the whole: both rounds, in all nodes.
 func (s *Server) journey(ctx context.Context, t *TraceRequest, found func(any) bool) (*Total, error) {
-	total := &Total{Node: s.o.Node}
+	total, since := &Total{Node: s.o.Node}, t.Since
 	if len(t.IDs) == 0 {
 		if t.IDs = s.meant(ctx, t, total); len(t.IDs) == 0 {
 			return total, t.nothing(total)
 		}
+		since = 0 // it has said which messages; now their whole journey is wanted
 	}
 	items, now := &collection{}, s.o.Now()
-	s.eachNode(ctx, "events", &TraceRequest{IDs: t.IDs, Recipient: t.Recipient, Since: t.Since}, s.events, total, func(raw json.RawMessage) error {
+	s.eachNode(ctx, "events", &TraceRequest{IDs: t.IDs, Recipient: t.Recipient, Since: since}, s.events, total, func(raw json.RawMessage) error {
 		var item TraceItem
 		if err := json.Unmarshal(raw, &item); err != nil {
 			return err
