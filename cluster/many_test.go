@@ -336,3 +336,36 @@ func TestTransfer(t *testing.T) {
 	}
 	m.until("it holds the group again after a failed transfer", func() bool { return one.g.Holds(one.g.Leading()) })
 }
+
+// TestSeize: two of three are gone for good; the third goes on with what it has.
+func TestSeize(t *testing.T) {
+	m := newMany(t, 3)
+	one := m.start(1)
+	m.leader()
+	m.start(2)
+	m.start(3)
+	m.grow(one, 2, 3)
+	m.put(one, 0, 40)
+	three := m.members[3]
+	m.verify(three, 40)
+	for _, x := range m.members {
+		m.stop(x)
+	}
+	n, err := Open(Options{Dir: "/node", FS: three.fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := n.Group(HomeGroup).Seize()
+	if err != nil || last < 40 {
+		t.Fatalf("seized with %d entries: %v", last, err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	three = m.start(3)
+	if m.leader() != three {
+		t.Fatal("another leads")
+	}
+	m.put(three, 40, 10)
+	m.verify(three, 50)
+}
