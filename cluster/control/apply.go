@@ -36,6 +36,7 @@ var handlers = [cmdEnd]func(*draft, *command) Result{
 	cmdBootstrapped: (*draft).bootstrapped,
 	cmdRetire:       (*draft).retire,
 	cmdPlace:        (*draft).place,
+	cmdRefound:      (*draft).refound,
 }
 
 // Apply applies one command. Called on the apply goroutine. A command that this version does not know stops the node: going on would

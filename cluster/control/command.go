@@ -29,6 +29,7 @@ const (
 	cmdBootstrapped
 	cmdRetire
 	cmdPlace
+	cmdRefound
 	cmdEnd // one above the last
 )
 

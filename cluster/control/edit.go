@@ -104,6 +104,12 @@ func (e *Editor) Replace(ctx context.Context, old, heir uint16) error {
 	return e.patiently(ctx, cmdReplace, command{Member: old, Other: heir})
 }
 
+// Refound gives the cluster another identity and authority after its groups were recovered by this member alone: whoever has a certificate of
+// the old one is a stranger from now on. All tokens end.
+func (e *Editor) Refound(ctx context.Context, id string, caCert, caKey []byte) error {
+	return e.simple(ctx, cmdRefound, command{Cluster: &cluster{ID: id, CACert: caCert, CAKey: caKey}})
+}
+
 // AddToken makes a secret with which nodes can join for ttl; 0: always.
 func (e *Editor) AddToken(ctx context.Context, ttl time.Duration) (string, error) {
 	var b [20]byte

@@ -23,6 +23,16 @@ func (d *draft) init(c *command) Result {
 	return Result{Member: &added}
 }
 
+// refound makes it another cluster with the same content.
+func (d *draft) refound(c *command) Result {
+	if c.Cluster == nil || c.Cluster.ID == "" {
+		return refuse(Refused, "the new identity is missing")
+	}
+	d.model.cluster, d.cluster = *c.Cluster, true
+	d.model.tokens, d.tokens = nil, true
+	return Result{}
+}
+
 func (d *draft) addMember(c *command) Result {
 	n := c.Node
 	for i := range d.model.members {

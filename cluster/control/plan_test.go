@@ -180,6 +180,23 @@ func TestRemoveWhileMoving(t *testing.T) {
 	must(t, b.Remove(ctx, 3))
 }
 
+// TestRemoveOnePromotedUnseen: the plan changes twice before the leader reports, and by the first a member became a voter whom neither the
+// report nor the plan has as one.
+func TestRemoveOnePromotedUnseen(t *testing.T) {
+	b := newBench(t)
+	b.members("mx1", "mx2", "mx3", "mx4")
+	b.settle(three)
+	place := func(voters ...uint16) {
+		must(t, b.Place(ctx, Placement{Basis: Plan(b.State, three).Basis, Groups: []Group{{ID: 5, State: GroupServing, Voters: voters}}}))
+	}
+	place(1, 2, 4)
+	must(t, b.Observed(ctx, 5, Configuration{Voters: ids(4), Nonvoters: ids(1, 2), Index: 100}))
+	place(1, 3, 4) // in force: 2 and 4
+	refused(t, b.Remove(ctx, 2), ErrBusy, "group 5")
+	must(t, b.Observed(ctx, 5, Configuration{Voters: ids(2, 4), Nonvoters: ids(1), Index: 101}))
+	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2 group 5 may have no majority")
+}
+
 // TestPatience: a removal waits for groups in motion, and not for ever.
 func TestPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
