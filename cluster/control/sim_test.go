@@ -401,7 +401,7 @@ func (s *sim) pickGroup() Group {
 }
 
 func TestSimulation(t *testing.T) {
-	seeds := uint64(150)
+	seeds := uint64(100)
 	if os.Getenv("POSTROAD_LONG") != "" {
 		seeds = 6000
 	}
