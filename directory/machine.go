@@ -112,6 +112,19 @@ func (d *Directory) Apply(w Writer, index, term uint64, data []byte, parts [][]b
 	return r
 }
 
+// Restore returns the command that writes a user's row of a backup again; ok is false for rows that are no user's.
+func Restore(key, value []byte) (command []byte, ok bool) {
+	if len(key) == 0 || key[0] != userPrefix {
+		return nil, false
+	}
+	u, err := decodeRecord(value)
+	if err != nil {
+		return nil, false
+	}
+	command, err = encodeCommand(cmdAdd, u)
+	return command, err == nil
+}
+
 func mustDecode(index uint64, data []byte, v any) {
 	if err := json.Unmarshal(data, v); err != nil {
 		panic(fmt.Sprintf("directory: entry %d cannot be read: %v", index, err))

@@ -138,7 +138,7 @@ func (c operatorsCluster) Replace(ctx context.Context, old, heir string) error {
 func (c operatorsCluster) Backup(ctx context.Context, w io.Writer) error {
 	out := json.NewEncoder(w)
 	id, _ := c.n.control.Cluster()
-	if err := out.Encode(backupHead{"postroad control group", 1, id, c.n.control.Version()}); err != nil {
+	if err := out.Encode(backupHead{backupWhat, 1, id, c.n.control.Version()}); err != nil {
 		return err
 	}
 	var bad error
@@ -148,6 +148,8 @@ func (c operatorsCluster) Backup(ctx context.Context, w io.Writer) error {
 	})
 	return errors.Join(err, bad, out.Encode(backupRow{}))
 }
+
+const backupWhat = "postroad control group"
 
 type backupHead struct {
 	What    string `json:"what"`

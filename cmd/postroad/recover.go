@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/queue"
+)
+
+// Recovery, offline: what to do when a majority of disks is gone for good.
+
+// recoverCluster tells which groups have lost their majority and, with acceptLoss, lets them go on with what is here: this node becomes their only
+// member, in a cluster with a new identity, so that no member of the old one can ever speak with it again.
+func recoverCluster(ctx context.Context, cfg *config.Config, acceptLoss bool, tell func(string)) error {
+	creds, err := wire.LoadCredentials(clusterDir(cfg))
+	if err != nil {
+		return err
+	}
+	self, err := creds.Identity()
+	if err != nil {
+		return err
+	}
+	store, err := cluster.Open(cluster.Options{Dir: cfg.Node.DataDir, Logf: func(f string, a ...any) { tell(fmt.Sprintf(f, a...)) }})
+	if err != nil {
+		return fmt.Errorf("stop the node first; then: %w", err)
+	}
+	r := &recovery{cfg: cfg, self: self, store: store, state: control.New(), users: directory.New(), tell: tell}
+	return errors.Join(r.run(ctx, acceptLoss), store.Close())
+}
+
+type recovery struct {
+	cfg   *config.Config
+	self  wire.Identity
+	store *cluster.Node
+	state *control.State
+	users *directory.Directory
+	tell  func(string)
+}
+
+func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
+	group := r.store.Group(cluster.ControlGroup)
+	if err := r.state.Load(group); err != nil {
+		return err
+	}
+	r.explain()
+	if !acceptLoss {
+		return errors.New("nothing was changed; with --accept-loss this node goes on alone with what is named above")
+	}
+	hosted := map[uint64]uint64{} // group -> the entry that made it this node's
+	for _, g := range r.state.Hosts(r.self.Member) {
+		last, err := r.store.Group(g.ID).Seize()
+		if err != nil {
+			return err
+		}
+		hosted[g.ID] = last + 1
+		r.tell(fmt.Sprintf("group %d (%s) goes on after entry %d", g.ID, g.Kind, last))
+	}
+	editor, err := r.lead(ctx, group)
+	if err != nil {
+		return err
+	}
+	return r.refound(ctx, editor, hosted)
+}
+
+// explain names what may be lost.
+func (r *recovery) explain() {
+	for _, m := range r.state.Members() {
+		if m.ID != r.self.Member {
+			r.tell(fmt.Sprintf("%s (member %d) will be out of the cluster for ever, whatever it still holds", m.Name, m.ID))
+		}
+	}
+	for _, g := range r.state.Groups() {
+		s := r.store.Group(g.ID).Status()
+		home, _ := r.state.Member(g.Home)
+		switch here := has(g.Observed.Voters, r.self.Member) || has(g.Voters, r.self.Member); {
+		case g.Kind == control.KindControl:
+			r.tell(fmt.Sprintf("users, members and settings: what was changed after entry %d and is not here is lost", s.Applied))
+		case !here:
+			r.tell(fmt.Sprintf("group %d (mail accepted by %s): nothing of it is here, all that was not delivered is lost", g.ID, home.Name))
+		default:
+			q := queue.New(queue.Options{})
+			q.Open(r.store.Group(g.ID))
+			left, _, err := q.Left()
+			r.tell(fmt.Sprintf("group %d (mail accepted by %s): %d messages are here, as of entry %d; what the others acknowledged without this node is lost (%v)",
+				g.ID, home.Name, left, s.Applied, errOrNone(err)))
+		}
+	}
+}
+
+func errOrNone(err error) string {
+	if err == nil {
+		return "all that is here can be read"
+	}
+	return err.Error()
+}
+
+func has(ids []uint16, id uint16) bool {
+	for _, x := range ids {
+		if x == id {
+			return true
+		}
+	}
+	return false
+}
+
+// lead starts the control group, of which this node is the only member now.
+func (r *recovery) lead(ctx context.Context, group *cluster.Group) (*control.Editor, error) {
+	leading := make(chan struct{})
+	err := group.Join(controlMachine{r.state, r.users}, func(term uint64) {
+		if term != 0 {
+			close(leading)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-leading:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := errors.Join(r.state.Load(group), r.users.Load(group)); err != nil {
+		return nil, err
+	}
+	return &control.Editor{State: r.state, Proposer: anywhere{group}, Now: time.Now}, nil
+}
+
+// refound takes the others out and gives the cluster a new identity. The credentials come last: until then the command can be repeated.
+func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted map[uint64]uint64) error {
+	for _, g := range r.state.Groups() {
+		if index := hosted[g.ID]; index != 0 && g.State != control.GroupNew {
+			alone := control.Configuration{Voters: []uint16{r.self.Member}, Index: index}
+			if err := editor.Observed(ctx, g.ID, alone); err != nil {
+				return err
+			}
+		}
+	}
+	for _, m := range r.state.Members() {
+		if m.ID != r.self.Member {
+			if err := editor.RemoveLost(ctx, m.ID); err != nil {
+				return err
+			}
+		}
+	}
+	id := wire.Identity{Cluster: fmt.Sprintf("%016x", rand.Uint64()), Member: r.self.Member, Incarnation: r.self.Incarnation}
+	caCert, caKey, err := wire.NewAuthority(id.Cluster)
+	if err != nil {
+		return err
+	}
+	csr, key, err := wire.NewRequest()
+	if err != nil {
+		return err
+	}
+	cert, err := wire.Sign(caCert, caKey, csr, id)
+	if err != nil {
+		return err
+	}
+	if err := editor.Refound(ctx, id.Cluster, caCert, caKey); err != nil {
+		return err
+	}
+	if err := (wire.Credentials{CA: caCert, Cert: cert, Key: key}).Save(clusterDir(r.cfg)); err != nil {
+		return err
+	}
+	r.tell("done: start this node; the machines of the others join anew, with empty data directories")
+	return nil
+}
+
+// restoreCluster makes the empty data directory of cfg the first node of the cluster that backup is of: members, users and settings are
+// those of the backup; mail is not in it.
+func restoreCluster(ctx context.Context, cfg *config.Config, backup io.Reader) error {
+	if used, err := storeExists(cfg); err != nil || used {
+		return errors.Join(err, fmt.Errorf("%s is in use already: a backup is restored into an empty data directory", cfg.Node.DataDir))
+	}
+	head, rows, err := readBackup(backup)
+	if err != nil {
+		return err
+	}
+	store, err := cluster.Open(cluster.Options{Dir: cfg.Node.DataDir, Member: 1})
+	if err != nil {
+		return err
+	}
+	return errors.Join(restoreRows(ctx, cfg, store, head, rows), store.Close())
+}
+
+func readBackup(r io.Reader) (head backupHead, rows []backupRow, err error) {
+	d := json.NewDecoder(bufio.NewReader(r))
+	if err := d.Decode(&head); err != nil || head.What != backupWhat || head.Format != 1 {
+		return head, nil, fmt.Errorf("this is no backup of a control group: %w", cmpErr(err))
+	}
+	for {
+		var row backupRow
+		if err := d.Decode(&row); err != nil {
+			return head, nil, fmt.Errorf("the backup is cut off: %w", err)
+		}
+		if len(row.Key) == 0 {
+			return head, rows, nil
+		}
+		rows = append(rows, row)
+	}
+}
+
+func cmpErr(err error) error {
+	if err == nil {
+		return errors.New("its first line is another one")
+	}
+	return err
+}
+
+// restoreRows gives a new control group the users of a backup, under a new identity of the cluster.
+func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, head backupHead, rows []backupRow) error {
+	n := &node{cfg: cfg, store: store, control: control.New(), users: directory.New(), fatal: make(chan error, 1)}
+	group := store.Group(cluster.ControlGroup)
+	creds, err := n.beginCluster()
+	if err != nil {
+		return err
+	}
+	if n.self, err = creds.Identity(); err != nil {
+		return err
+	}
+	n.changes = &control.Editor{State: n.control, Proposer: anywhere{group}, Now: time.Now}
+	if err := n.startControlGroup(ctx, group); err != nil {
+		return err
+	}
+	if err := errors.Join(n.control.Load(group), n.users.Load(group)); err != nil {
+		return err
+	}
+	if err := n.writeDownCluster(ctx); err != nil {
+		return err
+	}
+	users := 0
+	for _, row := range rows {
+		command, ok := directory.Restore(row.Key, row.Value)
+		if !ok {
+			continue
+		}
+		if _, err := group.Propose(ctx, command, nil); err != nil {
+			return fmt.Errorf("restoring %q: %w", row.Key, err)
+		}
+		users++
+	}
+	fmt.Fprintf(os.Stderr, "restored %d users of cluster %s, as of change %d, in %s\n", users, head.Cluster, head.Version, filepath.Clean(cfg.Node.DataDir))
+	return nil
+}
