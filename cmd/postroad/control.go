@@ -25,7 +25,7 @@ func (n *node) startControl(ctx context.Context) error {
 	group := n.store.Group(cluster.ControlGroup)
 	proposer := anywhere{group}
 	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now}
-	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.reachable}
+	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.reachable, Patience: 10 * time.Second}
 	if err := n.startControlGroup(ctx, group); err != nil {
 		return err
 	}
@@ -75,7 +75,10 @@ func (n *node) startControlGroup(ctx context.Context, group *cluster.Group) erro
 // writeDownCluster makes the control group of a node that has just begun know its cluster.
 func (n *node) writeDownCluster(ctx context.Context) error {
 	secret := filepath.Join(clusterDir(n.cfg), authorityFile)
-	if _, known := n.control.Cluster(); !known && n.self.Member == 1 {
+	// With other voters the cluster was written down long ago: after a crash the rows are known again once the group has a leader, which tells
+	// what of the log is committed.
+	alone := len(n.store.Group(cluster.ControlGroup).Members().Voters) <= 1
+	if _, known := n.control.Cluster(); !known && n.self.Member == 1 && alone {
 		key, err := os.ReadFile(secret)
 		if err != nil {
 			return fmt.Errorf("the cluster of this node was never written down, and the key of its authority is gone: %w", err)

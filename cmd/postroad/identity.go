@@ -217,6 +217,14 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 			"put back what was there, or empty the data directory and join anew", clusterDir(n.cfg), n.self, n.store.Member())
 	}
 	n.control = control.New()
+	if n.addresses, err = openAddresses(clusterDir(n.cfg)); err != nil {
+		return err
+	}
+	if n.joined != nil {
+		if err := n.addresses.keep(n.joined.Members); err != nil {
+			return err
+		}
+	}
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
 		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Dial: dialFrom(n.cfg), Logf: n.log.Logf,
@@ -229,15 +237,13 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	return nil
 }
 
-// addressOf finds a member: in the control state, or before there is one in what the join told.
+// addressOf finds a member: in the control state, or before that is known where it was last.
 func (n *node) addressOf(member uint16) (string, bool) {
 	if m, ok := n.control.Member(member); ok && m.Address != "" {
 		return m.Address, true
 	}
-	if n.joined != nil && n.joined.Members[member] != "" {
-		return n.joined.Members[member], true
-	}
-	return "", false
+	address := n.addresses.of(member)
+	return address, address != ""
 }
 
 // admit judges a peer by the control state. A node that has none yet relies on the certificate.

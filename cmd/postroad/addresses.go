@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+const addressesFile = "addresses.json"
+
+// addressBook is where the members were found last, in a file. The control state has their addresses, but after a crash its newest rows are
+// only in the log, until the control group has a leader, and to choose one the members must find each other. Safe for use by
+// several goroutines.
+type addressBook struct {
+	path string
+
+	mu struct {
+		sync.Mutex
+		known map[uint16]string
+	}
+}
+
+func openAddresses(dir string) (*addressBook, error) {
+	b := &addressBook{path: filepath.Join(dir, addressesFile)}
+	text, err := os.ReadFile(b.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &b.mu.known)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("addresses of the members: %w; remove %s, and other members will find this one", err, b.path)
+	}
+	return b, nil
+}
+
+// of returns where a member was found last, or "".
+func (b *addressBook) of(member uint16) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.known[member]
+}
+
+// keep adds to the book what is new. It forgets nobody: right after a crash the state that now comes from may be older than the book. There are
+// no more members than numbers for them, and who was removed is let in by nobody.
+func (b *addressBook) keep(now map[uint16]string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	all := maps.Clone(b.mu.known)
+	if all == nil {
+		all = map[uint16]string{}
+	}
+	maps.Copy(all, now)
+	if maps.Equal(all, b.mu.known) {
+		return nil
+	}
+	text, err := json.Marshal(all)
+	if err == nil {
+		err = replaceFile(b.path, text)
+	}
+	if err != nil {
+		return fmt.Errorf("addresses of the members: %w", err)
+	}
+	b.mu.known = all
+	return nil
+}
+
+// replaceFile makes the file what is given, or leaves it as it was, whenever the power fails.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // nothing is there after the rename
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// keepAddresses writes down where the control state says that the members are.
+func (n *node) keepAddresses() {
+	now := map[uint16]string{}
+	for _, m := range n.control.Members() {
+		if m.Address != "" {
+			now[m.ID] = m.Address
+		}
+	}
+	if err := n.addresses.keep(now); err != nil {
+		n.log.Errorf("%v", err)
+	}
+}
