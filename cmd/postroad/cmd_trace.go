@@ -106,8 +106,8 @@ func (c *console) step(raw json.RawMessage) error {
 // about is an event in words.
 func (e *event) about() string {
 	host := e.Peer.Name
-	if e.Peer.Addr != "" {
-		host += "[" + e.Peer.Addr + "]"
+	if literal := "[" + e.Peer.Addr + "]"; e.Peer.Addr != "" && host != literal {
+		host += literal
 	}
 	if e.Type == "Reception" {
 		to := "to <" + e.Recipient + ">"

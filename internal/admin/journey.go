@@ -158,10 +158,15 @@ func (c *collection) add(item TraceItem) {
 	}
 }
 
-// before orders by time; of one moment, what a node wrote first stands first.
+// before orders by time; of one moment, what a node wrote first stands first. What waits now is last, whatever the nodes' clocks say.
 func (a *collected) before(b *collected) int {
-	if a.Queue != nil && b.Queue != nil {
+	switch {
+	case a.Queue != nil && b.Queue != nil:
 		return cmp.Compare(a.ID, b.ID)
+	case a.Queue != nil:
+		return 1
+	case b.Queue != nil:
+		return -1
 	}
 	return cmp.Or(a.At.Compare(b.At), cmp.Compare(b.n, a.n))
 }

@@ -52,7 +52,7 @@ func TestJourneyOverNodes(t *testing.T) {
 	w := startWorld(t, 3, nil)
 	id := w.nodes[0].submit(t, "a@example.org", "b@example.net", "c@example.com")
 	other := w.nodes[1].submit(t, "a@example.org", "x@example.net")
-	now := time.Now()
+	now := time.Now().Add(-time.Minute)
 	w.log(t, 0, maillog.Reception, id, "b@example.net", now)
 	w.log(t, 0, maillog.TransientFailure, id, "b@example.net", now.Add(time.Millisecond))
 	w.log(t, 0, maillog.TransientFailure, id, "c@example.com", now.Add(time.Millisecond))
@@ -140,6 +140,9 @@ func TestLongJourneyIsCut(t *testing.T) {
 // TestStepsOfOneMomentKeepTheirOrder: the log is read backwards.
 func TestStepsOfOneMomentKeepTheirOrder(t *testing.T) {
 	at, c := time.Now(), collection{}
+	for _, id := range []string{"y", "x"} {
+		c.add(TraceItem{At: at.Add(-time.Hour), ID: id, Queue: &Message{}})
+	}
 	for i := 3*maxEvents - 1; i >= 0; i-- {
 		c.add(TraceItem{At: at, ID: fmt.Sprintf("%05d", i)})
 	}
