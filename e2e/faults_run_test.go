@@ -32,6 +32,7 @@ type runOptions struct {
 	Size     int // of all messages; 0: varied
 	Extra    string
 	Replicas int
+	Grows    bool // from one node, which is to have a cluster port
 	Quiet    bool // no load from the start
 	Clients  int  // connections; default 8 a node
 	Interval time.Duration
@@ -49,7 +50,7 @@ func needClusters(t *testing.T, program string) {
 func startRun(t *testing.T, o runOptions) *run {
 	t.Helper()
 	program := binary(t, o.Tags)
-	if o.Nodes > 1 {
+	if o.Nodes > 1 || o.Grows {
 		needClusters(t, program)
 	}
 	r := &run{t: t, ctx: t.Context()}
@@ -67,7 +68,7 @@ func startRun(t *testing.T, o runOptions) *run {
 	}
 	t.Cleanup(func() { r.World.Close() })
 	r.Cluster, err = faults.New(faults.Options{
-		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(), Replicas: o.Replicas, Extra: o.Extra,
+		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(), Replicas: o.Replicas, Grows: o.Grows, Extra: o.Extra,
 	})
 	if err != nil {
 		t.Fatal(err)

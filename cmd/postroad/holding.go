@@ -200,6 +200,7 @@ func (h *holding) abandon() {
 		return
 	}
 	h.n.log.Logf("group %d: this node is not the owner any more (term %d)", h.group.ID(), t.term)
+	linger(t)
 	h.queue.Abandon()
 	t.scheduler.Abandon()
 	t.reporter.Stop()

@@ -162,11 +162,13 @@ func (d *Driver) Replace(ctx context.Context, old *Node) (*Node, error) {
 		return nil, err
 	}
 	d.say("   %s joins in the place of %s", fresh.Name, old.Name)
+	var last error // that says more than that the time is up
 	for {
 		err := d.replace(ctx, old, fresh)
 		if err == nil || ctx.Err() != nil {
-			return fresh, err
+			return fresh, errors.Join(err, last)
 		}
+		last = err
 		var status *CommandError
 		if errors.As(err, &status) && !temporary(status.Status) {
 			return fresh, err

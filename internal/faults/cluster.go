@@ -22,6 +22,7 @@ type Options struct {
 	DNS      string // host:port
 	Port     int    // that the nodes deliver to
 	Replicas int    // 0: the program's default
+	Grows    bool   // more will join, so that a single node has a cluster port too
 	// Extra is further configuration, TOML, for all nodes; Limits and Delivery are further keys of these tables.
 	Extra, Limits, Delivery string
 }

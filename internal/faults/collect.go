@@ -42,13 +42,14 @@ func (c *Cluster) Held(ctx context.Context) (map[string][]string, error) {
 	for _, n := range c.Live() {
 		var out string
 		if out, err = n.Run(ctx, "queue", "list", "--json"); err == nil {
-			return parseHeld(out)
+			return ParseHeld(out)
 		}
 	}
 	return nil, fmt.Errorf("asking what the queues hold: %w", err)
 }
 
-func parseHeld(out string) (map[string][]string, error) {
+// ParseHeld reads what `queue list --json` prints: recipients by queue ID.
+func ParseHeld(out string) (map[string][]string, error) {
 	held := map[string][]string{}
 	for line := range strings.Lines(out) {
 		var m struct {

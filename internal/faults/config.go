@@ -20,7 +20,7 @@ func (c *Cluster) configure(n *Node, members []*Node) error {
 	if c.o.DNS != "" {
 		fmt.Fprintf(&b, "[dns]\nservers = [%q]\n", c.o.DNS)
 	}
-	if c.o.Nodes > 1 {
+	if c.o.Nodes > 1 || c.o.Grows {
 		b.WriteString(c.clusterTable(n, members))
 	}
 	b.WriteString(c.o.Extra)

@@ -79,7 +79,7 @@ func (s *Status) unfinished(names []string, replicas int) string {
 
 // AwaitWhole waits until all nodes are ready and, in a cluster, every group has all its members.
 func (c *Cluster) AwaitWhole(ctx context.Context) error {
-	if err := c.AwaitReady(ctx); err != nil || c.o.Nodes == 1 {
+	if err := c.AwaitReady(ctx); err != nil || c.o.Nodes == 1 && !c.o.Grows {
 		return err
 	}
 	why := ""

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -26,6 +27,9 @@ type World struct {
 	}
 }
 
+// senders is the domain of mailtest's senders: reports to them arrive, and are seen.
+const senders = "sender.example"
+
 // NewWorld starts DNS and the receiving server.
 func NewWorld(domains ...string) (*World, error) {
 	w := &World{Domains: domains}
@@ -34,7 +38,7 @@ func NewWorld(domains ...string) (*World, error) {
 	if w.DNS, err = mailtest.StartDNS("127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	for i, domain := range domains {
+	for i, domain := range append(slices.Clone(domains), senders) {
 		if err := w.DNS.AddMX(domain, fmt.Sprintf("mx%d.sink.example", i), "127.0.0.1"); err != nil {
 			return nil, errors.Join(err, w.DNS.Close())
 		}
@@ -82,13 +86,17 @@ func (w *World) step(s *mailtest.Step) mailtest.Action {
 	case mailtest.AtMail:
 		w.mu.begun[node] = append(w.mu.begun[node], time.Now())
 		w.mu.open[s.Session] = node
-	case mailtest.AtEnd:
+	case mailtest.AtOther, mailtest.AtQuit:
 		delete(w.mu.open, s.Session)
 	}
-	if w.mu.answer == nil {
-		return mailtest.Action{}
+	var a mailtest.Action
+	if w.mu.answer != nil {
+		a = w.mu.answer(s)
 	}
-	return w.mu.answer(s)
+	if s.At == mailtest.AtEnd && a.Delay == 0 { // else its end is seen by what comes next
+		delete(w.mu.open, s.Session)
+	}
+	return a
 }
 
 func (w *World) left(session uint64) {

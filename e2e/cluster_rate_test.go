@@ -1,0 +1,97 @@
+package e2e
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+)
+
+// Limits of the one site in TestClusterRate, and what may come beyond them.
+const (
+	siteRate        = 50 // a second
+	siteConnections = 6
+	// A token bucket lets a twentieth of a second's worth through at once, and one transaction of each owner (delivery/share). What was sent
+	// in a second may arrive in a little less on a busy machine: a tenth.
+	siteBurst  = siteRate/20 + 3 + 1
+	siteJitter = siteRate / 10
+)
+
+// TestClusterRate: three nodes with far more mail for one site than it may get. The site never sees more connections or transactions than the
+// limits of the whole cluster say, and nearly as many as they allow; also while a node is dead, and while one is cut off.
+func TestClusterRate(t *testing.T) {
+	span := 15 * time.Second
+	if long() {
+		span = time.Minute
+	}
+	r := startRun(t, runOptions{Nodes: 3, Domains: 1, Size: 1 << 10, Quiet: true, Extra: `
+[shaping."a.example"]
+rate = "50/s"
+connections = 6
+`})
+	// Twice the limit, on all nodes, so that each has a queue of its own for the site.
+	r.load(faults.LoadOptions{Connections: 12, Interval: 120 * time.Millisecond, Message: r.Gen.Message})
+	r.flows(siteRate * 4) // until the shares have settled
+	from := time.Now()
+	<-time.After(span) // the time is the experiment
+	r.average("undisturbed", from, 45)
+	for _, s := range []faults.Step{
+		{Kind: faults.Kill, Node: 0, For: span},
+		{Kind: faults.Partition, Node: 1, Sides: []int{1}, State: faults.Stalled, For: span},
+	} {
+		from := time.Now()
+		if err := r.Driver.Do(r.ctx, s); err != nil {
+			t.Fatalf("%v: %v\n%s", s, err, r.logs())
+		}
+		r.average(s.String(), from, 40)
+	}
+	r.neverMore()
+	r.Load.Stop()
+	r.Load.Wait()
+}
+
+// begun are the times of all transactions, in order.
+func (r *run) begun() (all []time.Time) {
+	for _, times := range r.World.Begun() {
+		all = append(all, times...)
+	}
+	slices.SortFunc(all, time.Time.Compare)
+	return all
+}
+
+// average checks that the site got at least so many transactions a second since a time.
+func (r *run) average(when string, from time.Time, least float64) {
+	r.t.Helper()
+	n, took := 0, time.Since(from)
+	for _, t := range r.begun() {
+		if t.After(from) {
+			n++
+		}
+	}
+	rate := float64(n) / took.Seconds()
+	if r.t.Logf("%s: %.1f transactions a second over %.1f s", when, rate, took.Seconds()); rate < least {
+		r.t.Errorf("%s: the site got %.1f transactions a second, at least %.0f of %d are wanted", when, rate, least, siteRate)
+	}
+}
+
+// neverMore checks every second of the run.
+func (r *run) neverMore() {
+	r.t.Helper()
+	all, most, at := r.begun(), 0, 0
+	for i, first := 0, 0; i < len(all); i++ {
+		for all[i].Sub(all[first]) >= time.Second {
+			first++
+		}
+		if i-first+1 > most {
+			most, at = i-first+1, first
+		}
+	}
+	r.t.Logf("at most %d transactions in a second, and %d connections", most, r.World.Sink.MostOpen())
+	if most > siteRate+siteBurst+siteJitter {
+		r.t.Errorf("%d transactions in the second from %s: the limit is %d/s, with a burst of %d", most, all[at].Format("15:04:05.000"), siteRate, siteBurst)
+	}
+	if open := r.World.Sink.MostOpen(); open > siteConnections {
+		r.t.Errorf("%d connections at once: the limit is %d", open, siteConnections)
+	}
+}
