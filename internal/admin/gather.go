@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
-	"sync/atomic"
 )
 
 // source answers an ask for some of the groups. It always returns a total: what it could not do is missing in it.
@@ -24,47 +23,20 @@ type listed struct {
 	raw json.RawMessage
 }
 
-// here are the queues that this node owns now.
-func (s *Server) here() []source {
-	var all []source
-	for _, q := range s.o.Queues() {
-		all = append(all, &localSource{s, &q})
-	}
-	return all
-}
-
-// everywhere are all queues of the cluster.
-func (s *Server) everywhere() []source {
-	all := s.here()
-	for _, p := range s.peers() {
-		all = append(all, p)
-	}
-	if s.o.Groups != nil {
-		all = append(all, &roll{s.o.Groups()})
-	}
-	return all
-}
-
 // ahead is how many things a source may find before they are wanted.
 const ahead = 16
 
-// gather lets all sources answer at once, and gives emit what they find in order of ID, each ID once.
-func (s *Server) gather(ctx context.Context, a *ask, sources []source, emit func(json.RawMessage) bool, moved func(total int64)) *Total {
+// round lets all sources answer at once, and gives emit what they find in order of ID, each ID once; moved hears of each recipient.
+func round(ctx context.Context, a *ask, sources []source, emit func(json.RawMessage) bool, moved func(more int64)) []*Total {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var sum atomic.Int64
 	totals, found := make([]*Total, len(sources)), make([]chan listed, len(sources))
 	var all sync.WaitGroup
 	for i, src := range sources {
 		found[i] = make(chan listed, ahead)
-		out := outlet{found: into(ctx, found[i]), moved: func(more int64) {
-			if n := sum.Add(more); moved != nil {
-				moved(n)
-			}
-		}}
 		all.Go(func() {
 			defer close(found[i])
-			totals[i] = src.answer(ctx, a, out)
+			totals[i] = src.answer(ctx, a, outlet{into(ctx, found[i]), moved})
 		})
 	}
 	if !merge(found, emit) {
@@ -75,7 +47,7 @@ func (s *Server) gather(ctx context.Context, a *ask, sources []source, emit func
 		}
 	}
 	all.Wait()
-	return s.combine(a.verb, totals)
+	return totals
 }
 
 // into is an outlet's found, for a channel.

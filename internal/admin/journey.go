@@ -93,7 +93,7 @@ func (s *Server) queued(ctx context.Context, f *Filter, total *Total, fn func(*M
 		total.miss(Missing{Node: s.o.Node, Why: err.Error()})
 		return
 	}
-	t := s.gather(ctx, a, s.everywhere(), func(raw json.RawMessage) bool {
+	t := s.everywhere(ctx, a, func(raw json.RawMessage) bool {
 		var m Message
 		return json.Unmarshal(raw, &m) == nil && fn(&m)
 	}, nil)

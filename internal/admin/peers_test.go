@@ -127,6 +127,39 @@ func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
 	check("a group without an owner", total, err, "group 2 (the home of mx1): no node that answers owns it")
 }
 
+// TestAnOwnerIsWaitedFor: the group of a node that died has another owner soon; nothing is done or counted twice meanwhile.
+func TestAnOwnerIsWaitedFor(t *testing.T) {
+	var w *world
+	var rounds atomic.Int32
+	w = startWorld(t, 3, func(i int, o *Options) {
+		o.OwnerWait = time.Minute
+		groups := o.Groups
+		o.Groups = func() []QueueGroup {
+			if rounds.Add(1) == 3 {
+				w.move(4, 1)
+			}
+			return groups()
+		}
+	})
+	for _, n := range w.nodes {
+		n.submit(t, "a@example.org", "b@example.net")
+	}
+	w.wires[2].Close()
+	for _, verb := range []string{"hold", "release"} {
+		rounds.Store(0)
+		w.move(4, -1)
+		total, err := w.nodes[0].client.Move(t.Context(), verb, Filter{All: true}, nil)
+		if err != nil || total.Recipients != 3 || len(total.Groups) != 3 || total.Groups[2].Node != "mx2" || rounds.Load() != 3 {
+			t.Errorf("%s: %+v, %v after %d rounds", verb, total, err, rounds.Load())
+		}
+	}
+	rounds.Store(0)
+	w.move(4, -1)
+	if total, err := w.nodes[0].client.Count(t.Context(), Filter{}); err != nil || total.Messages != 3 || !slices.Equal(total.Unreachable, []string{"mx3"}) {
+		t.Errorf("count: %+v, %v", total, err)
+	}
+}
+
 // TestSilentNode is stopped, or cut off: connections stand, nothing comes.
 func TestSilentNode(t *testing.T) {
 	w := startWorld(t, 2, func(_ int, o *Options) { o.PeerWait = 50 * time.Millisecond })

@@ -114,14 +114,14 @@ func (s *Server) parse(a *ask) (err error) {
 }
 
 // streamed answers with a stream of what was found, how much was moved, and the total.
-func (s *Server) streamed(verb string, sources func() []source) handler {
+func (s *Server) streamed(verb string, ask asker) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		a, err := s.newAsk(w, r, verb)
 		if err != nil {
 			return err
 		}
 		return streaming(w, func(out *stream) (*Total, error) {
-			return s.gather(r.Context(), a, sources(), out.raw, out.moved), nil
+			return ask(r.Context(), a, out.raw, out.moved), nil
 		})
 	}
 }
@@ -131,7 +131,7 @@ func (s *Server) count(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, s.gather(r.Context(), a, s.everywhere(), nil, nil))
+	return answer(w, s.everywhere(r.Context(), a, nil, nil))
 }
 
 func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
@@ -140,7 +140,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var found json.RawMessage
-	t := s.gather(r.Context(), a, s.everywhere(), func(raw json.RawMessage) bool { found = raw; return true }, nil)
+	t := s.everywhere(r.Context(), a, func(raw json.RawMessage) bool { found = raw; return true }, nil)
 	switch {
 	case found != nil:
 		return answer(w, found)

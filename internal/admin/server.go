@@ -40,6 +40,8 @@ type Options struct {
 	Peers func() []Peer
 	// PeerWait is how long one may say nothing before it counts as unreachable (default 5 s). One that is at work says so every second.
 	PeerWait time.Duration
+	// OwnerWait is how long counts and verbs wait for a group without an owner to get one (default 5 s).
+	OwnerWait time.Duration
 	// Cluster does what the cluster commands ask for; nil: this node is in none.
 	Cluster Cluster
 	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in memory; nil: nothing is.
@@ -80,6 +82,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.PeerWait == 0 {
 		o.PeerWait = 5 * time.Second
+	}
+	if o.OwnerWait == 0 {
+		o.OwnerWait = 5 * time.Second
 	}
 	if o.Peers == nil {
 		o.Peers = func() []Peer { return nil }

@@ -50,14 +50,15 @@ func groupTotal(t queue.Total) GroupTotal {
 
 // peerSource is another node, which answers for what it owns.
 type peerSource struct {
-	p    Peer
-	wait time.Duration
+	p      Peer
+	wait   time.Duration
+	silent bool // it did not answer in time
 }
 
 // peers are the other nodes.
 func (s *Server) peers() (all []*peerSource) {
 	for _, p := range s.o.Peers() {
-		all = append(all, &peerSource{p, s.o.PeerWait})
+		all = append(all, &peerSource{p: p, wait: s.o.PeerWait})
 	}
 	return all
 }
@@ -84,18 +85,8 @@ func (p *peerSource) answer(ctx context.Context, a *ask, out outlet) *Total {
 		before = moved
 	})
 	if err != nil {
+		p.silent = asError(err).Message == errSilent.Error()
 		return &Total{Missing: []Missing{{Node: p.p.Node, Why: asError(err).Message}}}
-	}
-	return t
-}
-
-// roll calls the roll: each group that there is must have answered through some other source.
-type roll struct{ groups []QueueGroup }
-
-func (r *roll) answer(context.Context, *ask, outlet) *Total {
-	t := &Total{}
-	for _, g := range r.groups {
-		t.Missing = append(t.Missing, Missing{Group: g.ID, Home: g.Home, Why: noOwner})
 	}
 	return t
 }

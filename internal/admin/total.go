@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -26,6 +27,7 @@ func (s *Server) combine(verb string, parts []*Total) *Total {
 func (t *Total) addGroup(verb string, g GroupTotal) {
 	i := slices.IndexFunc(t.Groups, func(have GroupTotal) bool { return have.Group == g.Group })
 	if i < 0 {
+		g.States = maps.Clone(g.States) // add changes it
 		t.Groups = append(t.Groups, g)
 		return
 	}
@@ -86,13 +88,15 @@ func (t *Total) settle(roll bool) {
 	}
 }
 
-// missing leaves of a list what is not complete, each group once: with its home from the roll, and the reason of who tried.
+// missing leaves of a list what is not complete, each group and node once: with its home from the roll, and the reason of who tried.
 func missing(all []Missing, complete map[uint64]bool) (left []Missing) {
 	for _, m := range all {
 		if m.Group != 0 && complete[m.Group] {
 			continue
 		}
-		i := slices.IndexFunc(left, func(have Missing) bool { return m.Group != 0 && have.Group == m.Group })
+		i := slices.IndexFunc(left, func(have Missing) bool {
+			return have.Group == m.Group && (m.Group != 0 || have.Node == m.Node)
+		})
 		if i < 0 {
 			left = append(left, m)
 			continue
@@ -105,6 +109,16 @@ func missing(all []Missing, complete map[uint64]bool) (left []Missing) {
 	}
 	slices.SortStableFunc(left, func(a, b Missing) int { return cmp.Compare(a.Group, b.Group) })
 	return left
+}
+
+// missingGroups are the groups that have not answered.
+func (t *Total) missingGroups() (groups []uint64) {
+	for _, m := range t.Missing {
+		if m.Group != 0 {
+			groups = append(groups, m.Group)
+		}
+	}
+	return groups
 }
 
 // Incomplete is the error that names what is missing, or nil.

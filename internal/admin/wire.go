@@ -20,6 +20,8 @@ type Filter struct {
 	// All must be set for hold, release, fail and remove when nothing else is: nobody empties a queue by leaving something out. Beside
 	// other members it says nothing: they still narrow down.
 	All bool `json:"all,omitempty"`
+	// Groups are the only queue groups that are asked; none: all. Nodes use it among themselves.
+	Groups []uint64 `json:"groups,omitempty"`
 	// Reason is what fail tells the senders.
 	Reason string `json:"reason,omitempty"`
 }

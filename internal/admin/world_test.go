@@ -33,6 +33,7 @@ func startWorld(t *testing.T, n int, change func(i int, o *Options)) *world {
 		t.Cleanup(func() { log.Close(context.Background()) })
 		node := startMember(t, uint16(i+1), func(o *Options) {
 			o.Node, o.Events, o.Flush, o.PeerWait = name, events, log.Flush, 2*time.Second
+			o.OwnerWait = time.Nanosecond // once more, at once
 			o.Queues = func() []LocalQueue { return w.owned(i) }
 			o.Groups, o.Peers = w.groups, func() []Peer { return w.peers(i) }
 			if change != nil {

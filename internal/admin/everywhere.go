@@ -1,0 +1,101 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// asker lets queues answer an ask. moved hears how many recipients were moved so far.
+type asker func(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(total int64)) *Total
+
+// here asks the queues that this node owns now.
+func (s *Server) here(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
+	return s.combine(a.verb, round(ctx, a, s.local(a), emit, summing(moved)))
+}
+
+func (s *Server) local(a *ask) (all []source) {
+	for _, q := range s.o.Queues() {
+		if a.filter.wants(q.Group) {
+			all = append(all, &localSource{s, &q})
+		}
+	}
+	return all
+}
+
+// wants reports whether a group is one of those that are meant.
+func (f *Filter) wants(group uint64) bool {
+	return len(f.Groups) == 0 || slices.Contains(f.Groups, group)
+}
+
+// summing makes a sum of what several sources moved.
+func summing(moved func(total int64)) func(more int64) {
+	if moved == nil {
+		return func(int64) {}
+	}
+	var sum atomic.Int64
+	return func(more int64) { moved(sum.Add(more)) }
+}
+
+// askEvery is how often it is looked whether a group has got an owner.
+const askEvery = 250 * time.Millisecond
+
+// everywhere asks all queues of the cluster. A group that has just lost its owner gets another one in seconds: it is waited for, except by
+// lists, part of which is printed by then. Nodes that were silent once are not waited for again.
+func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
+	end, more, silent := time.Now().Add(s.o.OwnerWait), summing(moved), map[string]bool{}
+	var parts []*Total
+	for {
+		sources := s.local(a)
+		for _, p := range s.peers() {
+			if !silent[p.p.Node] {
+				sources = append(sources, p)
+			}
+		}
+		again := len(parts) > 0
+		parts = append(parts, round(ctx, a, append(sources, s.roll(a)), emit, more)...)
+		t := s.combine(a.verb, parts)
+		missing := t.missingGroups()
+		if a.verb == "list" || len(missing) == 0 || again && time.Now().After(end) || !pause(ctx, askEvery) {
+			return t
+		}
+		for _, src := range sources {
+			if p, ok := src.(*peerSource); ok && p.silent {
+				silent[p.p.Node] = true
+			}
+		}
+		only := *a
+		only.filter.Groups, a = missing, &only
+	}
+}
+
+// pause waits, or returns false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// roll calls the roll: each group that there is must have answered through some other source.
+type roll struct{ groups []QueueGroup }
+
+func (s *Server) roll(a *ask) *roll {
+	r := &roll{}
+	if s.o.Groups != nil {
+		r.groups = slices.DeleteFunc(s.o.Groups(), func(g QueueGroup) bool { return !a.filter.wants(g.ID) })
+	}
+	return r
+}
+
+func (r *roll) answer(context.Context, *ask, outlet) *Total {
+	t := &Total{}
+	for _, g := range r.groups {
+		t.Missing = append(t.Missing, Missing{Group: g.ID, Home: g.Home, Why: noOwner})
+	}
+	return t
+}
