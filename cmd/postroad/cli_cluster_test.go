@@ -68,7 +68,7 @@ func TestClusterCommands(t *testing.T) {
 		{"token --ttl 0s", 0, "good for ever"},
 		{"drain mx1", 0, "yes: mx1 is drained; `postroad cluster remove mx1`"},
 		{"drain mx-three", 75, "no: mx-three is not drained\npostroad: group 4 has no leader"},
-		{"drain slow --timeout 50ms", 75, "no: slow is not drained"},
+		{"drain slow --timeout 50ms", 75, "no: slow is not drained\npostroad: slow: waiting for deliveries, 3 messages left\n  it goes on"},
 		{"remove mx1", 0, "mx1 is removed for ever"},
 		{"replace mx-three mx4", 0, "mx-three is replaced by mx4"},
 		{"status --json", 0, `"cluster":"c1"`},

@@ -153,9 +153,15 @@ func runClusterDrain(ctx context.Context, c *console, args []string) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*timeout))
 		defer cancel()
 	}
-	shown := c.progress("")
-	err = client.Drain(ctx, rest[0], func(p admin.DrainProgress) { shown.say(drainLine(&p)) })
+	shown, last := c.progress(""), rest[0]+" was not reached"
+	err = client.Drain(ctx, rest[0], func(p admin.DrainProgress) {
+		last = drainLine(&p)
+		shown.say(last)
+	})
 	shown.end()
+	if err != nil && ctx.Err() != nil {
+		err = &admin.Error{Exit: admin.ExitTemporary, Message: last, Hint: "it goes on draining; run the command again to watch"}
+	}
 	if err != nil {
 		fmt.Fprintf(c.err, "no: %s is not drained\n", rest[0])
 		return err
