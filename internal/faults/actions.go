@@ -165,7 +165,10 @@ func (d *Driver) Replace(ctx context.Context, old *Node) (*Node, error) {
 	var last error // that says more than that the time is up
 	for {
 		err := d.replace(ctx, old, fresh)
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
+			return fresh, nil
+		}
+		if ctx.Err() != nil {
 			return fresh, errors.Join(err, last)
 		}
 		last = err

@@ -128,7 +128,7 @@ func (c *client) reset(cause error) error {
 	if !isReply(cause) {
 		return cause
 	}
-	if strings.HasPrefix(cause.Error(), "reply: 421") {
+	if closing(cause) {
 		return fmt.Errorf("connection is closing: %s", cause)
 	}
 	if _, err := c.ask("RSET", "250"); err != nil {
@@ -136,6 +136,9 @@ func (c *client) reset(cause error) error {
 	}
 	return cause
 }
+
+// closing tells the reply after which nothing more comes (RFC 5321 3.8).
+func closing(err error) bool { return strings.HasPrefix(err.Error(), "reply: 421") }
 
 // pipelined sends MAIL, RCPT and DATA in one piece (RFC 2920).
 func (t *attempt) pipelined() ([]string, error) {
@@ -149,8 +152,8 @@ func (t *attempt) pipelined() ([]string, error) {
 		return t.rest(), err
 	}
 	_, mailErr := c.expect("250")
-	if mailErr != nil && !isReply(mailErr) {
-		return t.rest(), mailErr
+	if mailErr != nil && (!isReply(mailErr) || closing(mailErr)) {
+		return t.rest(), c.reset(mailErr)
 	}
 	for _, r := range t.rcpts {
 		reply, err := c.expect("25")
