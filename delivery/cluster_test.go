@@ -154,12 +154,8 @@ func (o *owned) kill() {
 // end is what a deposed owner does.
 func (o *owned) end() {
 	o.sched.Abandon()
+	o.queue.Abandon()
 	o.reporter.Stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := o.queue.Stop(ctx); err != nil {
-		o.t.Errorf("queue.Stop: %v", err)
-	}
 }
 
 // move gives the group another owner.

@@ -2,12 +2,15 @@ package delivery
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -81,6 +84,86 @@ func TestNotTheOwner(t *testing.T) {
 		if n := len(r.received()); n != 2 {
 			t.Errorf("%d messages delivered after that, want 2", n)
 		}
+	})
+}
+
+// A deposed owner cuts off what has not reached the end of data, waits a little for the replies to what has, and settles nothing: the next
+// owner attempts it all again and says that it may be a duplicate.
+func TestAbandon(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		early, late, never := w.net.at("early.test"), w.net.at("late.test"), w.net.at("never.test")
+		aborted, forgotten := make(chan struct{}), make(chan struct{})
+		early.cut = func(tx *smtpclient.Transaction) *smtpclient.Result {
+			<-aborted
+			return lost(tx, 451, "4.4.2", false)
+		}
+		early.aborted = sync.OnceFunc(func() { close(aborted) })
+		late.answer = func(*smtpclient.Transaction, int) smtpclient.Status {
+			time.Sleep(time.Second)
+			return reply(250, "2.0.0", "Ok")
+		}
+		never.answer = func(*smtpclient.Transaction, int) smtpclient.Status {
+			<-forgotten
+			return reply(451, "4.4.2", "connection lost")
+		}
+		never.aborted = sync.OnceFunc(func() { close(forgotten) })
+		w.flood(3, "t", "", "idle.test")
+		for _, to := range []string{"1@early.test", "2@late.test", "3@never.test"} {
+			w.submit(message("s@x.test", to))
+		}
+		w.after(500 * time.Millisecond)
+		begin := time.Now()
+		w.sched.Abandon()
+		if took := time.Since(begin); took < time.Second || took >= share.DefaultLinger {
+			t.Errorf("Abandon took %v", took)
+		}
+		if n := early.open + late.open + never.open + w.net.at("idle.test").open; n != 0 {
+			t.Errorf("%d connections are open", n)
+		}
+		if n := len(early.received()); n != 0 {
+			t.Error("what had not reached the end of data was delivered")
+		}
+		if n := w.count(queue.Filter{}).Recipients; n != 3 {
+			t.Errorf("%d recipients left, want 3: nothing is settled", n)
+		}
+		for _, r := range []*remote{early, late, never} {
+			r.set(func(r *remote) { r.cut, r.answer = nil, nil })
+		}
+		w.queue.Abandon()
+		w.reporter.Stop()
+		w.boot()
+		w.after(time.Minute)
+		if n := len(late.received()); n != 2 {
+			t.Errorf("delivered %d times, want twice", n)
+		}
+		doubtful := map[string]bool{}
+		for _, r := range w.log.of(maillog.Delivery) {
+			if r.PossibleDuplicate {
+				doubtful[r.Recipient] = true
+			}
+		}
+		if len(doubtful) != 3 {
+			t.Errorf("logged as possible duplicates: %v, want all 3", doubtful)
+		}
+	})
+}
+
+// Whoever is not the owner does not keep connections open for later.
+func TestNotTheOwnerClosesConnections(t *testing.T) {
+	var owner atomic.Bool
+	owner.Store(true)
+	inWorld(t, func(w *world) { w.o.Owner = owner.Load }, func(w *world) {
+		r := w.net.at("a.test")
+		r.latency = 100 * time.Millisecond
+		w.flood(100, "t", "", "a.test")
+		w.after(time.Second)
+		owner.Store(false)
+		w.after(time.Second)
+		if st := w.sched.Stats(); st.Connections != 0 {
+			t.Errorf("%d connections are open", st.Connections)
+		}
+		owner.Store(true)
+		w.after(time.Minute)
 	})
 }
 
