@@ -196,7 +196,7 @@ func (d *draft) dispensable(m *Member, c *command) Result {
 		if g.Observed.Plan != g.Plan {
 			return refuse(Busy, "group %d is about to change: repeat this in a moment; if it stays so, the group has no leader", g.ID)
 		}
-		if slices.Contains(g.voters(), m.ID) && !g.survives(m.ID, gone) {
+		if !g.survives(m.ID, gone) {
 			return refuse(Refused, "without %s group %d may have no majority: drain it first and wait, or bring the other members back", m.Name, g.ID)
 		}
 	}
@@ -204,19 +204,24 @@ func (d *draft) dispensable(m *Member, c *command) Result {
 }
 
 // survives reports whether the group has a majority without the member. Its leader has reported since it was planned, and may have
-// made one step towards the plan after that: any number of voters from the smaller to the larger may be in force, and the smallest bears least.
+// made one step towards the plan after that: each configuration that may be in force must bear it.
 func (g *Group) survives(member uint16, gone func(uint16) bool) bool {
-	voters := len(g.Observed.Voters)
-	if !slices.Equal(g.Voters, g.Observed.Voters) {
-		voters = min(voters, len(g.Voters))
+	bears := func(voters []uint16) bool {
+		left := slices.DeleteFunc(without(voters, member), gone)
+		return !slices.Contains(voters, member) || len(left) >= quorum(len(voters))
 	}
-	left := voters - 1
-	for _, id := range without(union(g.voters()), member) {
-		if gone(id) {
-			left--
+	seen := g.Observed.Voters
+	for _, id := range minus(g.Voters, seen) {
+		if !bears(union(seen, []uint16{id})) {
+			return false
 		}
 	}
-	return left >= quorum(voters)
+	for _, id := range minus(seen, g.Voters) {
+		if !bears(without(seen, id)) {
+			return false
+		}
+	}
+	return bears(seen)
 }
 
 func quorum(voters int) int { return voters/2 + 1 }
