@@ -21,6 +21,11 @@ type ResultCodec interface {
 	ParseResult(b []byte) (any, error)
 }
 
+// Checker is what a StateMachine has that looks at a forwarded command before it enters the log, where all members would have to apply it.
+type Checker interface {
+	CheckForwarded(data []byte, parts [][]byte) error
+}
+
 // Handler answers the other members' requests under /cluster/. It trusts whoever reaches it: serve it on the node's port only.
 func (n *Node) Handler() http.Handler {
 	m := http.NewServeMux()
@@ -90,6 +95,12 @@ func (n *Node) servePropose(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		http.Error(w, "this group takes no forwarded proposals", http.StatusConflict)
 		return
+	}
+	if c, ok := g.fsm.sm.(Checker); ok {
+		if err := c.CheckForwarded(data, parts); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
 	}
 	result, err := g.Propose(r.Context(), data, parts)
 	switch {

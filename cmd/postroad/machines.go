@@ -22,6 +22,10 @@ func (m queueMachine) Apply(w *cluster.Writer, index, term uint64, data []byte, 
 	return m.Queue.Apply(w, index, term, data, parts)
 }
 
+func (queueMachine) CheckForwarded(data []byte, parts [][]byte) error {
+	return queue.CheckForwarded(data, parts)
+}
+
 func (queueMachine) AppendResult(b []byte, result any) []byte { return queue.AppendResult(b, result) }
 func (queueMachine) ParseResult(b []byte) (any, error)        { return queue.ParseResult(b) }
 

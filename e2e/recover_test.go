@@ -1,0 +1,57 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+)
+
+// TestRecoverAcceptLoss destroys two of three disks: the third names what may be lost, goes on alone with what it has, and a member of the old
+// cluster that turns up after all is a stranger to it.
+func TestRecoverAcceptLoss(t *testing.T) {
+	r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), MaxSize: 16 << 10, Interval: 5 * time.Millisecond})
+	r.flows(100)
+	r.Load.Stop()
+	tries := r.Load.Wait()
+	r.World.Settle(r.ctx, tries, time.Minute)
+	nodes := r.Cluster.Nodes()
+	left, ghost, lost := nodes[0], nodes[1], nodes[2]
+	for _, n := range nodes {
+		n.Kill()
+	}
+	if err := lost.Wipe(); err != nil {
+		t.Fatal(err)
+	}
+	if status, out := r.status(left, "cluster", "recover"); status == 0 || !strings.Contains(out, "--accept-loss") || !strings.Contains(out, ghost.Name) {
+		t.Errorf("without --accept-loss: exit status %d: %s", status, out)
+	}
+	if status, out := r.status(left, "cluster", "recover", "--accept-loss"); status != 0 {
+		t.Fatalf("exit status %d: %s", status, out)
+	} else {
+		t.Log(out)
+	}
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.within(time.Minute, "the recovered node", left.AwaitReady)
+
+	// The one that was believed lost comes back, with all its data.
+	if err := ghost.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, func() bool { return strings.Contains(ghost.Log()+left.Log(), "cluster") }, func() string { return "nobody says anything" })
+	accepted := r.World.Sink.Accepted()
+	after := r.load(faults.LoadOptions{Connections: 4, Servers: func() []faults.Server { return []faults.Server{{Number: left.Number, Addr: left.SMTP}} }, Message: r.Gen.Message})
+	eventually(t, time.Minute, func() bool { return after.Accepted() > 50 && r.World.Sink.Accepted() > accepted+50 }, func() string { return "mail does not flow through the recovered node" })
+	after.Stop()
+	after.Wait()
+	out := r.command(left, "cluster", "status", "--json")
+	if strings.Contains(out, `"`+ghost.Name+`"`) || !strings.Contains(out, `"survives":0`) {
+		t.Errorf("status of the recovered cluster: %s", out)
+	}
+	if why, ok := ghost.Ready(r.ctx); ok {
+		t.Errorf("a member of the old cluster takes mail: %s", why)
+	}
+}
