@@ -3,6 +3,7 @@ package share
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +42,9 @@ type Holder struct {
 	claims
 }
 
+// holders counts those of this process, so that one that follows another in the same epoch has the greater numbers.
+var holders atomic.Uint64
+
 // NewHolder returns a holder. It asks nobody before Start.
 func NewHolder(o HolderOptions) *Holder {
 	if o.Now == nil {
@@ -53,6 +57,7 @@ func NewHolder(o HolderOptions) *Holder {
 		o.Logf = func(string, ...any) {}
 	}
 	h := &Holder{o: o, kick: make(chan struct{}, 1)}
+	h.seq = holders.Add(1) << 32
 	h.sites, h.groups.window, h.began = map[string]*Site{}, 2*DefaultLease, o.Now()
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.look(o.Groups(), o.Grantor(), h.began)

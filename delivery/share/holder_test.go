@@ -280,3 +280,23 @@ func TestLeave(t *testing.T) {
 		}
 	})
 }
+
+// One that follows another in the same epoch is heard.
+func TestSameEpoch(t *testing.T) {
+	holding(t, func(c *client, h *Holder, s *Site) {
+		time.Sleep(DefaultLinger + lookAgain)
+		take(s, 2)
+		h.Close()
+		n := c.count()
+		next := NewHolder(h.o)
+		again := next.Site("a", Limit{Connections: 24}, nil)
+		c.need(9, 0)
+		next.Start(c)
+		defer next.Close()
+		again.Open(9)
+		time.Sleep(time.Second)
+		if again.Allowed() != 9 || c.count() == n {
+			t.Errorf("%d allowed after %d requests", again.Allowed(), c.count()-n)
+		}
+	})
+}

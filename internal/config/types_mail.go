@@ -127,8 +127,10 @@ type Shaping struct {
 	MessagesPerConnection int `toml:"messages_per_connection"`
 	// RecipientsPerMessage is the most recipients in one transaction.
 	RecipientsPerMessage int `toml:"recipients_per_message"`
-	// Rate is how many messages a site gets. "": any number.
+	// Rate is how many messages a site gets, evenly. A twentieth of what it is for a second may come at once, and one message of each node
+	// more, or a tenth where the limits are the node's alone. "": any number.
 	Rate Rate `toml:"rate"`
-	// Scope says for whom the limits hold: "cluster" for all nodes together, "node" for each.
+	// Scope says for whom the limits of connections and rate hold: "cluster" for all nodes together, "node" for each. A node that reaches no
+	// leader of the cluster has a twentieth of the rate and a quarter of its part of the connections, which is none of few.
 	Scope string `toml:"scope" enum:"cluster,node"`
 }

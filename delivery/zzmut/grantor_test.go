@@ -1,0 +1,164 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// desk is a grantor in made-up time, with three groups and one site: 6 connections, 60 a second, of which each group has 3 reserved.
+type desk struct {
+	*Grantor
+	t    *testing.T
+	now  time.Time
+	term uint64
+	seq  uint64
+}
+
+var deskLimit = Limit{Connections: 6, Rate: 60}
+
+func newDesk(t *testing.T) *desk {
+	d := &desk{t: t, now: time.Unix(1_700_000_000, 0), term: 1}
+	d.Grantor = NewGrantor(GrantorOptions{
+		Leading: func() uint64 { return d.term }, Groups: func() []uint64 { return []uint64{2, 3, 4} }, Now: func() time.Time { return d.now },
+	})
+	return d
+}
+
+// say sends a request of a holder that is old enough, in the present reign.
+func (d *desk) say(group, epoch uint64, n Need) Share {
+	d.t.Helper()
+	d.seq++
+	r := Request{Group: group, Epoch: epoch, Seq: d.seq, Reign: d.term, Groups: 3, Age: time.Minute}
+	if n != (Need{}) {
+		n.Site, n.Limit = "a", deskLimit
+		r.Needs = []Need{n}
+	}
+	for _, s := range ask(d.t, d.Grantor, r).Shares {
+		return s
+	}
+	return Share{}
+}
+
+// open ends the silence.
+func (d *desk) open() *desk {
+	for g := uint64(2); g <= 4; g++ {
+		d.say(g, 1, Need{})
+	}
+	return d
+}
+
+func (d *desk) want(s Share, connections int, rate float64) {
+	d.t.Helper()
+	if s.Connections != connections || s.Rate < rate-0.01 || s.Rate > rate+0.01 {
+		d.t.Errorf("granted %d connections and %.1f/s, want %d and %.1f", s.Connections, s.Rate, connections, rate)
+	}
+}
+
+// What one holder has is given to another when it says that it knows, not before.
+func TestTakenBackWhenKnown(t *testing.T) {
+	d := newDesk(t).open()
+	all := Need{Want: 6, WantRate: 57}
+	d.want(d.say(2, 1, all), 6, 51)
+	d.want(d.say(3, 1, all), 0, 0) // its part is 3 and 25.5, but the other has all
+	d.want(d.say(2, 1, Need{Used: 6, Held: 6, HeldRate: 51, Want: 6, WantRate: 57}), 3, 25.5)
+	d.want(d.say(3, 1, all), 0, 0) // this answer may have been lost
+	d.want(d.say(2, 1, Need{Used: 4, Held: 3, HeldRate: 25.5, Want: 6, WantRate: 57}), 3, 25.5)
+	d.want(d.say(3, 1, all), 2, 25.5)
+}
+
+// A share of a rate ends with its lease. Connections that it allowed are counted as long as the holder may have them.
+func TestSilentHolder(t *testing.T) {
+	d := newDesk(t).open()
+	all := Need{Want: 6, WantRate: 57}
+	d.want(d.say(2, 1, Need{Want: 4, WantRate: 57}), 4, 51)
+	d.now = d.now.Add(DefaultLease + time.Second)
+	d.want(d.say(3, 1, all), 2, 51)
+	d.now = d.now.Add(5 * time.Minute)
+	d.want(d.say(3, 1, all), 2, 51)
+	d.now = d.now.Add(forget)
+	d.want(d.say(3, 1, all), 6, 51)
+}
+
+// When a group has a new owner, the one before starts nothing any more; its connections are counted until they are surely closed.
+func TestNewOwner(t *testing.T) {
+	d := newDesk(t).open()
+	d.want(d.say(2, 1, Need{Want: 4, WantRate: 57}), 4, 51)
+	r := Request{Group: 2, Epoch: 2, Seq: 1, Reign: 1, Groups: 3, Age: DefaultLinger / 2}
+	ask(t, d.Grantor, r)
+	all := Need{Want: 6, WantRate: 57}
+	d.want(d.say(3, 1, all), 2, 51)
+	d.want(d.say(2, 1, Need{Used: 4, Want: 6, WantRate: 57}), 0, 0) // the deposed one
+	d.now = d.now.Add(DefaultLinger/2 - 1)
+	d.want(d.say(3, 1, all), 2, 51)
+	d.now = d.now.Add(2)
+	d.want(d.say(3, 1, all), 6, 51)
+}
+
+// A new grantor lets the holders keep what they have, and gives out no more until all have spoken.
+func TestNewGrantor(t *testing.T) {
+	d := newDesk(t).open()
+	all := Need{Want: 6, WantRate: 57}
+	d.want(d.say(2, 1, Need{Want: 3, WantRate: 20}), 3, 20)
+	d.say(4, 1, Need{Want: 1, WantRate: 5})
+	d.term = 2
+	d.want(d.say(2, 1, Need{Used: 2, Held: 3, HeldRate: 20, Want: 6, WantRate: 57}), 3, 20)
+	d.want(d.say(3, 1, all), 0, 0)
+	d.want(d.say(2, 1, Need{Used: 2, Held: 1, HeldRate: 8, Want: 6, WantRate: 57}), 1, 10)
+	d.want(d.say(3, 1, all), 1, 10) // what the other let go of
+	d.say(4, 1, Need{Held: 1, Want: 1, WantRate: 5, HeldRate: 5})
+	d.want(d.say(3, 1, all), 3, 23)
+}
+
+// A new grantor does not wait for the groups that have no owner for ever.
+func TestGroupWithoutOwner(t *testing.T) {
+	d := newDesk(t)
+	all := Need{Want: 6, WantRate: 57}
+	d.want(d.say(2, 1, all), 0, 0)
+	d.now = d.now.Add(DefaultLease)
+	d.want(d.say(2, 1, all), 0, 51) // shares of rates have ended
+	d.now = d.now.Add(forget)
+	d.want(d.say(2, 1, all), 6, 51)
+}
+
+// What was sent before the reign began says nothing about now.
+func TestOldRequest(t *testing.T) {
+	d := newDesk(t).open()
+	d.term = 2
+	old := Request{Group: 2, Epoch: 1, Seq: 100, Reign: 1, Groups: 3, Age: time.Minute}
+	if g := ask(t, d.Grantor, old); g.Reign != 2 || g.Lease != 0 || g.Shares != nil {
+		t.Errorf("answered with %+v", g)
+	}
+	d.say(3, 1, Need{})
+	d.want(d.say(4, 1, Need{Want: 6, WantRate: 57}), 0, 0) // group 2 has not spoken
+	r := Request{Group: 4, Epoch: 1, Seq: d.seq, Reign: 2, Groups: 3}
+	if _, err := d.Ask(context.Background(), r); !errors.Is(err, ErrSuperseded) {
+		t.Errorf("a request that came twice: %v", err)
+	}
+	d.term = 0
+	if _, err := d.Ask(context.Background(), r); !errors.Is(err, ErrNotGrantor) {
+		t.Errorf("not leading: %v", err)
+	}
+}
+
+// Those who count with fewer groups have more reserved.
+func TestGroupsDiffer(t *testing.T) {
+	d := newDesk(t).open()
+	r := Request{Group: 3, Epoch: 1, Seq: 100, Reign: 1, Groups: 1, Age: time.Minute}
+	ask(t, d.Grantor, r)
+	d.want(d.say(2, 1, Need{Want: 6, WantRate: 57}), 0, 0) // group 3 thinks that it is alone
+}
+
+// Fewer connections than takers: they take turns.
+func TestTurns(t *testing.T) {
+	var had [3]int
+	for turn := range 6 {
+		for i, n := range divideWhole(2, []int{9, 9, 9}, turn) {
+			had[i] += n
+		}
+	}
+	if had != [3]int{4, 4, 4} {
+		t.Errorf("had %v turns of 12", had)
+	}
+}
