@@ -48,7 +48,7 @@ type Options struct {
 	InFlight int
 	// ProposeTimeout bounds the wait for one proposal; default 30 s.
 	ProposeTimeout time.Duration
-	// HeartbeatTimeout is raft's: a follower that hears nothing for so long, and up to twice as long, stands for election. Default: 1 s.
+	// HeartbeatTimeout is raft's: a follower that hears nothing for so long, and up to twice as long, stands for election. Default: 1.5 s.
 	HeartbeatTimeout time.Duration
 	// Member and Incarnation are taken by a store that is new: what the cluster gave this node when it joined. Default: 1, random.
 	Member      uint16
@@ -76,7 +76,7 @@ func (o Options) withDefaults() Options {
 	o.GarbageBytes = cmp.Or(o.GarbageBytes, 8*o.SegmentSize)
 	o.InFlight = cmp.Or(o.InFlight, 64)
 	o.ProposeTimeout = cmp.Or(o.ProposeTimeout, 30*time.Second)
-	o.HeartbeatTimeout = cmp.Or(o.HeartbeatTimeout, time.Second)
+	o.HeartbeatTimeout = cmp.Or(o.HeartbeatTimeout, 1500*time.Millisecond)
 	o.StallLimit = cmp.Or(o.StallLimit, 30*time.Second)
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}

@@ -212,6 +212,9 @@ func (g *governor) judge(group control.Group) {
 // lead does what a group's leader has to do next, if anything.
 func (g *governor) lead(ctx context.Context, group control.Group) {
 	n, r := g.n, g.n.store.Group(group.ID)
+	if c := n.store.Group(cluster.ControlGroup).Status(); c.Leader == 0 || c.Applied < c.Commit {
+		return // what is desired may be another by now
+	}
 	now := configuration(r)
 	if group.State == control.GroupNew {
 		g.do(group.ID, "beginning", func() error { return n.changes.Bootstrapped(ctx, group.ID) })

@@ -16,8 +16,8 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/queue"
 )
 
 // Recovery, offline: what to do when a majority of disks is gone for good.
@@ -57,63 +57,61 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 	}
 	r.explain()
 	if !acceptLoss {
-		return errors.New("nothing was changed; with --accept-loss this node goes on alone with what is named above")
+		return &admin.Error{Exit: admin.ExitUsage, Message: "nothing was changed", Hint: "with --accept-loss this node goes on alone with what it has"}
 	}
+	// The control group first: after a crash its rows may be in the log only, and they say which other groups there are.
 	hosted := map[uint64]uint64{} // group -> the entry that made it this node's
-	for _, g := range r.state.Hosts(r.self.Member) {
-		last, err := r.store.Group(g.ID).Seize()
-		if err != nil {
-			return err
-		}
-		hosted[g.ID] = last + 1
-		r.tell(fmt.Sprintf("group %d (%s) goes on after entry %d", g.ID, g.Kind, last))
+	if err := r.seize(cluster.ControlGroup, hosted); err != nil {
+		return err
 	}
 	editor, err := r.lead(ctx, group)
 	if err != nil {
 		return err
 	}
+	for _, id := range r.store.GroupIDs() {
+		if g, ok := r.state.Group(id); ok && g.Kind == control.KindQueue && g.State != control.GroupRetired {
+			if err := r.seize(id, hosted); err != nil {
+				return err
+			}
+		}
+	}
 	return r.refound(ctx, editor, hosted)
 }
 
-// explain names what may be lost.
+func (r *recovery) seize(id uint64, hosted map[uint64]uint64) error {
+	last, err := r.store.Group(id).Seize()
+	if err != nil {
+		return err
+	}
+	hosted[id] = last + 1
+	r.tell(fmt.Sprintf("group %d goes on after entry %d", id, last))
+	return nil
+}
+
+// explain names what may be lost. Names of members are as of the last time that this node wrote its rows down.
 func (r *recovery) explain() {
 	for _, m := range r.state.Members() {
 		if m.ID != r.self.Member {
 			r.tell(fmt.Sprintf("%s (member %d) will be out of the cluster for ever, whatever it still holds", m.Name, m.ID))
 		}
 	}
+	here := map[uint64]bool{}
+	for _, id := range r.store.GroupIDs() {
+		here[id] = true
+		what := "mail"
+		if g, ok := r.state.Group(id); id == cluster.ControlGroup {
+			what = "users, members and settings"
+		} else if home, known := r.state.Member(g.Home); ok && known {
+			what = "mail accepted by " + home.Name
+		}
+		r.tell(fmt.Sprintf("group %d (%s): this node's log ends with entry %d; what the others acknowledged beyond that is lost", id, what, r.store.Group(id).LastIndex()))
+	}
 	for _, g := range r.state.Groups() {
-		s := r.store.Group(g.ID).Status()
-		home, _ := r.state.Member(g.Home)
-		switch here := has(g.Observed.Voters, r.self.Member) || has(g.Voters, r.self.Member); {
-		case g.Kind == control.KindControl:
-			r.tell(fmt.Sprintf("users, members and settings: what was changed after entry %d and is not here is lost", s.Applied))
-		case !here:
-			r.tell(fmt.Sprintf("group %d (mail accepted by %s): nothing of it is here, all that was not delivered is lost", g.ID, home.Name))
-		default:
-			q := queue.New(queue.Options{})
-			q.Open(r.store.Group(g.ID))
-			left, _, err := q.Left()
-			r.tell(fmt.Sprintf("group %d (mail accepted by %s): %d messages are here, as of entry %d; what the others acknowledged without this node is lost (%v)",
-				g.ID, home.Name, left, s.Applied, errOrNone(err)))
+		if !here[g.ID] {
+			home, _ := r.state.Member(g.Home)
+			r.tell(fmt.Sprintf("group %d (mail accepted by %s): nothing of it is here; all of it that was not delivered is lost", g.ID, home.Name))
 		}
 	}
-}
-
-func errOrNone(err error) string {
-	if err == nil {
-		return "all that is here can be read"
-	}
-	return err.Error()
-}
-
-func has(ids []uint16, id uint16) bool {
-	for _, x := range ids {
-		if x == id {
-			return true
-		}
-	}
-	return false
 }
 
 // lead starts the control group, of which this node is the only member now.
