@@ -68,17 +68,17 @@ func (g *Grantor) tidy(name string, b *book) {
 }
 
 // decide grants what a request asks for, as far as it may.
-func (g *Grantor) decide(p *party, r *Request, groups int, now time.Time) Grant {
+func (g *Grantor) decide(p *party, r *Request, groups []uint64, now time.Time) Grant {
 	grant := Grant{Reign: g.reign, Lease: g.o.Lease}
 	if p.deposed {
 		return grant
 	}
-	fewest := g.fewest()
+	fewest := g.fewest(groups, now)
 	turn := int(now.Sub(g.began) / (2 * g.o.Lease))
 	for i := range r.Needs {
 		name := r.Needs[i].Site
 		b, e := g.books[name], p.entries[name]
-		pool, rate := g.pool(b, groups, fewest)
+		pool, rate := g.pool(b, len(groups), fewest)
 		s := Share{Site: name, Connections: b.connections(p, pool, turn, now), Rate: b.rate(p, rate, now)}
 		e.charge, e.chargeRate = max(e.charge, s.Connections), max(e.chargeRate, s.Rate)
 		if s.Connections > 0 || s.Rate > 0 {

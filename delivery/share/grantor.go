@@ -94,7 +94,7 @@ func (g *Grantor) Ask(_ context.Context, r Request) (Grant, error) {
 	g.hear(p, &r, p.heard && !now.Before(p.until))
 	p.until, p.groups = now.Add(g.o.Lease), r.Groups
 	g.listen(groups, now)
-	grant := g.decide(p, &r, len(groups), now)
+	grant := g.decide(p, &r, groups, now)
 	if g.o.Leading() != term {
 		return Grant{}, ErrNotGrantor
 	}
@@ -140,11 +140,17 @@ func (g *Grantor) succeed(p *party) {
 	}
 }
 
-// fewest is the smallest number of groups by which a holder may count its reserved parts.
-func (g *Grantor) fewest() int {
-	n := g.groups.least()
+// fewest is the smallest number of groups by which a holder may count its reserved parts: what it said, or what it may have seen of late.
+func (g *Grantor) fewest(groups []uint64, now time.Time) int {
+	n, said := max(1, len(groups)), map[uint64]bool{}
 	for _, p := range g.parties {
 		n = min(n, p.groups)
+		said[p.group] = said[p.group] || !p.deposed && !now.Before(p.clean)
+	}
+	for _, id := range groups {
+		if !said[id] {
+			return min(n, g.groups.least())
+		}
 	}
 	return n
 }

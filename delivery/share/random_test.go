@@ -122,7 +122,7 @@ func TestNeverAbove(t *testing.T) {
 // simSeeds is how many runs of five minutes are made; POSTROAD_LONG makes more.
 func simSeeds() uint64 {
 	if os.Getenv("POSTROAD_LONG") != "" {
-		return 1000
+		return 200
 	}
 	return 20
 }
