@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,7 +22,7 @@ import (
 // life starts a cluster for a scenario of this file.
 func life(t *testing.T, o runOptions) *run {
 	t.Helper()
-	o.Seed, o.MaxSize, o.Interval = 20261123, 32<<10, 10*time.Millisecond
+	o.Seed, o.MaxSize, o.Interval, o.Clients = 20261123, 32<<10, 10*time.Millisecond, 6
 	return startRun(t, o)
 }
 
@@ -62,8 +63,12 @@ func (r *run) shrink(n *faults.Node) {
 	}
 	r.mustRefuse(n)
 	r.command(at, "cluster", "remove", n.Name)
+	removed := time.Now()
 	if err := n.Terminate(); err != nil && !strings.Contains(err.Error(), "removed from the cluster") {
 		r.t.Error(err)
+	}
+	if took := time.Since(removed); took > 5*time.Second {
+		r.t.Errorf("%s, which was removed, took %v to stop\n%s", n.Name, took, r.chronicle())
 	}
 	n.Retire()
 	r.within(time.Minute, "without "+n.Name, r.Cluster.AwaitWhole)
@@ -221,6 +226,41 @@ func TestLifeRollingRestart(t *testing.T) {
 		}
 	}
 	r.verdict([]*faults.Load{loads[1], loads[2], loads[3]}, func(string) bool { return false })
+}
+
+// TestLifeAllStop: all nodes are told to stop at once, under load. None waits for a majority that has gone; nothing is lost or arrives twice.
+func TestLifeAllStop(t *testing.T) {
+	r := life(t, runOptions{Nodes: 3})
+	for range rounds(1, 5) {
+		r.flows(200)
+		nodes := r.Cluster.Nodes()
+		ended := make(chan error, len(nodes))
+		for _, n := range nodes {
+			go func() {
+				start := time.Now()
+				err := n.Terminate()
+				if took := time.Since(start); took > 10*time.Second {
+					err = errors.Join(err, fmt.Errorf("%s took %v to stop", n.Name, took))
+				}
+				ended <- err
+			}()
+		}
+		for range nodes {
+			if err := <-ended; err != nil {
+				t.Errorf("%v\n%s", err, r.chronicle())
+			}
+		}
+		for _, n := range nodes {
+			if err := n.Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		start := time.Now()
+		r.within(time.Minute, "starting again", r.Cluster.AwaitWhole)
+		t.Logf("all is whole %.1f s after the start", time.Since(start).Seconds())
+	}
+	r.flows(100)
+	r.mustBeClean()
 }
 
 // athome waits until a restarted node that is ready leads its home group again.

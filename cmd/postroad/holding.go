@@ -135,15 +135,41 @@ func (h *holding) rest(ctx context.Context) error {
 	if t == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, renewTime)
-	defer cancel()
-	t.reporter.Stop()
-	err := errors.Join(t.scheduler.Shutdown(ctx), h.queue.Stop(ctx))
-	h.count(t)
+	err := h.windUp(ctx, t, renewTime)
 	if err == nil {
 		return nil
 	}
 	return errors.Join(err, h.begin(t.term))
+}
+
+var errLostMeanwhile = errors.New("the group was lost before all was finished")
+
+// windUp ends a tenure in good order: what is under way is finished, for so long. If the tenure is lost meanwhile, it ends as one that was lost.
+func (h *holding) windUp(ctx context.Context, t *tenure, limit time.Duration) error {
+	lost, lose := context.WithCancel(context.Background())
+	defer lose()
+	h.mu.Lock()
+	h.cancel = lose
+	h.mu.Unlock()
+	if h.group.Leading() != t.term {
+		lose() // before that was set
+	}
+	t.reporter.Stop()
+	defer h.count(t)
+	finished := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		finished <- errors.Join(t.scheduler.Shutdown(ctx), h.queue.Stop(ctx))
+	}()
+	select {
+	case err := <-finished:
+		return err
+	case <-lost.Done():
+		h.queue.Abandon()
+		t.scheduler.Abandon()
+		return errLostMeanwhile
+	}
 }
 
 // renew ends a tenure in good order and begins it again: a node that was alone has the others to share limits with now.
@@ -221,9 +247,11 @@ func (h *holding) stop(ctx context.Context) error {
 	if t == nil {
 		return h.queue.Stop(ctx)
 	}
-	t.reporter.Stop()
-	err := errors.Join(t.scheduler.Shutdown(ctx), h.queue.Stop(ctx))
-	h.count(t)
+	err := h.windUp(ctx, t, stopTimeout)
+	if errors.Is(err, errLostMeanwhile) {
+		h.n.log.Logf("group %d: %v", h.group.ID(), err)
+		return nil
+	}
 	return errors.Join(err, h.n.handOver(ctx, h.group))
 }
 

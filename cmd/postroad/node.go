@@ -245,6 +245,10 @@ func (n *node) startSMTP(context.Context) (err error) {
 			return err
 		}
 	}
-	n.onStop("SMTP", n.smtp.Shutdown)
+	n.onStop("SMTP", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout/2) // the rest is for what is being delivered
+		defer cancel()
+		return n.smtp.Shutdown(ctx)
+	})
 	return nil
 }
