@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -107,6 +108,7 @@ type nodeOptions struct {
 	Extra string   // further configuration, TOML
 	Limit string   // the [limits] table's members
 	Node  string   // the [node] table's further members
+	Name  string   // default n1
 	Relay string   // the [relay] table; default: loopback may relay
 	Under []string // a command to run it under, strace for one
 }
@@ -132,7 +134,7 @@ func newNode(t testing.TB, o nodeOptions) *node {
 		dns = fmt.Sprintf("[dns]\nservers = [%q]\n", o.DNS)
 	}
 	text := fmt.Sprintf(`[node]
-name = "n1"
+name = %q
 hostname = "mx1.postroad.test"
 data_dir = %q
 %s
@@ -155,7 +157,7 @@ allow_private_destinations = true
 [admin]
 address = %q
 %s
-`, filepath.Join(dir, "data"), o.Node, n.Relay, n.Submit, o.Relay, o.Limit, o.Port, dns, n.Admin, o.Extra)
+`, cmp.Or(o.Name, "n1"), filepath.Join(dir, "data"), o.Node, n.Relay, n.Submit, o.Relay, o.Limit, o.Port, dns, n.Admin, o.Extra)
 	if err := os.WriteFile(n.Config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,9 @@ func clones(t *testing.T) int {
 // clonesPerRound: then one of the clones goes on as the node, so that recovered state is crashed again.
 const clonesPerRound = 25
 
+// clonesPerDisk: then the node begins anew with an empty disk.
+const clonesPerDisk = 500
+
 // TestPowerLoss takes clones of the disk at random moments under load, with 0, 10 or 50 % of what was not synced, starts a node on
 // each, and finds every message that was acknowledged before the clone, whole, and none that is half there.
 func TestPowerLoss(t *testing.T) {
@@ -49,6 +52,9 @@ func TestPowerLoss(t *testing.T) {
 		c.round(min(left, clonesPerRound))
 		if t.Failed() {
 			t.FailNow()
+		}
+		if c.clones%clonesPerDisk == 0 {
+			c.fs, c.before = emptyDisk(t), nil // or what has piled up takes all the time
 		}
 		if c.clones%1000 == 0 {
 			t.Logf("%d clones so far", c.clones)
