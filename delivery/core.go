@@ -101,7 +101,7 @@ func newCore(o *Options) *core {
 	}
 	c.counters.init(o)
 	c.sweep.alarm.ring = c.sweepStep
-	c.disowned.ring = func(time.Time) {}
+	c.disowned.ring = c.askOwner
 	c.memory.ring = func(time.Time) { c.short = false }
 	return c
 }

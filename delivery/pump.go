@@ -74,6 +74,13 @@ func (c *core) mayStart(now time.Time) bool {
 // ownerAgain is when to ask again whether this node owns its messages.
 const ownerAgain = 250 * time.Millisecond
 
+// askOwner asks again. Whoever is still not the owner keeps no connection for later: another may need it.
+func (c *core) askOwner(time.Time) {
+	for c.idlers.head != nil && !c.o.owns() {
+		c.dismiss(c.idlers.head)
+	}
+}
+
 // serve gives a site's idle connections work and opens further ones, as far as its limits go.
 func (c *core) serve(s *site, now time.Time) {
 	for s.waiting > 0 && s.state != siteDead {
@@ -229,7 +236,7 @@ func (c *core) next(cn *conn, now time.Time) {
 	} else {
 		c.rouse(s)
 	}
-	if c.starved.n > 0 || !c.o.owns() {
+	if c.starved.n > 0 {
 		cn.state = connClosing
 		return
 	}
