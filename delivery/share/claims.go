@@ -25,6 +25,8 @@ type claims struct {
 	hello   bool      // to be said: the grantor does not know us
 	listed  int       // needs in the latest request that was answered
 	failed  int       // requests in a row
+	why     error     // the latest of them failed
+	lapsed  bool      // the lease ended while something was held
 }
 
 func (h *Holder) activate(s *Site) {
@@ -103,6 +105,10 @@ func (h *Holder) lapse(now time.Time) (changed []*Site) {
 		s.held, s.denied = 0, false
 	}
 	h.until = time.Time{}
+	if len(h.active) > 0 && !h.lapsed {
+		h.lapsed = true
+		h.o.Logf("limits: nobody grants shares (%v): %d sites get the reserved part only until the control group has a leader that this node reaches", h.why, len(h.active))
+	}
 	return append(changed, h.active...)
 }
 
@@ -175,6 +181,10 @@ func (h *Holder) answered(g Grant, now time.Time) (changed []*Site) {
 		return nil
 	}
 	h.hello, h.listed = false, len(named)
+	if h.lapsed {
+		h.lapsed = false
+		h.o.Logf("limits: shares are granted again")
+	}
 	h.until = h.sent.Add(g.Lease / 5 * 4)
 	shares := make(map[string]*Share, len(g.Shares))
 	for i := range g.Shares {
@@ -201,7 +211,8 @@ func (h *Holder) answered(g Grant, now time.Time) (changed []*Site) {
 }
 
 // unanswered takes note that the latest request came to nothing.
-func (h *Holder) unanswered(now time.Time) {
+func (h *Holder) unanswered(why error, now time.Time) {
+	h.why = why
 	h.busy, h.asking = false, nil
 	h.failed++
 	if len(h.active) > 0 || h.listed > 0 || h.hello {

@@ -158,7 +158,7 @@ func (h *Holder) send(r Request) func(now time.Time) []*Site {
 	defer cancel()
 	g, err := h.o.Ask(ctx, r)
 	if err != nil {
-		return func(now time.Time) []*Site { h.unanswered(now); return nil }
+		return func(now time.Time) []*Site { h.unanswered(err, now); return nil }
 	}
 	return func(now time.Time) []*Site { return h.answered(g, now) }
 }

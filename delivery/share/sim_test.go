@@ -150,7 +150,7 @@ func (s *sim) ask(o *simOwner, r Request) {
 			do()
 		}
 	}
-	s.send(askWait, func() { finish(func() { o.h.unanswered(s.now) }) })
+	s.send(askWait, func() { finish(func() { o.h.unanswered(errors.New("no answer"), s.now) }) })
 	to := s.lead
 	if to < 0 {
 		return
@@ -171,7 +171,7 @@ func (s *sim) ask(o *simOwner, r Request) {
 		s.send(back, func() {
 			finish(func() {
 				if err != nil {
-					o.h.unanswered(s.now)
+					o.h.unanswered(err, s.now)
 				} else {
 					o.h.answered(g, s.now)
 				}
