@@ -31,7 +31,8 @@ const (
 
 // TestFaults holds three nodes against everything that can go wrong with processes, networks and disks, under load: nothing that was
 // acknowledged is lost, nothing arrives twice without a fault that explains it, and no node attempts what it does not own.
-// POSTROAD_LONG=1: 30 minutes and 500,000 messages at least; POSTROAD_FAULTS_SEED repeats a run.
+// POSTROAD_LONG=1: 30 minutes and 500,000 messages at least; POSTROAD_FAULTS_SEED repeats a run, POSTROAD_FAULTS_KINDS=pause,replace
+// keeps to some kinds.
 func TestFaults(t *testing.T) { faultRun(t, 3, 5) }
 
 // TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost.
@@ -57,6 +58,12 @@ func faultRun(t *testing.T, nodes, steps int) {
 	} else {
 		plan.Kinds = []faults.Kind{faults.Kill, faults.Pause, faults.Partition, faults.KillAll, faults.Restart}
 		o.Interval = 5 * time.Millisecond // leaves something of the machine to the other tests
+	}
+	if v := os.Getenv("POSTROAD_FAULTS_KINDS"); v != "" {
+		var err error
+		if plan.Kinds, err = faults.ParseKinds(v); err != nil {
+			t.Fatalf("POSTROAD_FAULTS_KINDS: %v", err)
+		}
 	}
 	r := startRun(t, o)
 	r.flows(100)

@@ -148,3 +148,15 @@ func Describe(plan []Step) string {
 	}
 	return b.String()
 }
+
+// ParseKinds reads names of kinds with commas between them, as in "kill,one-way".
+func ParseKinds(text string) (list []Kind, err error) {
+	for name := range strings.SplitSeq(text, ",") {
+		i := slices.Index(kindNames[:], strings.TrimSpace(name))
+		if i < 0 {
+			return nil, fmt.Errorf("%q is no kind of fault; they are %s", name, strings.Join(kindNames[:], ", "))
+		}
+		list = append(list, Kind(i))
+	}
+	return list, nil
+}

@@ -48,3 +48,12 @@ func TestPlanIsPossible(t *testing.T) {
 		t.Error(Describe(p))
 	}
 }
+
+func TestParseKinds(t *testing.T) {
+	if got, err := ParseKinds("kill, one-way,power"); err != nil || !slices.Equal(got, []Kind{Kill, OneWay, Power}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := ParseKinds("kill,earthquake"); err == nil {
+		t.Error("an unknown kind is taken")
+	}
+}
