@@ -329,6 +329,9 @@ func TestTransfer(t *testing.T) {
 		t.Error("it still leads")
 	}
 	m.until("member 2 holds the group", func() bool { g := m.members[2].g; return g.Holds(g.Leading()) })
+	for id, x := range m.members { // nothing was proposed since the election
+		m.until(fmt.Sprintf("the state of member %d is fresh", id), x.g.Fresh)
+	}
 	m.until("it asks for it back", func() bool { return one.g.AskLeadership(context.Background()) == nil && one.g.Holds(one.g.Leading()) })
 	m.put(one, 10, 10)
 	if err := one.g.Transfer(context.Background(), 9); err == nil {

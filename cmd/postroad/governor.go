@@ -167,11 +167,11 @@ const retireAfter = 30 * time.Second
 // retire deletes what this node holds of groups that have gone elsewhere.
 func (g *governor) retire(hosts []control.Group) {
 	n := g.n
-	c := n.store.Group(cluster.ControlGroup).Status()
+	fresh := n.store.Group(cluster.ControlGroup).Fresh()
 	for _, h := range n.queues.list() {
 		id := h.group.ID()
 		wanted := slices.ContainsFunc(hosts, func(w control.Group) bool { return w.ID == id })
-		if wanted || c.Leader == 0 || c.Applied < c.Commit || slices.Contains(h.group.Members().Voters, n.self.Member) && h.group.Leading() != 0 {
+		if wanted || !fresh || slices.Contains(h.group.Members().Voters, n.self.Member) && h.group.Leading() != 0 {
 			delete(g.since, id)
 			continue
 		}
@@ -198,12 +198,6 @@ func (g *governor) judge(group control.Group) {
 	if h == nil || h.group.Leading() == 0 {
 		return
 	}
-	if t := h.tenure.Load(); t != nil && t.alone != g.n.alone() {
-		select {
-		case h.again <- struct{}{}:
-		default:
-		}
-	}
 	voters := len(h.group.Members().Voters)
 	enough := voters >= len(group.Voters) && (voters > 1 || len(g.n.control.Members()) < 2)
 	h.accepts.Store(group.State == control.GroupServing && (enough || h.accepts.Load()))
@@ -212,7 +206,7 @@ func (g *governor) judge(group control.Group) {
 // lead does what a group's leader has to do next, if anything.
 func (g *governor) lead(ctx context.Context, group control.Group) {
 	n, r := g.n, g.n.store.Group(group.ID)
-	if c := n.store.Group(cluster.ControlGroup).Status(); c.Leader == 0 || c.Applied < c.Commit {
+	if !n.store.Group(cluster.ControlGroup).Fresh() {
 		return // what is desired may be another by now
 	}
 	now := configuration(r)
