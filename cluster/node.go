@@ -48,7 +48,7 @@ type Options struct {
 	InFlight int
 	// ProposeTimeout bounds the wait for one proposal; default 30 s.
 	ProposeTimeout time.Duration
-	// HeartbeatTimeout is raft's: a follower that hears nothing for so long, and up to twice as long, stands for election. Default: 1.5 s.
+	// HeartbeatTimeout is raft's: a follower that hears nothing for so long, and up to twice as long, stands for election. Default: 1.2 s.
 	HeartbeatTimeout time.Duration
 	// Member and Incarnation are taken by a store that is new: what the cluster gave this node when it joined. Default: 1, random.
 	Member      uint16
@@ -76,7 +76,7 @@ func (o Options) withDefaults() Options {
 	o.GarbageBytes = cmp.Or(o.GarbageBytes, 8*o.SegmentSize)
 	o.InFlight = cmp.Or(o.InFlight, 64)
 	o.ProposeTimeout = cmp.Or(o.ProposeTimeout, 30*time.Second)
-	o.HeartbeatTimeout = cmp.Or(o.HeartbeatTimeout, 1500*time.Millisecond)
+	o.HeartbeatTimeout = cmp.Or(o.HeartbeatTimeout, 1200*time.Millisecond)
 	o.StallLimit = cmp.Or(o.StallLimit, 30*time.Second)
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
@@ -346,8 +346,8 @@ func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = serverID(n.member)
 	c.HeartbeatTimeout, c.ElectionTimeout = n.opts.HeartbeatTimeout, n.opts.HeartbeatTimeout
-	c.LeaderLeaseTimeout = n.opts.HeartbeatTimeout / 2
-	c.MaxAppendEntries = 16 // of up to 1 MiB each
+	c.LeaderLeaseTimeout = n.opts.HeartbeatTimeout * 9 / 10 // beyond our own lease, which stops deliveries
+	c.MaxAppendEntries = 16                                 // of up to 1 MiB each
 	c.ShutdownOnRemove = false
 	c.NoSnapshotRestoreOnStart = true
 	c.TrailingLogs = 0                  // the keeper leaves more when there are followers

@@ -24,7 +24,6 @@ type holding struct {
 	tenure  atomic.Pointer[tenure]
 	accepts atomic.Bool // mail may come: as many members as there should be have been seen at some time
 	terms   chan uint64 // from raft; the newest counts
-	again   chan struct{}
 	yields  chan yielding
 	mu      sync.Mutex
 	cancel  context.CancelFunc // ends the start of the present term
@@ -38,14 +37,13 @@ type holding struct {
 // tenure is one term of ownership.
 type tenure struct {
 	term      uint64
-	alone     bool // begun by a node without others: it has the whole of each limit
 	scheduler *delivery.Scheduler
 	reporter  *delivery.Reporter
 }
 
 // hold makes this node take part in a queue group. With first it is the group's first member.
 func (n *node) hold(id uint64, first bool) (*holding, error) {
-	h := &holding{n: n, group: n.store.Group(id), terms: make(chan uint64, 1), again: make(chan struct{}, 1), yields: make(chan yielding)}
+	h := &holding{n: n, group: n.store.Group(id), terms: make(chan uint64, 1), yields: make(chan yielding)}
 	h.ended, h.end = context.WithCancel(context.Background())
 	h.queue = queue.New(queue.Options{
 		Member: n.self.Member, Budget: n.budget, IDs: n.ids, Forward: anywhere{h.group},
@@ -99,8 +97,6 @@ func (h *holding) follow() {
 					h.n.log.Errorf("group %d: %v", h.group.ID(), err)
 				}
 			}
-		case <-h.again:
-			h.renew()
 		case y := <-h.yields:
 			y.done <- h.rest(y.ctx)
 		case <-h.ended.Done():
@@ -115,7 +111,7 @@ type yielding struct {
 	done chan error
 }
 
-// renewTime bounds how long what is under way is waited for when a tenure is renewed or given away.
+// renewTime bounds how long what is under way is waited for when a tenure is given away.
 const renewTime = 10 * time.Second
 
 // yield ends the tenure before the leadership goes elsewhere, so that nothing is under way that the next owner would have to repeat.
@@ -172,21 +168,6 @@ func (h *holding) windUp(ctx context.Context, t *tenure, limit time.Duration) er
 	}
 }
 
-// renew ends a tenure in good order and begins it again: a node that was alone has the others to share limits with now.
-func (h *holding) renew() {
-	t := h.tenure.Load()
-	if t == nil || t.alone == h.n.alone() {
-		return
-	}
-	err := h.rest(h.ended)
-	if err == nil {
-		err = h.begin(t.term)
-	}
-	if err != nil && h.ended.Err() == nil {
-		h.n.log.Errorf("group %d: %v", h.group.ID(), err)
-	}
-}
-
 // begin makes this node the owner: from now on it takes the group's mail and delivers it.
 func (h *holding) begin(term uint64) error {
 	ctx, cancel := context.WithCancel(h.ended)
@@ -201,7 +182,7 @@ func (h *holding) begin(term uint64) error {
 	if err != nil {
 		return err
 	}
-	t := &tenure{term: term, alone: o.Shares == nil}
+	t := &tenure{term: term}
 	q := delivery.FromQueue(h.queue)
 	if t.scheduler, err = delivery.New(o, q, newLocalResolver(h.n.resolver, h.n.cfg.Local.Domains), delivery.DialSMTP); err != nil {
 		return err

@@ -25,19 +25,14 @@ func (n *node) newGrantor() *share.Grantor {
 	})
 }
 
-// newShares is a queue group's part for one term; nil for a node that is alone, which has the whole of each limit.
+// newShares is a queue group's part for one term. The only group there is has the whole of each limit.
 func (n *node) newShares(group, term uint64) *share.Holder {
-	if n.alone() {
-		return nil
-	}
 	return share.NewHolder(share.HolderOptions{
 		Group: group, Epoch: term, Ask: n.askShares, Logf: n.log.Logf,
 		Groups:  func() int { return len(n.queueGroupIDs()) },
 		Grantor: n.store.Group(cluster.ControlGroup).Reign,
 	})
 }
-
-func (n *node) alone() bool { return n.self.Member == 1 && len(n.control.Members()) < 2 }
 
 func (n *node) queueGroupIDs() (ids []uint64) {
 	for _, g := range n.control.Groups() {

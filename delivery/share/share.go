@@ -19,7 +19,7 @@ const (
 	DefaultLease = 8 * time.Second
 	// DefaultLinger is how long connections outlive their owner at most: when a group has a new owner, the one before has cut off
 	// the last of its connections (Scheduler.Abandon) before this time has passed.
-	DefaultLinger = 2 * time.Second
+	DefaultLinger = time.Second
 
 	askAgain  = time.Second            // between two requests while something is held
 	askGap    = 100 * time.Millisecond // between two requests at least
