@@ -38,12 +38,19 @@ func (r Rate) perSecond() float64 {
 	return float64(r.Count) / r.Per.Seconds()
 }
 
-// wanted is how many connections a site could use now if it had the share.
+// wanted is how many connections a site could use now if it had the share. Where a rate holds it up, what it has will do.
 func (s *site) wanted() int {
-	if s.state == siteDead {
+	n := s.open - len(s.idle) + max(0, s.waiting-s.connecting)
+	switch {
+	case s.state == siteDead:
 		return 0
+	case s.shape.Rate.Count <= 0:
+	case len(s.idle) > 0:
+		n = min(n, s.open)
+	default:
+		n = min(n, s.open+2)
 	}
-	return min(s.allow, s.open-len(s.idle)+max(0, s.waiting-s.connecting))
+	return min(n, s.allow)
 }
 
 // shareChanged goes by a site's new share: idle connections beyond it are closed, busy ones when they have finished.

@@ -159,12 +159,12 @@ func (h *Holder) need(s *Site, since time.Duration, now time.Time) (Need, bool) 
 
 // rateWanted is the rate, beyond its own, that a site could use until the next request.
 func (s *Site) rateWanted(since time.Duration) float64 {
-	if s.limit.Rate == 0 || s.open == 0 && s.denied {
-		return 0
+	if s.limit.Rate == 0 || s.open+s.held+s.reserve == 0 && s.denied {
+		return 0 // it has no connection to use it on
 	}
 	rate := 1.25*float64(s.taken)/max(since, askGap).Seconds() + float64(s.waiting)/askAgain.Seconds()
-	rate = max(rate-s.ownRate, 0.7*s.wantRate) // not at once: demand flutters
-	if rate = min(rate, s.limit.Rate-s.ownRate); rate < 0.01*s.ownRate {
+	rate = max(rate-s.ownRate, 0.5*s.wantRate) // not at once: demand flutters
+	if rate = min(rate, s.limit.Rate-s.ownRate); rate < 0.05*s.ownRate {
 		return 0
 	}
 	return rate

@@ -40,6 +40,7 @@ type Holder struct {
 
 	mu sync.Mutex
 	claims
+	giveUp context.CancelFunc // of the request under way
 }
 
 // holders counts those of this process, so that one that follows another in the same epoch has the greater numbers.
@@ -135,6 +136,9 @@ func (h *Holder) step(answers chan<- func(time.Time) []*Site) {
 	groups, grantor := h.o.Groups(), h.o.Grantor()
 	h.mu.Lock()
 	now := h.o.Now()
+	if h.busy && grantor != h.grantor {
+		h.giveUp() // whom we asked will hardly answer
+	}
 	changed := h.look(groups, grantor, now)
 	due := !h.busy && !h.next.IsZero() && !now.Before(h.next)
 	survey := append([]*Site(nil), h.active...)
@@ -144,18 +148,25 @@ func (h *Holder) step(answers chan<- func(time.Time) []*Site) {
 		return
 	}
 	h.user.Survey(survey)
+	ctx, cancel := context.WithTimeout(h.ctx, askWait)
 	h.mu.Lock()
 	r, ok := h.request(h.o.Now())
-	h.mu.Unlock()
 	if ok {
-		h.ended.Go(func() { answers <- h.send(r) })
+		h.giveUp = cancel
 	}
+	h.mu.Unlock()
+	if !ok {
+		cancel()
+		return
+	}
+	h.ended.Go(func() {
+		defer cancel()
+		answers <- h.send(ctx, r)
+	})
 }
 
 // send asks and returns what is to be done with the answer.
-func (h *Holder) send(r Request) func(now time.Time) []*Site {
-	ctx, cancel := context.WithTimeout(h.ctx, askWait)
-	defer cancel()
+func (h *Holder) send(ctx context.Context, r Request) func(now time.Time) []*Site {
 	g, err := h.o.Ask(ctx, r)
 	if err != nil {
 		return func(now time.Time) []*Site { h.unanswered(err, now); return nil }

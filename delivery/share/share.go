@@ -23,8 +23,8 @@ const (
 
 	askAgain  = time.Second            // between two requests while something is held
 	askGap    = 100 * time.Millisecond // between two requests at least
-	askWait   = 2 * time.Second        // for an answer
-	lookAgain = 500 * time.Millisecond // between two looks at who grants and how many groups there are
+	askWait   = time.Second            // for an answer
+	lookAgain = 250 * time.Millisecond // between two looks at who grants and how many groups there are
 )
 
 // Bounds of what is kept and sent.
