@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
@@ -357,6 +358,7 @@ func (f front) Submit(env *mail.Envelope, content *mail.Content, done func(mail.
 	h.queue.Submit(env, content, done)
 }
 
+var errDraining = errors.New("this node is being drained, or was: it takes no mail; `postroad cluster status` tells")
 var errNotHome = errors.New("this node owns no queue group that takes mail: its home group is starting, or led elsewhere, or has no majority")
 
 // accepting returns the queue for new mail.
@@ -370,6 +372,9 @@ func (n *node) accepting() (*holding, error) {
 				return h, nil
 			}
 		}
+	}
+	if m, ok := n.control.Member(n.self.Member); ok && m.State == control.Draining {
+		return nil, errDraining
 	}
 	return nil, errNotHome
 }
