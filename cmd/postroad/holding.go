@@ -227,6 +227,8 @@ func (h *holding) stop(ctx context.Context) error {
 	h.work.Wait()
 	t := h.tenure.Swap(nil)
 	if t == nil {
+		ctx, cancel := context.WithTimeout(ctx, time.Second) // nobody waits for an answer any more
+		defer cancel()
 		return h.queue.Stop(ctx)
 	}
 	err := h.windUp(ctx, t, stopTimeout)

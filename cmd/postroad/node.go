@@ -246,7 +246,7 @@ func (n *node) startSMTP(context.Context) (err error) {
 		}
 	}
 	n.onStop("SMTP", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, stopTimeout/2) // the rest is for what is being delivered
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout/3) // the rest is for what is being delivered
 		defer cancel()
 		return n.smtp.Shutdown(ctx)
 	})
