@@ -100,6 +100,7 @@ type Node struct {
 	fresh       bool // the store was made by this Open
 	keeper      keeper
 	failed      atomic.Bool
+	failing     chan struct{} // closed when failed is set
 	opened      time.Time
 	port        *wire.Port // nil: no other member is ever reached
 
@@ -114,7 +115,7 @@ type Node struct {
 // Open opens the node's storage in Options.Dir and recovers it. It refuses, with an error that wraps logstore.ErrLost, what has lost
 // something that was on stable storage.
 func Open(opts Options) (*Node, error) {
-	n := &Node{opts: opts.withDefaults(), opened: time.Now()}
+	n := &Node{opts: opts.withDefaults(), opened: time.Now(), failing: make(chan struct{})}
 	n.mu.groups = map[uint64]*Group{}
 	if err := n.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node in %s: %w", n.opts.Dir, err), n.closeStores())
@@ -264,6 +265,7 @@ func (n *Node) flush() error {
 // fail reports the first failure.
 func (n *Node) fail(err error) {
 	if n.failed.CompareAndSwap(false, true) {
+		close(n.failing)
 		n.opts.OnFailure(err)
 	}
 }
@@ -278,8 +280,10 @@ func (n *Node) fatal(err error) {
 func (n *Node) Close() error {
 	closed := make(chan error, 1)
 	go func() { closed <- n.close() }()
-	if !n.failed.Load() {
-		return <-closed
+	select {
+	case err := <-closed:
+		return err
+	case <-n.failing:
 	}
 	select {
 	case err := <-closed:

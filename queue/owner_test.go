@@ -138,7 +138,7 @@ func TestFence(t *testing.T) {
 		p.fail(cmdSettle, queuetest.Delay)
 		got := make(chan error, 1)
 		p.a.q.Settle([]Outcome{{ID: id, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}}}, func(err error) { got <- err })
-		<-time.After(2 * settleLinger) // it is under way, and will be repeated
+		<-time.After(settleLinger + repeatFirst/2) // it is under way, and will be repeated
 		p.own(t, p.b)
 		before := p.b.load(id)
 		p.group.Release()

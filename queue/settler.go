@@ -19,9 +19,9 @@ var (
 )
 
 // settleLinger is how long the first outcome of a command waits for others. Nobody waits for outcomes as a client waits for its 250, and each
-// command costs a sync: few large ones leave the disk to the accepting side. It is far below the two seconds in which a
+// command costs a sync on each member: few large ones leave the disks to the accepting side. It is far below the two seconds in which a
 // crash may make a duplicate.
-const settleLinger = 10 * time.Millisecond
+const settleLinger = 50 * time.Millisecond
 
 // settler gathers outcomes like the front gathers submissions, and a little longer. One command is under way at a time: outcomes of a
 // recipient must not overtake each other.

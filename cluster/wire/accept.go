@@ -54,7 +54,7 @@ func (p *Port) receive(raw net.Conn, place *place) {
 	cut := context.AfterFunc(p.ctx, func() { raw.Close() })
 	defer cut()
 	keepAlive(raw)
-	c := tls.Server(raw, p.inbound)
+	c := tls.Server(&coalesced{Conn: raw}, p.inbound)
 	if err := p.greet(raw, c, place); err != nil {
 		raw.Close()
 		// Who only looks whether the port is open is not worth a line.

@@ -263,16 +263,16 @@ func TestConnectionsOfAMember(t *testing.T) {
 	for range maxPerMember {
 		near, far := net.Pipe()
 		defer far.Close()
-		c, err := p.admit(tls.Client(near, &tls.Config{}), w.id(2))
+		c, err := p.admit(tls.Client(&coalesced{Conn: near}, &tls.Config{}), w.id(2))
 		if err != nil {
 			t.Fatal(err)
 		}
 		conns = append(conns, c)
 	}
-	if _, err := p.admit(nil, w.id(2)); err == nil {
+	if _, err := p.admit(tls.Client(&coalesced{}, &tls.Config{}), w.id(2)); err == nil {
 		t.Error("one too many")
 	}
-	if c, err := p.admit(nil, w.id(3)); err != nil {
+	if c, err := p.admit(tls.Client(&coalesced{}, &tls.Config{}), w.id(3)); err != nil {
 		t.Errorf("another member: %v", err)
 	} else {
 		p.forget(c)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -16,6 +17,20 @@ type conn struct {
 	*tls.Conn
 	port *Port
 	peer Identity
+	out  *coalesced
+	turn sync.Mutex // of writers
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.out.hold()
+	n, err := c.Conn.Write(p)
+	if sent := c.out.release(); err == nil && sent != nil {
+		return 0, sent
+	}
+	return n, err
 }
 
 // Close does not say goodbye first: see the package's comment.
@@ -36,7 +51,7 @@ func PeerOf(c net.Conn) (Identity, bool) {
 // admit takes an authenticated connection into the books and asks Admit. In this order: a Recheck that misses the
 // connection came before, and so did what it was for.
 func (p *Port) admit(t *tls.Conn, peer Identity) (*conn, error) {
-	c := &conn{Conn: t, port: p, peer: peer}
+	c := &conn{Conn: t, port: p, peer: peer, out: t.NetConn().(*coalesced)}
 	p.mu.Lock()
 	switch {
 	case p.mu.closed:

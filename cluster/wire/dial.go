@@ -45,7 +45,7 @@ func (p *Port) dialAt(ctx context.Context, member uint16, address string, pre pr
 	}
 	keepAlive(raw)
 	cut := context.AfterFunc(ctx, func() { raw.Close() })
-	c, err := p.introduce(ctx, tls.Client(raw, p.outboundConfig(member)), pre)
+	c, err := p.introduce(ctx, tls.Client(&coalesced{Conn: raw}, p.outboundConfig(member)), pre)
 	if err != nil {
 		cut()
 		raw.Close()
