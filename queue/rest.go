@@ -2,18 +2,18 @@ package queue
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 )
 
 // rest records that no attempt is under way, so that the next owner need not take everything that is due for
 // possibly attempted. All outcomes were recorded, unless the term was cut short.
 func (r *run) rest() error {
 	if err := r.ctx.Err(); err != nil {
-		return errors.Join(errors.New("queue: stopped before it could record that it rests"), err)
+		return fmt.Errorf("queue: stopped before it could record that it rests: %w", err)
 	}
 	data := binary.BigEndian.AppendUint64(appendCommand(nil, cmdRest, r.commandTime(nil)), r.session)
 	if _, err := r.propose(r.ctx, data, nil); err != nil {
-		return errors.Join(errors.New("queue: cannot record that it rests"), err)
+		return fmt.Errorf("queue: cannot record that it rests: %w", err)
 	}
 	return nil
 }

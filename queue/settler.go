@@ -201,7 +201,7 @@ func (r *run) settleBatch(outcomes []Outcome) error {
 		}
 		select {
 		case <-r.ctx.Done():
-			return errors.Join(errStopped, err)
+			return fmt.Errorf("%w: %w", errStopped, err)
 		case <-time.After(repeatMost): // refused: the owner may change back to us
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/cluster"
@@ -17,6 +18,7 @@ import (
 type governor struct {
 	n     *node
 	kick  chan struct{}
+	alive atomic.Int64 // when the last round began
 	work  sync.WaitGroup
 	mu    sync.Mutex
 	busy  map[uint64]bool      // groups in which a change is under way
@@ -81,6 +83,7 @@ func (g *governor) do(group uint64, what string, f func() error) {
 
 func (g *governor) round(ctx context.Context) {
 	n := g.n
+	g.alive.Store(time.Now().UnixNano())
 	g.introduce(ctx)
 	hosts := n.control.Hosts(n.self.Member)
 	g.start(ctx, hosts)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/directory"
@@ -78,8 +79,17 @@ func (u operatorsUsers) List(after string, limit int) []*directory.User {
 	return u.users.List(after, limit)
 }
 
-// Live and Ready implement admin.Health.
-func (n *node) Live() error { return nil }
+// stuckAfter is how long the governor, which comes by twice a second, may stay away.
+const stuckAfter = 2 * time.Minute
+
+// Live and Ready implement admin.Health. A node whose governor is stuck, on a lock or a disk, has to be started again.
+func (n *node) Live() error {
+	last := time.Unix(0, n.governor.alive.Load())
+	if n.background.Err() == nil && last.Unix() > 0 && time.Since(last) > stuckAfter {
+		return fmt.Errorf("the node has not looked after its groups for %v", time.Since(last).Round(time.Second))
+	}
+	return nil
+}
 
 func (n *node) Ready() error {
 	if n.background.Err() != nil {
