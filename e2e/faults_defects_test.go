@@ -38,8 +38,8 @@ func (d defect) try(t *testing.T) {
 		}
 	})
 	t.Run("clean", func(t *testing.T) {
-		if d.nodes == 1 && !long() {
-			t.Skip("skipped: TestFaultsAlone shows as much; POSTROAD_LONG=1 plays it too")
+		if !long() {
+			t.Skip("skipped: TestFaults and TestFaultsAlone show as much; POSTROAD_LONG=1 plays it too")
 		}
 		r := startRun(t, runOptions{Nodes: d.nodes, Tags: "faults", Seed: 7, Interval: 5 * time.Millisecond, Extra: soonAgain})
 		if err := d.play(r); err != nil {

@@ -107,7 +107,11 @@ func TestFaultsOfTheDisk(t *testing.T) {
 	if !injects(t) {
 		need(t, faults.ErrNoInjection)
 	}
-	for _, kind := range []faults.Kind{faults.Fsync, faults.Full, faults.Stall, faults.Power} {
+	kinds := []faults.Kind{faults.Fsync, faults.Power}
+	if long() {
+		kinds = append(kinds, faults.Full, faults.Stall)
+	}
+	for _, kind := range kinds {
 		t.Run(kind.String(), func(t *testing.T) {
 			r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), Tags: "faults", MaxSize: 32 << 10, Interval: 5 * time.Millisecond})
 			r.flows(100)
