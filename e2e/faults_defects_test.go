@@ -96,6 +96,9 @@ func TestFaultsFindNoLease(t *testing.T) {
 // protections away). Its attempts are answered when it goes on after a pause: refused for good. Another owner has tried meanwhile and was put
 // off; what it still has to deliver must not be failed by a word of the past.
 func TestFaultsFindNoFence(t *testing.T) {
+	if !long() {
+		t.Skip("skipped: it takes a minute, and package queue has tests that fail with the same defect; POSTROAD_LONG=1 plays it")
+	}
 	play := func(r *run) error {
 		for k := range 2 {
 			c := &contest{node: k + 1, seen: map[string]bool{}}
@@ -105,8 +108,11 @@ func TestFaultsFindNoFence(t *testing.T) {
 			if err := r.Driver.Do(r.ctx, faults.Step{Kind: faults.Pause, Node: k, For: 6 * time.Second}); err != nil {
 				return err
 			}
-			r.flows(500)
+			// The first owner has its answers a second after its pause, leads again soon after, and repeats its outcomes every second until then. What
+			// the other has still to deliver must not be delivered before.
+			<-time.After(2 * time.Second)
 			r.World.Answer(nil)
+			r.flows(100)
 		}
 		return nil
 	}

@@ -13,4 +13,5 @@ func linger(t *tenure) {
 	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Second)
 	defer cancel()
 	_ = t.scheduler.Shutdown(ctx)
+	<-ctx.Done() // the outcomes are proposed again and again meanwhile
 }
