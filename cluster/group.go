@@ -149,6 +149,8 @@ func (g *Group) watchLeadership(tell func(term uint64)) {
 		g.lease.renew(g.serverID(), g.servers())
 		if g.raft.Barrier(0).Error() == nil {
 			set(term)
+		} else if g.raft.State() == raft.Leader {
+			time.AfterFunc(g.lease.timeout, g.resume) // a transfer was under way; it may have failed
 		}
 	}
 	for {

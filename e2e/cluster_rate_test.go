@@ -22,6 +22,9 @@ const (
 // limits of the whole cluster say, and nearly as many as they allow; also while a node is dead, and while one is cut off. The averages count in the long
 // run only (POSTROAD_LONG=1): with a few seconds for each fault, on a machine that does other things too, they say nothing.
 func TestClusterRate(t *testing.T) {
+	if !long() {
+		t.Skip("skipped: it depends on the speed of the machine and is for the long run, POSTROAD_LONG=1")
+	}
 	span := 10 * time.Second
 	if long() {
 		span = time.Minute

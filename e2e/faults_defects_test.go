@@ -77,6 +77,9 @@ func TestFaultsFindNoSync(t *testing.T) {
 // TestFaultsFindNoLease: an owner does not look at its lease before the final segment. It is paused in the middle of transactions for
 // longer than an election takes; what it finishes when it goes on, another has delivered meanwhile.
 func TestFaultsFindNoLease(t *testing.T) {
+	if !long() {
+		t.Skip("skipped: it depends on the speed of the machine and is for the long run, POSTROAD_LONG=1")
+	}
 	play := func(r *run) error {
 		for k := range 3 {
 			r.World.Answer(atData(time.Second)) // each transaction stands before its content for a second
