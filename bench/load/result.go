@@ -1,0 +1,77 @@
+package load
+
+import "time"
+
+// Counts are totals since the start of a load.
+type Counts struct {
+	Begun          int64 `json:"begun"`            // messages
+	Accepted       int64 `json:"accepted"`         // messages with at least one accepted recipient
+	RefusedForNow  int64 `json:"refused_for_now"`  // messages
+	RefusedForGood int64 `json:"refused_for_good"` // messages
+	Lost           int64 `json:"lost"`             // messages
+	Unknown        int64 `json:"unknown"`          // messages
+	Retries        int64 `json:"retries"`          // further attempts
+
+	RecipientsAccepted int64 `json:"recipients_accepted"`
+	RecipientsRefused  int64 `json:"recipients_refused"`
+	Octets             int64 `json:"octets"` // of accepted contents, before dot-stuffing
+
+	Connections       int64 `json:"connections"`        // opened: the greeting was read
+	ConnectionsFailed int64 `json:"connections_failed"` // not opened, or refused before the first message
+	ConnectionsCut    int64 `json:"connections_cut"`    // ended otherwise than by our QUIT
+}
+
+// Progress is how a load stands.
+type Progress struct {
+	Counts
+	Elapsed time.Duration
+	Open    int // connections
+	Due     int64
+	// Latency is that of whole messages since the last call of Progress.
+	Latency Latency
+}
+
+// Result is what a load has come to. It is meant for JSON.
+type Result struct {
+	Target     string    `json:"target"`
+	Started    time.Time `json:"started"`
+	Seconds    float64   `json:"seconds"` // from the start to the last reply
+	Rate       float64   `json:"rate"`    // accepted messages a second
+	CPU        float64   `json:"cpu_us"`  // processor time of this process per accepted message, microseconds
+	Pipelining string    `json:"pipelining"`
+	Chunking   bool      `json:"chunking"`
+	Counts
+	Refusals []Refusal `json:"refusals,omitempty"` // the most frequent first
+	Failures []Refusal `json:"failures,omitempty"` // of connections, likewise; Code is 0 where it was no reply
+
+	// Phases has latencies by phase:
+	//	connect  from the beginning of the connection to TCP's answer
+	//	banner   from there to the session being ready: greeting, EHLO, TLS, AUTH
+	//	wait     from when the message was due to its MAIL (with a rate; 0 in a closed loop)
+	//	envelope from MAIL to the reply to DATA; with BDAT to the last reply before the data's
+	//	data     from the end of the data to its reply
+	//	whole    from when the message was due to that reply
+	Phases map[string]Latency `json:"phases"`
+	// Timeline has accepted messages for each second from the start, at most 86,400.
+	Timeline []int64 `json:"timeline"`
+}
+
+// Refusal counts alike replies.
+type Refusal struct {
+	At    string `json:"at"` // connect, banner, ehlo, starttls, auth, mail, rcpt, data, end
+	Code  int    `json:"code"`
+	Text  string `json:"text"` // the first words; digits are replaced by "#"
+	Count int64  `json:"count"`
+}
+
+// Latency sums up a histogram. Times are microseconds.
+type Latency struct {
+	Count int64   `json:"count"`
+	Mean  float64 `json:"mean_us"`
+	P50   int64   `json:"p50_us"`
+	P90   int64   `json:"p90_us"`
+	P99   int64   `json:"p99_us"`
+	P999  int64   `json:"p999_us"`
+	Max   int64   `json:"max_us"`
+	HDR   string  `json:"hdr,omitempty"` // HdrHistogram V2, compressed, base64: what hdr-plot and HistogramLogAnalyzer read; unit 1 us
+}
