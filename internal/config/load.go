@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -36,13 +37,10 @@ func Parse(name string, data []byte) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, Problems{{File: name, What: fmt.Sprintf("is larger than %v", Size(maxFile))}}
 	}
-	where, problems := walk(name, data)
+	c := defaults()
+	where, problems := decode(name, data, c)
 	if len(problems) > 0 {
 		return nil, problems
-	}
-	c := defaults()
-	if err := toml.Unmarshal(data, c); err != nil {
-		return nil, decodeProblem(name, err)
 	}
 	c.where = where
 	c.complete(where)
@@ -50,6 +48,24 @@ func Parse(name string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Decode reads a document of another kind, a scenario of the bench for one, as strictly as a configuration: v points to a struct with toml tags, and the
+// error is a Problems with the line and column of each key that it does not have and of each value that is none. v keeps what the document does not say.
+func Decode(name string, data []byte, v any) error {
+	_, problems := decode(name, data, v)
+	return problems.asError()
+}
+
+func decode(name string, data []byte, v any) (positions, Problems) {
+	where, problems := walk(name, data, reflect.TypeOf(v).Elem())
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	if err := toml.Unmarshal(data, v); err != nil {
+		return nil, decodeProblem(name, err)
+	}
+	return where, nil
 }
 
 // decodeProblem is for what only the decoder finds: a key or a table that is given twice.

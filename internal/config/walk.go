@@ -14,6 +14,7 @@ import (
 // is wrong. Names of [shaping] are free; everything else must be a key that the types have.
 type walker struct {
 	file     string
+	root     reflect.Type // of the document
 	data     []byte
 	lines    []int // where each line begins
 	parser   unstable.Parser
@@ -23,12 +24,11 @@ type walker struct {
 	counts   map[string]int // how many elements an array of tables has so far
 }
 
-// walk goes through the whole document.
-func walk(file string, data []byte) (positions, Problems) {
-	w := &walker{file: file, data: data, where: positions{}, values: map[string]int{}, counts: map[string]int{}}
+// walk goes through the whole document, whose type is root.
+func walk(file string, data []byte, root reflect.Type) (positions, Problems) {
+	w := &walker{file: file, data: data, root: root, where: positions{}, values: map[string]int{}, counts: map[string]int{}}
 	w.lines = lineStarts(data)
 	w.parser.Reset(data)
-	root := reflect.TypeFor[Config]()
 	table, path := root, ""
 	for len(w.problems) < maxProblems && w.parser.NextExpression() {
 		switch e := w.parser.Expression(); e.Kind {
@@ -162,7 +162,7 @@ func (w *walker) unknown(t reflect.Type, path string, key *unstable.Node) {
 	hint := "the keys here are " + strings.Join(names, ", ")
 	if near := nearest(strings.ToLower(name), names); near != "" {
 		hint = "did you mean " + join(path, near) + "?"
-	} else if other := elsewhere(name); other != "" {
+	} else if other := w.elsewhere(name); other != "" {
 		hint = "did you mean " + other + "?"
 	}
 	w.problem(key.Raw, full, "there is no such key", hint)
@@ -178,10 +178,9 @@ func keysOf(t reflect.Type) (names []string) {
 }
 
 // elsewhere returns the full key of another section that has the name.
-func elsewhere(name string) string {
-	root := reflect.TypeFor[Config]()
-	for _, section := range keysOf(root) {
-		t := member(root, section)
+func (w *walker) elsewhere(name string) string {
+	for _, section := range keysOf(w.root) {
+		t := member(w.root, section)
 		if isTables(t) || t.Kind() == reflect.Map {
 			t = t.Elem()
 		}
