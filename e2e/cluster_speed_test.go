@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/bench/peers"
 )
 
@@ -51,8 +51,8 @@ func measureCluster(t *testing.T, nodes []*node, sink *smtpSink, conns, messages
 	t.Helper()
 	figures := func() (cpu time.Duration, octets int64) {
 		for _, n := range nodes {
-			cpu += peers.CPU([]int{n.PID()})
-			octets += peers.WriteBytes(n.PID())
+			cpu += measure.CPU([]int{n.PID()})
+			octets += measure.Written(n.PID())
 		}
 		return cpu, octets
 	}
@@ -83,7 +83,7 @@ func TestClusterSpeedAgainstPostfix(t *testing.T) {
 	}
 	sink := startSmtpSink(t)
 	dir := scratch(t)
-	t.Logf("file system %s, bare fsync of 4 KiB %v, %d processors", fileSystem(t, dir), bareFsync(t, dir), runtime.NumCPU())
+	logMachine(t, dir)
 	pf := startPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + sink.port})
 	for _, size := range sizes {
 		t.Run(fmt.Sprintf("%d nodes", size), func(t *testing.T) {

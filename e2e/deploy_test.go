@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/bench/peers"
+	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
@@ -180,7 +180,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 	}
 	expect("RELOADING=1")
 	expect("READY=1")
-	for _, pid := range peers.Tree(n.PID()) {
+	for _, pid := range measure.Tree(n.PID()) {
 		syscall.Kill(pid, syscall.SIGTERM)
 	}
 	expect("STOPPING=1")

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/bench/peers"
 )
 
@@ -174,9 +175,8 @@ func scratch(t testing.TB) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err == nil && fs.Type == 0x01021994 {
-		t.Fatalf("%s is a tmpfs: it would make every fsync free; set POSTROAD_SCRATCH to a folder on a disk", dir)
+	if _, err := measure.CheckDisk(dir); err != nil {
+		t.Fatalf("%v; POSTROAD_SCRATCH names it", err)
 	}
 	return dir
 }
@@ -234,7 +234,7 @@ func (n *node) signal(sig syscall.Signal) {
 	if n.cmd == nil {
 		return
 	}
-	for _, pid := range peers.Tree(n.cmd.Process.Pid) { // with what it runs under
+	for _, pid := range measure.Tree(n.cmd.Process.Pid) { // with what it runs under
 		syscall.Kill(pid, sig)
 	}
 	<-n.done

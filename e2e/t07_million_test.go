@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/bench/peers"
+	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
@@ -70,7 +70,7 @@ func TestMillionQueuedForADeadDestination(t *testing.T) {
 		send(min(slice, total-slice-accepted))
 	}
 	last := send(slice)
-	rss := peers.ProcStatus(n.PID(), "VmHWM")
+	rss := measure.Status(n.PID(), "VmHWM")
 	t.Logf("accepting: first %d at %.0f/s, last %d at %.0f/s (%.2f); peak RSS %d MiB; %d connects to the dead destination",
 		slice, first, slice, last, last/first, rss/mebibyte, dead.connects.Load())
 	if rss > 700*mebibyte {
@@ -113,7 +113,7 @@ func TestMillionQueuedForADeadDestination(t *testing.T) {
 		t.Fatalf("%d of %d drained: %v\n%s", sink.Accepted(), total, err, n.log())
 	}
 	drain := float64(total) / time.Since(start).Seconds()
-	rss = peers.ProcStatus(n.PID(), "VmHWM")
+	rss = measure.Status(n.PID(), "VmHWM")
 	t.Logf("drained at %.0f messages/s, %.2f of straight through; peak RSS since the restart %d MiB", drain, drain/straight, rss/mebibyte)
 	eventually(t, time.Minute, func() bool { return n.metric("postroad_queue_messages") == 0 }, func() string { return n.cli("queue", "list") })
 	if sink.Accepted() != total {
@@ -206,11 +206,11 @@ func writtenPerOctet(t *testing.T, size, count int, up bool) float64 {
 	defer func() { n.kill(); os.RemoveAll(n.Dir) }()
 	// The body's octets are random printable ones: what compresses of them is a quarter, and nothing is compressed here.
 	gen := &mailtest.Generator{Seed: uint64(size), Run: "written", Domains: []string{"x.example"}, Size: size}
-	before := peers.WriteBytes(n.PID())
+	before := measure.Written(n.PID())
 	sendFixed(t, n.Relay, gen, 0, count, 20)
 	if up {
 		eventually(t, time.Minute, func() bool { return sink.Accepted() >= count }, func() string { return n.log() })
 	}
 	// What the kernel has not been told yet is small: the log is synced, the state is flushed at most once more.
-	return float64(peers.WriteBytes(n.PID())-before) / float64(int64(size)*int64(count))
+	return float64(measure.Written(n.PID())-before) / float64(int64(size)*int64(count))
 }

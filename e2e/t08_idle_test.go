@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/bench/peers"
+	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
@@ -35,7 +35,7 @@ func TestIdleConnections(t *testing.T) {
 			// One connection first: what is made once is not what a connection costs.
 			greet(t, n.Relay, cell.tls).Close()
 			eventually(t, 10*time.Second, func() bool { return n.metric("postroad_smtpd_connections_open") == 0 }, func() string { return "the first connection stays" })
-			before := peers.ProcStatus(n.PID(), "VmRSS")
+			before := measure.Status(n.PID(), "VmRSS")
 			open := make([]net.Conn, conns)
 			var wg sync.WaitGroup
 			for part := range 8 {
@@ -49,7 +49,7 @@ func TestIdleConnections(t *testing.T) {
 			if t.Failed() {
 				t.FailNow()
 			}
-			each := (peers.ProcStatus(n.PID(), "VmRSS") - before) / int64(conns)
+			each := (measure.Status(n.PID(), "VmRSS") - before) / int64(conns)
 			t.Logf("%d idle connections: %.1f KiB each", conns, float64(each)/1024)
 			if each > cell.bound {
 				t.Errorf("the bound is %d KiB", cell.bound>>10)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/bench/peers"
 )
 
@@ -38,7 +39,7 @@ func TestSpeedAgainstPostfix(t *testing.T) {
 	}
 	sink := startSmtpSink(t)
 	dir := scratch(t)
-	t.Logf("file system %s, bare fsync of 4 KiB %v, %d processors", fileSystem(t, dir), bareFsync(t, dir), runtime.NumCPU())
+	logMachine(t, dir)
 
 	pf := startPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + sink.port})
 	n := newNode(t, nodeOptions{Extra: smartHost("127.0.0.1:" + sink.port)})
@@ -67,28 +68,32 @@ func TestSpeedAgainstPostfix(t *testing.T) {
 
 // countFsyncs has both relay again, by instances that were started under strace, which stops them at these calls only.
 func countFsyncs(t *testing.T, sink *smtpSink, postfixN, ourN int) {
-	needProgram(t, "strace", "strace")
-	trace := func(name string) (log string, under []string) {
-		log = filepath.Join(t.TempDir(), name)
-		return log, []string{"strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=fsync,fdatasync,sync_file_range", "-e", "signal=none", "-o", log}
+	need(t, measure.TraceAvailable())
+	perMessage := func(trace *measure.Trace, messages int) float64 {
+		n, err := trace.Count()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(n) / float64(messages)
 	}
-	log, under := trace("postfix")
-	pf := startPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + sink.port, Under: under})
+	trace := measure.NewTrace(filepath.Join(t.TempDir(), "postfix"))
+	pf := startPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + sink.port, Under: trace.Under()})
 	measureRelay(t, relayUnderTest{"postfix", pf.Addr, pf.PIDs}, sink, 20, postfixN, 4096)
-	t.Logf("postfix: %.2f fsyncs per message (20 connections)", fsyncs(t, log)/float64(postfixN))
-	log, under = trace("postroad")
-	n := newNode(t, nodeOptions{Extra: smartHost("127.0.0.1:" + sink.port), Under: under})
+	t.Logf("postfix: %.2f fsyncs per message (20 connections)", perMessage(trace, postfixN))
+	trace = measure.NewTrace(filepath.Join(t.TempDir(), "postroad"))
+	n := newNode(t, nodeOptions{Extra: smartHost("127.0.0.1:" + sink.port), Under: trace.Under()})
 	n.start()
-	measureRelay(t, relayUnderTest{"postroad", n.Relay, func() []int { return peers.Tree(n.PID()) }}, sink, 20, ourN, 4096)
-	t.Logf("postroad: %.3f fsyncs per message (20 connections)", fsyncs(t, log)/float64(ourN))
+	measureRelay(t, relayUnderTest{"postroad", n.Relay, func() []int { return measure.Tree(n.PID()) }}, sink, 20, ourN, 4096)
+	t.Logf("postroad: %.3f fsyncs per message (20 connections)", perMessage(trace, ourN))
 }
 
-func fsyncs(t *testing.T, log string) float64 {
-	b, err := os.ReadFile(log)
+// logMachine says what the figures of a run were taken on.
+func logMachine(t testing.TB, dir string) {
+	disk, err := measure.MeasureDisk(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return float64(len(regexp.MustCompile(`(?m)(fsync|fdatasync)\(`).FindAll(b, -1)))
+	t.Logf("file system %s, bare fsync of 4 KiB %v, %d processors", disk.FileSystem, disk.Fsync, runtime.NumCPU())
 }
 
 type speed struct{ rate, cpu float64 } // messages/s, CPU microseconds per message
@@ -103,7 +108,7 @@ func median(s []speed) speed {
 func measureRelay(t *testing.T, sys relayUnderTest, sink *smtpSink, conns, messages, size int) speed {
 	t.Helper()
 	pids := sys.pids()
-	before, cpu, start := sink.count.Load(), peers.CPU(pids), time.Now()
+	before, cpu, start := sink.count.Load(), measure.CPU(pids), time.Now()
 	smtpSource(t, sys.addr, conns, messages, size)
 	eventually(t, 5*time.Minute, func() bool { return sink.count.Load()-before >= int64(messages) },
 		func() string {
@@ -111,7 +116,7 @@ func measureRelay(t *testing.T, sys relayUnderTest, sink *smtpSink, conns, messa
 		})
 	took := time.Since(start)
 	// A process of Postfix that ended meanwhile is in its parent's account; one that began is in the new list.
-	cpu = peers.CPU(sys.pids()) - cpu
+	cpu = measure.CPU(sys.pids()) - cpu
 	return speed{float64(messages) / took.Seconds(), float64(cpu.Microseconds()) / float64(messages)}
 }
 
@@ -193,35 +198,4 @@ func startPostfix(t testing.TB, o peers.PostfixOptions) *peers.Instance {
 // smartHost is the configuration that sends everything to one host.
 func smartHost(addr string) string {
 	return fmt.Sprintf("[[route]]\ndomain = \"*\"\nsmart_host = %q\n", addr)
-}
-
-func fileSystem(t testing.TB, dir string) string {
-	out, err := exec.Command("stat", "-f", "-c", "%T", dir).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// bareFsync is the middle time of an fdatasync after 4 KiB written over what is there.
-func bareFsync(t testing.TB, dir string) time.Duration {
-	f, err := os.CreateTemp(dir, "fsync-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	var took []time.Duration
-	for range 201 {
-		start := time.Now()
-		if _, err := f.WriteAt(make([]byte, 4096), 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Sync(); err != nil {
-			t.Fatal(err)
-		}
-		took = append(took, time.Since(start))
-	}
-	sort.Slice(took, func(i, j int) bool { return took[i] < took[j] })
-	return took[len(took)/2]
 }
