@@ -118,7 +118,7 @@ func (g *Group) fetch(ctx context.Context, from uint16, index uint64) error {
 	}
 	t := &taking{g: g, to: to, batch: g.node.db.NewBatch()}
 	defer t.batch.Close()
-	err = g.node.call(ctx, http.MethodGet, fmt.Sprintf("http://%s/cluster/state?group=%d", serverID(from), g.id), nil, t.read)
+	err = g.node.Call(ctx, from, http.MethodGet, fmt.Sprintf("/cluster/state?group=%d", g.id), nil, t.read)
 	if err == nil && t.end.applied < index {
 		err = fmt.Errorf("member %d has the state as of entry %d, entry %d was asked for", from, t.end.applied, index)
 	}

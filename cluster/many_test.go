@@ -189,6 +189,18 @@ func (m *many) grow(lead *member, others ...uint16) {
 	}
 }
 
+// newThree is a group of three, which member 1 leads.
+func newThree(t *testing.T) (m *many, one *member) {
+	t.Helper()
+	m = newMany(t, 3)
+	one = m.start(1)
+	m.leader()
+	m.start(2)
+	m.start(3)
+	m.grow(one, 2, 3)
+	return m, one
+}
+
 func (m *many) put(x *member, from, n int) {
 	m.t.Helper()
 	for i := from; i < from+n; i++ {
@@ -279,12 +291,7 @@ func TestStateIsTakenOver(t *testing.T) {
 
 // TestLease: a leader that is cut off no longer holds its group when another does, and its proposals are not acknowledged.
 func TestLease(t *testing.T) {
-	m := newMany(t, 3)
-	one := m.start(1)
-	m.leader()
-	m.start(2)
-	m.start(3)
-	m.grow(one, 2, 3)
+	m, one := newThree(t)
 	m.put(one, 0, 10)
 	term := one.g.Leading()
 	if !one.g.Holds(term) {
@@ -315,12 +322,7 @@ func TestLease(t *testing.T) {
 
 // TestTransfer hands a group over and back.
 func TestTransfer(t *testing.T) {
-	m := newMany(t, 3)
-	one := m.start(1)
-	m.leader()
-	m.start(2)
-	m.start(3)
-	m.grow(one, 2, 3)
+	m, one := newThree(t)
 	m.put(one, 0, 10)
 	if err := one.g.Transfer(context.Background(), 2); err != nil {
 		t.Fatal(err)
@@ -342,12 +344,7 @@ func TestTransfer(t *testing.T) {
 
 // TestSeize: two of three are gone for good; the third goes on with what it has.
 func TestSeize(t *testing.T) {
-	m := newMany(t, 3)
-	one := m.start(1)
-	m.leader()
-	m.start(2)
-	m.start(3)
-	m.grow(one, 2, 3)
+	m, one := newThree(t)
 	m.put(one, 0, 40)
 	three := m.members[3]
 	m.verify(three, 40)

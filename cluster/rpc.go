@@ -127,20 +127,21 @@ func (n *Node) serveTransfer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// errAnswer is what a member answered instead of doing what it was asked.
-type errAnswer struct {
-	status int
-	text   string
+// Answer is what a member answered instead of doing what it was asked, as an error.
+type Answer struct {
+	Status int // of HTTP
+	Text   string
 }
 
-func (e *errAnswer) Error() string { return e.text }
+func (e *Answer) Error() string { return e.Text }
 
-// call makes a request to another member and gives the answer's body to read, when that is set.
-func (n *Node) call(ctx context.Context, method, url string, body []byte, read func(io.Reader) error) error {
+// Call makes a request to another member's Handler, or to what else is served beside it, and gives the answer's body to read, when that is set. An
+// answer other than 200 is an *Answer. Safe for use by several goroutines.
+func (n *Node) Call(ctx context.Context, member uint16, method, path string, body []byte, read func(io.Reader) error) error {
 	if n.port == nil {
 		return errors.New("this node has no port to reach other members")
 	}
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%d%s", member, path), bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (n *Node) call(ctx context.Context, method, url string, body []byte, read f
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		return &errAnswer{resp.StatusCode, strings.TrimSpace(string(text))}
+		return &Answer{resp.StatusCode, strings.TrimSpace(string(text))}
 	}
 	if read == nil {
 		return nil
@@ -171,16 +172,15 @@ func (g *Group) Forward(ctx context.Context, data []byte, parts [][]byte) (any, 
 	ctx, cancel := context.WithTimeout(ctx, g.node.opts.ProposeTimeout)
 	defer cancel()
 	var result any
-	url := fmt.Sprintf("http://%s/cluster/propose?group=%d", serverID(leader), g.id)
-	err := g.node.call(ctx, http.MethodPost, url, joinProposal(data, parts), func(r io.Reader) error {
+	err := g.node.Call(ctx, leader, http.MethodPost, fmt.Sprintf("/cluster/propose?group=%d", g.id), joinProposal(data, parts), func(r io.Reader) error {
 		b, err := io.ReadAll(io.LimitReader(r, maxProposal))
 		if err == nil {
 			result, err = g.fsm.sm.(ResultCodec).ParseResult(b)
 		}
 		return err
 	})
-	var answer *errAnswer
-	if errors.As(err, &answer) && answer.status == http.StatusConflict {
+	var answer *Answer
+	if errors.As(err, &answer) && answer.Status == http.StatusConflict {
 		return nil, fmt.Errorf("%w by member %d: %w", ErrRefused, leader, err)
 	}
 	if err != nil {
@@ -197,8 +197,7 @@ func (g *Group) AskLeadership(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
-	url := fmt.Sprintf("http://%s/cluster/transfer?group=%d&to=%s", serverID(leader), g.id, g.self())
-	return g.node.call(ctx, http.MethodPost, url, nil, nil)
+	return g.node.Call(ctx, leader, http.MethodPost, fmt.Sprintf("/cluster/transfer?group=%d&to=%s", g.id, g.self()), nil, nil)
 }
 
 // A forwarded proposal: length and octets of the data, then of each part.

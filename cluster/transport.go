@@ -71,8 +71,8 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 	defer cancel()
 	stop := context.AfterFunc(t.g.ctx, cancel)
 	defer stop()
-	url := fmt.Sprintf("http://%s/cluster/fetch?group=%d&from=%s&index=%d", id, t.g.id, t.g.self(), args.LastLogIndex)
-	if err := t.g.node.call(ctx, http.MethodPost, url, nil, nil); err != nil {
+	path := fmt.Sprintf("/cluster/fetch?group=%d&from=%s&index=%d", t.g.id, t.g.self(), args.LastLogIndex)
+	if err := t.g.node.Call(ctx, memberOf(id), http.MethodPost, path, nil, nil); err != nil {
 		return fmt.Errorf("member %s takes over the state of group %d: %w", id, t.g.id, err)
 	}
 	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)

@@ -5,6 +5,8 @@ import (
 	"sort"
 	"strings"
 	"sync"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // Directory is the state machine and the view of what it has applied. Apply and Committed belong to the apply goroutine; all other
@@ -13,9 +15,9 @@ type Directory struct {
 	limit   uint64   // users; the same on all members
 	pending []change // applied, not yet in the store; owned by the apply goroutine
 
-	view   sync.Map   // name -> *User; read without a lock
-	mu     sync.Mutex // taken by whoever changes the view
-	reader Reader     // guarded by mu: where Restored reads
+	view   sync.Map    // name -> *User; read without a lock
+	mu     sync.Mutex  // taken by whoever changes the view
+	reader rows.Reader //  guarded by mu: where Restored reads
 }
 
 // New returns an empty directory. Load fills it once the group's store is open.
@@ -41,7 +43,7 @@ func (d *Directory) Committed() {
 
 // Load reads the users from the store, and remembers r for Restored. It may run beside Apply: what is applied meanwhile is published after it, because the lock is
 // taken before the store is read, and because Committed comes after the store was written.
-func (d *Directory) Load(r Reader) error {
+func (d *Directory) Load(r rows.Reader) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.reader = r

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/internal/rows/rowstest"
 )
 
 var ctx = context.Background()
@@ -110,15 +112,15 @@ func TestEditorRefuses(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if len(s.log) != 0 {
-		t.Errorf("%d commands were proposed", len(s.log))
+	if len(s.Log) != 0 {
+		t.Errorf("%d commands were proposed", len(s.Log))
 	}
 }
 
 // A reader sees a change only when it is in the store.
 func TestViewFollowsTheStore(t *testing.T) {
 	e, s := newEditor(t)
-	s.held = true
+	s.Held = true
 	must(t, e.Add(ctx, "a@example.com", "pw", Settings{}))
 	if _, ok := e.Directory.Get("a@example.com"); ok {
 		t.Fatal("visible before the batch was committed")
@@ -147,13 +149,13 @@ func TestReloadAndReplay(t *testing.T) {
 		t.Fatalf("a page: %v", got)
 	}
 
-	other := &store{kv: map[string]string{}, fsm: New()}
-	for _, data := range s.log {
+	other := rowstest.New(New())
+	for _, data := range s.Log {
 		if _, err := other.Propose(ctx, data, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if !maps.Equal(s.kv, other.kv) {
+	if !maps.Equal(s.KV, other.KV) {
 		t.Fatal("two members that applied the same commands differ")
 	}
 }
@@ -187,7 +189,7 @@ func TestUnknownCommandsPanic(t *testing.T) {
 func TestLoadReportsDamage(t *testing.T) {
 	for _, v := range []string{"", "\x07{}", "\x01{"} {
 		d := New()
-		if err := d.Load(&store{kv: map[string]string{"ua@example.com": v}}); err == nil {
+		if err := d.Load(&rowstest.Store{KV: map[string]string{"ua@example.com": v}}); err == nil {
 			t.Errorf("record %q was loaded", v)
 		}
 	}

@@ -5,32 +5,12 @@
 package directory
 
 import (
-	"context"
 	"errors"
 	"time"
 )
 
 // MaxUsers bounds the users, and so the memory of the view: roughly 1 KiB each.
 const MaxUsers = 1_000_000
-
-// Writer is where Apply writes. Every method is called on the apply goroutine; keys and values are copied, and the value that Get returns
-// is valid until the next call. Get sees the writes of the same batch.
-type Writer interface {
-	Set(key, value []byte)
-	Delete(key []byte)
-	Get(key []byte) (value []byte, ok bool)
-}
-
-// Reader reads the applied state of one moment.
-type Reader interface {
-	Scan(from, to []byte, fn func(k, v []byte) bool) error
-}
-
-// Proposer replicates a command and returns what Apply returned. An error means that the outcome is unknown or that the command was
-// refused; either way the caller tells the operator.
-type Proposer interface {
-	Propose(ctx context.Context, data []byte, parts [][]byte) (any, error)
-}
 
 // User is one user. Immutable once it is in the view.
 type User struct {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // Bounds of what one user record may hold.
@@ -17,7 +19,7 @@ const (
 // proposed; Apply only stores them.
 type Editor struct {
 	Directory *Directory
-	Proposer  Proposer
+	Proposer  rows.Proposer    // answers with what Apply returned: a Result
 	Now       func() time.Time // command time
 	Cost      Cost             // of new hashes; zero: DefaultCost
 }

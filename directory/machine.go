@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // A command is a version byte, a type byte and JSON: commands are rare, and one can be read in a log dump.
@@ -88,7 +90,7 @@ type change struct {
 
 // Apply applies one command. Called on the apply goroutine. A command that this version does not know
 // stops the node: going on would make its state differ from the others'.
-func (d *Directory) Apply(w Writer, index, term uint64, data []byte, parts [][]byte) any {
+func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]byte) any {
 	if len(data) < 2 || data[0] != commandVersion {
 		panic(fmt.Sprintf("directory: entry %d has a command of an unknown version; this node is too old for its cluster", index))
 	}
@@ -131,7 +133,7 @@ func mustDecode(index uint64, data []byte, v any) {
 	}
 }
 
-func (d *Directory) applyPut(w Writer, u *User, add bool) Result {
+func (d *Directory) applyPut(w rows.Writer, u *User, add bool) Result {
 	_, known := w.Get(userKey(u.Name))
 	switch {
 	case add && known:
@@ -149,7 +151,7 @@ func (d *Directory) applyPut(w Writer, u *User, add bool) Result {
 	return Done
 }
 
-func (d *Directory) applyRemove(w Writer, name string) Result {
+func (d *Directory) applyRemove(w rows.Writer, name string) Result {
 	if _, known := w.Get(userKey(name)); !known {
 		return NoUser
 	}
@@ -158,7 +160,7 @@ func (d *Directory) applyRemove(w Writer, name string) Result {
 	return Done
 }
 
-func count(w Writer) uint64 {
+func count(w rows.Writer) uint64 {
 	v, ok := w.Get(keyCount)
 	if !ok {
 		return 0
@@ -169,4 +171,4 @@ func count(w Writer) uint64 {
 	return binary.BigEndian.Uint64(v)
 }
 
-func setCount(w Writer, n uint64) { w.Set(keyCount, binary.BigEndian.AppendUint64(nil, n)) }
+func setCount(w rows.Writer, n uint64) { w.Set(keyCount, binary.BigEndian.AppendUint64(nil, n)) }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // draft is the state that one command makes of the one before. Nothing is written, and the state before is untouched, until the command
@@ -41,7 +43,7 @@ var handlers = [cmdEnd]func(*draft, *command) Result{
 
 // Apply applies one command. Called on the apply goroutine. A command that this version does not know stops the node: going on would
 // make its state differ from the others'.
-func (s *State) Apply(w Writer, index, term uint64, data []byte, parts [][]byte) any {
+func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]byte) any {
 	kind, c, err := decodeCommand(data)
 	if err != nil {
 		panic(fmt.Sprintf("control: entry %d is a command that cannot be read: %v", index, err))
@@ -64,7 +66,7 @@ func (s *State) Apply(w Writer, index, term uint64, data []byte, parts [][]byte)
 }
 
 // finish writes the rows that changed; false when none did.
-func (d *draft) finish(w Writer) bool {
+func (d *draft) finish(w rows.Writer) bool {
 	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 {
 		return false
 	}

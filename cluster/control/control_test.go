@@ -93,8 +93,8 @@ func TestJoin(t *testing.T) {
 
 	for _, bad := range []Node{{Name: "", Address: "a:1", Incarnation: 9}, {Name: "7", Address: "a:1", Incarnation: 9}, {Name: "a b", Address: "a:1", Incarnation: 9},
 		{Name: strings.Repeat("a", 65), Address: "a:1", Incarnation: 9}, {Name: "a", Address: "a", Incarnation: 9}, {Name: "a", Address: "a:1"}, {Name: "a", Incarnation: 9}} {
-		before := len(b.store.log)
-		if _, err := b.AddMember(ctx, bad); err == nil || len(b.store.log) != before {
+		before := len(b.store.Log)
+		if _, err := b.AddMember(ctx, bad); err == nil || len(b.store.Log) != before {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
@@ -224,10 +224,10 @@ func TestRestart(t *testing.T) {
 	default:
 		t.Error("loading is a change")
 	}
-	b.store.fsm, b.State = again, again
+	b.store.Machine, b.State = again, again
 	must(t, b.Drain(ctx, 3))
-	if m, _ := again.Member(3); m.State != Draining || again.Version() != b.store.index {
-		t.Errorf("after the restart: %+v, version %d of %d", m, again.Version(), b.store.index)
+	if m, _ := again.Member(3); m.State != Draining || again.Version() != b.store.Index {
+		t.Errorf("after the restart: %+v, version %d of %d", m, again.Version(), b.store.Index)
 	}
 }
 
@@ -236,7 +236,7 @@ func TestPublishedWhenStored(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1")
 	<-b.State.Changed()
-	b.store.held = true
+	b.store.Held = true
 	_, err := b.AddMember(ctx, b.node("mx2"))
 	must(t, err)
 	must(t, b.Activate(ctx, 2)) // it sees the rows of the same batch
@@ -247,8 +247,8 @@ func TestPublishedWhenStored(t *testing.T) {
 	if m, ok := b.State.Member(2); !ok || m.State != Active || len(b.State.Changed()) != 1 {
 		t.Fatalf("after Committed: %+v", m)
 	}
-	if version := b.State.Version(); version != b.store.index {
-		t.Errorf("version %d, index %d", version, b.store.index)
+	if version := b.State.Version(); version != b.store.Index {
+		t.Errorf("version %d, index %d", version, b.store.Index)
 	}
 }
 
@@ -258,15 +258,15 @@ func TestRestored(t *testing.T) {
 	must(t, b.State.Load(b.store))
 	other.members("mx1", "mx2", "mx3")
 	other.settle(Policy{Replicas: 3})
-	b.store.kv = other.store.kv
+	b.store.KV = other.store.KV
 	b.State.Restored()
 	if !same(b.State, other.State) {
 		t.Fatal("the rows were replaced, the view was not")
 	}
-	b.store.index = other.store.index
+	b.store.Index = other.store.Index
 	must(t, b.Drain(ctx, 3)) // Apply knows it too
 
-	b.store.kv[string(keyTokens)] = "\x02{}"
+	b.store.KV[string(keyTokens)] = "\x02{}"
 	defer func() {
 		if r := recover(); r == nil || !strings.Contains(fmt.Sprint(r), "too old") {
 			t.Errorf("rows of a newer version: %v", r)
@@ -283,13 +283,13 @@ func TestReplay(t *testing.T) {
 	must(t, b.Drain(ctx, 4))
 	b.settle(Policy{Replicas: 3})
 	other := newStore(New())
-	for i, data := range b.store.log {
+	for i, data := range b.store.Log {
 		if i%5 == 0 {
-			other.fsm = New()
+			other.Machine = New()
 		}
-		other.fsm.Apply(other, uint64(i+1), 1, data, nil)
+		other.Machine.Apply(other, uint64(i+1), 1, data, nil)
 	}
-	if !reflect.DeepEqual(other.kv, b.store.kv) {
+	if !reflect.DeepEqual(other.KV, b.store.KV) {
 		t.Fatal("two members have different rows")
 	}
 }

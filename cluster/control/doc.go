@@ -6,7 +6,6 @@
 package control
 
 import (
-	"context"
 	"errors"
 	"time"
 )
@@ -89,25 +88,6 @@ type Configuration struct {
 type Token struct {
 	Secret  string    `json:"secret"`
 	Expires time.Time `json:"expires,omitzero"` // zero: never
-}
-
-// Writer is where Apply writes. Every method is called on the apply goroutine; keys and values are copied, and the value that Get
-// returns is valid until the next call. Get sees the writes of the same batch.
-type Writer interface {
-	Set(key, value []byte)
-	Delete(key []byte)
-	Get(key []byte) (value []byte, ok bool)
-}
-
-// Reader reads the applied state of one moment.
-type Reader interface {
-	Scan(from, to []byte, fn func(k, v []byte) bool) error
-}
-
-// Proposer replicates a command, wherever the leader is, and returns what Apply returned there: a Result. An error means that the
-// outcome is unknown or that the command was refused before it was in the log.
-type Proposer interface {
-	Propose(ctx context.Context, data []byte, parts [][]byte) (any, error)
 }
 
 // The ways in which a command can be refused; the error that an Editor returns says it in words for the operator, too.

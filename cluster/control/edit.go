@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // Editor makes the commands that change the state, on any member. Each returns an error that says what to do when the command makes
@@ -16,7 +18,7 @@ import (
 // that the outcome is not known: all commands may be repeated.
 type Editor struct {
 	State    *State
-	Proposer Proposer
+	Proposer rows.Proposer    // answers with what Apply returned: a Result
 	Now      func() time.Time // command time
 	// Reachable reports whether a member answers; nil: all do. Remove and Replace leave no group without a majority of those that do.
 	Reachable func(member uint16) bool

@@ -4,59 +4,17 @@ import (
 	"bytes"
 	"context"
 	"slices"
-	"sort"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/internal/rows/rowstest"
 )
 
-// store is a group's store with one member: Propose applies at once.
-type store struct {
-	mu    sync.Mutex
-	kv    map[string]string
-	index uint64
-	fsm   *State
-	// held keeps Committed from being called, as between Apply and the store's commit.
-	held bool
-	log  [][]byte
-}
-
-func newStore(s *State) *store { return &store{kv: map[string]string{}, fsm: s} }
-
-func (s *store) Set(k, v []byte) { s.kv[string(k)] = string(v) }
-func (s *store) Delete(k []byte) { delete(s.kv, string(k)) }
-func (s *store) Get(k []byte) ([]byte, bool) {
-	v, ok := s.kv[string(k)]
-	return []byte(v), ok
-}
-
-func (s *store) Scan(from, to []byte, fn func(k, v []byte) bool) error {
-	var keys []string
-	for k := range s.kv {
-		if k >= string(from) && k < string(to) {
-			keys = append(keys, k)
-		}
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		if !fn([]byte(k), []byte(s.kv[k])) {
-			break
-		}
-	}
-	return nil
-}
-
-// Propose takes the result over the wire, too.
-func (s *store) Propose(_ context.Context, data []byte, parts [][]byte) (any, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.index++
-	s.log = append(s.log, data)
-	r := s.fsm.Apply(s, s.index, 1, data, parts)
-	if !s.held {
-		s.fsm.Committed()
-	}
-	return ParseResult(AppendResult(nil, r))
+// newStore is a group of one member; results cross the wire, too.
+func newStore(s *State) *rowstest.Store {
+	store := rowstest.New(s)
+	store.Answer = func(result any) (any, error) { return ParseResult(AppendResult(nil, result)) }
+	return store
 }
 
 var (
@@ -75,7 +33,7 @@ func must(t *testing.T, err error) {
 type bench struct {
 	*Editor
 	t     *testing.T
-	store *store
+	store *rowstest.Store
 	now   time.Time
 	next  uint64 // incarnation
 }

@@ -31,16 +31,16 @@ func seeds(f *testing.F) *bench {
 // FuzzApply: whatever a command says, it is refused as unreadable, or it leaves a state that plans and can be read again.
 func FuzzApply(f *testing.F) {
 	b := seeds(f)
-	for _, data := range b.store.log {
+	for _, data := range b.store.Log {
 		f.Add(data)
 	}
 	f.Add([]byte{CommandVersion, byte(cmdPlace), '{', '"', 'p', 'l', 'a', 'c', 'e', '"', ':', '{', '}', '}'})
-	rows := b.store.kv
+	rows := b.store.KV
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := New()
 		st := newStore(s)
 		for k, v := range rows {
-			st.kv[k] = v
+			st.KV[k] = v
 		}
 		must(t, s.Load(st))
 		if _, _, err := decodeCommand(data); err != nil {
@@ -62,7 +62,7 @@ func FuzzApply(f *testing.F) {
 		}
 		if p := Plan(s, three); !p.Empty() {
 			e := &Editor{State: s, Proposer: st, Now: b.Now}
-			st.index = 100
+			st.Index = 100
 			must(t, e.Place(ctx, p))
 		}
 	})
@@ -71,17 +71,17 @@ func FuzzApply(f *testing.F) {
 // FuzzRows: rows that cannot be read are an error, never a panic; those that can are written again as they are read.
 func FuzzRows(f *testing.F) {
 	b := seeds(f)
-	for k, v := range b.store.kv {
+	for k, v := range b.store.KV {
 		f.Add([]byte(k), []byte(v))
 	}
 	f.Add(keyCounts, []byte("\x01{\"groups\":18446744073709551615}"))
 	f.Fuzz(func(t *testing.T, k, v []byte) {
 		s := New()
 		st := newStore(s)
-		for k, v := range b.store.kv {
-			st.kv[k] = v
+		for k, v := range b.store.KV {
+			st.KV[k] = v
 		}
-		st.kv[string(k)] = string(v)
+		st.KV[string(k)] = string(v)
 		if s.Load(st) != nil {
 			return
 		}

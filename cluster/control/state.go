@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // State is the state machine and the view of what it has applied. Apply, Committed and Restored belong to the apply goroutine; all
@@ -14,7 +16,7 @@ type State struct {
 
 	view    atomic.Pointer[model] // in the store; what is reachable from it does not change
 	mu      sync.Mutex            // taken by whoever changes the view
-	reader  Reader                // guarded by mu: where Restored reads
+	reader  rows.Reader           // guarded by mu: where Restored reads
 	changed chan struct{}
 }
 
@@ -39,7 +41,7 @@ func (s *State) Committed() {
 
 // Load reads the rows, and remembers r for Restored. It may run beside Apply: what is applied meanwhile is published after it, because
 // the lock is taken before the store is read, and because Committed comes after the store was written.
-func (s *State) Load(r Reader) error {
+func (s *State) Load(r rows.Reader) error {
 	s.mu.Lock()
 	s.reader = r
 	err := s.readLocked()
@@ -68,14 +70,14 @@ func (s *State) Restored() {
 }
 
 func (s *State) readLocked() error {
-	rows := map[string][]byte{}
+	found := map[string][]byte{}
 	err := s.reader.Scan(keyFrom, keyTo, func(k, v []byte) bool {
-		rows[string(k)] = append([]byte(nil), v...)
+		found[string(k)] = append([]byte(nil), v...)
 		return true
 	})
 	var m *model
 	if err == nil {
-		m, err = load(func(key []byte) ([]byte, bool) { v, ok := rows[string(key)]; return v, ok })
+		m, err = load(func(key []byte) ([]byte, bool) { v, ok := found[string(key)]; return v, ok })
 	}
 	if err != nil {
 		return fmt.Errorf("loading the control state: %w", err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -90,23 +89,14 @@ func (n *node) ask(ctx context.Context, member uint16, method, path string, body
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%d%s", member, path), &content)
-	if err != nil {
-		return err
+	var read func(io.Reader) error
+	if into != nil {
+		read = func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, 8<<20)).Decode(into) }
 	}
-	resp, err := n.port.Client().Do(req)
-	if err != nil {
-		return err
+	if err := n.store.Call(ctx, member, method, path, content.Bytes(), read); err != nil {
+		return fmt.Errorf("member %d: %w", member, err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		return fmt.Errorf("member %d: %s", member, strings.TrimSpace(string(text)))
-	}
-	if into == nil {
-		return nil
-	}
-	return json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(into)
+	return nil
 }
 
 // reach knows which members answer.

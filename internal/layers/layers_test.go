@@ -10,7 +10,7 @@ import (
 var levels = map[string]int{
 	// Words, formats and mechanisms without mail in them.
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/layers": 0,
-	"internal/sdnotify": 0,
+	"internal/sdnotify": 0, "internal/rows": 0,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
@@ -22,7 +22,7 @@ var levels = map[string]int{
 }
 
 // kits are for tests, the demonstration and the bench: what the product is made of does not import them.
-var kits = []string{"internal/mailtest", "internal/faults", "internal/crashtest", "queue/queuetest", "bench", "e2e"}
+var kits = []string{"internal/mailtest", "internal/faults", "internal/crashtest", "queue/queuetest", "internal/rows/rowstest", "bench", "e2e"}
 
 // beside are the imports within a layer that are meant: a package's own parts, and policy, which answers the questions that
 // smtpd asks in smtpd's words.
