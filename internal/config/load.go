@@ -53,8 +53,17 @@ func Parse(name string, data []byte) (*Config, error) {
 // Decode reads a document of another kind, a scenario of the bench for one, as strictly as a configuration: v points to a struct with toml tags, and the
 // error is a Problems with the line and column of each key that it does not have and of each value that is none. v keeps what the document does not say.
 func Decode(name string, data []byte, v any) error {
-	_, problems := decode(name, data, v)
-	return problems.asError()
+	_, err := DecodePlaces(name, data, v)
+	return err
+}
+
+// DecodePlaces is Decode for a caller that checks more than the types do and has to say where.
+func DecodePlaces(name string, data []byte, v any) (*Places, error) {
+	if len(data) > maxFile {
+		return nil, Problems{{File: name, What: fmt.Sprintf("is larger than %v", Size(maxFile))}}
+	}
+	where, problems := decode(name, data, v)
+	return &Places{name, where}, problems.asError()
 }
 
 func decode(name string, data []byte, v any) (positions, Problems) {
@@ -66,6 +75,21 @@ func decode(name string, data []byte, v any) (positions, Problems) {
 		return nil, decodeProblem(name, err)
 	}
 	return where, nil
+}
+
+// Places knows where each key of a document stands.
+type Places struct {
+	file  string
+	where positions
+}
+
+// Has reports whether the document says anything of key, such as "rule[0].share".
+func (p *Places) Has(key string) bool { return p.where.has(key) }
+
+// Problem is one at the place of key, or of the nearest thing around it that the document has.
+func (p *Places) Problem(key, what, hint string) Problem {
+	at := p.where.at(key)
+	return Problem{File: p.file, Line: at.line, Column: at.column, Key: key, What: what, Hint: hint}
 }
 
 // decodeProblem is for what only the decoder finds: a key or a table that is given twice.

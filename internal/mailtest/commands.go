@@ -46,10 +46,10 @@ func (s *session) other(usual string) {
 func (s *session) helo(verb, name string) {
 	s.reset()
 	s.step.At, s.step.Helo = AtHelo, name
-	usual := "250 " + s.sink.o.Host
+	usual := "250 " + s.port.Host
 	if verb == "EHLO" {
-		usual = "250-" + s.sink.o.Host + "\r\n" + s.sink.ehlo
-		if s.sink.o.TLS != nil && !s.step.TLS {
+		usual = "250-" + s.port.Host + "\r\n" + s.port.ehlo
+		if s.port.TLS != nil && !s.step.TLS {
 			usual += "250-STARTTLS\r\n"
 		}
 		usual += "250 HELP"
@@ -59,13 +59,13 @@ func (s *session) helo(verb, name string) {
 
 func (s *session) startTLS() {
 	s.step.At = AtStartTLS
-	if s.sink.o.TLS == nil || s.step.TLS {
+	if s.port.TLS == nil || s.step.TLS {
 		s.answer("502 5.5.1 no TLS here", nil)
 		return
 	}
 	s.answer("220 2.0.0 go ahead", func(_ Action, reply string) {
 		if reply[0] == '2' {
-			s.c.StartTLS(s.sink.o.TLS)
+			s.c.StartTLS(s.port.TLS)
 		}
 	})
 }

@@ -25,6 +25,7 @@ const (
 // session is a sink's side of one connection. It lives on the connection's loop.
 type session struct {
 	sink *Sink
+	port *port
 	c    *eventloop.Conn
 	step Step
 
@@ -49,16 +50,16 @@ type transaction struct {
 	d     Delivery
 }
 
-func (s *Sink) session(c *eventloop.Conn) eventloop.Handler {
-	se := &session{sink: s, c: c, connected: time.Now()}
-	se.step.Session, se.step.Remote = s.joined(), c.RemoteAddr()
+func (s *Sink) session(c *eventloop.Conn, p *port) eventloop.Handler {
+	se := &session{sink: s, port: p, c: c, connected: time.Now()}
+	se.step.Session, se.step.Remote, se.step.Local = s.joined(), c.RemoteAddr(), c.LocalAddr()
 	return se
 }
 
 func (s *session) Open() {
 	s.c.SetDeadline(sessionTimeout)
 	s.step.At = AtConnect
-	s.answer("220 "+s.sink.o.Host+" ESMTP", nil)
+	s.answer("220 "+s.port.Host+" ESMTP", nil)
 }
 
 func (s *session) Timeout()          { s.c.Abort() }

@@ -21,14 +21,27 @@ type SinkOptions struct {
 	Without []string    // EHLO keywords not to offer: PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, SIZE, DSN, ENHANCEDSTATUSCODES, BINARYMIME
 	Size    int64       // offered by SIZE and enforced; 0: no limit
 	Loops   int         // event loops; default 1
+	// Listeners, when set, are where to listen, in the place of Addr, Host, TLS and Without.
+	Listeners []Listener
 	// Hook, when set, is asked at each step and may answer in the place of the sink. It runs on an event loop: it must not block.
 	Hook func(*Step) Action
+	// Accepted, when set, is told of each accepted transaction just before its 250 is written, on its event loop: it must not block, and what it is
+	// given is valid during the call.
+	Accepted func(*Delivery)
 	// Left, when set, is told of each connection that has ended, on its event loop: it must not block.
 	Left func(session uint64)
 	// Keep has the sink keep the content of what it accepts, for tests of a few messages.
 	Keep bool
 	// Count has the sink count deliveries and not keep them, for measurements.
 	Count bool
+}
+
+// Listener is one address of a Sink.
+type Listener struct {
+	Addr    string
+	Host    string
+	TLS     *tls.Config
+	Without []string
 }
 
 // Delivery is one accepted transaction.
@@ -53,8 +66,7 @@ type Delivery struct {
 type Sink struct {
 	o      SinkOptions
 	engine *eventloop.Engine
-	addr   string
-	ehlo   string
+	ports  []*port
 
 	hook     atomic.Pointer[func(*Step) Action]
 	connects atomic.Uint64
@@ -70,52 +82,71 @@ type Sink struct {
 	}
 }
 
+// port is one address at which the sink listens.
+type port struct {
+	Listener
+	addr string // with the port number that it got
+	ehlo string // keyword lines of the answer to EHLO
+}
+
 // StartSink starts a sink.
 func StartSink(o SinkOptions) (*Sink, error) {
-	if o.Addr == "" {
-		o.Addr = "127.0.0.1:0"
+	if o.Listeners == nil {
+		o.Listeners = []Listener{{o.Addr, o.Host, o.TLS, o.Without}}
 	}
-	if o.Host == "" {
-		o.Host = "sink.example"
-	}
-	if o.Loops == 0 {
-		o.Loops = 1
-	}
+	setDefault(&o.Loops, 1)
 	s := &Sink{o: o}
 	s.SetHook(o.Hook)
-	l, err := eventloop.Listen(o.Addr)
+	engine, err := eventloop.Start(eventloop.Options{Loops: o.Loops, OutboundLimit: 1 << 30})
 	if err != nil {
 		return nil, fmt.Errorf("starting the sink: %w", err)
 	}
-	s.addr = l.Addr().String()
-	s.ehlo = s.greeting()
-	s.engine, err = eventloop.Start(eventloop.Options{Loops: o.Loops, OutboundLimit: 1 << 30})
-	if err != nil {
-		l.Close()
-		return nil, fmt.Errorf("starting the sink: %w", err)
-	}
-	if err := s.engine.Serve(l, eventloop.ListenerOptions{New: s.session}); err != nil {
-		return nil, fmt.Errorf("starting the sink: %w", err)
+	s.engine = engine
+	for _, l := range o.Listeners {
+		if err := s.listen(l); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("starting the sink: %w", err)
+		}
 	}
 	return s, nil
 }
 
-// greeting makes the keyword lines of the answer to EHLO.
-func (s *Sink) greeting() string {
+func (s *Sink) listen(o Listener) error {
+	setDefault(&o.Addr, "127.0.0.1:0")
+	setDefault(&o.Host, "sink.example")
+	l, err := eventloop.Listen(o.Addr)
+	if err != nil {
+		return err
+	}
+	p := &port{Listener: o, addr: l.Addr().String(), ehlo: s.keywords(o.Without)}
+	s.ports = append(s.ports, p)
+	return s.engine.Serve(l, eventloop.ListenerOptions{New: func(c *eventloop.Conn) eventloop.Handler { return s.session(c, p) }})
+}
+
+// keywords makes the keyword lines of the answer to EHLO.
+func (s *Sink) keywords(without []string) string {
 	text := ""
 	for _, k := range []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "ENHANCEDSTATUSCODES"} {
-		if !slices.Contains(s.o.Without, k) {
+		if !slices.Contains(without, k) {
 			text += "250-" + k + "\r\n"
 		}
 	}
-	if !slices.Contains(s.o.Without, "SIZE") {
+	if !slices.Contains(without, "SIZE") {
 		text += fmt.Sprintf("250-SIZE %d\r\n", s.o.Size)
 	}
 	return text
 }
 
-// Addr returns the sink's address, host:port.
-func (s *Sink) Addr() string { return s.addr }
+// Addr returns the sink's first address, host:port.
+func (s *Sink) Addr() string { return s.ports[0].addr }
+
+// Addrs returns the addresses of its listeners, in their order.
+func (s *Sink) Addrs() (addrs []string) {
+	for _, p := range s.ports {
+		addrs = append(addrs, p.addr)
+	}
+	return addrs
+}
 
 // SetHook replaces the hook; nil has everything accepted.
 func (s *Sink) SetHook(hook func(*Step) Action) {
@@ -156,6 +187,9 @@ func (s *Sink) Octets() int64 { return int64(s.octets.Load()) }
 // Connects returns the number of connections so far.
 func (s *Sink) Connects() int { return int(s.connects.Load()) }
 
+// Open returns the number of connections that are open.
+func (s *Sink) Open() int { return int(s.open.Load()) }
+
 // MostOpen returns the largest number of connections open at one time.
 func (s *Sink) MostOpen() int { return int(s.mostOpen.Load()) }
 
@@ -193,6 +227,9 @@ func (s *Sink) Wait(ctx context.Context, n int) error {
 // record notes an accepted transaction.
 func (s *Sink) record(d *Delivery) {
 	s.octets.Add(uint64(d.Size))
+	if s.o.Accepted != nil {
+		s.o.Accepted(d)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accepted.Add(1)

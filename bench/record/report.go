@@ -1,0 +1,105 @@
+package record
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Report is the outcome of Check. It counts recipients, where it does not say messages.
+type Report struct {
+	Sent         int // messages, all attempts
+	Messages     int // of these, accepted for somebody
+	Received     int // transactions
+	Foreign      int // of these, without an ID of ours, or with the null reverse-path: reports and the like
+	Acknowledged int // accepted by a 2xx
+	Delivered    int // of these, arrived
+	Uncertain    int // no reply to the end of the data
+	Arrived      int // of these, arrived all the same
+	NotSent      int
+
+	Lost       Tally // acknowledged, not arrived
+	Changed    Tally // arrived with another content
+	Duplicated Tally // arrived too often, without an excuse
+	Excused    Tally // arrived too often, as the rules allow
+	Unexpected Tally // arrived, and was not sent, or was refused
+	Reordered  Tally // arrived after what was sent later
+	Refused    Tally // the reply was a 4xx or 5xx
+
+	Domains []DomainRate // of what was received, by name
+}
+
+// Copy is one arrival.
+type Copy struct {
+	Client              netip.Addr
+	Connected, Accepted time.Time
+}
+
+func copyOf(r *Received) Copy { return Copy{r.Client.Addr(), r.Connected, r.Accepted} }
+
+// Finding is one recipient of one message.
+type Finding struct {
+	ID, Recipient string
+	Code          uint16 // of a refusal
+	Why           string
+	Copies        []Copy // where they matter
+}
+
+func (f Finding) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s to=<%s>", f.ID, f.Recipient)
+	if f.Code != 0 {
+		fmt.Fprintf(&b, " code=%d", f.Code)
+	}
+	for _, c := range f.Copies {
+		fmt.Fprintf(&b, " %s@%s", c.Client, c.Accepted.Format("15:04:05.000"))
+	}
+	if f.Why != "" {
+		b.WriteString(": " + f.Why)
+	}
+	return b.String()
+}
+
+// maxFindings are kept of each kind.
+const maxFindings = 20
+
+// Tally counts findings and keeps the first few.
+type Tally struct {
+	N     int
+	First []Finding
+}
+
+func (t *Tally) add(f Finding) {
+	t.N++
+	if len(t.First) < maxFindings {
+		t.First = append(t.First, f)
+	}
+}
+
+// OK reports whether nothing was lost, changed, duplicated without an excuse, unexpected or out of order. Refusals are no fault of integrity.
+func (r *Report) OK() bool {
+	return r.Lost.N+r.Changed.N+r.Duplicated.N+r.Unexpected.N+r.Reordered.N == 0
+}
+
+// String is a summary, with the first few of each kind of finding.
+func (r *Report) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d messages sent, %d accepted, %d received (%d foreign)\n", r.Sent, r.Messages, r.Received, r.Foreign)
+	fmt.Fprintf(&b, "%d recipients acknowledged: %d delivered, %d lost, %d changed, %d duplicated, %d duplicated and excused, %d unexpected, %d out of order\n",
+		r.Acknowledged, r.Delivered, r.Lost.N, r.Changed.N, r.Duplicated.N, r.Excused.N, r.Unexpected.N, r.Reordered.N)
+	fmt.Fprintf(&b, "%d recipients refused, %d not sent, %d uncertain, of which %d arrived\n", r.Refused.N, r.NotSent, r.Uncertain, r.Arrived)
+	for _, kind := range []struct {
+		name string
+		t    *Tally
+	}{{"lost", &r.Lost}, {"changed", &r.Changed}, {"duplicated", &r.Duplicated}, {"unexpected", &r.Unexpected}, {"out of order", &r.Reordered},
+		{"refused", &r.Refused}} {
+		for _, f := range kind.t.First {
+			fmt.Fprintf(&b, "%s: %v\n", kind.name, f)
+		}
+		if more := kind.t.N - len(kind.t.First); more > 0 {
+			fmt.Fprintf(&b, "%s: and %d more\n", kind.name, more)
+		}
+	}
+	return b.String()
+}

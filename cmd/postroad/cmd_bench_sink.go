@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/postroad/postroad/bench/sink"
+)
+
+const benchSinkHelp = `
+A receiving server for load tests. It takes everything, and can write down each message: its ID (the header field X-Test-ID), recipients, hash, size,
+time, and connection.
+
+    postroad bench sink --listen 127.0.0.1:2600 --record sink.rec`
+
+// benchSink is one run of the command.
+type benchSink struct {
+	o        sink.Options
+	record   string
+	json     bool
+	messages int
+	length   time.Duration
+	started  time.Time
+}
+
+func runBenchSink(ctx context.Context, c *console, args []string) error {
+	var b benchSink
+	fs := c.flags()
+	fs.Func("listen", "take mail on `ADDRESS` (default 127.0.0.1:2600); may be repeated", func(s string) error {
+		b.o.Listen = append(b.o.Listen, s)
+		return nil
+	})
+	fs.StringVar(&b.o.DNS, "dns", "", "answer DNS on `ADDRESS`")
+	fs.IntVar(&b.o.Loops, "loops", 1, "event loops, each of which uses one processor at most")
+	fs.StringVar(&b.record, "record", "", "write down each message in `FILE`")
+	fs.IntVar(&b.messages, "messages", 0, "stop after `N` messages")
+	fs.DurationVar(&b.length, "for", 0, "stop after a `TIME` such as 90s or 10m")
+	fs.BoolVar(&b.json, "json", false, "print the summary as one JSON object")
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if err := noMore(rest); err != nil {
+		return err
+	}
+	if len(b.o.Listen) == 0 {
+		b.o.Listen = []string{"127.0.0.1:2600"}
+	}
+	return b.run(ctx, c)
+}
+
+// run is the sink from beginning to end.
+func (b *benchSink) run(ctx context.Context, c *console) (err error) {
+	if b.record == "" {
+		b.o.Count = true
+	} else {
+		f, err := os.Create(b.record)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		b.o.Record = f
+	}
+	s, err := sink.Start(b.o)
+	if err != nil {
+		return err
+	}
+	for _, addr := range s.Addrs() {
+		fmt.Fprintln(c.err, "takes mail on "+addr)
+	}
+	if s.DNS() != nil {
+		fmt.Fprintln(c.err, "answers DNS on "+s.DNS().Addr())
+	}
+	b.started = time.Now()
+	b.wait(ctx, c.err, s)
+	counts, took := s.Counts(), time.Since(b.started)
+	return errors.Join(s.Close(), b.summary(c.out, counts, took))
+}
+
+// wait returns when ctx ends, or the messages or the time that were asked for are there.
+func (b *benchSink) wait(ctx context.Context, w io.Writer, s *sink.Server) {
+	if b.length > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, b.length)
+		defer cancel()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if b.messages > 0 {
+		go func() {
+			_ = s.Wait(ctx, b.messages) // it ends with ctx, too
+			cancel()
+		}()
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	f, ok := w.(*os.File)
+	live := ok && term.IsTerminal(int(f.Fd()))
+	before := 0
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n := s.Counts(); live {
+			fmt.Fprintf(w, "\r%10d messages %8d/s %8d connections\x1b[K", n.Messages, n.Messages-before, n.Open)
+			before = n.Messages
+		}
+	}
+}
+
+// summary prints the totals.
+func (b *benchSink) summary(w io.Writer, n sink.Counts, took time.Duration) error {
+	rate := float64(n.Messages) / took.Seconds()
+	if b.json {
+		return json.NewEncoder(w).Encode(struct {
+			sink.Counts
+			Seconds float64 `json:"seconds"`
+			Rate    float64 `json:"messages_per_second"`
+		}{n, took.Seconds(), rate})
+	}
+	_, err := fmt.Fprintf(w, "%d messages, %d octets, over %d connections (%d at one time) in %.1f s: %.0f messages/s\n",
+		n.Messages, n.Octets, n.Connects, n.MostOpen, took.Seconds(), rate)
+	return err
+}
