@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -32,7 +33,9 @@ func Listen(address string) (net.Listener, error) {
 
 // entry is what a connection's loop needs to know about a connection that joins it.
 type entry struct {
-	o             *ListenerOptions
+	new           func(*Conn) Handler
+	tls           *tls.Config // the handshake comes first
+	client        bool        // we have dialled
 	remote, local netip.AddrPort
 	opened        bool // set by OnOpen, read after Enroll has returned
 }
@@ -97,7 +100,16 @@ func (e *Engine) admit(nc net.Conn, o *ListenerOptions) error {
 		e.refuse(nc, o)
 		return nil
 	}
-	in := &entry{o: o, remote: addrPort(nc.RemoteAddr()), local: addrPort(nc.LocalAddr())}
+	in := &entry{new: o.New}
+	if o.TLS != nil {
+		in.tls = o.TLS()
+	}
+	return e.enroll(nc, in)
+}
+
+// enroll hands a connection, which has its place under the cap, to a loop.
+func (e *Engine) enroll(nc net.Conn, in *entry) error {
+	in.remote, in.local = addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	forgetZone(nc.RemoteAddr())
 	forgetZone(nc.LocalAddr())
 	_, err := e.client.EnrollContext(nc, in) // duplicates the descriptor and closes nc, whatever happens

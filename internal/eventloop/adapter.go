@@ -19,11 +19,15 @@ type adapter struct {
 func (a *adapter) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	in := gc.Context().(*entry)
 	in.opened = true
-	a.e.stats.accepted.Add(1)
+	if in.client {
+		a.e.stats.dialled.Add(1)
+	} else {
+		a.e.stats.accepted.Add(1)
+	}
 	l := a.e.loopOf(gc)
 	c := newConn(l, gc, in)
 	gc.SetContext(c)
-	c.start(in.o)
+	c.start(in)
 	l.settle()
 	return nil, gnet.None
 }

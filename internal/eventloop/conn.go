@@ -66,17 +66,17 @@ func newConn(l *loop, gc gnet.Conn, in *entry) *Conn {
 }
 
 // start calls the handler for the first time.
-func (c *Conn) start(o *ListenerOptions) {
+func (c *Conn) start(in *entry) {
 	defer c.loop.guard(c)
-	if c.h = o.New(c); c.h == nil {
+	if c.h = in.new(c); c.h == nil {
 		c.fail(ErrAborted)
 		return
 	}
-	if o.TLS == nil {
+	if in.tls == nil {
 		c.h.Open()
 		return
 	}
-	c.startTLS(o.TLS(), tlsImplicit)
+	c.startTLS(in.tls, tlsImplicit, in.client)
 }
 
 // mark has settle look at c when the current callback has returned.

@@ -1,6 +1,6 @@
 // Package eventloop runs connections on a few event loops (gnet) and gives them what gnet lacks: an accept path that survives
 // a lack of descriptors, limits on what is buffered either way, deadlines, TLS, recovery from panics, and an orderly end. It knows no
-// protocol. SMTP and POP3 servers and the benchmark's sink are Handlers.
+// protocol. SMTP and POP3 servers, the benchmark's sink and its load generator are Handlers. Connections are accepted (Serve) or dialled (Dial).
 //
 // # Threads
 //

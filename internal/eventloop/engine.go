@@ -17,7 +17,7 @@ type Engine struct {
 	o       Options
 	client  *gnet.Client // gnet's loops without gnet's listeners (DESIGN.md)
 	started time.Time
-	active  atomic.Int64  // connections accepted and not yet closed
+	active  atomic.Int64  // connections accepted or dialled and not yet closed
 	zero    chan struct{} // tells Shutdown that active has reached 0
 	stop    chan struct{} // closed by StopAccepting
 	quit    chan struct{} // closed when the loops stop
@@ -35,7 +35,7 @@ type Engine struct {
 }
 
 type counters struct {
-	accepted, refused, acceptErrors, handshakes, handshakeFailures, overflows, panics, stalls atomic.Uint64
+	accepted, dialled, refused, acceptErrors, handshakes, handshakeFailures, overflows, panics, stalls atomic.Uint64
 }
 
 // Start starts the loops.
@@ -197,7 +197,7 @@ func (e *Engine) MaxConnections() int { return e.o.MaxConnections }
 func (e *Engine) Stats() Stats {
 	s := &e.stats
 	return Stats{
-		Accepted: s.accepted.Load(), Refused: s.refused.Load(), AcceptErrors: s.acceptErrors.Load(),
+		Accepted: s.accepted.Load(), Dialled: s.dialled.Load(), Refused: s.refused.Load(), AcceptErrors: s.acceptErrors.Load(),
 		Handshakes: s.handshakes.Load(), HandshakeFailures: s.handshakeFailures.Load(),
 		Overflows: s.overflows.Load(), Panics: s.panics.Load(), Stalls: s.stalls.Load(),
 	}

@@ -39,9 +39,14 @@ func (h *handshake) feed(s *secure, p []byte) {
 	h.mu.Unlock()
 	h.more.Signal()
 	if ready && !h.launched {
-		h.launched = true
-		s.c.loop.e.shakes.submit(s)
+		h.launch(s)
 	}
+}
+
+// launch has the handshake run as soon as there is a slot. A client's begins at once, since it speaks first.
+func (h *handshake) launch(s *secure) {
+	h.launched = true
+	s.c.loop.e.shakes.submit(s)
 }
 
 // held returns the number of octets that wait for the handshake.

@@ -59,12 +59,14 @@ var (
 	ErrInjection        = errors.New("octets in clear text after the command that starts TLS")
 	ErrHandshakeTimeout = errors.New("TLS handshake took too long")
 	ErrPanic            = errors.New("handler panicked")
+	ErrFull             = errors.New("no room for a further connection")
 	ErrStopped          = errors.New("event loop engine stopped")
 )
 
 // Stats are totals since the start of an Engine, for metrics.
 type Stats struct {
-	Accepted          uint64 // connections handed to a loop
+	Accepted          uint64 // connections of a listener handed to a loop
+	Dialled           uint64 // outgoing connections handed to a loop
 	Refused           uint64 // connections over MaxConnections
 	AcceptErrors      uint64 // failed accepts, a lack of descriptors among them
 	Handshakes        uint64 // TLS handshakes that succeeded

@@ -19,6 +19,7 @@ type secure struct {
 	config *tls.Config
 	phase  tlsPhase
 	start  tlsStart
+	client bool
 	shake  *handshake // until the handshake is done
 	in     []byte     // octets from the socket that conn has not read yet
 }
@@ -44,17 +45,20 @@ const (
 
 // StartTLS begins a handshake as server when the current callback has returned and what it wrote is sent. What Data does not consume in that
 // callback was sent in clear and too early: the connection is then aborted with ErrInjection (CVE-2011-0411).
-func (c *Conn) StartTLS(config *tls.Config) { c.startTLS(config, tlsInvited) }
+func (c *Conn) StartTLS(config *tls.Config) { c.startTLS(config, tlsInvited, false) }
+
+// StartTLSClient is StartTLS for the side that has dialled: it begins a handshake as client.
+func (c *Conn) StartTLSClient(config *tls.Config) { c.startTLS(config, tlsInvited, true) }
 
 // AcceptTLS is StartTLS for a connection on which TLS follows without an invitation, as after a PROXY header: what Data does
 // not consume are the first octets of the handshake.
-func (c *Conn) AcceptTLS(config *tls.Config) { c.startTLS(config, tlsFollows) }
+func (c *Conn) AcceptTLS(config *tls.Config) { c.startTLS(config, tlsFollows, false) }
 
-func (c *Conn) startTLS(config *tls.Config, start tlsStart) {
+func (c *Conn) startTLS(config *tls.Config, start tlsStart, client bool) {
 	if c.tls != nil {
 		panic("eventloop: TLS is already in use")
 	}
-	c.tls = &secure{c: c, config: config, start: start}
+	c.tls = &secure{c: c, config: config, start: start, client: client}
 	c.mark()
 }
 
@@ -69,9 +73,14 @@ func (s *secure) begin() {
 	}
 	s.phase = tlsShaking
 	s.shake = newHandshake(func() { c.Post(c.control) })
-	s.conn = tls.Server(&transport{s}, s.config)
-	s.config = nil
 	c.setLimit(c.loop.e.o.HandshakeLimit)
+	if s.client {
+		s.conn = tls.Client(&transport{s}, s.config)
+		s.shake.launch(s)
+	} else {
+		s.conn = tls.Server(&transport{s}, s.config)
+	}
+	s.config = nil
 	s.received(early)
 	c.loop.free(early)
 }
