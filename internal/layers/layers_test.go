@@ -14,7 +14,7 @@ var levels = map[string]int{
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
-	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "directory": 3,
+	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
 	// The only place that knows which concrete parts work together.
@@ -40,6 +40,7 @@ var never = []struct{ who, what, instead string }{
 	{"cluster", module + "/internal/maillog", "cluster knows bytes, not mail: take a Logf"},
 	{"queue", "net", "the queue has no sockets; addresses are net/netip's"},
 	{"queue", "net/http", "the queue has no sockets: internal/admin serves it"},
+	{"mailbox", "net", "the mailbox store has no sockets"},
 	{"directory", "net", "the directory has no sockets"},
 	{"smtpd", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
 	{"smtpd", module + "/queue", "declare the interface that you need, as smtpd.Submitter; cmd/postroad passes the queue"},

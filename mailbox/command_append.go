@@ -1,0 +1,121 @@
+package mailbox
+
+import "encoding/binary"
+
+// deliveryEntry is one content of an append command and the items that get it. The content is partsOf(size) parts of the command, or, when
+// chunks is not 0, that many chunks of an upload that came before.
+type deliveryEntry struct {
+	size     int64
+	chunks   uint32
+	upload   uint64
+	from, to int // in command.items
+}
+
+// itemEntry is one message to be appended.
+type itemEntry struct {
+	keyed, over bool
+	key         Record
+	copy        byte
+	address     []byte
+	folder      []byte // name; empty: the inbox
+	flags       Flags
+	date        int64 // 0: command time
+	prefix      []byte
+}
+
+const (
+	itemKeyed = 1 << iota
+	itemOver
+)
+
+func appendForget(b []byte, records []Record) []byte {
+	b = binary.AppendUvarint(b, uint64(len(records)))
+	for _, r := range records {
+		b = binary.AppendUvarint(append(b, r.ID[:]...), uint64(r.Recipient))
+	}
+	return b
+}
+
+// appendDelivery: n items follow.
+func appendDelivery(b []byte, size int64, chunks uint32, upload uint64, n int) []byte {
+	for _, v := range [...]uint64{uint64(size), uint64(chunks), upload, uint64(n)} {
+		b = binary.AppendUvarint(b, v)
+	}
+	return b
+}
+
+func appendItem(b []byte, it *Item) []byte {
+	keyed := !it.Key.ID.IsZero()
+	b = append(b, bit(keyed)*itemKeyed|bit(it.OverQuota)*itemOver)
+	if keyed {
+		b = binary.AppendUvarint(append(b, it.Key.ID[:]...), uint64(it.Key.Recipient))
+		b = append(b, it.Key.Copy)
+	}
+	b = appendBytes(appendBytes(b, it.Mailbox), it.Folder)
+	b = binary.AppendUvarint(b, uint64(it.Flags))
+	b = binary.AppendUvarint(b, uint64(toMillis(it.Date)))
+	return appendBytes(b, it.Prefix)
+}
+
+func (c *command) readAppend(d *decoder) {
+	c.forget, c.deliveries, c.items = c.forget[:0], c.deliveries[:0], c.items[:0]
+	for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {
+		c.forget = append(c.forget, Record{d.id(), d.u32()})
+	}
+	for n := d.count(4); n > 0 && !d.bad; n-- {
+		e := deliveryEntry{size: d.millis(), chunks: d.u32(), upload: d.uvarint(), from: len(c.items)}
+		for n := d.count(6); n > 0 && !d.bad; n-- {
+			c.items = append(c.items, d.item())
+		}
+		if e.to = len(c.items); e.chunks > maxChunks {
+			d.fail()
+		}
+		c.deliveries = append(c.deliveries, e)
+	}
+}
+
+func (d *decoder) item() (it itemEntry) {
+	bits := d.below(itemKeyed | itemOver + 1)
+	it.keyed, it.over = bits&itemKeyed != 0, bits&itemOver != 0
+	if it.keyed {
+		it.key = Record{d.id(), d.u32()}
+		if it.copy = d.u8(); it.copy >= MaxCopies {
+			d.fail()
+		}
+	}
+	if it.address, it.folder = d.text(maxAddress), d.bytes(); len(it.folder) > maxFolder {
+		d.fail()
+	}
+	it.flags, it.date = d.flags(), d.millis()
+	if it.prefix = d.bytes(); len(it.prefix) > maxPrefix {
+		d.fail()
+	}
+	return it
+}
+
+// maxChunks bounds a large content: 8 GiB.
+const maxChunks = 16 << 10
+
+func appendChunk(b []byte, upload uint64, seq uint32) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, upload), uint64(seq))
+}
+
+func (c *command) readChunk(d *decoder) {
+	c.chunk = chunkKey{c.session, d.uvarint(), uint32(d.below(maxChunks))}
+}
+
+func appendSweep(b []byte, chunks []chunkKey) []byte {
+	b = binary.AppendUvarint(b, uint64(len(chunks)))
+	for _, c := range chunks {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, c.session), c.upload)
+		b = binary.AppendUvarint(b, uint64(c.seq))
+	}
+	return b
+}
+
+func (c *command) readSweep(d *decoder) {
+	c.chunks = c.chunks[:0]
+	for n := d.count(3); n > 0 && !d.bad; n-- {
+		c.chunks = append(c.chunks, chunkKey{d.uvarint(), d.uvarint(), uint32(d.below(maxChunks))})
+	}
+}

@@ -1,0 +1,208 @@
+package mailbox
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Bounds of one append command.
+const (
+	MaxItems     = 1000      // messages
+	batchContent = 256 << 10 // octets of content, unless a single delivery has more
+	batchRows    = 256 << 10 // octets of addresses and prefixes, about
+	batchForgets = 5000
+	directSize   = 1 << 20 // larger contents go as chunks before their append command
+)
+
+// delivery is a Delivery on its way to a command.
+type delivery struct {
+	*Delivery
+	done   func([]Result, error)
+	memory int64 // octets it holds while it waits
+	weight int64 // of them, those of the items, about
+}
+
+func (d *delivery) large() bool { return d.Content.Size > directSize }
+
+// front holds what waits for a proposer. There is no timer: a proposer that is free takes all that waits, so commands are
+// small while there is little to do and grow with the time that commands take (adaptive group commit).
+type front struct {
+	maxBytes   int64
+	maxItems   int
+	maxForgets int
+	mu         struct {
+		sync.Mutex
+		small, large fifo[delivery]
+		forgets      fifo[Record]
+		bytes        int64
+		items        int
+		stopped      bool
+	}
+	smallCond, largeCond sync.Cond
+}
+
+func newFront(o *Options) *front {
+	f := &front{maxBytes: o.PendingBytes, maxItems: o.PendingItems, maxForgets: o.PendingForgets}
+	f.smallCond.L, f.largeCond.L = &f.mu, &f.mu
+	return f
+}
+
+// check refuses what has no place in a row, and weighs the rest.
+func (s *Store) check(d *delivery) error {
+	if len(d.Items) == 0 || len(d.Items) > MaxItems || d.Content.Size < 0 || d.Content.Size > maxChunks*partSize {
+		return fmt.Errorf("mailbox: a delivery of %d items and %d octets: %w", len(d.Items), d.Content.Size, ErrContent)
+	}
+	for i := range d.Items {
+		it := &d.Items[i]
+		switch {
+		case it.Mailbox == "" || len(it.Mailbox) > maxAddress || len(it.Folder) > maxFolder || len(it.Prefix) > maxPrefix,
+			it.Flags > allFlags, it.Key.Copy >= MaxCopies:
+			return fmt.Errorf("mailbox: item %d for %q: %w", i, it.Mailbox, ErrName)
+		case !s.mine(it.Mailbox):
+			return fmt.Errorf("%s: %w", it.Mailbox, ErrWrongShard)
+		}
+		d.weight += int64(64 + len(it.Mailbox) + len(it.Folder) + len(it.Prefix))
+	}
+	d.memory = d.weight + int64(len(d.Content.Bytes))
+	return nil
+}
+
+// add queues a delivery or says why not.
+func (f *front) add(d delivery) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.stopped {
+		return ErrRefused
+	}
+	if f.mu.items > 0 && f.mu.bytes+d.memory > f.maxBytes || f.mu.items+len(d.Items) > f.maxItems {
+		return ErrBusy
+	}
+	f.mu.bytes += d.memory
+	f.mu.items += len(d.Items)
+	if d.large() {
+		f.mu.large.push(d)
+		f.largeCond.Signal()
+	} else {
+		f.mu.small.push(d)
+		f.smallCond.Signal()
+	}
+	return nil
+}
+
+// forget queues records or says why not.
+func (f *front) forget(records []Record) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.stopped {
+		return ErrRefused
+	}
+	if f.mu.forgets.len()+len(records) > f.maxForgets {
+		return ErrBusy
+	}
+	for _, r := range records {
+		f.mu.forgets.push(r)
+	}
+	f.smallCond.Signal()
+	return nil
+}
+
+// taken is what goes into one command.
+type taken struct {
+	deliveries []delivery
+	forgets    []Record
+}
+
+func (t *taken) empty() bool { return len(t.deliveries) == 0 && len(t.forgets) == 0 }
+
+// takeSmall waits for work and takes as much as fits one command; nothing when the front has stopped and is empty.
+func (f *front) takeSmall() (t taken) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.mu.small.len() == 0 && f.mu.forgets.len() == 0 && !f.mu.stopped {
+		f.smallCond.Wait()
+	}
+	var content, weight int64
+	items := 0
+	for f.mu.small.len() > 0 {
+		d := f.mu.small.first()
+		content, weight, items = content+d.Content.Size, weight+d.weight, items+len(d.Items)
+		if len(t.deliveries) > 0 && (content > batchContent || weight > batchRows || items > MaxItems) {
+			break
+		}
+		t.deliveries = append(t.deliveries, f.pop(&f.mu.small))
+	}
+	for f.mu.forgets.len() > 0 && len(t.forgets) < batchForgets {
+		t.forgets = append(t.forgets, f.mu.forgets.pop())
+	}
+	return t
+}
+
+func (f *front) pop(q *fifo[delivery]) delivery {
+	d := q.pop()
+	f.mu.bytes -= d.memory
+	f.mu.items -= len(d.Items)
+	return d
+}
+
+// takeLarge waits for a large delivery.
+func (f *front) takeLarge() (d delivery, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.mu.large.len() == 0 && !f.mu.stopped {
+		f.largeCond.Wait()
+	}
+	if f.mu.large.len() == 0 {
+		return d, false
+	}
+	return f.pop(&f.mu.large), true
+}
+
+// stop keeps new work out; what waits is still taken.
+func (f *front) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.stopped = true
+	f.smallCond.Broadcast()
+	f.largeCond.Broadcast()
+}
+
+// drop keeps new work out and returns the deliveries that wait. Records that were to be forgotten are found again (Records).
+func (f *front) drop() (all []delivery) {
+	f.stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, q := range []*fifo[delivery]{&f.mu.small, &f.mu.large} {
+		for q.len() > 0 {
+			all = append(all, f.pop(q))
+		}
+	}
+	f.mu.forgets = fifo[Record]{}
+	return all
+}
+
+// fifo is a queue that uses its memory again.
+type fifo[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *fifo[T]) len() int  { return len(q.items) - q.head }
+func (q *fifo[T]) first() *T { return &q.items[q.head] }
+func (q *fifo[T]) push(v T) {
+	if q.head > 32 && q.head*2 > len(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, v)
+}
+
+func (q *fifo[T]) pop() T {
+	v := q.items[q.head]
+	var zero T
+	q.items[q.head] = zero
+	if q.head++; q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	return v
+}

@@ -1,0 +1,150 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// lane is one proposer: at most one command of it is under way, and they are numbered, so that the number and the result of the last one are
+// all that is needed to know a repeated command. A lane belongs to one term.
+type lane struct {
+	number byte
+	seq    uint64
+}
+
+// begin begins the lane's next command.
+func (r *run) begin(l *lane, t commandType) []byte {
+	l.seq++
+	return appendCommand(make([]byte, 0, 256), t, r.clock.Now().UnixMilli(), sender{r.session, l.number, l.seq})
+}
+
+func appendCount(b []byte, n int) []byte { return binary.AppendUvarint(b, uint64(n)) }
+
+// proposeSmall takes what waits, for ever.
+func (r *run) proposeSmall(l *lane) {
+	for {
+		t := r.front.takeSmall()
+		if t.empty() {
+			return
+		}
+		var b batch
+		b.build(&t, r.begin(l, cmdAppend))
+		if len(b.deliveries) == 0 && len(t.forgets) == 0 {
+			continue
+		}
+		result, err := r.propose(r.ctx, b.data, b.parts)
+		r.answer(b.deliveries, result, err)
+	}
+}
+
+// answer tells each delivery what became of its items.
+func (r *run) answer(deliveries []delivery, result any, err error) {
+	results, _ := result.(appendResult)
+	for _, d := range deliveries {
+		if err != nil {
+			d.done(nil, err)
+			continue
+		}
+		mine := results[:len(d.Items):len(d.Items)]
+		results = results[len(d.Items):]
+		if forgetsEarly {
+			r.forgetEarly(d.Items)
+		}
+		d.done(mine, nil)
+	}
+}
+
+// proposeLarge sends a large content as chunks first, one at a time, so that no command is large and no content is in memory as a whole.
+func (r *run) proposeLarge(l *lane) {
+	for {
+		d, ok := r.front.takeLarge()
+		if !ok {
+			return
+		}
+		r.uploads++
+		chunks, err := r.proposeChunks(l, r.uploads, &d.Content)
+		if err != nil {
+			d.done(nil, err)
+			continue
+		}
+		data := appendCount(appendForget(r.begin(l, cmdAppend), nil), 1)
+		data = appendItems(appendDelivery(data, d.Content.Size, chunks, r.uploads, len(d.Items)), d.Items)
+		result, err := r.propose(r.ctx, data, nil)
+		r.answer([]delivery{d}, result, err)
+	}
+}
+
+func (r *run) proposeChunks(l *lane, upload uint64, c *Content) (n uint32, err error) {
+	var source io.Reader = bytes.NewReader(c.Bytes)
+	if c.Bytes == nil && c.Open != nil {
+		opened, err := c.Open()
+		if err != nil {
+			return 0, fmt.Errorf("%w: %w", ErrContent, err)
+		}
+		defer opened.Close()
+		source = opened
+	}
+	for left := c.Size; left > 0; n++ {
+		// The group may hold on to the buffer, so each chunk has its own.
+		chunk := make([]byte, min(left, partSize))
+		if _, err := io.ReadFull(source, chunk); err != nil {
+			return n, fmt.Errorf("%w: %w", ErrContent, err)
+		}
+		result, err := r.propose(r.ctx, appendChunk(r.begin(l, cmdChunk), upload, n), [][]byte{chunk})
+		if err == nil {
+			err = result.(verbResult).status.err()
+		}
+		if err != nil {
+			return n, err
+		}
+		left -= int64(len(chunk))
+	}
+	return n, nil
+}
+
+// Pauses between repeated proposals.
+const (
+	repeatFirst = 20 * time.Millisecond
+	repeatMost  = time.Second
+)
+
+// propose proposes the same octets until the outcome is known (pitfall R4), ctx ends or it has lasted too long. An error that wraps ErrRefused:
+// nothing happened and nothing will; ErrUnknown: it may have, and may still.
+func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.s.opts.UnknownFor)
+	defer cancel()
+	unknown := false
+	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {
+		result, err := r.group.Propose(ctx, data, parts)
+		if err == nil {
+			if _, late := result.(refused); !late {
+				return result, nil
+			}
+			err = fmt.Errorf("another owner has come: %w", ErrRefused)
+			if unknown { // then the first try may have been in time
+				return nil, errUnknown{err}
+			}
+		}
+		if errors.Is(err, ErrRefused) && !unknown {
+			return nil, err
+		}
+		unknown = true // a refusal now says nothing of the first try
+		r.s.repeated.Add(1)
+		select {
+		case <-ctx.Done():
+			return nil, errUnknown{err}
+		case <-time.After(pause):
+		}
+	}
+}
+
+// errUnknown hides a late ErrRefused.
+type errUnknown struct{ err error }
+
+func (e errUnknown) Error() string { return ErrUnknown.Error() + ": " + e.err.Error() }
+func (e errUnknown) Unwrap() error { return ErrUnknown }
