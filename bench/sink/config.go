@@ -9,11 +9,13 @@ import (
 
 // Config is how a sink behaves. Its file is TOML (docs/bench.md has an example of all of it); the zero Config accepts everything.
 type Config struct {
-	Seed    int      `toml:"seed"`   // of the shares; the same seed gives the same answers in the same order
-	Listen  []Listen `toml:"listen"` // addresses, one for each MX host
-	Rules   []Rule   `toml:"rule"`   // at each step of a session the first that matches decides
-	Domains []Domain `toml:"domain"` // what the name server says of them
-	Records []string `toml:"record"` // further records of the name server, as in a zone file
+	Seed    int      `toml:"seed"`    // of the shares; the same seed gives the same answers in the same order
+	Listen  []Listen `toml:"listen"`  // addresses, one for each MX host
+	Rules   []Rule   `toml:"rule"`    // at each step of a session the first that matches decides
+	Domains []Domain `toml:"domain"`  // what the name server says of them
+	Records []string `toml:"records"` // further records of the name server, as in a zone file
+	// PolicyAddress is where the MTA-STS policies of Domains are served over HTTPS (RFC 8461 3.3). Mail servers ask on port 443; default "127.0.0.1:443".
+	PolicyAddress string `toml:"policy_address"`
 }
 
 // Listen is an address at which the sink takes mail, as one MX host.
@@ -42,7 +44,7 @@ type Rule struct {
 	MessagesPerConnection int             `toml:"messages_per_connection"` // 0: any number
 	MessagesReply         string          `toml:"messages_reply"`
 
-	Do []Do `toml:"do"` // the first whose step and share fit decides
+	Do []Do `toml:"do"` // what happens at the steps; each has its share, and of one step they are 100% at most together
 }
 
 // Do is what a rule does at one step.
@@ -75,11 +77,15 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
+// Check finds what cannot work. Load and Start have called it. Its error is a config.Problems.
+func (c *Config) Check() error { return c.check(&config.Places{}) }
+
 // Parse is Load for the content of a file; name is only for its problems.
 func Parse(name string, data []byte) (*Config, error) {
 	c := &Config{}
-	if _, err := config.DecodePlaces(name, data, c); err != nil {
+	places, err := config.DecodePlaces(name, data, c)
+	if err != nil {
 		return nil, err
 	}
-	return c, nil
+	return c, c.check(places)
 }

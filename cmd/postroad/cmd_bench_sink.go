@@ -15,15 +15,23 @@ import (
 )
 
 const benchSinkHelp = `
-A receiving server for load tests. It takes everything, and can write down each message: its ID (the header field X-Test-ID), recipients, hash, size,
-time, and connection.
+A receiving server for load tests of any mail server. It takes everything, or behaves as a file says for each domain, client and address: refusals,
+greylisting, limits as large providers have them, slowness, broken connections, TLS with a bad certificate. It can answer DNS for the domains that it
+takes mail for, and write down each message: its ID (the header field X-Test-ID), recipients, hash, size, time, and connection.
 
-    postroad bench sink --listen 127.0.0.1:2600 --record sink.rec`
+It stops at SIGINT or SIGTERM, or after --messages or --for, and prints a summary.
+
+    postroad bench sink --listen 127.0.0.1:2600 --record sink.rec
+    postroad bench sink --config providers.toml --dns 127.0.0.1:5353 --for 10m --json
+
+docs/bench.md has an example of all that the file can say.`
 
 // benchSink is one run of the command.
 type benchSink struct {
 	o        sink.Options
+	config   string
 	record   string
+	ca       string
 	json     bool
 	messages int
 	length   time.Duration
@@ -33,13 +41,15 @@ type benchSink struct {
 func runBenchSink(ctx context.Context, c *console, args []string) error {
 	var b benchSink
 	fs := c.flags()
-	fs.Func("listen", "take mail on `ADDRESS` (default 127.0.0.1:2600); may be repeated", func(s string) error {
+	fs.Func("listen", "take mail on `ADDRESS` (default, when the file has none: 127.0.0.1:2600); may be repeated", func(s string) error {
 		b.o.Listen = append(b.o.Listen, s)
 		return nil
 	})
+	fs.StringVar(&b.config, "config", "", "behave as `FILE` says")
 	fs.StringVar(&b.o.DNS, "dns", "", "answer DNS on `ADDRESS`")
 	fs.IntVar(&b.o.Loops, "loops", 1, "event loops, each of which uses one processor at most")
 	fs.StringVar(&b.record, "record", "", "write down each message in `FILE`")
+	fs.StringVar(&b.ca, "ca", "", "write the certificate of the authority that signed the sink's to `FILE`, for clients to trust")
 	fs.IntVar(&b.messages, "messages", 0, "stop after `N` messages")
 	fs.DurationVar(&b.length, "for", 0, "stop after a `TIME` such as 90s or 10m")
 	fs.BoolVar(&b.json, "json", false, "print the summary as one JSON object")
@@ -50,7 +60,12 @@ func runBenchSink(ctx context.Context, c *console, args []string) error {
 	if err := noMore(rest); err != nil {
 		return err
 	}
-	if len(b.o.Listen) == 0 {
+	if b.config != "" {
+		if b.o.Config, err = sink.Load(b.config); err != nil {
+			return err
+		}
+	}
+	if len(b.o.Listen) == 0 && (b.o.Config == nil || len(b.o.Config.Listen) == 0) {
 		b.o.Listen = []string{"127.0.0.1:2600"}
 	}
 	return b.run(ctx, c)
@@ -72,16 +87,29 @@ func (b *benchSink) run(ctx context.Context, c *console) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, addr := range s.Addrs() {
-		fmt.Fprintln(c.err, "takes mail on "+addr)
+	if b.ca != "" {
+		if err := os.WriteFile(b.ca, s.Authority(), 0o644); err != nil {
+			return errors.Join(err, s.Close())
+		}
 	}
-	if s.DNS() != nil {
-		fmt.Fprintln(c.err, "answers DNS on "+s.DNS().Addr())
-	}
+	b.announce(c.err, s)
 	b.started = time.Now()
 	b.wait(ctx, c.err, s)
 	counts, took := s.Counts(), time.Since(b.started)
 	return errors.Join(s.Close(), b.summary(c.out, counts, took))
+}
+
+// announce says where what is.
+func (b *benchSink) announce(w io.Writer, s *sink.Server) {
+	for _, addr := range s.Addrs() {
+		fmt.Fprintln(w, "takes mail on "+addr)
+	}
+	if s.DNS() != nil {
+		fmt.Fprintln(w, "answers DNS on "+s.DNS().Addr())
+	}
+	if at := s.PolicyAddr(); at != "" {
+		fmt.Fprintln(w, "serves MTA-STS policies on "+at)
+	}
 }
 
 // wait returns when ctx ends, or the messages or the time that were asked for are there.

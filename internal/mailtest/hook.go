@@ -31,7 +31,7 @@ type Step struct {
 	Line       string // the command, without CRLF
 	Session    uint64 // number of the connection, from 1
 	Remote     netip.AddrPort
-	Local      netip.AddrPort // where it was accepted
+	Listener   int // of SinkOptions.Listeners, where it was accepted
 	Helo       string
 	TLS        bool
 	Sender     string

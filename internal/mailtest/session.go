@@ -52,7 +52,7 @@ type transaction struct {
 
 func (s *Sink) session(c *eventloop.Conn, p *port) eventloop.Handler {
 	se := &session{sink: s, port: p, c: c, connected: time.Now()}
-	se.step.Session, se.step.Remote, se.step.Local = s.joined(), c.RemoteAddr(), c.LocalAddr()
+	se.step.Session, se.step.Remote, se.step.Listener = s.joined(), c.RemoteAddr(), p.index
 	return se
 }
 

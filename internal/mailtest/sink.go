@@ -18,7 +18,7 @@ type SinkOptions struct {
 	Addr    string      // where to listen; default "127.0.0.1:0"
 	Host    string      // in the greeting and the answer to EHLO; default "sink.example"
 	TLS     *tls.Config // offers STARTTLS
-	Without []string    // EHLO keywords not to offer: PIPELINING, 8BITMIME, SMTPUTF8, CHUNKING, SIZE, DSN, ENHANCEDSTATUSCODES, BINARYMIME
+	Without []string    // of Keywords, not to offer
 	Size    int64       // offered by SIZE and enforced; 0: no limit
 	Loops   int         // event loops; default 1
 	// Listeners, when set, are where to listen, in the place of Addr, Host, TLS and Without.
@@ -85,8 +85,9 @@ type Sink struct {
 // port is one address at which the sink listens.
 type port struct {
 	Listener
-	addr string // with the port number that it got
-	ehlo string // keyword lines of the answer to EHLO
+	index int
+	addr  string // with the port number that it got
+	ehlo  string // keyword lines of the answer to EHLO
 }
 
 // StartSink starts a sink.
@@ -118,21 +119,25 @@ func (s *Sink) listen(o Listener) error {
 	if err != nil {
 		return err
 	}
-	p := &port{Listener: o, addr: l.Addr().String(), ehlo: s.keywords(o.Without)}
+	p := &port{Listener: o, index: len(s.ports), addr: l.Addr().String(), ehlo: s.keywords(o.Without)}
 	s.ports = append(s.ports, p)
 	return s.engine.Serve(l, eventloop.ListenerOptions{New: func(c *eventloop.Conn) eventloop.Handler { return s.session(c, p) }})
 }
 
+// Keywords are what a Sink offers in its answer to EHLO, beside STARTTLS.
+var Keywords = []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "ENHANCEDSTATUSCODES", "SIZE"}
+
 // keywords makes the keyword lines of the answer to EHLO.
 func (s *Sink) keywords(without []string) string {
 	text := ""
-	for _, k := range []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "ENHANCEDSTATUSCODES"} {
-		if !slices.Contains(without, k) {
+	for _, k := range Keywords {
+		switch {
+		case slices.Contains(without, k):
+		case k == "SIZE":
+			text += fmt.Sprintf("250-SIZE %d\r\n", s.o.Size)
+		default:
 			text += "250-" + k + "\r\n"
 		}
-	}
-	if !slices.Contains(without, "SIZE") {
-		text += fmt.Sprintf("250-SIZE %d\r\n", s.o.Size)
 	}
 	return text
 }

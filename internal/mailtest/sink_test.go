@@ -1,11 +1,9 @@
 package mailtest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -30,52 +28,23 @@ func startSink(t testing.TB, o SinkOptions) *Sink {
 // peer is a raw connection to a sink.
 type peer struct {
 	t *testing.T
-	net.Conn
-	r *bufio.Reader
+	*Talk
 }
 
 func connect(t *testing.T, s *Sink) *peer {
 	t.Helper()
-	c, err := net.Dial("tcp", s.Addr())
+	talk, err := StartTalk(s.Addr(), patience)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return &peer{t, c, bufio.NewReader(c)}
+	t.Cleanup(func() { talk.Close() })
+	return &peer{t, talk}
 }
 
-// script sends lines and expects replies: "> command" and "< beginning of a reply's last line".
 func (p *peer) script(text string) {
 	p.t.Helper()
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		switch {
-		case strings.HasPrefix(line, "> "):
-			if _, err := io.WriteString(p, strings.ReplaceAll(line[2:], `\r\n`, "\r\n")+"\r\n"); err != nil {
-				p.t.Fatalf("%s: %v", line, err)
-			}
-		case strings.HasPrefix(line, "< "):
-			if got := p.reply(); !strings.HasPrefix(got, line[2:]) {
-				p.t.Fatalf("got %q, want %q", got, line[2:])
-			}
-		}
-	}
-}
-
-// reply reads to the last line of a reply.
-func (p *peer) reply() string {
-	p.t.Helper()
-	for {
-		line, err := p.r.ReadString('\n')
-		if err != nil {
-			p.t.Fatalf("after %q: %v", line, err)
-		}
-		if len(line) < 4 || line[3] != '-' {
-			return strings.TrimSpace(line)
-		}
+	if err := p.Play(text); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
@@ -161,7 +130,7 @@ func TestSinkWithout(t *testing.T) {
 	p.script("< 220\n> EHLO x")
 	text := ""
 	for !strings.Contains(text, "250 HELP") {
-		line, err := p.r.ReadString('\n')
+		line, err := p.In.ReadString('\n')
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,13 +167,13 @@ func TestSinkHook(t *testing.T) {
 		s.SetHook(at(step, Action{Reply: "421 no", Close: true}))
 		p := connect(t, s)
 		p.script(script)
-		if _, err := p.r.ReadByte(); err != io.EOF {
+		if _, err := p.In.ReadByte(); err != io.EOF {
 			t.Errorf("%v: %v after the reply, want EOF", step, err)
 		}
 		s.SetHook(at(step, Action{Cut: true}))
 		p = connect(t, s)
 		p.script(strings.TrimSuffix(script, "< 421 no"))
-		if _, err := p.r.ReadByte(); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		if _, err := p.In.ReadByte(); err == nil || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%v: %v, want the connection cut", step, err)
 		}
 	}
@@ -233,7 +202,7 @@ func TestSinkSlow(t *testing.T) {
 	if took := time.Since(start); took < 40*time.Millisecond {
 		t.Errorf("took %v", took)
 	}
-	if _, err := p.r.ReadByte(); err != io.EOF {
+	if _, err := p.In.ReadByte(); err != io.EOF {
 		t.Error(err)
 	}
 }
@@ -246,7 +215,7 @@ func TestSinkCutIn(t *testing.T) {
 		p.script("< 220\n> EHLO x\n< 250\n> MAIL FROM:<>\n< 250\n> RCPT TO:<a@x>\n< 250\n" + begin)
 		p.script("> " + strings.Repeat("x", 90))
 		p.script("> " + strings.Repeat("x", 90))
-		if _, err := p.r.ReadByte(); err == nil {
+		if _, err := p.In.ReadByte(); err == nil {
 			t.Error("still connected")
 		}
 	}
