@@ -78,6 +78,19 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
 }
 
+// TimeoutNow implements raft.Transport. As long as raft waits for the answer it takes no proposals, even when it has given the transfer up; a member that
+// has not answered within an election timeout counts as one that does not stand.
+func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
+	answer := make(chan error, 1)
+	go func() { answer <- t.NetworkTransport.TimeoutNow(id, target, args, new(raft.TimeoutNowResponse)) }() // ends after rpcTimeout
+	select {
+	case err := <-answer:
+		return err
+	case <-time.After(t.g.lease.timeout):
+		return fmt.Errorf("member %s has not answered for %v", id, t.g.lease.timeout)
+	}
+}
+
 // answered notes a member's answer and renews the lease, unless a transfer is under way.
 func (g *Group) answered(term uint64, id raft.ServerID, sent int64, lastLog uint64) {
 	if sent < g.noLease.Load() {
