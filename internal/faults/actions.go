@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
 // action says what a step is to people, how it begins and how it ends.
 func (d *Driver) action(s Step, nodes []*Node, hit *Node) (what string, begin func() error, end func(context.Context) error) {
-	start := func(context.Context) error { return hit.Start() }
+	hits := among(nodes, s, hit)
 	switch s.Kind {
 	case Kill:
-		return "SIGKILL " + hit.Name, func() error { hit.Kill(); return nil }, start
+		return "SIGKILL " + names(hits), func() error { each(hits, (*Node).Kill); return nil }, func(context.Context) error { return startAll(hits) }
 	case Pause:
-		return "SIGSTOP " + hit.Name, func() error { hit.Pause(); return nil }, func(context.Context) error { hit.Resume(); return nil }
+		return "SIGSTOP " + names(hits), func() error { each(hits, (*Node).Pause); return nil }, func(context.Context) error { each(hits, (*Node).Resume); return nil }
 	case Restart:
-		return "restart of " + hit.Name, hit.Terminate, start
+		return "restart of " + hit.Name, hit.Terminate, func(context.Context) error { return hit.Start() }
 	case Partition, OneWay, Pair:
 		what, begin = d.division(s, nodes, hit)
 		return what, begin, func(context.Context) error { d.Cluster.Net.Heal(); return nil }
@@ -25,12 +26,48 @@ func (d *Driver) action(s Step, nodes []*Node, hit *Node) (what string, begin fu
 	case Power:
 		return "loss of power of all", func() error { return d.cutPower(nodes) }, func(context.Context) error { return startAll(nodes) }
 	case Replace:
-		return "SIGKILL of " + hit.Name + " and loss of its disk", func() error { hit.Kill(); hit.Retire(); return hit.Wipe() },
-			func(ctx context.Context) error { _, err := d.Replace(ctx, hit); return err }
+		return "SIGKILL of " + names(hits) + " and loss of its disk", func() error { return lose(hits) }, func(ctx context.Context) error { return d.replaceAll(ctx, hits) }
 	}
 	disk := map[Kind]Disk{Stall: DiskStalls, Full: DiskFull, Fsync: FsyncFails}[s.Kind]
 	return fmt.Sprintf("disk of %s: %s", hit.Name, disk), func() error { return d.spoil(hit, disk) },
 		func(ctx context.Context) error { return d.mend(ctx, hit, disk) }
+}
+
+// among are the nodes that a step hits.
+func among(nodes []*Node, s Step, hit *Node) (hits []*Node) {
+	for i, n := range nodes {
+		if n == hit || contains(s.Sides, i) {
+			hits = append(hits, n)
+		}
+	}
+	return hits
+}
+
+func names(nodes []*Node) string {
+	var list []string
+	for _, n := range nodes {
+		list = append(list, n.Name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// lose ends nodes for good, with their disks.
+func lose(nodes []*Node) (err error) {
+	each(nodes, (*Node).Kill)
+	for _, n := range nodes {
+		n.Retire()
+		err = errors.Join(err, n.Wipe())
+	}
+	return err
+}
+
+func (d *Driver) replaceAll(ctx context.Context, nodes []*Node) error {
+	for _, n := range nodes {
+		if _, err := d.Replace(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func each(nodes []*Node, do func(*Node)) {

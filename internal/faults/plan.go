@@ -43,7 +43,7 @@ type Step struct {
 	Kind  Kind
 	Node  int           // whom it hits
 	Other int           // of Pair: the other one
-	Sides []int         // of Partition: who is with Node
+	Sides []int         // of Partition: who is with Node; of Kill, Pause and Replace: all whom it hits, if not Node alone
 	State State         // of Partition, OneWay and Pair: Stalled or Cut
 	In    bool          // of OneWay: what comes to Node is held up, else what goes from it
 	After time.Duration // of quiet before it
@@ -61,6 +61,9 @@ func (s Step) String() string {
 	case OneWay:
 		return fmt.Sprintf("one-way (%v, in: %t) #%d", s.State, s.In, s.Node)
 	}
+	if len(s.Sides) > 1 {
+		return fmt.Sprintf("%v of %v", s.Kind, s.Sides)
+	}
 	return fmt.Sprintf("%v #%d", s.Kind, s.Node)
 }
 
@@ -72,6 +75,7 @@ type PlanOptions struct {
 	Kinds  []Kind // default: all that are possible
 	Inject bool   // the program was built with the tag `faults`
 	Brief  bool   // for short runs: the shortest of each kind
+	Losses int    // nodes that may be down, stopped or lost at once; default 1
 }
 
 // Plan makes a schedule. The same options make the same one. Every kind comes once before one comes again, so that short
@@ -113,7 +117,10 @@ func step(r *rand.Rand, k Kind, o PlanOptions) Step {
 			s.For = 30 * time.Second
 		}
 	case Partition:
-		s.Sides = side(r, s.Node, o.Nodes)
+		s.Sides = side(r, s.Node, o.Nodes, max(1, (o.Nodes-1)/2))
+	}
+	if o.Losses > 1 && (k == Kill || k == Pause || k == Replace) {
+		s.Sides = side(r, s.Node, o.Nodes, o.Losses)
 	}
 	if o.Nodes > 1 {
 		s.Other = (s.Node + 1 + r.IntN(o.Nodes-1)) % o.Nodes
@@ -121,10 +128,10 @@ func step(r *rand.Rand, k Kind, o PlanOptions) Step {
 	return s
 }
 
-// side chooses a minority around a node: itself, or itself and others.
-func side(r *rand.Rand, node, nodes int) []int {
+// side chooses a node and perhaps others, at most so many.
+func side(r *rand.Rand, node, nodes, most int) []int {
 	all := r.Perm(nodes)
-	n := 1 + r.IntN(max(1, (nodes-1)/2))
+	n := 1 + r.IntN(most)
 	with := []int{node}
 	for _, k := range all {
 		if k != node && len(with) < n {

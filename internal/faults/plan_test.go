@@ -44,6 +44,16 @@ func TestPlanIsPossible(t *testing.T) {
 			}
 		}
 	}
+	two := false
+	for _, s := range Plan(PlanOptions{Seed: 1, Nodes: 5, Steps: 50, Losses: 2, Kinds: []Kind{Kill, Pause, Replace}}) {
+		two = two || len(s.Sides) == 2
+		if len(s.Sides) < 1 || len(s.Sides) > 2 || !slices.Contains(s.Sides, s.Node) {
+			t.Errorf("%+v", s)
+		}
+	}
+	if !two {
+		t.Error("never two at once")
+	}
 	if p := Plan(PlanOptions{Seed: 1, Nodes: 3, Steps: 5, Kinds: []Kind{Pause}}); len(p) != 5 || p[4].Kind != Pause {
 		t.Error(Describe(p))
 	}

@@ -93,7 +93,7 @@ func (w *World) step(s *mailtest.Step) mailtest.Action {
 	if w.mu.answer != nil {
 		a = w.mu.answer(s)
 	}
-	if s.At == mailtest.AtEnd && a.Delay == 0 { // else its end is seen by what comes next
+	if s.At == mailtest.AtEnd && a.Delay == 0 && a.Until == nil { // else its end is seen by what comes next
 		delete(w.mu.open, s.Session)
 	}
 	return a

@@ -45,6 +45,7 @@ type Step struct {
 type Action struct {
 	Reply  string        // instead of the usual one: "450 4.2.0 later"; CRLF is added. Several lines and junk after them are sent as given
 	Delay  time.Duration // answer so late; what follows on the connection waits
+	Until  chan struct{} // answer when it is closed; what follows on the connection waits. It has to be closed some time
 	Drip   time.Duration // send the reply octet by octet, at this interval
 	Cut    bool          // reset the connection instead of answering
 	Close  bool          // close the connection after the answer

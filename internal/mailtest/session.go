@@ -199,12 +199,17 @@ func (s *session) answer(usual string, then func(Action, string)) {
 		reply = a.Reply
 	}
 	s.cutIn = a.CutIn
-	if a.Delay > 0 {
+	late := func() { s.c.Post(func() { s.parked = false; s.finish(a, reply, then); s.c.Resume() }) }
+	switch {
+	case a.Until != nil:
 		s.parked = true
-		time.AfterFunc(a.Delay, func() { s.c.Post(func() { s.parked = false; s.finish(a, reply, then); s.c.Resume() }) })
-		return
+		go func() { <-a.Until; late() }()
+	case a.Delay > 0:
+		s.parked = true
+		time.AfterFunc(a.Delay, late)
+	default:
+		s.finish(a, reply, then)
 	}
-	s.finish(a, reply, then)
 }
 
 func (s *session) finish(a Action, reply string, then func(Action, string)) {

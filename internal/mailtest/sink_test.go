@@ -207,6 +207,27 @@ func TestSinkSlow(t *testing.T) {
 	}
 }
 
+// TestSinkUntil: an answer waits for an event, and what follows waits with it.
+func TestSinkUntil(t *testing.T) {
+	now, asked := make(chan struct{}), make(chan struct{})
+	s := startSink(t, SinkOptions{})
+	s.SetHook(func(st *Step) Action {
+		if st.At != AtEnd {
+			return Action{}
+		}
+		close(asked)
+		return Action{Until: now, Reply: "450 4.2.0 later"}
+	})
+	p := connect(t, s)
+	p.script("< 220\n> EHLO x\n< 250" + strings.TrimRight(oneMessage, "\n") + "\n> QUIT")
+	<-asked
+	if n := p.r.Buffered(); n > 0 {
+		t.Errorf("%d octets of an answer before it is due", n)
+	}
+	close(now)
+	p.script("< 450 4.2.0 later\n< 221")
+}
+
 // TestSinkCutIn: the connection ends in the middle of the content.
 func TestSinkCutIn(t *testing.T) {
 	s := startSink(t, SinkOptions{Hook: at(AtData, Action{CutIn: 100})})
