@@ -33,7 +33,7 @@ func (d defect) try(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if v, _ := r.finish(15 * time.Second); !d.found(v) {
+		if v, _ := r.finish(5 * time.Second); !d.found(v) {
 			t.Errorf("%s was not found", d.tags)
 		}
 	})
@@ -74,22 +74,29 @@ func TestFaultsFindNoSync(t *testing.T) {
 	defect{"defect_nosync", 1, play, func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
 }
 
-// TestFaultsFindNoLease: an owner does not look at its lease before the final segment. It is paused in the middle of transactions for
-// longer than an election takes; what it finishes when it goes on, another has delivered meanwhile.
+// TestFaultsFindNoLease: an owner does not look at its lease before the final segment. Its disk hangs, so that raft, which waits for it, cannot step
+// down; then it is cut off. Another is elected and delivers what the first one has under way, before the content. When the first one is let go on,
+// only its lease can tell it not to.
 func TestFaultsFindNoLease(t *testing.T) {
-	if !long() {
-		t.Skip("skipped: it depends on the speed of the machine and is for the long run, POSTROAD_LONG=1")
+	if !injects(t) {
+		need(t, faults.ErrNoInjection)
 	}
 	play := func(r *run) error {
-		for k := range 3 {
-			r.World.Answer(atData(time.Second)) // each transaction stands before its content for a second
-			r.flows(20)
-			if err := r.Driver.Do(r.ctx, faults.Step{Kind: faults.Pause, Node: k, For: 8 * time.Second}); err != nil {
-				return err
-			}
-			r.World.Answer(nil)
-			r.flows(100)
+		c, sink := newContest(1, mailtest.AtData, "", mailtest.Action{}), r.World.Sink
+		cut := func() {
+			<-time.After(2 * time.Second) // until something that raft writes hangs; no harm is done by more, up to half a minute
+			r.Cluster.Net.Partition(faults.Stalled, []int{1}, []int{2, 3})
 		}
+		heal := func() {
+			eventually(r.t, time.Minute, func() bool { return c.twice(sink.Deliveries()) || r.World.UnderWay()[1] == 0 },
+				func() string { return "the first owner neither goes on nor gives up" })
+			r.Cluster.Net.Heal()
+		}
+		if err := r.contest(c, 5, faults.Step{Kind: faults.Stall}, func() bool { return c.wonBy(sink.Deliveries()) }, cut, heal); err != nil {
+			return err
+		}
+		r.World.Answer(nil)
+		r.flows(100)
 		return nil
 	}
 	defect{"defect_nolease", 3, play, func(v *faults.Verdict) bool { return v.Unexcused.N > 0 }}.try(t)
@@ -99,58 +106,17 @@ func TestFaultsFindNoLease(t *testing.T) {
 // protections away). Its attempts are answered when it goes on after a pause: refused for good. Another owner has tried meanwhile and was put
 // off; what it still has to deliver must not be failed by a word of the past.
 func TestFaultsFindNoFence(t *testing.T) {
-	if !long() {
-		t.Skip("skipped: it takes a minute, and package queue has tests that fail with the same defect; POSTROAD_LONG=1 plays it")
-	}
 	play := func(r *run) error {
-		for k := range 2 {
-			c := &contest{node: k + 1, seen: map[string]bool{}}
-			r.World.Answer(c.refuseLate)
-			eventually(r.t, time.Minute, func() bool { return r.World.UnderWay()[c.node] >= 5 }, func() string { return "nothing is under way" })
-			r.Driver.Act = func(faults.Step, []*faults.Node) { r.World.Answer(c.putOff) }
-			if err := r.Driver.Do(r.ctx, faults.Step{Kind: faults.Pause, Node: k, For: 6 * time.Second}); err != nil {
-				return err
-			}
-			// The first owner has its answers a second after its pause, leads again soon after, and repeats its outcomes every second until then. What
-			// the other has still to deliver must not be delivered before.
-			<-time.After(2 * time.Second)
-			r.World.Answer(nil)
-			r.flows(100)
+		c := newContest(1, mailtest.AtEnd, "550 5.7.1 not any more", mailtest.Action{Reply: "451 4.7.1 later"})
+		pause := faults.Step{Kind: faults.Pause}
+		if err := r.contest(c, 5, pause, c.allTriedElsewhere, nothing, nothing); err != nil {
+			return err
 		}
+		// The first owner leads again, and has had all the time to say what it has heard. Who asked for the mail is told that it failed, or nobody is.
+		within(10*time.Second, func() bool { return reported(r.World.Sink.Deliveries()) })
+		r.World.Answer(nil)
+		r.flows(100)
 		return nil
 	}
 	defect{"defect_nofence", 3, play, func(v *faults.Verdict) bool { return v.Lost.N > 0 && v.Reports > 0 }}.try(t)
-}
-
-// atData answers DATA late.
-func atData(d time.Duration) func(*mailtest.Step) mailtest.Action {
-	return func(s *mailtest.Step) mailtest.Action {
-		if s.At == mailtest.AtData {
-			return mailtest.Action{Delay: d}
-		}
-		return mailtest.Action{}
-	}
-}
-
-// contest is messages that two owners try. The receiving server asks it, one step at a time.
-type contest struct {
-	node int // the first of the two
-	seen map[string]bool
-}
-
-// refuseLate refuses for good what comes from the first owner, when its pause is over and it has lost its lease.
-func (c *contest) refuseLate(s *mailtest.Step) mailtest.Action {
-	if s.At != mailtest.AtEnd || faults.NodeOf(s) != c.node {
-		return mailtest.Action{}
-	}
-	c.seen[s.ID] = true
-	return mailtest.Action{Delay: 7 * time.Second, Reply: "550 5.7.1 not any more"}
-}
-
-// putOff puts off what was tried before, and takes everything else.
-func (c *contest) putOff(s *mailtest.Step) mailtest.Action {
-	if s.At == mailtest.AtEnd && c.seen[s.ID] {
-		return mailtest.Action{Reply: "451 4.7.1 later"}
-	}
-	return mailtest.Action{}
 }

@@ -27,15 +27,17 @@ func faultSeed(t *testing.T) (seed uint64) {
 const (
 	longRun      = 30 * time.Minute
 	longMessages = 500_000
+	fiveRun      = 10 * time.Minute
+	fiveMessages = 100_000
 )
 
 // TestFaults holds three nodes against everything that can go wrong with processes, networks and disks, under load: nothing that was
 // acknowledged is lost, nothing arrives twice without a fault that explains it, and no node attempts what it does not own.
-// POSTROAD_LONG=1: 30 minutes and 500,000 messages at least; POSTROAD_FAULTS_SEED repeats a run, POSTROAD_FAULTS_KINDS=pause,replace
-// keeps to some kinds.
+// POSTROAD_LONG=1: 30 minutes and 500,000 messages at least, POSTROAD_FAULTS_FOR=5m makes that a time alone; POSTROAD_FAULTS_SEED repeats a run,
+// POSTROAD_FAULTS_KINDS=pause,replace keeps to some kinds.
 func TestFaults(t *testing.T) { faultRun(t, 3, 5) }
 
-// TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost.
+// TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost at once; its long run has 10 minutes and 100,000 messages.
 func TestFaultsOfFive(t *testing.T) {
 	if !long() {
 		t.Skip("skipped: five nodes are for the long run, POSTROAD_LONG=1")
@@ -48,26 +50,26 @@ func TestFaultsAlone(t *testing.T) { faultRun(t, 1, 3) }
 
 // faultRun carries out a schedule of so many steps, or one that fills the long run.
 func faultRun(t *testing.T, nodes, steps int) {
-	o := runOptions{Nodes: nodes, Seed: faultSeed(t), Tags: "faults", MaxSize: 32 << 10}
-	if nodes == 5 {
-		o.Replicas = 5
-	}
+	o := runOptions{Nodes: nodes, Seed: faultSeed(t), Tags: "faults", MaxSize: 32 << 10, Interval: 5 * time.Millisecond}
 	plan := faults.PlanOptions{Seed: o.Seed, Nodes: nodes, Steps: steps, Brief: !long(), Inject: injects(t)}
+	span, messages := longRun, longMessages
+	if nodes == 5 {
+		o.Replicas, plan.Losses = 5, 2
+		span, messages = fiveRun, fiveMessages
+	}
 	if long() {
-		plan.Steps = 10_000 // as many as the time has room for
+		plan.Steps = 10_000                // as many as the time has room for
+		o.Interval = 20 * time.Millisecond // enough for the count; the rest of the machine is for the faults
 	} else {
 		plan.Kinds = []faults.Kind{faults.Kill, faults.Pause, faults.Partition, faults.KillAll, faults.Restart}
-		o.Interval = 5 * time.Millisecond // leaves something of the machine to the other tests
 	}
-	if v := os.Getenv("POSTROAD_FAULTS_KINDS"); v != "" {
-		var err error
-		if plan.Kinds, err = faults.ParseKinds(v); err != nil {
-			t.Fatalf("POSTROAD_FAULTS_KINDS: %v", err)
-		}
-	}
+	fromEnvironment(t, &plan.Kinds, &span, &messages)
 	r := startRun(t, o)
 	r.flows(100)
-	for i, start := 0, time.Now(); i < plan.Steps && (!long() || !r.enough(start)); i++ {
+	for i, start := 0, time.Now(); i < plan.Steps; i++ {
+		if long() && time.Since(start) >= span && r.Load.Accepted() >= messages {
+			break
+		}
 		step := faults.Plan(withSteps(plan, i+1))[i]
 		if err := r.Driver.Run(r.ctx, []faults.Step{step}); err != nil {
 			t.Fatalf("fault %d: %v\n%s", i+1, err, r.logs())
@@ -77,14 +79,26 @@ func faultRun(t *testing.T, nodes, steps int) {
 	r.mustBeClean()
 }
 
+// fromEnvironment reads what makes a fault run another one.
+func fromEnvironment(t *testing.T, kinds *[]faults.Kind, span *time.Duration, messages *int) {
+	t.Helper()
+	var err error
+	if v := os.Getenv("POSTROAD_FAULTS_KINDS"); v != "" {
+		if *kinds, err = faults.ParseKinds(v); err != nil {
+			t.Fatalf("POSTROAD_FAULTS_KINDS: %v", err)
+		}
+	}
+	if v := os.Getenv("POSTROAD_FAULTS_FOR"); v != "" {
+		if *span, err = time.ParseDuration(v); err != nil {
+			t.Fatalf("POSTROAD_FAULTS_FOR: %v", err)
+		}
+		*messages = 0
+	}
+}
+
 func withSteps(o faults.PlanOptions, n int) faults.PlanOptions {
 	o.Steps = n
 	return o
-}
-
-// enough reports whether a long run has become one.
-func (r *run) enough(start time.Time) bool {
-	return time.Since(start) >= longRun && r.Load.Accepted() >= longMessages
 }
 
 // logs are the ends of what the nodes wrote.
