@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,6 +18,9 @@ type EximOptions struct {
 	Prefix string
 	Dir    string // an empty folder on the file system to be measured
 	Listen string // host:port
+	Route  string // where mail goes, as the route_data of a manualroute router; "" keeps it
+	Under  []string
+	Main   string // further lines of the main section
 }
 
 // EximAvailable reports whether an Exim can run from prefix; nil when it can.
@@ -33,12 +37,12 @@ func EximAvailable(prefix string) error {
 	return nil
 }
 
-// Exim starts an instance that stores every message as it was received in the Maildir Dir/mail/all.
+// Exim starts an instance that relays by Route, or stores every message as it was received in the Maildir Dir/mail/all.
 func Exim(ctx context.Context, o EximOptions) (*Instance, error) {
 	if err := EximAvailable(o.Prefix); err != nil {
 		return nil, err
 	}
-	_, port, _ := strings.Cut(o.Listen, ":")
+	host, port, _ := strings.Cut(o.Listen, ":")
 	for _, d := range []string{"spool", "log", "mail"} {
 		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o755); err != nil {
 			return nil, err
@@ -49,11 +53,15 @@ func Exim(ctx context.Context, o EximOptions) (*Instance, error) {
 	}
 	binary := filepath.Join(o.Prefix, "usr/sbin/exim4")
 	conf := filepath.Join(o.Dir, "exim.conf")
-	text := strings.NewReplacer("DIR", o.Dir, "PORT", port, "BINARY", binary).Replace(eximConf)
+	route := eximKeeps
+	if o.Route != "" {
+		route = eximRelays
+	}
+	text := strings.NewReplacer("DIR", o.Dir, "HOST", host, "PORT", port, "BINARY", binary, "ROUTE", o.Route, "MAIN", cmp.Or(o.Main, eximClients)).Replace(eximConf + route)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	if err := run(binary, "-C", conf, "-bd", "-q1m"); err != nil {
+	if err := startUnder(o.Under, binary, "-C", conf, "-bd", "-q1m"); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -74,26 +82,31 @@ func Exim(ctx context.Context, o EximOptions) (*Instance, error) {
 	return in, nil
 }
 
+// eximClients are what tests open at most.
+const eximClients = "smtp_accept_max = 200\nsmtp_accept_max_per_host = 200"
+
 const eximConf = `primary_hostname = exim.test
 exim_path = BINARY
 exim_user = mail
 exim_group = mail
-local_interfaces = <; 127.0.0.1
+local_interfaces = <; HOST
 daemon_smtp_ports = PORT
 spool_directory = DIR/spool
 log_file_path = DIR/log/%slog
 pid_file_path = DIR/exim.pid
 acl_smtp_rcpt = accept
 acl_smtp_data = accept
-smtp_accept_max = 200
-smtp_accept_max_per_host = 200
 smtp_accept_queue_per_connection = 0
 accept_8bitmime = true
 smtputf8_advertise_hosts = *
 chunking_advertise_hosts = *
 tls_advertise_hosts =
 message_size_limit = 100M
-begin routers
+MAIN
+`
+
+// eximKeeps stores mail.
+const eximKeeps = `begin routers
 all:
   driver = accept
   transport = maildir
@@ -105,4 +118,20 @@ maildir:
   create_directory
   user = mail
   group = mail
+`
+
+// eximRelays hands mail on, with the port in the route. byname has it ask the host's own names (/etc/hosts), self = send lets it talk to this machine.
+const eximRelays = `begin routers
+all:
+  driver = manualroute
+  domains = *
+  route_data = ROUTE
+  self = send
+  transport = smtp
+begin transports
+smtp:
+  driver = smtp
+  hosts_try_fastopen =
+begin retry
+* * F,2h,15m; G,16h,1h,1.5; F,4d,6h
 `

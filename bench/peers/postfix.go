@@ -137,19 +137,6 @@ func Postfix(ctx context.Context, o PostfixOptions) (*Instance, error) {
 	return in, nil
 }
 
-// startUnder runs a command that starts a daemon: to its end, or, under another command, until somebody ends the daemon.
-func startUnder(under []string, name string, args ...string) error {
-	if len(under) == 0 {
-		return run(name, args...)
-	}
-	cmd := exec.Command(under[0], append(append(under[1:len(under):len(under)], name), args...)...)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	go cmd.Wait()
-	return nil
-}
-
 func mainCF(m map[string]string) string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
