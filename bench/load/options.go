@@ -2,7 +2,14 @@ package load
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/netip"
+	"runtime"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -35,6 +42,7 @@ type Options struct {
 
 	Retries    int           // further attempts after a 4xx reply or a loss
 	RetryAfter time.Duration // default 1 s
+	Reconnects int           // connections in a row that come to nothing before one of Connections is given up; default 10, -1: no end
 	Timeout    time.Duration // for a connection to open and for each reply; default 60 s
 
 	// Hash has the SHA-256 of each message computed for OnSent: about 3 us for 4 KiB.
@@ -53,6 +61,8 @@ const (
 	PipelineMessage
 	PipelineStream
 )
+
+func (p Pipelining) String() string { return [...]string{"off", "message", "stream"}[p] }
 
 // TLSMode says whether and how connections are encrypted.
 type TLSMode uint8
@@ -120,4 +130,82 @@ const (
 
 func (o Outcome) String() string {
 	return [...]string{"lost", "accepted", "refused for now", "refused for good", "unknown"}[o]
+}
+
+// complete checks the options and fills in defaults.
+func (o *Options) complete() error {
+	setDefault(&o.Connections, 1)
+	setDefault(&o.Loops, max(1, runtime.GOMAXPROCS(0)/2))
+	setDefault(&o.Window, 4)
+	setDefault(&o.Helo, "load.example")
+	setDefault(&o.RetryAfter, time.Second)
+	setDefault(&o.Timeout, time.Minute)
+	setDefault(&o.Reconnects, 10)
+	setDefault(&o.Envelope.Sender, "sender@load.example")
+	setDefault(&o.Envelope.Recipients, 1)
+	setDefault(&o.Content.Run, strconv.FormatUint(uint64(rand.Uint32()), 36))
+	if o.Envelope.Sender == "<>" {
+		o.Envelope.Sender = ""
+	}
+	if o.Envelope.Domains == nil {
+		o.Envelope.Domains = NewDomains("sink.example")
+	}
+	if len(o.Content.Sizes.sizes) == 0 {
+		o.Content.Sizes = Sizes{sizes: []int{4 << 10}}
+	}
+	host, _, err := net.SplitHostPort(o.Addr)
+	if err != nil {
+		return fmt.Errorf("the server's address %q: host:port it should be", o.Addr)
+	}
+	if o.TLSConfig == nil {
+		o.TLSConfig = &tls.Config{ServerName: host}
+	}
+	return o.check()
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Bounds of options.
+const (
+	maxConnections = 1 << 20
+	maxRecipients  = 10_000
+	minChunk       = 1 << 10
+)
+
+func (o *Options) check() error {
+	for _, wrong := range []struct {
+		it   bool
+		text string
+	}{
+		{o.Connections < 1 || o.Connections > maxConnections, "connections: 1 to 1,048,576"},
+		{o.Messages < 0 || o.For < 0 || o.PerConnection < 0 || o.Retries < 0 || o.Rate < 0, "a number under 0"},
+		{o.Messages >= 1e10, "messages: fewer than 10,000,000,000"},
+		{o.Rate > 1e7, "rate: at most 10,000,000 messages a second"},
+		{o.Window < 1 || o.Window > 1000, "window: 1 to 1,000 messages"},
+		{o.Chunk != 0 && o.Chunk < minChunk, "chunk: at least 1 KiB"},
+		{o.Envelope.Recipients < 1 || o.Envelope.Recipients > maxRecipients, "recipients: 1 to 10,000"},
+		{o.Content.Varied && o.Content.Bodies != nil, "messages are either varied or read from files"},
+		{len(headerText(o, time.Now(), ".")) > MinSize, "the names in the message's header (sender, helo, run) are too long"},
+		{strings.ContainsAny(o.Envelope.Sender+strings.Join(o.Envelope.To, "")+o.Helo, "<>\r\n "), "an address or a name has a character that would break the command"},
+		{!isWord(o.Content.Run), "run: letters and digits, at most 32"},
+	} {
+		if wrong.it {
+			return errors.New(wrong.text)
+		}
+	}
+	return nil
+}
+
+func isWord(s string) bool {
+	for _, c := range []byte(s) {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 32
 }

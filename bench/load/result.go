@@ -1,10 +1,15 @@
 package load
 
-import "time"
+import (
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+)
 
 // Counts are totals since the start of a load.
 type Counts struct {
-	Begun          int64 `json:"begun"`            // messages
+	Begun          int64 `json:"begun"`            // messages handed to a connection
+	Overdue        int64 `json:"overdue"`          // messages of an open loop that were due and not begun; they are in no latency
 	Accepted       int64 `json:"accepted"`         // messages with at least one accepted recipient
 	RefusedForNow  int64 `json:"refused_for_now"`  // messages
 	RefusedForGood int64 `json:"refused_for_good"` // messages
@@ -25,8 +30,8 @@ type Counts struct {
 type Progress struct {
 	Counts
 	Elapsed time.Duration
-	Open    int // connections
-	Due     int64
+	Open    int   // connections
+	Due     int64 // messages; more than Begun when an open loop is behind
 	// Latency is that of whole messages since the last call of Progress.
 	Latency Latency
 }
@@ -74,4 +79,88 @@ type Latency struct {
 	P999  int64   `json:"p999_us"`
 	Max   int64   `json:"max_us"`
 	HDR   string  `json:"hdr,omitempty"` // HdrHistogram V2, compressed, base64: what hdr-plot and HistogramLogAnalyzer read; unit 1 us
+}
+
+func (c *Counts) add(from *Counts) {
+	c.Accepted += from.Accepted
+	c.RefusedForNow += from.RefusedForNow
+	c.RefusedForGood += from.RefusedForGood
+	c.Lost += from.Lost
+	c.Unknown += from.Unknown
+	c.Retries += from.Retries
+	c.RecipientsAccepted += from.RecipientsAccepted
+	c.RecipientsRefused += from.RecipientsRefused
+	c.Octets += from.Octets
+	c.Connections += from.Connections
+	c.ConnectionsFailed += from.ConnectionsFailed
+	c.ConnectionsCut += from.ConnectionsCut
+}
+
+// Progress returns how the load stands. One goroutine at a time may follow it.
+func (l *Load) Progress() Progress {
+	now := l.now()
+	p := Progress{Elapsed: time.Duration(now)}
+	recent := newHistogram()
+	for _, mt := range l.meters {
+		mt.mu.Lock()
+		p.Counts.add(&mt.mu.counts)
+		p.Open += mt.mu.open
+		recent.Merge(mt.mu.recent)
+		mt.mu.recent.Reset()
+		mt.mu.Unlock()
+	}
+	p.Begun, p.Due = l.schedule.counts(now)
+	p.Overdue = p.Due - p.Begun
+	p.Latency = LatencyOf(recent)
+	return p
+}
+
+// sumUp makes the result, when all has ended.
+func (l *Load) sumUp(cpu time.Duration) (*Result, error) {
+	r := &Result{Target: l.o.Addr, Started: l.started, Phases: map[string]Latency{}}
+	var all [phases]*hdr.Histogram
+	for i := range all {
+		all[i] = newHistogram()
+	}
+	refusals, failures := tally{}, tally{}
+	offered := offers{}
+	last := int64(0)
+	for _, mt := range l.meters {
+		mt.mu.Lock()
+		r.Counts.add(&mt.mu.counts)
+		for i, h := range mt.mu.phases {
+			all[i].Merge(h)
+		}
+		refusals.merge(mt.mu.refusals)
+		failures.merge(mt.mu.failures)
+		for i, n := range mt.mu.timeline {
+			for len(r.Timeline) <= i {
+				r.Timeline = append(r.Timeline, 0)
+			}
+			r.Timeline[i] += n
+		}
+		if mt.mu.counts.Connections > 0 {
+			offered = mt.mu.offers
+		}
+		last = max(last, mt.mu.last)
+		mt.mu.Unlock()
+	}
+	begun, due := l.schedule.counts(last)
+	r.Begun, r.Overdue = begun, due-begun
+	r.Refusals, r.Failures = refusals.list(), failures.list()
+	r.Seconds = float64(last) / 1e9
+	if r.Accepted > 0 {
+		r.Rate = float64(r.Accepted) / r.Seconds
+		r.CPU = float64(cpu.Microseconds()) / float64(r.Accepted)
+	}
+	session := session{p: &l.protocol, offers: offered}
+	r.Pipelining, r.Chunking = session.pipelining().String(), session.bdat()
+	for i, h := range all {
+		lat := LatencyOf(h)
+		if err := lat.encode(h); err != nil {
+			return nil, err
+		}
+		r.Phases[phaseNames[i]] = lat
+	}
+	return r, nil
 }

@@ -14,14 +14,18 @@ type Sizes struct {
 	pick  alias
 }
 
-// ParseSizes reads "4KiB", or sizes with weights: "4KiB:70%,64KiB:25%,1MiB:5%". Weights need not come to 100.
+// ParseSizes reads "4KiB" or "4096", or sizes with weights: "4KiB:70%,64KiB:25%,1MiB:5%". Weights need not come to 100.
 func ParseSizes(text string) (Sizes, error) {
 	var s Sizes
 	var weights []float64
 	for part := range strings.SplitSeq(text, ",") {
 		name, share, weighted := strings.Cut(strings.TrimSpace(part), ":")
 		var size config.Size
-		if err := size.UnmarshalText([]byte(name)); err != nil {
+		unit := ""
+		if _, err := strconv.Atoi(name); err == nil {
+			unit = "B"
+		}
+		if err := size.UnmarshalText([]byte(name + unit)); err != nil {
 			return Sizes{}, fmt.Errorf("size %q: %w", name, err)
 		}
 		if size < MinSize || size > MaxSize {
