@@ -27,15 +27,30 @@ type relayUnderTest struct {
 	pids func() []int
 }
 
+// relayCase is one load, and what Postroad is to reach with it against Postfix in the same run.
+type relayCase struct {
+	size, conns          int
+	postfixN, ourN       int     // messages of one round of the long version
+	rate, cpu            float64 // at least so many times its rate, at most this part of its CPU per message; 0: no bar
+	shortPostfix, shortN int
+}
+
+var relayCases = []relayCase{
+	{size: 4 << 10, conns: 20, postfixN: 6000, ourN: 60000, rate: 12, cpu: 0.055, shortPostfix: 300, shortN: 3000},
+	{size: 4 << 10, conns: 200, postfixN: 6000, ourN: 60000, rate: 12, cpu: 0.055, shortPostfix: 300, shortN: 3000},
+	{size: 64 << 10, conns: 20, postfixN: 4000, ourN: 12000, rate: 4, cpu: 1. / 6, shortPostfix: 100, shortN: 300},
+	{size: 1 << 20, conns: 20, postfixN: 600, ourN: 1500, cpu: 1. / 3, shortPostfix: 20, shortN: 40},
+}
+
 // TestSpeedAgainstPostfix measures end to end, from the first connect of smtp-source to the last message counted by smtp-sink, both from Postfix's
 // package, with fsync on in both relays and their data on the same file system, in alternation. The short version only shows that the
 // measurement works; POSTROAD_LONG=1 is the figure of docs/performance.md.
 func TestSpeedAgainstPostfix(t *testing.T) {
 	need(t, peers.PostfixAvailable())
 	needProgram(t, "smtp-source", "postfix")
-	rounds, postfixN, ourN := 1, 300, 3000
+	rounds := 1
 	if long() {
-		rounds, postfixN, ourN = 3, 6000, 60000
+		rounds = 3
 	}
 	sink := startSmtpSink(t)
 	dir := scratch(t)
@@ -48,22 +63,31 @@ func TestSpeedAgainstPostfix(t *testing.T) {
 		{"postfix", pf.Addr, pf.PIDs},
 		{"postroad", n.Relay, func() []int { return []int{n.PID()} }},
 	}
-	for _, conns := range []int{20, 200} {
-		got := map[string][]speed{}
-		for range rounds {
-			for i, sys := range systems {
-				got[sys.name] = append(got[sys.name], measureRelay(t, sys, sink, conns, []int{postfixN, ourN}[i], 4096))
-			}
-		}
-		pf, our := median(got["postfix"]), median(got["postroad"])
-		t.Logf("%3d connections: postfix  %6.0f messages/s, %6.0f us CPU each %v", conns, pf.rate, pf.cpu, got["postfix"])
-		t.Logf("%3d connections: postroad %6.0f messages/s, %6.0f us CPU each %v", conns, our.rate, our.cpu, got["postroad"])
-		t.Logf("%3d connections: %.1f times the rate, %.1f %% of the CPU per message", conns, our.rate/pf.rate, 100*our.cpu/pf.cpu)
-		if long() && (our.rate < 10*pf.rate || our.cpu > 0.07*pf.cpu) {
-			t.Errorf("%d connections: the bar is 10 times the rate at 7 %% of the CPU", conns)
+	for _, c := range relayCases {
+		t.Run(fmt.Sprintf("%d octets, %d connections", c.size, c.conns), func(t *testing.T) { c.compare(t, systems, sink, rounds) })
+	}
+	countFsyncs(t, sink, relayCases[0].shortPostfix, relayCases[0].shortN)
+}
+
+// compare has both systems, Postfix first, relay in turn.
+func (c relayCase) compare(t *testing.T, systems []relayUnderTest, sink *smtpSink, rounds int) {
+	messages := []int{c.shortPostfix, c.shortN}
+	if long() {
+		messages = []int{c.postfixN, c.ourN}
+	}
+	var got [2][]speed
+	for range rounds {
+		for i, sys := range systems {
+			got[i] = append(got[i], measureRelay(t, sys, sink, c.conns, messages[i], c.size))
 		}
 	}
-	countFsyncs(t, sink, postfixN/3, ourN/3)
+	pf, our := median(got[0]), median(got[1])
+	t.Logf("postfix  %6.0f messages/s, %6.0f us CPU each %v", pf.rate, pf.cpu, got[0])
+	t.Logf("postroad %6.0f messages/s, %6.0f us CPU each %v", our.rate, our.cpu, got[1])
+	t.Logf("%.1f times the rate, %.1f %% of the CPU per message", our.rate/pf.rate, 100*our.cpu/pf.cpu)
+	if long() && (our.rate < c.rate*pf.rate || our.cpu > c.cpu*pf.cpu) {
+		t.Errorf("the bar is %v times the rate at %.1f %% of the CPU", c.rate, 100*c.cpu)
+	}
 }
 
 // countFsyncs has both relay again, by instances that were started under strace, which stops them at these calls only.

@@ -1,10 +1,10 @@
 package queue
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/postroad/postroad/internal/mail"
 )
@@ -16,14 +16,28 @@ type ContentReader struct {
 	id    mail.ID
 	parts []PartRef
 	left  []byte
-	buf   []byte
+	buf   *partBuffer // lent from the first part to Close
 	err   error
 }
+
+type partBuffer struct{ b []byte }
+
+// partBuffers keeps buffers of readers that are closed: a new one for each large message would be cleared and collected for nothing.
+var partBuffers = sync.Pool{New: func() any { return new(partBuffer) }}
 
 // OpenContent returns a reader of m's content. Nothing is read before the first Read.
 func (q *Queue) OpenContent(m *Message) *ContentReader {
 	r, err := q.read()
 	return &ContentReader{r: r, id: m.ID, parts: m.Parts, err: err}
+}
+
+// Next returns what is left of the present part, or else the next part. It is valid until the next call, but io.EOF leaves it as it is.
+func (c *ContentReader) Next() (part []byte, err error) {
+	if err := c.next(); err != nil {
+		return nil, err
+	}
+	part, c.left = c.left, nil
+	return part, nil
 }
 
 // next makes left the next part.
@@ -33,9 +47,12 @@ func (c *ContentReader) next() error {
 			c.err = io.EOF
 			break
 		}
+		if c.buf == nil {
+			c.buf = partBuffers.Get().(*partBuffer)
+		}
 		p := c.parts[0]
 		c.parts = c.parts[1:]
-		b, err := c.r.ReadPart(c.buf[:0], p.Index, p.Part)
+		b, err := c.r.ReadPart(c.buf.b[:0], p.Index, p.Part)
 		if err == nil && int64(len(b)) != p.Size {
 			err = fmt.Errorf("%d octets, want %d: %w", len(b), p.Size, errCorrupt)
 		}
@@ -43,7 +60,7 @@ func (c *ContentReader) next() error {
 			c.err = fmt.Errorf("read content of %v: %w", c.id, err)
 			break
 		}
-		c.buf, c.left = b, b
+		c.buf.b, c.left = b, b
 	}
 	return c.err
 }
@@ -78,8 +95,9 @@ func (c *ContentReader) WriteTo(w io.Writer) (total int64, err error) {
 
 // Close lets the memory go.
 func (c *ContentReader) Close() error {
-	if !errors.Is(c.err, os.ErrClosed) {
-		c.parts, c.left, c.buf, c.err = nil, nil, nil, os.ErrClosed
+	if c.buf != nil {
+		partBuffers.Put(c.buf)
 	}
+	c.parts, c.left, c.buf, c.err = nil, nil, nil, os.ErrClosed
 	return nil
 }

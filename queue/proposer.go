@@ -19,6 +19,7 @@ type lane struct {
 	inflight atomic.Pointer[batch] // read by the apply goroutine
 	envelope envelopeWriter
 	subs     []submission
+	chunk    []byte // of a large message; nobody else holds it
 }
 
 // proposeSmall takes what waits, for ever.
@@ -47,7 +48,7 @@ func (r *run) proposeLarge(l *lane) {
 			return
 		}
 		id := r.q.opts.IDs.Next(r.clock.Now())
-		chunks, fail := r.proposeChunks(id, s.content)
+		chunks, fail := r.proposeChunks(l, id, s.content)
 		s.content.Release()
 		if fail != nil {
 			s.done(mail.ID{}, fail)
@@ -63,17 +64,25 @@ func (r *run) proposeLarge(l *lane) {
 	}
 }
 
-func (r *run) proposeChunks(id mail.ID, c *mail.Content) (n uint32, fail *smtp.Failure) {
+// proposeChunks uses one buffer for all chunks. After a proposal whose outcome was unknown for a while, anybody's, it leaves the buffer to the group.
+func (r *run) proposeChunks(l *lane, id mail.ID, c *mail.Content) (n uint32, fail *smtp.Failure) {
 	source, left := contentSource{c: c}, c.Size
 	for left > 0 {
-		// The group may hold on to the buffer, so each chunk has its own.
-		chunk := make([]byte, min(left, partSize))
+		if l.chunk == nil {
+			l.chunk = make([]byte, partSize)
+		}
+		chunk := l.chunk[:min(left, partSize)]
 		if _, err := io.ReadFull(&source, chunk); err != nil {
 			return n, failContent.With(err)
 		}
 		data := appendCommand(nil, cmdChunk, r.commandTime([]mail.ID{id}))
 		data = binary.AppendUvarint(append(data, id[:]...), uint64(n))
-		if fail := r.proposeAccept(data, [][]byte{chunk}); fail != nil {
+		repeated := r.q.repeated.Load()
+		fail := r.proposeAccept(data, [][]byte{chunk})
+		if fail != nil || r.q.repeated.Load() != repeated {
+			l.chunk = nil
+		}
+		if fail != nil {
 			return n, fail
 		}
 		n, left = n+1, left-int64(len(chunk))

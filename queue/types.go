@@ -36,7 +36,8 @@ type Reader interface {
 }
 
 // Proposer replicates a command: data and its content parts. It blocks until the command is applied and on stable storage
-// on a majority, and returns what Apply returned. An error that is not ErrRefused means that the outcome is unknown.
+// on a majority, and returns what Apply returned. An error that is not ErrRefused means that the outcome is unknown; then data and parts must never
+// change again, else they are the caller's when Propose returns, but for what Apply kept.
 type Proposer interface {
 	Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error)
 }

@@ -3,6 +3,7 @@ package logstore
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/raft"
 )
@@ -111,7 +112,7 @@ func (g *Group) ReadPart(buf []byte, t Table, p Place, part int) ([]byte, error)
 	}
 	n, crc := t.r.part(part)
 	at := len(buf)
-	buf = append(buf, make([]byte, n)...)
+	buf = slices.Grow(buf, n)[:at+n] // not cleared: readAt fills it
 	if err := g.store.readAt(buf[at:], p.Segment, off); err != nil {
 		return buf[:at], err
 	}

@@ -18,10 +18,41 @@ const (
 	smallStuffed = 8 << 10
 )
 
-// block is what a large content passes through when it is read from the store or needs dot-stuffing.
+// blockSize is how much of a content that needs dot-stuffing is copied at once.
+const blockSize = 16 << 10
+
+// block is what a large content passes through when it needs dot-stuffing or comes from a reader that has no parts.
 type block struct {
-	in  [16 << 10]byte
-	out []byte // twice in, at worst, and the end of mail data
+	in   [blockSize]byte
+	out  []byte  // twice in, at worst
+	tail [5]byte // the end of mail data
+	r    io.Reader
+}
+
+// partReader is what a content from the store has besides Read: Next hands out the next part, without a copy. The part is valid until the next one;
+// io.EOF leaves it as it is.
+type partReader interface{ Next() ([]byte, error) }
+
+// parts returns r's parts, or makes some.
+func (b *block) parts(r io.Reader) partReader {
+	if p, ok := r.(partReader); ok {
+		return p
+	}
+	b.r = r
+	return b
+}
+
+func (b *block) free() {
+	b.r = nil
+	blockPool.Put(b)
+}
+
+func (b *block) Next() ([]byte, error) {
+	n, err := io.ReadFull(b.r, b.in[:])
+	if err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	return b.in[:n], err
 }
 
 var blockPool = sync.Pool{New: func() any { return &block{out: make([]byte, 0, 33<<10)} }}
@@ -102,7 +133,7 @@ func (x *exchange) mailData() *Error {
 	switch {
 	case content == nil && x.tx.Open != nil:
 		return x.fromStore(true)
-	case isClean(content):
+	case smtp.Clean(content):
 		end := endLastLine
 		if len(content) == 0 || content[len(content)-1] == '\n' {
 			end = endOfData
@@ -152,40 +183,79 @@ func (x *exchange) fromStore(stuff bool) *Error {
 	return x.pass(r, stuff)
 }
 
-// pass sends what r gives, block by block, the last one together with the end of mail data. Content that is shorter or longer than it
+// pass sends what r gives, part by part, the last one together with the end of mail data. Content that is shorter or longer than it
 // should be is never ended: the peer must not take it for the message.
 func (x *exchange) pass(r io.Reader, stuff bool) *Error {
 	b := blockPool.Get().(*block)
-	defer blockPool.Put(b)
-	var st smtp.DotStuffer
-	out, total := b.out[:0], int64(0)
-	for {
-		n, err := io.ReadFull(r, b.in[:])
-		ended := err == io.EOF || err == io.ErrUnexpectedEOF
-		if err != nil && !ended {
+	defer b.free()
+	parts, size := b.parts(r), x.tx.size()
+	p := passage{x: x, block: b, stuff: stuff}
+	for total := int64(0); total < size; {
+		part, err := parts.Next()
+		if total += int64(len(part)); err == io.EOF || total > size {
+			return x.giveUp(fmt.Errorf("the content does not have %d octets", size))
+		}
+		if err != nil {
 			return x.giveUp(err)
 		}
-		if n > 0 && len(out) > 0 {
-			if err := x.some(out); err != nil {
+		if total < size {
+			if err := p.send(part, x.some); err != nil {
 				return err
 			}
-			out = b.out[:0]
+			continue
 		}
-		if total += int64(n); stuff {
-			out = st.Append(out, b.in[:n])
+		if more, err := parts.Next(); len(more) > 0 {
+			return x.giveUp(fmt.Errorf("the content has more than %d octets", size))
+		} else if err != io.EOF {
+			return x.giveUp(err)
+		}
+		return p.send(part, p.end)
+	}
+	return p.end(nil)
+}
+
+// passage is a content on its way to the wire.
+type passage struct {
+	x     *exchange
+	block *block
+	stuff bool
+	dots  smtp.DotStuffer
+}
+
+// send sends a part, its last piece by means of last. What can go as it is goes from where it lies.
+func (p *passage) send(part []byte, last func([]byte) *Error) *Error {
+	for {
+		piece := part
+		if p.stuff {
+			piece, part = p.next(part)
 		} else {
-			out = append(out, b.in[:n]...)
+			part = nil
 		}
-		if size := x.tx.size(); total > size || ended && total != size {
-			return x.giveUp(fmt.Errorf("the content has %d octets or more, not %d", total, size))
+		if len(part) == 0 {
+			return last(piece)
 		}
-		if ended && stuff {
-			out = st.Finish(out)
-		}
-		if ended {
-			return x.last(out, nil)
+		if err := p.x.some(piece); err != nil {
+			return err
 		}
 	}
+}
+
+// next takes the next piece off part: as it lies there, or a stuffed copy of a few octets.
+func (p *passage) next(part []byte) (piece, rest []byte) {
+	n := p.dots.Pass(part)
+	if n == len(part) || n >= blockSize {
+		return part[:n], part[n:]
+	}
+	m := min(len(part), blockSize)
+	return p.dots.Append(append(p.block.out[:0], part[:n]...), part[n:m]), part[m:]
+}
+
+// end writes the last piece of the content.
+func (p *passage) end(piece []byte) *Error {
+	if !p.stuff {
+		return p.x.last(piece, nil)
+	}
+	return p.x.last(piece, p.dots.Finish(p.block.tail[:0]))
 }
 
 // some writes a part of the content that is not the last.
@@ -215,24 +285,4 @@ func (x *exchange) last(a, b []byte) *Error {
 func (x *exchange) giveUp(err error) *Error {
 	x.c.dead = &Error{Status: *unreadable(err), Cause: err}
 	return x.c.dead
-}
-
-// isClean reports whether content can go as it is: lines end with CRLF, none begins with a dot, no CR or LF stands alone.
-func isClean(content []byte) bool {
-	if len(content) > 0 && content[0] == '.' {
-		return false
-	}
-	lines, p := 0, content
-	for {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			break
-		}
-		if i == 0 || p[i-1] != '\r' || i+1 < len(p) && p[i+1] == '.' {
-			return false
-		}
-		lines++
-		p = p[i+1:]
-	}
-	return bytes.Count(content, []byte{'\r'}) == lines
 }

@@ -245,7 +245,7 @@ func TestContent(t *testing.T) {
 		"large dots":   strings.Repeat("."+long, 700),
 		"8-bit":        "gr\xfc\xdf\r\n",
 	} {
-		for _, way := range []string{"memory", "store", "TLS"} {
+		for _, way := range []string{"memory", "store", "parts", "TLS"} {
 			t.Run(name+" from "+way, func(t *testing.T) {
 				hello := piped
 				if way == "TLS" {
@@ -260,6 +260,10 @@ func TestContent(t *testing.T) {
 					tx.Content, tx.Size = nil, int64(len(in))
 					tx.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(in)), nil }
 				}
+				if way == "parts" {
+					tx.Content, tx.Size = nil, int64(len(in))
+					tx.Open = func() (io.ReadCloser, error) { return &inParts{left: in, size: max(3, len(in)/3)}, nil }
+				}
 				conn := dial(t, o)
 				if got := verdict(conn.Deliver(tx)); got != "250 2.0.0 end of mail data" {
 					t.Fatal(got)
@@ -273,6 +277,26 @@ func TestContent(t *testing.T) {
 		}
 	}
 }
+
+// inParts is a content as the queue gives it: Next hands out parts of one buffer.
+type inParts struct {
+	left string
+	size int
+	buf  []byte
+}
+
+func (p *inParts) Next() ([]byte, error) {
+	if p.left == "" {
+		return nil, io.EOF
+	}
+	n := min(p.size, len(p.left))
+	p.buf = append(p.buf[:0], p.left[:n]...)
+	p.left = p.left[n:]
+	return p.buf, nil
+}
+
+func (p *inParts) Read([]byte) (int, error) { panic("a reader with parts is not read otherwise") }
+func (p *inParts) Close() error             { return nil }
 
 // unstuff is written apart from the code under test, line by line; it fails the test on a bare CR or LF.
 func unstuff(t *testing.T, wire string) (out []byte) {

@@ -207,6 +207,47 @@ func (s *DotStuffer) lines(data []byte) (n int) {
 	return n
 }
 
+// Pass returns how many octets at the start of data can be sent as they are, and takes them as sent: a large content is sent from where it
+// lies, and only where something has to be put in does Append make a copy.
+func (s *DotStuffer) Pass(data []byte) (n int) {
+	if s.cr {
+		return 0
+	}
+	if s.midLine {
+		line := data[:bytes.IndexByte(data, '\n')+1]
+		if n = s.lines(line); n < len(line) {
+			return n
+		}
+	}
+	if whole := bytes.LastIndexByte(data, '\n') + 1; !s.midLine && whole > n && Clean(data[n:whole]) {
+		n = whole
+	}
+	if n == len(data) || !s.midLine && data[n] == '.' {
+		return n
+	}
+	return n + s.lines(data[n:])
+}
+
+// Clean reports whether content can go on the wire as it is: lines end with CRLF, none begins with a dot, no CR or LF stands alone.
+func Clean(content []byte) bool {
+	if len(content) > 0 && content[0] == '.' {
+		return false
+	}
+	lines, p := 0, content
+	for {
+		i := bytes.IndexByte(p, '\n')
+		if i < 0 {
+			break
+		}
+		if i == 0 || p[i-1] != '\r' || i+1 < len(p) && p[i+1] == '.' {
+			return false
+		}
+		lines++
+		p = p[i+1:]
+	}
+	return bytes.Count(content, []byte{'\r'}) == lines
+}
+
 // Finish appends the end of mail data: CRLF if the last line has none, dot, CRLF.
 func (s *DotStuffer) Finish(dst []byte) []byte {
 	if s.midLine || s.cr {

@@ -130,6 +130,9 @@ func TestDotStuffer(t *testing.T) {
 		for cut := range len(tt.in) + 1 {
 			var s DotStuffer
 			got := s.Finish(s.Append(s.Append(nil, []byte(tt.in[:cut])), []byte(tt.in[cut:])))
+			if passed := passing([]byte(tt.in), cut); !bytes.Equal(passed, got) {
+				t.Errorf("%q cut at %d: %q with Pass", tt.in, cut, passed)
+			}
 			if string(got) != tt.out || s.Repaired != tt.repaired {
 				t.Errorf("%q cut at %d: %q, repaired %d; want %q, %d", tt.in, cut, got, s.Repaired, tt.out, tt.repaired)
 			}
@@ -171,6 +174,20 @@ func bytesOf(n, v int) []int {
 	return s
 }
 
+// passing stuffs both parts of in as a client does that sends as it is what it can.
+func passing(in []byte, cut int) (wire []byte) {
+	var s DotStuffer
+	for _, part := range [][]byte{in[:cut], in[cut:]} {
+		for len(part) > 0 {
+			n := s.Pass(part)
+			m := min(len(part), n+3)
+			wire = s.Append(append(wire, part[:n]...), part[n:m])
+			part = part[m:]
+		}
+	}
+	return s.Finish(wire)
+}
+
 // What the stuffer sends never has a CR or LF alone, ends once, and comes back as it was but for repaired line ends.
 func FuzzDotStuffer(f *testing.F) {
 	for _, s := range []string{"", "a\r\n.b\r\n", "\n.\n", "\r.\r", "a\r", "..\r\n", "\r\r\n"} {
@@ -182,6 +199,9 @@ func FuzzDotStuffer(f *testing.F) {
 		wire := s.Finish(s.Append(s.Append(nil, in[:cut]), in[cut:]))
 		if one := whole.Finish(whole.Append(nil, in)); !bytes.Equal(one, wire) || whole.Repaired != s.Repaired {
 			t.Fatalf("cut at %d: %q (%d repaired), in one piece %q (%d)", cut, wire, s.Repaired, one, whole.Repaired)
+		}
+		if passed := passing(in, cut); !bytes.Equal(passed, wire) {
+			t.Fatalf("cut at %d: %q, with Pass %q", cut, wire, passed)
 		}
 		out, used, done, r := receive(wire)
 		if !done || used != len(wire) || r.Bare != 0 {

@@ -124,7 +124,10 @@ func (g *Group) Propose(ctx context.Context, data []byte, parts [][]byte) (any, 
 }
 
 func (g *Group) append(data []byte, parts [][]byte) Entry {
-	e := Entry{Index: uint64(len(g.Log())) + 1, Data: data, Parts: parts}
+	e := Entry{Index: uint64(len(g.Log())) + 1, Data: data}
+	for _, p := range parts { // they are the proposer's again when Propose returns
+		e.Parts = append(e.Parts, bytes.Clone(p))
+	}
 	g.store(e)
 	return e
 }
