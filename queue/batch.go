@@ -24,9 +24,10 @@ type batch struct {
 // go of the command too; so it is never used again.
 type buffer struct {
 	octets   []byte
-	asked    bool         // apply goroutine
-	budget   *mail.Budget // apply goroutine; set while the octets are reserved in it
+	asked    bool         // apply goroutine, like budget, once the command is under way
+	budget   *mail.Budget // set while the octets are reserved in it
 	refs     atomic.Int32
+	lent     bool // it was reserved before the command, and began with a holder
 	giveBack func()
 }
 
@@ -102,10 +103,23 @@ func (b *buffer) hold(budget *mail.Budget) (release func()) {
 			b.budget, b.giveBack = budget, b.release
 		}
 	}
-	if b.budget != nil {
-		b.refs.Add(1)
+	if b.budget == nil || !b.addRef() {
+		return nil
 	}
 	return b.giveBack
+}
+
+// addRef fails when the last holder has gone: the proposer of a large message is one and may have given up.
+func (b *buffer) addRef() bool {
+	for {
+		n := b.refs.Load()
+		if n == 0 && b.lent {
+			return false
+		}
+		if b.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 func (b *buffer) release() {

@@ -69,7 +69,7 @@ func (n *news) add(b *batch, i int, size int64, parts []PartRef) {
 
 func (n *news) item(b *batch, i int, f *fresh, domain string, to []uint32) {
 	it := Item{Message: &f.Message, Domain: domain, Due: f.Arrived, Recipients: to}
-	if b.buffer != nil { // a large message's content was never in memory as a whole
+	if b.buffer != nil { // else the content is large and is not in memory as a whole
 		if it.Release = b.buffer.hold(n.q.opts.Budget); it.Release != nil {
 			it.Content = b.of(i)
 		}

@@ -2,9 +2,7 @@ package queue
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +17,7 @@ type lane struct {
 	inflight atomic.Pointer[batch] // read by the apply goroutine
 	envelope envelopeWriter
 	subs     []submission
-	chunk    []byte // of a large message; nobody else holds it
+	chunk    []byte // of a large message that is not held in memory; nobody else holds it
 }
 
 // proposeSmall takes what waits, for ever.
@@ -38,56 +36,6 @@ func (r *run) proposeSmall(l *lane) {
 		}
 		r.front.answered(len(l.subs))
 	}
-}
-
-// proposeLarge sends a large message as chunks first, one at a time, so that no command is large and no message is in memory as a whole.
-func (r *run) proposeLarge(l *lane) {
-	for {
-		s, ok := r.front.takeLarge()
-		if !ok {
-			return
-		}
-		id := r.q.opts.IDs.Next(r.clock.Now())
-		chunks, fail := r.proposeChunks(l, id, s.content)
-		s.content.Release()
-		if fail != nil {
-			s.done(mail.ID{}, fail)
-			r.front.answered(1)
-			continue
-		}
-		l.seq++
-		b := &batch{seq: l.seq, subs: []submission{s}, ids: []mail.ID{id}}
-		data := appendAcceptHead(appendCommand(nil, cmdAccept, r.commandTime(b.ids)), l.key, l.seq, 1)
-		b.data = appendAcceptEntry(data, id, s.report, s.content.Size, chunks, l.envelope.encode(s.env))
-		r.accept(l, b)
-		r.front.answered(1)
-	}
-}
-
-// proposeChunks uses one buffer for all chunks. After a proposal whose outcome was unknown for a while, anybody's, it leaves the buffer to the group.
-func (r *run) proposeChunks(l *lane, id mail.ID, c *mail.Content) (n uint32, fail *smtp.Failure) {
-	source, left := contentSource{c: c}, c.Size
-	for left > 0 {
-		if l.chunk == nil {
-			l.chunk = make([]byte, partSize)
-		}
-		chunk := l.chunk[:min(left, partSize)]
-		if _, err := io.ReadFull(&source, chunk); err != nil {
-			return n, failContent.With(err)
-		}
-		data := appendCommand(nil, cmdChunk, r.commandTime([]mail.ID{id}))
-		data = binary.AppendUvarint(append(data, id[:]...), uint64(n))
-		repeated := r.q.repeated.Load()
-		fail := r.proposeAccept(data, [][]byte{chunk})
-		if fail != nil || r.q.repeated.Load() != repeated {
-			l.chunk = nil
-		}
-		if fail != nil {
-			return n, fail
-		}
-		n, left = n+1, left-int64(len(chunk))
-	}
-	return n, nil
 }
 
 // accept proposes a batch and answers its submissions.

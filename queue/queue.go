@@ -63,9 +63,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// largeProposers is how many large messages are proposed at once, beside the small ones.
-const largeProposers = 2
-
 // Queue is one group's queue. Except for Apply and Committed, its methods are safe for use by several goroutines.
 type Queue struct {
 	opts     Options

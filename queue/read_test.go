@@ -190,12 +190,12 @@ func TestOrphanedChunksAreSwept(t *testing.T) {
 	run := b.q.run.Load()
 	old := b.q.opts.IDs.Next(b.c.Now())
 	content := contentOf(make([]byte, 3*partSize))
-	if n, fail := run.proposeChunks(new(lane), old, content); fail != nil || n != 3 {
+	if n, fail := run.proposeChunks(new(lane), old, content, nil); fail != nil || n != 3 {
 		t.Fatal(n, fail)
 	}
 	b.c.add(orphanAge + time.Minute)
 	young := b.q.opts.IDs.Next(b.c.Now())
-	if _, fail := run.proposeChunks(new(lane), young, content); fail != nil {
+	if _, fail := run.proposeChunks(new(lane), young, content, nil); fail != nil {
 		t.Fatal(fail)
 	}
 	if more, err := run.sweepOnce(); err != nil || more {
