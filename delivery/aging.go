@@ -179,6 +179,9 @@ func (s *Scheduler) delayed(m *queue.Stored, n uint32, now time.Time) (queue.Out
 	return o, true
 }
 
+// suspendedText is what a sender is told of a suspension: its reason is the operators'.
+const suspendedText = "delivery was suspended by an operator"
+
 // agedOutcome is an outcome without an attempt. Where none was ever made, the site's reason says why.
 func (s *Scheduler) agedOutcome(m *queue.Stored, n uint32, state queue.State) queue.Outcome {
 	st := &m.Recipients[n]
@@ -188,6 +191,9 @@ func (s *Scheduler) agedOutcome(m *queue.Stored, n uint32, state queue.State) qu
 	if st.Last == (mail.Attempt{}) {
 		o.Attempt, _, _ = s.Reason(o.Domain)
 		o.Attempt.At = time.Time{}
+		if _, ok := s.Suspension(o.Domain, &m.Message.Envelope.Origin); ok {
+			o.Attempt = mail.Attempt{Text: suspendedText}
+		}
 	}
 	return o
 }

@@ -1,6 +1,10 @@
 package delivery
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/postroad/postroad/queue"
+)
 
 // check verifies the core's invariants.
 func (s *Scheduler) check(t testing.TB) {
@@ -22,7 +26,7 @@ func (c *core) check(t testing.TB) {
 		for _, f := range d.flows {
 			n += f.list.n
 			for e := f.list.head; e != nil; e = e.next {
-				if e.state != entryWaiting || e.dest != d || e.flow != f || e.taken >= len(e.item.Recipients) {
+				if e.state != entryWaiting || c.barredFlow(&e.item) || e.dest != d || e.flow != f || e.taken >= len(e.item.Recipients) {
 					t.Errorf("entry %v of %v: state %d, %d taken", e.item.Message.ID, d.key, e.state, e.taken)
 				}
 			}
@@ -41,6 +45,12 @@ func (c *core) check(t testing.TB) {
 			if d.site.state == siteDead && n > 0 {
 				t.Errorf("%v: %d entries in memory while its site is dead", d.key, n)
 			}
+		}
+		if d.barred != c.bars.kinds[queue.SuspendDomain][d.key.domain] {
+			t.Errorf("%v: suspension %v is not the one in force", d.key, d.barred)
+		}
+		if d.suspended() && n > 0 {
+			t.Errorf("%v: %d entries in memory while it is suspended", d.key, n)
 		}
 		held += d.held()
 		if d.held() > 0 {

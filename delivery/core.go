@@ -55,6 +55,8 @@ type core struct {
 	alarms   alarms
 	disowned alarm // asks again whether we are the owner
 	sweep    sweep
+	bars     bars
+	barring  alarm // a suspension ends
 	counters counters
 	free     []*transaction
 	actions  []action
@@ -102,6 +104,7 @@ func newCore(o *Options) *core {
 	c.counters.init(o)
 	c.sweep.alarm.ring = c.sweepStep
 	c.disowned.ring = c.askOwner
+	c.barring.ring = c.rebar
 	c.memory.ring = func(time.Time) { c.short = false }
 	return c
 }
@@ -161,6 +164,11 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 		return nil
 	}
 	f := d.flow(&it.Message.Envelope.Origin)
+	if c.barredFlow(it) {
+		d.passed = true
+		releaseItem(it)
+		return nil
+	}
 	// What is accepted can be read before it is heard of here: a row that loads have passed may have been attempted already.
 	cost := int64(entryCost + recipientCost*len(it.Recipients))
 	if read := !d.seen.before(rowOf(it)); read || !c.room(d, f) || !c.o.Budget.TryReserve(cost) {
@@ -221,7 +229,7 @@ func (c *core) room(d *destination, f *flow) bool {
 			return false
 		}
 	}
-	if f.onDisk || c.stopping {
+	if f.onDisk || c.stopping || d.barred != nil {
 		return false
 	}
 	if d.held() >= c.window() && !c.yield(d, f) {

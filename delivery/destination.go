@@ -6,13 +6,14 @@ import (
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue"
 )
 
 // destination is the scheduling state for one next hop: one recipient domain by one route. What is due for it lies on disk, in
 // the order of (due time, ID); its window is the part of that in memory. Owned by the core.
 //
 // Invariant: each row of the domain and route up to the cursor is in memory or settled, unless backlog or an alarm says when
-// to look again.
+// to look again, or passed says that a suspension's end does.
 type destination struct {
 	key   destKey
 	state destState
@@ -33,11 +34,13 @@ type destination struct {
 	nextDue  time.Time // of the first row that was not due yet; zero: none known
 	ahead    bool      // the latest load left rows behind it that are due
 	scout    scout
-	loading  bool // a load is under way
-	queued   bool // in core.loads
-	stale    bool // what the load under way reads is out of date
-	others   bool // rows of the domain that go other routes were passed and nobody looks after them
-	rewound  bool // while a load was under way, rows after back were left to the disk
+	loading  bool              // a load is under way
+	queued   bool              // in core.loads
+	stale    bool              // what the load under way reads is out of date
+	barred   *queue.Suspension // of its domain; nil: none
+	passed   bool              // rows were passed over because their tenant or campaign is suspended
+	others   bool              // rows of the domain that go other routes were passed and nobody looks after them
+	rewound  bool              // while a load was under way, rows after back were left to the disk
 	back     row
 	cost     int64        // of an entry, on the average of the latest load
 	alarm    alarm        // destWaiting: look up again; destAttached: nextDue

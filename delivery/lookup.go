@@ -6,6 +6,7 @@ import (
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue"
 )
 
 // From a domain to a site: routes, look-ups, and what happens when they fail.
@@ -31,7 +32,7 @@ func (c *core) destination(k destKey, now time.Time) *destination {
 		c.sweep.missed = true
 		return nil
 	}
-	d := &destination{key: k, place: len(c.all), backlog: true, used: true}
+	d := &destination{key: k, place: len(c.all), backlog: true, used: true, barred: c.bars.kinds[queue.SuspendDomain][k.domain]}
 	d.alarm.ring = func(now time.Time) { c.wake(d, now) }
 	c.dests[k] = d
 	c.all = append(c.all, d)
@@ -165,7 +166,7 @@ func (c *core) attach(d *destination, s *site, now time.Time) {
 	d.state, d.spot = destAttached, len(s.dests)
 	s.dests = append(s.dests, d)
 	s.waiting += d.waiting
-	if s.state == siteDead {
+	if !s.reachable() {
 		c.dropAll(d)
 		return
 	}
@@ -207,7 +208,8 @@ func (c *core) siteOf(d *destination, route *mx.Route) *site {
 		key += "\x00" + d.key.domain
 	}
 	s := c.sites[key]
-	if s == nil {
+	fresh := s == nil
+	if fresh {
 		s = &site{key: key, name: name, shape: shape, allow: min(initialConnections, shape.Connections)}
 		s.hop = r.hop(c.o)
 		s.alarm.ring = func(now time.Time) { c.ring(s, now) }
@@ -216,6 +218,9 @@ func (c *core) siteOf(d *destination, route *mx.Route) *site {
 		c.sites[key] = s
 	}
 	s.hosts = route
+	if fresh {
+		s.barred = c.siteBar(s)
+	}
 	return s
 }
 

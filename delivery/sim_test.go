@@ -18,7 +18,7 @@ import (
 
 // sim drives the core alone, event by event in an order that a seed decides: what is on disk can be read before and after the
 // core hears of it, reads take time, hosts die and come back, limits are small. Whatever happens, each recipient is
-// attempted until it is delivered, and is never handed out twice at a time or after that.
+// attempted until it is delivered, and is never handed out twice at a time, after that, or while it is suspended.
 type sim struct {
 	t    testing.TB
 	seed uint64
@@ -37,6 +37,7 @@ type sim struct {
 	delivered int
 	sites     int
 	dead      map[string]bool
+	barred    queue.Suspensions
 }
 
 type simState uint8
@@ -182,6 +183,7 @@ func (s *sim) accept() {
 	m := &queue.Message{ID: s.ids.Next(s.now), Envelope: &mail.Envelope{Sender: "s@x"}, Arrived: s.now}
 	m.Arrived = m.ID.Time()
 	s.all = append(s.all, m.ID)
+	m.Envelope.Origin.Campaign = fmt.Sprint("c", s.rand.IntN(3))
 	m.Envelope.Origin.Tenant = fmt.Sprint("t", s.rand.IntN(3))
 	byDomain := map[string][]uint32{}
 	for i := range 1 + s.rand.IntN(4)*s.rand.IntN(2) {
@@ -254,6 +256,7 @@ func (s *sim) event() {
 // begin checks that a transaction takes only what is free to be tried.
 func (s *sim) begin(t *transaction) {
 	s.begun[t] = true
+	s.mustBeFree(t)
 	for _, n := range t.recipients {
 		k := attemptKey{t.message.ID, n}
 		if s.state[k] != simQueued {
@@ -367,12 +370,17 @@ func (s *sim) run(n int) {
 		case x == 11 && left > 0:
 			s.core.changed(s.someIDs(), []string{fmt.Sprint("d", s.rand.IntN(30))}, s.now)
 			s.event()
+		case x == 12 && left > 0:
+			s.suspend(1 + s.rand.IntN(3))
 		case x < 90 && s.step():
 		default:
 			s.pass()
 		}
 		if left == 0 {
 			clear(s.dead)
+			if len(s.barred.All) > 0 {
+				s.suspend(0)
+			}
 		}
 		if steps%64 == 0 {
 			s.core.check(s.t)
@@ -402,6 +410,52 @@ func (s *sim) pass() {
 	}
 	s.core.tick(s.now)
 	s.event()
+}
+
+// suspend replaces what is suspended by n things, some of them for a while only. Sometimes an older list comes late.
+func (s *sim) suspend(n int) {
+	late := s.barred
+	s.barred = queue.Suspensions{Version: late.Version + 1}
+	for range n {
+		one := queue.Suspension{Kind: queue.SuspensionKind(1 + s.rand.IntN(4)), Reason: "why"}
+		switch one.Kind {
+		case queue.SuspendDomain:
+			one.Name = fmt.Sprint("d", s.rand.IntN(30))
+		case queue.SuspendSite:
+			one.Name = []string{fmt.Sprint("site", s.rand.IntN(s.sites)), "hub.test:25"}[s.rand.IntN(2)]
+		case queue.SuspendTenant:
+			one.Name = fmt.Sprint("t", s.rand.IntN(3))
+		case queue.SuspendCampaign:
+			one.Name = fmt.Sprint("c", s.rand.IntN(3))
+		}
+		if s.rand.IntN(2) == 0 {
+			one.Until = s.now.Add(time.Duration(s.rand.IntN(20_000)) * time.Millisecond)
+		}
+		s.barred.All = append(s.barred.All, one)
+	}
+	s.core.suspend(s.barred, s.now)
+	s.event()
+	if s.rand.IntN(4) == 0 {
+		s.core.suspend(late, s.now)
+		s.event()
+	}
+}
+
+// mustBeFree checks that nothing of a transaction is suspended, without the core's ways of knowing.
+func (s *sim) mustBeFree(t *transaction) {
+	for _, one := range s.barred.All {
+		if !one.Until.IsZero() && !one.Until.After(s.now) {
+			continue
+		}
+		for i := range t.pieces {
+			d, o := t.pieces[i].e.dest, t.message.Envelope.Origin
+			if one.Kind == queue.SuspendDomain && one.Name == d.key.domain || one.Kind == queue.SuspendTenant && one.Name == o.Tenant ||
+				one.Kind == queue.SuspendCampaign && one.Name == o.Campaign ||
+				one.Kind == queue.SuspendSite && t.conn != nil && one.Name == t.conn.site.name {
+				s.t.Fatalf("seed %d: %v of %v, %+v is handed out while %+v is suspended", s.seed, t.message.ID, d.key, o, one)
+			}
+		}
+	}
 }
 
 func (s *sim) stuck() {

@@ -6,6 +6,7 @@ import (
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue"
 )
 
 // site is a set of hosts that share their fate: connections, limits and back-off. Owned by the core.
@@ -45,6 +46,7 @@ type site struct {
 	queued     bool // in core.ready
 	starved    bool // in core.starved
 	reason     mail.Attempt
+	barred     *queue.Suspension // nil: it is not suspended
 	stats      *SiteStats
 }
 
@@ -124,6 +126,9 @@ func (c *core) probe(s *site) {
 	for range s.dests {
 		s.hand++
 		d := s.dests[s.hand%len(s.dests)]
+		if d.suspended() {
+			continue
+		}
 		if d.waiting > 0 {
 			return
 		}
@@ -171,4 +176,4 @@ func (c *core) troubled(s *site, why mail.Attempt, now time.Time) {
 }
 
 // reachable reports whether something may be tried at the site.
-func (s *site) reachable() bool { return s.state != siteDead }
+func (s *site) reachable() bool { return s.state != siteDead && s.barred == nil }

@@ -171,11 +171,12 @@ func (c *core) giveBack(p *piece, back []uint32) {
 	}
 }
 
-// ifGone leaves a waiting entry to the disk at once when its site died while it was being attempted.
+// ifGone leaves a waiting entry to the disk at once when its site died, or it was suspended, while it was being attempted.
 func (c *core) ifGone(e *entry) {
 	d := e.dest
-	if d.state == destWaiting || d.state == destAttached && d.site.state == siteDead {
+	if d.state == destWaiting || d.state == destAttached && d.site.state == siteDead || d.suspended() || c.barredFlow(&e.item) {
 		c.drop(e)
+		c.wantMore(d)
 	}
 }
 

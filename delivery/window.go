@@ -18,6 +18,9 @@ func (c *core) wantMore(d *destination) {
 }
 
 func (c *core) mayLoad(d *destination) bool {
+	if d.suspended() {
+		return false
+	}
 	switch d.state {
 	case destWaiting:
 		return false
@@ -33,8 +36,10 @@ func (c *core) mayLoad(d *destination) bool {
 	return !c.stopping && (d.waiting <= c.window()/4 || d.scout.due)
 }
 
-// doubtful reports whether the site that d hangs at, or hung at last, is not up: a few entries will do to find out.
-func (d *destination) doubtful() bool { return d.site != nil && d.site.state != siteUp }
+// doubtful reports whether the site that d hangs at, or hung at last, is not up or suspended: a few entries will do to find out.
+func (d *destination) doubtful() bool {
+	return d.site != nil && (d.site.state != siteUp || d.site.barred != nil)
+}
 
 // pumpLoads starts loads while there is room for what they bring.
 func (c *core) pumpLoads(now time.Time) {
@@ -159,6 +164,10 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 		if tooOld(it.Message.Arrived, it.Due, now, c.o.Retry.Expire) {
 			continue // the sweep for expiry has it
 		}
+		if c.barredFlow(it) {
+			d.passed = true
+			continue
+		}
 		if d.scout.out && c.plenty(d, it) {
 			continue // in its turn
 		}
@@ -207,6 +216,9 @@ func (c *core) insert(d *destination, it *queue.Item, backlog bool, now time.Tim
 		}
 	}
 	switch {
+	case d.suspended():
+		d.rewind(e.row()) // meanwhile
+		c.o.Budget.Release(e.cost)
 	case d.state == destRefused:
 		c.add(e, false)
 		c.refuse(e, d.refusal, now)

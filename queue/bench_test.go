@@ -79,6 +79,7 @@ func (dropItems) Accepted(items []Item) {
 }
 func (dropItems) Changed([]mail.ID, []string) {}
 func (dropItems) Gone([]mail.ID)              {}
+func (dropItems) Suspended(Suspensions)       {}
 
 func benchQueue(b *testing.B) (*Queue, *benchStore) {
 	q := New(Options{Budget: mail.NewBudget(64 << 20)})

@@ -20,6 +20,7 @@ const (
 	cmdSweep                           // what was given up: chunks, lanes
 	cmdDrop                            // due reports that nobody will make
 	cmdSeal                            // nothing more is taken: the group is to go
+	cmdSuspend                         // what is suspended; members of protocol 1 do not know it
 )
 
 // laneKey names one proposer of one owner. A proposer has one accept command under way at a time and numbers them, so that the
@@ -200,6 +201,7 @@ type command struct {
 	session  uint64 // of the owner that speaks; an epoch's: the one before it; a sweep's: the first that stays
 	chunks   []chunkRef
 	reports  []ReportID
+	suspend  Suspensions
 }
 
 // decode reads a whole command before any of it is applied.
@@ -231,6 +233,8 @@ func (c *command) decode(data []byte) error {
 			c.reports = append(c.reports, d.reportID())
 		}
 	case cmdSeal:
+	case cmdSuspend:
+		c.decodeSuspend(&d)
 	default:
 		return errCorrupt
 	}

@@ -61,6 +61,8 @@ func (c *courier) wake(domain string, at time.Time) {
 
 func (c *courier) Gone([]mail.ID) {}
 
+func (c *courier) Suspended(Suspensions) {}
+
 // term lets a leader become the owner.
 func (w *owners) term(p *peer) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)

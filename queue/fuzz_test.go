@@ -84,6 +84,7 @@ func FuzzSmallRows(f *testing.F) {
 	m := meta{index: 7, time: 1_700_000_000_000, epoch: 3, resting: true}
 	m.counters[countMessages] = 12
 	f.Add(m.append(nil))
+	f.Add((&Suspensions{Version: 7, Index: 9, All: []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "why", Serial: 7, Until: time.UnixMilli(99)}}}).append(nil))
 	f.Add(appendReportRow(nil, []reported{{4, Failed, appendAttempt(nil, &fuzzAttempt)}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, err := decodeCounts(b); err == nil {
@@ -100,6 +101,9 @@ func FuzzSmallRows(f *testing.F) {
 		}
 		if n, err := decodeNumbers(nil, b); err == nil {
 			same(t, n, func(b []byte) []byte { return appendNumbers(b, n) }, func(b []byte) ([]uint32, error) { return decodeNumbers(nil, b) })
+		}
+		if s, err := decodeSuspendRow(b); err == nil {
+			same(t, s, s.append, decodeSuspendRow)
 		}
 		decodeReportRow(b)
 	})
@@ -142,6 +146,8 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
+var fuzzSuspensions = []Suspension{{Kind: SuspendDomain, Name: "a.example", Reason: "they asked for it", Serial: 6}, {Kind: SuspendCampaign, Name: "spring", Reason: "x", Serial: 7, Lasts: time.Hour}}
+
 func FuzzCommand(f *testing.F) {
 	id, report := mail.ID{1, 2, 3}, ReportID{mail.ID{9}, 4, ReportFailure}
 	var w envelopeWriter
@@ -158,6 +164,8 @@ func FuzzCommand(f *testing.F) {
 	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdRest, 5), 1))
 	f.Add(appendSweep(appendCommand(nil, cmdSweep, 5), 17, []chunkRef{{id, 1}}))
 	f.Add(appendDrop(appendCommand(nil, cmdDrop, 5), []ReportID{report}))
+	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions))
+	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 8, nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c command
 		if err := c.decode(b); err != nil {
@@ -192,7 +200,7 @@ func FuzzResult(f *testing.F) {
 
 var results = []any{
 	nil, acceptResult{true}, acceptResult{}, settleResult{true}, sealResult{true}, epochResult{}, epochResult{7, 1_700_000_000_000},
-	[]recipientRef{{mail.ID{1}, 2}, {mail.ID{3}, 400}}, []recipientRef(nil),
+	[]recipientRef{{mail.ID{1}, 2}, {mail.ID{3}, 400}}, []recipientRef(nil), suspendResult{}, suspendResult{9, 1 << 40},
 }
 
 func TestResultsTravel(t *testing.T) {
@@ -218,6 +226,7 @@ func FuzzForwarded(f *testing.F) {
 	f.Add(appendAcceptEntry(head, id, ReportID{id, 1, ReportDelay}, 10, 2, w.encode(fuzzEnvelope())), []byte{}, byte(0))
 	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3), make([]byte, 10), byte(1))
 	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), []byte{}, byte(0))
+	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions), []byte{}, byte(0))
 	f.Fuzz(func(t *testing.T, data, content []byte, n byte) {
 		var parts [][]byte
 		for ; n > 0; n-- {
@@ -279,7 +288,7 @@ func TestCheckForwarded(t *testing.T) {
 func TestApplyPanicsOnCorruptCommand(t *testing.T) {
 	good := appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0)
 	for name, data := range map[string][]byte{
-		"unknown type": appendCommand(nil, cmdSeal+1, 5), "other version": append([]byte{2}, good[1:]...),
+		"unknown type": appendCommand(nil, cmdSuspend+1, 5), "other version": append([]byte{2}, good[1:]...),
 		"cut short": good[:len(good)-1], "too long": append(bytes.Clone(good), 0), "empty": nil,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,6 +39,7 @@ type heard struct {
 	items   []Item
 	changed []mail.ID
 	gone    []mail.ID
+	barred  []Suspensions
 }
 
 func (h *heard) Accepted(items []Item) {
@@ -51,6 +52,12 @@ func (h *heard) Changed(ids []mail.ID, domains []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.changed = append(h.changed, ids...)
+}
+
+func (h *heard) Suspended(s Suspensions) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.barred = append(h.barred, s)
 }
 
 func (h *heard) Gone(ids []mail.ID) {

@@ -18,6 +18,7 @@ import (
 //	m ID ffffffff                     counts row, once the message has changed since it was accepted
 //	q domain 00 due ID                schedule: which recipients of a domain are due when
 //	r ID index kind                   a due report
+//	s                                 what is suspended
 const (
 	keyMeta     = 'M'
 	keyChunk    = 'c'
@@ -25,6 +26,7 @@ const (
 	keyMessage  = 'm'
 	keySchedule = 'q'
 	keyReport   = 'r'
+	keySuspend  = 's'
 )
 
 const (
@@ -36,7 +38,10 @@ const (
 	maxDomain    = 1 << 10 // octets; DNS allows 253, an address literal less
 )
 
-var metaKey = []byte{keyMeta}
+var (
+	metaKey    = []byte{keyMeta}
+	suspendKey = []byte{keySuspend}
+)
 
 func appendMessageKey(b []byte, id mail.ID) []byte { return append(append(b, keyMessage), id[:]...) }
 

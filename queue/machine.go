@@ -29,6 +29,7 @@ type events interface {
 	changed(e *opened)
 	gone(e *opened)
 	reportDue()
+	suspended(s Suspensions)
 }
 
 // maxLanes bounds the cache of lane rows.
@@ -69,6 +70,8 @@ func (m *machine) dispatch(parts [][]byte) any {
 		return m.applyDrop()
 	case cmdSeal:
 		return m.applySeal()
+	case cmdSuspend:
+		return m.applySuspend()
 	}
 	panic("queue: no way to apply this command") // decode let it through: a defect of ours
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ type model struct {
 	messages        map[mail.ID]*modelMessage
 	reports         map[ReportID][]reportedAs
 	counters        [countersNumber]uint64
+	suspended       Suspensions
 }
 
 type modelMessage struct {
@@ -416,6 +418,39 @@ func (r *modelRun) sweep() {
 	r.propose(appendSweep(r.begin(cmdSweep), 0, chunks), nil)
 }
 
+func (r *modelRun) suspend() {
+	version := r.m.suspended.Version + uint64(r.rand.IntN(4)) // 0: it was repeated, or came late
+	var all []Suspension
+	for n := range r.rand.IntN(4) {
+		all = append(all, Suspension{Kind: SuspensionKind(1 + r.rand.IntN(4)), Name: fmt.Sprint("n", n), Reason: "why",
+			Serial: max(1, version-uint64(r.rand.IntN(3))), Lasts: time.Duration(r.rand.IntN(3)) * time.Minute})
+	}
+	data := appendSuspensions(r.begin(cmdSuspend), version, all)
+	r.m.suspend(version, all)
+	r.propose(data, nil)
+}
+
+// suspend says it once more: a serial that was there keeps its end.
+func (m *model) suspend(version uint64, all []Suspension) {
+	if version <= m.suspended.Version {
+		return
+	}
+	now := Suspensions{Version: version, Index: m.index}
+	for _, s := range all {
+		if s.Lasts > 0 {
+			s.Until = time.UnixMilli(int64(m.now)).Add(s.Lasts)
+		}
+		for _, old := range m.suspended.All {
+			if old.Serial == s.Serial {
+				s.Until = old.Until
+			}
+		}
+		s.Lasts = 0
+		now.All = append(now.All, s)
+	}
+	m.suspended = now
+}
+
 func (r *modelRun) step() {
 	r.c.add(time.Duration(r.rand.IntN(90)) * time.Second)
 	switch n := r.rand.IntN(100); {
@@ -429,8 +464,10 @@ func (r *modelRun) step() {
 		r.operate()
 	case n < 92:
 		r.drop()
-	case n < 96:
+	case n < 95:
 		r.owner()
+	case n < 97:
+		r.suspend()
 	default:
 		r.sweep()
 	}
@@ -457,6 +494,9 @@ func (r *modelRun) check() {
 	})
 	if err != nil || seen != len(r.m.messages) {
 		r.t.Fatalf("%d messages, want %d; %v", seen, len(r.m.messages), err)
+	}
+	if got, err := r.q.Suspensions(); err != nil || !reflect.DeepEqual(got, r.m.suspended) {
+		r.t.Fatalf("suspended: %+v, %v; want %+v", got, err, r.m.suspended)
 	}
 	r.checkSchedule()
 	r.checkReports()

@@ -14,6 +14,7 @@ type news struct {
 	report  bool
 	rows    []wroteRow // schedule rows written
 	names   []byte     // their domains
+	barred  *Suspensions
 }
 
 type wroteRow struct {
@@ -100,6 +101,8 @@ func (n *news) gone(e *opened) {
 
 func (n *news) reportDue() { n.report = true }
 
+func (n *news) suspended(s Suspensions) { n.barred = &s }
+
 // tell hands over what was gathered. The slices are used again.
 func (n *news) tell() {
 	from := 0
@@ -116,7 +119,7 @@ func (n *news) tell() {
 	clear(n.items)
 	clear(n.domains)
 	n.items, n.ids, n.domains, n.removed = n.items[:0], n.ids[:0], n.domains[:0], n.removed[:0]
-	n.itemsOf = nil
+	n.itemsOf, n.barred = nil, nil
 }
 
 // tellOwner tells the listener of the term that the batch ends in. Items of a term before it are on disk, where the listener finds them.
@@ -131,6 +134,9 @@ func (n *news) tellOwner() {
 	}
 	if r == nil || r.listener == nil {
 		return
+	}
+	if n.barred != nil {
+		r.listener.Suspended(*n.barred)
 	}
 	if len(n.items) > 0 && r == n.itemsOf {
 		r.listener.Accepted(n.items)

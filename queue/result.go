@@ -13,6 +13,7 @@ const (
 	resultEpoch
 	resultMoved // recipients moved by an operator's command
 	resultSeal
+	resultSuspend
 )
 
 // AppendResult appends the encoded form of what Apply returned. It panics on anything else.
@@ -26,6 +27,9 @@ func AppendResult(b []byte, result any) []byte {
 		return append(b, formatVersion, resultSettle, bit(r.ok))
 	case sealResult:
 		return append(b, formatVersion, resultSeal, bit(r.ok))
+	case suspendResult:
+		b = binary.AppendUvarint(append(b, formatVersion, resultSuspend), r.version)
+		return binary.AppendUvarint(b, r.index)
 	case epochResult:
 		b = binary.AppendUvarint(append(b, formatVersion, resultEpoch), r.index)
 		return binary.AppendUvarint(b, uint64(r.time))
@@ -53,6 +57,8 @@ func ParseResult(b []byte) (result any, err error) {
 		result = sealResult{d.bit()}
 	case resultEpoch:
 		result = epochResult{d.uvarint(), d.millis()}
+	case resultSuspend:
+		result = suspendResult{d.uvarint(), d.uvarint()}
 	case resultMoved:
 		var refs []recipientRef
 		for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {

@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "write what the scripts of testdata/scri
 //	settle MESSAGE RECIPIENT# STATE [due=5m] [untried] [warn] [hopdsn]
 //	hold | release | flush | fail | remove  MESSAGE RECIPIENT#...
 //	report MESSAGE KIND                     the report is accepted; drop MESSAGE KIND: nobody makes it
+//	suspend VERSION KIND:NAME:SERIAL[:LASTS]...  the whole list
 //	clock 5m | epoch | rest | again (the last command once more)
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/script/*.txt")
@@ -106,6 +107,8 @@ func (s *script) command(name string, args []string) {
 		s.accept(s.report(args), "<>", "s@origin.example")
 	case "drop":
 		s.propose(cmdDrop, appendDrop(nil, []ReportID{s.report(args)}))
+	case "suspend":
+		s.suspend(args)
 	case "clock":
 		d, err := time.ParseDuration(args[0])
 		if err != nil {
@@ -247,6 +250,7 @@ func (s *script) dump() string {
 	}
 	s.dumpSchedule(&b)
 	s.dumpReports(&b)
+	s.dumpSuspensions(&b)
 	if n := s.q.machine.meta.counters[countBounced]; n > 0 {
 		fmt.Fprintf(&b, "double bounces: %d\n", n)
 	}
@@ -272,6 +276,44 @@ func (s *script) dumpSchedule(b *strings.Builder) {
 		}
 		b.WriteByte('\n')
 	}
+}
+
+var suspensionKinds = map[string]SuspensionKind{"domain": SuspendDomain, "site": SuspendSite, "tenant": SuspendTenant, "campaign": SuspendCampaign}
+
+func (s *script) suspend(args []string) {
+	var all []Suspension
+	for _, word := range args[1:] {
+		part := strings.Split(word, ":")
+		one := Suspension{Kind: suspensionKinds[part[0]], Name: part[1], Reason: "because", Serial: uint64(s.number(part[2]))}
+		if len(part) > 3 {
+			d, err := time.ParseDuration(part[3])
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			one.Lasts = d
+		}
+		all = append(all, one)
+	}
+	s.propose(cmdSuspend, appendSuspensions(nil, uint64(s.number(args[0])), all))
+}
+
+func (s *script) dumpSuspensions(b *strings.Builder) {
+	now, err := s.q.Suspensions()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if now.Version == 0 {
+		return
+	}
+	fmt.Fprintf(b, "suspended, version %d, by entry %d:", now.Version, now.Index)
+	for _, one := range now.All {
+		for name, kind := range suspensionKinds {
+			if kind == one.Kind {
+				fmt.Fprintf(b, " %s %s (%s) until %s", name, one.Name, one.Reason, since(one.Until))
+			}
+		}
+	}
+	b.WriteByte('\n')
 }
 
 func (s *script) dumpReports(b *strings.Builder) {

@@ -124,4 +124,6 @@ type Listener interface {
 	Changed(ids []mail.ID, domains []string)
 	// Gone says that the last recipient of the messages was settled and the message removed.
 	Gone(ids []mail.ID)
+	// Suspended gives all that is suspended from now on.
+	Suspended(s Suspensions)
 }

@@ -19,6 +19,8 @@ type draft struct {
 	tokens  bool
 	members []uint16
 	groups  []uint64
+	slots   []int // of suspensions
+	freed   bool  // the last slot of suspensions
 }
 
 // handlers has a row for every command type: what Apply does with it.
@@ -39,6 +41,8 @@ var handlers = [cmdEnd]func(*draft, *command) Result{
 	cmdRetire:       (*draft).retire,
 	cmdPlace:        (*draft).place,
 	cmdRefound:      (*draft).refound,
+	cmdSuspend:      (*draft).suspend,
+	cmdResume:       (*draft).resume,
 }
 
 // Apply applies one command. Called on the apply goroutine. A command that this version does not know stops the node: going on would
@@ -67,7 +71,7 @@ func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]
 
 // finish writes the rows that changed; false when none did.
 func (d *draft) finish(w rows.Writer) bool {
-	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 {
+	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 && !d.freed {
 		return false
 	}
 	d.counts.Version = d.index
@@ -88,6 +92,7 @@ func (d *draft) finish(w rows.Writer) bool {
 	for _, id := range d.groups {
 		w.Set(groupKey(id), encodeRecord(d.group(id)))
 	}
+	d.writeSuspensions(w)
 	return true
 }
 

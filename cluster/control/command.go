@@ -30,22 +30,25 @@ const (
 	cmdRetire
 	cmdPlace
 	cmdRefound
+	cmdSuspend // from SuspensionsProtocol on
+	cmdResume
 	cmdEnd // one above the last
 )
 
 // command has the arguments of every type; each uses its own few.
 type command struct {
-	At      time.Time      `json:"at"` // command time
-	Cluster *cluster       `json:"cluster,omitempty"`
-	Node    *Node          `json:"node,omitempty"`
-	Member  uint16         `json:"member,omitempty"`
-	Other   uint16         `json:"other,omitempty"`
-	Down    []uint16       `json:"down,omitempty"`
-	Lost    bool           `json:"lost,omitempty"`
-	Token   *Token         `json:"token,omitempty"`
-	Group   uint64         `json:"group,omitempty"`
-	Seen    *Configuration `json:"seen,omitempty"`
-	Place   *Placement     `json:"place,omitempty"`
+	At         time.Time      `json:"at"` // command time
+	Cluster    *cluster       `json:"cluster,omitempty"`
+	Node       *Node          `json:"node,omitempty"`
+	Member     uint16         `json:"member,omitempty"`
+	Other      uint16         `json:"other,omitempty"`
+	Down       []uint16       `json:"down,omitempty"`
+	Lost       bool           `json:"lost,omitempty"`
+	Token      *Token         `json:"token,omitempty"`
+	Group      uint64         `json:"group,omitempty"`
+	Seen       *Configuration `json:"seen,omitempty"`
+	Place      *Placement     `json:"place,omitempty"`
+	Suspension *Suspension    `json:"suspension,omitempty"`
 }
 
 func encodeCommand(kind commandType, c *command) ([]byte, error) {
@@ -88,6 +91,8 @@ func (c *command) complete(kind commandType) bool {
 		return c.Seen != nil
 	case cmdPlace:
 		return c.Place != nil
+	case cmdSuspend, cmdResume:
+		return c.Suspension != nil && c.Suspension.check() == nil
 	}
 	return true
 }
@@ -110,6 +115,7 @@ type Result struct {
 	Code   Code    `json:"code"`
 	Words  string  `json:"words,omitempty"`  // of a refusal, for the operator
 	Member *Member `json:"member,omitempty"` // that was added
+	Index  uint64  `json:"index,omitempty"`  // the version of the suspensions with this change
 }
 
 func refuse(c Code, format string, args ...any) Result {

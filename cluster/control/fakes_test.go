@@ -93,7 +93,7 @@ func (b *bench) settle(p Policy) {
 // same reports whether two views are the same in what is stored of them.
 func same(a, b *State) bool {
 	rows := func(m *model) []byte {
-		return slices.Concat(encodeRecord(m.cluster), encodeRecord(m.counts), encodeRecord(m.tokens), encodeRecord(m.members), encodeRecord(m.groups))
+		return slices.Concat(encodeRecord(m.cluster), encodeRecord(m.counts), encodeRecord(m.tokens), encodeRecord(m.members), encodeRecord(m.groups), encodeRecord(slices.Concat([]Suspension{}, m.suspensions)))
 	}
 	return bytes.Equal(rows(a.view.Load()), rows(b.view.Load()))
 }

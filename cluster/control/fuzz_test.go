@@ -19,7 +19,16 @@ func seeds(f *testing.F) *bench {
 		func() error { _, err := b.AddMember(ctx, b.node("mx2")); return err }(), b.Activate(ctx, 2), b.Place(ctx, Plan(s, three)), b.Bootstrapped(ctx, 3),
 		b.Observed(ctx, 3, Configuration{Voters: ids(1, 2), Index: 7}), b.SetVersion(ctx, 2, "2.0", 2), b.SetAddress(ctx, 2, "b:1"),
 		b.AddSecret(ctx, "a-secret-of-a-file", 0), b.Drain(ctx, 2), b.Place(ctx, Plan(s, three)), b.Retire(ctx, 3), b.DropToken(ctx, "a-secret-of-a-file"),
-		b.Undrain(ctx, 2),
+		b.Undrain(ctx, 2), b.SetVersion(ctx, 1, "2.0", 2),
+		func() error {
+			_, err := b.Suspend(ctx, Suspension{Kind: "domain", Name: "a.example", Reason: "x"}, time.Hour)
+			return err
+		}(),
+		func() error {
+			_, err := b.Suspend(ctx, Suspension{Kind: "site", Name: "b", Reason: "x"}, 0)
+			return err
+		}(),
+		func() error { _, err := b.Resume(ctx, "domain", "a.example"); return err }(),
 	} {
 		if err != nil {
 			f.Fatal(err)
@@ -87,6 +96,7 @@ func FuzzRows(f *testing.F) {
 		}
 		s.Members()
 		s.Groups()
+		s.Suspensions()
 		for id := range uint16(4) {
 			s.Hosts(id)
 			s.Placed(id)
@@ -96,7 +106,7 @@ func FuzzRows(f *testing.F) {
 }
 
 func FuzzResult(f *testing.F) {
-	for _, r := range []Result{{}, {Code: Stale, Words: "the plan was made of an older state"}, {Member: &Member{ID: 3, Name: "mx3", Joined: clockStart}}} {
+	for _, r := range []Result{{}, {Code: Stale, Words: "the plan was made of an older state"}, {Index: 9}, {Member: &Member{ID: 3, Name: "mx3", Joined: clockStart}}} {
 		f.Add(AppendResult(nil, r))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -30,6 +30,7 @@ func (d *draft) refound(c *command) Result {
 	}
 	d.model.cluster, d.cluster = *c.Cluster, true
 	d.model.tokens, d.tokens = nil, true
+	d.suspensionsOutlast()
 	return Result{}
 }
 

@@ -12,11 +12,12 @@ import (
 // model is the whole state at one index. Immutable once it is in the view; members and groups are dense, because numbers are given in
 // order and never again.
 type model struct {
-	cluster cluster
-	counts  counts
-	tokens  []Token
-	members []Member // number 1 first
-	groups  []Group  // number 1 first
+	cluster     cluster
+	counts      counts
+	tokens      []Token
+	members     []Member     // number 1 first
+	groups      []Group      // number 1 first
+	suspensions []Suspension // in no order
 }
 
 // cluster is what never changes after Init.
@@ -28,11 +29,13 @@ type cluster struct {
 
 // counts are the figures that change with every command.
 type counts struct {
-	Members  uint16 `json:"members"`  // numbers given
-	Groups   uint64 `json:"groups"`   // numbers given
-	Version  uint64 `json:"version"`  // log index of the last change
-	Planned  uint64 `json:"planned"`  // log index of the last change that a plan depends on
-	Protocol int    `json:"protocol"` // that every member has understood at some time; never falls
+	Members     uint16 `json:"members"`               // numbers given
+	Groups      uint64 `json:"groups"`                // numbers given
+	Version     uint64 `json:"version"`               // log index of the last change
+	Planned     uint64 `json:"planned"`               // log index of the last change that a plan depends on
+	Protocol    int    `json:"protocol"`              // that every member has understood at some time; never falls
+	Suspensions int    `json:"suspensions,omitempty"` // in force
+	Suspended   uint64 `json:"suspended,omitempty"`   // their version: the log index of their last change, or above
 }
 
 func (m *model) member(id uint16) *Member {
@@ -80,7 +83,8 @@ func (m *model) in(states ...MemberState) []uint16 {
 	return ids
 }
 
-// Rows: "cc" cluster, "cn" counts, "ct" tokens, "cm" and a number a member, "cg" and a number a group.
+// Rows: "cc" cluster, "cn" counts, "ct" tokens, "cm" and a number a member, "cg" and a number a group,
+// "cs" and a slot a suspension.
 var (
 	keyFrom    = []byte{'c'}
 	keyTo      = []byte{'c' + 1}
@@ -152,7 +156,7 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 			return nil, fmt.Errorf("the row of group %d is that of group %d", id, m.groups[i].ID)
 		}
 	}
-	return m, nil
+	return m, m.loadSuspensions(read)
 }
 
 // valid returns the tokens that have not expired.

@@ -28,6 +28,7 @@ func (cliNode) Ready() error                { return nil }
 func (cliNode) Accepted([]queue.Item)       {}
 func (cliNode) Changed([]mail.ID, []string) {}
 func (cliNode) Gone([]mail.ID)              {}
+func (cliNode) Suspended(queue.Suspensions) {}
 
 type cliUsers struct {
 	*directory.Editor

@@ -43,6 +43,7 @@ type nobody struct{}
 func (nobody) Accepted([]queue.Item)       {}
 func (nobody) Changed([]mail.ID, []string) {}
 func (nobody) Gone([]mail.ID)              {}
+func (nobody) Suspended(queue.Suspensions) {}
 
 // users is the directory as the node wires it.
 type users struct {

@@ -50,6 +50,7 @@ func (discard) Accepted(items []queue.Item) {
 }
 func (discard) Changed([]mail.ID, []string) {}
 func (discard) Gone([]mail.ID)              {}
+func (discard) Suspended(queue.Suspensions) {}
 
 // Small segments and markers, so that a run of seconds recycles, marks and moves as days do.
 const (
