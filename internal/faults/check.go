@@ -26,9 +26,24 @@ type Verdict struct {
 	Reports    int   // messages with the null reverse-path: a report where all is accepted is wrong
 	Trespass   tally // attempts that a node began after its lease
 
-	Duplicates int   // further copies that a fault explains
-	ByFault    []int // of these, by the fault
-	unjudged   int   // further copies whose log line died with the node that wrote it
+	Duplicates int // further copies that a fault explains
+	ByFault    []Excused
+	unjudged   int // further copies whose log line died with the node that wrote it
+}
+
+// Excused are the further copies that one fault explains. From and Until are when the copies before them had been accepted, the first and the last,
+// counted from the fault.
+type Excused struct {
+	N           int
+	From, Until time.Duration
+}
+
+func (e *Excused) add(after time.Duration) {
+	if e.N == 0 {
+		e.From, e.Until = after, after
+	}
+	e.N++
+	e.From, e.Until = min(e.From, after), max(e.Until, after)
 }
 
 // OK reports whether nothing is wrong.
@@ -67,7 +82,12 @@ func (v *Verdict) Faults(h *History) string {
 		for _, n := range f.Lost {
 			under += f.UnderWay[n]
 		}
-		fmt.Fprintf(&b, "%3d  %-60s %4d further copies, %4d transactions under way\n", i+1, f, v.ByFault[i], under)
+		e := &v.ByFault[i]
+		fmt.Fprintf(&b, "%3d  %-60s %4d further copies, %4d transactions under way", i+1, f, e.N, under)
+		if e.N > 0 {
+			fmt.Fprintf(&b, "; the first copies came %+.2f to %+.2f s from its begin", e.From.Seconds(), e.Until.Seconds())
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }
@@ -83,7 +103,7 @@ type arrival struct {
 
 // Check judges a run.
 func Check(h *History, rules Rules) *Verdict {
-	c := &checker{h: h, rules: rules.orDefaults(), v: &Verdict{ByFault: make([]int, len(h.Faults))}, arrived: map[key]*arrival{}}
+	c := &checker{h: h, rules: rules.orDefaults(), v: &Verdict{ByFault: make([]Excused, len(h.Faults))}, arrived: map[key]*arrival{}}
 	c.gather()
 	for i := range h.Tries {
 		c.try(&h.Tries[i])
@@ -194,7 +214,7 @@ func (c *checker) further(f Finding, before, copy Copy) {
 		return
 	}
 	c.v.Duplicates++
-	c.v.ByFault[at]++
+	c.v.ByFault[at].add(before.Accepted.Sub(c.h.Faults[at].From))
 	switch logged, known := c.h.Attempts.possible(f.QueueID, f.Recipient, copy); {
 	case known && !logged:
 		f.Why = fmt.Sprintf("the copy by n%d was not logged as possible_duplicate", copy.Node)

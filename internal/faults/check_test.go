@@ -133,10 +133,10 @@ func TestDuplicatesByFault(t *testing.T) {
 		Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 12), came("b", 1, 9)}, Attempts: noted("a", 2, 12.1, true)}
 	h.Faults[1].UnderWay = map[int]int{1: 7, 2: 9}
 	v := Check(h, Rules{})
-	if !v.OK() || v.Duplicates != 1 || v.ByFault[0] != 0 || v.ByFault[1] != 1 {
+	if !v.OK() || v.Duplicates != 1 || v.ByFault[0].N != 0 || v.ByFault[1].N != 1 {
 		t.Errorf("%+v", v)
 	}
-	if text := v.Faults(h); !strings.Contains(text, "SIGKILL n1 for 2.0 s") || !strings.Contains(text, "1 further copies,    7 transactions under way") {
+	if text := v.Faults(h); !strings.Contains(text, "SIGKILL n1 for 2.0 s") || !strings.Contains(text, "1 further copies,    7 transactions under way; the first copies came -0.50 to -0.50 s") {
 		t.Error(text)
 	}
 }
