@@ -14,6 +14,11 @@ const (
 	moveLimit    = 30 * time.Second // for the first orphaned message
 	moveGoal     = 5 * time.Second
 	watchRate    = 20 // messages a second while --watch
+
+	// The receiving server takes its time before the kill, until the node has some transactions under way to leave behind, or for hesitateLimit.
+	hesitation    = 300 * time.Millisecond
+	hesitateFor   = 10
+	hesitateLimit = 5 * time.Second
 )
 
 // send sends the messages, and kills a node half-way.
@@ -51,9 +56,13 @@ func (d *demo) killHalfWay(ctx context.Context) error {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+	d.world.Answer(faults.Slow(hesitation))
 	victim, err := d.cluster.Busiest(ctx)
 	if err != nil {
 		return fmt.Errorf("looking for the busiest group: %w", err)
+	}
+	for end := time.Now().Add(hesitateLimit); d.world.UnderWay()[victim.Number] < hesitateFor && time.Now().Before(end); {
+		<-time.After(5 * time.Millisecond)
 	}
 	f := faults.Fault{Kind: faults.Kill, What: "SIGKILL " + victim.Name, UnderWay: d.world.UnderWay(), From: time.Now(), Lost: []int{victim.Number}}
 	if d.nodes == 2 { // neither has a majority alone
@@ -61,6 +70,7 @@ func (d *demo) killHalfWay(ctx context.Context) error {
 	}
 	victim.Kill()
 	gone := time.Now()
+	d.world.Answer(nil)
 	orphans := faults.FindOrphans(d.world, d.load.Tries(), victim.Number, gone)
 	d.say("%s, which leads the busiest group, is killed: %d messages that it had accepted are not delivered yet", victim.Name, orphans.Count)
 	err = d.watchOrphans(ctx, orphans, victim)
