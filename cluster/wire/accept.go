@@ -94,12 +94,12 @@ func (p *Port) greet(raw net.Conn, c *tls.Conn, place *place) error {
 func (p *Port) handOver(t *tls.Conn, peer Identity, pre preface) error {
 	c, err := p.admit(t, peer)
 	if err != nil {
-		writeNo(t, err.Error())
+		writeNo(t, err)
 		return err
 	}
 	to, err := p.receiver(pre)
 	if err != nil {
-		writeNo(t, err.Error())
+		writeNo(t, err)
 		p.forget(c)
 		return nil // usual while nodes start and groups come and go
 	}

@@ -309,7 +309,7 @@ func TestJoinsAreBounded(t *testing.T) {
 	for range maxJoins {
 		<-began
 	}
-	if _, err := d.knock(t, d.where(), d.token); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "try again") {
+	if _, err := d.knock(t, d.where(), d.token); !errors.Is(err, ErrNotNow) || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "joining already") {
 		t.Errorf("one too many: %v", err)
 	}
 	close(end)

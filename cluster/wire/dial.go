@@ -88,7 +88,7 @@ func askFor(c net.Conn, pre preface) error {
 	case err != nil:
 		return fmt.Errorf("no answer: %w", err)
 	case k == no:
-		return refusal(words)
+		return refusal(no, words)
 	case k != yes || len(words) > 0:
 		return errors.New("the answer is not understood")
 	}

@@ -26,7 +26,7 @@
 //	'J', proof as "client"  ------->  tries all tokens; closes without a word if none fits
 //	                        <-------  proof as "server", with the token that fitted
 //	'q' JoinRequest (JSON)  ------->
-//	                        <-------  'y' JoinReply (JSON), or 'n' with words
+//	                        <-------  'y' JoinReply (JSON), or 'n' (no) or 'l' (not now) with words
 //
 // The new node proves first: a stranger who connects gets nothing on which tokens could be tried at leisure. Neither side
 // sends anything else before it has verified the other's proof. The private key never leaves the new node: it sends a certificate request.

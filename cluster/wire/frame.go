@@ -13,9 +13,10 @@ import (
 type kind byte
 
 const (
-	yes kind = 'y'
-	no  kind = 'n'
-	ask kind = 'q'
+	yes   kind = 'y'
+	no    kind = 'n'
+	later kind = 'l'
+	ask   kind = 'q'
 )
 
 const (
@@ -27,6 +28,9 @@ const (
 // ErrRefused: the peer could be reached and said no. Its words are in the error.
 var ErrRefused = errors.New("refused")
 
+// ErrNotNow: the peer could be reached and cannot say yet. The same may be asked again. Options.Join may return it.
+var ErrNotNow = errors.New("not now")
+
 // readFrame reads one frame with a body of at most limit octets.
 func readFrame(r io.Reader, limit int) (kind, []byte, error) {
 	var head [frameHead]byte
@@ -34,7 +38,7 @@ func readFrame(r io.Reader, limit int) (kind, []byte, error) {
 		return 0, nil, err
 	}
 	k, n := kind(head[0]), binary.BigEndian.Uint32(head[1:])
-	if k != yes && k != no && k != ask {
+	if k != yes && k != no && k != later && k != ask {
 		return 0, nil, fmt.Errorf("a frame of kind %d is not known", k)
 	}
 	if uint64(n) > uint64(limit) {
@@ -57,18 +61,25 @@ func writeFrame(w io.Writer, k kind, body []byte) error {
 }
 
 // writeNo sends a refusal. That it cannot be sent does not matter: the connection is closed next.
-func writeNo(w io.Writer, words string) {
-	_ = writeFrame(w, no, []byte(words[:min(len(words), maxWords)]))
+func writeNo(w io.Writer, err error) {
+	k, words := no, err.Error()
+	if errors.Is(err, ErrNotNow) {
+		k = later
+	}
+	_ = writeFrame(w, k, []byte(words[:min(len(words), maxWords)]))
 }
 
-// refusal makes an error of the words of a peer, which end on terminals and in logs.
-func refusal(body []byte) error {
+// refusal makes an error of a peer's no or later. The words end on terminals and in logs.
+func refusal(k kind, body []byte) error {
 	words := strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
 			return '?'
 		}
 		return c
 	}, string(body[:min(len(body), maxWords)]))
+	if k == later {
+		return fmt.Errorf("%w: %s", ErrNotNow, strings.TrimPrefix(words, ErrNotNow.Error()+": "))
+	}
 	return fmt.Errorf("%w: %s", ErrRefused, words)
 }
 

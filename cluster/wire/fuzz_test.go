@@ -32,13 +32,15 @@ func FuzzRefusal(f *testing.F) {
 	f.Add([]byte("member 3 was removed"))
 	f.Add([]byte("\x1b[2J\r\n\xff\u202e"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		err := refusal(b)
-		if !errors.Is(err, ErrRefused) {
-			t.Error(err)
-		}
-		for _, c := range err.Error() {
-			if !unicode.IsPrint(c) {
-				t.Errorf("%q would reach a terminal", err.Error())
+		for k, want := range map[kind]error{no: ErrRefused, later: ErrNotNow} {
+			err := refusal(k, b)
+			if !errors.Is(err, want) {
+				t.Error(err)
+			}
+			for _, c := range err.Error() {
+				if !unicode.IsPrint(c) {
+					t.Errorf("%q would reach a terminal", err.Error())
+				}
 			}
 		}
 	})

@@ -47,7 +47,7 @@ func NewToken() string {
 
 // RequestJoin asks the member at address to let this node into its cluster, and verifies the certificate that it gets. It is safe to
 // repeat: for the same name and incarnation the cluster gives the same number. dial nil: a net.Dialer's.
-// errors.Is(err, ErrToken): the token is wrong; ErrRefused: the token is right, the cluster said no.
+// errors.Is(err, ErrToken): the token is wrong; ErrRefused: the token is right, the cluster said no; ErrNotNow: it could not tell.
 func RequestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (JoinReply, error) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -92,8 +92,8 @@ func requestJoin(ctx context.Context, address, token string, r JoinRequest, dial
 	switch {
 	case err != nil:
 		return reply, fmt.Errorf("no answer: %w", err)
-	case k == no:
-		return reply, refusal(body)
+	case k == no || k == later:
+		return reply, refusal(k, body)
 	}
 	return parseReply(k, body, r)
 }

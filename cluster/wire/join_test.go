@@ -71,6 +71,9 @@ func TestJoinNeedsTheToken(t *testing.T) {
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "the name bad is in use") {
 		t.Errorf("a join that is refused: %v", err)
 	}
+	if _, err = d.knock(t, d.where(), d.token, func(r *JoinRequest) { r.Name = "early" }); !errors.Is(err, ErrNotNow) || err.Error() != "join at "+d.where()+": not now: no leader" {
+		t.Errorf("a join that cannot be decided: %v", err)
+	}
 	asked := d.asked.Load()
 	_, err = d.knock(t, d.where(), d.token, func(r *JoinRequest) { r.CSR = []byte("no request") })
 	if !errors.Is(err, ErrRefused) || d.asked.Load() != asked {

@@ -89,7 +89,7 @@ func (p *Port) answerJoin(c *tls.Conn) error {
 		err = fmt.Errorf("the reply has %d octets, at most %d are allowed", len(reply), maxJoin)
 	}
 	if err != nil {
-		writeNo(c, err.Error())
+		writeNo(c, err)
 		return fmt.Errorf("join: %w", err)
 	}
 	return writeFrame(c, yes, reply)
@@ -100,7 +100,7 @@ func (p *Port) join(ctx context.Context, k kind, body []byte) ([]byte, error) {
 	case p.joins <- struct{}{}:
 		defer func() { <-p.joins }()
 	default:
-		return nil, fmt.Errorf("%d nodes are joining already: try again", maxJoins)
+		return nil, fmt.Errorf("%w: %d nodes are joining already", ErrNotNow, maxJoins)
 	}
 	r, err := parseRequestJoin(k, body)
 	if err != nil {

@@ -222,6 +222,9 @@ func (w *world) join(_ context.Context, r JoinRequest) (JoinReply, error) {
 	if strings.Contains(r.Name, "bad") {
 		return JoinReply{}, fmt.Errorf("the name %s is in use", r.Name)
 	}
+	if r.Name == "early" {
+		return JoinReply{}, fmt.Errorf("%w: no leader", ErrNotNow)
+	}
 	cert, err := Sign(w.cert, w.key, r.CSR, Identity{w.cluster, 2, r.Incarnation})
 	address, _ := w.address(1)
 	return JoinReply{Cluster: w.cluster, Member: 2, CA: w.cert, Cert: cert, Members: map[uint16]string{1: address}, Groups: []uint64{1}}, err

@@ -102,7 +102,8 @@ func begins(cfg *config.Config) bool {
 	return len(cfg.Cluster.Join) > 0 && cfg.Cluster.Join[0] == cfg.Cluster.Advertise
 }
 
-// joinByItself joins through the first member of cluster.join that answers, until ctx ends: the others may be starting, too.
+// joinByItself joins through the first member of cluster.join that lets it in, until ctx ends: the others may be starting, or electing a leader. Who is
+// refused for good gives up.
 func (n *node) joinByItself(ctx context.Context) error {
 	cfg := n.cfg
 	used, err := storeExists(cfg)
@@ -260,6 +261,9 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version, Protocol: r.Protocol,
 	})
 	if err != nil {
+		if !errors.Is(err, control.ErrRefused) {
+			err = fmt.Errorf("%w: %w", wire.ErrNotNow, err) // an election, for one
+		}
 		return wire.JoinReply{}, err
 	}
 	caCert, caKey := n.control.Authority()
