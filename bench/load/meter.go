@@ -53,8 +53,8 @@ func newMeter() *meter {
 	return m
 }
 
-// record notes nanoseconds. What is longer than the histogram is counted at its end.
-func record(h *hdr.Histogram, d int64) {
+// note notes nanoseconds. What is longer than the histogram is counted at its end.
+func note(h *hdr.Histogram, d int64) {
 	_ = h.RecordValue(min(max(d/1000, 0), longest))
 }
 
@@ -90,11 +90,11 @@ func (mt *meter) done(now int64, m *message, outcome Outcome) {
 
 // acceptedLocked notes the latencies of an accepted message.
 func (mt *meter) acceptedLocked(now int64, m *message) {
-	record(mt.mu.phases[phaseWait], m.first-m.due)
-	record(mt.mu.phases[phaseEnvelope], m.enveloped-m.begun)
-	record(mt.mu.phases[phaseData], now-m.dataEnd)
-	record(mt.mu.phases[phaseWhole], now-m.due)
-	record(mt.mu.recent, now-m.due)
+	note(mt.mu.phases[phaseWait], m.first-m.due)
+	note(mt.mu.phases[phaseEnvelope], m.enveloped-m.begun)
+	note(mt.mu.phases[phaseData], now-m.dataEnd)
+	note(mt.mu.phases[phaseWhole], now-m.due)
+	note(mt.mu.recent, now-m.due)
 	second := min(int(now/1e9), maxTimeline-1)
 	for len(mt.mu.timeline) <= second {
 		mt.mu.timeline = append(mt.mu.timeline, 0)
@@ -116,8 +116,8 @@ func (mt *meter) opened(connect, banner int64, o offers) {
 	mt.mu.counts.Connections++
 	mt.mu.open++
 	mt.mu.offers = o
-	record(mt.mu.phases[phaseConnect], connect)
-	record(mt.mu.phases[phaseBanner], banner)
+	note(mt.mu.phases[phaseConnect], connect)
+	note(mt.mu.phases[phaseBanner], banner)
 }
 
 // closed notes the end of a session that was ready.

@@ -2,5 +2,6 @@ package main
 
 // benchCommands load a mail server and check what it did: docs/bench.md.
 var benchCommands = []command{
+	{name: "send", args: "[--connections N] [--messages N] [--for TIME] [--rate RATE] [flags] HOST:PORT", short: "send mail, and measure how it is taken", run: runBenchSend, long: benchSendHelp},
 	{name: "sink", args: "[--listen ADDRESS] [--dns ADDRESS] [--config FILE] [--record FILE]", short: "take mail, and write down what came", run: runBenchSink, long: benchSinkHelp},
 }
