@@ -113,9 +113,6 @@ func (m *machine) applySettings([][]byte) any {
 		return verbResult{status: statusNoMailbox}
 	}
 	b.settings = m.cmd.settings
-	if b.bytes <= uint64(b.settings.Soft) {
-		b.warned = false
-	}
 	return verbResult{}
 }
 
@@ -189,9 +186,6 @@ func (m *machine) applyDeleteFolder([][]byte) any {
 	f.box.folders--
 	f.box.messages -= f.messages
 	f.box.bytes -= f.bytes
-	if f.box.bytes <= uint64(f.box.settings.Soft) {
-		f.box.warned = false
-	}
 	return verbResult{}
 }
 

@@ -26,9 +26,6 @@ func (f *openFolder) count(row *messageRow, by int64) {
 	f.messages, f.bytes = f.messages+n, f.bytes+size
 	f.box.messages, f.box.bytes = f.box.messages+n, f.box.bytes+size
 	f.mark(row.flags, n)
-	if f.box.bytes <= uint64(f.box.settings.Soft) {
-		f.box.warned = false
-	}
 }
 
 func (f *openFolder) mark(flags Flags, by uint64) {
@@ -188,6 +185,9 @@ func (m *machine) applyCopy([][]byte) any {
 	}
 	r := verbResult{first: to.next}
 	for _, uid := range c.uids {
+		if from == to && uid >= r.first {
+			break // made by this command
+		}
 		if m.copyOne(from, to, uid) {
 			r.uids = append(r.uids, uid)
 			r.count++

@@ -21,7 +21,7 @@ type Options struct {
 	NewClock      func(floor time.Time) Clock // default clock.NewSteady; called at Start with the newest command time
 	Proposers     int                         // append commands under way at once; default 2
 	Verbs         int                         // other commands under way at once; default 16, at most 128
-	UnknownFor    time.Duration               // how long a proposal with unknown outcome is repeated; default 60 s
+	UnknownFor    time.Duration               // how long a verb with unknown outcome is repeated; default 60 s
 	// Deliveries waiting for a proposer; beyond any bound: ErrBusy.
 	PendingBytes   int64 // default 32 MiB
 	PendingItems   int   // default 10,000

@@ -145,6 +145,7 @@ func (f *openFolder) touch() uint64 {
 func (m *machine) close() {
 	o := &m.opened
 	for _, b := range o.boxes[:o.nBoxes] {
+		b.warned = b.warned && b.bytes > uint64(b.settings.Soft)
 		if !b.gone && b.boxRow != b.was {
 			m.key = appendMailboxKey(m.key[:0], b.address)
 			m.set(m.key, b.append(m.val[:0]))

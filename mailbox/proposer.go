@@ -113,11 +113,10 @@ const (
 	repeatMost  = time.Second
 )
 
-// propose proposes the same octets until the outcome is known (pitfall R4), ctx ends or it has lasted too long. An error that wraps ErrRefused:
-// nothing happened and nothing will; ErrUnknown: it may have, and may still.
+// propose proposes the same octets until the outcome is known (pitfall R4) or ctx ends. An error that wraps ErrRefused: nothing happened and nothing
+// will; ErrUnknown: it may have, and may still. Of appends ctx is the term's: their unknown outcomes come with its end alone, when what is
+// still on its way is kept out by the next epoch. Else a late copy could follow the Forget of a second try.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.s.opts.UnknownFor)
-	defer cancel()
 	unknown := false
 	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {
 		result, err := r.group.Propose(ctx, data, parts)

@@ -18,7 +18,7 @@ func (r *run) verb(ctx context.Context, t commandType, body func([]byte) []byte)
 		return verbResult{}, ErrRefused
 	}
 	defer func() { r.lanes <- l }()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, r.s.opts.UnknownFor)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()
 	result, err := r.propose(ctx, body(r.begin(l, t)), nil)
