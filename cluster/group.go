@@ -22,27 +22,29 @@ var ErrRefused = errors.New("proposal refused")
 // Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it take part.
 // Its methods are safe for use by several goroutines.
 type Group struct {
-	node     *Node
-	id       uint64
-	log      *logstore.Group
-	parts    parts
-	fsm      fsm
-	raft     *raft.Raft
-	side     atomic.Uint32 // where the state is (keys.go)
-	slots    chan struct{} // one for each proposal under way
-	running  atomic.Bool
-	leading  atomic.Uint64      // the term in which this node leads and has applied all before; 0: it does not
-	notify   chan bool          // from raft
-	pause    chan chan struct{} // to the watcher: lead no more until a transfer has failed; nil: look again
-	lease    lease
-	yield    func(context.Context) error // see OnTransfer
-	noLease  atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
-	marked   markedAt
-	fetching sync.Mutex      // one take-over of the state at a time
-	ctx      context.Context // ends with stop
-	cancel   context.CancelFunc
-	stop     chan struct{}
-	done     sync.WaitGroup
+	node      *Node
+	id        uint64
+	log       *logstore.Group
+	parts     parts
+	fsm       fsm
+	raft      *raft.Raft
+	side      atomic.Uint32 // where the state is (keys.go)
+	slots     chan struct{} // one for each proposal under way
+	running   atomic.Bool
+	leading   atomic.Uint64      // the term in which this node leads and has applied all before; 0: it does not
+	notify    chan bool          // from raft
+	pause     chan chan struct{} // to the watcher: lead no more until a transfer has failed; nil: look again
+	lease     lease
+	yield     func(context.Context) error // see OnTransfer
+	noLease   atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
+	handing   handing
+	transport raft.Transport
+	marked    markedAt
+	fetching  sync.Mutex      // one take-over of the state at a time
+	ctx       context.Context // ends with stop
+	cancel    context.CancelFunc
+	stop      chan struct{}
+	done      sync.WaitGroup
 }
 
 // ID returns the group's number.
@@ -75,7 +77,8 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	if err := g.keepSilent(); err != nil {
 		return err
 	}
-	r, err := raft.NewRaft(conf, &g.fsm, g.log, g.log, markers{g}, g.node.newTransport(g))
+	g.transport = g.node.newTransport(g)
+	r, err := raft.NewRaft(conf, &g.fsm, g.log, g.log, markers{g}, g.transport)
 	if err != nil {
 		return fmt.Errorf("start group %d: %w", g.id, err)
 	}

@@ -101,6 +101,12 @@ func (g *Group) CaughtUp(member uint16) bool {
 // Transfer hands leadership to another member. The lease ends first: a transfer bypasses what it rests on. If it fails, this node
 // leads on, but holds no lease until whoever may have been told to stand for election would have done so.
 func (g *Group) Transfer(ctx context.Context, to uint16) error {
+	select {
+	case g.handing.turn <- struct{}{}:
+		defer func() { <-g.handing.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: group %d is being handed over: %w", ErrRefused, g.id, ctx.Err())
+	}
 	if g.leading.Load() == 0 {
 		return fmt.Errorf("%w: this node does not lead group %d", ErrRefused, g.id)
 	}
@@ -123,10 +129,15 @@ func (g *Group) Transfer(ctx context.Context, to uint16) error {
 	}
 	g.noLease.Store(noEnd)
 	g.lease.until.Store(0)
+	g.handing.begin()
 	err := g.raft.LeadershipTransferToServer(serverID(to), raft.ServerAddress(serverID(to))).Error()
-	g.noLease.Store(monotonic() + 2*int64(g.lease.timeout))
+	safe := monotonic()
+	if told := g.handing.end(); told > 0 {
+		safe = told + int64(g.standTime()+2*g.lease.timeout)
+	}
+	g.noLease.Store(safe)
 	if err != nil {
-		time.AfterFunc(2*g.lease.timeout, g.resume)
+		time.AfterFunc(time.Duration(safe-monotonic()), g.resume)
 		return fmt.Errorf("hand group %d over to member %d: %w", g.id, to, err)
 	}
 	return nil

@@ -211,7 +211,7 @@ func (n *Node) Group(id uint64) *Group {
 	}
 	g := &Group{
 		node: n, id: id, log: n.log.Group(id),
-		slots: make(chan struct{}, n.opts.InFlight), notify: make(chan bool, 8), pause: make(chan chan struct{}), stop: make(chan struct{}),
+		slots: make(chan struct{}, n.opts.InFlight), notify: make(chan bool, 8), pause: make(chan chan struct{}), stop: make(chan struct{}), handing: handing{turn: make(chan struct{}, 1)},
 	}
 	g.parts = parts{g: g, entries: map[uint64]*keptEntry{}}
 	g.fsm = fsm{g: g, w: Writer{g: g, batch: n.db.NewBatch(), touch: newTouched()}}

@@ -33,6 +33,7 @@ func (n *Node) Handler() http.Handler {
 	m.HandleFunc("POST /cluster/fetch", n.serveFetch)
 	m.HandleFunc("POST /cluster/propose", n.servePropose)
 	m.HandleFunc("POST /cluster/transfer", n.serveTransfer)
+	m.HandleFunc("POST /cluster/stand", n.serveStand)
 	return m
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -84,6 +85,7 @@ func TestTransferHangs(t *testing.T) {
 // looks at that time whether it leads cannot tell, and must look again.
 func TestLooksAgain(t *testing.T) {
 	m, one := hanging(t)
+	one.g.handing.begin()
 	given := one.g.raft.LeadershipTransferToServer(serverID(2), raft.ServerAddress(serverID(2)))
 	m.until("barriers are refused", func() bool { return errors.Is(one.g.raft.Barrier(0).Error(), raft.ErrLeadershipTransferInProgress) })
 	one.g.resume()
@@ -92,4 +94,24 @@ func TestLooksAgain(t *testing.T) {
 	}
 	m.until("it leads again", func() bool { return one.g.Leading() != 0 })
 	m.put(one, 10, 10)
+}
+
+// TestStandsWhenAsked: a member that is told to take over long after it was asked to be ready, or without having been asked, goes on following.
+func TestStandsWhenAsked(t *testing.T) {
+	m := newMany(t, 3)
+	one := m.start(1)
+	m.leader()
+	two := m.start(2)
+	m.start(3)
+	m.grow(one, 2, 3)
+	m.put(one, 0, 10)
+	term := one.g.Leading()
+	err := one.g.transport.(*transport).NetworkTransport.TimeoutNow(serverID(2), raft.ServerAddress(serverID(2)), &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}, new(raft.TimeoutNowResponse))
+	if err == nil || !strings.Contains(err.Error(), "not asked to take over") {
+		t.Errorf("a late word to stand: %v", err)
+	}
+	m.put(one, 10, 10)
+	if got := one.g.Leading(); got != term || two.g.raft.State() != raft.Follower {
+		t.Errorf("member 1 leads in term %d, was %d; member 2 is %v", got, term, two.g.raft.State())
+	}
 }

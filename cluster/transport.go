@@ -20,7 +20,8 @@ const rpcTimeout = 10 * time.Second
 // type with all methods, because raft finds pre-vote and close by type assertion.
 type transport struct {
 	*raft.NetworkTransport
-	g *Group
+	g     *Group
+	asked chan raft.RPC
 }
 
 func (n *Node) newTransport(g *Group) raft.Transport {
@@ -28,9 +29,11 @@ func (n *Node) newTransport(g *Group) raft.Transport {
 		_, t := raft.NewInmemTransport(raft.ServerAddress(g.self()))
 		return t
 	}
-	return &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	t := &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams{n.port.Stream(g.id), g}, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: rpcTimeout, Logger: n.raftLogger(),
-	}), g}
+	}), g, make(chan raft.RPC)}
+	g.done.Go(t.sift)
+	return t
 }
 
 // streams implements raft.StreamLayer. An address is a member's number.
@@ -76,19 +79,6 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 		return fmt.Errorf("member %s takes over the state of group %d: %w", id, t.g.id, err)
 	}
 	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
-}
-
-// TimeoutNow implements raft.Transport. As long as raft waits for the answer it takes no proposals, even when it has given the transfer up; a member that
-// has not answered within an election timeout counts as one that does not stand.
-func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
-	answer := make(chan error, 1)
-	go func() { answer <- t.NetworkTransport.TimeoutNow(id, target, args, new(raft.TimeoutNowResponse)) }() // ends after rpcTimeout
-	select {
-	case err := <-answer:
-		return err
-	case <-time.After(t.g.lease.timeout):
-		return fmt.Errorf("member %s has not answered for %v", id, t.g.lease.timeout)
-	}
 }
 
 // answered notes a member's answer and renews the lease, unless a transfer is under way.

@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A transfer has a member stand for election although everybody knows a leader, so it takes away what the lease rests on. What raft sends for that,
+// TimeoutNow, has no term and no date: one that lay in the socket of a process that was stopped, or in a network that hung, would depose a leader long
+// after the transfer was given up. So a member stands only within standTime, by its own clock, of having said that it is ready to; the leader
+// asks it just before. Who was told to stand by then has been elected, or never will be, within two heartbeat timeouts more.
+
+// standTime is how long a member that said it is ready stands when it is told to.
+func (g *Group) standTime() time.Duration { return g.lease.timeout / 2 }
+
+// handing is what a member knows of transfers: as the leader who hands over, and as the one who is to stand.
+type handing struct {
+	turn  chan struct{} // one transfer at a time
+	until atomic.Int64  // this member stands when it is told to, up to this time on the process's clock
+
+	mu   sync.Mutex
+	open bool
+	told int64 // when the other member was told to stand, on the process's clock; 0: it was not
+}
+
+func (h *handing) begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open, h.told = true, 0
+}
+
+// end ends the transfer: from now on nobody is told to stand.
+func (h *handing) end() (told int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open = false
+	return h.told
+}
+
+// tell notes that the other member is told to stand now; false: the transfer has ended.
+func (h *handing) tell() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open {
+		h.told = monotonic()
+	}
+	return h.open
+}
+
+// TimeoutNow implements raft.Transport. As long as raft waits for the answer it takes no proposals, even when it has given the transfer up: who has not
+// answered within a heartbeat timeout counts as one that does not stand.
+func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
+	ctx, cancel := context.WithTimeout(t.g.ctx, t.g.lease.timeout)
+	defer cancel()
+	if err := t.g.node.Call(ctx, memberOf(id), http.MethodPost, fmt.Sprintf("/cluster/stand?group=%d", t.g.id), nil, nil); err != nil {
+		return fmt.Errorf("member %s is not ready to take over: %w", id, err)
+	}
+	if !t.g.handing.tell() {
+		return errors.New("the transfer was given up")
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- t.NetworkTransport.TimeoutNow(id, target, args, new(raft.TimeoutNowResponse)) }() // ends after rpcTimeout
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("member %s was told to take over and has not answered: %w", id, ctx.Err())
+	}
+}
+
+func (n *Node) serveStand(w http.ResponseWriter, r *http.Request) {
+	if g := n.asked(w, r); g != nil {
+		g.handing.until.Store(monotonic() + int64(g.standTime()))
+	}
+}
+
+// Consumer implements raft.Transport: what the others ask of this member.
+func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
+
+// sift passes on what the others ask, but for a TimeoutNow that comes too late. It ends with the group.
+func (t *transport) sift() {
+	for {
+		select {
+		case rpc := <-t.NetworkTransport.Consumer():
+			if _, ok := rpc.Command.(*raft.TimeoutNowRequest); ok && monotonic() >= t.g.handing.until.Load() {
+				rpc.Respond(nil, errors.New("this member was not asked to take over, or long ago"))
+				continue
+			}
+			select {
+			case t.asked <- rpc:
+			case <-t.g.stop:
+				return
+			}
+		case <-t.g.stop:
+			return
+		}
+	}
+}
