@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/term"
@@ -82,6 +83,10 @@ func (b *benchSink) run(ctx context.Context, c *console) (err error) {
 		}
 		defer f.Close()
 		b.o.Record = f
+	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		// A loop that has nothing to do would wake a thread on each further processor to look for work, which costs a third as much again (docs/performance.md).
+		runtime.GOMAXPROCS(b.o.Loops)
 	}
 	s, err := sink.Start(b.o)
 	if err != nil {

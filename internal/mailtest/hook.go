@@ -28,7 +28,6 @@ func (a At) String() string {
 // Step is what a hook is asked about.
 type Step struct {
 	At         At
-	Line       string // the command, without CRLF
 	Session    uint64 // number of the connection, from 1
 	Remote     netip.AddrPort
 	Listener   int // of SinkOptions.Listeners, where it was accepted

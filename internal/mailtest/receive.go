@@ -14,6 +14,7 @@ type receiver struct {
 	id     string
 	size   int64
 	h      hash.Hash
+	total  Sum    // for sum, which would else take memory
 	header []byte // octets not yet hashed, because the Marker may still come
 	begun  bool   // hashing has
 	keep   bool
@@ -39,27 +40,39 @@ func (r *receiver) write(p []byte) {
 		r.h.Write(p)
 		return
 	}
-	r.header = append(r.header, p...)
-	if len(r.header) > headerLimit || bytes.Contains(r.header, []byte("\r\n\r\n")) {
-		r.begin()
+	if len(r.header) > 0 {
+		r.header = append(r.header, p...)
+		p = r.header
+	}
+	switch {
+	case len(p) > headerLimit || bytes.Contains(p, []byte("\r\n\r\n")):
+		r.begin(p)
+	case len(r.header) == 0:
+		r.header = append(r.header, p...)
 	}
 }
 
-// begin starts hashing with what has gathered, from the Marker on.
-func (r *receiver) begin() {
-	rest, id := BelowTrace(r.header)
+// begin starts hashing with what there is, from the Marker on.
+func (r *receiver) begin(p []byte) {
+	rest, id := BelowTrace(p)
 	r.id, r.begun = id, true
 	r.h.Write(rest)
 	r.header = r.header[:0]
 }
 
-// sum returns the hash of all that was written.
-func (r *receiver) sum() (s Sum) {
+// identity returns the ID at the end of the content.
+func (r *receiver) identity() string {
 	if !r.begun {
-		r.begin()
+		r.begin(r.header)
 	}
-	r.h.Sum(s[:0])
-	return s
+	return r.id
+}
+
+// sum returns the hash of all that was written.
+func (r *receiver) sum() Sum {
+	r.identity()
+	r.h.Sum(r.total[:0])
+	return r.total
 }
 
 // data takes what DATA carries, removes the stuffed dots and returns how many octets it has consumed. end is true after the final dot. Only CRLF ends a

@@ -34,13 +34,15 @@ type session struct {
 	mode    mode
 	parked  bool   // a delayed answer is due; input waits
 	over    bool   // the connection is being closed
-	quit    bool   // QUIT came: to be closed after the answer
 	chunk   int64  // octets left of the chunk
 	last    bool   // the chunk is the last one
 	refusal string // what the hook has said about the chunks to come
 	cutIn   int64  // reset the connection after so many octets of content; 0: never
 	tx      transaction
+	from    argument // of the last MAIL
+	to      argument // of the last RCPT
 	content receiver
+	out     []byte // for writing
 }
 
 // transaction is a mail transaction (RFC 5321 3.3).
@@ -59,7 +61,7 @@ func (s *Sink) session(c *eventloop.Conn, p *port) eventloop.Handler {
 func (s *session) Open() {
 	s.c.SetDeadline(sessionTimeout)
 	s.step.At = AtConnect
-	s.answer("220 "+s.port.Host+" ESMTP", nil)
+	s.answer("220 " + s.port.Host + " ESMTP")
 }
 
 func (s *session) Timeout()          { s.c.Abort() }
@@ -105,7 +107,7 @@ func (s *session) command(p []byte) int {
 		return 0
 	}
 	s.c.SetDeadline(sessionTimeout)
-	s.do(string(bytes.TrimRight(p[:end], "\r")))
+	s.do(bytes.TrimRight(p[:end], "\r"))
 	return end + 1
 }
 
@@ -163,56 +165,58 @@ func (s *session) cutHere() bool {
 
 // end is the end of mail data.
 func (s *session) end() {
-	sum := s.content.sum()
-	s.step.At, s.step.ID = AtEnd, s.content.id
+	s.step.At, s.step.ID = AtEnd, s.content.identity()
 	s.step.Nth++
 	usual := "250 2.0.0 Ok: accepted"
 	if limit := s.sink.o.Size; limit > 0 && s.content.size > limit {
 		usual = "552 5.3.4 message too big"
 	}
-	d := s.tx.d
-	d.ID, d.Sum, d.Size, d.Content = s.content.id, sum, s.content.size, s.content.kept
-	d.Session, d.Remote, d.TLS = s.step.Session, s.step.Remote, s.step.TLS
-	s.answer(usual, func(a Action, reply string) {
-		if reply[0] == '2' && !a.Forget {
-			d.Accepted = time.Now()
-			s.sink.record(&d)
-		}
-	})
-	s.reset()
+	s.answer(usual)
+}
+
+// accept records the transaction.
+func (s *session) accept() {
+	d := &s.tx.d
+	d.ID, d.Sum, d.Size, d.Content = s.content.id, s.content.sum(), s.content.size, s.content.kept
+	d.Session, d.Remote, d.TLS, d.Connected, d.Accepted = s.step.Session, s.step.Remote, s.step.TLS, s.connected, time.Now()
+	s.sink.record(d)
 }
 
 // reset ends the transaction.
 func (s *session) reset() {
+	recipients := s.tx.d.Recipients[:0]
 	s.tx = transaction{}
+	if s.sink.o.Count { // else the Delivery that was kept has them
+		s.tx.d.Recipients = recipients
+	}
 	s.refusal, s.cutIn = "", 0
 	s.step.Sender, s.step.Recipient, s.step.Recipients, s.step.ID = "", "", nil, ""
 }
 
 func (s *session) ask() Action { return (*s.sink.hook.Load())(&s.step) }
 
-// answer asks the hook and answers, now or later. then is called just before the reply is written.
-func (s *session) answer(usual string, then func(Action, string)) {
+// answer asks the hook and answers, now or later. What follows from the answer is proceed's.
+func (s *session) answer(usual string) {
 	a := s.ask()
 	reply := usual
 	if a.Reply != "" {
 		reply = a.Reply
 	}
 	s.cutIn = a.CutIn
-	late := func() { s.c.Post(func() { s.parked = false; s.finish(a, reply, then); s.c.Resume() }) }
-	switch {
-	case a.Until != nil:
-		s.parked = true
-		go func() { <-a.Until; late() }()
-	case a.Delay > 0:
-		s.parked = true
-		time.AfterFunc(a.Delay, late)
-	default:
-		s.finish(a, reply, then)
+	if a.Until == nil && a.Delay == 0 {
+		s.finish(a, reply)
+		return
 	}
+	s.parked = true
+	late := func() { s.c.Post(func() { s.parked = false; s.finish(a, reply); s.c.Resume() }) }
+	if a.Until != nil {
+		go func() { <-a.Until; late() }()
+		return
+	}
+	time.AfterFunc(a.Delay, late)
 }
 
-func (s *session) finish(a Action, reply string, then func(Action, string)) {
+func (s *session) finish(a Action, reply string) {
 	if s.over {
 		return
 	}
@@ -221,8 +225,9 @@ func (s *session) finish(a Action, reply string, then func(Action, string)) {
 		s.c.Abort()
 		return
 	}
-	if then != nil {
-		then(a, reply)
+	s.proceed(a, reply)
+	if s.step.At == AtQuit {
+		a.Close = true
 	}
 	if a.Drip > 0 {
 		s.parked = true
@@ -234,7 +239,7 @@ func (s *session) finish(a Action, reply string, then func(Action, string)) {
 }
 
 func (s *session) closeIf(a Action) {
-	if a.Close || s.quit {
+	if a.Close {
 		s.over = true
 		s.c.Close()
 	}
@@ -254,4 +259,7 @@ func (s *session) drip(a Action, rest string) {
 	}
 }
 
-func (s *session) reply(text string) { s.c.Write([]byte(text + "\r\n")) }
+func (s *session) reply(text string) {
+	s.out = append(append(s.out[:0], text...), "\r\n"...)
+	s.c.Write(s.out)
+}

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/bench/peers"
+	"github.com/postroad/postroad/bench/record"
+)
+
+// TestSinkAgainstSmtpSink feeds `postroad bench sink`, which writes down each message, and Postfix's smtp-sink, which does not, from Postfix's
+// smtp-source, in alternation. The short version only shows that the measurement works; POSTROAD_LONG=1 is the figure of docs/performance.md:
+//
+//	POSTROAD_LONG=1 go test ./e2e -run TestSinkAgainstSmtpSink -v
+//
+// Other work on the machine slows down whom it meets, so there are many short rounds, and the rates are compared round by round: it is the middle of
+// these ratios that counts. For the processor time it is the mean of all.
+func TestSinkAgainstSmtpSink(t *testing.T) {
+	needProgram(t, "smtp-sink", "postfix")
+	needProgram(t, "smtp-source", "postfix")
+	rounds, messages := 1, 1000
+	if long() {
+		rounds, messages = 20, 5000
+	}
+	theirs, ours := startReceiver(t, "smtp-sink", "-u", "nobody", "ADDR", "1000"), startBenchSink(t)
+	sent := 0
+	for _, conns := range []int{1, 20, 200} {
+		var their, our []speed
+		var ratios []float64
+		for i := range rounds {
+			pair := []*receiver{theirs, ours.receiver}
+			got := map[*receiver]speed{}
+			for k := range pair {
+				r := pair[(i+k)%2]
+				got[r] = r.measure(t, conns, messages)
+			}
+			their, our = append(their, got[theirs]), append(our, got[ours.receiver])
+			ratios = append(ratios, got[ours.receiver].rate/got[theirs].rate)
+			sent += messages
+		}
+		sort.Float64s(ratios)
+		rate, cpu := ratios[len(ratios)/2], meanCPU(our)/meanCPU(their)
+		t.Logf("%3d connections: smtp-sink     %v", conns, summarize(their))
+		t.Logf("%3d connections: postroad sink %v", conns, summarize(our))
+		t.Logf("%3d connections: %.2f times the rate at %.2f times the CPU", conns, rate, cpu)
+		if long() && (rate < 1 || cpu >= 1) {
+			t.Errorf("%d connections: the bar is smtp-sink's rate at less CPU", conns)
+		}
+	}
+	ours.account(t, sent)
+}
+
+func summarize(s []speed) string {
+	return fmt.Sprintf("%6.0f messages/s (middle of %d rounds), %.1f us CPU each", median(s).rate, len(s), meanCPU(s))
+}
+
+func meanCPU(s []speed) (mean float64) {
+	for _, one := range s {
+		mean += one.cpu / float64(len(s))
+	}
+	return mean
+}
+
+// receiver is a receiving server in a process of its own.
+type receiver struct {
+	addr string
+	cmd  *exec.Cmd
+	out  bytes.Buffer
+}
+
+// startReceiver runs a program; ADDR among its arguments becomes the address at which it is to listen.
+func startReceiver(t *testing.T, program string, args ...string) *receiver {
+	t.Helper()
+	r := &receiver{addr: freeAddr(t)}
+	for i, a := range args {
+		if a == "ADDR" {
+			args[i] = r.addr
+		}
+	}
+	r.cmd = exec.Command(program, args...)
+	r.cmd.Stdout = &r.out
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.cmd.Process.Kill(); r.cmd.Wait() }) // has ended already, when all went well
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := peers.WaitPort(ctx, r.addr); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// measure sends messages to the receiver. When smtp-source ends, all of them were answered.
+func (r *receiver) measure(t *testing.T, conns, messages int) speed {
+	t.Helper()
+	pids := []int{r.cmd.Process.Pid}
+	cpu, start := measure.CPU(pids), time.Now()
+	smtpSource(t, r.addr, conns, messages, 4096)
+	took := time.Since(start)
+	cpu = measure.CPU(pids) - cpu
+	return speed{float64(messages) / took.Seconds(), float64(cpu.Microseconds()) / float64(messages)}
+}
+
+// benchSink is `postroad bench sink` with a record.
+type benchSink struct {
+	*receiver
+	record string
+}
+
+func startBenchSink(t *testing.T, args ...string) *benchSink {
+	t.Helper()
+	record := filepath.Join(t.TempDir(), "sink.rec")
+	args = append([]string{"bench", "sink", "--listen", "ADDR", "--record", record, "--json"}, args...)
+	return &benchSink{startReceiver(t, binary(t, ""), args...), record}
+}
+
+// account stops the sink and compares what it says and what it has written down with what was sent.
+func (b *benchSink) account(t *testing.T, sent int) {
+	t.Helper()
+	if err := errors.Join(b.cmd.Process.Signal(syscall.SIGTERM), b.cmd.Wait()); err != nil {
+		t.Fatal(err)
+	}
+	var summary struct{ Messages, Unrecorded int }
+	if err := json.Unmarshal(b.out.Bytes(), &summary); err != nil {
+		t.Fatalf("%v in %s", err, &b.out)
+	}
+	if summary.Messages != sent || summary.Unrecorded != 0 {
+		t.Errorf("%d sent, and the sink says: %s", sent, &b.out)
+	}
+	f, err := os.Open(b.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	l, err := record.ReadReceived(f)
+	if err != nil || l.Len() != sent {
+		t.Errorf("%d sent, %d in the record, %v", sent, l.Len(), err)
+	}
+}
