@@ -59,7 +59,7 @@ func startCLINode(t *testing.T) cliNode {
 	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now, Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
 	dir := t.TempDir()
 	s, err := admin.Start(admin.Options{Socket: filepath.Join(dir, "admin.sock"), Node: "mx1", Health: n, Metrics: http.NotFoundHandler(),
-		Cluster: &cliCluster{}, Events: filepath.Join(dir, "events.jsonl"),
+		Cluster: &cliCluster{}, Suspensions: cliSuspensions{}, Events: filepath.Join(dir, "events.jsonl"),
 		Queues: func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} }, Users: cliUsers{editor, d}})
 	if err != nil {
 		t.Fatal(err)

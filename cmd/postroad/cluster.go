@@ -207,6 +207,8 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 		}
 		st.Members = append(st.Members, s)
 	}
+	version, barred := n.control.Suspensions()
+	st.Suspensions = len(barred)
 	for _, g := range n.control.Groups() {
 		s := c.group(g, reports)
 		if g.State == control.GroupServing && (st.Survives < 0 || s.Survives < st.Survives) {
@@ -214,6 +216,9 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 		}
 		if s.Leader == "" {
 			st.Problems = append(st.Problems, fmt.Sprintf("group %d (%s) has no leader: a majority of %v must answer", g.ID, g.Kind, s.Voters))
+		}
+		if g.Kind == control.KindQueue && s.Leader != "" && s.Suspended < version {
+			st.Problems = append(st.Problems, fmt.Sprintf("group %d has not taken over the latest suspensions: it does so in a moment; if this stays, look at the log of %s", g.ID, s.Leader))
 		}
 		st.Groups = append(st.Groups, s)
 	}
@@ -240,6 +245,7 @@ func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) adm
 				continue
 			}
 			s.Leader, s.Term, s.Commit, s.Applied, s.Messages = name(x.Leader), x.Term, x.Commit, x.Applied, int64(x.Messages)
+			s.Suspended = x.Suspended
 			s.Voters, s.Nonvoters = names(x.Members.Voters), names(x.Members.Nonvoters)
 			s.Lag = map[string]uint64{}
 			for id, lag := range x.Lag {

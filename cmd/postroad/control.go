@@ -15,6 +15,7 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/policy"
 )
@@ -26,6 +27,7 @@ func (n *node) startControl(ctx context.Context) error {
 	proposer := anywhere{group}
 	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now}
 	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.reachable, Patience: 10 * time.Second}
+	n.suspender = &control.Editor{State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now}
 	if err := n.startControlGroup(ctx, group); err != nil {
 		return err
 	}

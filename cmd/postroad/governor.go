@@ -16,14 +16,16 @@ import (
 // changes of members in the groups that it leads, and, where it leads the control group, plans. Every step can be
 // repeated, so whatever a crash interrupts the next round takes up.
 type governor struct {
-	n     *node
-	kick  chan struct{}
-	alive atomic.Int64 // when the last round began
-	work  sync.WaitGroup
-	mu    sync.Mutex
-	busy  map[uint64]bool      // groups in which a change is under way
-	asked map[uint64]time.Time // when leadership was asked back
-	since map[uint64]time.Time // when retiring was first seen to be due
+	n         *node
+	kick      chan struct{}
+	alive     atomic.Int64 // when the last round began
+	work      sync.WaitGroup
+	mu        sync.Mutex
+	busy      map[uint64]bool               // groups in which a change is under way
+	asked     map[uint64]time.Time          // when leadership was asked back
+	since     map[uint64]time.Time          // when retiring was first seen to be due
+	suspended uint64                        // the version of the suspensions that was logged
+	barred    map[uint64]control.Suspension // which were in it, by serial
 }
 
 // governTick is how often the governor looks when nothing tells it to.
@@ -88,6 +90,7 @@ func (g *governor) round(ctx context.Context) {
 	hosts := n.control.Hosts(n.self.Member)
 	g.start(ctx, hosts)
 	g.retire(hosts)
+	g.suspensions(ctx)
 	for _, id := range g.running() {
 		group, ok := n.control.Group(id)
 		if !ok || group.State == control.GroupRetired {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ type holding struct {
 	accepts atomic.Bool // mail may come: as many members as there should be have been seen at some time
 	terms   chan uint64 // from raft; the newest counts
 	yields  chan yielding
+	obeying sync.Mutex // one take-over of the suspensions at a time
 	mu      sync.Mutex
 	cancel  context.CancelFunc // ends the start of the present term
 	past    delivery.Stats     // of terms that have ended
@@ -194,8 +196,17 @@ func (h *holding) begin(term uint64) error {
 		h.tenure.Store(nil)
 		return errors.Join(err, t.scheduler.Shutdown(ctx))
 	}
-	t.scheduler.Start()
 	t.reporter.Start()
+	if h.learn(ctx) != nil {
+		return nil // the term has ended: what comes next abandons it
+	}
+	barred, err := h.queue.Suspensions()
+	if err != nil {
+		h.n.fail(fmt.Errorf("group %d: what is suspended cannot be read: %w", h.group.ID(), err))
+		return err
+	}
+	t.scheduler.Suspended(barred)
+	t.scheduler.Start()
 	h.n.log.Logf("group %d: this node is the owner (term %d)", h.group.ID(), term)
 	h.n.governor.wake()
 	return nil

@@ -22,8 +22,8 @@ import (
 // join until the store has been made. A node that never joined is member 1 of a cluster of its own; until that is written down in its
 // control group it keeps the authority's key in cluster/authority.pem.
 
-// protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md).
-const protocol = 1
+// protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md). 2: suspensions.
+const protocol = control.SuspensionsProtocol
 
 const (
 	joinedFile    = "joined.json"

@@ -35,6 +35,8 @@ func commands() []command {
 		{name: "demo", args: "[--nodes N] [--messages N] [--watch] [--keep]", short: "relay real mail on this machine and count what arrives", run: runDemo, long: demoHelp},
 		{name: "config", short: "check and explain the configuration", sub: configCommands},
 		{name: "queue", short: "look at and move what waits in the queue", sub: queueCommands},
+		{name: "suspend", args: suspendArgs, short: "keep a domain, a site, a tenant or a campaign from being tried", run: runSuspend, long: suspendHelp},
+		{name: "resume", args: resumeArgs, short: "let what was suspended go on", run: runSuspend, long: resumeHelp},
 		{name: "trace", args: "ID ... | --recipient ADDRESS [--sender ADDRESS] [--since TIME] [--json]", short: "show the journey of a message", run: runTrace, long: traceHelp},
 		{name: "cluster", short: "several nodes that keep each other's mail", sub: clusterCommands},
 		{name: "user", short: "users who may submit mail", sub: userCommands},

@@ -47,6 +47,7 @@ type node struct {
 	reach     reach
 	control   *control.State
 	changes   *control.Editor
+	suspender *control.Editor // of suspensions, whose times take no notice of steps of the wall clock
 	users     *directory.Directory
 	editor    *directory.Editor
 	governor  *governor

@@ -33,6 +33,7 @@ func (n *node) startAdmin(context.Context) error {
 		Hosts: append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
 		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Cluster: operatorsCluster{n},
+		Suspensions: operatorsSuspensions{n},
 	})
 	if err != nil {
 		return err
@@ -48,6 +49,10 @@ func (n *node) operatorsQueues() (all []admin.LocalQueue) {
 		if t := h.tenure.Load(); t != nil && h.queue.Owner() {
 			all = append(all, admin.LocalQueue{
 				Group: h.group.ID(), Queue: operatorsQueue{h.queue, t.scheduler}, InFlight: t.scheduler.InFlight, Reason: t.scheduler.Reason,
+				Suspension: func(domain string, o *mail.Origin) (string, time.Time, bool) {
+					s, ok := t.scheduler.Suspension(domain, o)
+					return s.Reason, s.Until, ok
+				},
 			})
 		}
 	}
@@ -196,6 +201,8 @@ func (n *node) observeCluster(o telemetry.Observer) {
 	}
 	o.Gauge("members", "nodes of the cluster", float64(len(n.control.Members())))
 	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.missed())))
+	_, barred := n.control.Suspensions()
+	o.Gauge("suspensions", "suspensions in force in the cluster", float64(len(barred)))
 	o.Gauge("groups", "raft groups of which this node is a member", float64(len(n.governor.running())))
 	o.Gauge("groups_led", "raft groups that this node leads", float64(led))
 }

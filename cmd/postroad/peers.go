@@ -28,13 +28,15 @@ type report struct {
 // groupReport is a group as one of its members sees it.
 type groupReport struct {
 	cluster.Status
-	Messages uint64 `json:"messages"` // in the queue, as far as this member has applied
+	Messages  uint64 `json:"messages"`  // in the queue, as far as this member has applied
+	Suspended uint64 `json:"suspended"` // the version of the suspensions that it has acknowledged
 }
 
 func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("GET /node/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.report()) })
 	m.HandleFunc("POST /node/hello", n.serveHello)
 	m.HandleFunc("POST /node/shares", n.serveShares)
+	n.suspendRoutes(m)
 }
 
 func (n *node) report() report {
@@ -45,7 +47,8 @@ func (n *node) report() report {
 	r.Groups = append(r.Groups, groupReport{Status: n.store.Group(cluster.ControlGroup).Status()})
 	for _, h := range n.queues.list() {
 		left, _, _ := h.queue.Left()
-		r.Groups = append(r.Groups, groupReport{h.group.Status(), left})
+		barred, _ := h.queue.Suspensions()
+		r.Groups = append(r.Groups, groupReport{h.group.Status(), left, barred.Version})
 	}
 	return r
 }

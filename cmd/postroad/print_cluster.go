@@ -44,6 +44,9 @@ func (c *console) clusterStatus(st *admin.ClusterStatus) error {
 	if err := table(c.out, groups); err != nil {
 		return err
 	}
+	if st.Suspensions > 0 {
+		fmt.Fprintf(c.out, "\n%s in force: `postroad suspend list`\n", number(int64(st.Suspensions), "suspension"))
+	}
 	for i, problem := range st.Problems {
 		if i == 0 {
 			fmt.Fprintln(c.out, "\nWhat to look after:")

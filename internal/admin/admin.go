@@ -17,6 +17,8 @@
 //	POST /v1/cluster/{init,token,remove,replace}  ClusterRequest {} or the token
 //	POST /v1/cluster/drain                        ClusterRequest stream of DrainProgress
 //	GET  /v1/cluster/backup                                      octets
+//	GET  /v1/suspensions                                         stream of Suspension
+//	POST /v1/{suspend,resume}                     SuspendRequest Acknowledgement
 //	GET  /v1/users                                               stream of User
 //	POST /v1/users                                UserRequest    add
 //	POST /v1/users/passwd                         UserRequest

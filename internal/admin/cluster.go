@@ -29,12 +29,13 @@ type Cluster interface {
 
 // ClusterStatus is how a cluster is, seen from one node.
 type ClusterStatus struct {
-	Cluster  string         `json:"cluster"` // its ID
-	Node     string         `json:"node"`    // the one that was asked
-	Members  []MemberStatus `json:"members"`
-	Groups   []GroupStatus  `json:"groups"`
-	Survives int            `json:"survives"`           // how many more nodes may die without a stop anywhere
-	Problems []string       `json:"problems,omitempty"` // each says what to do
+	Cluster     string         `json:"cluster"` // its ID
+	Node        string         `json:"node"`    // the one that was asked
+	Members     []MemberStatus `json:"members"`
+	Groups      []GroupStatus  `json:"groups"`
+	Survives    int            `json:"survives"`           // how many more nodes may die without a stop anywhere
+	Suspensions int            `json:"suspensions"`        // in force
+	Problems    []string       `json:"problems,omitempty"` // each says what to do
 }
 
 // MemberStatus is how one node is.
@@ -64,6 +65,7 @@ type GroupStatus struct {
 	Lag       map[string]uint64 `json:"lag,omitempty"` // entries that each follower has still to get
 	Survives  int               `json:"survives"`      // how many more of its voters may die
 	Messages  int64             `json:"messages"`
+	Suspended uint64            `json:"suspended,omitempty"` // the version of the suspensions that it has acknowledged
 }
 
 // DrainProgress is how far a drain is.

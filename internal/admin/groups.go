@@ -16,6 +16,8 @@ type LocalQueue struct {
 	// Reason says why nothing is tried at a domain now, and until when; nil: nobody knows. A site that does not answer holds up all its
 	// recipients without a word in their own records.
 	Reason func(domain string) (why mail.Attempt, until time.Time, ok bool)
+	// Suspension says why, and until when (zero: until it is resumed), mail of this domain and origin is suspended; nil: nobody knows.
+	Suspension func(domain string, o *mail.Origin) (why string, until time.Time, ok bool)
 }
 
 // QueueGroup is a queue group of the cluster, whoever owns it.
@@ -41,4 +43,11 @@ func (q *LocalQueue) reason(domain string) (why mail.Attempt, until time.Time, o
 		return mail.Attempt{}, time.Time{}, false
 	}
 	return q.Reason(domain)
+}
+
+func (q *LocalQueue) suspension(domain string, o *mail.Origin) (why string, until time.Time, ok bool) {
+	if q.Suspension == nil {
+		return "", time.Time{}, false
+	}
+	return q.Suspension(domain, o)
 }

@@ -29,12 +29,13 @@ type node struct {
 	moves  []string // what Moved heard
 	group  uint64
 	// What its scheduler knows.
-	inFlight func(mail.ID, uint32) bool
-	reason   func(string) (mail.Attempt, time.Time, bool)
+	inFlight   func(mail.ID, uint32) bool
+	reason     func(string) (mail.Attempt, time.Time, bool)
+	suspension func(string, *mail.Origin) (string, time.Time, bool)
 }
 
 func (n *node) local() LocalQueue {
-	return LocalQueue{Group: n.group, Queue: n.queue, InFlight: n.inFlight, Reason: n.reason}
+	return LocalQueue{Group: n.group, Queue: n.queue, InFlight: n.inFlight, Reason: n.reason, Suspension: n.suspension}
 }
 
 // nobody is a Listener without a scheduler.

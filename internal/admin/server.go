@@ -44,6 +44,8 @@ type Options struct {
 	OwnerWait time.Duration
 	// Cluster does what the cluster commands ask for; nil: this node is in none.
 	Cluster Cluster
+	// Suspensions keeps the list of what is suspended; nil: nothing can be.
+	Suspensions Suspensions
 	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in memory; nil: nothing is.
 	Events string
 	Flush  func(context.Context) error
@@ -148,6 +150,7 @@ func (s *Server) mux() *http.ServeMux {
 	s.queueRoutes(m)
 	s.userRoutes(m)
 	s.clusterRoutes(m)
+	s.suspendRoutes(m)
 	s.traceRoutes(m, false)
 	m.HandleFunc("GET /debug/pprof/", pprof.Index)
 	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -35,7 +35,7 @@ func (q *LocalQueue) message(node string, m *queue.Stored, selected []uint32) *M
 		if urgency[st] > urgency[next] {
 			next = st
 		}
-		out.Recipients[i] = q.recipient(&e.Recipients[n], st, m.Recipients[n])
+		out.Recipients[i] = q.recipient(e, n, st, m.Recipients[n])
 	}
 	out.State, out.QueueName = next.String(), queueNames[next]
 	if urgency[next] == 0 { // only its reports are left
@@ -44,12 +44,18 @@ func (q *LocalQueue) message(node string, m *queue.Stored, selected []uint32) *M
 	return out
 }
 
-// recipient describes one recipient. When its site is left alone for a while, that is why it waits and until when.
-func (q *LocalQueue) recipient(r *mail.Recipient, st queue.State, is queue.RecipientStatus) Recipient {
+// recipient describes one recipient. When it is suspended, or its site is left alone for a while, that is why it waits and until when.
+func (q *LocalQueue) recipient(e *mail.Envelope, n uint32, st queue.State, is queue.RecipientStatus) Recipient {
+	r := &e.Recipients[n]
 	out := Recipient{Address: r.Address, State: st.String(), Attempts: is.Attempts}
 	scheduled := st == queue.Ready || st == queue.Deferred
 	if why, until, ok := q.reason(r.Domain); scheduled && ok {
 		if is.Last = why; until.After(is.Due) {
+			is.Due = until
+		}
+	}
+	if why, until, ok := q.suspension(r.Domain, &e.Origin); scheduled && ok {
+		if is.Last = (mail.Attempt{Text: "suspended: " + why}); until.After(is.Due) {
 			is.Due = until
 		}
 	}

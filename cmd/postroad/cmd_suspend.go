@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postroad/postroad/internal/admin"
+)
+
+const suspendArgs = "--domain|--site|--tenant|--campaign NAME --reason TEXT [--for TIME] [--json] | list [--json]"
+
+const suspendHelp = `
+Nothing of it is attempted any more, on any node, once the command ends with 0; what is under way may finish. New mail is accepted, recipients keep their
+states and due times, and expire in their time; "queue list" tells the reason. Groups that could not acknowledge it are named, and the
+exit status is then 75: the suspension stands, and they obey before they begin anything.
+A site is named as the log does, or by a suffix of the names of all its hosts. Without --for it lasts until "postroad resume".
+"postroad suspend list" shows what is in force.
+
+    postroad suspend --domain example.net --reason "their postmaster asked for it" --for 2h
+    postroad suspend --tenant shop7 --reason "stolen password"
+    postroad resume  --tenant shop7`
+
+const resumeArgs = "--domain|--site|--tenant|--campaign NAME [--json]"
+
+const resumeHelp = `
+What waits goes on at once, within the limits of its site.`
+
+// suspendFlags name what is meant.
+type suspendFlags struct {
+	nodeFlags
+	request admin.SuspendRequest
+	named   int
+	json    bool
+}
+
+func (s *suspendFlags) register(fs *flag.FlagSet) {
+	s.nodeFlags.register(fs)
+	for kind, about := range map[string]string{
+		"domain": "recipients at this `DOMAIN`", "site": "the hosts of this `SITE`", "tenant": "messages of this `TENANT`", "campaign": "messages of this `CAMPAIGN`",
+	} {
+		fs.Func(kind, about, func(name string) error {
+			s.request.Kind, s.request.Name = kind, name
+			s.named++
+			return nil
+		})
+	}
+	fs.StringVar(&s.request.Reason, "reason", "", "the `TEXT` that operators see")
+	fs.BoolVar(&s.json, "json", false, "print one JSON object a line")
+}
+
+func runSuspend(ctx context.Context, c *console, args []string) error {
+	s, fs, verb := suspendFlags{}, c.flags(), c.command.name
+	s.register(fs)
+	if verb == "suspend" {
+		fs.Func("for", "how long, a `TIME` such as 90m, 2h or 4d; without it: until it is resumed", func(t string) error {
+			return s.request.For.UnmarshalText([]byte(t))
+		})
+	}
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	list := verb == "suspend" && len(rest) == 1 && rest[0] == "list" && s.named == 0
+	if !list {
+		err = noMore(rest)
+		if err == nil && s.named != 1 {
+			err = usage("name one thing to "+verb+" with --domain, --site, --tenant or --campaign", "`postroad suspend list` shows what is suspended")
+		}
+		if err == nil {
+			err = s.request.Check(verb)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	client, err := s.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if list {
+		return c.suspensions(ctx, client, s.json)
+	}
+	answer, err := client.Suspend(ctx, verb, s.request)
+	return errors.Join(c.acknowledgement(verb, answer, s.json), err)
+}
+
+// suspensions prints what is in force.
+func (c *console) suspensions(ctx context.Context, client *admin.Client, asJSON bool) error {
+	n := 0
+	err := client.Suspensions(ctx, func(raw json.RawMessage) error {
+		n++
+		if asJSON {
+			return c.line(raw)
+		}
+		var s admin.Suspension
+		if err := json.Unmarshal(raw, &s); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(c.out, "%-8s %s  %s, since %s: %s\n", s.Kind, clean(s.Name), until(s.Until), s.Since.Local().Format(time.DateTime), clean(s.Reason))
+		return err
+	})
+	if err == nil && n == 0 && !asJSON {
+		fmt.Fprintln(c.err, "nothing is suspended")
+	}
+	return err
+}
+
+func until(t time.Time) string {
+	if t.IsZero() {
+		return "until it is resumed"
+	}
+	return "until " + t.Local().Format(time.DateTime)
+}
+
+// acknowledgement prints which groups obey, each at which index of its log.
+func (c *console) acknowledgement(verb string, a *admin.Acknowledgement, asJSON bool) error {
+	if a == nil {
+		return nil
+	}
+	if asJSON {
+		return json.NewEncoder(c.out).Encode(a)
+	}
+	var at []string
+	for _, g := range a.Groups {
+		at = append(at, strconv.FormatUint(g.Group, 10)+":"+strconv.FormatUint(g.Index, 10))
+	}
+	if len(at) > shownGroups {
+		at = append(at[:shownGroups], "... (--json has them all)")
+	}
+	what := "suspended " + until(a.Suspension.Until)
+	if verb == "resume" {
+		what = "resumed"
+	}
+	_, err := fmt.Fprintf(c.err, "%s %s is %s; %s obeying, each from an index of its log on: %s\n", a.Suspension.Kind, clean(a.Suspension.Name), what,
+		number(int64(len(a.Groups)), "queue group"), strings.Join(at, " "))
+	return err
+}

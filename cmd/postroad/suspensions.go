@@ -1,0 +1,339 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/queue"
+)
+
+// A suspension is recorded in the control group. Each queue group's owner takes the list over into the group's own log, as soon as it sees a
+// newer version of it; whoever changed it asks all nodes until all groups have. A new owner begins no attempt before it has asked the control
+// group's leader which version is in force, and has taken that over. Should the control group be without a leader for so long that mail would suffer, it
+// goes on with what its group and its node know of: what a group has acknowledged is in its log, and of what it has not the operator was told.
+
+// suspensionPatience is how long a new owner waits for the control group's word before it begins to deliver.
+const suspensionPatience = 10 * time.Second
+
+// acknowledgePatience is how long a change waits for the groups: one that has lost its owner has another one by then.
+const acknowledgePatience = 6 * time.Second
+
+// suspensionKinds are what the control state's words mean to a queue.
+var suspensionKinds = map[string]queue.SuspensionKind{
+	"domain": queue.SuspendDomain, "site": queue.SuspendSite, "tenant": queue.SuspendTenant, "campaign": queue.SuspendCampaign,
+}
+
+// suspendVersion is what members tell each other: which version is in force, or is to be acknowledged.
+type suspendVersion struct {
+	Version uint64 `json:"version"`
+}
+
+func (n *node) suspendRoutes(m *http.ServeMux) {
+	m.HandleFunc("GET /node/suspensions", func(w http.ResponseWriter, r *http.Request) {
+		version, err := n.suspensionsInForce()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		json.NewEncoder(w).Encode(suspendVersion{version})
+	})
+	m.HandleFunc("POST /node/suspensions", func(w http.ResponseWriter, r *http.Request) {
+		var q suspendVersion
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10)).Decode(&q); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		json.NewEncoder(w).Encode(n.acknowledge(r.Context(), q.Version))
+	})
+}
+
+var errNoControlLeader = errors.New("the control group has no leader")
+
+// suspensionsInForce is the newest version there is. Only the control group's leader can tell.
+func (n *node) suspensionsInForce() (version uint64, err error) {
+	group := n.store.Group(cluster.ControlGroup)
+	term := group.Leading()
+	version, _ = n.control.Suspensions()
+	if !group.Holds(term) {
+		return 0, errNoControlLeader
+	}
+	return version, nil
+}
+
+// askInForce asks the control group's leader.
+func (n *node) askInForce(ctx context.Context) (version uint64, err error) {
+	leader, ok := n.store.Group(cluster.ControlGroup).Leader()
+	switch {
+	case !ok:
+		return 0, errNoControlLeader
+	case leader == n.self.Member:
+		return n.suspensionsInForce()
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var v suspendVersion
+	err = n.ask(ctx, leader, http.MethodGet, "/node/suspensions", nil, &v)
+	if answer := (*cluster.Answer)(nil); errors.As(err, &answer) && answer.Status == http.StatusNotFound {
+		return 0, nil // an older version leads: there are no suspensions yet
+	}
+	return v.Version, err
+}
+
+// knowSuspensions returns when this node knows all that is in force now.
+func (n *node) knowSuspensions(ctx context.Context) error {
+	for {
+		version, err := n.askInForce(ctx)
+		if err == nil {
+			err = n.awaitSuspensions(ctx, version)
+		}
+		if err == nil || !pause(ctx, 100*time.Millisecond) {
+			return err
+		}
+	}
+}
+
+// awaitSuspensions waits until this node has heard of a version.
+func (n *node) awaitSuspensions(ctx context.Context, version uint64) error {
+	for {
+		known, _ := n.control.Suspensions()
+		if known >= version {
+			return nil
+		}
+		if !pause(ctx, 5*time.Millisecond) {
+			return fmt.Errorf("this node knows version %d of the suspensions, not yet %d: %w", known, version, ctx.Err())
+		}
+	}
+}
+
+// pause waits, or returns false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// learn makes a new owner take over what is suspended, before it begins an attempt. An error means that ctx has ended.
+func (h *holding) learn(ctx context.Context) error {
+	patient, cancel := context.WithTimeout(ctx, suspensionPatience)
+	defer cancel()
+	if err := h.n.knowSuspensions(patient); err != nil && ctx.Err() == nil {
+		h.n.log.Errorf("group %d: which suspensions are in force cannot be learned: %v; it goes on with those that it has acknowledged", h.group.ID(), err)
+	}
+	for ctx.Err() == nil {
+		if _, err := h.obey(ctx); err == nil {
+			return nil
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// obey has a queue that this node owns take over the list that this node knows, if that is newer.
+func (h *holding) obey(ctx context.Context) (queue.Suspensions, error) {
+	h.obeying.Lock()
+	defer h.obeying.Unlock()
+	version, all := h.n.control.Suspensions()
+	have, err := h.queue.Suspensions()
+	if err != nil || have.Version >= version {
+		return have, err
+	}
+	now := h.n.suspender.Now()
+	list := make([]queue.Suspension, 0, len(all))
+	for _, s := range all {
+		kind, ok := suspensionKinds[s.Kind]
+		one := queue.Suspension{Kind: kind, Name: s.Name, Reason: s.Reason, Serial: s.Serial}
+		if !s.Until.IsZero() {
+			one.Lasts = s.Until.Sub(now)
+		}
+		if ok && (s.Until.IsZero() || one.Lasts >= time.Millisecond) {
+			list = append(list, one)
+		}
+	}
+	return h.queue.Suspend(ctx, version, list)
+}
+
+// acknowledge has the queues that this node owns take over a version, and says which did.
+func (n *node) acknowledge(ctx context.Context, version uint64) []admin.Acknowledged {
+	ctx, cancel := context.WithTimeout(ctx, acknowledgePatience/2)
+	defer cancel()
+	acks := []admin.Acknowledged{}
+	if n.awaitSuspensions(ctx, version) != nil {
+		return acks
+	}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, h := range n.queues.list() {
+		if h.tenure.Load() == nil {
+			continue
+		}
+		all.Go(func() {
+			got, err := h.obey(ctx)
+			if err != nil || got.Version < version {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			acks = append(acks, admin.Acknowledged{Group: h.group.ID(), Node: n.cfg.Node.Name, Index: got.Index})
+		})
+	}
+	all.Wait()
+	return acks
+}
+
+// acknowledged asks all nodes until all queue groups have taken over a version, for a while.
+func (n *node) acknowledged(ctx context.Context, version uint64) (a admin.Acknowledgement) {
+	ctx, cancel := context.WithTimeout(ctx, acknowledgePatience)
+	defer cancel()
+	got := map[uint64]admin.Acknowledged{}
+	for {
+		for _, ack := range n.askAll(ctx, version) {
+			got[ack.Group] = ack
+		}
+		a.Missing = nil
+		for _, g := range n.queueGroups() {
+			if _, ok := got[g.ID]; !ok {
+				a.Missing = append(a.Missing, admin.Missing{Group: g.ID, Home: g.Home, Why: "no node that answers owns it"})
+			}
+		}
+		if len(a.Missing) == 0 || !pause(ctx, 200*time.Millisecond) {
+			break
+		}
+	}
+	a.Groups = []admin.Acknowledged{}
+	for _, ack := range got {
+		a.Groups = append(a.Groups, ack)
+	}
+	slices.SortFunc(a.Groups, func(x, y admin.Acknowledged) int { return cmp.Compare(x.Group, y.Group) })
+	return a
+}
+
+// askAll asks all nodes once.
+func (n *node) askAll(ctx context.Context, version uint64) (acks []admin.Acknowledged) {
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, m := range n.control.Members() {
+		all.Go(func() {
+			var some []admin.Acknowledged
+			if m.ID == n.self.Member {
+				some = n.acknowledge(ctx, version)
+			} else if n.ask(ctx, m.ID, http.MethodPost, "/node/suspensions", suspendVersion{version}, &some) != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			acks = append(acks, some...)
+		})
+	}
+	all.Wait()
+	return acks
+}
+
+// operatorsSuspensions answers the commands suspend and resume (admin.Suspensions).
+type operatorsSuspensions struct{ n *node }
+
+func (o operatorsSuspensions) Suspend(ctx context.Context, s admin.Suspension, lasts time.Duration) (a admin.Acknowledgement, err error) {
+	version, err := o.n.suspender.Suspend(ctx, control.Suspension{Kind: s.Kind, Name: s.Name, Reason: s.Reason}, lasts)
+	if err != nil {
+		return a, said(err)
+	}
+	a = o.n.acknowledged(ctx, version)
+	a.Suspension = s
+	for _, now := range o.Suspensions(ctx) {
+		if now.Kind == s.Kind && now.Name == s.Name {
+			a.Suspension = now
+		}
+	}
+	return a, nil
+}
+
+func (o operatorsSuspensions) Resume(ctx context.Context, s admin.Suspension) (a admin.Acknowledgement, err error) {
+	version, err := o.n.suspender.Resume(ctx, s.Kind, s.Name)
+	if err != nil {
+		return a, said(err)
+	}
+	a = o.n.acknowledged(ctx, version)
+	a.Suspension = s
+	return a, nil
+}
+
+// Suspensions waits a moment for what other nodes have changed; without the control group it is what this node has heard of.
+func (o operatorsSuspensions) Suspensions(ctx context.Context) (list []admin.Suspension) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	o.n.knowSuspensions(ctx)
+	_, all := o.n.control.Suspensions()
+	for _, s := range all {
+		list = append(list, admin.Suspension{Kind: s.Kind, Name: s.Name, Reason: s.Reason, Since: s.Since, Until: s.Until})
+	}
+	return list
+}
+
+// suspensions is the governor's part: it notes what has changed, has this node's groups take over what they have not, and ends what is over.
+func (g *governor) suspensions(ctx context.Context) {
+	n := g.n
+	version, all := n.control.Suspensions()
+	if version == 0 {
+		return
+	}
+	if g.suspended != version {
+		g.noteSuspensions(all)
+		g.suspended = version
+	}
+	for _, h := range n.queues.list() {
+		if h.tenure.Load() == nil {
+			continue
+		}
+		if have, err := h.queue.Suspensions(); err == nil && have.Version < version {
+			g.do(h.group.ID(), "taking over suspensions", func() error {
+				_, err := h.obey(ctx)
+				return err
+			})
+		}
+	}
+	if n.store.Group(cluster.ControlGroup).Leading() == 0 {
+		return
+	}
+	for _, s := range all {
+		if !s.Until.IsZero() && !s.Until.After(n.suspender.Now()) {
+			g.do(cluster.ControlGroup, "ending a suspension", func() error { return n.suspender.Expire(ctx, s) })
+			return // the next one in the next round
+		}
+	}
+}
+
+// noteSuspensions logs what has begun and what has ended.
+func (g *governor) noteSuspensions(all []control.Suspension) {
+	n, now := g.n, map[uint64]control.Suspension{}
+	for _, s := range all {
+		now[s.Serial] = s
+		if _, known := g.barred[s.Serial]; !known {
+			n.log.Logf("suspended: %s %s, %s: %s", s.Kind, s.Name, until(s.Until), s.Reason)
+		}
+	}
+	for serial, s := range g.barred {
+		if _, still := now[serial]; still {
+			continue
+		}
+		why := "resumed"
+		if !s.Until.IsZero() && !s.Until.After(n.suspender.Now()) {
+			why = "not suspended any more, its time is over"
+		}
+		n.log.Logf("%s: %s %s", why, s.Kind, s.Name)
+	}
+	g.barred = now
+}

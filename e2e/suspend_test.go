@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// arrivals notes when recipients came to the receiving server, by domain.
+type arrivals struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func (a *arrivals) step(s *mailtest.Step) mailtest.Action {
+	if s.At == mailtest.AtRcpt {
+		_, domain, _ := strings.Cut(s.Recipient, "@")
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.last[domain] = time.Now()
+	}
+	return mailtest.Action{}
+}
+
+func (a *arrivals) of(domain string) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last[domain]
+}
+
+// begunBefore is how long a transaction that was begun before a command returned may take to be seen.
+const begunBefore = 250 * time.Millisecond
+
+// missing is a group that has not acknowledged.
+type missing struct {
+	Group uint64 `json:"group"`
+}
+
+// acknowledged is what suspend and resume print with --json.
+type acknowledged struct {
+	Groups []struct {
+		Group uint64 `json:"group"`
+		Index uint64 `json:"index"`
+	} `json:"groups"`
+	Missing []missing `json:"missing"`
+}
+
+// suspends runs suspend or resume and returns its status, its answer and when it returned.
+func (r *run) suspends(n *faults.Node, args ...string) (status int, a acknowledged, at time.Time) {
+	r.t.Helper()
+	start := time.Now()
+	status, out := r.status(n, append(args, "--json")...)
+	at = time.Now()
+	if err := json.NewDecoder(strings.NewReader(out)).Decode(&a); err != nil {
+		r.t.Fatalf("at %s: %v: %v: %s\n%s", n.Name, args, err, out, r.chronicle())
+	}
+	r.t.Logf("%s: %v: status %d after %.2f s, %+v", n.Name, args, status, at.Sub(start).Seconds(), a)
+	return status, a, at
+}
+
+// TestSuspendWhileNodesDie: five nodes under load. What is suspended at one node is begun by none after the command has returned, by the next owner of
+// a dead node's mail neither; a group that has no leader is named, and obeys when it has one again. After resume everything arrives.
+func TestSuspendWhileNodesDie(t *testing.T) {
+	r := life(t, runOptions{Nodes: 5, Domains: 3})
+	seen := &arrivals{last: map[string]time.Time{}}
+	r.World.Answer(seen.step)
+	nodes := r.Cluster.Nodes()
+	silent := func(domain string, since time.Time) {
+		t.Helper()
+		late := seen.of(domain).Sub(since)
+		t.Logf("the last recipient of %s came %.3f s after the command had returned", domain, late.Seconds())
+		if late > begunBefore {
+			t.Errorf("a recipient of %s came %v after it was suspended\n%s", domain, late, r.chronicle())
+		}
+	}
+	r.flows(100)
+
+	status, a, since := r.suspends(nodes[1], "suspend", "--domain", "A.example", "--reason", "for a test")
+	if status != 0 || len(a.Groups) != 5 || len(a.Missing) > 0 {
+		t.Fatalf("status %d, %+v", status, a)
+	}
+	r.flows(100)
+	silent("a.example", since)
+	for _, n := range nodes {
+		if out := r.command(n, "suspend", "list"); !strings.Contains(out, "a.example") || !strings.Contains(out, "for a test") {
+			t.Errorf("%s lists %q", n.Name, out)
+		}
+	}
+	if out := r.command(nodes[3], "queue", "list", "--domain", "a.example"); !strings.Contains(out, "suspended: for a test") {
+		t.Errorf("the listing does not tell why:\n%.600s", out)
+	}
+
+	// The next owner of a dead node's mail obeys.
+	fault := r.kills(nodes[0])
+	r.led(nodes[0])
+	r.flows(50)
+	silent("a.example", since)
+
+	// A group without a leader is named.
+	lost, second := r.leaderless(nodes[0])
+	other := r.kills(second)
+	at := r.another(second)
+	status, a, sinceB := r.suspends(at, "suspend", "--domain", "b.example", "--reason", "for a test", "--for", "1h")
+	if status != 75 || !slices.Contains(a.Missing, missing{lost}) {
+		t.Errorf("status %d, %+v; want 75, and group %d named\n%s", status, a, lost, r.chronicle())
+	}
+	if out := r.command(at, "cluster", "status"); !strings.Contains(out, "2 suspensions in force") {
+		t.Errorf("cluster status:\n%s", out)
+	}
+	if err := second.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.within(time.Minute, "starting "+second.Name, second.AwaitReady)
+	other.Until = time.Now()
+	r.led(nodes[0])
+	r.flows(50)
+	silent("a.example", since)
+	silent("b.example", sinceB)
+
+	if err := nodes[0].Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.within(time.Minute, "starting again", r.Cluster.AwaitWhole)
+	fault.Until = time.Now()
+	r.flows(50)
+	silent("a.example", since)
+	silent("b.example", sinceB)
+	for _, domain := range []string{"a.example", "b.example"} {
+		if status, a, _ := r.suspends(nodes[4], "resume", "--domain", domain); status != 0 || len(a.Groups) != 5 {
+			t.Errorf("resume %s: status %d, %+v", domain, status, a)
+		}
+	}
+	if status, out := r.status(nodes[4], "resume", "--domain", "a.example"); status != 65 {
+		t.Errorf("resuming what is not suspended: status %d, %s", status, out)
+	}
+	r.flows(50)
+	r.verdict([]*faults.Load{r.Load}, func(string) bool { return false }, *fault, *other)
+}
+
+// kills kills a node.
+func (r *run) kills(n *faults.Node) *faults.Fault {
+	f := &faults.Fault{Kind: faults.Kill, What: "SIGKILL " + n.Name, UnderWay: r.World.UnderWay(), From: time.Now(), Lost: []int{n.Number}}
+	n.Kill()
+	return f
+}
+
+// led waits until the home group of a node, which may be dead, has a leader.
+func (r *run) led(home *faults.Node) {
+	r.t.Helper()
+	eventually(r.t, 20*time.Second, func() bool {
+		s, err := r.Cluster.Status(r.ctx)
+		return err == nil && slices.ContainsFunc(s.Groups, func(g faults.Group) bool { return g.Home == home.Name && g.Leader != "" })
+	}, func() string { return "the home group of " + home.Name + " has no leader\n" + r.chronicle() })
+}
+
+// leaderless returns the home group of a dead node, and a living voter without which it has no majority.
+func (r *run) leaderless(dead *faults.Node) (group uint64, next *faults.Node) {
+	r.t.Helper()
+	s, err := r.Cluster.Status(r.ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, g := range s.Groups {
+		if g.Home != dead.Name {
+			continue
+		}
+		for _, name := range g.Voters {
+			if n := r.Cluster.Named(name); n != dead {
+				return g.ID, n
+			}
+		}
+	}
+	r.t.Fatalf("no group of %s in %+v", dead.Name, s.Groups)
+	return 0, nil
+}

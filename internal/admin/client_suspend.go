@@ -1,0 +1,23 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Suspensions calls fn with each suspension in force (the JSON of a Suspension), the oldest first.
+func (c *Client) Suspensions(ctx context.Context, fn func(json.RawMessage) error) error {
+	_, err := c.stream(ctx, "GET", "/v1/suspensions", nil, fn, nil)
+	return err
+}
+
+// Suspend runs "suspend" or "resume". When groups have not acknowledged it, the error says which, and the answer is there all the same.
+func (c *Client) Suspend(ctx context.Context, verb string, r SuspendRequest) (a *Acknowledgement, err error) {
+	if err := r.Check(verb); err != nil {
+		return nil, err
+	}
+	if err := c.call(ctx, "POST", "/v1/"+verb, r, &a); err != nil {
+		return nil, err
+	}
+	return a, a.Incomplete()
+}

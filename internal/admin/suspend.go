@@ -1,0 +1,160 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/postroad/postroad/internal/config"
+)
+
+// Suspensions is what the server needs of the list of what is suspended in the whole cluster. An *Error keeps its exit status; any other error is a
+// temporary failure. Safe for use by several goroutines.
+type Suspensions interface {
+	// Suspend records a suspension, which ends by itself after lasts (0: it does not), and has all queue groups acknowledge it.
+	Suspend(ctx context.Context, s Suspension, lasts time.Duration) (Acknowledgement, error)
+	// Resume ends it, and has all queue groups acknowledge that.
+	Resume(ctx context.Context, s Suspension) (Acknowledgement, error)
+	// Suspensions returns all that is in force, in any order.
+	Suspensions(ctx context.Context) []Suspension
+}
+
+// Suspension is one thing that is suspended.
+type Suspension struct {
+	Kind   string    `json:"kind"` // domain, site, tenant or campaign
+	Name   string    `json:"name"`
+	Reason string    `json:"reason,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"` // absent: until it is resumed
+}
+
+// SuspendRequest asks for a suspension, or for its end.
+type SuspendRequest struct {
+	Kind   string          `json:"kind"`
+	Name   string          `json:"name"`
+	Reason string          `json:"reason,omitempty"` // not of resume
+	For    config.Duration `json:"for,omitempty"`    // not of resume; 0: until it is resumed
+}
+
+// Acknowledgement says which queue groups obey.
+type Acknowledgement struct {
+	Node       string         `json:"node"` // the one that was asked
+	Suspension Suspension     `json:"suspension"`
+	Groups     []Acknowledged `json:"groups"`
+	// Missing are the groups that have not acknowledged it. The change stands: each of them takes it over before its next owner begins an attempt.
+	Missing []Missing `json:"missing,omitempty"`
+}
+
+// Acknowledged is a queue group that obeys.
+type Acknowledged struct {
+	Group uint64 `json:"group"`
+	Node  string `json:"node"`  // its owner
+	Index uint64 `json:"index"` // of the entry of its log after which it obeys
+}
+
+// SuspensionKinds are what can be suspended.
+var SuspensionKinds = []string{"domain", "site", "tenant", "campaign"}
+
+// Bounds of a suspension, in octets and time.
+const (
+	maxSuspendName   = 255
+	maxSuspendReason = 200
+	maxSuspendFor    = 10 * 365 * 24 * time.Hour
+)
+
+// Check finds what cannot be meant by "suspend" or "resume", and brings the name into the form in which the queues have it.
+func (r *SuspendRequest) Check(verb string) error {
+	if !slices.Contains(SuspensionKinds, r.Kind) {
+		return fail(ExitUsage, fmt.Sprintf("%.60q is nothing that can be suspended", r.Kind), "name one with --domain, --site, --tenant or --campaign")
+	}
+	if r.Kind == "domain" || r.Kind == "site" {
+		r.Name = strings.TrimSuffix(routingDomain(r.Name), ".")
+	}
+	switch {
+	case r.Name == "" || len(r.Name) > maxSuspendName || !printable(r.Name):
+		return fail(ExitData, fmt.Sprintf("%.60q is no name of a %s", r.Name, r.Kind), fmt.Sprintf("it has 1 to %d octets, without control characters", maxSuspendName))
+	case (r.Kind == "domain" || r.Kind == "site") && strings.ContainsAny(r.Name, " @*"):
+		return fail(ExitData, fmt.Sprintf("%.60q is no name of a %s", r.Name, r.Kind), "give the part of an address after the @, or a site as the log names it")
+	case verb == "resume":
+		return nil
+	case strings.TrimSpace(r.Reason) == "":
+		return fail(ExitUsage, "a suspension needs a reason", `others will ask: --reason "TEXT"`)
+	case len(r.Reason) > maxSuspendReason || !printable(r.Reason):
+		return fail(ExitData, "that is no reason", fmt.Sprintf("it has 1 to %d octets on one line", maxSuspendReason))
+	case r.For < 0 || time.Duration(r.For) > maxSuspendFor:
+		return fail(ExitData, "the time is out of range", "a suspension lasts up to 10 years, or without --for until it is resumed")
+	}
+	return nil
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// Incomplete is the error that names the groups that have not acknowledged, or nil.
+func (a *Acknowledgement) Incomplete() error {
+	if len(a.Missing) == 0 {
+		return nil
+	}
+	var names []string
+	for _, m := range a.Missing {
+		names = append(names, m.String())
+	}
+	return fail(ExitTemporary, "not every queue group has acknowledged it: "+strings.Join(names, "; "),
+		"it is recorded: they take it over as soon as they have an owner, before that begins an attempt; `postroad cluster status` shows what is wrong")
+}
+
+func (s *Server) suspendRoutes(m *http.ServeMux) {
+	if s.o.Suspensions == nil {
+		return
+	}
+	m.Handle("GET /v1/suspensions", handler(s.suspensions))
+	m.Handle("POST /v1/suspend", s.suspension("suspend", func(ctx context.Context, r *SuspendRequest, one Suspension) (Acknowledgement, error) {
+		return s.o.Suspensions.Suspend(ctx, one, time.Duration(r.For))
+	}))
+	m.Handle("POST /v1/resume", s.suspension("resume", func(ctx context.Context, _ *SuspendRequest, one Suspension) (Acknowledgement, error) {
+		return s.o.Suspensions.Resume(ctx, one)
+	}))
+}
+
+// suspension makes one change and logs that an operator asked for it.
+func (s *Server) suspension(verb string, do func(context.Context, *SuspendRequest, Suspension) (Acknowledgement, error)) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var q SuspendRequest
+		if err := read(w, r, &q); err != nil {
+			return err
+		}
+		if err := q.Check(verb); err != nil {
+			return err
+		}
+		s.o.Logf("admin: %s %s %s %q for %v", verb, q.Kind, q.Name, q.Reason, time.Duration(q.For))
+		a, err := do(r.Context(), &q, Suspension{Kind: q.Kind, Name: q.Name, Reason: q.Reason})
+		if err != nil {
+			return err
+		}
+		a.Node = s.o.Node
+		return answer(w, a)
+	}
+}
+
+// suspensions lists what is in force, the oldest first.
+func (s *Server) suspensions(w http.ResponseWriter, r *http.Request) error {
+	return streaming(w, func(out *stream) (*Total, error) {
+		all := s.o.Suspensions.Suspensions(r.Context())
+		slices.SortFunc(all, func(a, b Suspension) int {
+			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+		})
+		for i := range all {
+			if !out.item(&all[i]) {
+				break
+			}
+		}
+		return &Total{Node: s.o.Node}, nil
+	})
+}
