@@ -14,7 +14,7 @@ type locks struct {
 	r  *run
 	mu struct {
 		sync.Mutex
-		held map[string]*lockEntry // by address
+		held map[uint32]*lockEntry // by the mailbox's number, for it may be renamed
 		last uint64
 	}
 }
@@ -35,7 +35,7 @@ type LockID struct {
 
 func (l *locks) init(r *run) {
 	l.r = r
-	l.mu.held = make(map[string]*lockEntry)
+	l.mu.held = make(map[uint32]*lockEntry)
 }
 
 // Lock takes the maildrop lock of a mailbox, or ErrLocked; it is to be renewed in less than Options.LockFor.
@@ -71,7 +71,7 @@ func (l *locks) take(box Ref) (id LockID, fence bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.r.clock.Now()
-	e := l.mu.held[box.Address]
+	e := l.mu.held[box.Number]
 	switch {
 	case e != nil && (e.updates > 0 || now.Before(e.until)):
 		return id, false, ErrLocked
@@ -80,7 +80,7 @@ func (l *locks) take(box Ref) (id LockID, fence bool, err error) {
 			return id, false, ErrBusy
 		}
 		e = &lockEntry{}
-		l.mu.held[box.Address] = e
+		l.mu.held[box.Number] = e
 	}
 	l.mu.last++
 	e.number, e.until = l.mu.last, now.Add(l.r.s.opts.LockFor)
@@ -92,9 +92,9 @@ func (l *locks) take(box Ref) (id LockID, fence bool, err error) {
 
 // expire forgets locks that were lost, and reports whether there is room now.
 func (l *locks) expire(now time.Time) bool {
-	for address, e := range l.mu.held {
+	for number, e := range l.mu.held {
 		if e.updates == 0 && !e.doubt && !now.Before(e.until) {
-			delete(l.mu.held, address)
+			delete(l.mu.held, number)
 		}
 	}
 	return len(l.mu.held) < l.r.s.opts.MaxLocks
@@ -104,19 +104,19 @@ func (l *locks) expire(now time.Time) bool {
 func (l *locks) fenced(id LockID, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.mu.held[id.Mailbox.Address]
+	e := l.mu.held[id.Mailbox.Number]
 	e.updates--
 	if e.doubt = err != nil; e.doubt {
 		e.until = time.Time{} // not given after all
 	}
 	if errors.Is(err, ErrNoMailbox) {
-		delete(l.mu.held, id.Mailbox.Address)
+		delete(l.mu.held, id.Mailbox.Number)
 	}
 }
 
 // entry returns the entry of a lock that is still the caller's.
 func (l *locks) entry(id LockID) (*lockEntry, error) {
-	e := l.mu.held[id.Mailbox.Address]
+	e := l.mu.held[id.Mailbox.Number]
 	if id.Session != l.r.session || e == nil || e.number != id.Number || !l.r.clock.Now().Before(e.until) {
 		return nil, ErrStaleLock
 	}
@@ -150,7 +150,7 @@ func (s *Store) Unlock(id LockID) {
 	defer l.mu.Unlock()
 	if e, err := l.entry(id); err == nil {
 		if e.until = (time.Time{}); e.updates == 0 && !e.doubt {
-			delete(l.mu.held, id.Mailbox.Address)
+			delete(l.mu.held, id.Mailbox.Number)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // A delivery to several recipients is stored once, each with its own first lines; a repeated one is known, also after the user deleted it.
 func TestAppend(t *testing.T) {
-	b := newBed(t, Options{}).start()
+	b := newBed(t, Options{Proposers: 1}).start() // so that commands keep their order
 	anna, ben := b.box("anna@example.net", Settings{}), b.box("ben@example.net", Settings{})
 	key := b.key()
 	items := []Item{
@@ -231,7 +231,7 @@ func TestPurge(t *testing.T) {
 	if err := b.s.RemoveMailbox(ctx, box); !errors.Is(err, ErrNoMailbox) {
 		t.Fatal(err)
 	}
-	b.ok(b.s.run.Load().purgeAll(ctx))
+	b.ok(b.s.Sweep(ctx))
 	if b.rows(keyMessage) != 0 || b.rows(keyCondemned) != 0 || b.rows(keyContent) != 0 || len(b.g.Now().Kept()) != 0 {
 		t.Fatalf("%d messages, %d condemned, %d contents are left", b.rows(keyMessage), b.rows(keyCondemned), b.rows(keyContent))
 	}
@@ -274,13 +274,12 @@ func TestRetention(t *testing.T) {
 	b.store("trash", Item{Mailbox: box.Address, Folder: "Trash"})
 	b.c.add(2 * time.Hour)
 	b.store("young", Item{Mailbox: box.Address, Folder: "Trash"})
-	r := b.s.run.Load()
-	b.ok(r.sweepAll(ctx))
+	b.ok(b.s.Sweep(ctx))
 	if in, out := b.list(box, Inbox), b.list(box, trash); len(in) != 1 || !slices.Equal(out, []string{"2:0"}) {
 		t.Fatal(in, out)
 	}
 	b.c.add(46 * time.Hour)
-	b.ok(r.sweepAll(ctx))
+	b.ok(b.s.Sweep(ctx))
 	if s := b.stats(); s.Messages != 1 {
 		t.Fatalf("%+v", s)
 	}
@@ -326,14 +325,13 @@ func TestLargeContent(t *testing.T) {
 	if _, err = b.send(broken, Item{Mailbox: box.Address}); !errors.Is(err, ErrContent) {
 		t.Fatal(err)
 	}
-	run := b.s.run.Load()
-	b.ok(run.sweepAll(t.Context()))
+	b.ok(b.s.Sweep(t.Context()))
 	if b.rows(keyChunk) != 4 {
 		t.Fatalf("%d chunks", b.rows(keyChunk))
 	}
 	b.c.add(2 * time.Hour)
 	b.store("time goes on", Item{Mailbox: box.Address})
-	b.ok(run.sweepAll(t.Context()))
+	b.ok(b.s.Sweep(t.Context()))
 	if b.rows(keyChunk) != 0 || len(b.g.Now().Kept()) != kept+1 {
 		t.Fatalf("%d chunks are left", b.rows(keyChunk))
 	}

@@ -24,6 +24,8 @@ type run struct {
 	purge    chan struct{} // something was deleted
 	working  sync.WaitGroup
 	sweeping sync.WaitGroup
+
+	sweepLock sync.Mutex // held by who sweeps
 }
 
 // Start makes this member, which leads the group, the owner: it proposes the epoch command, repeatedly until ctx ends, and from its outcome on

@@ -17,14 +17,16 @@ func (r *run) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
+		var err error
 		select {
 		case <-r.ctx.Done():
 			return
 		case <-r.purge:
-			_ = r.purgeAll(r.ctx) // an error will be met again, or stop the process elsewhere
+			err = r.sweepNow(r.ctx, r.purgeAll)
 		case <-tick.C:
-			_ = r.sweepAll(r.ctx)
+			err = r.sweepNow(r.ctx, r.sweepChunks, r.purgeAll, r.retainAll)
 		}
+		_ = err // it will be met again, or stop the process elsewhere
 	}
 }
 
@@ -35,13 +37,26 @@ func (r *run) wakePurge() {
 	}
 }
 
-func (r *run) sweepAll(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{r.sweepChunks, r.purgeAll, r.retainAll} {
+// sweepNow does some steps, one sweep at a time.
+func (r *run) sweepNow(ctx context.Context, steps ...func(context.Context) error) error {
+	r.sweepLock.Lock()
+	defer r.sweepLock.Unlock()
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Sweep removes at once what the owner looks for from time to time: chunks that were given up, messages of what was deleted, and those that are past
+// their retention.
+func (s *Store) Sweep(ctx context.Context) error {
+	r := s.run.Load()
+	if r == nil {
+		return ErrRefused
+	}
+	return r.sweepNow(ctx, r.sweepChunks, r.purgeAll, r.retainAll)
 }
 
 // sweepChunks drops chunks that no append will take.
