@@ -118,6 +118,7 @@ func benchmarkPropose(b *testing.B, benchBatch int, settle bool) {
 	}
 	before, stats := used(b), n.Stats()
 	b.SetBytes(benchMessage)
+	b.ReportAllocs()
 	b.ResetTimer()
 	var left atomic.Int64
 	left.Store(int64(b.N))

@@ -57,15 +57,15 @@ func measureCluster(t *testing.T, nodes []*node, sink *smtpSink, conns, messages
 		return cpu, octets
 	}
 	total := messages * len(nodes)
-	before, start := sink.count.Load(), time.Now()
+	before, start := sink.Count.Load(), time.Now()
 	cpu, octets := figures()
 	var sources sync.WaitGroup
 	for _, n := range nodes {
 		sources.Go(func() { smtpSource(t, n.Relay, conns, messages, 4096) })
 	}
 	sources.Wait()
-	eventually(t, 5*time.Minute, func() bool { return sink.count.Load()-before >= int64(total) },
-		func() string { return fmt.Sprintf("the sink has %d of %d", sink.count.Load()-before, total) })
+	eventually(t, 5*time.Minute, func() bool { return sink.Count.Load()-before >= int64(total) },
+		func() string { return fmt.Sprintf("the sink has %d of %d", sink.Count.Load()-before, total) })
 	took := time.Since(start)
 	cpuAfter, octetsAfter := figures()
 	return speed{float64(total) / took.Seconds(), float64((cpuAfter - cpu).Microseconds()) / float64(total)},
@@ -76,7 +76,6 @@ func measureCluster(t *testing.T, nodes []*node, sink *smtpSink, conns, messages
 // run. POSTROAD_LONG=1 is the figure of docs/performance.md; the short version only shows that the measurement works.
 func TestClusterSpeedAgainstPostfix(t *testing.T) {
 	need(t, peers.PostfixAvailable())
-	needProgram(t, "smtp-source", "postfix")
 	rounds, postfixN, ourN, sizes := 1, 300, 1000, []int{3}
 	if long() {
 		rounds, postfixN, ourN, sizes = 3, 6000, 20000, []int{3, 5}
@@ -110,7 +109,6 @@ func TestClusterSpeedAgainstPostfix(t *testing.T) {
 
 // TestAcceptanceLatency measures the time from the end of the data to the 250 at a fixed rate, half of what the systems take at most: one node, and three.
 func TestAcceptanceLatency(t *testing.T) {
-	needProgram(t, "smtp-source", "postfix")
 	sink := startSmtpSink(t)
 	conns, count, probe := 10, 300, 1000
 	if long() {

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"crypto/tls"
 	"fmt"
 	"net"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
+	benchrun "github.com/postroad/postroad/bench/run"
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
@@ -79,63 +79,14 @@ func TestIdleConnections(t *testing.T) {
 	}
 }
 
-// greet opens a connection, says EHLO and, if asked to, STARTTLS and EHLO again.
+// greet opens a connection that is then idle.
 func greet(t *testing.T, addr string, secure bool) net.Conn {
-	fail := func(err error) net.Conn {
-		t.Errorf("idle connection: %v", err)
-		c, _ := net.Pipe()
-		return c
-	}
-	c, err := net.DialTimeout("tcp", addr, time.Minute)
+	c, err := benchrun.Greet(addr, secure)
 	if err != nil {
-		return fail(err)
+		t.Errorf("idle connection: %v", err)
+		c, _ = net.Pipe()
 	}
-	c.SetDeadline(time.Now().Add(2 * time.Minute))
-	if err := dialogue(c, "", "EHLO idle.example\r\n"); err != nil {
-		return fail(err)
-	}
-	if !secure {
-		return c
-	}
-	if err := dialogue(c, "STARTTLS\r\n"); err != nil {
-		return fail(err)
-	}
-	s := tls.Client(c, &tls.Config{InsecureSkipVerify: true})
-	if err := dialogue(s, "EHLO idle.example\r\n"); err != nil {
-		return fail(err)
-	}
-	return s
-}
-
-// dialogue sends lines and reads a 2xx reply to each; "" only reads.
-func dialogue(c net.Conn, lines ...string) error {
-	buf := make([]byte, 4096)
-	for _, line := range lines {
-		if _, err := c.Write([]byte(line)); err != nil {
-			return err
-		}
-		got := ""
-		for !finalLine(got) {
-			n, err := c.Read(buf)
-			if err != nil {
-				return fmt.Errorf("after %q: %w (%q)", line, err, got)
-			}
-			got += string(buf[:n])
-		}
-		if got[0] != '2' {
-			return fmt.Errorf("%q: %q", line, got)
-		}
-	}
-	return nil
-}
-
-// finalLine reports whether a reply's last line has come.
-func finalLine(s string) bool {
-	if !strings.HasSuffix(s, "\r\n") {
-		return false
-	}
-	last := s[strings.LastIndexByte(s[:len(s)-2], '\n')+1:]
-	return len(last) > 3 && last[3] == ' '
+	return c
 }
 
 func raiseFiles(t *testing.T, want int) {

@@ -3,16 +3,11 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"sort"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,7 +42,6 @@ var relayCases = []relayCase{
 // measurement works; POSTROAD_LONG=1 is the figure of docs/performance.md.
 func TestSpeedAgainstPostfix(t *testing.T) {
 	need(t, peers.PostfixAvailable())
-	needProgram(t, "smtp-source", "postfix")
 	rounds := 1
 	if long() {
 		rounds = 3
@@ -132,11 +126,11 @@ func median(s []speed) speed {
 func measureRelay(t *testing.T, sys relayUnderTest, sink *smtpSink, conns, messages, size int) speed {
 	t.Helper()
 	pids := sys.pids()
-	before, cpu, start := sink.count.Load(), measure.CPU(pids), time.Now()
+	before, cpu, start := sink.Count.Load(), measure.CPU(pids), time.Now()
 	smtpSource(t, sys.addr, conns, messages, size)
-	eventually(t, 5*time.Minute, func() bool { return sink.count.Load()-before >= int64(messages) },
+	eventually(t, 5*time.Minute, func() bool { return sink.Count.Load()-before >= int64(messages) },
 		func() string {
-			return fmt.Sprintf("%s: sink has %d of %d", sys.name, sink.count.Load()-before, messages)
+			return fmt.Sprintf("%s: sink has %d of %d", sys.name, sink.Count.Load()-before, messages)
 		})
 	took := time.Since(start)
 	// A process of Postfix that ended meanwhile is in its parent's account; one that began is in the new list.
@@ -146,56 +140,28 @@ func measureRelay(t *testing.T, sys relayUnderTest, sink *smtpSink, conns, messa
 
 func smtpSource(t testing.TB, addr string, conns, messages, size int) {
 	t.Helper()
-	out, err := exec.Command("smtp-source", "-d", "-s", strconv.Itoa(conns), "-m", strconv.Itoa(messages), "-l", strconv.Itoa(size),
-		"-f", "sender@source.test", "-t", "rcpt@sink.test", addr).CombinedOutput()
-	if err != nil {
-		t.Fatalf("smtp-source: %v: %s", err, out)
+	if err := peers.SmtpSource(context.Background(), addr, conns, messages, size); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// smtpSink is Postfix's receiving test server; count follows what it prints.
+// smtpSink is Postfix's receiving test server.
 type smtpSink struct {
-	port  string
-	count atomic.Int64
+	*peers.SmtpSink
+	port string
 }
 
 func startSmtpSink(t testing.TB) *smtpSink {
 	t.Helper()
-	needProgram(t, "smtp-sink", "postfix")
-	_, port, _ := strings.Cut(freeAddr(t), ":")
-	s := &smtpSink{port: port}
-	cmd := exec.Command("smtp-sink", "-c", "-u", "nobody", "127.0.0.1:"+port, "1000")
-	out, err := cmd.StdoutPipe()
+	need(t, peers.ToolsAvailable())
+	addr := freeAddr(t)
+	s, err := peers.StartSmtpSink(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	go s.follow(out)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if err := peers.WaitPort(ctx, "127.0.0.1:"+port); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-var sinkCount = regexp.MustCompile(`mesg=\s*(\d+)`)
-
-func (s *smtpSink) follow(out io.Reader) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := out.Read(buf)
-		if m := sinkCount.FindAllSubmatch(buf[:n], -1); len(m) > 0 {
-			v, _ := strconv.ParseInt(string(m[len(m)-1][1]), 10, 64)
-			s.count.Store(v)
-		}
-		if err != nil {
-			return
-		}
-	}
+	t.Cleanup(s.Close)
+	_, port, _ := strings.Cut(addr, ":")
+	return &smtpSink{s, port}
 }
 
 func startPostfix(t testing.TB, o peers.PostfixOptions) *peers.Instance {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -155,5 +156,29 @@ func BenchmarkSettle(b *testing.B) {
 	b.StopTimer()
 	if s := q.Stats(); s.Messages != 0 {
 		b.Fatalf("%d messages are left", s.Messages)
+	}
+}
+
+// BenchmarkApply is the state machine alone, for the commands of a front that accepts: what each member does with each message, leader or not.
+func BenchmarkApply(b *testing.B) {
+	type command struct {
+		data  []byte
+		parts [][]byte
+	}
+	var commands []command
+	q, s := benchQueue(b)
+	apply := s.apply
+	s.void = true
+	s.apply = func(w Writer, index, term uint64, data []byte, parts [][]byte) any {
+		commands = append(commands, command{slices.Clone(data), slices.Clone(parts)}) // the parts' octets are all the same
+		return apply(w, index, term, data, parts)
+	}
+	benchAccept(b, q, b.N, nil)
+	member := New(Options{Budget: mail.NewBudget(64 << 20)})
+	rows := &benchStore{void: true}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i, c := range commands {
+		member.Apply(rows, uint64(i+1), 1, c.data, c.parts)
 	}
 }

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,20 +14,18 @@ import (
 	"time"
 )
 
-// openSMTPDPrefix is where the package opensmtpd is unpacked (dpkg-deb -x): POSTROAD_OPENSMTPD says so.
-func openSMTPDPrefix() string { return os.Getenv("POSTROAD_OPENSMTPD") }
+// openSMTPDPrefix is where the package opensmtpd is unpacked (dpkg-deb -x): POSTROAD_OPENSMTPD says so, or it is where .ci/run unpacks it.
+func openSMTPDPrefix() string {
+	return cmp.Or(os.Getenv("POSTROAD_OPENSMTPD"), "/opt/postroad-peers/opensmtpd")
+}
 
 // OpenSMTPDAvailable reports whether an OpenSMTPD can run; nil when it can.
 func OpenSMTPDAvailable() error {
-	prefix := openSMTPDPrefix()
-	if prefix == "" {
-		return errors.New("POSTROAD_OPENSMTPD does not name a folder with the package opensmtpd unpacked")
-	}
 	if os.Geteuid() != 0 {
 		return errors.New("a private opensmtpd needs root to start")
 	}
-	if out, err := exec.Command(filepath.Join(prefix, "usr/sbin/smtpd"), "-h").CombinedOutput(); err != nil && !strings.Contains(string(out), "version") {
-		return fmt.Errorf("the opensmtpd in %s does not run: %w: %s", prefix, err, out)
+	if out, err := exec.Command(filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpd"), "-h").CombinedOutput(); !strings.Contains(string(out), "version") {
+		return fmt.Errorf("no opensmtpd is unpacked in %s: %w: %s", openSMTPDPrefix(), err, out)
 	}
 	return nil
 }

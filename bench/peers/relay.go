@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -18,6 +19,7 @@ type Relay struct {
 	Next   string // host:port, where all mail goes; with Domains at another address, or Postfix would find itself there
 	// Domains, when there are any, are the recipients' domains, each to be a destination of its own although all of them are at Next.
 	Domains []string
+	Retry   bool     // what is put off is tried again after a second, where the server can be told to
 	Under   []string // a command that starts the server and stays with it
 }
 
@@ -113,6 +115,9 @@ func startPostfix(extra map[string]string) func(context.Context, Relay) (*Instan
 		for k, v := range extra {
 			main[k] = v
 		}
+		if r.Retry {
+			main["minimal_backoff_time"], main["maximal_backoff_time"], main["queue_run_delay"] = "1s", "1s", "1s"
+		}
 		o := PostfixOptions{Dir: r.Dir, Listen: r.Listen, Under: under, Main: main, Log: true}
 		if len(r.Domains) == 0 {
 			o.Relayhost = "[" + host + "]:" + port
@@ -139,8 +144,8 @@ func flushPostfix(i *Instance) error {
 	return run("postqueue", "-c", filepath.Join(i.Dir, "conf"), "-f")
 }
 
-// eximPrefix is where Exim's packages are unpacked: POSTROAD_EXIM says so.
-func eximPrefix() string { return os.Getenv("POSTROAD_EXIM") }
+// eximPrefix is where Exim's package is unpacked (dpkg-deb -x): POSTROAD_EXIM says so, or it is where .ci/run unpacks it.
+func eximPrefix() string { return cmp.Or(os.Getenv("POSTROAD_EXIM"), "/opt/postroad-peers/exim") }
 
 // eximVolume lifts the limits that would refuse the load's connections. The rest are Exim's defaults.
 const eximVolume = `smtp_accept_max = 1000

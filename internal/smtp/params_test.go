@@ -270,3 +270,14 @@ func BenchmarkParseMail(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkParseRcpt(b *testing.B) {
+	line := []byte("RCPT TO:<recipient@example.com> NOTIFY=FAILURE,DELAY ORCPT=rfc822;recipient@example.com")
+	b.ReportAllocs()
+	for b.Loop() {
+		_, args := ParseCommand(line)
+		if _, f := ParseRcpt(args, allExtensions); f != nil {
+			b.Fatal(f)
+		}
+	}
+}

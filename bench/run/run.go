@@ -1,0 +1,266 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/bench/peers"
+	"github.com/postroad/postroad/bench/report"
+)
+
+// Options of a run.
+type Options struct {
+	Program string                           // the postroad binary that is measured
+	Version string                           // of it
+	Commit  string                           // that it was built from
+	Command string                           // that was given, for the report
+	Dir     string                           // for the data of the systems, on a disk; every user can enter it
+	Rounds  int                              // instead of the scenarios'; 0: theirs
+	Short   bool                             // a few seconds in all for each cell: shows that it works
+	Only    string                           // pattern of cells; "": all
+	Systems []string                         // instead of the scenarios'; each cell runs with those of its systems that are named here
+	Say     func(format string, args ...any) // how it goes, a line each; may be nil
+}
+
+// The short form.
+const (
+	shortDuration = 600 * time.Millisecond
+	shortShare    = 100 // of what is counted in messages
+)
+
+// Run runs scenarios one after another. What went wrong with a system or with mail is in the report; an error is for what keeps all of it from running, ctx for
+// one, and the report then has what was done so far.
+func Run(ctx context.Context, scenarios []*Scenario, o Options) (*report.Report, error) {
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
+	}
+	r := &report.Report{Version: o.Version, Commit: o.Commit, Command: o.Command, Short: o.Short, Started: time.Now()}
+	defer func() { r.Took = time.Since(r.Started) }()
+	disk, err := measure.MeasureDisk(o.Dir)
+	if err != nil {
+		return r, err
+	}
+	r.Machine = report.Machine{Processors: runtime.NumCPU(), Model: measure.Processor(), Kernel: measure.Kernel(), Disk: disk}
+	o.Say("%s on %s, bare fsync %v, synced sequential writes %.0f MiB/s", o.Dir, disk.FileSystem, disk.Fsync.Round(10*time.Microsecond), disk.Sequential/(1<<20))
+	for _, s := range scenarios {
+		sc := &scene{o: &o, s: s, disk: disk}
+		out, err := sc.run(ctx)
+		if len(out.Cells) > 0 {
+			r.Scenarios = append(r.Scenarios, out)
+		}
+		if err != nil {
+			return r, err
+		}
+	}
+	if len(r.Scenarios) == 0 {
+		return r, errors.New("no cell and system was chosen")
+	}
+	return r, nil
+}
+
+// run runs one scenario.
+func (sc *scene) run(ctx context.Context) (*report.Scenario, error) {
+	s := sc.s
+	out := &report.Scenario{Name: s.Name, Title: s.Title, About: s.About, Load: loadNames[s.Load]}
+	ready, missing := sc.systems(out)
+	for i := range s.Cells {
+		for _, p := range s.Cells[i].points() {
+			if !sc.wanted(p) {
+				continue
+			}
+			c := &report.Cell{Name: p.name}
+			out.Cells = append(out.Cells, c)
+			if err := sc.cell(ctx, p, c, ready, missing); err != nil {
+				out.Cells = out.Cells[:len(out.Cells)-1] // half of a cell is none
+				return out, err
+			}
+		}
+	}
+	for i := range s.Bars {
+		for _, b := range s.Bars[i].Judge(out) {
+			if partly := sc.o.Only != "" || len(sc.o.Systems) > 0; !partly || b.Verdict != report.Absent {
+				out.Bars = append(out.Bars, b)
+			}
+		}
+	}
+	return out, nil
+}
+
+var loadNames = map[string]string{
+	"postroad":   "postroad bench send and postroad bench sink; every message is known again by its hash",
+	postfixTools: "Postfix's smtp-source and smtp-sink, which count messages",
+}
+
+// wanted reports whether a cell was asked for.
+func (sc *scene) wanted(p point) bool {
+	ok, err := path.Match(sc.o.Only, p.name)
+	if !ok && err == nil {
+		ok, err = path.Match(sc.o.Only, sc.s.Name)
+	}
+	return sc.o.Only == "" || ok || err != nil
+}
+
+// systems looks which of the scenario's systems can run.
+func (sc *scene) systems(out *report.Scenario) (ready []string, missing map[string]error) {
+	missing = map[string]error{}
+	var names []string
+	for i := range sc.s.Cells {
+		for _, name := range sc.s.Cells[i].Systems {
+			if !slices.Contains(names, name) && (len(sc.o.Systems) == 0 || slices.Contains(sc.o.Systems, name)) {
+				names = append(names, name)
+			}
+		}
+	}
+	for _, name := range names {
+		about, err := info(name, sc.o.Version)
+		if err == nil && sc.s.Load == postfixTools {
+			err = peers.ToolsAvailable()
+		}
+		if err != nil {
+			sc.o.Say("%s: %s is left out: %v", sc.s.Name, name, err)
+			missing[name] = err
+			continue
+		}
+		out.Systems = append(out.Systems, about)
+		ready = append(ready, name)
+	}
+	return ready, missing
+}
+
+// cell measures all systems at one point, in alternation.
+func (sc *scene) cell(ctx context.Context, p point, c *report.Cell, ready []string, missing map[string]error) error {
+	var stages []*stage
+	defer func() {
+		for _, st := range stages {
+			if err := st.close(); err != nil {
+				sc.o.Say("%s, %s, %s: %v", sc.s.Name, p.name, st.name, err)
+			}
+		}
+	}()
+	for _, name := range p.Systems {
+		if err := missing[name]; err != nil {
+			c.Results = append(c.Results, &report.Result{System: name, Problem: err.Error()})
+		}
+		if !slices.Contains(ready, name) {
+			continue
+		}
+		st, err := newStage(ctx, sc, p, name, nil)
+		c.Results = append(c.Results, st.result)
+		if err == nil {
+			stages = append(stages, st)
+			err = st.prepare(ctx)
+		}
+		if err != nil {
+			st.problem(err)
+		}
+	}
+	rounds := p.Rounds
+	if sc.o.Rounds > 0 {
+		rounds = sc.o.Rounds
+	} else if sc.o.Short {
+		rounds = 1
+	}
+	for range rounds {
+		for _, st := range stages {
+			st.round(ctx)
+		}
+	}
+	for _, st := range stages {
+		st.finish(ctx)
+	}
+	for _, r := range c.Results {
+		sc.say(p, r)
+	}
+	return ctx.Err()
+}
+
+// prepare brings a system to the point that is to be measured.
+func (st *stage) prepare(ctx context.Context) (err error) {
+	if err := st.warmUp(ctx); err != nil {
+		return err
+	}
+	if st.Backlog > 0 {
+		if err := st.fill(ctx); err != nil {
+			return err
+		}
+	}
+	if st.Idle > 0 {
+		st.closeIdle, err = st.openIdle()
+	}
+	return err
+}
+
+// round measures once. A system that had a problem is measured no more.
+func (st *stage) round(ctx context.Context) {
+	if st.result.Problem != "" || ctx.Err() != nil {
+		return
+	}
+	measure := map[string]func(context.Context) error{"through": st.through, "drain": st.drain, "kill": st.kill}[st.Kind]
+	if err := measure(ctx); err != nil {
+		st.problem(err)
+	}
+}
+
+// finish does what is done once, after the rounds.
+func (st *stage) finish(ctx context.Context) {
+	if st.result.Problem != "" || ctx.Err() != nil {
+		return
+	}
+	if st.closeIdle != nil {
+		st.closeIdle()
+	}
+	if st.DrainBacklog {
+		if err := st.drainBacklog(ctx); err != nil {
+			st.problem(err)
+			return
+		}
+	}
+	if st.Fsyncs {
+		if err := countFsyncs(ctx, st.scene, st.point, st); err != nil {
+			st.scene.o.Say("%s, %s: fsyncs were not counted: %v", st.point.name, st.name, err)
+		}
+	}
+}
+
+// problem notes why a system has no figures. For one of ours that is a fault; what others are not able to do is theirs.
+func (st *stage) problem(err error) {
+	st.result.Problem = err.Error()
+	if _, ours := nodesOf(st.name); ours {
+		st.fault("it could not be measured: %v", err)
+	}
+	if st.system != nil && !errors.Is(err, context.Canceled) {
+		st.scene.o.Say("%s, %s: %v\n%s", st.point.name, st.name, err, st.system.log())
+	}
+}
+
+// say tells of a result in one line.
+func (sc *scene) say(p point, r *report.Result) {
+	line := fmt.Sprintf("%-12s %-26s %-14s", sc.s.Name, p.name, r.System)
+	if len(r.Faults) > 0 {
+		sc.o.Say("%s FAILED: %v", line, r.Faults)
+		return
+	}
+	if r.Problem != "" {
+		sc.o.Say("%s no figures: %s", line, r.Problem)
+		return
+	}
+	for _, m := range report.Metrics() {
+		if f, ok := r.Figure(m.Name); ok && slices.Contains(said, m.Name) {
+			line += fmt.Sprintf("  %s %s", m.Format(f.Median), m.Unit)
+		}
+	}
+	sc.o.Say("%s", line)
+}
+
+// said are the metrics of the progress lines.
+var said = []string{"rate", "cpu", "accept_rate", "drain_rate", "recipients", "memory", "idle_memory", "fsyncs", "stall"}
+
+func removeAll(dir string) { _ = os.RemoveAll(filepath.Clean(dir)) }

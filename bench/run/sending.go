@@ -1,0 +1,150 @@
+package run
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/postroad/postroad/bench/load"
+	"github.com/postroad/postroad/bench/record"
+)
+
+// sending is a load on all nodes of a system and what became of it.
+type sending struct {
+	log        *record.SentLog
+	begun      time.Time
+	accepted   int64 // messages
+	recipients int64 // accepted
+	refused    int64 // messages, lost ones too
+	seconds    float64
+	p50, p99   float64 // of the 250 after the end of the data, milliseconds; of several nodes the slowest's
+	why        string  // the most frequent refusal
+}
+
+// send has our generator send count messages, or for a time when count is 0, and waits for the last reply. Each node gets its part.
+func (st *stage) send(ctx context.Context, count int64, last time.Duration, change func(*load.Options)) (*sending, error) {
+	s := &sending{log: record.NewSentLog(), begun: time.Now()}
+	addrs := st.system.addrs()
+	if st.Auth {
+		addrs = st.system.(*nodes).submission()
+	}
+	var mu sync.Mutex
+	var errs error
+	var loads sync.WaitGroup
+	for i, addr := range addrs {
+		o := st.options(addr, share(count, len(addrs), i), last)
+		o.Connections = int(max(share(int64(st.connections), len(addrs), i), 1))
+		o.OnSent = s.note
+		if change != nil {
+			change(&o)
+		}
+		if count > 0 && o.Messages == 0 {
+			continue
+		}
+		loads.Go(func() {
+			r, err := runLoad(ctx, o)
+			mu.Lock()
+			defer mu.Unlock()
+			if errs = errors.Join(errs, err); r != nil {
+				s.add(r)
+			}
+		})
+	}
+	loads.Wait()
+	if errs == nil && s.log.Missed() > 0 {
+		errs = fmt.Errorf("%d messages were too many for the record", s.log.Missed())
+	}
+	return s, errors.Join(errs, ctx.Err())
+}
+
+func runLoad(ctx context.Context, o load.Options) (*load.Result, error) {
+	l, err := load.Start(o)
+	if err != nil {
+		return nil, err
+	}
+	return l.Wait(ctx)
+}
+
+// options are the load for one node.
+func (st *stage) options(addr string, count int64, last time.Duration) load.Options {
+	sizes, _ := load.ParseSizes(strconv.Itoa(st.size)) // within the bounds that the scenario's check keeps
+	o := load.Options{
+		Addr: addr, Messages: count, For: last, Loops: 1, Hash: true,
+		Pipelining: map[string]load.Pipelining{"off": load.PipelineOff, "message": load.PipelineMessage, "stream": load.PipelineStream}[st.Pipelining],
+		Envelope:   load.Envelope{Recipients: st.Recipients, Sender: "sender@" + senderName},
+		Content:    load.Content{Sizes: sizes},
+	}
+	if len(st.domains) > 0 {
+		o.Envelope.Domains = load.NewDomains(st.domains...)
+	}
+	if st.TLS {
+		o.TLS, o.TLSConfig = load.TLSStart, &tls.Config{InsecureSkipVerify: true}
+	}
+	if st.Auth {
+		o.Username, o.Password = user, password
+	}
+	return o
+}
+
+// share is part i of n divided by parts.
+func share(n int64, parts, i int) int64 {
+	part := n / int64(parts)
+	if int64(i) < n%int64(parts) {
+		part++
+	}
+	return part
+}
+
+// outcomes are the generator's in the record's words.
+var outcomes = map[load.Outcome]record.Outcome{
+	load.Lost: record.NotSent, load.Accepted: record.Accepted, load.RefusedForNow: record.Refused, load.RefusedForGood: record.Refused, load.Unknown: record.Unknown,
+}
+
+// note writes one message down. It is called on the generator's event loops.
+func (s *sending) note(m *load.Sent) {
+	e := record.Sent{ID: m.ID, Sender: m.Sender, Size: int64(m.Size), Conn: uint32(m.Connection), Begun: m.Begun, Ended: m.Ended, Sum: record.Sum(m.Sum[:16])}
+	for _, r := range m.Recipients {
+		e.Recipients = append(e.Recipients, record.Recipient{Address: r.Address, Outcome: outcomes[r.Outcome], Code: uint16(r.Code)})
+	}
+	_ = s.log.Add(&e) // Missed counts
+}
+
+func (s *sending) add(r *load.Result) {
+	s.accepted += r.Accepted
+	s.recipients += r.RecipientsAccepted
+	s.refused += r.RefusedForNow + r.RefusedForGood + r.Lost + r.Unknown
+	s.seconds = max(s.seconds, r.Seconds)
+	data := r.Phases["data"]
+	s.p50, s.p99 = max(s.p50, float64(data.P50)/1000), max(s.p99, float64(data.P99)/1000)
+	for _, list := range [][]load.Refusal{r.Refusals, r.Failures} {
+		if len(list) > 0 && s.why == "" {
+			s.why = fmt.Sprintf("at %s: %d %s", list[0].At, list[0].Code, list[0].Text)
+		}
+	}
+}
+
+// group runs functions side by side and keeps their errors.
+type group struct {
+	sync.WaitGroup
+	mu   sync.Mutex
+	errs error
+}
+
+func (g *group) start(f func() error) {
+	g.Go(func() {
+		if err := f(); err != nil {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.errs = errors.Join(g.errs, err)
+		}
+	})
+}
+
+func (g *group) wait() error {
+	g.Wait()
+	return g.errs
+}

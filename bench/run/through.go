@@ -1,0 +1,260 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/bench/record"
+)
+
+func quantiles(v []float64) (p50, p99 float64) {
+	if len(v) == 0 {
+		return 0, 0
+	}
+	slices.Sort(v)
+	return v[(len(v)-1)/2], v[(len(v)-1)*99/100]
+}
+
+// patience is how long a measurement may take beyond its time: for a system that takes mail much faster than it delivers, or loses it.
+const patience = 90 * time.Second
+
+// warmUp runs a little mail, which opens connections, fills caches and says how much is to be sent in the first round.
+func (st *stage) warmUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	start := time.Now()
+	if st.tool != nil {
+		count := max(200, 2*st.connections)
+		return st.throughTools(ctx, count, nil)
+	}
+	count := max(st.connections, 50)
+	if st.Recipients > 1 {
+		count = st.connections
+	}
+	s, err := st.send(ctx, int64(count), 0, nil)
+	if err != nil {
+		return err
+	}
+	if s.accepted == 0 {
+		return fmt.Errorf("it accepted nothing (%s)", s.why)
+	}
+	if err := st.await(ctx, s); err != nil {
+		return err
+	}
+	st.rate = float64(s.accepted) / time.Since(start).Seconds()
+	st.judge(s, record.Rules{})
+	st.sink.Reset()
+	return nil
+}
+
+// count is how many messages the next measurement has.
+func (st *stage) count() int64 {
+	n := int64(st.rate * st.duration().Seconds())
+	if st.Messages > 0 {
+		n = min(n, int64(st.Messages))
+	}
+	return max(n, int64(min(st.connections, 50)))
+}
+
+// through measures mail that comes and goes at the same time, once.
+func (st *stage) through(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*st.duration()+patience)
+	defer cancel()
+	syscall.Sync() // what others have left to be written is not to be this one's
+	a := openAccount(ctx, st.group)
+	defer a.cancel()
+	if st.tool != nil {
+		return st.throughTools(ctx, int(st.count()), a)
+	}
+	s, err := st.send(ctx, st.count(), 0, nil)
+	if err == nil {
+		err = st.await(ctx, s)
+	}
+	if err != nil {
+		return err
+	}
+	pause(ctx, settle)
+	a.close()
+	at := timed(s.log, st.sink.Records())
+	seconds := at.last.Sub(s.begun).Seconds()
+	st.judge(s, record.Rules{})
+	st.figures(s, a, seconds)
+	st.result.Add("accept_p50", s.p50)
+	st.result.Add("accept_p99", s.p99)
+	st.result.Add("deliver_p50", at.p50)
+	st.result.Add("deliver_p99", at.p99)
+	st.sink.Reset()
+	return nil
+}
+
+// figures notes what a measurement has come to.
+func (st *stage) figures(s *sending, a *account, seconds float64) {
+	st.result.Messages += s.accepted
+	st.rate = float64(s.accepted) / seconds
+	st.result.Add("rate", st.rate)
+	st.result.Add("cpu", float64(a.cpu.Microseconds())/float64(s.accepted))
+	if st.Recipients > 1 {
+		st.result.Add("recipients", float64(s.recipients)/seconds)
+		st.result.Add("recipient_cpu", float64(a.cpu.Microseconds())/float64(s.recipients))
+	}
+	st.result.Add("memory", float64(a.peak))
+	if _, ours := nodesOf(st.name); !ours && st.name == "exim" {
+		return // its deliveries have no parent, so that nobody knows what they wrote
+	}
+	written := float64(a.written) / float64(s.accepted) / float64(st.size) / float64(st.system.members())
+	st.result.Add("written", written)
+	st.result.Add("disk_share", st.rate*float64(st.size)*written*float64(st.system.members())/st.scene.disk.Sequential)
+}
+
+// throughTools is through with Postfix's tools, whose check is that as many messages arrive as were acknowledged. Without an account it only warms up.
+func (st *stage) throughTools(ctx context.Context, count int, a *account) error {
+	before, start := st.tool.Count.Load(), time.Now()
+	if err := st.sendTools(ctx, count); err != nil {
+		return err
+	}
+	for st.tool.Count.Load()-before < int64(count) {
+		if !pause(ctx, 5*time.Millisecond) {
+			st.fault("%d messages were acknowledged and %d arrived", count, st.tool.Count.Load()-before)
+			return nil
+		}
+	}
+	seconds := time.Since(start).Seconds()
+	s := &sending{accepted: int64(count), recipients: int64(count)}
+	st.rate = float64(count) / seconds
+	if a == nil {
+		return nil
+	}
+	pause(ctx, settle)
+	a.close()
+	st.figures(s, a, seconds)
+	if got := st.tool.Count.Load() - before; got != int64(count) {
+		st.fault("%d messages were acknowledged and %d arrived", count, got)
+	}
+	st.result.Integrity = "as many arrived as were acknowledged"
+	return nil
+}
+
+// await waits until everything that was acknowledged has arrived, or ctx ends, which the check will tell of.
+func (st *stage) await(ctx context.Context, s *sending) error {
+	if err := st.sink.Wait(ctx, int(s.accepted)); err != nil {
+		return ignoreDeadline(err)
+	}
+	if st.Recipients == 1 && !st.Bounces {
+		return nil
+	}
+	for seen := -1; ; { // messages with several recipients arrive in several transactions, and reports later than what they are about
+		if n := st.sink.Counts().Messages; n != seen {
+			seen = n
+			if st.missing(s) <= 0 {
+				return nil
+			}
+		}
+		if !pause(ctx, 20*time.Millisecond) {
+			return nil
+		}
+	}
+}
+
+// missing is how many recipients have neither got their message nor been reported.
+func (st *stage) missing(s *sending) int64 {
+	n := s.recipients
+	for r := range st.sink.Records().All() {
+		n -= int64(len(r.Recipients))
+	}
+	return n
+}
+
+// judge holds what was acknowledged against what arrived.
+func (st *stage) judge(s *sending, rules record.Rules) *record.Report {
+	r := record.Check(s.log, st.sink.Records(), rules)
+	lost := r.Lost.N
+	if st.Bounces { // a report has to come for each
+		lost -= r.Foreign
+	}
+	for _, f := range []struct {
+		n    int
+		what string
+	}{
+		{lost, "lost"}, {r.Changed.N, "changed"}, {r.Duplicated.N, "duplicated without an excuse"}, {r.Unexpected.N, "unexpected"},
+	} {
+		if f.n != 0 {
+			st.fault("%d recipients %s of %d acknowledged", f.n, f.what, r.Acknowledged)
+		}
+	}
+	if st.refused += s.refused; s.why != "" {
+		st.why = s.why
+	}
+	st.passed += r.Acknowledged
+	st.excused += r.Excused.N
+	st.bounced += r.Lost.N
+	st.result.Integrity = fmt.Sprintf("%d acknowledged, all arrived unchanged", st.passed)
+	if st.Bounces {
+		st.result.Integrity += fmt.Sprintf(" but %d, of which the sender was told", st.bounced)
+	}
+	if st.refused > 0 {
+		st.result.Integrity += fmt.Sprintf("; %d messages were refused (%s)", st.refused, st.why)
+	}
+	if st.excused > 0 {
+		st.result.Integrity += fmt.Sprintf("; %d twice, as SMTP cannot rule out", st.excused)
+	}
+	return r
+}
+
+// pause waits; it is false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// ignoreDeadline leaves a time that ran out to the integrity check, which says what is missing.
+func ignoreDeadline(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// countFsyncs has another instance relay some mail under strace.
+func countFsyncs(ctx context.Context, sc *scene, p point, of *stage) error {
+	if err := measure.TraceAvailable(); err != nil {
+		return err
+	}
+	dir, err := folder(sc.o.Dir, "trace-")
+	if err != nil {
+		return err
+	}
+	trace := measure.NewTrace(dir + "/strace")
+	defer removeAll(dir)
+	st, err := newStage(ctx, sc, p, of.name, trace.Under())
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	st.rate = of.rate / 3 // traced, it is slower
+	if err := st.warmUp(ctx); err != nil {
+		return err
+	}
+	before, err := trace.Count()
+	if err != nil {
+		return err
+	}
+	if err := st.through(ctx); err != nil {
+		return err
+	}
+	after, err := trace.Count()
+	if err != nil || st.result.Messages == 0 {
+		return err
+	}
+	of.result.Add("fsyncs", float64(after-before)/float64(st.result.Messages))
+	of.result.Faults = append(of.result.Faults, st.result.Faults...)
+	return nil
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	benchreport "github.com/postroad/postroad/bench/report"
+	"github.com/postroad/postroad/bench/run"
+	"github.com/postroad/postroad/bench/scenarios"
+	"github.com/postroad/postroad/internal/admin"
+)
+
+const benchRunHelp = `
+Starts the systems that a scenario names (nodes of this program, Postfix, Exim, OpenSMTPD), a generator and a receiving server on loopback, measures them in
+alternation, and checks after each measurement that everything that was acknowledged arrived, once and unchanged. Writes report.json, report.md and report.html.
+The exit status is 0 only when every check passed; with --strict the scenario's bars have to hold as well. A SCENARIO is the name of one that comes with the
+program, or a file; "all" is all that come with it and takes half an hour.
+
+    postroad bench run relay --short              does it work here?
+    postroad bench run all --out docs/bench       the report of docs/performance.md
+    postroad bench run relay --only '4 KiB, 20*' --system node,postfix
+
+The scenarios: `
+
+func benchRunText() string { return benchRunHelp + strings.Join(scenarios.Names(), ", ") + "." }
+
+func runBenchRun(ctx context.Context, c *console, args []string) error {
+	o := run.Options{Version: "Postroad " + version, Commit: revision, Command: "postroad bench run " + strings.Join(args, " ")}
+	fs := c.flags()
+	fs.IntVar(&o.Rounds, "rounds", 0, "`N` measurements of each system at each cell, instead of what the scenario says")
+	fs.BoolVar(&o.Short, "short", false, "a few seconds for each cell: shows that it works, its figures are not for quoting")
+	fs.StringVar(&o.Only, "only", "", "only cells whose name matches the `PATTERN`, such as '4 KiB, 20*'")
+	fs.StringVar(&o.Dir, "dir", os.TempDir(), "`FOLDER` for the data of the systems, on the disk to be measured; it must be open to other users")
+	out := fs.String("out", "", "`FOLDER` for the reports; default: a new one in the present folder")
+	systems := fs.String("system", "", "only these of the scenario's systems: `NAME,NAME`")
+	strict := fs.Bool("strict", false, "bars that do not hold are a failure")
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if *systems != "" {
+		o.Systems = strings.Split(*systems, ",")
+	}
+	list, err := readScenarios(rest)
+	if err != nil {
+		return err
+	}
+	if o.Program, err = os.Executable(); err != nil {
+		return err
+	}
+	o.Say = func(format string, args ...any) {
+		fmt.Fprintf(c.err, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
+	}
+	r, err := run.Run(ctx, list, o)
+	return c.benchReport(r, err, *out, *strict)
+}
+
+// readScenarios finds what is named: "all", a scenario that comes with the program, or a file.
+func readScenarios(names []string) (list []*run.Scenario, err error) {
+	if len(names) == 0 {
+		return nil, usage("which scenario?", "give the name of one, a file, or all; `postroad bench run --help` lists them")
+	}
+	if len(names) == 1 && names[0] == "all" {
+		names = scenarios.Names()
+	}
+	for _, name := range names {
+		var text []byte
+		if strings.HasSuffix(name, ".toml") {
+			text, err = os.ReadFile(name)
+		} else {
+			text, err = scenarios.Read(name)
+		}
+		if err != nil {
+			return nil, usage(err.Error(), "a file's name ends in .toml")
+		}
+		s, err := run.Parse(name, text)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// benchReport writes the reports of what was done, even when not all of it was, and says how it went.
+func (c *console) benchReport(r *benchreport.Report, runErr error, out string, strict bool) error {
+	if len(r.Scenarios) == 0 {
+		return runErr
+	}
+	if out == "" {
+		out = "bench-" + r.Started.Format("20060102-150405")
+	}
+	if err := errors.Join(runErr, writeReports(r, out)); err != nil {
+		return err
+	}
+	missed := r.Missed()
+	for _, m := range missed {
+		fmt.Fprintf(c.err, "bar not held: %s\n", m)
+	}
+	fmt.Fprintf(c.out, "reports: %s\n", filepath.Join(out, "report.html"))
+	if faults := r.Faults(); len(faults) > 0 {
+		return &admin.Error{Exit: admin.ExitSoftware, Message: "the integrity check failed:\n" + strings.Join(faults, "\n"), Hint: "report.json has all of it"}
+	}
+	if strict && len(missed) > 0 {
+		return &admin.Error{Exit: admin.ExitSoftware, Message: fmt.Sprintf("%d bars do not hold", len(missed))}
+	}
+	return nil
+}
+
+func writeReports(r *benchreport.Report, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, form := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{{"report.json", r.WriteJSON}, {"report.md", r.WriteMarkdown}, {"report.html", r.WriteHTML}} {
+		f, err := os.Create(filepath.Join(dir, form.name))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(form.write(f), f.Close()); err != nil {
+			return fmt.Errorf("writing %s: %w", form.name, err)
+		}
+	}
+	return nil
+}
