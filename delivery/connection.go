@@ -53,6 +53,10 @@ func (s *Scheduler) runConn(cn *conn) {
 	s.unlock(now)
 }
 
+// surelyAlive is how long after a transaction a connection is used again without a look at the socket, which is a system call for each message under
+// light load. If the peer has closed it after all, the transaction is tried again at once on another connection (smtpclient.Result.Retry).
+const surelyAlive = time.Second
+
 // await waits until the core has a transaction for cn, which it left in state; false: close it.
 func (s *Scheduler) await(cn *conn, state connState) bool {
 	if state != connIdle {
@@ -62,7 +66,7 @@ func (s *Scheduler) await(cn *conn, state connState) bool {
 	if cn.tx == nil {
 		return false
 	}
-	if cn.shell.client.Alive() {
+	if cn.tx.started.Sub(cn.idleSince) < surelyAlive || cn.shell.client.Alive() {
 		return true
 	}
 	now := s.lock() // closed by the peer meanwhile: another connection will do

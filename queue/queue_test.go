@@ -81,6 +81,37 @@ func TestLargeContentTravelsInChunks(t *testing.T) {
 	}
 }
 
+// A large message is held in memory until it is delivered, unless it is too large or half of the budget is taken.
+func TestLargeContentIsHeld(t *testing.T) {
+	for _, c := range []struct {
+		size, taken int64
+		held        bool
+	}{{2<<20 + 17, 0, true}, {largeHeld, 0, true}, {largeHeld + 1, 0, false}, {2 << 20, 31 << 20, false}} {
+		budget := mail.NewBudget(64 << 20)
+		budget.TryReserve(c.taken)
+		b := newBed(t, Options{Budget: budget}).start()
+		content := make([]byte, c.size)
+		rand.Read(content)
+		got := make(chan answer, 1)
+		b.q.Submit(envelope("a@x.example", "b@y.example", "c@z.example"), contentOf(content), func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} })
+		if a := <-got; a.fail != nil {
+			t.Fatal(a.fail)
+		}
+		b.q.Stop(t.Context()) // the proposer has let go, too
+		for _, it := range b.h.items {
+			if held := it.Content != nil; held != c.held || held && !bytes.Equal(it.Content, content) {
+				t.Fatalf("%d octets: %d are held", c.size, len(it.Content))
+			}
+			if it.Release != nil {
+				it.Release()
+			}
+		}
+		if used := budget.Used(); used != c.taken || len(b.h.items) != 2 {
+			t.Fatalf("%d octets: %d reserved after %d items", c.size, used, len(b.h.items))
+		}
+	}
+}
+
 func TestDeferredComesBackWhenDue(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	id := b.accept("a@x.example", "b@y.example", "c@y.example", "d@z.example")

@@ -48,11 +48,15 @@ func Dial(ctx context.Context, o *Options) (*Conn, *Error) {
 func (o *Options) tcp(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 	// No keep-alives: each wait has a deadline of its own.
 	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+	var from netip.AddrPort
 	if o.Source.IsValid() {
-		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(o.Source, 0))
-		d.Control = portAtConnect
+		from, d.Control = netip.AddrPortFrom(o.Source, 0), portAtConnect
 	}
-	return d.DialContext(ctx, "tcp", addr.String())
+	nc, err := d.DialTCP(ctx, "tcp", from, addr)
+	if err != nil {
+		return nil, err // not a nil *net.TCPConn in a net.Conn
+	}
+	return nc, nil
 }
 
 // portAtConnect lets Linux choose the port when the destination is known, so that one source address has 28,000 ports for each

@@ -71,30 +71,35 @@ func (r *DataReceiver) Append(dst, data []byte) (out []byte, used int, done bool
 }
 
 // scan passes over whole lines as long as none begins with a dot. It stops at the first octet that it does not decide about.
-func (r *DataReceiver) scan(data []byte) (n int) {
+func (r *DataReceiver) scan(data []byte) int {
+	n, ended := r.wholeLines(data)
+	r.Bare += bytes.Count(data[:n], []byte{'\r'}) - ended // all CRs at once, instead of a search in each line
+	if r.state == atLineStart {
+		return n
+	}
+	return n + r.tail(data[n:])
+}
+
+// wholeLines returns the length of the lines, and how many CRLFs end them. A lone LF is counted here; it is an octet of the line and does not end it.
+func (r *DataReceiver) wholeLines(data []byte) (n, ended int) {
 	for {
 		rest := data[n:]
 		lf := bytes.IndexByte(rest, '\n')
 		if lf < 0 {
-			return n + r.tail(rest)
+			return n, ended
 		}
-		text := rest[:lf]
-		if lf > 0 && text[lf-1] == '\r' {
-			text = text[:lf-1]
-		} else {
-			r.Bare++ // the LF; it is an octet of the line and does not end it
-			r.bareCRs(text)
+		n += lf + 1
+		if lf == 0 || rest[lf-1] != '\r' {
+			r.Bare++
 			r.line += lf + 1
-			n += lf + 1
 			continue
 		}
-		r.bareCRs(text)
-		r.line += len(text)
+		ended++
+		r.line += lf - 1
 		r.closeLine()
-		n += lf + 1
 		if n == len(data) || data[n] == '.' {
 			r.state = atLineStart
-			return n
+			return n, ended
 		}
 	}
 }
@@ -107,7 +112,7 @@ func (r *DataReceiver) tail(text []byte) int {
 		r.state = afterCR
 		text = text[:n-1]
 	}
-	r.bareCRs(text)
+	r.Bare += bytes.Count(text, []byte{'\r'})
 	return n
 }
 
@@ -129,12 +134,6 @@ func (r *DataReceiver) closeLine() {
 		r.LongLines++
 	}
 	r.line = 0
-}
-
-func (r *DataReceiver) bareCRs(text []byte) {
-	if bytes.IndexByte(text, '\r') >= 0 {
-		r.Bare += bytes.Count(text, []byte{'\r'})
-	}
 }
 
 // DotStuffer puts mail data on the wire (RFC 5321 4.5.2) in pieces of any size. A CR or LF that stands alone becomes CRLF: our
