@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,6 +76,9 @@ func startRun(t *testing.T, o runOptions) *run {
 	}
 	t.Cleanup(func() { r.Cluster.Close() })
 	r.Driver = &faults.Driver{Cluster: r.Cluster, World: r.World, Log: func(s string) { t.Log(s) }}
+	var watching sync.WaitGroup
+	watching.Go(func() { r.Driver.Watch(r.ctx) })
+	t.Cleanup(watching.Wait) // its context has ended by then
 	r.Gen = &mailtest.Generator{Seed: o.Seed, Run: "f", Domains: domains, MaxSize: orDefault(o.MaxSize, 64<<10), Size: o.Size}
 	r.within(2*time.Minute, "starting", r.Cluster.Start)
 	if !o.Quiet {

@@ -26,9 +26,10 @@ const (
 	Fsync                 // an fsync that fails
 	Power                 // all nodes lose power: what is not on stable storage is gone
 	kinds
+	Still = kinds // the machine stands still: nobody does that, and no plan has it
 )
 
-var kindNames = [...]string{"kill", "pause", "restart", "partition", "one-way", "pair", "kill-all", "replace", "stall", "full", "fsync", "power"}
+var kindNames = [...]string{"kill", "pause", "restart", "partition", "one-way", "pair", "kill-all", "replace", "stall", "full", "fsync", "power", "still"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -159,9 +160,9 @@ func Describe(plan []Step) string {
 // ParseKinds reads names of kinds with commas between them, as in "kill,one-way".
 func ParseKinds(text string) (list []Kind, err error) {
 	for name := range strings.SplitSeq(text, ",") {
-		i := slices.Index(kindNames[:], strings.TrimSpace(name))
+		i := slices.Index(kindNames[:kinds], strings.TrimSpace(name))
 		if i < 0 {
-			return nil, fmt.Errorf("%q is no kind of fault; they are %s", name, strings.Join(kindNames[:], ", "))
+			return nil, fmt.Errorf("%q is no kind of fault; they are %s", name, strings.Join(kindNames[:kinds], ", "))
 		}
 		list = append(list, Kind(i))
 	}
