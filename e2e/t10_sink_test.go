@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sort"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/bench/peers"
 	"github.com/postroad/postroad/bench/record"
+	"github.com/postroad/postroad/bench/sink"
 )
 
 // TestSinkAgainstSmtpSink feeds `postroad bench sink`, which writes down each message, and Postfix's smtp-sink, which does not, from Postfix's
@@ -147,5 +150,30 @@ func (b *benchSink) account(t *testing.T, sent int) {
 	l, err := record.ReadReceived(f)
 	if err != nil || l.Len() != sent {
 		t.Errorf("%d sent, %d in the record, %v", sent, l.Len(), err)
+	}
+}
+
+// TestBenchCheckFindsALoss: the records of both ends agree; and when the sink leaves a message out of its record, as if it had been lost, the comparison
+// names it and fails.
+func TestBenchCheckFindsALoss(t *testing.T) {
+	for _, drop := range []int{0, 7} {
+		t.Setenv(sink.DropVariable, strconv.Itoa(drop))
+		s := startBenchSink(t)
+		sent := filepath.Join(t.TempDir(), "sent.rec")
+		out, err := exec.Command(binary(t, ""), "bench", "send", "--messages", "50", "--connections", "3", "--record", sent, s.addr).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if err := errors.Join(s.cmd.Process.Signal(syscall.SIGTERM), s.cmd.Wait()); err != nil {
+			t.Fatal(err)
+		}
+		out, err = exec.Command(binary(t, ""), "bench", "check", sent, s.record).CombinedOutput()
+		want := " 50 delivered, 0 lost, 0 changed"
+		if drop > 0 {
+			want = " 49 delivered, 1 lost, 0 changed"
+		}
+		if (err != nil) != (drop > 0) || !strings.Contains(string(out), want) {
+			t.Errorf("drop %d: %v, want %q in\n%s", drop, err, want, out)
+		}
 	}
 }

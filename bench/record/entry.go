@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"time"
 )
@@ -8,6 +9,9 @@ import (
 // Sum is the first half of the SHA-256 of a content from the Marker on: `Sum(full[:16])`. The zero Sum says that nothing was hashed; such a content is
 // not compared.
 type Sum [16]byte
+
+// MarshalText writes hexadecimal digits.
+func (s Sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
 
 // Outcome is what a generator knows of one recipient of one message.
 type Outcome uint8
@@ -21,36 +25,39 @@ const (
 
 func (o Outcome) String() string { return [...]string{"not sent", "accepted", "refused", "unknown"}[o] }
 
+// MarshalText writes the word.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
 // Recipient is one recipient of a message that was sent.
 type Recipient struct {
-	Address string
-	Outcome Outcome
-	Code    uint16 // of the reply that decided; 0 when there was none
+	Address string  `json:"address"`
+	Outcome Outcome `json:"outcome"`
+	Code    uint16  `json:"code"` // of the reply that decided; 0 when there was none
 }
 
 // Sent is one message of a generator.
 type Sent struct {
-	ID         string
-	Sender     string
-	Recipients []Recipient
-	Sum        Sum
-	Size       int64     // octets of the content
-	Conn       uint32    // number of the connection, for the order on it
-	Begun      time.Time // when the transaction began, or was to begin where the load has a schedule
-	Ended      time.Time // when the last reply was read, or given up on
+	ID         string      `json:"id"`
+	Sender     string      `json:"sender"`
+	Recipients []Recipient `json:"recipients"`
+	Sum        Sum         `json:"sum"`
+	Size       int64       `json:"size"`       // octets of the content
+	Conn       uint32      `json:"connection"` // number of the connection, for the order on it
+	Begun      time.Time   `json:"begun"`      // when the transaction began, or was to begin where the load has a schedule
+	Ended      time.Time   `json:"ended"`      // when the last reply was read, or given up on
 }
 
 // Received is one transaction that a receiving server accepted.
 type Received struct {
-	ID         string // "" when the content has no Marker
-	Sender     string
-	Recipients []string
-	Sum        Sum
-	Size       int64          // octets of the content, the trace header included
-	Conn       uint32         // number of the connection, from 1
-	Client     netip.AddrPort // the other end of the connection
-	TLS        bool
-	Connected  time.Time // when the connection was opened
-	Begun      time.Time // when MAIL came
-	Accepted   time.Time // when the 250 for the content was written
+	ID         string         `json:"id"` // "" when the content has no Marker
+	Sender     string         `json:"sender"`
+	Recipients []string       `json:"recipients"`
+	Sum        Sum            `json:"sum"`
+	Size       int64          `json:"size"`       // octets of the content, the trace header included
+	Conn       uint32         `json:"connection"` // number of the connection, from 1
+	Client     netip.AddrPort `json:"client"`     // the other end of the connection
+	TLS        bool           `json:"tls"`
+	Connected  time.Time      `json:"connected"` // when the connection was opened
+	Begun      time.Time      `json:"begun"`     // when MAIL came
+	Accepted   time.Time      `json:"accepted"`  // when the 250 for the content was written
 }

@@ -26,6 +26,9 @@ const (
 // ErrTruncated says that a record has no end: its writer was killed, and what it had in memory is missing.
 var ErrTruncated = errors.New("the record has no end: its writer was killed, and the last entries may be missing")
 
+// ErrKind says that a file is no record, or one of the other kind.
+var ErrKind = errors.New("this is no record of messages")
+
 func (l *log) headLocked() []byte {
 	b := append([]byte(magic+l.kind), '\n')
 	return binary.BigEndian.AppendUint64(b, uint64(l.mu.epoch.UnixMicro()))
@@ -125,7 +128,7 @@ func (l *log) read(r io.Reader, check func([]byte, time.Time) error) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	line, err := in.ReadString('\n')
 	if want := magic + l.kind + "\n"; err != nil || line != want {
-		return fmt.Errorf("this is no record of messages %s: it begins with %.40q", l.kind, line)
+		return fmt.Errorf("%w %s: it begins with %.40q", ErrKind, l.kind, line)
 	}
 	var epoch [8]byte
 	if _, err := io.ReadFull(in, epoch[:]); err != nil {

@@ -16,11 +16,11 @@ const (
 
 // DomainRate is how fast the messages of one domain of recipients came.
 type DomainRate struct {
-	Domain    string
-	Messages  int // transactions with a recipient of the domain
-	First     time.Time
-	Last      time.Time
-	PerSecond []int32 // messages in each second, counted from First
+	Domain    string    `json:"domain"`
+	Messages  int       `json:"messages"` // transactions with a recipient of the domain
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
+	PerSecond []int32   `json:"per_second"` // messages in each second, counted from First
 }
 
 // Peak returns the most messages in a second.

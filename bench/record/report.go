@@ -9,41 +9,45 @@ import (
 
 // Report is the outcome of Check. It counts recipients, where it does not say messages.
 type Report struct {
-	Sent         int // messages, all attempts
-	Messages     int // of these, accepted for somebody
-	Received     int // transactions
-	Foreign      int // of these, without an ID of ours, or with the null reverse-path: reports and the like
-	Acknowledged int // accepted by a 2xx
-	Delivered    int // of these, arrived
-	Uncertain    int // no reply to the end of the data
-	Arrived      int // of these, arrived all the same
-	NotSent      int
+	Sent         int `json:"sent"`         // messages, all attempts
+	Messages     int `json:"messages"`     // of these, accepted for somebody
+	Received     int `json:"received"`     // transactions
+	Foreign      int `json:"foreign"`      // of these, without an ID of ours, or with the null reverse-path: reports and the like
+	Acknowledged int `json:"acknowledged"` // accepted by a 2xx
+	Delivered    int `json:"delivered"`    // of these, arrived
+	Uncertain    int `json:"uncertain"`    // no reply to the end of the data
+	Arrived      int `json:"arrived"`      // of these, arrived all the same
+	NotSent      int `json:"not_sent"`
 
-	Lost       Tally // acknowledged, not arrived
-	Changed    Tally // arrived with another content
-	Duplicated Tally // arrived too often, without an excuse
-	Excused    Tally // arrived too often, as the rules allow
-	Unexpected Tally // arrived, and was not sent, or was refused
-	Reordered  Tally // arrived after what was sent later
-	Refused    Tally // the reply was a 4xx or 5xx
+	Lost       Tally `json:"lost"`       // acknowledged, not arrived
+	Changed    Tally `json:"changed"`    // arrived with another content
+	Duplicated Tally `json:"duplicated"` // arrived too often, without an excuse
+	Excused    Tally `json:"excused"`    // arrived too often, as the rules allow
+	Unexpected Tally `json:"unexpected"` // arrived, and was not sent, or was refused
+	Reordered  Tally `json:"reordered"`  // arrived after what was sent later
+	Refused    Tally `json:"refused"`    // the reply was a 4xx or 5xx
 
-	Domains []DomainRate // of what was received, by name
+	Domains []DomainRate `json:"domains"` // of what was received, by name
 }
 
 // Copy is one arrival.
 type Copy struct {
-	Client              netip.Addr
-	Connected, Accepted time.Time
+	Client    netip.Addr `json:"client"`
+	Connected time.Time  `json:"connected"`
+	Accepted  time.Time  `json:"accepted"`
 }
 
-func copyOf(r *Received) Copy { return Copy{r.Client.Addr(), r.Connected, r.Accepted} }
+func copyOf(r *Received) Copy {
+	return Copy{Client: r.Client.Addr(), Connected: r.Connected, Accepted: r.Accepted}
+}
 
 // Finding is one recipient of one message.
 type Finding struct {
-	ID, Recipient string
-	Code          uint16 // of a refusal
-	Why           string
-	Copies        []Copy // where they matter
+	ID        string `json:"id"`
+	Recipient string `json:"recipient"`
+	Code      uint16 `json:"code,omitempty"` // of a refusal
+	Why       string `json:"why,omitempty"`
+	Copies    []Copy `json:"copies,omitempty"` // where they matter
 }
 
 func (f Finding) String() string {
@@ -66,8 +70,8 @@ const maxFindings = 20
 
 // Tally counts findings and keeps the first few.
 type Tally struct {
-	N     int
-	First []Finding
+	N     int       `json:"n"`
+	First []Finding `json:"first,omitempty"`
 }
 
 func (t *Tally) add(f Finding) {

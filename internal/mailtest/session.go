@@ -2,6 +2,7 @@ package mailtest
 
 import (
 	"bytes"
+	"cmp"
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
@@ -198,10 +199,7 @@ func (s *session) ask() Action { return (*s.sink.hook.Load())(&s.step) }
 // answer asks the hook and answers, now or later. What follows from the answer is proceed's.
 func (s *session) answer(usual string) {
 	a := s.ask()
-	reply := usual
-	if a.Reply != "" {
-		reply = a.Reply
-	}
+	reply := cmp.Or(a.Reply, usual)
 	s.cutIn = a.CutIn
 	if a.Until == nil && a.Delay == 0 {
 		s.finish(a, reply)
