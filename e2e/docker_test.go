@@ -271,6 +271,6 @@ func threeContainers(t *testing.T, d *docker) {
 	t.Logf("kills at %v\n%v", rules.Kills, r)
 	if !r.OK() {
 		t.Error("the report above must be clean")
-		c.explain(r.Duplicated)
+		c.explain(r.Duplicated.First)
 	}
 }

@@ -27,7 +27,7 @@ func TestKilledUnderLoad(t *testing.T) {
 // TestKillCheckerSeesLoss runs the same with a planted defect: now and then a message is dropped after its 250.
 func TestKillCheckerSeesLoss(t *testing.T) {
 	r, _, _ := killUnderLoad(t, "defect_dropafter250", 1)
-	if len(r.Lost) == 0 {
+	if r.Lost.N == 0 {
 		t.Fatalf("the checker did not see that messages were dropped:\n%v", r)
 	}
 }

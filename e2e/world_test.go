@@ -71,7 +71,7 @@ func (w *world) settled(sent []mailtest.Sent, rules mailtest.Rules, limit time.D
 	for seen := -1; ; {
 		if n := w.Sink.Accepted(); n != seen {
 			seen = n
-			if r := mailtest.Compare(sent, w.Sink.Deliveries(), rules); len(r.Lost) == 0 {
+			if r := mailtest.Compare(sent, w.Sink.Deliveries(), rules); r.Lost.N == 0 {
 				return r
 			}
 		}

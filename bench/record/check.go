@@ -155,7 +155,7 @@ func (c *checker) settle(s *Sent) {
 	taken := false
 	for i := range s.Recipients {
 		rcpt := &s.Recipients[i]
-		f := Finding{ID: s.ID, Recipient: rcpt.Address}
+		f := Finding{ID: s.ID, QueueID: s.QueueID, Recipient: rcpt.Address}
 		switch rcpt.Outcome {
 		case Accepted:
 			taken = true

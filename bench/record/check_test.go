@@ -52,7 +52,7 @@ func TestCheckFinds(t *testing.T) {
 	}{
 		{"nothing", Rules{Order: ByConnection}, func(*run) {}, counts{}, true, "100 recipients acknowledged: 100 delivered"},
 		{"domain in upper case", Rules{}, func(r *run) { r.received[3].Recipients[0] = "r3@A.EXAMPLE" }, counts{}, true, ""},
-		{"loss", Rules{}, func(r *run) { r.received = append(r.received[:5], r.received[6:]...) }, counts{0: 1}, false, "lost: run-1-5 to=<r5@a.example>"},
+		{"loss", Rules{}, func(r *run) { r.received = append(r.received[:5], r.received[6:]...) }, counts{0: 1}, false, "lost: run-1-5 to=<r5@a.example> queue=Q5"},
 		{"one recipient of two lost", Rules{}, func(r *run) {
 			r.sent[5].Recipients = append(r.sent[5].Recipients, Recipient{"x@b.example", Accepted, 250})
 		}, counts{0: 1}, false, "lost: run-1-5 to=<x@b.example>"},

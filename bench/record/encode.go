@@ -20,6 +20,7 @@ func appendTime(b []byte, t, from time.Time) []byte {
 
 func (s *Sent) encode(b []byte, epoch time.Time) []byte {
 	b = appendString(b, s.ID)
+	b = appendString(b, s.QueueID)
 	b = appendString(b, s.Sender)
 	b = append(b, s.Sum[:]...)
 	b = binary.AppendUvarint(b, uint64(s.Size))
@@ -37,7 +38,7 @@ func (s *Sent) encode(b []byte, epoch time.Time) []byte {
 
 func (s *Sent) decode(p []byte, epoch time.Time) error {
 	d := decoder{rest: string(p)}
-	s.ID, s.Sender = d.string(), d.string()
+	s.ID, s.QueueID, s.Sender = d.string(), d.string(), d.string()
 	copy(s.Sum[:], d.take(len(s.Sum)))
 	s.Size, s.Conn = int64(d.uvarint()), uint32(d.uvarint())
 	s.Begun = d.time(epoch)

@@ -38,6 +38,7 @@ type Recipient struct {
 // Sent is one message of a generator.
 type Sent struct {
 	ID         string      `json:"id"`
+	QueueID    string      `json:"queue_id,omitempty"` // what the server calls it, where that is known
 	Sender     string      `json:"sender"`
 	Recipients []Recipient `json:"recipients"`
 	Sum        Sum         `json:"sum"`

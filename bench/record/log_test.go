@@ -18,7 +18,7 @@ func at(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecon
 
 func sentMessage(i int) *Sent {
 	return &Sent{
-		ID: fmt.Sprintf("run-1-%d", i), Sender: "s@sender.example", Sum: Sum{1, byte(i), byte(i >> 8)}, Size: 4096, Conn: uint32(i % 10),
+		ID: fmt.Sprintf("run-1-%d", i), QueueID: fmt.Sprintf("Q%d", i), Sender: "s@sender.example", Sum: Sum{1, byte(i), byte(i >> 8)}, Size: 4096, Conn: uint32(i % 10),
 		Begun: at(i), Ended: at(i + 5), Recipients: []Recipient{{Address: fmt.Sprintf("r%d@a.example", i), Outcome: Accepted, Code: 250}},
 	}
 }

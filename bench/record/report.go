@@ -44,6 +44,7 @@ func copyOf(r *Received) Copy {
 // Finding is one recipient of one message.
 type Finding struct {
 	ID        string `json:"id"`
+	QueueID   string `json:"queue_id,omitempty"`
 	Recipient string `json:"recipient"`
 	Code      uint16 `json:"code,omitempty"` // of a refusal
 	Why       string `json:"why,omitempty"`
@@ -53,6 +54,9 @@ type Finding struct {
 func (f Finding) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s to=<%s>", f.ID, f.Recipient)
+	if f.QueueID != "" {
+		fmt.Fprintf(&b, " queue=%s", f.QueueID)
+	}
 	if f.Code != 0 {
 		fmt.Fprintf(&b, " code=%d", f.Code)
 	}

@@ -138,10 +138,7 @@ func (s *Server) accepted(d *mailtest.Delivery) {
 	if s.o.Drop > 0 && s.seen.Add(1) == int64(s.o.Drop) || s.o.Count {
 		return
 	}
-	_ = s.records.Add(&record.Received{ // Missed counts, and Close tells of the file
-		ID: d.ID, Sender: d.Sender, Recipients: d.Recipients, Sum: record.Sum(d.Sum[:16]), Size: d.Size, Conn: uint32(d.Session), Client: d.Remote,
-		TLS: d.TLS, Connected: d.Connected, Begun: d.Started, Accepted: d.Accepted,
-	})
+	_ = s.records.Add(d.Record()) // Missed counts, and Close tells of the file
 }
 
 // Addr returns the first address at which the sink takes mail, host:port.

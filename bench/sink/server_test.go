@@ -104,7 +104,7 @@ func TestWaitResetAndCounts(t *testing.T) {
 	if err := s.Wait(ctx, 10); err != nil {
 		t.Fatal(err)
 	}
-	if c := s.Counts(); c.Messages != 10 || c.Octets < 10*4096 || c.Connects != 4 || s.Records().Len() != 0 {
+	if c := s.Counts(); c.Messages != 10 || c.Octets < 10*4096 || c.Connects < 1 || c.Connects > 4 || s.Records().Len() != 0 {
 		t.Errorf("%+v, %d recorded", c, s.Records().Len())
 	}
 	s.Reset()

@@ -13,5 +13,7 @@
 // is compared is the message below the trace header, octet for octet.
 package mailtest
 
+import "github.com/postroad/postroad/bench/record"
+
 // Marker is the header field that carries a test message's identity and is the first of the message.
-const Marker = "X-Test-ID"
+const Marker = record.Marker

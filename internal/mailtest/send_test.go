@@ -76,7 +76,7 @@ func TestPlantedFaults(t *testing.T) {
 	})
 	r := send(t, SendOptions{Addr: s.Addr(), Count: 50, Message: g.Message})
 	c := Compare(r.Sent, s.Deliveries(), Rules{})
-	if c.OK() || len(c.Lost) == 0 || c.Lost[0].ID != victim || !strings.Contains(c.String(), "lost: "+victim) {
+	if c.OK() || c.Lost.N == 0 || c.Lost.First[0].ID != victim || !strings.Contains(c.String(), "lost: "+victim) {
 		t.Fatalf("a lost message was not found: %v", c)
 	}
 
@@ -90,11 +90,11 @@ func TestPlantedFaults(t *testing.T) {
 		return m
 	}
 	r = send(t, SendOptions{Addr: s.Addr(), Count: 10, Message: changed})
-	if c := Compare(r.Sent, s.Deliveries(), Rules{}); len(c.Changed) == 0 || len(c.Lost) != 0 {
+	if c := Compare(r.Sent, s.Deliveries(), Rules{}); c.Changed.N == 0 || c.Lost.N != 0 {
 		t.Fatalf("a changed message was not found: %v", c)
 	}
 	send(t, SendOptions{Addr: s.Addr(), First: 3, Count: 1, Message: g.Message})
-	if c := Compare(r.Sent, s.Deliveries(), Rules{}); len(c.Duplicated) == 0 {
+	if c := Compare(r.Sent, s.Deliveries(), Rules{}); c.Duplicated.N == 0 {
 		t.Fatalf("a duplicate was not found: %v", c)
 	}
 }
