@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,21 @@ func TestConfigProblems(t *testing.T) {
 		if _, err := Parse("x.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)
 		}
+	}
+}
+
+// TestDocumentation: the example of docs/bench.md is a configuration.
+func TestDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../docs/bench.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, chapter, _ := strings.Cut(string(text), "## bench sink")
+	_, example, _ := strings.Cut(chapter, "```toml\n")
+	example, _, _ = strings.Cut(example, "```")
+	c, err := Parse("docs/bench.md", []byte(example))
+	if err != nil || len(c.Listen) != 2 || len(c.Rules) != 4 || len(c.Rules[3].Do) != 5 {
+		t.Fatalf("%v, %+v", err, c)
 	}
 }
 

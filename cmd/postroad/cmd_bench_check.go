@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 
 	"github.com/postroad/postroad/bench/record"
@@ -43,11 +44,11 @@ func runBenchCheck(_ context.Context, c *console, args []string) error {
 	}
 	sent, err := readRecord(c, files[0], record.ReadSent)
 	if err != nil {
-		return err
+		return badRecord(err)
 	}
 	received, err := readRecord(c, files[1], record.ReadReceived)
 	if err != nil {
-		return err
+		return badRecord(err)
 	}
 	report := record.Check(sent, received, rules)
 	if err := printCheck(c.out, report, *asJSON); err != nil || report.OK() {
@@ -60,7 +61,7 @@ func runBenchCheck(_ context.Context, c *console, args []string) error {
 func readRecord[L any](c *console, name string, read func(io.Reader) (L, error)) (l L, err error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return l, &admin.Error{Exit: admin.ExitData, Message: err.Error()}
+		return l, err
 	}
 	defer f.Close()
 	l, err = read(f)
@@ -68,10 +69,12 @@ func readRecord[L any](c *console, name string, read func(io.Reader) (L, error))
 	case errors.Is(err, record.ErrTruncated):
 		fmt.Fprintf(c.err, "%s: %v\n", name, err)
 	case err != nil:
-		return l, &admin.Error{Exit: admin.ExitData, Message: name + ": " + err.Error()}
+		return l, fmt.Errorf("%s: %w", name, err)
 	}
 	return l, nil
 }
+
+func badRecord(err error) error { return &admin.Error{Exit: admin.ExitData, Message: err.Error()} }
 
 func printCheck(w io.Writer, r *record.Report, asJSON bool) error {
 	if asJSON {
@@ -102,25 +105,24 @@ func runBenchDump(_ context.Context, c *console, args []string) error {
 	if len(files) != 1 {
 		return usage("a record is needed", "for example: "+c.path+" sink.rec")
 	}
-	out := json.NewEncoder(c.out)
 	received, err := readRecord(c, files[0], record.ReadReceived)
 	if errors.Is(err, record.ErrKind) {
-		sent, err := readRecord(c, files[0], record.ReadSent)
-		if err != nil {
-			return err
+		var sent *record.SentLog
+		if sent, err = readRecord(c, files[0], record.ReadSent); err == nil {
+			return dump(c.out, sent.All())
 		}
-		for s := range sent.All() {
-			if err := out.Encode(s); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
 	if err != nil {
-		return err
+		return badRecord(err)
 	}
-	for r := range received.All() {
-		if err := out.Encode(r); err != nil {
+	return dump(c.out, received.All())
+}
+
+// dump prints one object a line.
+func dump[E any](w io.Writer, entries iter.Seq[E]) error {
+	out := json.NewEncoder(w)
+	for e := range entries {
+		if err := out.Encode(e); err != nil {
 			return err
 		}
 	}
