@@ -46,7 +46,8 @@ type Server struct {
 	records   *record.ReceivedLog
 	seen      atomic.Int64 // messages, for Drop
 	started   time.Time
-	close     func() error
+	stop      sync.Once
+	stopped   error
 }
 
 // Start starts a sink.
@@ -67,7 +68,6 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, first: len(o.Listen), records: record.NewReceivedLog(), started: time.Now()}
-	s.close = sync.OnceValue(s.end)
 	if err := s.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the sink: %w", err), s.Close())
 	}
@@ -194,11 +194,21 @@ func (s *Server) Reset() {
 func (s *Server) Wait(ctx context.Context, n int) error { return s.smtp.Wait(ctx, n) }
 
 // Close stops the sink at once and ends the record. Its error is the first of the record's file. Further calls return the same.
-func (s *Server) Close() error { return s.close() }
+func (s *Server) Close() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return s.Shutdown(ctx)
+}
 
-func (s *Server) end() error {
+// Shutdown is Close when all connections have ended, or ctx has. Until then no more are taken.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stop.Do(func() { s.stopped = s.end(ctx) })
+	return s.stopped
+}
+
+func (s *Server) end(ctx context.Context) error {
 	if s.smtp != nil {
-		s.smtp.Close()
+		s.smtp.Shutdown(ctx)
 	}
 	if s.policies != nil {
 		s.policies.close()

@@ -27,6 +27,9 @@ It stops at SIGINT or SIGTERM, or after --messages or --for, and prints a summar
 
 docs/bench.md has an example of all that the file can say.`
 
+// lastReplies is how long clients have, at the end, to read the last replies and to end their connections.
+const lastReplies = time.Second
+
 // benchSink is one run of the command.
 type benchSink struct {
 	o        sink.Options
@@ -48,7 +51,7 @@ func runBenchSink(ctx context.Context, c *console, args []string) error {
 	})
 	fs.StringVar(&b.config, "config", "", "behave as `FILE` says")
 	fs.StringVar(&b.o.DNS, "dns", "", "answer DNS on `ADDRESS`")
-	fs.IntVar(&b.o.Loops, "loops", 1, "event loops, each of which uses one processor at most")
+	fs.IntVar(&b.o.Loops, "loops", 1, "event `LOOPS`, each of which uses one processor at most")
 	fs.StringVar(&b.record, "record", "", "write down each message in `FILE`")
 	fs.StringVar(&b.ca, "ca", "", "write the certificate of the authority that signed the sink's to `FILE`, for clients to trust")
 	fs.IntVar(&b.messages, "messages", 0, "stop after `N` messages")
@@ -100,8 +103,10 @@ func (b *benchSink) run(ctx context.Context, c *console) (err error) {
 	b.announce(c.err, s)
 	b.started = time.Now()
 	b.wait(ctx, c.err, s)
-	counts, took := s.Counts(), time.Since(b.started)
-	return errors.Join(s.Close(), b.summary(c.out, counts, took))
+	took := time.Since(b.started)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastReplies)
+	defer cancel()
+	return errors.Join(s.Shutdown(last), b.summary(c.out, s.Counts(), took))
 }
 
 // announce says where what is.
@@ -160,7 +165,7 @@ func (b *benchSink) summary(w io.Writer, n sink.Counts, took time.Duration) erro
 			Rate    float64 `json:"messages_per_second"`
 		}{n, took.Seconds(), rate})
 	}
-	_, err := fmt.Fprintf(w, "%d messages, %d octets, over %d connections (%d at one time) in %.1f s: %.0f messages/s\n",
+	_, err := fmt.Fprintf(w, "%d messages, %d octets, over %d connections (%d at one time) in %.2f s: %.0f messages/s\n",
 		n.Messages, n.Octets, n.Connects, n.MostOpen, took.Seconds(), rate)
 	return err
 }

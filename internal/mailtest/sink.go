@@ -165,8 +165,13 @@ func (s *Sink) SetHook(hook func(*Step) Action) {
 func (s *Sink) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = s.engine.Shutdown(ctx) // says that connections were cut, which is meant
+	s.Shutdown(ctx)
 	return nil
+}
+
+// Shutdown takes no more connections, and stops the sink when all have ended or ctx has. It may be called once, Close included.
+func (s *Sink) Shutdown(ctx context.Context) {
+	_ = s.engine.Shutdown(ctx) // says that connections were cut, which is meant
 }
 
 // Deliveries returns what was accepted so far, in order.
