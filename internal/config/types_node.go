@@ -74,7 +74,7 @@ type Events struct {
 
 // Telemetry says where logs, metrics and traces go besides /metrics.
 type Telemetry struct {
-	// OTLP is the host:port of an OTLP/gRPC receiver of metrics and traces, with "https://" before it for TLS. Empty: none.
+	// OTLP is the host:port of an OTLP/gRPC receiver of metrics, traces and events of the cluster, with "https://" before it for TLS. Empty: none.
 	OTLP string `toml:"otlp"`
 	// TraceSample is the share of messages that are traced. Without otlp nothing is traced.
 	TraceSample Percent `toml:"trace_sample"`

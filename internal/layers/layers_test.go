@@ -159,6 +159,7 @@ var homes = []struct {
 	{"github.com/miekg/dns", []string{"delivery/mx"}, true, nil, "use delivery/mx"},
 	{"github.com/pelletier/go-toml/v2", []string{"internal/config"}, false, nil, "use internal/config"},
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry"}, false, nil, "keep a Stats struct; telemetry.Area makes metrics of it"},
+	{"go.opentelemetry.io/otel/log", []string{"internal/telemetry"}, false, nil, "use telemetry.Event"},
 	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}, false, nil, "use OpenTelemetry's API, or a Stats struct"},
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}, false, nil, "use OpenTelemetry's API, or a Stats struct"},
 	{"go.opentelemetry.io/proto", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},

@@ -1,5 +1,5 @@
 // Package telemetry sets up OpenTelemetry's SDK: metrics for Prometheus at /metrics and, when an OTLP endpoint is configured, metrics
-// and traces pushed to it. It is the only package that imports the SDK; others use the OTel API or keep plain counters
+// traces and events pushed to it. It is the only package that imports the SDK; others use the OTel API or keep plain counters
 // in a Stats struct, which Area turns into instruments.
 //
 // Invariants: nothing here is on mail's way. Counters are read when somebody collects them, not written through OTel when
@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -50,6 +51,7 @@ type Telemetry struct {
 	registry *prometheus.Registry
 	metrics  *sdkmetric.MeterProvider
 	traces   *sdktrace.TracerProvider // nil without OTLP
+	events   *sdklog.LoggerProvider   // nil without OTLP
 	areas    *areas
 	logf     func(format string, args ...any)
 }
@@ -102,7 +104,7 @@ func describe(o Options) *resource.Resource {
 		attribute.String("service.instance.id", o.Node), attribute.String("host.name", o.Node))
 }
 
-// push connects metrics and traces to the OTLP receiver.
+// push connects metrics, traces and events to the OTLP receiver.
 func (t *Telemetry) push(ctx context.Context, o Options) (sdkmetric.Reader, error) {
 	url := o.OTLP
 	if !strings.Contains(url, "://") {
@@ -119,6 +121,9 @@ func (t *Telemetry) push(ctx context.Context, o Options) (sdkmetric.Reader, erro
 	t.traces = sdktrace.NewTracerProvider(sdktrace.WithResource(describe(o)),
 		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(o.Sample))),
 		sdktrace.WithBatcher(spans, sdktrace.WithMaxQueueSize(spanQueue)))
+	if err := t.pushEvents(ctx, o, url); err != nil {
+		return nil, err
+	}
 	interval := o.Interval
 	if interval == 0 {
 		interval = 30 * time.Second
@@ -150,6 +155,9 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 	var errs []error
 	if t.traces != nil {
 		errs = append(errs, t.traces.Shutdown(ctx))
+	}
+	if t.events != nil {
+		errs = append(errs, t.events.Shutdown(ctx))
 	}
 	return errors.Join(append(errs, t.metrics.Shutdown(ctx))...)
 }

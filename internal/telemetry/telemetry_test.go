@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	logpb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	metricpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
@@ -23,6 +24,31 @@ type collector struct {
 	spans map[string]string // name -> trace-id
 	names map[string]bool   // of metrics
 	on    *collectorMetrics
+	logs  *collectorLogs
+}
+
+// collectorLogs takes events.
+type collectorLogs struct {
+	logpb.UnimplementedLogsServiceServer
+	mu     sync.Mutex
+	events []string
+}
+
+func (l *collectorLogs) Export(_ context.Context, req *logpb.ExportLogsServiceRequest) (*logpb.ExportLogsServiceResponse, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, rl := range req.ResourceLogs {
+		for _, sl := range rl.ScopeLogs {
+			for _, r := range sl.LogRecords {
+				line := r.EventName + " " + r.SeverityText + " " + r.Body.GetStringValue()
+				for _, a := range r.Attributes {
+					line += " " + a.Key + "=" + a.Value.GetStringValue()
+				}
+				l.events = append(l.events, line)
+			}
+		}
+	}
+	return &logpb.ExportLogsServiceResponse{}, nil
 }
 
 type collectorMetrics struct {
@@ -59,7 +85,7 @@ func (m *collectorMetrics) Export(_ context.Context, req *metricpb.ExportMetrics
 func receive(t *testing.T) (*collector, string) {
 	t.Helper()
 	c := &collector{spans: map[string]string{}, names: map[string]bool{}}
-	c.on = &collectorMetrics{c: c}
+	c.on, c.logs = &collectorMetrics{c: c}, &collectorLogs{}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +93,7 @@ func receive(t *testing.T) (*collector, string) {
 	srv := grpc.NewServer()
 	tracepb.RegisterTraceServiceServer(srv, c)
 	metricpb.RegisterMetricsServiceServer(srv, c.on)
+	logpb.RegisterLogsServiceServer(srv, c.logs)
 	go srv.Serve(l)
 	t.Cleanup(srv.Stop)
 	return c, l.Addr().String()
@@ -99,6 +126,26 @@ func TestSpansAndMetricsArrive(t *testing.T) {
 	}
 	if !c.names["postroad_smtpd_messages_accepted_total"] {
 		t.Errorf("metrics %v", c.names)
+	}
+}
+
+// TestEventsArrive: an event is at the receiver after Shutdown, with its name, and costs nothing without a receiver.
+func TestEventsArrive(t *testing.T) {
+	c, addr := receive(t)
+	for _, o := range []Options{{}, {Node: "mx1", OTLP: addr}} {
+		tel, err := Start(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tel.Event("postroad.member_missing", Error, "mx3 is gone", map[string]string{"postroad.member": "mx3"})
+		if err := tel.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.logs.mu.Lock()
+	defer c.logs.mu.Unlock()
+	if want := "postroad.member_missing ERROR mx3 is gone postroad.member=mx3"; len(c.logs.events) != 1 || c.logs.events[0] != want {
+		t.Errorf("events %q, want %q", c.logs.events, want)
 	}
 }
 

@@ -1,0 +1,42 @@
+package maillog
+
+import "time"
+
+// Field is a name and a value beside a message's words.
+type Field struct{ Name, Value string }
+
+// Notice writes a message that programs can match: it has the name of an event, from a closed list of the caller's, and fields. As text it begins
+// "event=NAME field=value ...: words"; in JSON they are members of the line, beside time, level and msg. The level is "info" or "error".
+func (l *Log) Notice(level, event string, fields []Field, words string) {
+	if l.lines == nil {
+		return
+	}
+	fields = append([]Field{{"event", event}}, fields...)
+	if l.o.JSON {
+		l.lines.append(l.jsonEvent(level, fields, words))
+		return
+	}
+	b := l.begin(nil, time.Time{}, "", level)
+	if level == "error" {
+		b = append(b, "error: "...)
+	}
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(append(b, f.Name...), '=')
+		b = appendClean(b, f.Value, maxAddress)
+	}
+	l.lines.append(l.end(appendClean(append(b, ": "...), words, maxMessage)))
+}
+
+// jsonEvent puts the fields before msg, where begin leaves the line.
+func (l *Log) jsonEvent(level string, fields []Field, words string) []byte {
+	b := l.begin(nil, time.Time{}, "", level)
+	b = b[:len(b)-len(msgMember)]
+	for _, f := range fields {
+		b = append(appendJSON(append(appendJSON(b, f.Name, maxAddress), ':'), f.Value, maxAddress), ',')
+	}
+	b = append(b, `"msg":`...)
+	return append(appendJSON(b, words, maxMessage), "}\n"...)
+}
