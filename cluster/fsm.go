@@ -21,6 +21,15 @@ type StateMachine interface {
 	Committed()
 }
 
+// Versioned is what a StateMachine has that can tell a command of a newer program. Understands returns why this program cannot apply it, or
+// nil. It is called on the apply goroutine, before Apply: to go on without the command would make this member's state differ from the others'.
+type Versioned interface {
+	Understands(data []byte) error
+}
+
+// ErrTooOld: the node has met a command that its program does not know, and has stopped. Only a newer program mends that.
+var ErrTooOld = errors.New("this program is too old for its cluster: start a newer version")
+
 // batchLimit is the size in octets at which a batch is committed even if more entries are waiting.
 const batchLimit = 4 << 20
 
@@ -78,6 +87,11 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 }
 
 func (f *fsm) applyCommand(l *raft.Log) any {
+	if v, ok := f.sm.(Versioned); ok {
+		if err := v.Understands(l.Data); err != nil {
+			f.g.node.fatal(fmt.Errorf("%w (entry %d of group %d: %w)", ErrTooOld, l.Index, f.g.id, err))
+		}
+	}
 	parts, err := f.g.log.Parts(l.Extensions)
 	f.w.check(err)
 	f.w.index, f.octets = l.Index, 0

@@ -18,6 +18,7 @@ const (
 	cmdAdd    commandType = iota + 1 // a User
 	cmdPut                           // a User that replaces the one of that name
 	cmdRemove                        // a name
+	cmdEnd                           // one above the last
 )
 
 // Result is what Apply returns. It is a plain number, so that it can cross a network.
@@ -91,8 +92,8 @@ type change struct {
 // Apply applies one command. Called on the apply goroutine. A command that this version does not know
 // stops the node: going on would make its state differ from the others'.
 func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]byte) any {
-	if len(data) < 2 || data[0] != commandVersion {
-		panic(fmt.Sprintf("directory: entry %d has a command of an unknown version; this node is too old for its cluster", index))
+	if err := Understands(data); err != nil {
+		panic(fmt.Sprintf("directory: entry %d: %v; this node is too old for its cluster", index, err))
 	}
 	var c change
 	var r Result
@@ -105,13 +106,19 @@ func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts 
 	case cmdRemove:
 		mustDecode(index, data[2:], &c.name)
 		r = d.applyRemove(w, c.name)
-	default:
-		panic(fmt.Sprintf("directory: entry %d has the unknown command type %d; this node is too old for its cluster", index, kind))
 	}
 	if r == Done {
 		d.pending = append(d.pending, c)
 	}
 	return r
+}
+
+// Understands returns why this program cannot apply a command, if that is of a newer version or kind.
+func Understands(data []byte) error {
+	if len(data) < 2 || data[0] != commandVersion || data[1] == 0 || commandType(data[1]) >= cmdEnd {
+		return fmt.Errorf("a command about users that begins with %x is not known", data[:min(len(data), 2)])
+	}
+	return nil
 }
 
 // Restore returns the command that writes a user's row of a backup again; ok is false for rows that are no user's.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/postroad/postroad/internal/mail"
 )
@@ -21,6 +22,7 @@ const (
 	cmdDrop                            // due reports that nobody will make
 	cmdSeal                            // nothing more is taken: the group is to go
 	cmdSuspend                         // what is suspended; members of protocol 1 do not know it
+	cmdEnd                             // one above the last
 )
 
 // laneKey names one proposer of one owner. A proposer has one accept command under way at a time and numbers them, so that the
@@ -202,6 +204,15 @@ type command struct {
 	chunks   []chunkRef
 	reports  []ReportID
 	suspend  Suspensions
+	newer    newer
+}
+
+// Understands returns why this program cannot apply a command, if that is of a newer version or kind.
+func Understands(data []byte) error {
+	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 || commandType(data[1]) >= newestCommand {
+		return fmt.Errorf("a queue command that begins with %x is not known", data[:min(len(data), 2)])
+	}
+	return nil
 }
 
 // decode reads a whole command before any of it is applied.
@@ -236,7 +247,9 @@ func (c *command) decode(data []byte) error {
 	case cmdSuspend:
 		c.decodeSuspend(&d)
 	default:
-		return errCorrupt
+		if !c.decodeNewer(&d) {
+			return errCorrupt
+		}
 	}
 	return d.done()
 }

@@ -73,7 +73,7 @@ func (m *machine) dispatch(parts [][]byte) any {
 	case cmdSuspend:
 		return m.applySuspend()
 	}
-	panic("queue: no way to apply this command") // decode let it through: a defect of ours
+	return m.applyNewer()
 }
 
 func (m *machine) load() {

@@ -24,7 +24,7 @@ type draft struct {
 }
 
 // handlers has a row for every command type: what Apply does with it.
-var handlers = [cmdEnd]func(*draft, *command) Result{
+var handlers = [newestCommand]func(*draft, *command) Result{
 	cmdInit:         (*draft).init,
 	cmdAddMember:    (*draft).addMember,
 	cmdActivate:     (*draft).activate,

@@ -59,11 +59,17 @@ func encodeCommand(kind commandType, c *command) ([]byte, error) {
 	return append([]byte{CommandVersion, byte(kind)}, b...), nil
 }
 
-var errUnknownCommand = errors.New("of an unknown version or type; this node is too old for its cluster")
+// known returns an error when a command is of a newer version or type.
+func known(data []byte) error {
+	if len(data) < 2 || data[0] != CommandVersion || data[1] == 0 || data[1] >= byte(newestCommand) {
+		return fmt.Errorf("a command of the control group that begins with %x is not known; this node is too old for its cluster", data[:min(len(data), 2)])
+	}
+	return nil
+}
 
 func decodeCommand(data []byte) (commandType, *command, error) {
-	if len(data) < 2 || data[0] != CommandVersion || data[1] == 0 || data[1] >= byte(cmdEnd) {
-		return 0, nil, errUnknownCommand
+	if err := known(data); err != nil {
+		return 0, nil, err
 	}
 	c := new(command)
 	if err := json.Unmarshal(data[2:], c); err != nil {

@@ -302,7 +302,7 @@ func TestUnknownCommands(t *testing.T) {
 	newer[0]++
 	for name, data := range map[string][]byte{
 		"empty": nil, "no type": {CommandVersion}, "newer version": newer, "type 0": {CommandVersion, 0, '{', '}'},
-		"newer type": append([]byte{CommandVersion, byte(cmdEnd)}, good[2:]...), "no JSON": {CommandVersion, byte(cmdDrain), 'x'},
+		"newer type": append([]byte{CommandVersion, byte(newestCommand)}, good[2:]...), "no JSON": {CommandVersion, byte(cmdDrain), 'x'},
 		"no arguments": {CommandVersion, byte(cmdPlace), '{', '}'},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -315,7 +315,7 @@ func TestUnknownCommands(t *testing.T) {
 			b.State.Apply(b.store, 42, 1, data, nil)
 		})
 	}
-	for kind := cmdInit; kind < cmdEnd; kind++ {
+	for kind := cmdInit; kind < newestCommand; kind++ {
 		if handlers[kind] == nil {
 			t.Errorf("nothing applies commands of type %d", kind)
 		}

@@ -20,11 +20,12 @@ type model struct {
 	suspensions []Suspension // in no order
 }
 
-// cluster is what never changes after Init.
+// cluster is what hardly ever changes after Init.
 type cluster struct {
 	ID     string `json:"id"`
 	CACert []byte `json:"ca_cert"` // PEM
 	CAKey  []byte `json:"ca_key"`  // PEM
+	newer
 }
 
 // counts are the figures that change with every command.

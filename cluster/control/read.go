@@ -23,10 +23,6 @@ func (s *State) Authority() (cert, key []byte) {
 // Version is the log index of the last change.
 func (s *State) Version() uint64 { return s.view.Load().counts.Version }
 
-// MinProtocol is the newest protocol that all members understand. It never falls: who understands less may not join, and is not to
-// start. A command or request of a newer protocol is sent only once it is reached.
-func (s *State) MinProtocol() int { return s.view.Load().counts.Protocol }
-
 // Members returns those that were not removed, lowest number first.
 func (s *State) Members() []Member {
 	m := s.view.Load()
@@ -127,6 +123,15 @@ func (s *State) Tokens(now time.Time) []string {
 	return secrets
 }
 
+// legacy says what has become of the mail that a removed member had acknowledged. A removal is refused when a group would lose its majority by it, so
+// that nothing was on that member's disk alone.
+func (m *model) legacy(member uint16) string {
+	if g := m.home(member); g != nil {
+		return fmt.Sprintf("the other nodes have its mail and deliver what is left of it (group %d)", g.ID)
+	}
+	return "its mail was delivered or handed over, nothing of it is on its disk alone"
+}
+
 // Admit says why a connection with a node that presents itself as this member is refused, or nil. The cluster's own certificate
 // vouches for members that this node has not heard of yet: it may have been away while they joined, and one of them may lead.
 func (s *State) Admit(member uint16, incarnation uint64) error {
@@ -138,7 +143,7 @@ func (s *State) Admit(member uint16, incarnation uint64) error {
 	case c == nil:
 		return errors.New("there is no member 0")
 	case c.State == Removed:
-		return fmt.Errorf("%s (member %d) was removed from the cluster; to bring the machine back, empty its data directory and join again", c.Name, c.ID)
+		return fmt.Errorf("%s (member %d) was removed from the cluster; %s; to bring the machine back, empty its data directory and join again", c.Name, c.ID, m.legacy(c.ID))
 	case c.Incarnation != incarnation:
 		return fmt.Errorf("%s (member %d) has another disk than the one that joined, and has forgotten its votes: empty its data directory, join under another name and run `postroad cluster replace %s NEW`", c.Name, c.ID, c.Name)
 	}

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -33,9 +32,6 @@ const (
 
 // SuspensionsProtocol is the first protocol that knows suspensions.
 const SuspensionsProtocol = 2
-
-// ErrOldMembers: some member could not read the command, so it is not proposed.
-var ErrOldMembers = errors.New("some node still runs a version that knows no suspensions: upgrade all of them (`postroad cluster status` shows their versions), then repeat this")
 
 // Suspensions returns what is suspended, and the version of that: it grows with each change, and is 0 before the first.
 func (s *State) Suspensions() (version uint64, all []Suspension) {
@@ -75,8 +71,8 @@ func (e *Editor) Expire(ctx context.Context, s Suspension) error {
 }
 
 func (e *Editor) suspensions(ctx context.Context, kind commandType, s Suspension) (version uint64, err error) {
-	if e.State.MinProtocol() < SuspensionsProtocol {
-		return 0, ErrOldMembers
+	if err := e.State.Needs(SuspensionsProtocol, "a suspension"); err != nil {
+		return 0, err
 	}
 	r, err := e.propose(ctx, kind, command{Suspension: &s})
 	return r.Index, err

@@ -87,8 +87,8 @@ func askFor(c net.Conn, pre preface) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("no answer: %w", err)
-	case k == no:
-		return refusal(no, words)
+	case k.refuses():
+		return refusal(k, words)
 	case k != yes || len(words) > 0:
 		return errors.New("the answer is not understood")
 	}

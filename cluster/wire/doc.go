@@ -9,7 +9,7 @@
 //     with another incarnation (its disk was wiped), is refused.
 //  2. The dialler's preface, one octet: 'R' and the group's number in eight octets, big-endian, for a raft stream; 'H' for HTTP/1.1; 'J' to
 //     join, the only one that is allowed without a certificate.
-//  3. The answer, a frame: 'y' without a body, or 'n' with words for the dialler's operator. After 'y' the connection belongs
+//  3. The answer, a frame: 'y' without a body, 'n' (no) or 'N' (never) with words for the dialler's operator. After 'y' the connection belongs
 //     to what was asked for. With TLS 1.3 a dialler's handshake is complete before the other side has judged its certificate:
 //     the answer tells it.
 //

@@ -16,8 +16,11 @@ const (
 	yes   kind = 'y'
 	no    kind = 'n'
 	later kind = 'l'
+	never kind = 'N'
 	ask   kind = 'q'
 )
+
+func (k kind) refuses() bool { return k == no || k == later || k == never }
 
 const (
 	frameHead = 5
@@ -31,6 +34,33 @@ var ErrRefused = errors.New("refused")
 // ErrNotNow: the peer could be reached and cannot say yet. The same may be asked again. Options.Join may return it.
 var ErrNotNow = errors.New("not now")
 
+// ErrFinal: the peer said no for good, as to a member that was removed: trying again is of no use. It is an ErrRefused, too.
+var ErrFinal = fmt.Errorf("%w for good", ErrRefused)
+
+// Refusal is what a peer said instead of yes.
+type Refusal struct {
+	Why   error  // ErrRefused, ErrNotNow or ErrFinal
+	Words string // clean: they may be logged
+}
+
+func (r *Refusal) Error() string { return r.Why.Error() + ": " + r.Words }
+
+func (r *Refusal) Unwrap() error { return r.Why }
+
+// final marks an error of Admit of which the peer is to be told that it is final. On this side it is no ErrFinal: it is the other that has
+// no use to try again.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+// Final makes an error that Options.Admit returns one that is ErrFinal at the peer. nil stays nil.
+func Final(err error) error {
+	if err == nil {
+		return nil
+	}
+	return final{err}
+}
+
 // readFrame reads one frame with a body of at most limit octets.
 func readFrame(r io.Reader, limit int) (kind, []byte, error) {
 	var head [frameHead]byte
@@ -38,7 +68,7 @@ func readFrame(r io.Reader, limit int) (kind, []byte, error) {
 		return 0, nil, err
 	}
 	k, n := kind(head[0]), binary.BigEndian.Uint32(head[1:])
-	if k != yes && k != no && k != later && k != ask {
+	if k != yes && k != ask && !k.refuses() {
 		return 0, nil, fmt.Errorf("a frame of kind %d is not known", k)
 	}
 	if uint64(n) > uint64(limit) {
@@ -63,13 +93,16 @@ func writeFrame(w io.Writer, k kind, body []byte) error {
 // writeNo sends a refusal. That it cannot be sent does not matter: the connection is closed next.
 func writeNo(w io.Writer, err error) {
 	k, words := no, err.Error()
-	if errors.Is(err, ErrNotNow) {
+	switch {
+	case errors.Is(err, ErrNotNow):
 		k = later
+	case errors.As(err, new(final)):
+		k = never
 	}
 	_ = writeFrame(w, k, []byte(words[:min(len(words), maxWords)]))
 }
 
-// refusal makes an error of a peer's no or later. The words end on terminals and in logs.
+// refusal makes an error of a peer's no, later or never. The words end on terminals and in logs.
 func refusal(k kind, body []byte) error {
 	words := strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
@@ -77,10 +110,13 @@ func refusal(k kind, body []byte) error {
 		}
 		return c
 	}, string(body[:min(len(body), maxWords)]))
-	if k == later {
-		return fmt.Errorf("%w: %s", ErrNotNow, strings.TrimPrefix(words, ErrNotNow.Error()+": "))
+	switch k {
+	case later:
+		return &Refusal{ErrNotNow, strings.TrimPrefix(words, ErrNotNow.Error()+": ")}
+	case never:
+		return &Refusal{ErrFinal, words}
 	}
-	return fmt.Errorf("%w: %s", ErrRefused, words)
+	return &Refusal{ErrRefused, words}
 }
 
 // purpose is the first octet of a connection.

@@ -92,7 +92,7 @@ func requestJoin(ctx context.Context, address, token string, r JoinRequest, dial
 	switch {
 	case err != nil:
 		return reply, fmt.Errorf("no answer: %w", err)
-	case k == no || k == later:
+	case k.refuses():
 		return reply, refusal(k, body)
 	}
 	return parseReply(k, body, r)

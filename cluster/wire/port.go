@@ -33,7 +33,8 @@ type Options struct {
 	Self        Identity
 	// Address says where a member is dialled; false: it is not known.
 	Address func(member uint16) (hostport string, ok bool)
-	// Admit judges the peer of each authenticated connection, in and out. The peer's operator reads its error. nil: all members of the cluster.
+	// Admit judges the peer of each authenticated connection, in and out. The peer's operator reads its error; Final says that it need not come
+	// again. nil: all members of the cluster.
 	Admit func(Identity) error
 	// Join answers a new node that proved that it knows a token. It has a minute. nil: joins are refused.
 	Join func(context.Context, JoinRequest) (JoinReply, error)

@@ -74,6 +74,28 @@ func TestDialRefuses(t *testing.T) {
 	}
 }
 
+// TestFinalRefusal: who was removed is told that it need not come again, over HTTP too, and with what words. Who refuses it is not: it is no news
+// for itself.
+func TestFinalRefusal(t *testing.T) {
+	w := newWorld(t)
+	refuse := func(o *Options) {
+		o.Admit = func(peer Identity) error {
+			if peer.Member == 1 {
+				return Final(errors.New("member 1 was removed"))
+			}
+			return nil
+		}
+	}
+	a, b := w.port(1), w.port(2, refuse)
+	_, err := a.Client().Get("http://2/")
+	if !errors.Is(err, ErrFinal) || !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "refused for good: member 1 was removed") {
+		t.Errorf("the removed member hears: %v", err)
+	}
+	if _, err := b.Client().Get("http://1/"); err == nil || errors.Is(err, ErrFinal) {
+		t.Errorf("the other hears: %v", err)
+	}
+}
+
 // TestUnknownMembers: there is nowhere to dial, or nobody for it.
 func TestUnknownMembers(t *testing.T) {
 	w := newWorld(t)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -45,6 +46,13 @@ func (b *addressBook) of(member uint16) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.mu.known[member]
+}
+
+// members are those in the book, in ascending order.
+func (b *addressBook) members() []uint16 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.mu.known))
 }
 
 // keep adds to the book what is new. It forgets nobody: right after a crash the state that now comes from may be older than the book. There are

@@ -26,8 +26,9 @@ func (*cliCluster) Status(context.Context) (admin.ClusterStatus, error) {
 	return admin.ClusterStatus{
 		Cluster: "c1", Node: "mx1",
 		Members: []admin.MemberStatus{
-			{ID: 1, Name: "mx1", Address: "192.0.2.1:7025", State: "active", Version: "1.2", Reachable: true, Self: true, Ready: "ready"},
-			{ID: 3, Name: "mx-three", Address: "192.0.2.3:7025", State: "active", Ready: "no answer"},
+			{ID: 1, Name: "mx1", Address: "192.0.2.1:7025", State: "active", Version: "1.2", Protocol: 2, Reachable: true, Self: true, Ready: "ready"},
+			{ID: 3, Name: "mx-three", Address: "192.0.2.3:7025", State: "active", Protocol: 1, Ready: "no answer",
+				Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 		},
 		Groups: []admin.GroupStatus{
 			{ID: 1, Kind: "control", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx-three"}, Lag: map[string]uint64{"mx-three": 42, "mx1": 0}},
@@ -89,9 +90,9 @@ func TestClusterStatusIsATable(t *testing.T) {
 	_, out, _ := postroad(t, "", "cluster", "status")
 	want := `cluster c1, as mx1 sees it: no node may die without a stop
 
-NODE  NAME      STATE   ADDRESS         VERSION  HEALTH
-1     mx1       active  192.0.2.1:7025  1.2      ready (this node)
-3     mx-three  active  192.0.2.3:7025  -        unreachable
+NODE  NAME      STATE   ADDRESS         VERSION  PROTOCOL  HEALTH
+1     mx1       active  192.0.2.1:7025  1.2      2         ready (this node)
+3     mx-three  active  192.0.2.3:7025  -        1         no answer since 2026-01-02T03:04:05Z
 
 GROUP  KIND     HOME      LEADER  STATE    VOTERS        NON-VOTERS  LAG          MAY DIE  MESSAGES
 1      control  -         mx1     serving  mx1,mx-three  -           mx-three:42  0        -

@@ -25,6 +25,7 @@ type cliNode struct{ queue *queue.Queue }
 
 func (cliNode) Live() error                 { return nil }
 func (cliNode) Ready() error                { return nil }
+func (cliNode) Notes() []string             { return nil }
 func (cliNode) Accepted([]queue.Item)       {}
 func (cliNode) Changed([]mail.ID, []string) {}
 func (cliNode) Gone([]mail.ID)              {}

@@ -116,7 +116,7 @@ func (c operatorsCluster) Remove(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if m.State != control.Joining && len(c.n.control.Placed(m.ID)) > 0 && c.n.reachable(m.ID) {
+	if m.State != control.Joining && len(c.n.control.Placed(m.ID)) > 0 && c.n.reach.reachable(m.ID) {
 		return &admin.Error{Exit: admin.ExitData, Message: m.Name + " still has mail or votes", Hint: "run `postroad cluster drain " + m.Name + "` first; a dead node is replaced: `postroad cluster replace " + m.Name + " NEW`"}
 	}
 	return said(c.n.changes.Remove(ctx, m.ID))
@@ -193,9 +193,13 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 	n := c.n
 	reports := c.reports(ctx)
 	id, _ := n.control.Cluster()
-	st := admin.ClusterStatus{Cluster: id, Node: n.cfg.Node.Name, Survives: -1}
+	st := admin.ClusterStatus{Cluster: id, Node: n.cfg.Node.Name, Protocol: n.control.MinProtocol(), Survives: -1}
+	since := map[uint16]time.Time{}
+	for _, a := range n.reach.absent(0) {
+		since[a.member.ID] = a.since
+	}
 	for _, m := range n.control.Members() {
-		s := admin.MemberStatus{ID: m.ID, Name: m.Name, Address: m.Address, State: string(m.State), Version: m.Version, Self: m.ID == n.self.Member, Ready: "no answer"}
+		s := admin.MemberStatus{ID: m.ID, Name: m.Name, Address: m.Address, State: string(m.State), Version: m.Version, Protocol: m.Protocol, Self: m.ID == n.self.Member, Ready: "no answer"}
 		if r := reports[m.ID]; r != nil {
 			s.Reachable, s.Version, s.Ready = true, r.Version, "ready"
 			if r.Ready != "" {
@@ -203,7 +207,9 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 			}
 		}
 		if !s.Reachable && m.State != control.Joining {
-			st.Problems = append(st.Problems, fmt.Sprintf("%s does not answer: bring it back, or join a new node and run `postroad cluster replace %s NEW`", m.Name, m.Name))
+			s.Since = since[m.ID].UTC()
+			st.Problems = append(st.Problems, fmt.Sprintf("%s does not answer since %s: bring it back, or join a new node and run `postroad cluster replace %s NEW`",
+				m.Name, s.Since.Format(time.RFC3339), m.Name))
 		}
 		st.Members = append(st.Members, s)
 	}

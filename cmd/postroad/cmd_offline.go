@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"strings"
 
+	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
 )
@@ -81,6 +83,9 @@ func runClusterJoin(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if err := offline.join(ctx, cfg, rest[0], secret); err != nil {
+		if errors.Is(err, wire.ErrRefused) {
+			err = lasting(err)
+		}
 		return err
 	}
 	fmt.Fprintf(c.err, "%s has joined; start it with `%s`\n", cfg.Node.Name, serveCommand(*file))

@@ -26,12 +26,20 @@ func (n *node) startControl(ctx context.Context) error {
 	group := n.store.Group(cluster.ControlGroup)
 	proposer := anywhere{group}
 	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now}
-	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.reachable, Patience: 10 * time.Second}
+	n.reach = n.watch()
+	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.reach.reachable, Patience: 10 * time.Second}
 	n.suspender = &control.Editor{State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now}
+	// What the rows say already may be that this node must not take part. The log may say more.
+	if err := n.control.Load(group); err != nil {
+		return err
+	}
+	if err := n.mayTakePart(); err != nil {
+		return lasting(err)
+	}
 	if err := n.startControlGroup(ctx, group); err != nil {
 		return err
 	}
-	if err := errors.Join(n.control.Load(group), n.users.Load(group)); err != nil {
+	if err := n.users.Load(group); err != nil {
 		return err
 	}
 	if err := n.writeDownCluster(ctx); err != nil {

@@ -120,12 +120,16 @@ func (g *governor) running() []uint64 {
 // introduce tells the cluster about this node, where that is news.
 func (g *governor) introduce(ctx context.Context) {
 	n := g.n
-	m, ok := n.control.Member(n.self.Member)
-	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && (m.Address == n.cfg.Cluster.Advertise || !n.listens) {
+	if err := n.control.TooOld(protocol); err != nil {
+		n.fail(lasting(err)) // at once: the next command may mean something else than this program thinks
 		return
 	}
-	if m.State == control.Removed {
-		n.fail(errors.New("this node was removed from the cluster; to bring the machine back, empty its data directory and join again"))
+	if err := n.control.Admit(n.self.Member, n.self.Incarnation); err != nil {
+		n.shutOut(err)
+		return
+	}
+	m, ok := n.control.Member(n.self.Member)
+	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && (m.Address == n.cfg.Cluster.Advertise || !n.listens) {
 		return
 	}
 	g.do(0, "introducing this node", func() error {
@@ -279,7 +283,7 @@ func (g *governor) askBack(ctx context.Context, group control.Group) {
 
 func (g *governor) plan(ctx context.Context) {
 	n := g.n
-	p := control.Plan(n.control, control.Policy{Replicas: n.cfg.Cluster.Replicas, Reachable: n.reachable})
+	p := control.Plan(n.control, control.Policy{Replicas: n.cfg.Cluster.Replicas, Reachable: n.reach.reachable})
 	if p.Empty() {
 		return
 	}

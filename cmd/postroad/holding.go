@@ -376,6 +376,9 @@ var errNotHome = errors.New("this node owns no queue group that takes mail: its 
 
 // accepting returns the queue for new mail.
 func (n *node) accepting() (*holding, error) {
+	if why := n.out.Load(); why != nil {
+		return nil, *why
+	}
 	if h := n.home.Load(); h != nil && h.open() {
 		return h, nil
 	}

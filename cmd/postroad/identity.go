@@ -23,7 +23,7 @@ import (
 // control group it keeps the authority's key in cluster/authority.pem.
 
 // protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md). 2: suspensions.
-const protocol = control.SuspensionsProtocol
+const protocol = control.SuspensionsProtocol + pretended
 
 const (
 	joinedFile    = "joined.json"
@@ -122,7 +122,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 				return nil
 			}
 			if errors.Is(err, wire.ErrRefused) {
-				return err
+				return lasting(err)
 			}
 			if !told {
 				told = true
@@ -154,7 +154,7 @@ func (n *node) startStore(ctx context.Context) error {
 		return err
 	}
 	o := cluster.Options{
-		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.fail,
+		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.failed,
 		OnSlowDisk: func(what string) { n.log.Errorf("slow disk: %s", what) },
 	}
 	if member && !used {
@@ -163,8 +163,8 @@ func (n *node) startStore(ctx context.Context) error {
 			return err
 		}
 		if n.joined == nil {
-			return fmt.Errorf("%s has a certificate of member %d but its store is gone, and a member that forgot its votes is dangerous: "+
-				"empty the directory, join under another name, and run `postroad cluster replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name)
+			return lasting(fmt.Errorf("%s has a certificate of member %d but its store is gone, and a member that forgot its votes is dangerous: "+
+				"empty the directory, join under another name, and run `postroad cluster replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name))
 		}
 		o.Member, o.Incarnation = id.Member, id.Incarnation
 	}
@@ -214,8 +214,8 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 		return err
 	}
 	if n.self.Member != n.store.Member() || n.self.Incarnation != n.store.Incarnation() {
-		return fmt.Errorf("the certificate in %s is of %v, but the store is of member %d with another disk: they do not belong together; "+
-			"put back what was there, or empty the data directory and join anew", clusterDir(n.cfg), n.self, n.store.Member())
+		return lasting(fmt.Errorf("the certificate in %s is of %v, but the store is of member %d with another disk: they do not belong together; "+
+			"put back what was there, or empty the data directory and join anew", clusterDir(n.cfg), n.self, n.store.Member()))
 	}
 	n.control = control.New()
 	if n.addresses, err = openAddresses(clusterDir(n.cfg)); err != nil {
@@ -252,7 +252,7 @@ func (n *node) admit(peer wire.Identity) error {
 	if len(n.control.Members()) == 0 {
 		return nil
 	}
-	return n.control.Admit(peer.Member, peer.Incarnation)
+	return wire.Final(n.control.Admit(peer.Member, peer.Incarnation))
 }
 
 // admitNode answers a node that joins: it gets its number and its certificate.

@@ -35,6 +35,16 @@ type controlMachine struct {
 	users   *directory.Directory
 }
 
+// What a program does not know it does not apply (cluster.Versioned).
+func (queueMachine) Understands(data []byte) error { return queue.Understands(data) }
+
+func (m controlMachine) Understands(data []byte) error {
+	if len(data) > 0 && data[0] == control.CommandVersion {
+		return m.control.Understands(data, protocol)
+	}
+	return directory.Understands(data)
+}
+
 func (m controlMachine) Apply(w *cluster.Writer, index, term uint64, data []byte, parts [][]byte) any {
 	if len(data) > 0 && data[0] == control.CommandVersion {
 		return m.control.Apply(w, index, term, data, parts)

@@ -44,7 +44,7 @@ type node struct {
 	port      *wire.Port
 	listen    sync.Mutex
 	listens   bool // the port is open to others; guarded by listen
-	reach     reach
+	reach     *reach
 	control   *control.State
 	changes   *control.Editor
 	suspender *control.Editor // of suspensions, whose times take no notice of steps of the wall clock
@@ -66,7 +66,9 @@ type node struct {
 	background context.Context // ends when the node stops
 	cancel     context.CancelFunc
 	enders     []ender
-	fatal      chan error // a part cannot go on
+	fatal      chan error            // a part cannot go on
+	leave      chan error            // the cluster will not have this node, and it has said so for long enough
+	out        atomic.Pointer[error] // why the cluster will not have this node; nil: it will
 }
 
 // ender ends one part.
@@ -78,7 +80,7 @@ type ender struct {
 // startNode starts a node; the parts are started from the disk outwards, so that mail is taken only when it can be kept and
 // delivered. After an error everything that had been started is ended again.
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
-	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1)}
+	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
 	for _, step := range []struct {
 		what  string
@@ -193,7 +195,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	n.governor = newGovernor(n)
 	var all sync.WaitGroup
 	all.Go(func() { n.governor.run(n.background) })
-	all.Go(func() { n.watchMembers(n.background) })
+	all.Go(func() { n.reach.run(n.background) })
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()

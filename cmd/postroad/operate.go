@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -82,34 +81,6 @@ type operatorsUsers struct {
 
 func (u operatorsUsers) List(after string, limit int) []*directory.User {
 	return u.users.List(after, limit)
-}
-
-// stuckAfter is how long the governor, which comes by twice a second, may stay away.
-const stuckAfter = 2 * time.Minute
-
-// Live and Ready implement admin.Health. A node whose governor is stuck, on a lock or a disk, has to be started again.
-func (n *node) Live() error {
-	last := time.Unix(0, n.governor.alive.Load())
-	if n.background.Err() == nil && last.Unix() > 0 && time.Since(last) > stuckAfter {
-		return fmt.Errorf("the node has not looked after its groups for %v", time.Since(last).Round(time.Second))
-	}
-	return nil
-}
-
-func (n *node) Ready() error {
-	if n.background.Err() != nil {
-		return errors.New("stopping")
-	}
-	if f := n.pressure.Failure(); f != nil {
-		return f
-	}
-	if n.budget.Used() >= n.budget.Limit() {
-		return errors.New("the memory for mail is used up (limits.memory)")
-	}
-	if _, err := n.accepting(); err != nil {
-		return err
-	}
-	return nil
 }
 
 // moved logs what an operator did to one recipient.
@@ -200,7 +171,7 @@ func (n *node) observeCluster(o telemetry.Observer) {
 		}
 	}
 	o.Gauge("members", "nodes of the cluster", float64(len(n.control.Members())))
-	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.missed())))
+	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.reach.absent(missedAfter))))
 	_, barred := n.control.Suspensions()
 	o.Gauge("suspensions", "suspensions in force in the cluster", float64(len(barred)))
 	o.Gauge("groups", "raft groups of which this node is a member", float64(len(n.governor.running())))

@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
-	"time"
 
 	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/admin"
 )
@@ -20,9 +19,10 @@ import (
 
 // report is how a member says it is.
 type report struct {
-	Version string        `json:"version"`
-	Ready   string        `json:"ready"` // "" : it takes mail; else why not
-	Groups  []groupReport `json:"groups"`
+	Version string           `json:"version"`
+	Ready   string           `json:"ready"` // "" : it takes mail; else why not
+	Groups  []groupReport    `json:"groups"`
+	Silent  map[uint16]int64 `json:"silent,omitempty"` // members that do not answer it, and for how many seconds
 }
 
 // groupReport is a group as one of its members sees it.
@@ -37,10 +37,11 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("POST /node/hello", n.serveHello)
 	m.HandleFunc("POST /node/shares", n.serveShares)
 	n.suspendRoutes(m)
+	n.newerRoutes(m)
 }
 
 func (n *node) report() report {
-	r := report{Version: version}
+	r := report{Version: version, Silent: n.reach.silent()}
 	if err := n.Ready(); err != nil {
 		r.Ready = err.Error()
 	}
@@ -102,87 +103,33 @@ func (n *node) ask(ctx context.Context, member uint16, method, path string, body
 	return nil
 }
 
-// reach knows which members answer.
-type reach struct {
-	mu    sync.Mutex
-	heard map[uint16]time.Time // when a member last answered; at first, when it was first seen
-	told  map[uint16]bool      // its absence was reported
-}
-
-// Times of the questions whether a member is there.
-const (
-	pingEvery   = 2 * time.Second
-	goneAfter   = 7 * time.Second  // without an answer
-	missedAfter = 10 * time.Minute // a matter for the operator
-)
-
-// watchMembers asks all members, at the same time, again and again.
-func (n *node) watchMembers(ctx context.Context) {
-	tick := time.NewTicker(pingEvery)
-	defer tick.Stop()
-	for {
-		var all sync.WaitGroup
-		for _, m := range n.control.Members() {
-			if m.ID == n.self.Member {
-				continue
+// watch makes what knows which members answer.
+func (n *node) watch() *reach {
+	return &reach{
+		self: n.self.Member, members: n.knownMembers, raise: n.raise,
+		ask: func(ctx context.Context, member uint16) (*report, error) {
+			r := new(report)
+			return r, n.ask(ctx, member, http.MethodGet, "/node/report", nil, r)
+		},
+		refused: func(member uint16, err error) {
+			var r *wire.Refusal
+			if errors.As(err, &r) && errors.Is(r, wire.ErrFinal) {
+				n.shutOut(fmt.Errorf("member %d says: %s", member, r.Words))
 			}
-			all.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, pingEvery)
-				defer cancel()
-				err := n.ask(ctx, m.ID, http.MethodGet, "/node/report", nil, nil)
-				n.heardOf(m.ID, m.Name, err == nil)
-			})
-		}
-		all.Wait()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+		},
 	}
 }
 
-func (n *node) heardOf(member uint16, name string, answered bool) {
-	r := &n.reach
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.heard == nil {
-		r.heard, r.told = map[uint16]time.Time{}, map[uint16]bool{}
-	}
-	if answered || r.heard[member].IsZero() {
-		r.heard[member] = time.Now()
-		if r.told[member] {
-			delete(r.told, member)
-			n.log.Logf("%s (member %d) is back", name, member)
+// knownMembers are the members as the control state has them. After a crash that may be in the log only until the control group has a leader, and a
+// node that was removed meanwhile gets none: then those are asked that the address book has, of whom nothing else is known.
+func (n *node) knownMembers() []control.Member {
+	all := n.control.Members()
+	if len(all) == 0 {
+		for _, id := range n.addresses.members() {
+			all = append(all, control.Member{ID: id, State: control.Joining})
 		}
 	}
-	if !r.told[member] && time.Since(r.heard[member]) > missedAfter {
-		r.told[member] = true
-		n.log.Errorf("%s (member %d) has not answered for %v: bring it back, or join a new node and run `postroad cluster replace %s NEW`", name, member, missedAfter, name)
-	}
-}
-
-// reachable reports whether a member has answered lately.
-func (n *node) reachable(member uint16) bool {
-	if member == n.self.Member {
-		return true
-	}
-	n.reach.mu.Lock()
-	defer n.reach.mu.Unlock()
-	heard, known := n.reach.heard[member]
-	return !known || time.Since(heard) < goneAfter
-}
-
-// missed are the names of the members that have not answered for a long time.
-func (n *node) missed() (names []string) {
-	n.reach.mu.Lock()
-	defer n.reach.mu.Unlock()
-	for _, m := range n.control.Members() {
-		if n.reach.told[m.ID] {
-			names = append(names, m.Name)
-		}
-	}
-	return names
+	return all
 }
 
 // peers are the other members, for the operator's questions.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/postroad/postroad/internal/admin"
 )
@@ -29,7 +30,7 @@ func table(w io.Writer, rows [][]string) error {
 // clusterStatus prints how the cluster is, and what to do about it last, where it is seen.
 func (c *console) clusterStatus(st *admin.ClusterStatus) error {
 	fmt.Fprintf(c.out, "cluster %s, as %s sees it: %s\n\n", clean(st.Cluster), clean(st.Node), survival(st))
-	members := [][]string{{"NODE", "NAME", "STATE", "ADDRESS", "VERSION", "HEALTH"}}
+	members := [][]string{{"NODE", "NAME", "STATE", "ADDRESS", "VERSION", "PROTOCOL", "HEALTH"}}
 	for i := range st.Members {
 		members = append(members, memberRow(&st.Members[i]))
 	}
@@ -71,9 +72,12 @@ func memberRow(m *admin.MemberStatus) []string {
 	case m.Self:
 		health += " (this node)"
 	case !m.Reachable:
-		health = "unreachable"
+		health = "no answer"
+		if !m.Since.IsZero() {
+			health += " since " + m.Since.Format(time.RFC3339)
+		}
 	}
-	return []string{strconv.Itoa(int(m.ID)), clean(m.Name), clean(m.State), clean(m.Address), clean(m.Version), clean(health)}
+	return []string{strconv.Itoa(int(m.ID)), clean(m.Name), clean(m.State), clean(m.Address), clean(m.Version), strconv.Itoa(m.Protocol), clean(health)}
 }
 
 func groupRow(g *admin.GroupStatus) []string {

@@ -55,6 +55,9 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 	if err := r.state.Load(group); err != nil {
 		return err
 	}
+	if err := r.state.TooOld(protocol); err != nil {
+		return lasting(err)
+	}
 	r.explain()
 	if !acceptLoss {
 		return &admin.Error{Exit: admin.ExitUsage, Message: "nothing was changed", Hint: "with --accept-loss this node goes on alone with what it has"}

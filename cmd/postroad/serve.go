@@ -64,7 +64,8 @@ func (n *node) serve(ctx context.Context, service *sdnotify.Manager) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	for {
+	var shutOut error
+	for waiting := true; waiting; {
 		select {
 		case err := <-n.fatal:
 			// What was promised cannot be kept any more: the process ends here, and nothing is answered from here on.
@@ -74,10 +75,11 @@ func (n *node) serve(ctx context.Context, service *sdnotify.Manager) error {
 			n.told(service.Reloading())
 			n.reload()
 			n.told(service.Ready(n.listening()))
-			continue
+		case why := <-n.leave:
+			shutOut, waiting = lasting(why), false
 		case <-ctx.Done():
+			waiting = false
 		}
-		break
 	}
 	n.log.Logf("stopping: what is under way may take %v", stopTimeout)
 	n.told(service.Stopping("finishing what is under way"))
@@ -87,9 +89,9 @@ func (n *node) serve(ctx context.Context, service *sdnotify.Manager) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		// Nothing is lost: what was cut off is in the queue, or its client has no 250.
 		fmt.Fprintln(os.Stderr, "postroad:", err)
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(shutOut, err)
 }
 
 // listening names the addresses, for the log.

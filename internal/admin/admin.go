@@ -62,10 +62,12 @@ type Users interface {
 	List(after string, limit int) []*directory.User
 }
 
-// Health says how the node is; nil means well. The text of an error is the answer's body.
+// Health says how the node is; nil means well. The text of an error is the answer's body. Notes are further lines of it, also when the node is
+// ready: what an operator is to look after elsewhere in the cluster.
 type Health interface {
 	Live() error
 	Ready() error
+	Notes() []string
 }
 
 // The exit statuses of sysexits.h that errors carry.

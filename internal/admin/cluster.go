@@ -33,6 +33,7 @@ type ClusterStatus struct {
 	Node        string         `json:"node"`    // the one that was asked
 	Members     []MemberStatus `json:"members"`
 	Groups      []GroupStatus  `json:"groups"`
+	Protocol    int            `json:"protocol"`           // that all members understand
 	Survives    int            `json:"survives"`           // how many more nodes may die without a stop anywhere
 	Suspensions int            `json:"suspensions"`        // in force
 	Problems    []string       `json:"problems,omitempty"` // each says what to do
@@ -40,14 +41,16 @@ type ClusterStatus struct {
 
 // MemberStatus is how one node is.
 type MemberStatus struct {
-	ID        uint16 `json:"id"`
-	Name      string `json:"name"`
-	Address   string `json:"address"` // of its cluster port
-	State     string `json:"state"`   // joining, active, draining, removed
-	Version   string `json:"version,omitempty"`
-	Reachable bool   `json:"reachable"`
-	Self      bool   `json:"self,omitempty"`
-	Ready     string `json:"ready"` // "ready", or why it is not
+	ID        uint16    `json:"id"`
+	Name      string    `json:"name"`
+	Address   string    `json:"address"` // of its cluster port
+	State     string    `json:"state"`   // joining, active, draining, removed
+	Version   string    `json:"version,omitempty"`
+	Protocol  int       `json:"protocol"` // the newest commands and requests that it understands
+	Reachable bool      `json:"reachable"`
+	Since     time.Time `json:"missing_since,omitzero"` // when it last answered, if it does not
+	Self      bool      `json:"self,omitempty"`
+	Ready     string    `json:"ready"` // "ready", or why it is not
 }
 
 // GroupStatus is how one group is, as its leader says. Nodes are named by name.

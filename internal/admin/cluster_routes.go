@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 )
 
 var errNoCluster = fail(ExitConfig, "this node is in no cluster", "give it a cluster.listen address, and restart it")
+
+// clusterVerb makes one change and returns what is answered.
+type clusterVerb = func(context.Context, *ClusterRequest) (any, error)
 
 func (s *Server) clusterRoutes(m *http.ServeMux) {
 	if s.o.Cluster == nil {
@@ -19,7 +23,7 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 	m.Handle("GET /v1/cluster/backup", handler(s.backup))
 	m.Handle("POST /v1/cluster/drain", handler(s.drain))
 	c := s.o.Cluster
-	for verb, do := range map[string]func(context.Context, *ClusterRequest) (any, error){
+	verbs := map[string]clusterVerb{
 		"init": func(ctx context.Context, _ *ClusterRequest) (any, error) { return struct{}{}, c.Init(ctx) },
 		"token": func(ctx context.Context, r *ClusterRequest) (any, error) {
 			token, err := c.Token(ctx, time.Duration(r.TTL)*time.Second)
@@ -29,7 +33,9 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 		"replace": func(ctx context.Context, r *ClusterRequest) (any, error) {
 			return struct{}{}, c.Replace(ctx, r.Node, r.New)
 		},
-	} {
+	}
+	maps.Copy(verbs, newerVerbs(c))
+	for verb, do := range verbs {
 		m.Handle("POST /v1/cluster/"+verb, s.clusterChange(verb, do))
 	}
 }
@@ -50,7 +56,7 @@ func readCluster(w http.ResponseWriter, r *http.Request, verb string) (c Cluster
 }
 
 // clusterChange makes one change and logs that an operator asked for it.
-func (s *Server) clusterChange(verb string, do func(context.Context, *ClusterRequest) (any, error)) handler {
+func (s *Server) clusterChange(verb string, do clusterVerb) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		c, err := readCluster(w, r, verb)
 		if err != nil {

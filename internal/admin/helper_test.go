@@ -25,6 +25,7 @@ type node struct {
 	queue  *queue.Queue
 	client *Client
 	ready  error
+	notes  []string
 	mu     sync.Mutex
 	moves  []string // what Moved heard
 	group  uint64
@@ -56,6 +57,8 @@ func (u users) Remove(ctx context.Context, name string) error { return u.Editor.
 
 func (n *node) Live() error  { return nil }
 func (n *node) Ready() error { return n.ready }
+
+func (n *node) Notes() []string { return n.notes }
 
 func start(t *testing.T, change func(*Options)) *node {
 	t.Helper()

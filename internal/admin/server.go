@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -144,8 +145,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) mux() *http.ServeMux {
 	m := http.NewServeMux()
-	m.Handle("GET /livez", probe(s.o.Health.Live))
-	m.Handle("GET /readyz", probe(s.o.Health.Ready))
+	m.Handle("GET /livez", probe(s.o.Health.Live, nil))
+	m.Handle("GET /readyz", probe(s.o.Health.Ready, s.o.Health.Notes))
 	m.Handle("GET /metrics", s.o.Metrics)
 	s.queueRoutes(m)
 	s.userRoutes(m)
@@ -162,15 +163,21 @@ func (s *Server) mux() *http.ServeMux {
 // only to nodes that have shown who they are.
 func (s *Server) PeerHandler() http.Handler { return s.forPeer }
 
-// probe answers 200 or, with the reason, 503.
-func probe(check func() error) http.Handler {
+// probe answers 200 or, with the reason, 503; then the notes, a line each.
+func probe(check func() error, notes func() []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
+		status, lines := http.StatusOK, []string{"ok"}
 		if err := check(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
+			status, lines = http.StatusServiceUnavailable, []string{err.Error()}
 		}
-		io.WriteString(w, "ok\n")
+		if notes != nil {
+			lines = append(lines, notes()...)
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.WriteHeader(status)
+		io.WriteString(w, strings.Join(lines, "\n")+"\n")
 	})
 }
 

@@ -86,6 +86,14 @@ func TestNotReadySaysWhy(t *testing.T) {
 	if status, body := n.request(t, "GET", "/readyz", nil); status != 503 || !strings.Contains(body, "no quorum") {
 		t.Errorf("%d %s", status, body)
 	}
+	n.notes = []string{"mx3 does not answer", "group 5 survives no further loss"}
+	if _, body := n.request(t, "GET", "/readyz", nil); body != "no quorum\nmx3 does not answer\ngroup 5 survives no further loss\n" {
+		t.Errorf("with notes, not ready: %q", body)
+	}
+	n.ready = nil
+	if status, body := n.request(t, "GET", "/readyz", nil); status != 200 || body != "ok\nmx3 does not answer\ngroup 5 survives no further loss\n" {
+		t.Errorf("with notes, ready: %d %q", status, body)
+	}
 	if status, _ := n.request(t, "GET", "/livez", nil); status != 200 {
 		t.Errorf("a node that is not ready is dead: %d", status)
 	}

@@ -84,7 +84,8 @@ func (c *Cluster) place() (*Node, error) {
 	if k > maxNodes {
 		return nil, fmt.Errorf("faults: more than %d nodes", maxNodes)
 	}
-	n := &Node{Number: k, Name: fmt.Sprintf("n%d", k), program: c.o.Program}
+	n := &Node{Number: k, Name: fmt.Sprintf("n%d", k)}
+	n.mu.program = c.o.Program
 	n.Dir = filepath.Join(c.o.Dir, n.Name)
 	n.Config, n.Data = filepath.Join(n.Dir, "postroad.toml"), filepath.Join(n.Dir, "data")
 	n.Events, n.FaultFile = filepath.Join(n.Dir, "events.jsonl"), filepath.Join(n.Dir, "fault")

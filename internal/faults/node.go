@@ -33,10 +33,9 @@ type Node struct {
 	Events    string // outside of the data, so that they outlive a wiped disk
 	FaultFile string // see Inject
 
-	program string
-
 	mu struct {
 		sync.Mutex
+		program string
 		p       *process
 		paused  bool
 		retired bool
@@ -53,7 +52,7 @@ func (n *Node) Start() error {
 	if n.mu.p != nil && n.mu.p.running() {
 		return fmt.Errorf("%s is running", n.Name)
 	}
-	p, err := startProcess(n.program, filepath.Join(n.Dir, "log"), []string{"POSTROAD_FAULT_FILE=" + n.FaultFile}, "serve", "--config", n.Config)
+	p, err := startProcess(n.mu.program, filepath.Join(n.Dir, "log"), []string{"POSTROAD_FAULT_FILE=" + n.FaultFile}, "serve", "--config", n.Config)
 	if err != nil {
 		return err
 	}
@@ -214,7 +213,7 @@ func (e *CommandError) Error() string {
 // Run runs a command of the program against the node and returns its standard output. A status other than 0 is a *CommandError.
 func (n *Node) Run(ctx context.Context, args ...string) (string, error) {
 	var out, errb bytes.Buffer
-	cmd := exec.CommandContext(ctx, n.program, append(args, "--config", n.Config)...)
+	cmd := exec.CommandContext(ctx, n.programNow(), append(args, "--config", n.Config)...)
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	err := cmd.Run()
 	var exit *exec.ExitError

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/admin"
+)
+
+// stuckAfter is how long the governor, which comes by twice a second, may stay away.
+const stuckAfter = 2 * time.Minute
+
+// Live, Ready and Notes implement admin.Health. A node whose governor is stuck, on a lock or a disk, has to be started again.
+func (n *node) Live() error {
+	last := time.Unix(0, n.governor.alive.Load())
+	if n.background.Err() == nil && last.Unix() > 0 && time.Since(last) > stuckAfter {
+		return fmt.Errorf("the node has not looked after its groups for %v", time.Since(last).Round(time.Second))
+	}
+	return nil
+}
+
+func (n *node) Ready() error {
+	if n.background.Err() != nil {
+		return errors.New("stopping")
+	}
+	if f := n.pressure.Failure(); f != nil {
+		return f
+	}
+	if n.budget.Used() >= n.budget.Limit() {
+		return errors.New("the memory for mail is used up (limits.memory)")
+	}
+	if _, err := n.accepting(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Notes are what the cluster lacks, whether or not this node takes mail: members that do not answer, and groups that survive no further loss. Each
+// node knows it of all.
+func (n *node) Notes() (notes []string) {
+	if n.out.Load() != nil {
+		return nil // this node knows nothing of the cluster any more
+	}
+	for _, a := range n.reach.absent(goneAfter) {
+		notes = append(notes, fmt.Sprintf("%s (member %d) does not answer, since %s (%v)",
+			a.member.Name, a.member.ID, a.since.UTC().Format(time.RFC3339), time.Since(a.since).Round(time.Second)))
+	}
+	if len(n.control.Members()) < 2 {
+		return notes // a node that is alone has never survived its loss
+	}
+	own := n.report()
+	reports := n.reach.reports()
+	reports[n.self.Member] = &own
+	for _, g := range n.control.Groups() {
+		s := operatorsCluster{n}.group(g, reports)
+		switch {
+		case g.State == control.GroupNew:
+		case s.Leader == "":
+			notes = append(notes, fmt.Sprintf("%s has no leader: a majority of %s must answer", groupTitle(&s), strings.Join(s.Voters, ", ")))
+		case s.Survives <= 0:
+			notes = append(notes, fmt.Sprintf("%s survives no further loss: its voters are %s", groupTitle(&s), strings.Join(s.Voters, ", ")))
+		}
+	}
+	return notes
+}
+
+// groupTitle says what a group is to people.
+func groupTitle(g *admin.GroupStatus) string {
+	if g.Home == "" {
+		return fmt.Sprintf("group %d (%s)", g.ID, g.Kind)
+	}
+	return fmt.Sprintf("group %d (mail of %s)", g.ID, g.Home)
+}
