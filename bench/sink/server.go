@@ -22,7 +22,7 @@ type Options struct {
 	Listen []string         // addresses, host:port, before those of Config; default, when Config has none: "127.0.0.1:0"
 	DNS    string           // where the name server listens, on UDP and TCP; "": there is none
 	Loops  int              // event loops; default 1
-	Record io.Writer        // the record goes there as it grows (record.ReadReceived reads it) and is not kept in memory
+	Record io.Writer        // the record goes there as it grows (record.ReadReceived reads it), 256 KiB at a time on an event loop, and is not kept in memory
 	Count  bool             // keep no record, only counts
 	Now    func() time.Time // for the rules' limits; default time.Now
 	// Drop is for tests of the check: message number Drop, from 1, is accepted and left out of the record, as if it had been lost. Default: what the

@@ -40,7 +40,9 @@ func (s *Server) host(i int) (records []string) {
 	}
 	at := netip.MustParseAddrPort(s.smtp.Addrs()[s.first+i])
 	name := dns.Fqdn(l.Host)
-	records = append(records, address(name, at.Addr()))
+	if !at.Addr().IsUnspecified() { // else only Config.Records can say where clients find it
+		records = append(records, address(name, at.Addr()))
+	}
 	if cert := s.certs[i]; cert != nil && l.TLSA != "" && l.TLSA != none {
 		records = append(records, fmt.Sprintf("_%d._tcp.%s %d IN TLSA 3 1 1 %x", at.Port(), name, ttl, association(cert, l.TLSA)))
 	}

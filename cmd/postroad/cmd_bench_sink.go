@@ -137,21 +137,28 @@ func (b *benchSink) wait(ctx context.Context, w io.Writer, s *sink.Server) {
 			cancel()
 		}()
 	}
+	showCounts(ctx, w, s)
+}
+
+// showCounts says each second how it goes, on a terminal, until ctx ends.
+func showCounts(ctx context.Context, w io.Writer, s *sink.Server) {
+	if f, ok := w.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
+		<-ctx.Done()
+		return
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	f, ok := w.(*os.File)
-	live := ok && term.IsTerminal(int(f.Fd()))
 	before := 0
 	for {
 		select {
 		case <-ctx.Done():
+			fmt.Fprint(w, "\r\x1b[K")
 			return
 		case <-tick.C:
 		}
-		if n := s.Counts(); live {
-			fmt.Fprintf(w, "\r%10d messages %8d/s %8d connections\x1b[K", n.Messages, n.Messages-before, n.Open)
-			before = n.Messages
-		}
+		n := s.Counts()
+		fmt.Fprintf(w, "\r%10d messages %8d/s %8d connections\x1b[K", n.Messages, n.Messages-before, n.Open)
+		before = n.Messages
 	}
 }
 
