@@ -46,7 +46,8 @@ func (s *Scheduler) attempt(cn *conn) connState {
 // settle hands outcomes to the queue. While it has no room for more, no attempt is started.
 func (s *Scheduler) settle(outcomes []queue.Outcome, recorded func(error)) {
 	if s.abandoned.Load() {
-		return // they are the next owner's, who knows that they may have been attempted
+		s.queue.Remember(outcomes) // they are the next owner's, who knows that they may have been attempted
+		return
 	}
 	if s.queue.Settle(outcomes, recorded) {
 		return

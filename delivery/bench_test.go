@@ -27,6 +27,8 @@ func (q *instant) Domains(string, int) ([]queue.DomainDue, error) { return nil, 
 func (q *instant) Due(_ string, after queue.Cursor, _ time.Time, _ int) ([]queue.Item, queue.Cursor, error) {
 	return nil, after, nil
 }
+func (q *instant) Remember([]queue.Outcome) {}
+
 func (q *instant) Settle(outcomes []queue.Outcome, done func(error)) bool {
 	done(nil)
 	if q.settledN.Add(1) == q.want {

@@ -29,6 +29,8 @@ type Queue interface {
 	// Settle records outcomes; done is called once, on any goroutine. false: start no attempt before SettleRoom returned.
 	Settle(outcomes []queue.Outcome, done func(error)) (room bool)
 	SettleRoom(ctx context.Context) error
+	// Remember takes outcomes that come after the end of the term. None is recorded before this member owns the queue again.
+	Remember(outcomes []queue.Outcome)
 	// Load and ScanArrived serve the sweeps for expiry and delay warnings.
 	Load(id mail.ID) (*queue.Stored, error)
 	ScanArrived(after mail.ID, before time.Time, fn func(*queue.Stored) bool) error

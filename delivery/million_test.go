@@ -96,6 +96,7 @@ func (h *hoard) Settle(outcomes []queue.Outcome, done func(error)) bool {
 }
 
 func (h *hoard) SettleRoom(context.Context) error { return nil }
+func (h *hoard) Remember([]queue.Outcome)         {}
 func (h *hoard) Content(*queue.Message) (io.ReadCloser, error) {
 	return io.NopCloser(strings.NewReader(strings.Repeat("x", 100))), nil
 }

@@ -320,7 +320,7 @@ func TestSettleIsRepeatedUntilKnown(t *testing.T) {
 }
 
 func TestSettlerSaysWhenItIsFull(t *testing.T) {
-	s := newSettler(3)
+	s := newSettler(3, func([]Outcome) {})
 	if !s.add(make([]Outcome, 0), nil) || !s.add([]Outcome{{State: Relayed}, {State: Relayed}}, nil) {
 		t.Fatal("full too early")
 	}

@@ -39,7 +39,7 @@ func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 	r := &run{
 		q: q, group: g, listener: l, ended: make(chan struct{}),
 		front:   newFront(q.opts.PendingBytes, q.opts.PendingMessages),
-		settler: newSettler(q.opts.PendingOutcomes),
+		settler: newSettler(q.opts.PendingOutcomes, q.unrecorded.remember),
 	}
 	q.starting.Store(true)
 	defer q.starting.Store(false)
@@ -53,6 +53,11 @@ func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 	q.opts.IDs.Next(floor.Add(time.Millisecond)) // those that follow are above all that the state has seen
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.answers, r.giveUp = context.WithCancel(context.Background())
+	if err := r.recall(ctx); err != nil {
+		r.cancel()
+		r.giveUp()
+		return err
+	}
 	r.work()
 	q.run.Store(r)
 	q.wakeReporter() // what is due since before

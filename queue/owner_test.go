@@ -155,6 +155,47 @@ func TestFence(t *testing.T) {
 	})
 }
 
+// What a member had delivered and could not get recorded, it records when it owns the queue again, before anything else; whether or not another owned it
+// meanwhile. A refusal is forgotten.
+func TestRecall(t *testing.T) {
+	for _, between := range []bool{false, true} {
+		inPair(t, func(t *testing.T, p *pair) {
+			delivered, late, refused := p.a.accept("s@x.example", "r@y.example"), p.a.accept("s@x.example", "r@y.example"), p.a.accept("s@x.example", "r@y.example")
+			p.group.Lead(nil)
+			got := make(chan error, 1)
+			outcomes := []Outcome{
+				{ID: delivered, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}},
+				{ID: refused, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}},
+			}
+			p.a.q.Settle(outcomes, func(err error) { got <- err })
+			<-time.After(settleLinger + repeatFirst/2) // proposed, in vain
+			p.a.q.Abandon()
+			if err := <-got; err == nil {
+				t.Fatal("recorded by nobody")
+			}
+			p.a.q.Remember([]Outcome{{ID: late, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}}})
+			if between {
+				p.own(t, p.b)
+				p.b.settle(Outcome{ID: late, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}})
+				p.b.q.Abandon()
+			}
+			p.own(t, p.a)
+			if p.a.load(delivered) != nil {
+				t.Error("what was delivered is still in the queue")
+			}
+			if left := p.a.load(late); !between && left != nil || between && (left == nil || left.Recipients[0].State != Failed) {
+				t.Errorf("what was delivered late, and settled by another meanwhile if %t: %+v", between, left)
+			}
+			if left := p.a.load(refused); left == nil || !left.Recipients[0].MaybeAttempted {
+				t.Errorf("what was refused in a term of the past: %+v", left)
+			}
+			if s := p.a.q.Stats(); s.Recalled != 2 {
+				t.Errorf("%d recalled", s.Recalled)
+			}
+		})
+	}
+}
+
 // An owner that has not heard of its end meets the fence when its node leads again.
 func TestFenceWithinOneNode(t *testing.T) {
 	inPair(t, func(t *testing.T, p *pair) {

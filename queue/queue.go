@@ -65,20 +65,22 @@ func (o Options) withDefaults() Options {
 
 // Queue is one group's queue. Except for Apply and Committed, its methods are safe for use by several goroutines.
 type Queue struct {
-	opts     Options
-	machine  machine // apply goroutine
-	news     news    // apply goroutine
-	reports  atomic.Pointer[chan struct{}]
-	reader   atomic.Pointer[Reader]
-	run      atomic.Pointer[run]    // nil: not the owner
-	starting atomic.Bool            // a run may be set any moment
-	past     atomic.Pointer[[]*run] // those that were abandoned, the latest last
-	heads    heads
-	repeated atomic.Uint64 // proposals whose outcome was unknown
-	late     atomic.Uint64 // messages accepted after their client was told 451
-	refused  atomic.Uint64 // submissions that found the front full
-	fenced   atomic.Uint64 // outcomes refused because another owner had come
-	mu       struct {
+	opts       Options
+	machine    machine // apply goroutine
+	news       news    // apply goroutine
+	reports    atomic.Pointer[chan struct{}]
+	reader     atomic.Pointer[Reader]
+	run        atomic.Pointer[run]    // nil: not the owner
+	starting   atomic.Bool            // a run may be set any moment
+	past       atomic.Pointer[[]*run] // those that were abandoned, the latest last
+	heads      heads
+	repeated   atomic.Uint64 // proposals whose outcome was unknown
+	late       atomic.Uint64 // messages accepted after their client was told 451
+	refused    atomic.Uint64 // submissions that found the front full
+	fenced     atomic.Uint64 // outcomes refused because another owner had come
+	recalled   atomic.Uint64 // deliveries of a term before that were recorded in a new one
+	unrecorded unrecorded
+	mu         struct {
 		sync.Mutex
 		meta  meta // as of the last Committed
 		known bool // there was one since the rows came
@@ -187,11 +189,15 @@ func (q *Queue) Settle(outcomes []Outcome, done func(error)) (room bool) {
 	if r := q.run.Load(); r != nil {
 		return r.settler.add(outcomes, done)
 	}
+	q.Remember(outcomes)
 	if done != nil {
 		done(errStopped)
 	}
 	return false
 }
+
+// Remember takes outcomes of attempts of a term that has ended: those that are deliveries are recorded first thing in the next term of this member.
+func (q *Queue) Remember(outcomes []Outcome) { q.unrecorded.remember(outcomes) }
 
 // SettleRoom waits until Settle has room again.
 func (q *Queue) SettleRoom(ctx context.Context) error {

@@ -27,7 +27,8 @@ const settleLinger = 50 * time.Millisecond
 // recipient must not overtake each other.
 type settler struct {
 	most int
-	full chan struct{} // there is a command's worth, or the end has come
+	lost func([]Outcome) // told of what is not recorded
+	full chan struct{}   // there is a command's worth, or the end has come
 	mu   struct {
 		sync.Mutex
 		outcomes fifo[Outcome]
@@ -44,8 +45,8 @@ type settleCall struct {
 	done func(error)
 }
 
-func newSettler(most int) *settler {
-	s := &settler{most: most, full: make(chan struct{}, 1)}
+func newSettler(most int, lost func([]Outcome)) *settler {
+	s := &settler{most: most, lost: lost, full: make(chan struct{}, 1)}
 	s.work.L, s.room.L = &s.mu, &s.mu
 	return s
 }
@@ -60,6 +61,7 @@ func (s *settler) add(outcomes []Outcome, done func(error)) bool {
 	s.mu.Lock()
 	if s.mu.stopped {
 		s.mu.Unlock()
+		s.lost(outcomes)
 		if done != nil {
 			done(errStopped)
 		}
@@ -158,10 +160,15 @@ func (s *settler) stop() {
 func (s *settler) drop() {
 	s.stop()
 	s.mu.Lock()
+	var lost []Outcome
+	for s.mu.outcomes.len() > 0 {
+		lost = append(lost, s.mu.outcomes.pop())
+	}
 	calls := s.mu.calls
 	s.mu.outcomes, s.mu.calls = fifo[Outcome]{}, fifo[settleCall]{}
 	s.room.Broadcast()
 	s.mu.Unlock()
+	s.lost(lost)
 	for calls.len() > 0 {
 		if done := calls.pop().done; done != nil {
 			done(errStopped)
@@ -174,6 +181,9 @@ func (r *run) settle() {
 	s := r.settler
 	for s.take() {
 		err := r.settleBatch(s.batch)
+		if err != nil {
+			s.lost(s.batch)
+		}
 		for _, done := range s.called {
 			done(err)
 		}

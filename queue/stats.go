@@ -11,6 +11,7 @@ type Stats struct {
 	AcceptedAfter451 uint64
 	Refused          uint64 // submissions refused because the front was full
 	Fenced           uint64 // outcomes of ours that were refused because another owner had come
+	Recalled         uint64 // deliveries of a term of ours that were recorded in a later one
 	Waiting          int    // submissions waiting for a proposer
 	WaitingBytes     int64
 	WaitingOutcomes  int
@@ -34,7 +35,7 @@ func (q *Queue) Stats() (s Stats) {
 		s.Moves[Reason(r)] = n
 	}
 	s.Repeated, s.AcceptedAfter451 = q.repeated.Load(), q.late.Load()
-	s.Refused, s.Fenced = q.refused.Load(), q.fenced.Load()
+	s.Refused, s.Fenced, s.Recalled = q.refused.Load(), q.fenced.Load(), q.recalled.Load()
 	if r := q.run.Load(); r != nil {
 		r.stats(&s)
 	}

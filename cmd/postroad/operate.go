@@ -142,7 +142,7 @@ func (n *node) queueStats() (sum queue.Stats) {
 		for _, x := range []struct{ to, from *uint64 }{
 			{&sum.Messages, &s.Messages}, {&sum.Bytes, &s.Bytes}, {&sum.Reports, &s.Reports}, {&sum.Accepted, &s.Accepted},
 			{&sum.DoubleBounces, &s.DoubleBounces}, {&sum.Repeated, &s.Repeated}, {&sum.AcceptedAfter451, &s.AcceptedAfter451},
-			{&sum.Refused, &s.Refused}, {&sum.Fenced, &s.Fenced},
+			{&sum.Refused, &s.Refused}, {&sum.Fenced, &s.Fenced}, {&sum.Recalled, &s.Recalled},
 		} {
 			*x.to += *x.from
 		}
@@ -197,6 +197,7 @@ func (n *node) observeQueue(o telemetry.Observer) {
 	o.Counter("proposals_repeated_total", "proposals repeated because their outcome was unknown", s.Repeated)
 	o.Counter("refused_total", "submissions refused because too much was waiting", s.Refused)
 	o.Counter("fenced_total", "outcomes refused because another owner had come", s.Fenced)
+	o.Counter("recalled_total", "deliveries of an earlier term that were recorded when the node owned the queue again", s.Recalled)
 	o.Gauge("waiting_messages", "submissions waiting for the log", float64(s.Waiting))
 	o.Gauge("waiting_outcomes", "outcomes waiting for the log", float64(s.WaitingOutcomes))
 }
