@@ -154,6 +154,12 @@ func (d *Driver) mend(ctx context.Context, n *Node, disk Disk) error {
 	}
 	err := n.Inject(DiskFine)
 	delete(d.sick, n.Number)
+	if disk == DiskStalls { // it gives a write up after 30 s, and may just have done so
+		select {
+		case <-n.Gone():
+		case <-time.After(time.Second):
+		}
+	}
 	if err == nil && !n.Up() {
 		d.say("   %s had ended by itself", n.Name)
 		err = n.Start()
