@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -78,9 +79,11 @@ func (r *Report) summary() string {
 			}
 		}
 	}
-	text := fmt.Sprintf("%s messages in %d measurements; every one passed its integrity check.", grouped(float64(messages)), cells)
+	text := fmt.Sprintf("%s messages, %d combinations of system and load", grouped(float64(messages)), cells)
 	if n := len(r.Faults()); n > 0 {
-		text = fmt.Sprintf("%s messages in %d measurements; THE INTEGRITY CHECK FAILED %d times.", grouped(float64(messages)), cells, n)
+		text += fmt.Sprintf("; THE INTEGRITY CHECK FOUND %d FAULTS.", n)
+	} else {
+		text += "; nothing that was acknowledged was lost or changed."
 	}
 	if bars := r.bars(); len(bars) > 0 {
 		hold := 0
@@ -103,7 +106,7 @@ func (r *Report) facts() [][2]string {
 	facts := [][2]string{
 		{"Machine", fmt.Sprintf("%d cores of %s, %s; the load and the receiving server run on it too", r.Machine.Processors, r.Machine.Model, r.Machine.Kernel)},
 		{"Disk", fmt.Sprintf("%s, bare fsync of 4 KiB %.2f ms, synced sequential writes %.0f MiB/s", d.FileSystem, float64(d.Fsync)/float64(time.Millisecond), d.Sequential/(1<<20))},
-		{"Postroad", fmt.Sprintf("%s, commit %s", r.Version, r.Commit)},
+		{"Postroad", fmt.Sprintf("%s, commit %s", strings.TrimPrefix(r.Version, "Postroad "), cmp.Or(r.Commit, "not known to the build"))},
 	}
 	seen := map[string]bool{}
 	var others []string

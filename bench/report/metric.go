@@ -31,13 +31,13 @@ func Metrics() []Metric {
 		{"memory", "peak memory", "MiB", false, mib, 0},
 		{"idle_memory", "per idle connection", "KiB", false, 1024, 1},
 		{"fsyncs", "fsyncs", "per message", false, 0, 2},
-		{"written", "written", "octets per accepted octet and member", false, 0, 2},
-		{"disk_share", "of the disk", "share of its synced sequential rate over the octets written", true, 0, 2},
+		{"written", "written", "times the accepted octets", false, 0, 2},
+		{"disk_share", "use of the disk", "share of its synced rate", true, 0, 2},
 		{"accept_p50", "250 after p50", "ms", false, 0, 1},
 		{"accept_p99", "250 after p99", "ms", false, 0, 1},
 		{"deliver_p50", "delivered after p50", "ms", false, 0, 0},
 		{"deliver_p99", "delivered after p99", "ms", false, 0, 0},
-		{"stall", "longest pause", "s", false, 0, 1},
+		{"takeover", "taken over within", "s", false, 0, 1},
 	}
 }
 

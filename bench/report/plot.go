@@ -12,9 +12,9 @@ import (
 // text is of the page's size there; on a wide screen two stand side by side.
 
 const (
-	plotWidth  = 440.0
-	nameWidth  = 104.0
-	valueWidth = 74.0
+	plotWidth  = 372.0
+	nameWidth  = 92.0
+	valueWidth = 52.0
 	rowHeight  = 17.0
 	barHeight  = 11.0
 	groupGap   = 12.0

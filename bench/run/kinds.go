@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 	"syscall"
 	"time"
 
@@ -81,8 +82,11 @@ func (st *stage) drained(ctx context.Context, s *sending, to *sink.Server) error
 			short, cancel = context.WithTimeout(ctx, flushAgain)
 		}
 		cancel()
-		if err == nil || ctx.Err() != nil {
-			return ignoreDeadline(ctx.Err())
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("%d of %d messages arrived in time: %w", to.Counts().Messages, s.accepted, ctx.Err())
 		}
 	}
 }
@@ -100,7 +104,14 @@ func (st *stage) kill(ctx context.Context) error {
 	defer halfway.Stop()
 	a := openAccount(ctx, st.group)
 	defer a.cancel()
-	s, err := st.send(ctx, 0, st.duration(), func(o *load.Options) { o.Timeout, o.Reconnects = 20*time.Second, 3 })
+	var orphans ids // what the victim had accepted
+	s, err := st.send(ctx, 0, st.duration(), func(node int, o *load.Options) {
+		o.Timeout, o.Reconnects = 20*time.Second, 3
+		if node == 0 {
+			note := o.OnSent
+			o.OnSent = func(m *load.Sent) { note(m); orphans.add(m) }
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -116,7 +127,7 @@ func (st *stage) kill(ctx context.Context) error {
 	st.result.Add("rate", st.rate)
 	st.result.Add("accept_p50", s.p50)
 	st.result.Add("accept_p99", s.p99)
-	st.result.Add("stall", stall(records, at).Seconds())
+	st.result.Add("takeover", orphans.last(records, at).Seconds())
 	st.result.Timeline = timeline(records, s.begun)
 	st.result.Marks = []report.Mark{{At: at.Sub(s.begun).Seconds(), Text: "a node is killed"}}
 	st.judge(s, rules)
@@ -128,12 +139,30 @@ func (st *stage) kill(ctx context.Context) error {
 	return victim.awaitReady(ctx)
 }
 
-// stall is the longest time without an arrival after a moment.
-func stall(received *record.ReceivedLog, from time.Time) (most time.Duration) {
-	last := from
+// ids are those of accepted messages.
+type ids struct {
+	mu  sync.Mutex
+	set map[string]bool
+}
+
+// add notes a message. It is called on the generator's event loops.
+func (i *ids) add(m *load.Sent) {
+	if m.Outcome != load.Accepted {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.set == nil {
+		i.set = map[string]bool{}
+	}
+	i.set[m.ID] = true
+}
+
+// last returns how long after a moment the last of them arrived; 0 when all had before.
+func (i *ids) last(received *record.ReceivedLog, from time.Time) (most time.Duration) {
 	for r := range received.All() {
-		if r.Accepted.After(last) {
-			most, last = max(most, r.Accepted.Sub(last)), r.Accepted
+		if i.set[r.ID] {
+			most = max(most, r.Accepted.Sub(from))
 		}
 	}
 	return most
@@ -141,7 +170,7 @@ func stall(received *record.ReceivedLog, from time.Time) (most time.Duration) {
 
 // fill queues the backlog.
 func (st *stage) fill(ctx context.Context) (err error) {
-	st.backlog, err = st.send(ctx, int64(st.number(st.Backlog)), 0, func(o *load.Options) {
+	st.backlog, err = st.send(ctx, int64(st.number(st.Backlog)), 0, func(_ int, o *load.Options) {
 		o.Envelope.Domains, o.Connections = load.NewDomains(deadDomain), 100
 	})
 	if err == nil && st.backlog.refused > 0 {

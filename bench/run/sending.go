@@ -26,39 +26,39 @@ type sending struct {
 }
 
 // send has our generator send count messages, or for a time when count is 0, and waits for the last reply. Each node gets its part.
-func (st *stage) send(ctx context.Context, count int64, last time.Duration, change func(*load.Options)) (*sending, error) {
+func (st *stage) send(ctx context.Context, count int64, last time.Duration, change func(node int, o *load.Options)) (*sending, error) {
 	s := &sending{log: record.NewSentLog(), begun: time.Now()}
 	addrs := st.system.addrs()
 	if st.Auth {
 		addrs = st.system.(*nodes).submission()
 	}
-	var mu sync.Mutex
-	var errs error
-	var loads sync.WaitGroup
+	var loads group
+	results := make([]*load.Result, len(addrs))
 	for i, addr := range addrs {
 		o := st.options(addr, share(count, len(addrs), i), last)
 		o.Connections = int(max(share(int64(st.connections), len(addrs), i), 1))
 		o.OnSent = s.note
 		if change != nil {
-			change(&o)
+			change(i, &o)
 		}
 		if count > 0 && o.Messages == 0 {
 			continue
 		}
-		loads.Go(func() {
-			r, err := runLoad(ctx, o)
-			mu.Lock()
-			defer mu.Unlock()
-			if errs = errors.Join(errs, err); r != nil {
-				s.add(r)
-			}
+		loads.start(func() (err error) {
+			results[i], err = runLoad(ctx, o)
+			return err
 		})
 	}
-	loads.Wait()
-	if errs == nil && s.log.Missed() > 0 {
-		errs = fmt.Errorf("%d messages were too many for the record", s.log.Missed())
+	err := loads.wait()
+	for _, r := range results {
+		if r != nil {
+			s.add(r)
+		}
 	}
-	return s, errors.Join(errs, ctx.Err())
+	if n := s.log.Missed(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("%d messages were too many for the record", n))
+	}
+	return s, errors.Join(err, ctx.Err())
 }
 
 func runLoad(ctx context.Context, o load.Options) (*load.Result, error) {

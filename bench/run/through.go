@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"syscall"
@@ -119,8 +118,7 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 	}
 	for st.tool.Count.Load()-before < int64(count) {
 		if !pause(ctx, 5*time.Millisecond) {
-			st.fault("%d messages were acknowledged and %d arrived", count, st.tool.Count.Load()-before)
-			return nil
+			return fmt.Errorf("%d messages were acknowledged and %d arrived in time: %w", count, st.tool.Count.Load()-before, ctx.Err())
 		}
 	}
 	seconds := time.Since(start).Seconds()
@@ -139,10 +137,10 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 	return nil
 }
 
-// await waits until everything that was acknowledged has arrived, or ctx ends, which the check will tell of.
+// await waits until everything that was acknowledged has arrived. That it has not when ctx ends is an error: nobody knows whether it was lost or is late.
 func (st *stage) await(ctx context.Context, s *sending) error {
 	if err := st.sink.Wait(ctx, int(s.accepted)); err != nil {
-		return ignoreDeadline(err)
+		return st.late(s, err)
 	}
 	if st.Recipients == 1 && !st.Bounces {
 		return nil
@@ -155,9 +153,14 @@ func (st *stage) await(ctx context.Context, s *sending) error {
 			}
 		}
 		if !pause(ctx, 20*time.Millisecond) {
-			return nil
+			return st.late(s, ctx.Err())
 		}
 	}
+}
+
+// late says how much has not arrived.
+func (st *stage) late(s *sending, err error) error {
+	return fmt.Errorf("%d of %d recipients were not reached in time: %w", st.missing(s), s.recipients, err)
 }
 
 // missing is how many recipients have neither got their message nor been reported.
@@ -213,14 +216,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-time.After(d):
 		return true
 	}
-}
-
-// ignoreDeadline leaves a time that ran out to the integrity check, which says what is missing.
-func ignoreDeadline(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
-	return err
 }
 
 // countFsyncs has another instance relay some mail under strace.

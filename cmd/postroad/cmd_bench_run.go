@@ -31,7 +31,7 @@ The scenarios: `
 func benchRunText() string { return benchRunHelp + strings.Join(scenarios.Names(), ", ") + "." }
 
 func runBenchRun(ctx context.Context, c *console, args []string) error {
-	o := run.Options{Version: "Postroad " + version, Commit: revision, Command: "postroad bench run " + strings.Join(args, " ")}
+	o := run.Options{Version: "Postroad " + version, Commit: revision, Command: "postroad bench run " + quoted(args)}
 	fs := c.flags()
 	fs.IntVar(&o.Rounds, "rounds", 0, "`N` measurements of each system at each cell, instead of what the scenario says")
 	fs.BoolVar(&o.Short, "short", false, "a few seconds for each cell: shows that it works, its figures are not for quoting")
@@ -59,6 +59,18 @@ func runBenchRun(ctx context.Context, c *console, args []string) error {
 	}
 	r, err := run.Run(ctx, list, o)
 	return c.benchReport(r, err, *out, *strict)
+}
+
+// quoted writes arguments as they are given to a shell.
+func quoted(args []string) string {
+	var words []string
+	for _, a := range args {
+		if strings.ContainsAny(a, " *?[]'\"$") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
 }
 
 // readScenarios finds what is named: "all", a scenario that comes with the program, or a file.
