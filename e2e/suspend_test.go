@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -131,6 +132,12 @@ func TestSuspendWhileNodesDie(t *testing.T) {
 	r.flows(50)
 	silent("a.example", since)
 	silent("b.example", sinceB)
+	more := []faults.Fault{*fault, *other}
+	if long() {
+		more = append(more, r.withoutControl(seen))
+		silent("a.example", since)
+		silent("b.example", sinceB)
+	}
 	for _, domain := range []string{"a.example", "b.example"} {
 		if status, a, _ := r.suspends(nodes[4], "resume", "--domain", domain); status != 0 || len(a.Groups) != 5 {
 			t.Errorf("resume %s: status %d, %+v", domain, status, a)
@@ -140,7 +147,48 @@ func TestSuspendWhileNodesDie(t *testing.T) {
 		t.Errorf("resuming what is not suspended: status %d, %s", status, out)
 	}
 	r.flows(50)
-	r.verdict([]*faults.Load{r.Load}, func(string) bool { return false }, *fault, *other)
+	r.verdict([]*faults.Load{r.Load}, func(string) bool { return false }, more...)
+}
+
+// withoutControl kills a group's leader, and so many others that the control group has no majority and that group has: its next owner waits for the
+// control group's word, and then goes on with what the group has acknowledged. Nothing can be suspended meanwhile.
+func (r *run) withoutControl(seen *arrivals) faults.Fault {
+	r.t.Helper()
+	s, err := r.Cluster.Status(r.ctx)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	g := s.Groups[slices.IndexFunc(s.Groups, func(g faults.Group) bool { return g.Kind == "queue" })]
+	f := faults.Fault{Kind: faults.KillAll, What: "SIGKILL of three", UnderWay: r.World.UnderWay(), From: time.Now()}
+	var dead, left []*faults.Node
+	for _, n := range r.Cluster.Nodes() {
+		if n.Name != g.Leader && slices.Contains(g.Voters, n.Name) {
+			left = append(left, n)
+			continue
+		}
+		f.Lost = append(f.Lost, n.Number)
+		n.Kill()
+		dead = append(dead, n)
+	}
+	eventually(r.t, 40*time.Second, func() bool {
+		return slices.ContainsFunc(left, func(n *faults.Node) bool {
+			return strings.Contains(n.Log(), fmt.Sprintf("group %d: which suspensions", g.ID))
+		})
+	}, func() string { return "no next owner of group " + fmt.Sprint(g.ID) + " goes on\n" + r.chronicle() })
+	if status, out := r.status(left[0], "suspend", "--domain", "c.example", "--reason", "for a test"); status != 75 {
+		r.t.Errorf("suspending without the control group: status %d, %s", status, out)
+	}
+	before := seen.of("c.example")
+	eventually(r.t, 30*time.Second, func() bool { return seen.of("c.example").After(before) },
+		func() string { return "nothing is delivered without the control group\n" + r.chronicle() })
+	for _, n := range dead {
+		if err := n.Start(); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.within(time.Minute, "starting three again", r.Cluster.AwaitWhole)
+	f.Until = time.Now()
+	return f
 }
 
 // kills kills a node.

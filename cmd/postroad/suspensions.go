@@ -1,13 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,9 +22,6 @@ import (
 
 // suspensionPatience is how long a new owner waits for the control group's word before it begins to deliver.
 const suspensionPatience = 10 * time.Second
-
-// acknowledgePatience is how long a change waits for the groups: one that has lost its owner has another one by then.
-const acknowledgePatience = 6 * time.Second
 
 // suspensionKinds are what the control state's words mean to a queue.
 var suspensionKinds = map[string]queue.SuspensionKind{
@@ -193,94 +188,6 @@ func (n *node) acknowledge(ctx context.Context, version uint64) []admin.Acknowle
 	}
 	all.Wait()
 	return acks
-}
-
-// acknowledged asks all nodes until all queue groups have taken over a version, for a while.
-func (n *node) acknowledged(ctx context.Context, version uint64) (a admin.Acknowledgement) {
-	ctx, cancel := context.WithTimeout(ctx, acknowledgePatience)
-	defer cancel()
-	got := map[uint64]admin.Acknowledged{}
-	for {
-		for _, ack := range n.askAll(ctx, version) {
-			got[ack.Group] = ack
-		}
-		a.Missing = nil
-		for _, g := range n.queueGroups() {
-			if _, ok := got[g.ID]; !ok {
-				a.Missing = append(a.Missing, admin.Missing{Group: g.ID, Home: g.Home, Why: "no node that answers owns it"})
-			}
-		}
-		if len(a.Missing) == 0 || !pause(ctx, 200*time.Millisecond) {
-			break
-		}
-	}
-	a.Groups = []admin.Acknowledged{}
-	for _, ack := range got {
-		a.Groups = append(a.Groups, ack)
-	}
-	slices.SortFunc(a.Groups, func(x, y admin.Acknowledged) int { return cmp.Compare(x.Group, y.Group) })
-	return a
-}
-
-// askAll asks all nodes once.
-func (n *node) askAll(ctx context.Context, version uint64) (acks []admin.Acknowledged) {
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, m := range n.control.Members() {
-		all.Go(func() {
-			var some []admin.Acknowledged
-			if m.ID == n.self.Member {
-				some = n.acknowledge(ctx, version)
-			} else if n.ask(ctx, m.ID, http.MethodPost, "/node/suspensions", suspendVersion{version}, &some) != nil {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			acks = append(acks, some...)
-		})
-	}
-	all.Wait()
-	return acks
-}
-
-// operatorsSuspensions answers the commands suspend and resume (admin.Suspensions).
-type operatorsSuspensions struct{ n *node }
-
-func (o operatorsSuspensions) Suspend(ctx context.Context, s admin.Suspension, lasts time.Duration) (a admin.Acknowledgement, err error) {
-	version, err := o.n.suspender.Suspend(ctx, control.Suspension{Kind: s.Kind, Name: s.Name, Reason: s.Reason}, lasts)
-	if err != nil {
-		return a, said(err)
-	}
-	a = o.n.acknowledged(ctx, version)
-	a.Suspension = s
-	for _, now := range o.Suspensions(ctx) {
-		if now.Kind == s.Kind && now.Name == s.Name {
-			a.Suspension = now
-		}
-	}
-	return a, nil
-}
-
-func (o operatorsSuspensions) Resume(ctx context.Context, s admin.Suspension) (a admin.Acknowledgement, err error) {
-	version, err := o.n.suspender.Resume(ctx, s.Kind, s.Name)
-	if err != nil {
-		return a, said(err)
-	}
-	a = o.n.acknowledged(ctx, version)
-	a.Suspension = s
-	return a, nil
-}
-
-// Suspensions waits a moment for what other nodes have changed; without the control group it is what this node has heard of.
-func (o operatorsSuspensions) Suspensions(ctx context.Context) (list []admin.Suspension) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	o.n.knowSuspensions(ctx)
-	_, all := o.n.control.Suspensions()
-	for _, s := range all {
-		list = append(list, admin.Suspension{Kind: s.Kind, Name: s.Name, Reason: s.Reason, Since: s.Since, Until: s.Until})
-	}
-	return list
 }
 
 // suspensions is the governor's part: it notes what has changed, has this node's groups take over what they have not, and ends what is over.
