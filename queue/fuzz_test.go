@@ -171,6 +171,13 @@ func FuzzCommand(f *testing.F) {
 		if err := c.decode(b); err != nil {
 			return
 		}
+		if c.kind == cmdSuspend {
+			var again command
+			data := appendSuspensions(appendCommand(nil, cmdSuspend, c.time), c.suspend.Version, c.suspend.All)
+			if err := again.decode(data); err != nil || !reflect.DeepEqual(again.suspend, c.suspend) {
+				t.Fatalf("%v: %+v, want %+v", err, again.suspend, c.suspend)
+			}
+		}
 		if c.kind == cmdAccept {
 			if len(c.accept) > 1 && slices.ContainsFunc(c.accept, func(e acceptEntry) bool { return e.chunks > 0 }) {
 				t.Fatal("a message in chunks is not alone")
