@@ -82,6 +82,19 @@ func TestSuspendWhileNodesDie(t *testing.T) {
 	}
 	r.flows(100)
 
+	// One with a time ends by itself, and is on no list any more.
+	_, _, sinceC := r.suspends(nodes[2], "suspend", "--domain", "c.example", "--reason", "for a while", "--for", "3s")
+	var again time.Time
+	eventually(t, 20*time.Second, func() bool {
+		again = seen.of("c.example")
+		return again.Sub(sinceC) > begunBefore
+	}, func() string { return "the suspension does not end\n" + r.chronicle() })
+	if d := again.Sub(sinceC); d < 2*time.Second { // the command itself takes a part of the three
+		t.Errorf("mail for c.example was begun %v after it was suspended for 3 s", d)
+	}
+	eventually(t, 20*time.Second, func() bool { return !strings.Contains(r.command(nodes[4], "suspend", "list"), "c.example") },
+		func() string { return "what is over is still listed\n" + r.chronicle() })
+
 	status, a, since := r.suspends(nodes[1], "suspend", "--domain", "A.example", "--reason", "for a test")
 	if status != 0 || len(a.Groups) != 5 || len(a.Missing) > 0 {
 		t.Fatalf("status %d, %+v", status, a)

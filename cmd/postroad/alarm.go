@@ -24,14 +24,19 @@ func (n *node) raise(a alarm) {
 	if !a.since.IsZero() {
 		fields = append(fields, maillog.Field{Name: "since", Value: a.since.UTC().Format(time.RFC3339)})
 	}
+	n.announce(a.event, a.calm, fields, a.words)
+}
+
+// announce tells an event to the log and to the OTLP receiver. A calm one calls for no action.
+func (n *node) announce(event string, calm bool, fields []maillog.Field, words string) {
 	level, severity := "error", telemetry.Error
-	if a.calm {
+	if calm {
 		level, severity = "info", telemetry.Info
 	}
-	n.log.Notice(level, a.event, fields, a.words)
+	n.log.Notice(level, event, fields, words)
 	attributes := map[string]string{}
 	for _, f := range fields {
 		attributes["postroad."+f.Name] = f.Value
 	}
-	n.telemetry.Event("postroad."+a.event, severity, a.words, attributes)
+	n.telemetry.Event("postroad."+event, severity, words, attributes)
 }

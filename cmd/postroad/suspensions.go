@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -229,18 +230,29 @@ func (g *governor) noteSuspensions(all []control.Suspension) {
 	for _, s := range all {
 		now[s.Serial] = s
 		if _, known := g.barred[s.Serial]; !known {
-			n.log.Logf("suspended: %s %s, %s: %s", s.Kind, s.Name, until(s.Until), s.Reason)
+			n.announce("suspended", true, suspensionFields(s), fmt.Sprintf("%s %s is suspended %s: %s", s.Kind, s.Name, until(s.Until), s.Reason))
 		}
 	}
 	for serial, s := range g.barred {
 		if _, still := now[serial]; still {
 			continue
 		}
-		why := "resumed"
-		if !s.Until.IsZero() && !s.Until.After(n.suspender.Now()) {
-			why = "not suspended any more, its time is over"
+		event, words := "resumed", "is resumed"
+		if !s.Until.IsZero() && s.Until.Sub(n.suspender.Now()) < clocksDiffer {
+			event, words = "suspension_over", "is not suspended any more: the time is over"
 		}
-		n.log.Logf("%s: %s %s", why, s.Kind, s.Name)
+		n.announce(event, true, suspensionFields(s), fmt.Sprintf("%s %s %s", s.Kind, s.Name, words))
 	}
 	g.barred = now
+}
+
+// clocksDiffer is how far the clock of whoever ended a suspension whose time was over may be ahead of ours.
+const clocksDiffer = 5 * time.Second
+
+func suspensionFields(s control.Suspension) []maillog.Field {
+	fields := []maillog.Field{{Name: "kind", Value: s.Kind}, {Name: "name", Value: s.Name}, {Name: "since", Value: s.Since.Format(time.RFC3339)}}
+	if !s.Until.IsZero() {
+		fields = append(fields, maillog.Field{Name: "until", Value: s.Until.Format(time.RFC3339)})
+	}
+	return fields
 }
