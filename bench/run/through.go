@@ -22,18 +22,31 @@ func quantiles(v []float64) (p50, p99 float64) {
 // patience is how long a measurement may take beyond its time: for a system that takes mail much faster than it delivers, or loses it.
 const patience = 90 * time.Second
 
-// warmUp runs a little mail, which opens connections, fills caches and says how much is to be sent in the first round.
+// warmUp runs a little mail, more and more until it takes a part of a measurement's time. That opens connections, fills caches and says how much is to be sent in
+// the first round.
 func (st *stage) warmUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	start := time.Now()
-	if st.tool != nil {
-		count := max(200, 2*st.connections)
-		return st.throughTools(ctx, count, nil)
-	}
 	count := max(st.connections, 50)
 	if st.Recipients > 1 {
 		count = st.connections
+	}
+	for {
+		start := time.Now()
+		if err := st.warm(ctx, count); err != nil {
+			return err
+		}
+		if time.Since(start) > st.duration()/5 || st.Messages > 0 && count > st.Messages {
+			return nil
+		}
+		count *= 5
+	}
+}
+
+// warm sends so many messages and waits until they have arrived.
+func (st *stage) warm(ctx context.Context, count int) error {
+	if st.tool != nil {
+		return st.throughTools(ctx, count, nil)
 	}
 	s, err := st.send(ctx, int64(count), 0, nil)
 	if err != nil {
@@ -45,7 +58,7 @@ func (st *stage) warmUp(ctx context.Context) error {
 	if err := st.await(ctx, s); err != nil {
 		return err
 	}
-	st.rate = float64(s.accepted) / time.Since(start).Seconds()
+	st.rate = float64(s.accepted) / time.Since(s.begun).Seconds()
 	st.judge(s, record.Rules{})
 	st.sink.Reset()
 	return nil
@@ -70,7 +83,11 @@ func (st *stage) through(ctx context.Context) error {
 	if st.tool != nil {
 		return st.throughTools(ctx, int(st.count()), a)
 	}
-	s, err := st.send(ctx, st.count(), 0, nil)
+	count, last := st.count(), time.Duration(0)
+	if len(st.Rules) > 0 { // the rate says nothing of what the system can take: it waits for destinations
+		count, last = 0, st.duration()
+	}
+	s, err := st.send(ctx, count, last, nil)
 	if err == nil {
 		err = st.await(ctx, s)
 	}
