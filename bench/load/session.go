@@ -72,9 +72,9 @@ const (
 	stateEhlo
 	stateStartTLS
 	stateHandshake
-	stateAuth     // PLAIN, or the password of LOGIN
-	stateAuthUser // LOGIN's first question
-	stateAuthPass // and second
+	stateAuthUser // AUTH LOGIN: its first question is to come
+	stateAuthPass // and its second
+	stateAuth     // the verdict
 	stateReady
 	stateReset
 	stateQuit
