@@ -204,10 +204,13 @@ func (l *Load) wait(ctx context.Context) (*Result, error) {
 	l.Stop()
 	ended, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	_ = l.engine.Shutdown(ended) // says that connections were cut: they are counted
+	err := l.engine.Shutdown(ended)
 	<-l.done
 	l.tasks.Wait()
-	return l.sumUp(cpu)
+	if err != nil && ended.Err() == nil { // else it says that connections were cut, which are counted
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	return l.sumUp(cpu), nil
 }
 
 // processorTime returns what this process has used.

@@ -69,7 +69,8 @@ type Refusal struct {
 	Count int64  `json:"count"`
 }
 
-// Latency sums up a histogram. Times are microseconds.
+// Latency sums up a histogram. Times are microseconds. As JSON it has the histogram, too, in hdr: HdrHistogram V2, compressed, base64, which hdr-plot
+// and HistogramLogAnalyzer read; unit 1 us.
 type Latency struct {
 	Count int64   `json:"count"`
 	Mean  float64 `json:"mean_us"`
@@ -78,7 +79,8 @@ type Latency struct {
 	P99   int64   `json:"p99_us"`
 	P999  int64   `json:"p999_us"`
 	Max   int64   `json:"max_us"`
-	HDR   string  `json:"hdr,omitempty"` // HdrHistogram V2, compressed, base64: what hdr-plot and HistogramLogAnalyzer read; unit 1 us
+
+	h *hdr.Histogram
 }
 
 func (c *Counts) add(from *Counts) {
@@ -116,7 +118,7 @@ func (l *Load) Progress() Progress {
 }
 
 // sumUp makes the result, when all has ended.
-func (l *Load) sumUp(cpu time.Duration) (*Result, error) {
+func (l *Load) sumUp(cpu time.Duration) *Result {
 	r := &Result{Target: l.o.Addr, Started: l.started, Phases: map[string]Latency{}}
 	var all [phases]*hdr.Histogram
 	for i := range all {
@@ -156,11 +158,7 @@ func (l *Load) sumUp(cpu time.Duration) (*Result, error) {
 	session := session{p: &l.protocol, offers: offered}
 	r.Pipelining, r.Chunking = session.pipelining().String(), session.bdat()
 	for i, h := range all {
-		lat := LatencyOf(h)
-		if err := lat.encode(h); err != nil {
-			return nil, err
-		}
-		r.Phases[phaseNames[i]] = lat
+		r.Phases[phaseNames[i]] = LatencyOf(h)
 	}
-	return r, nil
+	return r
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -71,6 +72,10 @@ func runBenchSend(ctx context.Context, c *console, args []string) error {
 	if b.o.Messages == 0 && b.o.For == 0 {
 		return usage("how much is to be sent?", "--messages 10000, or --for 1m, or both")
 	}
+	if os.Getenv("GOMAXPROCS") == "" {
+		// A loop that has nothing to do would wake a thread on each further processor to look for work.
+		runtime.GOMAXPROCS(max(1, b.o.Loops))
+	}
 	return b.run(ctx, c)
 }
 
@@ -78,7 +83,7 @@ func runBenchSend(ctx context.Context, c *console, args []string) error {
 func (b *benchSend) flags(fs *flag.FlagSet) {
 	fs.IntVar(&b.o.Connections, "connections", 1, "connections at a time")
 	fs.IntVar(&b.o.PerConnection, "messages-per-connection", 0, "messages before a connection is ended by QUIT and replaced (default: no end)")
-	fs.IntVar(&b.o.Loops, "loops", 0, "event loops, each of which uses one processor at most (default: half of the processors)")
+	fs.IntVar(&b.o.Loops, "loops", 1, "event loops, each of which uses one processor at most ")
 	fs.Int64Var(&b.o.Messages, "messages", 0, "stop after `N` messages")
 	fs.DurationVar(&b.o.For, "for", 0, "stop after a `TIME` such as 90s or 10m")
 	fs.BoolVar(&b.o.Chunking, "bdat", false, "send contents by BDAT where the server offers CHUNKING")
