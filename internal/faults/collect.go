@@ -74,13 +74,7 @@ func ParseHeld(out string) (map[string][]string, error) {
 // Collect gathers what is known of a run, after Settle. It asks the queues only when something acknowledged has not arrived.
 func Collect(ctx context.Context, c *Cluster, w *World, tries []Try, faults []Fault) (*History, error) {
 	h := &History{Tries: tries, Deliveries: w.Sink.Deliveries(), Faults: faults, Begun: w.Begun()}
-	h.Attempts = Again(h.Deliveries)
-	var err error
-	if len(h.Attempts) > 0 {
-		for _, n := range c.All() {
-			err = errors.Join(err, h.Attempts.Read(n))
-		}
-	}
+	err := h.readLogs(ctx, c)
 	if Check(h, Rules{}).Lost.N > 0 {
 		var herr error
 		if h.Held, herr = c.Held(ctx); herr == nil {
@@ -102,4 +96,23 @@ func (c *Cluster) Servers() (servers []Server) {
 		}
 	}
 	return servers
+}
+
+// logPatience is how long a node may take to write down what it has done: its event log is buffered.
+const logPatience = 5 * time.Second
+
+// readLogs reads what nodes logged of the recipients of several copies, again for a while when something seems not to be there.
+func (h *History) readLogs(ctx context.Context, c *Cluster) (err error) {
+	for from := time.Now(); ; {
+		h.Attempts, err = Again(h.Deliveries), nil
+		if len(h.Attempts) == 0 {
+			return nil
+		}
+		for _, n := range c.All() {
+			err = errors.Join(err, h.Attempts.Read(n))
+		}
+		if Check(h, Rules{}).Unlogged.N == 0 || time.Since(from) > logPatience || !pause(ctx, 200*time.Millisecond) {
+			return err
+		}
+	}
 }
