@@ -3,6 +3,7 @@ package load
 import (
 	"math"
 	"sync"
+	"time"
 )
 
 // schedule hands out messages: in a closed loop one whenever somebody asks, in an open loop each when it is due. Who asks too early is put into a queue
@@ -10,7 +11,7 @@ import (
 // Its methods may be called on any goroutine.
 type schedule struct {
 	messages int64 // how many; 0: no end
-	until    int64 // when the last may begin; 0: no end
+	until    int64 // messages that are due then or later are none of ours; 0: no end
 
 	mu struct {
 		sync.Mutex
@@ -146,7 +147,7 @@ func (s *schedule) wait(now int64) (d int64, over bool) {
 		d = s.dueLocked(s.mu.next, now) - now
 	}
 	if s.until > 0 {
-		d = min(d, s.until-now)
+		d = min(d, s.until+grace-now)
 	}
 	return max(d, 0), false
 }
@@ -194,12 +195,23 @@ func (s *schedule) dueLocked(n, now int64) int64 {
 	if s.mu.rate <= 0 {
 		return now
 	}
-	return s.mu.base + int64(float64(n-s.mu.first)/s.mu.rate)
+	return s.mu.base + int64(math.Round(float64(n-s.mu.first)/s.mu.rate))
 }
 
 func (s *schedule) endedLocked(now int64) bool {
-	s.mu.ended = s.mu.ended || s.messages > 0 && s.mu.next >= s.messages || s.until > 0 && now >= s.until
+	s.mu.ended = s.mu.ended || s.messages > 0 && s.mu.next >= s.messages || s.until > 0 && s.lateLocked(now)
 	return s.mu.ended
+}
+
+// grace is how much later than the end a message may begin that was due before it: it was, perhaps, only just due. A longer list of what is overdue
+// is not worked off.
+const grace = int64(100 * time.Millisecond)
+
+func (s *schedule) lateLocked(now int64) bool {
+	if s.mu.rate <= 0 {
+		return now >= s.until
+	}
+	return now >= s.until+grace || s.dueLocked(s.mu.next, now) >= s.until
 }
 
 func (s *schedule) atLocked(i int) **turn { return &s.mu.idle[(s.mu.head+i)%len(s.mu.idle)] }

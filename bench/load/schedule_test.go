@@ -74,11 +74,27 @@ func TestScheduleUntil(t *testing.T) {
 	for range 3 {
 		s.take(&a, second/2)
 	}
-	if _, _, v := s.take(&a, second); v != over {
+	if n, due, v := s.take(&a, second+1); v != taken || n != 3 || due != 3*second/10 {
+		t.Errorf("just after the end: %d due %v, %d", n, time.Duration(due), v)
+	}
+	if _, _, v := s.take(&a, second+grace); v != over {
 		t.Error("a message begins after the end")
 	}
-	if begun, due := s.counts(2 * second); begun != 3 || due != 10 {
+	if begun, due := s.counts(2 * second); begun != 4 || due != 10 {
 		t.Errorf("%d begun, %d due", begun, due)
+	}
+	s = newSchedule(&Options{Connections: 1, Rate: 10, For: time.Second})
+	for range 10 {
+		if _, _, v := s.take(&a, second-1); v != taken {
+			t.Fatal(v)
+		}
+	}
+	if _, _, v := s.take(&a, second-1); v != over {
+		t.Error("what is due after the end is still to come")
+	}
+	s = newSchedule(&Options{Connections: 1, For: time.Second})
+	if _, _, v := s.take(&a, second); v != over {
+		t.Error("a closed loop does not end")
 	}
 }
 
