@@ -36,7 +36,6 @@ type Load struct {
 	kick      chan struct{} // has the pacer look again
 	done      chan struct{} // closed when no slot is left
 	tasks     sync.WaitGroup
-	looked    time.Time
 	waitOnce  sync.Once
 	result    *Result
 	resultErr error
@@ -71,7 +70,7 @@ func Start(o Options) (*Load, error) {
 
 func (l *Load) begin() {
 	l.dialling, l.endDials = context.WithCancel(context.Background())
-	l.started, l.looked, l.cpu = time.Now(), time.Now(), processorTime()
+	l.started, l.cpu = time.Now(), processorTime()
 	l.running.Store(int64(l.o.Connections))
 	for range l.o.Loops {
 		l.meters = append(l.meters, newMeter())
