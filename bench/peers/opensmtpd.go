@@ -74,6 +74,14 @@ func startOpenSMTPD(ctx context.Context, r Relay) (*Instance, error) {
 	return in, nil
 }
 
+// openSMTPDLimits takes away the pauses between connections to a route, by default seconds for each hundred messages, which would be all that is measured; and
+// the end of a session after a hundred messages in.
+const openSMTPDLimits = `mta limit conn-delay-route 0
+mta limit conn-delay-relay 0
+mta limit reconn-delay-route 0
+smtp limit max-mails 1000000
+`
+
 // layOutOpenSMTPD makes the files and folders.
 func (r *Relay) layOutOpenSMTPD() error {
 	for _, d := range []string{"run", "spool/smtpd", "lib/opensmtpd/empty"} {
@@ -100,7 +108,7 @@ func (r *Relay) layOutOpenSMTPD() error {
 	if err != nil {
 		return err
 	}
-	conf := fmt.Sprintf("smtp max-message-size 100M\nlisten on %s port %s\naction \"relay\" relay host \"smtp://%s\"\nmatch from any for any action \"relay\"\n", host, port, r.Next)
+	conf := fmt.Sprintf("smtp max-message-size 100M\n"+openSMTPDLimits+"listen on %s port %s\naction \"relay\" relay host \"smtp://%s\"\nmatch from any for any action \"relay\"\n", host, port, r.Next)
 	return os.WriteFile(filepath.Join(r.Dir, "smtpd.conf"), []byte(conf), 0o644)
 }
 

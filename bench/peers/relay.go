@@ -39,7 +39,7 @@ func Kinds() []Kind {
 		{"postfix", "Postfix with its package's defaults", PostfixAvailable, startPostfix(nil), postfixVersion, flushPostfix},
 		{"postfix-tuned", "Postfix as its experts set it up for volume", PostfixAvailable, startPostfix(tuned), postfixVersion, flushPostfix},
 		{"exim", "Exim with its package's defaults, open to more clients", func() error { return EximAvailable(eximPrefix()) }, startExim, eximVersion, flushExim},
-		{"opensmtpd", "OpenSMTPD with its defaults", OpenSMTPDAvailable, startOpenSMTPD, openSMTPDVersion, flushOpenSMTPD},
+		{"opensmtpd", "OpenSMTPD with its defaults, but without its pauses between connections", OpenSMTPDAvailable, startOpenSMTPD, openSMTPDVersion, flushOpenSMTPD},
 	}
 }
 

@@ -176,8 +176,10 @@ func (sc *scene) cell(ctx context.Context, p point, c *report.Cell, ready []stri
 	for _, st := range stages {
 		st.finish(ctx)
 	}
-	for _, r := range c.Results {
-		sc.say(p, r)
+	if ctx.Err() == nil {
+		for _, r := range c.Results {
+			sc.say(p, r)
+		}
 	}
 	return ctx.Err()
 }

@@ -58,7 +58,7 @@ func (st *stage) warm(ctx context.Context, count int) error {
 	if err := st.await(ctx, s); err != nil {
 		return err
 	}
-	st.rate = float64(s.accepted) / time.Since(s.begun).Seconds()
+	st.rate = float64(s.accepted) / timed(s.log, st.sink.Records()).last.Sub(s.begun).Seconds()
 	st.judge(s, record.Rules{})
 	st.sink.Reset()
 	return nil

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	benchreport "github.com/postroad/postroad/bench/report"
@@ -54,6 +56,9 @@ func runBenchRun(ctx context.Context, c *console, args []string) error {
 	if o.Program, err = os.Executable(); err != nil {
 		return err
 	}
+	// Nothing but the end of the systems under test ends this process, which takes seconds: neither a second signal (timeout(1) sends two) nor a broken pipe
+	// (Ctrl-C ends what the output goes to as well).
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGINT, syscall.SIGTERM)
 	o.Say = func(format string, args ...any) {
 		fmt.Fprintf(c.err, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 	}
