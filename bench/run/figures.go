@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -102,4 +103,12 @@ func timeline(received *record.ReceivedLog, from time.Time) (steps []int64) {
 		steps[i]++
 	}
 	return steps
+}
+
+func quantiles(v []float64) (p50, p99 float64) {
+	if len(v) == 0 {
+		return 0, 0
+	}
+	slices.Sort(v)
+	return v[(len(v)-1)/2], v[(len(v)-1)*99/100]
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -264,5 +262,3 @@ func (sc *scene) say(p point, r *report.Result) {
 
 // said are the metrics of the progress lines.
 var said = []string{"rate", "cpu", "accept_rate", "drain_rate", "recipients", "memory", "idle_memory", "fsyncs", "takeover"}
-
-func removeAll(dir string) { _ = os.RemoveAll(filepath.Clean(dir)) }

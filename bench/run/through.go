@@ -3,21 +3,11 @@ package run
 import (
 	"context"
 	"fmt"
-	"slices"
 	"syscall"
 	"time"
 
-	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/bench/record"
 )
-
-func quantiles(v []float64) (p50, p99 float64) {
-	if len(v) == 0 {
-		return 0, 0
-	}
-	slices.Sort(v)
-	return v[(len(v)-1)/2], v[(len(v)-1)*99/100]
-}
 
 // patience is how long a measurement may take beyond its time: for a system that takes mail much faster than it delivers, or loses it.
 const patience = 90 * time.Second
@@ -206,12 +196,31 @@ func (st *stage) judge(s *sending, rules record.Rules) *record.Report {
 			st.fault("%d recipients %s of %d acknowledged", f.n, f.what, r.Acknowledged)
 		}
 	}
+	if n := st.clear(); st.TLS && n > 0 {
+		st.fault("%d messages arrived in clear", n)
+	}
 	if st.refused += s.refused; s.why != "" {
 		st.why = s.why
 	}
 	st.passed += r.Acknowledged
 	st.excused += r.Excused.N
 	st.bounced += r.Lost.N
+	st.sayIntegrity()
+	return r
+}
+
+// clear is how many messages came without TLS.
+func (st *stage) clear() (n int) {
+	for r := range st.sink.Records().All() {
+		if !r.TLS {
+			n++
+		}
+	}
+	return n
+}
+
+// sayIntegrity is what the checks of all rounds have come to.
+func (st *stage) sayIntegrity() {
 	st.result.Integrity = fmt.Sprintf("%d acknowledged, all arrived unchanged", st.passed)
 	if st.Bounces {
 		st.result.Integrity += fmt.Sprintf(" but %d, of which the sender was told", st.bounced)
@@ -222,7 +231,6 @@ func (st *stage) judge(s *sending, rules record.Rules) *record.Report {
 	if st.excused > 0 {
 		st.result.Integrity += fmt.Sprintf("; %d twice, as SMTP cannot rule out", st.excused)
 	}
-	return r
 }
 
 // pause waits; it is false when ctx ended first.
@@ -233,40 +241,4 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-time.After(d):
 		return true
 	}
-}
-
-// countFsyncs has another instance relay some mail under strace.
-func countFsyncs(ctx context.Context, sc *scene, p point, of *stage) error {
-	if err := measure.TraceAvailable(); err != nil {
-		return err
-	}
-	dir, err := folder(sc.o.Dir, "trace-")
-	if err != nil {
-		return err
-	}
-	trace := measure.NewTrace(dir + "/strace")
-	defer removeAll(dir)
-	st, err := newStage(ctx, sc, p, of.name, trace.Under())
-	if err != nil {
-		return err
-	}
-	defer st.close()
-	st.rate = of.rate / 3 // traced, it is slower
-	if err := st.warmUp(ctx); err != nil {
-		return err
-	}
-	before, err := trace.Count()
-	if err != nil {
-		return err
-	}
-	if err := st.through(ctx); err != nil {
-		return err
-	}
-	after, err := trace.Count()
-	if err != nil || st.result.Messages == 0 {
-		return err
-	}
-	of.result.Add("fsyncs", float64(after-before)/float64(st.result.Messages))
-	of.result.Faults = append(of.result.Faults, st.result.Faults...)
-	return nil
 }
