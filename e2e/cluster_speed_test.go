@@ -46,8 +46,26 @@ func directCluster(t *testing.T, nodes int, extra string) (all []*node) {
 	return all
 }
 
-// measureCluster has smtp-source load all nodes at once, so many connections and messages each.
+// measureCluster has smtp-source load all nodes at once, so many connections and messages each. smtp-source ends at the first 451, which a node says
+// when the machine stood still for so long that it lost its group: then the whole is measured again.
 func measureCluster(t *testing.T, nodes []*node, sink *smtpSink, conns, messages int) (s speed, written float64) {
+	t.Helper()
+	for try := 1; ; try++ {
+		s, written, err := loadCluster(t, nodes, sink, conns, messages)
+		if err == nil {
+			return s, written
+		}
+		if try == 3 {
+			t.Fatal(err)
+		}
+		t.Logf("measured again: %v", err)
+		for _, n := range nodes {
+			eventually(t, time.Minute, func() bool { return n.metric("postroad_queue_messages") == 0 }, func() string { return n.cli("queue", "list") })
+		}
+	}
+}
+
+func loadCluster(t *testing.T, nodes []*node, sink *smtpSink, conns, messages int) (s speed, written float64, err error) {
 	t.Helper()
 	figures := func() (cpu time.Duration, octets int64) {
 		for _, n := range nodes {
@@ -60,16 +78,20 @@ func measureCluster(t *testing.T, nodes []*node, sink *smtpSink, conns, messages
 	before, start := sink.Count.Load(), time.Now()
 	cpu, octets := figures()
 	var sources sync.WaitGroup
-	for _, n := range nodes {
-		sources.Go(func() { smtpSource(t, n.Relay, conns, messages, 4096) })
+	errs := make([]error, len(nodes))
+	for i, n := range nodes {
+		sources.Go(func() { errs[i] = peers.SmtpSource(t.Context(), n.Relay, conns, messages, 4096) })
 	}
 	sources.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return s, 0, err
+	}
 	eventually(t, 5*time.Minute, func() bool { return sink.Count.Load()-before >= int64(total) },
 		func() string { return fmt.Sprintf("the sink has %d of %d", sink.Count.Load()-before, total) })
 	took := time.Since(start)
 	cpuAfter, octetsAfter := figures()
 	return speed{float64(total) / took.Seconds(), float64((cpuAfter - cpu).Microseconds()) / float64(total)},
-		float64(octetsAfter-octets) / float64(total) / 4096 / float64(len(nodes))
+		float64(octetsAfter-octets) / float64(total) / 4096 / float64(len(nodes)), nil
 }
 
 // TestClusterSpeedAgainstPostfix measures clusters of three and five processes on this one machine, end to end, against Postfix alone in the same
