@@ -3,6 +3,8 @@ package mailbox
 import (
 	"fmt"
 	"sync"
+
+	"github.com/postroad/postroad/internal/fifo"
 )
 
 // Bounds of one append command.
@@ -32,8 +34,8 @@ type front struct {
 	maxForgets int
 	mu         struct {
 		sync.Mutex
-		small, large fifo[delivery]
-		forgets      fifo[Record]
+		small, large fifo.Queue[delivery]
+		forgets      fifo.Queue[Record]
 		bytes        int64
 		items        int
 		stopped      bool
@@ -80,10 +82,10 @@ func (f *front) add(d delivery) error {
 	f.mu.bytes += d.memory
 	f.mu.items += len(d.Items)
 	if d.large() {
-		f.mu.large.push(d)
+		f.mu.large.Push(d)
 		f.largeCond.Signal()
 	} else {
-		f.mu.small.push(d)
+		f.mu.small.Push(d)
 		f.smallCond.Signal()
 	}
 	return nil
@@ -96,11 +98,11 @@ func (f *front) forget(records []Record) error {
 	if f.mu.stopped {
 		return ErrRefused
 	}
-	if f.mu.forgets.len()+len(records) > f.maxForgets {
+	if f.mu.forgets.Len()+len(records) > f.maxForgets {
 		return ErrBusy
 	}
 	for _, r := range records {
-		f.mu.forgets.push(r)
+		f.mu.forgets.Push(r)
 	}
 	f.smallCond.Signal()
 	return nil
@@ -118,27 +120,27 @@ func (t *taken) empty() bool { return len(t.deliveries) == 0 && len(t.forgets) =
 func (f *front) takeSmall() (t taken) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.mu.small.len() == 0 && f.mu.forgets.len() == 0 && !f.mu.stopped {
+	for f.mu.small.Len() == 0 && f.mu.forgets.Len() == 0 && !f.mu.stopped {
 		f.smallCond.Wait()
 	}
 	var content, weight int64
 	items := 0
-	for f.mu.small.len() > 0 {
-		d := f.mu.small.first()
+	for f.mu.small.Len() > 0 {
+		d := f.mu.small.First()
 		content, weight, items = content+d.Content.Size, weight+d.weight, items+len(d.Items)
 		if len(t.deliveries) > 0 && (content > batchContent || weight > batchRows || items > MaxItems) {
 			break
 		}
 		t.deliveries = append(t.deliveries, f.pop(&f.mu.small))
 	}
-	for f.mu.forgets.len() > 0 && len(t.forgets) < batchForgets {
-		t.forgets = append(t.forgets, f.mu.forgets.pop())
+	for f.mu.forgets.Len() > 0 && len(t.forgets) < batchForgets {
+		t.forgets = append(t.forgets, f.mu.forgets.Pop())
 	}
 	return t
 }
 
-func (f *front) pop(q *fifo[delivery]) delivery {
-	d := q.pop()
+func (f *front) pop(q *fifo.Queue[delivery]) delivery {
+	d := q.Pop()
 	f.mu.bytes -= d.memory
 	f.mu.items -= len(d.Items)
 	return d
@@ -148,10 +150,10 @@ func (f *front) pop(q *fifo[delivery]) delivery {
 func (f *front) takeLarge() (d delivery, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.mu.large.len() == 0 && !f.mu.stopped {
+	for f.mu.large.Len() == 0 && !f.mu.stopped {
 		f.largeCond.Wait()
 	}
-	if f.mu.large.len() == 0 {
+	if f.mu.large.Len() == 0 {
 		return d, false
 	}
 	return f.pop(&f.mu.large), true
@@ -171,38 +173,11 @@ func (f *front) drop() (all []delivery) {
 	f.stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, q := range []*fifo[delivery]{&f.mu.small, &f.mu.large} {
-		for q.len() > 0 {
+	for _, q := range []*fifo.Queue[delivery]{&f.mu.small, &f.mu.large} {
+		for q.Len() > 0 {
 			all = append(all, f.pop(q))
 		}
 	}
-	f.mu.forgets = fifo[Record]{}
+	f.mu.forgets = fifo.Queue[Record]{}
 	return all
-}
-
-// fifo is a queue that uses its memory again.
-type fifo[T any] struct {
-	items []T
-	head  int
-}
-
-func (q *fifo[T]) len() int  { return len(q.items) - q.head }
-func (q *fifo[T]) first() *T { return &q.items[q.head] }
-func (q *fifo[T]) push(v T) {
-	if q.head > 32 && q.head*2 > len(q.items) {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
-	q.items = append(q.items, v)
-}
-
-func (q *fifo[T]) pop() T {
-	v := q.items[q.head]
-	var zero T
-	q.items[q.head] = zero
-	if q.head++; q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
-	}
-	return v
 }

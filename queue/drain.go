@@ -27,7 +27,7 @@ func (q *Queue) Empty() bool {
 // idle reports whether no submission waits or is under way.
 func (r *run) idle() bool {
 	r.front.mu.Lock()
-	waiting := r.front.mu.small.len() + r.front.mu.large.len() + r.front.mu.taken
+	waiting := r.front.mu.small.Len() + r.front.mu.large.Len() + r.front.mu.taken
 	r.front.mu.Unlock()
 	return waiting == 0
 }

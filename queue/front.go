@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/postroad/postroad/internal/fifo"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -45,7 +46,7 @@ type front struct {
 	maxCount int
 	mu       struct {
 		sync.Mutex
-		small, large fifo[submission]
+		small, large fifo.Queue[submission]
 		bytes        int64
 		taken        int // with proposers, not answered yet
 		stopped      bool
@@ -69,15 +70,15 @@ func (f *front) submit(s submission) *smtp.Failure {
 	if f.mu.stopped {
 		return failStopping
 	}
-	if waiting := f.mu.small.len() + f.mu.large.len(); waiting > 0 && f.mu.bytes+s.memory > f.maxBytes || waiting >= f.maxCount {
+	if waiting := f.mu.small.Len() + f.mu.large.Len(); waiting > 0 && f.mu.bytes+s.memory > f.maxBytes || waiting >= f.maxCount {
 		return failFull
 	}
 	f.mu.bytes += s.memory
 	if s.large() {
-		f.mu.large.push(s)
+		f.mu.large.Push(s)
 		f.largeCond.Signal()
 	} else {
-		f.mu.small.push(s)
+		f.mu.small.Push(s)
 		f.smallCond.Signal()
 	}
 	return nil
@@ -111,17 +112,17 @@ func (s *submission) check() *smtp.Failure {
 func (f *front) takeSmall(into []submission) []submission {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.mu.small.len() == 0 && !f.mu.stopped {
+	for f.mu.small.Len() == 0 && !f.mu.stopped {
 		f.smallCond.Wait()
 	}
 	var content, weight int64
-	for f.mu.small.len() > 0 && len(into) < batchMessages {
-		s := f.mu.small.first()
+	for f.mu.small.Len() > 0 && len(into) < batchMessages {
+		s := f.mu.small.First()
 		content, weight = content+s.content.Size, weight+s.weight
 		if len(into) > 0 && (content > batchContent || weight > batchEnvelope) {
 			break
 		}
-		into = append(into, f.mu.small.pop())
+		into = append(into, f.mu.small.Pop())
 		f.mu.bytes -= into[len(into)-1].memory
 	}
 	f.mu.taken += len(into)
@@ -132,13 +133,13 @@ func (f *front) takeSmall(into []submission) []submission {
 func (f *front) takeLarge() (s submission, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.mu.large.len() == 0 && !f.mu.stopped {
+	for f.mu.large.Len() == 0 && !f.mu.stopped {
 		f.largeCond.Wait()
 	}
-	if f.mu.large.len() == 0 {
+	if f.mu.large.Len() == 0 {
 		return s, false
 	}
-	s = f.mu.large.pop()
+	s = f.mu.large.Pop()
 	f.mu.bytes -= s.memory
 	f.mu.taken++
 	return s, true
@@ -165,38 +166,11 @@ func (f *front) drop() (all []submission) {
 	f.stop()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, q := range []*fifo[submission]{&f.mu.small, &f.mu.large} {
-		for q.len() > 0 {
-			all = append(all, q.pop())
+	for _, q := range []*fifo.Queue[submission]{&f.mu.small, &f.mu.large} {
+		for q.Len() > 0 {
+			all = append(all, q.Pop())
 		}
 	}
 	f.mu.bytes = 0
 	return all
-}
-
-// fifo is a queue that uses its memory again.
-type fifo[T any] struct {
-	items []T
-	head  int
-}
-
-func (q *fifo[T]) len() int  { return len(q.items) - q.head }
-func (q *fifo[T]) first() *T { return &q.items[q.head] }
-func (q *fifo[T]) push(v T) {
-	if q.head > 32 && q.head*2 > len(q.items) {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
-	q.items = append(q.items, v)
-}
-
-func (q *fifo[T]) pop() T {
-	v := q.items[q.head]
-	var zero T
-	q.items[q.head] = zero
-	if q.head++; q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
-	}
-	return v
 }

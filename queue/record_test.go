@@ -55,23 +55,3 @@ func TestManyRecipients(t *testing.T) {
 		t.Fatalf("%d rows are left", n)
 	}
 }
-
-func TestFifo(t *testing.T) {
-	var q fifo[int]
-	next, want := 0, 0
-	for round := range 200 {
-		for range round % 17 {
-			q.push(next)
-			next++
-		}
-		for q.len() > round%23 {
-			if got := *q.first(); got != want || q.pop() != want {
-				t.Fatalf("got %d, want %d", got, want)
-			}
-			want++
-		}
-	}
-	if next-want != q.len() || cap(q.items) > 200 {
-		t.Fatalf("%d left, want %d; room for %d", q.len(), next-want, cap(q.items))
-	}
-}

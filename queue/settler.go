@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/postroad/postroad/internal/fifo"
 )
 
 // settleMost bounds the outcomes of one settle command, about 75 KiB, at the very most 650.
@@ -31,8 +33,8 @@ type settler struct {
 	full chan struct{}   // there is a command's worth, or the end has come
 	mu   struct {
 		sync.Mutex
-		outcomes fifo[Outcome]
-		calls    fifo[settleCall]
+		outcomes fifo.Queue[Outcome]
+		calls    fifo.Queue[settleCall]
 		stopped  bool
 	}
 	work, room sync.Cond
@@ -69,14 +71,14 @@ func (s *settler) add(outcomes []Outcome, done func(error)) bool {
 	}
 	defer s.mu.Unlock()
 	for i := range outcomes {
-		s.mu.outcomes.push(outcomes[i])
+		s.mu.outcomes.Push(outcomes[i])
 	}
-	s.mu.calls.push(settleCall{len(outcomes), done})
+	s.mu.calls.Push(settleCall{len(outcomes), done})
 	s.work.Signal()
-	if s.mu.outcomes.len() >= settleMost {
+	if s.mu.outcomes.Len() >= settleMost {
 		s.hurry()
 	}
-	return s.mu.outcomes.len() < s.most
+	return s.mu.outcomes.Len() < s.most
 }
 
 // hurry ends the linger.
@@ -89,7 +91,7 @@ func (s *settler) hurry() {
 
 // linger waits a moment for a command's worth of outcomes. Called with the lock held, which it gives back meanwhile.
 func (s *settler) linger() {
-	if s.mu.stopped || s.mu.outcomes.len() >= settleMost {
+	if s.mu.stopped || s.mu.outcomes.Len() >= settleMost {
 		return
 	}
 	s.mu.Unlock()
@@ -112,7 +114,7 @@ func (s *settler) waitRoom(ctx context.Context) error {
 	defer stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.mu.outcomes.len() >= s.most && ctx.Err() == nil {
+	for s.mu.outcomes.Len() >= s.most && ctx.Err() == nil {
 		s.room.Wait()
 	}
 	return ctx.Err()
@@ -123,25 +125,25 @@ func (s *settler) take() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.room.Broadcast()
-	for s.mu.calls.len() == 0 && !s.mu.stopped {
+	for s.mu.calls.Len() == 0 && !s.mu.stopped {
 		s.work.Wait()
 	}
-	if s.mu.calls.len() == 0 {
+	if s.mu.calls.Len() == 0 {
 		return false
 	}
 	s.linger()
 	s.batch, s.called = s.batch[:0], s.called[:0]
-	for s.mu.outcomes.len() > 0 && len(s.batch) < settleMost {
-		s.batch = append(s.batch, s.mu.outcomes.pop())
+	for s.mu.outcomes.Len() > 0 && len(s.batch) < settleMost {
+		s.batch = append(s.batch, s.mu.outcomes.Pop())
 	}
-	for n := len(s.batch); s.mu.calls.len() > 0; {
-		call := s.mu.calls.first()
+	for n := len(s.batch); s.mu.calls.Len() > 0; {
+		call := s.mu.calls.First()
 		if call.left > n {
 			call.left -= n
 			break
 		}
 		n -= call.left
-		if done := s.mu.calls.pop().done; done != nil {
+		if done := s.mu.calls.Pop().done; done != nil {
 			s.called = append(s.called, done)
 		}
 	}
@@ -161,16 +163,16 @@ func (s *settler) drop() {
 	s.stop()
 	s.mu.Lock()
 	var lost []Outcome
-	for s.mu.outcomes.len() > 0 {
-		lost = append(lost, s.mu.outcomes.pop())
+	for s.mu.outcomes.Len() > 0 {
+		lost = append(lost, s.mu.outcomes.Pop())
 	}
 	calls := s.mu.calls
-	s.mu.outcomes, s.mu.calls = fifo[Outcome]{}, fifo[settleCall]{}
+	s.mu.outcomes, s.mu.calls = fifo.Queue[Outcome]{}, fifo.Queue[settleCall]{}
 	s.room.Broadcast()
 	s.mu.Unlock()
 	s.lost(lost)
-	for calls.len() > 0 {
-		if done := calls.pop().done; done != nil {
+	for calls.Len() > 0 {
+		if done := calls.Pop().done; done != nil {
 			done(errStopped)
 		}
 	}

@@ -44,9 +44,9 @@ func (q *Queue) Stats() (s Stats) {
 
 func (r *run) stats(s *Stats) {
 	r.front.mu.Lock()
-	s.Waiting, s.WaitingBytes = r.front.mu.small.len()+r.front.mu.large.len(), r.front.mu.bytes
+	s.Waiting, s.WaitingBytes = r.front.mu.small.Len()+r.front.mu.large.Len(), r.front.mu.bytes
 	r.front.mu.Unlock()
 	r.settler.mu.Lock()
-	s.WaitingOutcomes = r.settler.mu.outcomes.len()
+	s.WaitingOutcomes = r.settler.mu.outcomes.Len()
 	r.settler.mu.Unlock()
 }
