@@ -6,34 +6,14 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/rows"
 )
 
-// Writer is where Apply writes: this group's keys in the node's store, all in the batch that also holds the applied
-// index. Used by the apply goroutine only. Keys are relative to the group; keys and values are copied before a
-// call returns. A storage error stops the process (a state machine that skips a write diverges).
-type Writer interface {
-	Set(key, value []byte)
-	Delete(key []byte)
-	// DeleteRange deletes the keys in [from, to).
-	DeleteRange(from, to []byte)
-	// Get sees all earlier writes, those of the same batch included. The value is valid until the next call of Writer.
-	Get(key []byte) (value []byte, ok bool)
-	// KeepPart says that the state now refers to a content part of the log entry being applied, DropPart that it
-	// no longer refers to the part of that index. A part that nobody refers to goes when its entry does.
-	KeepPart(index uint64, part int)
-	DropPart(index uint64, part int)
-}
-
-// Reader reads the applied state. Safe for use by several goroutines.
-type Reader interface {
-	Get(key []byte) (value []byte, ok bool, err error)
-	// Scan calls fn with the pairs of [from, to) in order until it returns false; k and v are valid during the call. What it
-	// sees is the applied state of one moment.
-	Scan(from, to []byte, fn func(k, v []byte) bool) error
-	// ReadPart appends a content part to buf: from memory while the entry is recent, else from disk, checksum
-	// verified.
-	ReadPart(buf []byte, index uint64, part int) ([]byte, error)
-}
+// Writer is where Apply writes, Reader what is read: rows, and the parts of contents.
+type (
+	Writer = rows.ContentWriter
+	Reader = rows.ContentReader
+)
 
 // Proposer replicates a command: data and its content parts. It blocks until the command is applied and on stable storage
 // on a majority, and returns what Apply returned. An error that is not ErrRefused means that the outcome is unknown; then data and parts must never
