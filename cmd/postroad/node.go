@@ -52,6 +52,7 @@ type node struct {
 	editor    *directory.Editor
 	governor  *governor
 	queues    holdings
+	boxes     *mailboxes
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
 	grantor   *share.Grantor
@@ -166,6 +167,7 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 // startDelivery makes what all queues' deliveries share.
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
+	n.boxes = newMailboxes(n)
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
 		return err
