@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -89,6 +90,24 @@ type queueGroup struct{ *cluster.Group }
 
 func (g queueGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	return known(g.Group.Propose(ctx, data, parts))
+}
+
+// mailboxMachine is a shard of the mailboxes. Its commands come from its owner alone.
+type mailboxMachine struct{ *mailbox.Store }
+
+func (m mailboxMachine) Apply(w *cluster.Writer, index, term uint64, data []byte, parts [][]byte) any {
+	return m.Store.Apply(w, index, term, data, parts)
+}
+
+// mailboxGroup is a group that this node leads, whose refusals the shard knows for what they are.
+type mailboxGroup struct{ *cluster.Group }
+
+func (g mailboxGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
+	result, err := g.Group.Propose(ctx, data, parts)
+	if errors.Is(err, cluster.ErrRefused) {
+		err = fmt.Errorf("%w: %w", mailbox.ErrRefused, err)
+	}
+	return result, err
 }
 
 func known(result any, err error) (any, error) {

@@ -51,7 +51,8 @@ type node struct {
 	users     *directory.Directory
 	editor    *directory.Editor
 	governor  *governor
-	queues    holdings
+	queues    holdings[*holding]
+	shards    holdings[*shard]
 	boxes     *mailboxes
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
@@ -201,7 +202,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()
-		return errors.Join(n.queues.stop(ctx), n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
+		return errors.Join(n.queues.stop(ctx), n.shards.stop(ctx), n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
 	})
 	if len(n.control.Members()) > 1 || n.self.Member != 1 {
 		return nil
