@@ -21,6 +21,7 @@ type draft struct {
 	groups  []uint64
 	slots   []int // of suspensions
 	freed   bool  // the last slot of suspensions
+	counted bool  // a figure changed that no row but the counts has
 }
 
 // handlers has a row for every command type: what Apply does with it.
@@ -43,6 +44,7 @@ var handlers = [newestCommand]func(*draft, *command) Result{
 	cmdRefound:      (*draft).refound,
 	cmdSuspend:      (*draft).suspend,
 	cmdResume:       (*draft).resume,
+	cmdMakeShards:   (*draft).makeShards,
 }
 
 // Apply applies one command. Called on the apply goroutine. A command that this version does not know stops the node: going on would
@@ -71,7 +73,7 @@ func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]
 
 // finish writes the rows that changed; false when none did.
 func (d *draft) finish(w rows.Writer) bool {
-	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 && !d.freed {
+	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 && !d.freed && !d.counted {
 		return false
 	}
 	d.counts.Version = d.index
@@ -79,6 +81,7 @@ func (d *draft) finish(w rows.Writer) bool {
 		d.counts.Planned = d.index
 	}
 	d.counts.Protocol = max(d.counts.Protocol, d.understood())
+	d.noteShards()
 	w.Set(keyCounts, encodeRecord(d.counts))
 	if d.cluster {
 		w.Set(keyCluster, encodeRecord(d.model.cluster))

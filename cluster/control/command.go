@@ -32,7 +32,8 @@ const (
 	cmdRefound
 	cmdSuspend // from SuspensionsProtocol on
 	cmdResume
-	cmdEnd // one above the last
+	cmdMakeShards // from MailboxProtocol on
+	cmdEnd        // one above the last
 )
 
 // command has the arguments of every type; each uses its own few.
@@ -49,6 +50,7 @@ type command struct {
 	Seen       *Configuration `json:"seen,omitempty"`
 	Place      *Placement     `json:"place,omitempty"`
 	Suspension *Suspension    `json:"suspension,omitempty"`
+	Shards     int            `json:"shards,omitempty"`
 }
 
 func encodeCommand(kind commandType, c *command) ([]byte, error) {

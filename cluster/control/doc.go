@@ -49,6 +49,7 @@ type Member struct {
 const (
 	KindControl = "control"
 	KindQueue   = "queue"
+	KindMailbox = "mailbox"
 )
 
 // GroupState is a step of a group's life.
@@ -65,7 +66,8 @@ const (
 type Group struct {
 	ID    uint64     `json:"id"`
 	Kind  string     `json:"kind"`
-	Home  uint16     `json:"home,omitempty"` // the member for whose mail a queue group is
+	Shard int        `json:"shard,omitempty"` // of the mailboxes; 0 is one, too
+	Home  uint16     `json:"home,omitempty"`  // the member for whose mail a queue group is; who leads a mailbox group when it can, and founds it
 	State GroupState `json:"state"`
 	// Voters and Nonvoters are what is desired, in ascending order.
 	Voters    []uint16 `json:"voters,omitempty"`

@@ -32,23 +32,24 @@ func must(t *testing.T, err error) {
 // bench is an editor over a store of its own, with a clock that a test moves.
 type bench struct {
 	*Editor
-	t     *testing.T
-	store *rowstest.Store
-	now   time.Time
-	next  uint64 // incarnation
+	t        *testing.T
+	store    *rowstest.Store
+	now      time.Time
+	next     uint64 // incarnation
+	protocol int    // of new nodes
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	s := New()
-	b := &bench{t: t, store: newStore(s), now: clockStart}
+	b := &bench{t: t, store: newStore(s), now: clockStart, protocol: 1}
 	b.Editor = &Editor{State: s, Proposer: b.store, Now: func() time.Time { return b.now }}
 	return b
 }
 
 func (b *bench) node(name string) Node {
 	b.next++
-	return Node{Name: name, Address: name + ":7025", Incarnation: b.next, Version: "1.0", Protocol: 1}
+	return Node{Name: name, Address: name + ":7025", Incarnation: b.next, Version: "1.0", Protocol: b.protocol}
 }
 
 // members makes a cluster of so many active members.

@@ -12,7 +12,7 @@ import (
 func seeds(f *testing.F) *bench {
 	f.Helper()
 	s := New()
-	b := &bench{store: newStore(s), now: clockStart}
+	b := &bench{store: newStore(s), now: clockStart, protocol: 1}
 	b.Editor = &Editor{State: s, Proposer: b.store, Now: func() time.Time { return b.now }}
 	for _, err := range []error{
 		b.Init(ctx, "c1", []byte("cert"), []byte("key"), b.node("mx1")), b.Bootstrapped(ctx, 2),
@@ -29,6 +29,8 @@ func seeds(f *testing.F) *bench {
 			return err
 		}(),
 		func() error { _, err := b.Resume(ctx, "domain", "a.example"); return err }(),
+		b.SetVersion(ctx, 1, "3.0", MailboxProtocol), b.SetVersion(ctx, 2, "3.0", MailboxProtocol), b.MakeShards(ctx, 3), b.Place(ctx, Plan(s, three)),
+		b.Bootstrapped(ctx, 5), b.Place(ctx, Placement{Basis: Plan(s, three).Basis, Groups: []Group{{ID: 6, State: GroupRetired}}}),
 	} {
 		if err != nil {
 			f.Fatal(err)

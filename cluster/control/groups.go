@@ -77,7 +77,7 @@ func (d *draft) retire(c *command) Result {
 
 func (d *draft) end(id uint64) {
 	g := d.replan(id)
-	*g = Group{ID: g.ID, Kind: g.Kind, Home: g.Home, State: GroupRetired, Plan: g.Plan}
+	*g = Group{ID: g.ID, Kind: g.Kind, Shard: g.Shard, Home: g.Home, State: GroupRetired, Plan: g.Plan}
 }
 
 // place takes a plan over as a whole, or not at all.
@@ -95,14 +95,11 @@ func (d *draft) place(c *command) Result {
 
 func (d *draft) placeGroup(want *Group) Result {
 	if want.ID == 0 {
-		m := d.member(want.Home)
-		switch {
-		case m == nil || m.State != Active || d.home(m.ID) != nil:
-			return refuse(Refused, "member %d is not to get a home group", want.Home)
-		case d.counts.Groups >= maxGroup:
-			return refuse(Full, "%d groups have been made, and there can be no more", maxGroup)
+		made, r := d.create(want)
+		if r.Code != Done {
+			return r
 		}
-		want.ID, want.State = d.newGroup(KindQueue, m.ID).ID, GroupNew
+		want.ID, want.State = made.ID, GroupNew
 	}
 	g := d.group(want.ID)
 	if g == nil {
@@ -126,9 +123,26 @@ func (d *draft) placeGroup(want *Group) Result {
 			return refuse(Refused, "member %d is not to be in group %d", id, g.ID)
 		}
 	}
+	if r := d.settleShard(g, want); r.Code != Done {
+		return r
+	}
 	g = d.replan(g.ID)
 	g.State, g.Voters, g.Nonvoters = want.State, union(want.Voters), minus(union(want.Nonvoters), want.Voters)
 	return Result{}
+}
+
+// create makes a new group, for a member's own mail or for a shard of the mailboxes.
+func (d *draft) create(want *Group) (*Group, Result) {
+	if d.counts.Groups >= maxGroup {
+		return nil, refuse(Full, "%d groups have been made, and there can be no more", maxGroup)
+	}
+	if want.Kind == KindMailbox {
+		return d.newShard(want)
+	}
+	if m := d.member(want.Home); m == nil || m.State != Active || d.home(m.ID) != nil {
+		return nil, refuse(Refused, "member %d is not to get a home group", want.Home)
+	}
+	return d.newGroup(KindQueue, want.Home), Result{}
 }
 
 // moves are the steps of a group's life that a plan may take. A leader's reports take the others.

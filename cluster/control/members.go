@@ -143,11 +143,11 @@ func (d *draft) remove(c *command) Result {
 	return Result{}
 }
 
-// endLost retires the queue groups of which no member has a copy any more: nobody could ever report them empty.
+// endLost retires the groups of which no member has a copy any more: nobody could ever report them empty.
 func (d *draft) endLost() {
 	gone := d.in(Removed)
 	for _, g := range d.model.groups {
-		if g.Kind == KindQueue && g.State != GroupRetired && len(g.Observed.Voters) > 0 && len(minus(g.Observed.Voters, gone)) == 0 {
+		if g.hasMail() && g.State != GroupRetired && len(g.Observed.Voters) > 0 && len(minus(g.Observed.Voters, gone)) == 0 {
 			d.end(g.ID)
 		}
 	}

@@ -18,6 +18,7 @@ type model struct {
 	members     []Member     // number 1 first
 	groups      []Group      // number 1 first
 	suspensions []Suspension // in no order
+	shards      []uint64     // the group of each; made of groups
 }
 
 // cluster is what hardly ever changes after Init.
@@ -37,6 +38,7 @@ type counts struct {
 	Protocol    int    `json:"protocol"`              // that every member has understood at some time; never falls
 	Suspensions int    `json:"suspensions,omitempty"` // in force
 	Suspended   uint64 `json:"suspended,omitempty"`   // their version: the log index of their last change, or above
+	Shards      int    `json:"shards,omitempty"`      // of the mailboxes; 0: none yet. Once given it stays
 }
 
 func (m *model) member(id uint16) *Member {
@@ -62,6 +64,9 @@ func (m *model) named(name string) *Member {
 	}
 	return nil
 }
+
+// hasMail tells the groups that are spread over the members and keep mail.
+func (g *Group) hasMail() bool { return g.Kind == KindQueue || g.Kind == KindMailbox }
 
 // home returns the group of a member's own mail. There is at most one that is not retired.
 func (m *model) home(id uint16) *Group {
@@ -138,6 +143,9 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 	if m.counts.Groups > maxGroup {
 		return nil, fmt.Errorf("row %q: %d groups are more than there can be", keyCounts, m.counts.Groups)
 	}
+	if m.counts.Shards < 0 || m.counts.Shards > MaxShards {
+		return nil, fmt.Errorf("row %q: %d shards are more than there can be", keyCounts, m.counts.Shards)
+	}
 	m.members, m.groups = make([]Member, m.counts.Members), make([]Group, m.counts.Groups)
 	for i := range m.members {
 		id := uint16(i + 1)
@@ -157,6 +165,7 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 			return nil, fmt.Errorf("the row of group %d is that of group %d", id, m.groups[i].ID)
 		}
 	}
+	m.noteShards()
 	return m, m.loadSuspensions(read)
 }
 

@@ -7,7 +7,7 @@ import (
 
 // Policy is what a plan depends on beside the state.
 type Policy struct {
-	Replicas int // voters of a queue group when there are as many active members: 3 or 5
+	Replicas int // voters of a group with mail when there are as many active members: 3 or 5
 	// Reachable reports whether a member answers; nil: all do. New places go to those that do, as long as there are enough.
 	Reachable func(member uint16) bool
 }
@@ -15,7 +15,7 @@ type Policy struct {
 // Placement is what Plan wants changed, made of the state at Basis.
 type Placement struct {
 	Basis  uint64  `json:"basis"`
-	Groups []Group `json:"groups"` // ID 0: a new one. Only Home, State, Voters and Nonvoters count
+	Groups []Group `json:"groups"` // ID 0: a new one. Only Home, State, Voters and Nonvoters count, and of a new one Kind and Shard
 }
 
 // Empty reports whether there is nothing to change.
@@ -32,15 +32,18 @@ const maxControlVoters = 5
 type planner struct {
 	policy Policy
 	m      *model
-	groups []Group        // as they are to be; the new ones are at the end, with ID 0
-	active []uint16       // members that may have places
-	load   map[uint16]int // voters that each member has in groups that stay
+	groups []Group                   // as they are to be; the new ones are at the end, with ID 0
+	active []uint16                  // members that may have places
+	load   map[string]map[uint16]int // by kind: voters that each member has in groups that stay
+	leads  map[uint16]int            // groups of mailboxes that each member is to lead
 }
 
 func plan(m *model, policy Policy) Placement {
-	p := &planner{policy: policy, m: m, groups: slices.Clone(m.groups), active: m.in(Active), load: map[uint16]int{}}
+	p := &planner{policy: policy, m: m, groups: slices.Clone(m.groups), active: m.in(Active),
+		load: map[string]map[uint16]int{KindQueue: {}, KindMailbox: {}}, leads: map[uint16]int{}}
 	p.lives()
 	p.homes()
+	p.found()
 	p.places()
 	if len(p.changes()) == 0 {
 		p.balance()
@@ -49,10 +52,13 @@ func plan(m *model, policy Policy) Placement {
 	return Placement{Basis: m.counts.Planned, Groups: p.changes()}
 }
 
-// lives moves every queue group on in its life, as its home is.
+// lives moves every group on in its life: a queue group as its home is. A group of mailboxes ends only before it began.
 func (p *planner) lives() {
 	for i := range p.groups {
 		g := &p.groups[i]
+		if g.Kind == KindMailbox && g.State == GroupNew && p.stillborn(g) {
+			g.State = GroupRetired
+		}
 		if g.Kind != KindQueue {
 			continue
 		}
@@ -79,7 +85,7 @@ func (p *planner) homes() {
 
 // places sets the voters of all groups. What can stay stays; it is counted before anything is taken away or added.
 func (p *planner) places() {
-	p.eachQueue(func(g *Group) {
+	p.each(func(g *Group) {
 		if len(p.active) > 0 {
 			g.Voters = p.stay(g.Voters)
 		} else {
@@ -87,13 +93,16 @@ func (p *planner) places() {
 		}
 		p.count(g.Voters, g, 1)
 	})
-	p.eachQueue(p.trim)
-	p.eachQueue(p.fill)
+	p.each(p.rehome)
+	p.each(p.trim)
+	p.each(p.fill)
+	p.each(p.rehome)
 }
 
-func (p *planner) eachQueue(f func(*Group)) {
+// each calls f with the groups that hold mail.
+func (p *planner) each(f func(*Group)) {
 	for i := range p.groups {
-		if g := &p.groups[i]; g.Kind == KindQueue && g.State != GroupRetired {
+		if g := &p.groups[i]; g.hasMail() && g.State != GroupRetired {
 			f(g)
 		}
 	}
@@ -105,11 +114,11 @@ func (p *planner) count(voters []uint16, g *Group, by int) {
 		return
 	}
 	for _, id := range voters {
-		p.load[id] += by
+		p.load[g.Kind][id] += by
 	}
 }
 
-// replicas is the number of voters of a queue group.
+// replicas is the number of voters of a group with mail.
 func (p *planner) replicas() int {
 	n := len(p.active)
 	if n >= p.policy.Replicas {
@@ -120,7 +129,7 @@ func (p *planner) replicas() int {
 
 // trim takes out what is above the number, but never the home.
 func (p *planner) trim(g *Group) {
-	if home := []uint16{g.Home}; slices.Contains(p.active, g.Home) && !slices.Contains(g.Voters, g.Home) {
+	if home := []uint16{g.Home}; g.Kind == KindQueue && slices.Contains(p.active, g.Home) && !slices.Contains(g.Voters, g.Home) {
 		g.Voters = union(g.Voters, home)
 		p.count(home, g, 1)
 	}
@@ -143,14 +152,14 @@ func (p *planner) remaining(ids []uint16) []uint16 {
 // then the one with the most groups, then the newest.
 func (p *planner) spare(g *Group, ids []uint16) uint16 {
 	return slices.MaxFunc(ids, func(a, b uint16) int {
-		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.load[a]-p.load[b], cmp.Compare(a, b))
+		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.load[g.Kind][a]-p.load[g.Kind][b], cmp.Compare(a, b))
 	})
 }
 
 // best returns the member that a group gains most by: the opposite.
 func (p *planner) best(g *Group, ids []uint16) uint16 {
 	return slices.MinFunc(ids, func(a, b uint16) int {
-		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.load[a]-p.load[b], cmp.Compare(a, b))
+		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.load[g.Kind][a]-p.load[g.Kind][b], cmp.Compare(a, b))
 	})
 }
 
@@ -179,7 +188,7 @@ func (p *planner) fill(g *Group) {
 	}
 }
 
-// control places the control group: up to five voters, from three on an odd number, the oldest; all others watch.
+// control places the control group: up to five voters, from three on an odd number, the oldest, for no load is counted; all others watch.
 func (p *planner) control() {
 	if len(p.groups) == 0 {
 		return // before Init
@@ -194,7 +203,6 @@ func (p *planner) control() {
 	} else {
 		g.Voters = p.stay(g.Voters)
 	}
-	p.load = nil // of queue groups: here age decides
 	for n > 0 && len(g.Voters) > n {
 		g.Voters = without(g.Voters, p.spare(g, g.Voters))
 	}
@@ -208,7 +216,7 @@ func (p *planner) control() {
 func (p *planner) changes() []Group {
 	var changes []Group
 	for i, g := range p.groups {
-		if g.ID == 0 || g.State != p.m.groups[i].State ||
+		if g.ID == 0 || g.Home != p.m.groups[i].Home || g.State != p.m.groups[i].State ||
 			!slices.Equal(g.Voters, p.m.groups[i].Voters) || !slices.Equal(g.Nonvoters, p.m.groups[i].Nonvoters) {
 			g.Observed = Configuration{}
 			changes = append(changes, g)
@@ -217,28 +225,47 @@ func (p *planner) changes() []Group {
 	return changes
 }
 
-// balance moves one voter from a member with the most to one with the fewest, if that makes them more alike and no other queue group
-// is moving. Each move lowers the sum of the squares, so that it ends.
+// balance moves one voter, or who leads one group, if that makes the members more alike and no group with mail is moving.
 func (p *planner) balance() {
 	for _, g := range p.groups {
-		if g.Kind == KindQueue && (g.State == GroupNew || g.State == GroupServing && !slices.Equal(g.Voters, g.Observed.Voters)) {
+		if g.hasMail() && (g.State == GroupNew || g.State == GroupServing && !slices.Equal(g.Voters, g.Observed.Voters)) {
 			return
 		}
 	}
 	able := slices.DeleteFunc(slices.Clone(p.active), func(id uint16) bool { return p.silence(id) > 0 })
-	if len(able) < 2 {
+	if len(able) < 2 || p.balanceVoters(KindQueue, able) || p.balanceVoters(KindMailbox, able) {
 		return
 	}
-	byLoad := func(a, b uint16) int { return cmp.Or(p.load[a]-p.load[b], cmp.Compare(a, b)) }
+	p.balanceLeads(able)
+}
+
+// balanceVoters moves a voter from the member with the most of a kind to the one with the fewest. Each move lowers the sum of the squares, so
+// that it ends.
+func (p *planner) balanceVoters(kind string, able []uint16) bool {
+	load := p.load[kind]
+	byLoad := func(a, b uint16) int { return cmp.Or(load[a]-load[b], cmp.Compare(a, b)) }
 	least, most := slices.MinFunc(able, byLoad), slices.MaxFunc(able, byLoad)
-	if p.load[most]-p.load[least] < 2 {
-		return
+	if load[most]-load[least] < 2 {
+		return false
 	}
+	var move *Group
 	for i := range p.groups {
 		g := &p.groups[i]
-		if g.Kind == KindQueue && g.State == GroupServing && g.Home != most && slices.Contains(g.Voters, most) && !slices.Contains(g.Voters, least) {
-			g.Voters = inherit(g.Voters, most, least)
-			return
+		if g.Kind != kind || g.State != GroupServing || !slices.Contains(g.Voters, most) || slices.Contains(g.Voters, least) {
+			continue
+		}
+		if g.Home != most {
+			move = g
+			break
+		}
+		if kind == KindMailbox && move == nil {
+			move = g // for want of one that it does not lead
 		}
 	}
+	if move == nil {
+		return false
+	}
+	move.Voters = inherit(move.Voters, most, least)
+	p.rehome(move)
+	return true
 }

@@ -35,6 +35,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 	s := &sim{bench: newBench(t), rng: rand.New(rand.NewPCG(seed, 3)), groups: map[uint64]*simGroup{}, down: map[uint16]bool{}}
 	s.policy = Policy{Replicas: 3 + 2*s.rng.IntN(2), Reachable: s.alive}
 	s.Reachable = s.alive
+	s.protocol = MailboxProtocol
 	s.members("mx1")
 	s.groups[1] = &simGroup{c: Configuration{Voters: ids(1)}, has: map[uint16]bool{1: true}}
 	return s
@@ -110,7 +111,7 @@ func (s *sim) gone(err func() error) {
 // operate is what people and misfortune do.
 func (s *sim) operate() {
 	present := s.in(Active, Draining)
-	switch s.rng.IntN(12) {
+	switch s.rng.IntN(13) {
 	case 0, 1:
 		if len(s.in(Joining, Active, Draining)) < 8 {
 			s.names++
@@ -131,7 +132,9 @@ func (s *sim) operate() {
 		s.gone(func() error { return s.Remove(ctx, s.pick(present)) })
 	case 7:
 		s.gone(func() error { return s.Replace(ctx, s.pick(present), s.pick(s.in(Active))) })
-	case 8, 9:
+	case 8:
+		must(s.t, s.MakeShards(ctx, 1+s.rng.IntN(6)))
+	case 9, 10:
 		if len(s.down) < 3 {
 			s.down[s.pick(present)] = true
 		}
@@ -293,7 +296,7 @@ func (s *sim) rest() bool {
 // check compares what came of it with what should be.
 func (s *sim) check() {
 	s.t.Helper()
-	active, load := s.in(Active), map[uint16]int{}
+	active, load := s.in(Active), map[string]map[uint16]int{KindQueue: {}, KindMailbox: {}}
 	voters := min(len(active), 3)
 	if len(active) >= s.policy.Replicas {
 		voters = s.policy.Replicas
@@ -311,10 +314,12 @@ func (s *sim) check() {
 		if len(g.Voters) != want || len(minus(g.Voters, active)) != 0 {
 			s.t.Errorf("group %d is on %v, active are %v", g.ID, g.Voters, active)
 		}
-		if g.State == GroupServing && g.Kind == KindQueue {
-			homes++
+		if g.State == GroupServing && g.hasMail() {
+			if g.Kind == KindQueue {
+				homes++
+			}
 			for _, id := range g.Voters {
-				load[id]++
+				load[g.Kind][id]++
 			}
 			if !slices.Contains(g.Voters, g.Home) {
 				s.t.Errorf("group %d is not at home: %v", g.ID, g.Voters)
@@ -327,16 +332,42 @@ func (s *sim) check() {
 	if homes != len(active) {
 		s.t.Errorf("%d home groups for %d members", homes, len(active))
 	}
-	for _, a := range active {
-		for _, b := range active {
-			if load[a] > load[b]+1 {
-				s.t.Errorf("member %d has %d groups, member %d only %d", a, load[a], b, load[b])
+	for kind, load := range load {
+		for _, a := range active {
+			for _, b := range active {
+				if load[a] > load[b]+1 {
+					s.t.Errorf("member %d has %d groups (%s), member %d only %d", a, load[a], kind, b, load[b])
+				}
 			}
 		}
 	}
+	s.checkShards()
 	for _, id := range s.in(Removed) {
 		if len(s.State.Hosts(id)) != 0 {
 			s.t.Errorf("removed member %d has groups", id)
+		}
+	}
+}
+
+// checkShards compares the groups of mailboxes with what should be: one for each shard, and what they are led by spread as far as
+// moving one leadership can.
+func (s *sim) checkShards() {
+	leads := map[uint16]int{}
+	for shard, id := range s.State.Shards() {
+		g, _ := s.State.Group(id)
+		if g.Kind != KindMailbox || g.State != GroupServing || g.Shard != shard {
+			s.t.Errorf("shard %d has group %d: %+v", shard, id, g)
+		}
+		leads[g.Home]++
+	}
+	for _, g := range s.State.Groups() {
+		if g.Kind == KindMailbox && s.State.Shards()[g.Shard] != g.ID {
+			s.t.Errorf("group %d is of shard %d, but not its group", g.ID, g.Shard)
+		}
+		for _, id := range g.Voters {
+			if g.Kind == KindMailbox && leads[g.Home] > leads[id]+1 {
+				s.t.Errorf("group %d is led by member %d, who leads %d, and not by %d, who leads %d", g.ID, g.Home, leads[g.Home], id, leads[id])
+			}
 		}
 	}
 }
