@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -29,6 +30,15 @@ func (e *Editor) MakeShards(ctx context.Context, n int) error {
 		return err
 	}
 	return e.simple(ctx, cmdMakeShards, command{Shards: n})
+}
+
+// ShardsOf returns the number of shards of the cluster that a row of a backup is of; 0: it had none, or another row says so.
+func ShardsOf(key, value []byte) int {
+	var c counts
+	if !bytes.Equal(key, keyCounts) || decodeRecord(value, &c) != nil {
+		return 0
+	}
+	return c.Shards
 }
 
 func (d *draft) makeShards(c *command) Result {

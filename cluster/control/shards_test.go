@@ -81,6 +81,9 @@ func TestMakeShards(t *testing.T) {
 	}
 	b.settle(three)
 	wantShards(t, b.State, "1[1 2]", "2[1 2]", "1[1 2]", "2[1 2]")
+	if got := ShardsOf(keyCounts, []byte(b.store.KV[string(keyCounts)])); got != 4 || ShardsOf(keyCounts, nil) != 0 || ShardsOf(keyCluster, nil) != 0 {
+		t.Errorf("a backup has %d shards", got)
+	}
 	again := New()
 	must(t, again.Load(b.store))
 	if !slices.Equal(again.Shards(), b.State.Shards()) || !same(again, b.State) {

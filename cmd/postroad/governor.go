@@ -21,6 +21,7 @@ type governor struct {
 	alive     atomic.Int64 // when the last round began
 	work      sync.WaitGroup
 	mu        sync.Mutex
+	searched  string                        // users up to this one have no mailbox
 	busy      map[uint64]bool               // groups in which a change is under way
 	asked     map[uint64]time.Time          // when leadership was asked back
 	since     map[uint64]time.Time          // when retiring was first seen to be due
@@ -91,6 +92,7 @@ func (g *governor) round(ctx context.Context) {
 	g.start(ctx, hosts)
 	g.retire(hosts)
 	g.suspensions(ctx)
+	g.shards(ctx)
 	for _, id := range g.running() {
 		group, ok := n.control.Group(id)
 		if !ok || group.State == control.GroupRetired {
@@ -111,8 +113,8 @@ func (g *governor) round(ctx context.Context) {
 // running are the groups that take part, the control group first.
 func (g *governor) running() []uint64 {
 	ids := []uint64{cluster.ControlGroup}
-	for _, h := range g.n.queues.list() {
-		ids = append(ids, h.group.ID())
+	for _, p := range g.n.parts() {
+		ids = append(ids, p.id())
 	}
 	return ids
 }
@@ -156,15 +158,9 @@ func (g *governor) introduce(ctx context.Context) {
 func (g *governor) start(ctx context.Context, hosts []control.Group) {
 	n := g.n
 	for _, group := range hosts {
-		if group.Kind != control.KindQueue || n.queues.get(group.ID) != nil {
-			continue
-		}
-		h, err := n.hold(group.ID, group.State == control.GroupNew && group.Home == n.self.Member)
-		if err != nil {
+		if err := n.join(group); err != nil {
 			n.log.Errorf("group %d cannot be started here: %v", group.ID, err)
-			continue
 		}
-		n.queues.add(h)
 	}
 	if id, ok := n.control.HomeOf(n.self.Member); ok {
 		n.home.Store(n.queues.get(id))
@@ -178,10 +174,10 @@ const retireAfter = 30 * time.Second
 func (g *governor) retire(hosts []control.Group) {
 	n := g.n
 	fresh := n.store.Group(cluster.ControlGroup).Fresh()
-	for _, h := range n.queues.list() {
-		id := h.group.ID()
+	for _, p := range n.parts() {
+		id, group := p.id(), p.base().group
 		wanted := slices.ContainsFunc(hosts, func(w control.Group) bool { return w.ID == id })
-		if wanted || !fresh || slices.Contains(h.group.Members().Voters, n.self.Member) && h.group.Leading() != 0 {
+		if wanted || !fresh || slices.Contains(group.Members().Voters, n.self.Member) && group.Leading() != 0 {
 			delete(g.since, id)
 			continue
 		}
@@ -191,26 +187,20 @@ func (g *governor) retire(hosts []control.Group) {
 		if time.Since(g.since[id]) < retireAfter {
 			continue
 		}
-		g.do(id, "retiring", func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), renewTime)
-			defer cancel()
-			h.stop(ctx)
-			n.queues.remove(h)
-			n.log.Logf("group %d has gone elsewhere: what this node held of it is deleted", id)
-			return n.store.Retire(id)
-		})
+		g.do(id, "retiring", func() error { return n.leaveGroup(p) })
 	}
 }
 
-// judge decides whether a queue takes mail here: not before it has as many members as it should, or once had.
+// judge decides whether a group takes mail here: not before it has as many members as it should, or once had.
 func (g *governor) judge(group control.Group) {
-	h := g.n.queues.get(group.ID)
-	if h == nil || h.group.Leading() == 0 {
+	p := g.n.part(group.ID)
+	if p == nil || p.base().group.Leading() == 0 {
 		return
 	}
-	voters := len(h.group.Members().Voters)
+	o := p.base()
+	voters := len(o.group.Members().Voters)
 	enough := voters >= len(group.Voters) && (voters > 1 || len(g.n.control.Members()) < 2)
-	h.accepts.Store(group.State == control.GroupServing && (enough || h.accepts.Load()))
+	o.accepts.Store(group.State == control.GroupServing && (enough || o.accepts.Load()))
 }
 
 // lead does what a group's leader has to do next, if anything.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"slices"
 	"sync"
+
+	"github.com/postroad/postroad/cluster/control"
 )
 
 // held is this node's member of a group.
@@ -13,6 +15,70 @@ type held interface {
 	comparable
 	id() uint64
 	stop(ctx context.Context) error // ends the part that this node takes, in good order
+}
+
+// part is a holding of any kind.
+type part interface {
+	id() uint64
+	stop(ctx context.Context) error
+	base() *ownership
+}
+
+// parts are all groups but the control group in which this node takes part.
+func (n *node) parts() (all []part) {
+	for _, h := range n.queues.list() {
+		all = append(all, h)
+	}
+	for _, s := range n.shards.list() {
+		all = append(all, s)
+	}
+	return all
+}
+
+// part returns this node's part in a group; nil: it takes none.
+func (n *node) part(group uint64) part {
+	if h := n.queues.get(group); h != nil {
+		return h
+	}
+	if s := n.shards.get(group); s != nil {
+		return s
+	}
+	return nil
+}
+
+// join makes this node take part in a group, if it does not yet.
+func (n *node) join(g control.Group) error {
+	first := g.State == control.GroupNew && g.Home == n.self.Member
+	switch {
+	case g.Kind == control.KindQueue && n.queues.get(g.ID) == nil:
+		h, err := n.hold(g.ID, first)
+		if err != nil {
+			return err
+		}
+		n.queues.add(h)
+	case g.Kind == control.KindMailbox && n.shards.get(g.ID) == nil:
+		s, err := n.holdShard(g.ID, g.Shard, len(n.control.Shards()), first)
+		if err != nil {
+			return err
+		}
+		n.shards.add(s)
+	}
+	return nil
+}
+
+// leaveGroup ends this node's part in a group that has gone elsewhere, and deletes what it held of it.
+func (n *node) leaveGroup(p part) error {
+	ctx, cancel := context.WithTimeout(context.Background(), renewTime)
+	defer cancel()
+	p.stop(ctx)
+	switch p := p.(type) {
+	case *holding:
+		n.queues.remove(p)
+	case *shard:
+		n.shards.remove(p)
+	}
+	n.log.Logf("group %d has gone elsewhere: what this node held of it is deleted", p.id())
+	return n.store.Retire(p.id())
 }
 
 // holdings are the groups of one kind in which this node takes part.

@@ -22,8 +22,8 @@ import (
 // join until the store has been made. A node that never joined is member 1 of a cluster of its own; until that is written down in its
 // control group it keeps the authority's key in cluster/authority.pem.
 
-// protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md). 2: suspensions.
-const protocol = control.SuspensionsProtocol + pretended
+// protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md). 2: suspensions. 3: mailboxes.
+const protocol = control.MailboxProtocol + pretended
 
 const (
 	joinedFile    = "joined.json"

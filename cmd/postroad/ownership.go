@@ -55,6 +55,9 @@ func (o *ownership) take(first bool, machine cluster.StateMachine) error {
 	return nil
 }
 
+// base is what the governor needs of every kind of holding.
+func (o *ownership) base() *ownership { return o }
+
 // id is the group's number.
 func (o *ownership) id() uint64 { return o.group.ID() }
 

@@ -72,7 +72,7 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 		return err
 	}
 	for _, id := range r.store.GroupIDs() {
-		if g, ok := r.state.Group(id); ok && g.Kind == control.KindQueue && g.State != control.GroupRetired {
+		if g, ok := r.state.Group(id); ok && g.State != control.GroupRetired && id != cluster.ControlGroup {
 			if err := r.seize(id, hosted); err != nil {
 				return err
 			}
@@ -101,20 +101,33 @@ func (r *recovery) explain() {
 	here := map[uint64]bool{}
 	for _, id := range r.store.GroupIDs() {
 		here[id] = true
-		what := "mail"
-		if g, ok := r.state.Group(id); id == cluster.ControlGroup {
-			what = "users, members and settings"
-		} else if home, known := r.state.Member(g.Home); ok && known {
-			what = "mail accepted by " + home.Name
-		}
-		r.tell(fmt.Sprintf("group %d (%s): this node's log ends with entry %d; what the others acknowledged beyond that is lost", id, what, r.store.Group(id).LastIndex()))
+		g, _ := r.state.Group(id)
+		r.tell(fmt.Sprintf("group %d (%s): this node's log ends with entry %d; what the others acknowledged beyond that is lost", id, r.content(id, g), r.store.Group(id).LastIndex()))
 	}
 	for _, g := range r.state.Groups() {
-		if !here[g.ID] {
-			home, _ := r.state.Member(g.Home)
-			r.tell(fmt.Sprintf("group %d (mail accepted by %s): nothing of it is here; all of it that was not delivered is lost", g.ID, home.Name))
+		if here[g.ID] {
+			continue
 		}
+		lost := "all of it that was not delivered is lost"
+		if g.Kind == control.KindMailbox {
+			lost = "these mailboxes begin anew, empty"
+		}
+		r.tell(fmt.Sprintf("group %d (%s): nothing of it is here; %s", g.ID, r.content(g.ID, g), lost))
 	}
+}
+
+// content says what is in a group.
+func (r *recovery) content(id uint64, g control.Group) string {
+	home, known := r.state.Member(g.Home)
+	switch {
+	case id == cluster.ControlGroup:
+		return "users, members and settings"
+	case g.Kind == control.KindMailbox:
+		return fmt.Sprintf("mailboxes, shard %d of %d", g.Shard, len(r.state.Shards()))
+	case g.Kind == control.KindQueue && known:
+		return "mail accepted by " + home.Name
+	}
+	return "mail"
 }
 
 // lead starts the control group, of which this node is the only member now.
@@ -243,6 +256,11 @@ func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, h
 	}
 	users := 0
 	for _, row := range rows {
+		if shards := control.ShardsOf(row.Key, row.Value); shards > 0 {
+			if err := n.changes.MakeShards(ctx, shards); err != nil {
+				return fmt.Errorf("restoring the number of shards: %w", err)
+			}
+		}
 		command, ok := directory.Restore(row.Key, row.Value)
 		if !ok {
 			continue

@@ -200,6 +200,7 @@ func (k *checker) service() {
 	}
 	k.must(len(k.Cluster.Join) == 0 || k.Cluster.TokenFile != "", "cluster.join", "is set, but cluster.token_file is not", "name the file with the join token")
 	k.must(k.Cluster.Replicas == 3 || k.Cluster.Replicas == 5, "cluster.replicas", "is "+strconv.Itoa(k.Cluster.Replicas), "use 3 or 5")
+	k.must(k.Cluster.MailboxShards >= 1 && k.Cluster.MailboxShards <= 256, "cluster.mailbox_shards", "is "+strconv.Itoa(k.Cluster.MailboxShards), "use 1 to 256")
 }
 
 // headerName reports whether s may name a header field (RFC 5322 2.2); "" is for none.

@@ -90,6 +90,9 @@ type Cluster struct {
 	Advertise string `toml:"advertise" default:"the value of listen; the host name instead of 0.0.0.0 or [::]"`
 	// Replicas is the number of members that keep each message: 3 or 5.
 	Replicas int `toml:"replicas"`
+	// MailboxShards is over how many groups the mailboxes are spread, 1 to 256: at least one for each node that the cluster may ever have. It counts
+	// once, when the cluster gets its first mailbox, and cannot be changed later.
+	MailboxShards int `toml:"mailbox_shards"`
 	// Join lists where members of the cluster are: with an empty data directory the node joins through the first that answers. A node whose
 	// own address (advertise) is the first in the list begins the cluster instead, so all nodes may have the same list.
 	Join []string `toml:"join"`
