@@ -84,6 +84,7 @@ type ender struct {
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
 	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
+	n.boxes = newMailboxes(n)
 	for _, step := range []struct {
 		what  string
 		start func(context.Context) error
@@ -168,7 +169,6 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 // startDelivery makes what all queues' deliveries share.
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
-	n.boxes = newMailboxes(n)
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
 		return err
@@ -199,6 +199,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { n.governor.run(n.background) })
 	all.Go(func() { n.reach.run(n.background) })
+	all.Go(func() { n.boxes.run(n.background) })
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()

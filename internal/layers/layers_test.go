@@ -17,6 +17,7 @@ var levels = map[string]int{
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
+	"mailbox/remote": 4, "mailbox/archive": 4,
 	// The only place that knows which concrete parts work together.
 	"cmd/postroad": 5,
 }
