@@ -133,7 +133,9 @@ func readSome(b []byte, r io.Reader, size int64) ([]byte, error) {
 	for size > 0 {
 		n := int(min(size, 1<<20))
 		b = append(b, make([]byte, n)...)
-		if _, err := io.ReadFull(r, b[len(b)-n:]); err != nil {
+		if _, err := io.ReadFull(r, b[len(b)-n:]); err == io.EOF {
+			return b, io.ErrUnexpectedEOF
+		} else if err != nil {
 			return b, err
 		}
 		size -= int64(n)
