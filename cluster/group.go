@@ -40,8 +40,7 @@ type Group struct {
 	handing   handing
 	transport raft.Transport
 	marked    markedAt
-	fetching  sync.Mutex // one take-over of the state at a time
-	giving    givings
+	fetching  sync.Mutex      // one take-over of the state at a time
 	ctx       context.Context // ends with stop
 	cancel    context.CancelFunc
 	stop      chan struct{}

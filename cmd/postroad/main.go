@@ -40,7 +40,6 @@ func commands() []command {
 		{name: "trace", args: "ID ... | --recipient ADDRESS [--sender ADDRESS] [--since TIME] [--json]", short: "show the journey of a message", run: runTrace, long: traceHelp},
 		{name: "cluster", short: "several nodes that keep each other's mail", sub: clusterCommands},
 		{name: "user", short: "users who may submit mail", sub: userCommands},
-		{name: "mailbox", short: "look at mailboxes, export and import their messages", sub: mailboxCommands},
 		{name: "bench", short: "load a mail server and check what it did", sub: benchCommands},
 		{name: "version", args: "[--json]", short: "print the version", run: runVersion},
 	}
@@ -48,7 +47,7 @@ func commands() []command {
 
 const serveHelp = `
 Runs until SIGINT or SIGTERM; then it finishes what is in flight. SIGHUP reads the configuration again. Without a file: data in
-./postroad-data, relaying for this machine on 127.0.0.1:2525, submission on 127.0.0.1:2587, health and metrics on 127.0.0.1:8025.
+./postroad-data, relaying for this machine on 127.0.0.1:2525, submission on 127.0.0.1:2587, POP3 on 127.0.0.1:2110, health and metrics on 127.0.0.1:8025.
 
     postroad serve --config /etc/postroad/postroad.toml`
 

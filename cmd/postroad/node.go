@@ -23,6 +23,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/telemetry"
+	"github.com/postroad/postroad/mailbox/pop3"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
 )
@@ -63,6 +64,7 @@ type node struct {
 	cert      *certificate
 	engine    *eventloop.Engine
 	smtp      *smtpd.Server
+	pop3      *pop3.Server
 	admin     atomic.Pointer[admin.Server]
 
 	background context.Context // ends when the node stops
@@ -97,6 +99,7 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		{"delivery", n.startDelivery},
 		{"queues", n.startQueues},
 		{"SMTP", n.startSMTP},
+		{"POP3", n.startPOP3},
 		{"administration", n.startAdmin},
 	} {
 		if err := step.start(ctx); err != nil {
@@ -244,6 +247,9 @@ func (n *node) startSMTP(context.Context) (err error) {
 		return err
 	}
 	for _, l := range n.cfg.Listeners {
+		if isPOP3(l.Kind) {
+			continue
+		}
 		socket, err := eventloop.Listen(l.Address)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Address, err)

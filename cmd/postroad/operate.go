@@ -32,7 +32,7 @@ func (n *node) startAdmin(context.Context) error {
 		Hosts: append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
 		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Cluster: operatorsCluster{n},
-		Suspensions: operatorsSuspensions{n}, Mailboxes: operatorsMailboxes{n.boxes},
+		Suspensions: operatorsSuspensions{n},
 	})
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.St
 func (n *node) registerMetrics() error {
 	for area, collect := range map[string]func(telemetry.Observer){
 		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery, "store": n.observeStore, "node": n.observeNode,
-		"cluster": n.observeCluster, "mailbox": n.observeMailboxes,
+		"cluster": n.observeCluster, "mailbox": n.observeMailboxes, "pop3": n.observePOP3,
 	} {
 		if err := n.telemetry.Area(area, collect); err != nil {
 			return err

@@ -73,10 +73,10 @@ func (k *checker) listeners() {
 
 func (k *checker) listenerKind(key string, l Listener) {
 	switch l.Kind {
-	case KindLMTP, KindPOP3, KindPOP3S:
-		k.bad(key+".kind", "this release does not serve "+string(l.Kind), "it serves relay, submission and submissions")
-	case KindSubmissions:
-		k.must(!l.AuthWithoutTLS, key+".auth_without_tls", "a submissions listener has TLS from the first octet", "leave the key out")
+	case KindLMTP:
+		k.bad(key+".kind", "this release does not serve "+string(l.Kind), "it serves relay, submission, submissions, pop3 and pop3s")
+	case KindSubmissions, KindPOP3S:
+		k.must(!l.AuthWithoutTLS, key+".auth_without_tls", "a "+string(l.Kind)+" listener has TLS from the first octet", "leave the key out")
 	}
 }
 
