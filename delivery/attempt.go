@@ -70,10 +70,26 @@ func (s *Scheduler) settle(outcomes []queue.Outcome, recorded func(error)) {
 func (s *Scheduler) recorded(t *transaction, err error) {
 	if err != nil {
 		s.o.Logf("%v: outcome of %d recipients not recorded: %v", t.message.ID, len(t.outcomes), err)
+	} else if t.local {
+		s.tellStore(t)
 	}
 	now := s.lock()
 	s.mu.core.settled(t, now)
 	s.unlock(now)
+}
+
+// tellStore tells our own store which recipients of a transaction will not come again.
+func (s *Scheduler) tellStore(t *transaction) {
+	var some [16]uint32
+	final := some[:0]
+	for i := range t.outcomes {
+		if o := &t.outcomes[i]; o.State.Final() {
+			final = append(final, o.Recipient)
+		}
+	}
+	if len(final) > 0 {
+		s.o.Store.Settled(t.message, final)
+	}
 }
 
 // judge turns the client's result into outcomes, one per recipient that was attempted, and into what the core has to know.
@@ -85,6 +101,9 @@ func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *ver
 	a := mail.Attempt{
 		At: t.started, Remote: cn.shell.host, RemoteIP: cn.shell.client.Remote(),
 		LocalIP: cn.shell.client.Local().Addr(), TLS: cn.shell.client.TLS(),
+	}
+	if t.local {
+		t.possible = false // the key keeps the second copy out
 	}
 	taken, heard, ourStore := 0, false, false
 	for i := range r.Recipients {
@@ -132,6 +151,8 @@ func (s *Scheduler) outcome(t *transaction, i int, st *smtpclient.Status, a *mai
 		Attempt: *a,
 	}
 	switch {
+	case st.OK() && t.final:
+		o.State = queue.Delivered
 	case st.OK():
 		o.State = queue.Relayed
 	case !st.Temporary():
@@ -140,6 +161,9 @@ func (s *Scheduler) outcome(t *transaction, i int, st *smtpclient.Status, a *mai
 		var ok bool
 		if o.Due, ok = s.o.Retry.next(e.item.Attempts, t.message.Arrived, now); ok {
 			o.State = queue.Deferred
+			if soon := now.Add(quickly(e.item.Attempts)); t.local && storeTrouble(st.Enhanced) && soon.Before(o.Due) {
+				o.Due = soon
+			}
 		} else {
 			o.State = queue.Expired
 		}
@@ -216,7 +240,7 @@ func endSpan(span trace.Span, cn *conn, t *transaction) {
 		attribute.String("server.address", cn.shell.host), attribute.Int("postroad.recipients", len(t.recipients)),
 	)
 	for i := range t.outcomes {
-		if o := &t.outcomes[i]; o.State != queue.Relayed {
+		if o := &t.outcomes[i]; o.State != queue.Relayed && o.State != queue.Delivered {
 			span.SetStatus(codes.Error, o.State.String()+": "+o.Attempt.Text)
 			break
 		}

@@ -69,16 +69,18 @@ func (c *instantConn) Abort()                     {}
 // else to do: no SMTP, no disk. Messages come 32 at a time, as from a group commit.
 func BenchmarkSchedule(b *testing.B) {
 	for _, n := range []int{1, 10_000} {
-		b.Run(fmt.Sprintf("destinations=%d", n), func(b *testing.B) { benchmarkSchedule(b, n) })
+		b.Run(fmt.Sprintf("destinations=%d", n), func(b *testing.B) { benchmarkSchedule(b, n, func(*Options) {}) })
 	}
 }
 
-func benchmarkSchedule(b *testing.B, destinations int) {
+func benchmarkSchedule(b *testing.B, destinations int, set func(*Options)) {
 	q := &instant{wake: make(chan struct{}, 1)}
-	s, err := New(Options{
+	o := Options{
 		Shaping:     map[string]Shaping{"default": {MessagesPerConnection: 1 << 30}},
 		Connections: destinations + 100, IdleTimeout: time.Hour,
-	}, q, q, func(context.Context, *smtpclient.Options) (Conn, *smtpclient.Error) { return &instantConn{}, nil })
+	}
+	set(&o)
+	s, err := New(o, q, q, func(context.Context, *smtpclient.Options) (Conn, *smtpclient.Error) { return &instantConn{}, nil })
 	if err != nil {
 		b.Fatal(err)
 	}

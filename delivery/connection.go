@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
@@ -17,6 +18,7 @@ import (
 // shellConn is what a connection's goroutine keeps from one transaction to the next.
 type shellConn struct {
 	client  Conn
+	local   *localConn    // client, when it is one
 	host    string        // name of the peer
 	opening time.Duration // how long it took to open
 	tx      smtpclient.Transaction
@@ -78,12 +80,23 @@ func (s *Scheduler) await(cn *conn, state connState) bool {
 // open connects to one of the site's hosts, trying several if need be. It says what was wrong with the last, and whether the
 // fault is ours.
 func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
+	if cn.site.local {
+		cn.shell.local = newLocalConn(s.o.Store)
+		cn.shell.client, cn.shell.host = cn.shell.local, LocalSite
+		return why, false
+	}
 	hop := &cn.site.hop // never changes
-	for _, target := range cn.hosts.Targets(s.o.Addresses) {
+	targets := cn.hosts.Targets(s.o.Addresses)
+	if hop.socket != "" {
+		targets = []mx.Target{{Name: hop.socket}}
+	}
+	for _, target := range targets {
 		o := s.o.Client
-		o.Addr, o.ServerName = netip.AddrPortFrom(target.Addr, hop.port), target.Name
+		o.ServerName, o.Socket, o.LMTP = target.Name, hop.socket, hop.lmtp
 		o.TLS, o.Username, o.Password = hop.tls, hop.user, hop.password
-		o.Source = s.source(target.Addr)
+		if target.Addr.IsValid() {
+			o.Addr, o.Source = netip.AddrPortFrom(target.Addr, hop.port), s.source(target.Addr)
+		}
 		client, err := s.dial(s.ctx, &o)
 		if err != nil && err.TLS && o.TLS == smtpclient.Opportunistic {
 			o.TLS = smtpclient.Off // a broken STARTTLS is no worse than none (RFC 7435 section 3)
@@ -139,6 +152,10 @@ const smallContent = 64 << 10
 // prepare makes the client's transaction of ours.
 func (s *Scheduler) prepare(cn *conn, t *transaction) *smtpclient.Transaction {
 	env, sh := t.message.Envelope, &cn.shell
+	if sh.local != nil {
+		sh.local.t, t.local = t, true
+	}
+	t.final = t.local || cn.site.hop.lmtp && !sh.client.Offers().DSN
 	if sh.tx.Recipients = env.Recipients; len(env.Recipients) > 1 {
 		sh.to = sh.to[:0]
 		for _, n := range t.recipients {
@@ -151,7 +168,8 @@ func (s *Scheduler) prepare(cn *conn, t *transaction) *smtpclient.Transaction {
 	sh.tx.Size, sh.tx.Content = t.message.Size, t.body
 	sh.tx.Open = nil
 	if t.body == nil {
-		sh.tx.Open = func() (io.ReadCloser, error) { return s.queue.Content(t.message) }
+		m := t.message // t may be another's before our own store reads
+		sh.tx.Open = func() (io.ReadCloser, error) { return s.queue.Content(m) }
 		sh.tx.Content = s.readSmall(cn, t)
 	}
 	if cap(sh.results) < len(t.recipients) {

@@ -70,7 +70,16 @@ func (c *core) resolve(d *destination, now time.Time) {
 	}
 	c.detach(d)
 	d.state = destResolving
-	if route, f, ok := c.cached(c.routeAt(d.key.route), d.key.domain); ok {
+	r := c.routeAt(d.key.route)
+	if (r == nil || !r.named) && c.isLocal(d.key.domain) {
+		c.resolved(d, home, nil, now)
+		return
+	}
+	if r != nil && r.socket != nil {
+		c.resolved(d, r.socket, nil, now)
+		return
+	}
+	if route, f, ok := c.cached(r, d.key.domain); ok {
 		c.resolved(d, route, f, now)
 		return
 	}
@@ -99,7 +108,7 @@ func (c *core) resolved(d *destination, route *mx.Route, f *smtp.Failure, now ti
 		d.route = route
 		d.valid = clamp(route.Expires, now.Add(minAnswer), now.Add(maxAnswer))
 		c.attach(d, c.siteOf(d, route), now)
-	case f.Temporary() && d.route != nil && now.Sub(d.route.Expires) < staleAnswer:
+	case f.Temporary() && d.route != nil && d.route != home && now.Sub(d.route.Expires) < staleAnswer:
 		d.valid = now.Add(minAnswer)
 		c.attach(d, c.siteOf(d, d.route), now) // the old answer is better than none
 	case f.Temporary():
@@ -203,6 +212,9 @@ func (c *core) siteOf(d *destination, route *mx.Route) *site {
 	if r != nil {
 		name, key = r.name, r.key
 	}
+	if route == home {
+		name, key = LocalSite, localKey
+	}
 	shape, own := c.shapeFor(d.key.domain, route)
 	if own {
 		key += "\x00" + d.key.domain
@@ -210,7 +222,7 @@ func (c *core) siteOf(d *destination, route *mx.Route) *site {
 	s := c.sites[key]
 	fresh := s == nil
 	if fresh {
-		s = &site{key: key, name: name, shape: shape, allow: min(initialConnections, shape.Connections)}
+		s = &site{key: key, name: name, shape: shape, local: route == home, allow: min(initialConnections, shape.Connections)}
 		s.hop = r.hop(c.o)
 		s.alarm.ring = func(now time.Time) { c.ring(s, now) }
 		s.stats = c.counters.site(name)

@@ -17,11 +17,16 @@ import (
 type Options struct {
 	// Routes are tried in order for each recipient; the first match wins, no match means MX.
 	Routes []Route
-	// Shaping holds the limits per site: "default", and by recipient domain or by MX suffix. The domain itself wins over an MX suffix,
+	// Shaping holds the limits per site: "default", "local", and by recipient domain or by MX suffix. The domain itself wins over an MX suffix,
 	// a longer suffix over a shorter one. Fields that are zero there are taken from "default".
 	Shaping map[string]Shaping
 	Retry   Retry
 	Backoff Backoff
+	// Local says whether a domain's mail is for mailboxes here; it must not block. Such mail goes to Store, unless the route that it matches says a domain
+	// or a recipient: routes without are for other people's mail. nil: there are no mailboxes.
+	Local func(domain string) bool
+	// Store takes the mail for mailboxes. Its limits are Shaping's "local" (default: 200 messages at a time, by node).
+	Store LocalStore
 	// Port is the TCP port of MX hosts (default 25).
 	Port uint16
 	// Client is the template of all connections: Hello, TLSConfig, Timeouts. Address, names and TLS mode are filled in.
@@ -117,10 +122,13 @@ type Route struct {
 	Tenant    string         // glob
 	Networks  []netip.Prefix // of the client
 
-	SmartHost string // host, host:port or [address]:port; the default port is Options.Port
-	TLS       smtpclient.TLSMode
-	Username  string // AUTH at the smart host; "" means none
-	Password  string
+	// SmartHost is host, host:port or [address]:port; the default port is Options.Port. A path, which begins with "/", is a unix socket.
+	SmartHost string
+	// LMTP speaks RFC 2033 to the smart host: what it takes is in a mailbox.
+	LMTP     bool
+	TLS      smtpclient.TLSMode
+	Username string // AUTH at the smart host; "" means none
+	Password string
 }
 
 func def[T int | uint16 | time.Duration](p *T, v T) {

@@ -37,7 +37,7 @@ func (s *Scheduler) logOutcomes(cn *conn, t *transaction, now time.Time) {
 func (s *Scheduler) logOutcome(r *maillog.Record, t *transaction, i int) {
 	o := &t.outcomes[i]
 	switch o.State {
-	case queue.Relayed:
+	case queue.Relayed, queue.Delivered:
 		r.Type = maillog.Delivery
 	case queue.Deferred:
 		r.Type = maillog.TransientFailure

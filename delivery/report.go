@@ -207,6 +207,9 @@ func (r *Reporter) recipient(m *queue.Message, due *queue.ReportRecipient) dsn.R
 		// RFC 3463 3.5: X.4.7, delivery time expired. The last answer says why.
 		d.Attempt.Text = fmt.Sprintf("given up after %v: %s", r.o.Retry.Expire, due.Attempt.Text)
 		d.Attempt.Enhanced = "4.4.7"
+		if due.Attempt.Remote == LocalSite && due.Attempt.Enhanced == "4.2.2" { // a mailbox here that stayed full says more
+			d.Attempt.Code, d.Attempt.Enhanced = smtp.ExceededStorage, "5.2.2"
+		}
 	default:
 		d.Action = dsn.Failed
 	}

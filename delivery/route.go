@@ -21,14 +21,18 @@ type route struct {
 	Route
 	host   string // as the resolver takes it
 	port   uint16
-	name   string // of the site
-	key    string // of the site: credentials and TLS included
-	static bool   // only the domain decides
+	name   string    // of the site
+	key    string    // of the site: protocol, credentials and TLS included
+	socket *mx.Route // where the smart host is a socket: nothing is looked up
+	static bool      // only the domain decides
+	named  bool      // it says a domain or a recipient: it is for local domains, too
 }
 
 // hop is how a site is reached.
 type hop struct {
 	port           uint16
+	socket         string // a path; then there is no address
+	lmtp           bool
 	tls            smtpclient.TLSMode
 	user, password string
 }
@@ -37,19 +41,32 @@ type hop struct {
 func compileRoutes(o *Options) ([]route, error) {
 	rs := make([]route, 0, len(o.Routes))
 	for i, r := range o.Routes {
-		host, port, err := splitHostPort(r.SmartHost, o.Port)
+		host, port, socket, err := hostOf(r.SmartHost, o.Port)
 		if err != nil {
 			return nil, fmt.Errorf("route %d: smart host %q: %w", i+1, r.SmartHost, err)
 		}
 		r.Domain, r.Recipient, r.Sender = strings.ToLower(r.Domain), strings.ToLower(r.Recipient), strings.ToLower(r.Sender)
 		name := net.JoinHostPort(host, strconv.Itoa(int(port)))
+		if socket != nil {
+			name = r.SmartHost
+		}
 		rs = append(rs, route{
-			Route: r, host: host, port: port, name: name,
-			key:    fmt.Sprintf("%s\x00%d\x00%s\x00%s", name, r.TLS, r.Username, r.Password),
+			Route: r, host: host, port: port, name: name, socket: socket,
+			key:    fmt.Sprintf("%s\x00%t\x00%d\x00%s\x00%s", name, r.LMTP, r.TLS, r.Username, r.Password),
+			named:  r.Domain != "" || r.Recipient != "",
 			static: r.Recipient == "" && r.Sender == "" && r.Tenant == "" && len(r.Networks) == 0,
 		})
 	}
 	return rs, nil
+}
+
+// hostOf takes a smart host apart: what splitHostPort takes, or the path of a socket.
+func hostOf(s string, port uint16) (host string, _ uint16, socket *mx.Route, err error) {
+	if strings.HasPrefix(s, "/") {
+		return "", 0, &mx.Route{Site: s}, nil
+	}
+	host, port, err = splitHostPort(s, port)
+	return host, port, nil, err
 }
 
 // splitHostPort takes host, host:port, address, [address] and [address]:port.
@@ -164,7 +181,11 @@ func (r *route) hop(o *Options) hop {
 	if r == nil {
 		return hop{port: o.Port}
 	}
-	return hop{port: r.port, tls: r.TLS, user: r.Username, password: r.Password}
+	h := hop{port: r.port, lmtp: r.LMTP, tls: r.TLS, user: r.Username, password: r.Password}
+	if r.socket != nil {
+		h.socket = r.SmartHost
+	}
+	return h
 }
 
 // glob reports whether s matches pattern, in which * stands for any run of octets; "" matches everything. It takes time
@@ -197,13 +218,15 @@ func glob(pattern, s string) bool {
 
 // shapeFor returns the limits for a domain at the hosts of a route, and whether they are the domain's own.
 func (c *core) shapeFor(domain string, hosts *mx.Route) (s Shaping, own bool) {
-	s = c.base
-	if o, ok := c.o.Shaping[domain]; ok {
+	if s = c.base; hosts == home {
+		s = c.o.localShape()
+	}
+	if o, ok := c.o.Shaping[domain]; ok && domain != LocalSite {
 		return s.overlay(o), true
 	}
 	best := ""
 	for name := range c.o.Shaping {
-		if len(name) > len(best) && name != "default" && underSuffix(hosts, name) {
+		if len(name) > len(best) && name != "default" && name != LocalSite && underSuffix(hosts, name) {
 			best = name
 		}
 	}

@@ -64,6 +64,10 @@ func newSim(t testing.TB, seed uint64) *sim {
 	if s.rand.IntN(2) == 0 {
 		o.Routes = []Route{{Recipient: "*vip*", SmartHost: "hub.test"}, {Tenant: "t1", SmartHost: "t1.test"}}
 	}
+	if s.rand.IntN(2) == 0 { // some domains are local, and one of them not always
+		o.Local = func(d string) bool { return d == "d1" || d == "d2" || d == "d3" && s.now.UnixMilli()/(1<<14)%2 == 0 }
+		o.Shaping[LocalSite] = Shaping{Connections: 1 + s.rand.IntN(4), RecipientsPerMessage: 1 + s.rand.IntN(5)}
+	}
 	o.setDefaults()
 	s.core = newCore(o)
 	if err := s.core.setRoutes(); err != nil {
@@ -422,7 +426,7 @@ func (s *sim) suspend(n int) {
 		case queue.SuspendDomain:
 			one.Name = fmt.Sprint("d", s.rand.IntN(30))
 		case queue.SuspendSite:
-			one.Name = []string{fmt.Sprint("site", s.rand.IntN(s.sites)), "hub.test:25"}[s.rand.IntN(2)]
+			one.Name = []string{fmt.Sprint("site", s.rand.IntN(s.sites)), "hub.test:25", LocalSite}[s.rand.IntN(3)]
 		case queue.SuspendTenant:
 			one.Name = fmt.Sprint("t", s.rand.IntN(3))
 		case queue.SuspendCampaign:

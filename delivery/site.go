@@ -19,6 +19,7 @@ type site struct {
 	name  string // for logs, labels and the operator
 	state siteState
 	hop   hop
+	local bool      // its mail goes to Options.Store
 	hosts *mx.Route // of the destination that was looked up last
 	shape Shaping
 	rate  limiter

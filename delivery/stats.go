@@ -7,7 +7,7 @@ import (
 // Stats are the scheduler's counts since the start and its present state, for metrics.
 type Stats struct {
 	// Recipients by the outcome of an attempt or of the clock.
-	Relayed, Deferred, Failed, Expired uint64
+	Relayed, Delivered, Deferred, Failed, Expired uint64
 	// Warned are the recipients for which a delay warning became due.
 	Warned uint64
 	// DoubleBounces are reports of ours that could not be delivered.
@@ -26,7 +26,7 @@ type Stats struct {
 	BySite map[string]SiteStats
 }
 
-// SiteStats are the counts of one site.
+// SiteStats are the counts of one site. What the local site has relayed is in mailboxes.
 type SiteStats struct{ Relayed, Deferred, Failed uint64 }
 
 // OtherSites is the label of the sites that have none of their own.
@@ -103,6 +103,10 @@ func (c *counters) count(t *transaction, s *site) {
 		switch t.outcomes[i].State {
 		case queue.Relayed:
 			c.Relayed++
+			site.Relayed++
+			continue
+		case queue.Delivered:
+			c.Delivered++
 			site.Relayed++
 			continue
 		case queue.Deferred:

@@ -18,6 +18,8 @@ type transaction struct {
 	outcomes   []queue.Outcome
 	started    time.Time
 	body       []byte        // the content, when it is in memory
+	local      bool          // it went to the store of our own
+	final      bool          // what was taken is in a mailbox: nobody after us reports of it
 	possible   bool          // an earlier attempt may have succeeded
 	refusal    *smtp.Failure // set: fail the recipients without an attempt
 	recorded   func(error)
