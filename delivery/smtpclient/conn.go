@@ -1,4 +1,4 @@
-// Package smtpclient is the client side of one SMTP connection (RFC 5321): greeting, EHLO, STARTTLS, AUTH, then mail
+// Package smtpclient is the client side of one SMTP connection (RFC 5321), or one of LMTP (RFC 2033): greeting, EHLO, STARTTLS, AUTH, then mail
 // transactions one after the other. It blocks; every wait has a deadline. Policy (which host, how many
 // connections, when again) is the caller's.
 //

@@ -40,6 +40,9 @@ func (x *exchange) nothing() *Error {
 	if !x.go354 {
 		return nil
 	}
+	if x.c.o.LMTP { // RFC 2033 4.2 wants 503 there, for who would answer the dot?
+		return x.c.broken(StepData, errNobody)
+	}
 	if _, err := x.c.command(StepEnd, x.c.t.DataEnd, "."); err != nil {
 		return err
 	}
@@ -60,6 +63,9 @@ func (x *exchange) end(sent *Error) *Error {
 	if sent != nil {
 		return x.c.lastWords(StepContent, sent)
 	}
+	if x.c.o.LMTP {
+		return x.endEach()
+	}
 	rep, err := x.c.reply(StepEnd, x.c.t.DataEnd)
 	if err == nil && rep.Class() == 3 {
 		err = x.c.unexpected(StepEnd, rep)
@@ -73,6 +79,32 @@ func (x *exchange) end(sent *Error) *Error {
 	x.spread(theirs(StepEnd, rep))
 	if x.form.bdat && rep.Class() != 2 {
 		x.c.needReset = true // RFC 3030 section 2
+	}
+	return nil
+}
+
+var errNobody = errors.New("mail data is wanted although no recipient was accepted")
+
+// endEach reads the replies to the content, one for each recipient that was accepted, in the order of RCPT (RFC 2033 4.2). When the connection is
+// lost between them, the outcome of the others is open. A recipient that was refused may be tried again, and the others are not.
+func (x *exchange) endEach() *Error {
+	for i := range x.results {
+		r := &x.results[i]
+		if r.Code/100 != 2 || r.Command != StepRcpt {
+			continue
+		}
+		rep, err := x.c.reply(StepEnd, x.c.t.DataEnd)
+		if err == nil && rep.Class() == 3 {
+			err = x.c.unexpected(StepEnd, rep)
+		}
+		if err != nil {
+			s := err.Status
+			s.Unknown = true
+			x.spread(s)
+			return err
+		}
+		*r = theirs(StepEnd, rep)
+		x.c.needReset = x.c.needReset || x.form.bdat && rep.Class() != 2
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ func Dial(ctx context.Context, o *Options) (*Conn, *Error) {
 	defer cancel()
 	dial := o.Dial
 	if dial == nil {
-		dial = o.tcp
+		dial = o.connect
 	}
 	nc, err := dial(dialCtx, o.Addr)
 	if err != nil {
@@ -45,9 +45,12 @@ func Dial(ctx context.Context, o *Options) (*Conn, *Error) {
 	return c, nil
 }
 
-func (o *Options) tcp(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
+func (o *Options) connect(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 	// No keep-alives: each wait has a deadline of its own.
 	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: false}, KeepAlive: -1}
+	if o.Socket != "" {
+		return d.DialContext(ctx, "unix", o.Socket)
+	}
 	var from netip.AddrPort
 	if o.Source.IsValid() {
 		from, d.Control = netip.AddrPortFrom(o.Source, 0), portAtConnect
@@ -111,9 +114,13 @@ func (c *Conn) refused(step Step, rep smtp.Reply) *Error {
 	return &Error{Status: theirs(step, rep)}
 }
 
-// hello says EHLO, and HELO to a peer that does not know it (RFC 5321 3.2).
+// hello says EHLO, and HELO to a peer that does not know it (RFC 5321 3.2). LMTP has LHLO alone (RFC 2033 4.1).
 func (c *Conn) hello() *Error {
-	rep, err := c.command(StepEhlo, c.t.Hello, "EHLO "+c.o.Hello)
+	verb := "EHLO "
+	if c.o.LMTP {
+		verb = "LHLO "
+	}
+	rep, err := c.command(StepEhlo, c.t.Hello, verb+c.o.Hello)
 	if err != nil {
 		return err
 	}
@@ -121,7 +128,7 @@ func (c *Conn) hello() *Error {
 		c.offers = readOffers(rep.Text)
 		return nil
 	}
-	if rep.Class() != 5 || c.dead != nil {
+	if rep.Class() != 5 || c.dead != nil || c.o.LMTP {
 		return c.refused(StepEhlo, rep)
 	}
 	c.offers = Offers{}

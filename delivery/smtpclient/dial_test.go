@@ -177,7 +177,7 @@ func TestConnectFailures(t *testing.T) {
 func TestDialIsCancelled(t *testing.T) {
 	o, _ := serve(t, "S: 220-x\nhang")
 	ctx, cancel := context.WithCancel(t.Context())
-	inner := o.tcp
+	inner := o.connect
 	o.Dial = func(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
 		nc, err := inner(ctx, a)
 		return &onRead{nc, cancel}, err

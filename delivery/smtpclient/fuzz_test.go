@@ -51,11 +51,14 @@ func FuzzPeer(f *testing.F) {
 	f.Add("220-x\r\n220 x\r\n~250-x\r\n250 STARTTLS\r\n~220 go\r\n250 injected\r\n~\x15\x03\x03\x00\x02\x02\x28")
 	f.Add("220 x\r\n~250-x\r\n250-AUTH LOGIN PLAIN\r\n250-SIZE 5\r\n250 LIMITS MAILMAX=1\r\n~235 ok\r\n")
 	f.Add(hello + "250 ok\r\n550 no\r\n550 no\r\n354 go\r\n~554 no\r\n~250 ok\r\n")
+	f.Add("220 LMTP\r\n~250-x\r\n250 PIPELINING\r\n~250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n~250 a\r\n450 b\r\n~250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n~250 c\r\n")
+	f.Add("220 LMTP\r\n~250-x\r\n250-CHUNKING\r\n250 BINARYMIME\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~554 a\r\n250 b\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~421 c\r\n")
 	f.Add("421 4.3.2 \x00\xff\x1b[2J\r\n")
 	f.Add(hello + "354 go\r\n250 ok\r\n")
 	f.Fuzz(func(t *testing.T, words string) {
 		s := &said{words: bytes.Split([]byte(words), []byte("~"))}
 		o := &Options{Hello: "client.example", ServerName: "mx.example", TLS: Opportunistic, Username: "u", Password: "p", AuthInClear: true, Dial: s.dial}
+		o.LMTP = strings.Contains(words, "LMTP")
 		if !strings.Contains(words, "AUTH") {
 			o.Username = ""
 		}

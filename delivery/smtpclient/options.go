@@ -24,8 +24,12 @@ const (
 // Options describe one outgoing connection. Read-only while a Dial uses it; may be shared.
 type Options struct {
 	Addr   netip.AddrPort // the peer
+	Socket string         // the peer's unix socket; then Addr does not count
 	Source netip.Addr     // local address to send from; zero: the system chooses
 	Hello  string         // our name in EHLO and HELO
+
+	// LMTP speaks RFC 2033 instead: LHLO, and after the content one reply for each recipient that was accepted.
+	LMTP bool
 
 	TLS        TLSMode
 	TLSConfig  *tls.Config // base configuration (roots, session cache); nil: Go's defaults. Never changed.
