@@ -60,6 +60,7 @@ func (p *Policy) Configure(r Rules) error {
 
 var (
 	failNeedsAuth    = smtp.Perm(smtp.AuthRequired, "5.7.0", "Log in first: AUTH is required here")
+	failLMTP         = smtp.Perm(smtp.TransactionFailed, "5.7.1", "LMTP is for the networks of this site; use SMTP")
 	failDisabled     = smtp.Perm(smtp.MailboxUnavailable, "5.7.13", "This account is disabled; ask your postmaster")
 	failSender       = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "You may not use this sender address; use your own, or ask your postmaster to add it")
 	failRelay        = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: log in, or send to a domain that is served here")
@@ -70,13 +71,18 @@ var (
 	failTooManyRcpts = smtp.Perm(smtp.MailboxUnavailable, "5.5.3", "One message with more recipients than you may send to at all; split it")
 )
 
-// Connect is asked once per connection. Nothing is decided by address alone yet.
-func (p *Policy) Connect(*smtpd.Client) *smtp.Failure { return nil }
+// Connect is asked once per connection. LMTP is for one's own networks: it has no greylist, no limits and no sender checks of a relay (RFC 2033 1).
+func (p *Policy) Connect(c *smtpd.Client) *smtp.Failure {
+	if c.Kind == smtpd.LMTP && !p.rules.Load().trusts(c.Addr.Addr()) {
+		return failLMTP
+	}
+	return nil
+}
 
 // Mail decides who may use which reverse-path.
 func (p *Policy) Mail(c *smtpd.Client, sender string) *smtp.Failure {
 	if c.User == nil {
-		if c.Kind != smtpd.Relay { // RFC 6409 4.3
+		if c.Kind == smtpd.Submission || c.Kind == smtpd.Submissions { // RFC 6409 4.3
 			return failNeedsAuth
 		}
 		return nil

@@ -15,7 +15,11 @@ const (
 	Relay       Kind = iota // port 25
 	Submission              // port 587: STARTTLS and AUTH required
 	Submissions             // port 465: TLS from the first byte, AUTH required
+	LMTP                    // RFC 2033: each recipient has its own reply after the data; no AUTH, for networks that one trusts
 )
+
+// submits reports whether the kind is for authenticated users.
+func (k Kind) submits() bool { return k == Submission || k == Submissions }
 
 // Client is what the checks may know of a session's other side. Owned by the session; read-only to the checks.
 type Client struct {

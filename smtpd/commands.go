@@ -32,8 +32,9 @@ const (
 )
 
 var commands = [...]command{
-	smtp.Helo:     {states: greetable, flags: early | last | junk, proceed: (*Session).helo},
-	smtp.Ehlo:     {states: greetable, flags: early | last | junk, proceed: (*Session).ehlo},
+	smtp.Helo:     {states: greetable, flags: early | last | junk, check: (*Session).speaksSMTP, proceed: (*Session).helo},
+	smtp.Ehlo:     {states: greetable, flags: early | last | junk, check: (*Session).speaksSMTP, proceed: (*Session).ehlo},
+	smtp.Lhlo:     {states: greetable, flags: early | last | junk, check: (*Session).speaksLMTP, proceed: (*Session).ehlo},
 	smtp.StartTLS: {states: in(stateReady, stateMail, stateRcpt), flags: early | bare | secret, check: (*Session).mayStartTLS, proceed: (*Session).startTLS},
 	smtp.Auth:     {states: in(stateReady), flags: early, line: maxLine, check: (*Session).mayAuth, proceed: (*Session).auth},
 	smtp.Mail:     {states: in(stateReady), line: mailLine, check: (*Session).mayMail, proceed: (*Session).mail},
@@ -46,7 +47,6 @@ var commands = [...]command{
 	smtp.Help:     {states: commandStates, flags: early | junk, proceed: (*Session).help},
 	smtp.Quit:     {states: commandStates, flags: early, proceed: (*Session).quit},
 	smtp.Expn:     {states: commandStates, flags: junk, proceed: (*Session).notOurs},
-	smtp.Lhlo:     {states: commandStates, flags: early, proceed: (*Session).notOurs},
 
 	smtp.Unknown:   {states: commandStates, flags: early, proceed: func(*Session, []byte, *Output) *smtp.Failure { return errUnknown }},
 	smtp.Malformed: {states: commandStates, flags: early, line: maxLine, proceed: func(*Session, []byte, *Output) *smtp.Failure { return errMalformed }},
@@ -81,7 +81,7 @@ func (s *Session) permit(verb smtp.Verb, c *command, length int, args []byte, mo
 		return s.outOfOrder(verb)
 	case c.flags&early == 0 && s.client.TLS == nil && s.l.needsTLS():
 		return errNeedTLS
-	case c.flags&early == 0 && s.client.User == nil && s.l.Kind != Relay:
+	case c.flags&early == 0 && s.client.User == nil && s.l.Kind.submits():
 		return errNeedAuth
 	case c.flags&bare != 0 && len(args) > 0:
 		return errNoArgs
@@ -107,6 +107,8 @@ func (s *Session) outOfOrder(verb smtp.Verb) *smtp.Failure {
 	switch {
 	case s.state == stateChunks:
 		return errInChunks
+	case s.state == stateGreeted && s.l.Kind == LMTP:
+		return errNeedLhlo
 	case s.state == stateGreeted && (verb == smtp.Auth || verb == smtp.StartTLS):
 		return errNeedEhlo
 	case s.state == stateGreeted:
@@ -114,9 +116,27 @@ func (s *Session) outOfOrder(verb smtp.Verb) *smtp.Failure {
 	case s.state == stateReady:
 		return errNeedMail
 	case s.state == stateMail && (verb == smtp.Data || verb == smtp.Bdat):
+		if s.l.Kind == LMTP {
+			return errNobody
+		}
 		return errNoRecipients
 	}
 	return errNested
+}
+
+// speaksSMTP and speaksLMTP keep the two protocols apart: a client that takes one for the other would miscount replies (RFC 2033 4.1).
+func (s *Session) speaksSMTP() *smtp.Failure {
+	if s.l.Kind == LMTP {
+		return errLMTP
+	}
+	return nil
+}
+
+func (s *Session) speaksLMTP() *smtp.Failure {
+	if s.l.Kind != LMTP {
+		return errNotOurs
+	}
+	return nil
 }
 
 func (s *Session) helo(args []byte, o *Output) *smtp.Failure {

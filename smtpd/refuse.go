@@ -23,6 +23,14 @@ func (s *Session) refuse(o *Output, verb smtp.Verb, f *smtp.Failure) {
 	}
 }
 
+// refuseEach answers the end of a message with n times the same failure.
+func (s *Session) refuseEach(o *Output, verb smtp.Verb, f *smtp.Failure, n int) {
+	for range n - 1 {
+		o.Reply = smtp.AppendFailure(o.Reply, f)
+	}
+	s.refuse(o, verb, f)
+}
+
 // refuseLogin answers a failed log-in. Guessing is slow from the first one.
 func (s *Session) refuseLogin(o *Output, f *smtp.Failure) {
 	s.record(smtp.Auth, f)

@@ -38,6 +38,9 @@ var (
 	errNoArgs        = smtp.Perm(501, "5.5.4", "This command takes no argument")
 	errNeedHello     = smtp.Perm(503, "5.5.1", "Say EHLO or HELO first")
 	errNeedEhlo      = smtp.Perm(503, "5.5.1", "Say EHLO first")
+	errNeedLhlo      = smtp.Perm(503, "5.5.1", "Say LHLO first")
+	errLMTP          = smtp.Perm(500, "5.5.1", "This is LMTP: say LHLO instead") // RFC 2033 4.1
+	errNobody        = smtp.Perm(503, "5.5.1", "No valid recipients")            // RFC 2033 4.2
 	errNeedMail      = smtp.Perm(503, "5.5.1", "Say MAIL first")
 	errNested        = smtp.Perm(503, "5.5.1", "A mail transaction is open; finish it or say RSET")
 	errNoRecipients  = smtp.Perm(554, "5.5.1", "No valid recipients")
@@ -54,8 +57,6 @@ var (
 	errTooManyAuth   = closing(smtp.Temp(421, "4.7.0", "Too many failed log-ins; goodbye"))
 	errIdle          = closing(smtp.Temp(421, "4.4.2", "Timeout waiting for you; connect again"))
 	errSlow          = closing(smtp.Temp(421, "4.4.2", "Mail data came too slowly; connect again"))
-	errNetworkFull   = closing(smtp.Temp(421, "4.7.0", "Too many connections from your network; try again later"))
-	errServerFull    = closing(smtp.Temp(421, "4.3.2", "Too many connections; try again later"))
 	errShutdown      = closing(smtp.Temp(421, "4.3.2", "Server is shutting down; try again"))
 	errNeedTLS       = smtp.Perm(530, "5.7.0", "Must issue a STARTTLS command first") // RFC 3207 4
 	errNeedAuth      = smtp.Perm(530, "5.7.0", "Authentication required")             // RFC 4954 6

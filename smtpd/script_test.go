@@ -139,7 +139,7 @@ func (p *player) set(arg string) {
 	switch key {
 	case "segments": // the script depends on what comes in one piece
 	case "kind":
-		p.listen.Kind = map[string]Kind{"relay": Relay, "submission": Submission, "submissions": Submissions}[value]
+		p.listen.Kind = map[string]Kind{"relay": Relay, "submission": Submission, "submissions": Submissions, "lmtp": LMTP}[value]
 	case "plain":
 		p.listen.AllowPlainAuth = true
 	case "tls":

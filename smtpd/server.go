@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
-	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -18,8 +17,9 @@ import (
 type Server struct {
 	Options
 	greeting, helloReply string
+	lmtpGreeting         string
 	ehloReply, ehloEnd   string // the lines between them differ from session to session
-	networks             *inbound.Networks
+	networks             *networks
 	stats                stats
 	sessions             atomic.Uint64 // number of the last session
 	boot                 string        // tells session IDs of two runs apart
@@ -40,23 +40,17 @@ func New(o Options) (*Server, error) {
 	}
 	o = o.withDefaults()
 	s := &Server{
-		Options:    o,
-		greeting:   "220 " + o.Hostname + " ESMTP Postroad\r\n",
-		helloReply: "250 " + o.Hostname + "\r\n",
-		ehloReply:  ehloLines(&o),
-		ehloEnd:    "250 HELP\r\n",
-		networks:   newNetworks(&o),
-		boot:       strconv.FormatInt(time.Now().Unix(), 36),
-		ended:      make(chan struct{}, 1),
+		Options:      o,
+		greeting:     "220 " + o.Hostname + " ESMTP Postroad\r\n",
+		lmtpGreeting: "220 " + o.Hostname + " LMTP Postroad\r\n",
+		helloReply:   "250 " + o.Hostname + "\r\n",
+		ehloReply:    ehloLines(&o),
+		ehloEnd:      "250 HELP\r\n",
+		networks:     newNetworks(&o),
+		boot:         strconv.FormatInt(time.Now().Unix(), 36),
+		ended:        make(chan struct{}, 1),
 	}
 	return s, nil
-}
-
-func newNetworks(o *Options) *inbound.Networks {
-	l := &o.Limits
-	return inbound.NewNetworks(inbound.Limits{
-		Total: l.Connections, Each: l.ConnectionsPerNetwork, Bits4: l.NetworkBits4, Bits6: l.NetworkBits6, Exempt: o.Trusted,
-	})
 }
 
 // Serve accepts the connections of l, which belongs to the server from the call on. It returns at once.
@@ -106,7 +100,14 @@ func (s *Server) sessionID() string {
 }
 
 // needsProxy reports whether connections from ip begin with a PROXY header.
-func (l *listener) needsProxy(ip netip.Addr) bool { return inbound.Listed(l.ProxyFrom, ip) }
+func (l *listener) needsProxy(ip netip.Addr) bool {
+	for _, p := range l.ProxyFrom {
+		if p.Contains(ip.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
 
 // needsTLS reports whether commands that are not early need TLS.
-func (l *listener) needsTLS() bool { return l.Kind != Relay && !l.AllowPlainAuth }
+func (l *listener) needsTLS() bool { return l.Kind.submits() && !l.AllowPlainAuth }

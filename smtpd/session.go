@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"time"
 
-	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -168,7 +167,7 @@ func (s *Session) bareLF(line []byte, o *Output) {
 
 // proxy takes the PROXY header.
 func (s *Session) proxy(in []byte, o *Output) int {
-	h, n, err := inbound.ParseHeader(in)
+	h, n, err := parseProxy(in)
 	if err != nil {
 		s.refuse(o, smtp.Unknown, errProxyHeader)
 		return len(in)
@@ -176,8 +175,8 @@ func (s *Session) proxy(in []byte, o *Output) int {
 	if n == 0 {
 		return 0
 	}
-	if h.Client.IsValid() {
-		s.client.Addr, s.client.Local = h.Client, h.Local
+	if h.client.IsValid() {
+		s.client.Addr, s.client.Local = h.client, h.local
 	}
 	s.since = s.now
 	if s.l.Kind == Submissions {
@@ -211,7 +210,11 @@ func (s *Session) greet(o *Output) {
 		return
 	}
 	s.move(stateGreeted)
-	o.say(s.l.srv.greeting)
+	if s.l.Kind == LMTP {
+		o.say(s.l.srv.lmtpGreeting)
+	} else {
+		o.say(s.l.srv.greeting)
+	}
 }
 
 // admit asks whether this client may be served at all.
@@ -219,11 +222,8 @@ func (s *Session) admit() *smtp.Failure {
 	if s.stopping {
 		return errShutdown
 	}
-	switch s.l.srv.networks.Enter(s.client.Addr.Addr()) {
-	case inbound.ServerFull:
-		return errServerFull
-	case inbound.NetworkFull:
-		return errNetworkFull
+	if f := s.l.srv.networks.enter(s.client.Addr.Addr()); f != nil {
+		return f
 	}
 	s.admitted = true
 	if f := s.l.srv.Policy.Connect(&s.client); f != nil {
@@ -269,7 +269,7 @@ func (s *Session) End() {
 		s.move(stateClosed)
 	}
 	if s.admitted {
-		s.l.srv.networks.Leave(s.client.Addr.Addr())
+		s.l.srv.networks.leave(s.client.Addr.Addr())
 		s.admitted = false
 	}
 }

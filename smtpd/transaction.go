@@ -11,10 +11,12 @@ import (
 
 // transaction is one mail transaction: from MAIL to the queue's answer, or to whatever ends it before.
 type transaction struct {
-	env     *mail.Envelope // the queue's from Submit on; it does not change then
-	refused int            // RCPTs
-	data    *receiver      // once mail data may come
-	size    int64          // of the content, once submitted
+	env      *mail.Envelope // the queue's from Submit on; it does not change then
+	refused  int            // RCPTs
+	data     *receiver      // once mail data may come
+	unended  bool           // the last chunk so far was not the last of the message
+	accepted int            // recipients, when mail data began
+	size     int64          // of the content, once submitted
 }
 
 // chunk is what is left of a BDAT chunk.
@@ -150,6 +152,7 @@ func (s *Session) beginData() *smtp.Failure {
 	if f := s.l.srv.Policy.Data(&s.client, len(tx.env.Recipients)); f != nil {
 		return f
 	}
+	tx.accepted = len(tx.env.Recipients)
 	s.describeOrigin(&tx.env.Origin)
 	s.pace = pace{began: s.now}
 	tx.data = newReceiver(s.l.srv, tx.env.Body)
@@ -161,6 +164,9 @@ func (s *Session) describeOrigin(origin *mail.Origin) {
 	c := &s.client
 	*origin = mail.Origin{Client: c.Addr, Helo: c.Helo, Tenant: c.Tenant, Listener: c.Listener,
 		Protocol: smtp.Protocol(c.ESMTP, c.TLS != nil, c.User != nil, s.tx.env.SMTPUTF8)}
+	if s.l.Kind == LMTP {
+		origin.Protocol = smtp.LMTPProtocol(c.TLS != nil, s.tx.env.SMTPUTF8)
+	}
 	if c.User != nil {
 		origin.User = c.User.Name
 	}
@@ -198,6 +204,7 @@ func (s *Session) endChunk(o *Output) {
 		s.refuse(o, smtp.Bdat, f)
 		return
 	}
+	s.tx.unended = !s.chunk.last
 	if s.chunk.last || s.tx.data.verdict() != nil { // after a failed chunk the others are out of order
 		s.endMessage(o)
 		return
@@ -217,7 +224,7 @@ func (s *Session) endMessage(o *Output) {
 		}
 		s.endTransaction()
 		s.move(stateReady)
-		s.refuse(o, verb, f)
+		s.refuseEach(o, verb, f, s.answers(tx))
 		return
 	}
 	if tx.data.eightBit && tx.env.Body == mail.Body7Bit {
@@ -242,13 +249,23 @@ func (s *Session) Committed(now time.Time, id mail.ID, f *smtp.Failure, o *Outpu
 	s.tx = nil
 	s.move(stateReady)
 	if f != nil {
-		s.refuse(o, smtp.Data, f)
+		s.refuseEach(o, smtp.Data, f, s.answers(tx))
 	} else {
 		s.errors, s.junk = 0, 0
-		o.say(replyQueued)
-		o.Reply = append(id.AppendTo(o.Reply), '\r', '\n')
+		for range s.answers(tx) {
+			o.say(replyQueued)
+			o.Reply = append(id.AppendTo(o.Reply), '\r', '\n')
+		}
 	}
 	s.settle(o)
+}
+
+// answers is how many replies the end of a message has: one, or in LMTP one for each recipient that was accepted (RFC 2033 4.2).
+func (s *Session) answers(tx *transaction) int {
+	if s.l.Kind == LMTP && !tx.unended {
+		return tx.accepted
+	}
+	return 1
 }
 
 func (s *Session) recordReception(id mail.ID) {

@@ -51,3 +51,16 @@ func Protocol(esmtp, tls, auth, utf8 bool) string {
 	}
 	return [...]string{"ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA"}[i]
 }
+
+// LMTPProtocol is Protocol for LMTP (RFC 3848, RFC 6531 4.3) without AUTH.
+func LMTPProtocol(tls, utf8 bool) string {
+	switch {
+	case tls && utf8:
+		return "UTF8LMTPS"
+	case utf8:
+		return "UTF8LMTP"
+	case tls:
+		return "LMTPS"
+	}
+	return "LMTP"
+}
