@@ -35,25 +35,9 @@ func TestReceivedByForeignServers(t *testing.T) {
 		t.Run(peer.in.Name, func(t *testing.T) {
 			gen := &mailtest.Generator{Seed: 2, Run: peer.in.Name, Domains: []string{peer.domain}, MaxSize: 1 << 20}
 			sent := sendAll(t, n.Relay, gen, mailtest.SendOptions{Connections: 8, Pipelining: true})
-			want := map[string]mailtest.Sum{}
-			copies := 0
-			for i := range sent.Sent {
-				want[sent.Sent[i].ID] = sent.Sent[i].Sum
-				copies += len(sent.Sent[i].Accepted)
-			}
-			got := map[string]int{}
-			stored := waitMaildirs(t, filepath.Join(peer.in.Dir, "mail"), copies, n)
-			for path, content := range stored {
-				sum, id := mailtest.SumOf(content)
-				if want[id] != sum {
-					t.Errorf("%s: message %q is not what was sent", path, id)
-				}
-				got[id]++
-			}
-			for i := range sent.Sent {
-				if s := &sent.Sent[i]; got[s.ID] != len(s.Accepted) {
-					t.Errorf("message %s: %d copies stored for %d recipients", s.ID, got[s.ID], len(s.Accepted))
-				}
+			stored := waitMaildirs(t, filepath.Join(peer.in.Dir, "mail"), copiesOf(sent.Sent), n)
+			for _, fault := range wrongCopies(sent.Sent, stored) {
+				t.Error(fault)
 			}
 		})
 	}

@@ -59,7 +59,7 @@ func (h *holding) own(ctx context.Context, term uint64) (tenancy, error) {
 	}
 	t := &tenure{h: h, term: term}
 	q := delivery.FromQueue(h.queue)
-	if t.scheduler, err = delivery.New(o, q, newLocalResolver(h.n.resolver, h.n.cfg.Local.Domains), delivery.DialSMTP); err != nil {
+	if t.scheduler, err = delivery.New(o, q, h.n.resolver, delivery.DialSMTP); err != nil {
 		return nil, err
 	}
 	t.reporter = delivery.NewReporter(o, q)
@@ -155,7 +155,7 @@ func (h *holding) delivered() (s delivery.Stats, reports uint64) {
 
 func sumDelivery(a, b delivery.Stats) delivery.Stats {
 	for _, x := range []struct{ to, from *uint64 }{
-		{&a.Relayed, &b.Relayed}, {&a.Deferred, &b.Deferred}, {&a.Failed, &b.Failed}, {&a.Expired, &b.Expired}, {&a.Warned, &b.Warned},
+		{&a.Relayed, &b.Relayed}, {&a.Delivered, &b.Delivered}, {&a.Deferred, &b.Deferred}, {&a.Failed, &b.Failed}, {&a.Expired, &b.Expired}, {&a.Warned, &b.Warned},
 		{&a.DoubleBounces, &b.DoubleBounces}, {&a.Transactions, &b.Transactions}, {&a.Connected, &b.Connected}, {&a.ConnectFailed, &b.ConnectFailed},
 	} {
 		*x.to += *x.from

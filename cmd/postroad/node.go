@@ -23,7 +23,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/telemetry"
-	"github.com/postroad/postroad/mailbox/pop3"
+	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
 )
@@ -55,6 +55,8 @@ type node struct {
 	queues    holdings[*holding]
 	shards    holdings[*shard]
 	boxes     *mailboxes
+	local     map[string]bool // domains
+	delivers  *localStore
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
 	grantor   *share.Grantor
@@ -64,7 +66,6 @@ type node struct {
 	cert      *certificate
 	engine    *eventloop.Engine
 	smtp      *smtpd.Server
-	pop3      *pop3.Server
 	admin     atomic.Pointer[admin.Server]
 
 	background context.Context // ends when the node stops
@@ -86,7 +87,6 @@ type ender struct {
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
 	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
-	n.boxes = newMailboxes(n)
 	for _, step := range []struct {
 		what  string
 		start func(context.Context) error
@@ -99,7 +99,6 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		{"delivery", n.startDelivery},
 		{"queues", n.startQueues},
 		{"SMTP", n.startSMTP},
-		{"POP3", n.startPOP3},
 		{"administration", n.startAdmin},
 	} {
 		if err := step.start(ctx); err != nil {
@@ -172,6 +171,9 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 // startDelivery makes what all queues' deliveries share.
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
+	n.boxes = newMailboxes(n)
+	n.local = localDomains(n.cfg.Local.Domains)
+	n.delivers = newLocalStore(n.boxes, func(address string) (mailbox.Settings, bool) { return n.boxes.settings(address) })
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
 		return err
@@ -189,6 +191,7 @@ func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error
 	o.Budget, o.Log, o.Logf, o.Now = n.budget, n.log, n.log.Logf, h.queue.Now
 	o.Shares = n.newShares(h.group.ID(), term)
 	o.Owner = func() bool { return h.group.Holds(term) }
+	o.Local, o.Store = n.isLocal, n.delivers
 	if n.telemetry.Tracing() {
 		o.Tracer = n.telemetry.Tracer("postroad/delivery")
 	}
@@ -202,7 +205,6 @@ func (n *node) startQueues(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { n.governor.run(n.background) })
 	all.Go(func() { n.reach.run(n.background) })
-	all.Go(func() { n.boxes.run(n.background) })
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()
@@ -247,9 +249,6 @@ func (n *node) startSMTP(context.Context) (err error) {
 		return err
 	}
 	for _, l := range n.cfg.Listeners {
-		if isPOP3(l.Kind) {
-			continue
-		}
 		socket, err := eventloop.Listen(l.Address)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Address, err)

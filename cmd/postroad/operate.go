@@ -105,7 +105,7 @@ func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.St
 func (n *node) registerMetrics() error {
 	for area, collect := range map[string]func(telemetry.Observer){
 		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery, "store": n.observeStore, "node": n.observeNode,
-		"cluster": n.observeCluster, "mailbox": n.observeMailboxes, "pop3": n.observePOP3,
+		"cluster": n.observeCluster,
 	} {
 		if err := n.telemetry.Area(area, collect); err != nil {
 			return err
@@ -215,6 +215,7 @@ func (n *node) observeDelivery(o telemetry.Observer) {
 	o.Gauge("sites_dead", "sites that are left alone until their back-off ends", float64(s.DeadSites))
 	const attempts = "recipients by the outcome of their attempts"
 	o.CounterBy("outcomes_total", attempts, "outcome", "relayed", s.Relayed)
+	o.CounterBy("outcomes_total", attempts, "outcome", "delivered", s.Delivered)
 	o.CounterBy("outcomes_total", attempts, "outcome", "deferred", s.Deferred)
 	o.CounterBy("outcomes_total", attempts, "outcome", "failed", s.Failed)
 	o.CounterBy("outcomes_total", attempts, "outcome", "expired", s.Expired)

@@ -62,6 +62,8 @@ func listenerOf(l config.Listener) smtpd.ListenerOptions {
 		o.Kind = smtpd.Submission
 	case config.KindSubmissions:
 		o.Kind = smtpd.Submissions
+	case config.KindLMTP:
+		o.Kind = smtpd.LMTP
 	}
 	return o
 }
@@ -106,7 +108,7 @@ var tlsModes = map[string]smtpclient.TLSMode{
 func routeOf(r config.Route) (delivery.Route, error) {
 	o := delivery.Route{
 		Domain: r.Domain, Recipient: r.Recipient, Sender: r.Sender, Tenant: r.Tenant, Networks: prefixes(r.Network),
-		SmartHost: r.SmartHost, TLS: tlsModes[r.TLS], Username: r.Username,
+		SmartHost: r.SmartHost, LMTP: r.Protocol == "lmtp", TLS: tlsModes[r.TLS], Username: r.Username,
 	}
 	if strings.HasPrefix(o.Sender, "@") {
 		o.Sender = "*" + o.Sender // "@example.net" is all senders of a domain

@@ -22,14 +22,25 @@ func (k *checker) routes() {
 			k.mailbox(key+".sender", pattern(r.Sender))
 		}
 		if r.SmartHost != "" {
-			host, port := splitPort(r.SmartHost)
-			_, err := netip.ParseAddr(host)
-			k.must((err == nil || checkDomain(host) == "") && (port == "" || goodPort(port)), key+".smart_host",
-				r.SmartHost+" is not a host", `use "mail.example.net", "mail.example.net:587" or "[192.0.2.1]:25"`)
+			k.smartHost(key, r)
 		}
+		k.must(r.SmartHost != "" || r.Protocol != "lmtp", key+".protocol", "is for a smart host, and there is none", "set "+key+".smart_host")
 		k.must(r.SmartHost != "" || k.where.has(key+".tls"), key, "says neither where mail goes nor how", "set smart_host or tls")
 		k.routeAuth(key, r)
 	}
+}
+
+func (k *checker) smartHost(key string, r Route) {
+	if strings.HasPrefix(r.SmartHost, "/") {
+		k.must(len(r.SmartHost) < 108, key+".smart_host", "is too long for the path of a unix socket", "use a shorter one")
+		return
+	}
+	host, port := splitPort(r.SmartHost)
+	_, err := netip.ParseAddr(host)
+	k.must((err == nil || checkDomain(host) == "") && (port == "" || goodPort(port)), key+".smart_host",
+		r.SmartHost+" is not a host", `use "mail.example.net", "mail.example.net:587", "[192.0.2.1]:25" or "/run/dovecot/lmtp"`)
+	k.must(r.Protocol != "lmtp" || port != "" && port != "25", key+".smart_host", "needs a port for LMTP, and not 25 (RFC 2033 5)",
+		"name the port that the server listens on for LMTP, such as 24")
 }
 
 // pattern replaces what stands for anything by something that may stand in a name; "*" alone is any address.

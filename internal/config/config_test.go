@@ -83,7 +83,7 @@ func TestProblems(t *testing.T) {
 		{"network", "[relay]\nnetworks = [\"10.0.0.1/8\"]", `f:2:13: relay.networks[0]: is the text "10.0.0.1/8"; has address bits beyond its length; did you mean "10.0.0.0/8"?`},
 		{"enum", "[telemetry]\nlog_format = \"JSON\"", `f:2:14: telemetry.log_format: is the text "JSON"; did you mean "json"?`},
 		{"kind of listener", "[[listener]]\naddress = \":25\"\nkind = \"smtp\"", `f:3:8: listener[0].kind: is the text "smtp"; did you mean "lmtp"?`},
-		{"not served", "[[listener]]\naddress = \":24\"\nkind = \"lmtp\"", `f:3:1: listener[0].kind: this release does not serve lmtp; it serves relay, submission, submissions, pop3 and pop3s`},
+		{"not served", "[[listener]]\naddress = \":110\"\nkind = \"pop3\"", `f:3:1: listener[0].kind: this release does not serve pop3; it serves relay, submission, submissions and lmtp`},
 		{"table for list", "[listener]\naddress = \":25\"", `f:1:2: listener: is not a table; write [[listener]]`},
 		{"list for table", "[[node]]\n", `f:1:3: node: is not a list of tables; write [node]`},
 		{"value for table", "relay = true", `f:1:9: relay: is true; write it as [relay]`},

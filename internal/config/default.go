@@ -51,11 +51,15 @@ func defaultShaping() Shaping {
 	return Shaping{Connections: 20, MessagesPerConnection: 100, RecipientsPerMessage: 100, Scope: "cluster"}
 }
 
+// localShaping is what the mailboxes here are to bear: messages at a time, where other sites have connections.
+func localShaping() Shaping {
+	return Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000, Scope: "node"}
+}
+
 func defaultListeners() []Listener {
 	return []Listener{
 		{Address: "127.0.0.1:2525", Kind: KindRelay},
 		{Address: "127.0.0.1:2587", Kind: KindSubmission},
-		{Address: "127.0.0.1:2110", Kind: KindPOP3},
 	}
 }
 
@@ -82,6 +86,9 @@ func (c *Config) complete(where positions) {
 		if c.Routes[i].TLS == "" {
 			c.Routes[i].TLS = "opportunistic"
 		}
+		if c.Routes[i].Protocol == "" {
+			c.Routes[i].Protocol = "smtp"
+		}
 	}
 	c.completeShaping(where)
 }
@@ -91,7 +98,11 @@ func (c *Config) completeShaping(where positions) {
 	all := make(map[string]Shaping, len(c.Shaping)+1)
 	all["default"] = c.Shaping["default"].inherit(where, "default", defaultShaping())
 	for name, s := range c.Shaping {
-		if name != "default" {
+		switch name {
+		case "default":
+		case "local":
+			all[name] = s.inherit(where, name, localShaping())
+		default:
 			all[name] = s.inherit(where, name, all["default"])
 		}
 	}

@@ -84,7 +84,7 @@ type DNS struct {
 }
 
 // Route sends some mail another way than to its MX. The first route whose conditions all hold is taken; one without conditions takes
-// everything. No route: MX. In domain, recipient, sender and tenant "*" stands for any characters.
+// everything. No route: MX. Mail for local domains goes to the mailboxes here, unless the route that takes it says a domain or a recipient. In domain, recipient, sender and tenant "*" stands for any characters.
 type Route struct {
 	// Domain is the recipient's domain. "*.example.net" is every domain below example.net.
 	Domain string `toml:"domain"`
@@ -96,9 +96,11 @@ type Route struct {
 	Tenant string `toml:"tenant"`
 	// Network is where the message came from.
 	Network Networks `toml:"network"`
-	// SmartHost is the server to hand the mail to, "host", "host:port" or "[address]:port"; its MX records are not looked up. Empty: the MX,
-	// with this route's TLS.
+	// SmartHost is the server to hand the mail to, "host", "host:port", "[address]:port" or the path of a unix socket; its MX records are not
+	// looked up. Empty: the MX, with this route's TLS.
 	SmartHost string `toml:"smart_host"`
+	// Protocol is "smtp", or "lmtp" (RFC 2033) for a server that puts the mail into mailboxes at once, such as Dovecot. LMTP has no default port.
+	Protocol string `toml:"protocol" enum:"smtp,lmtp" default:"\"smtp\""`
 	// TLS is "opportunistic" (when the server offers it), "require" (with a certificate that is
 	// valid for the host, else the mail waits) or "off".
 	TLS string `toml:"tls" enum:"opportunistic,require,off" default:"\"opportunistic\""`
@@ -119,7 +121,8 @@ type Retry struct {
 }
 
 // Shaping is what one destination is to bear. [shaping.default] is for all; [shaping."example.net"] is for a domain, or for a site
-// by the suffix of its MX hosts, and takes what it does not say from default.
+// by the suffix of its MX hosts, and takes what it does not say from default. [shaping.local] is for the mailboxes here: connections
+// are the messages on their way into them at a time, 200 if it does not say so, and nothing is taken from default.
 type Shaping struct {
 	// Connections is the most connections to one site at a time.
 	Connections int `toml:"connections"`

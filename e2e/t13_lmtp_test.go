@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/smtp"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/bench/peers"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// TestDovecotBehindUs has the node relay varied messages to a Dovecot over LMTP, by TCP and by a unix socket. Below the trace header each is
+// what was sent, octet for octet, once for each recipient.
+func TestDovecotBehindUs(t *testing.T) {
+	need(t, peers.DovecotAvailable())
+	dc := startDovecot(t, peers.DovecotOptions{})
+	n := newNode(t, nodeOptions{Extra: lmtpRoute("tcp.test", dc.Addr) + lmtpRoute("socket.test", filepath.Join(dc.Dir, "run", "lmtp"))})
+	n.start()
+	gen := &mailtest.Generator{Seed: 13, Run: "dovecot", Domains: []string{"tcp.test", "socket.test"}, MaxSize: 1 << 20, NoUTF8: true}
+	sent := sendAll(t, n.Relay, gen, mailtest.SendOptions{Connections: 8, Pipelining: true})
+	stored := waitMaildirs(t, filepath.Join(dc.Dir, "mail"), copiesOf(sent.Sent), n)
+	if wrong := wrongCopies(sent.Sent, stored); len(wrong) > 0 {
+		t.Errorf("%d faults: %.2000s", len(wrong), strings.Join(wrong, "\n"))
+	}
+}
+
+// TestDovecotSaysNo: after the data each recipient has an answer of its own. The one who has room gets the message once, whatever becomes of the others.
+func TestDovecotSaysNo(t *testing.T) {
+	need(t, peers.DovecotAvailable())
+	w := newWorld(t, 1, mailtest.SinkOptions{})
+	dc := startDovecot(t, peers.DovecotOptions{Users: []peers.DovecotUser{{Address: "room@dc.test"}, {Address: "full@dc.test", Quota: "10K"}}})
+	n := newNode(t, nodeOptions{DNS: w.DNS.Addr(), Port: w.port(), Extra: lmtpRoute("dc.test", dc.Addr)})
+	n.start()
+	body := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 500)
+	if err := smtp.SendMail(n.Relay, nil, "s@"+w.Domains[0], []string{"full@dc.test", "nobody@dc.test", "room@dc.test"}, []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	waitMaildirs(t, filepath.Join(dc.Dir, "mail"), 1, n)
+	eventually(t, time.Minute, func() bool {
+		return strings.Count(n.log(), "status=bounced") == 2 && strings.Contains(n.log(), ": removed")
+	},
+		func() string { return "not settled:\n" + n.log() })
+	for _, want := range []string{"to=<full@dc.test>", "5.2.2", "to=<nobody@dc.test>", "5.1.1", "to=<room@dc.test>", "relay=127.0.0.1["} {
+		if !strings.Contains(n.log(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, n.log())
+		}
+	}
+	stored := waitMaildirs(t, filepath.Join(dc.Dir, "mail"), 1, n)
+	if len(stored) != 1 {
+		t.Errorf("%d copies are stored, want the one of room@dc.test", len(stored))
+	}
+	eventually(t, time.Minute, func() bool { return w.Sink.Accepted() >= 1 }, func() string { return "the sender had no report:\n" + n.log() })
+}
+
+// TestPostfixDeliversToUsOverLMTP has a Postfix deliver varied messages to the node over LMTP, which relays them on to a sink that compares.
+func TestPostfixDeliversToUsOverLMTP(t *testing.T) {
+	need(t, peers.PostfixAvailable())
+	w := newWorld(t, 3, mailtest.SinkOptions{})
+	lmtp := freeAddr(t)
+	n := newNode(t, nodeOptions{
+		DNS: w.DNS.Addr(), Port: w.port(), Extra: lmtpListener(lmtp),
+		Relay: fmt.Sprintf("networks = [\"127.0.0.0/8\"]\ndomains = [%q, %q, %q]", w.Domains[0], w.Domains[1], w.Domains[2]),
+	})
+	n.start()
+	pf := startPostfix(t, peers.PostfixOptions{Log: true, Main: map[string]string{"default_transport": "lmtp:inet:" + lmtp}})
+	gen := &mailtest.Generator{Seed: 14, Run: "lmtp", Domains: w.Domains, MaxSize: 1 << 20}
+	sent := sendAll(t, pf.Addr, gen, mailtest.SendOptions{Connections: 8})
+	if r := w.settled(sent.Sent, mailtest.Rules{}, 2*time.Minute); !r.OK() {
+		log, _ := os.ReadFile(pf.Log)
+		t.Errorf("%v\nthe end of Postfix's log: %.3000s", r, log[max(0, len(log)-3000):])
+	}
+	log, err := os.ReadFile(pf.Log)
+	if err != nil || !strings.Contains(string(log), "postfix/lmtp") {
+		t.Errorf("Postfix did not use LMTP: %v", err)
+	}
+}
+
+// TestLMTPIsForTrustedNetworks: whoever may not relay may not speak LMTP, and nobody reaches a foreign domain by it.
+func TestLMTPIsForTrustedNetworks(t *testing.T) {
+	lmtp := freeAddr(t)
+	n := newNode(t, nodeOptions{Extra: lmtpListener(lmtp), Relay: `networks = ["192.0.2.0/24"]`})
+	n.start()
+	if got := firstLine(t, lmtp); !strings.HasPrefix(got, "554 5.7.1 ") {
+		t.Errorf("a stranger is greeted with %q", got)
+	}
+	n.stop()
+	other := newNode(t, nodeOptions{Extra: lmtpListener(lmtp)})
+	other.start()
+	c, err := net.Dial("tcp", lmtp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprint(c, "LHLO client.example\r\n")
+	var heard strings.Builder
+	for _, line := range []string{"MAIL FROM:<a@client.example>\r\n", "RCPT TO:<a@elsewhere.example>\r\n"} {
+		readUntil(t, c, &heard, "\r\n250 ")
+		fmt.Fprint(c, line)
+	}
+	readUntil(t, c, &heard, "550 5.7.1 ")
+}
+
+func readUntil(t testing.TB, c net.Conn, heard *strings.Builder, want string) {
+	t.Helper()
+	buf := make([]byte, 4096)
+	for !strings.Contains(heard.String(), want) {
+		n, err := c.Read(buf)
+		heard.Write(buf[:n])
+		if err != nil {
+			t.Fatalf("heard %q, want %q: %v", heard.String(), want, err)
+		}
+	}
+	heard.Reset()
+}
+
+func firstLine(t testing.TB, addr string) string {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Minute))
+	buf := make([]byte, 512)
+	n, err := c.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(buf[:n])
+}
+
+func lmtpRoute(domain, smartHost string) string {
+	return fmt.Sprintf("[[route]]\ndomain = %q\nsmart_host = %q\nprotocol = \"lmtp\"\n", domain, smartHost)
+}
+
+func lmtpListener(addr string) string {
+	return fmt.Sprintf("[[listener]]\naddress = %q\nkind = \"lmtp\"\n", addr)
+}
+
+// copiesOf is how many copies of all messages there should be.
+func copiesOf(sent []mailtest.Sent) (n int) {
+	for i := range sent {
+		n += len(sent[i].Accepted)
+	}
+	return n
+}
+
+// wrongCopies compares what was stored, by path, with what was sent: each message once for each recipient.
+func wrongCopies(sent []mailtest.Sent, stored map[string][]byte) (wrong []string) {
+	want, got := map[string]mailtest.Sum{}, map[string]int{}
+	for i := range sent {
+		want[sent[i].ID] = sent[i].Sum
+	}
+	for path, content := range stored {
+		sum, id := mailtest.SumOf(content)
+		if want[id] != sum {
+			wrong = append(wrong, fmt.Sprintf("%s: message %q is not what was sent", path, id))
+		}
+		got[id]++
+	}
+	for i := range sent {
+		if s := &sent[i]; got[s.ID] != len(s.Accepted) {
+			wrong = append(wrong, fmt.Sprintf("message %s: %d copies stored for %d recipients", s.ID, got[s.ID], len(s.Accepted)))
+		}
+	}
+	return wrong
+}
+
+func startDovecot(t testing.TB, o peers.DovecotOptions) *peers.Instance {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch(t), "dovecot-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(dir, 0o755)
+	o.Dir, o.LMTP = dir, freeAddr(t)
+	in, err := peers.Dovecot(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := in.Stop(); err != nil {
+			t.Errorf("stopping dovecot: %v", err)
+		}
+		os.RemoveAll(dir)
+	})
+	return in
+}
