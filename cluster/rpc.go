@@ -137,12 +137,12 @@ type Answer struct {
 func (e *Answer) Error() string { return e.Text }
 
 // Call makes a request to another member's Handler, or to what else is served beside it, and gives the answer's body to read, when that is set. An
-// answer other than 200 is an *Answer. Safe for use by several goroutines.
-func (n *Node) Call(ctx context.Context, member uint16, method, path string, body []byte, read func(io.Reader) error) error {
+// answer other than 200 is an *Answer. A nil body is none. Safe for use by several goroutines.
+func (n *Node) Call(ctx context.Context, member uint16, method, path string, body io.Reader, read func(io.Reader) error) error {
 	if n.port == nil {
 		return errors.New("this node has no port to reach other members")
 	}
-	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%d%s", member, path), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%d%s", member, path), body)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (g *Group) Forward(ctx context.Context, data []byte, parts [][]byte) (any, 
 	ctx, cancel := context.WithTimeout(ctx, g.node.opts.ProposeTimeout)
 	defer cancel()
 	var result any
-	err := g.node.Call(ctx, leader, http.MethodPost, fmt.Sprintf("/cluster/propose?group=%d", g.id), joinProposal(data, parts), func(r io.Reader) error {
+	err := g.node.Call(ctx, leader, http.MethodPost, fmt.Sprintf("/cluster/propose?group=%d", g.id), bytes.NewReader(joinProposal(data, parts)), func(r io.Reader) error {
 		b, err := io.ReadAll(io.LimitReader(r, maxProposal))
 		if err == nil {
 			result, err = g.fsm.sm.(ResultCodec).ParseResult(b)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -378,13 +379,13 @@ func TestLocalDomainChanges(t *testing.T) {
 func TestLocalFromDisk(t *testing.T) {
 	store := newFakeStore(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, withStore(store, func(w *world) { w.o.Owner = func() bool { return store.most >= 0 } }))
-		store.most = -1 // nothing is attempted
+		var ours atomic.Bool
+		w := newWorld(t, withStore(store, func(w *world) { w.o.Owner = ours.Load })) // nothing is attempted
 		large := "Delivered-To: b@home.test\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 3000)
 		w.submitBody(message("s@x.test", "a@home.test", "b@home.test"), large)
 		w.submit(message("s@x.test", "c@home.test"))
 		w.halt()
-		store.most = 0
+		ours.Store(true)
 		w.boot()
 		defer w.halt()
 		w.after(time.Minute)

@@ -175,33 +175,3 @@ func FuzzBdat(f *testing.F) {
 		}
 	})
 }
-
-// FuzzProxy: a PROXY header is found or refused in whatever pieces it comes, and never read beyond its end.
-func FuzzProxy(f *testing.F) {
-	f.Add([]byte("PROXY TCP4 198.51.100.9 192.0.2.1 1000 25\r\nEHLO x\r\n"))
-	f.Add([]byte("PROXY TCP6 2001:db8::1 2001:db8::2 1000 25\r\n"))
-	f.Add([]byte("PROXY UNKNOWN\r\n"))
-	f.Add([]byte("PROXY TCP4 198.51.100.9 2001:db8::2 1000 65536\r\n"))
-	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x09\xc0\x00\x02\x01\x10\x00\x00\x19rest"))
-	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"))
-	f.Add([]byte("\r\n\r\n\x00\r\nQUIT\n\x21\x21\x00\x24" + strings.Repeat("\x01", 36)))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		whole, n, err := parseProxy(in)
-		if n > len(in) || err != nil && n != 0 {
-			t.Fatalf("%d octets used of %d, %v", n, len(in), err)
-		}
-		if whole.client.IsValid() != whole.local.IsValid() {
-			t.Fatalf("half a header: %+v", whole)
-		}
-		for i := range min(len(in), 2200) {
-			h, k, e := parseProxy(in[:i])
-			switch {
-			case k == 0 && e == nil: // wants more
-			case e != nil && err == nil:
-				t.Fatalf("refused after %d octets, accepted after %d", i, n)
-			case e == nil && (k != n || h != whole):
-				t.Fatalf("%+v after %d octets, %+v after all", h, i, whole)
-			}
-		}
-	})
-}

@@ -57,6 +57,8 @@ var (
 	errTooManyAuth   = closing(smtp.Temp(421, "4.7.0", "Too many failed log-ins; goodbye"))
 	errIdle          = closing(smtp.Temp(421, "4.4.2", "Timeout waiting for you; connect again"))
 	errSlow          = closing(smtp.Temp(421, "4.4.2", "Mail data came too slowly; connect again"))
+	errNetworkFull   = closing(smtp.Temp(421, "4.7.0", "Too many connections from your network; try again later"))
+	errServerFull    = closing(smtp.Temp(421, "4.3.2", "Too many connections; try again later"))
 	errShutdown      = closing(smtp.Temp(421, "4.3.2", "Server is shutting down; try again"))
 	errNeedTLS       = smtp.Perm(530, "5.7.0", "Must issue a STARTTLS command first") // RFC 3207 4
 	errNeedAuth      = smtp.Perm(530, "5.7.0", "Authentication required")             // RFC 4954 6

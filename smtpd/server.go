@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -19,7 +20,7 @@ type Server struct {
 	greeting, helloReply string
 	lmtpGreeting         string
 	ehloReply, ehloEnd   string // the lines between them differ from session to session
-	networks             *networks
+	networks             *inbound.Networks
 	stats                stats
 	sessions             atomic.Uint64 // number of the last session
 	boot                 string        // tells session IDs of two runs apart
@@ -51,6 +52,13 @@ func New(o Options) (*Server, error) {
 		ended:        make(chan struct{}, 1),
 	}
 	return s, nil
+}
+
+func newNetworks(o *Options) *inbound.Networks {
+	l := &o.Limits
+	return inbound.NewNetworks(inbound.Limits{
+		Total: l.Connections, Each: l.ConnectionsPerNetwork, Bits4: l.NetworkBits4, Bits6: l.NetworkBits6, Exempt: o.Trusted,
+	})
 }
 
 // Serve accepts the connections of l, which belongs to the server from the call on. It returns at once.
@@ -100,14 +108,7 @@ func (s *Server) sessionID() string {
 }
 
 // needsProxy reports whether connections from ip begin with a PROXY header.
-func (l *listener) needsProxy(ip netip.Addr) bool {
-	for _, p := range l.ProxyFrom {
-		if p.Contains(ip.Unmap()) {
-			return true
-		}
-	}
-	return false
-}
+func (l *listener) needsProxy(ip netip.Addr) bool { return inbound.Listed(l.ProxyFrom, ip) }
 
 // needsTLS reports whether commands that are not early need TLS.
 func (l *listener) needsTLS() bool { return l.Kind.submits() && !l.AllowPlainAuth }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"time"
 
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -167,7 +168,7 @@ func (s *Session) bareLF(line []byte, o *Output) {
 
 // proxy takes the PROXY header.
 func (s *Session) proxy(in []byte, o *Output) int {
-	h, n, err := parseProxy(in)
+	h, n, err := inbound.ParseHeader(in)
 	if err != nil {
 		s.refuse(o, smtp.Unknown, errProxyHeader)
 		return len(in)
@@ -175,8 +176,8 @@ func (s *Session) proxy(in []byte, o *Output) int {
 	if n == 0 {
 		return 0
 	}
-	if h.client.IsValid() {
-		s.client.Addr, s.client.Local = h.client, h.local
+	if h.Client.IsValid() {
+		s.client.Addr, s.client.Local = h.Client, h.Local
 	}
 	s.since = s.now
 	if s.l.Kind == Submissions {
@@ -222,8 +223,11 @@ func (s *Session) admit() *smtp.Failure {
 	if s.stopping {
 		return errShutdown
 	}
-	if f := s.l.srv.networks.enter(s.client.Addr.Addr()); f != nil {
-		return f
+	switch s.l.srv.networks.Enter(s.client.Addr.Addr()) {
+	case inbound.ServerFull:
+		return errServerFull
+	case inbound.NetworkFull:
+		return errNetworkFull
 	}
 	s.admitted = true
 	if f := s.l.srv.Policy.Connect(&s.client); f != nil {
@@ -269,7 +273,7 @@ func (s *Session) End() {
 		s.move(stateClosed)
 	}
 	if s.admitted {
-		s.l.srv.networks.leave(s.client.Addr.Addr())
+		s.l.srv.networks.Leave(s.client.Addr.Addr())
 		s.admitted = false
 	}
 }

@@ -59,32 +59,6 @@ func TestLimitsLine(t *testing.T) {
 	}
 }
 
-func TestNetworks(t *testing.T) {
-	n := newNetworks(&Options{Limits: Limits{Connections: 5, ConnectionsPerNetwork: 2, NetworkBits4: 24, NetworkBits6: 64},
-		Trusted: func(ip netip.Addr) bool { return ip.IsLoopback() }})
-	enter := func(ip string, want bool) {
-		t.Helper()
-		if f := n.enter(netip.MustParseAddr(ip)); (f == nil) != want {
-			t.Errorf("%s: %v", ip, f)
-		}
-	}
-	enter("192.0.2.1", true)
-	enter("::ffff:192.0.2.2", true)
-	enter("192.0.2.3", false)
-	enter("2001:db8::1", true)
-	enter("127.0.0.1", true)
-	enter("127.0.0.1", true)
-	enter("2001:db8::2", false) // the server is full
-	n.leave(netip.MustParseAddr("192.0.2.1"))
-	enter("192.0.2.3", true)
-	for _, ip := range []string{"192.0.2.2", "192.0.2.3", "2001:db8::1", "127.0.0.1", "127.0.0.1"} {
-		n.leave(netip.MustParseAddr(ip))
-	}
-	if n.mu.open != 0 || len(n.mu.count) != 0 {
-		t.Errorf("%d open, %v", n.mu.open, n.mu.count)
-	}
-}
-
 // BenchmarkSession is the CPU of one message of 4 KiB in a session, PIPELINING used, with everything but the queue and the socket.
 func BenchmarkSession(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10} {

@@ -2,83 +2,312 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
 
 	"github.com/postroad/postroad/mailbox"
+	"github.com/postroad/postroad/mailbox/remote"
 )
 
-// mailboxes are all mailboxes of the cluster, wherever they are: each call goes to the owner of the mailbox's shard, on this node or another.
-// Safe for use by several goroutines. ErrRefused: no owner was found in time, and nothing happened; ErrUnknown: it may have happened.
+// mailboxes are all mailboxes of the cluster, wherever they are: each call goes to the owner of the mailbox's shard, on this node or another. While
+// there is none, as during an election, it is looked for again, for ownerPatience. Safe for use by several goroutines. ErrRefused: no owner was
+// found in time, and nothing happened; ErrUnknown: it may have happened.
 type mailboxes struct {
 	n *node
-	// settings are what the directory says of a mailbox that is to be made; false: there is no such user.
+	// settings are what the directory says of a mailbox that is to be made; false: there is no such user. Set before the node takes mail.
 	settings func(address string) (mailbox.Settings, bool)
+
+	mu      sync.Mutex
+	senders map[uint16]*remote.Sender // by member
+	guesses map[int]int               // by shard of which this node has no copy: which of its voters was last found to own it
+	forgets forgets
 }
 
 func newMailboxes(n *node) *mailboxes {
-	return &mailboxes{n: n, settings: func(string) (mailbox.Settings, bool) { return mailbox.Settings{}, false }}
+	return &mailboxes{
+		n: n, senders: map[uint16]*remote.Sender{}, guesses: map[int]int{},
+		settings: func(string) (mailbox.Settings, bool) { return mailbox.Settings{}, false },
+	}
 }
+
+// How long, and how often, an owner is looked for. An election takes some three seconds.
+const (
+	ownerPatience = 8 * time.Second
+	ownerFirst    = 20 * time.Millisecond
+	ownerMost     = 500 * time.Millisecond
+)
+
+var (
+	errNoBoxes = fmt.Errorf("%w: the cluster has no mailboxes yet", mailbox.ErrRefused)
+	errNoOwner = fmt.Errorf("%w: their shard has no owner now", mailbox.ErrRefused)
+)
 
 // Shards is the number of shards, a constant of the cluster; 0: there are none yet.
-func (m *mailboxes) Shards() int { return 0 }
+func (m *mailboxes) Shards() int { return len(m.n.control.Shards()) }
 
-// Append takes a delivery for mailboxes of one shard; it does not block. done is called once. ErrUnknown: try again under the same keys.
-func (m *mailboxes) Append(shard int, d *mailbox.Delivery, done func([]mailbox.Result, error)) {
-	done(nil, mailbox.ErrRefused)
+// shardOf is the shard of a mailbox.
+func (m *mailboxes) shardOf(address string) (int, error) {
+	if n := m.Shards(); n > 0 {
+		return mailbox.Shard(address, n), nil
+	}
+	return 0, errNoBoxes
 }
 
-// Forget drops append records whose recipients the queue has settled. It does not block, and may be lost.
-func (m *mailboxes) Forget(shard int, records []mailbox.Record) {}
+// held returns this node's member of a shard; nil: it has none.
+func (m *mailboxes) held(number int) *shard {
+	groups := m.n.control.Shards()
+	if number < 0 || number >= len(groups) || groups[number] == 0 {
+		return nil
+	}
+	return m.n.shards.get(groups[number])
+}
+
+// Held is the copy of a shard that this node has (remote.Shards); nil: it has none.
+func (m *mailboxes) Held(number int) *mailbox.Store {
+	if s := m.held(number); s != nil {
+		return s.store
+	}
+	return nil
+}
+
+// Owned is a shard that this node surely owns (remote.Shards); nil: it does not.
+func (m *mailboxes) Owned(number int) *mailbox.Store {
+	if s := m.held(number); s != nil && s.open() {
+		return s.store
+	}
+	return nil
+}
+
+// owner finds the owner of a shard: this node, whose store it returns, or another member, 0 when none is known.
+func (m *mailboxes) owner(number int) (here *mailbox.Store, member uint16) {
+	if s := m.held(number); s != nil {
+		if s.open() {
+			return s.store, 0
+		}
+		leader, _ := s.group.Leader()
+		if leader == m.n.self.Member { // it does not serve yet, or its lease has ended
+			leader = 0
+		}
+		return nil, leader
+	}
+	voters := m.voters(number)
+	if len(voters) == 0 {
+		return nil, 0
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return nil, voters[m.guesses[number]%len(voters)]
+}
+
+// voters are the members that have a shard of which this node has no copy.
+func (m *mailboxes) voters(number int) []uint16 {
+	groups := m.n.control.Shards()
+	if number < 0 || number >= len(groups) {
+		return nil
+	}
+	g, _ := m.n.control.Group(groups[number])
+	if len(g.Observed.Voters) > 0 {
+		return g.Observed.Voters
+	}
+	return slices.DeleteFunc(slices.Clone(g.Voters), func(id uint16) bool { return id == m.n.self.Member })
+}
+
+// wrong notes that a member does not own a shard, if it was asked by a guess.
+func (m *mailboxes) wrong(number int, member uint16) {
+	if m.held(number) != nil {
+		return
+	}
+	voters := m.voters(number)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(voters) > 0 && voters[m.guesses[number]%len(voters)] == member {
+		m.guesses[number]++
+	}
+}
+
+// atOwner does something at the owner of a shard, here or at another member; again while it is refused.
+func (m *mailboxes) atOwner(ctx context.Context, number int, here func(*mailbox.Store) error, there func(remote.Call) error) error {
+	limit := time.Now().Add(ownerPatience)
+	for wait := ownerFirst; ; wait = min(2*wait, ownerMost) {
+		err := errNoOwner
+		if s, member := m.owner(number); s != nil {
+			err = here(s)
+		} else if member != 0 {
+			if err = there(m.call(member)); errors.Is(err, mailbox.ErrRefused) {
+				m.wrong(number, member)
+			}
+		}
+		if !errors.Is(err, mailbox.ErrRefused) || time.Now().Add(wait).After(limit) || !pause(ctx, wait) {
+			return err
+		}
+	}
+}
+
+// call makes requests to a member.
+func (m *mailboxes) call(member uint16) remote.Call {
+	return func(ctx context.Context, path string, body io.Reader, read func(io.Reader) error) error {
+		err := m.n.store.Call(ctx, member, http.MethodPost, path, body, read)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return fmt.Errorf("%w: member %d: %w", mailbox.ErrRefused, member, err)
+		}
+		return fmt.Errorf("member %d: %w", member, err)
+	}
+}
+
+// do makes a request of the owner of a shard.
+func (m *mailboxes) do(ctx context.Context, q *remote.Request) (r remote.Reply, err error) {
+	err = m.atOwner(ctx, q.Shard, func(s *mailbox.Store) error {
+		r = remote.Do(ctx, s, q)
+		return r.Err()
+	}, func(call remote.Call) (err error) {
+		err = call(ctx, remote.PathVerb, q.Body(), func(from io.Reader) (err error) {
+			r, err = remote.ReadReply(from)
+			return err
+		})
+		switch {
+		case err == nil:
+			return r.Err()
+		case errors.Is(err, mailbox.ErrRefused):
+			return err
+		case q.Repeatable() && ctx.Err() == nil:
+			return again{err}
+		}
+		return fmt.Errorf("%w: %w", mailbox.ErrUnknown, err)
+	})
+	if lost := (again{}); errors.As(err, &lost) {
+		err = fmt.Errorf("%w: %w", mailbox.ErrUnknown, lost.error)
+	}
+	return r, err
+}
+
+// again is a failure on the way there, or back, of a request that may be repeated.
+type again struct{ error }
+
+func (again) Is(target error) bool { return target == mailbox.ErrRefused }
+
+// doAt makes a request about a mailbox.
+func (m *mailboxes) doAt(ctx context.Context, address string, q remote.Request) (r remote.Reply, err error) {
+	if q.Shard, err = m.shardOf(address); err != nil {
+		return r, err
+	}
+	return m.do(ctx, &q)
+}
 
 // Create makes a mailbox; it is no error that it is there.
 func (m *mailboxes) Create(ctx context.Context, address string, s mailbox.Settings) error {
-	return mailbox.ErrRefused
+	_, err := m.doAt(ctx, address, remote.Request{Verb: "create", Address: address, Settings: s})
+	return err
 }
 
 // Configure changes quotas and retention, or returns ErrNoMailbox.
 func (m *mailboxes) Configure(ctx context.Context, address string, s mailbox.Settings) error {
-	return mailbox.ErrRefused
+	_, err := m.doAt(ctx, address, remote.Request{Verb: "configure", Address: address, Settings: s})
+	return err
 }
 
 // Remove removes a mailbox and all that is in it; it is no error that there is none.
-func (m *mailboxes) Remove(ctx context.Context, address string) error { return mailbox.ErrRefused }
+func (m *mailboxes) Remove(ctx context.Context, address string) error {
+	_, err := m.doAt(ctx, address, remote.Request{Verb: "remove", Address: address})
+	return err
+}
 
 // Mailbox returns a mailbox, or ErrNoMailbox.
 func (m *mailboxes) Mailbox(ctx context.Context, address string) (mailbox.Mailbox, error) {
-	return mailbox.Mailbox{}, mailbox.ErrRefused
+	r, err := m.doAt(ctx, address, remote.Request{Verb: "mailbox", Address: address})
+	return r.Mailbox, err
 }
 
 // Room reports, without waiting for anything, whether so many octets would fit a mailbox: ErrFull, ErrNoMailbox, or nil, also when that is not known
 // here. What it says may be a little old; the append decides.
-func (m *mailboxes) Room(address string, size int64) error { return nil }
+func (m *mailboxes) Room(address string, size int64) error {
+	number, err := m.shardOf(address)
+	if err != nil {
+		return nil
+	}
+	s := m.Held(number)
+	if s == nil {
+		return nil
+	}
+	if err := s.Room(address, size); errors.Is(err, mailbox.ErrFull) || errors.Is(err, mailbox.ErrNoMailbox) {
+		return err
+	}
+	return nil
+}
 
 // Lock takes the maildrop lock of a mailbox, which is made if the directory has its user.
 func (m *mailboxes) Lock(ctx context.Context, address string) (mailbox.LockID, error) {
-	return mailbox.LockID{}, mailbox.ErrRefused
+	lock := remote.Request{Verb: "lock", Address: address}
+	r, err := m.doAt(ctx, address, lock)
+	if errors.Is(err, mailbox.ErrNoMailbox) {
+		set, ok := m.settings(address)
+		if !ok {
+			return r.Lock, err
+		}
+		if err = m.Create(ctx, address, set); err == nil {
+			r, err = m.doAt(ctx, address, lock)
+		}
+	}
+	return r.Lock, err
 }
 
 // Renew keeps a lock. ErrStaleLock or ErrRefused: it is lost.
-func (m *mailboxes) Renew(ctx context.Context, id mailbox.LockID) error { return mailbox.ErrRefused }
+func (m *mailboxes) Renew(ctx context.Context, id mailbox.LockID) error {
+	_, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "renew", Lock: id})
+	return err
+}
+
+// unlockTime bounds the way of a lock that is given back.
+const unlockTime = 5 * time.Second
 
 // Unlock gives a lock back. It does not block, and may be lost: the lock ends by itself.
-func (m *mailboxes) Unlock(id mailbox.LockID) {}
+func (m *mailboxes) Unlock(id mailbox.LockID) {
+	number, err := m.shardOf(id.Mailbox.Address)
+	if err != nil {
+		return
+	}
+	s, member := m.owner(number)
+	switch {
+	case s != nil:
+		s.Unlock(id)
+	case member != 0:
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), unlockTime)
+			defer cancel()
+			q := remote.Request{Verb: "unlock", Shard: number, Lock: id}
+			_ = m.call(member)(ctx, remote.PathVerb, q.Body(), nil)
+		}()
+	}
+}
 
 // Update removes messages from the inbox of a locked mailbox.
 func (m *mailboxes) Update(ctx context.Context, id mailbox.LockID, uids []mailbox.UID) error {
-	return mailbox.ErrRefused
-}
-
-// Messages lists a folder in the order of UIDs.
-func (m *mailboxes) Messages(ctx context.Context, box mailbox.Ref, folder uint32) ([]mailbox.Message, error) {
-	return nil, mailbox.ErrRefused
-}
-
-// Open opens a message, of so many octets, to be read piece by piece: no more than a piece is in memory. ctx bounds the opening and the reading.
-func (m *mailboxes) Open(ctx context.Context, box mailbox.Ref, folder uint32, uid mailbox.UID) (io.ReadCloser, int64, error) {
-	return nil, 0, mailbox.ErrRefused
+	_, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "update", Lock: id, UIDs: uids})
+	return err
 }
 
 // Folders lists the folders of a mailbox.
 func (m *mailboxes) Folders(ctx context.Context, box mailbox.Ref) ([]mailbox.Folder, error) {
-	return nil, mailbox.ErrRefused
+	r, err := m.doAt(ctx, box.Address, remote.Request{Verb: "folders", Box: box})
+	return r.Folders, err
+}
+
+// makeFolder makes a folder of a mailbox if it is not there.
+func (m *mailboxes) makeFolder(ctx context.Context, box mailbox.Ref, name string) error {
+	_, err := m.doAt(ctx, box.Address, remote.Request{Verb: "folder", Box: box, Name: name})
+	return err
+}
+
+// list lists mailboxes of one shard, by their addresses.
+func (m *mailboxes) list(ctx context.Context, number int, after string, most int) ([]mailbox.Mailbox, error) {
+	r, err := m.do(ctx, &remote.Request{Verb: "list", Shard: number, After: after, Most: most})
+	return r.Mailboxes, err
 }

@@ -25,7 +25,7 @@ type forgetter struct {
 
 const (
 	forgetSeconds = 15
-	forgetMost    = 300_000 // records; beyond that the oldest go early
+	forgetHolds   = 300_000 // records; beyond that the oldest go early
 )
 
 // add notes a record. The caller has locked f.mu.
@@ -36,7 +36,7 @@ func (f *forgetter) add(shard int, r mailbox.Record) {
 		f.ring[f.now] = bucket
 	}
 	bucket[shard] = append(bucket[shard], r)
-	if f.total++; f.total > forgetMost {
+	if f.total++; f.total > forgetHolds {
 		f.turn()
 	}
 	if !f.ticks {

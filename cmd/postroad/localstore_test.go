@@ -247,13 +247,13 @@ func TestForgetter(t *testing.T) {
 	if n != 100 || boxes.calls != 4 || timers != forgetSeconds {
 		t.Errorf("%d records in %d calls, want 100 in 4; %d timers", n, boxes.calls, timers)
 	}
-	for range forgetMost + 1 {
+	for range forgetHolds + 1 {
 		s.Settled(m, all[:1])
 	}
 	for range forgetSeconds - 1 { // a flood turns the ring by itself
 		s.Settled(m, all[:1])
 	}
-	if boxes.calls != 5 || s.settled.total > forgetMost {
-		t.Errorf("%d calls, %d records kept, at most %d may be", boxes.calls, s.settled.total, forgetMost)
+	if boxes.calls != 5 || s.settled.total > forgetHolds {
+		t.Errorf("%d calls, %d records kept, at most %d may be", boxes.calls, s.settled.total, forgetHolds)
 	}
 }

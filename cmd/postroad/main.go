@@ -47,7 +47,7 @@ func commands() []command {
 
 const serveHelp = `
 Runs until SIGINT or SIGTERM; then it finishes what is in flight. SIGHUP reads the configuration again. Without a file: data in
-./postroad-data, relaying for this machine on 127.0.0.1:2525, submission on 127.0.0.1:2587, health and metrics on 127.0.0.1:8025.
+./postroad-data, relaying for this machine on 127.0.0.1:2525, submission on 127.0.0.1:2587, POP3 on 127.0.0.1:2110, health and metrics on 127.0.0.1:8025.
 
     postroad serve --config /etc/postroad/postroad.toml`
 

@@ -24,6 +24,7 @@ import (
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/mailbox"
+	"github.com/postroad/postroad/mailbox/pop3"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
 )
@@ -66,6 +67,7 @@ type node struct {
 	cert      *certificate
 	engine    *eventloop.Engine
 	smtp      *smtpd.Server
+	pop3      *pop3.Server
 	admin     atomic.Pointer[admin.Server]
 
 	background context.Context // ends when the node stops
@@ -87,6 +89,7 @@ type ender struct {
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
 	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
+	n.boxes = newMailboxes(n)
 	for _, step := range []struct {
 		what  string
 		start func(context.Context) error
@@ -99,6 +102,7 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		{"delivery", n.startDelivery},
 		{"queues", n.startQueues},
 		{"SMTP", n.startSMTP},
+		{"POP3", n.startPOP3},
 		{"administration", n.startAdmin},
 	} {
 		if err := step.start(ctx); err != nil {
@@ -171,7 +175,6 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 // startDelivery makes what all queues' deliveries share.
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
-	n.boxes = newMailboxes(n)
 	n.local = localDomains(n.cfg.Local.Domains)
 	n.delivers = newLocalStore(n.boxes, func(address string) (mailbox.Settings, bool) { return n.boxes.settings(address) })
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
@@ -205,6 +208,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { n.governor.run(n.background) })
 	all.Go(func() { n.reach.run(n.background) })
+	all.Go(func() { n.boxes.run(n.background) })
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()
@@ -249,6 +253,9 @@ func (n *node) startSMTP(context.Context) (err error) {
 		return err
 	}
 	for _, l := range n.cfg.Listeners {
+		if isPOP3(l.Kind) {
+			continue
+		}
 		socket, err := eventloop.Listen(l.Address)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Address, err)

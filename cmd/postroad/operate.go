@@ -105,7 +105,7 @@ func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.St
 func (n *node) registerMetrics() error {
 	for area, collect := range map[string]func(telemetry.Observer){
 		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery, "store": n.observeStore, "node": n.observeNode,
-		"cluster": n.observeCluster,
+		"cluster": n.observeCluster, "mailbox": n.observeMailboxes, "pop3": n.observePOP3,
 	} {
 		if err := n.telemetry.Area(area, collect); err != nil {
 			return err

@@ -38,6 +38,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("POST /node/shares", n.serveShares)
 	n.suspendRoutes(m)
 	n.newerRoutes(m)
+	n.boxes.routes(m)
 }
 
 func (n *node) report() report {
@@ -97,7 +98,7 @@ func (n *node) ask(ctx context.Context, member uint16, method, path string, body
 	if into != nil {
 		read = func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, 8<<20)).Decode(into) }
 	}
-	if err := n.store.Call(ctx, member, method, path, content.Bytes(), read); err != nil {
+	if err := n.store.Call(ctx, member, method, path, &content, read); err != nil {
 		return fmt.Errorf("member %d: %w", member, err)
 	}
 	return nil

@@ -73,13 +73,11 @@ func (k *checker) listeners() {
 
 func (k *checker) listenerKind(key string, l Listener) {
 	switch l.Kind {
-	case KindPOP3, KindPOP3S:
-		k.bad(key+".kind", "this release does not serve "+string(l.Kind), "it serves relay, submission, submissions and lmtp")
 	case KindLMTP:
 		_, port := splitPort(l.Address)
 		k.must(port != "25", key+".address", "LMTP must not be served on port 25 (RFC 2033 5)", "use another port, such as 24")
-	case KindSubmissions:
-		k.must(!l.AuthWithoutTLS, key+".auth_without_tls", "a submissions listener has TLS from the first octet", "leave the key out")
+	case KindSubmissions, KindPOP3S:
+		k.must(!l.AuthWithoutTLS, key+".auth_without_tls", "a "+string(l.Kind)+" listener has TLS from the first octet", "leave the key out")
 	}
 }
 

@@ -60,6 +60,7 @@ func defaultListeners() []Listener {
 	return []Listener{
 		{Address: "127.0.0.1:2525", Kind: KindRelay},
 		{Address: "127.0.0.1:2587", Kind: KindSubmission},
+		{Address: "127.0.0.1:2110", Kind: KindPOP3},
 	}
 }
 

@@ -14,7 +14,7 @@ type Node struct {
 // Kind is what a listener is for.
 type Kind string
 
-// The kinds of listener. The last three are known, but this release does not serve them.
+// The kinds of listener. LMTP is known, but this release does not serve it.
 const (
 	KindRelay       Kind = "relay"
 	KindSubmission  Kind = "submission"
@@ -25,12 +25,13 @@ const (
 )
 
 // Listener is one address on which the node takes connections. Without any [[listener]] in the file the node relays on
-// 127.0.0.1:2525 and takes submissions on 127.0.0.1:2587.
+// 127.0.0.1:2525, takes submissions on 127.0.0.1:2587 and serves mailboxes on 127.0.0.1:2110.
 type Listener struct {
 	// Address is the IP address and port to listen on. ":25" is every address of the machine.
 	Address string `toml:"address" default:"none, it must be given"`
 	// Kind is what the listener is for: "relay" takes mail from other servers (port 25), "submission" from users after
-	// STARTTLS and AUTH (port 587), "submissions" the same with TLS from the first octet (port 465). "lmtp" takes mail for local and
+	// STARTTLS and AUTH (port 587), "submissions" the same with TLS from the first octet (port 465). "pop3" lets users read their
+	// mailboxes after STLS (port 110), "pop3s" with TLS from the first octet (port 995). "lmtp" takes mail for local and
 	// relay domains by RFC 2033, from the networks of [relay] only.
 	Kind Kind `toml:"kind" enum:"relay,submission,submissions,lmtp,pop3,pop3s" default:"\"relay\""`
 	// ProxyProtocolFrom are the networks of load balancers that begin each connection with a PROXY header (version 1
@@ -38,7 +39,7 @@ type Listener struct {
 	ProxyProtocolFrom Networks `toml:"proxy_protocol_from"`
 	// Tenant is the tenant of mail that arrives here, unless an authenticated user has one of their own.
 	Tenant string `toml:"tenant"`
-	// AuthWithoutTLS lets users authenticate, and submit, in the clear. Only for networks that nobody listens in on.
+	// AuthWithoutTLS lets users authenticate, and submit or read, in the clear. Only for networks that nobody listens in on.
 	AuthWithoutTLS bool `toml:"auth_without_tls"`
 }
 

@@ -10,13 +10,14 @@ import (
 var levels = map[string]int{
 	// Words, formats and mechanisms without mail in them.
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/layers": 0,
-	"internal/sdnotify": 0, "internal/rows": 0, "internal/fifo": 0,
+	"internal/sdnotify": 0, "internal/rows": 0, "internal/fifo": 0, "internal/inbound": 0,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
+	"mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
 	// The only place that knows which concrete parts work together.
 	"cmd/postroad": 5,
 }
@@ -45,6 +46,7 @@ var never = []struct{ who, what, instead string }{
 	{"smtpd", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
 	{"smtpd", module + "/queue", "declare the interface that you need, as smtpd.Submitter; cmd/postroad passes the queue"},
 	{"delivery", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
+	{"mailbox/pop3", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
 	{"policy", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
 	{"internal/admin", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
 }
@@ -61,7 +63,8 @@ func isKit(pkg string) bool {
 // importProblem says what is wrong with an import, or "".
 func importProblem(pkg, name string) string {
 	for _, n := range never {
-		if under(pkg, n.who) && name == n.what {
+		// What lies below it in the tree and on a higher layer, as mailbox/pop3 does, is not a part of it.
+		if under(pkg, n.who) && levels[pkg] == levels[n.who] && name == n.what {
 			return n.instead
 		}
 	}
@@ -131,6 +134,9 @@ func TestTheRulesFind(t *testing.T) {
 		{"cluster/logstore", module + "/cluster", true},
 		{"smtpd", module + "/policy", true},
 		{"policy", module + "/smtpd", false},
+		{"mailbox", "net", true},
+		{"mailbox/pop3", "net", false},
+		{"mailbox/pop3", module + "/mailbox", false},
 		{"smtpd", module + "/queue", true},
 		{"internal/smtp", module + "/internal/mail", true},
 		{"delivery", module + "/queue/queuetest", true},

@@ -1,4 +1,4 @@
-package smtpd
+package inbound
 
 import (
 	"bytes"
@@ -18,26 +18,36 @@ const (
 	proxyBodyMax  = 2048 // octets after a version 2 header that we are ready to read; addresses take at most 216
 )
 
+// Listed reports whether connections from ip begin with a header: from is the list of the balancers' networks.
+func Listed(from []netip.Prefix, ip netip.Addr) bool {
+	for _, p := range from {
+		if p.Contains(ip.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
 var proxySignature2 = []byte("\r\n\r\n\x00\r\nQUIT\n")
 
 var errProxy = errors.New("no valid PROXY header")
 
-// proxyHeader is what a PROXY header says. When the addresses are not valid the connection is the balancer's own (a health
+// Header is what a PROXY header says. When the addresses are not valid the connection is the balancer's own (a health
 // check) or of a family that we do not serve, and its real addresses hold.
-type proxyHeader struct {
-	client, local netip.AddrPort
+type Header struct {
+	Client, Local netip.AddrPort
 }
 
-// parseProxy reads a PROXY header at the start of in and returns its length. Length 0 without an error means that
+// ParseHeader reads a PROXY header at the start of in and returns its length. Length 0 without an error means that
 // more octets are needed.
-func parseProxy(in []byte) (h proxyHeader, n int, err error) {
+func ParseHeader(in []byte) (h Header, n int, err error) {
 	if k := min(len(in), len(proxySignature2)); bytes.Equal(in[:k], proxySignature2[:k]) {
-		return parseProxy2(in)
+		return parseHeader2(in)
 	}
-	return parseProxy1(in)
+	return parseHeader1(in)
 }
 
-func parseProxy1(in []byte) (h proxyHeader, n int, err error) {
+func parseHeader1(in []byte) (h Header, n int, err error) {
 	const word = "PROXY "
 	if k := min(len(in), len(word)); string(in[:k]) != word[:k] {
 		return h, 0, errProxy
@@ -64,7 +74,7 @@ func parseProxy1(in []byte) (h proxyHeader, n int, err error) {
 	if !ok1 || !ok2 {
 		return h, 0, errProxy
 	}
-	return proxyHeader{client, local}, eol + 1, nil
+	return Header{client, local}, eol + 1, nil
 }
 
 func proxyAddr1(ip, port string, want4 bool) (netip.AddrPort, bool) {
@@ -79,7 +89,7 @@ func proxyAddr1(ip, port string, want4 bool) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(a.Unmap(), uint16(p)), true
 }
 
-func parseProxy2(in []byte) (h proxyHeader, n int, err error) {
+func parseHeader2(in []byte) (h Header, n int, err error) {
 	if len(in) < 16 {
 		return h, 0, nil
 	}
@@ -103,14 +113,14 @@ func parseProxy2(in []byte) (h proxyHeader, n int, err error) {
 		if len(p) < 12 {
 			return h, 0, errProxy
 		}
-		h.client = netip.AddrPortFrom(netip.AddrFrom4([4]byte(p[:4])), binary.BigEndian.Uint16(p[8:]))
-		h.local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(p[4:8])), binary.BigEndian.Uint16(p[10:]))
+		h.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte(p[:4])), binary.BigEndian.Uint16(p[8:]))
+		h.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(p[4:8])), binary.BigEndian.Uint16(p[10:]))
 	case 0x21: // TCP over IPv6
 		if len(p) < 36 {
 			return h, 0, errProxy
 		}
-		h.client = netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[:16])).Unmap(), binary.BigEndian.Uint16(p[32:]))
-		h.local = netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[16:32])).Unmap(), binary.BigEndian.Uint16(p[34:]))
+		h.Client = netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[:16])).Unmap(), binary.BigEndian.Uint16(p[32:]))
+		h.Local = netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[16:32])).Unmap(), binary.BigEndian.Uint16(p[34:]))
 	}
 	return h, n, nil // other families: accepted, and the real addresses hold
 }

@@ -1,0 +1,239 @@
+package pop3
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/mailbox"
+)
+
+// conn is the shell around a Session: it moves octets between the event loop and the session, has its actions done by the workers, and holds the lock.
+// All its methods run on the connection's loop, except those of jobs.
+type conn struct {
+	session Session
+	c       *eventloop.Conn
+	paused  bool // commands wait for the client to take replies
+	busy    bool // a worker does an action; content is its own meanwhile
+	locked  bool // lock is held
+	lock    mailbox.LockID
+	content content
+}
+
+// maxUnread is how many octets of replies may wait before further commands do.
+const maxUnread = 32 << 10
+
+// outputs have room for a piece and its dots.
+var outputs = sync.Pool{New: func() any { return &Output{Reply: make([]byte, 0, 64<<10)} }}
+
+func newConn(l *listener, c *eventloop.Conn) *conn {
+	h := &conn{c: c}
+	h.session.l, h.session.stopping, h.session.addr = l, l.srv.stopping.Load(), c.RemoteAddr()
+	l.srv.stats.connections.Add(1)
+	l.srv.stats.open.Add(1)
+	return h
+}
+
+func (h *conn) srv() *Server { return h.session.l.srv }
+
+// call makes one call of the session and does what it asks for.
+func (h *conn) call(f func(now time.Time, o *Output)) {
+	o := outputs.Get().(*Output)
+	now := time.Now()
+	f(now, o)
+	h.do(now, o)
+}
+
+// do sends what a call of the session said, does its action, and gives the output back.
+func (h *conn) do(now time.Time, o *Output) {
+	if len(o.Reply) > 0 {
+		h.c.Write(o.Reply)
+	}
+	if o.Renew {
+		h.renew()
+	}
+	switch o.Action {
+	case StartTLS:
+		h.c.StartTLS(o.TLS)
+	case AcceptTLS:
+		h.c.AcceptTLS(o.TLS)
+	case Authenticate:
+		h.authenticate(o.Login)
+	case Open:
+		h.open(o.User)
+	case Fetch:
+		h.fetch(o.Piece)
+	case Update:
+		h.update(o.Removals)
+	case Close:
+		h.c.Close()
+	case Abort:
+		h.c.Abort()
+	}
+	h.release()
+	h.c.SetDeadline(h.session.Wait(now))
+	*o = Output{Reply: o.Reply[:0]}
+	outputs.Put(o)
+}
+
+// release gives back what the session does not need any more. The lock goes before the last reply does, so that a client that comes back at once
+// finds it free.
+func (h *conn) release() {
+	if h.busy {
+		return
+	}
+	if s := h.session.state; s != stateFetching && s != stateSending {
+		h.content.close()
+	}
+	if h.locked && !h.session.Locked() {
+		h.locked = false
+		h.srv().Maildrops.Unlock(h.lock)
+	}
+}
+
+func (h *conn) Open() { h.call(h.session.Start) }
+
+func (h *conn) Data(p []byte) (n int) {
+	now := time.Now()
+	for n < len(p) {
+		if h.paused = h.c.Buffered() > maxUnread; h.paused {
+			break
+		}
+		o := outputs.Get().(*Output)
+		used := h.session.Step(now, p[n:], o)
+		n += used
+		parked := o.Action != None
+		h.do(now, o)
+		if used == 0 || parked {
+			break
+		}
+	}
+	return n
+}
+
+func (h *conn) Drained() {
+	switch h.session.state {
+	case stateListing, stateSending:
+		h.call(h.session.Drained)
+	default:
+		if !h.paused {
+			return
+		}
+	}
+	h.paused = false
+	h.c.Resume()
+}
+
+func (h *conn) Timeout() {
+	h.call(h.session.Timeout)
+	h.c.Resume()
+}
+
+func (h *conn) TLSDone(err error) {
+	stats := &h.srv().stats
+	if err != nil { // the engine closes
+		stats.tlsFailed.Add(1)
+		return
+	}
+	stats.tls.Add(1)
+	h.call(h.session.TLSDone)
+}
+
+func (h *conn) Closed(err error) {
+	why := "the client closed the connection"
+	if err != nil && !errors.Is(err, io.EOF) {
+		why = err.Error()
+	}
+	h.session.End(why)
+	h.release()
+	srv := h.srv()
+	srv.stats.open.Add(-1)
+	if srv.stopping.Load() {
+		select {
+		case srv.ended <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (h *conn) shutdown() { h.call(h.session.Shutdown) }
+
+// cut ends a session when a shutdown takes too long.
+func (h *conn) cut() { h.call(h.session.Cut) }
+
+func (h *conn) authenticate(login Login) {
+	h.srv().Authenticator.Plain(h.session.addr, login.Authzid, login.User, login.Password, func(user string, f *smtp.Failure) {
+		h.c.Post(func() {
+			h.call(func(now time.Time, o *Output) { h.session.Authenticated(now, user, f, o) })
+			h.c.Resume()
+		})
+	})
+}
+
+// work has job done by a worker, and then answer on the loop; job must not touch the connection.
+func (h *conn) work(job func(), answer func(now time.Time, o *Output)) {
+	h.busy = true
+	h.srv().workers.do(func() {
+		job()
+		h.c.Post(func() {
+			h.busy = false
+			h.call(answer)
+			h.c.Resume()
+		})
+	})
+}
+
+func (h *conn) open(user string) {
+	var opened opening
+	h.work(func() { opened = h.srv().open(user) }, func(now time.Time, o *Output) {
+		if opened.err == nil {
+			h.lock, h.locked = opened.lock, true
+		}
+		h.session.Opened(now, opened.asked, opened.drop, opened.err, o)
+	})
+}
+
+func (h *conn) fetch(p Piece) {
+	srv, box, buf := h.srv(), h.lock.Mailbox, pieces.Get().(*[pieceSize]byte)
+	var err error
+	h.work(func() { err = h.content.read(srv.Maildrops, box, p, buf[:], srv.Limits.CallTimeout) }, func(now time.Time, o *Output) {
+		h.session.Fetched(now, buf[:p.Length], err, o)
+		pieces.Put(buf)
+		if h.session.state == stateSending {
+			h.c.Post(h.rest) // after what is sent now, if the client takes it, has been followed by the next piece
+		}
+	})
+}
+
+// rest lets the content go of a client that does not read.
+func (h *conn) rest() {
+	if !h.busy {
+		h.content.rest()
+	}
+}
+
+func (h *conn) update(uids []mailbox.UID) {
+	srv, id := h.srv(), h.lock
+	var err error
+	h.work(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), srv.Limits.CallTimeout)
+		defer cancel()
+		err = srv.Maildrops.Update(ctx, id, uids)
+	}, func(_ time.Time, o *Output) { h.session.Updated(err, o) })
+}
+
+// renew renews the lock, beside whatever else is done.
+func (h *conn) renew() {
+	srv, id := h.srv(), h.lock
+	srv.workers.do(func() {
+		asked := time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), srv.Limits.LockFor/3)
+		defer cancel()
+		err := srv.Maildrops.Renew(ctx, id)
+		h.c.Post(func() { h.call(func(now time.Time, o *Output) { h.session.Renewed(now, asked, err, o) }) })
+	})
+}

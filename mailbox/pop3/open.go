@@ -1,0 +1,53 @@
+package pop3
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/postroad/postroad/mailbox"
+)
+
+// opening is a maildrop that was locked and listed, or why it was not.
+type opening struct {
+	asked time.Time // when the lock was asked for
+	lock  mailbox.LockID
+	drop  *drop
+	err   error
+}
+
+// open locks and lists the maildrop of a user.
+func (s *Server) open(user string) (op opening) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.Limits.CallTimeout)
+	defer cancel()
+	op.asked = time.Now()
+	if op.lock, op.err = s.Maildrops.Lock(ctx, user); op.err != nil {
+		return op
+	}
+	if op.drop, op.err = s.list(ctx, op.lock.Mailbox); op.err != nil {
+		s.Maildrops.Unlock(op.lock)
+	}
+	return op
+}
+
+func (s *Server) list(ctx context.Context, ref mailbox.Ref) (*drop, error) {
+	box, err := s.Maildrops.Mailbox(ctx, ref.Address)
+	if err != nil {
+		return nil, err
+	}
+	folders, err := s.Maildrops.Folders(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	for i := range folders {
+		if f := &folders[i]; f.Number == mailbox.Inbox {
+			list, err := s.Maildrops.Messages(ctx, ref, f.Number)
+			if err != nil {
+				return nil, err
+			}
+			return newDrop(f, cmp.Or(f.Retention, box.Retention), list), nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no inbox: %w", ref.Address, mailbox.ErrNoMailbox)
+}

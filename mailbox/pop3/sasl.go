@@ -1,0 +1,136 @@
+package pop3
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+const mechanisms = "PLAIN SCRAM-SHA-256"
+
+// saslExchange is one AUTH exchange (RFC 5034). Each AUTH command has a new one, so that nothing of a failed or
+// cancelled exchange is left for the next (CVE-2011-1720).
+type saslExchange struct {
+	next  func(*Session, []byte, *Output) *failure // what takes the client's next message
+	scram ScramExchange
+	done  string // SCRAM: who it will be once the client has seen our proof
+}
+
+// auth begins an exchange. Without an argument it lists the mechanisms, as servers did before CAPA.
+func (s *Session) auth(args []byte, o *Output) *failure {
+	if len(args) == 0 {
+		o.say("+OK\r\n" + strings.ReplaceAll(mechanisms, " ", "\r\n") + "\r\n.\r\n")
+		return nil
+	}
+	mechanism, initial, given := bytes.Cut(args, []byte{' '})
+	x := &saslExchange{}
+	switch strings.ToUpper(string(mechanism)) {
+	case "PLAIN":
+		x.next = (*Session).saslPlain
+	case "SCRAM-SHA-256":
+		x.next = (*Session).saslScram
+		x.scram = s.l.srv.Authenticator.ScramSHA256(s.addr)
+	default:
+		return errAuthMechanism
+	}
+	if bytes.IndexByte(initial, ' ') >= 0 {
+		return errAuthArgs
+	}
+	s.sasl = x
+	s.move(stateSASL)
+	switch {
+	case !given:
+		o.say("+ \r\n")
+	case string(initial) == "=": // an empty initial response
+		s.saslMessage(nil, o)
+	default:
+		s.saslMessage(initial, o)
+	}
+	return nil
+}
+
+// saslLine takes the client's answer to a challenge.
+func (s *Session) saslLine(line []byte, o *Output) {
+	if string(line) == "*" {
+		s.failSASL(o, errAuthCancelled)
+		return
+	}
+	s.saslMessage(line, o)
+}
+
+func (s *Session) saslMessage(encoded []byte, o *Output) {
+	message := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
+	n, err := base64.StdEncoding.Strict().Decode(message, encoded)
+	if err != nil || bytes.IndexByte(encoded, '\r') >= 0 { // the decoder passes over CR
+		s.failSASL(o, errAuthBase64)
+		return
+	}
+	if f := s.sasl.next(s, message[:n], o); f != nil {
+		s.failSASL(o, f)
+	}
+}
+
+// saslPlain takes authzid NUL authcid NUL password (RFC 4616).
+func (s *Session) saslPlain(message []byte, o *Output) *failure {
+	f := bytes.Split(message, []byte{0})
+	if len(f) != 3 || len(f[1]) == 0 {
+		return errAuthPlain
+	}
+	s.sasl = nil
+	s.authenticate(Login{Authzid: string(f[0]), User: string(f[1]), Password: string(f[2])}, o)
+	return nil
+}
+
+func (s *Session) authenticate(login Login, o *Output) {
+	s.move(stateAuthenticating)
+	o.Action, o.Login = Authenticate, login
+}
+
+// saslScram makes a step of SCRAM (RFC 5802). POP3 has no room for data with its +OK, so that the server's proof is one more challenge,
+// to which the client's answer is empty (RFC 5034 4).
+func (s *Session) saslScram(message []byte, o *Output) *failure {
+	x := s.sasl
+	if x.done != "" {
+		if len(message) > 0 {
+			return errAuthBase64
+		}
+		s.sasl = nil
+		s.open(x.done, o)
+		return nil
+	}
+	answer, user, done, f := x.scram.Step(message)
+	if f != nil {
+		return loginFailure(f)
+	}
+	if done {
+		x.done = user
+	}
+	o.say("+ ")
+	o.Reply = base64.StdEncoding.AppendEncode(o.Reply, answer)
+	o.say("\r\n")
+	return nil
+}
+
+// Authenticated is the answer to the action Authenticate.
+func (s *Session) Authenticated(now time.Time, user string, f *smtp.Failure, o *Output) {
+	s.now, s.since = now, now
+	if s.state != stateAuthenticating {
+		return
+	}
+	if f != nil {
+		s.move(stateAuthorization)
+		s.refuseLogin(o, loginFailure(f))
+	} else {
+		s.open(user, o)
+	}
+	s.settle(o)
+}
+
+func (s *Session) failSASL(o *Output, f *failure) {
+	s.sasl = nil
+	s.move(stateAuthorization)
+	s.refuseLogin(o, f)
+}

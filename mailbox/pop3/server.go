@@ -1,0 +1,83 @@
+package pop3
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+
+	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/inbound"
+)
+
+// Server is a POP3 server on an event loop engine. Its methods may be called on any goroutine.
+type Server struct {
+	Options
+	greeting string
+	networks *inbound.Networks
+	workers  *workers
+	stats    stats
+	stopping atomic.Bool
+	ended    chan struct{} // a connection ended while the server stops
+}
+
+// listener is what the sessions of one listener share.
+type listener struct {
+	ListenerOptions
+	srv *Server
+}
+
+// New returns a server, which serves nothing yet.
+func New(o Options) (*Server, error) {
+	if o.Hostname == "" || o.Maildrops == nil || o.Authenticator == nil {
+		return nil, errors.New("pop3: Hostname, Maildrops and Authenticator are required")
+	}
+	o = o.withDefaults()
+	l := &o.Limits
+	return &Server{
+		Options:  o,
+		greeting: "+OK " + o.Hostname + " POP3 Postroad\r\n", // without a time stamp, which would offer APOP
+		networks: inbound.NewNetworks(inbound.Limits{
+			Total: l.Connections, Each: l.ConnectionsPerNetwork, Bits4: l.NetworkBits4, Bits6: l.NetworkBits6, Exempt: o.Trusted,
+		}),
+		workers: newWorkers(l.Workers),
+		ended:   make(chan struct{}, 1),
+	}, nil
+}
+
+// Serve accepts the connections of l, which belongs to the server from the call on. It returns at once.
+func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
+	if o.Implicit && s.TLS() == nil {
+		return errors.New("pop3: a pop3s listener needs a TLS certificate: " + l.Addr().String())
+	}
+	shared := &listener{ListenerOptions: o, srv: s}
+	return s.Engine.Serve(l, eventloop.ListenerOptions{
+		Full: errServerFull.append(nil),
+		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
+	})
+}
+
+// Shutdown stops accepting on the engine, lets messages that are being sent or removed be finished, and answers [SYS/TEMP] to the rest, which deletes
+// nothing. When ctx ends first, the others are cut off and its error is returned. The engine goes on.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopping.Store(true)
+	s.Engine.StopAccepting()
+	s.each((*conn).shutdown)
+	for s.stats.open.Load() > 0 {
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+			s.each((*conn).cut)
+			return ctx.Err()
+		}
+	}
+	return s.workers.close(ctx)
+}
+
+func (s *Server) each(f func(*conn)) {
+	s.Engine.Each(func(h eventloop.Handler) {
+		if c, ok := h.(*conn); ok && c.session.l.srv == s {
+			f(c)
+		}
+	})
+}

@@ -1,0 +1,349 @@
+package pop3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/mailbox"
+)
+
+// large is a message of several pieces, with dots at the beginning of lines and lines of all lengths.
+func large(octets int) string {
+	var b strings.Builder
+	b.WriteString("Subject: large\r\n\r\n")
+	for i := 0; b.Len() < octets; i++ {
+		fmt.Fprintf(&b, ".line %d %s\r\n", i, strings.Repeat("x", i%900))
+	}
+	return b.String()
+}
+
+// TestLarge: a message of many pieces comes octet for octet, in clear and inside TLS.
+func TestLarge(t *testing.T) {
+	want := large(5 << 20)
+	drops := newMemory(want)
+	r := newRig(t, drops, func(o *Options) { o.TLS = testTLS })
+	c := r.login()
+	c.send("RETR 1\r\nTOP 1 100000\r\nNOOP\r\n")
+	for range 2 {
+		if got := c.text(); got != want {
+			t.Errorf("%d octets are not the %d of the message", len(got), len(want))
+		}
+	}
+	c.expect("+OK")
+	c.say("QUIT", "+OK")
+	c.expectEnd()
+
+	r.address = r.listen(ListenerOptions{Implicit: true})
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = newClient(t, conn).startTLS()
+	c.expect("+OK")
+	c.say("USER u@local.example", "+OK")
+	c.say("PASS secret", "+OK")
+	c.send("RETR 1\r\n")
+	if got := c.text(); got != want {
+		t.Errorf("TLS: %d octets are not the %d of the message", len(got), len(want))
+	}
+	if s := r.srv.Stats(); s.Retrieved != 2 || s.Octets != uint64(2*len(want)) || s.TLS != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestRemoval: messages go with QUIT, and with nothing else; the lock is free when QUIT is answered.
+func TestRemoval(t *testing.T) {
+	drops := newMemory("1\r\n", "2\r\n", "3\r\n")
+	r := newRig(t, drops, nil)
+	c := r.login()
+	r.inUse()
+	c.say("DELE 2", "+OK")
+	c.conn.(*net.TCPConn).SetLinger(0) // a reset
+	c.conn.Close()
+	eventually(t, "the lock of a connection that was reset is kept", func() bool { return !drops.locked(fakeUser) })
+	if uids := drops.uids(fakeUser); len(uids) != 3 {
+		t.Fatalf("a connection without QUIT removed messages: %v are left", uids)
+	}
+	for range 3 {
+		c = r.login()
+		c.say("DELE 1", "+OK")
+		c.say("QUIT", "+OK")
+		c.conn.Close()
+	}
+	if uids := drops.uids(fakeUser); len(uids) != 0 {
+		t.Errorf("%v are left", uids)
+	}
+	eventually(t, "not all sessions have ended", func() bool { return r.srv.Stats().Open == 0 })
+	if s := r.srv.Stats(); s.Removed != 3 || s.LoggedIn != 0 || r.srv.Budget.Used() != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// inUse logs in where somebody has the mailbox.
+func (r *rig) inUse() {
+	r.t.Helper()
+	c := r.connect()
+	defer c.conn.Close()
+	c.say("USER "+fakeUser, "+OK")
+	c.say("PASS secret", "-ERR [IN-USE]")
+}
+
+// TestPipelined: a whole download in one write.
+func TestPipelined(t *testing.T) {
+	const n = 500
+	messages := make([]string, n)
+	var commands strings.Builder
+	for i := range messages {
+		messages[i] = fmt.Sprintf("Subject: %d\r\n\r\n%s\r\n", i, strings.Repeat("y", 7*i))
+		fmt.Fprintf(&commands, "RETR %d\r\nDELE %d\r\n", i+1, i+1)
+	}
+	r := newRig(t, newMemory(messages...), nil)
+	c := r.login()
+	c.send(commands.String() + "QUIT\r\n")
+	for i, want := range messages {
+		if got := c.text(); got != want {
+			t.Fatalf("message %d: %q", i+1, got)
+		}
+		c.expect("+OK")
+	}
+	c.expect("+OK")
+	c.expectEnd()
+	if uids := r.drops.uids(fakeUser); len(uids) != 0 {
+		t.Errorf("%d are left", len(uids))
+	}
+}
+
+// TestListing: a listing that does not fit the socket's buffers waits for its reader.
+func TestListing(t *testing.T) {
+	const n = 300_000
+	drops := newMemory()
+	list := make([]mailbox.Message, n)
+	for i := range list {
+		list[i] = mailbox.Message{UID: mailbox.UID(2*i + 1), Size: int64(i)}
+	}
+	drops.mu.boxes[fakeUser].list = list
+	r := newRig(t, drops, nil)
+	c := r.login()
+	c.say("STAT", fmt.Sprintf("+OK %d %d", n, n*(n-1)/2))
+	c.send("UIDL\r\nLIST\r\n")
+	lines := strings.Split(c.text(), "\r\n")
+	if len(lines) != n+1 || lines[n-1] != fmt.Sprintf("%d %08x%08x", n, 0x5eed, 2*n-1) {
+		t.Errorf("%d lines, the last %q", len(lines)-1, lines[max(0, len(lines)-2)])
+	}
+	lines = strings.Split(c.text(), "\r\n")
+	if len(lines) != n+1 || lines[n-1] != fmt.Sprintf("%d %d", n, n-1) {
+		t.Errorf("%d lines, the last %q", len(lines)-1, lines[max(0, len(lines)-2)])
+	}
+	c.say("NOOP", "+OK")
+}
+
+// TestSlowReader: of a message that the client does not read no more is read, and no reader stays open; when it reads again it gets the rest.
+func TestSlowReader(t *testing.T) {
+	want := large(20 << 20)
+	r := newRig(t, newMemory(want), nil)
+	c := r.login()
+	c.conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.send("RETR 1\r\n")
+	eventually(t, "a reader stays open", func() bool {
+		_ = r.drops.enter("")
+		defer r.drops.mu.Unlock()
+		return r.drops.mu.reads > 1 && r.drops.mu.opened == 0
+	})
+	if got := c.text(); got != want {
+		t.Errorf("%d octets are not the %d of the message", len(got), len(want))
+	}
+}
+
+// TestUnreadable: a message that cannot be read is refused; in the middle of it only a reset tells the client.
+func TestUnreadable(t *testing.T) {
+	drops := newMemory(large(10<<20), "small\r\n")
+	r := newRig(t, drops, nil)
+	c := r.login()
+	drops.failing("read", errors.New("a disk is broken"))
+	c.say("RETR 1", "-ERR [SYS/TEMP]")
+	drops.failing("open", mailbox.ErrNoMessage)
+	c.say("RETR 2", "-ERR The message was removed")
+	drops.failing("open", nil)
+	drops.failing("read", nil)
+	drops.gate = make(chan struct{})
+	c.send("RETR 1\r\n")
+	drops.gate <- struct{}{}
+	c.expect("+OK")
+	drops.failing("read", errors.New("a disk is broken"))
+	drops.gate <- struct{}{}
+	rest, err := io.ReadAll(c.in)
+	if err == nil || len(rest) > pieceSize+1000 {
+		t.Errorf("%d octets and %v, want a reset", len(rest), err)
+	}
+	eventually(t, "the lock is kept", func() bool { return !drops.locked(fakeUser) })
+}
+
+// TestLockLost: the lock is renewed, and a session that has lost it ends.
+func TestLockLost(t *testing.T) {
+	drops := newMemory("1\r\n")
+	r := newRig(t, drops, func(o *Options) { o.Limits.LockFor = 300 * time.Millisecond })
+	c := r.login()
+	c.say("DELE 1", "+OK")
+	eventually(t, "the lock is not renewed", func() bool {
+		_ = drops.enter("")
+		defer drops.mu.Unlock()
+		return drops.mu.renews > 2
+	})
+	drops.failing("renew", mailbox.ErrRefused)
+	c.expect("-ERR [SYS/TEMP]")
+	c.expectEnd()
+	if s := r.srv.Stats(); s.LocksLost != 1 || len(drops.uids(fakeUser)) != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestWorkers: more sessions than workers wait for each other, and the loop for none of them.
+func TestWorkers(t *testing.T) {
+	drops := newMemory("1\r\n")
+	for i := range 8 {
+		drops.put(fmt.Sprint(i), fmt.Sprintf("%d\r\n", i))
+	}
+	r := newRig(t, drops, func(o *Options) { o.Limits.Workers = 2 })
+	var all []*client
+	for i := range 8 {
+		c := r.connect()
+		c.say(fmt.Sprint("USER ", i), "+OK")
+		c.say("PASS secret", "+OK")
+		all = append(all, c)
+	}
+	drops.gate = make(chan struct{})
+	for _, c := range all {
+		c.send("RETR 1\r\n")
+	}
+	r.connect().say("CAPA", "+OK") // the loop goes on
+	close(drops.gate)
+	for i, c := range all {
+		if got := c.text(); got != fmt.Sprintf("%d\r\n", i) {
+			t.Errorf("session %d got %q", i, got)
+		}
+	}
+}
+
+// TestShutdown: what is on its way is finished, the others are told; nothing is deleted.
+func TestShutdown(t *testing.T) {
+	drops := newMemory("1\r\n")
+	drops.put("busy", "2\r\n")
+	r := newRig(t, drops, nil)
+	idle := r.login()
+	idle.say("DELE 1", "+OK")
+	busy := r.connect()
+	busy.say("USER busy", "+OK")
+	busy.say("PASS secret", "+OK")
+	drops.gate = make(chan struct{})
+	busy.send("RETR 1\r\n")
+	eventually(t, "the message is not being read", func() bool {
+		_ = drops.enter("")
+		defer drops.mu.Unlock()
+		return drops.mu.opened == 1
+	})
+	finished := make(chan error)
+	go func() { finished <- r.srv.Shutdown(context.Background()) }()
+	idle.expect("-ERR [SYS/TEMP]")
+	idle.expectEnd()
+	idle.conn.Close()
+	close(drops.gate)
+	if got := busy.text(); got != "2\r\n" {
+		t.Errorf("%q", got)
+	}
+	busy.expect("-ERR [SYS/TEMP]")
+	busy.expectEnd()
+	busy.conn.Close()
+	if err := <-finished; err != nil {
+		t.Fatal(err)
+	}
+	if len(drops.uids(fakeUser)) != 1 || drops.locked(fakeUser) || drops.locked("busy") {
+		t.Error("a message is gone, or a lock is held")
+	}
+}
+
+// TestShutdownDeadline: a client that does not read its message is cut off.
+func TestShutdownDeadline(t *testing.T) {
+	r := newRig(t, newMemory(large(20<<20)), nil)
+	c := r.login()
+	c.conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.send("RETR 1\r\n")
+	c.expect("+OK")
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := r.srv.Shutdown(ctx); err != context.DeadlineExceeded {
+		t.Fatal(err)
+	}
+	eventually(t, "the lock is kept", func() bool { return !r.drops.locked(fakeUser) })
+	if _, err := io.ReadAll(c.in); err == nil {
+		t.Error("a message that was cut off has an end")
+	}
+}
+
+// TestSTLS: everything that follows is inside TLS.
+func TestSTLS(t *testing.T) {
+	r := newRig(t, newMemory("1\r\n"), func(o *Options) { o.TLS = testTLS })
+	r.address = r.listen(ListenerOptions{})
+	c := r.connect()
+	c.say("USER "+fakeUser, "-ERR")
+	c.say("STLS", "+OK")
+	c = c.startTLS()
+	c.say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "+OK")
+	c.send("RETR 1\r\n")
+	if got := c.text(); got != "1\r\n" {
+		t.Errorf("%q", got)
+	}
+	c.say("QUIT", "+OK")
+	c.expectEnd()
+
+	c = r.connect()
+	c.send("STLS\r\nCAPA\r\n")
+	c.expect("-ERR")
+	c.expectEnd()
+}
+
+// TestIdleMemory: an idle connection that has logged in and read a message holds its two structs, its listing, and no buffer.
+func TestIdleMemory(t *testing.T) {
+	const connections = 500
+	drops := newMemory()
+	for i := range connections {
+		drops.put(fmt.Sprint(i), "Subject: x\r\n\r\ntext\r\n")
+	}
+	r := newRig(t, drops, func(o *Options) { o.Limits.ConnectionsPerNetwork = connections })
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // sync.Pools are emptied by the second
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	conns := make([]net.Conn, connections)
+	for i := range conns {
+		conn, err := net.Dial("tcp", r.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(patience))
+		for _, line := range []string{"", fmt.Sprintf("USER %d\r\n", i), "PASS secret\r\n", "UIDL\r\n", "RETR 1\r\n"} {
+			io.WriteString(conn, line)
+			if _, err := conn.Read(make([]byte, 512)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		conns[i] = conn
+	}
+	if each := (heap() - before) / connections; each > 4<<10 {
+		t.Errorf("an idle connection takes %d octets of heap", each)
+	} else {
+		t.Logf("an idle connection takes %d octets of heap, the client's side of it included", each)
+	}
+	runtime.KeepAlive(conns)
+}

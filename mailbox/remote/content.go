@@ -1,0 +1,55 @@
+package remote
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+
+	"github.com/postroad/postroad/mailbox"
+)
+
+// Body is a request as it crosses the wire.
+func (q *Request) Body() io.Reader {
+	b, err := json.Marshal(q)
+	if err != nil {
+		panic(err) // plain values only
+	}
+	return bytes.NewReader(b)
+}
+
+// ReadReply reads the reply to a request.
+func ReadReply(from io.Reader) (r Reply, err error) {
+	err = json.NewDecoder(io.LimitReader(from, 64<<20)).Decode(&r)
+	return r, err
+}
+
+// ReadMessages reads the answer of PathMessages.
+func ReadMessages(from io.Reader) ([]mailbox.Message, error) { return readMessages(from) }
+
+// appendPieceHead begins the answer of PathPiece: an error's number, and the size of the message. The octets follow.
+func appendPieceHead(b []byte, size int64, err error) []byte {
+	return binary.AppendUvarint(append(b, number(err)), uint64(size))
+}
+
+// ReadPiece reads the answer of PathPiece: the octets of a message from q.At on, up to PieceSize, and the size of the message.
+func ReadPiece(from io.Reader, q *Request) (piece []byte, size int64, err error) {
+	r := newReader(from)
+	err = numbered(r.octet(), "")
+	size = int64(r.count(maxContent + maxWord))
+	if err != nil || r.err != nil {
+		return nil, 0, errorOf(err, r.err)
+	}
+	piece = make([]byte, min(max(size-q.At, 0), PieceSize))
+	r.fill(piece)
+	return piece, size, r.err
+}
+
+func errorOf(all ...error) error {
+	for _, err := range all {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
