@@ -279,8 +279,8 @@ func (t *taking) flush() error {
 	return t.commit()
 }
 
-// giveState writes the state as of now for another member.
-func (g *Group) giveState(w io.Writer) error {
+// giveState writes the state as of now for a member.
+func (g *Group) giveState(to uint16, w io.Writer) error {
 	snapshot := g.node.db.NewSnapshot()
 	defer snapshot.Close()
 	applied := prefix(g.id, spaceApplied)
@@ -293,6 +293,12 @@ func (g *Group) giveState(w io.Writer) error {
 		return err
 	}
 	s := side(row[16])
+	of, err := g.weigh(snapshot, s)
+	if err != nil {
+		return err
+	}
+	w, end := g.giving.begin(to, w, of)
+	defer end()
 	out := bufio.NewWriterSize(w, 64<<10)
 	out.WriteByte(stateVersion)
 	var b []byte

@@ -40,7 +40,8 @@ type Group struct {
 	handing   handing
 	transport raft.Transport
 	marked    markedAt
-	fetching  sync.Mutex      // one take-over of the state at a time
+	fetching  sync.Mutex // one take-over of the state at a time
+	giving    givings
 	ctx       context.Context // ends with stop
 	cancel    context.CancelFunc
 	stop      chan struct{}

@@ -202,6 +202,7 @@ type Status struct {
 	Members Members
 	Lag     map[uint16]uint64 // entries that each of the others lacks, those that answered lately; only on the leader
 	Silent  []uint16          // those that did not; only on the leader
+	Giving  map[uint16]Giving `json:",omitempty"` // members that take the state over from this one, as a whole
 }
 
 // Status returns what this member knows of its group.
@@ -211,6 +212,7 @@ func (g *Group) Status() Status {
 		return s
 	}
 	s.Leader, _ = g.Leader()
+	s.Giving = g.giving.now()
 	s.Leading = g.leading.Load() != 0
 	s.Term, s.Last, s.Commit, s.Members = g.raft.CurrentTerm(), g.raft.LastIndex(), g.raft.CommitIndex(), g.Members()
 	if s.Leading {

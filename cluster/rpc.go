@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/postroad/postroad/cluster/wire"
 )
 
 // ResultCodec is what a StateMachine has whose results cross the network: the answers to proposals that were forwarded.
@@ -52,7 +54,8 @@ func (n *Node) asked(w http.ResponseWriter, r *http.Request) *Group {
 
 func (n *Node) serveState(w http.ResponseWriter, r *http.Request) {
 	if g := n.asked(w, r); g != nil {
-		if err := g.giveState(w); err != nil {
+		peer, _ := wire.Peer(r.Context())
+		if err := g.giveState(peer.Member, w); err != nil {
 			n.opts.Logf("giving the state of group %d: %v", g.id, err)
 			panic(http.ErrAbortHandler) // so that the other side sees it cut off
 		}

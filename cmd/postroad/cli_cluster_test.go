@@ -33,6 +33,8 @@ func (*cliCluster) Status(context.Context) (admin.ClusterStatus, error) {
 		Groups: []admin.GroupStatus{
 			{ID: 1, Kind: "control", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx-three"}, Lag: map[string]uint64{"mx-three": 42, "mx1": 0}},
 			{ID: 4, Kind: "queue", Home: "mx-three", State: "serving", Voters: []string{"mx1", "mx-three"}, Messages: 7},
+			{ID: 5, Kind: "mailbox", Shard: new(int), Home: "mx1", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx2"}, Messages: 9,
+				Moves: []admin.Move{{Node: "mx-three", Phase: admin.MoveCopies, Octets: 3 << 20, Of: 12 << 20}, {Node: "mx4", Phase: admin.MoveCatchesUp, Behind: 300}, {Node: "mx2", Phase: admin.MoveLeaves}}},
 		},
 		Problems: []string{"mx-three does not answer:\x1b bring it back"},
 	}, nil
@@ -97,6 +99,12 @@ NODE  NAME      STATE   ADDRESS         VERSION  PROTOCOL  HEALTH
 GROUP  KIND     HOME      LEADER  STATE    VOTERS        NON-VOTERS  LAG          MAY DIE  MESSAGES
 1      control  -         mx1     serving  mx1,mx-three  -           mx-three:42  0        -
 4      queue    mx-three  none    serving  mx1,mx-three  -           -            0        7
+5      mailbox  shard 0   mx1     serving  mx1,mx2       -           -            0        9
+
+On the move:
+  group 5 (mailboxes, shard 0): mx-three copies, 3.0 MiB of about 12.0 MiB (25 %)
+  group 5 (mailboxes, shard 0): mx4 catches up, 300 entries behind
+  group 5 (mailboxes, shard 0): mx2 leaves
 
 What to look after:
   mx-three does not answer:? bring it back

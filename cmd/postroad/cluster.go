@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,6 +92,11 @@ func (c operatorsCluster) Drain(ctx context.Context, node string, progress func(
 // drained is how far a member's drain is.
 func (c operatorsCluster) drained(ctx context.Context, m control.Member) admin.DrainProgress {
 	p := admin.DrainProgress{Node: m.Name, Phase: "handing over"}
+	for _, id := range c.n.control.Placed(m.ID) {
+		if g, _ := c.n.control.Group(id); g.Kind == control.KindMailbox {
+			p.Shards++
+		}
+	}
 	home, _ := c.n.control.HomeOf(m.ID)
 	for _, r := range c.reports(ctx) {
 		if r == nil {
@@ -215,19 +221,21 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 	}
 	version, barred := n.control.Suspensions()
 	st.Suspensions = len(barred)
+	var wrong troubles
 	for _, g := range n.control.Groups() {
 		s := c.group(g, reports)
 		if g.State == control.GroupServing && (st.Survives < 0 || s.Survives < st.Survives) {
 			st.Survives = s.Survives
 		}
 		if s.Leader == "" {
-			st.Problems = append(st.Problems, fmt.Sprintf("group %d (%s) has no leader: a majority of %v must answer", g.ID, g.Kind, s.Voters))
+			wrong.add(&s, "has", "have", fmt.Sprintf(" no leader: a majority of %s must answer", strings.Join(s.Voters, ", ")))
 		}
 		if g.Kind == control.KindQueue && s.Leader != "" && s.Suspended < version {
 			st.Problems = append(st.Problems, fmt.Sprintf("group %d has not taken over the latest suspensions: it does so in a moment; if this stays, look at the log of %s", g.ID, s.Leader))
 		}
 		st.Groups = append(st.Groups, s)
 	}
+	st.Problems = append(st.Problems, wrong.all()...)
 	st.Survives = max(st.Survives, 0)
 	return st, nil
 }
@@ -241,7 +249,7 @@ func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) adm
 		}
 		return all
 	}
-	s := admin.GroupStatus{ID: g.ID, Kind: g.Kind, Home: name(g.Home), State: string(g.State), Voters: names(g.Voters), Nonvoters: names(g.Nonvoters)}
+	s := admin.GroupStatus{ID: g.ID, Shard: shardOf(g), Kind: g.Kind, Home: name(g.Home), State: string(g.State), Voters: names(g.Voters), Nonvoters: names(g.Nonvoters)}
 	for _, r := range reports {
 		if r == nil {
 			continue
@@ -264,7 +272,16 @@ func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) adm
 				}
 			}
 			s.Survives = answering - len(x.Members.Voters)/2 - 1
+			s.Moves = movesOf(g, x, name)
 		}
 	}
 	return s
+}
+
+// shardOf is the shard of a group of mailboxes.
+func shardOf(g control.Group) *int {
+	if g.Kind != control.KindMailbox {
+		return nil
+	}
+	return &g.Shard
 }

@@ -176,6 +176,9 @@ func drainLine(p *admin.DrainProgress) string {
 	if p.Leads > 0 {
 		line += ", leads " + number(int64(p.Leads), "group")
 	}
+	if p.Shards > 0 {
+		line += ", " + number(int64(p.Shards), "shard") + " of mailboxes to be moved"
+	}
 	return line
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
 )
 
 // stuckAfter is how long the governor, which comes by twice a second, may stay away.
@@ -54,23 +53,16 @@ func (n *node) Notes() (notes []string) {
 	own := n.report()
 	reports := n.reach.reports()
 	reports[n.self.Member] = &own
+	var wrong troubles
 	for _, g := range n.control.Groups() {
 		s := operatorsCluster{n}.group(g, reports)
 		switch {
 		case g.State == control.GroupNew:
 		case s.Leader == "":
-			notes = append(notes, fmt.Sprintf("%s has no leader: a majority of %s must answer", groupTitle(&s), strings.Join(s.Voters, ", ")))
+			wrong.add(&s, "has", "have", fmt.Sprintf(" no leader: a majority of %s must answer", strings.Join(s.Voters, ", ")))
 		case s.Survives <= 0:
-			notes = append(notes, fmt.Sprintf("%s survives no further loss: its voters are %s", groupTitle(&s), strings.Join(s.Voters, ", ")))
+			wrong.add(&s, "survives no further loss: its", "survive no further loss: their", " voters are "+strings.Join(s.Voters, ", "))
 		}
 	}
-	return notes
-}
-
-// groupTitle says what a group is to people.
-func groupTitle(g *admin.GroupStatus) string {
-	if g.Home == "" {
-		return fmt.Sprintf("group %d (%s)", g.ID, g.Kind)
-	}
-	return fmt.Sprintf("group %d (mail of %s)", g.ID, g.Home)
+	return append(notes, wrong.all()...)
 }

@@ -40,6 +40,7 @@ func commands() []command {
 		{name: "trace", args: "ID ... | --recipient ADDRESS [--sender ADDRESS] [--since TIME] [--json]", short: "show the journey of a message", run: runTrace, long: traceHelp},
 		{name: "cluster", short: "several nodes that keep each other's mail", sub: clusterCommands},
 		{name: "user", short: "users who may submit mail", sub: userCommands},
+		{name: "mailbox", short: "look at mailboxes, export and import their messages", sub: mailboxCommands},
 		{name: "bench", short: "load a mail server and check what it did", sub: benchCommands},
 		{name: "version", args: "[--json]", short: "print the version", run: runVersion},
 	}

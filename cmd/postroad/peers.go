@@ -28,7 +28,7 @@ type report struct {
 // groupReport is a group as one of its members sees it.
 type groupReport struct {
 	cluster.Status
-	Messages  uint64 `json:"messages"`  // in the queue, as far as this member has applied
+	Messages  uint64 `json:"messages"`  // in the queue or the mailboxes, as far as this member has applied
 	Suspended uint64 `json:"suspended"` // the version of the suspensions that it has acknowledged
 }
 
@@ -51,6 +51,10 @@ func (n *node) report() report {
 		left, _, _ := h.queue.Left()
 		barred, _ := h.queue.Suspensions()
 		r.Groups = append(r.Groups, groupReport{h.group.Status(), left, barred.Version})
+	}
+	for _, s := range n.shards.list() {
+		held, _ := s.store.Stats() // rows that cannot be read have ended the node elsewhere
+		r.Groups = append(r.Groups, groupReport{Status: s.group.Status(), Messages: held.Messages})
 	}
 	return r
 }

@@ -153,6 +153,13 @@ func (c *console) progress(what string) *progress { return &progress{c: c, what:
 // at says how many recipients are done.
 func (p *progress) at(n int64) { p.say(number(n, "recipient") + " " + p.what) }
 
+// messages says how many messages are done, not of each.
+func (p *progress) messages(n int64) {
+	if n%100 == 0 {
+		p.say(number(n, "message") + " " + p.what)
+	}
+}
+
 func (p *progress) say(line string) {
 	if f, ok := p.c.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		fmt.Fprintf(p.c.err, "\r\x1b[K%s ...", line)

@@ -45,6 +45,7 @@ func (c *console) clusterStatus(st *admin.ClusterStatus) error {
 	if err := table(c.out, groups); err != nil {
 		return err
 	}
+	c.moves(st)
 	if st.Suspensions > 0 {
 		fmt.Fprintf(c.out, "\n%s in force: `postroad suspend list`\n", number(int64(st.Suspensions), "suspension"))
 	}
@@ -55,6 +56,21 @@ func (c *console) clusterStatus(st *admin.ClusterStatus) error {
 		fmt.Fprintln(c.out, "  "+clean(problem))
 	}
 	return nil
+}
+
+// moves prints what is on its way to where it should lie.
+func (c *console) moves(st *admin.ClusterStatus) {
+	first := true
+	for i := range st.Groups {
+		g := &st.Groups[i]
+		for k := range g.Moves {
+			if first {
+				fmt.Fprintln(c.out, "\nOn the move:")
+				first = false
+			}
+			fmt.Fprintln(c.out, "  "+moveLine(g, &g.Moves[k]))
+		}
+	}
 }
 
 func survival(st *admin.ClusterStatus) string {
@@ -95,6 +111,10 @@ func groupRow(g *admin.GroupStatus) []string {
 	if g.Kind != "control" {
 		messages = strconv.FormatInt(g.Messages, 10)
 	}
-	return []string{strconv.FormatUint(g.ID, 10), clean(g.Kind), clean(g.Home), clean(leader), clean(g.State), clean(strings.Join(g.Voters, ",")),
+	home := clean(g.Home)
+	if g.Shard != nil {
+		home = "shard " + strconv.Itoa(*g.Shard)
+	}
+	return []string{strconv.FormatUint(g.ID, 10), clean(g.Kind), home, clean(leader), clean(g.State), clean(strings.Join(g.Voters, ",")),
 		clean(strings.Join(g.Nonvoters, ",")), clean(strings.Join(lag, ",")), strconv.Itoa(g.Survives), messages}
 }

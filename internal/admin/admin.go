@@ -23,6 +23,10 @@
 //	POST /v1/users                                UserRequest    add
 //	POST /v1/users/passwd                         UserRequest
 //	POST /v1/users/remove                         UserRequest
+//	GET  /v1/mailboxes                                           stream of Mailbox
+//	GET  /v1/mailboxes/show?address=ADDRESS                      Mailbox
+//	GET  /v1/mailboxes/export?address=ADDRESS                    octets, a stream of mailbox/archive
+//	POST /v1/mailboxes/import?address=ADDRESS&skip=N  octets     stream of progress, then the Total of messages
 //
 // A stream is one Line per line of text. It ends with a line that has a total or an error; one that ends otherwise was cut off. Errors
 // are an Error with the HTTP status of its exit status.

@@ -47,10 +47,10 @@ func isAddress(target string) bool {
 // Close gives the connection back.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// do makes one request and returns the body of an answer that is no Error.
+// do makes one request and returns the body of an answer that is no Error. A body that is an io.Reader is sent as it is, others as JSON.
 func (c *Client) do(ctx context.Context, method, path string, body any) (io.ReadCloser, error) {
-	var content io.Reader
-	if body != nil {
+	content, octets := body.(io.Reader)
+	if body != nil && !octets {
 		b, err := json.Marshal(body)
 		if err != nil {
 			return nil, fail(ExitSoftware, err.Error(), "")

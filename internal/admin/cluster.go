@@ -56,8 +56,9 @@ type MemberStatus struct {
 // GroupStatus is how one group is, as its leader says. Nodes are named by name.
 type GroupStatus struct {
 	ID        uint64            `json:"id"`
-	Kind      string            `json:"kind"`             // control, queue
-	Home      string            `json:"home,omitempty"`   // whose home group it is
+	Kind      string            `json:"kind"`             // control, queue, mailbox
+	Shard     *int              `json:"shard,omitempty"`  // of the mailboxes
+	Home      string            `json:"home,omitempty"`   // for whose mail it is; who leads mailboxes when it can
 	Leader    string            `json:"leader,omitempty"` // "": none is known
 	State     string            `json:"state"`            // new, serving, draining, retired
 	Voters    []string          `json:"voters"`
@@ -69,7 +70,25 @@ type GroupStatus struct {
 	Survives  int               `json:"survives"`      // how many more of its voters may die
 	Messages  int64             `json:"messages"`
 	Suspended uint64            `json:"suspended,omitempty"` // the version of the suspensions that it has acknowledged
+	Moves     []Move            `json:"moves,omitempty"`     // what is under way to where it should lie
 }
+
+// Move is a voter that a group is to get or to lose.
+type Move struct {
+	Node   string `json:"node"`
+	Phase  string `json:"phase"`            // one of the phases below
+	Octets int64  `json:"octets,omitempty"` // copied
+	Of     int64  `json:"of,omitempty"`     // about
+	Behind uint64 `json:"behind,omitempty"` // entries
+}
+
+// Phases of a move.
+const (
+	MoveWaits     = "waits"
+	MoveCopies    = "copies"     // takes the state over as a whole
+	MoveCatchesUp = "catches up" // gets the entries that it lacks
+	MoveLeaves    = "leaves"
+)
 
 // DrainProgress is how far a drain is.
 type DrainProgress struct {
@@ -78,6 +97,7 @@ type DrainProgress struct {
 	Messages   int64  `json:"messages"`   // left in its home group
 	Recipients int64  `json:"recipients"` // the same in recipients
 	Leads      int    `json:"leads"`      // groups that it still leads
+	Shards     int    `json:"shards"`     // of the mailboxes that others have still to take over from it
 }
 
 // ClusterRequest names nodes, or how long a token is good.

@@ -47,6 +47,8 @@ type Options struct {
 	Cluster Cluster
 	// Suspensions keeps the list of what is suspended; nil: nothing can be.
 	Suspensions Suspensions
+	// Mailboxes does what the mailbox commands ask for; nil: this node knows of none.
+	Mailboxes Mailboxes
 	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in memory; nil: nothing is.
 	Events string
 	Flush  func(context.Context) error
@@ -152,6 +154,7 @@ func (s *Server) mux() *http.ServeMux {
 	s.userRoutes(m)
 	s.clusterRoutes(m)
 	s.suspendRoutes(m)
+	s.mailboxRoutes(m)
 	s.traceRoutes(m, false)
 	m.HandleFunc("GET /debug/pprof/", pprof.Index)
 	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

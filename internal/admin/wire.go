@@ -129,3 +129,32 @@ type User struct {
 	Created    time.Time   `json:"created"`
 	Changed    time.Time   `json:"changed"`
 }
+
+// Mailbox is one mailbox.
+type Mailbox struct {
+	Address   string    `json:"address"`
+	Messages  uint64    `json:"messages"`
+	Octets    int64     `json:"octets"`
+	Soft      int64     `json:"soft,omitempty"` // quotas, in octets
+	Hard      int64     `json:"hard,omitempty"`
+	Retention int64     `json:"retention,omitempty"` // seconds
+	Created   time.Time `json:"created"`
+	Folders   []Folder  `json:"folders,omitempty"` // only of one that is shown
+}
+
+// Folder is one folder of a Mailbox.
+type Folder struct {
+	Name        string `json:"name"`
+	Messages    uint64 `json:"messages"`
+	Octets      int64  `json:"octets"`
+	Unseen      uint64 `json:"unseen"`
+	Deleted     uint64 `json:"deleted,omitempty"` // have the flag
+	Retention   int64  `json:"retention,omitempty"`
+	UIDValidity uint32 `json:"uidvalidity"`
+	UIDNext     uint32 `json:"uidnext"`
+}
+
+// Imported says how far an import came that failed.
+type Imported struct {
+	Messages int64 `json:"messages"`
+}

@@ -1,0 +1,87 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Giving is how far a state is that another member takes over from this one.
+type Giving struct {
+	Octets int64 // sent
+	Of     int64 // about: rows are counted as they lie on the disk, where they are compressed
+}
+
+// givings are the takings-over under way, by who takes. Safe for use by several goroutines.
+type givings struct {
+	mu  sync.Mutex
+	all map[uint16]*giving
+}
+
+type giving struct {
+	w      io.Writer
+	octets atomic.Int64
+	of     int64
+}
+
+// Write counts what was sent.
+func (s *giving) Write(b []byte) (int, error) {
+	n, err := s.w.Write(b)
+	s.octets.Add(int64(n))
+	return n, err
+}
+
+// begin notes that a member takes the state over, and returns where it is to be written and what is to be called at its end. One that asks
+// again has given up what it asked for before.
+func (gs *givings) begin(member uint16, w io.Writer, of int64) (io.Writer, func()) {
+	s := &giving{w: w, of: of}
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if gs.all == nil {
+		gs.all = map[uint16]*giving{}
+	}
+	gs.all[member] = s
+	return s, func() {
+		gs.mu.Lock()
+		defer gs.mu.Unlock()
+		if gs.all[member] == s {
+			delete(gs.all, member)
+		}
+	}
+}
+
+// now returns how far they are; nil: none is under way.
+func (gs *givings) now() map[uint16]Giving {
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	if len(gs.all) == 0 {
+		return nil
+	}
+	now := map[uint16]Giving{}
+	for member, s := range gs.all {
+		sent := s.octets.Load()
+		now[member] = Giving{sent, max(sent, s.of)}
+	}
+	return now
+}
+
+// weigh says about how many octets one side of the state has.
+func (g *Group) weigh(r pebble.Reader, s side) (int64, error) {
+	p := prefix(g.id, s.space(spaceState))
+	rows, err := g.node.db.EstimateDiskUsage(p[:], prefixEnd(p))
+	if err != nil {
+		return 0, err
+	}
+	octets := int64(rows)
+	err = g.each(r, s.space(spaceParts), func(k, v []byte) error {
+		e, err := decodeKept(binary.BigEndian.Uint64(k), v)
+		if err == nil {
+			octets += e.kept()
+		}
+		return err
+	})
+	return octets, err
+}

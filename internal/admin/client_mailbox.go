@@ -1,0 +1,52 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Mailboxes calls fn with each mailbox (the JSON of a Mailbox) in the order of their addresses.
+func (c *Client) Mailboxes(ctx context.Context, fn func(json.RawMessage) error) (*Total, error) {
+	return c.stream(ctx, "GET", "/v1/mailboxes", nil, fn, nil)
+}
+
+// Mailbox returns the JSON of a Mailbox with its folders.
+func (c *Client) Mailbox(ctx context.Context, address string) (box json.RawMessage, err error) {
+	err = c.call(ctx, "GET", "/v1/mailboxes/show?"+url.Values{"address": {address}}.Encode(), nil, &box)
+	return box, err
+}
+
+// ExportMailbox gives all messages of a mailbox to read, as a stream of package mailbox/archive. One that was cut off lacks its last line.
+func (c *Client) ExportMailbox(ctx context.Context, address string) (io.ReadCloser, error) {
+	return c.do(ctx, "GET", "/v1/mailboxes/export?"+url.Values{"address": {address}}.Encode(), nil)
+}
+
+// ImportMailbox appends the messages of such a stream, except the first skip. It returns how many of them are in the mailbox, or were skipped.
+func (c *Client) ImportMailbox(ctx context.Context, address string, skip int64, r io.Reader, progress func(int64)) (done int64, err error) {
+	values := url.Values{"address": {address}, "skip": {strconv.FormatInt(skip, 10)}}
+	total, err := c.stream(ctx, "POST", "/v1/mailboxes/import?"+values.Encode(), r, func(raw json.RawMessage) error {
+		var i Imported
+		err := json.Unmarshal(raw, &i)
+		done = i.Messages
+		return err
+	}, func(n int64) {
+		done = n
+		progress(n)
+	})
+	if total != nil {
+		done = total.Messages
+	}
+	return done, err
+}
+
+func skipOf(r *http.Request) (int64, error) {
+	skip, err := strconv.ParseInt(r.FormValue("skip"), 10, 64)
+	if err != nil || skip < 0 {
+		return 0, fail(ExitUsage, "skip is not a number", "")
+	}
+	return skip, nil
+}
