@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/bench/record"
 )
 
 // Options of a load. The zero value of a field means its default.
@@ -98,10 +100,10 @@ type Sent struct {
 	ID         string
 	Sender     string
 	Recipients []Recipient
-	Sum        [32]byte // SHA-256 of the content from the field X-Test-ID on; zero without Options.Hash
-	Size       int      // octets of the content, before dot-stuffing
-	Outcome    Outcome  // Accepted when it is for at least one recipient
-	QueueID    string   // as the server has called it
+	Sum        record.Sum // of the content from the field X-Test-ID on; zero without Options.Hash
+	Size       int        // octets of the content, before dot-stuffing
+	Outcome    Outcome    // Accepted when it is for at least one recipient
+	QueueID    string     // as the server has called it
 	Attempts   int
 	Connection int       // number of the connection that the last attempt was on, from 1
 	Due        time.Time // when it was to be sent: with a rate by the schedule, else Begun of the first attempt

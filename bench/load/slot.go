@@ -1,10 +1,10 @@
 package load
 
 import (
-	"crypto/sha256"
-	"hash"
 	"sync/atomic"
 	"time"
+
+	"github.com/postroad/postroad/bench/record"
 )
 
 // slot is one of the connections that a load has at a time: a link, and after it another. It belongs to the loop of its link, and
@@ -18,7 +18,7 @@ type slot struct {
 	fails int        // links in a row that came to nothing
 	again []*message // to be tried again
 	spare []*message
-	sum   hash.Hash
+	sum   record.Hash
 	buf   []byte
 }
 
@@ -108,15 +108,12 @@ func (s *slot) tell(now int64, m *message, outcome Outcome) {
 		sent.Recipients[i] = Recipient{string(s.buf), r.outcome, int(r.code)}
 	}
 	if s.l.o.Hash {
-		s.hash(m, &sent.Sum)
+		sent.Sum = s.hash(m)
 	}
 	s.l.o.OnSent(&sent)
 }
 
-func (s *slot) hash(m *message, sum *[sha256.Size]byte) {
-	if s.sum == nil {
-		s.sum = sha256.New()
-	}
+func (s *slot) hash(m *message) record.Sum {
 	s.sum.Reset()
 	for at, size := 0, m.content.size(); at < size; {
 		n := min(size-at, piece)
@@ -124,5 +121,5 @@ func (s *slot) hash(m *message, sum *[sha256.Size]byte) {
 		s.sum.Write(s.buf)
 		at += n
 	}
-	s.sum.Sum(sum[:0])
+	return s.sum.Sum()
 }

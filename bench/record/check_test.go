@@ -56,7 +56,7 @@ func TestCheckFinds(t *testing.T) {
 		{"one recipient of two lost", Rules{}, func(r *run) {
 			r.sent[5].Recipients = append(r.sent[5].Recipients, Recipient{"x@b.example", Accepted, 250})
 		}, counts{0: 1}, false, "lost: run-1-5 to=<x@b.example>"},
-		{"change", Rules{}, func(r *run) { r.received[7].Sum[15]++ }, counts{1: 1}, false, "changed: run-1-7"},
+		{"change", Rules{}, func(r *run) { r.received[7].Sum[7]++ }, counts{1: 1}, false, "changed: run-1-7"},
 		{"not hashed", Rules{}, func(r *run) { r.sent[7].Sum = Sum{} }, counts{}, true, ""},
 		{"duplicate", Rules{}, func(r *run) { r.received = append(r.received, r.received[1]) }, counts{2: 1}, false, "duplicated: run-1-1"},
 		{"duplicate for a kill", Rules{Kills: []time.Time{at(100)}}, func(r *run) { r.received = append(r.received, r.received[1]) }, counts{3: 1}, true, ""},

@@ -1,17 +1,9 @@
 package record
 
 import (
-	"encoding/hex"
 	"net/netip"
 	"time"
 )
-
-// Sum is the first half of the SHA-256 of a content from the Marker on: `Sum(full[:16])`. The zero Sum says that nothing was hashed; such a content is
-// not compared.
-type Sum [16]byte
-
-// MarshalText writes hexadecimal digits.
-func (s Sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
 
 // Outcome is what a generator knows of one recipient of one message.
 type Outcome uint8

@@ -11,7 +11,7 @@ import (
 
 // The file form:
 //
-//	"postroad-record 1 sent\n" or "postroad-record 1 received\n"
+//	"postroad-record 2 sent\n" or "postroad-record 2 received\n"
 //	the epoch: microseconds since 1970 UTC, 8 octets, big end first
 //	entries, each with its length as a varint in front (encode.go)
 //	a length of 0, and the number of entries as a varint: the writer came to its end
@@ -19,7 +19,7 @@ import (
 const (
 	kindSent     = "sent"
 	kindReceived = "received"
-	magic        = "postroad-record 1 "
+	magic        = "postroad-record 2 "
 	maxEntry     = 16 << 20
 )
 

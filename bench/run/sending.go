@@ -106,7 +106,7 @@ var outcomes = map[load.Outcome]record.Outcome{
 
 // note writes one message down. It is called on the generator's event loops.
 func (s *sending) note(m *load.Sent) {
-	e := record.Sent{ID: m.ID, Sender: m.Sender, Size: int64(m.Size), Conn: uint32(m.Connection), Begun: m.Begun, Ended: m.Ended, Sum: record.Sum(m.Sum[:16])}
+	e := record.Sent{ID: m.ID, Sender: m.Sender, Size: int64(m.Size), Conn: uint32(m.Connection), Begun: m.Begun, Ended: m.Ended, Sum: m.Sum}
 	for _, r := range m.Recipients {
 		e.Recipients = append(e.Recipients, record.Recipient{Address: r.Address, Outcome: outcomes[r.Outcome], Code: uint16(r.Code)})
 	}

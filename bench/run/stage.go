@@ -35,6 +35,7 @@ type stage struct {
 	closeIdle func()
 
 	passed, excused, bounced int    // recipients, of all rounds
+	urged                    int    // times that it was asked to try again, of all rounds
 	refused                  int64  // messages, likewise
 	why                      string // the newest reason
 }

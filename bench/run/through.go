@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"sync"
 	"syscall"
 	"time"
 
@@ -146,6 +147,11 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 
 // await waits until everything that was acknowledged has arrived. That it has not when ctx ends is an error: nobody knows whether it was lost or is late.
 func (st *stage) await(ctx context.Context, s *sending) error {
+	watching, end := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { st.urge(watching) })
+	defer watch.Wait()
+	defer end()
 	if err := st.sink.Wait(ctx, int(s.accepted)); err != nil {
 		return st.late(s, err)
 	}
@@ -162,6 +168,21 @@ func (st *stage) await(ctx context.Context, s *sending) error {
 		if !pause(ctx, 20*time.Millisecond) {
 			return st.late(s, ctx.Err())
 		}
+	}
+}
+
+// stalled is after how long without an arrival a system is asked to try now what it has put off: some would wait a quarter of an hour after one
+// failure to connect. The time counts against its rate, and the report tells of it.
+const stalled = 10 * time.Second
+
+// urge does so until ctx ends.
+func (st *stage) urge(ctx context.Context) {
+	for seen := -1; pause(ctx, stalled); {
+		n := st.sink.Counts().Messages
+		if n == seen && st.system.flush(ctx) == nil {
+			st.urged++
+		}
+		seen = n
 	}
 }
 
@@ -230,6 +251,9 @@ func (st *stage) sayIntegrity() {
 	}
 	if st.excused > 0 {
 		st.result.Integrity += fmt.Sprintf("; %d twice, as SMTP cannot rule out", st.excused)
+	}
+	if st.urged > 0 {
+		st.result.Integrity += fmt.Sprintf("; asked %d times to try again what it had put off", st.urged)
 	}
 }
 

@@ -1,12 +1,12 @@
 package faults
 
 import (
-	"crypto/sha256"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/bench/record"
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
@@ -17,13 +17,13 @@ func at(seconds float64) time.Time { return t0.Add(time.Duration(seconds * float
 
 // told is a try of one message for one recipient, as it goes well.
 func told(id string) Try {
-	return Try{Node: 1, Sent: mailtest.Sent{ID: id, Sum: sha256.Sum256([]byte(id)), QueueID: "Q" + id, Accepted: []string{id + "@d.example"}, At: at(1)}}
+	return Try{Node: 1, Sent: mailtest.Sent{ID: id, Sum: record.SumOf([]byte(id)), QueueID: "Q" + id, Accepted: []string{id + "@d.example"}, At: at(1)}}
 }
 
 // came is a copy of a message from a node.
 func came(id string, node int, seconds float64) mailtest.Delivery {
 	return mailtest.Delivery{ID: id, Sender: "s@s.example", Recipients: []string{id + "@d.example"},
-		Sum: sha256.Sum256([]byte(id)), Remote: netip.AddrPortFrom(hostOf(node), 4711), Accepted: at(seconds)}
+		Sum: record.SumOf([]byte(id)), Remote: netip.AddrPortFrom(hostOf(node), 4711), Accepted: at(seconds)}
 }
 
 // noted is what a node logged of the copy.

@@ -162,6 +162,7 @@ var homes = []struct {
 	{"github.com/hashicorp/go-hclog", []string{"cluster"}, false, nil, "take a Logf"},
 	{"github.com/cockroachdb/pebble/v2", []string{"cluster"}, true, nil, "use cluster's Group, or an interface with its methods"},
 	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, false, nil, "only the bench measures latencies itself"},
+	{"github.com/cespare/xxhash/v2", []string{"bench/record"}, false, nil, "use record.SumOf and record.Hash"},
 	{"github.com/miekg/dns", []string{"delivery/mx"}, true, nil, "use delivery/mx"},
 	{"github.com/pelletier/go-toml/v2", []string{"internal/config"}, false, nil, "use internal/config"},
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry"}, false, nil, "keep a Stats struct; telemetry.Area makes metrics of it"},

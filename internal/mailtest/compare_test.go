@@ -49,8 +49,8 @@ func TestCompare(t *testing.T) {
 		{"one recipient of two lost", func(s []Sent, g []Delivery) ([]Sent, []Delivery) { return s, append(g[:2:2], g[3:]...) }, Rules{}, "1 0 0 0 0 1 0"},
 		{"all lost", func(s []Sent, g []Delivery) ([]Sent, []Delivery) { return s, nil }, Rules{}, "3 0 0 0 0 0 0"},
 		{"uncertain and not delivered", func(s []Sent, g []Delivery) ([]Sent, []Delivery) { return s, g[:3] }, Rules{}, "0 0 0 0 0 0 0"},
-		{"one octet changed", func(s []Sent, g []Delivery) ([]Sent, []Delivery) { g[1].Sum[15]++; return s, g }, Rules{}, "0 1 0 0 0 1 0"},
-		{"an uncertain one changed", func(s []Sent, g []Delivery) ([]Sent, []Delivery) { g[3].Sum[15]++; return s, g }, Rules{}, "0 1 0 0 0 1 0"},
+		{"one octet changed", func(s []Sent, g []Delivery) ([]Sent, []Delivery) { g[1].Sum[7]++; return s, g }, Rules{}, "0 1 0 0 0 1 0"},
+		{"an uncertain one changed", func(s []Sent, g []Delivery) ([]Sent, []Delivery) { g[3].Sum[7]++; return s, g }, Rules{}, "0 1 0 0 0 1 0"},
 		{"two swapped", func(s []Sent, g []Delivery) ([]Sent, []Delivery) {
 			g[0].Recipients, g[1].Recipients = g[1].Recipients, g[0].Recipients
 			return s, g

@@ -3,9 +3,10 @@ package mailtest
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"time"
+
+	"github.com/postroad/postroad/bench/record"
 )
 
 // Dialog is one SMTP connection of a sender that decides message by message where to send it, as one does that has several servers
@@ -57,6 +58,6 @@ func (m *Message) As(id string) *Message {
 	other := *m
 	other.ID = id
 	other.Content = append([]byte(Marker+": "+id+"\r\n"), rest...)
-	other.Sum = sha256.Sum256(other.Content)
+	other.Sum = record.SumOf(other.Content)
 	return &other
 }

@@ -1,12 +1,13 @@
 package mailtest
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
+
+	"github.com/postroad/postroad/bench/record"
 )
 
 // Generator makes messages. The same Generator makes the same message for the same number, so that nothing has to be kept to
@@ -50,7 +51,7 @@ func (g *Generator) Message(i int) *Message {
 	shape.body(b, shape.size-4) // leaves room for the end
 	b.finish(shape.size)
 	m.Content, m.EightBit = b.out, b.eightBit
-	m.Sum = sha256.Sum256(m.Content)
+	m.Sum = record.SumOf(m.Content)
 	return m
 }
 

@@ -2,7 +2,8 @@ package mailtest
 
 import (
 	"bytes"
-	"crypto/sha256"
+
+	"github.com/postroad/postroad/bench/record"
 )
 
 // Message is a test message with its envelope.
@@ -18,8 +19,8 @@ type Message struct {
 	RcptArgs   string // parameters of each RCPT, such as "NOTIFY=NEVER"
 }
 
-// Sum is the SHA-256 of a message from its Marker on.
-type Sum = [sha256.Size]byte
+// Sum is the hash of a message from its Marker on.
+type Sum = record.Sum
 
 // markerLine is how the field begins, in lower case.
 var markerLine = []byte("x-test-id:")
@@ -46,7 +47,7 @@ func BelowTrace(content []byte) (rest []byte, id string) {
 // SumOf returns the hash and the ID of content as received.
 func SumOf(content []byte) (Sum, string) {
 	rest, id := BelowTrace(content)
-	return sha256.Sum256(rest), id
+	return record.SumOf(rest), id
 }
 
 // stuff appends content to out as DATA carries it (RFC 5321 4.5.2), the final dot included.

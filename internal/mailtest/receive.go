@@ -2,8 +2,8 @@ package mailtest
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"hash"
+
+	"github.com/postroad/postroad/bench/record"
 )
 
 // headerLimit is how much of a header is searched for the Marker.
@@ -13,8 +13,7 @@ const headerLimit = 64 << 10
 type receiver struct {
 	id     string
 	size   int64
-	h      hash.Hash
-	total  Sum    // for sum, which would else take memory
+	h      record.Hash
 	header []byte // octets not yet hashed, because the Marker may still come
 	begun  bool   // hashing has
 	keep   bool
@@ -23,11 +22,8 @@ type receiver struct {
 }
 
 func (r *receiver) reset(keep bool) {
-	if r.h == nil {
-		r.h = sha256.New()
-	}
+	*r = receiver{header: r.header[:0], keep: keep}
 	r.h.Reset()
-	*r = receiver{h: r.h, header: r.header[:0], keep: keep}
 }
 
 // write takes octets of content.
@@ -71,8 +67,7 @@ func (r *receiver) identity() string {
 // sum returns the hash of all that was written.
 func (r *receiver) sum() Sum {
 	r.identity()
-	r.h.Sum(r.total[:0])
-	return r.total
+	return r.h.Sum()
 }
 
 // data takes what DATA carries, removes the stuffed dots and returns how many octets it has consumed. end is true after the final dot. Only CRLF ends a
