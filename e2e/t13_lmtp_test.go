@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/smtp"
 	"os"
@@ -38,9 +40,7 @@ func TestDovecotSaysNo(t *testing.T) {
 	n := newNode(t, nodeOptions{DNS: w.DNS.Addr(), Port: w.port(), Extra: lmtpRoute("dc.test", dc.Addr)})
 	n.start()
 	body := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 500)
-	if err := smtp.SendMail(n.Relay, nil, "s@"+w.Domains[0], []string{"full@dc.test", "nobody@dc.test", "room@dc.test"}, []byte(body)); err != nil {
-		t.Fatal(err)
-	}
+	sendOne(t, n.Relay, "s@"+w.Domains[0], body, "full@dc.test", "nobody@dc.test", "room@dc.test")
 	waitMaildirs(t, filepath.Join(dc.Dir, "mail"), 1, n)
 	eventually(t, time.Minute, func() bool {
 		return strings.Count(n.log(), "status=bounced") == 2 && strings.Contains(n.log(), ": removed")
@@ -98,13 +98,35 @@ func TestLMTPIsForTrustedNetworks(t *testing.T) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(time.Minute))
-	fmt.Fprint(c, "LHLO client.example\r\n")
 	var heard strings.Builder
-	for _, line := range []string{"MAIL FROM:<a@client.example>\r\n", "RCPT TO:<a@elsewhere.example>\r\n"} {
-		readUntil(t, c, &heard, "\r\n250 ")
-		fmt.Fprint(c, line)
+	for _, step := range []struct{ say, want string }{
+		{"LHLO client.example\r\n", "\r\n250 "}, {"MAIL FROM:<a@client.example>\r\n", "250 2.1.0 "}, {"RCPT TO:<a@elsewhere.example>\r\n", "550 5.7.1 "},
+	} {
+		fmt.Fprint(c, step.say)
+		readUntil(t, c, &heard, step.want)
 	}
-	readUntil(t, c, &heard, "550 5.7.1 ")
+}
+
+// sendOne sends a message in clear.
+func sendOne(t testing.TB, addr, sender, content string, to ...string) {
+	t.Helper()
+	c, err := smtp.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = c.Mail(sender)
+	for _, r := range to {
+		err = errors.Join(err, c.Rcpt(r))
+	}
+	w, failed := c.Data()
+	if err = errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(w, content)
+	if err = errors.Join(err, w.Close(), c.Quit()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func readUntil(t testing.TB, c net.Conn, heard *strings.Builder, want string) {
