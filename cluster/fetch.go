@@ -279,8 +279,20 @@ func (t *taking) flush() error {
 	return t.commit()
 }
 
-// giveState writes the state as of now for a member.
-func (g *Group) giveState(to uint16, w io.Writer) error {
+// giveState writes the state as of now for a member. A large one waits for its turn until ctx ends.
+func (g *Group) giveState(ctx context.Context, to uint16, w io.Writer) error {
+	of, err := g.weigh()
+	if err != nil {
+		return err
+	}
+	if of >= largeState {
+		select {
+		case g.node.large <- struct{}{}:
+			defer func() { <-g.node.large }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	snapshot := g.node.db.NewSnapshot()
 	defer snapshot.Close()
 	applied := prefix(g.id, spaceApplied)
@@ -293,10 +305,6 @@ func (g *Group) giveState(to uint16, w io.Writer) error {
 		return err
 	}
 	s := side(row[16])
-	of, err := g.weigh(snapshot, s)
-	if err != nil {
-		return err
-	}
 	w, end := g.giving.begin(to, w, of)
 	defer end()
 	out := bufio.NewWriterSize(w, 64<<10)

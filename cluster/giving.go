@@ -5,8 +5,6 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Giving is how far a state is that another member takes over from this one.
@@ -68,15 +66,22 @@ func (gs *givings) now() map[uint16]Giving {
 	return now
 }
 
-// weigh says about how many octets one side of the state has.
-func (g *Group) weigh(r pebble.Reader, s side) (int64, error) {
+// A state of so many octets is large. So many of them are given at a time: disk and network have other things to do.
+const (
+	largeState = 64 << 20
+	largeTurns = 2
+)
+
+// weigh says about how many octets the state has.
+func (g *Group) weigh() (int64, error) {
+	s := side(g.side.Load())
 	p := prefix(g.id, s.space(spaceState))
 	rows, err := g.node.db.EstimateDiskUsage(p[:], prefixEnd(p))
 	if err != nil {
 		return 0, err
 	}
 	octets := int64(rows)
-	err = g.each(r, s.space(spaceParts), func(k, v []byte) error {
+	err = g.each(g.node.db, s.space(spaceParts), func(k, v []byte) error {
 		e, err := decodeKept(binary.BigEndian.Uint64(k), v)
 		if err == nil {
 			octets += e.kept()

@@ -25,7 +25,7 @@ func TestGivingIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := &watched{g: one.g}
-	if err := one.g.giveState(7, w); err != nil {
+	if err := one.g.giveState(t.Context(), 7, w); err != nil {
 		t.Fatal(err)
 	}
 	first, last := w.seen[0], w.seen[len(w.seen)-1]

@@ -102,7 +102,8 @@ type Node struct {
 	failed      atomic.Bool
 	failing     chan struct{} // closed when failed is set
 	opened      time.Time
-	port        *wire.Port // nil: no other member is ever reached
+	large       chan struct{} // a turn to give a large state away
+	port        *wire.Port    // nil: no other member is ever reached
 
 	diskHealth io.Closer
 
@@ -115,7 +116,7 @@ type Node struct {
 // Open opens the node's storage in Options.Dir and recovers it. It refuses, with an error that wraps logstore.ErrLost, what has lost
 // something that was on stable storage.
 func Open(opts Options) (*Node, error) {
-	n := &Node{opts: opts.withDefaults(), opened: time.Now(), failing: make(chan struct{})}
+	n := &Node{opts: opts.withDefaults(), opened: time.Now(), failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
 	n.mu.groups = map[uint64]*Group{}
 	if err := n.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node in %s: %w", n.opts.Dir, err), n.closeStores())

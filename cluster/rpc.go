@@ -55,7 +55,7 @@ func (n *Node) asked(w http.ResponseWriter, r *http.Request) *Group {
 func (n *Node) serveState(w http.ResponseWriter, r *http.Request) {
 	if g := n.asked(w, r); g != nil {
 		peer, _ := wire.Peer(r.Context())
-		if err := g.giveState(peer.Member, w); err != nil {
+		if err := g.giveState(r.Context(), peer.Member, w); err != nil {
 			n.opts.Logf("giving the state of group %d: %v", g.id, err)
 			panic(http.ErrAbortHandler) // so that the other side sees it cut off
 		}

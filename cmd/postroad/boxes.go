@@ -90,11 +90,13 @@ func (m *mailboxes) owner(number int) (here *mailbox.Store, member uint16) {
 		if s.open() {
 			return s.store, 0
 		}
-		leader, _ := s.group.Leader()
-		if leader == m.n.self.Member { // it does not serve yet, or its lease has ended
-			leader = 0
+		switch leader, known := s.group.Leader(); {
+		case leader == m.n.self.Member: // it does not serve yet, or its lease has ended
+			return nil, 0
+		case known:
+			return nil, leader
 		}
-		return nil, leader
+		// There is an election, or the shard has moved away and this copy is about to be deleted: others may know.
 	}
 	voters := m.voters(number)
 	if len(voters) == 0 {
@@ -105,24 +107,22 @@ func (m *mailboxes) owner(number int) (here *mailbox.Store, member uint16) {
 	return nil, voters[m.guesses[number]%len(voters)]
 }
 
-// voters are the members that have a shard of which this node has no copy.
+// voters are the other members that have a shard.
 func (m *mailboxes) voters(number int) []uint16 {
 	groups := m.n.control.Shards()
 	if number < 0 || number >= len(groups) {
 		return nil
 	}
 	g, _ := m.n.control.Group(groups[number])
-	if len(g.Observed.Voters) > 0 {
-		return g.Observed.Voters
+	voters := g.Observed.Voters
+	if len(voters) == 0 {
+		voters = g.Voters
 	}
-	return slices.DeleteFunc(slices.Clone(g.Voters), func(id uint16) bool { return id == m.n.self.Member })
+	return slices.DeleteFunc(slices.Clone(voters), func(id uint16) bool { return id == m.n.self.Member })
 }
 
 // wrong notes that a member does not own a shard, if it was asked by a guess.
 func (m *mailboxes) wrong(number int, member uint16) {
-	if m.held(number) != nil {
-		return
-	}
 	voters := m.voters(number)
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -129,7 +129,9 @@ func (n *node) handOver(ctx context.Context, g *cluster.Group) error {
 	if g.Leading() == 0 {
 		return nil
 	}
-	for _, id := range g.Members().Voters {
+	voters := g.Members().Voters
+	for i := range voters {
+		id := voters[(i+int(g.ID()))%len(voters)] // not all groups to the same member
 		if id != n.self.Member && g.CaughtUp(id) {
 			if err := g.Transfer(ctx, id); err == nil {
 				return nil

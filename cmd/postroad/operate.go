@@ -174,6 +174,13 @@ func (n *node) observeCluster(o telemetry.Observer) {
 	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.reach.absent(missedAfter))))
 	_, barred := n.control.Suspensions()
 	o.Gauge("suspensions", "suspensions in force in the cluster", float64(len(barred)))
+	moving := 0
+	for _, g := range n.control.Groups() {
+		if !g.Settled() {
+			moving++
+		}
+	}
+	o.Gauge("groups_moving", "raft groups of the cluster that do not lie yet where they should", float64(moving))
 	o.Gauge("groups", "raft groups of which this node is a member", float64(len(n.governor.running())))
 	o.Gauge("groups_led", "raft groups that this node leads", float64(led))
 }

@@ -36,6 +36,17 @@ type Group struct {
 	Voters    []string `json:"voters"`
 	Nonvoters []string `json:"nonvoters"`
 	Messages  int64    `json:"messages"`
+	Shard     *int     `json:"shard"`
+	Moves     []Move   `json:"moves"`
+}
+
+// Move is what a Group has still to get or to lose.
+type Move struct {
+	Node   string `json:"node"`
+	Phase  string `json:"phase"`
+	Octets int64  `json:"octets"`
+	Of     int64  `json:"of"`
+	Behind uint64 `json:"behind"`
 }
 
 // Status asks one living node after another for the cluster's state.
@@ -54,7 +65,7 @@ func (c *Cluster) Status(ctx context.Context) (*Status, error) {
 	return nil, fmt.Errorf("asking for the cluster's state: %w", err)
 }
 
-// unfinished says what keeps a cluster from being whole: every node a member, and every queue group kept by as many of them as it should be.
+// unfinished says what keeps a cluster from being whole: every node a member, and every group with mail kept by as many of them as it should be.
 // "" means that it is whole.
 func (s *Status) unfinished(names []string, replicas int) string {
 	for _, name := range names {
@@ -67,7 +78,10 @@ func (s *Status) unfinished(names []string, replicas int) string {
 		}
 	}
 	for _, g := range s.Groups {
-		if g.Kind != "queue" || g.State != "serving" {
+		if g.Kind == "mailbox" && (g.State != "serving" || len(g.Moves) > 0) {
+			return fmt.Sprintf("shard %d is %s, and has the voters %v and on the move %v", *g.Shard, g.State, g.Voters, g.Moves)
+		}
+		if g.Kind == "control" || g.State != "serving" {
 			continue
 		}
 		if g.Leader == "" || len(g.Voters) < replicas {

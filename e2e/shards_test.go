@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// This file is about mailboxes whose shards move: nodes come, go and are replaced, and what is in the mailboxes stays.
+
+// shardDomain is the domain of mailboxes, in a configuration with shardsExtra.
+const shardDomain = "box.test"
+
+const shardsExtra = "[local]\ndomains = [\"" + shardDomain + "\"]\n"
+
+// addBoxes adds users who have mailboxes.
+func (r *run) addBoxes(count int) (boxes []string) {
+	r.t.Helper()
+	for i := range count {
+		box := fmt.Sprintf("u%d@%s", i, shardDomain)
+		if _, err := r.Cluster.Live()[0].RunWith(r.ctx, "a password of u\n", "user", "add", box, "--password-stdin"); err != nil {
+			r.t.Fatal(err)
+		}
+		boxes = append(boxes, box)
+	}
+	return boxes
+}
+
+// shardsOf are the groups of mailboxes.
+func shardsOf(s *faults.Status) []faults.Group {
+	return slices.DeleteFunc(slices.Clone(s.Groups), func(g faults.Group) bool { return g.Kind != "mailbox" })
+}
+
+// uneven says what keeps the shards from being spread over the nodes as evenly as can be, voters and leaders alike; "" means that they are.
+func uneven(s *faults.Status, nodes []*faults.Node, shards int) string {
+	groups := shardsOf(s)
+	if len(groups) != shards {
+		return fmt.Sprintf("there are %d of %d shards", len(groups), shards)
+	}
+	voters, leads := map[string]int{}, map[string]int{}
+	for _, g := range groups {
+		if g.Leader == "" || g.Leader != g.Home || len(g.Voters) != min(3, len(nodes)) || len(g.Moves) > 0 || g.State != "serving" {
+			return fmt.Sprintf("shard %d is not at rest: %+v", *g.Shard, g)
+		}
+		leads[g.Leader]++
+		for _, v := range g.Voters {
+			voters[v]++
+		}
+	}
+	for what, count := range map[string]map[string]int{"voters": voters, "leaders": leads} {
+		if least, most := slices.Min(slices.Collect(maps.Values(count))), slices.Max(slices.Collect(maps.Values(count))); len(count) != len(nodes) || most-least > 1 {
+			return fmt.Sprintf("%s are %v", what, count)
+		}
+	}
+	return ""
+}
+
+// awaitEven waits until all shards are at rest and spread evenly, and returns the moves that were seen meanwhile, by phase.
+func (r *run) awaitEven(shards int) map[string]int {
+	r.t.Helper()
+	seen := map[string]int{}
+	start := time.Now()
+	r.within(2*time.Minute, "shards at rest", func(ctx context.Context) error {
+		for {
+			s, err := r.Cluster.Status(ctx)
+			why := fmt.Sprint(err)
+			if err == nil {
+				for _, g := range shardsOf(s) {
+					for _, m := range g.Moves {
+						seen[m.Phase]++
+					}
+				}
+				if why = uneven(s, r.Cluster.Nodes(), shards); why == "" {
+					return nil
+				}
+			}
+			select {
+			case <-ctx.Done():
+				return errors.New(why + "\n" + r.command(r.Cluster.Live()[0], "cluster", "status") + r.chronicle())
+			case <-time.After(100 * time.Millisecond): // each question is a process of its own
+			}
+		}
+	})
+	r.t.Logf("%d shards are at rest, spread over %d nodes, after %.1f s; moves seen: %v", shards, len(r.Cluster.Nodes()), time.Since(start).Seconds(), seen)
+	return seen
+}
+
+// store imports messages into a mailbox.
+func (r *run) store(at *faults.Node, box string, messages ...*mailtest.Message) {
+	r.t.Helper()
+	dir := r.t.TempDir()
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	for _, m := range messages {
+		if err := os.WriteFile(filepath.Join(dir, "new", m.ID), m.Content, 0o600); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.command(at, "mailbox", "import", box, dir)
+}
+
+// stored reads a mailbox at a node, and returns how often each message is in it. Each must have the content that its ID says.
+func (r *run) stored(at *faults.Node, box string, sums map[string]mailtest.Sum) map[string]int {
+	r.t.Helper()
+	dir := filepath.Join(r.t.TempDir(), "box")
+	r.command(at, "mailbox", "export", box, dir, "--format", "maildir")
+	count := map[string]int{}
+	for _, sub := range []string{"cur", "new"} {
+		files, err := filepath.Glob(filepath.Join(dir, sub, "*"))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			sum, id := mailtest.SumOf(content)
+			if want, ok := sums[id]; !ok || sum != want {
+				r.t.Errorf("%s has a message %q with another content than was sent, or that nobody sent", box, id)
+			}
+			count[id]++
+		}
+	}
+	return count
+}
+
+// TestShardsFollowNodes: three nodes with mailboxes become four, and three again by a drain, and one is replaced after its death. The
+// shards follow them, evenly, and each mailbox has what it had, read at every node.
+func TestShardsFollowNodes(t *testing.T) {
+	const shards, perBox = 16, 5
+	r := startRun(t, runOptions{Nodes: 3, Seed: 61, Quiet: true, Extra: shardsExtra})
+	boxes := r.addBoxes(24)
+	r.awaitEven(shards)
+	sums := map[string]mailtest.Sum{}
+	for i, box := range boxes {
+		var messages []*mailtest.Message
+		for k := range perBox {
+			m := r.Gen.Message(i*perBox + k)
+			messages, sums[m.ID] = append(messages, m), m.Sum
+		}
+		r.store(r.Cluster.Nodes()[i%3], box, messages...)
+	}
+	complete := func() {
+		t.Helper()
+		for i, box := range boxes {
+			got := r.stored(r.Cluster.Live()[i%len(r.Cluster.Live())], box, sums)
+			if len(got) != perBox {
+				t.Errorf("%s has %d messages of %d: %v", box, len(got), perBox, got)
+			}
+			for id, n := range got {
+				if n != 1 {
+					t.Errorf("%s has %s %d times", box, id, n)
+				}
+			}
+		}
+	}
+	complete()
+
+	r.grow()
+	if seen := r.awaitEven(shards); len(seen) == 0 {
+		t.Error("no move was to be seen")
+	}
+	complete()
+	r.shrink(r.Cluster.Nodes()[1])
+	r.awaitEven(shards)
+	complete()
+	if err := r.Driver.Do(r.ctx, faults.Step{Kind: faults.Replace, Node: 1}); err != nil {
+		t.Fatalf("%v\n%s", err, r.chronicle())
+	}
+	r.awaitEven(shards)
+	complete()
+}
