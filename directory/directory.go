@@ -2,7 +2,6 @@ package directory
 
 import (
 	"fmt"
-	"sort"
 	"strings"
 	"sync"
 
@@ -12,16 +11,22 @@ import (
 // Directory is the state machine and the view of what it has applied. Apply and Committed belong to the apply goroutine; all other
 // methods are safe for use by several goroutines.
 type Directory struct {
-	limit   uint64   // users; the same on all members
 	pending []change // applied, not yet in the store; owned by the apply goroutine
+	tables  [tables]*table
 
-	view   sync.Map    // name -> *User; read without a lock
 	mu     sync.Mutex  // taken by whoever changes the view
-	reader rows.Reader //  guarded by mu: where Restored reads
+	reader rows.Reader // guarded by mu: where Restored and the listings read
+}
+
+// change is what an applied command does to the view once it is in the store; a nil record is a removal.
+type change struct {
+	table *table
+	name  string
+	to    record
 }
 
 // New returns an empty directory. Load fills it once the group's store is open.
-func New() *Directory { return &Directory{limit: MaxUsers} }
+func New() *Directory { return &Directory{tables: newTables()} }
 
 // Committed publishes what Apply did since the last call: it is in the store now.
 func (d *Directory) Committed() {
@@ -30,10 +35,10 @@ func (d *Directory) Committed() {
 	}
 	d.mu.Lock()
 	for _, c := range d.pending {
-		if c.user == nil {
-			d.view.Delete(c.name)
+		if c.to == nil {
+			c.table.view.Delete(c.name)
 		} else {
-			d.view.Store(c.name, c.user)
+			c.table.view.Store(c.name, c.to)
 		}
 	}
 	d.mu.Unlock()
@@ -41,8 +46,8 @@ func (d *Directory) Committed() {
 	d.pending = d.pending[:0]
 }
 
-// Load reads the users from the store, and remembers r for Restored. It may run beside Apply: what is applied meanwhile is published after it, because the lock is
-// taken before the store is read, and because Committed comes after the store was written.
+// Load reads the users from the store, and remembers r for Restored and the listings. It may run beside Apply: what is applied meanwhile is published after
+// it, because the lock is taken before the store is read, and because Committed comes after the store was written.
 func (d *Directory) Load(r rows.Reader) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -63,58 +68,66 @@ func (d *Directory) Restored() {
 	}
 }
 
-// loadLocked makes the view what the rows say.
 func (d *Directory) loadLocked() error {
-	var bad error
-	known := map[string]bool{}
-	err := d.reader.Scan([]byte{userPrefix}, []byte{userPrefix + 1}, func(k, v []byte) bool {
-		u, err := decodeRecord(v)
-		if err != nil {
-			bad = fmt.Errorf("user %q: %w", k[1:], err)
-			return false
+	for _, t := range d.tables {
+		if err := t.load(d.reader); err != nil {
+			return err
 		}
-		d.view.Store(u.Name, u)
-		known[u.Name] = true
-		return true
-	})
-	d.view.Range(func(name, _ any) bool {
-		if err == nil && bad == nil && !known[name.(string)] {
-			d.view.Delete(name)
-		}
-		return true
-	})
-	if err == nil {
-		err = bad
-	}
-	if err != nil {
-		return fmt.Errorf("loading the users: %w", err)
 	}
 	return nil
 }
 
 // Get returns the user of a canonical name. It takes no lock. The user is read-only.
-func (d *Directory) Get(name string) (*User, bool) {
-	v, ok := d.view.Load(name)
+func (d *Directory) Get(name string) (*User, bool) { return get[*User](d, users, name) }
+
+// Alias returns the alias of a canonical name, as Get does.
+func (d *Directory) Alias(name string) (*Alias, bool) { return get[*Alias](d, aliases, name) }
+
+// Domain returns the domain of a name in A-labels, as Get does.
+func (d *Directory) Domain(name string) (*Domain, bool) { return get[*Domain](d, domains, name) }
+
+func get[T any](d *Directory, t tableName, name string) (one T, ok bool) {
+	v, ok := d.tables[t].view.Load(name)
 	if !ok {
-		return nil, false
+		return one, false
 	}
-	return v.(*User), true
+	return v.(T), true
 }
 
-// List returns up to limit users in the order of their names, those above after. A limit of 0 is none.
-func (d *Directory) List(after string, limit int) []*User {
-	var users []*User
-	d.view.Range(func(_, v any) bool {
-		if u := v.(*User); u.Name > after {
-			users = append(users, u)
+// List returns up to limit users in the order of their names, those above after. A limit of 0 is none. The names come from the store, which is in
+// order; before Load there are none.
+func (d *Directory) List(after string, limit int) []*User { return list[*User](d, users, after, limit) }
+
+// Aliases lists aliases as List does users.
+func (d *Directory) Aliases(after string, limit int) []*Alias {
+	return list[*Alias](d, aliases, after, limit)
+}
+
+// Domains lists domains as List does users.
+func (d *Directory) Domains(after string, limit int) []*Domain {
+	return list[*Domain](d, domains, after, limit)
+}
+
+func list[T any](d *Directory, t tableName, after string, limit int) (all []T) {
+	for r := d.rows(); r != nil && (limit == 0 || len(all) < limit); {
+		names, err := d.tables[t].page(r, after, max(0, limit-len(all)))
+		for _, name := range names {
+			if one, ok := get[T](d, t, name); ok { // else removed meanwhile, or not yet published
+				all = append(all, one)
+			}
 		}
-		return true
-	})
-	sort.Slice(users, func(i, j int) bool { return users[i].Name < users[j].Name })
-	if limit > 0 && len(users) > limit {
-		users = users[:limit]
+		if len(names) == 0 || limit == 0 || err != nil { // a store that failed stops the node
+			break
+		}
+		after = names[len(names)-1]
 	}
-	return users
+	return all
+}
+
+func (d *Directory) rows() rows.Reader {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.reader
 }
 
 // MaySend reports whether the user may use sender, in canonical form, as the reverse-path.

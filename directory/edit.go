@@ -2,26 +2,32 @@ package directory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// Bounds of what one user record may hold.
+// Bounds of what one record may hold.
 const (
 	maxSenders = 100
 	maxTenant  = 64
+	maxForward = 20
+	maxTargets = 5000 // of an alias or a list
 )
 
-// Editor makes the commands that change users. Salts, hashes and times are decided here, before a command is
+// Editor makes the commands that change users, domains and aliases. Salts, hashes and times are decided here, before a command is
 // proposed; Apply only stores them.
 type Editor struct {
 	Directory *Directory
 	Proposer  rows.Proposer    // answers with what Apply returned: a Result
 	Now       func() time.Time // command time
 	Cost      Cost             // of new hashes; zero: DefaultCost
+	// Local reports whether the mail of a domain is kept here; nil: that of the directory's own domains is.
+	Local func(domain string) bool
+	// Allows returns why the cluster cannot have what its older members would not understand: domains, aliases, stages, and users with
+	// mailboxes' settings. nil: it can.
+	Allows func() error
 }
 
 // Settings is what an operator can say of a user.
@@ -32,6 +38,18 @@ type Settings struct {
 	Messages   Rate // zero: the configured rate
 	Recipients Rate // zero: the configured rate
 	Scram      bool // keep keys for SCRAM-SHA-256, too
+	NoMailbox  bool // see User
+	Soft, Hard int64
+	Forward    []string
+	Keep       bool
+}
+
+// Settings returns what an operator has said of the user.
+func (u *User) Settings() Settings {
+	return Settings{
+		Tenant: u.Tenant, Senders: u.Senders, Disabled: u.Disabled, Messages: u.Messages, Recipients: u.Rcpts, Scram: u.Scram != nil,
+		NoMailbox: u.NoMailbox, Soft: u.Soft, Hard: u.Hard, Forward: u.Forward, Keep: u.Keep,
+	}
 }
 
 // Add makes a user.
@@ -47,7 +65,8 @@ func (e *Editor) Add(ctx context.Context, name, password string, s Settings) err
 	if err := e.setPassword(u, password, s.Scram); err != nil {
 		return err
 	}
-	return e.propose(ctx, cmdAdd, u, u)
+	u.Changed = u.Created
+	return e.propose(ctx, cmdAdd, u)
 }
 
 // Passwd gives a user another password. SCRAM keys are renewed when the user has them.
@@ -57,9 +76,16 @@ func (e *Editor) Passwd(ctx context.Context, name, password string) error {
 
 // Set gives a user other settings. SCRAM keys can be dropped here, but not made: that takes the password.
 func (e *Editor) Set(ctx context.Context, name string, s Settings) error {
+	return e.Edit(ctx, name, func(old *Settings) { *old = s })
+}
+
+// Edit changes some of a user's settings.
+func (e *Editor) Edit(ctx context.Context, name string, edit func(*Settings)) error {
 	return e.change(ctx, name, func(u *User) error {
+		s := u.Settings()
+		edit(&s)
 		if s.Scram && u.Scram == nil {
-			return errors.New("SCRAM keys are made from the password: set it again with SCRAM enabled")
+			return wrongf("SCRAM keys are made from the password: set it again with SCRAM enabled")
 		}
 		if !s.Scram {
 			u.Scram = nil
@@ -79,7 +105,7 @@ func (e *Editor) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return e.propose(ctx, cmdRemove, name, nil)
+	return e.propose(ctx, cmdRemove, name)
 }
 
 // change edits a copy of the user as this member knows it. Two operators who change one user at the same moment: the later
@@ -97,26 +123,38 @@ func (e *Editor) change(ctx context.Context, name string, edit func(*User) error
 	if err := edit(&u); err != nil {
 		return err
 	}
-	return e.propose(ctx, cmdPut, &u, &u)
+	u.Changed = e.Now().UTC()
+	return e.propose(ctx, cmdPut, &u)
 }
 
-func (e *Editor) propose(ctx context.Context, kind commandType, v any, u *User) error {
-	if u != nil {
-		u.Changed = e.Now().UTC()
+func (e *Editor) propose(ctx context.Context, kind commandType, v any) error {
+	_, err := e.proposeBatch(ctx, kind, v)
+	return err
+}
+
+func (e *Editor) proposeBatch(ctx context.Context, kind commandType, v any) (b Batch, err error) {
+	if u, isUser := v.(*User); e.Allows != nil && (kind > cmdRemove || isUser && u.newer()) {
+		if err := e.Allows(); err != nil {
+			return b, err
+		}
 	}
 	data, err := encodeCommand(kind, v)
 	if err != nil {
-		return fmt.Errorf("encoding the command: %w", err)
+		return b, fmt.Errorf("encoding the command: %w", err)
 	}
 	result, err := e.Proposer.Propose(ctx, data, nil)
 	if err != nil {
-		return fmt.Errorf("recording the change (look whether it took effect before you repeat it): %w", err)
+		return b, fmt.Errorf("recording the change (look whether it took effect before you repeat it): %w", err)
 	}
-	r, ok := result.(Result)
-	if !ok {
-		return fmt.Errorf("recording the change: unexpected answer %T", result)
+	switch r := result.(type) {
+	case Result:
+		b.Result = r
+	case Batch:
+		b = r
+	default:
+		return b, fmt.Errorf("recording the change: unexpected answer %T", result)
 	}
-	return r.Err()
+	return b, b.Result.Err()
 }
 
 func (e *Editor) setPassword(u *User, password string, withScram bool) (err error) {
@@ -134,19 +172,27 @@ func (e *Editor) setPassword(u *User, password string, withScram bool) (err erro
 	return err
 }
 
+// newer reports whether the user has settings that the first version of this state does not keep.
+func (u *User) newer() bool {
+	return u.NoMailbox || u.Soft != 0 || u.Hard != 0 || len(u.Forward) > 0 || u.Keep || u.Source != ""
+}
+
 func (u *User) configure(s Settings) error {
 	if len(s.Tenant) > maxTenant {
-		return fmt.Errorf("a tenant's name has at most %d octets", maxTenant)
+		return wrongf("a tenant's name has at most %d octets", maxTenant)
 	}
 	if len(s.Senders) > maxSenders {
-		return fmt.Errorf("a user has at most %d further senders; use @domain for all of a domain", maxSenders)
+		return wrongf("a user has at most %d further senders; use @domain for all of a domain", maxSenders)
 	}
 	for _, r := range []Rate{s.Messages, s.Recipients} {
 		if r != (Rate{}) && (r.N <= 0 || r.Per <= 0) {
-			return errors.New("a rate is a positive number in a positive time, such as 100/h")
+			return wrongf("a rate is a positive number in a positive time, such as 100/h")
 		}
 	}
-	senders := make([]string, 0, len(s.Senders))
+	if s.Soft < 0 || s.Hard < 0 || s.Hard > 0 && s.Soft > s.Hard {
+		return wrongf("a quota is not negative, and the soft quota is not above the hard one")
+	}
+	var senders []string
 	for _, sender := range s.Senders {
 		canonical, err := CanonicalSender(sender)
 		if err != nil {
@@ -154,6 +200,11 @@ func (u *User) configure(s Settings) error {
 		}
 		senders = append(senders, canonical)
 	}
+	forward, err := targets(s.Forward, maxForward)
+	if err != nil {
+		return err
+	}
 	u.Tenant, u.Senders, u.Disabled, u.Messages, u.Rcpts = s.Tenant, senders, s.Disabled, s.Messages, s.Recipients
+	u.NoMailbox, u.Soft, u.Hard, u.Forward, u.Keep = s.NoMailbox, s.Soft, s.Hard, forward, s.Keep
 	return nil
 }

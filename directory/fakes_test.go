@@ -16,5 +16,6 @@ func newEditor(t *testing.T) (*Editor, *rowstest.Store) {
 	t.Helper()
 	d := New()
 	s := rowstest.New(d)
+	must(t, d.Load(s))
 	return &Editor{Directory: d, Proposer: s, Now: func() time.Time { return clockStart }, Cost: cheap}, s
 }

@@ -15,11 +15,39 @@ const commandVersion = 1
 type commandType byte
 
 const (
-	cmdAdd    commandType = iota + 1 // a User
-	cmdPut                           // a User that replaces the one of that name
-	cmdRemove                        // a name
-	cmdEnd                           // one above the last
+	cmdAdd          commandType = iota + 1 // a User
+	cmdPut                                 // a User that replaces the one of that name
+	cmdRemove                              // a name
+	cmdAddDomain                           // a Domain
+	cmdPutDomain                           // a Domain that replaces the one of that name
+	cmdRemoveDomain                        // a name
+	cmdAddAlias                            // an Alias
+	cmdPutAlias                            // an Alias that replaces the one of that name
+	cmdRemoveAlias                         // a name
+	cmdStage                               // a stageCommand with users
+	cmdPublish                             // a stageCommand with names
+	cmdUnstage                             // a stageCommand with names
+	cmdEnd                                 // one above the last
 )
+
+// what is what a command of one row does.
+type what byte
+
+const (
+	add what = iota + 1
+	put
+	remove
+)
+
+// rowCommands are the commands that change one row of a table.
+var rowCommands = [cmdEnd]struct {
+	what  what
+	table tableName
+}{
+	cmdAdd: {add, users}, cmdPut: {put, users}, cmdRemove: {remove, users},
+	cmdAddDomain: {add, domains}, cmdPutDomain: {put, domains}, cmdRemoveDomain: {remove, domains},
+	cmdAddAlias: {add, aliases}, cmdPutAlias: {put, aliases}, cmdRemoveAlias: {remove, aliases},
+}
 
 // Result is what Apply returns. It is a plain number, so that it can cross a network.
 type Result uint8
@@ -29,50 +57,65 @@ const (
 	Exists
 	NoUser
 	Full
+	AliasExists
+	NoAlias
+	DomainExists
+	NoDomain
 )
+
+// results are what the refusals stand for.
+var results = map[Result]error{
+	Done: nil, Exists: ErrExists, NoUser: ErrUnknown, Full: ErrFull,
+	AliasExists: ErrAliasExists, NoAlias: ErrUnknownAlias, DomainExists: ErrDomainExists, NoDomain: ErrUnknownDomain,
+}
 
 // Err returns the error that a result stands for.
 func (r Result) Err() error {
-	switch r {
-	case Done:
-		return nil
-	case Exists:
-		return ErrExists
-	case NoUser:
-		return ErrUnknown
-	case Full:
-		return ErrFull
+	err, known := results[r]
+	if !known {
+		return fmt.Errorf("directory: unknown result %d", r)
 	}
-	return fmt.Errorf("directory: unknown result %d", r)
+	return err
 }
 
-// Keys: "n" is the number of users; "u" and a name is a user.
-var keyCount = []byte{'n'}
+// AppendResult writes what Apply returned, in one octet or two; ok is false for what is no answer of a directory.
+func AppendResult(b []byte, result any) (with []byte, ok bool) {
+	switch r := result.(type) {
+	case Result:
+		return append(b, byte(r)), true
+	case Batch:
+		return append(b, byte(r.Result), r.Kept), true
+	}
+	return b, false
+}
 
-const userPrefix = 'u'
+// ParseResult returns what AppendResult wrote.
+func ParseResult(b []byte) (result any, ok bool) {
+	switch len(b) {
+	case 1:
+		return Result(b[0]), true
+	case 2:
+		return Batch{Result(b[0]), b[1]}, true
+	}
+	return nil, false
+}
 
-func userKey(name string) []byte { return append([]byte{userPrefix}, name...) }
-
-// A stored user is a version byte and JSON.
+// A stored record is a version byte and JSON. Members that a row of an older version lacks have their zero values.
 const recordVersion = 1
 
-func encodeRecord(u *User) []byte {
-	b, err := json.Marshal(u)
+func encodeRecord(v any) []byte {
+	b, err := json.Marshal(v)
 	if err != nil {
-		panic(fmt.Sprintf("directory: encoding user %q: %v", u.Name, err)) // plain values only
+		panic(fmt.Sprintf("directory: encoding %+v: %v", v, err)) // plain values only
 	}
 	return append([]byte{recordVersion}, b...)
 }
 
-func decodeRecord(b []byte) (*User, error) {
+func decodeRecord(b []byte, into any) error {
 	if len(b) == 0 || b[0] != recordVersion {
-		return nil, errors.New("a user record of an unknown version")
+		return errors.New("a record of an unknown version")
 	}
-	u := new(User)
-	if err := json.Unmarshal(b[1:], u); err != nil {
-		return nil, err
-	}
-	return u, nil
+	return json.Unmarshal(b[1:], into)
 }
 
 func encodeCommand(kind commandType, v any) ([]byte, error) {
@@ -83,34 +126,26 @@ func encodeCommand(kind commandType, v any) ([]byte, error) {
 	return append([]byte{commandVersion, byte(kind)}, b...), nil
 }
 
-// change is what an applied command does to the view once it is in the store; a nil user is a removal.
-type change struct {
-	name string
-	user *User
-}
-
 // Apply applies one command. Called on the apply goroutine. A command that this version does not know
 // stops the node: going on would make its state differ from the others'.
 func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]byte) any {
 	if err := Understands(data); err != nil {
 		panic(fmt.Sprintf("directory: entry %d: %v; this node is too old for its cluster", index, err))
 	}
-	var c change
-	var r Result
-	switch kind := commandType(data[1]); kind {
-	case cmdAdd, cmdPut:
-		u := new(User)
-		mustDecode(index, data[2:], u)
-		u.Version = index
-		c, r = change{u.Name, u}, d.applyPut(w, u, kind == cmdAdd)
-	case cmdRemove:
-		mustDecode(index, data[2:], &c.name)
-		r = d.applyRemove(w, c.name)
+	kind := commandType(data[1])
+	if c := rowCommands[kind]; c.what != 0 {
+		return d.applyRow(w, index, c.what, d.tables[c.table], data[2:])
 	}
-	if r == Done {
-		d.pending = append(d.pending, c)
+	var c stageCommand
+	mustDecode(index, data[2:], &c)
+	switch kind {
+	case cmdStage:
+		return d.applyStage(w, &c)
+	case cmdPublish:
+		return d.applyPublish(w, index, &c)
+	default:
+		return d.applyUnstage(w, &c)
 	}
-	return r
 }
 
 // Understands returns why this program cannot apply a command, if that is of a newer version or kind.
@@ -121,17 +156,20 @@ func Understands(data []byte) error {
 	return nil
 }
 
-// Restore returns the command that writes a user's row of a backup again; ok is false for rows that are no user's.
+// Restore returns the command that writes a row of a backup again; ok is false for rows that are no user's, domain's or alias's.
 func Restore(key, value []byte) (command []byte, ok bool) {
-	if len(key) == 0 || key[0] != userPrefix {
-		return nil, false
+	for kind, c := range rowCommands {
+		if c.what != add || len(key) == 0 || key[0] != prefixes[c.table] {
+			continue
+		}
+		r := fresh[c.table]()
+		if decodeRecord(value, r) != nil {
+			return nil, false
+		}
+		command, err := encodeCommand(commandType(kind), r)
+		return command, err == nil
 	}
-	u, err := decodeRecord(value)
-	if err != nil {
-		return nil, false
-	}
-	command, err = encodeCommand(cmdAdd, u)
-	return command, err == nil
+	return nil, false
 }
 
 func mustDecode(index uint64, data []byte, v any) {
@@ -140,42 +178,76 @@ func mustDecode(index uint64, data []byte, v any) {
 	}
 }
 
-func (d *Directory) applyPut(w rows.Writer, u *User, add bool) Result {
-	_, known := w.Get(userKey(u.Name))
+func (d *Directory) applyRow(w rows.Writer, index uint64, do what, t *table, data []byte) Result {
+	if do == remove {
+		var name string
+		mustDecode(index, data, &name)
+		return d.applyRemove(w, t, name)
+	}
+	r := fresh[t.name]()
+	mustDecode(index, data, r)
+	return d.applyPut(w, index, t, r, do == add)
+}
+
+// applyPut writes a record. A user and an alias never have one name: it would not be clear whose mail it is.
+func (d *Directory) applyPut(w rows.Writer, index uint64, t *table, r record, isNew bool) Result {
+	key := t.key(r.id())
+	_, known := w.Get(key)
 	switch {
-	case add && known:
-		return Exists
-	case !add && !known:
-		return NoUser
-	case add:
-		n := count(w)
-		if n >= d.limit {
+	case isNew && known:
+		return t.exists
+	case !isNew && !known:
+		return t.missing
+	case isNew:
+		if r := d.taken(w, t, r.id()); r != Done {
+			return r
+		}
+		n := count(w, t.count)
+		if n >= t.limit {
 			return Full
 		}
-		setCount(w, n+1)
+		setCount(w, t.count, n+1)
 	}
-	w.Set(userKey(u.Name), encodeRecord(u))
+	r.stamp(index)
+	w.Set(key, encodeRecord(r))
+	d.pending = append(d.pending, change{t, r.id(), r})
 	return Done
 }
 
-func (d *Directory) applyRemove(w rows.Writer, name string) Result {
-	if _, known := w.Get(userKey(name)); !known {
-		return NoUser
+// taken reports whether a name is in use in the table with which t shares its names.
+func (d *Directory) taken(w rows.Writer, t *table, name string) Result {
+	other := d.tables[users]
+	switch t.name {
+	case users:
+		other = d.tables[aliases]
+	case domains:
+		return Done
 	}
-	w.Delete(userKey(name))
-	setCount(w, count(w)-1)
+	if _, known := w.Get(other.key(name)); known {
+		return other.exists
+	}
 	return Done
 }
 
-func count(w rows.Writer) uint64 {
-	v, ok := w.Get(keyCount)
+func (d *Directory) applyRemove(w rows.Writer, t *table, name string) Result {
+	if _, known := w.Get(t.key(name)); !known {
+		return t.missing
+	}
+	w.Delete(t.key(name))
+	setCount(w, t.count, count(w, t.count)-1)
+	d.pending = append(d.pending, change{t, name, nil})
+	return Done
+}
+
+func count(w rows.Writer, key []byte) uint64 {
+	v, ok := w.Get(key)
 	if !ok {
 		return 0
 	}
 	if len(v) != 8 {
-		panic("directory: the number of users is not a number")
+		panic("directory: the number of records is not a number")
 	}
 	return binary.BigEndian.Uint64(v)
 }
 
-func setCount(w rows.Writer, n uint64) { w.Set(keyCount, binary.BigEndian.AppendUint64(nil, n)) }
+func setCount(w rows.Writer, key []byte, n uint64) { w.Set(key, binary.BigEndian.AppendUint64(nil, n)) }

@@ -1,7 +1,6 @@
 package directory
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/postroad/postroad/internal/smtp"
@@ -14,19 +13,19 @@ const maxName = 320 // octets: a local part of 64, "@", a domain of 255 (RFC 532
 // in A-labels. RFC 5321 2.4 leaves the case of a local part to its own host; for log-in names that is us.
 func Canonical(address string) (string, error) {
 	if len(address) > maxName {
-		return "", fmt.Errorf("%.40q...: an address has at most %d octets", address, maxName)
+		return "", wrongf("%.40q...: an address has at most %d octets", address, maxName)
 	}
 	if canonicalASCII(address) {
 		return address, nil
 	}
 	at := strings.LastIndexByte(address, '@')
 	if at < 1 || address[0] == '"' {
-		return "", fmt.Errorf("%q is not an address of the form user@domain", address)
+		return "", wrongf("%q is not an address of the form user@domain", address)
 	}
 	local := norm.NFC.String(strings.ToLower(address[:at]))
 	domain, err := smtp.Domain(address[at+1:])
 	if err != nil {
-		return "", fmt.Errorf("%q: %w", address, err)
+		return "", wrongf("%q: %v", address, err)
 	}
 	return checked(local + "@" + domain)
 }
@@ -34,7 +33,7 @@ func Canonical(address string) (string, error) {
 // checked lets the grammar of a path decide.
 func checked(address string) (string, error) {
 	if r, f := smtp.ParseRcpt([]byte("TO:<"+address+">"), smtp.Extensions{SMTPUTF8: true}); f != nil || r.Address != address {
-		return "", fmt.Errorf("%q is not an address of the form user@domain", address)
+		return "", wrongf("%q is not an address of the form user@domain", address)
 	}
 	return address, nil
 }
@@ -66,7 +65,7 @@ func CanonicalSender(sender string) (string, error) {
 	}
 	domain, err := smtp.Domain(sender[1:])
 	if err != nil {
-		return "", fmt.Errorf("%q: %w", sender, err)
+		return "", wrongf("%q: %v", sender, err)
 	}
 	return "@" + domain, nil
 }

@@ -41,7 +41,7 @@ const (
 )
 
 var (
-	errPassword = errors.New("a password has 1 to 1000 octets of UTF-8 without control characters")
+	errPassword = wrongf("a password has 1 to 1000 octets of UTF-8 without control characters")
 	errHash     = errors.New("not an argon2id PHC string within bounds")
 )
 

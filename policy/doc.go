@@ -14,6 +14,13 @@ type Users interface {
 	Get(name string) (*directory.User, bool)
 }
 
+// Book is the directory's view, as Users is: what Policy needs to know what an address means.
+type Book interface {
+	Users
+	Alias(name string) (*directory.Alias, bool)
+	Domain(name string) (*directory.Domain, bool)
+}
+
 // Rate is N events in Per; the zero Rate is no limit.
 type Rate = directory.Rate
 
@@ -21,7 +28,7 @@ type Rate = directory.Rate
 type Rules struct {
 	// Networks are the clients that may relay without AUTH.
 	Networks []netip.Prefix
-	// Local domains have their mailboxes here, Relay domains are taken from anybody and relayed on. "*.example.net"
+	// Local domains have their mailboxes here, as those of the directory have; Relay domains are taken from anybody and relayed on. "*.example.net"
 	// is every domain below example.net.
 	LocalDomains, RelayDomains []string
 	// Postmaster gets the mail for postmaster of the local domains and of none. Empty: it keeps its address at the local domain.

@@ -13,15 +13,23 @@ import (
 )
 
 // users is a directory's view.
-type users struct{ m sync.Map }
+type users struct {
+	m         sync.Map
+	aliases   map[string]*directory.Alias
+	domains   map[string]*directory.Domain
+	everybody bool // there is a user of any name
+}
 
 func (u *users) Get(name string) (*directory.User, bool) {
 	v, ok := u.m.Load(name)
 	if !ok {
-		return nil, false
+		return &directory.User{Name: name}, u.everybody
 	}
 	return v.(*directory.User), true
 }
+
+func (u *users) Alias(name string) (*directory.Alias, bool)   { a, ok := u.aliases[name]; return a, ok }
+func (u *users) Domain(name string) (*directory.Domain, bool) { d, ok := u.domains[name]; return d, ok }
 
 func (u *users) put(t *testing.T, name, password string, change ...func(*directory.User)) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -10,30 +11,35 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/smtpd"
 )
 
 // Options are what Policy works with.
 type Options struct {
 	Rules Rules
-	Users Users
-	// Mailboxes reports whether a local address, in canonical form, has a mailbox. nil: none has.
-	Mailboxes func(address string) bool
-	Events    Events
+	Users Book
+	// Room returns mailbox.ErrFull when a mailbox, named by its canonical address, does not take so many octets now. It does not block. nil: all do.
+	Room   func(address string, size int64) error
+	Events Events
 	// Now is the clock of the rates; nil: time.Now. Only differences count.
 	Now func() time.Time
 }
 
-// Policy implements smtpd.Policy. Safe for use by several goroutines.
+// Policy implements smtpd.Policy, and directory.Book: it knows the local domains of the rules besides those of the directory. Safe for use by several
+// goroutines.
 type Policy struct {
-	users     Users
-	mailboxes func(string) bool
-	events    Events
-	rules     atomic.Pointer[ruleSet]
-	usage     *usage
+	Book
+	room   func(string, int64) error
+	events Events
+	rules  atomic.Pointer[ruleSet]
+	usage  *usage
 }
 
-var _ smtpd.Policy = (*Policy)(nil)
+var (
+	_ smtpd.Policy   = (*Policy)(nil)
+	_ directory.Book = (*Policy)(nil)
+)
 
 // New returns a policy, or says what is wrong with its rules.
 func New(o Options) (*Policy, error) {
@@ -41,9 +47,9 @@ func New(o Options) (*Policy, error) {
 	if now == nil {
 		now = time.Now
 	}
-	p := &Policy{users: o.Users, mailboxes: o.Mailboxes, events: o.Events, usage: newUsage(maxTracked, now)}
-	if p.mailboxes == nil {
-		p.mailboxes = func(string) bool { return false }
+	p := &Policy{Book: o.Users, room: o.Room, events: o.Events, usage: newUsage(maxTracked, now)}
+	if p.room == nil {
+		p.room = func(string, int64) error { return nil }
 	}
 	return p, p.Configure(o.Rules)
 }
@@ -66,6 +72,8 @@ var (
 	failRelay        = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: log in, or send to a domain that is served here")
 	failRouted       = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: addresses with routes in them are not relayed")
 	failNoMailbox    = smtp.Perm(smtp.MailboxUnavailable, "5.1.1", "There is no such mailbox here; check the address")
+	failLoop         = smtp.Perm(smtp.MailboxUnavailable, "5.4.6", "This address leads back to itself; the postmaster must mend its aliases or forwards")
+	failMailboxFull  = smtp.Temp(smtp.InsufficientStorage, "4.2.2", "The mailbox is full; try again later")
 	failMessageRate  = smtp.Temp(smtp.MailboxUnavailableT, "4.7.1", "You have sent too many messages; try again later, or ask your postmaster")
 	failRcptRate     = smtp.Temp(smtp.InsufficientStorage, "4.7.1", "You have sent to too many recipients; try again later, or ask your postmaster")
 	failTooManyRcpts = smtp.Perm(smtp.MailboxUnavailable, "5.5.3", "One message with more recipients than you may send to at all; split it")
@@ -103,7 +111,7 @@ func (p *Policy) Mail(c *smtpd.Client, sender string) *smtp.Failure {
 
 // user looks the user up again: an account that is disabled or removed stops at its next transaction, not at its next log-in.
 func (p *Policy) user(c *smtpd.Client) (*directory.User, *smtp.Failure) {
-	u, ok := p.users.Get(c.User.Name)
+	u, ok := p.Get(c.User.Name)
 	if !ok || u.Disabled {
 		return nil, failDisabled
 	}
@@ -131,19 +139,60 @@ func (p *Policy) Rcpt(c *smtpd.Client, _ string, r *mail.Recipient, _ int) *smtp
 }
 
 func (p *Policy) isLocal(rules *ruleSet, c *smtpd.Client, domain string) bool {
-	return rules.local.has(domain) || domain[0] == '[' && isLiteralOf(domain, c.Local.Addr())
+	return p.localDomain(rules, domain) || domain[0] == '[' && isLiteralOf(domain, c.Local.Addr())
 }
 
-// local takes postmaster (RFC 5321 4.5.1) and whoever has a mailbox. A recipient without a domain is postmaster: the grammar lets nothing else through.
+func (p *Policy) localDomain(rules *ruleSet, domain string) bool {
+	if rules.local.has(domain) {
+		return true
+	}
+	_, ok := p.Domain(domain)
+	return ok
+}
+
+// Local reports whether the mail of a domain, in lower-case A-labels, is kept here: the rules say so, or the directory.
+func (p *Policy) Local(domain string) bool { return p.localDomain(p.rules.Load(), domain) }
+
+// local takes postmaster (RFC 5321 4.5.1) and whoever the directory knows. A recipient without a domain is postmaster: the grammar lets nothing else through.
 func (p *Policy) local(rules *ruleSet, r *mail.Recipient) *smtp.Failure {
 	if strings.EqualFold(localPart(r.Address), "postmaster") {
+		return p.postmaster(rules, r)
+	}
+	if r.Domain[0] == '[' {
+		return failNoMailbox
+	}
+	box, err := directory.Accepts(p, r.Address)
+	switch {
+	case errors.Is(err, directory.ErrLoop):
+		return failLoop
+	case err != nil:
+		return failNoMailbox
+	case box != "" && errors.Is(p.room(box, 1), mailbox.ErrFull):
+		return failMailboxFull
+	}
+	return nil
+}
+
+// postmaster takes mail for postmaster: who has that name in the directory gets it, else whom the rules name.
+func (p *Policy) postmaster(rules *ruleSet, r *mail.Recipient) *smtp.Failure {
+	if r.Domain == "" {
+		r.Address, r.Domain = "postmaster@"+rules.bareDomain, rules.bareDomain
+	}
+	if !p.named(r.Address) {
 		rules.toPostmaster(r)
-		return nil
 	}
-	if address, err := directory.Canonical(r.Address); err == nil && p.mailboxes(address) {
-		return nil
+	return nil
+}
+
+// named reports whether the directory has exactly this address.
+func (p *Policy) named(address string) bool {
+	name, err := directory.Canonical(address)
+	if err != nil {
+		return false
 	}
-	return failNoMailbox
+	u, user := p.Get(name)
+	_, alias := p.Alias(name)
+	return alias || user && !u.NoMailbox
 }
 
 // Data takes one message and its recipients from the user's rates.

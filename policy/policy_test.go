@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/smtpd"
 )
 
@@ -44,7 +46,7 @@ func TestNoOpenRelay(t *testing.T) {
 	}
 	expand := strings.NewReplacer("D", "foreign.example", "L", "l.example", "I", "192.0.2.25", "P", "203.0.113.9", "C", "customer.example")
 	for _, mailboxes := range []bool{false, true} {
-		p := newPolicy(t, Options{Rules: testRules(), Mailboxes: func(string) bool { return mailboxes }})
+		p := newPolicy(t, Options{Rules: testRules(), Users: &users{everybody: mailboxes}})
 		for _, form := range forms {
 			for _, sender := range []string{"", "s@foreign.example", "s@l.example", "s@[192.0.2.25]", "s@localhost"} {
 				path := expand.Replace(form)
@@ -144,6 +146,50 @@ func TestPostmaster(t *testing.T) {
 	newPolicy(t, Options{Rules: rules}).Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "", r, 0)
 	if r.ORcpt != "rfc822;said" {
 		t.Errorf("the client's ORCPT became %q", r.ORcpt)
+	}
+}
+
+// What the directory knows of local addresses is what RCPT answers.
+func TestLocalRecipients(t *testing.T) {
+	u := &users{
+		aliases: map[string]*directory.Alias{
+			"sales@l.example":      {Name: "sales@l.example", Targets: []string{"bob@l.example", "x@foreign.example"}},
+			"full@more.example":    {Name: "full@more.example", Targets: []string{"crammed@l.example"}},
+			"loop@l.example":       {Name: "loop@l.example", Targets: []string{"loop@l.example"}},
+			"postmaster@l.example": {Name: "postmaster@l.example", Targets: []string{"bob@l.example"}},
+		},
+		domains: map[string]*directory.Domain{"more.example": {Name: "more.example", Separator: "+"}},
+	}
+	u.put(t, "bob@l.example", "pw")
+	u.put(t, "crammed@l.example", "pw")
+	u.put(t, "bot@l.example", "pw", func(u *directory.User) { u.NoMailbox = true })
+	rules := testRules()
+	rules.Postmaster = "admin@foreign.example"
+	p := newPolicy(t, Options{Rules: rules, Users: u, Room: func(address string, _ int64) error {
+		if address == "crammed@l.example" {
+			return fmt.Errorf("%s: %w", address, mailbox.ErrFull)
+		}
+		return errors.New("not known")
+	}})
+	for path, want := range map[string]struct {
+		code     int
+		enhanced string
+	}{
+		"bob@l.example": {}, "BOB@L.Example": {}, "bob+detail@l.example": {}, "sales@l.example": {}, "postmaster@l.example": {}, "postmaster@more.example": {},
+		"bot@l.example": {550, "5.1.1"}, "nobody@l.example": {550, "5.1.1"}, "bob@more.example": {550, "5.1.1"}, "bob@[192.0.2.25]": {550, "5.1.1"},
+		"loop@l.example": {550, "5.4.6"}, "crammed@l.example": {452, "4.2.2"}, "full@more.example": {452, "4.2.2"}, "bob@less.example": {550, "5.7.1"},
+	} {
+		r, f := recipient(t, path)
+		if f != nil {
+			t.Fatal(f)
+		}
+		wantCode(t, path, p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "s@foreign.example", r, 0), want.code, want.enhanced)
+		if own := path == "postmaster@l.example"; strings.HasPrefix(path, "postmaster") && own != (r.Domain == "l.example") {
+			t.Errorf("%s went to %s", path, r.Address)
+		}
+	}
+	if !p.Local("more.example") || !p.Local("a.wild.example") || p.Local("less.example") {
+		t.Error("the local domains are those of the rules and those of the directory")
 	}
 }
 

@@ -76,9 +76,6 @@ func (s *ruleSet) trusts(ip netip.Addr) bool {
 // toPostmaster gives a recipient that is postmaster the address of the configured one, and keeps what the client wrote as the
 // original recipient for reports (RFC 3461 4.2).
 func (s *ruleSet) toPostmaster(r *mail.Recipient) {
-	if r.Domain == "" {
-		r.Address, r.Domain = "postmaster@"+s.bareDomain, s.bareDomain
-	}
 	if s.postmaster.Address == "" {
 		return
 	}

@@ -33,10 +33,12 @@ func (cliNode) Suspended(queue.Suspensions) {}
 
 type cliUsers struct {
 	*directory.Editor
-	view *directory.Directory
+	*directory.Directory
 }
 
-func (u cliUsers) List(after string, limit int) []*directory.User { return u.view.List(after, limit) }
+func (u cliUsers) Remove(ctx context.Context, name string, _ bool) error {
+	return u.Editor.Remove(ctx, name)
+}
 
 func startCLINode(t *testing.T) cliNode {
 	t.Helper()
@@ -55,6 +57,9 @@ func startCLINode(t *testing.T) cliNode {
 		Committed: d.Committed,
 	})
 	if err := q.Start(t.Context(), home, n); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Load(control); err != nil {
 		t.Fatal(err)
 	}
 	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now, Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}

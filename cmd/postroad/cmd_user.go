@@ -3,27 +3,40 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/config"
 )
 
 var userCommands = []command{
-	{name: "add", args: "ADDRESS [--sender ADDRESS ...] [--password-stdin]", short: "add a user, who logs in with a mail address", run: runUserAdd, long: `
-The password is asked for, twice, or read from standard input. The user may send as ADDRESS and as each --sender.
+	{name: "add", args: "ADDRESS [--sender ADDRESS ...] [--hard-quota SIZE] [--password-stdin]", short: "add a user, who logs in with a mail address", run: runUserAdd, long: `
+The password is asked for, twice, or read from standard input. The user may send as ADDRESS and as each --sender. If the domain of ADDRESS is local
+(local.domains of the configuration, or postroad domain add) the user has a mailbox, unless --no-mailbox says otherwise.
 
-    postroad user add alice@example.net --sender @sales.example.net
+    postroad user add alice@example.net --sender @sales.example.net --hard-quota 5GiB
+    postroad user add bot@example.net --no-mailbox --forward ops@example.com
     pwgen 20 1 | tee /dev/stderr | postroad user add bob@example.net --password-stdin`},
+	{name: "set", args: "ADDRESS [--forward ADDRESS ...] [--hard-quota SIZE] [--disable] ...", short: "change what a user may do and where mail goes", run: runUserSet, long: `
+Only what is named changes. Lists are replaced as a whole; "" empties one.
+
+    postroad user set alice@example.net --hard-quota 10GiB --soft-quota 9GiB
+    postroad user set bob@example.net --forward bob@example.org --keep-copy
+    postroad user set bob@example.net --forward ""`},
 	{name: "passwd", args: "ADDRESS [--password-stdin]", short: "give a user another password", run: runUserPasswd},
 	{name: "list", args: "[--json]", short: "list the users", run: runUserList},
-	{name: "remove", args: "ADDRESS", short: "remove a user; their mail in the queue goes on", run: runUserRemove},
+	{name: "remove", args: "ADDRESS [--keep-mail]", short: "remove a user and the mailbox; their mail in the queue goes on", run: runUserRemove},
 }
 
 // userFlags are the flags of the commands that change a user.
@@ -55,22 +68,84 @@ func (u *userFlags) passwordFlags(fs *flag.FlagSet) {
 	fs.BoolVar(&u.request.Scram, "scram", false, "also keep keys for SCRAM-SHA-256")
 }
 
+// settingFlags are those of add and set.
+func (u *userFlags) settingFlags(fs *flag.FlagSet) {
+	r := &u.request
+	fs.Func("tenant", "the `TENANT` of the user's mail", text(&r.Tenant))
+	fs.Func("sender", "another `ADDRESS` that the user may send as, or @DOMAIN for all of a domain; may be repeated", more(&r.Senders))
+	fs.Func("messages", "how many messages the user may submit, a `RATE` such as 500/h (default: policy.user_messages)", value(&r.Messages))
+	fs.Func("recipients", "how many recipients the user may send to, a `RATE` (default: policy.user_recipients)", value(&r.Recipients))
+	fs.Func("hard-quota", "the `SIZE` that the mailbox never exceeds, such as 5GiB; 0: none", size(&r.HardQuota))
+	fs.Func("soft-quota", "the `SIZE` above which the user is warned; 0: none", size(&r.SoftQuota))
+	fs.Func("forward", "an `ADDRESS` that gets the user's mail instead of the mailbox; may be repeated", more(&r.Forward))
+	fs.BoolFunc("keep-copy", "what is forwarded goes to the mailbox, too", yes(&r.KeepCopy, true))
+	fs.BoolFunc("no-copy", "what is forwarded does not go to the mailbox", yes(&r.KeepCopy, false))
+	fs.BoolFunc("mailbox", "the user has a mailbox, if the domain is local", yes(&r.Mailbox, true))
+	fs.BoolFunc("no-mailbox", "the user only sends", yes(&r.Mailbox, false))
+	fs.BoolFunc("disable", "the user cannot log in", yes(&r.Disabled, true))
+	fs.BoolFunc("enable", "the user can log in", yes(&r.Disabled, false))
+}
+
+// The kinds of flags whose absence means something.
+
+func text(to **string) func(string) error {
+	return func(s string) error { *to = &s; return nil }
+}
+
+// more collects values of a flag that may be repeated; the empty one stands for none.
+func more(to *[]string) func(string) error {
+	return func(s string) error {
+		if *to == nil {
+			*to = []string{}
+		}
+		if s != "" {
+			*to = append(*to, s)
+		}
+		return nil
+	}
+}
+
+func yes(to **bool, means bool) func(string) error {
+	return func(s string) error {
+		b, err := strconv.ParseBool(s)
+		b = b == means
+		*to = &b
+		return err
+	}
+}
+
+func value[T any, P interface {
+	*T
+	encoding.TextUnmarshaler
+}](to *P) func(string) error {
+	return func(s string) error {
+		*to = new(T)
+		return (*to).UnmarshalText([]byte(s))
+	}
+}
+
+func size(to **config.Size) func(string) error {
+	return func(s string) error {
+		if s == "0" {
+			s = "0B"
+		}
+		return value(to)(s)
+	}
+}
+
 func runUserAdd(ctx context.Context, c *console, args []string) error {
 	var u userFlags
 	fs := c.flags()
 	u.passwordFlags(fs)
-	fs.StringVar(&u.request.Tenant, "tenant", "", "the `TENANT` of the user's mail")
-	fs.Func("sender", "another `ADDRESS` that the user may send as, or @DOMAIN for all of a domain; may be repeated", func(s string) error {
-		u.request.Senders = append(u.request.Senders, s)
-		return nil
-	})
-	fs.Func("messages", "how many messages the user may submit, a `RATE` such as 500/h (default: policy.user_messages)", func(s string) error {
-		return u.request.Messages.UnmarshalText([]byte(s))
-	})
-	fs.Func("recipients", "how many recipients the user may send to, a `RATE` (default: policy.user_recipients)", func(s string) error {
-		return u.request.Recipients.UnmarshalText([]byte(s))
-	})
+	u.settingFlags(fs)
 	return u.change(ctx, c, fs, args, "add", "added")
+}
+
+func runUserSet(ctx context.Context, c *console, args []string) error {
+	var u userFlags
+	fs := c.flags()
+	u.settingFlags(fs)
+	return u.change(ctx, c, fs, args, "set", "changed")
 }
 
 func runUserPasswd(ctx context.Context, c *console, args []string) error {
@@ -82,7 +157,9 @@ func runUserPasswd(ctx context.Context, c *console, args []string) error {
 
 func runUserRemove(ctx context.Context, c *console, args []string) error {
 	var u userFlags
-	return u.change(ctx, c, c.flags(), args, "remove", "removed")
+	fs := c.flags()
+	fs.BoolVar(&u.request.KeepMail, "keep-mail", false, "keep the mailbox, which a user of the same name would find again")
+	return u.change(ctx, c, fs, args, "remove", "removed")
 }
 
 // change makes one change of a user and says what it did.
@@ -92,7 +169,7 @@ func (u *userFlags) change(ctx context.Context, c *console, fs *flag.FlagSet, ar
 		return err
 	}
 	defer client.Close()
-	if verb != "remove" {
+	if verb == "add" || verb == "passwd" {
 		if u.request.Password, err = c.password(u.stdin); err != nil {
 			return err
 		}
@@ -139,6 +216,11 @@ func (c *console) ask(f *os.File, prompt string) (string, error) {
 }
 
 func runUserList(ctx context.Context, c *console, args []string) error {
+	return list(ctx, c, args, (*admin.Client).Users, c.user)
+}
+
+// list prints a listing of the directory: a line each, or with --json what came.
+func list[T any](ctx context.Context, c *console, args []string, get func(*admin.Client, context.Context, func(json.RawMessage) error) error, line func(*T) error) error {
 	fs := c.flags()
 	var n nodeFlags
 	n.register(fs)
@@ -155,33 +237,49 @@ func runUserList(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	defer client.Close()
-	return client.Users(ctx, func(raw json.RawMessage) error {
+	return get(client, ctx, func(raw json.RawMessage) error {
 		if *asJSON {
 			return c.line(raw)
 		}
-		var u admin.User
-		if err := json.Unmarshal(raw, &u); err != nil {
+		one := new(T)
+		if err := json.Unmarshal(raw, one); err != nil {
 			return err
 		}
-		return c.user(&u)
+		return line(one)
 	})
 }
 
 // user prints one line of a listing.
 func (c *console) user(u *admin.User) error {
-	about := []string{clean(u.Name)}
-	for _, part := range [][2]string{
+	forward := strings.Join(u.Forward, " ")
+	if forward != "" && u.KeepCopy {
+		forward += " and the mailbox"
+	}
+	return c.about(u.Name, [][2]string{
 		{"tenant ", u.Tenant}, {"also sends as ", strings.Join(u.Senders, " ")}, {"messages ", u.Messages.String()}, {"recipients ", u.Recipients.String()},
-	} {
+		{"quota ", quotaOf(u.HardQuota)}, {"soft quota ", quotaOf(u.SoftQuota)}, {"forwards to ", forward}, {"from ", u.Source},
+	}, map[string]bool{"SCRAM": u.Scram, "disabled": u.Disabled, "no mailbox": !u.Mailbox})
+}
+
+func quotaOf(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return config.Size(n).String()
+}
+
+// about prints one line: a name, what is not empty, and words that are true.
+func (c *console) about(name string, parts [][2]string, words map[string]bool) error {
+	about := []string{clean(name)}
+	for _, part := range parts {
 		if part[1] != "" {
 			about = append(about, part[0]+clean(part[1]))
 		}
 	}
-	if u.Scram {
-		about = append(about, "SCRAM")
-	}
-	if u.Disabled {
-		about = append(about, "disabled")
+	for _, word := range slices.Sorted(maps.Keys(words)) {
+		if words[word] {
+			about = append(about, word)
+		}
 	}
 	_, err := fmt.Fprintln(c.out, strings.Join(about, "  "))
 	return err

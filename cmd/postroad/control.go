@@ -25,7 +25,9 @@ func (n *node) startControl(ctx context.Context) error {
 	n.users = directory.New()
 	group := n.store.Group(cluster.ControlGroup)
 	proposer := anywhere{group}
-	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now}
+	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now, Allows: func() error {
+		return n.control.Needs(control.MailboxProtocol, "that")
+	}}
 	n.reach = n.watch()
 	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.reach.reachable, Patience: 10 * time.Second}
 	n.suspender = &control.Editor{State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now}
@@ -113,9 +115,10 @@ func (n *node) writeDownCluster(ctx context.Context) error {
 
 func (n *node) startLogins() (err error) {
 	events := n.policyEvents()
-	if n.policy, err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Events: events}); err != nil {
+	if n.policy, err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Room: n.boxes.Room, Events: events}); err != nil {
 		return err
 	}
+	n.editor.Local, n.boxes.settings = n.policy.Local, n.mailboxSettings
 	secret, err := keptSecret(filepath.Join(n.cfg.Node.DataDir, "scram.secret"))
 	if err != nil {
 		return err

@@ -62,7 +62,7 @@ func (h *holding) own(ctx context.Context, term uint64) (tenancy, error) {
 	if t.scheduler, err = delivery.New(o, q, h.n.resolver, delivery.DialSMTP); err != nil {
 		return nil, err
 	}
-	t.reporter = delivery.NewReporter(o, q)
+	t.reporter = delivery.NewReporter(o, reportQueue{q, h.n.policy})
 	h.tenure.Store(t)
 	if err := h.queue.Start(ctx, queueGroup{h.group}, announcer{t.scheduler, h.n.log}); err != nil {
 		h.tenure.Store(nil)

@@ -63,17 +63,17 @@ func (m controlMachine) Restored() {
 	m.users.Restored()
 }
 
-// Answers that cross the network: what a directory answers is one octet, and no answer of the control state is that short.
+// Answers that cross the network: what a directory answers is one octet or two, and no answer of the control state is that short.
 func (controlMachine) AppendResult(b []byte, result any) []byte {
-	if r, ok := result.(directory.Result); ok {
-		return append(b, byte(r))
+	if b, ok := directory.AppendResult(b, result); ok {
+		return b
 	}
 	return control.AppendResult(b, result)
 }
 
 func (controlMachine) ParseResult(b []byte) (any, error) {
-	if len(b) == 1 {
-		return directory.Result(b[0]), nil
+	if result, ok := directory.ParseResult(b); ok {
+		return result, nil
 	}
 	return control.ParseResult(b)
 }

@@ -56,7 +56,6 @@ type node struct {
 	queues    holdings[*holding]
 	shards    holdings[*shard]
 	boxes     *mailboxes
-	local     map[string]bool // domains
 	delivers  *localStore
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
@@ -175,7 +174,6 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 // startDelivery makes what all queues' deliveries share.
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
-	n.local = localDomains(n.cfg.Local.Domains)
 	n.delivers = newLocalStore(n.boxes, func(address string) (mailbox.Settings, bool) { return n.boxes.settings(address) })
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery"
-	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
@@ -30,7 +29,7 @@ func (n *node) startAdmin(context.Context) error {
 	server, err := admin.Start(admin.Options{
 		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
 		Hosts: append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
-		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
+		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users, n.boxes}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
 		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Cluster: operatorsCluster{n},
 		Suspensions: operatorsSuspensions{n}, Mailboxes: operatorsMailboxes{n.boxes},
 	})
@@ -72,15 +71,6 @@ func (q operatorsQueue) Flush(ctx context.Context, f queue.Filter, moved queue.M
 		q.scheduler.Flush()
 	}
 	return total, err
-}
-
-type operatorsUsers struct {
-	*directory.Editor
-	users *directory.Directory
-}
-
-func (u operatorsUsers) List(after string, limit int) []*directory.User {
-	return u.users.List(after, limit)
 }
 
 // moved logs what an operator did to one recipient.

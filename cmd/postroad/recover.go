@@ -270,6 +270,6 @@ func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, h
 		}
 		users++
 	}
-	fmt.Fprintf(os.Stderr, "restored %d users of cluster %s, as of change %d, in %s\n", users, head.Cluster, head.Version, filepath.Clean(cfg.Node.DataDir))
+	fmt.Fprintf(os.Stderr, "restored %d users, domains and aliases of cluster %s, as of change %d, in %s\n", users, head.Cluster, head.Version, filepath.Clean(cfg.Node.DataDir))
 	return nil
 }

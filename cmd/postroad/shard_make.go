@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/smtp"
 )
 
 // A cluster gets the shards of its mailboxes when somebody is to have a mailbox, not before: a node that only relays has no groups for them.
@@ -35,24 +33,13 @@ const searchStep = 200
 func (g *governor) findMailbox() bool {
 	users := g.n.users.List(g.searched, searchStep)
 	for _, u := range users {
-		if g.n.localUser(u.Name) {
+		if _, ok := g.n.mailboxSettings(u.Name); ok {
 			return true
 		}
 		g.searched = u.Name
 	}
 	if len(users) < searchStep {
 		g.searched = "" // from the first again: there may be new ones
-	}
-	return false
-}
-
-// localUser reports whether a user's address is of a local domain.
-func (n *node) localUser(name string) bool {
-	_, domain, _ := strings.Cut(name, "@")
-	for _, d := range n.cfg.Local.Domains {
-		if a, err := smtp.Domain(d); err == nil && strings.EqualFold(a, domain) {
-			return true
-		}
 	}
 	return false
 }

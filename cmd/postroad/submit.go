@@ -15,13 +15,13 @@ import (
 	"github.com/postroad/postroad/smtpd"
 )
 
-// submitter is where the SMTP server hands its mail: the queue, and around it, when messages are traced, the span of
+// submitter is where the SMTP server hands its mail: the queue, before it what finds out where local recipients get their mail, and around both, when messages are traced, the span of
 // the reception, whose context travels with the message to its attempts.
 func (n *node) submitter() smtpd.Submitter {
 	if !n.telemetry.Tracing() {
-		return front{n}
+		return n.expander()
 	}
-	return &tracedQueue{next: front{n}, tracer: n.telemetry.Tracer("postroad/smtpd")}
+	return &tracedQueue{next: n.expander(), tracer: n.telemetry.Tracer("postroad/smtpd")}
 }
 
 type tracedQueue struct {

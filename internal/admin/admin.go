@@ -21,8 +21,11 @@
 //	POST /v1/{suspend,resume}                     SuspendRequest Acknowledgement
 //	GET  /v1/users                                               stream of User
 //	POST /v1/users                                UserRequest    add
-//	POST /v1/users/passwd                         UserRequest
-//	POST /v1/users/remove                         UserRequest
+//	POST /v1/users/{passwd,set,remove}            UserRequest
+//	GET  /v1/domains                                             stream of Domain
+//	POST /v1/domains, /v1/domains/{set,remove}    DomainRequest  add
+//	GET  /v1/aliases                                             stream of Alias
+//	POST /v1/aliases, /v1/aliases/{set,remove}    AliasRequest   add
 //	GET  /v1/mailboxes                                           stream of Mailbox
 //	GET  /v1/mailboxes/show?address=ADDRESS                      Mailbox
 //	GET  /v1/mailboxes/export?address=ADDRESS                    octets, a stream of mailbox/archive
@@ -57,13 +60,30 @@ type Queue interface {
 	Remove(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
 }
 
-// Users is what the server needs of the directory: *directory.Editor and the List of its *directory.Directory.
+// Users is what the server needs of the directory: most of a *directory.Editor, and the listings of its *directory.Directory.
 type Users interface {
 	Add(ctx context.Context, name, password string, s directory.Settings) error
 	Passwd(ctx context.Context, name, password string) error
 	EnableScram(ctx context.Context, name, password string) error
-	Remove(ctx context.Context, name string) error
+	// Edit changes settings, Remove a user and, unless it is to be kept, the mailbox.
+	Edit(ctx context.Context, name string, edit func(*directory.Settings)) error
+	Remove(ctx context.Context, name string, keepMail bool) error
 	List(after string, limit int) []*directory.User
+
+	AddDomain(ctx context.Context, name, separator string) error
+	SetDomain(ctx context.Context, name, separator string) error
+	RemoveDomain(ctx context.Context, name string, all bool) error
+	Domains(after string, limit int) []*directory.Domain
+
+	AddAlias(ctx context.Context, name string, to []string, owner string) error
+	EditAlias(ctx context.Context, name string, edit func(to []string, owner string) ([]string, string)) error
+	RemoveAlias(ctx context.Context, name string) error
+	Aliases(after string, limit int) []*directory.Alias
+
+	Stage(ctx context.Context, stage string, batch []directory.Imported, replace bool) ([]directory.Refused, error)
+	Publish(ctx context.Context, stage string, progress func(int)) (published, kept int, err error)
+	Discard(ctx context.Context, stage string, progress func(int)) (dropped int, err error)
+	Stages() ([]directory.Stage, error)
 }
 
 // Health says how the node is; nil means well. The text of an error is the answer's body. Notes are further lines of it, also when the node is

@@ -15,13 +15,36 @@ func (c *Client) Users(ctx context.Context, fn func(json.RawMessage) error) erro
 // userWait bounds a change of a user: it waits for the replicated log, never long.
 const userWait = 30 * time.Second
 
-// ChangeUser runs "add", "passwd" or "remove".
+// ChangeUser runs "add", "passwd", "set" or "remove".
 func (c *Client) ChangeUser(ctx context.Context, verb string, u UserRequest) error {
+	return c.change(ctx, "/v1/users", verb, u)
+}
+
+// ChangeDomain and ChangeAlias run "add", "set" or "remove".
+func (c *Client) ChangeDomain(ctx context.Context, verb string, d DomainRequest) error {
+	return c.change(ctx, "/v1/domains", verb, d)
+}
+
+func (c *Client) ChangeAlias(ctx context.Context, verb string, a AliasRequest) error {
+	return c.change(ctx, "/v1/aliases", verb, a)
+}
+
+// Domains and Aliases call fn with each (the JSON of a Domain or Alias) in order of their names.
+func (c *Client) Domains(ctx context.Context, fn func(json.RawMessage) error) error {
+	_, err := c.stream(ctx, "GET", "/v1/domains", nil, fn, nil)
+	return err
+}
+
+func (c *Client) Aliases(ctx context.Context, fn func(json.RawMessage) error) error {
+	_, err := c.stream(ctx, "GET", "/v1/aliases", nil, fn, nil)
+	return err
+}
+
+func (c *Client) change(ctx context.Context, path, verb string, request any) error {
 	ctx, cancel := context.WithTimeout(ctx, userWait)
 	defer cancel()
-	path := "/v1/users"
 	if verb != "add" {
 		path += "/" + verb
 	}
-	return c.call(ctx, "POST", path, u, &struct{}{})
+	return c.call(ctx, "POST", path, request, &struct{}{})
 }

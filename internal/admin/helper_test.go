@@ -53,7 +53,9 @@ type users struct {
 	*directory.Directory
 }
 
-func (u users) Remove(ctx context.Context, name string) error { return u.Editor.Remove(ctx, name) }
+func (u users) Remove(ctx context.Context, name string, _ bool) error {
+	return u.Editor.Remove(ctx, name)
+}
 
 func (n *node) Live() error  { return nil }
 func (n *node) Ready() error { return n.ready }
@@ -86,6 +88,9 @@ func startMember(t *testing.T, member uint16, change func(*Options)) *node {
 		},
 		Committed: d.Committed,
 	})
+	if err := d.Load(control); err != nil {
+		t.Fatal(err)
+	}
 	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now,
 		Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
 	o := Options{

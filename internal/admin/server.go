@@ -152,6 +152,7 @@ func (s *Server) mux() *http.ServeMux {
 	m.Handle("GET /metrics", s.o.Metrics)
 	s.queueRoutes(m)
 	s.userRoutes(m)
+	s.addressRoutes(m)
 	s.clusterRoutes(m)
 	s.suspendRoutes(m)
 	s.mailboxRoutes(m)

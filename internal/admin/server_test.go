@@ -159,7 +159,8 @@ func TestClientOverTCP(t *testing.T) {
 
 func TestUsers(t *testing.T) {
 	n := start(t, nil)
-	add := UserRequest{Name: "Alice@Example.NET", Password: "secret", Tenant: "t1", Senders: []string{"@example.org"}, Messages: config.Rate{N: 5, Per: time.Hour}}
+	add := UserRequest{Name: "Alice@Example.NET", Password: "secret", UserSettings: UserSettings{
+		Tenant: new("t1"), Senders: []string{"@example.org"}, Messages: &config.Rate{N: 5, Per: time.Hour}}}
 	for _, c := range []struct {
 		name, verb string
 		u          UserRequest
@@ -170,9 +171,12 @@ func TestUsers(t *testing.T) {
 		{"no address", "add", UserRequest{Name: "alice", Password: "x"}, ExitData},
 		{"no password", "add", UserRequest{Name: "bob@example.net"}, ExitData},
 		{"control character", "add", UserRequest{Name: "bob@example.net", Password: "a\x00b"}, ExitData},
-		{"bad sender", "add", UserRequest{Name: "bob@example.net", Password: "x", Senders: []string{"nobody"}}, ExitData},
+		{"bad sender", "add", UserRequest{Name: "bob@example.net", Password: "x", UserSettings: UserSettings{Senders: []string{"nobody"}}}, ExitData},
 		{"passwd", "passwd", UserRequest{Name: "alice@example.net", Password: "other", Scram: true}, 0},
 		{"passwd of nobody", "passwd", UserRequest{Name: "bob@example.net", Password: "x"}, ExitData},
+		{"set", "set", UserRequest{Name: "alice@example.net", UserSettings: UserSettings{HardQuota: new(config.Size(1 << 30)), Mailbox: new(true)}}, 0},
+		{"soft above hard", "set", UserRequest{Name: "alice@example.net", UserSettings: UserSettings{SoftQuota: new(config.Size(2 << 30))}}, ExitData},
+		{"bad forward", "set", UserRequest{Name: "alice@example.net", UserSettings: UserSettings{Forward: []string{"nobody"}}}, ExitData},
 		{"remove nobody", "remove", UserRequest{Name: "bob@example.net"}, ExitData},
 	} {
 		if err := n.client.ChangeUser(t.Context(), c.verb, c.u); exit(t, err) != c.want {
@@ -183,7 +187,7 @@ func TestUsers(t *testing.T) {
 	if err := n.client.Users(t.Context(), func(raw json.RawMessage) error { got = append(got, string(raw)); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 1 || !strings.Contains(got[0], `{"name":"alice@example.net","tenant":"t1","senders":["@example.org"],"messages":"5/h","scram":true,`) || strings.Contains(got[0], "argon2") {
+	if len(got) != 1 || !strings.Contains(got[0], `{"name":"alice@example.net","tenant":"t1","senders":["@example.org"],"messages":"5/h","scram":true,"mailbox":true,"hard_quota":1073741824,`) || strings.Contains(got[0], "argon2") {
 		t.Errorf("users %v", got)
 	}
 	if err := n.client.ChangeUser(t.Context(), "remove", UserRequest{Name: "alice@example.net"}); err != nil {

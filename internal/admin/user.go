@@ -15,21 +15,28 @@ func (s *Server) userRoutes(m *http.ServeMux) {
 	m.Handle("POST /v1/users", s.userChange(s.addUser))
 	m.Handle("POST /v1/users/passwd", s.userChange(s.passwd))
 	m.Handle("POST /v1/users/remove", s.userChange(s.removeUser))
+	m.Handle("POST /v1/users/set", s.userChange(s.setUser))
 }
 
 // userPage is how many users are taken from the directory at a time.
 const userPage = 500
 
 func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
+	return listing(s, w, s.o.Users.List, func(u *directory.User) (string, any) { return u.Name, wireUser(u) })
+}
+
+// listing streams all that a listing of the directory has, page by page.
+func listing[T any](s *Server, w http.ResponseWriter, list func(after string, limit int) []T, wire func(T) (name string, item any)) error {
 	return streaming(w, func(out *stream) (*Total, error) {
 		total, after := &Total{Node: s.o.Node}, ""
 		for {
-			page := s.o.Users.List(after, userPage)
-			for _, u := range page {
-				if !out.item(wireUser(u)) {
+			page := list(after, userPage)
+			for _, one := range page {
+				name, item := wire(one)
+				if !out.item(item) {
 					return total, nil
 				}
-				total.Recipients, after = total.Recipients+1, u.Name
+				total.Recipients, after = total.Recipients+1, name
 			}
 			if len(page) < userPage {
 				return total, nil
@@ -40,7 +47,8 @@ func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
 
 func wireUser(u *directory.User) *User {
 	return &User{Name: u.Name, Tenant: u.Tenant, Senders: u.Senders, Messages: wireRate(u.Messages), Recipients: wireRate(u.Rcpts),
-		Scram: u.Scram != nil, Disabled: u.Disabled, Created: u.Created, Changed: u.Changed}
+		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft, HardQuota: u.Hard,
+		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created, Changed: u.Changed}
 }
 
 // userChange reads and checks the request, lets do make the change, and answers {}.
@@ -54,7 +62,7 @@ func (s *Server) userChange(do func(context.Context, *UserRequest) error) handle
 			return err
 		}
 		if err := do(r.Context(), &u); err != nil {
-			return userError(err)
+			return directoryError(err)
 		}
 		return answer(w, struct{}{})
 	}
@@ -64,6 +72,11 @@ func (s *Server) userChange(do func(context.Context, *UserRequest) error) handle
 func (u *UserRequest) Check() error {
 	if _, err := directory.Canonical(u.Name); err != nil {
 		return fail(ExitData, err.Error(), "a user's name is the mail address to log in with")
+	}
+	for _, to := range u.Forward {
+		if _, err := directory.CheckTarget(to); err != nil {
+			return fail(ExitData, err.Error(), "mail is forwarded to an address")
+		}
 	}
 	for _, sender := range u.Senders {
 		if _, err := directory.CanonicalSender(sender); err != nil {
@@ -89,9 +102,13 @@ func (s *Server) addUser(ctx context.Context, u *UserRequest) error {
 	if err := checkPassword(u.Password); err != nil {
 		return err
 	}
-	return s.o.Users.Add(ctx, u.Name, u.Password, directory.Settings{
-		Tenant: u.Tenant, Senders: u.Senders, Messages: directoryRate(u.Messages), Recipients: directoryRate(u.Recipients), Scram: u.Scram,
-	})
+	settings := directory.Settings{Scram: u.Scram}
+	u.apply(&settings)
+	return s.o.Users.Add(ctx, u.Name, u.Password, settings)
+}
+
+func (s *Server) setUser(ctx context.Context, u *UserRequest) error {
+	return s.o.Users.Edit(ctx, u.Name, u.apply)
 }
 
 func (s *Server) passwd(ctx context.Context, u *UserRequest) error {
@@ -105,18 +122,31 @@ func (s *Server) passwd(ctx context.Context, u *UserRequest) error {
 }
 
 func (s *Server) removeUser(ctx context.Context, u *UserRequest) error {
-	return s.o.Users.Remove(ctx, u.Name)
+	return s.o.Users.Remove(ctx, u.Name, u.KeepMail)
 }
 
-// userError gives the directory's refusals their exit status; what else fails may pass.
-func userError(err error) error {
-	switch {
-	case errors.Is(err, directory.ErrExists):
-		return fail(ExitData, err.Error(), "`postroad user passwd` gives them another password")
-	case errors.Is(err, directory.ErrUnknown):
-		return fail(ExitData, err.Error(), "`postroad user list` shows who there is")
-	case errors.Is(err, directory.ErrFull):
-		return fail(ExitData, err.Error(), "remove users that are no longer needed")
+// refusals are those of the directory and what to do about them.
+var refusals = map[error]string{
+	directory.ErrExists:        "`postroad user set` and `postroad user passwd` change a user",
+	directory.ErrUnknown:       "`postroad user list` shows who there is",
+	directory.ErrFull:          "remove what is no longer needed",
+	directory.ErrAliasExists:   "`postroad alias set` changes it",
+	directory.ErrUnknownAlias:  "`postroad alias list` shows what there is",
+	directory.ErrDomainExists:  "`postroad domain set` changes it",
+	directory.ErrUnknownDomain: "`postroad domain list` shows what there is",
+	directory.ErrNoStage:       "`postroad user import --stages` shows what is staged",
+}
+
+// directoryError gives the directory's refusals their exit status; what else fails may pass.
+func directoryError(err error) error {
+	for refusal, hint := range refusals {
+		if errors.Is(err, refusal) {
+			return fail(ExitData, err.Error(), hint)
+		}
+	}
+	var wrong *directory.Wrong
+	if errors.As(err, &wrong) {
+		return fail(ExitData, err.Error(), "")
 	}
 	return err
 }

@@ -106,30 +106,6 @@ type Line struct {
 	Error    *Error          `json:"error,omitempty"`
 }
 
-// UserRequest names a user and what to give them.
-type UserRequest struct {
-	Name       string      `json:"name"`
-	Password   string      `json:"password,omitempty"`
-	Tenant     string      `json:"tenant,omitempty"`
-	Senders    []string    `json:"senders,omitempty"`
-	Messages   config.Rate `json:"messages,omitzero"`
-	Recipients config.Rate `json:"recipients,omitzero"`
-	Scram      bool        `json:"scram,omitempty"`
-}
-
-// User is one user of a listing. Passwords and keys are never shown.
-type User struct {
-	Name       string      `json:"name"`
-	Tenant     string      `json:"tenant,omitempty"`
-	Senders    []string    `json:"senders,omitempty"`
-	Messages   config.Rate `json:"messages,omitzero"`
-	Recipients config.Rate `json:"recipients,omitzero"`
-	Scram      bool        `json:"scram"`
-	Disabled   bool        `json:"disabled,omitempty"`
-	Created    time.Time   `json:"created"`
-	Changed    time.Time   `json:"changed"`
-}
-
 // Mailbox is one mailbox.
 type Mailbox struct {
 	Address   string    `json:"address"`

@@ -34,10 +34,11 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 func (b *Budget) Limit() int64 { return b.limit }
 
 // Spill is an unsynced, already unlinked temporary file with the part of a large mail's content that is not kept in
-// memory. It is written by one goroutine and read by one after that.
+// memory. It is written by one goroutine and read by one after that, or by several if it is shared.
 type Spill struct {
-	F    *os.File
-	Size int64
+	F      *os.File
+	Size   int64
+	shares atomic.Int64 // holders besides the first
 }
 
 // NewSpill makes an empty spill file in dir. It has no name any more when NewSpill returns, so that a crash leaves nothing.
@@ -60,5 +61,10 @@ func (s *Spill) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close frees the file.
-func (s *Spill) Close() error { return s.F.Close() }
+// Close frees the file, when its last holder calls it.
+func (s *Spill) Close() error {
+	if s.shares.Add(-1) >= 0 {
+		return nil
+	}
+	return s.F.Close()
+}

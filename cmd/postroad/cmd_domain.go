@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+
+	"github.com/postroad/postroad/internal/admin"
+)
+
+var domainCommands = []command{
+	{name: "add", args: "DOMAIN [--separator CHARACTER]", short: "keep the mail of a domain here", run: runDomainAdd, long: `
+Mail for the domain goes to the mailboxes of its users, to its aliases and lists, and is refused (550 5.1.1) for everybody else. The domains of
+local.domains in the configuration are kept here, too, and are not listed.
+
+    postroad domain add example.net
+    postroad alias add @example.net alice@example.net   # a catch-all: whatever nobody has`},
+	{name: "set", args: "DOMAIN --separator CHARACTER", short: "change how the domain's addresses are read", run: runDomainSet, long: `
+The separator parts a user's name from a detail that is ignored: with "+", mail for alice+news@example.net is alice's. "" is none.
+
+    postroad domain set example.net --separator -`},
+	{name: "list", args: "[--json]", short: "list the domains", run: runDomainList},
+	{name: "remove", args: "DOMAIN [--all]", short: "keep a domain's mail here no longer", run: runDomainRemove},
+}
+
+// changeDomain makes one change of a domain and says what it did.
+func changeDomain(ctx context.Context, c *console, args []string, verb, did string) error {
+	var request admin.DomainRequest
+	fs := c.flags()
+	if verb == "remove" {
+		fs.BoolVar(&request.All, "all", false, "also while there are users and aliases in it, which get no mail any more")
+	} else {
+		fs.Func("separator", "the `CHARACTER` after which a detail begins (default +); none: \"\"", text(&request.Separator))
+	}
+	return changeOne(c, fs, args, "domain", did, func(client *admin.Client, name string) error {
+		request.Name = name
+		return client.ChangeDomain(ctx, verb, request)
+	})
+}
+
+func runDomainAdd(ctx context.Context, c *console, args []string) error {
+	return changeDomain(ctx, c, args, "add", "is kept here")
+}
+
+func runDomainSet(ctx context.Context, c *console, args []string) error {
+	return changeDomain(ctx, c, args, "set", "changed")
+}
+
+func runDomainRemove(ctx context.Context, c *console, args []string) error {
+	return changeDomain(ctx, c, args, "remove", "removed")
+}
+
+func runDomainList(ctx context.Context, c *console, args []string) error {
+	return list(ctx, c, args, (*admin.Client).Domains, func(d *admin.Domain) error {
+		return c.about(d.Name, [][2]string{{"separator ", d.Separator}}, map[string]bool{"no separator": d.Separator == ""})
+	})
+}
