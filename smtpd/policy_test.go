@@ -27,6 +27,9 @@ type oneUser struct{ user *directory.User }
 
 func (u oneUser) Get(name string) (*directory.User, bool) { return u.user, name == u.user.Name }
 
+func (oneUser) Alias(string) (*directory.Alias, bool)   { return nil, false }
+func (oneUser) Domain(string) (*directory.Domain, bool) { return nil, false }
+
 type countingQueue struct{ messages atomic.Int64 }
 
 func (q *countingQueue) Submit(_ *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
@@ -55,7 +58,7 @@ func dialer(t *testing.T, q *countingQueue) func() *peer {
 	t.Cleanup(auth.Close)
 	rules, err := policy.New(policy.Options{
 		Rules: policy.Rules{LocalDomains: []string{"local.example"}, RelayDomains: []string{"relayed.example"}, Hostname: "mx.test"},
-		Users: users, Mailboxes: func(a string) bool { return a == "u@local.example" },
+		Users: users,
 	})
 	if err != nil {
 		t.Fatal(err)
