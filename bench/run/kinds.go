@@ -176,7 +176,22 @@ func (st *stage) fill(ctx context.Context) (err error) {
 	if err == nil && st.backlog.refused > 0 {
 		err = fmt.Errorf("%d messages of the backlog were not taken (%s)", st.backlog.refused, st.backlog.why)
 	}
+	st.rest(ctx)
 	return err
+}
+
+// rest waits until the system has done what taking the backlog left it to do (its store merges what was written), a minute at the most: that is a part of what the backlog has
+// cost, and the next figure is what other mail costs beside it.
+func (st *stage) rest(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for before := st.group.CPU(); pause(ctx, time.Second); {
+		now := st.group.CPU()
+		if now-before < 30*time.Millisecond {
+			return
+		}
+		before = now
+	}
 }
 
 // drainBacklog has the backlog's destination come up, and checks what arrives.
