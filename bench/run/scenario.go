@@ -52,6 +52,8 @@ type Cell struct {
 	Recipients int `toml:"recipients"`
 	// Domains is how many domains the recipients are spread over, each a destination of its own. 0: one smart host takes everything.
 	Domains int `toml:"domains"`
+	// Sites is how many mail exchangers the domains share. 0: each has its own.
+	Sites int `toml:"sites"`
 	// Pipelining is what the generator does: "off", "message" or "stream" (docs/bench.md, bench send). Default: "message".
 	Pipelining string `toml:"pipelining" enum:"off,message,stream"`
 	// TLS encrypts both sides.
@@ -181,6 +183,7 @@ func (s *Scenario) checkCell(c *Cell, bad func(key, what, hint string)) {
 		{slices.Min(c.Size) < 1<<10 || slices.Max(c.Size) > 50<<20, "size", "is to be 1KiB to 50MiB"},
 		{c.Recipients > 10_000, "recipients", "is to be at most 10,000"},
 		{c.Domains > maxDomains, "domains", "is to be at most 100,000"},
+		{c.Sites > c.Domains, "sites", "cannot be more than domains"},
 		{c.Idle > 100_000, "idle", "is to be at most 100,000"},
 		{c.Name != "" && several, "name", "cannot be given to several cells; leave it out"},
 		{strings.ContainsAny(c.Name, "*?[\\/"), "name", "may not have any of * ? [ \\ /, by which bars choose cells"},

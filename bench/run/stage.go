@@ -106,13 +106,16 @@ func (st *stage) openSink() (err error) {
 	if st.sink, err = sink.Start(o); err != nil || len(st.domains) == 0 {
 		return err
 	}
-	// Each domain has a mail exchanger of its own, or all of them would be one site.
-	for _, d := range append(slices.Clone(st.domains), senderName) {
-		if err := st.sink.DNS().AddMX(d, "mx."+d, sinkHost); err != nil {
+	for i, d := range st.domains {
+		exchanger := "mx." + d
+		if st.Sites > 0 {
+			exchanger = fmt.Sprintf("mx%d.sink.example", i%st.Sites)
+		}
+		if err := st.sink.DNS().AddMX(d, exchanger, sinkHost); err != nil {
 			return err
 		}
 	}
-	return nil
+	return st.sink.DNS().AddMX(senderName, "mx."+senderName, sinkHost)
 }
 
 // closeSink has the destination go down.
