@@ -35,6 +35,7 @@ type runOptions struct {
 	Replicas int
 	Grows    bool // from one node, which is to have a cluster port
 	Quiet    bool // no load from the start
+	POP3     bool // mailboxes are read
 	Clients  int  // connections; default 8 a node
 	Interval time.Duration
 }
@@ -69,7 +70,7 @@ func startRun(t *testing.T, o runOptions) *run {
 	}
 	t.Cleanup(func() { r.World.Close() })
 	r.Cluster, err = faults.New(faults.Options{
-		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(), Replicas: o.Replicas, Grows: o.Grows, Extra: o.Extra,
+		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(), Replicas: o.Replicas, Grows: o.Grows, Extra: o.Extra, POP3: o.POP3,
 	})
 	if err != nil {
 		t.Fatal(err)

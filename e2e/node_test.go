@@ -247,8 +247,15 @@ func (n *node) PID() int { return n.cmd.Process.Pid }
 // cli runs a postroad command against the node and returns its standard output.
 func (n *node) cli(args ...string) string {
 	n.t.Helper()
+	return n.cliWith("", args...)
+}
+
+// cliWith is cli with something on standard input.
+func (n *node) cliWith(in string, args ...string) string {
+	n.t.Helper()
 	var out, errb bytes.Buffer
 	cmd := exec.Command(n.program, append(args, "--config", n.Config)...)
+	cmd.Stdin = strings.NewReader(in)
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	if err := cmd.Run(); err != nil {
 		n.t.Fatalf("postroad %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), errb.String())
@@ -257,14 +264,23 @@ func (n *node) cli(args ...string) string {
 }
 
 // metric returns the sum of a Prometheus metric over its labels.
-func (n *node) metric(name string) (sum float64) {
+func (n *node) metric(name string) float64 {
 	n.t.Helper()
-	resp, err := http.Get("http://" + n.Admin + "/metrics")
+	sum, err := metricAt(n.Admin, name)
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	return sum
+}
+
+// metricAt is metric for a node that answers at an address.
+func metricAt(admin, name string) (sum float64, err error) {
+	resp, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		return 0, err
+	}
 	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(resp.Body)
 	for line := range strings.Lines(string(body)) {
 		rest, ok := strings.CutPrefix(line, name)
 		if !ok || rest == "" || rest[0] != '{' && rest[0] != ' ' {
@@ -274,7 +290,7 @@ func (n *node) metric(name string) (sum float64) {
 		fmt.Sscan(rest[strings.LastIndexByte(rest, ' ')+1:], &v)
 		sum += v
 	}
-	return sum
+	return sum, err
 }
 
 // tail keeps the newest part of what the node writes, for failure messages.

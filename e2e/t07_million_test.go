@@ -152,15 +152,19 @@ func straightThrough(t *testing.T, count int) float64 {
 // sendFixed sends messages first to first+count-1 over some connections; each must be accepted.
 func sendFixed(t testing.TB, addr string, gen *mailtest.Generator, first, count, conns int) *mailtest.SendReport {
 	t.Helper()
+	return send(t, mailtest.SendOptions{Addr: addr, Connections: conns, First: first, Count: count, Message: gen.Message, Pipelining: true, Forget: true})
+}
+
+// send sends messages, all of which must be accepted.
+func send(t testing.TB, o mailtest.SendOptions) *mailtest.SendReport {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer cancel()
-	report, err := mailtest.Send(ctx, mailtest.SendOptions{
-		Addr: addr, Connections: conns, First: first, Count: count, Message: gen.Message, Pipelining: true, Forget: true,
-	})
+	report, err := mailtest.Send(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.Messages != count {
+	if report.Messages != o.Count {
 		t.Fatalf("not all were accepted: %v", report)
 	}
 	return report

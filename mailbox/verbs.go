@@ -7,15 +7,23 @@ import (
 	"unicode/utf8"
 )
 
+// lane waits for a free lane of verbs, which is to be given back.
+func (r *run) lane(ctx context.Context) (*lane, error) {
+	select {
+	case l := <-r.lanes:
+		return l, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+	case <-r.ctx.Done():
+		return nil, ErrRefused
+	}
+}
+
 // verb proposes one command on a lane of its own and returns what it came to.
 func (r *run) verb(ctx context.Context, t commandType, body func([]byte) []byte) (verbResult, error) {
-	var l *lane
-	select {
-	case l = <-r.lanes:
-	case <-ctx.Done():
-		return verbResult{}, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
-	case <-r.ctx.Done():
-		return verbResult{}, ErrRefused
+	l, err := r.lane(ctx)
+	if err != nil {
+		return verbResult{}, err
 	}
 	defer func() { r.lanes <- l }()
 	ctx, cancel := context.WithTimeout(ctx, r.s.opts.UnknownFor)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -50,6 +51,18 @@ func (a *appending) answer(results []mailbox.Result, err error) {
 		}
 	}
 	a.done(results, err)
+}
+
+// appendTogether appends deliveries for one shard by one command, in their order (mailbox.Store.AppendTogether).
+func (m *mailboxes) appendTogether(ctx context.Context, number int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
+	err = m.atOwner(ctx, number, func(s *mailbox.Store) (err error) {
+		results, err = s.AppendTogether(ctx, all)
+		return err
+	}, func(call remote.Call) (err error) {
+		results, err = remote.Together(ctx, call, number, all)
+		return err
+	})
+	return results, err
 }
 
 // sender takes appends to a member.

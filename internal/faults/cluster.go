@@ -23,6 +23,7 @@ type Options struct {
 	Port     int    // that the nodes deliver to
 	Replicas int    // 0: the program's default
 	Grows    bool   // more will join, so that a single node has a cluster port too
+	POP3     bool   // the nodes serve POP3, without TLS
 	// Extra is further configuration, TOML, for all nodes; Limits and Delivery are further keys of these tables.
 	Extra, Limits, Delivery string
 }
@@ -90,7 +91,7 @@ func (c *Cluster) place() (*Node, error) {
 	n.Config, n.Data = filepath.Join(n.Dir, "postroad.toml"), filepath.Join(n.Dir, "data")
 	n.Events, n.FaultFile = filepath.Join(n.Dir, "events.jsonl"), filepath.Join(n.Dir, "fault")
 	n.Host = hostOf(k)
-	own, err := freePorts(n.Host.String(), 3)
+	own, err := freePorts(n.Host.String(), 4)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (c *Cluster) place() (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.SMTP, n.Admin, n.Listen, n.Advertise = own[0], own[1], own[2], front[0]
+	n.SMTP, n.Admin, n.Listen, n.POP3, n.Advertise = own[0], own[1], own[2], own[3], front[0]
 	if err := os.MkdirAll(n.Dir, 0o755); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,9 @@ func (c *Cluster) configure(n *Node, members []*Node) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[node]\nname = %q\nhostname = \"%s.postroad.test\"\ndata_dir = %q\n", n.Name, n.Name, n.Data)
 	fmt.Fprintf(&b, "[[listener]]\naddress = %q\nkind = \"relay\"\n[relay]\nnetworks = [\"127.0.0.0/8\"]\n", n.SMTP)
+	if c.o.POP3 {
+		fmt.Fprintf(&b, "[[listener]]\naddress = %q\nkind = \"pop3\"\nauth_without_tls = true\n", n.POP3)
+	}
 	fmt.Fprintf(&b, "[delivery]\nport = %d\nbind = [%q]\nallow_private_destinations = true\n%s\n", c.o.Port, n.Host.String(), c.o.Delivery)
 	fmt.Fprintf(&b, "[limits]\n%s\n[admin]\naddress = %q\n[events]\nfile = %q\n", c.o.Limits, n.Admin, n.Events)
 	if c.o.DNS != "" {

@@ -24,6 +24,7 @@ type Node struct {
 	Name      string     // "n1"
 	Host      netip.Addr // of its own: all that it dials comes from here
 	SMTP      string     // where it takes mail
+	POP3      string     // where mailboxes are read, if they are
 	Admin     string     // where it answers /readyz
 	Listen    string     // its cluster port
 	Advertise string     // the proxy before it

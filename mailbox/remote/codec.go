@@ -17,6 +17,8 @@ const (
 	maxContent = 8 << 30
 )
 
+var errTooMuch = errors.New("more content than is appended together")
+
 var errMalformed = errors.New("a malformed request or answer about mailboxes")
 
 // reader reads values until one is malformed or missing; then err is set and all that follows is zero.

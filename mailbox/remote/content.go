@@ -2,8 +2,11 @@ package remote
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 
 	"github.com/postroad/postroad/mailbox"
@@ -26,6 +29,32 @@ func ReadReply(from io.Reader) (r Reply, err error) {
 
 // ReadMessages reads the answer of PathMessages.
 func ReadMessages(from io.Reader) ([]mailbox.Message, error) { return readMessages(from) }
+
+// Together appends deliveries at the owner of their shard by one command (mailbox.Store.AppendTogether).
+func Together(ctx context.Context, call Call, shard int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
+	var body []byte
+	for _, d := range all {
+		body = append(appendHead(body, shard, d), d.Content.Bytes...)
+	}
+	err = call(ctx, PathTogether, bytes.NewReader(body), func(from io.Reader) error {
+		r := newReader(from)
+		if err := numbered(r.octet(), ""); err != nil {
+			return err
+		}
+		for _, d := range all {
+			some, err := r.outcome(len(d.Items))
+			if err = errorOf(err, r.err); err != nil {
+				return err
+			}
+			results = append(results, some)
+		}
+		return r.err
+	})
+	if err != nil && number(err) == number(mailbox.ErrUnknown) && !errors.Is(err, mailbox.ErrUnknown) {
+		err = fmt.Errorf("%w: %w", mailbox.ErrUnknown, err)
+	}
+	return results, err
+}
 
 // appendPieceHead begins the answer of PathPiece: an error's number, and the size of the message. The octets follow.
 func appendPieceHead(b []byte, size int64, err error) []byte {

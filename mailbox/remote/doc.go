@@ -18,6 +18,7 @@ import (
 // Paths of the requests between members.
 const (
 	PathAppend   = "/mailbox/append"
+	PathTogether = "/mailbox/together"
 	PathVerb     = "/mailbox/verb"
 	PathMessages = "/mailbox/messages"
 	PathPiece    = "/mailbox/piece"

@@ -230,6 +230,38 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// TestTogether: what is appended together has its UIDs in order.
+func TestTogether(t *testing.T) {
+	m := newMember(t)
+	m.do(Request{Verb: "create", Address: "a@x"})
+	var all []*mailbox.Delivery
+	for i := range 100 {
+		all = append(all, delivery(uint32(i), fmt.Sprint("message ", i), "a@x", "b@x"))
+	}
+	results, err := Together(t.Context(), m.call, 3, all)
+	if err != nil || len(results) != len(all) {
+		t.Fatal(len(results), err)
+	}
+	for i, r := range results {
+		if r[0] != (mailbox.Result{Code: mailbox.Stored, UID: mailbox.UID(i + 1)}) || r[1].Code != mailbox.NoMailbox {
+			t.Fatalf("message %d: %+v", i, r)
+		}
+	}
+	if again, err := Together(t.Context(), m.call, 3, all); err != nil || again[99][0].Code != mailbox.Duplicate {
+		t.Fatal(again, err)
+	}
+	if _, err := Together(t.Context(), m.call, 4, all); !errors.Is(err, mailbox.ErrRefused) {
+		t.Fatalf("another shard: %v", err)
+	}
+	if _, err := Together(t.Context(), m.call, 3, []*mailbox.Delivery{delivery(0, strings.Repeat("x", mailbox.MaxTogether+1), "a@x")}); err == nil {
+		t.Fatal("too much was taken")
+	}
+	m.cut.Store(true)
+	if _, err := Together(t.Context(), m.call, 3, all); !errors.Is(err, mailbox.ErrUnknown) {
+		t.Fatalf("a lost answer: %v", err)
+	}
+}
+
 // TestLostAnswer: what was on its way when the answer was lost is unknown, and stored once when it is tried again.
 func TestLostAnswer(t *testing.T) {
 	m := newMember(t)

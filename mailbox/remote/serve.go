@@ -23,6 +23,7 @@ func Handler(s Shards) http.Handler {
 	h := handler{s}
 	m := http.NewServeMux()
 	m.HandleFunc("POST "+PathAppend, h.append)
+	m.HandleFunc("POST "+PathTogether, h.together)
 	m.HandleFunc("POST "+PathVerb, h.verb)
 	m.HandleFunc("POST "+PathMessages, h.messages)
 	m.HandleFunc("POST "+PathPiece, h.piece)
@@ -67,6 +68,42 @@ func (h handler) deliver(shard int, d *mailbox.Delivery, done func([]mailbox.Res
 		return
 	}
 	s.Append(d, done)
+}
+
+// together appends deliveries for one shard by one command.
+func (h handler) together(w http.ResponseWriter, r *http.Request) {
+	in := newReader(r.Body)
+	var all []*mailbox.Delivery
+	shard, octets := 0, int64(0)
+	for in.more() {
+		var d *mailbox.Delivery
+		if shard, d = in.head(); in.err == nil {
+			if octets += d.Content.Size; octets > mailbox.MaxTogether {
+				in.fail(errTooMuch)
+				break
+			}
+			d.Content.Bytes = make([]byte, d.Content.Size)
+			in.fill(d.Content.Bytes)
+			all = append(all, d)
+		}
+	}
+	if in.err != nil {
+		http.Error(w, in.err.Error(), http.StatusBadRequest)
+		return
+	}
+	s := h.shards.Owned(shard)
+	if s == nil {
+		w.Write([]byte{number(mailbox.ErrRefused)})
+		return
+	}
+	results, err := s.AppendTogether(r.Context(), all)
+	b := []byte{number(err)}
+	for _, some := range results {
+		if err == nil {
+			b = appendOutcome(b, some, nil)
+		}
+	}
+	w.Write(b)
 }
 
 // outcomes are those of one request's deliveries, in their order.

@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// maildrop is a POP3 session with one mailbox.
+type maildrop struct {
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+// openMaildrop logs in.
+func openMaildrop(address, user string) (*maildrop, error) {
+	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	m := &maildrop{conn, bufio.NewReaderSize(conn, 64<<10)}
+	_, err = m.line() // the greeting
+	for _, c := range []string{"USER " + user, "PASS " + popPassword} {
+		if err == nil {
+			_, err = m.do(c)
+		}
+	}
+	if err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("%s at %s: %w", user, address, err)
+	}
+	return m, nil
+}
+
+// line reads an answer, which must be +OK.
+func (m *maildrop) line() (string, error) {
+	line, err := m.in.ReadString('\n')
+	if err == nil && !strings.HasPrefix(line, "+OK") {
+		err = fmt.Errorf("it says %q", strings.TrimSpace(line))
+	}
+	return strings.TrimSpace(line), err
+}
+
+func (m *maildrop) do(command string) (string, error) {
+	if _, err := fmt.Fprintf(m.conn, "%s\r\n", command); err != nil {
+		return "", err
+	}
+	return m.line()
+}
+
+// count asks how many messages there are.
+func (m *maildrop) count() (n int, err error) {
+	line, err := m.do("STAT")
+	if err == nil {
+		_, err = fmt.Sscanf(line, "+OK %d", &n)
+	}
+	return n, err
+}
+
+// retrieve reads all messages, pipelined, and calls fn with each.
+func (m *maildrop) retrieve(fn func(content []byte)) error {
+	n, err := m.count()
+	if err != nil {
+		return err
+	}
+	go func() {
+		w := bufio.NewWriter(m.conn)
+		for i := range n {
+			fmt.Fprintf(w, "RETR %d\r\n", i+1)
+		}
+		w.Flush()
+	}()
+	var content []byte
+	for range n {
+		if _, err := m.line(); err != nil {
+			return err
+		}
+		if content, err = m.body(content[:0]); err != nil {
+			return err
+		}
+		fn(content)
+	}
+	return nil
+}
+
+// body reads what ends with a line that is a dot.
+func (m *maildrop) body(b []byte) ([]byte, error) {
+	for {
+		line, err := m.in.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull {
+			return b, err
+		}
+		start := len(b) == 0 || b[len(b)-1] == '\n'
+		if start && bytes.Equal(line, []byte(".\r\n")) {
+			return b, nil
+		}
+		if start && line[0] == '.' {
+			line = line[1:]
+		}
+		b = append(b, line...)
+	}
+}
+
+func (m *maildrop) quit() error {
+	_, err := m.do("QUIT")
+	m.conn.Close()
+	return err
+}
+
+// addUsers adds users with the password of all.
+func (n *node) addUsers(names []string) {
+	n.t.Helper()
+	for _, name := range names {
+		n.cliWith(popPassword+"\n", "user", "add", name, "--password-stdin")
+	}
+}

@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// TestMillionInMailboxes delivers messages of 4 KiB into mailboxes of one node, restarts it, and takes a mailbox out and in again. POSTROAD_LONG=1: a million messages in
+// 10,000 mailboxes; else 20,000 in 200, for which the bounds hold all the more.
+func TestMillionInMailboxes(t *testing.T) {
+	total, boxes := 20_000, 200
+	if long() {
+		total, boxes = 1_000_000, 10_000
+	}
+	n := newNode(t, nodeOptions{})
+	n.start()
+	user := func(i int) string { return fmt.Sprintf("u%d@postroad.test", i%boxes) }
+	names := []string{user(0), "copy1@postroad.test", "copy2@postroad.test"}
+	for i := range boxes - 1 {
+		names = append(names, user(i+1))
+	}
+	n.addUsers(names)
+	gen := &mailtest.Generator{Seed: 15, Run: "boxes", Domains: []string{"postroad.test"}, Size: 4096}
+	start := time.Now()
+	report := send(t, mailtest.SendOptions{Addr: n.Relay, Connections: 50, Count: total, Pipelining: true, Forget: true, Message: func(i int) *mailtest.Message {
+		m := gen.Message(i)
+		m.Recipients = []string{user(i)}
+		return m
+	}})
+	there := func() bool { return int(n.metric("postroad_mailbox_messages")) >= total }
+	eventually(t, 10*time.Minute, there, func() string {
+		return fmt.Sprintf("%.0f messages are in mailboxes", n.metric("postroad_mailbox_messages"))
+	})
+	rss := measure.Status(n.PID(), "VmHWM")
+	t.Logf("%d messages accepted at %.0f/s, in %d mailboxes at %.0f/s; peak RSS %d MiB", total, float64(total)/report.Elapsed.Seconds(), boxes,
+		float64(total)/time.Since(start).Seconds(), rss/mebibyte)
+	if rss > 700*mebibyte {
+		t.Errorf("peak RSS is %d MiB, the bound is 700", rss/mebibyte)
+	}
+
+	n.stop()
+	start = time.Now()
+	n.start()
+	ready := time.Since(start)
+	eventually(t, time.Minute, there, func() string { return "the mailboxes are not served again" })
+	t.Logf("restart to ready: %.1f s, until all shards are served %.1f s", ready.Seconds(), time.Since(start).Seconds())
+	if served := time.Since(start); served > 30*time.Second {
+		t.Errorf("restart to serving took %v, the bound is 30 s", served)
+	}
+	if got := int(n.metric("postroad_mailbox_messages")); got != total {
+		t.Errorf("%d messages are in mailboxes, %d were accepted", got, total)
+	}
+	n.roundTrip(user(0), "copy1@postroad.test", "copy2@postroad.test", total/boxes)
+	rss = measure.Status(n.PID(), "VmHWM")
+	t.Logf("peak RSS since the restart %d MiB", rss/mebibyte)
+	if rss > 700*mebibyte {
+		t.Errorf("peak RSS since the restart is %d MiB, the bound is 700", rss/mebibyte)
+	}
+}
+
+// roundTrip exports a mailbox, imports it into two others, as mbox and as Maildir, and exports these: all exports must be the same, octet for octet.
+func (n *node) roundTrip(from, viaMbox, viaMaildir string, messages int) {
+	n.t.Helper()
+	path := func(name string) string { return filepath.Join(n.Dir, name) }
+	n.cli("mailbox", "export", from, path("1.mbox"))
+	n.cli("mailbox", "export", from, path("maildir"), "--format", "maildir")
+	n.cli("mailbox", "import", viaMbox, path("1.mbox"))
+	n.cli("mailbox", "import", viaMaildir, path("maildir"))
+	n.cli("mailbox", "export", viaMbox, path("2.mbox"))
+	n.cli("mailbox", "export", viaMaildir, path("3.mbox"))
+	first, err := os.ReadFile(path("1.mbox"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if got := bytes.Count(first, []byte("\nX-Postroad: size=")); got != messages {
+		n.t.Errorf("the export has %d messages, want %d", got, messages)
+	}
+	for _, name := range []string{"2.mbox", "3.mbox"} {
+		again, err := os.ReadFile(path(name))
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if !bytes.Equal(again, first) {
+			n.t.Errorf("%s has %d octets and the first export %d, or they differ", name, len(again), len(first))
+		}
+	}
+	n.t.Logf("export and import as mbox and as Maildir: the same %d octets", len(first))
+}
