@@ -79,6 +79,9 @@ func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
 	if f.Log != "" {
 		r.Text += " (" + f.Log + ")"
 	}
+	if verb == smtp.Rcpt && s.tx != nil {
+		r.Recipient = s.tx.asked
+	}
 	log.Log(r)
 }
 

@@ -137,6 +137,19 @@ type records struct {
 
 func (r records) Log(rec *maillog.Record) { r.got <- *rec }
 
+// TestRefusedRecipient: the log names the recipient that was refused, not another of the transaction.
+func TestRefusedRecipient(t *testing.T) {
+	log := records{maillog.Discard, make(chan maillog.Record, 16)}
+	r, _ := newSlowRig(t, func(o *Options) { o.Log = log })
+	c := r.hello()
+	c.say("MAIL FROM:<a@b.example>", "250")
+	c.say("RCPT TO:<u@local.example>", "250")
+	c.say("RCPT TO:<u@elsewhere.example>", "550")
+	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Sender != "a@b.example" || rec.Recipient != "u@elsewhere.example" {
+		t.Errorf("rejection %+v", rec)
+	}
+}
+
 // TestClientGone: a message that was accepted is recorded even if its client did not wait to hear of it.
 func TestClientGone(t *testing.T) {
 	log := records{maillog.Discard, make(chan maillog.Record, 16)}

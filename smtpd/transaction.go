@@ -13,6 +13,7 @@ import (
 type transaction struct {
 	env      *mail.Envelope // the queue's from Submit on; it does not change then
 	refused  int            // RCPTs
+	asked    string         // the forward-path of the newest RCPT
 	data     *receiver      // once mail data may come
 	unended  bool           // the last chunk so far was not the last of the message
 	accepted int            // recipients, when mail data began
@@ -77,6 +78,7 @@ func (s *Session) addRecipient(args []byte) *smtp.Failure {
 	env, ext := s.tx.env, s.extensions()
 	ext.SMTPUTF8 = env.SMTPUTF8
 	r, f := smtp.ParseRcpt(args, ext)
+	s.tx.asked = r.Address
 	if f != nil {
 		return f
 	}
