@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -137,6 +139,43 @@ func (r *run) stored(at *faults.Node, box string, sums map[string]mailtest.Sum) 
 	return count
 }
 
+// filling is what mailboxes were filled with.
+type filling struct {
+	r      *run
+	perBox int
+	sums   map[string]mailtest.Sum
+}
+
+// fill imports so many messages into each mailbox, at one node after another.
+func (r *run) fill(boxes []string, perBox int) *filling {
+	r.t.Helper()
+	f := &filling{r: r, perBox: perBox, sums: map[string]mailtest.Sum{}}
+	for i, box := range boxes {
+		var messages []*mailtest.Message
+		for k := range perBox {
+			m := r.Gen.Message(i*perBox + k)
+			messages, f.sums[m.ID] = append(messages, m), m.Sum
+		}
+		nodes := r.Cluster.Live()
+		r.store(nodes[i%len(nodes)], box, messages...)
+	}
+	return f
+}
+
+// mustBeIn finds all messages of a mailbox, once each, at a node.
+func (f *filling) mustBeIn(n *faults.Node, box string) {
+	f.r.t.Helper()
+	got := f.r.stored(n, box, f.sums)
+	if len(got) != f.perBox {
+		f.r.t.Errorf("%s has %d messages of %d: %v", box, len(got), f.perBox, got)
+	}
+	for id, n := range got {
+		if n != 1 {
+			f.r.t.Errorf("%s has %s %d times", box, id, n)
+		}
+	}
+}
+
 // TestShardsFollowNodes: three nodes with mailboxes become four, and three again by a drain, and one is replaced after its death. The
 // shards follow them, evenly, and each mailbox has what it had, read at every node.
 func TestShardsFollowNodes(t *testing.T) {
@@ -144,27 +183,11 @@ func TestShardsFollowNodes(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Seed: 61, Quiet: true, Extra: shardsExtra})
 	boxes := r.addBoxes(24)
 	r.awaitEven(shards)
-	sums := map[string]mailtest.Sum{}
-	for i, box := range boxes {
-		var messages []*mailtest.Message
-		for k := range perBox {
-			m := r.Gen.Message(i*perBox + k)
-			messages, sums[m.ID] = append(messages, m), m.Sum
-		}
-		r.store(r.Cluster.Nodes()[i%3], box, messages...)
-	}
+	filled := r.fill(boxes, perBox)
 	complete := func() {
 		t.Helper()
 		for i, box := range boxes {
-			got := r.stored(r.Cluster.Live()[i%len(r.Cluster.Live())], box, sums)
-			if len(got) != perBox {
-				t.Errorf("%s has %d messages of %d: %v", box, len(got), perBox, got)
-			}
-			for id, n := range got {
-				if n != 1 {
-					t.Errorf("%s has %s %d times", box, id, n)
-				}
-			}
+			filled.mustBeIn(r.Cluster.Live()[i%len(r.Cluster.Live())], box)
 		}
 	}
 	complete()
@@ -182,4 +205,67 @@ func TestShardsFollowNodes(t *testing.T) {
 	}
 	r.awaitEven(shards)
 	complete()
+}
+
+// TestShardsRecoverAndRestore: with two of three disks gone the third has all mailboxes after a recovery, and gives them to a node that joins. A
+// backup of that cluster, restored into an empty data directory, has its users, and as many shards as it had, whatever the configuration says by then.
+func TestShardsRecoverAndRestore(t *testing.T) {
+	const shards, perBox = 16, 3
+	r := startRun(t, runOptions{Nodes: 3, Seed: 62, Quiet: true, Extra: shardsExtra})
+	boxes := r.addBoxes(12)
+	r.awaitEven(shards)
+	filled := r.fill(boxes, perBox)
+	nodes := r.Cluster.Nodes()
+	left := nodes[0]
+	for _, n := range nodes {
+		n.Kill()
+	}
+	for _, n := range nodes[1:] {
+		if err := n.Wipe(); err != nil {
+			t.Fatal(err)
+		}
+		n.Retire()
+	}
+	if status, out := r.status(left, "cluster", "recover"); status != 64 || !strings.Contains(out, "(mailboxes, shard 15 of 16): this node's log ends with entry") {
+		t.Errorf("without --accept-loss: exit status %d: %s", status, out)
+	}
+	if status, out := r.status(left, "cluster", "recover", "--accept-loss"); status != 0 {
+		t.Fatalf("exit status %d: %s", status, out)
+	}
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.within(time.Minute, "the recovered node", left.AwaitReady)
+	r.awaitEven(shards)
+	for _, box := range boxes {
+		filled.mustBeIn(left, box)
+	}
+	fresh := r.grow()
+	r.awaitEven(shards)
+	for _, box := range boxes {
+		filled.mustBeIn(fresh, box)
+	}
+
+	backup := filepath.Join(t.TempDir(), "backup")
+	r.command(fresh, "cluster", "backup", backup)
+	fresh.Kill()
+	left.Kill()
+	fresh.Retire()
+	config, err := os.ReadFile(left.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = bytes.Replace(config, []byte("[cluster]\n"), []byte("[cluster]\nmailbox_shards = 5\n"), 1)
+	if err := errors.Join(left.Wipe(), os.WriteFile(left.Config, config, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	r.command(left, "cluster", "restore", backup)
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.within(time.Minute, "the restored node", left.AwaitReady)
+	r.awaitEven(shards)
+	if out := r.command(left, "user", "list"); !strings.Contains(out, boxes[11]) {
+		t.Errorf("users of the restored cluster: %s", out)
+	}
 }
