@@ -30,7 +30,7 @@ func (d *draft) observed(c *command) Result {
 	switch {
 	case g == nil:
 		return refuse(Unknown, "there is no group %d", c.Group)
-	case g.State == GroupRetired || g.State == GroupNew || c.Seen.Index < g.Observed.Index || c.Seen.Index == g.Observed.Index && c.Seen.Plan <= g.Observed.Plan && c.Seen.sameMembers(g.Observed):
+	case g.State == GroupRetired || g.State == GroupNew || c.Seen.Index < g.Observed.Index && !d.unnumbered(c.Seen) || c.Seen.Index == g.Observed.Index && c.Seen.Plan <= g.Observed.Plan && c.Seen.sameMembers(g.Observed):
 		return Result{}
 	}
 	for _, id := range slices.Concat(c.Seen.Voters, c.Seen.Nonvoters) {
@@ -40,6 +40,12 @@ func (d *draft) observed(c *command) Result {
 	}
 	d.edit(g.ID).Observed = *c.Seen
 	return Result{}
+}
+
+// unnumbered reports whether nobody knows at which entry a configuration was seen, as raft does not tell. Before protocol 3 such a report was late for ever
+// in a group that had been recovered, whose first report had a number.
+func (d *draft) unnumbered(seen *Configuration) bool {
+	return seen.Index == 0 && d.counts.Protocol >= MailboxProtocol
 }
 
 // bootstrapped begins the group's service: its home is its only voter now.

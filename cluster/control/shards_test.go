@@ -243,6 +243,22 @@ func TestShardLost(t *testing.T) {
 	}
 }
 
+// TestReportsWithoutANumber: a report that says not at which entry it was made is taken over in a group that was recovered, of which one had a number.
+func TestReportsWithoutANumber(t *testing.T) {
+	b := withShards(t, 2, 1)
+	shard := b.State.Shards()[0]
+	must(t, b.Observed(ctx, shard, Configuration{Voters: ids(1), Index: 900}))
+	must(t, b.Observed(ctx, shard, Configuration{Voters: ids(1, 2)}))
+	if g, _ := b.State.Group(shard); !slices.Equal(g.Observed.Voters, ids(1, 2)) {
+		t.Errorf("the group is known as %+v", g.Observed)
+	}
+	must(t, b.Observed(ctx, shard, Configuration{Voters: ids(1), Index: 900}))
+	must(t, b.Observed(ctx, shard, Configuration{Voters: ids(1, 2), Index: 899})) // late
+	if g, _ := b.State.Group(shard); !slices.Equal(g.Observed.Voters, ids(1)) {
+		t.Errorf("after a late report the group is known as %+v", g.Observed)
+	}
+}
+
 // TestShardPlansThatMakeNoSense: a plan that would lose, double or drain a shard is not taken over.
 func TestShardPlansThatMakeNoSense(t *testing.T) {
 	b := withShards(t, 2, 2)

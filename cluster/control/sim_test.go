@@ -201,7 +201,7 @@ func (s *sim) drive(g Group, t *simGroup) {
 		s.ok(s.Bootstrapped(ctx, g.ID))
 	case s.rng.IntN(2) == 0:
 		s.ok(s.Observed(ctx, g.ID, t.c))
-	case s.rng.IntN(8) == 0 && g.Observed.Index > 0:
+	case s.rng.IntN(8) == 0 && g.Observed.Index > 1:
 		s.ok(s.Observed(ctx, g.ID, Configuration{Voters: ids(1), Index: g.Observed.Index - 1})) // late
 	}
 }

@@ -63,7 +63,7 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 		return &admin.Error{Exit: admin.ExitUsage, Message: "nothing was changed", Hint: "with --accept-loss this node goes on alone with what it has"}
 	}
 	// The control group first: after a crash its rows may be in the log only, and they say which other groups there are.
-	hosted := map[uint64]uint64{} // group -> the entry that made it this node's
+	hosted := map[uint64]bool{} // groups that are this node's alone now
 	if err := r.seize(cluster.ControlGroup, hosted); err != nil {
 		return err
 	}
@@ -81,12 +81,12 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 	return r.refound(ctx, editor, hosted)
 }
 
-func (r *recovery) seize(id uint64, hosted map[uint64]uint64) error {
+func (r *recovery) seize(id uint64, hosted map[uint64]bool) error {
 	last, err := r.store.Group(id).Seize()
 	if err != nil {
 		return err
 	}
-	hosted[id] = last + 1
+	hosted[id] = true
 	r.tell(fmt.Sprintf("group %d goes on after entry %d", id, last))
 	return nil
 }
@@ -127,7 +127,7 @@ func (r *recovery) content(id uint64, g control.Group) string {
 	case g.Kind == control.KindQueue && known:
 		return "mail accepted by " + home.Name
 	}
-	return "mail"
+	return "mail or mailboxes"
 }
 
 // lead starts the control group, of which this node is the only member now.
@@ -153,10 +153,10 @@ func (r *recovery) lead(ctx context.Context, group *cluster.Group) (*control.Edi
 }
 
 // refound takes the others out and gives the cluster a new identity. The credentials come last: until then the command can be repeated.
-func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted map[uint64]uint64) error {
+func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted map[uint64]bool) error {
 	for _, g := range r.state.Groups() {
-		if index := hosted[g.ID]; index != 0 && g.State != control.GroupNew {
-			alone := control.Configuration{Voters: []uint16{r.self.Member}, Index: index}
+		if hosted[g.ID] && g.State != control.GroupNew {
+			alone := control.Configuration{Voters: []uint16{r.self.Member}} // without a number, as raft tells none
 			if err := editor.Observed(ctx, g.ID, alone); err != nil {
 				return err
 			}
