@@ -52,6 +52,9 @@ func (u *User) Settings() Settings {
 	}
 }
 
+// Check says what is wrong with settings.
+func (s Settings) Check() error { return new(User).configure(s) }
+
 // Add makes a user.
 func (e *Editor) Add(ctx context.Context, name, password string, s Settings) error {
 	name, err := Canonical(name)

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -42,7 +41,7 @@ const (
 
 var (
 	errPassword = wrongf("a password has 1 to 1000 octets of UTF-8 without control characters")
-	errHash     = errors.New("not an argon2id PHC string within bounds")
+	errHash     = wrongf("not a hash that is taken here, or beyond its bounds")
 )
 
 // HashPassword returns the PHC string of a new random salt and password.
@@ -58,9 +57,12 @@ func HashPassword(password string, cost Cost) (string, error) {
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)), nil
 }
 
-// VerifyPassword reports whether hash, a PHC string, is that of password. It takes the hash's cost in time and memory; an error says that the
-// hash itself is bad.
+// VerifyPassword reports whether hash is that of password: argon2id as a PHC string, or crypt(3)'s bcrypt, SHA-512 or SHA-256. It takes the hash's cost in
+// time and memory; an error says that the hash itself is bad.
 func VerifyPassword(hash, password string) (bool, error) {
+	if !strings.HasPrefix(hash, "$argon2id$") {
+		return verifyCrypt(hash, password)
+	}
 	cost, salt, want, err := parsePHC(hash)
 	if err != nil {
 		return false, err
@@ -68,6 +70,14 @@ func VerifyPassword(hash, password string) (bool, error) {
 	prepared, ok := prepare(password)
 	got := argon2.IDKey([]byte(prepared), salt, cost.Passes, cost.MemoryKiB, cost.Lanes, uint32(len(want)))
 	return subtle.ConstantTimeCompare(got, want) == 1 && ok, nil
+}
+
+// CheckPassword says what is wrong with a password that is to be hashed.
+func CheckPassword(password string) error {
+	if _, ok := prepare(password); !ok {
+		return errPassword
+	}
+	return nil
 }
 
 // prepare brings the ways to type a password to one form (RFC 8265 4.2, OpaqueString).

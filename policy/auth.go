@@ -40,7 +40,7 @@ type Auth struct {
 	events   Events
 	now      clock
 	trusted  func(netip.Addr) bool
-	dummy    string // a hash that no password has
+	dummy    directory.User // with a hash that no password has
 	cache    *loginCache
 	failures *failures
 	scram    *scramServer
@@ -79,7 +79,7 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{users: o.Users, events: o.Events, now: o.Now, trusted: o.Trusted, dummy: dummy}
+	a := &Auth{users: o.Users, events: o.Events, now: o.Now, trusted: o.Trusted, dummy: directory.User{Hash: dummy}}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -163,11 +163,11 @@ func (a *Auth) check(l login) (*smtpd.User, *smtp.Failure) {
 	if u != nil && a.cache.has(u, l.password) { // many connections of one user came at once, and one of them was before us
 		return known(u), nil
 	}
-	hash := a.dummy
-	if u != nil {
-		hash = u.Hash
+	who := u
+	if who == nil || !who.Verifiable() {
+		who = &a.dummy
 	}
-	ok, err := directory.VerifyPassword(hash, l.password)
+	ok, err := who.Verify(l.password)
 	switch {
 	case err != nil:
 		if a.events.BadHash != nil {
