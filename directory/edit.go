@@ -151,13 +151,11 @@ func (e *Editor) proposeBatch(ctx context.Context, kind commandType, v any) (b B
 	}
 	switch r := result.(type) {
 	case Result:
-		b.Result = r
+		return b, r.Err()
 	case Batch:
-		b = r
-	default:
-		return b, fmt.Errorf("recording the change: unexpected answer %T", result)
+		return r, r.Err()
 	}
-	return b, b.Result.Err()
+	return b, fmt.Errorf("recording the change: unexpected answer %T", result)
 }
 
 func (e *Editor) setPassword(u *User, password string, withScram bool) (err error) {

@@ -78,13 +78,19 @@ func (r Result) Err() error {
 	return err
 }
 
+// fullBatch stands for a batch that found no place; a batch is smaller.
+const fullBatch = 255
+
 // AppendResult writes what Apply returned, in one octet or two; ok is false for what is no answer of a directory.
 func AppendResult(b []byte, result any) (with []byte, ok bool) {
 	switch r := result.(type) {
 	case Result:
 		return append(b, byte(r)), true
 	case Batch:
-		return append(b, byte(r.Result), r.Kept), true
+		if r.Full {
+			r.Moved = fullBatch
+		}
+		return append(b, r.Moved, r.Kept), true
 	}
 	return b, false
 }
@@ -95,7 +101,7 @@ func ParseResult(b []byte) (result any, ok bool) {
 	case 1:
 		return Result(b[0]), true
 	case 2:
-		return Batch{Result(b[0]), b[1]}, true
+		return Batch{Moved: b[0], Kept: b[1], Full: b[0] == fullBatch}, true
 	}
 	return nil, false
 }

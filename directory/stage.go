@@ -36,10 +36,18 @@ var keyStaged = []byte("ns") // the number of staged users
 
 func stageKey(stage, name string) []byte { return []byte("s" + stage + "\x00" + name) }
 
-// Batch is what Apply returns for a publication: how many of the batch were kept where they are.
+// Batch is what Apply returns for a batch of staged users: how many it moved or dropped, and how many it kept where they are. What else was named had gone before.
 type Batch struct {
-	Result Result
-	Kept   uint8
+	Moved, Kept uint8
+	Full        bool // there was no place for the others
+}
+
+// Err returns the refusal that a batch ended with.
+func (b Batch) Err() error {
+	if b.Full {
+		return ErrFull
+	}
+	return nil
 }
 
 func (d *Directory) applyStage(w rows.Writer, c *stageCommand) Result {
@@ -80,8 +88,9 @@ func (d *Directory) applyPublish(w rows.Writer, index uint64, c *stageCommand) (
 		switch r {
 		case Done:
 			d.dropStaged(w, c.Stage, name)
+			b.Moved++
 		case Full:
-			b.Result = Full
+			b.Full = true
 			return b
 		default:
 			b.Kept++
@@ -90,13 +99,14 @@ func (d *Directory) applyPublish(w rows.Writer, index uint64, c *stageCommand) (
 	return b
 }
 
-func (d *Directory) applyUnstage(w rows.Writer, c *stageCommand) Result {
+func (d *Directory) applyUnstage(w rows.Writer, c *stageCommand) (b Batch) {
 	for _, name := range c.Names {
 		if _, ok := w.Get(stageKey(c.Stage, name)); ok {
 			d.dropStaged(w, c.Stage, name)
+			b.Moved++
 		}
 	}
-	return Done
+	return b
 }
 
 func (d *Directory) dropStaged(w rows.Writer, stage, name string) {
@@ -235,7 +245,7 @@ func (e *Editor) Discard(ctx context.Context, stage string, progress func(n int)
 
 // eachStaged proposes a command for each batch of a stage's names. The names come from this member's rows, which may be behind by a moment.
 func (e *Editor) eachStaged(ctx context.Context, stage string, kind commandType, progress func(n int)) (done, kept int, err error) {
-	after := ""
+	after, seen := "", false
 	for {
 		names, err := e.Directory.staged(stage, after)
 		if err != nil {
@@ -248,13 +258,13 @@ func (e *Editor) eachStaged(ctx context.Context, stage string, kind commandType,
 		if err != nil {
 			return done, kept, err
 		}
-		done, kept = done+len(names)-int(b.Kept), kept+int(b.Kept)
+		done, kept, seen = done+int(b.Moved), kept+int(b.Kept), true
 		after = names[len(names)-1]
 		if progress != nil {
 			progress(done + kept)
 		}
 	}
-	if done+kept == 0 {
+	if !seen {
 		return 0, 0, ErrNoStage
 	}
 	return done, kept, nil

@@ -21,6 +21,11 @@ Targets replace those that there are; --add and --remove change some. --owner ""
 
     postroad alias set news@example.net --add carol@example.com --remove bob@example.org`},
 	{name: "list", args: "[--json]", short: "list the aliases and lists", run: runAliasList},
+	{name: "import", args: "FILE [--replace]", short: "add aliases and lists from a file", run: runAliasImport, long: `
+The file is CSV with a first line address,targets,owner, the targets parted by spaces, or JSON with objects of these members.
+
+    postroad alias import aliases.csv --replace`},
+	{name: "export", args: "[FILE] [--format csv|json]", short: "write the aliases and lists into a file that import reads", run: runAliasExport},
 	{name: "remove", args: "ADDRESS|@DOMAIN", short: "remove an alias or a list", run: runAliasRemove},
 }
 

@@ -36,6 +36,8 @@ Only what is named changes. Lists are replaced as a whole; "" empties one.
     postroad user set bob@example.net --forward ""`},
 	{name: "passwd", args: "ADDRESS [--password-stdin]", short: "give a user another password", run: runUserPasswd},
 	{name: "list", args: "[--json]", short: "list the users", run: runUserList},
+	{name: "import", args: "FILE [--stage NAME] [--replace] | --publish NAME | --discard NAME | --stages", short: "add users from a file", run: runUserImport, long: userImportHelp},
+	{name: "export", args: "[FILE] [--format csv|json] [--hashes]", short: "write the users into a file that import reads", run: runUserExport},
 	{name: "remove", args: "ADDRESS [--keep-mail]", short: "remove a user and the mailbox; their mail in the queue goes on", run: runUserRemove},
 }
 

@@ -22,6 +22,9 @@
 //	GET  /v1/users                                               stream of User
 //	POST /v1/users                                UserRequest    add
 //	POST /v1/users/{passwd,set,remove}            UserRequest
+//	POST /v1/users/stage                          StageRequest   StageAnswer
+//	POST /v1/users/{publish,discard}              StageRequest   stream of progress and a Total
+//	GET  /v1/users/stages, /v1/users/export                      stream of Stage, ExportedUser
 //	GET  /v1/domains                                             stream of Domain
 //	POST /v1/domains, /v1/domains/{set,remove}    DomainRequest  add
 //	GET  /v1/aliases                                             stream of Alias

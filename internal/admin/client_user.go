@@ -29,6 +29,42 @@ func (c *Client) ChangeAlias(ctx context.Context, verb string, a AliasRequest) e
 	return c.change(ctx, "/v1/aliases", verb, a)
 }
 
+// StageUsers puts users aside.
+func (c *Client) StageUsers(ctx context.Context, request StageRequest) (a StageAnswer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, userWait)
+	defer cancel()
+	err = c.call(ctx, "POST", "/v1/users/stage", request, &a)
+	return a, err
+}
+
+// PublishStage makes the users of a stage visible, DiscardStage drops them. kept counts those whose names are in use.
+func (c *Client) PublishStage(ctx context.Context, stage string, progress func(int64)) (published, kept int64, err error) {
+	t, err := c.stream(ctx, "POST", "/v1/users/publish", StageRequest{Stage: stage}, nil, progress)
+	if err != nil {
+		return 0, 0, err
+	}
+	return t.Recipients, t.States["kept"], nil
+}
+
+func (c *Client) DiscardStage(ctx context.Context, stage string, progress func(int64)) (dropped int64, err error) {
+	t, err := c.stream(ctx, "POST", "/v1/users/discard", StageRequest{Stage: stage}, nil, progress)
+	if err != nil {
+		return 0, err
+	}
+	return t.Recipients, nil
+}
+
+// Stages calls fn with each stage (the JSON of a Stage), ExportUsers with each user (that of an ExportedUser).
+func (c *Client) Stages(ctx context.Context, fn func(json.RawMessage) error) error {
+	_, err := c.stream(ctx, "GET", "/v1/users/stages", nil, fn, nil)
+	return err
+}
+
+func (c *Client) ExportUsers(ctx context.Context, fn func(json.RawMessage) error) error {
+	_, err := c.stream(ctx, "GET", "/v1/users/export", nil, fn, nil)
+	return err
+}
+
 // Domains and Aliases call fn with each (the JSON of a Domain or Alias) in order of their names.
 func (c *Client) Domains(ctx context.Context, fn func(json.RawMessage) error) error {
 	_, err := c.stream(ctx, "GET", "/v1/domains", nil, fn, nil)

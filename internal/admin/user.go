@@ -16,6 +16,7 @@ func (s *Server) userRoutes(m *http.ServeMux) {
 	m.Handle("POST /v1/users/passwd", s.userChange(s.passwd))
 	m.Handle("POST /v1/users/remove", s.userChange(s.removeUser))
 	m.Handle("POST /v1/users/set", s.userChange(s.setUser))
+	s.importRoutes(m)
 }
 
 // userPage is how many users are taken from the directory at a time.

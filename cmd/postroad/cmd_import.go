@@ -1,0 +1,350 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/directory/roster"
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/config"
+)
+
+const userImportHelp = `
+The file is CSV, whose first line names the columns, or JSON, one array or one object after the other. The names are address, which must be there, password
+(in clear) or hash ({ARGON2ID}, {SCRAM-SHA-256}, {CRYPT} with bcrypt, SHA-512 or SHA-256), scram, tenant, senders, messages, recipients, disabled, mailbox, soft_quota,
+hard_quota, forward and keep_copy. Passwords in clear are hashed here, which takes about 20 ms of one core each.
+
+The whole file is read first: a row that is wrong is named with its line and column, and nothing is added. Then the users are staged, where nobody sees
+them, and published. With --stage they stay staged under a name, which more files may join, until --publish makes them visible.
+
+    postroad user import users.csv
+    postroad user import users.csv --stage move
+    postroad user import --publish move`
+
+// importFlags are those of an import of users or aliases.
+type importFlags struct {
+	nodeFlags
+	format  string
+	replace bool
+}
+
+func (i *importFlags) register(fs *flag.FlagSet) {
+	i.nodeFlags.register(fs)
+	fs.StringVar(&i.format, "format", "", "`csv` or json (default: what the file's name says, else csv)")
+	fs.BoolVar(&i.replace, "replace", false, "take the place of those of the same names who are there")
+}
+
+// formatOf is what was said, or what the name says.
+func formatOf(said, file string) string {
+	switch {
+	case said != "":
+		return said
+	case strings.HasSuffix(file, ".json"), strings.HasSuffix(file, ".jsonl"):
+		return "json"
+	}
+	return "csv"
+}
+
+func runUserImport(ctx context.Context, c *console, args []string) error {
+	var i importFlags
+	fs := c.flags()
+	i.register(fs)
+	stage := fs.String("stage", "", "only stage the users, under this `NAME`")
+	publish := fs.String("publish", "", "make what is staged under `NAME` visible")
+	discard := fs.String("discard", "", "drop what is staged under `NAME`")
+	stages := fs.Bool("stages", false, "list what is staged")
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	file := len(rest) == 1
+	if chosen := count(file, *publish != "", *discard != "", *stages); chosen != 1 || len(rest) > 1 || *stage != "" && !file {
+		return usage("one file is needed, or --publish, --discard or --stages", "for example: "+c.path+" users.csv")
+	}
+	return withClient(&i.nodeFlags, func(client *admin.Client) error {
+		switch {
+		case *stages:
+			return client.Stages(ctx, c.line)
+		case *discard != "":
+			return c.discardStage(ctx, client, *discard)
+		case *publish != "":
+			return c.publishStage(ctx, client, *publish, 0)
+		}
+		return c.importUsers(ctx, client, rest[0], &i, *stage)
+	})
+}
+
+func count(all ...bool) (n int) {
+	for _, one := range all {
+		if one {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *console) discardStage(ctx context.Context, client *admin.Client, stage string) error {
+	n, err := client.DiscardStage(ctx, stage, nil)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.err, "%s of %s dropped\n", number(n, "user"), stage)
+	return nil
+}
+
+// publishStage makes what is staged visible. want is how many users there are; 0: that is not known. The node that is asked may hear of the last of them
+// a moment after whoever leads.
+func (c *console) publishStage(ctx context.Context, client *admin.Client, stage string, want int64) error {
+	progress := c.progress("visible")
+	defer progress.end()
+	published, kept, err := client.PublishStage(ctx, stage, func(n int64) { progress.say(number(n, "user") + " visible") })
+	for tries := 0; err == nil && published+kept < want && tries < 50; tries++ {
+		time.Sleep(100 * time.Millisecond)
+		var more int64
+		if more, kept, err = client.PublishStage(ctx, stage, nil); nothingStaged(err) {
+			err = nil
+		}
+		published += more
+	}
+	if err != nil {
+		return err
+	}
+	progress.end()
+	fmt.Fprintf(c.err, "%s visible\n", number(published, "user"))
+	switch {
+	case kept > 0:
+		return &admin.Error{Exit: admin.ExitData, Message: number(kept, "user") + " stay staged: there are users or aliases of these names",
+			Hint: "remove those and publish again, or drop the rest with --discard " + stage}
+	case published < want:
+		return &admin.Error{Exit: admin.ExitTemporary, Message: "not all users that were staged are visible", Hint: "`" + c.path + " --publish " + stage + "` goes on"}
+	}
+	return nil
+}
+
+// nothingStaged reports whether an error says that nothing is staged, or is staged any more.
+func nothingStaged(err error) bool {
+	var e *admin.Error
+	return errors.As(err, &e) && e.Message == directory.ErrNoStage.Error()
+}
+
+// maxProblems is how many wrong rows are named.
+const maxProblems = 20
+
+// eachRow calls fn with each row of a file; problems are gathered.
+func eachRow[T any](file, format string, open func(io.Reader, string) (*roster.Reader[T], error), fn func(*T) error) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return &admin.Error{Exit: admin.ExitData, Message: err.Error()}
+	}
+	defer f.Close()
+	var wrong problems
+	r, err := open(f, formatOf(format, file))
+	for err == nil || wrong.add(file, err) && r != nil && len(wrong) < maxProblems {
+		var row *T
+		if row, err = r.Next(); err == nil {
+			if err = fn(row); err != nil && !errors.As(err, new(*roster.Problem)) {
+				return err
+			}
+		}
+	}
+	if len(wrong) == 0 && err != io.EOF {
+		return err
+	}
+	return wrong.err("nothing was added")
+}
+
+// problems are what is wrong in a file.
+type problems []string
+
+// add notes a problem; false: it is none.
+func (p *problems) add(file string, err error) bool {
+	var one *roster.Problem
+	if !errors.As(err, &one) {
+		return false
+	}
+	*p = append(*p, fmt.Sprintf("%s:%d:%d: %s", file, one.Line, one.Column, one.What))
+	return true
+}
+
+func (p problems) err(hint string) error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &admin.Error{Exit: admin.ExitData, Message: strings.Join(p, "\n"), Hint: hint}
+}
+
+// importUsers checks a file, stages its users and, unless they are to stay staged, publishes them.
+func (c *console) importUsers(ctx context.Context, client *admin.Client, file string, i *importFlags, stage string) error {
+	total, clear, err := checkUsers(file, i.format)
+	if err != nil {
+		return err
+	}
+	own := stage == ""
+	if own {
+		stage = fmt.Sprintf("import-%d", time.Now().UnixNano())
+	}
+	if clear > 0 {
+		fmt.Fprintf(c.err, "%s in clear will be hashed, about 20 ms of one core each\n", number(int64(clear), "password"))
+	}
+	u := &stager{c: c, client: client, file: file, request: admin.StageRequest{Stage: stage, Replace: i.replace}, total: total, progress: c.progress("staged")}
+	err = eachRow(file, i.format, roster.Users, func(row *roster.User) error { return u.add(ctx, row) })
+	if err == nil {
+		err = u.send(ctx)
+	}
+	u.progress.end()
+	if err == nil {
+		err = u.refused.err("")
+	}
+	switch {
+	case err != nil && own && u.staged > 0:
+		if _, e := client.DiscardStage(ctx, stage, nil); e != nil {
+			return errors.Join(err, fmt.Errorf("what was staged under %s could not be dropped: %w", stage, e))
+		}
+		return err
+	case err != nil:
+		return err
+	case !own:
+		fmt.Fprintf(c.err, "%s staged; `%s --publish %s` makes them visible\n", number(int64(u.staged), "user"), c.path, stage)
+		return nil
+	case u.staged == 0:
+		fmt.Fprintln(c.err, "there are no users in the file")
+		return nil
+	}
+	return c.publishStage(ctx, client, stage, int64(u.staged))
+}
+
+// checkUsers reads the whole file, and counts its users and those with passwords in clear.
+func checkUsers(file, format string) (total, clear int, err error) {
+	seen := map[string]int{} // the line of each
+	err = eachRow(file, format, roster.Users, func(row *roster.User) error {
+		name, err := directory.Canonical(row.Address)
+		if err != nil {
+			return err
+		}
+		if line, twice := seen[name]; twice {
+			return &roster.Problem{Line: row.Line, Column: row.Column, What: fmt.Sprintf("%s is on line %d already", name, line)}
+		}
+		seen[name] = row.Line
+		total++
+		if row.Password != "" {
+			clear++
+		}
+		return nil
+	})
+	return total, clear, err
+}
+
+// stager stages users in batches.
+type stager struct {
+	c        *console
+	client   *admin.Client
+	file     string
+	request  admin.StageRequest
+	rows     []*roster.User // of the batch
+	size     int            // octets of the batch, about
+	total    int
+	staged   int
+	refused  problems
+	progress *progress
+}
+
+// Bounds of one request; the server takes 1 MiB.
+const (
+	batchUsers = 500
+	batchSize  = 256 << 10
+)
+
+func (u *stager) add(ctx context.Context, row *roster.User) error {
+	u.rows = append(u.rows, row)
+	u.size += 200 + len(row.Hash) + len(row.Scram) + 40*(len(row.Settings.Senders)+len(row.Settings.Forward))
+	limit := batchUsers
+	if row.Password != "" {
+		limit = 50 // so that there is something to see
+	}
+	if len(u.rows) < limit && u.size < batchSize {
+		return nil
+	}
+	return u.send(ctx)
+}
+
+// send hashes what is in clear and stages the batch.
+func (u *stager) send(ctx context.Context) error {
+	if len(u.rows) == 0 {
+		return nil
+	}
+	if err := hashAll(ctx, u.rows); err != nil {
+		return err
+	}
+	u.request.Users = u.request.Users[:0]
+	for _, row := range u.rows {
+		u.request.Users = append(u.request.Users, imported(row))
+	}
+	a, err := u.client.StageUsers(ctx, u.request)
+	if err != nil {
+		return err
+	}
+	for _, r := range a.Refused {
+		if r.Number < len(u.rows) && len(u.refused) < maxProblems {
+			row := u.rows[r.Number]
+			u.refused.add(u.file, &roster.Problem{Line: row.Line, Column: row.Column, What: row.Address + ": " + r.Why})
+		}
+	}
+	u.staged += len(u.rows) - len(a.Refused)
+	u.rows, u.size = u.rows[:0], 0
+	u.progress.say(fmt.Sprintf("%d of %s staged", u.staged, number(int64(u.total), "user")))
+	return nil
+}
+
+// hashAll hashes the passwords in clear, on all cores.
+func hashAll(ctx context.Context, rows []*roster.User) error {
+	var all sync.WaitGroup
+	work, errs := make(chan *roster.User), make(chan error, len(rows))
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for row := range work {
+				hash, err := directory.HashPassword(row.Password, directory.DefaultCost)
+				if err != nil {
+					errs <- err
+				}
+				row.Hash, row.Password = hash, ""
+			}
+		})
+	}
+	for _, row := range rows {
+		if row.Password != "" && ctx.Err() == nil {
+			work <- row
+		}
+	}
+	close(work)
+	all.Wait()
+	close(errs)
+	return errors.Join(ctx.Err(), <-errs)
+}
+
+// imported is a row as the node takes it.
+func imported(row *roster.User) admin.ImportedUser {
+	s := &row.Settings
+	return admin.ImportedUser{Name: row.Address, Hash: row.Hash, Scram: row.Scram, UserSettings: admin.UserSettings{
+		Tenant: set(s.Tenant), Senders: s.Senders, Messages: set(config.Rate{N: s.Messages.N, Per: s.Messages.Per}),
+		Recipients: set(config.Rate{N: s.Recipients.N, Per: s.Recipients.Per}), Disabled: set(s.Disabled), Mailbox: set(!s.NoMailbox),
+		SoftQuota: set(config.Size(s.Soft)), HardQuota: set(config.Size(s.Hard)), Forward: s.Forward, KeepCopy: set(s.Keep),
+	}}
+}
+
+// set points to a value that is not zero.
+func set[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}

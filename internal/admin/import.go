@@ -1,0 +1,137 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/postroad/postroad/directory"
+)
+
+// importRoutes stage users, in requests of some hundred each, and publish what is staged.
+func (s *Server) importRoutes(m *http.ServeMux) {
+	m.Handle("POST /v1/users/stage", handler(s.stage))
+	m.Handle("POST /v1/users/publish", handler(s.publish))
+	m.Handle("POST /v1/users/discard", handler(s.discard))
+	m.Handle("GET /v1/users/stages", handler(s.stages))
+	m.Handle("GET /v1/users/export", handler(s.exportUsers))
+}
+
+// StageRequest puts users aside under the name of a stage.
+type StageRequest struct {
+	Stage   string         `json:"stage"`
+	Replace bool           `json:"replace,omitempty"` // users of the same names, when they are published
+	Users   []ImportedUser `json:"users,omitempty"`
+}
+
+// ImportedUser is one of them. Hash and Scram are as directory.ParseHash takes them.
+type ImportedUser struct {
+	Name  string `json:"name"`
+	Hash  string `json:"hash,omitempty"`
+	Scram string `json:"scram,omitempty"`
+	UserSettings
+}
+
+// StageAnswer names those that were refused; all others are staged.
+type StageAnswer struct {
+	Refused []RefusedUser `json:"refused,omitempty"`
+}
+
+// RefusedUser is one of a request's users, by its place.
+type RefusedUser struct {
+	Number int    `json:"number"`
+	Why    string `json:"why"`
+}
+
+// Stage is one of a listing.
+type Stage struct {
+	Name  string `json:"name"`
+	Users int    `json:"users"`
+}
+
+// ExportedUser is a user with what the password is checked with.
+type ExportedUser struct {
+	User
+	Hash   string `json:"hash,omitempty"`
+	Secret string `json:"scram_keys,omitempty"`
+}
+
+func (s *Server) stage(w http.ResponseWriter, r *http.Request) error {
+	var request StageRequest
+	if err := read(w, r, &request); err != nil {
+		return err
+	}
+	var a StageAnswer
+	batch, numbers := make([]directory.Imported, 0, len(request.Users)), []int(nil)
+	for i := range request.Users {
+		one, err := imported(&request.Users[i])
+		if err != nil {
+			a.Refused = append(a.Refused, RefusedUser{i, err.Error()})
+			continue
+		}
+		batch, numbers = append(batch, one), append(numbers, i)
+	}
+	refused, err := s.o.Users.Stage(r.Context(), request.Stage, batch, request.Replace)
+	if err != nil {
+		return directoryError(err)
+	}
+	for _, one := range refused {
+		a.Refused = append(a.Refused, RefusedUser{numbers[one.Number], one.Why.Error()})
+	}
+	return answer(w, a)
+}
+
+func imported(u *ImportedUser) (i directory.Imported, err error) {
+	i.Name = u.Name
+	u.apply(&i.Settings)
+	if u.Hash != "" {
+		if i.Hash, i.Scram, err = directory.ParseHash(u.Hash); err != nil {
+			return i, err
+		}
+	}
+	if u.Scram != "" {
+		_, i.Scram, err = directory.ParseHash(u.Scram)
+	}
+	return i, err
+}
+
+// publish streams how many users are visible, and at last how many are and how many were kept back.
+func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
+	return s.staged(w, r, s.o.Users.Publish)
+}
+
+func (s *Server) discard(w http.ResponseWriter, r *http.Request) error {
+	return s.staged(w, r, func(ctx context.Context, stage string, progress func(int)) (int, int, error) {
+		n, err := s.o.Users.Discard(ctx, stage, progress)
+		return n, 0, err
+	})
+}
+
+func (s *Server) staged(w http.ResponseWriter, r *http.Request, do func(context.Context, string, func(int)) (done, kept int, err error)) error {
+	var request StageRequest
+	if err := read(w, r, &request); err != nil {
+		return err
+	}
+	return streaming(w, func(out *stream) (*Total, error) {
+		done, kept, err := do(r.Context(), request.Stage, func(n int) { out.moved(int64(n)) })
+		if err != nil {
+			return nil, directoryError(err)
+		}
+		return &Total{Node: s.o.Node, Recipients: int64(done), States: map[string]int64{"kept": int64(kept)}}, nil
+	})
+}
+
+func (s *Server) stages(w http.ResponseWriter, r *http.Request) error {
+	return streaming(w, func(out *stream) (*Total, error) {
+		all, err := s.o.Users.Stages()
+		for _, one := range all {
+			out.item(Stage{one.Name, one.Users})
+		}
+		return &Total{Node: s.o.Node}, err
+	})
+}
+
+func (s *Server) exportUsers(w http.ResponseWriter, r *http.Request) error {
+	return listing(s, w, s.o.Users.List, func(u *directory.User) (string, any) {
+		return u.Name, &ExportedUser{User: *wireUser(u), Hash: directory.FormatHash(u.Hash), Secret: directory.FormatScram(u.Scram)}
+	})
+}
