@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 )
 
 // ContentReader reads a message, prefix and content, part by part: at most partSize octets of it are in memory. It is an io.ReadCloser and an
@@ -18,8 +19,15 @@ type ContentReader struct {
 	pos     int64 // of left, in the message
 	left    []byte
 	buf     []byte
+	pooled  bool // buf is of partBuffers
 	err     error
 }
+
+// partBuffers are for the parts of large contents: a reader that rests again and again would else leave one behind each time.
+var partBuffers = sync.Pool{New: func() any { return new([partSize]byte) }}
+
+// pooledFrom is the size of contents, in octets, from which on their readers take a buffer of the pool.
+const pooledFrom = 32 << 10
 
 // OpenMessage returns a reader of a message, or ErrNoMessage. Nothing of the content is read before the first Read.
 func (s *Store) OpenMessage(box Ref, folder uint32, uid UID) (*ContentReader, error) {
@@ -75,6 +83,9 @@ func (c *ContentReader) next() error {
 	case at >= c.row.size:
 		c.err = io.EOF
 	default:
+		if c.buf == nil && c.row.size >= pooledFrom {
+			c.buf, c.pooled = partBuffers.Get().(*[partSize]byte)[:], true
+		}
 		p := c.row.part(c.id, int(at/partSize))
 		c.buf, c.err = c.r.ReadPart(c.buf[:0], p.Index, p.Part)
 		if c.err == nil && int64(len(c.buf)) != p.Size {
@@ -120,8 +131,17 @@ func (c *ContentReader) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
+// Rest lets the memory go until the next Read: for readers that wait for somebody.
+func (c *ContentReader) Rest() {
+	if c.pooled && cap(c.buf) == partSize {
+		partBuffers.Put((*[partSize]byte)(c.buf[:partSize]))
+	}
+	c.left, c.buf, c.pooled = nil, nil, false
+}
+
 // Close lets the memory go.
 func (c *ContentReader) Close() error {
-	c.prefix, c.left, c.buf, c.err = nil, nil, nil, os.ErrClosed
+	c.Rest()
+	c.prefix, c.err = nil, os.ErrClosed
 	return nil
 }

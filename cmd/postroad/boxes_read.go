@@ -54,17 +54,13 @@ func reading(ctx context.Context, err error) error {
 	return err
 }
 
-// Open opens a message, of so many octets, to be read piece by piece: no more than wholeSize of it is in memory. A copy of the shard on this node has
-// it, once it has applied the append, for the octets of a message never change; else its owner is asked. ctx bounds all of it.
+// Open opens a message, of so many octets, to be read piece by piece. A copy of the shard on this node has it, once it has applied the append, for the
+// octets of a message never change; else its owner is asked. ctx bounds all of it. The reader holds what is read at once from a copy or the wire; it has
+// a method Rest, which lets go of that until the next Read.
 func (m *mailboxes) Open(ctx context.Context, box mailbox.Ref, folder uint32, uid mailbox.UID) (io.ReadCloser, int64, error) {
 	number, err := m.shardOf(box.Address)
 	if err != nil {
 		return nil, 0, err
-	}
-	if s := m.Held(number); s != nil {
-		if r, err := s.OpenMessage(box, folder, uid); err == nil && r.Message.Size <= wholeSize {
-			return r, r.Message.Size, nil
-		}
 	}
 	p := &pieces{m: m, ctx: ctx, q: remote.Request{Shard: number, Box: box, Folder: folder, UIDs: []mailbox.UID{uid}}}
 	if err := p.next(); err != nil {
@@ -73,19 +69,17 @@ func (m *mailboxes) Open(ctx context.Context, box mailbox.Ref, folder uint32, ui
 	return p, p.size, nil
 }
 
-// wholeSize is the size of the largest message whose reader may have all of it in memory, in octets.
-const wholeSize = 2 * remote.PieceSize
-
-// pieces reads a message a piece at a time, however slow its reader is. It is for one goroutine.
+// pieces reads a message from a copy that is here, or a piece at a time from its owner, whichever there is as it goes on. It is for one goroutine.
 type pieces struct {
 	m    *mailboxes
 	ctx  context.Context
-	q    remote.Request // of the next piece
+	q    remote.Request // of the next piece; At is where the reader stands
 	size int64
-	left []byte
+	copy *mailbox.ContentReader // stands at q.At; nil: there is none
+	left []byte                 // of the last piece
 }
 
-// next gets the next piece.
+// next finds the message, and where it is elsewhere gets the next piece.
 func (p *pieces) next() error {
 	if s := p.m.Held(p.q.Shard); s != nil && p.open(s) == nil {
 		return nil
@@ -101,41 +95,62 @@ func (p *pieces) next() error {
 	})
 }
 
-// open reads the next piece of a copy that is here.
+// open finds the message in a copy that is here.
 func (p *pieces) open(s *mailbox.Store) error {
 	r, err := s.OpenMessage(p.q.Box, p.q.Folder, p.q.UIDs[0])
 	if err != nil {
 		return err
 	}
-	defer r.Close()
 	if _, err := r.Seek(p.q.At, io.SeekStart); err != nil {
 		return err
 	}
-	piece := make([]byte, max(0, min(r.Message.Size-p.q.At, remote.PieceSize)))
-	if _, err := io.ReadFull(r, piece); err != nil {
-		return err
-	}
-	p.left, p.size = piece, r.Message.Size
+	p.copy, p.size = r, r.Message.Size
 	return nil
 }
 
-func (p *pieces) Read(b []byte) (int, error) {
-	if len(p.left) == 0 {
-		if p.q.At >= p.size {
-			return 0, io.EOF
+func (p *pieces) Read(b []byte) (n int, err error) {
+	if p.q.At >= p.size {
+		return 0, io.EOF
+	}
+	for range 2 {
+		switch {
+		case len(p.left) > 0:
+			n = copy(b, p.left)
+			p.left = p.left[n:]
+		case p.copy != nil:
+			if n, err = p.copy.Read(b); err != nil { // the copy may have moved away
+				p.closeCopy()
+			}
 		}
-		if err := p.next(); err != nil {
-			return 0, err
+		if n > 0 {
+			p.q.At += int64(n)
+			return n, nil
+		}
+		if e := p.next(); e != nil {
+			return 0, e
 		}
 	}
-	n := copy(b, p.left)
-	p.left = p.left[n:]
-	p.q.At += int64(n)
-	return n, nil
+	return 0, err
+}
+
+// Rest lets the memory go until the next Read.
+func (p *pieces) Rest() {
+	p.left = nil
+	if p.copy != nil {
+		p.copy.Rest()
+	}
+}
+
+func (p *pieces) closeCopy() {
+	if p.copy != nil {
+		_ = p.copy.Close() // always nil
+		p.copy = nil
+	}
 }
 
 // Close lets the memory go.
 func (p *pieces) Close() error {
+	p.closeCopy()
 	p.left, p.q.At, p.size = nil, 0, 0
 	return nil
 }

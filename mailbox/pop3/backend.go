@@ -24,8 +24,8 @@ type Maildrops interface {
 	Mailbox(ctx context.Context, address string) (mailbox.Mailbox, error)
 	Folders(ctx context.Context, box mailbox.Ref) ([]mailbox.Folder, error)
 	Messages(ctx context.Context, box mailbox.Ref, folder uint32) ([]mailbox.Message, error)
-	// Open opens a message of so many octets, to be read piece by piece; ctx bounds the reading, too. A reader that is an io.Seeker is closed
-	// while a client does not read, and opened anew: then a slow client costs no memory for what it has not asked for.
+	// Open opens a message of so many octets, to be read piece by piece; ctx bounds the reading, too. A reader that has a method Rest is told by it
+	// when its client does not read, to let go of its memory until the next Read.
 	Open(ctx context.Context, box mailbox.Ref, folder uint32, uid mailbox.UID) (io.ReadCloser, int64, error)
 }
 

@@ -87,7 +87,7 @@ func (h *conn) release() {
 		return
 	}
 	if s := h.session.state; s != stateFetching && s != stateSending {
-		h.content.close()
+		h.content.close(h.srv())
 	}
 	if h.locked && !h.session.Locked() {
 		h.locked = false
@@ -200,7 +200,7 @@ func (h *conn) open(user string) {
 func (h *conn) fetch(p Piece) {
 	srv, box, buf := h.srv(), h.lock.Mailbox, pieces.Get().(*[pieceSize]byte)
 	var err error
-	h.work(func() { err = h.content.read(srv.Maildrops, box, p, buf[:], srv.Limits.CallTimeout) }, func(now time.Time, o *Output) {
+	h.work(func() { err = h.content.read(srv, box, p, buf[:]) }, func(now time.Time, o *Output) {
 		h.session.Fetched(now, buf[:p.Length], err, o)
 		pieces.Put(buf)
 		if h.session.state == stateSending {
@@ -212,7 +212,7 @@ func (h *conn) fetch(p Piece) {
 // rest lets the content go of a client that does not read.
 func (h *conn) rest() {
 	if !h.busy {
-		h.content.rest()
+		h.content.rest(h.srv())
 	}
 }
 

@@ -57,6 +57,7 @@ type memory struct {
 		opened int // readers that are open
 		renews int
 		reads  int
+		rests  int // since the last read
 	}
 	gate chan struct{} // each read takes one, if set
 }
@@ -190,11 +191,18 @@ func (r *memoryReader) Read(p []byte) (int, error) {
 	}
 	err := r.m.enter("read")
 	r.m.mu.reads++
+	r.m.mu.rests = 0
 	r.m.mu.Unlock()
 	if err != nil {
 		return 0, err
 	}
 	return r.Reader.Read(p)
+}
+
+func (r *memoryReader) Rest() {
+	_ = r.m.enter("")
+	defer r.m.mu.Unlock()
+	r.m.mu.rests++
 }
 
 func (r *memoryReader) Close() error {

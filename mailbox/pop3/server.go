@@ -17,6 +17,7 @@ type Server struct {
 	networks *inbound.Networks
 	workers  *workers
 	stats    stats
+	ahead    atomic.Int32 // sessions whose readers keep what they have read ahead
 	stopping atomic.Bool
 	ended    chan struct{} // a connection ended while the server stops
 }

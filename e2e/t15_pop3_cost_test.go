@@ -1,0 +1,264 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/bench/peers"
+)
+
+// TestPOP3Idle holds connections open that have said CAPA, in clear and inside TLS: what each costs the node in memory. POSTROAD_LONG=1: 5,000.
+func TestPOP3Idle(t *testing.T) {
+	const bound = 12 << 10
+	conns := 1000
+	if long() {
+		conns = 5000
+	}
+	raiseFiles(t, conns+2000)
+	for _, cell := range []struct {
+		name   string
+		secure bool
+	}{{"clear", false}, {"TLS", true}} {
+		t.Run(cell.name, func(t *testing.T) {
+			n := newPopNode(t, nodeOptions{})
+			n.start()
+			addr := n.POP3
+			if cell.secure {
+				addr = n.POP3S
+			}
+			idle := func() *popClient {
+				c := dialPOP3(t, addr, cell.secure)
+				c.listing("CAPA")
+				return c
+			}
+			idle().conn.Close() // what is made once is not what a connection costs
+			eventually(t, 20*time.Second, func() bool { return n.metric("postroad_pop3_connections_open") == 0 }, func() string { return "the first connection stays" })
+			before := measure.Status(n.PID(), "VmRSS")
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					for range conns / 8 {
+						idle()
+					}
+				})
+			}
+			wg.Wait()
+			each := (measure.Status(n.PID(), "VmRSS") - before) / int64(conns)
+			t.Logf("%d idle connections: %.1f KiB each", conns, float64(each)/1024)
+			if each > bound {
+				t.Errorf("the bound is %d KiB", bound>>10)
+			}
+			if open := n.metric("postroad_pop3_connections_open"); int(open) != conns {
+				t.Errorf("%v connections are open, not %d", open, conns)
+			}
+		})
+	}
+}
+
+// TestPOP3SlowReader has clients ask for large messages and not read them: what each costs the node in memory. Then one reads on, and gets all of it.
+func TestPOP3SlowReader(t *testing.T) {
+	const bound = 256 << 10
+	readers, size := 20, 8<<20
+	if long() {
+		readers = 100
+	}
+	n := newPopNode(t, nodeOptions{})
+	n.start()
+	dir := t.TempDir()
+	writeMaildir(t, dir, uniform(1, size))
+	for i := range readers {
+		n.addMailbox(fmt.Sprintf("u%d@postroad.test", i), dir)
+	}
+	n.stop() // what the imports took is not a reader's
+	n.start()
+	whole := loginPOP3(t, n.POP3, "u0@postroad.test", popPassword)
+	whole.listing("RETR 1")
+	whole.say("QUIT")
+	clients := make([]*popClient, readers)
+	for i := range clients {
+		clients[i] = loginPOP3(t, n.POP3, fmt.Sprintf("u%d@postroad.test", i), popPassword)
+		clients[i].conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	}
+	before, peak := measure.Status(n.PID(), "VmRSS"), int64(0)
+	for _, c := range clients {
+		c.send("RETR 1")
+	}
+	// The sockets' buffers fill first; when they are full nothing moves any more.
+	still, last := 0, int64(-1)
+	eventually(t, time.Minute, func() bool {
+		rss := measure.Status(n.PID(), "VmRSS")
+		peak = max(peak, rss)
+		if still++; rss != last {
+			still, last = 0, rss
+		}
+		return still == 20
+	}, func() string { return "the node's memory does not come to rest" })
+	if sent := n.metric("postroad_pop3_messages_retrieved_total"); sent != 1 {
+		t.Fatalf("%v messages have gone out: the readers did not hold them up", sent-1)
+	}
+	each := (peak - before) / int64(readers)
+	t.Logf("%d readers that do not read %d MiB: %.1f KiB each", readers, size>>20, float64(each)/1024)
+	if each > bound {
+		t.Errorf("the bound is %d KiB", bound>>10)
+	}
+	for _, c := range clients[:2] {
+		if _, octets := c.lines(); octets != int64(size) {
+			t.Errorf("%d octets came, not %d", octets, size)
+		}
+		c.say("QUIT")
+	}
+}
+
+// TestPOP3Listing asks for STAT, LIST and UIDL of a large maildrop, from the password to the last line. POSTROAD_LONG=1: 100,000 messages, in under 50 ms.
+func TestPOP3Listing(t *testing.T) {
+	count, bound := 10_000, 200*time.Millisecond
+	if long() {
+		count, bound = 100_000, 50*time.Millisecond
+	}
+	n := newPopNode(t, nodeOptions{})
+	n.start()
+	file := filepath.Join(t.TempDir(), "mbox")
+	var b strings.Builder
+	for i := range count {
+		fmt.Fprintf(&b, "From a@client.example Thu Jan  1 00:00:00 2026\nSubject: %d\n\ntext\n\n", i)
+	}
+	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n.addMailbox(alice, file)
+	var best time.Duration
+	for range 5 {
+		c := dialPOP3(t, n.POP3, false)
+		c.say("USER " + alice)
+		start := time.Now()
+		c.say("PASS " + popPassword) // the first log-in costs a hash
+		login := time.Since(start)
+		start = time.Now()
+		if got := c.say("STAT"); !strings.HasPrefix(got, fmt.Sprintf("+OK %d ", count)) {
+			t.Fatal(got)
+		}
+		if got, _ := c.listing("LIST"); got != count {
+			t.Fatalf("%d lines", got)
+		}
+		took := time.Since(start)
+		start = time.Now()
+		c.listing("UIDL")
+		t.Logf("%d messages: log-in %v, STAT and LIST %v, UIDL %v", count, login.Round(time.Microsecond), took.Round(time.Microsecond), time.Since(start).Round(time.Microsecond))
+		c.say("QUIT")
+		if all := login + took; best == 0 || all < best {
+			best = all
+		}
+	}
+	if best > bound {
+		t.Errorf("log-in, STAT and LIST took %v at best, the bar is %v", best, bound)
+	}
+}
+
+// TestPOP3Speed downloads a mailbox of messages of 4 KiB from this program and from Dovecot, in turn: as most clients do, one RETR after the other, and pipelined.
+// POSTROAD_LONG=1: 10,000 messages, at least as fast.
+func TestPOP3Speed(t *testing.T) {
+	need(t, peers.DovecotAvailable())
+	count, rounds := 2000, 3
+	if long() {
+		count, rounds = 10_000, 7
+	}
+	messages := uniform(count, 4096)
+	n := newPopNode(t, nodeOptions{})
+	n.start()
+	dir := t.TempDir()
+	writeMaildir(t, dir, messages)
+	n.addMailbox(alice, dir)
+	their := startPOP3Dovecot(t, messages)
+	logMachine(t, scratch(t))
+	systems := []struct {
+		name, addr, password string
+		pids                 func() []int
+	}{
+		{"dovecot", their.POP3, "secret", their.PIDs},
+		{"postroad", n.POP3, popPassword, func() []int { return measure.Tree(n.PID()) }},
+	}
+	for _, window := range []int{1, 50} {
+		t.Run(fmt.Sprintf("window %d", window), func(t *testing.T) {
+			var got [2][]speed
+			for round := range rounds + 1 {
+				for i, s := range systems {
+					c := loginPOP3(t, s.addr, alice, s.password)
+					pids := s.pids()
+					cpu, start := measure.CPU(pids), time.Now()
+					if octets := c.download(count, window); octets != int64(count)*4096 {
+						t.Fatalf("%s: %d octets came", s.name, octets)
+					}
+					took := time.Since(start)
+					cpu = measure.CPU(pids) - cpu
+					c.say("QUIT")
+					if round > 0 { // the first finds nothing in memory
+						got[i] = append(got[i], speed{float64(count) / took.Seconds(), float64(cpu.Microseconds()) / float64(count)})
+					}
+				}
+			}
+			for i, s := range systems {
+				t.Logf("%-8s %v, of %v", s.name, median(got[i]), got[i])
+			}
+			ratio := median(got[1]).rate / median(got[0]).rate
+			t.Logf("%.2f times as fast", ratio)
+			if long() && ratio < 1 {
+				t.Error("the bar is as fast")
+			}
+		})
+	}
+}
+
+// download retrieves all messages, with so many commands on their way, and returns their octets.
+func (c *popClient) download(count, window int) (octets int64) {
+	c.t.Helper()
+	for first := 1; first <= count; first += window {
+		last := min(first+window-1, count)
+		var commands strings.Builder
+		for i := first; i <= last; i++ {
+			fmt.Fprintf(&commands, "RETR %d\r\n", i)
+		}
+		c.send(strings.TrimSuffix(commands.String(), "\r\n"))
+		for range last - first + 1 {
+			_, n := c.lines()
+			octets += n
+		}
+	}
+	return octets
+}
+
+type popDovecot struct {
+	*peers.Instance
+	POP3 string
+}
+
+// startPOP3Dovecot starts a Dovecot whose user has these messages, in a Maildir on the file system that the node has.
+func startPOP3Dovecot(t *testing.T, messages [][]byte) *popDovecot {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch(t), "dovecot-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	addr := freeAddr(t)
+	in, err := peers.Dovecot(context.Background(), peers.DovecotOptions{Dir: dir, POP3: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Stop() })
+	home := filepath.Join(dir, "mail", alice)
+	writeMaildir(t, filepath.Join(home, "Maildir"), messages)
+	runClient(t, exec.Command("chown", "-R", "mail:mail", home))
+	return &popDovecot{in, addr}
+}
