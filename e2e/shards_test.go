@@ -19,24 +19,6 @@ import (
 
 // This file is about mailboxes whose shards move: nodes come, go and are replaced, and what is in the mailboxes stays.
 
-// shardDomain is the domain of mailboxes, in a configuration with shardsExtra.
-const shardDomain = "box.test"
-
-const shardsExtra = "[local]\ndomains = [\"" + shardDomain + "\"]\n"
-
-// addBoxes adds users who have mailboxes.
-func (r *run) addBoxes(count int) (boxes []string) {
-	r.t.Helper()
-	for i := range count {
-		box := fmt.Sprintf("u%d@%s", i, shardDomain)
-		if _, err := r.Cluster.Live()[0].RunWith(r.ctx, "a password of u\n", "user", "add", box, "--password-stdin"); err != nil {
-			r.t.Fatal(err)
-		}
-		boxes = append(boxes, box)
-	}
-	return boxes
-}
-
 // shardsOf are the groups of mailboxes.
 func shardsOf(s *faults.Status) []faults.Group {
 	return slices.DeleteFunc(slices.Clone(s.Groups), func(g faults.Group) bool { return g.Kind != "mailbox" })
@@ -180,8 +162,8 @@ func (f *filling) mustBeIn(n *faults.Node, box string) {
 // shards follow them, evenly, and each mailbox has what it had, read at every node.
 func TestShardsFollowNodes(t *testing.T) {
 	const shards, perBox = 16, 5
-	r := startRun(t, runOptions{Nodes: 3, Seed: 61, Quiet: true, Extra: shardsExtra})
-	boxes := r.addBoxes(24)
+	r := startBoxes(t, "", 3, 24)
+	boxes := r.users
 	r.awaitEven(shards)
 	filled := r.fill(boxes, perBox)
 	complete := func() {
@@ -211,8 +193,8 @@ func TestShardsFollowNodes(t *testing.T) {
 // backup of that cluster, restored into an empty data directory, has its users, and as many shards as it had, whatever the configuration says by then.
 func TestShardsRecoverAndRestore(t *testing.T) {
 	const shards, perBox = 16, 3
-	r := startRun(t, runOptions{Nodes: 3, Seed: 62, Quiet: true, Extra: shardsExtra})
-	boxes := r.addBoxes(12)
+	r := startBoxes(t, "", 3, 12)
+	boxes := r.users
 	r.awaitEven(shards)
 	filled := r.fill(boxes, perBox)
 	nodes := r.Cluster.Nodes()

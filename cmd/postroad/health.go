@@ -58,6 +58,7 @@ func (n *node) Notes() (notes []string) {
 		s := operatorsCluster{n}.group(g, reports)
 		switch {
 		case g.State == control.GroupNew:
+		case s.Leader == "" && n.knowsLeader(g.ID): // it has just been handed over; what was reported is older
 		case s.Leader == "":
 			wrong.add(&s, "has", "have", fmt.Sprintf(" no leader: a majority of %s must answer", strings.Join(s.Voters, ", ")))
 		case s.Survives <= 0:
@@ -65,4 +66,14 @@ func (n *node) Notes() (notes []string) {
 		}
 	}
 	return append(notes, wrong.all()...)
+}
+
+// knowsLeader reports whether this node takes part in a group and hears from its leader.
+func (n *node) knowsLeader(group uint64) bool {
+	p := n.part(group)
+	if p == nil {
+		return false
+	}
+	_, known := p.base().group.Leader()
+	return known
 }
