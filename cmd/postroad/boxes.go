@@ -194,8 +194,11 @@ type again struct{ error }
 
 func (again) Is(target error) bool { return target == mailbox.ErrRefused }
 
-// doAt makes a request about a mailbox.
+// doAt makes a request about a mailbox. The first mailbox of all waits for the shards.
 func (m *mailboxes) doAt(ctx context.Context, address string, q remote.Request) (r remote.Reply, err error) {
+	limit := time.Now().Add(ownerPatience)
+	for q.Makes() && m.Shards() == 0 && time.Now().Before(limit) && pause(ctx, ownerMost) {
+	}
 	if q.Shard, err = m.shardOf(address); err != nil {
 		return r, err
 	}

@@ -62,6 +62,9 @@ var verbs = map[string]verb{
 // Repeatable reports whether a request whose outcome is unknown may be made again.
 func (q *Request) Repeatable() bool { return !verbs[q.Verb].once }
 
+// Makes reports whether a request is about a mailbox that may not have been made yet.
+func (q *Request) Makes() bool { return q.Verb == "create" || q.Verb == "lock" }
+
 // Do does what is asked, at the owner.
 func Do(ctx context.Context, s *mailbox.Store, q *Request) (r Reply) {
 	v, ok := verbs[q.Verb]
