@@ -26,6 +26,8 @@ type AuthOptions struct {
 	CacheSize int
 	// Trusted networks are never blocked for failed log-ins: a web mail server's users share its address. nil: none.
 	Trusted func(netip.Addr) bool
+	// Current is that of Options: until it is so, nobody is told for good that the name or the password is wrong. nil: it always is.
+	Current func() bool
 	// ScramSecret makes up salts for users who are not there. All nodes should have the same, and keep it, or a stranger can tell from a
 	// salt that changes that it was made up. nil: random.
 	ScramSecret []byte
@@ -40,6 +42,7 @@ type Auth struct {
 	events   Events
 	now      clock
 	trusted  func(netip.Addr) bool
+	current  func() bool
 	dummy    directory.User // with a hash that no password has
 	cache    *loginCache
 	failures *failures
@@ -67,6 +70,7 @@ var (
 	failBusy        = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Too many log-ins at this moment; try again soon")
 	failBlocked     = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Too many failed log-ins from your network; try again later")
 	failBadHash     = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Your password cannot be checked now; ask your postmaster")
+	failNotKnown    = smtp.Temp(smtp.TempAuthFailure, "4.3.2", "It is not known just now who the users are; try again soon")
 	failClosing     = smtp.Temp(smtp.TempAuthFailure, "4.3.2", "The server is stopping; try again soon")
 )
 
@@ -79,12 +83,15 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{users: o.Users, events: o.Events, now: o.Now, trusted: o.Trusted, dummy: directory.User{Hash: dummy}}
+	a := &Auth{users: o.Users, events: o.Events, now: o.Now, trusted: o.Trusted, current: o.Current, dummy: directory.User{Hash: dummy}}
 	if a.now == nil {
 		a.now = time.Now
 	}
 	if a.trusted == nil {
 		a.trusted = func(netip.Addr) bool { return false }
+	}
+	if a.current == nil {
+		a.current = func() bool { return true }
 	}
 	a.cache = newLoginCache(orInt(o.CacheSize, 10_000), orTime(o.CacheTTL, 10*time.Minute), a.now)
 	a.failures = newFailures(maxNetworks, a.now)
@@ -197,6 +204,9 @@ func (a *Auth) blocked(user string, client netip.Addr) bool {
 }
 
 func (a *Auth) failed(user string, client netip.Addr) *smtp.Failure {
+	if !a.current() {
+		return failNotKnown
+	}
 	if !a.trusted(client) {
 		a.failures.failed(client)
 	}

@@ -20,8 +20,11 @@ type Options struct {
 	Rules Rules
 	Users Book
 	// Room returns mailbox.ErrFull when a mailbox, named by its canonical address, does not take so many octets now. It does not block. nil: all do.
-	Room   func(address string, size int64) error
-	Events Events
+	Room func(address string, size int64) error
+	// Current reports whether Users surely is what the cluster knows now. Until it is, as after a start, nobody is refused for good because they are not
+	// in it. It does not block. nil: it always is.
+	Current func() bool
+	Events  Events
 	// Now is the clock of the rates; nil: time.Now. Only differences count.
 	Now func() time.Time
 }
@@ -30,10 +33,11 @@ type Options struct {
 // goroutines.
 type Policy struct {
 	Book
-	room   func(string, int64) error
-	events Events
-	rules  atomic.Pointer[ruleSet]
-	usage  *usage
+	room    func(string, int64) error
+	current func() bool
+	events  Events
+	rules   atomic.Pointer[ruleSet]
+	usage   *usage
 }
 
 var (
@@ -47,9 +51,12 @@ func New(o Options) (*Policy, error) {
 	if now == nil {
 		now = time.Now
 	}
-	p := &Policy{Book: o.Users, room: o.Room, events: o.Events, usage: newUsage(maxTracked, now)}
+	p := &Policy{Book: o.Users, room: o.Room, current: o.Current, events: o.Events, usage: newUsage(maxTracked, now)}
 	if p.room == nil {
 		p.room = func(string, int64) error { return nil }
+	}
+	if p.current == nil {
+		p.current = func() bool { return true }
 	}
 	return p, p.Configure(o.Rules)
 }
@@ -72,6 +79,7 @@ var (
 	failRelay        = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: log in, or send to a domain that is served here")
 	failRouted       = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: addresses with routes in them are not relayed")
 	failNoMailbox    = smtp.Perm(smtp.MailboxUnavailable, "5.1.1", "There is no such mailbox here; check the address")
+	failNotSure      = smtp.Temp(smtp.LocalError, "4.3.2", "It is not known just now who is here; try again later")
 	failLoop         = smtp.Perm(smtp.MailboxUnavailable, "5.4.6", "This address leads back to itself; the postmaster must mend its aliases or forwards")
 	failMailboxFull  = smtp.Temp(smtp.InsufficientStorage, "4.2.2", "The mailbox is full; try again later")
 	failMessageRate  = smtp.Temp(smtp.MailboxUnavailableT, "4.7.1", "You have sent too many messages; try again later, or ask your postmaster")
@@ -131,7 +139,7 @@ func (p *Policy) Rcpt(c *smtpd.Client, _ string, r *mail.Recipient, _ int) *smtp
 	case c.Kind == smtpd.Relay && rules.trusts(c.Addr.Addr()):
 		return nil
 	case !rules.relay.has(r.Domain):
-		return failRelay
+		return p.unless(failRelay)
 	case routed(r.Address):
 		return failRouted
 	}
@@ -166,11 +174,19 @@ func (p *Policy) local(rules *ruleSet, r *mail.Recipient) *smtp.Failure {
 	case errors.Is(err, directory.ErrLoop):
 		return failLoop
 	case err != nil:
-		return failNoMailbox
+		return p.unless(failNoMailbox)
 	case box != "" && errors.Is(p.room(box, 1), mailbox.ErrFull):
 		return failMailboxFull
 	}
 	return nil
+}
+
+// unless refuses for good what the directory does not know, unless it may not know it yet.
+func (p *Policy) unless(f *smtp.Failure) *smtp.Failure {
+	if p.current() {
+		return f
+	}
+	return failNotSure
 }
 
 // postmaster takes mail for postmaster: who has that name in the directory gets it, else whom the rules name.

@@ -193,6 +193,25 @@ func TestLocalRecipients(t *testing.T) {
 	}
 }
 
+// TestNotCurrent: who is not in a directory that may be old is not refused for good.
+func TestNotCurrent(t *testing.T) {
+	u := new(users)
+	u.put(t, "bob@l.example", "pw")
+	current := false
+	p := newPolicy(t, Options{Rules: testRules(), Users: u, Current: func() bool { return current }})
+	for _, current = range []bool{false, true} {
+		for path, want := range map[string]int{"bob@l.example": 0, "alice@l.example": 550, "bob@new.example": 550} {
+			if want != 0 && !current {
+				want = 451
+			}
+			r, _ := recipient(t, path)
+			if f := p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "s@foreign.example", r, 0); f == nil && want != 0 || f != nil && f.Code != want {
+				t.Errorf("%s, current %v: %v, want %d", path, current, f, want)
+			}
+		}
+	}
+}
+
 func TestSenders(t *testing.T) {
 	u := new(users)
 	u.put(t, "bob@l.example", "pw", func(u *directory.User) { u.Senders = []string{"sales@l.example", "@shop.example"} })

@@ -115,7 +115,7 @@ func (n *node) writeDownCluster(ctx context.Context) error {
 
 func (n *node) startLogins() (err error) {
 	events := n.policyEvents()
-	if n.policy, err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Room: n.boxes.Room, Events: events}); err != nil {
+	if n.policy, err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Room: n.boxes.Room, Current: n.knowsPeople, Events: events}); err != nil {
 		return err
 	}
 	n.editor.Local, n.boxes.settings = n.policy.Local, n.mailboxSettings
@@ -124,7 +124,7 @@ func (n *node) startLogins() (err error) {
 		return err
 	}
 	n.auth, err = policy.NewAuth(policy.AuthOptions{
-		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret,
+		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret, Current: n.knowsPeople,
 	})
 	if err != nil {
 		return err

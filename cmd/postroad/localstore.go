@@ -19,6 +19,7 @@ type localStore struct {
 	boxes localBoxes
 	// settings are what the directory says of a mailbox that is to be made; false: there is no such user.
 	settings func(address string) (mailbox.Settings, bool)
+	current  func() bool   // the directory surely is what the cluster knows now
 	making   chan struct{} // a place for each mailbox that is being made
 	settled  forgetter
 }
@@ -37,7 +38,7 @@ const (
 )
 
 func newLocalStore(boxes localBoxes, settings func(string) (mailbox.Settings, bool)) *localStore {
-	s := &localStore{boxes: boxes, settings: settings, making: make(chan struct{}, makersAtOnce)}
+	s := &localStore{boxes: boxes, settings: settings, current: func() bool { return true }, making: make(chan struct{}, makersAtOnce)}
 	s.settled.forget = boxes.Forget
 	s.settled.after = func(d time.Duration, f func()) { time.AfterFunc(d, f) }
 	return s
@@ -47,6 +48,7 @@ func newLocalStore(boxes localBoxes, settings func(string) (mailbox.Settings, bo
 var (
 	failNoPostmaster = smtp.Temp(smtp.LocalError, "4.3.5", "Mail for postmaster has nowhere to go: the operator must set local.postmaster")
 	failNoUser       = smtp.Perm(smtp.MailboxUnavailable, "5.1.1", "No such user here")
+	failNotSure      = smtp.Temp(smtp.LocalError, "4.3.2", "It is not known just now who has a mailbox")
 	failFull         = smtp.Temp(smtp.InsufficientStorage, "4.2.2", "The mailbox is full")
 	failNoShards     = smtp.Temp(smtp.LocalError, "4.3.2", "There are no mailboxes yet")
 	failMoving       = smtp.Temp(smtp.LocalError, "4.3.2", "The mailbox has no owner just now")
@@ -188,6 +190,9 @@ func (s *localStore) absent(address string) *smtp.Failure {
 	}
 	if local, _, _ := strings.Cut(address, "@"); strings.EqualFold(local, "postmaster") {
 		return failNoPostmaster
+	}
+	if !s.current() {
+		return failNotSure
 	}
 	return failNoUser
 }

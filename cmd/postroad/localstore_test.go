@@ -196,6 +196,10 @@ func TestLocalStoreTrouble(t *testing.T) {
 		t.Errorf("without shards: %s", got)
 	}
 	s.Settled(localMessage("a@h").Message, []uint32{0})
+	s.current = func() bool { return false }
+	if got := s.deliver(localMessage("a@h", "gone@h", "postmaster@h")); got != "4.3.2 4.3.2 4.3.5" {
+		t.Errorf("with a directory that may be old: %s", got)
+	}
 }
 
 // Only so many mailboxes are made at a time; the others are tried again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
@@ -22,6 +23,10 @@ func (n *node) mailboxSettings(address string) (mailbox.Settings, bool) {
 	}
 	return mailbox.Settings{Soft: u.Soft, Hard: u.Hard}, true
 }
+
+// knowsPeople reports whether this node has applied all that it knows the control group to have decided. After a start that takes until it has heard
+// from a leader: till then nobody is unknown for good.
+func (n *node) knowsPeople() bool { return n.store.Group(cluster.ControlGroup).Fresh() }
 
 // expander is what stands before the queue.
 func (n *node) expander() *expander {
