@@ -29,7 +29,13 @@ type rig struct {
 // newRig starts a server of maildrops with one listener, which lets log in in clear, on a port of its own.
 func newRig(t testing.TB, drops *memory, change func(*Options)) *rig {
 	t.Helper()
-	engine, err := eventloop.Start(eventloop.Options{Loops: 1, Logf: t.Logf})
+	return newRigOn(t, drops, eventloop.Options{Loops: 1}, change)
+}
+
+func newRigOn(t testing.TB, drops *memory, loops eventloop.Options, change func(*Options)) *rig {
+	t.Helper()
+	loops.Logf = t.Logf
+	engine, err := eventloop.Start(loops)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,14 +80,19 @@ func newClient(t testing.TB, conn net.Conn) *client {
 	return &client{t, conn, bufio.NewReader(conn)}
 }
 
-// connect dials and reads the greeting.
-func (r *rig) connect() *client {
+func (r *rig) dial() *client {
 	r.t.Helper()
 	conn, err := net.Dial("tcp", r.address)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	c := newClient(r.t, conn)
+	return newClient(r.t, conn)
+}
+
+// connect dials and reads the greeting.
+func (r *rig) connect() *client {
+	r.t.Helper()
+	c := r.dial()
 	c.expect("+OK")
 	return c
 }
