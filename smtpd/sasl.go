@@ -1,7 +1,6 @@
 package smtpd
 
 import (
-	"bytes"
 	"encoding/base64"
 	"time"
 
@@ -74,24 +73,23 @@ func (s *Session) saslLine(line []byte, o *Output) {
 }
 
 func (s *Session) saslMessage(encoded []byte, o *Output) {
-	message := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
-	n, err := base64.StdEncoding.Strict().Decode(message, encoded)
-	if err != nil || bytes.IndexByte(encoded, '\r') >= 0 { // the decoder passes over CR
+	message, ok := smtp.DecodeSASL(encoded)
+	if !ok {
 		s.failSASL(o, errAuthBase64)
 		return
 	}
-	if f := s.sasl.next(s, message[:n], o); f != nil {
+	if f := s.sasl.next(s, message, o); f != nil {
 		s.failSASL(o, f)
 	}
 }
 
 // saslPlain takes authzid NUL authcid NUL password (RFC 4616).
 func (s *Session) saslPlain(message []byte, o *Output) *smtp.Failure {
-	f := bytes.Split(message, []byte{0})
-	if len(f) != 3 || len(f[1]) == 0 {
+	authzid, user, password, ok := smtp.ParsePlain(message)
+	if !ok {
 		return errAuthPlain
 	}
-	s.authenticate(Login{Authzid: string(f[0]), User: string(f[1]), Password: string(f[2])}, o)
+	s.authenticate(Login{Authzid: authzid, User: user, Password: password}, o)
 	return nil
 }
 

@@ -281,3 +281,20 @@ func BenchmarkParseRcpt(b *testing.B) {
 		}
 	}
 }
+
+func TestSASL(t *testing.T) {
+	for encoded, want := range map[string]string{"AHUAcA==": "\x00u\x00p", "": "", "AHUAcA": "!", "=": "!", "A\rAAA": "!", "AHUAcB==": "!", "AHUA cA==": "!"} {
+		message, ok := DecodeSASL([]byte(encoded))
+		if ok != (want != "!") || ok && string(message) != want {
+			t.Errorf("%q: %q, %v", encoded, message, ok)
+		}
+	}
+	if authzid, user, password, ok := ParsePlain([]byte("a\x00u\x00p")); authzid != "a" || user != "u" || password != "p" || !ok {
+		t.Errorf("%q %q %q %v", authzid, user, password, ok)
+	}
+	for _, bad := range []string{"", "u\x00p", "\x00\x00p", "a\x00u\x00p\x00"} {
+		if _, _, _, ok := ParsePlain([]byte(bad)); ok {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}

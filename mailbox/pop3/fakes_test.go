@@ -57,9 +57,9 @@ type memory struct {
 		opened int // readers that are open
 		renews int
 		reads  int
-		rests  int // since the last read
+		rests  int           // since the last read
+		gate   chan struct{} // each read takes one, if set
 	}
-	gate chan struct{} // each read takes one, if set
 }
 
 type memoryBox struct {
@@ -95,6 +95,14 @@ func (m *memory) failing(call string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mu.fail[call] = err
+}
+
+// hold makes each read wait for a value of the gate, or its end.
+func (m *memory) hold() (gate chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.gate = make(chan struct{})
+	return m.mu.gate
 }
 
 func (m *memory) Lock(_ context.Context, address string) (id mailbox.LockID, err error) {
@@ -186,8 +194,11 @@ type memoryReader struct {
 }
 
 func (r *memoryReader) Read(p []byte) (int, error) {
-	if r.m.gate != nil {
-		<-r.m.gate
+	_ = r.m.enter("read")
+	gate := r.m.mu.gate
+	r.m.mu.Unlock()
+	if gate != nil {
+		<-gate
 	}
 	err := r.m.enter("read")
 	r.m.mu.reads++

@@ -174,12 +174,12 @@ func TestUnreadable(t *testing.T) {
 	c.say("RETR 2", "-ERR The message was removed")
 	drops.failing("open", nil)
 	drops.failing("read", nil)
-	drops.gate = make(chan struct{})
+	gate := drops.hold()
 	c.send("RETR 1\r\n")
-	drops.gate <- struct{}{}
+	gate <- struct{}{}
 	c.expect("+OK")
 	drops.failing("read", errors.New("a disk is broken"))
-	drops.gate <- struct{}{}
+	gate <- struct{}{}
 	rest, err := io.ReadAll(c.in)
 	if err == nil || len(rest) > pieceSize+1000 {
 		t.Errorf("%d octets and %v, want a reset", len(rest), err)
@@ -220,12 +220,12 @@ func TestWorkers(t *testing.T) {
 		c.say("PASS secret", "+OK")
 		all = append(all, c)
 	}
-	drops.gate = make(chan struct{})
+	gate := drops.hold()
 	for _, c := range all {
 		c.send("RETR 1\r\n")
 	}
 	r.connect().say("CAPA", "+OK") // the loop goes on
-	close(drops.gate)
+	close(gate)
 	for i, c := range all {
 		if got := c.text(); got != fmt.Sprintf("%d\r\n", i) {
 			t.Errorf("session %d got %q", i, got)
@@ -243,7 +243,7 @@ func TestShutdown(t *testing.T) {
 	busy := r.connect()
 	busy.say("USER busy", "+OK")
 	busy.say("PASS secret", "+OK")
-	drops.gate = make(chan struct{})
+	gate := drops.hold()
 	busy.send("RETR 1\r\n")
 	eventually(t, "the message is not being read", func() bool {
 		_ = drops.enter("")
@@ -255,7 +255,7 @@ func TestShutdown(t *testing.T) {
 	idle.expect("-ERR [SYS/TEMP]")
 	idle.expectEnd()
 	idle.conn.Close()
-	close(drops.gate)
+	close(gate)
 	if got := busy.text(); got != "2\r\n" {
 		t.Errorf("%q", got)
 	}
