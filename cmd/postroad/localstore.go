@@ -14,14 +14,13 @@ import (
 )
 
 // localStore is the scheduler's way into the mailboxes (delivery.LocalStore): it sends the recipients of a message to their shards, makes
-// mailboxes on first use, says in SMTP's words what became of it, and gathers what is to be forgotten. All terms of the node share one.
+// mailboxes on first use, and says in SMTP's words what became of it. All terms of the node share one.
 type localStore struct {
 	boxes localBoxes
 	// settings are what the directory says of a mailbox that is to be made; false: there is no such user.
 	settings func(address string) (mailbox.Settings, bool)
 	current  func() bool   // the directory surely is what the cluster knows now
 	making   chan struct{} // a place for each mailbox that is being made
-	settled  forgetter
 }
 
 // localBoxes is what localStore needs of the mailboxes.
@@ -39,8 +38,6 @@ const (
 
 func newLocalStore(boxes localBoxes, settings func(string) (mailbox.Settings, bool)) *localStore {
 	s := &localStore{boxes: boxes, settings: settings, current: func() bool { return true }, making: make(chan struct{}, makersAtOnce)}
-	s.settled.forget = boxes.Forget
-	s.settled.after = func(d time.Duration, f func()) { time.AfterFunc(d, f) }
 	return s
 }
 
@@ -238,9 +235,8 @@ func (s *localStore) Settled(m *queue.Message, recipients []uint32) {
 	if shards == 0 {
 		return
 	}
-	s.settled.mu.Lock()
-	defer s.settled.mu.Unlock()
 	for _, n := range recipients {
-		s.settled.add(mailbox.Shard(m.Envelope.Recipients[n].Address, shards), mailbox.Record{ID: m.ID, Recipient: n})
+		shard := mailbox.Shard(m.Envelope.Recipients[n].Address, shards)
+		s.boxes.Forget(shard, []mailbox.Record{{ID: m.ID, Recipient: n}})
 	}
 }

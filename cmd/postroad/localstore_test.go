@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/mail"
@@ -214,50 +213,22 @@ func TestLocalStoreMakersAreBounded(t *testing.T) {
 	}
 }
 
-// What is settled is forgotten together, by shard, when a late copy of the append can hardly come any more.
-func TestForgetter(t *testing.T) {
+// What is settled is forgotten in its shard.
+func TestLocalStoreSettled(t *testing.T) {
 	boxes := newFakeBoxes()
 	s := newLocalStore(boxes, users())
-	var timer func()
-	timers := 0
-	s.settled.after = func(d time.Duration, f func()) { timers++; timer = f }
-	var to []string
-	for i := range 100 {
-		to = append(to, fmt.Sprintf("u%d@h", i))
-	}
-	m := localMessage(to...).Message
-	all := make([]uint32, 100)
-	for i := range all {
-		all[i] = uint32(i)
-	}
-	s.Settled(m, all[:50])
-	s.Settled(m, all[50:])
-	for range forgetSeconds - 1 {
-		timer()
-	}
-	if timers != forgetSeconds || boxes.calls != 0 {
-		t.Fatalf("%d timers, %d calls, want no call yet", timers, boxes.calls)
-	}
-	timer()
+	m := localMessage("a@h", "b@h", "c@h", "d@h", "e@h").Message
+	s.Settled(m, []uint32{0, 2, 4})
 	n := 0
 	for shard, records := range boxes.forgot {
 		n += len(records)
 		for _, r := range records {
-			if mailbox.Shard(to[r.Recipient], 4) != shard || r.ID != m.ID {
+			if mailbox.Shard(m.Envelope.Recipients[r.Recipient].Address, 4) != shard || r.ID != m.ID || r.Recipient%2 != 0 {
 				t.Errorf("shard %d was told to forget %v", shard, r)
 			}
 		}
 	}
-	if n != 100 || boxes.calls != 4 || timers != forgetSeconds {
-		t.Errorf("%d records in %d calls, want 100 in 4; %d timers", n, boxes.calls, timers)
-	}
-	for range forgetHolds + 1 {
-		s.Settled(m, all[:1])
-	}
-	for range forgetSeconds - 1 { // a flood turns the ring by itself
-		s.Settled(m, all[:1])
-	}
-	if boxes.calls != 5 || s.settled.total > forgetHolds {
-		t.Errorf("%d calls, %d records kept, at most %d may be", boxes.calls, s.settled.total, forgetHolds)
+	if n != 3 {
+		t.Errorf("%d records forgotten, want 3", n)
 	}
 }
