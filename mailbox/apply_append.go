@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 )
@@ -123,6 +124,9 @@ func (b *openBox) warn() bool {
 }
 
 func (m *machine) copies(r Record) uint64 {
+	if m.recent.absent(r) {
+		return 0
+	}
 	m.key = appendRecordKey(m.key[:0], r)
 	if v, ok := m.w.Get(m.key); ok {
 		return must(decodeRecordRow(v))
@@ -133,6 +137,10 @@ func (m *machine) copies(r Record) uint64 {
 func (m *machine) record(r Record, copies uint64) {
 	if copies&(copies-1) == 0 { // the first
 		m.meta.counters[countRecords]++
+		m.recent.add(r)
+		if bytes.Compare(r.ID[:], m.meta.newest[:]) > 0 {
+			m.meta.newest = r.ID
+		}
 	}
 	m.key = appendRecordKey(m.key[:0], r)
 	m.small = appendRecordRow(m.small[:0], copies)

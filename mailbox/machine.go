@@ -10,6 +10,7 @@ type machine struct {
 	cmd    command
 	loaded bool
 	meta   meta
+	recent recent
 	opened opened
 	// changed: the owner's listener is told after the batch is in the store.
 	changed func(b *openBox, folder uint32, modSeq uint64)
@@ -68,6 +69,7 @@ func (m *machine) load() {
 	if v, ok := m.w.Get(metaKey); ok {
 		m.meta = must(decodeMeta(v))
 	}
+	m.recent.reset(m.meta.newest)
 }
 
 // must: a row that cannot be read is a broken invariant, and going on would make this member differ from the others.

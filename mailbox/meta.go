@@ -1,6 +1,10 @@
 package mailbox
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/postroad/postroad/internal/mail"
+)
 
 // counter names one of the exact counters that travel in the meta row, in the batch of what they count.
 type counter int
@@ -21,15 +25,16 @@ const (
 // meta is what the machine keeps in memory between commands. All of it is in the meta row, so that any member that has applied the same
 // entries has the same.
 type meta struct {
-	time     int64  // newest command time
-	epoch    uint64 // index of the present owner's epoch command
-	mailbox  uint32 // number of the newest mailbox
-	validity uint32 // newest UIDVALIDITY
+	time     int64   // newest command time
+	epoch    uint64  // index of the present owner's epoch command
+	mailbox  uint32  // number of the newest mailbox
+	validity uint32  // newest UIDVALIDITY
+	newest   mail.ID // the highest ID that an append record has had
 	counters [countersNumber]uint64
 }
 
 func (m *meta) append(b []byte) []byte {
-	b = append(b, formatVersion)
+	b = append(append(b, formatVersion), m.newest[:]...)
 	for _, v := range [...]uint64{uint64(m.time), m.epoch, uint64(m.mailbox), uint64(m.validity), uint64(countersNumber)} {
 		b = binary.AppendUvarint(b, v)
 	}
@@ -42,6 +47,7 @@ func (m *meta) append(b []byte) []byte {
 func decodeMeta(b []byte) (m meta, err error) {
 	d := decoder{b: b}
 	d.version()
+	m.newest = d.id()
 	m.time, m.epoch, m.mailbox, m.validity = d.millis(), d.uvarint(), d.u32(), d.u32()
 	if d.uvarint() != uint64(countersNumber) {
 		return m, errCorrupt
