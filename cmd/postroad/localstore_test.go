@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/mail"
@@ -109,6 +110,13 @@ func localMessage(to ...string) *delivery.LocalMessage {
 	return m
 }
 
+// immediate is a store that does not linger.
+func immediate(boxes localBoxes, settings func(string) (mailbox.Settings, bool)) *localStore {
+	s := newLocalStore(boxes, settings)
+	s.after = func(_ time.Duration, f func()) { go f() }
+	return s
+}
+
 // deliver returns the enhanced codes that a message's recipients got; "" is delivered.
 func (s *localStore) deliver(m *delivery.LocalMessage) string {
 	got := make(chan []*smtp.Failure, 2)
@@ -131,7 +139,7 @@ func TestLocalStore(t *testing.T) {
 	boxes := newFakeBoxes()
 	boxes.there["old@h"], boxes.there["full@h"] = mailbox.Settings{}, mailbox.Settings{}
 	boxes.full["full@h"] = true
-	s := newLocalStore(boxes, users("new@h", "newer@h", "old@h", "full@h", "Postmaster@b"))
+	s := immediate(boxes, users("new@h", "newer@h", "old@h", "full@h", "Postmaster@b"))
 	for _, c := range []struct{ to, want string }{
 		{"old@h", "ok"},
 		{"old@h full@h gone@h new@h newer@h postmaster@h Postmaster@b", "ok 4.2.2 5.1.1 ok ok 4.3.5 ok"},
@@ -159,7 +167,7 @@ func TestLocalStore(t *testing.T) {
 func TestLocalStoreAgain(t *testing.T) {
 	boxes := newFakeBoxes()
 	boxes.there["a@h"], boxes.there["b@h"] = mailbox.Settings{}, mailbox.Settings{}
-	s := newLocalStore(boxes, users("a@h", "b@h"))
+	s := immediate(boxes, users("a@h", "b@h"))
 	for i := range 3 {
 		if got := s.deliver(localMessage("a@h", "b@h")); got != "ok ok" {
 			t.Errorf("time %d: %s", i, got)
@@ -180,13 +188,13 @@ func TestLocalStoreTrouble(t *testing.T) {
 	} {
 		boxes := newFakeBoxes()
 		boxes.err = c.err
-		if got := newLocalStore(boxes, users("a@h", "b@h")).deliver(localMessage("a@h", "b@h")); got != c.want {
+		if got := immediate(boxes, users("a@h", "b@h")).deliver(localMessage("a@h", "b@h")); got != c.want {
 			t.Errorf("%v: %s, want %s", c.err, got, c.want)
 		}
 	}
 	boxes := newFakeBoxes()
 	boxes.makeErr = mailbox.ErrRefused
-	s := newLocalStore(boxes, users("a@h", "b@h"))
+	s := immediate(boxes, users("a@h", "b@h"))
 	if got := s.deliver(localMessage("a@h")); got != "4.3.2" {
 		t.Errorf("a mailbox that cannot be made: %s", got)
 	}
@@ -204,7 +212,7 @@ func TestLocalStoreTrouble(t *testing.T) {
 // Only so many mailboxes are made at a time; the others are tried again.
 func TestLocalStoreMakersAreBounded(t *testing.T) {
 	boxes := newFakeBoxes()
-	s := newLocalStore(boxes, users("a@h"))
+	s := immediate(boxes, users("a@h"))
 	for range makersAtOnce {
 		s.making <- struct{}{}
 	}
@@ -216,7 +224,7 @@ func TestLocalStoreMakersAreBounded(t *testing.T) {
 // What is settled is forgotten in its shard.
 func TestLocalStoreSettled(t *testing.T) {
 	boxes := newFakeBoxes()
-	s := newLocalStore(boxes, users())
+	s := immediate(boxes, users())
 	m := localMessage("a@h", "b@h", "c@h", "d@h", "e@h").Message
 	s.Settled(m, []uint32{0, 2, 4})
 	n := 0
@@ -230,5 +238,28 @@ func TestLocalStoreSettled(t *testing.T) {
 	}
 	if n != 3 {
 		t.Errorf("%d records forgotten, want 3", n)
+	}
+}
+
+// What comes during the linger goes together when it is over.
+func TestLocalStoreLingers(t *testing.T) {
+	boxes := newFakeBoxes()
+	boxes.there["a@h"], boxes.there["b@h"] = mailbox.Settings{}, mailbox.Settings{}
+	s := newLocalStore(boxes, users("a@h", "b@h"))
+	var end func()
+	s.after = func(d time.Duration, f func()) { end = f }
+	for round := range 3 {
+		answers := 0
+		for i := range 5 {
+			m := localMessage("a@h")
+			m.Message.ID[9], m.Message.ID[8] = byte(i), byte(round)
+			s.Deliver(m, func(f []*smtp.Failure) { answers++ })
+		}
+		if boxes.appends != 5*round {
+			t.Fatalf("%d appends before the end of the linger", boxes.appends)
+		}
+		if end(); answers != 5 {
+			t.Errorf("%d answers, want 5", answers)
+		}
 	}
 }
