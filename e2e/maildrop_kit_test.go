@@ -5,8 +5,13 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
+	"testing"
 	"time"
+
+	"github.com/postroad/postroad/directory"
 )
 
 // maildrop is a POP3 session with one mailbox.
@@ -111,10 +116,21 @@ func (m *maildrop) quit() error {
 	return err
 }
 
-// addUsers adds users with the password of all.
-func (n *node) addUsers(names []string) {
-	n.t.Helper()
-	for _, name := range names {
-		n.cliWith(popPassword+"\n", "user", "add", name, "--password-stdin")
+// userFile writes a file of users that can be imported; all have the same password, whose hash costs next to nothing.
+func userFile(t testing.TB, names []string) (path string) {
+	t.Helper()
+	hash, err := directory.HashPassword(popPassword, directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1})
+	if err != nil {
+		t.Fatal(err)
 	}
+	var b strings.Builder
+	b.WriteString("address,hash\n")
+	for _, name := range names {
+		fmt.Fprintf(&b, "%s,\"{ARGON2ID}%s\"\n", name, hash)
+	}
+	path = filepath.Join(t.TempDir(), "users.csv")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -247,15 +247,8 @@ func (n *node) PID() int { return n.cmd.Process.Pid }
 // cli runs a postroad command against the node and returns its standard output.
 func (n *node) cli(args ...string) string {
 	n.t.Helper()
-	return n.cliWith("", args...)
-}
-
-// cliWith is cli with something on standard input.
-func (n *node) cliWith(in string, args ...string) string {
-	n.t.Helper()
 	var out, errb bytes.Buffer
 	cmd := exec.Command(n.program, append(args, "--config", n.Config)...)
-	cmd.Stdin = strings.NewReader(in)
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	if err := cmd.Run(); err != nil {
 		n.t.Fatalf("postroad %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), errb.String())

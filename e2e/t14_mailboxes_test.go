@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,36 +32,11 @@ func startBoxes(t *testing.T, tags string, nodes, users int) *boxRun {
 	for i := range users {
 		r.users = append(r.users, fmt.Sprintf("u%d@%s", i, boxDomain))
 	}
-	r.addUsers(r.Cluster.Nodes()[0], r.users)
+	r.command(r.Cluster.Nodes()[0], "user", "import", userFile(t, r.users))
 	for _, n := range r.Cluster.Nodes() { // the others hear of it a moment later
 		eventually(t, time.Minute, func() bool { return strings.Count(r.command(n, "user", "list"), "\n") == users }, func() string { return n.Name + " does not know all users" })
 	}
 	return r
-}
-
-// addUsers adds users with the password of all, several at a time.
-func (r *run) addUsers(n *faults.Node, names []string) {
-	r.t.Helper()
-	var all sync.WaitGroup
-	var failed atomic.Pointer[error]
-	next := make(chan string)
-	for range 4 {
-		all.Go(func() {
-			for name := range next {
-				if _, err := n.RunWith(r.ctx, popPassword+"\n", "user", "add", name, "--password-stdin"); err != nil {
-					failed.Store(&err)
-				}
-			}
-		})
-	}
-	for _, name := range names {
-		next <- name
-	}
-	close(next)
-	all.Wait()
-	if err := failed.Load(); err != nil {
-		r.t.Fatal(*err)
-	}
 }
 
 // message is message i, for one user, or now and then for several.

@@ -26,7 +26,7 @@ func TestMillionInMailboxes(t *testing.T) {
 	for i := range boxes - 1 {
 		names = append(names, user(i+1))
 	}
-	n.addUsers(names)
+	n.cli("user", "import", userFile(t, names))
 	gen := &mailtest.Generator{Seed: 15, Run: "boxes", Domains: []string{"postroad.test"}, Size: 4096}
 	start := time.Now()
 	report := send(t, mailtest.SendOptions{Addr: n.Relay, Connections: 50, Count: total, Pipelining: true, Forget: true, Message: func(i int) *mailtest.Message {

@@ -27,11 +27,12 @@ type mailboxes struct {
 	senders map[uint16]*remote.Sender // by member
 	guesses map[int]int               // by shard of which this node has no copy: which of its voters was last found to own it
 	forgets forgets
+	rooms   rooms
 }
 
 func newMailboxes(n *node) *mailboxes {
 	return &mailboxes{
-		n: n, senders: map[uint16]*remote.Sender{}, guesses: map[int]int{},
+		n: n, senders: map[uint16]*remote.Sender{}, guesses: map[int]int{}, rooms: rooms{known: map[string]room{}},
 		settings: func(string) (mailbox.Settings, bool) { return mailbox.Settings{}, false },
 	}
 }
@@ -227,23 +228,6 @@ func (m *mailboxes) Remove(ctx context.Context, address string) error {
 func (m *mailboxes) Mailbox(ctx context.Context, address string) (mailbox.Mailbox, error) {
 	r, err := m.doAt(ctx, address, remote.Request{Verb: "mailbox", Address: address})
 	return r.Mailbox, err
-}
-
-// Room reports, without waiting for anything, whether so many octets would fit a mailbox: ErrFull, ErrNoMailbox, or nil, also when that is not known
-// here. What it says may be a little old; the append decides.
-func (m *mailboxes) Room(address string, size int64) error {
-	number, err := m.shardOf(address)
-	if err != nil {
-		return nil
-	}
-	s := m.Held(number)
-	if s == nil {
-		return nil
-	}
-	if err := s.Room(address, size); errors.Is(err, mailbox.ErrFull) || errors.Is(err, mailbox.ErrNoMailbox) {
-		return err
-	}
-	return nil
 }
 
 // Lock takes the maildrop lock of a mailbox, which is made if the directory has its user.

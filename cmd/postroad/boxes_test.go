@@ -172,10 +172,10 @@ func address(i int) string { return fmt.Sprintf("user%d@example.net", i) }
 
 // TestMailboxesOfACluster: what one node does to a mailbox the others see, wherever its shard is owned, and also when a node is gone.
 func TestMailboxesOfACluster(t *testing.T) {
-	b := startBoxNodes(t, 3)
+	b := startBoxNodes(t, 4) // of which three have each shard
 	const boxes, messages = 12, 240
 	for i := range boxes {
-		n := b.all[i%3]
+		n := b.all[i%4]
 		b.ok(n.boxes.Create(b.ctx, address(i), mailbox.Settings{Hard: 1 << 30}))
 		b.ok(n.boxes.Create(b.ctx, address(i), mailbox.Settings{}))
 	}
@@ -190,7 +190,7 @@ func TestMailboxesOfACluster(t *testing.T) {
 			content = strings.Repeat(content, 5)
 		}
 		want[i%boxes] = append(want[i%boxes], content)
-		all.Go(func() { b.stored(b.all[i/boxes%3], uint32(i), address(i%boxes), content, mailbox.Stored) })
+		all.Go(func() { b.stored(b.all[i/boxes%4], uint32(i), address(i%boxes), content, mailbox.Stored) })
 	}
 	all.Wait()
 	for i := range boxes {
@@ -205,21 +205,23 @@ func TestMailboxesOfACluster(t *testing.T) {
 	b.stored(b.all[1], 5000, "nobody@example.net", "x", mailbox.NoMailbox)
 	b.ok(b.all[1].boxes.Configure(b.ctx, address(1), mailbox.Settings{Hard: 1}))
 	b.stored(b.all[2], 5001, address(1), "x", mailbox.Full)
-	b.await("news of a quota", func() bool { return errors.Is(b.all[2].boxes.Room(address(1), 1), mailbox.ErrFull) })
+	for _, n := range b.all {
+		b.await("news of a quota", func() bool { return errors.Is(n.boxes.Room(address(1), 1), mailbox.ErrFull) })
+	}
 	b.locks()
 	b.archives(address(0), want[0])
 
 	gone := b.all[2]
 	b.ok(gone.stop(b.ctx))
-	b.all = b.all[:2]
+	b.all = slices.Delete(b.all, 2, 3)
 	for i := range messages {
-		b.stored(b.all[i%2], uint32(i), address(i%boxes), "again", mailbox.Duplicate)
+		b.stored(b.all[i%3], uint32(i), address(i%boxes), "again", mailbox.Duplicate)
 	}
 	for i := range boxes {
 		if i == 1 {
 			continue
 		}
-		b.stored(b.all[i%2], uint32(6000+i), address(i), "after", mailbox.Stored)
+		b.stored(b.all[i%3], uint32(6000+i), address(i), "after", mailbox.Stored)
 	}
 }
 
