@@ -129,6 +129,7 @@ func sendOne(t testing.TB, addr, sender, content string, to ...string) {
 	}
 }
 
+// readUntil reads until it has heard what it wants; what was heard beyond that line is kept in heard.
 func readUntil(t testing.TB, c net.Conn, heard *strings.Builder, want string) {
 	t.Helper()
 	buf := make([]byte, 4096)
@@ -139,7 +140,10 @@ func readUntil(t testing.TB, c net.Conn, heard *strings.Builder, want string) {
 			t.Fatalf("heard %q, want %q: %v", heard.String(), want, err)
 		}
 	}
+	_, rest, _ := strings.Cut(heard.String(), want)
+	_, rest, _ = strings.Cut(rest, "\r\n")
 	heard.Reset()
+	heard.WriteString(rest)
 }
 
 func firstLine(t testing.TB, addr string) string {

@@ -38,7 +38,7 @@ type localBoxes interface {
 }
 
 const (
-	makersAtOnce = 16
+	makersAtOnce = 64
 	makeTime     = 15 * time.Second // for all mailboxes that one delivery needs
 	// appendLinger is how long a message waits for others. Nobody waits for a delivery as a client waits for its 250, and each append command of a shard
 	// costs as much as some messages: two thirds of the CPU with 20 clients.
@@ -206,12 +206,7 @@ func (p *parcel) arrived(results []mailbox.Result, err error) {
 	}
 	p.made = true
 	p.places, p.delivery.Items = p.places[:missing], p.delivery.Items[:missing]
-	select {
-	case p.store.making <- struct{}{}:
-		go p.create()
-	default:
-		p.arrived(nil, mailbox.ErrBusy)
-	}
+	go p.create() // there are no more of these than the local site has connections
 }
 
 // absent is what a recipient without a mailbox is told; nil: it should have one.
@@ -230,9 +225,15 @@ func (s *localStore) absent(address string) *smtp.Failure {
 
 // create makes the mailboxes of the items that are left, and sends them again.
 func (p *parcel) create() {
-	defer func() { <-p.store.making }()
 	ctx, cancel := context.WithTimeout(context.Background(), makeTime)
 	defer cancel()
+	select {
+	case p.store.making <- struct{}{}:
+		defer func() { <-p.store.making }()
+	case <-ctx.Done():
+		p.arrived(nil, mailbox.ErrBusy)
+		return
+	}
 	for i := range p.delivery.Items {
 		address := p.delivery.Items[i].Mailbox
 		if set, ok := p.store.settings(address); ok {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postroad/postroad/delivery"
@@ -209,16 +210,22 @@ func TestLocalStoreTrouble(t *testing.T) {
 	}
 }
 
-// Only so many mailboxes are made at a time; the others are tried again.
+// Only so many mailboxes are made at a time; the others wait, and when that takes too long they are tried again later.
 func TestLocalStoreMakersAreBounded(t *testing.T) {
-	boxes := newFakeBoxes()
-	s := immediate(boxes, users("a@h"))
-	for range makersAtOnce {
-		s.making <- struct{}{}
-	}
-	if got := s.deliver(localMessage("a@h")); got != "4.3.2" {
-		t.Errorf("got %s, want 4.3.2", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newFakeBoxes()
+		s := immediate(boxes, users("a@h"))
+		for range makersAtOnce {
+			s.making <- struct{}{}
+		}
+		if got := s.deliver(localMessage("a@h")); got != "4.3.2" {
+			t.Errorf("got %s, want 4.3.2", got)
+		}
+		time.AfterFunc(time.Second, func() { <-s.making })
+		if got := s.deliver(localMessage("a@h")); got != "ok" {
+			t.Errorf("got %s, want ok", got)
+		}
+	})
 }
 
 // What is settled is forgotten in its shard.

@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/bench/load"
+	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// TestLocalSpeed measures local delivery of 4 KiB messages against relaying by the same node, in alternation: from the first connect to the last message that is
+// in its mailbox, or taken by smtp-sink. The short version only shows that the measurement works.
+func TestLocalSpeed(t *testing.T) {
+	sink := startSmtpSink(t)
+	logMachine(t, scratch(t))
+	n := newNode(t, nodeOptions{Extra: "[[route]]\ndomain = \"sink.test\"\nsmart_host = \"127.0.0.1:" + sink.port + "\"\n"})
+	n.start()
+	boxes := n.importUsers(500)
+	messages, rounds := 1000, 1
+	if long() {
+		messages, rounds = 40_000, 3
+	}
+	n.loadUntil(t, 20, boxes, len(boxes), n.delivered) // all mailboxes are there
+	for _, conns := range []int{20, 200} {
+		t.Run(fmt.Sprintf("%d connections", conns), func(t *testing.T) {
+			var relay, local []speed
+			for range rounds {
+				relay = append(relay, n.loadUntil(t, conns, []string{"rcpt@sink.test"}, messages, sink.Count.Load))
+				local = append(local, n.loadUntil(t, conns, boxes, messages, n.delivered))
+			}
+			r, l := median(relay), median(local)
+			t.Logf("relay %6.0f messages/s, %4.0f us CPU each %v", r.rate, r.cpu, relay)
+			t.Logf("local %6.0f messages/s, %4.0f us CPU each %v", l.rate, l.cpu, local)
+			t.Logf("%.2f of the relay's rate", l.rate/r.rate)
+			if long() && l.rate < 0.7*r.rate {
+				t.Error("the bar is 0.7")
+			}
+		})
+	}
+}
+
+// importUsers gives the node so many users of its local domain, with one password, and returns their addresses.
+func (n *node) importUsers(count int) (all []string) {
+	n.t.Helper()
+	var file strings.Builder
+	file.WriteString("address,hash\n")
+	for i := range count {
+		all = append(all, fmt.Sprintf("u%d@postroad.test", i))
+		fmt.Fprintf(&file, "%s,{CRYPT}$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe\n", all[i])
+	}
+	name := filepath.Join(n.Dir, "users.csv")
+	if err := os.WriteFile(name, []byte(file.String()), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	n.cli("user", "import", name)
+	return all
+}
+
+// delivered is how many recipients' mail is in mailboxes.
+func (n *node) delivered() int64 {
+	return int64(n.metric(`postroad_delivery_outcomes_total{outcome="delivered"}`))
+}
+
+// loadUntil sends messages of 4 KiB to some recipients in turn, and waits until count has grown by as many.
+func (n *node) loadUntil(t *testing.T, conns int, to []string, messages int, count func() int64) speed {
+	t.Helper()
+	pids := []int{n.PID()}
+	before, cpu, start := count(), measure.CPU(pids), time.Now()
+	o := load.Options{Addr: n.Relay, Connections: conns, Messages: int64(messages), Retries: 10}
+	o.Envelope.To = to
+	l, err := load.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := l.Wait(context.Background())
+	if err != nil || result.Accepted != int64(messages) {
+		t.Fatalf("%+v: %v", result, err)
+	}
+	eventually(t, 2*time.Minute, func() bool { return count()-before >= int64(messages) },
+		func() string { return fmt.Sprintf("%d of %d\n%s", count()-before, messages, n.log()) })
+	took := time.Since(start)
+	return speed{float64(messages) / took.Seconds(), float64((measure.CPU(pids) - cpu).Microseconds()) / float64(messages)}
+}
+
+// TestLocalDelivery takes varied messages by SMTP and by LMTP into mailboxes. Below the trace header each is there as it was sent, octet for octet and once for
+// each recipient, with the lines of final delivery in front, after the node was killed in the midst of it.
+func TestLocalDelivery(t *testing.T) {
+	lmtp := freeAddr(t)
+	n := newNode(t, nodeOptions{Extra: lmtpListener(lmtp)})
+	n.start()
+	users := n.importUsers(20)
+	gen := &mailtest.Generator{Seed: 16, Run: "local", Domains: []string{"postroad.test"}, MaxSize: 2 << 20, NoUTF8: true}
+	send := func(from, count int) []mailtest.Sent {
+		message := func(i int) *mailtest.Message {
+			m := gen.Message(from + i)
+			for k := range m.Recipients {
+				m.Recipients[k] = users[(from+i+7*k)%len(users)]
+			}
+			return m
+		}
+		sent, err := mailtest.Send(context.Background(), mailtest.SendOptions{Addr: n.Relay, Connections: 8, Count: count, Message: message, Retries: 5})
+		if err != nil || sent.Messages != count {
+			t.Fatalf("%v: %v", sent, err)
+		}
+		return sent.Sent
+	}
+	sent := send(0, 200)
+	n.kill()
+	n.start()
+	sent = append(sent, send(200, 200)...)
+	before := n.delivered()
+	lmtpSend(t, lmtp, "Subject: by LMTP\r\n\r\nhello\r\n", users[0], users[1])
+	eventually(t, time.Minute, func() bool {
+		return strings.Contains(n.cli("queue", "count"), "0 messages") && n.delivered() >= before+2
+	}, func() string { return n.cli("queue", "count") + n.log() })
+
+	stored, byLMTP := map[string][]byte{}, 0
+	for _, u := range users {
+		name := filepath.Join(t.TempDir(), "box")
+		n.cli("mailbox", "export", u, name, "--format", "maildir")
+		files, err := filepath.Glob(filepath.Join(name, "*", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(b), "Delivered-To: "+u+"\r\n") || !strings.HasPrefix(string(b), "Return-Path: <s") {
+				t.Errorf("%s begins with %.100q", f, b)
+			}
+			if strings.HasSuffix(string(b), "\r\nSubject: by LMTP\r\n\r\nhello\r\n") {
+				byLMTP++
+				continue
+			}
+			stored[f] = b
+		}
+	}
+	if byLMTP != 2 {
+		t.Errorf("%d messages came by LMTP, want 2", byLMTP)
+	}
+	if wrong := wrongCopies(sent, stored); len(wrong) > 0 {
+		t.Errorf("%d faults: %.2000s", len(wrong), strings.Join(wrong, "\n"))
+	}
+}
+
+// lmtpSend delivers a message over LMTP, which takes it for each recipient.
+func lmtpSend(t testing.TB, addr, content string, to ...string) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Minute))
+	var heard strings.Builder
+	steps := [][2]string{{"LHLO client.example", "\r\n250 "}, {"MAIL FROM:<s@client.example>", "250 2.1.0 "}}
+	for _, r := range to {
+		steps = append(steps, [2]string{"RCPT TO:<" + r + ">", "250 2.1.5 "})
+	}
+	steps = append(steps, [2]string{"DATA", "354 "}, [2]string{content + ".", "250 2.0.0 "})
+	for range to[1:] {
+		steps = append(steps, [2]string{"", "250 2.0.0 "})
+	}
+	for _, s := range steps {
+		if s[0] != "" {
+			fmt.Fprint(c, s[0]+"\r\n")
+		}
+		readUntil(t, c, &heard, s[1])
+	}
+}
