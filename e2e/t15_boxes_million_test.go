@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ func TestMillionInMailboxes(t *testing.T) {
 	if long() {
 		total, boxes = 1_000_000, 10_000
 	}
+	needProgram(t, "python3", "python3")
 	n := newNode(t, nodeOptions{})
 	n.start()
 	user := func(i int) string { return fmt.Sprintf("u%d@postroad.test", i%boxes) }
@@ -57,6 +60,12 @@ func TestMillionInMailboxes(t *testing.T) {
 	if got := int(n.metric("postroad_mailbox_messages")); got != total {
 		t.Errorf("%d messages are in mailboxes, %d were accepted", got, total)
 	}
+	if list := n.cli("mailbox", "list", "--json"); bytes.Count([]byte(list), []byte("\n")) != boxes {
+		t.Errorf("%d mailboxes are listed, want %d", bytes.Count([]byte(list), []byte("\n")), boxes)
+	}
+	if show := n.cli("mailbox", "show", user(0)); !strings.Contains(show, "INBOX") || !strings.Contains(show, fmt.Sprintf("(%d unseen)", total/boxes)) {
+		t.Errorf("a mailbox is shown as\n%s", show)
+	}
 	n.roundTrip(user(0), "copy1@postroad.test", "copy2@postroad.test", total/boxes)
 	rss = measure.Status(n.PID(), "VmHWM")
 	t.Logf("peak RSS since the restart %d MiB", rss/mebibyte)
@@ -90,6 +99,11 @@ func (n *node) roundTrip(from, viaMbox, viaMaildir string, messages int) {
 		if !bytes.Equal(again, first) {
 			n.t.Errorf("%s has %d octets and the first export %d, or they differ", name, len(again), len(first))
 		}
+	}
+	foreign := fmt.Sprintf("import mailbox\nfor m in mailbox.mbox(%q), mailbox.Maildir(%q): print(len(m), min(len(x.as_bytes()) for x in m) > 4000)", path("1.mbox"), path("maildir"))
+	out, err := exec.Command("python3", "-c", foreign).CombinedOutput()
+	if want := fmt.Sprintf("%d True\n%d True\n", messages, messages); err != nil || string(out) != want {
+		n.t.Errorf("Python reads %q (%v), want %q", out, err, want)
 	}
 	n.t.Logf("export and import as mbox and as Maildir: the same %d octets", len(first))
 }
