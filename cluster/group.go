@@ -42,7 +42,8 @@ type Group struct {
 	marked    markedAt
 	fetching  sync.Mutex // one take-over of the state at a time
 	giving    givings
-	ctx       context.Context // ends with stop
+	floor     atomic.Pointer[position] // nil: the log has as much as it had in the life before (life.go)
+	ctx       context.Context          // ends with stop
 	cancel    context.CancelFunc
 	stop      chan struct{}
 	done      sync.WaitGroup
@@ -55,6 +56,9 @@ func (g *Group) ID() uint64 { return g.id }
 // all others Join. onLeadership, when set, hears in order of every change, on a goroutine of its own: term is not 0
 // once this node leads and has applied everything before; 0 when it does no longer.
 func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
+	if gone, err := g.retired(); gone || err != nil {
+		return fmt.Errorf("start group %d: %w", g.id, cmp.Or(err, errRetired))
+	}
 	if err := g.bootstrap(); err != nil {
 		return fmt.Errorf("bootstrap group %d: %w", g.id, err)
 	}
@@ -63,9 +67,18 @@ func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
 
 // Join makes this member take part in raft with what it has; without anything it waits for the group's leader to find it.
 func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
-	if v, err := g.log.Get([]byte(retiredKey)); err != nil || len(v) > 0 {
-		return fmt.Errorf("group %d: %w", g.id, cmp.Or(err, errRetired))
+	gone, err := g.retired()
+	if gone && err == nil {
+		err = g.revive()
 	}
+	if err != nil {
+		return fmt.Errorf("join group %d: %w", g.id, err)
+	}
+	floor, err := g.positionAt(floorKey)
+	if err != nil {
+		return err
+	}
+	g.floor.Store(&floor)
 	g.fsm.sm = sm
 	if last, _ := g.log.Last(); last == 0 {
 		if err := g.node.expectPeers(); err != nil {

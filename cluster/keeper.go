@@ -187,7 +187,9 @@ func (k *keeper) empty(id uint64) error {
 		for n < len(contents) && n < 256 && contents[n].Group == contents[0].Group {
 			n++
 		}
-		err = k.n.Group(contents[0].Group).parts.move(contents[:n])
+		if g := k.n.holderOf(contents[0].Group); g != nil { // else nothing of it is alive
+			err = g.parts.move(contents[:n])
+		}
 		contents = contents[n:]
 	}
 	return err

@@ -150,8 +150,10 @@ func (n *Node) open() (err error) {
 		if id == nodeGroup {
 			continue
 		}
-		if err := n.Group(id).verify(); err != nil {
-			return err
+		if g := n.holderOf(id); g != nil {
+			if err := g.verify(); err != nil {
+				return err
+			}
 		}
 	}
 	n.log.Loaded()
@@ -211,7 +213,7 @@ func (n *Node) Group(id uint64) *Group {
 		return g
 	}
 	g := &Group{
-		node: n, id: id, log: n.log.Group(id),
+		node: n, id: id, log: n.newestLog(id),
 		slots: make(chan struct{}, n.opts.InFlight), notify: make(chan bool, 8), pause: make(chan chan struct{}), stop: make(chan struct{}), handing: handing{turn: make(chan struct{}, 1)},
 	}
 	g.parts = parts{g: g, entries: map[uint64]*keptEntry{}}
@@ -231,7 +233,7 @@ func (g *Group) verify() error {
 	if err != nil {
 		return fmt.Errorf("marker of group %d: %w", g.id, err)
 	}
-	if v, err := g.log.Get([]byte(retiredKey)); err != nil || len(v) > 0 {
+	if gone, err := g.retired(); gone || err != nil {
 		return errors.Join(err, g.erase())
 	}
 	last, _ := g.log.Last()

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -232,27 +231,7 @@ func splitProposal(b []byte) (data []byte, parts [][]byte, err error) {
 	return data, parts, nil
 }
 
-const retiredKey = "retired"
-
-// Retire ends this member's part in a group for good: its log and state are deleted, and the number stays taken. The group's other
-// members must have removed this one before, or be gone themselves.
-func (n *Node) Retire(id uint64) error {
-	g := n.Group(id)
-	if err := g.shutdown(); err != nil {
-		return err
-	}
-	if err := g.log.Set([]byte(retiredKey), []byte(time.Now().UTC().Format(time.RFC3339))); err != nil {
-		return err
-	}
-	for s := range side(2) {
-		if err := g.parts.countSide(s, -1); err != nil {
-			return err
-		}
-	}
-	return g.erase()
-}
-
-// erase deletes a retired group's log and state. It is repeated at each start, for a crash may have come between.
+// erase deletes log and state of a life that has ended. It is repeated at each start, for a crash may have come between.
 func (g *Group) erase() error {
 	first, _ := g.log.FirstIndex()
 	last, _ := g.log.LastIndex()

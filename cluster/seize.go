@@ -33,19 +33,15 @@ func (g *Group) Seize() (last uint64, err error) {
 }
 
 // LastIndex is the last entry that this member has.
-func (g *Group) LastIndex() uint64 {
-	last, _ := g.log.Last()
-	if m, err := g.loadMarker(); err == nil && m != nil {
-		last = max(last, m.index)
-	}
-	return last
-}
+func (g *Group) LastIndex() uint64 { return g.position().index }
 
 // GroupIDs are the groups of which this node has a log or a state, those that it has retired excepted.
 func (n *Node) GroupIDs() (ids []uint64) {
 	for _, id := range n.log.Groups() {
-		if v, err := n.log.Group(id).Get([]byte(retiredKey)); id != nodeGroup && err == nil && len(v) == 0 {
-			ids = append(ids, id)
+		if g := n.holderOf(id); id != nodeGroup && g != nil {
+			if gone, err := g.retired(); err == nil && !gone {
+				ids = append(ids, g.id)
+			}
 		}
 	}
 	return ids

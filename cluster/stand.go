@@ -84,13 +84,15 @@ func (n *Node) serveStand(w http.ResponseWriter, r *http.Request) {
 // Consumer implements raft.Transport: what the others ask of this member.
 func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
 
-// sift passes on what the others ask, but for a TimeoutNow that comes too late. It ends with the group.
+var errNotAsked = errors.New("this member was not asked to take over, or long ago")
+
+// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a forgetful member. It ends with the group.
 func (t *transport) sift() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if _, ok := rpc.Command.(*raft.TimeoutNowRequest); ok && monotonic() >= t.g.handing.until.Load() {
-				rpc.Respond(nil, errors.New("this member was not asked to take over, or long ago"))
+			if err := t.g.mayAsk(rpc.Command); err != nil {
+				rpc.Respond(nil, err)
 				continue
 			}
 			select {

@@ -3,6 +3,8 @@ package logstore
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/raft"
 )
@@ -151,6 +153,21 @@ func (g *Group) Set(key, val []byte) error {
 	}
 	return nil
 }
+
+// SetAll stores several values in one step, so that no crash can leave some without the others.
+func (g *Group) SetAll(values map[string][]byte) error {
+	o := &op{group: g}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		o.stable = append(o.stable, keyValue{[]byte(key), append([]byte(nil), values[key]...)})
+	}
+	if err := g.store.commit(o); err != nil {
+		return err
+	}
+	return g.store.writeMark()
+}
+
+// ID returns the group's number in the store.
+func (g *Group) ID() uint64 { return g.id }
 
 // Get returns a stable value, nil when there is none.
 func (g *Group) Get(key []byte) ([]byte, error) {

@@ -174,9 +174,9 @@ const retireAfter = 30 * time.Second
 func (g *governor) retire(hosts []control.Group) {
 	n := g.n
 	fresh := n.store.Group(cluster.ControlGroup).Fresh()
-	for _, p := range n.parts() {
-		id, group := p.id(), p.base().group
-		wanted := slices.ContainsFunc(hosts, func(w control.Group) bool { return w.ID == id })
+	for _, id := range n.store.GroupIDs() {
+		group, p := n.store.Group(id), n.part(id) // nil: it was not wanted when the node started
+		wanted := id == cluster.ControlGroup || slices.ContainsFunc(hosts, func(w control.Group) bool { return w.ID == id })
 		if wanted || !fresh || slices.Contains(group.Members().Voters, n.self.Member) && group.Leading() != 0 {
 			delete(g.since, id)
 			continue
@@ -187,7 +187,12 @@ func (g *governor) retire(hosts []control.Group) {
 		if time.Since(g.since[id]) < retireAfter {
 			continue
 		}
-		g.do(id, "retiring", func() error { return n.leaveGroup(p) })
+		g.do(id, "retiring", func() error {
+			if p == nil {
+				return n.retire(id)
+			}
+			return n.leaveGroup(p)
+		})
 	}
 }
 

@@ -71,14 +71,23 @@ func (n *node) leaveGroup(p part) error {
 	ctx, cancel := context.WithTimeout(context.Background(), renewTime)
 	defer cancel()
 	p.stop(ctx)
-	switch p := p.(type) {
+	err := n.retire(p.id())
+	switch p := p.(type) { // only now: it may be wanted here again, and begins anew then
 	case *holding:
 		n.queues.remove(p)
 	case *shard:
 		n.shards.remove(p)
 	}
-	n.log.Logf("group %d has gone elsewhere: what this node held of it is deleted", p.id())
-	return n.store.Retire(p.id())
+	return err
+}
+
+// retire deletes what this node holds of a group in which it does not take part any more.
+func (n *node) retire(group uint64) error {
+	err := n.store.Retire(group)
+	if err == nil {
+		n.log.Logf("group %d has gone elsewhere: what this node held of it is deleted", group)
+	}
+	return err
 }
 
 // holdings are the groups of one kind in which this node takes part.

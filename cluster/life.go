@@ -1,0 +1,179 @@
+package cluster
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/logstore"
+)
+
+// A member that its group has let go deletes what it holds of it, and may be taken in again, as when a shard comes back to a node. It has forgotten its
+// log then, and could help a candidate to the leadership that lacks what this member once had: the others removed it knowing that it had that, and a
+// majority that is older than its removal may still ask for its vote. So what a member holds of a group is a life of its own, with a log of its own in the
+// log store. The next one inherits term and vote, and where the log ended; until the member has as much again it answers no candidate. It
+// gets there: the leader that takes it in has all that was committed, and an entry of its own term.
+
+const (
+	retiredKey = "retired" // this life has ended
+	leftKey    = "left"    // where the log ended, set with it
+	floorKey   = "floor"   // where that of the life before ended
+
+	lifeShift = 32 // a log's number is that of the group, and above that of the life, from 0 on
+)
+
+// votes are the keys under which raft keeps what must not be forgotten.
+var votes = []string{"CurrentTerm", "LastVoteTerm", "LastVoteCand"}
+
+func groupOf(log uint64) uint64 { return log & (1<<lifeShift - 1) }
+
+// newestLog returns the log of the last life that this member had in a group, or of its first.
+func (n *Node) newestLog(group uint64) *logstore.Group {
+	newest := group
+	for _, id := range n.log.Groups() {
+		if groupOf(id) == group {
+			newest = max(newest, id)
+		}
+	}
+	return n.log.Group(newest)
+}
+
+// holderOf returns the group whose present life has that log; nil: that life is over.
+func (n *Node) holderOf(log uint64) *Group {
+	if g := n.Group(groupOf(log)); g.log.ID() == log {
+		return g
+	}
+	return nil
+}
+
+// Retire ends this member's part in a group: its log and state are deleted. The group's other members must have removed this one before, or be gone
+// themselves. If they take it in again, it joins with nothing; it never starts the group.
+func (n *Node) Retire(id uint64) error {
+	g := n.Group(id)
+	if err := g.shutdown(); err != nil {
+		return err
+	}
+	if err := g.end(); err != nil {
+		return err
+	}
+	for s := range side(2) {
+		if err := g.parts.countSide(s, -1); err != nil {
+			return err
+		}
+	}
+	n.mu.Lock()
+	delete(n.mu.groups, id)
+	n.mu.Unlock()
+	return errors.Join(g.erase(), g.fsm.w.batch.Close())
+}
+
+// retired reports whether this member has left the group.
+func (g *Group) retired() (bool, error) {
+	v, err := g.log.Get([]byte(retiredKey))
+	return len(v) > 0, err
+}
+
+// end notes that this life is over, and where its log ended.
+func (g *Group) end() error {
+	left := g.position()
+	if floor, err := g.positionAt(floorKey); err != nil {
+		return err
+	} else if left.before(floor) {
+		left = floor // it left again before it had caught up
+	}
+	return g.log.SetAll(map[string][]byte{retiredKey: []byte(time.Now().UTC().Format(time.RFC3339)), leftKey: left.encode()})
+}
+
+// revive begins another life after one that has ended. The group has not been started since Open, or since Retire.
+func (g *Group) revive() error {
+	if err := errors.Join(g.erase(), g.node.flush()); err != nil { // nothing of the old life may turn up in the new one after a crash
+		return err
+	}
+	old := g.log
+	left, err := g.positionAt(leftKey)
+	if err != nil {
+		return err
+	}
+	if last := g.position(); left.before(last) {
+		left = last // it was retired by a program that did not note it
+	}
+	values := map[string][]byte{floorKey: left.encode()}
+	for _, key := range votes {
+		v, err := old.Get([]byte(key))
+		if err != nil {
+			return err
+		}
+		if len(v) > 0 {
+			values[key] = v
+		}
+	}
+	next := g.node.log.Group(old.ID() + 1<<lifeShift)
+	if err := next.SetAll(values); err != nil {
+		return err
+	}
+	g.log = next
+	g.fsm.applied, g.fsm.term = 0, 0
+	g.fsm.appliedIndex.Store(0)
+	g.useSide(0)
+	return nil
+}
+
+// position is a place in a log.
+type position struct{ term, index uint64 }
+
+func (p position) before(o position) bool {
+	return p.term < o.term || p.term == o.term && p.index < o.index
+}
+
+func (p position) encode() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, p.term), p.index)
+}
+
+func (g *Group) positionAt(key string) (p position, err error) {
+	v, err := g.log.Get([]byte(key))
+	if err == nil && len(v) == 16 {
+		p = position{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
+	}
+	return p, err
+}
+
+// position is where this member's log ends, markers counted.
+func (g *Group) position() position {
+	index, term := g.log.Last()
+	if m, err := g.loadMarker(); err == nil && m != nil && m.index > index {
+		index, term = m.index, m.term
+	}
+	return position{term, index}
+}
+
+// forgetful reports whether this member lacks something that it had in the life before.
+func (g *Group) forgetful() bool {
+	floor := g.floor.Load()
+	if floor == nil {
+		return false
+	}
+	if g.position().before(*floor) {
+		return true
+	}
+	g.floor.Store(nil)
+	return false
+}
+
+var errForgetful = errors.New("this member has not yet caught up with what it had when it was a member before")
+
+// mayAsk says why this member does not answer a request of raft's, or returns nil.
+func (g *Group) mayAsk(request any) error {
+	switch request.(type) {
+	case *raft.TimeoutNowRequest:
+		if monotonic() >= g.handing.until.Load() {
+			return errNotAsked
+		}
+	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest:
+		if g.forgetful() {
+			return errForgetful
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package cluster
+
+import (
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+// leave takes a member out of a group, and deletes what it has of it.
+func (m *many) leave(x *member) {
+	m.t.Helper()
+	m.until("it is removed", func() bool { return m.leader().g.RemoveMember(x.id) == nil }) // again after an election, as on a busy machine
+	if err := x.node.Retire(HomeGroup); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// comeBack takes it in again.
+func (m *many) comeBack(x *member) {
+	m.t.Helper()
+	x.g, x.sm = x.node.Group(HomeGroup), &toy{}
+	if err := x.g.Join(x.sm, nil); err != nil {
+		m.t.Fatal(err)
+	}
+	m.grow(m.leader(), x.id)
+}
+
+// TestMemberComesBack: a member that left a group is taken in again, has all of it, also after restarts, and can leave once more. What it held in
+// the meantime is gone.
+func TestMemberComesBack(t *testing.T) {
+	m, one := newThree(t)
+	m.put(one, 0, 60)
+	three := m.members[3]
+	m.verify(three, 60)
+	for n := 60; n < 240; n += 60 {
+		m.leave(three)
+		if ids := three.node.GroupIDs(); len(ids) != 0 {
+			t.Fatalf("it left, and has groups %v", ids)
+		}
+		m.put(m.leader(), n, 30)
+		if n == 120 { // it is restarted in between
+			m.stop(three)
+			three = m.start(3)
+			m.grow(m.leader(), 3)
+		} else {
+			m.comeBack(three)
+		}
+		m.verify(three, n+30)
+		m.put(m.leader(), n+30, 30)
+		m.stop(three)
+		three = m.start(3)
+		m.verify(three, n+60)
+	}
+	if got := three.g.log.ID(); got != HomeGroup|3<<lifeShift {
+		t.Errorf("its log is %x", got)
+	}
+	m.stop(one)
+	next := m.leader()
+	m.put(next, 240, 10)
+	m.verify(three, 250)
+}
+
+// TestForgetfulMember: who came back answers no candidate before it has what it had, keeps its term and vote, and never starts the group.
+func TestForgetfulMember(t *testing.T) {
+	m, one := newThree(t)
+	m.put(one, 0, 60)
+	three := m.members[3]
+	m.verify(three, 60)
+	term := three.g.raft.CurrentTerm()
+	had := three.g.position()
+	m.leave(three)
+	g := three.node.Group(HomeGroup)
+	if err := g.Start(&toy{}, nil); err == nil {
+		t.Fatal("a group that was left can be started anew")
+	}
+	m.isolate(3, true)
+	if err := g.Join(&toy{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	three.g = g
+	for _, request := range []any{&raft.RequestVoteRequest{}, &raft.RequestPreVoteRequest{}} {
+		if g.mayAsk(request) == nil {
+			t.Errorf("%T is answered by a member that had %+v and has %+v", request, had, g.position())
+		}
+	}
+	if err := g.mayAsk(&raft.AppendEntriesRequest{}); err != nil {
+		t.Error(err)
+	}
+	if got := g.raft.CurrentTerm(); got < term {
+		t.Errorf("term %d, it was in term %d", got, term)
+	}
+	m.isolate(3, false)
+	m.grow(m.leader(), 3)
+	m.until("it has caught up", func() bool { return g.mayAsk(&raft.RequestVoteRequest{}) == nil })
+	if now := g.position(); now.before(had) {
+		t.Errorf("it had %+v and votes with %+v", had, now)
+	}
+}
