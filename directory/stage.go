@@ -161,6 +161,7 @@ type Imported struct {
 	Hash     string // as ParseHash took it
 	Scram    *Scram
 	Settings Settings
+	Source   string // see User
 }
 
 // Refused is one imported user that cannot be staged.
@@ -217,10 +218,10 @@ func (e *Editor) imported(i *Imported, replace bool) (*User, error) {
 		return nil, err
 	}
 	now := e.Now().UTC()
-	u := &User{Name: name, Hash: i.Hash, Scram: i.Scram, Created: now, Changed: now}
+	u := &User{Name: name, Hash: i.Hash, Scram: i.Scram, Source: i.Source, Created: now, Changed: now}
 	known, ok := e.Directory.Get(name)
 	switch {
-	case ok && !replace:
+	case ok && (!replace || known.Source != i.Source):
 		return nil, ErrExists
 	case ok:
 		u.Created = known.Created

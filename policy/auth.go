@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"crypto/rand"
 	"net/netip"
 	"runtime"
@@ -16,6 +17,9 @@ import (
 type AuthOptions struct {
 	Users  Users
 	Events Events
+	// Outside checks the password of a user whose User.Source is not empty and who has no hash here. It may take a while; an error is answered 454. nil: nobody
+	// can.
+	Outside func(ctx context.Context, u *directory.User, password string) (bool, error)
 	// Workers hash passwords; 0: half of the CPUs, at least one. Each needs the memory of one hash (19 MiB).
 	Workers int
 	// Waiting is how many log-ins may wait for a worker; one more is answered 454. 0: 256.
@@ -48,8 +52,11 @@ type Auth struct {
 	failures *failures
 	scram    *scramServer
 
+	outside func(ctx context.Context, u *directory.User, password string) (bool, error)
+
 	workers sync.WaitGroup
 	jobs    chan login // sent to, without waiting, and closed under mu
+	asks    chan login // those that are checked outside; as jobs
 	mu      struct {
 		sync.Mutex
 		closed bool
@@ -62,6 +69,7 @@ var _ smtpd.Authenticator = (*Auth)(nil)
 type login struct {
 	name, password string
 	client         netip.Addr
+	outside        bool
 	done           func(*smtpd.User, *smtp.Failure)
 }
 
@@ -71,6 +79,7 @@ var (
 	failBlocked     = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Too many failed log-ins from your network; try again later")
 	failBadHash     = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Your password cannot be checked now; ask your postmaster")
 	failNotKnown    = smtp.Temp(smtp.TempAuthFailure, "4.3.2", "It is not known just now who the users are; try again soon")
+	failOutside     = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Your password cannot be checked now; try again soon")
 	failClosing     = smtp.Temp(smtp.TempAuthFailure, "4.3.2", "The server is stopping; try again soon")
 )
 
@@ -97,8 +106,14 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 	a.failures = newFailures(maxNetworks, a.now)
 	a.scram = newScramServer(o.ScramSecret)
 	a.jobs = make(chan login, orInt(o.Waiting, 256))
+	a.asks = make(chan login, orInt(o.Waiting, 256))
 	for range orInt(o.Workers, max(1, runtime.GOMAXPROCS(0)/2)) {
-		a.workers.Go(a.work)
+		a.workers.Go(func() { a.work(a.jobs) })
+	}
+	if a.outside = o.Outside; a.outside != nil {
+		for range outsideWorkers {
+			a.workers.Go(func() { a.work(a.asks) })
+		}
 	}
 	return a, nil
 }
@@ -109,6 +124,7 @@ func (a *Auth) Close() {
 	if !a.mu.closed {
 		a.mu.closed = true
 		close(a.jobs)
+		close(a.asks)
 	}
 	a.mu.Unlock()
 	a.workers.Wait()
@@ -118,7 +134,8 @@ func (a *Auth) Close() {
 // beside honest users does not lock them out. Everything else takes one hash, whether the user exists or not.
 func (a *Auth) Plain(c *smtpd.Client, authzid, user, password string, done func(*smtpd.User, *smtp.Failure)) {
 	name, ok := loginName(authzid, user)
-	if u := a.active(name); u != nil && a.cache.has(u, password) {
+	u := a.active(name)
+	if u != nil && a.cache.has(u, password) {
 		done(known(u), nil)
 		return
 	}
@@ -130,7 +147,7 @@ func (a *Auth) Plain(c *smtpd.Client, authzid, user, password string, done func(
 	if !ok {
 		name = "" // nobody's
 	}
-	if f := a.enqueue(login{name: name, password: password, client: client, done: done}); f != nil {
+	if f := a.enqueue(login{name: name, password: password, client: client, outside: u != nil && a.isOutside(u), done: done}); f != nil {
 		done(nil, f)
 	}
 }
@@ -141,16 +158,56 @@ func (a *Auth) enqueue(l login) *smtp.Failure {
 	if a.mu.closed {
 		return failClosing
 	}
+	to := a.jobs
+	if l.outside {
+		to = a.asks
+	}
 	select {
-	case a.jobs <- l:
+	case to <- l:
 		return nil
 	default:
 		return failBusy
 	}
 }
 
-func (a *Auth) work() {
-	for l := range a.jobs {
+// What is asked outside waits for a network and not for a core.
+const (
+	outsideWorkers = 8
+	outsideWait    = 5 * time.Second
+)
+
+// isOutside reports whether a user's password is checked elsewhere.
+func (a *Auth) isOutside(u *directory.User) bool {
+	return a.outside != nil && u.Source != "" && u.Hash == ""
+}
+
+// verify checks a password, here or outside. A user who is nobody, or cannot log in, costs what others do.
+func (a *Auth) verify(u *directory.User, password string) (bool, *smtp.Failure) {
+	if u != nil && a.isOutside(u) {
+		ctx, cancel := context.WithTimeout(context.Background(), outsideWait)
+		defer cancel()
+		ok, err := a.outside(ctx, u, password)
+		if err != nil {
+			return false, failOutside.With(err)
+		}
+		return ok, nil
+	}
+	who := u
+	if who == nil || !who.Verifiable() {
+		who = &a.dummy
+	}
+	ok, err := who.Verify(password)
+	if err != nil {
+		if a.events.BadHash != nil {
+			a.events.BadHash(who.Name, err)
+		}
+		return false, failBadHash
+	}
+	return ok, nil
+}
+
+func (a *Auth) work(jobs <-chan login) {
+	for l := range jobs {
 		l.done(a.check(l))
 	}
 }
@@ -170,17 +227,10 @@ func (a *Auth) check(l login) (*smtpd.User, *smtp.Failure) {
 	if u != nil && a.cache.has(u, l.password) { // many connections of one user came at once, and one of them was before us
 		return known(u), nil
 	}
-	who := u
-	if who == nil || !who.Verifiable() {
-		who = &a.dummy
-	}
-	ok, err := who.Verify(l.password)
+	ok, f := a.verify(u, l.password)
 	switch {
-	case err != nil:
-		if a.events.BadHash != nil {
-			a.events.BadHash(l.name, err)
-		}
-		return nil, failBadHash
+	case f != nil:
+		return nil, f
 	case !ok || u == nil:
 		return nil, a.failed(l.name, l.client)
 	}

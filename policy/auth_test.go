@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -256,6 +258,55 @@ func TestFailuresAreBounded(t *testing.T) {
 		t.Errorf("%d networks, the bound is 10", n)
 	}
 	f.failed(netip.Addr{}) // a client without an address does no harm
+}
+
+// Users of an outside list are checked there, and only there; what it cannot say now is tried again.
+func TestOutside(t *testing.T) {
+	u := new(users)
+	from := func(u *directory.User) { u.Source, u.Hash = "ldap", "" }
+	u.put(t, "out@l.example", "x", from)
+	u.put(t, "down@l.example", "x", from)
+	u.put(t, "hashed@l.example", "its own", func(u *directory.User) { u.Source = "ldap" })
+	u.put(t, "none@l.example", "x", func(u *directory.User) { u.Hash = "" })
+	_, keys, err := directory.ParseHash("{SCRAM-SHA-256}4096,VZL7UYWQk9BBw2RGqu87Qw==,2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=,msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.put(t, "scram@l.example", "x", func(u *directory.User) { u.Hash, u.Scram = "", keys })
+	asked := 0
+	var mu sync.Mutex
+	a := newAuth(t, AuthOptions{Users: u, Trusted: func(netip.Addr) bool { return true }, Outside: func(_ context.Context, u *directory.User, password string) (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		if u.Name == "down@l.example" {
+			return false, errors.New("away")
+		}
+		return password == "outside", nil
+	}})
+	for _, c := range []struct {
+		user, password string
+		code           int
+		enhanced       string
+		asked          int
+	}{
+		{"out@l.example", "outside", 0, "", 1}, {"out@l.example", "outside", 0, "", 1}, // remembered
+		{"out@l.example", "x", 535, "5.7.8", 2}, {"down@l.example", "outside", 454, "4.7.0", 3},
+		{"hashed@l.example", "outside", 535, "5.7.8", 3}, {"hashed@l.example", "its own", 0, "", 3},
+		{"none@l.example", "x", 535, "5.7.8", 3}, {"none@l.example", "", 535, "5.7.8", 3}, {"nobody@l.example", "outside", 535, "5.7.8", 3},
+		{"scram@l.example", "secret word", 0, "", 3}, {"scram@l.example", "x", 535, "5.7.8", 3},
+	} {
+		_, f := plain(a, client(smtpd.Submission, "203.0.113.5", ""), "", c.user, c.password)
+		wantCode(t, c.user+" with "+c.password, f, c.code, c.enhanced)
+		mu.Lock()
+		if asked != c.asked {
+			t.Errorf("%s with %s: asked %d times, want %d", c.user, c.password, asked, c.asked)
+		}
+		mu.Unlock()
+	}
+	if _, user, f := converse(t, a, "scram@l.example", "secret word", "", nil); f != nil || user == nil {
+		t.Errorf("SCRAM with imported keys: %v", f)
+	}
 }
 
 func TestDamagedHash(t *testing.T) {

@@ -91,7 +91,7 @@ func TestUserImport(t *testing.T) {
 		t.Errorf("exported without hashes: %s", out)
 	}
 	for args, want := range map[string]int{"user import": 64, "user import x --publish y": 64, "user import --stage x": 64, "user import /none.csv": 65,
-		"user import --publish none": 65, "user import --discard none": 65, "user export " + good: 65} {
+		"user sync": 65, "user sync now": 64, "user import --publish none": 65, "user import --discard none": 65, "user export " + good: 65} {
 		if status, _, errs := postroad(t, "", strings.Fields(args)...); status != want {
 			t.Errorf("postroad %s: %d, %s", args, status, errs)
 		}

@@ -40,6 +40,10 @@ func (u cliUsers) Remove(ctx context.Context, name string, _ bool) error {
 	return u.Editor.Remove(ctx, name)
 }
 
+func (cliUsers) Sync(context.Context, bool) (directory.Synced, error) {
+	return directory.Synced{}, directory.ErrManyGone
+}
+
 func startCLINode(t *testing.T) cliNode {
 	t.Helper()
 	q, d := queue.New(queue.Options{Member: 1}), directory.New()

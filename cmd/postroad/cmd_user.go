@@ -37,6 +37,7 @@ Only what is named changes. Lists are replaced as a whole; "" empties one.
 	{name: "passwd", args: "ADDRESS [--password-stdin]", short: "give a user another password", run: runUserPasswd},
 	{name: "list", args: "[--json]", short: "list the users", run: runUserList},
 	{name: "import", args: "FILE [--stage NAME] [--replace] | --publish NAME | --discard NAME | --stages", short: "add users from a file", run: runUserImport, long: userImportHelp},
+	{name: "sync", args: "[--force]", short: "look at the outside list of users ([ldap]) now", run: runUserSync},
 	{name: "export", args: "[FILE] [--format csv|json] [--hashes]", short: "write the users into a file that import reads", run: runUserExport},
 	{name: "remove", args: "ADDRESS [--keep-mail]", short: "remove a user and the mailbox; their mail in the queue goes on", run: runUserRemove},
 }
@@ -215,6 +216,28 @@ func (c *console) ask(f *os.File, prompt string) (string, error) {
 	b, err := term.ReadPassword(int(f.Fd()))
 	fmt.Fprintln(c.err)
 	return string(b), err
+}
+
+func runUserSync(ctx context.Context, c *console, args []string) error {
+	var n nodeFlags
+	var request admin.SyncRequest
+	fs := c.flags()
+	n.register(fs)
+	fs.BoolVar(&request.Force, "force", false, "also remove most of the users who came from it, if they are not in it any more")
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if err := noMore(rest); err != nil {
+		return err
+	}
+	return withClient(&n, func(client *admin.Client) error {
+		a, err := client.SyncUsers(ctx, request)
+		if err == nil {
+			fmt.Fprintf(c.err, "%s in the list: %d added or changed, %d removed, %d kept as our own, %d refused\n", number(int64(a.Users), "user"), a.Changed, a.Removed, a.Kept, a.Refused)
+		}
+		return err
+	})
 }
 
 func runUserList(ctx context.Context, c *console, args []string) error {

@@ -123,8 +123,12 @@ func (n *node) startLogins() (err error) {
 	if err != nil {
 		return err
 	}
+	if n.source, err = newSource(n.cfg.LDAP); err != nil {
+		return err
+	}
 	n.auth, err = policy.NewAuth(policy.AuthOptions{
 		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret, Current: n.knowsPeople,
+		Outside: n.checkOutside,
 	})
 	if err != nil {
 		return err

@@ -61,6 +61,7 @@ type node struct {
 	ids       *mail.IDs
 	grantor   *share.Grantor
 	resolver  *mx.Resolver
+	source    directory.Source // an outside list of users; nil: there is none
 	policy    *policy.Policy
 	auth      *policy.Auth
 	cert      *certificate
@@ -208,6 +209,9 @@ func (n *node) startQueues(ctx context.Context) error {
 	all.Go(func() { n.governor.run(n.background) })
 	all.Go(func() { n.reach.run(n.background) })
 	all.Go(func() { n.boxes.run(n.background) })
+	if n.source != nil {
+		all.Go(func() { n.followSource(n.background) })
+	}
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()

@@ -38,6 +38,12 @@ type operatorsUsers struct {
 	*directory.Editor
 	*directory.Directory
 	boxes *mailboxes
+	sync  func(ctx context.Context, force bool) (directory.Synced, error)
+}
+
+// Sync makes the directory follow the outside list of users.
+func (u operatorsUsers) Sync(ctx context.Context, force bool) (directory.Synced, error) {
+	return u.sync(ctx, force)
 }
 
 // Edit changes settings. The mailbox follows, if it has been made.

@@ -24,6 +24,7 @@
 //	POST /v1/users/{passwd,set,remove}            UserRequest
 //	POST /v1/users/stage                          StageRequest   StageAnswer
 //	POST /v1/users/{publish,discard}              StageRequest   stream of progress and a Total
+//	POST /v1/users/sync                           SyncRequest    SyncAnswer
 //	GET  /v1/users/stages, /v1/users/export                      stream of Stage, ExportedUser
 //	GET  /v1/domains                                             stream of Domain
 //	POST /v1/domains, /v1/domains/{set,remove}    DomainRequest  add
@@ -87,6 +88,8 @@ type Users interface {
 	Publish(ctx context.Context, stage string, progress func(int)) (published, kept int, err error)
 	Discard(ctx context.Context, stage string, progress func(int)) (dropped int, err error)
 	Stages() ([]directory.Stage, error)
+	// Sync makes the directory follow the outside list of users, if there is one.
+	Sync(ctx context.Context, force bool) (directory.Synced, error)
 }
 
 // Health says how the node is; nil means well. The text of an error is the answer's body. Notes are further lines of it, also when the node is

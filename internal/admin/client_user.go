@@ -65,6 +65,12 @@ func (c *Client) ExportUsers(ctx context.Context, fn func(json.RawMessage) error
 	return err
 }
 
+// SyncUsers makes the directory follow the outside list of users.
+func (c *Client) SyncUsers(ctx context.Context, request SyncRequest) (a SyncAnswer, err error) {
+	err = c.call(ctx, "POST", "/v1/users/sync", request, &a)
+	return a, err
+}
+
 // Domains and Aliases call fn with each (the JSON of a Domain or Alias) in order of their names.
 func (c *Client) Domains(ctx context.Context, fn func(json.RawMessage) error) error {
 	_, err := c.stream(ctx, "GET", "/v1/domains", nil, fn, nil)

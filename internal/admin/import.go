@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/postroad/postroad/directory"
 )
@@ -14,6 +15,7 @@ func (s *Server) importRoutes(m *http.ServeMux) {
 	m.Handle("POST /v1/users/discard", handler(s.discard))
 	m.Handle("GET /v1/users/stages", handler(s.stages))
 	m.Handle("GET /v1/users/export", handler(s.exportUsers))
+	m.Handle("POST /v1/users/sync", handler(s.syncUsers))
 }
 
 // StageRequest puts users aside under the name of a stage.
@@ -53,6 +55,35 @@ type ExportedUser struct {
 	User
 	Hash   string `json:"hash,omitempty"`
 	Secret string `json:"scram_keys,omitempty"`
+}
+
+// SyncRequest asks for a look at the outside list of users; Force, to remove even most of those who came from it.
+type SyncRequest struct {
+	Force bool `json:"force,omitempty"`
+}
+
+// SyncAnswer counts users.
+type SyncAnswer struct {
+	Users   int `json:"users"` // of the list
+	Changed int `json:"changed"`
+	Removed int `json:"removed"`
+	Kept    int `json:"kept"`    // there is one of our own of that name
+	Refused int `json:"refused"` // it could not be a user
+}
+
+func (s *Server) syncUsers(w http.ResponseWriter, r *http.Request) error {
+	var request SyncRequest
+	if err := read(w, r, &request); err != nil {
+		return err
+	}
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil { // a long list takes its time
+		return err
+	}
+	did, err := s.o.Users.Sync(r.Context(), request.Force)
+	if err != nil {
+		return directoryError(err)
+	}
+	return answer(w, SyncAnswer{did.Users, did.Changed, did.Removed, did.Kept, did.Refused})
 }
 
 func (s *Server) stage(w http.ResponseWriter, r *http.Request) error {

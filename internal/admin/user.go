@@ -135,6 +135,7 @@ var refusals = map[error]string{
 	directory.ErrUnknownAlias:  "`postroad alias list` shows what there is",
 	directory.ErrDomainExists:  "`postroad domain set` changes it",
 	directory.ErrUnknownDomain: "`postroad domain list` shows what there is",
+	directory.ErrManyGone:      "look at the list and its filter; `postroad user sync --force` removes them",
 	directory.ErrNoStage:       "`postroad user import --stages` shows what is staged",
 }
 

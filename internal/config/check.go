@@ -29,6 +29,7 @@ func (c *Config) Check(file string) error {
 	k.retry()
 	k.shaping()
 	k.service()
+	k.ldap()
 	sort.SliceStable(k.problems, func(i, j int) bool {
 		a, b := k.problems[i], k.problems[j]
 		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column

@@ -20,6 +20,7 @@ type Config struct {
 	Relay     Relay              `toml:"relay"`
 	Local     Local              `toml:"local"`
 	Policy    Policy             `toml:"policy"`
+	LDAP      LDAP               `toml:"ldap"`
 	Limits    Limits             `toml:"limits"`
 	Delivery  Delivery           `toml:"delivery"`
 	DNS       DNS                `toml:"dns"`

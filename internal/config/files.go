@@ -34,6 +34,7 @@ func (c *Config) CheckFiles(file string) error {
 	for i, r := range c.Routes {
 		k.secret("route["+strconv.Itoa(i)+"].password_file", r.PasswordFile, 1)
 	}
+	k.secret("ldap.password_file", c.LDAP.PasswordFile, 1)
 	k.secret("admin.token_file", c.Admin.TokenFile, minToken)
 	k.secret("cluster.token_file", c.Cluster.TokenFile, minToken)
 	return k.problems.asError()

@@ -30,6 +30,38 @@ type Policy struct {
 	UserRecipients Rate `toml:"user_recipients" reload:"yes"`
 }
 
+// LDAP is a list of users that is kept elsewhere. They are copied into the directory, where they have mailboxes as others do; whoever leaves the list cannot log in any more, and the mailbox stays. Passwords
+// are checked by binding as the user. All nodes should have the same section: the one that leads the control group asks for the list, each asks for passwords.
+type LDAP struct {
+	// URL is the server: "ldaps://ldap.example.net", "ldap://127.0.0.1:389". Empty: there is none.
+	URL string `toml:"url"`
+	// StartTLS begins TLS on an ldap:// connection, and does not go on without.
+	StartTLS bool `toml:"start_tls"`
+	// CAFile has the certificates, in PEM, that sign the server's. Empty: those of the system.
+	CAFile string `toml:"ca_file"`
+	// BindDN is the entry as which the list is read. Empty: anonymously.
+	BindDN string `toml:"bind_dn"`
+	// PasswordFile is a file with the password of bind_dn on its first line.
+	PasswordFile string `toml:"password_file"`
+	// Base is the entry below which the users are.
+	Base string `toml:"base"`
+	// Filter selects users (RFC 4515).
+	Filter string `toml:"filter"`
+	// Address is the attribute with the address that a user logs in with and gets mail at; of several values the first counts.
+	Address string `toml:"address"`
+	// Senders is the attribute with further addresses that a user may send as. Empty: none has any.
+	Senders string `toml:"senders"`
+	// Forward is the attribute with addresses that get a user's mail, besides the mailbox. Empty: nobody's is forwarded.
+	Forward string `toml:"forward"`
+	// Quota is the attribute with the hard quota of the mailbox, in octets. Empty: there is none.
+	Quota string `toml:"quota"`
+	// Hash is the attribute with a hash of the password, such as userPassword, which is used where it is of a kind that this program knows:
+	// then users log in while the server is away. Empty: passwords are checked by binding.
+	Hash string `toml:"hash"`
+	// Interval is the time between two looks at the list.
+	Interval Duration `toml:"interval"`
+}
+
 // Limits bound what the node takes on. Each has a reply of its own when it is reached.
 type Limits struct {
 	// MessageSize is the largest message, as offered with SIZE. A larger one: 552 5.3.4.

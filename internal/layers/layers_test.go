@@ -17,7 +17,7 @@ var levels = map[string]int{
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
-	"directory/roster": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
+	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
 	// The only place that knows which concrete parts work together.
 	"cmd/postroad": 5,
 }
@@ -173,6 +173,7 @@ var homes = []struct {
 	{"google.golang.org/grpc", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
 	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "smtpd", "delivery", "cmd/postroad"}, false, nil, "keep spans at the edges: the layers below return what happened"},
 	{"github.com/xdg-go/scram", []string{"directory", "policy"}, false, []string{"smtpd"}, "use directory and policy"},
+	{"github.com/go-ldap/ldap/v3", []string{"directory/ldap"}, false, nil, "use directory.Source"},
 	{"github.com/go-crypt/x", []string{"directory"}, false, nil, "use directory"},
 	{"golang.org/x/crypto", []string{"directory"}, false, nil, "use directory"},
 	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "internal/admin", "delivery/mx"}, false, nil, "use internal/smtp for the names of domains"},

@@ -1,0 +1,125 @@
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// Source is a list of users that is kept elsewhere, such as an LDAP server. Its users are copied into the directory, so that mail flows while it cannot
+// be reached and a look-up never waits; only passwords that it does not give away are checked there. Safe for use by several goroutines.
+type Source interface {
+	// Users calls fn with every user of the list. After an error the list is not known.
+	Users(ctx context.Context, fn func(*Imported) error) error
+	// Check reports whether a password is that of the user of a canonical name. An error says that nobody knows.
+	Check(ctx context.Context, name, password string) (bool, error)
+}
+
+// Synced is what a synchronisation did.
+type Synced struct {
+	Users   int // in the list
+	Changed int // added, or changed
+	Removed int
+	Kept    int // not taken: there is a user or an alias of that name who does not come from the list
+	Refused int // not taken: it could not be a user
+	First   error
+}
+
+// ErrManyGone is what a list gets that would remove most of its users: more likely its filter is wrong, or its server half restored.
+var ErrManyGone = errors.New("more than half of the users of this list are not in it any more")
+
+// fewGone is how many may go without a question.
+const fewGone = 10
+
+// Sync makes the users of a source, called name, those that its list has: new and changed ones by a stage, and the others are removed. Users who do not come from that
+// source are left alone. With force even most of them may go. Two at the same time do no harm.
+func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (did Synced, err error) {
+	stage := "source-" + name
+	if err := checkStage(stage); err != nil {
+		return did, err
+	}
+	listed, changed := map[string]bool{}, []Imported(nil)
+	err = s.Users(ctx, func(i *Imported) error {
+		i.Source = name
+		did.Users++
+		if did.Users > MaxUsers {
+			return ErrFull
+		}
+		u, err := e.imported(i, true)
+		switch {
+		case errors.Is(err, ErrExists), errors.Is(err, ErrAliasExists):
+			did.Kept++
+		case err != nil:
+			did.Refused++
+			if did.First == nil {
+				did.First = fmt.Errorf("%.100q: %w", i.Name, err)
+			}
+		case listed[u.Name]: // two entries with one address
+			did.Refused++
+		default:
+			listed[u.Name] = true
+			if known, ok := e.Directory.Get(u.Name); !ok || !same(known, u) {
+				changed = append(changed, *i)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return did, err
+	}
+	gone, all := e.Directory.goneFrom(name, listed)
+	if len(gone) > fewGone && 2*len(gone) > all && !force {
+		return did, fmt.Errorf("%w: %d of %d", ErrManyGone, len(gone), all)
+	}
+	if did.Changed, err = e.take(ctx, stage, changed); err != nil {
+		return did, err
+	}
+	for _, user := range gone {
+		if err := e.propose(ctx, cmdRemove, user); err != nil && !errors.Is(err, ErrUnknown) {
+			return did, err
+		}
+		did.Removed++
+	}
+	return did, nil
+}
+
+// take stages and publishes users. What an interrupted synchronisation had staged goes with them, or is replaced.
+func (e *Editor) take(ctx context.Context, stage string, changed []Imported) (published int, err error) {
+	for batch := range slices.Chunk(changed, maxBatch) {
+		if _, err := e.Stage(ctx, stage, batch, true); err != nil {
+			return published, err
+		}
+	}
+	if len(changed) == 0 {
+		return 0, nil
+	}
+	published, _, err = e.Publish(ctx, stage, nil)
+	if errors.Is(err, ErrNoStage) { // this member has not heard of it yet: the next synchronisation finds the stage
+		err = nil
+	}
+	return published, err
+}
+
+// same reports whether two users differ in nothing but their history.
+func same(a, b *User) bool {
+	x, y := *a, *b
+	y.Created, y.Changed, y.Version = x.Created, x.Changed, x.Version
+	return reflect.DeepEqual(x, y)
+}
+
+// goneFrom returns the users of a source that are not listed, and how many it has.
+func (d *Directory) goneFrom(source string, listed map[string]bool) (gone []string, all int) {
+	d.tables[users].view.Range(func(name, v any) bool {
+		if u := v.(*User); u.Source == source {
+			all++
+			if !listed[u.Name] {
+				gone = append(gone, u.Name)
+			}
+		}
+		return true
+	})
+	slices.Sort(gone)
+	return gone, all
+}

@@ -1,0 +1,110 @@
+package mailtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Slapd is OpenLDAP's server with one small database, dc=example,dc=net, whose manager is SlapdManager.
+type Slapd struct {
+	URL string
+	dir string
+	cmd *exec.Cmd
+	out bytes.Buffer
+}
+
+// SlapdManager may read and write everything, with SlapdPassword.
+const (
+	SlapdManager  = "cn=manager,dc=example,dc=net"
+	SlapdPassword = "of the manager"
+)
+
+// slapdConf takes the directory. Nobody but the manager sees more than 600 entries of a search.
+const slapdConf = `include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile %[1]s/pid
+sizelimit 600
+database mdb
+suffix dc=example,dc=net
+rootdn ` + SlapdManager + `
+rootpw "` + SlapdPassword + `"
+directory %[1]s/db
+index mail eq
+`
+
+const slapdRoot = "dn: dc=example,dc=net\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: example\n\n"
+
+// StartSlapd starts a server on a free port of loopback with the entries of an LDIF file. It fails with exec.ErrNotFound when there is no slapd.
+func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
+	program, err := exec.LookPath("slapd")
+	if errors.Is(err, exec.ErrNotFound) {
+		program, err = exec.LookPath("/usr/sbin/slapd")
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &Slapd{dir: dir}
+	conf, entries := filepath.Join(dir, "slapd.conf"), filepath.Join(dir, "entries.ldif")
+	for path, text := range map[string]string{conf: fmt.Sprintf(slapdConf, dir), entries: slapdRoot + ldif} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
+		return nil, err
+	}
+	load := exec.CommandContext(ctx, program, "-T", "add", "-q", "-f", conf, "-l", entries) // slapadd
+	if out, err := load.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("slapadd: %w: %s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s.URL = "ldap://" + l.Addr().String()
+	l.Close()
+	return s, s.Start(ctx)
+}
+
+// Start starts a server that was stopped, and waits until it answers.
+func (s *Slapd) Start(ctx context.Context) error {
+	s.cmd = exec.Command("/usr/sbin/slapd", "-f", filepath.Join(s.dir, "slapd.conf"), "-h", s.URL, "-d", "0")
+	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := net.Dial("tcp", s.URL[len("ldap://"):])
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("slapd does not answer: %w", err), s.Stop())
+		}
+	}
+}
+
+// Stop ends the server. Its entries stay.
+func (s *Slapd) Stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	s.cmd.Wait() // its status says nothing: it was told to end
+	return nil
+}
