@@ -28,6 +28,7 @@ type mailboxes struct {
 	guesses map[int]int               // by shard of which this node has no copy: which of its voters was last found to own it
 	forgets forgets
 	rooms   rooms
+	unlocks unlocks
 }
 
 func newMailboxes(n *node) *mailboxes {
@@ -228,57 +229,6 @@ func (m *mailboxes) Remove(ctx context.Context, address string) error {
 func (m *mailboxes) Mailbox(ctx context.Context, address string) (mailbox.Mailbox, error) {
 	r, err := m.doAt(ctx, address, remote.Request{Verb: "mailbox", Address: address})
 	return r.Mailbox, err
-}
-
-// Lock takes the maildrop lock of a mailbox, which is made if the directory has its user.
-func (m *mailboxes) Lock(ctx context.Context, address string) (mailbox.LockID, error) {
-	lock := remote.Request{Verb: "lock", Address: address}
-	r, err := m.doAt(ctx, address, lock)
-	if errors.Is(err, mailbox.ErrNoMailbox) {
-		set, ok := m.settings(address)
-		if !ok {
-			return r.Lock, err
-		}
-		if err = m.Create(ctx, address, set); err == nil {
-			r, err = m.doAt(ctx, address, lock)
-		}
-	}
-	return r.Lock, err
-}
-
-// Renew keeps a lock. ErrStaleLock or ErrRefused: it is lost.
-func (m *mailboxes) Renew(ctx context.Context, id mailbox.LockID) error {
-	_, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "renew", Lock: id})
-	return err
-}
-
-// unlockTime bounds the way of a lock that is given back.
-const unlockTime = 5 * time.Second
-
-// Unlock gives a lock back. It does not block, and may be lost: the lock ends by itself.
-func (m *mailboxes) Unlock(id mailbox.LockID) {
-	number, err := m.shardOf(id.Mailbox.Address)
-	if err != nil {
-		return
-	}
-	s, member := m.owner(number)
-	switch {
-	case s != nil:
-		s.Unlock(id)
-	case member != 0:
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), unlockTime)
-			defer cancel()
-			q := remote.Request{Verb: "unlock", Shard: number, Lock: id}
-			_ = m.call(member)(ctx, remote.PathVerb, q.Body(), nil)
-		}()
-	}
-}
-
-// Update removes messages from the inbox of a locked mailbox.
-func (m *mailboxes) Update(ctx context.Context, id mailbox.LockID, uids []mailbox.UID) error {
-	_, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "update", Lock: id, UIDs: uids})
-	return err
 }
 
 // Folders lists the folders of a mailbox.
