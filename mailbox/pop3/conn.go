@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ type conn struct {
 	locked  bool // lock is held
 	lock    mailbox.LockID
 	content content
+	ahead   ahead
 }
 
 // maxUnread is how many octets of replies may wait before further commands do.
@@ -50,6 +52,13 @@ func (h *conn) call(f func(now time.Time, o *Output)) {
 
 // do sends what a call of the session said, does its action, and gives the output back.
 func (h *conn) do(now time.Time, o *Output) {
+	if o.Action == Fetch {
+		if text := h.ahead.take(h.srv(), o.Piece); text != nil {
+			o.Action = None
+			h.session.Fetched(now, text, nil, o)
+			h.ahead.tidy(h.srv())
+		}
+	}
 	if len(o.Reply) > 0 {
 		h.c.Write(o.Reply)
 	}
@@ -66,7 +75,7 @@ func (h *conn) do(now time.Time, o *Output) {
 	case Open:
 		h.open(o.User)
 	case Fetch:
-		h.fetch(o.Piece)
+		h.fetch(o.Piece, o.Ahead)
 	case Update:
 		h.update(o.Removals)
 	case Close:
@@ -76,7 +85,7 @@ func (h *conn) do(now time.Time, o *Output) {
 	}
 	h.release()
 	h.c.SetDeadline(h.session.Wait(now))
-	*o = Output{Reply: o.Reply[:0]}
+	*o = Output{Reply: o.Reply[:0], Ahead: o.Ahead[:0]}
 	outputs.Put(o)
 }
 
@@ -88,6 +97,9 @@ func (h *conn) release() {
 	}
 	if s := h.session.state; s != stateFetching && s != stateSending {
 		h.content.close(h.srv())
+	}
+	if !h.session.Locked() {
+		h.ahead.drop(h.srv())
 	}
 	if h.locked && !h.session.Locked() {
 		h.locked = false
@@ -106,9 +118,8 @@ func (h *conn) Data(p []byte) (n int) {
 		o := outputs.Get().(*Output)
 		used := h.session.Step(now, p[n:], o)
 		n += used
-		parked := o.Action != None
 		h.do(now, o)
-		if used == 0 || parked {
+		if used == 0 || h.session.Parked() {
 			break
 		}
 	}
@@ -129,6 +140,7 @@ func (h *conn) Drained() {
 }
 
 func (h *conn) Timeout() {
+	h.ahead.drop(h.srv()) // who is idle needs no memory
 	h.call(h.session.Timeout)
 	h.c.Resume()
 }
@@ -197,8 +209,12 @@ func (h *conn) open(user string) {
 	})
 }
 
-func (h *conn) fetch(p Piece) {
+func (h *conn) fetch(p Piece, next []Piece) {
 	srv, box, buf := h.srv(), h.lock.Mailbox, pieces.Get().(*[pieceSize]byte)
+	if len(next) > 0 && srv.readers.take(maxReaders) {
+		h.fetchAhead(p, slices.Clone(next), buf)
+		return
+	}
 	var err error
 	h.work(func() { err = h.content.read(srv, box, p, buf[:]) }, func(now time.Time, o *Output) {
 		h.session.Fetched(now, buf[:p.Length], err, o)
@@ -206,6 +222,21 @@ func (h *conn) fetch(p Piece) {
 		if h.session.state == stateSending {
 			h.c.Post(h.rest) // after what is sent now, if the client takes it, has been followed by the next piece
 		}
+	})
+}
+
+// fetchAhead reads a whole message, and behind it those that are probably next. It has taken a place of a reader.
+func (h *conn) fetchAhead(p Piece, next []Piece, buf *[pieceSize]byte) {
+	srv, box := h.srv(), h.lock.Mailbox
+	var list []read
+	var err error
+	h.work(func() {
+		if err = h.content.read(srv, box, p, buf[:]); err == nil {
+			list = h.content.readAhead(srv, box, next, buf, p.Length)
+		}
+	}, func(now time.Time, o *Output) {
+		h.session.Fetched(now, buf[:p.Length], err, o)
+		h.ahead.put(srv, buf, list)
 	})
 }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// maxAhead is how many sessions may keep what their readers have read ahead (512 KiB) from piece to piece. The others' read it again for each piece: that costs
+// maxKeeping is how many sessions may keep what their readers have read ahead (512 KiB) from piece to piece. The others' read it again for each piece: that costs
 // some 100 us a piece, and no memory.
-const maxAhead = 8
+const maxKeeping = 8
 
 // content is the message that a session is reading, kept open from piece to piece. It belongs to the worker that reads, and to the loop between two pieces.
 type content struct {
@@ -36,18 +36,14 @@ func (c *content) read(s *Server, box mailbox.Ref, p Piece, buf []byte) error {
 
 // keep reports whether the reader may keep what it has read ahead.
 func (c *content) keep(s *Server) bool {
-	if s.ahead.Add(1) > maxAhead {
-		s.ahead.Add(-1)
-		return false
-	}
-	c.ahead = true
-	return true
+	c.ahead = s.keeping.take(maxKeeping)
+	return c.ahead
 }
 
 func (c *content) keepNot(s *Server) {
 	if c.ahead {
 		c.ahead = false
-		s.ahead.Add(-1)
+		s.keeping.give()
 	}
 }
 

@@ -55,6 +55,7 @@ type memory struct {
 		fail   map[string]error // by the call's name
 		unlock int
 		opened int // readers that are open
+		opens  int // so far
 		renews int
 		reads  int
 		rests  int           // since the last read
@@ -185,6 +186,7 @@ func (m *memory) Open(_ context.Context, box mailbox.Ref, _ uint32, uid mailbox.
 		return nil, 0, mailbox.ErrNoMessage
 	}
 	m.mu.opened++
+	m.mu.opens++
 	return &memoryReader{Reader: *bytes.NewReader([]byte(text)), m: m}, int64(len(text)), nil
 }
 

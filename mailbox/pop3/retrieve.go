@@ -29,6 +29,28 @@ func (s *Session) retrieve(i int, r retrieval, o *Output) {
 	s.msg.message = s.drop.messages[i]
 	s.move(stateFetching)
 	s.ask(o)
+	if i > 0 && i == s.next && o.Piece.Last {
+		s.askAhead(i+1, pieceSize-o.Piece.Length, o)
+	}
+	s.next = i + 1
+}
+
+// maxAhead is how many messages are read ahead at once.
+const maxAhead = 32
+
+// askAhead names the messages from i on that fit so many octets. Most clients read a maildrop from one end to the other, one command after the other: then a worker is
+// needed for some only.
+func (s *Session) askAhead(i, room int, o *Output) {
+	for ; i < len(s.drop.messages) && len(o.Ahead) < maxAhead; i++ {
+		m := s.drop.messages[i]
+		if s.drop.isMarked(i) {
+			continue
+		}
+		if room -= int(m.size); room < 0 {
+			return
+		}
+		o.Ahead = append(o.Ahead, Piece{UID: m.uid, Length: int(m.size), Last: true})
+	}
 }
 
 // fetch goes on with the next piece.

@@ -292,6 +292,9 @@ func (p *player) show(o *Output) {
 		fmt.Fprintf(&p.out, "= open %s\n", o.User)
 	case Fetch:
 		fmt.Fprintf(&p.out, "= fetch %d at %d length %d last %v\n", o.Piece.UID, o.Piece.Offset, o.Piece.Length, o.Piece.Last)
+		for _, next := range o.Ahead {
+			fmt.Fprintf(&p.out, "= and ahead %d length %d\n", next.UID, next.Length)
+		}
 	case Update:
 		fmt.Fprintf(&p.out, "= remove %v\n", o.Removals)
 	case Close:

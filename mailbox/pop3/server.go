@@ -17,7 +17,8 @@ type Server struct {
 	networks *inbound.Networks
 	workers  *workers
 	stats    stats
-	ahead    atomic.Int32 // sessions whose readers keep what they have read ahead
+	keeping  places // sessions whose readers keep what they have read ahead of a large message
+	readers  places // sessions that have messages which were read ahead
 	stopping atomic.Bool
 	ended    chan struct{} // a connection ended while the server stops
 }

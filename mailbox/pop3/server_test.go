@@ -116,6 +116,54 @@ func TestPipelined(t *testing.T) {
 	}
 }
 
+// TestAhead: whatever was read ahead, a client gets the messages that it asks for, and the memory is given back.
+func TestAhead(t *testing.T) {
+	const n = 300
+	messages := make([]string, n)
+	for i := range messages {
+		messages[i] = fmt.Sprintf("Subject: %d\r\n\r\n%s\r\n", i, strings.Repeat("y", 11*i))
+	}
+	r := newRig(t, newMemory(messages...), nil)
+	opened := func() int {
+		_ = r.drops.enter("")
+		defer r.drops.mu.Unlock()
+		return r.drops.mu.opens
+	}
+	c := r.login()
+	get := func(i int) {
+		t.Helper()
+		c.send(fmt.Sprintf("RETR %d\r\n", i+1))
+		if got := c.text(); got != messages[i] {
+			t.Fatalf("message %d came as %q", i+1, got)
+		}
+	}
+	for i := range n {
+		get(i)
+	}
+	if opens := opened(); opens != n {
+		t.Errorf("%d messages were opened %d times", n, opens)
+	}
+	if s := r.srv.readers.taken.Load(); s != 0 {
+		t.Errorf("%d places are taken when all is read", s)
+	}
+	for _, i := range []int{3, 4, 5, 9, 10, 2, 3, 4} { // other plans
+		get(i)
+	}
+	c.say("DELE 7", "+OK")
+	r.drops.failing("read", errors.New("a disk is broken"))
+	get(5) // is in memory
+	c.say("RETR 7", "-ERR")
+	c.say("RETR 10", "-ERR [SYS/TEMP]")
+	r.drops.failing("read", nil)
+	get(9)
+	get(10)
+	c.say("QUIT", "+OK")
+	c.expectEnd()
+	if s := r.srv.readers.taken.Load(); s != 0 {
+		t.Errorf("%d places are taken at the end", s)
+	}
+}
+
 // TestListing: a listing that does not fit the socket's buffers waits for its reader.
 func TestListing(t *testing.T) {
 	const n = 300_000
@@ -158,7 +206,7 @@ func TestSlowReader(t *testing.T) {
 	c.say("NOOP", "+OK")
 	_ = r.drops.enter("")
 	defer r.drops.mu.Unlock()
-	if r.drops.mu.opened != 0 || r.srv.ahead.Load() != 0 {
+	if r.drops.mu.opened != 0 || r.srv.keeping.taken.Load() != 0 {
 		t.Error("the reader stays open")
 	}
 }

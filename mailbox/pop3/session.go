@@ -32,6 +32,7 @@ type Session struct {
 	drop *drop         // in the locked states
 	list listing       // in stateListing
 	msg  retrieval     // in stateFetching, stateSending
+	next int           // index of the message behind the one that was asked for last
 
 	renewed, renewAt time.Time // when the lock was renewed last, and when it will be
 	renewing         bool
@@ -67,6 +68,7 @@ type Output struct {
 	Login    Login
 	User     string
 	Piece    Piece
+	Ahead    []Piece // whole messages that the client will ask for next, if it goes on as before; they fit a piece together with Piece
 	Removals []mailbox.UID
 	Renew    bool
 }
@@ -280,6 +282,9 @@ func (s *Session) End(why string) {
 	})
 	s.drop = nil
 }
+
+// Parked reports whether input waits for an answer, or for the client to take what was sent.
+func (s *Session) Parked() bool { return parkedStates.has(s.state) }
 
 // Locked reports whether the session needs the lock of its maildrop.
 func (s *Session) Locked() bool {
