@@ -32,12 +32,16 @@ var fuzzServer = sync.OnceValue(func() *Server {
 // out. Anything that the client sends early is allowed here, because what is early depends on the pieces.
 func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 	srv := fuzzServer()
-	s := &Session{l: &listener{ListenerOptions: ListenerOptions{AllowPlainAuth: true}, srv: srv}}
+	o := &Output{}
+	listen := ListenerOptions{AllowPlainAuth: true}
+	if bytes.Contains(input, []byte("LHLO")) {
+		listen.Kind = LMTP
+	}
+	s := &Session{l: &listener{ListenerOptions: listen, srv: srv}}
 	s.client.Addr = netip.MustParseAddrPort("203.0.113.7:1")
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var out strings.Builder
 	var waiting []byte
-	o := &Output{}
 	s.Start(now, o)
 	for {
 		out.Write(o.Reply)

@@ -23,6 +23,7 @@ type localStore struct {
 	current  func() bool                 // the directory surely is what the cluster knows now
 	making   chan struct{}               // a place for each mailbox that is being made
 	after    func(time.Duration, func()) // time.AfterFunc, but for tests
+	ailing   ailing
 
 	mu      sync.Mutex
 	waiting []*parcel // for the end of the linger
@@ -150,6 +151,10 @@ func (p *parcel) put(place int) {
 // send sends a parcel off with others.
 func (p *parcel) send() {
 	s := p.store
+	if s.ailing.putOff(p.shard) {
+		p.fail(failMoving)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting = append(s.waiting, p); len(s.waiting) == 1 {
@@ -174,13 +179,15 @@ func (s *localStore) flush() {
 
 // arrived takes the shard's answer. It must not block.
 func (p *parcel) arrived(results []mailbox.Result, err error) {
-	if err != nil {
-		for _, place := range p.places {
-			p.failures[place] = failureOf(err)
-		}
-		p.finish()
+	switch {
+	case errors.Is(err, mailbox.ErrRefused):
+		p.store.ailing.refused(p.shard)
+		fallthrough
+	case err != nil:
+		p.fail(failureOf(err))
 		return
 	}
+	p.store.ailing.answered(p.shard)
 	missing := 0
 	for i, r := range results {
 		switch r.Code {
@@ -244,6 +251,14 @@ func (p *parcel) create() {
 		}
 	}
 	p.send()
+}
+
+// fail ends a parcel of which all failed.
+func (p *parcel) fail(f *smtp.Failure) {
+	for _, place := range p.places {
+		p.failures[place] = f
+	}
+	p.finish()
 }
 
 func (p *parcel) finish() {

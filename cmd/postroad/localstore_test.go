@@ -270,3 +270,32 @@ func TestLocalStoreLingers(t *testing.T) {
 		}
 	}
 }
+
+// A shard without an owner holds up one message at a time, and nobody else's; when it answers again, all go on.
+func TestLocalStoreAilingShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boxes := newFakeBoxes()
+		boxes.err = mailbox.ErrRefused
+		s := immediate(boxes, users("a@h"))
+		deliver := func(want string, appends int) {
+			t.Helper()
+			if got := s.deliver(localMessage("a@h")); got != want || boxes.appends != appends {
+				t.Errorf("%s after %d appends, want %s after %d", got, boxes.appends, want, appends)
+			}
+		}
+		deliver("4.3.2", 1)
+		for range 100 {
+			deliver("4.3.2", 1)
+		}
+		time.Sleep(ailingPause)
+		deliver("4.3.2", 2) // the probe
+		deliver("4.3.2", 2)
+		boxes.err = nil
+		time.Sleep(ailingPause)
+		deliver("ok", 4) // the mailbox is made
+		deliver("ok", 5)
+		if n := s.ailing.count.Load(); n != 0 {
+			t.Errorf("%d shards are still taken for ailing", n)
+		}
+	})
+}
