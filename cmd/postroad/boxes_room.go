@@ -36,11 +36,14 @@ func (m *mailboxes) Room(address string, size int64) error {
 	if err != nil {
 		return nil
 	}
-	s := m.Held(number)
+	s := m.held(number)
 	if s == nil {
 		return m.remoteRoom(address, size)
 	}
-	if err := s.Room(address, size); errors.Is(err, mailbox.ErrFull) || errors.Is(err, mailbox.ErrNoMailbox) {
+	if _, ok := s.group.Leader(); !ok { // it hears no news: the shard may have moved away, and this copy be about to be deleted
+		return m.remoteRoom(address, size)
+	}
+	if err := s.store.Room(address, size); errors.Is(err, mailbox.ErrFull) || errors.Is(err, mailbox.ErrNoMailbox) {
 		return err
 	}
 	return nil
