@@ -130,7 +130,7 @@ func (p *Policy) user(c *smtpd.Client) (*directory.User, *smtp.Failure) {
 func (p *Policy) Rcpt(c *smtpd.Client, _ string, r *mail.Recipient, _ int) *smtp.Failure {
 	rules := p.rules.Load()
 	if r.Domain == "" || p.isLocal(rules, c, r.Domain) {
-		return p.local(rules, r)
+		return p.local(c, rules, r)
 	}
 	switch {
 	case c.User != nil:
@@ -162,7 +162,7 @@ func (p *Policy) localDomain(rules *ruleSet, domain string) bool {
 func (p *Policy) Local(domain string) bool { return p.localDomain(p.rules.Load(), domain) }
 
 // local takes postmaster (RFC 5321 4.5.1) and whoever the directory knows. A recipient without a domain is postmaster: the grammar lets nothing else through.
-func (p *Policy) local(rules *ruleSet, r *mail.Recipient) *smtp.Failure {
+func (p *Policy) local(c *smtpd.Client, rules *ruleSet, r *mail.Recipient) *smtp.Failure {
 	if strings.EqualFold(localPart(r.Address), "postmaster") {
 		return p.postmaster(rules, r)
 	}
@@ -175,7 +175,7 @@ func (p *Policy) local(rules *ruleSet, r *mail.Recipient) *smtp.Failure {
 		return failLoop
 	case err != nil:
 		return p.unless(failNoMailbox)
-	case box != "" && errors.Is(p.room(box, 1), mailbox.ErrFull):
+	case box != "" && errors.Is(p.room(box, max(c.Declared, leastMessage)), mailbox.ErrFull):
 		return failMailboxFull
 	}
 	return nil
@@ -188,6 +188,9 @@ func (p *Policy) unless(f *smtp.Failure) *smtp.Failure {
 	}
 	return failNotSure
 }
+
+// leastMessage is what a message takes that nobody announced the size of, in octets: a mailbox with less room than that is full.
+const leastMessage = 1 << 10
 
 // postmaster takes mail for postmaster: who has that name in the directory gets it, else whom the rules name.
 func (p *Policy) postmaster(rules *ruleSet, r *mail.Recipient) *smtp.Failure {

@@ -165,8 +165,8 @@ func TestLocalRecipients(t *testing.T) {
 	u.put(t, "bot@l.example", "pw", func(u *directory.User) { u.NoMailbox = true })
 	rules := testRules()
 	rules.Postmaster = "admin@foreign.example"
-	p := newPolicy(t, Options{Rules: rules, Users: u, Room: func(address string, _ int64) error {
-		if address == "crammed@l.example" {
+	p := newPolicy(t, Options{Rules: rules, Users: u, Room: func(address string, size int64) error {
+		if address == "crammed@l.example" || address == "bob@l.example" && size > 5000 {
 			return fmt.Errorf("%s: %w", address, mailbox.ErrFull)
 		}
 		return errors.New("not known")
@@ -188,6 +188,10 @@ func TestLocalRecipients(t *testing.T) {
 			t.Errorf("%s went to %s", path, r.Address)
 		}
 	}
+	r, _ := recipient(t, "bob@l.example")
+	announced := client(smtpd.Relay, "203.0.113.5", "")
+	announced.Declared = 6000
+	wantCode(t, "a message that is known not to fit", p.Rcpt(announced, "s@foreign.example", r, 0), 452, "4.2.2")
 	if !p.Local("more.example") || !p.Local("a.wild.example") || p.Local("less.example") {
 		t.Error("the local domains are those of the rules and those of the directory")
 	}

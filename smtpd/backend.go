@@ -33,6 +33,7 @@ type Client struct {
 	Session  string               // session ID for logs
 	Tenant   string               // of the listener, replaced by the user's
 	Listener string
+	Declared int64 // octets of the present transaction, as SIZE announced them (RFC 1870); 0: it did not
 }
 
 // User is an authenticated user.

@@ -52,6 +52,7 @@ func (s *Session) mail(args []byte, o *Output) *smtp.Failure {
 	if f := s.l.srv.Policy.Mail(&s.client, m.Sender); f != nil {
 		return f
 	}
+	s.client.Declared = m.Size
 	s.tx = &transaction{env: &mail.Envelope{
 		Sender: m.Sender, Body: mail.BodyType(m.Body), SMTPUTF8: m.SMTPUTF8, Ret: mail.Ret(m.Ret), EnvelopeID: m.EnvelopeID,
 	}}
