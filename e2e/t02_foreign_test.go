@@ -232,20 +232,7 @@ func waitMaildirs(t testing.TB, dir string, n int, from *node) map[string][]byte
 
 func startExim(t testing.TB, prefix string) *peers.Instance {
 	t.Helper()
-	dir, err := os.MkdirTemp(scratch(t), "exim-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.Chmod(dir, 0o755)
-	in, err := peers.Exim(context.Background(), peers.EximOptions{Prefix: prefix, Dir: dir, Listen: freeAddr(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := in.Stop(); err != nil {
-			t.Errorf("stopping exim: %v", err)
-		}
-		os.RemoveAll(dir)
+	return startPeer(t, "exim", func(dir string) (*peers.Instance, error) {
+		return peers.Exim(context.Background(), peers.EximOptions{Prefix: prefix, Dir: dir, Listen: freeAddr(t)})
 	})
-	return in
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
 	"sort"
@@ -166,23 +165,10 @@ func startSmtpSink(t testing.TB) *smtpSink {
 
 func startPostfix(t testing.TB, o peers.PostfixOptions) *peers.Instance {
 	t.Helper()
-	dir, err := os.MkdirTemp(scratch(t), "postfix-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.Chmod(dir, 0o755)
-	o.Dir, o.Listen = dir, freeAddr(t)
-	in, err := peers.Postfix(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := in.Stop(); err != nil {
-			t.Errorf("stopping postfix: %v", err)
-		}
-		os.RemoveAll(dir)
+	return startPeer(t, "postfix", func(dir string) (*peers.Instance, error) {
+		o.Dir, o.Listen = dir, freeAddr(t)
+		return peers.Postfix(context.Background(), o)
 	})
-	return in
 }
 
 // smartHost is the configuration that sends everything to one host.

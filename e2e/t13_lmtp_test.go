@@ -92,18 +92,24 @@ func TestLMTPIsForTrustedNetworks(t *testing.T) {
 	n.stop()
 	other := newNode(t, nodeOptions{Extra: lmtpListener(lmtp)})
 	other.start()
-	c, err := net.Dial("tcp", lmtp)
+	dialogue(t, lmtp, [][2]string{{"LHLO client.example", "\r\n250 "}, {"MAIL FROM:<a@client.example>", "250 2.1.0 "}, {"RCPT TO:<a@elsewhere.example>", "550 5.7.1 "}})
+}
+
+// dialogue says one line after the other to a server, and wants something in what it answers; nothing said is a further answer.
+func dialogue(t testing.TB, addr string, steps [][2]string) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(time.Minute))
 	var heard strings.Builder
-	for _, step := range []struct{ say, want string }{
-		{"LHLO client.example\r\n", "\r\n250 "}, {"MAIL FROM:<a@client.example>\r\n", "250 2.1.0 "}, {"RCPT TO:<a@elsewhere.example>\r\n", "550 5.7.1 "},
-	} {
-		fmt.Fprint(c, step.say)
-		readUntil(t, c, &heard, step.want)
+	for _, s := range steps {
+		if s[0] != "" {
+			fmt.Fprint(c, s[0]+"\r\n")
+		}
+		readUntil(t, c, &heard, s[1])
 	}
 }
 
@@ -201,19 +207,27 @@ func wrongCopies(sent []mailtest.Sent, stored map[string][]byte) (wrong []string
 
 func startDovecot(t testing.TB, o peers.DovecotOptions) *peers.Instance {
 	t.Helper()
-	dir, err := os.MkdirTemp(scratch(t), "dovecot-")
+	return startPeer(t, "dovecot", func(dir string) (*peers.Instance, error) {
+		o.Dir, o.LMTP = dir, freeAddr(t)
+		return peers.Dovecot(context.Background(), o)
+	})
+}
+
+// startPeer starts another server, in a folder of its own that every user may enter.
+func startPeer(t testing.TB, name string, start func(dir string) (*peers.Instance, error)) *peers.Instance {
+	t.Helper()
+	dir, err := os.MkdirTemp(scratch(t), name+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	os.Chmod(dir, 0o755)
-	o.Dir, o.LMTP = dir, freeAddr(t)
-	in, err := peers.Dovecot(context.Background(), o)
+	in, err := start(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := in.Stop(); err != nil {
-			t.Errorf("stopping dovecot: %v", err)
+			t.Errorf("stopping %s: %v", name, err)
 		}
 		os.RemoveAll(dir)
 	})

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -155,13 +154,6 @@ func TestLocalDelivery(t *testing.T) {
 // lmtpSend delivers a message over LMTP, which takes it for each recipient.
 func lmtpSend(t testing.TB, addr, content string, to ...string) {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Minute))
-	var heard strings.Builder
 	steps := [][2]string{{"LHLO client.example", "\r\n250 "}, {"MAIL FROM:<s@client.example>", "250 2.1.0 "}}
 	for _, r := range to {
 		steps = append(steps, [2]string{"RCPT TO:<" + r + ">", "250 2.1.5 "})
@@ -170,10 +162,5 @@ func lmtpSend(t testing.TB, addr, content string, to ...string) {
 	for range to[1:] {
 		steps = append(steps, [2]string{"", "250 2.0.0 "})
 	}
-	for _, s := range steps {
-		if s[0] != "" {
-			fmt.Fprint(c, s[0]+"\r\n")
-		}
-		readUntil(t, c, &heard, s[1])
-	}
+	dialogue(t, addr, steps)
 }

@@ -91,6 +91,8 @@ func TestWhoMayRelay(t *testing.T) {
 		{smtpd.Relay, "11.0.0.1", "", "u@foreign.example", 550, "5.7.1"},
 		{smtpd.Relay, "2001:db8:2::7", "", "u@foreign.example", 550, "5.7.1"},
 		{smtpd.Submission, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"}, // submission is for users, not for networks
+		{smtpd.LMTP, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"}, // nor is LMTP a way out
+		{smtpd.LMTP, "10.1.2.3", "", "u@customer.example", 0, ""},
 		{smtpd.Relay, "203.0.113.5", "bob@l.example", "u@foreign.example", 0, ""},
 		{smtpd.Submission, "203.0.113.5", "bob@l.example", "u@foreign.example", 0, ""},
 		{smtpd.Submission, "203.0.113.5", "gone@l.example", "u@foreign.example", 550, "5.7.13"},
@@ -227,6 +229,9 @@ func TestSenders(t *testing.T) {
 	}
 	wantCode(t, "nobody at submission", p.Mail(client(smtpd.Submission, "10.0.0.1", ""), "x@l.example"), 530, "5.7.0")
 	wantCode(t, "nobody at submissions", p.Mail(client(smtpd.Submissions, "10.0.0.1", ""), "x@l.example"), 530, "5.7.0")
+	wantCode(t, "LMTP", p.Connect(client(smtpd.LMTP, "10.0.0.1", "")), 0, "")
+	wantCode(t, "LMTP from elsewhere", p.Connect(client(smtpd.LMTP, "203.0.113.5", "")), 554, "5.7.1")
+	wantCode(t, "a sender by LMTP", p.Mail(client(smtpd.LMTP, "10.0.0.1", ""), "x@foreign.example"), 0, "")
 	wantCode(t, "nobody at relay", p.Mail(client(smtpd.Relay, "203.0.113.5", ""), "x@foreign.example"), 0, "")
 	u.put(t, "bob@l.example", "pw", func(u *directory.User) { u.Disabled = true })
 	wantCode(t, "disabled since", p.Mail(bob, "bob@l.example"), 550, "5.7.13")

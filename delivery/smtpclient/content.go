@@ -66,6 +66,15 @@ func (x *exchange) end(sent *Error) *Error {
 	if x.c.o.LMTP {
 		return x.endEach()
 	}
+	said, err := x.verdict()
+	if err == nil {
+		x.spread(said)
+	}
+	return err
+}
+
+// verdict reads one reply to the content. When there is none, the outcome is open for all recipients that have none yet.
+func (x *exchange) verdict() (Status, *Error) {
 	rep, err := x.c.reply(StepEnd, x.c.t.DataEnd)
 	if err == nil && rep.Class() == 3 {
 		err = x.c.unexpected(StepEnd, rep)
@@ -74,37 +83,26 @@ func (x *exchange) end(sent *Error) *Error {
 		s := err.Status
 		s.Unknown = true
 		x.spread(s)
-		return err
+		return s, err
 	}
-	x.spread(theirs(StepEnd, rep))
 	if x.form.bdat && rep.Class() != 2 {
 		x.c.needReset = true // RFC 3030 section 2
 	}
-	return nil
+	return theirs(StepEnd, rep), nil
 }
 
 var errNobody = errors.New("mail data is wanted although no recipient was accepted")
 
-// endEach reads the replies to the content, one for each recipient that was accepted, in the order of RCPT (RFC 2033 4.2). When the connection is
-// lost between them, the outcome of the others is open. A recipient that was refused may be tried again, and the others are not.
-func (x *exchange) endEach() *Error {
+// endEach reads the replies to the content, one for each recipient that was accepted, in the order of RCPT (RFC 2033 4.2).
+func (x *exchange) endEach() (err *Error) {
 	for i := range x.results {
 		r := &x.results[i]
 		if r.Code/100 != 2 || r.Command != StepRcpt {
 			continue
 		}
-		rep, err := x.c.reply(StepEnd, x.c.t.DataEnd)
-		if err == nil && rep.Class() == 3 {
-			err = x.c.unexpected(StepEnd, rep)
-		}
-		if err != nil {
-			s := err.Status
-			s.Unknown = true
-			x.spread(s)
+		if *r, err = x.verdict(); err != nil {
 			return err
 		}
-		*r = theirs(StepEnd, rep)
-		x.c.needReset = x.c.needReset || x.form.bdat && rep.Class() != 2
 	}
 	return nil
 }
