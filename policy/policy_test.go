@@ -91,7 +91,7 @@ func TestWhoMayRelay(t *testing.T) {
 		{smtpd.Relay, "11.0.0.1", "", "u@foreign.example", 550, "5.7.1"},
 		{smtpd.Relay, "2001:db8:2::7", "", "u@foreign.example", 550, "5.7.1"},
 		{smtpd.Submission, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"}, // submission is for users, not for networks
-		{smtpd.LMTP, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"}, // nor is LMTP a way out
+		{smtpd.LMTP, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"},       // nor is LMTP a way out
 		{smtpd.LMTP, "10.1.2.3", "", "u@customer.example", 0, ""},
 		{smtpd.Relay, "203.0.113.5", "bob@l.example", "u@foreign.example", 0, ""},
 		{smtpd.Submission, "203.0.113.5", "bob@l.example", "u@foreign.example", 0, ""},
