@@ -72,7 +72,7 @@ func (r *boxRun) ownerOf(address string) (owner *faults.Node) {
 }
 
 // tryLogin logs in and out again, and returns the answer to the password.
-func tryLogin(t *testing.T, addr, user string) string {
+func tryLogin(t testing.TB, addr, user string) string {
 	t.Helper()
 	c := dialPOP3(t, addr, false)
 	defer c.conn.Close()
