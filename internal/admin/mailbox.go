@@ -91,9 +91,12 @@ func (s *Server) importMailbox(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.o.Logf("admin: mailbox import %s", address)
 	return streaming(w, func(out *stream) (*Total, error) {
-		n, err := s.o.Mailboxes.Import(r.Context(), address, skip, deadlineReader{r.Body, rc}, out.moved)
+		body := deadlineReader{r.Body, rc}
+		n, err := s.o.Mailboxes.Import(r.Context(), address, skip, body, out.moved)
 		if err != nil {
 			out.item(Imported{n}) // so that it can go on from there
+		} else {
+			_, err = io.Copy(io.Discard, body) // the end of the request, without which the connection could not be used again
 		}
 		return &Total{Node: s.o.Node, Messages: n}, mailboxError(err)
 	})

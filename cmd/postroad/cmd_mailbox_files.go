@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/mailbox/archive"
+)
+
+// Export and import of mailboxes: the node sends and takes streams, the files are here.
+
+// parse reads the arguments of export and import: an address, or with --all none, and where the files are.
+func (m *mailboxFlags) parse(c *console, args []string) (client *admin.Client, address, path string, err error) {
+	fs := c.flags()
+	m.register(fs)
+	fs.BoolVar(&m.all, "all", false, "all mailboxes, each in a file or directory of its own")
+	if c.command.name == "export" {
+		fs.StringVar(&m.format, "format", "mbox", "the `FORMAT` of the files: mbox or maildir")
+	} else {
+		fs.Int64Var(&m.skip, "skip", 0, "leave out the first `N` messages")
+	}
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return nil, "", "", err
+	}
+	switch {
+	case m.all && len(rest) != 1:
+		err = usage("one directory is needed for all mailboxes", "for example: "+c.path+" --all backup")
+	case !m.all && len(rest) != 2:
+		err = usage("a mailbox's address and a path are needed", "for example: "+c.path+" alice@example.net alice.mbox")
+	case m.format != "" && m.format != "mbox" && m.format != "maildir":
+		err = usage(fmt.Sprintf("%q is no format", m.format), "use mbox or maildir")
+	case m.skip < 0 || m.skip > 0 && m.all:
+		err = usage("--skip is for one mailbox, and not negative", "it is the number of messages to leave out")
+	}
+	if err != nil {
+		return nil, "", "", err
+	}
+	if path = rest[len(rest)-1]; !m.all {
+		address = rest[0]
+	}
+	client, err = m.client()
+	return client, address, path, err
+}
+
+func runMailboxExport(ctx context.Context, c *console, args []string) error {
+	var m mailboxFlags
+	client, address, path, err := m.parse(c, args)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if m.all {
+		return m.exportAll(ctx, c, client, path)
+	}
+	return m.export(ctx, c, client, address, path)
+}
+
+// exportAll exports each mailbox into a directory that is empty or new.
+func (m *mailboxFlags) exportAll(ctx context.Context, c *console, client *admin.Client, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("%s is not empty", dir)
+	}
+	if err != nil {
+		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "give the path of a new directory"}
+	}
+	var addresses []string
+	_, err = client.Mailboxes(ctx, func(raw json.RawMessage) error {
+		var b admin.Mailbox
+		err := json.Unmarshal(raw, &b)
+		addresses = append(addresses, b.Address)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, address := range addresses {
+		err := m.export(ctx, c, client, address, filepath.Join(dir, url.PathEscape(address)+"."+m.format))
+		if gone := (*admin.Error)(nil); errors.As(err, &gone) && gone.Exit == admin.ExitData {
+			fmt.Fprintf(c.err, "%s is left out: %s\n", clean(address), gone.Message) // it was removed meanwhile
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *mailboxFlags) export(ctx context.Context, c *console, client *admin.Client, address, path string) error {
+	stream, err := client.ExportMailbox(ctx, address)
+	if err != nil {
+		return err
+	}
+	defer stream.Close()
+	out, file, err := m.writer(c, path)
+	if err != nil {
+		return &admin.Error{Exit: admin.ExitData, Message: err.Error()}
+	}
+	in := archive.NewStreamReader(stream)
+	in.OnFolder = out.Folder
+	progress := c.progress("exported")
+	n, err := archive.Copy(out, in, 0, progress.messages)
+	progress.end()
+	if file != nil {
+		err = errors.Join(err, file.Sync(), file.Close())
+	}
+	if err != nil {
+		return &admin.Error{Exit: admin.ExitTemporary, Message: fmt.Sprintf("the export of %s failed after %s: %v", clean(address), number(n, "message"), err), Hint: "what is there is not complete; try again"}
+	}
+	fmt.Fprintf(c.err, "%s of %s exported\n", number(n, "message"), clean(address))
+	return nil
+}
+
+// writer opens what an export is written to.
+func (m *mailboxFlags) writer(c *console, path string) (archive.Writer, *os.File, error) {
+	if m.format == "maildir" {
+		w, err := archive.NewMaildirWriter(path)
+		return w, nil, err
+	}
+	if path == "-" {
+		return archive.NewMboxWriter(c.out), nil, nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	return archive.NewMboxWriter(f), f, nil
+}
+
+func runMailboxImport(ctx context.Context, c *console, args []string) error {
+	var m mailboxFlags
+	client, address, path, err := m.parse(c, args)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if m.all {
+		return m.importAll(ctx, c, client, path)
+	}
+	return m.imports(ctx, c, client, address, path)
+}
+
+// importAll imports what exportAll wrote.
+func (m *mailboxFlags) importAll(ctx context.Context, c *console, client *admin.Client, dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "give the path of a directory that `postroad mailbox export --all` has made"}
+	}
+	for _, e := range entries {
+		name, mbox := strings.CutSuffix(e.Name(), ".mbox")
+		name, maildir := strings.CutSuffix(name, ".maildir")
+		address, err := url.PathUnescape(name)
+		if err != nil || mbox == maildir {
+			fmt.Fprintf(c.err, "%s is left out: it is no mailbox\n", clean(e.Name()))
+			continue
+		}
+		if err := m.imports(ctx, c, client, address, filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *mailboxFlags) imports(ctx context.Context, c *console, client *admin.Client, address, path string) error {
+	out, in := io.Pipe()
+	stream := archive.NewStreamWriter(in)
+	from, end, err := reader(c, path, stream)
+	if err != nil {
+		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "give the path of an mbox or a Maildir"}
+	}
+	defer end()
+	read := make(chan error, 1)
+	go func() {
+		_, err := archive.Copy(stream, from, 0, nil)
+		in.CloseWithError(err)
+		read <- err
+	}()
+	progress := c.progress("imported")
+	n, err := client.ImportMailbox(ctx, address, m.skip, out, progress.messages)
+	progress.end()
+	out.Close()
+	if bad := <-read; err != nil && bad != nil && !errors.Is(bad, io.ErrClosedPipe) {
+		err = &admin.Error{Exit: admin.ExitData, Message: bad.Error()}
+	}
+	fmt.Fprintf(c.err, "%s of %s imported\n", number(max(n-m.skip, 0), "message"), path)
+	if err != nil && n > 0 {
+		fmt.Fprintf(c.err, "to go on after them: %s --skip %d %s %s\n", c.path, n, address, path)
+	}
+	return err
+}
+
+// reader opens what is imported. Folders go to the stream before their messages.
+func reader(c *console, path string, to archive.Writer) (r archive.Reader, end func() error, err error) {
+	if path == "-" {
+		return archive.NewMboxReader(c.in), func() error { return nil }, nil
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		md, err := archive.NewMaildirReader(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		md.OnFolder = to.Folder
+		return md, func() error { return nil }, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return archive.NewMboxReader(f), f.Close, nil
+}
