@@ -187,25 +187,40 @@ func (h *conn) authenticate(login Login) {
 }
 
 // work has job done by a worker, and then answer on the loop; job must not touch the connection.
-func (h *conn) work(job func(), answer func(now time.Time, o *Output)) {
+func (h *conn) work(by *workers, job func(), answer func(now time.Time, o *Output)) {
 	h.busy = true
-	h.srv().workers.do(func() {
+	by.do(func() {
 		job()
-		h.c.Post(func() {
-			h.busy = false
-			h.call(answer)
-			h.c.Resume()
-		})
+		h.answer(answer)
 	})
 }
 
+// answer gives the answer to an action, when it is done.
+func (h *conn) answer(answer func(now time.Time, o *Output)) {
+	h.c.Post(func() {
+		h.busy = false
+		h.call(answer)
+		h.c.Resume()
+	})
+}
+
+// open locks the maildrop, which may wait for its owner, and then lists it.
 func (h *conn) open(user string) {
-	var opened opening
-	h.work(func() { opened = h.srv().open(user) }, func(now time.Time, o *Output) {
-		if opened.err == nil {
-			h.lock, h.locked = opened.lock, true
+	h.busy = true
+	srv := h.srv()
+	srv.calls.do(func() {
+		op := srv.take(user)
+		if op.err != nil {
+			h.answer(func(now time.Time, o *Output) { h.session.Opened(now, op.asked, nil, op.err, o) })
+			return
 		}
-		h.session.Opened(now, opened.asked, opened.drop, opened.err, o)
+		srv.reads.do(func() {
+			srv.fill(&op)
+			h.answer(func(now time.Time, o *Output) {
+				h.lock, h.locked = op.lock, op.err == nil
+				h.session.Opened(now, op.asked, op.drop, op.err, o)
+			})
+		})
 	})
 }
 
@@ -216,7 +231,7 @@ func (h *conn) fetch(p Piece, next []Piece) {
 		return
 	}
 	var err error
-	h.work(func() { err = h.content.read(srv, box, p, buf[:]) }, func(now time.Time, o *Output) {
+	h.work(srv.reads, func() { err = h.content.read(srv, box, p, buf[:]) }, func(now time.Time, o *Output) {
 		h.session.Fetched(now, buf[:p.Length], err, o)
 		pieces.Put(buf)
 		if h.session.state == stateSending {
@@ -230,7 +245,7 @@ func (h *conn) fetchAhead(p Piece, next []Piece, buf *[pieceSize]byte) {
 	srv, box := h.srv(), h.lock.Mailbox
 	var list []read
 	var err error
-	h.work(func() {
+	h.work(srv.reads, func() {
 		if err = h.content.read(srv, box, p, buf[:]); err == nil {
 			list = h.content.readAhead(srv, box, next, buf, p.Length)
 		}
@@ -250,7 +265,7 @@ func (h *conn) rest() {
 func (h *conn) update(uids []mailbox.UID) {
 	srv, id := h.srv(), h.lock
 	var err error
-	h.work(func() {
+	h.work(srv.calls, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), srv.Limits.CallTimeout)
 		defer cancel()
 		err = srv.Maildrops.Update(ctx, id, uids)
@@ -260,7 +275,7 @@ func (h *conn) update(uids []mailbox.UID) {
 // renew renews the lock, beside whatever else is done.
 func (h *conn) renew() {
 	srv, id := h.srv(), h.lock
-	srv.workers.do(func() {
+	srv.calls.do(func() {
 		asked := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), srv.Limits.LockFor/3)
 		defer cancel()

@@ -48,7 +48,8 @@ func (x *fakeScram) Step(client []byte) ([]byte, string, bool, *smtp.Failure) {
 
 // memory is a store of maildrops: that of fakeUser, others on demand. Safe for use by several goroutines.
 type memory struct {
-	mu struct {
+	stuck chan struct{} // when it is closed, the owner of the mailbox "stuck" answers that it is none
+	mu    struct {
 		sync.Mutex
 		boxes  map[string]*memoryBox
 		locks  uint64
@@ -107,6 +108,10 @@ func (m *memory) hold() (gate chan struct{}) {
 }
 
 func (m *memory) Lock(_ context.Context, address string) (id mailbox.LockID, err error) {
+	if address == "stuck" {
+		<-m.stuck
+		return id, mailbox.ErrRefused
+	}
 	err = m.enter("lock")
 	defer m.mu.Unlock()
 	b := m.mu.boxes[address]

@@ -17,18 +17,22 @@ type opening struct {
 	err   error
 }
 
-// open locks and lists the maildrop of a user.
-func (s *Server) open(user string) (op opening) {
+// take locks the maildrop of a user.
+func (s *Server) take(user string) (op opening) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.Limits.CallTimeout)
 	defer cancel()
 	op.asked = time.Now()
-	if op.lock, op.err = s.Maildrops.Lock(ctx, user); op.err != nil {
-		return op
-	}
+	op.lock, op.err = s.Maildrops.Lock(ctx, user)
+	return op
+}
+
+// fill lists the maildrop that was locked.
+func (s *Server) fill(op *opening) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.Limits.CallTimeout)
+	defer cancel()
 	if op.drop, op.err = s.list(ctx, op.lock.Mailbox); op.err != nil {
 		s.Maildrops.Unlock(op.lock)
 	}
-	return op
 }
 
 func (s *Server) list(ctx context.Context, ref mailbox.Ref) (*drop, error) {

@@ -48,7 +48,8 @@ type Limits struct {
 	LoginTimeout time.Duration // for each whole command before the log-in; default 3 min; -ERR and the end
 	IdleTimeout  time.Duration // without a whole command, or without taking what was sent; default 10 min (RFC 1939 3); -ERR and the end, deleting nothing
 	LockFor      time.Duration // a lock that is not renewed for so long is lost, as the Maildrops have it; default 1 min
-	Workers      int           // calls of Maildrops at once; the others wait; default 32
+	Calls        int           // calls of Maildrops at once that wait for others (locks, removals); what is more waits; default 512
+	Reads        int           // calls of Maildrops at once that take memory (listings, contents); what is more waits; default 32
 	CallTimeout  time.Duration // for one such call; default 30 s; -ERR [SYS/TEMP]
 }
 
@@ -105,7 +106,8 @@ func (l Limits) withDefaults() Limits {
 	l.LoginTimeout = cmp.Or(l.LoginTimeout, 3*time.Minute)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, 10*time.Minute)
 	l.LockFor = cmp.Or(l.LockFor, time.Minute)
-	l.Workers = cmp.Or(l.Workers, 32)
+	l.Calls = cmp.Or(l.Calls, 512)
+	l.Reads = cmp.Or(l.Reads, 32)
 	l.CallTimeout = cmp.Or(l.CallTimeout, 30*time.Second)
 	return l
 }

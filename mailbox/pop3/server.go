@@ -15,7 +15,8 @@ type Server struct {
 	Options
 	greeting string
 	networks *inbound.Networks
-	workers  *workers
+	calls    *workers // who waits for others: a shard without an owner holds up its own mailboxes only
+	reads    *workers // who takes memory
 	stats    stats
 	keeping  places // sessions whose readers keep what they have read ahead of a large message
 	readers  places // sessions that have messages which were read ahead
@@ -42,8 +43,9 @@ func New(o Options) (*Server, error) {
 		networks: inbound.NewNetworks(inbound.Limits{
 			Total: l.Connections, Each: l.ConnectionsPerNetwork, Bits4: l.NetworkBits4, Bits6: l.NetworkBits6, Exempt: o.Trusted,
 		}),
-		workers: newWorkers(l.Workers),
-		ended:   make(chan struct{}, 1),
+		calls: newWorkers(l.Calls),
+		reads: newWorkers(l.Reads),
+		ended: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -73,7 +75,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	return s.workers.close(ctx)
+	return errors.Join(s.calls.close(ctx), s.reads.close(ctx))
 }
 
 func (s *Server) each(f func(*conn)) {

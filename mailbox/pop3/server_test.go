@@ -260,7 +260,7 @@ func TestWorkers(t *testing.T) {
 	for i := range 8 {
 		drops.put(fmt.Sprint(i), fmt.Sprintf("%d\r\n", i))
 	}
-	r := newRig(t, drops, func(o *Options) { o.Limits.Workers = 2 })
+	r := newRig(t, drops, func(o *Options) { o.Limits.Calls, o.Limits.Reads = 2, 2 })
 	var all []*client
 	for i := range 8 {
 		c := r.connect()
@@ -278,6 +278,29 @@ func TestWorkers(t *testing.T) {
 		if got := c.text(); got != fmt.Sprintf("%d\r\n", i) {
 			t.Errorf("session %d got %q", i, got)
 		}
+	}
+}
+
+// TestStuck: log-ins to a mailbox whose owner cannot be reached hold up nobody else.
+func TestStuck(t *testing.T) {
+	drops := newMemory("1\r\n")
+	drops.stuck = make(chan struct{})
+	r := newRig(t, drops, func(o *Options) { o.Limits.Calls, o.Limits.Reads = 6, 1 })
+	var stuck []*client
+	for range 5 {
+		c := r.connect()
+		c.say("USER stuck", "+OK")
+		c.send("PASS secret\r\n")
+		stuck = append(stuck, c)
+	}
+	c := r.login()
+	c.send("RETR 1\r\n")
+	if got := c.text(); got != "1\r\n" {
+		t.Errorf("%q", got)
+	}
+	close(drops.stuck)
+	for _, c := range stuck {
+		c.expect("-ERR [SYS/TEMP]")
 	}
 }
 
