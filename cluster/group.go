@@ -42,6 +42,7 @@ type Group struct {
 	marked    markedAt
 	fetching  sync.Mutex // one take-over of the state at a time
 	giving    givings
+	told      atomic.Uint64            // the newest entry that a leader said is committed
 	floor     atomic.Pointer[position] // nil: the log has as much as it had in the life before (life.go)
 	ctx       context.Context          // ends with stop
 	cancel    context.CancelFunc

@@ -163,9 +163,12 @@ func (g *Group) forgetful() bool {
 
 var errForgetful = errors.New("this member has not yet caught up with what it had when it was a member before")
 
-// mayAsk says why this member does not answer a request of raft's, or returns nil.
+// mayAsk says why this member does not answer a request of raft's, or returns nil. It takes note of what a leader says is committed.
 func (g *Group) mayAsk(request any) error {
-	switch request.(type) {
+	switch q := request.(type) {
+	case *raft.AppendEntriesRequest:
+		for old := g.told.Load(); q.LeaderCommitIndex > old && !g.told.CompareAndSwap(old, q.LeaderCommitIndex); old = g.told.Load() {
+		}
 	case *raft.TimeoutNowRequest:
 		if monotonic() >= g.handing.until.Load() {
 			return errNotAsked

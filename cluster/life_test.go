@@ -22,7 +22,7 @@ func (m *many) comeBack(x *member) {
 	if err := x.g.Join(x.sm, nil); err != nil {
 		m.t.Fatal(err)
 	}
-	m.grow(m.leader(), x.id)
+	m.grow(x.id)
 }
 
 // TestMemberComesBack: a member that left a group is taken in again, has all of it, also after restarts, and can leave once more. What it held in
@@ -41,7 +41,7 @@ func TestMemberComesBack(t *testing.T) {
 		if n == 120 { // it is restarted in between
 			m.stop(three)
 			three = m.start(3)
-			m.grow(m.leader(), 3)
+			m.grow(3)
 		} else {
 			m.comeBack(three)
 		}
@@ -58,6 +58,19 @@ func TestMemberComesBack(t *testing.T) {
 	next := m.leader()
 	m.put(next, 240, 10)
 	m.verify(three, 250)
+}
+
+// TestFreshOnlyWithAll: a member that has what it was told in part is not fresh, though nothing that it knows of is left to be applied.
+func TestFreshOnlyWithAll(t *testing.T) {
+	m, one := newThree(t)
+	m.put(one, 0, 10)
+	two := m.members[2]
+	m.until("it is fresh", two.g.Fresh)
+	if err := two.g.mayAsk(&raft.AppendEntriesRequest{LeaderCommitIndex: two.g.position().index + 5}); err != nil || two.g.Fresh() {
+		t.Errorf("entries are missing, and it counts as fresh; %v", err)
+	}
+	m.put(one, 10, 10)
+	m.until("it has caught up", two.g.Fresh)
 }
 
 // TestForgetfulMember: who came back answers no candidate before it has what it had, keeps its term and vote, and never starts the group.
@@ -90,7 +103,7 @@ func TestForgetfulMember(t *testing.T) {
 		t.Errorf("term %d, it was in term %d", got, term)
 	}
 	m.isolate(3, false)
-	m.grow(m.leader(), 3)
+	m.grow(3)
 	m.until("it has caught up", func() bool { return g.mayAsk(&raft.RequestVoteRequest{}) == nil })
 	if now := g.position(); now.before(had) {
 		t.Errorf("it had %+v and votes with %+v", had, now)

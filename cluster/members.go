@@ -169,7 +169,7 @@ func (g *Group) Reign() uint64 {
 	return g.raft.CurrentTerm()<<16 | uint64(leader)
 }
 
-// Fresh reports whether this member knows a leader, and its state has all that it knows to be committed. What raft writes for itself, after
+// Fresh reports whether this member knows a leader, and its state has all that was committed when a leader last said so. What raft writes for itself, after
 // an election for one, changes no state and is in no applied index.
 func (g *Group) Fresh() bool {
 	if _, ok := g.Leader(); !ok {
@@ -177,8 +177,8 @@ func (g *Group) Fresh() bool {
 	}
 	first, err := g.log.FirstIndex()
 	commit, applied := g.raft.CommitIndex(), g.AppliedIndex()
-	if err != nil || commit == 0 || commit < applied {
-		return false // heartbeats tell who leads, and not what is committed
+	if err != nil || commit == 0 || commit < applied || commit < g.told.Load() {
+		return false // heartbeats tell who leads, and not what is committed; a member that is behind knows of it as far as its log goes
 	}
 	for i := max(first, applied+1); first > 0 && i <= commit; i++ {
 		var l raft.Log

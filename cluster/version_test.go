@@ -41,7 +41,7 @@ func TestUnknownCommandStopsTheMember(t *testing.T) {
 	if err := two.g.Join(oldToy{&toy{}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	m.grow(one, 2)
+	m.grow(2)
 	m.put(one, 0, 10)
 	m.verify(two, 10)
 	for _, command := range []string{"new", "after"} {

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,14 +16,40 @@ import (
 
 // readers read mailboxes over POP3, at one node after another, until they are stopped. A session may be ended when its shard gets another owner.
 type readers struct {
-	stop         chan struct{}
-	work         sync.WaitGroup
-	whole, ended atomic.Int64 // maildrops that were read, and sessions that were not finished
-	last         atomic.Value // why
+	stop  chan struct{}
+	work  sync.WaitGroup
+	whole atomic.Int64 // maildrops that were read
+	mu    sync.Mutex
+	ended map[string]int // sessions that were not finished, by why
+}
+
+// early notes a session that was not finished.
+func (rs *readers) early(err error) {
+	_, why, ok := strings.Cut(err.Error(), "it says ")
+	if !ok {
+		why = err.Error()
+		if i := strings.LastIndex(why, ": "); i >= 0 {
+			why = why[i+2:] // without addresses
+		}
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.ended[why]++
+}
+
+// report says how many sessions ended early, and why.
+func (rs *readers) report() string {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	s := fmt.Sprintf("%d maildrops read; sessions that ended early:\n", rs.whole.Load())
+	for _, why := range slices.Sorted(maps.Keys(rs.ended)) {
+		s += fmt.Sprintf("%6d  %s\n", rs.ended[why], why)
+	}
+	return s
 }
 
 func (r *boxRun) startReaders(n int) *readers {
-	rs := &readers{stop: make(chan struct{})}
+	rs := &readers{stop: make(chan struct{}), ended: map[string]int{}}
 	for i := range n {
 		rs.work.Go(func() {
 			for k := i; ; k += n {
@@ -32,8 +60,7 @@ func (r *boxRun) startReaders(n int) *readers {
 				}
 				live := r.Cluster.Live()
 				if _, err := readMaildrop(live[k%len(live)].POP3, r.users[k*7%len(r.users)]); err != nil {
-					rs.ended.Add(1)
-					rs.last.Store(err.Error())
+					rs.early(err)
 				} else {
 					rs.whole.Add(1)
 				}
@@ -58,7 +85,7 @@ func (r *boxRun) more(load *faults.Load, messages int, rs *readers, drops int64)
 	r.t.Helper()
 	accepted, whole := load.Accepted()+messages, rs.whole.Load()+drops
 	eventually(r.t, 2*time.Minute, func() bool { return load.Accepted() >= accepted && rs.whole.Load() >= whole }, func() string {
-		return fmt.Sprintf("%d messages accepted of %d, %d maildrops read of %d; last: %v\n%s\n%s", load.Accepted(), accepted, rs.whole.Load(), whole, rs.last.Load(), load.Failures(), r.chronicle())
+		return fmt.Sprintf("%d messages accepted of %d, maildrops to read: %d\n%s%s\n%s", load.Accepted(), accepted, whole, rs.report(), load.Failures(), r.chronicle())
 	})
 }
 
@@ -125,7 +152,7 @@ func TestShardsMoveUnderLoad(t *testing.T) {
 	if n := load.GaveUp(); n > 0 {
 		t.Errorf("%d messages were taken by no node", n)
 	}
-	t.Logf("%d messages accepted, %d maildrops read; %d sessions ended early, last: %v\nwhat clients met:\n%s", load.Accepted(), rs.whole.Load(), rs.ended.Load(), rs.last.Load(), load.Failures())
+	t.Logf("%d messages accepted, %swhat clients met:\n%s", load.Accepted(), rs.report(), load.Failures())
 	r.drained(2 * time.Minute)
 	for _, n := range r.Cluster.Nodes() {
 		report := mailtest.Compare(sent, r.read(n), mailtest.Rules{})
