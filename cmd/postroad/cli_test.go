@@ -21,7 +21,10 @@ import (
 )
 
 // cliNode is an administration server over a real queue and directory in memory, found by POSTROAD_NODE.
-type cliNode struct{ queue *queue.Queue }
+type cliNode struct {
+	queue *queue.Queue
+	boxes *cliMailboxes
+}
 
 func (cliNode) Live() error                 { return nil }
 func (cliNode) Ready() error                { return nil }
@@ -47,7 +50,7 @@ func (cliUsers) Sync(context.Context, bool) (directory.Synced, error) {
 func startCLINode(t *testing.T) cliNode {
 	t.Helper()
 	q, d := queue.New(queue.Options{Member: 1}), directory.New()
-	n := cliNode{q}
+	n := cliNode{q, &cliMailboxes{kept: map[string][]string{}}}
 	home := queuetest.New(queuetest.Machine{
 		Apply: func(w *queuetest.Writer, index, term uint64, data []byte, parts [][]byte) any {
 			return q.Apply(w, index, term, data, parts)
@@ -69,7 +72,7 @@ func startCLINode(t *testing.T) cliNode {
 	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now, Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
 	dir := t.TempDir()
 	s, err := admin.Start(admin.Options{Socket: filepath.Join(dir, "admin.sock"), Node: "mx1", Health: n, Metrics: http.NotFoundHandler(),
-		Cluster: &cliCluster{}, Suspensions: cliSuspensions{}, Events: filepath.Join(dir, "events.jsonl"),
+		Cluster: &cliCluster{}, Suspensions: cliSuspensions{}, Mailboxes: n.boxes, Events: filepath.Join(dir, "events.jsonl"),
 		Queues: func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} }, Users: cliUsers{editor, d}})
 	if err != nil {
 		t.Fatal(err)
