@@ -163,7 +163,7 @@ func boxFaults(pause time.Duration) []faults.Step {
 func TestMailboxesUnderKills(t *testing.T) {
 	users, messages := 100, 10_000
 	if long() {
-		users, messages = 2000, 100_000
+		users, messages = 2000, 102_000 // of which some are not acknowledged
 	}
 	r := startBoxes(t, "", 3, users)
 	sent := r.deliver(messages, boxFaults(time.Second))
