@@ -87,13 +87,11 @@ func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (d
 
 // take stages and publishes users. What an interrupted synchronisation had staged goes with them, or is replaced.
 func (e *Editor) take(ctx context.Context, stage string, changed []Imported) (published int, err error) {
-	for batch := range slices.Chunk(changed, maxBatch) {
-		if _, err := e.Stage(ctx, stage, batch, true); err != nil {
-			return published, err
-		}
-	}
 	if len(changed) == 0 {
 		return 0, nil
+	}
+	if _, err := e.Stage(ctx, stage, changed, true); err != nil {
+		return 0, err
 	}
 	published, _, err = e.Publish(ctx, stage, nil)
 	if errors.Is(err, ErrNoStage) { // this member has not heard of it yet: the next synchronisation finds the stage

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/postroad/postroad/internal/rows"
 )
@@ -178,26 +180,38 @@ func (e *Editor) Stage(ctx context.Context, stage string, batch []Imported, repl
 	if err := checkStage(stage); err != nil {
 		return nil, err
 	}
-	c, size := stageCommand{Stage: stage}, 0
+	all := newFlight(ctx)
+	var next []staged
+	size := 0
+	send := func() {
+		c := stageCommand{Stage: stage, Users: next}
+		next, size = nil, 0
+		all.do(func(ctx context.Context) error { return e.propose(ctx, cmdStage, c) })
+	}
 	for i := range batch {
 		u, err := e.imported(&batch[i], replace)
 		if err != nil {
 			refused = append(refused, Refused{i, err})
 			continue
 		}
-		c.Users = append(c.Users, staged{u, replace})
-		size += 300 + len(u.Hash) + 40*(len(u.Senders)+len(u.Forward))
-		if len(c.Users) == maxBatch || size >= batchBytes {
-			if err := e.propose(ctx, cmdStage, c); err != nil {
-				return refused, err
-			}
-			c.Users, size = nil, 0
+		next = append(next, staged{u, replace})
+		if size += u.weight(); len(next) == maxBatch || size >= batchBytes {
+			send()
 		}
 	}
-	if len(c.Users) == 0 {
-		return refused, nil
+	if len(next) > 0 {
+		send()
 	}
-	return refused, e.propose(ctx, cmdStage, c)
+	return refused, all.wait()
+}
+
+// weight is how many octets a user takes in a command, about.
+func (u *User) weight() int {
+	n := 400 + len(u.Name) + len(u.Hash)
+	for _, address := range slices.Concat(u.Senders, u.Forward) {
+		n += len(address) + 3
+	}
+	return n
 }
 
 func checkStage(stage string) error {
@@ -246,27 +260,74 @@ func (e *Editor) Discard(ctx context.Context, stage string, progress func(n int)
 
 // eachStaged proposes a command for each batch of a stage's names. The names come from this member's rows, which may be behind by a moment.
 func (e *Editor) eachStaged(ctx context.Context, stage string, kind commandType, progress func(n int)) (done, kept int, err error) {
+	var mu sync.Mutex
+	all := newFlight(ctx)
 	after, seen := "", false
-	for {
+	for all.ctx.Err() == nil {
 		names, err := e.Directory.staged(stage, after)
 		if err != nil {
-			return done, kept, fmt.Errorf("reading the stage: %w", err)
+			return done, kept, errors.Join(all.wait(), fmt.Errorf("reading the stage: %w", err))
 		}
 		if len(names) == 0 {
 			break
 		}
-		b, err := e.proposeBatch(ctx, kind, stageCommand{Stage: stage, Names: names})
-		if err != nil {
-			return done, kept, err
-		}
-		done, kept, seen = done+int(b.Moved), kept+int(b.Kept), true
-		after = names[len(names)-1]
-		if progress != nil {
-			progress(done + kept)
-		}
+		after, seen = names[len(names)-1], true
+		all.do(func(ctx context.Context) error {
+			b, err := e.proposeBatch(ctx, kind, stageCommand{Stage: stage, Names: names})
+			mu.Lock()
+			defer mu.Unlock()
+			done, kept = done+int(b.Moved), kept+int(b.Kept)
+			if progress != nil {
+				progress(done + kept)
+			}
+			return err
+		})
+	}
+	if err := all.wait(); err != nil {
+		return done, kept, err
 	}
 	if !seen {
 		return 0, 0, ErrNoStage
 	}
 	return done, kept, nil
+}
+
+// batchesInFlight is how many commands of one import are on their way at a time: the log takes them together.
+const batchesInFlight = 8
+
+// flight is some proposals on their way. The first that fails ends all.
+type flight struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	places chan struct{}
+	flying sync.WaitGroup
+}
+
+func newFlight(ctx context.Context) *flight {
+	f := &flight{places: make(chan struct{}, batchesInFlight)}
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	return f
+}
+
+// do waits for a place and runs propose.
+func (f *flight) do(propose func(context.Context) error) {
+	select {
+	case f.places <- struct{}{}:
+	case <-f.ctx.Done():
+		return
+	}
+	f.flying.Go(func() {
+		defer func() { <-f.places }()
+		if err := propose(f.ctx); err != nil {
+			f.cancel(err)
+		}
+	})
+}
+
+// wait waits for all and returns why not all were made.
+func (f *flight) wait() error {
+	f.flying.Wait()
+	err := context.Cause(f.ctx)
+	f.cancel(nil)
+	return err
 }

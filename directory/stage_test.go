@@ -3,6 +3,7 @@ package directory
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/postroad/postroad/internal/rows/rowstest"
@@ -118,5 +119,34 @@ func TestStageIsBounded(t *testing.T) {
 	}
 	if got := e.Directory.List("", 0); len(got) != 3 {
 		t.Errorf("%d users of three", len(got))
+	}
+}
+
+// A user costs little memory: each node has all of them.
+func TestMemoryOfUsers(t *testing.T) {
+	const count = 20_000
+	e, s := newEditor(t)
+	var batch []Imported
+	for i := range count {
+		batch = append(batch, Imported{Name: fmt.Sprintf("user%06d@example.com", i), Hash: "$argon2id$v=19$m=65536,t=3,p=1$qNLvw1OXeiFpPd9ULyBvpQ$Gv4OQhm40roi1xuHPdokTAB+XH8oM7nTHFksOASXRNk"})
+	}
+	if _, err := e.Stage(ctx, "s", batch, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := e.Publish(ctx, "s", nil); err != nil {
+		t.Fatal(err)
+	}
+	batch, s.Log = nil, nil
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	d := New()
+	must(t, d.Load(s))
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := (after.HeapAlloc - before.HeapAlloc) / count
+	t.Logf("%d octets for each user", each)
+	if len(d.List("user019998", 0)) != 2 || each > 800 {
+		t.Errorf("%d octets for each user", each)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -259,13 +260,16 @@ type stager struct {
 
 // Bounds of one request; the server takes 1 MiB.
 const (
-	batchUsers = 500
-	batchSize  = 256 << 10
+	batchUsers = 2000
+	batchSize  = 512 << 10
 )
 
 func (u *stager) add(ctx context.Context, row *roster.User) error {
 	u.rows = append(u.rows, row)
-	u.size += 200 + len(row.Hash) + len(row.Scram) + 40*(len(row.Settings.Senders)+len(row.Settings.Forward))
+	u.size += 200 + len(row.Address) + len(row.Hash) + len(row.Scram)
+	for _, address := range slices.Concat(row.Settings.Senders, row.Settings.Forward) {
+		u.size += len(address) + 3
+	}
 	limit := batchUsers
 	if row.Password != "" {
 		limit = 50 // so that there is something to see

@@ -40,17 +40,18 @@ func (s *Store) Get(k []byte) ([]byte, bool) {
 }
 
 func (s *Store) Scan(from, to []byte, fn func(k, v []byte) bool) error {
+	type row struct{ k, v string }
+	var all []row // those of one moment: fn may propose, and so may others
 	s.mu.Lock()
-	var keys []string
-	for k := range s.KV {
+	for k, v := range s.KV {
 		if k >= string(from) && k < string(to) {
-			keys = append(keys, k)
+			all = append(all, row{k, v})
 		}
 	}
 	s.mu.Unlock()
-	sort.Strings(keys)
-	for _, k := range keys {
-		if !fn([]byte(k), []byte(s.KV[k])) {
+	sort.Slice(all, func(i, j int) bool { return all[i].k < all[j].k })
+	for _, r := range all {
+		if !fn([]byte(r.k), []byte(r.v)) {
 			break
 		}
 	}
