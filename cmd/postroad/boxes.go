@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/remote"
 )
@@ -158,7 +159,8 @@ func (m *mailboxes) call(member uint16) remote.Call {
 		if err == nil {
 			return nil
 		}
-		if errors.Is(err, syscall.ECONNREFUSED) {
+		// An answer other than 200 says that what was asked could not be read: nothing was done.
+		if answer := (*cluster.Answer)(nil); errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &answer) {
 			return fmt.Errorf("%w: member %d: %w", mailbox.ErrRefused, member, err)
 		}
 		return fmt.Errorf("member %d: %w", member, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,8 +90,15 @@ func (m *mailboxes) unlockAll() {
 	}
 }
 
-// Update removes messages from the inbox of a locked mailbox.
+// updateMost is how many UIDs go in one request.
+const updateMost = 50_000
+
+// Update removes messages from the inbox of a locked mailbox. After an error some may be gone and others not (RFC 1939 6).
 func (m *mailboxes) Update(ctx context.Context, id mailbox.LockID, uids []mailbox.UID) error {
-	_, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "update", Lock: id, UIDs: uids})
-	return err
+	for some := range slices.Chunk(uids, updateMost) {
+		if _, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "update", Lock: id, UIDs: some}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
