@@ -146,9 +146,9 @@ func (r *boxRun) deliver(messages int, steps []faults.Step) (sent []mailtest.Sen
 	return sent
 }
 
-// boxFaults are kills of one node after another, of all, and a restart in good order.
+// boxFaults are kills of one node after another, of all, and a restart in good order; in the long version a node is also stopped and cut off.
 func boxFaults(pause time.Duration) []faults.Step {
-	return []faults.Step{
+	steps := []faults.Step{
 		{Kind: faults.Kill, Node: 0, After: pause, For: 2 * time.Second},
 		{Kind: faults.Restart, Node: 1, After: pause},
 		{Kind: faults.Kill, Node: 2, After: pause, For: 2 * time.Second},
@@ -156,6 +156,12 @@ func boxFaults(pause time.Duration) []faults.Step {
 		{Kind: faults.Kill, Node: 1, After: pause, For: 2 * time.Second},
 		{Kind: faults.Restart, Node: 0, After: pause},
 	}
+	if long() {
+		steps = append(steps, faults.Step{Kind: faults.Pause, Node: 2, After: pause, For: 6 * time.Second},
+			faults.Step{Kind: faults.Partition, Node: 1, Sides: []int{1}, State: faults.Stalled, After: pause, For: 8 * time.Second},
+			faults.Step{Kind: faults.Partition, Node: 0, Sides: []int{0}, State: faults.Cut, After: pause, For: 8 * time.Second})
+	}
+	return steps
 }
 
 // TestMailboxesUnderKills: while nodes are killed and restarted, each message comes into the mailboxes of its recipients exactly once, and is read over POP3 at every
