@@ -151,6 +151,8 @@ func TestOverRealSockets(t *testing.T) {
 		t.Error(err)
 	}
 	s.check(t)
+	server.mu.Lock()
+	defer server.mu.Unlock()
 	if server.n > 30 { // 20 at once; each is replaced after 100 messages
 		t.Errorf("%d connections for %d messages", server.n, n)
 	}
