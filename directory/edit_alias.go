@@ -36,6 +36,12 @@ func (e *Editor) SetDomain(ctx context.Context, name, separator string) error {
 	return e.propose(ctx, cmdPutDomain, d)
 }
 
+// CheckDomain says what is wrong with a domain.
+func CheckDomain(name, separator string) error {
+	_, err := newDomain(name, separator)
+	return err
+}
+
 func newDomain(name, separator string) (*Domain, error) {
 	canonical, err := smtp.Domain(name)
 	if err != nil || canonical[0] == '[' {

@@ -118,7 +118,7 @@ func TestAliasImport(t *testing.T) {
 	startCLINode(t)
 	mustRun(t, "domain", "add", "example.net")
 	file := write(t, "aliases.csv", "address,targets,owner\nsales@example.net,a@example.net b@example.org,\nnews@example.net,a@example.net,boss@example.net\nx@example.org,a@example.net,\n")
-	if status, _, errs := postroad(t, "", "alias", "import", file); status != 65 || !strings.Contains(errs, "2 aliases added") || !strings.Contains(errs, file+":4:1: x@example.org: example.org is not a domain") {
+	if status, _, errs := postroad(t, "", "alias", "import", file); status != 65 || !strings.Contains(errs, "2 aliases added") || !strings.Contains(errs, file+":4:1: example.org is not a domain") {
 		t.Errorf("%d, %s", status, errs)
 	}
 	path := filepath.Join(t.TempDir(), "out.json")
@@ -156,5 +156,30 @@ func TestImportOfMany(t *testing.T) {
 	out, _ := mustRun(t, "user", "list")
 	if n := strings.Count(out, "\n"); n != 2345 {
 		t.Errorf("%d users", n)
+	}
+}
+
+func TestDomainImport(t *testing.T) {
+	startCLINode(t)
+	file := write(t, "domains.csv", "domain,separator\nexample.net,\nexample.org,none\nexample.com,-\n")
+	if _, errs := mustRun(t, "domain", "import", file); errs != "3 domains added or changed\n" {
+		t.Errorf("%s", errs)
+	}
+	want := "example.com  separator -\nexample.net  separator +\nexample.org  no separator\n"
+	if out, _ := mustRun(t, "domain", "list"); out != want {
+		t.Errorf("%s", out)
+	}
+	path := filepath.Join(t.TempDir(), "out.json")
+	mustRun(t, "domain", "export", path)
+	if status, _, errs := postroad(t, "", "domain", "import", path); status != 65 || !strings.Contains(errs, path+":1:11: there is a domain of that name") {
+		t.Errorf("again: %d, %s", status, errs)
+	}
+	mustRun(t, "domain", "import", path, "--replace")
+	if out, _ := mustRun(t, "domain", "list"); out != want {
+		t.Errorf("%s", out)
+	}
+	bad := write(t, "bad.csv", "domain,separator\na b,\nexample.biz,xx\n")
+	if status, _, errs := postroad(t, "", "domain", "import", bad); status != 65 || !strings.Contains(errs, bad+":2:1:") || !strings.Contains(errs, bad+":3:1:") || !strings.Contains(errs, "nothing was added") {
+		t.Errorf("a bad file: %d, %s", status, errs)
 	}
 }

@@ -18,6 +18,11 @@ The separator parts a user's name from a detail that is ignored: with "+", mail 
 
     postroad domain set example.net --separator -`},
 	{name: "list", args: "[--json]", short: "list the domains", run: runDomainList},
+	{name: "import", args: "FILE [--replace]", short: "add domains from a file", run: runDomainImport, long: `
+The file is CSV with a first line domain,separator, or JSON with objects of these members. An empty separator is the default, "none" is none.
+
+    postroad domain import domains.csv`},
+	{name: "export", args: "[FILE] [--format csv|json]", short: "write the domains into a file that import reads", run: runDomainExport},
 	{name: "remove", args: "DOMAIN [--all]", short: "keep a domain's mail here no longer", run: runDomainRemove},
 }
 

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -42,17 +39,6 @@ func (i *importFlags) register(fs *flag.FlagSet) {
 	i.nodeFlags.register(fs)
 	fs.StringVar(&i.format, "format", "", "`csv` or json (default: what the file's name says, else csv)")
 	fs.BoolVar(&i.replace, "replace", false, "take the place of those of the same names who are there")
-}
-
-// formatOf is what was said, or what the name says.
-func formatOf(said, file string) string {
-	switch {
-	case said != "":
-		return said
-	case strings.HasSuffix(file, ".json"), strings.HasSuffix(file, ".jsonl"):
-		return "json"
-	}
-	return "csv"
 }
 
 func runUserImport(ctx context.Context, c *console, args []string) error {
@@ -135,52 +121,6 @@ func (c *console) publishStage(ctx context.Context, client *admin.Client, stage 
 func nothingStaged(err error) bool {
 	var e *admin.Error
 	return errors.As(err, &e) && e.Message == directory.ErrNoStage.Error()
-}
-
-// maxProblems is how many wrong rows are named.
-const maxProblems = 20
-
-// eachRow calls fn with each row of a file; problems are gathered.
-func eachRow[T any](file, format string, open func(io.Reader, string) (*roster.Reader[T], error), fn func(*T) error) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error()}
-	}
-	defer f.Close()
-	var wrong problems
-	r, err := open(f, formatOf(format, file))
-	for err == nil || wrong.add(file, err) && r != nil && len(wrong) < maxProblems {
-		var row *T
-		if row, err = r.Next(); err == nil {
-			if err = fn(row); err != nil && !errors.As(err, new(*roster.Problem)) {
-				return err
-			}
-		}
-	}
-	if len(wrong) == 0 && err != io.EOF {
-		return err
-	}
-	return wrong.err("nothing was added")
-}
-
-// problems are what is wrong in a file.
-type problems []string
-
-// add notes a problem; false: it is none.
-func (p *problems) add(file string, err error) bool {
-	var one *roster.Problem
-	if !errors.As(err, &one) {
-		return false
-	}
-	*p = append(*p, fmt.Sprintf("%s:%d:%d: %s", file, one.Line, one.Column, one.What))
-	return true
-}
-
-func (p problems) err(hint string) error {
-	if len(p) == 0 {
-		return nil
-	}
-	return &admin.Error{Exit: admin.ExitData, Message: strings.Join(p, "\n"), Hint: hint}
 }
 
 // importUsers checks a file, stages its users and, unless they are to stay staged, publishes them.

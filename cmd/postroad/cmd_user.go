@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -87,53 +85,6 @@ func (u *userFlags) settingFlags(fs *flag.FlagSet) {
 	fs.BoolFunc("no-mailbox", "the user only sends", yes(&r.Mailbox, false))
 	fs.BoolFunc("disable", "the user cannot log in", yes(&r.Disabled, true))
 	fs.BoolFunc("enable", "the user can log in", yes(&r.Disabled, false))
-}
-
-// The kinds of flags whose absence means something.
-
-func text(to **string) func(string) error {
-	return func(s string) error { *to = &s; return nil }
-}
-
-// more collects values of a flag that may be repeated; the empty one stands for none.
-func more(to *[]string) func(string) error {
-	return func(s string) error {
-		if *to == nil {
-			*to = []string{}
-		}
-		if s != "" {
-			*to = append(*to, s)
-		}
-		return nil
-	}
-}
-
-func yes(to **bool, means bool) func(string) error {
-	return func(s string) error {
-		b, err := strconv.ParseBool(s)
-		b = b == means
-		*to = &b
-		return err
-	}
-}
-
-func value[T any, P interface {
-	*T
-	encoding.TextUnmarshaler
-}](to *P) func(string) error {
-	return func(s string) error {
-		*to = new(T)
-		return (*to).UnmarshalText([]byte(s))
-	}
-}
-
-func size(to **config.Size) func(string) error {
-	return func(s string) error {
-		if s == "0" {
-			s = "0B"
-		}
-		return value(to)(s)
-	}
 }
 
 func runUserAdd(ctx context.Context, c *console, args []string) error {

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/postroad/postroad/directory"
-	"github.com/postroad/postroad/internal/config"
 )
 
 // Problem is something wrong in a file. Lines and columns count from one, columns in octets.
@@ -47,21 +45,18 @@ type Alias struct {
 	Targets []string
 }
 
-// value is one value of a row: a text, or for lists of JSON several.
-type value struct {
+// Domain is one row of a file of domains.
+type Domain struct {
 	Place
-	text string
-	list []string
-	many bool
+	Name      string
+	Separator string // see directory.Domain; NoSeparator: none, "": the default
 }
 
-// words are the members of a list. In CSV they are parted by spaces.
-func (v value) words() []string {
-	if v.many {
-		return v.list
-	}
-	return strings.Fields(v.text)
-}
+// NoSeparator stands for the absence of a separator, where an empty value is the default.
+const NoSeparator = "none"
+
+// Where says where a row begins.
+func (p Place) Where() Place { return p }
 
 // source yields the rows of a file of either form.
 type source interface {
@@ -85,110 +80,6 @@ func open(r io.Reader, format string, keys []string) (source, error) {
 
 func noFormat(format string) error { return fmt.Errorf("%q is no format: csv or json", format) }
 
-// setters are what the values of a row do; in the order in which a file is written.
-type setter[T any] struct {
-	key string
-	set func(*T, value) error
-	get func(*T) (text string, list []string)
-}
-
-func text[T any](key string, of func(*T) *string) setter[T] {
-	return setter[T]{key, func(to *T, v value) error {
-		if v.many {
-			return fmt.Errorf("it is one text, not a list")
-		}
-		*of(to) = v.text
-		return nil
-	}, func(from *T) (string, []string) { return *of(from), nil }}
-}
-
-func list[T any](key string, of func(*T) *[]string) setter[T] {
-	return setter[T]{key, func(to *T, v value) error { *of(to) = v.words(); return nil },
-		func(from *T) (string, []string) { return strings.Join(*of(from), " "), *of(from) }}
-}
-
-// parsed is a value that is empty when it is zero.
-func parsed[T any, V comparable](key string, of func(*T) *V, parse func(string) (V, error), format func(V) string) setter[T] {
-	return setter[T]{key, func(to *T, v value) (err error) {
-		switch {
-		case v.many:
-			return fmt.Errorf("it is one value, not a list")
-		case v.text == "":
-			return nil
-		}
-		*of(to), err = parse(strings.TrimSpace(v.text))
-		return err
-	}, func(from *T) (string, []string) {
-		var zero V
-		if *of(from) == zero {
-			return "", nil
-		}
-		return format(*of(from)), nil
-	}}
-}
-
-func boolean(s string) (bool, error) {
-	switch strings.ToLower(s) {
-	case "yes", "true", "1", "on":
-		return true, nil
-	case "no", "false", "0", "off":
-		return false, nil
-	}
-	return false, fmt.Errorf("%q is neither yes nor no", s)
-}
-
-func negated(s string) (bool, error) { b, err := boolean(s); return !b, err }
-
-func rate(s string) (directory.Rate, error) {
-	var r config.Rate
-	err := r.UnmarshalText([]byte(s))
-	return directory.Rate{N: r.N, Per: r.Per}, err
-}
-
-func rateText(r directory.Rate) string { return config.Rate{N: r.N, Per: r.Per}.String() }
-
-// octets reads a size: a number is one of octets.
-func octets(s string) (int64, error) {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return n, nil
-	}
-	var size config.Size
-	err := size.UnmarshalText([]byte(s))
-	return int64(size), err
-}
-
-var userFields = []setter[User]{
-	text("address", func(u *User) *string { return &u.Address }),
-	text("password", func(u *User) *string { return &u.Password }),
-	text("hash", func(u *User) *string { return &u.Hash }),
-	text("scram", func(u *User) *string { return &u.Scram }),
-	text("tenant", func(u *User) *string { return &u.Settings.Tenant }),
-	list("senders", func(u *User) *[]string { return &u.Settings.Senders }),
-	parsed("messages", func(u *User) *directory.Rate { return &u.Settings.Messages }, rate, rateText),
-	parsed("recipients", func(u *User) *directory.Rate { return &u.Settings.Recipients }, rate, rateText),
-	parsed("disabled", func(u *User) *bool { return &u.Settings.Disabled }, boolean, func(bool) string { return "yes" }),
-	parsed("mailbox", func(u *User) *bool { return &u.Settings.NoMailbox }, negated, func(bool) string { return "no" }),
-	parsed("soft_quota", func(u *User) *int64 { return &u.Settings.Soft }, octets, sizeText),
-	parsed("hard_quota", func(u *User) *int64 { return &u.Settings.Hard }, octets, sizeText),
-	list("forward", func(u *User) *[]string { return &u.Settings.Forward }),
-	parsed("keep_copy", func(u *User) *bool { return &u.Settings.Keep }, boolean, func(bool) string { return "yes" }),
-}
-
-var aliasFields = []setter[Alias]{
-	text("address", func(a *Alias) *string { return &a.Address }),
-	text("owner", func(a *Alias) *string { return &a.Owner }),
-	list("targets", func(a *Alias) *[]string { return &a.Targets }),
-}
-
-func sizeText(n int64) string { return config.Size(n).String() }
-
-func keysOf[T any](fields []setter[T]) (keys []string) {
-	for _, f := range fields {
-		keys = append(keys, f.key)
-	}
-	return keys
-}
-
 // Reader reads the rows of a file one by one.
 type Reader[T any] struct {
 	source source
@@ -197,13 +88,17 @@ type Reader[T any] struct {
 	done   bool
 }
 
-// Users and Aliases return readers of a file; format is "csv" or "json". A *Problem says what is wrong with its beginning.
+// Users, Aliases and Domains return readers of a file; format is "csv" or "json". A *Problem says what is wrong with its beginning.
 func Users(r io.Reader, format string) (*Reader[User], error) {
 	return newReader(r, format, userFields, checkUser)
 }
 
 func Aliases(r io.Reader, format string) (*Reader[Alias], error) {
 	return newReader(r, format, aliasFields, checkAlias)
+}
+
+func Domains(r io.Reader, format string) (*Reader[Domain], error) {
+	return newReader(r, format, domainFields, checkDomain)
 }
 
 func newReader[T any](r io.Reader, format string, fields []setter[T], check func(*T, func(string) Place) *Problem) (*Reader[T], error) {
@@ -311,6 +206,14 @@ func checkAlias(a *Alias, at func(string) Place) *Problem {
 		if _, err := directory.CheckTarget(a.Owner); err != nil {
 			return at("owner").problem("%v", err)
 		}
+	}
+	return nil
+}
+
+func checkDomain(d *Domain, at func(string) Place) *Problem {
+	d.Place = at("domain")
+	if err := directory.CheckDomain(d.Name, strings.Replace(d.Separator, NoSeparator, "", 1)); err != nil {
+		return d.problem("%v", err)
 	}
 	return nil
 }

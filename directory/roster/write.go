@@ -14,13 +14,17 @@ type Writer[T any] struct {
 	json   *bufio.Writer
 }
 
-// UserWriter and AliasWriter write to w; format is "csv" or "json".
+// UserWriter, AliasWriter and DomainWriter write to w; format is "csv" or "json".
 func UserWriter(w io.Writer, format string) (*Writer[User], error) {
 	return newWriter(w, format, userFields)
 }
 
 func AliasWriter(w io.Writer, format string) (*Writer[Alias], error) {
 	return newWriter(w, format, aliasFields)
+}
+
+func DomainWriter(w io.Writer, format string) (*Writer[Domain], error) {
+	return newWriter(w, format, domainFields)
 }
 
 func newWriter[T any](w io.Writer, format string, fields []setter[T]) (*Writer[T], error) {

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/postroad/postroad/directory/roster"
+	"github.com/postroad/postroad/internal/admin"
+)
+
+// This file reads and writes files of users, aliases and domains for the commands.
+
+// formatOf is what was said, or what the name says.
+func formatOf(said, file string) string {
+	switch {
+	case said != "":
+		return said
+	case strings.HasSuffix(file, ".json"), strings.HasSuffix(file, ".jsonl"):
+		return "json"
+	}
+	return "csv"
+}
+
+// maxProblems is how many wrong rows are named.
+const maxProblems = 20
+
+// eachRow calls fn with each row of a file; problems are gathered.
+func eachRow[T any](file, format string, open func(io.Reader, string) (*roster.Reader[T], error), fn func(*T) error) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return &admin.Error{Exit: admin.ExitData, Message: err.Error()}
+	}
+	defer f.Close()
+	var wrong problems
+	r, err := open(f, formatOf(format, file))
+	for err == nil || wrong.add(file, err) && r != nil && len(wrong) < maxProblems {
+		var row *T
+		if row, err = r.Next(); err == nil {
+			if err = fn(row); err != nil && !errors.As(err, new(*roster.Problem)) {
+				return err
+			}
+		}
+	}
+	if len(wrong) == 0 && err != io.EOF {
+		return err
+	}
+	return wrong.err("nothing was added")
+}
+
+// problems are what is wrong in a file.
+type problems []string
+
+// add notes a problem; false: it is none.
+func (p *problems) add(file string, err error) bool {
+	var one *roster.Problem
+	if !errors.As(err, &one) {
+		return false
+	}
+	*p = append(*p, fmt.Sprintf("%s:%d:%d: %s", file, one.Line, one.Column, one.What))
+	return true
+}
+
+func (p problems) err(hint string) error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &admin.Error{Exit: admin.ExitData, Message: strings.Join(p, "\n"), Hint: hint}
+}
+
+// importOne adds something, or lets it take the place of what is there.
+func importOne(replace bool, change func(verb string) error) error {
+	err := change("add")
+	if err != nil && replace && change("set") == nil {
+		return nil
+	}
+	return err
+}
+
+// importRows checks a file and then adds its rows, one by one.
+func importRows[T any, P interface {
+	*T
+	Where() roster.Place
+}](c *console, args []string, what string, open func(io.Reader, string) (*roster.Reader[T], error), add func(*admin.Client, *T, bool) error) error {
+	var i importFlags
+	fs := c.flags()
+	i.register(fs)
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return usage("one file is needed", "for example: "+c.path+" "+what+".csv")
+	}
+	file := rest[0]
+	if err := eachRow(file, i.format, open, func(*T) error { return nil }); err != nil {
+		return err
+	}
+	return withClient(&i.nodeFlags, func(client *admin.Client) error {
+		var refused problems
+		added, progress := 0, c.progress("added")
+		err := eachRow(file, i.format, open, func(row *T) error {
+			err := add(client, row, i.replace)
+			var e *admin.Error
+			if errors.As(err, &e) && e.Exit == admin.ExitData && len(refused) < maxProblems {
+				at := P(row).Where()
+				refused.add(file, &roster.Problem{Line: at.Line, Column: at.Column, What: e.Message})
+				return nil
+			}
+			added++
+			progress.say(fmt.Sprintf("%d %s added", added, what))
+			return err
+		})
+		progress.end()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.err, "%d %s added or changed\n", added, what)
+		return refused.err("all others are there")
+	})
+}
+
+// export writes rows to the file that args name, or to standard output.
+func export[T any](c *console, format *string, args []string, fs *flag.FlagSet, open func(io.Writer, string) (*roster.Writer[T], error),
+	rows func(*admin.Client, func(*T) error) error,
+) (err error) {
+	var n nodeFlags
+	n.register(fs)
+	rest, err := c.parse(fs, args)
+	if err != nil {
+		return err
+	}
+	out, file := c.out, ""
+	if len(rest) > 0 {
+		if err := noMore(rest[1:]); err != nil {
+			return err
+		}
+		file = rest[0]
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "a file that is there is not written over"}
+		}
+		defer func() { err = errors.Join(err, f.Close()) }()
+		out = f
+	}
+	w, err := open(out, formatOf(*format, file))
+	if err != nil {
+		return usage(err.Error(), "")
+	}
+	return withClient(&n, func(client *admin.Client) error {
+		if err := rows(client, w.Write); err != nil {
+			return err
+		}
+		return w.Flush()
+	})
+}
