@@ -17,9 +17,10 @@ const (
 	maxContent = 8 << 30
 )
 
-var errTooMuch = errors.New("more content than is appended together")
-
-var errMalformed = errors.New("a malformed request or answer about mailboxes")
+var (
+	errTooMuch   = errors.New("more content than is appended together")
+	errMalformed = errors.New("a malformed request or answer about mailboxes")
+)
 
 // reader reads values until one is malformed or missing; then err is set and all that follows is zero.
 type reader struct {
@@ -227,8 +228,8 @@ func appendMessage(b []byte, m *mailbox.Message) []byte {
 	return binary.AppendVarint(binary.AppendVarint(b, m.Date), m.Saved)
 }
 
-// messages reads a listing: an error's number, messages, and a zero for its end.
-func readMessages(from io.Reader) (all []mailbox.Message, err error) {
+// ReadMessages reads the answer of PathMessages: an error's number, messages, and a zero for their end.
+func ReadMessages(from io.Reader) (all []mailbox.Message, err error) {
 	r := newReader(from)
 	if err := numbered(r.octet(), ""); err != nil {
 		return nil, err

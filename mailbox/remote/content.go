@@ -27,9 +27,6 @@ func ReadReply(from io.Reader) (r Reply, err error) {
 	return r, err
 }
 
-// ReadMessages reads the answer of PathMessages.
-func ReadMessages(from io.Reader) ([]mailbox.Message, error) { return readMessages(from) }
-
 // Together appends deliveries at the owner of their shard by one command (mailbox.Store.AppendTogether).
 func Together(ctx context.Context, call Call, shard int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
 	var body []byte
