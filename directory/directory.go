@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/postroad/postroad/internal/rows"
 )
@@ -13,6 +14,8 @@ import (
 type Directory struct {
 	pending []change // applied, not yet in the store; owned by the apply goroutine
 	tables  [tables]*table
+
+	changes atomic.Uint64
 
 	mu     sync.Mutex  // taken by whoever changes the view
 	reader rows.Reader // guarded by mu: where Restored and the listings read
@@ -42,6 +45,7 @@ func (d *Directory) Committed() {
 		}
 	}
 	d.mu.Unlock()
+	d.changes.Add(1)
 	clear(d.pending)
 	d.pending = d.pending[:0]
 }
@@ -69,6 +73,7 @@ func (d *Directory) Restored() {
 }
 
 func (d *Directory) loadLocked() error {
+	defer d.changes.Add(1)
 	for _, t := range d.tables {
 		if err := t.load(d.reader); err != nil {
 			return err
@@ -76,6 +81,9 @@ func (d *Directory) loadLocked() error {
 	}
 	return nil
 }
+
+// Changes is a number that is another one after each change of the view, for those who keep what they made of it.
+func (d *Directory) Changes() uint64 { return d.changes.Load() }
 
 // Get returns the user of a canonical name. It takes no lock. The user is read-only.
 func (d *Directory) Get(name string) (*User, bool) { return get[*User](d, users, name) }

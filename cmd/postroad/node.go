@@ -209,6 +209,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	all.Go(func() { n.governor.run(n.background) })
 	all.Go(func() { n.reach.run(n.background) })
 	all.Go(func() { n.boxes.run(n.background) })
+	all.Go(func() { n.followQuotas(n.background) })
 	if n.source != nil {
 		all.Go(func() { n.followSource(n.background) })
 	}

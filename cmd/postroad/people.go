@@ -46,27 +46,23 @@ func (u operatorsUsers) Sync(ctx context.Context, force bool) (directory.Synced,
 	return u.sync(ctx, force)
 }
 
-// Edit changes settings. The mailbox follows, if it has been made.
+// Edit changes settings. The mailbox follows, if it has been made; it would in a minute anyway (people_quotas.go).
 func (u operatorsUsers) Edit(ctx context.Context, name string, edit func(*directory.Settings)) error {
-	quotas := false
+	var quotas *mailbox.Settings // this node may not know the user as changed yet
 	err := u.Editor.Edit(ctx, name, func(s *directory.Settings) {
 		before := *s
-		edit(s)
-		quotas = s.Soft != before.Soft || s.Hard != before.Hard
+		if edit(s); s.Soft != before.Soft || s.Hard != before.Hard {
+			quotas = &mailbox.Settings{Soft: s.Soft, Hard: s.Hard}
+		}
 	})
-	if err != nil || !quotas || u.boxes.Shards() == 0 {
+	if err != nil || quotas == nil || u.boxes.Shards() == 0 {
 		return err
 	}
-	name, err = directory.Canonical(name)
-	if err != nil {
+	if name, err = directory.Canonical(name); err != nil {
 		return err
 	}
-	settings, ok := u.boxes.settings(name)
-	if !ok {
-		return nil
-	}
-	if err := u.boxes.Configure(ctx, name, settings); err != nil && !errors.Is(err, mailbox.ErrNoMailbox) {
-		return errors.Join(errors.New("the user has other quotas, the mailbox not yet: repeat the command"), err)
+	if err := u.boxes.Configure(ctx, name, *quotas); err != nil && !errors.Is(err, mailbox.ErrNoMailbox) {
+		return errors.Join(errors.New("the user has other quotas, the mailbox will have them in a minute"), err)
 	}
 	return nil
 }
