@@ -178,35 +178,38 @@ func lmtpSend(t testing.TB, addr, content string, to ...string) {
 	dialogue(t, addr, steps)
 }
 
-// TestLocalReports: a mailbox that stays full, and a user who is gone when the mail's turn comes, are reported to the sender, into a mailbox here.
+// TestLocalReports: a mailbox over its soft quota is told so; one that stays full, and a user who is gone when the mail's turn comes, are reported to the sender, into a mailbox here.
 func TestLocalReports(t *testing.T) {
 	n := newNode(t, nodeOptions{Extra: "[retry]\nschedule = [\"1s\"]\nexpire = \"20s\"\ndelay_warning = \"0s\"\n"})
 	n.start()
 	const hash = "{CRYPT}$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe"
 	name := filepath.Join(n.Dir, "users.csv")
-	file := "address,hash,hard_quota\nsender@postroad.test," + hash + ",\nfull@postroad.test," + hash + ",10KiB\ngone@postroad.test," + hash + ",\n"
+	file := "address,hash,hard_quota,soft_quota\nsender@postroad.test," + hash + ",,\nfull@postroad.test," + hash + ",10KiB,5KiB\ngone@postroad.test," + hash + ",,\n"
 	if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n.cli("user", "import", name)
 	body := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 130)
 	sendOne(t, n.Relay, "sender@postroad.test", body, "full@postroad.test")
-	eventually(t, time.Minute, func() bool { return n.delivered() == 1 }, n.log)
+	eventually(t, time.Minute, func() bool { return n.delivered() == 2 }, n.log) // with the warning of the soft quota
 	sendOne(t, n.Relay, "sender@postroad.test", body, "full@postroad.test")
 	n.cli("suspend", "--site", "local", "--reason", "test")
 	sendOne(t, n.Relay, "sender@postroad.test", body, "gone@postroad.test")
 	n.cli("user", "remove", "gone@postroad.test")
 	n.cli("resume", "--site", "local")
 
-	reports := func() string {
+	all := func(user string) string {
 		var all strings.Builder
-		for _, content := range n.mailboxes([]string{"sender@postroad.test"}) {
+		for _, content := range n.mailboxes([]string{user}) {
 			all.Write(content)
 		}
 		return all.String()
 	}
-	eventually(t, time.Minute, func() bool { return n.delivered() == 3 }, n.log)
-	got := reports()
+	eventually(t, time.Minute, func() bool { return n.delivered() == 4 }, n.log)
+	if got := all("full@postroad.test"); !strings.Contains(got, "holds more than 5KiB. At 10KiB no more mail") {
+		t.Errorf("no warning of the soft quota: %.3000s", got)
+	}
+	got := all("sender@postroad.test")
 	for _, want := range []string{"Status: 5.1.1", "Status: 5.2.2", "Final-Recipient: rfc822;full@postroad.test", "Final-Recipient: rfc822;gone@postroad.test"} {
 		if !strings.Contains(strings.ReplaceAll(got, "; ", ";"), want) {
 			t.Errorf("no report says %q:\n%.4000s", want, got)

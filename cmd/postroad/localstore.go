@@ -21,6 +21,7 @@ type localStore struct {
 	// settings are what the directory says of a mailbox that is to be made; false: there is no such user.
 	settings func(address string) (mailbox.Settings, bool)
 	current  func() bool                 // the directory surely is what the cluster knows now
+	warn     func(address string)        // a mailbox is over its soft quota; it must not block
 	making   chan struct{}               // a place for each mailbox that is being made
 	after    func(time.Duration, func()) // time.AfterFunc, but for tests
 	ailing   ailing
@@ -49,6 +50,7 @@ const (
 func newLocalStore(boxes localBoxes, settings func(string) (mailbox.Settings, bool)) *localStore {
 	return &localStore{
 		boxes: boxes, settings: settings, current: func() bool { return true }, making: make(chan struct{}, makersAtOnce),
+		warn:  func(string) {},
 		after: func(d time.Duration, f func()) { time.AfterFunc(d, f) },
 	}
 }
@@ -193,6 +195,9 @@ func (p *parcel) arrived(results []mailbox.Result, err error) {
 		switch r.Code {
 		case mailbox.Stored, mailbox.Duplicate:
 			p.failures[p.places[i]] = nil
+			if r.Warn {
+				p.store.warn(p.delivery.Items[i].Mailbox)
+			}
 		case mailbox.Full:
 			p.failures[p.places[i]] = failFull
 		case mailbox.NoMailbox:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	netmail "net/mail"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ type fakeBoxes struct {
 	shards  int
 	there   map[string]mailbox.Settings
 	full    map[string]bool
+	warn    map[string]bool
 	keys    map[mailbox.AppendKey]bool
 	got     map[string][]string // prefixes
 	appends int
@@ -67,7 +69,7 @@ func (f *fakeBoxes) Append(shard int, d *mailbox.Delivery, done func([]mailbox.R
 			f.keys[it.Key] = true
 			f.got[it.Mailbox] = append(f.got[it.Mailbox], string(it.Prefix)+string(d.Content.Bytes))
 		}
-		results = append(results, mailbox.Result{Code: code})
+		results = append(results, mailbox.Result{Code: code, Warn: code == mailbox.Stored && f.warn[it.Mailbox]})
 	}
 	f.mu.Unlock()
 	done(results, nil)
@@ -298,4 +300,30 @@ func TestLocalStoreAilingShard(t *testing.T) {
 			t.Errorf("%d shards are still taken for ailing", n)
 		}
 	})
+}
+
+// The user whose mailbox came over its soft quota is told, and nobody else.
+func TestLocalStoreWarns(t *testing.T) {
+	boxes := newFakeBoxes()
+	boxes.there["a@h"], boxes.there["b@h"] = mailbox.Settings{}, mailbox.Settings{}
+	boxes.warn = map[string]bool{"b@h": true}
+	s := immediate(boxes, users("a@h", "b@h"))
+	var told []string
+	s.warn = func(address string) { told = append(told, address) }
+	for range 2 {
+		if got := s.deliver(localMessage("a@h", "b@h")); got != "ok ok" {
+			t.Error(got)
+		}
+	}
+	if len(told) != 1 || told[0] != "b@h" {
+		t.Errorf("told %q, want b@h once", told)
+	}
+	text := string(quotaWarning("b@h.example", "mx.example", mailbox.Settings{Soft: 5 << 20, Hard: 6 << 20}, time.Unix(1_700_000_000, 0).UTC()))
+	m, err := netmail.ReadMessage(strings.NewReader(text))
+	if err != nil || m.Header.Get("To") != "<b@h.example>" || m.Header.Get("Auto-Submitted") != "auto-generated" || !strings.Contains(text, "holds more than 5MiB. At 6MiB no") {
+		t.Errorf("%v: %s", err, text)
+	}
+	if _, err := m.Header.Date(); err != nil {
+		t.Error(err)
+	}
 }

@@ -176,7 +176,7 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
 	n.delivers = newLocalStore(n.boxes, func(address string) (mailbox.Settings, bool) { return n.boxes.settings(address) })
-	n.delivers.current = n.knowsPeople
+	n.delivers.current, n.delivers.warn = n.knowsPeople, n.warnOverQuota
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
 		return err
