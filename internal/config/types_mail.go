@@ -68,20 +68,22 @@ type Limits struct {
 	MessageSize Size `toml:"message_size"`
 	// Recipients is the most recipients of one mail transaction. One more: 452 4.5.3.
 	Recipients int `toml:"recipients"`
-	// Connections is the most connections at a time. One more: 421 4.3.2.
+	// Connections is the most connections at a time, of SMTP and as many of POP3. One more: 421 4.3.2, -ERR [SYS/TEMP].
 	Connections int `toml:"connections"`
 	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24, an IPv6 /56); the
-	// networks of [relay] are not counted. One more: 421 4.7.0.
+	// networks of [relay] are not counted. SMTP and POP3 count by themselves. One more: 421 4.7.0, -ERR [SYS/TEMP].
 	ConnectionsPerNetwork int `toml:"connections_per_network"`
 	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0.
 	MessagesPerConnection int `toml:"messages_per_connection"`
-	// Errors is the number of refused commands since the last message after which a connection is closed: 421 4.7.0.
+	// Errors is the number of refused commands since the last message, or since POP3's last good command, after which a connection is
+	// closed: 421 4.7.0, -ERR.
 	Errors int `toml:"errors"`
-	// AuthFailures is the number of failed log-ins after which a connection is closed: 421 4.7.0.
+	// AuthFailures is the number of failed log-ins after which a connection is closed: 421 4.7.0, -ERR [AUTH].
 	AuthFailures int `toml:"auth_failures"`
 	// Hops is the most Received fields of a message (RFC 5321 6.3). One more: 554 5.4.6.
 	Hops int `toml:"hops"`
 	// IdleTimeout is how long a client may say nothing. RFC 5321 4.5.3.2.7 asks for five minutes. After it: 421 4.4.2.
+	// A POP3 client that has logged in has ten minutes at least (RFC 1939 3).
 	IdleTimeout Duration `toml:"idle_timeout"`
 	// MinimumDataRate is how many octets of mail data a second a client must send on the whole, once the first idle_timeout is
 	// over. Less: 421 4.4.2.
