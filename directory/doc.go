@@ -31,6 +31,8 @@ type User struct {
 	NoMailbox bool  `json:"no_mailbox,omitempty"`
 	Soft      int64 `json:"soft_quota,omitempty"`
 	Hard      int64 `json:"hard_quota,omitempty"`
+	// Retention is how long a message stays in a folder of the mailbox; zero: for good.
+	Retention time.Duration `json:"retention,omitempty"`
 	// Forward are the addresses to which mail for Name goes instead; with Keep to the mailbox as well.
 	Forward []string `json:"forward,omitempty"`
 	Keep    bool     `json:"keep_copy,omitempty"`

@@ -40,6 +40,7 @@ type Settings struct {
 	Scram      bool // keep keys for SCRAM-SHA-256, too
 	NoMailbox  bool // see User
 	Soft, Hard int64
+	Retention  time.Duration
 	Forward    []string
 	Keep       bool
 }
@@ -48,7 +49,7 @@ type Settings struct {
 func (u *User) Settings() Settings {
 	return Settings{
 		Tenant: u.Tenant, Senders: u.Senders, Disabled: u.Disabled, Messages: u.Messages, Recipients: u.Rcpts, Scram: u.Scram != nil,
-		NoMailbox: u.NoMailbox, Soft: u.Soft, Hard: u.Hard, Forward: u.Forward, Keep: u.Keep,
+		NoMailbox: u.NoMailbox, Soft: u.Soft, Hard: u.Hard, Retention: u.Retention, Forward: u.Forward, Keep: u.Keep,
 	}
 }
 
@@ -175,7 +176,7 @@ func (e *Editor) setPassword(u *User, password string, withScram bool) (err erro
 
 // newer reports whether the user has settings that the first version of this state does not keep.
 func (u *User) newer() bool {
-	return u.NoMailbox || u.Soft != 0 || u.Hard != 0 || len(u.Forward) > 0 || u.Keep || u.Source != ""
+	return u.NoMailbox || u.Soft != 0 || u.Hard != 0 || u.Retention != 0 || len(u.Forward) > 0 || u.Keep || u.Source != ""
 }
 
 func (u *User) configure(s Settings) error {
@@ -193,6 +194,9 @@ func (u *User) configure(s Settings) error {
 	if s.Soft < 0 || s.Hard < 0 || s.Hard > 0 && s.Soft > s.Hard {
 		return wrongf("a quota is not negative, and the soft quota is not above the hard one")
 	}
+	if s.Retention < 0 {
+		return wrongf("mail is kept for a positive time, such as 90d, or with 0s for good")
+	}
 	var senders []string
 	for _, sender := range s.Senders {
 		canonical, err := CanonicalSender(sender)
@@ -206,6 +210,6 @@ func (u *User) configure(s Settings) error {
 		return err
 	}
 	u.Tenant, u.Senders, u.Disabled, u.Messages, u.Rcpts = s.Tenant, senders, s.Disabled, s.Messages, s.Recipients
-	u.NoMailbox, u.Soft, u.Hard, u.Forward, u.Keep = s.NoMailbox, s.Soft, s.Hard, forward, s.Keep
+	u.NoMailbox, u.Soft, u.Hard, u.Retention, u.Forward, u.Keep = s.NoMailbox, s.Soft, s.Hard, s.Retention, forward, s.Keep
 	return nil
 }

@@ -120,12 +120,14 @@ maildir:
   group = mail
 `
 
-// eximRelays hands mail on, with the port in the route. byname has it ask the host's own names (/etc/hosts), self = send lets it talk to this machine.
+// eximRelays hands mail on, with the port in the route. byname has it ask the host's own names (/etc/hosts), self = send lets it talk to this machine. A look-up that fails under load
+// would freeze the message.
 const eximRelays = `begin routers
 all:
   driver = manualroute
   domains = *
   route_data = ROUTE
+  host_find_failed = defer
   self = send
   transport = smtp
 begin transports

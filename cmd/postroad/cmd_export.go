@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/directory/roster"
@@ -31,7 +32,7 @@ func exported(u *admin.ExportedUser, hashes bool) *roster.User {
 	rate := func(r config.Rate) directory.Rate { return directory.Rate{N: r.N, Per: r.Per} }
 	row := &roster.User{Address: u.Name, Settings: directory.Settings{
 		Tenant: u.Tenant, Senders: u.Senders, Messages: rate(u.Messages), Recipients: rate(u.Recipients), Disabled: u.Disabled,
-		NoMailbox: !u.Mailbox, Soft: u.SoftQuota, Hard: u.HardQuota, Forward: u.Forward, Keep: u.KeepCopy,
+		NoMailbox: !u.Mailbox, Soft: u.SoftQuota, Hard: u.HardQuota, Retention: time.Duration(u.Retention), Forward: u.Forward, Keep: u.KeepCopy,
 	}}
 	if hashes {
 		row.Hash, row.Scram = u.Hash, u.Secret

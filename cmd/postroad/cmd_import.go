@@ -19,7 +19,7 @@ import (
 const userImportHelp = `
 The file is CSV, whose first line names the columns, or JSON, one array or one object after the other. The names are address, which must be there, password
 (in clear) or hash ({ARGON2ID}, {SCRAM-SHA-256}, {CRYPT} with bcrypt, SHA-512 or SHA-256), scram, tenant, senders, messages, recipients, disabled, mailbox, soft_quota,
-hard_quota, forward and keep_copy. Passwords in clear are hashed here, which takes about 20 ms of one core each.
+hard_quota, retention, forward and keep_copy. Passwords in clear are hashed here, which takes about 20 ms of one core each.
 
 The whole file is read first: a row that is wrong is named with its line and column, and nothing is added. Then the users are staged, where nobody sees
 them, and published. With --stage they stay staged under a name, which more files may join, until --publish makes them visible.
@@ -280,7 +280,7 @@ func imported(row *roster.User) admin.ImportedUser {
 	return admin.ImportedUser{Name: row.Address, Hash: row.Hash, Scram: row.Scram, UserSettings: admin.UserSettings{
 		Tenant: set(s.Tenant), Senders: s.Senders, Messages: set(config.Rate{N: s.Messages.N, Per: s.Messages.Per}),
 		Recipients: set(config.Rate{N: s.Recipients.N, Per: s.Recipients.Per}), Disabled: set(s.Disabled), Mailbox: set(!s.NoMailbox),
-		SoftQuota: set(config.Size(s.Soft)), HardQuota: set(config.Size(s.Hard)), Forward: s.Forward, KeepCopy: set(s.Keep),
+		SoftQuota: set(config.Size(s.Soft)), HardQuota: set(config.Size(s.Hard)), Retention: set(config.Duration(s.Retention)), Forward: s.Forward, KeepCopy: set(s.Keep),
 	}}
 }
 

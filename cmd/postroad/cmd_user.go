@@ -78,6 +78,7 @@ func (u *userFlags) settingFlags(fs *flag.FlagSet) {
 	fs.Func("recipients", "how many recipients the user may send to, a `RATE` (default: policy.user_recipients)", value(&r.Recipients))
 	fs.Func("hard-quota", "the `SIZE` that the mailbox never exceeds, such as 5GiB; 0: none", size(&r.HardQuota))
 	fs.Func("soft-quota", "the `SIZE` above which the user is warned; 0: none", size(&r.SoftQuota))
+	fs.Func("retention", "the `TIME` for which a message stays in a folder, such as 90d; 0s: for good", value(&r.Retention))
 	fs.Func("forward", "an `ADDRESS` that gets the user's mail instead of the mailbox; may be repeated", more(&r.Forward))
 	fs.BoolFunc("keep-copy", "what is forwarded goes to the mailbox, too", yes(&r.KeepCopy, true))
 	fs.BoolFunc("no-copy", "what is forwarded does not go to the mailbox", yes(&r.KeepCopy, false))
@@ -233,8 +234,15 @@ func (c *console) user(u *admin.User) error {
 	}
 	return c.about(u.Name, [][2]string{
 		{"tenant ", u.Tenant}, {"also sends as ", strings.Join(u.Senders, " ")}, {"messages ", u.Messages.String()}, {"recipients ", u.Recipients.String()},
-		{"quota ", quotaOf(u.HardQuota)}, {"soft quota ", quotaOf(u.SoftQuota)}, {"forwards to ", forward}, {"from ", u.Source},
+		{"quota ", quotaOf(u.HardQuota)}, {"soft quota ", quotaOf(u.SoftQuota)}, {"kept for ", keptFor(u.Retention)}, {"forwards to ", forward}, {"from ", u.Source},
 	}, map[string]bool{"SCRAM": u.Scram, "disabled": u.Disabled, "no mailbox": !u.Mailbox})
+}
+
+func keptFor(d config.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
 }
 
 func quotaOf(n int64) string {

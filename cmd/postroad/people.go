@@ -21,7 +21,7 @@ func (n *node) mailboxSettings(address string) (mailbox.Settings, bool) {
 	if !ok || u.NoMailbox || !n.policy.Local(mail.DomainOf(address)) {
 		return mailbox.Settings{}, false
 	}
-	return mailbox.Settings{Soft: u.Soft, Hard: u.Hard}, true
+	return mailbox.Settings{Soft: u.Soft, Hard: u.Hard, Retention: u.Retention}, true
 }
 
 // knowsPeople reports whether this node has applied all that it knows the control group to have decided. After a start that takes until it has heard
@@ -50,9 +50,10 @@ func (u operatorsUsers) Sync(ctx context.Context, force bool) (directory.Synced,
 func (u operatorsUsers) Edit(ctx context.Context, name string, edit func(*directory.Settings)) error {
 	var quotas *mailbox.Settings // this node may not know the user as changed yet
 	err := u.Editor.Edit(ctx, name, func(s *directory.Settings) {
-		before := *s
-		if edit(s); s.Soft != before.Soft || s.Hard != before.Hard {
-			quotas = &mailbox.Settings{Soft: s.Soft, Hard: s.Hard}
+		before := boxSettings(s)
+		edit(s)
+		if now := boxSettings(s); now != before {
+			quotas = &now
 		}
 	})
 	if err != nil || quotas == nil || u.boxes.Shards() == 0 {
@@ -62,9 +63,14 @@ func (u operatorsUsers) Edit(ctx context.Context, name string, edit func(*direct
 		return err
 	}
 	if err := u.boxes.Configure(ctx, name, *quotas); err != nil && !errors.Is(err, mailbox.ErrNoMailbox) {
-		return errors.Join(errors.New("the user has other quotas, the mailbox will have them in a minute"), err)
+		return errors.Join(errors.New("the user has other settings, the mailbox will have them in a minute"), err)
 	}
 	return nil
+}
+
+// boxSettings are what a user's settings say of the mailbox.
+func boxSettings(s *directory.Settings) mailbox.Settings {
+	return mailbox.Settings{Soft: s.Soft, Hard: s.Hard, Retention: s.Retention}
 }
 
 // Remove removes a user, and the mailbox unless it is to be kept.

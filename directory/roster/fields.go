@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
@@ -97,6 +98,14 @@ func octets(s string) (int64, error) {
 	return int64(size), err
 }
 
+func duration(s string) (time.Duration, error) {
+	var d config.Duration
+	err := d.UnmarshalText([]byte(s))
+	return time.Duration(d), err
+}
+
+func durationText(d time.Duration) string { return config.Duration(d).String() }
+
 var userFields = []setter[User]{
 	text("address", func(u *User) *string { return &u.Address }),
 	text("password", func(u *User) *string { return &u.Password }),
@@ -110,6 +119,7 @@ var userFields = []setter[User]{
 	parsed("mailbox", func(u *User) *bool { return &u.Settings.NoMailbox }, negated, func(bool) string { return "no" }),
 	parsed("soft_quota", func(u *User) *int64 { return &u.Settings.Soft }, octets, sizeText),
 	parsed("hard_quota", func(u *User) *int64 { return &u.Settings.Hard }, octets, sizeText),
+	parsed("retention", func(u *User) *time.Duration { return &u.Settings.Retention }, duration, durationText),
 	list("forward", func(u *User) *[]string { return &u.Settings.Forward }),
 	parsed("keep_copy", func(u *User) *bool { return &u.Settings.Keep }, boolean, func(bool) string { return "yes" }),
 }

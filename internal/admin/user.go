@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/config"
 )
 
 func (s *Server) userRoutes(m *http.ServeMux) {
@@ -48,7 +49,7 @@ func listing[T any](s *Server, w http.ResponseWriter, list func(after string, li
 
 func wireUser(u *directory.User) *User {
 	return &User{Name: u.Name, Tenant: u.Tenant, Senders: u.Senders, Messages: wireRate(u.Messages), Recipients: wireRate(u.Rcpts),
-		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft, HardQuota: u.Hard,
+		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft, HardQuota: u.Hard, Retention: config.Duration(u.Retention),
 		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created, Changed: u.Changed}
 }
 

@@ -19,16 +19,17 @@ type UserRequest struct {
 
 // UserSettings are what can be said of a user. What is absent stays as it is, or for a new user is off; an empty list is none.
 type UserSettings struct {
-	Tenant     *string      `json:"tenant,omitempty"`
-	Senders    []string     `json:"senders,omitzero"`
-	Messages   *config.Rate `json:"messages,omitempty"`
-	Recipients *config.Rate `json:"recipients,omitempty"`
-	Disabled   *bool        `json:"disabled,omitempty"`
-	Mailbox    *bool        `json:"mailbox,omitempty"`    // of a new user: on
-	SoftQuota  *config.Size `json:"soft_quota,omitempty"` // 0: none
-	HardQuota  *config.Size `json:"hard_quota,omitempty"` // 0: none
-	Forward    []string     `json:"forward,omitzero"`
-	KeepCopy   *bool        `json:"keep_copy,omitempty"` // of what is forwarded
+	Tenant     *string          `json:"tenant,omitempty"`
+	Senders    []string         `json:"senders,omitzero"`
+	Messages   *config.Rate     `json:"messages,omitempty"`
+	Recipients *config.Rate     `json:"recipients,omitempty"`
+	Disabled   *bool            `json:"disabled,omitempty"`
+	Mailbox    *bool            `json:"mailbox,omitempty"`    // of a new user: on
+	SoftQuota  *config.Size     `json:"soft_quota,omitempty"` // 0: none
+	HardQuota  *config.Size     `json:"hard_quota,omitempty"` // 0: none
+	Retention  *config.Duration `json:"retention,omitempty"`  // 0s: for good
+	Forward    []string         `json:"forward,omitzero"`
+	KeepCopy   *bool            `json:"keep_copy,omitempty"` // of what is forwarded
 }
 
 // apply changes what is there.
@@ -57,6 +58,9 @@ func (u *UserSettings) apply(s *directory.Settings) {
 	if u.HardQuota != nil {
 		s.Hard = int64(*u.HardQuota)
 	}
+	if u.Retention != nil {
+		s.Retention = time.Duration(*u.Retention)
+	}
 }
 
 func set[T any](to, from *T) {
@@ -67,21 +71,22 @@ func set[T any](to, from *T) {
 
 // User is one user of a listing. Passwords and keys are never shown.
 type User struct {
-	Name       string      `json:"name"`
-	Tenant     string      `json:"tenant,omitempty"`
-	Senders    []string    `json:"senders,omitempty"`
-	Messages   config.Rate `json:"messages,omitzero"`
-	Recipients config.Rate `json:"recipients,omitzero"`
-	Scram      bool        `json:"scram"`
-	Disabled   bool        `json:"disabled,omitempty"`
-	Mailbox    bool        `json:"mailbox"` // when the domain is local
-	SoftQuota  int64       `json:"soft_quota,omitempty"`
-	HardQuota  int64       `json:"hard_quota,omitempty"`
-	Forward    []string    `json:"forward,omitempty"`
-	KeepCopy   bool        `json:"keep_copy,omitempty"`
-	Source     string      `json:"source,omitempty"` // the outside list that the user comes from
-	Created    time.Time   `json:"created"`
-	Changed    time.Time   `json:"changed"`
+	Name       string          `json:"name"`
+	Tenant     string          `json:"tenant,omitempty"`
+	Senders    []string        `json:"senders,omitempty"`
+	Messages   config.Rate     `json:"messages,omitzero"`
+	Recipients config.Rate     `json:"recipients,omitzero"`
+	Scram      bool            `json:"scram"`
+	Disabled   bool            `json:"disabled,omitempty"`
+	Mailbox    bool            `json:"mailbox"` // when the domain is local
+	SoftQuota  int64           `json:"soft_quota,omitempty"`
+	HardQuota  int64           `json:"hard_quota,omitempty"`
+	Retention  config.Duration `json:"retention,omitzero"` // of messages in a folder
+	Forward    []string        `json:"forward,omitempty"`
+	KeepCopy   bool            `json:"keep_copy,omitempty"`
+	Source     string          `json:"source,omitempty"` // the outside list that the user comes from
+	Created    time.Time       `json:"created"`
+	Changed    time.Time       `json:"changed"`
 }
 
 // Domain is one domain of the directory.
