@@ -44,6 +44,9 @@ type Load struct {
 // dialers is how many connections are opened at a time.
 const dialers = 16
 
+// gather is how many connections of a loop write together. A server on the other processor that gets one command at a time sleeps, and is woken, for each.
+const gather = 8
+
 // Start begins a load. It fails only for options that make no sense, and when the event loops do not start.
 func Start(o Options) (*Load, error) {
 	if err := o.complete(); err != nil {
@@ -54,7 +57,7 @@ func Start(o Options) (*Load, error) {
 		schedule: newSchedule(&o), dials: make(chan *slot, o.Connections), kick: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	var err error
-	l.engine, err = eventloop.Start(eventloop.Options{Loops: o.Loops, OutboundLimit: 16 << 20, HandshakeLimit: o.Timeout, Linger: 2 * time.Second, ReserveFiles: 64})
+	l.engine, err = eventloop.Start(eventloop.Options{Loops: o.Loops, Gather: gather, OutboundLimit: 16 << 20, HandshakeLimit: o.Timeout, Linger: 2 * time.Second, ReserveFiles: 64})
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}

@@ -39,7 +39,7 @@ func (a *adapter) OnTraffic(gc gnet.Conn) gnet.Action {
 		c.fail(err)
 	}
 	c.received(p)
-	c.loop.settle()
+	c.loop.handled()
 	return gnet.None
 }
 

@@ -98,6 +98,7 @@ func (c *Conn) unlink() {
 	if c.next != nil {
 		c.next.prev = c.prev
 	}
+	c.loop.open--
 	c.prev = nil // next stays: loop.each may stand on c
 }
 

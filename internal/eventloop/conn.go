@@ -62,6 +62,7 @@ func newConn(l *loop, gc gnet.Conn, in *entry) *Conn {
 		c.next.prev = c
 	}
 	l.conns = c
+	l.open++
 	return c
 }
 

@@ -403,3 +403,38 @@ func TestPost(t *testing.T) {
 	c.Post(func() { c.Write([]byte("into nothing")); ran <- true })
 	wait(t, ran)
 }
+
+// TestGather: what two connections write whose octets came together goes out when both have been called.
+func TestGather(t *testing.T) {
+	for gather, want := range map[int]string{0: "data drained data drained", 2: "data data drained drained", 3: "data drained data drained"} {
+		conns, calls := make(chan *Conn, 2), make(chan string, 4)
+		f := fake{open: func(c *Conn) { conns <- c }, drained: func(*Conn) { calls <- "drained" }}
+		f.data = func(c *Conn, p []byte) int {
+			calls <- "data"
+			c.Write(p)
+			return len(p)
+		}
+		s := serve(t, Options{Loops: 1, Gather: gather}, ListenerOptions{}, f)
+		peers := []net.Conn{s.dial(t), s.dial(t)}
+		wait(t, conns)
+		held, let := make(chan bool), make(chan bool)
+		wait(t, conns).Post(func() { held <- true; <-let })
+		<-held
+		for _, nc := range peers {
+			if _, err := nc.Write([]byte("ping\n")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		let <- true
+		var got []string
+		for range 4 {
+			got = append(got, wait(t, calls))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("Gather %d: %v, want %s", gather, got, want)
+		}
+		for _, nc := range peers {
+			expect(t, nc, "ping\n")
+		}
+	}
+}

@@ -15,6 +15,7 @@ type Options struct {
 	OutboundLimit  int           // octets written and not yet taken by the socket, per connection, above which it is aborted; default 1 MiB
 	Handshakes     int           // TLS handshakes in progress, the others wait; default 512
 	HandshakeLimit time.Duration // time for a TLS handshake, waiting included; default 30 s
+	Gather         int           // connections on a loop from which on what callbacks write goes out together, after all that were ready; default: never
 	Linger         time.Duration // time for the peer to take what was written before Close; default 10 s
 	Logf           func(format string, args ...any)
 
