@@ -171,7 +171,7 @@ func (i *ids) last(received *record.ReceivedLog, from time.Time) (most time.Dura
 // fill queues the backlog.
 func (st *stage) fill(ctx context.Context) (err error) {
 	st.backlog, err = st.send(ctx, int64(st.number(st.Backlog)), 0, func(_ int, o *load.Options) {
-		o.Envelope.Domains, o.Connections = load.NewDomains(deadDomain), 100
+		o.Envelope.Domains, o.Connections, o.Rate = load.NewDomains(deadDomain), 100, 0
 	})
 	if err == nil && st.backlog.refused > 0 {
 		err = fmt.Errorf("%d messages of the backlog were not taken (%s)", st.backlog.refused, st.backlog.why)

@@ -54,6 +54,8 @@ type Cell struct {
 	Domains int `toml:"domains"`
 	// Sites is how many mail exchangers the domains share. 0: each has its own.
 	Sites int `toml:"sites"`
+	// Rate is how many messages a second the generator sends, whatever the system does. 0: as many as the system takes.
+	Rate float64 `toml:"rate"`
 	// Pipelining is what the generator does: "off", "message" or "stream" (docs/bench.md, bench send). Default: "message".
 	Pipelining string `toml:"pipelining" enum:"off,message,stream"`
 	// TLS encrypts both sides.
@@ -184,6 +186,7 @@ func (s *Scenario) checkCell(c *Cell, bad func(key, what, hint string)) {
 		{c.Recipients > 10_000, "recipients", "is to be at most 10,000"},
 		{c.Domains > maxDomains, "domains", "is to be at most 100,000"},
 		{c.Sites > c.Domains, "sites", "cannot be more than domains"},
+		{c.Rate < 0 || c.Rate > 1e6, "rate", "is to be at most 1,000,000"},
 		{c.Idle > 100_000, "idle", "is to be at most 100,000"},
 		{c.Name != "" && several, "name", "cannot be given to several cells; leave it out"},
 		{strings.ContainsAny(c.Name, "*?[\\/"), "name", "may not have any of * ? [ \\ /, by which bars choose cells"},

@@ -38,6 +38,7 @@ func (st *stage) send(ctx context.Context, count int64, last time.Duration, chan
 		o := st.options(addr, share(count, len(addrs), i), last)
 		o.Connections = int(max(share(int64(st.connections), len(addrs), i), 1))
 		o.OnSent = s.note
+		o.Rate = st.Rate / float64(len(addrs))
 		if change != nil {
 			change(i, &o)
 		}
