@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -173,6 +174,7 @@ func eximVersion() string {
 	return "Exim"
 }
 
+// flushExim runs the queue where the daemon runs, which has names of hosts of its own (private).
 func flushExim(i *Instance) error {
-	return run(filepath.Join(eximPrefix(), "usr/sbin/exim4"), "-C", filepath.Join(i.Dir, "exim.conf"), "-qf")
+	return run("nsenter", "--mount", "--target", strconv.Itoa(i.root), filepath.Join(eximPrefix(), "usr/sbin/exim4"), "-C", filepath.Join(i.Dir, "exim.conf"), "-qf")
 }
