@@ -1,19 +1,15 @@
 package mailbox
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/golden"
 	"github.com/postroad/postroad/internal/mail"
 )
-
-var update = flag.Bool("update", false, "write what the scripts of testdata/script print")
 
 // TestScripts replays testdata/script/*.txt. A script is blocks of commands, a line of dashes, what the commands answered and what the shard is like
 // after them. Users are named without their domain, folders by their name.
@@ -25,27 +21,10 @@ var update = flag.Bool("update", false, "write what the scripts of testdata/scri
 //	flags USER FOLDER set|add|remove FLAGS UID... | expunge USER FOLDER UID... | copy | move USER FOLDER TO UID...
 //	lock USER | update USER UID... | unlock USER | clock 5m | sweep | owner (another term)
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, name := range files {
-		t.Run(filepath.Base(name), func(t *testing.T) {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &script{bed: newBed(t, Options{Proposers: 1}).start(), locks: map[string]LockID{}}
-			got := s.run(string(text))
-			if *update {
-				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(text) {
-				t.Errorf("got:\n%s\nrun with -update if that is right", got)
-			}
-		})
-	}
+	golden.Scripts(t, "testdata/script/*.txt", func(t *testing.T, text string) string {
+		s := &script{bed: newBed(t, Options{Proposers: 1}).start(), locks: map[string]LockID{}}
+		return s.run(text)
+	})
 }
 
 type script struct {

@@ -2,19 +2,15 @@ package queue
 
 import (
 	"encoding/binary"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/golden"
 	"github.com/postroad/postroad/internal/mail"
 )
-
-var update = flag.Bool("update", false, "write what the scripts of testdata/script print")
 
 // TestScripts replays testdata/script/*.txt. A script is blocks of commands, a line of dashes and what the queue is like after
 // them. Messages are named by letters in the order of their acceptance. Times are since the beginning.
@@ -26,26 +22,7 @@ var update = flag.Bool("update", false, "write what the scripts of testdata/scri
 //	suspend VERSION KIND:NAME:SERIAL[:LASTS]...  the whole list
 //	clock 5m | epoch | rest | again (the last command once more)
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/script/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, name := range files {
-		t.Run(filepath.Base(name), func(t *testing.T) {
-			text, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := newScript(t).run(string(text))
-			if *update {
-				if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(text) {
-				t.Errorf("got:\n%s\nrun with -update if that is right", got)
-			}
-		})
-	}
+	golden.Scripts(t, "testdata/script/*.txt", func(t *testing.T, text string) string { return newScript(t).run(text) })
 }
 
 type script struct {

@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -90,39 +89,7 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 
 // FuzzSession: whatever the input, the session does the same in whatever pieces it comes.
 func FuzzSession(f *testing.F) {
-	files, _ := filepath.Glob("testdata/*.txt")
-	for i, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add([]byte(clientOctets(f, string(raw))), uint64(i))
-	}
-	f.Add([]byte("EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\n"+strings.Repeat(strings.Repeat("a", 70)+"\r\n", 300)+".\r\nQUIT\r\n"), uint64(1))
-	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
-		if len(input) > 100_000 {
-			return
-		}
-		random := rand.New(rand.NewPCG(seed, 1))
-		whole := transcript(t, input, func(left int) int { return left })
-		random2 := transcript(t, input, func(left int) int { return 1 + random.IntN(min(left, 1+random.IntN(300))) })
-		if whole != random2 {
-			t.Fatalf("whole:\n%s\nin pieces:\n%s", whole, random2)
-		}
-	})
-}
-
-// clientOctets returns what the client of a script sends.
-func clientOctets(t testing.TB, script string) string {
-	var b strings.Builder
-	for line := range strings.SplitSeq(script, "\n") {
-		if arg, ok := strings.CutPrefix(line, "> "); ok {
-			b.WriteString(arg + "\r\n")
-		} else if arg, ok := strings.CutPrefix(line, ">> "); ok {
-			b.WriteString(unquote(t, arg))
-		}
-	}
-	return b.String()
+	sessiontest.Pieces(f, 100_000, "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\n"+strings.Repeat(strings.Repeat("a", 70)+"\r\n", 300)+".\r\nQUIT\r\n", transcript)
 }
 
 // FuzzBdat: chunks of any sizes make the content that they are the pieces of, or are refused for a reason that the content shows.

@@ -23,7 +23,7 @@ var levels = map[string]int{
 }
 
 // kits are for tests, the demonstration and the bench: what the product is made of does not import them.
-var kits = []string{"internal/mailtest", "internal/faults", "internal/crashtest", "queue/queuetest", "internal/rows/rowstest", "bench", "e2e"}
+var kits = []string{"internal/mailtest", "internal/faults", "internal/crashtest", "internal/golden", "internal/sessiontest", "queue/queuetest", "internal/rows/rowstest", "bench", "e2e"}
 
 // beside are the imports within a layer that are meant: a package's own parts, and policy, which answers the questions that
 // smtpd asks in smtpd's words.

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/mailbox"
 )
@@ -98,39 +97,7 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 
 // FuzzSession: whatever the input, the session does the same in whatever pieces it comes.
 func FuzzSession(f *testing.F) {
-	files, _ := filepath.Glob("testdata/*.txt")
-	for i, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add([]byte(clientOctets(f, string(raw))), uint64(i))
-	}
-	f.Add([]byte("USER u\r\nPASS secret\r\nRETR 2\r\nLIST\r\nTOP 2 3000\r\nDELE 1\r\nTOP 5 1\r\nUIDL 3\r\nQUIT\r\n"), uint64(1))
-	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
-		if len(input) > 20_000 {
-			return
-		}
-		random := rand.New(rand.NewPCG(seed, 1))
-		whole := transcript(t, input, func(left int) int { return left })
-		pieces := transcript(t, input, func(left int) int { return 1 + random.IntN(min(left, 1+random.IntN(300))) })
-		if whole != pieces {
-			t.Fatalf("whole:\n%s\nin pieces:\n%s", whole, pieces)
-		}
-	})
-}
-
-// clientOctets returns what the client of a script sends.
-func clientOctets(t testing.TB, script string) string {
-	var b strings.Builder
-	for line := range strings.SplitSeq(script, "\n") {
-		if arg, ok := strings.CutPrefix(line, "> "); ok {
-			b.WriteString(arg + "\r\n")
-		} else if arg, ok := strings.CutPrefix(line, ">> "); ok {
-			b.WriteString(unquote(t, arg))
-		}
-	}
-	return b.String()
+	sessiontest.Pieces(f, 20_000, "USER u\r\nPASS secret\r\nRETR 2\r\nLIST\r\nTOP 2 3000\r\nDELE 1\r\nTOP 5 1\r\nUIDL 3\r\nQUIT\r\n", transcript)
 }
 
 // FuzzMessage: a message of any octets, read in pieces of any size, comes to the client as one answer with one end, with its own octets when its line ends are

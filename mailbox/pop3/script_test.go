@@ -4,31 +4,22 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/mailbox"
 )
 
-var update = flag.Bool("update", false, "write what the sessions say into testdata/*.txt")
-
-// TestScripts replays testdata/*.txt against the pure session: once with the octets as the script sends them, and once octet by
-// octet. Lines of a script:
+// TestScripts replays testdata/*.txt against the pure session. Lines of a script, beside those of sessiontest.Player:
 //
 //	set KEY VALUE      before open: tls (offered), implicit, plain, proxy (from 192.0.2.0/24), a limit
 //	message "QUOTED" [N]  before open: one more message in the maildrop
 //	open ADDRESS       a connection from there
-//	> TEXT             a line from the client
-//	>> "QUOTED" [N]    octets from the client, N times
-//	wait DURATION      time passes, and Timeout is called when it is due
 //	tls                the handshake succeeded
 //	auth               the authenticator answers
 //	drop [FAILURE]     the maildrop is opened, or not
@@ -36,46 +27,9 @@ var update = flag.Bool("update", false, "write what the sessions say into testda
 //	drained            the client has taken all
 //	update [FAILURE]   the messages are removed, or not
 //	renewed [FAILURE]  the lock is renewed, or not
-//	shutdown, cut      the server stops, the server waits no longer
+//	cut                the server waits no longer
 //	< TEXT, = TEXT     expected: a reply line, an action
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			raw, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(raw), false)
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			compare(t, "as sent", string(raw), got)
-			if !strings.Contains(string(raw), "set segments") {
-				compare(t, "octet by octet", string(raw), play(t, string(raw), true))
-			}
-		})
-	}
-}
-
-func compare(t *testing.T, how, want, got string) {
-	t.Helper()
-	if want == got || *update {
-		return
-	}
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range max(len(w), len(g)) {
-		if i >= len(w) || i >= len(g) || w[i] != g[i] {
-			t.Fatalf("%s: line %d differs\nwant:\n%s\ngot:\n%s", how, i+1, strings.Join(w[max(0, i-3):min(len(w), i+4)], "\n"),
-				strings.Join(g[max(0, i-3):min(len(g), i+4)], "\n"))
-		}
-	}
-}
+func TestScripts(t *testing.T) { sessiontest.Scripts(t, play) }
 
 // failures are what a script may name.
 var failures = map[string]error{
@@ -85,88 +39,63 @@ var failures = map[string]error{
 
 // player drives one session.
 type player struct {
-	t        testing.TB
+	sessiontest.Player[Output]
 	options  Options
 	listen   ListenerOptions
 	messages []string
 	s        *Session
-	now      time.Time
-	waiting  []byte // input that the session did not take yet
-	octets   bool
 	last     Output // of the last action
-	out      strings.Builder
 }
 
 func play(t *testing.T, script string, octets bool) string {
-	p := &player{t: t, octets: octets, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	for _, line := range strings.Split(strings.TrimSuffix(script, "\n"), "\n") {
-		if line != "" && strings.ContainsRune("<=", rune(line[0])) {
-			continue
-		}
-		p.out.WriteString(line + "\n")
-		if line != "" && line[0] != '#' {
-			p.do(line)
-		}
-	}
+	p := &player{}
+	p.T, p.Octets, p.Do, p.Show = t, octets, p.do, p.show
+	got := p.Play(script)
 	if p.s.End(""); p.s.l.srv.Budget.Used() != 0 {
 		t.Error("the session has not given back its budget")
 	}
-	return p.out.String()
+	return got
 }
 
-func (p *player) do(line string) {
-	verb, arg, _ := strings.Cut(line, " ")
-	err, known := failures[arg]
-	if p.answer(verb, err) {
-		if !known {
-			p.t.Fatalf("what is %q?", line)
-		}
-		return
-	}
+func (p *player) do(verb, arg string) bool {
 	switch verb {
 	case "set":
 		p.set(arg)
 	case "message":
-		p.messages = append(p.messages, unquote(p.t, arg))
+		p.messages = append(p.messages, sessiontest.Unquote(p.T, arg))
 	case "open":
 		p.open(arg)
-	case ">":
-		p.send(arg + "\r\n")
-	case ">>":
-		p.send(unquote(p.t, arg))
-	case "wait":
-		p.wait(arg)
-	case "shutdown":
-		p.call(func(o *Output) { p.s.Shutdown(p.now, o) })
 	case "cut":
-		p.call(func(o *Output) { p.s.Cut(p.now, o) })
+		p.Call(func(o *Output) { p.s.Cut(p.Now, o) })
 	default:
-		p.t.Fatalf("what is %q?", line)
+		err, known := failures[arg]
+		return known && p.answer(verb, err)
 	}
+	return true
 }
 
 // answer gives the session the answer to its last action.
 func (p *player) answer(verb string, err error) bool {
 	switch verb {
 	case "tls":
-		p.call(func(o *Output) { p.s.TLSDone(p.now, o) })
+		p.Call(func(o *Output) { p.s.TLSDone(p.Now, o) })
 	case "auth":
 		l := p.last.Login
 		fakeAuth{}.Plain(netip.AddrPort{}, l.Authzid, l.User, l.Password, func(user string, f *smtp.Failure) {
-			p.call(func(o *Output) { p.s.Authenticated(p.now, user, f, o) })
+			p.Call(func(o *Output) { p.s.Authenticated(p.Now, user, f, o) })
 		})
 	case "drop":
-		p.call(func(o *Output) { p.s.Opened(p.now, p.now, p.drop(), err, o) })
+		p.Call(func(o *Output) { p.s.Opened(p.Now, p.Now, p.drop(), err, o) })
 	case "fetch":
 		piece := p.last.Piece
 		text := p.messages[piece.UID-101][piece.Offset:][:piece.Length]
-		p.call(func(o *Output) { p.s.Fetched(p.now, []byte(text), err, o) })
+		p.Call(func(o *Output) { p.s.Fetched(p.Now, []byte(text), err, o) })
 	case "drained":
-		p.call(func(o *Output) { p.s.Drained(p.now, o) })
+		p.Call(func(o *Output) { p.s.Drained(p.Now, o) })
 	case "update":
-		p.call(func(o *Output) { p.s.Updated(err, o) })
+		p.Call(func(o *Output) { p.s.Updated(err, o) })
 	case "renewed":
-		p.call(func(o *Output) { p.s.Renewed(p.now, p.now, err, o) })
+		p.Call(func(o *Output) { p.s.Renewed(p.Now, p.Now, err, o) })
 	default:
 		return false
 	}
@@ -199,124 +128,56 @@ func (p *player) set(arg string) {
 	case "junk":
 		p.options.Limits.Junk = number
 	default:
-		p.t.Fatalf("what is %q?", arg)
+		p.T.Fatalf("what is %q?", arg)
 	}
 }
 
 func (p *player) open(address string) {
-	srv := testServer(p.t, func(o *Options) { o.TLS, o.Limits = p.options.TLS, p.options.Limits })
+	srv := testServer(p.T, func(o *Options) { o.TLS, o.Limits = p.options.TLS, p.options.Limits })
 	if p.s != nil { // a further connection to the same server
 		srv = p.s.l.srv
 	}
 	p.s = &Session{l: &listener{ListenerOptions: p.listen, srv: srv}, addr: netip.AddrPortFrom(netip.MustParseAddr(address), 1234)}
-	p.waiting = nil
-	p.call(func(o *Output) { p.s.Start(p.now, o) })
+	p.Start(p.s)
 }
 
-func (p *player) send(octets string) {
-	if !p.octets {
-		p.input(octets)
-		return
-	}
-	for i := range len(octets) {
-		p.input(octets[i : i+1])
-	}
-}
-
-func (p *player) input(octets string) {
-	p.waiting = append(p.waiting, octets...)
-	p.step()
-}
-
-// step gives the session what waits, as the event loop does.
-func (p *player) step() {
-	for len(p.waiting) > 0 {
-		var o Output
-		n := p.s.Step(p.now, p.waiting, &o)
-		p.waiting = p.waiting[n:]
-		p.show(&o)
-		if n == 0 || o.Action != None {
-			return
-		}
-	}
-}
-
-func (p *player) wait(arg string) {
-	d, err := time.ParseDuration(arg)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	wait := p.s.Wait(p.now)
-	p.now = p.now.Add(d)
-	if wait == 0 || d < wait {
-		p.out.WriteString("= nothing happens\n")
-		return
-	}
-	p.call(func(o *Output) { p.s.Timeout(p.now, o) })
-}
-
-// call makes one call, and then goes on with what waits.
-func (p *player) call(f func(*Output)) {
-	var o Output
-	f(&o)
-	p.show(&o)
-	if o.Action == None {
-		p.step()
-	}
-}
-
-func (p *player) show(o *Output) {
+// show prints what the session says and asks for; of a long reply, its two ends.
+func (p *player) show(o *Output) (goesOn bool) {
 	lines := strings.Split(strings.TrimSuffix(string(o.Reply), "\r\n"), "\r\n")
 	for i, line := range lines {
 		switch {
 		case len(o.Reply) == 0:
 		case len(lines) > 60 && i == 3:
-			fmt.Fprintf(&p.out, "= %d octets in all\n", len(o.Reply))
+			fmt.Fprintf(&p.Out, "= %d octets in all\n", len(o.Reply))
 		case len(lines) > 60 && i > 3 && i < len(lines)-3:
 		default:
-			p.out.WriteString("< " + line + "\n")
+			p.Out.WriteString("< " + line + "\n")
 		}
 	}
 	if o.Renew {
-		p.out.WriteString("= renew\n")
+		p.Out.WriteString("= renew\n")
 	}
 	if o.Action != None {
 		p.last = *o
 	}
 	switch o.Action {
 	case StartTLS, AcceptTLS:
-		p.out.WriteString("= handshake\n")
+		p.Out.WriteString("= handshake\n")
 	case Authenticate:
-		fmt.Fprintf(&p.out, "= authenticate %q %q %q\n", o.Login.Authzid, o.Login.User, o.Login.Password)
+		fmt.Fprintf(&p.Out, "= authenticate %q %q %q\n", o.Login.Authzid, o.Login.User, o.Login.Password)
 	case Open:
-		fmt.Fprintf(&p.out, "= open %s\n", o.User)
+		fmt.Fprintf(&p.Out, "= open %s\n", o.User)
 	case Fetch:
-		fmt.Fprintf(&p.out, "= fetch %d at %d length %d last %v\n", o.Piece.UID, o.Piece.Offset, o.Piece.Length, o.Piece.Last)
+		fmt.Fprintf(&p.Out, "= fetch %d at %d length %d last %v\n", o.Piece.UID, o.Piece.Offset, o.Piece.Length, o.Piece.Last)
 		for _, next := range o.Ahead {
-			fmt.Fprintf(&p.out, "= and ahead %d length %d\n", next.UID, next.Length)
+			fmt.Fprintf(&p.Out, "= and ahead %d length %d\n", next.UID, next.Length)
 		}
 	case Update:
-		fmt.Fprintf(&p.out, "= remove %v\n", o.Removals)
+		fmt.Fprintf(&p.Out, "= remove %v\n", o.Removals)
 	case Close:
-		p.out.WriteString("= close\n")
+		p.Out.WriteString("= close\n")
 	case Abort:
-		p.out.WriteString("= abort\n")
+		p.Out.WriteString("= abort\n")
 	}
-}
-
-// unquote reads a Go string and an optional count.
-func unquote(t testing.TB, arg string) string {
-	quoted, err := strconv.QuotedPrefix(arg)
-	if err != nil {
-		t.Fatalf("%s: %v", arg, err)
-	}
-	text, _ := strconv.Unquote(quoted)
-	if rest := strings.TrimSpace(arg[len(quoted):]); rest != "" {
-		n, err := strconv.Atoi(rest)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = strings.Repeat(text, n)
-	}
-	return text
+	return o.Action == None
 }
