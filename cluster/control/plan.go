@@ -148,19 +148,21 @@ func (p *planner) remaining(ids []uint16) []uint16 {
 	return minus(ids, minus(ids, p.m.in(Active, Draining)))
 }
 
-// spare returns the member that a group needs least: one that does not answer before others, then one that has not got the group yet,
-// then the one with the most groups, then the newest.
+// spare returns the member that a group needs least, best the one that it gains most by.
 func (p *planner) spare(g *Group, ids []uint16) uint16 {
-	return slices.MaxFunc(ids, func(a, b uint16) int {
-		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.load[g.Kind][a]-p.load[g.Kind][b], cmp.Compare(a, b))
-	})
+	return slices.MaxFunc(ids, p.order(g, p.load[g.Kind]))
 }
 
-// best returns the member that a group gains most by: the opposite.
 func (p *planner) best(g *Group, ids []uint16) uint16 {
-	return slices.MinFunc(ids, func(a, b uint16) int {
-		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.load[g.Kind][a]-p.load[g.Kind][b], cmp.Compare(a, b))
-	})
+	return slices.MinFunc(ids, p.order(g, p.load[g.Kind]))
+}
+
+// order compares members by how much a group gains by them, most first: one that answers before others, then one that has got the group already,
+// then the one with the lowest load, then the oldest.
+func (p *planner) order(g *Group, load map[uint16]int) func(a, b uint16) int {
+	return func(a, b uint16) int {
+		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), load[a]-load[b], cmp.Compare(a, b))
+	}
 }
 
 // away is 1 for a member that is not a voter of the group.

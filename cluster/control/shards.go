@@ -2,7 +2,6 @@ package control
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -138,11 +137,9 @@ func (p *planner) rehome(g *Group) {
 	}
 }
 
-// lead chooses who is to lead: one that answers before others, then one that has the group already, then the one that leads the fewest.
+// lead chooses who is to lead; the load is what each leads.
 func (p *planner) lead(g *Group, ids []uint16) {
-	g.Home = slices.MinFunc(ids, func(a, b uint16) int {
-		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), p.leads[a]-p.leads[b], cmp.Compare(a, b))
-	})
+	g.Home = slices.MinFunc(ids, p.order(g, p.leads))
 	p.leads[g.Home]++
 }
 
