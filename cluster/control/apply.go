@@ -21,7 +21,6 @@ type draft struct {
 	groups  []uint64
 	slots   []int // of suspensions
 	freed   bool  // the last slot of suspensions
-	counted bool  // a figure changed that no row but the counts has
 }
 
 // handlers has a row for every command type: what Apply does with it.
@@ -73,7 +72,7 @@ func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]
 
 // finish writes the rows that changed; false when none did.
 func (d *draft) finish(w rows.Writer) bool {
-	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 && !d.freed && !d.counted {
+	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 && !d.freed && !d.planned {
 		return false
 	}
 	d.counts.Version = d.index

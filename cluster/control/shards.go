@@ -47,7 +47,7 @@ func (d *draft) makeShards(c *command) Result {
 	case c.Shards < 1 || c.Shards > MaxShards:
 		return refuse(Refused, "mailboxes are in 1 to %d shards, not %d", MaxShards, c.Shards)
 	}
-	d.counts.Shards, d.counted, d.planned = c.Shards, true, true
+	d.counts.Shards, d.planned = c.Shards, true
 	return Result{}
 }
 
