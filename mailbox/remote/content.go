@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -40,7 +41,7 @@ func Together(ctx context.Context, call Call, shard int, all []*mailbox.Delivery
 		}
 		for _, d := range all {
 			some, err := r.outcome(len(d.Items))
-			if err = errorOf(err, r.err); err != nil {
+			if err = cmp.Or(err, r.err); err != nil {
 				return err
 			}
 			results = append(results, some)
@@ -64,18 +65,9 @@ func ReadPiece(from io.Reader, q *Request) (piece []byte, size int64, err error)
 	err = numbered(r.octet(), "")
 	size = int64(r.count(maxContent + maxWord))
 	if err != nil || r.err != nil {
-		return nil, 0, errorOf(err, r.err)
+		return nil, 0, cmp.Or(err, r.err)
 	}
 	piece = make([]byte, min(max(size-q.At, 0), PieceSize))
 	r.fill(piece)
 	return piece, size, r.err
-}
-
-func errorOf(all ...error) error {
-	for _, err := range all {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/postroad/postroad/mailbox"
@@ -140,7 +141,7 @@ func doUnlock(_ context.Context, s *mailbox.Store, q *Request, _ *Reply) error {
 
 // unless is an error that is not the one which says that all is as it should be.
 func unless(err, fine error) error {
-	if number(err) == number(fine) {
+	if errors.Is(err, fine) {
 		return nil
 	}
 	return err

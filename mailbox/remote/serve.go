@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -222,7 +223,7 @@ func (h handler) forget(w http.ResponseWriter, r *http.Request) {
 	in := newReader(r.Body)
 	shard := int(in.count(1 << 16))
 	records, err := ReadRecords(in)
-	if err := errorOf(in.err, err); err != nil {
+	if err := cmp.Or(in.err, err); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
