@@ -36,9 +36,9 @@ func (b *Budget) Limit() int64 { return b.limit }
 // Spill is an unsynced, already unlinked temporary file with the part of a large mail's content that is not kept in
 // memory. It is written by one goroutine and read by one after that, or by several if it is shared.
 type Spill struct {
-	F      *os.File
-	Size   int64
-	shares atomic.Int64 // holders besides the first
+	F    *os.File
+	Size int64
+	lent bool // the file is a Shared's
 }
 
 // NewSpill makes an empty spill file in dir. It has no name any more when NewSpill returns, so that a crash leaves nothing.
@@ -61,9 +61,9 @@ func (s *Spill) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Close frees the file, when its last holder calls it.
+// Close frees the file, unless it is shared: then the Shared does.
 func (s *Spill) Close() error {
-	if s.shares.Add(-1) >= 0 {
+	if s.lent {
 		return nil
 	}
 	return s.F.Close()

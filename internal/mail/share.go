@@ -21,8 +21,7 @@ func (s *Shared) Behind(prefix []byte) *Content {
 	s.holders.Add(1)
 	c := &Content{Chunks: s.content.Chunks, Size: s.content.Size, Released: s.Release}
 	if spill := s.content.Spill; spill != nil {
-		spill.shares.Add(1)
-		c.Spill = spill
+		c.Spill = &Spill{F: spill.F, Size: spill.Size, lent: true}
 	}
 	c.Prepend(prefix)
 	return c
