@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -80,15 +79,11 @@ func (r *run) proposeLarge(l *lane) {
 }
 
 func (r *run) proposeChunks(l *lane, upload uint64, c *Content) (n uint32, err error) {
-	var source io.Reader = bytes.NewReader(c.Bytes)
-	if c.Bytes == nil && c.Open != nil {
-		opened, err := c.Open()
-		if err != nil {
-			return 0, fmt.Errorf("%w: %w", ErrContent, err)
-		}
-		defer opened.Close()
-		source = opened
+	source, err := c.Reader()
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrContent, err)
 	}
+	defer source.Close()
 	for left := c.Size; left > 0; n++ {
 		// The group may hold on to the buffer, so each chunk has its own.
 		chunk := make([]byte, min(left, partSize))

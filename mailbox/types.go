@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -95,6 +96,14 @@ type Content struct {
 	Size  int64
 	Bytes []byte                        // all of it, not changed until done is called; or else
 	Open  func() (io.ReadCloser, error) // called at most once, on another goroutine
+}
+
+// Reader gives the octets to read, whichever way they are there.
+func (c *Content) Reader() (io.ReadCloser, error) {
+	if c.Bytes != nil || c.Open == nil {
+		return io.NopCloser(bytes.NewReader(c.Bytes)), nil
+	}
+	return c.Open()
 }
 
 // Delivery is a content and the mailboxes of this shard that get it. Its octets are stored once.

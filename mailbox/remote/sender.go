@@ -150,7 +150,7 @@ func (s *Sender) sendSmall(batch []outgoing) {
 
 // appendContent appends a content that is not large.
 func appendContent(b []byte, c *mailbox.Content) ([]byte, error) {
-	r, err := open(c)
+	r, err := c.Reader()
 	if err != nil {
 		return b, err
 	}
@@ -163,15 +163,8 @@ func appendContent(b []byte, c *mailbox.Content) ([]byte, error) {
 	return b, nil
 }
 
-func open(c *mailbox.Content) (io.ReadCloser, error) {
-	if c.Bytes != nil || c.Open == nil {
-		return io.NopCloser(bytes.NewReader(c.Bytes)), nil
-	}
-	return c.Open()
-}
-
 func (s *Sender) sendLarge(o outgoing) {
-	r, err := open(&o.d.Content)
+	r, err := o.d.Content.Reader()
 	if err != nil {
 		o.done(nil, fmt.Errorf("%w: %w", mailbox.ErrContent, err))
 		return
