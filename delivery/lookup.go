@@ -70,20 +70,23 @@ func (c *core) resolve(d *destination, now time.Time) {
 	}
 	c.detach(d)
 	d.state = destResolving
-	r := c.routeAt(d.key.route)
-	if (r == nil || !r.named) && c.isLocal(d.key.domain) {
-		c.resolved(d, home, nil, now)
-		return
-	}
-	if r != nil && r.socket != nil {
-		c.resolved(d, r.socket, nil, now)
-		return
-	}
-	if route, f, ok := c.cached(r, d.key.domain); ok {
+	if route, f, ok := c.remembered(d); ok {
 		c.resolved(d, route, f, now)
 		return
 	}
 	c.lookups.push(d)
+}
+
+// remembered answers from memory: mailboxes of our own and sockets need no look-up, other hosts none while the last answer holds.
+func (c *core) remembered(d *destination) (*mx.Route, *smtp.Failure, bool) {
+	r := c.routeAt(d.key.route)
+	switch {
+	case (r == nil || !r.named) && c.isLocal(d.key.domain):
+		return home, nil, true
+	case r != nil && r.socket != nil:
+		return r.socket, nil, true
+	}
+	return c.cached(r, d.key.domain)
 }
 
 func (c *core) pumpLookups() {
