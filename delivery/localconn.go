@@ -19,7 +19,6 @@ type localConn struct {
 	m      *LocalMessage
 	places []int // of m's recipients in the transaction
 	lines  []byte
-	head   []byte   // the beginning of a content that is not in memory
 	before [][]byte // scratch
 	answer chan []*smtp.Failure
 	done   func([]*smtp.Failure)
@@ -106,14 +105,12 @@ func (l *localConn) beginning(tx *smtpclient.Transaction) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	if l.head == nil {
-		l.head = make([]byte, loopHead)
-	}
-	n, err := io.ReadFull(r, l.head)
+	head := make([]byte, loopHead)
+	n, err := io.ReadFull(r, head)
 	if err == io.ErrUnexpectedEOF || err == io.EOF {
 		err = nil
 	}
-	return l.head[:n], err
+	return head[:n], err
 }
 
 func (l *localConn) loops(address string) bool {
@@ -131,7 +128,7 @@ func (l *localConn) loops(address string) bool {
 // forget lets go of the message: the connection may lie idle for long.
 func (l *localConn) forget() {
 	clear(l.before)
-	l.t, l.head = nil, nil
+	l.t = nil
 	if l.m != nil {
 		clear(l.m.Recipients)
 		*l.m = LocalMessage{Recipients: l.m.Recipients[:0]}
