@@ -80,8 +80,7 @@ func (s *Scheduler) recorded(t *transaction, err error) {
 
 // tellStore tells our own store which recipients of a transaction will not come again.
 func (s *Scheduler) tellStore(t *transaction) {
-	var some [16]uint32
-	final := some[:0]
+	final := make([]uint32, 0, len(t.outcomes))
 	for i := range t.outcomes {
 		if o := &t.outcomes[i]; o.State.Final() {
 			final = append(final, o.Recipient)
