@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/smtp"
 	"os"
 	"path/filepath"
@@ -89,30 +88,26 @@ func TestLMTPIsForTrustedNetworks(t *testing.T) {
 	lmtp := freeAddr(t)
 	n := newNode(t, nodeOptions{Extra: lmtpListener(lmtp), Relay: `networks = ["192.0.2.0/24"]`})
 	n.start()
-	if got := firstLine(t, lmtp); !strings.HasPrefix(got, "554 5.7.1 ") {
-		t.Errorf("a stranger is greeted with %q", got)
-	}
+	play(t, lmtp, "< 554 5.7.1 LMTP is for the networks of this site")
 	n.stop()
 	other := newNode(t, nodeOptions{Extra: lmtpListener(lmtp)})
 	other.start()
-	dialogue(t, lmtp, [][2]string{{"LHLO client.example", "\r\n250 "}, {"MAIL FROM:<a@client.example>", "250 2.1.0 "}, {"RCPT TO:<a@elsewhere.example>", "550 5.7.1 "}})
+	play(t, lmtp, hello, "> MAIL FROM:<a@client.example>", "< 250 2.1.0 Sender ok", "> RCPT TO:<a@elsewhere.example>", "< 550 5.7.1 Relaying denied")
 }
 
-// dialogue says one line after the other to a server, and wants something in what it answers; nothing said is a further answer.
-func dialogue(t testing.TB, addr string, steps [][2]string) {
+// hello is how a conversation by LMTP begins, as mailtest.Talk.Play takes it.
+const hello = "< 220\n> LHLO client.example\n< 250"
+
+// play has a conversation with a server, a step in each line (mailtest.Talk.Play).
+func play(t testing.TB, addr string, script ...string) {
 	t.Helper()
-	c, err := net.Dial("tcp", addr)
+	talk, err := mailtest.StartTalk(addr, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Minute))
-	var heard strings.Builder
-	for _, s := range steps {
-		if s[0] != "" {
-			fmt.Fprint(c, s[0]+"\r\n")
-		}
-		readUntil(t, c, &heard, s[1])
+	defer talk.Close()
+	if err := talk.Play(strings.Join(script, "\n")); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -136,39 +131,6 @@ func sendOne(t testing.TB, addr, sender, content string, to ...string) {
 	if err = errors.Join(err, w.Close(), c.Quit()); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// readUntil reads until it has heard what it wants; what was heard beyond that line is kept in heard.
-func readUntil(t testing.TB, c net.Conn, heard *strings.Builder, want string) {
-	t.Helper()
-	buf := make([]byte, 4096)
-	for !strings.Contains(heard.String(), want) {
-		n, err := c.Read(buf)
-		heard.Write(buf[:n])
-		if err != nil {
-			t.Fatalf("heard %q, want %q: %v", heard.String(), want, err)
-		}
-	}
-	_, rest, _ := strings.Cut(heard.String(), want)
-	_, rest, _ = strings.Cut(rest, "\r\n")
-	heard.Reset()
-	heard.WriteString(rest)
-}
-
-func firstLine(t testing.TB, addr string) string {
-	t.Helper()
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Minute))
-	buf := make([]byte, 512)
-	n, err := c.Read(buf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(buf[:n])
 }
 
 func lmtpRoute(domain, smartHost string) string {

@@ -167,15 +167,15 @@ func (n *node) mailboxes(users []string) map[string][]byte {
 // lmtpSend delivers a message over LMTP, which takes it for each recipient.
 func lmtpSend(t testing.TB, addr, content string, to ...string) {
 	t.Helper()
-	steps := [][2]string{{"LHLO client.example", "\r\n250 "}, {"MAIL FROM:<s@client.example>", "250 2.1.0 "}}
+	steps := []string{hello, "> MAIL FROM:<s@client.example>", "< 250 2.1.0 Sender ok"}
 	for _, r := range to {
-		steps = append(steps, [2]string{"RCPT TO:<" + r + ">", "250 2.1.5 "})
+		steps = append(steps, "> RCPT TO:<"+r+">", "< 250 2.1.5 Recipient ok")
 	}
-	steps = append(steps, [2]string{"DATA", "354 "}, [2]string{content + ".", "250 2.0.0 "})
-	for range to[1:] {
-		steps = append(steps, [2]string{"", "250 2.0.0 "})
+	steps = append(steps, "> DATA", "< 354", "> "+strings.ReplaceAll(content, "\r\n", `\r\n`)+".")
+	for range to {
+		steps = append(steps, "< 250 2.0.0 Ok: queued as ")
 	}
-	dialogue(t, addr, steps)
+	play(t, addr, steps...)
 }
 
 // TestLocalReports: a mailbox over its soft quota is told so; one that stays full, and a user who is gone when the mail's turn comes, are reported to the sender, into a mailbox here.
