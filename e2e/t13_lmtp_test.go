@@ -119,18 +119,23 @@ func sendOne(t testing.TB, addr, sender, content string, to ...string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	err = c.Mail(sender)
+	if err := errors.Join(transaction(c, sender, content, to...), c.Quit()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// transaction sends a message on a connection.
+func transaction(c *smtp.Client, sender, content string, to ...string) error {
+	err := c.Mail(sender)
 	for _, r := range to {
 		err = errors.Join(err, c.Rcpt(r))
 	}
 	w, failed := c.Data()
 	if err = errors.Join(err, failed); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	_, err = io.WriteString(w, content)
-	if err = errors.Join(err, w.Close(), c.Quit()); err != nil {
-		t.Fatal(err)
-	}
+	return errors.Join(err, w.Close())
 }
 
 func lmtpRoute(domain, smartHost string) string {

@@ -49,7 +49,7 @@ func (n *node) addUser(password string, args ...string) {
 	}
 }
 
-// rcpt asks for a recipient and returns the reply's code and enhanced code; 0: it is taken.
+// rcpt asks for a recipient and returns the code and enhanced code of the refusal, or "taken".
 func rcpt(t testing.TB, addr, sender, recipient string) string {
 	t.Helper()
 	c, err := smtp.Dial(addr)
@@ -118,13 +118,8 @@ func TestPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	err = errors.Join(c.Mail(sender), c.Rcpt("carol@people.test"))
-	data, failed := c.Data()
-	if err = errors.Join(err, failed); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(data, "Delivered-To: carol@people.test\r\nSubject: back\r\n\r\n%s", strings.Repeat("x\r\n", 100))
-	if err := data.Close(); err == nil || !strings.Contains(err.Error(), "5.4.6") {
+	back := "Delivered-To: carol@people.test\r\nSubject: back\r\n\r\n" + strings.Repeat("x\r\n", 100)
+	if err := transaction(c, sender, back, "carol@people.test"); err == nil || !strings.Contains(err.Error(), "5.4.6") {
 		t.Errorf("a forward that came back: %v", err)
 	}
 
@@ -204,15 +199,7 @@ func submit(t testing.TB, addr, user, password, sender, content string, to ...st
 	if err := c.Auth(smtp.PlainAuth("", user, password, "127.0.0.1")); err != nil || len(to) == 0 {
 		return err
 	}
-	err = c.Mail(sender)
-	for _, r := range to {
-		err = errors.Join(err, c.Rcpt(r))
-	}
-	w, failed := c.Data()
-	if err = errors.Join(err, failed); err != nil {
-		t.Fatal(err)
-	}
-	if _, err = w.Write([]byte(content)); errors.Join(err, w.Close()) != nil {
+	if err := transaction(c, sender, content, to...); err != nil {
 		t.Fatal(err)
 	}
 	return nil
