@@ -116,6 +116,19 @@ func (m *maildrop) quit() error {
 	return err
 }
 
+// userNumber is the address of a user of importUsers.
+func userNumber(i int) string { return fmt.Sprintf("u%d@postroad.test", i) }
+
+// importUsers gives the node so many users of its local domain, with popPassword, and returns their addresses.
+func (n *node) importUsers(count int) (all []string) {
+	n.t.Helper()
+	for i := range count {
+		all = append(all, userNumber(i))
+	}
+	n.cli("user", "import", userFile(n.t, all))
+	return all
+}
+
 // userFile writes a file of users that can be imported; all have the same password, whose hash costs next to nothing.
 func userFile(t testing.TB, names []string) (path string) {
 	t.Helper()

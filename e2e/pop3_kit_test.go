@@ -34,11 +34,7 @@ func newPopNode(t testing.TB, o nodeOptions) *popNode {
 // addMailbox adds a user with SCRAM keys, whose mailbox gets what is in an mbox or a Maildir.
 func (p *popNode) addMailbox(user, archive string) {
 	p.t.Helper()
-	cmd := exec.Command(p.program, "user", "add", user, "--scram", "--password-stdin", "--config", p.Config)
-	cmd.Stdin = strings.NewReader(popPassword + "\n")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		p.t.Fatalf("postroad user add: %v\n%s", err, out)
-	}
+	p.addUser(popPassword, user, "--scram")
 	var out []byte
 	eventually(p.t, time.Minute, func() bool { // the shards are made when the node has seen that it has users
 		var err error

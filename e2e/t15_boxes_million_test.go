@@ -24,7 +24,7 @@ func TestMillionInMailboxes(t *testing.T) {
 	needProgram(t, "python3", "python3")
 	n := newNode(t, nodeOptions{})
 	n.start()
-	user := func(i int) string { return fmt.Sprintf("u%d@postroad.test", i%boxes) }
+	user := func(i int) string { return userNumber(i % boxes) }
 	names := []string{user(0), "copy1@postroad.test", "copy2@postroad.test"}
 	for i := range boxes - 1 {
 		names = append(names, user(i+1))

@@ -42,7 +42,10 @@ func TestPOP3Idle(t *testing.T) {
 	}{
 		{"clear", nil, capa(false)},
 		{"TLS", nil, capa(true)},
-		{"logged in", func(n *popNode) { n.importUsers(conns) }, func(n *popNode, i int) *popClient {
+		{"logged in", func(n *popNode) {
+			n.importUsers(conns)
+			eventually(t, time.Minute, func() bool { return strings.HasPrefix(tryLogin(t, n.POP3, userNumber(0)), "+OK") }, func() string { return "nobody can log in" })
+		}, func(n *popNode, i int) *popClient {
 			c := loginPOP3(t, n.POP3, userNumber(i), popPassword)
 			c.listing("UIDL")
 			return c
@@ -85,24 +88,6 @@ func TestPOP3Idle(t *testing.T) {
 	}
 }
 
-func userNumber(i int) string { return fmt.Sprintf("u%d@postroad.test", i) }
-
-// importUsers adds users, whose hashes cost little.
-func (p *popNode) importUsers(count int) {
-	p.t.Helper()
-	var b strings.Builder
-	b.WriteString("address,hash\n")
-	for i := range count {
-		fmt.Fprintf(&b, "%s,{CRYPT}$5$postroad$LGG8weJJKWO21lSdj6ZLe4RjNqGaGitaHwI56N9uUHA\n", userNumber(i)) // of popPassword
-	}
-	file := filepath.Join(p.t.TempDir(), "users.csv")
-	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
-		p.t.Fatal(err)
-	}
-	p.cli("user", "import", file)
-	eventually(p.t, time.Minute, func() bool { return strings.HasPrefix(tryLogin(p.t, p.POP3, userNumber(0)), "+OK") }, func() string { return "nobody can log in" })
-}
-
 // TestPOP3SlowReader has clients ask for large messages and not read them: what each costs the node in memory. Then some read on, and get all of it.
 // POSTROAD_LONG=1: 100 of them, under 256 KiB each.
 func TestPOP3SlowReader(t *testing.T) {
@@ -116,16 +101,16 @@ func TestPOP3SlowReader(t *testing.T) {
 	dir := t.TempDir()
 	writeMaildir(t, dir, uniform(1, size))
 	for i := range readers {
-		n.addMailbox(fmt.Sprintf("u%d@postroad.test", i), dir)
+		n.addMailbox(userNumber(i), dir)
 	}
 	n.stop() // what the imports took is not a reader's
 	n.start()
-	whole := loginPOP3(t, n.POP3, "u0@postroad.test", popPassword)
+	whole := loginPOP3(t, n.POP3, userNumber(0), popPassword)
 	whole.listing("RETR 1")
 	whole.say("QUIT")
 	clients := make([]*popClient, readers)
 	for i := range clients {
-		clients[i] = loginPOP3(t, n.POP3, fmt.Sprintf("u%d@postroad.test", i), popPassword)
+		clients[i] = loginPOP3(t, n.POP3, userNumber(i), popPassword)
 		clients[i].conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 	}
 	before, peak := measure.Status(n.PID(), "VmRSS"), int64(0)

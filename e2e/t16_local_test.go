@@ -45,23 +45,6 @@ func TestLocalSpeed(t *testing.T) {
 	}
 }
 
-// importUsers gives the node so many users of its local domain, with one password, and returns their addresses.
-func (n *node) importUsers(count int) (all []string) {
-	n.t.Helper()
-	var file strings.Builder
-	file.WriteString("address,hash\n")
-	for i := range count {
-		all = append(all, fmt.Sprintf("u%d@postroad.test", i))
-		fmt.Fprintf(&file, "%s,{CRYPT}$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe\n", all[i])
-	}
-	name := filepath.Join(n.Dir, "users.csv")
-	if err := os.WriteFile(name, []byte(file.String()), 0o600); err != nil {
-		n.t.Fatal(err)
-	}
-	n.cli("user", "import", name)
-	return all
-}
-
 // delivered is how many recipients' mail is in mailboxes.
 func (n *node) delivered() int64 {
 	return int64(n.metric(`postroad_delivery_outcomes_total{outcome="delivered"}`))
