@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -14,31 +15,51 @@ import (
 	"github.com/postroad/postroad/directory"
 )
 
-// maildrop is a POP3 session with one mailbox.
+// maildrop is a connection to a POP3 server, and a session with one mailbox after the log-in.
 type maildrop struct {
 	conn net.Conn
 	in   *bufio.Reader
 }
 
-// openMaildrop logs in.
-func openMaildrop(address, user string) (*maildrop, error) {
+// dialMaildrop connects, and reads the greeting. All of the session has to be over within limit.
+func dialMaildrop(address string, secure bool, limit time.Duration) (*maildrop, error) {
 	conn, err := net.DialTimeout("tcp", address, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
-	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	if secure {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	}
+	conn.SetDeadline(time.Now().Add(limit))
 	m := &maildrop{conn, bufio.NewReaderSize(conn, 64<<10)}
-	_, err = m.line() // the greeting
-	for _, c := range []string{"USER " + user, "PASS " + popPassword} {
-		if err == nil {
-			_, err = m.do(c)
-		}
+	if _, err := m.line(); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// openMaildrop connects and logs in.
+func openMaildrop(address, user string) (*maildrop, error) {
+	m, err := dialMaildrop(address, false, 2*time.Minute)
+	if err == nil {
+		err = m.login(user, popPassword)
 	}
 	if err != nil {
-		conn.Close()
 		return nil, fmt.Errorf("%s at %s: %w", user, address, err)
 	}
 	return m, nil
+}
+
+// login logs in, or closes the connection.
+func (m *maildrop) login(user, password string) error {
+	for _, c := range []string{"USER " + user, "PASS " + password} {
+		if _, err := m.do(c); err != nil {
+			m.conn.Close()
+			return err
+		}
+	}
+	return nil
 }
 
 // line reads an answer, which must be +OK.

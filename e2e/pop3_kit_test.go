@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
-	"crypto/tls"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,38 +75,33 @@ func uniform(n, size int) [][]byte {
 	return messages
 }
 
-// popClient speaks POP3. It fails the test on whatever is not expected.
+// popClient is a maildrop that fails the test on whatever is not expected.
 type popClient struct {
-	t    testing.TB
-	conn net.Conn
-	in   *bufio.Reader
+	*maildrop
+	t testing.TB
 }
 
 func dialPOP3(t testing.TB, addr string, secure bool) *popClient {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err == nil && secure {
-		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	}
+	m, err := dialMaildrop(addr, secure, 5*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(5 * time.Minute))
-	t.Cleanup(func() { conn.Close() })
-	c := &popClient{t, conn, bufio.NewReaderSize(conn, 64<<10)}
-	c.line()
-	return c
+	t.Cleanup(func() { m.conn.Close() })
+	return &popClient{m, t}
 }
 
-// login connects and logs in.
+// loginPOP3 connects and logs in.
 func loginPOP3(t testing.TB, addr, user, password string) *popClient {
 	t.Helper()
 	c := dialPOP3(t, addr, false)
-	c.say("USER " + user)
-	c.say("PASS " + password)
+	if err := c.login(user, password); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
+// send sends a command, or several, and does not wait for an answer.
 func (c *popClient) send(line string) {
 	c.t.Helper()
 	if _, err := c.conn.Write([]byte(line + "\r\n")); err != nil {
@@ -120,23 +112,19 @@ func (c *popClient) send(line string) {
 // say sends a command and returns the first line of its answer, which must be +OK.
 func (c *popClient) say(command string) string {
 	c.t.Helper()
-	c.send(command)
-	return c.line()
-}
-
-func (c *popClient) line() string {
-	c.t.Helper()
-	line, err := c.in.ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, "+OK") {
-		c.t.Fatalf("got %q, %v", line, err)
+	line, err := c.do(command)
+	if err != nil {
+		c.t.Fatalf("%s: %v", command, err)
 	}
-	return strings.TrimSpace(line)
+	return line
 }
 
 // lines reads an answer of several lines and returns how many there are behind the first, and their octets.
 func (c *popClient) lines() (n int, octets int64) {
 	c.t.Helper()
-	c.line()
+	if _, err := c.line(); err != nil {
+		c.t.Fatal(err)
+	}
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
@@ -149,4 +137,22 @@ func (c *popClient) lines() (n int, octets int64) {
 		}
 		n, octets = n+1, octets+int64(len(line))
 	}
+}
+
+// listing asks for an answer of several lines, as lines reads it.
+func (c *popClient) listing(command string) (n int, octets int64) {
+	c.t.Helper()
+	c.send(command)
+	return c.lines()
+}
+
+// text returns an answer of several lines.
+func (c *popClient) text(command string) string {
+	c.t.Helper()
+	c.say(command)
+	b, err := c.body(nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(b)
 }

@@ -227,12 +227,6 @@ p.quit()
 	count(500)
 }
 
-func (c *popClient) listing(command string) (int, int64) {
-	c.t.Helper()
-	c.send(command)
-	return c.lines()
-}
-
 // TestPOP3Many has mpop, curl and poplib read a mailbox of many messages. POSTROAD_LONG=1: 50,000.
 func TestPOP3Many(t *testing.T) {
 	needProgram(t, "mpop", "mpop")

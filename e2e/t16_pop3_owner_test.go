@@ -87,20 +87,3 @@ func tryLogin(t testing.TB, addr, user string) string {
 	}
 	return strings.TrimSpace(answer)
 }
-
-// text returns an answer of several lines.
-func (c *popClient) text(command string) string {
-	c.t.Helper()
-	c.say(command)
-	var b strings.Builder
-	for {
-		line, err := c.in.ReadString('\n')
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		if line == ".\r\n" {
-			return b.String()
-		}
-		b.WriteString(line)
-	}
-}
