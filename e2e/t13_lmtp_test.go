@@ -20,7 +20,7 @@ import (
 // what was sent, octet for octet, once for each recipient.
 func TestDovecotBehindUs(t *testing.T) {
 	need(t, peers.DovecotAvailable())
-	dc := startDovecot(t, peers.DovecotOptions{})
+	dc := startDovecot(t, peers.DovecotOptions{LMTP: freeAddr(t)})
 	n := newNode(t, nodeOptions{Extra: lmtpRoute("tcp.test", dc.Addr) + lmtpRoute("socket.test", filepath.Join(dc.Dir, "run", "lmtp"))})
 	n.start()
 	gen := &mailtest.Generator{Seed: 13, Run: "dovecot", Domains: []string{"tcp.test", "socket.test"}, MaxSize: 1 << 20, NoUTF8: true}
@@ -35,7 +35,7 @@ func TestDovecotBehindUs(t *testing.T) {
 func TestDovecotSaysNo(t *testing.T) {
 	need(t, peers.DovecotAvailable())
 	w := newWorld(t, 1, mailtest.SinkOptions{})
-	dc := startDovecot(t, peers.DovecotOptions{Users: []peers.DovecotUser{{Address: "room@dc.test"}, {Address: "full@dc.test", Quota: "10K"}}})
+	dc := startDovecot(t, peers.DovecotOptions{LMTP: freeAddr(t), Users: []peers.DovecotUser{{Address: "room@dc.test"}, {Address: "full@dc.test", Quota: "10K"}}})
 	n := newNode(t, nodeOptions{DNS: w.DNS.Addr(), Port: w.port(), Extra: lmtpRoute("dc.test", dc.Addr)})
 	n.start()
 	body := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 500)
@@ -178,7 +178,7 @@ func wrongCopies(sent []mailtest.Sent, stored map[string][]byte) (wrong []string
 func startDovecot(t testing.TB, o peers.DovecotOptions) *peers.Instance {
 	t.Helper()
 	return startPeer(t, "dovecot", func(dir string) (*peers.Instance, error) {
-		o.Dir, o.LMTP = dir, freeAddr(t)
+		o.Dir = dir
 		return peers.Dovecot(context.Background(), o)
 	})
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -270,23 +269,11 @@ type popDovecot struct {
 // startPOP3Dovecot starts a Dovecot whose user has these messages, in one of its formats, on the file system that the node has.
 func startPOP3Dovecot(t *testing.T, format string, messages [][]byte) *popDovecot {
 	t.Helper()
-	dir, err := os.MkdirTemp(scratch(t), "dovecot-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	addr := freeAddr(t)
-	in, err := peers.Dovecot(context.Background(), peers.DovecotOptions{Dir: dir, POP3: addr, Main: map[string]string{"mail_location": format + ":~/mail"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { in.Stop() })
-	from := filepath.Join(dir, "mail", "from")
+	in := startDovecot(t, peers.DovecotOptions{POP3: addr, Main: map[string]string{"mail_location": format + ":~/mail"}})
+	from := filepath.Join(in.Dir, "mail", "from")
 	writeMaildir(t, from, messages)
 	runClient(t, exec.Command("chown", "-R", "mail:mail", from))
-	runClient(t, exec.Command("doveadm", "-c", filepath.Join(dir, "dovecot.conf"), "import", "-u", alice, "maildir:"+from, "", "all"))
+	runClient(t, exec.Command("doveadm", "-c", filepath.Join(in.Dir, "dovecot.conf"), "import", "-u", alice, "maildir:"+from, "", "all"))
 	return &popDovecot{in, addr}
 }
