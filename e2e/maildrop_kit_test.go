@@ -168,3 +168,42 @@ func userFile(t testing.TB, names []string) (path string) {
 	}
 	return path
 }
+
+// makeMaildir makes the folders of a Maildir.
+func makeMaildir(t testing.TB, dir string) {
+	t.Helper()
+	for _, d := range []string{"cur", "new", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// writeMaildir writes messages as they are, with CRLF, into a new Maildir.
+func writeMaildir(t testing.TB, dir string, messages [][]byte) {
+	t.Helper()
+	makeMaildir(t, dir)
+	for i, m := range messages {
+		if err := os.WriteFile(filepath.Join(dir, "cur", fmt.Sprintf("%d.M%dP1.test:2,", 1_700_000_000+i, i)), m, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// readMaildir returns the messages of a Maildir as they are, by path.
+func readMaildir(t testing.TB, dir string) map[string][]byte {
+	t.Helper()
+	stored := map[string][]byte{}
+	for _, d := range []string{"cur", "new"} {
+		files, err := filepath.Glob(filepath.Join(dir, d, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if stored[f], err = os.ReadFile(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return stored
+}

@@ -3,9 +3,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -41,21 +39,6 @@ func (p *popNode) addMailbox(user, archive string) {
 		}
 		return err == nil
 	}, func() string { return fmt.Sprintf("nothing is imported: %s\n%s", out, p.log()) })
-}
-
-// writeMaildir writes messages as they are, with CRLF, into a new Maildir.
-func writeMaildir(t testing.TB, dir string, messages [][]byte) {
-	t.Helper()
-	for _, d := range []string{"cur", "new", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, m := range messages {
-		if err := os.WriteFile(filepath.Join(dir, "cur", fmt.Sprintf("%d.M%dP1.test:2,", 1_700_000_000+i, i)), m, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
 
 // uniform returns n messages of size octets each, which their first lines tell apart.

@@ -82,11 +82,7 @@ func (r *run) awaitEven(shards int) map[string]int {
 func (r *run) store(at *faults.Node, box string, messages ...*mailtest.Message) {
 	r.t.Helper()
 	dir := r.t.TempDir()
-	for _, sub := range []string{"cur", "new", "tmp"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
-			r.t.Fatal(err)
-		}
-	}
+	makeMaildir(r.t, dir)
 	for _, m := range messages {
 		if err := os.WriteFile(filepath.Join(dir, "new", m.ID), m.Content, 0o600); err != nil {
 			r.t.Fatal(err)
@@ -101,22 +97,12 @@ func (r *run) stored(at *faults.Node, box string, sums map[string]mailtest.Sum) 
 	dir := filepath.Join(r.t.TempDir(), "box")
 	r.command(at, "mailbox", "export", box, dir, "--format", "maildir")
 	count := map[string]int{}
-	for _, sub := range []string{"cur", "new"} {
-		files, err := filepath.Glob(filepath.Join(dir, sub, "*"))
-		if err != nil {
-			r.t.Fatal(err)
+	for _, content := range readMaildir(r.t, dir) {
+		sum, id := mailtest.SumOf(content)
+		if want, ok := sums[id]; !ok || sum != want {
+			r.t.Errorf("%s has a message %q with another content than was sent, or that nobody sent", box, id)
 		}
-		for _, file := range files {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				r.t.Fatal(err)
-			}
-			sum, id := mailtest.SumOf(content)
-			if want, ok := sums[id]; !ok || sum != want {
-				r.t.Errorf("%s has a message %q with another content than was sent, or that nobody sent", box, id)
-			}
-			count[id]++
-		}
+		count[id]++
 	}
 	return count
 }

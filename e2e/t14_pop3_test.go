@@ -160,11 +160,7 @@ mda "%s/deliver"
 }
 
 func mpop(t *testing.T, n *popNode, dir, pipelining, auth string) {
-	for _, d := range []string{"cur", "new", "tmp"} {
-		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	makeMaildir(t, dir)
 	home := t.TempDir()
 	text := fmt.Sprintf("account default\nhost 127.0.0.1\nport %d\nuser %s\npassword %q\nauth %s\ntls on\ntls_starttls on\ntls_certcheck off\n"+
 		"delivery maildir %s\nkeep on\nonly_new off\nreceived_header off\npipelining %s\nuidls_file %s/uidls\n",

@@ -129,15 +129,7 @@ func (n *node) mailboxes(users []string) map[string][]byte {
 	for _, u := range users {
 		dir := filepath.Join(n.t.TempDir(), "box")
 		n.cli("mailbox", "export", u, dir, "--format", "maildir")
-		files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
-		if err != nil {
-			n.t.Fatal(err)
-		}
-		for _, f := range files {
-			b, err := os.ReadFile(f)
-			if err != nil {
-				n.t.Fatal(err)
-			}
+		for f, b := range readMaildir(n.t, dir) {
 			if !strings.HasPrefix(string(b), "Return-Path: <") || !strings.Contains(string(b), "\r\nDelivered-To: "+u+"\r\n") {
 				n.t.Errorf("%s begins with %.100q", f, b)
 			}

@@ -28,13 +28,8 @@ func (n *node) mailOf(user string) (all []string) {
 		}
 		n.t.Fatalf("%v: %s", err, out)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
-	for _, f := range files {
-		b, failed := os.ReadFile(f)
-		all, err = append(all, string(b)), errors.Join(err, failed)
-	}
-	if err != nil {
-		n.t.Fatal(err)
+	for _, content := range readMaildir(n.t, dir) {
+		all = append(all, string(content))
 	}
 	return all
 }
