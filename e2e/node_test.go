@@ -256,6 +256,12 @@ func (n *node) cli(args ...string) string {
 	return out.String()
 }
 
+// queueEmpty reports whether no message is in the queue.
+func (n *node) queueEmpty() bool {
+	n.t.Helper()
+	return strings.HasPrefix(n.cli("queue", "count"), "0 messages")
+}
+
 // metric returns the sum of a Prometheus metric over its labels.
 func (n *node) metric(name string) float64 {
 	n.t.Helper()

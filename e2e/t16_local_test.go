@@ -92,9 +92,7 @@ func TestLocalDelivery(t *testing.T) {
 	sent = append(sent, send(200, 200)...)
 	before := n.delivered()
 	lmtpSend(t, lmtp, "Subject: by LMTP\r\n\r\nhello\r\n", users[0], users[1])
-	eventually(t, time.Minute, func() bool {
-		return strings.HasPrefix(n.cli("queue", "count"), "0 messages") && n.delivered() >= before+2
-	}, func() string { return n.cli("queue", "count") + n.log() })
+	eventually(t, time.Minute, func() bool { return n.queueEmpty() && n.delivered() >= before+2 }, func() string { return n.cli("queue", "count") + n.log() })
 
 	stored, byLMTP := n.mailboxes(users), 0
 	for path, content := range stored {
