@@ -37,31 +37,40 @@ func TestSinkAgainstSmtpSink(t *testing.T) {
 		rounds, messages = 20, 5000
 	}
 	theirs, ours := startReceiver(t, "smtp-sink", "-u", "nobody", "ADDR", "1000"), startBenchSink(t)
-	sent := 0
+	both, sent := [2]*receiver{theirs, ours.receiver}, 0
 	for _, conns := range []int{1, 20, 200} {
-		var their, our []speed
-		var ratios []float64
-		for i := range rounds {
-			pair := []*receiver{theirs, ours.receiver}
-			got := map[*receiver]speed{}
-			for k := range pair {
-				r := pair[(i+k)%2]
-				got[r] = r.measure(t, conns, messages)
-			}
-			their, our = append(their, got[theirs]), append(our, got[ours.receiver])
-			ratios = append(ratios, got[ours.receiver].rate/got[theirs].rate)
-			sent += messages
-		}
-		sort.Float64s(ratios)
-		rate, cpu := ratios[len(ratios)/2], meanCPU(our)/meanCPU(their)
-		t.Logf("%3d connections: smtp-sink     %v", conns, summarize(their))
-		t.Logf("%3d connections: postroad sink %v", conns, summarize(our))
-		t.Logf("%3d connections: %.2f times the rate at %.2f times the CPU", conns, rate, cpu)
+		rate, cpu := inTurn(t, fmt.Sprintf("%3d connections", conns), [2]string{"smtp-sink", "postroad sink"}, rounds, func(which int) speed {
+			return both[which].measure(t, conns, messages)
+		})
+		sent += rounds * messages
 		if long() && (rate < 1 || cpu >= 1) {
 			t.Errorf("%d connections: the bar is smtp-sink's rate at less CPU", conns)
 		}
 	}
 	ours.account(t, sent)
+}
+
+// inTurn measures theirs, 0, and ours, 1, in alternation, and returns ours in relation to theirs: the middle of the rounds' ratios of the rates, and the CPU.
+func inTurn(t *testing.T, what string, names [2]string, rounds int, measure func(which int) speed) (rate, cpu float64) {
+	t.Helper()
+	var all [2][]speed
+	var ratios []float64
+	for i := range rounds {
+		var got [2]speed
+		for k := range got {
+			which := (i + k) % 2
+			got[which] = measure(which)
+			all[which] = append(all[which], got[which])
+		}
+		ratios = append(ratios, got[1].rate/got[0].rate)
+	}
+	sort.Float64s(ratios)
+	rate, cpu = ratios[len(ratios)/2], meanCPU(all[1])/meanCPU(all[0])
+	for which, name := range names {
+		t.Logf("%s: %-13s %v", what, name, summarize(all[which]))
+	}
+	t.Logf("%s: %.2f times the rate at %.2f times the CPU", what, rate, cpu)
+	return rate, cpu
 }
 
 func summarize(s []speed) string {

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,25 +39,12 @@ func TestSendAgainstSmtpSource(t *testing.T) {
 		if conns == 1 {
 			messages /= 5 // it takes five times as long
 		}
-		var their, our []speed
-		var ratios []float64
 		theirs := []string{"smtp-source", "-d", "-s", strconv.Itoa(conns), "-m", strconv.Itoa(messages), "-l", "4096", addr}
 		// smtp-source's 4096 are those of the body; with its header a message has some 4,210.
 		ours := []string{binary(t, ""), "bench", "send", "--connections", strconv.Itoa(conns), "--messages", strconv.Itoa(messages), "--size", "4250", addr}
-		for i := range rounds {
-			var got [2]speed
-			for k := range 2 {
-				which := (i + k) % 2
-				got[which] = generate(t, messages, [][]string{theirs, ours}[which])
-			}
-			their, our = append(their, got[0]), append(our, got[1])
-			ratios = append(ratios, got[1].rate/got[0].rate)
-		}
-		sort.Float64s(ratios)
-		rate, cpu := ratios[len(ratios)/2], meanCPU(our)/meanCPU(their)
-		t.Logf("%3d connections: smtp-source   %v", conns, summarize(their))
-		t.Logf("%3d connections: postroad send %v", conns, summarize(our))
-		t.Logf("%3d connections: %.2f times the rate at %.2f times the CPU", conns, rate, cpu)
+		rate, cpu := inTurn(t, fmt.Sprintf("%3d connections", conns), [2]string{"smtp-source", "postroad send"}, rounds, func(which int) speed {
+			return generate(t, messages, [][]string{theirs, ours}[which])
+		})
 		if long() && (rate < 0.9 || cpu > 1.05) {
 			t.Errorf("%d connections: smtp-source's rate at its CPU is what it was", conns)
 		}
