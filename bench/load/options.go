@@ -47,7 +47,7 @@ type Options struct {
 	Reconnects int           // connections in a row that come to nothing before one of Connections is given up; default 10, -1: no end
 	Timeout    time.Duration // for a connection to open and for each reply; default 60 s
 
-	// Hash has the SHA-256 of each message computed for OnSent: 2 to 3 us for 4 KiB.
+	// Hash has the record.Sum of each message computed for OnSent.
 	Hash bool
 	// OnSent, when set, is told of each message when nothing more is to come of it. It is called on the event loops, several at a time, and must
 	// not block; the Sent is valid during the call.

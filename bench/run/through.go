@@ -217,8 +217,10 @@ func (st *stage) judge(s *sending, rules record.Rules) *record.Report {
 			st.fault("%d recipients %s of %d acknowledged", f.n, f.what, r.Acknowledged)
 		}
 	}
-	if n := st.clear(); st.TLS && n > 0 {
-		st.fault("%d messages arrived in clear", n)
+	if st.TLS {
+		if n := st.clear(); n > 0 {
+			st.fault("%d messages arrived in clear", n)
+		}
 	}
 	if st.refused += s.refused; s.why != "" {
 		st.why = s.why

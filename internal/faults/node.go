@@ -213,14 +213,9 @@ func (e *CommandError) Error() string {
 
 // Run runs a command of the program against the node and returns its standard output. A status other than 0 is a *CommandError.
 func (n *Node) Run(ctx context.Context, args ...string) (string, error) {
-	return n.RunWith(ctx, "", args...)
-}
-
-// RunWith is Run with something on standard input.
-func (n *Node) RunWith(ctx context.Context, input string, args ...string) (string, error) {
 	var out, errb bytes.Buffer
 	cmd := exec.CommandContext(ctx, n.programNow(), append(args, "--config", n.Config)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &errb
+	cmd.Stdout, cmd.Stderr = &out, &errb
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
