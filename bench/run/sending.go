@@ -100,17 +100,11 @@ func share(n int64, parts, i int) int64 {
 	return part
 }
 
-// outcomes are the generator's in the record's words.
-var outcomes = map[load.Outcome]record.Outcome{
-	load.Lost: record.NotSent, load.Accepted: record.Accepted, load.RefusedForNow: record.Refused, load.RefusedForGood: record.Refused, load.Unknown: record.Unknown,
-}
-
 // note writes one message down. It is called on the generator's event loops.
 func (s *sending) note(m *load.Sent) {
-	e := record.Sent{ID: m.ID, Sender: m.Sender, Size: int64(m.Size), Conn: uint32(m.Connection), Begun: m.Begun, Ended: m.Ended, Sum: m.Sum}
-	for _, r := range m.Recipients {
-		e.Recipients = append(e.Recipients, record.Recipient{Address: r.Address, Outcome: outcomes[r.Outcome], Code: uint16(r.Code)})
-	}
+	var e record.Sent
+	m.Record(&e)
+	e.Begun = m.Begun // not when it was due
 	_ = s.log.Add(&e) // Missed counts
 }
 
