@@ -118,7 +118,7 @@ func (d *Directory) Domains(after string, limit int) []*Domain {
 
 func list[T any](d *Directory, t tableName, after string, limit int) (all []T) {
 	for r := d.rows(); r != nil && (limit == 0 || len(all) < limit); {
-		names, err := d.tables[t].page(r, after, max(0, limit-len(all)))
+		names, err := namesAbove(r, d.tables[t].key(""), after, max(0, limit-len(all)))
 		for _, name := range names {
 			if one, ok := get[T](d, t, name); ok { // else removed meanwhile, or not yet published
 				all = append(all, one)

@@ -123,7 +123,6 @@ type resolver struct {
 // way is a copy and what has been seen on the way to it.
 type way struct {
 	Copy
-	key  string
 	seen map[string]outcome
 }
 
@@ -166,7 +165,7 @@ func (r *resolver) way(list *Alias, through []string) *way {
 	}
 	w, ok := r.ways[key]
 	if !ok {
-		w = &way{Copy: Copy{List: list, Through: through}, key: key, seen: map[string]outcome{}}
+		w = &way{Copy: Copy{List: list, Through: through}, seen: map[string]outcome{}}
 		if r.ways == nil {
 			r.ways = map[string]*way{}
 		}

@@ -141,14 +141,5 @@ func (d *Directory) staged(stage, after string) (names []string, err error) {
 	if r == nil {
 		return nil, nil
 	}
-	from := stageKey(stage, after)
-	if after != "" {
-		from = append(from, 0)
-	}
-	prefix := len(stageKey(stage, ""))
-	err = r.Scan(from, []byte("s"+stage+"\x01"), func(k, _ []byte) bool {
-		names = append(names, string(k[prefix:]))
-		return len(names) < maxBatch
-	})
-	return names, err
+	return namesAbove(r, stageKey(stage, ""), after, maxBatch)
 }

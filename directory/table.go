@@ -2,6 +2,7 @@ package directory
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/postroad/postroad/internal/rows"
@@ -87,14 +88,15 @@ func (t *table) load(r rows.Reader) error {
 	return nil
 }
 
-// page returns up to limit names above after, in their order. A limit of 0 is none.
-func (t *table) page(r rows.Reader, after string, limit int) (names []string, err error) {
-	from := t.key(after)
+// namesAbove returns up to limit names above after, in their order, of the rows whose keys are prefix and a name. A limit of 0 is none.
+func namesAbove(r rows.Reader, prefix []byte, after string, limit int) (names []string, err error) {
+	from, end := append(slices.Clone(prefix), after...), slices.Clone(prefix)
 	if after != "" {
 		from = append(from, 0)
 	}
-	err = r.Scan(from, []byte{prefixes[t.name] + 1}, func(k, _ []byte) bool {
-		names = append(names, string(k[1:]))
+	end[len(end)-1]++ // no prefix ends with 255
+	err = r.Scan(from, end, func(k, _ []byte) bool {
+		names = append(names, string(k[len(prefix):]))
 		return limit == 0 || len(names) < limit
 	})
 	return names, err
