@@ -1,12 +1,12 @@
 package delivery
 
 import (
-	"bytes"
 	"io"
 	"math/rand/v2"
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
 )
@@ -93,19 +93,12 @@ var errLoop = smtp.Perm(554, "5.4.6", "Mail forwarding loop: the message has bee
 
 // deliveredBefore returns to whom a message says that it was delivered, by the beginning of its content. The strings are of head's memory.
 func deliveredBefore(head []byte, to [][]byte) [][]byte {
-	for len(head) > 0 && len(to) <= loopMost {
-		line := head
-		if i := bytes.IndexByte(head, '\n'); i >= 0 {
-			line, head = head[:i], head[i+1:]
-		} else {
-			head = nil
+	for len(to) <= loopMost {
+		one, rest, ok := mail.DeliveredTo(head)
+		if !ok {
+			break
 		}
-		if len(line) <= 1 {
-			break // the header ends
-		}
-		if (line[0] == 'D' || line[0] == 'd') && len(line) > len(deliveredTo) && bytes.EqualFold(line[:len(deliveredTo)], []byte(deliveredTo)) {
-			to = append(to, bytes.TrimSpace(line[len(deliveredTo):]))
-		}
+		to, head = append(to, one), rest
 	}
 	return to
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"strings"
@@ -201,20 +200,16 @@ func deliveredBefore(content *mail.Content) map[string]bool {
 		header = append(header, chunk[:min(len(chunk), maxHeader-len(header))]...)
 	}
 	seen := map[string]bool{}
-	for line := range bytes.Lines(header) {
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
+	for {
+		to, rest, ok := mail.DeliveredTo(header)
+		if !ok {
+			return seen
 		}
-		name, value, ok := bytes.Cut(line, []byte(":"))
-		if !ok || !strings.EqualFold(string(name), "Delivered-To") {
-			continue
-		}
-		if user, err := directory.Canonical(strings.Trim(string(value), " \t<>")); err == nil {
+		if user, err := directory.Canonical(strings.Trim(string(to), " \t<>")); err == nil {
 			seen[user] = true
 		}
+		header = rest
 	}
-	return seen
 }
 
 // expansion is a message that has become several, on their way into the queue.
