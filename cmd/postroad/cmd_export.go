@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/postroad/postroad/directory"
@@ -15,16 +14,9 @@ import (
 func runUserExport(ctx context.Context, c *console, args []string) error {
 	fs := c.flags()
 	hashes := fs.Bool("hashes", false, "with what passwords are checked with: keep the file as you would keep those")
-	return export(c, fs.String("format", "", "`csv` or json (default: what the file's name says, else csv)"), args, fs, roster.UserWriter,
-		func(client *admin.Client, write func(*roster.User) error) error {
-			return client.ExportUsers(ctx, func(raw json.RawMessage) error {
-				var u admin.ExportedUser
-				if err := json.Unmarshal(raw, &u); err != nil {
-					return err
-				}
-				return write(exported(&u, *hashes))
-			})
-		})
+	return export(c, fs, args, roster.UserWriter, func(client *admin.Client, write func(*roster.User) error) error {
+		return client.ExportUsers(ctx, each(func(u *admin.ExportedUser) error { return write(exported(u, *hashes)) }))
+	})
 }
 
 // exported is a user as a row of a file.
@@ -41,17 +33,11 @@ func exported(u *admin.ExportedUser, hashes bool) *roster.User {
 }
 
 func runAliasExport(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
-	return export(c, fs.String("format", "", "`csv` or json (default: what the file's name says, else csv)"), args, fs, roster.AliasWriter,
-		func(client *admin.Client, write func(*roster.Alias) error) error {
-			return client.Aliases(ctx, func(raw json.RawMessage) error {
-				var a admin.Alias
-				if err := json.Unmarshal(raw, &a); err != nil {
-					return err
-				}
-				return write(&roster.Alias{Address: a.Name, Owner: a.Owner, Targets: a.Targets})
-			})
-		})
+	return export(c, c.flags(), args, roster.AliasWriter, func(client *admin.Client, write func(*roster.Alias) error) error {
+		return client.Aliases(ctx, each(func(a *admin.Alias) error {
+			return write(&roster.Alias{Address: a.Name, Owner: a.Owner, Targets: a.Targets})
+		}))
+	})
 }
 
 func runAliasImport(ctx context.Context, c *console, args []string) error {
@@ -63,17 +49,11 @@ func runAliasImport(ctx context.Context, c *console, args []string) error {
 }
 
 func runDomainExport(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
-	return export(c, fs.String("format", "", "`csv` or json (default: what the file's name says, else csv)"), args, fs, roster.DomainWriter,
-		func(client *admin.Client, write func(*roster.Domain) error) error {
-			return client.Domains(ctx, func(raw json.RawMessage) error {
-				var d admin.Domain
-				if err := json.Unmarshal(raw, &d); err != nil {
-					return err
-				}
-				return write(&roster.Domain{Name: d.Name, Separator: cmp.Or(d.Separator, roster.NoSeparator)})
-			})
-		})
+	return export(c, c.flags(), args, roster.DomainWriter, func(client *admin.Client, write func(*roster.Domain) error) error {
+		return client.Domains(ctx, each(func(d *admin.Domain) error {
+			return write(&roster.Domain{Name: d.Name, Separator: cmp.Or(d.Separator, roster.NoSeparator)})
+		}))
+	})
 }
 
 func runDomainImport(ctx context.Context, c *console, args []string) error {

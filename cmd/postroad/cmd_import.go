@@ -37,7 +37,7 @@ type importFlags struct {
 
 func (i *importFlags) register(fs *flag.FlagSet) {
 	i.nodeFlags.register(fs)
-	fs.StringVar(&i.format, "format", "", "`csv` or json (default: what the file's name says, else csv)")
+	formatFlag(fs, &i.format)
 	fs.BoolVar(&i.replace, "replace", false, "take the place of those of the same names who are there")
 }
 

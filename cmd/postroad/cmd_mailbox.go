@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -57,16 +56,7 @@ func runMailboxList(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	defer client.Close()
-	total, err := client.Mailboxes(ctx, func(raw json.RawMessage) error {
-		if m.json {
-			return c.line(raw)
-		}
-		var b admin.Mailbox
-		if err := json.Unmarshal(raw, &b); err != nil {
-			return err
-		}
-		return c.mailbox(&b)
-	})
+	total, err := client.Mailboxes(ctx, lines(c, m.json, c.mailbox))
 	if total != nil && !m.json {
 		fmt.Fprintf(c.err, "%s in %s\n", number(total.Messages, "message"), plural(total.Recipients, "mailbox", "mailboxes"))
 	}
@@ -120,14 +110,12 @@ func runMailboxShow(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if m.json {
-		return c.line(raw)
-	}
-	var b admin.Mailbox
-	if err := json.Unmarshal(raw, &b); err != nil {
-		return err
-	}
-	err = c.mailbox(&b)
+	return lines(c, m.json, c.folders)(raw)
+}
+
+// folders prints a mailbox and its folders.
+func (c *console) folders(b *admin.Mailbox) error {
+	err := c.mailbox(b)
 	for i := range b.Folders {
 		f := &b.Folders[i]
 		if err == nil {

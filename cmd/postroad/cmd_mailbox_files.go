@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -77,12 +76,10 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *console, client *admin.
 		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "give the path of a new directory"}
 	}
 	var addresses []string
-	_, err = client.Mailboxes(ctx, func(raw json.RawMessage) error {
-		var b admin.Mailbox
-		err := json.Unmarshal(raw, &b)
+	_, err = client.Mailboxes(ctx, each(func(b *admin.Mailbox) error {
 		addresses = append(addresses, b.Address)
-		return err
-	})
+		return nil
+	}))
 	if err != nil {
 		return err
 	}

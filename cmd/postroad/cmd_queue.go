@@ -109,16 +109,7 @@ func runQueueList(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	defer client.Close()
-	total, err := client.List(ctx, q.filter, func(raw json.RawMessage) error {
-		if q.json {
-			return c.line(raw)
-		}
-		var m admin.Message
-		if err := json.Unmarshal(raw, &m); err != nil {
-			return err
-		}
-		return c.message(&m)
-	})
+	total, err := client.List(ctx, q.filter, lines(c, q.json, c.message))
 	if total != nil && !q.json {
 		fmt.Fprintln(c.err, summary(total))
 	}
@@ -172,14 +163,7 @@ func runQueueShow(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		return c.line(raw)
-	}
-	var d admin.Detail
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return err
-	}
-	return c.detail(&d)
+	return lines(c, *asJSON, c.detail)(raw)
 }
 
 // done is what has happened to recipients after a verb.

@@ -94,18 +94,11 @@ func runSuspend(ctx context.Context, c *console, args []string) error {
 // suspensions prints what is in force.
 func (c *console) suspensions(ctx context.Context, client *admin.Client, asJSON bool) error {
 	n := 0
-	err := client.Suspensions(ctx, func(raw json.RawMessage) error {
+	err := client.Suspensions(ctx, lines(c, asJSON, func(s *admin.Suspension) error {
 		n++
-		if asJSON {
-			return c.line(raw)
-		}
-		var s admin.Suspension
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return err
-		}
 		_, err := fmt.Fprintf(c.out, "%-8s %s  %s, since %s: %s\n", s.Kind, clean(s.Name), until(s.Until), s.Since.Local().Format(time.DateTime), clean(s.Reason))
 		return err
-	})
+	}))
 	if err == nil && n == 0 && !asJSON {
 		fmt.Fprintln(c.err, "nothing is suspended")
 	}

@@ -209,21 +209,7 @@ func list[T any](ctx context.Context, c *console, args []string, get func(*admin
 	if err := noMore(rest); err != nil {
 		return err
 	}
-	client, err := n.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	return get(client, ctx, func(raw json.RawMessage) error {
-		if *asJSON {
-			return c.line(raw)
-		}
-		one := new(T)
-		if err := json.Unmarshal(raw, one); err != nil {
-			return err
-		}
-		return line(one)
-	})
+	return withClient(&n, func(client *admin.Client) error { return get(client, ctx, lines(c, *asJSON, line)) })
 }
 
 // user prints one line of a listing.

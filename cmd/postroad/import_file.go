@@ -14,6 +14,11 @@ import (
 
 // This file reads and writes files of users, aliases and domains for the commands.
 
+// formatFlag is the flag of what formatOf takes as said.
+func formatFlag(fs *flag.FlagSet, to *string) {
+	fs.StringVar(to, "format", "", "`csv` or json (default: what the file's name says, else csv)")
+}
+
 // formatOf is what was said, or what the name says.
 func formatOf(said, file string) string {
 	switch {
@@ -124,11 +129,13 @@ func importRows[T any, P interface {
 }
 
 // export writes rows to the file that args name, or to standard output.
-func export[T any](c *console, format *string, args []string, fs *flag.FlagSet, open func(io.Writer, string) (*roster.Writer[T], error),
+func export[T any](c *console, fs *flag.FlagSet, args []string, open func(io.Writer, string) (*roster.Writer[T], error),
 	rows func(*admin.Client, func(*T) error) error,
 ) (err error) {
 	var n nodeFlags
+	var format string
 	n.register(fs)
+	formatFlag(fs, &format)
 	rest, err := c.parse(fs, args)
 	if err != nil {
 		return err
@@ -146,7 +153,7 @@ func export[T any](c *console, format *string, args []string, fs *flag.FlagSet, 
 		defer func() { err = errors.Join(err, f.Close()) }()
 		out = f
 	}
-	w, err := open(out, formatOf(*format, file))
+	w, err := open(out, formatOf(format, file))
 	if err != nil {
 		return usage(err.Error(), "")
 	}

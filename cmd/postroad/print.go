@@ -21,6 +21,25 @@ func (c *console) line(raw json.RawMessage) error {
 	return err
 }
 
+// each reads the items of a listing and calls fn with them.
+func each[T any](fn func(*T) error) func(json.RawMessage) error {
+	return func(raw json.RawMessage) error {
+		one := new(T)
+		if err := json.Unmarshal(raw, one); err != nil {
+			return err
+		}
+		return fn(one)
+	}
+}
+
+// lines prints what came, one item or those of a listing: as they are with asJSON, else as line does it.
+func lines[T any](c *console, asJSON bool, line func(*T) error) func(json.RawMessage) error {
+	if asJSON {
+		return c.line
+	}
+	return each(line)
+}
+
 // message prints one message of a listing: a line of its own, and one for each recipient.
 func (c *console) message(m *admin.Message) error {
 	_, err := fmt.Fprintf(c.out, "%s  %-8s %6s %9s  from <%s>\n", m.QueueID, m.State, age(m.ArrivalTime), config.Size(m.MessageSize), clean(m.Sender))
