@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/url"
@@ -16,51 +17,61 @@ import (
 
 // Export and import of mailboxes: the node sends and takes streams, the files are here.
 
-// parse reads the arguments of export and import: an address, or with --all none, and where the files are.
-func (m *mailboxFlags) parse(c *console, args []string) (client *admin.Client, address, path string, err error) {
-	fs := c.flags()
-	m.register(fs)
-	fs.BoolVar(&m.all, "all", false, "all mailboxes, each in a file or directory of its own")
-	if c.command.name == "export" {
-		fs.StringVar(&m.format, "format", "mbox", "the `FORMAT` of the files: mbox or maildir")
-	} else {
-		fs.Int64Var(&m.skip, "skip", 0, "leave out the first `N` messages")
-	}
-	rest, err := c.parse(fs, args)
-	if err != nil {
-		return nil, "", "", err
-	}
-	switch {
-	case m.all && len(rest) != 1:
-		err = usage("one directory is needed for all mailboxes", "for example: "+c.path+" --all backup")
-	case !m.all && len(rest) != 2:
-		err = usage("a mailbox's address and a path are needed", "for example: "+c.path+" alice@example.net alice.mbox")
-	case m.format != "" && m.format != "mbox" && m.format != "maildir":
-		err = usage(fmt.Sprintf("%q is no format", m.format), "use mbox or maildir")
-	case m.skip < 0 || m.skip > 0 && m.all:
-		err = usage("--skip is for one mailbox, and not negative", "it is the number of messages to leave out")
-	}
-	if err != nil {
-		return nil, "", "", err
-	}
-	if path = rest[len(rest)-1]; !m.all {
-		address = rest[0]
-	}
-	client, err = m.client()
-	return client, address, path, err
-}
-
 func runMailboxExport(ctx context.Context, c *console, args []string) error {
 	var m mailboxFlags
-	client, address, path, err := m.parse(c, args)
+	fs := c.flags()
+	fs.StringVar(&m.format, "format", "mbox", "the `FORMAT` of the files: mbox or maildir")
+	return m.run(c, fs, args, func(client *admin.Client, address, path string) error {
+		if m.all {
+			return m.exportAll(ctx, c, client, path)
+		}
+		return m.export(ctx, c, client, address, path)
+	})
+}
+
+func runMailboxImport(ctx context.Context, c *console, args []string) error {
+	var m mailboxFlags
+	fs := c.flags()
+	fs.Int64Var(&m.skip, "skip", 0, "leave out the first `N` messages")
+	return m.run(c, fs, args, func(client *admin.Client, address, path string) error {
+		if m.all {
+			return m.importAll(ctx, c, client, path)
+		}
+		return m.imports(ctx, c, client, address, path)
+	})
+}
+
+// run reads the arguments, an address, or with --all none, and where the files are, and does with them what is to be done.
+func (m *mailboxFlags) run(c *console, fs *flag.FlagSet, args []string, do func(client *admin.Client, address, path string) error) error {
+	m.register(fs)
+	fs.BoolVar(&m.all, "all", false, "all mailboxes, each in a file or directory of its own")
+	rest, err := c.parse(fs, args)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	if m.all {
-		return m.exportAll(ctx, c, client, path)
+	if err := m.check(c, rest); err != nil {
+		return err
 	}
-	return m.export(ctx, c, client, address, path)
+	address, path := "", rest[len(rest)-1]
+	if !m.all {
+		address = rest[0]
+	}
+	return withClient(&m.nodeFlags, func(client *admin.Client) error { return do(client, address, path) })
+}
+
+// check says what is wrong with the arguments.
+func (m *mailboxFlags) check(c *console, rest []string) error {
+	switch {
+	case m.all && len(rest) != 1:
+		return usage("one directory is needed for all mailboxes", "for example: "+c.path+" --all backup")
+	case !m.all && len(rest) != 2:
+		return usage("a mailbox's address and a path are needed", "for example: "+c.path+" alice@example.net alice.mbox")
+	case m.format != "" && m.format != "mbox" && m.format != "maildir":
+		return usage(fmt.Sprintf("%q is no format", m.format), "use mbox or maildir")
+	case m.skip < 0 || m.skip > 0 && m.all:
+		return usage("--skip is for one mailbox, and not negative", "it is the number of messages to leave out")
+	}
+	return nil
 }
 
 // exportAll exports each mailbox into a directory that is empty or new.
@@ -135,19 +146,6 @@ func (m *mailboxFlags) writer(c *console, path string) (archive.Writer, *os.File
 		return nil, nil, err
 	}
 	return archive.NewMboxWriter(f), f, nil
-}
-
-func runMailboxImport(ctx context.Context, c *console, args []string) error {
-	var m mailboxFlags
-	client, address, path, err := m.parse(c, args)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	if m.all {
-		return m.importAll(ctx, c, client, path)
-	}
-	return m.imports(ctx, c, client, address, path)
 }
 
 // importAll imports what exportAll wrote.
