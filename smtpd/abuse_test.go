@@ -2,44 +2,18 @@ package smtpd
 
 import (
 	"encoding/hex"
-	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/sessiontest"
 )
 
 // What has broken other servers, over a real socket. testdata/abuse holds the cases with their sources.
 
-func readJSON[T any](t *testing.T, file string) (v T) {
-	t.Helper()
-	raw, err := os.ReadFile("testdata/abuse/" + file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(raw, &v); err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
 // TestAbuseCases has one test for each case of cases.json, by name.
-func TestAbuseCases(t *testing.T) {
-	cases := readJSON[[]struct{ Case, Expect string }](t, "cases.json")
-	if len(cases) != len(abuseTests) {
-		t.Errorf("%d cases and %d tests", len(cases), len(abuseTests))
-	}
-	for _, c := range cases {
-		test := abuseTests[c.Case]
-		if test == nil {
-			t.Errorf("no test for %q: %s", c.Case, c.Expect)
-			continue
-		}
-		t.Run(c.Case, test)
-	}
-}
+func TestAbuseCases(t *testing.T) { sessiontest.AbuseCases(t, abuseTests) }
 
 var abuseTests = map[string]func(*testing.T){
 	"STARTTLS plaintext injection":        testInjection,
@@ -71,14 +45,14 @@ var abuseTests = map[string]func(*testing.T){
 func testInjection(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, withTLS)
 	c := r.hello()
-	c.send("STARTTLS\r\nEHLO x\r\n")
-	c.expect("554 5.5.0")
-	c.expectEnd()
+	c.Send("STARTTLS\r\nEHLO x\r\n")
+	c.Expect("554 5.5.0")
+	c.ExpectCut()
 	// In a segment of its own, but before the handshake: the engine finds octets that are no handshake.
 	c = r.hello()
-	c.say("STARTTLS", "220")
-	c.flood("EHLO x\r\n")
-	if rest, err := c.in.ReadString('\n'); strings.Contains(rest, "250") || isTimeout(err) {
+	c.Say("STARTTLS", "220")
+	c.Flood("EHLO x\r\n")
+	if rest, err := c.In.ReadString('\n'); strings.Contains(rest, "250") || sessiontest.IsTimeout(err) {
 		t.Fatalf("got %q, %v after plain text in place of a handshake", rest, err)
 	}
 }
@@ -86,80 +60,80 @@ func testInjection(t *testing.T) {
 func testFixation(t *testing.T) {
 	r := newRig(t, ListenerOptions{AllowPlainAuth: true}, withTLS)
 	c := r.hello()
-	c.say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "235")
-	c.say("MAIL FROM:<u@local.example>", "250")
-	c.say("RCPT TO:<x@foreign.example>", "250")
-	c.say("STARTTLS", "220")
+	c.Say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "235")
+	c.Say("MAIL FROM:<u@local.example>", "250")
+	c.Say("RCPT TO:<x@foreign.example>", "250")
+	c.Say("STARTTLS", "220")
 	c = c.startTLS()
-	c.say("DATA", "503")
-	c.say("RCPT TO:<x@foreign.example>", "503")
-	c.say("EHLO again.example", "250")
-	c.say("DATA", "503")
-	c.say("MAIL FROM:<a@b.example>", "250")
-	c.say("RCPT TO:<x@foreign.example>", "550 5.7.1") // AUTH is forgotten
+	c.Say("DATA", "503")
+	c.Say("RCPT TO:<x@foreign.example>", "503")
+	c.Say("EHLO again.example", "250")
+	c.Say("DATA", "503")
+	c.Say("MAIL FROM:<a@b.example>", "250")
+	c.Say("RCPT TO:<x@foreign.example>", "550 5.7.1") // AUTH is forgotten
 }
 
 func testShell(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
 	c := r.hello()
-	c.say("MAIL FROM:<;sleep 66;>", "501")
-	c.say("MAIL FROM:<a@b.example>", "250")
-	c.say(`RCPT TO:<"|/bin/sh"@local.example>`, "550 5.1.1")
-	c.say("RCPT TO:<${run{/bin/true}}@local.example>", "550 5.1.1")
-	c.say("DATA", "554")
+	c.Say("MAIL FROM:<;sleep 66;>", "501")
+	c.Say("MAIL FROM:<a@b.example>", "250")
+	c.Say(`RCPT TO:<"|/bin/sh"@local.example>`, "550 5.1.1")
+	c.Say("RCPT TO:<${run{/bin/true}}@local.example>", "550 5.1.1")
+	c.Say("DATA", "554")
 }
 
 func testEmptyLocalPart(t *testing.T) {
 	c := newRig(t, ListenerOptions{}, nil).hello()
-	c.say("MAIL FROM:<a@b.example>", "250")
-	c.say(`RCPT TO:<""@local.example>`, "501")
-	c.say("NOOP", "250")
+	c.Say("MAIL FROM:<a@b.example>", "250")
+	c.Say(`RCPT TO:<""@local.example>`, "501")
+	c.Say("NOOP", "250")
 }
 
 func testMalformedNoop(t *testing.T) {
 	c := newRig(t, ListenerOptions{}, nil).hello()
-	c.say("NOOP \x01\x02", "501")
-	c.say(`NOOP "`, "250")
-	c.say("NOOP", "250")
+	c.Say("NOOP \x01\x02", "501")
+	c.Say(`NOOP "`, "250")
+	c.Say("NOOP", "250")
 }
 
 func testTruncatedUTF8(t *testing.T) {
 	c := newRig(t, ListenerOptions{}, nil).hello()
-	c.say("MAIL FROM:<f\xc3\xb6\xc3\xa4@\xc3\xb6\xc3>", "501")
-	c.say("FROP \xf1\x80", "501")
-	c.say("MAIL FROM:<a@b.example> SMTPUTF8=\xc3", "501")
-	c.say("NOOP", "250")
+	c.Say("MAIL FROM:<f\xc3\xb6\xc3\xa4@\xc3\xb6\xc3>", "501")
+	c.Say("FROP \xf1\x80", "501")
+	c.Say("MAIL FROM:<a@b.example> SMTPUTF8=\xc3", "501")
+	c.Say("NOOP", "250")
 }
 
 func testCRInCommand(t *testing.T) {
 	c := newRig(t, ListenerOptions{}, nil).hello()
-	c.say("RSET\rQUIT", "501")
-	c.say("NOOP", "250") // neither RSET nor QUIT was answered or done
+	c.Say("RSET\rQUIT", "501")
+	c.Say("NOOP", "250") // neither RSET nor QUIT was answered or done
 }
 
 func testBdatDots(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
 	c := r.hello()
 	c.mail("")
-	c.send("BDAT 10\r\n.\r\n....\r\n.")
-	c.expect("250")
-	c.send("BDAT 1\r\n\x00")
-	c.expect("250")
-	c.say("BDAT 0 LAST", "250")
+	c.Send("BDAT 10\r\n.\r\n....\r\n.")
+	c.Expect("250")
+	c.Send("BDAT 1\r\n\x00")
+	c.Expect("250")
+	c.Say("BDAT 0 LAST", "250")
 	if m := r.queue.messages(); len(m) != 1 || !strings.HasSuffix(m[0].data, "\r\n.\r\n....\r\n.\x00") {
 		t.Fatalf("stored: %+v", m)
 	}
 	c.mail("")
-	c.say("BDAT 99999999999999999999", "501")
-	c.say("RSET", "250")
+	c.Say("BDAT 99999999999999999999", "501")
+	c.Say("RSET", "250")
 	c.mail("")
-	c.send("BDAT 4\r\nx\ny\n") // an error: lone LFs
-	c.expect("554")
-	c.send("BDAT 8\r\nQUIT\r\n\r\n") // swallowed
-	c.expect("503")
-	c.send("BDAT 12 LAST\r\nQUIT\r\nQUIT\r\n")
-	c.expect("503")
-	c.say("NOOP", "250")
+	c.Send("BDAT 4\r\nx\ny\n") // an error: lone LFs
+	c.Expect("554")
+	c.Send("BDAT 8\r\nQUIT\r\n\r\n") // swallowed
+	c.Expect("503")
+	c.Send("BDAT 12 LAST\r\nQUIT\r\nQUIT\r\n")
+	c.Expect("503")
+	c.Say("NOOP", "250")
 	if n := len(r.queue.messages()); n != 1 {
 		t.Fatalf("%d messages", n)
 	}
@@ -169,11 +143,11 @@ func testBinaryData(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
 	c := r.hello()
 	c.mail(" BODY=BINARYMIME")
-	c.say("DATA", "503")
-	c.send("BDAT 2\r\n\x00\n")
-	c.expect("250")
-	c.say("DATA", "503")
-	c.say("BDAT 0 LAST", "250")
+	c.Say("DATA", "503")
+	c.Send("BDAT 2\r\n\x00\n")
+	c.Expect("250")
+	c.Say("DATA", "503")
+	c.Say("BDAT 0 LAST", "250")
 	if m := r.queue.messages(); len(m) != 1 || !strings.HasSuffix(m[0].data, "\x00\n") {
 		t.Fatalf("stored: %+v", m)
 	}
@@ -183,63 +157,63 @@ func quick(o *Options) { o.Limits.ErrorDelay = time.Millisecond }
 
 func testMechanismSwitch(t *testing.T) {
 	c := newRig(t, ListenerOptions{AllowPlainAuth: true}, quick).hello()
-	c.say("AUTH CRAM-MD5", "504")
-	c.say("AUTH LOGIN", "334")
-	c.say("*", "501")
-	c.say("AUTH DIGEST-MD5", "504")
-	c.say("AUTH SCRAM-SHA-256", "334")
-	c.say("*", "501")
-	c.say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQB3cm9uZw==", "535")
-	c.say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "235")
-	c.say("MAIL FROM:<u@local.example>", "250")
-	c.say("RCPT TO:<x@foreign.example>", "250")
+	c.Say("AUTH CRAM-MD5", "504")
+	c.Say("AUTH LOGIN", "334")
+	c.Say("*", "501")
+	c.Say("AUTH DIGEST-MD5", "504")
+	c.Say("AUTH SCRAM-SHA-256", "334")
+	c.Say("*", "501")
+	c.Say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQB3cm9uZw==", "535")
+	c.Say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "235")
+	c.Say("MAIL FROM:<u@local.example>", "250")
+	c.Say("RCPT TO:<x@foreign.example>", "250")
 }
 
 func testBase64(t *testing.T) {
 	r := newRig(t, ListenerOptions{AllowPlainAuth: true}, func(o *Options) { quick(o); o.Limits.AuthFailures = 100 })
 	c := r.hello()
 	for _, initial := range []string{"=====", "abc", "AAA", strings.Repeat("A", 4*100+3), "AAAA====", "A=AA", strings.Repeat("AAAA", 3000)} {
-		c.say("AUTH PLAIN "+initial, "501")
+		c.Say("AUTH PLAIN "+initial, "501")
 	}
-	c.say("AUTH PLAIN", "334")
-	c.say("AAAA\x00AAAA", "501")
-	c.say("AUTH PLAIN "+strings.Repeat("A", 12288-13), "501") // the longest line
-	c.flood("AUTH PLAIN " + strings.Repeat("A", 12288-12) + "\r\n")
-	c.expect("500")
-	c.expectEnd()
+	c.Say("AUTH PLAIN", "334")
+	c.Say("AAAA\x00AAAA", "501")
+	c.Say("AUTH PLAIN "+strings.Repeat("A", 12288-13), "501") // the longest line
+	c.Flood("AUTH PLAIN " + strings.Repeat("A", 12288-12) + "\r\n")
+	c.Expect("500")
+	c.ExpectCut()
 }
 
 func testHugeEhlo(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
 	for _, n := range []int{600, 11000} {
 		c := r.connect()
-		c.expect("220")
-		c.say("EHLO "+strings.Repeat("A", n), "500 5.5.2")
-		c.say("EHLO client.example", "250")
+		c.Expect("220")
+		c.Say("EHLO "+strings.Repeat("A", n), "500 5.5.2")
+		c.Say("EHLO client.example", "250")
 	}
 	c := r.connect()
-	c.expect("220")
-	c.flood("EHLO " + strings.Repeat("A", 64000) + "\r\n")
-	c.expect("500 5.5.2")
-	c.expectEnd()
+	c.Expect("220")
+	c.Flood("EHLO " + strings.Repeat("A", 64000) + "\r\n")
+	c.Expect("500 5.5.2")
+	c.ExpectCut()
 }
 
 func testHugeHeader(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, func(o *Options) { o.Limits.MessageSize = 4 << 20 })
 	c := r.hello()
 	c.data()
-	c.send("Subject: ")
+	c.Send("Subject: ")
 	piece := strings.Repeat("A", 1<<20)
 	for range 8 {
-		c.send(piece)
+		c.Send(piece)
 		if used := r.srv.Budget.Used(); used > 5<<20 {
 			t.Fatalf("%d octets in memory for a message that may have 4 MiB", used)
 		}
 	}
-	if reply := c.say("\r\n.", "55"); !strings.HasPrefix(reply, "552 5.3.4") && !strings.HasPrefix(reply, "554 5.6.0") {
+	if reply := c.Say("\r\n.", "55"); !strings.HasPrefix(reply, "552 5.3.4") && !strings.HasPrefix(reply, "554 5.6.0") {
 		t.Fatalf("got %q", reply)
 	}
-	c.say("NOOP", "250")
+	c.Say("NOOP", "250")
 	if used := r.srv.Budget.Used(); used != 0 {
 		t.Fatalf("%d octets of the budget are not given back", used)
 	}
@@ -248,21 +222,21 @@ func testHugeHeader(t *testing.T) {
 func testSizeLies(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, func(o *Options) { o.Limits.MessageSize = 1 << 20 })
 	c := r.hello()
-	c.say("MAIL FROM:<a@b.example> SIZE=99999999999999999999", "501")
-	c.say("MAIL FROM:<a@b.example> SIZE=-1", "501")
-	c.say("MAIL FROM:<a@b.example> SIZE=1048577", "552 5.3.4")
+	c.Say("MAIL FROM:<a@b.example> SIZE=99999999999999999999", "501")
+	c.Say("MAIL FROM:<a@b.example> SIZE=-1", "501")
+	c.Say("MAIL FROM:<a@b.example> SIZE=1048577", "552 5.3.4")
 	line := strings.Repeat("a", 70) + "\r\n"
 	c.mail(" SIZE=10") // more than was declared, within the limit
-	c.say("DATA", "354")
-	c.send(strings.Repeat(line, 1000))
-	c.say(".", "250")
+	c.Say("DATA", "354")
+	c.Send(strings.Repeat(line, 1000))
+	c.Say(".", "250")
 	c.mail(" SIZE=10")
-	c.say("DATA", "354")
+	c.Say("DATA", "354")
 	for range 20 {
-		c.send(strings.Repeat(line, 1000))
+		c.Send(strings.Repeat(line, 1000))
 	}
-	c.say(".", "552 5.3.4")
-	c.say("NOOP", "250")
+	c.Say(".", "552 5.3.4")
+	c.Say("NOOP", "250")
 	if n := len(r.queue.messages()); n != 1 {
 		t.Fatalf("%d messages", n)
 	}
@@ -272,9 +246,9 @@ func testOversizeSmuggling(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, func(o *Options) { o.Limits.MessageSize = 1000 })
 	c := r.hello()
 	c.data()
-	c.send(strings.Repeat("0123456789\r\n", 100) + "\n.\nHELP\nHELP\n.\n" + "\r\nHELP\r\n\r\n.\r\n")
-	c.expect("552 5.3.4")
-	c.say("NOOP", "250 2.0.0 Ok") // and nothing in between
+	c.Send(strings.Repeat("0123456789\r\n", 100) + "\n.\nHELP\nHELP\n.\n" + "\r\nHELP\r\n\r\n.\r\n")
+	c.Expect("552 5.3.4")
+	c.Say("NOOP", "250 2.0.0 Ok") // and nothing in between
 	if n := len(r.queue.messages()); n != 0 {
 		t.Fatalf("%d messages", n)
 	}
@@ -285,50 +259,50 @@ func testMailLoop(t *testing.T) {
 	c := r.hello()
 	for n, want := range map[int]string{50: "250", 51: "554 5.4.6", 101: "554 5.4.6"} {
 		c.data()
-		c.send(strings.Repeat("Received: from a by b; date\r\n", n))
-		c.say("\r\n.", want)
+		c.Send(strings.Repeat("Received: from a by b; date\r\n", n))
+		c.Say("\r\n.", want)
 	}
 }
 
 func testRcptFlood(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
 	c := r.hello()
-	c.say("MAIL FROM:<a@b.example>", "250")
-	c.flood(strings.Repeat("RCPT TO:<u@local.example>\r\n", 2001))
+	c.Say("MAIL FROM:<a@b.example>", "250")
+	c.Flood(strings.Repeat("RCPT TO:<u@local.example>\r\n", 2001))
 	for i := range 2001 {
 		switch {
 		case i < 1000:
-			c.expect("250 2.1.5")
+			c.Expect("250 2.1.5")
 		case i < 2000:
-			c.expect("452 4.5.3")
+			c.Expect("452 4.5.3")
 		default:
-			c.expect("421 4.7.0")
+			c.Expect("421 4.7.0")
 		}
 	}
-	c.expectEnd()
+	c.ExpectCut()
 }
 
 func testJunk(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
 	c := r.connect()
-	c.expect("220")
-	c.say("HELO client.example", "250")
-	c.flood(strings.Repeat("NOOP\r\nRSET\r\nVRFY u\r\n", 3300))
+	c.Expect("220")
+	c.Say("HELO client.example", "250")
+	c.Flood(strings.Repeat("NOOP\r\nRSET\r\nVRFY u\r\n", 3300))
 	for range 99 {
-		c.expect("25")
+		c.Expect("25")
 	}
-	c.expect("421 4.7.0")
-	c.expectEnd()
+	c.Expect("421 4.7.0")
+	c.ExpectCut()
 }
 
 // drip sends an octet at a time until the server has had enough, and returns what it says.
 func drip(c *client, octets string) string {
-	c.t.Helper()
+	c.T.Helper()
 	for i := 0; ; i = (i + 1) % len(octets) {
-		c.flood(octets[i : i+1])
-		c.conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)) // the pace
-		line, err := c.in.ReadString('\n')
-		if !isTimeout(err) {
+		c.Flood(octets[i : i+1])
+		c.Conn.SetReadDeadline(time.Now().Add(20 * time.Millisecond)) // the pace
+		line, err := c.In.ReadString('\n')
+		if !sessiontest.IsTimeout(err) {
 			return line
 		}
 	}
@@ -339,7 +313,7 @@ func testSlowloris(t *testing.T) {
 		o.Limits.CommandTimeout, o.Limits.DataTimeout, o.Limits.MinRate = 300*time.Millisecond, 300*time.Millisecond, 1000
 	})
 	c := r.connect()
-	c.expect("220")
+	c.Expect("220")
 	if got := drip(c, "N"); !strings.HasPrefix(got, "421 4.4.2") {
 		t.Fatalf("command: %q", got)
 	}
@@ -350,7 +324,7 @@ func testSlowloris(t *testing.T) {
 	}
 	c = r.hello()
 	c.mail("")
-	c.send("BDAT 100000\r\n")
+	c.Send("BDAT 100000\r\n")
 	if got := drip(c, "x"); !strings.HasPrefix(got, "421 4.4.2") {
 		t.Fatalf("chunk: %q", got)
 	}
@@ -368,8 +342,8 @@ func testNeverReads(t *testing.T) {
 	c := r.hello()
 	help := strings.Repeat("HELP\r\n", 10000)
 	for { // until the server no longer reads and lets go
-		if _, err := c.conn.Write([]byte(help)); err != nil {
-			if isTimeout(err) {
+		if _, err := c.Conn.Write([]byte(help)); err != nil {
+			if sessiontest.IsTimeout(err) {
 				t.Fatal("the server holds on to a client that never reads")
 			}
 			return
@@ -378,24 +352,24 @@ func testNeverReads(t *testing.T) {
 }
 
 func testEarlyTalker(t *testing.T) {
-	r := newRig(t, ListenerOptions{}, func(o *Options) { o.GreetingDelay = patience })
+	r := newRig(t, ListenerOptions{}, func(o *Options) { o.GreetingDelay = sessiontest.Patience })
 	c := r.connect()
-	c.send("EHLO client.example\r\n")
-	c.expect("554 5.5.0")
-	c.expectEnd()
+	c.Send("EHLO client.example\r\n")
+	c.Expect("554 5.5.0")
+	c.ExpectCut()
 
 	r = newRig(t, ListenerOptions{}, nil)
 	c = r.connect()
-	c.expect("220")
-	c.send("EHLO client.example\r\nMAIL FROM:<a@b.example>\r\n")
-	c.expect("554 5.5.0")
-	c.expectEnd()
+	c.Expect("220")
+	c.Send("EHLO client.example\r\nMAIL FROM:<a@b.example>\r\n")
+	c.Expect("554 5.5.0")
+	c.ExpectCut()
 
 	c = r.hello()
 	c.mail("")
-	c.send("DATA\r\nSubject: early\r\n\r\n.\r\n")
-	c.expect("554 5.5.0")
-	c.expectEnd()
+	c.Send("DATA\r\nSubject: early\r\n\r\n.\r\n")
+	c.Expect("554 5.5.0")
+	c.ExpectCut()
 	if n := len(r.queue.messages()); n != 0 {
 		t.Fatalf("%d messages", n)
 	}
@@ -404,10 +378,10 @@ func testEarlyTalker(t *testing.T) {
 func testNulAnd8Bit(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
 	c := r.hello()
-	c.say("NOOP\x00", "501")
-	c.say("MAIL FROM:<a\x00@b.example>", "501")
+	c.Say("NOOP\x00", "501")
+	c.Say("MAIL FROM:<a\x00@b.example>", "501")
 	c.data()
-	c.say("Subject: a\x00b\r\n\r\nx\x00y\xff\r\n.", "250")
+	c.Say("Subject: a\x00b\r\n\r\nx\x00y\xff\r\n.", "250")
 	m := r.queue.messages()
 	if len(m) != 1 || !strings.HasSuffix(m[0].data, "Subject: a\x00b\r\n\r\nx\x00y\xff\r\n") || m[0].env.Body != 1 {
 		t.Fatalf("stored: %+v", m)
@@ -418,10 +392,10 @@ func testHTTP(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
 	for _, request := range []string{"POST / HTTP/1.1\r\nHost: x\r\n\r\nEHLO x\r\n", "GET / HTTP/1.0\n\n", "CONNECT x:25 HTTP/1.1\r\n\r\n"} {
 		c := r.connect()
-		c.expect("220")
-		c.send(request)
-		c.expect("554 5.5.1")
-		c.expectEnd()
+		c.Expect("220")
+		c.Send(request)
+		c.Expect("554 5.5.1")
+		c.ExpectCut()
 	}
 }
 
@@ -430,14 +404,14 @@ func testHalfOpenHandshakes(t *testing.T) {
 	var half []*client
 	for range 50 {
 		c := r.connect()
-		c.send("\x16\x03\x01\x02\x00")
+		c.Send("\x16\x03\x01\x02\x00")
 		half = append(half, c)
 	}
 	for _, c := range half {
-		c.expectEnd()
+		c.ExpectCut()
 	}
 	c := r.connect().startTLS()
-	c.expect("220")
+	c.Expect("220")
 }
 
 func testConnectionLimit(t *testing.T) {
@@ -447,21 +421,21 @@ func testConnectionLimit(t *testing.T) {
 		open = append(open, r.hello())
 	}
 	c := r.connect()
-	c.expect("421 4.3.2")
-	c.expectEnd()
-	open[0].say("QUIT", "221")
-	open[0].expectEnd()
-	open[1].say("NOOP", "250")
-	r.hello().say("NOOP", "250")
+	c.Expect("421 4.3.2")
+	c.ExpectCut()
+	open[0].Say("QUIT", "221")
+	open[0].ExpectCut()
+	open[1].Say("NOOP", "250")
+	r.hello().Say("NOOP", "250")
 
 	r = newRig(t, ListenerOptions{}, func(o *Options) { o.Limits.ConnectionsPerNetwork = 1 })
 	r.hello()
-	r.connect().expect("421 4.7.0")
+	r.connect().Expect("421 4.7.0")
 }
 
 // TestSmuggling sends each end-of-data look-alike of smuggling_eod.json inside a message and a whole transaction after it.
 func TestSmuggling(t *testing.T) {
-	cases := readJSON[[]struct {
+	cases := sessiontest.Abuse[[]struct {
 		Name string
 		Hex  string `json:"bytes_hex"`
 	}](t, "smuggling_eod.json")
@@ -477,9 +451,9 @@ func TestSmuggling(t *testing.T) {
 			r := newRig(t, ListenerOptions{}, nil)
 			c := r.hello()
 			c.data()
-			c.send("Subject: first\r\n\r\ntext" + string(octets) + "MAIL FROM:<evil@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\nSubject: second\r\n\r\ntext\r\n.\r\n")
-			reply := c.reply()
-			c.say("NOOP", "250 2.0.0 Ok") // nothing of what was smuggled has a reply
+			c.Send("Subject: first\r\n\r\ntext" + string(octets) + "MAIL FROM:<evil@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\nSubject: second\r\n\r\ntext\r\n.\r\n")
+			reply := c.Reply()
+			c.Say("NOOP", "250 2.0.0 Ok") // nothing of what was smuggled has a reply
 			got := r.queue.messages()
 			lone := strings.ContainsAny(strings.ReplaceAll(string(octets), "\r\n", ""), "\r\n")
 			switch {

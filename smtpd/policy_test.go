@@ -1,8 +1,6 @@
 package smtpd_test
 
 import (
-	"bufio"
-	"context"
 	"encoding/base64"
 	"fmt"
 	"net"
@@ -15,6 +13,7 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
@@ -63,60 +62,39 @@ func dialer(t *testing.T, q *countingQueue) func() *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := eventloop.Start(eventloop.Options{Loops: 1, Logf: t.Logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // what is still open is aborted
-		engine.Shutdown(ctx)
-	})
+	engine := sessiontest.Engine(t, eventloop.Options{Loops: 1})
 	server, err := smtpd.New(smtpd.Options{Engine: engine, Hostname: "mx.test", Policy: rules, Authenticator: auth, Submitter: q,
 		Limits: smtpd.Limits{ErrorDelay: time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := server.Serve(socket, smtpd.ListenerOptions{AllowPlainAuth: true}); err != nil {
-		t.Fatal(err)
-	}
+	address := sessiontest.Listen(t, func(socket net.Listener) error {
+		return server.Serve(socket, smtpd.ListenerOptions{AllowPlainAuth: true})
+	})
 	return func() *peer {
-		conn, err := net.Dial("tcp", socket.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
-		p := &peer{t, conn, bufio.NewReader(conn)}
+		p := &peer{sessiontest.Dial(t, address)}
 		p.expect("220")
 		p.say("EHLO client.example", "250")
 		return p
 	}
 }
 
-type peer struct {
-	t    *testing.T
-	conn net.Conn
-	in   *bufio.Reader
-}
+// peer is a client that wants to see replies without their codes.
+type peer struct{ *sessiontest.Client }
 
 func (p *peer) say(line, want string) string {
-	p.t.Helper()
-	fmt.Fprintf(p.conn, "%s\r\n", line)
+	p.T.Helper()
+	p.Send(line + "\r\n")
 	return p.expect(want)
 }
 
 // expect reads a reply and returns the text of its last line.
 func (p *peer) expect(want string) string {
-	p.t.Helper()
+	p.T.Helper()
 	for {
-		line, err := p.in.ReadString('\n')
+		line, err := p.In.ReadString('\n')
 		if err != nil || !strings.HasPrefix(line, want) {
-			p.t.Fatalf("got %q, %v, want %s", line, err, want)
+			p.T.Fatalf("got %q, %v, want %s", line, err, want)
 		}
 		if line[3] != '-' {
 			return strings.TrimSuffix(line[4:], "\r\n")
@@ -141,9 +119,9 @@ func TestRelayForms(t *testing.T) {
 		f := strings.Split(line, "\t")
 		t.Run(fmt.Sprintf("%d_%s", i+1, f[1]), func(t *testing.T) {
 			p := dial()
-			p.t = t
-			fmt.Fprintf(p.conn, "MAIL FROM:<%s>\r\n", names.Replace(f[0]))
-			if line, _ := p.in.ReadString('\n'); line[0] == '5' {
+			p.T = t
+			fmt.Fprintf(p.Conn, "MAIL FROM:<%s>\r\n", names.Replace(f[0]))
+			if line, _ := p.In.ReadString('\n'); line[0] == '5' {
 				p.say("MAIL FROM:<s@b.example>", "250") // it is the recipient's form that counts
 			}
 			p.say("RCPT TO:<"+names.Replace(f[1])+">", "5")
@@ -178,7 +156,7 @@ func TestMechanisms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := dial()
-			p.t = t
+			p.T = t
 			login(p, "guess", "535 5.7.8")
 			p.say("MAIL FROM:<u@local.example>", "250")
 			p.say("RCPT TO:<x@foreign.example>", "550 5.7.1")
@@ -197,24 +175,24 @@ func TestMechanisms(t *testing.T) {
 }
 
 func scramLogin(p *peer, password, want string) {
-	p.t.Helper()
+	p.T.Helper()
 	client, err := scram.SHA256.NewClient("u@local.example", password, "")
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	conv := client.NewConversation()
 	first, err := conv.Step("")
 	if err != nil {
-		p.t.Fatal(err)
+		p.T.Fatal(err)
 	}
 	answer := func(challenge string) string {
 		raw, err := base64.StdEncoding.DecodeString(challenge)
 		if err != nil {
-			p.t.Fatal(err)
+			p.T.Fatal(err)
 		}
 		next, err := conv.Step(string(raw))
 		if err != nil {
-			p.t.Fatal(err)
+			p.T.Fatal(err)
 		}
 		return base64.StdEncoding.EncodeToString([]byte(next))
 	}
@@ -225,6 +203,6 @@ func scramLogin(p *peer, password, want string) {
 	}
 	p.say(answer(p.say(final, "334")), want)
 	if !conv.Valid() {
-		p.t.Fatal("the server's proof is wrong")
+		p.T.Fatal("the server's proof is wrong")
 	}
 }

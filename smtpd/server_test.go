@@ -5,10 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
-	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -23,17 +21,17 @@ import (
 func TestSubmission(t *testing.T) {
 	r := newRig(t, ListenerOptions{Kind: Submission}, withTLS)
 	c := r.hello()
-	c.say("MAIL FROM:<u@local.example>", "530 5.7.0 Must issue a STARTTLS")
-	c.say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "538")
-	c.say("STARTTLS", "220")
+	c.Say("MAIL FROM:<u@local.example>", "530 5.7.0 Must issue a STARTTLS")
+	c.Say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "538")
+	c.Say("STARTTLS", "220")
 	c = c.startTLS()
-	c.say("EHLO client.example", "250")
+	c.Say("EHLO client.example", "250")
 	submit(t, c)
 
 	r.address = r.listen(ListenerOptions{Kind: Submissions})
 	c = r.connect().startTLS()
-	c.expect("220")
-	c.say("EHLO client.example", "250")
+	c.Expect("220")
+	c.Say("EHLO client.example", "250")
 	submit(t, c)
 	for _, m := range r.queue.messages() {
 		if m.env.Origin.Protocol != "ESMTPSA" || m.env.Origin.User != "u@local.example" || m.env.Origin.Tenant != "acme" || !strings.Contains(m.data, "\r\n\ttls TLS_") {
@@ -47,14 +45,14 @@ func TestSubmission(t *testing.T) {
 
 func submit(t *testing.T, c *client) {
 	t.Helper()
-	c.say("MAIL FROM:<u@local.example>", "530 5.7.0 Authentication")
-	c.say("AUTH SCRAM-SHA-256 Y2xpZW50LWZpcnN0", "334 c2VydmVyLWZpcnN0")
-	c.say("Y2xpZW50LWZpbmFs", "334 c2VydmVyLWZpbmFs")
-	c.say("", "235")
-	c.say("MAIL FROM:<u@local.example>", "250")
-	c.say("RCPT TO:<x@foreign.example>", "250")
-	c.say("DATA", "354")
-	c.say("Subject: x\r\n\r\nx\r\n.", "250 2.0.0 Ok: queued as ")
+	c.Say("MAIL FROM:<u@local.example>", "530 5.7.0 Authentication")
+	c.Say("AUTH SCRAM-SHA-256 Y2xpZW50LWZpcnN0", "334 c2VydmVyLWZpcnN0")
+	c.Say("Y2xpZW50LWZpbmFs", "334 c2VydmVyLWZpbmFs")
+	c.Say("", "235")
+	c.Say("MAIL FROM:<u@local.example>", "250")
+	c.Say("RCPT TO:<x@foreign.example>", "250")
+	c.Say("DATA", "354")
+	c.Say("Subject: x\r\n\r\nx\r\n.", "250 2.0.0 Ok: queued as ")
 }
 
 // TestProxy: behind a balancer the client is who the header says, with TLS from the first octet, too.
@@ -62,24 +60,24 @@ func TestProxy(t *testing.T) {
 	balancer := ListenerOptions{ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	r := newRig(t, balancer, withTLS)
 	c := r.connect()
-	c.send("PROXY TCP4 198.51.100.9 192.0.2.1 1000 25\r\n")
-	c.expect("220")
-	c.say("EHLO client.example", "250")
+	c.Send("PROXY TCP4 198.51.100.9 192.0.2.1 1000 25\r\n")
+	c.Expect("220")
+	c.Say("EHLO client.example", "250")
 	c.mail("")
-	c.say("DATA", "354")
-	c.say(".", "250")
+	c.Say("DATA", "354")
+	c.Say(".", "250")
 
 	balancer.Kind = Submissions
 	r.address = r.listen(balancer)
 	c = r.connect()
-	c.send("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x09\xc0\x00\x02\x01\x10\x00\x00\x19")
+	c.Send("\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x09\xc0\x00\x02\x01\x10\x00\x00\x19")
 	c = c.startTLS()
-	c.expect("220")
+	c.Expect("220")
 
 	c = r.connect()
-	c.send("EHLO client.example\r\n")
-	c.expect("554 5.5.0")
-	c.expectEnd()
+	c.Send("EHLO client.example\r\n")
+	c.Expect("554 5.5.0")
+	c.ExpectCut()
 	if m := r.queue.messages(); len(m) != 1 || m[0].env.Origin.Client.String() != "198.51.100.9:1000" {
 		t.Fatalf("%+v", m)
 	}
@@ -111,22 +109,22 @@ func TestParked(t *testing.T) {
 	r, q := newSlowRig(t, nil)
 	c := r.hello()
 	c.data()
-	c.send(".\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<u@local.example>\r\nNOOP\r\n")
+	c.Send(".\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<u@local.example>\r\nNOOP\r\n")
 	done := <-q.submitted
-	c.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	if b, err := c.in.ReadByte(); !isTimeout(err) {
+	c.Conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if b, err := c.In.ReadByte(); !sessiontest.IsTimeout(err) {
 		t.Fatalf("got %q, %v before the queue has answered", b, err)
 	}
-	c.conn.SetReadDeadline(time.Now().Add(patience))
+	c.Conn.SetReadDeadline(time.Now().Add(sessiontest.Patience))
 	done(mail.ID{9: 1}, nil)
 	for _, want := range []string{"250 2.0.0 Ok: queued as 0000000000000001", "250 2.1.0", "250 2.1.5", "250 2.0.0"} {
-		c.expect(want)
+		c.Expect(want)
 	}
-	c.say("DATA", "354")
-	c.send("x\r\n.\r\n")
+	c.Say("DATA", "354")
+	c.Send("x\r\n.\r\n")
 	(<-q.submitted)(mail.ID{}, smtp.Temp(451, "4.3.0", "The queue cannot say what became of it; try again"))
-	c.expect("451 4.3.0")
-	c.say("NOOP", "250")
+	c.Expect("451 4.3.0")
+	c.Say("NOOP", "250")
 }
 
 // records is a sink that keeps what it gets.
@@ -142,9 +140,9 @@ func TestRefusedRecipient(t *testing.T) {
 	log := records{maillog.Discard, make(chan maillog.Record, 16)}
 	r, _ := newSlowRig(t, func(o *Options) { o.Log = log })
 	c := r.hello()
-	c.say("MAIL FROM:<a@b.example>", "250")
-	c.say("RCPT TO:<u@local.example>", "250")
-	c.say("RCPT TO:<u@elsewhere.example>", "550")
+	c.Say("MAIL FROM:<a@b.example>", "250")
+	c.Say("RCPT TO:<u@local.example>", "250")
+	c.Say("RCPT TO:<u@elsewhere.example>", "550")
 	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Sender != "a@b.example" || rec.Recipient != "u@elsewhere.example" {
 		t.Errorf("rejection %+v", rec)
 	}
@@ -155,15 +153,15 @@ func TestClientGone(t *testing.T) {
 	log := records{maillog.Discard, make(chan maillog.Record, 16)}
 	r, q := newSlowRig(t, func(o *Options) { o.Log = log })
 	c := r.hello()
-	c.say("RCPT TO:<u@local.example>", "503")
+	c.Say("RCPT TO:<u@local.example>", "503")
 	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Code != 503 || rec.Command != "RCPT" || rec.Session == "" {
 		t.Errorf("rejection %+v", rec)
 	}
 	c.data()
-	c.send("x\r\n.\r\n")
+	c.Send("x\r\n.\r\n")
 	done := <-q.submitted
-	c.conn.Close()
-	waitFor(t, func() bool { return r.srv.Stats().Open == 0 })
+	c.Conn.Close()
+	sessiontest.Eventually(t, "the connection is still open", func() bool { return r.srv.Stats().Open == 0 })
 	done(mail.ID{9: 9}, nil)
 	rec := <-log.got
 	if rec.Type != maillog.Reception || rec.ID != (mail.ID{9: 9}) || rec.Sender != "a@b.example" || rec.Recipient != "u@local.example" ||
@@ -172,42 +170,30 @@ func TestClientGone(t *testing.T) {
 	}
 }
 
-// waitFor waits for what other goroutines bring about.
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(patience); !ok(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatal("did not happen")
-		}
-	}
-}
-
 // TestShutdown: what is in flight is finished, the rest gets 421, nobody else gets in.
 func TestShutdown(t *testing.T) {
 	r, q := newSlowRig(t, nil)
 	idle, busy, receiving := r.hello(), r.hello(), r.hello()
 	busy.data()
-	busy.send("x\r\n.\r\n")
+	busy.Send("x\r\n.\r\n")
 	done := <-q.submitted
 	receiving.data()
 	finished := make(chan error)
 	go func() { finished <- r.srv.Shutdown(context.Background()) }()
-	idle.expect("421 4.3.2")
-	idle.expectEnd()
-	idle.conn.Close()
+	idle.Expect("421 4.3.2")
+	idle.ExpectCut()
+	idle.Conn.Close()
 	done(mail.ID{9: 1}, nil)
-	busy.expect("250 2.0.0 Ok: queued as 0000000000000001")
-	busy.expect("421 4.3.2")
-	busy.expectEnd()
-	busy.conn.Close()
-	receiving.send("y\r\n.\r\n")
+	busy.Expect("250 2.0.0 Ok: queued as 0000000000000001")
+	busy.Expect("421 4.3.2")
+	busy.ExpectCut()
+	busy.Conn.Close()
+	receiving.Send("y\r\n.\r\n")
 	(<-q.submitted)(mail.ID{9: 2}, nil)
-	receiving.expect("250 2.0.0 Ok: queued as 0000000000000002")
-	receiving.expect("421 4.3.2")
-	receiving.expectEnd()
-	receiving.conn.Close()
+	receiving.Expect("250 2.0.0 Ok: queued as 0000000000000002")
+	receiving.Expect("421 4.3.2")
+	receiving.ExpectCut()
+	receiving.Conn.Close()
 	if err := <-finished; err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +209,8 @@ func TestShutdownDeadline(t *testing.T) {
 	if err := r.srv.Shutdown(ctx); err != context.DeadlineExceeded {
 		t.Fatal(err)
 	}
-	c.expect("421 4.3.2")
-	c.expectEnd()
+	c.Expect("421 4.3.2")
+	c.ExpectCut()
 }
 
 // TestLargeMessage: beyond the in-memory limit mail goes to a spill file, octet for octet, by DATA and by BDAT.
@@ -241,18 +227,18 @@ func TestLargeMessage(t *testing.T) {
 	want := b.String()
 	c := r.hello()
 	c.data()
-	c.send("\r\n" + stuff(want))
-	c.say(".", "250")
+	c.Send("\r\n" + stuff(want))
+	c.Say(".", "250")
 	c.mail("")
-	c.send("BDAT 2\r\n\r\n")
-	c.expect("250")
+	c.Send("BDAT 2\r\n\r\n")
+	c.Expect("250")
 	for rest := want; rest != ""; {
 		n := min(len(rest), 1_000_000)
-		c.send(fmt.Sprintf("BDAT %d\r\n%s", n, rest[:n]))
-		c.expect("250")
+		c.Send(fmt.Sprintf("BDAT %d\r\n%s", n, rest[:n]))
+		c.Expect("250")
 		rest = rest[n:]
 	}
-	c.say("BDAT 0 LAST", "250")
+	c.Say("BDAT 0 LAST", "250")
 	for _, m := range r.queue.messages() {
 		if _, got, _ := strings.Cut(m.data, "\r\n\r\n"); got != want {
 			t.Errorf("%d octets are not the %d sent", len(got), len(want))
@@ -274,12 +260,12 @@ func TestBudget(t *testing.T) {
 	c := r.hello()
 	for range 2 {
 		c.data()
-		c.send(strings.Repeat("0123456789\r\n", 10_000))
-		c.say(".", "452 4.3.1")
+		c.Send(strings.Repeat("0123456789\r\n", 10_000))
+		c.Say(".", "452 4.3.1")
 	}
 	c.data()
-	c.send(strings.Repeat("0123456789\r\n", 1000))
-	c.say(".", "250")
+	c.Send(strings.Repeat("0123456789\r\n", 1000))
+	c.Say(".", "250")
 }
 
 // TestCertificateRenewed: the configuration is asked for at each handshake; without one TLS is not offered.
@@ -290,51 +276,28 @@ func TestCertificateRenewed(t *testing.T) {
 		o.TLS = func() *tls.Config { mu.Lock(); defer mu.Unlock(); return config }
 	})
 	c := r.connect()
-	c.expect("220")
-	if reply := c.say("EHLO client.example", "250"); strings.Contains(reply, "STARTTLS") {
+	c.Expect("220")
+	if reply := c.Say("EHLO client.example", "250"); strings.Contains(reply, "STARTTLS") {
 		t.Errorf("offered without a certificate: %q", reply)
 	}
-	c.say("STARTTLS", "454")
+	c.Say("STARTTLS", "454")
 	mu.Lock()
-	config = testTLS()
+	config = sessiontest.TLS()
 	mu.Unlock()
-	if reply := c.say("EHLO client.example", "250"); !strings.Contains(reply, "STARTTLS") {
+	if reply := c.Say("EHLO client.example", "250"); !strings.Contains(reply, "STARTTLS") {
 		t.Errorf("not offered with a certificate: %q", reply)
 	}
-	c.say("STARTTLS", "220")
-	c.startTLS().say("EHLO client.example", "250")
+	c.Say("STARTTLS", "220")
+	c.startTLS().Say("EHLO client.example", "250")
 }
 
 // TestIdleMemory: an idle connection holds its two structs and no buffer. The client's side of it is in the figure, too.
 func TestIdleMemory(t *testing.T) {
 	const connections = 500
 	r := newRig(t, ListenerOptions{}, func(o *Options) { o.Limits.ConnectionsPerNetwork = connections })
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC() // sync.Pools are emptied by the second
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	before := heap()
-	conns := make([]net.Conn, connections)
-	for i := range conns {
-		conn, err := net.Dial("tcp", r.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(patience))
-		for _, line := range []string{"", "EHLO client.example\r\n", "MAIL FROM:<a@b.example>\r\n", "RCPT TO:<u@local.example>\r\n", "DATA\r\n", "x\r\n.\r\n"} {
-			io.WriteString(conn, line)
-			if _, err := conn.Read(make([]byte, 512)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		conns[i] = conn
-	}
-	r.queue.forget()
-	if each := (heap() - before) / connections; each > 4<<10 {
+	lines := []string{"EHLO client.example\r\n", "MAIL FROM:<a@b.example>\r\n", "RCPT TO:<u@local.example>\r\n", "DATA\r\n", "x\r\n.\r\n"}
+	each := sessiontest.IdleHeap(t, r.address, connections, func(int) []string { return lines }, r.queue.forget)
+	if each > 4<<10 {
 		t.Errorf("an idle connection takes %d octets of heap after a message", each)
 	} else {
 		t.Logf("%d octets each", each)

@@ -1,39 +1,18 @@
 package pop3
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/sessiontest"
 )
 
 // TestAbuseCases has one test for each case of testdata/abuse/cases.json, which has its source: what has broken other servers, over a real socket.
-func TestAbuseCases(t *testing.T) {
-	raw, err := os.ReadFile("testdata/abuse/cases.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var cases []struct{ Case, Expect string }
-	if err := json.Unmarshal(raw, &cases); err != nil {
-		t.Fatal(err)
-	}
-	if len(cases) != len(abuseTests) {
-		t.Errorf("%d cases and %d tests", len(cases), len(abuseTests))
-	}
-	for _, c := range cases {
-		test := abuseTests[c.Case]
-		if test == nil {
-			t.Errorf("no test for %q: %s", c.Case, c.Expect)
-			continue
-		}
-		t.Run(c.Case, test)
-	}
-}
+func TestAbuseCases(t *testing.T) { sessiontest.AbuseCases(t, abuseTests) }
 
 var abuseTests = map[string]func(*testing.T){
 	"STLS plaintext injection":                 testInjection,
@@ -44,7 +23,7 @@ var abuseTests = map[string]func(*testing.T){
 	"POP3 dot-stuffing and deletes on drop":    testDots,
 }
 
-func withTLS(o *Options) { o.TLS = testTLS }
+func withTLS(o *Options) { o.TLS = sessiontest.TLS }
 
 // quick makes refusals as fast as others.
 func quick(o *Options) {
@@ -54,14 +33,14 @@ func quick(o *Options) {
 func testInjection(t *testing.T) {
 	r := newRig(t, newMemory(), withTLS)
 	c := r.connect()
-	c.send("STLS\r\nCAPA\r\n")
-	c.expect("-ERR")
-	c.expectEnd()
+	c.Send("STLS\r\nCAPA\r\n")
+	c.Expect("-ERR")
+	c.ExpectEnd()
 	// In a segment of its own, but before the handshake: the engine finds octets that are no handshake.
 	c = r.connect()
-	c.say("STLS", "+OK")
-	c.send("CAPA\r\n")
-	if rest, _ := c.in.ReadString('\n'); strings.Contains(rest, "+OK") {
+	c.Say("STLS", "+OK")
+	c.Send("CAPA\r\n")
+	if rest, _ := c.In.ReadString('\n'); strings.Contains(rest, "+OK") {
 		t.Fatalf("got %q after plain text in place of a handshake", rest)
 	}
 }
@@ -70,15 +49,15 @@ func testBase64(t *testing.T) {
 	r := newRig(t, newMemory(), quick)
 	c := r.connect()
 	for _, initial := range []string{"=====", "abc", "AAA", strings.Repeat("A", 4*100+3), "AAAA====", "A=AA", strings.Repeat("AAAA", 3000)} {
-		c.say("AUTH PLAIN "+initial, "-ERR")
+		c.Say("AUTH PLAIN "+initial, "-ERR")
 	}
-	c.say("AUTH PLAIN", "+ ")
-	c.say("AAAA\x00AAAA", "-ERR")
-	c.say("AUTH PLAIN "+strings.Repeat("A", maxLine-13), "-ERR") // the longest line
-	c.say("CAPA", "+OK")
+	c.Say("AUTH PLAIN", "+ ")
+	c.Say("AAAA\x00AAAA", "-ERR")
+	c.Say("AUTH PLAIN "+strings.Repeat("A", maxLine-13), "-ERR") // the longest line
+	c.Say("CAPA", "+OK")
 	c = r.connect()
-	c.send("AUTH PLAIN " + strings.Repeat("A", maxLine-12) + "\r\n")
-	c.expect("-ERR Line too long")
+	c.Send("AUTH PLAIN " + strings.Repeat("A", maxLine-12) + "\r\n")
+	c.Expect("-ERR Line too long")
 }
 
 func testHugeHeaders(t *testing.T) {
@@ -88,11 +67,11 @@ func testHugeHeaders(t *testing.T) {
 	messages := []string{wide, many, long}
 	c := newRig(t, newMemory(messages...), nil).login()
 	for i, want := range messages {
-		c.send(fmt.Sprintf("RETR %d\r\n", i+1))
+		c.Send(fmt.Sprintf("RETR %d\r\n", i+1))
 		if got := c.text(); got != want {
 			t.Errorf("message %d: %d octets are not its %d", i+1, len(got), len(want))
 		}
-		c.send(fmt.Sprintf("TOP %d 0\r\n", i+1))
+		c.Send(fmt.Sprintf("TOP %d 0\r\n", i+1))
 		if got := c.text(); got != strings.TrimSuffix(want, "text\r\n") {
 			t.Errorf("the top of message %d has %d octets of %d", i+1, len(got), len(want))
 		}
@@ -105,37 +84,37 @@ func testHalfOpenHandshakes(t *testing.T) {
 	var half []*client
 	for range 50 {
 		c := r.dial()
-		c.send("\x16\x03\x01\x02\x00")
+		c.Send("\x16\x03\x01\x02\x00")
 		half = append(half, c)
 	}
 	for _, c := range half {
-		c.expectEnd()
+		c.ExpectEnd()
 	}
-	r.dial().startTLS().expect("+OK")
+	r.dial().startTLS().Expect("+OK")
 }
 
 func testWrongOrder(t *testing.T) {
 	r := newRig(t, newMemory("1\r\n"), func(o *Options) { quick(o); o.Limits.AuthFailures, o.Limits.ErrorDelay = 4, time.Millisecond })
 	c := r.connect()
-	c.say("RETR 1", "-ERR")
-	c.say("PASS secret", "-ERR")
-	c.say("USER "+fakeUser, "+OK")
-	c.say("PASS secret", "+OK")
+	c.Say("RETR 1", "-ERR")
+	c.Say("PASS secret", "-ERR")
+	c.Say("USER "+fakeUser, "+OK")
+	c.Say("PASS secret", "+OK")
 	for _, line := range []string{"DELE 0", "DELE -1", "DELE 99999999999999999999", "DELE 18446744073709551617", "TOP 1 -1", "RETR 2", "USER " + strings.Repeat("x", 5000)} {
-		c.say(line, "-ERR")
+		c.Say(line, "-ERR")
 	}
-	c.say("STAT", "+OK 1 3")
-	c.say("QUIT", "+OK")
-	c.expectEnd()
+	c.Say("STAT", "+OK 1 3")
+	c.Say("QUIT", "+OK")
+	c.ExpectEnd()
 	c = r.connect()
-	c.send(strings.Repeat("USER "+fakeUser+"\r\nPASS guess\r\n", 20))
+	c.Send(strings.Repeat("USER "+fakeUser+"\r\nPASS guess\r\n", 20))
 	for range 3 {
-		c.expect("+OK")
-		c.expect("-ERR [AUTH]")
+		c.Expect("+OK")
+		c.Expect("-ERR [AUTH]")
 	}
-	c.expect("+OK")
-	c.expect("-ERR [AUTH] Too many")
-	c.expectEnd()
+	c.Expect("+OK")
+	c.Expect("-ERR [AUTH] Too many")
+	c.ExpectEnd()
 	if s := r.srv.Stats(); s.AuthFailed != 4 {
 		t.Errorf("%d guesses were tried", s.AuthFailed)
 	}
@@ -145,14 +124,14 @@ func testDots(t *testing.T) {
 	want := ".\r\n..\r\n\r\n.\r\n...\r\n.x\r\n"
 	r := newRig(t, newMemory(want), nil)
 	c := r.login()
-	c.send("RETR 1\r\n")
+	c.Send("RETR 1\r\n")
 	if got := c.text(); got != want {
 		t.Errorf("%q came as %q", want, got)
 	}
-	c.say("DELE 1", "+OK")
-	c.conn.(*net.TCPConn).SetLinger(0)
-	c.conn.Close()
-	eventually(t, "the lock of a connection that was reset is kept", func() bool { return !r.drops.locked(fakeUser) })
+	c.Say("DELE 1", "+OK")
+	c.Conn.(*net.TCPConn).SetLinger(0)
+	c.Conn.Close()
+	sessiontest.Eventually(t, "the lock of a connection that was reset is kept", func() bool { return !r.drops.locked(fakeUser) })
 	if len(r.drops.uids(fakeUser)) != 1 {
 		t.Error("a message was removed without QUIT")
 	}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/mailbox"
 )
 
@@ -28,24 +28,24 @@ func large(octets int) string {
 func TestLarge(t *testing.T) {
 	want := large(5 << 20)
 	drops := newMemory(want)
-	r := newRig(t, drops, func(o *Options) { o.TLS = testTLS })
+	r := newRig(t, drops, func(o *Options) { o.TLS = sessiontest.TLS })
 	c := r.login()
-	c.send("RETR 1\r\nTOP 1 100000\r\nNOOP\r\n")
+	c.Send("RETR 1\r\nTOP 1 100000\r\nNOOP\r\n")
 	for range 2 {
 		if got := c.text(); got != want {
 			t.Errorf("%d octets are not the %d of the message", len(got), len(want))
 		}
 	}
-	c.expect("+OK")
-	c.say("QUIT", "+OK")
-	c.expectEnd()
+	c.Expect("+OK")
+	c.Say("QUIT", "+OK")
+	c.ExpectEnd()
 
 	r.address = r.listen(ListenerOptions{Implicit: true})
 	c = r.dial().startTLS()
-	c.expect("+OK")
-	c.say("USER u@local.example", "+OK")
-	c.say("PASS secret", "+OK")
-	c.send("RETR 1\r\n")
+	c.Expect("+OK")
+	c.Say("USER u@local.example", "+OK")
+	c.Say("PASS secret", "+OK")
+	c.Send("RETR 1\r\n")
 	if got := c.text(); got != want {
 		t.Errorf("TLS: %d octets are not the %d of the message", len(got), len(want))
 	}
@@ -60,23 +60,23 @@ func TestRemoval(t *testing.T) {
 	r := newRig(t, drops, nil)
 	c := r.login()
 	r.inUse()
-	c.say("DELE 2", "+OK")
-	c.conn.(*net.TCPConn).SetLinger(0) // a reset
-	c.conn.Close()
-	eventually(t, "the lock of a connection that was reset is kept", func() bool { return !drops.locked(fakeUser) })
+	c.Say("DELE 2", "+OK")
+	c.Conn.(*net.TCPConn).SetLinger(0) // a reset
+	c.Conn.Close()
+	sessiontest.Eventually(t, "the lock of a connection that was reset is kept", func() bool { return !drops.locked(fakeUser) })
 	if uids := drops.uids(fakeUser); len(uids) != 3 {
 		t.Fatalf("a connection without QUIT removed messages: %v are left", uids)
 	}
 	for range 3 {
 		c = r.login()
-		c.say("DELE 1", "+OK")
-		c.say("QUIT", "+OK")
-		c.conn.Close()
+		c.Say("DELE 1", "+OK")
+		c.Say("QUIT", "+OK")
+		c.Conn.Close()
 	}
 	if uids := drops.uids(fakeUser); len(uids) != 0 {
 		t.Errorf("%v are left", uids)
 	}
-	eventually(t, "not all sessions have ended", func() bool { return r.srv.Stats().Open == 0 })
+	sessiontest.Eventually(t, "not all sessions have ended", func() bool { return r.srv.Stats().Open == 0 })
 	if s := r.srv.Stats(); s.Removed != 3 || s.LoggedIn != 0 || r.srv.Budget.Used() != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -86,9 +86,9 @@ func TestRemoval(t *testing.T) {
 func (r *rig) inUse() {
 	r.t.Helper()
 	c := r.connect()
-	defer c.conn.Close()
-	c.say("USER "+fakeUser, "+OK")
-	c.say("PASS secret", "-ERR [IN-USE]")
+	defer c.Conn.Close()
+	c.Say("USER "+fakeUser, "+OK")
+	c.Say("PASS secret", "-ERR [IN-USE]")
 }
 
 // TestPipelined: a whole download in one write.
@@ -102,15 +102,15 @@ func TestPipelined(t *testing.T) {
 	}
 	r := newRig(t, newMemory(messages...), nil)
 	c := r.login()
-	c.send(commands.String() + "QUIT\r\n")
+	c.Send(commands.String() + "QUIT\r\n")
 	for i, want := range messages {
 		if got := c.text(); got != want {
 			t.Fatalf("message %d: %q", i+1, got)
 		}
-		c.expect("+OK")
+		c.Expect("+OK")
 	}
-	c.expect("+OK")
-	c.expectEnd()
+	c.Expect("+OK")
+	c.ExpectEnd()
 	if uids := r.drops.uids(fakeUser); len(uids) != 0 {
 		t.Errorf("%d are left", len(uids))
 	}
@@ -132,7 +132,7 @@ func TestAhead(t *testing.T) {
 	c := r.login()
 	get := func(i int) {
 		t.Helper()
-		c.send(fmt.Sprintf("RETR %d\r\n", i+1))
+		c.Send(fmt.Sprintf("RETR %d\r\n", i+1))
 		if got := c.text(); got != messages[i] {
 			t.Fatalf("message %d came as %q", i+1, got)
 		}
@@ -149,16 +149,16 @@ func TestAhead(t *testing.T) {
 	for _, i := range []int{3, 4, 5, 9, 10, 2, 3, 4} { // other plans
 		get(i)
 	}
-	c.say("DELE 7", "+OK")
+	c.Say("DELE 7", "+OK")
 	r.drops.failing("read", errors.New("a disk is broken"))
 	get(5) // is in memory
-	c.say("RETR 7", "-ERR")
-	c.say("RETR 10", "-ERR [SYS/TEMP]")
+	c.Say("RETR 7", "-ERR")
+	c.Say("RETR 10", "-ERR [SYS/TEMP]")
 	r.drops.failing("read", nil)
 	get(9)
 	get(10)
-	c.say("QUIT", "+OK")
-	c.expectEnd()
+	c.Say("QUIT", "+OK")
+	c.ExpectEnd()
 	if s := r.srv.readers.taken.Load(); s != 0 {
 		t.Errorf("%d places are taken at the end", s)
 	}
@@ -175,8 +175,8 @@ func TestListing(t *testing.T) {
 	drops.mu.boxes[fakeUser].list = list
 	r := newRig(t, drops, nil)
 	c := r.login()
-	c.say("STAT", fmt.Sprintf("+OK %d %d", n, n*(n-1)/2))
-	c.send("UIDL\r\nLIST\r\n")
+	c.Say("STAT", fmt.Sprintf("+OK %d %d", n, n*(n-1)/2))
+	c.Send("UIDL\r\nLIST\r\n")
 	lines := strings.Split(c.text(), "\r\n")
 	if len(lines) != n+1 || lines[n-1] != fmt.Sprintf("%d %08x%08x", n, 0x5eed, 2*n-1) {
 		t.Errorf("%d lines, the last %q", len(lines)-1, lines[max(0, len(lines)-2)])
@@ -185,7 +185,7 @@ func TestListing(t *testing.T) {
 	if len(lines) != n+1 || lines[n-1] != fmt.Sprintf("%d %d", n, n-1) {
 		t.Errorf("%d lines, the last %q", len(lines)-1, lines[max(0, len(lines)-2)])
 	}
-	c.say("NOOP", "+OK")
+	c.Say("NOOP", "+OK")
 }
 
 // TestSlowReader: of a message that the client does not read no more is read, and its reader is told to rest; when the client reads again it gets the rest.
@@ -193,9 +193,9 @@ func TestSlowReader(t *testing.T) {
 	want := large(20 << 20)
 	r := newRig(t, newMemory(want), nil)
 	c := r.login()
-	c.conn.(*net.TCPConn).SetReadBuffer(64 << 10)
-	c.send("RETR 1\r\n")
-	eventually(t, "the reader does not rest", func() bool {
+	c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.Send("RETR 1\r\n")
+	sessiontest.Eventually(t, "the reader does not rest", func() bool {
 		_ = r.drops.enter("")
 		defer r.drops.mu.Unlock()
 		return r.drops.mu.reads > 1 && r.drops.mu.rests == 1
@@ -203,7 +203,7 @@ func TestSlowReader(t *testing.T) {
 	if got := c.text(); got != want {
 		t.Errorf("%d octets are not the %d of the message", len(got), len(want))
 	}
-	c.say("NOOP", "+OK")
+	c.Say("NOOP", "+OK")
 	_ = r.drops.enter("")
 	defer r.drops.mu.Unlock()
 	if r.drops.mu.opened != 0 || r.srv.keeping.taken.Load() != 0 {
@@ -217,22 +217,22 @@ func TestUnreadable(t *testing.T) {
 	r := newRig(t, drops, nil)
 	c := r.login()
 	drops.failing("read", errors.New("a disk is broken"))
-	c.say("RETR 1", "-ERR [SYS/TEMP]")
+	c.Say("RETR 1", "-ERR [SYS/TEMP]")
 	drops.failing("open", mailbox.ErrNoMessage)
-	c.say("RETR 2", "-ERR The message was removed")
+	c.Say("RETR 2", "-ERR The message was removed")
 	drops.failing("open", nil)
 	drops.failing("read", nil)
 	gate := drops.hold()
-	c.send("RETR 1\r\n")
+	c.Send("RETR 1\r\n")
 	gate <- struct{}{}
-	c.expect("+OK")
+	c.Expect("+OK")
 	drops.failing("read", errors.New("a disk is broken"))
 	gate <- struct{}{}
-	rest, err := io.ReadAll(c.in)
+	rest, err := io.ReadAll(c.In)
 	if err == nil || len(rest) > pieceSize+1000 {
 		t.Errorf("%d octets and %v, want a reset", len(rest), err)
 	}
-	eventually(t, "the lock is kept", func() bool { return !drops.locked(fakeUser) })
+	sessiontest.Eventually(t, "the lock is kept", func() bool { return !drops.locked(fakeUser) })
 }
 
 // TestLockLost: the lock is renewed, and a session that has lost it ends.
@@ -240,15 +240,15 @@ func TestLockLost(t *testing.T) {
 	drops := newMemory("1\r\n")
 	r := newRig(t, drops, func(o *Options) { o.Limits.LockFor = 300 * time.Millisecond })
 	c := r.login()
-	c.say("DELE 1", "+OK")
-	eventually(t, "the lock is not renewed", func() bool {
+	c.Say("DELE 1", "+OK")
+	sessiontest.Eventually(t, "the lock is not renewed", func() bool {
 		_ = drops.enter("")
 		defer drops.mu.Unlock()
 		return drops.mu.renews > 2
 	})
 	drops.failing("renew", mailbox.ErrRefused)
-	c.expect("-ERR [SYS/TEMP]")
-	c.expectEnd()
+	c.Expect("-ERR [SYS/TEMP]")
+	c.ExpectEnd()
 	if s := r.srv.Stats(); s.LocksLost != 1 || len(drops.uids(fakeUser)) != 1 {
 		t.Errorf("%+v", s)
 	}
@@ -264,15 +264,15 @@ func TestWorkers(t *testing.T) {
 	var all []*client
 	for i := range 8 {
 		c := r.connect()
-		c.say(fmt.Sprint("USER ", i), "+OK")
-		c.say("PASS secret", "+OK")
+		c.Say(fmt.Sprint("USER ", i), "+OK")
+		c.Say("PASS secret", "+OK")
 		all = append(all, c)
 	}
 	gate := drops.hold()
 	for _, c := range all {
-		c.send("RETR 1\r\n")
+		c.Send("RETR 1\r\n")
 	}
-	r.connect().say("CAPA", "+OK") // the loop goes on
+	r.connect().Say("CAPA", "+OK") // the loop goes on
 	close(gate)
 	for i, c := range all {
 		if got := c.text(); got != fmt.Sprintf("%d\r\n", i) {
@@ -289,18 +289,18 @@ func TestStuck(t *testing.T) {
 	var stuck []*client
 	for range 5 {
 		c := r.connect()
-		c.say("USER stuck", "+OK")
-		c.send("PASS secret\r\n")
+		c.Say("USER stuck", "+OK")
+		c.Send("PASS secret\r\n")
 		stuck = append(stuck, c)
 	}
 	c := r.login()
-	c.send("RETR 1\r\n")
+	c.Send("RETR 1\r\n")
 	if got := c.text(); got != "1\r\n" {
 		t.Errorf("%q", got)
 	}
 	close(drops.stuck)
 	for _, c := range stuck {
-		c.expect("-ERR [SYS/TEMP]")
+		c.Expect("-ERR [SYS/TEMP]")
 	}
 }
 
@@ -310,29 +310,29 @@ func TestShutdown(t *testing.T) {
 	drops.put("busy", "2\r\n")
 	r := newRig(t, drops, nil)
 	idle := r.login()
-	idle.say("DELE 1", "+OK")
+	idle.Say("DELE 1", "+OK")
 	busy := r.connect()
-	busy.say("USER busy", "+OK")
-	busy.say("PASS secret", "+OK")
+	busy.Say("USER busy", "+OK")
+	busy.Say("PASS secret", "+OK")
 	gate := drops.hold()
-	busy.send("RETR 1\r\n")
-	eventually(t, "the message is not being read", func() bool {
+	busy.Send("RETR 1\r\n")
+	sessiontest.Eventually(t, "the message is not being read", func() bool {
 		_ = drops.enter("")
 		defer drops.mu.Unlock()
 		return drops.mu.opened == 1
 	})
 	finished := make(chan error)
 	go func() { finished <- r.srv.Shutdown(context.Background()) }()
-	idle.expect("-ERR [SYS/TEMP]")
-	idle.expectEnd()
-	idle.conn.Close()
+	idle.Expect("-ERR [SYS/TEMP]")
+	idle.ExpectEnd()
+	idle.Conn.Close()
 	close(gate)
 	if got := busy.text(); got != "2\r\n" {
 		t.Errorf("%q", got)
 	}
-	busy.expect("-ERR [SYS/TEMP]")
-	busy.expectEnd()
-	busy.conn.Close()
+	busy.Expect("-ERR [SYS/TEMP]")
+	busy.ExpectEnd()
+	busy.Conn.Close()
 	if err := <-finished; err != nil {
 		t.Fatal(err)
 	}
@@ -345,35 +345,35 @@ func TestShutdown(t *testing.T) {
 func TestShutdownDeadline(t *testing.T) {
 	r := newRig(t, newMemory(large(20<<20)), nil)
 	c := r.login()
-	c.conn.(*net.TCPConn).SetReadBuffer(64 << 10)
-	c.send("RETR 1\r\n")
-	c.expect("+OK")
+	c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	c.Send("RETR 1\r\n")
+	c.Expect("+OK")
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := r.srv.Shutdown(ctx); err != context.DeadlineExceeded {
 		t.Fatal(err)
 	}
-	eventually(t, "the lock is kept", func() bool { return !r.drops.locked(fakeUser) })
-	if _, err := io.ReadAll(c.in); err == nil {
+	sessiontest.Eventually(t, "the lock is kept", func() bool { return !r.drops.locked(fakeUser) })
+	if _, err := io.ReadAll(c.In); err == nil {
 		t.Error("a message that was cut off has an end")
 	}
 }
 
 // TestSTLS: everything that follows is inside TLS.
 func TestSTLS(t *testing.T) {
-	r := newRig(t, newMemory("1\r\n"), func(o *Options) { o.TLS = testTLS })
+	r := newRig(t, newMemory("1\r\n"), func(o *Options) { o.TLS = sessiontest.TLS })
 	r.address = r.listen(ListenerOptions{})
 	c := r.connect()
-	c.say("USER "+fakeUser, "-ERR")
-	c.say("STLS", "+OK")
+	c.Say("USER "+fakeUser, "-ERR")
+	c.Say("STLS", "+OK")
 	c = c.startTLS()
-	c.say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "+OK")
-	c.send("RETR 1\r\n")
+	c.Say("AUTH PLAIN AHVAbG9jYWwuZXhhbXBsZQBzZWNyZXQ=", "+OK")
+	c.Send("RETR 1\r\n")
 	if got := c.text(); got != "1\r\n" {
 		t.Errorf("%q", got)
 	}
-	c.say("QUIT", "+OK")
-	c.expectEnd()
+	c.Say("QUIT", "+OK")
+	c.ExpectEnd()
 }
 
 // TestIdleMemory: an idle connection that has logged in and read a message holds its two structs, its listing, and no buffer.
@@ -384,34 +384,12 @@ func TestIdleMemory(t *testing.T) {
 		drops.put(fmt.Sprint(i), "Subject: x\r\n\r\ntext\r\n")
 	}
 	r := newRig(t, drops, func(o *Options) { o.Limits.ConnectionsPerNetwork = connections })
-	heap := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC() // sync.Pools are emptied by the second
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc)
-	}
-	before := heap()
-	conns := make([]net.Conn, connections)
-	for i := range conns {
-		conn, err := net.Dial("tcp", r.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(patience))
-		for _, line := range []string{"", fmt.Sprintf("USER %d\r\n", i), "PASS secret\r\n", "UIDL\r\n", "RETR 1\r\n"} {
-			io.WriteString(conn, line)
-			if _, err := conn.Read(make([]byte, 512)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		conns[i] = conn
-	}
-	if each := (heap() - before) / connections; each > 4<<10 {
+	each := sessiontest.IdleHeap(t, r.address, connections, func(i int) []string {
+		return []string{fmt.Sprintf("USER %d\r\n", i), "PASS secret\r\n", "UIDL\r\n", "RETR 1\r\n"}
+	}, func() {})
+	if each > 4<<10 {
 		t.Errorf("an idle connection takes %d octets of heap", each)
 	} else {
 		t.Logf("an idle connection takes %d octets of heap, the client's side of it included", each)
 	}
-	runtime.KeepAlive(conns)
 }
