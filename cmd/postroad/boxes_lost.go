@@ -111,7 +111,7 @@ func (m *mailboxes) pendingIn(ctx context.Context, g *control.Group, records []m
 // pendingHere answers for a queue that this node owns.
 func (n *node) pendingHere(group uint64, records []mailbox.Record) ([]byte, error) {
 	h := n.queues.get(group)
-	if h == nil || h.tenure.Load() == nil || !h.group.Holds(h.tenure.Load().number()) {
+	if h == nil || !h.owns() {
 		return nil, errNotHome
 	}
 	answer := make([]byte, len(records))

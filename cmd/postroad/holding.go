@@ -214,11 +214,14 @@ func (n *node) accepting() (*holding, error) {
 	return nil, errNotHome
 }
 
-// open reports whether the queue takes mail here.
-func (h *holding) open() bool {
+// owns reports whether this node surely owns the group.
+func (h *holding) owns() bool {
 	t := h.tenure.Load()
-	return t != nil && h.accepts.Load() && h.group.Holds(t.term)
+	return t != nil && h.group.Holds(t.term)
 }
+
+// open reports whether the queue takes mail here.
+func (h *holding) open() bool { return h.accepts.Load() && h.owns() }
 
 // now is the command time of the queues.
 func (n *node) now() time.Time {
