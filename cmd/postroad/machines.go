@@ -82,14 +82,16 @@ func (controlMachine) ParseResult(b []byte) (any, error) {
 type anywhere struct{ *cluster.Group }
 
 func (g anywhere) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	return known(g.Forward(ctx, data, parts))
+	result, err := g.Forward(ctx, data, parts)
+	return result, refusedAs(queue.ErrRefused, err)
 }
 
 // queueGroup is a group that this node leads, whose refusals the queue knows for what they are.
 type queueGroup struct{ *cluster.Group }
 
 func (g queueGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	return known(g.Group.Propose(ctx, data, parts))
+	result, err := g.Group.Propose(ctx, data, parts)
+	return result, refusedAs(queue.ErrRefused, err)
 }
 
 // mailboxMachine is a shard of the mailboxes. Its commands come from its owner alone.
@@ -104,17 +106,15 @@ type mailboxGroup struct{ *cluster.Group }
 
 func (g mailboxGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	result, err := g.Group.Propose(ctx, data, parts)
-	if errors.Is(err, cluster.ErrRefused) {
-		err = fmt.Errorf("%w: %w", mailbox.ErrRefused, err)
-	}
-	return result, err
+	return result, refusedAs(mailbox.ErrRefused, err)
 }
 
-func known(result any, err error) (any, error) {
+// refusedAs makes the cluster's refusal one that a state knows for what it is.
+func refusedAs(refusal, err error) error {
 	if errors.Is(err, cluster.ErrRefused) {
-		err = fmt.Errorf("%w: %w", queue.ErrRefused, err)
+		return fmt.Errorf("%w: %w", refusal, err)
 	}
-	return result, err
+	return err
 }
 
 // announcer logs each message that enters the queue before the scheduler hears of it.
