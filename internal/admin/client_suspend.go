@@ -7,8 +7,7 @@ import (
 
 // Suspensions calls fn with each suspension in force (the JSON of a Suspension), the oldest first.
 func (c *Client) Suspensions(ctx context.Context, fn func(json.RawMessage) error) error {
-	_, err := c.stream(ctx, "GET", "/v1/suspensions", nil, fn, nil)
-	return err
+	return c.listing(ctx, "/v1/suspensions", fn)
 }
 
 // Suspend runs "suspend" or "resume". When groups have not acknowledged it, the error says which, and the answer is there all the same.

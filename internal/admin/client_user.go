@@ -8,8 +8,7 @@ import (
 
 // Users calls fn with each user (the JSON of a User) in order of their names.
 func (c *Client) Users(ctx context.Context, fn func(json.RawMessage) error) error {
-	_, err := c.stream(ctx, "GET", "/v1/users", nil, fn, nil)
-	return err
+	return c.listing(ctx, "/v1/users", fn)
 }
 
 // userWait bounds a change of a user: it waits for the replicated log, never long.
@@ -56,13 +55,11 @@ func (c *Client) DiscardStage(ctx context.Context, stage string, progress func(i
 
 // Stages calls fn with each stage (the JSON of a Stage), ExportUsers with each user (that of an ExportedUser).
 func (c *Client) Stages(ctx context.Context, fn func(json.RawMessage) error) error {
-	_, err := c.stream(ctx, "GET", "/v1/users/stages", nil, fn, nil)
-	return err
+	return c.listing(ctx, "/v1/users/stages", fn)
 }
 
 func (c *Client) ExportUsers(ctx context.Context, fn func(json.RawMessage) error) error {
-	_, err := c.stream(ctx, "GET", "/v1/users/export", nil, fn, nil)
-	return err
+	return c.listing(ctx, "/v1/users/export", fn)
 }
 
 // SyncUsers makes the directory follow the outside list of users.
@@ -73,12 +70,16 @@ func (c *Client) SyncUsers(ctx context.Context, request SyncRequest) (a SyncAnsw
 
 // Domains and Aliases call fn with each (the JSON of a Domain or Alias) in order of their names.
 func (c *Client) Domains(ctx context.Context, fn func(json.RawMessage) error) error {
-	_, err := c.stream(ctx, "GET", "/v1/domains", nil, fn, nil)
-	return err
+	return c.listing(ctx, "/v1/domains", fn)
 }
 
 func (c *Client) Aliases(ctx context.Context, fn func(json.RawMessage) error) error {
-	_, err := c.stream(ctx, "GET", "/v1/aliases", nil, fn, nil)
+	return c.listing(ctx, "/v1/aliases", fn)
+}
+
+// listing calls fn with each item of a stream that has nothing else to tell.
+func (c *Client) listing(ctx context.Context, path string, fn func(json.RawMessage) error) error {
+	_, err := c.stream(ctx, "GET", path, nil, fn, nil)
 	return err
 }
 

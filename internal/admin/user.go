@@ -13,10 +13,10 @@ import (
 
 func (s *Server) userRoutes(m *http.ServeMux) {
 	m.Handle("GET /v1/users", handler(s.users))
-	m.Handle("POST /v1/users", s.userChange(s.addUser))
-	m.Handle("POST /v1/users/passwd", s.userChange(s.passwd))
-	m.Handle("POST /v1/users/remove", s.userChange(s.removeUser))
-	m.Handle("POST /v1/users/set", s.userChange(s.setUser))
+	m.Handle("POST /v1/users", userChange(s.addUser))
+	m.Handle("POST /v1/users/passwd", userChange(s.passwd))
+	m.Handle("POST /v1/users/remove", userChange(s.removeUser))
+	m.Handle("POST /v1/users/set", userChange(s.setUser))
 	s.importRoutes(m)
 }
 
@@ -53,21 +53,14 @@ func wireUser(u *directory.User) *User {
 		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created, Changed: u.Changed}
 }
 
-// userChange reads and checks the request, lets do make the change, and answers {}.
-func (s *Server) userChange(do func(context.Context, *UserRequest) error) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		var u UserRequest
-		if err := read(w, r, &u); err != nil {
-			return err
-		}
+// userChange is change with a check of the request.
+func userChange(do func(context.Context, *UserRequest) error) handler {
+	return change(func(ctx context.Context, u *UserRequest) error {
 		if err := u.Check(); err != nil {
 			return err
 		}
-		if err := do(r.Context(), &u); err != nil {
-			return directoryError(err)
-		}
-		return answer(w, struct{}{})
-	}
+		return do(ctx, u)
+	})
 }
 
 // Check finds what no directory would take.
