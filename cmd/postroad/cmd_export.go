@@ -8,7 +8,6 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/directory/roster"
 	"github.com/postroad/postroad/internal/admin"
-	"github.com/postroad/postroad/internal/config"
 )
 
 func runUserExport(ctx context.Context, c *console, args []string) error {
@@ -21,9 +20,8 @@ func runUserExport(ctx context.Context, c *console, args []string) error {
 
 // exported is a user as a row of a file.
 func exported(u *admin.ExportedUser, hashes bool) *roster.User {
-	rate := func(r config.Rate) directory.Rate { return directory.Rate{N: r.N, Per: r.Per} }
 	row := &roster.User{Address: u.Name, Settings: directory.Settings{
-		Tenant: u.Tenant, Senders: u.Senders, Messages: rate(u.Messages), Recipients: rate(u.Recipients), Disabled: u.Disabled,
+		Tenant: u.Tenant, Senders: u.Senders, Messages: directory.Rate(u.Messages), Recipients: directory.Rate(u.Recipients), Disabled: u.Disabled,
 		NoMailbox: !u.Mailbox, Soft: u.SoftQuota, Hard: u.HardQuota, Retention: time.Duration(u.Retention), Forward: u.Forward, Keep: u.KeepCopy,
 	}}
 	if hashes {

@@ -278,8 +278,8 @@ func hashAll(ctx context.Context, rows []*roster.User) error {
 func imported(row *roster.User) admin.ImportedUser {
 	s := &row.Settings
 	return admin.ImportedUser{Name: row.Address, Hash: row.Hash, Scram: row.Scram, UserSettings: admin.UserSettings{
-		Tenant: set(s.Tenant), Senders: s.Senders, Messages: set(config.Rate{N: s.Messages.N, Per: s.Messages.Per}),
-		Recipients: set(config.Rate{N: s.Recipients.N, Per: s.Recipients.Per}), Disabled: set(s.Disabled), Mailbox: set(!s.NoMailbox),
+		Tenant: set(s.Tenant), Senders: s.Senders, Messages: set(config.Rate(s.Messages)),
+		Recipients: set(config.Rate(s.Recipients)), Disabled: set(s.Disabled), Mailbox: set(!s.NoMailbox),
 		SoftQuota: set(config.Size(s.Soft)), HardQuota: set(config.Size(s.Hard)), Retention: set(config.Duration(s.Retention)), Forward: s.Forward, KeepCopy: set(s.Keep),
 	}}
 }

@@ -44,5 +44,5 @@ func quotaWarning(address, host string, set mailbox.Settings, now time.Time) []b
 	return fmt.Appendf(nil, "Date: %s\r\nFrom: Mail Delivery System <MAILER-DAEMON@%s>\r\nTo: <%s>\r\nSubject: Your mailbox is almost full\r\n"+
 		"Message-ID: <quota.%d@%s>\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"+
 		"The mailbox %s\r\nholds more than %v. %s\r\n\r\nPlease delete what you do not need.\r\n",
-		now.Format("Mon, 02 Jan 2006 15:04:05 -0700"), host, address, now.UnixNano(), host, address, config.Size(set.Soft), limit)
+		now.Format(time.RFC1123Z), host, address, now.UnixNano(), host, address, config.Size(set.Soft), limit)
 }

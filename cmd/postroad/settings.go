@@ -31,11 +31,9 @@ func rulesOf(c *config.Config) policy.Rules {
 	return policy.Rules{
 		Networks: prefixes(c.Relay.Networks), LocalDomains: c.Local.Domains, RelayDomains: c.Relay.Domains,
 		Postmaster: c.Local.Postmaster, Hostname: c.Node.Hostname,
-		Messages: userRate(c.Policy.UserMessages), Recipients: userRate(c.Policy.UserRecipients),
+		Messages: policy.Rate(c.Policy.UserMessages), Recipients: policy.Rate(c.Policy.UserRecipients),
 	}
 }
-
-func userRate(r config.Rate) policy.Rate { return policy.Rate{N: r.N, Per: r.Per} }
 
 func limitsOf(c *config.Config) smtpd.Limits {
 	l := c.Limits

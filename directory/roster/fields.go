@@ -83,10 +83,10 @@ func negated(s string) (bool, error) { b, err := boolean(s); return !b, err }
 func rate(s string) (directory.Rate, error) {
 	var r config.Rate
 	err := r.UnmarshalText([]byte(s))
-	return directory.Rate{N: r.N, Per: r.Per}, err
+	return directory.Rate(r), err
 }
 
-func rateText(r directory.Rate) string { return config.Rate{N: r.N, Per: r.Per}.String() }
+func rateText(r directory.Rate) string { return config.Rate(r).String() }
 
 // octets reads a size: a number is one of octets.
 func octets(s string) (int64, error) {

@@ -48,7 +48,7 @@ func listing[T any](s *Server, w http.ResponseWriter, list func(after string, li
 }
 
 func wireUser(u *directory.User) *User {
-	return &User{Name: u.Name, Tenant: u.Tenant, Senders: u.Senders, Messages: wireRate(u.Messages), Recipients: wireRate(u.Rcpts),
+	return &User{Name: u.Name, Tenant: u.Tenant, Senders: u.Senders, Messages: config.Rate(u.Messages), Recipients: config.Rate(u.Rcpts),
 		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft, HardQuota: u.Hard, Retention: config.Duration(u.Retention),
 		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created, Changed: u.Changed}
 }

@@ -44,10 +44,10 @@ func (u *UserSettings) apply(s *directory.Settings) {
 		s.Forward = u.Forward
 	}
 	if u.Messages != nil {
-		s.Messages = directoryRate(*u.Messages)
+		s.Messages = directory.Rate(*u.Messages)
 	}
 	if u.Recipients != nil {
-		s.Recipients = directoryRate(*u.Recipients)
+		s.Recipients = directory.Rate(*u.Recipients)
 	}
 	if u.Mailbox != nil {
 		s.NoMailbox = !*u.Mailbox
