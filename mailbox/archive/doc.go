@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/postroad/postroad/mailbox"
@@ -59,6 +61,40 @@ func flagsText(f mailbox.Flags) string {
 		return "-"
 	}
 	return s[1:]
+}
+
+// flagsOf reads what flagsText wrote.
+func flagsOf(text string) (f mailbox.Flags) {
+	for name := range strings.SplitSeq(text, ",") {
+		if i := slices.Index(flagNames, name); i >= 0 {
+			f |= 1 << i
+		}
+	}
+	return f
+}
+
+// letters are flags by their letters in a format, in the order in which it writes them.
+type letters []struct {
+	letter byte
+	flag   mailbox.Flags
+}
+
+func (l letters) text(f mailbox.Flags) (s string) {
+	for _, x := range l {
+		if f&x.flag != 0 {
+			s += string(x.letter)
+		}
+	}
+	return s
+}
+
+func (l letters) flags(s string) (f mailbox.Flags) {
+	for _, x := range l {
+		if strings.IndexByte(s, x.letter) >= 0 {
+			f |= x.flag
+		}
+	}
+	return f
 }
 
 // Copy copies messages, after the first skip of them, and calls copied with the number of those that were copied or skipped.

@@ -95,12 +95,7 @@ func (w *MaildirWriter) Write(m *Message) error {
 	dir := w.made[m.Folder]
 	w.n++
 	ms := max(m.Date.UnixMilli(), 0)
-	name := fmt.Sprintf("%d.M%dQ%d.postroad,S=%d%s%s", ms/1000, ms%1000*1000, w.n, len(m.Content), rawMark, flagMark)
-	for _, f := range maildirFlags {
-		if m.Flags&f.flag != 0 {
-			name += string(f.letter)
-		}
-	}
+	name := fmt.Sprintf("%d.M%dQ%d.postroad,S=%d%s%s%s", ms/1000, ms%1000*1000, w.n, len(m.Content), rawMark, flagMark, maildirFlags.text(m.Flags))
 	tmp := filepath.Join(dir, "tmp", name)
 	if err := os.WriteFile(tmp, m.Content, 0o600); err != nil {
 		return err
@@ -109,10 +104,7 @@ func (w *MaildirWriter) Write(m *Message) error {
 }
 
 // maildirFlags are in the order of their letters, as the format wants it.
-var maildirFlags = []struct {
-	letter byte
-	flag   mailbox.Flags
-}{{'D', mailbox.Draft}, {'F', mailbox.Flagged}, {'R', mailbox.Answered}, {'S', mailbox.Seen}, {'T', mailbox.Deleted}}
+var maildirFlags = letters{{'D', mailbox.Draft}, {'F', mailbox.Flagged}, {'R', mailbox.Answered}, {'S', mailbox.Seen}, {'T', mailbox.Deleted}}
 
 // Close implements Writer.
 func (w *MaildirWriter) Close() error { return nil }
@@ -244,12 +236,8 @@ func (r *MaildirReader) read(f maildirFile) (*Message, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.path, err)
 	}
-	_, letters, _ := strings.Cut(filepath.Base(f.path), flagMark)
-	for _, x := range maildirFlags {
-		if strings.IndexByte(letters, x.letter) >= 0 {
-			m.Flags |= x.flag
-		}
-	}
+	_, set, _ := strings.Cut(filepath.Base(f.path), flagMark)
+	m.Flags = maildirFlags.flags(set)
 	if ours(f.path) {
 		m.Date = time.UnixMicro(f.time)
 	} else {

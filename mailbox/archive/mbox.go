@@ -79,18 +79,10 @@ func mboxStatus(f mailbox.Flags) (status, x string) {
 	if f&mailbox.Seen != 0 {
 		status = "RO"
 	}
-	for _, s := range statusFlags {
-		if f&s.flag != 0 {
-			x += string(s.letter)
-		}
-	}
-	return status, x
+	return status, statusFlags.text(f)
 }
 
-var statusFlags = []struct {
-	letter byte
-	flag   mailbox.Flags
-}{{'A', mailbox.Answered}, {'F', mailbox.Flagged}, {'D', mailbox.Deleted}, {'T', mailbox.Draft}}
+var statusFlags = letters{{'A', mailbox.Answered}, {'F', mailbox.Flagged}, {'D', mailbox.Deleted}, {'T', mailbox.Draft}}
 
 // MboxReader reads an mbox, ours or another program's.
 type MboxReader struct {
@@ -213,13 +205,7 @@ func (m *Message) parse(line string) (size int, crlf bool, err error) {
 			date, err = strconv.ParseInt(value, 10, 64)
 			m.Date = time.UnixMilli(date)
 		case "flags":
-			for i, name := range flagNames {
-				for _, f := range strings.Split(value, ",") {
-					if f == name {
-						m.Flags |= 1 << i
-					}
-				}
-			}
+			m.Flags |= flagsOf(value)
 		case "lines":
 			crlf = value == "crlf"
 		case "folder":
@@ -246,11 +232,7 @@ func statusOf(content []byte) (f mailbox.Flags) {
 				f |= mailbox.Seen
 			}
 		case "x-status":
-			for _, s := range statusFlags {
-				if bytes.IndexByte(value, s.letter) >= 0 {
-					f |= s.flag
-				}
-			}
+			f |= statusFlags.flags(string(value))
 		}
 	}
 	return f
