@@ -139,32 +139,36 @@ func TestDeliver(t *testing.T) {
 		{"endless reply to the content", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nflood 250-" + strings.Repeat("x", 1000),
 			"451 4.5.0 end of mail data local unknown; 451 4.5.0 end of mail data local unknown; dead"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			o, kept := serve(t, c.script)
-			conn, err := Dial(t.Context(), o)
-			if c.want == "out of turn" {
-				if err == nil || !errors.Is(err, errOutOfTurn) {
-					t.Fatalf("Dial: %v", err)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			res := conn.Deliver(two())
-			if got := verdict(res); got != c.want {
-				t.Errorf("%s\nwant %s\n%v", got, c.want, res.Err)
-			}
-			if conn.Usable() != (res.Err == nil) {
-				t.Errorf("usable: %v", conn.Usable())
-			}
-			conn.Quit()
-			for _, k := range kept() {
-				if k != content+".\r\n" {
-					t.Errorf("received %q", k)
-				}
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { tryTwo(t, c.script, c.want, false) })
+	}
+}
+
+// tryTwo makes one transaction with two recipients and compares what came of it.
+func tryTwo(t *testing.T, script, want string, lmtp bool) {
+	o, kept := serve(t, script)
+	o.LMTP = lmtp
+	conn, err := Dial(t.Context(), o)
+	if want == "out of turn" {
+		if err == nil || !errors.Is(err, errOutOfTurn) {
+			t.Fatalf("Dial: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := conn.Deliver(two())
+	if got := verdict(res); got != want {
+		t.Errorf("%s\nwant %s\n%v", got, want, res.Err)
+	}
+	if conn.Usable() != (res.Err == nil) {
+		t.Errorf("usable: %v", conn.Usable())
+	}
+	conn.Quit()
+	for _, k := range kept() {
+		if k != content+".\r\n" {
+			t.Errorf("received %q", k)
+		}
 	}
 }
 

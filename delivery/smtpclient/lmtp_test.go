@@ -37,15 +37,7 @@ func TestLMTP(t *testing.T) {
 		{"a reply too many", lpiped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 a\nS: 250 b\nS: 250 c\nhang",
 			"250 2.0.0 end of mail data; 250 2.0.0 end of mail data; dead"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			o, _ := serve(t, c.script)
-			o.LMTP = true
-			conn := dial(t, o)
-			if got := verdict(conn.Deliver(two())); got != c.want {
-				t.Errorf("got  %s\nwant %s", got, c.want)
-			}
-			conn.Quit()
-		})
+		t.Run(c.name, func(t *testing.T) { tryTwo(t, c.script, c.want, true) })
 	}
 }
 
