@@ -160,6 +160,14 @@ func (r *reader) head() (shard int, d *mailbox.Delivery) {
 	return shard, d
 }
 
+// content reads the octets behind a head.
+func (r *reader) content(c *mailbox.Content) {
+	if r.err == nil {
+		c.Bytes = make([]byte, c.Size)
+		r.fill(c.Bytes)
+	}
+}
+
 // appendOutcome appends what became of a delivery.
 func appendOutcome(b []byte, results []mailbox.Result, err error) []byte {
 	if b = append(b, number(err)); err != nil {

@@ -41,9 +41,8 @@ func (h handler) append(w http.ResponseWriter, r *http.Request) {
 	for in.more() {
 		shard, d := in.head()
 		large := d.Content.Size > smallSize
-		if in.err == nil && !large {
-			d.Content.Bytes = make([]byte, d.Content.Size)
-			in.fill(d.Content.Bytes)
+		if !large {
+			in.content(&d.Content)
 		}
 		if in.err != nil {
 			break
@@ -78,15 +77,12 @@ func (h handler) together(w http.ResponseWriter, r *http.Request) {
 	shard, octets := 0, int64(0)
 	for in.more() {
 		var d *mailbox.Delivery
-		if shard, d = in.head(); in.err == nil {
-			if octets += d.Content.Size; octets > mailbox.MaxTogether {
-				in.fail(errTooMuch)
-				break
-			}
-			d.Content.Bytes = make([]byte, d.Content.Size)
-			in.fill(d.Content.Bytes)
-			all = append(all, d)
+		shard, d = in.head()
+		if octets += d.Content.Size; octets > mailbox.MaxTogether {
+			in.fail(errTooMuch)
 		}
+		in.content(&d.Content)
+		all = append(all, d)
 	}
 	if in.err != nil {
 		http.Error(w, in.err.Error(), http.StatusBadRequest)
