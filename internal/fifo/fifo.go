@@ -1,4 +1,4 @@
-// Package fifo has the queue in memory in which things wait for a command of a replicated group.
+// Package fifo has the queue in memory in which things wait for a command of a replicated group, a request or a worker.
 package fifo
 
 // Queue is a first-in, first-out queue that uses its memory again. The zero value is empty. Not safe for use by several goroutines.
