@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -122,6 +123,7 @@ type maildirFolder struct{ name, dir string }
 
 type maildirFile struct {
 	path string
+	ours bool
 	time int64 // microseconds
 	turn int64
 }
@@ -181,23 +183,18 @@ func (r *MaildirReader) enter(f maildirFolder) error {
 		for _, e := range entries {
 			if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
 				us, turn := maildirTime(e.Name())
-				r.files = append(r.files, maildirFile{filepath.Join(f.dir, d, e.Name()), us, turn})
+				r.files = append(r.files, maildirFile{filepath.Join(f.dir, d, e.Name()), strings.Contains(e.Name(), rawMark), us, turn})
 			}
 		}
 	}
 	slices.SortFunc(r.files, func(a, b maildirFile) int {
-		if ours(a.path) && ours(b.path) { // in the order in which they were written
-			return int(a.turn - b.turn)
+		if a.ours && b.ours { // in the order in which they were written
+			return cmp.Compare(a.turn, b.turn)
 		}
-		if a.time != b.time {
-			return int(max(-1, min(1, a.time-b.time)))
-		}
-		return strings.Compare(a.path, b.path)
+		return cmp.Or(cmp.Compare(a.time, b.time), strings.Compare(a.path, b.path))
 	})
 	return nil
 }
-
-func ours(path string) bool { return strings.Contains(filepath.Base(path), rawMark) }
 
 // maildirTime reads the time at the beginning of a file's name, and which of ours it is.
 func maildirTime(name string) (us, turn int64) {
@@ -238,7 +235,7 @@ func (r *MaildirReader) read(f maildirFile) (*Message, error) {
 	}
 	_, set, _ := strings.Cut(filepath.Base(f.path), flagMark)
 	m.Flags = maildirFlags.flags(set)
-	if ours(f.path) {
+	if f.ours {
 		m.Date = time.UnixMicro(f.time)
 	} else {
 		m.Date, m.Content = info.ModTime(), toCRLF(m.Content)
