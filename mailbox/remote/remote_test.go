@@ -43,7 +43,7 @@ type nobody struct{}
 func (nobody) Changed([]mailbox.Change) {}
 
 func newMember(t *testing.T) *member {
-	m := &member{t: t, store: mailbox.New(mailbox.Options{})}
+	m := &member{t: t, store: mailbox.New(mailbox.Options{Proposers: 1})} // so that commands keep their order
 	g := queuetest.New(queuetest.Machine{
 		Apply: func(w *queuetest.Writer, index, term uint64, data []byte, parts [][]byte) any {
 			return m.store.Apply(w, index, term, data, parts)
