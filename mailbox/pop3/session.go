@@ -235,15 +235,11 @@ func (s *Session) Shutdown(now time.Time, o *Output) {
 	s.settle(o)
 }
 
-// Cut ends the session of a server that waits no longer. A message that is half sent is broken off: whatever would be said would be part of it.
+// Cut ends the session of a server that waits no longer.
 func (s *Session) Cut(now time.Time, o *Output) {
 	s.now = now
-	switch {
-	case s.state == stateClosed:
-	case midStates.has(s.state):
-		s.abort(o, errShutdown)
-	default:
-		s.farewell(o, errShutdown)
+	if s.state != stateClosed {
+		s.breakOff(o, errShutdown)
 	}
 }
 
@@ -251,6 +247,15 @@ func (s *Session) Cut(now time.Time, o *Output) {
 func (s *Session) close(o *Output) {
 	o.Action = Close
 	s.End("")
+}
+
+// breakOff ends the session wherever it is. A message that is half sent stays so: whatever would be said would be part of it.
+func (s *Session) breakOff(o *Output, f *failure) {
+	if midStates.has(s.state) {
+		s.abort(o, f)
+	} else {
+		s.farewell(o, f)
+	}
 }
 
 // abort ends the session in the middle of an answer.

@@ -62,15 +62,11 @@ func (s *Session) Timeout(now time.Time, o *Output) {
 }
 
 func (s *Session) expire(o *Output) {
-	switch {
-	case s.state == stateSlowed:
+	if s.state == stateSlowed {
 		s.unslow(o)
 		return
-	case midStates.has(s.state):
-		s.abort(o, errIdle)
-	default:
-		s.farewell(o, errIdle)
 	}
+	s.breakOff(o, errIdle)
 	s.l.srv.stats.timeouts.Add(1)
 }
 
@@ -102,13 +98,9 @@ func (s *Session) Renewed(now, asked time.Time, err error, o *Output) {
 
 // lost ends a session that has lost its maildrop: another owner has come, and another session may have it by now.
 func (s *Session) lost(o *Output) {
-	switch {
-	case s.state == stateUpdating: // the update says how it ends
+	if s.state == stateUpdating { // the update says how it ends
 		return
-	case midStates.has(s.state):
-		s.abort(o, errLost)
-	default:
-		s.farewell(o, errLost)
 	}
+	s.breakOff(o, errLost)
 	s.l.srv.stats.locksLost.Add(1)
 }
