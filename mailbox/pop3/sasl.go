@@ -1,7 +1,6 @@
 package pop3
 
 import (
-	"bytes"
 	"encoding/base64"
 	"strings"
 	"time"
@@ -25,9 +24,12 @@ func (s *Session) auth(args []byte, o *Output) *failure {
 		o.say("+OK\r\n" + strings.ReplaceAll(mechanisms, " ", "\r\n") + "\r\n.\r\n")
 		return nil
 	}
-	mechanism, initial, given := bytes.Cut(args, []byte{' '})
+	mechanism, initial, f := smtp.ParseAuth(args)
+	if f != nil {
+		return errAuthArgs
+	}
 	x := &saslExchange{}
-	switch strings.ToUpper(string(mechanism)) {
+	switch mechanism {
 	case "PLAIN":
 		x.next = (*Session).saslPlain
 	case "SCRAM-SHA-256":
@@ -36,17 +38,11 @@ func (s *Session) auth(args []byte, o *Output) *failure {
 	default:
 		return errAuthMechanism
 	}
-	if bytes.IndexByte(initial, ' ') >= 0 {
-		return errAuthArgs
-	}
 	s.sasl = x
 	s.move(stateSASL)
-	switch {
-	case !given:
+	if initial == nil {
 		o.say("+ \r\n")
-	case string(initial) == "=": // an empty initial response
-		s.saslMessage(nil, o)
-	default:
+	} else {
 		s.saslMessage(initial, o)
 	}
 	return nil

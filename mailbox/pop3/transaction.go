@@ -109,13 +109,8 @@ func (s *Session) message(args []byte) (int, *failure) {
 
 // number reads a decimal number of up to ten digits: signs and spaces are none.
 func number(b []byte) (n int64, ok bool) {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = 10*n + int64(c-'0')
-	}
-	return n, len(b) > 0 && len(b) <= 10
+	u, err := strconv.ParseUint(string(b), 10, 64)
+	return int64(u), err == nil && len(b) <= 10
 }
 
 func (s *Session) dele(args []byte, o *Output) *failure {
