@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -106,9 +105,6 @@ func (s *Server) sessionID() string {
 	b := append(make([]byte, 0, 20), s.boot...)
 	return string(strconv.AppendUint(append(b, '-'), s.sessions.Add(1), 36))
 }
-
-// needsProxy reports whether connections from ip begin with a PROXY header.
-func (l *listener) needsProxy(ip netip.Addr) bool { return inbound.Listed(l.ProxyFrom, ip) }
 
 // needsTLS reports whether commands that are not early need TLS.
 func (l *listener) needsTLS() bool { return l.Kind.submits() && !l.AllowPlainAuth }

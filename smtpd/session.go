@@ -71,17 +71,25 @@ const maxReplies = 8 << 10
 // Start begins the session.
 func (s *Session) Start(now time.Time, o *Output) {
 	s.now, s.since = now, now
-	switch {
-	case s.l.needsProxy(s.client.Addr.Addr()):
-		s.state = stateProxy
-	case s.l.Kind == Submissions:
-		s.state = stateHandshaking
-		s.acceptTLS(o)
-	default:
-		s.state = stateBanner
-		s.banner(o)
+	if !inbound.Listed(s.l.ProxyFrom, s.client.Addr.Addr()) {
+		s.begin(o)
 	}
 	s.settle(o)
+}
+
+// begin begins what a client sees of a session: the handshake, or the greeting.
+func (s *Session) begin(o *Output) {
+	if s.l.Kind != Submissions {
+		s.move(stateBanner)
+		s.banner(o)
+		return
+	}
+	s.move(stateHandshaking)
+	if o.TLS = s.l.srv.TLS(); o.TLS == nil {
+		s.close(o)
+		return
+	}
+	o.Action = AcceptTLS
 }
 
 // Step takes octets from the client and returns how many it used.
@@ -180,22 +188,8 @@ func (s *Session) proxy(in []byte, o *Output) int {
 		s.client.Addr, s.client.Local = h.Client, h.Local
 	}
 	s.since = s.now
-	if s.l.Kind == Submissions {
-		s.move(stateHandshaking)
-		s.acceptTLS(o)
-		return n
-	}
-	s.move(stateBanner)
-	s.banner(o)
+	s.begin(o)
 	return n
-}
-
-func (s *Session) acceptTLS(o *Output) {
-	if o.TLS = s.l.srv.TLS(); o.TLS == nil {
-		s.close(o)
-		return
-	}
-	o.Action = AcceptTLS
 }
 
 // banner sends the greeting, at once or after GreetingDelay.
