@@ -31,10 +31,9 @@ var outputs = sync.Pool{New: func() any { return &Output{Reply: make([]byte, 0, 
 
 func newConn(l *listener, c *eventloop.Conn) *conn {
 	h := &conn{c: c}
-	h.session.l, h.session.stopping = l, l.srv.stopping.Load()
+	h.session.l, h.session.stopping = l, l.srv.open.Enter()
 	h.session.client = Client{Addr: c.RemoteAddr(), Local: c.LocalAddr(), Kind: l.Kind, Session: l.srv.sessionID(), Tenant: l.Tenant, Listener: l.Name}
 	l.srv.stats.connections.Add(1)
-	l.srv.stats.open.Add(1)
 	return h
 }
 
@@ -113,14 +112,7 @@ func (h *conn) TLSDone(err error) {
 func (h *conn) Closed(error) {
 	h.gone = true
 	h.session.End()
-	srv := h.session.l.srv
-	srv.stats.open.Add(-1)
-	if srv.stopping.Load() {
-		select {
-		case srv.ended <- struct{}{}:
-		default:
-		}
-	}
+	h.session.l.srv.open.Leave()
 }
 
 // submit hands a message to the queue. The answer may come on any goroutine, and even before Submit returns.

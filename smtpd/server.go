@@ -20,11 +20,10 @@ type Server struct {
 	lmtpGreeting         string
 	ehloReply, ehloEnd   string // the lines between them differ from session to session
 	networks             *inbound.Networks
+	open                 *inbound.Open
 	stats                stats
 	sessions             atomic.Uint64 // number of the last session
 	boot                 string        // tells session IDs of two runs apart
-	stopping             atomic.Bool
-	ended                chan struct{} // a connection ended while the server stops
 }
 
 // listener is what the sessions of one listener share.
@@ -47,8 +46,8 @@ func New(o Options) (*Server, error) {
 		ehloReply:    ehloLines(&o),
 		ehloEnd:      "250 HELP\r\n",
 		networks:     newNetworks(&o),
+		open:         inbound.NewOpen(),
 		boot:         strconv.FormatInt(time.Now().Unix(), 36),
-		ended:        make(chan struct{}, 1),
 	}
 	return s, nil
 }
@@ -78,18 +77,14 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 // Shutdown stops accepting, lets messages that are being received or stored be finished, and answers 421 to the
 // rest. When ctx ends first, all others get 421, too, and its error is returned. The engine goes on.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stopping.Store(true)
+	s.open.Stop()
 	s.Engine.StopAccepting()
 	s.each((*conn).shutdown)
-	for s.stats.open.Load() > 0 {
-		select {
-		case <-s.ended:
-		case <-ctx.Done():
-			s.each((*conn).end)
-			return ctx.Err()
-		}
+	err := s.open.Wait(ctx)
+	if err != nil {
+		s.each((*conn).end)
 	}
-	return nil
+	return err
 }
 
 func (s *Server) each(f func(*conn)) {

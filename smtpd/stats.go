@@ -25,8 +25,6 @@ type Stats struct {
 // stats are the counters behind Stats.
 type stats struct {
 	connections, messages, recipients, octets, rejectedTemp, rejectedPerm, authSucceeded, authFailed, timeouts, tls, tlsFailed atomic.Uint64
-
-	open atomic.Int64
 }
 
 func (c *stats) accepted(tx *transaction) {
@@ -47,7 +45,7 @@ func (c *stats) rejected(f *smtp.Failure) {
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	return Stats{
-		Connections: c.connections.Load(), Open: c.open.Load(),
+		Connections: c.connections.Load(), Open: s.open.Count(),
 		Messages: c.messages.Load(), Recipients: c.recipients.Load(), Octets: c.octets.Load(),
 		RejectedTemp: c.rejectedTemp.Load(), RejectedPerm: c.rejectedPerm.Load(),
 		AuthSucceeded: c.authSucceeded.Load(), AuthFailed: c.authFailed.Load(), Timeouts: c.timeouts.Load(),

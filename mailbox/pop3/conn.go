@@ -34,9 +34,8 @@ var outputs = sync.Pool{New: func() any { return &Output{Reply: make([]byte, 0, 
 
 func newConn(l *listener, c *eventloop.Conn) *conn {
 	h := &conn{c: c}
-	h.session.l, h.session.stopping, h.session.addr = l, l.srv.stopping.Load(), c.RemoteAddr()
+	h.session.l, h.session.stopping, h.session.addr = l, l.srv.open.Enter(), c.RemoteAddr()
 	l.srv.stats.connections.Add(1)
-	l.srv.stats.open.Add(1)
 	return h
 }
 
@@ -162,14 +161,7 @@ func (h *conn) Closed(err error) {
 	}
 	h.session.End(why)
 	h.release()
-	srv := h.srv()
-	srv.stats.open.Add(-1)
-	if srv.stopping.Load() {
-		select {
-		case srv.ended <- struct{}{}:
-		default:
-		}
-	}
+	h.srv().open.Leave()
 }
 
 func (h *conn) shutdown() { h.call(h.session.Shutdown) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"sync/atomic"
 
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/inbound"
@@ -15,13 +14,12 @@ type Server struct {
 	Options
 	greeting string
 	networks *inbound.Networks
+	open     *inbound.Open
 	calls    *workers // who waits for others: a shard without an owner holds up its own mailboxes only
 	reads    *workers // who takes memory
 	stats    stats
 	keeping  places // sessions whose readers keep what they have read ahead of a large message
 	readers  places // sessions that have messages which were read ahead
-	stopping atomic.Bool
-	ended    chan struct{} // a connection ended while the server stops
 }
 
 // listener is what the sessions of one listener share.
@@ -43,9 +41,9 @@ func New(o Options) (*Server, error) {
 		networks: inbound.NewNetworks(inbound.Limits{
 			Total: l.Connections, Each: l.ConnectionsPerNetwork, Bits4: l.NetworkBits4, Bits6: l.NetworkBits6, Exempt: o.Trusted,
 		}),
+		open:  inbound.NewOpen(),
 		calls: newWorkers(l.Calls),
 		reads: newWorkers(l.Reads),
-		ended: make(chan struct{}, 1),
 	}, nil
 }
 
@@ -64,16 +62,12 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 // Shutdown stops accepting on the engine, lets messages that are being sent or removed be finished, and answers [SYS/TEMP] to the rest, which deletes
 // nothing. When ctx ends first, the others are cut off and its error is returned. The engine goes on.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.stopping.Store(true)
+	s.open.Stop()
 	s.Engine.StopAccepting()
 	s.each((*conn).shutdown)
-	for s.stats.open.Load() > 0 {
-		select {
-		case <-s.ended:
-		case <-ctx.Done():
-			s.each((*conn).cut)
-			return ctx.Err()
-		}
+	if err := s.open.Wait(ctx); err != nil {
+		s.each((*conn).cut)
+		return err
 	}
 	return errors.Join(s.calls.close(ctx), s.reads.close(ctx))
 }

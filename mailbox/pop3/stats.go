@@ -23,14 +23,14 @@ type Stats struct {
 type stats struct {
 	connections, authSucceeded, authFailed, refused, retrieved, octets, removed, locksLost, timeouts, tls, tlsFailed atomic.Uint64
 
-	open, loggedIn atomic.Int64
+	loggedIn atomic.Int64
 }
 
 // Stats returns the counters. It may be called on any goroutine.
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	return Stats{
-		Connections: c.connections.Load(), Open: c.open.Load(), LoggedIn: c.loggedIn.Load(),
+		Connections: c.connections.Load(), Open: s.open.Count(), LoggedIn: c.loggedIn.Load(),
 		AuthSucceeded: c.authSucceeded.Load(), AuthFailed: c.authFailed.Load(), Refused: c.refused.Load(),
 		Retrieved: c.retrieved.Load(), Octets: c.octets.Load(), Removed: c.removed.Load(), LocksLost: c.locksLost.Load(),
 		Timeouts: c.timeouts.Load(), TLS: c.tls.Load(), TLSFailed: c.tlsFailed.Load(),
