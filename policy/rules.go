@@ -79,19 +79,10 @@ func (s *ruleSet) toPostmaster(r *mail.Recipient) {
 	if s.postmaster.Address == "" {
 		return
 	}
-	if r.ORcpt == "" && isASCII(r.Address) {
+	if r.ORcpt == "" && smtp.IsASCII(r.Address) {
 		r.ORcpt = "rfc822;" + r.Address
 	}
 	r.Address, r.Domain = s.postmaster.Address, s.postmaster.Domain
-}
-
-func isASCII(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }
 
 // domainSet holds names and, under ".example.net", everything below a name.

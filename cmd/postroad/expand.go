@@ -78,7 +78,7 @@ func readdressed(env *mail.Envelope, number int, address, domain string) mail.Re
 	r := env.Recipients[number]
 	if r.ORcpt == "" && r.Address != address {
 		kind := "rfc822;"
-		if strings.ContainsFunc(r.Address, func(c rune) bool { return c >= 0x80 }) {
+		if !smtp.IsASCII(r.Address) {
 			kind = "utf-8;" // RFC 6533 3
 		}
 		r.ORcpt = kind + r.Address
@@ -131,7 +131,7 @@ func (x *expander) envelope(env *mail.Envelope, c *directory.Copy, to []director
 	e.Recipients = make([]mail.Recipient, len(to))
 	for i, t := range to {
 		e.Recipients[i] = readdressed(env, t.Of, t.Address, t.Domain)
-		e.SMTPUTF8 = e.SMTPUTF8 || strings.ContainsFunc(t.Address, func(c rune) bool { return c >= 0x80 })
+		e.SMTPUTF8 = e.SMTPUTF8 || !smtp.IsASCII(t.Address)
 	}
 	if c.List == nil {
 		return &e

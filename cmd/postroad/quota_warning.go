@@ -2,9 +2,7 @@ package main
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
@@ -25,7 +23,7 @@ func (n *node) warnOverQuota(address string) {
 		Recipients: []mail.Recipient{{Address: address, Domain: domain, Notify: mail.NotifyNever}},
 		Origin:     mail.Origin{Protocol: "internal", Helo: n.cfg.Node.Hostname},
 	}
-	if strings.IndexFunc(address, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+	if !smtp.IsASCII(address) {
 		env.SMTPUTF8, env.Body = true, mail.Body8BitMIME
 	}
 	front{n}.Submit(env, &mail.Content{Chunks: [][]byte{text}, Size: int64(len(text))}, func(_ mail.ID, f *smtp.Failure) {

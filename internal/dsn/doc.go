@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
 )
 
 // Action is what became of a recipient (RFC 3464 2.3.3).
@@ -101,22 +102,13 @@ func (r *Report) global() bool {
 	if !r.SMTPUTF8 {
 		return false
 	}
-	if !isASCII(r.To) {
+	if !smtp.IsASCII(r.To) {
 		return true
 	}
 	for i := range r.Recipients {
-		if !isASCII(r.Recipients[i].Address) || !isASCII(r.Recipients[i].ORcpt) {
+		if !smtp.IsASCII(r.Recipients[i].Address) || !smtp.IsASCII(r.Recipients[i].ORcpt) {
 			return true
 		}
 	}
 	return false
-}
-
-func isASCII[S string | []byte](s S) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			return false
-		}
-	}
-	return true
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	pmail "github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
 )
 
 func TestCalls(t *testing.T) {
@@ -68,7 +69,7 @@ func written(t *testing.T, r *Report, content io.Reader) (text string, parts map
 			t.Fatalf("a line of %d octets", len(line))
 		}
 	}
-	if needs.Body == pmail.Body7Bit && !isASCII(text) {
+	if needs.Body == pmail.Body7Bit && !smtp.IsASCII(text) {
 		t.Fatalf("octets beyond ASCII in a report said to be 7 bit:\n%s", text)
 	}
 	m, err := mail.ReadMessage(&b)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/postroad/postroad/internal/smtp"
 )
 
 // maxDiagnostic bounds a peer's words in a field or sentence, in octets.
@@ -32,7 +34,7 @@ func (o *writer) safe(s string) string {
 // typed returns "addr-type;address" as it may be written: where UTF-8 may not stand, a utf-8 address is written
 // with \x{HEX} (RFC 6533 3, utf-8-addr-xtext).
 func (o *writer) typed(s string) string {
-	if o.utf8 || isASCII(s) {
+	if o.utf8 || smtp.IsASCII(s) {
 		return s
 	}
 	var b strings.Builder

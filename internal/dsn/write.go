@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
 )
 
 // Bounds of what of the original is returned. Without RET a small message is returned whole, as people expect; a larger one by its
@@ -64,7 +65,7 @@ func (r *Report) returnsFull() bool {
 
 func (r *Report) needs(header []byte, full bool) Needs {
 	n := Needs{SMTPUTF8: r.global()}
-	if n.SMTPUTF8 || r.SMTPUTF8 && full || !isASCII(header) || full && r.Body == mail.Body8BitMIME {
+	if n.SMTPUTF8 || r.SMTPUTF8 && full || !smtp.IsASCII(header) || full && r.Body == mail.Body8BitMIME {
 		n.Body = mail.Body8BitMIME
 	}
 	return n
@@ -167,7 +168,7 @@ func (o *writer) recipient(rcpt *Recipient) {
 		o.field("Original-Recipient", o.typed(rcpt.ORcpt))
 	}
 	kind := "rfc822;"
-	if !isASCII(rcpt.Address) {
+	if !smtp.IsASCII(rcpt.Address) {
 		kind = "utf-8;"
 	}
 	o.field("Final-Recipient", o.typed(kind+rcpt.Address))
@@ -191,7 +192,7 @@ func (o *writer) recipient(rcpt *Recipient) {
 
 // original returns the message, or its header.
 func (o *writer) original(r *Report, header []byte, full bool, rest io.Reader) {
-	global := r.SMTPUTF8 && !isASCII(header)
+	global := r.SMTPUTF8 && !smtp.IsASCII(header)
 	switch {
 	case full && global:
 		o.part("message/global", "Undelivered message") // RFC 6532 3.7

@@ -248,12 +248,12 @@ func parseORcpt(value []byte) (string, bool) {
 	switch {
 	case equalFold(kind, "UTF-8"):
 		address, ok = decodeEmbeddedUnicode(address)
-	case !isASCII(address) && isASCII(string(encoded)):
+	case !IsASCII(address) && IsASCII(string(encoded)):
 		// Postfix 3.7 sends the UTF-8 of an internationalised address as xtext of type rfc822. What is meant is clear, and a report
 		// with the right type is well-formed (RFC 6533 3).
 		kind, ok = []byte("utf-8"), equalFold(kind, "RFC822")
 	default:
-		ok = isASCII(address)
+		ok = IsASCII(address)
 	}
 	if !ok || !isPrintable(address) {
 		return "", false

@@ -63,7 +63,7 @@ func parsePath(s []byte) (p path, rest []byte, why string) {
 		return p, nil, "the address is not well-formed UTF-8"
 	}
 	p.address = string(s[:end])
-	p.nonASCII = !isASCII(p.address)
+	p.nonASCII = !IsASCII(p.address)
 	if end > local {
 		var err error
 		if p.domain, err = Domain(p.address[local+1:]); err != nil {
@@ -204,7 +204,7 @@ func Domain(raw string) (string, error) {
 		return "", errDomainIDNA
 	}
 	// The mapping can bring forth dots and other octets that the original did not show.
-	if kind, err = checkName(ascii); err != nil || kind == upperName || !isASCII(ascii) {
+	if kind, err = checkName(ascii); err != nil || kind == upperName || !IsASCII(ascii) {
 		return "", errDomainIDNA
 	}
 	if len(ascii) > maxDomain || longestLabel(ascii) > maxLabel {
@@ -291,7 +291,8 @@ func addressLiteral(raw string) (string, error) {
 	return raw, nil
 }
 
-func isASCII(s string) bool {
+// IsASCII reports whether s has no octet above 127.
+func IsASCII[S string | []byte](s S) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= 0x80 {
 			return false
