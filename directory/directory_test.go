@@ -50,7 +50,7 @@ func TestAddChangeRemove(t *testing.T) {
 	if ok, _ := VerifyPassword(bob.Hash, "secret"); !ok {
 		t.Fatal("the old value was changed in place")
 	}
-	must(t, e.Set(ctx, "bob@example.com", Settings{Disabled: true, Messages: Rate{100, time.Hour}}))
+	must(t, e.Edit(ctx, "bob@example.com", to(Settings{Disabled: true, Messages: Rate{100, time.Hour}})))
 	if u, _ := e.Directory.Get("bob@example.com"); !u.Disabled || u.Messages.N != 100 || u.Tenant != "" {
 		t.Fatalf("after set: %+v", u)
 	}
@@ -59,7 +59,7 @@ func TestAddChangeRemove(t *testing.T) {
 		t.Fatal("bob is still there")
 	}
 	for name, err := range map[string]error{"passwd": e.Passwd(ctx, "bob@example.com", "x"), "remove": e.Remove(ctx, "bob@example.com"),
-		"set": e.Set(ctx, "bob@example.com", Settings{})} {
+		"set": e.Edit(ctx, "bob@example.com", to(Settings{}))} {
 		if !errors.Is(err, ErrUnknown) {
 			t.Errorf("%s of nobody: %v", name, err)
 		}
@@ -69,7 +69,7 @@ func TestAddChangeRemove(t *testing.T) {
 func TestScramOnlyWhenEnabled(t *testing.T) {
 	e, _ := newEditor(t)
 	must(t, e.Add(ctx, "a@example.com", "pw", Settings{}))
-	if err := e.Set(ctx, "a@example.com", Settings{Scram: true}); err == nil {
+	if err := e.Edit(ctx, "a@example.com", to(Settings{Scram: true})); err == nil {
 		t.Fatal("SCRAM keys out of nothing")
 	}
 	must(t, e.EnableScram(ctx, "a@example.com", "pw"))
@@ -81,7 +81,7 @@ func TestScramOnlyWhenEnabled(t *testing.T) {
 	if u, _ := e.Directory.Get("a@example.com"); u.Scram == nil || reflect.DeepEqual(u.Scram, first.Scram) {
 		t.Fatal("the keys were not renewed with the password")
 	}
-	must(t, e.Set(ctx, "a@example.com", Settings{}))
+	must(t, e.Edit(ctx, "a@example.com", to(Settings{})))
 	if u, _ := e.Directory.Get("a@example.com"); u.Scram != nil {
 		t.Fatal("the keys were not dropped")
 	}

@@ -78,12 +78,7 @@ func (e *Editor) Passwd(ctx context.Context, name, password string) error {
 	return e.change(ctx, name, func(u *User) error { return e.setPassword(u, password, u.Scram != nil) })
 }
 
-// Set gives a user other settings. SCRAM keys can be dropped here, but not made: that takes the password.
-func (e *Editor) Set(ctx context.Context, name string, s Settings) error {
-	return e.Edit(ctx, name, func(old *Settings) { *old = s })
-}
-
-// Edit changes some of a user's settings.
+// Edit changes some of a user's settings. SCRAM keys can be dropped here, but not made: that takes the password.
 func (e *Editor) Edit(ctx context.Context, name string, edit func(*Settings)) error {
 	return e.change(ctx, name, func(u *User) error {
 		s := u.Settings()

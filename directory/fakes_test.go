@@ -19,3 +19,6 @@ func newEditor(t *testing.T) (*Editor, *rowstest.Store) {
 	must(t, d.Load(s))
 	return &Editor{Directory: d, Proposer: s, Now: func() time.Time { return clockStart }, Cost: cheap}, s
 }
+
+// to is an edit that gives a user these settings and no others.
+func to(s Settings) func(*Settings) { return func(old *Settings) { *old = s } }
