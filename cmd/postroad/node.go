@@ -194,7 +194,7 @@ func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error
 	o.Budget, o.Log, o.Logf, o.Now = n.budget, n.log, n.log.Logf, h.queue.Now
 	o.Shares = n.newShares(h.group.ID(), term)
 	o.Owner = func() bool { return h.group.Holds(term) }
-	o.Local, o.Store = n.isLocal, n.delivers
+	o.Local, o.Store = n.policy.Local, n.delivers
 	if n.telemetry.Tracing() {
 		o.Tracer = n.telemetry.Tracer("postroad/delivery")
 	}
