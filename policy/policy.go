@@ -98,7 +98,7 @@ func (p *Policy) Connect(c *smtpd.Client) *smtp.Failure {
 // Mail decides who may use which reverse-path.
 func (p *Policy) Mail(c *smtpd.Client, sender string) *smtp.Failure {
 	if c.User == nil {
-		if c.Kind == smtpd.Submission || c.Kind == smtpd.Submissions { // RFC 6409 4.3
+		if c.Kind.Submits() { // RFC 6409 4.3
 			return failNeedsAuth
 		}
 		return nil

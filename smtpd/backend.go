@@ -18,8 +18,8 @@ const (
 	LMTP                    // RFC 2033: each recipient has its own reply after the data; no AUTH, for networks that one trusts
 )
 
-// submits reports whether the kind is for authenticated users.
-func (k Kind) submits() bool { return k == Submission || k == Submissions }
+// Submits reports whether the kind is for authenticated users.
+func (k Kind) Submits() bool { return k == Submission || k == Submissions }
 
 // Client is what the checks may know of a session's other side. Owned by the session; read-only to the checks.
 type Client struct {

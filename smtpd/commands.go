@@ -81,7 +81,7 @@ func (s *Session) permit(verb smtp.Verb, c *command, length int, args []byte, mo
 		return s.outOfOrder(verb)
 	case c.flags&early == 0 && s.client.TLS == nil && s.l.needsTLS():
 		return errNeedTLS
-	case c.flags&early == 0 && s.client.User == nil && s.l.Kind.submits():
+	case c.flags&early == 0 && s.client.User == nil && s.l.Kind.Submits():
 		return errNeedAuth
 	case c.flags&bare != 0 && len(args) > 0:
 		return errNoArgs

@@ -102,4 +102,4 @@ func (s *Server) sessionID() string {
 }
 
 // needsTLS reports whether commands that are not early need TLS.
-func (l *listener) needsTLS() bool { return l.Kind.submits() && !l.AllowPlainAuth }
+func (l *listener) needsTLS() bool { return l.Kind.Submits() && !l.AllowPlainAuth }
