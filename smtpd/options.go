@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
@@ -61,10 +62,7 @@ type Limits struct {
 	ErrorDelay   time.Duration // how slow; default 1 s
 	AuthFailures int           // failed log-ins of one connection before 421 4.7.0, each slow; default 5
 
-	Connections           int // of this server; default 10,000; 421 4.3.2
-	ConnectionsPerNetwork int // of one client network, Trusted ones aside; default 100; 421 4.7.0
-	NetworkBits4          int // prefix length of a client network, IPv4; default 32
-	NetworkBits6          int // the same for IPv6; default 64
+	inbound.Limits // of connections, Trusted ones' networks aside; 421 4.3.2 beyond those of the server, 421 4.7.0 beyond those of a network
 
 	CommandTimeout time.Duration // for each whole command; default 5 min (RFC 5321 4.5.3.2.7); 421 4.4.2
 	DataTimeout    time.Duration // without an octet of mail data; default 5 min; 421 4.4.2
@@ -115,10 +113,6 @@ func (l Limits) withDefaults() Limits {
 	orDefault(&l.HardErrors, 20)
 	orDefault(&l.ErrorDelay, time.Second)
 	orDefault(&l.AuthFailures, 5)
-	orDefault(&l.Connections, 10_000)
-	orDefault(&l.ConnectionsPerNetwork, 100)
-	orDefault(&l.NetworkBits4, 32)
-	orDefault(&l.NetworkBits6, 64)
 	orDefault(&l.CommandTimeout, 5*time.Minute)
 	orDefault(&l.DataTimeout, 5*time.Minute)
 	orDefault(&l.MinRate, 500)

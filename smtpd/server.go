@@ -45,18 +45,11 @@ func New(o Options) (*Server, error) {
 		helloReply:   "250 " + o.Hostname + "\r\n",
 		ehloReply:    ehloLines(&o),
 		ehloEnd:      "250 HELP\r\n",
-		networks:     newNetworks(&o),
+		networks:     inbound.NewNetworks(o.Limits.Limits, o.Trusted),
 		open:         inbound.NewOpen(),
 		boot:         strconv.FormatInt(time.Now().Unix(), 36),
 	}
 	return s, nil
-}
-
-func newNetworks(o *Options) *inbound.Networks {
-	l := &o.Limits
-	return inbound.NewNetworks(inbound.Limits{
-		Total: l.Connections, Each: l.ConnectionsPerNetwork, Bits4: l.NetworkBits4, Bits6: l.NetworkBits6, Exempt: o.Trusted,
-	})
 }
 
 // Serve accepts the connections of l, which belongs to the server from the call on. It returns at once.

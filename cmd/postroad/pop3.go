@@ -22,8 +22,8 @@ func (n *node) startPOP3(context.Context) (err error) {
 		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Maildrops: n.boxes, Authenticator: pop3Logins{n.auth}, TLS: n.cert.Config,
 		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.cfg.Relay.Networks.Contains,
 		Limits: pop3.Limits{
-			HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures, Connections: l.Connections,
-			ConnectionsPerNetwork: orMany(l.ConnectionsPerNetwork), NetworkBits4: 24, NetworkBits6: 56,
+			HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
+			Limits:      clientLimits(n.cfg),
 			IdleTimeout: max(time.Duration(l.IdleTimeout), 10*time.Minute), // RFC 1939 3: at least
 		},
 	})

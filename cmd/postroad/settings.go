@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
@@ -40,8 +41,15 @@ func limitsOf(c *config.Config) smtpd.Limits {
 	return smtpd.Limits{
 		MessageSize: int64(l.MessageSize), Received: l.Hops, Recipients: l.Recipients, Transactions: orMany(l.MessagesPerConnection),
 		HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
-		Connections: l.Connections, ConnectionsPerNetwork: orMany(l.ConnectionsPerNetwork), NetworkBits4: 24, NetworkBits6: 56,
+		Limits:         clientLimits(c),
 		CommandTimeout: time.Duration(l.IdleTimeout), DataTimeout: time.Duration(l.IdleTimeout), MinRate: int(l.MinimumDataRate),
+	}
+}
+
+// clientLimits are those of SMTP, and again those of POP3.
+func clientLimits(c *config.Config) inbound.Limits {
+	return inbound.Limits{
+		Connections: c.Limits.Connections, ConnectionsPerNetwork: orMany(c.Limits.ConnectionsPerNetwork), NetworkBits4: 24, NetworkBits6: 56,
 	}
 }
 

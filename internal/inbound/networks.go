@@ -1,16 +1,17 @@
 package inbound
 
 import (
+	"cmp"
 	"net/netip"
 	"sync"
 )
 
-// Limits of a server's clients.
+// Limits of a server's clients. The zero value of a field means its default.
 type Limits struct {
-	Total        int                   // sessions in all
-	Each         int                   // sessions of one network
-	Bits4, Bits6 int                   // prefix lengths of a network
-	Exempt       func(netip.Addr) bool // from Each
+	Connections           int // of this server; default 10,000
+	ConnectionsPerNetwork int // of one client network; default 100
+	NetworkBits4          int // prefix length of a client network, IPv4; default 32
+	NetworkBits6          int // the same for IPv6; default 64
 }
 
 // Verdict is what Enter says.
@@ -26,6 +27,7 @@ const (
 // entry a network with open sessions, so that it is bounded by the number of connections.
 type Networks struct {
 	limits Limits
+	exempt func(netip.Addr) bool
 	mu     struct {
 		sync.Mutex
 		open  int
@@ -33,22 +35,25 @@ type Networks struct {
 	}
 }
 
-// NewNetworks returns a count of nobody.
-func NewNetworks(l Limits) *Networks {
-	n := &Networks{limits: l}
+// NewNetworks returns a count of nobody. Clients that are exempt have no limit for their network.
+func NewNetworks(l Limits, exempt func(netip.Addr) bool) *Networks {
+	n := &Networks{exempt: exempt, limits: Limits{
+		Connections: cmp.Or(l.Connections, 10_000), ConnectionsPerNetwork: cmp.Or(l.ConnectionsPerNetwork, 100),
+		NetworkBits4: cmp.Or(l.NetworkBits4, 32), NetworkBits6: cmp.Or(l.NetworkBits6, 64),
+	}}
 	n.mu.count = map[netip.Prefix]int{}
 	return n
 }
 
 // Enter counts a session, or says why there may be no further one.
 func (n *Networks) Enter(ip netip.Addr) Verdict {
-	network, exempt := n.of(ip), n.limits.Exempt(ip)
+	network, exempt := n.of(ip), n.exempt(ip)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
-	case n.mu.open >= n.limits.Total:
+	case n.mu.open >= n.limits.Connections:
 		return ServerFull
-	case !exempt && n.mu.count[network] >= n.limits.Each:
+	case !exempt && n.mu.count[network] >= n.limits.ConnectionsPerNetwork:
 		return NetworkFull
 	}
 	n.mu.open++
@@ -70,9 +75,9 @@ func (n *Networks) Leave(ip netip.Addr) {
 // of returns the network of a client.
 func (n *Networks) of(ip netip.Addr) netip.Prefix {
 	ip = ip.Unmap()
-	bits := n.limits.Bits6
+	bits := n.limits.NetworkBits6
 	if ip.Is4() {
-		bits = n.limits.Bits4
+		bits = n.limits.NetworkBits4
 	}
 	p, _ := ip.WithZone("").Prefix(bits)
 	return p

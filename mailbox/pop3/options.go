@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -40,10 +41,7 @@ type Limits struct {
 	AuthFailures int           // failed log-ins of one connection before the end, each slow; default 5
 	Junk         int           // commands before the log-in that do not log in; default 100; then the end
 
-	Connections           int // of this server; default 10,000; -ERR [SYS/TEMP] and the end
-	ConnectionsPerNetwork int // of one client network, Trusted ones aside; default 100; the same
-	NetworkBits4          int // prefix length of a client network, IPv4; default 32
-	NetworkBits6          int // the same for IPv6; default 64
+	inbound.Limits // of connections, Trusted ones' networks aside; -ERR [SYS/TEMP] and the end
 
 	LoginTimeout time.Duration // for each whole command before the log-in; default 3 min; -ERR and the end
 	IdleTimeout  time.Duration // without a whole command, or without taking what was sent; default 10 min (RFC 1939 3); -ERR and the end, deleting nothing
@@ -99,10 +97,6 @@ func (l Limits) withDefaults() Limits {
 	l.ErrorDelay = cmp.Or(l.ErrorDelay, time.Second)
 	l.AuthFailures = cmp.Or(l.AuthFailures, 5)
 	l.Junk = cmp.Or(l.Junk, 100)
-	l.Connections = cmp.Or(l.Connections, 10_000)
-	l.ConnectionsPerNetwork = cmp.Or(l.ConnectionsPerNetwork, 100)
-	l.NetworkBits4 = cmp.Or(l.NetworkBits4, 32)
-	l.NetworkBits6 = cmp.Or(l.NetworkBits6, 64)
 	l.LoginTimeout = cmp.Or(l.LoginTimeout, 3*time.Minute)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, 10*time.Minute)
 	l.LockFor = cmp.Or(l.LockFor, time.Minute)

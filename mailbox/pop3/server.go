@@ -34,16 +34,13 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("pop3: Hostname, Maildrops and Authenticator are required")
 	}
 	o = o.withDefaults()
-	l := &o.Limits
 	return &Server{
 		Options:  o,
 		greeting: "+OK " + o.Hostname + " POP3 Postroad\r\n", // without a time stamp, which would offer APOP
-		networks: inbound.NewNetworks(inbound.Limits{
-			Total: l.Connections, Each: l.ConnectionsPerNetwork, Bits4: l.NetworkBits4, Bits6: l.NetworkBits6, Exempt: o.Trusted,
-		}),
-		open:  inbound.NewOpen(),
-		calls: newWorkers(l.Calls),
-		reads: newWorkers(l.Reads),
+		networks: inbound.NewNetworks(o.Limits.Limits, o.Trusted),
+		open:     inbound.NewOpen(),
+		calls:    newWorkers(o.Limits.Calls),
+		reads:    newWorkers(o.Limits.Reads),
 	}, nil
 }
 
