@@ -49,28 +49,15 @@ func Dovecot(ctx context.Context, o DovecotOptions) (*Instance, error) {
 	if err := DovecotAvailable(); err != nil {
 		return nil, err
 	}
-	for _, d := range []string{"run", "mail", "state"} {
-		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o755); err != nil {
-			return nil, err
-		}
-	}
-	if err := run("chown", "mail:mail", filepath.Join(o.Dir, "mail")); err != nil {
+	conf, err := o.layOut()
+	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(o.Dir, "users"), []byte(o.users()), 0o644); err != nil {
+	root, err := launch(nil, "dovecot", "-F", "-c", conf)
+	if err != nil {
 		return nil, err
 	}
-	conf := filepath.Join(o.Dir, "dovecot.conf")
-	if err := os.WriteFile(conf, []byte(o.conf()), 0o644); err != nil {
-		return nil, err
-	}
-	cmd := exec.Command("dovecot", "-F", "-c", conf)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	go cmd.Wait()
-	in := &Instance{Name: "dovecot", Addr: o.LMTP, Dir: o.Dir, Log: filepath.Join(o.Dir, "log"), root: cmd.Process.Pid}
+	in := &Instance{Name: "dovecot", Addr: o.LMTP, Dir: o.Dir, Log: filepath.Join(o.Dir, "log"), root: root}
 	in.stop = func() error { return syscall.Kill(in.root, syscall.SIGTERM) }
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -84,6 +71,23 @@ func Dovecot(ctx context.Context, o DovecotOptions) (*Instance, error) {
 		}
 	}
 	return in, nil
+}
+
+// layOut makes the folders and files, and returns the path of the configuration.
+func (o *DovecotOptions) layOut() (conf string, err error) {
+	for _, d := range []string{"run", "mail", "state"} {
+		if err := os.MkdirAll(filepath.Join(o.Dir, d), 0o755); err != nil {
+			return "", err
+		}
+	}
+	if err := run("chown", "mail:mail", filepath.Join(o.Dir, "mail")); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(o.Dir, "users"), []byte(o.users()), 0o644); err != nil {
+		return "", err
+	}
+	conf = filepath.Join(o.Dir, "dovecot.conf")
+	return conf, os.WriteFile(conf, []byte(o.conf()), 0o644)
 }
 
 // users is the file of the users.

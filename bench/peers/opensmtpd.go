@@ -52,14 +52,11 @@ func startOpenSMTPD(ctx context.Context, r Relay) (*Instance, error) {
 	}
 	defer log.Close()
 	args := append(append([]string{}, r.Under...), "unshare", "--mount", "/bin/sh", "-c", openSMTPDStart, r.Dir, filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpd"))
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
+	root, err := launch(log, args[0], args[1:]...)
+	if err != nil {
 		return nil, err
 	}
-	go cmd.Wait()
-	in := &Instance{Name: "opensmtpd", Addr: r.Listen, Dir: r.Dir, Log: log.Name(), root: cmd.Process.Pid}
+	in := &Instance{Name: "opensmtpd", Addr: r.Listen, Dir: r.Dir, Log: log.Name(), root: root}
 	in.stop = func() error {
 		for _, pid := range in.PIDs() { // with what it runs under
 			syscall.Kill(pid, syscall.SIGTERM)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"strings"
@@ -103,4 +104,16 @@ func startUnder(under []string, name string, args ...string) error {
 	}
 	go cmd.Wait()
 	return nil
+}
+
+// launch starts a program that stays in the foreground, whose output goes to out, if any, and that ends with this process. It returns its process ID.
+func launch(out io.Writer, name string, args ...string) (pid int, err error) {
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	go cmd.Wait()
+	return cmd.Process.Pid, nil
 }
