@@ -16,7 +16,6 @@ import (
 // Slapd is OpenLDAP's server with one small database, dc=example,dc=net, whose manager is SlapdManager.
 type Slapd struct {
 	URL string
-	dir string
 	cmd *exec.Cmd
 	out bytes.Buffer
 }
@@ -47,14 +46,14 @@ const slapdRoot = "dn: dc=example,dc=net\nobjectClass: dcObject\nobjectClass: or
 
 // StartSlapd starts a server on a free port of loopback with the entries of an LDIF file. It fails with exec.ErrNotFound when there is no slapd.
 func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
+	const sbin = "/usr/sbin/slapd" // which is not on everybody's PATH
 	program, err := exec.LookPath("slapd")
-	if errors.Is(err, exec.ErrNotFound) {
-		program, err = exec.LookPath("/usr/sbin/slapd")
+	if _, failed := os.Stat(sbin); err != nil && failed == nil {
+		program, err = sbin, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Slapd{dir: dir}
 	conf, entries := filepath.Join(dir, "slapd.conf"), filepath.Join(dir, "entries.ldif")
 	for path, text := range map[string]string{conf: fmt.Sprintf(slapdConf, dir), entries: slapdRoot + ldif} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -72,14 +71,14 @@ func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.URL = "ldap://" + l.Addr().String()
+	url := "ldap://" + l.Addr().String()
 	l.Close()
-	return s, s.Start(ctx)
+	s := &Slapd{URL: url, cmd: exec.Command(program, "-f", conf, "-h", url, "-d", "0")}
+	return s, s.start(ctx)
 }
 
-// Start starts a server that was stopped, and waits until it answers.
-func (s *Slapd) Start(ctx context.Context) error {
-	s.cmd = exec.Command("/usr/sbin/slapd", "-f", filepath.Join(s.dir, "slapd.conf"), "-h", s.URL, "-d", "0")
+// start starts the server, and waits until it answers.
+func (s *Slapd) start(ctx context.Context) error {
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
@@ -95,12 +94,12 @@ func (s *Slapd) Start(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("slapd does not answer: %w", err), s.Stop())
+			return fmt.Errorf("slapd does not answer: %w\n%s", errors.Join(err, s.Stop()), &s.out)
 		}
 	}
 }
 
-// Stop ends the server. Its entries stay.
+// Stop ends the server.
 func (s *Slapd) Stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
