@@ -79,17 +79,13 @@ func TestLocalDelivery(t *testing.T) {
 	n.start()
 	users := n.importUsers(20)
 	gen := &mailtest.Generator{Seed: 16, Run: "local", Domains: []string{"postroad.test"}, MaxSize: 2 << 20, NoUTF8: true}
-	send := func(from, count int) []mailtest.Sent {
-		sent, err := mailtest.Send(context.Background(), mailtest.SendOptions{Addr: n.Relay, Connections: 8, Count: count, Message: toUsers(gen, users, from), Retries: 5})
-		if err != nil || sent.Messages != count {
-			t.Fatalf("%v: %v", sent, err)
-		}
-		return sent.Sent
+	part := func(from, count int) []mailtest.Sent {
+		return send(t, mailtest.SendOptions{Addr: n.Relay, Connections: 8, Count: count, Message: toUsers(gen, users, from), Retries: 5}).Sent
 	}
-	sent := send(0, 200)
+	sent := part(0, 200)
 	n.kill()
 	n.start()
-	sent = append(sent, send(200, 200)...)
+	sent = append(sent, part(200, 200)...)
 	before := n.delivered()
 	lmtpSend(t, lmtp, "Subject: by LMTP\r\n\r\nhello\r\n", users[0], users[1])
 	eventually(t, time.Minute, func() bool { return n.queueEmpty() && n.delivered() >= before+2 }, func() string { return n.cli("queue", "count") + n.log() })
