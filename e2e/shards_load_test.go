@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,7 +17,7 @@ import (
 
 // readers read mailboxes over POP3, at one node after another, until they are stopped. A session may be ended when its shard gets another owner.
 type readers struct {
-	stop  chan struct{}
+	stop  context.CancelFunc
 	work  sync.WaitGroup
 	whole atomic.Int64 // maildrops that were read
 	mu    sync.Mutex
@@ -49,15 +50,11 @@ func (rs *readers) report() string {
 }
 
 func (r *boxRun) startReaders(n int) *readers {
-	rs := &readers{stop: make(chan struct{}), ended: map[string]int{}}
+	ctx, stop := context.WithCancel(r.ctx)
+	rs := &readers{stop: stop, ended: map[string]int{}}
 	for i := range n {
 		rs.work.Go(func() {
-			for k := i; ; k += n {
-				select {
-				case <-rs.stop:
-					return
-				default:
-				}
+			for k := i; ctx.Err() == nil; k += n {
 				live := r.Cluster.Live()
 				if _, err := readMaildrop(live[k%len(live)].POP3, r.users[k*7%len(r.users)]); err != nil {
 					rs.early(err)
@@ -72,11 +69,7 @@ func (r *boxRun) startReaders(n int) *readers {
 }
 
 func (rs *readers) end() {
-	select {
-	case <-rs.stop:
-	default:
-		close(rs.stop)
-	}
+	rs.stop()
 	rs.work.Wait()
 }
 

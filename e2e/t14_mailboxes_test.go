@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -94,24 +93,16 @@ func readMaildrop(address, user string) (got []mailtest.Delivery, err error) {
 // drained waits until no queue holds anything.
 func (r *boxRun) drained(limit time.Duration) {
 	r.t.Helper()
-	r.within(limit, "waiting for the queues to be empty", func(ctx context.Context) error {
-		for {
-			left := 0.0
-			var bad error
-			for _, n := range r.Cluster.Nodes() {
-				some, err := metricAt(n.Admin, "postroad_queue_messages")
-				left, bad = left+some, errors.Join(bad, err)
-			}
-			if left == 0 && bad == nil {
-				return nil
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("%.0f messages are left: %w", left, errors.Join(bad, ctx.Err()))
-			case <-time.After(100 * time.Millisecond):
-			}
+	var left float64
+	var failed error
+	eventually(r.t, limit, func() bool {
+		left, failed = 0, nil
+		for _, n := range r.Cluster.Nodes() {
+			some, err := metricAt(n.Admin, "postroad_queue_messages")
+			left, failed = left+some, errors.Join(failed, err)
 		}
-	})
+		return left == 0 && failed == nil
+	}, func() string { return fmt.Sprintf("%.0f messages are in queues: %v", left, failed) })
 }
 
 // deliver sends messages to the users while faults happen, each at least once, and returns what clients were told.
