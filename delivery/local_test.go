@@ -401,19 +401,6 @@ func TestLocalFromDisk(t *testing.T) {
 	})
 }
 
-// submitBody has the queue accept a message of some content.
-func (w *world) submitBody(env *mail.Envelope, body string) {
-	w.t.Helper()
-	for i := range env.Recipients {
-		env.Recipients[i].Domain = mail.DomainOf(env.Recipients[i].Address)
-	}
-	done := make(chan *smtp.Failure, 1)
-	w.queue.Submit(env, &mail.Content{Chunks: [][]byte{[]byte(body)}, Size: int64(len(body))}, func(_ mail.ID, f *smtp.Failure) { done <- f })
-	if f := <-done; f != nil {
-		w.t.Fatal(f)
-	}
-}
-
 func FuzzDeliveredBefore(f *testing.F) {
 	f.Add([]byte("Delivered-To: a@b\r\n\r\nDelivered-To: c@d\r\n"))
 	f.Add([]byte("\r\nDelivered-To: a@b\r\n"))

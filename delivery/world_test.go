@@ -111,14 +111,19 @@ func inWorld(t *testing.T, set func(*world), test func(w *world)) {
 // submit has the queue accept a message and returns its ID.
 func (w *world) submit(env *mail.Envelope) mail.ID {
 	w.t.Helper()
+	return w.submitBody(env, "Subject: "+env.Sender+"\r\n\r\nhello\r\n")
+}
+
+// submitBody is submit of a content of one's own.
+func (w *world) submitBody(env *mail.Envelope, body string) mail.ID {
+	w.t.Helper()
 	for i := range env.Recipients {
 		if r := &env.Recipients[i]; r.Domain == "" {
 			r.Domain = mail.DomainOf(r.Address)
 		}
 	}
-	body := []byte("Subject: " + env.Sender + "\r\n\r\nhello\r\n")
 	done := make(chan mail.ID, 1)
-	w.queue.Submit(env, &mail.Content{Chunks: [][]byte{body}, Size: int64(len(body))}, func(id mail.ID, f *smtp.Failure) {
+	w.queue.Submit(env, &mail.Content{Chunks: [][]byte{[]byte(body)}, Size: int64(len(body))}, func(id mail.ID, f *smtp.Failure) {
 		if f != nil {
 			w.t.Errorf("Submit: %v", f)
 		}
