@@ -41,11 +41,11 @@ func TestRampAfterRecovery(t *testing.T) {
 		}
 		r.set(func(r *remote) { r.refuse, r.most, r.latency = nil, 0, 100*time.Millisecond })
 		w.sched.Flush("a.test")
-		w.after(200 * time.Millisecond) // the probe connects and sends its message
+		w.after(150 * time.Millisecond) // the probe has connected and sends its message, until 200 ms
 		if r.mostOpen() != 1 {
 			t.Errorf("%d connections at the probe, want 1", r.mostOpen())
 		}
-		w.after(200 * time.Millisecond)
+		w.after(250 * time.Millisecond)
 		if r.mostOpen() < 2 || r.mostOpen() > 4 {
 			t.Errorf("%d connections soon after, want 2 to 4", r.mostOpen())
 		}
