@@ -41,21 +41,21 @@ func (m *mailboxes) searchShard(ctx context.Context, s *mailbox.Store, before ti
 	limit := mail.FloorID(before)
 	for after := (mailbox.Record{}); ; {
 		records, err := s.Records(after, forgetMost)
-		if old, _ := slices.BinarySearchFunc(records, limit, func(r mailbox.Record, id mail.ID) int { return bytes.Compare(r.ID[:], id[:]) }); err == nil {
-			records = records[:old]
-		}
-		if err != nil || len(records) == 0 {
+		if err != nil {
 			return err
+		}
+		old, _ := slices.BinarySearchFunc(records, limit, func(r mailbox.Record, id mail.ID) int { return bytes.Compare(r.ID[:], id[:]) })
+		if records = records[:old]; old == 0 {
+			return nil
 		}
 		settled, err := m.settled(ctx, records)
 		if err == nil && len(settled) > 0 {
 			err = s.Forget(settled)
 		}
-		if err != nil || len(records) < forgetMost {
-			m.forgets.count(0, len(settled))
+		m.forgets.count(0, len(settled))
+		if err != nil || old < forgetMost {
 			return err
 		}
-		m.forgets.count(0, len(settled))
 		after = records[len(records)-1]
 	}
 }

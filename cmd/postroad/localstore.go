@@ -181,35 +181,35 @@ func (s *localStore) flush() {
 
 // arrived takes the shard's answer. It must not block.
 func (p *parcel) arrived(results []mailbox.Result, err error) {
-	switch {
-	case errors.Is(err, mailbox.ErrRefused):
-		p.store.ailing.refused(p.shard)
-		fallthrough
-	case err != nil:
+	if err != nil {
+		if errors.Is(err, mailbox.ErrRefused) {
+			p.store.ailing.refused(p.shard)
+		}
 		p.fail(failureOf(err))
 		return
 	}
 	p.store.ailing.answered(p.shard)
 	missing := 0
 	for i, r := range results {
+		f := &p.failures[p.places[i]]
 		switch r.Code {
 		case mailbox.Stored, mailbox.Duplicate:
-			p.failures[p.places[i]] = nil
+			*f = nil
 			if r.Warn {
 				p.store.warn(p.delivery.Items[i].Mailbox)
 			}
 		case mailbox.Full:
-			p.failures[p.places[i]] = failFull
+			*f = failFull
 		case mailbox.NoMailbox:
-			if p.failures[p.places[i]] = p.store.absent(p.delivery.Items[i].Mailbox); p.failures[p.places[i]] != nil {
+			if *f = p.store.absent(p.delivery.Items[i].Mailbox); *f != nil {
 				continue
 			}
-			if p.failures[p.places[i]] = failStore; !p.made { // else it was made, and is gone again
+			if *f = failStore; !p.made { // else it was made, and is gone again
 				p.places[missing], p.delivery.Items[missing] = p.places[i], p.delivery.Items[i]
 				missing++
 			}
 		default:
-			p.failures[p.places[i]] = failStore
+			*f = failStore
 		}
 	}
 	if missing == 0 {
