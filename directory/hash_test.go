@@ -83,3 +83,14 @@ func FuzzParseHash(f *testing.F) {
 		}
 	})
 }
+
+func TestCheckPassword(t *testing.T) {
+	for password, ok := range map[string]bool{
+		"grün": true, strings.Repeat("a", maxPassword): true,
+		"": false, strings.Repeat("a", maxPassword+1): false, "a\nb": false, "a\x7f": false, "gr\xfcn": false,
+	} {
+		if err := CheckPassword(password); (err == nil) != ok {
+			t.Errorf("%.20q: %v", password, err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/xdg-go/scram"
 	"golang.org/x/crypto/argon2"
@@ -72,9 +73,9 @@ func VerifyPassword(hash, password string) (bool, error) {
 	return subtle.ConstantTimeCompare(got, want) == 1 && ok, nil
 }
 
-// CheckPassword says what is wrong with a password that is to be hashed.
+// CheckPassword says what is wrong with a password that is to be hashed: some mail program could not send it.
 func CheckPassword(password string) error {
-	if _, ok := prepare(password); !ok {
+	if _, ok := prepare(password); !ok || !utf8.ValidString(password) { // which prepare lets through
 		return errPassword
 	}
 	return nil

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
@@ -81,13 +79,9 @@ func (u *UserRequest) Check() error {
 	return nil
 }
 
-// checkPassword refuses what some mail program could not send.
+// checkPassword refuses what is no password.
 func checkPassword(p string) error {
-	ok := len(p) > 0 && len(p) <= 1000 && utf8.ValidString(p)
-	for _, r := range p {
-		ok = ok && !unicode.IsControl(r)
-	}
-	if !ok {
+	if directory.CheckPassword(p) != nil {
 		return fail(ExitData, "that is no password", "it has 1 to 1000 octets of UTF-8 without control characters")
 	}
 	return nil
