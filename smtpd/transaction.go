@@ -11,13 +11,11 @@ import (
 
 // transaction is one mail transaction: from MAIL to the queue's answer, or to whatever ends it before.
 type transaction struct {
-	env      *mail.Envelope // the queue's from Submit on; it does not change then
-	refused  int            // RCPTs
-	asked    string         // the forward-path of the newest RCPT
-	data     *receiver      // once mail data may come
-	unended  bool           // the last chunk so far was not the last of the message
-	accepted int            // recipients, when mail data began
-	size     int64          // of the content, once submitted
+	env     *mail.Envelope // the queue's from Submit on; it does not change then
+	refused int            // RCPTs
+	asked   string         // the forward-path of the newest RCPT
+	data    *receiver      // once mail data may come
+	size    int64          // of the content, once submitted
 }
 
 // chunk is what is left of a BDAT chunk.
@@ -155,7 +153,6 @@ func (s *Session) beginData() *smtp.Failure {
 	if f := s.l.srv.Policy.Data(&s.client, len(tx.env.Recipients)); f != nil {
 		return f
 	}
-	tx.accepted = len(tx.env.Recipients)
 	s.describeOrigin(&tx.env.Origin)
 	s.pace = pace{began: s.now}
 	tx.data = newReceiver(s.l.srv, tx.env.Body)
@@ -207,7 +204,6 @@ func (s *Session) endChunk(o *Output) {
 		s.refuse(o, smtp.Bdat, f)
 		return
 	}
-	s.tx.unended = !s.chunk.last
 	if s.chunk.last || s.tx.data.verdict() != nil { // after a failed chunk the others are out of order
 		s.endMessage(o)
 		return
@@ -221,13 +217,16 @@ func (s *Session) endMessage(o *Output) {
 	tx := s.tx
 	content, f := tx.data.finish(s.l.srv.Limits.Received)
 	if f != nil {
-		verb := smtp.Data
+		verb, answers := smtp.Data, s.answers(tx)
 		if s.state == stateChunk {
 			verb = smtp.Bdat
+			if !s.chunk.last { // it is the chunk that is answered
+				answers = 1
+			}
 		}
 		s.endTransaction()
 		s.move(stateReady)
-		s.refuseEach(o, verb, f, s.answers(tx))
+		s.refuseEach(o, verb, f, answers)
 		return
 	}
 	if tx.data.eightBit && tx.env.Body == mail.Body7Bit {
@@ -265,8 +264,8 @@ func (s *Session) Committed(now time.Time, id mail.ID, f *smtp.Failure, o *Outpu
 
 // answers is how many replies the end of a message has: one, or in LMTP one for each recipient that was accepted (RFC 2033 4.2).
 func (s *Session) answers(tx *transaction) int {
-	if s.l.Kind == LMTP && !tx.unended {
-		return tx.accepted
+	if s.l.Kind == LMTP {
+		return len(tx.env.Recipients)
 	}
 	return 1
 }
