@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -228,7 +227,7 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 			st.Survives = s.Survives
 		}
 		if s.Leader == "" {
-			wrong.add(&s, "has", "have", fmt.Sprintf(" no leader: a majority of %s must answer", strings.Join(s.Voters, ", ")))
+			wrong.leaderless(&s)
 		}
 		if g.Kind == control.KindQueue && s.Leader != "" && s.Suspended < version {
 			st.Problems = append(st.Problems, fmt.Sprintf("group %d has not taken over the latest suspensions: it does so in a moment; if this stays, look at the log of %s", g.ID, s.Leader))

@@ -60,7 +60,7 @@ func (n *node) Notes() (notes []string) {
 		case g.State == control.GroupNew:
 		case s.Leader == "" && n.knowsLeader(g.ID): // it has just been handed over; what was reported is older
 		case s.Leader == "":
-			wrong.add(&s, "has", "have", fmt.Sprintf(" no leader: a majority of %s must answer", strings.Join(s.Voters, ", ")))
+			wrong.leaderless(&s)
 		case s.Survives <= 0:
 			wrong.add(&s, "survives no further loss: its", "survive no further loss: their", " voters are "+strings.Join(s.Voters, ", "))
 		}

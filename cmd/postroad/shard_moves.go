@@ -109,6 +109,11 @@ func (t *troubles) add(g *admin.GroupStatus, one, several, rest string) {
 	t.shards = append(t.shards, trouble{one, several, rest, []int{*g.Shard}})
 }
 
+// leaderless notes that a group has no leader.
+func (t *troubles) leaderless(g *admin.GroupStatus) {
+	t.add(g, "has", "have", " no leader: a majority of "+strings.Join(g.Voters, ", ")+" must answer")
+}
+
 // all returns the lines.
 func (t *troubles) all() []string {
 	lines := slices.Clone(t.lines)
