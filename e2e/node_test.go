@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
-	"github.com/postroad/postroad/bench/peers"
+	"github.com/postroad/postroad/internal/mailtest"
 )
 
 // long reports whether the long version of a scenario was asked for.
@@ -183,11 +183,11 @@ func scratch(t testing.TB) string {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	port, err := peers.FreePort()
+	addr, err := mailtest.FreeAddr("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
+	return addr
 }
 
 // start runs the node and returns when it is ready.

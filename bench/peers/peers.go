@@ -45,16 +45,6 @@ func (i *Instance) Stop() error {
 // PIDs returns the process IDs of the server, the first being the root.
 func (i *Instance) PIDs() []int { return measure.Tree(i.root) }
 
-// FreePort returns a loopback port that nobody listens on now.
-func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
 // WaitPort returns when addr accepts connections and greets.
 func WaitPort(ctx context.Context, addr string) error {
 	for {

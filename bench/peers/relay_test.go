@@ -3,11 +3,9 @@ package peers
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -36,7 +34,7 @@ func relayOnce(t *testing.T, kind Kind, domains []string) {
 		t.Fatal(err)
 	}
 	defer sink.Close()
-	port, err := FreePort()
+	listen, err := mailtest.FreeAddr("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +44,6 @@ func relayOnce(t *testing.T, kind Kind, domains []string) {
 			t.Error(err)
 		}
 	}()
-	listen := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	in, err := kind.Start(context.Background(), Relay{Dir: openDir(t), Listen: listen, Next: sink.Addr(), Domains: domains, Under: group.Under()})
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/internal/mailtest"
 )
 
 // nodes are processes of this program that form a cluster, or one that is alone, with nothing between them: internal/faults has a kit for nodes with a network
@@ -48,7 +49,7 @@ func startNodes(ctx context.Context, count int, s *setting, group *measure.Group
 	if err := os.WriteFile(c.token, []byte("a token for the bench only\n"), 0o600); err != nil {
 		return c, err
 	}
-	addrs, err := freeAddrs(4 * count)
+	addrs, err := mailtest.FreeAddrs("127.0.0.1", 4*count)
 	if err != nil {
 		return c, err
 	}
@@ -240,17 +241,4 @@ func (c *nodes) log() string {
 		b.WriteString(n.tail())
 	}
 	return b.String()
-}
-
-// freeAddrs returns loopback addresses that nobody listens on now, all different.
-func freeAddrs(n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // held until all are found, so that they differ
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/postroad/postroad/bench/peers"
 	"github.com/postroad/postroad/bench/report"
 	"github.com/postroad/postroad/bench/sink"
+	"github.com/postroad/postroad/internal/mailtest"
 )
 
 // stage is one system at one point: the system, and a receiving server and a name server of its own, for all rounds.
@@ -69,11 +69,9 @@ func newStage(ctx context.Context, sc *scene, p point, name string, under []stri
 	if st.dir, err = folder(sc.o.Dir, "bench-"); err != nil {
 		return st, err
 	}
-	port, err := freePort(sinkHost)
-	if err != nil {
+	if st.next, err = mailtest.FreeAddr(sinkHost); err != nil {
 		return st, err
 	}
-	st.next = net.JoinHostPort(sinkHost, port)
 	if err := st.openSink(); err != nil {
 		return st, err
 	}
@@ -168,14 +166,4 @@ func (st *stage) number(n int) int {
 		return max(n/shortShare, 100)
 	}
 	return n
-}
-
-func freePort(host string) (string, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }

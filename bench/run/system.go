@@ -10,6 +10,7 @@ import (
 	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/bench/peers"
 	"github.com/postroad/postroad/bench/report"
+	"github.com/postroad/postroad/internal/mailtest"
 )
 
 // system is a mail server, or several that are one system, under load.
@@ -62,11 +63,11 @@ func start(ctx context.Context, name string, s setting) (system, *measure.Group,
 	if err != nil {
 		return nil, group, err
 	}
-	port, err := peers.FreePort()
+	listen, err := mailtest.FreeAddr("127.0.0.1")
 	if err != nil {
 		return nil, group, err
 	}
-	in, err := kind.Start(ctx, peers.Relay{Dir: s.dir, Listen: fmt.Sprintf("127.0.0.1:%d", port), Next: s.next, Domains: s.domains, Retry: s.Retry, Under: s.under})
+	in, err := kind.Start(ctx, peers.Relay{Dir: s.dir, Listen: listen, Next: s.next, Domains: s.domains, Retry: s.Retry, Under: s.under})
 	if err != nil {
 		return nil, group, err
 	}

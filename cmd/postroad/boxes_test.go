@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/mailtest"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/archive"
@@ -39,9 +39,9 @@ func startBoxNodes(t *testing.T, count int) *boxNodes {
 	if err := os.WriteFile(token, []byte("a token that nobody guesses\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var ports []string
-	for range count {
-		ports = append(ports, freePort(t))
+	ports, err := mailtest.FreeAddrs("127.0.0.1", count)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for i, port := range ports {
 		text := fmt.Sprintf("[node]\nname = \"mx%d\"\nhostname = \"mx%d.example.net\"\ndata_dir = %q\n[[listener]]\naddress = \"127.0.0.1:0\"\n[local]\ndomains = [\"example.net\"]\n[admin]\naddress = \"\"\n[dns]\nservers = [\"127.0.0.1:1\"]\n[cluster]\nmailbox_shards = 4\n",
@@ -82,16 +82,6 @@ func startBoxNodes(t *testing.T, count int) *boxNodes {
 		return owned == 4
 	})
 	return b
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (b *boxNodes) await(what string, so func() bool) {

@@ -6,12 +6,13 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/postroad/postroad/internal/mailtest"
 )
 
 // Options of a Cluster.
@@ -91,11 +92,11 @@ func (c *Cluster) place() (*Node, error) {
 	n.Config, n.Data = filepath.Join(n.Dir, "postroad.toml"), filepath.Join(n.Dir, "data")
 	n.Events, n.FaultFile = filepath.Join(n.Dir, "events.jsonl"), filepath.Join(n.Dir, "fault")
 	n.Host = hostOf(k)
-	own, err := freePorts(n.Host.String(), 4)
+	own, err := mailtest.FreeAddrs(n.Host.String(), 4)
 	if err != nil {
 		return nil, err
 	}
-	front, err := freePorts(netip.AddrFrom4([4]byte{127, 0, 1, byte(10 + k)}).String(), 1)
+	front, err := mailtest.FreeAddrs(netip.AddrFrom4([4]byte{127, 0, 1, byte(10 + k)}).String(), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -208,17 +209,4 @@ func (c *Cluster) Close() error {
 	}
 	c.Net.Close()
 	return nil
-}
-
-// freePorts finds ports at a host, all different.
-func freePorts(host string, n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // held until all are found, so that they differ
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/internal/mailtest"
 )
 
 // pair is two nodes on a network. Node 2 answers each line with itself.
@@ -35,7 +37,7 @@ func newPair(t *testing.T) *pair {
 	}()
 	p := &pair{t: t, n: NewNet()}
 	t.Cleanup(p.n.Close)
-	free, err := freePorts("127.0.1.12", 2)
+	free, err := mailtest.FreeAddrs("127.0.1.12", 2)
 	if err != nil {
 		t.Fatal(err)
 	}
