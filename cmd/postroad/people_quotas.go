@@ -7,7 +7,7 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// A mailbox is made with the quotas that the directory says, and `user set` changes both. What else changes users, imports and outside lists, may
+// A mailbox is made with the quotas and the retention that the directory says, and `user set` changes both places. What else changes users, imports and outside lists, may
 // change a hundred thousand at once, and the owner of a mailbox may be away just then: so each node compares the mailboxes of the shards that it owns with the directory, when
 // that has changed.
 
@@ -68,7 +68,6 @@ func (n *node) quotasOf(ctx context.Context, s *mailbox.Store) error {
 		for i := range page {
 			box := &page[i]
 			want, ok := n.boxes.settings(box.Address)
-			want.Retention = box.Retention
 			if !ok || want == box.Settings {
 				continue
 			}
