@@ -95,7 +95,9 @@ func (c *console) publishStage(ctx context.Context, client *admin.Client, stage 
 	defer progress.end()
 	published, kept, err := client.PublishStage(ctx, stage, func(n int64) { progress.say(number(n, "user") + " visible") })
 	for tries := 0; err == nil && published+kept < want && tries < 50; tries++ {
-		time.Sleep(100 * time.Millisecond)
+		if !pause(ctx, 100*time.Millisecond) {
+			return ctx.Err()
+		}
 		var more int64
 		if more, kept, err = client.PublishStage(ctx, stage, nil); nothingStaged(err) {
 			err = nil
