@@ -69,26 +69,14 @@ const flushAgain = 5 * time.Second
 
 // drained flushes until all has arrived at to.
 func (st *stage) drained(ctx context.Context, s *sending, to *sink.Server) error {
-	for {
-		if err := st.system.flush(ctx); err != nil {
-			return err
-		}
-		before := to.Counts().Messages
-		short, cancel := context.WithTimeout(ctx, flushAgain)
-		err := to.Wait(short, int(s.accepted))
-		for ; err != nil && ctx.Err() == nil && to.Counts().Messages > before; err = to.Wait(short, int(s.accepted)) { // it moves: leave it alone
-			cancel()
-			before = to.Counts().Messages
-			short, cancel = context.WithTimeout(ctx, flushAgain)
-		}
-		cancel()
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("%d of %d messages arrived in time: %w", to.Counts().Messages, s.accepted, ctx.Err())
-		}
+	if err := st.system.flush(ctx); err != nil {
+		return err
 	}
+	_, err := st.urging(ctx, to, flushAgain, func() error { return to.Wait(ctx, int(s.accepted)) })
+	if err != nil {
+		return fmt.Errorf("%d of %d messages arrived in time: %w", to.Counts().Messages, s.accepted, err)
+	}
+	return nil
 }
 
 // kill measures mail through a cluster of which one node is killed half-way; what it had is for the others to deliver.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/record"
+	"github.com/postroad/postroad/bench/sink"
 )
 
 // patience is how long a measurement may take beyond its time: for a system that takes mail much faster than it delivers, or loses it.
@@ -147,11 +148,13 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 
 // await waits until everything that was acknowledged has arrived. That it has not when ctx ends is an error: nobody knows whether it was lost or is late.
 func (st *stage) await(ctx context.Context, s *sending) error {
-	watching, end := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() { st.urge(watching) })
-	defer watch.Wait()
-	defer end()
+	times, err := st.urging(ctx, st.sink, stalled, func() error { return st.arrived(ctx, s) })
+	st.urged += times
+	return err
+}
+
+// arrived waits for it.
+func (st *stage) arrived(ctx context.Context, s *sending) error {
 	if err := st.sink.Wait(ctx, int(s.accepted)); err != nil {
 		return st.late(s, err)
 	}
@@ -175,15 +178,23 @@ func (st *stage) await(ctx context.Context, s *sending) error {
 // failure to connect. The time counts against its rate, and the report tells of it.
 const stalled = 10 * time.Second
 
-// urge does so until ctx ends.
-func (st *stage) urge(ctx context.Context) {
-	for seen := -1; pause(ctx, stalled); {
-		n := st.sink.Counts().Messages
-		if n == seen && st.system.flush(ctx) == nil {
-			st.urged++
+// urging calls wait. Meanwhile the system is asked to try now what it has put off whenever nothing has arrived at to for so long; urging returns how often.
+func (st *stage) urging(ctx context.Context, to *sink.Server, stalled time.Duration, wait func() error) (times int, err error) {
+	watching, end := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for seen := to.Counts().Messages; pause(watching, stalled); {
+			n := to.Counts().Messages
+			if n == seen && st.system.flush(watching) == nil {
+				times++
+			}
+			seen = n
 		}
-		seen = n
-	}
+	})
+	err = wait()
+	end()
+	watch.Wait()
+	return times, err
 }
 
 // late says how much has not arrived.
