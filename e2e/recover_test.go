@@ -48,9 +48,14 @@ func TestRecoverAcceptLoss(t *testing.T) {
 	after.Stop()
 	after.Wait()
 	out := r.command(left, "cluster", "status", "--json")
-	if strings.Contains(out, `"`+ghost.Name+`"`) || !strings.Contains(out, `"survives":0`) {
+	if strings.Contains(out, `"name":"`+ghost.Name+`"`) || !strings.Contains(out, `"survives":0`) {
 		t.Errorf("status of the recovered cluster: %s", out)
 	}
+	// The groups whose homes are gone drain here, and go once they are empty.
+	eventually(t, time.Minute, func() bool {
+		out = r.command(left, "cluster", "status", "--json")
+		return !strings.Contains(out, `"home":"`+ghost.Name+`"`) && !strings.Contains(out, `"home":"`+lost.Name+`"`)
+	}, func() string { return "groups of nodes that are gone: " + out })
 	if why, ok := ghost.Ready(r.ctx); ok {
 		t.Errorf("a member of the old cluster takes mail: %s", why)
 	}
