@@ -47,12 +47,6 @@ func (l *lease) holds() bool { return monotonic() < l.until.Load() }
 
 // begin forgets the term before. The lease of a new term begins with the first answers.
 func (l *lease) begin(term uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.beginLocked(term)
-}
-
-func (l *lease) beginLocked(term uint64) {
 	l.term, l.peers = term, map[raft.ServerID]*peerContact{}
 	l.until.Store(0)
 }
@@ -65,7 +59,7 @@ func (l *lease) answered(term uint64, id raft.ServerID, sent int64, lastLog uint
 		return
 	}
 	if term > l.term {
-		l.beginLocked(term)
+		l.begin(term)
 	}
 	p := l.peers[id]
 	if p == nil {

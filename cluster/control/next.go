@@ -155,12 +155,3 @@ func (s *step) forget() (Change, bool) {
 	}
 	return Change{}, false
 }
-
-// Homeward returns the transfer that brings the leadership of a serving group back to its home, once its home is a voter, caught up. A
-// leader asks it only after the home has answered for a while, or the leadership goes to and fro with a home that comes and goes.
-func Homeward(c Configuration, leader uint16, g Group, caughtUp func(member uint16) bool) (Change, bool) {
-	if g.State != GroupServing || g.Home == 0 || g.Home == leader || !slices.Contains(c.Voters, g.Home) || !slices.Contains(g.Voters, g.Home) || !caughtUp(g.Home) {
-		return Change{}, false
-	}
-	return Change{Transfer, g.Home}, true
-}

@@ -71,29 +71,3 @@ func TestNextWaitsForTheReport(t *testing.T) {
 		t.Errorf("%v %d", c.Kind, c.Member)
 	}
 }
-
-func TestHomeward(t *testing.T) {
-	c := Configuration{Voters: ids(1, 2, 3)}
-	all := func(uint16) bool { return true }
-	g := Group{ID: 5, Home: 3, State: GroupServing, Voters: ids(1, 2, 3)}
-	if got, ok := Homeward(c, 1, g, all); !ok || got != (Change{Transfer, 3}) {
-		t.Errorf("got %v, %v", got, ok)
-	}
-	draining, moving := g, g
-	draining.State, moving.Voters = GroupDraining, ids(1, 2)
-	for name, moves := range map[string]bool{
-		"the home leads":       second(Homeward(c, 3, g, all)),
-		"the home lags":        second(Homeward(c, 1, g, func(m uint16) bool { return m != 3 })),
-		"the home drains":      second(Homeward(c, 1, draining, all)),
-		"the home is to go":    second(Homeward(c, 1, moving, all)),
-		"it is no voter":       second(Homeward(Configuration{Voters: ids(1, 2), Nonvoters: ids(3)}, 1, g, all)),
-		"there is no home":     second(Homeward(c, 1, Group{ID: 1, State: GroupServing, Voters: ids(1, 2, 3)}, all)),
-		"not known as one yet": second(Homeward(Configuration{}, 1, g, all)),
-	} {
-		if moves {
-			t.Errorf("%s, but the leadership is to move", name)
-		}
-	}
-}
-
-func second(_ Change, ok bool) bool { return ok }
