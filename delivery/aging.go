@@ -204,11 +204,12 @@ func (s *Scheduler) logAged(typ maillog.Type, m *queue.Stored, o *queue.Outcome,
 	if *last == (mail.Attempt{}) {
 		last = &o.Attempt
 	}
-	var r maillog.Record
-	s.describe(&r, m.Message)
-	r.Type, r.At, r.Recipient, r.Queue = typ, now, m.Message.Envelope.Recipients[o.Recipient].Address, o.Domain
-	r.Attempts = st.Attempts
-	r.Delays[1] = now.Sub(m.Message.Arrived)
-	setAnswer(&r, last)
-	s.o.Log.Log(&r)
+	msg := m.Message
+	r := &maillog.Record{Type: typ, At: now, Attempts: st.Attempts}
+	r.Describe(msg.ID, msg.Envelope, msg.Size, msg.Arrived)
+	r.To(&msg.Envelope.Recipients[o.Recipient])
+	r.Queue = o.Domain
+	r.Delays[1] = now.Sub(msg.Arrived)
+	setAnswer(r, last)
+	s.o.Log.Log(r)
 }

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"encoding/hex"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -17,8 +16,8 @@ func (s *Scheduler) logOutcomes(cn *conn, t *transaction, now time.Time) {
 	} else {
 		r = new(maillog.Record)
 	}
-	s.describe(r, t.message)
-	r.At = now
+	*r = maillog.Record{At: now}
+	r.Describe(t.message.ID, t.message.Envelope, t.message.Size, t.message.Arrived)
 	r.PossibleDuplicate = t.possible
 	r.Delays[1] = max(0, t.started.Sub(t.message.Arrived))
 	if cn != nil {
@@ -46,24 +45,12 @@ func (s *Scheduler) logOutcome(r *maillog.Record, t *transaction, i int) {
 	default:
 		r.Type = maillog.Bounce
 	}
-	r.Recipient = t.message.Envelope.Recipients[o.Recipient].Address
+	r.To(&t.message.Envelope.Recipients[o.Recipient])
 	r.Queue = o.Domain
 	r.Attempts = t.entryOf(o.Recipient).item.Attempts + 1
 	r.NextAttempt = o.Due
 	setAnswer(r, &o.Attempt)
 	s.o.Log.Log(r)
-}
-
-// describe begins a record with what all records of a message have in common.
-func (s *Scheduler) describe(r *maillog.Record, m *queue.Message) {
-	env := m.Envelope
-	*r = maillog.Record{
-		ID: m.ID, Sender: env.Sender, Recipients: len(env.Recipients), Size: m.Size, Created: m.Arrived,
-		Tenant: env.Origin.Tenant, Campaign: env.Origin.Campaign, User: env.Origin.User,
-	}
-	if len(env.TraceContext) >= 16 {
-		r.TraceID = hex.EncodeToString(env.TraceContext[:16])
-	}
 }
 
 // setAnswer copies what an attempt came to.

@@ -156,6 +156,20 @@ func TestPeople(t *testing.T) {
 		t.Errorf("remote copies\n got %q\nwant %q", got, want)
 	}
 
+	// Where the list's mail went is part of the message's journey; an alias is named beside the recipient.
+	out := n.cli("trace", "--recipient", "team@people.test")
+	_, id, ok := strings.Cut(out, "to <carol@"+away+"> for <team@people.test> of ")
+	if !ok {
+		t.Fatalf("trace of the list's mail:\n%s", out)
+	}
+	if id, _, _ = strings.Cut(id, ","); strings.Count(n.cli("trace", id), "  Delivery  ") != 4 {
+		t.Errorf("trace of %s:\n%s", id, n.cli("trace", id))
+	}
+	if out := n.cli("trace", "--recipient", "sales@people.test"); !strings.Contains(out, " to <alice@people.test> for <sales@people.test>") ||
+		!strings.Contains(out, " to <sales@"+away+"> for <sales@people.test>") {
+		t.Errorf("trace of the alias's mail:\n%s", out)
+	}
+
 	// A full mailbox: 4.2.2 at RCPT.
 	for range 8 {
 		if rcpt(t, n.Relay, sender, "full@people.test") == "taken" {

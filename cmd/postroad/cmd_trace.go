@@ -58,6 +58,8 @@ type event struct {
 	Type       string `json:"type"`
 	Sender     string `json:"sender"`
 	Recipient  string `json:"recipient"`
+	Original   string `json:"orig_recipient"`
+	OriginalID string `json:"orig_id"`
 	Recipients int    `json:"num_recipients"`
 	Size       int64  `json:"size"`
 	Attempts   int    `json:"num_attempts"`
@@ -114,6 +116,12 @@ func (e *event) about() string {
 		if e.Recipients > 1 {
 			to += " and " + strconv.Itoa(e.Recipients-1) + " more"
 		}
+		if e.Original != "" {
+			to += " for <" + e.Original + ">"
+		}
+		if e.OriginalID != "" {
+			to += " of " + e.OriginalID
+		}
 		words := fmt.Sprintf("from <%s> %s, %d octets", e.Sender, to, e.Size)
 		if host != "" {
 			words += ", by " + host
@@ -124,6 +132,9 @@ func (e *event) about() string {
 		return words
 	}
 	words := []string{"to <" + e.Recipient + ">"}
+	if e.Original != "" {
+		words[0] += " for <" + e.Original + ">"
+	}
 	if e.Attempts > 0 {
 		words = append(words, "attempt "+strconv.Itoa(e.Attempts))
 	}

@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/smtpd"
 )
@@ -19,7 +21,8 @@ type expander struct {
 	next  smtpd.Submitter
 	book  directory.Book
 	width int // recipients of one message
-	logf  func(format string, args ...any)
+	log   maillog.Sink
+	now   func() time.Time
 }
 
 var (
@@ -37,11 +40,11 @@ func (x *expander) Submit(env *mail.Envelope, content *mail.Content, done func(m
 	case f != nil:
 		content.Release()
 		done(mail.ID{}, f)
-	case len(messages) == 1:
+	case len(messages) == 1: // its Reception is the session's
 		content.Prepend(messages[0].prefix)
 		x.next.Submit(messages[0].env, content, done)
 	default:
-		p := &expansion{x: x, messages: messages, content: mail.Share(content), done: done, ids: make([]mail.ID, len(messages))}
+		p := &expansion{x: x, messages: messages, size: content.Size, content: mail.Share(content), done: done, ids: make([]mail.ID, len(messages))}
 		p.submit()
 	}
 }
@@ -91,6 +94,7 @@ func readdressed(env *mail.Envelope, number int, address, domain string) mail.Re
 type outgoing struct {
 	env    *mail.Envelope
 	prefix []byte
+	of     string // the address that the sender used for the first recipient
 }
 
 // expand makes the messages that a message becomes.
@@ -109,7 +113,7 @@ func (x *expander) expand(env *mail.Envelope, content *mail.Content) (all []outg
 	}
 	for _, c := range copies {
 		for to := range slices.Chunk(c.To, x.width) {
-			all = append(all, outgoing{x.envelope(env, c, to), deliveredTo(c.Through)})
+			all = append(all, outgoing{x.envelope(env, c, to), deliveredTo(c.Through), addresses[to[0].Of]})
 		}
 	}
 	return all, nil
@@ -216,6 +220,7 @@ func deliveredBefore(content *mail.Content) map[string]bool {
 type expansion struct {
 	x        *expander
 	messages []outgoing
+	size     int64
 	content  *mail.Shared
 	done     func(mail.ID, *smtp.Failure)
 
@@ -247,8 +252,9 @@ func (p *expansion) submit() {
 func (p *expansion) answered(number int, id mail.ID, f *smtp.Failure) {
 	p.mu.Lock()
 	p.flying--
-	p.ids[number] = id
-	if p.failure == nil {
+	if f == nil {
+		p.ids[number] = id
+	} else if p.failure == nil {
 		p.failure = f
 	}
 	ended := p.flying == 0 && (p.next == len(p.messages) || p.failure != nil)
@@ -258,29 +264,31 @@ func (p *expansion) answered(number int, id mail.ID, f *smtp.Failure) {
 		return
 	}
 	p.content.Release()
+	p.received()
 	if p.failure != nil {
 		p.done(mail.ID{}, p.failure)
 		return
 	}
-	p.x.logf("%v: expanded: %s", p.ids[0], p)
 	p.done(p.ids[0], nil)
 }
 
-// String says what the message has become, as long as that is short.
-func (p *expansion) String() string {
-	var b strings.Builder
-	for i := range p.messages[:min(len(p.messages), 20)] {
-		m := &p.messages[i]
-		if i > 0 {
-			b.WriteString(", ")
+// received logs the messages that are stored, but for the one whose ID the client is told: the session logs that.
+func (p *expansion) received() {
+	for i, id := range p.ids {
+		if id.IsZero() || i == 0 && p.failure == nil {
+			continue
 		}
-		b.WriteString(p.ids[i].String() + " to=<" + m.env.Recipients[0].Address + ">")
-		if n := len(m.env.Recipients) - 1; n > 0 {
-			b.WriteString(" and others")
+		m, now := &p.messages[i], p.x.now()
+		origin := &m.env.Origin
+		r := &maillog.Record{Type: maillog.Reception, At: now, Recipient: m.env.Recipients[0].Address, OrigID: p.ids[0],
+			Code: smtp.Completed, Enhanced: "2.0.0", Text: "Ok: queued as " + id.String(), Relay: origin.Helo, Peer: origin.Client}
+		r.Describe(id, m.env, p.size+int64(len(m.prefix)), now)
+		if m.of != r.Recipient {
+			r.OrigRecipient = m.of
 		}
+		if p.failure != nil { // then no ID was told
+			r.OrigID = mail.ID{}
+		}
+		p.x.log.Log(r)
 	}
-	if len(p.messages) > 20 {
-		b.WriteString(", ...")
-	}
-	return b.String()
 }

@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -46,7 +48,18 @@ type spool struct {
 	refuse int // the submission of this number; 0: none
 	held   []func()
 	hold   bool
+	log    []string // what was logged
 }
+
+// Log notes which message came of which: "ID of ID: from <sender> to recipient (original) and others, octets".
+func (s *spool) Log(r *maillog.Record) {
+	if r.Type != maillog.Reception || !strings.HasSuffix(r.Text, r.ID.String()) {
+		panic(fmt.Sprint("logged as received: ", *r))
+	}
+	s.log = append(s.log, fmt.Sprintf("%d of %d: <%s> to %s (%s) +%d, %d", r.ID[0], r.OrigID[0], r.Sender, r.Recipient, r.OrigRecipient, r.Recipients-1, r.Size))
+}
+func (*spool) Queued(mail.ID, string, int64, int) {}
+func (*spool) Removed(mail.ID)                    {}
 
 func (s *spool) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
 	var text strings.Builder
@@ -88,7 +101,7 @@ func (s *spool) submit(t *testing.T, book directory.Book, text string, to ...str
 	before := fmt.Sprint(*env)
 	released, answers := 0, 0
 	content := &mail.Content{Chunks: [][]byte{[]byte(text)}, Size: int64(len(text)), Released: func() { released++ }}
-	x := &expander{next: s, book: book, width: 3, logf: t.Logf}
+	x := &expander{next: s, book: book, width: 3, log: s, now: time.Now}
 	x.Submit(env, content, func(got mail.ID, failure *smtp.Failure) { id, f, answers = got, failure, answers+1 })
 	for len(s.held) > 0 {
 		first := s.held[0]
@@ -131,6 +144,29 @@ func TestExpand(t *testing.T) {
 			if f != nil || id != (mail.ID{1}) || !slices.Equal(s.got, c.want) {
 				t.Errorf("to %s: %v, %v\n got %q\nwant %q", c.to, id, f, s.got, c.want)
 			}
+		}
+	}
+}
+
+// The session logs the message whose ID the client is told; the log says of the others where they come from.
+func TestExpansionIsLogged(t *testing.T) {
+	for _, c := range []struct {
+		to     string
+		refuse int
+		want   []string
+	}{
+		{"sales@here.example a@away.example b@away.example", 0, []string{"2 of 1: <s@away.example> to b@away.example () +0, 4"}},
+		{"bob@here.example team@here.example dave@here.example", 0, []string{
+			"2 of 1: <chief@here.example> to alice@here.example (team@here.example) +0, 4",
+			"3 of 1: <chief@here.example> to carol@away.example (team@here.example) +0, 38",
+			"4 of 1: <s@away.example> to dave@away.example (dave@here.example) +0, 37"}},
+		{"team@here.example", 2, []string{"1 of 0: <chief@here.example> to alice@here.example (team@here.example) +0, 4"}},
+		{"carol@here.example", 0, nil},
+	} {
+		s := &spool{refuse: c.refuse}
+		s.submit(t, newShelf(), "\r\n\r\n", strings.Fields(c.to)...)
+		if !slices.Equal(s.log, c.want) {
+			t.Errorf("to %s:\n got %q\nwant %q", c.to, s.log, c.want)
 		}
 	}
 }

@@ -78,17 +78,18 @@ func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.St
 	if !to.Final() {
 		return
 	}
-	e := m.Message.Envelope
+	msg := m.Message
 	why := m.Recipients[recipient].Last // of fail; remove has none
 	if verb == "remove" {
 		why = mail.Attempt{Code: 554, Enhanced: "5.7.1", Text: "removed by an operator, without a report"}
 	}
-	n.log.Log(&maillog.Record{
-		Type: maillog.AdminBounce, At: n.now(), ID: m.Message.ID, Sender: e.Sender, Recipient: e.Recipients[recipient].Address,
-		Recipients: len(e.Recipients), Queue: e.Recipients[recipient].Domain, Size: m.Message.Size, Created: m.Message.Arrived,
-		Attempts: m.Recipients[recipient].Attempts, Code: why.Code, Enhanced: why.Enhanced, Text: why.Text, Relay: why.Remote,
-		Tenant: e.Origin.Tenant, Campaign: e.Origin.Campaign, User: e.Origin.User,
-	})
+	r := &maillog.Record{
+		Type: maillog.AdminBounce, At: n.now(), Attempts: m.Recipients[recipient].Attempts,
+		Code: why.Code, Enhanced: why.Enhanced, Text: why.Text, Relay: why.Remote,
+	}
+	r.Describe(msg.ID, msg.Envelope, msg.Size, msg.Arrived)
+	r.To(&msg.Envelope.Recipients[recipient])
+	n.log.Log(r)
 }
 
 // registerMetrics hangs each part's figures on the meter.

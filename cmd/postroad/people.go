@@ -30,7 +30,7 @@ func (n *node) knowsPeople() bool { return n.store.Group(cluster.ControlGroup).F
 
 // expander is what stands before the queue.
 func (n *node) expander() *expander {
-	return &expander{next: front{n}, book: n.policy, width: n.cfg.Limits.Recipients, logf: n.log.Logf}
+	return &expander{next: front{n}, book: n.policy, width: n.cfg.Limits.Recipients, log: n.log, now: n.now}
 }
 
 // operatorsUsers is the directory for the administration: a change of a user is one of the mailbox, too.

@@ -9,31 +9,24 @@ import (
 	"sync"
 )
 
-// A trace is made in two rounds. The first finds, in all event logs and queues, which messages are meant; the second fetches what any
-// node knows of these: a message that one node accepted may have been delivered by the node that took over.
+// A trace is made in rounds. The first finds, in all event logs and queues, which messages are meant; the second fetches what any
+// node knows of these: a message that one node accepted may have been delivered by the node that took over. The third does so for the messages that
+// were made of these, for lists and those who forward.
 
 // journey is the whole: both rounds, in all nodes.
 func (s *Server) journey(ctx context.Context, t *TraceRequest, found func(any) bool) (*Total, error) {
-	total, since := &Total{Node: s.o.Node}, t.Since
+	total, ask := &Total{Node: s.o.Node}, &TraceRequest{Recipient: t.Recipient, Since: t.Since}
 	if len(t.IDs) == 0 {
 		if t.IDs = s.meant(ctx, t, total); len(t.IDs) == 0 {
 			return total, t.nothing(total)
 		}
-		since = 0 // it has said which messages; now their whole journey is wanted
+		ask.Since = 0 // it has said which messages; now their whole journey is wanted
 	}
-	items, now := &collection{}, s.o.Now()
-	s.eachNode(ctx, "events", &TraceRequest{IDs: t.IDs, Recipient: t.Recipient, Since: since}, s.events, total, func(raw json.RawMessage) error {
-		var item TraceItem
-		if err := json.Unmarshal(raw, &item); err != nil {
-			return err
-		}
-		items.add(item)
-		return nil
-	})
-	s.queued(ctx, &Filter{IDs: t.IDs, Recipient: t.Recipient}, total, func(m *Message) bool {
-		items.add(TraceItem{At: now, Node: m.Node, ID: m.QueueID, Queue: m})
-		return true
-	})
+	items := &collection{}
+	ask.IDs = t.IDs
+	if ask.IDs = s.steps(ctx, ask, total, items); len(ask.IDs) > 0 {
+		s.steps(ctx, ask, total, items)
+	}
 	all := items.sorted()
 	total.Truncated = total.Truncated || items.dropped
 	if len(all) == 0 {
@@ -47,6 +40,29 @@ func (s *Server) journey(ctx context.Context, t *TraceRequest, found func(any) b
 	return total, ctx.Err()
 }
 
+// steps gathers what is known of messages, and returns the IDs of those that were made of them.
+func (s *Server) steps(ctx context.Context, t *TraceRequest, total *Total, items *collection) []string {
+	now, made := s.o.Now(), &idSet{}
+	asked := t.query(now).IDs
+	s.eachNode(ctx, "events", t, s.events, total, func(raw json.RawMessage) error {
+		var item TraceItem
+		if err := json.Unmarshal(raw, &item); err != nil {
+			return err
+		}
+		if asked[item.ID] {
+			items.add(item)
+		} else {
+			made.add(item.ID)
+		}
+		return nil
+	})
+	s.queued(ctx, &Filter{IDs: t.IDs, Recipient: t.Recipient}, total, func(m *Message) bool {
+		items.add(TraceItem{At: now, Node: m.Node, ID: m.QueueID, Queue: m})
+		return true
+	})
+	return made.newest(total)
+}
+
 // nothing says that nothing is known, unless somebody who may know has not answered: the total names them.
 func (t *TraceRequest) nothing(total *Total) error {
 	if len(total.Missing) > 0 {
@@ -57,29 +73,43 @@ func (t *TraceRequest) nothing(total *Total) error {
 
 // meant returns the IDs of the newest messages that match.
 func (s *Server) meant(ctx context.Context, t *TraceRequest, total *Total) []string {
-	var ids struct {
-		sync.Mutex
-		m map[string]bool
-	}
-	ids.m = map[string]bool{}
+	ids := &idSet{}
 	s.eachNode(ctx, "find", t, s.find, total, func(raw json.RawMessage) error {
 		var id string
 		if err := json.Unmarshal(raw, &id); err != nil {
 			return err
 		}
-		ids.Lock()
-		defer ids.Unlock()
-		ids.m[id] = true
+		ids.add(id)
 		return nil
 	})
 	f, queued := t.filter(), 0
 	s.queued(ctx, &f, total, func(m *Message) bool {
-		ids.m[m.QueueID] = true
+		ids.add(m.QueueID)
 		queued++
 		total.Truncated = total.Truncated || queued == maxTraced
 		return queued < maxTraced
 	})
-	all := slices.Sorted(maps.Keys(ids.m)) // by time
+	return ids.newest(total)
+}
+
+// idSet gathers IDs. Safe for use by several goroutines.
+type idSet struct {
+	mu sync.Mutex
+	m  map[string]bool
+}
+
+func (s *idSet) add(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil {
+		s.m = map[string]bool{}
+	}
+	s.m[id] = true
+}
+
+// newest returns the newest IDs by time, as many as are traced at once, and notes in total that there are more.
+func (s *idSet) newest(total *Total) []string {
+	all := slices.Sorted(maps.Keys(s.m))
 	if len(all) > maxTraced {
 		all, total.Truncated = all[len(all)-maxTraced:], true
 	}

@@ -94,6 +94,38 @@ func TestJourneyOverNodes(t *testing.T) {
 	}
 }
 
+// TestJourneyOfAList: what was made of a message is part of its journey, wherever it went.
+func TestJourneyOfAList(t *testing.T) {
+	w := startWorld(t, 2, nil)
+	ids, at := mail.NewIDs(9, time.Time{}), time.Now().Add(-time.Minute)
+	id, made := ids.Next(at), ids.Next(at)
+	log := func(node int, r maillog.Record) {
+		at = at.Add(time.Millisecond)
+		r.At, r.Sender = at, "a@example.org"
+		w.logs[node].Log(&r)
+	}
+	log(0, maillog.Record{Type: maillog.Reception, ID: id, Recipient: "alice@example.net"})
+	log(0, maillog.Record{Type: maillog.Reception, ID: made, OrigID: id, Recipient: "b@example.net", OrigRecipient: "team@example.net"})
+	log(1, maillog.Record{Type: maillog.Delivery, ID: made, Recipient: "b@example.net"})
+	log(0, maillog.Record{Type: maillog.Delivery, ID: id, Recipient: "alice@example.net", OrigRecipient: "sales@example.net"})
+	for name, c := range map[string]struct {
+		r    TraceRequest
+		want []string
+	}{
+		"by ID":       {TraceRequest{IDs: []string{id.String()}}, []string{"mx1 Reception", "mx1 Reception", "mx2 Delivery", "mx1 Delivery"}},
+		"of the copy": {TraceRequest{IDs: []string{made.String()}}, []string{"mx1 Reception", "mx2 Delivery"}},
+		"by list":     {TraceRequest{Recipient: "Team@example.net"}, []string{"mx1 Reception"}},
+		"by alias":    {TraceRequest{Recipient: "sales@example.net"}, []string{"mx1 Reception", "mx1 Reception", "mx1 Delivery"}},
+		"of a member": {TraceRequest{IDs: []string{id.String()}, Recipient: "b@example.net"}, []string{"mx1 Reception", "mx1 Reception", "mx2 Delivery"}},
+	} {
+		for i, n := range w.nodes {
+			if got, _, err := n.trace(t, c.r); err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("mx%d, %s: %q, want %q; %v", i+1, name, got, c.want, err)
+			}
+		}
+	}
+}
+
 // TestJourneyWithoutANode: its log may know more, and that is said.
 func TestJourneyWithoutANode(t *testing.T) {
 	w := startWorld(t, 3, func(i int, o *Options) {

@@ -63,6 +63,15 @@ type Recipient struct {
 	ORcpt  string // ORCPT, "addr-type;address" decoded from xtext; "" when absent
 }
 
+// Original is the mail address in ORCPT, when it is another than the recipient's: what the sender wrote to; else "".
+func (r *Recipient) Original() string {
+	kind, address, _ := strings.Cut(r.ORcpt, ";")
+	if address == r.Address || !strings.EqualFold(kind, "rfc822") && !strings.EqualFold(kind, "utf-8") { // RFC 3461 9, RFC 6533 3
+		return ""
+	}
+	return address
+}
+
 // Origin says where a message came from.
 type Origin struct {
 	Client   netip.AddrPort // the SMTP client, after a PROXY header

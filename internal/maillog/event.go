@@ -10,7 +10,7 @@ import (
 // appendEvent appends a record's line of the event log. Names and shapes are those of KumoMTA's log records, the reference of the
 // field: times are seconds since 1970 (event_time has the milliseconds), peer_address is an object of name and addr,
 // source_address one of address, enhanced_code one of class, subject and detail. Members without a value are left out. What
-// KumoMTA does not have: tenant, campaign, user, possible_duplicate, next_attempt, num_recipients, trace_id.
+// KumoMTA does not have: tenant, campaign, user, possible_duplicate, next_attempt, num_recipients, orig_id, orig_recipient, trace_id.
 func appendEvent(b []byte, r *Record, node string) []byte {
 	b = append(b, `{"type":"`...)
 	b = append(append(b, r.Type.String()...), '"')
@@ -18,8 +18,13 @@ func appendEvent(b []byte, r *Record, node string) []byte {
 		b = append(b, `,"id":"`...)
 		b = append(r.ID.AppendTo(b), '"')
 	}
+	if !r.OrigID.IsZero() {
+		b = append(b, `,"orig_id":"`...)
+		b = append(r.OrigID.AppendTo(b), '"')
+	}
 	b = appendJSON(append(b, `,"sender":`...), r.Sender, maxAddress)
 	b = appendJSON(append(b, `,"recipient":`...), r.Recipient, maxAddress)
+	b = appendMember(b, `,"orig_recipient":`, r.OrigRecipient)
 	if r.Recipients > 1 {
 		b = strconv.AppendInt(append(b, `,"num_recipients":`...), int64(r.Recipients), 10)
 	}

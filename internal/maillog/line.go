@@ -91,13 +91,19 @@ func appendRecord(b []byte, r *Record) []byte {
 }
 
 // appendReception appends ": client=unknown[192.0.2.1]". The client's own word for its name is no name, so it goes to
-// helo, as in the lines of Postfix's rejections.
+// helo, as in the lines of Postfix's rejections. A message made of another names that one.
 func appendReception(b []byte, r *Record) []byte {
 	b = append(b, ": client="...)
 	b = appendClient(b, r.Peer)
 	if r.User != "" {
 		b = append(b, ", sasl_username="...)
 		b = appendClean(b, r.User, maxAddress)
+	}
+	if !r.OrigID.IsZero() {
+		b = r.OrigID.AppendTo(append(b, ", orig_queue_id="...))
+	}
+	if r.OrigRecipient != "" {
+		b = append(appendClean(append(b, ", orig_to=<"...), r.OrigRecipient, maxAddress), '>')
 	}
 	return b
 }
@@ -117,7 +123,10 @@ func appendRejection(b []byte, r *Record) []byte {
 
 func appendDelivery(b []byte, r *Record) []byte {
 	b = append(b, ": to=<"...)
-	b = append(appendClean(b, r.Recipient, maxAddress), ">, relay="...)
+	if b = append(appendClean(b, r.Recipient, maxAddress), '>'); r.OrigRecipient != "" {
+		b = append(appendClean(append(b, ", orig_to=<"...), r.OrigRecipient, maxAddress), '>')
+	}
+	b = append(b, ", relay="...)
 	b = append(appendRelay(b, r), ", delay="...)
 	b = append(appendSeconds(b, max(r.At.Sub(r.Created), 0)), ", delays="...)
 	for i, d := range r.Delays {

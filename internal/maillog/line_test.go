@@ -50,6 +50,11 @@ func TestLines(t *testing.T) {
 		}, id + ": to=<b@example.net>, relay=mx.example.net, delay=432000, delays=0.1/0/0.9/0.2, possible_duplicate=yes, dsn=4.4.7, status=expired (too old)"},
 		{"reception", func(r *Record) { r.Type, r.User = Reception, "a@example.org" },
 			id + ": client=unknown[192.0.2.25], sasl_username=a@example.org"},
+		{"made of another", func(r *Record) { r.Type, r.OrigID, r.OrigRecipient = Reception, testID, "team@example.org" },
+			id + ": client=unknown[192.0.2.25], orig_queue_id=" + id + ", orig_to=<team@example.org>"},
+		{"to an alias", func(r *Record) { r.OrigRecipient = "sales@example.net" },
+			id + ": to=<b@example.net>, orig_to=<sales@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, delays=0.1/0/0.9/0.2, dsn=2.0.0, " +
+				"status=sent (250 2.0.0 Ok: queued as 4F2)"},
 		{"rejection", func(r *Record) {
 			r.Type, r.ID, r.Code, r.Enhanced, r.Text, r.Command, r.Relay = Rejection, mail.ID{}, 550, "5.7.1", "relaying denied", "RCPT", "me.example"
 		}, "NOQUEUE: reject: RCPT from unknown[192.0.2.25]: 550 5.7.1 relaying denied; from=<a@example.org> to=<b@example.net> helo=<me.example>"},
@@ -99,6 +104,11 @@ func TestEvent(t *testing.T) {
 	if got := string(appendEvent(nil, delivered(), "mx1")); got != strings.Replace(want, "ID", testID.String(), 1) {
 		t.Errorf("got  %swant %s", got, want)
 	}
+	r := delivered()
+	r.OrigID, r.OrigRecipient = testID, "sales@example.net"
+	if got := string(appendEvent(nil, r, "mx1")); !strings.Contains(got, `,"orig_id":"`+testID.String()+`","sender":"a@example.org","recipient":"b@example.net","orig_recipient":"sales@example.net",`) {
+		t.Errorf("got  %s", got)
+	}
 }
 
 // FuzzRecord gives hostile text to both formats: a line stays a line and an event stays JSON, both of bounded length.
@@ -108,7 +118,7 @@ func FuzzRecord(f *testing.F) {
 	f.Add(strings.Repeat("é", 1000), strings.Repeat(`\"`, 2000), strings.Repeat("\x00", 5000), "999999.1.1", uint8(200))
 	f.Fuzz(func(t *testing.T, sender, recipient, text, enhanced string, kind uint8) {
 		r := delivered()
-		r.Sender, r.Recipient, r.Text, r.Enhanced, r.Relay, r.Type = sender, recipient, text, enhanced, text, Type(kind)
+		r.Sender, r.Recipient, r.OrigRecipient, r.Text, r.Enhanced, r.Relay, r.Type = sender, recipient, sender, text, enhanced, text, Type(kind)
 		l := &Log{o: Options{JSON: true}}
 		line := l.end(appendRecord(l.begin(nil, r.At, "smtp", "info"), r))
 		var got struct{ Msg string }

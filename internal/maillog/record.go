@@ -3,6 +3,7 @@
 package maillog
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"time"
 
@@ -44,11 +45,15 @@ type Record struct {
 	Sender     string
 	Recipient  string // Reception: the first; the number is in Recipients
 	Recipients int
-	Queue      string // the destination: recipient domain or smart host
-	Site       string
-	Size       int64
-	Created    time.Time // arrival
-	Attempts   int       // including this one
+	// OrigRecipient is the address that the sender used, when the directory sent the mail elsewhere. OrigID: the ID that the client was told, when this
+	// message was made of that one, for a list or somebody who forwards.
+	OrigRecipient string
+	OrigID        mail.ID
+	Queue         string // the destination: recipient domain or smart host
+	Site          string
+	Size          int64
+	Created       time.Time // arrival
+	Attempts      int       // including this one
 	// Response: the peer's words, or ours. Command is what it answered.
 	Code     int
 	Enhanced string
@@ -71,6 +76,20 @@ type Record struct {
 	User              string
 	Session           string // inbound or outbound session ID
 	TraceID           string
+}
+
+// Describe sets what all records of a message have in common.
+func (r *Record) Describe(id mail.ID, env *mail.Envelope, size int64, arrived time.Time) {
+	r.ID, r.Sender, r.Recipients, r.Size, r.Created = id, env.Sender, len(env.Recipients), size, arrived
+	r.Tenant, r.Campaign, r.User = env.Origin.Tenant, env.Origin.Campaign, env.Origin.User
+	if t := env.TraceContext; len(t) >= 16 {
+		r.TraceID = hex.EncodeToString(t[:16])
+	}
+}
+
+// To names one recipient, and the address that the sender used for it.
+func (r *Record) To(to *mail.Recipient) {
+	r.Recipient, r.OrigRecipient, r.Queue = to.Address, to.Original(), to.Domain
 }
 
 // Sink takes records. Safe for use by several goroutines; never blocks for long: when its buffer is full it counts

@@ -11,8 +11,10 @@ import (
 var (
 	reception    = []byte(`{"type":"Reception"`)
 	idKey        = []byte(`,"id":"`)
+	origIDKey    = []byte(`,"orig_id":"`)
 	senderKey    = []byte(`,"sender":"`)
 	recipientKey = []byte(`,"recipient":"`)
+	origKey      = []byte(`,"orig_recipient":"`)
 	timeKey      = []byte(`,"event_time":"`)
 )
 

@@ -20,10 +20,10 @@ import (
 
 // Query selects events; all that is set must hold.
 type Query struct {
-	// IDs are the messages, in lower case; nil: any, those without an ID left out.
+	// IDs are the messages, in lower case; nil: any, those without an ID left out. The Reception of a message that was made of one of them belongs to it.
 	IDs map[string]bool
-	// Sender and Recipient are whole addresses, in any case; "<>" is the null reverse-path. With IDs, Recipient also lets pass what is of
-	// the message as a whole: its Reception names the first recipient only.
+	// Sender and Recipient are whole addresses, in any case; "<>" is the null reverse-path. A recipient has two, the one that the sender used and the one that
+	// the mail goes to. With IDs, Recipient also lets pass what is of the message as a whole: its Reception names the first recipient only.
 	Sender, Recipient string
 	// Since is the time of the oldest event wanted.
 	Since time.Time
@@ -139,17 +139,18 @@ func (f *file) search(ctx context.Context, q *Query, fn func(Event) bool) (goOn 
 }
 
 func (q *Query) wants(line []byte) bool {
-	id := member(line, idKey)
-	if len(id) == 0 || q.IDs != nil && !q.IDs[string(id)] {
+	id, whole := member(line, idKey), bytes.HasPrefix(line, reception)
+	if len(id) == 0 || q.IDs != nil && !q.IDs[string(id)] && !(whole && q.IDs[string(member(line, origIDKey))]) {
 		return false
 	}
 	if q.Sender != "" && !same(q.Sender, member(line, senderKey)) {
 		return false
 	}
-	if q.Recipient == "" || same(q.Recipient, member(line, recipientKey)) {
+	if q.Recipient == "" || q.IDs != nil && whole || same(q.Recipient, member(line, recipientKey)) {
 		return true
 	}
-	return q.IDs != nil && bytes.HasPrefix(line, reception)
+	orig := member(line, origKey)
+	return len(orig) > 0 && same(q.Recipient, orig)
 }
 
 func same(want string, have []byte) bool {
