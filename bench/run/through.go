@@ -14,8 +14,11 @@ import (
 // patience is how long a measurement may take beyond its time: for a system that takes mail much faster than it delivers, or loses it.
 const patience = 90 * time.Second
 
-// warmUp runs a little mail, more and more until it takes a part of a measurement's time. That opens connections, fills caches and says how much is to be sent in
-// the first round.
+// warmUps is how often a system runs at most before it is measured.
+const warmUps = 12
+
+// warmUp runs a little mail, more and more until it takes a part of a measurement's time, and then until it is not faster by half than the time before: a cluster that
+// has just been formed is. That opens connections, fills caches and says how much is to be sent in the first round.
 func (st *stage) warmUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -23,16 +26,21 @@ func (st *stage) warmUp(ctx context.Context) error {
 	if st.Recipients > 1 {
 		count = st.connections
 	}
-	for {
-		start := time.Now()
+	for range warmUps {
+		start, before := time.Now(), st.rate
 		if err := st.warm(ctx, count); err != nil {
 			return err
 		}
-		if time.Since(start) > st.duration()/5 || st.Messages > 0 && count > st.Messages {
+		switch long := time.Since(start) > st.duration()/5; {
+		case st.Messages > 0 && count > st.Messages, long && st.rate < 1.5*before:
 			return nil
+		case long:
+			count = max(count, int(st.count()/2))
+		default:
+			count *= 5
 		}
-		count *= 5
 	}
+	return nil
 }
 
 // warm sends so many messages and waits until they have arrived.
