@@ -184,18 +184,18 @@ func (sc *scene) cell(ctx context.Context, p point, c *report.Cell, ready []stri
 
 // prepare brings a system to the point that is to be measured.
 func (st *stage) prepare(ctx context.Context) (err error) {
+	if st.Idle > 0 { // before there is memory that was used and is free: it would hide what they cost
+		if st.closeIdle, err = st.openIdle(); err != nil {
+			return err
+		}
+	}
 	if err := st.warmUp(ctx); err != nil {
 		return err
 	}
 	if st.Backlog > 0 {
-		if err := st.fill(ctx); err != nil {
-			return err
-		}
+		return st.fill(ctx)
 	}
-	if st.Idle > 0 {
-		st.closeIdle, err = st.openIdle()
-	}
-	return err
+	return nil
 }
 
 // round measures once. A system that had a problem is measured no more.
