@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,12 +117,11 @@ func TestOpenLoop(t *testing.T) {
 
 // TestNobodyThere: a load ends when no connection can be opened.
 func TestNobodyThere(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := mailtest.FreeAddr("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener.Close()
-	r := run(t, Options{Addr: listener.Addr().String(), Connections: 2, Messages: 5, Reconnects: 1})
+	r := run(t, Options{Addr: addr, Connections: 2, Messages: 5, Reconnects: 1})
 	if r.Begun != 0 || r.Connections != 0 || r.ConnectionsFailed != 4 || len(r.Failures) != 1 || r.Failures[0].At != "connect" {
 		t.Errorf("%+v", r)
 	}

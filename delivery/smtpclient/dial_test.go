@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/postroad/postroad/internal/mailtest"
 )
 
 const (
@@ -157,12 +159,11 @@ func TestMailMax(t *testing.T) {
 }
 
 func TestConnectFailures(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := mailtest.FreeAddr("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().(*net.TCPAddr).AddrPort()
-	l.Close()
+	addr := netip.MustParseAddrPort(free)
 	if _, e := Dial(t.Context(), &Options{Addr: addr}); e == nil || e.Enhanced != "4.4.1" || e.Text != "Cannot connect: connection refused" {
 		t.Fatal(e)
 	}

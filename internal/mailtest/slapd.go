@@ -67,12 +67,11 @@ func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
 	if out, err := load.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("slapadd: %w: %s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := FreeAddr("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
-	url := "ldap://" + l.Addr().String()
-	l.Close()
+	url := "ldap://" + addr
 	s := &Slapd{URL: url, cmd: exec.Command(program, "-f", conf, "-h", url, "-d", "0")}
 	return s, s.start(ctx)
 }

@@ -15,6 +15,8 @@ import (
 	metricpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/grpc"
+
+	"github.com/postroad/postroad/internal/mailtest"
 )
 
 // collector is an OTLP receiver in this process.
@@ -171,12 +173,10 @@ func TestNothingIsTracedWithoutOTLPOrSampling(t *testing.T) {
 
 // TestReceiverDown starts and stops without a receiver, in bounded time.
 func TestReceiverDown(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := mailtest.FreeAddr("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	l.Close()
 	tel, err := Start(t.Context(), Options{OTLP: addr, Sample: 1})
 	if err != nil {
 		t.Fatal(err)
