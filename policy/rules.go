@@ -80,7 +80,7 @@ func (s *ruleSet) toPostmaster(r *mail.Recipient) {
 		return
 	}
 	if r.ORcpt == "" && smtp.IsASCII(r.Address) {
-		r.ORcpt = "rfc822;" + r.Address
+		r.ORcpt = smtp.Typed(r.Address)
 	}
 	r.Address, r.Domain = s.postmaster.Address, s.postmaster.Domain
 }

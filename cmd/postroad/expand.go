@@ -80,11 +80,7 @@ func (x *expander) direct(env *mail.Envelope) (*mail.Envelope, bool) {
 func readdressed(env *mail.Envelope, number int, address, domain string) mail.Recipient {
 	r := env.Recipients[number]
 	if r.ORcpt == "" && r.Address != address {
-		kind := "rfc822;"
-		if !smtp.IsASCII(r.Address) {
-			kind = "utf-8;" // RFC 6533 3
-		}
-		r.ORcpt = kind + r.Address
+		r.ORcpt = smtp.Typed(r.Address)
 	}
 	r.Address, r.Domain = address, domain
 	return r

@@ -167,11 +167,7 @@ func (o *writer) recipient(rcpt *Recipient) {
 	if rcpt.ORcpt != "" {
 		o.field("Original-Recipient", o.typed(rcpt.ORcpt))
 	}
-	kind := "rfc822;"
-	if !smtp.IsASCII(rcpt.Address) {
-		kind = "utf-8;"
-	}
-	o.field("Final-Recipient", o.typed(kind+rcpt.Address))
+	o.field("Final-Recipient", o.typed(smtp.Typed(rcpt.Address)))
 	o.field("Action", rcpt.Action.String())
 	o.field("Status", a.Enhanced)
 	if a.Remote != "" {

@@ -291,6 +291,14 @@ func addressLiteral(raw string) (string, error) {
 	return raw, nil
 }
 
+// Typed is a mail address with its type in front, as ORCPT and reports have it (RFC 3461 4.2, RFC 6533 3).
+func Typed(address string) string {
+	if IsASCII(address) {
+		return "rfc822;" + address
+	}
+	return "utf-8;" + address
+}
+
 // IsASCII reports whether s has no octet above 127.
 func IsASCII[S string | []byte](s S) bool {
 	for i := 0; i < len(s); i++ {
