@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"crypto/tls"
-	"encoding/hex"
 	"net/netip"
 )
 
@@ -45,5 +44,3 @@ func tlsName(t *tls.ConnectionState) string {
 	}
 	return tls.VersionName(t.Version) + " " + tls.CipherSuiteName(t.CipherSuite)
 }
-
-func hexString(b []byte) string { return hex.EncodeToString(b) }

@@ -288,9 +288,7 @@ func (tx *transaction) describe(r *maillog.Record) {
 	if len(tx.env.Recipients) > 0 {
 		r.Recipient = tx.env.Recipients[0].Address
 	}
-	if t := tx.env.TraceContext; len(t) >= 16 {
-		r.TraceID = hexString(t[:16])
-	}
+	r.TracedBy(tx.env)
 }
 
 // endTransaction gives back what the transaction holds.

@@ -112,17 +112,7 @@ func (e *event) about() string {
 		host += literal
 	}
 	if e.Type == "Reception" {
-		to := "to <" + e.Recipient + ">"
-		if e.Recipients > 1 {
-			to += " and " + strconv.Itoa(e.Recipients-1) + " more"
-		}
-		if e.Original != "" {
-			to += " for <" + e.Original + ">"
-		}
-		if e.OriginalID != "" {
-			to += " of " + e.OriginalID
-		}
-		words := fmt.Sprintf("from <%s> %s, %d octets", e.Sender, to, e.Size)
+		words := fmt.Sprintf("from <%s> %s, %d octets", e.Sender, e.to(e.Recipients-1), e.Size)
 		if host != "" {
 			words += ", by " + host
 		}
@@ -131,10 +121,7 @@ func (e *event) about() string {
 		}
 		return words
 	}
-	words := []string{"to <" + e.Recipient + ">"}
-	if e.Original != "" {
-		words[0] += " for <" + e.Original + ">"
-	}
+	words := []string{e.to(0)}
 	if e.Attempts > 0 {
 		words = append(words, "attempt "+strconv.Itoa(e.Attempts))
 	}
@@ -151,6 +138,21 @@ func (e *event) about() string {
 		words = append(words, "next at "+time.Unix(e.Next, 0).Local().Format("15:04:05"))
 	}
 	return strings.Join(words, ", ")
+}
+
+// to is to whom it is, with so many more, and whom the sender meant.
+func (e *event) to(more int) string {
+	to := "to <" + e.Recipient + ">"
+	if more > 0 {
+		to += " and " + strconv.Itoa(more) + " more"
+	}
+	if e.Original != "" {
+		to += " for <" + e.Original + ">"
+	}
+	if e.OriginalID != "" {
+		to += " of " + e.OriginalID
+	}
+	return to
 }
 
 // answer is the reply that decided, ours or the peer's.

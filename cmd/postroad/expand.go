@@ -270,20 +270,21 @@ func (p *expansion) answered(number int, id mail.ID, f *smtp.Failure) {
 
 // received logs the messages that are stored, but for the one whose ID the client is told: the session logs that.
 func (p *expansion) received() {
+	told := p.ids[0]
+	if p.failure != nil {
+		told = mail.ID{}
+	}
 	for i, id := range p.ids {
-		if id.IsZero() || i == 0 && p.failure == nil {
+		if id.IsZero() || id == told {
 			continue
 		}
 		m, now := &p.messages[i], p.x.now()
 		origin := &m.env.Origin
-		r := &maillog.Record{Type: maillog.Reception, At: now, Recipient: m.env.Recipients[0].Address, OrigID: p.ids[0],
+		r := &maillog.Record{Type: maillog.Reception, At: now, Recipient: m.env.Recipients[0].Address, OrigID: told,
 			Code: smtp.Completed, Enhanced: "2.0.0", Text: "Ok: queued as " + id.String(), Relay: origin.Helo, Peer: origin.Client}
 		r.Describe(id, m.env, p.size+int64(len(m.prefix)), now)
 		if m.of != r.Recipient {
 			r.OrigRecipient = m.of
-		}
-		if p.failure != nil { // then no ID was told
-			r.OrigID = mail.ID{}
 		}
 		p.x.log.Log(r)
 	}

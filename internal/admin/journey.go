@@ -13,19 +13,18 @@ import (
 // node knows of these: a message that one node accepted may have been delivered by the node that took over. The third does so for the messages that
 // were made of these, for lists and those who forward.
 
-// journey is the whole: both rounds, in all nodes.
+// journey is the whole: all rounds, in all nodes.
 func (s *Server) journey(ctx context.Context, t *TraceRequest, found func(any) bool) (*Total, error) {
-	total, ask := &Total{Node: s.o.Node}, &TraceRequest{Recipient: t.Recipient, Since: t.Since}
+	total, since := &Total{Node: s.o.Node}, t.Since
 	if len(t.IDs) == 0 {
 		if t.IDs = s.meant(ctx, t, total); len(t.IDs) == 0 {
 			return total, t.nothing(total)
 		}
-		ask.Since = 0 // it has said which messages; now their whole journey is wanted
+		since = 0 // it has said which messages; now their whole journey is wanted
 	}
 	items := &collection{}
-	ask.IDs = t.IDs
-	if ask.IDs = s.steps(ctx, ask, total, items); len(ask.IDs) > 0 {
-		s.steps(ctx, ask, total, items)
+	if made := s.steps(ctx, &TraceRequest{IDs: t.IDs, Recipient: t.Recipient, Since: since}, total, items); len(made) > 0 {
+		s.steps(ctx, &TraceRequest{IDs: made, Recipient: t.Recipient, Since: since}, total, items)
 	}
 	all := items.sorted()
 	total.Truncated = total.Truncated || items.dropped

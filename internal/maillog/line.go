@@ -102,10 +102,15 @@ func appendReception(b []byte, r *Record) []byte {
 	if !r.OrigID.IsZero() {
 		b = r.OrigID.AppendTo(append(b, ", orig_queue_id="...))
 	}
-	if r.OrigRecipient != "" {
-		b = append(appendClean(append(b, ", orig_to=<"...), r.OrigRecipient, maxAddress), '>')
+	return appendOriginal(b, r)
+}
+
+// appendOriginal appends ", orig_to=<alias@example.net>" when the sender used another address than the recipient's.
+func appendOriginal(b []byte, r *Record) []byte {
+	if r.OrigRecipient == "" {
+		return b
 	}
-	return b
+	return append(appendClean(append(b, ", orig_to=<"...), r.OrigRecipient, maxAddress), '>')
 }
 
 func appendRejection(b []byte, r *Record) []byte {
@@ -123,10 +128,8 @@ func appendRejection(b []byte, r *Record) []byte {
 
 func appendDelivery(b []byte, r *Record) []byte {
 	b = append(b, ": to=<"...)
-	if b = append(appendClean(b, r.Recipient, maxAddress), '>'); r.OrigRecipient != "" {
-		b = append(appendClean(append(b, ", orig_to=<"...), r.OrigRecipient, maxAddress), '>')
-	}
-	b = append(b, ", relay="...)
+	b = append(appendClean(b, r.Recipient, maxAddress), '>')
+	b = append(appendOriginal(b, r), ", relay="...)
 	b = append(appendRelay(b, r), ", delay="...)
 	b = append(appendSeconds(b, max(r.At.Sub(r.Created), 0)), ", delays="...)
 	for i, d := range r.Delays {

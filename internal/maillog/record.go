@@ -82,6 +82,11 @@ type Record struct {
 func (r *Record) Describe(id mail.ID, env *mail.Envelope, size int64, arrived time.Time) {
 	r.ID, r.Sender, r.Recipients, r.Size, r.Created = id, env.Sender, len(env.Recipients), size, arrived
 	r.Tenant, r.Campaign, r.User = env.Origin.Tenant, env.Origin.Campaign, env.Origin.User
+	r.TracedBy(env)
+}
+
+// TracedBy sets the trace that a message belongs to, if it is sampled.
+func (r *Record) TracedBy(env *mail.Envelope) {
 	if t := env.TraceContext; len(t) >= 16 {
 		r.TraceID = hex.EncodeToString(t[:16])
 	}
