@@ -211,11 +211,11 @@ func (st *stage) round(ctx context.Context) {
 
 // finish does what is done once, after the rounds.
 func (st *stage) finish(ctx context.Context) {
-	if st.result.Problem != "" || ctx.Err() != nil {
-		return
-	}
 	if st.closeIdle != nil {
 		st.closeIdle()
+	}
+	if st.result.Problem != "" || ctx.Err() != nil {
+		return
 	}
 	if st.DrainBacklog {
 		if err := st.drainBacklog(ctx); err != nil {
