@@ -151,15 +151,13 @@ func TestFaultsWithoutMajority(t *testing.T) {
 			func() string { return nodes[0].Name + " has no majority and is ready all the same" })
 		why, _ := nodes[0].Ready(r.ctx)
 		t.Logf("%s is not ready: %s", nodes[0].Name, why)
-		r.flows(50) // at the others
+		r.mustRefuse(nodes[0]) // a client that comes now: all those of the load may be waiting for an answer that nobody can know
+		r.flows(50)            // at the others
 	}
 	if err := r.Driver.Do(r.ctx, step); err != nil {
 		t.Fatalf("%v\n%s", err, r.logs())
 	}
 	r.flows(100)
-	if f := r.Load.Failures(); !strings.Contains(f, "451 4.3.2") && !strings.Contains(f, "421") {
-		t.Errorf("no client of %s was told 451 4.3.2 or 421:\n%s", nodes[0].Name, f)
-	}
 	r.mustBeClean()
 }
 

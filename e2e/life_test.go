@@ -112,13 +112,13 @@ func (r *run) mustRefuse(n *faults.Node) {
 		m := r.Gen.Message(1 << 30)
 		sent := d.Send(m)
 		if len(sent.Accepted) > 0 || len(sent.Refused) > 0 {
-			r.t.Errorf("%s, which is drained, took mail for %v and refused %v", n.Name, sent.Accepted, sent.Refused)
+			r.t.Errorf("%s, which is to take none, took mail for %v and refused %v", n.Name, sent.Accepted, sent.Refused)
 			return
 		}
 		err = sent.Err
 	}
 	if err == nil || !tryElsewhere.MatchString(err.Error()) {
-		r.t.Errorf("%s, which is drained, told a client %v; want 421 or 451", n.Name, err)
+		r.t.Errorf("%s, which is to take no mail, told a client %v; want 421 or 451", n.Name, err)
 	}
 }
 
