@@ -60,6 +60,34 @@ func TestMemberComesBack(t *testing.T) {
 	m.verify(three, 250)
 }
 
+// TestNewestMemberIsElected: members changed while one of them was cut off, and then the leader is gone. The one that was cut off has never heard of the only
+// other one that is left, which alone has the whole log, and votes for it.
+func TestNewestMemberIsElected(t *testing.T) {
+	m := newMany(t, 4)
+	m.start(1)
+	m.leader()
+	m.start(2)
+	m.start(3)
+	m.grow(2, 3)
+	m.until("member 2 has caught up", m.members[2].g.Fresh)
+	m.isolate(2, true)
+	four := m.start(4)
+	m.grow(4)
+	three := m.members[3]
+	m.until("member 3 is removed", func() bool { return m.leader().g.RemoveMember(3) == nil })
+	m.stop(three)
+	if two := m.members[2].g.Members(); two.Has(4) {
+		t.Fatalf("member 2 has heard of member 4: %+v", two)
+	}
+	m.stop(m.members[1])
+	m.isolate(2, false)
+	if m.leader() != four {
+		t.Fatal("another leads")
+	}
+	m.put(four, 0, 10)
+	m.verify(m.members[2], 10)
+}
+
 // TestFreshOnlyWithAll: a member that has what it was told in part is not fresh, though nothing that it knows of is left to be applied.
 func TestFreshOnlyWithAll(t *testing.T) {
 	m, one := newThree(t)

@@ -58,7 +58,7 @@ func newMany(t *testing.T, n int) *many {
 func (m *many) start(id uint16) *member {
 	m.t.Helper()
 	x := m.members[id]
-	o := Options{Dir: "/node", FS: x.fs, Member: id, HeartbeatTimeout: 300 * time.Millisecond, Logf: func(f string, a ...any) { m.t.Logf("%d: "+f, append([]any{id}, a...)...) }}
+	o := Options{Dir: "/node", FS: x.fs, Member: id, HeartbeatTimeout: time.Second, Logf: func(f string, a ...any) { m.t.Logf("%d: "+f, append([]any{id}, a...)...) }}
 	if m.smallLog {
 		o.MarkerBytes, o.MarkerEntries, o.SegmentSize = 64<<10, 50, 1<<20
 	}

@@ -86,7 +86,7 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
 
 var errNotAsked = errors.New("this member was not asked to take over, or long ago")
 
-// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a forgetful member. It ends with the group.
+// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a forgetful member; for a vote, anybody. It ends with the group.
 func (t *transport) sift() {
 	for {
 		select {
@@ -95,12 +95,34 @@ func (t *transport) sift() {
 				rpc.Respond(nil, err)
 				continue
 			}
+			t.g.anyCandidate(rpc.Command)
 			select {
 			case t.asked <- rpc:
 			case <-t.g.stop:
 				return
 			}
 		case <-t.g.stop:
+			return
+		}
+	}
+}
+
+// anyCandidate has raft judge a candidate by its term and its log alone. By itself raft votes only for voters of the configuration that it has, and so not for
+// a member that was taken in while this one heard nothing; with the leader gone, nobody would be elected though a majority is there. Members
+// change one by one, so that the log decides (Ongaro, "Consensus: Bridging Theory and Practice", 4.1).
+func (g *Group) anyCandidate(request any) {
+	var header *raft.RPCHeader
+	switch q := request.(type) {
+	case *raft.RequestVoteRequest:
+		header = &q.RPCHeader
+	case *raft.RequestPreVoteRequest:
+		header = &q.RPCHeader
+	default:
+		return
+	}
+	for _, s := range g.servers() {
+		if s.Suffrage == raft.Voter {
+			header.ID = []byte(s.ID) // raft looks it up among the voters, and votes for Addr
 			return
 		}
 	}
