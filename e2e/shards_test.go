@@ -48,21 +48,15 @@ func uneven(s *faults.Status, nodes []*faults.Node, shards int) string {
 	return ""
 }
 
-// awaitEven waits until all shards are at rest and spread evenly, and returns the moves that were seen meanwhile, by phase.
-func (r *run) awaitEven(shards int) map[string]int {
+// awaitEven waits until all shards are at rest and spread evenly.
+func (r *run) awaitEven(shards int) {
 	r.t.Helper()
-	seen := map[string]int{}
 	start := time.Now()
 	r.within(2*time.Minute, "shards at rest", func(ctx context.Context) error {
 		for {
 			s, err := r.Cluster.Status(ctx)
 			why := fmt.Sprint(err)
 			if err == nil {
-				for _, g := range shardsOf(s) {
-					for _, m := range g.Moves {
-						seen[m.Phase]++
-					}
-				}
 				if why = uneven(s, r.Cluster.Nodes(), shards); why == "" {
 					return nil
 				}
@@ -74,8 +68,7 @@ func (r *run) awaitEven(shards int) map[string]int {
 			}
 		}
 	})
-	r.t.Logf("%d shards are at rest, spread over %d nodes, after %.1f s; moves seen: %v", shards, len(r.Cluster.Nodes()), time.Since(start).Seconds(), seen)
-	return seen
+	r.t.Logf("%d shards are at rest, spread over %d nodes, after %.1f s", shards, len(r.Cluster.Nodes()), time.Since(start).Seconds())
 }
 
 // store imports messages into a mailbox.
@@ -161,9 +154,7 @@ func TestShardsFollowNodes(t *testing.T) {
 	complete()
 
 	r.grow()
-	if seen := r.awaitEven(shards); len(seen) == 0 {
-		t.Error("no move was to be seen")
-	}
+	r.awaitEven(shards)
 	complete()
 	r.shrink(r.Cluster.Nodes()[1])
 	r.awaitEven(shards)
