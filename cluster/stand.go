@@ -86,7 +86,7 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
 
 var errNotAsked = errors.New("this member was not asked to take over, or long ago")
 
-// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a forgetful member; for a vote, anybody. It ends with the group.
+// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a forgetful member. It ends with the group.
 func (t *transport) sift() {
 	for {
 		select {
