@@ -101,9 +101,9 @@ func (r *run) another(n *faults.Node) *faults.Node {
 	return nil
 }
 
-var tryElsewhere = regexp.MustCompile(`\b(421|451)[ -]`)
+var tryElsewhere = regexp.MustCompile(`\b(421[ -]|451 4\.3\.2 )`)
 
-// mustRefuse sends a message to a node that takes none: the client must be told 421 or 451, and nothing else.
+// mustRefuse sends a message to a node that takes none: the client must be told 421 or 451 4.3.2, and nothing else.
 func (r *run) mustRefuse(n *faults.Node) {
 	r.t.Helper()
 	d, err := mailtest.Dial(r.ctx, mailtest.SendOptions{Addr: n.SMTP, Timeout: 10 * time.Second})
@@ -118,7 +118,7 @@ func (r *run) mustRefuse(n *faults.Node) {
 		err = sent.Err
 	}
 	if err == nil || !tryElsewhere.MatchString(err.Error()) {
-		r.t.Errorf("%s, which is to take no mail, told a client %v; want 421 or 451", n.Name, err)
+		r.t.Errorf("%s, which is to take no mail, told a client %v; want 421 or 451 4.3.2", n.Name, err)
 	}
 }
 

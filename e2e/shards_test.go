@@ -153,8 +153,7 @@ func TestShardsFollowNodes(t *testing.T) {
 	}
 	complete()
 
-	r.grow()
-	r.awaitEven(shards)
+	r.growInSight(shards)
 	complete()
 	r.shrink(r.Cluster.Nodes()[1])
 	r.awaitEven(shards)
