@@ -22,32 +22,32 @@ var ErrRefused = errors.New("proposal refused")
 // Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it take part.
 // Its methods are safe for use by several goroutines.
 type Group struct {
-	node      *Node
-	id        uint64
-	log       *logstore.Group
-	parts     parts
-	fsm       fsm
-	raft      *raft.Raft
-	side      atomic.Uint32 // where the state is (keys.go)
-	slots     chan struct{} // one for each proposal under way
-	running   atomic.Bool
-	leading   atomic.Uint64      // the term in which this node leads and has applied all before; 0: it does not
-	notify    chan bool          // from raft
-	pause     chan chan struct{} // to the watcher: lead no more until a transfer has failed; nil: look again
-	lease     lease
-	yield     func(context.Context) error // see OnTransfer
-	noLease   atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
-	handing   handing
-	transport raft.Transport
-	marked    markedAt
-	fetching  sync.Mutex // one take-over of the state at a time
-	giving    givings
-	told      atomic.Uint64            // the newest entry that a leader said is committed
-	floor     atomic.Pointer[position] // nil: the log has as much as it had in the life before (life.go)
-	ctx       context.Context          // ends with stop
-	cancel    context.CancelFunc
-	stop      chan struct{}
-	done      sync.WaitGroup
+	node       *Node
+	id         uint64
+	log        *logstore.Group
+	parts      parts
+	fsm        fsm
+	raft       *raft.Raft
+	side       atomic.Uint32 // where the state is (keys.go)
+	slots      chan struct{} // one for each proposal under way
+	running    atomic.Bool
+	leading    atomic.Uint64      // the term in which this node leads and has applied all before; 0: it does not
+	notify     chan bool          // from raft
+	pause      chan chan struct{} // to the watcher: lead no more until a transfer has failed; nil: look again
+	lease      lease
+	yield      func(context.Context) error // see OnTransfer
+	noLease    atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
+	handing    handing
+	transport  raft.Transport
+	marked     markedAt
+	fetching   sync.Mutex // one take-over of the state at a time
+	giving     givings
+	told       atomic.Uint64 // the newest entry that a leader said is committed
+	quarantine quarantine
+	ctx        context.Context // ends with stop
+	cancel     context.CancelFunc
+	stop       chan struct{}
+	done       sync.WaitGroup
 }
 
 // ID returns the group's number.
@@ -75,11 +75,9 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	if err != nil {
 		return fmt.Errorf("join group %d: %w", g.id, err)
 	}
-	floor, err := g.positionAt(floorKey)
-	if err != nil {
+	if err := g.loadDoubts(); err != nil {
 		return err
 	}
-	g.floor.Store(&floor)
 	g.fsm.sm = sm
 	if last, _ := g.log.Last(); last == 0 {
 		if err := g.node.expectPeers(); err != nil {
@@ -87,6 +85,9 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 		}
 	}
 	conf := g.node.raftConfig()
+	if err := g.needsOthers(conf); err != nil {
+		return err
+	}
 	conf.NotifyCh = g.notify
 	g.lease.timeout = conf.HeartbeatTimeout
 	if err := g.keepSilent(); err != nil {
@@ -100,6 +101,9 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	g.raft = r
 	g.running.Store(true)
 	g.done.Go(func() { g.watchLeadership(onLeadership) })
+	g.quarantine.mu.Lock()
+	g.inquireLocked()
+	g.quarantine.mu.Unlock()
 	return g.hasten()
 }
 

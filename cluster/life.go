@@ -13,7 +13,7 @@ import (
 // A member that its group has let go deletes what it holds of it, and may be taken in again, as when a shard comes back to a node. It has forgotten its
 // log then, and could help a candidate to the leadership that lacks what this member once had: the others removed it knowing that it had that, and a
 // majority that is older than its removal may still ask for its vote. So what a member holds of a group is a life of its own, with a log of its own in the
-// log store. The next one inherits term and vote, and where the log ended; until the member has as much again it answers no candidate. It
+// log store. The next one inherits term and vote, and where the log ended; until the member has as much again it is in quarantine. It
 // gets there: the leader that takes it in has all that was committed, and an entry of its own term.
 
 const (
@@ -78,10 +78,13 @@ func (g *Group) retired() (bool, error) {
 // end notes that this life is over, and where its log ended.
 func (g *Group) end() error {
 	left := g.position()
-	if floor, err := g.positionAt(floorKey); err != nil {
+	if err := g.loadDoubts(); err != nil {
 		return err
-	} else if left.before(floor) {
-		left = floor // it left again before it had caught up
+	}
+	for _, d := range g.Doubts() {
+		if left.before(d.floor()) {
+			left = d.floor() // it left again before it had caught up
+		}
 	}
 	return g.log.SetAll(map[string][]byte{retiredKey: []byte(time.Now().UTC().Format(time.RFC3339)), leftKey: left.encode()})
 }
@@ -148,21 +151,6 @@ func (g *Group) position() position {
 	return position{term, index}
 }
 
-// forgetful reports whether this member lacks something that it had in the life before.
-func (g *Group) forgetful() bool {
-	floor := g.floor.Load()
-	if floor == nil {
-		return false
-	}
-	if g.position().before(*floor) {
-		return true
-	}
-	g.floor.Store(nil)
-	return false
-}
-
-var errForgetful = errors.New("this member has not yet caught up with what it had when it was a member before")
-
 // mayAsk says why this member does not answer a request of raft's, or returns nil. It takes note of what a leader says is committed.
 func (g *Group) mayAsk(request any) error {
 	switch q := request.(type) {
@@ -173,10 +161,11 @@ func (g *Group) mayAsk(request any) error {
 		if monotonic() >= g.handing.until.Load() {
 			return errNotAsked
 		}
-	case *raft.RequestVoteRequest, *raft.RequestPreVoteRequest:
-		if g.forgetful() {
-			return errForgetful
-		}
+		return g.mayStand(anyTerm)
+	case *raft.RequestVoteRequest:
+		return g.mayVote(q.Term, position{q.LastLogTerm, q.LastLogIndex})
+	case *raft.RequestPreVoteRequest:
+		return g.mayVote(q.Term, position{q.LastLogTerm, q.LastLogIndex})
 	}
 	return nil
 }

@@ -203,6 +203,7 @@ type Status struct {
 	Lag     map[uint16]uint64 // entries that each of the others lacks, those that answered lately; only on the leader
 	Silent  []uint16          // those that did not; only on the leader
 	Giving  map[uint16]Giving `json:",omitempty"` // members that take the state over from this one, as a whole
+	Doubts  []Doubt           `json:",omitempty"` // why this member is in quarantine: it neither votes nor stands
 }
 
 // Status returns what this member knows of its group.
@@ -212,7 +213,7 @@ func (g *Group) Status() Status {
 		return s
 	}
 	s.Leader, _ = g.Leader()
-	s.Giving = g.giving.now()
+	s.Giving, s.Doubts = g.giving.now(), g.Doubts()
 	s.Leading = g.leading.Load() != 0
 	s.Term, s.Last, s.Commit, s.Members = g.raft.CurrentTerm(), g.raft.LastIndex(), g.raft.CommitIndex(), g.Members()
 	if s.Leading {

@@ -35,6 +35,7 @@ func (n *Node) Handler() http.Handler {
 	m.HandleFunc("POST /cluster/propose", n.servePropose)
 	m.HandleFunc("POST /cluster/transfer", n.serveTransfer)
 	m.HandleFunc("POST /cluster/stand", n.serveStand)
+	m.HandleFunc("GET /cluster/standing", n.serveStanding)
 	return m
 }
 

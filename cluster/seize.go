@@ -17,6 +17,9 @@ func (g *Group) Seize() (last uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := g.forgetDoubts(); err != nil {
+		return 0, err
+	}
 	last, term := g.log.Last()
 	if m != nil && m.index > last {
 		last, term = m.index, m.term

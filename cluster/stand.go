@@ -76,8 +76,15 @@ func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args
 }
 
 func (n *Node) serveStand(w http.ResponseWriter, r *http.Request) {
-	if g := n.asked(w, r); g != nil {
+	g := n.asked(w, r)
+	if g == nil {
+		return
+	}
+	switch err := g.mayStand(anyTerm); err {
+	case nil:
 		g.handing.until.Store(monotonic() + int64(g.standTime()))
+	default:
+		http.Error(w, err.Error(), http.StatusConflict)
 	}
 }
 
@@ -86,7 +93,7 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
 
 var errNotAsked = errors.New("this member was not asked to take over, or long ago")
 
-// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a forgetful member. It ends with the group.
+// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a member in quarantine. It ends with the group.
 func (t *transport) sift() {
 	for {
 		select {

@@ -62,9 +62,26 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 		return err
 	}
 	if resp.Term == args.Term && resp.Success {
+		t.g.quarantine.remember(id, args)
 		t.g.answered(args.Term, id, sent, resp.LastLog)
 	}
 	return nil
+}
+
+// RequestVote implements raft.Transport. A member in quarantine asks nobody, so it is not elected.
+func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if err := t.g.mayStand(args.Term); err != nil {
+		return err
+	}
+	return t.NetworkTransport.RequestVote(id, target, args, resp)
+}
+
+// RequestPreVote implements raft.WithPreVote, likewise: it does not come to an election that would raise the term.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if err := t.g.mayStand(args.Term); err != nil {
+		return err
+	}
+	return t.NetworkTransport.RequestPreVote(id, target, args, resp)
 }
 
 // InstallSnapshot implements raft.Transport. A snapshot is a marker of constant size, so the member is first told to take over the state behind

@@ -1,0 +1,211 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/logstore"
+)
+
+// A member that may have forgotten what it acknowledged is in quarantine: it takes the log from a leader as ever, and its answers to that count, for they
+// are true. But it does not stand for election, and it votes for nobody who could lack what it has forgotten: with its vote a member that lags could be
+// elected, and give up what this one had helped to commit. There is a closed list of reasons (Why), and each has a place in the log, its floor, that ends
+// it: whoever has at least so much has all that this member ever helped to commit. A candidate that has can be voted for meanwhile.
+//
+// Where the floor is known by hearing from the others (Hear), it begins after all entries of this member's present term: an entry of a later term was
+// brought by a leader that was elected without this member. It falls to the most that the others have as soon as all other voters were heard, for one of
+// them has whatever was committed; or one that leads now; or one that led in this member's term or later, and so has all that this member took
+// (protocol-aware recovery: Alagappan et al., FAST 2018). Who is in quarantine itself is not believed.
+
+// Why is why a member is in quarantine.
+type Why string
+
+// The reasons.
+const (
+	CameBack    Why = "came back"    // it was let go by the group, was taken in again, and has less than before (life.go)
+	DamagedTail Why = "damaged tail" // the end of its log does not verify, and this was no power cut
+	Behind      Why = "behind"       // the others remember that it acknowledged more than it has
+)
+
+var whyWords = map[Why]string{
+	CameBack:    "it has less of the log than when it was a member before",
+	DamagedTail: "the last block of its log is damaged, and it may have acknowledged what was in it",
+	Behind:      "its log ends before what it had acknowledged: was its disk rolled back?",
+}
+
+// Doubt is one reason for which a member is in quarantine.
+type Doubt struct {
+	Why        Why
+	Since      time.Time
+	FloorTerm  uint64
+	FloorIndex uint64
+	NoVote     uint64   `json:",omitempty"` // the newest term in which it grants no vote at all: it may have voted in it, and forgotten
+	Hear       bool     `json:",omitempty"` // the others have not been heard yet
+	Unheard    []uint16 `json:",omitempty"` // those of them that did not answer, or are in quarantine themselves
+}
+
+func (d *Doubt) floor() position { return position{d.FloorTerm, d.FloorIndex} }
+
+// String says for operators what the doubt is and what ends it.
+func (d *Doubt) String() string {
+	s := "it neither votes nor stands for election: " + whyWords[d.Why]
+	if d.Hear {
+		return s + "; it asks the others for what they have" + unheard(d.Unheard)
+	}
+	return fmt.Sprintf("%s; it waits for entry %d of term %d", s, d.FloorIndex, d.FloorTerm)
+}
+
+func unheard(members []uint16) string {
+	if len(members) == 0 {
+		return ""
+	}
+	var names []string
+	for _, m := range members {
+		names = append(names, fmt.Sprint(m))
+	}
+	return ", and has no answer that counts from member " + strings.Join(names, ", ")
+}
+
+// doubtsKey is where a group keeps its doubts, all but that of a life before, as JSON: a restart must not end them.
+const doubtsKey = "doubts"
+
+// quarantine is what a member doubts of itself in one group, and what it can tell others that doubt.
+type quarantine struct {
+	led atomic.Uint64 // the newest term in which this process led the group
+
+	mu     sync.Mutex
+	doubts []Doubt
+	asking bool                       // inquire runs
+	acked  map[raft.ServerID]position // what others acknowledged to this process as their leader
+}
+
+// Doubt puts this member in quarantine, durably. A second doubt with the same reason replaces the first, but for what reaches further.
+func (g *Group) Doubt(d Doubt) error {
+	q := &g.quarantine
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := slices.IndexFunc(q.doubts, func(o Doubt) bool { return o.Why == d.Why })
+	if i < 0 {
+		q.doubts = append(q.doubts, d)
+	} else {
+		o := &q.doubts[i]
+		if o.floor().before(d.floor()) {
+			o.FloorTerm, o.FloorIndex = d.FloorTerm, d.FloorIndex
+		}
+		o.NoVote, o.Hear = max(o.NoVote, d.NoVote), o.Hear || d.Hear
+	}
+	g.inquireLocked()
+	return g.keepDoubtsLocked()
+}
+
+func (g *Group) keepDoubtsLocked() error {
+	kept := slices.DeleteFunc(slices.Clone(g.quarantine.doubts), func(d Doubt) bool { return d.Why == CameBack })
+	var v []byte
+	if len(kept) > 0 {
+		var err error
+		if v, err = json.Marshal(kept); err != nil {
+			return err
+		}
+	}
+	return g.log.SetAll(map[string][]byte{doubtsKey: v})
+}
+
+// loadDoubts reads what was doubted before the last stop. The group does not run yet.
+func (g *Group) loadDoubts() error {
+	v, err := g.log.Get([]byte(doubtsKey))
+	var doubts []Doubt
+	if err == nil && len(v) > 0 {
+		err = json.Unmarshal(v, &doubts)
+	}
+	floor, err2 := g.positionAt(floorKey)
+	if err = errors.Join(err, err2); err != nil {
+		return fmt.Errorf("doubts of group %d: %w", g.id, err)
+	}
+	if g.position().before(floor) {
+		doubts = append(doubts, Doubt{Why: CameBack, Since: time.Now(), FloorTerm: floor.term, FloorIndex: floor.index})
+	}
+	g.quarantine.mu.Lock()
+	defer g.quarantine.mu.Unlock()
+	g.quarantine.doubts = doubts
+	return nil
+}
+
+// Doubts are the reasons why this member is in quarantine; none: it is not.
+func (g *Group) Doubts() []Doubt {
+	q := &g.quarantine
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.doubts) == 0 {
+		return nil
+	}
+	has := g.position()
+	term, err := g.log.GetUint64([]byte("CurrentTerm"))
+	n := len(q.doubts)
+	q.doubts = slices.DeleteFunc(q.doubts, func(d Doubt) bool {
+		over := !has.before(d.floor()) && err == nil && (d.NoVote == 0 || term > d.NoVote)
+		if over {
+			g.node.opts.Logf("group %d: this node has all that it may have forgotten (%s)", g.id, d.Why)
+		}
+		return over
+	})
+	if len(q.doubts) < n {
+		if err := g.keepDoubtsLocked(); err != nil {
+			g.node.opts.Logf("group %d: noting the end of a doubt: %v", g.id, err) // it ends again after the next start
+		}
+	}
+	return slices.Clone(q.doubts)
+}
+
+var errQuarantine = errors.New("this member may have forgotten what it acknowledged")
+
+// anyTerm is for who does not know yet in which term this member would stand.
+const anyTerm = 1<<64 - 1
+
+// mayStand says why this member does not stand for election in a term, or returns nil.
+func (g *Group) mayStand(term uint64) error { return g.mayVote(term, g.position()) }
+
+// mayVote says why this member does not answer a candidate that stands in a term with such a log, or returns nil.
+func (g *Group) mayVote(term uint64, candidate position) error {
+	for _, d := range g.Doubts() {
+		if term <= d.NoVote || candidate.before(d.floor()) {
+			return fmt.Errorf("%w: %s", errQuarantine, &d)
+		}
+	}
+	return nil
+}
+
+// needsOthers refuses a member in quarantine that no other can help. It runs before the group does: a sole voter elects itself.
+func (g *Group) needsOthers(conf *raft.Config) error {
+	doubts := g.Doubts()
+	if len(doubts) == 0 {
+		return nil
+	}
+	_, alone := raft.NewInmemTransport("")
+	copied := *conf // it is changed
+	c, err := raft.GetConfiguration(&copied, &g.fsm, g.log, g.log, markers{g}, alone)
+	if err != nil {
+		return fmt.Errorf("read the members of group %d: %w", g.id, err)
+	}
+	votes := func(s raft.Server) bool { return s.Suffrage == raft.Voter }
+	self := raft.Server{ID: g.serverID(), Address: raft.ServerAddress(g.serverID())} // the only one that votes
+	if !slices.Contains(c.Servers, self) || slices.ContainsFunc(c.Servers, func(s raft.Server) bool { return votes(s) && s != self }) {
+		return nil
+	}
+	return fmt.Errorf("%w: group %d: %s, and no other node has it", logstore.ErrLost, g.id, whyWords[doubts[0].Why])
+}
+
+// forgetDoubts takes what is here for all there is.
+func (g *Group) forgetDoubts() error {
+	g.quarantine.mu.Lock()
+	defer g.quarantine.mu.Unlock()
+	g.quarantine.doubts = nil
+	return g.log.SetAll(map[string][]byte{doubtsKey: nil, floorKey: nil})
+}
