@@ -114,7 +114,7 @@ func (g *Group) self() string { return string(g.serverID()) }
 // keepSilent lets one heartbeat timeout pass after the start of the process before a member with a past answers anything: it has
 // forgotten to whom it listened, would vote for anybody, and a leader's lease may still rest on its last answer.
 func (g *Group) keepSilent() error {
-	if last, _ := g.log.Last(); last == 0 || !g.node.hasPeers() {
+	if last, _ := g.log.Last(); last == 0 || !g.node.HasPeers() {
 		return nil
 	}
 	select {

@@ -183,17 +183,33 @@ func (n *Node) loadMember() error {
 // Connect gives the node the port over which it reaches the other members. It is called once, before any group starts; without it there are none.
 func (n *Node) Connect(p *wire.Port) { n.port = p }
 
-// hasPeers reports whether any group of this node ever had, or was about to have, another member.
-func (n *Node) hasPeers() bool {
-	v, err := n.log.Group(nodeGroup).Get([]byte("peers"))
+// What a start decides by is kept in the log store, not in rows: after a crash rows may be older than what was acknowledged.
+var (
+	keyPeers  = []byte("peers")
+	keyOpened = []byte("opened")
+)
+
+// HasPeers reports whether any group of this node ever had, or was about to have, another member.
+func (n *Node) HasPeers() bool { return n.noted(keyPeers) }
+
+func (n *Node) expectPeers() error { return n.note(keyPeers) }
+
+// OpenUp notes that other nodes are to reach this one, or one that is to join. It is on stable storage when OpenUp returns.
+func (n *Node) OpenUp() error { return n.note(keyOpened) }
+
+// OpenedUp reports whether OpenUp was ever called.
+func (n *Node) OpenedUp() bool { return n.noted(keyOpened) }
+
+func (n *Node) noted(key []byte) bool {
+	v, err := n.log.Group(nodeGroup).Get(key)
 	return err != nil || len(v) > 0
 }
 
-func (n *Node) expectPeers() error {
-	if n.hasPeers() {
+func (n *Node) note(key []byte) error {
+	if n.noted(key) {
 		return nil
 	}
-	return n.log.Group(nodeGroup).Set([]byte("peers"), []byte{1})
+	return n.log.Group(nodeGroup).Set(key, []byte{1})
 }
 
 // Incarnation tells this store from any other that claims to be the same member: a disk that was wiped has forgotten its votes.

@@ -34,6 +34,7 @@ type runOptions struct {
 	Extra    string
 	Replicas int
 	Grows    bool // from one node, which is to have a cluster port
+	ByHand   bool // by `cluster token` and `cluster join`: only the first is started
 	Quiet    bool // no load from the start
 	POP3     bool // mailboxes are read
 	Clients  int  // connections; default 8 a node
@@ -71,6 +72,7 @@ func startRun(t *testing.T, o runOptions) *run {
 	t.Cleanup(func() { r.World.Close() })
 	r.Cluster, err = faults.New(faults.Options{
 		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(), Replicas: o.Replicas, Grows: o.Grows, Extra: o.Extra, POP3: o.POP3,
+		ByHand: o.ByHand,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +83,14 @@ func startRun(t *testing.T, o runOptions) *run {
 	watching.Go(func() { r.Driver.Watch(r.ctx) })
 	t.Cleanup(watching.Wait) // its context has ended by then
 	r.Gen = &mailtest.Generator{Seed: o.Seed, Run: "f", Domains: domains, MaxSize: orDefault(o.MaxSize, 64<<10), Size: o.Size}
-	r.within(2*time.Minute, "starting", r.Cluster.Start)
+	start := r.Cluster.Start
+	if o.ByHand {
+		start = func(ctx context.Context) error {
+			first := r.Cluster.Node(1)
+			return errors.Join(first.Start(), first.AwaitReady(ctx))
+		}
+	}
+	r.within(2*time.Minute, "starting", start)
 	if !o.Quiet {
 		r.load(faults.LoadOptions{Connections: orDefault(o.Clients, 8*o.Nodes), Interval: o.Interval})
 	}

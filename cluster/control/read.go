@@ -29,6 +29,9 @@ func (s *State) Members() []Member {
 	return slices.DeleteFunc(slices.Clone(m.members), func(c Member) bool { return c.State == Removed })
 }
 
+// Ran returns how many members were ever seen running. One that got its certificate and never came counts nowhere.
+func (s *State) Ran() int { return len(s.view.Load().in(Active, Draining)) }
+
 // Member returns a member, removed ones too.
 func (s *State) Member(id uint16) (Member, bool) {
 	if c := s.view.Load().member(id); c != nil {

@@ -42,6 +42,9 @@ func said(err error) error {
 
 func (c operatorsCluster) Init(ctx context.Context) error {
 	n := c.n
+	if err := n.store.OpenUp(); err != nil {
+		return err
+	}
 	if err := n.listenCluster(ctx); err != nil {
 		return err
 	}

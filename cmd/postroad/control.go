@@ -71,9 +71,10 @@ func (n *node) startControlGroup(ctx context.Context, group *cluster.Group) erro
 			}
 		}
 	})
-	if err != nil || len(group.Members().Voters) > 1 {
+	if err != nil || !n.decidesAlone() {
 		return err
 	}
+	n.waits.say("the control group, of which this node is the only voter, to be led: it applies what is in the log")
 	select {
 	case <-leading:
 		return nil
@@ -84,13 +85,18 @@ func (n *node) startControlGroup(ctx context.Context, group *cluster.Group) erro
 	}
 }
 
+// decidesAlone reports whether this node is the only voter of the control group, by what is in its log. Once such a node leads, it has applied
+// all that was ever acknowledged. With other voters the rows may be older than that until there is a leader, and nothing is decided by them.
+func (n *node) decidesAlone() bool {
+	voters := n.store.Group(cluster.ControlGroup).Members().Voters
+	return len(voters) == 1 && voters[0] == n.self.Member
+}
+
 // writeDownCluster makes the control group of a node that has just begun know its cluster.
 func (n *node) writeDownCluster(ctx context.Context) error {
 	secret := filepath.Join(clusterDir(n.cfg), authorityFile)
-	// With other voters the cluster was written down long ago: after a crash the rows are known again once the group has a leader, which tells
-	// what of the log is committed.
-	alone := len(n.store.Group(cluster.ControlGroup).Members().Voters) <= 1
-	if _, known := n.control.Cluster(); !known && n.self.Member == 1 && alone {
+	// With other voters the cluster was written down long ago.
+	if _, known := n.control.Cluster(); !known && n.self.Member == 1 && n.decidesAlone() {
 		key, err := os.ReadFile(secret)
 		if err != nil {
 			return fmt.Errorf("the cluster of this node was never written down, and the key of its authority is gone: %w", err)
@@ -137,9 +143,10 @@ func (n *node) startLogins() (err error) {
 	return nil
 }
 
-// wantsPort reports whether other members are to reach this node: it has joined, begins a cluster, or was told to by `cluster init`.
+// wantsPort reports whether other nodes are to reach this one: it has joined, begins a cluster, was opened up by `cluster init` or `cluster token`, or
+// had others beside it. Only a node that never had any has rows that tell, too: those of a program that did not note it.
 func (n *node) wantsPort() bool {
-	if n.self.Member != 1 || begins(n.cfg) || len(n.control.Members()) > 1 {
+	if n.self.Member != 1 || begins(n.cfg) || n.store.OpenedUp() || n.store.HasPeers() {
 		return true
 	}
 	m, ok := n.control.Member(1)
@@ -176,8 +183,11 @@ func (n *node) listenCluster(ctx context.Context) error {
 		n.listens = true
 		n.log.Logf("other members reach this node on %s", n.cfg.Cluster.Advertise)
 	}
-	if m, ok := n.control.Member(n.self.Member); n.self.Member != 1 || len(n.control.Members()) > 1 || !ok {
+	if !n.decidesAlone() {
 		return nil // the governor says so, once there is a leader
+	}
+	if m, ok := n.control.Member(n.self.Member); !ok {
+		return nil
 	} else if m.Address != n.cfg.Cluster.Advertise {
 		if err := n.changes.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise); err != nil {
 			return err

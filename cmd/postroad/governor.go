@@ -204,7 +204,7 @@ func (g *governor) judge(group control.Group) {
 	}
 	o := p.base()
 	voters := len(o.group.Members().Voters)
-	enough := voters >= len(group.Voters) && (voters > 1 || len(g.n.control.Members()) < 2)
+	enough := voters >= len(group.Voters) && (voters > 1 || g.n.control.Ran() < 2)
 	o.accepts.Store(group.State == control.GroupServing && (enough || o.accepts.Load()))
 }
 

@@ -121,6 +121,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 				n.log.Logf("joined the cluster through %s", address)
 				return nil
 			}
+			n.waits.say("a member of cluster.join that lets it in; the last answer: %v", err)
 			if errors.Is(err, wire.ErrRefused) {
 				return lasting(err)
 			}
@@ -131,16 +132,13 @@ func (n *node) joinByItself(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("no member of cluster.join lets this node in: %w", err)
+			return fmt.Errorf("no member of cluster.join lets this node in: %w (the last answer: %w)", ctx.Err(), err)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
 func (n *node) startStore(ctx context.Context) error {
-	if err := n.joinByItself(ctx); err != nil {
-		return err
-	}
 	used, err := storeExists(n.cfg)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/sdnotify"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/pop3"
@@ -73,6 +74,8 @@ type node struct {
 	background context.Context // ends when the node stops
 	cancel     context.CancelFunc
 	enders     []ender
+	service    *sdnotify.Manager
+	waits      *waits                // of the start
 	fatal      chan error            // a part cannot go on
 	leave      chan error            // the cluster will not have this node, and it has said so for long enough
 	out        atomic.Pointer[error] // why the cluster will not have this node; nil: it will
@@ -85,31 +88,50 @@ type ender struct {
 }
 
 // startNode starts a node; the parts are started from the disk outwards, so that mail is taken only when it can be kept and
-// delivered. After an error everything that had been started is ended again.
+// delivered. What needs this node alone is bounded (startTimeout). What needs others takes as long as they do, and the node says what it waits for.
+// After an error, or when ctx ends, everything that had been started is ended again.
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
 	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
 	n.boxes = newMailboxes(n)
+	n.service = sdnotify.FromEnvironment()
+	said, end := context.WithCancel(n.background)
+	defer end()
 	for _, step := range []struct {
 		what  string
 		start func(context.Context) error
+		limit time.Duration // 0: none
 	}{
-		{"data directory", n.startData},
-		{"log", n.startLog},
-		{"telemetry", n.startTelemetry},
-		{"store", n.startStore},
-		{"control group", n.startControl},
-		{"delivery", n.startDelivery},
-		{"queues", n.startQueues},
-		{"SMTP", n.startSMTP},
-		{"POP3", n.startPOP3},
-		{"administration", n.startAdmin},
+		{"data directory", n.startData, startTimeout},
+		{"log", func(context.Context) error { return n.startLog(said) }, startTimeout},
+		{"telemetry", n.startTelemetry, startTimeout},
+		{"membership", n.joinByItself, 0},
+		{"store", n.startStore, startTimeout},
+		{"control group", n.startControl, startTimeout},
+		{"delivery", n.startDelivery, startTimeout},
+		{"queues", n.startQueues, startTimeout},
+		{"SMTP", n.startSMTP, startTimeout},
+		{"POP3", n.startPOP3, startTimeout},
+		{"administration", n.startAdmin, startTimeout},
 	} {
-		if err := step.start(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("starting %s: %w", step.what, err), n.stop(ctx))
+		n.waits.say("its %s", step.what)
+		if err := within(ctx, step.limit, step.start); err != nil {
+			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+			defer cancel()
+			return nil, errors.Join(fmt.Errorf("starting %s: %w", step.what, err), n.stop(stopping))
 		}
 	}
 	return n, nil
+}
+
+// within runs f, whose context ends after the limit. 0: there is none.
+func within(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	return f(ctx)
 }
 
 // onStop notes how a part ends. Parts end in reverse order.
@@ -152,11 +174,14 @@ func (n *node) startData(context.Context) error {
 	return nil
 }
 
-func (n *node) startLog(context.Context) (err error) {
+// startLog opens the log, in which the start says what it waits for until said ends.
+func (n *node) startLog(said context.Context) (err error) {
 	if n.log, err = maillog.Open(logOf(n.cfg)); err != nil {
 		return err
 	}
 	n.onStop("log", n.log.Close)
+	n.waits = &waits{log: n.log, service: n.service}
+	go n.waits.run(said)
 	return nil
 }
 
@@ -201,8 +226,8 @@ func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error
 	return o, nil
 }
 
-// startQueues lets the governor start the queue groups. A node that is alone waits until it owns its home group; in a cluster that may
-// depend on others, and /readyz says when it does.
+// startQueues lets the governor start the queue groups. A node that never had others beside it waits until it owns its home group; in a cluster that
+// may depend on them, and /readyz says when it does.
 func (n *node) startQueues(ctx context.Context) error {
 	n.governor = newGovernor(n)
 	var all sync.WaitGroup
@@ -218,12 +243,13 @@ func (n *node) startQueues(ctx context.Context) error {
 		all.Wait()
 		return errors.Join(n.queues.stop(ctx), n.shards.stop(ctx), n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
 	})
-	if len(n.control.Members()) > 1 || n.self.Member != 1 {
-		return nil
-	}
+	n.waits.say("its home group, of which it is the only voter, to be led")
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
+		if n.self.Member != 1 || n.store.HasPeers() {
+			return nil
+		}
 		if _, err := n.accepting(); err == nil {
 			return nil
 		}

@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/sdnotify"
 )
 
-// startTimeout bounds the start, stopTimeout what is under way when the node is told to stop.
+// startTimeout bounds each step of the start that needs no other node, stopTimeout what is under way when the node is told to stop.
 const (
 	startTimeout = 2 * time.Minute
 	stopTimeout  = 30 * time.Second
@@ -37,19 +36,21 @@ func runServe(ctx context.Context, c *console, args []string) error {
 	if err := cfg.CheckFiles(*file); err != nil {
 		return configError(err)
 	}
-	starting, cancel := context.WithTimeout(ctx, startTimeout)
-	n, err := startNode(starting, *file, cfg)
-	cancel()
+	n, err := startNode(ctx, *file, cfg)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "postroad: stopped while it was starting:", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	n.log.Logf("postroad %s is ready: %s", version, n.listening())
-	service := sdnotify.FromEnvironment()
+	service := n.service
 	watching, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go service.Watch(watching, n.Live) // to the end of the stop, which may hang, too
 	n.told(service.Ready(n.listening()))
-	return n.serve(ctx, service)
+	return n.serve(ctx)
 }
 
 // told reports that the service manager could not be told how the node is. Mail goes on.
@@ -60,7 +61,8 @@ func (n *node) told(err error) {
 }
 
 // serve waits for the end and stops the node.
-func (n *node) serve(ctx context.Context, service *sdnotify.Manager) error {
+func (n *node) serve(ctx context.Context) error {
+	service := n.service
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)

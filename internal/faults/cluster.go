@@ -24,6 +24,7 @@ type Options struct {
 	Port     int    // that the nodes deliver to
 	Replicas int    // 0: the program's default
 	Grows    bool   // more will join, so that a single node has a cluster port too
+	ByHand   bool   // the nodes have no list of those to join: `cluster token` and `cluster join` make them one cluster
 	POP3     bool   // the nodes serve POP3, without TLS
 	// Extra is further configuration, TOML, for all nodes; Limits and Delivery are further keys of these tables.
 	Extra, Limits, Delivery string

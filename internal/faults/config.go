@@ -35,7 +35,10 @@ func (c *Cluster) clusterTable(n *Node, members []*Node) string {
 	for _, m := range members {
 		join = append(join, fmt.Sprintf("%q", m.Advertise))
 	}
-	s := fmt.Sprintf("[cluster]\nlisten = %q\nadvertise = %q\njoin = [%s]\ntoken_file = %q\n", n.Listen, n.Advertise, strings.Join(join, ", "), c.token)
+	s := fmt.Sprintf("[cluster]\nlisten = %q\nadvertise = %q\n", n.Listen, n.Advertise)
+	if !c.o.ByHand {
+		s += fmt.Sprintf("join = [%s]\ntoken_file = %q\n", strings.Join(join, ", "), c.token)
+	}
 	if c.o.Replicas > 0 {
 		s += fmt.Sprintf("replicas = %d\n", c.o.Replicas)
 	}

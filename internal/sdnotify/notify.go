@@ -52,6 +52,11 @@ func (m *Manager) Stopping(status string) error { return m.send("STOPPING=1", st
 // Status changes the line of `systemctl status`.
 func (m *Manager) Status(status string) error { return m.send(statusOf(status)) }
 
+// Waiting says what a start waits for, and asks for more time for it (EXTEND_TIMEOUT_USEC): it may take so long from now.
+func (m *Manager) Waiting(status string, more time.Duration) error {
+	return m.send(statusOf(status), "EXTEND_TIMEOUT_USEC="+strconv.FormatInt(more.Microseconds(), 10))
+}
+
 // statusOf keeps a status on its line: each line of a notification is an assignment of its own.
 func statusOf(s string) string {
 	return "STATUS=" + strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")

@@ -55,6 +55,7 @@ func TestNotifications(t *testing.T) {
 			}{
 				{func() error { return m.Ready("relay on 127.0.0.1:25") }, "READY=1\nSTATUS=relay on 127.0.0.1:25"},
 				{m.Reloading, "RELOADING=1"},
+				{func() error { return m.Waiting("waits for mx1:7025", time.Minute) }, "STATUS=waits for mx1:7025\nEXTEND_TIMEOUT_USEC=60000000"},
 				{func() error { return m.Status("fatal: disk\nREADY=1") }, "STATUS=fatal: disk READY=1"},
 				{func() error { return m.Stopping("finishing") }, "STOPPING=1\nSTATUS=finishing"},
 			} {
