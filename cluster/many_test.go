@@ -24,6 +24,7 @@ type many struct {
 	mu       sync.Mutex
 	cut      map[uint16]bool // cannot be dialled, cannot dial
 	smallLog bool
+	serves   func(http.Handler) http.Handler // nil: a node's handler serves itself
 }
 
 type member struct {
@@ -101,7 +102,11 @@ func (m *many) connect(x *member) {
 		m.t.Fatal(err)
 	}
 	x.node.Connect(x.port)
-	x.http = &http.Server{Handler: x.node.Handler()}
+	handler := x.node.Handler()
+	if m.serves != nil {
+		handler = m.serves(handler)
+	}
+	x.http = &http.Server{Handler: handler}
 	go x.http.Serve(x.port.HTTP())
 }
 
@@ -189,12 +194,18 @@ func (m *many) grow(others ...uint16) {
 func newThree(t *testing.T) (m *many, one *member) {
 	t.Helper()
 	m = newMany(t, 3)
+	return m, m.three()
+}
+
+// three starts three members as a group, which the first leads.
+func (m *many) three() (one *member) {
+	m.t.Helper()
 	one = m.start(1)
 	m.leader()
 	m.start(2)
 	m.start(3)
 	m.grow(2, 3)
-	return m, one
+	return one
 }
 
 func (m *many) put(x *member, from, n int) {

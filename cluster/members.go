@@ -169,24 +169,16 @@ func (g *Group) Reign() uint64 {
 	return g.raft.CurrentTerm()<<16 | uint64(leader)
 }
 
-// Fresh reports whether this member knows a leader, and its state has all that was committed when a leader last said so. What raft writes for itself, after
-// an election for one, changes no state and is in no applied index.
+// Fresh reports whether this member knows a leader, and its state has all that was committed when a leader last said so. It asks nobody: Current does.
 func (g *Group) Fresh() bool {
 	if _, ok := g.Leader(); !ok {
 		return false
 	}
-	first, err := g.log.FirstIndex()
-	commit, applied := g.raft.CommitIndex(), g.AppliedIndex()
-	if err != nil || commit == 0 || commit < applied || commit < g.told.Load() {
+	commit := g.raft.CommitIndex()
+	if commit == 0 || commit < g.AppliedIndex() || commit < g.told.Load() {
 		return false // heartbeats tell who leads, and not what is committed; a member that is behind knows of it as far as its log goes
 	}
-	for i := max(first, applied+1); first > 0 && i <= commit; i++ {
-		var l raft.Log
-		if err := g.log.GetLog(i, &l); err != nil || l.Type == raft.LogCommand || l.Type == raft.LogConfiguration {
-			return false
-		}
-	}
-	return true
+	return g.has(commit)
 }
 
 // Status is a group as one of its members sees it. Indexes are of its log.

@@ -31,6 +31,7 @@ type Checker interface {
 func (n *Node) Handler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /cluster/state", n.serveState)
+	m.HandleFunc("GET /cluster/index", n.serveIndex)
 	m.HandleFunc("POST /cluster/fetch", n.serveFetch)
 	m.HandleFunc("POST /cluster/propose", n.servePropose)
 	m.HandleFunc("POST /cluster/transfer", n.serveTransfer)

@@ -27,7 +27,7 @@ func (c cliSuspensions) Resume(ctx context.Context, s admin.Suspension) (admin.A
 	return c.Suspend(ctx, s, 0)
 }
 
-func (cliSuspensions) Suspensions(context.Context) []admin.Suspension {
+func (cliSuspensions) Suspensions() []admin.Suspension {
 	return []admin.Suspension{{Kind: "tenant", Name: "shop\x1b7", Reason: "stolen password", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}}
 }
 

@@ -180,7 +180,7 @@ func (c operatorsCluster) reports(ctx context.Context) map[uint16]*report {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	reports := map[uint16]*report{}
-	for _, m := range n.control.Members() {
+	for _, m := range n.knownMembers() {
 		all.Go(func() {
 			r := new(report)
 			if m.ID == n.self.Member {

@@ -130,14 +130,19 @@ func runClusterStatus(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *asJSON {
-		return c.line(raw)
-	}
 	var st admin.ClusterStatus
 	if err := json.Unmarshal(raw, &st); err != nil {
 		return err
 	}
-	return c.clusterStatus(&st)
+	if *asJSON {
+		err = c.line(raw)
+	} else {
+		err = c.clusterStatus(&st)
+	}
+	if err == nil && st.Old != "" {
+		err = &admin.Error{Exit: admin.ExitTemporary, Message: "members and groups may be others by now: " + clean(st.Old), Hint: "try again, or ask another node"}
+	}
+	return err
 }
 
 func runClusterDrain(ctx context.Context, c *console, args []string) error {

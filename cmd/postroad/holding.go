@@ -86,6 +86,11 @@ func (h *holding) own(ctx context.Context, term uint64) (tenancy, error) {
 
 func (t *tenure) number() uint64 { return t.term }
 
+// holds reports whether this tenure lasts, and nobody else can own the queue.
+func (t *tenure) holds() bool {
+	return t.h.tenure.Load() == t && t.h.group.Holds(t.term) && t.h.queue.Owner()
+}
+
 func (t *tenure) finish(ctx context.Context) error {
 	t.h.tenure.CompareAndSwap(t, nil)
 	t.reporter.Stop()

@@ -30,7 +30,7 @@ func (n *node) startAdmin(context.Context) error {
 		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
 		Hosts: append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users, n.boxes, n.syncSource}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
-		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Cluster: operatorsCluster{n},
+		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Current: n.current, Cluster: operatorsCluster{n},
 		Suspensions: operatorsSuspensions{n}, Mailboxes: operatorsMailboxes{n.boxes},
 	})
 	if err != nil {
@@ -44,9 +44,10 @@ func (n *node) startAdmin(context.Context) error {
 // operatorsQueues are the queues that this node owns.
 func (n *node) operatorsQueues() (all []admin.LocalQueue) {
 	for _, h := range n.queues.list() {
-		if t := h.tenure.Load(); t != nil && h.queue.Owner() {
+		if t := h.tenure.Load(); t != nil && t.holds() {
 			all = append(all, admin.LocalQueue{
-				Group: h.group.ID(), Queue: operatorsQueue{h.queue, t.scheduler}, InFlight: t.scheduler.InFlight, Reason: t.scheduler.Reason,
+				Group: h.group.ID(), Queue: operatorsQueue{h.queue, t.scheduler}, Holds: t.holds,
+				InFlight: t.scheduler.InFlight, Reason: t.scheduler.Reason,
 				Suspension: func(domain string, o *mail.Origin) (string, time.Time, bool) {
 					s, ok := t.scheduler.Suspension(domain, o)
 					return s.Reason, s.Until, ok

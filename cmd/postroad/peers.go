@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -137,11 +138,20 @@ func (n *node) knownMembers() []control.Member {
 	return all
 }
 
-// peers are the other members, for the operator's questions.
+// current returns when this node has applied all that the control group had decided when it was called.
+func (n *node) current(ctx context.Context) error {
+	if err := n.store.Group(cluster.ControlGroup).Current(ctx); err != nil {
+		return fmt.Errorf("this node cannot know now which nodes, queues, users and suspensions there are: %w", err)
+	}
+	return nil
+}
+
+// peers are the other members, for the operator's questions. Of those that the control state does not have yet it may be known where they are.
 func (n *node) peers() (all []admin.Peer) {
-	for _, m := range n.control.Members() {
-		if m.ID != n.self.Member && m.State != "joining" {
-			all = append(all, admin.Peer{Node: m.Name, Member: m.ID, HTTP: n.port.Client(), Base: fmt.Sprintf("http://%d", m.ID)})
+	known := len(n.control.Members()) > 0
+	for _, m := range n.knownMembers() {
+		if m.ID != n.self.Member && (!known || m.State != control.Joining) {
+			all = append(all, admin.Peer{Node: cmp.Or(m.Name, fmt.Sprintf("member %d", m.ID)), Member: m.ID, HTTP: n.port.Client(), Base: fmt.Sprintf("http://%d", m.ID)})
 		}
 	}
 	return all

@@ -46,7 +46,7 @@ func (o operatorsSuspensions) Suspend(ctx context.Context, s admin.Suspension, l
 	}
 	a = o.n.acknowledged(ctx, version)
 	a.Suspension = s
-	for _, now := range o.Suspensions(ctx) {
+	for _, now := range o.Suspensions() {
 		if now.Kind == s.Kind && now.Name == s.Name {
 			a.Suspension = now
 		}
@@ -64,11 +64,7 @@ func (o operatorsSuspensions) Resume(ctx context.Context, s admin.Suspension) (a
 	return a, nil
 }
 
-// Suspensions waits a moment for what other nodes have changed; without the control group it is what this node has heard of.
-func (o operatorsSuspensions) Suspensions(ctx context.Context) (list []admin.Suspension) {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	o.n.knowSuspensions(ctx)
+func (o operatorsSuspensions) Suspensions() (list []admin.Suspension) {
 	_, all := o.n.control.Suspensions()
 	for _, s := range all {
 		list = append(list, admin.Suspension{Kind: s.Kind, Name: s.Name, Reason: s.Reason, Since: s.Since, Until: s.Until})
@@ -81,6 +77,9 @@ func (n *node) acknowledged(ctx context.Context, version uint64) (a admin.Acknow
 	ctx, cancel := context.WithTimeout(ctx, acknowledgePatience)
 	defer cancel()
 	got := map[uint64]admin.Acknowledged{}
+	if err := n.current(ctx); err != nil { // a group that was made just before must be among those that are asked
+		return admin.Acknowledgement{Groups: []admin.Acknowledged{}, Missing: []admin.Missing{{Node: n.cfg.Node.Name, Why: err.Error()}}}
+	}
 	for {
 		for _, ack := range n.askAll(ctx, version) {
 			got[ack.Group] = ack

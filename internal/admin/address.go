@@ -12,13 +12,13 @@ import (
 // addressRoutes are those of domains and aliases.
 func (s *Server) addressRoutes(m *http.ServeMux) {
 	m.Handle("GET /v1/domains", handler(s.domains))
-	m.Handle("POST /v1/domains", change(s.addDomain))
-	m.Handle("POST /v1/domains/set", change(s.setDomain))
-	m.Handle("POST /v1/domains/remove", change(s.removeDomain))
+	m.Handle("POST /v1/domains", s.known(change(s.addDomain)))
+	m.Handle("POST /v1/domains/set", s.known(change(s.setDomain)))
+	m.Handle("POST /v1/domains/remove", s.known(change(s.removeDomain)))
 	m.Handle("GET /v1/aliases", handler(s.aliases))
-	m.Handle("POST /v1/aliases", change(s.addAlias))
-	m.Handle("POST /v1/aliases/set", change(s.setAlias))
-	m.Handle("POST /v1/aliases/remove", change(s.removeAlias))
+	m.Handle("POST /v1/aliases", s.known(change(s.addAlias)))
+	m.Handle("POST /v1/aliases/set", s.known(change(s.setAlias)))
+	m.Handle("POST /v1/aliases/remove", s.known(change(s.removeAlias)))
 }
 
 // change reads a request, lets do make the change, and answers {}.
@@ -36,7 +36,7 @@ func change[T any](do func(context.Context, *T) error) handler {
 }
 
 func (s *Server) domains(w http.ResponseWriter, r *http.Request) error {
-	return listing(s, w, s.o.Users.Domains, func(d *directory.Domain) (string, any) {
+	return listing(s, w, r, s.o.Users.Domains, func(d *directory.Domain) (string, any) {
 		return d.Name, &Domain{Name: d.Name, Separator: d.Separator, Created: d.Created, Changed: d.Changed}
 	})
 }
@@ -59,7 +59,7 @@ func (s *Server) removeDomain(ctx context.Context, d *DomainRequest) error {
 }
 
 func (s *Server) aliases(w http.ResponseWriter, r *http.Request) error {
-	return listing(s, w, s.o.Users.Aliases, func(a *directory.Alias) (string, any) {
+	return listing(s, w, r, s.o.Users.Aliases, func(a *directory.Alias) (string, any) {
 		return a.Name, &Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets, Created: a.Created, Changed: a.Changed}
 	})
 }

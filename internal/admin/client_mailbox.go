@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -11,7 +12,8 @@ import (
 
 // Mailboxes calls fn with each mailbox (the JSON of a Mailbox) in the order of their addresses.
 func (c *Client) Mailboxes(ctx context.Context, fn func(json.RawMessage) error) (*Total, error) {
-	return c.stream(ctx, "GET", "/v1/mailboxes", nil, fn, nil)
+	total, err := c.stream(ctx, "GET", "/v1/mailboxes", nil, fn, nil)
+	return total, cmp.Or(err, total.Incomplete())
 }
 
 // Mailbox returns the JSON of a Mailbox with its folders.

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -79,8 +80,8 @@ func (c *Client) Aliases(ctx context.Context, fn func(json.RawMessage) error) er
 
 // listing calls fn with each item of a stream that has nothing else to tell.
 func (c *Client) listing(ctx context.Context, path string, fn func(json.RawMessage) error) error {
-	_, err := c.stream(ctx, "GET", path, nil, fn, nil)
-	return err
+	total, err := c.stream(ctx, "GET", path, nil, fn, nil)
+	return cmp.Or(err, total.Incomplete())
 }
 
 func (c *Client) change(ctx context.Context, path, verb string, request any) error {

@@ -37,6 +37,7 @@ type ClusterStatus struct {
 	Survives    int            `json:"survives"`           // how many more nodes may die without a stop anywhere
 	Suspensions int            `json:"suspensions"`        // in force
 	Problems    []string       `json:"problems,omitempty"` // each says what to do
+	Old         string         `json:"old,omitempty"`      // why members and groups may be others by now; "": they are not
 }
 
 // MemberStatus is how one node is.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -20,8 +21,8 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 		return
 	}
 	m.Handle("GET /v1/cluster/status", handler(s.clusterStatus))
-	m.Handle("GET /v1/cluster/backup", handler(s.backup))
-	m.Handle("POST /v1/cluster/drain", handler(s.drain))
+	m.Handle("GET /v1/cluster/backup", s.known(s.backup))
+	m.Handle("POST /v1/cluster/drain", s.known(s.drain))
 	c := s.o.Cluster
 	verbs := map[string]clusterVerb{
 		"init": func(ctx context.Context, _ *ClusterRequest) (any, error) { return struct{}{}, c.Init(ctx) },
@@ -36,14 +37,32 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 	}
 	maps.Copy(verbs, newerVerbs(c))
 	for verb, do := range verbs {
-		m.Handle("POST /v1/cluster/"+verb, s.clusterChange(verb, do))
+		h := s.clusterChange(verb, do)
+		if verb != "init" && verb != "token" { // they decide nothing by what this node knows
+			h = s.known(h)
+		}
+		m.Handle("POST /v1/cluster/"+verb, h)
 	}
 }
 
+// statusWait is how long the status waits for the roll call: it is what one looks at when that does not come.
+const statusWait = 2 * time.Second
+
 func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
+	var old error
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		ctx, cancel := context.WithTimeout(r.Context(), statusWait)
+		defer cancel()
+		old = s.current(ctx)
+	})
 	st, err := s.o.Cluster.Status(r.Context())
+	asking.Wait()
 	if err != nil {
 		return err
+	}
+	if old != nil {
+		st.Old = asError(old).Message
 	}
 	return answer(w, st)
 }

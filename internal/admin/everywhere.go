@@ -42,9 +42,17 @@ func summing(moved func(total int64)) func(more int64) {
 // askEvery is how often it is looked whether a group has got an owner.
 const askEvery = 250 * time.Millisecond
 
-// everywhere asks all queues of the cluster. A group that has just lost its owner gets another one in seconds: it is waited for, except by
-// lists, part of which is printed by then. Nodes that were silent once are not waited for again.
+// everywhere asks all queues of the cluster. When it is not known which there are, those are asked that this node knows of, and the total says so.
 func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
+	missing := s.uncalled(ctx)
+	t := s.all(ctx, a, emit, moved)
+	t.miss(missing...)
+	return t
+}
+
+// all asks all queues that this node knows of. A group that has just lost its owner gets another one in seconds: it is waited for, except by
+// lists, part of which is printed by then. Nodes that were silent once are not waited for again.
+func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
 	end, more, silent := time.Now().Add(s.o.OwnerWait), summing(moved), map[string]bool{}
 	var parts []*Total
 	for {

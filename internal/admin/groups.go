@@ -11,6 +11,8 @@ import (
 type LocalQueue struct {
 	Group uint64
 	Queue Queue
+	// Holds reports whether the node surely owns the group still, and has ever since it gave this value; nil: by what Options.Queues says.
+	Holds func() bool
 	// InFlight says which recipients are being attempted now (queue.Options.InFlight); nil: none.
 	InFlight func(id mail.ID, recipient uint32) bool
 	// Reason says why nothing is tried at a domain now, and until when; nil: nobody knows. A site that does not answer holds up all its

@@ -10,12 +10,12 @@ import (
 
 // importRoutes stage users, in requests of some hundred each, and publish what is staged.
 func (s *Server) importRoutes(m *http.ServeMux) {
-	m.Handle("POST /v1/users/stage", handler(s.stage))
-	m.Handle("POST /v1/users/publish", handler(s.publish))
-	m.Handle("POST /v1/users/discard", handler(s.discard))
+	m.Handle("POST /v1/users/stage", s.known(s.stage))
+	m.Handle("POST /v1/users/publish", s.known(s.publish))
+	m.Handle("POST /v1/users/discard", s.known(s.discard))
 	m.Handle("GET /v1/users/stages", handler(s.stages))
 	m.Handle("GET /v1/users/export", handler(s.exportUsers))
-	m.Handle("POST /v1/users/sync", handler(s.syncUsers))
+	m.Handle("POST /v1/users/sync", s.known(s.syncUsers))
 }
 
 // StageRequest puts users aside under the name of a stage.
@@ -152,17 +152,17 @@ func (s *Server) staged(w http.ResponseWriter, r *http.Request, do func(context.
 }
 
 func (s *Server) stages(w http.ResponseWriter, r *http.Request) error {
-	return streaming(w, func(out *stream) (*Total, error) {
+	return s.lists(w, r, func(out *stream, _ *Total) error {
 		all, err := s.o.Users.Stages()
 		for _, one := range all {
 			out.item(Stage{one.Name, one.Users})
 		}
-		return &Total{Node: s.o.Node}, err
+		return err
 	})
 }
 
 func (s *Server) exportUsers(w http.ResponseWriter, r *http.Request) error {
-	return listing(s, w, s.o.Users.List, func(u *directory.User) (string, any) {
+	return listing(s, w, r, s.o.Users.List, func(u *directory.User) (string, any) {
 		return u.Name, &ExportedUser{User: *wireUser(u), Hash: directory.FormatHash(u.Hash), Secret: directory.FormatScram(u.Scram)}
 	})
 }

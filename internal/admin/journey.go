@@ -15,7 +15,7 @@ import (
 
 // journey is the whole: all rounds, in all nodes.
 func (s *Server) journey(ctx context.Context, t *TraceRequest, found func(any) bool) (*Total, error) {
-	total, since := &Total{Node: s.o.Node}, t.Since
+	total, since := &Total{Node: s.o.Node, Missing: s.uncalled(ctx)}, t.Since
 	if len(t.IDs) == 0 {
 		if t.IDs = s.meant(ctx, t, total); len(t.IDs) == 0 {
 			return total, t.nothing(total)
@@ -122,7 +122,7 @@ func (s *Server) queued(ctx context.Context, f *Filter, total *Total, fn func(*M
 		total.miss(Missing{Node: s.o.Node, Why: err.Error()})
 		return
 	}
-	t := s.everywhere(ctx, a, func(raw json.RawMessage) bool {
+	t := s.all(ctx, a, func(raw json.RawMessage) bool {
 		var m Message
 		return json.Unmarshal(raw, &m) == nil && fn(&m)
 	}, nil)

@@ -30,19 +30,17 @@ func (s *Server) mailboxRoutes(m *http.ServeMux) {
 		return
 	}
 	m.Handle("GET /v1/mailboxes", handler(s.mailboxes))
-	m.Handle("GET /v1/mailboxes/show", handler(s.showMailbox))
-	m.Handle("GET /v1/mailboxes/export", handler(s.exportMailbox))
-	m.Handle("POST /v1/mailboxes/import", handler(s.importMailbox))
+	m.Handle("GET /v1/mailboxes/show", s.known(s.showMailbox))
+	m.Handle("GET /v1/mailboxes/export", s.known(s.exportMailbox))
+	m.Handle("POST /v1/mailboxes/import", s.known(s.importMailbox))
 }
 
 func (s *Server) mailboxes(w http.ResponseWriter, r *http.Request) error {
-	return streaming(w, func(out *stream) (*Total, error) {
-		total := &Total{Node: s.o.Node}
-		err := s.o.Mailboxes.Each(r.Context(), func(b *mailbox.Mailbox) bool {
+	return s.lists(w, r, func(out *stream, total *Total) error {
+		return mailboxError(s.o.Mailboxes.Each(r.Context(), func(b *mailbox.Mailbox) bool {
 			total.Recipients, total.Messages = total.Recipients+1, total.Messages+int64(b.Messages)
 			return out.item(wireMailbox(b))
-		})
-		return total, mailboxError(err)
+		}))
 	})
 }
 

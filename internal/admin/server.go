@@ -41,6 +41,11 @@ type Options struct {
 	Peers func() []Peer
 	// PeerWait is how long one may say nothing before it counts as unreachable (default 5 s). One that is at work says so every second.
 	PeerWait time.Duration
+	// Current returns when this node knows all that the cluster had decided when it was called: which nodes, queue groups, users and suspensions there
+	// are. Its error says what is missing. nil: this node always knows.
+	Current func(context.Context) error
+	// CurrentWait is how long it is waited for (default 6 s: an election).
+	CurrentWait time.Duration
 	// OwnerWait is how long counts and verbs wait for a group without an owner to get one (default 5 s).
 	OwnerWait time.Duration
 	// Cluster does what the cluster commands ask for; nil: this node is in none.
@@ -87,6 +92,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.PeerWait == 0 {
 		o.PeerWait = 5 * time.Second
+	}
+	if o.CurrentWait == 0 {
+		o.CurrentWait = 6 * time.Second
 	}
 	if o.OwnerWait == 0 {
 		o.OwnerWait = 5 * time.Second

@@ -18,7 +18,7 @@ type localSource struct {
 
 func (l *localSource) answer(ctx context.Context, a *ask, out outlet) *Total {
 	t, err := runners[a.verb](ctx, l.s, l.q, a, out)
-	if err == nil && !l.s.owns(l.q.Group) {
+	if err == nil && !l.holds() {
 		err = errors.New(ownerChanged)
 	}
 	total := &Total{}
@@ -33,9 +33,13 @@ func (l *localSource) answer(ctx context.Context, a *ask, out outlet) *Total {
 	return total
 }
 
-// owns reports whether this node (still) owns a group.
-func (s *Server) owns(group uint64) bool {
-	return slices.ContainsFunc(s.o.Queues(), func(q LocalQueue) bool { return q.Group == group })
+// holds reports whether this node still owns the group. It is asked last: another owner may have taken mail before this one knew of it, and what this one
+// found then is of the past.
+func (l *localSource) holds() bool {
+	if l.q.Holds != nil {
+		return l.q.Holds()
+	}
+	return slices.ContainsFunc(l.s.o.Queues(), func(q LocalQueue) bool { return q.Group == l.q.Group })
 }
 
 func groupTotal(t queue.Total) GroupTotal {

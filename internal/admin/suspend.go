@@ -21,8 +21,8 @@ type Suspensions interface {
 	Suspend(ctx context.Context, s Suspension, lasts time.Duration) (Acknowledgement, error)
 	// Resume ends it, and has all queue groups acknowledge that.
 	Resume(ctx context.Context, s Suspension) (Acknowledgement, error)
-	// Suspensions returns all that is in force, in any order.
-	Suspensions(ctx context.Context) []Suspension
+	// Suspensions returns all that this node knows to be in force, in any order.
+	Suspensions() []Suspension
 }
 
 // Suspension is one thing that is suspended.
@@ -115,12 +115,12 @@ func (s *Server) suspendRoutes(m *http.ServeMux) {
 		return
 	}
 	m.Handle("GET /v1/suspensions", handler(s.suspensions))
-	m.Handle("POST /v1/suspend", s.suspension("suspend", func(ctx context.Context, r *SuspendRequest, one Suspension) (Acknowledgement, error) {
+	m.Handle("POST /v1/suspend", s.known(s.suspension("suspend", func(ctx context.Context, r *SuspendRequest, one Suspension) (Acknowledgement, error) {
 		return s.o.Suspensions.Suspend(ctx, one, time.Duration(r.For))
-	}))
-	m.Handle("POST /v1/resume", s.suspension("resume", func(ctx context.Context, _ *SuspendRequest, one Suspension) (Acknowledgement, error) {
+	})))
+	m.Handle("POST /v1/resume", s.known(s.suspension("resume", func(ctx context.Context, _ *SuspendRequest, one Suspension) (Acknowledgement, error) {
 		return s.o.Suspensions.Resume(ctx, one)
-	}))
+	})))
 }
 
 // suspension makes one change and logs that an operator asked for it.
@@ -145,8 +145,8 @@ func (s *Server) suspension(verb string, do func(context.Context, *SuspendReques
 
 // suspensions lists what is in force, the oldest first.
 func (s *Server) suspensions(w http.ResponseWriter, r *http.Request) error {
-	return streaming(w, func(out *stream) (*Total, error) {
-		all := s.o.Suspensions.Suspensions(r.Context())
+	return s.lists(w, r, func(out *stream, _ *Total) error {
+		all := s.o.Suspensions.Suspensions()
 		slices.SortFunc(all, func(a, b Suspension) int {
 			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 		})
@@ -155,6 +155,6 @@ func (s *Server) suspensions(w http.ResponseWriter, r *http.Request) error {
 				break
 			}
 		}
-		return &Total{Node: s.o.Node}, nil
+		return nil
 	})
 }

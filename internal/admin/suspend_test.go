@@ -31,7 +31,7 @@ func (f *fakeSuspensions) Resume(_ context.Context, s Suspension) (Acknowledgeme
 	return Acknowledgement{Suspension: s}, f.broken
 }
 
-func (f *fakeSuspensions) Suspensions(context.Context) []Suspension {
+func (f *fakeSuspensions) Suspensions() []Suspension {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	return []Suspension{{Kind: "tenant", Name: "t2", Reason: "y", Since: at.Add(time.Hour)}, {Kind: "domain", Name: "a.example", Reason: "x", Since: at, Until: at.Add(2 * time.Hour)}}
 }

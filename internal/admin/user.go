@@ -11,10 +11,10 @@ import (
 
 func (s *Server) userRoutes(m *http.ServeMux) {
 	m.Handle("GET /v1/users", handler(s.users))
-	m.Handle("POST /v1/users", userChange(s.addUser))
-	m.Handle("POST /v1/users/passwd", userChange(s.passwd))
-	m.Handle("POST /v1/users/remove", userChange(s.removeUser))
-	m.Handle("POST /v1/users/set", userChange(s.setUser))
+	m.Handle("POST /v1/users", s.known(userChange(s.addUser)))
+	m.Handle("POST /v1/users/passwd", s.known(userChange(s.passwd)))
+	m.Handle("POST /v1/users/remove", s.known(userChange(s.removeUser)))
+	m.Handle("POST /v1/users/set", s.known(userChange(s.setUser)))
 	s.importRoutes(m)
 }
 
@@ -22,24 +22,24 @@ func (s *Server) userRoutes(m *http.ServeMux) {
 const userPage = 500
 
 func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
-	return listing(s, w, s.o.Users.List, func(u *directory.User) (string, any) { return u.Name, wireUser(u) })
+	return listing(s, w, r, s.o.Users.List, func(u *directory.User) (string, any) { return u.Name, wireUser(u) })
 }
 
 // listing streams all that a listing of the directory has, page by page.
-func listing[T any](s *Server, w http.ResponseWriter, list func(after string, limit int) []T, wire func(T) (name string, item any)) error {
-	return streaming(w, func(out *stream) (*Total, error) {
-		total, after := &Total{Node: s.o.Node}, ""
+func listing[T any](s *Server, w http.ResponseWriter, r *http.Request, list func(after string, limit int) []T, wire func(T) (name string, item any)) error {
+	return s.lists(w, r, func(out *stream, total *Total) error {
+		after := ""
 		for {
 			page := list(after, userPage)
 			for _, one := range page {
 				name, item := wire(one)
 				if !out.item(item) {
-					return total, nil
+					return nil
 				}
 				total.Recipients, after = total.Recipients+1, name
 			}
 			if len(page) < userPage {
-				return total, nil
+				return nil
 			}
 		}
 	})

@@ -1,0 +1,173 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// told is what a command of the queue prints last with --json.
+type told struct {
+	Messages   int64            `json:"messages"`
+	Recipients int64            `json:"recipients"`
+	States     map[string]int64 `json:"states"`
+}
+
+// asked is a command's end.
+type asked struct {
+	status int
+	out    string
+	told   told
+}
+
+// atOnce runs a command at a node until it is there to answer, and returns the first answer.
+func (r *run) atOnce(n *faults.Node, args ...string) (a asked) {
+	r.t.Helper()
+	eventually(r.t, time.Minute, func() bool {
+		a.status, a.out = r.status(n, args...)
+		return a.status != 69
+	}, func() string { return n.Name + " does not answer\n" + n.Log() })
+	for line := range strings.Lines(a.out) {
+		if strings.HasPrefix(line, "{") {
+			json.Unmarshal([]byte(line), &a.told)
+		}
+	}
+	return a
+}
+
+// refusing is a receiving server that takes nothing until it is told to.
+type refusing struct {
+	mu    sync.Mutex
+	takes bool
+}
+
+func (f *refusing) step(s *mailtest.Step) mailtest.Action {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.At == mailtest.AtRcpt && !f.takes {
+		return mailtest.Action{Reply: "451 4.3.0 not now"}
+	}
+	return mailtest.Action{}
+}
+
+func (f *refusing) take() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.takes = true
+}
+
+// TestVerbsOfARestartedNode: a node that comes back after SIGKILL has its newest rows in the log only, and does not know of other nodes' queues. Whatever an
+// operator asks it at once, it answers truly or with 75; with the others away, always with 75.
+func TestVerbsOfARestartedNode(t *testing.T) {
+	r := startRun(t, runOptions{Nodes: 3, Domains: 2, Seed: 20261130, Size: 2048, Quiet: true})
+	remote := &refusing{}
+	r.World.Answer(remote.step)
+	nodes := r.Cluster.Nodes()
+	const total = 30
+	load := r.load(faults.LoadOptions{Connections: 3, Count: total})
+	var ids []string
+	for _, try := range load.Wait() {
+		if len(try.Accepted) > 0 {
+			ids = append(ids, try.QueueID)
+		}
+	}
+	if len(ids) != total {
+		t.Fatalf("%d messages were accepted", len(ids))
+	}
+	eventually(t, time.Minute, func() bool {
+		r.command(nodes[0], "queue", "hold", "--all")
+		return r.atOnce(nodes[0], "queue", "count", "--state", "held", "--json").told.Recipients == total
+	}, func() string { return "not all is held\n" + r.chronicle() })
+
+	left, gone := int64(total), map[string]bool{}
+	for round := range rounds(3, 9) {
+		n := nodes[2-round%3]
+		n.Kill()
+		if err := n.Start(); err != nil {
+			t.Fatal(err)
+		}
+		id := ids[round]
+		if a := r.atOnce(n, "queue", "count", "--json"); a.status != 75 && (a.status != 0 || a.told.Recipients != left) {
+			t.Errorf("%s counts %d of %d, status %d: %s", n.Name, a.told.Recipients, left, a.status, a.out)
+		}
+		if a := r.atOnce(n, "queue", "show", id); a.status != 75 && a.status != 0 {
+			t.Errorf("%s does not show what is there: status %d: %s", n.Name, a.status, a.out)
+		}
+		if a := r.atOnce(n, "suspend", "--domain", "a.example", "--reason", "for a test", "--json"); a.status != 75 && a.status != 0 {
+			t.Errorf("%s does not suspend: status %d: %s", n.Name, a.status, a.out)
+		}
+		if a := r.atOnce(n, "trace", id); a.status != 75 && a.status != 0 {
+			t.Errorf("%s does not trace what is there: status %d: %s", n.Name, a.status, a.out)
+		}
+		a := r.atOnce(n, "queue", "remove", "--id", id, "--json")
+		if a.status != 75 && (a.status != 0 || a.told.Recipients != 1) {
+			t.Errorf("%s removes %d of 1, status %d: %s", n.Name, a.told.Recipients, a.status, a.out)
+		}
+		gone[id] = true
+		left--
+		r.within(time.Minute, "starting again", r.Cluster.AwaitWhole)
+		if a.status == 75 {
+			r.command(n, "queue", "remove", "--id", id)
+		}
+		if a := r.atOnce(n, "queue", "count", "--json"); a.status != 0 || a.told.Recipients != left {
+			t.Fatalf("%s counts %d of %d, status %d: %s", n.Name, a.told.Recipients, left, a.status, a.out)
+		}
+	}
+
+	for _, n := range nodes {
+		n.Kill()
+	}
+	alone := nodes[1]
+	if err := alone.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.alone(alone, ids[len(ids)-1])
+	for _, n := range []*faults.Node{nodes[0], nodes[2]} {
+		if err := n.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.within(time.Minute, "starting again", r.Cluster.AwaitWhole)
+	if a := r.atOnce(alone, "queue", "count", "--json"); a.status != 0 || a.told.Recipients != left || a.told.States["held"] != left {
+		t.Errorf("%s counts %d of %d, status %d: %s", alone.Name, a.told.Recipients, left, a.status, a.out)
+	}
+	remote.take()
+	r.atOnce(alone, "resume", "--domain", "a.example")
+	r.command(alone, "queue", "release", "--all")
+	eventually(t, time.Minute, func() bool { return r.World.Sink.Accepted() == int(left) },
+		func() string { return "not all that is left arrives, or more\n" + r.chronicle() })
+	for _, try := range load.Tries() {
+		if gone[try.QueueID] && slices.ContainsFunc(r.World.Sink.Deliveries(), func(d mailtest.Delivery) bool { return d.ID == try.ID }) {
+			t.Errorf("%s was removed, and arrived", try.QueueID)
+		}
+	}
+}
+
+// alone asks a node that runs without the others whatever rests on what the cluster has decided.
+func (r *run) alone(n *faults.Node, id string) {
+	r.t.Helper()
+	r.atOnce(n, "cluster", "status")
+	var all sync.WaitGroup
+	for _, args := range [][]string{
+		{"queue", "count"}, {"queue", "list"}, {"queue", "show", id}, {"queue", "hold", "--all"}, {"queue", "release", "--id", id}, {"queue", "remove", "--id", id},
+		{"queue", "fail", "--id", id}, {"queue", "flush"}, {"trace", id}, {"suspend", "--domain", "a.example", "--reason", "for a test"},
+		{"resume", "--domain", "b.example"}, {"suspend", "list"}, {"user", "list"}, {"domain", "list"}, {"domain", "remove", "nowhere.example"}, {"mailbox", "list"},
+		{"cluster", "status"}, {"cluster", "remove", "nobody"}, {"cluster", "backup", "-"},
+	} {
+		all.Go(func() {
+			out, err := n.Run(r.ctx, args...)
+			var ce *faults.CommandError
+			if !errors.As(err, &ce) || ce.Status != 75 || !strings.Contains(ce.Stderr, "the control group has no leader") {
+				r.t.Errorf("alone, %v answers %v: %s", args, err, out)
+			}
+		})
+	}
+	all.Wait()
+}
