@@ -116,6 +116,7 @@ func (g *Group) fetch(ctx context.Context, from uint16, index uint64) error {
 	if err := g.discard(to); err != nil {
 		return err
 	}
+	g.node.opts.Logf("group %d: taking over the state from member %d, as of entry %d or later", g.id, from, index)
 	t := &taking{g: g, to: to, batch: g.node.db.NewBatch()}
 	defer t.batch.Close()
 	err = g.node.Call(ctx, from, http.MethodGet, fmt.Sprintf("/cluster/state?group=%d", g.id), nil, t.read)
@@ -128,7 +129,11 @@ func (g *Group) fetch(ctx context.Context, from uint16, index uint64) error {
 	if err := g.node.flush(); err != nil {
 		return err
 	}
-	return g.log.Set([]byte(sideKey), t.end.encode())
+	if err := g.log.Set([]byte(sideKey), t.end.encode()); err != nil {
+		return err
+	}
+	g.node.opts.Logf("group %d: has the state as of entry %d", g.id, t.end.applied)
+	return nil
 }
 
 // Frames of a state on its way.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,19 +26,20 @@ func faultSeed(t *testing.T) (seed uint64) {
 
 // Sizes of the long run.
 const (
-	longRun      = 30 * time.Minute
-	longMessages = 500_000
-	fiveRun      = 10 * time.Minute
-	fiveMessages = 100_000
+	longRun      = 60 * time.Minute
+	longMessages = 1_200_000
+	fiveRun      = 30 * time.Minute
+	fiveMessages = 400_000
 )
 
 // TestFaults holds three nodes against everything that can go wrong with processes, networks and disks, under load: nothing that was
 // acknowledged is lost, nothing arrives twice without a fault that explains it, and no node attempts what it does not own.
-// POSTROAD_LONG=1: 30 minutes and 500,000 messages at least, POSTROAD_FAULTS_FOR=5m makes that a time alone; POSTROAD_FAULTS_SEED repeats a run,
+// POSTROAD_LONG=1: 60 minutes and 1,200,000 messages at least, POSTROAD_FAULTS_FOR=5m makes that a
+// time alone, POSTROAD_FAULTS_STEPS=20 a number of faults; POSTROAD_FAULTS_SEED repeats a run,
 // POSTROAD_FAULTS_KINDS=pause,replace keeps to some kinds.
 func TestFaults(t *testing.T) { faultRun(t, 3, 5) }
 
-// TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost at once; its long run has 10 minutes and 100,000 messages.
+// TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost at once; its long run has 30 minutes and 400,000 messages.
 func TestFaultsOfFive(t *testing.T) {
 	if !long() {
 		t.Skip("skipped: five nodes are for the long run, POSTROAD_LONG=1")
@@ -58,34 +60,45 @@ func faultRun(t *testing.T, nodes, steps int) {
 		span, messages = fiveRun, fiveMessages
 	}
 	if long() {
-		plan.Steps = 10_000                // as many as the time has room for
+		plan.Steps = manySteps             // as many as the time has room for
 		o.Interval = 20 * time.Millisecond // enough for the count; the rest of the machine is for the faults
 	} else {
 		plan.Kinds = []faults.Kind{faults.Kill, faults.Pause, faults.Partition, faults.KillAll, faults.Restart}
 	}
-	fromEnvironment(t, &plan.Kinds, &span, &messages)
+	if nodes > 1 {
+		o.Shards = 4
+	}
+	fromEnvironment(t, &plan, &span, &messages)
 	r := startRun(t, o)
 	r.flows(100)
 	for i, start := 0, time.Now(); i < plan.Steps; i++ {
-		if long() && time.Since(start) >= span && r.Load.Accepted() >= messages {
+		if plan.Steps == manySteps && time.Since(start) >= span && r.Load.Accepted() >= messages {
 			break
 		}
 		step := faults.Plan(withSteps(plan, i+1))[i]
 		if err := r.Driver.Run(r.ctx, []faults.Step{step}); err != nil {
-			t.Fatalf("fault %d: %v\n%s", i+1, err, r.logs())
+			t.Fatalf("fault %d: %v\n%s", i+1, err, r.chronicle())
 		}
 		r.flows(100)
 	}
 	r.mustBeClean()
 }
 
+// manySteps are more than the longest run has time for.
+const manySteps = 10_000
+
 // fromEnvironment reads what makes a fault run another one.
-func fromEnvironment(t *testing.T, kinds *[]faults.Kind, span *time.Duration, messages *int) {
+func fromEnvironment(t *testing.T, plan *faults.PlanOptions, span *time.Duration, messages *int) {
 	t.Helper()
 	var err error
 	if v := os.Getenv("POSTROAD_FAULTS_KINDS"); v != "" {
-		if *kinds, err = faults.ParseKinds(v); err != nil {
+		if plan.Kinds, err = faults.ParseKinds(v); err != nil {
 			t.Fatalf("POSTROAD_FAULTS_KINDS: %v", err)
+		}
+	}
+	if v := os.Getenv("POSTROAD_FAULTS_STEPS"); v != "" {
+		if plan.Steps, err = strconv.Atoi(v); err != nil {
+			t.Fatalf("POSTROAD_FAULTS_STEPS: %v", err)
 		}
 	}
 	if v := os.Getenv("POSTROAD_FAULTS_FOR"); v != "" {

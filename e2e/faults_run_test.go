@@ -37,6 +37,7 @@ type runOptions struct {
 	ByHand   bool // by `cluster token` and `cluster join`: only the first is started
 	Quiet    bool // no load from the start
 	POP3     bool // mailboxes are read
+	Shards   int  // of the mailboxes
 	Clients  int  // connections; default 8 a node
 	Interval time.Duration
 }
@@ -72,7 +73,7 @@ func startRun(t *testing.T, o runOptions) *run {
 	t.Cleanup(func() { r.World.Close() })
 	r.Cluster, err = faults.New(faults.Options{
 		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(), Replicas: o.Replicas, Grows: o.Grows, Extra: o.Extra, POP3: o.POP3,
-		ByHand: o.ByHand,
+		ByHand: o.ByHand, Shards: o.Shards,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -161,8 +162,9 @@ func (r *run) finish(patience time.Duration) (*faults.Verdict, *faults.History) 
 	if err != nil {
 		r.t.Errorf("gathering what is known of the run: %v", err)
 	}
+	h.Named = r.Driver.Named()
 	v := faults.Check(h, faults.Rules{})
-	r.t.Logf("verdict:\n%v%v", v, v.Faults(h))
+	r.t.Logf("verdict:\n%v%v%v", v, v.Faults(h), r.Driver.Summary(v))
 	if f := r.Load.Failures(); f != "" {
 		r.t.Logf("what clients met, and how often:\n%s", f)
 	}

@@ -198,26 +198,36 @@ func (d *Driver) cutPower(nodes []*Node) (err error) {
 // Replace puts a new node in the place of one that is gone for good, as an operator does: it joins, and `cluster replace` gives it
 // the other's places.
 func (d *Driver) Replace(ctx context.Context, old *Node) (*Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.patience())
-	defer cancel()
 	fresh, err := d.Cluster.Add()
 	if err != nil {
 		return nil, err
 	}
+	return fresh, d.giveItsPlaces(ctx, old, fresh)
+}
+
+// giveItsPlaces gives a node that has joined, or is about to, the places of one that is gone.
+func (d *Driver) giveItsPlaces(ctx context.Context, old, fresh *Node) error {
 	d.say("   %s joins in the place of %s", fresh.Name, old.Name)
+	return d.insist(ctx, func(ctx context.Context) error { return d.replace(ctx, old, fresh) })
+}
+
+// insist has an operator's command run until it ends well or with a status that is final.
+func (d *Driver) insist(ctx context.Context, command func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d.patience())
+	defer cancel()
 	var last error // that says more than that the time is up
 	for {
-		err := d.replace(ctx, old, fresh)
+		err := command(ctx)
 		if err == nil {
-			return fresh, nil
+			return nil
 		}
 		if ctx.Err() != nil {
-			return fresh, errors.Join(err, last)
+			return errors.Join(err, last)
 		}
 		last = err
 		var status *CommandError
 		if errors.As(err, &status) && !temporary(status.Status) {
-			return fresh, err
+			return err
 		}
 		pause(ctx, time.Second) // it has not joined yet
 	}

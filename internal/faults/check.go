@@ -14,6 +14,7 @@ type Verdict struct {
 	Acknowledged int // recipients with a 250
 	Delivered    int // of these, arrived
 	Waiting      int // of these, still in a queue
+	Named        int // of these, neither; but a node that stopped loudly has named their message
 	NotTold      int // recipients without a reply to the end of the data, or put off after it
 	LateArrivals int // of these, arrived all the same
 
@@ -165,6 +166,8 @@ func (c *checker) try(t *Try) {
 			c.judge(f, a)
 		case slices.Contains(c.h.Held[t.QueueID], r):
 			c.v.Waiting++
+		case c.h.Named[t.QueueID]:
+			c.v.Named++
 		default:
 			f.Why = "accepted by n" + fmt.Sprint(t.Node) + " at " + t.At.Format("15:04:05.000")
 			c.v.Lost.add(f)

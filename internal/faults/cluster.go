@@ -23,6 +23,7 @@ type Options struct {
 	DNS      string // host:port
 	Port     int    // that the nodes deliver to
 	Replicas int    // 0: the program's default
+	Shards   int    // of the mailboxes; 0: the program's default
 	Grows    bool   // more will join, so that a single node has a cluster port too
 	ByHand   bool   // the nodes have no list of those to join: `cluster token` and `cluster join` make them one cluster
 	POP3     bool   // the nodes serve POP3, without TLS
@@ -77,7 +78,7 @@ func newToken() string {
 }
 
 // maxNodes: each has an address 127.0.0.k and a proxy at 127.0.1.k.
-const maxNodes = 100
+const maxNodes = 200
 
 // place finds addresses for one more node and puts it on the network.
 func (c *Cluster) place() (*Node, error) {

@@ -42,6 +42,9 @@ func (c *Cluster) clusterTable(n *Node, members []*Node) string {
 	if c.o.Replicas > 0 {
 		s += fmt.Sprintf("replicas = %d\n", c.o.Replicas)
 	}
+	if c.o.Shards > 0 {
+		s += fmt.Sprintf("mailbox_shards = %d\n", c.o.Shards)
+	}
 	return s
 }
 

@@ -17,11 +17,17 @@ type Driver struct {
 	Log      func(text string)          // told of each step; nil: nobody is
 	Act      func(step Step, n []*Node) // called while a fault is on; nil: nothing
 
-	sick map[int]bool // nodes whose disk does not take writes
+	sick   map[int]bool  // nodes whose disk does not take writes
+	ended  map[*Node]int // how often each has ended by itself in this step
+	spoilt *Node         // whose data this step damaged
 
 	mu struct {
 		sync.Mutex
 		faults []Fault
+		steps  map[Kind]int
+		stops  []Stop
+		ends   map[string]int
+		named  map[string]bool
 	}
 }
 
@@ -65,6 +71,12 @@ func pause(ctx context.Context, t time.Duration) bool {
 func (d *Driver) Do(ctx context.Context, s Step) error {
 	nodes := d.Cluster.Nodes()
 	hit := nodes[s.Node%len(nodes)]
+	d.count(s.Kind)
+	d.ended, d.spoilt = map[*Node]int{}, nil
+	if s.Kind >= Flip {
+		d.say("== %v", s)
+		return d.script(ctx, s, nodes, hit)
+	}
 	what, begin, end := d.action(s, nodes, hit)
 	at, err := d.begin(s.Kind, what, begin)
 	if err != nil {
@@ -93,9 +105,22 @@ func (d *Driver) patience() time.Duration {
 	return 90 * time.Second
 }
 
+// script carries out a step that is more than something with a beginning and an end.
+func (d *Driver) script(ctx context.Context, s Step, nodes []*Node, hit *Node) error {
+	switch s.Kind {
+	case FullStart:
+		return d.fullStart(ctx, s, hit)
+	case MidReplace:
+		return d.midReplace(ctx, s, hit)
+	case FullJoin, Newborn, MidJoin, MidState, MidRemove, MidMove:
+		return d.visit(ctx, s, nodes)
+	}
+	return d.damaged(ctx, s, nodes, hit)
+}
+
 // begin makes a fault happen and notes it, with those who lost their ownership by it.
 func (d *Driver) begin(kind Kind, what string, do func() error) (at int, err error) {
-	f := Fault{Kind: kind, What: what, UnderWay: d.World.UnderWay(), From: time.Now(), Stuck: kind == Stall || kind == Full || kind == Fsync}
+	f := Fault{Kind: kind, What: what, UnderWay: d.World.UnderWay(), From: time.Now(), Stuck: kind == Stall || kind == Full || kind == Fsync || kind == FullStart || kind == FullJoin}
 	before := d.able()
 	if err := do(); err != nil {
 		return 0, err

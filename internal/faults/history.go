@@ -45,6 +45,7 @@ type History struct {
 	Faults     []Fault
 	Begun      map[int][]time.Time // when each node began its transactions
 	Held       map[string][]string // what queues still hold: recipients by queue ID
+	Named      map[string]bool     // queue IDs that a node named when it stopped loudly
 	Attempts   Attempts            // what the nodes logged of them; see Again
 }
 

@@ -27,6 +27,7 @@ type link struct{ from, to int }
 // that it dials from. Its methods may be called on any goroutine.
 type Net struct {
 	relays sync.WaitGroup
+	meter  meter
 
 	mu struct {
 		sync.Mutex

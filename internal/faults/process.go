@@ -23,7 +23,7 @@ func startProcess(program, logFile string, env []string, args ...string) (*proce
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(program, args...), gone: make(chan struct{}), log: &tail{file: f}}
+	p := &process{cmd: exec.Command(program, args...), gone: make(chan struct{}), log: newTail(f)}
 	p.cmd.Stderr = p.log
 	p.cmd.Env = append(append(os.Environ(), "TZ=UTC"), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -59,11 +59,33 @@ type tail struct {
 	sync.Mutex
 	file *os.File
 	buf  []byte
+	more chan struct{} // closed and replaced with each write
+}
+
+func newTail(f *os.File) *tail { return &tail{file: f, more: make(chan struct{})} }
+
+// await waits until the text is in what is kept; false: done came first.
+func (w *tail) await(text string, done <-chan struct{}) bool {
+	for {
+		w.Lock()
+		found, more := bytes.Contains(w.buf, []byte(text)), w.more
+		w.Unlock()
+		if found {
+			return true
+		}
+		select {
+		case <-more:
+		case <-done:
+			return false
+		}
+	}
 }
 
 func (w *tail) Write(p []byte) (int, error) {
 	w.Lock()
 	defer w.Unlock()
+	close(w.more)
+	w.more = make(chan struct{})
 	w.buf = append(w.buf, p...)
 	if len(w.buf) > 2*tailLimit {
 		w.buf = append(w.buf[:0], w.buf[len(w.buf)-tailLimit:]...)

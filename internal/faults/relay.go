@@ -96,6 +96,7 @@ func (n *Net) pump(r *relay, l link, from, to *net.TCPConn) {
 			if _, err := to.Write(buf[:k]); err != nil {
 				break
 			}
+			n.meter.passed(l, k, r.gone)
 			continue
 		}
 		if err != nil {

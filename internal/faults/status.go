@@ -96,22 +96,28 @@ func (c *Cluster) AwaitWhole(ctx context.Context) error {
 	if err := c.AwaitReady(ctx); err != nil || c.o.Nodes == 1 && !c.o.Grows {
 		return err
 	}
-	why := ""
 	for {
-		var names []string
-		for _, n := range c.Nodes() {
-			names = append(names, n.Name)
-		}
-		s, err := c.Status(ctx)
-		if err != nil {
-			why = err.Error()
-		} else if why = s.unfinished(names, min(len(names), max(3, c.o.Replicas))); why == "" {
+		why := c.unfinished(ctx)
+		if why == "" {
 			return nil
 		}
 		if !pause(ctx, 300*time.Millisecond) { // each question is a process of its own
 			return fmt.Errorf("the cluster is not whole: %s: %w", why, ctx.Err())
 		}
 	}
+}
+
+// unfinished says what keeps the cluster from being whole, "" when nothing does.
+func (c *Cluster) unfinished(ctx context.Context) string {
+	var names []string
+	for _, n := range c.Nodes() {
+		names = append(names, n.Name)
+	}
+	s, err := c.Status(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	return s.unfinished(names, min(len(names), max(3, c.o.Replicas)))
 }
 
 // Busiest returns the node that leads the queue group with the most messages.

@@ -3,17 +3,31 @@ package faults
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // A machine that stands still stops all nodes at once, as SIGSTOP would: leaders lose their groups although nothing was done to them. It happens where
-// many share one machine, so it is noted as a fault like those that were meant; a verdict names it.
+// many share one machine, so it is noted as a fault like those that were meant; a verdict names it. There are two thresholds: what is long enough to excuse a further copy,
+// and what is long enough to explain an election.
 
 const (
 	stillTick = 20 * time.Millisecond
 	// stillNoted is what an owner's lease does not outlast for certain: 0.96 s less a heartbeat's interval of up to 0.24 s.
 	stillNoted = 700 * time.Millisecond
+	// stillSeen is what may cost a leader its groups, as an election without another cause.
+	stillSeen = 300 * time.Millisecond
 )
+
+// Stop is a time in which the machine stood still.
+type Stop struct{ From, Until time.Time }
+
+// Stops returns when the machine stood still for 0.3 s or longer.
+func (d *Driver) Stops() []Stop {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.mu.stops)
+}
 
 // Watch notes when the machine stands still, until ctx ends: when this process does, which runs beside the nodes.
 func (d *Driver) Watch(ctx context.Context) {
@@ -33,6 +47,12 @@ func (d *Driver) Watch(ctx context.Context) {
 
 // stood notes a time in which this process did nothing, if it was long.
 func (d *Driver) stood(from, until time.Time) {
+	if until.Sub(from) < stillSeen {
+		return
+	}
+	d.mu.Lock()
+	d.mu.stops = append(d.mu.stops, Stop{from, until})
+	d.mu.Unlock()
 	if until.Sub(from) < stillNoted {
 		return
 	}
