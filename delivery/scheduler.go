@@ -39,6 +39,7 @@ type Scheduler struct {
 		wakeAt   time.Time      // when the timer rings; zero: not set
 		ended    bool           // no goroutine may be started any more
 		inFlight inFlight
+		caught   caught
 	}
 }
 
@@ -47,7 +48,7 @@ func New(o Options, q Queue, r Resolver, d Dialer) (*Scheduler, error) {
 	o.setDefaults()
 	s := &Scheduler{o: o, queue: q, resolver: r, dial: d, kick: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.mu.conns = map[*conn]Conn{}
+	s.mu.conns, s.mu.caught = map[*conn]Conn{}, caught{}
 	c := newCore(&s.o)
 	c.cached = s.cached
 	if err := c.setRoutes(); err != nil {
@@ -160,6 +161,7 @@ func (s *Scheduler) Accepted(items []queue.Item) {
 func (s *Scheduler) Changed(ids []mail.ID, domains []string) {
 	now := s.lock()
 	s.mu.core.changed(ids, domains, now)
+	s.mu.caught.note(ids, s.mu.core.inFlight(), now)
 	s.unlock(now)
 }
 

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -57,6 +58,30 @@ func TestManyArriveOnce(t *testing.T) {
 		}
 		if len(seen) != n {
 			t.Errorf("%d of %d messages arrived", len(seen), n)
+		}
+	})
+}
+
+// A hold is told which attempts it does not stop, at once and for a moment after their end.
+func TestCaught(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.net.at("a.test").latency = 10 * time.Second
+		first := w.submit(message("s@x.test", "1@a.test", "2@b.test"))
+		w.after(15 * time.Second)
+		later := w.submit(message("s@x.test", "3@c.test"))
+		if w.sched.Caught(first, 0) {
+			t.Error("caught without a command")
+		}
+		if total, err := w.queue.Hold(context.Background(), queue.Filter{}, nil); err != nil || total.Messages == 0 {
+			t.Fatalf("%+v, %v", total, err)
+		}
+		if !w.sched.Caught(first, 0) || w.sched.Caught(first, 1) || w.sched.Caught(later, 0) {
+			t.Errorf("caught: %v %v %v", w.sched.Caught(first, 0), w.sched.Caught(first, 1), w.sched.Caught(later, 0))
+		}
+		w.after(10 * time.Second)
+		w.submit(message("s@x.test", "4@d.test"))
+		if _, err := w.queue.Hold(context.Background(), queue.Filter{}, nil); err != nil || w.sched.Caught(first, 0) {
+			t.Errorf("%v; caught long after: %v", err, w.sched.Caught(first, 0))
 		}
 	})
 }

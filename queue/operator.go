@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -14,7 +15,7 @@ const operatorMost = 500
 // Moved hears of each recipient that an operator's command changed; nil: nobody.
 type Moved func(m *Stored, recipient uint32, to State)
 
-// Hold holds the selected recipients; for one being attempted it takes effect at the outcome.
+// Hold holds the selected recipients: when it returns, no attempt begins. For one being attempted it takes effect at the outcome.
 func (q *Queue) Hold(ctx context.Context, f Filter, moved Moved) (Total, error) {
 	return q.operate(ctx, f, verbHold, nil, moved)
 }
@@ -47,8 +48,12 @@ func (r *run) during(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() { stop(); cancel() }
 }
 
+// ErrUncounted: a command was repeated, because it was not known what had become of it. All is done; what the first one moved is not in the total.
+var ErrUncounted = errors.New("an answer of the log was lost on the way")
+
 // operate applies a verb to what is selected, in commands of bounded size. The total counts the recipients that it moved, by their
-// new state, and the messages they belong to. When a command's first answer was lost, what that one moved is not in the total.
+// new state, and the messages they belong to. Those that were being attempted count as InFlight, and not among Recipients, unless the verb lets them be
+// attempted: it is done to them, but what it is for may not come true.
 func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved) (t Total, err error) {
 	r := q.run.Load()
 	if r == nil {
@@ -77,6 +82,9 @@ func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt
 	if err == nil {
 		t.Index, err = q.appliedIndex()
 	}
+	if err == nil && o.uncounted {
+		err = ErrUncounted
+	}
 	return t, err
 }
 
@@ -92,6 +100,8 @@ type operation struct {
 	stored map[mail.ID]*Stored
 	last   mail.ID // counted last
 	err    error
+
+	uncounted bool // an answer was lost
 }
 
 // flush proposes what was gathered.
@@ -100,15 +110,20 @@ func (o *operation) flush() {
 		return
 	}
 	data := appendOperator(appendCommand(nil, cmdOperator, o.r.commandTime(nil)), o.verb, o.why, o.refs)
-	result, err := o.r.propose(o.ctx, data, nil)
+	result, again, err := o.r.proposeOr(o.ctx, data, nil, nil)
 	if err != nil {
 		o.err = fmt.Errorf("propose an operator's command: %w", err)
 		return
 	}
+	o.uncounted = o.uncounted || again
 	to := operatorState[o.verb]
 	for _, ref := range result.([]recipientRef) {
-		o.total.Recipients++
-		o.total.ByState[to]++
+		if to != Ready && o.r.q.opts.Caught(ref.ID, ref.Number) {
+			o.total.ByState[InFlight]++
+		} else {
+			o.total.Recipients++
+			o.total.ByState[to]++
+		}
 		if ref.ID != o.last {
 			o.total.Messages++
 			o.last = ref.ID

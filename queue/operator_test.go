@@ -2,13 +2,16 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/queuetest"
 )
 
 // fill accepts n messages of one recipient each, over five domains, a second apart.
@@ -123,6 +126,50 @@ func TestVerbsOverALongQueue(t *testing.T) {
 	}
 	if s := b.q.Stats(); s.Messages != 260 || s.Recipients[Removed] != 1040 || s.Moves[OperatorRemove] != 1040 || len(b.h.gone) != 1040 {
 		t.Fatalf("%+v, %d gone", s, len(b.h.gone))
+	}
+}
+
+// TestVerbsTellWhatIsUnderWay: of what was being attempted when it was held, failed or removed nobody can say that it will not be delivered.
+func TestVerbsTellWhatIsUnderWay(t *testing.T) {
+	caught := map[mail.ID]bool{}
+	b := newBed(t, Options{Caught: func(id mail.ID, _ uint32) bool { return caught[id] }}).start()
+	ids := b.fill(30)
+	for _, id := range ids[:10] {
+		caught[id] = true
+	}
+	hold, err := b.q.Hold(t.Context(), Filter{IDs: ids[5:15]}, nil)
+	if err != nil || hold.Recipients != 5 || hold.Messages != 10 || hold.ByState[Held] != 5 || hold.ByState[InFlight] != 5 {
+		t.Errorf("hold: %+v, %v", hold, err)
+	}
+	release, err := b.q.ReleaseHeld(t.Context(), Filter{}, nil)
+	if err != nil || release.Recipients != 10 || release.ByState[Ready] != 10 || release.ByState[InFlight] != 0 {
+		t.Errorf("release: %+v, %v", release, err)
+	}
+	remove, err := b.q.Remove(t.Context(), Filter{}, nil)
+	if err != nil || remove.Recipients != 20 || remove.ByState[Removed] != 20 || remove.ByState[InFlight] != 10 {
+		t.Errorf("remove: %+v, %v", remove, err)
+	}
+}
+
+// TestLostAnswerIsTold: a command that had to be repeated may have moved what its second answer does not tell of.
+func TestLostAnswerIsTold(t *testing.T) {
+	b := newBed(t, Options{})
+	var lose atomic.Bool
+	b.g.Fault = func([]byte) queuetest.Fault {
+		if lose.Swap(false) {
+			return queuetest.LoseAnswer
+		}
+		return queuetest.None
+	}
+	b.start()
+	b.fill(3)
+	lose.Store(true)
+	total, err := b.q.Hold(t.Context(), Filter{}, nil)
+	if !errors.Is(err, ErrUncounted) || total.Recipients != 0 {
+		t.Errorf("%+v, %v", total, err)
+	}
+	if held, err := b.q.Count(t.Context(), Filter{States: []State{Held}}); err != nil || held.Recipients != 3 {
+		t.Errorf("%+v, %v", held, err)
 	}
 }
 

@@ -56,7 +56,7 @@ func (r *run) accept(l *lane, b *batch) {
 func (r *run) proposeAccept(data []byte, parts [][]byte) *smtp.Failure {
 	ctx, cancel := context.WithTimeout(r.answers, r.q.opts.UnknownFor)
 	defer cancel()
-	result, err := r.proposeOr(ctx, data, parts, r.q.opts.Forward)
+	result, _, err := r.proposeOr(ctx, data, parts, r.q.opts.Forward)
 	switch {
 	case err == nil && result == acceptResult{true}:
 		return nil
@@ -76,28 +76,29 @@ const (
 
 // propose proposes until the outcome is known or ctx ends. An error that wraps ErrRefused: it surely never entered the log.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	return r.proposeOr(ctx, data, parts, nil)
+	result, _, err := r.proposeOr(ctx, data, parts, nil)
+	return result, err
 }
 
-// proposeOr is propose; when the outcome is unknown and this member does not lead the group any more, the command goes to who does.
-func (r *run) proposeOr(ctx context.Context, data []byte, parts [][]byte, forward Proposer) (any, error) {
-	unknown := false
+// proposeOr is propose; when the outcome is unknown and this member does not lead the group any more, the command goes to who does. again: what an earlier try
+// may have done is not in the result.
+func (r *run) proposeOr(ctx context.Context, data []byte, parts [][]byte, forward Proposer) (result any, again bool, err error) {
 	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {
-		result, err := r.group.Propose(ctx, data, parts)
-		if unknown && forward != nil && errors.Is(err, ErrRefused) {
+		result, err = r.group.Propose(ctx, data, parts)
+		if again && forward != nil && errors.Is(err, ErrRefused) {
 			result, err = forward.Propose(ctx, data, parts)
 		}
 		if err == nil {
-			return result, nil
+			return result, again, nil
 		}
-		if errors.Is(err, ErrRefused) && !unknown {
-			return nil, err
+		if errors.Is(err, ErrRefused) && !again {
+			return nil, false, err
 		}
-		unknown = true // a refusal now says nothing of the first try
+		again = true // a refusal now says nothing of the first try
 		r.q.repeated.Add(1)
 		select {
 		case <-ctx.Done():
-			return nil, errUnknown{err}
+			return nil, true, errUnknown{err}
 		case <-time.After(pause):
 		}
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	Budget     *mail.Budget                    // octets of mail in memory; nil: fresh content is never kept in memory
 	NewClock   func(floor time.Time) Clock     // default clock.NewSteady; called at Start with the newest command time
 	InFlight   func(id mail.ID, r uint32) bool // whether the scheduler is attempting this recipient now, for listings; nil: never
+	Caught     func(id mail.ID, r uint32) bool // whether it was when an operator's latest command reached it, a moment ago; nil: never
 	Proposers  int                             // accept commands under way at once; default 2
 	UnknownFor time.Duration                   // how long a proposal with unknown outcome is repeated; default 60 s
 	// Submissions waiting for a proposer; beyond either bound: 452 4.3.1.
@@ -56,6 +57,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.NewClock == nil {
 		o.NewClock = func(floor time.Time) Clock { return clock.NewSteady(floor) }
+	}
+	if o.Caught == nil {
+		o.Caught = func(mail.ID, uint32) bool { return false }
 	}
 	if o.InFlight == nil {
 		o.InFlight = func(mail.ID, uint32) bool { return false }

@@ -21,6 +21,10 @@ the exit status is then 75.
 Filters narrow down what is meant; all that are given must hold. An ID may be an argument, or --id; "--id -" reads
 IDs from standard input, one a line.`
 
+const underWayHelp = `
+Once the command ends with 0, no attempt at these recipients begins. Those that are being attempted then are counted apart ("inflight"
+with --json): the attempt goes on to its end, and may deliver.`
+
 var queueCommands = []command{
 	{name: "list", args: filterArgs, short: "list messages and the state of their recipients", run: runQueueList, long: filterHelp + `
 
@@ -29,11 +33,12 @@ var queueCommands = []command{
 	{name: "count", args: filterArgs, short: "count messages and recipients", run: runQueueCount, long: filterHelp},
 	{name: "show", args: "ID [--json]", short: "show all that is known of one message", run: runQueueShow},
 	{name: "flush", args: "[FILTER ...]", short: "try deferred recipients now", run: runQueueVerb, long: filterHelp},
-	{name: "hold", args: "FILTER ... | --all", short: "keep recipients from being tried until they are released", run: runQueueVerb, long: filterHelp},
+	{name: "hold", args: "FILTER ... | --all", short: "keep recipients from being tried until they are released", run: runQueueVerb, long: filterHelp + underWayHelp + `
+Put off, they are held.`},
 	{name: "release", args: "FILTER ... | --all", short: "let held recipients go on", run: runQueueVerb, long: filterHelp},
-	{name: "fail", args: "FILTER ... | --all [--reason TEXT]", short: "give up on recipients and tell the senders", run: runQueueVerb, long: filterHelp + `
+	{name: "fail", args: "FILTER ... | --all [--reason TEXT]", short: "give up on recipients and tell the senders", run: runQueueVerb, long: filterHelp + underWayHelp + `
 What is gone is gone: look with "queue list" and the same filters first.`},
-	{name: "remove", args: "FILTER ... | --all", short: "take recipients out of the queue without telling anybody", run: runQueueVerb, long: filterHelp + `
+	{name: "remove", args: "FILTER ... | --all", short: "take recipients out of the queue without telling anybody", run: runQueueVerb, long: filterHelp + underWayHelp + `
 What is gone is gone: look with "queue list" and the same filters first.`},
 }
 
@@ -190,6 +195,9 @@ func runQueueVerb(ctx context.Context, c *console, args []string) error {
 	progress.end()
 	if total != nil {
 		fmt.Fprintf(c.err, "%s of %s %s\n", number(total.Recipients, "recipient"), number(total.Messages, "message"), done[verb])
+		if n := total.States["inflight"]; n > 0 {
+			fmt.Fprintf(c.err, "%s being attempted now: that goes on, and may deliver\n", number(n, "recipient"))
+		}
 	}
 	if total != nil && q.json {
 		err = errors.Join(json.NewEncoder(c.out).Encode(total), err)

@@ -46,6 +46,10 @@ func (n *node) hold(id uint64, first bool) (*holding, error) {
 			t := h.tenure.Load()
 			return t != nil && t.scheduler.InFlight(id, recipient)
 		},
+		Caught: func(id mail.ID, recipient uint32) bool {
+			t := h.tenure.Load()
+			return t == nil || t.scheduler.Caught(id, recipient)
+		},
 	})
 	h.queue.Open(h.group)
 	return h, h.take(first, queueMachine{h.queue})

@@ -55,6 +55,7 @@ func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessa
 func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
 	end, more, silent := time.Now().Add(s.o.OwnerWait), summing(moved), map[string]bool{}
 	var parts []*Total
+	var doubts []Missing
 	for {
 		sources := s.local(a)
 		for _, p := range s.peers() {
@@ -63,10 +64,13 @@ func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) boo
 			}
 		}
 		again := len(parts) > 0
-		parts = append(parts, round(ctx, a, append(sources, s.roll(a)), emit, more)...)
+		these := round(ctx, a, append(sources, s.roll(a)), emit, more)
+		parts = append(parts, these...)
 		t := s.combine(a.verb, parts)
 		missing := t.missingGroups()
+		doubts = append(doubts, doubtful(these, len(missing) > 0)...)
 		if a.verb == "list" || len(missing) == 0 || again && time.Now().After(end) || !pause(ctx, askEvery) {
+			t.miss(doubts...)
 			return t
 		}
 		for _, src := range sources {
@@ -77,6 +81,20 @@ func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) boo
 		only := *a
 		only.filter.Groups, a = missing, &only
 	}
+}
+
+// doubtful are those who may have moved recipients without having counted them: a group's next owner finds nothing left to move, and its total is no
+// answer. A node that has not answered matters only if a group is left that it may have owned.
+func doubtful(parts []*Total, left bool) (all []Missing) {
+	for _, p := range parts {
+		for _, m := range p.Missing {
+			if m.Doubt && (m.Group != 0 || left) {
+				m.Why += "; what it has done there is not all counted"
+				all = append(all, m)
+			}
+		}
+	}
+	return all
 }
 
 // pause waits, or returns false when ctx ends first.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -17,6 +18,9 @@ type ask struct {
 	parsed queue.Filter // the same as the queue takes it
 	reason string       // of fail
 }
+
+// moves reports whether it changes anything.
+func (a *ask) moves() bool { return slices.Contains(moves, a.verb) }
 
 // runner lets one queue answer an ask. Its total counts what was done even when there is an error.
 type runner func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total, error)

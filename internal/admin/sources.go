@@ -19,16 +19,17 @@ type localSource struct {
 func (l *localSource) answer(ctx context.Context, a *ask, out outlet) *Total {
 	t, err := runners[a.verb](ctx, l.s, l.q, a, out)
 	if err == nil && !l.holds() {
-		err = errors.New(ownerChanged)
+		err = errOwnerChanged
 	}
 	total := &Total{}
-	if err == nil || t.Recipients > 0 {
+	if err == nil || t.Messages > 0 {
 		g := groupTotal(t)
 		g.Group, g.Node, g.Partial = l.q.Group, l.s.o.Node, err != nil
 		total.Groups = []GroupTotal{g}
 	}
 	if err != nil {
-		total.Missing = []Missing{{Group: l.q.Group, Node: l.s.o.Node, Why: err.Error()}}
+		doubt := a.moves() && !errors.Is(err, queue.ErrRefused) && err != errOwnerChanged
+		total.Missing = []Missing{{Group: l.q.Group, Node: l.s.o.Node, Why: err.Error(), Doubt: doubt}}
 	}
 	return total
 }
@@ -90,7 +91,8 @@ func (p *peerSource) answer(ctx context.Context, a *ask, out outlet) *Total {
 	})
 	if err != nil {
 		p.silent = asError(err).Message == errSilent.Error()
-		return &Total{Missing: []Missing{{Node: p.p.Node, Why: asError(err).Message}}}
+		e := asError(err)
+		return &Total{Missing: []Missing{{Node: p.p.Node, Why: e.Message, Doubt: a.moves() && e.Exit != ExitUnavailable}}}
 	}
 	return t
 }
@@ -100,3 +102,5 @@ const (
 	noOwner      = "no node that answers owns it"
 	ownerChanged = "its owner has changed meanwhile"
 )
+
+var errOwnerChanged = errors.New(ownerChanged)

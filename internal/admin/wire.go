@@ -63,7 +63,8 @@ type Detail struct {
 	Report     bool   `json:"report,omitempty"` // a delivery report of this node's
 }
 
-// Total counts what a filter selected, or what a verb moved, in all groups that answered.
+// Total counts what a filter selected, or what a verb moved, in all groups that answered. Of a verb, recipients whose attempt was under way are among the
+// States as "inflight", and not among Recipients: hold, fail and remove are done to them, but the attempt goes on, and may deliver.
 type Total struct {
 	Node       string           `json:"node"`            // the one that was asked
 	Index      uint64           `json:"index,omitempty"` // of the group's log, when it is one group
@@ -96,6 +97,7 @@ type Missing struct {
 	Home  string `json:"home,omitempty"` // the node whose home group it is
 	Node  string `json:"node,omitempty"` // the one that did not answer, or not well
 	Why   string `json:"why"`
+	Doubt bool   `json:"doubt,omitempty"` // it may have moved recipients that are counted nowhere
 }
 
 // Line is one line of a stream; at most one of its members is set. A line without any says that the work goes on.
