@@ -34,7 +34,9 @@ type Group struct {
 	leading    atomic.Uint64      // the term in which this node leads and has applied all before; 0: it does not
 	notify     chan bool          // from raft
 	pause      chan chan struct{} // to the watcher: lead no more until a transfer has failed; nil: look again
+	tuning     sync.Mutex         // of raft's settings
 	lease      lease
+	hearing    hearing
 	yield      func(context.Context) error // see OnTransfer
 	noLease    atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
 	handing    handing
@@ -89,10 +91,12 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 		return err
 	}
 	conf.NotifyCh = g.notify
-	g.lease.timeout = conf.HeartbeatTimeout
+	g.lease.timeout = g.node.opts.HeartbeatTimeout
 	if err := g.keepSilent(); err != nil {
 		return err
 	}
+	g.hearing.g = g
+	g.hearing.heard.Store(monotonic() - int64(g.lease.timeout) + int64(readingTime)) // a leader that there is gets so long to be heard
 	g.transport = g.node.newTransport(g)
 	r, err := raft.NewRaft(conf, &g.fsm, g.log, g.log, markers{g}, g.transport)
 	if err != nil {
@@ -118,7 +122,7 @@ func (g *Group) keepSilent() error {
 		return nil
 	}
 	select {
-	case <-time.After(g.lease.timeout - time.Since(g.node.opened)):
+	case <-time.After(g.node.longest() - time.Since(g.node.opened)):
 		return nil
 	case <-g.stop:
 		return fmt.Errorf("start group %d: %w", g.id, ErrRefused)
@@ -150,9 +154,8 @@ func (g *Group) hasten() error {
 	if len(servers) != 1 || servers[0].ID != g.serverID() {
 		return nil
 	}
-	rc := g.raft.ReloadableConfig()
-	rc.HeartbeatTimeout -= time.Millisecond
-	return g.raft.ReloadConfig(rc)
+	g.stand()
+	return nil
 }
 
 // watchLeadership follows raft's notifications. Raft blocks when they are not read.

@@ -141,10 +141,9 @@ func (g *Group) leaveTrail(octets, index uint64) error {
 	if entries == 0 || entries > index {
 		return nil
 	}
-	c := g.raft.ReloadableConfig()
-	c.TrailingLogs = max(64, trailMarkers*uint64(g.node.opts.MarkerBytes)/max(1, written/entries))
-	c.TrailingLogs = min(c.TrailingLogs, trailMarkers*g.node.opts.MarkerEntries)
-	return g.raft.ReloadConfig(c)
+	left := max(64, trailMarkers*uint64(g.node.opts.MarkerBytes)/max(1, written/entries))
+	g.tune(func(c *raft.ReloadableConfig) { c.TrailingLogs = min(left, trailMarkers*g.node.opts.MarkerEntries) })
+	return nil
 }
 
 func (n *Node) started() (groups []*Group) {

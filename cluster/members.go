@@ -133,7 +133,7 @@ func (g *Group) Transfer(ctx context.Context, to uint16) error {
 	err := g.raft.LeadershipTransferToServer(serverID(to), raft.ServerAddress(serverID(to))).Error()
 	safe := monotonic()
 	if told := g.handing.end(); told > 0 {
-		safe = told + int64(g.standTime()+2*g.lease.timeout)
+		safe = told + int64(g.node.longest()*5/2) // it may be of a version that takes longer
 	}
 	g.noLease.Store(safe)
 	if err != nil {

@@ -48,7 +48,8 @@ type Options struct {
 	InFlight int
 	// ProposeTimeout bounds the wait for one proposal; default 30 s.
 	ProposeTimeout time.Duration
-	// HeartbeatTimeout is raft's: a follower that hears nothing for so long, and up to twice as long, stands for election. Default: 1.2 s.
+	// HeartbeatTimeout is how long a follower hears nothing before it stands for election. Default: 900 ms, which is above a stop of half a second and what else is
+	// between two heartbeats.
 	HeartbeatTimeout time.Duration
 	// Member and Incarnation are taken by a store that is new: what the cluster gave this node when it joined. Default: 1, random.
 	Member      uint16
@@ -76,7 +77,7 @@ func (o Options) withDefaults() Options {
 	o.GarbageBytes = cmp.Or(o.GarbageBytes, 8*o.SegmentSize)
 	o.InFlight = cmp.Or(o.InFlight, 64)
 	o.ProposeTimeout = cmp.Or(o.ProposeTimeout, 30*time.Second)
-	o.HeartbeatTimeout = cmp.Or(o.HeartbeatTimeout, 1200*time.Millisecond)
+	o.HeartbeatTimeout = cmp.Or(o.HeartbeatTimeout, 900*time.Millisecond)
 	o.StallLimit = cmp.Or(o.StallLimit, 30*time.Second)
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
@@ -104,12 +105,16 @@ type Node struct {
 	opened      time.Time
 	large       chan struct{} // a turn to give a large state away
 	port        *wire.Port    // nil: no other member is ever reached
+	speakers    speakers
+	beating     sync.WaitGroup // what hears heartbeats
+	closing     chan struct{}
 
 	diskHealth io.Closer
 
 	mu struct {
 		sync.Mutex
 		groups map[uint64]*Group
+		beats  map[uint16]*beats // by member
 	}
 }
 
@@ -117,7 +122,8 @@ type Node struct {
 // something that was on stable storage.
 func Open(opts Options) (*Node, error) {
 	n := &Node{opts: opts.withDefaults(), opened: time.Now(), failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
-	n.mu.groups = map[uint64]*Group{}
+	n.mu.groups, n.mu.beats, n.closing = map[uint64]*Group{}, map[uint16]*beats{}, make(chan struct{})
+	n.speakers = newSpeakers()
 	if err := n.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node in %s: %w", n.opts.Dir, err), n.closeStores())
 	}
@@ -181,7 +187,17 @@ func (n *Node) loadMember() error {
 }
 
 // Connect gives the node the port over which it reaches the other members. It is called once, before any group starts; without it there are none.
-func (n *Node) Connect(p *wire.Port) { n.port = p }
+func (n *Node) Connect(p *wire.Port) {
+	n.port = p
+	s := p.Stream(beatStream)
+	n.beating.Go(func() { n.hearBeats(s) })
+	n.beating.Go(n.watchLeaders)
+	n.beating.Go(func() {
+		<-n.closing
+		s.Close()
+		n.speakers.close()
+	})
+}
 
 // What a start decides by is kept in the log store, not in rows: after a crash rows may be older than what was acknowledged.
 var (
@@ -314,6 +330,8 @@ func (n *Node) Close() error {
 
 func (n *Node) close() error {
 	n.keeper.halt()
+	close(n.closing)
+	n.beating.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	errs := make(chan error, len(n.mu.groups))
@@ -368,9 +386,9 @@ func (n *Node) Stats() Stats {
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = serverID(n.member)
-	c.HeartbeatTimeout, c.ElectionTimeout = n.opts.HeartbeatTimeout, n.opts.HeartbeatTimeout
-	c.LeaderLeaseTimeout = n.opts.HeartbeatTimeout * 9 / 10 // beyond our own lease, which stops deliveries
-	c.MaxAppendEntries = 16                                 // of up to 1 MiB each
+	c.HeartbeatTimeout, c.ElectionTimeout = n.raftTimeout(), n.raftTimeout()
+	c.LeaderLeaseTimeout = n.opts.HeartbeatTimeout - time.Millisecond // beyond our own lease, which stops deliveries; below what stand sets
+	c.MaxAppendEntries = 16                                           // of up to 1 MiB each
 	c.ShutdownOnRemove = false
 	c.NoSnapshotRestoreOnStart = true
 	c.TrailingLogs = 0                  // the keeper leaves more when there are followers

@@ -103,6 +103,10 @@ func (t *transport) sift() {
 				continue
 			}
 			t.g.anyCandidate(rpc.Command)
+			if err := t.g.hears(&rpc); err != nil {
+				rpc.Respond(nil, err)
+				continue
+			}
 			select {
 			case t.asked <- rpc:
 			case <-t.g.stop:
@@ -112,6 +116,19 @@ func (t *transport) sift() {
 			return
 		}
 	}
+}
+
+// hears takes note of a leader's request, and prepares a candidate's. An error: this member has heard a leader, and grants no vote.
+func (g *Group) hears(rpc *raft.RPC) error {
+	switch q := rpc.Command.(type) {
+	case *raft.AppendEntriesRequest:
+		g.hearing.note(q.Term, g.node.holdOf(q))
+	case *raft.RequestPreVoteRequest:
+		return g.hearing.preVote(q)
+	case *raft.RequestVoteRequest:
+		return g.hearing.vote(rpc)
+	}
+	return nil
 }
 
 // anyCandidate has raft judge a candidate by its term and its log alone. By itself raft votes only for voters of the configuration that it has, and so not for

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -55,8 +56,15 @@ func (s streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 	return s.DialMember(memberOf(raft.ServerID(address)), min(timeout, 3*time.Second))
 }
 
-// AppendEntries implements raft.Transport; it renews the lease from when the request was sent.
+// AppendEntries implements raft.Transport; it renews the lease from when the request was sent. Heartbeats go with those of other groups.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if isHeartbeat(args) {
+		a, err := t.g.node.beatsTo(memberOf(id)).ask(t.g, args.Term)
+		if !errors.Is(err, errNoBeats) {
+			resp.Term, resp.LastLog, resp.Success = a.term, a.lastLog, a.state == beatTaken
+			return err
+		}
+	}
 	sent := monotonic()
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
 		return err
@@ -76,14 +84,6 @@ func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 	return t.NetworkTransport.RequestVote(id, target, args, resp)
 }
 
-// RequestPreVote implements raft.WithPreVote, likewise: it does not come to an election that would raise the term.
-func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if err := t.g.mayStand(args.Term); err != nil {
-		return err
-	}
-	return t.NetworkTransport.RequestPreVote(id, target, args, resp)
-}
-
 // InstallSnapshot implements raft.Transport. A snapshot is a marker of constant size, so the member is first told to take over the state behind
 // it; that may take long, and raft of either side does not wait for it.
 func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
@@ -96,6 +96,32 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 		return fmt.Errorf("member %s takes over the state of group %d: %w", id, t.g.id, err)
 	}
 	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
+}
+
+// isHeartbeat tells what raft's receiving side takes beside its main loop: a request that says nothing but who leads.
+func isHeartbeat(q *raft.AppendEntriesRequest) bool {
+	return len(q.Entries) == 0 && q.PrevLogEntry == 0 && q.PrevLogTerm == 0 && q.LeaderCommitIndex == 0
+}
+
+// SetHeartbeatHandler implements raft.Transport.
+func (t *transport) SetHeartbeatHandler(take func(raft.RPC)) {
+	h := &t.g.hearing
+	h.gate.Lock()
+	h.take = take
+	h.gate.Unlock()
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if !h.beat(rpc, t.g.node.holdOf(rpc.Command.(*raft.AppendEntriesRequest))) {
+			rpc.Respond(nil, errBeatAway)
+		}
+	})
+}
+
+// holdOf is how long the sender of a request of raft's counts on the answer.
+func (n *Node) holdOf(q *raft.AppendEntriesRequest) time.Duration {
+	if hold, ok := n.speakers.hold(memberOf(raft.ServerID(q.ID))); ok {
+		return hold
+	}
+	return n.longest()
 }
 
 // answered notes a member's answer and renews the lease, unless a transfer is under way.

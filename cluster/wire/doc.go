@@ -7,7 +7,8 @@
 //     URI names its holder: postroad://<cluster>/<member>/<incarnation>. Both verify the chain and the cluster; who dialled
 //     also verifies that it reached the member that it wanted. Then Options.Admit is asked: a member that was removed, or the number of a member
 //     with another incarnation (its disk was wiped), is refused.
-//  2. The dialler's preface, one octet: 'R' and the group's number in eight octets, big-endian, for a raft stream; 'H' for HTTP/1.1; 'J' to
+//  2. The dialler's preface, one octet: 'R' and the group's number in eight octets, big-endian, for a raft stream (0: the
+//     heartbeats of all groups); 'H' for HTTP/1.1; 'J' to
 //     join, the only one that is allowed without a certificate.
 //  3. The answer, a frame: 'y' without a body, 'n' (no) or 'N' (never) with words for the dialler's operator. After 'y' the connection belongs
 //     to what was asked for. With TLS 1.3 a dialler's handshake is complete before the other side has judged its certificate:

@@ -1,0 +1,246 @@
+package cluster
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/wire"
+)
+
+// The heartbeats of all groups that this node leads go to a member in one frame each beatEvery, over a connection of their own, so that no large request
+// is before them. raft asks for heartbeats of its groups one by one, as ever; each waits for the next frame that is answered. A group is in every frame for
+// as long as raft, which asks again and again, leads it in that term.
+//
+// A member of a version before that knows no frames refuses the connection: it gets raft's own heartbeats.
+
+const (
+	beatStream   = nodeGroup       // the number of the stream that the frames go through: the node itself
+	beatEvery    = 8               // frames in a heartbeat timeout
+	beatRetry    = 5 * time.Second // how long a member that refused the connection gets raft's own heartbeats
+	beatPatience = 3 * time.Second // for a connection, and for the answer to one frame
+)
+
+var (
+	errNoBeats  = errors.New("this member gets raft's own heartbeats")
+	errBeatAway = errors.New("the member does not take part in the group, or cannot say now")
+	errBeatOver = errors.New("another term has begun")
+)
+
+// beats sends the heartbeats to one member.
+type beats struct {
+	n     *Node
+	to    uint16
+	older atomic.Int64 // until then it gets raft's own, on the process's clock
+	heard atomic.Int64 // when the frame was sent that it answered last; 0: the connection is gone
+	mu    sync.Mutex
+	kick  chan struct{}
+	led   map[uint64]*beat // by group
+}
+
+// beat is what raft wants to have said for one group.
+type beat struct {
+	g      *Group
+	term   uint64
+	asked  int64           // when raft asked last
+	answer chan beatResult // of the call that waits, nil: none does
+}
+
+type beatResult struct {
+	beatAnswer
+	err error
+}
+
+// beatsTo returns what sends to a member.
+func (n *Node) beatsTo(member uint16) *beats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	b := n.mu.beats[member]
+	if b == nil {
+		b = &beats{n: n, to: member, kick: make(chan struct{}, 1), led: map[uint64]*beat{}}
+		n.mu.beats[member] = b
+		go b.run() // ends soon after the node closes; it may be waiting for a member that does not answer
+	}
+	return b
+}
+
+// ask waits for the next answer to a heartbeat of the group. errNoBeats: there will be none.
+func (b *beats) ask(g *Group, term uint64) (beatAnswer, error) {
+	if monotonic() < b.older.Load() {
+		return beatAnswer{}, errNoBeats
+	}
+	c := make(chan beatResult, 1)
+	b.mu.Lock()
+	t := b.led[g.id]
+	if t == nil {
+		t = new(beat)
+		b.led[g.id] = t
+	} else if t.answer != nil {
+		t.answer <- beatResult{err: errBeatOver}
+	}
+	*t = beat{g, term, monotonic(), c}
+	b.mu.Unlock()
+	select {
+	case b.kick <- struct{}{}:
+	default:
+	}
+	select {
+	case r := <-c:
+		return r.beatAnswer, r.err
+	case <-g.stop:
+		return beatAnswer{}, ErrRefused
+	case <-b.n.closing:
+		return beatAnswer{}, ErrRefused
+	}
+}
+
+// run sends for as long as the node runs.
+func (b *beats) run() {
+	var conn *beatConn
+	defer func() { conn.close() }()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		asks, groups := b.collect()
+		if len(asks) == 0 {
+			select {
+			case <-b.kick:
+				continue
+			case <-b.n.closing:
+				return
+			}
+		}
+		sent := monotonic()
+		conn = b.exchange(conn, asks, groups)
+		timer.Reset(b.n.opts.HeartbeatTimeout/beatEvery - time.Duration(monotonic()-sent))
+		select {
+		case <-timer.C:
+		case <-b.n.closing:
+			return
+		}
+	}
+}
+
+// collect returns the groups that are led, and forgets those that are not any more.
+func (b *beats) collect() (asks []beatAsk, groups []*beat) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	stale := monotonic() - int64(b.n.opts.HeartbeatTimeout)
+	for id, t := range b.led {
+		leads := t.g.running.Load() && t.g.raft.State() == raft.Leader && t.g.raft.CurrentTerm() == t.term
+		if leads && (t.answer != nil || t.asked > stale) {
+			asks, groups = append(asks, beatAsk{id, t.term}), append(groups, t)
+			continue
+		}
+		t.end(beatResult{err: errBeatOver})
+		delete(b.led, id)
+	}
+	return asks, groups
+}
+
+// end answers the call that waits.
+func (t *beat) end(r beatResult) {
+	if t.answer != nil {
+		t.answer <- r
+		t.answer = nil
+	}
+}
+
+// exchange sends a frame and takes its answers, and returns the connection if it is still good.
+func (b *beats) exchange(c *beatConn, asks []beatAsk, groups []*beat) *beatConn {
+	c, err := b.connected(c)
+	sent := monotonic()
+	var answers []beatAnswer
+	if err == nil {
+		answers, err = c.exchange(b.n.opts.HeartbeatTimeout, asks)
+	}
+	if err != nil {
+		b.heard.Store(0)
+		c.close()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, t := range groups {
+			t.end(beatResult{err: err})
+		}
+		return nil
+	}
+	for i, a := range answers {
+		b.take(asks[i], groups[i], a, sent)
+	}
+	b.heard.Store(sent)
+	return c
+}
+
+// take notes what a member answered for one group.
+func (b *beats) take(ask beatAsk, t *beat, a beatAnswer, sent int64) {
+	g := t.g
+	if a.state == beatTaken && a.term == ask.term {
+		g.answered(a.term, serverID(b.to), sent, a.lastLog)
+	}
+	r := beatResult{beatAnswer: a}
+	if a.state == beatAway {
+		r.err = errBeatAway
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.term == ask.term {
+		t.end(r)
+	}
+}
+
+// connected returns a connection, the one there is or a new one.
+func (b *beats) connected(c *beatConn) (*beatConn, error) {
+	if c != nil {
+		return c, nil
+	}
+	conn, err := b.n.port.Stream(beatStream).DialMember(b.to, beatPatience)
+	if err == nil {
+		return &beatConn{Conn: conn, r: bufio.NewReader(conn)}, nil
+	}
+	if errors.Is(err, wire.ErrRefused) {
+		b.older.Store(monotonic() + int64(beatRetry))
+		return nil, errNoBeats
+	}
+	return nil, err
+}
+
+// beatConn is one end of a connection for heartbeats.
+type beatConn struct {
+	net.Conn
+	r       *bufio.Reader
+	in, out []byte
+	answers []beatAnswer
+}
+
+func (c *beatConn) close() {
+	if c != nil {
+		c.Conn.Close()
+	}
+}
+
+// exchange returns the answers; they are valid until the next one.
+func (c *beatConn) exchange(hold time.Duration, asks []beatAsk) ([]beatAnswer, error) {
+	if err := c.SetDeadline(time.Now().Add(beatPatience)); err != nil {
+		return nil, err
+	}
+	if err := writeBeat(c, &c.out, func(b []byte) []byte { return appendBeatAsks(b, hold, asks) }); err != nil {
+		return nil, err
+	}
+	b, err := readBeat(c.r, &c.in)
+	if err != nil {
+		return nil, err
+	}
+	if c.answers, err = parseBeatAnswers(b, c.answers[:0]); err != nil {
+		return nil, err
+	}
+	if len(c.answers) != len(asks) {
+		return nil, fmt.Errorf("%w: %d answers to %d heartbeats", errBadBeat, len(c.answers), len(asks))
+	}
+	return c.answers, nil
+}

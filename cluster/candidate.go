@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Who stands for election, and when. raft's own timers are random between one and two timeouts, and look only then whether a leader was heard: with
+// two followers that is one to three timeouts, and often another for two that stand at once. Here one goroutine of the node knows when each group's
+// leader was heard last, and has raft stand just then. The voters stand one after the other, in an order that differs from group to group: the
+// first wins, and the next one only stands if it did not. raft's timers are longer, and for what goes wrong.
+
+const (
+	rankShare   = 5                      // of a heartbeat timeout, between two that stand
+	standAgain  = 20 * time.Millisecond  // between two tries to make raft stand
+	standLook   = 200 * time.Millisecond // the most between two looks
+	lateness    = 50 * time.Millisecond  // of a look: the process stood still, and what leaders said meanwhile may wait to be read
+	readingTime = 250 * time.Millisecond
+)
+
+// raftTimeout is raft's own heartbeat and election timeout.
+func (n *Node) raftTimeout() time.Duration { return n.opts.HeartbeatTimeout * 5 / 4 }
+
+// longest is what a leader of a version before counts on an answer, and what such a member takes to stand.
+func (n *Node) longest() time.Duration { return n.opts.HeartbeatTimeout * 4 / 3 }
+
+// watchLeaders has groups stand for election when it is their turn. It ends with the node.
+func (n *Node) watchLeaders() {
+	timer := time.NewTimer(standLook)
+	defer timer.Stop()
+	due := monotonic() + int64(standLook)
+	notBefore := int64(0)
+	for {
+		select {
+		case <-timer.C:
+		case <-n.closing:
+			return
+		}
+		now := monotonic()
+		if now-due > int64(lateness) {
+			notBefore = now + int64(readingTime)
+		}
+		due = now + int64(standLook)
+		for _, g := range n.started() {
+			at, ok := g.turn()
+			switch {
+			case !ok:
+			case at <= now && notBefore <= now && g.mayStand(anyTerm) == nil:
+				g.stand()
+				due = min(due, now+int64(standAgain))
+			case at <= now && notBefore <= now:
+			default:
+				g.settle()
+				due = min(due, max(at, notBefore))
+			}
+		}
+		timer.Reset(time.Duration(due - monotonic()))
+	}
+}
+
+// turn returns when this member is to stand, should it hear no leader until then; false: it is not to.
+func (g *Group) turn() (at int64, ok bool) {
+	if g.raft.State() != raft.Follower {
+		return 0, false
+	}
+	servers := g.servers()
+	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == g.serverID() && s.Suffrage == raft.Voter }) {
+		return 0, false
+	}
+	_, leader := g.raft.LeaderWithID()
+	wait := g.lease.timeout * time.Duration(g.rank(servers, leader)) / rankShare
+	return max(g.hearing.heard.Load()+int64(g.lease.timeout), g.hearing.bound.Load()) + int64(wait), true
+}
+
+// rank is how many voters stand before this one when that leader is gone.
+func (g *Group) rank(servers []raft.Server, leader raft.ServerID) int {
+	var voters []raft.ServerID
+	for _, s := range servers {
+		if s.Suffrage == raft.Voter && s.ID != leader {
+			voters = append(voters, s.ID)
+		}
+	}
+	slices.Sort(voters)
+	self := slices.Index(voters, g.serverID())
+	if self < 0 {
+		return 0
+	}
+	return (self + int(g.id)) % len(voters)
+}
+
+// stand has raft look at its timer: a timeout that is shorter than the one before makes it do so.
+func (g *Group) stand() {
+	g.tune(func(c *raft.ReloadableConfig) {
+		c.HeartbeatTimeout = min(g.lease.timeout, c.HeartbeatTimeout-1)
+	})
+}
+
+// settle gives raft its long timeouts back when a leader was heard since.
+func (g *Group) settle() {
+	if g.raft.ReloadableConfig().HeartbeatTimeout < g.node.raftTimeout() {
+		g.tune(func(c *raft.ReloadableConfig) { c.HeartbeatTimeout = g.node.raftTimeout() })
+	}
+}
+
+// tune changes what raft lets be changed while it runs.
+func (g *Group) tune(change func(*raft.ReloadableConfig)) {
+	g.tuning.Lock()
+	defer g.tuning.Unlock()
+	c := g.raft.ReloadableConfig()
+	change(&c)
+	if err := g.raft.ReloadConfig(c); err != nil {
+		g.node.opts.Logf("settings of group %d: %v", g.id, err)
+	}
+}
+
+// askPreVote is how often a candidate asks a member again that would not vote for it yet.
+const askPreVote = 30 * time.Millisecond
+
+// RequestPreVote implements raft.WithPreVote. It is asked again for a while: the other may have heard the leader a moment later than this member, or
+// is just starting, and raft itself asks again only after one to two timeouts. A member in quarantine asks nobody: it does not come to an election that would
+// raise the term.
+func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	g := t.g
+	if err := g.mayStand(args.Term); err != nil {
+		return err
+	}
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for end := monotonic() + int64(g.lease.timeout); ; {
+		*resp = raft.RequestPreVoteResponse{}
+		err := t.NetworkTransport.RequestPreVote(id, target, args, resp)
+		if err == nil && (resp.Granted || resp.Term > args.Term) {
+			return nil
+		}
+		if monotonic() >= end || !g.running.Load() || g.raft.State() != raft.Candidate || g.raft.CurrentTerm()+1 != args.Term {
+			return err
+		}
+		pause.Reset(askPreVote)
+		select {
+		case <-pause.C:
+		case <-g.stop:
+			return err
+		}
+	}
+}
