@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,12 @@ import (
 // directCluster is nodes that form a cluster on loopback with nothing between them, for measurements.
 func directCluster(t *testing.T, nodes int, extra string) (all []*node) {
 	t.Helper()
+	return directClusterOf(t, "", nodes, extra, "")
+}
+
+// directClusterOf is one of another program, unless that is "", and with further keys in the table [cluster].
+func directClusterOf(t *testing.T, program string, nodes int, extra, keys string) (all []*node) {
+	t.Helper()
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("a token for measurements only\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -36,7 +43,8 @@ func directCluster(t *testing.T, nodes int, extra string) (all []*node) {
 	}
 	for i, a := range addrs {
 		all = append(all, newNode(t, nodeOptions{Name: fmt.Sprintf("n%d", i+1), Extra: extra + fmt.Sprintf(
-			"[cluster]\nlisten = %q\njoin = [%s]\ntoken_file = %q\nreplicas = %d\n", a, strings.Join(quoted, ", "), token, replicas)}))
+			"[cluster]\nlisten = %q\njoin = [%s]\ntoken_file = %q\nreplicas = %d\n%s", a, strings.Join(quoted, ", "), token, replicas, keys)}))
+		all[i].program = cmp.Or(program, all[i].program)
 	}
 	var starting sync.WaitGroup
 	for _, n := range all {
