@@ -141,11 +141,7 @@ func (c *core) busy(ids map[mail.ID]struct{}, claim bool) map[attemptKey]struct{
 			c.cut(e)
 		}
 	})
-	for _, d := range c.all {
-		for e := d.busy.head; e != nil; e = e.next {
-			note(e)
-		}
-	}
+	c.eachBusy(note)
 	return busy
 }
 

@@ -61,7 +61,7 @@ type core struct {
 	free     []*transaction
 	actions  []action
 	refusals []*transaction
-	scratch  map[row]struct{}
+	known    known
 }
 
 // action is something the shell has to do.
@@ -98,7 +98,8 @@ func newCore(o *Options) *core {
 	}
 	c := &core{
 		o: o, rand: rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15)), base: o.base(),
-		dests: map[destKey]*destination{}, sites: map[string]*site{}, scratch: map[row]struct{}{},
+		dests: map[destKey]*destination{}, sites: map[string]*site{},
+		known:  known{first: map[mail.ID]int32{}},
 		cached: func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
 	}
 	c.counters.init(o)
@@ -277,7 +278,8 @@ func releaseItem(it *queue.Item) {
 	}
 }
 
-// changed forgets what is known of messages that an operator changed, and looks at their domains again.
+// changed forgets what is known of messages that an operator changed, and looks at their domains again. Attempts under way go on to their
+// end, and their outcomes count as far as the queue lets them; what turns out not to have been attempted is left to the disk.
 func (c *core) changed(ids []mail.ID, domains []string, now time.Time) {
 	for _, d := range c.loading {
 		d.stale = true
@@ -288,8 +290,14 @@ func (c *core) changed(ids []mail.ID, domains []string, now time.Time) {
 	}
 	c.eachWaiting(func(e *entry) {
 		if _, ok := gone[e.item.Message.ID]; ok {
+			e.moved = true
 			c.cut(e)
 			c.wantMore(e.dest)
+		}
+	})
+	c.eachBusy(func(e *entry) {
+		if _, ok := gone[e.item.Message.ID]; ok {
+			e.moved = true
 		}
 	})
 	for _, name := range domains {
@@ -309,6 +317,15 @@ func (c *core) eachWaiting(fn func(e *entry)) {
 				fn(e)
 				e = next
 			}
+		}
+	}
+}
+
+// eachBusy calls fn with each entry of which nothing waits any more.
+func (c *core) eachBusy(fn func(e *entry)) {
+	for _, d := range c.all {
+		for e := d.busy.head; e != nil; e = e.next {
+			fn(e)
 		}
 	}
 }

@@ -25,8 +25,7 @@ type destination struct {
 	recent  *flow     // of the latest item
 	waiting int       // entries in flows
 	busy    entryList // entries being attempted or recorded
-	graves  []row
-	// graves are entries that were settled while a load was under way, which may have read their rows before.
+	graves  []held    // settled while a load was under way, which may have read their rows before
 
 	cursor   row       // the next load begins after it
 	seen     row       // the greatest row that a load has read
@@ -122,6 +121,15 @@ func (d *destination) rewind(k row) {
 	}
 }
 
+// reread has the rows of an entry's recipients looked for again.
+func (d *destination) reread(e *entry) {
+	if e.moved {
+		d.rewind(row{}) // they may be anywhere
+		return
+	}
+	d.rewind(e.row())
+}
+
 // add puts a new entry into its flow.
 func (c *core) add(e *entry, front bool) {
 	f, d := e.flow, e.dest
@@ -158,10 +166,10 @@ func (c *core) leave(e *entry) {
 	d := e.dest
 	c.forget(e)
 	if d.loading {
-		d.graves = append(d.graves, e.row())
+		d.graves = append(d.graves, held{row: e.row(), recipients: e.item.Recipients})
 	}
-	if e.cut {
-		d.rewind(e.row())
+	if e.moved {
+		d.reread(e)
 	}
 	c.wantMore(d)
 }
@@ -185,10 +193,7 @@ func (c *core) drop(e *entry) {
 	}
 	c.unqueue(e)
 	e.flow.onDisk = true
-	if o := e.origin; o != nil && o.state != entryGone {
-		o.cut = true // while it is in memory loads pass over the row
-	}
-	e.dest.rewind(e.row())
+	e.dest.reread(e)
 	c.forget(e)
 }
 
@@ -200,7 +205,7 @@ func (c *core) cut(e *entry) {
 	}
 	c.unqueue(e)
 	e.item.Recipients = e.item.Recipients[:e.taken]
-	e.cut = true
+	e.dest.reread(e)
 	c.busied(e)
 }
 

@@ -14,9 +14,8 @@ type entry struct {
 	next, prev *entry
 	sibling    *entry // ring of the entries of one message that came together
 	taken      int    // recipients handed out: item.Recipients[:taken]
-	origin     *entry // of the same row: this entry has recipients that it was to have tried
+	moved      bool   // its recipients' rows are others by now: the disk is asked when its time in memory ends
 	cost       int64  // octets of the memory budget, for the envelope and the entry itself
-	cut        bool   // recipients of the row that were not handed out were left to the disk
 	open       int    // transactions with recipients of this entry that are not settled
 }
 

@@ -32,12 +32,12 @@ func (s *Scheduler) InFlight(id mail.ID, recipient uint32) bool {
 
 func (c *core) inFlight() map[attemptKey]struct{} {
 	set := map[attemptKey]struct{}{}
-	for _, d := range c.all {
-		for e := d.busy.head; e != nil; e = e.next {
-			for _, n := range e.item.Recipients {
-				set[attemptKey{e.item.Message.ID, n}] = struct{}{}
-			}
+	note := func(e *entry) {
+		for _, n := range e.item.Recipients[:e.taken] {
+			set[attemptKey{e.item.Message.ID, n}] = struct{}{}
 		}
 	}
+	c.eachWaiting(note) // some of their recipients may be under way
+	c.eachBusy(note)
 	return set
 }

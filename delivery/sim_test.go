@@ -18,7 +18,8 @@ import (
 
 // sim drives the core alone, event by event in an order that a seed decides: what is on disk can be read before and after the
 // core hears of it, reads take time, hosts die and come back, limits are small. Whatever happens, each recipient is
-// attempted until it is delivered, and is never handed out twice at a time, after that, or while it is suspended.
+// attempted until it is delivered, and is never handed out twice at a time, after that, or while it is suspended. An operator holds, releases,
+// flushes and removes at any moment: what is held or removed is not handed out when the core has heard of it.
 type sim struct {
 	t    testing.TB
 	seed uint64
@@ -29,22 +30,29 @@ type sim struct {
 
 	disk      map[string][]queue.Item // rows in order, by domain
 	untold    []queue.Item            // on disk, the core has not heard of them
+	rows      map[attemptKey]row      // where on disk each recipient is scheduled
+	untoldIDs []mail.ID               // changed by an operator's verb, the core has not heard of it
+	lastVerb  time.Time               // the time of the latest verb's command
 	pending   []func()                // answers under way, in any order
 	conns     []*conn                 // being opened or busy
 	state     map[attemptKey]simState
-	all       []mail.ID
+	all       []*queue.Message
 	begun     map[*transaction]bool
-	delivered int
+	trying    map[attemptKey]bool // handed out, and no outcome is on disk
+	held      map[attemptKey]bool // by an operator
+	removed   map[attemptKey]bool // by an operator
+	kept      map[attemptKey]bool // held or removed, and the core has heard of it
+	delivered int                 // or removed
 	sites     int
 	dead      map[string]bool
 	barred    queue.Suspensions
+	verbs     bool // operators hold, release, flush and remove
 }
 
 type simState uint8
 
 const (
 	simQueued simState = iota
-	simTrying
 	simDone
 )
 
@@ -52,7 +60,8 @@ func newSim(t testing.TB, seed uint64) *sim {
 	s := &sim{
 		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), now: time.UnixMilli(1_700_000_000_000),
 		disk: map[string][]queue.Item{}, state: map[attemptKey]simState{}, dead: map[string]bool{},
-		begun: map[*transaction]bool{},
+		begun: map[*transaction]bool{}, rows: map[attemptKey]row{}, held: map[attemptKey]bool{},
+		trying: map[attemptKey]bool{}, removed: map[attemptKey]bool{}, kept: map[attemptKey]bool{},
 	}
 	s.ids = mail.NewIDs(1, s.now)
 	s.sites = 1 + s.rand.IntN(5)
@@ -149,6 +158,9 @@ func (s *sim) load(a *action) (r loadResult) {
 
 // write puts a row on disk, joined with one that has its key.
 func (s *sim) write(it queue.Item) {
+	for _, n := range it.Recipients {
+		s.rows[attemptKey{it.Message.ID, n}] = rowOf(&it)
+	}
 	rows := s.disk[it.Domain]
 	i, there := slices.BinarySearchFunc(rows, rowOf(&it), func(x queue.Item, k row) int {
 		switch x := rowOf(&x); {
@@ -167,26 +179,34 @@ func (s *sim) write(it queue.Item) {
 	s.disk[it.Domain] = slices.Insert(rows, i, it)
 }
 
-// erase takes a recipient out of a row.
-func (s *sim) erase(domain string, k row, number uint32) {
+// erase takes a recipient out of its row, wherever that is; message is nil when it is in none.
+func (s *sim) erase(domain string, k attemptKey) (message *queue.Message) {
+	at, ok := s.rows[k]
+	if !ok {
+		return nil
+	}
+	delete(s.rows, k)
 	rows := s.disk[domain]
 	for i := range rows {
-		if rowOf(&rows[i]) == k {
-			rest := slices.DeleteFunc(slices.Clone(rows[i].Recipients), func(n uint32) bool { return n == number })
+		if rowOf(&rows[i]) == at {
+			message = rows[i].Message
+			rest := slices.DeleteFunc(slices.Clone(rows[i].Recipients), func(n uint32) bool { return n == k.number })
 			if rows[i].Recipients = rest; len(rest) == 0 {
 				s.disk[domain] = slices.Delete(slices.Clone(rows), i, i+1)
 			}
-			return
+			return message
 		}
 	}
-	s.t.Fatalf("seed %d: the row of recipient %d in %s is not there", s.seed, number, domain)
+	s.t.Fatalf("seed %d: the row of %v in %s is not there", s.seed, k, domain)
+	return nil
 }
 
 // accept puts a message on disk; the core hears of it sooner or later.
 func (s *sim) accept() {
 	m := &queue.Message{ID: s.ids.Next(s.now), Envelope: &mail.Envelope{Sender: "s@x"}, Arrived: s.now}
 	m.Arrived = m.ID.Time()
-	s.all = append(s.all, m.ID)
+	s.tellAll()
+	s.all = append(s.all, m)
 	m.Envelope.Origin.Campaign = fmt.Sprint("c", s.rand.IntN(3))
 	m.Envelope.Origin.Tenant = fmt.Sprint("t", s.rand.IntN(3))
 	byDomain := map[string][]uint32{}
@@ -215,7 +235,7 @@ func (s *sim) step() bool {
 		}
 	}
 	n := len(s.pending) + len(ready)
-	if len(s.untold) > 0 {
+	if len(s.untold) > 0 || len(s.untoldIDs) > 0 {
 		n++
 	}
 	if n == 0 {
@@ -228,6 +248,8 @@ func (s *sim) step() bool {
 		f()
 	case i < len(s.pending)+len(ready):
 		s.connStep(ready[i-len(s.pending)])
+	case len(s.untoldIDs) > 0:
+		s.tellAll()
 	default:
 		k := 1 + s.rand.IntN(len(s.untold))
 		s.core.accepted(s.untold[:k], s.now)
@@ -263,10 +285,13 @@ func (s *sim) begin(t *transaction) {
 	s.mustBeFree(t)
 	for _, n := range t.recipients {
 		k := attemptKey{t.message.ID, n}
-		if s.state[k] != simQueued {
-			s.t.Fatalf("seed %d: %v is handed out in state %d", s.seed, k, s.state[k])
+		if s.kept[k] && (s.held[k] || s.removed[k]) {
+			s.t.Fatalf("seed %d: %v is handed out, and an operator has held or removed it", s.seed, k)
 		}
-		s.state[k] = simTrying
+		if s.trying[k] || s.state[k] == simDone && !s.removed[k] {
+			s.t.Fatalf("seed %d: %v is handed out: it is being tried: %v; done: %v", s.seed, k, s.trying[k], s.state[k] == simDone)
+		}
+		s.trying[k] = true
 	}
 }
 
@@ -322,7 +347,7 @@ func (s *sim) outcomes(t *transaction, v *verdict) {
 	for i, n := range t.recipients {
 		k := attemptKey{t.message.ID, n}
 		if v != nil && (v.none || slices.Contains(v.again, i)) {
-			s.state[k] = simQueued
+			delete(s.trying, k)
 			continue
 		}
 		e := t.entryOf(n)
@@ -338,24 +363,114 @@ func (s *sim) outcomes(t *transaction, v *verdict) {
 // settle records the outcomes some time later, and tells the core some time after that.
 func (s *sim) settle(t *transaction) {
 	s.pending = append(s.pending, func() {
-		if len(s.untold) > 0 { // commands are applied and told in the order of the log
-			s.core.accepted(s.untold, s.now)
-			s.untold = nil
-			s.event()
-		}
+		s.tellAll() // commands are applied and told in the order of the log
 		for _, o := range t.outcomes {
 			k := attemptKey{o.ID, o.Recipient}
-			s.erase(o.Domain, row{o.WasDue.UnixMilli(), o.ID}, o.Recipient)
-			if o.State == queue.Deferred {
-				s.state[k] = simQueued
-				s.write(queue.Item{Message: t.message, Domain: o.Domain, Due: o.Due, Recipients: []uint32{o.Recipient}})
+			delete(s.trying, k)
+			if s.removed[k] {
 				continue
 			}
-			s.state[k] = simDone
-			s.delivered++
+			s.erase(o.Domain, k)
+			switch {
+			case o.State != queue.Deferred:
+				s.done(k)
+			case !s.held[k]:
+				s.write(queue.Item{Message: t.message, Domain: o.Domain, Due: o.Due, Recipients: []uint32{o.Recipient}})
+			}
 		}
 		s.pending = append(s.pending, func() { s.core.settled(t, s.now) })
 	})
+}
+
+func (s *sim) done(k attemptKey) {
+	s.state[k] = simDone
+	s.delivered++
+}
+
+// tellAll tells the core what is on disk and it has not heard of.
+func (s *sim) tellAll() {
+	if len(s.untold) > 0 {
+		s.core.accepted(s.untold, s.now)
+		s.untold = nil
+		s.event()
+	}
+	if len(s.untoldIDs) == 0 {
+		return
+	}
+	gone := map[mail.ID]bool{}
+	for _, id := range s.untoldIDs {
+		gone[id] = true
+	}
+	var domains []string
+	for _, m := range s.all {
+		if gone[m.ID] {
+			for i, r := range m.Envelope.Recipients {
+				domains = append(domains, r.Domain)
+				k := attemptKey{m.ID, uint32(i)}
+				s.kept[k] = s.held[k] || s.state[k] == simDone
+			}
+		}
+	}
+	s.core.changed(s.untoldIDs, domains, s.now)
+	s.untoldIDs = nil
+	s.event()
+}
+
+// verb has an operator do something to some recipients. The command takes its time; it says when it was made.
+func (s *sim) verb() {
+	kind, at := s.rand.IntN(8), s.now
+	var chosen []*queue.Message
+	for range 1 + s.rand.IntN(3) {
+		if n := len(s.all); n > 0 {
+			chosen = append(chosen, s.all[n-1-s.rand.IntN(min(n, 30))])
+		}
+	}
+	s.pending = append(s.pending, func() { s.operate(kind, at, chosen) })
+}
+
+// operate applies a verb as the queue does: most are holds and releases, for those meet attempts under way; then flushes, and seldom a removal.
+func (s *sim) operate(kind int, at time.Time, chosen []*queue.Message) {
+	s.tellAll()
+	if s.lastVerb.Before(at) {
+		s.lastVerb = at
+	}
+	for _, m := range chosen {
+		moved := false
+		for i, r := range m.Envelope.Recipients {
+			k := attemptKey{m.ID, uint32(i)}
+			was, scheduled := s.rows[k]
+			due := false
+			switch {
+			case s.state[k] == simDone || s.rand.IntN(4) == 0:
+				continue
+			case kind < 3 && scheduled: // hold
+				s.held[k] = true
+			case kind < 5 && s.held[k]: // release
+				s.held[k], due = false, true
+			case kind < 7 && kind > 4 && scheduled && was.due > s.lastVerb.UnixMilli(): // flush
+				due = true
+			case kind == 7: // remove
+				s.held[k], s.removed[k] = false, true
+				s.done(k)
+			default:
+				continue
+			}
+			s.erase(r.Domain, k)
+			if moved = true; due {
+				s.write(queue.Item{Message: m, Domain: r.Domain, Due: s.lastVerb, Recipients: []uint32{k.number}})
+			}
+		}
+		if moved {
+			s.untoldIDs = append(s.untoldIDs, m.ID)
+		}
+	}
+}
+
+// releaseAll releases what is held.
+func (s *sim) releaseAll() {
+	if len(s.held) > 0 {
+		s.pending = append(s.pending, func() { s.operate(3, s.now, s.all) })
+	}
 }
 
 // run accepts n messages and goes on until all are delivered.
@@ -376,6 +491,10 @@ func (s *sim) run(n int) {
 			s.event()
 		case x == 12 && left > 0:
 			s.suspend(1 + s.rand.IntN(3))
+		case x < 16 && left > 0 && s.verbs:
+			s.verb()
+		case x == 16 && left == 0:
+			s.releaseAll()
 		case x < 90 && s.step():
 		default:
 			s.pass()
@@ -400,7 +519,7 @@ func (s *sim) run(n int) {
 func (s *sim) someIDs() (ids []mail.ID) {
 	for range 3 {
 		if len(s.all) > 0 {
-			ids = append(ids, s.all[s.rand.IntN(len(s.all))])
+			ids = append(ids, s.all[s.rand.IntN(len(s.all))].ID)
 		}
 	}
 	return ids
@@ -467,6 +586,9 @@ func (s *sim) stuck() {
 		s.t.Logf("%v: state %d, %d waiting, %d busy, backlog %v, loading %v, queued %v, cursor %v, seen %v, next due %v", d.key, d.state, d.waiting,
 			d.busy.n, d.backlog, d.loading, d.queued, d.cursor, d.seen, d.nextDue)
 	}
+	for _, x := range s.core.sites {
+		s.t.Logf("site %s: %v, %d waiting, %d open, %d allowed, barred %v, %d destinations", x.name, x.state, x.waiting, x.open, x.allow, x.barred, len(x.dests))
+	}
 	for name, rows := range s.disk {
 		for _, it := range rows {
 			s.t.Logf("on disk: %s %v %v", name, rowOf(&it), it.Recipients)
@@ -479,7 +601,9 @@ func (s *sim) stuck() {
 // TestSimulation runs many seeds; a failure names its seed.
 func TestSimulation(t *testing.T) {
 	for seed := range uint64(simSeeds) {
-		newSim(t, seed).run(150)
+		s := newSim(t, seed)
+		s.verbs = seed%2 == 0
+		s.run(150)
 	}
 }
 

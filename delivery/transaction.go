@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"slices"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -145,13 +146,14 @@ func (t *transaction) returned(p *piece, v *verdict) []uint32 {
 	return back
 }
 
-// giveBack lets recipients of a piece wait again, at the head of their flow.
+// giveBack lets recipients of a piece wait again, at the head of their flow; or leaves them to the disk, when an operator has changed
+// their message since: they may be held or gone.
 func (c *core) giveBack(p *piece, back []uint32) {
 	e := p.e
 	if !p.settling {
 		e.open--
 	}
-	if e.open == 0 && e.state == entryBusy && len(back) == len(e.item.Recipients) {
+	if !e.moved && e.open == 0 && e.state == entryBusy && len(back) == len(e.item.Recipients) {
 		e.dest.busy.remove(e)
 		e.taken = 0
 		c.held--
@@ -162,15 +164,27 @@ func (c *core) giveBack(p *piece, back []uint32) {
 		c.ifGone(e)
 		return
 	}
-	rest := &entry{item: e.item, dest: e.dest, flow: e.flow, origin: e}
-	rest.item.Recipients = append([]uint32(nil), back...)
-	rest.item.Content, rest.item.Release = nil, nil
-	c.add(rest, true)
-	c.ifGone(rest)
+	e.part(back)
+	if e.moved {
+		e.dest.reread(e)
+		c.wantMore(e.dest)
+	} else {
+		rest := &entry{item: e.item, dest: e.dest, flow: e.flow}
+		rest.item.Recipients = slices.Clone(back)
+		rest.item.Content, rest.item.Release = nil, nil
+		c.add(rest, true)
+		c.ifGone(rest)
+	}
 	if e.open == 0 && e.state == entryBusy {
 		e.dest.busy.remove(e)
 		c.leave(e)
 	}
+}
+
+// part takes recipients that were handed out away from an entry.
+func (e *entry) part(back []uint32) {
+	e.item.Recipients = without(slices.Clone(e.item.Recipients), back)
+	e.taken -= len(back)
 }
 
 // ifGone leaves a waiting entry to the disk at once when its site died, or it was suspended, while it was being attempted.

@@ -151,14 +151,15 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 	if d.seen.before(r.cursor) {
 		d.seen = r.cursor
 	}
-	known := c.known(d)
+	c.known.fill(d)
+	defer c.known.empty()
 	d.cost = averageCost(r.items)
 	for i := range r.items {
 		it := &r.items[i]
 		if !c.ours(d, it, now) {
 			continue
 		}
-		if _, ok := known[rowOf(it)]; ok {
+		if c.known.strike(d, it); len(it.Recipients) == 0 {
 			continue
 		}
 		if tooOld(it.Message.Arrived, it.Due, now, c.o.Retry.Expire) {
@@ -231,23 +232,6 @@ func (c *core) insert(d *destination, it *queue.Item, backlog bool, now time.Tim
 			c.resolve(d, now)
 		}
 	}
-}
-
-// known returns the rows of d that are in memory or were settled while the load ran. The map is valid until the next call.
-func (c *core) known(d *destination) map[row]struct{} {
-	clear(c.scratch)
-	for _, f := range d.flows {
-		for e := f.list.head; e != nil; e = e.next {
-			c.scratch[e.row()] = struct{}{}
-		}
-	}
-	for e := d.busy.head; e != nil; e = e.next {
-		c.scratch[e.row()] = struct{}{}
-	}
-	for _, k := range d.graves {
-		c.scratch[k] = struct{}{}
-	}
-	return c.scratch
 }
 
 // dueLater notes that a row of d becomes due at a time to come.

@@ -64,6 +64,10 @@ func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt
 	if why == nil {
 		why = &mail.Attempt{}
 	}
+	// What an attempt came to before the verb is recorded before it: a message that is delivered is not said to be held.
+	if err := r.settler.settled(ctx); err != nil {
+		return t, fmt.Errorf("wait for the outcomes of attempts: %w", err)
+	}
 	o := operation{r: r, ctx: ctx, verb: v, why: why, moved: moved, total: &t, stored: make(map[mail.ID]*Stored)}
 	err = q.scanSelected(ctx, f, func(s *Stored, selected []uint32) bool {
 		o.stored[s.Message.ID] = s

@@ -81,6 +81,19 @@ func (s *settler) add(outcomes []Outcome, done func(error)) bool {
 	return s.mu.outcomes.Len() < s.most
 }
 
+// settled waits until the outcomes that were decided before it are recorded.
+func (s *settler) settled(ctx context.Context) error {
+	done := make(chan error, 1)
+	s.add(nil, func(err error) { done <- err })
+	s.hurry()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // hurry ends the linger.
 func (s *settler) hurry() {
 	select {
