@@ -206,6 +206,9 @@ func (c *core) detach(d *destination) {
 	s.dests[len(s.dests)-1] = nil
 	s.dests = s.dests[:len(s.dests)-1]
 	d.state = destNew
+	if s.state == siteProbing {
+		c.probe(s) // it may have been what the site was probed with
+	}
 }
 
 // siteOf returns the site of d's hosts, making it when there is none. A domain with limits of its own has a site of its own.

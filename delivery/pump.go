@@ -205,6 +205,9 @@ func (c *core) finished(cn *conn, t *transaction, v *verdict, now time.Time) {
 		c.troubled(s, v.reason, now)
 	}
 	c.end(t, v)
+	if s.state == siteProbing {
+		c.probe(s) // the attempt said nothing of the site
+	}
 	if !v.usable {
 		cn.state = connClosing
 		return
