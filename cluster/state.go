@@ -52,8 +52,24 @@ func (l pebbleLogger) Infof(string, ...any) {}
 func (l pebbleLogger) Errorf(format string, args ...any) { l.n.opts.Logf("state: "+format, args...) }
 
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	l.n.fatal(fmt.Errorf("state: "+format, args...))
+	err := error(fmt.Errorf("state: "+format, args...))
+	for _, a := range args {
+		if cause, ok := a.(error); ok {
+			err = causedError{err.Error(), cause}
+		}
+	}
+	l.n.fatal(err)
 }
+
+// causedError is a text with the error that it tells of, which Pebble formats with other verbs than %w.
+type causedError struct {
+	text  string
+	cause error
+}
+
+func (e causedError) Error() string { return e.text }
+
+func (e causedError) Unwrap() error { return e.cause }
 
 // markerOrder syncs the directory before Pebble makes one of its marker files. Pebble syncs it only afterwards, and a crash may then leave
 // the marker but not the manifest that it names; the crash test met it.

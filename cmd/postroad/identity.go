@@ -169,7 +169,7 @@ func (n *node) startStore(ctx context.Context) error {
 	if n.store, err = cluster.Open(faulty(o)); err != nil {
 		return err
 	}
-	n.onStop("store", func(context.Context) error { return n.store.Close() })
+	n.onStop("store", n.closeStore)
 	if !member {
 		if creds, err = n.beginCluster(); err != nil {
 			return err

@@ -104,6 +104,7 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 	}{
 		{"data directory", n.startData, startTimeout},
 		{"log", func(context.Context) error { return n.startLog(said) }, startTimeout},
+		{"disk", n.startDisk, startTimeout},
 		{"telemetry", n.startTelemetry, startTimeout},
 		{"membership", n.joinByItself, 0},
 		{"store", n.startStore, startTimeout},
@@ -115,23 +116,19 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		{"administration", n.startAdmin, startTimeout},
 	} {
 		n.waits.say("its %s", step.what)
-		if err := within(ctx, step.limit, step.start); err != nil {
-			stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-			defer cancel()
-			return nil, errors.Join(fmt.Errorf("starting %s: %w", step.what, err), n.stop(stopping))
+		ended, err := n.within(ctx, step.limit, step.start)
+		if err == nil {
+			continue
 		}
+		err = fmt.Errorf("starting %s: %w", step.what, err)
+		if !ended {
+			return nil, err // the process ends
+		}
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return nil, errors.Join(err, n.stop(stopping))
 	}
 	return n, nil
-}
-
-// within runs f, whose context ends after the limit. 0: there is none.
-func within(ctx context.Context, limit time.Duration, f func(context.Context) error) error {
-	if limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, limit)
-		defer cancel()
-	}
-	return f(ctx)
 }
 
 // onStop notes how a part ends. Parts end in reverse order.
@@ -169,7 +166,16 @@ func (n *node) startData(context.Context) error {
 		}
 	}
 	n.budget = mail.NewBudget(int64(n.cfg.Limits.Memory))
-	n.pressure = newPressure(dir, float64(n.cfg.Limits.FreeDisk))
+	return nil
+}
+
+// startDisk looks whether there is room for a start, and from then on for mail.
+func (n *node) startDisk(context.Context) error {
+	dir := n.cfg.Node.DataDir
+	if err := reserveOf(dir).room(dir, n.log.Errorf); err != nil {
+		return err
+	}
+	n.pressure = newPressure(dir, float64(n.cfg.Limits.FreeDisk), n.log.Errorf)
 	go n.pressure.watch(n.background)
 	return nil
 }

@@ -42,7 +42,7 @@ func runServe(ctx context.Context, c *console, args []string) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return diskTrouble(cfg.Node.DataDir, err)
 	}
 	n.log.Logf("postroad %s is ready: %s", version, n.listening())
 	service := n.service
@@ -72,7 +72,7 @@ func (n *node) serve(ctx context.Context) error {
 		case err := <-n.fatal:
 			// What was promised cannot be kept any more: the process ends here, and nothing is answered from here on.
 			n.told(service.Status("fatal: " + err.Error()))
-			return fmt.Errorf("fatal: %w", err)
+			return diskTrouble(n.cfg.Node.DataDir, fmt.Errorf("fatal: %w", err))
 		case <-hangups:
 			n.told(service.Reloading())
 			n.reload()
@@ -93,7 +93,12 @@ func (n *node) serve(ctx context.Context) error {
 		fmt.Fprintln(os.Stderr, "postroad:", err)
 		err = nil
 	}
-	return errors.Join(shutOut, err)
+	select {
+	case failed := <-n.fatal: // meanwhile
+		err = errors.Join(fmt.Errorf("while stopping: %w", failed), err)
+	default:
+	}
+	return errors.Join(shutOut, diskTrouble(n.cfg.Node.DataDir, err))
 }
 
 // listening names the addresses, for the log.

@@ -106,6 +106,7 @@ const (
 	ExitData        = 65
 	ExitUnavailable = 69
 	ExitSoftware    = 70
+	ExitIO          = 74
 	ExitTemporary   = 75
 	ExitPermission  = 77
 	ExitConfig      = 78

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -65,7 +66,7 @@ func Open(o Options) (*Log, error) {
 	}
 	if o.Events != "" {
 		f, err := openFile(o.Events, o.Rotate, o.Keep)
-		if err != nil {
+		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) { // what a full disk refuses, the next write tries again
 			return nil, errors.Join(fmt.Errorf("event log: %w", err), l.Close(context.Background()))
 		}
 		l.file, l.events = f, newStream(f, o.Buffer)
