@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/postroad/postroad/internal/admin"
 )
 
@@ -54,9 +52,9 @@ func (r reserve) hollow() bool {
 func (r reserve) make(octets uint64) error {
 	err := os.MkdirAll(r.dir, 0o700)
 	for i := 0; i < reserveFiles && err == nil; i++ {
-		var f vfs.File
-		if f, err = vfs.Default.Create(filepath.Join(r.dir, fmt.Sprint(i)), vfs.WriteCategoryUnspecified); err == nil {
-			err = errors.Join(f.Preallocate(0, int64(octets/reserveFiles)), f.Close())
+		var f *os.File
+		if f, err = os.OpenFile(filepath.Join(r.dir, fmt.Sprint(i)), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err == nil {
+			err = errors.Join(allocate(f, int64(octets/reserveFiles)), f.Close())
 		}
 	}
 	if err != nil {
