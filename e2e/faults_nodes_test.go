@@ -37,7 +37,9 @@ const (
 // POSTROAD_LONG=1: 60 minutes and 1,200,000 messages at least, POSTROAD_FAULTS_FOR=5m makes that a
 // time alone, POSTROAD_FAULTS_STEPS=20 a number of faults; POSTROAD_FAULTS_SEED repeats a run,
 // POSTROAD_FAULTS_KINDS=pause,replace keeps to some kinds.
-func TestFaults(t *testing.T) { faultRun(t, 3, 5) }
+func TestFaults(t *testing.T) {
+	faultRun(t, 3, 5, faults.Kill, faults.Pause, faults.Partition, faults.KillAll, faults.Restart)
+}
 
 // TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost at once; its long run has 30 minutes and 400,000 messages.
 func TestFaultsOfFive(t *testing.T) {
@@ -48,27 +50,41 @@ func TestFaultsOfFive(t *testing.T) {
 }
 
 // TestFaultsAlone does to a single node what can be done to one.
-func TestFaultsAlone(t *testing.T) { faultRun(t, 1, 3) }
+func TestFaultsAlone(t *testing.T) {
+	faultRun(t, 1, 3, faults.Kill, faults.Pause, faults.KillAll, faults.Restart)
+}
 
-// faultRun carries out a schedule of so many steps, or one that fills the long run.
-func faultRun(t *testing.T, nodes, steps int) {
-	o := runOptions{Nodes: nodes, Seed: faultSeed(t), Tags: "faults", MaxSize: 32 << 10, Interval: 5 * time.Millisecond}
-	plan := faults.PlanOptions{Seed: o.Seed, Nodes: nodes, Steps: steps, Brief: !long(), Inject: injects(t)}
+// faultRun carries out a schedule of so many steps of some kinds, or, if it is to be long, one of all
+// kinds that fills the time.
+func faultRun(t *testing.T, nodes, steps int, kinds ...faults.Kind) {
+	plan := faults.PlanOptions{Nodes: nodes, Steps: steps, Kinds: kinds, Brief: true}
 	span, messages := longRun, longMessages
 	if nodes == 5 {
-		o.Replicas, plan.Losses = 5, 2
+		plan.Losses = 2
 		span, messages = fiveRun, fiveMessages
 	}
 	if long() {
-		plan.Steps = manySteps             // as many as the time has room for
-		o.Interval = 20 * time.Millisecond // enough for the count; the rest of the machine is for the faults
-	} else {
-		plan.Kinds = []faults.Kind{faults.Kill, faults.Pause, faults.Partition, faults.KillAll, faults.Restart}
-	}
-	if nodes > 1 {
-		o.Shards = 4
+		plan = faults.PlanOptions{Nodes: nodes, Steps: manySteps, Losses: plan.Losses}
 	}
 	fromEnvironment(t, &plan, &span, &messages)
+	carryOut(t, plan, span, messages)
+}
+
+// carryOut carries out a schedule under load and judges what became of the mail. One of manySteps
+// ends after a time and a number of messages.
+func carryOut(t *testing.T, plan faults.PlanOptions, span time.Duration, messages int) {
+	o := runOptions{Nodes: plan.Nodes, Tags: "faults", MaxSize: 32 << 10, Interval: 5 * time.Millisecond}
+	o.Seed, plan.Inject = faultSeed(t), injects(t)
+	plan.Seed = o.Seed
+	if plan.Losses > 1 {
+		o.Replicas = 5
+	}
+	if long() {
+		o.Interval = 20 * time.Millisecond // enough for the count; the rest of the machine is for the faults
+	}
+	if plan.Nodes > 1 {
+		o.Shards = 4
+	}
 	r := startRun(t, o)
 	r.flows(100)
 	for i, start := 0, time.Now(); i < plan.Steps; i++ {
@@ -77,7 +93,7 @@ func faultRun(t *testing.T, nodes, steps int) {
 		}
 		step := faults.Plan(withSteps(plan, i+1))[i]
 		if err := r.Driver.Run(r.ctx, []faults.Step{step}); err != nil {
-			t.Fatalf("fault %d: %v\n%s", i+1, err, r.chronicle())
+			t.Fatalf("fault %d: %v\n%s\n%s", i+1, err, r.state(), r.chronicle())
 		}
 		r.flows(100)
 	}
@@ -121,6 +137,19 @@ func (r *run) logs() string {
 		fmt.Fprintf(&b, "--- %s\n%s", n.Name, n.Log())
 	}
 	return b.String()
+}
+
+// state is what a living node says of the cluster, for people.
+func (r *run) state() string {
+	out := "no node is up"
+	for _, n := range r.Cluster.Live() {
+		var err error
+		if out, err = n.Run(r.ctx, "cluster", "status"); err == nil {
+			break
+		}
+		out = fmt.Sprintf("%s: %v\n%s", n.Name, err, out)
+	}
+	return out
 }
 
 // injects reports whether the program lets its disk be spoilt: a build with the tag faults says so.

@@ -191,6 +191,13 @@ func (d *Driver) cutPower(nodes []*Node) (err error) {
 			err = errors.Join(err, fmt.Errorf("%s has survived a loss of power (was it built with -tags %s?): %w", n.Name, faultsTag, gerr))
 		}
 		err = errors.Join(err, n.Inject(DiskFine))
+		lost, derr := n.dropUnsynced()
+		if len(lost) > 0 {
+			d.say("   %s: never synced, and empty now: %s", n.Name, strings.Join(lost, ", "))
+		}
+		if derr != nil {
+			d.say("   %s: small files are as they were: %v", n.Name, derr)
+		}
 	}
 	return err
 }

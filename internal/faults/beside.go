@@ -15,6 +15,7 @@ const alone = 8 * time.Second
 
 // damaged stops a node, spoils its data and starts it again, while others lag or are away.
 func (d *Driver) damaged(ctx context.Context, s Step, nodes []*Node, hit *Node) error {
+	since := time.Now()
 	if s.Kind == Rollback {
 		if err := d.copied(ctx, hit); err != nil {
 			return err
@@ -26,7 +27,7 @@ func (d *Driver) damaged(ctx context.Context, s Step, nodes []*Node, hit *Node) 
 	}
 	pause(ctx, s.For) // mail that those who lag do not hear of
 	away := pick(nodes, s.Away)
-	at, err := d.strike(s, hit, away)
+	at, err := d.strike(s, hit, away, since)
 	if err != nil {
 		return errors.Join(err, caughtUp())
 	}
@@ -82,7 +83,10 @@ func (d *Driver) lag(s Step, nodes []*Node) (end func() error, err error) {
 }
 
 // strike ends the node and those who are to be away, and spoils its data.
-func (d *Driver) strike(s Step, hit *Node, away []*Node) (at int, err error) {
+// What since then only those know who are away may be forgotten.
+func (d *Driver) strike(
+	s Step, hit *Node, away []*Node, since time.Time,
+) (at int, err error) {
 	clean := s.Clean && len(s.Lag) == 0 // else who is left may lose its majority by it
 	if clean {
 		if at, err = d.begin(Restart, "SIGTERM "+hit.Name, hit.Terminate); err != nil {
@@ -112,6 +116,9 @@ func (d *Driver) strike(s Step, hit *Node, away []*Node) (at int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mu.faults[at].What += ": " + detail
+	if len(s.Lag) > 0 && len(s.Away) > 0 {
+		d.mu.faults[at].Forgot = since
+	}
 	return at, nil
 }
 

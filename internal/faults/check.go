@@ -28,6 +28,7 @@ type Verdict struct {
 	Trespass   tally // attempts that a node began after its lease
 
 	Duplicates int // further copies that a fault explains
+	Forgotten  int // of these, that nobody could log as possible: a majority had forgotten
 	ByFault    []Excused
 	unjudged   int // further copies whose log line died with the node that wrote it
 }
@@ -219,6 +220,8 @@ func (c *checker) further(f Finding, before, copy Copy) {
 	c.v.Duplicates++
 	c.v.ByFault[at].add(before.Accepted.Sub(c.h.Faults[at].From))
 	switch logged, known := c.h.Attempts.possible(f.QueueID, f.Recipient, copy); {
+	case !logged && c.h.Faults[at].forgot(before.Accepted, c.rules):
+		c.v.Forgotten++
 	case known && !logged:
 		f.Why = fmt.Sprintf("the copy by n%d was not logged as possible_duplicate", copy.Node)
 		c.v.Unlogged.add(f)

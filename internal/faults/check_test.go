@@ -51,6 +51,7 @@ func TestVerdicts(t *testing.T) {
 	report.Sender = ""
 	cut := []Fault{{Kind: Partition, What: "n1 alone", From: at(10), Until: at(20), Lost: []int{1}}}
 	full := []Fault{{Kind: Full, What: "n1 full", From: at(10), Until: at(20), Lost: []int{1}, Stuck: true}}
+	lost := []Fault{{Kind: Rollback, From: at(20), Until: at(21), Forgot: at(4), Lost: []int{1}}}
 	tries := []Try{told("a")}
 	for _, c := range []struct {
 		name string
@@ -105,6 +106,13 @@ func TestVerdicts(t *testing.T) {
 			Attempts: noted("a", 2, 25.1, true)}, ""},
 		{"disk was full", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 28), came("a", 2, 30)}, Faults: full,
 			Attempts: noted("a", 2, 30.1, true)}, "unexcused"},
+		{"forgotten by a majority", History{Tries: tries, Faults: lost,
+			Deliveries: []mailtest.Delivery{came("a", 2, 5), came("a", 3, 22)},
+			Attempts:   noted("a", 3, 22.1, false)}, ""},
+		{"delivered before what was forgotten", History{Tries: tries, Faults: lost,
+			Deliveries: []mailtest.Delivery{came("a", 2, 1), came("a", 3, 22)},
+			Attempts:   noted("a", 3, 22.1, false)}, "unexcused"},
+		{"named by who stopped", History{Tries: tries, Named: map[string]bool{"Qa": true}}, ""},
 	} {
 		v := Check(&c.h, Rules{})
 		if got := strings.Join(v.findings(), " "); got != c.bad || v.OK() != (c.bad == "") {

@@ -77,8 +77,13 @@ func newToken() string {
 	return "pr1-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
-// maxNodes: each has an address 127.0.0.k and a proxy at 127.0.1.k.
-const maxNodes = 200
+// Each node has an address of its own, and its proxy has one in the network after it: 127.0.0.11 and
+// 127.0.1.11 are the first ones. In long runs many come and go.
+const (
+	maxNodes  = 10_000
+	perNet    = 200 // nodes in 127.0.0.0/24, and in each second network after it
+	firstHost = 11
+)
 
 // place finds addresses for one more node and puts it on the network.
 func (c *Cluster) place() (*Node, error) {
@@ -98,7 +103,7 @@ func (c *Cluster) place() (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	front, err := mailtest.FreeAddrs(netip.AddrFrom4([4]byte{127, 0, 1, byte(10 + k)}).String(), 1)
+	front, err := mailtest.FreeAddrs(frontOf(k).String(), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -114,17 +119,29 @@ func (c *Cluster) place() (*Node, error) {
 }
 
 // hostOf returns the address of node k. A receiving server tells nodes apart by it.
-func hostOf(k int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, byte(10 + k)}) }
+func hostOf(k int) netip.Addr {
+	k--
+	return netip.AddrFrom4([4]byte{127, 0, byte(k / perNet * 2), byte(firstHost + k%perNet)})
+}
+
+// frontOf returns the address of the proxy before node k.
+func frontOf(k int) netip.Addr {
+	b := hostOf(k).As4()
+	b[2]++
+	return netip.AddrFrom4(b)
+}
 
 // numberOf is the node that has an address, 0 when none has.
 func numberOf(a netip.Addr) int {
 	if a = a.Unmap(); !a.Is4() {
 		return 0
 	}
-	if b := a.As4(); b[0] == 127 && b[1] == 0 && b[2] == 0 && b[3] > 10 && b[3] <= 10+maxNodes {
-		return int(b[3]) - 10
+	b := a.As4()
+	k := int(b[2])/2*perNet + int(b[3]) - firstHost + 1
+	if k < 1 || k > maxNodes || hostOf(k) != a {
+		return 0
 	}
-	return 0
+	return k
 }
 
 // Nodes returns those that are not retired.

@@ -106,7 +106,7 @@ func (d *Driver) heed(ctx context.Context, n *Node) error {
 			return err
 		}
 		_, err := d.Replace(ctx, n)
-		return err
+		return errors.Join(err, n.Wipe()) // there may be hundreds in a long run
 	case status == exitSoftware || status == exitIO || status == exitTemporary:
 		if d.ended[n] > restartLimit {
 			return fmt.Errorf("%s ends again and again with %d: %s", n.Name, status, words)

@@ -18,6 +18,9 @@ type Fault struct {
 	UnderWay map[int]int
 	// Stuck says that the nodes may have gone on delivering all the time and could not note it: their disk did not take writes.
 	Stuck bool
+	// Forgot is since when more than a minority forgot what was done: one was damaged, one lagged, and who knew was away. What was
+	// delivered since may be delivered again, by somebody who does not know that it was tried. Zero: nobody forgot.
+	Forgot time.Time
 }
 
 func (f *Fault) String() string {
@@ -71,6 +74,9 @@ func (r Rules) orDefaults() Rules {
 
 // excuses reports whether f explains that a copy which node delivered was not noted.
 func (r Rules) excuses(f *Fault, node int, accepted time.Time) bool {
+	if f.forgot(accepted, r) {
+		return true
+	}
 	if !f.lost(node) || accepted.Before(f.From.Add(-r.Window)) {
 		return false
 	}
@@ -82,6 +88,12 @@ func (r Rules) excuses(f *Fault, node int, accepted time.Time) bool {
 		}
 	}
 	return !accepted.After(end.Add(r.Lease + r.Grace))
+}
+
+// forgot reports whether a delivery is one that was forgotten.
+func (f *Fault) forgot(accepted time.Time, r Rules) bool {
+	return !f.Forgot.IsZero() && !accepted.Before(f.Forgot.Add(-r.Window)) &&
+		!accepted.After(f.From.Add(r.Lease+r.Grace))
 }
 
 // Copy is one copy of a message at the receiving server.

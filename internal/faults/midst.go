@@ -181,7 +181,7 @@ func (d *Driver) leave(ctx context.Context, s Step, r *rand.Rand, n *Node) error
 	d.say("   %s has left", n.Name)
 	n.Retire()
 	_ = n.Terminate() // it may end by itself meanwhile, with the status of those who were removed
-	return d.tend(ctx)
+	return errors.Join(n.Wipe(), d.tend(ctx))
 }
 
 func (d *Driver) remove(ctx context.Context, n *Node) error {

@@ -153,3 +153,20 @@ func TestNetRefusesStrangers(t *testing.T) {
 		t.Errorf("a stranger: %v", err)
 	}
 }
+
+// TestAddresses: each node has addresses of its own, and is told by the one that it dials from.
+func TestAddresses(t *testing.T) {
+	seen := map[string]bool{}
+	for k := 1; k <= maxNodes; k++ {
+		host, front := hostOf(k), frontOf(k)
+		if numberOf(host) != k || numberOf(front) != 0 || seen[host.String()] || seen[front.String()] {
+			t.Fatalf("node %d: %v (of node %d), %v (of node %d)", k, host, numberOf(host), front, numberOf(front))
+		}
+		seen[host.String()], seen[front.String()] = true, true
+	}
+	for _, none := range []string{"127.0.0.1", "127.0.1.1", "10.0.0.11", "::1", "127.0.0.211"} {
+		if k := numberOf(netip.MustParseAddr(none)); k != 0 {
+			t.Errorf("%s is of node %d", none, k)
+		}
+	}
+}

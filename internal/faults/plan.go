@@ -178,7 +178,7 @@ func step(r *rand.Rand, k Kind, o PlanOptions) Step {
 func (s *Step) beside(r *rand.Rand, o PlanOptions) {
 	s.For = between(r, 2, 20)
 	if o.Brief {
-		s.For = between(r, 2, 3)
+		s.After, s.For = between(r, 0, 2), between(r, 1, 3)
 	}
 	if s.Kind == Emptied && r.IntN(2) == 0 {
 		s.Node = 0

@@ -84,8 +84,10 @@ func (s *Status) unfinished(names []string, replicas int) string {
 		if g.Kind == "control" || g.State != "serving" {
 			continue
 		}
-		if g.Leader == "" || len(g.Voters) < replicas {
-			return fmt.Sprintf("group %d of %s has the voters %v of %d and the leader %q", g.ID, g.Home, g.Voters, replicas, g.Leader)
+		gone := func(name string) bool { return !slices.Contains(names, name) }
+		if g.Leader == "" || len(g.Voters) < replicas || slices.ContainsFunc(g.Voters, gone) {
+			return fmt.Sprintf("group %d of %s has the voters %v of %d and the leader %q",
+				g.ID, g.Home, g.Voters, replicas, g.Leader)
 		}
 	}
 	return ""

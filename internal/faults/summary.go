@@ -68,8 +68,8 @@ func (d *Driver) Summary(v *Verdict) string {
 		len(d.mu.stops), stillSeen, longest.Seconds())
 	fmt.Fprintf(&b, "messages %d, recipients %d: lost %d, named and not back %d, changed %d, waiting %d\n",
 		v.Messages, v.Acknowledged, v.Lost.N, v.Named, v.Changed.N, v.Waiting)
-	fmt.Fprintf(&b, "further copies: excused %d, of which not logged %d; unexcused %d\n",
-		v.Duplicates, v.Unlogged.N, v.Unexcused.N)
+	fmt.Fprintf(&b, "further copies: excused %d, of which not logged %d, forgotten %d; unexcused %d\n",
+		v.Duplicates, v.Unlogged.N, v.Forgotten, v.Unexcused.N)
 	return b.String()
 }
 
