@@ -35,6 +35,7 @@ type runOptions struct {
 	Replicas int
 	Grows    bool // from one node, which is to have a cluster port
 	ByHand   bool // by `cluster token` and `cluster join`: only the first is started
+	Apart    bool // the scenario starts the nodes
 	Quiet    bool // no load from the start
 	POP3     bool // mailboxes are read
 	Shards   int  // of the mailboxes
@@ -90,6 +91,9 @@ func startRun(t *testing.T, o runOptions) *run {
 			first := r.Cluster.Node(1)
 			return errors.Join(first.Start(), first.AwaitReady(ctx))
 		}
+	}
+	if o.Apart {
+		start = func(context.Context) error { return nil }
 	}
 	r.within(2*time.Minute, "starting", start)
 	if !o.Quiet {

@@ -71,6 +71,9 @@ func (p *Port) greet(raw net.Conn, c *tls.Conn, place *place) error {
 	if err := c.HandshakeContext(p.ctx); err != nil {
 		return err
 	}
+	if c.ConnectionState().NegotiatedProtocol == protocolClaim {
+		return p.serveClaim(raw, c)
+	}
 	pre, err := readPreface(c)
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/postroad/postroad/internal/files"
 )
 
 // Credentials are what one node shows to the others and judges them by.
@@ -37,11 +39,11 @@ func (c Credentials) Save(dir string) error {
 }
 
 func (c Credentials) save(dir string) error {
-	if err := errors.Join(os.MkdirAll(dir, 0o700), syncDir(filepath.Dir(dir))); err != nil {
+	if err := files.MakeDir(dir); err != nil {
 		return err
 	}
 	if old, err := os.ReadFile(filepath.Join(dir, fileKey)); err != nil || !bytes.Equal(old, c.Key) {
-		if err := os.Remove(filepath.Join(dir, fileCert)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := files.Remove(filepath.Join(dir, fileCert)); err != nil {
 			return err
 		}
 	}
@@ -49,36 +51,11 @@ func (c Credentials) save(dir string) error {
 		name string
 		data []byte
 	}{{fileKey, c.Key}, {fileCA, c.CA}, {fileCert, c.Cert}} {
-		if err := writeFile(dir, f.name, f.data); err != nil {
+		if err := files.Replace(filepath.Join(dir, f.name), f.data); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// writeFile replaces a file as a whole, and is durable when it returns.
-func writeFile(dir, name string, data []byte) error {
-	temporary := filepath.Join(dir, name+".new")
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // LoadCredentials reads what Save wrote. errors.Is(err, fs.ErrNotExist): nothing was ever saved there, or not to the end.
@@ -87,8 +64,11 @@ func LoadCredentials(dir string) (c Credentials, err error) {
 		name string
 		data *[]byte
 	}{{fileCert, &c.Cert}, {fileCA, &c.CA}, {fileKey, &c.Key}} {
-		if *f.data, err = os.ReadFile(filepath.Join(dir, f.name)); err == nil {
+		if *f.data, err = os.ReadFile(filepath.Join(dir, f.name)); err == nil && len(*f.data) > 0 {
 			continue
+		}
+		if err == nil {
+			return Credentials{}, fmt.Errorf("%s in %s is empty: put it back from a backup; without one, empty the data directory and join anew under another name", f.name, dir)
 		}
 		if f.name != fileCert && errors.Is(err, fs.ErrNotExist) {
 			return Credentials{}, fmt.Errorf("%s has %s but no %s: put it back from a backup, or join anew with an empty data directory", dir, fileCert, f.name)
@@ -130,7 +110,7 @@ func identify(certs []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKey
 		return Identity{}, errors.New("the peer shows no certificate")
 	}
 	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
-		return Identity{}, fmt.Errorf("the certificate is not of this cluster: %w", err)
+		return Identity{}, foreign(err)
 	}
 	if len(certs[0].URIs) != 1 {
 		return Identity{}, errors.New("the certificate does not name one member")

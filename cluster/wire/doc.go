@@ -32,6 +32,19 @@
 // The new node proves first: a stranger who connects gets nothing on which tokens could be tried at leisure. Neither side
 // sends anything else before it has verified the other's proof. The private key never leaves the new node: it sends a certificate request.
 //
+// A token that the member does not know may be so new that only others have it yet: it waits two seconds for it. With AsksStanding the request asks
+// only whether the node knows a cluster. A node that waits for one itself (Wait) answers that, with a certificate of nobody's.
+//
+// # Claims
+//
+// A member that meets a certificate of another cluster at a member's address tells the node there that it is listed: with ALPN "postroad-claim/1", in
+// whose handshake certificates of strangers pass, a frame 'q' with a Claim (JSON), and the answer 'y' or 'n' with words. The node has forgotten all
+// by which it could tell a member of its old cluster from a stranger: what is proved is that the teller holds a key, and can be answered where it
+// seems to be. So whoever reaches the port could tell it; Options.Claimed believes it only while nobody has said that the node is a cluster of its own and
+// nobody has joined it, and only for the address that it advertises. What a lie costs is a stop of such a node with words that say how
+// to make it deaf (`cluster init`). What belief saves is mail that a member's double would have taken. Road not taken: calling the teller back, which
+// any stranger with a port of his own would pass.
+//
 // # Bounds
 //
 //   - Ten seconds from the first octet to the answer; a join gets a minute after the proofs.

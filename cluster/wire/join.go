@@ -20,6 +20,7 @@ type JoinRequest struct {
 	Protocol                 int
 	Incarnation              uint64
 	CSR                      []byte // PEM, of NewRequest
+	AsksStanding             bool   `json:",omitempty"` // nothing else is asked: RequestStanding
 }
 
 // JoinReply makes a new node a member. In JSON it has at most 1 MiB.
@@ -49,9 +50,6 @@ func NewToken() string {
 // repeat: for the same name and incarnation the cluster gives the same number. dial nil: a net.Dialer's.
 // errors.Is(err, ErrToken): the token is wrong; ErrRefused: the token is right, the cluster said no; ErrNotNow: it could not tell.
 func RequestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (JoinReply, error) {
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime+joinTime)
 	defer cancel()
 	reply, err := requestJoin(ctx, address, token, r, dial)
@@ -62,19 +60,34 @@ func RequestJoin(ctx context.Context, address, token string, r JoinRequest, dial
 }
 
 func requestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (reply JoinReply, err error) {
+	k, body, err := converse(ctx, address, token, r, dial)
+	switch {
+	case err != nil:
+		return reply, err
+	case k.refuses():
+		return reply, refusal(k, body)
+	}
+	return parseReply(k, body, r)
+}
+
+// converse proves that both ends know the token, sends a request and returns the answer.
+func converse(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (k kind, body []byte, err error) {
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
 	if token = strings.TrimSpace(token); len(token) < minToken {
-		return reply, fmt.Errorf("a token has at least %d characters; `postroad cluster token` makes one", minToken)
+		return 0, nil, fmt.Errorf("a token has at least %d characters; `postroad cluster token` makes one", minToken)
 	}
 	request, err := json.Marshal(r)
 	if err != nil {
-		return reply, err
+		return 0, nil, err
 	}
 	if len(request) > maxJoin {
-		return reply, fmt.Errorf("the request has %d octets, at most %d are allowed", len(request), maxJoin)
+		return 0, nil, fmt.Errorf("the request has %d octets, at most %d are allowed", len(request), maxJoin)
 	}
 	raw, err := dial(ctx, "tcp", address)
 	if err != nil {
-		return reply, err
+		return 0, nil, err
 	}
 	defer raw.Close()
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
@@ -83,19 +96,15 @@ func requestJoin(ctx context.Context, address, token string, r JoinRequest, dial
 		MinVersion: tls.VersionTLS13, NextProtos: []string{protocol}, SessionTicketsDisabled: true, InsecureSkipVerify: true,
 	})
 	if err := proveAsClient(ctx, c, token); err != nil {
-		return reply, err
+		return 0, nil, err
 	}
 	if err := writeFrame(c, ask, request); err != nil {
-		return reply, err
+		return 0, nil, err
 	}
-	k, body, err := readFrame(c, maxJoin)
-	switch {
-	case err != nil:
-		return reply, fmt.Errorf("no answer: %w", err)
-	case k.refuses():
-		return reply, refusal(k, body)
+	if k, body, err = readFrame(c, maxJoin); err != nil {
+		return 0, nil, fmt.Errorf("no answer: %w", err)
 	}
-	return parseReply(k, body, r)
+	return k, body, nil
 }
 
 // proveAsClient shakes hands, proves that this node knows the token, and returns nil if the other side did too.

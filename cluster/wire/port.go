@@ -15,6 +15,7 @@ import (
 const (
 	handshakeTime  = 10 * time.Second // from the first octet to the answer, on both sides
 	joinTime       = time.Minute      // of a join, after the proofs
+	tokenTime      = 2 * time.Second  // that a token which is not known may take to arrive from the other members
 	maxPerMember   = 512              // connections, in and out
 	maxJoins       = 8                // under way
 	maxStrangers   = 64               // inbound connections that have not shown who they are
@@ -38,6 +39,10 @@ type Options struct {
 	Admit func(Identity) error
 	// Join answers a new node that proved that it knows a token. It has a minute. nil: joins are refused.
 	Join func(context.Context, JoinRequest) (JoinReply, error)
+	// Standing answers a node that proved that it knows a token, and asks whether this one knows a cluster. nil: it knows its own.
+	Standing func() Standing
+	// Claimed judges what a member of another cluster claims of this node; nil: it is believed. Its error is told. nil: no claim is.
+	Claimed func(Claim) error
 	// Secrets returns the join tokens that are valid now. nil: none.
 	Secrets func() []string
 	// Dial makes outbound connections. nil: a net.Dialer's.
@@ -45,7 +50,7 @@ type Options struct {
 	// Logf hears of connections that were refused, at most once a second. nil: nobody does.
 	Logf func(string, ...any)
 
-	handshakeTime time.Duration // tests have less of it
+	handshakeTime, tokenTime time.Duration // tests have less of it
 }
 
 func (o Options) withDefaults() Options {
@@ -54,6 +59,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Admit == nil {
 		o.Admit = func(Identity) error { return nil }
+	}
+	if o.Standing == nil {
+		o.Standing = func() Standing { return Standing{o.Self.Cluster} }
 	}
 	if o.Secrets == nil {
 		o.Secrets = func() []string { return nil }
@@ -66,6 +74,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.handshakeTime == 0 {
 		o.handshakeTime = handshakeTime
+	}
+	if o.tokenTime == 0 {
+		o.tokenTime = tokenTime
 	}
 	return o
 }

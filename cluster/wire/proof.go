@@ -49,6 +49,21 @@ func match(secrets []string, proof, value []byte) (secret string, ok bool) {
 	return secret, ok
 }
 
+// await returns the secret that the proof was made with. One that is not known may be so new that only the other members have it yet.
+func (p *Port) await(proof, value []byte) (secret string, ok bool) {
+	const pause = 50 * time.Millisecond
+	for waited := time.Duration(0); ; waited += pause {
+		if secret, ok = match(p.opts.Secrets(), proof, value); ok || waited >= p.opts.tokenTime {
+			return secret, ok
+		}
+		select {
+		case <-time.After(pause):
+		case <-p.ctx.Done():
+			return "", false
+		}
+	}
+}
+
 // serveJoin lets a new node in, if it knows a token.
 func (p *Port) serveJoin(c *tls.Conn, place *place) error {
 	value, err := exported(c)
@@ -62,7 +77,7 @@ func (p *Port) serveJoin(c *tls.Conn, place *place) error {
 	if p.opts.Join == nil {
 		return errors.New("a node wants to join, and none can here")
 	}
-	secret, ok := match(p.opts.Secrets(), proof, value)
+	secret, ok := p.await(proof, value)
 	if !ok {
 		return errors.New("a node wants to join with a token that is not valid: `postroad cluster token` makes a new one")
 	}
@@ -106,6 +121,9 @@ func (p *Port) join(ctx context.Context, k kind, body []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.AsksStanding {
+		return json.Marshal(p.opts.Standing())
+	}
 	reply, err := p.opts.Join(ctx, r)
 	if err != nil {
 		return nil, err
@@ -119,6 +137,9 @@ func parseRequestJoin(k kind, body []byte) (r JoinRequest, err error) {
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
 		return r, fmt.Errorf("the request is not understood: %w", err)
+	}
+	if r.AsksStanding {
+		return r, nil
 	}
 	_, err = parseRequest(r.CSR)
 	return r, err

@@ -82,7 +82,7 @@ func (w *world) port(member uint16, change ...func(*Options)) *Port {
 		w.t.Fatal(err)
 	}
 	opts := Options{
-		Listener: l, Self: w.id(member), Address: w.address,
+		Listener: l, Self: w.id(member), Address: w.address, tokenTime: time.Millisecond,
 		Logf: func(format string, args ...any) { w.t.Logf("member %d: "+format, append([]any{member}, args...)...) },
 	}
 	opts.Credentials = w.credentials(w.t, opts.Self)

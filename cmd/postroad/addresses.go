@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"github.com/postroad/postroad/internal/files"
 )
 
 const addressesFile = "addresses.json"
@@ -70,34 +72,13 @@ func (b *addressBook) keep(now map[uint16]string) error {
 	}
 	text, err := json.Marshal(all)
 	if err == nil {
-		err = replaceFile(b.path, text)
+		err = files.Replace(b.path, text)
 	}
 	if err != nil {
 		return fmt.Errorf("addresses of the members: %w", err)
 	}
 	b.mu.known = all
 	return nil
-}
-
-// replaceFile makes the file what is given, or leaves it as it was, whenever the power fails.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // nothing is there after the rename
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // keepAddresses writes down where the control state says that the members are.

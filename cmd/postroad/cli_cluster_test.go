@@ -15,6 +15,7 @@ import (
 
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 )
@@ -127,7 +128,7 @@ func TestBackupIsWholeAndPrivate(t *testing.T) {
 		t.Errorf("%v, %q, %v", info, content, err)
 	}
 	broken := errors.New("broken")
-	if err := writeWhole(path, func(w io.Writer) error { io.WriteString(w, "half"); return broken }); err != broken {
+	if err := files.ReplaceBy(path, func(w io.Writer) error { io.WriteString(w, "half"); return broken }); err != broken {
 		t.Error(err)
 	}
 	left, _ := os.ReadDir(dir)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -59,7 +60,29 @@ func (c operatorsCluster) Token(ctx context.Context, ttl time.Duration) (string,
 		return "", err
 	}
 	token, err := c.n.changes.AddToken(ctx, ttl)
-	return token, said(err)
+	if err != nil {
+		return "", said(err)
+	}
+	return token, c.knows(ctx, token)
+}
+
+// tokenWait bounds how long a token may take to arrive here when another node has recorded it.
+const tokenWait = 10 * time.Second
+
+// knows waits until this node knows a token: whoever made it here will use it here.
+func (c operatorsCluster) knows(ctx context.Context, token string) error {
+	ctx, cancel := context.WithTimeout(ctx, tokenWait)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !slices.Contains(c.n.control.Tokens(time.Now()), token) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return &admin.Error{Exit: admin.ExitTemporary, Message: "the token is recorded, and this node has not heard of it yet", Hint: "run the command again, or at another node"}
+		}
+	}
+	return nil
 }
 
 // drainLook is how often a drain looks how far it is.

@@ -6,18 +6,18 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/files"
 )
 
 // clusterCommands are in the order of a cluster's life. Those that need a running node talk to any; cmd_offline.go has the others.
 var clusterCommands = []command{
 	{name: "init", short: "make a running node the first of a cluster", run: runClusterInit, long: `
-Does nothing when the node is in a cluster already.`},
+Does nothing when the node is in a cluster already. A node that waits to join the others of [cluster] join begins one without them: be sure
+that none of them knows one, or there are two.`},
 	{name: "token", args: "[--ttl TIME]", short: "make a secret with which a node can join", run: runClusterToken, long: `
 The token is printed on standard output. Whoever has it can join a node, which then holds everybody's mail: hand it over as you would a password.
 
@@ -62,6 +62,9 @@ func timeFlag(fs *flag.FlagSet, name, about string, value config.Duration) *conf
 	return &value
 }
 
+// initWait is how long a node that waited for others may take to begin a cluster.
+const initWait = 20 * time.Second
+
 func runClusterInit(ctx context.Context, c *console, args []string) error {
 	client, _, err := c.node(c.flags(), args, 0)
 	if err != nil {
@@ -72,6 +75,9 @@ func runClusterInit(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	st, err := clusterStatus(ctx, client)
+	for end := time.Now().Add(initWait); err != nil && ctx.Err() == nil && time.Now().Before(end); st, err = clusterStatus(ctx, client) {
+		time.Sleep(initWait / 100) // one that waited to join begins only now
+	}
 	if err != nil {
 		return err
 	}
@@ -95,11 +101,11 @@ func runClusterToken(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	defer client.Close()
-	st, err := clusterStatus(ctx, client)
+	token, err := client.Token(ctx, time.Duration(*ttl))
 	if err != nil {
 		return err
 	}
-	token, err := client.Token(ctx, time.Duration(*ttl))
+	st, err := clusterStatus(ctx, client)
 	if err != nil {
 		return err
 	}
@@ -221,29 +227,9 @@ func runClusterBackup(ctx context.Context, c *console, args []string) error {
 	if rest[0] == "-" {
 		return client.Backup(ctx, c.out)
 	}
-	if err := writeWhole(rest[0], func(w io.Writer) error { return client.Backup(ctx, w) }); err != nil {
+	if err := files.ReplaceBy(rest[0], func(w io.Writer) error { return client.Backup(ctx, w) }); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.err, "%s holds the cluster's members, users, settings and secrets\n", rest[0])
 	return nil
-}
-
-// writeWhole writes a file of mode 0600 that is there as a whole or not at all.
-func writeWhole(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".postroad-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // what failed; else the name is gone
-	err = write(f)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

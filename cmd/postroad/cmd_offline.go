@@ -88,6 +88,7 @@ func runClusterJoin(ctx context.Context, c *console, args []string) error {
 		}
 		return err
 	}
+	c.writeNote(*file, cfg)
 	fmt.Fprintf(c.err, "%s has joined; start it with `%s`\n", cfg.Node.Name, serveCommand(*file))
 	return nil
 }
@@ -134,6 +135,7 @@ func runClusterRecover(ctx context.Context, c *console, args []string) error {
 	if !*accept {
 		return &admin.Error{Exit: admin.ExitUsage, Message: "nothing was changed", Hint: "repeat with --accept-loss to go on with what is here"}
 	}
+	c.writeNote(*file, cfg)
 	fmt.Fprintf(c.err, "start it with `%s`, then let new nodes join\n", serveCommand(*file))
 	return nil
 }
@@ -164,6 +166,7 @@ func runClusterRestore(ctx context.Context, c *console, args []string) error {
 	if err := offline.restore(ctx, cfg, backup); err != nil {
 		return err
 	}
+	c.writeNote(*file, cfg)
 	fmt.Fprintf(c.err, "%s is restored; start it with `%s`, then let the other nodes join\n", cfg.Node.Name, serveCommand(*file))
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/policy"
 )
 
@@ -46,6 +46,9 @@ func (n *node) startControl(ctx context.Context) error {
 	}
 	if err := n.writeDownCluster(ctx); err != nil {
 		return err
+	}
+	if n.self.Member != 1 || n.store.HasPeers() {
+		n.keepNote()
 	}
 	if err := n.startLogins(); err != nil {
 		return err
@@ -98,8 +101,12 @@ func (n *node) writeDownCluster(ctx context.Context) error {
 	// With other voters the cluster was written down long ago.
 	if _, known := n.control.Cluster(); !known && n.self.Member == 1 && n.decidesAlone() {
 		key, err := os.ReadFile(secret)
+		if err == nil && len(key) == 0 {
+			err = errors.New("it is empty")
+		}
 		if err != nil {
-			return fmt.Errorf("the cluster of this node was never written down, and the key of its authority is gone: %w", err)
+			return fmt.Errorf("the cluster of this node was never written down, and the key of its authority (%s) is gone: %w; nothing was taken until now, so empty %s and start again",
+				secret, err, n.cfg.Node.DataDir)
 		}
 		creds, err := wire.LoadCredentials(clusterDir(n.cfg))
 		if err != nil {
@@ -110,13 +117,7 @@ func (n *node) writeDownCluster(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := os.Remove(secret); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if n.joined != nil {
-		return os.Remove(filepath.Join(clusterDir(n.cfg), joinedFile))
-	}
-	return nil
+	return errors.Join(files.Remove(secret), files.Remove(filepath.Join(clusterDir(n.cfg), joinedFile)))
 }
 
 func (n *node) startLogins() (err error) {
@@ -143,10 +144,10 @@ func (n *node) startLogins() (err error) {
 	return nil
 }
 
-// wantsPort reports whether other nodes are to reach this one: it has joined, begins a cluster, was opened up by `cluster init` or `cluster token`, or
+// wantsPort reports whether other nodes are to reach this one: it has joined, has a list of nodes to join, was opened up by `cluster init` or `cluster token`, or
 // had others beside it. Only a node that never had any has rows that tell, too: those of a program that did not note it.
 func (n *node) wantsPort() bool {
-	if n.self.Member != 1 || begins(n.cfg) || n.store.OpenedUp() || n.store.HasPeers() {
+	if n.self.Member != 1 || n.mayBeClaimed() || len(n.cfg.Cluster.Join) > 0 || n.store.OpenedUp() || n.store.HasPeers() {
 		return true
 	}
 	m, ok := n.control.Member(1)
@@ -193,7 +194,7 @@ func (n *node) listenCluster(ctx context.Context) error {
 			return err
 		}
 	}
-	if !begins(n.cfg) {
+	if len(n.cfg.Cluster.Join) == 0 {
 		return nil
 	}
 	token, err := config.ReadSecret(n.cfg.Cluster.TokenFile)

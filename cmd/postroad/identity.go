@@ -2,20 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/files"
 )
 
 // Who a node is among the members of its cluster stands in its data directory: cluster/{ca,cert,key}.pem, and cluster/joined.json from the
@@ -25,17 +24,7 @@ import (
 // protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md). 2: suspensions. 3: mailboxes.
 const protocol = control.MailboxProtocol + pretended
 
-const (
-	joinedFile    = "joined.json"
-	authorityFile = "authority.pem"
-)
-
-// joined is what a node was told when it joined.
-type joined struct {
-	Member      uint16            `json:"member"`
-	Incarnation uint64            `json:"incarnation"`
-	Members     map[uint16]string `json:"members"` // addresses, until the control group tells
-}
+const authorityFile = "authority.pem"
 
 func clusterDir(cfg *config.Config) string { return filepath.Join(cfg.Node.DataDir, "cluster") }
 
@@ -46,96 +35,6 @@ func storeExists(cfg *config.Config) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-func readJoined(cfg *config.Config) (*joined, error) {
-	b, err := os.ReadFile(filepath.Join(clusterDir(cfg), joinedFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	j := new(joined)
-	if err := json.Unmarshal(b, j); err != nil {
-		return nil, fmt.Errorf("%s: %w", joinedFile, err)
-	}
-	return j, nil
-}
-
-// joinCluster makes the empty data directory of cfg a member of the cluster that has a node at address.
-func joinCluster(ctx context.Context, cfg *config.Config, address, token string) error {
-	if used, err := storeExists(cfg); err != nil || used {
-		return errors.Join(err, fmt.Errorf("%s is in use already: only an empty data directory can join", cfg.Node.DataDir))
-	}
-	if _, err := wire.LoadCredentials(clusterDir(cfg)); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(err, fmt.Errorf("%s has joined a cluster already: start the node, or empty the directory", cfg.Node.DataDir))
-	}
-	csr, key, err := wire.NewRequest()
-	if err != nil {
-		return err
-	}
-	j := joined{Incarnation: rand.Uint64() | 1}
-	reply, err := wire.RequestJoin(ctx, address, token, wire.JoinRequest{
-		Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise, Version: version, Protocol: protocol, Incarnation: j.Incarnation, CSR: csr,
-	}, dialFrom(cfg))
-	if err != nil {
-		return err
-	}
-	j.Member, j.Members = reply.Member, reply.Members
-	b, err := json.Marshal(j)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(clusterDir(cfg), 0o700); err != nil {
-		return err
-	}
-	// The certificate is what counts: it is written last.
-	if err := os.WriteFile(filepath.Join(clusterDir(cfg), joinedFile), b, 0o600); err != nil {
-		return err
-	}
-	return wire.Credentials{CA: reply.CA, Cert: reply.Cert, Key: key}.Save(clusterDir(cfg))
-}
-
-// begins reports whether this node is the one that begins the cluster of cluster.join.
-func begins(cfg *config.Config) bool {
-	return len(cfg.Cluster.Join) > 0 && cfg.Cluster.Join[0] == cfg.Cluster.Advertise
-}
-
-// joinByItself joins through the first member of cluster.join that lets it in, until ctx ends: the others may be starting, or electing a leader. Who is
-// refused for good gives up.
-func (n *node) joinByItself(ctx context.Context) error {
-	cfg := n.cfg
-	used, err := storeExists(cfg)
-	if _, credErr := wire.LoadCredentials(clusterDir(cfg)); err != nil || used || credErr == nil || len(cfg.Cluster.Join) == 0 || begins(cfg) {
-		return err
-	}
-	token, err := config.ReadSecret(cfg.Cluster.TokenFile)
-	if err != nil {
-		return fmt.Errorf("cluster.token_file: %w", err)
-	}
-	others := slices.DeleteFunc(slices.Clone(cfg.Cluster.Join), func(a string) bool { return a == cfg.Cluster.Advertise })
-	for told := false; ; {
-		for _, address := range others {
-			if err = joinCluster(ctx, cfg, address, token); err == nil {
-				n.log.Logf("joined the cluster through %s", address)
-				return nil
-			}
-			n.waits.say("a member of cluster.join that lets it in; the last answer: %v", err)
-			if errors.Is(err, wire.ErrRefused) {
-				return lasting(err)
-			}
-			if !told {
-				told = true
-				n.log.Logf("joining: %v; trying again until it works", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("no member of cluster.join lets this node in: %w (the last answer: %w)", ctx.Err(), err)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 func (n *node) startStore(ctx context.Context) error {
@@ -155,7 +54,8 @@ func (n *node) startStore(ctx context.Context) error {
 		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.failed,
 		OnSlowDisk: func(what string) { n.log.Errorf("slow disk: %s", what) },
 	}
-	if member && !used {
+	switch {
+	case member && (!used || n.joined != nil): // with both, the store may not have been finished
 		id, err := creds.Identity()
 		if err != nil {
 			return err
@@ -165,11 +65,19 @@ func (n *node) startStore(ctx context.Context) error {
 				"empty the directory, join under another name, and run `postroad cluster replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name))
 		}
 		o.Member, o.Incarnation = id.Member, id.Incarnation
+	case !member && n.joined != nil:
+		return lasting(fmt.Errorf("a `postroad cluster join` of %s was begun and did not end: repeat it; or remove %s, and the node begins a cluster of its own",
+			n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), joinedFile)))
 	}
 	if n.store, err = cluster.Open(faulty(o)); err != nil {
 		return err
 	}
 	n.onStop("store", n.closeStore)
+	if n.toldToBegin {
+		if err := n.store.OpenUp(); err != nil {
+			return err
+		}
+	}
 	if !member {
 		if creds, err = n.beginCluster(); err != nil {
 			return err
@@ -196,10 +104,10 @@ func (n *node) beginCluster() (c wire.Credentials, err error) {
 	if err != nil {
 		return c, err
 	}
-	if err := os.MkdirAll(clusterDir(n.cfg), 0o700); err != nil {
+	if err := files.MakeDir(clusterDir(n.cfg)); err != nil {
 		return c, err
 	}
-	if err := os.WriteFile(filepath.Join(clusterDir(n.cfg), authorityFile), caKey, 0o600); err != nil {
+	if err := files.Replace(filepath.Join(clusterDir(n.cfg), authorityFile), caKey); err != nil {
 		return c, err
 	}
 	c = wire.Credentials{CA: caCert, Cert: cert, Key: key}
@@ -226,7 +134,7 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	}
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
-		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Dial: dialFrom(n.cfg), Logf: n.log.Logf,
+		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Claimed: n.claimed, Dial: dialFrom(n.cfg), Logf: n.log.Logf,
 	})
 	if err != nil {
 		return err
@@ -264,6 +172,7 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 		}
 		return wire.JoinReply{}, err
 	}
+	n.keepNote() // from now on it has another member
 	caCert, caKey := n.control.Authority()
 	id := wire.Identity{Cluster: n.self.Cluster, Member: m.ID, Incarnation: r.Incarnation}
 	cert, err := wire.Sign(caCert, caKey, r.CSR, id)

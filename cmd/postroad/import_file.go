@@ -150,7 +150,7 @@ func export[T any](c *console, fs *flag.FlagSet, args []string, open func(io.Wri
 		if err != nil {
 			return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "a file that is there is not written over"}
 		}
-		defer func() { err = errors.Join(err, f.Close()) }()
+		defer func() { err = errors.Join(err, f.Sync(), f.Close()) }()
 		out = f
 	}
 	w, err := open(out, formatOf(format, file))

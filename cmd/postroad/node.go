@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/sdnotify"
@@ -45,6 +45,10 @@ type node struct {
 	self      wire.Identity
 	store     *cluster.Node
 	port      *wire.Port
+	strangers struct { // at members' addresses
+		sync.Mutex
+		told map[uint16]time.Time
+	}
 	listen    sync.Mutex
 	listens   bool // the port is open to others; guarded by listen
 	reach     *reach
@@ -71,14 +75,15 @@ type node struct {
 	pop3      *pop3.Server
 	admin     atomic.Pointer[admin.Server]
 
-	background context.Context // ends when the node stops
-	cancel     context.CancelFunc
-	enders     []ender
-	service    *sdnotify.Manager
-	waits      *waits                // of the start
-	fatal      chan error            // a part cannot go on
-	leave      chan error            // the cluster will not have this node, and it has said so for long enough
-	out        atomic.Pointer[error] // why the cluster will not have this node; nil: it will
+	background  context.Context // ends when the node stops
+	cancel      context.CancelFunc
+	enders      []ender
+	service     *sdnotify.Manager
+	toldToBegin bool                  // by an operator, while it waited to join
+	waits       *waits                // of the start
+	fatal       chan error            // a part cannot go on
+	leave       chan error            // the cluster will not have this node, and it has said so for long enough
+	out         atomic.Pointer[error] // why the cluster will not have this node; nil: it will
 }
 
 // ender ends one part.
@@ -93,6 +98,7 @@ type ender struct {
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
 	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
+	n.strangers.told = map[uint16]time.Time{}
 	n.boxes = newMailboxes(n)
 	n.service = sdnotify.FromEnvironment()
 	said, end := context.WithCancel(n.background)
@@ -161,7 +167,7 @@ func (n *node) startData(context.Context) error {
 	dir := n.cfg.Node.DataDir
 	// Spill files of a former run have no names; whatever else is in spill is not ours to keep.
 	for _, d := range []string{dir, filepath.Join(dir, "spill")} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+		if err := files.MakeDir(d); err != nil {
 			return err
 		}
 	}

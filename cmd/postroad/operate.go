@@ -28,7 +28,7 @@ func (n *node) startAdmin(context.Context) error {
 	}
 	server, err := admin.Start(admin.Options{
 		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
-		Hosts: append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
+		Hosts: n.adminHosts(), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users, n.boxes, n.syncSource}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
 		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Current: n.current, Cluster: operatorsCluster{n},
 		Suspensions: operatorsSuspensions{n}, Mailboxes: operatorsMailboxes{n.boxes},
@@ -39,6 +39,11 @@ func (n *node) startAdmin(context.Context) error {
 	n.admin.Store(server)
 	n.onStop("administration", server.Shutdown)
 	return nil
+}
+
+// adminHosts are the names under which the administration may be reached.
+func (n *node) adminHosts() []string {
+	return append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...)
 }
 
 // operatorsQueues are the queues that this node owns.

@@ -74,11 +74,8 @@ func (n *node) serveHello(w http.ResponseWriter, r *http.Request) {
 
 // sayHello tells any member that this one runs.
 func (n *node) sayHello(ctx context.Context) error {
-	if n.joined == nil {
-		return nil
-	}
 	var all error
-	for member := range n.joined.Members {
+	for _, member := range n.addresses.members() {
 		if member == n.self.Member {
 			continue
 		}
@@ -121,6 +118,9 @@ func (n *node) watch() *reach {
 			var r *wire.Refusal
 			if errors.As(err, &r) && errors.Is(r, wire.ErrFinal) {
 				n.shutOut(fmt.Errorf("member %d says: %s", member, r.Words))
+			}
+			if errors.Is(err, wire.ErrForeign) {
+				n.tellStranger(member)
 			}
 		},
 	}

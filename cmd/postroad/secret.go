@@ -5,23 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/postroad/postroad/internal/files"
 )
 
 const secretLen = 32
 
 // keptSecret returns the random octets kept in a file, made at the first start. Salts that are made up for users who do not exist come from them: they must
-// stay the same, or a stranger could tell by a salt that changes that there is no such user.
+// stay the same, or a stranger could tell by a salt that changes that there is no such user. An empty file was left by a power loss just after the
+// first start of a program that did not sync it: what was shown until then is not worth a node that does not start, so a new one is made.
 func keptSecret(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	switch {
 	case err == nil && len(b) == secretLen:
 		return b, nil
-	case err == nil:
+	case err == nil && len(b) > 0:
 		return nil, fmt.Errorf("%s has %d octets instead of %d: remove it, and a new one is made", path, len(b), secretLen)
-	case !errors.Is(err, os.ErrNotExist):
+	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return nil, err
 	}
 	b = make([]byte, secretLen)
 	rand.Read(b)
-	return b, os.WriteFile(path, b, 0o600)
+	return b, files.Replace(path, b)
 }

@@ -105,21 +105,27 @@ func Start(o Options) (*Server, error) {
 	s := &Server{o: o, forPeer: http.NewServeMux()}
 	s.peerRoutes(s.forPeer)
 	s.traceRoutes(s.forPeer, true)
-	mux := s.mux()
-	var err error
-	if o.Socket != "" {
-		if s.unix, err = listenUnix(o.Socket); err != nil {
-			return nil, fmt.Errorf("administration socket: %w", err)
-		}
-		s.serve(s.unix, mux)
-	}
-	if o.Address != "" {
-		if s.tcp, err = net.Listen("tcp", o.Address); err != nil {
-			return nil, errors.Join(fmt.Errorf("administration address: %w", err), s.Shutdown(context.Background()))
-		}
-		s.serve(s.tcp, s.guard(mux))
+	if err := s.listen(s.mux()); err != nil {
+		return nil, err
 	}
 	return s, nil
+}
+
+// listen begins to serve. After an error nothing is served.
+func (s *Server) listen(m *http.ServeMux) (err error) {
+	if s.o.Socket != "" {
+		if s.unix, err = listenUnix(s.o.Socket); err != nil {
+			return fmt.Errorf("administration socket: %w", err)
+		}
+		s.serve(s.unix, m)
+	}
+	if s.o.Address != "" {
+		if s.tcp, err = net.Listen("tcp", s.o.Address); err != nil {
+			return errors.Join(fmt.Errorf("administration address: %w", err), s.Shutdown(context.Background()))
+		}
+		s.serve(s.tcp, s.guard(m))
+	}
+	return nil
 }
 
 // Addr returns the TCP address, or nil.

@@ -95,8 +95,8 @@ type Cluster struct {
 	// MailboxShards is over how many groups the mailboxes are spread, 1 to 256: at least one for each node that the cluster may ever have. It counts
 	// once, when the cluster gets its first mailbox, and cannot be changed later.
 	MailboxShards int `toml:"mailbox_shards"`
-	// Join lists where members of the cluster are: with an empty data directory the node joins through the first that answers. A node whose
-	// own address (advertise) is the first in the list begins the cluster instead, so all nodes may have the same list.
+	// Join lists where members of the cluster are: with an empty data directory the node joins through the first that knows it. A node whose
+	// own address (advertise) is the first in the list begins the cluster when all others have answered that they know none, so all nodes may have the same list.
 	Join []string `toml:"join"`
 	// TokenFile is the path of a file with a join token, at least 16 characters. All nodes may have the same: the first makes it a token that does not expire.
 	TokenFile string `toml:"token_file"`
