@@ -37,8 +37,9 @@ var (
 type beats struct {
 	n     *Node
 	to    uint16
-	older atomic.Int64 // until then it gets raft's own, on the process's clock
-	heard atomic.Int64 // when the frame was sent that it answered last; 0: the connection is gone
+	older atomic.Int64  // until then it gets raft's own, on the process's clock
+	heard atomic.Int64  // when the frame was sent that it answered last; 0: the connection is gone
+	links atomic.Uint64 // connections that began and ended; odd: there is one
 	mu    sync.Mutex
 	kick  chan struct{}
 	led   map[uint64]*beat // by group
@@ -59,15 +60,23 @@ type beatResult struct {
 
 // beatsTo returns what sends to a member.
 func (n *Node) beatsTo(member uint16) *beats {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	b := n.mu.beats[member]
+	n.sending.Lock()
+	defer n.sending.Unlock()
+	b := n.sending.to[member]
 	if b == nil {
 		b = &beats{n: n, to: member, kick: make(chan struct{}, 1), led: map[uint64]*beat{}}
-		n.mu.beats[member] = b
+		n.sending.to[member] = b
 		go b.run() // ends soon after the node closes; it may be waiting for a member that does not answer
 	}
 	return b
+}
+
+// link is a number of the connection; 0: there is none.
+func (b *beats) link() uint64 {
+	if n := b.links.Load(); n%2 == 1 {
+		return n
+	}
+	return 0
 }
 
 // ask waits for the next answer to a heartbeat of the group. errNoBeats: there will be none.
@@ -162,7 +171,10 @@ func (b *beats) exchange(c *beatConn, asks []beatAsk, groups []*beat) *beatConn 
 	}
 	if err != nil {
 		b.heard.Store(0)
-		c.close()
+		if c != nil {
+			c.close()
+			b.links.Add(1)
+		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, t := range groups {
@@ -201,6 +213,7 @@ func (b *beats) connected(c *beatConn) (*beatConn, error) {
 	}
 	conn, err := b.n.port.Stream(beatStream).DialMember(b.to, beatPatience)
 	if err == nil {
+		b.links.Add(1)
 		return &beatConn{Conn: conn, r: bufio.NewReader(conn)}, nil
 	}
 	if errors.Is(err, wire.ErrRefused) {

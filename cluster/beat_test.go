@@ -54,6 +54,23 @@ func TestBeatsTogether(t *testing.T) {
 	}
 }
 
+// TestBeatsDuringAStop: a stop holds the node's lock until the groups have ended, which they do only when their heartbeats have.
+func TestBeatsDuringAStop(t *testing.T) {
+	_, one := newThree(t)
+	one.node.mu.Lock()
+	defer one.node.mu.Unlock()
+	asked := make(chan struct{})
+	go func() {
+		one.node.beatsTo(2)
+		close(asked)
+	}()
+	select {
+	case <-asked:
+	case <-time.After(time.Minute):
+		t.Fatal("heartbeats wait for the node's lock")
+	}
+}
+
 // deaf is a member of a version before, which knows no frames of heartbeats.
 func (m *many) deaf(x *member) {
 	x.port.Stream(beatStream).Close()

@@ -114,7 +114,11 @@ type Node struct {
 	mu struct {
 		sync.Mutex
 		groups map[uint64]*Group
-		beats  map[uint16]*beats // by member
+	}
+
+	sending struct { // heartbeats; not under mu, which a stop holds until all groups have ended
+		sync.Mutex
+		to map[uint16]*beats // by member
 	}
 }
 
@@ -122,7 +126,7 @@ type Node struct {
 // something that was on stable storage.
 func Open(opts Options) (*Node, error) {
 	n := &Node{opts: opts.withDefaults(), opened: time.Now(), failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
-	n.mu.groups, n.mu.beats, n.closing = map[uint64]*Group{}, map[uint16]*beats{}, make(chan struct{})
+	n.mu.groups, n.sending.to, n.closing = map[uint64]*Group{}, map[uint16]*beats{}, make(chan struct{})
 	n.speakers = newSpeakers()
 	if err := n.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node in %s: %w", n.opts.Dir, err), n.closeStores())
