@@ -17,7 +17,8 @@ const (
 	standAgain  = 20 * time.Millisecond  // between two tries to make raft stand
 	standLook   = 200 * time.Millisecond // the most between two looks
 	lateness    = 50 * time.Millisecond  // of a look: the process stood still, and what leaders said meanwhile may wait to be read
-	readingTime = 250 * time.Millisecond
+	readingTime = 250 * time.Millisecond // for that
+	startTime   = 150 * time.Millisecond // for a leader that there is to be heard by a member that has just started
 )
 
 // raftTimeout is raft's own heartbeat and election timeout.

@@ -108,6 +108,7 @@ func (f *fsm) commit() {
 	f.pending = false
 	f.w.commit(f.applied, f.term)
 	f.appliedIndex.Store(f.applied)
+	f.g.quiet.stir()
 	f.sm.Committed()
 	f.g.node.keeper.consider(f.g)
 }

@@ -37,6 +37,7 @@ type Group struct {
 	tuning     sync.Mutex         // of raft's settings
 	lease      lease
 	hearing    hearing
+	quiet      quiet
 	yield      func(context.Context) error // see OnTransfer
 	noLease    atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
 	handing    handing
@@ -96,9 +97,9 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 		return err
 	}
 	g.hearing.g = g
-	g.hearing.heard.Store(monotonic() - int64(g.lease.timeout) + int64(readingTime)) // a leader that there is gets so long to be heard
+	g.hearing.heard.Store(monotonic() - int64(g.lease.timeout) + int64(startTime)) // a leader that there is gets so long to be heard
 	g.transport = g.node.newTransport(g)
-	r, err := raft.NewRaft(conf, &g.fsm, g.log, g.log, markers{g}, g.transport)
+	r, err := raft.NewRaft(conf, &g.fsm, leaderLog{g.log, g}, g.log, markers{g}, g.transport)
 	if err != nil {
 		return fmt.Errorf("start group %d: %w", g.id, err)
 	}

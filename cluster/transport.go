@@ -58,12 +58,17 @@ func (s streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 
 // AppendEntries implements raft.Transport; it renews the lease from when the request was sent. Heartbeats go with those of other groups.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	b := t.g.node.beatsTo(memberOf(id))
 	if isHeartbeat(args) {
-		a, err := t.g.node.beatsTo(memberOf(id)).ask(t.g, args.Term)
+		a, err := b.ask(t.g, args.Term)
 		if !errors.Is(err, errNoBeats) {
 			resp.Term, resp.LastLog, resp.Success = a.term, a.lastLog, a.state == beatTaken
 			return err
 		}
+	}
+	link := b.link()
+	if len(args.Entries) == 0 && t.nothingNew(id, args, resp, b) {
+		return nil
 	}
 	sent := monotonic()
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
@@ -72,6 +77,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	if resp.Term == args.Term && resp.Success {
 		t.g.quarantine.remember(id, args)
 		t.g.answered(args.Term, id, sent, resp.LastLog)
+		t.g.quiet.note(id, args, link, resp)
 	}
 	return nil
 }
