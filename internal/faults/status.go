@@ -33,6 +33,7 @@ type Group struct {
 	Home      string   `json:"home"`
 	Leader    string   `json:"leader"`
 	State     string   `json:"state"`
+	Term      uint64   `json:"term"`
 	Voters    []string `json:"voters"`
 	Nonvoters []string `json:"nonvoters"`
 	Messages  int64    `json:"messages"`
