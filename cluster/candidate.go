@@ -48,7 +48,7 @@ func (n *Node) watchLeaders() {
 			at, ok := g.turn()
 			switch {
 			case !ok:
-			case at <= now && notBefore <= now && g.mayStand(anyTerm) == nil:
+			case at <= now && notBefore <= now && g.mayStand() == nil:
 				g.stand()
 				due = min(due, now+int64(standAgain))
 			case at <= now && notBefore <= now:
@@ -124,7 +124,7 @@ const askPreVote = 30 * time.Millisecond
 // raise the term.
 func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
 	g := t.g
-	if err := g.mayStand(args.Term); err != nil {
+	if err := g.mayStand(); err != nil {
 		return err
 	}
 	pause := time.NewTimer(0)

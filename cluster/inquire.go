@@ -186,7 +186,7 @@ func (g *Group) hear() {
 		}
 	}
 	if changed {
-		if err := g.keepDoubtsLocked(); err != nil {
+		if err := keepDoubts(g.log, q.doubts); err != nil {
 			g.node.opts.Logf("group %d: noting what the others said: %v", g.id, err) // asked again after the next start
 		}
 	}

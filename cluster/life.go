@@ -161,11 +161,11 @@ func (g *Group) mayAsk(request any) error {
 		if monotonic() >= g.handing.until.Load() {
 			return errNotAsked
 		}
-		return g.mayStand(anyTerm)
+		return g.mayStand()
 	case *raft.RequestVoteRequest:
-		return g.mayVote(q.Term, position{q.LastLogTerm, q.LastLogIndex})
+		return g.mayVote(position{q.LastLogTerm, q.LastLogIndex})
 	case *raft.RequestPreVoteRequest:
-		return g.mayVote(q.Term, position{q.LastLogTerm, q.LastLogIndex})
+		return g.mayVote(position{q.LastLogTerm, q.LastLogIndex})
 	}
 	return nil
 }

@@ -54,6 +54,8 @@ type Options struct {
 	// Member and Incarnation are taken by a store that is new: what the cluster gave this node when it joined. Default: 1, random.
 	Member      uint16
 	Incarnation uint64
+	// Boot tells one run of the operating system from the next; see logstore.Options. Default: the kernel's boot ID when FS is not set, else none.
+	Boot string
 	// StallLimit is how long a write to the log may take before the node gives up (a leader with a hung disk keeps its leadership); default 30 s.
 	StallLimit time.Duration
 
@@ -69,7 +71,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS, o.Boot = vfs.Default, cmp.Or(o.Boot, BootID())
 	}
 	o.SegmentSize = cmp.Or(o.SegmentSize, 64<<20)
 	o.MarkerBytes = cmp.Or(o.MarkerBytes, min(64<<20, o.SegmentSize))
@@ -145,9 +147,12 @@ func (n *Node) open() (err error) {
 	}
 	n.log, err = logstore.Open(logstore.Options{
 		FS: fs, Dir: fs.PathJoin(n.opts.Dir, "segments"), SegmentSize: n.opts.SegmentSize, RingSize: n.opts.RingSize,
-		OnFailure: n.fail, OnSync: n.opts.OnSync,
+		OnFailure: n.fail, OnSync: n.opts.OnSync, Boot: n.opts.Boot, Logf: n.opts.Logf,
 	})
 	if err != nil {
+		return err
+	}
+	if err = n.noteTail(); err != nil {
 		return err
 	}
 	if err = n.loadMember(); err != nil {
@@ -187,7 +192,7 @@ func (n *Node) loadMember() error {
 	n.fresh = true
 	n.member, n.incarnation = cmp.Or(n.opts.Member, 1), cmp.Or(n.opts.Incarnation, rand.Uint64()|1)
 	v = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint16(nil, n.member), n.incarnation)
-	return g.Set([]byte("member"), v)
+	return g.SetAll(map[string][]byte{"member": v})
 }
 
 // Connect gives the node the port over which it reaches the other members. It is called once, before any group starts; without it there are none.
@@ -229,7 +234,7 @@ func (n *Node) note(key []byte) error {
 	if n.noted(key) {
 		return nil
 	}
-	return n.log.Group(nodeGroup).Set(key, []byte{1})
+	return n.log.Group(nodeGroup).SetAll(map[string][]byte{string(key): {1}}) // the mark follows: what start-up decides by is not lost unseen
 }
 
 // Incarnation tells this store from any other that claims to be the same member: a disk that was wiped has forgotten its votes.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ type Why string
 // The reasons.
 const (
 	CameBack    Why = "came back"    // it was let go by the group, was taken in again, and has less than before (life.go)
-	DamagedTail Why = "damaged tail" // the end of its log does not verify, and this was no power cut
+	DamagedTail Why = "damaged tail" // the last block of its log does not verify, and this was no loss of power
 	Behind      Why = "behind"       // the others remember that it acknowledged more than it has
 )
 
@@ -47,7 +48,6 @@ type Doubt struct {
 	Since      time.Time
 	FloorTerm  uint64
 	FloorIndex uint64
-	NoVote     uint64   `json:",omitempty"` // the newest term in which it grants no vote at all: it may have voted in it, and forgotten
 	Hear       bool     `json:",omitempty"` // the others have not been heard yet
 	Unheard    []uint16 `json:",omitempty"` // those of them that did not answer, or are in quarantine themselves
 }
@@ -87,27 +87,40 @@ type quarantine struct {
 	acked  map[raft.ServerID]position // what others acknowledged to this process as their leader
 }
 
-// Doubt puts this member in quarantine, durably. A second doubt with the same reason replaces the first, but for what reaches further.
+// Doubt puts this member in quarantine, durably. A second doubt with the same reason adds to the first what reaches further.
 func (g *Group) Doubt(d Doubt) error {
 	q := &g.quarantine
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	i := slices.IndexFunc(q.doubts, func(o Doubt) bool { return o.Why == d.Why })
-	if i < 0 {
-		q.doubts = append(q.doubts, d)
-	} else {
-		o := &q.doubts[i]
-		if o.floor().before(d.floor()) {
-			o.FloorTerm, o.FloorIndex = d.FloorTerm, d.FloorIndex
-		}
-		o.NoVote, o.Hear = max(o.NoVote, d.NoVote), o.Hear || d.Hear
-	}
+	q.doubts = merge(q.doubts, d)
 	g.inquireLocked()
-	return g.keepDoubtsLocked()
+	return keepDoubts(g.log, q.doubts)
 }
 
-func (g *Group) keepDoubtsLocked() error {
-	kept := slices.DeleteFunc(slices.Clone(g.quarantine.doubts), func(d Doubt) bool { return d.Why == CameBack })
+// addDoubt does the same before there is a Group.
+func addDoubt(log *logstore.Group, d Doubt) error {
+	doubts, err := readDoubts(log)
+	if err != nil {
+		return err
+	}
+	return keepDoubts(log, merge(doubts, d))
+}
+
+func merge(doubts []Doubt, d Doubt) []Doubt {
+	i := slices.IndexFunc(doubts, func(o Doubt) bool { return o.Why == d.Why })
+	if i < 0 {
+		return append(doubts, d)
+	}
+	o := &doubts[i]
+	if o.floor().before(d.floor()) {
+		o.FloorTerm, o.FloorIndex = d.FloorTerm, d.FloorIndex
+	}
+	o.Hear = o.Hear || d.Hear
+	return doubts
+}
+
+func keepDoubts(log *logstore.Group, doubts []Doubt) error {
+	kept := slices.DeleteFunc(slices.Clone(doubts), func(d Doubt) bool { return d.Why == CameBack })
 	var v []byte
 	if len(kept) > 0 {
 		var err error
@@ -115,16 +128,20 @@ func (g *Group) keepDoubtsLocked() error {
 			return err
 		}
 	}
-	return g.log.SetAll(map[string][]byte{doubtsKey: v})
+	return log.SetAll(map[string][]byte{doubtsKey: v})
+}
+
+func readDoubts(log *logstore.Group) (doubts []Doubt, err error) {
+	v, err := log.Get([]byte(doubtsKey))
+	if err == nil && len(v) > 0 {
+		err = json.Unmarshal(v, &doubts)
+	}
+	return doubts, err
 }
 
 // loadDoubts reads what was doubted before the last stop. The group does not run yet.
 func (g *Group) loadDoubts() error {
-	v, err := g.log.Get([]byte(doubtsKey))
-	var doubts []Doubt
-	if err == nil && len(v) > 0 {
-		err = json.Unmarshal(v, &doubts)
-	}
+	doubts, err := readDoubts(g.log)
 	floor, err2 := g.positionAt(floorKey)
 	if err = errors.Join(err, err2); err != nil {
 		return fmt.Errorf("doubts of group %d: %w", g.id, err)
@@ -146,18 +163,16 @@ func (g *Group) Doubts() []Doubt {
 	if len(q.doubts) == 0 {
 		return nil
 	}
-	has := g.position()
-	term, err := g.log.GetUint64([]byte("CurrentTerm"))
-	n := len(q.doubts)
+	has, n := g.position(), len(q.doubts)
 	q.doubts = slices.DeleteFunc(q.doubts, func(d Doubt) bool {
-		over := !has.before(d.floor()) && err == nil && (d.NoVote == 0 || term > d.NoVote)
+		over := !has.before(d.floor())
 		if over {
 			g.node.opts.Logf("group %d: this node has all that it may have forgotten (%s)", g.id, d.Why)
 		}
 		return over
 	})
 	if len(q.doubts) < n {
-		if err := g.keepDoubtsLocked(); err != nil {
+		if err := keepDoubts(g.log, q.doubts); err != nil {
 			g.node.opts.Logf("group %d: noting the end of a doubt: %v", g.id, err) // it ends again after the next start
 		}
 	}
@@ -166,20 +181,26 @@ func (g *Group) Doubts() []Doubt {
 
 var errQuarantine = errors.New("this member may have forgotten what it acknowledged")
 
-// anyTerm is for who does not know yet in which term this member would stand.
-const anyTerm = 1<<64 - 1
+// mayStand says why this member does not stand for election, or returns nil.
+func (g *Group) mayStand() error { return g.mayVote(g.position()) }
 
-// mayStand says why this member does not stand for election in a term, or returns nil.
-func (g *Group) mayStand(term uint64) error { return g.mayVote(term, g.position()) }
-
-// mayVote says why this member does not answer a candidate that stands in a term with such a log, or returns nil.
-func (g *Group) mayVote(term uint64, candidate position) error {
+// mayVote says why this member does not answer a candidate with such a log, or returns nil.
+func (g *Group) mayVote(candidate position) error {
 	for _, d := range g.Doubts() {
-		if term <= d.NoVote || candidate.before(d.floor()) {
+		if candidate.before(d.floor()) {
 			return fmt.Errorf("%w: %s", errQuarantine, &d)
 		}
 	}
 	return nil
+}
+
+// spendVote notes that this member has voted in a term, for nobody: it may have voted for somebody, and forgotten it. Raft looks at the note at each vote.
+func spendVote(log *logstore.Group, term uint64) error {
+	voted, err := log.GetUint64([]byte("LastVoteTerm"))
+	if err != nil || voted > term {
+		return err
+	}
+	return log.SetAll(map[string][]byte{"LastVoteTerm": binary.LittleEndian.AppendUint64(nil, term), "LastVoteCand": []byte("nobody")})
 }
 
 // needsOthers refuses a member in quarantine that no other can help. It runs before the group does: a sole voter elects itself.

@@ -63,7 +63,7 @@ func TestQuarantineOutlastsRestarts(t *testing.T) {
 	if err := three.g.mayAsk(&vote); err != nil {
 		t.Errorf("it refuses who was led without it: %v", err)
 	}
-	if err := three.g.mayStand(100); !errors.Is(err, errQuarantine) {
+	if err := three.g.mayStand(); !errors.Is(err, errQuarantine) {
 		t.Errorf("it stands: %v", err)
 	}
 	m.start(1)

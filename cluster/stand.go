@@ -80,7 +80,7 @@ func (n *Node) serveStand(w http.ResponseWriter, r *http.Request) {
 	if g == nil {
 		return
 	}
-	switch err := g.mayStand(anyTerm); err {
+	switch err := g.mayStand(); err {
 	case nil:
 		g.handing.until.Store(monotonic() + int64(g.standTime()))
 	default:

@@ -74,14 +74,19 @@ func parseHeader(p []byte, limit int64) (h header, err error) {
 	if len(p) < headerSize || le.Uint32(p) != blockMagic || le.Uint32(p[4:]) != formatVersion {
 		return h, errBadBlock
 	}
-	h = header{
-		segment: le.Uint64(p[8:]), seq: le.Uint64(p[16:]), synced: le.Uint64(p[24:]), salt: le.Uint64(p[32:]), prev: le.Uint32(p[40:]),
-		metaLen: le.Uint32(p[44:]), payloadLen: le.Uint32(p[48:]), crc: le.Uint32(p[60:]),
-	}
+	h = readHeader(p)
 	if headerSize+int64(h.metaLen)+int64(h.payloadLen) > limit {
 		return h, errBadBlock
 	}
 	return h, nil
+}
+
+// readHeader reads what would be a header there.
+func readHeader(p []byte) header {
+	return header{
+		segment: le.Uint64(p[8:]), seq: le.Uint64(p[16:]), synced: le.Uint64(p[24:]), salt: le.Uint64(p[32:]), prev: le.Uint32(p[40:]),
+		metaLen: le.Uint32(p[44:]), payloadLen: le.Uint32(p[48:]), crc: le.Uint32(p[60:]),
+	}
 }
 
 // verify checks a whole block and returns its records, whose slices alias block.

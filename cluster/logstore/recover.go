@@ -50,8 +50,8 @@ func (s *Store) recover() error {
 	if len(ids) > 0 {
 		s.w.lastID = ids[len(ids)-1]
 	}
-	r := &recovery{s: s, buf: make([]byte, 64<<10)}
-	from, ids, err := r.findStart(ids)
+	r := &recovery{s: s, mark: m, buf: make([]byte, 64<<10)}
+	from, ids, unbegun, err := r.findStart(ids)
 	if err != nil {
 		return err
 	}
@@ -66,6 +66,12 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
+	for _, id := range unbegun {
+		if err := r.lookAtUnbegun(id, from != 0); err != nil {
+			return err
+		}
+	}
+	r.rememberTail()
 	if len(ids) > 0 {
 		s.mu.newest = s.mu.segments[ids[len(ids)-1]]
 		if err := s.syncTail(); err != nil {
@@ -81,6 +87,18 @@ func (s *Store) recover() error {
 	}
 	if err := m.check(s); err != nil {
 		return err
+	}
+	if err := s.dir.Sync(); err != nil {
+		return err
+	}
+	// From here on the mark says in which boot the log is written, and what is wrong with its tail; only then may what shows that go.
+	if err := s.writeMark(); err != nil {
+		return err
+	}
+	for _, id := range unbegun {
+		if err := s.opts.FS.Remove(s.path(id)); err != nil {
+			return err
+		}
 	}
 	return s.dir.Sync()
 }
@@ -107,20 +125,21 @@ func (s *Store) listSegments() (ids []uint64, err error) {
 
 // recovery reads the blocks in their order.
 type recovery struct {
-	s   *Store
-	buf []byte
-	seq uint64 // last good block
-	crc uint32 // its checksum
-	id  uint64 // its segment
+	s    *Store
+	mark markState
+	buf  []byte
+	seq  uint64 // last good block
+	crc  uint32 // its checksum
+	id   uint64 // its segment
 }
 
 // findStart finds the newest segment that was begun, and by its opening records the one where recovery starts. Newer files are those
-// of a rotation that a crash cut short; they are removed.
-func (r *recovery) findStart(ids []uint64) (from uint64, begun []uint64, err error) {
+// of a rotation that a crash cut short.
+func (r *recovery) findStart(ids []uint64) (from uint64, begun, unbegun []uint64, err error) {
 	n := len(ids)
 	for ; n > 0 && from == 0; n-- {
 		if from, err = r.opening(ids[n-1]); err != nil {
-			return 0, nil, err
+			return 0, nil, nil, err
 		}
 	}
 	if from != 0 {
@@ -128,12 +147,7 @@ func (r *recovery) findStart(ids []uint64) (from uint64, begun []uint64, err err
 	} else {
 		r.s.w.salt = rand.Uint64() | 1
 	}
-	for _, id := range ids[n:] {
-		if err := r.removeUnbegun(id, from != 0); err != nil {
-			return 0, nil, err
-		}
-	}
-	return from, ids[:n], nil
+	return from, ids[:n], ids[n:], nil
 }
 
 // opening reads a segment's first block; from is 0 when there is none.
@@ -150,12 +164,17 @@ func (r *recovery) opening(id uint64) (from uint64, err error) {
 	return from, errors.Join(err, f.close())
 }
 
-func (r *recovery) removeUnbegun(id uint64, salted bool) error {
+// lookAtUnbegun looks whether a segment without a good first block was begun after all.
+func (r *recovery) lookAtUnbegun(id uint64, salted bool) error {
 	f := r.s.newFile(id)
-	var proof *header
-	var err error
-	if salted {
-		proof, err = r.laterBlock(f, id, 0, 1)
+	salt := r.s.w.salt
+	if !salted {
+		r.s.w.salt = 0 // no block has told it: take any
+	}
+	proof, err := r.laterBlock(f, id, 0, 1)
+	r.s.w.salt = salt
+	if err == nil && proof == nil && r.s.tail == nil {
+		err = r.lookAtTail(f, id, 0)
 	}
 	if err = errors.Join(err, f.close()); err != nil {
 		return err
@@ -163,7 +182,7 @@ func (r *recovery) removeUnbegun(id uint64, salted bool) error {
 	if proof != nil {
 		return fmt.Errorf("%w: the first block of segment %d is damaged", ErrLost, id)
 	}
-	return r.s.opts.FS.Remove(f.path)
+	return nil
 }
 
 func isBad(err error) bool { return errors.Is(err, errBadBlock) || errors.Is(err, errBadRecord) }
@@ -251,7 +270,10 @@ func (r *recovery) end(f *file, id uint64, off int64, last bool) error {
 		return fmt.Errorf("%w: block %d in segment %d at %d is damaged: block %d was written after it had been synced",
 			ErrLost, r.seq+1, id, off, proof.seq)
 	}
-	return nil
+	if err := r.checkSize(f, id); err != nil {
+		return err
+	}
+	return r.lookAtTail(f, id, off)
 }
 
 // laterBlock looks for a good block after off that was written when block seq was on stable storage.

@@ -95,10 +95,14 @@ func (s *Store) leadLocked() {
 			if old != nil {
 				s.noteEmptyLocked(old)
 			}
+			s.mu.settling.owed = true // else a newest segment that is missing would not be missed
 		}
 		for _, o := range round {
 			s.publishLocked(o)
 			o.done = true
+		}
+		if len(s.mu.queue) == 0 || s.mu.settling.owed {
+			s.settleSoonLocked()
 		}
 	}
 	s.mu.roundEnded.Broadcast()

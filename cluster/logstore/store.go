@@ -25,8 +25,12 @@ type Options struct {
 	RingSize int
 	// Spare is how many unused segment files are kept for recycling; default 4. What is more is deleted.
 	Spare int
-	// MarkEvery is the least time between two syncs of the high-water mark; default 1 s.
-	MarkEvery time.Duration
+	// Settle is how long nothing must have been written before the high-water mark follows; default 5 ms. While writing goes on it follows by Mark.
+	Settle time.Duration
+	// Boot tells one run of the operating system from the next; "" where that cannot be told: then each start counts as one after a loss of power (tail.go).
+	Boot string
+	// Logf takes what recovery has to say.
+	Logf func(format string, args ...any)
 	// OnFailure hears of the first write or sync error, once. After it nothing is written or acknowledged; the process should end.
 	OnFailure func(error)
 	// OnSync, when set, hears of every sync of a block: how long write and sync took, how many octets were written. It must not block.
@@ -37,7 +41,11 @@ func (o Options) withDefaults() Options {
 	o.SegmentSize = int64(pageUp(int(cmp.Or(o.SegmentSize, 64<<20))))
 	o.RingSize = cmp.Or(o.RingSize, 8<<20)
 	o.Spare = cmp.Or(o.Spare, 4)
-	o.MarkEvery = cmp.Or(o.MarkEvery, time.Second)
+	o.Settle = cmp.Or(o.Settle, 5*time.Millisecond)
+	o.Boot = o.Boot[:min(len(o.Boot), maxBoot)]
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
 	if o.OnFailure == nil {
 		o.OnFailure = func(error) {}
 	}
@@ -54,6 +62,7 @@ type Store struct {
 	ring  ring
 	mark  mark
 	stats counters
+	tail  *Tail  // what Open found
 	w     writer // owned by the leader of the round under way (doc.go)
 
 	mu struct {
@@ -67,6 +76,7 @@ type Store struct {
 		newest     *segment // that has a block on stable storage: its opening is where recovery starts, so it is never free
 		synced     uint64   // newest block on stable storage
 		reuse      reuse
+		settling   settling
 	}
 }
 
