@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,9 @@ const (
 	ControlGroup uint64 = 1
 	HomeGroup    uint64 = 2
 )
+
+// ErrLost is wrapped by the error of a node that has lost, or may have lost, something that was on stable storage, and does not go on.
+var ErrLost = logstore.ErrLost
 
 // Options of a Node. Only Dir must be set.
 type Options struct {
@@ -159,6 +163,9 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	if n.db, err = pebble.Open(fs.PathJoin(n.opts.Dir, "state"), n.pebbleOptions()); err != nil {
+		if pebble.IsCorruptionError(err) || errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", ErrLost, err)
+		}
 		return fmt.Errorf("open state: %w", err)
 	}
 	for _, id := range n.log.Groups() {

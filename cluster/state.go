@@ -40,6 +40,9 @@ func (n *Node) pebbleOptions() *pebble.Options {
 	o.EventListener = &pebble.EventListener{
 		DiskSlow:        func(i pebble.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) },
 		BackgroundError: func(err error) { n.fail(fmt.Errorf("state: %w", err)) },
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			n.fail(fmt.Errorf("%w: state: %s is damaged: %w", ErrLost, i.Path, i.Details))
+		},
 	}
 	return o
 }

@@ -260,7 +260,7 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 		}
 		st.Groups = append(st.Groups, s)
 	}
-	st.Problems = append(st.Problems, wrong.all()...)
+	st.Problems = append(append(st.Problems, wrong.all()...), c.doubts(reports)...)
 	st.Survives = max(st.Survives, 0)
 	return st, nil
 }
@@ -292,7 +292,7 @@ func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) adm
 			}
 			answering := 1
 			for _, id := range x.Members.Voters {
-				if _, ok := x.Lag[id]; ok {
+				if _, ok := x.Lag[id]; ok && !doubted(reports, id, g.ID) {
 					answering++
 				}
 			}

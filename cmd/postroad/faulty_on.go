@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/postroad/postroad/cluster"
@@ -12,7 +13,8 @@ import (
 // faulty lets the disk misbehave as the file says that POSTROAD_FAULT_FILE names.
 func faulty(o cluster.Options) cluster.Options {
 	if control := os.Getenv("POSTROAD_FAULT_FILE"); control != "" {
-		o.FS = disk.New(control)
+		d := disk.New(control)
+		o.FS, o.Boot = d, fmt.Sprintf("%s/%d", cluster.BootID(), d.PowerLosses())
 	}
 	return o
 }

@@ -158,7 +158,12 @@ func (g *governor) introduce(ctx context.Context) {
 func (g *governor) start(ctx context.Context, hosts []control.Group) {
 	n := g.n
 	for _, group := range hosts {
-		if err := n.join(group); err != nil {
+		err := n.join(group)
+		if errors.Is(err, cluster.ErrLost) {
+			n.failed(err)
+			return
+		}
+		if err != nil {
 			n.log.Errorf("group %d cannot be started here: %v", group.ID, err)
 		}
 	}

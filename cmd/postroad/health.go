@@ -65,7 +65,7 @@ func (n *node) Notes() (notes []string) {
 			wrong.add(&s, "survives no further loss: its", "survive no further loss: their", " voters are "+strings.Join(s.Voters, ", "))
 		}
 	}
-	return append(notes, wrong.all()...)
+	return append(append(notes, wrong.all()...), operatorsCluster{n}.doubts(reports)...)
 }
 
 // knowsLeader reports whether this node takes part in a group and hears from its leader.

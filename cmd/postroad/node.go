@@ -126,7 +126,7 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		if err == nil {
 			continue
 		}
-		err = fmt.Errorf("starting %s: %w", step.what, err)
+		err = n.damaged(fmt.Errorf("starting %s: %w", step.what, err))
 		if !ended {
 			return nil, err // the process ends
 		}

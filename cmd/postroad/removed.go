@@ -19,7 +19,7 @@ func (n *node) failed(err error) {
 	if errors.Is(err, cluster.ErrTooOld) {
 		err = lasting(err)
 	}
-	n.fail(err)
+	n.fail(n.damaged(err))
 }
 
 // mayTakePart returns why this node must not take part in its cluster, as far as its own state tells.

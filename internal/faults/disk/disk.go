@@ -2,13 +2,15 @@
 // control file many times a second. The file holds one word: "stall" (reads, writes and syncs wait), "full" (what would make
 // a file longer fails with ENOSPC), "fsync" (the next sync fails with EIO, once) or "powerloss"; absent or empty, nothing is wrong.
 //
-// On "powerloss" everything that was written and not synced is taken back and the process kills itself. For that each write first
+// On "powerloss" everything that was written and not synced is taken back and the process kills itself; how often that was is kept beside the control file, so that
+// a program can tell it from a kill. For that each write first
 // notes what it replaces; a sync forgets the notes of its file. Names (create, rename, remove) are kept as they are: what
 // unsynced directories do is tried by internal/crashtest. What is not synced for long is forgotten too, oldest first, when the notes
 // grow beyond undoLimit: a kernel would have written it by then.
 package disk
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -86,9 +88,30 @@ func (fs *FS) poll() {
 	if m == powerloss {
 		fs.power.Lock() // for ever
 		fs.notes.undo()
+		if err := fs.lostPower(); err != nil {
+			panic(err)
+		}
 		fs.die()
 	}
 	fs.mode.Store(int32(m))
+}
+
+// PowerLosses is how often power was lost so far: what the kernel's boot ID is to a real loss of power.
+func (fs *FS) PowerLosses() int64 {
+	info, err := os.Stat(fs.control + ".losses")
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+func (fs *FS) lostPower() error {
+	f, err := os.OpenFile(fs.control+".losses", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(".")
+	return errors.Join(err, f.Close())
 }
 
 func (fs *FS) is(m mode) bool { return mode(fs.mode.Load()) == m }
