@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // calm is longer than any test: the mark follows when the test says so.
@@ -224,21 +225,24 @@ func cut(t testing.TB, fs vfs.FS, name string, size int64) {
 	}
 }
 
-// TestMarkFollows: it follows by itself when writing pauses, and when a segment was begun.
+// TestMarkFollows: it follows by itself when writing pauses.
 func TestMarkFollows(t *testing.T) {
-	fs := vfs.NewMem()
-	s, err := Open(Options{FS: fs, Dir: "log", SegmentSize: testSegment, Settle: time.Millisecond})
+	synced := make(chan struct{}, 100)
+	inj := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSyncData && strings.HasSuffix(op.Path, markName) {
+			synced <- struct{}{}
+		}
+		return nil
+	})
+	s, err := Open(Options{FS: errorfs.Wrap(vfs.NewMem(), inj), Dir: "log", SegmentSize: testSegment, Settle: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer closeStore(t, s)
+	<-synced // by Open
 	for i := uint64(1); i <= 3; i++ {
 		store(t, s.Group(1), i, i, 1)
-		for marked := uint64(0); marked != i; time.Sleep(100 * time.Microsecond) {
-			s.mark.mu.Lock()
-			marked = s.mark.written
-			s.mark.mu.Unlock()
-		}
+		<-synced
 	}
 }
 
