@@ -1,0 +1,49 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// TestRollFromOld upgrades three nodes of another program, which POSTROAD_OLD names, to this one, one after the other, with mail in each mixture.
+func TestRollFromOld(t *testing.T) {
+	old := os.Getenv("POSTROAD_OLD")
+	if old == "" {
+		t.Skip("POSTROAD_OLD names no program to upgrade from")
+	}
+	sink := startSmtpSink(t)
+	nodes := directClusterOf(t, old, 3, smartHost("127.0.0.1:"+sink.port), "")
+	gen := &mailtest.Generator{Seed: 3, Run: "roll", Domains: []string{"a.example"}, Size: 2048}
+	sent := 0
+	mail := func() {
+		t.Helper()
+		for _, n := range nodes {
+			eventually(t, time.Minute, func() bool { return ready(n) }, func() string { return n.log() })
+			sendFixed(t, n.Relay, gen, sent, 20, 2)
+			sent += 20
+		}
+		eventually(t, time.Minute, func() bool { return sink.Count.Load() >= int64(sent) }, func() string { return nodes[0].cli("cluster", "status") })
+	}
+	mail()
+	for i, n := range nodes {
+		n.stop()
+		n.program = binary(t, "")
+		n.start()
+		mail()
+		t.Logf("%d of %d nodes are upgraded, %d messages have come", i+1, len(nodes), sink.Count.Load())
+	}
+}
+
+// ready reports whether a node takes mail.
+func ready(n *node) bool {
+	resp, err := http.Get("http://" + n.Admin + "/readyz")
+	if err != nil {
+		return false
+	}
+	resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
