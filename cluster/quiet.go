@@ -16,8 +16,11 @@ import (
 //
 // A follower that was started again has forgotten what is committed. Its connection for heartbeats broke then, and the request is sent.
 
-// quietShare of the heartbeat timeout is the longest that a call waits, and how old the last answer to a heartbeat may then be.
-const quietShare = 3
+// Parts of the heartbeat timeout: the longest that a call waits, and how old the last answer to a heartbeat may then be.
+const (
+	quietShare = 2
+	freshShare = 3
+)
 
 // quiet is what the followers of a group were told last.
 type quiet struct {
@@ -95,7 +98,7 @@ func (t *transport) nothingNew(id raft.ServerID, args *raft.AppendEntriesRequest
 	}
 	g.awaitNews(args)
 	ago, _, ok := g.lease.contact(id)
-	if !ok || ago > g.lease.timeout/quietShare || b.link() == 0 {
+	if !ok || ago > g.lease.timeout/freshShare || b.link() == 0 {
 		return false
 	}
 	if _, ok := g.quiet.last(id, args, b.link()); !ok {
