@@ -77,6 +77,13 @@ func (n *node) askInForce(ctx context.Context) (version uint64, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
+	go func() { // whoever died with the group's leader would be asked for all that time; ends with this question
+		for pause(ctx, 20*time.Millisecond) {
+			if now, ok := n.store.Group(cluster.ControlGroup).Leader(); !ok || now != leader {
+				cancel()
+			}
+		}
+	}()
 	var v suspendVersion
 	err = n.ask(ctx, leader, http.MethodGet, "/node/suspensions", nil, &v)
 	if answer := (*cluster.Answer)(nil); errors.As(err, &answer) && answer.Status == http.StatusNotFound {
