@@ -18,6 +18,7 @@ type defect struct {
 	nodes int
 	play  func(*run) error
 	found func(*faults.Verdict) bool
+	verbs bool // operators are at work
 }
 
 // soonAgain has what was put off tried again soon.
@@ -26,7 +27,7 @@ const soonAgain = "[retry]\nschedule = [\"3s\"]\n"
 // try plays the scenario with the defect and without it.
 func (d defect) try(t *testing.T) {
 	t.Run("planted", func(t *testing.T) {
-		r := startRun(t, runOptions{Nodes: d.nodes, Tags: "faults," + d.tags, Seed: 7, Interval: 5 * time.Millisecond, Extra: soonAgain})
+		r := startRun(t, runOptions{Nodes: d.nodes, Tags: "faults," + d.tags, Seed: 7, Interval: 5 * time.Millisecond, Extra: d.extra(), Verbs: d.verbs})
 		if err := d.play(r); errors.Is(err, faults.ErrEnded) {
 			t.Logf("found: a node does not start again: %v", err)
 			return
@@ -41,7 +42,7 @@ func (d defect) try(t *testing.T) {
 		if !long() {
 			t.Skip("skipped: TestFaults and TestFaultsAlone show as much; POSTROAD_LONG=1 plays it too")
 		}
-		r := startRun(t, runOptions{Nodes: d.nodes, Tags: "faults", Seed: 7, Interval: 5 * time.Millisecond, Extra: soonAgain})
+		r := startRun(t, runOptions{Nodes: d.nodes, Tags: "faults", Seed: 7, Interval: 5 * time.Millisecond, Extra: d.extra(), Verbs: d.verbs})
 		if err := d.play(r); err != nil {
 			t.Fatalf("%v\n%s", err, r.logs())
 		}
@@ -49,9 +50,32 @@ func (d defect) try(t *testing.T) {
 	})
 }
 
+// extra is what the scenario adds to the configuration; operators bring it themselves.
+func (d defect) extra() string {
+	if d.verbs {
+		return ""
+	}
+	return soonAgain
+}
+
+// TestFaultsFindOldRollCall: operators are answered from whatever a node knows, after a start before it has applied its log.
+func TestFaultsFindOldRollCall(t *testing.T) {
+	play := func(r *run) error {
+		for range 3 {
+			r.flows(200)
+			if err := r.Driver.Do(r.ctx, faults.Step{Kind: faults.KillAll}); err != nil {
+				return err
+			}
+		}
+		r.flows(100)
+		return nil
+	}
+	defect{tags: "defect_rollcall", nodes: 3, play: play, found: func(v *faults.Verdict) bool { return v.Untrue.N > 0 }, verbs: true}.try(t)
+}
+
 // TestFaultsFindDrop: an ID is dropped after its 250, now and then.
 func TestFaultsFindDrop(t *testing.T) {
-	defect{"defect_dropafter250", 1, func(r *run) error { r.flows(1500); return nil }, func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
+	defect{tags: "defect_dropafter250", nodes: 1, play: func(r *run) error { r.flows(1500); return nil }, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
 }
 
 // TestFaultsFindNoSync: messages are acknowledged before they are on stable storage; all nodes lose power.
@@ -71,7 +95,7 @@ func TestFaultsFindNoSync(t *testing.T) {
 		r.World.Answer(nil)
 		return nil
 	}
-	defect{"defect_nosync", 1, play, func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
+	defect{tags: "defect_nosync", nodes: 1, play: play, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
 }
 
 // TestFaultsFindNoLease: an owner does not look at its lease before the final segment. Its disk hangs, so that raft, which waits for it, cannot step
@@ -99,7 +123,7 @@ func TestFaultsFindNoLease(t *testing.T) {
 		r.flows(100)
 		return nil
 	}
-	defect{"defect_nolease", 3, play, func(v *faults.Verdict) bool { return v.Unexcused.N > 0 }}.try(t)
+	defect{tags: "defect_nolease", nodes: 3, play: play, found: func(v *faults.Verdict) bool { return v.Unexcused.N > 0 }}.try(t)
 }
 
 // TestFaultsFindNoFence: a deposed owner does not end what it has under way, and the outcomes are taken after its term (defect_nofence takes both
@@ -118,5 +142,5 @@ func TestFaultsFindNoFence(t *testing.T) {
 		r.flows(100)
 		return nil
 	}
-	defect{"defect_nofence", 3, play, func(v *faults.Verdict) bool { return v.Lost.N > 0 && v.Reports > 0 }}.try(t)
+	defect{tags: "defect_nofence", nodes: 3, play: play, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 && v.Reports > 0 }}.try(t)
 }

@@ -33,7 +33,7 @@ const (
 )
 
 // TestFaults holds three nodes against everything that can go wrong with processes, networks and disks, under load: nothing that was
-// acknowledged is lost, nothing arrives twice without a fault that explains it, and no node attempts what it does not own.
+// acknowledged is lost, nothing arrives twice without a fault that explains it, no node attempts what it does not own, and what operators are told all the while is true.
 // POSTROAD_LONG=1: 60 minutes and 1,200,000 messages at least, POSTROAD_FAULTS_FOR=5m makes that a
 // time alone, POSTROAD_FAULTS_STEPS=20 a number of faults; POSTROAD_FAULTS_SEED repeats a run,
 // POSTROAD_FAULTS_KINDS=pause,replace keeps to some kinds.
@@ -83,7 +83,7 @@ func carryOut(t *testing.T, plan faults.PlanOptions, span time.Duration, message
 		o.Interval = 20 * time.Millisecond // enough for the count; the rest of the machine is for the faults
 	}
 	if plan.Nodes > 1 {
-		o.Shards = 4
+		o.Shards, o.Verbs = 4, true
 	}
 	r := startRun(t, o)
 	r.flows(100)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,8 @@ type run struct {
 	Load    *faults.Load
 	Driver  *faults.Driver
 	Gen     *mailtest.Generator
+
+	Operators *faults.Operators // nil: none
 }
 
 // runOptions are what scenarios vary.
@@ -37,6 +40,7 @@ type runOptions struct {
 	ByHand   bool // by `cluster token` and `cluster join`: only the first is started
 	Apart    bool // the scenario starts the nodes
 	Quiet    bool // no load from the start
+	Verbs    bool // operators are at work all the time
 	POP3     bool // mailboxes are read
 	Shards   int  // of the mailboxes
 	Clients  int  // connections; default 8 a node
@@ -68,7 +72,12 @@ func startRun(t *testing.T, o runOptions) *run {
 	for _, d := range []string{"a", "b", "c", "d", "e", "f", "g", "h"}[:orDefault(o.Domains, 5)] {
 		domains = append(domains, d+".example")
 	}
-	if r.World, err = faults.NewWorld(domains...); err != nil {
+	world := domains
+	if o.Verbs {
+		world = append(slices.Clone(domains), faults.HandledDomain, faults.SuspendedDomain)
+		o.Extra += soonAgain
+	}
+	if r.World, err = faults.NewWorld(world...); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.World.Close() })
@@ -98,6 +107,11 @@ func startRun(t *testing.T, o runOptions) *run {
 	r.within(2*time.Minute, "starting", start)
 	if !o.Quiet {
 		r.load(faults.LoadOptions{Connections: orDefault(o.Clients, 8*o.Nodes), Interval: o.Interval})
+	}
+	if o.Verbs {
+		if r.Operators, err = faults.StartOperators(r.ctx, faults.OperatorsOptions{Cluster: r.Cluster, World: r.World, Seed: o.Seed}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return r
 }
@@ -161,18 +175,36 @@ func (r *run) finish(patience time.Duration) (*faults.Verdict, *faults.History) 
 	r.t.Helper()
 	r.Load.Stop()
 	tries := r.Load.Wait()
-	r.World.Settle(r.ctx, tries, patience)
-	h, err := faults.Collect(r.ctx, r.Cluster, r.World, tries, r.Driver.Faults())
-	if err != nil {
-		r.t.Errorf("gathering what is known of the run: %v", err)
+	var verbs []faults.Verb
+	if r.Operators != nil {
+		var more []faults.Try
+		more, verbs = r.Operators.Stop(r.ctx)
+		tries = slices.Concat(tries, more)
 	}
-	h.Named = r.Driver.Named()
-	v := faults.Check(h, faults.Rules{})
+	r.World.Settle(r.ctx, faults.Awaited(tries, verbs), patience)
+	h, v := r.judge(tries, verbs)
+	if v.Untrue.N > 0 { // a report that an operator has caused may be on its way still
+		<-time.After(reportPatience)
+		h, v = r.judge(tries, verbs)
+	}
 	r.t.Logf("verdict:\n%v%v%v", v, v.Faults(h), r.Driver.Summary(v))
 	if f := r.Load.Failures(); f != "" {
 		r.t.Logf("what clients met, and how often:\n%s", f)
 	}
 	return v, h
+}
+
+// reportPatience is how long a report may take to be made and to arrive.
+const reportPatience = 10 * time.Second
+
+func (r *run) judge(tries []faults.Try, verbs []faults.Verb) (*faults.History, *faults.Verdict) {
+	r.t.Helper()
+	h, err := faults.Collect(r.ctx, r.Cluster, r.World, tries, r.Driver.Faults(), verbs...)
+	if err != nil {
+		r.t.Errorf("gathering what is known of the run: %v", err)
+	}
+	h.Named = r.Driver.Named()
+	return h, faults.Check(h, faults.Rules{})
 }
 
 // mustBeClean fails the test when the verdict has findings, or mail is left.

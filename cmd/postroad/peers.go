@@ -140,6 +140,9 @@ func (n *node) knownMembers() []control.Member {
 
 // current returns when this node has applied all that the control group had decided when it was called.
 func (n *node) current(ctx context.Context) error {
+	if anyRollCall {
+		return nil
+	}
 	if err := n.store.Group(cluster.ControlGroup).Current(ctx); err != nil {
 		return fmt.Errorf("this node cannot know now which nodes, queues, users and suspensions there are: %w", err)
 	}

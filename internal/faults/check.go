@@ -26,6 +26,12 @@ type Verdict struct {
 	Unexpected tally // nobody sent it
 	Reports    int   // messages with the null reverse-path: a report where all is accepted is wrong
 	Trespass   tally // attempts that a node began after its lease
+	Untrue     tally // what an operator was told, and is not so
+
+	Verbs    int // operators' commands
+	Unsure   int // of these, ended with another status than 0, and promised nothing
+	Taken    int // acknowledged recipients that operators have taken out, or may have
+	UnderWay int // deliveries that were stopped while the end of their data was on its way, by a node that a fault hit
 
 	Duplicates int // further copies that a fault explains
 	Forgotten  int // of these, that nobody could log as possible: a majority had forgotten
@@ -50,7 +56,7 @@ func (e *Excused) add(after time.Duration) {
 
 // OK reports whether nothing is wrong.
 func (v *Verdict) OK() bool {
-	return v.Lost.N+v.Changed.N+v.Unexcused.N+v.Unlogged.N+v.Refused.N+v.Unexpected.N+v.Reports+v.Trespass.N == 0
+	return v.Lost.N+v.Changed.N+v.Unexcused.N+v.Unlogged.N+v.Refused.N+v.Unexpected.N+v.Reports+v.Trespass.N+v.Untrue.N == 0
 }
 
 func (v *Verdict) String() string {
@@ -60,11 +66,15 @@ func (v *Verdict) String() string {
 	fmt.Fprintf(&b, "%d further copies explained by faults (%d not logged as possible_duplicate, %d logs lost with their node); %d not told, of which %d arrived\n",
 		v.Duplicates, v.Unlogged.N, v.unjudged, v.NotTold, v.LateArrivals)
 	fmt.Fprintf(&b, "%d refused, %d unexpected, %d reports, %d attempts after a lease\n", v.Refused.N, v.Unexpected.N, v.Reports, v.Trespass.N)
+	if v.Verbs > 0 {
+		fmt.Fprintf(&b, "%d verbs, %d of them without a promise, %d untrue; %d recipients taken out, %d deliveries under way when they were stopped\n",
+			v.Verbs, v.Unsure, v.Untrue.N, v.Taken, v.UnderWay)
+	}
 	for _, kind := range []struct {
 		name string
 		t    *tally
 	}{{"lost", &v.Lost}, {"changed", &v.Changed}, {"unexcused", &v.Unexcused}, {"not logged", &v.Unlogged},
-		{"refused", &v.Refused}, {"unexpected", &v.Unexpected}, {"after its lease", &v.Trespass}} {
+		{"refused", &v.Refused}, {"unexpected", &v.Unexpected}, {"after its lease", &v.Trespass}, {"untrue", &v.Untrue}} {
 		for _, f := range kind.t.First {
 			fmt.Fprintf(&b, "%s: %v\n", kind.name, f)
 		}
@@ -105,7 +115,9 @@ type arrival struct {
 
 // Check judges a run.
 func Check(h *History, rules Rules) *Verdict {
-	c := &checker{h: h, rules: rules.orDefaults(), v: &Verdict{ByFault: make([]Excused, len(h.Faults))}, arrived: map[key]*arrival{}}
+	c := &checker{h: h, rules: rules.orDefaults(), v: &Verdict{ByFault: make([]Excused, len(h.Faults))}, arrived: map[key]*arrival{},
+		taken: map[string]bool{}, failed: map[string]bool{}}
+	c.operators()
 	c.gather()
 	for i := range h.Tries {
 		c.try(&h.Tries[i])
@@ -114,6 +126,7 @@ func Check(h *History, rules Rules) *Verdict {
 		c.v.Unexpected.add(Finding{ID: k.id, Recipient: k.recipient, Copies: a.copies})
 	}
 	c.trespass()
+	c.told()
 	return c.v
 }
 
@@ -122,6 +135,9 @@ type checker struct {
 	rules   Rules
 	v       *Verdict
 	arrived map[key]*arrival
+	fates   []*fate
+	taken   map[string]bool // queue IDs that operators have taken out, or may have
+	failed  map[string]bool // senders who may get a report
 }
 
 // gather sorts what arrived by recipient.
@@ -133,7 +149,9 @@ func (c *checker) gather() {
 	for i := range c.h.Deliveries {
 		d := &c.h.Deliveries[i]
 		if d.Sender == "" {
-			c.v.Reports++
+			if !slices.ContainsFunc(d.Recipients, func(r string) bool { return c.failed[r] }) {
+				c.v.Reports++
+			}
 			continue
 		}
 		sent := sums[d.ID]
@@ -169,6 +187,8 @@ func (c *checker) try(t *Try) {
 			c.v.Waiting++
 		case c.h.Named[t.QueueID]:
 			c.v.Named++
+		case c.taken[t.QueueID]:
+			c.v.Taken++
 		default:
 			f.Why = "accepted by n" + fmt.Sprint(t.Node) + " at " + t.At.Format("15:04:05.000")
 			c.v.Lost.add(f)

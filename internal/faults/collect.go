@@ -72,8 +72,8 @@ func ParseHeld(out string) (map[string][]string, error) {
 }
 
 // Collect gathers what is known of a run, after Settle. It asks the queues only when something acknowledged has not arrived.
-func Collect(ctx context.Context, c *Cluster, w *World, tries []Try, faults []Fault) (*History, error) {
-	h := &History{Tries: tries, Deliveries: w.Sink.Deliveries(), Faults: faults, Begun: w.Begun()}
+func Collect(ctx context.Context, c *Cluster, w *World, tries []Try, faults []Fault, verbs ...Verb) (*History, error) {
+	h := &History{Tries: tries, Deliveries: w.Sink.Deliveries(), Faults: faults, Begun: w.Begun(), Verbs: verbs}
 	err := h.readLogs(ctx, c)
 	if Check(h, Rules{}).Lost.N > 0 {
 		var herr error

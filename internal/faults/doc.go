@@ -8,6 +8,8 @@
 //   - World is DNS and a receiving server that notes which node each attempt came from, and which were under way at a moment.
 //   - Load is clients that spread over the nodes, go to another when they are refused, and note what they were told.
 //   - Plan makes a schedule of faults from a seed; Driver carries it out and notes when which node stopped being able to own mail.
+//   - Operators issue hold, release, remove, fail, flush, suspend, resume, count, list, show and trace at random nodes all the time, and note what they
+//     were told; check_verbs.go says what is promised.
 //   - Check holds what clients were told against what arrived, what queues still hold and what the nodes logged.
 //
 // What may be duplicated, by the rule that Check applies. A cluster cannot know what became of a transaction whose end of data was
@@ -18,7 +20,8 @@
 //   - The attempt that made the further copy was logged as possible_duplicate.
 //
 // Everything else is a finding: a lost message, another content, a copy without an excuse, a report to the sender of a message
-// that was delivered, and an attempt that a node began when its lease must have ended.
+// that was delivered, an attempt that a node began when its lease must have ended, and what an
+// operator was told that is not so.
 //
 // The kit shares no code with the cluster: it knows the command line, the configuration file and the formats of
 // docs, and nothing else.

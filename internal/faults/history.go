@@ -50,12 +50,14 @@ type History struct {
 	Held       map[string][]string // what queues still hold: recipients by queue ID
 	Named      map[string]bool     // queue IDs that a node named when it stopped loudly
 	Attempts   Attempts            // what the nodes logged of them; see Again
+	Verbs      []Verb              // what operators did
 }
 
 // Rules are the figures of the verdict. The zero value has the defaults.
 type Rules struct {
 	Window time.Duration // before a fault: a copy accepted later than this may not have been noted; default 2 s
 	Lease  time.Duration // after a node lost its majority, it may own for so long; default 1 s
+	Seen   time.Duration // until what a node has begun is seen to be; default 500 ms
 	Grace  time.Duration // for what was written by then to arrive here and be answered; default 2 s
 }
 
@@ -65,6 +67,9 @@ func (r Rules) orDefaults() Rules {
 	}
 	if r.Lease == 0 {
 		r.Lease = time.Second
+	}
+	if r.Seen == 0 {
+		r.Seen = 500 * time.Millisecond
 	}
 	if r.Grace == 0 {
 		r.Grace = 2 * time.Second
