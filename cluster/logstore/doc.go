@@ -11,7 +11,7 @@
 // # Invariants
 //
 //   - A block is written only after all blocks before it were synced. So a block that verifies proves that all before it had
-//     been on stable storage: a bad block with a good one after it is damage, a bad one at the very end is a torn write.
+//     been on stable storage: a bad block with a good one after it is damage. A bad one at the very end is a torn write or damage: tail.go tells which.
 //   - A block begins on a page of its own: no write touches a page that was synced before. After Open writing goes on in a new
 //     segment, so nothing that recovery rejected can ever become valid.
 //   - Each block carries the checksum of the one before, the number of its segment and its own sequence number: what is left in a recycled

@@ -53,7 +53,7 @@ func (s *Store) Tail() *Tail {
 // lookAtTail finds out what a bad block at the end of the log is.
 func (r *recovery) lookAtTail(f *file, id uint64, off int64) error {
 	h, tried, err := r.attempt(f, id, off)
-	if err != nil || !tried {
+	if err != nil || !tried || !checksTail {
 		return err
 	}
 	t := &Tail{Block: r.seq + 1, Segment: id, Offset: off, Proven: r.mark.block == r.seq+1}
