@@ -47,6 +47,7 @@ type Group struct {
 	giving     givings
 	told       atomic.Uint64 // the newest entry that a leader said is committed
 	quarantine quarantine
+	noted      atomic.Uint64   // what is on disk of what is known to be committed (takenback.go)
 	ctx        context.Context // ends with stop
 	cancel     context.CancelFunc
 	stop       chan struct{}
@@ -78,7 +79,10 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	if err != nil {
 		return fmt.Errorf("join group %d: %w", g.id, err)
 	}
-	if err := g.loadDoubts(); err != nil {
+	if e, err := g.TakenBack(); e != nil || err != nil {
+		return cmp.Or(err, error(e))
+	}
+	if err := errors.Join(g.loadKnown(), g.loadDoubts()); err != nil {
 		return err
 	}
 	g.fsm.sm = sm
@@ -99,7 +103,7 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	g.hearing.g = g
 	g.hearing.heard.Store(monotonic() - int64(g.lease.timeout) + int64(startTime)) // a leader that there is gets so long to be heard
 	g.transport = g.node.newTransport(g)
-	r, err := raft.NewRaft(conf, &g.fsm, leaderLog{g.log, g}, g.log, markers{g}, g.transport)
+	r, err := raft.NewRaft(conf, &g.fsm, leaderLog{keptLog{g.log, g}}, g.log, markers{g}, g.transport)
 	if err != nil {
 		return fmt.Errorf("start group %d: %w", g.id, err)
 	}

@@ -63,12 +63,20 @@ func (k *keeper) run() {
 	for {
 		select {
 		case <-tick.C:
+			k.noteKnown()
 			_ = k.n.log.Mark() // an error has latched the store closed and been reported
 		case <-k.kick:
 		case <-k.stop:
 			return
 		}
 		k.pass()
+	}
+}
+
+// noteKnown has idle groups write down what is known to be committed: each does so once after its last entry.
+func (k *keeper) noteKnown() {
+	for _, g := range k.n.started() {
+		_ = g.noteKnown() // an error has latched the log store closed and been reported
 	}
 }
 

@@ -157,6 +157,10 @@ func (g *Group) mayAsk(request any) error {
 	case *raft.AppendEntriesRequest:
 		for old := g.told.Load(); q.LeaderCommitIndex > old && !g.told.CompareAndSwap(old, q.LeaderCommitIndex); old = g.told.Load() {
 		}
+	case *raft.InstallSnapshotRequest:
+		if g.overtakes(q) {
+			g.stopTakenBack(min(q.LastLogIndex, g.firstHere()))
+		}
 	case *raft.TimeoutNowRequest:
 		if monotonic() >= g.handing.until.Load() {
 			return errNotAsked

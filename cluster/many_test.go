@@ -18,13 +18,14 @@ import (
 
 // many is a cluster of nodes in one process, each on a file system of its own, connected over loopback.
 type many struct {
-	t        *testing.T
-	ca, key  []byte
-	members  map[uint16]*member
-	mu       sync.Mutex
-	cut      map[uint16]bool // cannot be dialled, cannot dial
-	smallLog bool
-	serves   func(http.Handler) http.Handler // nil: a node's handler serves itself
+	t         *testing.T
+	ca, key   []byte
+	members   map[uint16]*member
+	mu        sync.Mutex
+	cut       map[uint16]bool // cannot be dialled, cannot dial
+	smallLog  bool
+	onFailure func(error)
+	serves    func(http.Handler) http.Handler // nil: a node's handler serves itself
 }
 
 type member struct {
@@ -63,6 +64,7 @@ func (m *many) start(id uint16) *member {
 	if m.smallLog {
 		o.MarkerBytes, o.MarkerEntries, o.SegmentSize = 64<<10, 50, 1<<20
 	}
+	o.OnFailure = m.onFailure
 	var err error
 	if x.node, err = Open(o); err != nil {
 		m.t.Fatal(err)

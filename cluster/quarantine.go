@@ -228,5 +228,5 @@ func (g *Group) forgetDoubts() error {
 	g.quarantine.mu.Lock()
 	defer g.quarantine.mu.Unlock()
 	g.quarantine.doubts = nil
-	return g.log.SetAll(map[string][]byte{doubtsKey: nil, floorKey: nil})
+	return g.log.SetAll(map[string][]byte{doubtsKey: nil, floorKey: nil, takenBackKey: nil})
 }

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/postroad/postroad/cluster/logstore"
 )
 
 // raft repeats its last request to each follower every 50 to 100 ms, with nothing new in it, so that the follower hears of what is committed. Once the follower
@@ -126,14 +124,11 @@ func (g *Group) awaitNews(args *raft.AppendEntriesRequest) {
 }
 
 // leaderLog is the log as raft writes it.
-type leaderLog struct {
-	*logstore.Group
-	g *Group
-}
+type leaderLog struct{ keptLog }
 
 // StoreLogs implements raft.LogStore.
 func (l leaderLog) StoreLogs(logs []*raft.Log) error {
-	err := l.Group.StoreLogs(logs)
+	err := l.keptLog.StoreLogs(logs)
 	l.g.quiet.stir()
 	return err
 }

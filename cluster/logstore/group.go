@@ -68,6 +68,11 @@ func (g *Group) StoreLog(log *raft.Log) error { return g.StoreLogs([]*raft.Log{l
 // StoreLogs stores entries; they are on stable storage when it returns nil. After an error any first part of them may be.
 func (g *Group) StoreLogs(logs []*raft.Log) error { return g.storeLogs(nil, logs) }
 
+// StoreLogsWith is StoreLogs with a stable value that is written in the same step as the first entry.
+func (g *Group) StoreLogsWith(key, val []byte, logs []*raft.Log) error {
+	return g.storeLogs([]keyValue{{key, val}}, logs)
+}
+
 // Bootstrap writes a group's first entry and stable value in one step, so that no crash can leave one without the other.
 func (g *Group) Bootstrap(termKey []byte, term uint64, first *raft.Log) error {
 	return g.storeLogs([]keyValue{{termKey, le.AppendUint64(nil, term)}}, []*raft.Log{first})
@@ -119,6 +124,17 @@ func (g *Group) Compactable(index uint64) {
 }
 
 var errMiddle = errors.New("cannot delete from the middle of a log")
+
+// Cuts reports whether DeleteRange of that would cut off the end of the log, beyond what a marker covers, and from which entry on.
+func (g *Group) Cuts(min, max uint64) (from uint64, cut bool) {
+	g.store.mu.Lock()
+	defer g.store.mu.Unlock()
+	if min <= g.compactable {
+		min = g.compactable + 1
+	}
+	w := &g.window
+	return min, !w.empty() && max >= w.last && min <= w.last
+}
 
 // DeleteRange deletes the entries from min to max. Raft calls it for two things: compaction deletes a prefix that a marker covers,
 // and the log goes on where it was; a conflict with the leader deletes a suffix, whose indexes are then used again.

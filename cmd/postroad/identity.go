@@ -73,6 +73,9 @@ func (n *node) startStore(ctx context.Context) error {
 		return err
 	}
 	n.onStop("store", n.closeStore)
+	if err := takenBack(n.store); err != nil {
+		return err
+	}
 	if n.toldToBegin {
 		if err := n.store.OpenUp(); err != nil {
 			return err

@@ -19,6 +19,10 @@ func (n *node) failed(err error) {
 	if errors.Is(err, cluster.ErrTooOld) {
 		err = lasting(err)
 	}
+	var back *cluster.TakenBack
+	if errors.As(err, &back) {
+		err = &admin.Error{Exit: admin.ExitSoftware, Message: stakeOf(n.store, back), Hint: takenBackHint}
+	}
 	n.fail(n.damaged(err))
 }
 

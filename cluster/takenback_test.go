@@ -1,0 +1,103 @@
+package cluster
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// diverged makes what one disk that was rolled back does to a group of three: two lags with 20 of 60 keys, one is put back to as many, and these two go on.
+// three, which has all, was away; it is stopped.
+func diverged(t *testing.T, smallLog bool) *many {
+	t.Helper()
+	m := newMany(t, 3)
+	m.smallLog = smallLog
+	one := m.start(1)
+	m.leader()
+	m.start(2)
+	m.start(3)
+	m.grow(2, 3)
+	m.put(one, 0, 20)
+	for _, x := range m.members {
+		m.verify(x, 20)
+	}
+	m.stop(m.members[2]) // it lags from here on
+	m.stop(one)
+	old := vfs.NewMem()
+	if _, err := vfs.Clone(one.fs, old, "/node", "/node"); err != nil {
+		t.Fatal(err)
+	}
+	one = m.start(1)
+	m.put(m.leader(), 20, 40)
+	m.verify(m.members[3], 60)
+	m.members[3].g.keepKnown(m)
+	term := m.leader().g.raft.CurrentTerm()
+	m.stop(m.members[3])
+	m.stop(one)
+	one.fs = old
+	one = m.start(1)
+	two := m.start(2)
+	for m.leader().g.raft.CurrentTerm() <= term { // the terms that one had forgotten
+		m.stop(one)
+		m.stop(two)
+		one, two = m.start(1), m.start(2)
+	}
+	m.put(m.leader(), 100, 5)
+	return m
+}
+
+// keepKnown waits until it is written down that all is committed.
+func (g *Group) keepKnown(m *many) {
+	m.until("what is committed is noted", func() bool { return g.noted.Load() >= g.position().index })
+}
+
+// TestTakenBack: the one that still has what the others gave up stops before it gives it up, too, keeps all of it, and stops again.
+func TestTakenBack(t *testing.T) {
+	m := diverged(t, false)
+	three := m.members[3]
+	failed := make(chan error, 1)
+	m.onFailure = func(err error) {
+		select {
+		case failed <- err:
+		default:
+		}
+	}
+	m.start(3)
+	var why *TakenBack
+	if err := <-failed; !errors.As(err, &why) {
+		t.Fatalf("it stopped with %v", err)
+	}
+	t.Log(why)
+	if why.Group != HomeGroup || why.From > why.Known || why.Last < why.Known {
+		t.Errorf("it stopped with %+v", why)
+	}
+	_ = three.node.Close() // what it waits for never comes
+	three.http.Close()
+	three.port.Close()
+	three.node = nil
+
+	left := vfs.NewMem() // as the process left it
+	if _, err := vfs.Clone(three.fs, left, "/node", "/node"); err != nil {
+		t.Fatal(err)
+	}
+	n, err := Open(Options{Dir: "/node", FS: left})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	again, err := n.TakenBack()
+	if err != nil || len(again) != 1 || again[0].Error() != why.Error() {
+		t.Errorf("the next start says %v, %v; want %v", again, err, why)
+	}
+	if err := n.Group(HomeGroup).Join(&toy{}, nil); !errors.As(err, &why) {
+		t.Errorf("it takes part again: %v", err)
+	}
+	if last := n.Group(HomeGroup).position().index; last != why.Last {
+		t.Errorf("its log ends at %d, it ended at %d", last, why.Last)
+	}
+	kept := 0
+	if err := n.Group(HomeGroup).Entries(why.From, func(uint64, []byte) bool { kept++; return true }); err != nil || kept < 40 {
+		t.Errorf("%d commands are left: %v", kept, err)
+	}
+}
