@@ -47,8 +47,10 @@ type Group struct {
 	giving     givings
 	told       atomic.Uint64 // the newest entry that a leader said is committed
 	quarantine quarantine
-	noted      atomic.Uint64   // what is on disk of what is known to be committed (takenback.go)
-	ctx        context.Context // ends with stop
+	reign      atomic.Pointer[reign] // of the leader that spoke last (reign.go)
+	reigned    reign                 // what is on disk of it; owned by raft's main goroutine
+	noted      atomic.Uint64         // what is on disk of what is known to be committed (takenback.go)
+	ctx        context.Context       // ends with stop
 	cancel     context.CancelFunc
 	stop       chan struct{}
 	done       sync.WaitGroup

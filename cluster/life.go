@@ -155,6 +155,7 @@ func (g *Group) position() position {
 func (g *Group) mayAsk(request any) error {
 	switch q := request.(type) {
 	case *raft.AppendEntriesRequest:
+		g.obey(q)
 		for old := g.told.Load(); q.LeaderCommitIndex > old && !g.told.CompareAndSwap(old, q.LeaderCommitIndex); old = g.told.Load() {
 		}
 	case *raft.InstallSnapshotRequest:

@@ -104,7 +104,8 @@ type Node struct {
 	db          *pebble.DB
 	member      uint16
 	incarnation uint64
-	fresh       bool // the store was made by this Open
+	process     uint64 // drawn by Open (reign.go)
+	fresh       bool   // the store was made by this Open
 	keeper      keeper
 	failed      atomic.Bool
 	failing     chan struct{} // closed when failed is set
@@ -131,7 +132,7 @@ type Node struct {
 // Open opens the node's storage in Options.Dir and recovers it. It refuses, with an error that wraps logstore.ErrLost, what has lost
 // something that was on stable storage.
 func Open(opts Options) (*Node, error) {
-	n := &Node{opts: opts.withDefaults(), opened: time.Now(), failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
+	n := &Node{opts: opts.withDefaults(), opened: time.Now(), process: rand.Uint64(), failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
 	n.mu.groups, n.sending.to, n.closing = map[uint64]*Group{}, map[uint16]*beats{}, make(chan struct{})
 	n.speakers = newSpeakers()
 	if err := n.open(); err != nil {

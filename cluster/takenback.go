@@ -42,15 +42,24 @@ type keptLog struct {
 	g *Group
 }
 
-// StoreLogs implements raft.LogStore. What is known to be committed by now is written in the same step.
+// StoreLogs implements raft.LogStore. What is known to be committed by now is written in the same step, and whose reign the entries are of.
 func (l keptLog) StoreLogs(logs []*raft.Log) error {
-	known := l.g.knownCommitted()
-	if known <= l.g.noted.Load() {
+	known, news := l.g.knownCommitted(), map[string][]byte(nil)
+	if known > l.g.noted.Load() {
+		news = map[string][]byte{knownKey: binary.BigEndian.AppendUint64(nil, known)}
+	}
+	if r := l.g.reignOf(logs[len(logs)-1].Term); r != nil && *r != l.g.reigned {
+		if news == nil {
+			news = map[string][]byte{}
+		}
+		news[reignKey], l.g.reigned = r.encode(), *r
+	}
+	if news == nil {
 		return l.Group.StoreLogs(logs)
 	}
-	err := l.StoreLogsWith([]byte(knownKey), binary.BigEndian.AppendUint64(nil, known), logs)
+	err := l.StoreLogsWith(news, logs)
 	if err == nil {
-		l.g.noted.Store(known)
+		l.g.noted.Store(max(known, l.g.noted.Load()))
 	}
 	return err
 }

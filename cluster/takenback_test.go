@@ -7,12 +7,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// diverged makes what one disk that was rolled back does to a group of three: two lags with 20 of 60 keys, one is put back to as many, and these two go on.
-// three, which has all, was away; it is stopped.
-func diverged(t *testing.T, smallLog bool) *many {
+// diverged makes what one disk that was rolled back does to a group of three: two lags with 20 of 60 keys, one is put back to as many, and these two go on,
+// in a term in which three had another leader or in a later one. three, which has all, was away; it is stopped.
+func diverged(t *testing.T, sameTerm bool) *many {
 	t.Helper()
 	m := newMany(t, 3)
-	m.smallLog = smallLog
 	one := m.start(1)
 	m.leader()
 	m.start(2)
@@ -38,12 +37,15 @@ func diverged(t *testing.T, smallLog bool) *many {
 	one.fs = old
 	one = m.start(1)
 	two := m.start(2)
-	for m.leader().g.raft.CurrentTerm() <= term { // the terms that one had forgotten
+	for !sameTerm && m.leader().g.raft.CurrentTerm() <= term { // the terms that one had forgotten
 		m.stop(one)
 		m.stop(two)
 		one, two = m.start(1), m.start(2)
 	}
 	m.put(m.leader(), 100, 5)
+	if got := m.leader().g.raft.CurrentTerm(); sameTerm != (got == term) {
+		t.Fatalf("they are in term %d, three was in %d", got, term)
+	}
 	return m
 }
 
@@ -54,7 +56,11 @@ func (g *Group) keepKnown(m *many) {
 
 // TestTakenBack: the one that still has what the others gave up stops before it gives it up, too, keeps all of it, and stops again.
 func TestTakenBack(t *testing.T) {
-	m := diverged(t, false)
+	t.Run("later term", func(t *testing.T) { takenBack(t, diverged(t, false)) })
+	t.Run("same term", func(t *testing.T) { takenBack(t, diverged(t, true)) })
+}
+
+func takenBack(t *testing.T, m *many) {
 	three := m.members[3]
 	failed := make(chan error, 1)
 	m.onFailure = func(err error) {

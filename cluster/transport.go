@@ -70,6 +70,7 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 	if len(args.Entries) == 0 && t.nothingNew(id, args, resp, b) {
 		return nil
 	}
+	t.g.nameReign(args)
 	sent := monotonic()
 	if err := t.NetworkTransport.AppendEntries(id, target, args, resp); err != nil {
 		return err

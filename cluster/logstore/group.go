@@ -68,9 +68,16 @@ func (g *Group) StoreLog(log *raft.Log) error { return g.StoreLogs([]*raft.Log{l
 // StoreLogs stores entries; they are on stable storage when it returns nil. After an error any first part of them may be.
 func (g *Group) StoreLogs(logs []*raft.Log) error { return g.storeLogs(nil, logs) }
 
-// StoreLogsWith is StoreLogs with a stable value that is written in the same step as the first entry.
-func (g *Group) StoreLogsWith(key, val []byte, logs []*raft.Log) error {
-	return g.storeLogs([]keyValue{{key, val}}, logs)
+// StoreLogsWith is StoreLogs with stable values that are written in the same step as the first entry.
+func (g *Group) StoreLogsWith(values map[string][]byte, logs []*raft.Log) error {
+	return g.storeLogs(stableOf(values), logs)
+}
+
+func stableOf(values map[string][]byte) (stable []keyValue) {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		stable = append(stable, keyValue{[]byte(key), append([]byte(nil), values[key]...)})
+	}
+	return stable
 }
 
 // Bootstrap writes a group's first entry and stable value in one step, so that no crash can leave one without the other.
@@ -172,11 +179,7 @@ func (g *Group) Set(key, val []byte) error {
 
 // SetAll stores several values in one step, so that no crash can leave some without the others.
 func (g *Group) SetAll(values map[string][]byte) error {
-	o := &op{group: g}
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		o.stable = append(o.stable, keyValue{[]byte(key), append([]byte(nil), values[key]...)})
-	}
-	if err := g.store.commit(o); err != nil {
+	if err := g.store.commit(&op{group: g, stable: stableOf(values)}); err != nil {
 		return err
 	}
 	return g.store.writeMark()
