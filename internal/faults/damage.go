@@ -23,34 +23,39 @@ func (n *Node) damage(k Kind, r *rand.Rand) (what string, err error) {
 	if n.Up() {
 		return "", fmt.Errorf("%s is running", n.Name)
 	}
-	name, end, err := n.victim(r)
+	v, err := n.victim(r)
 	if err != nil {
 		return "", fmt.Errorf("looking for a file of %s to damage: %w", n.Name, err)
 	}
-	rel, _ := filepath.Rel(n.Data, name)
+	rel, _ := filepath.Rel(n.Data, v.name)
 	switch k {
 	case Flip:
-		off, bit := place(r, end), r.IntN(8)
-		what = fmt.Sprintf("bit %d of octet %d of %d of %s flipped", bit, off, end, rel)
-		return what, flip(name, off, bit)
+		off, bit := v.place(r), r.IntN(8)
+		what = fmt.Sprintf("bit %d of octet %d of %d of %s flipped", bit, off, v.end, rel)
+		return what, flip(v.name, off, bit)
 	case Shorten:
-		size := place(r, end)
-		what = fmt.Sprintf("%s cut off at octet %d of %d", rel, size, end)
-		return what, os.Truncate(name, size)
+		size := v.place(r)
+		what = fmt.Sprintf("%s cut off at octet %d of %d", rel, size, v.end)
+		return what, os.Truncate(v.name, size)
 	case Blank:
-		return rel + " empty", os.Truncate(name, 0)
+		return rel + " empty", os.Truncate(v.name, 0)
 	case Missing:
-		return rel + " removed", os.Remove(name)
+		return rel + " removed", os.Remove(v.name)
 	}
 	return "", fmt.Errorf("%v is no damage of a file", k)
 }
 
-// place chooses an octet of so many.
-func place(r *rand.Rand, end int64) int64 {
-	if from := end - tailOctets; from > 0 && r.IntN(2) == 0 {
-		return from + r.Int64N(tailOctets)
+// place chooses an octet of what was written: of all, or of what is near to its end, or of what was
+// written last.
+func (v *victim) place(r *rand.Rand) int64 {
+	from := int64(0)
+	switch r.IntN(4) {
+	case 0:
+		from = v.last
+	case 1:
+		from = max(0, v.end-tailOctets)
 	}
-	return r.Int64N(end)
+	return from + r.Int64N(v.end-from)
 }
 
 func flip(name string, off int64, bit int) error {
@@ -67,9 +72,16 @@ func flip(name string, off int64, bit int) error {
 	return errors.Join(err, f.Close())
 }
 
-// victim chooses a file that holds something, and returns where that ends. Kinds of files are
-// equally likely, however many there are of each; of a kind, half of the time it is the newest.
-func (n *Node) victim(r *rand.Rand) (name string, end int64, err error) {
+// victim is a file to be damaged.
+type victim struct {
+	name string
+	end  int64 // of what was written
+	last int64 // where that begins which was written last, if it is known
+}
+
+// victim chooses a file that holds something. Kinds of files are equally likely, however many there
+// are of each, but the log is three times as likely; of a kind, half of the time it is the newest.
+func (n *Node) victim(r *rand.Rand) (v victim, err error) {
 	kinds := map[string][]string{} // by folder and ending
 	err = filepath.WalkDir(n.Data, func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !d.Type().IsRegular() {
@@ -84,11 +96,14 @@ func (n *Node) victim(r *rand.Rand) (name string, end int64, err error) {
 		return nil
 	})
 	if err != nil {
-		return "", 0, err
+		return v, err
 	}
 	var names []string
 	for kind := range kinds {
 		names = append(names, kind)
+		if strings.HasSuffix(kind, segmentExt) {
+			names = append(names, kind, kind)
+		}
 	}
 	slices.Sort(names)
 	for range 100 {
@@ -96,15 +111,18 @@ func (n *Node) victim(r *rand.Rand) (name string, end int64, err error) {
 			break
 		}
 		files := kinds[names[r.IntN(len(names))]]
-		name = files[r.IntN(len(files))]
+		v.name = files[r.IntN(len(files))]
 		if r.IntN(2) == 0 {
-			name = files[len(files)-1] // they are numbered
+			v.name = files[len(files)-1] // they are numbered
 		}
-		if end, err = written(name); err != nil || end > 0 {
-			return name, end, err
+		if v.last, v.end, err = lastBlock(v.name); err == nil && v.end == 0 {
+			v.end, err = written(v.name)
+		}
+		if err != nil || v.end > 0 {
+			return v, err
 		}
 	}
-	return "", 0, errors.New("there is none with something in it")
+	return v, errors.New("there is none with something in it")
 }
 
 // fileKind tells files apart by their endings, or else by their names without numbers.

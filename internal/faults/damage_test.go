@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -105,5 +106,26 @@ func TestRollback(t *testing.T) {
 	}
 	if got := filesOf(t, n); !maps.Equal(got, before) {
 		t.Errorf("%d files, want %d", len(got), len(before))
+	}
+}
+
+// TestLastBlock: the newest block of a file's own number counts, not what was there before.
+func TestLastBlock(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "0000000007.seg")
+	var file []byte
+	for _, b := range []struct{ segment, seq, size int }{{7, 21, 100}, {7, 22, 5000}, {3, 9, 200}, {3, 30, 10}} {
+		block := make([]byte, (blockHeader+b.size+segmentPage-1)/segmentPage*segmentPage)
+		binary.LittleEndian.PutUint32(block, blockMagic)
+		binary.LittleEndian.PutUint64(block[8:], uint64(b.segment))
+		binary.LittleEndian.PutUint64(block[16:], uint64(b.seq))
+		binary.LittleEndian.PutUint32(block[48:], uint32(b.size))
+		file = append(file, block...)
+	}
+	if err := os.WriteFile(name, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	from, end, err := lastBlock(name)
+	if err != nil || from != segmentPage || end != segmentPage+blockHeader+5000 {
+		t.Errorf("from %d to %d: %v", from, end, err)
 	}
 }
