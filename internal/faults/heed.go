@@ -117,15 +117,19 @@ func (d *Driver) heed(ctx context.Context, n *Node) error {
 	return fmt.Errorf("%s has ended with %d, which no document knows: %s", n.Name, status, words)
 }
 
-var removal = regexp.MustCompile(`remove (/\S+?)[,;: ]`)
+var removals = []*regexp.Regexp{
+	regexp.MustCompile(`remove (/\S+?)[,;: ]`),
+	regexp.MustCompile(`(/\S+?):? [^\n]*: remove it`),
+}
 
 // toRemove is the file of a node's data that its words ask to be removed, "" for none.
 func toRemove(n *Node, words string) string {
-	m := removal.FindStringSubmatch(words)
-	if m == nil || !strings.HasPrefix(m[1], n.Data+"/") {
-		return ""
+	for _, r := range removals {
+		if m := r.FindStringSubmatch(words); m != nil && strings.HasPrefix(m[1], n.Data+"/") {
+			return m[1]
+		}
 	}
-	return m[1]
+	return ""
 }
 
 // isMember reports whether the cluster counts a node among its own.

@@ -1,0 +1,29 @@
+package faults
+
+import "testing"
+
+// TestToRemove finds the file that a node's words ask to be removed, and no other.
+func TestToRemove(t *testing.T) {
+	n := &Node{Data: "/d/n1/data"}
+	for words, want := range map[string]string{
+		"postroad: unexpected end; remove /d/n1/data/cluster/a.json, and others will find it": "/d/n1/data/cluster/a.json",
+		"postroad: /d/n1/data/scram.secret has 0 octets instead of 32: remove it, and":        "/d/n1/data/scram.secret",
+		"postroad: remove /etc/passwd, please":                                                "",
+		"postroad: open /d/n1/data/state: no such file":                                       "",
+	} {
+		if got := toRemove(n, words); got != want {
+			t.Errorf("%s: %q, want %q", words, got, want)
+		}
+	}
+}
+
+// TestLastWords are what a program says at its end.
+func TestLastWords(t *testing.T) {
+	log := "Nov 30 n1 postroad[1]: up\npostroad: it is damaged\n  run that\n"
+	if got := lastWords(log); got != "postroad: it is damaged\n  run that" {
+		t.Errorf("%q", got)
+	}
+	if got := lastWords("a\nb\nc\nd\n"); got != "b\nc\nd" {
+		t.Errorf("%q", got)
+	}
+}
