@@ -215,12 +215,14 @@ func (d *Driver) Replace(ctx context.Context, old *Node) (*Node, error) {
 // giveItsPlaces gives a node that has joined, or is about to, the places of one that is gone.
 func (d *Driver) giveItsPlaces(ctx context.Context, old, fresh *Node) error {
 	d.say("   %s joins in the place of %s", fresh.Name, old.Name)
-	return d.insist(ctx, func(ctx context.Context) error { return d.replace(ctx, old, fresh) })
+	return d.insist(ctx, d.patience(), func(ctx context.Context) error { return d.replace(ctx, old, fresh) })
 }
 
 // insist has an operator's command run until it ends well or with a status that is final.
-func (d *Driver) insist(ctx context.Context, command func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, d.patience())
+func (d *Driver) insist(
+	ctx context.Context, limit time.Duration, command func(context.Context) error,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var last error // that says more than that the time is up
 	for {

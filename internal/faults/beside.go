@@ -71,7 +71,10 @@ func (d *Driver) lag(s Step, nodes []*Node) (end func() error, err error) {
 		what, begin = "SIGKILL ", (*Node).Kill
 	}
 	what += names(nodes) + " to lag behind"
-	at, err := d.begin(s.Kind, what, func() error { each(nodes, begin); return nil })
+	at, err := d.begin(s.Kind, what, func() error {
+		each(nodes, begin)
+		return nil
+	})
 	return func() error {
 		defer d.over(at)
 		if s.State == Cut {

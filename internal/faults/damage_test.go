@@ -113,7 +113,9 @@ func TestRollback(t *testing.T) {
 func TestLastBlock(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "0000000007.seg")
 	var file []byte
-	for _, b := range []struct{ segment, seq, size int }{{7, 21, 100}, {7, 22, 5000}, {3, 9, 200}, {3, 30, 10}} {
+	for _, b := range []struct{ segment, seq, size int }{
+		{7, 21, 100}, {7, 22, 5000}, {3, 9, 200}, {3, 30, 10},
+	} {
 		block := make([]byte, (blockHeader+b.size+segmentPage-1)/segmentPage*segmentPage)
 		binary.LittleEndian.PutUint32(block, blockMagic)
 		binary.LittleEndian.PutUint64(block[8:], uint64(b.segment))

@@ -6,10 +6,10 @@ import "testing"
 func TestToRemove(t *testing.T) {
 	n := &Node{Data: "/d/n1/data"}
 	for words, want := range map[string]string{
-		"postroad: unexpected end; remove /d/n1/data/cluster/a.json, and others will find it": "/d/n1/data/cluster/a.json",
-		"postroad: /d/n1/data/scram.secret has 0 octets instead of 32: remove it, and":        "/d/n1/data/scram.secret",
-		"postroad: remove /etc/passwd, please":                                                "",
-		"postroad: open /d/n1/data/state: no such file":                                       "",
+		"postroad: bad; remove /d/n1/data/a.json, and others will find it": "/d/n1/data/a.json",
+		"postroad: /d/n1/data/secret has 0 octets of 32: remove it, and":   "/d/n1/data/secret",
+		"postroad: remove /etc/passwd, please":                             "",
+		"postroad: open /d/n1/data/state: no such file":                    "",
 	} {
 		if got := toRemove(n, words); got != want {
 			t.Errorf("%s: %q, want %q", words, got, want)

@@ -161,13 +161,16 @@ func (d *Driver) powerless(guest *Node) error {
 	return guest.Start()
 }
 
+// drainLimit is how long a node may take to be empty, on a machine that does much else.
+const drainLimit = 5 * time.Minute
+
 // leave drains a node and removes it, as an operator does: told to at another node, and again until
 // it works.
 func (d *Driver) leave(ctx context.Context, s Step, r *rand.Rand, n *Node) error {
 	done := make(chan error, 1)
 	octets := d.Cluster.Net.After(n.Number, 1<<(8+r.IntN(13)))
 	remove := func(ctx context.Context) error { return d.remove(ctx, n) }
-	go func() { done <- d.insist(ctx, remove) }()
+	go func() { done <- d.insist(ctx, drainLimit, remove) }()
 	if s.Kind == MidRemove {
 		d.moment(ctx, func(end <-chan struct{}) bool { return first(octets, end) })
 		nodes := d.Cluster.Nodes()

@@ -12,8 +12,8 @@ import (
 	"unsafe"
 )
 
-// The simulated disk sees what goes through the node's storage. Small files beside it are written by
-// other means; of those the kernel tells what is not on stable storage yet: their pages are dirty.
+// The simulated disk sees what goes through the node's storage. Small files beside it are written
+// by other means; of those the kernel tells what is not on stable storage yet: pages are dirty.
 
 const (
 	pageDirty     = 1 << 4 // bits of /proc/kpageflags

@@ -95,7 +95,8 @@ func (s Step) String() string {
 		return fmt.Sprintf("one-way (%v, in: %t) #%d", s.State, s.In, s.Node)
 	}
 	if s.Kind.damages() {
-		return fmt.Sprintf("%v #%d (clean: %t), lagging %v, away %v", s.Kind, s.Node, s.Clean, s.Lag, s.Away)
+		return fmt.Sprintf("%v #%d (clean: %t), lagging %v, away %v",
+			s.Kind, s.Node, s.Clean, s.Lag, s.Away)
 	}
 	if len(s.Sides) > 1 {
 		return fmt.Sprintf("%v of %v", s.Kind, s.Sides)

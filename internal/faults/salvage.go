@@ -11,15 +11,15 @@ import (
 // queueID is how a node writes the queue ID of a message.
 var queueID = regexp.MustCompile(`\b[0-9a-z]{16}\b`)
 
-// salvage puts in again what a node named when it stopped because it was told to take back what it had
-// applied, and starts it.
+// salvage puts in again what a node named when it stopped because it was told to take back what it
+// had applied, and starts it.
 func (d *Driver) salvage(ctx context.Context, n *Node) error {
 	words := n.Log()
 	if i := strings.LastIndex(words, "\npostroad: "); i >= 0 {
 		words = words[i:]
 	}
 	d.name(words)
-	err := d.insist(ctx, func(ctx context.Context) error {
+	err := d.insist(ctx, d.patience(), func(ctx context.Context) error {
 		out, err := n.Run(ctx, "queue", "salvage")
 		d.name(out)
 		d.say("   %s: queue salvage: %s", n.Name, strings.TrimSpace(out))

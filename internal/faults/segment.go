@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// The log's files are written again when their entries are not needed any more, so their last octets
-// may be of long ago. What was written last is the newest block that has the file's own number.
+// The log's files are written again when their entries are not needed any more, so their last
+// octets may be of long ago. What was written last is the newest block with the file's own number.
 
 const (
 	segmentExt  = ".seg"

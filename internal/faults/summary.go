@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +18,7 @@ func (d *Driver) count(k Kind) {
 	d.mu.steps[k]++
 }
 
-// noteEnd notes that a node has ended by itself. Words that do not say what to do are noted as such.
+// noteEnd notes that a node has ended by itself. Words that do not say what to do are noted, too.
 func (d *Driver) noteEnd(status int, words string) {
 	what := fmt.Sprintf("with %d", status)
 	said := func(a string) bool { return strings.Contains(words, a) }
@@ -71,48 +70,4 @@ func (d *Driver) Summary(v *Verdict) string {
 	fmt.Fprintf(&b, "further copies: excused %d, of which not logged %d, forgotten %d; unexcused %d\n",
 		v.Duplicates, v.Unlogged.N, v.Forgotten, v.Unexcused.N)
 	return b.String()
-}
-
-// Elections are the terms of ownership that nodes began without a cause that is known: no fault,
-// and no stop of the machine, within so long before. What nodes log has whole seconds.
-func Elections(begun []Term, faults []Fault, stops []Stop, within time.Duration) (without []Term) {
-	caused := func(at, from, until time.Time) bool {
-		return !at.Before(from.Add(-time.Second)) && !at.After(until.Add(within+time.Second))
-	}
-	for _, t := range begun {
-		known := slices.ContainsFunc(faults, func(f Fault) bool {
-			return caused(t.At, f.From, laterOf(f.From, f.Until))
-		}) || slices.ContainsFunc(stops, func(s Stop) bool {
-			return caused(t.At, s.From, s.Until)
-		})
-		if !known {
-			without = append(without, t)
-		}
-	}
-	return without
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-// Term is a term of a node as owner of a group, by its log.
-type Term struct {
-	Node  int
-	Group int
-	At    time.Time
-}
-
-func (t Term) String() string {
-	return fmt.Sprintf("group %d at n%d at %s", t.Group, t.Node, t.At.Format("15:04:05"))
-}
-
-// sortTerms puts terms into the order of time.
-func sortTerms(terms []Term) {
-	slices.SortFunc(terms, func(a, b Term) int {
-		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Group, b.Group))
-	})
 }
