@@ -65,6 +65,7 @@ type node struct {
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
 	grantor   *share.Grantor
+	holders   share.Present // of shares, on this node
 	resolver  *mx.Resolver
 	source    directory.Source // an outside list of users; nil: there is none
 	policy    *policy.Policy
@@ -245,6 +246,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { n.governor.run(n.background) })
 	all.Go(func() { n.reach.run(n.background) })
+	all.Go(func() { n.inquire().run(n.background) })
 	all.Go(func() { n.boxes.run(n.background) })
 	all.Go(func() { n.followQuotas(n.background) })
 	if n.source != nil {

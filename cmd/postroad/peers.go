@@ -37,6 +37,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("GET /node/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.report()) })
 	m.HandleFunc("POST /node/hello", n.serveHello)
 	m.HandleFunc("POST /node/shares", n.serveShares)
+	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.holders.Tenures()) })
 	n.suspendRoutes(m)
 	n.newerRoutes(m)
 	n.boxes.routes(m)

@@ -30,9 +30,10 @@ type reach struct {
 
 // contact is what is known of one member.
 type contact struct {
-	heard time.Time // when it last answered; at first, when it was first seen
-	told  bool      // its absence was reported
-	last  *report   // nil: it has not answered lately
+	heard    time.Time // when it last answered any member; at first, when it was first seen
+	answered time.Time // when it last answered this one; zero: never
+	told     bool      // its absence was reported
+	last     *report   // nil: it has not answered lately
 }
 
 // absence is a member that does not answer.
@@ -97,7 +98,7 @@ func (r *reach) note(m control.Member, answer *report) {
 	now := time.Now()
 	c := r.contactLocked(m.ID, now)
 	if answer != nil {
-		c.heard, c.last = now, answer
+		c.heard, c.answered, c.last = now, now, answer
 		r.believeLocked(answer, now)
 		if c.told {
 			c.told = false
@@ -170,6 +171,19 @@ func (r *reach) silent() map[uint16]int64 {
 		seconds[a.member.ID] = int64(time.Since(a.since) / time.Second)
 	}
 	return seconds
+}
+
+// answered says of each member that has answered this one when it last did.
+func (r *reach) answered() map[uint16]time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[uint16]time.Time{}
+	for id, c := range r.known {
+		if !c.answered.IsZero() {
+			all[id] = c.answered
+		}
+	}
+	return all
 }
 
 // reports are what the members that answer last said of themselves.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/delivery/share"
 )
 
@@ -22,13 +24,14 @@ func (n *node) newGrantor() *share.Grantor {
 			return 0
 		},
 		Groups: n.queueGroupIDs,
+		Heard:  func() map[uint16]time.Time { return n.reach.answered() },
 	})
 }
 
 // newShares is a queue group's part for one term. The only group there is has the whole of each limit.
 func (n *node) newShares(group, term uint64) *share.Holder {
 	return share.NewHolder(share.HolderOptions{
-		Group: group, Epoch: term, Ask: n.askShares, Logf: n.log.Logf,
+		Group: group, Epoch: term, Ask: n.askShares, Logf: n.log.Logf, Present: &n.holders,
 		Groups:  func() int { return len(n.queueGroupIDs()) },
 		Grantor: n.store.Group(cluster.ControlGroup).Reign,
 	})
@@ -50,6 +53,7 @@ func (n *node) askShares(ctx context.Context, r share.Request) (g share.Grant, e
 	case !ok:
 		return g, share.ErrNotGrantor
 	case leader == n.self.Member:
+		r.Node = leader
 		return n.grantor.Ask(ctx, r)
 	}
 	err = n.ask(ctx, leader, http.MethodPost, "/node/shares", r, &g)
@@ -61,6 +65,9 @@ func (n *node) serveShares(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 8<<20)).Decode(&q); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
+	}
+	if peer, ok := wire.Peer(r.Context()); ok {
+		q.Node = peer.Member
 	}
 	g, err := n.grantor.Ask(r.Context(), q)
 	if err != nil {

@@ -39,7 +39,7 @@ func (g *Grantor) hear(p *party, r *Request, lapsed bool) {
 		if lapsed {
 			e.chargeRate = 0 // said before its lease ended, heard after that
 		}
-		if !p.heard {
+		if !p.heard && !p.deposed { // a deposed one may have spoken before, and have been forgotten
 			b.known += e.charge
 			b.knownRate += e.chargeRate
 		}
@@ -69,7 +69,7 @@ func (g *Grantor) tidy(name string, b *book) {
 
 // decide grants what a request asks for, as far as it may.
 func (g *Grantor) decide(p *party, r *Request, groups []uint64, now time.Time) Grant {
-	grant := Grant{Reign: g.reign, Lease: g.o.Lease}
+	grant := Grant{Reign: g.reign, Lease: g.o.Lease, Wait: g.mustWait(p, now)}
 	if p.deposed {
 		return grant
 	}
@@ -160,7 +160,7 @@ func (b *book) takers(now time.Time) (all []*party) {
 			all = append(all, q)
 		}
 	}
-	slices.SortFunc(all, func(x, y *party) int { return cmp.Compare(x.group, y.group) })
+	slices.SortFunc(all, func(x, y *party) int { return cmp.Compare(x.Group, y.Group) })
 	return all
 }
 

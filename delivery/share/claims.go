@@ -13,6 +13,7 @@ type claims struct {
 	groups census
 	count  int  // of groups, as reserved parts are counted now
 	ready  bool // the reserved parts may be used: the owner before us has closed its connections
+	free   bool // the grantor says so
 
 	began   time.Time
 	reign   uint64
@@ -63,7 +64,8 @@ func (h *Holder) askBy(at time.Time) {
 // look takes note of what time and the control state have changed; it returns the sites whose share is another one.
 func (h *Holder) look(groups int, grantor uint64, now time.Time) (changed []*Site) {
 	h.groups.add(groups, now)
-	n, ready := h.groups.most(), h.ready || h.groups.most() == 1 || now.Sub(h.began) >= h.o.Linger
+	n, age := h.groups.most(), now.Sub(h.began)
+	ready := h.ready || n == 1 || h.free && age >= h.o.Linger || age >= h.o.Patience
 	if n != h.count || ready != h.ready {
 		if n != h.count && n > 1 {
 			h.hello = true
@@ -118,7 +120,7 @@ func (h *Holder) request(now time.Time) (Request, bool) {
 		return Request{}, false
 	}
 	h.next = time.Time{}
-	r := Request{Group: h.o.Group, Epoch: h.o.Epoch, Reign: h.reign, Age: now.Sub(h.began), Groups: h.count}
+	r := Request{Tenure: h.tenure(), Reign: h.reign, Age: now.Sub(h.began), Groups: h.count}
 	since := now.Sub(h.sent)
 	rest := h.active[:0]
 	for _, s := range h.active {
@@ -130,7 +132,7 @@ func (h *Holder) request(now time.Time) (Request, bool) {
 	}
 	clear(h.active[len(rest):])
 	h.active = rest
-	if len(r.Needs) == 0 && h.listed == 0 && !h.hello {
+	if len(r.Needs) == 0 && h.listed == 0 && !h.hello && !h.waits() {
 		return Request{}, false
 	}
 	h.seq++
@@ -180,7 +182,10 @@ func (h *Holder) answered(g Grant, now time.Time) (changed []*Site) {
 		h.askBy(now)
 		return nil
 	}
-	h.hello, h.listed = false, len(named)
+	h.hello, h.listed, h.free = false, len(named), !g.Wait
+	if h.waits() {
+		h.askBy(h.sent.Add(waitAgain))
+	}
 	if h.lapsed {
 		h.lapsed = false
 		h.o.Logf("limits: shares are granted again")
@@ -215,7 +220,10 @@ func (h *Holder) unanswered(why error, now time.Time) {
 	h.why = why
 	h.busy, h.asking = false, nil
 	h.failed++
-	if len(h.active) > 0 || h.listed > 0 || h.hello {
+	if len(h.active) > 0 || h.listed > 0 || h.hello || h.waits() {
 		h.askBy(now)
 	}
 }
+
+// waits reports whether the grantor is to be asked when the reserved parts may be used.
+func (h *Holder) waits() bool { return !h.ready && !h.free }

@@ -19,7 +19,7 @@ func FuzzRequest(f *testing.F) {
 		g := NewGrantor(GrantorOptions{
 			Leading: func() uint64 { return 1 }, Groups: func() []uint64 { return []uint64{2, 3} }, Now: func() time.Time { return now },
 		})
-		ask(t, g, Request{Group: 3, Epoch: 1, Seq: 1, Reign: 1, Groups: 2, Age: time.Hour})
+		ask(t, g, Request{Tenure: Tenure{3, 1}, Seq: 1, Reign: 1, Groups: 2, Age: time.Hour})
 		var r Request
 		if json.Unmarshal(data, &r) != nil {
 			return
@@ -42,7 +42,7 @@ func FuzzRequest(f *testing.F) {
 			r.Seq++
 		}
 		now = now.Add(time.Hour)
-		ask(t, g, Request{Group: 3, Epoch: 1, Seq: 2, Reign: 1, Groups: 2, Age: time.Hour})
+		ask(t, g, Request{Tenure: Tenure{3, 1}, Seq: 2, Reign: 1, Groups: 2, Age: time.Hour})
 	})
 }
 

@@ -13,9 +13,12 @@ type GrantorOptions struct {
 	Leading func() uint64
 	// Groups are the queue groups that exist.
 	Groups func() []uint64
-	Lease  time.Duration    // default DefaultLease
-	Linger time.Duration    // default DefaultLinger
-	Now    func() time.Time // monotonic; nil: time.Now
+	// Heard are the other nodes that this one has heard of since it started, and when last. nil: there are none.
+	Heard    func() map[uint16]time.Time
+	Lease    time.Duration    // default DefaultLease
+	Linger   time.Duration    // default DefaultLinger
+	Patience time.Duration    // default DefaultPatience
+	Now      func() time.Time // monotonic; nil: time.Now
 }
 
 // Grantor gives out shares while its node leads the control group. It keeps what it gave in memory: a new one knows nothing, so it
@@ -30,22 +33,23 @@ type Grantor struct {
 	// silent: somebody may hold connections, or rates, that we know nothing of.
 	silent, silentRates bool
 	groups              census
-	parties             map[partyKey]*party
+	parties             map[Tenure]*party
 	books               map[string]*book // by site
+	strangers           map[uint16]*stranger
 }
-
-type partyKey struct{ group, epoch uint64 }
 
 // party is a holder that has spoken in this reign.
 type party struct {
-	partyKey
+	Tenure
+	node    uint16
 	seq     uint64
 	groups  int // by which it counts its reserved parts
 	heard   bool
 	until   time.Time // of its lease
 	clean   time.Time // by then the holder of the group before it has closed its connections
-	deposed bool      // the group has a newer holder, and
-	gone    time.Time // by then this one has closed its connections
+	deposed bool      // the group has a newer holder
+	since   time.Time // when that was learned
+	gone    time.Time // by then this one has closed its connections, or is not waited for any more
 	entries map[string]*entry
 }
 
@@ -57,8 +61,14 @@ func NewGrantor(o GrantorOptions) *Grantor {
 	if o.Linger <= 0 {
 		o.Linger = DefaultLinger
 	}
+	if o.Patience <= 0 {
+		o.Patience = DefaultPatience
+	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Heard == nil {
+		o.Heard = func() map[uint16]time.Time { return nil }
 	}
 	return &Grantor{o: o}
 }
@@ -105,20 +115,20 @@ func (g *Grantor) Ask(_ context.Context, r Request) (Grant, error) {
 func (g *Grantor) begin(term uint64, now time.Time) {
 	g.reign, g.began, g.silent, g.silentRates = term, now, true, true
 	g.groups = census{window: 2 * g.o.Lease}
-	g.parties, g.books = map[partyKey]*party{}, map[string]*book{}
+	g.parties, g.books = map[Tenure]*party{}, map[string]*book{}
+	g.meet()
 }
 
 // party finds who asks.
 func (g *Grantor) party(r *Request, now time.Time) (*party, error) {
-	k := partyKey{r.Group, r.Epoch}
-	p := g.parties[k]
+	p := g.parties[r.Tenure]
 	if p == nil {
 		if len(g.parties) >= maxHolders {
 			return nil, fmt.Errorf("share: more than %d holders", maxHolders)
 		}
-		p = &party{partyKey: k, clean: now.Add(g.o.Linger - r.Age), entries: map[string]*entry{}}
-		g.parties[k] = p
-		g.succeed(p)
+		p = &party{Tenure: r.Tenure, node: r.Node, clean: now.Add(g.o.Linger - r.Age), entries: map[string]*entry{}}
+		g.parties[r.Tenure] = p
+		g.succeed(p, now)
 	}
 	if r.Seq <= p.seq {
 		return nil, ErrSuperseded
@@ -127,16 +137,24 @@ func (g *Grantor) party(r *Request, now time.Time) (*party, error) {
 	return p, nil
 }
 
-// succeed takes note that a group has another owner: the one before starts nothing any more, and closes what it has.
-func (g *Grantor) succeed(p *party) {
+// succeed takes note that a group has another owner: the one before starts nothing any more, and closes what it has as soon as its process runs.
+func (g *Grantor) succeed(p *party, now time.Time) {
 	for _, q := range g.parties {
 		switch {
-		case q.group != p.group || q == p:
-		case q.epoch < p.epoch && !q.deposed:
-			q.deposed, q.gone = true, p.clean
-		case q.epoch > p.epoch:
-			p.deposed, p.gone = true, q.clean
+		case q.Group != p.Group || q == p || q.deposed && q.Epoch < p.Epoch:
+		case q.Epoch < p.Epoch:
+			g.depose(q, p, now)
+		case !p.deposed:
+			g.depose(p, q, now)
 		}
+	}
+}
+
+// depose takes note that a holder has a successor.
+func (g *Grantor) depose(q, successor *party, now time.Time) {
+	q.deposed, q.since, q.gone = true, now, successor.clean
+	if q.node != 0 {
+		q.gone = now.Add(g.o.Patience) // or when Note hears that it has nothing open
 	}
 }
 
@@ -145,7 +163,7 @@ func (g *Grantor) fewest(groups []uint64, now time.Time) int {
 	n, said := max(1, len(groups)), map[uint64]bool{}
 	for _, p := range g.parties {
 		n = min(n, p.groups)
-		said[p.group] = said[p.group] || !p.deposed && !now.Before(p.clean)
+		said[p.Group] = said[p.Group] || !p.deposed && !now.Before(p.clean)
 	}
 	for _, id := range groups {
 		if !said[id] {
@@ -179,7 +197,7 @@ func (g *Grantor) listen(groups []uint64, now time.Time) {
 	}
 	heard, clean := map[uint64]bool{}, g.began
 	for _, p := range g.parties {
-		heard[p.group] = true
+		heard[p.Group] = true
 		if p.clean.After(clean) {
 			clean = p.clean
 		}
@@ -190,7 +208,7 @@ func (g *Grantor) listen(groups []uint64, now time.Time) {
 	}
 	age := now.Sub(g.began)
 	g.silentRates = g.silentRates && age < g.o.Lease && !all
-	g.silent = g.silent && age < forget && (!all || now.Before(clean))
+	g.silent = g.silent && age < forget && (!all || now.Before(clean) || len(g.unknown(now)) > 0)
 	for name, b := range g.books {
 		if !g.silent {
 			b.known = 0

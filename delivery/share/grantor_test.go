@@ -3,6 +3,7 @@ package share
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -30,7 +31,7 @@ func newDesk(t *testing.T) *desk {
 func (d *desk) say(group, epoch uint64, n Need) Share {
 	d.t.Helper()
 	d.seq++
-	r := Request{Group: group, Epoch: epoch, Seq: d.seq, Reign: d.term, Groups: 3, Age: time.Minute}
+	r := Request{Tenure: Tenure{group, epoch}, Seq: d.seq, Reign: d.term, Groups: 3, Age: time.Minute}
 	if n != (Need{}) {
 		n.Site, n.Limit = "a", deskLimit
 		r.Needs = []Need{n}
@@ -85,7 +86,7 @@ func TestSilentHolder(t *testing.T) {
 func TestNewOwner(t *testing.T) {
 	d := newDesk(t).open()
 	d.want(d.say(2, 1, Need{Want: 4, WantRate: 57}), 4, 51)
-	r := Request{Group: 2, Epoch: 2, Seq: 1, Reign: 1, Groups: 3, Age: DefaultLinger / 2}
+	r := Request{Tenure: Tenure{2, 2}, Seq: 1, Reign: 1, Groups: 3, Age: DefaultLinger / 2}
 	ask(t, d.Grantor, r)
 	all := Need{Want: 6, WantRate: 57}
 	d.want(d.say(3, 1, all), 2, 51)
@@ -126,13 +127,13 @@ func TestGroupWithoutOwner(t *testing.T) {
 func TestOldRequest(t *testing.T) {
 	d := newDesk(t).open()
 	d.term = 2
-	old := Request{Group: 2, Epoch: 1, Seq: 100, Reign: 1, Groups: 3, Age: time.Minute}
+	old := Request{Tenure: Tenure{2, 1}, Seq: 100, Reign: 1, Groups: 3, Age: time.Minute}
 	if g := ask(t, d.Grantor, old); g.Reign != 2 || g.Lease != 0 || g.Shares != nil {
 		t.Errorf("answered with %+v", g)
 	}
 	d.say(3, 1, Need{})
 	d.want(d.say(4, 1, Need{Want: 6, WantRate: 57}), 0, 0) // group 2 has not spoken
-	r := Request{Group: 4, Epoch: 1, Seq: d.seq, Reign: 2, Groups: 3}
+	r := Request{Tenure: Tenure{4, 1}, Seq: d.seq, Reign: 2, Groups: 3}
 	if _, err := d.Ask(context.Background(), r); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("a request that came twice: %v", err)
 	}
@@ -145,7 +146,7 @@ func TestOldRequest(t *testing.T) {
 // Those who count with fewer groups have more reserved.
 func TestGroupsDiffer(t *testing.T) {
 	d := newDesk(t).open()
-	r := Request{Group: 3, Epoch: 1, Seq: 100, Reign: 1, Groups: 1, Age: time.Minute}
+	r := Request{Tenure: Tenure{3, 1}, Seq: 100, Reign: 1, Groups: 1, Age: time.Minute}
 	ask(t, d.Grantor, r)
 	d.want(d.say(2, 1, Need{Want: 6, WantRate: 57}), 0, 0) // group 3 thinks that it is alone
 }
@@ -161,4 +162,98 @@ func TestTurns(t *testing.T) {
 	if had != [3]int{4, 4, 4} {
 		t.Errorf("had %v turns of 12", had)
 	}
+}
+
+// from sends a request of a holder on a node, and returns what the site is granted and whether its reserved part has to wait.
+func (d *desk) from(node uint16, group, epoch uint64, age time.Duration, n Need) (connections int, wait bool) {
+	d.t.Helper()
+	d.seq++
+	n.Site, n.Limit = "a", deskLimit
+	g := ask(d.t, d.Grantor, Request{Tenure: Tenure{group, epoch}, Seq: d.seq, Reign: d.term, Groups: 3, Age: age, Node: node, Needs: []Need{n}})
+	for _, s := range g.Shares {
+		connections = s.Connections
+	}
+	return connections, g.Wait
+}
+
+// A deposed holder whose process may be stopped keeps its charge, and its successor uses no reserved part, until its node says that it has closed all,
+// no process is left, or patience is at an end.
+func TestStoppedHolder(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		after time.Duration // of the deposition, the last moment in which it counts
+		end   func(d *desk, deposed time.Time)
+	}{
+		{"patience", DefaultPatience - 1, func(d *desk, _ time.Time) { d.now = d.now.Add(1) }},
+		{"closed", 20 * time.Second, func(d *desk, deposed time.Time) {
+			d.Note(9, d.now, []Tenure{{2, 2}, {3, 1}}) // it has woken up, and not yet closed them
+			d.Note(9, deposed.Add(-1), nil)            // an answer from before
+			d.Note(8, d.now, nil)                      // another one's
+			if n, _ := d.from(8, 3, 1, time.Minute, Need{Want: 6}); n != 2 {
+				d.t.Errorf("granted %d connections, want the 2 that were left", n)
+			}
+			d.Note(9, d.now, []Tenure{{3, 1}})
+		}},
+		{"no process", 0, func(d *desk, _ time.Time) { d.Note(9, d.now, nil) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDesk(t).open()
+			if n, _ := d.from(9, 2, 2, time.Minute, Need{Want: 4}); n != 4 {
+				t.Fatalf("granted %d", n)
+			}
+			d.from(7, 2, 3, DefaultLinger, Need{})
+			deposed := d.now
+			d.now = d.now.Add(c.after)
+			if n, _ := d.from(8, 3, 1, time.Minute, Need{Want: 6}); n != 2 {
+				t.Errorf("granted %d connections, want the 2 that are left", n)
+			}
+			if _, wait := d.from(7, 2, 3, DefaultLinger+c.after, Need{}); !wait {
+				t.Error("the successor may use its reserved part")
+			}
+			if all := d.Doubts(); len(all) != 1 || all[0] != (Doubt{9, 4}) {
+				t.Errorf("in doubt: %v", all)
+			}
+			c.end(d, deposed)
+			if n, _ := d.from(8, 3, 1, time.Minute, Need{Want: 6}); n != 6 {
+				t.Errorf("granted %d connections at the end, want 6", n)
+			}
+			if _, wait := d.from(7, 2, 3, time.Minute, Need{}); wait || len(d.Doubts()) > 0 {
+				t.Errorf("the successor waits still: %v; in doubt: %v", wait, d.Doubts())
+			}
+		})
+	}
+}
+
+// A new grantor gives out no more than what it was told of until each node that was there of late has answered, or its patience is at an end.
+func TestNewGrantorAsks(t *testing.T) {
+	d := newDesk(t)
+	d.o.Heard = func() map[uint16]time.Time {
+		return map[uint16]time.Time{8: d.now, 9: d.now.Add(-10 * time.Second), 10: d.now.Add(-DefaultPatience)}
+	}
+	d.open()
+	granted := func(want int, wait bool, doubts ...uint16) {
+		t.Helper()
+		n, waits := d.from(8, 3, 1, 2*time.Second, Need{Want: 6})
+		if n != want || waits != wait {
+			t.Errorf("granted %d connections, want %d; the reserved part waits: %v", n, want, waits)
+		}
+		var in []uint16
+		for _, q := range d.Doubts() {
+			in = append(in, q.Node)
+		}
+		if !slices.Equal(in, doubts) {
+			t.Errorf("in doubt: %v, want %v", in, doubts)
+		}
+	}
+	granted(0, true, 8, 9)
+	d.Note(8, d.now.Add(-1), nil) // an answer to the grantor before
+	granted(0, true, 8, 9)
+	d.Note(8, d.now, []Tenure{{3, 1}})
+	granted(0, true, 9)
+	d.now = d.now.Add(DefaultPatience - 10*time.Second - 1)
+	d.Note(9, d.now, []Tenure{{4, 1}, {2, 0}}) // it woke up: one of them is deposed
+	granted(0, true, 9)
+	d.now = d.now.Add(time.Second)
+	d.Note(9, d.now, []Tenure{{4, 1}})
+	granted(6, false)
 }

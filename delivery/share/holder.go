@@ -16,9 +16,12 @@ type HolderOptions struct {
 	// term; 0: nobody), as far as this node knows. Both are cheap.
 	Groups  func() int
 	Grantor func() uint64
-	Linger  time.Duration    // default DefaultLinger
-	Now     func() time.Time // monotonic; nil: time.Now
-	Logf    func(format string, args ...any)
+	// Present, if set, knows of the holder from Start until its user has closed all connections.
+	Present  *Present
+	Linger   time.Duration    // default DefaultLinger
+	Patience time.Duration    // default DefaultPatience
+	Now      func() time.Time // monotonic; nil: time.Now
+	Logf     func(format string, args ...any)
 }
 
 // User opens connections to sites. Its methods are called on the holder's goroutine, without a lock.
@@ -54,6 +57,9 @@ func NewHolder(o HolderOptions) *Holder {
 	if o.Linger <= 0 {
 		o.Linger = DefaultLinger
 	}
+	if o.Patience <= 0 {
+		o.Patience = DefaultPatience
+	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
@@ -64,6 +70,8 @@ func NewHolder(o HolderOptions) *Holder {
 	h.look(o.Groups(), o.Grantor(), h.began)
 	return h
 }
+
+func (h *Holder) tenure() Tenure { return Tenure{h.o.Group, h.o.Epoch} }
 
 // Site returns the holder's part in the limits of a site. The name is the same on all nodes.
 func (h *Holder) Site(name string, limit Limit, tag any) *Site {
@@ -86,6 +94,7 @@ func (h *Holder) Site(name string, limit Limit, tag any) *Site {
 // Start begins to ask.
 func (h *Holder) Start(user User) {
 	h.user = user
+	h.o.Present.add(h)
 	h.ended.Go(h.run)
 }
 
@@ -93,6 +102,7 @@ func (h *Holder) Start(user User) {
 func (h *Holder) Close() {
 	h.cancel()
 	h.ended.Wait()
+	h.o.Present.drop(h)
 	h.mu.Lock()
 	now := h.o.Now()
 	h.busy, h.next = false, now

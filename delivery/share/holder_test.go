@@ -99,7 +99,7 @@ func holding(t *testing.T, test func(c *client, h *Holder, s *Site)) {
 		c := &client{groups: 3}
 		c.g = NewGrantor(GrantorOptions{Leading: func() uint64 { return 1 }, Groups: func() []uint64 { return []uint64{2, 3, 4} }})
 		for g := uint64(3); g <= 4; g++ {
-			ask(t, c.g, Request{Group: g, Epoch: 1, Seq: 1, Reign: 1, Groups: 3})
+			ask(t, c.g, Request{Tenure: Tenure{g, 1}, Seq: 1, Reign: 1, Groups: 3})
 		}
 		h := NewHolder(HolderOptions{
 			Group: 2, Epoch: 1, Ask: c.ask, Groups: c.known, Grantor: func() uint64 { return 1 },
@@ -299,4 +299,48 @@ func TestSameEpoch(t *testing.T) {
 			t.Errorf("%d allowed after %d requests", again.Allowed(), c.count()-n)
 		}
 	})
+}
+
+// The reserved part is used when the grantor says so, or says nothing for long; and the process tells which holders it has.
+func TestReservedPartWaits(t *testing.T) {
+	for _, silent := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			wait := true
+			free := func() { mu.Lock(); defer mu.Unlock(); wait = false }
+			present := &Present{}
+			o := HolderOptions{
+				Group: 2, Epoch: 7, Groups: func() int { return 3 }, Grantor: func() uint64 { return 1 }, Present: present,
+				Ask: func(context.Context, Request) (Grant, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if silent {
+						return Grant{}, errors.New("no route to host")
+					}
+					return Grant{Reign: 1, Lease: DefaultLease, Wait: wait}, nil
+				},
+			}
+			h := NewHolder(o)
+			s := h.Site("a", Limit{Connections: 24}, nil)
+			h.Start(&client{})
+			if all := present.Tenures(); len(all) != 1 || all[0] != (Tenure{2, 7}) {
+				t.Errorf("present: %v", all)
+			}
+			time.Sleep(DefaultPatience - time.Second)
+			if s.Allowed() != 0 {
+				t.Errorf("silent %v: %d allowed while there may be another", silent, s.Allowed())
+			}
+			if !silent {
+				free()
+			}
+			time.Sleep(time.Second + lookAgain)
+			if s.Allowed() != 2 {
+				t.Errorf("silent %v: %d allowed, want the 2 that are reserved", silent, s.Allowed())
+			}
+			h.Close()
+			if all := present.Tenures(); len(all) != 0 {
+				t.Errorf("present after the end: %v", all)
+			}
+		})
+	}
 }

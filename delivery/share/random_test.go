@@ -10,7 +10,7 @@ import (
 // disturb makes one random thing happen.
 func (s *sim) disturb() {
 	node := s.rand.IntN(len(s.nodes))
-	switch s.rand.IntN(8) {
+	switch s.rand.IntN(9) {
 	case 0: // the control group has another leader, or the same in a new term
 		s.elect()
 	case 1, 2: // an owner dies, or is deposed; another takes over at once or later
@@ -21,6 +21,8 @@ func (s *sim) disturb() {
 		s.loss = s.rand.Float64() * 0.5 * float64(s.rand.IntN(2))
 	case 5:
 		s.regroup()
+	case 6:
+		s.stop(node, time.Duration(s.rand.Int64N(int64(DefaultPatience))))
 	default:
 		for _, o := range s.each() {
 			for _, u := range o.users {
@@ -38,8 +40,36 @@ func (s *sim) elect() {
 	s.lead = -1
 	s.send(time.Duration(s.rand.IntN(5000))*time.Millisecond, func() {
 		s.term++
-		s.lead = s.rand.IntN(len(s.nodes))
+		s.lead = s.running()
 	})
+}
+
+// running picks a node that is not stopped.
+func (s *sim) running() int {
+	for {
+		if i := s.rand.IntN(len(s.nodes)); !s.stopped(i) {
+			return i
+		}
+	}
+}
+
+// stop stops a node for some time, if another one runs: what it owns and leads goes to others, what it has open stays so.
+func (s *sim) stop(node int, d time.Duration) {
+	others := 0
+	for i := range s.nodes {
+		if i != node && !s.stopped(i) {
+			others++
+		}
+	}
+	if others == 0 || s.stopped(node) {
+		return
+	}
+	n := s.nodes[node]
+	n.wakes, n.cut, n.heard = s.now.Add(d), false, s.now // one that is cut off for long is no owner any more
+	s.takeOver(node, false)
+	if s.lead == node {
+		s.elect()
+	}
 }
 
 // takeOver ends a node's ownerships; others take over within seconds. If the node leads the control group, that goes, too.
@@ -51,7 +81,7 @@ func (s *sim) takeOver(node int, killed bool) {
 		s.depose(o, killed)
 		s.send(time.Duration(s.rand.IntN(4000))*time.Millisecond, func() {
 			if s.exists(o.group) && s.owner[o.group] == nil {
-				s.own(o.group, s.rand.IntN(len(s.nodes)), false)
+				s.own(o.group, s.running(), false)
 			}
 		})
 	}
@@ -84,7 +114,7 @@ func (s *sim) regroup() {
 		groups = append(groups, id)
 		s.send(time.Second, func() {
 			if s.exists(id) && s.owner[id] == nil {
-				s.own(id, s.rand.IntN(len(s.nodes)), false)
+				s.own(id, s.running(), false)
 			}
 		})
 	}

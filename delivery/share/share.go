@@ -20,8 +20,12 @@ const (
 	// DefaultLinger is how long connections outlive their owner at most: when a group has a new owner, the one before has cut off
 	// the last of its connections (Scheduler.Abandon) before this time has passed.
 	DefaultLinger = time.Second
+	// DefaultPatience is how long the connections of a deposed owner are counted whose node neither answers nor is known to have ended:
+	// it may be stopped, and closes them only when it wakes. A host that was switched off looks the same.
+	DefaultPatience = time.Minute
 
 	askAgain  = time.Second            // between two requests while something is held
+	waitAgain = askAgain / 2           // between two while the reserved parts must not be used yet
 	askGap    = 100 * time.Millisecond // between two requests at least
 	askWait   = time.Second            // for an answer
 	lookAgain = 250 * time.Millisecond // between two looks at who grants and how many groups there are
@@ -46,14 +50,21 @@ type Ask func(ctx context.Context, r Request) (Grant, error)
 
 // Request is all that a holder has and wants beyond its reserved part. What it does not name it has given back.
 type Request struct {
-	Group uint64        `json:"group"` // of the queue
-	Epoch uint64        `json:"epoch"` // grows with each owner of the group
+	Tenure
 	Seq   uint64        `json:"seq"`   // grows with each request of the holder
 	Reign uint64        `json:"reign"` // of the grantor, as the holder heard last; 0: it heard nothing yet
 	Age   time.Duration `json:"age"`   // since the holder began
 	// Groups is the number of queue groups by which the holder counts its reserved parts.
 	Groups int    `json:"groups"`
 	Needs  []Need `json:"needs,omitempty"`
+	// Node is who asks. Whoever takes the request in sets it; 0: it is not known.
+	Node uint16 `json:"-"`
+}
+
+// Tenure names a holder: one owner's time with one group.
+type Tenure struct {
+	Group uint64 `json:"group"` // of the queue
+	Epoch uint64 `json:"epoch"` // grows with each owner of the group
 }
 
 // Need is a request's part for one site. Counts and rates are beyond the reserved part.
@@ -74,6 +85,8 @@ type Grant struct {
 	Reign  uint64        `json:"reign"`
 	Lease  time.Duration `json:"lease,omitempty"`
 	Shares []Share       `json:"shares,omitempty"`
+	// Wait: the reserved part must not be used yet, for an owner of the group before may have connections open.
+	Wait bool `json:"wait,omitempty"`
 }
 
 // Share is a grant's part for one site, beyond the reserved part.

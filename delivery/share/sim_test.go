@@ -30,13 +30,16 @@ type sim struct {
 	loss  float64
 	churn bool // connections are closed and opened all the time
 	steps int
-	asked int // requests that were sent
+	asked int       // requests that were sent
+	polls time.Time // when the grantor last asked for deposed holders
 }
 
 type simNode struct {
 	grantor *Grantor
-	groups  []uint64 // as it knows
-	cut     bool     // from all the others
+	groups  []uint64  // as it knows
+	cut     bool      // from all the others
+	wakes   time.Time // it is stopped until then: it does nothing, and what it has stays open
+	heard   time.Time // when it last ran and was not cut off
 }
 
 // simOwner is a group's owner with its users.
@@ -78,6 +81,7 @@ func newSim(t testing.TB, seed uint64, nodes int) *sim {
 				return 0
 			},
 			Groups: func() []uint64 { return n.groups },
+			Heard:  func() map[uint16]time.Time { return s.heard(i) },
 			Now:    func() time.Time { return s.now },
 		})
 		s.nodes = append(s.nodes, n)
@@ -114,7 +118,11 @@ func (s *sim) own(group uint64, node int, killed bool) *simOwner {
 }
 
 func (s *sim) depose(o *simOwner, killed bool) {
-	o.deposed, o.end = true, s.now.Add(time.Duration(s.rand.Int64N(int64(DefaultLinger))))
+	from := s.now
+	if n := s.nodes[o.node]; n.wakes.After(from) {
+		from = n.wakes
+	}
+	o.deposed, o.end = true, from.Add(time.Duration(s.rand.Int64N(int64(DefaultLinger))))
 	if killed {
 		o.end = s.now
 	}
@@ -140,6 +148,64 @@ func (s *sim) send(d time.Duration, do func()) {
 	s.post = append(s.post, simPost{s.now.Add(d), do})
 }
 
+// arrive has a node take in what comes to it after some time, or when it wakes.
+func (s *sim) arrive(d time.Duration, node int, do func()) {
+	s.send(d, func() {
+		if s.stopped(node) {
+			s.arrive(s.nodes[node].wakes.Sub(s.now), node, do)
+			return
+		}
+		do()
+	})
+}
+
+func (s *sim) stopped(node int) bool { return s.nodes[node].wakes.After(s.now) }
+
+// heard are the nodes but one, and when they last ran.
+func (s *sim) heard(but int) map[uint16]time.Time {
+	all := map[uint16]time.Time{}
+	for i, n := range s.nodes {
+		if i != but {
+			all[uint16(i+1)] = n.heard
+		}
+	}
+	return all
+}
+
+// poll has the grantor ask what deposed holders have open.
+func (s *sim) poll() {
+	if s.lead < 0 || s.stopped(s.lead) || s.now.Sub(s.polls) < pollAgain {
+		return
+	}
+	s.polls = s.now
+	from, asked := s.lead, s.now
+	g := s.nodes[from].grantor
+	for _, d := range g.Doubts() {
+		node := int(d.Node) - 1
+		if !s.reaches(from, node) {
+			continue
+		}
+		s.arrive(s.delay(), node, func() {
+			open := s.open(node)
+			if s.reaches(node, from) {
+				s.arrive(s.delay(), from, func() { g.Note(d.Node, asked, open) })
+			}
+		})
+	}
+}
+
+const pollAgain = 250 * time.Millisecond
+
+// open are a node's holders (Present.Tenures).
+func (s *sim) open(node int) (all []Tenure) {
+	for _, o := range append(slices.Clone(s.old), s.each()...) {
+		if o.node == node && !(o.deposed && !s.now.Before(o.end)) {
+			all = append(all, o.h.tenure())
+		}
+	}
+	return all
+}
+
 // ask sends an owner's request to whom it takes for the grantor, and its answer or nothing back.
 func (s *sim) ask(o *simOwner, r Request) {
 	s.asked++
@@ -163,12 +229,13 @@ func (s *sim) ask(o *simOwner, r Request) {
 	if to == o.node {
 		there, back = 0, 0
 	}
-	s.send(there, func() {
+	r.Node = uint16(o.node + 1)
+	s.arrive(there, to, func() {
 		g, err := s.nodes[to].grantor.Ask(context.Background(), r)
 		if lost() {
 			return
 		}
-		s.send(back, func() {
+		s.arrive(back, o.node, func() {
 			finish(func() {
 				if err != nil {
 					o.h.unanswered(err, s.now)
@@ -190,6 +257,12 @@ func (s *sim) pass() {
 			p.do()
 		}
 	}
+	for i, n := range s.nodes {
+		if !n.cut && !s.stopped(i) {
+			n.heard = s.now
+		}
+	}
+	s.poll()
 	for _, group := range s.groups() {
 		o := s.owner[group]
 		for _, u := range o.users {
@@ -294,10 +367,13 @@ func (s *sim) fail(format string, args ...any) {
 	s.t.Helper()
 	for _, o := range append(slices.Clone(s.old), s.each()...) {
 		for _, u := range o.users {
-			s.t.Logf("group %d epoch %d at node %d, deposed %v: %s: %d open, reserve %d, held %d, rate %.1f+%.1f, wants %d, until %v, ready %v, reign %d",
+			s.t.Logf("group %d epoch %d at node %d, deposed %v: %s: %d open, reserve %d, held %d, rate %.1f+%.1f, wants %d, until %v, ready %v, reign %d, began %v ago",
 				o.group, o.h.o.Epoch, o.node, o.deposed, u.name, len(u.ends), u.site.reserve, u.site.held, u.site.ownRate, u.site.heldRate, u.demand,
-				o.h.until.Sub(s.now), o.h.ready, o.h.reign)
+				o.h.until.Sub(s.now), o.h.ready, o.h.reign, s.now.Sub(o.h.began))
 		}
+	}
+	for i, n := range s.nodes {
+		s.t.Logf("node %d: cut %v, heard of %v ago, stopped for %v yet", i, n.cut, s.now.Sub(n.heard), max(0, n.wakes.Sub(s.now)))
 	}
 	s.t.Logf("leader %d, term %d", s.lead, s.term)
 	s.t.Fatalf("seed %d, %v: %s", s.seed, s.now.Sub(time.Unix(1_700_000_000, 0)), fmt.Sprintf(format, args...))
