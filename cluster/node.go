@@ -11,9 +11,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -136,6 +136,9 @@ func Open(opts Options) (*Node, error) {
 	n.mu.groups, n.sending.to, n.closing = map[uint64]*Group{}, map[uint16]*beats{}, make(chan struct{})
 	n.speakers = newSpeakers()
 	if err := n.open(); err != nil {
+		if pebble.IsCorruptionError(err) && !errors.Is(err, ErrLost) {
+			err = fmt.Errorf("%w: %w", ErrLost, err)
+		}
 		return nil, errors.Join(fmt.Errorf("open node in %s: %w", n.opts.Dir, err), n.closeStores())
 	}
 	n.keeper.start(n)
@@ -164,7 +167,8 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	if n.db, err = pebble.Open(fs.PathJoin(n.opts.Dir, "state"), n.pebbleOptions()); err != nil {
-		if pebble.IsCorruptionError(err) || errors.Is(err, os.ErrNotExist) {
+		var errno syscall.Errno // what the system says, as of a full disk, is no damage; else Pebble has found what does not belong together
+		if !errors.As(err, &errno) || errno == syscall.ENOENT {
 			err = fmt.Errorf("%w: %w", ErrLost, err)
 		}
 		return fmt.Errorf("open state: %w", err)
