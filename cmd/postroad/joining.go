@@ -147,15 +147,16 @@ const seekPause = 200 * time.Millisecond
 func (n *node) seek(ctx context.Context, others []string, token string, told <-chan struct{}) error {
 	for logged := false; ; {
 		found, err := n.question(ctx, others, token)
-		if found != "" {
-			if err = joinCluster(ctx, n.cfg, found, token); err == nil {
-				n.log.Logf("joined the cluster through %s", found)
+		for _, address := range found { // one of them may be cut off from the others
+			if err = joinCluster(ctx, n.cfg, address, token); err == nil {
+				n.log.Logf("joined the cluster through %s", address)
 				return nil
 			}
 			if errors.Is(err, wire.ErrRefused) {
 				return lasting(err)
 			}
-		} else if err == nil {
+		}
+		if len(found) == 0 && err == nil {
 			n.log.Logf("none of the others in cluster.join knows a cluster: this node begins one")
 			return files.Remove(filepath.Join(clusterDir(n.cfg), joinedFile)) // of a cluster that nobody knows any more
 		}
@@ -179,9 +180,9 @@ func (n *node) seek(ctx context.Context, others []string, token string, told <-c
 // questionTime bounds one round of questions: who does not answer must not keep the others waiting.
 const questionTime = 3 * time.Second
 
-// question asks all others at the same time whether they know a cluster, and returns the address of one that does, the first in the list. Without any it
+// question asks all others at the same time whether they know a cluster, and returns the addresses of those that do. Without any it
 // returns nil when this node is to begin one, or why it has to wait.
-func (n *node) question(ctx context.Context, others []string, token string) (found string, wait error) {
+func (n *node) question(ctx context.Context, others []string, token string) (found []string, wait error) {
 	ctx, cancel := context.WithTimeout(ctx, questionTime)
 	defer cancel()
 	answers := make([]wire.Standing, len(others))
@@ -197,17 +198,17 @@ func (n *node) question(ctx context.Context, others []string, token string) (fou
 		case errs[i] != nil:
 			words = append(words, fmt.Sprintf("%s: %v", address, errs[i]))
 		case answers[i].Cluster != "":
-			return address, nil
+			found = append(found, address)
 		}
 	}
 	switch {
-	case begins(n.cfg) && len(words) == 0:
-		return "", nil
+	case len(found) > 0 || begins(n.cfg) && len(words) == 0:
+		return found, nil
 	case begins(n.cfg):
-		return "", fmt.Errorf("this node is the first of cluster.join, and begins a cluster when all others have answered that they know none; "+
+		return nil, fmt.Errorf("this node is the first of cluster.join, and begins a cluster when all others have answered that they know none; "+
 			"if there is none, `postroad cluster init` here begins one now (%s)", strings.Join(words, "; "))
 	}
-	return "", fmt.Errorf("nobody in cluster.join knows one yet, and %s is to begin it (%s)", n.cfg.Cluster.Join[0], strings.Join(words, "; "))
+	return nil, fmt.Errorf("nobody in cluster.join knows one yet, and %s is to begin it (%s)", n.cfg.Cluster.Join[0], strings.Join(words, "; "))
 }
 
 // answerWhileWaiting answers what others ask meanwhile: nodes on the cluster port whether this one knows a cluster, operators and probes on the
