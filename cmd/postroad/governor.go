@@ -21,6 +21,7 @@ type governor struct {
 	alive     atomic.Int64 // when the last round began
 	work      sync.WaitGroup
 	mu        sync.Mutex
+	hello     time.Time                     // when a node that has no rows last told others that it runs
 	searched  string                        // users up to this one have no mailbox
 	busy      map[uint64]bool               // groups in which a change is under way
 	asked     map[uint64]time.Time          // when leadership was asked back
@@ -119,6 +120,9 @@ func (g *governor) running() []uint64 {
 	return ids
 }
 
+// helloAgain is the time between two tries of a node, which did not join just now, to tell others that it runs.
+const helloAgain = 3 * time.Second
+
 // introduce tells the cluster about this node, where that is news.
 func (g *governor) introduce(ctx context.Context) {
 	n := g.n
@@ -130,7 +134,16 @@ func (g *governor) introduce(ctx context.Context) {
 		n.shutOut(err)
 		return
 	}
+	if n.out.Load() != nil {
+		return // nobody would hear it
+	}
 	m, ok := n.control.Member(n.self.Member)
+	if !ok && n.joined == nil {
+		if time.Since(g.hello) < helloAgain {
+			return // after a crash the rows come by themselves, as a rule
+		}
+		g.hello = time.Now()
+	}
 	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && (m.Address == n.cfg.Cluster.Advertise || !n.listens) {
 		return
 	}
