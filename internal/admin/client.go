@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -64,9 +66,10 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (io.Read
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	resp, err := c.http.Do(req)
+	var sent atomic.Bool
+	resp, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})))
 	if err != nil {
-		return nil, c.noAnswer(ctx, err)
+		return nil, c.noAnswer(ctx, err, sent.Load())
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp.Body, nil
@@ -75,8 +78,8 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (io.Read
 	return nil, readError(resp)
 }
 
-// noAnswer says why nobody answers and what to do about it.
-func (c *Client) noAnswer(ctx context.Context, err error) *Error {
+// noAnswer says why nobody answers and what to do about it. sent: the request may have been read, and done.
+func (c *Client) noAnswer(ctx context.Context, err error, sent bool) *Error {
 	if errors.Is(context.Cause(ctx), errSilent) {
 		return fail(ExitTemporary, errSilent.Error(), "try again")
 	}
@@ -86,6 +89,9 @@ func (c *Client) noAnswer(ctx context.Context, err error) *Error {
 	}
 	if errors.Is(err, context.Canceled) {
 		return fail(ExitTemporary, "interrupted", "")
+	}
+	if sent {
+		return fail(ExitTemporary, "the connection was cut off before the answer: "+err.Error(), "what was asked may have been done; try again")
 	}
 	if c.where == "" {
 		return fail(ExitUnavailable, "it cannot be reached: "+err.Error(), "")

@@ -301,3 +301,34 @@ func TestManyIDsInManyGroups(t *testing.T) {
 		t.Errorf("without mx2: %+v, %v", total, err)
 	}
 }
+
+// TestAnswerOfADyingOwner: an owner does what it is asked and dies before it has said so. The next one finds nothing left to do, and "0 of 0" would not be true.
+func TestAnswerOfADyingOwner(t *testing.T) {
+	var w *world
+	rounds := 0
+	w = startWorld(t, 3, func(i int, o *Options) {
+		if i > 0 {
+			return
+		}
+		groups := o.Groups
+		o.Groups = func() []QueueGroup {
+			if rounds++; rounds == 2 {
+				w.move(3, 2)
+			}
+			return groups()
+		}
+	})
+	dying := w.nodes[1]
+	dying.submit(t, "a@example.org", "b@example.net")
+	w.wires[1].Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if _, err := dying.queue.Hold(context.Background(), queue.Filter{}, nil); err != nil {
+			t.Error(err)
+		}
+		w.move(dying.group, -1)
+		panic(http.ErrAbortHandler)
+	})
+	total, err := w.nodes[0].client.Move(t.Context(), "hold", Filter{All: true}, nil)
+	if exit(t, err) != ExitTemporary || !strings.Contains(err.Error(), "mx2") || !strings.Contains(err.Error(), "not all counted") || total.Recipients != 0 {
+		t.Errorf("%+v, %v", total, err)
+	}
+}
