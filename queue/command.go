@@ -22,7 +22,14 @@ const (
 	cmdDrop                            // due reports that nobody will make
 	cmdSeal                            // nothing more is taken: the group is to go
 	cmdSuspend                         // what is suspended; members of protocol 1 do not know it
-	cmdEnd                             // one above the last
+	// Handing over; members below protocol 4 do not know these.
+	cmdOffer  // an owner begins to hand messages over to another group
+	cmdLetGo  // messages are the other group's now
+	cmdOver   // and it knows so
+	cmdBring  // one chunk of a large message from another group
+	cmdTake   // messages from another group, to be put aside
+	cmdFinish // which of them are this group's now
+	cmdEnd    // one above the last
 )
 
 // laneKey names one proposer of one owner. A proposer has one accept command under way at a time and numbers them, so that the
@@ -204,6 +211,7 @@ type command struct {
 	chunks   []chunkRef
 	reports  []ReportID
 	suspend  Suspensions
+	handover handoverCommand
 	newer    newer
 }
 
@@ -247,7 +255,7 @@ func (c *command) decode(data []byte) error {
 	case cmdSuspend:
 		c.decodeSuspend(&d)
 	default:
-		if !c.decodeNewer(&d) {
+		if !c.decodeHandover(&d) && !c.decodeNewer(&d) {
 			return errCorrupt
 		}
 	}

@@ -20,8 +20,12 @@ func (q *Queue) Empty() bool {
 	if r == nil || !q.Owner() {
 		return false
 	}
-	messages, _, err := q.Left() // a message stays as long as a report on it is due
-	return err == nil && messages == 0 && r.idle()
+	m, err := q.metaOf(r.group) // a message stays as long as a report on it is due
+	if err != nil || m.counters[countMessages] > 0 || m.incoming > 0 || !r.idle() {
+		return false
+	}
+	h, err := readHandover(r.group)
+	return err == nil && h.phase == handoverIdle
 }
 
 // idle reports whether no submission waits or is under way.
@@ -45,10 +49,10 @@ func (q *Queue) Seal(ctx context.Context) (ok bool, err error) {
 	return err == nil && result.(sealResult).ok, err
 }
 
-// sealResult: ok: the queue is empty and takes nothing more.
+// sealResult: ok: the queue is empty, nothing is on its way to it or from it, and it takes nothing more.
 type sealResult struct{ ok bool }
 
 func (m *machine) applySeal() any {
-	m.meta.sealed = m.meta.sealed || m.meta.counters[countMessages] == 0
+	m.meta.sealed = m.meta.sealed || m.meta.counters[countMessages] == 0 && m.meta.incoming == 0 && m.handover().phase == handoverIdle
 	return sealResult{m.meta.sealed}
 }

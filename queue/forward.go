@@ -8,7 +8,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-var errNotForwarded = errors.New("only accept commands may come from another member")
+var errNotForwarded = errors.New("only accept commands, and letters of a group that is drained, may come from another member")
 
 // CheckForwarded looks at a command that another member sent, before it is proposed here: what enters the log must be applicable on all
 // members, and outcomes and epochs are the leader's own.
@@ -25,8 +25,25 @@ func CheckForwarded(data []byte, parts [][]byte) error {
 			return fmt.Errorf("forwarded chunk: %w", errCorrupt)
 		}
 		return nil
+	case cmdBring:
+		if len(parts) != 1 || len(parts[0]) > partSize {
+			return fmt.Errorf("chunk from another group: %w", errCorrupt)
+		}
+		return nil
+	case cmdTake:
+		if err := c.checkTake(parts); err != nil {
+			return fmt.Errorf("letters from another group: %w", err)
+		}
+		return nil
+	case cmdFinish:
+		return nil
 	}
 	return errNotForwarded
+}
+
+// BringsMail reports whether a forwarded command brings messages from another group, which a member that is short of room refuses.
+func BringsMail(data []byte) bool {
+	return len(data) > 1 && (commandType(data[1]) == cmdTake || commandType(data[1]) == cmdBring)
 }
 
 // checkAccept refuses what applyAccept would panic at, or what no front lets through.

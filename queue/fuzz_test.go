@@ -86,6 +86,12 @@ func FuzzSmallRows(f *testing.F) {
 	f.Add(m.append(nil))
 	f.Add((&Suspensions{Version: 7, Index: 9, All: []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "why", Serial: 7, Until: time.UnixMilli(99)}}}).append(nil))
 	f.Add(appendReportRow(nil, []reported{{4, Failed, appendAttempt(nil, &fuzzAttempt)}}))
+	m.incoming = 2
+	f.Add(m.append(nil))
+	f.Add((&handoverRow{handoverGone, 7, 5, 900, []mail.ID{{1}, {2}}}).append(nil))
+	f.Add((&incomingRow{over: 5, serial: 7, ids: []mail.ID{{1}}, chunked: mail.ID{3}, chunks: 2}).append(nil))
+	f.Add(fuzzLetter().encoded)
+	f.Add(appendIncomingRow(nil, []PartRef{{5, 0, 1 << 19}}, fuzzLetter().encoded))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if c, err := decodeCounts(b); err == nil {
 			same(t, c, c.append, decodeCounts)
@@ -105,8 +111,41 @@ func FuzzSmallRows(f *testing.F) {
 		if s, err := decodeSuspendRow(b); err == nil {
 			same(t, s, s.append, decodeSuspendRow)
 		}
+		if h, err := decodeHandoverRow(b); err == nil {
+			same(t, h, h.append, decodeHandoverRow)
+		}
+		if in, err := decodeIncomingState(b); err == nil {
+			same(t, in, in.append, decodeIncomingState)
+		}
+		if l, err := decodeLetter(b); err == nil {
+			rec := record{flags: l.flags, size: l.size, envelope: l.envelope}
+			again, err := decodeLetter(appendLetter(nil, &rec, l.rows, &meta{}))
+			if err != nil || len(again.rows) != len(l.rows) || again.size != l.size || !bytes.Equal(again.envelope, l.envelope) {
+				t.Fatalf("%v: %+v, want %+v", err, again, l)
+			}
+		}
+		decodeIncomingRow(b)
 		decodeReportRow(b)
 	})
+}
+
+// fuzzLetter is a message on its way to another group.
+func fuzzLetter() letter {
+	var w envelopeWriter
+	rows := []recipientRow{{state: Held, attempt: noAttempt}, {state: Deferred, warned: true, attempts: 3, due: 1_700_000_000_000,
+		attempt: appendAttempt(nil, &fuzzAttempt)}, {state: Relayed, attempt: noAttempt}}
+	l, err := decodeLetter(appendLetter(nil, &record{size: 10, envelope: w.encode(fuzzEnvelope())}, rows, &meta{}))
+	if err != nil {
+		panic(err)
+	}
+	l.id = mail.ID{1, 2, 3}
+	return l
+}
+
+// fuzzTake is a command that brings a message.
+func fuzzTake() []byte {
+	l := fuzzLetter()
+	return appendTaken(appendTake(appendCommand(nil, cmdTake, 5), 7, 300, 1), &l)
 }
 
 func same[T any](t *testing.T, v T, encode func([]byte) []byte, decode func([]byte) (T, error)) {
@@ -166,6 +205,12 @@ func FuzzCommand(f *testing.F) {
 	f.Add(appendDrop(appendCommand(nil, cmdDrop, 5), []ReportID{report}))
 	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions))
 	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 8, nil))
+	f.Add(appendOffer(appendCommand(nil, cmdOffer, 5), 3, 7))
+	f.Add(appendLetGo(appendCommand(nil, cmdLetGo, 5), 3, 300, []goingRef{{id, digest{9}}}))
+	f.Add(appendOver(appendCommand(nil, cmdOver, 5), 300))
+	f.Add(appendBring(appendCommand(nil, cmdBring, 5), 7, 300, chunkRef{id, 2}))
+	f.Add(fuzzTake())
+	f.Add(appendFinish(appendCommand(nil, cmdFinish, 5), 7, 300, []mail.ID{id}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var c command
 		if err := c.decode(b); err != nil {
@@ -208,6 +253,7 @@ func FuzzResult(f *testing.F) {
 var results = []any{
 	nil, acceptResult{true}, acceptResult{}, settleResult{true}, sealResult{true}, epochResult{}, epochResult{7, 1_700_000_000_000},
 	[]recipientRef{{mail.ID{1}, 2}, {mail.ID{3}, 400}}, []recipientRef(nil), suspendResult{}, suspendResult{9, 1 << 40},
+	offerResult{}, offerResult{300}, letGoResult{true}, takeResult{true}, takeResult{}, finishResult{true},
 }
 
 func TestResultsTravel(t *testing.T) {
@@ -234,6 +280,9 @@ func FuzzForwarded(f *testing.F) {
 	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3), make([]byte, 10), byte(1))
 	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), []byte{}, byte(0))
 	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions), []byte{}, byte(0))
+	f.Add(fuzzTake(), make([]byte, 10), byte(1))
+	f.Add(appendBring(appendCommand(nil, cmdBring, 5), 7, 300, chunkRef{id, 0}), make([]byte, 10), byte(1))
+	f.Add(appendFinish(appendCommand(nil, cmdFinish, 5), 7, 300, []mail.ID{id}), []byte{}, byte(0))
 	f.Fuzz(func(t *testing.T, data, content []byte, n byte) {
 		var parts [][]byte
 		for ; n > 0; n-- {
@@ -248,10 +297,13 @@ func FuzzForwarded(f *testing.F) {
 		q.Open(g)
 		for range 2 {
 			result, err := g.Propose(t.Context(), data, parts)
-			if _, ok := result.(acceptResult); !ok || err != nil {
+			switch result.(type) {
+			case acceptResult, takeResult, finishResult:
+			default:
 				t.Fatal(result, err)
 			}
 		}
+		takeInAll(t, g, data)
 		domains, err := q.Domains("", 100)
 		for _, d := range domains {
 			if items, _, err := q.Due(d.Domain, Cursor{}, d.Due, 1); err != nil || len(items) != 1 || len(items[0].Recipients) == 0 {
@@ -262,6 +314,22 @@ func FuzzForwarded(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// takeInAll lets a group that messages came to from another one know that all of them are its own.
+func takeInAll(t *testing.T, g *queuetest.Group, data []byte) {
+	var c command
+	if c.decode(data) != nil || c.kind != cmdTake {
+		return
+	}
+	var ids []mail.ID
+	for _, l := range c.handover.letters {
+		ids = append(ids, l.id)
+	}
+	finish := appendFinish(appendCommand(nil, cmdFinish, 5), c.handover.source, c.handover.serial, ids)
+	if result, err := g.Propose(t.Context(), finish, nil); result != (finishResult{true}) {
+		t.Fatal(result, err)
+	}
 }
 
 func TestCheckForwarded(t *testing.T) {
@@ -295,7 +363,7 @@ func TestCheckForwarded(t *testing.T) {
 func TestApplyPanicsOnCorruptCommand(t *testing.T) {
 	good := appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0)
 	for name, data := range map[string][]byte{
-		"unknown type": appendCommand(nil, cmdSuspend+1, 5), "other version": append([]byte{2}, good[1:]...),
+		"unknown type": appendCommand(nil, newestCommand, 5), "other version": append([]byte{2}, good[1:]...),
 		"cut short": good[:len(good)-1], "too long": append(bytes.Clone(good), 0), "empty": nil,
 	} {
 		t.Run(name, func(t *testing.T) {

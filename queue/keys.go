@@ -19,6 +19,10 @@ import (
 //	q domain 00 due ID                schedule: which recipients of a domain are due when
 //	r ID index kind                   a due report
 //	s                                 what is suspended
+//	h                                 the hand-over of this group's mail to another
+//	i group                           what has come from another group: which hand-overs have ended, what is there
+//	i group ID                        a letter that has come and is not this group's own yet
+//	i group ID chunk#                 one chunk of a large one that is not complete yet
 const (
 	keyMeta     = 'M'
 	keyChunk    = 'c'
@@ -27,6 +31,8 @@ const (
 	keySchedule = 'q'
 	keyReport   = 'r'
 	keySuspend  = 's'
+	keyHandover = 'h'
+	keyIncoming = 'i'
 )
 
 const (
@@ -41,6 +47,8 @@ const (
 var (
 	metaKey    = []byte{keyMeta}
 	suspendKey = []byte{keySuspend}
+
+	handoverKey = []byte{keyHandover}
 )
 
 func appendMessageKey(b []byte, id mail.ID) []byte { return append(append(b, keyMessage), id[:]...) }

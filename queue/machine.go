@@ -72,6 +72,18 @@ func (m *machine) dispatch(parts [][]byte) any {
 		return m.applySeal()
 	case cmdSuspend:
 		return m.applySuspend()
+	case cmdOffer:
+		return m.applyOffer()
+	case cmdLetGo:
+		return m.applyLetGo()
+	case cmdOver:
+		return m.applyOver()
+	case cmdBring:
+		return m.applyBring(parts)
+	case cmdTake:
+		return m.applyTake(parts)
+	case cmdFinish:
+		return m.applyFinish()
 	}
 	return m.applyNewer()
 }

@@ -28,15 +28,19 @@ type meta struct {
 	sealed   bool   // nothing more is accepted
 	lanes    uint64 // sessions below this one are past remembering: nothing of theirs is accepted
 	counters [countersNumber]uint64
+	incoming uint64 // hand-overs to this queue that are under way; in the row only when there are some, which is from protocol 4 on
 }
 
 func (m *meta) append(b []byte) []byte {
-	b = append(b, formatVersion, bit(m.resting)|bit(m.sealed)<<1)
+	b = append(b, formatVersion, bit(m.resting)|bit(m.sealed)<<1|bit(m.incoming > 0)<<2)
 	for _, v := range [...]uint64{m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), m.lanes, uint64(countersNumber)} {
 		b = binary.AppendUvarint(b, v)
 	}
 	for _, v := range m.counters {
 		b = binary.AppendUvarint(b, v)
+	}
+	if m.incoming > 0 {
+		b = binary.AppendUvarint(b, m.incoming)
 	}
 	return b
 }
@@ -44,7 +48,7 @@ func (m *meta) append(b []byte) []byte {
 func decodeMeta(b []byte) (m meta, err error) {
 	d := decoder{b: b}
 	d.version()
-	flags := d.below(4)
+	flags := d.below(8)
 	m.resting, m.sealed = flags&1 != 0, flags&2 != 0
 	m.index, m.time = d.uvarint(), d.millis()
 	m.epoch, m.maybe, m.maybeDue, m.lanes = d.uvarint(), d.uvarint(), d.millis(), d.uvarint()
@@ -53,6 +57,11 @@ func decodeMeta(b []byte) (m meta, err error) {
 	}
 	for i := range m.counters {
 		m.counters[i] = d.uvarint()
+	}
+	if flags&4 != 0 {
+		if m.incoming = d.uvarint(); m.incoming == 0 {
+			return m, errCorrupt
+		}
 	}
 	return m, d.done()
 }

@@ -125,8 +125,14 @@ func (m *machine) close() {
 	}
 }
 
-// remove takes the opened message out with all its rows.
+// remove takes the opened message out: the last of its recipients was settled.
 func (m *machine) remove() {
+	m.takeOut()
+	m.events.gone(&m.msg)
+}
+
+// takeOut takes the opened message out with all its rows but those of the schedule.
+func (m *machine) takeOut() {
 	e := &m.msg
 	for _, p := range e.rec.parts {
 		m.w.DropPart(p.Index, p.Part)
@@ -146,7 +152,6 @@ func (m *machine) remove() {
 	}
 	m.meta.counters[countMessages]--
 	m.meta.counters[countBytes] -= uint64(e.rec.size)
-	m.events.gone(e)
 }
 
 // slot is a recipient's place in the schedule.

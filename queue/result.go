@@ -14,6 +14,10 @@ const (
 	resultMoved // recipients moved by an operator's command
 	resultSeal
 	resultSuspend
+	resultOffer
+	resultLetGo
+	resultTake
+	resultFinish
 )
 
 // AppendResult appends the encoded form of what Apply returned. It panics on anything else.
@@ -27,6 +31,14 @@ func AppendResult(b []byte, result any) []byte {
 		return append(b, formatVersion, resultSettle, bit(r.ok))
 	case sealResult:
 		return append(b, formatVersion, resultSeal, bit(r.ok))
+	case offerResult:
+		return binary.AppendUvarint(append(b, formatVersion, resultOffer), r.serial)
+	case letGoResult:
+		return append(b, formatVersion, resultLetGo, bit(r.ok))
+	case takeResult:
+		return append(b, formatVersion, resultTake, bit(r.ok))
+	case finishResult:
+		return append(b, formatVersion, resultFinish, bit(r.ok))
 	case suspendResult:
 		b = binary.AppendUvarint(append(b, formatVersion, resultSuspend), r.version)
 		return binary.AppendUvarint(b, r.index)
@@ -59,6 +71,14 @@ func ParseResult(b []byte) (result any, err error) {
 		result = epochResult{d.uvarint(), d.millis()}
 	case resultSuspend:
 		result = suspendResult{d.uvarint(), d.uvarint()}
+	case resultOffer:
+		result = offerResult{d.uvarint()}
+	case resultLetGo:
+		result = letGoResult{d.bit()}
+	case resultTake:
+		result = takeResult{d.bit()}
+	case resultFinish:
+		result = finishResult{d.bit()}
 	case resultMoved:
 		var refs []recipientRef
 		for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {

@@ -1,0 +1,133 @@
+package queue
+
+import (
+	"encoding/binary"
+
+	"github.com/postroad/postroad/internal/mail"
+)
+
+// handoverCommand has what the commands of a hand-over have; each uses its own few.
+type handoverCommand struct {
+	source  uint64 // the group that the mail leaves
+	target  uint64 // the group that it goes to
+	serial  uint64
+	letters []letter
+	refs    []goingRef
+	ids     []mail.ID
+	chunk   chunkRef
+}
+
+// goingRef names a message as it was when it was copied.
+type goingRef struct {
+	id     mail.ID
+	digest digest
+}
+
+// appendOffer: the owner of that session begins to hand over to a group.
+func appendOffer(b []byte, session, target uint64) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, session), target)
+}
+
+// appendLetGo: messages that were copied are the other group's now, unless they changed since.
+func appendLetGo(b []byte, session, serial uint64, refs []goingRef) []byte {
+	b = binary.AppendUvarint(binary.AppendUvarint(b, session), serial)
+	b = binary.AppendUvarint(b, uint64(len(refs)))
+	for i := range refs {
+		b = append(append(b, refs[i].id[:]...), refs[i].digest[:]...)
+	}
+	return b
+}
+
+// appendOver: the other group knows which messages are its own now.
+func appendOver(b []byte, serial uint64) []byte { return binary.AppendUvarint(b, serial) }
+
+// appendBring: a chunk of a large message that comes from a group.
+func appendBring(b []byte, source, serial uint64, c chunkRef) []byte {
+	b = binary.AppendUvarint(binary.AppendUvarint(b, source), serial)
+	return binary.AppendUvarint(append(b, c.id[:]...), uint64(c.seq))
+}
+
+// appendTake: n letters from a group.
+func appendTake(b []byte, source, serial uint64, n int) []byte {
+	b = binary.AppendUvarint(binary.AppendUvarint(b, source), serial)
+	return binary.AppendUvarint(b, uint64(n))
+}
+
+func appendTaken(b []byte, l *letter) []byte {
+	b = binary.AppendUvarint(append(b, l.id[:]...), uint64(l.chunks))
+	return appendBytes(b, l.encoded)
+}
+
+// appendFinish: a group has let these go; whatever else came from it up to that serial stayed there.
+func appendFinish(b []byte, source, serial uint64, ids []mail.ID) []byte {
+	return appendIDs(binary.AppendUvarint(binary.AppendUvarint(b, source), serial), ids)
+}
+
+// decodeHandover reads a command of a hand-over; false: it is none.
+func (c *command) decodeHandover(d *decoder) bool {
+	h := &c.handover
+	switch c.kind {
+	case cmdOffer:
+		c.session, h.target = d.uvarint(), d.uvarint()
+	case cmdLetGo:
+		c.session, h.serial, h.refs = d.uvarint(), d.uvarint(), h.refs[:0]
+		for n := d.count(idLen + len(digest{})); n > 0 && !d.bad; n-- {
+			r := goingRef{id: d.id()}
+			copy(r.digest[:], d.take(len(r.digest)))
+			h.refs = append(h.refs, r)
+		}
+	case cmdOver:
+		h.serial = d.uvarint()
+	case cmdBring:
+		h.source, h.serial = d.uvarint(), d.uvarint()
+		h.chunk = chunkRef{d.id(), uint32(d.below(1 << 32))}
+	case cmdTake:
+		h.source, h.serial = d.uvarint(), d.uvarint()
+		c.decodeLetters(d)
+	case cmdFinish:
+		h.source, h.serial, h.ids = d.uvarint(), d.uvarint(), d.ids()
+	default:
+		return false
+	}
+	if len(h.refs) > handoverMost || c.kind >= cmdBring && (h.serial == 0 || h.source == 0) {
+		d.bad = true
+	}
+	return true
+}
+
+func (c *command) decodeLetters(d *decoder) {
+	h := &c.handover
+	h.letters = h.letters[:0]
+	for n := d.count(idLen + 2); n > 0 && !d.bad; n-- {
+		id, chunks := d.id(), uint32(d.below(1<<32))
+		l, err := decodeLetter(d.bytes())
+		if err != nil || len(h.letters) == handoverMost {
+			d.bad = true
+			return
+		}
+		l.id, l.chunks = id, chunks
+		h.letters = append(h.letters, l)
+	}
+}
+
+// checkTake refuses of letters from another member what Apply would panic at, or what no front lets through.
+func (c *command) checkTake(parts [][]byte) error {
+	var m machine
+	part := 0
+	for i := range c.handover.letters {
+		l := &c.handover.letters[i]
+		if l.chunks == 0 {
+			if part = m.gatherParts(&acceptEntry{size: l.size}, parts, part); part < 0 {
+				return errCorrupt
+			}
+		}
+		if err := checkEnvelope(l.envelope); err != nil {
+			return err
+		}
+		var v envelopeView
+		if err := v.decode(l.envelope); err != nil || len(v.recipients) != len(l.rows) || !l.waits() {
+			return errCorrupt
+		}
+	}
+	return nil
+}
