@@ -123,7 +123,15 @@ func (s *Scheduler) busy(batch []*queue.Stored, claim bool) map[attemptKey]struc
 	}
 	now := s.lock()
 	defer s.unlock(now)
-	return s.mu.core.busy(ids, claim)
+	busy := s.mu.core.busy(ids, claim)
+	for _, m := range batch { // what may go to another group meanwhile grows old there
+		if _, leaves := s.mu.core.leaving[m.Message.ID]; leaves {
+			for n := range m.Recipients {
+				busy[attemptKey{m.Message.ID, uint32(n)}] = struct{}{}
+			}
+		}
+	}
+	return busy
 }
 
 func (c *core) busy(ids map[mail.ID]struct{}, claim bool) map[attemptKey]struct{} {

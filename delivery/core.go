@@ -56,7 +56,8 @@ type core struct {
 	disowned alarm // asks again whether we are the owner
 	sweep    sweep
 	bars     bars
-	barring  alarm // a suspension ends
+	barring  alarm                // a suspension ends
+	leaving  map[mail.ID]struct{} // messages that may be another queue group's any moment: nothing of them is attempted
 	counters counters
 	free     []*transaction
 	actions  []action
@@ -98,7 +99,7 @@ func newCore(o *Options) *core {
 	}
 	c := &core{
 		o: o, rand: rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15)), base: o.base(),
-		dests: map[destKey]*destination{}, sites: map[string]*site{},
+		dests: map[destKey]*destination{}, sites: map[string]*site{}, leaving: map[mail.ID]struct{}{},
 		known:  known{first: map[mail.ID]int32{}},
 		cached: func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
 	}

@@ -165,6 +165,9 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 		if tooOld(it.Message.Arrived, it.Due, now, c.o.Retry.Expire) {
 			continue // the sweep for expiry has it
 		}
+		if _, leaves := c.leaving[it.Message.ID]; leaves {
+			continue // when it stays its domain is read again
+		}
 		if c.barredFlow(it) {
 			d.passed = true
 			continue
