@@ -174,22 +174,28 @@ func (g *Group) Forward(ctx context.Context, data []byte, parts [][]byte) (any, 
 	if !ok || leader == g.node.member {
 		return nil, fmt.Errorf("%w: group %d has no leader now", ErrRefused, g.id)
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.node.opts.ProposeTimeout)
+	return g.node.ProposeAt(ctx, leader, g.id, g.fsm.sm.(ResultCodec).ParseResult, data, parts)
+}
+
+// ProposeAt proposes to a group at another member, which leads it or refuses; this node need not take part in the group. parse reads the result. Errors are
+// as Propose's.
+func (n *Node) ProposeAt(ctx context.Context, member uint16, group uint64, parse func([]byte) (any, error), data []byte, parts [][]byte) (result any, err error) {
+	ctx, cancel := context.WithTimeout(ctx, n.opts.ProposeTimeout)
 	defer cancel()
-	var result any
-	err := g.node.Call(ctx, leader, http.MethodPost, fmt.Sprintf("/cluster/propose?group=%d", g.id), bytes.NewReader(joinProposal(data, parts)), func(r io.Reader) error {
+	body := bytes.NewReader(joinProposal(data, parts))
+	err = n.Call(ctx, member, http.MethodPost, fmt.Sprintf("/cluster/propose?group=%d", group), body, func(r io.Reader) error {
 		b, err := io.ReadAll(io.LimitReader(r, maxProposal))
 		if err == nil {
-			result, err = g.fsm.sm.(ResultCodec).ParseResult(b)
+			result, err = parse(b)
 		}
 		return err
 	})
 	var answer *Answer
 	if errors.As(err, &answer) && answer.Status == http.StatusConflict {
-		return nil, fmt.Errorf("%w by member %d: %w", ErrRefused, leader, err)
+		return nil, fmt.Errorf("%w by member %d: %w", ErrRefused, member, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("propose to group %d at member %d: %w", g.id, leader, err)
+		return nil, fmt.Errorf("propose to group %d at member %d: %w", group, member, err)
 	}
 	return result, nil
 }

@@ -4,6 +4,9 @@ import (
 	"slices"
 )
 
+// HandOverProtocol is the first that hands mail of a queue group that is to go over to another group.
+const HandOverProtocol = 4
+
 func (d *draft) addToken(c *command) Result {
 	tokens := valid(d.model.tokens, d.at)
 	tokens = slices.DeleteFunc(tokens, func(t Token) bool { return t.Secret == c.Token.Secret })

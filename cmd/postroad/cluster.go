@@ -135,7 +135,7 @@ func (c operatorsCluster) drained(ctx context.Context, m control.Member) admin.D
 				p.Leads++
 			}
 			if g.Group == home {
-				p.Messages, p.Phase = int64(g.Messages), "delivering"
+				p.Messages, p.Phase, p.HandedOver, p.Waits = int64(g.Messages), "delivering", int64(g.Handed), g.Waits
 			}
 		}
 	}
@@ -258,6 +258,9 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 		if g.Kind == control.KindQueue && s.Leader != "" && s.Suspended < version {
 			st.Problems = append(st.Problems, fmt.Sprintf("group %d has not taken over the latest suspensions: it does so in a moment; if this stays, look at the log of %s", g.ID, s.Leader))
 		}
+		if s.Waits != "" {
+			st.Problems = append(st.Problems, fmt.Sprintf("group %d (mail of %s) is to go, and hands nothing over: %s", g.ID, s.Home, s.Waits))
+		}
 		st.Groups = append(st.Groups, s)
 	}
 	st.Problems = append(append(st.Problems, wrong.all()...), c.doubts(reports)...)
@@ -284,7 +287,7 @@ func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) adm
 				continue
 			}
 			s.Leader, s.Term, s.Commit, s.Applied, s.Messages = name(x.Leader), x.Term, x.Commit, x.Applied, int64(x.Messages)
-			s.Suspended = x.Suspended
+			s.Suspended, s.HandedOver, s.Waits = x.Suspended, int64(x.Handed), x.Waits
 			s.Voters, s.Nonvoters = names(x.Members.Voters), names(x.Members.Nonvoters)
 			s.Lag = map[string]uint64{}
 			for id, lag := range x.Lag {

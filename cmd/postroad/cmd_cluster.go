@@ -25,8 +25,9 @@ The token is printed on standard output. Whoever has it can join a node, which t
 	{name: "join", args: "--token TOKEN [--config FILE] HOST:PORT", short: "make an empty data directory a node of a cluster", run: runClusterJoin, long: joinHelp},
 	{name: "status", args: "[--json]", short: "show the nodes, the groups and what is wrong", run: runClusterStatus},
 	{name: "drain", args: "NODE [--timeout TIME]", short: "empty a node and take it out of service", run: runClusterDrain, long: `
-The node stops accepting, hands over what it leads, and its queue runs empty. It ends with yes (exit status 0: the node can be removed) or
-no (75). Interrupted, the node goes on draining: run it again to watch.`},
+The node stops accepting, hands over what it leads, and its queue runs empty: what is due soon is delivered, what is held, suspended or due
+later goes to other nodes as it is. It ends with yes (exit status 0: the node can be removed) or no (75). Interrupted, the node goes on
+draining: run it again to watch.`},
 	{name: "remove", args: "NODE", short: "retire a drained node for ever", run: runClusterChange},
 	{name: "replace", args: "OLD NEW", short: "give a dead node's places to one that has joined", run: runClusterChange, long: `
 All groups of OLD are repaired with NEW, and OLD is removed: it may never come back under its old number.
@@ -184,11 +185,17 @@ func runClusterDrain(ctx context.Context, c *console, args []string) error {
 // drainLine is how far a drain is, in a line.
 func drainLine(p *admin.DrainProgress) string {
 	line := clean(p.Node) + ": " + clean(p.Phase) + ", " + number(p.Messages, "message") + " left"
+	if p.HandedOver > 0 {
+		line += ", " + number(p.HandedOver, "message") + " handed over"
+	}
 	if p.Leads > 0 {
 		line += ", leads " + number(int64(p.Leads), "group")
 	}
 	if p.Shards > 0 {
 		line += ", " + number(int64(p.Shards), "shard") + " of mailboxes to be moved"
+	}
+	if p.Waits != "" {
+		line += "; waits: " + clean(p.Waits)
 	}
 	return line
 }

@@ -244,14 +244,18 @@ func (g *governor) lead(ctx context.Context, group control.Group) {
 		g.do(group.ID, change.Kind.String(), func() error { return apply(ctx, r, change) })
 		return
 	}
-	h := n.queues.get(group.ID)
-	if group.State == control.GroupDraining && h != nil && h.queue.Empty() {
+	h, going := n.queues.get(group.ID), group.State == control.GroupDraining
+	switch {
+	case h == nil:
+	case going && h.queue.Empty():
 		g.do(group.ID, "retiring", func() error {
 			if ok, err := h.queue.Seal(ctx); !ok || err != nil {
 				return err
 			}
 			return n.changes.Retire(ctx, group.ID)
 		})
+	case h.handsOver(going):
+		g.do(group.ID, "handing over its mail", func() error { return h.handOver(ctx, group) })
 	}
 }
 

@@ -23,6 +23,7 @@ type holding struct {
 	queue   *queue.Queue
 	tenure  atomic.Pointer[tenure]
 	obeying sync.Mutex // one take-over of the suspensions at a time
+	handing handing
 	figures sync.Mutex
 	past    delivery.Stats // of terms that have ended
 	reports uint64
@@ -38,7 +39,7 @@ type tenure struct {
 
 // hold makes this node take part in a queue group. With first it is the group's first member.
 func (n *node) hold(id uint64, first bool) (*holding, error) {
-	h := &holding{n: n, ownership: ownership{group: n.store.Group(id), log: n.log}}
+	h := &holding{n: n, ownership: ownership{group: n.store.Group(id), log: n.log}, handing: newHanding()}
 	h.begin = h.own
 	h.queue = queue.New(queue.Options{
 		Member: n.self.Member, Budget: n.budget, IDs: n.ids, Forward: anywhere{h.group},
@@ -52,7 +53,7 @@ func (n *node) hold(id uint64, first bool) (*holding, error) {
 		},
 	})
 	h.queue.Open(h.group)
-	return h, h.take(first, queueMachine{h.queue})
+	return h, h.take(first, queueMachine{h.queue, n.roomFor})
 }
 
 // own makes this node the owner: from now on it takes the group's mail and delivers it.

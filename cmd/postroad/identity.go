@@ -21,8 +21,8 @@ import (
 // join until the store has been made. A node that never joined is member 1 of a cluster of its own; until that is written down in its
 // control group it keeps the authority's key in cluster/authority.pem.
 
-// protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md). 2: suspensions. 3: mailboxes.
-const protocol = control.MailboxProtocol + pretended
+// protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md). 2: suspensions. 3: mailboxes. 4: handing mail over.
+const protocol = control.HandOverProtocol + pretended
 
 const authorityFile = "authority.pem"
 

@@ -17,13 +17,19 @@ import (
 
 // This file fits the state machines, which know no cluster, to the groups that run them.
 
-type queueMachine struct{ *queue.Queue }
+type queueMachine struct {
+	*queue.Queue
+	room func(command []byte) error // why a forwarded command is not taken for want of room
+}
 
 func (m queueMachine) Apply(w *cluster.Writer, index, term uint64, data []byte, parts [][]byte) any {
 	return m.Queue.Apply(w, index, term, data, parts)
 }
 
-func (queueMachine) CheckForwarded(data []byte, parts [][]byte) error {
+func (m queueMachine) CheckForwarded(data []byte, parts [][]byte) error {
+	if err := m.room(data); err != nil {
+		return err
+	}
 	return queue.CheckForwarded(data, parts)
 }
 

@@ -30,7 +30,8 @@ func (n *node) startAdmin(context.Context) error {
 		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
 		Hosts: n.adminHosts(), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users, n.boxes, n.syncSource}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
-		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Current: n.current, Cluster: operatorsCluster{n},
+		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Current: n.current, Still: n.standStill,
+		Cluster:     operatorsCluster{n},
 		Suspensions: operatorsSuspensions{n}, Mailboxes: operatorsMailboxes{n.boxes},
 	})
 	if err != nil {

@@ -29,8 +29,10 @@ type report struct {
 // groupReport is a group as one of its members sees it.
 type groupReport struct {
 	cluster.Status
-	Messages  uint64 `json:"messages"`  // in the queue or the mailboxes, as far as this member has applied
-	Suspended uint64 `json:"suspended"` // the version of the suspensions that it has acknowledged
+	Messages  uint64 `json:"messages"`         // in the queue or the mailboxes, as far as this member has applied
+	Suspended uint64 `json:"suspended"`        // the version of the suspensions that it has acknowledged
+	Handed    uint64 `json:"handed,omitempty"` // messages that were handed over to other groups
+	Waits     string `json:"waits,omitempty"`  // what its owner waits for to hand more over
 }
 
 func (n *node) peerRoutes(m *http.ServeMux) {
@@ -38,6 +40,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("POST /node/hello", n.serveHello)
 	m.HandleFunc("POST /node/shares", n.serveShares)
 	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.holders.Tenures()) })
+	m.HandleFunc("POST /node/still", n.serveStill)
 	n.suspendRoutes(m)
 	n.newerRoutes(m)
 	n.boxes.routes(m)
@@ -52,7 +55,8 @@ func (n *node) report() report {
 	for _, h := range n.queues.list() {
 		left, _, _ := h.queue.Left()
 		barred, _ := h.queue.Suspensions()
-		r.Groups = append(r.Groups, groupReport{h.group.Status(), left, barred.Version})
+		handed, _ := h.queue.Handing()
+		r.Groups = append(r.Groups, groupReport{h.group.Status(), left, barred.Version, handed.Total, h.handing.waiting()})
 	}
 	for _, s := range n.shards.list() {
 		held, _ := s.store.Stats() // rows that cannot be read have ended the node elsewhere

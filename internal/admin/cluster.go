@@ -72,6 +72,9 @@ type GroupStatus struct {
 	Messages  int64             `json:"messages"`
 	Suspended uint64            `json:"suspended,omitempty"` // the version of the suspensions that it has acknowledged
 	Moves     []Move            `json:"moves,omitempty"`     // what is under way to where it should lie
+	// HandedOver counts messages that went to other groups because this one is to go, Waits says what keeps more from it.
+	HandedOver int64  `json:"handed_over,omitempty"`
+	Waits      string `json:"waits,omitempty"`
 }
 
 // Move is a voter that a group is to get or to lose.
@@ -94,11 +97,13 @@ const (
 // DrainProgress is how far a drain is.
 type DrainProgress struct {
 	Node       string `json:"node"`
-	Phase      string `json:"phase"`      // in a few words: "handing over leadership", "waiting for deliveries"
-	Messages   int64  `json:"messages"`   // left in its home group
-	Recipients int64  `json:"recipients"` // the same in recipients
-	Leads      int    `json:"leads"`      // groups that it still leads
-	Shards     int    `json:"shards"`     // of the mailboxes that others have still to take over from it
+	Phase      string `json:"phase"`           // in a few words: "handing over leadership", "waiting for deliveries"
+	Messages   int64  `json:"messages"`        // left in its home group
+	Recipients int64  `json:"recipients"`      // the same in recipients
+	HandedOver int64  `json:"handed_over"`     // messages that went to other nodes' groups, for they were to wait for long
+	Waits      string `json:"waits,omitempty"` // what keeps more from being handed over
+	Leads      int    `json:"leads"`           // groups that it still leads
+	Shards     int    `json:"shards"`          // of the mailboxes that others have still to take over from it
 }
 
 // ClusterRequest names nodes, or how long a token is good.

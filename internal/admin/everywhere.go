@@ -42,9 +42,15 @@ func summing(moved func(total int64)) func(more int64) {
 // askEvery is how often it is looked whether a group has got an owner.
 const askEvery = 250 * time.Millisecond
 
-// everywhere asks all queues of the cluster. When it is not known which there are, those are asked that this node knows of, and the total says so.
+// everywhere asks all queues of the cluster. When it is not known which there are, those are asked that this node knows of, and the total says so. Meanwhile
+// no message goes from one group to another, so that each is met once; what may be on its way is missing.
 func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
 	missing := s.uncalled(ctx)
+	if s.o.Still != nil {
+		end, moving := s.o.Still(ctx)
+		defer end()
+		missing = append(missing, moving...)
+	}
 	t := s.all(ctx, a, emit, moved)
 	t.miss(missing...)
 	return t

@@ -18,14 +18,14 @@ const (
 
 // hasLine reports whether a type has a log line. A delay warning is a mail of its own and has lines as such; reports
 // that came in are in the event log only.
-func (t Type) hasLine() bool { return t >= Reception && t <= AdminBounce }
+func (t Type) hasLine() bool { return t >= Reception && t <= AdminBounce || t == HandedOver }
 
 // component names the part of the server in a line's prefix as Postfix does.
 func (t Type) component() string {
 	switch t {
 	case Reception, Rejection:
 		return "smtpd"
-	case Expiration, AdminBounce:
+	case Expiration, AdminBounce, HandedOver:
 		return "qmgr"
 	}
 	return "smtp"
@@ -86,6 +86,8 @@ func appendRecord(b []byte, r *Record) []byte {
 		return appendReception(b, r)
 	case Rejection:
 		return appendRejection(b, r)
+	case HandedOver:
+		return appendClean(append(b, ": "...), r.Text, maxText)
 	}
 	return appendDelivery(b, r)
 }

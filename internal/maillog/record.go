@@ -24,10 +24,11 @@ const (
 	Delayed                          // a delay warning became due
 	OOB                              // an out-of-band bounce was received
 	Feedback                         // a feedback report was received
+	HandedOver                       // a message went to another queue group of the cluster
 )
 
 var typeNames = [...]string{"Unknown", "Reception", "Rejection", "Delivery", "TransientFailure", "Bounce", "Expiration", "AdminBounce",
-	"Delayed", "OOB", "Feedback"}
+	"Delayed", "OOB", "Feedback", "HandedOver"}
 
 // String returns the type's name in the event log.
 func (t Type) String() string {
