@@ -11,7 +11,7 @@
 //     What a disk holds that comes back wrong is in damage.go and beside.go, a start and a join without room in room.go, and a process
 //     that stops in the middle of something in midst.go.
 //   - The driver is the operator, too (heed.go): a node that ends by itself gets what its exit status and its last words ask for. 78: a
-//     node of another name takes its places; 74 and 75: it is started again; 70: the same, or what it names is salvaged. A node whose
+//     node of another name takes its places; 74 and 75: it is started again; 70: the same, or what it names is noted or salvaged. A node whose
 //     data were damaged and that ends with 70 again and again is given up as with 78, and the summary counts those without words.
 //   - Operators issue hold, release, remove, fail, flush, suspend, resume, count, list, show and trace at random nodes all the time, and note what they
 //     were told; check_verbs.go says what is promised.

@@ -83,13 +83,17 @@ func (d *Driver) heedAll(ctx context.Context) (acted bool, err error) {
 // isLost reports whether a node's data are of no use any more: its exit status says so, or it was
 // damaged, ends each time that it is started and says of nothing else what to do.
 func (d *Driver) isLost(n *Node) bool {
-	return n.ExitStatus() == exitConfig || d.ended[n] >= restartLimit && d.spoilt == n
+	return n.ExitStatus() == exitConfig || d.ended[n] >= restartLimit && d.spoilt == n ||
+		d.ended[n] > 0 && keepsWhatIsAtStake(n.Log())
 }
 
 // heed does what a node that ended by itself asks for.
 func (d *Driver) heed(ctx context.Context, n *Node) error {
 	status, words := n.ExitStatus(), lastWords(n.Log())
-	lost := d.isLost(n)
+	lost, stake := d.isLost(n), keepsWhatIsAtStake(n.Log())
+	if stake {
+		d.name(n.lastLog(tailLimit))
+	}
 	d.ended[n]++
 	d.say("   %s has ended by itself with %d: %s", n.Name, status, words)
 	d.noteEnd(status, words)
@@ -105,8 +109,10 @@ func (d *Driver) heed(ctx context.Context, n *Node) error {
 			_, err := d.Cluster.Add()
 			return err
 		}
-		_, err := d.Replace(ctx, n)
-		return errors.Join(err, n.Wipe()) // there may be hundreds in a long run
+		if _, err := d.Replace(ctx, n); err != nil || stake { // its data are to be kept
+			return err
+		}
+		return n.Wipe() // there may be hundreds in a long run
 	case status == exitSoftware || status == exitIO || status == exitTemporary:
 		if d.ended[n] > restartLimit {
 			return fmt.Errorf("%s ends again and again with %d: %s", n.Name, status, words)
@@ -115,6 +121,13 @@ func (d *Driver) heed(ctx context.Context, n *Node) error {
 		return n.Start()
 	}
 	return fmt.Errorf("%s has ended with %d, which no document knows: %s", n.Name, status, words)
+}
+
+// keepsWhatIsAtStake reports whether a node has stopped since others, whose disks were rolled back,
+// lack what it has. It names the messages at its next start, and another takes its places.
+func keepsWhatIsAtStake(words string) bool {
+	return strings.Contains(words, "disks were rolled back") ||
+		strings.Contains(words, "disk that was rolled back")
 }
 
 var removals = []*regexp.Regexp{

@@ -190,14 +190,17 @@ func (n *Node) Retired() bool {
 }
 
 // Log returns the end of what the node wrote.
-func (n *Node) Log() string {
+func (n *Node) Log() string { return n.lastLog(4 << 10) }
+
+// lastLog returns at most so many octets of it.
+func (n *Node) lastLog(octets int) string {
 	n.mu.Lock()
 	p := n.mu.p
 	n.mu.Unlock()
 	if p == nil {
 		return ""
 	}
-	return p.log.last(4 << 10)
+	return p.log.last(octets)
 }
 
 // CommandError is a command that ended with another status than 0.
