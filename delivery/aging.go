@@ -77,6 +77,7 @@ func (s *Scheduler) sweepAge(sw *ageSweep) {
 // settleOld settles what a sweep found, and reports whether it could.
 func (s *Scheduler) settleOld(sw *ageSweep, batch []*queue.Stored, now time.Time) bool {
 	busy := s.busy(batch, sw.claim)
+	defer s.aged()
 	var outcomes []queue.Outcome
 	for _, m := range batch {
 		for i := range m.Recipients {
@@ -123,6 +124,7 @@ func (s *Scheduler) busy(batch []*queue.Stored, claim bool) map[attemptKey]struc
 	}
 	now := s.lock()
 	defer s.unlock(now)
+	s.mu.core.aging.ids = ids
 	busy := s.mu.core.busy(ids, claim)
 	for _, m := range batch { // what may go to another group meanwhile grows old there
 		if _, leaves := s.mu.core.leaving[m.Message.ID]; leaves {
@@ -132,6 +134,43 @@ func (s *Scheduler) busy(batch []*queue.Stored, claim bool) map[attemptKey]struc
 		}
 	}
 	return busy
+}
+
+// aging is a batch of old messages from when it was looked through until what became of it is recorded. Loads pass over them meanwhile: an operator may
+// make due again what is about to be reported expired.
+type aging struct {
+	ids    map[mail.ID]struct{}
+	passed []agingRow
+}
+
+// agingRow is a row that a load passed over.
+type agingRow struct {
+	key destKey
+	at  row
+}
+
+// pass reports whether a load is to pass over an item, and notes it.
+func (a *aging) pass(d *destination, it *queue.Item) bool {
+	_, ok := a.ids[it.Message.ID]
+	if ok {
+		a.passed = append(a.passed, agingRow{d.key, rowOf(it)})
+	}
+	return ok
+}
+
+// aged ends the aging of the present batch. What loads passed over is looked for again: it may be there still.
+func (s *Scheduler) aged() {
+	now := s.lock()
+	defer s.unlock(now)
+	c := s.mu.core
+	passed := c.aging.passed
+	c.aging = aging{}
+	for _, p := range passed {
+		if d := c.dests[p.key]; d != nil { // else nothing of it was read yet
+			d.rewind(p.at)
+			c.wantMore(d)
+		}
+	}
 }
 
 func (c *core) busy(ids map[mail.ID]struct{}, claim bool) map[attemptKey]struct{} {
@@ -177,8 +216,13 @@ func (s *Scheduler) delayed(m *queue.Stored, n uint32, now time.Time) (queue.Out
 	if m.Recipients[n].Warned || now.Sub(m.Message.Arrived) >= s.o.Retry.Expire || !dsn.Calls(env.Sender, env.Recipients[n].Notify, dsn.Delayed) {
 		return queue.Outcome{}, false
 	}
-	o := s.agedOutcome(m, n, queue.Deferred) // without an attempt and with the same due time: nothing but the warning
+	// Nothing but the warning: the attempt is recorded already, so the queue leaves the due time as it is. Where there was none it is the
+	// time at which the first is due.
+	o := s.agedOutcome(m, n, queue.Deferred)
 	o.Due, o.Warn = o.WasDue, true
+	if last := m.Recipients[n].Last.At; !last.IsZero() {
+		o.Attempt.At = last
+	}
 	s.logAged(maillog.Delayed, m, &o, now)
 	return o, true
 }

@@ -94,12 +94,11 @@ func benchmarkSchedule(b *testing.B, destinations int, set func(*Options)) {
 	next := 0
 	round := func(n int) { // accepts n messages and waits until they are settled
 		items := make([]queue.Item, 0, 32)
-		envs := make([]mail.Envelope, 32)
-		to := make([]mail.Recipient, 32)
 		q.want = q.settledN.Load() + int64(n)
 		for left := n; left > 0; left -= len(items) {
 			items = items[:0]
-			ms := make([]queue.Message, 32)
+			ms := make([]queue.Message, 32) // new ones: those of the batch before may be under way
+			envs, to := make([]mail.Envelope, 32), make([]mail.Recipient, 32)
 			for i := range min(32, left) {
 				d := domains[next%destinations]
 				next++

@@ -56,6 +56,7 @@ type core struct {
 	disowned alarm // asks again whether we are the owner
 	sweep    sweep
 	bars     bars
+	aging    aging
 	barring  alarm                // a suspension ends
 	leaving  map[mail.ID]struct{} // messages that may be another queue group's any moment: nothing of them is attempted
 	counters counters

@@ -26,6 +26,9 @@ func (s *Scheduler) Leave(batch []*queue.Stored) (idle []*queue.Stored) {
 	for k := range c.busy(ids, true) {
 		trying[k.id] = true
 	}
+	for id := range c.aging.ids { // it may be recorded as expired just now
+		trying[id] = true
+	}
 	var tried []*queue.Stored
 	for _, m := range batch {
 		if trying[m.Message.ID] {

@@ -223,3 +223,54 @@ func (w *world) verbsAtRandom(random *rand.Rand) {
 		w.t.Errorf("%d of %d recipients delivered, %d messages left", len(times), recipients, left)
 	}
 }
+
+// What an operator releases while it is settled as too old is not attempted before that is recorded; it is tried then, if it is there still.
+func TestReleaseWhileSettledAsOld(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		r := w.net.at("a.test")
+		r.refuse = down
+		id := w.submit(message("s@x.test", "1@a.test"))
+		w.after(time.Second)
+		m, err := w.queue.Load(id)
+		if err != nil || m == nil {
+			t.Fatal(m, err)
+		}
+		w.operate("hold", only(id))
+		w.sched.busy([]*queue.Stored{m}, true) // the sweep has read it before
+		r.set(func(r *remote) { r.refuse = nil })
+		w.operate("release", only(id))
+		w.sched.Flush()
+		w.after(30 * time.Second)
+		if got := r.received(); len(got) != 0 {
+			t.Errorf("delivered while it may be reported expired: %+v", got)
+		}
+		w.sched.aged()
+		w.after(30 * time.Second)
+		if got := r.received(); len(got) != 1 {
+			t.Errorf("delivered %d times after that", len(got))
+		}
+	})
+}
+
+// A warning that a message is late does not move what an operator made due meanwhile.
+func TestFlushWhileWarning(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.o.Retry.Schedule, w.o.Retry.DelayWarning = []time.Duration{time.Hour}, 5*time.Minute
+	}, func(w *world) {
+		r := w.net.at("a.test")
+		r.answer = always(reply(450, "4.2.1", "not now"))
+		w.after(time.Second)
+		id := w.submit(message("s@x.test", "1@a.test"))
+		w.after(6*time.Minute - time.Second - 100*time.Millisecond)
+		r.set(func(r *remote) { r.answer = nil })
+		w.group.Fault = func([]byte) queuetest.Fault { time.Sleep(300 * time.Millisecond); return queuetest.None }
+		if n := w.operate("flush", only(id)); n != 1 {
+			t.Errorf("flush moved %d recipients", n)
+		}
+		w.after(time.Minute)
+		if got := r.received(); len(got) != 1 {
+			t.Errorf("delivered %d times after the flush", len(got))
+		}
+		w.reported("s@x.test", "delayed")
+	})
+}

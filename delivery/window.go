@@ -168,6 +168,9 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 		if _, leaves := c.leaving[it.Message.ID]; leaves {
 			continue // when it stays its domain is read again
 		}
+		if c.aging.pass(d, it) {
+			continue
+		}
 		if c.barredFlow(it) {
 			d.passed = true
 			continue
