@@ -20,8 +20,11 @@ type Credentials struct {
 	Cert, Key []byte // PEM: this member's
 }
 
+// CAFile is the name of the file with the authority's certificate. It is written once, when the node
+// begins its cluster or joins one.
+const CAFile = "ca.pem"
+
 const (
-	fileCA   = "ca.pem"
 	fileCert = "cert.pem"
 	fileKey  = "key.pem"
 )
@@ -50,7 +53,7 @@ func (c Credentials) save(dir string) error {
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{fileKey, c.Key}, {fileCA, c.CA}, {fileCert, c.Cert}} {
+	}{{fileKey, c.Key}, {CAFile, c.CA}, {fileCert, c.Cert}} {
 		if err := files.Replace(filepath.Join(dir, f.name), f.data); err != nil {
 			return err
 		}
@@ -63,7 +66,7 @@ func LoadCredentials(dir string) (c Credentials, err error) {
 	for _, f := range []struct {
 		name string
 		data *[]byte
-	}{{fileCert, &c.Cert}, {fileCA, &c.CA}, {fileKey, &c.Key}} {
+	}{{fileCert, &c.Cert}, {CAFile, &c.CA}, {fileKey, &c.Key}} {
 		if *f.data, err = os.ReadFile(filepath.Join(dir, f.name)); err == nil && len(*f.data) > 0 {
 			continue
 		}

@@ -34,7 +34,7 @@ func TestCredentialsAreKept(t *testing.T) {
 			t.Errorf("saved %v, loaded %v, %v", a, b, err)
 		}
 	}
-	for _, name := range []string{fileCA, fileCert, fileKey} {
+	for _, name := range []string{CAFile, fileCert, fileKey} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}

@@ -41,7 +41,7 @@
 // whose handshake certificates of strangers pass, a frame 'q' with a Claim (JSON), and the answer 'y' or 'n' with words. The node has forgotten all
 // by which it could tell a member of its old cluster from a stranger: what is proved is that the teller holds a key, and can be answered where it
 // seems to be. So whoever reaches the port could tell it; Options.Claimed believes it only while nobody has said that the node is a cluster of its own and
-// nobody has joined it, and only for the address that it advertises. What a lie costs is a stop of such a node with words that say how
+// nobody has joined it, on the first day of its disk, and only for the address that it advertises. What a lie costs is a stop of such a node with words that say how
 // to make it deaf (`cluster init`). What belief saves is mail that a member's double would have taken. Road not taken: calling the teller back, which
 // any stranger with a port of his own would pass.
 //

@@ -45,10 +45,7 @@ type node struct {
 	self      wire.Identity
 	store     *cluster.Node
 	port      *wire.Port
-	strangers struct { // at members' addresses
-		sync.Mutex
-		told map[uint16]time.Time
-	}
+	strangers strangers
 	listen    sync.Mutex
 	listens   bool // the port is open to others; guarded by listen
 	reach     *reach
