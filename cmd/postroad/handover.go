@@ -84,7 +84,7 @@ func (h *holding) handOver(ctx context.Context, group control.Group) error {
 	if t == nil {
 		return nil
 	}
-	err := h.endHandOver(ctx)
+	err := h.endEarlier(ctx)
 	if err != nil || group.State != control.GroupDraining || !h.aged() {
 		return h.restHandOver(time.Now().Add(lookAgainLate), err)
 	}
@@ -117,6 +117,18 @@ func (h *holding) handOver(ctx context.Context, group control.Group) error {
 		return h.restHandOver(time.Now().Add(lookAgainLate), err)
 	}
 	return h.restHandOver(time.Now(), nil)
+}
+
+// endEarlier ends what was begun before this pass, perhaps by another owner.
+func (h *holding) endEarlier(ctx context.Context) error {
+	if is, err := h.queue.Handing(); err != nil || !is.Open {
+		return err
+	}
+	if err := h.enterGate(ctx); err != nil {
+		return err
+	}
+	defer h.leaveGate()
+	return h.endHandOver(ctx)
 }
 
 // aged reports whether the group has been going for long enough.

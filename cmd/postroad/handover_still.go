@@ -16,7 +16,8 @@ import (
 
 // Messages that go from group to group would be met twice, or not at all, by whoever asks all groups. So nothing is let go while somebody asks: all nodes are
 // told to let hand-overs stand still, for a time that is renewed until the end, and each answers when what it had let go has come. A node that has just become the
-// owner of a group that is to go, or has just seen that it is, waits for as long before it lets anything go.
+// owner of a group that is to go, or has just seen that it is, waits for as long before it lets anything go. What the owner before it had let go it may find on the
+// way; that stays there until the end, too, and is told of at the end.
 
 const (
 	stillLasts = 10 * time.Second
@@ -27,13 +28,13 @@ const (
 
 var stillNumber atomic.Uint64
 
-// standStill lets hand-overs stand still until end is called. moving says what is on its way nevertheless, because its end is not known.
-func (n *node) standStill(ctx context.Context) (end func(), moving []admin.Missing) {
+// standStill lets hand-overs stand still until end is called, which says what was on its way nevertheless, because its end is not known.
+func (n *node) standStill(ctx context.Context) (end func() (moving []admin.Missing)) {
 	if !n.anyGoing() {
-		return func() {}, nil
+		return func() []admin.Missing { return nil }
 	}
 	key := fmt.Sprintf("%d.%d.%d", n.self.Member, n.self.Incarnation, stillNumber.Add(1))
-	moving = n.askStill(ctx, key, stillLasts)
+	moving, outer := n.askStill(ctx, key, stillLasts), ctx
 	ctx, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
@@ -41,11 +42,13 @@ func (n *node) standStill(ctx context.Context) (end func(), moving []admin.Missi
 			n.askStill(ctx, key, stillLasts)
 		}
 	})
-	return func() {
+	return func() []admin.Missing {
 		cancel()
 		renewing.Wait()
+		moving = append(moving, n.askStill(outer, key, stillLasts)...) // an owner may be new
 		go n.askStill(n.background, key, 0)
-	}, moving
+		return moving
+	}
 }
 
 // anyGoing reports whether a queue group is to go, as far as this node knows.
@@ -107,10 +110,8 @@ func (n *node) serveStill(w http.ResponseWriter, r *http.Request) {
 func (n *node) still(ctx context.Context, key string, lasts time.Duration) error {
 	var all error
 	for _, h := range n.queues.list() {
-		if h.tenure.Load() == nil {
-			continue
-		}
-		if h.keepStill(key, lasts); lasts > 0 {
+		h.keepStill(key, lasts) // who does not own it may do so any moment
+		if lasts > 0 && h.tenure.Load() != nil {
 			all = errors.Join(all, h.arrived(ctx))
 		}
 	}

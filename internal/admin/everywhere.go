@@ -46,13 +46,14 @@ const askEvery = 250 * time.Millisecond
 // no message goes from one group to another, so that each is met once; what may be on its way is missing.
 func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
 	missing := s.uncalled(ctx)
-	if s.o.Still != nil {
-		end, moving := s.o.Still(ctx)
-		defer end()
-		missing = append(missing, moving...)
+	if s.o.Still == nil {
+		t := s.all(ctx, a, emit, moved)
+		t.miss(missing...)
+		return t
 	}
+	end := s.o.Still(ctx)
 	t := s.all(ctx, a, emit, moved)
-	t.miss(missing...)
+	t.miss(append(missing, end()...)...)
 	return t
 }
 

@@ -37,8 +37,8 @@ type Options struct {
 	Queues func() []LocalQueue
 	// Groups are all queue groups of the cluster; nil: nobody knows of others than those that answer.
 	Groups func() []QueueGroup
-	// Still keeps messages from going from one group to another until end is called; moving says what is on its way nevertheless. nil: none ever does.
-	Still func(ctx context.Context) (end func(), moving []Missing)
+	// Still keeps messages from going from one group to another until end is called, which says what was on its way nevertheless. nil: none ever goes.
+	Still func(ctx context.Context) (end func() (moving []Missing))
 	// Peers are the other nodes; nil: there are none.
 	Peers func() []Peer
 	// PeerWait is how long one may say nothing before it counts as unreachable (default 5 s). One that is at work says so every second.
