@@ -28,10 +28,13 @@ type Verdict struct {
 	Trespass   tally // attempts that a node began after its lease
 	Untrue     tally // what an operator was told, and is not so
 
-	Verbs    int // operators' commands
-	Unsure   int // of these, ended with another status than 0, and promised nothing
-	Taken    int // acknowledged recipients that operators have taken out, or may have
-	UnderWay int // deliveries that were stopped while the end of their data was on its way, by a node that a fault hit
+	Verbs  int // operators' commands
+	Unsure int // of these, ended with another status than 0, and promised nothing
+	Taken  int // acknowledged recipients that operators have taken out, or may have
+	// OfForgotten are answers, and what became of them, that are not so because a majority has forgotten
+	// messages, which were named or are among the lost, or what was done to them.
+	OfForgotten int
+	UnderWay    int // deliveries that were stopped while the end of their data was on its way, by a node that a fault hit
 
 	Duplicates int // further copies that a fault explains
 	Forgotten  int // of these, that nobody could log as possible: a majority had forgotten
@@ -67,8 +70,9 @@ func (v *Verdict) String() string {
 		v.Duplicates, v.Unlogged.N, v.unjudged, v.NotTold, v.LateArrivals)
 	fmt.Fprintf(&b, "%d refused, %d unexpected, %d reports, %d attempts after a lease\n", v.Refused.N, v.Unexpected.N, v.Reports, v.Trespass.N)
 	if v.Verbs > 0 {
-		fmt.Fprintf(&b, "%d verbs, %d of them without a promise, %d untrue; %d recipients taken out, %d deliveries under way when they were stopped\n",
-			v.Verbs, v.Unsure, v.Untrue.N, v.Taken, v.UnderWay)
+		fmt.Fprintf(&b, "%d verbs, %d of them without a promise, %d untrue, %d not so because of what was forgotten; "+
+			"%d recipients taken out, %d deliveries under way when they were stopped\n",
+			v.Verbs, v.Unsure, v.Untrue.N, v.OfForgotten, v.Taken, v.UnderWay)
 	}
 	for _, kind := range []struct {
 		name string

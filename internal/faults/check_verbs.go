@@ -19,7 +19,7 @@ import (
 //   - Nothing that is suspended is begun between the end of suspend and the begin of resume.
 //
 // What SMTP cannot rule out is excused as a further copy is: the end of the data was on its way when its sender's ownership ended by a fault. A verb
-// with another exit status than 0 promises nothing, and may have been done.
+// with another exit status than 0 promises nothing, and may have been done. What a majority has forgotten is counted apart (check_forgot.go).
 
 // fate is a message of the operators, with all that was done to it and all that arrived of it.
 type fate struct {
@@ -150,18 +150,18 @@ func (c *checker) told() {
 
 // handled judges what was done to one message.
 func (c *checker) handled(f *fate) {
-	held := false // surely
+	var held *Verb // surely
 	for i, v := range f.verbs {
-		there := f.there(v) && !c.h.Named[f.t.QueueID]
+		there := f.there(v)
 		if v.ID == "" { // all of a domain: it only ends what was held
-			held = false
+			held = nil
 			continue
 		}
 		if v.Exit == 65 && there {
-			c.untrue(v, f, "it was there")
+			c.absent(v, f, "it was there")
 		}
 		if v.Verb == "release" && !v.sure() || !f.gone.IsZero() && f.gone.Before(v.From) {
-			held = false
+			held = nil
 		}
 		if !v.sure() {
 			continue
@@ -170,39 +170,41 @@ func (c *checker) handled(f *fate) {
 		switch v.Verb {
 		case "trace":
 			if nothing && there {
-				c.untrue(v, f, "it was there")
+				c.absent(v, f, "it was there")
 			}
 		case "hold":
-			if nothing && there && !heldBefore(f.verbs[:i]) {
-				c.untrue(v, f, "it was there to be held")
+			if nothing && there && !c.heldBefore(f.verbs[:i], v.Until) {
+				c.absent(v, f, "it was there to be held")
 			}
 			c.stopped(f, v, released(f.verbs[i+1:]))
-			held = held || v.Done > 0
-		case "release":
-			if nothing && held && there {
-				c.untrue(v, f, "it was held")
+			if v.Done > 0 {
+				held = v
 			}
-			held = false
+		case "release":
+			if nothing && held != nil && there && !c.forgotten(f, v.Until) {
+				c.undone(v, f, held, v.Until, "it was held")
+			}
+			held = nil
 		case "remove", "fail":
 			if nothing && there {
-				c.untrue(v, f, "it was there")
+				c.absent(v, f, "it was there")
 			}
 			c.stopped(f, v, time.Time{})
 			if v.Verb == "fail" && !nothing && !f.reported {
-				c.untrue(v, f, "nobody was told of the failure")
+				c.undone(v, f, v, ever, "nobody was told of the failure")
 			}
 		}
 	}
 }
 
-// heldBefore reports whether some verb may have held a message, and none surely released it.
-func heldBefore(verbs []*Verb) (held bool) {
+// heldBefore reports whether some verb may have held a message, and none surely released it for good.
+func (c *checker) heldBefore(verbs []*Verb, by time.Time) (held bool) {
 	for _, v := range verbs {
 		switch v.Verb {
 		case "hold":
 			held = held || v.Exit != 0 || v.Done+v.InFlight > 0
 		case "release":
-			held = held && v.Exit != 0
+			held = held && (v.Exit != 0 || c.undid(v, by))
 		}
 	}
 	return held
@@ -235,7 +237,8 @@ func (c *checker) stopped(f *fate, v *Verb, until time.Time) {
 			c.v.UnderWay++
 			continue
 		}
-		c.untrue(v, f, "n%d began its delivery at %s, and it arrived at %s", node, d.Started.Format("15:04:05.000"), d.Accepted.Format("15:04:05.000"))
+		c.undone(v, f, v, d.Accepted, "n%d began its delivery at %s, and it arrived at %s", node,
+			d.Started.Format("15:04:05.000"), d.Accepted.Format("15:04:05.000"))
 	}
 }
 
@@ -250,7 +253,8 @@ func (c *checker) suspended(v *Verb) {
 	for _, f := range c.fates {
 		for _, d := range f.copies {
 			if f.domain == v.Domain && d.Started.After(v.Until.Add(c.rules.Seen)) && (until.IsZero() || d.Started.Before(until)) {
-				c.untrue(v, f, "n%d began its delivery at %s", numberOf(d.Remote.Addr()), d.Started.Format("15:04:05.000"))
+				c.undone(v, f, v, d.Started, "n%d began its delivery at %s",
+					numberOf(d.Remote.Addr()), d.Started.Format("15:04:05.000"))
 			}
 		}
 	}
@@ -262,14 +266,17 @@ func (c *checker) counted(v *Verb) {
 	for _, id := range v.Listed {
 		listed[id] = true
 	}
-	var least, most int64
+	var least, most, forgotten int64
 	for _, f := range c.fates {
 		if f.domain != v.Domain {
 			continue
 		}
-		there := f.there(v) && !c.h.Named[f.t.QueueID]
+		there := f.there(v)
 		if there {
 			least++
+			if c.forgotten(f, v.Until) {
+				forgotten++
+			}
 		}
 		if f.t.At.Add(-f.t.Took).Before(v.Until) {
 			most++
@@ -278,19 +285,30 @@ func (c *checker) counted(v *Verb) {
 			continue
 		}
 		if there && !listed[f.t.QueueID] {
-			c.untrue(v, f, "it was there, and is not listed")
+			c.absent(v, f, "it was there, and is not listed")
 		}
-		if listed[f.t.QueueID] && removedBefore(f, v) {
-			c.untrue(v, f, "it was removed, and is listed")
+		if did := removedBefore(f, v); listed[f.t.QueueID] && did != nil {
+			c.undone(v, f, did, v.Until, "it was removed, and is listed")
 		}
 	}
-	if v.Verb == "count" && (v.Done < least || v.Done > most) {
-		c.untrue(v, nil, "at least %d were there, and at most %d", least, most)
+	switch {
+	case v.Verb != "count" || v.Done >= least && v.Done <= most:
+	case v.Done >= least-forgotten && v.Done <= most:
+		c.v.OfForgotten++
+	default:
+		c.untrue(v, nil, "at least %d were there, and at most %d", least-forgotten, most)
 	}
 }
 
-func removedBefore(f *fate, v *Verb) bool {
-	return slices.ContainsFunc(f.verbs, func(o *Verb) bool { return o.Verb == "remove" && o.Exit == 0 && o.Done > 0 && o.Until.Before(v.From) })
+// removedBefore is the command that had removed a message before another began; nil: none.
+func removedBefore(f *fate, v *Verb) *Verb {
+	i := slices.IndexFunc(f.verbs, func(o *Verb) bool {
+		return o.Verb == "remove" && o.Exit == 0 && o.Done > 0 && o.Until.Before(v.From)
+	})
+	if i < 0 {
+		return nil
+	}
+	return f.verbs[i]
 }
 
 // Awaited are the tries of which something must arrive: not those that operators have, or may have, taken out.

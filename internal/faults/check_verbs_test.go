@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postroad/postroad/bench/record"
 	"github.com/postroad/postroad/internal/mailtest"
@@ -87,6 +88,67 @@ func TestVerdictsOnVerbs(t *testing.T) {
 		}
 		if c.bad && !strings.Contains(v.String(), "untrue: ") {
 			t.Errorf("%s: the verdict does not say it:\n%v", c.name, v)
+		}
+	}
+}
+
+// TestVerdictsOnWhatWasForgotten: from 10 s on a majority has forgotten what was done since 4 s. What
+// operators were told of that is counted apart; all else is judged as ever.
+func TestVerdictsOnWhatWasForgotten(t *testing.T) {
+	const early, late = 0.5, 5 // when the message was accepted: before, and when it was forgotten
+	listed := verb("list", 14, 15, 0, 1, 0)
+	listed.Listed = []string{"Qv0"}
+	count := func(n int64) Verb { return verb("count", 14, 15, 0, n, 0) }
+	nothing := func(name string) Verb { return verb(name, 14, 15, 0, 0, 0) }
+	none := []mailtest.Delivery(nil)
+	later := []mailtest.Delivery{reached(0, 19, 19.1)}
+	for _, c := range []struct {
+		name     string
+		accepted float64
+		named    bool
+		verbs    []Verb
+		came     []mailtest.Delivery
+		apart    int
+		untrue   int
+		lost     int
+	}{
+		{"not counted, lost", late, false, []Verb{count(0)}, none, 1, 0, 1},
+		{"not counted, named", late, true, []Verb{count(0)}, none, 1, 0, 0},
+		{"not counted, named and put in again", late, true, []Verb{count(0)}, later, 1, 0, 0},
+		{"counted", late, true, []Verb{count(1)}, none, 0, 0, 0},
+		{"counted too many", late, true, []Verb{count(2)}, none, 0, 1, 0},
+		{"not counted, came without having been named", late, false, []Verb{count(0)}, later, 0, 1, 0},
+		{"not counted, accepted before, and lost", early, false, []Verb{count(0)}, none, 0, 1, 1},
+		{"not counted before it was forgotten", late, true, []Verb{verb("count", 8, 9, 0, 0, 0)}, later, 0, 1, 0},
+		{"not listed", late, true, []Verb{nothing("list")}, none, 1, 0, 0},
+		{"not shown", late, true, []Verb{verb("show", 14, 15, 65, 0, 0)}, none, 1, 0, 0},
+		{"not traced", late, false, []Verb{nothing("trace")}, none, 1, 0, 1},
+		{"not held", late, true, []Verb{nothing("hold")}, later, 1, 0, 0},
+		{"not removed", late, true, []Verb{nothing("remove")}, later, 1, 0, 0},
+		{"not held, though it was found to be removed", late, false, []Verb{nothing("hold"), verb("remove", 16, 17, 0, 1, 0)}, none, 0, 1, 0},
+		{"a hold was forgotten", early, false, []Verb{verb("hold", 6, 7, 0, 1, 0), nothing("release")}, later, 1, 0, 0},
+		{"delivered, for a hold was forgotten", early, false, []Verb{verb("hold", 6, 7, 0, 1, 0)}, later, 1, 0, 0},
+		{"delivered in spite of a hold that was not forgotten", early, false, []Verb{verb("hold", 1, 1.5, 0, 1, 0)}, later, 0, 1, 0},
+		{"delivered in spite of a hold before anything was forgotten", early, false, []Verb{verb("hold", 6, 7, 0, 1, 0)}, []mailtest.Delivery{reached(0, 8, 8.1)}, 0, 1, 0},
+		{"delivered in spite of a later hold", early, false, []Verb{verb("hold", 14, 15, 0, 1, 0)}, later, 0, 1, 0},
+		{"a release was forgotten", early, false, []Verb{verb("hold", 1, 1.5, 0, 1, 0), verb("release", 6, 7, 0, 1, 0), nothing("hold"), verb("release", 16, 17, 0, 1, 0)}, later, 0, 0, 0},
+		{"delivered, for a removal was forgotten", early, false, []Verb{verb("remove", 6, 7, 0, 1, 0)}, later, 1, 0, 0},
+		{"listed, for a removal was forgotten", early, false, []Verb{verb("remove", 6, 7, 0, 1, 0), listed}, none, 1, 0, 0},
+		{"a failure was forgotten", early, false, []Verb{verb("fail", 6, 7, 0, 1, 0)}, later, 2, 0, 0},
+		{"a failure without a word", early, false, []Verb{verb("fail", 14, 15, 0, 1, 0)}, none, 0, 1, 0},
+		{"a suspension was forgotten", early, false, []Verb{verb("suspend", 6, 7, 0, 0, 0)}, later, 1, 0, 0},
+		{"a later suspension", early, false, []Verb{verb("suspend", 14, 15, 0, 0, 0)}, later, 0, 1, 0},
+	} {
+		try := charged(0)
+		try.At = at(c.accepted)
+		h := &History{Tries: []Try{try}, Deliveries: c.came, Verbs: c.verbs,
+			Faults: []Fault{{Kind: Rollback, From: at(10), Until: at(11), Forgot: at(4), Lost: []int{1}}}}
+		if c.named {
+			h.Named = map[string]bool{"Qv0": true}
+		}
+		v := Check(h, Rules{Window: time.Second, Grace: time.Second, Lease: time.Second})
+		if v.OfForgotten != c.apart || v.Untrue.N != c.untrue || v.Lost.N != c.lost {
+			t.Errorf("%s: %d apart, %d untrue, %d lost, want %d, %d, %d\n%v", c.name, v.OfForgotten, v.Untrue.N, v.Lost.N, c.apart, c.untrue, c.lost, v)
 		}
 	}
 }

@@ -69,5 +69,7 @@ func (d *Driver) Summary(v *Verdict) string {
 		v.Messages, v.Acknowledged, v.Lost.N, v.Named, v.Changed.N, v.Waiting)
 	fmt.Fprintf(&b, "further copies: excused %d, of which not logged %d, forgotten %d; unexcused %d\n",
 		v.Duplicates, v.Unlogged.N, v.Forgotten, v.Unexcused.N)
+	fmt.Fprintf(&b, "verbs %d: untrue %d, not so because of what was forgotten %d\n",
+		v.Verbs, v.Untrue.N, v.OfForgotten)
 	return b.String()
 }
