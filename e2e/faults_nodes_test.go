@@ -93,7 +93,9 @@ func carryOut(t *testing.T, plan faults.PlanOptions, span time.Duration, message
 		}
 		step := faults.Plan(withSteps(plan, i+1))[i]
 		if err := r.Driver.Run(r.ctx, []faults.Step{step}); err != nil {
-			t.Fatalf("fault %d: %v\n%s\n%s", i+1, err, r.state(), r.chronicle())
+			t.Errorf("fault %d: %v\n%s\n%s", i+1, err, r.state(), r.chronicle())
+			r.finish(time.Minute) // what the steps before have shown is worth to be known
+			t.FailNow()
 		}
 		r.flows(100)
 	}

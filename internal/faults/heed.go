@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -37,6 +39,13 @@ func (d *Driver) tend(ctx context.Context) error {
 			continue
 		}
 		why := d.notReady(ctx)
+		if d.waitsForNobody(why) {
+			if err := d.leaveWaiting(ctx); err != nil {
+				return err
+			}
+			until = time.Now().Add(d.patience())
+			continue
+		}
 		if why == "" {
 			why = d.Cluster.unfinished(ctx)
 		}
@@ -143,6 +152,31 @@ func toRemove(n *Node, words string) string {
 		}
 	}
 	return ""
+}
+
+// waitsForNobody reports whether the node that this step has left without data is not ready because it
+// finds none of those whom it is told to join: in a long run all of them may have been replaced.
+func (d *Driver) waitsForNobody(why string) bool {
+	n := d.spoilt
+	if n == nil || !strings.HasPrefix(why, n.Name+" is not ready") || !strings.Contains(why, "waits for a cluster to join") {
+		return false
+	}
+	config, err := os.ReadFile(n.Config)
+	return err == nil && !slices.ContainsFunc(d.Cluster.Nodes(), func(other *Node) bool {
+		return other != n && strings.Contains(string(config), strconv.Quote(other.Advertise))
+	})
+}
+
+// leaveWaiting replaces the node that this step has left without data.
+func (d *Driver) leaveWaiting(ctx context.Context) error {
+	n := d.spoilt
+	d.say("   %s waits for nodes that are no more, and is replaced", n.Name)
+	n.Kill()
+	n.Retire()
+	if _, err := d.Replace(ctx, n); err != nil {
+		return err
+	}
+	return n.Wipe()
 }
 
 // isMember reports whether the cluster counts a node among its own.

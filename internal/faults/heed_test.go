@@ -1,6 +1,10 @@
 package faults
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
 
 // TestToRemove finds the file that a node's words ask to be removed, and no other.
 func TestToRemove(t *testing.T) {
@@ -13,6 +17,31 @@ func TestToRemove(t *testing.T) {
 	} {
 		if got := toRemove(n, words); got != want {
 			t.Errorf("%s: %q, want %q", words, got, want)
+		}
+	}
+}
+
+// TestWaitsForNobody: the node that was emptied says so itself, and nobody is left of its list.
+func TestWaitsForNobody(t *testing.T) {
+	n := &Node{Name: "n1", Config: filepath.Join(t.TempDir(), "c"), Advertise: "h1:1"}
+	if err := os.WriteFile(n.Config, []byte(`join = ["h1:1", "h2:1"]`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := &Driver{Cluster: &Cluster{}, spoilt: n}
+	waits := "n1 is not ready: starting: waits for a cluster to join: this node is the first"
+	for _, c := range []struct {
+		other, why string
+		want       bool
+	}{
+		{"h3:1", waits, true},
+		{"h2:1", waits, false},
+		{"h3:1", "n1 is not ready: starting: group 3 has no leader", false},
+		{"h3:1", "n1" + waits, false},
+		{"h3:1", "", false},
+	} {
+		d.Cluster.mu.nodes = []*Node{n, {Name: "n3", Advertise: c.other}}
+		if d.waitsForNobody(c.why) != c.want {
+			t.Errorf("beside %s, %q: not %v", c.other, c.why, c.want)
 		}
 	}
 }
