@@ -21,6 +21,7 @@ type inquiry struct {
 	note   func(member uint16, asked time.Time, open []share.Tenure)
 	member func(id uint16) bool // whether it is one still
 	logf   func(format string, args ...any)
+	kick   chan struct{} // there may be doubts
 
 	mu    sync.Mutex
 	under map[uint16]bool // whom a question is under way to
@@ -43,28 +44,41 @@ func (n *node) inquire() *inquiry {
 			}
 			return open, n.ask(ctx, member, http.MethodGet, "/node/holders", nil, &open)
 		},
-		under: map[uint16]bool{}, told: map[uint16]bool{},
+		kick: make(chan struct{}, 1), under: map[uint16]bool{}, told: map[uint16]bool{},
+	}
+}
+
+// wake makes it look now: doubts come with what holders ask.
+func (q *inquiry) wake() {
+	select {
+	case q.kick <- struct{}{}:
+	default:
 	}
 }
 
 // run asks as long as there are doubts. It ends when ctx does.
 func (q *inquiry) run(ctx context.Context) {
-	tick := time.NewTicker(inquireEvery)
-	defer tick.Stop()
+	timer := time.NewTimer(inquireEvery)
+	defer timer.Stop()
 	var all sync.WaitGroup
 	defer all.Wait()
 	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
 		doubts := q.doubts()
 		q.forget(doubts)
 		for _, d := range doubts {
 			if q.begin(d.Node) {
 				all.Go(func() { q.one(ctx, d) })
 			}
+		}
+		again := timer.C
+		if timer.Reset(inquireEvery); len(doubts) == 0 {
+			again = nil
+		}
+		select {
+		case <-again:
+		case <-q.kick:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
@@ -88,7 +102,7 @@ func (q *inquiry) one(ctx context.Context, d share.Doubt) {
 	case errors.As(err, &answer):
 		// An older version, which does not know the question. It runs, so it has closed what it had so long after it was deposed.
 		q.note(d.Node, asked.Add(-share.DefaultLinger), nil)
-	case ctx.Err() == nil:
+	case ctx.Err() == nil && !d.Brief:
 		q.tell(d, err)
 	}
 }

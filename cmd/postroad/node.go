@@ -62,6 +62,7 @@ type node struct {
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
 	grantor   *share.Grantor
+	inquiry   *inquiry
 	holders   share.Present // of shares, on this node
 	resolver  *mx.Resolver
 	source    directory.Source // an outside list of users; nil: there is none
@@ -210,6 +211,7 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 // startDelivery makes what all queues' deliveries share.
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
+	n.inquiry = n.inquire()
 	n.delivers = newLocalStore(n.boxes, func(address string) (mailbox.Settings, bool) { return n.boxes.settings(address) })
 	n.delivers.current, n.delivers.warn = n.knowsPeople, n.warnOverQuota
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
@@ -243,7 +245,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { n.governor.run(n.background) })
 	all.Go(func() { n.reach.run(n.background) })
-	all.Go(func() { n.inquire().run(n.background) })
+	all.Go(func() { n.inquiry.run(n.background) })
 	all.Go(func() { n.boxes.run(n.background) })
 	all.Go(func() { n.followQuotas(n.background) })
 	if n.source != nil {

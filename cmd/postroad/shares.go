@@ -25,6 +25,12 @@ func (n *node) newGrantor() *share.Grantor {
 		},
 		Groups: n.queueGroupIDs,
 		Heard:  func() map[uint16]time.Time { return n.reach.answered() },
+		Members: func() (ids []uint16) {
+			for _, m := range n.control.Members() {
+				ids = append(ids, m.ID)
+			}
+			return ids
+		},
 	})
 }
 
@@ -54,9 +60,16 @@ func (n *node) askShares(ctx context.Context, r share.Request) (g share.Grant, e
 		return g, share.ErrNotGrantor
 	case leader == n.self.Member:
 		r.Node = leader
-		return n.grantor.Ask(ctx, r)
+		return n.grant(ctx, r)
 	}
 	err = n.ask(ctx, leader, http.MethodPost, "/node/shares", r, &g)
+	return g, err
+}
+
+// grant answers a request at this node, and has those asked in whom there is doubt since.
+func (n *node) grant(ctx context.Context, r share.Request) (share.Grant, error) {
+	g, err := n.grantor.Ask(ctx, r)
+	n.inquiry.wake()
 	return g, err
 }
 
@@ -69,7 +82,7 @@ func (n *node) serveShares(w http.ResponseWriter, r *http.Request) {
 	if peer, ok := wire.Peer(r.Context()); ok {
 		q.Node = peer.Member
 	}
-	g, err := n.grantor.Ask(r.Context(), q)
+	g, err := n.grant(r.Context(), q)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return

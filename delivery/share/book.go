@@ -70,6 +70,7 @@ func (g *Grantor) tidy(name string, b *book) {
 // decide grants what a request asks for, as far as it may.
 func (g *Grantor) decide(p *party, r *Request, groups []uint64, now time.Time) Grant {
 	grant := Grant{Reign: g.reign, Lease: g.o.Lease, Wait: g.mustWait(p, now)}
+	grant.Clean = !grant.Wait
 	if p.deposed {
 		return grant
 	}

@@ -13,7 +13,8 @@ type claims struct {
 	groups census
 	count  int  // of groups, as reserved parts are counted now
 	ready  bool // the reserved parts may be used: the owner before us has closed its connections
-	free   bool // the grantor says so
+	free   bool // the grantor says so, if the linger is over
+	clean  bool // the grantor says so, whether it is or not
 
 	began   time.Time
 	reign   uint64
@@ -65,7 +66,7 @@ func (h *Holder) askBy(at time.Time) {
 func (h *Holder) look(groups int, grantor uint64, now time.Time) (changed []*Site) {
 	h.groups.add(groups, now)
 	n, age := h.groups.most(), now.Sub(h.began)
-	ready := h.ready || n == 1 || h.free && age >= h.o.Linger || age >= h.o.Patience
+	ready := h.ready || n == 1 || h.clean || h.free && age >= h.o.Linger || age >= h.o.Patience
 	if n != h.count || ready != h.ready {
 		if n != h.count && n > 1 {
 			h.hello = true
@@ -182,8 +183,12 @@ func (h *Holder) answered(g Grant, now time.Time) (changed []*Site) {
 		h.askBy(now)
 		return nil
 	}
-	h.hello, h.listed, h.free = false, len(named), !g.Wait
-	if h.waits() {
+	h.hello, h.listed, h.free, h.clean = false, len(named), !g.Wait, g.Clean
+	hurry := now.Sub(h.began) < hurryFor && len(named) <= hurryMost
+	switch {
+	case h.waits() && hurry:
+		h.askBy(h.sent.Add(askGap))
+	case h.waits():
 		h.askBy(h.sent.Add(waitAgain))
 	}
 	if h.lapsed {
@@ -203,6 +208,9 @@ func (h *Holder) answered(g Grant, now time.Time) (changed []*Site) {
 		}
 		lowered = lowered || got.Connections < s.held || got.Rate < s.heldRate
 		s.denied = got.Connections < s.want-s.reserve || got.Rate < s.wantRate
+		if hurry && s.denied && got.Connections == 0 {
+			h.askBy(h.sent.Add(askGap))
+		}
 		s.held = max(0, got.Connections)
 		s.setRate(max(0, got.Rate), now)
 	}
@@ -226,4 +234,4 @@ func (h *Holder) unanswered(why error, now time.Time) {
 }
 
 // waits reports whether the grantor is to be asked when the reserved parts may be used.
-func (h *Holder) waits() bool { return !h.ready && !h.free }
+func (h *Holder) waits() bool { return !h.ready && !h.free && !h.clean }

@@ -18,7 +18,8 @@ type stranger struct {
 // Doubt is a node of which it is not known whether its deposed holders have closed their connections.
 type Doubt struct {
 	Node        uint16
-	Connections int // that are counted for them
+	Connections int  // that are counted for them
+	Brief       bool // its answer only spares others the linger: without it nothing is amiss
 }
 
 // meet begins to ask, at the beginning of a reign, all nodes that were there of late.
@@ -57,7 +58,12 @@ func (g *Grantor) Doubts() (all []Doubt) {
 		}
 	}
 	for node, n := range ask {
-		all = append(all, Doubt{node, n})
+		all = append(all, Doubt{Node: node, Connections: n})
+	}
+	for node := range g.sparing(now) {
+		if _, ok := ask[node]; !ok {
+			all = append(all, Doubt{Node: node, Brief: true})
+		}
 	}
 	slices.SortFunc(all, func(a, b Doubt) int { return int(a.Node) - int(b.Node) })
 	return all
@@ -77,7 +83,40 @@ func (g *Grantor) Note(node uint16, asked time.Time, open []Tenure) {
 	if s := g.strangers[node]; s != nil && !asked.Before(g.began) {
 		s.answered, s.open, s.until = true, open, asked.Add(g.o.Patience)
 	}
+	for _, p := range g.parties {
+		if g.lingers(p, now) && !asked.Before(p.first) && !slices.ContainsFunc(open, p.follows) {
+			p.vouched[node] = true
+			if !slices.ContainsFunc(g.o.Members(), func(m uint16) bool { return !p.vouched[m] }) {
+				p.clean = now
+			}
+		}
+	}
 	g.sweep(now)
+}
+
+// follows reports whether a holder is one of the same group before.
+func (p *party) follows(t Tenure) bool { return t.Group == p.Group && t.Epoch < p.Epoch }
+
+// lingers reports whether the holder before this one is waited for because nobody has said yet that it has nothing open.
+func (g *Grantor) lingers(p *party, now time.Time) bool {
+	return g.o.Members != nil && !p.deposed && now.Before(p.clean)
+}
+
+// sparing are the nodes whose answers may cut a linger short. Whoever has no holder of a group when its next owner has spoken
+// never gets one: the lease of the one before is over.
+func (g *Grantor) sparing(now time.Time) map[uint16]struct{} {
+	nodes := map[uint16]struct{}{}
+	for _, p := range g.parties {
+		if !g.lingers(p, now) {
+			continue
+		}
+		for _, m := range g.o.Members() {
+			if !p.vouched[m] {
+				nodes[m] = struct{}{}
+			}
+		}
+	}
+	return nodes
 }
 
 // unknown are the nodes that may have connections of deposed holders that never spoke in this reign.

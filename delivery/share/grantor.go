@@ -14,7 +14,9 @@ type GrantorOptions struct {
 	// Groups are the queue groups that exist.
 	Groups func() []uint64
 	// Heard are the other nodes that this one has heard of since it started, and when last. nil: there are none.
-	Heard    func() map[uint16]time.Time
+	Heard func() map[uint16]time.Time
+	// Members are all nodes that can own a group, this one among them. nil: that is not known, and no linger is cut short.
+	Members  func() []uint16
 	Lease    time.Duration    // default DefaultLease
 	Linger   time.Duration    // default DefaultLinger
 	Patience time.Duration    // default DefaultPatience
@@ -45,11 +47,13 @@ type party struct {
 	seq     uint64
 	groups  int // by which it counts its reserved parts
 	heard   bool
-	until   time.Time // of its lease
-	clean   time.Time // by then the holder of the group before it has closed its connections
-	deposed bool      // the group has a newer holder
-	since   time.Time // when that was learned
-	gone    time.Time // by then this one has closed its connections, or is not waited for any more
+	until   time.Time       // of its lease
+	first   time.Time       // when it first spoke
+	clean   time.Time       // by then the holder of the group before it has closed its connections
+	vouched map[uint16]bool // nodes that said, since it first spoke, that they have no holder of the group before
+	deposed bool            // the group has a newer holder
+	since   time.Time       // when that was learned
+	gone    time.Time       // by then this one has closed its connections, or is not waited for any more
 	entries map[string]*entry
 }
 
@@ -126,7 +130,9 @@ func (g *Grantor) party(r *Request, now time.Time) (*party, error) {
 		if len(g.parties) >= maxHolders {
 			return nil, fmt.Errorf("share: more than %d holders", maxHolders)
 		}
-		p = &party{Tenure: r.Tenure, node: r.Node, clean: now.Add(g.o.Linger - r.Age), entries: map[string]*entry{}}
+		p = &party{
+			Tenure: r.Tenure, node: r.Node, first: now, clean: now.Add(g.o.Linger - r.Age), vouched: map[uint16]bool{}, entries: map[string]*entry{},
+		}
 		g.parties[r.Tenure] = p
 		g.succeed(p, now)
 	}

@@ -210,7 +210,7 @@ func TestStoppedHolder(t *testing.T) {
 			if _, wait := d.from(7, 2, 3, DefaultLinger+c.after, Need{}); !wait {
 				t.Error("the successor may use its reserved part")
 			}
-			if all := d.Doubts(); len(all) != 1 || all[0] != (Doubt{9, 4}) {
+			if all := d.Doubts(); len(all) != 1 || all[0] != (Doubt{Node: 9, Connections: 4}) {
 				t.Errorf("in doubt: %v", all)
 			}
 			c.end(d, deposed)
@@ -256,4 +256,34 @@ func TestNewGrantorAsks(t *testing.T) {
 	d.now = d.now.Add(time.Second)
 	d.Note(9, d.now, []Tenure{{4, 1}})
 	granted(6, false)
+}
+
+// The linger is over as soon as all nodes have said that they have no holder of the group before, to a question that came after its successor spoke.
+func TestLingerCutShort(t *testing.T) {
+	d := newDesk(t)
+	d.o.Members = func() []uint16 { return []uint16{7, 8, 9} }
+	d.open()
+	d.from(9, 2, 2, time.Minute, Need{})
+	d.now = d.now.Add(time.Minute)
+	d.from(7, 2, 3, 0, Need{}) // 9 has died
+	waits := func(want bool) {
+		t.Helper()
+		if _, wait := d.from(7, 2, 3, 0, Need{}); wait != want {
+			t.Errorf("the successor waits: %v, want %v", wait, want)
+		}
+	}
+	d.Note(9, d.now, nil)
+	d.Note(8, d.now.Add(-1), nil) // an answer from before
+	d.Note(8, d.now, []Tenure{{2, 1}})
+	waits(true)
+	want := []Doubt{{Node: 7, Brief: true}, {Node: 8, Brief: true}}
+	if all := d.Doubts(); !slices.Equal(all, want) {
+		t.Errorf("in doubt: %v", all)
+	}
+	d.Note(7, d.now, []Tenure{{2, 3}})
+	d.Note(8, d.now, []Tenure{{3, 1}})
+	waits(false)
+	if all := d.Doubts(); len(all) > 0 {
+		t.Errorf("in doubt: %v", all)
+	}
 }

@@ -26,6 +26,8 @@ const (
 
 	askAgain  = time.Second            // between two requests while something is held
 	waitAgain = askAgain / 2           // between two while the reserved parts must not be used yet
+	hurryFor  = 2 * DefaultLinger      // after it began a holder asks again after askGap: what the one before had is free any moment
+	hurryMost = 256                    // sites in a request that is repeated so soon
 	askGap    = 100 * time.Millisecond // between two requests at least
 	askWait   = time.Second            // for an answer
 	lookAgain = 250 * time.Millisecond // between two looks at who grants and how many groups there are
@@ -87,6 +89,9 @@ type Grant struct {
 	Shares []Share       `json:"shares,omitempty"`
 	// Wait: the reserved part must not be used yet, for an owner of the group before may have connections open.
 	Wait bool `json:"wait,omitempty"`
+	// Clean: it may be used at once, for all nodes have said that no owner of the group before has connections open. Older grantors do not ask them all,
+	// so that a holder waits for DefaultLinger.
+	Clean bool `json:"clean,omitempty"`
 }
 
 // Share is a grant's part for one site, beyond the reserved part.

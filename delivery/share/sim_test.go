@@ -83,6 +83,12 @@ func newSim(t testing.TB, seed uint64, nodes int) *sim {
 			Groups: func() []uint64 { return n.groups },
 			Heard:  func() map[uint16]time.Time { return s.heard(i) },
 			Now:    func() time.Time { return s.now },
+			Members: func() (all []uint16) {
+				for i := range nodes {
+					all = append(all, uint16(i+1))
+				}
+				return all
+			},
 		})
 		s.nodes = append(s.nodes, n)
 	}
