@@ -15,7 +15,7 @@ import (
 const (
 	rankShare   = 5                      // of a heartbeat timeout, between two that stand
 	standAgain  = 20 * time.Millisecond  // between two tries to make raft stand
-	standLook   = 200 * time.Millisecond // the most between two looks
+	standLook   = 300 * time.Millisecond // the most between two looks
 	lateness    = 50 * time.Millisecond  // of a look: the process stood still, and what leaders said meanwhile may wait to be read
 	readingTime = 250 * time.Millisecond // for that
 	startTime   = 150 * time.Millisecond // for a leader that there is to be heard by a member that has just started
@@ -36,6 +36,7 @@ func (n *Node) watchLeaders() {
 	for {
 		select {
 		case <-timer.C:
+		case <-n.look:
 		case <-n.closing:
 			return
 		}
@@ -71,12 +72,15 @@ func (g *Group) turn() (at int64, ok bool) {
 		return 0, false
 	}
 	_, leader := g.raft.LeaderWithID()
-	wait := g.lease.timeout * time.Duration(g.rank(servers, leader)) / rankShare
+	wait := g.lease.timeout * time.Duration(rank(g.id, servers, leader, g.serverID())) / rankShare
+	if g.ahead.Load() {
+		wait = 0
+	}
 	return max(g.hearing.heard.Load()+int64(g.lease.timeout), g.hearing.bound.Load()) + int64(wait), true
 }
 
-// rank is how many voters stand before this one when that leader is gone.
-func (g *Group) rank(servers []raft.Server, leader raft.ServerID) int {
+// rank is how many voters of a group stand before one when that leader is gone.
+func rank(group uint64, servers []raft.Server, leader, voter raft.ServerID) int {
 	var voters []raft.ServerID
 	for _, s := range servers {
 		if s.Suffrage == raft.Voter && s.ID != leader {
@@ -84,15 +88,16 @@ func (g *Group) rank(servers []raft.Server, leader raft.ServerID) int {
 		}
 	}
 	slices.Sort(voters)
-	self := slices.Index(voters, g.serverID())
-	if self < 0 {
+	i := slices.Index(voters, voter)
+	if i < 0 {
 		return 0
 	}
-	return (self + int(g.id)) % len(voters)
+	return (i + int(group)) % len(voters)
 }
 
 // stand has raft look at its timer: a timeout that is shorter than the one before makes it do so.
 func (g *Group) stand() {
+	g.stood.note(g)
 	g.tune(func(c *raft.ReloadableConfig) {
 		c.HeartbeatTimeout = min(g.lease.timeout, c.HeartbeatTimeout-1)
 	})
@@ -100,6 +105,7 @@ func (g *Group) stand() {
 
 // settle gives raft its long timeouts back when a leader was heard since.
 func (g *Group) settle() {
+	g.ahead.Store(false)
 	if g.raft.ReloadableConfig().HeartbeatTimeout < g.node.raftTimeout() {
 		g.tune(func(c *raft.ReloadableConfig) { c.HeartbeatTimeout = g.node.raftTimeout() })
 	}

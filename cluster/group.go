@@ -38,6 +38,8 @@ type Group struct {
 	lease      lease
 	hearing    hearing
 	quiet      quiet
+	stood      stood
+	ahead      atomic.Bool                 // this member has more than one that stood, and waits for nobody (contest.go)
 	yield      func(context.Context) error // see OnTransfer
 	noLease    atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
 	handing    handing

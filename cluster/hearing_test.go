@@ -93,7 +93,7 @@ func TestRanks(t *testing.T) {
 		var ranks []int
 		for member := uint16(1); member <= 5; member++ {
 			g := &Group{id: group, node: &Node{member: member}}
-			if rank := g.rank(servers, "2"); member != 2 {
+			if rank := rank(g.id, servers, "2", g.serverID()); member != 2 {
 				ranks = append(ranks, rank)
 				firsts[member] = firsts[member] || rank == 0
 			}

@@ -112,6 +112,7 @@ type Node struct {
 	speakers    speakers
 	beating     sync.WaitGroup // what hears heartbeats
 	closing     chan struct{}
+	look        chan struct{} // watchLeaders is to look now
 
 	diskHealth io.Closer
 
@@ -131,6 +132,7 @@ type Node struct {
 func Open(opts Options) (*Node, error) {
 	n := &Node{opts: opts.withDefaults(), opened: time.Now(), process: rand.Uint64(), failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
 	n.mu.groups, n.sending.to, n.closing = map[uint64]*Group{}, map[uint16]*beats{}, make(chan struct{})
+	n.look = make(chan struct{}, 1)
 	n.speakers = newSpeakers()
 	if err := n.open(); err != nil {
 		if pebble.IsCorruptionError(err) && !errors.Is(err, ErrLost) {

@@ -124,7 +124,11 @@ func (g *Group) hears(rpc *raft.RPC) error {
 	case *raft.AppendEntriesRequest:
 		g.hearing.note(q.Term, g.node.holdOf(q))
 	case *raft.RequestPreVoteRequest:
-		return g.hearing.preVote(q)
+		candidate := raft.ServerID(q.Addr) // before another name is put there
+		if err := g.hearing.preVote(q); err != nil {
+			return err
+		}
+		g.contest(rpc, candidate)
 	case *raft.RequestVoteRequest:
 		return g.hearing.vote(rpc)
 	}
