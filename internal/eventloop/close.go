@@ -98,7 +98,9 @@ func (c *Conn) unlink() {
 	if c.next != nil {
 		c.next.prev = c.prev
 	}
-	c.loop.open--
+	if c.loop.open--; c.loop.open == 0 {
+		c.loop.busy.Store(false)
+	}
 	c.prev = nil // next stays: loop.each may stand on c
 }
 

@@ -62,7 +62,9 @@ func newConn(l *loop, gc gnet.Conn, in *entry) *Conn {
 		c.next.prev = c
 	}
 	l.conns = c
-	l.open++
+	if l.open++; l.open == 1 {
+		l.begin()
+	}
 	return c
 }
 

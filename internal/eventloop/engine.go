@@ -21,6 +21,7 @@ type Engine struct {
 	zero    chan struct{} // tells Shutdown that active has reached 0
 	stop    chan struct{} // closed by StopAccepting
 	quit    chan struct{} // closed when the loops stop
+	stirred chan struct{} // ends the sleep of tick
 	tasks   sync.WaitGroup
 	accepts sync.WaitGroup
 	shakes  handshakes
@@ -50,7 +51,7 @@ func Start(o Options) (*Engine, error) {
 	o.setDefaults()
 	e := &Engine{
 		o: o, started: time.Now(),
-		zero: make(chan struct{}, 1), stop: make(chan struct{}), quit: make(chan struct{}),
+		zero: make(chan struct{}, 1), stirred: make(chan struct{}, 1), stop: make(chan struct{}), quit: make(chan struct{}),
 	}
 	e.shakes.slots = o.Handshakes
 	e.client, err = gnet.NewClient(&adapter{e: e},
@@ -89,7 +90,7 @@ func setDefault[T comparable](v *T, d T) {
 	}
 }
 
-// tick drives the wheels of all loops.
+// tick drives the wheels of all loops that have connections. While none has it sleeps.
 func (e *Engine) tick() {
 	t := time.NewTicker(e.o.tick)
 	defer t.Stop()
@@ -99,9 +100,31 @@ func (e *Engine) tick() {
 			return
 		case <-t.C:
 		}
+		busy := false
 		for _, l := range e.loops() {
-			l.tick()
+			if l.busy.Load() {
+				busy = true
+				l.tick()
+			}
 		}
+		if busy {
+			continue
+		}
+		t.Stop()
+		select {
+		case <-e.quit:
+			return
+		case <-e.stirred:
+		}
+		t.Reset(e.o.tick)
+	}
+}
+
+// stir ends the sleep of tick: a loop has a connection.
+func (e *Engine) stir() {
+	select {
+	case e.stirred <- struct{}{}:
+	default:
 	}
 }
 

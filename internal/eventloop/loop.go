@@ -40,6 +40,7 @@ type loop struct {
 	plain    []byte   // what TLS has decrypted
 	sealed   []byte   // what TLS has encrypted
 
+	busy     atomic.Bool // there are connections, whose wheel is to be turned
 	ticking  atomic.Bool // a tick has been posted and not run
 	tickedAt time.Time   // when; owned by Engine.tick
 	stalled  bool        // already reported; owned by Engine.tick
@@ -178,6 +179,13 @@ func (l *loop) tick() {
 		l.e.stats.stalls.Add(1)
 		l.e.o.Logf("eventloop: a loop has been stuck in a callback for %v", since.Round(time.Second))
 	}
+}
+
+// begin brings the wheel, which stands still while there are no connections, up to the present.
+func (l *loop) begin() {
+	l.wheel.tick(l.now(), func(t *timer) { t.owner.expired() })
+	l.busy.Store(true)
+	l.e.stir()
 }
 
 func (l *loop) turn() {
