@@ -23,6 +23,7 @@ import (
 const (
 	beatStream   = nodeGroup       // the number of the stream that the frames go through: the node itself
 	beatEvery    = 8               // frames in a heartbeat timeout
+	raftShare    = 5               // part of a heartbeat timeout: raft is told of a good answer after so long, for each time costs it some work
 	beatRetry    = 5 * time.Second // how long a member that refused the connection gets raft's own heartbeats
 	beatPatience = 3 * time.Second // for a connection, and for the answer to one frame
 )
@@ -127,7 +128,8 @@ func (b *beats) run() {
 		}
 		sent := monotonic()
 		conn = b.exchange(conn, asks, groups)
-		timer.Reset(b.n.opts.HeartbeatTimeout/beatEvery - time.Duration(monotonic()-sent))
+		every := int64(b.n.opts.HeartbeatTimeout / beatEvery)
+		timer.Reset(time.Duration(sent - sent%every + every - monotonic())) // at the same time to all members: an idle node wakes once
 		select {
 		case <-timer.C:
 		case <-b.n.closing:
@@ -178,6 +180,7 @@ func (b *beats) exchange(c *beatConn, asks []beatAsk, groups []*beat) *beatConn 
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, t := range groups {
+			t.g.quiet.stir() // who was told what is known no more
 			t.end(beatResult{err: err})
 		}
 		return nil
@@ -201,9 +204,13 @@ func (b *beats) take(ask beatAsk, t *beat, a beatAnswer, sent int64) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t.term == ask.term {
-		t.end(r)
+	if t.term != ask.term {
+		return
 	}
+	if a.state == beatTaken && a.term == ask.term && monotonic()-t.asked < int64(b.n.opts.HeartbeatTimeout/raftShare) {
+		return
+	}
+	t.end(r)
 }
 
 // connected returns a connection, the one there is or a new one.

@@ -14,10 +14,9 @@ import (
 //
 // A follower that was started again has forgotten what is committed. Its connection for heartbeats broke then, and the request is sent.
 
-// Parts of the heartbeat timeout: the longest that a call waits, and how old the last answer to a heartbeat may then be.
 const (
-	quietShare = 2
-	freshShare = 3
+	quietTimes = 2 // heartbeat timeouts that a call waits at most
+	freshShare = 3 // part of a heartbeat timeout: how old the last answer to a heartbeat may then be
 )
 
 // quiet is what the followers of a group were told last.
@@ -114,7 +113,7 @@ func (g *Group) awaitNews(args *raft.AppendEntriesRequest) {
 	if last, _ := g.log.Last(); last != args.PrevLogEntry || !g.running.Load() || g.raft.CommitIndex() != args.LeaderCommitIndex {
 		return
 	}
-	timer := time.NewTimer(g.lease.timeout / quietShare)
+	timer := time.NewTimer(g.lease.timeout * quietTimes)
 	defer timer.Stop()
 	select {
 	case <-stirred:

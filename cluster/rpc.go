@@ -159,11 +159,17 @@ func (n *Node) Call(ctx context.Context, member uint16, method, path string, bod
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		return &Answer{resp.StatusCode, strings.TrimSpace(string(text))}
 	}
-	if read == nil {
-		return nil
+	if read != nil {
+		if err := read(resp.Body); err != nil {
+			return err
+		}
 	}
-	return read(resp.Body)
+	io.Copy(io.Discard, io.LimitReader(resp.Body, maxRest)) // else the connection is not used again, and the next call shakes hands anew
+	return nil
 }
+
+// maxRest is how much of an answer that nobody asks for is read.
+const maxRest = 64 << 10
 
 // Forward proposes at whoever leads the group: this node, or the member that it knows as the leader. Errors are as Propose's.
 func (g *Group) Forward(ctx context.Context, data []byte, parts [][]byte) (any, error) {
