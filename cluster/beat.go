@@ -23,7 +23,6 @@ import (
 const (
 	beatStream   = nodeGroup       // the number of the stream that the frames go through: the node itself
 	beatEvery    = 8               // frames in a heartbeat timeout
-	raftShare    = 5               // part of a heartbeat timeout: raft is told of a good answer after so long, for each time costs it some work
 	beatRetry    = 5 * time.Second // how long a member that refused the connection gets raft's own heartbeats
 	beatPatience = 3 * time.Second // for a connection, and for the answer to one frame
 )
@@ -204,13 +203,9 @@ func (b *beats) take(ask beatAsk, t *beat, a beatAnswer, sent int64) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t.term != ask.term {
-		return
+	if t.term == ask.term {
+		t.end(r)
 	}
-	if a.state == beatTaken && a.term == ask.term && monotonic()-t.asked < int64(b.n.opts.HeartbeatTimeout/raftShare) {
-		return
-	}
-	t.end(r)
 }
 
 // connected returns a connection, the one there is or a new one.
