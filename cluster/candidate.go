@@ -17,7 +17,7 @@ const (
 	standAgain  = 20 * time.Millisecond  // between two tries to make raft stand
 	standLook   = 300 * time.Millisecond // the most between two looks
 	lateness    = 50 * time.Millisecond  // of a look: the process stood still, and what leaders said meanwhile may wait to be read
-	readingTime = 250 * time.Millisecond // for that
+	readingTime = 250 * time.Millisecond // for that, at most: twice as long as it stood still
 	startTime   = 150 * time.Millisecond // for a leader that there is to be heard by a member that has just started
 )
 
@@ -41,8 +41,8 @@ func (n *Node) watchLeaders() {
 			return
 		}
 		now := monotonic()
-		if now-due > int64(lateness) {
-			notBefore = now + int64(readingTime)
+		if late := now - due; late > int64(lateness) {
+			notBefore = now + min(2*late, int64(readingTime))
 		}
 		due = now + int64(standLook)
 		for _, g := range n.started() {
