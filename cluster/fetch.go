@@ -100,6 +100,10 @@ func (g *Group) discard(s side) error {
 func (g *Group) fetch(ctx context.Context, from uint16, index uint64) error {
 	g.fetching.Lock()
 	defer g.fetching.Unlock()
+	terms, err := g.compare(ctx, from)
+	if err != nil {
+		return err
+	}
 	a, err := g.pending()
 	if err != nil {
 		return err
@@ -107,6 +111,7 @@ func (g *Group) fetch(ctx context.Context, from uint16, index uint64) error {
 	to := side(g.side.Load()).other()
 	if a != nil {
 		if a.applied >= index {
+			g.fetched.Store(terms)
 			return nil
 		}
 		if err := errors.Join(g.log.Set([]byte(sideKey), nil), g.parts.countSide(to, -1)); err != nil {
@@ -116,6 +121,7 @@ func (g *Group) fetch(ctx context.Context, from uint16, index uint64) error {
 	if err := g.discard(to); err != nil {
 		return err
 	}
+	g.fetched.Store(terms)
 	g.node.opts.Logf("group %d: taking over the state from member %d, as of entry %d or later", g.id, from, index)
 	t := &taking{g: g, to: to, batch: g.node.db.NewBatch()}
 	defer t.batch.Close()

@@ -51,6 +51,9 @@ type Group struct {
 	quarantine quarantine
 	reign      atomic.Pointer[reign] // of the leader that spoke last (reign.go)
 	reigned    reign                 // what is on disk of it; owned by raft's main goroutine
+	terms      atomic.Pointer[Terms] // of this member's log (terms.go); changed by raft's main goroutine
+	fetched    atomic.Pointer[Terms] // of the leader whose state was taken over last
+	met        atomic.Uint64         // the newest term whose leader was compared with
 	noted      atomic.Uint64         // what is on disk of what is known to be committed (takenback.go)
 	ctx        context.Context       // ends with stop
 	cancel     context.CancelFunc
@@ -65,8 +68,13 @@ func (g *Group) ID() uint64 { return g.id }
 // all others Join. onLeadership, when set, hears in order of every change, on a goroutine of its own: term is not 0
 // once this node leads and has applied everything before; 0 when it does no longer.
 func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
-	if gone, err := g.retired(); gone || err != nil {
-		return fmt.Errorf("start group %d: %w", g.id, cmp.Or(err, errRetired))
+	gone, err := g.retired()
+	back, err2 := g.TakenBack()
+	if err = errors.Join(err, err2); err == nil && gone && back == nil { // else what was given up was another past of the group (GiveUp)
+		err = errRetired
+	}
+	if err != nil {
+		return fmt.Errorf("start group %d: %w", g.id, err)
 	}
 	if err := g.bootstrap(); err != nil {
 		return fmt.Errorf("bootstrap group %d: %w", g.id, err)
@@ -86,7 +94,7 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	if e, err := g.TakenBack(); e != nil || err != nil {
 		return cmp.Or(err, error(e))
 	}
-	if err := errors.Join(g.loadKnown(), g.loadDoubts()); err != nil {
+	if err := errors.Join(g.loadKnown(), g.loadTerms(), g.loadDoubts()); err != nil {
 		return err
 	}
 	g.fsm.sm = sm
@@ -127,7 +135,7 @@ func (g *Group) self() string { return string(g.serverID()) }
 // keepSilent lets one heartbeat timeout pass after the start of the process before a member with a past answers anything: it has
 // forgotten to whom it listened, would vote for anybody, and a leader's lease may still rest on its last answer.
 func (g *Group) keepSilent() error {
-	if last, _ := g.log.Last(); last == 0 || !g.node.HasPeers() {
+	if last, _ := g.log.Last(); last == 0 && g.log.ID() == g.id || !g.node.HasPeers() {
 		return nil
 	}
 	select {
@@ -144,8 +152,9 @@ func (g *Group) bootstrap() error {
 	if err != nil {
 		return err
 	}
-	if last, _ := g.log.Last(); m != nil || last > 0 {
-		return nil
+	gone, err := g.retired()
+	if last, _ := g.log.Last(); m != nil || last > 0 || err != nil || gone || g.log.ID() != g.id {
+		return err // it has a past, if only one that it gave up
 	}
 	c := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: g.serverID(), Address: raft.ServerAddress(g.serverID())}}}
 	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c)}

@@ -99,7 +99,11 @@ func (g *Group) revive() error {
 	if err != nil {
 		return err
 	}
-	if last := g.position(); left.before(last) {
+	back, err := g.TakenBack()
+	if err != nil {
+		return err
+	}
+	if last := g.position(); back == nil && left.before(last) {
 		left = last // it was retired by a program that did not note it
 	}
 	values := map[string][]byte{floorKey: left.encode()}
@@ -156,6 +160,7 @@ func (g *Group) mayAsk(request any) error {
 	switch q := request.(type) {
 	case *raft.AppendEntriesRequest:
 		g.obey(q)
+		g.meet(q)
 		for old := g.told.Load(); q.LeaderCommitIndex > old && !g.told.CompareAndSwap(old, q.LeaderCommitIndex); old = g.told.Load() {
 		}
 	case *raft.InstallSnapshotRequest:

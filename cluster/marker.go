@@ -140,7 +140,15 @@ func (s *markerSink) Close() error {
 			return err
 		}
 	}
-	if err := s.g.log.Set([]byte(markerKey), s.m.encode()); err != nil {
+	values := map[string][]byte{markerKey: s.m.encode()}
+	if s.received > 0 {
+		terms, err := s.g.takeTerms(s.m.index)
+		if err != nil {
+			return err
+		}
+		values[termsKey] = terms
+	}
+	if err := s.g.log.SetAll(values); err != nil {
 		return err
 	}
 	s.g.log.Compactable(s.m.index)

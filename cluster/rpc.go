@@ -37,6 +37,7 @@ func (n *Node) Handler() http.Handler {
 	m.HandleFunc("POST /cluster/transfer", n.serveTransfer)
 	m.HandleFunc("POST /cluster/stand", n.serveStand)
 	m.HandleFunc("GET /cluster/standing", n.serveStanding)
+	m.HandleFunc("GET /cluster/terms", n.serveTerms)
 	return m
 }
 

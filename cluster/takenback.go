@@ -45,14 +45,26 @@ type keptLog struct {
 // StoreLogs implements raft.LogStore. What is known to be committed by now is written in the same step, and whose reign the entries are of.
 func (l keptLog) StoreLogs(logs []*raft.Log) error {
 	known, news := l.g.knownCommitted(), map[string][]byte(nil)
-	if known > l.g.noted.Load() {
-		news = map[string][]byte{knownKey: binary.BigEndian.AppendUint64(nil, known)}
-	}
-	if r := l.g.reignOf(logs[len(logs)-1].Term); r != nil && *r != l.g.reigned {
+	note := func(key string, value []byte) {
 		if news == nil {
 			news = map[string][]byte{}
 		}
-		news[reignKey], l.g.reigned = r.encode(), *r
+		news[key] = value
+	}
+	if known > l.g.noted.Load() {
+		note(knownKey, binary.BigEndian.AppendUint64(nil, known))
+	}
+	if r := l.g.reignOf(logs[len(logs)-1].Term); r != nil && *r != l.g.reigned {
+		note(reignKey, r.encode())
+		l.g.reigned = *r
+	}
+	if t := l.g.terms.Load().with(logs, l.g.reignOf); t != nil {
+		b, err := json.Marshal(t)
+		if err != nil {
+			return err
+		}
+		note(termsKey, b)
+		l.g.terms.Store(t)
 	}
 	if news == nil {
 		return l.Group.StoreLogs(logs)

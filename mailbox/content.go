@@ -145,3 +145,6 @@ func (c *ContentReader) Close() error {
 	c.prefix, c.err = nil, os.ErrClosed
 	return nil
 }
+
+// Entry is the entry of the group's log that the content came with.
+func (c *ContentReader) Entry() uint64 { return c.id.index }

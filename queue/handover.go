@@ -83,7 +83,7 @@ func (q *Queue) Pack(ctx context.Context, from, to uint64, at Elsewhere, ids []m
 	if p.serial == 0 {
 		return nil, errHandingOver
 	}
-	c := courierTo{r: r, ctx: ctx, from: from, serial: p.serial, to: at(to)}
+	c := courierTo{ctx: ctx, q: q, r: r.group, now: func() int64 { return r.commandTime(nil) }, letter: (*loader).letter, from: from, serial: p.serial, to: at(to)}
 	if c.to == nil {
 		return nil, fmt.Errorf("group %d is gone", to)
 	}

@@ -10,8 +10,11 @@ import (
 
 // courierTo copies messages to another group, in commands of bounded size. At most one command's content is in memory.
 type courierTo struct {
-	r       *run
 	ctx     context.Context
+	q       *Queue
+	r       Reader
+	now     func() int64 // command time
+	letter  func(l *loader, id mail.ID) (*letter, error)
 	from    uint64
 	serial  uint64
 	to      Proposer
@@ -23,11 +26,11 @@ type courierTo struct {
 
 // add copies a message, now or with others.
 func (c *courierTo) add(id mail.ID) error {
-	l, err := c.r.q.loader(c.r.group)
+	l, err := c.q.loader(c.r)
 	if err != nil {
 		return err
 	}
-	one, err := l.letter(id)
+	one, err := c.letter(&l, id)
 	if err != nil || one == nil {
 		return err
 	}
@@ -46,7 +49,7 @@ func (c *courierTo) add(id mail.ID) error {
 		}
 	}
 	for _, p := range l.rec.parts {
-		part, err := c.r.group.ReadPart(nil, p.Index, p.Part)
+		part, err := c.r.ReadPart(nil, p.Index, p.Part)
 		if err != nil {
 			return fmt.Errorf("read its content: %w", err)
 		}
@@ -74,11 +77,11 @@ func (c *courierTo) whole(rec *record) bool {
 // bring sends a large content in chunks, one at a time.
 func (c *courierTo) bring(id mail.ID, parts []PartRef) (n uint32, err error) {
 	for _, p := range parts {
-		part, err := c.r.group.ReadPart(nil, p.Index, p.Part)
+		part, err := c.r.ReadPart(nil, p.Index, p.Part)
 		if err != nil {
 			return n, fmt.Errorf("read its content: %w", err)
 		}
-		data := appendBring(appendCommand(nil, cmdBring, c.r.commandTime(nil)), c.from, c.serial, chunkRef{id, n})
+		data := appendBring(appendCommand(nil, cmdBring, c.now()), c.from, c.serial, chunkRef{id, n})
 		if err := c.send(data, [][]byte{part}); err != nil {
 			return n, err
 		}
@@ -92,7 +95,7 @@ func (c *courierTo) flush() error {
 	if len(c.letters) == 0 {
 		return nil
 	}
-	data := appendTake(appendCommand(nil, cmdTake, c.r.commandTime(nil)), c.from, c.serial, len(c.letters))
+	data := appendTake(appendCommand(nil, cmdTake, c.now()), c.from, c.serial, len(c.letters))
 	for i := range c.letters {
 		data = appendTaken(data, &c.letters[i])
 	}

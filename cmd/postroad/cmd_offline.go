@@ -37,7 +37,8 @@ var offline = struct {
 	join    func(ctx context.Context, cfg *config.Config, address, token string) error
 	recover func(ctx context.Context, cfg *config.Config, acceptLoss bool, tell func(string)) error
 	restore func(ctx context.Context, cfg *config.Config, backup io.Reader) error
-}{joinCluster, recoverCluster, restoreCluster}
+	salvage func(ctx context.Context, cfg *config.Config, o salvageOptions, print, tell func(string)) error
+}{joinCluster, recoverCluster, restoreCluster, salvageNode}
 
 // loadOffline reads the configuration of the node whose data directory is meant.
 func loadOffline(file string) (*config.Config, error) {

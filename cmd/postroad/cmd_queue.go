@@ -40,6 +40,7 @@ Put off, they are held.`},
 What is gone is gone: look with "queue list" and the same filters first.`},
 	{name: "remove", args: "FILTER ... | --all", short: "take recipients out of the queue without telling anybody", run: runQueueVerb, long: filterHelp + underWayHelp + `
 What is gone is gone: look with "queue list" and the same filters first.`},
+	{name: "salvage", args: "[--config FILE] [--list] [--to HOST:PORT] [--save DIR]", short: "put in again what only a stopped node has", run: runQueueSalvage, long: salvageHelp},
 }
 
 // queueFlags are the flags of all queue commands.

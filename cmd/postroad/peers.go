@@ -41,6 +41,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("POST /node/shares", n.serveShares)
 	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.holders.Tenures()) })
 	m.HandleFunc("POST /node/still", n.serveStill)
+	m.HandleFunc("GET /node/takers", n.serveTakers)
 	n.suspendRoutes(m)
 	n.newerRoutes(m)
 	n.boxes.routes(m)
@@ -95,6 +96,10 @@ func (n *node) sayHello(ctx context.Context) error {
 
 // ask makes a request with JSON, both ways, to another member.
 func (n *node) ask(ctx context.Context, member uint16, method, path string, body, into any) error {
+	return askMember(ctx, n.store, member, method, path, body, into)
+}
+
+func askMember(ctx context.Context, store *cluster.Node, member uint16, method, path string, body, into any) error {
 	var content bytes.Buffer
 	if body != nil {
 		if err := json.NewEncoder(&content).Encode(body); err != nil {
@@ -105,7 +110,7 @@ func (n *node) ask(ctx context.Context, member uint16, method, path string, body
 	if into != nil {
 		read = func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, 8<<20)).Decode(into) }
 	}
-	if err := n.store.Call(ctx, member, method, path, &content, read); err != nil {
+	if err := store.Call(ctx, member, method, path, &content, read); err != nil {
 		return fmt.Errorf("member %d: %w", member, err)
 	}
 	return nil

@@ -30,7 +30,8 @@ func takenBack(store *cluster.Node) error {
 	return &admin.Error{Exit: admin.ExitSoftware, Message: strings.Join(words, "\n"), Hint: takenBackHint}
 }
 
-const takenBackHint = "Keep this data directory: it is the only place that has these. Look at the disks of the other nodes first; docs/cluster.md (\"A disk that was rolled back\") says what to do"
+const takenBackHint = "Keep this data directory: it is the only place that has these. Look at the disks of the other nodes first; then `postroad queue salvage` puts them into the cluster again, " +
+	"while the other nodes run, and this node can be started; docs/cluster.md (\"A disk that was rolled back\") says more"
 
 // stakeOf says what of one group is at stake.
 func stakeOf(store *cluster.Node, e *cluster.TakenBack) string {
