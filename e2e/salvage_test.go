@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/mailtest"
+)
+
+// TestSalvage: while n1 lags, mail is accepted by n2 and n3; then n3 goes away, and n2 comes back with a disk as of before that. n1 and n2 go on without that mail. When n3
+// comes back it stops and names it, and `postroad queue salvage`, killed twice midway, puts all of it in again: nothing acknowledged is lost, what was held is held.
+func TestSalvage(t *testing.T) {
+	r := startRun(t, runOptions{Nodes: 3, Domains: 3, Seed: 20261130, MaxSize: 32 << 10, Quiet: true, Extra: soonAgain})
+	remote := &refusing{}
+	r.World.Answer(remote.step)
+	n1, n2, n3 := r.Cluster.Node(1), r.Cluster.Node(2), r.Cluster.Node(3)
+	var tries []faults.Try
+	number := 0
+	accept := func(n int, at ...*faults.Node) (ids []string) {
+		t.Helper()
+		from := number
+		number += n
+		load := r.load(faults.LoadOptions{Connections: 4, Count: n, Message: func(i int) *mailtest.Message {
+			if i == 5 {
+				return r.large(from + i)
+			}
+			return r.Gen.Message(from + i)
+		}, Servers: func() (all []faults.Server) {
+			for _, n := range at {
+				all = append(all, faults.Server{Number: n.Number, Addr: n.SMTP})
+			}
+			return all
+		}})
+		for _, try := range load.Wait() {
+			tries = append(tries, try)
+			if len(try.Accepted) > 0 {
+				ids = append(ids, try.QueueID)
+			}
+		}
+		return ids
+	}
+	accept(20, n1, n2, n3)
+	fault := faults.Fault{Kind: faults.Rollback, What: "rollback of n2", From: time.Now(), Forgot: time.Now(), Lost: []int{1, 2, 3}}
+	n1.Kill() // it lags from here on
+	n2.Kill()
+	copyOf := func(from, to string) {
+		if out, err := exec.Command("cp", "-a", "--sparse=always", from, to).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	copyOf(n2.Data, n2.Data+".old")
+	start := func(nodes ...*faults.Node) {
+		t.Helper()
+		for _, n := range nodes {
+			if err := n.Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, n := range nodes {
+			r.within(time.Minute, n.Name+" comes back", n.AwaitReady)
+		}
+	}
+	start(n2)
+	r.within(time.Minute, "n3 goes on", n3.AwaitReady)
+	ids := accept(60, n2, n3)
+	held := ids[len(ids)/2]
+	eventually(t, time.Minute, func() bool { // each node's answer says that n1 is missing
+		status, out := r.status(n3, "queue", "hold", held)
+		return status == 0 || strings.Contains(out, "held")
+	}, func() string { return "nothing is held" })
+	n3.Kill()
+	n2.Kill()
+	if err := n2.Wipe(); err != nil {
+		t.Fatal(err)
+	}
+	copyOf(n2.Data+".old", n2.Data)
+	start(n1, n2)
+	accept(20, n1, n2)
+	if err := n3.Start(); err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for round := range 10 { // it may meet the groups one after the other
+		eventually(t, time.Minute, func() bool { _, ready := n3.Ready(r.ctx); return ready || !n3.Up() }, func() string { return "n3 neither ends nor is ready" })
+		if n3.Up() {
+			break
+		}
+		words := n3.Log()
+		if n3.ExitStatus() != 70 || !strings.Contains(words, "queue salvage") {
+			t.Fatalf("n3 ended with %d\n%s", n3.ExitStatus(), words)
+		}
+		t.Logf("n3: %s", words[max(0, len(words)-600):])
+		list := r.command(n3, "queue", "salvage", "--list")
+		if again := r.command(n3, "queue", "salvage", "--list"); again != list {
+			t.Errorf("a listing changed something:\n%s\n%s", list, again)
+		}
+		for line := range strings.Lines(list) {
+			named[line[:min(16, len(line))]] = true
+		}
+		if round == 0 {
+			r.cutShort(n3, "entry") // before it has put in the first batch
+			r.cutShort(n3, "<")     // after it
+		}
+		t.Log(r.command(n3, "queue", "salvage"))
+		if err := n3.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(named) == 0 {
+		t.Error("n3 came back and named nothing")
+	}
+	r.within(2*time.Minute, "all is whole", r.Cluster.AwaitWhole)
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return named[id] })
+	t.Logf("%d of the %d messages that n1 and n2 had forgotten were named", len(ids)-len(missing), len(ids))
+	if out := r.command(n1, "queue", "count", "--state", "held", "--json"); !strings.Contains(out, `"messages":1`) {
+		t.Errorf("what was held is not: %s", out)
+	}
+	remote.take()
+	r.command(n1, "queue", "release", held)
+	r.command(n1, "queue", "flush")
+	r.World.Settle(r.ctx, tries, 2*time.Minute)
+	fault.Until = time.Now()
+	h, err := faults.Collect(r.ctx, r.Cluster, r.World, tries, []faults.Fault{fault})
+	if err != nil {
+		t.Error(err)
+	}
+	v := faults.Check(h, faults.Rules{})
+	t.Logf("verdict:\n%v%v", v, v.Faults(h))
+	if v.Lost.N > 0 || v.Changed.N > 0 || v.Waiting > 0 || v.Unlogged.N > 0 {
+		t.Errorf("the verdict above must have nothing lost, changed, or delivered once more without a word\n%s", r.chronicle())
+	}
+}
+
+// large is a message that goes in pieces.
+func (r *run) large(i int) *mailtest.Message {
+	g := mailtest.Generator{Seed: r.Gen.Seed, Run: "large", Domains: r.Gen.Domains, Size: 3 << 20}
+	return g.Message(i)
+}
+
+// cutShort runs `queue salvage` and kills it when it has printed a text.
+func (r *run) cutShort(n *faults.Node, text string) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary(r.t, ""), "queue", "salvage", "--config", filepath.Clean(n.Config))
+	out, in := io.Pipe()
+	cmd.Stdout, cmd.Stderr = in, in
+	if err := cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	go func() {
+		cmd.Wait()
+		in.Close()
+	}()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), text) {
+			cmd.Process.Kill()
+			break
+		}
+	}
+	io.Copy(io.Discard, out)
+}
