@@ -91,7 +91,6 @@ func takenBack(t *testing.T, m *many) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
 	again, err := n.TakenBack()
 	if err != nil || len(again) != 1 || again[0].Error() != why.Error() {
 		t.Errorf("the next start says %v, %v; want %v", again, err, why)
@@ -102,8 +101,35 @@ func takenBack(t *testing.T, m *many) {
 	if last := n.Group(HomeGroup).position().index; last != why.Last {
 		t.Errorf("its log ends at %d, it ended at %d", last, why.Last)
 	}
+	g := n.Group(HomeGroup)
+	leader := m.leader()
+	theirs := leader.g.Terms()
+	var applied toy
+	if err := g.Unrolled(&applied); err != nil || g.AppliedIndex() != why.Last {
+		t.Errorf("the state is as of %d: %v", g.AppliedIndex(), err)
+	}
+	ours := g.Terms()
+	from := why.Parted(&ours, &theirs)
 	kept := 0
-	if err := n.Group(HomeGroup).Entries(why.From, func(uint64, []byte) bool { kept++; return true }); err != nil || kept < 40 {
-		t.Errorf("%d commands are left: %v", kept, err)
+	if err := n.Group(HomeGroup).Entries(from, func(uint64, []byte) bool { kept++; return true }); err != nil || kept != 40 || from > why.From {
+		t.Errorf("%d commands are left, want 40, from %d on; it stopped at %d: %v\n%+v\n%+v", kept, from, why.From, err, ours, theirs)
+	}
+	if err := g.GiveUp(from); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	three.fs = left
+	m.onFailure = nil
+	three = m.start(3)
+	if d := three.g.Doubts(); len(d) == 0 && three.g.position().index == 0 {
+		t.Error("it has nothing, and doubts nothing")
+	}
+	m.until("it has what the leader has", func() bool {
+		return three.g.AppliedIndex() >= theirs.Last && len(three.g.Doubts()) == 0
+	})
+	if more, err := three.node.TakenBack(); len(more) > 0 || err != nil {
+		t.Errorf("it is stopped still: %v, %v", more, err)
 	}
 }
