@@ -17,7 +17,8 @@ import (
 // Messages that go from group to group would be met twice, or not at all, by whoever asks all groups. So nothing is let go while somebody asks: all nodes are
 // told to let hand-overs stand still, for a time that is renewed until the end, and each answers when what it had let go has come. A node that has just become the
 // owner of a group that is to go, or has just seen that it is, waits for as long before it lets anything go. What the owner before it had let go it may find on the
-// way; that stays there until the end, too, and is told of at the end.
+// way; that stays there until the end, too, and is told of at the end. Whoever asks may be stopped meanwhile, or cut off from a node that goes on: what was told to it
+// has lapsed then, and what was asked is not known (stillness).
 
 const (
 	stillLasts = 10 * time.Second
@@ -30,23 +31,34 @@ var stillNumber atomic.Uint64
 
 // standStill lets hand-overs stand still until end is called, which says what was on its way nevertheless, because its end is not known.
 func (n *node) standStill(ctx context.Context) (end func() (moving []admin.Missing)) {
-	if !n.anyGoing() {
-		return func() []admin.Missing { return nil }
-	}
 	key := fmt.Sprintf("%d.%d.%d", n.self.Member, n.self.Incarnation, stillNumber.Add(1))
-	moving, outer := n.askStill(ctx, key, stillLasts), ctx
+	s := newStillness(time.Now(), n.anyGoing())
+	ask := func(ctx context.Context) (moving []admin.Missing) {
+		if n.anyGoing() {
+			moving = n.askStill(ctx, key, stillLasts, s.heard)
+		}
+		return moving
+	}
+	moving, outer := ask(ctx), ctx
+	s.begun()
 	ctx, cancel := context.WithCancel(ctx)
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		for pause(ctx, stillRenew) {
-			n.askStill(ctx, key, stillLasts)
+			ask(ctx)
 		}
 	})
 	return func() []admin.Missing {
 		cancel()
 		renewing.Wait()
-		moving = append(moving, n.askStill(outer, key, stillLasts)...) // an owner may be new
-		go n.askStill(n.background, key, 0)
+		moving = append(moving, ask(outer)...) // an owner may be new
+		if s.told() {
+			go n.askStill(n.background, key, 0, func(uint16, time.Time, time.Time) {})
+		}
+		for _, id := range s.lapsed() {
+			m, _ := n.control.Member(id)
+			moving = append(moving, admin.Missing{Node: m.Name, Why: "messages may have gone from group to group meanwhile"})
+		}
 		return moving
 	}
 }
@@ -61,8 +73,11 @@ func (n *node) anyGoing() bool {
 	return false
 }
 
-// askStill tells all nodes. One that does not answer lets nothing go that counts: its groups do not answer either, or have another owner.
-func (n *node) askStill(ctx context.Context, key string, lasts time.Duration) (moving []admin.Missing) {
+// askStill tells all nodes, and heard who has answered, when that was asked and when answered. One that does not answer lets nothing go that counts: its groups do not
+// answer either, or have another owner.
+func (n *node) askStill(
+	ctx context.Context, key string, lasts time.Duration, heard func(member uint16, asked, answered time.Time),
+) (moving []admin.Missing) {
 	ctx, cancel := context.WithTimeout(ctx, stillWait)
 	defer cancel()
 	var mu sync.Mutex
@@ -73,13 +88,18 @@ func (n *node) askStill(ctx context.Context, key string, lasts time.Duration) (m
 		}
 		all.Go(func() {
 			var err error
+			asked := time.Now()
 			if m.ID == n.self.Member {
 				err = n.still(ctx, key, lasts)
 			} else {
 				err = n.ask(ctx, m.ID, http.MethodPost, fmt.Sprintf("/node/still?key=%s&for=%s", key, lasts), nil, nil)
 			}
 			var answer *cluster.Answer
-			if err == nil || m.ID != n.self.Member && (!errors.As(err, &answer) || answer.Status != http.StatusConflict) {
+			silent := err != nil && m.ID != n.self.Member && (!errors.As(err, &answer) || answer.Status != http.StatusConflict)
+			if !silent {
+				heard(m.ID, asked, time.Now())
+			}
+			if silent || err == nil {
 				return
 			}
 			words := err.Error()
