@@ -107,6 +107,9 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	if err := g.needsOthers(conf); err != nil {
 		return err
 	}
+	if err := g.recall(conf); err != nil {
+		return err
+	}
 	conf.NotifyCh = g.notify
 	g.lease.timeout = g.node.opts.HeartbeatTimeout
 	if err := g.keepSilent(); err != nil {

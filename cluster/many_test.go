@@ -25,6 +25,7 @@ type many struct {
 	cut       map[uint16]bool // cannot be dialled, cannot dial
 	smallLog  bool
 	onFailure func(error)
+	onLog     func(id uint16, line string)
 	serves    func(http.Handler) http.Handler // nil: a node's handler serves itself
 }
 
@@ -65,6 +66,9 @@ func (m *many) start(id uint16) *member {
 		o.MarkerBytes, o.MarkerEntries, o.SegmentSize = 64<<10, 50, 1<<20
 	}
 	o.OnFailure = m.onFailure
+	if heard := m.onLog; heard != nil {
+		o.Logf = func(f string, a ...any) { heard(id, fmt.Sprintf(f, a...)) }
+	}
 	var err error
 	if x.node, err = Open(o); err != nil {
 		m.t.Fatal(err)
@@ -108,7 +112,7 @@ func (m *many) connect(x *member) {
 	if m.serves != nil {
 		handler = m.serves(handler)
 	}
-	x.http = &http.Server{Handler: handler}
+	x.http = &http.Server{Handler: handler, ConnContext: wire.ConnContext}
 	go x.http.Serve(x.port.HTTP())
 }
 

@@ -209,11 +209,9 @@ func (g *Group) needsOthers(conf *raft.Config) error {
 	if len(doubts) == 0 {
 		return nil
 	}
-	_, alone := raft.NewInmemTransport("")
-	copied := *conf // it is changed
-	c, err := raft.GetConfiguration(&copied, &g.fsm, g.log, g.log, markers{g}, alone)
+	c, err := g.configured(conf)
 	if err != nil {
-		return fmt.Errorf("read the members of group %d: %w", g.id, err)
+		return err
 	}
 	votes := func(s raft.Server) bool { return s.Suffrage == raft.Voter }
 	self := raft.Server{ID: g.serverID(), Address: raft.ServerAddress(g.serverID())} // the only one that votes
@@ -221,6 +219,17 @@ func (g *Group) needsOthers(conf *raft.Config) error {
 		return nil
 	}
 	return fmt.Errorf("%w: group %d: %s, and no other node has it", logstore.ErrLost, g.id, whyWords[doubts[0].Why])
+}
+
+// configured are the group's members by this member's log. The group does not run yet.
+func (g *Group) configured(conf *raft.Config) (raft.Configuration, error) {
+	_, alone := raft.NewInmemTransport("")
+	copied := *conf // it is changed
+	c, err := raft.GetConfiguration(&copied, &g.fsm, g.log, g.log, markers{g}, alone)
+	if err != nil {
+		return c, fmt.Errorf("read the members of group %d: %w", g.id, err)
+	}
+	return c, nil
 }
 
 // forgetDoubts takes what is here for all there is.
