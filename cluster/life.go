@@ -75,6 +75,10 @@ func (g *Group) retired() (bool, error) {
 	return len(v) > 0, err
 }
 
+// Ended reports whether this member's part in the group has ended, so that to join it again begins
+// another life in it.
+func (g *Group) Ended() (bool, error) { return g.retired() }
+
 // end notes that this life is over, and where its log ended.
 func (g *Group) end() error {
 	left := g.position()

@@ -58,19 +58,27 @@ func (d defect) extra() string {
 	return soonAgain
 }
 
-// TestFaultsFindOldRollCall: operators are answered from whatever a node knows, after a start before it has applied its log.
+// TestFaultsFindOldRollCall: operators are answered from whatever a node knows, after a start before
+// it has applied its log. It starts while the others are away, and so knows nothing for seconds.
 func TestFaultsFindOldRollCall(t *testing.T) {
 	play := func(r *run) error {
-		for range 3 {
-			r.flows(200)
-			if err := r.Driver.Do(r.ctx, faults.Step{Kind: faults.KillAll}); err != nil {
-				return err
-			}
+		r.flows(200)
+		away := make(chan error, 1)
+		others := []int{1, 2}
+		go func() {
+			away <- r.Driver.Do(r.ctx, faults.Step{Kind: faults.Kill, Node: 1, Sides: others, For: 12 * time.Second})
+		}()
+		eventually(r.t, time.Minute, func() bool { return len(r.Cluster.Live()) == 1 },
+			func() string { return "the others are not away" })
+		err := r.Driver.Do(r.ctx, faults.Step{Kind: faults.Kill, Node: 0})
+		if err := errors.Join(err, <-away); err != nil {
+			return err
 		}
 		r.flows(100)
 		return nil
 	}
-	defect{tags: "defect_rollcall", nodes: 3, play: play, found: func(v *faults.Verdict) bool { return v.Untrue.N > 0 }, verbs: true}.try(t)
+	found := func(v *faults.Verdict) bool { return v.Untrue.N > 0 }
+	defect{tags: "defect_rollcall", nodes: 3, play: play, found: found, verbs: true}.try(t)
 }
 
 // TestFaultsFindDrop: an ID is dropped after its 250, now and then.

@@ -29,8 +29,9 @@ func (s *State) Members() []Member {
 	return slices.DeleteFunc(slices.Clone(m.members), func(c Member) bool { return c.State == Removed })
 }
 
-// Ran returns how many members were ever seen running. One that got its certificate and never came counts nowhere.
-func (s *State) Ran() int { return len(s.view.Load().in(Active, Draining)) }
+// Active returns how many members may have places in groups. One that got its certificate and never
+// came is none of them, and one that drains is none any more.
+func (s *State) Active() int { return len(s.view.Load().in(Active)) }
 
 // Member returns a member, removed ones too.
 func (s *State) Member(id uint16) (Member, bool) {

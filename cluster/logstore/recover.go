@@ -257,7 +257,12 @@ func (r *recovery) replay(id uint64, last bool) error {
 func (r *recovery) end(f *file, id uint64, off int64, last bool) error {
 	if off == 0 {
 		h, _, err := r.readBlock(f, id, 0)
-		return fmt.Errorf("%w: the first block of segment %d (block %d, %v) does not follow block %d of segment %d", ErrLost, id, h.seq, err, r.seq, r.id)
+		what := fmt.Sprintf("block %d", h.seq)
+		if err != nil {
+			what = err.Error()
+		}
+		return fmt.Errorf("%w: the first block of segment %d (%s) does not follow block %d of segment %d",
+			ErrLost, id, what, r.seq, r.id)
 	}
 	if !last {
 		return nil

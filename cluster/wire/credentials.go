@@ -71,7 +71,8 @@ func LoadCredentials(dir string) (c Credentials, err error) {
 			continue
 		}
 		if err == nil {
-			return Credentials{}, fmt.Errorf("%s in %s is empty: put it back from a backup; without one, empty the data directory and join anew under another name", f.name, dir)
+			return Credentials{}, fmt.Errorf("%s in %s is empty: put it back from a backup; without one, empty the data directory, "+
+				"join anew under another name, and run `postroad cluster replace`", f.name, dir)
 		}
 		if f.name != fileCert && errors.Is(err, fs.ErrNotExist) {
 			return Credentials{}, fmt.Errorf("%s has %s but no %s: put it back from a backup, or join anew with an empty data directory", dir, fileCert, f.name)

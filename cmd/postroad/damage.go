@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/internal/admin"
@@ -17,6 +18,16 @@ func (n *node) damaged(err error) error {
 	hint := fmt.Sprintf("nothing was changed; if this comes from a file that was put back or moved, undo that. With other nodes in the cluster: empty %s, join under "+
 		"another name, and run `postroad cluster replace %s NEW`. Alone: `postroad cluster recover --config FILE` says what is left", n.cfg.Node.DataDir, n.cfg.Node.Name)
 	return &admin.Error{Exit: admin.ExitConfig, Message: err.Error(), Hint: hint}
+}
+
+// damagedFile gives an error about a small file's contents the exit status of what no restart mends.
+// A file that could not be read is the disk's trouble (diskTrouble), and left alone.
+func damagedFile(err error) error {
+	var unread *fs.PathError
+	if err == nil || errors.As(err, &unread) {
+		return err
+	}
+	return lasting(err)
 }
 
 // doubts are the groups in which members are in quarantine, by what they said of themselves.

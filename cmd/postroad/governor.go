@@ -170,7 +170,13 @@ func (g *governor) introduce(ctx context.Context) {
 // start makes this node take part in the groups that it is to be in.
 func (g *governor) start(ctx context.Context, hosts []control.Group) {
 	n := g.n
+	fresh := n.store.Group(cluster.ControlGroup).Fresh()
 	for _, group := range hosts {
+		// After a crash the control rows may be from before this node left a group: what has ended is
+		// begun anew only by the word of a state that is known to be new.
+		if ended, err := n.store.Group(group.ID).Ended(); err == nil && ended && !fresh {
+			continue
+		}
 		err := n.join(group)
 		if errors.Is(err, cluster.ErrLost) {
 			n.failed(err)
@@ -222,7 +228,7 @@ func (g *governor) judge(group control.Group) {
 	}
 	o := p.base()
 	voters := len(o.group.Members().Voters)
-	enough := voters >= len(group.Voters) && (voters > 1 || g.n.control.Ran() < 2)
+	enough := voters >= len(group.Voters) && (voters > 1 || g.n.control.Active() < 2)
 	o.accepts.Store(group.State == control.GroupServing && (enough || o.accepts.Load()))
 }
 

@@ -45,10 +45,10 @@ func (n *node) startStore(ctx context.Context) error {
 	creds, err := wire.LoadCredentials(clusterDir(n.cfg))
 	member := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return damagedFile(err)
 	}
 	if n.joined, err = readJoined(n.cfg); err != nil {
-		return err
+		return damagedFile(err)
 	}
 	o := cluster.Options{
 		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.failed,
@@ -92,7 +92,10 @@ func (n *node) startStore(ctx context.Context) error {
 // beginCluster makes the authority and the credentials of a cluster of one.
 func (n *node) beginCluster() (c wire.Credentials, err error) {
 	if n.store.Member() != 1 {
-		return c, fmt.Errorf("this store is of member %d of a cluster, but %s has no credentials: put them back", n.store.Member(), clusterDir(n.cfg))
+		return c, lasting(fmt.Errorf("this store is of member %d of a cluster, but %s has no credentials: "+
+			"put them back from a backup; without one, empty the data directory, join anew under another "+
+			"name, and run `postroad cluster replace %s NEW`",
+			n.store.Member(), clusterDir(n.cfg), n.cfg.Node.Name))
 	}
 	id := wire.Identity{Cluster: fmt.Sprintf("%016x", rand.Uint64()), Member: 1, Incarnation: n.store.Incarnation()}
 	caCert, caKey, err := wire.NewAuthority(id.Cluster)
@@ -128,7 +131,7 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	}
 	n.control = control.New()
 	if n.addresses, err = openAddresses(clusterDir(n.cfg)); err != nil {
-		return err
+		return damagedFile(err)
 	}
 	if n.joined != nil {
 		if err := n.addresses.keep(n.joined.Members); err != nil {
