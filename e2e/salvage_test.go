@@ -89,9 +89,22 @@ func TestSalvage(t *testing.T) {
 	}
 	named := map[string]bool{}
 	for round := range 10 { // it may meet the groups one after the other
-		eventually(t, time.Minute, func() bool { _, ready := n3.Ready(r.ctx); return ready || !n3.Up() }, func() string { return "n3 neither ends nor is ready" })
-		if n3.Up() {
+		whole, cancel := context.WithTimeout(r.ctx, 2*time.Minute)
+		gone := n3.Gone()
+		go func() {
+			select {
+			case <-gone:
+				cancel()
+			case <-whole.Done():
+			}
+		}()
+		err := r.Cluster.AwaitWhole(whole)
+		cancel()
+		if err == nil {
 			break
+		}
+		if n3.Up() {
+			t.Fatalf("n3 neither ends nor is whole: %v\n%s\n%s", err, r.command(n1, "cluster", "status"), r.chronicle())
 		}
 		words := n3.Log()
 		if n3.ExitStatus() != 70 || !strings.Contains(words, "queue salvage") {
@@ -117,7 +130,6 @@ func TestSalvage(t *testing.T) {
 	if len(named) == 0 {
 		t.Error("n3 came back and named nothing")
 	}
-	r.within(2*time.Minute, "all is whole", r.Cluster.AwaitWhole)
 	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return named[id] })
 	t.Logf("%d of the %d messages that n1 and n2 had forgotten were named", len(ids)-len(missing), len(ids))
 	if out := r.command(n1, "queue", "count", "--state", "held", "--json"); !strings.Contains(out, `"messages":1`) {
