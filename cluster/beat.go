@@ -14,11 +14,13 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 )
 
-// The heartbeats of all groups that this node leads go to a member in one frame each beatEvery, over a connection of their own, so that no large request
-// is before them. raft asks for heartbeats of its groups one by one, as ever; each waits for the next frame that is answered. A group is in every frame for
-// as long as raft, which asks again and again, leads it in that term.
+// The heartbeats of all groups that this node leads go to a member in one frame each beatEvery,
+// over a connection of their own, so that no large request is before them. raft asks for heartbeats
+// of its groups one by one, as ever; each waits for the next frame that is answered. A group is in
+// every frame for as long as raft, which asks again and again, leads it in that term.
 //
-// A member of a version before that knows no frames refuses the connection: it gets raft's own heartbeats.
+// A member of a version before that knows no frames refuses the connection: it gets raft's own
+// heartbeats.
 
 const (
 	beatStream   = nodeGroup       // the number of the stream that the frames go through: the node itself
@@ -128,7 +130,9 @@ func (b *beats) run() {
 		sent := monotonic()
 		conn = b.exchange(conn, asks, groups)
 		every := int64(b.n.opts.HeartbeatTimeout / beatEvery)
-		timer.Reset(time.Duration(sent - sent%every + every - monotonic())) // at the same time to all members: an idle node wakes once
+		timer.Reset(
+			time.Duration(sent - sent%every + every - monotonic()),
+		) // at the same time to all members: an idle node wakes once
 		select {
 		case <-timer.C:
 		case <-b.n.closing:
@@ -143,7 +147,8 @@ func (b *beats) collect() (asks []beatAsk, groups []*beat) {
 	defer b.mu.Unlock()
 	stale := monotonic() - int64(b.n.opts.HeartbeatTimeout)
 	for id, t := range b.led {
-		leads := t.g.running.Load() && t.g.raft.State() == raft.Leader && t.g.raft.CurrentTerm() == t.term
+		leads := t.g.running.Load() && t.g.raft.State() == raft.Leader &&
+			t.g.raft.CurrentTerm() == t.term
 		if leads && (t.answer != nil || t.asked > stale) {
 			asks, groups = append(asks, beatAsk{id, t.term}), append(groups, t)
 			continue
@@ -255,7 +260,12 @@ func (c *beatConn) exchange(hold time.Duration, asks []beatAsk) ([]beatAnswer, e
 		return nil, err
 	}
 	if len(c.answers) != len(asks) {
-		return nil, fmt.Errorf("%w: %d answers to %d heartbeats", errBadBeat, len(c.answers), len(asks))
+		return nil, fmt.Errorf(
+			"%w: %d answers to %d heartbeats",
+			errBadBeat,
+			len(c.answers),
+			len(asks),
+		)
 	}
 	return c.answers, nil
 }

@@ -8,9 +8,11 @@ import (
 	"time"
 )
 
-// A frame of heartbeats is its length in four octets, big-endian, and a body: the version, an octet, and numbers, which are uvarints. The question says how
-// long the leader counts on its answers, in milliseconds, how many groups follow, and of each its number and the leader's term. The answer says how many, and
-// of each, in the order of the question, a beatState, the member's term and its newest entry.
+// A frame of heartbeats is its length in four octets, big-endian, and a body: the version, an
+// octet, and numbers, which are uvarints. The question says how long the leader counts on its
+// answers, in milliseconds, how many groups follow, and of each its number and the leader's term.
+// The answer says how many, and of each, in the order of the question, a beatState, the member's
+// term and its newest entry.
 
 const (
 	beatVersion  = 1
@@ -126,7 +128,8 @@ func (p *beatParser) end() error {
 	return nil
 }
 
-// writeBeat writes a frame in one piece; body makes it, behind what it is given. The buffer is used again.
+// writeBeat writes a frame in one piece; body makes it, behind what it is given. The buffer is used
+// again.
 func writeBeat(w io.Writer, buf *[]byte, body func([]byte) []byte) error {
 	b := body(append((*buf)[:0], 0, 0, 0, 0))
 	*buf = b

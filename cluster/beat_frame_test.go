@@ -42,7 +42,8 @@ func FuzzBeatAnswers(f *testing.F) {
 	})
 }
 
-// TestBeatFrames: frames follow each other in one buffer; one that is too large, or ends early, is an error.
+// TestBeatFrames: frames follow each other in one buffer; one that is too large, or ends early, is
+// an error.
 func TestBeatFrames(t *testing.T) {
 	var wire bytes.Buffer
 	var in, out []byte
@@ -55,13 +56,20 @@ func TestBeatFrames(t *testing.T) {
 			t.Errorf("frame %d: %v, %v", i, got, err)
 		}
 	}
-	if _, err := readBeat(bytes.NewReader([]byte{0xff, 0, 0, 0, 1}), &in); !errors.Is(err, errBadBeat) {
+	if _, err := readBeat(bytes.NewReader([]byte{0xff, 0, 0, 0, 1}), &in); !errors.Is(
+		err,
+		errBadBeat,
+	) {
 		t.Errorf("a huge frame: %v", err)
 	}
-	if _, err := readBeat(bytes.NewReader([]byte{0, 0, 0, 2, 1}), &in); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := readBeat(bytes.NewReader([]byte{0, 0, 0, 2, 1}), &in); !errors.Is(
+		err,
+		io.ErrUnexpectedEOF,
+	) {
 		t.Errorf("half a frame: %v", err)
 	}
-	if err := writeBeat(&wire, &out, func(b []byte) []byte { return append(b, make([]byte, maxBeatFrame+1)...) }); err == nil || wire.Len() > 0 {
+	if err := writeBeat(&wire, &out, func(b []byte) []byte { return append(b, make([]byte, maxBeatFrame+1)...) }); err == nil ||
+		wire.Len() > 0 {
 		t.Errorf("too large a frame is written: %v", err)
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 )
 
-// speakers are the members that send frames of heartbeats, and with that tell how long they count on an answer.
+// speakers are the members that send frames of heartbeats, and with that tell how long they count
+// on an answer.
 type speakers struct {
 	mu    sync.Mutex
 	over  bool
@@ -23,11 +24,17 @@ type speakers struct {
 }
 
 func newSpeakers() speakers {
-	return speakers{conns: map[net.Conn]struct{}{}, open: map[uint16]int{}, until: map[uint16]int64{}, holds: map[uint16]time.Duration{}}
+	return speakers{
+		conns: map[net.Conn]struct{}{},
+		open:  map[uint16]int{},
+		until: map[uint16]int64{},
+		holds: map[uint16]time.Duration{},
+	}
 }
 
-// speakerStays is for how long a member counts as a speaker after its last connection has gone. What it sent before may still come in. Should it be
-// started again as a version that does not speak, it is silent for longer than this before it can lead.
+// speakerStays is for how long a member counts as a speaker after its last connection has gone.
+// What it sent before may still come in. Should it be started again as a version that does not
+// speak, it is silent for longer than this before it can lead.
 const speakerStays = time.Second
 
 func (s *speakers) enter(c net.Conn, member uint16) {
@@ -98,7 +105,11 @@ func (n *Node) answerBeats(c net.Conn, leader uint16) {
 	var answers []beatAnswer
 	id := serverID(leader)
 	request := &raft.AppendEntriesRequest{
-		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(id), Addr: []byte(id)}, Leader: []byte(id),
+		RPCHeader: raft.RPCHeader{
+			ProtocolVersion: raft.ProtocolVersionMax,
+			ID:              []byte(id),
+			Addr:            []byte(id),
+		}, Leader: []byte(id),
 	}
 	for !n.isClosing() {
 		b, err := readBeat(r, &in)
@@ -117,14 +128,22 @@ func (n *Node) answerBeats(c net.Conn, leader uint16) {
 			answers = append(answers, n.hear(a.group, request, hold))
 		}
 		if c.SetWriteDeadline(time.Now().Add(beatPatience)) != nil ||
-			writeBeat(c, &out, func(b []byte) []byte { return appendBeatAnswers(b, answers) }) != nil {
+			writeBeat(
+				c,
+				&out,
+				func(b []byte) []byte { return appendBeatAnswers(b, answers) },
+			) != nil {
 			return
 		}
 	}
 }
 
 // hear has raft take one heartbeat.
-func (n *Node) hear(group uint64, request *raft.AppendEntriesRequest, hold time.Duration) beatAnswer {
+func (n *Node) hear(
+	group uint64,
+	request *raft.AppendEntriesRequest,
+	hold time.Duration,
+) beatAnswer {
 	n.mu.Lock()
 	g := n.mu.groups[group]
 	n.mu.Unlock()

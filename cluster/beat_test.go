@@ -21,7 +21,8 @@ func (m *many) join(x *member, id uint64) *Group {
 	return g
 }
 
-// TestBeatsTogether: what a leader says of all its groups to a member is in one frame, and every group's lease rests on the answers.
+// TestBeatsTogether: what a leader says of all its groups to a member is in one frame, and every
+// group's lease rests on the answers.
 func TestBeatsTogether(t *testing.T) {
 	m, one := newThree(t)
 	var groups []*Group
@@ -37,7 +38,10 @@ func TestBeatsTogether(t *testing.T) {
 		groups = append(groups, g)
 	}
 	b := one.node.beatsTo(2)
-	m.until("all groups are in the same frame", func() bool { asks, _ := b.collect(); return len(asks) == len(groups)+1 })
+	m.until(
+		"all groups are in the same frame",
+		func() bool { asks, _ := b.collect(); return len(asks) == len(groups)+1 },
+	)
 	for range 3 {
 		last := b.heard.Load()
 		m.until("another frame is answered", func() bool { return b.heard.Load() > last })
@@ -54,7 +58,8 @@ func TestBeatsTogether(t *testing.T) {
 	}
 }
 
-// TestBeatsDuringAStop: a stop holds the node's lock until the groups have ended, which they do only when their heartbeats have.
+// TestBeatsDuringAStop: a stop holds the node's lock until the groups have ended, which they do
+// only when their heartbeats have.
 func TestBeatsDuringAStop(t *testing.T) {
 	_, one := newThree(t)
 	one.node.mu.Lock()
@@ -76,7 +81,8 @@ func (m *many) deaf(x *member) {
 	x.port.Stream(beatStream).Close()
 }
 
-// TestBeatsToAnOlderMember: members of a version before get raft's own heartbeats. The leader keeps its lease by them.
+// TestBeatsToAnOlderMember: members of a version before get raft's own heartbeats. The leader keeps
+// its lease by them.
 func TestBeatsToAnOlderMember(t *testing.T) {
 	m := newMany(t, 3)
 	one := m.start(1)

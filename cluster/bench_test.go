@@ -36,7 +36,8 @@ func used(t testing.TB) (u usage) {
 	return u
 }
 
-// diskDir is a directory on a real disk: POSTROAD_BENCH_DIR or the default for temporary files. tmpfs is refused.
+// diskDir is a directory on a real disk: POSTROAD_BENCH_DIR or the default for temporary files.
+// tmpfs is refused.
 func diskDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(os.Getenv("POSTROAD_BENCH_DIR"), "postroad-bench")
@@ -52,8 +53,9 @@ func diskDir(t testing.TB) string {
 	return dir
 }
 
-// post is a state machine with the row traffic of a mail queue: accept writes two rows and keeps a part for each message, settle deletes
-// them. Commands: 'a' accepts as many messages as there are parts, 's' and an index settles the messages of that entry.
+// post is a state machine with the row traffic of a mail queue: accept writes two rows and keeps a
+// part for each message, settle deletes them. Commands: 'a' accepts as many messages as there are
+// parts, 's' and an index settles the messages of that entry.
 type post struct{}
 
 func (post) Apply(w *Writer, index, term uint64, data []byte, parts [][]byte) any {
@@ -86,8 +88,9 @@ func (post) Apply(w *Writer, index, term uint64, data []byte, parts [][]byte) an
 
 func (post) Committed() {}
 
-// BenchmarkPropose is the whole way of a 4 KiB message, so many to a command, on one voter: propose, log, sync, apply; then the same for
-// its settlement, except in the backlog case. b.N counts messages.
+// BenchmarkPropose is the whole way of a 4 KiB message, so many to a command, on one voter:
+// propose, log, sync, apply; then the same for its settlement, except in the backlog case. b.N
+// counts messages.
 //
 //	go test ./cluster -run xxx -bench Propose -benchtime 400000x
 func BenchmarkPropose(b *testing.B) {

@@ -7,10 +7,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Who stands for election, and when. raft's own timers are random between one and two timeouts, and look only then whether a leader was heard: with
-// two followers that is one to three timeouts, and often another for two that stand at once. Here one goroutine of the node knows when each group's
-// leader was heard last, and has raft stand just then. The voters stand one after the other, in an order that differs from group to group: the
-// first wins, and the next one only stands if it did not. raft's timers are longer, and for what goes wrong.
+// Who stands for election, and when. raft's own timers are random between one and two timeouts, and
+// look only then whether a leader was heard: with two followers that is one to three timeouts, and
+// often another for two that stand at once. Here one goroutine of the node knows when each group's
+// leader was heard last, and has raft stand just then. The voters stand one after the other, in an
+// order that differs from group to group: the first wins, and the next one only stands if it did
+// not. raft's timers are longer, and for what goes wrong.
 
 const (
 	rankShare   = 5                      // of a heartbeat timeout, between two that stand
@@ -24,7 +26,8 @@ const (
 // raftTimeout is raft's own heartbeat and election timeout.
 func (n *Node) raftTimeout() time.Duration { return n.opts.HeartbeatTimeout * 5 / 4 }
 
-// longest is what a leader of a version before counts on an answer, and what such a member takes to stand.
+// longest is what a leader of a version before counts on an answer, and what such a member takes to
+// stand.
 func (n *Node) longest() time.Duration { return n.opts.HeartbeatTimeout * 4 / 3 }
 
 // watchLeaders has groups stand for election when it is their turn. It ends with the node.
@@ -62,13 +65,17 @@ func (n *Node) watchLeaders() {
 	}
 }
 
-// turn returns when this member is to stand, should it hear no leader until then; false: it is not to.
+// turn returns when this member is to stand, should it hear no leader until then; false: it is not
+// to.
 func (g *Group) turn() (at int64, ok bool) {
 	if g.raft.State() != raft.Follower {
 		return 0, false
 	}
 	servers := g.servers()
-	if !slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == g.serverID() && s.Suffrage == raft.Voter }) {
+	if !slices.ContainsFunc(
+		servers,
+		func(s raft.Server) bool { return s.ID == g.serverID() && s.Suffrage == raft.Voter },
+	) {
 		return 0, false
 	}
 	_, leader := g.raft.LeaderWithID()
@@ -76,7 +83,12 @@ func (g *Group) turn() (at int64, ok bool) {
 	if g.ahead.Load() {
 		wait = 0
 	}
-	return max(g.hearing.heard.Load()+int64(g.lease.timeout), g.hearing.bound.Load()) + int64(wait), true
+	return max(
+		g.hearing.heard.Load()+int64(g.lease.timeout),
+		g.hearing.bound.Load(),
+	) + int64(
+		wait,
+	), true
 }
 
 // rank is how many voters of a group stand before one when that leader is gone.
@@ -125,10 +137,16 @@ func (g *Group) tune(change func(*raft.ReloadableConfig)) {
 // askPreVote is how often a candidate asks a member again that would not vote for it yet.
 const askPreVote = 30 * time.Millisecond
 
-// RequestPreVote implements raft.WithPreVote. It is asked again for a while: the other may have heard the leader a moment later than this member, or
-// is just starting, and raft itself asks again only after one to two timeouts. A member in quarantine asks nobody: it does not come to an election that would
-// raise the term.
-func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+// RequestPreVote implements raft.WithPreVote. It is asked again for a while: the other may have
+// heard the leader a moment later than this member, or is just starting, and raft itself asks again
+// only after one to two timeouts. A member in quarantine asks nobody: it does not come to an
+// election that would raise the term.
+func (t *transport) RequestPreVote(
+	id raft.ServerID,
+	target raft.ServerAddress,
+	args *raft.RequestPreVoteRequest,
+	resp *raft.RequestPreVoteResponse,
+) error {
 	g := t.g
 	if err := g.mayStand(); err != nil {
 		return err
@@ -141,7 +159,8 @@ func (t *transport) RequestPreVote(id raft.ServerID, target raft.ServerAddress, 
 		if err == nil && (resp.Granted || resp.Term > args.Term) {
 			return nil
 		}
-		if monotonic() >= end || !g.running.Load() || g.raft.State() != raft.Candidate || g.raft.CurrentTerm()+1 != args.Term {
+		if monotonic() >= end || !g.running.Load() || g.raft.State() != raft.Candidate ||
+			g.raft.CurrentTerm()+1 != args.Term {
 			return err
 		}
 		pause.Reset(askPreVote)

@@ -7,10 +7,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Two members that stand at once, as on a machine that is too busy for the first to be elected before the next one's turn, may each have promised the other
-// its vote: both then vote for themselves, and raft waits one to two timeouts before it tries again. So for a while a member that stands promises nothing that it
-// cannot keep: not to one that comes after it, and not in a term in which it has voted for itself. And a member that is asked by one whose log
-// is shorter than its own, and so cannot win, stands without waiting for its turn.
+// Two members that stand at once, as on a machine that is too busy for the first to be elected
+// before the next one's turn, may each have promised the other its vote: both then vote for
+// themselves, and raft waits one to two timeouts before it tries again. So for a while a member
+// that stands promises nothing that it cannot keep: not to one that comes after it, and not in a
+// term in which it has voted for itself. And a member that is asked by one whose log is shorter
+// than its own, and so cannot win, stands without waiting for its turn.
 
 // stood is when this member stood for election last.
 type stood struct {
@@ -56,14 +58,16 @@ func (g *Group) contest(rpc *raft.RPC, candidate raft.ServerID) {
 	})
 }
 
-// contends reports whether this member stands itself, and before that candidate or in its term already.
+// contends reports whether this member stands itself, and before that candidate or in its term
+// already.
 func (g *Group) contends(candidate raft.ServerID, term uint64) bool {
 	if !g.running.Load() || g.raft.State() != raft.Candidate {
 		return false
 	}
 	leader, lately := g.stood.since(g.lease.timeout)
 	servers := g.servers()
-	return lately && (g.raft.CurrentTerm() >= term || rank(g.id, servers, leader, g.serverID()) < rank(g.id, servers, leader, candidate))
+	return lately &&
+		(g.raft.CurrentTerm() >= term || rank(g.id, servers, leader, g.serverID()) < rank(g.id, servers, leader, candidate))
 }
 
 // exceeds reports whether this member's log has more than a candidate's.

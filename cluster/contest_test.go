@@ -6,8 +6,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// TestTwoStandAtOnce: when the leader is gone and both others stand at the same moment, one of them is elected in the next term. Else each
-// might vote for itself, and raft would wait for a timeout and more.
+// TestTwoStandAtOnce: when the leader is gone and both others stand at the same moment, one of them
+// is elected in the next term. Else each might vote for itself, and raft would wait for a timeout
+// and more.
 func TestTwoStandAtOnce(t *testing.T) {
 	m, _ := newThree(t)
 	led := m.leader()
@@ -31,19 +32,28 @@ func TestTwoStandAtOnce(t *testing.T) {
 	}
 }
 
-// TestAheadStandsAtOnce: who is asked for its vote by a member whose log is shorter waits for nobody any more.
+// TestAheadStandsAtOnce: who is asked for its vote by a member whose log is shorter waits for
+// nobody any more.
 func TestAheadStandsAtOnce(t *testing.T) {
 	n, g := startWith(t, Options{Dir: t.TempDir()}, &toy{})
 	defer n.Close()
 	for _, lacks := range []uint64{0, 1} {
 		last, term := g.log.Last()
 		own, answer := raft.RPC{}, make(chan raft.RPCResponse, 1)
-		own.Command, own.RespChan = &raft.RequestPreVoteRequest{Term: term + 1, LastLogTerm: term, LastLogIndex: last - lacks}, answer
+		own.Command, own.RespChan = &raft.RequestPreVoteRequest{
+			Term:         term + 1,
+			LastLogTerm:  term,
+			LastLogIndex: last - lacks,
+		}, answer
 		g.contest(&own, "2")
 		own.Respond(&raft.RequestPreVoteResponse{Granted: lacks == 0}, nil)
 		<-answer
 		if g.ahead.Load() != (lacks > 0) {
-			t.Errorf("it waits for its turn: %v; the candidate lacks %d entries", !g.ahead.Load(), lacks)
+			t.Errorf(
+				"it waits for its turn: %v; the candidate lacks %d entries",
+				!g.ahead.Load(),
+				lacks,
+			)
 		}
 	}
 }

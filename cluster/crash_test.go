@@ -18,9 +18,10 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// The crash test runs the real node on a file system that can be cloned as a power loss would leave it, at random points between any two file
-// operations, with a share of the unsynced pages and directory entries kept. Every clone must open, hold all that was acknowledged before, whole,
-// and nothing by half. Sessions go on from one of the clones, so crashes pile up.
+// The crash test runs the real node on a file system that can be cloned as a power loss would leave
+// it, at random points between any two file operations, with a share of the unsynced pages and
+// directory entries kept. Every clone must open, hold all that was acknowledged before, whole, and
+// nothing by half. Sessions go on from one of the clones, so crashes pile up.
 //
 //	POSTROAD_CRASHES=10000 go test ./cluster -run Crash      more clones
 //	POSTROAD_SEED=17 ...                                     the same run again, as far as scheduling allows
@@ -182,7 +183,8 @@ func (s *session) step(t *testing.T, g *Group, key string, rng *rand.Rand) {
 	s.set(key, dropped)
 }
 
-// verify opens a clone and compares it with what was known before it was taken. It returns what the next session starts from.
+// verify opens a clone and compares it with what was known before it was taken. It returns what the
+// next session starts from.
 func (c *clone) verify(t *testing.T, keep bool) (ledger, *vfs.MemFS) {
 	base := c.fs
 	if keep { // opening writes

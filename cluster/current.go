@@ -12,9 +12,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// What a member has applied may be old: it has just started, or was cut off. Current makes sure that it is not, by a read index (Ongaro,
-// "Consensus: Bridging Theory and Practice", 6.4): the leader says how far its log is committed and holds its lease after that, so that nothing newer
-// was acknowledged by anybody when it was asked; and this member waits until it has applied as much.
+// What a member has applied may be old: it has just started, or was cut off. Current makes sure
+// that it is not, by a read index (Ongaro, "Consensus: Bridging Theory and Practice", 6.4): the
+// leader says how far its log is committed and holds its lease after that, so that nothing newer
+// was acknowledged by anybody when it was asked; and this member waits until it has applied as
+// much.
 
 const (
 	currentTry   = time.Second            // for a leader's answer: one that hangs has a successor soon
@@ -22,8 +24,8 @@ const (
 	appliedAgain = 2 * time.Millisecond   // between two looks at what this member has applied
 )
 
-// Current returns when this member has applied all that the group had committed when it was called. It waits for a leader until ctx ends. Its error says what
-// is missing.
+// Current returns when this member has applied all that the group had committed when it was called.
+// It waits for a leader until ctx ends. Its error says what is missing.
 func (g *Group) Current(ctx context.Context) error {
 	for {
 		index, err := g.ReadIndex(ctx)
@@ -39,7 +41,8 @@ func (g *Group) Current(ctx context.Context) error {
 	}
 }
 
-// ReadIndex asks the group's leader for an index of its log that is no older than the call: everything that was acknowledged before is at or below it.
+// ReadIndex asks the group's leader for an index of its log that is no older than the call:
+// everything that was acknowledged before is at or below it.
 func (g *Group) ReadIndex(ctx context.Context) (uint64, error) {
 	leader, ok := g.Leader()
 	switch {
@@ -51,24 +54,37 @@ func (g *Group) ReadIndex(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, currentTry)
 	defer cancel()
 	var index uint64
-	err := g.node.Call(ctx, leader, http.MethodGet, fmt.Sprintf("/cluster/index?group=%d", g.id), nil, func(r io.Reader) error {
-		text, err := io.ReadAll(io.LimitReader(r, 20))
-		if err == nil {
-			index, err = strconv.ParseUint(string(text), 10, 64)
-		}
-		return err
-	})
+	err := g.node.Call(
+		ctx,
+		leader,
+		http.MethodGet,
+		fmt.Sprintf("/cluster/index?group=%d", g.id),
+		nil,
+		func(r io.Reader) error {
+			text, err := io.ReadAll(io.LimitReader(r, 20))
+			if err == nil {
+				index, err = strconv.ParseUint(string(text), 10, 64)
+			}
+			return err
+		},
+	)
 	var answer *Answer
 	if errors.As(err, &answer) && answer.Status == http.StatusNotFound {
 		return g.heard() // a program before this request leads
 	}
 	if err != nil {
-		return 0, fmt.Errorf("member %d, which leads %s, does not say how far that is: %w", leader, g, err)
+		return 0, fmt.Errorf(
+			"member %d, which leads %s, does not say how far that is: %w",
+			leader,
+			g,
+			err,
+		)
 	}
 	return index, nil
 }
 
-// committed is the read index of the leader itself. Its lease is looked at last: nobody else led until then.
+// committed is the read index of the leader itself. Its lease is looked at last: nobody else led
+// until then.
 func (g *Group) committed() (uint64, error) {
 	term := g.leading.Load()
 	if term == 0 {
@@ -81,7 +97,8 @@ func (g *Group) committed() (uint64, error) {
 	return index, nil
 }
 
-// heard is the index that a leader named last, when it is one that cannot be asked. It may be as old as the last words from it.
+// heard is the index that a leader named last, when it is one that cannot be asked. It may be as
+// old as the last words from it.
 func (g *Group) heard() (uint64, error) {
 	if !g.Fresh() {
 		return 0, fmt.Errorf("this node has not caught up with %s", g)
@@ -93,14 +110,19 @@ func (g *Group) heard() (uint64, error) {
 func (g *Group) applied(ctx context.Context, index uint64) error {
 	for !g.has(index) {
 		if !pause(ctx, appliedAgain) {
-			return fmt.Errorf("this node has applied entry %d of %s, and not yet entry %d", g.AppliedIndex(), g, index)
+			return fmt.Errorf(
+				"this node has applied entry %d of %s, and not yet entry %d",
+				g.AppliedIndex(),
+				g,
+				index,
+			)
 		}
 	}
 	return nil
 }
 
-// has reports whether the state has everything up to an index. What raft writes for itself, after an election for one, changes no state and is in no
-// applied index.
+// has reports whether the state has everything up to an index. What raft writes for itself, after
+// an election for one, changes no state and is in no applied index.
 func (g *Group) has(index uint64) bool {
 	applied := g.AppliedIndex()
 	if applied >= index {
@@ -112,7 +134,8 @@ func (g *Group) has(index uint64) bool {
 	}
 	for i := max(first, applied+1); first > 0 && i <= index; i++ {
 		var l raft.Log
-		if err := g.log.GetLog(i, &l); err != nil || l.Type == raft.LogCommand || l.Type == raft.LogConfiguration {
+		if err := g.log.GetLog(i, &l); err != nil || l.Type == raft.LogCommand ||
+			l.Type == raft.LogConfiguration {
 			return false
 		}
 	}

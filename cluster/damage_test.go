@@ -18,8 +18,9 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// TestDamageAlone spoils the data of a node without others, as a kill left them, in one place each time: a bit, the end of a file, a whole file. It starts and
-// has all, or it says that it has lost something. The high-water mark has followed the last block. POSTROAD_LONG=1: 500 times.
+// TestDamageAlone spoils the data of a node without others, as a kill left them, in one place each
+// time: a bit, the end of a file, a whole file. It starts and has all, or it says that it has lost
+// something. The high-water mark has followed the last block. POSTROAD_LONG=1: 500 times.
 func TestDamageAlone(t *testing.T) {
 	times := 25
 	if os.Getenv("POSTROAD_LONG") != "" {
@@ -49,7 +50,14 @@ func TestDamageAlone(t *testing.T) {
 }
 
 func aloneOptions(dir string, failed func(error)) Options {
-	return Options{Dir: dir, SegmentSize: 1 << 20, MarkerBytes: 64 << 10, MarkerEntries: 50, HeartbeatTimeout: 100 * time.Millisecond, OnFailure: failed}
+	return Options{
+		Dir:              dir,
+		SegmentSize:      1 << 20,
+		MarkerBytes:      64 << 10,
+		MarkerEntries:    50,
+		HeartbeatTimeout: 100 * time.Millisecond,
+		OnFailure:        failed,
+	}
 }
 
 // killedAlone returns the data of a node as a kill leaves them.
@@ -135,7 +143,8 @@ func startAlone(dir string, keys int) (outcome string, err error) {
 }
 
 func refusal(err error) string {
-	if errors.Is(err, ErrLost) || errors.Is(err, logstore.ErrCorrupt) || pebble.IsCorruptionError(err) {
+	if errors.Is(err, ErrLost) || errors.Is(err, logstore.ErrCorrupt) ||
+		pebble.IsCorruptionError(err) {
 		return "refused"
 	}
 	return "refused in other words"

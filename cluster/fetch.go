@@ -14,9 +14,11 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// A member that is too far behind for the log takes over the state of another: the rows, and the content that they refer to, come over RPC and are
-// written aside. When all is on stable storage the node notes it (sideKey); only then does raft get its marker, and Restore switches
-// to the new side with one batch. A crash before the note leaves rows that the next start deletes, one after it what the next start switches to.
+// A member that is too far behind for the log takes over the state of another: the rows, and the
+// content that they refer to, come over RPC and are written aside. When all is on stable storage
+// the node notes it (sideKey); only then does raft get its marker, and Restore switches to the new
+// side with one batch. A crash before the note leaves rows that the next start deletes, one after
+// it what the next start switches to.
 
 const sideKey = "side"
 
@@ -52,7 +54,8 @@ func (g *Group) useSide(s side) {
 	g.parts.order = nil
 }
 
-// switchSide makes the state that lies aside the state. On the apply goroutine, or before the group runs.
+// switchSide makes the state that lies aside the state. On the apply goroutine, or before the group
+// runs.
 func (g *Group) switchSide(a *aside) error {
 	batch := g.node.db.NewBatch()
 	defer batch.Close()
@@ -75,7 +78,8 @@ func (g *Group) deleteSide(batch *pebble.Batch, s side) error {
 	return err
 }
 
-// tidySides ends, after a start and before parts are counted, what a crash interrupted: the state is needed as of that entry.
+// tidySides ends, after a start and before parts are counted, what a crash interrupted: the state
+// is needed as of that entry.
 func (g *Group) tidySides(needed uint64) error {
 	a, err := g.pending()
 	if err != nil {
@@ -347,7 +351,8 @@ func (g *Group) giveState(ctx context.Context, to uint16, w io.Writer) error {
 	return out.Flush()
 }
 
-// giveParts writes the parts of one entry. One that was dropped since the snapshot is sent empty: an entry after it drops it there, too.
+// giveParts writes the parts of one entry. One that was dropped since the snapshot is sent empty:
+// an entry after it drops it there, too.
 func (g *Group) giveParts(out *bufio.Writer, e *keptEntry) error {
 	var b, part []byte
 	b = binary.AppendUvarint(append(b, framePart), e.index)

@@ -11,30 +11,35 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// StateMachine is what a group replicates. Both methods are called on one goroutine, the group's apply goroutine.
+// StateMachine is what a group replicates. Both methods are called on one goroutine, the group's
+// apply goroutine.
 type StateMachine interface {
-	// Apply applies one command. It must depend on nothing but the rows, and its arguments. On the member where it was
-	// proposed, data and parts are the very slices given to Propose; elsewhere and after a restart they are fresh. Apply may keep
-	// the parts (say, to send them on without reading the disk) as long as whoever proposed them allows; it must not change them.
+	// Apply applies one command. It must depend on nothing but the rows, and its arguments. On the
+	// member where it was proposed, data and parts are the very slices given to Propose; elsewhere
+	// and after a restart they are fresh. Apply may keep the parts (say, to send them on without
+	// reading the disk) as long as whoever proposed them allows; it must not change them.
 	Apply(w *Writer, index, term uint64, data []byte, parts [][]byte) any
-	// Committed says that everything that the preceding Apply calls wrote is in the store, and so visible to readers.
+	// Committed says that everything that the preceding Apply calls wrote is in the store, and so
+	// visible to readers.
 	Committed()
 }
 
-// Versioned is what a StateMachine has that can tell a command of a newer program. Understands returns why this program cannot apply it, or
-// nil. It is called on the apply goroutine, before Apply: to go on without the command would make this member's state differ from the others'.
+// Versioned is what a StateMachine has that can tell a command of a newer program. Understands
+// returns why this program cannot apply it, or nil. It is called on the apply goroutine, before
+// Apply: to go on without the command would make this member's state differ from the others'.
 type Versioned interface {
 	Understands(data []byte) error
 }
 
-// ErrTooOld: the node has met a command that its program does not know, and has stopped. Only a newer program mends that.
+// ErrTooOld: the node has met a command that its program does not know, and has stopped. Only a
+// newer program mends that.
 var ErrTooOld = errors.New("this program is too old for its cluster: start a newer version")
 
 // batchLimit is the size in octets at which a batch is committed even if more entries are waiting.
 const batchLimit = 4 << 20
 
-// fsm is raft's view of a group's state machine. The state is persistent: entries at or below the applied index, which raft feeds
-// again after a start, are skipped.
+// fsm is raft's view of a group's state machine. The state is persistent: entries at or below the
+// applied index, which raft feeds again after a start, are skipped.
 type fsm struct {
 	g       *Group
 	sm      StateMachine
@@ -116,11 +121,12 @@ func (f *fsm) commit() {
 // Apply implements raft.FSM; raft uses ApplyBatch.
 func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
-// Snapshot implements raft.FSM. All is on its way to the disk anyway: a snapshot is only a marker (marker.go).
+// Snapshot implements raft.FSM. All is on its way to the disk anyway: a snapshot is only a marker
+// (marker.go).
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return markerSnapshot{f.g, f.applied}, nil }
 
-// Restore implements raft.FSM: the state that was laid aside becomes the state. It came with its own applied index, which may be above the
-// snapshot's; what raft feeds in between is skipped.
+// Restore implements raft.FSM: the state that was laid aside becomes the state. It came with its
+// own applied index, which may be above the snapshot's; what raft feeds in between is skipped.
 func (f *fsm) Restore(r io.ReadCloser) error {
 	a, err := f.g.pending()
 	if err := errors.Join(err, r.Close()); err != nil {
@@ -139,5 +145,6 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	return nil
 }
 
-// Restorer is what a StateMachine has that keeps rows in memory. Restored says, on the apply goroutine, that all rows have been replaced.
+// Restorer is what a StateMachine has that keeps rows in memory. Restored says, on the apply
+// goroutine, that all rows have been replaced.
 type Restorer interface{ Restored() }

@@ -8,18 +8,21 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// What a member does that has stopped because its group's leader has another past (takenback.go), once the operator has had that salvaged which only it has: it gives its past up, and
-// begins another life in the group (life.go), with nothing. Nothing of that runs beside raft.
+// What a member does that has stopped because its group's leader has another past (takenback.go),
+// once the operator has had that salvaged which only it has: it gives its past up, and begins
+// another life in the group (life.go), with nothing. Nothing of that runs beside raft.
 
 const salvageKey = "salvage" // how far the salvage is; whoever salvages says what it means
 
-// Salvage returns how far the salvage of this group is, as NoteSalvage was told; nothing: it has not begun.
+// Salvage returns how far the salvage of this group is, as NoteSalvage was told; nothing: it has
+// not begun.
 func (g *Group) Salvage() ([]byte, error) { return g.log.Get([]byte(salvageKey)) }
 
 // NoteSalvage notes how far it is. It is on stable storage when it returns nil.
 func (g *Group) NoteSalvage(note []byte) error { return g.log.Set([]byte(salvageKey), note) }
 
-// Unrolled makes the state that of the end of the log, whatever of that was committed: the group goes on with it on no member. The group has stopped for good.
+// Unrolled makes the state that of the end of the log, whatever of that was committed: the group
+// goes on with it on no member. The group has stopped for good.
 func (g *Group) Unrolled(sm StateMachine) error {
 	e, err := g.TakenBack()
 	if err != nil {
@@ -45,7 +48,8 @@ func (g *Group) Unrolled(sm StateMachine) error {
 	return nil
 }
 
-// Parted is from which entry on this member's past is another than that of a leader that answered so; at the latest where it stopped.
+// Parted is from which entry on this member's past is another than that of a leader that answered
+// so; at the latest where it stopped.
 func (e *TakenBack) Parted(ours, leaders *Terms) uint64 {
 	from := e.From
 	if d := ours.diverges(leaders); d > 0 {
@@ -54,7 +58,8 @@ func (e *TakenBack) Parted(ours, leaders *Terms) uint64 {
 	return from
 }
 
-// GiveUp ends this member's part in the group's past that it alone has, from an entry on, and begins another life with nothing. It neither votes nor stands until it has again what both have.
+// GiveUp ends this member's part in the group's past that it alone has, from an entry on, and
+// begins another life with nothing. It neither votes nor stands until it has again what both have.
 func (g *Group) GiveUp(from uint64) error {
 	if e, err := g.TakenBack(); err != nil || e == nil || g.running.Load() {
 		return errors.Join(err, fmt.Errorf("group %d has not stopped", g.id))
@@ -80,7 +85,8 @@ func (g *Group) GiveUp(from uint64) error {
 	return g.revive()
 }
 
-// sharedBefore is the place in the log before an entry; where its term is not known, the end of the log, which is later.
+// sharedBefore is the place in the log before an entry; where its term is not known, the end of the
+// log, which is later.
 func (g *Group) sharedBefore(from uint64) position {
 	var l raft.Log
 	if from > 1 && g.log.GetLog(from-1, &l) == nil {

@@ -32,8 +32,8 @@ func (s *giving) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// begin notes that a member takes the state over, and returns where it is to be written and what is to be called at its end. One that asks
-// again has given up what it asked for before.
+// begin notes that a member takes the state over, and returns where it is to be written and what is
+// to be called at its end. One that asks again has given up what it asked for before.
 func (gs *givings) begin(member uint16, w io.Writer, of int64) (io.Writer, func()) {
 	s := &giving{w: w, of: of}
 	gs.mu.Lock()
@@ -66,7 +66,8 @@ func (gs *givings) now() map[uint16]Giving {
 	return now
 }
 
-// A state of so many octets is large. So many of them are given at a time: disk and network have other things to do.
+// A state of so many octets is large. So many of them are given at a time: disk and network have
+// other things to do.
 const (
 	largeState = 64 << 20
 	largeTurns = 2

@@ -15,7 +15,8 @@ func (w *watched) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestGivingIsSeen: how far a state is that another member takes over is known while it is on its way, and about how much it is in all.
+// TestGivingIsSeen: how far a state is that another member takes over is known while it is on its
+// way, and about how much it is in all.
 func TestGivingIsSeen(t *testing.T) {
 	m := newMany(t, 1)
 	one := m.start(1)
@@ -37,7 +38,8 @@ func TestGivingIsSeen(t *testing.T) {
 	}
 }
 
-// TestGivingTwice: a member that asks again has given up what it asked for before, whose end changes nothing.
+// TestGivingTwice: a member that asks again has given up what it asked for before, whose end
+// changes nothing.
 func TestGivingTwice(t *testing.T) {
 	var gs givings
 	_, endFirst := gs.begin(3, nil, 10)

@@ -15,12 +15,12 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// ErrRefused: the proposal was refused before it entered the log; nothing happened. Any other error of Propose means that the
-// outcome is unknown: it may have been applied, or may yet be.
+// ErrRefused: the proposal was refused before it entered the log; nothing happened. Any other error
+// of Propose means that the outcome is unknown: it may have been applied, or may yet be.
 var ErrRefused = errors.New("proposal refused")
 
-// Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it take part.
-// Its methods are safe for use by several goroutines.
+// Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it
+// take part. Its methods are safe for use by several goroutines.
 type Group struct {
 	node       *Node
 	id         uint64
@@ -64,9 +64,10 @@ type Group struct {
 // ID returns the group's number.
 func (g *Group) ID() uint64 { return g.id }
 
-// Start makes the group take part in raft; if it is new, this node becomes its first member and only voter. Exactly one member may do that:
-// all others Join. onLeadership, when set, hears in order of every change, on a goroutine of its own: term is not 0
-// once this node leads and has applied everything before; 0 when it does no longer.
+// Start makes the group take part in raft; if it is new, this node becomes its first member and
+// only voter. Exactly one member may do that: all others Join. onLeadership, when set, hears in
+// order of every change, on a goroutine of its own: term is not 0 once this node leads and has
+// applied everything before; 0 when it does no longer.
 func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
 	gone, err := g.retired()
 	back, err2 := g.TakenBack()
@@ -82,7 +83,8 @@ func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
 	return g.Join(sm, onLeadership)
 }
 
-// Join makes this member take part in raft with what it has; without anything it waits for the group's leader to find it.
+// Join makes this member take part in raft with what it has; without anything it waits for the
+// group's leader to find it.
 func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	gone, err := g.retired()
 	if gone && err == nil {
@@ -135,8 +137,9 @@ func (g *Group) serverID() raft.ServerID { return serverID(g.node.member) }
 
 func (g *Group) self() string { return string(g.serverID()) }
 
-// keepSilent lets one heartbeat timeout pass after the start of the process before a member with a past answers anything: it has
-// forgotten to whom it listened, would vote for anybody, and a leader's lease may still rest on its last answer.
+// keepSilent lets one heartbeat timeout pass after the start of the process before a member with a
+// past answers anything: it has forgotten to whom it listened, would vote for anybody, and a
+// leader's lease may still rest on its last answer.
 func (g *Group) keepSilent() error {
 	if last, _ := g.log.Last(); last == 0 && g.log.ID() == g.id || !g.node.HasPeers() {
 		return nil
@@ -164,8 +167,8 @@ func (g *Group) bootstrap() error {
 	return g.log.Bootstrap([]byte("CurrentTerm"), 1, first)
 }
 
-// hasten lets a sole voter stand for election at once: there is no leader to hear from. Raft looks at its timer anew when the
-// time-out is made shorter.
+// hasten lets a sole voter stand for election at once: there is no leader to hear from. Raft looks
+// at its timer anew when the time-out is made shorter.
 func (g *Group) hasten() error {
 	c := g.raft.GetConfiguration()
 	if err := c.Error(); err != nil {
@@ -217,15 +220,17 @@ func (g *Group) watchLeadership(tell func(term uint64)) {
 	}
 }
 
-// OnTransfer sets what is called before a transfer of the leadership away from this node: it ends the owner's work in good order, or refuses by
-// an error. If the transfer fails after all, onLeadership hears of the term again. To be set before Start or Join.
+// OnTransfer sets what is called before a transfer of the leadership away from this node: it ends
+// the owner's work in good order, or refuses by an error. If the transfer fails after all,
+// onLeadership hears of the term again. To be set before Start or Join.
 func (g *Group) OnTransfer(yield func(context.Context) error) { g.yield = yield }
 
 // Leading returns the term in which this node leads the group, 0 if it does not.
 func (g *Group) Leading() uint64 { return g.leading.Load() }
 
-// Holds reports whether this node surely owns the group in that term: it leads, and its lease has not ended. It is meant to be asked last
-// before something is done that cannot be undone; it costs nanoseconds.
+// Holds reports whether this node surely owns the group in that term: it leads, and its lease has
+// not ended. It is meant to be asked last before something is done that cannot be undone; it costs
+// nanoseconds.
 func (g *Group) Holds(term uint64) bool {
 	return term != 0 && g.leading.Load() == term && g.lease.holds()
 }
@@ -233,10 +238,12 @@ func (g *Group) Holds(term uint64) bool {
 // AppliedIndex is the index up to which the state is in the store.
 func (g *Group) AppliedIndex() uint64 { return g.fsm.appliedIndex.Load() }
 
-// Propose replicates a command, data and its content parts, and returns what Apply returned. It blocks until the command
-// is applied and on stable storage on a majority, or Options.ProposeTimeout or ctx end the wait (outcome unknown). At most Options.InFlight proposals are under way at
-// once; more wait. Neither data nor parts are copied: they must not change before Propose returns, after an unknown outcome never again,
-// and the state machine may hold on to them longer (see StateMachine).
+// Propose replicates a command, data and its content parts, and returns what Apply returned. It
+// blocks until the command is applied and on stable storage on a majority, or
+// Options.ProposeTimeout or ctx end the wait (outcome unknown). At most Options.InFlight proposals
+// are under way at once; more wait. Neither data nor parts are copied: they must not change before
+// Propose returns, after an unknown outcome never again, and the state machine may hold on to them
+// longer (see StateMachine).
 func (g *Group) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	if g.leading.Load() == 0 {
 		return nil, fmt.Errorf("%w: this node does not lead group %d", ErrRefused, g.id)
@@ -270,7 +277,8 @@ type proposal struct {
 	err    error
 }
 
-// enqueue hands the proposal to raft. Its slot is given back, and its parts returned, when raft is done with it, not when Propose returns.
+// enqueue hands the proposal to raft. Its slot is given back, and its parts returned, when raft is
+// done with it, not when Propose returns.
 func (g *Group) enqueue(data []byte, parts [][]byte) *proposal {
 	p := &proposal{done: make(chan struct{})}
 	ext := g.log.Lend(parts)
@@ -324,7 +332,8 @@ func (g *Group) Get(key []byte) (value []byte, ok bool, err error) {
 	return append([]byte(nil), v...), true, closer.Close()
 }
 
-// Scan calls fn with the rows of [from, to) in order until it returns false; a nil to means the end. The slices are valid during the call. It sees the state of one moment.
+// Scan calls fn with the rows of [from, to) in order until it returns false; a nil to means the
+// end. The slices are valid during the call. It sees the state of one moment.
 func (g *Group) Scan(from, to []byte, fn func(k, v []byte) bool) error {
 	p := g.statePrefix()
 	opts := &pebble.IterOptions{LowerBound: append(p[:prefixLen:prefixLen], from...), UpperBound: prefixEnd(p)}
@@ -340,7 +349,8 @@ func (g *Group) Scan(from, to []byte, fn func(k, v []byte) bool) error {
 	return it.Close()
 }
 
-// ReadPart appends a content part to buf: from memory while the entry is recent, else from disk, checksum verified.
+// ReadPart appends a content part to buf: from memory while the entry is recent, else from disk,
+// checksum verified.
 func (g *Group) ReadPart(buf []byte, index uint64, part int) ([]byte, error) {
 	return g.parts.read(buf, index, part)
 }
@@ -357,7 +367,8 @@ func (g *Group) shutdown() error {
 	return g.raft.Shutdown().Error()
 }
 
-// drain waits, for a while, until no proposal is under way: raft forgets to answer some of those that a shutdown interrupts.
+// drain waits, for a while, until no proposal is under way: raft forgets to answer some of those
+// that a shutdown interrupts.
 func (g *Group) drain(atMost time.Duration) {
 	if g.node.failed.Load() {
 		return

@@ -8,10 +8,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// What a leader's lease rests on is that a member grants no vote for some time after it has answered the leader. hashicorp/raft keeps to that only by and
-// by: a member knows its leader until a timer of its own finds it silent, which has no relation to when that leader was heard, and takes up to three heartbeat
-// timeouts; until then it refuses all candidates. So a member notes itself when it heard a leader, refuses votes up to the end of that time, and
-// grants them from then on, whatever raft believes.
+// What a leader's lease rests on is that a member grants no vote for some time after it has
+// answered the leader. hashicorp/raft keeps to that only by and by: a member knows its leader until
+// a timer of its own finds it silent, which has no relation to when that leader was heard, and
+// takes up to three heartbeat timeouts; until then it refuses all candidates. So a member notes
+// itself when it heard a leader, refuses votes up to the end of that time, and grants them from
+// then on, whatever raft believes.
 
 // hearing is what a member knows of leaders that it has heard.
 type hearing struct {
@@ -20,12 +22,14 @@ type hearing struct {
 	heard atomic.Int64   // when the last leader's request came, on the process's clock
 	bound atomic.Int64   // no vote is granted before
 
-	// A heartbeat that is answered while a vote is being decided would renew a lease that the vote does away with.
+	// A heartbeat that is answered while a vote is being decided would renew a lease that the vote
+	// does away with.
 	gate   sync.RWMutex // heartbeats share it
 	voting bool         // raft decides a vote; guarded by gate
 }
 
-// note takes down that a leader's request has come, to which it counts the answer for so long. Coming is later than being sent, from when it counts.
+// note takes down that a leader's request has come, to which it counts the answer for so long.
+// Coming is later than being sent, from when it counts.
 func (h *hearing) note(term uint64, hold time.Duration) {
 	if h.g.running.Load() && term < h.g.raft.CurrentTerm() {
 		return
@@ -40,7 +44,8 @@ func (h *hearing) note(term uint64, hold time.Duration) {
 	}
 }
 
-// beat has raft take a heartbeat at once; false: not now, a vote is being decided, or raft has not begun.
+// beat has raft take a heartbeat at once; false: not now, a vote is being decided, or raft has not
+// begun.
 func (h *hearing) beat(rpc raft.RPC, hold time.Duration) bool {
 	h.gate.RLock()
 	defer h.gate.RUnlock()
@@ -61,12 +66,15 @@ func (h *hearing) preVote(q *raft.RequestPreVoteRequest) error {
 		return errHeard
 	}
 	if leader, stale := h.stale(); stale {
-		q.Addr = []byte(leader) // raft refuses whoever is not the leader that it knows, and asks no more of this name
+		q.Addr = []byte(
+			leader,
+		) // raft refuses whoever is not the leader that it knows, and asks no more of this name
 	}
 	return nil
 }
 
-// vote prepares a request for this member's vote, whose answer it waits for. An error: it gets none.
+// vote prepares a request for this member's vote, whose answer it waits for. An error: it gets
+// none.
 func (h *hearing) vote(rpc *raft.RPC) error {
 	q := rpc.Command.(*raft.RequestVoteRequest)
 	h.gate.Lock()

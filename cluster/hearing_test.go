@@ -13,20 +13,33 @@ import (
 // hearer is a group that does not run, as far as heartbeats and votes go.
 func hearer() *Group {
 	g := &Group{stop: make(chan struct{})}
-	g.hearing = hearing{g: g, take: func(rpc raft.RPC) { rpc.Respond(&raft.AppendEntriesResponse{Success: true}, nil) }}
+	g.hearing = hearing{
+		g:    g,
+		take: func(rpc raft.RPC) { rpc.Respond(&raft.AppendEntriesResponse{Success: true}, nil) },
+	}
 	return g
 }
 
 func (g *Group) beatOnce() bool {
-	return g.hearing.beat(raft.RPC{Command: &raft.AppendEntriesRequest{Term: 3}, RespChan: make(chan raft.RPCResponse, 1)}, time.Hour)
+	return g.hearing.beat(
+		raft.RPC{
+			Command:  &raft.AppendEntriesRequest{Term: 3},
+			RespChan: make(chan raft.RPCResponse, 1),
+		},
+		time.Hour,
+	)
 }
 
 func askVote(transfer bool) (raft.RPC, chan raft.RPCResponse) {
 	answer := make(chan raft.RPCResponse, 1)
-	return raft.RPC{Command: &raft.RequestVoteRequest{Term: 4, LeadershipTransfer: transfer}, RespChan: answer}, answer
+	return raft.RPC{
+		Command:  &raft.RequestVoteRequest{Term: 4, LeadershipTransfer: transfer},
+		RespChan: answer,
+	}, answer
 }
 
-// TestNoVoteWhileALeaderCounts: who has heard a leader votes for nobody for as long as that one counts on it; only in a transfer, which has ended the lease.
+// TestNoVoteWhileALeaderCounts: who has heard a leader votes for nobody for as long as that one
+// counts on it; only in a transfer, which has ended the lease.
 func TestNoVoteWhileALeaderCounts(t *testing.T) {
 	g := hearer()
 	if !g.beatOnce() {
@@ -36,7 +49,10 @@ func TestNoVoteWhileALeaderCounts(t *testing.T) {
 	if err := g.hears(&rpc); !errors.Is(err, errHeard) {
 		t.Errorf("a vote: %v", err)
 	}
-	if err := g.hears(&raft.RPC{Command: &raft.RequestPreVoteRequest{Term: 4}}); !errors.Is(err, errHeard) {
+	if err := g.hears(&raft.RPC{Command: &raft.RequestPreVoteRequest{Term: 4}}); !errors.Is(
+		err,
+		errHeard,
+	) {
 		t.Errorf("a question for a vote: %v", err)
 	}
 	g.hearing.bound.Store(monotonic())
@@ -51,7 +67,8 @@ func TestNoVoteWhileALeaderCounts(t *testing.T) {
 	}
 }
 
-// TestNoHeartbeatDuringAVote: a heartbeat that was answered between the decision to vote and the vote would renew a lease that the vote ends.
+// TestNoHeartbeatDuringAVote: a heartbeat that was answered between the decision to vote and the
+// vote would renew a lease that the vote ends.
 func TestNoHeartbeatDuringAVote(t *testing.T) {
 	g := hearer()
 	rpc, answer := askVote(false)
@@ -81,11 +98,15 @@ func TestBoundNeverFalls(t *testing.T) {
 	}
 }
 
-// TestRanks: the voters that are left stand one after the other, and another one first in the next group.
+// TestRanks: the voters that are left stand one after the other, and another one first in the next
+// group.
 func TestRanks(t *testing.T) {
 	var servers []raft.Server
 	for i := 1; i <= 5; i++ {
-		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(fmt.Sprint(i))})
+		servers = append(
+			servers,
+			raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(fmt.Sprint(i))},
+		)
 	}
 	servers = append(servers, raft.Server{Suffrage: raft.Nonvoter, ID: "6"})
 	firsts := map[uint16]bool{}

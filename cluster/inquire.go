@@ -15,8 +15,9 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 )
 
-// Standing is what a member answers when another asks how far it is in a group, and what it remembers of the one that asks. A program that does not know
-// the question answers 404, which is no answer.
+// Standing is what a member answers when another asks how far it is in a group, and what it
+// remembers of the one that asks. A program that does not know the question answers 404, which is
+// no answer.
 type Standing struct {
 	Term      uint64
 	LastTerm  uint64 // of the last entry of its log
@@ -25,7 +26,8 @@ type Standing struct {
 	Leads     bool   // it surely leads the group now
 	Led       uint64 // the newest term in which its process has led
 	InDoubt   bool   // it is in quarantine itself
-	// The newest entry that who asks has acknowledged to this process when it led; 0: it knows of none.
+	// The newest entry that who asks has acknowledged to this process when it led; 0: it knows of
+	// none.
 	AckedTerm  uint64
 	AckedIndex uint64
 }
@@ -89,9 +91,16 @@ const (
 func (g *Group) AskStanding(ctx context.Context, member uint16) (s Standing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, inquireTimeout)
 	defer cancel()
-	err = g.node.Call(ctx, member, http.MethodGet, fmt.Sprintf("/cluster/standing?group=%d", g.id), nil, func(r io.Reader) error {
-		return json.NewDecoder(io.LimitReader(r, 64<<10)).Decode(&s)
-	})
+	err = g.node.Call(
+		ctx,
+		member,
+		http.MethodGet,
+		fmt.Sprintf("/cluster/standing?group=%d", g.id),
+		nil,
+		func(r io.Reader) error {
+			return json.NewDecoder(io.LimitReader(r, 64<<10)).Decode(&s)
+		},
+	)
 	return s, err
 }
 
@@ -132,7 +141,8 @@ func (g *Group) inquireLocked() {
 	}
 }
 
-// inquire runs as long as this member is in quarantine: it asks the others, and says every few seconds what it waits for.
+// inquire runs as long as this member is in quarantine: it asks the others, and says every few
+// seconds what it waits for.
 func (g *Group) inquire() {
 	tick := time.NewTicker(inquireEvery)
 	defer tick.Stop()
@@ -187,7 +197,11 @@ func (g *Group) hear() {
 	}
 	if changed {
 		if err := keepDoubts(g.log, q.doubts); err != nil {
-			g.node.opts.Logf("group %d: noting what the others said: %v", g.id, err) // asked again after the next start
+			g.node.opts.Logf(
+				"group %d: noting what the others said: %v",
+				g.id,
+				err,
+			) // asked again after the next start
 		}
 	}
 }
@@ -201,8 +215,8 @@ type heard struct {
 	missing []uint16 // those without an answer that counts
 }
 
-// enough reports whether one of those who were heard surely has all that this member has helped to commit. Its own term counts only when that cannot be
-// among what it forgot.
+// enough reports whether one of those who were heard surely has all that this member has helped to
+// commit. Its own term counts only when that cannot be among what it forgot.
 func (h *heard) enough(why Why) bool { return h.all || h.leads || h.led && why == DamagedTail }
 
 func judge(others []uint16, answers map[uint16]Standing, term uint64) (h heard) {

@@ -14,7 +14,8 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// keeper is the goroutine that keeps the log short: it takes markers, moves what is left in almost empty segments, and writes the high-water mark.
+// keeper is the goroutine that keeps the log short: it takes markers, moves what is left in almost
+// empty segments, and writes the high-water mark.
 type keeper struct {
 	n    *Node
 	kick chan struct{}
@@ -22,7 +23,8 @@ type keeper struct {
 	done sync.WaitGroup
 }
 
-// markedAt is where a group's log was at its last marker. considered is read on the apply goroutine.
+// markedAt is where a group's log was at its last marker. considered is read on the apply
+// goroutine.
 type markedAt struct {
 	octets, index atomic.Uint64
 }
@@ -73,7 +75,8 @@ func (k *keeper) run() {
 	}
 }
 
-// noteKnown has idle groups write down what is known to be committed: each does so once after its last entry.
+// noteKnown has idle groups write down what is known to be committed: each does so once after its
+// last entry.
 func (k *keeper) noteKnown() {
 	for _, g := range k.n.started() {
 		_ = g.noteKnown() // an error has latched the log store closed and been reported
@@ -102,7 +105,8 @@ func (g *Group) due(octets uint64) bool {
 		g.fsm.appliedIndex.Load()-g.marked.index.Load() >= g.node.opts.MarkerEntries
 }
 
-// idleSegments is how far a group's oldest entry may lie behind the newest segment before the group, however idle, gets a marker.
+// idleSegments is how far a group's oldest entry may lie behind the newest segment before the
+// group, however idle, gets a marker.
 const idleSegments = 8
 
 func (k *keeper) markers() {
@@ -118,7 +122,8 @@ func (k *keeper) markers() {
 	}
 }
 
-// mark takes a marker. An idle group's last entry is raft's own, which snapshots do not count; a barrier is counted.
+// mark takes a marker. An idle group's last entry is raft's own, which snapshots do not count; a
+// barrier is counted.
 func (g *Group) mark(idle bool, octets uint64) error {
 	if idle && g.leading.Load() != 0 {
 		if err := g.raft.Barrier(g.node.opts.ProposeTimeout).Error(); err != nil {
@@ -137,7 +142,8 @@ func (g *Group) mark(idle bool, octets uint64) error {
 	return nil
 }
 
-// trailMarkers is how much log, in units of MarkerBytes, is left for followers that were away; one that was away for longer takes over the state.
+// trailMarkers is how much log, in units of MarkerBytes, is left for followers that were away; one
+// that was away for longer takes over the state.
 const trailMarkers = 2
 
 // leaveTrail turns octets into the count of entries that raft is to leave behind the marker.
@@ -165,7 +171,8 @@ func (n *Node) started() (groups []*Group) {
 	return groups
 }
 
-// collect empties segments while too much of the disk is garbage: what is still referred to is written again.
+// collect empties segments while too much of the disk is garbage: what is still referred to is
+// written again.
 func (k *keeper) collect() error {
 	tried := map[uint64]bool{} // once in a pass: damage can keep a segment from emptying
 	for !k.stopped() {
@@ -258,7 +265,8 @@ func (p *parts) prepareMove(f logstore.Located) (*logstore.Moving, error) {
 	return &logstore.Moving{Index: f.Index, Old: e.place, Live: snapshot.has, Keep: e.kept()}, nil
 }
 
-// moved points the rows at the new places. A row that the batch under way has changed is left to that batch.
+// moved points the rows at the new places. A row that the batch under way has changed is left to
+// that batch.
 func (p *parts) moved(moving []logstore.Moving) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -288,7 +296,8 @@ func (p *parts) moved(moving []logstore.Moving) error {
 				return err
 			}
 		}
-		// What was counted for the old segment now counts for the new one, which has counted Keep already.
+		// What was counted for the old segment now counts for the new one, which has counted Keep
+		// already.
 		if err := errors.Join(release(m.New.Segment, m.Keep-e.counted), release(old.Segment, e.counted)); err != nil {
 			return err
 		}

@@ -8,8 +8,8 @@ import "encoding/binary"
 //	'p' index  the parts of an entry that the state refers to (8 octets, big-endian; parts.go)
 //	'a'        index and term of the newest applied entry, and the side on which the state is
 //
-// A state that is taken over from another member is written aside, under 'S' and 'P', and one row switches to it (fetch.go). The next one goes
-// to 's' and 'p' again.
+// A state that is taken over from another member is written aside, under 'S' and 'P', and one row
+// switches to it (fetch.go). The next one goes to 's' and 'p' again.
 const (
 	spaceState   = 's'
 	spaceParts   = 'p'

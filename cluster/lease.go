@@ -10,12 +10,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// lease says how long this node surely leads a group. hashicorp/raft has nothing that holds after a pause: its contact times are taken when a
-// response is read, so a buffered one revives a deposed leader. This lease counts from when the request was sent.
+// lease says how long this node surely leads a group. hashicorp/raft has nothing that holds after a
+// pause: its contact times are taken when a response is read, so a buffered one revives a deposed
+// leader. This lease counts from when the request was sent.
 //
-// A member that answers an AppendEntries of a term grants no vote to another for a heartbeat timeout after that (raft refuses while it knows a
-// leader; a member that has just started stays silent that long; a transfer, which bypasses this, ends the lease first). So until the quorum-th newest of
-// the send times plus the heartbeat timeout nobody else can be elected. The lease ends earlier, for clocks that run at different speeds.
+// A member that answers an AppendEntries of a term grants no vote to another for a heartbeat
+// timeout after that (raft refuses while it knows a leader; a member that has just started stays
+// silent that long; a transfer, which bypasses this, ends the lease first). So until the quorum-th
+// newest of the send times plus the heartbeat timeout nobody else can be elected. The lease ends
+// earlier, for clocks that run at different speeds.
 type lease struct {
 	timeout time.Duration // raft's heartbeat timeout
 

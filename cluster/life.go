@@ -10,11 +10,14 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// A member that its group has let go deletes what it holds of it, and may be taken in again, as when a shard comes back to a node. It has forgotten its
-// log then, and could help a candidate to the leadership that lacks what this member once had: the others removed it knowing that it had that, and a
-// majority that is older than its removal may still ask for its vote. So what a member holds of a group is a life of its own, with a log of its own in the
-// log store. The next one inherits term and vote, and where the log ended; until the member has as much again it is in quarantine. It
-// gets there: the leader that takes it in has all that was committed, and an entry of its own term.
+// A member that its group has let go deletes what it holds of it, and may be taken in again, as
+// when a shard comes back to a node. It has forgotten its log then, and could help a candidate to
+// the leadership that lacks what this member once had: the others removed it knowing that it had
+// that, and a majority that is older than its removal may still ask for its vote. So what a member
+// holds of a group is a life of its own, with a log of its own in the log store. The next one
+// inherits term and vote, and where the log ended; until the member has as much again it is in
+// quarantine. It gets there: the leader that takes it in has all that was committed, and an entry
+// of its own term.
 
 const (
 	retiredKey = "retired" // this life has ended
@@ -48,8 +51,9 @@ func (n *Node) holderOf(log uint64) *Group {
 	return nil
 }
 
-// Retire ends this member's part in a group: its log and state are deleted. The group's other members must have removed this one before, or be gone
-// themselves. If they take it in again, it joins with nothing; it never starts the group.
+// Retire ends this member's part in a group: its log and state are deleted. The group's other
+// members must have removed this one before, or be gone themselves. If they take it in again, it
+// joins with nothing; it never starts the group.
 func (n *Node) Retire(id uint64) error {
 	g := n.Group(id)
 	if err := g.shutdown(); err != nil {
@@ -93,7 +97,8 @@ func (g *Group) end() error {
 	return g.log.SetAll(map[string][]byte{retiredKey: []byte(time.Now().UTC().Format(time.RFC3339)), leftKey: left.encode()})
 }
 
-// revive begins another life after one that has ended. The group has not been started since Open, or since Retire.
+// revive begins another life after one that has ended. The group has not been started since Open,
+// or since Retire.
 func (g *Group) revive() error {
 	if err := errors.Join(g.erase(), g.node.flush()); err != nil { // nothing of the old life may turn up in the new one after a crash
 		return err
@@ -159,7 +164,8 @@ func (g *Group) position() position {
 	return position{term, index}
 }
 
-// mayAsk says why this member does not answer a request of raft's, or returns nil. It takes note of what a leader says is committed.
+// mayAsk says why this member does not answer a request of raft's, or returns nil. It takes note of
+// what a leader says is committed.
 func (g *Group) mayAsk(request any) error {
 	switch q := request.(type) {
 	case *raft.AppendEntriesRequest:

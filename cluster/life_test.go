@@ -25,8 +25,8 @@ func (m *many) comeBack(x *member) {
 	m.grow(x.id)
 }
 
-// TestMemberComesBack: a member that left a group is taken in again, has all of it, also after restarts, and can leave once more. What it held in
-// the meantime is gone.
+// TestMemberComesBack: a member that left a group is taken in again, has all of it, also after
+// restarts, and can leave once more. What it held in the meantime is gone.
 func TestMemberComesBack(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 60)
@@ -60,8 +60,9 @@ func TestMemberComesBack(t *testing.T) {
 	m.verify(three, 250)
 }
 
-// TestNewestMemberIsElected: members changed while one of them was cut off, and then the leader is gone. The one that was cut off has never heard of the only
-// other one that is left, which alone has the whole log, and votes for it.
+// TestNewestMemberIsElected: members changed while one of them was cut off, and then the leader is
+// gone. The one that was cut off has never heard of the only other one that is left, which alone
+// has the whole log, and votes for it.
 func TestNewestMemberIsElected(t *testing.T) {
 	m := newMany(t, 4)
 	m.start(1)
@@ -88,7 +89,8 @@ func TestNewestMemberIsElected(t *testing.T) {
 	m.verify(m.members[2], 10)
 }
 
-// TestFreshOnlyWithAll: a member that has what it was told in part is not fresh, though nothing that it knows of is left to be applied.
+// TestFreshOnlyWithAll: a member that has what it was told in part is not fresh, though nothing
+// that it knows of is left to be applied.
 func TestFreshOnlyWithAll(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 10)
@@ -101,7 +103,8 @@ func TestFreshOnlyWithAll(t *testing.T) {
 	m.until("it has caught up", two.g.Fresh)
 }
 
-// TestForgetfulMember: who came back answers no candidate before it has what it had, keeps its term and vote, and never starts the group.
+// TestForgetfulMember: who came back answers no candidate before it has what it had, keeps its term
+// and vote, and never starts the group.
 func TestForgetfulMember(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 60)

@@ -16,7 +16,8 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 )
 
-// many is a cluster of nodes in one process, each on a file system of its own, connected over loopback.
+// many is a cluster of nodes in one process, each on a file system of its own, connected over
+// loopback.
 type many struct {
 	t         *testing.T
 	ca, key   []byte
@@ -279,7 +280,8 @@ func TestThreeMembers(t *testing.T) {
 	m.verify(one, 151)
 }
 
-// TestStateIsTakenOver brings in a member whose entries are gone from the log: it gets rows and content, and goes on from there, even after restarts.
+// TestStateIsTakenOver brings in a member whose entries are gone from the log: it gets rows and
+// content, and goes on from there, even after restarts.
 func TestStateIsTakenOver(t *testing.T) {
 	m := newMany(t, 2)
 	m.smallLog = true
@@ -305,7 +307,8 @@ func TestStateIsTakenOver(t *testing.T) {
 	m.verify(two, 460)
 }
 
-// TestLease: a leader that is cut off no longer holds its group when another does, and its proposals are not acknowledged.
+// TestLease: a leader that is cut off no longer holds its group when another does, and its
+// proposals are not acknowledged.
 func TestLease(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 10)

@@ -11,8 +11,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// marker is what raft takes for a snapshot: it says that the state as of index is on stable storage in Pebble, so that the log up
-// to there may go. It is of constant size but for the configuration, and lives in the log store among raft's stable values.
+// marker is what raft takes for a snapshot: it says that the state as of index is on stable storage
+// in Pebble, so that the log up to there may go. It is of constant size but for the configuration,
+// and lives in the log store among raft's stable values.
 type marker struct {
 	index, term   uint64
 	configIndex   uint64
@@ -104,7 +105,8 @@ type markerSnapshot struct {
 	applied uint64
 }
 
-// Persist makes the state durable; what raft does next (Close of the sink) makes the marker durable.
+// Persist makes the state durable; what raft does next (Close of the sink) makes the marker
+// durable.
 func (s markerSnapshot) Persist(sink raft.SnapshotSink) error {
 	sink.(*markerSink).m.applied = s.applied
 	return s.g.node.flush()
@@ -124,7 +126,8 @@ type markerSink struct {
 // ID implements raft.SnapshotSink.
 func (s *markerSink) ID() string { return s.m.meta().ID }
 
-// Write implements raft.SnapshotSink. Only a member that is sent a snapshot gets here. What the other's marker says is in raft's request, too.
+// Write implements raft.SnapshotSink. Only a member that is sent a snapshot gets here. What the
+// other's marker says is in raft's request, too.
 func (s *markerSink) Write(p []byte) (int, error) { s.received += len(p); return len(p), nil }
 
 // Cancel implements raft.SnapshotSink.

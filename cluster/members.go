@@ -92,14 +92,16 @@ func (g *Group) changed(f raft.IndexFuture) error {
 // lagCaughtUp is how many entries a member may be behind and count as caught up.
 const lagCaughtUp = 256
 
-// CaughtUp reports whether a member has answered lately and has (almost) all entries. Only the leader can tell.
+// CaughtUp reports whether a member has answered lately and has (almost) all entries. Only the
+// leader can tell.
 func (g *Group) CaughtUp(member uint16) bool {
 	ago, last, ok := g.lease.contact(serverID(member))
 	return ok && ago < 2*g.lease.timeout && last+lagCaughtUp >= g.raft.LastIndex()
 }
 
-// Transfer hands leadership to another member. The lease ends first: a transfer bypasses what it rests on. If it fails, this node
-// leads on, but holds no lease until whoever may have been told to stand for election would have done so.
+// Transfer hands leadership to another member. The lease ends first: a transfer bypasses what it
+// rests on. If it fails, this node leads on, but holds no lease until whoever may have been told to
+// stand for election would have done so.
 func (g *Group) Transfer(ctx context.Context, to uint16) error {
 	select {
 	case g.handing.turn <- struct{}{}:
@@ -169,7 +171,8 @@ func (g *Group) Reign() uint64 {
 	return g.raft.CurrentTerm()<<16 | uint64(leader)
 }
 
-// Fresh reports whether this member knows a leader, and its state has all that was committed when a leader last said so. It asks nobody: Current does.
+// Fresh reports whether this member knows a leader, and its state has all that was committed when a
+// leader last said so. It asks nobody: Current does.
 func (g *Group) Fresh() bool {
 	if _, ok := g.Leader(); !ok {
 		return false

@@ -1,5 +1,6 @@
-// Package cluster keeps groups of replicated state machines: raft over a log store that all groups of a node share, and one
-// Pebble for their states. It knows bytes, not mail. DESIGN.md says why it is as it is.
+// Package cluster keeps groups of replicated state machines: raft over a log store that all groups
+// of a node share, and one Pebble for their states. It knows bytes, not mail. DESIGN.md says why it
+// is as it is.
 package cluster
 
 import (
@@ -28,7 +29,8 @@ const (
 	HomeGroup    uint64 = 2
 )
 
-// ErrLost is wrapped by the error of a node that has lost, or may have lost, something that was on stable storage, and does not go on.
+// ErrLost is wrapped by the error of a node that has lost, or may have lost, something that was on
+// stable storage, and does not go on.
 var ErrLost = logstore.ErrLost
 
 // Options of a Node. Only Dir must be set.
@@ -39,28 +41,34 @@ type Options struct {
 	// SegmentSize and RingSize in octets: see logstore.Options.
 	SegmentSize int64
 	RingSize    int
-	// MarkerBytes is how much log, in octets, a group writes between two markers; a start reads about as much. Default: 64 MiB, or a segment if that is less.
+	// MarkerBytes is how much log, in octets, a group writes between two markers; a start reads
+	// about as much. Default: 64 MiB, or a segment if that is less.
 	MarkerBytes int64
 	// MarkerEntries is the same as a count of entries; default 50,000.
 	MarkerEntries uint64
-	// GarbageBytes is how much disk, in octets, may be garbage beyond as much as is alive, before content is moved; default 8 segments.
+	// GarbageBytes is how much disk, in octets, may be garbage beyond as much as is alive, before
+	// content is moved; default 8 segments.
 	GarbageBytes int64
 	// InFlight bounds the proposals of a group under way at once; default 64.
 	InFlight int
 	// ProposeTimeout bounds the wait for one proposal; default 30 s.
 	ProposeTimeout time.Duration
-	// HeartbeatTimeout is how long a follower hears nothing before it stands for election. Default: 900 ms, which is above a stop of half a second and what else is
-	// between two heartbeats.
+	// HeartbeatTimeout is how long a follower hears nothing before it stands for election. Default:
+	// 900 ms, which is above a stop of half a second and what else is between two heartbeats.
 	HeartbeatTimeout time.Duration
-	// Member and Incarnation are taken by a store that is new: what the cluster gave this node when it joined. Default: 1, random.
+	// Member and Incarnation are taken by a store that is new: what the cluster gave this node when
+	// it joined. Default: 1, random.
 	Member      uint16
 	Incarnation uint64
-	// Boot tells one run of the operating system from the next; see logstore.Options. Default: the kernel's boot ID when FS is not set, else none.
+	// Boot tells one run of the operating system from the next; see logstore.Options. Default: the
+	// kernel's boot ID when FS is not set, else none.
 	Boot string
-	// StallLimit is how long a write to the log may take before the node gives up (a leader with a hung disk keeps its leadership); default 30 s.
+	// StallLimit is how long a write to the log may take before the node gives up (a leader with a
+	// hung disk keeps its leadership); default 30 s.
 	StallLimit time.Duration
 
-	// OnFailure hears of the error after which nothing can be stored any more, once. It should end the process and not return. Default: panic.
+	// OnFailure hears of the error after which nothing can be stored any more, once. It should end
+	// the process and not return. Default: panic.
 	OnFailure func(error)
 	// OnSync hears of every sync of the log: see logstore.Options.
 	OnSync func(took time.Duration, octets int)
@@ -127,8 +135,8 @@ type Node struct {
 	}
 }
 
-// Open opens the node's storage in Options.Dir and recovers it. It refuses, with an error that wraps logstore.ErrLost, what has lost
-// something that was on stable storage.
+// Open opens the node's storage in Options.Dir and recovers it. It refuses, with an error that
+// wraps logstore.ErrLost, what has lost something that was on stable storage.
 func Open(opts Options) (*Node, error) {
 	n := &Node{opts: opts.withDefaults(), opened: time.Now(), process: rand.Uint64(), failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
 	n.mu.groups, n.sending.to, n.closing = map[uint64]*Group{}, map[uint16]*beats{}, make(chan struct{})
@@ -189,7 +197,8 @@ func (n *Node) open() (err error) {
 // nodeGroup is where the log store keeps what concerns the node itself.
 const nodeGroup = 0
 
-// loadMember reads who this node is, and tells a fresh one: member 1 of a cluster of its own, unless it has joined one.
+// loadMember reads who this node is, and tells a fresh one: member 1 of a cluster of its own,
+// unless it has joined one.
 func (n *Node) loadMember() error {
 	g := n.log.Group(nodeGroup)
 	v, err := g.Get([]byte("member"))
@@ -206,7 +215,8 @@ func (n *Node) loadMember() error {
 	return g.SetAll(map[string][]byte{"member": v})
 }
 
-// Connect gives the node the port over which it reaches the other members. It is called once, before any group starts; without it there are none.
+// Connect gives the node the port over which it reaches the other members. It is called once,
+// before any group starts; without it there are none.
 func (n *Node) Connect(p *wire.Port) {
 	n.port = p
 	s := p.Stream(beatStream)
@@ -219,7 +229,8 @@ func (n *Node) Connect(p *wire.Port) {
 	})
 }
 
-// What a start decides by is kept in the log store, not in rows: after a crash rows may be older than what was acknowledged.
+// What a start decides by is kept in the log store, not in rows: after a crash rows may be older
+// than what was acknowledged.
 var (
 	keyPeers  = []byte("peers")
 	keyOpened = []byte("opened")
@@ -230,7 +241,8 @@ func (n *Node) HasPeers() bool { return n.noted(keyPeers) }
 
 func (n *Node) expectPeers() error { return n.note(keyPeers) }
 
-// OpenUp notes that other nodes are to reach this one, or one that is to join. It is on stable storage when OpenUp returns.
+// OpenUp notes that other nodes are to reach this one, or one that is to join. It is on stable
+// storage when OpenUp returns.
 func (n *Node) OpenUp() error { return n.note(keyOpened) }
 
 // OpenedUp reports whether OpenUp was ever called.
@@ -248,7 +260,8 @@ func (n *Node) note(key []byte) error {
 	return n.log.Group(nodeGroup).SetAll(map[string][]byte{string(key): {1}}) // the mark follows: what start-up decides by is not lost unseen
 }
 
-// Incarnation tells this store from any other that claims to be the same member: a disk that was wiped has forgotten its votes.
+// Incarnation tells this store from any other that claims to be the same member: a disk that was
+// wiped has forgotten its votes.
 func (n *Node) Incarnation() uint64 { return n.incarnation }
 
 // Fresh reports whether Open found nothing and made a new store.
@@ -331,7 +344,8 @@ func (n *Node) fatal(err error) {
 	select {}
 }
 
-// Close stops the groups and closes the storage. After a failure some goroutine may have stopped for good: then Close waits a moment only.
+// Close stops the groups and closes the storage. After a failure some goroutine may have stopped
+// for good: then Close waits a moment only.
 func (n *Node) Close() error {
 	closed := make(chan error, 1)
 	go func() { closed <- n.close() }()

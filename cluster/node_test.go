@@ -13,7 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// toy is a state machine that keeps each command under its data as key, with a reference to each of its parts. A command "-KEY" drops KEY.
+// toy is a state machine that keeps each command under its data as key, with a reference to each of
+// its parts. A command "-KEY" drops KEY.
 type toy struct {
 	mu        sync.Mutex
 	applied   int

@@ -12,8 +12,9 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// parts knows which parts of a group's entries the state refers to, and where they lie. There is one row for each entry with
-// such parts: place and a bit for each part. Keeping and dropping change it in memory; a batch writes the rows it changed once.
+// parts knows which parts of a group's entries the state refers to, and where they lie. There is
+// one row for each entry with such parts: place and a bit for each part. Keeping and dropping
+// change it in memory; a batch writes the rows it changed once.
 type parts struct {
 	g  *Group
 	mu sync.Mutex
@@ -38,10 +39,12 @@ type keptEntry struct {
 	table   *logstore.Table // read when a part was
 }
 
-// maxCached bounds the entries in memory, but for those of the batch under way. One takes about 200 octets.
+// maxCached bounds the entries in memory, but for those of the batch under way. One takes about 200
+// octets.
 const maxCached = 4096
 
-// kept is what a segment keeps by this entry: a share of the parts' octets that is 0 when none is live. Only sums and emptiness matter.
+// kept is what a segment keeps by this entry: a share of the parts' octets that is 0 when none is
+// live. Only sums and emptiness matter.
 func (e *keptEntry) kept() int64 {
 	n := e.count()
 	if n == 0 {
@@ -135,7 +138,8 @@ func (p *parts) cacheLocked(e *keptEntry) {
 	}
 }
 
-// commit writes the rows that changed into the batch, commits it, and then counts what segments keep.
+// commit writes the rows that changed into the batch, commits it, and then counts what segments
+// keep.
 func (p *parts) commit(batch *pebble.Batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -227,7 +231,8 @@ func (p *parts) countSide(s side, sign int64) error {
 	})
 }
 
-// read appends a part to buf. A reader may find its place reused when parts are moved at the same moment; then it looks again.
+// read appends a part to buf. A reader may find its place reused when parts are moved at the same
+// moment; then it looks again.
 func (p *parts) read(buf []byte, index uint64, part int) ([]byte, error) {
 	for try := 0; ; try++ {
 		place, table, err := p.locate(index, part)

@@ -16,15 +16,20 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// A member that may have forgotten what it acknowledged is in quarantine: it takes the log from a leader as ever, and its answers to that count, for they
-// are true. But it does not stand for election, and it votes for nobody who could lack what it has forgotten: with its vote a member that lags could be
-// elected, and give up what this one had helped to commit. There is a closed list of reasons (Why), and each has a place in the log, its floor, that ends
-// it: whoever has at least so much has all that this member ever helped to commit. A candidate that has can be voted for meanwhile.
+// A member that may have forgotten what it acknowledged is in quarantine: it takes the log from a
+// leader as ever, and its answers to that count, for they are true. But it does not stand for
+// election, and it votes for nobody who could lack what it has forgotten: with its vote a member
+// that lags could be elected, and give up what this one had helped to commit. There is a closed
+// list of reasons (Why), and each has a place in the log, its floor, that ends it: whoever has at
+// least so much has all that this member ever helped to commit. A candidate that has can be voted
+// for meanwhile.
 //
-// Where the floor is known by hearing from the others (Hear), it begins after all entries of this member's present term: an entry of a later term was
-// brought by a leader that was elected without this member. It falls to the most that the others have as soon as all other voters were heard, for one of
-// them has whatever was committed; or one that leads now; or one that led in this member's term or later, and so has all that this member took
-// (protocol-aware recovery: Alagappan et al., FAST 2018). Who is in quarantine itself is not believed.
+// Where the floor is known by hearing from the others (Hear), it begins after all entries of this
+// member's present term: an entry of a later term was brought by a leader that was elected without
+// this member. It falls to the most that the others have as soon as all other voters were heard,
+// for one of them has whatever was committed; or one that leads now; or one that led in this
+// member's term or later, and so has all that this member took (protocol-aware recovery: Alagappan
+// et al., FAST 2018). Who is in quarantine itself is not believed.
 
 // Why is why a member is in quarantine.
 type Why string
@@ -74,10 +79,12 @@ func unheard(members []uint16) string {
 	return ", and has no answer that counts from member " + strings.Join(names, ", ")
 }
 
-// doubtsKey is where a group keeps its doubts, all but that of a life before, as JSON: a restart must not end them.
+// doubtsKey is where a group keeps its doubts, all but that of a life before, as JSON: a restart
+// must not end them.
 const doubtsKey = "doubts"
 
-// quarantine is what a member doubts of itself in one group, and what it can tell others that doubt.
+// quarantine is what a member doubts of itself in one group, and what it can tell others that
+// doubt.
 type quarantine struct {
 	led atomic.Uint64 // the newest term in which this process led the group
 
@@ -87,7 +94,8 @@ type quarantine struct {
 	acked  map[raft.ServerID]position // what others acknowledged to this process as their leader
 }
 
-// Doubt puts this member in quarantine, durably. A second doubt with the same reason adds to the first what reaches further.
+// Doubt puts this member in quarantine, durably. A second doubt with the same reason adds to the
+// first what reaches further.
 func (g *Group) Doubt(d Doubt) error {
 	q := &g.quarantine
 	q.mu.Lock()
@@ -147,7 +155,10 @@ func (g *Group) loadDoubts() error {
 		return fmt.Errorf("doubts of group %d: %w", g.id, err)
 	}
 	if g.position().before(floor) {
-		doubts = append(doubts, Doubt{Why: CameBack, Since: time.Now(), FloorTerm: floor.term, FloorIndex: floor.index})
+		doubts = append(
+			doubts,
+			Doubt{Why: CameBack, Since: time.Now(), FloorTerm: floor.term, FloorIndex: floor.index},
+		)
 	}
 	g.quarantine.mu.Lock()
 	defer g.quarantine.mu.Unlock()
@@ -167,13 +178,21 @@ func (g *Group) Doubts() []Doubt {
 	q.doubts = slices.DeleteFunc(q.doubts, func(d Doubt) bool {
 		over := !has.before(d.floor())
 		if over {
-			g.node.opts.Logf("group %d: this node has all that it may have forgotten (%s)", g.id, d.Why)
+			g.node.opts.Logf(
+				"group %d: this node has all that it may have forgotten (%s)",
+				g.id,
+				d.Why,
+			)
 		}
 		return over
 	})
 	if len(q.doubts) < n {
 		if err := keepDoubts(g.log, q.doubts); err != nil {
-			g.node.opts.Logf("group %d: noting the end of a doubt: %v", g.id, err) // it ends again after the next start
+			g.node.opts.Logf(
+				"group %d: noting the end of a doubt: %v",
+				g.id,
+				err,
+			) // it ends again after the next start
 		}
 	}
 	return slices.Clone(q.doubts)
@@ -194,16 +213,23 @@ func (g *Group) mayVote(candidate position) error {
 	return nil
 }
 
-// spendVote notes that this member has voted in a term, for nobody: it may have voted for somebody, and forgotten it. Raft looks at the note at each vote.
+// spendVote notes that this member has voted in a term, for nobody: it may have voted for somebody,
+// and forgotten it. Raft looks at the note at each vote.
 func spendVote(log *logstore.Group, term uint64) error {
 	voted, err := log.GetUint64([]byte("LastVoteTerm"))
 	if err != nil || voted > term {
 		return err
 	}
-	return log.SetAll(map[string][]byte{"LastVoteTerm": binary.LittleEndian.AppendUint64(nil, term), "LastVoteCand": []byte("nobody")})
+	return log.SetAll(
+		map[string][]byte{
+			"LastVoteTerm": binary.LittleEndian.AppendUint64(nil, term),
+			"LastVoteCand": []byte("nobody"),
+		},
+	)
 }
 
-// needsOthers refuses a member in quarantine that no other can help. It runs before the group does: a sole voter elects itself.
+// needsOthers refuses a member in quarantine that no other can help. It runs before the group does:
+// a sole voter elects itself.
 func (g *Group) needsOthers(conf *raft.Config) error {
 	doubts := g.Doubts()
 	if len(doubts) == 0 {
@@ -214,11 +240,20 @@ func (g *Group) needsOthers(conf *raft.Config) error {
 		return err
 	}
 	votes := func(s raft.Server) bool { return s.Suffrage == raft.Voter }
-	self := raft.Server{ID: g.serverID(), Address: raft.ServerAddress(g.serverID())} // the only one that votes
-	if !slices.Contains(c.Servers, self) || slices.ContainsFunc(c.Servers, func(s raft.Server) bool { return votes(s) && s != self }) {
+	self := raft.Server{
+		ID:      g.serverID(),
+		Address: raft.ServerAddress(g.serverID()),
+	} // the only one that votes
+	if !slices.Contains(c.Servers, self) ||
+		slices.ContainsFunc(c.Servers, func(s raft.Server) bool { return votes(s) && s != self }) {
 		return nil
 	}
-	return fmt.Errorf("%w: group %d: %s, and no other node has it", logstore.ErrLost, g.id, whyWords[doubts[0].Why])
+	return fmt.Errorf(
+		"%w: group %d: %s, and no other node has it",
+		logstore.ErrLost,
+		g.id,
+		whyWords[doubts[0].Why],
+	)
 }
 
 // configured are the group's members by this member's log. The group does not run yet.

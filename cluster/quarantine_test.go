@@ -18,7 +18,8 @@ func (x *member) doubtTail(t *testing.T) {
 	}
 }
 
-// TestQuarantineEndsWhenOthersAreHeard: a member that doubts its tail asks the others, catches up with them, and votes again.
+// TestQuarantineEndsWhenOthersAreHeard: a member that doubts its tail asks the others, catches up
+// with them, and votes again.
 func TestQuarantineEndsWhenOthersAreHeard(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 20)
@@ -37,8 +38,8 @@ func TestQuarantineEndsWhenOthersAreHeard(t *testing.T) {
 	}
 }
 
-// TestQuarantineOutlastsRestarts: two members cannot elect anybody while one of them doubts and the third is away, whatever is restarted; with the third
-// they can.
+// TestQuarantineOutlastsRestarts: two members cannot elect anybody while one of them doubts and the
+// third is away, whatever is restarted; with the third they can.
 func TestQuarantineOutlastsRestarts(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 20)
@@ -72,7 +73,8 @@ func TestQuarantineOutlastsRestarts(t *testing.T) {
 	m.verify(three, 30)
 }
 
-// TestQuarantineAlone: who has nobody to ask does not start, until the operator has taken what is there for all.
+// TestQuarantineAlone: who has nobody to ask does not start, until the operator has taken what is
+// there for all.
 func TestQuarantineAlone(t *testing.T) {
 	m := newMany(t, 1)
 	one := m.start(1)

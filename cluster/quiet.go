@@ -8,11 +8,14 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// raft repeats its last request to each follower every 50 to 100 ms, with nothing new in it, so that the follower hears of what is committed. Once the follower
-// has said yes to such a request it is not sent again while the frames of heartbeats tell that it is there: raft's call waits until there is something
-// to send, or for a while, and gets the same answer once more. It does not count for the lease.
+// raft repeats its last request to each follower every 50 to 100 ms, with nothing new in it, so
+// that the follower hears of what is committed. Once the follower has said yes to such a request it
+// is not sent again while the frames of heartbeats tell that it is there: raft's call waits until
+// there is something to send, or for a while, and gets the same answer once more. It does not count
+// for the lease.
 //
-// A follower that was started again has forgotten what is committed. Its connection for heartbeats broke then, and the request is sent.
+// A follower that was started again has forgotten what is committed. Its connection for heartbeats
+// broke then, and the request is sent.
 
 const (
 	quietTimes = 2 // heartbeat timeouts that a call waits at most
@@ -42,7 +45,12 @@ func sayingOf(q *raft.AppendEntriesRequest) saying {
 }
 
 // note takes down that a follower said yes.
-func (q *quiet) note(id raft.ServerID, args *raft.AppendEntriesRequest, link uint64, answer *raft.AppendEntriesResponse) {
+func (q *quiet) note(
+	id raft.ServerID,
+	args *raft.AppendEntriesRequest,
+	link uint64,
+	answer *raft.AppendEntriesResponse,
+) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(args.Entries) > 0 {
@@ -55,8 +63,13 @@ func (q *quiet) note(id raft.ServerID, args *raft.AppendEntriesRequest, link uin
 	q.told[id] = toldLast{sayingOf(args), link, *answer}
 }
 
-// last returns what a follower answered to that request; false: it was told something else, or over another connection.
-func (q *quiet) last(id raft.ServerID, args *raft.AppendEntriesRequest, link uint64) (raft.AppendEntriesResponse, bool) {
+// last returns what a follower answered to that request; false: it was told something else, or over
+// another connection.
+func (q *quiet) last(
+	id raft.ServerID,
+	args *raft.AppendEntriesRequest,
+	link uint64,
+) (raft.AppendEntriesResponse, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t, ok := q.told[id]
@@ -87,7 +100,12 @@ func (q *quiet) listen() <-chan struct{} {
 }
 
 // nothingNew answers a request that a follower need not hear again; false: it is to be sent.
-func (t *transport) nothingNew(id raft.ServerID, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse, b *beats) bool {
+func (t *transport) nothingNew(
+	id raft.ServerID,
+	args *raft.AppendEntriesRequest,
+	resp *raft.AppendEntriesResponse,
+	b *beats,
+) bool {
 	g := t.g
 	answer, ok := g.quiet.last(id, args, b.link())
 	if !ok {
@@ -105,12 +123,14 @@ func (t *transport) nothingNew(id raft.ServerID, args *raft.AppendEntriesRequest
 	return true
 }
 
-// awaitNews waits until the log has more than a request says, or more of it is committed, or for a while.
+// awaitNews waits until the log has more than a request says, or more of it is committed, or for a
+// while.
 func (g *Group) awaitNews(args *raft.AppendEntriesRequest) {
 	g.quiet.waiting.Add(1)
 	defer g.quiet.waiting.Add(-1)
 	stirred := g.quiet.listen() // before the look: what comes after it stirs
-	if last, _ := g.log.Last(); last != args.PrevLogEntry || !g.running.Load() || g.raft.CommitIndex() != args.LeaderCommitIndex {
+	if last, _ := g.log.Last(); last != args.PrevLogEntry || !g.running.Load() ||
+		g.raft.CommitIndex() != args.LeaderCommitIndex {
 		return
 	}
 	timer := time.NewTimer(g.lease.timeout * quietTimes)

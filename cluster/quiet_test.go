@@ -7,7 +7,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// TestQuiet: a group with nothing new says nothing but its heartbeats; what comes then is sent at once, and a member that was started again hears what is committed.
+// TestQuiet: a group with nothing new says nothing but its heartbeats; what comes then is sent at
+// once, and a member that was started again hears what is committed.
 func TestQuiet(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 20)
@@ -32,10 +33,14 @@ func TestQuiet(t *testing.T) {
 	m.stop(two)
 	two = m.start(2)
 	m.verify(two, 40)
-	m.until("it has heard what is committed", func() bool { return two.g.raft.CommitIndex() == one.g.raft.LastIndex() })
+	m.until(
+		"it has heard what is committed",
+		func() bool { return two.g.raft.CommitIndex() == one.g.raft.LastIndex() },
+	)
 }
 
-// TestQuietHearsOfEachChange: a call that waits goes on when the log or what is committed grows, and so does one that looks just before.
+// TestQuietHearsOfEachChange: a call that waits goes on when the log or what is committed grows,
+// and so does one that looks just before.
 func TestQuietHearsOfEachChange(t *testing.T) {
 	var q quiet
 	q.stir() // nobody waits
@@ -55,7 +60,12 @@ func TestQuietHearsOfEachChange(t *testing.T) {
 // TestQuietForgets: only the same words, over the same connection, are not repeated.
 func TestQuietForgets(t *testing.T) {
 	var q quiet
-	idle := &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 9, PrevLogTerm: 2, LeaderCommitIndex: 9}
+	idle := &raft.AppendEntriesRequest{
+		Term:              3,
+		PrevLogEntry:      9,
+		PrevLogTerm:       2,
+		LeaderCommitIndex: 9,
+	}
 	q.note("2", idle, 5, &raft.AppendEntriesResponse{Term: 3, LastLog: 9, Success: true})
 	if a, ok := q.last("2", idle, 5); !ok || a.LastLog != 9 {
 		t.Fatalf("it is not known: %v %v", a, ok)
@@ -79,7 +89,12 @@ func TestQuietForgets(t *testing.T) {
 		t.Error("what was said without a connection counts")
 	}
 	q.note("2", idle, 5, &raft.AppendEntriesResponse{})
-	q.note("2", &raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 9, Entries: []*raft.Log{{}}}, 5, &raft.AppendEntriesResponse{})
+	q.note(
+		"2",
+		&raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 9, Entries: []*raft.Log{{}}},
+		5,
+		&raft.AppendEntriesResponse{},
+	)
 	if _, ok := q.last("2", idle, 5); ok {
 		t.Error("after more entries the old words are not repeated")
 	}

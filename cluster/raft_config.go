@@ -26,14 +26,33 @@ func (n *Node) raftConfig() *raft.Config {
 }
 
 func (n *Node) raftLogger() hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Name: "raft", Level: hclog.Error, Output: logWriter(n.opts.Logf), DisableTime: true})
+	return hclog.New(
+		&hclog.LoggerOptions{
+			Name:        "raft",
+			Level:       hclog.Error,
+			Output:      logWriter(n.opts.Logf),
+			DisableTime: true,
+		},
+	)
 }
 
 type logWriter func(format string, args ...any)
 
-// noise is what raft says again and again while another member is away, and when the port closes. Status says it better.
-var noise = [][]byte{[]byte("failed to appendEntries to"), []byte("failed to heartbeat to"), []byte("failed to decode incoming command"),
-	[]byte("failed to make request"), []byte("peer has newer term"), []byte("failed to flush response"), []byte("failed to accept connection"), []byte("failed to install snapshot"), []byte("failed to send snapshot")}
+// noise is what raft says again and again while another member is away, and when the port closes.
+// Status says it better.
+var noise = [][]byte{
+	[]byte("failed to appendEntries to"),
+	[]byte("failed to heartbeat to"),
+	[]byte("failed to decode incoming command"),
+	[]byte(
+		"failed to make request",
+	),
+	[]byte("peer has newer term"),
+	[]byte("failed to flush response"),
+	[]byte("failed to accept connection"),
+	[]byte("failed to install snapshot"),
+	[]byte("failed to send snapshot"),
+}
 
 func (w logWriter) Write(p []byte) (int, error) {
 	for _, n := range noise {

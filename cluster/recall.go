@@ -6,8 +6,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A member whose disk was rolled back does not know it. Others may: who led the group remembers, as long as its process runs, what each member acknowledged to it. So each start asks, beside the
-// time for which a member that starts is silent anyway, and goes on to ask those who do not answer for a while.
+// A member whose disk was rolled back does not know it. Others may: who led the group remembers, as
+// long as its process runs, what each member acknowledged to it. So each start asks, beside the
+// time for which a member that starts is silent anyway, and goes on to ask those who do not answer
+// for a while.
 
 const (
 	recallEvery = 200 * time.Millisecond
@@ -52,7 +54,8 @@ func (g *Group) recall(conf *raft.Config) error {
 	return nil
 }
 
-// remembered puts this member in quarantine when others remember that it acknowledged more than its log has.
+// remembered puts this member in quarantine when others remember that it acknowledged more than its
+// log has.
 func (g *Group) remembered(answers map[uint16]Standing) {
 	var most position
 	for _, s := range answers {
@@ -66,6 +69,10 @@ func (g *Group) remembered(answers map[uint16]Standing) {
 	d := Doubt{Why: Behind, Since: time.Now().UTC(), FloorTerm: most.term, FloorIndex: most.index}
 	g.node.opts.Logf("group %d: %s", g.id, &d)
 	if err := g.Doubt(d); err != nil {
-		g.node.opts.Logf("group %d: noting that this member is behind: %v", g.id, err) // it holds until the next start, which asks again
+		g.node.opts.Logf(
+			"group %d: noting that this member is behind: %v",
+			g.id,
+			err,
+		) // it holds until the next start, which asks again
 	}
 }

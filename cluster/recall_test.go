@@ -8,7 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// TestRolledBackMemberIsTold: a member whose disk was put back hears from the leader what it had acknowledged, says so, and is in quarantine until it has that again.
+// TestRolledBackMemberIsTold: a member whose disk was put back hears from the leader what it had
+// acknowledged, says so, and is in quarantine until it has that again.
 func TestRolledBackMemberIsTold(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 20)
@@ -39,7 +40,8 @@ func TestRolledBackMemberIsTold(t *testing.T) {
 	m.verify(three, 40)
 }
 
-// TestRemembered: who is behind what others remember neither votes nor stands; who is not is not in doubt.
+// TestRemembered: who is behind what others remember neither votes nor stands; who is not is not in
+// doubt.
 func TestRemembered(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 5)

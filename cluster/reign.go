@@ -7,9 +7,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A term has one leader, and two entries of one index and term are the same: all of raft rests on it. A disk that was rolled back breaks it, for it has forgotten in which
-// terms it stood or voted. So a leader names its reign in what it sends: a number that its process drew. A member that has entries of a term
-// of one reign, and is sent to by another of the same term, stops (takenback.go): raft would take those entries for the same.
+// A term has one leader, and two entries of one index and term are the same: all of raft rests on
+// it. A disk that was rolled back breaks it, for it has forgotten in which terms it stood or voted.
+// So a leader names its reign in what it sends: a number that its process drew. A member that has
+// entries of a term of one reign, and is sent to by another of the same term, stops (takenback.go):
+// raft would take those entries for the same.
 
 const reignKey = "reign" // the newest reign that this member has entries of
 
@@ -27,7 +29,8 @@ func decodeReign(b []byte) (r reign, ok bool) {
 	return reign{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, true
 }
 
-// reignMark is how a reign begins in AppendEntriesRequest.Leader, which raft itself reads only from programs far older than any that can be a member.
+// reignMark is how a reign begins in AppendEntriesRequest.Leader, which raft itself reads only from
+// programs far older than any that can be a member.
 var reignMark = []byte("reign ")
 
 // nameReign puts this process's reign into what it sends as the leader.
@@ -43,7 +46,8 @@ func (g *Group) obey(q *raft.AppendEntriesRequest) {
 		return // from a member that names none, or one that leads no more
 	}
 	v, err := g.log.Get([]byte(reignKey))
-	if had, ok := decodeReign(v); err == nil && ok && had.term == r.term && had.process != r.process {
+	if had, ok := decodeReign(v); err == nil && ok && had.term == r.term &&
+		had.process != r.process {
 		if from := g.firstOf(r.term); from > 0 {
 			g.stopTakenBack(from)
 		}
@@ -51,7 +55,8 @@ func (g *Group) obey(q *raft.AppendEntriesRequest) {
 	g.reign.Store(&r)
 }
 
-// firstOf is the first entry of a term in this member's log, 0 when it has none; the term is the newest.
+// firstOf is the first entry of a term in this member's log, 0 when it has none; the term is the
+// newest.
 func (g *Group) firstOf(term uint64) (from uint64) {
 	first, err := g.log.FirstIndex()
 	last, _ := g.log.LastIndex()

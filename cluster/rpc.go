@@ -16,18 +16,21 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 )
 
-// ResultCodec is what a StateMachine has whose results cross the network: the answers to proposals that were forwarded.
+// ResultCodec is what a StateMachine has whose results cross the network: the answers to proposals
+// that were forwarded.
 type ResultCodec interface {
 	AppendResult(b []byte, result any) []byte
 	ParseResult(b []byte) (any, error)
 }
 
-// Checker is what a StateMachine has that looks at a forwarded command before it enters the log, where all members would have to apply it.
+// Checker is what a StateMachine has that looks at a forwarded command before it enters the log,
+// where all members would have to apply it.
 type Checker interface {
 	CheckForwarded(data []byte, parts [][]byte) error
 }
 
-// Handler answers the other members' requests under /cluster/. It trusts whoever reaches it: serve it on the node's port only.
+// Handler answers the other members' requests under /cluster/. It trusts whoever reaches it: serve
+// it on the node's port only.
 func (n *Node) Handler() http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /cluster/state", n.serveState)
@@ -141,8 +144,9 @@ type Answer struct {
 
 func (e *Answer) Error() string { return e.Text }
 
-// Call makes a request to another member's Handler, or to what else is served beside it, and gives the answer's body to read, when that is set. An
-// answer other than 200 is an *Answer. A nil body is none. Safe for use by several goroutines.
+// Call makes a request to another member's Handler, or to what else is served beside it, and gives
+// the answer's body to read, when that is set. An answer other than 200 is an *Answer. A nil body
+// is none. Safe for use by several goroutines.
 func (n *Node) Call(ctx context.Context, member uint16, method, path string, body io.Reader, read func(io.Reader) error) error {
 	if n.port == nil {
 		return errors.New("this node has no port to reach other members")
@@ -172,7 +176,8 @@ func (n *Node) Call(ctx context.Context, member uint16, method, path string, bod
 // maxRest is how much of an answer that nobody asks for is read.
 const maxRest = 64 << 10
 
-// Forward proposes at whoever leads the group: this node, or the member that it knows as the leader. Errors are as Propose's.
+// Forward proposes at whoever leads the group: this node, or the member that it knows as the
+// leader. Errors are as Propose's.
 func (g *Group) Forward(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	if g.leading.Load() != 0 {
 		return g.Propose(ctx, data, parts)
@@ -184,8 +189,8 @@ func (g *Group) Forward(ctx context.Context, data []byte, parts [][]byte) (any, 
 	return g.node.ProposeAt(ctx, leader, g.id, g.fsm.sm.(ResultCodec).ParseResult, data, parts)
 }
 
-// ProposeAt proposes to a group at another member, which leads it or refuses; this node need not take part in the group. parse reads the result. Errors are
-// as Propose's.
+// ProposeAt proposes to a group at another member, which leads it or refuses; this node need not
+// take part in the group. parse reads the result. Errors are as Propose's.
 func (n *Node) ProposeAt(ctx context.Context, member uint16, group uint64, parse func([]byte) (any, error), data []byte, parts [][]byte) (result any, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opts.ProposeTimeout)
 	defer cancel()
@@ -246,7 +251,8 @@ func splitProposal(b []byte) (data []byte, parts [][]byte, err error) {
 	return data, parts, nil
 }
 
-// erase deletes log and state of a life that has ended. It is repeated at each start, for a crash may have come between.
+// erase deletes log and state of a life that has ended. It is repeated at each start, for a crash
+// may have come between.
 func (g *Group) erase() error {
 	first, _ := g.log.FirstIndex()
 	last, _ := g.log.LastIndex()

@@ -6,9 +6,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Seize makes this member the only one of a group, whatever the others hold: what a majority that is gone for good may have acknowledged beyond this
-// member's log is lost. It returns the last entry that this member has. The node's groups must not have been started. It is repeated
-// without harm. hashicorp's RecoverCluster is no way: it writes a snapshot of a state that is not in snapshots, and deletes the log.
+// Seize makes this member the only one of a group, whatever the others hold: what a majority that
+// is gone for good may have acknowledged beyond this member's log is lost. It returns the last
+// entry that this member has. The node's groups must not have been started. It is repeated without
+// harm. hashicorp's RecoverCluster is no way: it writes a snapshot of a state that is not in
+// snapshots, and deletes the log.
 func (g *Group) Seize() (last uint64, err error) {
 	if g.running.Load() {
 		return 0, fmt.Errorf("group %d is running", g.id)
@@ -38,7 +40,8 @@ func (g *Group) Seize() (last uint64, err error) {
 // LastIndex is the last entry that this member has.
 func (g *Group) LastIndex() uint64 { return g.position().index }
 
-// GroupIDs are the groups of which this node has a log or a state, those that it has retired excepted.
+// GroupIDs are the groups of which this node has a log or a state, those that it has retired
+// excepted.
 func (n *Node) GroupIDs() (ids []uint64) {
 	for _, id := range n.log.Groups() {
 		if g := n.holderOf(id); id != nodeGroup && g != nil {

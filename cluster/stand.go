@@ -12,15 +12,18 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A transfer has a member stand for election although everybody knows a leader, so it takes away what the lease rests on. What raft sends for that,
-// TimeoutNow, has no term and no date: one that lay in the socket of a process that was stopped, or in a network that hung, would depose a leader long
-// after the transfer was given up. So a member stands only within standTime, by its own clock, of having said that it is ready to; the leader
-// asks it just before. Who was told to stand by then has been elected, or never will be, within two heartbeat timeouts more.
+// A transfer has a member stand for election although everybody knows a leader, so it takes away
+// what the lease rests on. What raft sends for that, TimeoutNow, has no term and no date: one that
+// lay in the socket of a process that was stopped, or in a network that hung, would depose a leader
+// long after the transfer was given up. So a member stands only within standTime, by its own clock,
+// of having said that it is ready to; the leader asks it just before. Who was told to stand by then
+// has been elected, or never will be, within two heartbeat timeouts more.
 
 // standTime is how long a member that said it is ready stands when it is told to.
 func (g *Group) standTime() time.Duration { return g.lease.timeout / 2 }
 
-// handing is what a member knows of transfers: as the leader who hands over, and as the one who is to stand.
+// handing is what a member knows of transfers: as the leader who hands over, and as the one who is
+// to stand.
 type handing struct {
 	turn  chan struct{} // one transfer at a time
 	until atomic.Int64  // this member stands when it is told to, up to this time on the process's clock
@@ -54,8 +57,9 @@ func (h *handing) tell() bool {
 	return h.open
 }
 
-// TimeoutNow implements raft.Transport. As long as raft waits for the answer it takes no proposals, even when it has given the transfer up: who has not
-// answered within a heartbeat timeout counts as one that does not stand.
+// TimeoutNow implements raft.Transport. As long as raft waits for the answer it takes no proposals,
+// even when it has given the transfer up: who has not answered within a heartbeat timeout counts as
+// one that does not stand.
 func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
 	ctx, cancel := context.WithTimeout(t.g.ctx, t.g.lease.timeout)
 	defer cancel()
@@ -93,7 +97,8 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
 
 var errNotAsked = errors.New("this member was not asked to take over, or long ago")
 
-// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a member in quarantine. It ends with the group.
+// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a
+// member in quarantine. It ends with the group.
 func (t *transport) sift() {
 	for {
 		select {
@@ -118,7 +123,8 @@ func (t *transport) sift() {
 	}
 }
 
-// hears takes note of a leader's request, and prepares a candidate's. An error: this member has heard a leader, and grants no vote.
+// hears takes note of a leader's request, and prepares a candidate's. An error: this member has
+// heard a leader, and grants no vote.
 func (g *Group) hears(rpc *raft.RPC) error {
 	switch q := rpc.Command.(type) {
 	case *raft.AppendEntriesRequest:
@@ -135,9 +141,11 @@ func (g *Group) hears(rpc *raft.RPC) error {
 	return nil
 }
 
-// anyCandidate has raft judge a candidate by its term and its log alone. By itself raft votes only for voters of the configuration that it has, and so not for
-// a member that was taken in while this one heard nothing; with the leader gone, nobody would be elected though a majority is there. Members
-// change one by one, so that the log decides (Ongaro, "Consensus: Bridging Theory and Practice", 4.1).
+// anyCandidate has raft judge a candidate by its term and its log alone. By itself raft votes only
+// for voters of the configuration that it has, and so not for a member that was taken in while this
+// one heard nothing; with the leader gone, nobody would be elected though a majority is there.
+// Members change one by one, so that the log decides (Ongaro, "Consensus: Bridging Theory and
+// Practice", 4.1).
 func (g *Group) anyCandidate(request any) {
 	var header *raft.RPCHeader
 	switch q := request.(type) {

@@ -15,7 +15,8 @@ import (
 // slowDisk is how long an operation of Pebble's may take before it is reported.
 const slowDisk = 5 * time.Second
 
-// pebbleOptions sets up the state's Pebble small: it holds rows, not content, and its write-ahead log is the raft log.
+// pebbleOptions sets up the state's Pebble small: it holds rows, not content, and its write-ahead
+// log is the raft log.
 func (n *Node) pebbleOptions() *pebble.Options {
 	fs, health := vfs.WithDiskHealthChecks(markerOrder{n.opts.FS}, slowDisk, nil, func(i vfs.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) })
 	n.diskHealth = health
@@ -31,8 +32,9 @@ func (n *Node) pebbleOptions() *pebble.Options {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // an ID that is not there is looked up for every message
 	}
-	// A queue's rows mostly die young: waiting a little longer before they are compacted, and flushing into files that hardly overlap, halves what
-	// compactions write and compute under a growing backlog (BenchmarkPropose/backlog).
+	// A queue's rows mostly die young: waiting a little longer before they are compacted, and
+	// flushing into files that hardly overlap, halves what compactions write and compute under a
+	// growing backlog (BenchmarkPropose/backlog).
 	o.FlushSplitBytes = 2 << 20
 	o.L0CompactionThreshold = 8
 	o.LBaseMaxBytes = 256 << 20
@@ -47,7 +49,8 @@ func (n *Node) pebbleOptions() *pebble.Options {
 	return o
 }
 
-// pebbleLogger drops what Pebble tells for information. Fatalf must not return: Pebble goes on as if what failed had not.
+// pebbleLogger drops what Pebble tells for information. Fatalf must not return: Pebble goes on as
+// if what failed had not.
 type pebbleLogger struct{ n *Node }
 
 func (l pebbleLogger) Infof(string, ...any) {}
@@ -64,7 +67,8 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 	l.n.fatal(err)
 }
 
-// causedError is a text with the error that it tells of, which Pebble formats with other verbs than %w.
+// causedError is a text with the error that it tells of, which Pebble formats with other verbs than
+// %w.
 type causedError struct {
 	text  string
 	cause error
@@ -74,8 +78,9 @@ func (e causedError) Error() string { return e.text }
 
 func (e causedError) Unwrap() error { return e.cause }
 
-// markerOrder syncs the directory before Pebble makes one of its marker files. Pebble syncs it only afterwards, and a crash may then leave
-// the marker but not the manifest that it names; the crash test met it.
+// markerOrder syncs the directory before Pebble makes one of its marker files. Pebble syncs it only
+// afterwards, and a crash may then leave the marker but not the manifest that it names; the crash
+// test met it.
 type markerOrder struct{ vfs.FS }
 
 func (fs markerOrder) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {

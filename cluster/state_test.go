@@ -122,7 +122,8 @@ func TestScanBounds(t *testing.T) {
 	}
 }
 
-// The leader's state machine gets the proposer's own slices; after a restart it gets fresh ones with the same octets.
+// The leader's state machine gets the proposer's own slices; after a restart it gets fresh ones
+// with the same octets.
 func TestPartsAreNotCopied(t *testing.T) {
 	fs := vfs.NewMem()
 	part := []byte("part")
@@ -154,7 +155,8 @@ func TestDroppedPartIsGone(t *testing.T) {
 	}
 }
 
-// Content that stays while all around it goes is moved, so that the disk does not fill with almost empty segments.
+// Content that stays while all around it goes is moved, so that the disk does not fill with almost
+// empty segments.
 func TestGarbageIsCollected(t *testing.T) {
 	opts := memOptions(vfs.NewMem())
 	opts.GarbageBytes = 2 * opts.SegmentSize
@@ -238,7 +240,8 @@ func TestDiskFailure(t *testing.T) {
 	}
 }
 
-// Pebble goes on after a fatal error unless its logger does not return. The goroutine that met it is lost; Close must come back all the same.
+// Pebble goes on after a fatal error unless its logger does not return. The goroutine that met it
+// is lost; Close must come back all the same.
 func TestStateFailure(t *testing.T) {
 	var broken atomic.Bool
 	opts := memOptions(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {

@@ -11,8 +11,9 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// A log whose last block is bad, and was perhaps acknowledged, puts this member in quarantine in each group that the block may have had something of. That
-// is noted for all of them in one step, before anything else is written: after that the log store finds nothing wrong.
+// A log whose last block is bad, and was perhaps acknowledged, puts this member in quarantine in
+// each group that the block may have had something of. That is noted for all of them in one step,
+// before anything else is written: after that the log store finds nothing wrong.
 
 const tailKey = "tail"
 
@@ -25,7 +26,8 @@ func BootID() string {
 	return strings.TrimSpace(string(b))
 }
 
-// noteTail puts this member in quarantine if the log store found a bad tail, or did at a start that ended before it had been noted.
+// noteTail puts this member in quarantine if the log store found a bad tail, or did at a start that
+// ended before it had been noted.
 func (n *Node) noteTail() error {
 	own := n.log.Group(nodeGroup)
 	tail := n.log.Tail()

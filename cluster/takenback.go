@@ -11,12 +11,16 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// Raft lets a leader cut off the end of a member's log, for what it cuts off was never committed. That holds as long as no disk forgets. When one was rolled
-// back while a second member lagged, these two elect a leader without the entries that only the third still has; when that comes back, it
-// would give them up without a word. So a member remembers up to where it knows its log to be committed, and stops for good before anything of that is
-// taken back, or replaced by another member's state. Nothing is deleted; every start stops in the same way until the operator has acted.
+// Raft lets a leader cut off the end of a member's log, for what it cuts off was never committed.
+// That holds as long as no disk forgets. When one was rolled back while a second member lagged,
+// these two elect a leader without the entries that only the third still has; when that comes back,
+// it would give them up without a word. So a member remembers up to where it knows its log to be
+// committed, and stops for good before anything of that is taken back, or replaced by another
+// member's state. Nothing is deleted; every start stops in the same way until the operator has
+// acted.
 
-// TakenBack is why a member has stopped: its group's leader lacks entries that this member knows to be committed.
+// TakenBack is why a member has stopped: its group's leader lacks entries that this member knows to
+// be committed.
 type TakenBack struct {
 	Group uint64
 	From  uint64 // the first entry that the leader has otherwise, or may have
@@ -27,8 +31,16 @@ type TakenBack struct {
 }
 
 func (e *TakenBack) Error() string {
-	return fmt.Sprintf("group %d: its leader (term %d, %s) lacks entries %d to %d, and this node knows that those up to %d were committed: other nodes' disks were rolled back or lost; "+
-		"nothing was deleted here, and this node does not go on", e.Group, e.Term, e.Since.UTC().Format(time.RFC3339), e.From, e.Last, e.Known)
+	return fmt.Sprintf(
+		"group %d: its leader (term %d, %s) lacks entries %d to %d, and this node knows that those up to %d were committed: other nodes' disks were rolled back or lost; "+
+			"nothing was deleted here, and this node does not go on",
+		e.Group,
+		e.Term,
+		e.Since.UTC().Format(time.RFC3339),
+		e.From,
+		e.Last,
+		e.Known,
+	)
 }
 
 const (
@@ -42,7 +54,8 @@ type keptLog struct {
 	g *Group
 }
 
-// StoreLogs implements raft.LogStore. What is known to be committed by now is written in the same step, and whose reign the entries are of.
+// StoreLogs implements raft.LogStore. What is known to be committed by now is written in the same
+// step, and whose reign the entries are of.
 func (l keptLog) StoreLogs(logs []*raft.Log) error {
 	known, news := l.g.knownCommitted(), map[string][]byte(nil)
 	note := func(key string, value []byte) {
@@ -106,7 +119,8 @@ func (g *Group) loadKnown() error {
 	return err
 }
 
-// noteKnown writes down what is known to be committed. A group that is busy does so with its entries.
+// noteKnown writes down what is known to be committed. A group that is busy does so with its
+// entries.
 func (g *Group) noteKnown() error {
 	known := g.knownCommitted()
 	if known <= g.noted.Load() {
@@ -119,12 +133,14 @@ func (g *Group) noteKnown() error {
 	return nil
 }
 
-// overtakes reports whether another member's state would replace what this one knows to be committed by something older.
+// overtakes reports whether another member's state would replace what this one knows to be
+// committed by something older.
 func (g *Group) overtakes(q *raft.InstallSnapshotRequest) bool {
 	if q.Term < g.currentTerm() || q.LastLogIndex > g.knownCommitted() {
 		return false
 	}
-	if m, err := g.loadMarker(); err == nil && m != nil && m.index == q.LastLogIndex && m.term == q.LastLogTerm {
+	if m, err := g.loadMarker(); err == nil && m != nil && m.index == q.LastLogIndex &&
+		m.term == q.LastLogTerm {
 		return false
 	}
 	var l raft.Log
@@ -144,7 +160,14 @@ func (g *Group) currentTerm() uint64 {
 
 // stopTakenBack notes why this member stops, and does not return.
 func (g *Group) stopTakenBack(from uint64) {
-	e := &TakenBack{Group: g.id, From: from, Last: g.position().index, Known: g.knownCommitted(), Term: g.currentTerm(), Since: time.Now()}
+	e := &TakenBack{
+		Group: g.id,
+		From:  from,
+		Last:  g.position().index,
+		Known: g.knownCommitted(),
+		Term:  g.currentTerm(),
+		Since: time.Now(),
+	}
 	b, err := json.Marshal(e)
 	if err == nil {
 		err = g.log.Set([]byte(takenBackKey), b)
@@ -168,7 +191,8 @@ func (g *Group) TakenBack() (*TakenBack, error) {
 	return e, nil
 }
 
-// Entries calls fn with the commands of this member's log from an entry on, committed or not, until it returns false.
+// Entries calls fn with the commands of this member's log from an entry on, committed or not, until
+// it returns false.
 func (g *Group) Entries(from uint64, fn func(index uint64, data []byte) bool) error {
 	first, _ := g.log.FirstIndex()
 	last, err := g.log.LastIndex()
@@ -181,7 +205,8 @@ func (g *Group) Entries(from uint64, fn func(index uint64, data []byte) bool) er
 	return err
 }
 
-// TakenBack returns why this node has stopped in some of its groups: it must not start before the operator has acted.
+// TakenBack returns why this node has stopped in some of its groups: it must not start before the
+// operator has acted.
 func (n *Node) TakenBack() (all []*TakenBack, err error) {
 	for _, id := range n.GroupIDs() {
 		e, err := n.Group(id).TakenBack()

@@ -7,8 +7,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// diverged makes what one disk that was rolled back does to a group of three: two lags with 20 of 60 keys, one is put back to as many, and these two go on,
-// in a term in which three had another leader or in a later one. three, which has all, was away; it is stopped.
+// diverged makes what one disk that was rolled back does to a group of three: two lags with 20 of
+// 60 keys, one is put back to as many, and these two go on, in a term in which three had another
+// leader or in a later one. three, which has all, was away; it is stopped.
 func diverged(t *testing.T, sameTerm bool) *many {
 	t.Helper()
 	m := newMany(t, 3)
@@ -51,10 +52,14 @@ func diverged(t *testing.T, sameTerm bool) *many {
 
 // keepKnown waits until it is written down that all is committed.
 func (g *Group) keepKnown(m *many) {
-	m.until("what is committed is noted", func() bool { return g.noted.Load() >= g.position().index })
+	m.until(
+		"what is committed is noted",
+		func() bool { return g.noted.Load() >= g.position().index },
+	)
 }
 
-// TestTakenBack: the one that still has what the others gave up stops before it gives it up, too, keeps all of it, and stops again.
+// TestTakenBack: the one that still has what the others gave up stops before it gives it up, too,
+// keeps all of it, and stops again.
 func TestTakenBack(t *testing.T) {
 	t.Run("later term", func(t *testing.T) { takenBack(t, diverged(t, false)) })
 	t.Run("same term", func(t *testing.T) { takenBack(t, diverged(t, true)) })
@@ -111,8 +116,18 @@ func takenBack(t *testing.T, m *many) {
 	ours := g.Terms()
 	from := why.Parted(&ours, &theirs)
 	kept := 0
-	if err := n.Group(HomeGroup).Entries(from, func(uint64, []byte) bool { kept++; return true }); err != nil || kept != 40 || from > why.From {
-		t.Errorf("%d commands are left, want 40, from %d on; it stopped at %d: %v\n%+v\n%+v", kept, from, why.From, err, ours, theirs)
+	if err := n.Group(HomeGroup).Entries(from, func(uint64, []byte) bool { kept++; return true }); err != nil ||
+		kept != 40 ||
+		from > why.From {
+		t.Errorf(
+			"%d commands are left, want 40, from %d on; it stopped at %d: %v\n%+v\n%+v",
+			kept,
+			from,
+			why.From,
+			err,
+			ours,
+			theirs,
+		)
 	}
 	if err := g.GiveUp(from); err != nil {
 		t.Fatal(err)

@@ -12,8 +12,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Raft knows of an entry that it has compacted only its index. So whether the past that a leader stands for is the past that this member has cannot be told from the logs when the
-// leader sends its state, or when two leaders had one term. So each member keeps a table: with which entry each term began in its log, and by which reign (reign.go).
+// Raft knows of an entry that it has compacted only its index. So whether the past that a leader
+// stands for is the past that this member has cannot be told from the logs when the leader sends
+// its state, or when two leaders had one term. So each member keeps a table: with which entry each
+// term began in its log, and by which reign (reign.go).
 
 // Terms is what a member tells of its log.
 type Terms struct {
@@ -88,7 +90,8 @@ func (t *Terms) diverges(o *Terms) uint64 {
 	for i := max(t.From, o.From, 1); i <= min(t.Last, o.Last); {
 		a, end, ok := t.at(i)
 		b, end2, ok2 := o.at(i)
-		if ok && ok2 && (a.Term != b.Term || a.Process != 0 && b.Process != 0 && a.Process != b.Process) {
+		if ok && ok2 &&
+			(a.Term != b.Term || a.Process != 0 && b.Process != 0 && a.Process != b.Process) {
 			return i
 		}
 		i = max(i, min(end, end2)) + 1
@@ -136,9 +139,16 @@ func (g *Group) AskTerms(ctx context.Context, member uint16) (*Terms, error) {
 	ctx, cancel := context.WithTimeout(ctx, inquireTimeout)
 	defer cancel()
 	t := new(Terms)
-	err := g.node.Call(ctx, member, http.MethodGet, fmt.Sprintf("/cluster/terms?group=%d", g.id), nil, func(r io.Reader) error {
-		return json.NewDecoder(io.LimitReader(r, 64<<10)).Decode(t)
-	})
+	err := g.node.Call(
+		ctx,
+		member,
+		http.MethodGet,
+		fmt.Sprintf("/cluster/terms?group=%d", g.id),
+		nil,
+		func(r io.Reader) error {
+			return json.NewDecoder(io.LimitReader(r, 64<<10)).Decode(t)
+		},
+	)
 	var answer *Answer
 	if errors.As(err, &answer) && answer.Status == http.StatusNotFound {
 		return nil, nil
@@ -146,8 +156,9 @@ func (g *Group) AskTerms(ctx context.Context, member uint16) (*Terms, error) {
 	return t, err
 }
 
-// compare looks whether a leader has all that this member knows to be committed, and stops this member when it has something else. nil: the leader cannot
-// tell. A leader of this member's term, or of a later one, has all that this member could know.
+// compare looks whether a leader has all that this member knows to be committed, and stops this
+// member when it has something else. nil: the leader cannot tell. A leader of this member's term,
+// or of a later one, has all that this member could know.
 func (g *Group) compare(ctx context.Context, leader uint16) (*Terms, error) {
 	theirs, err := g.AskTerms(ctx, leader)
 	if theirs == nil || err != nil {
@@ -163,7 +174,8 @@ func (g *Group) compare(ctx context.Context, leader uint16) (*Terms, error) {
 	return theirs, nil
 }
 
-// takeTerms makes the table of the leader whose state was taken over that of this member, up to the marker.
+// takeTerms makes the table of the leader whose state was taken over that of this member, up to the
+// marker.
 func (g *Group) takeTerms(index uint64) ([]byte, error) {
 	next := &Terms{From: index + 1}
 	if t := g.fetched.Load(); t != nil {
@@ -180,7 +192,8 @@ func (g *Group) meet(q *raft.AppendEntriesRequest) {
 		return
 	}
 	g.done.Go(func() {
-		if _, err := g.compare(g.ctx, memberOf(raft.ServerID(q.ID))); err != nil && g.ctx.Err() == nil {
+		if _, err := g.compare(g.ctx, memberOf(raft.ServerID(q.ID))); err != nil &&
+			g.ctx.Err() == nil {
 			g.met.CompareAndSwap(q.Term, old) // its next request asks again
 		}
 	})

@@ -26,7 +26,13 @@ func TestTermsDiverge(t *testing.T) {
 		{"no table", table(61, 60), table(1, 40, TermStart{2, 1, 7}), 0},
 	} {
 		if got, back := c.a.diverges(c.b), c.b.diverges(c.a); got != c.want || back != c.want {
-			t.Errorf("%s: they part at %d, the other way round at %d, want %d", c.name, got, back, c.want)
+			t.Errorf(
+				"%s: they part at %d, the other way round at %d, want %d",
+				c.name,
+				got,
+				back,
+				c.want,
+			)
 		}
 	}
 }
@@ -45,13 +51,15 @@ func TestTermsKept(t *testing.T) {
 	if !store(5, 1) || store(6, 1) || !store(7, 3) || store(8, 3) {
 		t.Errorf("%+v", table)
 	}
-	if !store(7, 4) || len(table.Starts) != 2 || table.Starts[1] != (TermStart{4, 7, 104}) || table.From != 5 {
+	if !store(7, 4) || len(table.Starts) != 2 || table.Starts[1] != (TermStart{4, 7, 104}) ||
+		table.From != 5 {
 		t.Errorf("after a cut: %+v", table)
 	}
 	for i := range uint64(200) {
 		store(8+i, 5+i)
 	}
-	if len(table.Starts) != termsMost || table.From != table.Starts[0].First || table.Starts[termsMost-1].First != 207 {
+	if len(table.Starts) != termsMost || table.From != table.Starts[0].First ||
+		table.Starts[termsMost-1].First != 207 {
 		t.Errorf("%d terms from %d", len(table.Starts), table.From)
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// gate puts a proxy before a member, which others meet from their next connection on. Once the returned function was called, nothing passes.
+// gate puts a proxy before a member, which others meet from their next connection on. Once the
+// returned function was called, nothing passes.
 func (m *many) gate(x *member) (shut func()) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -81,8 +82,9 @@ func TestTransferHangs(t *testing.T) {
 	m.put(one, 10, 10)
 }
 
-// TestLooksAgain: raft refuses a leader's barriers as long as a transfer is under way, and it may be under way for longer than raft says. A leader that
-// looks at that time whether it leads cannot tell, and must look again.
+// TestLooksAgain: raft refuses a leader's barriers as long as a transfer is under way, and it may
+// be under way for longer than raft says. A leader that looks at that time whether it leads cannot
+// tell, and must look again.
 func TestLooksAgain(t *testing.T) {
 	m, one := hanging(t)
 	one.g.handing.begin()
@@ -96,7 +98,8 @@ func TestLooksAgain(t *testing.T) {
 	m.put(one, 10, 10)
 }
 
-// TestStandsWhenAsked: a member that is told to take over long after it was asked to be ready, or without having been asked, goes on following.
+// TestStandsWhenAsked: a member that is told to take over long after it was asked to be ready, or
+// without having been asked, goes on following.
 func TestStandsWhenAsked(t *testing.T) {
 	m := newMany(t, 3)
 	one := m.start(1)

@@ -17,8 +17,9 @@ import (
 // rpcTimeout bounds one exchange of raft's.
 const rpcTimeout = 10 * time.Second
 
-// transport carries one group's raft messages: hashicorp's own over the streams of the node's port, and around it what the lease needs. Of one
-// type with all methods, because raft finds pre-vote and close by type assertion.
+// transport carries one group's raft messages: hashicorp's own over the streams of the node's port,
+// and around it what the lease needs. Of one type with all methods, because raft finds pre-vote and
+// close by type assertion.
 type transport struct {
 	*raft.NetworkTransport
 	g     *Group
@@ -56,7 +57,8 @@ func (s streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 	return s.DialMember(memberOf(raft.ServerID(address)), min(timeout, 3*time.Second))
 }
 
-// AppendEntries implements raft.Transport; it renews the lease from when the request was sent. Heartbeats go with those of other groups.
+// AppendEntries implements raft.Transport; it renews the lease from when the request was sent.
+// Heartbeats go with those of other groups.
 func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	b := t.g.node.beatsTo(memberOf(id))
 	if isHeartbeat(args) {
@@ -91,8 +93,9 @@ func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 	return t.NetworkTransport.RequestVote(id, target, args, resp)
 }
 
-// InstallSnapshot implements raft.Transport. A snapshot is a marker of constant size, so the member is first told to take over the state behind
-// it; that may take long, and raft of either side does not wait for it.
+// InstallSnapshot implements raft.Transport. A snapshot is a marker of constant size, so the member
+// is first told to take over the state behind it; that may take long, and raft of either side does
+// not wait for it.
 func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -105,7 +108,8 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
 }
 
-// isHeartbeat tells what raft's receiving side takes beside its main loop: a request that says nothing but who leads.
+// isHeartbeat tells what raft's receiving side takes beside its main loop: a request that says
+// nothing but who leads.
 func isHeartbeat(q *raft.AppendEntriesRequest) bool {
 	return len(q.Entries) == 0 && q.PrevLogEntry == 0 && q.PrevLogTerm == 0 && q.LeaderCommitIndex == 0
 }

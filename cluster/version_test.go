@@ -18,8 +18,8 @@ func (oldToy) Understands(data []byte) error {
 	return nil
 }
 
-// TestUnknownCommandStopsTheMember: a member that meets a command of a newer program says that it is too old, and applies neither that nor what
-// comes after it.
+// TestUnknownCommandStopsTheMember: a member that meets a command of a newer program says that it
+// is too old, and applies neither that nor what comes after it.
 func TestUnknownCommandStopsTheMember(t *testing.T) {
 	m := newMany(t, 2)
 	one := m.start(1)

@@ -10,9 +10,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Writer is where a state machine's Apply writes. It belongs to the apply goroutine. All that one Apply writes goes into one batch
-// with the index of its entry. Keys are relative to the group; keys and values are copied before a call returns.
-// Storage errors end the process: a state machine that skips a write diverges from the other members'.
+// Writer is where a state machine's Apply writes. It belongs to the apply goroutine. All that one
+// Apply writes goes into one batch with the index of its entry. Keys are relative to the group;
+// keys and values are copied before a call returns. Storage errors end the process: a state machine
+// that skips a write diverges from the other members'.
 type Writer struct {
 	g     *Group
 	rows  [prefixLen]byte // the prefix of the state's rows
@@ -57,7 +58,8 @@ func (w *Writer) putKey(dst, key []byte) {
 	copy(dst[prefixLen:], key)
 }
 
-// Get sees all earlier writes, those of the same batch included. The value is valid until the next call of Writer.
+// Get sees all earlier writes, those of the same batch included. The value is valid until the next
+// call of Writer.
 func (w *Writer) Get(key []byte) (value []byte, ok bool) {
 	if w.held != nil {
 		w.check(w.held.Close())
@@ -76,8 +78,9 @@ func (w *Writer) Get(key []byte) (value []byte, ok bool) {
 	return value, true
 }
 
-// KeepPart says that the state now refers to a part of the log entry being applied, DropPart that it no longer refers to the part of
-// that index. A part that nobody refers to goes when its entry does.
+// KeepPart says that the state now refers to a part of the log entry being applied, DropPart that
+// it no longer refers to the part of that index. A part that nobody refers to goes when its entry
+// does.
 func (w *Writer) KeepPart(index uint64, part int) {
 	if index != w.index {
 		panic(fmt.Sprintf("cluster: KeepPart of entry %d while entry %d is applied", index, w.index))
@@ -113,8 +116,9 @@ func appliedRow(index, term uint64, s side) []byte {
 	return append(binary.BigEndian.AppendUint64(b, term), byte(s))
 }
 
-// touched finds the newest write of a key in the batch under way. An indexed batch would do this too, at several times the cost of the
-// writes themselves; this is a hash table of offsets into the batch's own encoding, and most batches are never asked.
+// touched finds the newest write of a key in the batch under way. An indexed batch would do this
+// too, at several times the cost of the writes themselves; this is a hash table of offsets into the
+// batch's own encoding, and most batches are never asked.
 type touched struct {
 	seed   maphash.Seed
 	slots  []uint64 // hash's upper half and offset in the batch; 0 is free
@@ -136,7 +140,8 @@ func (t *touched) reset() {
 	t.used, t.ranges = 0, t.ranges[:0]
 }
 
-// note gives every write a slot of its own, those of one key too; find looks for the greatest offset.
+// note gives every write a slot of its own, those of one key too; find looks for the greatest
+// offset.
 func (t *touched) note(key []byte, off int) {
 	if t.used*2 >= len(t.slots) {
 		t.grow()
@@ -193,7 +198,8 @@ func (t *touched) find(b *pebble.Batch, key []byte) (value []byte, deleted, foun
 	return value, deleted, newest >= 0
 }
 
-// decodeOp reads a set or a delete in Pebble's batch encoding: kind, key and value, each with its length before it.
+// decodeOp reads a set or a delete in Pebble's batch encoding: kind, key and value, each with its
+// length before it.
 func decodeOp(p []byte) (key, value []byte, deleted bool) {
 	deleted = pebble.InternalKeyKind(p[0]) == pebble.InternalKeyKindDelete
 	n, w := binary.Uvarint(p[1:])

@@ -9,9 +9,10 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Old mail: what is too old expires, what is late is worth a warning. Both are found by walking the queue in order of arrival,
-// whether or not anything is attempted for it, so a site that is dead for days keeps nobody in the dark. Held mail neither
-// expires nor warns: it waits for the operator.
+// Old mail: what is too old expires, what is late is worth a warning. Both are found by walking the
+// queue in order of arrival, whether or not anything is attempted for it, so a site that is dead
+// for days keeps nobody in the dark. Held mail neither expires nor warns: it waits for the
+// operator.
 
 const (
 	agesInterval = time.Minute // between two looks at what has grown old
@@ -23,7 +24,8 @@ const (
 type ageSweep struct {
 	age    time.Duration
 	cursor mail.ID // all up to it were looked at
-	// outcomes returns what is to be settled of one message; busy tells the recipients that are being attempted.
+	// outcomes returns what is to be settled of one message; busy tells the recipients that are
+	// being attempted.
 	outcome func(m *queue.Stored, number uint32, now time.Time) (queue.Outcome, bool)
 	claim   bool // take the messages out of the scheduler's hands
 }
@@ -115,8 +117,9 @@ type attemptKey struct {
 	number uint32
 }
 
-// busy returns the recipients of a batch that are being attempted or whose outcome is being recorded. With claim, those that wait in
-// memory are taken out of it; they are too old to come back.
+// busy returns the recipients of a batch that are being attempted or whose outcome is being
+// recorded. With claim, those that wait in memory are taken out of it; they are too old to come
+// back.
 func (s *Scheduler) busy(batch []*queue.Stored, claim bool) map[attemptKey]struct{} {
 	ids := make(map[mail.ID]struct{}, len(batch))
 	for _, m := range batch {
@@ -136,8 +139,9 @@ func (s *Scheduler) busy(batch []*queue.Stored, claim bool) map[attemptKey]struc
 	return busy
 }
 
-// aging is a batch of old messages from when it was looked through until what became of it is recorded. Loads pass over them meanwhile: an operator may
-// make due again what is about to be reported expired.
+// aging is a batch of old messages from when it was looked through until what became of it is
+// recorded. Loads pass over them meanwhile: an operator may make due again what is about to be
+// reported expired.
 type aging struct {
 	ids    map[mail.ID]struct{}
 	passed []agingRow
@@ -158,7 +162,8 @@ func (a *aging) pass(d *destination, it *queue.Item) bool {
 	return ok
 }
 
-// aged ends the aging of the present batch. What loads passed over is looked for again: it may be there still.
+// aged ends the aging of the present batch. What loads passed over is looked for again: it may be
+// there still.
 func (s *Scheduler) aged() {
 	now := s.lock()
 	defer s.unlock(now)
@@ -192,7 +197,8 @@ func (c *core) busy(ids map[mail.ID]struct{}, claim bool) map[attemptKey]struct{
 	return busy
 }
 
-// tooOld reports whether a recipient's time is up. What an operator released after that has one more hour.
+// tooOld reports whether a recipient's time is up. What an operator released after that has one
+// more hour.
 func tooOld(arrived, due, now time.Time, expire time.Duration) bool {
 	released := due.Sub(arrived) >= expire
 	return now.Sub(arrived) >= expire && !(released && now.Sub(due) < releasedFor)
@@ -216,8 +222,8 @@ func (s *Scheduler) delayed(m *queue.Stored, n uint32, now time.Time) (queue.Out
 	if m.Recipients[n].Warned || now.Sub(m.Message.Arrived) >= s.o.Retry.Expire || !dsn.Calls(env.Sender, env.Recipients[n].Notify, dsn.Delayed) {
 		return queue.Outcome{}, false
 	}
-	// Nothing but the warning: the attempt is recorded already, so the queue leaves the due time as it is. Where there was none it is the
-	// time at which the first is due.
+	// Nothing but the warning: the attempt is recorded already, so the queue leaves the due time as
+	// it is. Where there was none it is the time at which the first is due.
 	o := s.agedOutcome(m, n, queue.Deferred)
 	o.Due, o.Warn = o.WasDue, true
 	if last := m.Recipients[n].Last.At; !last.IsZero() {
@@ -230,7 +236,8 @@ func (s *Scheduler) delayed(m *queue.Stored, n uint32, now time.Time) (queue.Out
 // suspendedText is what a sender is told of a suspension: its reason is the operators'.
 const suspendedText = "delivery was suspended by an operator"
 
-// agedOutcome is an outcome without an attempt. Where none was ever made, the site's reason says why.
+// agedOutcome is an outcome without an attempt. Where none was ever made, the site's reason says
+// why.
 func (s *Scheduler) agedOutcome(m *queue.Stored, n uint32, state queue.State) queue.Outcome {
 	st := &m.Recipients[n]
 	o := queue.Outcome{

@@ -9,7 +9,8 @@ type alarm struct {
 	i    int // place in the heap + 1; 0: not set
 }
 
-// alarms is a heap of alarms, the earliest first. It is touched when something is put off, never per message.
+// alarms is a heap of alarms, the earliest first. It is touched when something is put off, never
+// per message.
 type alarms []*alarm
 
 // set moves a to at.

@@ -15,7 +15,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// attempt makes the transaction that the core gave to cn, and gets the next one. It returns the state in which the core left cn.
+// attempt makes the transaction that the core gave to cn, and gets the next one. It returns the
+// state in which the core left cn.
 func (s *Scheduler) attempt(cn *conn) connState {
 	t := cn.tx
 	span := s.span(t)
@@ -91,7 +92,8 @@ func (s *Scheduler) tellStore(t *transaction) {
 	}
 }
 
-// judge turns the client's result into outcomes, one per recipient that was attempted, and into what the core has to know.
+// judge turns the client's result into outcomes, one per recipient that was attempted, and into
+// what the core has to know.
 func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *verdict, now time.Time) {
 	if r.Retry || r.Aborted {
 		v.none, v.usable = true, v.usable && !r.Retry
@@ -135,8 +137,8 @@ func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *ver
 	v.usable = v.usable && r.Err == nil
 }
 
-// tooMany reports whether the peer took as many recipients as it takes in one transaction (RFC 5321 4.5.3.1.10): the
-// others go in the next one, at once.
+// tooMany reports whether the peer took as many recipients as it takes in one transaction (RFC 5321
+// 4.5.3.1.10): the others go in the next one, at once.
 func tooMany(st *smtpclient.Status) bool {
 	return st.Command == smtpclient.StepRcpt && (st.Code == 452 || st.Code == 552) &&
 		(st.Enhanced == "4.5.3" || st.Enhanced == "5.5.3")
@@ -170,8 +172,8 @@ func (s *Scheduler) outcome(t *transaction, i int, st *smtpclient.Status, a *mai
 	return o
 }
 
-// next is when to try again after an attempt that failed now, when there were n before it; ok is false when time is up. The last attempt is
-// made just before that.
+// next is when to try again after an attempt that failed now, when there were n before it; ok is
+// false when time is up. The last attempt is made just before that.
 func (r *Retry) next(n int, arrived, now time.Time) (due time.Time, ok bool) {
 	last := arrived.Add(r.Expire - min(2*time.Minute, r.Expire/100))
 	if !now.Before(last) {

@@ -15,7 +15,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// instant is a Queue that records at once and has nothing on disk, a Resolver that knows everything, and the Internet's fastest hosts.
+// instant is a Queue that records at once and has nothing on disk, a Resolver that knows
+// everything, and the Internet's fastest hosts.
 type instant struct {
 	hoard
 	settledN atomic.Int64
@@ -65,8 +66,9 @@ func (c *instantConn) Local() netip.AddrPort      { return netip.AddrPort{} }
 func (c *instantConn) Quit()                      {}
 func (c *instantConn) Abort()                     {}
 
-// BenchmarkSchedule is what scheduling costs per message, from the queue's word of it to the recorded outcome, with nothing
-// else to do: no SMTP, no disk. Messages come 32 at a time, as from a group commit.
+// BenchmarkSchedule is what scheduling costs per message, from the queue's word of it to the
+// recorded outcome, with nothing else to do: no SMTP, no disk. Messages come 32 at a time, as from
+// a group commit.
 func BenchmarkSchedule(b *testing.B) {
 	for _, n := range []int{1, 10_000} {
 		b.Run(fmt.Sprintf("destinations=%d", n), func(b *testing.B) { benchmarkSchedule(b, n, func(*Options) {}) })
@@ -122,7 +124,8 @@ func benchmarkSchedule(b *testing.B, destinations int, set func(*Options)) {
 
 var one = []uint32{0}
 
-// BenchmarkWalk is an operator's command or a sweep's batch over a full memory: 50,000 entries of 1,000 destinations.
+// BenchmarkWalk is an operator's command or a sweep's batch over a full memory: 50,000 entries of
+// 1,000 destinations.
 func BenchmarkWalk(b *testing.B) {
 	now := time.UnixMilli(1_700_000_000_000)
 	c := coreAt(Options{Window: 100, WindowTotal: 100_000}, &fakeSite{})

@@ -6,8 +6,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// caught are recipients that were being attempted when an operator's command reached them: what that command says of them is not true yet, for the attempt goes
-// on. The queue tells of the change before it answers the command, and from then on no attempt begins that the change forbids.
+// caught are recipients that were being attempted when an operator's command reached them: what
+// that command says of them is not true yet, for the attempt goes on. The queue tells of the change
+// before it answers the command, and from then on no attempt begins that the change forbids.
 type caught map[attemptKey]time.Time
 
 // caughtLasts is how long a command that was answered has to ask.
@@ -34,8 +35,8 @@ func (c caught) note(ids []mail.ID, attempted map[attemptKey]struct{}, now time.
 	}
 }
 
-// Caught reports whether a recipient was being attempted, or its outcome was being recorded, when an operator's command reached it a moment ago
-// (queue.Options.Caught).
+// Caught reports whether a recipient was being attempted, or its outcome was being recorded, when
+// an operator's command reached it a moment ago (queue.Options.Caught).
 func (s *Scheduler) Caught(id mail.ID, recipient uint32) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

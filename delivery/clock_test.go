@@ -8,8 +8,8 @@ import (
 	"github.com/postroad/postroad/internal/maillog"
 )
 
-// The wall clock is an hour or a day behind when the node starts again: command time goes on from where it was, mail expires neither early nor
-// twice, and nothing is delivered twice.
+// The wall clock is an hour or a day behind when the node starts again: command time goes on from
+// where it was, mail expires neither early nor twice, and nothing is delivered twice.
 func TestWallClockGoesBack(t *testing.T) {
 	for _, back := range []time.Duration{time.Hour, 24 * time.Hour} {
 		inWorld(t, nil, func(w *world) {
@@ -41,7 +41,8 @@ func TestWallClockGoesBack(t *testing.T) {
 	}
 }
 
-// The wall clock jumps while the node runs. Only the resolver goes by it: answers seem to be old at once, or to last.
+// The wall clock jumps while the node runs. Only the resolver goes by it: answers seem to be old at
+// once, or to last.
 func TestWallClockJumps(t *testing.T) {
 	for _, skew := range []time.Duration{-time.Hour, time.Hour, 1000 * time.Hour} {
 		inWorld(t, func(w *world) { w.net.skew = skew }, func(w *world) {

@@ -14,7 +14,8 @@ import (
 	"github.com/postroad/postroad/delivery/smtpclient"
 )
 
-// cluster is three nodes' delivery in virtual time: each has the world of its home group, they share the internet and the limits.
+// cluster is three nodes' delivery in virtual time: each has the world of its home group, they
+// share the internet and the limits.
 type cluster struct {
 	t      *testing.T
 	net    *internet
@@ -187,8 +188,9 @@ func load(groups []*owned, n int) {
 	}
 }
 
-// TestClusterRate is the limit as it is promised: six connections and fifty a second for one site and three nodes with far more to send;
-// while all is well, while a node is killed that leads the control group, and while one is cut off.
+// TestClusterRate is the limit as it is promised: six connections and fifty a second for one site
+// and three nodes with far more to send; while all is well, while a node is killed that leads the
+// control group, and while one is cut off.
 func TestClusterRate(t *testing.T) {
 	shaping := map[string]Shaping{"default": {}, "a.test": {Connections: 6, Rate: Rate{50, time.Second}}}
 	inCluster(t, shaping, func(c *cluster, groups []*owned) {

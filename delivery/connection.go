@@ -30,7 +30,8 @@ type shellConn struct {
 	ending  atomic.Bool // the end of data is being sent, or its reply awaited
 }
 
-// runConn is the goroutine of one outgoing connection: it opens it, makes transactions as long as the core has some, and closes it.
+// runConn is the goroutine of one outgoing connection: it opens it, makes transactions as long as
+// the core has some, and closes it.
 func (s *Scheduler) runConn(cn *conn) {
 	why, ours := s.open(cn)
 	now := s.lock()
@@ -55,8 +56,9 @@ func (s *Scheduler) runConn(cn *conn) {
 	s.unlock(now)
 }
 
-// surelyAlive is how long after a transaction a connection is used again without a look at the socket, which is a system call for each message under
-// light load. If the peer has closed it after all, the transaction is tried again at once on another connection (smtpclient.Result.Retry).
+// surelyAlive is how long after a transaction a connection is used again without a look at the
+// socket, which is a system call for each message under light load. If the peer has closed it after
+// all, the transaction is tried again at once on another connection (smtpclient.Result.Retry).
 const surelyAlive = time.Second
 
 // await waits until the core has a transaction for cn, which it left in state; false: close it.
@@ -77,8 +79,8 @@ func (s *Scheduler) await(cn *conn, state connState) bool {
 	return false
 }
 
-// open connects to one of the site's hosts, trying several if need be. It says what was wrong with the last, and whether the
-// fault is ours.
+// open connects to one of the site's hosts, trying several if need be. It says what was wrong with
+// the last, and whether the fault is ours.
 func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 	if cn.site.local {
 		cn.shell.local = newLocalConn(s.o.Store)
@@ -131,7 +133,8 @@ func isOurs(err error) bool {
 	return false
 }
 
-// source returns the address to send from to a peer: the configured ones in turn; zero: the system chooses.
+// source returns the address to send from to a peer: the configured ones in turn; zero: the system
+// chooses.
 func (s *Scheduler) source(peer netip.Addr) netip.Addr {
 	n := len(s.o.Sources)
 	if n == 0 {
@@ -209,8 +212,8 @@ func (s *Scheduler) readSmall(cn *conn, t *transaction) []byte {
 
 var errNotOwner = errors.New("this node no longer owns the message")
 
-// beforeEnd is the lease check before the end of data (architecture.md, promise 2). What it lets pass may be the copy that the peer
-// takes.
+// beforeEnd is the lease check before the end of data (architecture.md, promise 2). What it lets
+// pass may be the copy that the peer takes.
 func (s *Scheduler) beforeEnd(cn *conn) error {
 	cn.shell.ending.Store(true)
 	if s.abandoned.Load() || !s.o.owns() {

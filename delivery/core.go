@@ -10,13 +10,14 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// core is the scheduler's state and its decisions. It does no I/O, starts no goroutine and reads no clock: each event comes in as a
-// call with the time, and what is to be done in the outside world comes out as actions. The Scheduler calls it under its mutex,
-// tests call it as they like.
+// core is the scheduler's state and its decisions. It does no I/O, starts no goroutine and reads no
+// clock: each event comes in as a call with the time, and what is to be done in the outside world
+// comes out as actions. The Scheduler calls it under its mutex, tests call it as they like.
 //
-// In outline: an item goes into its destination's window if there is room, else it stays on disk and is loaded later. A destination
-// whose hosts are known hangs at a site. A site with something waiting is in the ready list; pump gives its idle connections work or opens
-// new ones, as its limits allow. A connection that has finished a transaction asks for the next itself.
+// In outline: an item goes into its destination's window if there is room, else it stays on disk
+// and is loaded later. A destination whose hosts are known hangs at a site. A site with something
+// waiting is in the ready list; pump gives its idle connections work or opens new ones, as its
+// limits allow. A connection that has finished a transaction asks for the next itself.
 type core struct {
 	o      *Options
 	rand   *rand.Rand
@@ -133,7 +134,8 @@ func (c *core) accepted(items []queue.Item, now time.Time) {
 	}
 }
 
-// acceptOne offers an item and links it with the one before if they are of the same message. It returns the new previous one.
+// acceptOne offers an item and links it with the one before if they are of the same message. It
+// returns the new previous one.
 func (c *core) acceptOne(it *queue.Item, route int, previous *entry, now time.Time) *entry {
 	d := c.destinationOf(it.Domain, route, now)
 	if d == nil { // the map is full
@@ -172,7 +174,8 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 		releaseItem(it)
 		return nil
 	}
-	// What is accepted can be read before it is heard of here: a row that loads have passed may have been attempted already.
+	// What is accepted can be read before it is heard of here: a row that loads have passed may
+	// have been attempted already.
 	cost := int64(entryCost + recipientCost*len(it.Recipients))
 	if read := !d.seen.before(rowOf(it)); read || !c.room(d, f) || !c.o.Budget.TryReserve(cost) {
 		f.onDisk = true
@@ -192,11 +195,12 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 	return e
 }
 
-// dueSlack: a fresh item's due time is its ID's, which may be ahead of the clock by a little (mail.IDs).
+// dueSlack: a fresh item's due time is its ID's, which may be ahead of the clock by a little
+// (mail.IDs).
 const dueSlack = time.Second
 
-// shed gives up the contents of what will wait for a while when more than three quarters of the memory for mail are in use: they
-// can be read from disk again.
+// shed gives up the contents of what will wait for a while when more than three quarters of the
+// memory for mail are in use: they can be read from disk again.
 func (c *core) shed(now time.Time) {
 	if b := c.o.Budget; b.Used() <= b.Limit()/4*3 || now.Before(c.shedAgain) {
 		return
@@ -222,7 +226,8 @@ const (
 	shedKeeps    = 2                      // entries of each flow whose turn is near
 )
 
-// room reports whether a new item of flow f may come into memory, making room if the flow has less than its share.
+// room reports whether a new item of flow f may come into memory, making room if the flow has less
+// than its share.
 func (c *core) room(d *destination, f *flow) bool {
 	switch d.state {
 	case destWaiting, destRefused:
@@ -241,7 +246,8 @@ func (c *core) room(d *destination, f *flow) bool {
 	return c.held < c.o.WindowTotal || c.trimOthers()
 }
 
-// window is how many entries one destination may have in memory: fewer when memory is shared by many.
+// window is how many entries one destination may have in memory: fewer when memory is shared by
+// many.
 func (c *core) window() int {
 	if c.held < c.o.WindowTotal/2 {
 		return c.o.Window
@@ -262,7 +268,8 @@ func (c *core) yield(d *destination, f *flow) bool {
 	return false
 }
 
-// trimOthers makes room in memory by cutting back destinations that have more than the present window.
+// trimOthers makes room in memory by cutting back destinations that have more than the present
+// window.
 func (c *core) trimOthers() bool {
 	n := c.window()
 	for range min(256, len(c.all)) {
@@ -280,8 +287,9 @@ func releaseItem(it *queue.Item) {
 	}
 }
 
-// changed forgets what is known of messages that an operator changed, and looks at their domains again. Attempts under way go on to their
-// end, and their outcomes count as far as the queue lets them; what turns out not to have been attempted is left to the disk.
+// changed forgets what is known of messages that an operator changed, and looks at their domains
+// again. Attempts under way go on to their end, and their outcomes count as far as the queue lets
+// them; what turns out not to have been attempted is left to the disk.
 func (c *core) changed(ids []mail.ID, domains []string, now time.Time) {
 	for _, d := range c.loading {
 		d.stale = true
@@ -347,7 +355,8 @@ func (c *core) lookAgain(domain string, now time.Time) {
 	}
 }
 
-// flush lets what is put off by a site's or a look-up's failure be tried at once; no domains means all.
+// flush lets what is put off by a site's or a look-up's failure be tried at once; no domains means
+// all.
 func (c *core) flush(domains []string, now time.Time) {
 	wake := func(d *destination) {
 		switch {

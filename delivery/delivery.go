@@ -1,6 +1,6 @@
-// Package delivery takes accepted mail to its next hop: it decides which recipients are tried when, over which
-// connection, and what their outcome means. The Scheduler is its heart (DESIGN.md); delivery/mx finds the hosts of a
-// domain and delivery/smtpclient speaks to one of them.
+// Package delivery takes accepted mail to its next hop: it decides which recipients are tried when,
+// over which connection, and what their outcome means. The Scheduler is its heart (DESIGN.md);
+// delivery/mx finds the hosts of a domain and delivery/smtpclient speaks to one of them.
 //
 // This file holds what delivery needs of others.
 package delivery
@@ -18,18 +18,22 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Queue is what delivery needs of the queue; FromQueue makes a *queue.Queue one. Safe for use by several goroutines.
+// Queue is what delivery needs of the queue; FromQueue makes a *queue.Queue one. Safe for use by
+// several goroutines.
 type Queue interface {
 	// Domains returns up to max domains above after, in order, that have rows in the schedule.
 	Domains(after string, max int) ([]queue.DomainDue, error)
-	// Due returns up to max items of one domain that are due at until, in order, from those after the cursor, and the last one's cursor.
+	// Due returns up to max items of one domain that are due at until, in order, from those after
+	// the cursor, and the last one's cursor.
 	Due(domain string, after queue.Cursor, until time.Time, max int) ([]queue.Item, queue.Cursor, error)
 	// Content opens a message's content; the caller closes it.
 	Content(m *queue.Message) (io.ReadCloser, error)
-	// Settle records outcomes; done is called once, on any goroutine. false: start no attempt before SettleRoom returned.
+	// Settle records outcomes; done is called once, on any goroutine. false: start no attempt
+	// before SettleRoom returned.
 	Settle(outcomes []queue.Outcome, done func(error)) (room bool)
 	SettleRoom(ctx context.Context) error
-	// Remember takes outcomes that come after the end of the term. None is recorded before this member owns the queue again.
+	// Remember takes outcomes that come after the end of the term. None is recorded before this
+	// member owns the queue again.
 	Remember(outcomes []queue.Outcome)
 	// Load and ScanArrived serve the sweeps for expiry and delay warnings.
 	Load(id mail.ID) (*queue.Stored, error)
@@ -48,7 +52,8 @@ type storedQueue struct{ *queue.Queue }
 
 func (q storedQueue) Content(m *queue.Message) (io.ReadCloser, error) { return q.OpenContent(m), nil }
 
-// Resolver finds the hosts of a domain (RFC 5321 5.1) or of a smart host. *mx.Resolver is one. Safe for use by several goroutines.
+// Resolver finds the hosts of a domain (RFC 5321 5.1) or of a smart host. *mx.Resolver is one. Safe
+// for use by several goroutines.
 type Resolver interface {
 	Lookup(ctx context.Context, domain string) (*mx.Route, *smtp.Failure)
 	LookupHost(ctx context.Context, host string) (*mx.Route, *smtp.Failure)

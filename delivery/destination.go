@@ -9,11 +9,12 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// destination is the scheduling state for one next hop: one recipient domain by one route. What is due for it lies on disk, in
-// the order of (due time, ID); its window is the part of that in memory. Owned by the core.
+// destination is the scheduling state for one next hop: one recipient domain by one route. What is
+// due for it lies on disk, in the order of (due time, ID); its window is the part of that in
+// memory. Owned by the core.
 //
-// Invariant: each row of the domain and route up to the cursor is in memory or settled, unless backlog or an alarm says when
-// to look again, or passed says that a suspension's end does.
+// Invariant: each row of the domain and route up to the cursor is in memory or settled, unless
+// backlog or an alarm says when to look again, or passed says that a suspension's end does.
 type destination struct {
 	key   destKey
 	state destState
@@ -230,7 +231,8 @@ func (c *core) dropAll(d *destination) {
 	}
 }
 
-// trim drops the youngest entries until d has at most n waiting, from the longest flow first, and reports whether it dropped any.
+// trim drops the youngest entries until d has at most n waiting, from the longest flow first, and
+// reports whether it dropped any.
 func (c *core) trim(d *destination, n int) (dropped bool) {
 	for d.waiting > n {
 		var longest *flow

@@ -4,8 +4,9 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// entry is an item in memory. It is in exactly one list: its flow's while recipients of it wait, its destination's busy list while all
-// of them are being attempted or wait for the queue to record their outcome. Owned by the core.
+// entry is an item in memory. It is in exactly one list: its flow's while recipients of it wait,
+// its destination's busy list while all of them are being attempted or wait for the queue to record
+// their outcome. Owned by the core.
 type entry struct {
 	item       queue.Item
 	dest       *destination
@@ -30,7 +31,8 @@ const (
 // row is a place in a domain's schedule: that of the entry's row.
 func (e *entry) row() row { return rowOf(&e.item) }
 
-// What an entry is taken to need beside its content: itself and the message, and for each recipient of the envelope it holds on to.
+// What an entry is taken to need beside its content: itself and the message, and for each recipient
+// of the envelope it holds on to.
 const (
 	entryCost     = 600
 	recipientCost = 200

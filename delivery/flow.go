@@ -1,8 +1,9 @@
 package delivery
 
-// Fairness. What waits at a site hangs in a tree: site, tenants, flows, entries. A flow is the mail of one tenant and
-// campaign for one destination, first in first out. Each step down the tree goes round robin, so that a tenant's or a
-// campaign's flood delays nobody but itself, and ten thousand domains of one site have equal shares.
+// Fairness. What waits at a site hangs in a tree: site, tenants, flows, entries. A flow is the mail
+// of one tenant and campaign for one destination, first in first out. Each step down the tree goes
+// round robin, so that a tenant's or a campaign's flood delays nobody but itself, and ten thousand
+// domains of one site have equal shares.
 
 // flow is one branch's end. Owned by the core.
 type flow struct {
@@ -112,8 +113,8 @@ func (s *site) tenant(name string) *tenant {
 // maxIdleTenants bounds the tenants a site remembers that have nothing waiting.
 const maxIdleTenants = 64
 
-// turn returns the flow whose turn it is, or nil, and moves the round on. The flow goes to the end of its tenant's round
-// and the tenant to the end of the site's, if they have more.
+// turn returns the flow whose turn it is, or nil, and moves the round on. The flow goes to the end
+// of its tenant's round and the tenant to the end of the site's, if they have more.
 func (s *site) turn() *flow {
 	for {
 		t, ok := s.round.pop()

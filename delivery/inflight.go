@@ -6,8 +6,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// inFlight is the set of recipients that were being attempted at some moment. Listings ask for each recipient there is; the
-// set is made anew for them every so often, so that it costs the hot path nothing.
+// inFlight is the set of recipients that were being attempted at some moment. Listings ask for each
+// recipient there is; the set is made anew for them every so often, so that it costs the hot path
+// nothing.
 type inFlight struct {
 	at  time.Time
 	set map[attemptKey]struct{}
@@ -16,8 +17,8 @@ type inFlight struct {
 // inFlightLasts is how long a set is good enough for a listing.
 const inFlightLasts = 100 * time.Millisecond
 
-// InFlight reports whether a recipient is being attempted now, or its outcome is being recorded (queue.Options.InFlight). The answer is
-// at most a tenth of a second old.
+// InFlight reports whether a recipient is being attempted now, or its outcome is being recorded
+// (queue.Options.InFlight). The answer is at most a tenth of a second old.
 func (s *Scheduler) InFlight(id mail.ID, recipient uint32) bool {
 	now := s.o.Now()
 	s.mu.Lock()

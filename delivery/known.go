@@ -7,9 +7,10 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// known is what a destination has in memory when a load's answer comes, by recipient: what waits, is being attempted, or was settled while the
-// load ran. A row's place in the schedule does not tell it: an operator's verb gives a recipient another row in the middle of an attempt.
-// It is made anew for each answer; its memory is used again.
+// known is what a destination has in memory when a load's answer comes, by recipient: what waits,
+// is being attempted, or was settled while the load ran. A row's place in the schedule does not
+// tell it: an operator's verb gives a recipient another row in the middle of an attempt. It is made
+// anew for each answer; its memory is used again.
 type known struct {
 	first map[mail.ID]int32 // place in all of the latest of a message
 	all   []held
@@ -53,8 +54,8 @@ func (k *known) empty() {
 	k.all = k.all[:0]
 }
 
-// strike takes the recipients that are known out of an item that d's load has read. Where they are known under another row, that row is
-// looked for again when they have left.
+// strike takes the recipients that are known out of an item that d's load has read. Where they are
+// known under another row, that row is looked for again when they have left.
 func (k *known) strike(d *destination, it *queue.Item) {
 	i, ok := k.first[it.Message.ID]
 	if !ok {

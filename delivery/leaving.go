@@ -9,11 +9,12 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Messages that go to another queue group are left alone from before they are copied until it is known whose they are: what is attempted here and is another
-// group's by then would be delivered twice. What of them waits in memory is left to the disk, and loads pass over them.
+// Messages that go to another queue group are left alone from before they are copied until it is
+// known whose they are: what is attempted here and is another group's by then would be delivered
+// twice. What of them waits in memory is left to the disk, and loads pass over them.
 
-// Leave keeps messages from being attempted until Stay, and returns those for which it can: at the others an attempt is under way, or its outcome is
-// being recorded.
+// Leave keeps messages from being attempted until Stay, and returns those for which it can: at the
+// others an attempt is under way, or its outcome is being recorded.
 func (s *Scheduler) Leave(batch []*queue.Stored) (idle []*queue.Stored) {
 	ids := make(map[mail.ID]struct{}, len(batch))
 	for _, m := range batch {

@@ -18,7 +18,8 @@ func (w *world) stored(id mail.ID) []*queue.Stored {
 	return []*queue.Stored{s}
 }
 
-// What is to leave is not attempted when it becomes due or is resumed; when it stays after all it is, at once.
+// What is to leave is not attempted when it becomes due or is resumed; when it stays after all it
+// is, at once.
 func TestLeave(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.suspend(1, queue.Suspension{Kind: queue.SuspendDomain, Name: "a.test"})

@@ -11,21 +11,25 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Mail for mailboxes of our own. It goes the same way as any other mail: a local domain is a destination, all of them hang at one site, and a connection of
-// that site is a place in the store's doorway (localconn.go). So windows, fairness, limits, rates, suspensions, retry and reports are the same.
+// Mail for mailboxes of our own. It goes the same way as any other mail: a local domain is a
+// destination, all of them hang at one site, and a connection of that site is a place in the
+// store's doorway (localconn.go). So windows, fairness, limits, rates, suspensions, retry and
+// reports are the same.
 
 // LocalStore is where mail for mailboxes goes. Safe for use by several goroutines.
 //
-// A message is stored under a key, its ID and the recipient's number, and not a second time under the same key until Settled was called. So a
-// delivery whose outcome is not known is tried again without harm.
+// A message is stored under a key, its ID and the recipient's number, and not a second time under
+// the same key until Settled was called. So a delivery whose outcome is not known is tried again
+// without harm.
 type LocalStore interface {
-	// Deliver puts one message into the mailboxes of some of its recipients. It does not block. done is called once, on any goroutine, with nil
-	// or a failure for each recipient, in their order: 5.x.x fails it, 4.3.0 and 4.3.2 are the store's own trouble and are tried again soon, another 4.x.x by
-	// the schedule.
-	// Until then m and what it refers to do not change.
+	// Deliver puts one message into the mailboxes of some of its recipients. It does not block.
+	// done is called once, on any goroutine, with nil or a failure for each recipient, in their
+	// order: 5.x.x fails it, 4.3.0 and 4.3.2 are the store's own trouble and are tried again soon,
+	// another 4.x.x by the schedule. Until then m and what it refers to do not change.
 	Deliver(m *LocalMessage, done func([]*smtp.Failure))
-	// Settled says that the queue has recorded what finally became of these recipients: their keys will not come again. It does not
-	// block; recipients is valid during the call. When the node stops first it is never called.
+	// Settled says that the queue has recorded what finally became of these recipients: their keys
+	// will not come again. It does not block; recipients is valid during the call. When the node
+	// stops first it is never called.
 	Settled(m *queue.Message, recipients []uint32)
 }
 
@@ -50,22 +54,26 @@ const LocalSite = "local"
 // localKey is the local site's key. No set of hosts has it.
 const localKey = LocalSite + "\x00"
 
-// home is what a local domain resolves to. Its time is up at once, so whether the domain is still local is asked again after minAnswer.
+// home is what a local domain resolves to. Its time is up at once, so whether the domain is still
+// local is asked again after minAnswer.
 var home = &mx.Route{Site: LocalSite}
 
-// isLocal reports whether a domain's mail stays here unless its route says a domain or a recipient. That may change at any time, so it decides where a destination
-// leads and not which destination a message has.
+// isLocal reports whether a domain's mail stays here unless its route says a domain or a recipient.
+// That may change at any time, so it decides where a destination leads and not which destination a
+// message has.
 func (c *core) isLocal(domain string) bool { return c.o.Local != nil && c.o.Local(domain) }
 
-// localShape are the limits of the local site: what holds for other people's hosts says nothing of it. Its connections are the messages that
-// may be on their way into the store, which gathers them into commands.
+// localShape are the limits of the local site: what holds for other people's hosts says nothing of
+// it. Its connections are the messages that may be on their way into the store, which gathers them
+// into commands.
 func (o *Options) localShape() Shaping {
 	s := Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000, Scope: ScopeNode}
 	return s.overlay(o.Shaping[LocalSite])
 }
 
-// quickly is how soon to try again what our own store could not take: it is a matter of seconds, such as an election. n is how many attempts
-// there were before. Up to a half is added, so that what failed together does not return together.
+// quickly is how soon to try again what our own store could not take: it is a matter of seconds,
+// such as an election. n is how many attempts there were before. Up to a half is added, so that
+// what failed together does not return together.
 func quickly(n int) time.Duration {
 	d := time.Second << min(n, 8)
 	return d + rand.N(d/2)
@@ -74,7 +82,8 @@ func quickly(n int) time.Duration {
 // storeTrouble reports whether a failure is the store's own, for the moment (RFC 3463 3.4).
 func storeTrouble(enhanced string) bool { return enhanced == "4.3.0" || enhanced == "4.3.2" }
 
-// appendPrefix appends the lines that final delivery adds: the reverse-path (RFC 5321 4.4), and who this copy is for, by which a loop is known.
+// appendPrefix appends the lines that final delivery adds: the reverse-path (RFC 5321 4.4), and who
+// this copy is for, by which a loop is known.
 func appendPrefix(b []byte, sender, address string) []byte {
 	b = append(append(append(b, "Return-Path: <"...), sender...), ">\r\n"...)
 	return append(append(append(b, deliveredTo+" "...), address...), "\r\n"...)
@@ -82,16 +91,19 @@ func appendPrefix(b []byte, sender, address string) []byte {
 
 const (
 	deliveredTo = "Delivered-To:"
-	// loopHead is how much of a content is searched for Delivered-To. Whoever adds one adds it in front.
+	// loopHead is how much of a content is searched for Delivered-To. Whoever adds one adds it in
+	// front.
 	loopHead = 64 << 10
-	// loopMost is how many Delivered-To lines a message may have. More are a loop, whomever they name.
+	// loopMost is how many Delivered-To lines a message may have. More are a loop, whomever they
+	// name.
 	loopMost = 50
 )
 
 // errLoop is for a recipient whose mailbox the message has been in.
 var errLoop = smtp.Perm(554, "5.4.6", "Mail forwarding loop: the message has been delivered to this mailbox before")
 
-// deliveredBefore returns to whom a message says that it was delivered, by the beginning of its content. The strings are of head's memory.
+// deliveredBefore returns to whom a message says that it was delivered, by the beginning of its
+// content. The strings are of head's memory.
 func deliveredBefore(head []byte, to [][]byte) [][]byte {
 	for len(to) <= loopMost {
 		one, rest, ok := mail.DeliveredTo(head)

@@ -132,7 +132,8 @@ func withStore(f *fakeStore, set func(w *world)) func(w *world) {
 
 const helloLocal = "Subject: s@x.test\r\n\r\nhello\r\n"
 
-// Recipients of all local domains are one transaction with one content; each copy has lines of its own, and the store hears when it may forget.
+// Recipients of all local domains are one transaction with one content; each copy has lines of its
+// own, and the store hears when it may forget.
 func TestLocalDelivery(t *testing.T) {
 	store := newFakeStore(t)
 	inWorld(t, withStore(store, nil), func(w *world) {
@@ -180,7 +181,8 @@ func TestLocalDelivery(t *testing.T) {
 	})
 }
 
-// A mailbox that stays full is tried by the schedule until the time is up; the report says that it was full.
+// A mailbox that stays full is tried by the schedule until the time is up; the report says that it
+// was full.
 func TestLocalMailboxFull(t *testing.T) {
 	store := newFakeStore(t)
 	store.answer = func(_ *LocalMessage, to *LocalRecipient) *smtp.Failure {
@@ -223,7 +225,8 @@ func TestLocalNoSuchUser(t *testing.T) {
 	})
 }
 
-// The store's own trouble costs seconds, and whatever it stored before it said so is not stored again.
+// The store's own trouble costs seconds, and whatever it stored before it said so is not stored
+// again.
 func TestLocalStoreTrouble(t *testing.T) {
 	store := newFakeStore(t)
 	inWorld(t, withStore(store, nil), func(w *world) {
@@ -322,7 +325,8 @@ func TestLocalLimits(t *testing.T) {
 	})
 }
 
-// An owner that is deposed while the store is at work tells nobody what came of it; the next owner's attempt has the same key.
+// An owner that is deposed while the store is at work tells nobody what came of it; the next
+// owner's attempt has the same key.
 func TestLocalAbandoned(t *testing.T) {
 	store := newFakeStore(t)
 	store.latency = 10 * time.Second

@@ -11,8 +11,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// localConn is a connection of the local site: a Conn that hands one message at a time to the store. It belongs to the goroutine
-// that uses it, but for Abort and the store's answer.
+// localConn is a connection of the local site: a Conn that hands one message at a time to the
+// store. It belongs to the goroutine that uses it, but for Abort and the store's answer.
 type localConn struct {
 	store  LocalStore
 	t      *transaction // under way: what the store wants to know and a client does not
@@ -39,8 +39,9 @@ var (
 	localOffers smtpclient.Offers
 )
 
-// Deliver stores the message for all recipients but those in whose mailboxes it has been. When it is cut off the outcome is not known, which is as good as
-// nothing attempted: the next attempt has the same key.
+// Deliver stores the message for all recipients but those in whose mailboxes it has been. When it
+// is cut off the outcome is not known, which is as good as nothing attempted: the next attempt has
+// the same key.
 func (l *localConn) Deliver(tx *smtpclient.Transaction) smtpclient.Result {
 	res := smtpclient.Result{Recipients: tx.Results}
 	defer l.forget()

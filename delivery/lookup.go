@@ -22,8 +22,8 @@ func (c *core) destinationOf(domain string, route int, now time.Time) *destinati
 	return d
 }
 
-// destination returns a destination, making it when there is none; nil: no room in the map, the sweep will find it.
-// Nobody knows what a new one has on disk, so it begins with a load.
+// destination returns a destination, making it when there is none; nil: no room in the map, the
+// sweep will find it. Nobody knows what a new one has on disk, so it begins with a load.
 func (c *core) destination(k destKey, now time.Time) *destination {
 	if d := c.dests[k]; d != nil {
 		return d
@@ -40,7 +40,8 @@ func (c *core) destination(k destKey, now time.Time) *destination {
 	return d
 }
 
-// wake is the destination's alarm: a look-up that failed is to be repeated, or rows have become due.
+// wake is the destination's alarm: a look-up that failed is to be repeated, or rows have become
+// due.
 func (c *core) wake(d *destination, now time.Time) {
 	if (d.state == destWaiting || d.state == destRefused) && !now.Before(d.until) {
 		c.renew(d)
@@ -77,7 +78,8 @@ func (c *core) resolve(d *destination, now time.Time) {
 	c.lookups.push(d)
 }
 
-// remembered answers from memory: mailboxes of our own and sockets need no look-up, other hosts none while the last answer holds.
+// remembered answers from memory: mailboxes of our own and sockets need no look-up, other hosts
+// none while the last answer holds.
 func (c *core) remembered(d *destination) (*mx.Route, *smtp.Failure, bool) {
 	r := c.routeAt(d.key.route)
 	switch {
@@ -122,8 +124,8 @@ func (c *core) resolved(d *destination, route *mx.Route, f *smtp.Failure, now ti
 }
 
 const (
-	// An answer is used for at least and at most this long, whatever its TTL and however far the wall clock, by which the resolver goes, is from
-	// command time, by which we go.
+	// An answer is used for at least and at most this long, whatever its TTL and however far the
+	// wall clock, by which the resolver goes, is from command time, by which we go.
 	minAnswer, maxAnswer = 15 * time.Second, time.Hour
 	// staleAnswer is how long hosts are used beyond their time when the DNS does not answer.
 	staleAnswer = 6 * time.Hour
@@ -165,7 +167,8 @@ func (c *core) refuseAll(d *destination, f *smtp.Failure, now time.Time) {
 	c.wantMore(d)
 }
 
-// refusalLasts is how long a domain that takes no mail is not looked up again; the resolver's cache knows better.
+// refusalLasts is how long a domain that takes no mail is not looked up again; the resolver's cache
+// knows better.
 const refusalLasts = time.Minute
 
 // attach hangs d at its site.
@@ -211,7 +214,8 @@ func (c *core) detach(d *destination) {
 	}
 }
 
-// siteOf returns the site of d's hosts, making it when there is none. A domain with limits of its own has a site of its own.
+// siteOf returns the site of d's hosts, making it when there is none. A domain with limits of its
+// own has a site of its own.
 func (c *core) siteOf(d *destination, route *mx.Route) *site {
 	r := c.routeAt(d.key.route)
 	name, key := route.Site, route.Site

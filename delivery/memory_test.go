@@ -45,7 +45,8 @@ func itemsFor(b *mail.Budget, domain string, n, size int, at time.Time) (items [
 	return items
 }
 
-// Contents are given up before memory is full, entries only when it is; what is dropped gives all its memory back.
+// Contents are given up before memory is full, entries only when it is; what is dropped gives all
+// its memory back.
 func TestMemoryIsBounded(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_000)
 	b := mail.NewBudget(1 << 20)

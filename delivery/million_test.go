@@ -14,8 +14,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// hoard is a Queue with very many messages for one domain that takes no room: message i is made when it is read. It counts what is
-// asked of it.
+// hoard is a Queue with very many messages for one domain that takes no room: message i is made
+// when it is read. It counts what is asked of it.
 type hoard struct {
 	domain string
 	first  time.Time
@@ -110,8 +110,8 @@ func (h *hoard) AcceptReport(queue.ReportID, *mail.Envelope, *mail.Content, func
 }
 func (h *hoard) DropReports(context.Context, ...queue.ReportID) error { return nil }
 
-// A million messages for a dead site: over days it sees a few connects, the queue no writes and few reads. Then it comes back and
-// they go, each once, in order.
+// A million messages for a dead site: over days it sees a few connects, the queue no writes and few
+// reads. Then it comes back and they go, each once, in order.
 func TestMillionForDeadSite(t *testing.T) {
 	const n = 1_000_000
 	synctest.Test(t, func(t *testing.T) {

@@ -13,28 +13,35 @@ import (
 	"github.com/postroad/postroad/internal/maillog"
 )
 
-// Options configure a Scheduler. The zero value of a field means its default, unless the field says otherwise.
+// Options configure a Scheduler. The zero value of a field means its default, unless the field says
+// otherwise.
 type Options struct {
 	// Routes are tried in order for each recipient; the first match wins, no match means MX.
 	Routes []Route
-	// Shaping holds the limits per site: "default", "local", and by recipient domain or by MX suffix. The domain itself wins over an MX suffix,
-	// a longer suffix over a shorter one. Fields that are zero there are taken from "default".
+	// Shaping holds the limits per site: "default", "local", and by recipient domain or by MX
+	// suffix. The domain itself wins over an MX suffix, a longer suffix over a shorter one. Fields
+	// that are zero there are taken from "default".
 	Shaping map[string]Shaping
 	Retry   Retry
 	Backoff Backoff
-	// Local says whether a domain's mail is for mailboxes here; it must not block. Such mail goes to Store, unless the route that it matches says a domain
-	// or a recipient: routes without are for other people's mail. nil: there are no mailboxes.
+	// Local says whether a domain's mail is for mailboxes here; it must not block. Such mail goes
+	// to Store, unless the route that it matches says a domain or a recipient: routes without are
+	// for other people's mail. nil: there are no mailboxes.
 	Local func(domain string) bool
-	// Store takes the mail for mailboxes. Its limits are Shaping's "local" (default: 200 messages at a time, by node).
+	// Store takes the mail for mailboxes. Its limits are Shaping's "local" (default: 200 messages
+	// at a time, by node).
 	Store LocalStore
 	// Port is the TCP port of MX hosts (default 25).
 	Port uint16
-	// Client is the template of all connections: Hello, TLSConfig, Timeouts. Address, names and TLS mode are filled in.
+	// Client is the template of all connections: Hello, TLSConfig, Timeouts. Address, names and TLS
+	// mode are filled in.
 	Client smtpclient.Options
-	// Sources are the local addresses to send from, in turn, each for peers of its own family; none: the system chooses.
+	// Sources are the local addresses to send from, in turn, each for peers of its own family;
+	// none: the system chooses.
 	Sources []netip.Addr
 
-	// Connections bounds the outgoing connections of the node, and with them its goroutines (default 1000).
+	// Connections bounds the outgoing connections of the node, and with them its goroutines
+	// (default 1000).
 	Connections int
 	// IdleTimeout is how long a connection without work is kept for reuse (default 5s).
 	IdleTimeout time.Duration
@@ -42,23 +49,25 @@ type Options struct {
 	Addresses int
 	// Lookups bounds the resolver look-ups under way (default 64).
 	Lookups int
-	// Destinations bounds the destinations in memory; others wait on disk for the rotating sweep (default 100000).
+	// Destinations bounds the destinations in memory; others wait on disk for the rotating sweep
+	// (default 100000).
 	Destinations int
-	// Window bounds the items of one destination in memory (default 2000), WindowTotal those of all (default 50000). Both count what is
-	// waiting, being attempted or not yet settled.
+	// Window bounds the items of one destination in memory (default 2000), WindowTotal those of all
+	// (default 50000). Both count what is waiting, being attempted or not yet settled.
 	Window, WindowTotal int
-	// Unsettled bounds the outcomes that the queue has not recorded yet; beyond it no attempt is started (default 20000).
+	// Unsettled bounds the outcomes that the queue has not recorded yet; beyond it no attempt is
+	// started (default 20000).
 	Unsettled int
 	// SiteLabels bounds the sites that Stats names; the rest is "other" (default 100).
 	SiteLabels int
 
-	// Shares is this scheduler's part in the limits that hold for the whole cluster. The scheduler starts and closes it. nil: there are no
-	// others, so all limits are its own.
+	// Shares is this scheduler's part in the limits that hold for the whole cluster. The scheduler
+	// starts and closes it. nil: there are no others, so all limits are its own.
 	Shares *share.Holder
 	// Budget is the memory that all mail of the node shares; nil: none is counted.
 	Budget *mail.Budget
-	// Owner says whether this node still owns its messages; it is asked before each attempt, and again last before the end of
-	// data (architecture.md, promise 2). nil: always.
+	// Owner says whether this node still owns its messages; it is asked before each attempt, and
+	// again last before the end of data (architecture.md, promise 2). nil: always.
 	Owner func() bool
 	// Log takes one record per recipient and event; nil discards them.
 	Log maillog.Sink
@@ -80,7 +89,8 @@ type Shaping struct {
 	MessagesPerConnection int  // transactions on one connection (default 100)
 	RecipientsPerMessage  int  // recipients in one transaction (default 100)
 	Rate                  Rate // transactions per time; zero is unlimited
-	// Scope is ScopeCluster (default) or ScopeNode: whether Connections and Rate hold for all nodes together (Options.Shares).
+	// Scope is ScopeCluster (default) or ScopeNode: whether Connections and Rate hold for all nodes
+	// together (Options.Shares).
 	Scope string
 }
 
@@ -99,22 +109,25 @@ type Rate struct {
 // Retry says when a recipient is tried again.
 type Retry struct {
 	// Schedule holds the waiting times after the first, second ... failed attempt; the last repeats
-	// (default 1m 5m 15m 30m 1h 2h 4h). Up to an eighth is added or taken at random, so that what failed together does not return together.
+	// (default 1m 5m 15m 30m 1h 2h 4h). Up to an eighth is added or taken at random, so that what
+	// failed together does not return together.
 	Schedule []time.Duration
-	// Expire is the age at which a recipient is given up (default 5d; RFC 5321 4.5.4.1 asks for at least 4-5 days).
+	// Expire is the age at which a recipient is given up (default 5d; RFC 5321 4.5.4.1 asks for at
+	// least 4-5 days).
 	Expire time.Duration
 	// DelayWarning is the age at which the sender is told of a delay; 0 means never.
 	DelayWarning time.Duration
 }
 
-// Backoff says how long a site that cannot be reached is left alone: First, then twice as long each time up to Max, and up to
-// a quarter more at random (default 10s, 2h).
+// Backoff says how long a site that cannot be reached is left alone: First, then twice as long each
+// time up to Max, and up to a quarter more at random (default 10s, 2h).
 type Backoff struct {
 	First, Max time.Duration
 }
 
-// Route sends what it matches to a smart host instead of the MX. Conditions that are empty match everything; all others must match.
-// Globs know * (any run of octets) only; domains and addresses are compared without regard to case.
+// Route sends what it matches to a smart host instead of the MX. Conditions that are empty match
+// everything; all others must match. Globs know * (any run of octets) only; domains and addresses
+// are compared without regard to case.
 type Route struct {
 	Domain    string         // recipient domain, glob
 	Recipient string         // recipient address, glob
@@ -122,7 +135,8 @@ type Route struct {
 	Tenant    string         // glob
 	Networks  []netip.Prefix // of the client
 
-	// SmartHost is host, host:port or [address]:port; the default port is Options.Port. A path, which begins with "/", is a unix socket.
+	// SmartHost is host, host:port or [address]:port; the default port is Options.Port. A path,
+	// which begins with "/", is a unix socket.
 	SmartHost string
 	// LMTP speaks RFC 2033 to the smart host: what it takes is in a mailbox.
 	LMTP     bool

@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// conn is the core's side of one outgoing connection. Its goroutine owns it while it is opening, busy or closing; the core owns it while it
-// is idle, and then wakes it by wake.
+// conn is the core's side of one outgoing connection. Its goroutine owns it while it is opening,
+// busy or closing; the core owns it while it is idle, and then wakes it by wake.
 type conn struct {
 	site       *site
 	state      connState
@@ -74,7 +74,8 @@ func (c *core) mayStart(now time.Time) bool {
 // ownerAgain is when to ask again whether this node owns its messages.
 const ownerAgain = 250 * time.Millisecond
 
-// askOwner asks again. Whoever is still not the owner keeps no connection for later: another may need it.
+// askOwner asks again. Whoever is still not the owner keeps no connection for later: another may
+// need it.
 func (c *core) askOwner(time.Time) {
 	for c.idlers.head != nil && !c.o.owns() {
 		c.dismiss(c.idlers.head)
@@ -134,7 +135,8 @@ func (c *core) openAnother(s *site, now time.Time) bool {
 	return true
 }
 
-// fresh reports whether the hosts of s may still be used; if not, one of its waiting destinations is looked up again.
+// fresh reports whether the hosts of s may still be used; if not, one of its waiting destinations
+// is looked up again.
 func (c *core) fresh(s *site, now time.Time) bool {
 	for {
 		f := s.peek()
@@ -148,7 +150,8 @@ func (c *core) fresh(s *site, now time.Time) bool {
 	}
 }
 
-// starve notes that s waits for one of the node's connections, and takes one from those who do not use theirs.
+// starve notes that s waits for one of the node's connections, and takes one from those who do not
+// use theirs.
 func (c *core) starve(s *site) {
 	if !s.starved {
 		s.starved = true
@@ -159,14 +162,16 @@ func (c *core) starve(s *site) {
 	}
 }
 
-// connected gives a connection that was opened its first transaction. It may leave it idle or closing.
+// connected gives a connection that was opened its first transaction. It may leave it idle or
+// closing.
 func (c *core) connected(cn *conn, now time.Time) {
 	cn.site.connecting--
 	c.counters.Connected++
 	c.next(cn, now)
 }
 
-// connectFailed ends a connection that could not be opened. why may be our own fault, which says nothing about the site.
+// connectFailed ends a connection that could not be opened. why may be our own fault, which says
+// nothing about the site.
 func (c *core) connectFailed(cn *conn, why mail.Attempt, ours bool, now time.Time) {
 	s := cn.site
 	s.connecting--
@@ -215,7 +220,8 @@ func (c *core) finished(cn *conn, t *transaction, v *verdict, now time.Time) {
 	c.next(cn, now)
 }
 
-// turnLength is how many transactions a connection makes in a row when other sites wait for a connection.
+// turnLength is how many transactions a connection makes in a row when other sites wait for a
+// connection.
 const turnLength = 10
 
 // next gives cn its next transaction, or lets it idle, or tells it to close.

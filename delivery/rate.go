@@ -2,9 +2,10 @@ package delivery
 
 import "time"
 
-// limiter is a smooth token bucket in the form of GCRA: instead of counting tokens it knows when the next
-// transaction would be due if they all came evenly, and lets each start up to slack before that. The slack makes up for
-// coarse timers; it is a tenth of a second's worth, so a slow rate (1 in 3.6 s) has none.
+// limiter is a smooth token bucket in the form of GCRA: instead of counting tokens it knows when
+// the next transaction would be due if they all came evenly, and lets each start up to slack before
+// that. The slack makes up for coarse timers; it is a tenth of a second's worth, so a slow rate (1
+// in 3.6 s) has none.
 type limiter struct {
 	interval time.Duration // between two transactions; 0: no limit
 	due      time.Time     // of the next one, if they came evenly

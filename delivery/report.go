@@ -16,8 +16,9 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Reporter makes the reports that the queue has recorded as due and submits them. That a report was accepted and that it is no longer due is
-// one command, so an event is reported once, however often the node stops in between.
+// Reporter makes the reports that the queue has recorded as due and submits them. That a report was
+// accepted and that it is no longer due is one command, so an event is reported once, however often
+// the node stops in between.
 type Reporter struct {
 	o      *Options
 	queue  Queue
@@ -33,7 +34,8 @@ const (
 	reportAgain   = 30 * time.Second // after a report could not be made or was not accepted
 )
 
-// NewReporter returns a reporter for q. Of the options it uses Hostname, Retry.Expire, Now and Logf.
+// NewReporter returns a reporter for q. Of the options it uses Hostname, Retry.Expire, Now and
+// Logf.
 func NewReporter(o Options, q Queue) *Reporter {
 	o.setDefaults()
 	r := &Reporter{o: &o, queue: q, ended: make(chan struct{})}
@@ -181,7 +183,8 @@ func (r *Reporter) write(w io.Writer, due *queue.Report, withOriginal bool) (dsn
 	return dsn.Write(w, &report, original)
 }
 
-// reportName makes the name in the report's Message-ID from the event, so that it is the same however often it is made.
+// reportName makes the name in the report's Message-ID from the event, so that it is the same
+// however often it is made.
 func reportName(id queue.ReportID) (name mail.ID) {
 	b := binary.BigEndian.AppendUint64(id.ID[:], id.Index)
 	sum := sha256.Sum256(append(b, byte(id.Kind)))

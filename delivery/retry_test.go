@@ -17,8 +17,8 @@ func always(st smtpclient.Status) func(*smtpclient.Transaction, int) smtpclient.
 	return func(*smtpclient.Transaction, int) smtpclient.Status { return st }
 }
 
-// A recipient that is put off is tried by the schedule, within its jitter, until its time runs out; its sender hears once of the delay
-// and once of the end.
+// A recipient that is put off is tried by the schedule, within its jitter, until its time runs out;
+// its sender hears once of the delay and once of the end.
 func TestRetryScheduleAndExpiry(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
@@ -117,7 +117,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// Recipients that fail together are in one report; a report that fails itself is counted and reported to nobody.
+// Recipients that fail together are in one report; a report that fails itself is counted and
+// reported to nobody.
 func TestReportOfSeveralAndDoubleBounce(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").answer = func(tx *smtpclient.Transaction, i int) smtpclient.Status {
@@ -144,7 +145,8 @@ func TestReportOfSeveralAndDoubleBounce(t *testing.T) {
 	})
 }
 
-// Expiry and delay warnings come while the site is dead, too, with its reason; held mail has no clock.
+// Expiry and delay warnings come while the site is dead, too, with its reason; held mail has no
+// clock.
 func TestOldMailOfDeadSite(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").refuse = down
@@ -199,7 +201,8 @@ func TestReleaseOfOldMail(t *testing.T) {
 	})
 }
 
-// A restart in the middle: what was being attempted is marked, and nothing is reported or delivered twice.
+// A restart in the middle: what was being attempted is marked, and nothing is reported or delivered
+// twice.
 func TestRestart(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		a, b := w.net.at("a.test"), w.net.at("b.test")
@@ -226,7 +229,8 @@ func TestPossibleDuplicate(t *testing.T) {
 		w.net.at("a.test").refuse = down
 		w.submit(message("s@x.test", "1@a.test"))
 		w.after(time.Minute)
-		// The process dies: the scheduler goes, and the queue cannot say that nothing was under way.
+		// The process dies: the scheduler goes, and the queue cannot say that nothing was under
+		// way.
 		ctx := w.t.Context()
 		if err := w.sched.Shutdown(ctx); err != nil {
 			t.Error(err)

@@ -188,8 +188,8 @@ func (r *route) hop(o *Options) hop {
 	return h
 }
 
-// glob reports whether s matches pattern, in which * stands for any run of octets; "" matches everything. It takes time
-// in proportion to the product of the lengths at most.
+// glob reports whether s matches pattern, in which * stands for any run of octets; "" matches
+// everything. It takes time in proportion to the product of the lengths at most.
 func glob(pattern, s string) bool {
 	if pattern == "" {
 		return true
@@ -216,7 +216,8 @@ func glob(pattern, s string) bool {
 	return p == len(pattern)
 }
 
-// shapeFor returns the limits for a domain at the hosts of a route, and whether they are the domain's own.
+// shapeFor returns the limits for a domain at the hosts of a route, and whether they are the
+// domain's own.
 func (c *core) shapeFor(domain string, hosts *mx.Route) (s Shaping, own bool) {
 	if s = c.base; hosts == home {
 		s = c.o.localShape()

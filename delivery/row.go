@@ -7,7 +7,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// row is a place in a domain's schedule, comparable: a queue.Cursor with the resolution of the disk. The zero row is before all.
+// row is a place in a domain's schedule, comparable: a queue.Cursor with the resolution of the
+// disk. The zero row is before all.
 type row struct {
 	due int64 // milliseconds since 1970
 	id  mail.ID

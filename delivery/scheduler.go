@@ -13,9 +13,10 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Scheduler delivers a queue's mail. It is a monitor: one mutex, under which the core decides; its methods are safe for use by several
-// goroutines and do not block for long. Around the core there are one goroutine per open outgoing connection, short-lived
-// ones (bounded) for look-ups and reads from disk, one for the timer and one for the sweeps of old mail.
+// Scheduler delivers a queue's mail. It is a monitor: one mutex, under which the core decides; its
+// methods are safe for use by several goroutines and do not block for long. Around the core there
+// are one goroutine per open outgoing connection, short-lived ones (bounded) for look-ups and reads
+// from disk, one for the timer and one for the sweeps of old mail.
 type Scheduler struct {
 	o        Options
 	queue    Queue
@@ -43,7 +44,8 @@ type Scheduler struct {
 	}
 }
 
-// New returns a scheduler for q. It takes what the queue tells it (queue.Listener) from now on, and attempts from Start on.
+// New returns a scheduler for q. It takes what the queue tells it (queue.Listener) from now on, and
+// attempts from Start on.
 func New(o Options, q Queue, r Resolver, d Dialer) (*Scheduler, error) {
 	o.setDefaults()
 	s := &Scheduler{o: o, queue: q, resolver: r, dial: d, kick: make(chan struct{}, 1)}
@@ -157,7 +159,8 @@ func (s *Scheduler) Accepted(items []queue.Item) {
 	s.unlock(now)
 }
 
-// Changed forgets what is held of messages that an operator changed and looks at their domains again (queue.Listener).
+// Changed forgets what is held of messages that an operator changed and looks at their domains
+// again (queue.Listener).
 func (s *Scheduler) Changed(ids []mail.ID, domains []string) {
 	now := s.lock()
 	s.mu.core.changed(ids, domains, now)
@@ -172,15 +175,16 @@ func (s *Scheduler) Gone(ids []mail.ID) {
 	}
 }
 
-// Flush lets what waits for a site that is dead, or for a look-up, be tried at once; no domains means all of them. It goes with queue.Flush,
-// which makes deferred recipients due.
+// Flush lets what waits for a site that is dead, or for a look-up, be tried at once; no domains
+// means all of them. It goes with queue.Flush, which makes deferred recipients due.
 func (s *Scheduler) Flush(domains ...string) {
 	now := s.lock()
 	s.mu.core.flush(domains, now)
 	s.unlock(now)
 }
 
-// Reason says why nothing of a domain is attempted now, and until when; ok is false when nothing keeps it.
+// Reason says why nothing of a domain is attempted now, and until when; ok is false when nothing
+// keeps it.
 func (s *Scheduler) Reason(domain string) (why mail.Attempt, until time.Time, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,9 +6,10 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// scout looks ahead. Rows lie in order of their due times, so one tenant's retry lies behind another's flood of which a part is overdue.
-// While a destination has such a backlog, a small load every few seconds reads what has become due since the one before, and takes
-// from it what belongs to flows that have little in memory. When the cursor comes to these rows they are known or gone.
+// scout looks ahead. Rows lie in order of their due times, so one tenant's retry lies behind
+// another's flood of which a part is overdue. While a destination has such a backlog, a small load
+// every few seconds reads what has become due since the one before, and takes from it what belongs
+// to flows that have little in memory. When the cursor comes to these rows they are known or gone.
 type scout struct {
 	at   row       // what lies before it was looked at
 	last time.Time // when the latest was sent

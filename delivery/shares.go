@@ -8,8 +8,9 @@ import (
 	"github.com/postroad/postroad/delivery/share"
 )
 
-// Limits that hold for all nodes together: this scheduler has a share of them, which comes and goes. Where it has none of its own to
-// ask for (Options.Shares is nil, or the site's scope is the node), the whole limit is its own.
+// Limits that hold for all nodes together: this scheduler has a share of them, which comes and
+// goes. Where it has none of its own to ask for (Options.Shares is nil, or the site's scope is the
+// node), the whole limit is its own.
 
 // joinShares makes a new site's limits those of its share.
 func (c *core) joinShares(s *site) {
@@ -38,7 +39,8 @@ func (r Rate) perSecond() float64 {
 	return float64(r.Count) / r.Per.Seconds()
 }
 
-// wanted is how many connections a site could use now if it had the share. Where a rate holds it up, what it has will do.
+// wanted is how many connections a site could use now if it had the share. Where a rate holds it
+// up, what it has will do.
 func (s *site) wanted() int {
 	n := s.open - len(s.idle) + max(0, s.waiting-s.connecting)
 	switch {
@@ -53,7 +55,8 @@ func (s *site) wanted() int {
 	return min(n, s.allow)
 }
 
-// shareChanged goes by a site's new share: idle connections beyond it are closed, busy ones when they have finished.
+// shareChanged goes by a site's new share: idle connections beyond it are closed, busy ones when
+// they have finished.
 func (c *core) shareChanged(s *site) {
 	s.share = s.lease.Allowed()
 	for excess := s.open - s.share; excess > 0 && len(s.idle) > 0; excess-- {

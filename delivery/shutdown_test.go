@@ -59,7 +59,8 @@ func TestShutdownCutsOff(t *testing.T) {
 	})
 }
 
-// A node that is no longer the owner starts nothing, and what it has begun ends before the end of data.
+// A node that is no longer the owner starts nothing, and what it has begun ends before the end of
+// data.
 func TestNotTheOwner(t *testing.T) {
 	var owner atomic.Bool
 	owner.Store(true)
@@ -87,8 +88,9 @@ func TestNotTheOwner(t *testing.T) {
 	})
 }
 
-// A deposed owner cuts off what has not reached the end of data, waits a little for the replies to what has, and settles nothing: the next
-// owner attempts it all again and says that it may be a duplicate.
+// A deposed owner cuts off what has not reached the end of data, waits a little for the replies to
+// what has, and settles nothing: the next owner attempts it all again and says that it may be a
+// duplicate.
 func TestAbandon(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		early, late, never := w.net.at("early.test"), w.net.at("late.test"), w.net.at("never.test")

@@ -16,10 +16,12 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// sim drives the core alone, event by event in an order that a seed decides: what is on disk can be read before and after the
-// core hears of it, reads take time, hosts die and come back, limits are small. Whatever happens, each recipient is
-// attempted until it is delivered, and is never handed out twice at a time, after that, or while it is suspended. An operator holds, releases,
-// flushes and removes at any moment: what is held or removed is not handed out when the core has heard of it.
+// sim drives the core alone, event by event in an order that a seed decides: what is on disk can be
+// read before and after the core hears of it, reads take time, hosts die and come back, limits are
+// small. Whatever happens, each recipient is attempted until it is delivered, and is never handed
+// out twice at a time, after that, or while it is suspended. An operator holds, releases, flushes
+// and removes at any moment: what is held or removed is not handed out when the core has heard of
+// it.
 type sim struct {
 	t    testing.TB
 	seed uint64
@@ -416,7 +418,8 @@ func (s *sim) tellAll() {
 	s.event()
 }
 
-// verb has an operator do something to some recipients. The command takes its time; it says when it was made.
+// verb has an operator do something to some recipients. The command takes its time; it says when it
+// was made.
 func (s *sim) verb() {
 	kind, at := s.rand.IntN(8), s.now
 	var chosen []*queue.Message
@@ -428,7 +431,8 @@ func (s *sim) verb() {
 	s.pending = append(s.pending, func() { s.operate(kind, at, chosen) })
 }
 
-// operate applies a verb as the queue does: most are holds and releases, for those meet attempts under way; then flushes, and seldom a removal.
+// operate applies a verb as the queue does: most are holds and releases, for those meet attempts
+// under way; then flushes, and seldom a removal.
 func (s *sim) operate(kind int, at time.Time, chosen []*queue.Message) {
 	s.tellAll()
 	if s.lastVerb.Before(at) {
@@ -535,7 +539,8 @@ func (s *sim) pass() {
 	s.event()
 }
 
-// suspend replaces what is suspended by n things, some of them for a while only. Sometimes an older list comes late.
+// suspend replaces what is suspended by n things, some of them for a while only. Sometimes an older
+// list comes late.
 func (s *sim) suspend(n int) {
 	late := s.barred
 	s.barred = queue.Suspensions{Version: late.Version + 1}

@@ -9,11 +9,13 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// site is a set of hosts that share their fate: connections, limits and back-off. Owned by the core.
+// site is a set of hosts that share their fate: connections, limits and back-off. Owned by the
+// core.
 //
-// While it is up, allow connections may be open: few at first and twice as many with each round of successes (slow start), up to
-// the limit; a 421 or a failed connect halves them. When nothing gets through it is dead until a time, for all its
-// destinations at once and without a write per message; then one probe decides.
+// While it is up, allow connections may be open: few at first and twice as many with each round of
+// successes (slow start), up to the limit; a 421 or a failed connect halves them. When nothing gets
+// through it is dead until a time, for all its destinations at once and without a write per
+// message; then one probe decides.
 type site struct {
 	key   string
 	name  string // for logs, labels and the operator
@@ -114,7 +116,8 @@ func (c *core) backoff(n int) time.Duration {
 	return d + time.Duration(c.rand.Int64N(int64(d)/4+1))
 }
 
-// ring is the site's alarm: a dead one is probed, one that was held up by its rate or a pause goes on.
+// ring is the site's alarm: a dead one is probed, one that was held up by its rate or a pause goes
+// on.
 func (c *core) ring(s *site, now time.Time) {
 	if s.state == siteDead {
 		c.become(s, siteProbing, now)
@@ -161,7 +164,8 @@ func (c *core) succeeded(s *site, cn *conn, now time.Time) {
 	}
 }
 
-// troubled lowers the concurrency after a connection failed or was refused: to half while others work, else the site is dead.
+// troubled lowers the concurrency after a connection failed or was refused: to half while others
+// work, else the site is dead.
 func (c *core) troubled(s *site, why mail.Attempt, now time.Time) {
 	s.reason = why
 	if s.state == siteDead {

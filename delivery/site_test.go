@@ -119,7 +119,8 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// checkRate fails when in any stretch of time there were more transactions than the rate allows, but for its slack.
+// checkRate fails when in any stretch of time there were more transactions than the rate allows,
+// but for its slack.
 func checkRate(t *testing.T, name string, times []time.Time, r Rate) {
 	interval := r.Per / time.Duration(r.Count)
 	slack := max(0, rateSlack-interval) + 5*time.Millisecond // the remote's latency varies with what it sends
@@ -230,7 +231,8 @@ func TestServiceNotAvailable(t *testing.T) {
 	})
 }
 
-// 421 to the first command of every connection: the site is left alone, message by message is not tried.
+// 421 to the first command of every connection: the site is left alone, message by message is not
+// tried.
 func TestAlwaysBusy(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
@@ -284,7 +286,8 @@ func TestNextHost(t *testing.T) {
 	})
 }
 
-// A domain that does not exist fails its mail; one whose DNS does not answer waits, without a write per message.
+// A domain that does not exist fails its mail; one whose DNS does not answer waits, without a write
+// per message.
 func TestLookupFailures(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		servfail := smtp.Temp(451, "4.4.3", "no answer from the DNS")

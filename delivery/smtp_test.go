@@ -99,7 +99,8 @@ func (h onlyHost) Cached(d string) (*mx.Route, *smtp.Failure, bool) {
 }
 func (h onlyHost) CachedHost(d string) (*mx.Route, *smtp.Failure, bool) { return h.Cached(d) }
 
-// The real client over real sockets: contents from memory and from disk arrive as they were, over few connections.
+// The real client over real sockets: contents from memory and from disk arrive as they were, over
+// few connections.
 func TestOverRealSockets(t *testing.T) {
 	server := newSink(t)
 	at := netip.MustParseAddrPort(server.l.Addr().String())

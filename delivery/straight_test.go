@@ -10,7 +10,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// A message goes straight from memory to its host; two recipients of one site go in one transaction.
+// A message goes straight from memory to its host; two recipients of one site go in one
+// transaction.
 func TestStraightThrough(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.net.mx["a.test"] = []string{"mx.shared.test"}

@@ -7,10 +7,12 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Suspensions. What is suspended has nothing waiting in memory: it is left to the disk when the suspension begins and not taken from there
-// while it lasts. So no other mail finds the window full of it, and no message needs a look at the list when it is handed out. A
-// destination and a site have a mark. Tenants and campaigns share a destination's schedule with others: loads pass over them, and when such
-// a suspension ends, the destinations where that happened are read again from their beginning, as far as their windows go.
+// Suspensions. What is suspended has nothing waiting in memory: it is left to the disk when the
+// suspension begins and not taken from there while it lasts. So no other mail finds the window full
+// of it, and no message needs a look at the list when it is handed out. A destination and a site
+// have a mark. Tenants and campaigns share a destination's schedule with others: loads pass over
+// them, and when such a suspension ends, the destinations where that happened are read again from
+// their beginning, as far as their windows go.
 
 // bars are the suspensions in force. Owned by the core.
 type bars struct {
@@ -161,14 +163,16 @@ func (c *core) suspension(domain string, o *mail.Origin) *queue.Suspension {
 	return nil
 }
 
-// Suspended takes the list of what is suspended from now on (queue.Listener): when it returns, no attempt at that is begun any more.
+// Suspended takes the list of what is suspended from now on (queue.Listener): when it returns, no
+// attempt at that is begun any more.
 func (s *Scheduler) Suspended(list queue.Suspensions) {
 	now := s.lock()
 	s.mu.core.suspend(list, now)
 	s.unlock(now)
 }
 
-// Suspension says which suspension keeps mail of this domain and origin back, and ok is false when none does.
+// Suspension says which suspension keeps mail of this domain and origin back, and ok is false when
+// none does.
 func (s *Scheduler) Suspension(domain string, o *mail.Origin) (why queue.Suspension, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

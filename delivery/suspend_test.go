@@ -27,7 +27,8 @@ func (w *world) arrived(domain string, want int) {
 	}
 }
 
-// While a domain is suspended nothing of it is tried, old or new, and its recipients stay as they are; when the time is over it goes on by itself.
+// While a domain is suspended nothing of it is tried, old or new, and its recipients stay as they
+// are; when the time is over it goes on by itself.
 func TestSuspendedDomain(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").refuse = down
@@ -85,7 +86,8 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// A suspended tenant's flood, many times as long as a window, keeps nobody else's mail back; when it goes on its limits hold.
+// A suspended tenant's flood, many times as long as a window, keeps nobody else's mail back; when
+// it goes on its limits hold.
 func TestSuspendedTenantYieldsTheWindow(t *testing.T) {
 	inWorld(t, func(w *world) { w.o.Window, w.o.WindowTotal = 50, 200 }, func(w *world) {
 		w.suspend(1, queue.Suspension{Kind: queue.SuspendTenant, Name: "t1"})

@@ -6,8 +6,9 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// sweep walks the schedule's domains in the background, for those that are not in memory: all of them at the start, later
-// those for which the map had no room. It rotates for ever, slowly when nothing was missed.
+// sweep walks the schedule's domains in the background, for those that are not in memory: all of
+// them at the start, later those for which the map had no room. It rotates for ever, slowly when
+// nothing was missed.
 type sweep struct {
 	alarm   alarm
 	after   string
@@ -73,7 +74,8 @@ func (c *core) discovered(f queue.DomainDue, now time.Time) {
 	}
 }
 
-// evict makes room in the map: the clock hand takes a destination that has nothing in memory and was not used since it last passed.
+// evict makes room in the map: the clock hand takes a destination that has nothing in memory and
+// was not used since it last passed.
 func (c *core) evict(now time.Time) bool {
 	for range min(64, len(c.all)) {
 		c.hand++

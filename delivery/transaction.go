@@ -9,8 +9,9 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// transaction is one message for some recipients at one site, on its way from the core to a connection and back, and then
-// until the queue has recorded its outcomes. It is used again after that.
+// transaction is one message for some recipients at one site, on its way from the core to a
+// connection and back, and then until the queue has recorded its outcomes. It is used again after
+// that.
 type transaction struct {
 	conn       *conn
 	message    *queue.Message
@@ -114,7 +115,8 @@ type verdict struct {
 	tooMany int // the peer took only so many recipients in one transaction; 0: it did not say
 }
 
-// end takes a transaction back from its connection: what was not attempted waits again, the rest waits for the queue.
+// end takes a transaction back from its connection: what was not attempted waits again, the rest
+// waits for the queue.
 func (c *core) end(t *transaction, v *verdict) {
 	for i := range t.pieces {
 		p := &t.pieces[i]
@@ -146,8 +148,8 @@ func (t *transaction) returned(p *piece, v *verdict) []uint32 {
 	return back
 }
 
-// giveBack lets recipients of a piece wait again, at the head of their flow; or leaves them to the disk, when an operator has changed
-// their message since: they may be held or gone.
+// giveBack lets recipients of a piece wait again, at the head of their flow; or leaves them to the
+// disk, when an operator has changed their message since: they may be held or gone.
 func (c *core) giveBack(p *piece, back []uint32) {
 	e := p.e
 	if !p.settling {
@@ -187,7 +189,8 @@ func (e *entry) part(back []uint32) {
 	e.taken -= len(back)
 }
 
-// ifGone leaves a waiting entry to the disk at once when its site died, or it was suspended, while it was being attempted.
+// ifGone leaves a waiting entry to the disk at once when its site died, or it was suspended, while
+// it was being attempted.
 func (c *core) ifGone(e *entry) {
 	d := e.dest
 	if d.state == destWaiting || d.state == destAttached && d.site.state == siteDead || d.suspended() || c.barredFlow(&e.item) {

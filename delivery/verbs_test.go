@@ -14,7 +14,8 @@ import (
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
-// operate has an operator do something to all that a filter selects, and returns how many recipients that moved.
+// operate has an operator do something to all that a filter selects, and returns how many
+// recipients that moved.
 func (w *world) operate(verb string, f queue.Filter) int64 {
 	w.t.Helper()
 	ctx, q := w.t.Context(), w.queue
@@ -38,7 +39,8 @@ func (w *world) operate(verb string, f queue.Filter) int64 {
 
 func only(id mail.ID) queue.Filter { return queue.Filter{IDs: []mail.ID{id}} }
 
-// A message that is held and released while it is being attempted is delivered by that attempt, and by no other.
+// A message that is held and released while it is being attempted is delivered by that attempt, and
+// by no other.
 func TestReleaseDuringAttempt(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
@@ -60,7 +62,8 @@ func TestReleaseDuringAttempt(t *testing.T) {
 	})
 }
 
-// A flush that is made just before a retry falls due, and recorded after it has begun, makes no second attempt.
+// A flush that is made just before a retry falls due, and recorded after it has begun, makes no
+// second attempt.
 func TestFlushAsRetryFallsDue(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
@@ -87,7 +90,8 @@ func TestFlushAsRetryFallsDue(t *testing.T) {
 	})
 }
 
-// What turns out not to have been attempted is not tried again while it is held, and never when it was removed.
+// What turns out not to have been attempted is not tried again while it is held, and never when it
+// was removed.
 func TestHeldDuringAttemptThatWasNone(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
@@ -113,7 +117,8 @@ func TestHeldDuringAttemptThatWasNone(t *testing.T) {
 	})
 }
 
-// An outcome that was decided before a verb is recorded before it: what is delivered cannot be held or removed any more, and what was put off is flushed.
+// An outcome that was decided before a verb is recorded before it: what is delivered cannot be held
+// or removed any more, and what was put off is flushed.
 func TestVerbAfterOutcome(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.group.Fault = func([]byte) queuetest.Fault { time.Sleep(300 * time.Millisecond); return queuetest.None }
@@ -141,23 +146,31 @@ func TestVerbAfterOutcome(t *testing.T) {
 	})
 }
 
-// Whatever operators do at whatever moment, beside a slow store and slow hosts that put off and hang up, each recipient is delivered once.
+// Whatever operators do at whatever moment, beside a slow store and slow hosts that put off and
+// hang up, each recipient is delivered once.
 func TestVerbsAtRandom(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			inWorld(t, randomWorld(seed), func(w *world) { w.verbsAtRandom(rand.New(rand.NewPCG(seed, 2))) })
+			inWorld(
+				t,
+				randomWorld(seed),
+				func(w *world) { w.verbsAtRandom(rand.New(rand.NewPCG(seed, 2))) },
+			)
 		})
 	}
 }
 
-// randomWorld has hosts that answer after up to two seconds, put off every fourth recipient and every tenth time have hung up.
+// randomWorld has hosts that answer after up to two seconds, put off every fourth recipient and
+// every tenth time have hung up.
 func randomWorld(seed uint64) func(w *world) {
 	return func(w *world) {
 		var mu sync.Mutex
 		random := rand.New(rand.NewPCG(seed, 1))
 		roll := func(n int) int { mu.Lock(); defer mu.Unlock(); return random.IntN(n) }
 		w.o.Retry.Schedule = []time.Duration{5 * time.Second, 10 * time.Second}
-		w.o.Window, w.o.Shaping = 8, map[string]Shaping{"default": {Connections: 3, RecipientsPerMessage: 2}}
+		w.o.Window, w.o.Shaping = 8, map[string]Shaping{
+			"default": {Connections: 3, RecipientsPerMessage: 2},
+		}
 		for _, domain := range []string{"a.test", "b.test", "c.test"} {
 			r := w.net.at(domain)
 			r.latency = 20 * time.Millisecond
@@ -198,13 +211,18 @@ func (w *world) verbsAtRandom(random *rand.Rand) {
 		recipients += len(to)
 		ids = append(ids, w.submit(message("s@x.test", to...)))
 		for range roll(4) {
-			w.operate([]string{"hold", "release", "flush"}[roll(3)], only(ids[max(0, len(ids)-1-roll(8))]))
+			w.operate(
+				[]string{"hold", "release", "flush"}[roll(3)],
+				only(ids[max(0, len(ids)-1-roll(8))]),
+			)
 		}
 	}
 	for range 1000 {
 		w.operate("release", queue.Filter{})
 		w.operate("flush", queue.Filter{})
-		if w.after(time.Duration(roll(3000)) * time.Millisecond); w.count(queue.Filter{}).Messages == 0 {
+		if w.after(time.Duration(roll(3000)) * time.Millisecond); w.count(
+			queue.Filter{},
+		).Messages == 0 {
 			break
 		}
 	}
@@ -224,7 +242,8 @@ func (w *world) verbsAtRandom(random *rand.Rand) {
 	}
 }
 
-// What an operator releases while it is settled as too old is not attempted before that is recorded; it is tried then, if it is there still.
+// What an operator releases while it is settled as too old is not attempted before that is
+// recorded; it is tried then, if it is there still.
 func TestReleaseWhileSettledAsOld(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")

@@ -7,7 +7,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// Windows: what is due lies on disk; a destination's window is refilled when it has run down to a quarter.
+// Windows: what is due lies on disk; a destination's window is refilled when it has run down to a
+// quarter.
 
 // wantMore queues a load of d if it has rows to read and may use them.
 func (c *core) wantMore(d *destination) {
@@ -36,7 +37,8 @@ func (c *core) mayLoad(d *destination) bool {
 	return !c.stopping && (d.waiting <= c.window()/4 || d.scout.due)
 }
 
-// doubtful reports whether the site that d hangs at, or hung at last, is not up or suspended: a few entries will do to find out.
+// doubtful reports whether the site that d hangs at, or hung at last, is not up or suspended: a few
+// entries will do to find out.
 func (d *destination) doubtful() bool {
 	return d.site != nil && (d.site.state != siteUp || d.site.barred != nil)
 }
@@ -190,7 +192,8 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 	}
 }
 
-// ours reduces an item to the recipients that go d's route and reports whether there are any. Others' destinations hear of theirs.
+// ours reduces an item to the recipients that go d's route and reports whether there are any.
+// Others' destinations hear of theirs.
 func (c *core) ours(d *destination, it *queue.Item, now time.Time) bool {
 	if len(c.routes) == 0 {
 		return true
@@ -250,7 +253,8 @@ func (c *core) dueLater(d *destination, at time.Time) {
 	}
 }
 
-// refuse hands a waiting entry out to be failed without an attempt, because its domain takes no mail.
+// refuse hands a waiting entry out to be failed without an attempt, because its domain takes no
+// mail.
 func (c *core) refuse(e *entry, why *smtp.Failure, now time.Time) {
 	t := c.transaction()
 	t.message, t.started, t.refusal = e.item.Message, now, why

@@ -20,8 +20,9 @@ import (
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
-// world is a node's delivery in virtual time: the real queue over a group in memory, the real scheduler and reporter, and a made-up
-// Internet whose domains each have one host, mx.DOMAIN, unless the test says otherwise.
+// world is a node's delivery in virtual time: the real queue over a group in memory, the real
+// scheduler and reporter, and a made-up Internet whose domains each have one host, mx.DOMAIN,
+// unless the test says otherwise.
 type world struct {
 	t        *testing.T
 	group    *queuetest.Group

@@ -92,7 +92,8 @@ func slicesOf(m map[string]string) (keys []string) {
 	return keys
 }
 
-// Rows of the version before domains and mailboxes load as they are: their users have mailboxes if their domains are local.
+// Rows of the version before domains and mailboxes load as they are: their users have mailboxes if
+// their domains are local.
 func TestRowsOfOlderVersions(t *testing.T) {
 	old := "\x01" + `{"name":"a@example.com","tenant":"t","hash":"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$MDEyMzQ1Njc4OWFiY2RlZg","messages":{"n":5,"per":3600000000000},"created":"2026-01-01T00:00:00Z","changed":"2026-01-01T00:00:00Z","version":7}`
 	d := New()

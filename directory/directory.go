@@ -9,8 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// Directory is the state machine and the view of what it has applied. Apply and Committed belong to the apply goroutine; all other
-// methods are safe for use by several goroutines.
+// Directory is the state machine and the view of what it has applied. Apply and Committed belong to
+// the apply goroutine; all other methods are safe for use by several goroutines.
 type Directory struct {
 	pending []change // applied, not yet in the store; owned by the apply goroutine
 	tables  [tables]*table
@@ -21,7 +21,8 @@ type Directory struct {
 	reader rows.Reader // guarded by mu: where Restored and the listings read
 }
 
-// change is what an applied command does to the view once it is in the store; a nil record is a removal.
+// change is what an applied command does to the view once it is in the store; a nil record is a
+// removal.
 type change struct {
 	table *table
 	name  string
@@ -50,8 +51,9 @@ func (d *Directory) Committed() {
 	d.pending = d.pending[:0]
 }
 
-// Load reads the users from the store, and remembers r for Restored and the listings. It may run beside Apply: what is applied meanwhile is published after
-// it, because the lock is taken before the store is read, and because Committed comes after the store was written.
+// Load reads the users from the store, and remembers r for Restored and the listings. It may run
+// beside Apply: what is applied meanwhile is published after it, because the lock is taken before
+// the store is read, and because Committed comes after the store was written.
 func (d *Directory) Load(r rows.Reader) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,7 +61,8 @@ func (d *Directory) Load(r rows.Reader) error {
 	return d.loadLocked()
 }
 
-// Restored says that all rows were replaced by another member's. On the apply goroutine; like Apply it does not go on with what it cannot read.
+// Restored says that all rows were replaced by another member's. On the apply goroutine; like Apply
+// it does not go on with what it cannot read.
 func (d *Directory) Restored() {
 	d.pending = d.pending[:0]
 	d.mu.Lock()
@@ -82,7 +85,8 @@ func (d *Directory) loadLocked() error {
 	return nil
 }
 
-// Changes is a number that is another one after each change of the view, for those who keep what they made of it.
+// Changes is a number that is another one after each change of the view, for those who keep what
+// they made of it.
 func (d *Directory) Changes() uint64 { return d.changes.Load() }
 
 // Get returns the user of a canonical name. It takes no lock. The user is read-only.
@@ -102,8 +106,8 @@ func get[T any](d *Directory, t tableName, name string) (one T, ok bool) {
 	return v.(T), true
 }
 
-// List returns up to limit users in the order of their names, those above after. A limit of 0 is none. The names come from the store, which is in
-// order; before Load there are none.
+// List returns up to limit users in the order of their names, those above after. A limit of 0 is
+// none. The names come from the store, which is in order; before Load there are none.
 func (d *Directory) List(after string, limit int) []*User { return list[*User](d, users, after, limit) }
 
 // Aliases lists aliases as List does users.

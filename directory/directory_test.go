@@ -131,7 +131,8 @@ func TestViewFollowsTheStore(t *testing.T) {
 	}
 }
 
-// A new start reads the same users; a second member that applies the same commands has the same state.
+// A new start reads the same users; a second member that applies the same commands has the same
+// state.
 func TestReloadAndReplay(t *testing.T) {
 	e, s := newEditor(t)
 	for i := range 20 {

@@ -1,5 +1,6 @@
-// Package directory is the replicated list of users, domains and aliases: a state machine over the control group's store, the commands
-// that change it, the view in memory that log-ins and policy read without a lock, and what an address means (Resolve).
+// Package directory is the replicated list of users, domains and aliases: a state machine over the
+// control group's store, the commands that change it, the view in memory that log-ins and policy
+// read without a lock, and what an address means (Resolve).
 //
 // It knows neither raft nor Pebble nor SMTP; see DESIGN.md.
 package directory
@@ -10,7 +11,8 @@ import (
 	"time"
 )
 
-// Bounds of the state, and so of the memory of the view: roughly 0.7 KiB for each user. Staged users are bounded as users are, and are not in memory.
+// Bounds of the state, and so of the memory of the view: roughly 0.7 KiB for each user. Staged
+// users are bounded as users are, and are not in memory.
 const (
 	MaxUsers   = 1_000_000
 	MaxAliases = 1_000_000
@@ -27,16 +29,19 @@ type User struct {
 	Disabled bool     `json:"disabled,omitempty"`
 	Messages Rate     `json:"messages,omitzero"`   // messages the user may submit; zero: the configured rate
 	Rcpts    Rate     `json:"recipients,omitzero"` // recipients the user may send to; zero: the configured rate
-	// NoMailbox: the user only sends. Others have a mailbox if the domain of Name is local. Soft and Hard bound its octets; zero: nothing does.
+	// NoMailbox: the user only sends. Others have a mailbox if the domain of Name is local. Soft
+	// and Hard bound its octets; zero: nothing does.
 	NoMailbox bool  `json:"no_mailbox,omitempty"`
 	Soft      int64 `json:"soft_quota,omitempty"`
 	Hard      int64 `json:"hard_quota,omitempty"`
 	// Retention is how long a message stays in a folder of the mailbox; zero: for good.
 	Retention time.Duration `json:"retention,omitempty"`
-	// Forward are the addresses to which mail for Name goes instead; with Keep to the mailbox as well.
+	// Forward are the addresses to which mail for Name goes instead; with Keep to the mailbox as
+	// well.
 	Forward []string `json:"forward,omitempty"`
 	Keep    bool     `json:"keep_copy,omitempty"`
-	// Source names the outside list that the user comes from and that checks the password; "": none.
+	// Source names the outside list that the user comes from and that checks the password; "":
+	// none.
 	Source  string    `json:"source,omitempty"`
 	Created time.Time `json:"created"`
 	Changed time.Time `json:"changed"`
@@ -61,7 +66,8 @@ type Scram struct {
 // Domain is a domain whose mail is kept here. Immutable once it is in the view.
 type Domain struct {
 	Name string `json:"name"` // A-labels in lower case
-	// Separator parts a user's name from a detail that is ignored: with "+", mail for alice+news@ is alice's. "": it is a character like others.
+	// Separator parts a user's name from a detail that is ignored: with "+", mail for alice+news@
+	// is alice's. "": it is a character like others.
 	Separator string    `json:"separator"`
 	Created   time.Time `json:"created"`
 	Changed   time.Time `json:"changed"`
@@ -75,8 +81,8 @@ const DefaultSeparator = "+"
 type Alias struct {
 	Name    string   `json:"name"`    // an address in canonical form, or "@domain" for all addresses of a domain that are nothing else (catch-all)
 	Targets []string `json:"targets"` // addresses
-	// Owner makes a list of the alias: messages to its targets carry this address as the reverse-path, so that failures are reported to
-	// whoever keeps the list (RFC 5321 3.9.2).
+	// Owner makes a list of the alias: messages to its targets carry this address as the
+	// reverse-path, so that failures are reported to whoever keeps the list (RFC 5321 3.9.2).
 	Owner   string    `json:"owner,omitempty"`
 	Created time.Time `json:"created"`
 	Changed time.Time `json:"changed"`

@@ -16,17 +16,18 @@ const (
 	maxTargets = 5000 // of an alias or a list
 )
 
-// Editor makes the commands that change users, domains and aliases. Salts, hashes and times are decided here, before a command is
-// proposed; Apply only stores them.
+// Editor makes the commands that change users, domains and aliases. Salts, hashes and times are
+// decided here, before a command is proposed; Apply only stores them.
 type Editor struct {
 	Directory *Directory
 	Proposer  rows.Proposer    // answers with what Apply returned: a Result
 	Now       func() time.Time // command time
 	Cost      Cost             // of new hashes; zero: DefaultCost
-	// Local reports whether the mail of a domain is kept here; nil: that of the directory's own domains is.
+	// Local reports whether the mail of a domain is kept here; nil: that of the directory's own
+	// domains is.
 	Local func(domain string) bool
-	// Allows returns why the cluster cannot have what its older members would not understand: domains, aliases, stages, and users with
-	// mailboxes' settings. nil: it can.
+	// Allows returns why the cluster cannot have what its older members would not understand:
+	// domains, aliases, stages, and users with mailboxes' settings. nil: it can.
 	Allows func() error
 }
 
@@ -78,7 +79,8 @@ func (e *Editor) Passwd(ctx context.Context, name, password string) error {
 	return e.change(ctx, name, func(u *User) error { return e.setPassword(u, password, u.Scram != nil) })
 }
 
-// Edit changes some of a user's settings. SCRAM keys can be dropped here, but not made: that takes the password.
+// Edit changes some of a user's settings. SCRAM keys can be dropped here, but not made: that takes
+// the password.
 func (e *Editor) Edit(ctx context.Context, name string, edit func(*Settings)) error {
 	return e.change(ctx, name, func(u *User) error {
 		s := u.Settings()
@@ -107,8 +109,8 @@ func (e *Editor) Remove(ctx context.Context, name string) error {
 	return e.propose(ctx, cmdRemove, name)
 }
 
-// change edits a copy of the user as this member knows it. Two operators who change one user at the same moment: the later
-// command wins as a whole.
+// change edits a copy of the user as this member knows it. Two operators who change one user at the
+// same moment: the later command wins as a whole.
 func (e *Editor) change(ctx context.Context, name string, edit func(*User) error) error {
 	name, err := Canonical(name)
 	if err != nil {

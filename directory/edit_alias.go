@@ -53,7 +53,8 @@ func newDomain(name, separator string) (*Domain, error) {
 	return &Domain{Name: canonical, Separator: separator}, nil
 }
 
-// RemoveDomain takes a domain out. It is refused while there are mailboxes or aliases in it, unless all is set: they would be unreachable.
+// RemoveDomain takes a domain out. It is refused while there are mailboxes or aliases in it, unless
+// all is set: they would be unreachable.
 func (e *Editor) RemoveDomain(ctx context.Context, name string, all bool) error {
 	d, err := newDomain(name, "")
 	if err != nil {
@@ -155,7 +156,8 @@ func newAlias(name string, to []string, owner string) (*Alias, error) {
 	return a, nil
 }
 
-// targets checks addresses that mail goes on to. They keep the case of their local parts, which is their own hosts' affair (RFC 5321 2.4).
+// targets checks addresses that mail goes on to. They keep the case of their local parts, which is
+// their own hosts' affair (RFC 5321 2.4).
 func targets(addresses []string, limit int) (checked []string, err error) {
 	if len(addresses) > limit {
 		return nil, wrongf("at most %d addresses; put some into aliases of their own", limit)

@@ -27,7 +27,8 @@ type Refused struct {
 // ErrNoStage is what there is when nothing was staged.
 var ErrNoStage = errors.New("nothing is staged under that name")
 
-// Stage puts users aside. Those it refuses are named; all others are staged. With replace they are to take the places of users of the same names.
+// Stage puts users aside. Those it refuses are named; all others are staged. With replace they are
+// to take the places of users of the same names.
 func (e *Editor) Stage(ctx context.Context, stage string, batch []Imported, replace bool) (refused []Refused, err error) {
 	if err := checkStage(stage); err != nil {
 		return nil, err
@@ -98,8 +99,9 @@ func (e *Editor) imported(i *Imported, replace bool) (*User, error) {
 	return u, u.configure(i.Settings)
 }
 
-// Publish makes the users of a stage visible, batch by batch, and tells progress how many are. kept are those that stay staged because somebody has made a user or
-// an alias of their names meanwhile. After an error Publish goes on where it was when it is called again.
+// Publish makes the users of a stage visible, batch by batch, and tells progress how many are. kept
+// are those that stay staged because somebody has made a user or an alias of their names meanwhile.
+// After an error Publish goes on where it was when it is called again.
 func (e *Editor) Publish(ctx context.Context, stage string, progress func(n int)) (published, kept int, err error) {
 	return e.eachStaged(ctx, stage, cmdPublish, progress)
 }
@@ -110,7 +112,8 @@ func (e *Editor) Discard(ctx context.Context, stage string, progress func(n int)
 	return dropped, err
 }
 
-// eachStaged proposes a command for each batch of a stage's names. The names come from this member's rows, which may be behind by a moment.
+// eachStaged proposes a command for each batch of a stage's names. The names come from this
+// member's rows, which may be behind by a moment.
 func (e *Editor) eachStaged(ctx context.Context, stage string, kind commandType, progress func(n int)) (done, kept int, err error) {
 	var mu sync.Mutex
 	all := newFlight(ctx)
@@ -144,7 +147,8 @@ func (e *Editor) eachStaged(ctx context.Context, stage string, kind commandType,
 	return done, kept, nil
 }
 
-// batchesInFlight is how many commands of one import are on their way at a time: the log takes them together.
+// batchesInFlight is how many commands of one import are on their way at a time: the log takes them
+// together.
 const batchesInFlight = 8
 
 // flight is some proposals on their way. The first that fails ends all.

@@ -16,7 +16,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Hashes of other systems are taken as they are: argon2id as PHC strings, and crypt(3)'s bcrypt, SHA-512 and SHA-256. New ones are argon2id.
+// Hashes of other systems are taken as they are: argon2id as PHC strings, and crypt(3)'s bcrypt,
+// SHA-512 and SHA-256. New ones are argon2id.
 
 // Bounds of the work that a hash from elsewhere may ask for, about a second of one core.
 const (
@@ -32,15 +33,17 @@ var (
 	shaForm    = regexp.MustCompile(`^\$([56])\$(?:rounds=([1-9][0-9]{3,6})\$)?([!-#%-9;-~]{1,16})\$([./A-Za-z0-9]+)$`)
 )
 
-// schemes are the names that hashes have in front ({CRYPT} and so on, as Dovecot writes them), and how what follows begins.
+// schemes are the names that hashes have in front ({CRYPT} and so on, as Dovecot writes them), and
+// how what follows begins.
 var schemes = map[string][]string{
 	"ARGON2ID": {"$argon2id$"}, "CRYPT": {"$2", "$5$", "$6$"}, "BLF-CRYPT": {"$2"}, "SHA512-CRYPT": {"$6$"}, "SHA256-CRYPT": {"$5$"},
 }
 
 const scramScheme = "SCRAM-SHA-256"
 
-// ParseHash reads a hash with its scheme in front: {ARGON2ID}, {CRYPT}, {BLF-CRYPT}, {SHA512-CRYPT}, {SHA256-CRYPT} or {SCRAM-SHA-256}; a hash that begins with
-// "$" says by itself what it is. It returns what User.Hash or User.Scram keep.
+// ParseHash reads a hash with its scheme in front: {ARGON2ID}, {CRYPT}, {BLF-CRYPT},
+// {SHA512-CRYPT}, {SHA256-CRYPT} or {SCRAM-SHA-256}; a hash that begins with "$" says by itself
+// what it is. It returns what User.Hash or User.Scram keep.
 func ParseHash(s string) (stored string, keys *Scram, err error) {
 	scheme, rest := "", s
 	if strings.HasPrefix(s, "{") {
@@ -123,7 +126,8 @@ func parseSha(stored string) (c shaCrypt, err error) {
 	return c, nil
 }
 
-// verifyCrypt is VerifyPassword for crypt(3)'s hashes. They were made of the password's octets as they came.
+// verifyCrypt is VerifyPassword for crypt(3)'s hashes. They were made of the password's octets as
+// they came.
 func verifyCrypt(stored, password string) (bool, error) {
 	if len(password) > maxPassword {
 		password = ""
@@ -142,7 +146,8 @@ func verifyCrypt(stored, password string) (bool, error) {
 	return subtle.ConstantTimeCompare(key, []byte(c.want)) == 1 && password != "", nil
 }
 
-// parseScram reads "iterations,salt,stored key,server key" as Dovecot writes it, or "iterations:salt$stored key:server key" (RFC 5803 2).
+// parseScram reads "iterations,salt,stored key,server key" as Dovecot writes it, or
+// "iterations:salt$stored key:server key" (RFC 5803 2).
 func parseScram(s string) (*Scram, error) {
 	f := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ':' || r == '$' })
 	if len(f) != 4 || len(s) > 400 {

@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// A command is a version byte, a type byte and JSON: commands are rare, and one can be read in a log dump.
+// A command is a version byte, a type byte and JSON: commands are rare, and one can be read in a
+// log dump.
 const commandVersion = 1
 
 type commandType byte
@@ -81,7 +82,8 @@ func (r Result) Err() error {
 // fullBatch stands for a batch that found no place; a batch is smaller.
 const fullBatch = 255
 
-// AppendResult writes what Apply returned, in one octet or two; ok is false for what is no answer of a directory.
+// AppendResult writes what Apply returned, in one octet or two; ok is false for what is no answer
+// of a directory.
 func AppendResult(b []byte, result any) (with []byte, ok bool) {
 	switch r := result.(type) {
 	case Result:
@@ -106,7 +108,8 @@ func ParseResult(b []byte) (result any, ok bool) {
 	return nil, false
 }
 
-// A stored record is a version byte and JSON. Members that a row of an older version lacks have their zero values.
+// A stored record is a version byte and JSON. Members that a row of an older version lacks have
+// their zero values.
 const recordVersion = 1
 
 func encodeRecord(v any) []byte {
@@ -132,8 +135,8 @@ func encodeCommand(kind commandType, v any) ([]byte, error) {
 	return append([]byte{commandVersion, byte(kind)}, b...), nil
 }
 
-// Apply applies one command. Called on the apply goroutine. A command that this version does not know
-// stops the node: going on would make its state differ from the others'.
+// Apply applies one command. Called on the apply goroutine. A command that this version does not
+// know stops the node: going on would make its state differ from the others'.
 func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]byte) any {
 	if err := Understands(data); err != nil {
 		panic(fmt.Sprintf("directory: entry %d: %v; this node is too old for its cluster", index, err))
@@ -154,7 +157,8 @@ func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts 
 	}
 }
 
-// Understands returns why this program cannot apply a command, if that is of a newer version or kind.
+// Understands returns why this program cannot apply a command, if that is of a newer version or
+// kind.
 func Understands(data []byte) error {
 	if len(data) < 2 || data[0] != commandVersion || data[1] == 0 || commandType(data[1]) >= cmdEnd {
 		return fmt.Errorf("a command about users that begins with %x is not known", data[:min(len(data), 2)])
@@ -162,7 +166,8 @@ func Understands(data []byte) error {
 	return nil
 }
 
-// Restore returns the command that writes a row of a backup again; ok is false for rows that are no user's, domain's or alias's.
+// Restore returns the command that writes a row of a backup again; ok is false for rows that are no
+// user's, domain's or alias's.
 func Restore(key, value []byte) (command []byte, ok bool) {
 	for kind, c := range rowCommands {
 		if c.what != add || len(key) == 0 || key[0] != prefixes[c.table] {
@@ -195,7 +200,8 @@ func (d *Directory) applyRow(w rows.Writer, index uint64, do what, t *table, dat
 	return d.applyPut(w, index, t, r, do == add)
 }
 
-// applyPut writes a record. A user and an alias never have one name: it would not be clear whose mail it is.
+// applyPut writes a record. A user and an alias never have one name: it would not be clear whose
+// mail it is.
 func (d *Directory) applyPut(w rows.Writer, index uint64, t *table, r record, isNew bool) Result {
 	key := t.key(r.id())
 	_, known := w.Get(key)

@@ -9,8 +9,9 @@ import (
 
 const maxName = 320 // octets: a local part of 64, "@", a domain of 255 (RFC 5321 4.5.3.1)
 
-// Canonical returns the form in which a user's name, or a sender's address, is stored and compared: in lower case and NFC, the domain
-// in A-labels. RFC 5321 2.4 leaves the case of a local part to its own host; for log-in names that is us.
+// Canonical returns the form in which a user's name, or a sender's address, is stored and compared:
+// in lower case and NFC, the domain in A-labels. RFC 5321 2.4 leaves the case of a local part to
+// its own host; for log-in names that is us.
 func Canonical(address string) (string, error) {
 	if len(address) > maxName {
 		return "", wrongf("%.40q...: an address has at most %d octets", address, maxName)
@@ -38,7 +39,8 @@ func checked(address string) (string, error) {
 	return address, nil
 }
 
-// canonicalASCII finds the common case without work: lower-case letters, digits, dots and hyphens around one "@".
+// canonicalASCII finds the common case without work: lower-case letters, digits, dots and hyphens
+// around one "@".
 func canonicalASCII(address string) bool {
 	at := 0
 	previous := byte('.')

@@ -24,7 +24,8 @@ type Cost struct {
 // DefaultCost is OWASP's second choice for argon2id: 19 MiB and about 20 ms of one core.
 var DefaultCost = Cost{MemoryKiB: 19 << 10, Passes: 2, Lanes: 1}
 
-// Bounds of a hash that we are willing to verify: one from a damaged or imported record must not take the machine.
+// Bounds of a hash that we are willing to verify: one from a damaged or imported record must not
+// take the machine.
 const (
 	maxMemoryKiB = 256 << 10
 	maxPasses    = 16
@@ -58,8 +59,9 @@ func HashPassword(password string, cost Cost) (string, error) {
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)), nil
 }
 
-// VerifyPassword reports whether hash is that of password: argon2id as a PHC string, or crypt(3)'s bcrypt, SHA-512 or SHA-256. It takes the hash's cost in
-// time and memory; an error says that the hash itself is bad.
+// VerifyPassword reports whether hash is that of password: argon2id as a PHC string, or crypt(3)'s
+// bcrypt, SHA-512 or SHA-256. It takes the hash's cost in time and memory; an error says that the
+// hash itself is bad.
 func VerifyPassword(hash, password string) (bool, error) {
 	if !strings.HasPrefix(hash, "$argon2id$") {
 		return verifyCrypt(hash, password)
@@ -73,7 +75,8 @@ func VerifyPassword(hash, password string) (bool, error) {
 	return subtle.ConstantTimeCompare(got, want) == 1 && ok, nil
 }
 
-// CheckPassword says what is wrong with a password that is to be hashed: some mail program could not send it.
+// CheckPassword says what is wrong with a password that is to be hashed: some mail program could
+// not send it.
 func CheckPassword(password string) error {
 	if _, ok := prepare(password); !ok || !utf8.ValidString(password) { // which prepare lets through
 		return errPassword
@@ -119,8 +122,8 @@ func parameter(s, name string, limit uint32) (uint32, bool) {
 	return uint32(n), ok && err == nil && n > 0 && n <= uint64(limit)
 }
 
-// NewScram derives the keys that SCRAM-SHA-256 needs. They are worth less protection than the argon2id hash (PBKDF2), which is why only users who ask
-// for SCRAM have them.
+// NewScram derives the keys that SCRAM-SHA-256 needs. They are worth less protection than the
+// argon2id hash (PBKDF2), which is why only users who ask for SCRAM have them.
 func NewScram(name, password string) (*Scram, error) {
 	client, err := scram.SHA256.NewClient(name, password, "")
 	if err != nil {

@@ -26,7 +26,8 @@ const (
 // Copy is one message of a resolution: the same content for some addresses, by one way.
 type Copy struct {
 	List *Alias // the list that sends it, whose owner is the reverse-path; nil: the sender of the original does
-	// Through are the users who forward it, in their order. Each gets a Delivered-To line, by which a message that comes back is found.
+	// Through are the users who forward it, in their order. Each gets a Delivered-To line, by which
+	// a message that comes back is found.
 	Through []string
 	To      []Target
 }
@@ -48,16 +49,19 @@ var (
 // Resolution is where mail goes.
 type Resolution struct {
 	Copies []*Copy // none is empty; the first is the original, if that goes to anybody
-	// Errs say which of the addresses lead to nobody, and why; those beyond its end, and nil, do not. They are targets of the original as they
-	// are, so that nothing is lost silently.
+	// Errs say which of the addresses lead to nobody, and why; those beyond its end, and nil, do
+	// not. They are targets of the original as they are, so that nothing is lost silently.
 	Errs []error
-	// TooFar: there are more addresses, or a longer way to one, than a resolution looks at. It is not complete, and no mail may go by it.
+	// TooFar: there are more addresses, or a longer way to one, than a resolution looks at. It is
+	// not complete, and no mail may go by it.
 	TooFar bool
 }
 
-// Resolve says what becomes of mail for some addresses, from what a Book knows: aliases, lists, users, details after a separator, and at last the catch-all
-// of the domain. What is not local stays as it is. Each address gets one copy by each way, however often it is named.
-// A target of an alias that leads to nobody stays a target, if the alias leads to anybody else: whoever sent the copy will hear of it.
+// Resolve says what becomes of mail for some addresses, from what a Book knows: aliases, lists,
+// users, details after a separator, and at last the catch-all of the domain. What is not local
+// stays as it is. Each address gets one copy by each way, however often it is named. A target of an
+// alias that leads to nobody stays a target, if the alias leads to anybody else: whoever sent the
+// copy will hear of it.
 func Resolve(b Book, addresses []string) Resolution {
 	r := resolver{book: b, left: maxSteps}
 	for i, address := range addresses {
@@ -77,8 +81,9 @@ func Resolve(b Book, addresses []string) Resolution {
 // acceptSteps is how many addresses Accepts looks at.
 const acceptSteps = 64
 
-// Accepts says whether mail for a local address leads anywhere: nil, ErrNobody or ErrLoop. It looks at a few addresses and takes the rest on
-// trust, so that asking about a list costs little. box is the address of the mailbox when that is all it leads to.
+// Accepts says whether mail for a local address leads anywhere: nil, ErrNobody or ErrLoop. It looks
+// at a few addresses and takes the rest on trust, so that asking about a list costs little. box is
+// the address of the mailbox when that is all it leads to.
 func Accepts(b Book, address string) (box string, err error) {
 	if name, ok := Direct(b, address); ok {
 		return name, nil
@@ -94,8 +99,8 @@ func Accepts(b Book, address string) (box string, err error) {
 	return "", nil
 }
 
-// Direct reports whether an address is that of a user whose mail goes to the mailbox and nowhere else, and returns its canonical form. It is
-// the common case, and cheap.
+// Direct reports whether an address is that of a user whose mail goes to the mailbox and nowhere
+// else, and returns its canonical form. It is the common case, and cheap.
 func Direct(b Book, address string) (name string, ok bool) {
 	name, err := Canonical(address)
 	if err != nil {
@@ -259,7 +264,8 @@ func (r *resolver) alias(w *way, a *Alias, depth int) outcome {
 	return r.all(w, a.Targets, depth)
 }
 
-// all resolves several addresses: one of them is enough. The others, if they lead nowhere, are told to whoever sent the copy.
+// all resolves several addresses: one of them is enough. The others, if they lead nowhere, are told
+// to whoever sent the copy.
 func (r *resolver) all(w *way, addresses []string, depth int) outcome {
 	best, lost := nobody, []string(nil)
 	for _, address := range addresses {

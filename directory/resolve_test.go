@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// book is a Book of a few lines: "name > target target" is an alias, "name owner > ..." a list, "name ! target" forwards without and "name + target"
-// with a copy kept; a name alone is a user with a mailbox, "name -" one without. "@domain separator" sets a domain's separator.
+// book is a Book of a few lines: "name > target target" is an alias, "name owner > ..." a list,
+// "name ! target" forwards without and "name + target" with a copy kept; a name alone is a user
+// with a mailbox, "name -" one without. "@domain separator" sets a domain's separator.
 type book struct {
 	users   map[string]*User
 	aliases map[string]*Alias
@@ -160,7 +161,8 @@ func TestAccepts(t *testing.T) {
 	}
 }
 
-// A resolution ends, however deep and wide the aliases are, and says when it did not see everything.
+// A resolution ends, however deep and wide the aliases are, and says when it did not see
+// everything.
 func TestResolveIsBounded(t *testing.T) {
 	b := newBook()
 	for i := range 100 { // a chain

@@ -8,12 +8,14 @@ import (
 	"slices"
 )
 
-// Source is a list of users that is kept elsewhere, such as an LDAP server. Its users are copied into the directory, so that mail flows while it cannot
-// be reached and a look-up never waits; only passwords that it does not give away are checked there. Safe for use by several goroutines.
+// Source is a list of users that is kept elsewhere, such as an LDAP server. Its users are copied
+// into the directory, so that mail flows while it cannot be reached and a look-up never waits; only
+// passwords that it does not give away are checked there. Safe for use by several goroutines.
 type Source interface {
 	// Users calls fn with every user of the list. After an error the list is not known.
 	Users(ctx context.Context, fn func(*Imported) error) error
-	// Check reports whether a password is that of the user of a canonical name. An error says that nobody knows.
+	// Check reports whether a password is that of the user of a canonical name. An error says that
+	// nobody knows.
 	Check(ctx context.Context, name, password string) (bool, error)
 }
 
@@ -27,14 +29,16 @@ type Synced struct {
 	First   error
 }
 
-// ErrManyGone is what a list gets that would remove most of its users: more likely its filter is wrong, or its server half restored.
+// ErrManyGone is what a list gets that would remove most of its users: more likely its filter is
+// wrong, or its server half restored.
 var ErrManyGone = errors.New("more than half of the users of this list are not in it any more")
 
 // fewGone is how many may go without a question.
 const fewGone = 10
 
-// Sync makes the users of a source, called name, those that its list has: new and changed ones by a stage, and the others are removed. Users who do not come from that
-// source are left alone. With force even most of them may go. Two at the same time do no harm.
+// Sync makes the users of a source, called name, those that its list has: new and changed ones by a
+// stage, and the others are removed. Users who do not come from that source are left alone. With
+// force even most of them may go. Two at the same time do no harm.
 func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (did Synced, err error) {
 	stage := "source-" + name
 	if err := checkStage(stage); err != nil {
@@ -85,7 +89,8 @@ func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (d
 	return did, nil
 }
 
-// take stages and publishes users. What an interrupted synchronisation had staged goes with them, or is replaced.
+// take stages and publishes users. What an interrupted synchronisation had staged goes with them,
+// or is replaced.
 func (e *Editor) take(ctx context.Context, stage string, changed []Imported) (published int, err error) {
 	if len(changed) == 0 {
 		return 0, nil

@@ -7,9 +7,10 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// An import is staged: its users lie in the store under the name of the stage, where nobody sees them, until they are published. Both go by
-// batches, so that no command is large, however many users there are. A batch of a publication names the users it moves; what stays behind is
-// what somebody made meanwhile.
+// An import is staged: its users lie in the store under the name of the stage, where nobody sees
+// them, until they are published. Both go by batches, so that no command is large, however many
+// users there are. A batch of a publication names the users it moves; what stays behind is what
+// somebody made meanwhile.
 
 // Bounds of one command. A user is rarely more than 500 octets.
 const (
@@ -34,7 +35,8 @@ var keyStaged = []byte("ns") // the number of staged users
 
 func stageKey(stage, name string) []byte { return []byte("s" + stage + "\x00" + name) }
 
-// Batch is what Apply returns for a batch of staged users: how many it moved or dropped, and how many it kept where they are. What else was named had gone before.
+// Batch is what Apply returns for a batch of staged users: how many it moved or dropped, and how
+// many it kept where they are. What else was named had gone before.
 type Batch struct {
 	Moved, Kept uint8
 	Full        bool // there was no place for the others

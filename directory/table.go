@@ -22,7 +22,8 @@ func (u *User) stamp(version uint64)   { u.Version = version }
 func (d *Domain) stamp(version uint64) { d.Version = version }
 func (a *Alias) stamp(version uint64)  { a.Version = version }
 
-// The tables: a prefix and a name is a row's key. 's' is the prefix of what is staged (stage.go), 'n' that of the numbers of rows.
+// The tables: a prefix and a name is a row's key. 's' is the prefix of what is staged (stage.go),
+// 'n' that of the numbers of rows.
 type tableName int
 
 const (
@@ -88,7 +89,8 @@ func (t *table) load(r rows.Reader) error {
 	return nil
 }
 
-// namesAbove returns up to limit names above after, in their order, of the rows whose keys are prefix and a name. A limit of 0 is none.
+// namesAbove returns up to limit names above after, in their order, of the rows whose keys are
+// prefix and a name. A limit of 0 is none.
 func namesAbove(r rows.Reader, prefix []byte, after string, limit int) (names []string, err error) {
 	from, end := append(slices.Clone(prefix), after...), slices.Clone(prefix)
 	if after != "" {

@@ -9,7 +9,8 @@ import (
 
 var demoLine = regexp.MustCompile(`accepted (\d+) messages for (\d+) recipients; delivered (\d+), lost (\d+), changed (\d+), duplicated (\d+) \((\d+) of them without a reason\)`)
 
-// TestClusterDemo runs the demonstration as its readers do: one node, and three of which one is killed half-way.
+// TestClusterDemo runs the demonstration as its readers do: one node, and three of which one is
+// killed half-way.
 func TestClusterDemo(t *testing.T) {
 	program := binary(t, "")
 	for _, c := range []struct {
@@ -33,7 +34,8 @@ func TestClusterDemo(t *testing.T) {
 			if m == nil || m[2] != m[3] || m[4] != "0" || m[5] != "0" || m[7] != "0" {
 				t.Fatalf("the last line is not as it should be: %q", m)
 			}
-			// A client that the killed node owed an answer to does not send again: it could not know.
+			// A client that the killed node owed an answer to does not send again: it could not
+			// know.
 			if accepted, err := strconv.Atoi(m[1]); err != nil || accepted > n || accepted < n*98/100 {
 				t.Errorf("%s of %d messages were accepted", m[1], n)
 			}

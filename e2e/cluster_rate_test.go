@@ -13,13 +13,16 @@ import (
 const (
 	siteRate        = 50 // a second
 	siteConnections = 6
-	// A token bucket lets a twentieth of a second's worth through at once, and one transaction of each owner (delivery/share).
+	// A token bucket lets a twentieth of a second's worth through at once, and one transaction of
+	// each owner (delivery/share).
 	siteBurst = siteRate/20 + 3 + 1
 )
 
-// TestClusterRate: three nodes with far more mail for one site than it may get. The site never sees more connections or transactions than the
-// limits of the whole cluster say, and nearly as many as they allow; also while a node is dead, and while one is cut off. The averages count in the long
-// run only (POSTROAD_LONG=1): with a few seconds for each fault, on a machine that does other things too, they say nothing.
+// TestClusterRate: three nodes with far more mail for one site than it may get. The site never sees
+// more connections or transactions than the limits of the whole cluster say, and nearly as many as
+// they allow; also while a node is dead, and while one is cut off. The averages count in the long
+// run only (POSTROAD_LONG=1): with a few seconds for each fault, on a machine that does other
+// things too, they say nothing.
 func TestClusterRate(t *testing.T) {
 	if !long() {
 		t.Skip("skipped: it depends on the speed of the machine and is for the long run, POSTROAD_LONG=1")
@@ -105,8 +108,9 @@ func (r *run) neverMore(m *machine) {
 	}
 }
 
-// machine notes how long processes wait for a processor. A node counts a transaction when it begins it; when the node, or the receiving server, waits before
-// that is seen, those of more than a second are seen in one.
+// machine notes how long processes wait for a processor. A node counts a transaction when it begins
+// it; when the node, or the receiving server, waits before that is seen, those of more than a
+// second are seen in one.
 type machine struct {
 	mu    sync.Mutex
 	waits []wait

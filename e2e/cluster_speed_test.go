@@ -19,13 +19,15 @@ import (
 	"github.com/postroad/postroad/bench/peers"
 )
 
-// directCluster is nodes that form a cluster on loopback with nothing between them, for measurements.
+// directCluster is nodes that form a cluster on loopback with nothing between them, for
+// measurements.
 func directCluster(t *testing.T, nodes int, extra string) (all []*node) {
 	t.Helper()
 	return directClusterOf(t, "", nodes, extra, "")
 }
 
-// directClusterOf is one of another program, unless that is "", and with further keys in the table [cluster].
+// directClusterOf is one of another program, unless that is "", and with further keys in the table
+// [cluster].
 func directClusterOf(t *testing.T, program string, nodes int, extra, keys string) (all []*node) {
 	t.Helper()
 	token := filepath.Join(t.TempDir(), "token")
@@ -54,8 +56,9 @@ func directClusterOf(t *testing.T, program string, nodes int, extra, keys string
 	return all
 }
 
-// measureCluster has smtp-source load all nodes at once, so many connections and messages each. smtp-source ends at the first 451, which a node says
-// when the machine stood still for so long that it lost its group: then the whole is measured again.
+// measureCluster has smtp-source load all nodes at once, so many connections and messages each.
+// smtp-source ends at the first 451, which a node says when the machine stood still for so long
+// that it lost its group: then the whole is measured again.
 func measureCluster(t *testing.T, nodes []*node, sink *smtpSink, conns, messages int) (s speed, written float64) {
 	t.Helper()
 	for try := 1; ; try++ {
@@ -102,8 +105,9 @@ func loadCluster(t *testing.T, nodes []*node, sink *smtpSink, conns, messages in
 		float64(octetsAfter-octets) / float64(total) / 4096 / float64(len(nodes)), nil
 }
 
-// TestClusterSpeedAgainstPostfix measures clusters of three and five processes on this one machine, end to end, against Postfix alone in the same
-// run. POSTROAD_LONG=1 is the figure of docs/performance.md; the short version only shows that the measurement works.
+// TestClusterSpeedAgainstPostfix measures clusters of three and five processes on this one machine,
+// end to end, against Postfix alone in the same run. POSTROAD_LONG=1 is the figure of
+// docs/performance.md; the short version only shows that the measurement works.
 func TestClusterSpeedAgainstPostfix(t *testing.T) {
 	need(t, peers.PostfixAvailable())
 	rounds, postfixN, ourN, sizes := 1, 300, 1000, []int{3}
@@ -137,7 +141,8 @@ func TestClusterSpeedAgainstPostfix(t *testing.T) {
 	}
 }
 
-// TestAcceptanceLatency measures the time from the end of the data to the 250 at a fixed rate, half of what the systems take at most: one node, and three.
+// TestAcceptanceLatency measures the time from the end of the data to the 250 at a fixed rate, half
+// of what the systems take at most: one node, and three.
 func TestAcceptanceLatency(t *testing.T) {
 	sink := startSmtpSink(t)
 	conns, count, probe := 10, 300, 1000
@@ -158,8 +163,8 @@ func TestAcceptanceLatency(t *testing.T) {
 	}
 }
 
-// paced sends messages of 4 KiB at a fixed rate to each node and returns how long each 250 took, from when the message was due: what waits for its turn is
-// not left out.
+// paced sends messages of 4 KiB at a fixed rate to each node and returns how long each 250 took,
+// from when the message was due: what waits for its turn is not left out.
 func paced(t *testing.T, nodes []*node, conns, count int, rate float64) (all []time.Duration) {
 	t.Helper()
 	var mu sync.Mutex

@@ -11,22 +11,36 @@ import (
 // stoppedConnections is the limit of the one site in TestClusterLimitBesideAStopped.
 const stoppedConnections = 4
 
-// TestClusterLimitBesideAStopped: a node is stopped (SIGSTOP) while it has connections open to a site that
-// gets as many as the cluster's limit allows. The kernel keeps them open, others own its mail after some
-// seconds and would like more of them; all together never have more than the limit says, nor when the node
-// goes on. Then they have as many as before.
+// TestClusterLimitBesideAStopped: a node is stopped (SIGSTOP) while it has connections open to a
+// site that gets as many as the cluster's limit allows. The kernel keeps them open, others own its
+// mail after some seconds and would like more of them; all together never have more than the limit
+// says, nor when the node goes on. Then they have as many as before.
 func TestClusterLimitBesideAStopped(t *testing.T) {
-	r := startRun(t, runOptions{Nodes: 3, Domains: 1, Seed: 20261130, Size: 1 << 10, Quiet: true, Extra: `
+	r := startRun(
+		t,
+		runOptions{Nodes: 3, Domains: 1, Seed: 20261130, Size: 1 << 10, Quiet: true, Extra: `
 [shaping."a.example"]
 connections = 4
-`})
+`},
+	)
 	slow := faults.Slow(150 * time.Millisecond)
 	r.World.Answer(slow)
 	// More than the site gets, at all nodes, so that each has mail for it all the time.
-	r.load(faults.LoadOptions{Connections: 12, Interval: 300 * time.Millisecond, Message: r.Gen.Message})
+	r.load(
+		faults.LoadOptions{
+			Connections: 12,
+			Interval:    300 * time.Millisecond,
+			Message:     r.Gen.Message,
+		},
+	)
 	all := func() bool { return r.World.Sink.Open() == stoppedConnections }
 	for i := range rounds(1, 6) {
-		eventually(t, time.Minute, all, func() string { return "the site does not get what the limit allows\n" + r.state() })
+		eventually(
+			t,
+			time.Minute,
+			all,
+			func() string { return "the site does not get what the limit allows\n" + r.state() },
+		)
 		hit := r.Cluster.Nodes()[i%3]
 		r.hold(hit.Number, slow)
 		step := faults.Step{Kind: faults.Pause, Node: i % 3, For: 20 * time.Second}
@@ -34,7 +48,12 @@ connections = 4
 			t.Fatalf("%v: %v\n%s", step, err, r.logs())
 		}
 		r.World.Answer(slow)
-		eventually(t, time.Minute, all, func() string { return "the site does not get what it got before\n" + r.state() })
+		eventually(
+			t,
+			time.Minute,
+			all,
+			func() string { return "the site does not get what it got before\n" + r.state() },
+		)
 	}
 	if open := r.World.Sink.MostOpen(); open > stoppedConnections {
 		t.Errorf("%d connections at once: the limit is %d", open, stoppedConnections)
@@ -43,8 +62,8 @@ connections = 4
 	r.mustBeClean()
 }
 
-// hold has the receiving server keep a node's transactions from their begin on, until that node is stopped,
-// and returns when there is one: so that the node has a connection open when it stops.
+// hold has the receiving server keep a node's transactions from their begin on, until that node is
+// stopped, and returns when there is one: so that the node has a connection open when it stops.
 func (r *run) hold(number int, others func(*mailtest.Step) mailtest.Action) {
 	r.t.Helper()
 	held, release := make(chan struct{}, 100), make(chan struct{})

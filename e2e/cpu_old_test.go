@@ -8,12 +8,14 @@ import (
 	"testing"
 )
 
-// TestCPUAgainstOld compares the CPU for a message with that of another program, in alternated pairs, on one node and on three:
+// TestCPUAgainstOld compares the CPU for a message with that of another program, in alternated
+// pairs, on one node and on three:
 //
 //	POSTROAD_LONG=1 POSTROAD_OLD=/path/to/old go test ./e2e -run TestCPUAgainstOld -v
 //
-// It prints the middle of the ratios, new to old, and the 95 % interval of their geometric mean. The interval is to reach down to 1, the middle to be at
-// most 1.05. Without POSTROAD_OLD the program is compared with itself, which shows that the measurement works.
+// It prints the middle of the ratios, new to old, and the 95 % interval of their geometric mean.
+// The interval is to reach down to 1, the middle to be at most 1.05. Without POSTROAD_OLD the
+// program is compared with itself, which shows that the measurement works.
 func TestCPUAgainstOld(t *testing.T) {
 	pairs, messages := 2, 200
 	if long() {
@@ -25,7 +27,13 @@ func TestCPUAgainstOld(t *testing.T) {
 		t.Run(fmt.Sprintf("%d nodes", size), func(t *testing.T) {
 			var clusters [2][]*node
 			for i, program := range programs {
-				clusters[i] = directClusterOf(t, program, size, smartHost("127.0.0.1:"+sink.port), "")
+				clusters[i] = directClusterOf(
+					t,
+					program,
+					size,
+					smartHost("127.0.0.1:"+sink.port),
+					"",
+				)
 				measureCluster(t, clusters[i], sink, 10, messages) // the first is slower
 			}
 			var ratios []float64
@@ -37,10 +45,23 @@ func TestCPUAgainstOld(t *testing.T) {
 					cpu[i] = s.cpu
 				}
 				ratios = append(ratios, cpu[1]/cpu[0])
-				t.Logf("pair %d: old %.0f us, new %.0f us a message, ratio %.3f", pair+1, cpu[0], cpu[1], cpu[1]/cpu[0])
+				t.Logf(
+					"pair %d: old %.0f us, new %.0f us a message, ratio %.3f",
+					pair+1,
+					cpu[0],
+					cpu[1],
+					cpu[1]/cpu[0],
+				)
 			}
 			middle, low, high := interval(ratios)
-			t.Logf("%d nodes, %d pairs: the middle ratio is %.3f, 95 %% interval of the mean %.3f to %.3f", size, pairs, middle, low, high)
+			t.Logf(
+				"%d nodes, %d pairs: the middle ratio is %.3f, 95 %% interval of the mean %.3f to %.3f",
+				size,
+				pairs,
+				middle,
+				low,
+				high,
+			)
 			if long() && (low > 1 || middle > 1.05) {
 				t.Error("a message costs more than before")
 			}

@@ -18,7 +18,8 @@ import (
 
 const unitFile = "../deploy/systemd/postroad.service"
 
-// TestUnit has systemd look at the unit: nothing in it is unknown, ignored or missing, and the process may do little besides its work.
+// TestUnit has systemd look at the unit: nothing in it is unknown, ignored or missing, and the
+// process may do little besides its work.
 func TestUnit(t *testing.T) {
 	needProgram(t, "systemd-analyze", "systemd")
 	unit, err := os.ReadFile(unitFile)
@@ -46,7 +47,8 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// TestUnitAllowsTheSystemCalls traces a node through its life: every system call that it makes is one that the unit's filter lets through.
+// TestUnitAllowsTheSystemCalls traces a node through its life: every system call that it makes is
+// one that the unit's filter lets through.
 func TestUnitAllowsTheSystemCalls(t *testing.T) {
 	needProgram(t, "systemd-analyze", "systemd")
 	needProgram(t, "strace", "strace")
@@ -87,7 +89,8 @@ func TestUnitAllowsTheSystemCalls(t *testing.T) {
 	}
 }
 
-// callSets returns what a name of SystemCallFilter stands for: itself, or with an '@' the calls of a set, which may have sets in it.
+// callSets returns what a name of SystemCallFilter stands for: itself, or with an '@' the calls of
+// a set, which may have sets in it.
 func callSets(t *testing.T) (expand func(name string) []string) {
 	t.Helper()
 	out, err := exec.Command("systemd-analyze", "syscall-filter", "--no-pager").Output()
@@ -116,7 +119,8 @@ func callSets(t *testing.T) (expand func(name string) []string) {
 	return expand
 }
 
-// allowedCalls are the system calls that the unit's SystemCallFilter lines let through: systemd.exec(5).
+// allowedCalls are the system calls that the unit's SystemCallFilter lines let through:
+// systemd.exec(5).
 func allowedCalls(t *testing.T) map[string]bool {
 	t.Helper()
 	expand := callSets(t)
@@ -210,7 +214,8 @@ func TestDeployedConfigurations(t *testing.T) {
 	}
 }
 
-// needJoin skips the test when the program does not know how to form a cluster by its configuration.
+// needJoin skips the test when the program does not know how to form a cluster by its
+// configuration.
 func needJoin(t *testing.T) {
 	t.Helper()
 	text := "[cluster]\njoin = [\"mx1:7025\"]\ntoken_file = \"/run/secrets/postroad_token\"\n"

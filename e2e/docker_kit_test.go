@@ -22,8 +22,8 @@ type docker struct {
 	compose []string // the command, in either of its two spellings
 }
 
-// needDocker returns the engine that runs here, or one that it starts for the test. Without POSTROAD_DOCKER the test is skipped: it takes
-// minutes, and an engine of one's own takes root.
+// needDocker returns the engine that runs here, or one that it starts for the test. Without
+// POSTROAD_DOCKER the test is skipped: it takes minutes, and an engine of one's own takes root.
 func needDocker(t testing.TB) *docker {
 	t.Helper()
 	if os.Getenv("POSTROAD_DOCKER") == "" {
@@ -46,9 +46,10 @@ func needDocker(t testing.TB) *docker {
 	return d
 }
 
-// startEngine starts dockerd with folders and a socket of its own. Without a bridge and without rules for iptables it leaves nothing behind on
-// the machine; containers reach the host and each other by the networks that Compose makes, and nothing else. Docker's DNS among the
-// containers needs the iptables program all the same.
+// startEngine starts dockerd with folders and a socket of its own. Without a bridge and without
+// rules for iptables it leaves nothing behind on the machine; containers reach the host and each
+// other by the networks that Compose makes, and nothing else. Docker's DNS among the containers
+// needs the iptables program all the same.
 func (d *docker) startEngine() {
 	d.t.Helper()
 	for _, program := range []string{"dockerd", "iptables"} {

@@ -44,7 +44,8 @@ func TestDocker(t *testing.T) {
 	t.Run("three nodes", func(t *testing.T) { threeContainers(t, d) })
 }
 
-// oneContainer runs a node with as few rights as a container can have: it relays, its queue survives SIGKILL, and it stops in order.
+// oneContainer runs a node with as few rights as a container can have: it relays, its queue
+// survives SIGKILL, and it stops in order.
 func oneContainer(t *testing.T, d *docker) {
 	const name = "postroad-e2e-one"
 	d.run("network", "create", name)
@@ -92,7 +93,8 @@ func oneContainer(t *testing.T, d *docker) {
 	}
 }
 
-// surroundings is the configuration of a node whose whole world is w, at an address of this machine.
+// surroundings is the configuration of a node whose whole world is w, at an address of this
+// machine.
 func surroundings(w *world, address string) string {
 	return fmt.Sprintf("[relay]\nnetworks = [%q]\n[delivery]\nport = %d\nallow_private_destinations = true\n[dns]\nservers = [%q]\n",
 		address, w.port(), w.DNS.Addr())
@@ -118,7 +120,8 @@ func (c *trio) container(n int) string { return c.do("ps", "-q", fmt.Sprintf("mx
 func (c *trio) relay(n int) string { return fmt.Sprintf("127.0.0.1:250%d", n) }
 func (c *trio) admin(n int) string { return fmt.Sprintf("127.0.0.1:802%d", n) }
 
-// newTrio makes the containers of the Compose file as it is, but for the networks and the DNS of its configuration.
+// newTrio makes the containers of the Compose file as it is, but for the networks and the DNS of
+// its configuration.
 func newTrio(t *testing.T, d *docker) *trio {
 	t.Helper()
 	c := &trio{docker: &docker{t: t, env: append(d.env, "POSTROAD_IMAGE="+image), compose: d.compose}, dir: t.TempDir()}
@@ -185,7 +188,8 @@ func (c *trio) waitFormed() {
 	}
 }
 
-// kill ends containers by SIGKILL and returns when each was gone, by the engine's clock, which is ours: the commands take seconds.
+// kill ends containers by SIGKILL and returns when each was gone, by the engine's clock, which is
+// ours: the commands take seconds.
 func (c *trio) kill(containers ...string) (gone []time.Time) {
 	c.t.Helper()
 	c.run(append([]string{"kill"}, containers...)...)
@@ -225,8 +229,9 @@ func (c *trio) explain(findings []mailtest.Finding) {
 	}
 }
 
-// threeContainers brings up the Compose file: the nodes form a cluster by themselves; the first, which began it, is killed under load and comes
-// back; then all are killed at once and come back. Mail keeps flowing, and nothing is lost.
+// threeContainers brings up the Compose file: the nodes form a cluster by themselves; the first,
+// which began it, is killed under load and comes back; then all are killed at once and come back.
+// Mail keeps flowing, and nothing is lost.
 func threeContainers(t *testing.T, d *docker) {
 	needJoin(t)
 	c := newTrio(t, d)

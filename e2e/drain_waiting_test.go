@@ -16,14 +16,16 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// waitingRecipient is what a listing says of a recipient: of which message, in which state, after how many attempts, due when.
+// waitingRecipient is what a listing says of a recipient: of which message, in which state, after
+// how many attempts, due when.
 type waitingRecipient struct {
 	id, address, state string
 	attempts           int
 	next               int64
 }
 
-// waitsAt lists what the cluster's queues hold, as a node tells it, and in which groups. It must be complete.
+// waitsAt lists what the cluster's queues hold, as a node tells it, and in which groups. It must be
+// complete.
 func (r *run) waitsAt(n *faults.Node) (all map[waitingRecipient]bool, groups map[uint64]int) {
 	r.t.Helper()
 	all, groups = map[waitingRecipient]bool{}, map[uint64]int{}
@@ -68,8 +70,9 @@ func (r *run) homeOf(name string) (g faults.Group) {
 	return g
 }
 
-// TestDrainOfWaitingMail: a node with mail that is held, and mail that is due next week, is drained while owners of its group and of the others are killed.
-// The drain ends in minutes; the mail is as it was, counted once at any time, and delivered once when its time comes.
+// TestDrainOfWaitingMail: a node with mail that is held, and mail that is due next week, is drained
+// while owners of its group and of the others are killed. The drain ends in minutes; the mail is as
+// it was, counted once at any time, and delivered once when its time comes.
 func TestDrainOfWaitingMail(t *testing.T) {
 	each, kills := 300, 2
 	if long() {
@@ -87,22 +90,38 @@ func TestDrainOfWaitingMail(t *testing.T) {
 	r.within(time.Minute, "all whole", r.Cluster.AwaitWhole)
 	leaves, at := r.Cluster.Node(1), r.Cluster.Node(2)
 	first := func() []faults.Server { return r.Cluster.Servers()[:1] }
-	r.load(faults.LoadOptions{Servers: first, Connections: 8, Count: 2 * each, Message: func(i int) *mailtest.Message {
-		m := *r.Gen.Message(i)
-		m.Recipients = m.Recipients[:1]
-		name, _, _ := strings.Cut(m.Recipients[0], "@")
-		m.Recipients = []string{name + "@" + []string{"a.example", "b.example"}[i%2]}
-		return &m
-	}})
+	r.load(
+		faults.LoadOptions{
+			Servers:     first,
+			Connections: 8,
+			Count:       2 * each,
+			Message: func(i int) *mailtest.Message {
+				m := *r.Gen.Message(i)
+				m.Recipients = m.Recipients[:1]
+				name, _, _ := strings.Cut(m.Recipients[0], "@")
+				m.Recipients = []string{name + "@" + []string{"a.example", "b.example"}[i%2]}
+				return &m
+			},
+		},
+	)
 	<-r.Load.Done()
 	eventually(t, 10*time.Minute, func() bool {
-		return strings.Contains(r.command(at, "queue", "count", "--state", "deferred", "--json"), fmt.Sprintf(`"recipients":%d`, 2*each))
+		return strings.Contains(
+			r.command(at, "queue", "count", "--state", "deferred", "--json"),
+			fmt.Sprintf(`"recipients":%d`, 2*each),
+		)
 	}, func() string { return "not all is put off: " + r.command(at, "queue", "count", "--json") })
 	r.command(at, "queue", "hold", "--domain", "b.example")
 	before, in := r.waitsAt(at)
 	source := r.homeOf(leaves.Name)
 	if len(before) != 2*each || in[source.ID] != 2*each {
-		t.Fatalf("%d recipients wait, in the groups %v; want %d in group %d", len(before), in, 2*each, source.ID)
+		t.Fatalf(
+			"%d recipients wait, in the groups %v; want %d in group %d",
+			len(before),
+			in,
+			2*each,
+			source.ID,
+		)
 	}
 
 	start := time.Now()
@@ -112,49 +131,64 @@ func TestDrainOfWaitingMail(t *testing.T) {
 	ctx, cancel := context.WithTimeout(r.ctx, 10*time.Minute)
 	defer cancel()
 	over := make(chan struct{})
-	work.Go(func() { // the node at which it was told to may be killed, too; then another one is asked
-		defer close(over)
-		for i := 0; ctx.Err() == nil; i++ {
-			if nodes := r.Cluster.Live(); len(nodes) > 0 {
-				if out, err = nodes[(i+1)%len(nodes)].Run(ctx, "cluster", "drain", leaves.Name); err == nil {
-					return
+	work.Go(
+		func() { // the node at which it was told to may be killed, too; then another one is asked
+			defer close(over)
+			for i := 0; ctx.Err() == nil; i++ {
+				if nodes := r.Cluster.Live(); len(nodes) > 0 {
+					if out, err = nodes[(i+1)%len(nodes)].Run(ctx, "cluster", "drain", leaves.Name); err == nil {
+						return
+					}
 				}
 			}
-		}
-	})
+		},
+	)
 	counted := 0
 	var killed atomic.Pointer[faults.Node] // the latest
-	work.Go(func() {                       // meanwhile each message is counted once, or the answer says that it is not complete
-		for {
-			select {
-			case <-over:
-				return
-			case <-time.After(200 * time.Millisecond):
-			}
-			asked := at
-			if killed.Load() == at {
-				asked = r.Cluster.Node(3)
-			}
-			got, cerr := asked.Run(ctx, "queue", "count", "--json")
-			if cerr == nil {
-				if counted++; !strings.Contains(got, fmt.Sprintf(`"messages":%d`, 2*each)) {
-					t.Errorf("counted while it is drained: %s, want %d", got, 2*each)
+	work.Go(
+		func() { // meanwhile each message is counted once, or the answer says that it is not complete
+			for {
+				select {
+				case <-over:
+					return
+				case <-time.After(200 * time.Millisecond):
+				}
+				asked := at
+				if killed.Load() == at {
+					asked = r.Cluster.Node(3)
+				}
+				got, cerr := asked.Run(ctx, "queue", "count", "--json")
+				if cerr == nil {
+					if counted++; !strings.Contains(got, fmt.Sprintf(`"messages":%d`, 2*each)) {
+						t.Errorf("counted while it is drained: %s, want %d", got, 2*each)
+					}
 				}
 			}
-		}
-	})
+		},
+	)
 	random := rand.New(rand.NewPCG(seed, 1))
 	for k := range kills {
 		left := int64(2 * each * (kills - k) / (kills + 1))
 		var g faults.Group
-		eventually(t, 5*time.Minute, func() bool { g = r.homeOf(leaves.Name); return g.Leader != "" && g.Messages <= left || g.ID == 0 },
-			func() string { return fmt.Sprintf("%d messages are left: %s\n%s", g.Messages, out, r.chronicle()) })
+		eventually(
+			t,
+			5*time.Minute,
+			func() bool { g = r.homeOf(leaves.Name); return g.Leader != "" && g.Messages <= left || g.ID == 0 },
+			func() string { return fmt.Sprintf("%d messages are left: %s\n%s", g.Messages, out, r.chronicle()) },
+		)
 		victim := r.Cluster.Named(g.Leader)
 		if victim == nil || k%2 == 1 {
 			victim = r.Cluster.Node(2 + random.IntN(3)) // the owner of a group that takes the mail
 		}
 		killed.Store(victim)
-		t.Logf("after %.1f s: %d left in group %d of %s, %s is killed", time.Since(start).Seconds(), g.Messages, g.ID, g.Leader, victim.Name)
+		t.Logf(
+			"after %.1f s: %d left in group %d of %s, %s is killed",
+			time.Since(start).Seconds(),
+			g.Messages,
+			g.ID,
+			g.Leader,
+			victim.Name,
+		)
 		victim.Kill()
 		if err := victim.Start(); err != nil {
 			t.Fatal(err)
@@ -162,7 +196,13 @@ func TestDrainOfWaitingMail(t *testing.T) {
 	}
 	work.Wait()
 	if err != nil {
-		t.Fatalf("the drain does not end: %v\n%s\n%s\n%s", err, out, r.command(at, "cluster", "status"), r.chronicle())
+		t.Fatalf(
+			"the drain does not end: %v\n%s\n%s\n%s",
+			err,
+			out,
+			r.command(at, "cluster", "status"),
+			r.chronicle(),
+		)
 	}
 	took := time.Since(start)
 	for _, n := range r.Cluster.Nodes() { // the one that was killed last may be starting
@@ -171,7 +211,15 @@ func TestDrainOfWaitingMail(t *testing.T) {
 		}
 	}
 	after, now := r.waitsAt(at)
-	t.Logf("drained of %d held and %d due next week after %.1f s, %d owners killed, counted %d times; now in the groups %v", each, each, took.Seconds(), kills, counted, now)
+	t.Logf(
+		"drained of %d held and %d due next week after %.1f s, %d owners killed, counted %d times; now in the groups %v",
+		each,
+		each,
+		took.Seconds(),
+		kills,
+		counted,
+		now,
+	)
 	if !maps.Equal(before, after) || now[source.ID] > 0 {
 		lost, n := []waitingRecipient{}, 0
 		for w := range before {
@@ -182,11 +230,19 @@ func TestDrainOfWaitingMail(t *testing.T) {
 				n++
 			}
 		}
-		t.Errorf("%d wait now, %d did; %d are other than they were, among them %v; in the groups %v", len(after), len(before), n, lost, now)
+		t.Errorf(
+			"%d wait now, %d did; %d are other than they were, among them %v; in the groups %v",
+			len(after),
+			len(before),
+			n,
+			lost,
+			now,
+		)
 	}
 	told, looked := false, 0
 	for w := range after { // the latest lines of a node are lost when it is killed
-		if told = strings.Contains(r.command(at, "trace", w.id), "handed over to group"); told || looked == 60 {
+		if told = strings.Contains(r.command(at, "trace", w.id), "handed over to group"); told ||
+			looked == 60 {
 			break
 		}
 		looked++
@@ -201,10 +257,18 @@ func TestDrainOfWaitingMail(t *testing.T) {
 	r.World.Answer(nil)
 	r.command(at, "queue", "release", "--all")
 	r.command(at, "queue", "flush")
-	eventually(t, 10*time.Minute, func() bool { return r.World.Sink.Accepted() >= 2*each },
-		func() string { return fmt.Sprintf("%d arrived\n%s", r.World.Sink.Accepted(), r.chronicle()) })
+	eventually(
+		t,
+		10*time.Minute,
+		func() bool { return r.World.Sink.Accepted() >= 2*each },
+		func() string { return fmt.Sprintf("%d arrived\n%s", r.World.Sink.Accepted(), r.chronicle()) },
+	)
 	v, _ := r.finish(time.Minute)
 	if !v.OK() || v.Waiting > 0 || r.World.Sink.Accepted() > 2*each {
-		t.Errorf("the verdict above must have no findings, nothing may wait, and nothing come twice (%d of %d)", r.World.Sink.Accepted(), 2*each)
+		t.Errorf(
+			"the verdict above must have no findings, nothing may wait, and nothing come twice (%d of %d)",
+			r.World.Sink.Accepted(),
+			2*each,
+		)
 	}
 }

@@ -21,8 +21,8 @@ const (
 
 var movesAgain = regexp.MustCompile(`move again after ([\d.]+) s`)
 
-// TestFailover measures how soon what a killed node left behind moves again: in the demonstration, and when all nodes were killed and started again.
-// POSTROAD_LONG=1: 20 times each, with bounds.
+// TestFailover measures how soon what a killed node left behind moves again: in the demonstration,
+// and when all nodes were killed and started again. POSTROAD_LONG=1: 20 times each, with bounds.
 func TestFailover(t *testing.T) {
 	times := 1
 	if long() {
@@ -33,7 +33,8 @@ func TestFailover(t *testing.T) {
 	t.Run("one killed", func(t *testing.T) {
 		var took []time.Duration
 		for range times {
-			out, err := exec.CommandContext(t.Context(), program, "demo", "--nodes", "3", "--messages", "1000").CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), program, "demo", "--nodes", "3", "--messages", "1000").
+				CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
@@ -69,7 +70,8 @@ func judgeMoves(t *testing.T, took []time.Duration, bound time.Duration) {
 	}
 }
 
-// killAll kills all nodes with mail that is not delivered yet, starts them, and returns how long after the last start mail moves.
+// killAll kills all nodes with mail that is not delivered yet, starts them, and returns how long
+// after the last start mail moves.
 func (r *run) killAll() (took time.Duration) {
 	r.t.Helper()
 	r.World.Answer(faults.Slow(time.Minute)) // until they are killed

@@ -10,8 +10,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// contest is messages that two owners try: the first is held up at the receiving server in the middle of its transactions and is stopped, and
-// goes on when another owner has tried the same. It is driven by what happens, so that the speed of the machine does not matter.
+// contest is messages that two owners try: the first is held up at the receiving server in the
+// middle of its transactions and is stopped, and goes on when another owner has tried the same. It
+// is driven by what happens, so that the speed of the machine does not matter.
 type contest struct {
 	node    int             // the first of the two
 	at      mailtest.At     // where it is held up: before its content, or before the reply to it
@@ -29,7 +30,8 @@ func newContest(node int, at mailtest.At, answer string, others mailtest.Action)
 	return &contest{node: node, at: at, answer: answer, others: others, release: make(chan struct{}), held: map[string]bool{}, tried: map[string]bool{}}
 }
 
-// step is the receiving server's hook. Recipients differ between messages, so they tell which it is even before its content.
+// step is the receiving server's hook. Recipients differ between messages, so they tell which it is
+// even before its content.
 func (c *contest) step(s *mailtest.Step) mailtest.Action {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,8 +111,9 @@ func (c *contest) twice(deliveries []mailtest.Delivery) bool {
 	return false
 }
 
-// contest lets a fault begin when at least so many recipients are held up, and has the first owner's answers sent when lost reports that others have
-// tried them; before and after are called around that. It returns when the cluster is whole again.
+// contest lets a fault begin when at least so many recipients are held up, and has the first
+// owner's answers sent when lost reports that others have tried them; before and after are called
+// around that. It returns when the cluster is whole again.
 func (r *run) contest(c *contest, least int, step faults.Step, lost func() bool, before, after func()) error {
 	r.t.Cleanup(c.end)
 	r.World.Answer(faults.Slow(50 * time.Millisecond)) // so that there are many connections

@@ -9,8 +9,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// The fault run is worth something only when it fails on a program that is broken. Each test here builds one with a planted defect, and the
-// verdict must find it. The same scenario without the defect must be clean, so that what is found is the defect.
+// The fault run is worth something only when it fails on a program that is broken. Each test here
+// builds one with a planted defect, and the verdict must find it. The same scenario without the
+// defect must be clean, so that what is found is the defect.
 
 // defect is a scenario in which a planted defect shows.
 type defect struct {
@@ -58,8 +59,9 @@ func (d defect) extra() string {
 	return soonAgain
 }
 
-// TestFaultsFindOldRollCall: operators are answered from whatever a node knows, after a start before
-// it has applied its log. It starts while the others are away, and so knows nothing for seconds.
+// TestFaultsFindOldRollCall: operators are answered from whatever a node knows, after a start
+// before it has applied its log. It starts while the others are away, and so knows nothing for
+// seconds.
 func TestFaultsFindOldRollCall(t *testing.T) {
 	play := func(r *run) error {
 		r.flows(200)
@@ -86,7 +88,8 @@ func TestFaultsFindDrop(t *testing.T) {
 	defect{tags: "defect_dropafter250", nodes: 1, play: func(r *run) error { r.flows(1500); return nil }, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
 }
 
-// TestFaultsFindNoSync: messages are acknowledged before they are on stable storage; all nodes lose power.
+// TestFaultsFindNoSync: messages are acknowledged before they are on stable storage; all nodes lose
+// power.
 func TestFaultsFindNoSync(t *testing.T) {
 	if !injects(t) {
 		need(t, faults.ErrNoInjection)
@@ -106,9 +109,10 @@ func TestFaultsFindNoSync(t *testing.T) {
 	defect{tags: "defect_nosync", nodes: 1, play: play, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
 }
 
-// TestFaultsFindNoLease: an owner does not look at its lease before the final segment. Its disk hangs, so that raft, which waits for it, cannot step
-// down; then it is cut off. Another is elected and delivers what the first one has under way, before the content. When the first one is let go on,
-// only its lease can tell it not to.
+// TestFaultsFindNoLease: an owner does not look at its lease before the final segment. Its disk
+// hangs, so that raft, which waits for it, cannot step down; then it is cut off. Another is elected
+// and delivers what the first one has under way, before the content. When the first one is let go
+// on, only its lease can tell it not to.
 func TestFaultsFindNoLease(t *testing.T) {
 	if !injects(t) {
 		need(t, faults.ErrNoInjection)
@@ -134,9 +138,10 @@ func TestFaultsFindNoLease(t *testing.T) {
 	defect{tags: "defect_nolease", nodes: 3, play: play, found: func(v *faults.Verdict) bool { return v.Unexcused.N > 0 }}.try(t)
 }
 
-// TestFaultsFindNoFence: a deposed owner does not end what it has under way, and the outcomes are taken after its term (defect_nofence takes both
-// protections away). Its attempts are answered when it goes on after a pause: refused for good. Another owner has tried meanwhile and was put
-// off; what it still has to deliver must not be failed by a word of the past.
+// TestFaultsFindNoFence: a deposed owner does not end what it has under way, and the outcomes are
+// taken after its term (defect_nofence takes both protections away). Its attempts are answered when
+// it goes on after a pause: refused for good. Another owner has tried meanwhile and was put off;
+// what it still has to deliver must not be failed by a word of the past.
 func TestFaultsFindNoFence(t *testing.T) {
 	play := func(r *run) error {
 		c := newContest(1, mailtest.AtEnd, "550 5.7.1 not any more", mailtest.Action{Reply: "451 4.7.1 later"})
@@ -144,7 +149,8 @@ func TestFaultsFindNoFence(t *testing.T) {
 		if err := r.contest(c, 5, pause, c.allTriedElsewhere, nothing, nothing); err != nil {
 			return err
 		}
-		// The first owner leads again, and has had all the time to say what it has heard. Who asked for the mail is told that it failed, or nobody is.
+		// The first owner leads again, and has had all the time to say what it has heard. Who asked
+		// for the mail is told that it failed, or nobody is.
 		within(10*time.Second, func() bool { return reported(r.World.Sink.Deliveries()) })
 		r.World.Answer(nil)
 		r.flows(100)

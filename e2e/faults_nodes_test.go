@@ -12,7 +12,8 @@ import (
 	"github.com/postroad/postroad/internal/faults"
 )
 
-// faultSeed is the seed of a fault run: POSTROAD_FAULTS_SEED, or one that is fixed for each commit's run to be the same.
+// faultSeed is the seed of a fault run: POSTROAD_FAULTS_SEED, or one that is fixed for each
+// commit's run to be the same.
 func faultSeed(t *testing.T) (seed uint64) {
 	seed = 20261123
 	if v := os.Getenv("POSTROAD_FAULTS_SEED"); v != "" {
@@ -32,16 +33,18 @@ const (
 	fiveMessages = 400_000
 )
 
-// TestFaults holds three nodes against everything that can go wrong with processes, networks and disks, under load: nothing that was
-// acknowledged is lost, nothing arrives twice without a fault that explains it, no node attempts what it does not own, and what operators are told all the while is true.
-// POSTROAD_LONG=1: 60 minutes and 1,200,000 messages at least, POSTROAD_FAULTS_FOR=5m makes that a
-// time alone, POSTROAD_FAULTS_STEPS=20 a number of faults; POSTROAD_FAULTS_SEED repeats a run,
-// POSTROAD_FAULTS_KINDS=pause,replace keeps to some kinds.
+// TestFaults holds three nodes against everything that can go wrong with processes, networks and
+// disks, under load: nothing that was acknowledged is lost, nothing arrives twice without a fault
+// that explains it, no node attempts what it does not own, and what operators are told all the
+// while is true. POSTROAD_LONG=1: 60 minutes and 1,200,000 messages at least,
+// POSTROAD_FAULTS_FOR=5m makes that a time alone, POSTROAD_FAULTS_STEPS=20 a number of faults;
+// POSTROAD_FAULTS_SEED repeats a run, POSTROAD_FAULTS_KINDS=pause,replace keeps to some kinds.
 func TestFaults(t *testing.T) {
 	faultRun(t, 3, 5, faults.Kill, faults.Pause, faults.Partition, faults.KillAll, faults.Restart)
 }
 
-// TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost at once; its long run has 30 minutes and 400,000 messages.
+// TestFaultsOfFive is the same with five nodes and five replicas, of which two may be lost at once;
+// its long run has 30 minutes and 400,000 messages.
 func TestFaultsOfFive(t *testing.T) {
 	if !long() {
 		t.Skip("skipped: five nodes are for the long run, POSTROAD_LONG=1")
@@ -54,8 +57,8 @@ func TestFaultsAlone(t *testing.T) {
 	faultRun(t, 1, 3, faults.Kill, faults.Pause, faults.KillAll, faults.Restart)
 }
 
-// faultRun carries out a schedule of so many steps of some kinds, or, if it is to be long, one of all
-// kinds that fills the time.
+// faultRun carries out a schedule of so many steps of some kinds, or, if it is to be long, one of
+// all kinds that fills the time.
 func faultRun(t *testing.T, nodes, steps int, kinds ...faults.Kind) {
 	plan := faults.PlanOptions{Nodes: nodes, Steps: steps, Kinds: kinds, Brief: true}
 	span, messages := longRun, longMessages
@@ -160,7 +163,8 @@ func injects(t *testing.T) bool {
 	return faults.Injects(binary(t, "faults"))
 }
 
-// TestFaultsOfTheDisk: a disk that hangs, is full, or fails an fsync takes its node out of the game and nothing with it.
+// TestFaultsOfTheDisk: a disk that hangs, is full, or fails an fsync takes its node out of the game
+// and nothing with it.
 func TestFaultsOfTheDisk(t *testing.T) {
 	if !injects(t) {
 		need(t, faults.ErrNoInjection)
@@ -183,8 +187,8 @@ func TestFaultsOfTheDisk(t *testing.T) {
 	}
 }
 
-// TestFaultsWithoutMajority: two of three nodes are gone; the third refuses mail with 451 4.3.2, says so at /readyz, delivers nothing after its
-// lease, and goes on when one of the others is back.
+// TestFaultsWithoutMajority: two of three nodes are gone; the third refuses mail with 451 4.3.2,
+// says so at /readyz, delivers nothing after its lease, and goes on when one of the others is back.
 func TestFaultsWithoutMajority(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), Interval: 5 * time.Millisecond})
 	r.flows(100)
@@ -205,7 +209,8 @@ func TestFaultsWithoutMajority(t *testing.T) {
 	r.mustBeClean()
 }
 
-// TestFaultsOrphansMove: the node that leads the busiest group is killed; what it had accepted is delivered by others within five seconds.
+// TestFaultsOrphansMove: the node that leads the busiest group is killed; what it had accepted is
+// delivered by others within five seconds.
 func TestFaultsOrphansMove(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), Interval: 5 * time.Millisecond})
 	r.World.Answer(faults.Slow(100 * time.Millisecond)) // so that it leaves something behind

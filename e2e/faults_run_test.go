@@ -123,7 +123,8 @@ func orDefault(v, d int) int {
 	return v
 }
 
-// cleanUp removes the run's folder, or says where it is when the run failed and somebody wants to look.
+// cleanUp removes the run's folder, or says where it is when the run failed and somebody wants to
+// look.
 func (r *run) cleanUp(dir string) {
 	if r.t.Failed() && os.Getenv("POSTROAD_KEEP") != "" {
 		r.t.Logf("data, logs and event logs: %s", dir)

@@ -19,7 +19,8 @@ func (r *run) wiped(n *faults.Node) {
 	}
 }
 
-// refusedEmpty starts a node whose data are gone; it must end with 78, and take no mail before that.
+// refusedEmpty starts a node whose data are gone; it must end with 78, and take no mail before
+// that.
 func (r *run) refusedEmpty(n *faults.Node, words ...string) {
 	r.t.Helper()
 	if err := n.Start(); err != nil {
@@ -47,14 +48,19 @@ func live(n *faults.Node) (int, error) {
 	return resp.StatusCode, resp.Body.Close()
 }
 
-// TestFormingEmptyFirst: the first of a shared list comes back with an empty disk. Its cluster refuses it; while it does not reach the others it waits,
-// says so, and can be told to stop. It never begins a second cluster.
+// TestFormingEmptyFirst: the first of a shared list comes back with an empty disk. Its cluster
+// refuses it; while it does not reach the others it waits, says so, and can be told to stop. It
+// never begins a second cluster.
 func TestFormingEmptyFirst(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Seed: 7, Quiet: true})
 	nodes := r.Cluster.Nodes()
 	first := nodes[0]
 	r.wiped(first)
-	r.refusedEmpty(first, "refused: ", "join under another name and run `postroad cluster replace "+first.Name+" NEW`")
+	r.refusedEmpty(
+		first,
+		"refused: ",
+		"join under another name and run `postroad cluster replace "+first.Name+" NEW`",
+	)
 
 	nodes[1].Kill()
 	nodes[2].Kill()
@@ -65,7 +71,8 @@ func TestFormingEmptyFirst(t *testing.T) {
 	if status, err := live(first); status != http.StatusOK {
 		t.Errorf("/livez of a node that waits: %d, %v", status, err)
 	}
-	if said, ready := first.Ready(r.ctx); ready || !strings.Contains(said, "waits for a cluster to join") {
+	if said, ready := first.Ready(r.ctx); ready ||
+		!strings.Contains(said, "waits for a cluster to join") {
 		t.Errorf("/readyz of a node that waits: %q, %t", said, ready)
 	}
 	if err := first.Terminate(); err != nil {
@@ -84,7 +91,8 @@ func TestFormingEmptyFirst(t *testing.T) {
 	r.mustBeRefused(first, "join under another name")
 }
 
-// TestFormingByWord: nobody but the first is there, and an operator says that it is to begin. The others join it when they come.
+// TestFormingByWord: nobody but the first is there, and an operator says that it is to begin. The
+// others join it when they come.
 func TestFormingByWord(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 2, Seed: 8, Quiet: true, Apart: true})
 	nodes := r.Cluster.Nodes()
@@ -103,8 +111,8 @@ func TestFormingByWord(t *testing.T) {
 	r.within(time.Minute, "forming", r.Cluster.AwaitWhole)
 }
 
-// TestFormingEmptyByHand: a node that joined by command, and a founder, come back with empty disks: a note tells them who they were. Without it too
-// they are told by the members that meet them.
+// TestFormingEmptyByHand: a node that joined by command, and a founder, come back with empty disks:
+// a note tells them who they were. Without it too they are told by the members that meet them.
 func TestFormingEmptyByHand(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Seed: 9, ByHand: true, Quiet: true})
 	nodes := r.Cluster.Nodes()
@@ -115,18 +123,27 @@ func TestFormingEmptyByHand(t *testing.T) {
 	r.within(time.Minute, "forming", r.Cluster.AwaitWhole)
 	for _, n := range []*faults.Node{nodes[2], nodes[0]} {
 		r.wiped(n)
-		r.refusedEmpty(n, "is empty, but this node was "+n.Name+", member ", "postroad cluster replace "+n.Name+" NEW")
+		r.refusedEmpty(
+			n,
+			"is empty, but this node was "+n.Name+", member ",
+			"postroad cluster replace "+n.Name+" NEW",
+		)
 		if err := os.Remove(n.Config + ".member"); err != nil {
 			t.Fatal(err)
 		}
-		r.refusedEmpty(n, "event=node_shut_out", "says that this node, at "+n.Advertise+", is its member ")
+		r.refusedEmpty(
+			n,
+			"event=node_shut_out",
+			"says that this node, at "+n.Advertise+", is its member ",
+		)
 		if err := n.Wipe(); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// TestFormingRemovedComesBack: a node that was removed comes back as a new one after its data directory was emptied, under the same name.
+// TestFormingRemovedComesBack: a node that was removed comes back as a new one after its data
+// directory was emptied, under the same name.
 func TestFormingRemovedComesBack(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 2, Seed: 10, ByHand: true, Quiet: true})
 	founder, n := r.Cluster.Node(1), r.Cluster.Node(2)

@@ -32,8 +32,8 @@ func (r *run) back(n *faults.Node) {
 	r.within(20*time.Second, n.Name+" is started again", n.AwaitReady)
 }
 
-// TestFormingFounderComesBack: the founder of a cluster that was made by `cluster token` and `cluster join` is killed before anything of it was
-// flushed from memory, and comes back.
+// TestFormingFounderComesBack: the founder of a cluster that was made by `cluster token` and
+// `cluster join` is killed before anything of it was flushed from memory, and comes back.
 func TestFormingFounderComesBack(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Seed: 5, ByHand: true, Quiet: true})
 	nodes := r.Cluster.Nodes()
@@ -51,8 +51,9 @@ func TestFormingFounderComesBack(t *testing.T) {
 	r.verdict([]*faults.Load{few}, func(string) bool { return false }, crash)
 }
 
-// TestFormingTokenOutlastsCrash: the founder is killed as soon as it has given a token, and again when a node has got its number with it, and has not
-// come yet. The port is open again for whoever has the token, and the founder takes mail meanwhile.
+// TestFormingTokenOutlastsCrash: the founder is killed as soon as it has given a token, and again
+// when a node has got its number with it, and has not come yet. The port is open again for whoever
+// has the token, and the founder takes mail meanwhile.
 func TestFormingTokenOutlastsCrash(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 2, Seed: 6, ByHand: true, Quiet: true})
 	founder, second := r.Cluster.Node(1), r.Cluster.Node(2)
@@ -67,7 +68,10 @@ func TestFormingTokenOutlastsCrash(t *testing.T) {
 	alone := r.load(faults.LoadOptions{Connections: 2, Count: 10, Servers: r.Cluster.Servers})
 	alone.Wait()
 	if n := alone.GaveUp(); n > 0 {
-		t.Errorf("%d messages were taken by no node while a node was expected that had joined and did not run", n)
+		t.Errorf(
+			"%d messages were taken by no node while a node was expected that had joined and did not run",
+			n,
+		)
 	}
 	if err := second.Start(); err != nil {
 		t.Fatal(err)

@@ -21,7 +21,8 @@ const (
 	silentFor    = 8 * time.Second        // at most, of a node that is not ready: it says every three what it waits for
 )
 
-// forming is one cluster that is being formed, in one of the documented ways, by nodes under a supervisor that starts again whatever ends.
+// forming is one cluster that is being formed, in one of the documented ways, by nodes under a
+// supervisor that starts again whatever ends.
 type forming struct {
 	*run
 	rng  *rand.Rand
@@ -95,7 +96,12 @@ func (f *forming) listen(n *faults.Node) {
 		if now.Sub(spoke) > silentFor {
 			why, _ := n.Ready(f.ctx)
 			if strings.Contains(why, "connection refused") || strings.Contains(why, "deadline") {
-				f.fault("%s is not ready, and has said nothing for %v:\n%s", n.Name, now.Sub(spoke), n.Log())
+				f.fault(
+					"%s is not ready, and has said nothing for %v:\n%s",
+					n.Name,
+					now.Sub(spoke),
+					n.Log(),
+				)
 			}
 			spoke = now
 		}
@@ -132,7 +138,8 @@ func (f *forming) any() *faults.Node {
 	return nil
 }
 
-// step is a place where a kill may come: one time in three at once, one in three within the next half second.
+// step is a place where a kill may come: one time in three at once, one in three within the next
+// half second.
 func (f *forming) step() {
 	n := f.any()
 	if n == nil {
@@ -159,7 +166,9 @@ func (f *forming) insist(n *faults.Node, args ...string) string {
 	for end := time.Now().Add(time.Minute); ; {
 		limit := 20 * time.Second
 		if f.rng.IntN(3) == 0 {
-			limit = time.Duration(f.rng.IntN(150)) * time.Millisecond // the command itself is killed
+			limit = time.Duration(
+				f.rng.IntN(150),
+			) * time.Millisecond // the command itself is killed
 		}
 		ctx, cancel := context.WithTimeout(f.ctx, limit)
 		out, err := n.Run(ctx, args...)

@@ -12,7 +12,8 @@ import (
 	"github.com/postroad/postroad/internal/faults"
 )
 
-// formings returns how many clusters are formed, and the first seed: POSTROAD_FORMING_SEEDS and POSTROAD_FORMING_SEED.
+// formings returns how many clusters are formed, and the first seed: POSTROAD_FORMING_SEEDS and
+// POSTROAD_FORMING_SEED.
 func formings(t *testing.T) (count int, seed uint64) {
 	t.Helper()
 	count, seed = rounds(3, 200), 1
@@ -26,8 +27,9 @@ func formings(t *testing.T) (count int, seed uint64) {
 	return count, seed
 }
 
-// TestForming: clusters of one, two, three and five nodes are formed in each documented way under load, with nodes and commands killed after every step and
-// at random moments. Afterwards there is one cluster, all take mail within 20 s of the last start, none waited in silence, and nothing
+// TestForming: clusters of one, two, three and five nodes are formed in each documented way under
+// load, with nodes and commands killed after every step and at random moments. Afterwards there is
+// one cluster, all take mail within 20 s of the last start, none waited in silence, and nothing
 // that was acknowledged is lost.
 func TestForming(t *testing.T) {
 	count, seed := formings(t)
@@ -45,7 +47,18 @@ func formOne(t *testing.T, seed uint64) {
 	size := []int{1, 2, 3, 3, 3, 5}[rng.IntN(6)]
 	hand := rng.IntN(2) == 0
 	f := &forming{rng: rng, hand: hand, end: make(chan struct{}), killed: map[string]bool{}}
-	f.run = startRun(t, runOptions{Nodes: size, Seed: seed, MaxSize: 8 << 10, Apart: true, Grows: true, ByHand: hand, Quiet: true})
+	f.run = startRun(
+		t,
+		runOptions{
+			Nodes:   size,
+			Seed:    seed,
+			MaxSize: 8 << 10,
+			Apart:   true,
+			Grows:   true,
+			ByHand:  hand,
+			Quiet:   true,
+		},
+	)
 	t.Cleanup(func() {
 		select {
 		case <-f.end:
@@ -58,7 +71,9 @@ func formOne(t *testing.T, seed uint64) {
 		f.watching.Wait()
 	})
 	t.Logf("seed %d: %d nodes, by hand: %t", seed, size, hand)
-	load := f.load(faults.LoadOptions{Connections: 2, Interval: 30 * time.Millisecond, Tries: 10_000})
+	load := f.load(
+		faults.LoadOptions{Connections: 2, Interval: 30 * time.Millisecond, Tries: 10_000},
+	)
 	f.form()
 	for range 2 + rng.IntN(3) { // the first moments of the cluster
 		<-time.After(time.Duration(rng.IntN(1500)) * time.Millisecond)
@@ -66,7 +81,9 @@ func formOne(t *testing.T, seed uint64) {
 			f.kill(n)
 		}
 	}
-	<-time.After(restartAfter + 600*time.Millisecond) // kills of the last steps are over, and all are started again
+	<-time.After(
+		restartAfter + 600*time.Millisecond,
+	) // kills of the last steps are over, and all are started again
 	took := f.settle()
 	t.Logf("all are ready %.1f s after the last start", took.Seconds())
 	if took > readyWithin {
@@ -99,7 +116,8 @@ func (f *forming) oneCluster() {
 		eventually(f.t, 20*time.Second, func() bool {
 			out, err := n.Run(f.ctx, "cluster", "status", "--json")
 			s.Members = nil
-			return err == nil && json.NewDecoder(strings.NewReader(out)).Decode(&s) == nil && len(s.Members) == len(f.Cluster.Nodes())
+			return err == nil && json.NewDecoder(strings.NewReader(out)).Decode(&s) == nil &&
+				len(s.Members) == len(f.Cluster.Nodes())
 		}, func() string { return fmt.Sprintf("%s knows the members %+v", n.Name, s.Members) })
 		if id != "" && s.Cluster != id {
 			f.t.Errorf("%s is in the cluster %s, others in %s", n.Name, s.Cluster, id)

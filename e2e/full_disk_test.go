@@ -71,15 +71,24 @@ func (n *node) says(path string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// smallDisk gives the node a data directory on a small file system of its own, in a mount namespace that ends with the test. The
-// files are seen from outside below the path that it returns.
+// smallDisk gives the node a data directory on a small file system of its own, in a mount namespace
+// that ends with the test. The files are seen from outside below the path that it returns.
 func smallDisk(t *testing.T, n *node, options string) (seen string) {
 	t.Helper()
 	dir := filepath.Join(n.Dir, "data")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("unshare", "-m", "sh", "-c", `mount -t tmpfs -o "$1" tmpfs "$2" && echo mounted && read x`, "sh", options, dir)
+	cmd := exec.Command(
+		"unshare",
+		"-m",
+		"sh",
+		"-c",
+		`mount -t tmpfs -o "$1" tmpfs "$2" && echo mounted && read x`,
+		"sh",
+		options,
+		dir,
+	)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -124,34 +133,54 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-// TestStartOnFullDisk kills a node with mail in its queue and fills its disk to the last octet: it starts by means of the room that it had set
-// aside, answers new mail with 452, delivers what it has, and takes mail again when there is room. Without that room it ends with 75.
+// TestStartOnFullDisk kills a node with mail in its queue and fills its disk to the last octet: it
+// starts by means of the room that it had set aside, answers new mail with 452, delivers what it
+// has, and takes mail again when there is room. Without that room it ends with 75.
 func TestStartOnFullDisk(t *testing.T) {
 	w := newWorld(t, 1, mailtest.SinkOptions{})
-	n := newNode(t, nodeOptions{DNS: w.DNS.Addr(), Port: w.port(), Extra: "[events]\nfile = \"events.log\"\n"})
+	n := newNode(
+		t,
+		nodeOptions{DNS: w.DNS.Addr(), Port: w.port(), Extra: "[events]\nfile = \"events.log\"\n"},
+	)
 	seen := smallDisk(t, n, "size=400m")
 	n.start()
 	n.inside("suspend", "--domain", w.Domains[0], "--reason", "for a test")
 	gen := &mailtest.Generator{Seed: 10, Run: "full", Domains: w.Domains, MaxSize: 20 << 10}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	report, err := mailtest.Send(ctx, mailtest.SendOptions{Addr: n.Relay, Count: 20, Message: gen.Message})
+	report, err := mailtest.Send(
+		ctx,
+		mailtest.SendOptions{Addr: n.Relay, Count: 20, Message: gen.Message},
+	)
 	if err != nil || len(report.Sent) != 20 {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, func() bool { _, err := os.Stat(filepath.Join(seen, "reserve", "15")); return err == nil },
-		func() string { return "no room is set aside" })
+	eventually(
+		t,
+		10*time.Second,
+		func() bool { _, err := os.Stat(filepath.Join(seen, "reserve", "15")); return err == nil },
+		func() string { return "no room is set aside" },
+	)
 	n.kill()
 	fill(t, filepath.Join(seen, "fill"))
 
 	n.launch()
-	eventually(t, 30*time.Second, func() bool { status, _ := n.says("/livez"); return status == http.StatusOK },
-		func() string { return "the node does not start on a full disk:\n" + n.log() })
-	if status, body := n.says("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "MiB free") {
+	eventually(
+		t,
+		30*time.Second,
+		func() bool { status, _ := n.says("/livez"); return status == http.StatusOK },
+		func() string { return "the node does not start on a full disk:\n" + n.log() },
+	)
+	if status, body := n.says("/readyz"); status != http.StatusServiceUnavailable ||
+		!strings.Contains(body, "MiB free") {
 		t.Errorf("/readyz on a full disk: %d %s", status, body)
 	}
-	refused, _ := mailtest.Send(ctx, mailtest.SendOptions{Addr: n.Relay, First: 100, Count: 1, Message: gen.Message})
-	if s := refused.Sent[0]; len(s.Refused)+len(s.Accepted) > 0 && len(s.Accepted) > 0 || s.Err != nil && !strings.Contains(s.Err.Error(), "452") {
+	refused, _ := mailtest.Send(
+		ctx,
+		mailtest.SendOptions{Addr: n.Relay, First: 100, Count: 1, Message: gen.Message},
+	)
+	if s := refused.Sent[0]; len(s.Refused)+len(s.Accepted) > 0 && len(s.Accepted) > 0 ||
+		s.Err != nil && !strings.Contains(s.Err.Error(), "452") {
 		t.Errorf("new mail on a full disk: %+v", s)
 	}
 	n.inside("resume", "--domain", w.Domains[0])
@@ -182,7 +211,8 @@ func TestStartOnFullDisk(t *testing.T) {
 	n.start()
 }
 
-// TestStartOnSpentDisk: no room at the very first start, no more files, a disk that can only be read.
+// TestStartOnSpentDisk: no room at the very first start, no more files, a disk that can only be
+// read.
 func TestStartOnSpentDisk(t *testing.T) {
 	t.Run("first start", func(t *testing.T) {
 		n := newNode(t, nodeOptions{})
@@ -218,7 +248,13 @@ func TestStartOnSpentDisk(t *testing.T) {
 		n.start()
 		n.stop()
 		for _, how := range []string{"ro", "rw"} {
-			mount := append(append([]string{}, n.under...), "mount", "-o", "remount,"+how, filepath.Join(n.Dir, "data"))
+			mount := append(
+				append([]string{}, n.under...),
+				"mount",
+				"-o",
+				"remount,"+how,
+				filepath.Join(n.Dir, "data"),
+			)
 			if out, err := exec.Command(mount[0], mount[1:]...).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -266,7 +302,8 @@ func TestStartWithFailingDisk(t *testing.T) {
 // terminate sends SIGTERM and does not wait.
 func (n *node) terminate() { n.cmd.Process.Signal(syscall.SIGTERM) }
 
-// opened reports whether the process has a directory or file of the node's open: it looks out for signals, and is at its start.
+// opened reports whether the process has a directory or file of the node's open: it looks out for
+// signals, and is at its start.
 func (n *node) opened() bool {
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", n.PID()))
 	return slices.ContainsFunc(links, func(l string) bool {
@@ -278,7 +315,9 @@ func (n *node) opened() bool {
 // inside is cli in the node's mount namespace.
 func (n *node) inside(args ...string) string {
 	n.t.Helper()
-	args = append(append(append([]string{}, n.under...), n.program), append(args, "--config", n.Config)...)
+	args = append(
+		append(append([]string{}, n.under...), n.program),
+		append(args, "--config", n.Config)...)
 	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 	if err != nil {
 		n.t.Fatalf("%v: %v\n%s", args, err, out)

@@ -12,8 +12,9 @@ import (
 	"github.com/postroad/postroad/internal/faults"
 )
 
-// TestIdleCost measures what three nodes cost that do nothing, with quiet shards of mailboxes. POSTROAD_LONG=1 is what the bounds hold for; the short
-// version only shows that the measurement works. POSTROAD_OLD names another program to measure instead.
+// TestIdleCost measures what three nodes cost that do nothing, with quiet shards of mailboxes.
+// POSTROAD_LONG=1 is what the bounds hold for; the short version only shows that the measurement
+// works. POSTROAD_OLD names another program to measure instead.
 func TestIdleCost(t *testing.T) {
 	last, cases := time.Second, []idleCase{{16, 0}}
 	if long() {
@@ -21,7 +22,13 @@ func TestIdleCost(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(fmt.Sprintf("%d shards", c.shards), func(t *testing.T) {
-			nodes := directClusterOf(t, os.Getenv("POSTROAD_OLD"), 3, "", fmt.Sprintf("mailbox_shards = %d\n", c.shards))
+			nodes := directClusterOf(
+				t,
+				os.Getenv("POSTROAD_OLD"),
+				3,
+				"",
+				fmt.Sprintf("mailbox_shards = %d\n", c.shards),
+			)
 			nodes[0].addUser("secret of the idle", "someone@postroad.test")
 			awaitRest(t, nodes, c.shards)
 			if long() {

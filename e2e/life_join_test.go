@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestLifeJoinMeanwhile: a node that wants to join while the cluster cannot decide anything, because two of its three nodes are stopped, waits, and
-// joins when they are back.
+// TestLifeJoinMeanwhile: a node that wants to join while the cluster cannot decide anything,
+// because two of its three nodes are stopped, waits, and joins when they are back.
 func TestLifeJoinMeanwhile(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Seed: 4, Quiet: true, Tags: "faults"})
 	nodes := r.Cluster.Nodes()

@@ -16,8 +16,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// This file is about the life of a cluster: nodes come, go, are replaced and restarted while mail flows. Nothing of it is a fault, but for a
-// replaced node's death, so nothing may arrive twice without that.
+// This file is about the life of a cluster: nodes come, go, are replaced and restarted while mail
+// flows. Nothing of it is a fault, but for a replaced node's death, so nothing may arrive twice
+// without that.
 
 // life starts a cluster for a scenario of this file.
 func life(t *testing.T, o runOptions) *run {
@@ -47,7 +48,8 @@ func (r *run) grow() *faults.Node {
 	return n
 }
 
-// shrink drains a node, told to at another, and removes it. A client of a drained node must be told so, and to try elsewhere.
+// shrink drains a node, told to at another, and removes it. A client of a drained node must be told
+// so, and to try elsewhere.
 func (r *run) shrink(n *faults.Node) {
 	r.t.Helper()
 	at := r.another(n)
@@ -103,7 +105,8 @@ func (r *run) another(n *faults.Node) *faults.Node {
 
 var tryElsewhere = regexp.MustCompile(`\b(421[ -]|451 4\.3\.2 )`)
 
-// mustRefuse sends a message to a node that takes none: the client must be told 421 or 451 4.3.2, and nothing else.
+// mustRefuse sends a message to a node that takes none: the client must be told 421 or 451 4.3.2,
+// and nothing else.
 func (r *run) mustRefuse(n *faults.Node) {
 	r.t.Helper()
 	d, err := mailtest.Dial(r.ctx, mailtest.SendOptions{Addr: n.SMTP, Timeout: 10 * time.Second})
@@ -122,7 +125,8 @@ func (r *run) mustRefuse(n *faults.Node) {
 	}
 }
 
-// TestLifeJoinDrainRemoveReplace: three nodes become five, one of them dies and is replaced, and they become three again, under load.
+// TestLifeJoinDrainRemoveReplace: three nodes become five, one of them dies and is replaced, and
+// they become three again, under load.
 func TestLifeJoinDrainRemoveReplace(t *testing.T) {
 	r := life(t, runOptions{Nodes: 3})
 	r.flows(100)
@@ -163,7 +167,8 @@ func TestLifeFromOneAndBack(t *testing.T) {
 	r.mustBeClean()
 }
 
-// pinned starts clients for each node, who go nowhere else: who else could say whether a node's neighbours are disturbed.
+// pinned starts clients for each node, who go nowhere else: who else could say whether a node's
+// neighbours are disturbed.
 func (r *run) pinned() map[int]*faults.Load {
 	loads := map[int]*faults.Load{}
 	for _, n := range r.Cluster.Nodes() {
@@ -176,7 +181,8 @@ func (r *run) pinned() map[int]*faults.Load {
 	return loads
 }
 
-// verdict ends loads and judges all that they did. The drop says which recipients are none of the verdict's business.
+// verdict ends loads and judges all that they did. The drop says which recipients are none of the
+// verdict's business.
 func (r *run) verdict(loads []*faults.Load, drop func(recipient string) bool, more ...faults.Fault) *faults.Verdict {
 	r.t.Helper()
 	var tries []faults.Try
@@ -200,7 +206,8 @@ func (r *run) verdict(loads []*faults.Load, drop func(recipient string) bool, mo
 	return v
 }
 
-// TestLifeRollingRestart: each of three nodes is restarted under load. No client of another node sees an error, and nothing arrives twice.
+// TestLifeRollingRestart: each of three nodes is restarted under load. No client of another node
+// sees an error, and nothing arrives twice.
 func TestLifeRollingRestart(t *testing.T) {
 	r := life(t, runOptions{Nodes: 3, Quiet: true})
 	loads := r.pinned()
@@ -231,8 +238,9 @@ func TestLifeRollingRestart(t *testing.T) {
 	r.verdict([]*faults.Load{loads[1], loads[2], loads[3]}, func(string) bool { return false })
 }
 
-// TestLifeAllStop: all nodes are told to stop at once, under load. None waits long for a majority that has gone, and nothing is lost. Of what the
-// last ones delivered nobody could take note, so that may arrive twice, as after a fault.
+// TestLifeAllStop: all nodes are told to stop at once, under load. None waits long for a majority
+// that has gone, and nothing is lost. Of what the last ones delivered nobody could take note, so
+// that may arrive twice, as after a fault.
 func TestLifeAllStop(t *testing.T) {
 	r := life(t, runOptions{Nodes: 3})
 	var stops []faults.Fault
@@ -300,7 +308,8 @@ func (r *run) queue(n *faults.Node, args ...string) (sum total) {
 	return sum
 }
 
-// TestLifeOperators: each node answers for the whole queue, and what is done there is done everywhere, with exact totals while mail flows.
+// TestLifeOperators: each node answers for the whole queue, and what is done there is done
+// everywhere, with exact totals while mail flows.
 func TestLifeOperators(t *testing.T) {
 	r := life(t, runOptions{Nodes: 3, Domains: 3})
 	if err := r.World.DNS.AddMX("later.example", "mx.later.example", "127.0.0.1"); err != nil {

@@ -140,7 +140,8 @@ func (m *maildrop) quit() error {
 // userNumber is the address of a user of importUsers.
 func userNumber(i int) string { return fmt.Sprintf("u%d@postroad.test", i) }
 
-// importUsers gives the node so many users of its local domain, with popPassword, and returns their addresses.
+// importUsers gives the node so many users of its local domain, with popPassword, and returns their
+// addresses.
 func (n *node) importUsers(count int) (all []string) {
 	n.t.Helper()
 	for i := range count {
@@ -150,7 +151,8 @@ func (n *node) importUsers(count int) (all []string) {
 	return all
 }
 
-// userFile writes a file of users that can be imported; all have the same password, whose hash costs next to nothing.
+// userFile writes a file of users that can be imported; all have the same password, whose hash
+// costs next to nothing.
 func userFile(t testing.TB, names []string) (path string) {
 	t.Helper()
 	hash, err := directory.HashPassword(popPassword, directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1})

@@ -1,6 +1,7 @@
-// Package e2e tries the finished program as its users do: the real binary, real sockets, real DNS packets, real disks and other
-// people's servers. Scenarios are numbered files. A scenario whose foreign program is absent skips with a clear line, and fails
-// instead when POSTROAD_E2E=require. Long runs are the same scenarios with POSTROAD_LONG=1 (docs/evidence.md).
+// Package e2e tries the finished program as its users do: the real binary, real sockets, real DNS
+// packets, real disks and other people's servers. Scenarios are numbered files. A scenario whose
+// foreign program is absent skips with a clear line, and fails instead when POSTROAD_E2E=require.
+// Long runs are the same scenarios with POSTROAD_LONG=1 (docs/evidence.md).
 package e2e
 
 import (
@@ -114,7 +115,8 @@ type nodeOptions struct {
 	Under []string // a command to run it under, strace for one
 }
 
-// newNode writes a configuration; start runs it. The data lie on the file system of the repository, never on tmpfs.
+// newNode writes a configuration; start runs it. The data lie on the file system of the repository,
+// never on tmpfs.
 func newNode(t testing.TB, o nodeOptions) *node {
 	t.Helper()
 	dir, err := os.MkdirTemp(scratch(t), "node-")

@@ -102,7 +102,8 @@ func (c *popClient) say(command string) string {
 	return line
 }
 
-// lines reads an answer of several lines and returns how many there are behind the first, and their octets.
+// lines reads an answer of several lines and returns how many there are behind the first, and their
+// octets.
 func (c *popClient) lines() (n int, octets int64) {
 	c.t.Helper()
 	if _, err := c.line(); err != nil {

@@ -7,14 +7,18 @@ import (
 	"time"
 )
 
-// TestQuietUnderLoad has three nodes with a little mail beside processes that take all the CPU there is: no group may change its leader but where the
-// machine stood still. POSTROAD_LONG=1: 20 processes, 30 minutes, or what -timeout leaves.
+// TestQuietUnderLoad has three nodes with a little mail beside processes that take all the CPU
+// there is: no group may change its leader but where the machine stood still. POSTROAD_LONG=1: 20
+// processes, 30 minutes, or what -timeout leaves.
 func TestQuietUnderLoad(t *testing.T) {
 	busy, last := 2, 3*time.Second
 	if long() {
 		busy, last = 20, 30*time.Minute
 		if end, ok := t.Deadline(); ok {
-			last = min(last, time.Until(end)-2*time.Minute) // a start and an end beside them take their time
+			last = min(
+				last,
+				time.Until(end)-2*time.Minute,
+			) // a start and an end beside them take their time
 		}
 	}
 	r := startRun(t, runOptions{Nodes: 3, Seed: 11, Clients: 3, Interval: time.Second})
@@ -39,16 +43,29 @@ func TestQuietUnderLoad(t *testing.T) {
 			for _, s := range r.Driver.Stops() {
 				stood = stood || s.Until.After(from.Add(-2*time.Second)) && s.From.Before(looked)
 			}
-			t.Logf("group %d: term %d, was %d, between %s and %s; the machine stood still: %v",
-				group, term, terms[group], from.Format(time.TimeOnly), looked.Format(time.TimeOnly), stood)
+			t.Logf(
+				"group %d: term %d, was %d, between %s and %s; the machine stood still: %v",
+				group,
+				term,
+				terms[group],
+				from.Format(time.TimeOnly),
+				looked.Format(time.TimeOnly),
+				stood,
+			)
 			if !stood {
 				unexplained++
 			}
 		}
 		terms = next
 	}
-	t.Logf("%d elections in %v beside %d busy processes, %d of them unexplained; the machine stood still %d times for 0.3 s and more",
-		elections, last, busy, unexplained, len(r.Driver.Stops()))
+	t.Logf(
+		"%d elections in %v beside %d busy processes, %d of them unexplained; the machine stood still %d times for 0.3 s and more",
+		elections,
+		last,
+		busy,
+		unexplained,
+		len(r.Driver.Stops()),
+	)
 	if long() && unexplained > 0 {
 		t.Error("a group changed its leader for nothing")
 	}

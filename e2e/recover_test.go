@@ -8,8 +8,9 @@ import (
 	"github.com/postroad/postroad/internal/faults"
 )
 
-// TestRecoverAcceptLoss destroys two of three disks: the third names what may be lost, goes on alone with what it has, and a member of the old
-// cluster that turns up after all is a stranger to it.
+// TestRecoverAcceptLoss destroys two of three disks: the third names what may be lost, goes on
+// alone with what it has, and a member of the old cluster that turns up after all is a stranger to
+// it.
 func TestRecoverAcceptLoss(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), MaxSize: 16 << 10, Interval: 5 * time.Millisecond})
 	r.flows(100)

@@ -9,8 +9,9 @@ import (
 	"github.com/postroad/postroad/internal/faults"
 )
 
-// TestRemovedIsTold: a node that was removed and goes on running, one that comes back after it was replaced, and one whose disk was wiped learn from the
-// others that they are out, say so, and end with status 78. Meanwhile every node says at /readyz who is missing, and takes mail.
+// TestRemovedIsTold: a node that was removed and goes on running, one that comes back after it was
+// replaced, and one whose disk was wiped learn from the others that they are out, say so, and end
+// with status 78. Meanwhile every node says at /readyz who is missing, and takes mail.
 func TestRemovedIsTold(t *testing.T) {
 	r := life(t, runOptions{Nodes: 3})
 	r.flows(50)

@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestRollFromOld upgrades three nodes of another program, which POSTROAD_OLD names, to this one, one after the other, with mail in each mixture.
+// TestRollFromOld upgrades three nodes of another program, which POSTROAD_OLD names, to this one,
+// one after the other, with mail in each mixture.
 func TestRollFromOld(t *testing.T) {
 	old := os.Getenv("POSTROAD_OLD")
 	if old == "" {
@@ -22,11 +23,21 @@ func TestRollFromOld(t *testing.T) {
 	mail := func() {
 		t.Helper()
 		for _, n := range nodes {
-			eventually(t, time.Minute, func() bool { return ready(n) }, func() string { return n.log() })
+			eventually(
+				t,
+				time.Minute,
+				func() bool { return ready(n) },
+				func() string { return n.log() },
+			)
 			sendFixed(t, n.Relay, gen, sent, 20, 2)
 			sent += 20
 		}
-		eventually(t, time.Minute, func() bool { return sink.Count.Load() >= int64(sent) }, func() string { return nodes[0].cli("cluster", "status") })
+		eventually(
+			t,
+			time.Minute,
+			func() bool { return sink.Count.Load() >= int64(sent) },
+			func() string { return nodes[0].cli("cluster", "status") },
+		)
 	}
 	mail()
 	for i, n := range nodes {
@@ -34,7 +45,12 @@ func TestRollFromOld(t *testing.T) {
 		n.program = binary(t, "")
 		n.start()
 		mail()
-		t.Logf("%d of %d nodes are upgraded, %d messages have come", i+1, len(nodes), sink.Count.Load())
+		t.Logf(
+			"%d of %d nodes are upgraded, %d messages have come",
+			i+1,
+			len(nodes),
+			sink.Count.Load(),
+		)
 	}
 }
 

@@ -15,10 +15,22 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestSalvage: while n1 lags, mail is accepted by n2 and n3; then n3 goes away, and n2 comes back with a disk as of before that. n1 and n2 go on without that mail. When n3
-// comes back it stops and names it, and `postroad queue salvage`, killed twice midway, puts all of it in again: nothing acknowledged is lost, what was held is held.
+// TestSalvage: while n1 lags, mail is accepted by n2 and n3; then n3 goes away, and n2 comes back
+// with a disk as of before that. n1 and n2 go on without that mail. When n3 comes back it stops and
+// names it, and `postroad queue salvage`, killed twice midway, puts all of it in again: nothing
+// acknowledged is lost, what was held is held.
 func TestSalvage(t *testing.T) {
-	r := startRun(t, runOptions{Nodes: 3, Domains: 3, Seed: 20261130, MaxSize: 32 << 10, Quiet: true, Extra: soonAgain})
+	r := startRun(
+		t,
+		runOptions{
+			Nodes:   3,
+			Domains: 3,
+			Seed:    20261130,
+			MaxSize: 32 << 10,
+			Quiet:   true,
+			Extra:   soonAgain,
+		},
+	)
 	remote := &refusing{}
 	r.World.Answer(remote.step)
 	n1, n2, n3 := r.Cluster.Node(1), r.Cluster.Node(2), r.Cluster.Node(3)
@@ -28,17 +40,19 @@ func TestSalvage(t *testing.T) {
 		t.Helper()
 		from := number
 		number += n
-		load := r.load(faults.LoadOptions{Connections: 4, Count: n, Message: func(i int) *mailtest.Message {
-			if i == 5 {
-				return r.large(from + i)
-			}
-			return r.Gen.Message(from + i)
-		}, Servers: func() (all []faults.Server) {
-			for _, n := range at {
-				all = append(all, faults.Server{Number: n.Number, Addr: n.SMTP})
-			}
-			return all
-		}})
+		load := r.load(
+			faults.LoadOptions{Connections: 4, Count: n, Message: func(i int) *mailtest.Message {
+				if i == 5 {
+					return r.large(from + i)
+				}
+				return r.Gen.Message(from + i)
+			}, Servers: func() (all []faults.Server) {
+				for _, n := range at {
+					all = append(all, faults.Server{Number: n.Number, Addr: n.SMTP})
+				}
+				return all
+			}},
+		)
 		for _, try := range load.Wait() {
 			tries = append(tries, try)
 			if len(try.Accepted) > 0 {
@@ -48,7 +62,13 @@ func TestSalvage(t *testing.T) {
 		return ids
 	}
 	accept(20, n1, n2, n3)
-	fault := faults.Fault{Kind: faults.Rollback, What: "rollback of n2", From: time.Now(), Forgot: time.Now(), Lost: []int{1, 2, 3}}
+	fault := faults.Fault{
+		Kind:   faults.Rollback,
+		What:   "rollback of n2",
+		From:   time.Now(),
+		Forgot: time.Now(),
+		Lost:   []int{1, 2, 3},
+	}
 	n1.Kill() // it lags from here on
 	n2.Kill()
 	copyOf := func(from, to string) {
@@ -104,7 +124,12 @@ func TestSalvage(t *testing.T) {
 			break
 		}
 		if n3.Up() {
-			t.Fatalf("n3 neither ends nor is whole: %v\n%s\n%s", err, r.command(n1, "cluster", "status"), r.chronicle())
+			t.Fatalf(
+				"n3 neither ends nor is whole: %v\n%s\n%s",
+				err,
+				r.command(n1, "cluster", "status"),
+				r.chronicle(),
+			)
 		}
 		words := n3.Log()
 		if n3.ExitStatus() != 70 || !strings.Contains(words, "queue salvage") {
@@ -131,8 +156,15 @@ func TestSalvage(t *testing.T) {
 		t.Error("n3 came back and named nothing")
 	}
 	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return named[id] })
-	t.Logf("%d of the %d messages that n1 and n2 had forgotten were named", len(ids)-len(missing), len(ids))
-	if out := r.command(n1, "queue", "count", "--state", "held", "--json"); !strings.Contains(out, `"messages":1`) {
+	t.Logf(
+		"%d of the %d messages that n1 and n2 had forgotten were named",
+		len(ids)-len(missing),
+		len(ids),
+	)
+	if out := r.command(n1, "queue", "count", "--state", "held", "--json"); !strings.Contains(
+		out,
+		`"messages":1`,
+	) {
 		t.Errorf("what was held is not: %s", out)
 	}
 	remote.take()
@@ -147,7 +179,10 @@ func TestSalvage(t *testing.T) {
 	v := faults.Check(h, faults.Rules{})
 	t.Logf("verdict:\n%v%v", v, v.Faults(h))
 	if v.Lost.N > 0 || v.Changed.N > 0 || v.Waiting > 0 || v.Unlogged.N > 0 {
-		t.Errorf("the verdict above must have nothing lost, changed, or delivered once more without a word\n%s", r.chronicle())
+		t.Errorf(
+			"the verdict above must have nothing lost, changed, or delivered once more without a word\n%s",
+			r.chronicle(),
+		)
 	}
 }
 
@@ -162,7 +197,14 @@ func (r *run) cutShort(n *faults.Node, text string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(r.t, ""), "queue", "salvage", "--config", filepath.Clean(n.Config))
+	cmd := exec.CommandContext(
+		ctx,
+		binary(r.t, ""),
+		"queue",
+		"salvage",
+		"--config",
+		filepath.Clean(n.Config),
+	)
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in
 	if err := cmd.Start(); err != nil {

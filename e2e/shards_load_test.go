@@ -15,7 +15,8 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// readers read mailboxes over POP3, at one node after another, until they are stopped. A session may be ended when its shard gets another owner.
+// readers read mailboxes over POP3, at one node after another, until they are stopped. A session
+// may be ended when its shard gets another owner.
 type readers struct {
 	stop  context.CancelFunc
 	work  sync.WaitGroup
@@ -73,7 +74,8 @@ func (rs *readers) end() {
 	rs.work.Wait()
 }
 
-// awaitUnlocked waits until no maildrop is locked: the lock of a session whose node died lasts for another minute.
+// awaitUnlocked waits until no maildrop is locked: the lock of a session whose node died lasts for
+// another minute.
 func (r *boxRun) awaitUnlocked() {
 	r.t.Helper()
 	left := slices.Clone(r.users)
@@ -95,8 +97,9 @@ func (r *boxRun) more(load *faults.Load, messages int, rs *readers, drops int64)
 	})
 }
 
-// fatten imports messages into one mailbox until its shard is larger than the log that a leader keeps for members that are behind, so that a new member must take over the
-// state as a whole. It returns a node that has the shard.
+// fatten imports messages into one mailbox until its shard is larger than the log that a leader
+// keeps for members that are behind, so that a new member must take over the state as a whole. It
+// returns a node that has the shard.
 func (r *boxRun) fatten(user string) (sent []mailtest.Sent, holder *faults.Node) {
 	r.t.Helper()
 	gen := &mailtest.Generator{Seed: 7, Run: "fat", Domains: []string{boxDomain}, Size: 256 << 10}
@@ -120,8 +123,10 @@ func (r *boxRun) fatten(user string) (sent []mailtest.Sent, holder *faults.Node)
 	return sent, r.Cluster.Named(fattest.Voters[0])
 }
 
-// TestShardsMoveUnderLoad: while mail comes in and is read, a node joins, one is drained and removed, and one dies and is replaced. The shards move; their moves
-// are to be seen; then each message is in its mailboxes once, read at every node. POSTROAD_LONG=1: one shard has 256 MiB, which a new member takes over as a whole.
+// TestShardsMoveUnderLoad: while mail comes in and is read, a node joins, one is drained and
+// removed, and one dies and is replaced. The shards move; their moves are to be seen; then each
+// message is in its mailboxes once, read at every node. POSTROAD_LONG=1: one shard has 256 MiB,
+// which a new member takes over as a whole.
 func TestShardsMoveUnderLoad(t *testing.T) {
 	const shards = 16
 	r := startBoxes(t, "", 3, 40)
@@ -167,7 +172,8 @@ func TestShardsMoveUnderLoad(t *testing.T) {
 	}
 }
 
-// growInSight makes a node join, and waits until the shards are spread over it too. Their moves must be seen, from before it joins on: all may be at rest when it has.
+// growInSight makes a node join, and waits until the shards are spread over it too. Their moves
+// must be seen, from before it joins on: all may be at rest when it has.
 func (r *boxRun) growInSight(shards int) {
 	r.t.Helper()
 	watch := r.watchMoves()
@@ -178,7 +184,8 @@ func (r *boxRun) growInSight(shards int) {
 	}
 }
 
-// watchMoves notes what moves are to be seen until the function that it returns is called, which tells how often each phase was, and logs what `cluster status` printed once.
+// watchMoves notes what moves are to be seen until the function that it returns is called, which
+// tells how often each phase was, and logs what `cluster status` printed once.
 func (r *boxRun) watchMoves() func() map[string]int {
 	done, ended := make(chan struct{}), make(chan struct{})
 	phases, sample := map[string]int{}, ""

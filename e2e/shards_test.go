@@ -17,14 +17,16 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// This file is about mailboxes whose shards move: nodes come, go and are replaced, and what is in the mailboxes stays.
+// This file is about mailboxes whose shards move: nodes come, go and are replaced, and what is in
+// the mailboxes stays.
 
 // shardsOf are the groups of mailboxes.
 func shardsOf(s *faults.Status) []faults.Group {
 	return slices.DeleteFunc(slices.Clone(s.Groups), func(g faults.Group) bool { return g.Kind != "mailbox" })
 }
 
-// uneven says what keeps the shards from being spread over the nodes as evenly as can be, voters and leaders alike; "" means that they are.
+// uneven says what keeps the shards from being spread over the nodes as evenly as can be, voters
+// and leaders alike; "" means that they are.
 func uneven(s *faults.Status, nodes []*faults.Node, shards int) string {
 	groups := shardsOf(s)
 	if len(groups) != shards {
@@ -84,7 +86,8 @@ func (r *run) store(at *faults.Node, box string, messages ...*mailtest.Message) 
 	r.command(at, "mailbox", "import", box, dir)
 }
 
-// stored reads a mailbox at a node, and returns how often each message is in it. Each must have the content that its ID says.
+// stored reads a mailbox at a node, and returns how often each message is in it. Each must have the
+// content that its ID says.
 func (r *run) stored(at *faults.Node, box string, sums map[string]mailtest.Sum) map[string]int {
 	r.t.Helper()
 	dir := filepath.Join(r.t.TempDir(), "box")
@@ -137,8 +140,9 @@ func (f *filling) mustBeIn(n *faults.Node, box string) {
 	}
 }
 
-// TestShardsFollowNodes: three nodes with mailboxes become four, and three again by a drain, and one is replaced after its death. The
-// shards follow them, evenly, and each mailbox has what it had, read at every node.
+// TestShardsFollowNodes: three nodes with mailboxes become four, and three again by a drain, and
+// one is replaced after its death. The shards follow them, evenly, and each mailbox has what it
+// had, read at every node.
 func TestShardsFollowNodes(t *testing.T) {
 	const shards, perBox = 16, 5
 	r := startBoxes(t, "", 3, 24)
@@ -165,8 +169,10 @@ func TestShardsFollowNodes(t *testing.T) {
 	complete()
 }
 
-// TestShardsRecoverAndRestore: with two of three disks gone the third has all mailboxes after a recovery, and gives them to a node that joins. A
-// backup of that cluster, restored into an empty data directory, has its users, and as many shards as it had, whatever the configuration says by then.
+// TestShardsRecoverAndRestore: with two of three disks gone the third has all mailboxes after a
+// recovery, and gives them to a node that joins. A backup of that cluster, restored into an empty
+// data directory, has its users, and as many shards as it had, whatever the configuration says by
+// then.
 func TestShardsRecoverAndRestore(t *testing.T) {
 	const shards, perBox = 16, 3
 	r := startBoxes(t, "", 3, 12)

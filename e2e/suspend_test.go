@@ -35,7 +35,8 @@ func (a *arrivals) of(domain string) time.Time {
 	return a.last[domain]
 }
 
-// begunBefore is how long a transaction that was begun before a command returned may take to be seen.
+// begunBefore is how long a transaction that was begun before a command returned may take to be
+// seen.
 const begunBefore = 250 * time.Millisecond
 
 // missing is a group that has not acknowledged.
@@ -65,8 +66,9 @@ func (r *run) suspends(n *faults.Node, args ...string) (status int, a acknowledg
 	return status, a, at
 }
 
-// TestSuspendWhileNodesDie: five nodes under load. What is suspended at one node is begun by none after the command has returned, by the next owner of
-// a dead node's mail neither; a group that has no leader is named, and obeys when it has one again. After resume everything arrives.
+// TestSuspendWhileNodesDie: five nodes under load. What is suspended at one node is begun by none
+// after the command has returned, by the next owner of a dead node's mail neither; a group that has
+// no leader is named, and obeys when it has one again. After resume everything arrives.
 func TestSuspendWhileNodesDie(t *testing.T) {
 	r := life(t, runOptions{Nodes: 5, Domains: 3})
 	seen := &arrivals{last: map[string]time.Time{}}
@@ -163,8 +165,9 @@ func TestSuspendWhileNodesDie(t *testing.T) {
 	r.verdict([]*faults.Load{r.Load}, func(string) bool { return false }, more...)
 }
 
-// withoutControl kills a group's leader, and so many others that the control group has no majority and that group has: its next owner waits for the
-// control group's word, and then goes on with what the group has acknowledged. Nothing can be suspended meanwhile.
+// withoutControl kills a group's leader, and so many others that the control group has no majority
+// and that group has: its next owner waits for the control group's word, and then goes on with what
+// the group has acknowledged. Nothing can be suspended meanwhile.
 func (r *run) withoutControl(seen *arrivals) faults.Fault {
 	r.t.Helper()
 	s, err := r.Cluster.Status(r.ctx)
@@ -220,7 +223,8 @@ func (r *run) led(home *faults.Node) {
 	}, func() string { return "the home group of " + home.Name + " has no leader\n" + r.chronicle() })
 }
 
-// leaderless returns the home group of a dead node, and a living voter without which it has no majority.
+// leaderless returns the home group of a dead node, and a living voter without which it has no
+// majority.
 func (r *run) leaderless(dead *faults.Node) (group uint64, next *faults.Node) {
 	r.t.Helper()
 	s, err := r.Cluster.Status(r.ctx)

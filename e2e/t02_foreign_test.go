@@ -17,8 +17,8 @@ import (
 
 const foreignMessages = 500
 
-// TestReceivedByForeignServers relays varied messages to a Postfix and an Exim, which store them as they came. Below the trace header
-// each is what was sent, octet for octet.
+// TestReceivedByForeignServers relays varied messages to a Postfix and an Exim, which store them as
+// they came. Below the trace header each is what was sent, octet for octet.
 func TestReceivedByForeignServers(t *testing.T) {
 	need(t, peers.PostfixAvailable())
 	prefix := os.Getenv("POSTROAD_EXIM")
@@ -205,7 +205,8 @@ func sendAll(t testing.TB, addr string, gen *mailtest.Generator, o mailtest.Send
 	return sent
 }
 
-// waitMaildirs waits until the Maildirs below dir have n messages and returns them with CRLF line ends, by path.
+// waitMaildirs waits until the Maildirs below dir have n messages and returns them with CRLF line
+// ends, by path.
 func waitMaildirs(t testing.TB, dir string, n int, from *node) map[string][]byte {
 	t.Helper()
 	var paths []string

@@ -9,9 +9,10 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestKilledUnderLoad kills the process again and again while mail flows in and out. Every message that got a 250 arrives. A second copy
-// is allowed only where SMTP cannot rule it out: the first copy's 250 was written less than 2 s before the kill, or
-// its transaction was under way. POSTROAD_LONG=1: 50 times.
+// TestKilledUnderLoad kills the process again and again while mail flows in and out. Every message
+// that got a 250 arrives. A second copy is allowed only where SMTP cannot rule it out: the first
+// copy's 250 was written less than 2 s before the kill, or its transaction was under way.
+// POSTROAD_LONG=1: 50 times.
 func TestKilledUnderLoad(t *testing.T) {
 	kills := 4
 	if long() {
@@ -24,7 +25,8 @@ func TestKilledUnderLoad(t *testing.T) {
 	}
 }
 
-// TestKillCheckerSeesLoss runs the same with a planted defect: now and then a message is dropped after its 250.
+// TestKillCheckerSeesLoss runs the same with a planted defect: now and then a message is dropped
+// after its 250.
 func TestKillCheckerSeesLoss(t *testing.T) {
 	r, _, _ := killUnderLoad(t, "defect_dropafter250", 1)
 	if r.Lost.N == 0 {
@@ -55,8 +57,8 @@ func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int,
 	}()
 	rules := mailtest.Rules{}
 	for range kills {
-		// The moment of the kill is the experiment, not a wait for anything. Kills are further apart than the two seconds in which a
-		// copy is excused, so that most copies would not be.
+		// The moment of the kill is the experiment, not a wait for anything. Kills are further
+		// apart than the two seconds in which a copy is excused, so that most copies would not be.
 		<-time.After(time.Duration(2500+rng.IntN(1500)) * time.Millisecond)
 		n.kill()
 		rules.Kills = append(rules.Kills, time.Now()) // the process is gone, and all its connections are older

@@ -42,8 +42,9 @@ func newDeadPort(t testing.TB) *deadPort {
 	return d
 }
 
-// TestMillionQueuedForADeadDestination queues messages of 4 KiB while their destination is down, restarts, lets the destination come up and
-// drains. POSTROAD_LONG=1: a million; else fifty thousand, for which the bounds of memory hold all the more.
+// TestMillionQueuedForADeadDestination queues messages of 4 KiB while their destination is down,
+// restarts, lets the destination come up and drains. POSTROAD_LONG=1: a million; else fifty
+// thousand, for which the bounds of memory hold all the more.
 func TestMillionQueuedForADeadDestination(t *testing.T) {
 	total, slice := 50_000, 10_000
 	if long() {
@@ -170,8 +171,9 @@ func send(t testing.TB, o mailtest.SendOptions) *mailtest.SendReport {
 	return report
 }
 
-// TestBytesWritten measures write_bytes of /proc/PID/io per accepted octet, for bodies that do not compress: straight through, and into a
-// backlog. POSTROAD_LONG=1: 1 GiB straight through, 5 GiB of backlog.
+// TestBytesWritten measures write_bytes of /proc/PID/io per accepted octet, for bodies that do not
+// compress: straight through, and into a backlog. POSTROAD_LONG=1: 1 GiB straight through, 5 GiB of
+// backlog.
 func TestBytesWritten(t *testing.T) {
 	fast, backlog := int64(64*mebibyte), int64(128*mebibyte)
 	if long() {
@@ -208,13 +210,15 @@ func writtenPerOctet(t *testing.T, size, count int, up bool) float64 {
 	n := newNode(t, nodeOptions{Extra: smartHost(to)})
 	n.start()
 	defer func() { n.kill(); os.RemoveAll(n.Dir) }()
-	// The body's octets are random printable ones: what compresses of them is a quarter, and nothing is compressed here.
+	// The body's octets are random printable ones: what compresses of them is a quarter, and
+	// nothing is compressed here.
 	gen := &mailtest.Generator{Seed: uint64(size), Run: "written", Domains: []string{"x.example"}, Size: size}
 	before := measure.Written(n.PID())
 	sendFixed(t, n.Relay, gen, 0, count, 20)
 	if up {
 		eventually(t, time.Minute, func() bool { return sink.Accepted() >= count }, func() string { return n.log() })
 	}
-	// What the kernel has not been told yet is small: the log is synced, the state is flushed at most once more.
+	// What the kernel has not been told yet is small: the log is synced, the state is flushed at
+	// most once more.
 	return float64(measure.Written(n.PID())-before) / float64(int64(size)*int64(count))
 }

@@ -15,8 +15,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestIdleConnections holds connections open that have said EHLO: what each costs the node in memory, in clear and after STARTTLS, and what the one over
-// the limit is told. POSTROAD_LONG=1: 10,000.
+// TestIdleConnections holds connections open that have said EHLO: what each costs the node in
+// memory, in clear and after STARTTLS, and what the one over the limit is told. POSTROAD_LONG=1:
+// 10,000.
 func TestIdleConnections(t *testing.T) {
 	conns := 1000
 	if long() {

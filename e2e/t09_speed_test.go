@@ -36,9 +36,10 @@ var relayCases = []relayCase{
 	{size: 1 << 20, conns: 20, postfixN: 600, ourN: 1500, cpu: 1. / 3, shortPostfix: 20, shortN: 40},
 }
 
-// TestSpeedAgainstPostfix measures end to end, from the first connect of smtp-source to the last message counted by smtp-sink, both from Postfix's
-// package, with fsync on in both relays and their data on the same file system, in alternation. The short version only shows that the
-// measurement works; POSTROAD_LONG=1 is the figure of docs/performance.md.
+// TestSpeedAgainstPostfix measures end to end, from the first connect of smtp-source to the last
+// message counted by smtp-sink, both from Postfix's package, with fsync on in both relays and their
+// data on the same file system, in alternation. The short version only shows that the measurement
+// works; POSTROAD_LONG=1 is the figure of docs/performance.md.
 func TestSpeedAgainstPostfix(t *testing.T) {
 	need(t, peers.PostfixAvailable())
 	rounds := 1
@@ -83,7 +84,8 @@ func (c relayCase) compare(t *testing.T, systems []relayUnderTest, sink *smtpSin
 	}
 }
 
-// countFsyncs has both relay again, by instances that were started under strace, which stops them at these calls only.
+// countFsyncs has both relay again, by instances that were started under strace, which stops them
+// at these calls only.
 func countFsyncs(t *testing.T, sink *smtpSink, postfixN, ourN int) {
 	need(t, measure.TraceAvailable())
 	perMessage := func(trace *measure.Trace, messages int) float64 {
@@ -132,7 +134,8 @@ func measureRelay(t *testing.T, sys relayUnderTest, sink *smtpSink, conns, messa
 			return fmt.Sprintf("%s: sink has %d of %d", sys.name, sink.Count.Load()-before, messages)
 		})
 	took := time.Since(start)
-	// A process of Postfix that ended meanwhile is in its parent's account; one that began is in the new list.
+	// A process of Postfix that ended meanwhile is in its parent's account; one that began is in
+	// the new list.
 	cpu = measure.CPU(sys.pids()) - cpu
 	return speed{float64(messages) / took.Seconds(), float64(cpu.Microseconds()) / float64(messages)}
 }

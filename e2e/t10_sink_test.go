@@ -22,13 +22,16 @@ import (
 	"github.com/postroad/postroad/bench/sink"
 )
 
-// TestSinkAgainstSmtpSink feeds `postroad bench sink`, which writes down each message, and Postfix's smtp-sink, which does not, from Postfix's
-// smtp-source, in alternation. The short version only shows that the measurement works; POSTROAD_LONG=1 is the figure of docs/performance.md:
+// TestSinkAgainstSmtpSink feeds `postroad bench sink`, which writes down each message, and
+// Postfix's smtp-sink, which does not, from Postfix's smtp-source, in alternation. The short
+// version only shows that the measurement works; POSTROAD_LONG=1 is the figure of
+// docs/performance.md:
 //
 //	POSTROAD_LONG=1 go test ./e2e -run TestSinkAgainstSmtpSink -v
 //
-// Other work on the machine slows down whom it meets, so there are many short rounds, and the rates are compared round by round: it is the middle of
-// these ratios that counts. For the processor time it is the mean of all.
+// Other work on the machine slows down whom it meets, so there are many short rounds, and the rates
+// are compared round by round: it is the middle of these ratios that counts. For the processor time
+// it is the mean of all.
 func TestSinkAgainstSmtpSink(t *testing.T) {
 	needProgram(t, "smtp-sink", "postfix")
 	needProgram(t, "smtp-source", "postfix")
@@ -50,7 +53,8 @@ func TestSinkAgainstSmtpSink(t *testing.T) {
 	ours.account(t, sent)
 }
 
-// inTurn measures theirs, 0, and ours, 1, in alternation, and returns ours in relation to theirs: the middle of the rounds' ratios of the rates, and the CPU.
+// inTurn measures theirs, 0, and ours, 1, in alternation, and returns ours in relation to theirs:
+// the middle of the rounds' ratios of the rates, and the CPU.
 func inTurn(t *testing.T, what string, names [2]string, rounds int, measure func(which int) speed) (rate, cpu float64) {
 	t.Helper()
 	var all [2][]speed
@@ -91,7 +95,8 @@ type receiver struct {
 	out  bytes.Buffer
 }
 
-// startReceiver runs a program; ADDR among its arguments becomes the address at which it is to listen.
+// startReceiver runs a program; ADDR among its arguments becomes the address at which it is to
+// listen.
 func startReceiver(t *testing.T, program string, args ...string) *receiver {
 	t.Helper()
 	r := &receiver{addr: freeAddr(t)}
@@ -162,8 +167,8 @@ func (b *benchSink) account(t *testing.T, sent int) {
 	}
 }
 
-// TestBenchCheckFindsALoss: the records of both ends agree; and when the sink leaves a message out of its record, as if it had been lost, the comparison
-// names it and fails.
+// TestBenchCheckFindsALoss: the records of both ends agree; and when the sink leaves a message out
+// of its record, as if it had been lost, the comparison names it and fails.
 func TestBenchCheckFindsALoss(t *testing.T) {
 	for _, drop := range []int{0, 7} {
 		t.Setenv(sink.DropVariable, strconv.Itoa(drop))

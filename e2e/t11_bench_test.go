@@ -42,7 +42,8 @@ func benchRun(t *testing.T, env []string, args ...string) (*report.Report, int, 
 	return r, cmd.ProcessState.ExitCode(), said.String()
 }
 
-// TestBenchRun: the scenarios run against our node in the short form; every message is accounted for.
+// TestBenchRun: the scenarios run against our node in the short form; every message is accounted
+// for.
 func TestBenchRun(t *testing.T) {
 	scenarios := []string{"relay", "--only", "4 KiB, 20 connections"}
 	if long() {
@@ -66,7 +67,8 @@ func TestBenchRun(t *testing.T) {
 	}
 }
 
-// TestBenchRunSeesLoss: the receiving server leaves one message out of its record, and the run says so and fails.
+// TestBenchRunSeesLoss: the receiving server leaves one message out of its record, and the run says
+// so and fails.
 func TestBenchRunSeesLoss(t *testing.T) {
 	r, status, said := benchRun(t, []string{sink.DropVariable + "=7"}, "relay", "--only", "4 KiB, 20 connections", "--system", "node")
 	if status == 0 || r.Sound() || !strings.Contains(said, "1 recipients lost") {

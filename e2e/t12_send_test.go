@@ -19,13 +19,15 @@ import (
 	"github.com/postroad/postroad/bench/sink"
 )
 
-// TestSendAgainstSmtpSource sends to Postfix's smtp-sink with `postroad bench send` and with Postfix's smtp-source, in alternation: no pipelining, connections
-// reused, 4 KiB. The short version only shows that the measurement works; POSTROAD_LONG=1 is the figure of docs/performance.md, which under a real-time
-// priority is that of a machine of one's own:
+// TestSendAgainstSmtpSource sends to Postfix's smtp-sink with `postroad bench send` and with
+// Postfix's smtp-source, in alternation: no pipelining, connections reused, 4 KiB. The short
+// version only shows that the measurement works; POSTROAD_LONG=1 is the figure of
+// docs/performance.md, which under a real-time priority is that of a machine of one's own:
 //
 //	POSTROAD_LONG=1 chrt -r 5 go test ./e2e -run TestSendAgainstSmtpSource -v
 //
-// As with the sink, rates are compared round by round, and the processor time is that of the generator's whole process, its start included.
+// As with the sink, rates are compared round by round, and the processor time is that of the
+// generator's whole process, its start included.
 func TestSendAgainstSmtpSource(t *testing.T) {
 	needProgram(t, "smtp-source", "postfix")
 	needProgram(t, "smtp-sink", "postfix")
@@ -91,8 +93,8 @@ func benchSend(t *testing.T, addr string, args ...string) (*load.Result, *record
 	return r, log
 }
 
-// TestSendToForeignServers: smtp-sink and Postfix take what `postroad bench send` sends by each way of pipelining; what Postfix relays
-// arrives as it was sent, once.
+// TestSendToForeignServers: smtp-sink and Postfix take what `postroad bench send` sends by each way
+// of pipelining; what Postfix relays arrives as it was sent, once.
 func TestSendToForeignServers(t *testing.T) {
 	need(t, peers.PostfixAvailable())
 	behind, err := sink.Start(sink.Options{})

@@ -16,8 +16,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestDovecotBehindUs has the node relay varied messages to a Dovecot over LMTP, by TCP and by a unix socket. Below the trace header each is
-// what was sent, octet for octet, once for each recipient.
+// TestDovecotBehindUs has the node relay varied messages to a Dovecot over LMTP, by TCP and by a
+// unix socket. Below the trace header each is what was sent, octet for octet, once for each
+// recipient.
 func TestDovecotBehindUs(t *testing.T) {
 	need(t, peers.DovecotAvailable())
 	dc := startDovecot(t, peers.DovecotOptions{LMTP: freeAddr(t)})
@@ -31,7 +32,8 @@ func TestDovecotBehindUs(t *testing.T) {
 	}
 }
 
-// TestDovecotSaysNo: after the data each recipient has an answer of its own. The one who has room gets the message once, whatever becomes of the others.
+// TestDovecotSaysNo: after the data each recipient has an answer of its own. The one who has room
+// gets the message once, whatever becomes of the others.
 func TestDovecotSaysNo(t *testing.T) {
 	need(t, peers.DovecotAvailable())
 	w := newWorld(t, 1, mailtest.SinkOptions{})
@@ -57,7 +59,8 @@ func TestDovecotSaysNo(t *testing.T) {
 	eventually(t, time.Minute, func() bool { return w.Sink.Accepted() >= 1 }, func() string { return "the sender had no report:\n" + n.log() })
 }
 
-// TestPostfixDeliversToUsOverLMTP has a Postfix deliver varied messages into the node's mailboxes over LMTP. A user who is not there is refused to it at RCPT.
+// TestPostfixDeliversToUsOverLMTP has a Postfix deliver varied messages into the node's mailboxes
+// over LMTP. A user who is not there is refused to it at RCPT.
 func TestPostfixDeliversToUsOverLMTP(t *testing.T) {
 	need(t, peers.PostfixAvailable())
 	lmtp := freeAddr(t)
@@ -80,7 +83,8 @@ func TestPostfixDeliversToUsOverLMTP(t *testing.T) {
 	}
 }
 
-// TestLMTPIsForTrustedNetworks: whoever may not relay may not speak LMTP, and nobody reaches a foreign domain by it.
+// TestLMTPIsForTrustedNetworks: whoever may not relay may not speak LMTP, and nobody reaches a
+// foreign domain by it.
 func TestLMTPIsForTrustedNetworks(t *testing.T) {
 	lmtp := freeAddr(t)
 	n := newNode(t, nodeOptions{Extra: lmtpListener(lmtp), Relay: `networks = ["192.0.2.0/24"]`})
@@ -151,7 +155,8 @@ func copiesOf(sent []mailtest.Sent) (n int) {
 	return n
 }
 
-// wrongCopies compares what was stored, by path, with what was sent: each message once for each recipient.
+// wrongCopies compares what was stored, by path, with what was sent: each message once for each
+// recipient.
 func wrongCopies(sent []mailtest.Sent, stored map[string][]byte) (wrong []string) {
 	want, got := map[string]mailtest.Sum{}, map[string]int{}
 	for i := range sent {

@@ -105,7 +105,8 @@ func (r *boxRun) drained(limit time.Duration) {
 	}, func() string { return fmt.Sprintf("%.0f messages are in queues: %v", left, failed) })
 }
 
-// deliver sends messages to the users while faults happen, each at least once, and returns what clients were told.
+// deliver sends messages to the users while faults happen, each at least once, and returns what
+// clients were told.
 func (r *boxRun) deliver(messages int, steps []faults.Step) (sent []mailtest.Sent) {
 	r.t.Helper()
 	load := r.load(faults.LoadOptions{Connections: 24, Count: messages, Message: r.message})
@@ -137,7 +138,8 @@ func (r *boxRun) deliver(messages int, steps []faults.Step) (sent []mailtest.Sen
 	return sent
 }
 
-// boxFaults are kills of one node after another, of all, and a restart in good order; in the long version a node is also stopped and cut off.
+// boxFaults are kills of one node after another, of all, and a restart in good order; in the long
+// version a node is also stopped and cut off.
 func boxFaults(pause time.Duration) []faults.Step {
 	steps := []faults.Step{
 		{Kind: faults.Kill, Node: 0, After: pause, For: 2 * time.Second},
@@ -155,8 +157,9 @@ func boxFaults(pause time.Duration) []faults.Step {
 	return steps
 }
 
-// TestMailboxesUnderKills: while nodes are killed and restarted, each message comes into the mailboxes of its recipients exactly once, and is read over POP3 at every
-// node. POSTROAD_LONG=1: 2,000 users and 100,000 messages.
+// TestMailboxesUnderKills: while nodes are killed and restarted, each message comes into the
+// mailboxes of its recipients exactly once, and is read over POP3 at every node. POSTROAD_LONG=1:
+// 2,000 users and 100,000 messages.
 func TestMailboxesUnderKills(t *testing.T) {
 	users, messages := 100, 10_000
 	if long() {
@@ -174,8 +177,9 @@ func TestMailboxesUnderKills(t *testing.T) {
 	}
 }
 
-// TestMailboxesFindForgetEarly: a planted defect, the append record dropped as soon as the message is there, is found by the same check: what was appended and not settled
-// when a node was killed is there twice.
+// TestMailboxesFindForgetEarly: a planted defect, the append record dropped as soon as the message
+// is there, is found by the same check: what was appended and not settled when a node was killed is
+// there twice.
 func TestMailboxesFindForgetEarly(t *testing.T) {
 	r := startBoxes(t, "defect_forgetearly", 3, 50)
 	sent := r.deliver(12_000, boxFaults(500 * time.Millisecond)[:4])

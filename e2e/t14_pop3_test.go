@@ -16,7 +16,8 @@ import (
 
 const alice = "alice@postroad.test"
 
-// TestPOP3Clients has other people's clients read a mailbox of varied messages, one of 40 MiB among them: each octet for octet.
+// TestPOP3Clients has other people's clients read a mailbox of varied messages, one of 40 MiB among
+// them: each octet for octet.
 func TestPOP3Clients(t *testing.T) {
 	for program, pkg := range map[string]string{"python3": "python3", "curl": "curl", "fetchmail": "fetchmail", "mpop": "mpop"} {
 		needProgram(t, program, pkg)
@@ -61,7 +62,8 @@ func TestPOP3Clients(t *testing.T) {
 	}
 }
 
-// compareMessages looks whether the files below dir are the wanted messages, each once, whatever a client wrote above the Marker, with LF or CRLF.
+// compareMessages looks whether the files below dir are the wanted messages, each once, whatever a
+// client wrote above the Marker, with LF or CRLF.
 func compareMessages(t *testing.T, dir string, want map[mailtest.Sum]string) {
 	t.Helper()
 	seen := map[mailtest.Sum]int{}

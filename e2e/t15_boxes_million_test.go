@@ -14,8 +14,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestMillionInMailboxes delivers messages of 4 KiB into mailboxes of one node, restarts it, and takes a mailbox out and in again. POSTROAD_LONG=1: a million messages in
-// 10,000 mailboxes; else 20,000 in 100, for which the bounds hold all the more.
+// TestMillionInMailboxes delivers messages of 4 KiB into mailboxes of one node, restarts it, and
+// takes a mailbox out and in again. POSTROAD_LONG=1: a million messages in 10,000 mailboxes; else
+// 20,000 in 100, for which the bounds hold all the more.
 func TestMillionInMailboxes(t *testing.T) {
 	total, boxes := 20_000, 100
 	if long() {
@@ -74,7 +75,8 @@ func TestMillionInMailboxes(t *testing.T) {
 	}
 }
 
-// roundTrip exports a mailbox, imports it into two others, as mbox and as Maildir, and exports these: all exports must be the same, octet for octet.
+// roundTrip exports a mailbox, imports it into two others, as mbox and as Maildir, and exports
+// these: all exports must be the same, octet for octet.
 func (n *node) roundTrip(from, viaMbox, viaMaildir string, messages int) {
 	n.t.Helper()
 	path := func(name string) string { return filepath.Join(n.Dir, name) }

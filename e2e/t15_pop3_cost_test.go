@@ -15,8 +15,9 @@ import (
 	"github.com/postroad/postroad/bench/peers"
 )
 
-// TestPOP3Idle holds connections open: that have said CAPA, in clear and inside TLS, and that have logged in, each to a mailbox of its own. What each costs the
-// node in memory. POSTROAD_LONG=1: 5,000, under 12 KiB each.
+// TestPOP3Idle holds connections open: that have said CAPA, in clear and inside TLS, and that have
+// logged in, each to a mailbox of its own. What each costs the node in memory. POSTROAD_LONG=1:
+// 5,000, under 12 KiB each.
 func TestPOP3Idle(t *testing.T) {
 	conns, bound := 800, int64(40<<10) // few connections do not outweigh what the handshakes leave to the collector
 	if long() {
@@ -87,8 +88,9 @@ func TestPOP3Idle(t *testing.T) {
 	}
 }
 
-// TestPOP3SlowReader has clients ask for large messages and not read them: what each costs the node in memory. Then some read on, and get all of it.
-// POSTROAD_LONG=1: 100 of them, under 256 KiB each.
+// TestPOP3SlowReader has clients ask for large messages and not read them: what each costs the node
+// in memory. Then some read on, and get all of it. POSTROAD_LONG=1: 100 of them, under 256 KiB
+// each.
 func TestPOP3SlowReader(t *testing.T) {
 	const size = 8 << 20
 	readers, bound := 20, int64(1<<20) // few readers do not outweigh the buffers that all of them share
@@ -116,7 +118,8 @@ func TestPOP3SlowReader(t *testing.T) {
 	for _, c := range clients {
 		c.send("RETR 1")
 	}
-	// The sockets' buffers fill first; when they are full nothing grows any more. It may shrink for long: the runtime gives back what it does not need.
+	// The sockets' buffers fill first; when they are full nothing grows any more. It may shrink for
+	// long: the runtime gives back what it does not need.
 	still, last := 0, int64(-1)
 	eventually(t, time.Minute, func() bool {
 		rss := measure.Status(n.PID(), "VmRSS")
@@ -143,7 +146,8 @@ func TestPOP3SlowReader(t *testing.T) {
 	}
 }
 
-// TestPOP3Listing asks for STAT, LIST and UIDL of a large maildrop, from the password to the last line. POSTROAD_LONG=1: 100,000 messages, in under 50 ms.
+// TestPOP3Listing asks for STAT, LIST and UIDL of a large maildrop, from the password to the last
+// line. POSTROAD_LONG=1: 100,000 messages, in under 50 ms.
 func TestPOP3Listing(t *testing.T) {
 	count, bound := 10_000, 200*time.Millisecond
 	if long() {
@@ -188,9 +192,9 @@ func TestPOP3Listing(t *testing.T) {
 	}
 }
 
-// TestPOP3Speed downloads a mailbox of messages of 4 KiB from this program and from Dovecot, in turn, with its Maildir and its own format: as most clients do, one RETR after
-// the other, and pipelined.
-// POSTROAD_LONG=1: 10,000 messages, at least as fast.
+// TestPOP3Speed downloads a mailbox of messages of 4 KiB from this program and from Dovecot, in
+// turn, with its Maildir and its own format: as most clients do, one RETR after the other, and
+// pipelined. POSTROAD_LONG=1: 10,000 messages, at least as fast.
 func TestPOP3Speed(t *testing.T) {
 	need(t, peers.DovecotAvailable())
 	count, rounds := 2000, 3
@@ -267,7 +271,8 @@ type popDovecot struct {
 	POP3 string
 }
 
-// startPOP3Dovecot starts a Dovecot whose user has these messages, in one of its formats, on the file system that the node has.
+// startPOP3Dovecot starts a Dovecot whose user has these messages, in one of its formats, on the
+// file system that the node has.
 func startPOP3Dovecot(t *testing.T, format string, messages [][]byte) *popDovecot {
 	t.Helper()
 	addr := freeAddr(t)

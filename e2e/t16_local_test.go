@@ -14,8 +14,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestLocalSpeed measures local delivery of 4 KiB messages against relaying by the same node, in alternation: from the first connect to the last message that is
-// in its mailbox, or taken by smtp-sink. The short version only shows that the measurement works.
+// TestLocalSpeed measures local delivery of 4 KiB messages against relaying by the same node, in
+// alternation: from the first connect to the last message that is in its mailbox, or taken by
+// smtp-sink. The short version only shows that the measurement works.
 func TestLocalSpeed(t *testing.T) {
 	sink := startSmtpSink(t)
 	logMachine(t, scratch(t))
@@ -50,7 +51,8 @@ func (n *node) delivered() int64 {
 	return int64(n.metric(`postroad_delivery_outcomes_total{outcome="delivered"}`))
 }
 
-// loadUntil sends messages of 4 KiB to some recipients in turn, and waits until count has grown by as many.
+// loadUntil sends messages of 4 KiB to some recipients in turn, and waits until count has grown by
+// as many.
 func (n *node) loadUntil(t *testing.T, conns int, to []string, messages int, count func() int64) speed {
 	t.Helper()
 	pids := []int{n.PID()}
@@ -71,8 +73,9 @@ func (n *node) loadUntil(t *testing.T, conns int, to []string, messages int, cou
 	return speed{float64(messages) / took.Seconds(), float64((measure.CPU(pids) - cpu).Microseconds()) / float64(messages)}
 }
 
-// TestLocalDelivery takes varied messages by SMTP and by LMTP into mailboxes. Below the trace header each is there as it was sent, octet for octet and once for
-// each recipient, with the lines of final delivery in front, after the node was killed in the midst of it.
+// TestLocalDelivery takes varied messages by SMTP and by LMTP into mailboxes. Below the trace
+// header each is there as it was sent, octet for octet and once for each recipient, with the lines
+// of final delivery in front, after the node was killed in the midst of it.
 func TestLocalDelivery(t *testing.T) {
 	lmtp := freeAddr(t)
 	n := newNode(t, nodeOptions{Extra: lmtpListener(lmtp)})
@@ -116,7 +119,8 @@ func toUsers(gen *mailtest.Generator, users []string, from int) func(i int) *mai
 	}
 }
 
-// mailboxes exports the users' mailboxes and returns their messages by path. Each must have the lines of final delivery in front.
+// mailboxes exports the users' mailboxes and returns their messages by path. Each must have the
+// lines of final delivery in front.
 func (n *node) mailboxes(users []string) map[string][]byte {
 	n.t.Helper()
 	stored := map[string][]byte{}
@@ -147,7 +151,8 @@ func lmtpSend(t testing.TB, addr, content string, to ...string) {
 	play(t, addr, steps...)
 }
 
-// TestLocalReports: a mailbox over its soft quota is told so; one that stays full, and a user who is gone when the mail's turn comes, are reported to the sender, into a mailbox here.
+// TestLocalReports: a mailbox over its soft quota is told so; one that stays full, and a user who
+// is gone when the mail's turn comes, are reported to the sender, into a mailbox here.
 func TestLocalReports(t *testing.T) {
 	n := newNode(t, nodeOptions{Extra: "[retry]\nschedule = [\"1s\"]\nexpire = \"20s\"\ndelay_warning = \"0s\"\n"})
 	n.start()

@@ -10,8 +10,9 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// TestPOP3OwnerDies: the lock of a maildrop holds on all nodes; when the owner of the mailbox dies, the session that has the lock on another node removes nothing and is told
-// [SYS/TEMP], and the next one finds all messages with the same unique-ids at the new owner.
+// TestPOP3OwnerDies: the lock of a maildrop holds on all nodes; when the owner of the mailbox dies,
+// the session that has the lock on another node removes nothing and is told [SYS/TEMP], and the
+// next one finds all messages with the same unique-ids at the new owner.
 func TestPOP3OwnerDies(t *testing.T) {
 	const count = 50
 	r := startBoxes(t, "", 3, 1)

@@ -63,7 +63,8 @@ func rcpt(t testing.TB, addr, sender, recipient string) string {
 	return "taken"
 }
 
-// TestPeople sends to addresses of all kinds: what RCPT answers, where the mail goes, and what it carries.
+// TestPeople sends to addresses of all kinds: what RCPT answers, where the mail goes, and what it
+// carries.
 func TestPeople(t *testing.T) {
 	w := newWorld(t, 1, mailtest.SinkOptions{Keep: true, Hook: func(s *mailtest.Step) (a mailtest.Action) {
 		if s.At == mailtest.AtRcpt && strings.HasPrefix(s.Recipient, "bounce@") {
@@ -156,7 +157,8 @@ func TestPeople(t *testing.T) {
 		t.Errorf("remote copies\n got %q\nwant %q", got, want)
 	}
 
-	// Where the list's mail went is part of the message's journey; an alias is named beside the recipient.
+	// Where the list's mail went is part of the message's journey; an alias is named beside the
+	// recipient.
 	out := n.cli("trace", "--recipient", "team@people.test")
 	_, id, ok := strings.Cut(out, "to <carol@"+away+"> for <team@people.test> of ")
 	if !ok {
@@ -220,8 +222,9 @@ var hashesOfSecretWord = []string{
 	"{CRYPT}$6$V2YTzdEBm.6nsfok$hbT7Xydhk.idNihw1nVCrBvxNuzZWX3otYmYr/KFw6rzZQQdVqFQxDdentZjKhYhXZ.b0S3bbo.JKJY3iMxPH1",
 }
 
-// TestImport imports users with the hashes of other systems into a cluster of one; they log in with the passwords they had. Nothing is there before it is published, nor
-// after a file with a wrong row. POSTROAD_LONG=1 has 100,000 users.
+// TestImport imports users with the hashes of other systems into a cluster of one; they log in with
+// the passwords they had. Nothing is there before it is published, nor after a file with a wrong
+// row. POSTROAD_LONG=1 has 100,000 users.
 func TestImport(t *testing.T) {
 	count := 10_000
 	if long() {
@@ -276,7 +279,8 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// TestLDAP has the users of an OpenLDAP server: they get mail and log in, and mail goes on while the server is away.
+// TestLDAP has the users of an OpenLDAP server: they get mail and log in, and mail goes on while
+// the server is away.
 func TestLDAP(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -11,8 +11,9 @@ import (
 	"github.com/postroad/postroad/internal/faults"
 )
 
-// This file is about versions that run side by side. The newer one is this program built with the tag pretend_newer: it speaks one protocol more, has
-// a command for the control group, one for queue groups, and a path that the program of today does not serve; `cluster note` uses all three.
+// This file is about versions that run side by side. The newer one is this program built with the
+// tag pretend_newer: it speaks one protocol more, has a command for the control group, one for
+// queue groups, and a path that the program of today does not serve; `cluster note` uses all three.
 
 // noted is what `cluster note` says that a member knows.
 type noted struct {
@@ -63,8 +64,9 @@ func (r *run) mustBeRefused(n *faults.Node, words ...string) {
 	r.t.Logf("%s ended with %d: %s", n.Name, n.ExitStatus(), lines[len(lines)-1])
 }
 
-// TestUpgrade: three nodes of today's version become the next one, one after the other, under load. What is new is refused, with the names of those that
-// hold it up, until the last is upgraded; then it works, and the older program can neither start nor join any more.
+// TestUpgrade: three nodes of today's version become the next one, one after the other, under load.
+// What is new is refused, with the names of those that hold it up, until the last is upgraded; then
+// it works, and the older program can neither start nor join any more.
 func TestUpgrade(t *testing.T) {
 	old, newer := binary(t, ""), binary(t, "pretend_newer")
 	r := life(t, runOptions{Nodes: 3})
@@ -154,7 +156,8 @@ func (r *run) newWorks(n *faults.Node) {
 	}, func() string { return "a member has not applied the note" })
 }
 
-// noWayBack: the older program does not start any more, whether the newer one stopped in good order or not; the newer one goes on where it was.
+// noWayBack: the older program does not start any more, whether the newer one stopped in good order
+// or not; the newer one goes on where it was.
 func (r *run) noWayBack(n *faults.Node, old, newer string, end func() error) {
 	r.t.Helper()
 	if err := end(); err != nil {

@@ -63,8 +63,9 @@ func (f *refusing) take() {
 	f.takes = true
 }
 
-// TestVerbsOfARestartedNode: a node that comes back after SIGKILL has its newest rows in the log only, and does not know of other nodes' queues. Whatever an
-// operator asks it at once, it answers truly or with 75; with the others away, always with 75.
+// TestVerbsOfARestartedNode: a node that comes back after SIGKILL has its newest rows in the log
+// only, and does not know of other nodes' queues. Whatever an operator asks it at once, it answers
+// truly or with 75; with the others away, always with 75.
 func TestVerbsOfARestartedNode(t *testing.T) {
 	r := startRun(t, runOptions{Nodes: 3, Domains: 2, Seed: 20261130, Size: 2048, Quiet: true})
 	remote := &refusing{}
@@ -83,7 +84,14 @@ func TestVerbsOfARestartedNode(t *testing.T) {
 	}
 	eventually(t, time.Minute, func() bool {
 		r.command(nodes[0], "queue", "hold", "--all")
-		return r.atOnce(nodes[0], "queue", "count", "--state", "held", "--json").told.Recipients == total
+		return r.atOnce(
+			nodes[0],
+			"queue",
+			"count",
+			"--state",
+			"held",
+			"--json",
+		).told.Recipients == total
 	}, func() string { return "not all is held\n" + r.chronicle() })
 
 	left, gone := int64(total), map[string]bool{}
@@ -94,13 +102,22 @@ func TestVerbsOfARestartedNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := ids[round]
-		if a := r.atOnce(n, "queue", "count", "--json"); a.status != 75 && (a.status != 0 || a.told.Recipients != left) {
-			t.Errorf("%s counts %d of %d, status %d: %s", n.Name, a.told.Recipients, left, a.status, a.out)
+		if a := r.atOnce(n, "queue", "count", "--json"); a.status != 75 &&
+			(a.status != 0 || a.told.Recipients != left) {
+			t.Errorf(
+				"%s counts %d of %d, status %d: %s",
+				n.Name,
+				a.told.Recipients,
+				left,
+				a.status,
+				a.out,
+			)
 		}
 		if a := r.atOnce(n, "queue", "show", id); a.status != 75 && a.status != 0 {
 			t.Errorf("%s does not show what is there: status %d: %s", n.Name, a.status, a.out)
 		}
-		if a := r.atOnce(n, "suspend", "--domain", "a.example", "--reason", "for a test", "--json"); a.status != 75 && a.status != 0 {
+		if a := r.atOnce(n, "suspend", "--domain", "a.example", "--reason", "for a test", "--json"); a.status != 75 &&
+			a.status != 0 {
 			t.Errorf("%s does not suspend: status %d: %s", n.Name, a.status, a.out)
 		}
 		if a := r.atOnce(n, "trace", id); a.status != 75 && a.status != 0 {
@@ -108,7 +125,13 @@ func TestVerbsOfARestartedNode(t *testing.T) {
 		}
 		a := r.atOnce(n, "queue", "remove", "--id", id, "--json")
 		if a.status != 75 && (a.status != 0 || a.told.Recipients != 1) {
-			t.Errorf("%s removes %d of 1, status %d: %s", n.Name, a.told.Recipients, a.status, a.out)
+			t.Errorf(
+				"%s removes %d of 1, status %d: %s",
+				n.Name,
+				a.told.Recipients,
+				a.status,
+				a.out,
+			)
 		}
 		gone[id] = true
 		left--
@@ -116,8 +139,16 @@ func TestVerbsOfARestartedNode(t *testing.T) {
 		if a.status == 75 {
 			r.command(n, "queue", "remove", "--id", id)
 		}
-		if a := r.atOnce(n, "queue", "count", "--json"); a.status != 0 || a.told.Recipients != left {
-			t.Fatalf("%s counts %d of %d, status %d: %s", n.Name, a.told.Recipients, left, a.status, a.out)
+		if a := r.atOnce(n, "queue", "count", "--json"); a.status != 0 ||
+			a.told.Recipients != left {
+			t.Fatalf(
+				"%s counts %d of %d, status %d: %s",
+				n.Name,
+				a.told.Recipients,
+				left,
+				a.status,
+				a.out,
+			)
 		}
 	}
 
@@ -135,8 +166,17 @@ func TestVerbsOfARestartedNode(t *testing.T) {
 		}
 	}
 	r.within(time.Minute, "starting again", r.Cluster.AwaitWhole)
-	if a := r.atOnce(alone, "queue", "count", "--json"); a.status != 0 || a.told.Recipients != left || a.told.States["held"] != left {
-		t.Errorf("%s counts %d of %d, status %d: %s", alone.Name, a.told.Recipients, left, a.status, a.out)
+	if a := r.atOnce(alone, "queue", "count", "--json"); a.status != 0 ||
+		a.told.Recipients != left ||
+		a.told.States["held"] != left {
+		t.Errorf(
+			"%s counts %d of %d, status %d: %s",
+			alone.Name,
+			a.told.Recipients,
+			left,
+			a.status,
+			a.out,
+		)
 	}
 	remote.take()
 	r.atOnce(alone, "resume", "--domain", "a.example")
@@ -144,7 +184,11 @@ func TestVerbsOfARestartedNode(t *testing.T) {
 	eventually(t, time.Minute, func() bool { return r.World.Sink.Accepted() == int(left) },
 		func() string { return "not all that is left arrives, or more\n" + r.chronicle() })
 	for _, try := range load.Tries() {
-		if gone[try.QueueID] && slices.ContainsFunc(r.World.Sink.Deliveries(), func(d mailtest.Delivery) bool { return d.ID == try.ID }) {
+		if gone[try.QueueID] &&
+			slices.ContainsFunc(
+				r.World.Sink.Deliveries(),
+				func(d mailtest.Delivery) bool { return d.ID == try.ID },
+			) {
 			t.Errorf("%s was removed, and arrived", try.QueueID)
 		}
 	}
@@ -164,7 +208,8 @@ func (r *run) alone(n *faults.Node, id string) {
 		all.Go(func() {
 			out, err := n.Run(r.ctx, args...)
 			var ce *faults.CommandError
-			if !errors.As(err, &ce) || ce.Status != 75 || !strings.Contains(ce.Stderr, "the control group has no leader") {
+			if !errors.As(err, &ce) || ce.Status != 75 ||
+				!strings.Contains(ce.Stderr, "the control group has no leader") {
 				r.t.Errorf("alone, %v answers %v: %s", args, err, out)
 			}
 		})

@@ -63,7 +63,8 @@ func portOf(t testing.TB, addr string) int {
 	return n
 }
 
-// settled waits until nothing that was acknowledged is missing, for at most limit, and returns the comparison.
+// settled waits until nothing that was acknowledged is missing, for at most limit, and returns the
+// comparison.
 func (w *world) settled(sent []mailtest.Sent, rules mailtest.Rules, limit time.Duration) *mailtest.Report {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)

@@ -31,8 +31,8 @@ func (m *machine) forget(r Record) {
 	}
 }
 
-// deliver appends the items of a delivery. Its parts begin at part; it returns where the next one's do. The content is kept once, if any
-// item took it.
+// deliver appends the items of a delivery. Its parts begin at part; it returns where the next one's
+// do. The content is kept once, if any item took it.
 func (m *machine) deliver(n int, parts [][]byte, part int, results []Result) (next int) {
 	e := &m.cmd.deliveries[n]
 	row := contentRow{size: e.size, first: part}

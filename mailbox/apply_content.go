@@ -2,7 +2,8 @@ package mailbox
 
 import "fmt"
 
-// A chunk that no append has taken for this long is given up, in command time. Those of an earlier session are at once.
+// A chunk that no append has taken for this long is given up, in command time. Those of an earlier
+// session are at once.
 const orphanAge = 60 * 60 * 1000 // milliseconds
 
 // gatherChunks finds the chunks of a large content. They may have been swept meanwhile.
@@ -24,7 +25,8 @@ func (m *machine) gatherChunks(e *deliveryEntry, row *contentRow) bool {
 	return left == 0
 }
 
-// keepContent writes the row of a new content and takes hold of its parts; when no message refers to it, its chunks go.
+// keepContent writes the row of a new content and takes hold of its parts; when no message refers
+// to it, its chunks go.
 func (m *machine) keepContent(id contentID, row *contentRow, e *deliveryEntry) {
 	for seq := range e.chunks { // the chunk row's hold on the part passes to the content
 		m.key = appendChunkKey(m.key[:0], chunkKey{m.cmd.session, e.upload, seq})
@@ -92,7 +94,8 @@ func (m *machine) applyChunk(parts [][]byte) any {
 	return verbResult{}
 }
 
-// applySweep drops what the owner found to be given up. It looks again: what is not old by command time stays.
+// applySweep drops what the owner found to be given up. It looks again: what is not old by command
+// time stays.
 func (m *machine) applySweep([][]byte) any {
 	var r verbResult
 	for _, c := range m.cmd.chunks {

@@ -22,7 +22,8 @@ func (m *machine) newFolder(b *openBox, number uint32, name []byte) {
 	f.touch()
 }
 
-// applyRemoveMailbox lets a mailbox and its folders go; the address is free at once. Its messages are purged after it, some at a time.
+// applyRemoveMailbox lets a mailbox and its folders go; the address is free at once. Its messages
+// are purged after it, some at a time.
 func (m *machine) applyRemoveMailbox([][]byte) any {
 	b := m.named()
 	if b == nil {
@@ -168,7 +169,8 @@ func (m *machine) applyRenameFolders([][]byte) any {
 	return verbResult{}
 }
 
-// applyDeleteFolder lets a folder go, with the quota that its messages took. They are purged after it, some at a time.
+// applyDeleteFolder lets a folder go, with the quota that its messages took. They are purged after
+// it, some at a time.
 func (m *machine) applyDeleteFolder([][]byte) any {
 	f, s := m.target()
 	switch {

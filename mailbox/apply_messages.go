@@ -2,7 +2,8 @@ package mailbox
 
 import "math"
 
-// put writes a message into a folder under its next UID and counts it. The row's tail may lie in m.val.
+// put writes a message into a folder under its next UID and counts it. The row's tail may lie in
+// m.val.
 func (m *machine) put(f *openFolder, row *messageRow) UID {
 	row.modSeq = f.touch()
 	uid := f.next
@@ -118,7 +119,8 @@ func (m *machine) applyExpunge([][]byte) any {
 	return m.expunge(f, func(row *messageRow) bool { return !m.cmd.marked || row.flags&Deleted != 0 })
 }
 
-// applyRetain removes what the owner found to be old. It looks again, by command time and by what is set now.
+// applyRetain removes what the owner found to be old. It looks again, by command time and by what
+// is set now.
 func (m *machine) applyRetain([][]byte) any {
 	f, s := m.target()
 	if f == nil {
@@ -168,8 +170,9 @@ func (b *openBox) takeLock(session, lock uint64) bool {
 	return true
 }
 
-// applyCopy copies messages, or moves them: the rows are new, with UIDs of their folder, the content is the same. A copy over the hard quota is
-// refused as a whole (RFC 9051 6.4.7: all or none); a move needs no room.
+// applyCopy copies messages, or moves them: the rows are new, with UIDs of their folder, the
+// content is the same. A copy over the hard quota is refused as a whole (RFC 9051 6.4.7: all or
+// none); a move needs no room.
 func (m *machine) applyCopy([][]byte) any {
 	c := &m.cmd
 	from, s := m.target()

@@ -12,8 +12,9 @@ type batch struct {
 	parts      [][]byte
 }
 
-// build makes the command's body. The contents are copied once, into a buffer whose slices are the command's parts: the group may hold on to
-// it, so it is never used again. Deliveries whose content cannot be read are answered and left out.
+// build makes the command's body. The contents are copied once, into a buffer whose slices are the
+// command's parts: the group may hold on to it, so it is never used again. Deliveries whose content
+// cannot be read are answered and left out.
 func (b *batch) build(t *taken, head []byte) {
 	var total int64
 	for i := range t.deliveries {

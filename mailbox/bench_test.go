@@ -63,7 +63,8 @@ func newBenchStore(b testing.TB) (*benchStore, []string) {
 	return s, names
 }
 
-// BenchmarkAppendApply is Apply of messages of 4 KiB to one recipient each, 64 in a command, without the store's own work.
+// BenchmarkAppendApply is Apply of messages of 4 KiB to one recipient each, 64 in a command,
+// without the store's own work.
 func BenchmarkAppendApply(b *testing.B) {
 	s, names := newBenchStore(b)
 	const batch = 64

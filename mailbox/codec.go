@@ -8,13 +8,14 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// formatVersion is the first octet of every row, command and result. A reader that meets another one stops.
+// formatVersion is the first octet of every row, command and result. A reader that meets another
+// one stops.
 const formatVersion = 1
 
 var errCorrupt = errors.New("mailbox: corrupt or unknown encoding")
 
-// decoder reads an encoding front to back. After the first fault all its results are zero and bad is set, so that the callers check
-// once, at the end. Slices it gives are parts of b.
+// decoder reads an encoding front to back. After the first fault all its results are zero and bad
+// is set, so that the callers check once, at the end. Slices it gives are parts of b.
 type decoder struct {
 	b   []byte
 	bad bool
@@ -73,7 +74,8 @@ func (d *decoder) millis() int64 { return int64(d.below(1 << 62)) }
 func (d *decoder) bit() bool     { return d.below(2) == 1 }
 func (d *decoder) flags() Flags  { return Flags(d.below(uint64(allFlags) + 1)) }
 
-// count reads how many elements follow, each of at least size octets: no allocation is larger than the input warrants.
+// count reads how many elements follow, each of at least size octets: no allocation is larger than
+// the input warrants.
 func (d *decoder) count(size int) int {
 	return int(d.below(uint64(len(d.b)/size) + 1))
 }

@@ -2,9 +2,10 @@ package mailbox
 
 import "encoding/binary"
 
-// Commands are what goes through the log: version, type, command time (milliseconds), the proposer that made it (session, lane and
-// number; proposer.go), then what the type says. All that a command does follows from its octets and the rows, so that each member
-// comes to the same state. The work of each is bounded: a verb over many messages is several commands.
+// Commands are what goes through the log: version, type, command time (milliseconds), the proposer
+// that made it (session, lane and number; proposer.go), then what the type says. All that a command
+// does follows from its octets and the rows, so that each member comes to the same state. The work
+// of each is bounded: a verb over many messages is several commands.
 type commandType byte
 
 const (
@@ -66,12 +67,14 @@ func init() { // not a literal, for the functions refer to the table's users
 	}
 }
 
-// partSize is the largest part; a larger content is cut into parts of this size. Part of the format.
+// partSize is the largest part; a larger content is cut into parts of this size. Part of the
+// format.
 const partSize = 512 << 10
 
 func partsOf(size int64) int { return int((size + partSize - 1) / partSize) }
 
-// sender names one proposer of one owner and the number of its command. A proposer has one command under way at a time.
+// sender names one proposer of one owner and the number of its command. A proposer has one command
+// under way at a time.
 type sender struct {
 	session uint64 // index of the owner's epoch command; an epoch's: the session before it
 	lane    byte
@@ -84,7 +87,8 @@ func appendCommand(b []byte, t commandType, time int64, s sender) []byte {
 	return binary.AppendUvarint(b, s.seq)
 }
 
-// boxName names a mailbox as it was when the command was made; one of the same address and another number is another one.
+// boxName names a mailbox as it was when the command was made; one of the same address and another
+// number is another one.
 type boxName struct {
 	address []byte
 	number  uint32
@@ -94,7 +98,8 @@ func appendBox(b []byte, r Ref) []byte {
 	return binary.AppendUvarint(appendBytes(b, r.Address), uint64(r.Number))
 }
 
-// command is a decoded command. It is used again for the next one; its byte slices are parts of the command's data.
+// command is a decoded command. It is used again for the next one; its byte slices are parts of the
+// command's data.
 type command struct {
 	kind commandType
 	time int64

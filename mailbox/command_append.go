@@ -2,8 +2,9 @@ package mailbox
 
 import "encoding/binary"
 
-// deliveryEntry is one content of an append command and the items that get it. The content is partsOf(size) parts of the command, or, when
-// chunks is not 0, that many chunks of an upload that came before.
+// deliveryEntry is one content of an append command and the items that get it. The content is
+// partsOf(size) parts of the command, or, when chunks is not 0, that many chunks of an upload that
+// came before.
 type deliveryEntry struct {
 	size     int64
 	chunks   uint32

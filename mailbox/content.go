@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// ContentReader reads a message, prefix and content, part by part: at most partSize octets of it are in memory. It is an io.ReadCloser and an
-// io.WriterTo, for one goroutine. When the message is expunged meanwhile, reading fails.
+// ContentReader reads a message, prefix and content, part by part: at most partSize octets of it
+// are in memory. It is an io.ReadCloser and an io.WriterTo, for one goroutine. When the message is
+// expunged meanwhile, reading fails.
 type ContentReader struct {
 	Message Message
 	r       Reader
@@ -23,13 +24,16 @@ type ContentReader struct {
 	err     error
 }
 
-// partBuffers are for the parts of large contents: a reader that rests again and again would else leave one behind each time.
+// partBuffers are for the parts of large contents: a reader that rests again and again would else
+// leave one behind each time.
 var partBuffers = sync.Pool{New: func() any { return new([partSize]byte) }}
 
-// pooledFrom is the size of contents, in octets, from which on their readers take a buffer of the pool.
+// pooledFrom is the size of contents, in octets, from which on their readers take a buffer of the
+// pool.
 const pooledFrom = 32 << 10
 
-// OpenMessage returns a reader of a message, or ErrNoMessage. Nothing of the content is read before the first Read.
+// OpenMessage returns a reader of a message, or ErrNoMessage. Nothing of the content is read before
+// the first Read.
 func (s *Store) OpenMessage(box Ref, folder uint32, uid UID) (*ContentReader, error) {
 	m, err := s.Message(box, folder, uid)
 	if err != nil {
@@ -53,7 +57,8 @@ func (s *Store) OpenMessage(box Ref, folder uint32, uid UID) (*ContentReader, er
 
 var errSeek = errors.New("mailbox: seek before the start of a message")
 
-// Seek makes the next Read begin elsewhere: a range of a message is read with it and io.LimitReader.
+// Seek makes the next Read begin elsewhere: a range of a message is read with it and
+// io.LimitReader.
 func (c *ContentReader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekCurrent:

@@ -5,12 +5,14 @@ import (
 	"errors"
 )
 
-// exportPage is how many messages are listed at once: no state of the store is kept while they are read.
+// exportPage is how many messages are listed at once: no state of the store is kept while they are
+// read.
 const exportPage = 1000
 
-// Export calls fn with each message of a mailbox, folder after folder, in the order of their UIDs; fn reads the message from r and is done with all three
-// when it returns. Messages that go meanwhile are passed over, those that come may be told or not. What fn hands on as Items with OverQuota
-// set, in Deliveries of any shard, is an import: flags and dates are kept, UIDs are new.
+// Export calls fn with each message of a mailbox, folder after folder, in the order of their UIDs;
+// fn reads the message from r and is done with all three when it returns. Messages that go
+// meanwhile are passed over, those that come may be told or not. What fn hands on as Items with
+// OverQuota set, in Deliveries of any shard, is an import: flags and dates are kept, UIDs are new.
 func (s *Store) Export(ctx context.Context, box Ref, fn func(f *Folder, m *Message, r *ContentReader) error) error {
 	folders, err := s.Folders(box)
 	if err != nil {

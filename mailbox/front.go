@@ -26,8 +26,9 @@ type delivery struct {
 
 func (d *delivery) large() bool { return d.Content.Size > directSize }
 
-// front holds what waits for a proposer. There is no timer: a proposer that is free takes all that waits, so commands are
-// small while there is little to do and grow with the time that commands take (adaptive group commit).
+// front holds what waits for a proposer. There is no timer: a proposer that is free takes all that
+// waits, so commands are small while there is little to do and grow with the time that commands
+// take (adaptive group commit).
 type front struct {
 	maxBytes   int64
 	maxItems   int
@@ -116,7 +117,8 @@ type taken struct {
 
 func (t *taken) empty() bool { return len(t.deliveries) == 0 && len(t.forgets) == 0 }
 
-// takeSmall waits for work and takes as much as fits one command; nothing when the front has stopped and is empty.
+// takeSmall waits for work and takes as much as fits one command; nothing when the front has
+// stopped and is empty.
 func (f *front) takeSmall() (t taken) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,7 +170,8 @@ func (f *front) stop() {
 	f.largeCond.Broadcast()
 }
 
-// drop keeps new work out and returns the deliveries that wait. Records that were to be forgotten are found again (Records).
+// drop keeps new work out and returns the deliveries that wait. Records that were to be forgotten
+// are found again (Records).
 func (f *front) drop() (all []delivery) {
 	f.stop()
 	f.mu.Lock()

@@ -10,8 +10,9 @@ import (
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
-// Decoders read what a disk or another member gives. They may refuse, but neither panic nor take memory that the input
-// does not warrant; and what they take, the encoders write back as it was or shorter (a varint can be written longer than need be).
+// Decoders read what a disk or another member gives. They may refuse, but neither panic nor take
+// memory that the input does not warrant; and what they take, the encoders write back as it was or
+// shorter (a varint can be written longer than need be).
 
 // same: what was decoded comes back from its encoding.
 func same[T any](t *testing.T, b []byte, decode func([]byte) (T, error), encode func(T) []byte) {
@@ -124,7 +125,8 @@ func fuzzCommands() (all [][]byte) {
 	return all
 }
 
-// FuzzCommand applies what can be decoded to a store that is not empty: it may be refused, and what Apply panics at is only a content that is not there.
+// FuzzCommand applies what can be decoded to a store that is not empty: it may be refused, and what
+// Apply panics at is only a content that is not there.
 func FuzzCommand(f *testing.F) {
 	for _, c := range fuzzCommands() {
 		f.Add(c)

@@ -6,7 +6,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// The rows of a group. Numbers are big-endian, so that a folder's messages are neighbours in the order of their UIDs.
+// The rows of a group. Numbers are big-endian, so that a folder's messages are neighbours in the
+// order of their UIDs.
 //
 //	M                           meta: newest command time, epoch, counters
 //	a ID recipient              append record: which copies of a recipient's message were appended
@@ -85,7 +86,8 @@ func appendMessageKey(b []byte, mailbox, folder uint32, uid UID) []byte {
 	return binary.BigEndian.AppendUint32(appendPair(b, keyMessage, mailbox, folder), uid)
 }
 
-// parsePair reads the key of a folder or of something condemned; the rest of a message's key follows it.
+// parsePair reads the key of a folder or of something condemned; the rest of a message's key
+// follows it.
 func parsePair(k []byte, kind byte) (mailbox, folder uint32, ok bool) {
 	if len(k) < folderLen || k[0] != kind {
 		return 0, 0, false
@@ -100,7 +102,8 @@ func parseMessageKey(k []byte) (mailbox, folder uint32, uid UID, ok bool) {
 	return mailbox, folder, binary.BigEndian.Uint32(k[folderLen:]), true
 }
 
-// appendPrefix begins the keys of one kind that belong to a mailbox; those of the next number come after them all.
+// appendPrefix begins the keys of one kind that belong to a mailbox; those of the next number come
+// after them all.
 func appendPrefix(b []byte, kind byte, mailbox uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(b, kind), mailbox)
 }

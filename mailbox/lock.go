@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// locks are the maildrop locks of POP3 (RFC 1939 4) for the whole cluster: they live in the memory of the shard's owner and end with its term.
-// Two sessions never have one mailbox at once. A lock that was lost while its update was under way, or whose update had an unknown
-// outcome, is given to the next session only after a command that makes the update come too late.
+// locks are the maildrop locks of POP3 (RFC 1939 4) for the whole cluster: they live in the memory
+// of the shard's owner and end with its term. Two sessions never have one mailbox at once. A lock
+// that was lost while its update was under way, or whose update had an unknown outcome, is given to
+// the next session only after a command that makes the update come too late.
 type locks struct {
 	r  *run
 	mu struct {
@@ -38,7 +39,8 @@ func (l *locks) init(r *run) {
 	l.mu.held = make(map[uint32]*lockEntry)
 }
 
-// Lock takes the maildrop lock of a mailbox, or ErrLocked; it is to be renewed in less than Options.LockFor.
+// Lock takes the maildrop lock of a mailbox, or ErrLocked; it is to be renewed in less than
+// Options.LockFor.
 func (s *Store) Lock(ctx context.Context, address string) (LockID, error) {
 	r, err := s.leased()
 	if err != nil {
@@ -123,7 +125,8 @@ func (l *locks) entry(id LockID) (*lockEntry, error) {
 	return e, nil
 }
 
-// Renew keeps a lock. ErrStaleLock or ErrRefused: the session has lost it and ends (with [SYS/TEMP], RFC 3206).
+// Renew keeps a lock. ErrStaleLock or ErrRefused: the session has lost it and ends (with
+// [SYS/TEMP], RFC 3206).
 func (s *Store) Renew(id LockID) error {
 	r, err := s.leased()
 	if err != nil {
@@ -155,8 +158,9 @@ func (s *Store) Unlock(id LockID) {
 	}
 }
 
-// Update removes messages from the inbox of a locked mailbox: the UPDATE state of POP3 (RFC 1939 6). Many UIDs, which ascend, are several commands; after
-// an error some may be gone and others not, which the RFC allows. It keeps the lock.
+// Update removes messages from the inbox of a locked mailbox: the UPDATE state of POP3 (RFC 1939
+// 6). Many UIDs, which ascend, are several commands; after an error some may be gone and others
+// not, which the RFC allows. It keeps the lock.
 func (s *Store) Update(ctx context.Context, id LockID, uids []UID) error {
 	r, err := s.leased()
 	if err != nil {

@@ -87,7 +87,8 @@ func TestLocksEndWithTheTerm(t *testing.T) {
 	}
 }
 
-// An update of unknown outcome comes late, when the next session has the mailbox: it is refused by Apply.
+// An update of unknown outcome comes late, when the next session has the mailbox: it is refused by
+// Apply.
 func TestLateUpdate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Options{UnknownFor: time.Second, LockFor: time.Minute})

@@ -2,8 +2,8 @@ package mailbox
 
 import "fmt"
 
-// machine is the state machine: a pure function of rows and command (DESIGN.md). What it keeps in memory between commands is a cache of
-// one row. Used by the apply goroutine only.
+// machine is the state machine: a pure function of rows and command (DESIGN.md). What it keeps in
+// memory between commands is a cache of one row. Used by the apply goroutine only.
 type machine struct {
 	w      Writer
 	index  uint64 // of the entry being applied
@@ -35,8 +35,8 @@ func (m *machine) apply(w Writer, index uint64, data []byte, parts [][]byte) any
 	return result
 }
 
-// once applies a command unless it was applied before, or is too late: each command is applied at most once, in the session that made it.
-// A repeated one gets the result of the first.
+// once applies a command unless it was applied before, or is too late: each command is applied at
+// most once, in the session that made it. A repeated one gets the result of the first.
 func (m *machine) once(parts [][]byte) any {
 	c := &m.cmd
 	if c.kind == cmdEpoch {
@@ -72,7 +72,8 @@ func (m *machine) load() {
 	m.recent.reset(m.meta.newest)
 }
 
-// must: a row that cannot be read is a broken invariant, and going on would make this member differ from the others.
+// must: a row that cannot be read is a broken invariant, and going on would make this member differ
+// from the others.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -86,7 +87,8 @@ func (m *machine) set(key, value []byte) {
 	m.w.Set(key, value)
 }
 
-// applyEpoch gives the mailboxes a new owner. Nothing of an older one is applied after it, so what is remembered of their commands goes.
+// applyEpoch gives the mailboxes a new owner. Nothing of an older one is applied after it, so what
+// is remembered of their commands goes.
 func (m *machine) applyEpoch([][]byte) any {
 	if m.cmd.session != m.meta.epoch {
 		return epochResult{}

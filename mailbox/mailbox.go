@@ -1,6 +1,7 @@
-// Package mailbox is the replicated store of permanent mailboxes: the state machine of one shard's mailboxes, folders and messages (Apply),
-// the front that gathers deliveries into commands, and what local delivery, POP3, IMAP and web mail read and do.
-// It knows no raft, no store and no socket: a Group gives it these. DESIGN.md says why it is built so.
+// Package mailbox is the replicated store of permanent mailboxes: the state machine of one shard's
+// mailboxes, folders and messages (Apply), the front that gathers deliveries into commands, and
+// what local delivery, POP3, IMAP and web mail read and do. It knows no raft, no store and no
+// socket: a Group gives it these. DESIGN.md says why it is built so.
 package mailbox
 
 import (
@@ -26,7 +27,8 @@ type Options struct {
 	PendingBytes   int64 // default 32 MiB
 	PendingItems   int   // default 10,000
 	PendingForgets int   // records; default 100,000
-	// Lease reports whether this member is the leader for certain; locks are given and used only then. Nil: always.
+	// Lease reports whether this member is the leader for certain; locks are given and used only
+	// then. Nil: always.
 	Lease    func() bool
 	LockFor  time.Duration // a lock that is not renewed for this long is lost; default 1 min
 	MaxLocks int           // default 100,000
@@ -51,7 +53,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Store is one shard's mailboxes. Except for Apply, Committed and Restored, its methods are safe for use by several goroutines.
+// Store is one shard's mailboxes. Except for Apply, Committed and Restored, its methods are safe
+// for use by several goroutines.
 type Store struct {
 	opts     Options
 	machine  machine  // apply goroutine
@@ -86,7 +89,8 @@ func (s *Store) note(b *openBox, folder uint32, modSeq uint64) {
 	}
 }
 
-// Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as Apply.
+// Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as
+// Apply.
 func (s *Store) Committed() {
 	s.mu.Lock()
 	s.mu.meta, s.mu.known = s.machine.meta, true
@@ -97,7 +101,8 @@ func (s *Store) Committed() {
 	s.changes = s.changes[:0]
 }
 
-// Restored says that the rows were replaced as a whole by another member's. Same goroutine as Apply.
+// Restored says that the rows were replaced as a whole by another member's. Same goroutine as
+// Apply.
 func (s *Store) Restored() {
 	s.machine.loaded = false
 	s.mu.Lock()
@@ -105,7 +110,8 @@ func (s *Store) Restored() {
 	s.mu.Unlock()
 }
 
-// Open makes reads work, on this member whether it is the owner or not: they see what it has applied.
+// Open makes reads work, on this member whether it is the owner or not: they see what it has
+// applied.
 func (s *Store) Open(r Reader) { s.reader.CompareAndSwap(nil, &r) }
 
 // metaOf returns the meta row as of the last Committed.

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// A delivery to several recipients is stored once, each with its own first lines; a repeated one is known, also after the user deleted it.
+// A delivery to several recipients is stored once, each with its own first lines; a repeated one is
+// known, also after the user deleted it.
 func TestAppend(t *testing.T) {
 	b := newBed(t, Options{Proposers: 1}).start() // so that commands keep their order
 	anna, ben := b.box("anna@example.net", Settings{}), b.box("ben@example.net", Settings{})

@@ -6,7 +6,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// counter names one of the exact counters that travel in the meta row, in the batch of what they count.
+// counter names one of the exact counters that travel in the meta row, in the batch of what they
+// count.
 type counter int
 
 const (
@@ -22,8 +23,8 @@ const (
 	countersNumber
 )
 
-// meta is what the machine keeps in memory between commands. All of it is in the meta row, so that any member that has applied the same
-// entries has the same.
+// meta is what the machine keeps in memory between commands. All of it is in the meta row, so that
+// any member that has applied the same entries has the same.
 type meta struct {
 	time     int64   // newest command time
 	epoch    uint64  // index of the present owner's epoch command
@@ -58,7 +59,8 @@ func decodeMeta(b []byte) (m meta, err error) {
 	return m, d.done()
 }
 
-// nextValidity returns a UIDVALIDITY above all that were given (RFC 9051 2.3.1.1): the command time in seconds, or one more than the last.
+// nextValidity returns a UIDVALIDITY above all that were given (RFC 9051 2.3.1.1): the command time
+// in seconds, or one more than the last.
 func (m *meta) nextValidity() uint32 {
 	m.validity = max(m.validity+1, uint32(m.time/1000))
 	return m.validity

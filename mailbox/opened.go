@@ -2,7 +2,8 @@ package mailbox
 
 import "bytes"
 
-// opened are the mailboxes and folders that a command changes: each is read once, changed in memory, and written once at its end.
+// opened are the mailboxes and folders that a command changes: each is read once, changed in
+// memory, and written once at its end.
 type opened struct {
 	boxes   []*openBox
 	folders []*openFolder

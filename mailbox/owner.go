@@ -28,9 +28,10 @@ type run struct {
 	sweepLock sync.Mutex // held by who sweeps
 }
 
-// Start makes this member, which leads the group, the owner: it proposes the epoch command, repeatedly until ctx ends, and from its outcome on
-// takes deliveries and verbs. l hears of what is applied from then on.
-// After Stop or Abandon it may be called again. Calls of Start, Stop and Abandon come one after the other, except that Abandon may cut a Stop short.
+// Start makes this member, which leads the group, the owner: it proposes the epoch command,
+// repeatedly until ctx ends, and from its outcome on takes deliveries and verbs. l hears of what is
+// applied from then on. After Stop or Abandon it may be called again. Calls of Start, Stop and
+// Abandon come one after the other, except that Abandon may cut a Stop short.
 func (s *Store) Start(ctx context.Context, g Group, l Listener) error {
 	if s.run.Load() != nil {
 		return errors.New("mailbox: started twice")
@@ -52,8 +53,8 @@ func (s *Store) Start(ctx context.Context, g Group, l Listener) error {
 
 var errOvertaken = errors.New("another epoch came first")
 
-// proposeEpoch proposes until an epoch is this run's. A command names the epoch that it follows, so that one which comes
-// late, or a second time, ends nobody's term.
+// proposeEpoch proposes until an epoch is this run's. A command names the epoch that it follows, so
+// that one which comes late, or a second time, ends nobody's term.
 func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
 	now := r.s.opts.NewClock(time.Time{}).Now().UnixMilli()
 	for {
@@ -103,8 +104,9 @@ func (s *Store) Owner() bool {
 	return s.mu.meta.epoch <= r.session
 }
 
-// Append takes a delivery; it does not block. done is called once, with a result for each item, or with an error: ErrUnknown when the items may
-// have been stored (try again under the same keys), else nothing happened and nothing will. d must not be changed before that.
+// Append takes a delivery; it does not block. done is called once, with a result for each item, or
+// with an error: ErrUnknown when the items may have been stored (try again under the same keys),
+// else nothing happened and nothing will. d must not be changed before that.
 func (s *Store) Append(d *Delivery, done func([]Result, error)) {
 	u := delivery{Delivery: d, done: done}
 	err := s.check(&u)
@@ -122,8 +124,8 @@ func (s *Store) Append(d *Delivery, done func([]Result, error)) {
 	}
 }
 
-// Forget drops append records: the queue has settled these recipients, for good. It does not block, and may be lost with the term: what is left
-// for long is listed by Records.
+// Forget drops append records: the queue has settled these recipients, for good. It does not block,
+// and may be lost with the term: what is left for long is listed by Records.
 func (s *Store) Forget(records []Record) error {
 	if r := s.run.Load(); r != nil {
 		return r.front.forget(records)
@@ -131,7 +133,8 @@ func (s *Store) Forget(records []Record) error {
 	return ErrRefused
 }
 
-// Stop refuses new work and waits until what is pending is answered. When ctx ends before that, the rest is left as unknown.
+// Stop refuses new work and waits until what is pending is answered. When ctx ends before that, the
+// rest is left as unknown.
 func (s *Store) Stop(ctx context.Context) {
 	r := s.run.Load()
 	if r == nil {
@@ -151,8 +154,8 @@ func (s *Store) Stop(ctx context.Context) {
 	s.run.CompareAndSwap(r, nil)
 }
 
-// Abandon ends the term of a member that was deposed. It does not wait: what was not proposed yet is refused, what was is unknown, and the locks
-// are lost.
+// Abandon ends the term of a member that was deposed. It does not wait: what was not proposed yet
+// is refused, what was is unknown, and the locks are lost.
 func (s *Store) Abandon() {
 	r := s.run.Swap(nil)
 	if r == nil {

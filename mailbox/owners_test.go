@@ -28,7 +28,8 @@ type peer struct {
 	store *Store
 }
 
-// recipient is one recipient of a message in a queue, which is to be delivered to a mailbox exactly once.
+// recipient is one recipient of a message in a queue, which is to be delivered to a mailbox exactly
+// once.
 type recipient struct {
 	key     AppendKey
 	text    string
@@ -37,7 +38,8 @@ type recipient struct {
 	stored  int // by the log
 }
 
-// owners is a group of several members that own the mailboxes in turn, and the world around: a queue that delivers and crashes, users that delete.
+// owners is a group of several members that own the mailboxes in turn, and the world around: a
+// queue that delivers and crashes, users that delete.
 type owners struct {
 	t     *testing.T
 	rand  *rand.Rand
@@ -175,7 +177,8 @@ func (w *owners) newMail() {
 	}
 }
 
-// deliver appends what is not settled. After an answer the queue settles, or crashes before that and will deliver again.
+// deliver appends what is not settled. After an answer the queue settles, or crashes before that
+// and will deliver again.
 func (w *owners) deliver(p *peer) {
 	w.mu.Lock()
 	var some []*recipient
@@ -204,7 +207,8 @@ func (w *owners) deliver(p *peer) {
 	}
 }
 
-// forget drops the records of what the queue has settled: those that it lists, as after a forget was lost.
+// forget drops the records of what the queue has settled: those that it lists, as after a forget
+// was lost.
 func (w *owners) forget(p *peer) {
 	records, err := p.store.Records(Record{}, 10_000)
 	if err != nil {
@@ -293,7 +297,8 @@ func (w *owners) end() {
 	w.group.Follow(w.witness, len(w.group.Log()))
 }
 
-// check: everything was stored once, no record or chunk is left, and all members have come to the same.
+// check: everything was stored once, no record or chunk is left, and all members have come to the
+// same.
 func (w *owners) check() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -314,7 +319,8 @@ func (w *owners) check() {
 	}
 }
 
-// TestExactlyOnce: whatever becomes of owners, proposals, queue and messages, a recipient's message is stored once.
+// TestExactlyOnce: whatever becomes of owners, proposals, queue and messages, a recipient's message
+// is stored once.
 func TestExactlyOnce(t *testing.T) {
 	var stored, again int
 	for seed := range uint64(20) {

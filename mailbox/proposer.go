@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// lane is one proposer: at most one command of it is under way, and they are numbered, so that the number and the result of the last one are
-// all that is needed to know a repeated command. A lane belongs to one term.
+// lane is one proposer: at most one command of it is under way, and they are numbered, so that the
+// number and the result of the last one are all that is needed to know a repeated command. A lane
+// belongs to one term.
 type lane struct {
 	number byte
 	seq    uint64
@@ -58,7 +59,8 @@ func (r *run) answer(deliveries []delivery, result any, err error) {
 	}
 }
 
-// proposeLarge sends a large content as chunks first, one at a time, so that no command is large and no content is in memory as a whole.
+// proposeLarge sends a large content as chunks first, one at a time, so that no command is large
+// and no content is in memory as a whole.
 func (r *run) proposeLarge(l *lane) {
 	for {
 		d, ok := r.front.takeLarge()
@@ -108,9 +110,11 @@ const (
 	repeatMost  = time.Second
 )
 
-// propose proposes the same octets until the outcome is known (pitfall R4) or ctx ends. An error that wraps ErrRefused: nothing happened and nothing
-// will; ErrUnknown: it may have, and may still. Of appends ctx is the term's: their unknown outcomes come with its end alone, when what is
-// still on its way is kept out by the next epoch. Else a late copy could follow the Forget of a second try.
+// propose proposes the same octets until the outcome is known (pitfall R4) or ctx ends. An error
+// that wraps ErrRefused: nothing happened and nothing will; ErrUnknown: it may have, and may still.
+// Of appends ctx is the term's: their unknown outcomes come with its end alone, when what is still
+// on its way is kept out by the next epoch. Else a late copy could follow the Forget of a second
+// try.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	unknown := false
 	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {

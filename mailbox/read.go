@@ -44,8 +44,8 @@ func decodeMailbox(address string, v []byte) (Mailbox, error) {
 	}, nil
 }
 
-// Room reports whether a message of size octets would be taken now: ErrNoMailbox, ErrFull or nil. For RCPT, where the answer may be a
-// little old; the append decides.
+// Room reports whether a message of size octets would be taken now: ErrNoMailbox, ErrFull or nil.
+// For RCPT, where the answer may be a little old; the append decides.
 func (s *Store) Room(address string, size int64) error {
 	m, err := s.Mailbox(address)
 	if err == nil && m.Hard > 0 && m.Bytes+size > m.Hard {
@@ -88,7 +88,8 @@ func (s *Store) scan(from, to []byte, fn func(k, v []byte) (bool, error)) error 
 	return nil
 }
 
-// Folders returns the folders of a mailbox, up to 1,000, in the order of their making; none when the mailbox is no more.
+// Folders returns the folders of a mailbox, up to 1,000, in the order of their making; none when
+// the mailbox is no more.
 func (s *Store) Folders(box Ref) (all []Folder, err error) {
 	err = s.scan(appendPrefix(nil, keyFolder, box.Number), appendPrefix(nil, keyFolder, box.Number+1), func(k, v []byte) (bool, error) {
 		_, number, ok := parsePair(k, keyFolder)
@@ -111,7 +112,8 @@ func decodeFolder(number uint32, v []byte) (Folder, error) {
 	}, err
 }
 
-// Folder returns a folder by its number, or ErrNoFolder. Its totals are POP3's STAT and IMAP's STATUS.
+// Folder returns a folder by its number, or ErrNoFolder. Its totals are POP3's STAT and IMAP's
+// STATUS.
 func (s *Store) Folder(box Ref, number uint32) (Folder, error) {
 	v, err := s.get(appendFolderKey(nil, box.Number, number), ErrNoFolder)
 	if err != nil {
@@ -154,8 +156,9 @@ func (s *Store) get(key []byte, missing error) ([]byte, error) {
 // Range is a range of UIDs; Last 0: to the end.
 type Range struct{ First, Last UID }
 
-// Messages calls fn with the messages of a folder in the order of their UIDs until it returns false. m is valid during the call, and nothing is
-// allocated for it. What it sees is the state of one moment, which the store keeps as long as it runs: fn must not wait for a client.
+// Messages calls fn with the messages of a folder in the order of their UIDs until it returns
+// false. m is valid during the call, and nothing is allocated for it. What it sees is the state of
+// one moment, which the store keeps as long as it runs: fn must not wait for a client.
 func (s *Store) Messages(box Ref, folder uint32, in Range, fn func(m *Message) bool) error {
 	from, to := appendMessageKey(nil, box.Number, folder, in.First), appendPair(nil, keyMessage, box.Number, folder+1)
 	if in.Last != 0 && in.Last < 1<<32-1 {
@@ -189,8 +192,8 @@ func (s *Store) Message(box Ref, folder uint32, uid UID) (m Message, err error) 
 	return m, err
 }
 
-// Records returns up to most append records after one, oldest message first: those of long ago are of recipients that the queue has settled,
-// if it says so, and are to be forgotten.
+// Records returns up to most append records after one, oldest message first: those of long ago are
+// of recipients that the queue has settled, if it says so, and are to be forgotten.
 func (s *Store) Records(after Record, most int) (all []Record, err error) {
 	from := append(appendRecordKey(nil, after), 0)
 	err = s.scan(from, []byte{keyRecord + 1}, func(k, _ []byte) (bool, error) {

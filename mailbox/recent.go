@@ -6,10 +6,12 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// recent knows the newest append records, so that the key of a fresh message is not looked for among all rows: that it is not there is the rule, and the
-// look-up would be the dearest read of an append. Message IDs ascend with time, so almost every key is above all that the ring has lost.
+// recent knows the newest append records, so that the key of a fresh message is not looked for
+// among all rows: that it is not there is the rule, and the look-up would be the dearest read of an
+// append. Message IDs ascend with time, so almost every key is above all that the ring has lost.
 //
-// Invariant: a record in the store is at or below the floor, or in the ring. It is a cache of the rows: Apply gives the same with any ring.
+// Invariant: a record in the store is at or below the floor, or in the ring. It is a cache of the
+// rows: Apply gives the same with any ring.
 type recent struct {
 	floor mail.ID
 	known map[Record]struct{}
@@ -17,7 +19,8 @@ type recent struct {
 	next  int
 }
 
-// recentRecords is what is out of order for long enough to matter: messages that are on their way at a time.
+// recentRecords is what is out of order for long enough to matter: messages that are on their way
+// at a time.
 const recentRecords = 2048
 
 // reset begins with nothing known of records up to newest, the highest ID that any had.

@@ -7,7 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// Whatever the order of the IDs, no record that was added is ever said to be absent, and fresh ones mostly are.
+// Whatever the order of the IDs, no record that was added is ever said to be absent, and fresh ones
+// mostly are.
 func TestRecent(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))

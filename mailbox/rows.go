@@ -12,7 +12,8 @@ type boxRow struct {
 	created    int64
 	messages   uint64
 	bytes      uint64
-	// lock is the newest POP3 lock of a session that is known here: updates of older ones are too late.
+	// lock is the newest POP3 lock of a session that is known here: updates of older ones are too
+	// late.
 	lockSession, lock uint64
 }
 
@@ -70,8 +71,8 @@ func decodeFolderRow(b []byte) (r folderRow, err error) {
 	return r, d.done()
 }
 
-// messageRow is a message. What changes stands in front; tail is what a change, a copy or a move takes over as it is: size, date, content
-// and prefix. A listing reads no further than the date.
+// messageRow is a message. What changes stands in front; tail is what a change, a copy or a move
+// takes over as it is: size, date, content and prefix. A listing reads no further than the date.
 type messageRow struct {
 	flags  Flags
 	modSeq uint64
@@ -113,7 +114,8 @@ func body(rest []byte) (c contentID, prefix []byte, err error) {
 	return c, prefix, d.done()
 }
 
-// contentRow says where a content lies and how many messages have it. It is not there when none has.
+// contentRow says where a content lies and how many messages have it. It is not there when none
+// has.
 type contentRow struct {
 	refs    uint64
 	size    int64

@@ -11,8 +11,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// TestScripts replays testdata/script/*.txt. A script is blocks of commands, a line of dashes, what the commands answered and what the shard is like
-// after them. Users are named without their domain, folders by their name.
+// TestScripts replays testdata/script/*.txt. A script is blocks of commands, a line of dashes, what
+// the commands answered and what the shard is like after them. Users are named without their
+// domain, folders by their name.
 //
 //	create USER [soft=N] [hard=N] [retention=5m] | settings ... | remove USER | rename USER TO
 //	mkdir USER FOLDER | mv USER FOLDER TO | rmdir USER FOLDER | options USER FOLDER [subscribed] [retention=5m]

@@ -2,8 +2,9 @@ package mailbox
 
 import "hash/fnv"
 
-// Shard returns the number of the shard that has the mailbox of a canonical address, below shards. The number of shards is a constant
-// of the cluster, and this function is part of the format: a mailbox lies where it says.
+// Shard returns the number of the shard that has the mailbox of a canonical address, below shards.
+// The number of shards is a constant of the cluster, and this function is part of the format: a
+// mailbox lies where it says.
 func Shard(address string, shards int) int {
 	h := fnv.New64a()
 	h.Write([]byte(address))

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// The owner looks for what was given up, deleted or kept for long enough this often; a command removes this much at once.
+// The owner looks for what was given up, deleted or kept for long enough this often; a command
+// removes this much at once.
 const (
 	sweepEvery = 10 * time.Minute
 	sweepMost  = 1000
@@ -49,8 +50,8 @@ func (r *run) sweepNow(ctx context.Context, steps ...func(context.Context) error
 	return nil
 }
 
-// Sweep removes at once what the owner looks for from time to time: chunks that were given up, messages of what was deleted, and those that are past
-// their retention.
+// Sweep removes at once what the owner looks for from time to time: chunks that were given up,
+// messages of what was deleted, and those that are past their retention.
 func (s *Store) Sweep(ctx context.Context) error {
 	r := s.run.Load()
 	if r == nil {
@@ -115,7 +116,8 @@ func (r *run) firstCondemned() (mailbox, folder uint32, found bool, err error) {
 	return mailbox, folder, found, err
 }
 
-// purgeSome removes the first messages of something condemned. Of a mailbox it takes one folder after the other.
+// purgeSome removes the first messages of something condemned. Of a mailbox it takes one folder
+// after the other.
 func (r *run) purgeSome(ctx context.Context, mailbox, folder uint32) error {
 	from, to := appendPrefix(nil, keyMessage, mailbox), appendPrefix(nil, keyMessage, mailbox+1)
 	if folder != 0 {
@@ -140,8 +142,9 @@ func (r *run) purgeSome(ctx context.Context, mailbox, folder uint32) error {
 	return err
 }
 
-// retainAll removes messages that have been in their folder for as long as they are kept. UIDs are given in the order in which messages come, so
-// the old ones stand first, and a folder costs no more than what is removed from it.
+// retainAll removes messages that have been in their folder for as long as they are kept. UIDs are
+// given in the order in which messages come, so the old ones stand first, and a folder costs no
+// more than what is removed from it.
 func (r *run) retainAll(ctx context.Context) error {
 	for after := ""; ; {
 		boxes, err := r.s.Mailboxes(after, sweepMost)

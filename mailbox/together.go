@@ -8,8 +8,9 @@ import (
 // MaxTogether is how many octets of content AppendTogether takes at once.
 const MaxTogether = directSize
 
-// AppendTogether appends deliveries by one command, in their order, and waits for it: an import, whose messages are to have UIDs in the order of the
-// archive. Together they have at most MaxItems items, and MaxTogether octets of content in Content.Bytes. The results are those of each
+// AppendTogether appends deliveries by one command, in their order, and waits for it: an import,
+// whose messages are to have UIDs in the order of the archive. Together they have at most MaxItems
+// items, and MaxTogether octets of content in Content.Bytes. The results are those of each
 // delivery's items. Errors are Append's, of all.
 func (s *Store) AppendTogether(ctx context.Context, all []*Delivery) ([][]Result, error) {
 	r := s.run.Load()

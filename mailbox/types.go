@@ -17,8 +17,9 @@ type (
 	Reader = rows.ContentReader
 )
 
-// Proposer replicates a command: data and its content parts. It blocks until the command is applied and on stable storage
-// on a majority, and returns what Apply returned. An error that is not ErrRefused means that the outcome is unknown.
+// Proposer replicates a command: data and its content parts. It blocks until the command is applied
+// and on stable storage on a majority, and returns what Apply returned. An error that is not
+// ErrRefused means that the outcome is unknown.
 type Proposer interface {
 	Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error)
 }
@@ -74,8 +75,9 @@ const (
 	maxPrefix  = 4 << 10
 )
 
-// AppendKey says whose an append is: a recipient of a message in the queue. An append whose key is known is not done again, whatever
-// became of the message meanwhile, until Forget. A recipient that leaves several copies (by the user's rules) numbers them.
+// AppendKey says whose an append is: a recipient of a message in the queue. An append whose key is
+// known is not done again, whatever became of the message meanwhile, until Forget. A recipient that
+// leaves several copies (by the user's rules) numbers them.
 type AppendKey struct {
 	ID        mail.ID // zero: no key, the append is done as often as it is asked for
 	Recipient uint32
@@ -159,7 +161,8 @@ type Mailbox struct {
 	Folders  int
 }
 
-// Ref names a mailbox for good: its number is never used again in the shard, while the address may be.
+// Ref names a mailbox for good: its number is never used again in the shard, while the address may
+// be.
 type Ref struct {
 	Address string
 	Number  uint32
@@ -198,7 +201,8 @@ type Change struct {
 	ModSeq  uint64
 }
 
-// Listener hears of applied changes, on the owner only and after the batch is in the store. It must not block.
+// Listener hears of applied changes, on the owner only and after the batch is in the store. It must
+// not block.
 type Listener interface {
 	// Changed gives each changed folder once per command. The slice is valid during the call.
 	Changed(changes []Change)

@@ -75,7 +75,8 @@ func (s *Store) RemoveMailbox(ctx context.Context, box Ref) error {
 	return err
 }
 
-// RenameMailbox gives a mailbox another address of this shard. To one of another shard (ErrWrongShard) it is exported, imported and removed.
+// RenameMailbox gives a mailbox another address of this shard. To one of another shard
+// (ErrWrongShard) it is exported, imported and removed.
 func (s *Store) RenameMailbox(ctx context.Context, box Ref, address string) error {
 	if err := s.checkAddress(address, Settings{}); err != nil {
 		return err

@@ -5,8 +5,8 @@ import "context"
 // verbMost is how many messages one command handles.
 const verbMost = 500
 
-// verbs proposes one command for each verbMost of the UIDs, which ascend, until all are done or one fails. The result is that of all; the first error
-// ends it.
+// verbs proposes one command for each verbMost of the UIDs, which ascend, until all are done or one
+// fails. The result is that of all; the first error ends it.
 func (r *run) verbs(ctx context.Context, t commandType, uids []UID, body func([]byte, []UID) []byte) (sum verbResult, err error) {
 	for len(uids) > 0 {
 		some := uids[:min(len(uids), verbMost)]
@@ -33,8 +33,9 @@ func (s *Store) onMessages(ctx context.Context, t commandType, uids []UID, body 
 	return r.verbs(ctx, t, uids, body)
 }
 
-// Verbs over messages take UIDs in ascending order; those that are not there are passed over. More than 500 are several commands: after an error
-// some may be done and others not. ErrUnknown: the last command may still be done.
+// Verbs over messages take UIDs in ascending order; those that are not there are passed over. More
+// than 500 are several commands: after an error some may be done and others not. ErrUnknown: the
+// last command may still be done.
 
 // FlagChange is what StoreFlags does.
 type FlagChange struct {
@@ -75,8 +76,9 @@ type Copied struct {
 	First UID
 }
 
-// Copy copies messages to another folder of the mailbox, or moves them (RFC 6851); the new ones have the flags and dates of the old. A content is never copied.
-// ErrFull: the hard quota is not enough. It returns one Copied for each command.
+// Copy copies messages to another folder of the mailbox, or moves them (RFC 6851); the new ones
+// have the flags and dates of the old. A content is never copied. ErrFull: the hard quota is not
+// enough. It returns one Copied for each command.
 func (s *Store) Copy(ctx context.Context, box Ref, folder uint32, uids []UID, to uint32, move bool) (all []Copied, err error) {
 	r := s.run.Load()
 	if r == nil {

@@ -17,10 +17,11 @@ import (
 type AuthOptions struct {
 	Users  Users
 	Events Events
-	// Outside checks the password of a user whose User.Source is not empty and who has no hash here. It may take a while; an error is answered 454. nil: nobody
-	// can.
+	// Outside checks the password of a user whose User.Source is not empty and who has no hash
+	// here. It may take a while; an error is answered 454. nil: nobody can.
 	Outside func(ctx context.Context, u *directory.User, password string) (bool, error)
-	// Workers hash passwords; 0: half of the CPUs, at least one. Each needs the memory of one hash (19 MiB).
+	// Workers hash passwords; 0: half of the CPUs, at least one. Each needs the memory of one hash
+	// (19 MiB).
 	Workers int
 	// Waiting is how many log-ins may wait for a worker; one more is answered 454. 0: 256.
 	Waiting int
@@ -28,14 +29,17 @@ type AuthOptions struct {
 	CacheTTL time.Duration
 	// CacheSize is how many users are remembered so; 0: 10,000.
 	CacheSize int
-	// Trusted networks are never blocked for failed log-ins: a web mail server's users share its address. nil: none.
+	// Trusted networks are never blocked for failed log-ins: a web mail server's users share its
+	// address. nil: none.
 	Trusted func(netip.Addr) bool
-	// Current is that of Options: until it is so, nobody is told for good that the name or the password is wrong. nil: it always is.
+	// Current is that of Options: until it is so, nobody is told for good that the name or the
+	// password is wrong. nil: it always is.
 	Current func() bool
-	// ScramSecret makes up salts for users who are not there. All nodes should have the same, and keep it, or a stranger can tell from a
-	// salt that changes that it was made up. nil: random.
+	// ScramSecret makes up salts for users who are not there. All nodes should have the same, and
+	// keep it, or a stranger can tell from a salt that changes that it was made up. nil: random.
 	ScramSecret []byte
-	// Cost of the hash that is computed for users who are not there; it should be that of most users. Zero: the default.
+	// Cost of the hash that is computed for users who are not there; it should be that of most
+	// users. Zero: the default.
 	Cost directory.Cost
 	Now  func() time.Time // nil: time.Now
 }
@@ -130,8 +134,9 @@ func (a *Auth) Close() {
 	a.workers.Wait()
 }
 
-// Plain checks a password. A log-in that succeeded lately is answered at once, also from a network that is blocked, so that a guesser
-// beside honest users does not lock them out. Everything else takes one hash, whether the user exists or not.
+// Plain checks a password. A log-in that succeeded lately is answered at once, also from a network
+// that is blocked, so that a guesser beside honest users does not lock them out. Everything else
+// takes one hash, whether the user exists or not.
 func (a *Auth) Plain(c *smtpd.Client, authzid, user, password string, done func(*smtpd.User, *smtp.Failure)) {
 	name, ok := loginName(authzid, user)
 	u := a.active(name)
@@ -238,8 +243,8 @@ func (a *Auth) active(name string) *directory.User {
 	return nil
 }
 
-// loginName returns the canonical name, and false when there can be no such user. To act for somebody else (authzid, RFC 4616 2)
-// is nobody's right here.
+// loginName returns the canonical name, and false when there can be no such user. To act for
+// somebody else (authzid, RFC 4616 2) is nobody's right here.
 func loginName(authzid, user string) (string, bool) {
 	name, err := directory.Canonical(user)
 	if err != nil {

@@ -76,7 +76,8 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-// A log-in from the cache is answered before Plain returns; anything that changes the user, and time, voids it.
+// A log-in from the cache is answered before Plain returns; anything that changes the user, and
+// time, voids it.
 func TestLoginCache(t *testing.T) {
 	u, now := new(users), newManual()
 	u.put(t, "bob@l.example", "one")
@@ -147,7 +148,8 @@ func (g *gate) Get(name string) (*directory.User, bool) {
 	return g.users.Get(name)
 }
 
-// When all workers are busy and as many wait as may, the next is told so at once. Those who wait when the server stops are answered, too.
+// When all workers are busy and as many wait as may, the next is told so at once. Those who wait
+// when the server stops are answered, too.
 func TestPoolIsBounded(t *testing.T) {
 	g := &gate{asked: make(chan struct{}), open: make(chan struct{})}
 	g.put(t, "bob@l.example", "secret")
@@ -260,7 +262,8 @@ func TestFailuresAreBounded(t *testing.T) {
 	f.failed(netip.Addr{}) // a client without an address does no harm
 }
 
-// Users of an outside list are checked there, and only there; what it cannot say now is tried again.
+// Users of an outside list are checked there, and only there; what it cannot say now is tried
+// again.
 func TestOutside(t *testing.T) {
 	u := new(users)
 	from := func(u *directory.User) { u.Source, u.Hash = "ldap", "" }
@@ -392,7 +395,8 @@ func TestScram(t *testing.T) {
 	}
 }
 
-// Somebody who is not there has a salt like those who are: of the same length, the same each time and on each node, and their own.
+// Somebody who is not there has a salt like those who are: of the same length, the same each time
+// and on each node, and their own.
 func TestScramMadeUp(t *testing.T) {
 	o := AuthOptions{Users: new(users), ScramSecret: []byte("of the cluster"), Trusted: func(netip.Addr) bool { return true }}
 	salt := func(a *Auth, name string) string {

@@ -11,9 +11,10 @@ import (
 	"github.com/postroad/postroad/directory"
 )
 
-// loginCache remembers the last password with which a user logged in, as an HMAC under a key that dies with the process: a dump of the memory
-// gives nothing to compare with but by hashing with that key, and nothing is on disk. An entry is void when
-// the user changes in any way, and after ttl. Safe for use by several goroutines.
+// loginCache remembers the last password with which a user logged in, as an HMAC under a key that
+// dies with the process: a dump of the memory gives nothing to compare with but by hashing with
+// that key, and nothing is on disk. An entry is void when the user changes in any way, and after
+// ttl. Safe for use by several goroutines.
 type loginCache struct {
 	key   [32]byte
 	limit int

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Failed log-ins are counted for each client network (an IPv4 address, an IPv6 /64). Less than freeFailures are between the session and
-// its client; from there on the network has to wait after each, twice as long each time. Only time forgives: a guesser who could wipe
-// out failures by logging in to an account of their own would do so.
+// Failed log-ins are counted for each client network (an IPv4 address, an IPv6 /64). Less than
+// freeFailures are between the session and its client; from there on the network has to wait after
+// each, twice as long each time. Only time forgives: a guesser who could wipe out failures by
+// logging in to an account of their own would do so.
 const (
 	freeFailures = 10
 	firstWait    = time.Second

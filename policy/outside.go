@@ -19,7 +19,8 @@ func (a *Auth) isOutside(u *directory.User) bool {
 	return a.outside != nil && u.Source != "" && u.Hash == ""
 }
 
-// verify checks a password, here or outside. A user who is nobody, or cannot log in, costs what others do.
+// verify checks a password, here or outside. A user who is nobody, or cannot log in, costs what
+// others do.
 func (a *Auth) verify(u *directory.User, password string) (bool, *smtp.Failure) {
 	if u != nil && a.isOutside(u) {
 		ctx, cancel := context.WithTimeout(context.Background(), outsideWait)

@@ -19,18 +19,20 @@ import (
 type Options struct {
 	Rules Rules
 	Users Book
-	// Room returns mailbox.ErrFull when a mailbox, named by its canonical address, does not take so many octets now. It does not block. nil: all do.
+	// Room returns mailbox.ErrFull when a mailbox, named by its canonical address, does not take so
+	// many octets now. It does not block. nil: all do.
 	Room func(address string, size int64) error
-	// Current reports whether Users surely is what the cluster knows now. Until it is, as after a start, nobody is refused for good because they are not
-	// in it. It does not block. nil: it always is.
+	// Current reports whether Users surely is what the cluster knows now. Until it is, as after a
+	// start, nobody is refused for good because they are not in it. It does not block. nil: it
+	// always is.
 	Current func() bool
 	Events  Events
 	// Now is the clock of the rates; nil: time.Now. Only differences count.
 	Now func() time.Time
 }
 
-// Policy implements smtpd.Policy, and directory.Book: it knows the local domains of the rules besides those of the directory. Safe for use by several
-// goroutines.
+// Policy implements smtpd.Policy, and directory.Book: it knows the local domains of the rules
+// besides those of the directory. Safe for use by several goroutines.
 type Policy struct {
 	Book
 	room    func(string, int64) error
@@ -87,7 +89,8 @@ var (
 	failTooManyRcpts = smtp.Perm(smtp.MailboxUnavailable, "5.5.3", "One message with more recipients than you may send to at all; split it")
 )
 
-// Connect is asked once per connection. LMTP is for one's own networks: it has no greylist, no limits and no sender checks of a relay (RFC 2033 1).
+// Connect is asked once per connection. LMTP is for one's own networks: it has no greylist, no
+// limits and no sender checks of a relay (RFC 2033 1).
 func (p *Policy) Connect(c *smtpd.Client) *smtp.Failure {
 	if c.Kind == smtpd.LMTP && !p.rules.Load().trusts(c.Addr.Addr()) {
 		return failLMTP
@@ -117,7 +120,8 @@ func (p *Policy) Mail(c *smtpd.Client, sender string) *smtp.Failure {
 	return nil
 }
 
-// user looks the user up again: an account that is disabled or removed stops at its next transaction, not at its next log-in.
+// user looks the user up again: an account that is disabled or removed stops at its next
+// transaction, not at its next log-in.
 func (p *Policy) user(c *smtpd.Client) (*directory.User, *smtp.Failure) {
 	u, ok := p.Get(c.User.Name)
 	if !ok || u.Disabled {
@@ -126,7 +130,8 @@ func (p *Policy) user(c *smtpd.Client) (*directory.User, *smtp.Failure) {
 	return u, nil
 }
 
-// Rcpt decides who may send to whom. The order is: postmaster, local domains, then those who may relay anywhere, then relay domains; what is left is refused.
+// Rcpt decides who may send to whom. The order is: postmaster, local domains, then those who may
+// relay anywhere, then relay domains; what is left is refused.
 func (p *Policy) Rcpt(c *smtpd.Client, _ string, r *mail.Recipient, _ int) *smtp.Failure {
 	rules := p.rules.Load()
 	if r.Domain == "" || p.isLocal(rules, c, r.Domain) {
@@ -158,10 +163,12 @@ func (p *Policy) localDomain(rules *ruleSet, domain string) bool {
 	return ok
 }
 
-// Local reports whether the mail of a domain, in lower-case A-labels, is kept here: the rules say so, or the directory.
+// Local reports whether the mail of a domain, in lower-case A-labels, is kept here: the rules say
+// so, or the directory.
 func (p *Policy) Local(domain string) bool { return p.localDomain(p.rules.Load(), domain) }
 
-// local takes postmaster (RFC 5321 4.5.1) and whoever the directory knows. A recipient without a domain is postmaster: the grammar lets nothing else through.
+// local takes postmaster (RFC 5321 4.5.1) and whoever the directory knows. A recipient without a
+// domain is postmaster: the grammar lets nothing else through.
 func (p *Policy) local(c *smtpd.Client, rules *ruleSet, r *mail.Recipient) *smtp.Failure {
 	if strings.EqualFold(localPart(r.Address), "postmaster") {
 		return p.postmaster(rules, r)
@@ -189,10 +196,12 @@ func (p *Policy) unless(f *smtp.Failure) *smtp.Failure {
 	return failNotSure
 }
 
-// leastMessage is what a message takes that nobody announced the size of, in octets: a mailbox with less room than that is full.
+// leastMessage is what a message takes that nobody announced the size of, in octets: a mailbox with
+// less room than that is full.
 const leastMessage = 1 << 10
 
-// postmaster takes mail for postmaster: who has that name in the directory gets it, else whom the rules name.
+// postmaster takes mail for postmaster: who has that name in the directory gets it, else whom the
+// rules name.
 func (p *Policy) postmaster(rules *ruleSet, r *mail.Recipient) *smtp.Failure {
 	if r.Domain == "" {
 		r.Address, r.Domain = "postmaster@"+rules.bareDomain, rules.bareDomain
@@ -259,8 +268,9 @@ func localPart(address string) string {
 	return smtp.UnquoteLocal(address)
 }
 
-// routed reports whether a local part asks the next host to send the message on: user%host, host!user, "user@host". A relay domain's host might do it
-// for us, whom it trusts, and then the relay was ours.
+// routed reports whether a local part asks the next host to send the message on: user%host,
+// host!user, "user@host". A relay domain's host might do it for us, whom it trusts, and then the
+// relay was ours.
 func routed(address string) bool { return strings.ContainsAny(localPart(address), "%!@") }
 
 // isLiteralOf reports whether an address literal is ip.

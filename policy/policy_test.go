@@ -35,8 +35,9 @@ func newPolicy(t *testing.T, o Options) *Policy {
 	return p
 }
 
-// The forms of ../shared/abuse (nmap's smtp-open-relay and others), D foreign, L local, I our address: none is taken for D
-// from a stranger, whether or not somebody has a mailbox here whose name looks like a route.
+// The forms of ../shared/abuse (nmap's smtp-open-relay and others), D foreign, L local, I our
+// address: none is taken for D from a stranger, whether or not somebody has a mailbox here whose
+// name looks like a route.
 func TestNoOpenRelay(t *testing.T) {
 	forms := []string{
 		"u@D", "u%D@[I]", "u%D@L", `"u@D"`, `"u%D"`, "u@D@[I]", `"u@D"@[I]`, "u@D@L", "@[I]:u@D", "@L:u@D", "D!u", "D!u@[I]", "D!u@L", `"u@D"@L`,
@@ -312,7 +313,8 @@ func TestBadRules(t *testing.T) {
 	}
 }
 
-// Nothing that the grammar lets through is relayed from a stranger to a domain that is not listed, whatever it looks like.
+// Nothing that the grammar lets through is relayed from a stranger to a domain that is not listed,
+// whatever it looks like.
 func FuzzNoOpenRelay(f *testing.F) {
 	for _, s := range []string{"u@foreign.example", "u%d@l.example", `"u@d"@customer.example`, "@l.example:u@d", "u@l。example", "u@[IPv6:::1]", "postmaster"} {
 		f.Add(s)

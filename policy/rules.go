@@ -73,8 +73,8 @@ func (s *ruleSet) trusts(ip netip.Addr) bool {
 	return false
 }
 
-// toPostmaster gives a recipient that is postmaster the address of the configured one, and keeps what the client wrote as the
-// original recipient for reports (RFC 3461 4.2).
+// toPostmaster gives a recipient that is postmaster the address of the configured one, and keeps
+// what the client wrote as the original recipient for reports (RFC 3461 4.2).
 func (s *ruleSet) toPostmaster(r *mail.Recipient) {
 	if s.postmaster.Address == "" {
 		return

@@ -12,8 +12,9 @@ import (
 	"github.com/xdg-go/scram"
 )
 
-// scramServer makes up credentials for users who have none, so that the exchange with them looks like any other: the salt
-// of a name is always the same, and the proof is always wrong (RFC 5802 5.1, RFC 7677).
+// scramServer makes up credentials for users who have none, so that the exchange with them looks
+// like any other: the salt of a name is always the same, and the proof is always wrong (RFC 5802
+// 5.1, RFC 7677).
 type scramServer struct{ secret []byte }
 
 func newScramServer(secret []byte) *scramServer {

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// maxTracked bounds the users whose use is remembered. When there are more, the one who has the most left is forgotten, out of a few: that gives
-// away the least.
+// maxTracked bounds the users whose use is remembered. When there are more, the one who has the
+// most left is forgotten, out of a few: that gives away the least.
 const (
 	maxTracked = 100_000
 	sampled    = 16
 )
 
-// usage counts what users send, against token buckets: a user who was quiet may send a whole rate at once. Safe for use by several
-// goroutines.
+// usage counts what users send, against token buckets: a user who was quiet may send a whole rate
+// at once. Safe for use by several goroutines.
 type usage struct {
 	limit int
 	now   clock
@@ -27,7 +27,8 @@ type account struct {
 	messages, recipients bucket
 }
 
-// bucket holds what is left of a rate. It is kept as the share that is used, so that a changed rate applies at once.
+// bucket holds what is left of a rate. It is kept as the share that is used, so that a changed rate
+// applies at once.
 type bucket struct {
 	used float64 // events
 	at   time.Time

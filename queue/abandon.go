@@ -7,13 +7,15 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// pastRuns is how many abandoned runs are remembered after their end, to know a message of theirs that is accepted after all.
+// pastRuns is how many abandoned runs are remembered after their end, to know a message of theirs
+// that is accepted after all.
 const pastRuns = 8
 
-// Abandon ends the term of a member that was deposed. It does not wait. What was not proposed yet is refused (451 4.3.2); outcomes that are not
-// recorded are dropped, for only the new owner's word counts: their recipients are maybe attempted. Deliveries among them are remembered, in case this
-// member is the next owner. Accept commands of unknown outcome are
-// repeated in the background, and their clients answered by the outcome.
+// Abandon ends the term of a member that was deposed. It does not wait. What was not proposed yet
+// is refused (451 4.3.2); outcomes that are not recorded are dropped, for only the new owner's word
+// counts: their recipients are maybe attempted. Deliveries among them are remembered, in case this
+// member is the next owner. Accept commands of unknown outcome are repeated in the background, and
+// their clients answered by the outcome.
 func (q *Queue) Abandon() {
 	r := q.run.Swap(nil)
 	if r == nil {
@@ -36,8 +38,8 @@ func (q *Queue) Abandon() {
 	}()
 }
 
-// remember adds a run to the past. Those that have ended go, but for the latest; those that have not are few, for none lasts
-// longer than a client waits.
+// remember adds a run to the past. Those that have ended go, but for the latest; those that have
+// not are few, for none lasts longer than a client waits.
 func (q *Queue) remember(r *run) {
 	var all []*run
 	if p := q.past.Load(); p != nil {

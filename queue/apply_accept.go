@@ -5,13 +5,16 @@ import (
 	"time"
 )
 
-// Repeated accept commands are known for this long, in command time; a command that is older when it arrives is refused.
+// Repeated accept commands are known for this long, in command time; a command that is older when
+// it arrives is refused.
 const acceptMemory = 15 * time.Minute
 
-// Chunks of a large message whose accept command has not come this long after the message's ID was made are given up.
+// Chunks of a large message whose accept command has not come this long after the message's ID was
+// made are given up.
 const orphanAge = time.Hour
 
-// acceptResult is all or nothing: the messages of a command are in the queue (or were before, and perhaps are delivered by now), or none.
+// acceptResult is all or nothing: the messages of a command are in the queue (or were before, and
+// perhaps are delivered by now), or none.
 type acceptResult struct{ ok bool }
 
 func (m *machine) applyAccept(parts [][]byte) any {
@@ -48,8 +51,8 @@ func (m *machine) lane(l laneKey) laneRow {
 	return laneRow{}
 }
 
-// accept takes entry i of the command into the queue. Its parts begin at part; it returns where the next one's do. It fails only when chunks
-// are missing, and such a command has one entry.
+// accept takes entry i of the command into the queue. Its parts begin at part; it returns where the
+// next one's do. It fails only when chunks are missing, and such a command has one entry.
 func (m *machine) accept(i int, parts [][]byte, part int) (next int, ok bool) {
 	c := &m.cmd
 	e := &c.accept[i]
@@ -107,7 +110,8 @@ func (m *machine) takeIn(e *acceptEntry) {
 	n[countState+counter(Ready)] += uint64(len(o.rec.recipients))
 }
 
-// gatherParts refers to the command's parts with the entry's content; it returns -1 when they are not as the format says.
+// gatherParts refers to the command's parts with the entry's content; it returns -1 when they are
+// not as the format says.
 func (m *machine) gatherParts(e *acceptEntry, parts [][]byte, part int) int {
 	left := e.size
 	for range partsOf(e.size) {
@@ -159,7 +163,8 @@ func (m *machine) orphaned(c chunkRef) bool {
 	return c.id.Time().UnixMilli() < m.meta.time-orphanAge.Milliseconds()
 }
 
-// applySweep drops what the owner found to be given up. It looks again: what is not old by command time stays.
+// applySweep drops what the owner found to be given up. It looks again: what is not old by command
+// time stays.
 func (m *machine) applySweep() any {
 	from, to := appendLaneKey(nil, laneKey{}), appendLaneKey(nil, laneKey{session: m.cmd.session})
 	m.w.DeleteRange(from, to)

@@ -1,8 +1,10 @@
 package queue
 
-// This file is a hand-over in the group that the mail leaves. Nothing of it changes a recipient's state: the message goes as it is.
+// This file is a hand-over in the group that the mail leaves. Nothing of it changes a recipient's
+// state: the message goes as it is.
 
-// offerResult is the hand-over's serial; 0: another one is under way, or the owner is one of the past.
+// offerResult is the hand-over's serial; 0: another one is under way, or the owner is one of the
+// past.
 type offerResult struct{ serial uint64 }
 
 func (m *machine) handover() (h handoverRow) {
@@ -25,8 +27,9 @@ func (m *machine) applyOffer() any {
 // letGoResult: not ok: the hand-over is another's, or has got further already.
 type letGoResult struct{ ok bool }
 
-// applyLetGo is the moment from which messages are the other group's. What has changed since it was copied stays. It is an owner's word, which knows that no
-// attempt at these messages is under way or will begin.
+// applyLetGo is the moment from which messages are the other group's. What has changed since it was
+// copied stays. It is an owner's word, which knows that no attempt at these messages is under way
+// or will begin.
 func (m *machine) applyLetGo() any {
 	c, h := &m.cmd.handover, m.handover()
 	if fenced(m.cmd.session, m.meta.epoch) || h.phase != handoverCopy || h.serial != c.serial {

@@ -8,8 +8,10 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// This file is a hand-over in the group that the mail goes to. What has come lies aside, in no schedule and no counter, until the group that it came from has let it go and says so.
-// The group keeps of each other group which of its hand-overs have ended: a copy that was long on its way brings nothing back.
+// This file is a hand-over in the group that the mail goes to. What has come lies aside, in no
+// schedule and no counter, until the group that it came from has let it go and says so. The group
+// keeps of each other group which of its hand-overs have ended: a copy that was long on its way
+// brings nothing back.
 
 // takeResult: not ok: the hand-over has ended, or this group takes nothing any more.
 type takeResult struct{ ok bool }
@@ -27,7 +29,8 @@ func (m *machine) setIncoming(source uint64, in *incomingRow) {
 	m.set(m.key, in.append(m.val[:0]))
 }
 
-// receives reports whether something of the command's hand-over is taken: it is under way, or may begin.
+// receives reports whether something of the command's hand-over is taken: it is under way, or may
+// begin.
 func (m *machine) receives(in *incomingRow) bool {
 	serial := m.cmd.handover.serial
 	return !tooLate(serial, in.over) && !m.meta.sealed && (in.serial == 0 || in.serial == serial)
@@ -41,17 +44,26 @@ func (m *machine) begin(in *incomingRow) {
 	}
 }
 
-// applyBring keeps one chunk of a large message. They come in order; one that comes twice is known by its number.
+// applyBring keeps one chunk of a large message. They come in order; one that comes twice is known
+// by its number.
 func (m *machine) applyBring(parts [][]byte) any {
 	c := &m.cmd.handover
 	if len(parts) != 1 {
-		panic(fmt.Sprintf("queue: chunk of message %v in entry %d has %d parts", c.chunk.id, m.index, len(parts)))
+		panic(
+			fmt.Sprintf(
+				"queue: chunk of message %v in entry %d has %d parts",
+				c.chunk.id,
+				m.index,
+				len(parts),
+			),
+		)
 	}
 	in := m.incoming(c.source)
 	if !m.receives(&in) {
 		return takeResult{}
 	}
-	if slices.Contains(in.ids, c.chunk.id) || in.chunks > 0 && in.chunked == c.chunk.id && c.chunk.seq < in.chunks {
+	if slices.Contains(in.ids, c.chunk.id) ||
+		in.chunks > 0 && in.chunked == c.chunk.id && c.chunk.seq < in.chunks {
 		return takeResult{true}
 	}
 	if in.chunks > 0 && in.chunked != c.chunk.id || c.chunk.seq != in.chunks {
@@ -80,7 +92,13 @@ func (m *machine) applyTake(parts [][]byte) any {
 		m.parts = m.parts[:0]
 		if l.chunks == 0 {
 			if part = m.gatherParts(&acceptEntry{size: l.size}, parts, part); part < 0 {
-				panic(fmt.Sprintf("queue: letter %v of entry %d has not the content it says", l.id, m.index))
+				panic(
+					fmt.Sprintf(
+						"queue: letter %v of entry %d has not the content it says",
+						l.id,
+						m.index,
+					),
+				)
 			}
 		}
 		ok = m.putAside(&in, l) && ok
@@ -89,7 +107,8 @@ func (m *machine) applyTake(parts [][]byte) any {
 	return takeResult{ok}
 }
 
-// putAside writes the row of a letter whose parts, unless it came in chunks, are in m.parts. It fails when chunks are missing, or too many letters come.
+// putAside writes the row of a letter whose parts, unless it came in chunks, are in m.parts. It
+// fails when chunks are missing, or too many letters come.
 func (m *machine) putAside(in *incomingRow, l *letter) bool {
 	source := m.cmd.handover.source
 	if slices.Contains(in.ids, l.id) {
@@ -109,7 +128,8 @@ func (m *machine) putAside(in *incomingRow, l *letter) bool {
 	return true
 }
 
-// gatherIncoming refers to the chunks that came before; their rows' hold on the parts passes to the letter's row.
+// gatherIncoming refers to the chunks that came before; their rows' hold on the parts passes to the
+// letter's row.
 func (m *machine) gatherIncoming(in *incomingRow, l *letter) bool {
 	if in.chunked != l.id || in.chunks != l.chunks {
 		return false
@@ -134,7 +154,13 @@ func (m *machine) incomingChunk(id mail.ID, seq uint32) PartRef {
 	m.key = appendIncomingChunkKey(m.key[:0], m.cmd.handover.source, id, seq)
 	v, ok := m.w.Get(m.key)
 	if !ok {
-		panic(fmt.Sprintf("queue: chunk %d of message %v, which came from another group, has no row", seq, id))
+		panic(
+			fmt.Sprintf(
+				"queue: chunk %d of message %v, which came from another group, has no row",
+				seq,
+				id,
+			),
+		)
 	}
 	return must(decodeChunkRow(v))
 }
@@ -142,7 +168,8 @@ func (m *machine) incomingChunk(id mail.ID, seq uint32) PartRef {
 // finishResult: not ok: another hand-over of that group is under way.
 type finishResult struct{ ok bool }
 
-// applyFinish makes those letters this group's own that the other has let go, and drops the others. Hand-overs up to this one have ended.
+// applyFinish makes those letters this group's own that the other has let go, and drops the others.
+// Hand-overs up to this one have ended.
 func (m *machine) applyFinish() any {
 	c := &m.cmd.handover
 	in := m.incoming(c.source)
@@ -188,12 +215,19 @@ func (m *machine) settleLetter(id mail.ID, ours bool) {
 	}
 }
 
-// welcome makes a letter a message of this group. Each recipient gets a row: what it was there it is here, but for the entry that it is counted from.
+// welcome makes a letter a message of this group. Each recipient gets a row: what it was there it
+// is here, but for the entry that it is counted from.
 func (m *machine) welcome(id mail.ID, l *letter, parts []PartRef) {
 	m.key = appendMessageKey(m.key[:0], id)
 	m.set(m.key, append(appendHead(m.val[:0], l.flags, m.index, l.size, parts), l.envelope...))
 	if !m.open(id) || len(m.msg.places) != len(l.rows) {
-		panic(fmt.Sprintf("queue: message %v of entry %d came from another group without its recipients", id, m.index))
+		panic(
+			fmt.Sprintf(
+				"queue: message %v of entry %d came from another group without its recipients",
+				id,
+				m.index,
+			),
+		)
 	}
 	e, n := &m.msg, &m.meta.counters
 	e.counts.remaining = 0
@@ -203,7 +237,10 @@ func (m *machine) welcome(id mail.ID, l *letter, parts []PartRef) {
 			e.counts.remaining++
 			n[countState+counter(row.state)]++
 		}
-		e.touched = append(e.touched, touched{number: uint32(i), row: row, dirty: true, was: Removed})
+		e.touched = append(
+			e.touched,
+			touched{number: uint32(i), row: row, dirty: true, was: Removed},
+		)
 		e.places[i] = int32(i + 1)
 	}
 	n[countMessages]++

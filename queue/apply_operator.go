@@ -62,8 +62,8 @@ var operatorState = [...]State{
 	verbHold: Held, verbRelease: Ready, verbFlush: Ready, verbFail: Failed, verbRemove: Removed,
 }
 
-// answerReport takes a due report out because its message is accepted in this command, or nobody will make it. It reports false when
-// the report is not due (any more).
+// answerReport takes a due report out because its message is accepted in this command, or nobody
+// will make it. It reports false when the report is not due (any more).
 func (m *machine) answerReport(r ReportID) bool {
 	m.key = appendReportKey(m.key[:0], r)
 	if _, ok := m.w.Get(m.key); !ok {

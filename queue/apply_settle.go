@@ -10,8 +10,9 @@ import (
 // settleResult: not ok: the outcomes are those of an owner of the past, and nothing was changed.
 type settleResult struct{ ok bool }
 
-// applySettle records outcomes. All outcomes of one message are applied to it together; the front sorts them, and an
-// unsorted command is sorted here, because a message that was opened twice would write the same report row twice.
+// applySettle records outcomes. All outcomes of one message are applied to it together; the front
+// sorts them, and an unsorted command is sorted here, because a message that was opened twice would
+// write the same report row twice.
 func (m *machine) applySettle() any {
 	if fenced(m.cmd.session, m.meta.epoch) {
 		return settleResult{}
@@ -61,8 +62,8 @@ func (m *machine) settle(o *outcomeEntry) {
 	m.reportFinal(t, o.flags)
 }
 
-// puttingOff reports whether a Deferred outcome is news: it is not when the same attempt was recorded before, and
-// a warning without an attempt moves nothing.
+// puttingOff reports whether a Deferred outcome is news: it is not when the same attempt was
+// recorded before, and a warning without an attempt moves nothing.
 func (m *machine) puttingOff(t *touched, o *outcomeEntry) bool {
 	if o.at == 0 {
 		return o.due != t.row.due && t.row.state != Held
@@ -70,8 +71,8 @@ func (m *machine) puttingOff(t *touched, o *outcomeEntry) bool {
 	return o.at != t.row.at
 }
 
-// attempted records the attempt of an outcome, if there was one. That it was put off says nothing of an attempt that an earlier owner may
-// have made: the mark stays until the end.
+// attempted records the attempt of an outcome, if there was one. That it was put off says nothing
+// of an attempt that an earlier owner may have made: the mark stays until the end.
 func (m *machine) attempted(t *touched, o *outcomeEntry) {
 	t.dirty = true
 	t.row.maybe = !o.state.Final() && m.meta.maybeAttempted(&t.row)
@@ -85,7 +86,8 @@ func (m *machine) attempted(t *touched, o *outcomeEntry) {
 	}
 }
 
-// warn notes a delay warning. At most one a recipient is ever reported (RFC 3461 section 4.1 leaves the number to us).
+// warn notes a delay warning. At most one a recipient is ever reported (RFC 3461 section 4.1 leaves
+// the number to us).
 func (m *machine) warn(t *touched, o *outcomeEntry) {
 	if t.row.warned {
 		return
@@ -115,8 +117,8 @@ func (m *machine) reportFinal(t *touched, flags byte) {
 	}
 }
 
-// report notes that the sender is to be told, if it wants to be and can be. A null reverse-path is never reported to
-// (RFC 5321 section 4.5.5): a failure there is a double bounce.
+// report notes that the sender is to be told, if it wants to be and can be. A null reverse-path is
+// never reported to (RFC 5321 section 4.5.5): a failure there is a double bounce.
 func (m *machine) report(t *touched, kind ReportKind, s State, attempt []byte) {
 	e := &m.msg
 	if len(e.rec.sender) == 0 {

@@ -19,9 +19,9 @@ type batch struct {
 	parts  [][]byte
 }
 
-// buffer is the content of a batch. It is the command's parts and, as long as somebody holds an item of it, the items' content:
-// octets are copied once between the session and the socket of the next hop. It is garbage when the group has let
-// go of the command too; so it is never used again.
+// buffer is the content of a batch. It is the command's parts and, as long as somebody holds an
+// item of it, the items' content: octets are copied once between the session and the socket of the
+// next hop. It is garbage when the group has let go of the command too; so it is never used again.
 type buffer struct {
 	octets   []byte
 	asked    bool         // apply goroutine, like budget, once the command is under way
@@ -94,8 +94,9 @@ func (b *batch) of(i int) []byte {
 	return b.buffer.octets[b.starts[i]:end:end]
 }
 
-// hold adds a holder, if the budget has room for the whole buffer: that is what each of its holders keeps alive.
-// A quarter of the budget is left to mail on its way in. All holders of a command are added before any of them is told.
+// hold adds a holder, if the budget has room for the whole buffer: that is what each of its holders
+// keeps alive. A quarter of the budget is left to mail on its way in. All holders of a command are
+// added before any of them is told.
 func (b *buffer) hold(budget *mail.Budget) (release func()) {
 	if !b.asked && budget != nil && len(b.octets) > 0 {
 		b.asked = true
@@ -109,7 +110,8 @@ func (b *buffer) hold(budget *mail.Budget) (release func()) {
 	return b.giveBack
 }
 
-// addRef fails when the last holder has gone: the proposer of a large message is one and may have given up.
+// addRef fails when the last holder has gone: the proposer of a large message is one and may have
+// given up.
 func (b *buffer) addRef() bool {
 	for {
 		n := b.refs.Load()

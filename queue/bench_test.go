@@ -11,7 +11,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// benchStore is the cheapest thing that keeps rows: what the benchmarks measure is the queue. Keys are short enough for an array.
+// benchStore is the cheapest thing that keeps rows: what the benchmarks measure is the queue. Keys
+// are short enough for an array.
 type benchStore struct {
 	mu    sync.Mutex
 	rows  map[benchKey]benchValue
@@ -159,7 +160,8 @@ func BenchmarkSettle(b *testing.B) {
 	}
 }
 
-// BenchmarkApply is the state machine alone, for the commands of a front that accepts: what each member does with each message, leader or not.
+// BenchmarkApply is the state machine alone, for the commands of a front that accepts: what each
+// member does with each message, leader or not.
 func BenchmarkApply(b *testing.B) {
 	type command struct {
 		data  []byte

@@ -14,8 +14,8 @@ const formatVersion = 1
 
 var errCorrupt = errors.New("queue: corrupt or unknown encoding")
 
-// decoder reads an encoding front to back. After the first fault all its results are zero and ok is false, so that the callers check
-// once, at the end. Slices it gives are parts of b.
+// decoder reads an encoding front to back. After the first fault all its results are zero and ok is
+// false, so that the callers check once, at the end. Slices it gives are parts of b.
 type decoder struct {
 	b    []byte
 	pos  int
@@ -80,7 +80,8 @@ func (d *decoder) below(limit uint64) uint64 {
 	return v
 }
 
-// count reads how many elements follow, each of at least size octets: no allocation is larger than the input warrants.
+// count reads how many elements follow, each of at least size octets: no allocation is larger than
+// the input warrants.
 func (d *decoder) count(size int) int {
 	return int(d.below(uint64(d.rest()/size) + 1))
 }

@@ -7,8 +7,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// Commands are what goes through the log: version, type, command time (milliseconds), then what the type says. All
-// that a command does follows from its octets and the rows, so that each member comes to the same state.
+// Commands are what goes through the log: version, type, command time (milliseconds), then what the
+// type says. All that a command does follows from its octets and the rows, so that each member
+// comes to the same state.
 type commandType byte
 
 const (
@@ -32,8 +33,9 @@ const (
 	cmdEnd    // one above the last
 )
 
-// laneKey names one proposer of one owner. A proposer has one accept command under way at a time and numbers them, so that the
-// number of its last one is all that is needed to know a repeated command (DESIGN.md).
+// laneKey names one proposer of one owner. A proposer has one accept command under way at a time
+// and numbers them, so that the number of its last one is all that is needed to know a repeated
+// command (DESIGN.md).
 type laneKey struct {
 	session uint64 // index of the owner's epoch command
 	lane    byte
@@ -63,7 +65,8 @@ func decodeLaneRow(b []byte) (l laneRow, err error) {
 	return l, d.done()
 }
 
-// partSize is the largest part; a larger content is cut into parts of this size. Part of the format.
+// partSize is the largest part; a larger content is cut into parts of this size. Part of the
+// format.
 const partSize = 512 << 10
 
 func partsOf(size int64) int { return int((size + partSize - 1) / partSize) }
@@ -72,8 +75,8 @@ func appendCommand(b []byte, t commandType, time int64) []byte {
 	return binary.AppendUvarint(append(b, formatVersion, byte(t)), uint64(time))
 }
 
-// acceptEntry is one message of an accept command. Its content is partsOf(size) parts of the command, or, when chunks is not 0, the
-// chunks that came before.
+// acceptEntry is one message of an accept command. Its content is partsOf(size) parts of the
+// command, or, when chunks is not 0, the chunks that came before.
 type acceptEntry struct {
 	id       mail.ID
 	report   ReportID // zero unless the message is the report for it
@@ -194,7 +197,8 @@ func appendDrop(b []byte, reports []ReportID) []byte {
 	return b
 }
 
-// command is a decoded command. It is used again for the next one; its byte slices are parts of the command's data.
+// command is a decoded command. It is used again for the next one; its byte slices are parts of the
+// command's data.
 type command struct {
 	kind     commandType
 	time     int64
@@ -215,7 +219,8 @@ type command struct {
 	newer    newer
 }
 
-// Understands returns why this program cannot apply a command, if that is of a newer version or kind.
+// Understands returns why this program cannot apply a command, if that is of a newer version or
+// kind.
 func Understands(data []byte) error {
 	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 || commandType(data[1]) >= newestCommand {
 		return fmt.Errorf("a queue command that begins with %x is not known", data[:min(len(data), 2)])

@@ -9,8 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// ContentReader reads a message's content part by part: at most partSize octets of it are in memory. It is an io.ReadCloser and an
-// io.WriterTo, for one goroutine.
+// ContentReader reads a message's content part by part: at most partSize octets of it are in
+// memory. It is an io.ReadCloser and an io.WriterTo, for one goroutine.
 type ContentReader struct {
 	r     Reader
 	id    mail.ID
@@ -22,7 +22,8 @@ type ContentReader struct {
 
 type partBuffer struct{ b []byte }
 
-// partBuffers keeps buffers of readers that are closed: a new one for each large message would be cleared and collected for nothing.
+// partBuffers keeps buffers of readers that are closed: a new one for each large message would be
+// cleared and collected for nothing.
 var partBuffers = sync.Pool{New: func() any { return new(partBuffer) }}
 
 // OpenContent returns a reader of m's content. Nothing is read before the first Read.
@@ -31,7 +32,8 @@ func (q *Queue) OpenContent(m *Message) *ContentReader {
 	return &ContentReader{r: r, id: m.ID, parts: m.Parts, err: err}
 }
 
-// Next returns what is left of the present part, or else the next part. It is valid until the next call, but io.EOF leaves it as it is.
+// Next returns what is left of the present part, or else the next part. It is valid until the next
+// call, but io.EOF leaves it as it is.
 func (c *ContentReader) Next() (part []byte, err error) {
 	if err := c.next(); err != nil {
 		return nil, err

@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// courier is a scheduler of one term: it knows what it was told and what it read at the start, and looks for nothing else.
+// courier is a scheduler of one term: it knows what it was told and what it read at the start, and
+// looks for nothing else.
 type courier struct {
 	w       *owners
 	p       *peer
@@ -137,7 +138,8 @@ func (c *courier) try(key string, it *Item, recipient uint32) {
 	c.outcomes, c.keys = append(c.outcomes, o), append(c.keys, key)
 }
 
-// handOver: what was taken before may be offered again only by an attempt that says so, and never in the same term.
+// handOver: what was taken before may be offered again only by an attempt that says so, and never
+// in the same term.
 func (w *owners) handOver(key string, h handover) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -4,8 +4,8 @@ package queue
 
 import "github.com/postroad/postroad/internal/mail"
 
-// losesAfterAck is a planted defect: now and then a message that is acknowledged is not kept. The crash test and the kill test
-// must fail with it.
+// losesAfterAck is a planted defect: now and then a message that is acknowledged is not kept. The
+// crash test and the kill test must fail with it.
 func losesAfterAck(id mail.ID) bool {
 	sum := 0
 	for _, c := range id {

@@ -2,8 +2,8 @@ package queue
 
 import "context"
 
-// Left returns how many messages are in the queue, those that only wait for their reports included, and how many reports
-// are due, as of what this member has applied.
+// Left returns how many messages are in the queue, those that only wait for their reports included,
+// and how many reports are due, as of what this member has applied.
 func (q *Queue) Left() (messages, reports uint64, err error) {
 	r, err := q.read()
 	if err != nil {
@@ -13,8 +13,8 @@ func (q *Queue) Left() (messages, reports uint64, err error) {
 	return m.counters[countMessages], m.counters[countReports], err
 }
 
-// Empty reports whether this member is the owner and nothing is left or under way. It is cheap. An accept command of unknown outcome may still
-// come from an owner of the past: only Seal is final.
+// Empty reports whether this member is the owner and nothing is left or under way. It is cheap. An
+// accept command of unknown outcome may still come from an owner of the past: only Seal is final.
 func (q *Queue) Empty() bool {
 	r := q.run.Load()
 	if r == nil || !q.Owner() {
@@ -36,8 +36,9 @@ func (r *run) idle() bool {
 	return waiting == 0
 }
 
-// Seal closes an empty queue for good: whatever accept command comes later is refused, so that its group may go. ok is false when the
-// queue is not empty, and then nothing has changed. The owner only (else ErrRefused).
+// Seal closes an empty queue for good: whatever accept command comes later is refused, so that its
+// group may go. ok is false when the queue is not empty, and then nothing has changed. The owner
+// only (else ErrRefused).
 func (q *Queue) Seal(ctx context.Context) (ok bool, err error) {
 	r := q.run.Load()
 	if r == nil {
@@ -49,7 +50,8 @@ func (q *Queue) Seal(ctx context.Context) (ok bool, err error) {
 	return err == nil && result.(sealResult).ok, err
 }
 
-// sealResult: ok: the queue is empty, nothing is on its way to it or from it, and it takes nothing more.
+// sealResult: ok: the queue is empty, nothing is on its way to it or from it, and it takes nothing
+// more.
 type sealResult struct{ ok bool }
 
 func (m *machine) applySeal() any {

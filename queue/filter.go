@@ -66,7 +66,8 @@ func sameAddress(want string, address []byte) bool {
 	return strings.EqualFold(want, string(address))
 }
 
-// selects appends the numbers of the selected recipients. Recipients in a final state are past selecting.
+// selects appends the numbers of the selected recipients. Recipients in a final state are past
+// selecting.
 func (f *Filter) selects(into []uint32, s *Stored, inFlight func(mail.ID, uint32) bool) []uint32 {
 	o := &s.Message.Envelope.Origin
 	if f.Tenant != "" && f.Tenant != o.Tenant || f.Campaign != "" && f.Campaign != o.Campaign {

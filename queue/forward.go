@@ -10,8 +10,8 @@ import (
 
 var errNotForwarded = errors.New("only accept commands, and letters of a group that is drained, may come from another member")
 
-// CheckForwarded looks at a command that another member sent, before it is proposed here: what enters the log must be applicable on all
-// members, and outcomes and epochs are the leader's own.
+// CheckForwarded looks at a command that another member sent, before it is proposed here: what
+// enters the log must be applicable on all members, and outcomes and epochs are the leader's own.
 func CheckForwarded(data []byte, parts [][]byte) error {
 	var c command
 	if err := c.decode(data); err != nil {
@@ -41,7 +41,8 @@ func CheckForwarded(data []byte, parts [][]byte) error {
 	return errNotForwarded
 }
 
-// BringsMail reports whether a forwarded command brings messages from another group, which a member that is short of room refuses.
+// BringsMail reports whether a forwarded command brings messages from another group, which a member
+// that is short of room refuses.
 func BringsMail(data []byte) bool {
 	return len(data) > 1 && (commandType(data[1]) == cmdTake || commandType(data[1]) == cmdBring)
 }

@@ -39,8 +39,9 @@ type submission struct {
 
 func (s *submission) large() bool { return s.content.Spill != nil || s.content.Size > directSize }
 
-// front holds what waits for a proposer. There is no timer: a proposer that is free takes all that waits, so commands are
-// small while there is little to do and grow with the time that commands take (adaptive group commit).
+// front holds what waits for a proposer. There is no timer: a proposer that is free takes all that
+// waits, so commands are small while there is little to do and grow with the time that commands
+// take (adaptive group commit).
 type front struct {
 	maxBytes int64
 	maxCount int
@@ -108,7 +109,8 @@ func (s *submission) check() *smtp.Failure {
 	return nil
 }
 
-// takeSmall waits for submissions and takes as many as fit one command; none when the front has stopped and is empty.
+// takeSmall waits for submissions and takes as many as fit one command; none when the front has
+// stopped and is empty.
 func (f *front) takeSmall(into []submission) []submission {
 	f.mu.Lock()
 	defer f.mu.Unlock()

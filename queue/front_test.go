@@ -338,7 +338,8 @@ func TestSettlerSaysWhenItIsFull(t *testing.T) {
 	}
 }
 
-// The budget is charged for a command's buffer once, and gets it back when the last item is released.
+// The budget is charged for a command's buffer once, and gets it back when the last item is
+// released.
 func TestBudgetOfSharedBuffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := mail.NewBudget(40_000)
@@ -385,7 +386,8 @@ func TestBudgetOfSharedBuffers(t *testing.T) {
 	})
 }
 
-// Whatever answers are lost, a message that was acknowledged is there once, and one that was not is there once at most.
+// Whatever answers are lost, a message that was acknowledged is there once, and one that was not is
+// there once at most.
 func TestLostAnswersAtRandom(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 3))
 	var mu sync.Mutex

@@ -13,8 +13,9 @@ import (
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
-// Decoders read what a disk or another member gives. They may refuse, but neither panic nor take memory that the input
-// does not warrant; and what they take, the encoders write back as it was or shorter (a varint can be written longer than need be).
+// Decoders read what a disk or another member gives. They may refuse, but neither panic nor take
+// memory that the input does not warrant; and what they take, the encoders write back as it was or
+// shorter (a varint can be written longer than need be).
 
 var fuzzAttempt = mail.Attempt{
 	At: time.UnixMilli(1_700_000_000_123), Remote: "mx.example.com", RemoteIP: netip.MustParseAddrPort("192.0.2.1:25"),
@@ -359,7 +360,8 @@ func TestCheckForwarded(t *testing.T) {
 	}
 }
 
-// An unknown command, or one that is cut short, must not be passed over: the members would differ from there on.
+// An unknown command, or one that is cut short, must not be passed over: the members would differ
+// from there on.
 func TestApplyPanicsOnCorruptCommand(t *testing.T) {
 	good := appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0)
 	for name, data := range map[string][]byte{

@@ -8,11 +8,13 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// This file is the owner's side of a hand-over, one after the other: HandOver copies messages to another group and lets them go, and EndHandOver brings
-// what was begun to its end, this owner's or one's before. Every step is a command that may be repeated. A hand-over that is not known to have let
-// anything go lets nothing go.
+// This file is the owner's side of a hand-over, one after the other: HandOver copies messages to
+// another group and lets them go, and EndHandOver brings what was begun to its end, this owner's or
+// one's before. Every step is a command that may be repeated. A hand-over that is not known to have
+// let anything go lets nothing go.
 
-// Elsewhere proposes at whoever owns another queue group; nil: that is gone. Errors are as Proposer's.
+// Elsewhere proposes at whoever owns another queue group; nil: that is gone. Errors are as
+// Proposer's.
 type Elsewhere func(group uint64) Proposer
 
 // HandedOver is a hand-over that came to its end: these messages are the group's now.
@@ -36,7 +38,12 @@ func (q *Queue) Handing() (h Handing, err error) {
 		return h, err
 	}
 	row, err := readHandover(r)
-	return Handing{Total: row.total, Open: row.phase != handoverIdle, Group: row.target, OnTheWay: len(row.gone)}, err
+	return Handing{
+		Total:    row.total,
+		Open:     row.phase != handoverIdle,
+		Group:    row.target,
+		OnTheWay: len(row.gone),
+	}, err
 }
 
 func readHandover(r Reader) (h handoverRow, err error) {
@@ -65,17 +72,27 @@ type Parcel struct {
 	refs   []goingRef
 }
 
-// Pack begins a hand-over and copies messages of this group, whose number is from, to the group to. Those that are gone, or have reports due, are left out.
-// The caller makes sure that no attempt at them is under way and that none begins until the hand-over has come to its end, and calls EndHandOver
-// next, whatever Pack returned. The owner only.
-func (q *Queue) Pack(ctx context.Context, from, to uint64, at Elsewhere, ids []mail.ID) (*Parcel, error) {
+// Pack begins a hand-over and copies messages of this group, whose number is from, to the group to.
+// Those that are gone, or have reports due, are left out. The caller makes sure that no attempt at
+// them is under way and that none begins until the hand-over has come to its end, and calls
+// EndHandOver next, whatever Pack returned. The owner only.
+func (q *Queue) Pack(
+	ctx context.Context,
+	from, to uint64,
+	at Elsewhere,
+	ids []mail.ID,
+) (*Parcel, error) {
 	r := q.run.Load()
 	if r == nil {
 		return nil, ErrRefused
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()
-	result, err := r.propose(ctx, appendOffer(appendCommand(nil, cmdOffer, r.commandTime(nil)), r.session, to), nil)
+	result, err := r.propose(
+		ctx,
+		appendOffer(appendCommand(nil, cmdOffer, r.commandTime(nil)), r.session, to),
+		nil,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("begin a hand-over: %w", err)
 	}
@@ -83,7 +100,16 @@ func (q *Queue) Pack(ctx context.Context, from, to uint64, at Elsewhere, ids []m
 	if p.serial == 0 {
 		return nil, errHandingOver
 	}
-	c := courierTo{ctx: ctx, q: q, r: r.group, now: func() int64 { return r.commandTime(nil) }, letter: (*loader).letter, from: from, serial: p.serial, to: at(to)}
+	c := courierTo{
+		ctx:    ctx,
+		q:      q,
+		r:      r.group,
+		now:    func() int64 { return r.commandTime(nil) },
+		letter: (*loader).letter,
+		from:   from,
+		serial: p.serial,
+		to:     at(to),
+	}
 	if c.to == nil {
 		return nil, fmt.Errorf("group %d is gone", to)
 	}
@@ -99,7 +125,8 @@ func (q *Queue) Pack(ctx context.Context, from, to uint64, at Elsewhere, ids []m
 	return p, nil
 }
 
-// LetGo makes the messages the other group's, but for those that changed since they were copied. After an error it is unknown whether it did.
+// LetGo makes the messages the other group's, but for those that changed since they were copied.
+// After an error it is unknown whether it did.
 func (p *Parcel) LetGo(ctx context.Context) error {
 	ctx, cancel := p.r.during(ctx)
 	defer cancel()
@@ -118,8 +145,13 @@ func (r *run) letGo(ctx context.Context, serial uint64, refs []goingRef) error {
 	return nil
 }
 
-// EndHandOver brings a hand-over to its end, if there is one: the other group is told what is its own now. Called again after an error. The owner only.
-func (q *Queue) EndHandOver(ctx context.Context, from uint64, at Elsewhere) (done HandedOver, err error) {
+// EndHandOver brings a hand-over to its end, if there is one: the other group is told what is its
+// own now. Called again after an error. The owner only.
+func (q *Queue) EndHandOver(
+	ctx context.Context,
+	from uint64,
+	at Elsewhere,
+) (done HandedOver, err error) {
 	r := q.run.Load()
 	if r == nil {
 		return done, ErrRefused
@@ -147,7 +179,8 @@ func (q *Queue) EndHandOver(ctx context.Context, from uint64, at Elsewhere) (don
 	return HandedOver{h.target, h.gone}, nil
 }
 
-// finish tells the other group which messages are its own now. A group that is gone had none, for it does not go while any may come.
+// finish tells the other group which messages are its own now. A group that is gone had none, for
+// it does not go while any may come.
 func (r *run) finish(ctx context.Context, from uint64, to Proposer, h *handoverRow) error {
 	if to == nil {
 		if len(h.gone) > 0 {

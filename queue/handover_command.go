@@ -58,7 +58,8 @@ func appendTaken(b []byte, l *letter) []byte {
 	return appendBytes(b, l.encoded)
 }
 
-// appendFinish: a group has let these go; whatever else came from it up to that serial stayed there.
+// appendFinish: a group has let these go; whatever else came from it up to that serial stayed
+// there.
 func appendFinish(b []byte, source, serial uint64, ids []mail.ID) []byte {
 	return appendIDs(binary.AppendUvarint(binary.AppendUvarint(b, source), serial), ids)
 }
@@ -110,7 +111,8 @@ func (c *command) decodeLetters(d *decoder) {
 	}
 }
 
-// checkTake refuses of letters from another member what Apply would panic at, or what no front lets through.
+// checkTake refuses of letters from another member what Apply would panic at, or what no front lets
+// through.
 func (c *command) checkTake(parts [][]byte) error {
 	var m machine
 	part := 0
@@ -125,7 +127,8 @@ func (c *command) checkTake(parts [][]byte) error {
 			return err
 		}
 		var v envelopeView
-		if err := v.decode(l.envelope); err != nil || len(v.recipients) != len(l.rows) || !l.waits() {
+		if err := v.decode(l.envelope); err != nil || len(v.recipients) != len(l.rows) ||
+			!l.waits() {
 			return errCorrupt
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// courierTo copies messages to another group, in commands of bounded size. At most one command's content is in memory.
+// courierTo copies messages to another group, in commands of bounded size. At most one command's
+// content is in memory.
 type courierTo struct {
 	ctx     context.Context
 	q       *Queue
@@ -59,7 +60,8 @@ func (c *courierTo) add(id mail.ID) error {
 	return nil
 }
 
-// whole reports whether a content goes with its letter: it is not large, and its parts are what a command of its size has.
+// whole reports whether a content goes with its letter: it is not large, and its parts are what a
+// command of its size has.
 func (c *courierTo) whole(rec *record) bool {
 	if rec.size > directSize || len(rec.parts) != partsOf(rec.size) {
 		return false
@@ -81,7 +83,12 @@ func (c *courierTo) bring(id mail.ID, parts []PartRef) (n uint32, err error) {
 		if err != nil {
 			return n, fmt.Errorf("read its content: %w", err)
 		}
-		data := appendBring(appendCommand(nil, cmdBring, c.now()), c.from, c.serial, chunkRef{id, n})
+		data := appendBring(
+			appendCommand(nil, cmdBring, c.now()),
+			c.from,
+			c.serial,
+			chunkRef{id, n},
+		)
 		if err := c.send(data, [][]byte{part}); err != nil {
 			return n, err
 		}
@@ -112,11 +119,18 @@ func (c *courierTo) send(data []byte, parts [][]byte) error {
 	return err
 }
 
-// elsewhereTries bounds how often a command is proposed to another group whose owner answers that it did not take it, or not whether it did.
+// elsewhereTries bounds how often a command is proposed to another group whose owner answers that
+// it did not take it, or not whether it did.
 const elsewhereTries = 4
 
-// proposeAt proposes to another group, with the same octets, until the outcome is known or it has been tried often enough.
-func proposeAt(ctx context.Context, to Proposer, data []byte, parts [][]byte) (result any, err error) {
+// proposeAt proposes to another group, with the same octets, until the outcome is known or it has
+// been tried often enough.
+func proposeAt(
+	ctx context.Context,
+	to Proposer,
+	data []byte,
+	parts [][]byte,
+) (result any, err error) {
 	pause := repeatFirst
 	for try := 0; ; try++ {
 		if result, err = to.Propose(ctx, data, parts); err == nil || try == elsewhereTries {
@@ -131,7 +145,8 @@ func proposeAt(ctx context.Context, to Proposer, data []byte, parts [][]byte) (r
 	}
 }
 
-// letter reads a message as it goes to another group; nil: it is gone, or has reports due, which are made here.
+// letter reads a message as it goes to another group; nil: it is gone, or has reports due, which
+// are made here.
 func (l *loader) letter(id mail.ID) (*letter, error) {
 	if ok, err := l.record(id); err != nil || !ok {
 		return nil, err

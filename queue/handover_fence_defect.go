@@ -2,5 +2,6 @@
 
 package queue
 
-// A planted defect: copies of hand-overs that have ended are taken, and end with the next one. The runs of two groups must fail with it.
+// A planted defect: copies of hand-overs that have ended are taken, and end with the next one. The
+// runs of two groups must fail with it.
 func tooLate(serial, over uint64) bool { return false }

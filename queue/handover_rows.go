@@ -6,8 +6,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// The rows of a hand-over (DESIGN.md, "Handing over"). The group that mail leaves has one, the group that it goes to one for each group that
-// something ever came from, and rows for what has come and is not its own yet.
+// The rows of a hand-over (DESIGN.md, "Handing over"). The group that mail leaves has one, the
+// group that it goes to one for each group that something ever came from, and rows for what has
+// come and is not its own yet.
 
 // handoverMost bounds the messages of one hand-over.
 const handoverMost = 250
@@ -94,7 +95,8 @@ func (d *decoder) ids() (ids []mail.ID) {
 	return ids
 }
 
-// appendIncomingKey makes the key of what came from a group: its state; with an ID a letter, with a number as well a chunk.
+// appendIncomingKey makes the key of what came from a group: its state; with an ID a letter, with a
+// number as well a chunk.
 func appendIncomingKey(b []byte, source uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, keyIncoming), source)
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// Owners are killed at every step of hand-overs, answers and commands are lost, commands of long ago come again, operators and next hops have their say: each message is
-// always in one group, as it was. The build tag defect_latecopy takes copies of hand-overs that have ended; it must fail.
+// Owners are killed at every step of hand-overs, answers and commands are lost, commands of long
+// ago come again, operators and next hops have their say: each message is always in one group, as
+// it was. The build tag defect_latecopy takes copies of hand-overs that have ended; it must fail.
 func TestHandOverModel(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -56,7 +57,8 @@ func TestHandOverModel(t *testing.T) {
 	}
 }
 
-// A group that hands something over, or to which something is on its way, is not sealed; then it is, and takes nothing more.
+// A group that hands something over, or to which something is on its way, is not sealed; then it
+// is, and takes nothing more.
 func TestHandOverAndSeal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHandWorld(t, 1, 2)
@@ -84,7 +86,8 @@ func TestHandOverAndSeal(t *testing.T) {
 		}
 		sealed(a, false)
 		sealed(b, false)
-		if done, err := a.q.EndHandOver(t.Context(), a.id, w.elsewhere); err != nil || !slices.Equal(done.IDs, []mail.ID{id}) {
+		if done, err := a.q.EndHandOver(t.Context(), a.id, w.elsewhere); err != nil ||
+			!slices.Equal(done.IDs, []mail.ID{id}) {
 			t.Fatal(done, err)
 		}
 		w.check(true)
@@ -92,10 +95,14 @@ func TestHandOverAndSeal(t *testing.T) {
 			t.Fatal(h, err)
 		}
 		sealed(a, true)
-		if _, err := b.q.Pack(t.Context(), b.id, a.id, w.elsewhere, []mail.ID{id}); !errors.Is(err, errNotTaken) {
+		if _, err := b.q.Pack(t.Context(), b.id, a.id, w.elsewhere, []mail.ID{id}); !errors.Is(
+			err,
+			errNotTaken,
+		) {
 			t.Error("a sealed group takes something:", err)
 		}
-		if done, err := b.q.EndHandOver(t.Context(), b.id, w.elsewhere); err != nil || len(done.IDs) != 0 {
+		if done, err := b.q.EndHandOver(t.Context(), b.id, w.elsewhere); err != nil ||
+			len(done.IDs) != 0 {
 			t.Fatal(done, err)
 		}
 		w.check(true)
@@ -105,7 +112,8 @@ func TestHandOverAndSeal(t *testing.T) {
 	})
 }
 
-// Deferred mail keeps its due time, held mail stays held, and both are found by the new group's owner.
+// Deferred mail keeps its due time, held mail stays held, and both are found by the new group's
+// owner.
 func TestHandOverIsHeardOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newHandWorld(t, 3, 2)

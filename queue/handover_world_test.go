@@ -14,8 +14,9 @@ import (
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
-// handWorld is some queue groups that hand messages over to each other, while owners are killed at any step, answers are lost and commands of long ago come
-// once more. Nothing may be lost, be in two groups, or change on its way.
+// handWorld is some queue groups that hand messages over to each other, while owners are killed at
+// any step, answers are lost and commands of long ago come once more. Nothing may be lost, be in
+// two groups, or change on its way.
 type handWorld struct {
 	t      *testing.T
 	rand   *rand.Rand
@@ -48,7 +49,12 @@ type sentCommand struct {
 }
 
 func newHandWorld(t *testing.T, seed uint64, n int) *handWorld {
-	w := &handWorld{t: t, rand: rand.New(rand.NewPCG(seed, 7)), clock: &testClock{now: testEpoch}, known: map[mail.ID]*kept{}}
+	w := &handWorld{
+		t:     t,
+		rand:  rand.New(rand.NewPCG(seed, 7)),
+		clock: &testClock{now: testEpoch},
+		known: map[mail.ID]*kept{},
+	}
 	for i := range n {
 		g := &handGroup{w: w, id: uint64(i + 2)}
 		g.q = g.newQueue()
@@ -70,7 +76,8 @@ func (g *handGroup) start() {
 	}
 }
 
-// restart gives the group a new owner without a word from the one before: the same process, or one that reads what was kept.
+// restart gives the group a new owner without a word from the one before: the same process, or one
+// that reads what was kept.
 func (g *handGroup) restart() {
 	g.q.Abandon()
 	if g.w.rand.IntN(2) == 0 {
@@ -129,7 +136,11 @@ func (w *handWorld) accept(g *handGroup) {
 	env := envelope([]string{"sender@example.net", ""}[w.rand.IntN(2)])
 	env.Origin.Campaign, env.EnvelopeID = "spring", "env-7"
 	for i := range 1 + w.rand.IntN(3) {
-		r := mail.Recipient{Address: fmt.Sprintf("r%d@d%d.example", i, w.rand.IntN(3)), Notify: mail.NotifyNever, ORcpt: "rfc822;x@y.example"}
+		r := mail.Recipient{
+			Address: fmt.Sprintf("r%d@d%d.example", i, w.rand.IntN(3)),
+			Notify:  mail.NotifyNever,
+			ORcpt:   "rfc822;x@y.example",
+		}
 		r.Domain = mail.DomainOf(r.Address)
 		env.Recipients = append(env.Recipients, r)
 	}
@@ -218,8 +229,21 @@ func (w *handWorld) touch() {
 			return
 		}
 		w.clock.add(time.Second)
-		o := Outcome{ID: id, Recipient: n, Domain: s.Message.Envelope.Recipients[n].Domain, WasDue: s.Recipients[n].Due, State: Deferred,
-			Due: w.clock.Now().Add(7 * 24 * time.Hour), Attempt: mail.Attempt{At: w.clock.Now(), Code: 450, Enhanced: "4.2.0", Text: "next week"}}
+		o := Outcome{
+			ID:        id,
+			Recipient: n,
+			Domain:    s.Message.Envelope.Recipients[n].Domain,
+			WasDue:    s.Recipients[n].Due,
+			State:     Deferred,
+			Due: w.clock.Now().
+				Add(7 * 24 * time.Hour),
+			Attempt: mail.Attempt{
+				At:       w.clock.Now(),
+				Code:     450,
+				Enhanced: "4.2.0",
+				Text:     "next week",
+			},
+		}
 		if w.rand.IntN(3) == 0 {
 			o.State, o.Due = Relayed, time.Time{}
 		}
@@ -232,7 +256,8 @@ func (w *handWorld) touch() {
 	w.look(id)
 }
 
-// handOver lets a group hand over some of its messages, with a kill somewhere on the way now and then.
+// handOver lets a group hand over some of its messages, with a kill somewhere on the way now and
+// then.
 func (w *handWorld) handOver() {
 	from := w.groups[w.rand.IntN(len(w.groups))]
 	to := w.groups[w.rand.IntN(len(w.groups))]
@@ -297,7 +322,10 @@ func (w *handWorld) check(end bool) {
 		s, _ := in[0].q.Load(id)
 		for i := range s.Recipients {
 			got, want := s.Recipients[i], k.rs[i]
-			if want.MaybeAttempted = want.MaybeAttempted || got.MaybeAttempted; !reflect.DeepEqual(got, want) {
+			if want.MaybeAttempted = want.MaybeAttempted || got.MaybeAttempted; !reflect.DeepEqual(
+				got,
+				want,
+			) {
 				w.t.Fatalf("message %v, recipient %d: %+v, want %+v", id, i, got, want)
 			}
 			k.rs[i] = want
@@ -309,12 +337,18 @@ func (w *handWorld) check(end bool) {
 			w.t.Fatalf("message %v has another content in group %d", id, in[0].id)
 		}
 		if !reflect.DeepEqual(s.Message.Envelope, k.env) || !s.Message.Arrived.Equal(id.Time()) {
-			w.t.Fatalf("message %v has another envelope in group %d: %+v", id, in[0].id, s.Message.Envelope)
+			w.t.Fatalf(
+				"message %v has another envelope in group %d: %+v",
+				id,
+				in[0].id,
+				s.Message.Envelope,
+			)
 		}
 	}
 }
 
-// whole checks that a group's counters, schedule and parts are those of its messages, and that its log makes the same rows again.
+// whole checks that a group's counters, schedule and parts are those of its messages, and that its
+// log makes the same rows again.
 func (g *handGroup) whole() {
 	t, kept, due := g.w.t, map[queuetest.PartKey]bool{}, 0
 	var m meta
@@ -353,12 +387,25 @@ func (g *handGroup) whole() {
 		return true
 	})
 	for c := range want {
-		if n := counter(c); n != countAccepted && n != countBounced && n != countReports && n < countState+counter(Delivered) && m.counters[c] != want[c] {
-			t.Errorf("group %d: counter %d is %d, and %d are there", g.id, c, m.counters[c], want[c])
+		if n := counter(c); n != countAccepted && n != countBounced && n != countReports &&
+			n < countState+counter(Delivered) &&
+			m.counters[c] != want[c] {
+			t.Errorf(
+				"group %d: counter %d is %d, and %d are there",
+				g.id,
+				c,
+				m.counters[c],
+				want[c],
+			)
 		}
 	}
 	if due != scheduled {
-		t.Errorf("group %d: its schedule has %d octets of keys, its messages have %d", g.id, due, scheduled)
+		t.Errorf(
+			"group %d: its schedule has %d octets of keys, its messages have %d",
+			g.id,
+			due,
+			scheduled,
+		)
 	}
 	if m.incoming != 0 {
 		t.Errorf("group %d: %d hand-overs to it have not ended", g.id, m.incoming)

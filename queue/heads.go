@@ -9,13 +9,15 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// heads remembers where each domain's schedule begins. What lies before was deleted, and a store of the LSM kind walks over
-// what was deleted until it is compacted (pitfall P5): scans from the beginning of a busy domain would get slower and slower.
+// heads remembers where each domain's schedule begins. What lies before was deleted, and a store of
+// the LSM kind walks over what was deleted until it is compacted (pitfall P5): scans from the
+// beginning of a busy domain would get slower and slower.
 //
-// A scan takes the place to begin with from begin and gives what it found first to found. Every row that is
-// written is noted with wrote after it is in the store and before the listener hears of it. A scan whose snapshot did
-// not hold the row may set the head behind it, but then wrote comes later, or came between begin and found, and in
-// both cases the row's place is in low and so the next scan begins there.
+// A scan takes the place to begin with from begin and gives what it found first to found. Every row
+// that is written is noted with wrote after it is in the store and before the listener hears of it.
+// A scan whose snapshot did not hold the row may set the head behind it, but then wrote comes
+// later, or came between begin and found, and in both cases the row's place is in low and so the
+// next scan begins there.
 type heads struct {
 	mu struct {
 		sync.Mutex
@@ -45,7 +47,8 @@ type head struct {
 	version uint64
 }
 
-// maxHeads bounds the memory of heads, about 15 MiB. Over it one is forgotten, which costs a slow scan.
+// maxHeads bounds the memory of heads, about 15 MiB. Over it one is forgotten, which costs a slow
+// scan.
 const maxHeads = 100_000
 
 func (h *heads) reset() {

@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// The rows of a group. IDs sort by time of arrival, so messages do; a message's rows are neighbours, so that one scan
-// in order meets a message and then what is known of its recipients.
+// The rows of a group. IDs sort by time of arrival, so messages do; a message's rows are
+// neighbours, so that one scan in order meets a message and then what is known of its recipients.
 //
 //	M                                 meta: counters, newest command time, epoch
 //	c ID chunk#                       one chunk of a large message that is not complete yet
@@ -70,8 +70,9 @@ func appendReportKey(b []byte, r ReportID) []byte {
 	return append(binary.BigEndian.AppendUint64(b, r.Index), byte(r.Kind))
 }
 
-// appendScheduleKey makes the key of a schedule row. A domain holds no NUL (the front sees to that), so that the rows of one domain are
-// neighbours and those of "a" are not among those of "a.b".
+// appendScheduleKey makes the key of a schedule row. A domain holds no NUL (the front sees to
+// that), so that the rows of one domain are neighbours and those of "a" are not among those of
+// "a.b".
 func appendScheduleKey[T ~string | ~[]byte](b []byte, domain T, due int64, id mail.ID) []byte {
 	b = append(append(append(b, keySchedule), domain...), 0)
 	return append(binary.BigEndian.AppendUint64(b, uint64(due)), id[:]...)
@@ -96,7 +97,8 @@ func parseReportKey(k []byte) (r ReportID, ok bool) {
 	return r, true
 }
 
-// parseMessageKey reads the key of a message record (number is false), a recipient row or a counts row.
+// parseMessageKey reads the key of a message record (number is false), a recipient row or a counts
+// row.
 func parseMessageKey(k []byte) (id mail.ID, number uint32, isRow, ok bool) {
 	if len(k) < messageLen || k[0] != keyMessage {
 		return id, 0, false, false

@@ -9,10 +9,11 @@ import (
 )
 
 const (
-	// largeProposers is how many large messages are proposed at once, beside the small ones. Their chunks share blocks and syncs.
+	// largeProposers is how many large messages are proposed at once, beside the small ones. Their
+	// chunks share blocks and syncs.
 	largeProposers = 4
-	// largeHeld is the size in octets up to which a large message is held in memory until it is delivered, if the budget allows:
-	// reading it back costs as much of the disk as writing it.
+	// largeHeld is the size in octets up to which a large message is held in memory until it is
+	// delivered, if the budget allows: reading it back costs as much of the disk as writing it.
 	largeHeld = 8 << 20
 )
 
@@ -47,8 +48,8 @@ func (r *run) acceptLarge(l *lane, id mail.ID, s submission, chunks uint32, held
 	r.accept(l, b)
 }
 
-// newHeld returns a buffer for a large content, its octets reserved, or nil when the content is to pass through chunk by chunk. Half of the budget
-// is left to smaller mail.
+// newHeld returns a buffer for a large content, its octets reserved, or nil when the content is to
+// pass through chunk by chunk. Half of the budget is left to smaller mail.
 func newHeld(budget *mail.Budget, size int64) *buffer {
 	if budget == nil || size > largeHeld || budget.Used()+size > budget.Limit()/2 || !budget.TryReserve(size) {
 		return nil
@@ -59,8 +60,9 @@ func newHeld(budget *mail.Budget, size int64) *buffer {
 	return b
 }
 
-// proposeChunks proposes a content's chunks, out of held if there is one. Else it uses one buffer for all; after a proposal
-// whose outcome was unknown for a while, anybody's, it leaves that to the group.
+// proposeChunks proposes a content's chunks, out of held if there is one. Else it uses one buffer
+// for all; after a proposal whose outcome was unknown for a while, anybody's, it leaves that to the
+// group.
 func (r *run) proposeChunks(l *lane, id mail.ID, c *mail.Content, held *buffer) (n uint32, fail *smtp.Failure) {
 	source := contentSource{c: c}
 	for at := int64(0); at < c.Size; n++ {

@@ -7,8 +7,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// A letter is a message on its way from a queue group that is to go to another one: all that the group knows of it but the content. It is made of rows in the
-// same way by the owner that copies it and by Apply that lets it go, so that a digest tells whether anything changed in between.
+// A letter is a message on its way from a queue group that is to go to another one: all that the
+// group knows of it but the content. It is made of rows in the same way by the owner that copies it
+// and by Apply that lets it go, so that a digest tells whether anything changed in between.
 type letter struct {
 	id       mail.ID
 	chunks   uint32 // its content came before, in so many pieces; 0: it comes with it
@@ -32,8 +33,9 @@ func digestOf(encoded []byte) (d digest) {
 	return d
 }
 
-// appendLetter appends the encoded form of a message. A recipient that is maybe attempted here is so there: by the mark, for the other group's epochs say nothing of
-// attempts made here. So do its entries, hence no index goes along.
+// appendLetter appends the encoded form of a message. A recipient that is maybe attempted here is
+// so there: by the mark, for the other group's epochs say nothing of attempts made here. So do its
+// entries, hence no index goes along.
 func appendLetter(b []byte, rec *record, rows []recipientRow, meta *meta) []byte {
 	b = append(b, formatVersion, rec.flags&letterFlags)
 	b = binary.AppendUvarint(b, uint64(rec.size))
@@ -77,7 +79,8 @@ func (l *letter) waits() bool {
 	return false
 }
 
-// A row of a letter that has come and is not the queue's own yet: where its content lies, and the letter.
+// A row of a letter that has come and is not the queue's own yet: where its content lies, and the
+// letter.
 
 func appendIncomingRow(b []byte, parts []PartRef, encoded []byte) []byte {
 	b = binary.AppendUvarint(append(b, formatVersion), uint64(len(parts)))
@@ -93,7 +96,10 @@ func decodeIncomingRow(b []byte) (parts []PartRef, l letter, err error) {
 	d := decoder{b: b}
 	d.version()
 	for n := d.count(3); n > 0 && !d.bad; n-- {
-		parts = append(parts, PartRef{Index: d.uvarint(), Part: int(d.below(1 << 31)), Size: d.millis()})
+		parts = append(
+			parts,
+			PartRef{Index: d.uvarint(), Part: int(d.below(1 << 31)), Size: d.millis()},
+		)
 	}
 	if d.bad {
 		return nil, l, errCorrupt

@@ -24,8 +24,9 @@ func (t *Total) add(s *Stored, selected []uint32, inFlight func(mail.ID, uint32)
 	}
 }
 
-// List calls fn with the selected messages in order of arrival until it returns false. fn gets whole messages and which
-// recipients were selected. The total counts what fn was given; its index is the one at the beginning. Nothing of the store is held while fn runs.
+// List calls fn with the selected messages in order of arrival until it returns false. fn gets
+// whole messages and which recipients were selected. The total counts what fn was given; its index
+// is the one at the beginning. Nothing of the store is held while fn runs.
 func (q *Queue) List(ctx context.Context, f Filter, fn func(m *Stored, selected []uint32) bool) (t Total, err error) {
 	if t.Index, err = q.appliedIndex(); err != nil {
 		return t, err
@@ -56,8 +57,8 @@ func (q *Queue) scanSelected(ctx context.Context, f Filter, fn func(*Stored, []u
 	return nil
 }
 
-// Count counts exactly, at one moment: without a filter from the counters (which know nothing of InFlight, and count messages that only
-// wait for their reports), else in one scan.
+// Count counts exactly, at one moment: without a filter from the counters (which know nothing of
+// InFlight, and count messages that only wait for their reports), else in one scan.
 func (q *Queue) Count(ctx context.Context, f Filter) (t Total, err error) {
 	r, err := q.read()
 	if err != nil {

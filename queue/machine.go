@@ -2,8 +2,8 @@ package queue
 
 import "fmt"
 
-// machine is the state machine: a pure function of rows and command (DESIGN.md). What it keeps in memory is a cache of rows.
-// Used by the apply goroutine only.
+// machine is the state machine: a pure function of rows and command (DESIGN.md). What it keeps in
+// memory is a cache of rows. Used by the apply goroutine only.
 type machine struct {
 	w       Writer
 	index   uint64 // of the entry being applied
@@ -96,7 +96,8 @@ func (m *machine) load() {
 	}
 }
 
-// must: a row that cannot be read is a broken invariant, and going on would make this member differ from the others.
+// must: a row that cannot be read is a broken invariant, and going on would make this member differ
+// from the others.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
@@ -116,7 +117,8 @@ type epochResult struct {
 	time  int64
 }
 
-// applyEpoch gives the queue a new owner. Attempts of the one before may have been under way unless it said otherwise.
+// applyEpoch gives the queue a new owner. Attempts of the one before may have been under way unless
+// it said otherwise.
 func (m *machine) applyEpoch() any {
 	if m.cmd.session != m.meta.epoch {
 		return epochResult{}

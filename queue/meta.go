@@ -2,7 +2,8 @@ package queue
 
 import "encoding/binary"
 
-// counter names one of the exact counters that travel in the meta row, in the batch of what they count.
+// counter names one of the exact counters that travel in the meta row, in the batch of what they
+// count.
 type counter int
 
 const (
@@ -16,8 +17,8 @@ const (
 	countersNumber = countState + counter(Removed) + 1
 )
 
-// meta is what the machine keeps in memory between commands. All of it is in the meta row, so that any member that has applied the same
-// entries has the same.
+// meta is what the machine keeps in memory between commands. All of it is in the meta row, so that
+// any member that has applied the same entries has the same.
 type meta struct {
 	index    uint64 // of the last command applied
 	time     int64  // newest command time
@@ -66,7 +67,8 @@ func decodeMeta(b []byte) (m meta, err error) {
 	return m, d.done()
 }
 
-// maybeAttempted reports whether an attempt at a recipient in this state may have been under way when the owner changed.
+// maybeAttempted reports whether an attempt at a recipient in this state may have been under way
+// when the owner changed.
 func (m *meta) maybeAttempted(r *recipientRow) bool {
 	return r.maybe || r.index < m.maybe && r.due <= m.maybeDue
 }

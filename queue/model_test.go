@@ -610,7 +610,8 @@ func TestAgainstModel(t *testing.T) {
 	}
 }
 
-// replay applies the log again from several of its prefixes: each must end in the same state, as after a crash.
+// replay applies the log again from several of its prefixes: each must end in the same state, as
+// after a crash.
 func replay(t *testing.T, g *queuetest.Group, rnd *rand.Rand) {
 	t.Helper()
 	states := append([]queuetest.State{{}}, g.States()...)

@@ -35,8 +35,8 @@ func (s State) String() string { return stateNames[s] }
 // outcome reports whether an outcome may name this state.
 func (s State) outcome() bool { return s == Deferred || s == Held || s.Final() && s <= Removed }
 
-// moves is the table of allowed moves: for each stored state and reason the states it may lead to (docs/states.md). A
-// final state has no row: nothing leads out of it.
+// moves is the table of allowed moves: for each stored state and reason the states it may lead to
+// (docs/states.md). A final state has no row: nothing leads out of it.
 var moves = [Held + 1][reasonsNumber][]State{
 	Ready: {
 		AttemptSucceeded: {Delivered, Relayed, Expanded},
@@ -60,7 +60,8 @@ var moves = [Held + 1][reasonsNumber][]State{
 		OperatorFail:     {Failed},
 		OperatorRemove:   {Removed},
 	},
-	// Held: an attempt that was under way at the time of the hold still ends, and a final outcome counts.
+	// Held: an attempt that was under way at the time of the hold still ends, and a final outcome
+	// counts.
 	Held: {
 		AttemptSucceeded: {Delivered, Relayed, Expanded},
 		AttemptPutOff:    {Held},

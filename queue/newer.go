@@ -4,8 +4,9 @@ package queue
 
 import "context"
 
-// This build pretends to be newer than it is: it knows one command more, cmdNote, which writes a row of a kind that others do not know. It shows
-// that versions can run side by side (cluster/DESIGN.md).
+// This build pretends to be newer than it is: it knows one command more, cmdNote, which writes a
+// row of a kind that others do not know. It shows that versions can run side by side
+// (cluster/DESIGN.md).
 
 const (
 	cmdNote       = cmdEnd
@@ -30,7 +31,8 @@ func (m *machine) applyNewer() any {
 	return nil
 }
 
-// Note leaves a text in the group's state. Only the owner does, and only when all members know the command.
+// Note leaves a text in the group's state. Only the owner does, and only when all members know the
+// command.
 func (q *Queue) Note(ctx context.Context, text string) error {
 	r := q.run.Load()
 	if r == nil {

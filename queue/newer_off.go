@@ -2,7 +2,8 @@
 
 package queue
 
-// newer has what commands of a build that pretends to be newer have (tag pretend_newer). This is none.
+// newer has what commands of a build that pretends to be newer have (tag pretend_newer). This is
+// none.
 type newer struct{}
 
 // newestCommand is one above the last that this build knows.

@@ -2,8 +2,9 @@ package queue
 
 import "github.com/postroad/postroad/internal/mail"
 
-// news gathers what the listener is told after the batch is in the store. Used by the apply goroutine, and only while this
-// member is the owner: what an older owner's commands still bring is found on disk.
+// news gathers what the listener is told after the batch is in the store. Used by the apply
+// goroutine, and only while this member is the owner: what an older owner's commands still bring is
+// found on disk.
 type news struct {
 	q       *Queue
 	items   []Item
@@ -22,14 +23,16 @@ type wroteRow struct {
 	place
 }
 
-// fresh is a message, its item and their parts in one allocation, which is what almost every message needs.
+// fresh is a message, its item and their parts in one allocation, which is what almost every
+// message needs.
 type fresh struct {
 	Message
 	parts [1]PartRef
 	to    [1]uint32
 }
 
-// owner returns the run that this member's commands belong to, or nil when another's are being applied.
+// owner returns the run that this member's commands belong to, or nil when another's are being
+// applied.
 func (n *news) owner() *run {
 	if r := n.q.run.Load(); r != nil && r.session == n.q.machine.meta.epoch {
 		return r
@@ -122,7 +125,8 @@ func (n *news) tell() {
 	n.itemsOf, n.barred = nil, nil
 }
 
-// tellOwner tells the listener of the term that the batch ends in. Items of a term before it are on disk, where the listener finds them.
+// tellOwner tells the listener of the term that the batch ends in. Items of a term before it are on
+// disk, where the listener finds them.
 func (n *news) tellOwner() {
 	r := n.owner()
 	if r != n.itemsOf {

@@ -9,8 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// opened is a message with those of its recipients that the command changes. The changes are made in memory and written by close, so that a
-// message that goes costs no rows in between.
+// opened is a message with those of its recipients that the command changes. The changes are made
+// in memory and written by close, so that a message that goes costs no rows in between.
 type opened struct {
 	id      mail.ID
 	rec     record
@@ -67,8 +67,8 @@ func (m *machine) open(id mail.ID) bool {
 	return true
 }
 
-// recipient returns the recipient of the opened message, or nil when it has none of that number. The result is valid until
-// the next call.
+// recipient returns the recipient of the opened message, or nil when it has none of that number.
+// The result is valid until the next call.
 func (m *machine) recipient(number uint32) *touched {
 	e := &m.msg
 	if int64(number) >= int64(len(e.places)) {
@@ -118,7 +118,8 @@ func (m *machine) close() {
 		m.set(m.key, e.counts.append(m.val[:0]))
 	}
 	if len(e.places) == 1 && e.rec.flags&flagChanged == 0 {
-		// Only a message of one recipient has this flag: it spares the common one, which is settled at once, the search for a counts row.
+		// Only a message of one recipient has this flag: it spares the common one, which is settled
+		// at once, the search for a counts row.
 		m.key = appendMessageKey(m.key[:0], e.id)
 		v := appendHead(m.val[:0], e.rec.flags|flagChanged, e.rec.index, e.rec.size, e.rec.parts)
 		m.set(m.key, append(v, e.rec.envelope...))
@@ -254,7 +255,8 @@ func (m *machine) editRow(slots []slot, add bool) {
 	m.writeScheduleRow(domain, slots[0])
 }
 
-// writeScheduleRow writes m.numbers under m.key. All of a domain's recipients are written as the empty value.
+// writeScheduleRow writes m.numbers under m.key. All of a domain's recipients are written as the
+// empty value.
 func (m *machine) writeScheduleRow(domain []byte, s slot) {
 	e := &m.msg
 	if len(m.numbers) == 0 {

@@ -8,14 +8,15 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// operatorMost bounds the recipients of one operator command. A verb over a long queue is many commands, so that it
-// holds up nothing; what arrives meanwhile and matches may or may not be met.
+// operatorMost bounds the recipients of one operator command. A verb over a long queue is many
+// commands, so that it holds up nothing; what arrives meanwhile and matches may or may not be met.
 const operatorMost = 500
 
 // Moved hears of each recipient that an operator's command changed; nil: nobody.
 type Moved func(m *Stored, recipient uint32, to State)
 
-// Hold holds the selected recipients: when it returns, no attempt begins. For one being attempted it takes effect at the outcome.
+// Hold holds the selected recipients: when it returns, no attempt begins. For one being attempted
+// it takes effect at the outcome.
 func (q *Queue) Hold(ctx context.Context, f Filter, moved Moved) (Total, error) {
 	return q.operate(ctx, f, verbHold, nil, moved)
 }
@@ -30,13 +31,14 @@ func (q *Queue) Flush(ctx context.Context, f Filter, moved Moved) (Total, error)
 	return q.operate(ctx, f, verbFlush, nil, moved)
 }
 
-// Fail fails recipients for good, with a report to the sender that gives why: its time, code, enhanced code and text. When an attempt is
-// under way its outcome comes too late.
+// Fail fails recipients for good, with a report to the sender that gives why: its time, code,
+// enhanced code and text. When an attempt is under way its outcome comes too late.
 func (q *Queue) Fail(ctx context.Context, f Filter, why mail.Attempt, moved Moved) (Total, error) {
 	return q.operate(ctx, f, verbFail, &why, moved)
 }
 
-// Remove takes recipients out without a report. When an attempt is under way its outcome comes too late.
+// Remove takes recipients out without a report. When an attempt is under way its outcome comes too
+// late.
 func (q *Queue) Remove(ctx context.Context, f Filter, moved Moved) (Total, error) {
 	return q.operate(ctx, f, verbRemove, nil, moved)
 }
@@ -48,11 +50,13 @@ func (r *run) during(ctx context.Context) (context.Context, context.CancelFunc) 
 	return ctx, func() { stop(); cancel() }
 }
 
-// ErrUncounted: a command was repeated, because it was not known what had become of it. All is done; what the first one moved is not in the total.
+// ErrUncounted: a command was repeated, because it was not known what had become of it. All is
+// done; what the first one moved is not in the total.
 var ErrUncounted = errors.New("an answer of the log was lost on the way")
 
-// operate applies a verb to what is selected, in commands of bounded size. The total counts the recipients that it moved, by their
-// new state, and the messages they belong to. Those that were being attempted count as InFlight, and not among Recipients, unless the verb lets them be
+// operate applies a verb to what is selected, in commands of bounded size. The total counts the
+// recipients that it moved, by their new state, and the messages they belong to. Those that were
+// being attempted count as InFlight, and not among Recipients, unless the verb lets them be
 // attempted: it is done to them, but what it is for may not come true.
 func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved) (t Total, err error) {
 	r := q.run.Load()
@@ -64,7 +68,8 @@ func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt
 	if why == nil {
 		why = &mail.Attempt{}
 	}
-	// What an attempt came to before the verb is recorded before it: a message that is delivered is not said to be held.
+	// What an attempt came to before the verb is recorded before it: a message that is delivered is
+	// not said to be held.
 	if err := r.settler.settled(ctx); err != nil {
 		return t, fmt.Errorf("wait for the outcomes of attempts: %w", err)
 	}

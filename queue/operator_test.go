@@ -129,7 +129,8 @@ func TestVerbsOverALongQueue(t *testing.T) {
 	}
 }
 
-// TestVerbsTellWhatIsUnderWay: of what was being attempted when it was held, failed or removed nobody can say that it will not be delivered.
+// TestVerbsTellWhatIsUnderWay: of what was being attempted when it was held, failed or removed
+// nobody can say that it will not be delivered.
 func TestVerbsTellWhatIsUnderWay(t *testing.T) {
 	caught := map[mail.ID]bool{}
 	b := newBed(t, Options{Caught: func(id mail.ID, _ uint32) bool { return caught[id] }}).start()
@@ -151,7 +152,8 @@ func TestVerbsTellWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// TestLostAnswerIsTold: a command that had to be repeated may have moved what its second answer does not tell of.
+// TestLostAnswerIsTold: a command that had to be repeated may have moved what its second answer
+// does not tell of.
 func TestLostAnswerIsTold(t *testing.T) {
 	b := newBed(t, Options{})
 	var lose atomic.Bool

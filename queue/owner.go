@@ -28,9 +28,11 @@ type run struct {
 	ended     chan struct{} // closed when an abandoned run has no goroutine left
 }
 
-// Start makes this member, which leads the group, the owner: it proposes the epoch command, repeatedly until ctx ends, and from its outcome on
-// takes submissions. l hears of what is applied from then on; everything older is to be read with Domains and Due.
-// After Stop or Abandon it may be called again. Calls of Start, Stop and Abandon come one after the other, except that Abandon may cut a Stop short.
+// Start makes this member, which leads the group, the owner: it proposes the epoch command,
+// repeatedly until ctx ends, and from its outcome on takes submissions. l hears of what is applied
+// from then on; everything older is to be read with Domains and Due. After Stop or Abandon it may
+// be called again. Calls of Start, Stop and Abandon come one after the other, except that Abandon
+// may cut a Stop short.
 func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 	if q.run.Load() != nil {
 		return errors.New("queue: started twice")
@@ -43,7 +45,8 @@ func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 	}
 	q.starting.Store(true)
 	defer q.starting.Store(false)
-	// The clock that counts starts with the command's outcome, which says what the newest command time is.
+	// The clock that counts starts with the command's outcome, which says what the newest command
+	// time is.
 	epoch, err := r.proposeEpoch(ctx)
 	if err != nil {
 		return fmt.Errorf("queue: cannot become the owner: %w", err)
@@ -66,8 +69,8 @@ func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 
 var errOvertaken = errors.New("another epoch came first")
 
-// proposeEpoch proposes until an epoch is this run's. A command names the epoch that it follows, so that one which comes
-// late, or a second time, ends nobody's term.
+// proposeEpoch proposes until an epoch is this run's. A command names the epoch that it follows, so
+// that one which comes late, or a second time, ends nobody's term.
 func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
 	now := r.q.opts.NewClock(time.Time{}).Now().UnixMilli()
 	for {
@@ -117,8 +120,9 @@ func (q *Queue) Owner() bool {
 	return q.mu.meta.epoch <= r.session
 }
 
-// Stop refuses new submissions (451 4.3.2), waits until what is pending is answered and settled, and records that no attempt is under
-// way: stop the scheduler first. It waits for the clients of abandoned terms too. When ctx ends before that, the rest is left as unknown.
+// Stop refuses new submissions (451 4.3.2), waits until what is pending is answered and settled,
+// and records that no attempt is under way: stop the scheduler first. It waits for the clients of
+// abandoned terms too. When ctx ends before that, the rest is left as unknown.
 func (q *Queue) Stop(ctx context.Context) error {
 	r := q.run.Load()
 	if r == nil {

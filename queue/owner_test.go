@@ -73,7 +73,8 @@ func submit(m *bed, e *mail.Envelope) <-chan answer {
 	return got
 }
 
-// The command is on its way when the leader goes: its client hears what became of it at the next leader, whose scheduler hears of it too.
+// The command is on its way when the leader goes: its client hears what became of it at the next
+// leader, whose scheduler hears of it too.
 func TestUnknownOutcomeIsRepeatedAtTheNextLeader(t *testing.T) {
 	for _, how := range []queuetest.Fault{queuetest.LoseCommand, queuetest.LoseAnswer} {
 		inPair(t, func(t *testing.T, p *pair) {
@@ -131,7 +132,8 @@ func TestAbandonRefusesWhatWaits(t *testing.T) {
 	})
 }
 
-// A deposed owner's word does not count, not even if it was given in time and was only on its way for long.
+// A deposed owner's word does not count, not even if it was given in time and was only on its way
+// for long.
 func TestFence(t *testing.T) {
 	inPair(t, func(t *testing.T, p *pair) {
 		id := p.a.accept("s@x.example", "r@y.example")
@@ -155,8 +157,8 @@ func TestFence(t *testing.T) {
 	})
 }
 
-// What a member had delivered and could not get recorded, it records when it owns the queue again, before anything else; whether or not another owned it
-// meanwhile. A refusal is forgotten.
+// What a member had delivered and could not get recorded, it records when it owns the queue again,
+// before anything else; whether or not another owned it meanwhile. A refusal is forgotten.
 func TestRecall(t *testing.T) {
 	for _, between := range []bool{false, true} {
 		inPair(t, func(t *testing.T, p *pair) {

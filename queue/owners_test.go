@@ -23,7 +23,8 @@ type peer struct {
 	courier *courier
 }
 
-// owners is a group of several members that own the queue in turn, and the world around: clients that submit, hops that take mail.
+// owners is a group of several members that own the queue in turn, and the world around: clients
+// that submit, hops that take mail.
 type owners struct {
 	t       *testing.T
 	rand    *rand.Rand
@@ -220,7 +221,8 @@ func (w *owners) step() {
 	w.witness.follow()
 }
 
-// end lets the last owner deliver all that is left, without another change of owners, so that what nobody was told of stays and is found.
+// end lets the last owner deliver all that is left, without another change of owners, so that what
+// nobody was told of stays and is found.
 func (w *owners) end() {
 	w.mu.Lock()
 	w.calm = true

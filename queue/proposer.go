@@ -52,7 +52,8 @@ func (r *run) accept(l *lane, b *batch) {
 	}
 }
 
-// proposeAccept proposes until the outcome is known, with the same octets (pitfall R4), for as long as the client can be expected to wait.
+// proposeAccept proposes until the outcome is known, with the same octets (pitfall R4), for as long
+// as the client can be expected to wait.
 func (r *run) proposeAccept(data []byte, parts [][]byte) *smtp.Failure {
 	ctx, cancel := context.WithTimeout(r.answers, r.q.opts.UnknownFor)
 	defer cancel()
@@ -74,14 +75,16 @@ const (
 	repeatMost  = time.Second
 )
 
-// propose proposes until the outcome is known or ctx ends. An error that wraps ErrRefused: it surely never entered the log.
+// propose proposes until the outcome is known or ctx ends. An error that wraps ErrRefused: it
+// surely never entered the log.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	result, _, err := r.proposeOr(ctx, data, parts, nil)
 	return result, err
 }
 
-// proposeOr is propose; when the outcome is unknown and this member does not lead the group any more, the command goes to who does. again: what an earlier try
-// may have done is not in the result.
+// proposeOr is propose; when the outcome is unknown and this member does not lead the group any
+// more, the command goes to who does. again: what an earlier try may have done is not in the
+// result.
 func (r *run) proposeOr(ctx context.Context, data []byte, parts [][]byte, forward Proposer) (result any, again bool, err error) {
 	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {
 		result, err = r.group.Propose(ctx, data, parts)

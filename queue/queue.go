@@ -1,6 +1,7 @@
-// Package queue is the replicated queue: the state machine of messages and recipients over a group's keys (Apply), the
-// front that gathers submissions into commands, and what the scheduler and the operator read and do.
-// It knows no raft, no store and no socket: a Group gives it these. DESIGN.md says why it is built so.
+// Package queue is the replicated queue: the state machine of messages and recipients over a
+// group's keys (Apply), the front that gathers submissions into commands, and what the scheduler
+// and the operator read and do. It knows no raft, no store and no socket: a Group gives it these.
+// DESIGN.md says why it is built so.
 package queue
 
 import (
@@ -38,10 +39,11 @@ type Options struct {
 	PendingMessages int   // default 10,000
 	// Outcomes waiting for the settler; beyond it Settle reports false. Default 20,000.
 	PendingOutcomes int
-	// IDs gives the messages' IDs. The queues of one node share it, so that no two of its groups give the same; nil: the queue has its own.
+	// IDs gives the messages' IDs. The queues of one node share it, so that no two of its groups
+	// give the same; nil: the queue has its own.
 	IDs *mail.IDs
-	// Forward proposes at the member that leads the group now. Accept commands of unknown outcome go there once this member is not the leader any
-	// more; nil: nowhere.
+	// Forward proposes at the member that leads the group now. Accept commands of unknown outcome
+	// go there once this member is not the leader any more; nil: nowhere.
 	Forward Proposer
 }
 
@@ -67,7 +69,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Queue is one group's queue. Except for Apply and Committed, its methods are safe for use by several goroutines.
+// Queue is one group's queue. Except for Apply and Committed, its methods are safe for use by
+// several goroutines.
 type Queue struct {
 	opts       Options
 	machine    machine // apply goroutine
@@ -106,7 +109,8 @@ func (q *Queue) Apply(w Writer, index, term uint64, data []byte, parts [][]byte)
 	return q.machine.apply(w, index, data, parts)
 }
 
-// Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as Apply.
+// Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as
+// Apply.
 func (q *Queue) Committed() {
 	owner := q.news.owner() != nil
 	q.mu.Lock()
@@ -121,7 +125,8 @@ func (q *Queue) Committed() {
 	q.news.tell()
 }
 
-// Restored says that the rows were replaced as a whole by another member's. Same goroutine as Apply.
+// Restored says that the rows were replaced as a whole by another member's. Same goroutine as
+// Apply.
 func (q *Queue) Restored() {
 	q.machine.loaded = false
 	q.mu.Lock()
@@ -130,7 +135,8 @@ func (q *Queue) Restored() {
 	q.heads.reset()
 }
 
-// Open makes reads work, on this member whether it is the owner or not: they see what it has applied.
+// Open makes reads work, on this member whether it is the owner or not: they see what it has
+// applied.
 func (q *Queue) Open(r Reader) {
 	if q.reader.CompareAndSwap(nil, &r) {
 		q.heads.reset()
@@ -165,8 +171,8 @@ func (q *Queue) Submit(env *mail.Envelope, content *mail.Content, done func(mail
 	q.submit(submission{env: env, content: content, done: done})
 }
 
-// AcceptReport submits the report message (null reverse-path) for a due report; both happen in one batch. For a report that was
-// accepted before it is a success that makes no second message.
+// AcceptReport submits the report message (null reverse-path) for a due report; both happen in one
+// batch. For a report that was accepted before it is a success that makes no second message.
 func (q *Queue) AcceptReport(id ReportID, env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
 	q.submit(submission{env: env, content: content, done: done, report: id})
 }
@@ -185,10 +191,11 @@ func (q *Queue) submit(s submission) {
 	}
 }
 
-// Settle records outcomes. It takes them always and does not block; false says that too many are waiting: start no
-// attempt before SettleRoom returned. done (may be nil) is called when they are recorded, or with an error when the queue
-// was stopped or abandoned before that was known, or another owner had come. Outcomes are of the term in which they are given: a scheduler of the
-// term before must be at its end before the next Start.
+// Settle records outcomes. It takes them always and does not block; false says that too many are
+// waiting: start no attempt before SettleRoom returned. done (may be nil) is called when they are
+// recorded, or with an error when the queue was stopped or abandoned before that was known, or
+// another owner had come. Outcomes are of the term in which they are given: a scheduler of the term
+// before must be at its end before the next Start.
 func (q *Queue) Settle(outcomes []Outcome, done func(error)) (room bool) {
 	if r := q.run.Load(); r != nil {
 		return r.settler.add(outcomes, done)
@@ -200,7 +207,8 @@ func (q *Queue) Settle(outcomes []Outcome, done func(error)) (room bool) {
 	return false
 }
 
-// Remember takes outcomes of attempts of a term that has ended: those that are deliveries are recorded first thing in the next term of this member.
+// Remember takes outcomes of attempts of a term that has ended: those that are deliveries are
+// recorded first thing in the next term of this member.
 func (q *Queue) Remember(outcomes []Outcome) { q.unrecorded.remember(outcomes) }
 
 // SettleRoom waits until Settle has room again.
@@ -211,7 +219,8 @@ func (q *Queue) SettleRoom(ctx context.Context) error {
 	return errStopped
 }
 
-// ReportsDue gets a value when reports became due since it was last read, and once at the start. Each term has a channel of its own.
+// ReportsDue gets a value when reports became due since it was last read, and once at the start.
+// Each term has a channel of its own.
 func (q *Queue) ReportsDue() <-chan struct{} { return *q.reports.Load() }
 
 // newReports leaves the channel that was to whoever still waits for it.

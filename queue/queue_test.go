@@ -81,7 +81,8 @@ func TestLargeContentTravelsInChunks(t *testing.T) {
 	}
 }
 
-// A large message is held in memory until it is delivered, unless it is too large or half of the budget is taken.
+// A large message is held in memory until it is delivered, unless it is too large or half of the
+// budget is taken.
 func TestLargeContentIsHeld(t *testing.T) {
 	for _, c := range []struct {
 		size, taken int64

@@ -24,7 +24,8 @@ type DomainDue struct {
 	Due    time.Time
 }
 
-// Domains returns up to max domains after the given one, in order of their names. Each costs one seek.
+// Domains returns up to max domains after the given one, in order of their names. Each costs one
+// seek.
 func (q *Queue) Domains(after string, max int) ([]DomainDue, error) {
 	r, err := q.read()
 	if err != nil {
@@ -57,8 +58,9 @@ type Cursor struct {
 	ID  mail.ID
 }
 
-// Due returns up to max items of a domain that come after the cursor and are due at until or before, in order of their due times,
-// and the cursor of the last row that was read. Fewer than max items: there are no more of them now.
+// Due returns up to max items of a domain that come after the cursor and are due at until or
+// before, in order of their due times, and the cursor of the last row that was read. Fewer than max
+// items: there are no more of them now.
 func (q *Queue) Due(domain string, after Cursor, until time.Time, max int) ([]Item, Cursor, error) {
 	r, err := q.read()
 	if err != nil {

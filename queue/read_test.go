@@ -87,8 +87,8 @@ func (g *countingGroup) Scan(from, to []byte, fn func(k, v []byte) bool) error {
 	return g.Group.Scan(from, to, fn)
 }
 
-// A scan of a domain begins where the last one found something, not among the tombstones before it, and a row that is put before
-// that place is found all the same.
+// A scan of a domain begins where the last one found something, not among the tombstones before it,
+// and a row that is put before that place is found all the same.
 func TestScansBeginAtTheHead(t *testing.T) {
 	b := newBed(t, Options{})
 	g := &countingGroup{Group: b.g}
@@ -125,7 +125,8 @@ func TestScansBeginAtTheHead(t *testing.T) {
 	}
 }
 
-// Whatever scans and writes come between each other: a row that was written is found by the next scan.
+// Whatever scans and writes come between each other: a row that was written is found by the next
+// scan.
 func TestHeadsNeverHideARow(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {

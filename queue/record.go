@@ -7,8 +7,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// A message record is a head that Apply writes and the envelope, which travels in the accept command in the form it is
-// stored in: Apply copies it and decodes no more of it than the recipients' domains.
+// A message record is a head that Apply writes and the envelope, which travels in the accept
+// command in the form it is stored in: Apply copies it and decodes no more of it than the
+// recipients' domains.
 //
 //	head:     version, flags, index of the accept entry, size, parts (index, part, size each)
 //	envelope: version, domains, recipients (address, domain's place, notify, orcpt each), sender, body, utf8, ret, envid,
@@ -18,7 +19,8 @@ const (
 	flagChanged             // the message has a counts row: some recipient is not in its initial state
 )
 
-// record is a decoded view of a message record. Its byte slices are parts of buf, its slices are used again.
+// record is a decoded view of a message record. Its byte slices are parts of buf, its slices are
+// used again.
 type record struct {
 	buf      []byte
 	flags    byte
@@ -109,7 +111,8 @@ type envelopeWriter struct {
 	places domainPlaces
 }
 
-// encode returns the stored form, valid until the next call. Domains are written once: many recipients share few.
+// encode returns the stored form, valid until the next call. Domains are written once: many
+// recipients share few.
 func (w *envelopeWriter) encode(e *mail.Envelope) []byte {
 	b, places := append(w.buf[:0], formatVersion), &w.places
 	places.fill(e.Recipients)

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// rest records that no attempt is under way, so that the next owner need not take everything that is due for
-// possibly attempted. All outcomes were recorded, unless the term was cut short.
+// rest records that no attempt is under way, so that the next owner need not take everything that
+// is due for possibly attempted. All outcomes were recorded, unless the term was cut short.
 func (r *run) rest() error {
 	if err := r.ctx.Err(); err != nil {
 		return fmt.Errorf("queue: stopped before it could record that it rests: %w", err)

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// What Apply returns, in the form in which it travels to a proposer on another member: version, kind, and what the kind says.
+// What Apply returns, in the form in which it travels to a proposer on another member: version,
+// kind, and what the kind says.
 const (
 	resultNone = iota
 	resultAccept

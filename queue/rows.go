@@ -6,7 +6,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// recipientRow is the stored state of one recipient. There is none while the state is the initial one: Ready, due at arrival.
+// recipientRow is the stored state of one recipient. There is none while the state is the initial
+// one: Ready, due at arrival.
 type recipientRow struct {
 	state    State
 	warned   bool // a delay warning was due
@@ -57,7 +58,8 @@ func (r *recipientRow) last() mail.Attempt {
 
 var noAttempt = appendAttempt(nil, &mail.Attempt{})
 
-// counts is what keeps a message in the queue: recipients that are not final, and reports that are due.
+// counts is what keeps a message in the queue: recipients that are not final, and reports that are
+// due.
 type counts struct{ remaining, reports uint32 }
 
 func (c counts) append(b []byte) []byte {
@@ -72,7 +74,8 @@ func decodeCounts(b []byte) (c counts, err error) {
 	return c, d.done()
 }
 
-// A schedule row's value names the recipients, ascending; the empty value means all of the message's recipients of that domain.
+// A schedule row's value names the recipients, ascending; the empty value means all of the
+// message's recipients of that domain.
 
 func appendNumbers(b []byte, numbers []uint32) []byte {
 	b = binary.AppendUvarint(append(b, formatVersion), uint64(len(numbers)))
@@ -114,7 +117,8 @@ func decodeChunkRow(b []byte) (PartRef, error) {
 	return p, d.done()
 }
 
-// A report row holds all that was known when the report became due, because a delayed recipient moves on.
+// A report row holds all that was known when the report became due, because a delayed recipient
+// moves on.
 
 func appendReportRow(b []byte, rs []reported) []byte {
 	b = binary.AppendUvarint(append(b, formatVersion), uint64(len(rs)))

@@ -8,9 +8,10 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// This file puts messages into a group again that only one member still has: the group went on without them, because other members' disks had forgotten them (cluster/takenback.go). They come in as
-// by a hand-over, from a source of that member's own, whose serials its salvage keeps. What became of their recipients meanwhile nobody knows, so each is
-// maybe attempted.
+// This file puts messages into a group again that only one member still has: the group went on
+// without them, because other members' disks had forgotten them (cluster/takenback.go). They come
+// in as by a hand-over, from a source of that member's own, whose serials its salvage keeps. What
+// became of their recipients meanwhile nobody knows, so each is maybe attempted.
 
 // Stranded is a message that only this member may have.
 type Stranded struct {
@@ -21,8 +22,8 @@ type Stranded struct {
 	Held       bool // one of them is held
 }
 
-// Stranded calls fn with the messages after an ID that came with an entry from that one on and have not ended, in the order of their IDs, until it returns false. The
-// queue is open, and no owner.
+// Stranded calls fn with the messages after an ID that came with an entry from that one on and have
+// not ended, in the order of their IDs, until it returns false. The queue is open, and no owner.
 func (q *Queue) Stranded(from uint64, after mail.ID, fn func(*Stranded) bool) error {
 	r, err := q.read()
 	if err != nil {
@@ -81,8 +82,9 @@ func (q *Queue) stranded(r Reader, id mail.ID, from uint64) (*Stranded, error) {
 	return s, nil
 }
 
-// stranded reads a message as it goes into the group again; nil: it is gone, or has ended. A recipient whose failure the sender may not have been told of is tried again: it fails
-// again, and is reported then.
+// stranded reads a message as it goes into the group again; nil: it is gone, or has ended. A
+// recipient whose failure the sender may not have been told of is tried again: it fails again, and
+// is reported then.
 func (l *loader) stranded(id mail.ID) (*letter, error) {
 	if ok, err := l.record(id); err != nil || !ok {
 		return nil, err
@@ -100,7 +102,11 @@ func (l *loader) stranded(id mail.ID) (*letter, error) {
 	}
 	rows := make([]recipientRow, len(l.rec.recipients))
 	for n := range rows {
-		row, err := l.recipient(id, uint32(n), (&opened{id: id, rec: record{index: l.rec.index}}).initial())
+		row, err := l.recipient(
+			id,
+			uint32(n),
+			(&opened{id: id, rec: record{index: l.rec.index}}).initial(),
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +134,8 @@ type Salvage struct {
 // SalvageSource is where a member's salvage of a group comes from; it is no group's number.
 func SalvageSource(member uint16, group uint64) uint64 { return 1<<63 | uint64(member)<<32 | group }
 
-// Bring copies messages, at most HandOverMessages. They are the group's only after Finish. It may be repeated after an error, or be given up by Finish with none of them.
+// Bring copies messages, at most HandOverMessages. They are the group's only after Finish. It may
+// be repeated after an error, or be given up by Finish with none of them.
 func (s *Salvage) Bring(ctx context.Context, q *Queue, ids []mail.ID) error {
 	r, err := q.read()
 	if err != nil {
@@ -138,7 +145,16 @@ func (s *Salvage) Bring(ctx context.Context, q *Queue, ids []mail.ID) error {
 	if err != nil {
 		return err
 	}
-	c := courierTo{ctx: ctx, q: q, r: r, now: func() int64 { return m.time }, letter: (*loader).stranded, from: s.Source, serial: s.Serial, to: s.To}
+	c := courierTo{
+		ctx:    ctx,
+		q:      q,
+		r:      r,
+		now:    func() int64 { return m.time },
+		letter: (*loader).stranded,
+		from:   s.Source,
+		serial: s.Serial,
+		to:     s.To,
+	}
 	for _, id := range ids {
 		if err := c.add(id); err != nil {
 			return fmt.Errorf("put message %v in again: %w", id, err)
@@ -150,7 +166,8 @@ func (s *Salvage) Bring(ctx context.Context, q *Queue, ids []mail.ID) error {
 	return nil
 }
 
-// Finish makes these messages of the batch the group's, but for those that it has, and drops what else was copied. It may be repeated.
+// Finish makes these messages of the batch the group's, but for those that it has, and drops what
+// else was copied. It may be repeated.
 func (s *Salvage) Finish(ctx context.Context, ids []mail.ID) error {
 	data := appendFinish(appendCommand(nil, cmdFinish, 0), s.Source, s.Serial, ids)
 	result, err := proposeAt(ctx, s.To, data, nil)

@@ -12,8 +12,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// TestScripts replays testdata/script/*.txt. A script is blocks of commands, a line of dashes and what the queue is like after
-// them. Messages are named by letters in the order of their acceptance. Times are since the beginning.
+// TestScripts replays testdata/script/*.txt. A script is blocks of commands, a line of dashes and
+// what the queue is like after them. Messages are named by letters in the order of their
+// acceptance. Times are since the beginning.
 //
 //	accept SENDER RECIPIENT[:NOTIFY]...     a sender of <> is null
 //	settle MESSAGE RECIPIENT# STATE [due=5m] [untried] [warn] [hopdsn]

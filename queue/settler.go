@@ -20,13 +20,14 @@ var (
 	errFenced  = errors.New("queue: the outcomes were refused, another node owns the queue since the attempts")
 )
 
-// settleLinger is how long the first outcome of a command waits for others. Nobody waits for outcomes as a client waits for its 250, and each
-// command costs a sync on each member: few large ones leave the disks to the accepting side. It is far below the two seconds in which a
-// crash may make a duplicate.
+// settleLinger is how long the first outcome of a command waits for others. Nobody waits for
+// outcomes as a client waits for its 250, and each command costs a sync on each member: few large
+// ones leave the disks to the accepting side. It is far below the two seconds in which a crash may
+// make a duplicate.
 const settleLinger = 50 * time.Millisecond
 
-// settler gathers outcomes like the front gathers submissions, and a little longer. One command is under way at a time: outcomes of a
-// recipient must not overtake each other.
+// settler gathers outcomes like the front gathers submissions, and a little longer. One command is
+// under way at a time: outcomes of a recipient must not overtake each other.
 type settler struct {
 	most int
 	lost func([]Outcome) // told of what is not recorded
@@ -102,7 +103,8 @@ func (s *settler) hurry() {
 	}
 }
 
-// linger waits a moment for a command's worth of outcomes. Called with the lock held, which it gives back meanwhile.
+// linger waits a moment for a command's worth of outcomes. Called with the lock held, which it
+// gives back meanwhile.
 func (s *settler) linger() {
 	if s.mu.stopped || s.mu.outcomes.Len() >= settleMost {
 		return
@@ -191,7 +193,8 @@ func (s *settler) drop() {
 	}
 }
 
-// settle records what comes, for ever. A lost outcome would be a second delivery, so it is repeated until it is known, or the run ends.
+// settle records what comes, for ever. A lost outcome would be a second delivery, so it is repeated
+// until it is known, or the run ends.
 func (r *run) settle() {
 	s := r.settler
 	for s.take() {

@@ -6,7 +6,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// Stake is what commands of a log that are not in the group's any more had brought, and not ended: what is at stake when they are given up.
+// Stake is what commands of a log that are not in the group's any more had brought, and not ended:
+// what is at stake when they are given up.
 type Stake struct {
 	messages map[mail.ID]*AtStake
 	order    []mail.ID
@@ -43,7 +44,11 @@ func (s *Stake) Add(data []byte) error {
 		}
 	case cmdOperator:
 		for _, r := range c.refs {
-			s.change(r.ID, r.Number, map[verb]State{verbHold: Held, verbRelease: Ready, verbFlush: Ready, verbFail: Failed, verbRemove: Removed}[c.verb])
+			s.change(
+				r.ID,
+				r.Number,
+				map[verb]State{verbHold: Held, verbRelease: Ready, verbFlush: Ready, verbFail: Failed, verbRemove: Removed}[c.verb],
+			)
 		}
 	}
 	return nil
@@ -61,7 +66,13 @@ func (s *Stake) accepted(e *acceptEntry) error {
 		return nil // the command was repeated
 	}
 	n := len(v.recipients)
-	s.messages[e.id] = &AtStake{ID: e.id, Sender: string(v.sender), Recipients: n, Open: n, final: map[uint32]bool{}}
+	s.messages[e.id] = &AtStake{
+		ID:         e.id,
+		Sender:     string(v.sender),
+		Recipients: n,
+		Open:       n,
+		final:      map[uint32]bool{},
+	}
 	s.order = append(s.order, e.id)
 	return nil
 }

@@ -17,7 +17,8 @@ type Stats struct {
 	WaitingOutcomes  int
 }
 
-// Stats returns the present figures. Those of the group are the same on all members, as far as each has applied; zero when they cannot be read.
+// Stats returns the present figures. Those of the group are the same on all members, as far as each
+// has applied; zero when they cannot be read.
 func (q *Queue) Stats() (s Stats) {
 	var m meta
 	if r, err := q.read(); err == nil {

@@ -32,8 +32,9 @@ func (q *Queue) Load(id mail.ID) (found *Stored, err error) {
 	return found, err
 }
 
-// ScanArrived calls fn with the messages after the given ID that arrived before the given time, in order of arrival, until fn returns
-// false. It serves the sweeps for expiry and delay warnings. Nothing of the store is held while fn runs.
+// ScanArrived calls fn with the messages after the given ID that arrived before the given time, in
+// order of arrival, until fn returns false. It serves the sweeps for expiry and delay warnings.
+// Nothing of the store is held while fn runs.
 func (q *Queue) ScanArrived(after mail.ID, before time.Time, fn func(*Stored) bool) error {
 	to := mail.FloorID(before)
 	if bytes.Compare(to[:], after[:]) <= 0 {
@@ -45,7 +46,8 @@ func (q *Queue) ScanArrived(after mail.ID, before time.Time, fn func(*Stored) bo
 // scanWindow is how many messages are read from the store at once.
 const scanWindow = 256
 
-// scanMessages calls fn with the messages from first to last, both included, as far as want (nil: all) wants their records.
+// scanMessages calls fn with the messages from first to last, both included, as far as want (nil:
+// all) wants their records.
 func (q *Queue) scanMessages(first, last mail.ID, want func(*record) bool, fn func(*Stored) bool) error {
 	r, err := q.read()
 	if err != nil {
@@ -77,7 +79,8 @@ func (q *Queue) scanMessages(first, last mail.ID, want func(*record) bool, fn fu
 	}
 }
 
-// gatherer puts the rows of a scan together again: a message's record comes first, then the rows of its recipients.
+// gatherer puts the rows of a scan together again: a message's record comes first, then the rows of
+// its recipients.
 type gatherer struct {
 	loader
 	want func(*record) bool      // of an undecoded record; nil: all

@@ -17,17 +17,19 @@ const (
 	SuspendCampaign                           // mail.Origin.Campaign
 )
 
-// Suspension keeps the scheduler from beginning attempts. The recipients' states and due times know nothing of it.
+// Suspension keeps the scheduler from beginning attempts. The recipients' states and due times know
+// nothing of it.
 type Suspension struct {
 	Kind   SuspensionKind
 	Name   string
 	Reason string
 	// Serial tells it from a later one of the same kind and name.
 	Serial uint64
-	// Until is when it ends, in this queue's command time; zero: when a newer version does not have it any more.
+	// Until is when it ends, in this queue's command time; zero: when a newer version does not have
+	// it any more.
 	Until time.Time
-	// Lasts is how much longer it is to last, for Suspend; 0: until a newer version does not have it. A queue that has this very one already knows
-	// since when, and when it ends.
+	// Lasts is how much longer it is to last, for Suspend; 0: until a newer version does not have
+	// it. A queue that has this very one already knows since when, and when it ends.
 	Lasts time.Duration
 }
 
@@ -38,11 +40,13 @@ type Suspensions struct {
 	All     []Suspension
 }
 
-// maxSuspensions bounds a command that Suspend proposes: with the longest names and reasons it is half a MiB.
+// maxSuspensions bounds a command that Suspend proposes: with the longest names and reasons it is
+// half a MiB.
 const maxSuspensions = 1000
 
-// Suspend replaces what is suspended, in the log: when it returns without an error the listener has heard of it. A version that is not above the one that
-// the queue has changes nothing. It returns what the queue has then, without the list. The owner only (else ErrRefused).
+// Suspend replaces what is suspended, in the log: when it returns without an error the listener has
+// heard of it. A version that is not above the one that the queue has changes nothing. It returns
+// what the queue has then, without the list. The owner only (else ErrRefused).
 func (q *Queue) Suspend(ctx context.Context, version uint64, all []Suspension) (now Suspensions, err error) {
 	r := q.run.Load()
 	if r == nil {
@@ -138,7 +142,8 @@ func decodeSuspendRow(b []byte) (s Suspensions, err error) {
 	return s, d.done()
 }
 
-// applySuspend takes a newer list. Time counts from the command that first brought a suspension, whatever clocks its later versions come from.
+// applySuspend takes a newer list. Time counts from the command that first brought a suspension,
+// whatever clocks its later versions come from.
 func (m *machine) applySuspend() any {
 	var old Suspensions
 	if v, ok := m.w.Get(suspendKey); ok {

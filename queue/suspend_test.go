@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// What Suspend acknowledges the listener has heard of, and a second queue of the group, and a new owner after any of them.
+// What Suspend acknowledges the listener has heard of, and a second queue of the group, and a new
+// owner after any of them.
 func TestSuspend(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	all := []Suspension{{Kind: SuspendDomain, Name: "a.example", Reason: "they asked for it", Serial: 3}, {Kind: SuspendTenant, Name: "t1", Reason: "spam", Serial: 7, Lasts: time.Hour}}
@@ -21,7 +22,8 @@ func TestSuspend(t *testing.T) {
 	if !reflect.DeepEqual(b.h.barred, []Suspensions{want}) {
 		t.Errorf("the listener heard %+v", b.h.barred)
 	}
-	// A version that it has is acknowledged at the entry that brought it, and nobody hears of it again.
+	// A version that it has is acknowledged at the entry that brought it, and nobody hears of it
+	// again.
 	if again, err := b.q.Suspend(t.Context(), 5, nil); err != nil || again.Version != 7 || again.Index != got.Index || len(b.h.barred) != 1 {
 		t.Errorf("again: %+v, %v; heard %+v", again, err, b.h.barred)
 	}

@@ -11,7 +11,8 @@ const (
 	sweepMost  = 1000
 )
 
-// sweep drops chunks of large messages that were given up and what is remembered of lanes of the past.
+// sweep drops chunks of large messages that were given up and what is remembered of lanes of the
+// past.
 func (r *run) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -27,7 +28,8 @@ func (r *run) sweep() {
 	}
 }
 
-// sweepOnce proposes one sweep if there is something to drop, and reports whether there may be more.
+// sweepOnce proposes one sweep if there is something to drop, and reports whether there may be
+// more.
 func (r *run) sweepOnce() (more bool, err error) {
 	now := r.clock.Now()
 	chunks, err := r.orphans(now)
@@ -60,7 +62,8 @@ func (r *run) orphans(now time.Time) (found []chunkRef, err error) {
 	return found, nil
 }
 
-// oldSessions returns the first session whose lanes are still needed, or 0 when no older one is there.
+// oldSessions returns the first session whose lanes are still needed, or 0 when no older one is
+// there.
 func (r *run) oldSessions(now time.Time) (session uint64, err error) {
 	old := false
 	var bad error

@@ -15,17 +15,20 @@ type (
 	Reader = rows.ContentReader
 )
 
-// Proposer replicates a command: data and its content parts. It blocks until the command is applied and on stable storage
-// on a majority, and returns what Apply returned. An error that is not ErrRefused means that the outcome is unknown; then data and parts must never
-// change again, else they are the caller's when Propose returns, but for what Apply kept.
+// Proposer replicates a command: data and its content parts. It blocks until the command is applied
+// and on stable storage on a majority, and returns what Apply returned. An error that is not
+// ErrRefused means that the outcome is unknown; then data and parts must never change again, else
+// they are the caller's when Propose returns, but for what Apply kept.
 type Proposer interface {
 	Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error)
 }
 
-// ErrRefused: the proposal was refused before it entered the log; nothing happened. Proposers wrap it.
+// ErrRefused: the proposal was refused before it entered the log; nothing happened. Proposers wrap
+// it.
 var ErrRefused = errors.New("not the owner of this queue")
 
-// PartRef says where one piece of a content lies: a part of a log entry. Content is the parts joined.
+// PartRef says where one piece of a content lies: a part of a log entry. Content is the parts
+// joined.
 type PartRef struct {
 	Index uint64
 	Part  int
@@ -63,7 +66,8 @@ type Message struct {
 	IsReport bool
 }
 
-// Item is the unit of scheduling: those recipients of one message that share a domain and a due time.
+// Item is the unit of scheduling: those recipients of one message that share a domain and a due
+// time.
 type Item struct {
 	Message *Message
 	Domain  string
@@ -71,11 +75,13 @@ type Item struct {
 	// Recipients are the numbers (places in Envelope.Recipients) of this item, ascending.
 	Recipients []uint32
 	Attempts   int // attempts made before (the most of any of its recipients)
-	// MaybeAttempted: an attempt may have been under way when the owner changed (architecture.md promise 2).
+	// MaybeAttempted: an attempt may have been under way when the owner changed (architecture.md
+	// promise 2).
 	MaybeAttempted bool
 	// Content is the whole content when it is in memory, else nil: read it with Queue.OpenContent.
 	Content []byte
-	// Release, when set, gives Content's share of the memory budget back; call it once when Content is no longer needed.
+	// Release, when set, gives Content's share of the memory budget back; call it once when Content
+	// is no longer needed.
 	Release func()
 }
 
@@ -89,18 +95,20 @@ type Outcome struct {
 	Due       time.Time // Deferred: when to try again
 	Attempt   mail.Attempt
 	Warn      bool // a delay warning is due with this outcome (at most one a recipient is ever reported)
-	// HopDSN: Relayed to a next hop that offers DSN and took the sender's NOTIFY over (RFC 3461 5.2.2). To one that does not, NOTIFY=SUCCESS
-	// is answered by us with a "relayed" report.
+	// HopDSN: Relayed to a next hop that offers DSN and took the sender's NOTIFY over (RFC 3461
+	// 5.2.2). To one that does not, NOTIFY=SUCCESS is answered by us with a "relayed" report.
 	HopDSN bool
 }
 
-// Listener hears of applied changes, on the leader only and after the batch is in the store. It must not block. The slices
-// are valid during the call.
+// Listener hears of applied changes, on the leader only and after the batch is in the store. It
+// must not block. The slices are valid during the call.
 type Listener interface {
-	// Accepted gives new items in the order of their acceptance. Their content is in memory when the budget allowed.
+	// Accepted gives new items in the order of their acceptance. Their content is in memory when
+	// the budget allowed.
 	Accepted(items []Item)
-	// Changed says that the schedule of these recipients was changed by something else than the scheduler's own outcomes
-	// (an operator's command): forget what you hold of them, their rows tell. domains are those that now may have something due.
+	// Changed says that the schedule of these recipients was changed by something else than the
+	// scheduler's own outcomes (an operator's command): forget what you hold of them, their rows
+	// tell. domains are those that now may have something due.
 	Changed(ids []mail.ID, domains []string)
 	// Gone says that the last recipient of the messages was settled and the message removed.
 	Gone(ids []mail.ID)

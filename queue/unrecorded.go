@@ -7,10 +7,11 @@ import (
 	"sync"
 )
 
-// What a deposed owner had delivered and not got recorded is maybe attempted for whoever comes next. Often the same node comes next: the machine stood
-// still, or the network hung, for a little longer than a leader is believed. It need not deliver again what it knows to have been
-// delivered. That is true whoever owned the queue in between, so it is recorded before anything is attempted in the new term. Refusals and deferrals
-// are forgotten: the word of another owner may be newer.
+// What a deposed owner had delivered and not got recorded is maybe attempted for whoever comes
+// next. Often the same node comes next: the machine stood still, or the network hung, for a little
+// longer than a leader is believed. It need not deliver again what it knows to have been delivered.
+// That is true whoever owned the queue in between, so it is recorded before anything is attempted
+// in the new term. Refusals and deferrals are forgotten: the word of another owner may be newer.
 
 // unrecordedMost bounds what is remembered, in outcomes. The rest is delivered again.
 const unrecordedMost = 8 * settleMost
@@ -42,7 +43,8 @@ func (u *unrecorded) take() []Outcome {
 	return outcomes
 }
 
-// recall records what this member remembers of its terms before, until ctx ends. Whoever was settled meanwhile stays as he is.
+// recall records what this member remembers of its terms before, until ctx ends. Whoever was
+// settled meanwhile stays as he is.
 func (r *run) recall(ctx context.Context) error {
 	if past := r.q.past.Load(); past != nil {
 		for _, p := range *past {

@@ -6,7 +6,8 @@ import (
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
-// witness is a member that never leads. It holds each settle command against who owned the queue when it was applied.
+// witness is a member that never leads. It holds each settle command against who owned the queue
+// when it was applied.
 type witness struct {
 	w       *owners
 	rows    *queuetest.Member
@@ -48,7 +49,8 @@ func (v *witness) see(index uint64, data []byte, result any) {
 	}
 }
 
-// follow applies what was decided; a refused settle command must have changed nothing but the meta row.
+// follow applies what was decided; a refused settle command must have changed nothing but the meta
+// row.
 func (v *witness) follow() {
 	for at := int(v.rows.Now().Index); at < len(v.w.group.Log()); at++ {
 		n, before := len(v.refused), map[string]string(nil)

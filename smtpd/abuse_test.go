@@ -10,7 +10,8 @@ import (
 	"github.com/postroad/postroad/internal/sessiontest"
 )
 
-// What has broken other servers, over a real socket. testdata/abuse holds the cases with their sources.
+// What has broken other servers, over a real socket. testdata/abuse holds the cases with their
+// sources.
 
 // TestAbuseCases has one test for each case of cases.json, by name.
 func TestAbuseCases(t *testing.T) { sessiontest.AbuseCases(t, abuseTests) }
@@ -48,7 +49,8 @@ func testInjection(t *testing.T) {
 	c.Send("STARTTLS\r\nEHLO x\r\n")
 	c.Expect("554 5.5.0")
 	c.ExpectCut()
-	// In a segment of its own, but before the handshake: the engine finds octets that are no handshake.
+	// In a segment of its own, but before the handshake: the engine finds octets that are no
+	// handshake.
 	c = r.hello()
 	c.Say("STARTTLS", "220")
 	c.Flood("EHLO x\r\n")
@@ -433,7 +435,8 @@ func testConnectionLimit(t *testing.T) {
 	r.connect().Expect("421 4.7.0")
 }
 
-// TestSmuggling sends each end-of-data look-alike of smuggling_eod.json inside a message and a whole transaction after it.
+// TestSmuggling sends each end-of-data look-alike of smuggling_eod.json inside a message and a
+// whole transaction after it.
 func TestSmuggling(t *testing.T) {
 	cases := sessiontest.Abuse[[]struct {
 		Name string

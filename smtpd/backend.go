@@ -21,7 +21,8 @@ const (
 // Submits reports whether the kind is for authenticated users.
 func (k Kind) Submits() bool { return k == Submission || k == Submissions }
 
-// Client is what the checks may know of a session's other side. Owned by the session; read-only to the checks.
+// Client is what the checks may know of a session's other side. Owned by the session; read-only to
+// the checks.
 type Client struct {
 	Addr     netip.AddrPort // after a PROXY header
 	Local    netip.AddrPort
@@ -42,24 +43,25 @@ type User struct {
 	Tenant string
 }
 
-// Policy decides who may send what. Its methods are called on an event loop and must not block; they answer from
-// memory. A nil failure means yes.
+// Policy decides who may send what. Its methods are called on an event loop and must not block;
+// they answer from memory. A nil failure means yes.
 type Policy interface {
 	// Connect is asked once per connection, before the greeting.
 	Connect(c *Client) *smtp.Failure
 	// Mail is asked at MAIL: may this client use this reverse-path ("" is the null reverse-path).
 	Mail(c *Client, sender string) *smtp.Failure
-	// Rcpt is asked at RCPT: relay rules and recipient existence. accepted is the number of recipients so far. r.Domain is set;
-	// Rcpt may rewrite r (bare postmaster, RFC 5321 4.5.1).
+	// Rcpt is asked at RCPT: relay rules and recipient existence. accepted is the number of
+	// recipients so far. r.Domain is set; Rcpt may rewrite r (bare postmaster, RFC 5321 4.5.1).
 	Rcpt(c *Client, sender string, r *mail.Recipient, accepted int) *smtp.Failure
 	// Data is asked when the data begins: message and recipient rates per user.
 	Data(c *Client, recipients int) *smtp.Failure
 }
 
-// Authenticator checks credentials. done may be called on any goroutine, before the call returns too.
+// Authenticator checks credentials. done may be called on any goroutine, before the call returns
+// too.
 type Authenticator interface {
-	// Plain checks a password (AUTH PLAIN, LOGIN). The work (a memory-hard hash) is done off the event loop, by a bounded pool: when that is
-	// full the answer is 454 4.7.0.
+	// Plain checks a password (AUTH PLAIN, LOGIN). The work (a memory-hard hash) is done off the
+	// event loop, by a bounded pool: when that is full the answer is 454 4.7.0.
 	Plain(c *Client, authzid, user, password string, done func(*User, *smtp.Failure))
 	// ScramSHA256 begins a SCRAM-SHA-256 exchange (RFC 5802, RFC 7677).
 	ScramSHA256(c *Client) ScramExchange
@@ -67,12 +69,14 @@ type Authenticator interface {
 
 // ScramExchange is one SCRAM conversation; its steps are cheap and run on the loop.
 type ScramExchange interface {
-	// Step takes a client message and returns the server's. After the final client message it returns done with the user.
+	// Step takes a client message and returns the server's. After the final client message it
+	// returns done with the user.
 	Step(client []byte) (server []byte, user *User, done bool, f *smtp.Failure)
 }
 
-// Submitter takes accepted mail to the queue. Submit does not block; done is called once, on any goroutine, with
-// the ID after the message is on stable storage on a majority, or with a failure to answer. It owns content from the call on.
+// Submitter takes accepted mail to the queue. Submit does not block; done is called once, on any
+// goroutine, with the ID after the message is on stable storage on a majority, or with a failure to
+// answer. It owns content from the call on.
 type Submitter interface {
 	Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure))
 }

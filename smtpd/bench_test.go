@@ -31,8 +31,8 @@ func (q *instantQueue) run() {
 	}
 }
 
-// BenchmarkServer is one message of 4 KiB over a loopback socket, 20 connections that wait for each reply group as
-// smtp-source does. The client's share is in the figure.
+// BenchmarkServer is one message of 4 KiB over a loopback socket, 20 connections that wait for each
+// reply group as smtp-source does. The client's share is in the figure.
 func BenchmarkServer(b *testing.B) {
 	engine, err := eventloop.Start(eventloop.Options{Loops: 1, Logf: b.Logf})
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// Mail data is kept in chunks from two pools: the first is small, because most messages are, and the others large, so that a
-// large message is few pieces.
+// Mail data is kept in chunks from two pools: the first is small, because most messages are, and
+// the others large, so that a large message is few pieces.
 const (
 	smallChunk = 8 << 10
 	largeChunk = 64 << 10
@@ -22,9 +22,9 @@ var (
 
 func init() { bodies.New = newBody }
 
-// body is the memory of one message on its way in: chunks, a spill file above the in-memory limit, and the share of the memory
-// budget that the chunks take. It is filled on the session's loop; on submission it belongs to the queue, which gives it
-// back by Content.Release.
+// body is the memory of one message on its way in: chunks, a spill file above the in-memory limit,
+// and the share of the memory budget that the chunks take. It is filled on the session's loop; on
+// submission it belongs to the queue, which gives it back by Content.Release.
 type body struct {
 	budget   *mail.Budget
 	inMemory int64 // octets above which data goes to the spill file
@@ -96,7 +96,8 @@ func (b *body) grow() *smtp.Failure {
 	return nil
 }
 
-// flush moves the tail to the spill file. That is a write to the page cache of a file that is never synced.
+// flush moves the tail to the spill file. That is a write to the page cache of a file that is never
+// synced.
 func (b *body) flush() *smtp.Failure {
 	if b.spill == nil {
 		spill, err := mail.NewSpill(b.spillDir)
@@ -112,7 +113,8 @@ func (b *body) flush() *smtp.Failure {
 	return nil
 }
 
-// finish makes the content that goes to the queue. After that the body is the content's, and free comes from its Release.
+// finish makes the content that goes to the queue. After that the body is the content's, and free
+// comes from its Release.
 func (b *body) finish() (*mail.Content, *smtp.Failure) {
 	if b.spilling {
 		if f := b.flush(); f != nil {

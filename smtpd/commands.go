@@ -4,8 +4,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// command is one row of the table: where a command may come, what is asked before it, and what it does. check and proceed
-// return a failure to answer; proceed sends the other replies itself.
+// command is one row of the table: where a command may come, what is asked before it, and what it
+// does. check and proceed return a failure to answer; proceed sends the other replies itself.
 type command struct {
 	states  states // where it may come
 	flags   flags
@@ -24,8 +24,8 @@ const (
 	secret                   // nothing may follow it in clear (CVE-2011-0411)
 )
 
-// Lines are longer than 512 by what the extensions allow: SIZE 26, BODY 17, SMTPUTF8 10, AUTH 500, RET 9, ENVID 107 for MAIL,
-// NOTIFY 28, ORCPT 506 for RCPT, and our wider local parts.
+// Lines are longer than 512 by what the extensions allow: SIZE 26, BODY 17, SMTPUTF8 10, AUTH 500,
+// RET 9, ENVID 107 for MAIL, NOTIFY 28, ORCPT 506 for RCPT, and our wider local parts.
 const (
 	mailLine = 512 + 26 + 17 + 10 + 506 + 9 + 107 + 256
 	rcptLine = 512 + 28 + 506 + 256
@@ -55,7 +55,8 @@ var commands = [...]command{
 
 var greetable = in(stateGreeted, stateReady, stateMail, stateRcpt)
 
-// command takes one command line, given without its CRLF. more says that the client has sent octets after it already.
+// command takes one command line, given without its CRLF. more says that the client has sent octets
+// after it already.
 func (s *Session) command(line []byte, more bool, o *Output) {
 	verb, args := smtp.ParseCommand(line)
 	c := &commands[verb]
@@ -124,7 +125,8 @@ func (s *Session) outOfOrder(verb smtp.Verb) *smtp.Failure {
 	return errNested
 }
 
-// speaksSMTP and speaksLMTP keep the two protocols apart: a client that takes one for the other would miscount replies (RFC 2033 4.1).
+// speaksSMTP and speaksLMTP keep the two protocols apart: a client that takes one for the other
+// would miscount replies (RFC 2033 4.1).
 func (s *Session) speaksSMTP() *smtp.Failure {
 	if s.l.Kind == LMTP {
 		return errLMTP

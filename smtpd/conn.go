@@ -9,8 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// conn is the shell around a Session: it moves octets between the event loop and the session and does its actions. All its methods
-// run on the connection's loop, except committed.
+// conn is the shell around a Session: it moves octets between the event loop and the session and
+// does its actions. All its methods run on the connection's loop, except committed.
 type conn struct {
 	session Session
 	c       *eventloop.Conn
@@ -115,7 +115,8 @@ func (h *conn) Closed(error) {
 	h.session.l.srv.open.Leave()
 }
 
-// submit hands a message to the queue. The answer may come on any goroutine, and even before Submit returns.
+// submit hands a message to the queue. The answer may come on any goroutine, and even before Submit
+// returns.
 func (h *conn) submit(o *Output) {
 	if h.committed == nil {
 		h.settled = h.settle
@@ -127,7 +128,8 @@ func (h *conn) submit(o *Output) {
 	h.session.l.srv.Submitter.Submit(o.Envelope, o.Content, h.committed)
 }
 
-// settle gives the queue's answer to the session, which hears of it even when the client has gone: the message was accepted.
+// settle gives the queue's answer to the session, which hears of it even when the client has gone:
+// the message was accepted.
 func (h *conn) settle() {
 	h.call(func(now time.Time, o *Output) { h.session.Committed(now, h.id, h.failure, o) })
 	h.c.Resume() // with what the client sent meanwhile

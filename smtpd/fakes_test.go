@@ -11,7 +11,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// strictPolicy relays for authenticated users only, and takes mail for local.example, whose users are u and postmaster, literally.
+// strictPolicy relays for authenticated users only, and takes mail for local.example, whose users
+// are u and postmaster, literally.
 type strictPolicy struct{}
 
 func (strictPolicy) Connect(c *Client) *smtp.Failure {

@@ -27,8 +27,9 @@ var fuzzServer = sync.OnceValue(func() *Server {
 	return s
 })
 
-// transcript plays input against a session in pieces that cut chooses, answers every action at once, and returns all that came
-// out. Anything that the client sends early is allowed here, because what is early depends on the pieces.
+// transcript plays input against a session in pieces that cut chooses, answers every action at
+// once, and returns all that came out. Anything that the client sends early is allowed here,
+// because what is early depends on the pieces.
 func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 	srv := fuzzServer()
 	o := &Output{}
@@ -92,7 +93,8 @@ func FuzzSession(f *testing.F) {
 	sessiontest.Pieces(f, 100_000, "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\n"+strings.Repeat(strings.Repeat("a", 70)+"\r\n", 300)+".\r\nQUIT\r\n", transcript)
 }
 
-// FuzzBdat: chunks of any sizes make the content that they are the pieces of, or are refused for a reason that the content shows.
+// FuzzBdat: chunks of any sizes make the content that they are the pieces of, or are refused for a
+// reason that the content shows.
 func FuzzBdat(f *testing.F) {
 	f.Add([]byte("Subject: x\r\n\r\n.\r\ntext\r\n"), uint64(1), false)
 	f.Add([]byte("x\ny"), uint64(2), false)

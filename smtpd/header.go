@@ -2,9 +2,10 @@ package smtpd
 
 import "bytes"
 
-// headerScan reads the header of a message as it streams by: it counts the Received fields, by which loops are found
-// (RFC 5321 6.3), and takes out the campaign field, whose value the operator's statistics want and the recipient should not see.
-// Only the start of a line whose rest has not come yet is held back, so that the scan costs no copy.
+// headerScan reads the header of a message as it streams by: it counts the Received fields, by
+// which loops are found (RFC 5321 6.3), and takes out the campaign field, whose value the
+// operator's statistics want and the recipient should not see. Only the start of a line whose rest
+// has not come yet is held back, so that the scan costs no copy.
 type headerScan struct {
 	campaign string // the name of the field to take out, "" for none
 	value    []byte // of the first campaign field, raw
@@ -27,7 +28,8 @@ const (
 )
 
 const (
-	// maxFieldName bounds what is held back to tell a line's field name; what we look for is shorter.
+	// maxFieldName bounds what is held back to tell a line's field name; what we look for is
+	// shorter.
 	maxFieldName = 64
 	maxCampaign  = 128 // octets of a campaign's name; the rest of a longer value is cut off
 )
@@ -66,7 +68,8 @@ func (h *headerScan) scan(p []byte, out appender) {
 	out.append(p[from:])
 }
 
-// endOfLine returns the place after the line that p[i] is in, and moves to the next line if that is in p.
+// endOfLine returns the place after the line that p[i] is in, and moves to the next line if that is
+// in p.
 func (h *headerScan) endOfLine(p []byte, i int) int {
 	eol := bytes.IndexByte(p[i:], '\n')
 	if eol < 0 {
@@ -107,8 +110,8 @@ const (
 	unclear
 )
 
-// classify looks at the start of a line and moves to where its rest belongs, unless the start does not tell yet. For a
-// line to drop it also returns the length of the name with its colon.
+// classify looks at the start of a line and moves to where its rest belongs, unless the start does
+// not tell yet. For a line to drop it also returns the length of the name with its colon.
 func (h *headerScan) classify(line []byte) (name int, v verdict) {
 	if line[0] == ' ' || line[0] == '\t' { // folded, RFC 5322 2.2.3
 		if h.dropped {
@@ -162,7 +165,8 @@ func (h *headerScan) collect(p []byte) {
 	}
 }
 
-// campaignName returns the value of the campaign field: printable ASCII only, since it becomes a label in reports.
+// campaignName returns the value of the campaign field: printable ASCII only, since it becomes a
+// label in reports.
 func (h *headerScan) campaignName() string {
 	name := bytes.TrimSpace(h.value)
 	for _, c := range name {

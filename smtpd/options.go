@@ -18,35 +18,43 @@ type Options struct {
 	Engine *eventloop.Engine
 	// Hostname is the name in the greeting, in EHLO replies and in Received fields. Required.
 	Hostname string
-	// Policy, Authenticator and Submitter are who decides, who checks log-ins, and who takes the mail. Policy and Submitter
-	// are required; without an Authenticator AUTH is not offered.
+	// Policy, Authenticator and Submitter are who decides, who checks log-ins, and who takes the
+	// mail. Policy and Submitter are required; without an Authenticator AUTH is not offered.
 	Policy        Policy
 	Authenticator Authenticator
 	Submitter     Submitter
-	// TLS gives the present configuration for STARTTLS and for submissions listeners; it is asked once per handshake, so that a
-	// renewed certificate is used at once. nil, or a nil result: TLS is not offered.
+	// TLS gives the present configuration for STARTTLS and for submissions listeners; it is asked
+	// once per handshake, so that a renewed certificate is used at once. nil, or a nil result: TLS
+	// is not offered.
 	TLS func() *tls.Config
-	// Budget bounds the memory that mail on its way in takes. When it is exhausted the answer is 452 4.3.1. nil: 256 MiB of its own.
+	// Budget bounds the memory that mail on its way in takes. When it is exhausted the answer is
+	// 452 4.3.1. nil: 256 MiB of its own.
 	Budget *mail.Budget
-	// SpillDir is where messages above Limits.InMemory go on their way in; "" is the system's directory for temporary files.
+	// SpillDir is where messages above Limits.InMemory go on their way in; "" is the system's
+	// directory for temporary files.
 	SpillDir string
-	// Pressure says why no new message can be taken now (free disk, memory, no quorum); nil, or a nil result: it can. It is
-	// asked at MAIL and must not block.
+	// Pressure says why no new message can be taken now (free disk, memory, no quorum); nil, or a
+	// nil result: it can. It is asked at MAIL and must not block.
 	Pressure func() *smtp.Failure
 	// Log hears of receptions and rejections; nil: nobody.
 	Log maillog.Sink
-	// CampaignHeader names the header field whose value goes to Origin.Campaign; the field is taken out of the message. "": none.
+	// CampaignHeader names the header field whose value goes to Origin.Campaign; the field is taken
+	// out of the message. "": none.
 	CampaignHeader string
-	// Trusted clients are exempt from Limits.ConnectionsPerNetwork and from GreetingDelay; nil: nobody is.
+	// Trusted clients are exempt from Limits.ConnectionsPerNetwork and from GreetingDelay; nil:
+	// nobody is.
 	Trusted func(netip.Addr) bool
-	// GreetingDelay holds the greeting of relay listeners back, to find clients that do not wait for it; 0: none.
+	// GreetingDelay holds the greeting of relay listeners back, to find clients that do not wait
+	// for it; 0: none.
 	GreetingDelay time.Duration
-	// EarlyPipelining lets clients send more before they have seen the replies to EHLO and DATA (against RFC 2920 3.1).
+	// EarlyPipelining lets clients send more before they have seen the replies to EHLO and DATA
+	// (against RFC 2920 3.1).
 	EarlyPipelining bool
 	Limits          Limits
 }
 
-// Limits of sessions. The zero value of a field means its default; what happens when a limit is reached is said with it.
+// Limits of sessions. The zero value of a field means its default; what happens when a limit is
+// reached is said with it.
 type Limits struct {
 	MessageSize int64 // octets of a message, trace header aside; default 50 MiB; 552 5.3.4
 	InMemory    int64 // octets of a message above which it goes to a spill file; default 1 MiB
@@ -74,8 +82,8 @@ type ListenerOptions struct {
 	Name   string // for Client.Listener and Origin.Listener; default: the address
 	Kind   Kind
 	Tenant string // of mail that no authenticated user submits
-	// ProxyFrom lists the balancers whose connections begin with a PROXY header, v1 or v2. From these it is required, from
-	// others refused.
+	// ProxyFrom lists the balancers whose connections begin with a PROXY header, v1 or v2. From
+	// these it is required, from others refused.
 	ProxyFrom []netip.Prefix
 	// AllowPlainAuth offers AUTH without TLS, and on a submission listener does not insist on TLS.
 	AllowPlainAuth bool

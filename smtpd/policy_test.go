@@ -36,8 +36,8 @@ func (q *countingQueue) Submit(_ *mail.Envelope, content *mail.Content, done fun
 	done(mail.ID{9: byte(q.messages.Add(1))}, nil)
 }
 
-// dialer starts a server whose only user is u@local.example with the password "secret", and returns what connects to it. The client's
-// own network may not relay.
+// dialer starts a server whose only user is u@local.example with the password "secret", and returns
+// what connects to it. The client's own network may not relay.
 func dialer(t *testing.T, q *countingQueue) func() *peer {
 	t.Helper()
 	cost := directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}
@@ -102,7 +102,8 @@ func (p *peer) expect(want string) string {
 	}
 }
 
-// TestRelayForms tries each way of relay_forms.tsv to reach a foreign domain. L is a local domain, D a foreign one, I our address.
+// TestRelayForms tries each way of relay_forms.tsv to reach a foreign domain. L is a local domain,
+// D a foreign one, I our address.
 func TestRelayForms(t *testing.T) {
 	raw, err := os.ReadFile("testdata/abuse/relay_forms.tsv")
 	if err != nil {

@@ -9,8 +9,9 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// receiver is the content receiver of one message: it takes mail data of either form to its real end, whatever is wrong with
-// it, and keeps the first thing that is wrong. What comes after that is counted and thrown away.
+// receiver is the content receiver of one message: it takes mail data of either form to its real
+// end, whatever is wrong with it, and keeps the first thing that is wrong. What comes after that is
+// counted and thrown away.
 type receiver struct {
 	limit    int64 // octets of mail data
 	kind     mail.BodyType
@@ -128,7 +129,8 @@ func (r *receiver) fail(f *smtp.Failure) {
 	}
 }
 
-// verdict says why the message is refused, if it is. Of several reasons the same one counts in whatever pieces the message came.
+// verdict says why the message is refused, if it is. Of several reasons the same one counts in
+// whatever pieces the message came.
 func (r *receiver) verdict() *smtp.Failure {
 	switch {
 	case r.size > r.limit:
@@ -178,8 +180,8 @@ func (r *receiver) free() {
 	receivers.Put(r)
 }
 
-// lineCheck finds in chunks what smtp.DataReceiver finds in dotted text: lone CRs and LFs, and long lines. Chunks of text are lines,
-// too (RFC 3030 2), and end as such at the next hop.
+// lineCheck finds in chunks what smtp.DataReceiver finds in dotted text: lone CRs and LFs, and long
+// lines. Chunks of text are lines, too (RFC 3030 2), and end as such at the next hop.
 type lineCheck struct {
 	bare, long bool
 	cr         bool // the last octet was CR

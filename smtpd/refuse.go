@@ -5,7 +5,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// refuse answers with a failure, and sees to it that a client that earns many of them gets them slowly and then no more.
+// refuse answers with a failure, and sees to it that a client that earns many of them gets them
+// slowly and then no more.
 func (s *Session) refuse(o *Output, verb smtp.Verb, f *smtp.Failure) {
 	s.record(verb, f)
 	if !f.Temporary() {

@@ -100,7 +100,8 @@ func ehloLines(o *Options) string {
 	return b.String()
 }
 
-// limitsLine is the LIMITS extension (RFC 9422 4), whose values have at most six digits; a greater limit is not worth saying.
+// limitsLine is the LIMITS extension (RFC 9422 4), whose values have at most six digits; a greater
+// limit is not worth saying.
 func limitsLine(l *Limits) (line string) {
 	for _, limit := range []struct {
 		name  string

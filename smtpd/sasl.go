@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// saslExchange is one AUTH exchange (RFC 4954). Each AUTH command has a new one, so that nothing of a failed or
-// cancelled exchange is left for the next (CVE-2011-1720).
+// saslExchange is one AUTH exchange (RFC 4954). Each AUTH command has a new one, so that nothing of
+// a failed or cancelled exchange is left for the next (CVE-2011-1720).
 type saslExchange struct {
 	next  func(*Session, []byte, *Output) *smtp.Failure // what takes the client's next message
 	user  string                                        // LOGIN
@@ -110,8 +110,9 @@ func (s *Session) authenticate(login Login, o *Output) {
 	o.Action, o.Login = Authenticate, login
 }
 
-// saslScram makes a step of SCRAM (RFC 5802). SMTP has no room for data with its success reply, so that the server's proof is one more
-// challenge, to which the client's answer is empty (RFC 4954 4).
+// saslScram makes a step of SCRAM (RFC 5802). SMTP has no room for data with its success reply, so
+// that the server's proof is one more challenge, to which the client's answer is empty (RFC 4954
+// 4).
 func (s *Session) saslScram(message []byte, o *Output) *smtp.Failure {
 	x := s.sasl
 	if x.done != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// TestScripts replays testdata/*.txt against the pure session. Lines of a script, beside those of sessiontest.Player:
+// TestScripts replays testdata/*.txt against the pure session. Lines of a script, beside those of
+// sessiontest.Player:
 //
 //	set KEY VALUE      before open: kind, tls (offered), proxy (from 192.0.2.0/24), a limit
 //	open ADDRESS       a connection from there

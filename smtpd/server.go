@@ -52,7 +52,8 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts the connections of l, which belongs to the server from the call on. It returns at once.
+// Serve accepts the connections of l, which belongs to the server from the call on. It returns at
+// once.
 func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 	if o.Name == "" {
 		o.Name = l.Addr().String()
@@ -67,8 +68,9 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 	})
 }
 
-// Shutdown stops accepting, lets messages that are being received or stored be finished, and answers 421 to the
-// rest. When ctx ends first, all others get 421, too, and its error is returned. The engine goes on.
+// Shutdown stops accepting, lets messages that are being received or stored be finished, and
+// answers 421 to the rest. When ctx ends first, all others get 421, too, and its error is returned.
+// The engine goes on.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.open.Stop()
 	s.Engine.StopAccepting()

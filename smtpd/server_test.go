@@ -17,7 +17,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// TestSubmission goes the whole way of a mail client: STARTTLS, AUTH, mail; and the same with TLS from the first octet.
+// TestSubmission goes the whole way of a mail client: STARTTLS, AUTH, mail; and the same with TLS
+// from the first octet.
 func TestSubmission(t *testing.T) {
 	r := newRig(t, ListenerOptions{Kind: Submission}, withTLS)
 	c := r.hello()
@@ -55,7 +56,8 @@ func submit(t *testing.T, c *client) {
 	c.Say("Subject: x\r\n\r\nx\r\n.", "250 2.0.0 Ok: queued as ")
 }
 
-// TestProxy: behind a balancer the client is who the header says, with TLS from the first octet, too.
+// TestProxy: behind a balancer the client is who the header says, with TLS from the first octet,
+// too.
 func TestProxy(t *testing.T) {
 	balancer := ListenerOptions{ProxyFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 	r := newRig(t, balancer, withTLS)
@@ -104,7 +106,8 @@ func newSlowRig(t *testing.T, change func(*Options)) (*rig, *slowQueue) {
 	return r, q
 }
 
-// TestParked: commands that come while the queue stores a message wait for its answer, and nothing is said before it.
+// TestParked: commands that come while the queue stores a message wait for its answer, and nothing
+// is said before it.
 func TestParked(t *testing.T) {
 	r, q := newSlowRig(t, nil)
 	c := r.hello()
@@ -135,7 +138,8 @@ type records struct {
 
 func (r records) Log(rec *maillog.Record) { r.got <- *rec }
 
-// TestRefusedRecipient: the log names the recipient that was refused, not another of the transaction.
+// TestRefusedRecipient: the log names the recipient that was refused, not another of the
+// transaction.
 func TestRefusedRecipient(t *testing.T) {
 	log := records{maillog.Discard, make(chan maillog.Record, 16)}
 	r, _ := newSlowRig(t, func(o *Options) { o.Log = log })
@@ -148,7 +152,8 @@ func TestRefusedRecipient(t *testing.T) {
 	}
 }
 
-// TestClientGone: a message that was accepted is recorded even if its client did not wait to hear of it.
+// TestClientGone: a message that was accepted is recorded even if its client did not wait to hear
+// of it.
 func TestClientGone(t *testing.T) {
 	log := records{maillog.Discard, make(chan maillog.Record, 16)}
 	r, q := newSlowRig(t, func(o *Options) { o.Log = log })
@@ -213,7 +218,8 @@ func TestShutdownDeadline(t *testing.T) {
 	c.ExpectCut()
 }
 
-// TestLargeMessage: beyond the in-memory limit mail goes to a spill file, octet for octet, by DATA and by BDAT.
+// TestLargeMessage: beyond the in-memory limit mail goes to a spill file, octet for octet, by DATA
+// and by BDAT.
 func TestLargeMessage(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, func(o *Options) {
 		o.Limits.InMemory = 100_000
@@ -268,7 +274,8 @@ func TestBudget(t *testing.T) {
 	c.Say(".", "250")
 }
 
-// TestCertificateRenewed: the configuration is asked for at each handshake; without one TLS is not offered.
+// TestCertificateRenewed: the configuration is asked for at each handshake; without one TLS is not
+// offered.
 func TestCertificateRenewed(t *testing.T) {
 	var mu sync.Mutex
 	var config *tls.Config
@@ -291,7 +298,8 @@ func TestCertificateRenewed(t *testing.T) {
 	c.startTLS().Say("EHLO client.example", "250")
 }
 
-// TestIdleMemory: an idle connection holds its two structs and no buffer. The client's side of it is in the figure, too.
+// TestIdleMemory: an idle connection holds its two structs and no buffer. The client's side of it
+// is in the figure, too.
 func TestIdleMemory(t *testing.T) {
 	const connections = 500
 	r := newRig(t, ListenerOptions{}, func(o *Options) { o.Limits.ConnectionsPerNetwork = connections })

@@ -10,11 +10,13 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// Session is the server's side of one SMTP connection as a pure state machine: octets and answers go in, replies and at most one
-// Action a call come out. It has no socket, goroutine or clock. It is owned by its connection's event loop.
+// Session is the server's side of one SMTP connection as a pure state machine: octets and answers
+// go in, replies and at most one Action a call come out. It has no socket, goroutine or clock. It
+// is owned by its connection's event loop.
 //
-// The shell (conn.go) calls Start once; then Step with what was received, Timeout when Wait has passed, and, while the session is parked, the one
-// method that answers the Action: TLSDone, Authenticated or Committed. Input that Step did not take is to be given again.
+// The shell (conn.go) calls Start once; then Step with what was received, Timeout when Wait has
+// passed, and, while the session is parked, the one method that answers the Action: TLSDone,
+// Authenticated or Committed. Input that Step did not take is to be given again.
 type Session struct {
 	l      *listener
 	client Client
@@ -64,8 +66,8 @@ type Login struct{ Authzid, User, Password string }
 
 func (o *Output) say(reply string) { o.Reply = append(o.Reply, reply...) }
 
-// maxReplies is how many octets of replies one call of Step gathers before it returns, so that the shell can see whether the
-// client takes them.
+// maxReplies is how many octets of replies one call of Step gathers before it returns, so that the
+// shell can see whether the client takes them.
 const maxReplies = 8 << 10
 
 // Start begins the session.
@@ -161,7 +163,8 @@ func (s *Session) line(in []byte, o *Output) int {
 	return n
 }
 
-// bareLF refuses a line that ends with LF alone. To take it would be lenient towards what smuggles messages.
+// bareLF refuses a line that ends with LF alone. To take it would be lenient towards what smuggles
+// messages.
 func (s *Session) bareLF(line []byte, o *Output) {
 	f := errBareLF
 	if verb, _ := smtp.ParseCommand(line); verb == smtp.Foreign {
@@ -258,8 +261,8 @@ func (s *Session) close(o *Output) {
 	s.End()
 }
 
-// End gives back what the session holds. The shell calls it when the connection is gone. A session that waits for the
-// queue's answer keeps its envelope for the record of it.
+// End gives back what the session holds. The shell calls it when the connection is gone. A session
+// that waits for the queue's answer keeps its envelope for the record of it.
 func (s *Session) End() {
 	if s.state != stateCommitting && s.state != stateClosed {
 		s.endTransaction()

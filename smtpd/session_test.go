@@ -18,7 +18,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestMoves: every state can be reached, no command state is a dead end, and the names are complete.
+// TestMoves: every state can be reached, no command state is a dead end, and the names are
+// complete.
 func TestMoves(t *testing.T) {
 	if len(moves) != len(stateNames) {
 		t.Fatalf("%d rows of moves, %d names", len(moves), len(stateNames))
@@ -59,7 +60,8 @@ func TestLimitsLine(t *testing.T) {
 	}
 }
 
-// BenchmarkSession is the CPU of one message of 4 KiB in a session, PIPELINING used, with everything but the queue and the socket.
+// BenchmarkSession is the CPU of one message of 4 KiB in a session, PIPELINING used, with
+// everything but the queue and the socket.
 func BenchmarkSession(b *testing.B) {
 	for _, size := range []int{4 << 10, 64 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) { benchmarkSession(b, size) })

@@ -2,7 +2,8 @@ package smtpd
 
 import "fmt"
 
-// state is where a session stands. It says which commands may come (commands.go) and what the next octets are.
+// state is where a session stands. It says which commands may come (commands.go) and what the next
+// octets are.
 type state uint8
 
 const (
@@ -63,7 +64,8 @@ var moves = [...]states{
 	// A refused chunk is swallowed in stateChunk too, and then the session is where it was before.
 	stateChunk: in(stateGreeted, stateReady, stateMail, stateRcpt, stateChunks, stateCommitting),
 	stateSASL:  in(stateReady, stateAuthenticating, stateSlowed),
-	// STARTTLS forgets all (RFC 3207 4.2); with TLS from the first octet the greeting is still to come.
+	// STARTTLS forgets all (RFC 3207 4.2); with TLS from the first octet the greeting is still to
+	// come.
 	stateHandshaking:    in(stateGreeted, stateBanner),
 	stateAuthenticating: in(stateReady, stateSlowed),
 	stateCommitting:     in(stateReady),
@@ -71,8 +73,8 @@ var moves = [...]states{
 	stateClosed:         0,
 }
 
-// move is the only place where a session changes its state. A move that the table does not list is a bug of ours, and the
-// event loop ends that connection.
+// move is the only place where a session changes its state. A move that the table does not list is
+// a bug of ours, and the event loop ends that connection.
 func (s *Session) move(to state) {
 	if to != stateClosed && !moves[s.state].has(to) {
 		panic(fmt.Sprintf("smtpd: session may not move from %v to %v", s.state, to))

@@ -6,8 +6,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// Wait returns how long the shell may wait before it calls Timeout, if nothing happens until then; 0 is for ever. It is to be
-// asked after each call.
+// Wait returns how long the shell may wait before it calls Timeout, if nothing happens until then;
+// 0 is for ever. It is to be asked after each call.
 func (s *Session) Wait(now time.Time) time.Duration {
 	d, limited := s.allowed()
 	if !limited {
@@ -16,8 +16,8 @@ func (s *Session) Wait(now time.Time) time.Duration {
 	return max(d-now.Sub(s.since), time.Millisecond)
 }
 
-// allowed returns how long the present state may last from s.since on. A parked session has no limit here, because whoever
-// holds it answers in bounded time.
+// allowed returns how long the present state may last from s.since on. A parked session has no
+// limit here, because whoever holds it answers in bounded time.
 func (s *Session) allowed() (d time.Duration, limited bool) {
 	limits := &s.l.srv.Limits
 	switch {
@@ -30,12 +30,13 @@ func (s *Session) allowed() (d time.Duration, limited bool) {
 	case s.state == stateText || s.state == stateChunk:
 		return min(limits.DataTimeout, s.dataLeft()), true
 	}
-	// From the last whole command, not the last octet: a client that sends one octet at a time gets no more time.
+	// From the last whole command, not the last octet: a client that sends one octet at a time gets
+	// no more time.
 	return limits.CommandTimeout, true
 }
 
-// checkTime ends the session of a client whose time has passed although it keeps sending: a timer that is set anew with every octet
-// would never fire.
+// checkTime ends the session of a client whose time has passed although it keeps sending: a timer
+// that is set anew with every octet would never fire.
 func (s *Session) checkTime(o *Output) {
 	if d, limited := s.allowed(); limited && o.Action == None && s.now.Sub(s.since) >= d {
 		s.Timeout(s.now, o)

@@ -5,9 +5,9 @@ import (
 	"net/netip"
 )
 
-// appendTrace appends the Received field (RFC 5321 4.4) that goes before the content. The queue's ID is not known yet, so the ID is that
-// of session and transaction, which the log has, too. A recipient is named only when it is the only one, so that no recipient
-// learns of another.
+// appendTrace appends the Received field (RFC 5321 4.4) that goes before the content. The queue's
+// ID is not known yet, so the ID is that of session and transaction, which the log has, too. A
+// recipient is named only when it is the only one, so that no recipient learns of another.
 func (s *Session) appendTrace(b []byte) []byte {
 	c, env := &s.client, s.tx.env
 	b = append(append(b, "Received: from "...), c.Helo...)

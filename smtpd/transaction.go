@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// transaction is one mail transaction: from MAIL to the queue's answer, or to whatever ends it before.
+// transaction is one mail transaction: from MAIL to the queue's answer, or to whatever ends it
+// before.
 type transaction struct {
 	env     *mail.Envelope // the queue's from Submit on; it does not change then
 	refused int            // RCPTs
@@ -108,7 +109,8 @@ func (s *Session) data(_ []byte, o *Output) *smtp.Failure {
 	return nil
 }
 
-// bdat begins a chunk (RFC 3030 2). A refused chunk is swallowed, because the client may have sent it already.
+// bdat begins a chunk (RFC 3030 2). A refused chunk is swallowed, because the client may have sent
+// it already.
 func (s *Session) bdat(args []byte, o *Output) *smtp.Failure {
 	size, last, f := smtp.ParseBdat(args)
 	if f != nil {
@@ -131,8 +133,8 @@ func (s *Session) bdat(args []byte, o *Output) *smtp.Failure {
 	return nil
 }
 
-// swallow takes a refused chunk's octets and then answers f. When the arguments do not say how many octets there are, the failure
-// returned is to be answered at once.
+// swallow takes a refused chunk's octets and then answers f. When the arguments do not say how many
+// octets there are, the failure returned is to be answered at once.
 func (s *Session) swallow(args []byte, f *smtp.Failure, o *Output) *smtp.Failure {
 	size, _, bad := smtp.ParseBdat(args)
 	if bad != nil {
@@ -212,7 +214,8 @@ func (s *Session) endChunk(o *Output) {
 	o.say(replyChunk)
 }
 
-// endMessage submits what was received, or answers why it is refused. A refused transaction is over (RFC 5321 4.1.1.4).
+// endMessage submits what was received, or answers why it is refused. A refused transaction is over
+// (RFC 5321 4.1.1.4).
 func (s *Session) endMessage(o *Output) {
 	tx := s.tx
 	content, f := tx.data.finish(s.l.srv.Limits.Received)
@@ -262,7 +265,8 @@ func (s *Session) Committed(now time.Time, id mail.ID, f *smtp.Failure, o *Outpu
 	s.settle(o)
 }
 
-// answers is how many replies the end of a message has: one, or in LMTP one for each recipient that was accepted (RFC 2033 4.2).
+// answers is how many replies the end of a message has: one, or in LMTP one for each recipient that
+// was accepted (RFC 2033 4.2).
 func (s *Session) answers(tx *transaction) int {
 	if s.l.Kind == LMTP {
 		return len(tx.env.Recipients)

@@ -28,8 +28,9 @@ const maxBodies = 1 << 30
 // ErrBodies says that the messages do not fit into memory.
 var ErrBodies = errors.New("the messages have more than 1 GiB")
 
-// ReadBodies reads the messages at path: a file with one message, a file in mbox format (it begins with "From "), or a directory with such files and
-// directories, such as a Maildir. Lines that end in LF alone get CRLF.
+// ReadBodies reads the messages at path: a file with one message, a file in mbox format (it begins
+// with "From "), or a directory with such files and directories, such as a Maildir. Lines that end
+// in LF alone get CRLF.
 func ReadBodies(path string) (*Bodies, error) {
 	b := &Bodies{}
 	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
@@ -72,8 +73,8 @@ func (b *Bodies) readFile(name string) error {
 
 var fromLine = []byte("From ")
 
-// readMbox reads messages that each have a "From " line before and an empty line behind them. "From " lines within are quoted with ">"
-// (the mboxrd form).
+// readMbox reads messages that each have a "From " line before and an empty line behind them. "From
+// " lines within are quoted with ">" (the mboxrd form).
 func (b *Bodies) readMbox(in *bufio.Reader) error {
 	var text []byte
 	blank, begun := true, false
@@ -151,7 +152,8 @@ func withCRLF(text []byte) []byte {
 	return out
 }
 
-// stuff doubles the dot at the beginning of a line (RFC 5321 4.5.2). All line ends of text are CRLF.
+// stuff doubles the dot at the beginning of a line (RFC 5321 4.5.2). All line ends of text are
+// CRLF.
 func stuff(text []byte) []byte {
 	out := make([]byte, 0, len(text)+len(text)/256+1)
 	for len(text) > 0 {

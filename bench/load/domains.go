@@ -27,7 +27,8 @@ func NewDomains(names ...string) *Domains {
 	return &Domains{names, newAlias(weights)}
 }
 
-// ReadDomains reads a list: a domain and, where it is not 1, its weight on each line; "#" begins a comment.
+// ReadDomains reads a list: a domain and, where it is not 1, its weight on each line; "#" begins a
+// comment.
 func ReadDomains(r io.Reader) (*Domains, error) {
 	d := &Domains{}
 	var weights []float64
@@ -64,9 +65,10 @@ func ReadDomains(r io.Reader) (*Domains, error) {
 	return d, nil
 }
 
-// MixedDomains returns n domains (at least 10) with the weights that a list of private recipients tends to have: a few large providers take most of it (the first
-// 38 %, the next 20, 12, 7 and 3 %) and the rest is a long tail in which the k-th domain weighs 1/k (Zipf). The names are large1.example to
-// large5.example and tail1.example and so on, below suffix when it is set.
+// MixedDomains returns n domains (at least 10) with the weights that a list of private recipients
+// tends to have: a few large providers take most of it (the first 38 %, the next 20, 12, 7 and 3 %)
+// and the rest is a long tail in which the k-th domain weighs 1/k (Zipf). The names are
+// large1.example to large5.example and tail1.example and so on, below suffix when it is set.
 func MixedDomains(n int, suffix string) *Domains {
 	large := []float64{38, 20, 12, 7, 3}
 	n = min(max(n, 10), maxDomains)

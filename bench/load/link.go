@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/eventloop"
 )
 
-// link is one connection of a slot: the eventloop.Handler, and the owner of the session. It belongs to the connection's loop.
+// link is one connection of a slot: the eventloop.Handler, and the owner of the session. It belongs
+// to the connection's loop.
 type link struct {
 	*slot
 	c       *eventloop.Conn
@@ -69,7 +70,8 @@ func (k *link) perform(o *output) {
 	outputs.Put(o)
 }
 
-// wake has the session look for messages again. It is posted, so the connection may have ended meanwhile.
+// wake has the session look for messages again. It is posted, so the connection may have ended
+// meanwhile.
 func (k *link) wake() {
 	if !k.closed {
 		k.call((*session).wake)

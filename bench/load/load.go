@@ -44,10 +44,12 @@ type Load struct {
 // dialers is how many connections are opened at a time.
 const dialers = 16
 
-// gather is how many connections of a loop write together. A server on the other processor that gets one command at a time sleeps, and is woken, for each.
+// gather is how many connections of a loop write together. A server on the other processor that
+// gets one command at a time sleeps, and is woken, for each.
 const gather = 8
 
-// Start begins a load. It fails only for options that make no sense, and when the event loops do not start.
+// Start begins a load. It fails only for options that make no sense, and when the event loops do
+// not start.
 func Start(o Options) (*Load, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
@@ -132,7 +134,8 @@ func (l *Load) dial(s *slot) {
 	l.next(s)
 }
 
-// next has a slot whose connection has ended, or was not opened, get another, unless that is of no more use.
+// next has a slot whose connection has ended, or was not opened, get another, unless that is of no
+// more use.
 func (l *Load) next(s *slot) {
 	switch {
 	case s.over() || s.fails > l.o.Reconnects && l.o.Reconnects >= 0 || l.stopped.Load():
@@ -169,7 +172,8 @@ func (l *Load) Stop() {
 	l.look()
 }
 
-// SetRate changes the rate of an open loop from now on, in messages a second. A closed loop stays one.
+// SetRate changes the rate of an open loop from now on, in messages a second. A closed loop stays
+// one.
 func (l *Load) SetRate(rate float64) {
 	l.schedule.setRate(l.now(), rate)
 	l.look()
@@ -183,8 +187,8 @@ func (l *Load) look() {
 	}
 }
 
-// Wait waits until all messages are sent and answered, or until ctx ends, which is Stop, and returns the result. It ends the load: further calls
-// return the same.
+// Wait waits until all messages are sent and answered, or until ctx ends, which is Stop, and
+// returns the result. It ends the load: further calls return the same.
 func (l *Load) Wait(ctx context.Context) (*Result, error) {
 	l.waitOnce.Do(func() { l.result, l.resultErr = l.wait(ctx) })
 	return l.result, l.resultErr

@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// maker makes addresses and contents. Message n follows from the options and n. It is read only, so that all loops share it.
+// maker makes addresses and contents. Message n follows from the options and n. It is read only, so
+// that all loops share it.
 type maker struct {
 	o         *Options
 	block     []byte // lines for made contents
@@ -19,7 +20,8 @@ type maker struct {
 	generator *mailtest.Generator
 }
 
-// The block has lines of one length that do not compress well, and none begins with a dot: a content is any piece of it that ends with a line.
+// The block has lines of one length that do not compress well, and none begins with a dot: a
+// content is any piece of it that ends with a line.
 const (
 	lineSize  = 78
 	blockSize = lineSize << 12 // some 300 KiB: stays in the processor's cache
@@ -59,7 +61,8 @@ func markerLine(o *Options) string {
 	return mailtest.Marker + ": " + o.Content.Run + "-" + hole + "\r\n"
 }
 
-// headerText is the header of made contents. The date is that of the start, so that a further attempt sends the same octets.
+// headerText is the header of made contents. The date is that of the start, so that a further
+// attempt sends the same octets.
 func headerText(o *Options, now time.Time, pad string) string {
 	from, subject := o.Envelope.Sender, "load test "
 	if from == "" {
@@ -115,7 +118,8 @@ func putNumber(dst []byte, n int64) {
 	}
 }
 
-// content is what one message consists of: a header, and octets of a block, which begins again where it ends.
+// content is what one message consists of: a header, and octets of a block, which begins again
+// where it ends.
 type content struct {
 	header   *template
 	block    []byte // without dots stuffed

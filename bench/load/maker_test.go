@@ -21,7 +21,8 @@ func complete(t testing.TB, o Options) *Options {
 	return &o
 }
 
-// TestContents makes contents of all sizes in a range: each has its size, its ID, and lines that are lines.
+// TestContents makes contents of all sizes in a range: each has its size, its ID, and lines that
+// are lines.
 func TestContents(t *testing.T) {
 	o := complete(t, Options{Content: Content{Run: "run"}})
 	mk := newMaker(o, time.Now())
@@ -63,7 +64,8 @@ func sane(t *testing.T, text []byte, id string) {
 	}
 }
 
-// TestNoAllocation: what is made for a message from its being taken to its outcome is made of what was there before.
+// TestNoAllocation: what is made for a message from its being taken to its outcome is made of what
+// was there before.
 func TestNoAllocation(t *testing.T) {
 	for _, way := range []Pipelining{PipelineOff, PipelineMessage, PipelineStream} {
 		o := complete(t, Options{Pipelining: way, Envelope: Envelope{Recipients: 2}})

@@ -1,6 +1,7 @@
 package load
 
-// message is one message from its first attempt to its outcome. Times are nanoseconds since the start of the load.
+// message is one message from its first attempt to its outcome. Times are nanoseconds since the
+// start of the load.
 type message struct {
 	number   int64
 	due      int64 // when it was to be sent
@@ -81,7 +82,8 @@ func refusal(code int) Outcome {
 	return RefusedForGood
 }
 
-// conclude sets the outcome of those whose RCPT was not refused: a code that refused the whole message, or else what is given.
+// conclude sets the outcome of those whose RCPT was not refused: a code that refused the whole
+// message, or else what is given.
 func (m *message) conclude(outcome Outcome, code int) {
 	if m.failed != 0 {
 		outcome, code = refusal(m.failed), m.failed
@@ -93,7 +95,8 @@ func (m *message) conclude(outcome Outcome, code int) {
 	}
 }
 
-// outcome returns that of the message: the best that a recipient has, where Unknown is better than a refusal.
+// outcome returns that of the message: the best that a recipient has, where Unknown is better than
+// a refusal.
 func (m *message) outcome() Outcome {
 	best := Lost
 	for i := range m.rcpts {

@@ -23,8 +23,8 @@ const (
 
 var phaseNames = [phases]string{"connect", "banner", "wait", "envelope", "data", "whole"}
 
-// meter counts for some of the connections. Its methods may be called on any goroutine; there is one for each event loop, so that loops seldom wait
-// for each other.
+// meter counts for some of the connections. Its methods may be called on any goroutine; there is
+// one for each event loop, so that loops seldom wait for each other.
 type meter struct {
 	mu struct {
 		sync.Mutex
@@ -168,7 +168,8 @@ func (t tally) add(at string, code int, text []byte) {
 	t[k]++
 }
 
-// alike returns the first words of a text, without what differs between like ones: numbers, and control octets at that.
+// alike returns the first words of a text, without what differs between like ones: numbers, and
+// control octets at that.
 func alike(text []byte) string {
 	out := make([]byte, 0, maxWords)
 	for i, c := range text[:min(len(text), 2*maxWords)] {

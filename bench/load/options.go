@@ -49,12 +49,13 @@ type Options struct {
 
 	// Hash has the record.Sum of each message computed for OnSent.
 	Hash bool
-	// OnSent, when set, is told of each message when nothing more is to come of it. It is called on the event loops, several at a time, and must
-	// not block; the Sent is valid during the call.
+	// OnSent, when set, is told of each message when nothing more is to come of it. It is called on
+	// the event loops, several at a time, and must not block; the Sent is valid during the call.
 	OnSent func(*Sent)
 }
 
-// Pipelining is how far commands go ahead of their replies. The package's comment has what each does.
+// Pipelining is how far commands go ahead of their replies. The package's comment has what each
+// does.
 type Pipelining uint8
 
 // Ways of pipelining.
@@ -86,7 +87,8 @@ type Envelope struct {
 	UTF8       bool     // addresses that need SMTPUTF8, which the server has to offer
 }
 
-// Content says what messages consist of. Each begins with the field X-Test-ID with a value of its own.
+// Content says what messages consist of. Each begins with the field X-Test-ID with a value of its
+// own.
 type Content struct {
 	Run    string  // tells runs apart in the IDs; letters and digits; default: random
 	Sizes  Sizes   // of made messages, octets with header and CRLFs; default 4 KiB

@@ -11,7 +11,8 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestOutcomes has a server refuse, cut and keep silent; what the generator says of each message is what the server knows of it.
+// TestOutcomes has a server refuse, cut and keep silent; what the generator says of each message is
+// what the server knows of it.
 func TestOutcomes(t *testing.T) {
 	for _, pipelining := range []Pipelining{PipelineOff, PipelineMessage, PipelineStream} {
 		t.Run(pipelining.String(), func(t *testing.T) {
@@ -40,7 +41,8 @@ func TestOutcomes(t *testing.T) {
 				if !special {
 					outcome = Accepted
 				}
-				// With the next message's commands behind a content, the cut that these meet can take its reply along.
+				// With the next message's commands behind a content, the cut that these meet can
+				// take its reply along.
 				cut := pipelining == PipelineStream && !special && m.Outcome == Unknown
 				if m.Outcome != outcome && !cut {
 					t.Errorf("message %s is %v, not %v", id, m.Outcome, outcome)
@@ -57,7 +59,8 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// TestRetries: what is refused for now is accepted at the second attempt, and only those recipients are tried again.
+// TestRetries: what is refused for now is accepted at the second attempt, and only those recipients
+// are tried again.
 func TestRetries(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}
@@ -88,7 +91,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestOpenLoop: one connection is stopped while others would be free; messages that were due meanwhile go elsewhere, and the rate is kept.
+// TestOpenLoop: one connection is stopped while others would be free; messages that were due
+// meanwhile go elsewhere, and the rate is kept.
 func TestOpenLoop(t *testing.T) {
 	release := make(chan struct{})
 	var held atomic.Bool

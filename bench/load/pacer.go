@@ -6,8 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resolution is the shortest sleep of the pacer: shorter ones cost more processor time than they gain in punctuality. A message whose connection was
-// idle is so much late at the most, and its latency includes that.
+// resolution is the shortest sleep of the pacer: shorter ones cost more processor time than they
+// gain in punctuality. A message whose connection was idle is so much late at the most, and its
+// latency includes that.
 const resolution = 100 * time.Microsecond
 
 // coarse is how punctual Go's timers are: the runtime waits for them in whole milliseconds.
@@ -30,7 +31,8 @@ func (l *Load) pace() {
 	}
 }
 
-// sleep waits for d, or less: until the schedule has changed, or until so little is left that the kernel has to wait for it.
+// sleep waits for d, or less: until the schedule has changed, or until so little is left that the
+// kernel has to wait for it.
 func (l *Load) sleep(t *time.Timer, d time.Duration) {
 	if d <= 2*coarse {
 		ts := unix.NsecToTimespec(int64(d))

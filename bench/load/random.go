@@ -1,7 +1,7 @@
 package load
 
-// mix is the finaliser of SplitMix64: a number whose bits look random, and which follows from its arguments alone, so that message n of a
-// seed is the same in each run.
+// mix is the finaliser of SplitMix64: a number whose bits look random, and which follows from its
+// arguments alone, so that message n of a seed is the same in each run.
 func mix(seed, n, salt uint64) uint64 {
 	z := seed + n*0x9e3779b97f4a7c15 + salt*0xd1b54a32d192ed03
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
@@ -9,7 +9,8 @@ func mix(seed, n, salt uint64) uint64 {
 	return z ^ z>>31
 }
 
-// alias picks from a weighted list in constant time (Walker's method, as Vose builds it): each cell is one entry's with a chance, else another's.
+// alias picks from a weighted list in constant time (Walker's method, as Vose builds it): each cell
+// is one entry's with a chance, else another's.
 type alias struct {
 	chance []float64
 	other  []int32

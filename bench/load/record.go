@@ -2,7 +2,8 @@ package load
 
 import "github.com/postroad/postroad/bench/record"
 
-// Record fills r with what s says, in the form that is compared with what a receiving server has written down.
+// Record fills r with what s says, in the form that is compared with what a receiving server has
+// written down.
 func (s *Sent) Record(r *record.Sent) {
 	*r = record.Sent{
 		ID: s.ID, Sender: s.Sender, Recipients: r.Recipients[:0], Sum: s.Sum, Size: int64(s.Size),

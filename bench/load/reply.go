@@ -5,9 +5,11 @@ import (
 	"errors"
 )
 
-// reply is one SMTP reply (RFC 5321 4.2). Its text is the lines as they came, without the last line's end; it is valid as long as the input is.
+// reply is one SMTP reply (RFC 5321 4.2). Its text is the lines as they came, without the last
+// line's end; it is valid as long as the input is.
 //
-// The server's own parser (internal/smtp) is not used: a fault in it must not hide itself by being on both sides.
+// The server's own parser (internal/smtp) is not used: a fault in it must not hide itself by being
+// on both sides.
 type reply struct {
 	code int
 	text []byte
@@ -16,7 +18,8 @@ type reply struct {
 // class returns the first digit of the code.
 func (r reply) class() int { return r.code / 100 }
 
-// maxReply bounds a reply of all its lines: RFC 5321 4.5.3.1.5 allows 512 octets a line, and an EHLO reply has some twenty.
+// maxReply bounds a reply of all its lines: RFC 5321 4.5.3.1.5 allows 512 octets a line, and an
+// EHLO reply has some twenty.
 const maxReply = 32 << 10
 
 var (
@@ -24,7 +27,8 @@ var (
 	errReplySize   = errors.New("the server sent a reply that does not end")
 )
 
-// parseReply takes one whole reply off the front of in, and returns how many octets it has; 0 when it is not all there yet.
+// parseReply takes one whole reply off the front of in, and returns how many octets it has; 0 when
+// it is not all there yet.
 func parseReply(in []byte) (r reply, n int, err error) {
 	for n < len(in) {
 		eol := bytes.IndexByte(in[n:], '\n')

@@ -63,7 +63,8 @@ func TestReadOffers(t *testing.T) {
 	}
 }
 
-// FuzzSession has a server say anything in pieces of any size: the session must not panic, and what it takes must not depend on the pieces.
+// FuzzSession has a server say anything in pieces of any size: the session must not panic, and what
+// it takes must not depend on the pieces.
 func FuzzSession(f *testing.F) {
 	for _, s := range []string{
 		"220 sink\r\n250-sink\r\n250-PIPELINING\r\n250 CHUNKING\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued as A\r\n250 ok\r\n",

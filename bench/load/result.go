@@ -69,8 +69,8 @@ type Refusal struct {
 	Count int64  `json:"count"`
 }
 
-// Latency sums up a histogram. Times are microseconds. As JSON it has the histogram, too, in hdr: HdrHistogram V2, compressed, base64, which hdr-plot
-// and HistogramLogAnalyzer read; unit 1 us.
+// Latency sums up a histogram. Times are microseconds. As JSON it has the histogram, too, in hdr:
+// HdrHistogram V2, compressed, base64, which hdr-plot and HistogramLogAnalyzer read; unit 1 us.
 type Latency struct {
 	Count int64   `json:"count"`
 	Mean  float64 `json:"mean_us"`

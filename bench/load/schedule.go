@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// schedule hands out messages: in a closed loop one whenever somebody asks, in an open loop each when it is due. Who asks too early is put into a queue
-// of the idle, and gets the next that comes due (assign). It has no clock: times are given, in nanoseconds since the start of the load.
-// Its methods may be called on any goroutine.
+// schedule hands out messages: in a closed loop one whenever somebody asks, in an open loop each
+// when it is due. Who asks too early is put into a queue of the idle, and gets the next that comes
+// due (assign). It has no clock: times are given, in nanoseconds since the start of the load. Its
+// methods may be called on any goroutine.
 type schedule struct {
 	messages int64 // how many; 0: no end
 	until    int64 // messages that are due then or later are none of ours; 0: no end
@@ -51,7 +52,8 @@ func newSchedule(o *Options) *schedule {
 	return s
 }
 
-// take returns the next message for t, or says that none is due yet; then t is idle. A message that was assigned to t comes first.
+// take returns the next message for t, or says that none is due yet; then t is idle. A message that
+// was assigned to t comes first.
 func (s *schedule) take(t *turn, now int64) (number, due int64, v verdict) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +102,8 @@ func (s *schedule) leaveLocked(t *turn) {
 	s.mu.count = kept
 }
 
-// assign gives a message that is due to the turn that has been idle longest, which is then to be woken; nil when there is no such pair.
+// assign gives a message that is due to the turn that has been idle longest, which is then to be
+// woken; nil when there is no such pair.
 func (s *schedule) assign(now int64) *turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,8 +155,8 @@ func (s *schedule) wait(now int64) (d int64, over bool) {
 	return max(d, 0), false
 }
 
-// setRate changes the rate of an open loop for all messages that are not begun: the first of them is due as it was, or soon, the others at
-// the new distance from it.
+// setRate changes the rate of an open loop for all messages that are not begun: the first of them
+// is due as it was, or soon, the others at the new distance from it.
 func (s *schedule) setRate(now int64, rate float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +175,8 @@ func (s *schedule) stop() {
 	s.mu.ended = true
 }
 
-// counts returns how many messages were handed out, and how many are due by now: the same in a closed loop.
+// counts returns how many messages were handed out, and how many are due by now: the same in a
+// closed loop.
 func (s *schedule) counts(now int64) (begun, due int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,8 +207,8 @@ func (s *schedule) endedLocked(now int64) bool {
 	return s.mu.ended
 }
 
-// grace is how much later than the end a message may begin that was due before it: it was, perhaps, only just due. A longer list of what is overdue
-// is not worked off.
+// grace is how much later than the end a message may begin that was due before it: it was, perhaps,
+// only just due. A longer list of what is overdue is not worked off.
 const grace = int64(100 * time.Millisecond)
 
 func (s *schedule) lateLocked(now int64) bool {

@@ -116,9 +116,10 @@ func TestScheduleSetRate(t *testing.T) {
 	}
 }
 
-// TestOpenLoopInVirtualTime has one connection send at a rate of 100/s to a server that takes 1 ms for each message, and stands still for one second.
-// What was due in that second waits, and the latencies say so: some 1,000 messages in ten seconds, a tenth of which have
-// waited, evenly up to a second. A closed loop has one slow message of a thousand and says that all is well.
+// TestOpenLoopInVirtualTime has one connection send at a rate of 100/s to a server that takes 1 ms
+// for each message, and stands still for one second. What was due in that second waits, and the
+// latencies say so: some 1,000 messages in ten seconds, a tenth of which have waited, evenly up to
+// a second. A closed loop has one slow message of a thousand and says that all is well.
 func TestOpenLoopInVirtualTime(t *testing.T) {
 	open := simulate(t, 100)
 	if p50 := open.P50; p50 < 900 || p50 > 2000 {

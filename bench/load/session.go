@@ -6,12 +6,14 @@ import (
 	"strconv"
 )
 
-// session is the client's side of one SMTP connection as a pure state machine: octets and events go in, octets and at most one action a call
-// come out. It has no socket, goroutine or clock. Whoever owns it calls step with what was received, and one of tlsDone, drained and wake when
-// that has happened; closed comes last.
+// session is the client's side of one SMTP connection as a pure state machine: octets and events go
+// in, octets and at most one action a call come out. It has no socket, goroutine or clock. Whoever
+// owns it calls step with what was received, and one of tlsDone, drained and wake when that has
+// happened; closed comes last.
 //
-// Replies come in the order of the commands, so each reply is for the oldest message under way, whose stage says for which of its commands. A message
-// that failed in a way that may have left a transaction open has the session send RSET before the next.
+// Replies come in the order of the commands, so each reply is for the oldest message under way,
+// whose stage says for which of its commands. A message that failed in a way that may have left a
+// transaction open has the session send RSET before the next.
 type session struct {
 	p   *protocol
 	own owner
@@ -64,7 +66,8 @@ const (
 	actAbort           // the session has failed: session.err
 )
 
-// state is where a session is. It only moves on, but for a return from stateReset to stateReady and the second EHLO.
+// state is where a session is. It only moves on, but for a return from stateReset to stateReady and
+// the second EHLO.
 type state uint8
 
 const (
@@ -198,7 +201,8 @@ func (s *session) ready() {
 	s.own.ready(s.now, s.offers)
 }
 
-// tlsDone says that the handshake has succeeded. What was offered in clear counts no more (RFC 3207 4.2).
+// tlsDone says that the handshake has succeeded. What was offered in clear counts no more (RFC 3207
+// 4.2).
 func (s *session) tlsDone(now int64, o *output) {
 	s.now, s.o = now, o
 	s.secured = true
@@ -259,7 +263,8 @@ func (s *session) room() bool {
 	}
 }
 
-// window is how many messages may be under way. With DATA the 354 of the next is awaited while the last reply of one is due, and no more.
+// window is how many messages may be under way. With DATA the 354 of the next is awaited while the
+// last reply of one is due, and no more.
 func (s *session) window() int {
 	if s.bdat() {
 		return s.p.o.Window
@@ -291,7 +296,8 @@ func (s *session) abort(err error) {
 	s.err, s.o.action = err, actAbort
 }
 
-// closed gives back what was under way. Where the end of the data was sent and no reply has come, nobody knows what became of it.
+// closed gives back what was under way. Where the end of the data was sent and no reply has come,
+// nobody knows what became of it.
 func (s *session) closed(now int64) {
 	s.state, s.writing = stateEnded, nil
 	for _, m := range s.flight {

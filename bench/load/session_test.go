@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// The scripts in testdata are sessions. Each has a line of options, then what passes: "S:" the server says, "C:" the client answers, in one
-// write; "|" is CRLF, {n} the field that identifies message n. "=" is what the owner is told, "!" an action, "tls", "drained", "wake", "more N" and
+// The scripts in testdata are sessions. Each has a line of options, then what passes: "S:" the
+// server says, "C:" the client answers, in one write; "|" is CRLF, {n} the field that identifies
+// message n. "=" is what the owner is told, "!" an action, "tls", "drained", "wake", "more N" and
 // "cut" are events.
 
 // scripted is the owner of a session, and writes down what it is told.

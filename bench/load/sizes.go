@@ -14,7 +14,8 @@ type Sizes struct {
 	pick  alias
 }
 
-// ParseSizes reads "4KiB" or "4096", or sizes with weights: "4KiB:70%,64KiB:25%,1MiB:5%". Weights need not come to 100.
+// ParseSizes reads "4KiB" or "4096", or sizes with weights: "4KiB:70%,64KiB:25%,1MiB:5%". Weights
+// need not come to 100.
 func ParseSizes(text string) (Sizes, error) {
 	var s Sizes
 	var weights []float64

@@ -7,8 +7,9 @@ import (
 	"github.com/postroad/postroad/bench/record"
 )
 
-// slot is one of the connections that a load has at a time: a link, and after it another. It belongs to the loop of its link, and
-// between two links to whoever makes the next; turn is the schedule's.
+// slot is one of the connections that a load has at a time: a link, and after it another. It
+// belongs to the loop of its link, and between two links to whoever makes the next; turn is the
+// schedule's.
 type slot struct {
 	l    *Load
 	mt   *meter
@@ -55,7 +56,8 @@ func (s *slot) take(now int64) *message {
 	return s.message(number, due)
 }
 
-// maxAgain bounds the messages of a connection that wait for another attempt; with so many it begins no others.
+// maxAgain bounds the messages of a connection that wait for another attempt; with so many it
+// begins no others.
 const maxAgain = 16
 
 func (s *slot) message(number, due int64) *message {

@@ -118,7 +118,8 @@ func (s *session) rcptReply(m *message, r reply, off bool) {
 	}
 }
 
-// dataReply takes the reply to DATA. A server that says 354 though nobody is to get the message has a lone dot coming (RFC 2920 3.1).
+// dataReply takes the reply to DATA. A server that says 354 though nobody is to get the message has
+// a lone dot coming (RFC 2920 3.1).
 func (s *session) dataReply(m *message, r reply) {
 	nobody := m.failed != 0 || m.taken == 0
 	switch {
@@ -138,7 +139,8 @@ func (s *session) dataReply(m *message, r reply) {
 	}
 }
 
-// badCode returns the code of a reply that is a refusal, if not by its class then because nothing else makes sense.
+// badCode returns the code of a reply that is a refusal, if not by its class then because nothing
+// else makes sense.
 func badCode(r reply) int {
 	if r.class() < 4 {
 		return 554

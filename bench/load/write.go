@@ -7,7 +7,8 @@ var (
 	errEarly   = errors.New("the server replied in the midst of the data")
 )
 
-// piece is the most of a content that is written at a time; the next is written when the socket has taken it.
+// piece is the most of a content that is written at a time; the next is written when the socket has
+// taken it.
 const piece = 56 << 10
 
 // write writes as much of m's content as is to be written now.
@@ -35,7 +36,8 @@ func (s *session) writeData(m *message) {
 
 func (s *session) dataEnded(m *message) { m.ended, m.dataEnd = true, s.now }
 
-// writeChunks writes BDAT chunks (RFC 3030 2): with pipelining as many as a piece holds, else up to the end of one, whose reply is then awaited.
+// writeChunks writes BDAT chunks (RFC 3030 2): with pipelining as many as a piece holds, else up to
+// the end of one, whose reply is then awaited.
 func (s *session) writeChunks(m *message) {
 	size := m.content.size()
 	for room := piece; ; {

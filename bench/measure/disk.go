@@ -22,7 +22,8 @@ var names = map[int64]string{
 	0x01021994: "tmpfs", 0x858458F6: "ramfs", 0xF2F52010: "f2fs",
 }
 
-// CheckDisk returns the name of dir's file system, and an error for one that keeps nothing on a disk: every fsync would be free there.
+// CheckDisk returns the name of dir's file system, and an error for one that keeps nothing on a
+// disk: every fsync would be free there.
 func CheckDisk(dir string) (string, error) {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil {
@@ -72,7 +73,8 @@ func bareFsync(f *os.File) (time.Duration, error) {
 	return took[len(took)/2], nil
 }
 
-// sequential writes the same file twice: the first time makes its blocks, the second is what a recycled log file does.
+// sequential writes the same file twice: the first time makes its blocks, the second is what a
+// recycled log file does.
 func sequential(f *os.File) (rate float64, err error) {
 	const chunk, most = 1 << 20, 256
 	block := make([]byte, chunk)

@@ -12,9 +12,11 @@ import (
 	"time"
 )
 
-// Group is the processes of one system under test. Where the machine has control groups (version 2) and we may make them, it is one, and its account of
-// processor time leaves nothing out: Exim's deliveries, for one, are processes without a parent, which no tree shows and no parent's account has. Elsewhere it
-// is the trees below the processes that Add names. Its methods are not safe for use by several goroutines.
+// Group is the processes of one system under test. Where the machine has control groups (version 2)
+// and we may make them, it is one, and its account of processor time leaves nothing out: Exim's
+// deliveries, for one, are processes without a parent, which no tree shows and no parent's account
+// has. Elsewhere it is the trees below the processes that Add names. Its methods are not safe for
+// use by several goroutines.
 type Group struct {
 	dir   string // of the control group, "" when there is none
 	roots []int
@@ -40,7 +42,8 @@ func NewGroup() *Group {
 	return &Group{}
 }
 
-// Under returns a command that runs another in the group: itself the first word, what it runs to be appended.
+// Under returns a command that runs another in the group: itself the first word, what it runs to be
+// appended.
 func (g *Group) Under() []string {
 	if g.dir == "" {
 		return nil
@@ -68,7 +71,8 @@ func (g *Group) PIDs() (pids []int) {
 	return pids
 }
 
-// Whole reports whether nothing is missed: without a control group, processes that have lost their parent are.
+// Whole reports whether nothing is missed: without a control group, processes that have lost their
+// parent are.
 func (g *Group) Whole() bool { return g.dir != "" }
 
 // CPU returns the processor time that the group has used so far.
@@ -80,7 +84,8 @@ func (g *Group) CPU() time.Duration {
 	return time.Duration(usec) * time.Microsecond
 }
 
-// Written returns the octets that the living processes, and those of their children for which they waited, sent to storage.
+// Written returns the octets that the living processes, and those of their children for which they
+// waited, sent to storage.
 func (g *Group) Written() (sum int64) {
 	for _, pid := range g.PIDs() {
 		sum += Written(pid)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestGroup: a process whose parent has ended is in the group's account all the same, and Close ends it.
+// TestGroup: a process whose parent has ended is in the group's account all the same, and Close
+// ends it.
 func TestGroup(t *testing.T) {
 	g := NewGroup()
 	if !g.Whole() {

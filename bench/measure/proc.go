@@ -49,7 +49,8 @@ func CPU(pids []int) time.Duration {
 	return time.Duration(sum) * tick
 }
 
-// statFields returns the fields of a proc stat file after the command name, beginning with the state; nil when it is gone.
+// statFields returns the fields of a proc stat file after the command name, beginning with the
+// state; nil when it is gone.
 func statFields(path string) []string {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -69,10 +70,12 @@ func Status(pid int, member string) int64 {
 	return procNumber(fmt.Sprintf("/proc/%d/status", pid), member+":") * 1024
 }
 
-// Written returns the octets that the process and its ended children sent to storage (write_bytes of /proc/PID/io).
+// Written returns the octets that the process and its ended children sent to storage (write_bytes
+// of /proc/PID/io).
 func Written(pid int) int64 { return procNumber(fmt.Sprintf("/proc/%d/io", pid), "write_bytes:") }
 
-// Memory returns the octets that the processes hold, where a page that several share counts in parts (Pss).
+// Memory returns the octets that the processes hold, where a page that several share counts in
+// parts (Pss).
 func Memory(pids []int) (sum int64) {
 	for _, pid := range pids {
 		sum += procNumber(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss:") * 1024

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Trace counts the fsyncs of what runs under it, by strace, which stops it at these calls only. Even so it slows what it counts: rates are taken
-// without it.
+// Trace counts the fsyncs of what runs under it, by strace, which stops it at these calls only.
+// Even so it slows what it counts: rates are taken without it.
 type Trace struct{ log string }
 
 // TraceAvailable returns nil when fsyncs can be counted.

@@ -17,7 +17,8 @@ type DovecotOptions struct {
 	Dir  string // an empty folder on the file system to be measured
 	LMTP string // host:port; it listens on the socket Dir/run/lmtp, too. "": no LMTP
 	POP3 string // host:port; "": no POP3
-	// Users have mailboxes, Maildirs at Dir/mail/ADDRESS, and the password "secret"; none: any address has.
+	// Users have mailboxes, Maildirs at Dir/mail/ADDRESS, and the password "secret"; none: any
+	// address has.
 	Users []DovecotUser
 	Main  map[string]string // further settings
 }
@@ -28,7 +29,8 @@ type DovecotUser struct {
 	Quota   string // such as "100K"; "": none
 }
 
-// DovecotAvailable reports whether Dovecot's LMTP and POP3 servers are installed; nil when they are.
+// DovecotAvailable reports whether Dovecot's LMTP and POP3 servers are installed; nil when they
+// are.
 func DovecotAvailable() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a private dovecot needs root to start")
@@ -44,7 +46,8 @@ func DovecotAvailable() error {
 	return nil
 }
 
-// Dovecot starts a private instance with the package's defaults but for what the options say. Its mail belongs to the user mail.
+// Dovecot starts a private instance with the package's defaults but for what the options say. Its
+// mail belongs to the user mail.
 func Dovecot(ctx context.Context, o DovecotOptions) (*Instance, error) {
 	if err := DovecotAvailable(); err != nil {
 		return nil, err

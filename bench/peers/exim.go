@@ -13,8 +13,8 @@ import (
 
 // EximOptions describe a private Exim that keeps what it receives.
 type EximOptions struct {
-	// Prefix is where the packages exim4-daemon-light and exim4-base were unpacked (dpkg-deb -x): Debian's mail transfer
-	// agents conflict, so that only one can be installed.
+	// Prefix is where the packages exim4-daemon-light and exim4-base were unpacked (dpkg-deb -x):
+	// Debian's mail transfer agents conflict, so that only one can be installed.
 	Prefix string
 	Dir    string // an empty folder on the file system to be measured
 	Listen string // host:port
@@ -37,7 +37,8 @@ func EximAvailable(prefix string) error {
 	return nil
 }
 
-// Exim starts an instance that relays by Route, or stores every message as it was received in the Maildir Dir/mail/all.
+// Exim starts an instance that relays by Route, or stores every message as it was received in the
+// Maildir Dir/mail/all.
 func Exim(ctx context.Context, o EximOptions) (*Instance, error) {
 	if err := EximAvailable(o.Prefix); err != nil {
 		return nil, err
@@ -120,8 +121,9 @@ maildir:
   group = mail
 `
 
-// eximRelays hands mail on, with the port in the route. byname has it ask the host's own names (/etc/hosts), self = send lets it talk to this machine. A look-up that fails under load
-// would freeze the message.
+// eximRelays hands mail on, with the port in the route. byname has it ask the host's own names
+// (/etc/hosts), self = send lets it talk to this machine. A look-up that fails under load would
+// freeze the message.
 const eximRelays = `begin routers
 all:
   driver = manualroute

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// openSMTPDPrefix is where the package opensmtpd is unpacked (dpkg-deb -x): POSTROAD_OPENSMTPD says so, or it is where .ci/run unpacks it.
+// openSMTPDPrefix is where the package opensmtpd is unpacked (dpkg-deb -x): POSTROAD_OPENSMTPD says
+// so, or it is where .ci/run unpacks it.
 func openSMTPDPrefix() string {
 	return cmp.Or(os.Getenv("POSTROAD_OPENSMTPD"), "/opt/postroad-peers/opensmtpd")
 }
@@ -30,7 +31,8 @@ func OpenSMTPDAvailable() error {
 	return nil
 }
 
-// openSMTPDStart gives the server, whose paths and users are compiled in, a mount namespace in which they lie below Dir. $0 is Dir, $1 the program.
+// openSMTPDStart gives the server, whose paths and users are compiled in, a mount namespace in
+// which they lie below Dir. $0 is Dir, $1 the program.
 const openSMTPDStart = `set -e
 mount --bind "$0/passwd" /etc/passwd
 mount --bind "$0/group" /etc/group
@@ -71,8 +73,9 @@ func startOpenSMTPD(ctx context.Context, r Relay) (*Instance, error) {
 	return in, nil
 }
 
-// openSMTPDLimits takes away the pauses between connections to a route, by default seconds for each hundred messages, which would be all that is measured; and
-// the end of a session after a hundred messages in.
+// openSMTPDLimits takes away the pauses between connections to a route, by default seconds for each
+// hundred messages, which would be all that is measured; and the end of a session after a hundred
+// messages in.
 const openSMTPDLimits = `mta limit conn-delay-route 0
 mta limit conn-delay-relay 0
 mta limit reconn-delay-route 0

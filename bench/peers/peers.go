@@ -1,6 +1,7 @@
-// Package peers starts other people's mail servers, from their distribution's packages, as private instances on loopback: the
-// foreign side of end-to-end tests and the other side of comparisons. Each instance has a folder and ports of its own
-// and touches nothing of the machine's own mail system.
+// Package peers starts other people's mail servers, from their distribution's packages, as private
+// instances on loopback: the foreign side of end-to-end tests and the other side of comparisons.
+// Each instance has a folder and ports of its own and touches nothing of the machine's own mail
+// system.
 package peers
 
 import (
@@ -83,7 +84,8 @@ func run(name string, args ...string) error {
 	return nil
 }
 
-// startUnder runs a command that starts a daemon: to its end, or, under another command, until somebody ends the daemon.
+// startUnder runs a command that starts a daemon: to its end, or, under another command, until
+// somebody ends the daemon.
 func startUnder(under []string, name string, args ...string) error {
 	if len(under) == 0 {
 		return run(name, args...)
@@ -96,7 +98,8 @@ func startUnder(under []string, name string, args ...string) error {
 	return nil
 }
 
-// launch starts a program that stays in the foreground, whose output goes to out, if any, and that ends with this process. It returns its process ID.
+// launch starts a program that stays in the foreground, whose output goes to out, if any, and that
+// ends with this process. It returns its process ID.
 func launch(out io.Writer, name string, args ...string) (pid int, err error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = out, out

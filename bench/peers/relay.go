@@ -13,12 +13,14 @@ import (
 	"strings"
 )
 
-// Relay is a server that takes mail from loopback and hands it all on: what the scenarios of the bench compare.
+// Relay is a server that takes mail from loopback and hands it all on: what the scenarios of the
+// bench compare.
 type Relay struct {
 	Dir    string // an empty folder, on the file system to be measured, that every user may enter
 	Listen string // host:port, the host being 127.0.0.1
 	Next   string // host:port, where all mail goes; with Domains at another address, or Postfix would find itself there
-	// Domains, when there are any, are the recipients' domains, each to be a destination of its own although all of them are at Next.
+	// Domains, when there are any, are the recipients' domains, each to be a destination of its own
+	// although all of them are at Next.
 	Domains []string
 	Retry   bool     // what is put off is tried again after a second, where the server can be told to
 	Under   []string // a command that starts the server and stays with it
@@ -54,8 +56,9 @@ func KindOf(name string) (Kind, error) {
 	return kinds[i], nil
 }
 
-// private returns o.Under with, for destinations of their own, a mount namespace whose /etc/hosts has all domains at the next hop's address: Postfix and Exim
-// find an address by it and keep a queue for each name.
+// private returns o.Under with, for destinations of their own, a mount namespace whose /etc/hosts
+// has all domains at the next hop's address: Postfix and Exim find an address by it and keep a
+// queue for each name.
 func (o *Relay) private() ([]string, error) {
 	if len(o.Domains) == 0 {
 		return o.Under, nil
@@ -76,10 +79,12 @@ func (o *Relay) private() ([]string, error) {
 	return append(slices.Clone(o.Under), "unshare", "--mount", "/bin/sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts), nil
 }
 
-// tuned is what Postfix's own TUNING_README and its experts change for a relay with much mail. The defaults are for a server that shares a machine and
-// meets strangers. Two things that are often advised are left out, because they made it slower here: connections kept in the cache always instead of when
-// the queue is long (smtp_connection_cache_destinations: each transaction then goes through the scache process), and more levels of queue folders
-// (hash_queue_depth: ext4 indexes its folders).
+// tuned is what Postfix's own TUNING_README and its experts change for a relay with much mail. The
+// defaults are for a server that shares a machine and meets strangers. Two things that are often
+// advised are left out, because they made it slower here: connections kept in the cache always
+// instead of when the queue is long (smtp_connection_cache_destinations: each transaction then goes
+// through the scache process), and more levels of queue folders (hash_queue_depth: ext4 indexes its
+// folders).
 var tuned = map[string]string{
 	"default_process_limit":                 "300",                 // 100: no client waits for a process
 	"in_flow_delay":                         "0",                   // 1s: what a client waits when mail comes in faster than it goes out
@@ -139,10 +144,12 @@ func flushPostfix(i *Instance) error {
 	return run("postqueue", "-c", filepath.Join(i.Dir, "conf"), "-f")
 }
 
-// eximPrefix is where Exim's package is unpacked (dpkg-deb -x): POSTROAD_EXIM says so, or it is where .ci/run unpacks it.
+// eximPrefix is where Exim's package is unpacked (dpkg-deb -x): POSTROAD_EXIM says so, or it is
+// where .ci/run unpacks it.
 func eximPrefix() string { return cmp.Or(os.Getenv("POSTROAD_EXIM"), "/opt/postroad-peers/exim") }
 
-// eximVolume lifts the limits that would refuse the load's connections. The rest are Exim's defaults.
+// eximVolume lifts the limits that would refuse the load's connections. The rest are Exim's
+// defaults.
 const eximVolume = `smtp_accept_max = 1000
 smtp_accept_max_per_host = 1000
 remote_max_parallel = 4

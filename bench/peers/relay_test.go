@@ -13,7 +13,8 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// TestRelays has each adapter relay some mail, with all of its processes in a group, and to destinations of their own where it can.
+// TestRelays has each adapter relay some mail, with all of its processes in a group, and to
+// destinations of their own where it can.
 func TestRelays(t *testing.T) {
 	for _, kind := range Kinds() {
 		for _, domains := range [][]string{nil, {"a.example", "b.example"}} {

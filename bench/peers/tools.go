@@ -12,10 +12,12 @@ import (
 	"time"
 )
 
-// ToolsAvailable reports whether Postfix's load generator and receiving server are installed; nil when they are.
+// ToolsAvailable reports whether Postfix's load generator and receiving server are installed; nil
+// when they are.
 func ToolsAvailable() error { return available("postfix", "smtp-source", "smtp-sink") }
 
-// SmtpSource has Postfix's generator send messages of one recipient to addr, and waits until all are acknowledged. It may be called by several goroutines.
+// SmtpSource has Postfix's generator send messages of one recipient to addr, and waits until all
+// are acknowledged. It may be called by several goroutines.
 func SmtpSource(ctx context.Context, addr string, conns, messages, size int) error {
 	out, err := exec.CommandContext(ctx, "smtp-source", "-d", "-s", strconv.Itoa(conns), "-m", strconv.Itoa(messages), "-l", strconv.Itoa(size),
 		"-f", "sender@source.test", "-t", "rcpt@sink.test", addr).CombinedOutput()
@@ -25,7 +27,8 @@ func SmtpSource(ctx context.Context, addr string, conns, messages, size int) err
 	return nil
 }
 
-// SmtpSink is Postfix's receiving server. Count is how many messages it has taken, which follows what it prints.
+// SmtpSink is Postfix's receiving server. Count is how many messages it has taken, which follows
+// what it prints.
 type SmtpSink struct {
 	Count atomic.Int64
 

@@ -16,18 +16,21 @@ const (
 	ByRecipient        // what one recipient gets: a message that was acknowledged before another began arrives before it
 )
 
-// Rules say what Check looks at and what it excuses. The zero value asks for no order and excuses nothing.
+// Rules say what Check looks at and what it excuses. The zero value asks for no order and excuses
+// nothing.
 type Rules struct {
 	Order Order
-	// Kills are when processes that were killed were gone. A further copy is excused when the one before came over a connection of a process
-	// that was killed in that transaction, or less than Window before the kill: what SMTP cannot rule out. What the kernel still
-	// had of the dead process's octets may be answered a little after the kill.
+	// Kills are when processes that were killed were gone. A further copy is excused when the one
+	// before came over a connection of a process that was killed in that transaction, or less than
+	// Window before the kill: what SMTP cannot rule out. What the kernel still had of the dead
+	// process's octets may be answered a little after the kill.
 	Kills  []time.Time
 	Window time.Duration // default 2 s
 }
 
-// Check compares what was sent with what was received. It looks at each log up to three times, so neither should grow meanwhile. A further entry of
-// the same ID and recipient among what was sent is another attempt: what was accepted twice has to arrive twice.
+// Check compares what was sent with what was received. It looks at each log up to three times, so
+// neither should grow meanwhile. A further entry of the same ID and recipient among what was sent
+// is another attempt: what was accepted twice has to arrive twice.
 func Check(sent *SentLog, received *ReceivedLog, rules Rules) *Report {
 	if rules.Window == 0 {
 		rules.Window = 2 * time.Second

@@ -33,7 +33,8 @@ func (r *run) check(t *testing.T, rules Rules) *Report {
 	return Check(s, d, rules)
 }
 
-// counts are what a report says, in this order: lost, changed, duplicated, excused, unexpected, reordered, refused.
+// counts are what a report says, in this order: lost, changed, duplicated, excused, unexpected,
+// reordered, refused.
 type counts [7]int
 
 func countsOf(r *Report) counts {

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// The encoding: numbers are varints (those that may be negative zigzag), strings have their length in front, times are microseconds from the
-// log's epoch or from another time of the entry, an address is its 4 or 16 octets.
+// The encoding: numbers are varints (those that may be negative zigzag), strings have their length
+// in front, times are microseconds from the log's epoch or from another time of the entry, an
+// address is its 4 or 16 octets.
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)

@@ -23,7 +23,8 @@ const (
 	maxEntry     = 16 << 20
 )
 
-// ErrTruncated says that a record has no end: its writer was killed, and what it had in memory is missing.
+// ErrTruncated says that a record has no end: its writer was killed, and what it had in memory is
+// missing.
 var ErrTruncated = errors.New("the record has no end: its writer was killed, and the last entries may be missing")
 
 // ErrKind says that a file is no record, or one of the other kind.
@@ -38,8 +39,8 @@ func (l *log) tailLocked() []byte {
 	return binary.AppendUvarint([]byte{0}, uint64(l.mu.n))
 }
 
-// Stream has all entries go to w, now and from now on; they are no longer kept in memory. The last ones go when Finish is called. Each entry is
-// written whole by one Write, together with others.
+// Stream has all entries go to w, now and from now on; they are no longer kept in memory. The last
+// ones go when Finish is called. Each entry is written whole by one Write, together with others.
 func (l *log) Stream(w io.Writer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +58,8 @@ func (l *log) Flush() error {
 	return l.flushLocked()
 }
 
-// Finish writes the rest and the end of a log that was given a Stream. Its error is the first of the file's. Nothing may be added afterwards.
+// Finish writes the rest and the end of a log that was given a Stream. Its error is the first of
+// the file's. Nothing may be added afterwards.
 func (l *log) Finish() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

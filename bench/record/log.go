@@ -20,7 +20,8 @@ const DefaultLimit = 1 << 30
 // ErrFull says that a log holds as much as it may.
 var ErrFull = errors.New("the record is full")
 
-// log holds encoded entries in blocks, each entry with its length in front. Its methods may be called on any goroutine.
+// log holds encoded entries in blocks, each entry with its length in front. Its methods may be
+// called on any goroutine.
 type log struct {
 	kind  string
 	limit int64
@@ -57,7 +58,8 @@ func (l *log) Len() int {
 	return l.mu.n
 }
 
-// Missed returns the number of entries that the log has not kept, because it was full or its file could not be written.
+// Missed returns the number of entries that the log has not kept, because it was full or its file
+// could not be written.
 func (l *log) Missed() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -145,10 +147,12 @@ func NewSentLog() *SentLog {
 	return l
 }
 
-// Add adds a message, of which it keeps nothing but a copy. Its error is ErrFull or that of the file.
+// Add adds a message, of which it keeps nothing but a copy. Its error is ErrFull or that of the
+// file.
 func (l *SentLog) Add(s *Sent) error { return l.add(s.encode) }
 
-// All returns what is in memory, in the order of Add. The message is valid until the next; its strings stay.
+// All returns what is in memory, in the order of Add. The message is valid until the next; its
+// strings stay.
 func (l *SentLog) All() iter.Seq[*Sent] {
 	return func(yield func(*Sent) bool) {
 		var s Sent
@@ -173,10 +177,12 @@ func NewReceivedLog() *ReceivedLog {
 	return l
 }
 
-// Add adds a transaction, of which it keeps nothing but a copy. Its error is ErrFull or that of the file.
+// Add adds a transaction, of which it keeps nothing but a copy. Its error is ErrFull or that of the
+// file.
 func (l *ReceivedLog) Add(r *Received) error { return l.add(r.encode) }
 
-// All returns what is in memory, in the order of Add. The transaction is valid until the next; its strings stay.
+// All returns what is in memory, in the order of Add. The transaction is valid until the next; its
+// strings stay.
 func (l *ReceivedLog) All() iter.Seq[*Received] {
 	return func(yield func(*Received) bool) {
 		var r Received

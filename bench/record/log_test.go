@@ -31,7 +31,8 @@ func receivedMessage(i int) *Received {
 	}
 }
 
-// TestRoundTrip: what is added comes out, from memory and from a file, written at the end or as it grows.
+// TestRoundTrip: what is added comes out, from memory and from a file, written at the end or as it
+// grows.
 func TestRoundTrip(t *testing.T) {
 	odd := &Sent{ID: "", Sender: "", Begun: at(-5), Ended: at(-7), Recipients: []Recipient{
 		{"a@x", Refused, 550}, {"b@x", Unknown, 0}, {"c@x", NotSent, 0}, {strings.Repeat("long", blockSize/4) + "@x", Accepted, 250},
@@ -171,7 +172,8 @@ func TestFileFails(t *testing.T) {
 	}
 }
 
-// TestDamagedFile: a record that was cut off says so and gives what there is; other damage is an error.
+// TestDamagedFile: a record that was cut off says so and gives what there is; other damage is an
+// error.
 func TestDamagedFile(t *testing.T) {
 	l := NewReceivedLog()
 	for i := range 3 {

@@ -12,7 +12,8 @@ type place struct {
 	begun, ended int64 // microseconds
 }
 
-// sequence looks whether messages arrive in the order in which they were sent. Further copies have no order.
+// sequence looks whether messages arrive in the order in which they were sent. Further copies have
+// no order.
 type sequence struct {
 	c      *checker
 	by     Order

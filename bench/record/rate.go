@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Bounds of what is kept of rates; what is over them counts for the domain "other" or not by the second.
+// Bounds of what is kept of rates; what is over them counts for the domain "other" or not by the
+// second.
 const (
 	maxRateDomains = 10000
 	maxRateSeconds = 7 * 24 * 3600

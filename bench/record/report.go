@@ -85,7 +85,8 @@ func (t *Tally) add(f Finding) {
 	}
 }
 
-// OK reports whether nothing was lost, changed, duplicated without an excuse, unexpected or out of order. Refusals are no fault of integrity.
+// OK reports whether nothing was lost, changed, duplicated without an excuse, unexpected or out of
+// order. Refusals are no fault of integrity.
 func (r *Report) OK() bool {
 	return r.Lost.N+r.Changed.N+r.Duplicated.N+r.Unexpected.N+r.Reordered.N == 0
 }

@@ -7,8 +7,9 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// Sum is the XXH64 of a content from the Marker on. It finds what a mail server may have done to a message, not what somebody would forge; a stronger hash of 1 MiB costs more
-// than sending it. The zero Sum says that nothing was hashed; such a content is not compared.
+// Sum is the XXH64 of a content from the Marker on. It finds what a mail server may have done to a
+// message, not what somebody would forge; a stronger hash of 1 MiB costs more than sending it. The
+// zero Sum says that nothing was hashed; such a content is not compared.
 type Sum [8]byte
 
 // MarshalText writes hexadecimal digits.

@@ -5,7 +5,8 @@ import (
 	"path"
 )
 
-// Bar is something that is asked of the figures: a metric, or its ratio to another figure, that is to be at least or at most some number.
+// Bar is something that is asked of the figures: a metric, or its ratio to another figure, that is
+// to be at least or at most some number.
 type Bar struct {
 	// Text is the demand in words.
 	Text string `toml:"text"`
@@ -15,15 +16,16 @@ type Bar struct {
 	System string `toml:"system"`
 	// Cell is the cell, or several: "*" stands for any text in its name. Empty: every cell.
 	Cell string `toml:"cell"`
-	// AgainstSystem, AgainstCell and AgainstMetric are the figure that the value is divided by; each is by default that of the bar itself. When none is
-	// given the value stands by itself.
+	// AgainstSystem, AgainstCell and AgainstMetric are the figure that the value is divided by;
+	// each is by default that of the bar itself. When none is given the value stands by itself.
 	AgainstSystem string `toml:"against_system"`
 	AgainstCell   string `toml:"against_cell"`
 	AgainstMetric string `toml:"against_metric"`
 	// AtLeast and AtMost are the bounds; one of them is to be given.
 	AtLeast float64 `toml:"at_least"`
 	AtMost  float64 `toml:"at_most"`
-	// OrMetric and OrAtLeast are another way for a cell to hold: this metric, by itself, is at least so much.
+	// OrMetric and OrAtLeast are another way for a cell to hold: this metric, by itself, is at
+	// least so much.
 	OrMetric  string  `toml:"or_metric"`
 	OrAtLeast float64 `toml:"or_at_least"`
 }
@@ -134,8 +136,8 @@ func (b *Bar) say(m Metric, value float64) string {
 	return fmt.Sprintf("%.2f times (%s %.4g)", value, how, bound)
 }
 
-// value is the metric's median, or of a ratio the median of the rounds' ratios where both ran in the same rounds: what disturbs the machine for a while
-// disturbs both then.
+// value is the metric's median, or of a ratio the median of the rounds' ratios where both ran in
+// the same rounds: what disturbs the machine for a while disturbs both then.
 func (b *Bar) value(s *Scenario, c *Cell) (float64, bool) {
 	own := c.Result(b.system())
 	if !b.relative() {

@@ -16,7 +16,8 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"sound":   func(r *Result) bool { return len(r.Faults) == 0 },
 }).Parse(pageText))
 
-// WriteHTML writes one page that needs nothing else: styles and plots are in it, scripts there are none.
+// WriteHTML writes one page that needs nothing else: styles and plots are in it, scripts there are
+// none.
 func (r *Report) WriteHTML(w io.Writer) error {
 	return page.Execute(w, map[string]any{"R": r, "Summary": r.summary(), "Facts": r.facts(), "Bars": r.bars(), "Sound": r.Sound()})
 }

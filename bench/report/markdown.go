@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// WriteMarkdown writes the report as it stands in docs: what it was taken on, the bars, and a table for each scenario.
+// WriteMarkdown writes the report as it stands in docs: what it was taken on, the bars, and a table
+// for each scenario.
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Bench report\n\n%s\n\n", r.summary())

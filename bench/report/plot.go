@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Plots are SVG, in the colours of the page's style sheet: class sN is system N of the scenario. They are drawn for the width of a phone, so that their
-// text is of the page's size there; on a wide screen two stand side by side.
+// Plots are SVG, in the colours of the page's style sheet: class sN is system N of the scenario.
+// They are drawn for the width of a phone, so that their text is of the page's size there; on a
+// wide screen two stand side by side.
 
 const (
 	plotWidth  = 372.0
@@ -43,8 +44,9 @@ func (s *svg) done(label string) template.HTML {
 	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">%s</svg>`, plotWidth, s.height, html.EscapeString(label), s.b.String()))
 }
 
-// barPlot draws a metric: a group of bars for each cell, one for each system, with the range of the rounds over its end. Each group has a scale of its
-// own: what is compared are the systems, and a cell of small messages would make one of large ones invisible.
+// barPlot draws a metric: a group of bars for each cell, one for each system, with the range of the
+// rounds over its end. Each group has a scale of its own: what is compared are the systems, and a
+// cell of small messages would make one of large ones invisible.
 func barPlot(s *Scenario, m Metric) template.HTML {
 	var p svg
 	for _, c := range s.Cells {

@@ -77,7 +77,8 @@ const TimelineStep = 250 * time.Millisecond
 // Spread is the values of several rounds in three.
 type Spread struct{ Min, Median, Max float64 }
 
-// SpreadOf sums values up; ok is false when there are none. Of an even number the median is the mean of the middle two.
+// SpreadOf sums values up; ok is false when there are none. Of an even number the median is the
+// mean of the middle two.
 func SpreadOf(values []float64) (s Spread, ok bool) {
 	if len(values) == 0 {
 		return s, false

@@ -58,7 +58,8 @@ func sample() *Report {
 	return &Report{Version: "Postroad 1", Commit: "abc", Command: "postroad bench run", Scenarios: []*Scenario{s}}
 }
 
-// TestBars: a ratio is the median of the rounds' ratios, other bars are of the median; a bar of something that was not measured does not hold.
+// TestBars: a ratio is the median of the rounds' ratios, other bars are of the median; a bar of
+// something that was not measured does not hold.
 func TestBars(t *testing.T) {
 	s := sample().Scenarios[0]
 	for _, c := range []struct {

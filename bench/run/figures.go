@@ -22,7 +22,8 @@ type account struct {
 	peak    int64 // owned by the sampler until it has ended
 }
 
-// memorySample is how often the memory is looked at. A look costs the kernel a walk over the pages of each process, not the system under test.
+// memorySample is how often the memory is looked at. A look costs the kernel a walk over the pages
+// of each process, not the system under test.
 const memorySample = 400 * time.Millisecond
 
 // openAccount begins to count.
@@ -51,7 +52,8 @@ func (a *account) close() {
 	a.peak = max(a.peak, a.group.Memory())
 }
 
-// settle is how long a system may take to put away what it has delivered: that work is charged to it, the time is not.
+// settle is how long a system may take to put away what it has delivered: that work is charged to
+// it, the time is not.
 const settle = 300 * time.Millisecond
 
 // arrival is what a received log says of when messages arrived.

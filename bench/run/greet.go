@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Greet opens a connection, says EHLO and, if secure, STARTTLS and EHLO again: a connection that is then idle.
+// Greet opens a connection, says EHLO and, if secure, STARTTLS and EHLO again: a connection that is
+// then idle.
 func Greet(addr string, secure bool) (net.Conn, error) {
 	c, err := net.DialTimeout("tcp", addr, time.Minute)
 	if err != nil {

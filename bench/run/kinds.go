@@ -64,7 +64,8 @@ func (st *stage) drain(ctx context.Context) error {
 	return nil
 }
 
-// flushAgain is how often a flush is asked for: some servers put off again what met the destination's queue full.
+// flushAgain is how often a flush is asked for: some servers put off again what met the
+// destination's queue full.
 const flushAgain = 5 * time.Second
 
 // drained flushes until all has arrived at to.
@@ -79,7 +80,8 @@ func (st *stage) drained(ctx context.Context, s *sending, to *sink.Server) error
 	return nil
 }
 
-// kill measures mail through a cluster of which one node is killed half-way; what it had is for the others to deliver.
+// kill measures mail through a cluster of which one node is killed half-way; what it had is for the
+// others to deliver.
 func (st *stage) kill(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*st.duration()+patience)
 	defer cancel()
@@ -168,8 +170,9 @@ func (st *stage) fill(ctx context.Context) (err error) {
 	return err
 }
 
-// rest waits until the system has done what taking the backlog left it to do (its store merges what was written), a minute at the most: that is a part of what the backlog has
-// cost, and the next figure is what other mail costs beside it.
+// rest waits until the system has done what taking the backlog left it to do (its store merges what
+// was written), a minute at the most: that is a part of what the backlog has cost, and the next
+// figure is what other mail costs beside it.
 func (st *stage) rest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -21,8 +21,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// nodes are processes of this program that form a cluster, or one that is alone, with nothing between them: internal/faults has a kit for nodes with a network
-// that can be cut, whose proxies would be part of what is measured.
+// nodes are processes of this program that form a cluster, or one that is alone, with nothing
+// between them: internal/faults has a kit for nodes with a network that can be cut, whose proxies
+// would be part of what is measured.
 type nodes struct {
 	all     []*node
 	program string

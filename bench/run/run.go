@@ -34,8 +34,9 @@ const (
 	shortShare    = 100 // of what is counted in messages
 )
 
-// Run runs scenarios one after another. What went wrong with a system or with mail is in the report; an error is for what keeps all of it from running, ctx for
-// one, and the report then has what was done so far.
+// Run runs scenarios one after another. What went wrong with a system or with mail is in the
+// report; an error is for what keeps all of it from running, ctx for one, and the report then has
+// what was done so far.
 func Run(ctx context.Context, scenarios []*Scenario, o Options) (*report.Report, error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
@@ -230,7 +231,8 @@ func (st *stage) finish(ctx context.Context) {
 	}
 }
 
-// problem notes why a system has no figures. For one of ours that is a fault; what others are not able to do is theirs.
+// problem notes why a system has no figures. For one of ours that is a fault; what others are not
+// able to do is theirs.
 func (st *stage) problem(err error) {
 	st.result.Problem = err.Error()
 	if _, ours := nodesOf(st.name); ours {

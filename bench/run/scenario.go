@@ -11,23 +11,28 @@ import (
 	"github.com/postroad/postroad/internal/config"
 )
 
-// Scenario is a file under bench/scenarios: which systems are measured at which cells. docs/bench.md has an example of it.
+// Scenario is a file under bench/scenarios: which systems are measured at which cells.
+// docs/bench.md has an example of it.
 type Scenario struct {
-	// Name is one word; Title heads its part of the report; About is a paragraph on what it shows and how.
+	// Name is one word; Title heads its part of the report; About is a paragraph on what it shows
+	// and how.
 	Name  string `toml:"name"`
 	Title string `toml:"title"`
 	About string `toml:"about"`
-	// Systems are measured in alternation: "node" is this program, "cluster-3" and "cluster-5" clusters of it on this machine, the others are those of
-	// bench/peers. One that is not installed is left out, and the report says so.
+	// Systems are measured in alternation: "node" is this program, "cluster-3" and "cluster-5"
+	// clusters of it on this machine, the others are those of bench/peers. One that is not
+	// installed is left out, and the report says so.
 	Systems []string `toml:"systems"`
-	// Load says whose generator and receiving server are used: "postroad" (bench send and bench sink) or "postfix-tools" (smtp-source and smtp-sink, which
-	// count messages and do not know them again). Default: "postroad".
+	// Load says whose generator and receiving server are used: "postroad" (bench send and bench
+	// sink) or "postfix-tools" (smtp-source and smtp-sink, which count messages and do not know
+	// them again). Default: "postroad".
 	Load string `toml:"load" enum:"postroad,postfix-tools"`
 	// Rounds is how often each system is measured at each cell. Default: 3.
 	Rounds int `toml:"rounds"`
 	// Duration is how long one measurement is to last, about. Default: "4s".
 	Duration config.Duration `toml:"duration"`
-	// Cells are what is measured. In those with several numbers of connections or sizes each goes with each.
+	// Cells are what is measured. In those with several numbers of connections or sizes each goes
+	// with each.
 	Cells []Cell `toml:"cell"`
 	// Bars are what is asked of the figures.
 	Bars []report.Bar `toml:"bar"`
@@ -41,8 +46,9 @@ type Cell struct {
 	Rounds   int             `toml:"rounds"`
 	Duration config.Duration `toml:"duration"`
 
-	// Kind is "through" (mail comes and goes at the same time), "drain" (the destination is down while mail comes, then up) or "kill" (through, and half-way one
-	// node of a cluster is killed). Default: "through".
+	// Kind is "through" (mail comes and goes at the same time), "drain" (the destination is down
+	// while mail comes, then up) or "kill" (through, and half-way one node of a cluster is killed).
+	// Default: "through".
 	Kind string `toml:"kind" enum:"through,drain,kill"`
 	// Connections is how many the generator has, spread over all nodes. Default: [20].
 	Connections []int `toml:"connections"`
@@ -50,13 +56,16 @@ type Cell struct {
 	Size []config.Size `toml:"size"`
 	// Recipients is how many each message has. Default: 1.
 	Recipients int `toml:"recipients"`
-	// Domains is how many domains the recipients are spread over, each a destination of its own. 0: one smart host takes everything.
+	// Domains is how many domains the recipients are spread over, each a destination of its own. 0:
+	// one smart host takes everything.
 	Domains int `toml:"domains"`
 	// Sites is how many mail exchangers the domains share. 0: each has its own.
 	Sites int `toml:"sites"`
-	// Rate is how many messages a second the generator sends, whatever the system does. 0: as many as the system takes.
+	// Rate is how many messages a second the generator sends, whatever the system does. 0: as many
+	// as the system takes.
 	Rate float64 `toml:"rate"`
-	// Pipelining is what the generator does: "off", "message" or "stream" (docs/bench.md, bench send). Default: "message".
+	// Pipelining is what the generator does: "off", "message" or "stream" (docs/bench.md, bench
+	// send). Default: "message".
 	Pipelining string `toml:"pipelining" enum:"off,message,stream"`
 	// TLS encrypts both sides.
 	TLS bool `toml:"tls"`
@@ -72,9 +81,11 @@ type Cell struct {
 	Idle int `toml:"idle"`
 	// Fsyncs has fsyncs counted, by another instance of each system, under strace.
 	Fsyncs bool `toml:"fsyncs"`
-	// Bounces says that the rules refuse some recipients for good: each of those must come back as a report to the sender.
+	// Bounces says that the rules refuse some recipients for good: each of those must come back as
+	// a report to the sender.
 	Bounces bool `toml:"bounces"`
-	// Rules are how the receiving server behaves (docs/bench.md, bench sink). Default: it accepts everything.
+	// Rules are how the receiving server behaves (docs/bench.md, bench sink). Default: it accepts
+	// everything.
 	Rules []sink.Rule `toml:"rule"`
 	// Retry has what a destination puts off tried again after a second. It needs domains.
 	Retry bool `toml:"retry"`

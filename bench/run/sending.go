@@ -25,7 +25,8 @@ type sending struct {
 	why        string  // the most frequent refusal
 }
 
-// send has our generator send count messages, or for a time when count is 0, and waits for the last reply. Each node gets its part.
+// send has our generator send count messages, or for a time when count is 0, and waits for the last
+// reply. Each node gets its part.
 func (st *stage) send(ctx context.Context, count int64, last time.Duration, change func(node int, o *load.Options)) (*sending, error) {
 	s := &sending{log: record.NewSentLog(), begun: time.Now()}
 	addrs := st.system.addrs()

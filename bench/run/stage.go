@@ -15,7 +15,8 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// stage is one system at one point: the system, and a receiving server and a name server of its own, for all rounds.
+// stage is one system at one point: the system, and a receiving server and a name server of its
+// own, for all rounds.
 type stage struct {
 	point
 	name    string // of the system
@@ -47,7 +48,8 @@ type scene struct {
 	disk measure.Disk
 }
 
-// The receiving server has an address of its own, since Postfix does not deliver to the one that it listens on; so has the one that is down.
+// The receiving server has an address of its own, since Postfix does not deliver to the one that it
+// listens on; so has the one that is down.
 const (
 	sinkHost   = "127.0.0.2"
 	deadHost   = "127.0.0.9"

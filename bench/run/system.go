@@ -93,7 +93,8 @@ func (p *peer) log() string {
 	return string(out)
 }
 
-// folder makes an empty folder below dir that every user may enter: Postfix's processes are another user's.
+// folder makes an empty folder below dir that every user may enter: Postfix's processes are another
+// user's.
 func folder(dir, pattern string) (string, error) {
 	made, err := os.MkdirTemp(dir, pattern)
 	if err != nil {

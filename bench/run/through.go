@@ -11,14 +11,16 @@ import (
 	"github.com/postroad/postroad/bench/sink"
 )
 
-// patience is how long a measurement may take beyond its time: for a system that takes mail much faster than it delivers, or loses it.
+// patience is how long a measurement may take beyond its time: for a system that takes mail much
+// faster than it delivers, or loses it.
 const patience = 90 * time.Second
 
 // warmUps is how often a system runs at most before it is measured.
 const warmUps = 12
 
-// warmUp runs a little mail, more and more until it takes a part of a measurement's time, and then until it is not faster by half than the time before: a cluster that
-// has just been formed is. That opens connections, fills caches and says how much is to be sent in the first round.
+// warmUp runs a little mail, more and more until it takes a part of a measurement's time, and then
+// until it is not faster by half than the time before: a cluster that has just been formed is. That
+// opens connections, fills caches and says how much is to be sent in the first round.
 func (st *stage) warmUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -127,7 +129,8 @@ func (st *stage) figures(s *sending, a *account, seconds float64) {
 	st.result.Add("disk_share", st.rate*float64(st.size)*written*float64(st.system.members())/st.scene.disk.Sequential)
 }
 
-// throughTools is through with Postfix's tools, whose check is that as many messages arrive as were acknowledged. Without an account it only warms up.
+// throughTools is through with Postfix's tools, whose check is that as many messages arrive as were
+// acknowledged. Without an account it only warms up.
 func (st *stage) throughTools(ctx context.Context, count int, a *account) error {
 	before, start := st.tool.Count.Load(), time.Now()
 	if err := st.sendTools(ctx, count); err != nil {
@@ -154,7 +157,8 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 	return nil
 }
 
-// await waits until everything that was acknowledged has arrived. That it has not when ctx ends is an error: nobody knows whether it was lost or is late.
+// await waits until everything that was acknowledged has arrived. That it has not when ctx ends is
+// an error: nobody knows whether it was lost or is late.
 func (st *stage) await(ctx context.Context, s *sending) error {
 	times, err := st.urging(ctx, st.sink, stalled, func() error { return st.arrived(ctx, s) })
 	st.urged += times
@@ -182,11 +186,13 @@ func (st *stage) arrived(ctx context.Context, s *sending) error {
 	}
 }
 
-// stalled is after how long without an arrival a system is asked to try now what it has put off: some would wait a quarter of an hour after one
-// failure to connect. The time counts against its rate, and the report tells of it.
+// stalled is after how long without an arrival a system is asked to try now what it has put off:
+// some would wait a quarter of an hour after one failure to connect. The time counts against its
+// rate, and the report tells of it.
 const stalled = 10 * time.Second
 
-// urging calls wait. Meanwhile the system is asked to try now what it has put off whenever nothing has arrived at to for so long; urging returns how often.
+// urging calls wait. Meanwhile the system is asked to try now what it has put off whenever nothing
+// has arrived at to for so long; urging returns how often.
 func (st *stage) urging(ctx context.Context, to *sink.Server, stalled time.Duration, wait func() error) (times int, err error) {
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup

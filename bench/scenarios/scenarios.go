@@ -1,4 +1,5 @@
-// Package scenarios holds the scenarios that come with the program. They are what docs/performance.md reports: `postroad bench run all`.
+// Package scenarios holds the scenarios that come with the program. They are what
+// docs/performance.md reports: `postroad bench run all`.
 package scenarios
 
 import (

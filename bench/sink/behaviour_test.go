@@ -20,7 +20,8 @@ type testClock struct{ ahead atomic.Int64 }
 func (c *testClock) now() time.Time       { return time.Unix(1_780_000_000, c.ahead.Load()) }
 func (c *testClock) pass(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// startServer starts a sink with a configuration in TOML. Its [[listen]]s have port 0, which it gets here.
+// startServer starts a sink with a configuration in TOML. Its [[listen]]s have port 0, which it
+// gets here.
 func startServer(t *testing.T, toml string, o Options) *Server {
 	t.Helper()
 	c, err := Parse("test.toml", []byte(toml))
@@ -150,7 +151,8 @@ func TestHosts(t *testing.T) {
 	play(t, "127.0.0.1", addrs[2], "< 220 mx2.a.example\n> EHLO x\n< 250\n> MAIL FROM:<>\n< 450 4.3.2")
 }
 
-// TestGreylist: a new envelope is put off until its time has passed; it does not matter how often it is tried meanwhile.
+// TestGreylist: a new envelope is put off until its time has passed; it does not matter how often
+// it is tried meanwhile.
 func TestGreylist(t *testing.T) {
 	clock := new(testClock)
 	s := startServer(t, `

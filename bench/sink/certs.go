@@ -7,7 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// certificate makes what a Listen asks for. All but the self-signed ones are of the sink's own authority.
+// certificate makes what a Listen asks for. All but the self-signed ones are of the sink's own
+// authority.
 func (s *Server) certificate(l *Listen) (*tls.Config, *x509.Certificate, error) {
 	host := l.Host
 	if host == "" {

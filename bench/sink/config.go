@@ -7,14 +7,16 @@ import (
 	"github.com/postroad/postroad/internal/config"
 )
 
-// Config is how a sink behaves. Its file is TOML (docs/bench.md has an example of all of it); the zero Config accepts everything.
+// Config is how a sink behaves. Its file is TOML (docs/bench.md has an example of all of it); the
+// zero Config accepts everything.
 type Config struct {
 	Seed    int      `toml:"seed"`    // of the shares; the same seed gives the same answers in the same order
 	Listen  []Listen `toml:"listen"`  // addresses, one for each MX host
 	Rules   []Rule   `toml:"rule"`    // at each step of a session the first that matches decides
 	Domains []Domain `toml:"domain"`  // what the name server says of them
 	Records []string `toml:"records"` // further records of the name server, as in a zone file
-	// PolicyAddress is where the MTA-STS policies of Domains are served over HTTPS (RFC 8461 3.3). Mail servers ask on port 443; default "127.0.0.1:443".
+	// PolicyAddress is where the MTA-STS policies of Domains are served over HTTPS (RFC 8461 3.3).
+	// Mail servers ask on port 443; default "127.0.0.1:443".
 	PolicyAddress string `toml:"policy_address"`
 }
 
@@ -68,7 +70,8 @@ type Domain struct {
 	MTASTS string   `toml:"mta_sts" enum:"none,testing,enforce"`
 }
 
-// Load reads a configuration file. Its error is a config.Problems unless the file could not be read.
+// Load reads a configuration file. Its error is a config.Problems unless the file could not be
+// read.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/config"
 )
 
-// maxRemembered is how many clients or envelopes a limit keeps twice; what has not been seen for longest is forgotten first.
+// maxRemembered is how many clients or envelopes a limit keeps twice; what has not been seen for
+// longest is forgotten first.
 const maxRemembered = 1 << 19
 
 // memory is a bounded map: two generations, of which the older goes when the younger is full.
@@ -63,7 +64,8 @@ func (g *greylist) passes(client netip.Addr, sender, recipient string, now time.
 	return now.Sub(first) >= g.delay
 }
 
-// window counts the messages of each client in windows of the rate's time; the first message opens one.
+// window counts the messages of each client in windows of the rate's time; the first message opens
+// one.
 type window struct {
 	rate config.Rate
 	mu   struct {

@@ -14,7 +14,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// MTA-STS (RFC 8461): a TXT record says that a domain has a policy, which is fetched from the host mta-sts.DOMAIN over HTTPS.
+// MTA-STS (RFC 8461): a TXT record says that a domain has a policy, which is fetched from the host
+// mta-sts.DOMAIN over HTTPS.
 
 func (d *Domain) hasPolicy() bool { return d.MTASTS != "" && d.MTASTS != none }
 

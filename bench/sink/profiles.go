@@ -7,8 +7,9 @@ import (
 	"github.com/postroad/postroad/internal/config"
 )
 
-// profiles imitate large providers: their texts as senders publish them, their limits of the same order as what senders observe for an address without a
-// reputation. Unknown users are the same in every run.
+// profiles imitate large providers: their texts as senders publish them, their limits of the same
+// order as what senders observe for an address without a reputation. Unknown users are the same in
+// every run.
 var profiles = map[string]Rule{
 	"gmail": {
 		Rate: config.Rate{N: 600, Per: time.Minute},

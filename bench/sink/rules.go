@@ -33,13 +33,15 @@ type rule struct {
 // steps is how many steps a session has.
 const steps = int(mailtest.AtQuit) + 1
 
-// event is a Do made ready: it happens when the draw lies below its bound, and not below that of one before.
+// event is a Do made ready: it happens when the draw lies below its bound, and not below that of
+// one before.
 type event struct {
 	Do
 	bound uint64
 }
 
-// compile makes a checked configuration ready. first is the number of the listener that is Listen[0].
+// compile makes a checked configuration ready. first is the number of the listener that is
+// Listen[0].
 func compile(c *Config, first int, now func() time.Time) *program {
 	p := &program{now: now}
 	for i := range c.Rules {
@@ -64,7 +66,8 @@ func compile(c *Config, first int, now func() time.Time) *program {
 	return p
 }
 
-// plan puts do behind what the rule does at the step already: each has a part of the whole to itself.
+// plan puts do behind what the rule does at the step already: each has a part of the whole to
+// itself.
 func (r *rule) plan(do Do) {
 	at := slices.Index(stepNames, do.At)
 	do.By = cmp.Or(do.By, byChance)

@@ -25,8 +25,8 @@ type Options struct {
 	Record io.Writer        // the record goes there as it grows (record.ReadReceived reads it), 256 KiB at a time on an event loop, and is not kept in memory
 	Count  bool             // keep no record, only counts
 	Now    func() time.Time // for the rules' limits; default time.Now
-	// Drop is for tests of the check: message number Drop, from 1, is accepted and left out of the record, as if it had been lost. Default: what the
-	// environment variable DropVariable says.
+	// Drop is for tests of the check: message number Drop, from 1, is accepted and left out of the
+	// record, as if it had been lost. Default: what the environment variable DropVariable says.
 	Drop int
 }
 
@@ -161,7 +161,8 @@ func (s *Server) PolicyAddr() string {
 // Authority returns, in PEM, the certificate of the authority that signed the sink's.
 func (s *Server) Authority() []byte { return s.authority.PEM() }
 
-// Records returns what was accepted, which grows. With Options.Record or Count it has nothing to show but its length.
+// Records returns what was accepted, which grows. With Options.Record or Count it has nothing to
+// show but its length.
 func (s *Server) Records() *record.ReceivedLog { return s.records }
 
 // Counts are totals since the start or the last Reset.
@@ -179,8 +180,8 @@ func (s *Server) Counts() Counts {
 	return Counts{s.smtp.Accepted(), s.smtp.Octets(), s.smtp.Connects(), s.smtp.Open(), s.smtp.MostOpen(), s.records.Missed()}
 }
 
-// Reset forgets the record, the counts and what the rules remember of clients. It is for the time between two runs, when no connection is open, and not
-// for a sink with Options.Record.
+// Reset forgets the record, the counts and what the rules remember of clients. It is for the time
+// between two runs, when no connection is open, and not for a sink with Options.Record.
 func (s *Server) Reset() {
 	s.records.Reset()
 	s.smtp.Reset()
@@ -193,7 +194,8 @@ func (s *Server) Reset() {
 // Wait waits until n messages were accepted since the start or the last Reset.
 func (s *Server) Wait(ctx context.Context, n int) error { return s.smtp.Wait(ctx, n) }
 
-// Close stops the sink at once and ends the record. Its error is the first of the record's file. Further calls return the same.
+// Close stops the sink at once and ends the record. Its error is the first of the record's file.
+// Further calls return the same.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -58,7 +58,8 @@ func send(t *testing.T, s *Server, n int, o mailtest.SendOptions) *record.SentLo
 	return l
 }
 
-// TestAccountsForAll: what was sent is compared with the record, in memory and from a file; and a message that is left out of the record is found.
+// TestAccountsForAll: what was sent is compared with the record, in memory and from a file; and a
+// message that is left out of the record is found.
 func TestAccountsForAll(t *testing.T) {
 	const n = 300
 	for _, drop := range []int{0, 100} {

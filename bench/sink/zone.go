@@ -10,9 +10,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The name server's records, made from the configuration: addresses of the hosts that Listen names, what each domain asks for, and
-// TLSA records (RFC 6698, RFC 7672). The zone is not signed, so a validating resolver in between takes no notice of TLSA; a mail server that is told to
-// trust this name server does.
+// The name server's records, made from the configuration: addresses of the hosts that Listen names,
+// what each domain asks for, and TLSA records (RFC 6698, RFC 7672). The zone is not signed, so a
+// validating resolver in between takes no notice of TLSA; a mail server that is told to trust this
+// name server does.
 
 // ttl of all records, in seconds.
 const ttl = 60

@@ -8,8 +8,8 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// draft is the state that one command makes of the one before. Nothing is written, and the state before is untouched, until the command
-// is known to be done.
+// draft is the state that one command makes of the one before. Nothing is written, and the state
+// before is untouched, until the command is known to be done.
 type draft struct {
 	model
 	index   uint64
@@ -46,8 +46,8 @@ var handlers = [newestCommand]func(*draft, *command) Result{
 	cmdMakeShards:   (*draft).makeShards,
 }
 
-// Apply applies one command. Called on the apply goroutine. A command that this version does not know stops the node: going on would
-// make its state differ from the others'.
+// Apply applies one command. Called on the apply goroutine. A command that this version does not
+// know stops the node: going on would make its state differ from the others'.
 func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]byte) any {
 	kind, c, err := decodeCommand(data)
 	if err != nil {
@@ -118,7 +118,8 @@ func (d *draft) touch(id uint16) *Member {
 	return d.member(id)
 }
 
-// edit returns a group to be changed. Its slices are replaced, never written to: the state before has them too.
+// edit returns a group to be changed. Its slices are replaced, never written to: the state before
+// has them too.
 func (d *draft) edit(id uint64) *Group {
 	if !slices.Contains(d.groups, id) {
 		d.groups = append(d.groups, id)

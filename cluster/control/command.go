@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A command is a version byte, a type byte and JSON: commands are rare, and one can be read in a log dump. The version byte tells
-// them from the commands of others in the same group.
+// A command is a version byte, a type byte and JSON: commands are rare, and one can be read in a
+// log dump. The version byte tells them from the commands of others in the same group.
 const CommandVersion = 0xC1
 
 type commandType byte

@@ -275,7 +275,8 @@ func TestRestored(t *testing.T) {
 	b.State.Restored()
 }
 
-// TestReplay: the log makes the same rows on every member, whether it is applied at once or in parts.
+// TestReplay: the log makes the same rows on every member, whether it is applied at once or in
+// parts.
 func TestReplay(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3", "mx4")

@@ -2,7 +2,8 @@ package control
 
 import "fmt"
 
-// Describe says for operators what a command changes, without secrets; "": what the cluster does by itself.
+// Describe says for operators what a command changes, without secrets; "": what the cluster does by
+// itself.
 func (s *State) Describe(data []byte) string {
 	kind, c, err := decodeCommand(data)
 	if err != nil {

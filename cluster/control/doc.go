@@ -1,6 +1,6 @@
-// Package control is the state machine of the control group: which members the cluster has, which groups there are and where they
-// should lie, the tokens with which nodes join, and the authority that signs their certificates. The planners say what to change
-// next; raft itself is elsewhere.
+// Package control is the state machine of the control group: which members the cluster has, which
+// groups there are and where they should lie, the tokens with which nodes join, and the authority
+// that signs their certificates. The planners say what to change next; raft itself is elsewhere.
 //
 // It knows neither raft nor Pebble nor the network; see DESIGN.md.
 package control
@@ -92,7 +92,8 @@ type Token struct {
 	Expires time.Time `json:"expires,omitzero"` // zero: never
 }
 
-// The ways in which a command can be refused; the error that an Editor returns says it in words for the operator, too.
+// The ways in which a command can be refused; the error that an Editor returns says it in words for
+// the operator, too.
 var (
 	ErrRefused = errors.New("refused")           // it makes no sense now; every refusal is one
 	ErrUnknown = errors.New("not in the state")  // there is no such member, group, token or suspension

@@ -13,16 +13,19 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// Editor makes the commands that change the state, on any member. Each returns an error that says what to do when the command makes
-// no sense now; errors.Is tells ErrRefused, which every refusal is, ErrUnknown, ErrExists, ErrFull, ErrBusy and ErrStale. Any other error means
-// that the outcome is not known: all commands may be repeated.
+// Editor makes the commands that change the state, on any member. Each returns an error that says
+// what to do when the command makes no sense now; errors.Is tells ErrRefused, which every refusal
+// is, ErrUnknown, ErrExists, ErrFull, ErrBusy and ErrStale. Any other error means that the outcome
+// is not known: all commands may be repeated.
 type Editor struct {
 	State    *State
 	Proposer rows.Proposer    // answers with what Apply returned: a Result
 	Now      func() time.Time // command time
-	// Reachable reports whether a member answers; nil: all do. Remove and Replace leave no group without a majority of those that do.
+	// Reachable reports whether a member answers; nil: all do. Remove and Replace leave no group
+	// without a majority of those that do.
 	Reachable func(member uint16) bool
-	// Patience is for how long Remove and Replace wait for groups that are just being changed (ErrBusy); 0: not at all.
+	// Patience is for how long Remove and Replace wait for groups that are just being changed
+	// (ErrBusy); 0: not at all.
 	Patience time.Duration
 }
 
@@ -35,7 +38,8 @@ type Node struct {
 	Protocol    int    `json:"protocol"`
 }
 
-// Init makes a cluster of one: member 1, the control group and the member's home group. Repeated by the same node it does nothing.
+// Init makes a cluster of one: member 1, the control group and the member's home group. Repeated by
+// the same node it does nothing.
 func (e *Editor) Init(ctx context.Context, id string, caCert, caKey []byte, n Node) error {
 	if id == "" || len(caCert) == 0 || len(caKey) == 0 {
 		return errors.New("a cluster needs a name, a certificate and a key")
@@ -47,7 +51,8 @@ func (e *Editor) Init(ctx context.Context, id string, caCert, caKey []byte, n No
 	return err
 }
 
-// AddMember gives a node that joins its number. The same node (name and incarnation) gets the same number again.
+// AddMember gives a node that joins its number. The same node (name and incarnation) gets the same
+// number again.
 func (e *Editor) AddMember(ctx context.Context, n Node) (Member, error) {
 	if err := n.check(true); err != nil {
 		return Member{}, err
@@ -75,7 +80,8 @@ func (e *Editor) SetAddress(ctx context.Context, member uint16, address string) 
 	return e.simple(ctx, cmdSetAddress, command{Member: member, Node: &Node{Address: address}})
 }
 
-// SetVersion says what a member runs. It is refused when the cluster already speaks a newer protocol; that member must not go on.
+// SetVersion says what a member runs. It is refused when the cluster already speaks a newer
+// protocol; that member must not go on.
 func (e *Editor) SetVersion(ctx context.Context, member uint16, version string, protocol int) error {
 	return e.simple(ctx, cmdSetVersion, command{Member: member, Node: &Node{Version: version, Protocol: protocol}})
 }
@@ -95,8 +101,9 @@ func (e *Editor) Remove(ctx context.Context, member uint16) error {
 	return e.patiently(ctx, cmdRemove, command{Member: member})
 }
 
-// RemoveLost takes out a member without which the groups were recovered, and retires the queue groups of which nobody else has a
-// copy. The groups' new configurations must have been reported before.
+// RemoveLost takes out a member without which the groups were recovered, and retires the queue
+// groups of which nobody else has a copy. The groups' new configurations must have been reported
+// before.
 func (e *Editor) RemoveLost(ctx context.Context, member uint16) error {
 	return e.simple(ctx, cmdRemove, command{Member: member, Lost: true})
 }
@@ -106,8 +113,8 @@ func (e *Editor) Replace(ctx context.Context, old, heir uint16) error {
 	return e.patiently(ctx, cmdReplace, command{Member: old, Other: heir})
 }
 
-// Refound gives the cluster another identity and authority after its groups were recovered by this member alone: whoever has a certificate of
-// the old one is a stranger from now on. All tokens end.
+// Refound gives the cluster another identity and authority after its groups were recovered by this
+// member alone: whoever has a certificate of the old one is a stranger from now on. All tokens end.
 func (e *Editor) Refound(ctx context.Context, id string, caCert, caKey []byte) error {
 	return e.simple(ctx, cmdRefound, command{Cluster: &cluster{ID: id, CACert: caCert, CAKey: caKey}})
 }
@@ -137,8 +144,9 @@ func (e *Editor) DropToken(ctx context.Context, secret string) error {
 	return e.simple(ctx, cmdDropToken, command{Token: &Token{Secret: secret}})
 }
 
-// Observed reports a group's raft configuration, and that its leader knows the plan as this member does. Only the leader reports, and it
-// makes no change (Next) between reading the configuration and the end of the report.
+// Observed reports a group's raft configuration, and that its leader knows the plan as this member
+// does. Only the leader reports, and it makes no change (Next) between reading the configuration
+// and the end of the report.
 func (e *Editor) Observed(ctx context.Context, group uint64, c Configuration) error {
 	if g, ok := e.State.Group(group); ok {
 		c.Plan = g.Plan

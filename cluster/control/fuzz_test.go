@@ -39,7 +39,8 @@ func seeds(f *testing.F) *bench {
 	return b
 }
 
-// FuzzApply: whatever a command says, it is refused as unreadable, or it leaves a state that plans and can be read again.
+// FuzzApply: whatever a command says, it is refused as unreadable, or it leaves a state that plans
+// and can be read again.
 func FuzzApply(f *testing.F) {
 	b := seeds(f)
 	for _, data := range b.store.Log {
@@ -79,7 +80,8 @@ func FuzzApply(f *testing.F) {
 	})
 }
 
-// FuzzRows: rows that cannot be read are an error, never a panic; those that can are written again as they are read.
+// FuzzRows: rows that cannot be read are an error, never a panic; those that can are written again
+// as they are read.
 func FuzzRows(f *testing.F) {
 	b := seeds(f)
 	for k, v := range b.store.KV {

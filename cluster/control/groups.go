@@ -4,7 +4,8 @@ import (
 	"slices"
 )
 
-// HandOverProtocol is the first that hands mail of a queue group that is to go over to another group.
+// HandOverProtocol is the first that hands mail of a queue group that is to go over to another
+// group.
 const HandOverProtocol = 4
 
 func (d *draft) addToken(c *command) Result {
@@ -45,8 +46,9 @@ func (d *draft) observed(c *command) Result {
 	return Result{}
 }
 
-// unnumbered reports whether nobody knows at which entry a configuration was seen, as raft does not tell. Before protocol 3 such a report was late for ever
-// in a group that had been recovered, whose first report had a number.
+// unnumbered reports whether nobody knows at which entry a configuration was seen, as raft does not
+// tell. Before protocol 3 such a report was late for ever in a group that had been recovered, whose
+// first report had a number.
 func (d *draft) unnumbered(seen *Configuration) bool {
 	return seen.Index == 0 && d.counts.Protocol >= MailboxProtocol
 }

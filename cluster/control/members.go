@@ -116,7 +116,8 @@ func (d *draft) undrain(c *command) Result {
 	return r
 }
 
-// remove takes a member out for good. Lost says that the groups were recovered without it: then no majority is asked for.
+// remove takes a member out for good. Lost says that the groups were recovered without it: then no
+// majority is asked for.
 func (d *draft) remove(c *command) Result {
 	m := d.member(c.Member)
 	switch {
@@ -143,7 +144,8 @@ func (d *draft) remove(c *command) Result {
 	return Result{}
 }
 
-// endLost retires the groups of which no member has a copy any more: nobody could ever report them empty.
+// endLost retires the groups of which no member has a copy any more: nobody could ever report them
+// empty.
 func (d *draft) endLost() {
 	gone := d.in(Removed)
 	for _, g := range d.model.groups {
@@ -182,8 +184,8 @@ func (d *draft) replace(c *command) Result {
 	return Result{}
 }
 
-// dispensable refuses a removal after which a group could not go on: the member is shut out at once, but raft still counts it until
-// a majority of the others has agreed that it is gone.
+// dispensable refuses a removal after which a group could not go on: the member is shut out at
+// once, but raft still counts it until a majority of the others has agreed that it is gone.
 func (d *draft) dispensable(m *Member, c *command) Result {
 	if c.Lost {
 		return Result{}
@@ -204,8 +206,9 @@ func (d *draft) dispensable(m *Member, c *command) Result {
 	return Result{}
 }
 
-// survives reports whether the group has a majority without the member. Its leader has reported since it was planned, and may have
-// made one step towards the plan after that: each configuration that may be in force must bear it.
+// survives reports whether the group has a majority without the member. Its leader has reported
+// since it was planned, and may have made one step towards the plan after that: each configuration
+// that may be in force must bear it.
 func (g *Group) survives(member uint16, gone func(uint16) bool) bool {
 	bears := func(voters []uint16) bool {
 		left := slices.DeleteFunc(without(voters, member), gone)

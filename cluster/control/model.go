@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// model is the whole state at one index. Immutable once it is in the view; members and groups are dense, because numbers are given in
-// order and never again.
+// model is the whole state at one index. Immutable once it is in the view; members and groups are
+// dense, because numbers are given in order and never again.
 type model struct {
 	cluster     cluster
 	counts      counts
@@ -89,8 +89,8 @@ func (m *model) in(states ...MemberState) []uint16 {
 	return ids
 }
 
-// Rows: "cc" cluster, "cn" counts, "ct" tokens, "cm" and a number a member, "cg" and a number a group,
-// "cs" and a slot a suspension.
+// Rows: "cc" cluster, "cn" counts, "ct" tokens, "cm" and a number a member, "cg" and a number a
+// group, "cs" and a slot a suspension.
 var (
 	keyFrom    = []byte{'c'}
 	keyTo      = []byte{'c' + 1}

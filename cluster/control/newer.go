@@ -4,8 +4,8 @@ package control
 
 import "context"
 
-// This build pretends to be newer than it is: it knows one command more, cmdNote, and one field of the cluster's row. It shows that versions can run
-// side by side (DESIGN.md).
+// This build pretends to be newer than it is: it knows one command more, cmdNote, and one field of
+// the cluster's row. It shows that versions can run side by side (DESIGN.md).
 
 const (
 	cmdNote       = cmdEnd

@@ -35,15 +35,18 @@ type Change struct {
 	Member uint16
 }
 
-// Next returns the one change that a group's leader should make now, given raft's configuration (not what was reported of it), the
-// leader itself and what is desired; false when there is none, or none yet. CaughtUp reports whether a member, voter or not,
-// answers and has nearly all entries; it is not asked about the leader.
+// Next returns the one change that a group's leader should make now, given raft's configuration
+// (not what was reported of it), the leader itself and what is desired; false when there is none,
+// or none yet. CaughtUp reports whether a member, voter or not, answers and has nearly all entries;
+// it is not asked about the leader.
 //
-// It waits until the leader has reported its configuration, and that it knows this plan: so the configuration in force is the one in the
-// state or one step further to the plan in the state, and nobody is removed from the cluster on whom a group has come to depend unseen.
+// It waits until the leader has reported its configuration, and that it knows this plan: so the
+// configuration in force is the one in the state or one step further to the plan in the state, and
+// nobody is removed from the cluster on whom a group has come to depend unseen.
 //
-// Every step but a transfer brings the configuration nearer to what is desired, so that the steps come to an end whatever their order. No step
-// leaves the group with fewer voters than it has or should have, nor without a majority of voters that are caught up.
+// Every step but a transfer brings the configuration nearer to what is desired, so that the steps
+// come to an end whatever their order. No step leaves the group with fewer voters than it has or
+// should have, nor without a majority of voters that are caught up.
 func Next(c Configuration, leader uint16, g Group, caughtUp func(member uint16) bool) (Change, bool) {
 	c.Voters, c.Nonvoters = union(c.Voters), union(c.Nonvoters)
 	if g.State == GroupNew || g.State == GroupRetired || len(g.Voters) == 0 || g.Unreported(c) {
@@ -81,7 +84,8 @@ func (s *step) promote() (Change, bool) {
 	return Change{}, false
 }
 
-// shed lets a voter go that is not to be one: those that lag first, the leader last, and only after another leads.
+// shed lets a voter go that is not to be one: those that lag first, the leader last, and only after
+// another leads.
 func (s *step) shed() (Change, bool) {
 	if len(s.c.Voters) <= len(s.g.Voters) {
 		return Change{}, false // add before remove

@@ -8,7 +8,8 @@ import (
 // Policy is what a plan depends on beside the state.
 type Policy struct {
 	Replicas int // voters of a group with mail when there are as many active members: 3 or 5
-	// Reachable reports whether a member answers; nil: all do. New places go to those that do, as long as there are enough.
+	// Reachable reports whether a member answers; nil: all do. New places go to those that do, as
+	// long as there are enough.
 	Reachable func(member uint16) bool
 }
 
@@ -21,9 +22,10 @@ type Placement struct {
 // Empty reports whether there is nothing to change.
 func (p Placement) Empty() bool { return len(p.Groups) == 0 }
 
-// Plan says what should change in the state, as its members are now; Editor.Place makes it so. The control group's leader plans after
-// each change of the state and each change of what it can reach. Once a plan was taken over and nothing else happens, the next is empty, but
-// for rebalancing, which moves one voter at a time, and only while all groups lie as they should.
+// Plan says what should change in the state, as its members are now; Editor.Place makes it so. The
+// control group's leader plans after each change of the state and each change of what it can reach.
+// Once a plan was taken over and nothing else happens, the next is empty, but for rebalancing,
+// which moves one voter at a time, and only while all groups lie as they should.
 func Plan(s *State, policy Policy) Placement { return plan(s.view.Load(), policy) }
 
 // maxControlVoters bounds the control group's voters; the other members watch.
@@ -52,7 +54,8 @@ func plan(m *model, policy Policy) Placement {
 	return Placement{Basis: m.counts.Planned, Groups: p.changes()}
 }
 
-// lives moves every group on in its life: a queue group as its home is. A group of mailboxes ends only before it began.
+// lives moves every group on in its life: a queue group as its home is. A group of mailboxes ends
+// only before it began.
 func (p *planner) lives() {
 	for i := range p.groups {
 		g := &p.groups[i]
@@ -83,7 +86,8 @@ func (p *planner) homes() {
 	}
 }
 
-// places sets the voters of all groups. What can stay stays; it is counted before anything is taken away or added.
+// places sets the voters of all groups. What can stay stays; it is counted before anything is taken
+// away or added.
 func (p *planner) places() {
 	p.each(func(g *Group) {
 		if len(p.active) > 0 {
@@ -157,8 +161,9 @@ func (p *planner) best(g *Group, ids []uint16) uint16 {
 	return slices.MinFunc(ids, p.order(g, p.load[g.Kind]))
 }
 
-// order compares members by how much a group gains by them, most first: one that answers before others, then one that has got the group already,
-// then the one with the lowest load, then the oldest.
+// order compares members by how much a group gains by them, most first: one that answers before
+// others, then one that has got the group already, then the one with the lowest load, then the
+// oldest.
 func (p *planner) order(g *Group, load map[uint16]int) func(a, b uint16) int {
 	return func(a, b uint16) int {
 		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), load[a]-load[b], cmp.Compare(a, b))
@@ -190,7 +195,8 @@ func (p *planner) fill(g *Group) {
 	}
 }
 
-// control places the control group: up to five voters, from three on an odd number, the oldest, for no load is counted; all others watch.
+// control places the control group: up to five voters, from three on an odd number, the oldest, for
+// no load is counted; all others watch.
 func (p *planner) control() {
 	if len(p.groups) == 0 {
 		return // before Init
@@ -227,7 +233,8 @@ func (p *planner) changes() []Group {
 	return changes
 }
 
-// balance moves one voter, or who leads one group, if that makes the members more alike and no group with mail is moving.
+// balance moves one voter, or who leads one group, if that makes the members more alike and no
+// group with mail is moving.
 func (p *planner) balance() {
 	for _, g := range p.groups {
 		if g.hasMail() && (g.State == GroupNew || g.State == GroupServing && !slices.Equal(g.Voters, g.Observed.Voters)) {
@@ -241,8 +248,8 @@ func (p *planner) balance() {
 	p.balanceLeads(able)
 }
 
-// balanceVoters moves a voter from the member with the most of a kind to the one with the fewest. Each move lowers the sum of the squares, so
-// that it ends.
+// balanceVoters moves a voter from the member with the most of a kind to the one with the fewest.
+// Each move lowers the sum of the squares, so that it ends.
 func (p *planner) balanceVoters(kind string, able []uint16) bool {
 	load := p.load[kind]
 	byLoad := func(a, b uint16) int { return cmp.Or(load[a]-load[b], cmp.Compare(a, b)) }

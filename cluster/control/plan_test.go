@@ -75,7 +75,8 @@ func TestGrowth(t *testing.T) {
 	wantLayout(t, b.State, "1 serving of 0: [1 2]", "2 serving of 1: [1 2]", "3 serving of 2: [1 2]")
 }
 
-// TestDrainAndBack: a member that is undrained in time keeps its group; one that comes later gets another.
+// TestDrainAndBack: a member that is undrained in time keeps its group; one that comes later gets
+// another.
 func TestDrainAndBack(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3")
@@ -162,7 +163,8 @@ func TestRemoveKeepsMajorities(t *testing.T) {
 	wantLayout(t, b.State, "1 serving of 0: [2 3]", "2 draining of 1: [2 3]", "3 serving of 2: [2 3]", "4 serving of 3: [2 3]")
 }
 
-// TestRemoveWhileMoving: between what was seen and what is wanted, the smaller number of voters may be in force already.
+// TestRemoveWhileMoving: between what was seen and what is wanted, the smaller number of voters may
+// be in force already.
 func TestRemoveWhileMoving(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3")
@@ -178,7 +180,8 @@ func TestRemoveWhileMoving(t *testing.T) {
 	must(t, b.Remove(ctx, 3)) // whether or not it is a voter still, the two others are a majority
 }
 
-// TestRemoveOneThatNeverCame: a group that was about to take in a member that died meanwhile does not depend on it.
+// TestRemoveOneThatNeverCame: a group that was about to take in a member that died meanwhile does
+// not depend on it.
 func TestRemoveOneThatNeverCame(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3", "mx4")
@@ -191,8 +194,8 @@ func TestRemoveOneThatNeverCame(t *testing.T) {
 	must(t, b.Remove(ctx, 2))
 }
 
-// TestRemoveOnePromotedUnseen: the plan changes twice before the leader reports, and by the first a member became a voter whom neither the
-// report nor the plan has as one.
+// TestRemoveOnePromotedUnseen: the plan changes twice before the leader reports, and by the first a
+// member became a voter whom neither the report nor the plan has as one.
 func TestRemoveOnePromotedUnseen(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3", "mx4")
@@ -282,7 +285,8 @@ func TestStablePlacement(t *testing.T) {
 	}
 }
 
-// TestStalePlans: a plan that was made before a change is not taken over, nor is one that makes no sense.
+// TestStalePlans: a plan that was made before a change is not taken over, nor is one that makes no
+// sense.
 func TestStalePlans(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2")

@@ -14,7 +14,8 @@ func (s *State) Cluster() (id string, ok bool) {
 	return m.cluster.ID, m.cluster.ID != ""
 }
 
-// Authority returns the certificate and the key, PEM, that sign the members' certificates. The key never goes into a listing.
+// Authority returns the certificate and the key, PEM, that sign the members' certificates. The key
+// never goes into a listing.
 func (s *State) Authority() (cert, key []byte) {
 	m := s.view.Load()
 	return bytes.Clone(m.cluster.CACert), bytes.Clone(m.cluster.CAKey)
@@ -71,8 +72,9 @@ func (s *State) HomeOf(member uint16) (group uint64, ok bool) {
 	return 0, false
 }
 
-// Hosts returns the groups that the member is to run: those that it should be in and those that it still is in. What it holds of
-// other groups it may delete, once its own view is no older than that of whoever told it to go. A new group is run by its home alone.
+// Hosts returns the groups that the member is to run: those that it should be in and those that it
+// still is in. What it holds of other groups it may delete, once its own view is no older than that
+// of whoever told it to go. A new group is run by its home alone.
 func (s *State) Hosts(member uint16) []Group {
 	m := s.view.Load()
 	var hosts []Group
@@ -84,7 +86,8 @@ func (s *State) Hosts(member uint16) []Group {
 	return hosts
 }
 
-// Placed returns the groups that still depend on the member: all must be gone from it before it is drained.
+// Placed returns the groups that still depend on the member: all must be gone from it before it is
+// drained.
 func (s *State) Placed(member uint16) (groups []uint64) {
 	for _, g := range s.view.Load().groups {
 		if g.State == GroupRetired || g.Kind == KindControl && !slices.Contains(g.voters(), member) {
@@ -108,8 +111,9 @@ func (g *Group) Settled() bool {
 	return g.Observed.sameMembers(Configuration{Voters: g.Voters, Nonvoters: g.Nonvoters})
 }
 
-// Unreported reports whether the group's leader is to report its raft configuration, because that changed or because the plan did: by
-// the report it takes note of the plan. Until then Next makes no change.
+// Unreported reports whether the group's leader is to report its raft configuration, because that
+// changed or because the plan did: by the report it takes note of the plan. Until then Next makes
+// no change.
 func (g *Group) Unreported(c Configuration) bool {
 	now := Configuration{Voters: union(c.Voters), Nonvoters: union(c.Nonvoters)}
 	return g.Observed.Plan != g.Plan || !g.Observed.sameMembers(now)
@@ -127,8 +131,9 @@ func (s *State) Tokens(now time.Time) []string {
 	return secrets
 }
 
-// legacy says what has become of the mail that a removed member had acknowledged. A removal is refused when a group would lose its majority by it, so
-// that nothing was on that member's disk alone.
+// legacy says what has become of the mail that a removed member had acknowledged. A removal is
+// refused when a group would lose its majority by it, so that nothing was on that member's disk
+// alone.
 func (m *model) legacy(member uint16) string {
 	if g := m.home(member); g != nil {
 		return fmt.Sprintf("the other nodes have its mail and deliver what is left of it (group %d)", g.ID)
@@ -136,8 +141,9 @@ func (m *model) legacy(member uint16) string {
 	return "its mail was delivered or handed over, nothing of it is on its disk alone"
 }
 
-// Admit says why a connection with a node that presents itself as this member is refused, or nil. The cluster's own certificate
-// vouches for members that this node has not heard of yet: it may have been away while they joined, and one of them may lead.
+// Admit says why a connection with a node that presents itself as this member is refused, or nil.
+// The cluster's own certificate vouches for members that this node has not heard of yet: it may
+// have been away while they joined, and one of them may lead.
 func (s *State) Admit(member uint16, incarnation uint64) error {
 	m := s.view.Load()
 	if member > m.counts.Members {

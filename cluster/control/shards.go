@@ -7,20 +7,23 @@ import (
 	"slices"
 )
 
-// This file is what is particular about the groups of mailboxes: there is one for each shard, for ever, and none of them is for the mail of one
-// member. Their Home is the member that founds them, and later the one of their voters that leads when it can, so that the work is spread.
+// This file is what is particular about the groups of mailboxes: there is one for each shard, for
+// ever, and none of them is for the mail of one member. Their Home is the member that founds them,
+// and later the one of their voters that leads when it can, so that the work is spread.
 
-// MaxShards is the most shards that a cluster can have. Each costs a raft group on as many members as there are replicas.
+// MaxShards is the most shards that a cluster can have. Each costs a raft group on as many members
+// as there are replicas.
 const MaxShards = 256
 
 // MailboxProtocol is the first protocol that knows mailboxes.
 const MailboxProtocol = 3
 
-// Shards returns the group of each shard of the mailboxes; 0: it has none at the moment. Empty: there are no mailboxes yet. The number
-// never changes again. The slice is read-only.
+// Shards returns the group of each shard of the mailboxes; 0: it has none at the moment. Empty:
+// there are no mailboxes yet. The number never changes again. The slice is read-only.
 func (s *State) Shards() []uint64 { return s.view.Load().shards }
 
-// MakeShards gives the cluster its mailboxes, in so many shards. Once it has them, whatever their number, it does nothing.
+// MakeShards gives the cluster its mailboxes, in so many shards. Once it has them, whatever their
+// number, it does nothing.
 func (e *Editor) MakeShards(ctx context.Context, n int) error {
 	if n < 1 || n > MaxShards {
 		return fmt.Errorf("mailboxes are in 1 to %d shards, not %d", MaxShards, n)
@@ -31,7 +34,8 @@ func (e *Editor) MakeShards(ctx context.Context, n int) error {
 	return e.simple(ctx, cmdMakeShards, command{Shards: n})
 }
 
-// ShardsOf returns the number of shards of the cluster that a row of a backup is of; 0: it had none, or another row says so.
+// ShardsOf returns the number of shards of the cluster that a row of a backup is of; 0: it had
+// none, or another row says so.
 func ShardsOf(key, value []byte) int {
 	var c counts
 	if !bytes.Equal(key, keyCounts) || decodeRecord(value, &c) != nil {
@@ -80,7 +84,8 @@ func (d *draft) settleShard(g, want *Group) Result {
 	return Result{}
 }
 
-// shardGroup returns the group of a shard, nil when it has none. There is at most one that is not retired.
+// shardGroup returns the group of a shard, nil when it has none. There is at most one that is not
+// retired.
 func (m *model) shardGroup(shard int) *Group {
 	for i := range m.groups {
 		if g := &m.groups[i]; g.Kind == KindMailbox && g.Shard == shard && g.State != GroupRetired {
@@ -104,7 +109,8 @@ func (m *model) noteShards() {
 	}
 }
 
-// found gives each shard that has no group one. Members that answer found before others, then those that lead the fewest.
+// found gives each shard that has no group one. Members that answer found before others, then those
+// that lead the fewest.
 func (p *planner) found() {
 	has := map[int]bool{}
 	for _, g := range p.groups {
@@ -124,7 +130,8 @@ func (p *planner) found() {
 	}
 }
 
-// stillborn reports whether a group of mailboxes waits for a founder that will not come, or not soon.
+// stillborn reports whether a group of mailboxes waits for a founder that will not come, or not
+// soon.
 func (p *planner) stillborn(g *Group) bool {
 	return p.m.member(g.Home).State != Active || p.silence(g.Home) > 0 && slices.ContainsFunc(p.active, func(id uint16) bool { return p.silence(id) == 0 })
 }
@@ -143,7 +150,8 @@ func (p *planner) lead(g *Group, ids []uint16) {
 	p.leads[g.Home]++
 }
 
-// balanceLeads moves one leadership to a voter that leads at least two fewer. Each move lowers the sum of the squares, so that it ends.
+// balanceLeads moves one leadership to a voter that leads at least two fewer. Each move lowers the
+// sum of the squares, so that it ends.
 func (p *planner) balanceLeads(able []uint16) {
 	for i := range p.groups {
 		g := &p.groups[i]

@@ -91,7 +91,8 @@ func TestMakeShards(t *testing.T) {
 	}
 }
 
-// TestRowsWithoutShards: the rows of a cluster that never had mailboxes are what they were, and can be read.
+// TestRowsWithoutShards: the rows of a cluster that never had mailboxes are what they were, and can
+// be read.
 func TestRowsWithoutShards(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1")
@@ -107,7 +108,8 @@ func TestRowsWithoutShards(t *testing.T) {
 	}
 }
 
-// TestShardsSpread: a cluster that grows, shrinks and loses a member has its shards spread evenly, each on three members, and led evenly.
+// TestShardsSpread: a cluster that grows, shrinks and loses a member has its shards spread evenly,
+// each on three members, and led evenly.
 func TestShardsSpread(t *testing.T) {
 	b := withShards(t, 1, 16)
 	even := func(what string, members ...uint16) {
@@ -166,7 +168,8 @@ func TestShardsSpread(t *testing.T) {
 	}
 }
 
-// TestDrainWaitsForShards: a member is not drained, and cannot be removed, before others have its shards.
+// TestDrainWaitsForShards: a member is not drained, and cannot be removed, before others have its
+// shards.
 func TestDrainWaitsForShards(t *testing.T) {
 	b := withShards(t, 4, 1)
 	g, _ := b.State.Group(b.State.Shards()[0])
@@ -243,7 +246,8 @@ func TestShardLost(t *testing.T) {
 	}
 }
 
-// TestReportsWithoutANumber: a report that says not at which entry it was made is taken over in a group that was recovered, of which one had a number.
+// TestReportsWithoutANumber: a report that says not at which entry it was made is taken over in a
+// group that was recovered, of which one had a number.
 func TestReportsWithoutANumber(t *testing.T) {
 	b := withShards(t, 2, 1)
 	shard := b.State.Shards()[0]

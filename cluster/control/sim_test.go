@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
-// sim is a cluster without raft: what raft would do is a list of voters that Next changes, and who has the entries. Members join, die, come
-// back, drain, are replaced and removed in any order, while plans are made and taken over late, groups move one step at a
-// time, and reports are late or lost.
+// sim is a cluster without raft: what raft would do is a list of voters that Next changes, and who
+// has the entries. Members join, die, come back, drain, are replaced and removed in any order,
+// while plans are made and taken over late, groups move one step at a time, and reports are late or
+// lost.
 type sim struct {
 	*bench
 	rng    *rand.Rand
@@ -67,7 +68,8 @@ func (s *sim) lives(c Configuration) bool {
 	return n >= quorum(len(c.Voters))
 }
 
-// lead returns the group's leader, after an election if there has to be one; 0: there is no majority.
+// lead returns the group's leader, after an election if there has to be one; 0: there is no
+// majority.
 func (s *sim) lead(g *simGroup) uint16 {
 	switch {
 	case !s.lives(g.c):
@@ -155,7 +157,8 @@ func (s *sim) up(id uint16) {
 	}
 }
 
-// planning is what the control group's leader does; a plan may be taken over when the state has changed already.
+// planning is what the control group's leader does; a plan may be taken over when the state has
+// changed already.
 func (s *sim) planning() (quiet bool) {
 	if s.rng.IntN(3) > 0 {
 		s.plan = Plan(s.State, s.policy)
@@ -265,7 +268,8 @@ func (s *sim) quieten() {
 	s.t.Fatalf("no rest: %s\nplanned %+v", layout(s.State), Plan(s.State, s.policy))
 }
 
-// stall lets things go as far as they can with those who are up: it must not go on for ever for want of those who are not.
+// stall lets things go as far as they can with those who are up: it must not go on for ever for
+// want of those who are not.
 func (s *sim) stall() {
 	for round, last, quiet := 0, 0, 0; quiet < 30; round++ {
 		if round == 4000 {
@@ -349,8 +353,8 @@ func (s *sim) check() {
 	}
 }
 
-// checkShards compares the groups of mailboxes with what should be: one for each shard, and what they are led by spread as far as
-// moving one leadership can.
+// checkShards compares the groups of mailboxes with what should be: one for each shard, and what
+// they are led by spread as far as moving one leadership can.
 func (s *sim) checkShards() {
 	leads := map[uint16]int{}
 	for shard, id := range s.State.Shards() {

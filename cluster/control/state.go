@@ -8,8 +8,9 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// State is the state machine and the view of what it has applied. Apply, Committed and Restored belong to the apply goroutine; all
-// other methods are safe for use by several goroutines, and reads take no lock.
+// State is the state machine and the view of what it has applied. Apply, Committed and Restored
+// belong to the apply goroutine; all other methods are safe for use by several goroutines, and
+// reads take no lock.
 type State struct {
 	applied *model // the newest; nil: to be read from the rows. Owned by the apply goroutine
 	pending bool   // applied is newer than the view. Owned by the apply goroutine
@@ -39,8 +40,9 @@ func (s *State) Committed() {
 	s.tell()
 }
 
-// Load reads the rows, and remembers r for Restored. It may run beside Apply: what is applied meanwhile is published after it, because
-// the lock is taken before the store is read, and because Committed comes after the store was written.
+// Load reads the rows, and remembers r for Restored. It may run beside Apply: what is applied
+// meanwhile is published after it, because the lock is taken before the store is read, and because
+// Committed comes after the store was written.
 func (s *State) Load(r rows.Reader) error {
 	s.mu.Lock()
 	s.reader = r
@@ -52,8 +54,8 @@ func (s *State) Load(r rows.Reader) error {
 	return err
 }
 
-// Restored is called when another member's rows replaced all of ours: whatever was derived from rows is void. Like Apply it
-// does not go on with a state that it cannot read.
+// Restored is called when another member's rows replaced all of ours: whatever was derived from
+// rows is void. Like Apply it does not go on with a state that it cannot read.
 func (s *State) Restored() {
 	s.applied, s.pending = nil, false
 	s.mu.Lock()

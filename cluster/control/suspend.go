@@ -10,8 +10,8 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// Suspension keeps something from being delivered, until it is resumed or its time is over. What its kind and name mean is the callers'
-// business. A plain value.
+// Suspension keeps something from being delivered, until it is resumed or its time is over. What
+// its kind and name mean is the callers' business. A plain value.
 type Suspension struct {
 	Kind   string    `json:"kind"`
 	Name   string    `json:"name"`
@@ -22,7 +22,8 @@ type Suspension struct {
 	Serial uint64 `json:"serial"`
 }
 
-// Bounds of suspensions. All of them together are one command of each queue group, so they must stay well below 1 MiB.
+// Bounds of suspensions. All of them together are one command of each queue group, so they must
+// stay well below 1 MiB.
 const (
 	MaxSuspensions = 1000
 	maxKind        = 16  // octets
@@ -33,14 +34,15 @@ const (
 // SuspensionsProtocol is the first protocol that knows suspensions.
 const SuspensionsProtocol = 2
 
-// Suspensions returns what is suspended, and the version of that: it grows with each change, and is 0 before the first.
+// Suspensions returns what is suspended, and the version of that: it grows with each change, and is
+// 0 before the first.
 func (s *State) Suspensions() (version uint64, all []Suspension) {
 	m := s.view.Load()
 	return m.counts.Suspended, slices.Clone(m.suspensions)
 }
 
-// Suspend records a suspension that begins now and lasts for so long; 0: until it is resumed. One of the same kind and name is replaced. It returns the
-// version that has it.
+// Suspend records a suspension that begins now and lasts for so long; 0: until it is resumed. One
+// of the same kind and name is replaced. It returns the version that has it.
 func (e *Editor) Suspend(ctx context.Context, s Suspension, lasts time.Duration) (version uint64, err error) {
 	if err := s.check(); err != nil {
 		return 0, err
@@ -55,7 +57,8 @@ func (e *Editor) Suspend(ctx context.Context, s Suspension, lasts time.Duration)
 	return e.suspensions(ctx, cmdSuspend, s)
 }
 
-// Resume ends the suspension of that kind and name, and returns the version that does not have it any more. ErrUnknown: there is none.
+// Resume ends the suspension of that kind and name, and returns the version that does not have it
+// any more. ErrUnknown: there is none.
 func (e *Editor) Resume(ctx context.Context, kind, name string) (version uint64, err error) {
 	s := Suspension{Kind: kind, Name: name}
 	if err := s.check(); err != nil {
@@ -64,7 +67,8 @@ func (e *Editor) Resume(ctx context.Context, kind, name string) (version uint64,
 	return e.suspensions(ctx, cmdResume, s)
 }
 
-// Expire ends this very suspension, whose time is over. If it has ended or was replaced meanwhile, nothing happens.
+// Expire ends this very suspension, whose time is over. If it has ended or was replaced meanwhile,
+// nothing happens.
 func (e *Editor) Expire(ctx context.Context, s Suspension) error {
 	_, err := e.suspensions(ctx, cmdResume, Suspension{Kind: s.Kind, Name: s.Name, Serial: s.Serial})
 	return err
@@ -140,7 +144,8 @@ func (d *draft) put(slot int, s Suspension) {
 	d.slots = append(d.slots, slot)
 }
 
-// suspensionsOutlast makes the next version one that no group can have heard of, in a cluster whose log was cut short by a recovery.
+// suspensionsOutlast makes the next version one that no group can have heard of, in a cluster whose
+// log was cut short by a recovery.
 func (d *draft) suspensionsOutlast() {
 	if d.counts.Suspended > 0 {
 		d.counts.Suspended += 1 << 32

@@ -98,7 +98,8 @@ func TestSuspendRefusals(t *testing.T) {
 	must(t, err)
 }
 
-// TestSuspensionsAreRows: whatever comes and goes, the rows are what the view is, and the version grows.
+// TestSuspensionsAreRows: whatever comes and goes, the rows are what the view is, and the version
+// grows.
 func TestSuspensionsAreRows(t *testing.T) {
 	b := suspender(t)
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -131,7 +132,8 @@ func TestSuspensionsAreRows(t *testing.T) {
 	}
 }
 
-// TestSuspensionsOutlastARecovery: what groups heard of before the log was cut short must not look newer than what comes.
+// TestSuspensionsOutlastARecovery: what groups heard of before the log was cut short must not look
+// newer than what comes.
 func TestSuspensionsOutlastARecovery(t *testing.T) {
 	b := suspender(t)
 	old, err := b.Suspend(ctx, suspended("domain", "a.example"), 0)

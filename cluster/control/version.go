@@ -5,15 +5,17 @@ import (
 	"strings"
 )
 
-// This file is the rule of rolling upgrades (cluster/DESIGN.md). Every member says which protocol it understands: a number that a build raises when
-// it has a new command, or a new meaning of one. The cluster speaks what all understand, and that never falls.
+// This file is the rule of rolling upgrades (cluster/DESIGN.md). Every member says which protocol
+// it understands: a number that a build raises when it has a new command, or a new meaning of one.
+// The cluster speaks what all understand, and that never falls.
 
-// MinProtocol is the newest protocol that all members understand. It never falls: who understands less may not join, and is not to
-// start. A command or request of a newer protocol is sent only once it is reached.
+// MinProtocol is the newest protocol that all members understand. It never falls: who understands
+// less may not join, and is not to start. A command or request of a newer protocol is sent only
+// once it is reached.
 func (s *State) MinProtocol() int { return s.view.Load().counts.Protocol }
 
-// Needs refuses what takes a newer protocol than all members understand, and names those that are to be upgraded before. Whoever proposes a command
-// that is new in a protocol asks it first.
+// Needs refuses what takes a newer protocol than all members understand, and names those that are
+// to be upgraded before. Whoever proposes a command that is new in a protocol asks it first.
 func (s *State) Needs(protocol int, what string) error {
 	m := s.view.Load()
 	if m.counts.Protocol >= protocol {
@@ -31,8 +33,9 @@ func (s *State) Needs(protocol int, what string) error {
 // TooOld says why a program that understands only that protocol must not take part, or returns nil.
 func (s *State) TooOld(protocol int) error { return s.view.Load().tooOld(protocol) }
 
-// Understands returns why a program of that protocol cannot apply a command. Called on the apply goroutine: the command that raised what the cluster
-// speaks may be the one before, and what follows it may mean something else than this program thinks.
+// Understands returns why a program of that protocol cannot apply a command. Called on the apply
+// goroutine: the command that raised what the cluster speaks may be the one before, and what
+// follows it may mean something else than this program thinks.
 func (s *State) Understands(data []byte, protocol int) error {
 	m := s.applied
 	if m == nil {

@@ -11,8 +11,8 @@ func (b *bench) upgrade(member uint16, version string, protocol int) {
 	must(b.t, b.SetVersion(ctx, member, version, protocol))
 }
 
-// TestProtocolRisesWithTheLastMember: what is new is refused, with the names of those who hold it up, until all understand it; then there is no
-// way back.
+// TestProtocolRisesWithTheLastMember: what is new is refused, with the names of those who hold it
+// up, until all understand it; then there is no way back.
 func TestProtocolRisesWithTheLastMember(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3")
@@ -39,8 +39,8 @@ func TestProtocolRisesWithTheLastMember(t *testing.T) {
 	refused(t, err, ErrRefused, "upgrade it, then join")
 }
 
-// TestOldProgramMeetsTheRise: a program that was started again too old applies what it may, and not the command after the one that raised the
-// protocol, though it knows the command's type.
+// TestOldProgramMeetsTheRise: a program that was started again too old applies what it may, and not
+// the command after the one that raised the protocol, though it knows the command's type.
 func TestOldProgramMeetsTheRise(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2")

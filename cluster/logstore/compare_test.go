@@ -17,13 +17,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// The comparison behind docs/decisions/0001-segment-files.md: the same entries through the segment files and through a log store on
-// Pebble with value separation.
+// The comparison behind docs/decisions/0001-segment-files.md: the same entries through the segment
+// files and through a log store on Pebble with value separation.
 //
 //	go test ./cluster/logstore -run xxx -bench Compare -benchtime 327680x
 //
-// b.N counts messages of 4 KiB, 64 to an entry; 327680 of them are 1.25 GiB. "through": entries and parts go soon after. "backlog": entries go
-// from the log, their parts stay.
+// b.N counts messages of 4 KiB, 64 to an entry; 327680 of them are 1.25 GiB. "through": entries and
+// parts go soon after. "backlog": entries go from the log, their parts stay.
 func BenchmarkCompare(b *testing.B) {
 	for _, path := range []string{"through", "backlog"} {
 		b.Run("segments/"+path, func(b *testing.B) { benchmarkCompare(b, openSegments, path == "backlog", 64<<20) })
@@ -187,7 +187,8 @@ func used(t testing.TB) (cpu time.Duration, written int64) {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano()), written
 }
 
-// diskDir is a directory on a disk: in POSTROAD_BENCH_DIR or where temporary files go. tmpfs is refused.
+// diskDir is a directory on a disk: in POSTROAD_BENCH_DIR or where temporary files go. tmpfs is
+// refused.
 func diskDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp(os.Getenv("POSTROAD_BENCH_DIR"), "postroad-bench")

@@ -54,7 +54,8 @@ func alter(t testing.TB, fs vfs.FS, name string, off int64, with func(p []byte))
 	}
 }
 
-// Wherever a bit flips in a store that was closed, either it does not open, or what it gives out is right or an error.
+// Wherever a bit flips in a store that was closed, either it does not open, or what it gives out is
+// right or an error.
 func TestBitFlips(t *testing.T) {
 	base := vfs.NewMem()
 	s := open(t, base)
@@ -197,7 +198,8 @@ func TestMissingSegmentIsRefused(t *testing.T) {
 	}
 }
 
-// After the first failed write or sync nothing is acknowledged any more, though the disk would do again.
+// After the first failed write or sync nothing is acknowledged any more, though the disk would do
+// again.
 func TestFailureLatches(t *testing.T) {
 	for _, kind := range []errorfs.OpKind{errorfs.OpFileWriteAt, errorfs.OpFileSyncData} {
 		for nth := range int32(4) {

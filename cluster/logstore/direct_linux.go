@@ -5,7 +5,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setDirect switches writing past the page cache on or off, and reports whether it could. Some file systems refuse only the write itself.
+// setDirect switches writing past the page cache on or off, and reports whether it could. Some file
+// systems refuse only the write itself.
 func setDirect(f vfs.File, on bool) bool {
 	fd := f.Fd()
 	if fd == vfs.InvalidFd {

@@ -13,7 +13,8 @@ import (
 //	payload  the parts of the block's entry and moved records, in their order
 //	         zeros up to the page boundary
 //
-// All integers are little-endian. The block's checksum covers header and meta, and by the part checksums in meta the payload too.
+// All integers are little-endian. The block's checksum covers header and meta, and by the part
+// checksums in meta the payload too.
 const (
 	pageSize      = 4096
 	headerSize    = 64

@@ -9,7 +9,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Group is one group's log and stable store: raft.LogStore, raft.MonotonicLogStore and raft.StableStore.
+// Group is one group's log and stable store: raft.LogStore, raft.MonotonicLogStore and
+// raft.StableStore.
 type Group struct {
 	store *Store
 	id    uint64
@@ -52,7 +53,8 @@ func (g *Group) Last() (index, term uint64) {
 	return g.window.last, g.window.lastTerm
 }
 
-// Appended returns how many octets of entries the log has had since Open, those that recovery found included, and the oldest segment that this group's window needs (0: none).
+// Appended returns how many octets of entries the log has had since Open, those that recovery found
+// included, and the oldest segment that this group's window needs (0: none).
 func (g *Group) Appended() (octets, oldest uint64) {
 	g.store.mu.Lock()
 	defer g.store.mu.Unlock()
@@ -65,10 +67,12 @@ func (g *Group) Appended() (octets, oldest uint64) {
 // StoreLog stores one entry.
 func (g *Group) StoreLog(log *raft.Log) error { return g.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs stores entries; they are on stable storage when it returns nil. After an error any first part of them may be.
+// StoreLogs stores entries; they are on stable storage when it returns nil. After an error any
+// first part of them may be.
 func (g *Group) StoreLogs(logs []*raft.Log) error { return g.storeLogs(nil, logs) }
 
-// StoreLogsWith is StoreLogs with stable values that are written in the same step as the first entry.
+// StoreLogsWith is StoreLogs with stable values that are written in the same step as the first
+// entry.
 func (g *Group) StoreLogsWith(values map[string][]byte, logs []*raft.Log) error {
 	return g.storeLogs(stableOf(values), logs)
 }
@@ -80,7 +84,8 @@ func stableOf(values map[string][]byte) (stable []keyValue) {
 	return stable
 }
 
-// Bootstrap writes a group's first entry and stable value in one step, so that no crash can leave one without the other.
+// Bootstrap writes a group's first entry and stable value in one step, so that no crash can leave
+// one without the other.
 func (g *Group) Bootstrap(termKey []byte, term uint64, first *raft.Log) error {
 	return g.storeLogs([]keyValue{{termKey, le.AppendUint64(nil, term)}}, []*raft.Log{first})
 }
@@ -123,7 +128,8 @@ func (g *Group) checkNext(logs []*raft.Log) error {
 	return nil
 }
 
-// Compactable says that a marker on stable storage covers all entries up to index: deleting those is compaction.
+// Compactable says that a marker on stable storage covers all entries up to index: deleting those
+// is compaction.
 func (g *Group) Compactable(index uint64) {
 	g.store.mu.Lock()
 	defer g.store.mu.Unlock()
@@ -132,7 +138,8 @@ func (g *Group) Compactable(index uint64) {
 
 var errMiddle = errors.New("cannot delete from the middle of a log")
 
-// Cuts reports whether DeleteRange of that would cut off the end of the log, beyond what a marker covers, and from which entry on.
+// Cuts reports whether DeleteRange of that would cut off the end of the log, beyond what a marker
+// covers, and from which entry on.
 func (g *Group) Cuts(min, max uint64) (from uint64, cut bool) {
 	g.store.mu.Lock()
 	defer g.store.mu.Unlock()
@@ -143,8 +150,9 @@ func (g *Group) Cuts(min, max uint64) (from uint64, cut bool) {
 	return min, !w.empty() && max >= w.last && min <= w.last
 }
 
-// DeleteRange deletes the entries from min to max. Raft calls it for two things: compaction deletes a prefix that a marker covers,
-// and the log goes on where it was; a conflict with the leader deletes a suffix, whose indexes are then used again.
+// DeleteRange deletes the entries from min to max. Raft calls it for two things: compaction deletes
+// a prefix that a marker covers, and the log goes on where it was; a conflict with the leader
+// deletes a suffix, whose indexes are then used again.
 func (g *Group) DeleteRange(min, max uint64) error {
 	g.store.mu.Lock()
 	w := g.window
@@ -165,8 +173,8 @@ func (g *Group) DeleteRange(min, max uint64) error {
 	return g.store.commit(&op{group: g, ends: []end{e}})
 }
 
-// Set stores a value of raft's own. Before a vote takes effect the high-water mark is brought up to date too: a node whose log has
-// lost its end must not be able to vote as if it had never had it.
+// Set stores a value of raft's own. Before a vote takes effect the high-water mark is brought up to
+// date too: a node whose log has lost its end must not be able to vote as if it had never had it.
 func (g *Group) Set(key, val []byte) error {
 	if err := g.store.commit(&op{group: g, stable: []keyValue{{key, append([]byte(nil), val...)}}}); err != nil {
 		return err

@@ -10,8 +10,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// mark is the high-water mark: the newest block that is on stable storage, and per group the last entry, in a file of its own. The
-// log itself cannot tell a lost end from a torn write; the mark can. It follows within milliseconds when writing pauses (settle.go). Two slots are written in turn, so one is always whole.
+// mark is the high-water mark: the newest block that is on stable storage, and per group the last
+// entry, in a file of its own. The log itself cannot tell a lost end from a torn write; the mark
+// can. It follows within milliseconds when writing pauses (settle.go). Two slots are written in
+// turn, so one is always whole.
 type mark struct {
 	mu      sync.Mutex
 	f       vfs.File
@@ -27,8 +29,9 @@ const (
 	markHead  = 32 // magic, version, number, block, groups, reserved
 	markGroup = 24 // group, term, last index
 
-	// What follows a slot's checksum, since a program that does not know it takes no notice: magic, the mark's number again, block in doubt, what kind of
-	// doubt, length of boot and boot, checksum.
+	// What follows a slot's checksum, since a program that does not know it takes no notice: magic,
+	// the mark's number again, block in doubt, what kind of doubt, length of boot and boot,
+	// checksum.
 	markMore = 0x544f4f42 // "BOOT"
 	moreHead = 4 + 8 + 8 + 1 + 1
 	maxBoot  = 64
@@ -76,7 +79,8 @@ func (m *markState) encode() []byte {
 	return le.AppendUint32(b, checksum(b[more:]))
 }
 
-// parseMore reads what follows a slot's checksum. An older program that wrote the slot last may have left that of a mark before.
+// parseMore reads what follows a slot's checksum. An older program that wrote the slot last may
+// have left that of a mark before.
 func (m *markState) parseMore(b []byte) {
 	if len(b) < moreHead || le.Uint32(b) != markMore || le.Uint64(b[4:]) != m.number {
 		return
@@ -128,7 +132,8 @@ func (s *Store) openMark() (newest markState, err error) {
 	return newest, nil
 }
 
-// Mark brings the high-water mark up to date if the log went on. It is to be called about once in Options.MarkEvery.
+// Mark brings the high-water mark up to date if the log went on. It is to be called about once in
+// Options.MarkEvery.
 func (s *Store) Mark() error {
 	s.mu.Lock()
 	err, synced := s.mu.err, s.mu.synced

@@ -17,8 +17,9 @@ type Moving struct {
 	Err   error               // why it stays where it was: it cannot be read
 }
 
-// Move writes the live parts of entries once more, at the end of the log, so that their old segment can empty. The new segment has counted
-// Keep when Move returns; the caller takes it off the old one, or off the new one if the parts have become garbage meanwhile.
+// Move writes the live parts of entries once more, at the end of the log, so that their old segment
+// can empty. The new segment has counted Keep when Move returns; the caller takes it off the old
+// one, or off the new one if the parts have become garbage meanwhile.
 func (g *Group) Move(entries []Moving) error {
 	o := &op{group: g, moved: true}
 	octets := 0
@@ -47,8 +48,9 @@ func (g *Group) Move(entries []Moving) error {
 	return nil
 }
 
-// Import writes parts of entries that are not in this log but that a state taken over from another member refers to. Old and Live of the entries
-// are not used; parts[i] belongs to entries[i]. As with Move, the new segments have counted Keep.
+// Import writes parts of entries that are not in this log but that a state taken over from another
+// member refers to. Old and Live of the entries are not used; parts[i] belongs to entries[i]. As
+// with Move, the new segments have counted Keep.
 func (g *Group) Import(entries []Moving, parts [][][]byte) error {
 	o := &op{group: g, moved: true, parts: parts}
 	for i := range entries {
@@ -80,8 +82,9 @@ func (g *Group) live(m *Moving) (*raft.Log, [][]byte, error) {
 	return &raft.Log{Index: m.Index, Term: t.r.term, Type: t.r.logType, AppendedAt: fromUnixNano(t.r.appendedAt)}, parts, nil
 }
 
-// Sparse returns the segments that are worth emptying when all segments together take more than twice the octets kept, and slack more: emptiest
-// first, at most n. Segments with window entries empty by themselves.
+// Sparse returns the segments that are worth emptying when all segments together take more than
+// twice the octets kept, and slack more: emptiest first, at most n. Segments with window entries
+// empty by themselves.
 func (s *Store) Sparse(slack int64, n int) (ids []uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

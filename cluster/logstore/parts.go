@@ -11,7 +11,8 @@ import (
 //	joined  1, number of parts 4, length of each 4, the parts: what followers and replay see
 //	lent    2, loan 8: the parts are still the proposer's; only inside the process, from Propose to Apply on the leader
 //
-// Lending saves a copy of all content: StoreLogs writes the parts straight into the block, Apply sees the proposer's own slices.
+// Lending saves a copy of all content: StoreLogs writes the parts straight into the block, Apply
+// sees the proposer's own slices.
 const (
 	extJoined = 1
 	extLent   = 2

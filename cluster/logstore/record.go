@@ -19,7 +19,8 @@ const (
 	kindTail   kind = 7 // entries after last were taken back
 )
 
-// Every record begins with its size (4 octets), its kind (1), a raft log type (1), 2 reserved octets and its group (8).
+// Every record begins with its size (4 octets), its kind (1), a raft log type (1), 2 reserved
+// octets and its group (8).
 //
 //	entry, moved: index 8, term 8, appended at 8, number of parts 4, length of data 4, checksum of data 4, reserved 4,
 //	              per part length 4 and checksum 4, checksum of all this 4, data
@@ -79,7 +80,8 @@ func fromUnixNano(n int64) time.Time {
 	return time.Unix(0, n)
 }
 
-// putEntry writes an entry or moved record at the start of meta and its parts at the start of payload, and returns how many octets of each it took.
+// putEntry writes an entry or moved record at the start of meta and its parts at the start of
+// payload, and returns how many octets of each it took.
 func putEntry(meta, payload []byte, k kind, group uint64, log *raft.Log, parts [][]byte) (m, p int) {
 	size := entrySize(len(parts), len(log.Data))
 	b := appendHead(meta[:0], k, log.Type, group, size)

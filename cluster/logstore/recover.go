@@ -7,12 +7,13 @@ import (
 	"slices"
 )
 
-// ErrLost is wrapped by Open's error when something is missing or damaged that had been on stable storage. The store
-// does not open then: a member that has forgotten what it acknowledged must not go on as if nothing had happened.
+// ErrLost is wrapped by Open's error when something is missing or damaged that had been on stable
+// storage. The store does not open then: a member that has forgotten what it acknowledged must not
+// go on as if nothing had happened.
 var ErrLost = errors.New("log has lost what was on stable storage")
 
-// Open opens the store in Options.Dir, which is made if need be, and recovers it. Content that the state refers to is
-// not counted yet: see Keep and Loaded.
+// Open opens the store in Options.Dir, which is made if need be, and recovers it. Content that the
+// state refers to is not counted yet: see Keep and Loaded.
 func Open(opts Options) (*Store, error) {
 	s := &Store{opts: opts.withDefaults()}
 	s.mu.roundEnded.L = &s.mu
@@ -91,7 +92,8 @@ func (s *Store) recover() error {
 	if err := s.dir.Sync(); err != nil {
 		return err
 	}
-	// From here on the mark says in which boot the log is written, and what is wrong with its tail; only then may what shows that go.
+	// From here on the mark says in which boot the log is written, and what is wrong with its tail;
+	// only then may what shows that go.
 	if err := s.writeMark(); err != nil {
 		return err
 	}
@@ -103,7 +105,8 @@ func (s *Store) recover() error {
 	return s.dir.Sync()
 }
 
-// syncTail makes sure that what was found is on stable storage: when only the process died, the last block was perhaps never synced.
+// syncTail makes sure that what was found is on stable storage: when only the process died, the
+// last block was perhaps never synced.
 func (s *Store) syncTail() error {
 	f, err := s.opts.FS.OpenReadWrite(s.mu.newest.file.path, writeCategory)
 	if err != nil {
@@ -133,8 +136,8 @@ type recovery struct {
 	id   uint64 // its segment
 }
 
-// findStart finds the newest segment that was begun, and by its opening records the one where recovery starts. Newer files are those
-// of a rotation that a crash cut short.
+// findStart finds the newest segment that was begun, and by its opening records the one where
+// recovery starts. Newer files are those of a rotation that a crash cut short.
 func (r *recovery) findStart(ids []uint64) (from uint64, begun, unbegun []uint64, err error) {
 	n := len(ids)
 	for ; n > 0 && from == 0; n-- {
@@ -187,8 +190,8 @@ func (r *recovery) lookAtUnbegun(id uint64, salted bool) error {
 
 func isBad(err error) bool { return errors.Is(err, errBadBlock) || errors.Is(err, errBadRecord) }
 
-// readBlock reads and verifies the block at off. What does not verify is errBadBlock; other errors are the disk's. The records are valid
-// until the next call.
+// readBlock reads and verifies the block at off. What does not verify is errBadBlock; other errors
+// are the disk's. The records are valid until the next call.
 func (r *recovery) readBlock(f *file, id uint64, off int64) (h header, records []record, err error) {
 	head := r.buf[:headerSize]
 	if off+headerSize > r.s.opts.SegmentSize {
@@ -214,7 +217,8 @@ func (r *recovery) readBlock(f *file, id uint64, off int64) (h header, records [
 	return h, records, err
 }
 
-// readFull reads len(p) octets. The end of the file is a bad block: files are extended by what is written when they could not be preallocated.
+// readFull reads len(p) octets. The end of the file is a bad block: files are extended by what is
+// written when they could not be preallocated.
 func readFull(f *file, p []byte, off int64) error {
 	err := f.readAt(p, off)
 	if isEOF(err) {
@@ -252,8 +256,9 @@ func (r *recovery) replay(id uint64, last bool) error {
 	}
 }
 
-// end decides what a bad block at off means: the end of the segment, or damage. In all segments but the last the first block of
-// the next one tells, by its number and by the checksum of the block before it.
+// end decides what a bad block at off means: the end of the segment, or damage. In all segments but
+// the last the first block of the next one tells, by its number and by the checksum of the block
+// before it.
 func (r *recovery) end(f *file, id uint64, off int64, last bool) error {
 	if off == 0 {
 		h, _, err := r.readBlock(f, id, 0)
@@ -281,7 +286,8 @@ func (r *recovery) end(f *file, id uint64, off int64, last bool) error {
 	return r.lookAtTail(f, id, off)
 }
 
-// laterBlock looks for a good block after off that was written when block seq was on stable storage.
+// laterBlock looks for a good block after off that was written when block seq was on stable
+// storage.
 func (r *recovery) laterBlock(f *file, id uint64, off int64, seq uint64) (*header, error) {
 	for off += pageSize; off < r.s.opts.SegmentSize; off += pageSize {
 		h, _, err := r.readBlock(f, id, off)

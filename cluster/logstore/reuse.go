@@ -2,8 +2,8 @@ package logstore
 
 import "fmt"
 
-// reuse knows the segments on their way to being written again: emptied, then, when the state that a crash could bring back
-// does not refer to them either, free. Guarded by Store.mu.
+// reuse knows the segments on their way to being written again: emptied, then, when the state that
+// a crash could bring back does not refer to them either, free. Guarded by Store.mu.
 type reuse struct {
 	loaded    bool // all kept parts are counted; before that nothing is known to be empty
 	begun     uint64
@@ -12,8 +12,8 @@ type reuse struct {
 	free      []*segment
 }
 
-// Keep adds delta octets (or takes them off) to the kept parts of a segment. The count is not stored: after Open the owner of the state
-// says what it refers to, and then calls Loaded.
+// Keep adds delta octets (or takes them off) to the kept parts of a segment. The count is not
+// stored: after Open the owner of the state says what it refers to, and then calls Loaded.
 func (s *Store) Keep(segment uint64, delta int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,7 +32,8 @@ func (s *Store) Keep(segment uint64, delta int64) error {
 	return nil
 }
 
-// Loaded ends the counting after Open. What is empty now is free at once: the state was read from stable storage.
+// Loaded ends the counting after Open. What is empty now is free at once: the state was read from
+// stable storage.
 func (s *Store) Loaded() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,7 +44,8 @@ func (s *Store) Loaded() {
 	}
 }
 
-// noteEmptyLocked is called when a segment has lost its last entry or its last kept part, or is no longer the newest.
+// noteEmptyLocked is called when a segment has lost its last entry or its last kept part, or is no
+// longer the newest.
 func (s *Store) noteEmptyLocked(seg *segment) {
 	r := &s.mu.reuse
 	if r.loaded && seg.empty() && seg != s.mu.newest && !seg.waiting {
@@ -53,9 +55,9 @@ func (s *Store) noteEmptyLocked(seg *segment) {
 	}
 }
 
-// BeginFlush and EndFlush go around a flush of the state that the parts belong to. A segment is free only when a flush has
-// completed that began after its last part was dropped: what a crash brings back is then at least as new. (Its entries need no flush:
-// they were compacted after one.)
+// BeginFlush and EndFlush go around a flush of the state that the parts belong to. A segment is
+// free only when a flush has completed that began after its last part was dropped: what a crash
+// brings back is then at least as new. (Its entries need no flush: they were compacted after one.)
 func (s *Store) BeginFlush() (flush uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,8 @@ func fill(t testing.TB, s *Store, g *Group, from uint64) (next uint64, at Place)
 	return next, at
 }
 
-// A segment is written again only when its window entries and its kept parts are gone and a flush began after that.
+// A segment is written again only when its window entries and its kept parts are gone and a flush
+// began after that.
 func TestReuse(t *testing.T) {
 	s := open(t, vfs.NewMem())
 	defer closeStore(t, s)

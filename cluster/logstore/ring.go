@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// ring is the memory that blocks are built in; until it is needed again a block can be read from it. Followers are fed the newest entries,
-// and content that was just accepted is read soon or never.
+// ring is the memory that blocks are built in; until it is needed again a block can be read from
+// it. Followers are fed the newest entries, and content that was just accepted is read soon or
+// never.
 type ring struct {
 	mu     sync.RWMutex
 	mem    []byte
@@ -36,7 +37,8 @@ func (r *ring) reserve(n int) (buf []byte, start int) {
 	for drop < len(r.blocks) && r.blocks[drop].overlaps(start, r.next) {
 		drop++
 	}
-	// When the end of mem was skipped, the blocks there are the oldest and do not overlap; those at the start do.
+	// When the end of mem was skipped, the blocks there are the oldest and do not overlap; those at
+	// the start do.
 	for i := drop; i < len(r.blocks); i++ {
 		if r.blocks[i].overlaps(start, r.next) {
 			drop = i + 1

@@ -9,8 +9,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// op is what one caller wants on stable storage: any of stable values, cuts at either end, entries, in this order, all in one block.
-// Nothing in it depends on what other ops do meanwhile: compaction runs beside appending.
+// op is what one caller wants on stable storage: any of stable values, cuts at either end, entries,
+// in this order, all in one block. Nothing in it depends on what other ops do meanwhile: compaction
+// runs beside appending.
 type op struct {
 	group  *Group
 	stable []keyValue
@@ -235,7 +236,8 @@ func (s *Store) writeBlock(buf []byte) error {
 	return nil
 }
 
-// startRecords is what a segment opens with: where recovery begins and all that is small, so that older segments need not be read.
+// startRecords is what a segment opens with: where recovery begins and all that is small, so that
+// older segments need not be read.
 func (s *Store) startRecords() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -270,7 +272,8 @@ func appendWindow(b []byte, group uint64, w *window) []byte {
 	return le.AppendUint64(b, w.lastTerm)
 }
 
-// Writing returns how long the write under way has taken, 0 when there is none. A hung disk gives no error.
+// Writing returns how long the write under way has taken, 0 when there is none. A hung disk gives
+// no error.
 func (s *Store) Writing() time.Duration {
 	if began := s.w.began.Load(); began != 0 {
 		return time.Since(time.Unix(0, began))

@@ -15,15 +15,16 @@ type segment struct {
 	file   *file
 	window int   // entries of a group's window
 	kept   int64 // octets of parts that the state refers to
-	// afterFlush is the flush of the state that must have completed before the file may be written again.
+	// afterFlush is the flush of the state that must have completed before the file may be written
+	// again.
 	afterFlush uint64
 	waiting    bool // among the emptied
 }
 
 func (seg *segment) empty() bool { return seg.window == 0 && seg.kept == 0 }
 
-// file is a segment's file for readers. It opens when first needed and may be closed while others read. The newest segment has a
-// second handle, for writing (direct.go).
+// file is a segment's file for readers. It opens when first needed and may be closed while others
+// read. The newest segment has a second handle, for writing (direct.go).
 type file struct {
 	fs   vfs.FS
 	path string
@@ -86,8 +87,9 @@ func (s *Store) path(id uint64) string { return s.opts.FS.PathJoin(s.opts.Dir, s
 
 func (s *Store) newFile(id uint64) *file { return &file{fs: s.opts.FS, path: s.path(id)} }
 
-// rotate begins the next segment in a recycled file if there is one. The directory is synced before anything is written to
-// the file: otherwise a crash could bring it back under its old name with new blocks in it.
+// rotate begins the next segment in a recycled file if there is one. The directory is synced before
+// anything is written to the file: otherwise a crash could bring it back under its old name with
+// new blocks in it.
 func (s *Store) rotate() error {
 	s.mu.Lock()
 	seg := s.takeFreeLocked()
@@ -126,7 +128,8 @@ func (s *Store) recycle(seg *segment, id uint64) (vfs.File, error) {
 	if err := s.opts.FS.Rename(s.path(seg.id), s.path(id)); err != nil {
 		return nil, err
 	}
-	// The readers' handle goes on with the file: those who still hold the old segment find what does not verify.
+	// The readers' handle goes on with the file: those who still hold the old segment find what
+	// does not verify.
 	seg.file.mu.Lock()
 	seg.file.path = s.path(id)
 	seg.file.mu.Unlock()
@@ -145,7 +148,8 @@ func (s *Store) create(seg *segment) (vfs.File, error) {
 	return h, nil
 }
 
-// prepare writes the file's last page, so that later syncs need not write its length, and finds out whether it can be written directly.
+// prepare writes the file's last page, so that later syncs need not write its length, and finds out
+// whether it can be written directly.
 func (s *Store) prepare(h vfs.File) error {
 	page := alignedBuffer(pageSize)
 	direct := setDirect(h, true)

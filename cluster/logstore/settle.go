@@ -2,8 +2,9 @@ package logstore
 
 import "time"
 
-// settling brings the high-water mark up to date when writing pauses, so that what it cannot vouch for is the last block at most, and that for some
-// milliseconds only. While blocks follow each other it costs a look now and then: they vouch for each other. Guarded by Store.mu.
+// settling brings the high-water mark up to date when writing pauses, so that what it cannot vouch
+// for is the last block at most, and that for some milliseconds only. While blocks follow each
+// other it costs a look now and then: they vouch for each other. Guarded by Store.mu.
 type settling struct {
 	timer *time.Timer // nil: never needed yet
 	armed bool

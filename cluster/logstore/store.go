@@ -19,21 +19,28 @@ var ErrClosed = errors.New("log store is closed")
 type Options struct {
 	FS  vfs.FS
 	Dir string
-	// SegmentSize is the size of a segment file in octets; default 64 MiB. One entry with its parts takes at most a quarter of it.
+	// SegmentSize is the size of a segment file in octets; default 64 MiB. One entry with its parts
+	// takes at most a quarter of it.
 	SegmentSize int64
-	// RingSize bounds the memory in octets that keeps the newest blocks readable without the disk; default 8 MiB.
+	// RingSize bounds the memory in octets that keeps the newest blocks readable without the disk;
+	// default 8 MiB.
 	RingSize int
-	// Spare is how many unused segment files are kept for recycling; default 4. What is more is deleted.
+	// Spare is how many unused segment files are kept for recycling; default 4. What is more is
+	// deleted.
 	Spare int
-	// Settle is how long nothing must have been written before the high-water mark follows; default 5 ms. While writing goes on it follows by Mark.
+	// Settle is how long nothing must have been written before the high-water mark follows; default
+	// 5 ms. While writing goes on it follows by Mark.
 	Settle time.Duration
-	// Boot tells one run of the operating system from the next; "" where that cannot be told: then each start counts as one after a loss of power (tail.go).
+	// Boot tells one run of the operating system from the next; "" where that cannot be told: then
+	// each start counts as one after a loss of power (tail.go).
 	Boot string
 	// Logf takes what recovery has to say.
 	Logf func(format string, args ...any)
-	// OnFailure hears of the first write or sync error, once. After it nothing is written or acknowledged; the process should end.
+	// OnFailure hears of the first write or sync error, once. After it nothing is written or
+	// acknowledged; the process should end.
 	OnFailure func(error)
-	// OnSync, when set, hears of every sync of a block: how long write and sync took, how many octets were written. It must not block.
+	// OnSync, when set, hears of every sync of a block: how long write and sync took, how many
+	// octets were written. It must not block.
 	OnSync func(took time.Duration, octets int)
 }
 

@@ -6,10 +6,12 @@ import (
 	"slices"
 )
 
-// The last block of a log may be bad for two reasons: it was torn, since the power failed before its sync had ended, and then nobody was told that
-// it is there; or it was damaged later, and then what was in it had perhaps been acknowledged. The high-water mark tells which when it is as new as the
-// block. When it is older, the boot tells: a process that is killed leaves no torn block, for the kernel ends what it has begun to write, or nothing of it is
-// there, or a first part of it where it was copied page by page; only a new boot can be one after a loss of power.
+// The last block of a log may be bad for two reasons: it was torn, since the power failed before
+// its sync had ended, and then nobody was told that it is there; or it was damaged later, and then
+// what was in it had perhaps been acknowledged. The high-water mark tells which when it is as new
+// as the block. When it is older, the boot tells: a process that is killed leaves no torn block,
+// for the kernel ends what it has begun to write, or nothing of it is there, or a first part of it
+// where it was copied page by page; only a new boot can be one after a loss of power.
 
 // Tail is a last block that is bad and may have been acknowledged. The log ends before it.
 type Tail struct {
@@ -34,15 +36,21 @@ func (t *Tail) kind() doubtKind {
 }
 
 func (t *Tail) String() string {
-	s := fmt.Sprintf("the last block of the log (block %d, in segment %d at %d) does not verify", t.Block, t.Segment, t.Offset)
+	s := fmt.Sprintf(
+		"the last block of the log (block %d, in segment %d at %d) does not verify",
+		t.Block,
+		t.Segment,
+		t.Offset,
+	)
 	if t.Proven {
 		return s + ", and had been on stable storage"
 	}
 	return s + ", and this was no loss of power: it may have been acknowledged"
 }
 
-// Tail returns what Open found wrong with the last block and did not refuse; nil: nothing. The high-water mark keeps it until the next block is written:
-// whoever opens the store first writes down what follows from it.
+// Tail returns what Open found wrong with the last block and did not refuse; nil: nothing. The
+// high-water mark keeps it until the next block is written: whoever opens the store first writes
+// down what follows from it.
 func (s *Store) Tail() *Tail {
 	if s.tail != nil && s.tail.torn {
 		return nil
@@ -69,10 +77,16 @@ func (r *recovery) lookAtTail(f *file, id uint64, off int64) error {
 	case known:
 	case r.mark.number > 0 && !r.mark.sameBoot(r.s.opts.Boot):
 		t.torn = true
-		r.s.opts.Logf("the last block of the log (block %d) is torn, as a loss of power leaves it: nothing in it had been acknowledged", t.Block)
+		r.s.opts.Logf(
+			"the last block of the log (block %d) is torn, as a loss of power leaves it: nothing in it had been acknowledged",
+			t.Block,
+		)
 	case partial:
 		t.torn = true
-		r.s.opts.Logf("the last block of the log (block %d) was written in part when the process ended: nothing in it had been acknowledged", t.Block)
+		r.s.opts.Logf(
+			"the last block of the log (block %d) was written in part when the process ended: nothing in it had been acknowledged",
+			t.Block,
+		)
 	}
 	return nil
 }
@@ -88,8 +102,8 @@ func (r *recovery) rememberTail() {
 	r.s.tail.Proven = r.s.tail.Proven || r.mark.kind == doubtProven
 }
 
-// attempt reports whether somebody began to write the next block at off: enough of a header is there. What is left in a recycled file is of another segment
-// and has lower numbers.
+// attempt reports whether somebody began to write the next block at off: enough of a header is
+// there. What is left in a recycled file is of another segment and has lower numbers.
 func (r *recovery) attempt(f *file, id uint64, off int64) (h header, tried bool, err error) {
 	head := make([]byte, headerSize)
 	if off+headerSize > r.s.opts.SegmentSize {
@@ -111,8 +125,9 @@ func (r *recovery) attempt(f *file, id uint64, off int64) (h header, tried bool,
 	return h, right > 2, nil
 }
 
-// dissect finds out whom the bad block concerns, if its records verify, and whether it is what a write leaves that ended early: nothing from some page on, and
-// before that all that can be verified does.
+// dissect finds out whom the bad block concerns, if its records verify, and whether it is what a
+// write leaves that ended early: nothing from some page on, and before that all that can be
+// verified does.
 func (r *recovery) dissect(t *Tail, f *file, h header) (partial bool, err error) {
 	metaEnd := headerSize + int64(h.metaLen)
 	if t.Offset+metaEnd+int64(h.payloadLen) > r.s.opts.SegmentSize {
@@ -138,7 +153,8 @@ func (r *recovery) dissect(t *Tail, f *file, h header) (partial bool, err error)
 			t.Groups = nil // it was written like that
 			return false, nil
 		}
-		if rec.kind != kindStart && rec.kind != kindWindow && !slices.Contains(t.Groups, rec.group) {
+		if rec.kind != kindStart && rec.kind != kindWindow &&
+			!slices.Contains(t.Groups, rec.group) {
 			t.Groups = append(t.Groups, rec.group)
 		}
 		for i := range rec.count() {
@@ -153,11 +169,17 @@ func (r *recovery) dissect(t *Tail, f *file, h header) (partial bool, err error)
 	return partial, nil
 }
 
-// checkSize refuses a segment whose file is shorter than when it was begun: its last page is written before its first block.
+// checkSize refuses a segment whose file is shorter than when it was begun: its last page is
+// written before its first block.
 func (r *recovery) checkSize(f *file, id uint64) error {
 	err := readFull(f, make([]byte, 1), r.s.opts.SegmentSize-1)
 	if isBad(err) {
-		return fmt.Errorf("%w: the file of segment %d, the newest, is cut off: it has less than %d octets", ErrLost, id, r.s.opts.SegmentSize)
+		return fmt.Errorf(
+			"%w: the file of segment %d, the newest, is cut off: it has less than %d octets",
+			ErrLost,
+			id,
+			r.s.opts.SegmentSize,
+		)
 	}
 	return err
 }

@@ -29,7 +29,8 @@ func mustOpenIn(t testing.TB, fs vfs.FS, boot string) *Store {
 	return s
 }
 
-// killed returns the files of a store as a kill leaves them after n entries of group 1, and where the last block lies. With marked, the mark has followed it.
+// killed returns the files of a store as a kill leaves them after n entries of group 1, and where
+// the last block lies. With marked, the mark has followed it.
 func killed(t testing.TB, n uint64, boot string, marked bool) (fs *vfs.MemFS, at int64) {
 	t.Helper()
 	base := vfs.NewMem()
@@ -48,8 +49,8 @@ func killed(t testing.TB, n uint64, boot string, marked bool) (fs *vfs.MemFS, at
 	return fs, at
 }
 
-// TestTailAfterAKill: in the boot in which it was written a bad last block is told of, also by the next Open and the one after, until something is written;
-// after another boot it was torn.
+// TestTailAfterAKill: in the boot in which it was written a bad last block is told of, also by the
+// next Open and the one after, until something is written; after another boot it was torn.
 func TestTailAfterAKill(t *testing.T) {
 	flip := func(off int64) func(p []byte) { return func(p []byte) { p[off] ^= 16 } }
 	for what, c := range map[string]struct {
@@ -150,7 +151,8 @@ func TestTailInFirstBlock(t *testing.T) {
 	closeStore(t, s)
 }
 
-// TestPartlyWritten: a block of which only the first pages are there, and nothing after them, was never acknowledged.
+// TestPartlyWritten: a block of which only the first pages are there, and nothing after them, was
+// never acknowledged.
 func TestPartlyWritten(t *testing.T) {
 	base := vfs.NewMem()
 	s := mustOpenIn(t, base, "one")
@@ -234,7 +236,14 @@ func TestMarkFollows(t *testing.T) {
 		}
 		return nil
 	})
-	s, err := Open(Options{FS: errorfs.Wrap(vfs.NewMem(), inj), Dir: "log", SegmentSize: testSegment, Settle: time.Millisecond})
+	s, err := Open(
+		Options{
+			FS:          errorfs.Wrap(vfs.NewMem(), inj),
+			Dir:         "log",
+			SegmentSize: testSegment,
+			Settle:      time.Millisecond,
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,9 +257,19 @@ func TestMarkFollows(t *testing.T) {
 
 // TestMarkOfAnOlderProgram: what an older program left in a slot is read as far as it goes.
 func TestMarkOfAnOlderProgram(t *testing.T) {
-	m := markState{number: 9, block: 7, groups: []markedGroup{{1, 2, 3}}, boot: "one", doubt: 8, kind: doubtTorn}
+	m := markState{
+		number: 9,
+		block:  7,
+		groups: []markedGroup{{1, 2, 3}},
+		boot:   "one",
+		doubt:  8,
+		kind:   doubtTorn,
+	}
 	b := m.encode()
-	if got, ok := parseMark(b); !ok || got.boot != "one" || got.doubt != 8 || got.kind != doubtTorn || !got.sameBoot("one") || got.sameBoot("two") {
+	if got, ok := parseMark(b); !ok || got.boot != "one" || got.doubt != 8 ||
+		got.kind != doubtTorn ||
+		!got.sameBoot("one") ||
+		got.sameBoot("two") {
 		t.Errorf("%+v %v", got, ok)
 	}
 	older := markState{number: 11, block: 9, groups: m.groups}
@@ -261,14 +280,21 @@ func TestMarkOfAnOlderProgram(t *testing.T) {
 	}
 }
 
-// TestOddsOfAFlip: wherever in its last block a bit flips after a kill, the block is whole, or the store says that it is not.
+// TestOddsOfAFlip: wherever in its last block a bit flips after a kill, the block is whole, or the
+// store says that it is not.
 func TestOddsOfAFlip(t *testing.T) {
 	whole, at := killed(t, 7, "one", false)
 	rng := rand.New(rand.NewPCG(1, 2))
 	told := 0
 	for range 500 {
 		fs := copyFS(t, whole)
-		alter(t, fs, segmentName(1), at+rng.Int64N(pageSize), func(p []byte) { p[0] ^= 1 << rng.IntN(8) })
+		alter(
+			t,
+			fs,
+			segmentName(1),
+			at+rng.Int64N(pageSize),
+			func(p []byte) { p[0] ^= 1 << rng.IntN(8) },
+		)
 		s := mustOpenIn(t, fs, "one")
 		last, _ := s.Group(1).Last()
 		if s.Tail() != nil {

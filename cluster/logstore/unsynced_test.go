@@ -10,8 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// The process dies between the write and the sync of a block, starts again, reads the block from the page cache and goes on behind
-// it. Then the power fails. What was acknowledged after the restart is there, and the log is whole.
+// The process dies between the write and the sync of a block, starts again, reads the block from
+// the page cache and goes on behind it. Then the power fails. What was acknowledged after the
+// restart is there, and the log is whole.
 func TestBlockFromThePageCacheIsMadeStable(t *testing.T) {
 	base := vfs.NewCrashableMem()
 	var armed atomic.Bool

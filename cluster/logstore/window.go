@@ -1,7 +1,7 @@
 package logstore
 
-// window is the part of a group's log that raft may still ask for. It is empty when first is last+1; the next entry may then
-// have any index. Guarded by Store.mu.
+// window is the part of a group's log that raft may still ask for. It is empty when first is
+// last+1; the next entry may then have any index. Guarded by Store.mu.
 type window struct {
 	first, last uint64
 	lastTerm    uint64
@@ -59,7 +59,8 @@ func (s *Store) cutLocked(g *Group, last uint64) {
 	}
 }
 
-// setWindowLocked cuts the window at either end, or moves it (when recovery meets a segment's opening records).
+// setWindowLocked cuts the window at either end, or moves it (when recovery meets a segment's
+// opening records).
 func (s *Store) setWindowLocked(g *Group, first, last, lastTerm uint64) {
 	w := &g.window
 	if last > w.last {

@@ -48,7 +48,8 @@ func (p *Port) acceptAll(l net.Listener) {
 	}
 }
 
-// receive does with an inbound connection all that precedes its use. It holds a place among the strangers until its peer is known.
+// receive does with an inbound connection all that precedes its use. It holds a place among the
+// strangers until its peer is known.
 func (p *Port) receive(raw net.Conn, place *place) {
 	defer p.strangers.leave(place)
 	cut := context.AfterFunc(p.ctx, func() { raw.Close() })

@@ -25,7 +25,8 @@ const (
 	blockRequest = "CERTIFICATE REQUEST"
 )
 
-// NewAuthority makes the certificate authority of a new cluster: an ECDSA P-256 key and a certificate for 20 years, both PEM.
+// NewAuthority makes the certificate authority of a new cluster: an ECDSA P-256 key and a
+// certificate for 20 years, both PEM.
 func NewAuthority(cluster string) (cert, key []byte, err error) {
 	if err := checkCluster(cluster); err != nil {
 		return nil, nil, err
@@ -44,7 +45,8 @@ func NewAuthority(cluster string) (cert, key []byte, err error) {
 	return encode(blockCert, der), key, nil
 }
 
-// NewRequest makes a node's key and a request for its certificate, both PEM. The key stays on the node.
+// NewRequest makes a node's key and a request for its certificate, both PEM. The key stays on the
+// node.
 func NewRequest() (csr, key []byte, err error) {
 	private, key, err := newKey()
 	if err != nil {
@@ -57,7 +59,8 @@ func NewRequest() (csr, key []byte, err error) {
 	return encode(blockRequest, der), key, nil
 }
 
-// Sign makes the certificate of a member (PEM, 10 years, for both ends of a connection). Of the request only the key counts.
+// Sign makes the certificate of a member (PEM, 10 years, for both ends of a connection). Of the
+// request only the key counts.
 func Sign(caCert, caKey, csr []byte, id Identity) (cert []byte, err error) {
 	if err := id.check(); err != nil {
 		return nil, err

@@ -135,7 +135,8 @@ func (w *world) fake(t *testing.T, member uint16, answer func(c *tls.Conn)) {
 	t.Cleanup(func() { close(end); l.Close(); work.Wait() })
 }
 
-// TestStrangersDoNotKeepMembersOut: more silent connections than there are places, and a member comes in all the same.
+// TestStrangersDoNotKeepMembersOut: more silent connections than there are places, and a member
+// comes in all the same.
 func TestStrangersDoNotKeepMembersOut(t *testing.T) {
 	w := newWorld(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

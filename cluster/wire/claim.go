@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// protocolClaim is the ALPN of a connection on which a member of one cluster tells a node of another that it is listed there. Programs that
-// do not know it refuse it in the handshake.
+// protocolClaim is the ALPN of a connection on which a member of one cluster tells a node of
+// another that it is listed there. Programs that do not know it refuse it in the handshake.
 const protocolClaim = "postroad-claim/1"
 
 // ErrForeign: who answers at a member's address is no member of this cluster.
@@ -25,8 +25,8 @@ type Claim struct {
 	Address string
 }
 
-// Tell tells the node at a member's address, which has shown to be of another cluster, that it is listed as that member here. nil: it believes
-// it, and ends. Its words say why not.
+// Tell tells the node at a member's address, which has shown to be of another cluster, that it is
+// listed as that member here. nil: it believes it, and ends. Its words say why not.
 func (p *Port) Tell(ctx context.Context, member uint16) error {
 	if !p.begin() {
 		return errClosed
@@ -50,7 +50,9 @@ func (p *Port) Tell(ctx context.Context, member uint16) error {
 
 func (p *Port) claim(ctx context.Context, raw net.Conn, c Claim) error {
 	config := p.common()
-	config.NextProtos, config.InsecureSkipVerify = []string{protocolClaim}, true // that it is a stranger is what this is about
+	config.NextProtos, config.InsecureSkipVerify = []string{
+		protocolClaim,
+	}, true // that it is a stranger is what this is about
 	t := tls.Client(raw, config)
 	if err := t.HandshakeContext(ctx); err != nil {
 		return err
@@ -72,7 +74,8 @@ func (p *Port) claim(ctx context.Context, raw net.Conn, c Claim) error {
 	return nil
 }
 
-// hear takes a claim. By the handshake the teller has the key of its certificate, and is where it seems to be; the rest is Options.Claimed's to judge.
+// hear takes a claim. By the handshake the teller has the key of its certificate, and is where it
+// seems to be; the rest is Options.Claimed's to judge.
 func (p *Port) hear(c *tls.Conn) error {
 	certs := c.ConnectionState().PeerCertificates
 	if len(certs) != 1 || len(certs[0].URIs) != 1 {
@@ -92,7 +95,12 @@ func (p *Port) hear(c *tls.Conn) error {
 	}
 	if err := p.judge(claim); err != nil {
 		writeNo(c, err)
-		return fmt.Errorf("%v says that this node is member %d there: %w", teller, claim.Member, err)
+		return fmt.Errorf(
+			"%v says that this node is member %d there: %w",
+			teller,
+			claim.Member,
+			err,
+		)
 	}
 	return writeFrame(c, yes, nil)
 }

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestCloseEndsEverything: Close while all there is is under way. Each ends with an error, and no goroutine is left.
+// TestCloseEndsEverything: Close while all there is is under way. Each ends with an error, and no
+// goroutine is left.
 func TestCloseEndsEverything(t *testing.T) {
 	w := newWorld(t)
 	token := NewToken()

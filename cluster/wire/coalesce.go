@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// coalesced is a TCP connection under TLS. TLS writes each record of 16 KiB by itself; the records of one Write of ours go out in one system call,
-// or one per coalesceMost octets.
+// coalesced is a TCP connection under TLS. TLS writes each record of 16 KiB by itself; the records
+// of one Write of ours go out in one system call, or one per coalesceMost octets.
 type coalesced struct {
 	net.Conn
 	mu   sync.Mutex // also keeps what TLS writes by itself, an alert, in order

@@ -39,7 +39,8 @@ func (c *conn) Close() error {
 	return c.NetConn().Close()
 }
 
-// PeerOf returns who is at the other end of a connection of a Port: of HTTP's listener, a Stream's Accept or DialMember.
+// PeerOf returns who is at the other end of a connection of a Port: of HTTP's listener, a Stream's
+// Accept or DialMember.
 func PeerOf(c net.Conn) (Identity, bool) {
 	own, ok := c.(*conn)
 	if !ok {
@@ -48,8 +49,8 @@ func PeerOf(c net.Conn) (Identity, bool) {
 	return own.peer, true
 }
 
-// admit takes an authenticated connection into the books and asks Admit. In this order: a Recheck that misses the
-// connection came before, and so did what it was for.
+// admit takes an authenticated connection into the books and asks Admit. In this order: a Recheck
+// that misses the connection came before, and so did what it was for.
 func (p *Port) admit(t *tls.Conn, peer Identity) (*conn, error) {
 	c := &conn{Conn: t, port: p, peer: peer, out: t.NetConn().(*coalesced)}
 	p.mu.Lock()
@@ -83,7 +84,8 @@ func (p *Port) forget(c *conn) {
 	}
 }
 
-// keepAlive finds peers that are gone without a word: after some 20 seconds, also while data waits to be acknowledged.
+// keepAlive finds peers that are gone without a word: after some 20 seconds, also while data waits
+// to be acknowledged.
 func keepAlive(c net.Conn) {
 	t, ok := c.(*net.TCPConn)
 	if !ok {
@@ -123,7 +125,8 @@ func (p *Port) inboundConfig() *tls.Config {
 	return c
 }
 
-// outboundConfig is for a connection to a member. The name in a certificate is not a host's, so the usual verification is off.
+// outboundConfig is for a connection to a member. The name in a certificate is not a host's, so the
+// usual verification is off.
 func (p *Port) outboundConfig(member uint16) *tls.Config {
 	c := p.common()
 	c.InsecureSkipVerify = true

@@ -20,8 +20,8 @@ type Credentials struct {
 	Cert, Key []byte // PEM: this member's
 }
 
-// CAFile is the name of the file with the authority's certificate. It is written once, when the node
-// begins its cluster or joins one.
+// CAFile is the name of the file with the authority's certificate. It is written once, when the
+// node begins its cluster or joins one.
 const CAFile = "ca.pem"
 
 const (
@@ -29,8 +29,9 @@ const (
 	fileKey  = "key.pem"
 )
 
-// Save writes the credentials to dir, which it makes, durably. The certificate comes last: LoadCredentials knows by it that all is
-// there. A certificate for another key goes first, so that a crash leaves no pair that does not fit.
+// Save writes the credentials to dir, which it makes, durably. The certificate comes last:
+// LoadCredentials knows by it that all is there. A certificate for another key goes first, so that
+// a crash leaves no pair that does not fit.
 func (c Credentials) Save(dir string) error {
 	if _, err := c.Identity(); err != nil {
 		return err
@@ -61,7 +62,8 @@ func (c Credentials) save(dir string) error {
 	return nil
 }
 
-// LoadCredentials reads what Save wrote. errors.Is(err, fs.ErrNotExist): nothing was ever saved there, or not to the end.
+// LoadCredentials reads what Save wrote. errors.Is(err, fs.ErrNotExist): nothing was ever saved
+// there, or not to the end.
 func LoadCredentials(dir string) (c Credentials, err error) {
 	for _, f := range []struct {
 		name string

@@ -95,7 +95,8 @@ func askFor(c net.Conn, pre preface) error {
 	return nil
 }
 
-// DialMember connects with the group's stream on another member. timeout 0: ten seconds, which is also the most.
+// DialMember connects with the group's stream on another member. timeout 0: ten seconds, which is
+// also the most.
 func (s *Stream) DialMember(member uint16, timeout time.Duration) (net.Conn, error) {
 	if timeout <= 0 {
 		timeout = handshakeTime

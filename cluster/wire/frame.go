@@ -31,10 +31,12 @@ const (
 // ErrRefused: the peer could be reached and said no. Its words are in the error.
 var ErrRefused = errors.New("refused")
 
-// ErrNotNow: the peer could be reached and cannot say yet. The same may be asked again. Options.Join may return it.
+// ErrNotNow: the peer could be reached and cannot say yet. The same may be asked again.
+// Options.Join may return it.
 var ErrNotNow = errors.New("not now")
 
-// ErrFinal: the peer said no for good, as to a member that was removed: trying again is of no use. It is an ErrRefused, too.
+// ErrFinal: the peer said no for good, as to a member that was removed: trying again is of no use.
+// It is an ErrRefused, too.
 var ErrFinal = fmt.Errorf("%w for good", ErrRefused)
 
 // Refusal is what a peer said instead of yes.
@@ -47,8 +49,8 @@ func (r *Refusal) Error() string { return r.Why.Error() + ": " + r.Words }
 
 func (r *Refusal) Unwrap() error { return r.Why }
 
-// final marks an error of Admit of which the peer is to be told that it is final. On this side it is no ErrFinal: it is the other that has
-// no use to try again.
+// final marks an error of Admit of which the peer is to be told that it is final. On this side it
+// is no ErrFinal: it is the other that has no use to try again.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }

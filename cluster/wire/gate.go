@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// gate bounds the connections whose peers are not known yet. When it is full the oldest goes, but each has grace for
-// itself: so neither strangers that say nothing nor a crowd of members after a restart keep each other out for long.
+// gate bounds the connections whose peers are not known yet. When it is full the oldest goes, but
+// each has grace for itself: so neither strangers that say nothing nor a crowd of members after a
+// restart keep each other out for long.
 type gate struct {
 	limit int
 	grace time.Duration

@@ -16,12 +16,13 @@ const (
 	idleTime    = 90 * time.Second
 )
 
-// HTTP returns the listener of the inbound HTTP connections. A server on it needs no TLS of its own; with ConnContext its handlers know
-// their peers. Closing it ends HTTP on this port for good.
+// HTTP returns the listener of the inbound HTTP connections. A server on it needs no TLS of its
+// own; with ConnContext its handlers know their peers. Closing it ends HTTP on this port for good.
 func (p *Port) HTTP() net.Listener { return p.http }
 
-// Client returns a client whose requests to http://<member>/path go to that member. There is no time limit but the request's context, and
-// no proxy or redirect is followed. 64 requests to a member can be under way; more wait.
+// Client returns a client whose requests to http://<member>/path go to that member. There is no
+// time limit but the request's context, and no proxy or redirect is followed. 64 requests to a
+// member can be under way; more wait.
 func (p *Port) Client() *http.Client { return p.client }
 
 func (p *Port) newClient() *http.Client {

@@ -14,7 +14,8 @@ import (
 	"testing"
 )
 
-// TestBodiesBothWays: a request's body and its answer's flow at the same time, for as long as both like.
+// TestBodiesBothWays: a request's body and its answer's flow at the same time, for as long as both
+// like.
 func TestBodiesBothWays(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.port(1), w.port(2)
@@ -103,7 +104,8 @@ func TestClientGoesOnlyToMembers(t *testing.T) {
 	}
 }
 
-// TestPartition: Dial is where a test cuts the net; the connections that there are break with theirs.
+// TestPartition: Dial is where a test cuts the net; the connections that there are break with
+// theirs.
 func TestPartition(t *testing.T) {
 	w := newWorld(t)
 	var cut atomic.Bool

@@ -50,7 +50,8 @@ func (id Identity) check() error {
 	return checkCluster(id.Cluster)
 }
 
-// checkCluster: the name is the host of a URI in a certificate, where it must look like a label of a domain name.
+// checkCluster: the name is the host of a URI in a certificate, where it must look like a label of
+// a domain name.
 func checkCluster(name string) error {
 	ok := len(name) >= 1 && len(name) <= 63 && name[0] != '-' && name[len(name)-1] != '-'
 	for _, c := range []byte(name) {

@@ -35,8 +35,8 @@ type JoinReply struct {
 // ErrToken: the other side does not know the token. Nothing was told to it.
 var ErrToken = errors.New("the token is not valid there (mistyped, expired, or of another cluster), or no joins are taken there now")
 
-// minToken is the least length of a token, in octets. Who answers at the address in the cluster's place gets a proof, on which
-// short tokens could be tried.
+// minToken is the least length of a token, in octets. Who answers at the address in the cluster's
+// place gets a proof, on which short tokens could be tried.
 const minToken = 16
 
 // NewToken makes a join token: "pr1-" and 160 random bits.
@@ -46,9 +46,10 @@ func NewToken() string {
 	return "pr1-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }
 
-// RequestJoin asks the member at address to let this node into its cluster, and verifies the certificate that it gets. It is safe to
-// repeat: for the same name and incarnation the cluster gives the same number. dial nil: a net.Dialer's.
-// errors.Is(err, ErrToken): the token is wrong; ErrRefused: the token is right, the cluster said no; ErrNotNow: it could not tell.
+// RequestJoin asks the member at address to let this node into its cluster, and verifies the
+// certificate that it gets. It is safe to repeat: for the same name and incarnation the cluster
+// gives the same number. dial nil: a net.Dialer's. errors.Is(err, ErrToken): the token is wrong;
+// ErrRefused: the token is right, the cluster said no; ErrNotNow: it could not tell.
 func RequestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (JoinReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime+joinTime)
 	defer cancel()
@@ -107,7 +108,8 @@ func converse(ctx context.Context, address, token string, r JoinRequest, dial Di
 	return k, body, nil
 }
 
-// proveAsClient shakes hands, proves that this node knows the token, and returns nil if the other side did too.
+// proveAsClient shakes hands, proves that this node knows the token, and returns nil if the other
+// side did too.
 func proveAsClient(ctx context.Context, c *tls.Conn, token string) error {
 	if err := c.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
 		return err

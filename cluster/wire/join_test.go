@@ -106,7 +106,8 @@ func TestNoJoins(t *testing.T) {
 	}
 }
 
-// stranger joins up to the proof with a secret, then goes on as if it had been accepted, and returns all that it hears.
+// stranger joins up to the proof with a secret, then goes on as if it had been accepted, and
+// returns all that it hears.
 func (d *door) stranger(t *testing.T, secret string) []byte {
 	t.Helper()
 	raw, err := net.Dial("tcp", d.where())
@@ -143,7 +144,8 @@ func TestStrangersLearnNothing(t *testing.T) {
 	}
 }
 
-// mallory stands at an address with a certificate of its own. It does as told with what the new node says, all of which it keeps.
+// mallory stands at an address with a certificate of its own. It does as told with what the new
+// node says, all of which it keeps.
 type mallory struct {
 	net.Listener
 	mu    sync.Mutex

@@ -25,7 +25,8 @@ const (
 // DialFunc makes a TCP connection; net.Dialer's DialContext is one.
 type DialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Options of a Port. The functions are called from many goroutines and, except Join and Dial, must not block.
+// Options of a Port. The functions are called from many goroutines and, except Join and Dial, must
+// not block.
 type Options struct {
 	// Listener, when set, is served from the beginning. Without, New listens nowhere until Serve.
 	Listener net.Listener
@@ -34,14 +35,17 @@ type Options struct {
 	Self        Identity
 	// Address says where a member is dialled; false: it is not known.
 	Address func(member uint16) (hostport string, ok bool)
-	// Admit judges the peer of each authenticated connection, in and out. The peer's operator reads its error; Final says that it need not come
-	// again. nil: all members of the cluster.
+	// Admit judges the peer of each authenticated connection, in and out. The peer's operator reads
+	// its error; Final says that it need not come again. nil: all members of the cluster.
 	Admit func(Identity) error
-	// Join answers a new node that proved that it knows a token. It has a minute. nil: joins are refused.
+	// Join answers a new node that proved that it knows a token. It has a minute. nil: joins are
+	// refused.
 	Join func(context.Context, JoinRequest) (JoinReply, error)
-	// Standing answers a node that proved that it knows a token, and asks whether this one knows a cluster. nil: it knows its own.
+	// Standing answers a node that proved that it knows a token, and asks whether this one knows a
+	// cluster. nil: it knows its own.
 	Standing func() Standing
-	// Claimed judges what a member of another cluster claims of this node; nil: it is believed. Its error is told. nil: no claim is.
+	// Claimed judges what a member of another cluster claims of this node; nil: it is believed. Its
+	// error is told. nil: no claim is.
 	Claimed func(Claim) error
 	// Secrets returns the join tokens that are valid now. nil: none.
 	Secrets func() []string
@@ -81,7 +85,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Port is this node's end of all connections with the other nodes. Its methods are safe for use by several goroutines.
+// Port is this node's end of all connections with the other nodes. Its methods are safe for use by
+// several goroutines.
 type Port struct {
 	opts      Options
 	cert      tls.Certificate
@@ -136,7 +141,8 @@ func New(opts Options) (*Port, error) {
 
 var errClosed = fmt.Errorf("the cluster port is closed: %w", net.ErrClosed)
 
-// begin counts a piece of work that Close waits for. It is over with p.work.Done; false: the port is closed.
+// begin counts a piece of work that Close waits for. It is over with p.work.Done; false: the port
+// is closed.
 func (p *Port) begin() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -147,8 +153,8 @@ func (p *Port) begin() bool {
 	return true
 }
 
-// Close ends everything: listeners, connections, streams, the client. It returns when no goroutine of the port is left; it
-// waits for calls of Options.Join, whose context has ended.
+// Close ends everything: listeners, connections, streams, the client. It returns when no goroutine
+// of the port is left; it waits for calls of Options.Join, whose context has ended.
 func (p *Port) Close() error {
 	p.mu.Lock()
 	again := p.mu.closed
@@ -178,7 +184,8 @@ func (p *Port) Close() error {
 	return errors.Join(errs...)
 }
 
-// Recheck asks Admit about the peers of all connections and closes those that it no longer admits. It is for after a member was removed.
+// Recheck asks Admit about the peers of all connections and closes those that it no longer admits.
+// It is for after a member was removed.
 func (p *Port) Recheck() {
 	p.mu.Lock()
 	conns := make([]*conn, 0, len(p.mu.conns))

@@ -49,7 +49,8 @@ func match(secrets []string, proof, value []byte) (secret string, ok bool) {
 	return secret, ok
 }
 
-// await returns the secret that the proof was made with. One that is not known may be so new that only the other members have it yet.
+// await returns the secret that the proof was made with. One that is not known may be so new that
+// only the other members have it yet.
 func (p *Port) await(proof, value []byte) (secret string, ok bool) {
 	const pause = 50 * time.Millisecond
 	for waited := time.Duration(0); ; waited += pause {

@@ -14,9 +14,14 @@ type Standing struct {
 	Cluster string // that it is a member of; "": it knows none, and waits for one
 }
 
-// RequestStanding asks the node at address whether it knows a cluster. A program that does not know the question is a member's:
-// such a program listens for nothing else. errors.Is(err, ErrToken): the other does not know the token, and says nothing.
-func RequestStanding(ctx context.Context, address, token string, dial DialFunc) (s Standing, err error) {
+// RequestStanding asks the node at address whether it knows a cluster. A program that does not know
+// the question is a member's: such a program listens for nothing else. errors.Is(err, ErrToken):
+// the other does not know the token, and says nothing.
+func RequestStanding(
+	ctx context.Context,
+	address, token string,
+	dial DialFunc,
+) (s Standing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
 	k, body, err := converse(ctx, address, token, JoinRequest{AsksStanding: true}, dial)
@@ -42,8 +47,9 @@ func readStanding(k kind, body []byte) (s Standing, err error) {
 // errNoMember is what a node answers to a join that waits for a cluster itself.
 var errNoMember = fmt.Errorf("%w: this node waits for a cluster, too", ErrNotNow)
 
-// Wait serves l for a node that waits for a cluster: whoever knows one of the secrets is told that it knows none. Nobody is a member
-// with it: its certificate is of an authority that ends with it. Close the port before l's address is used again.
+// Wait serves l for a node that waits for a cluster: whoever knows one of the secrets is told that
+// it knows none. Nobody is a member with it: its certificate is of an authority that ends with it.
+// Close the port before l's address is used again.
 func Wait(l net.Listener, secrets func() []string, logf func(string, ...any)) (*Port, error) {
 	id := Identity{Cluster: "none-" + rand.Text(), Member: 1, Incarnation: 1}
 	c, err := newCredentials(id)

@@ -44,7 +44,8 @@ func TestStanding(t *testing.T) {
 			t.Errorf("with another token: %+v, %v", s, err)
 		}
 	}
-	if _, err := d.knock(t, l.Addr().String(), d.token); !errors.Is(err, ErrNotNow) || !strings.Contains(err.Error(), "waits for a cluster") {
+	if _, err := d.knock(t, l.Addr().String(), d.token); !errors.Is(err, ErrNotNow) ||
+		!strings.Contains(err.Error(), "waits for a cluster") {
 		t.Errorf("joining at one that waits: %v", err)
 	}
 	if n := d.asked.Load(); n != 0 {
@@ -52,12 +53,14 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// TestStandingOfOlder: a member whose program does not know the question takes it for a join that asks for no certificate, and so has a cluster.
+// TestStandingOfOlder: a member whose program does not know the question takes it for a join that
+// asks for no certificate, and so has a cluster.
 func TestStandingOfOlder(t *testing.T) {
 	if _, err := parseRequestJoin(ask, []byte(`{"CSR":""}`)); err == nil { // all that an older program reads of the question
 		t.Error("an older program lets it in")
 	}
-	if s, err := readStanding(no, []byte("not a PEM file with one CERTIFICATE REQUEST")); err != nil || s.Cluster == "" {
+	if s, err := readStanding(no, []byte("not a PEM file with one CERTIFICATE REQUEST")); err != nil ||
+		s.Cluster == "" {
 		t.Errorf("an older member: %+v, %v", s, err)
 	}
 	if _, err := readStanding(later, nil); !errors.Is(err, ErrNotNow) {
@@ -89,7 +92,8 @@ func TestTokenArrives(t *testing.T) {
 	}
 }
 
-// TestClaim: a node that answers at a member's address with a certificate of another cluster is told so, and judges it.
+// TestClaim: a node that answers at a member's address with a certificate of another cluster is
+// told so, and judges it.
 func TestClaim(t *testing.T) {
 	w, other := newWorld(t), newWorld(t)
 	other.cluster = "other"
@@ -115,7 +119,8 @@ func TestClaim(t *testing.T) {
 			err := member.Tell(t.Context(), 2)
 			if c.words == "" {
 				got := heard.Load()
-				if err != nil || got == nil || *got != (Claim{Teller: w.id(1), Member: 2, Address: address}) {
+				if err != nil || got == nil ||
+					*got != (Claim{Teller: w.id(1), Member: 2, Address: address}) {
 					t.Errorf("%+v, %v", got, err)
 				}
 			} else if err == nil || !strings.Contains(err.Error(), c.words) {

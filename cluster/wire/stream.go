@@ -19,8 +19,8 @@ type Stream struct {
 	waiting *backlog
 }
 
-// Stream returns the open stream of a group; there is one until it is closed, and then a new one may be had. Inbound connections
-// for groups without are refused.
+// Stream returns the open stream of a group; there is one until it is closed, and then a new one
+// may be had. Inbound connections for groups without are refused.
 func (p *Port) Stream(group uint64) *Stream {
 	p.mu.Lock()
 	defer p.mu.Unlock()

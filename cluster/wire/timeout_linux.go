@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setUserTimeout ends a connection whose data is not acknowledged for so long (RFC 5482). Keep-alive does not see that: it is
-// silent while data is under way, and retransmission goes on for a quarter of an hour.
+// setUserTimeout ends a connection whose data is not acknowledged for so long (RFC 5482).
+// Keep-alive does not see that: it is silent while data is under way, and retransmission goes on
+// for a quarter of an hour.
 func setUserTimeout(c *net.TCPConn, d time.Duration) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// TestDialRefuses: a dialler does not speak with anybody but the member it wanted, and hears why it is not wanted.
+// TestDialRefuses: a dialler does not speak with anybody but the member it wanted, and hears why it
+// is not wanted.
 func TestDialRefuses(t *testing.T) {
 	refuse := func(words string, who uint16) func(*Options) {
 		return func(o *Options) {
@@ -74,8 +75,8 @@ func TestDialRefuses(t *testing.T) {
 	}
 }
 
-// TestFinalRefusal: who was removed is told that it need not come again, over HTTP too, and with what words. Who refuses it is not: it is no news
-// for itself.
+// TestFinalRefusal: who was removed is told that it need not come again, over HTTP too, and with
+// what words. Who refuses it is not: it is no news for itself.
 func TestFinalRefusal(t *testing.T) {
 	w := newWorld(t)
 	refuse := func(o *Options) {

@@ -16,9 +16,9 @@ import (
 
 const addressesFile = "addresses.json"
 
-// addressBook is where the members were found last, in a file. The control state has their addresses, but after a crash its newest rows are
-// only in the log, until the control group has a leader, and to choose one the members must find each other. Safe for use by
-// several goroutines.
+// addressBook is where the members were found last, in a file. The control state has their
+// addresses, but after a crash its newest rows are only in the log, until the control group has a
+// leader, and to choose one the members must find each other. Safe for use by several goroutines.
 type addressBook struct {
 	path string
 
@@ -57,8 +57,9 @@ func (b *addressBook) members() []uint16 {
 	return slices.Sorted(maps.Keys(b.mu.known))
 }
 
-// keep adds to the book what is new. It forgets nobody: right after a crash the state that now comes from may be older than the book. There are
-// no more members than numbers for them, and who was removed is let in by nobody.
+// keep adds to the book what is new. It forgets nobody: right after a crash the state that now
+// comes from may be older than the book. There are no more members than numbers for them, and who
+// was removed is let in by nobody.
 func (b *addressBook) keep(now map[uint16]string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

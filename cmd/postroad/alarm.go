@@ -8,8 +8,9 @@ import (
 	"github.com/postroad/postroad/internal/telemetry"
 )
 
-// alarm is something in the cluster's life that an operator's alerting wants to know. It is a line of the log with fields of its own, and an event for
-// the OTLP receiver. The events are a closed list, which docs/cluster.md has.
+// alarm is something in the cluster's life that an operator's alerting wants to know. It is a line
+// of the log with fields of its own, and an event for the OTLP receiver. The events are a closed
+// list, which docs/cluster.md has.
 type alarm struct {
 	event  string // member_missing, member_back, node_shut_out
 	member uint16 // whom it is about

@@ -16,12 +16,14 @@ import (
 	"github.com/postroad/postroad/mailbox/remote"
 )
 
-// mailboxes are all mailboxes of the cluster, wherever they are: each call goes to the owner of the mailbox's shard, on this node or another. While
-// there is none, as during an election, it is looked for again, for ownerPatience. Safe for use by several goroutines. ErrRefused: no owner was
+// mailboxes are all mailboxes of the cluster, wherever they are: each call goes to the owner of the
+// mailbox's shard, on this node or another. While there is none, as during an election, it is
+// looked for again, for ownerPatience. Safe for use by several goroutines. ErrRefused: no owner was
 // found in time, and nothing happened; ErrUnknown: it may have happened.
 type mailboxes struct {
 	n *node
-	// settings are what the directory says of a mailbox that is to be made; false: there is no such user. Set before the node takes mail.
+	// settings are what the directory says of a mailbox that is to be made; false: there is no such
+	// user. Set before the node takes mail.
 	settings func(address string) (mailbox.Settings, bool)
 
 	mu      sync.Mutex
@@ -87,7 +89,8 @@ func (m *mailboxes) Owned(number int) *mailbox.Store {
 	return nil
 }
 
-// owner finds the owner of a shard: this node, whose store it returns, or another member, 0 when none is known.
+// owner finds the owner of a shard: this node, whose store it returns, or another member, 0 when
+// none is known.
 func (m *mailboxes) owner(number int) (here *mailbox.Store, member uint16) {
 	if s := m.held(number); s != nil {
 		if s.open() {
@@ -99,7 +102,8 @@ func (m *mailboxes) owner(number int) (here *mailbox.Store, member uint16) {
 		case known:
 			return nil, leader
 		}
-		// There is an election, or the shard has moved away and this copy is about to be deleted: others may know.
+		// There is an election, or the shard has moved away and this copy is about to be deleted:
+		// others may know.
 	}
 	voters := m.voters(number)
 	if len(voters) == 0 {
@@ -134,7 +138,8 @@ func (m *mailboxes) wrong(number int, member uint16) {
 	}
 }
 
-// atOwner does something at the owner of a shard, here or at another member; again while it is refused.
+// atOwner does something at the owner of a shard, here or at another member; again while it is
+// refused.
 func (m *mailboxes) atOwner(ctx context.Context, number int, here func(*mailbox.Store) error, there func(remote.Call) error) error {
 	limit := time.Now().Add(ownerPatience)
 	for wait := ownerFirst; ; wait = min(2*wait, ownerMost) {

@@ -9,8 +9,9 @@ import (
 	"github.com/postroad/postroad/mailbox/remote"
 )
 
-// Append takes a delivery for mailboxes of one shard; it does not block. done is called once. ErrUnknown: try again under the same keys. Content.Open
-// may be called several times, one after the other.
+// Append takes a delivery for mailboxes of one shard; it does not block. done is called once.
+// ErrUnknown: try again under the same keys. Content.Open may be called several times, one after
+// the other.
 func (m *mailboxes) Append(number int, d *mailbox.Delivery, done func([]mailbox.Result, error)) {
 	a := &appending{m: m, shard: number, d: d, done: done, limit: time.Now().Add(ownerPatience)}
 	a.try()
@@ -53,7 +54,8 @@ func (a *appending) answer(results []mailbox.Result, err error) {
 	a.done(results, err)
 }
 
-// appendTogether appends deliveries for one shard by one command, in their order (mailbox.Store.AppendTogether).
+// appendTogether appends deliveries for one shard by one command, in their order
+// (mailbox.Store.AppendTogether).
 func (m *mailboxes) appendTogether(ctx context.Context, number int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
 	err = m.atOwner(ctx, number, func(s *mailbox.Store) (err error) {
 		results, err = s.AppendTogether(ctx, all)

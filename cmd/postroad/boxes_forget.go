@@ -13,8 +13,8 @@ import (
 	"github.com/postroad/postroad/mailbox/remote"
 )
 
-// forgets are append records whose recipients are settled, until they may be forgotten: an append that was tried twice may arrive long after the
-// other one, and must then meet its record.
+// forgets are append records whose recipients are settled, until they may be forgotten: an append
+// that was tried twice may arrive long after the other one, and must then meet its record.
 type forgets struct {
 	mu      sync.Mutex
 	waiting fifo.Queue[forgetting]
@@ -35,7 +35,8 @@ const (
 	forgetMost  = 5000 // records of one request
 )
 
-// Forget drops append records whose recipients the queue has settled, a while later. It does not block, and may be lost.
+// Forget drops append records whose recipients the queue has settled, a while later. It does not
+// block, and may be lost.
 func (m *mailboxes) Forget(number int, records []mailbox.Record) {
 	f := &m.forgets
 	now := uint32(time.Now().Unix())

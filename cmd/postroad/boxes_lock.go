@@ -12,7 +12,8 @@ import (
 	"github.com/postroad/postroad/mailbox/remote"
 )
 
-// This file is about the maildrop locks of POP3, which are in the memory of the owner of a mailbox's shard.
+// This file is about the maildrop locks of POP3, which are in the memory of the owner of a
+// mailbox's shard.
 
 // Lock takes the maildrop lock of a mailbox, which is made if the directory has its user.
 func (m *mailboxes) Lock(ctx context.Context, address string) (mailbox.LockID, error) {
@@ -93,7 +94,8 @@ func (m *mailboxes) unlockAll() {
 // updateMost is how many UIDs go in one request.
 const updateMost = 50_000
 
-// Update removes messages from the inbox of a locked mailbox. After an error some may be gone and others not (RFC 1939 6).
+// Update removes messages from the inbox of a locked mailbox. After an error some may be gone and
+// others not (RFC 1939 6).
 func (m *mailboxes) Update(ctx context.Context, id mailbox.LockID, uids []mailbox.UID) error {
 	for some := range slices.Chunk(uids, updateMost) {
 		if _, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "update", Lock: id, UIDs: some}); err != nil {

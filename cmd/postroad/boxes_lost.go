@@ -17,15 +17,16 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// A forget is lost when the node that was to tell it ended, or found no owner. What is left of it, a record of long ago, is looked for here.
+// A forget is lost when the node that was to tell it ended, or found no owner. What is left of it,
+// a record of long ago, is looked for here.
 
 const (
 	lostAfter = time.Hour   // how old a record is that should have been forgotten
 	lostEvery = time.Minute // and how often one is looked for
 )
 
-// searchLost forgets records of messages from before a time that no queue group knows any more: their forgets were lost. It does so for
-// the shards that this node owns.
+// searchLost forgets records of messages from before a time that no queue group knows any more:
+// their forgets were lost. It does so for the shards that this node owns.
 func (m *mailboxes) searchLost(ctx context.Context, before time.Time) {
 	for number := range m.Shards() {
 		if s := m.Owned(number); s != nil {
@@ -60,7 +61,8 @@ func (m *mailboxes) searchShard(ctx context.Context, s *mailbox.Store, before ti
 	}
 }
 
-// settled returns those of the records whose recipients no queue group has to deliver any more. Every group must have answered.
+// settled returns those of the records whose recipients no queue group has to deliver any more.
+// Every group must have answered.
 func (m *mailboxes) settled(ctx context.Context, records []mailbox.Record) ([]mailbox.Record, error) {
 	pending := make([]byte, len(records))
 	for _, g := range m.n.control.Groups() {
@@ -84,7 +86,8 @@ func (m *mailboxes) settled(ctx context.Context, records []mailbox.Record) ([]ma
 	return settled, nil
 }
 
-// pendingIn asks the owner of a queue group which recipients it has still to deliver: 1 for each that it has.
+// pendingIn asks the owner of a queue group which recipients it has still to deliver: 1 for each
+// that it has.
 func (m *mailboxes) pendingIn(ctx context.Context, g *control.Group, records []mailbox.Record) (answer []byte, err error) {
 	if answer, err = m.n.pendingHere(g.ID, records); err == nil {
 		return answer, nil

@@ -5,7 +5,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// observeMailboxes tells the figures of the shards that this node owns, together: so the sum over all nodes counts everything once.
+// observeMailboxes tells the figures of the shards that this node owns, together: so the sum over
+// all nodes counts everything once.
 func (n *node) observeMailboxes(o telemetry.Observer) {
 	var sum mailbox.Stats
 	owned := 0

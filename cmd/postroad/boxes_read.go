@@ -41,7 +41,8 @@ func messagesIn(s *mailbox.Store, box mailbox.Ref, folder uint32) (all []mailbox
 	return all, err
 }
 
-// reading is the outcome of a request that changes nothing: when it is lost on the way it is made again.
+// reading is the outcome of a request that changes nothing: when it is lost on the way it is made
+// again.
 func reading(ctx context.Context, err error) error {
 	for _, known := range []error{mailbox.ErrRefused, mailbox.ErrNoMailbox, mailbox.ErrNoFolder, mailbox.ErrNoMessage} {
 		if errors.Is(err, known) {
@@ -54,9 +55,10 @@ func reading(ctx context.Context, err error) error {
 	return err
 }
 
-// Open opens a message, of so many octets, to be read piece by piece. A copy of the shard on this node has it, once it has applied the append, for the
-// octets of a message never change; else its owner is asked. ctx bounds all of it. The reader holds what is read at once from a copy or the wire; it has
-// a method Rest, which lets go of that until the next Read.
+// Open opens a message, of so many octets, to be read piece by piece. A copy of the shard on this
+// node has it, once it has applied the append, for the octets of a message never change; else its
+// owner is asked. ctx bounds all of it. The reader holds what is read at once from a copy or the
+// wire; it has a method Rest, which lets go of that until the next Read.
 func (m *mailboxes) Open(ctx context.Context, box mailbox.Ref, folder uint32, uid mailbox.UID) (io.ReadCloser, int64, error) {
 	number, err := m.shardOf(box.Address)
 	if err != nil {
@@ -69,7 +71,8 @@ func (m *mailboxes) Open(ctx context.Context, box mailbox.Ref, folder uint32, ui
 	return p, p.size, nil
 }
 
-// pieces reads a message from a copy that is here, or a piece at a time from its owner, whichever there is as it goes on. It is for one goroutine.
+// pieces reads a message from a copy that is here, or a piece at a time from its owner, whichever
+// there is as it goes on. It is for one goroutine.
 type pieces struct {
 	m    *mailboxes
 	ctx  context.Context

@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// rooms are what the owners of other nodes' shards said lately of their mailboxes, for RCPT, which does not wait.
+// rooms are what the owners of other nodes' shards said lately of their mailboxes, for RCPT, which
+// does not wait.
 type rooms struct {
 	mu     sync.Mutex
 	known  map[string]room
@@ -29,8 +30,9 @@ const (
 	roomAnswer = 5 * time.Second
 )
 
-// Room reports, without waiting for anything, whether so many octets would fit a mailbox: ErrFull, ErrNoMailbox, or nil, also when that is not known
-// here. What it says may be a little old; the append decides.
+// Room reports, without waiting for anything, whether so many octets would fit a mailbox: ErrFull,
+// ErrNoMailbox, or nil, also when that is not known here. What it says may be a little old; the
+// append decides.
 func (m *mailboxes) Room(address string, size int64) error {
 	number, err := m.shardOf(address)
 	if err != nil {
@@ -67,7 +69,8 @@ func (m *mailboxes) remoteRoom(address string, size int64) error {
 	return known.err
 }
 
-// keep notes what is known of a mailbox, in the place of any other when there are many. The caller has locked r.mu.
+// keep notes what is known of a mailbox, in the place of any other when there are many. The caller
+// has locked r.mu.
 func (r *rooms) keep(address string, known room) {
 	if _, there := r.known[address]; !there && len(r.known) >= maxRooms {
 		for other := range r.known {

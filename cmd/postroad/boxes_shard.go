@@ -8,7 +8,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// shard is this node's member of one group of mailboxes: the applied mailboxes, and while the node owns the group all that is done to them.
+// shard is this node's member of one group of mailboxes: the applied mailboxes, and while the node
+// owns the group all that is done to them.
 type shard struct {
 	ownership
 	n      *node
@@ -17,7 +18,8 @@ type shard struct {
 	term   atomic.Uint64 // of the present tenancy; 0: none
 }
 
-// holdShard makes this node take part in a group of mailboxes: that of shard number of so many. With first it is the group's first member.
+// holdShard makes this node take part in a group of mailboxes: that of shard number of so many.
+// With first it is the group's first member.
 func (n *node) holdShard(id uint64, number, of int, first bool) (*shard, error) {
 	s := &shard{n: n, number: number, ownership: ownership{group: n.store.Group(id), log: n.log}}
 	s.begin = s.own
@@ -49,7 +51,8 @@ type shardTenure struct {
 
 func (t *shardTenure) number() uint64 { return t.term }
 
-// finish answers what is pending; what is not by then is tried again elsewhere, under the same keys.
+// finish answers what is pending; what is not by then is tried again elsewhere, under the same
+// keys.
 func (t *shardTenure) finish(ctx context.Context) error {
 	t.s.store.Stop(ctx)
 	return nil
@@ -59,7 +62,8 @@ func (t *shardTenure) abandon() { t.s.store.Abandon() }
 
 func (t *shardTenure) over() { t.s.term.CompareAndSwap(t.term, 0) }
 
-// stop ends the part that this node takes, and gives the leadership to another member that is up to date.
+// stop ends the part that this node takes, and gives the leadership to another member that is up to
+// date.
 func (s *shard) stop(ctx context.Context) error {
 	_, err := s.ownership.stop(ctx)
 	return errors.Join(err, s.n.handOver(ctx, s.group))

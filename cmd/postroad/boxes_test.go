@@ -160,7 +160,8 @@ func (b *boxNodes) contents(n *node, address string) (all []string) {
 
 func address(i int) string { return fmt.Sprintf("user%d@example.net", i) }
 
-// TestMailboxesOfACluster: what one node does to a mailbox the others see, wherever its shard is owned, and also when a node is gone.
+// TestMailboxesOfACluster: what one node does to a mailbox the others see, wherever its shard is
+// owned, and also when a node is gone.
 func TestMailboxesOfACluster(t *testing.T) {
 	b := startBoxNodes(t, 4) // of which three have each shard
 	const boxes, messages = 12, 240
@@ -279,7 +280,8 @@ func (b *boxNodes) archives(from string, want []string) {
 	}
 }
 
-// TestLostForgets: an append record whose forget was lost goes when no queue group has the message; that of a message which is still in a queue stays.
+// TestLostForgets: an append record whose forget was lost goes when no queue group has the message;
+// that of a message which is still in a queue stays.
 func TestLostForgets(t *testing.T) {
 	b := startBoxNodes(t, 1)
 	n := b.all[0]

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// certificate is what listeners show. Its files are read again when they change; a pair that does not fit changes nothing
-// and is reported. Safe for use by several goroutines.
+// certificate is what listeners show. Its files are read again when they change; a pair that does
+// not fit changes nothing and is reported. Safe for use by several goroutines.
 type certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Config]
@@ -26,8 +26,8 @@ type certificate struct {
 // certificateEvery is how often the files are looked at.
 const certificateEvery = 10 * time.Second
 
-// newCertificate loads the pair, or makes a self-signed certificate for host when no files are named: other servers
-// take it for opportunistic TLS (RFC 7435).
+// newCertificate loads the pair, or makes a self-signed certificate for host when no files are
+// named: other servers take it for opportunistic TLS (RFC 7435).
 func newCertificate(certFile, keyFile, host string) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile}
 	if certFile == "" {

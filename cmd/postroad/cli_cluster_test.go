@@ -137,7 +137,8 @@ func TestBackupIsWholeAndPrivate(t *testing.T) {
 	}
 }
 
-// TestOfflineCommands: what reaches the functions that work on a data directory, and what is said after them.
+// TestOfflineCommands: what reaches the functions that work on a data directory, and what is said
+// after them.
 func TestOfflineCommands(t *testing.T) {
 	saved := offline
 	t.Cleanup(func() { offline = saved })

@@ -17,7 +17,8 @@ import (
 	"github.com/postroad/postroad/mailbox/archive"
 )
 
-// cliMailboxes has alice's mailbox, as a stream of messages. What is imported for anybody else is kept; its third message fails.
+// cliMailboxes has alice's mailbox, as a stream of messages. What is imported for anybody else is
+// kept; its third message fails.
 type cliMailboxes struct {
 	mu   sync.Mutex
 	kept map[string][]string

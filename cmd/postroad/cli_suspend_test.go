@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 )
 
-// cliSuspensions has one suspension in force; of a second group nothing is heard when a campaign is meant.
+// cliSuspensions has one suspension in force; of a second group nothing is heard when a campaign is
+// meant.
 type cliSuspensions struct{}
 
 func (c cliSuspensions) Suspend(ctx context.Context, s admin.Suspension, lasts time.Duration) (admin.Acknowledgement, error) {

@@ -20,7 +20,8 @@ import (
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
-// cliNode is an administration server over a real queue and directory in memory, found by POSTROAD_NODE.
+// cliNode is an administration server over a real queue and directory in memory, found by
+// POSTROAD_NODE.
 type cliNode struct {
 	queue *queue.Queue
 	boxes *cliMailboxes

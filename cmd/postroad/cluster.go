@@ -165,7 +165,8 @@ func (c operatorsCluster) Replace(ctx context.Context, old, heir string) error {
 	return said(c.n.changes.Replace(ctx, m.ID, h.ID))
 }
 
-// Backup writes the rows of the control group, one JSON object a line: whoever has them has the authority's key.
+// Backup writes the rows of the control group, one JSON object a line: whoever has them has the
+// authority's key.
 func (c operatorsCluster) Backup(ctx context.Context, w io.Writer) error {
 	out := json.NewEncoder(w)
 	id, _ := c.n.control.Cluster()
@@ -268,7 +269,8 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 	return st, nil
 }
 
-// group puts together what the members say of a group; its leader's word counts, that of the newest term.
+// group puts together what the members say of a group; its leader's word counts, that of the newest
+// term.
 func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) admin.GroupStatus {
 	name := func(id uint16) string { m, _ := c.n.control.Member(id); return m.Name }
 	names := func(ids []uint16) (all []string) {

@@ -56,8 +56,9 @@ func runBenchRun(ctx context.Context, c *console, args []string) error {
 	if o.Program, err = os.Executable(); err != nil {
 		return err
 	}
-	// Nothing but the end of the systems under test ends this process, which takes seconds: neither a second signal (timeout(1) sends two) nor a broken pipe
-	// (Ctrl-C ends what the output goes to as well).
+	// Nothing but the end of the systems under test ends this process, which takes seconds: neither
+	// a second signal (timeout(1) sends two) nor a broken pipe (Ctrl-C ends what the output goes to
+	// as well).
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGINT, syscall.SIGTERM)
 	o.Say = func(format string, args ...any) {
 		fmt.Fprintf(c.err, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
@@ -105,7 +106,8 @@ func readScenarios(names []string) (list []*run.Scenario, err error) {
 	return list, nil
 }
 
-// benchReport writes the reports of what was done, even when not all of it was, and says how it went.
+// benchReport writes the reports of what was done, even when not all of it was, and says how it
+// went.
 func (c *console) benchReport(r *benchreport.Report, runErr error, out string, strict bool) error {
 	if len(r.Scenarios) == 0 {
 		return runErr

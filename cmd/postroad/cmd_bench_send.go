@@ -73,7 +73,8 @@ func runBenchSend(ctx context.Context, c *console, args []string) error {
 		return usage("how much is to be sent?", "--messages 10000, or --for 1m, or both")
 	}
 	if os.Getenv("GOMAXPROCS") == "" {
-		// A loop that has nothing to do would wake a thread on each further processor to look for work. With a rate there is some: the clock's.
+		// A loop that has nothing to do would wake a thread on each further processor to look for
+		// work. With a rate there is some: the clock's.
 		procs := max(1, b.o.Loops)
 		if b.o.Rate > 0 {
 			procs++

@@ -27,7 +27,8 @@ It stops at SIGINT or SIGTERM, or after --messages or --for, and prints a summar
 
 docs/bench.md has an example of all that the file can say.`
 
-// lastReplies is how long clients have, at the end, to read the last replies and to end their connections.
+// lastReplies is how long clients have, at the end, to read the last replies and to end their
+// connections.
 const lastReplies = time.Second
 
 // benchSink is one run of the command.
@@ -88,7 +89,8 @@ func (b *benchSink) run(ctx context.Context, c *console) (err error) {
 		b.o.Record = f
 	}
 	if os.Getenv("GOMAXPROCS") == "" {
-		// A loop that has nothing to do would wake a thread on each further processor to look for work, which costs a third as much again (docs/performance.md).
+		// A loop that has nothing to do would wake a thread on each further processor to look for
+		// work, which costs a third as much again (docs/performance.md).
 		runtime.GOMAXPROCS(b.o.Loops)
 	}
 	s, err := sink.Start(b.o)

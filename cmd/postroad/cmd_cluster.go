@@ -13,7 +13,8 @@ import (
 	"github.com/postroad/postroad/internal/files"
 )
 
-// clusterCommands are in the order of a cluster's life. Those that need a running node talk to any; cmd_offline.go has the others.
+// clusterCommands are in the order of a cluster's life. Those that need a running node talk to any;
+// cmd_offline.go has the others.
 var clusterCommands = []command{
 	{name: "init", short: "make a running node the first of a cluster", run: runClusterInit, long: `
 Does nothing when the node is in a cluster already. A node that waits to join the others of [cluster] join begins one without them: be sure

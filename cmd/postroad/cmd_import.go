@@ -88,8 +88,8 @@ func (c *console) discardStage(ctx context.Context, client *admin.Client, stage 
 	return nil
 }
 
-// publishStage makes what is staged visible. want is how many users there are; 0: that is not known. The node that is asked may hear of the last of them
-// a moment after whoever leads.
+// publishStage makes what is staged visible. want is how many users there are; 0: that is not
+// known. The node that is asked may hear of the last of them a moment after whoever leads.
 func (c *console) publishStage(ctx context.Context, client *admin.Client, stage string, want int64) error {
 	progress := c.progress("visible")
 	defer progress.end()

@@ -41,7 +41,8 @@ func runMailboxImport(ctx context.Context, c *console, args []string) error {
 	})
 }
 
-// run reads the arguments, an address, or with --all none, and where the files are, and does with them what is to be done.
+// run reads the arguments, an address, or with --all none, and where the files are, and does with
+// them what is to be done.
 func (m *mailboxFlags) run(c *console, fs *flag.FlagSet, args []string, do func(client *admin.Client, address, path string) error) error {
 	m.register(fs)
 	fs.BoolVar(&m.all, "all", false, "all mailboxes, each in a file or directory of its own")

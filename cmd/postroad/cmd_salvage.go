@@ -24,7 +24,12 @@ func runQueueSalvage(ctx context.Context, c *console, args []string) error {
 	file := fs.String("config", "", "the configuration `FILE` of the node that has stopped")
 	var o salvageOptions
 	fs.BoolVar(&o.list, "list", false, "say what would be put in again, and change nothing")
-	fs.StringVar(&o.to, "to", "", "the cluster address `HOST:PORT` of a node that runs, when those known here are old")
+	fs.StringVar(
+		&o.to,
+		"to",
+		"",
+		"the cluster address `HOST:PORT` of a node that runs, when those known here are old",
+	)
 	fs.StringVar(&o.save, "save", "", "the `DIR` for messages of mailboxes, a file each")
 	rest, err := c.parse(fs, args)
 	if err != nil {
@@ -35,14 +40,23 @@ func runQueueSalvage(ctx context.Context, c *console, args []string) error {
 	}
 	if o.to != "" {
 		if host, port, err := net.SplitHostPort(o.to); err != nil || host == "" || port == "" {
-			return usage(fmt.Sprintf("%q is not HOST:PORT", o.to), "give the address of a node's cluster port, as in mx1.example.net:7025")
+			return usage(
+				fmt.Sprintf("%q is not HOST:PORT", o.to),
+				"give the address of a node's cluster port, as in mx1.example.net:7025",
+			)
 		}
 	}
 	cfg, err := loadOffline(*file)
 	if err != nil {
 		return err
 	}
-	err = offline.salvage(ctx, cfg, o, func(line string) { fmt.Fprintln(c.out, line) }, func(line string) { fmt.Fprintln(c.err, line) })
+	err = offline.salvage(
+		ctx,
+		cfg,
+		o,
+		func(line string) { fmt.Fprintln(c.out, line) },
+		func(line string) { fmt.Fprintln(c.err, line) },
+	)
 	if err == nil && !o.list {
 		fmt.Fprintf(c.err, "start it with `%s`\n", serveCommand(*file))
 	}

@@ -136,7 +136,8 @@ func (u *userFlags) change(ctx context.Context, c *console, fs *flag.FlagSet, ar
 	return nil
 }
 
-// password asks for a password, or reads it from standard input. It never comes from an argument, where others could see it.
+// password asks for a password, or reads it from standard input. It never comes from an argument,
+// where others could see it.
 func (c *console) password(stdin bool) (string, error) {
 	if stdin {
 		line, err := bufio.NewReader(io.LimitReader(c.in, 4096)).ReadString('\n')

@@ -20,7 +20,8 @@ func (n *nodeFlags) register(fs *flag.FlagSet) {
 	fs.StringVar(&n.node, "node", "", "the node: `PATH` of its socket or data directory, or HOST:PORT (default $POSTROAD_NODE)")
 }
 
-// client returns a client of the node. The token for HOST:PORT is POSTROAD_TOKEN, or that of the configuration file.
+// client returns a client of the node. The token for HOST:PORT is POSTROAD_TOKEN, or that of the
+// configuration file.
 func (n *nodeFlags) client() (*admin.Client, error) {
 	target, token := cmp.Or(n.node, os.Getenv("POSTROAD_NODE")), os.Getenv("POSTROAD_TOKEN")
 	if target != "" && n.config == "" {

@@ -88,8 +88,9 @@ func (n *node) startControlGroup(ctx context.Context, group *cluster.Group) erro
 	}
 }
 
-// decidesAlone reports whether this node is the only voter of the control group, by what is in its log. Once such a node leads, it has applied
-// all that was ever acknowledged. With other voters the rows may be older than that until there is a leader, and nothing is decided by them.
+// decidesAlone reports whether this node is the only voter of the control group, by what is in its
+// log. Once such a node leads, it has applied all that was ever acknowledged. With other voters the
+// rows may be older than that until there is a leader, and nothing is decided by them.
 func (n *node) decidesAlone() bool {
 	voters := n.store.Group(cluster.ControlGroup).Members().Voters
 	return len(voters) == 1 && voters[0] == n.self.Member
@@ -144,8 +145,9 @@ func (n *node) startLogins() (err error) {
 	return nil
 }
 
-// wantsPort reports whether other nodes are to reach this one: it has joined, has a list of nodes to join, was opened up by `cluster init` or `cluster token`, or
-// had others beside it. Only a node that never had any has rows that tell, too: those of a program that did not note it.
+// wantsPort reports whether other nodes are to reach this one: it has joined, has a list of nodes
+// to join, was opened up by `cluster init` or `cluster token`, or had others beside it. Only a node
+// that never had any has rows that tell, too: those of a program that did not note it.
 func (n *node) wantsPort() bool {
 	if n.self.Member != 1 || n.mayBeClaimed() || len(n.cfg.Cluster.Join) > 0 || n.store.OpenedUp() || n.store.HasPeers() {
 		return true

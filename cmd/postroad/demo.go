@@ -15,9 +15,10 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// The demo: real nodes in processes of their own, a DNS server and a receiving server, all on loopback. Of several nodes the one that leads the
-// busiest group is killed half-way. What was accepted is compared with what the receiving server got, by hash of the octets received and not by
-// anything the nodes say.
+// The demo: real nodes in processes of their own, a DNS server and a receiving server, all on
+// loopback. Of several nodes the one that leads the busiest group is killed half-way. What was
+// accepted is compared with what the receiving server got, by hash of the octets received and not
+// by anything the nodes say.
 
 type demo struct {
 	nodes, messages int
@@ -99,7 +100,8 @@ func (d *demo) run(ctx context.Context) (ok bool, err error) {
 	return d.report(h) && clean && ctx.Err() == nil, nil
 }
 
-// demoDomains receive the mail; slowDomain takes its time over each message, so that a node that is killed leaves something behind.
+// demoDomains receive the mail; slowDomain takes its time over each message, so that a node that is
+// killed leaves something behind.
 var demoDomains = []string{"alpha.example", "beta.example", "gamma.example", "xn--bcher-kva.example", slowDomain}
 
 const (
@@ -146,7 +148,8 @@ func hasDomain(address, domain string) bool {
 	return len(address) > len(domain) && address[len(address)-len(domain)-1:] == "@"+domain
 }
 
-// generator makes the messages. Many of them are smaller at the end than few: they go to several disks.
+// generator makes the messages. Many of them are smaller at the end than few: they go to several
+// disks.
 func (d *demo) generator(run string) *mailtest.Generator {
 	g := &mailtest.Generator{Seed: 1, Run: run, Domains: demoDomains}
 	if d.messages > 2000 {

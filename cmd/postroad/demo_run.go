@@ -15,7 +15,8 @@ const (
 	moveGoal     = 5 * time.Second
 	watchRate    = 20 // messages a second while --watch
 
-	// The receiving server takes its time before the kill, until the node has some transactions under way to leave behind, or for hesitateLimit.
+	// The receiving server takes its time before the kill, until the node has some transactions
+	// under way to leave behind, or for hesitateLimit.
 	hesitation    = 300 * time.Millisecond
 	hesitateFor   = 10
 	hesitateLimit = 5 * time.Second
@@ -45,7 +46,8 @@ func (d *demo) send(ctx context.Context) (err error) {
 	return nil
 }
 
-// killHalfWay kills the node that leads the busiest group, and starts it again when its messages have moved elsewhere.
+// killHalfWay kills the node that leads the busiest group, and starts it again when its messages
+// have moved elsewhere.
 func (d *demo) killHalfWay(ctx context.Context) error {
 	for d.load.Accepted() < d.messages/2 {
 		select {

@@ -8,8 +8,8 @@ import (
 	"github.com/postroad/postroad/internal/faults"
 )
 
-// keepRunning keeps the nodes and a little mail running until ctx ends. A node that is killed is started again after a while, as a service
-// manager does.
+// keepRunning keeps the nodes and a little mail running until ctx ends. A node that is killed is
+// started again after a while, as a service manager does.
 func (d *demo) keepRunning(ctx context.Context) {
 	d.invite()
 	first := d.load

@@ -24,8 +24,13 @@ type otherGroup struct {
 	group uint64
 }
 
-// Propose asks the group's members one after the other: who does not lead it refuses. It is refused when all do.
-func (o otherGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error) {
+// Propose asks the group's members one after the other: who does not lead it refuses. It is refused
+// when all do.
+func (o otherGroup) Propose(
+	ctx context.Context,
+	data []byte,
+	parts [][]byte,
+) (result any, err error) {
 	if h := o.n.queues.get(o.group); h != nil && h.group.Leading() != 0 {
 		if err := o.n.roomFor(data); err != nil {
 			return nil, fmt.Errorf("%w: %w", queue.ErrRefused, err)

@@ -14,9 +14,11 @@ import (
 	"github.com/postroad/postroad/smtpd"
 )
 
-// expander stands between the SMTP server and the queue: it sends a message where the directory says that its recipients' mail goes. Most
-// messages pass as they are. A list and a user who forwards get messages of their own (directory.Resolve); the client is answered when all are stored.
-// If one of several is not, the client is told to try again, and those that were stored go out twice: there is no command about two messages.
+// expander stands between the SMTP server and the queue: it sends a message where the directory
+// says that its recipients' mail goes. Most messages pass as they are. A list and a user who
+// forwards get messages of their own (directory.Resolve); the client is answered when all are
+// stored. If one of several is not, the client is told to try again, and those that were stored go
+// out twice: there is no command about two messages.
 type expander struct {
 	next  smtpd.Submitter
 	book  directory.Book
@@ -76,7 +78,8 @@ func (x *expander) direct(env *mail.Envelope) (*mail.Envelope, bool) {
 	return &e, true
 }
 
-// readdressed is a recipient of the envelope under another address. Reports name the one that the sender used (RFC 3461 4.2).
+// readdressed is a recipient of the envelope under another address. Reports name the one that the
+// sender used (RFC 3461 4.2).
 func readdressed(env *mail.Envelope, number int, address, domain string) mail.Recipient {
 	r := env.Recipients[number]
 	if r.ORcpt == "" && r.Address != address {
@@ -136,8 +139,9 @@ func (x *expander) envelope(env *mail.Envelope, c *directory.Copy, to []director
 	if c.List == nil {
 		return &e
 	}
-	// What a list sends is the list's: failures are reported to its owner, and what the sender asked for does not go on (RFC 5321 3.9.2, RFC 3461 5.2.7.3). A null
-	// reverse-path stays: on a report nobody reports.
+	// What a list sends is the list's: failures are reported to its owner, and what the sender
+	// asked for does not go on (RFC 5321 3.9.2, RFC 3461 5.2.7.3). A null reverse-path stays: on a
+	// report nobody reports.
 	if e.Sender != "" {
 		e.Sender = c.List.Owner
 	}
@@ -156,8 +160,9 @@ func deliveredTo(through []string) (lines []byte) {
 	return lines
 }
 
-// withoutLoops drops copies that somebody would forward for the second time. Who would is a recipient of the original instead, where local delivery refuses and
-// reports it, for the same line.
+// withoutLoops drops copies that somebody would forward for the second time. Who would is a
+// recipient of the original instead, where local delivery refuses and reports it, for the same
+// line.
 func withoutLoops(copies []*directory.Copy, content *mail.Content) (kept []*directory.Copy, looped bool) {
 	if !slices.ContainsFunc(copies, func(c *directory.Copy) bool { return len(c.Through) > 0 }) {
 		return copies, false
@@ -190,7 +195,8 @@ func withoutLoops(copies []*directory.Copy, content *mail.Content) (kept []*dire
 	return kept, true
 }
 
-// maxHeader is how much of a content is searched for Delivered-To lines. A longer header has so many Received lines that it is refused for them.
+// maxHeader is how much of a content is searched for Delivered-To lines. A longer header has so
+// many Received lines that it is refused for them.
 const maxHeader = 64 << 10
 
 // deliveredBefore returns the users in the Delivered-To lines of a content's header.
@@ -268,7 +274,8 @@ func (p *expansion) answered(number int, id mail.ID, f *smtp.Failure) {
 	p.done(p.ids[0], nil)
 }
 
-// received logs the messages that are stored, but for the one whose ID the client is told: the session logs that.
+// received logs the messages that are stored, but for the one whose ID the client is told: the
+// session logs that.
 func (p *expansion) received() {
 	told := p.ids[0]
 	if p.failure != nil {

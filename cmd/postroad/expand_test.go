@@ -51,7 +51,8 @@ type spool struct {
 	log    []string // what was logged
 }
 
-// Log notes which message came of which: "ID of ID: from <sender> to recipient (original) and others, octets".
+// Log notes which message came of which: "ID of ID: from <sender> to recipient (original) and
+// others, octets".
 func (s *spool) Log(r *maillog.Record) {
 	if r.Type != maillog.Reception || !strings.HasSuffix(r.Text, r.ID.String()) {
 		panic(fmt.Sprint("logged as received: ", *r))
@@ -148,7 +149,8 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// The session logs the message whose ID the client is told; the log says of the others where they come from.
+// The session logs the message whose ID the client is told; the log says of the others where they
+// come from.
 func TestExpansionIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		to     string

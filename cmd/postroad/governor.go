@@ -12,9 +12,10 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 )
 
-// governor makes this node what the control state wants it to be: it starts the groups that it is to be in and retires those that it is not, makes the
-// changes of members in the groups that it leads, and, where it leads the control group, plans. Every step can be
-// repeated, so whatever a crash interrupts the next round takes up.
+// governor makes this node what the control state wants it to be: it starts the groups that it is
+// to be in and retires those that it is not, makes the changes of members in the groups that it
+// leads, and, where it leads the control group, plans. Every step can be repeated, so whatever a
+// crash interrupts the next round takes up.
 type governor struct {
 	n         *node
 	kick      chan struct{}
@@ -120,7 +121,8 @@ func (g *governor) running() []uint64 {
 	return ids
 }
 
-// helloAgain is the time between two tries of a node, which did not join just now, to tell others that it runs.
+// helloAgain is the time between two tries of a node, which did not join just now, to tell others
+// that it runs.
 const helloAgain = 3 * time.Second
 
 // introduce tells the cluster about this node, where that is news.
@@ -172,8 +174,8 @@ func (g *governor) start(ctx context.Context, hosts []control.Group) {
 	n := g.n
 	fresh := n.store.Group(cluster.ControlGroup).Fresh()
 	for _, group := range hosts {
-		// After a crash the control rows may be from before this node left a group: what has ended is
-		// begun anew only by the word of a state that is known to be new.
+		// After a crash the control rows may be from before this node left a group: what has ended
+		// is begun anew only by the word of a state that is known to be new.
 		if ended, err := n.store.Group(group.ID).Ended(); err == nil && ended && !fresh {
 			continue
 		}
@@ -191,7 +193,8 @@ func (g *governor) start(ctx context.Context, hosts []control.Group) {
 	}
 }
 
-// retireAfter is how long a group must be unwanted here before its part is deleted: a node that has just started may see an old state.
+// retireAfter is how long a group must be unwanted here before its part is deleted: a node that has
+// just started may see an old state.
 const retireAfter = 30 * time.Second
 
 // retire deletes what this node holds of groups that have gone elsewhere.
@@ -220,7 +223,8 @@ func (g *governor) retire(hosts []control.Group) {
 	}
 }
 
-// judge decides whether a group takes mail here: not before it has as many members as it should, or once had.
+// judge decides whether a group takes mail here: not before it has as many members as it should, or
+// once had.
 func (g *governor) judge(group control.Group) {
 	p := g.n.part(group.ID)
 	if p == nil || p.base().group.Leading() == 0 {

@@ -15,19 +15,22 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// A queue group that is to go delivers what is due soon. What waits for longer, because it is held, suspended, due later or for a site that is left alone, its owner
-// hands over to the groups of nodes that stay: a bounded batch at a time, and no more than half of the time, so that mail does not feel it. The steps are package
-// queue's; here is what is handed over, where it goes, and when.
+// A queue group that is to go delivers what is due soon. What waits for longer, because it is held,
+// suspended, due later or for a site that is left alone, its owner hands over to the groups of
+// nodes that stay: a bounded batch at a time, and no more than half of the time, so that mail does
+// not feel it. The steps are package queue's; here is what is handed over, where it goes, and when.
 
 const (
 	// soon is what is worth waiting for: what is to be tried within this time is not handed over.
 	soon = time.Minute
 	// handOverFor bounds one pass, which keeps other changes of the group waiting.
 	handOverFor = 2 * time.Second
-	// lookAgain is how long a group rests when it has nothing to hand over, at the least, and when nobody takes it.
+	// lookAgain is how long a group rests when it has nothing to hand over, at the least, and when
+	// nobody takes it.
 	lookAgain     = time.Second
 	lookAgainLate = 5 * time.Second
-	// batchTime bounds the copying of a batch; a large message has a second for each of handOverRate octets beside.
+	// batchTime bounds the copying of a batch; a large message has a second for each of
+	// handOverRate octets beside.
 	batchTime    = 30 * time.Second
 	handOverRate = 256 << 10
 )
@@ -48,10 +51,15 @@ type handing struct {
 }
 
 func newHanding() handing {
-	return handing{gate: make(chan struct{}, 1), still: map[string]time.Time{}, turn: rand.IntN(1 << 16)}
+	return handing{
+		gate:  make(chan struct{}, 1),
+		still: map[string]time.Time{},
+		turn:  rand.IntN(1 << 16),
+	}
 }
 
-// handsOver reports whether there is something to do now for a group that is to go, or that has not ended what it began.
+// handsOver reports whether there is something to do now for a group that is to go, or that has not
+// ended what it began.
 func (h *holding) handsOver(going bool) bool {
 	t := h.tenure.Load()
 	if t == nil || !h.queue.Owner() {
@@ -71,7 +79,10 @@ func (h *holding) handsOver(going bool) bool {
 	if now.Before(s.again) {
 		return false
 	}
-	if going && now.Sub(s.since) >= stillLasts { // whoever counts messages on a word from before this term is through by then
+	if going &&
+		now.Sub(
+			s.since,
+		) >= stillLasts { // whoever counts messages on a word from before this term is through by then
 		return true
 	}
 	is, err := h.queue.Handing()
@@ -171,15 +182,21 @@ func (h *holding) nextTurn() int {
 // takers are the groups that mail is handed over to: those of nodes that stay and answer.
 func (n *node) takers(going control.Group) (groups []uint64, err error) {
 	for _, g := range n.control.Groups() {
-		if g.Kind == control.KindQueue && g.State == control.GroupServing && g.ID != going.ID && (g.Home == n.self.Member || n.reach.reachable(g.Home)) {
+		if g.Kind == control.KindQueue && g.State == control.GroupServing && g.ID != going.ID &&
+			(g.Home == n.self.Member || n.reach.reachable(g.Home)) {
 			groups = append(groups, g.ID)
 		}
 	}
 	if len(groups) == 0 {
-		return nil, errors.New("no other node takes mail: what is held or due later stays until one has joined (`postroad cluster token`), " +
-			"or is released, failed or removed (`postroad queue`)")
+		return nil, errors.New(
+			"no other node takes mail: what is held or due later stays until one has joined (`postroad cluster token`), " +
+				"or is released, failed or removed (`postroad queue`)",
+		)
 	}
-	return groups, n.control.Needs(control.HandOverProtocol, "handing over mail that waits for long")
+	return groups, n.control.Needs(
+		control.HandOverProtocol,
+		"handing over mail that waits for long",
+	)
 }
 
 // waiting finds the next messages that wait for long. more: there may be others.
@@ -200,7 +217,8 @@ func (h *holding) waiting(t *tenure) (batch []*queue.Stored, more bool, err erro
 		}
 		cursor = m.Message.ID
 		looked++
-		more = len(batch) == queue.HandOverMessages || looked%100 == 0 && time.Since(start) > handOverFor/2
+		more = len(batch) == queue.HandOverMessages ||
+			looked%100 == 0 && time.Since(start) > handOverFor/2
 		return !more
 	})
 	if err == nil && !more {
@@ -212,7 +230,8 @@ func (h *holding) waiting(t *tenure) (batch []*queue.Stored, more bool, err erro
 	return batch, more, err
 }
 
-// waitsLong reports whether nothing of a message is to be tried soon, and nothing is to be reported of it.
+// waitsLong reports whether nothing of a message is to be tried soon, and nothing is to be reported
+// of it.
 func (t *tenure) waitsLong(m *queue.Stored, now time.Time) bool {
 	if m.Reports > 0 {
 		return false
@@ -223,7 +242,8 @@ func (t *tenure) waitsLong(m *queue.Stored, now time.Time) bool {
 		if r.State.Final() || r.State == queue.Held || late(r.Due) {
 			continue
 		}
-		if s, ok := t.scheduler.Suspension(to.Domain, &m.Message.Envelope.Origin); ok && (s.Until.IsZero() || late(s.Until)) {
+		if s, ok := t.scheduler.Suspension(to.Domain, &m.Message.Envelope.Origin); ok &&
+			(s.Until.IsZero() || late(s.Until)) {
 			continue
 		}
 		if _, until, ok := t.scheduler.Reason(to.Domain); ok && late(until) {
@@ -267,7 +287,8 @@ func (h *holding) move(ctx context.Context, t *tenure, to uint64, batch []*queue
 	return errors.Join(parcel.LetGo(ctx), h.endHandOver(ctx))
 }
 
-// endHandOver ends a hand-over that is under way, tells the log of what has gone, and lets what has not be attempted again.
+// endHandOver ends a hand-over that is under way, tells the log of what has gone, and lets what has
+// not be attempted again.
 func (h *holding) endHandOver(ctx context.Context) error {
 	done, err := h.queue.EndHandOver(ctx, h.id(), h.n.elsewhere)
 	if err != nil {
@@ -285,7 +306,8 @@ func (h *holding) endHandOver(ctx context.Context) error {
 	return nil
 }
 
-// logHandedOver writes a line for each message; of those that an owner before this one let go only the ID is known.
+// logHandedOver writes a line for each message; of those that an owner before this one let go only
+// the ID is known.
 func (h *holding) logHandedOver(done queue.HandedOver, batch []*queue.Stored) {
 	if len(done.IDs) == 0 {
 		return
@@ -294,7 +316,11 @@ func (h *holding) logHandedOver(done queue.HandedOver, batch []*queue.Stored) {
 	for _, m := range batch {
 		known[m.Message.ID] = m.Message
 	}
-	words := fmt.Sprintf("handed over to %s, for %s is to go", h.n.groupName(done.Group), h.n.groupName(h.id()))
+	words := fmt.Sprintf(
+		"handed over to %s, for %s is to go",
+		h.n.groupName(done.Group),
+		h.n.groupName(h.id()),
+	)
 	for _, id := range done.IDs {
 		r := &maillog.Record{Type: maillog.HandedOver, At: h.n.now(), ID: id, Text: words}
 		if m := known[id]; m != nil {

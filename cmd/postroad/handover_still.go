@@ -14,11 +14,14 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 )
 
-// Messages that go from group to group would be met twice, or not at all, by whoever asks all groups. So nothing is let go while somebody asks: all nodes are
-// told to let hand-overs stand still, for a time that is renewed until the end, and each answers when what it had let go has come. A node that has just become the
-// owner of a group that is to go, or has just seen that it is, waits for as long before it lets anything go. What the owner before it had let go it may find on the
-// way; that stays there until the end, too, and is told of at the end. Whoever asks may be stopped meanwhile, or cut off from a node that goes on: what was told to it
-// has lapsed then, and what was asked is not known (stillness).
+// Messages that go from group to group would be met twice, or not at all, by whoever asks all
+// groups. So nothing is let go while somebody asks: all nodes are told to let hand-overs stand
+// still, for a time that is renewed until the end, and each answers when what it had let go has
+// come. A node that has just become the owner of a group that is to go, or has just seen that it
+// is, waits for as long before it lets anything go. What the owner before it had let go it may find
+// on the way; that stays there until the end, too, and is told of at the end. Whoever asks may be
+// stopped meanwhile, or cut off from a node that goes on: what was told to it has lapsed then, and
+// what was asked is not known (stillness).
 
 const (
 	stillLasts = 10 * time.Second
@@ -29,7 +32,8 @@ const (
 
 var stillNumber atomic.Uint64
 
-// standStill lets hand-overs stand still until end is called, which says what was on its way nevertheless, because its end is not known.
+// standStill lets hand-overs stand still until end is called, which says what was on its way
+// nevertheless, because its end is not known.
 func (n *node) standStill(ctx context.Context) (end func() (moving []admin.Missing)) {
 	key := fmt.Sprintf("%d.%d.%d", n.self.Member, n.self.Incarnation, stillNumber.Add(1))
 	s := newStillness(time.Now(), n.anyGoing())
@@ -57,7 +61,13 @@ func (n *node) standStill(ctx context.Context) (end func() (moving []admin.Missi
 		}
 		for _, id := range s.lapsed() {
 			m, _ := n.control.Member(id)
-			moving = append(moving, admin.Missing{Node: m.Name, Why: "messages may have gone from group to group meanwhile"})
+			moving = append(
+				moving,
+				admin.Missing{
+					Node: m.Name,
+					Why:  "messages may have gone from group to group meanwhile",
+				},
+			)
 		}
 		return moving
 	}
@@ -73,10 +83,14 @@ func (n *node) anyGoing() bool {
 	return false
 }
 
-// askStill tells all nodes, and heard who has answered, when that was asked and when answered. One that does not answer lets nothing go that counts: its groups do not
-// answer either, or have another owner.
+// askStill tells all nodes, and heard who has answered, when that was asked and when answered. One
+// that does not answer lets nothing go that counts: its groups do not answer either, or have
+// another owner.
 func (n *node) askStill(
-	ctx context.Context, key string, lasts time.Duration, heard func(member uint16, asked, answered time.Time),
+	ctx context.Context,
+	key string,
+	lasts time.Duration,
+	heard func(member uint16, asked, answered time.Time),
 ) (moving []admin.Missing) {
 	ctx, cancel := context.WithTimeout(ctx, stillWait)
 	defer cancel()
@@ -95,7 +109,8 @@ func (n *node) askStill(
 				err = n.ask(ctx, m.ID, http.MethodPost, fmt.Sprintf("/node/still?key=%s&for=%s", key, lasts), nil, nil)
 			}
 			var answer *cluster.Answer
-			silent := err != nil && m.ID != n.self.Member && (!errors.As(err, &answer) || answer.Status != http.StatusConflict)
+			silent := err != nil && m.ID != n.self.Member &&
+				(!errors.As(err, &answer) || answer.Status != http.StatusConflict)
 			if !silent {
 				heard(m.ID, asked, time.Now())
 			}
@@ -126,7 +141,8 @@ func (n *node) serveStill(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// still keeps the groups that this node owns from letting messages go, and waits until what they have let go has come.
+// still keeps the groups that this node owns from letting messages go, and waits until what they
+// have let go has come.
 func (n *node) still(ctx context.Context, key string, lasts time.Duration) error {
 	var all error
 	for _, h := range n.queues.list() {
@@ -163,7 +179,12 @@ func (h *holding) arrived(ctx context.Context) error {
 	}
 	is, err := h.queue.Handing()
 	if err == nil && is.OnTheWay > 0 {
-		err = fmt.Errorf("%d messages are on their way from %s to %s, which does not answer", is.OnTheWay, h.n.groupName(h.id()), h.n.groupName(is.Group))
+		err = fmt.Errorf(
+			"%d messages are on their way from %s to %s, which does not answer",
+			is.OnTheWay,
+			h.n.groupName(h.id()),
+			h.n.groupName(is.Group),
+		)
 	}
 	return err
 }

@@ -12,7 +12,8 @@ import (
 // stuckAfter is how long the governor, which comes by twice a second, may stay away.
 const stuckAfter = 2 * time.Minute
 
-// Live, Ready and Notes implement admin.Health. A node whose governor is stuck, on a lock or a disk, has to be started again.
+// Live, Ready and Notes implement admin.Health. A node whose governor is stuck, on a lock or a
+// disk, has to be started again.
 func (n *node) Live() error {
 	last := time.Unix(0, n.governor.alive.Load())
 	if n.background.Err() == nil && last.Unix() > 0 && time.Since(last) > stuckAfter {
@@ -37,8 +38,8 @@ func (n *node) Ready() error {
 	return nil
 }
 
-// Notes are what the cluster lacks, whether or not this node takes mail: members that do not answer, and groups that survive no further loss. Each
-// node knows it of all.
+// Notes are what the cluster lacks, whether or not this node takes mail: members that do not
+// answer, and groups that survive no further loss. Each node knows it of all.
 func (n *node) Notes() (notes []string) {
 	if n.out.Load() != nil {
 		return nil // this node knows nothing of the cluster any more

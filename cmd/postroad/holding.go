@@ -16,7 +16,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// holding is this node's member of one queue group: the applied queue, and while the node owns the group what delivers its mail.
+// holding is this node's member of one queue group: the applied queue, and while the node owns the
+// group what delivers its mail.
 type holding struct {
 	ownership
 	n       *node
@@ -122,8 +123,8 @@ func (t *tenure) over() {
 	h.reports += t.reporter.Made()
 }
 
-// stop ends the part that this node takes: what is under way is finished until ctx ends, and another member that is up to date gets
-// the leadership.
+// stop ends the part that this node takes: what is under way is finished until ctx ends, and
+// another member that is up to date gets the leadership.
 func (h *holding) stop(ctx context.Context) error {
 	owned, err := h.ownership.stop(ctx)
 	if !owned {
@@ -134,7 +135,8 @@ func (h *holding) stop(ctx context.Context) error {
 	return errors.Join(err, h.n.handOver(ctx, h.group))
 }
 
-// handOver gives a group that this node leads to another voter, when there is one that is up to date.
+// handOver gives a group that this node leads to another voter, when there is one that is up to
+// date.
 func (n *node) handOver(ctx context.Context, g *cluster.Group) error {
 	if g.Leading() == 0 {
 		return nil
@@ -187,7 +189,8 @@ func sumDelivery(a, b delivery.Stats) delivery.Stats {
 
 var failNoOwner = smtp.Temp(451, "4.3.2", "This system is not accepting mail now, try again later")
 
-// front takes the mail of all connections to a queue that this node owns: its home, or while that is led elsewhere another.
+// front takes the mail of all connections to a queue that this node owns: its home, or while that
+// is led elsewhere another.
 type front struct{ n *node }
 
 func (f front) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {

@@ -66,7 +66,8 @@ func (n *node) join(g control.Group) error {
 	return nil
 }
 
-// leaveGroup ends this node's part in a group that has gone elsewhere, and deletes what it held of it.
+// leaveGroup ends this node's part in a group that has gone elsewhere, and deletes what it held of
+// it.
 func (n *node) leaveGroup(p part) error {
 	ctx, cancel := context.WithTimeout(context.Background(), renewTime)
 	defer cancel()

@@ -17,11 +17,13 @@ import (
 	"github.com/postroad/postroad/internal/files"
 )
 
-// Who a node is among the members of its cluster stands in its data directory: cluster/{ca,cert,key}.pem, and cluster/joined.json from the
-// join until the store has been made. A node that never joined is member 1 of a cluster of its own; until that is written down in its
+// Who a node is among the members of its cluster stands in its data directory:
+// cluster/{ca,cert,key}.pem, and cluster/joined.json from the join until the store has been made. A
+// node that never joined is member 1 of a cluster of its own; until that is written down in its
 // control group it keeps the authority's key in cluster/authority.pem.
 
-// protocol is the newest version of commands and requests that this build understands (cluster/DESIGN.md). 2: suspensions. 3: mailboxes. 4: handing mail over.
+// protocol is the newest version of commands and requests that this build understands
+// (cluster/DESIGN.md). 2: suspensions. 3: mailboxes. 4: handing mail over.
 const protocol = control.HandOverProtocol + pretended
 
 const authorityFile = "authority.pem"

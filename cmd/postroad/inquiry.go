@@ -13,8 +13,8 @@ import (
 	"github.com/postroad/postroad/delivery/share"
 )
 
-// inquiry asks, for the grantor of this node, the nodes of deposed owners whether those have closed their connections. A process that is stopped does not
-// answer, and closes nothing until it wakes.
+// inquiry asks, for the grantor of this node, the nodes of deposed owners whether those have closed
+// their connections. A process that is stopped does not answer, and closes nothing until it wakes.
 type inquiry struct {
 	doubts func() []share.Doubt
 	ask    func(ctx context.Context, member uint16) ([]share.Tenure, error) // which holders it has
@@ -100,7 +100,8 @@ func (q *inquiry) one(ctx context.Context, d share.Doubt) {
 	case errors.Is(err, syscall.ECONNREFUSED): // no process is left, and the system has closed all that it had
 		q.note(d.Node, asked, nil)
 	case errors.As(err, &answer):
-		// An older version, which does not know the question. It runs, so it has closed what it had so long after it was deposed.
+		// An older version, which does not know the question. It runs, so it has closed what it had
+		// so long after it was deposed.
 		q.note(d.Node, asked.Add(-share.DefaultLinger), nil)
 	case ctx.Err() == nil && !d.Brief:
 		q.tell(d, err)
@@ -114,8 +115,13 @@ func (q *inquiry) tell(d share.Doubt, err error) {
 	q.told[d.Node] = true
 	q.mu.Unlock()
 	if first {
-		q.logf("limits: %v: it may have connections open of groups that others own now (%d are counted), so others get less: until it answers, its process has ended, "+
-			"it is removed from the cluster, or %v have passed", err, d.Connections, share.DefaultPatience)
+		q.logf(
+			"limits: %v: it may have connections open of groups that others own now (%d are counted), so others get less: until it answers, its process has ended, "+
+				"it is removed from the cluster, or %v have passed",
+			err,
+			d.Connections,
+			share.DefaultPatience,
+		)
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 	"github.com/postroad/postroad/delivery/share"
 )
 
-// TestInquiry: what each kind of answer, or none, says of the connections of a node's deposed owners.
+// TestInquiry: what each kind of answer, or none, says of the connections of a node's deposed
+// owners.
 func TestInquiry(t *testing.T) {
 	open := []share.Tenure{{Group: 3, Epoch: 7}}
 	for _, c := range []struct {
@@ -47,8 +48,14 @@ func TestInquiry(t *testing.T) {
 					note: func(member uint16, asked time.Time, open []share.Tenure) {
 						mu.Lock()
 						defer mu.Unlock()
-						if noted++; member != 2 || !slices.Equal(open, c.open) || time.Since(asked) != c.ago {
-							t.Errorf("noted of member %d, as asked %v ago: %v", member, time.Since(asked), open)
+						if noted++; member != 2 || !slices.Equal(open, c.open) ||
+							time.Since(asked) != c.ago {
+							t.Errorf(
+								"noted of member %d, as asked %v ago: %v",
+								member,
+								time.Since(asked),
+								open,
+							)
 						}
 					},
 					logf:  func(string, ...any) { mu.Lock(); defer mu.Unlock(); said++ },
@@ -61,7 +68,11 @@ func TestInquiry(t *testing.T) {
 				cancel()
 				<-ended
 				if (noted >= 39) != c.noted || (said == 1) == c.noted {
-					t.Errorf("noted %d times in 10 s, said %d times that it does not answer", noted, said)
+					t.Errorf(
+						"noted %d times in 10 s, said %d times that it does not answer",
+						noted,
+						said,
+					)
 				}
 			})
 		})

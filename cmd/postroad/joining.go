@@ -21,8 +21,9 @@ import (
 	"github.com/postroad/postroad/internal/files"
 )
 
-// How a node with an empty data directory becomes a member: by `postroad cluster join`, or by itself with a list of those that it may join. Each
-// step can be repeated after a crash, and ends in one member: the cluster gives the same number to the same name and incarnation.
+// How a node with an empty data directory becomes a member: by `postroad cluster join`, or by
+// itself with a list of those that it may join. Each step can be repeated after a crash, and ends
+// in one member: the cluster gives the same number to the same name and incarnation.
 
 const joinedFile = "joined.json"
 
@@ -46,7 +47,12 @@ func readJoined(cfg *config.Config) (*joined, error) {
 	}
 	j := new(joined)
 	if err := json.Unmarshal(b, j); err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w; empty %s and join again", file, err, cfg.Node.DataDir)
+		return nil, fmt.Errorf(
+			"%s is damaged: %w; empty %s and join again",
+			file,
+			err,
+			cfg.Node.DataDir,
+		)
 	}
 	return j, nil
 }
@@ -56,10 +62,14 @@ func (j *joined) save(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(files.MakeDir(clusterDir(cfg)), files.Replace(filepath.Join(clusterDir(cfg), joinedFile), b))
+	return errors.Join(
+		files.MakeDir(clusterDir(cfg)),
+		files.Replace(filepath.Join(clusterDir(cfg), joinedFile), b),
+	)
 }
 
-// beginJoin returns who this node is in a join that is repeated, or in a new one. It is written down before the cluster hears of it.
+// beginJoin returns who this node is in a join that is repeated, or in a new one. It is written
+// down before the cluster hears of it.
 func beginJoin(cfg *config.Config) (*joined, error) {
 	j, err := readJoined(cfg)
 	if err != nil || j != nil && (j.Name == cfg.Node.Name || j.Name == "") {
@@ -69,13 +79,26 @@ func beginJoin(cfg *config.Config) (*joined, error) {
 	return j, j.save(cfg)
 }
 
-// joinCluster makes the empty data directory of cfg a member of the cluster that has a node at address.
+// joinCluster makes the empty data directory of cfg a member of the cluster that has a node at
+// address.
 func joinCluster(ctx context.Context, cfg *config.Config, address, token string) error {
 	if used, err := storeExists(cfg); err != nil || used {
-		return errors.Join(err, fmt.Errorf("%s is in use already: only an empty data directory can join", cfg.Node.DataDir))
+		return errors.Join(
+			err,
+			fmt.Errorf(
+				"%s is in use already: only an empty data directory can join",
+				cfg.Node.DataDir,
+			),
+		)
 	}
 	if _, err := wire.LoadCredentials(clusterDir(cfg)); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(err, fmt.Errorf("%s has joined a cluster already: start the node, or empty the directory", cfg.Node.DataDir))
+		return errors.Join(
+			err,
+			fmt.Errorf(
+				"%s has joined a cluster already: start the node, or empty the directory",
+				cfg.Node.DataDir,
+			),
+		)
 	}
 	j, err := beginJoin(cfg)
 	if err != nil {
@@ -89,7 +112,8 @@ func joinCluster(ctx context.Context, cfg *config.Config, address, token string)
 		Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise, Version: version, Protocol: protocol, Incarnation: j.Incarnation, CSR: csr,
 	}, dialFrom(cfg))
 	if errors.Is(err, wire.ErrRefused) {
-		// This incarnation is refused for good, as when another machine has joined under its name. It never ran: the next try is a new one's.
+		// This incarnation is refused for good, as when another machine has joined under its name.
+		// It never ran: the next try is a new one's.
 		return errors.Join(err, files.Remove(filepath.Join(clusterDir(cfg), joinedFile)))
 	}
 	if err != nil {
@@ -103,15 +127,17 @@ func joinCluster(ctx context.Context, cfg *config.Config, address, token string)
 	return wire.Credentials{CA: reply.CA, Cert: reply.Cert, Key: key}.Save(clusterDir(cfg))
 }
 
-// begins reports whether this node is the one that begins the cluster of cluster.join, when nobody there knows one.
+// begins reports whether this node is the one that begins the cluster of cluster.join, when nobody
+// there knows one.
 func begins(cfg *config.Config) bool {
 	return len(cfg.Cluster.Join) > 0 && cfg.Cluster.Join[0] == cfg.Cluster.Advertise
 }
 
-// joinByItself makes a node with an empty data directory a member of the cluster that the others of cluster.join know. The first of the list begins
-// one instead when all others say that they know none; any may be told to by `postroad cluster init`. It tries until then: the others may be
-// starting, or electing a leader. Who is refused for good gives up. A node without a list begins a cluster of its own, unless a note says that it
-// was a member of one.
+// joinByItself makes a node with an empty data directory a member of the cluster that the others of
+// cluster.join know. The first of the list begins one instead when all others say that they know
+// none; any may be told to by `postroad cluster init`. It tries until then: the others may be
+// starting, or electing a leader. Who is refused for good gives up. A node without a list begins a
+// cluster of its own, unless a note says that it was a member of one.
 func (n *node) joinByItself(ctx context.Context) error {
 	cfg := n.cfg
 	used, err := storeExists(cfg)
@@ -128,7 +154,10 @@ func (n *node) joinByItself(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cluster.token_file: %w", err)
 	}
-	others := slices.DeleteFunc(slices.Clone(cfg.Cluster.Join), func(a string) bool { return a == cfg.Cluster.Advertise })
+	others := slices.DeleteFunc(
+		slices.Clone(cfg.Cluster.Join),
+		func(a string) bool { return a == cfg.Cluster.Advertise },
+	)
 	if begins(cfg) && len(others) == 0 {
 		return nil
 	}
@@ -143,8 +172,14 @@ func (n *node) joinByItself(ctx context.Context) error {
 // seekPause is the time between two rounds of questions.
 const seekPause = 200 * time.Millisecond
 
-// seek asks the others, round after round, until this node is a member or is to begin. told: an operator has said that it is to begin.
-func (n *node) seek(ctx context.Context, others []string, token string, told <-chan struct{}) error {
+// seek asks the others, round after round, until this node is a member or is to begin. told: an
+// operator has said that it is to begin.
+func (n *node) seek(
+	ctx context.Context,
+	others []string,
+	token string,
+	told <-chan struct{},
+) error {
 	for logged := false; ; {
 		found, err := n.question(ctx, others, token)
 		for _, address := range found { // one of them may be cut off from the others
@@ -158,7 +193,9 @@ func (n *node) seek(ctx context.Context, others []string, token string, told <-c
 		}
 		if len(found) == 0 && err == nil {
 			n.log.Logf("none of the others in cluster.join knows a cluster: this node begins one")
-			return files.Remove(filepath.Join(clusterDir(n.cfg), joinedFile)) // of a cluster that nobody knows any more
+			return files.Remove(
+				filepath.Join(clusterDir(n.cfg), joinedFile),
+			) // of a cluster that nobody knows any more
 		}
 		n.waits.say("a cluster to join: %v", err)
 		if !logged {
@@ -171,7 +208,11 @@ func (n *node) seek(ctx context.Context, others []string, token string, told <-c
 			n.toldToBegin = true
 			return files.Remove(filepath.Join(clusterDir(n.cfg), joinedFile))
 		case <-ctx.Done():
-			return fmt.Errorf("no member of cluster.join lets this node in: %w (the last answer: %w)", ctx.Err(), err)
+			return fmt.Errorf(
+				"no member of cluster.join lets this node in: %w (the last answer: %w)",
+				ctx.Err(),
+				err,
+			)
 		case <-time.After(seekPause):
 		}
 	}
@@ -180,16 +221,23 @@ func (n *node) seek(ctx context.Context, others []string, token string, told <-c
 // questionTime bounds one round of questions: who does not answer must not keep the others waiting.
 const questionTime = 3 * time.Second
 
-// question asks all others at the same time whether they know a cluster, and returns the addresses of those that do. Without any it
-// returns nil when this node is to begin one, or why it has to wait.
-func (n *node) question(ctx context.Context, others []string, token string) (found []string, wait error) {
+// question asks all others at the same time whether they know a cluster, and returns the addresses
+// of those that do. Without any it returns nil when this node is to begin one, or why it has to
+// wait.
+func (n *node) question(
+	ctx context.Context,
+	others []string,
+	token string,
+) (found []string, wait error) {
 	ctx, cancel := context.WithTimeout(ctx, questionTime)
 	defer cancel()
 	answers := make([]wire.Standing, len(others))
 	errs := make([]error, len(others))
 	var all sync.WaitGroup
 	for i, address := range others {
-		all.Go(func() { answers[i], errs[i] = wire.RequestStanding(ctx, address, token, dialFrom(n.cfg)) })
+		all.Go(
+			func() { answers[i], errs[i] = wire.RequestStanding(ctx, address, token, dialFrom(n.cfg)) },
+		)
 	}
 	all.Wait()
 	var words []string
@@ -205,14 +253,22 @@ func (n *node) question(ctx context.Context, others []string, token string) (fou
 	case len(found) > 0 || begins(n.cfg) && len(words) == 0:
 		return found, nil
 	case begins(n.cfg):
-		return nil, fmt.Errorf("this node is the first of cluster.join, and begins a cluster when all others have answered that they know none; "+
-			"if there is none, `postroad cluster init` here begins one now (%s)", strings.Join(words, "; "))
+		return nil, fmt.Errorf(
+			"this node is the first of cluster.join, and begins a cluster when all others have answered that they know none; "+
+				"if there is none, `postroad cluster init` here begins one now (%s)",
+			strings.Join(words, "; "),
+		)
 	}
-	return nil, fmt.Errorf("nobody in cluster.join knows one yet, and %s is to begin it (%s)", n.cfg.Cluster.Join[0], strings.Join(words, "; "))
+	return nil, fmt.Errorf(
+		"nobody in cluster.join knows one yet, and %s is to begin it (%s)",
+		n.cfg.Cluster.Join[0],
+		strings.Join(words, "; "),
+	)
 }
 
-// answerWhileWaiting answers what others ask meanwhile: nodes on the cluster port whether this one knows a cluster, operators and probes on the
-// administration's addresses. told has a value when an operator has said that this node is to begin a cluster.
+// answerWhileWaiting answers what others ask meanwhile: nodes on the cluster port whether this one
+// knows a cluster, operators and probes on the administration's addresses. told has a value when an
+// operator has said that this node is to begin a cluster.
 func (n *node) answerWhileWaiting(token string) (told <-chan struct{}, end func(), err error) {
 	l, err := net.Listen("tcp", n.cfg.Cluster.Listen)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 // lingerLimit bounds how long a deposed owner goes on with the planted defect.
 const lingerLimit = 30 * time.Second
 
-// linger is half of a planted defect: a deposed owner waits for what it has under way, and proposes the outcomes when it leads again. The
-// other half is in package queue, where they are taken. The fault run must fail with it.
+// linger is half of a planted defect: a deposed owner waits for what it has under way, and proposes
+// the outcomes when it leads again. The other half is in package queue, where they are taken. The
+// fault run must fail with it.
 func linger(t *tenure) {
 	ctx, cancel := context.WithTimeout(context.Background(), lingerLimit)
 	defer cancel()

@@ -14,11 +14,13 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// localStore is the scheduler's way into the mailboxes (delivery.LocalStore): it sends the recipients of a message to their shards, makes
-// mailboxes on first use, and says in SMTP's words what became of it. All terms of the node share one.
+// localStore is the scheduler's way into the mailboxes (delivery.LocalStore): it sends the
+// recipients of a message to their shards, makes mailboxes on first use, and says in SMTP's words
+// what became of it. All terms of the node share one.
 type localStore struct {
 	boxes localBoxes
-	// settings are what the directory says of a mailbox that is to be made; false: there is no such user.
+	// settings are what the directory says of a mailbox that is to be made; false: there is no such
+	// user.
 	settings func(address string) (mailbox.Settings, bool)
 	current  func() bool                 // the directory surely is what the cluster knows now
 	warn     func(address string)        // a mailbox is over its soft quota; it must not block
@@ -42,8 +44,9 @@ type localBoxes interface {
 const (
 	makersAtOnce = 64
 	makeTime     = 15 * time.Second // for all mailboxes that one delivery needs
-	// appendLinger is how long a message waits for others. Nobody waits for a delivery as a client waits for its 250, and each append command of a shard
-	// costs as much as some messages: two thirds of the CPU with 20 clients.
+	// appendLinger is how long a message waits for others. Nobody waits for a delivery as a client
+	// waits for its 250, and each append command of a shard costs as much as some messages: two
+	// thirds of the CPU with 20 clients.
 	appendLinger = 10 * time.Millisecond
 )
 

@@ -212,7 +212,8 @@ func TestLocalStoreTrouble(t *testing.T) {
 	}
 }
 
-// Only so many mailboxes are made at a time; the others wait, and when that takes too long they are tried again later.
+// Only so many mailboxes are made at a time; the others wait, and when that takes too long they are
+// tried again later.
 func TestLocalStoreMakersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boxes := newFakeBoxes()
@@ -273,7 +274,8 @@ func TestLocalStoreLingers(t *testing.T) {
 	}
 }
 
-// A shard without an owner holds up one message at a time, and nobody else's; when it answers again, all go on.
+// A shard without an owner holds up one message at a time, and nobody else's; when it answers
+// again, all go on.
 func TestLocalStoreAilingShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		boxes := newFakeBoxes()

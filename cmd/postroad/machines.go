@@ -36,7 +36,8 @@ func (m queueMachine) CheckForwarded(data []byte, parts [][]byte) error {
 func (queueMachine) AppendResult(b []byte, result any) []byte { return queue.AppendResult(b, result) }
 func (queueMachine) ParseResult(b []byte) (any, error)        { return queue.ParseResult(b) }
 
-// controlMachine is two state machines in one group: whose command it is, its first octet says, and their rows have keys of their own.
+// controlMachine is two state machines in one group: whose command it is, its first octet says, and
+// their rows have keys of their own.
 type controlMachine struct {
 	control *control.State
 	users   *directory.Directory
@@ -69,7 +70,8 @@ func (m controlMachine) Restored() {
 	m.users.Restored()
 }
 
-// Answers that cross the network: what a directory answers is one octet or two, and no answer of the control state is that short.
+// Answers that cross the network: what a directory answers is one octet or two, and no answer of
+// the control state is that short.
 func (controlMachine) AppendResult(b []byte, result any) []byte {
 	if b, ok := directory.AppendResult(b, result); ok {
 		return b

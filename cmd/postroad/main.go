@@ -1,5 +1,6 @@
-// Command postroad is the mail transfer agent: the node itself (serve), a demonstration of it, and what an operator does with a
-// running node. It is the only place that knows which concrete parts work together.
+// Command postroad is the mail transfer agent: the node itself (serve), a demonstration of it, and
+// what an operator does with a running node. It is the only place that knows which concrete parts
+// work together.
 package main
 
 import (
@@ -28,7 +29,8 @@ type command struct {
 	sub   []command // of a group, which has no run
 }
 
-// commands are in the order in which a newcomer meets them. It is a function because run's help refers to it.
+// commands are in the order in which a newcomer meets them. It is a function because run's help
+// refers to it.
 func commands() []command {
 	return []command{
 		{name: "serve", args: "[--config FILE]", short: "run a node", run: runServe, long: serveHelp},

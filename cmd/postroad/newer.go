@@ -11,8 +11,9 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 )
 
-// This build pretends to be the next version (cluster/DESIGN.md): its protocol is one higher, and `postroad cluster note TEXT` proposes a command to the
-// control group and one to each queue group that the node owns, and asks all members on a path that the version before does not serve.
+// This build pretends to be the next version (cluster/DESIGN.md): its protocol is one higher, and
+// `postroad cluster note TEXT` proposes a command to the control group and one to each queue group
+// that the node owns, and asks all members on a path that the version before does not serve.
 
 const pretended = 1
 

@@ -30,8 +30,8 @@ import (
 	"github.com/postroad/postroad/smtpd"
 )
 
-// node is a running node: the parts and what ends them, in the order in which they were started. A part is started when those
-// that it needs run, and ended before them.
+// node is a running node: the parts and what ends them, in the order in which they were started. A
+// part is started when those that it needs run, and ended before them.
 type node struct {
 	cfg  *config.Config
 	file string // the configuration file, "" for the embedded default
@@ -91,9 +91,10 @@ type ender struct {
 	end  func(context.Context) error
 }
 
-// startNode starts a node; the parts are started from the disk outwards, so that mail is taken only when it can be kept and
-// delivered. What needs this node alone is bounded (startTimeout). What needs others takes as long as they do, and the node says what it waits for.
-// After an error, or when ctx ends, everything that had been started is ended again.
+// startNode starts a node; the parts are started from the disk outwards, so that mail is taken only
+// when it can be kept and delivered. What needs this node alone is bounded (startTimeout). What
+// needs others takes as long as they do, and the node says what it waits for. After an error, or
+// when ctx ends, everything that had been started is ended again.
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
 	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
@@ -141,7 +142,8 @@ func (n *node) onStop(what string, end func(context.Context) error) {
 	n.enders = append(n.enders, ender{what, end})
 }
 
-// stop ends the node in good order: it takes no more mail, finishes what is under way until ctx ends, and closes the store.
+// stop ends the node in good order: it takes no more mail, finishes what is under way until ctx
+// ends, and closes the store.
 func (n *node) stop(ctx context.Context) error {
 	n.cancel()
 	var all error
@@ -238,8 +240,9 @@ func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error
 	return o, nil
 }
 
-// startQueues lets the governor start the queue groups. A node that never had others beside it waits until it owns its home group; in a cluster that
-// may depend on them, and /readyz says when it does.
+// startQueues lets the governor start the queue groups. A node that never had others beside it
+// waits until it owns its home group; in a cluster that may depend on them, and /readyz says when
+// it does.
 func (n *node) startQueues(ctx context.Context) error {
 	n.governor = newGovernor(n)
 	var all sync.WaitGroup

@@ -14,9 +14,10 @@ import (
 	"github.com/postroad/postroad/internal/files"
 )
 
-// A node that comes back with an empty data directory has forgotten that it was a member: it would begin a cluster of its own under its old name
-// and answer 250. One with a list of nodes asks those (joining.go). For any other a note outside of its data directory tells: beside
-// its configuration, where the operator's commands can write, or beside the data directory. It holds no secret.
+// A node that comes back with an empty data directory has forgotten that it was a member: it would
+// begin a cluster of its own under its old name and answer 250. One with a list of nodes asks those
+// (joining.go). For any other a note outside of its data directory tells: beside its configuration,
+// where the operator's commands can write, or beside the data directory. It holds no secret.
 
 // memberNote says what a node was.
 type memberNote struct {
@@ -26,7 +27,8 @@ type memberNote struct {
 	Written time.Time `json:"written"`
 }
 
-// noteFiles are where a note may be, the first choice first. <data_dir>.member may be a directory that is the node's own, which systemd can make.
+// noteFiles are where a note may be, the first choice first. <data_dir>.member may be a directory
+// that is the node's own, which systemd can make.
 func noteFiles(file string, cfg *config.Config) (all []string) {
 	if file != "" {
 		all = append(all, file+".member")
@@ -38,7 +40,8 @@ func noteFiles(file string, cfg *config.Config) (all []string) {
 	return append(all, beside)
 }
 
-// readNote returns the note and where it is; nil: there is none. One that cannot be read counts: somebody wrote it.
+// readNote returns the note and where it is; nil: there is none. One that cannot be read counts:
+// somebody wrote it.
 func readNote(file string, cfg *config.Config) (*memberNote, string) {
 	for _, path := range noteFiles(file, cfg) {
 		b, err := os.ReadFile(path)
@@ -54,7 +57,8 @@ func readNote(file string, cfg *config.Config) (*memberNote, string) {
 	return nil, ""
 }
 
-// writeNote writes the note of a node that is what its credentials say. It returns nil when it is there already.
+// writeNote writes the note of a node that is what its credentials say. It returns nil when it is
+// there already.
 func writeNote(file string, cfg *config.Config) error {
 	creds, err := wire.LoadCredentials(clusterDir(cfg))
 	if err != nil {
@@ -83,8 +87,14 @@ func writeNote(file string, cfg *config.Config) error {
 		}
 		all = errors.Join(all, err)
 	}
-	return fmt.Errorf("nothing outside of %s tells that this node is member %d of cluster %s: if its disk is ever lost, it must not be started empty under its name; "+
-		"let it write one of the files below, or list the cluster's nodes in [cluster] join, which it asks then: %w", cfg.Node.DataDir, self.Member, self.Cluster, all)
+	return fmt.Errorf(
+		"nothing outside of %s tells that this node is member %d of cluster %s: if its disk is ever lost, it must not be started empty under its name; "+
+			"let it write one of the files below, or list the cluster's nodes in [cluster] join, which it asks then: %w",
+		cfg.Node.DataDir,
+		self.Member,
+		self.Cluster,
+		all,
+	)
 }
 
 // keepNote writes the note of a node that has other members, where it has none and needs one.
@@ -107,13 +117,23 @@ func (c *console) writeNote(file string, cfg *config.Config) {
 	}
 }
 
-// mayBegin refuses to begin a cluster with an empty data directory where a note says that the node was a member of one.
+// mayBegin refuses to begin a cluster with an empty data directory where a note says that the node
+// was a member of one.
 func (n *node) mayBegin() error {
 	note, path := readNote(n.file, n.cfg)
 	if j, err := readJoined(n.cfg); note == nil || j != nil || err != nil {
 		return err // a join that did not end is told of by startStore
 	}
-	return lasting(fmt.Errorf("%s is empty, but this node was %s, member %d of cluster %s, as %s says: it has forgotten its votes and its mail. Give it another name "+
-		"(node.name), join with `postroad cluster join`, and run `postroad cluster replace %s NEW`. Only if that cluster is no more: remove the file, and the node begins one of its own",
-		n.cfg.Node.DataDir, note.Name, note.Member, note.Cluster, path, note.Name))
+	return lasting(
+		fmt.Errorf(
+			"%s is empty, but this node was %s, member %d of cluster %s, as %s says: it has forgotten its votes and its mail. Give it another name "+
+				"(node.name), join with `postroad cluster join`, and run `postroad cluster replace %s NEW`. Only if that cluster is no more: remove the file, and the node begins one of its own",
+			n.cfg.Node.DataDir,
+			note.Name,
+			note.Member,
+			note.Cluster,
+			path,
+			note.Name,
+		),
+	)
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// startAdmin opens the administration socket and address: last, so that /readyz answers 200 when mail can come.
+// startAdmin opens the administration socket and address: last, so that /readyz answers 200 when
+// mail can come.
 func (n *node) startAdmin(context.Context) error {
 	if err := n.registerMetrics(); err != nil {
 		return err
@@ -130,7 +131,8 @@ func (n *node) observeSMTP(o telemetry.Observer) {
 	o.Counter("panics_total", "sessions ended by a fault of ours", e.Panics)
 }
 
-// queueStats are the figures of the queues that this node owns, together: so the sum over all nodes counts everything once.
+// queueStats are the figures of the queues that this node owns, together: so the sum over all nodes
+// counts everything once.
 func (n *node) queueStats() (sum queue.Stats) {
 	for _, h := range n.queues.list() {
 		if h.tenure.Load() == nil {

@@ -11,13 +11,15 @@ import (
 	"github.com/postroad/postroad/internal/maillog"
 )
 
-// ownership makes this node the owner of a group as often as it leads it: terms begin and end, one after the other, as the leadership comes, is
-// lost, or is given away. Who owns a group does all that is done with what is in it.
+// ownership makes this node the owner of a group as often as it leads it: terms begin and end, one
+// after the other, as the leadership comes, is lost, or is given away. Who owns a group does all
+// that is done with what is in it.
 type ownership struct {
 	group *cluster.Group
 	log   *maillog.Log
-	// begin begins a term and returns its tenancy, also beside an error if there is something to be ended; nil: the term has ended already. It returns
-	// soon after ctx ends, which the term's end does.
+	// begin begins a term and returns its tenancy, also beside an error if there is something to be
+	// ended; nil: the term has ended already. It returns soon after ctx ends, which the term's end
+	// does.
 	begin   func(ctx context.Context, term uint64) (tenancy, error)
 	accepts atomic.Bool // mail may come: as many members as there should be have been seen at some time
 	present tenancy     // follow's, and when that has ended stop's
@@ -30,7 +32,8 @@ type ownership struct {
 	end     context.CancelFunc
 }
 
-// tenancy is one term of ownership. It is ended by one of finish and abandon, or by both, and then over is called.
+// tenancy is one term of ownership. It is ended by one of finish and abandon, or by both, and then
+// over is called.
 type tenancy interface {
 	number() uint64                   // raft's
 	finish(ctx context.Context) error // in good order: what is under way is finished, until ctx ends
@@ -38,7 +41,8 @@ type tenancy interface {
 	over()
 }
 
-// take makes this node take part in the group, as one that can become its owner. With first it is the group's first member.
+// take makes this node take part in the group, as one that can become its owner. With first it is
+// the group's first member.
 func (o *ownership) take(first bool, machine cluster.StateMachine) error {
 	o.terms, o.yields = make(chan uint64, 1), make(chan yielding)
 	o.ended, o.end = context.WithCancel(context.Background())
@@ -144,7 +148,8 @@ type yielding struct {
 // renewTime bounds how long what is under way is waited for when a tenancy is given away.
 const renewTime = 10 * time.Second
 
-// yield ends the tenancy before the leadership goes elsewhere, so that nothing is under way that the next owner would have to repeat.
+// yield ends the tenancy before the leadership goes elsewhere, so that nothing is under way that
+// the next owner would have to repeat.
 func (o *ownership) yield(ctx context.Context) error {
 	y := yielding{ctx, make(chan error, 1)}
 	select {
@@ -171,7 +176,8 @@ func (o *ownership) rest(ctx context.Context) error {
 
 var errLostMeanwhile = errors.New("the group was lost before all was finished")
 
-// windUp ends a tenancy in good order: what is under way is finished, for so long. If it is lost meanwhile, it ends as one that was lost.
+// windUp ends a tenancy in good order: what is under way is finished, for so long. If it is lost
+// meanwhile, it ends as one that was lost.
 func (o *ownership) windUp(ctx context.Context, t tenancy, limit time.Duration) error {
 	lost, lose := context.WithCancel(context.Background())
 	defer lose()
@@ -195,8 +201,8 @@ func (o *ownership) windUp(ctx context.Context, t tenancy, limit time.Duration) 
 	}
 }
 
-// stop ends the part that this node takes as the owner: what is under way is finished until ctx ends. owned: it was the owner, and nobody has taken
-// that from it.
+// stop ends the part that this node takes as the owner: what is under way is finished until ctx
+// ends. owned: it was the owner, and nobody has taken that from it.
 func (o *ownership) stop(ctx context.Context) (owned bool, err error) {
 	o.end()
 	o.endStart()

@@ -16,7 +16,8 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 )
 
-// This file is what members ask each other beside raft's messages and the operator's questions: who is there, and how it is.
+// This file is what members ask each other beside raft's messages and the operator's questions: who
+// is there, and how it is.
 
 // report is how a member says it is.
 type report struct {
@@ -66,7 +67,8 @@ func (n *node) report() report {
 	return r
 }
 
-// serveHello makes a member that has joined, and runs now, an active one. It cannot do so itself: it has no control state yet.
+// serveHello makes a member that has joined, and runs now, an active one. It cannot do so itself:
+// it has no control state yet.
 func (n *node) serveHello(w http.ResponseWriter, r *http.Request) {
 	peer, ok := wire.Peer(r.Context())
 	if !ok {
@@ -136,8 +138,9 @@ func (n *node) watch() *reach {
 	}
 }
 
-// knownMembers are the members as the control state has them. After a crash that may be in the log only until the control group has a leader, and a
-// node that was removed meanwhile gets none: then those are asked that the address book has, of whom nothing else is known.
+// knownMembers are the members as the control state has them. After a crash that may be in the log
+// only until the control group has a leader, and a node that was removed meanwhile gets none: then
+// those are asked that the address book has, of whom nothing else is known.
 func (n *node) knownMembers() []control.Member {
 	all := n.control.Members()
 	if len(all) == 0 {
@@ -148,7 +151,8 @@ func (n *node) knownMembers() []control.Member {
 	return all
 }
 
-// current returns when this node has applied all that the control group had decided when it was called.
+// current returns when this node has applied all that the control group had decided when it was
+// called.
 func (n *node) current(ctx context.Context) error {
 	if anyRollCall {
 		return nil
@@ -159,7 +163,8 @@ func (n *node) current(ctx context.Context) error {
 	return nil
 }
 
-// peers are the other members, for the operator's questions. Of those that the control state does not have yet it may be known where they are.
+// peers are the other members, for the operator's questions. Of those that the control state does
+// not have yet it may be known where they are.
 func (n *node) peers() (all []admin.Peer) {
 	known := len(n.control.Members()) > 0
 	for _, m := range n.knownMembers() {

@@ -15,7 +15,8 @@ import (
 
 // This file joins what the directory says of people with their mailboxes and their mail.
 
-// mailboxSettings are what the directory says of the mailbox of a canonical address; false: no user has it.
+// mailboxSettings are what the directory says of the mailbox of a canonical address; false: no user
+// has it.
 func (n *node) mailboxSettings(address string) (mailbox.Settings, bool) {
 	u, ok := n.users.Get(address)
 	if !ok || u.NoMailbox || !n.policy.Local(mail.DomainOf(address)) {
@@ -24,8 +25,9 @@ func (n *node) mailboxSettings(address string) (mailbox.Settings, bool) {
 	return mailbox.Settings{Soft: u.Soft, Hard: u.Hard, Retention: u.Retention}, true
 }
 
-// knowsPeople reports whether this node has applied all that it knows the control group to have decided. After a start that takes until it has heard
-// from a leader: till then nobody is unknown for good.
+// knowsPeople reports whether this node has applied all that it knows the control group to have
+// decided. After a start that takes until it has heard from a leader: till then nobody is unknown
+// for good.
 func (n *node) knowsPeople() bool { return n.store.Group(cluster.ControlGroup).Fresh() }
 
 // expander is what stands before the queue.
@@ -33,7 +35,8 @@ func (n *node) expander() *expander {
 	return &expander{next: front{n}, book: n.policy, width: n.cfg.Limits.Recipients, log: n.log, now: n.now}
 }
 
-// operatorsUsers is the directory for the administration: a change of a user is one of the mailbox, too.
+// operatorsUsers is the directory for the administration: a change of a user is one of the mailbox,
+// too.
 type operatorsUsers struct {
 	*directory.Editor
 	*directory.Directory
@@ -46,7 +49,8 @@ func (u operatorsUsers) Sync(ctx context.Context, force bool) (directory.Synced,
 	return u.sync(ctx, force)
 }
 
-// Edit changes settings. The mailbox follows, if it has been made; it would in a minute anyway (people_quotas.go).
+// Edit changes settings. The mailbox follows, if it has been made; it would in a minute anyway
+// (people_quotas.go).
 func (u operatorsUsers) Edit(ctx context.Context, name string, edit func(*directory.Settings)) error {
 	var quotas *mailbox.Settings // this node may not know the user as changed yet
 	err := u.Editor.Edit(ctx, name, func(s *directory.Settings) {
@@ -89,8 +93,9 @@ func (u operatorsUsers) Remove(ctx context.Context, name string, keepMail bool) 
 	return err
 }
 
-// reportQueue is a queue whose reports go where the directory says that their recipients' mail goes: a report is one message, whose acceptance is one
-// command with the event it reports on, and so its copies are recipients of one.
+// reportQueue is a queue whose reports go where the directory says that their recipients' mail
+// goes: a report is one message, whose acceptance is one command with the event it reports on, and
+// so its copies are recipients of one.
 type reportQueue struct {
 	delivery.Queue
 	book directory.Book

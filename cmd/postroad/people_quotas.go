@@ -7,9 +7,10 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// A mailbox is made with the quotas and the retention that the directory says, and `user set` changes both places. What else changes users, imports and outside lists, may
-// change a hundred thousand at once, and the owner of a mailbox may be away just then: so each node compares the mailboxes of the shards that it owns with the directory, when
-// that has changed.
+// A mailbox is made with the quotas and the retention that the directory says, and `user set`
+// changes both places. What else changes users, imports and outside lists, may change a hundred
+// thousand at once, and the owner of a mailbox may be away just then: so each node compares the
+// mailboxes of the shards that it owns with the directory, when that has changed.
 
 // quotasEvery is the time between two looks whether anything has changed.
 const quotasEvery = time.Minute

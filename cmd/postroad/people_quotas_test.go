@@ -33,7 +33,8 @@ func TestQuotasFollowTheDirectory(t *testing.T) {
 			t.Errorf("%s has %+v, %v; want %+v", address, box.Settings, err, want)
 		}
 	}
-	// Somebody else's change of a mailbox shows whether it is looked at again without a change of the directory.
+	// Somebody else's change of a mailbox shows whether it is looked at again without a change of
+	// the directory.
 	b.ok(n.boxes.Configure(b.ctx, "b@example.net", mailbox.Settings{Hard: 1}))
 	n.compareQuotas(b.ctx, last)
 	if box, _ := n.boxes.Mailbox(b.ctx, "b@example.net"); box.Hard != 1 {

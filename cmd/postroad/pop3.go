@@ -15,7 +15,8 @@ import (
 	"github.com/postroad/postroad/smtpd"
 )
 
-// startPOP3 serves the mailboxes of the cluster on this node's pop3 and pop3s listeners. It shares SMTP's event loops.
+// startPOP3 serves the mailboxes of the cluster on this node's pop3 and pop3s listeners. It shares
+// SMTP's event loops.
 func (n *node) startPOP3(context.Context) (err error) {
 	l := n.cfg.Limits
 	n.pop3, err = pop3.New(pop3.Options{
@@ -65,7 +66,8 @@ func (n *node) pop3Ended(e *pop3.Ended) {
 		e.User, e.Client, e.TLS, e.Retrieved, e.Octets, e.Removed, e.Left, why)
 }
 
-// pop3Logins checks log-ins as SMTP's are checked: with the same workers, and the same memory of who guesses.
+// pop3Logins checks log-ins as SMTP's are checked: with the same workers, and the same memory of
+// who guesses.
 type pop3Logins struct{ auth *policy.Auth }
 
 func (l pop3Logins) Plain(client netip.AddrPort, authzid, user, password string, done func(string, *smtp.Failure)) {

@@ -10,8 +10,9 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// pressure says why no new message can be taken: too little free disk. It looks once a second, so that a
-// look-up costs nothing. Pebble ends the process when the disk is full, which is why we stop long before. It keeps the reserve.
+// pressure says why no new message can be taken: too little free disk. It looks once a second, so
+// that a look-up costs nothing. Pebble ends the process when the disk is full, which is why we stop
+// long before. It keeps the reserve.
 type pressure struct {
 	dir  string
 	errf func(string, ...any)

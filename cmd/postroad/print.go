@@ -32,7 +32,8 @@ func each[T any](fn func(*T) error) func(json.RawMessage) error {
 	}
 }
 
-// lines prints what came, one item or those of a listing: as they are with asJSON, else as line does it.
+// lines prints what came, one item or those of a listing: as they are with asJSON, else as line
+// does it.
 func lines[T any](c *console, asJSON bool, line func(*T) error) func(json.RawMessage) error {
 	if asJSON {
 		return c.line

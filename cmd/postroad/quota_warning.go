@@ -10,8 +10,9 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// warnOverQuota tells a user that the mailbox is over its soft quota, by a message into it. It does not block. The shard asks for it once, and again only when the mailbox
-// was below its quota meanwhile; a warning that is lost, as by a crash, is not repeated.
+// warnOverQuota tells a user that the mailbox is over its soft quota, by a message into it. It does
+// not block. The shard asks for it once, and again only when the mailbox was below its quota
+// meanwhile; a warning that is lost, as by a crash, is not repeated.
 func (n *node) warnOverQuota(address string) {
 	set, ok := n.boxes.settings(address)
 	domain, err := smtp.Domain(mail.DomainOf(address))

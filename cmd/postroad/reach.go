@@ -16,7 +16,8 @@ const (
 	missedAfter = 10 * time.Minute // a matter for the operator
 )
 
-// reach knows which members answer this node, since when one does not, and what each last said of itself. Safe for use by several goroutines.
+// reach knows which members answer this node, since when one does not, and what each last said of
+// itself. Safe for use by several goroutines.
 type reach struct {
 	self    uint16
 	members func() []control.Member                                   // the present ones
@@ -128,8 +129,8 @@ func (r *reach) contactLocked(member uint16, now time.Time) *contact {
 	return c
 }
 
-// believeLocked takes over since when a member is missing from one that has waited for it longer, as after a restart of this node. Of who
-// answers here others need not tell.
+// believeLocked takes over since when a member is missing from one that has waited for it longer,
+// as after a restart of this node. Of who answers here others need not tell.
 func (r *reach) believeLocked(answer *report, now time.Time) {
 	for member, seconds := range answer.Silent {
 		if c := r.known[member]; c != nil && now.Sub(c.heard) >= goneAfter {

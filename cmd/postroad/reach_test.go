@@ -69,8 +69,8 @@ func (c *crowd) events() (all []string) {
 	return all
 }
 
-// TestMissedMember: a member that is away is unreachable after 7 seconds, a matter for the operator after ten minutes, once, and back when it
-// answers again.
+// TestMissedMember: a member that is away is unreachable after 7 seconds, a matter for the operator
+// after ten minutes, once, and back when it answers again.
 func TestMissedMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t.Context())
@@ -112,8 +112,8 @@ func TestMissedMember(t *testing.T) {
 	})
 }
 
-// TestOthersHaveWaitedLonger: a node that has just started learns from another since when a member is missing; of who answers itself it
-// believes itself.
+// TestOthersHaveWaitedLonger: a node that has just started learns from another since when a member
+// is missing; of who answers itself it believes itself.
 func TestOthersHaveWaitedLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t.Context())

@@ -22,8 +22,9 @@ import (
 
 // Recovery, offline: what to do when a majority of disks is gone for good.
 
-// recoverCluster tells which groups have lost their majority and, with acceptLoss, lets them go on with what is here: this node becomes their only
-// member, in a cluster with a new identity, so that no member of the old one can ever speak with it again.
+// recoverCluster tells which groups have lost their majority and, with acceptLoss, lets them go on
+// with what is here: this node becomes their only member, in a cluster with a new identity, so that
+// no member of the old one can ever speak with it again.
 func recoverCluster(ctx context.Context, cfg *config.Config, acceptLoss bool, tell func(string)) error {
 	creds, err := wire.LoadCredentials(clusterDir(cfg))
 	if err != nil {
@@ -62,7 +63,8 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 	if !acceptLoss {
 		return &admin.Error{Exit: admin.ExitUsage, Message: "nothing was changed", Hint: "with --accept-loss this node goes on alone with what it has"}
 	}
-	// The control group first: after a crash its rows may be in the log only, and they say which other groups there are.
+	// The control group first: after a crash its rows may be in the log only, and they say which
+	// other groups there are.
 	hosted := map[uint64]bool{} // groups that are this node's alone now
 	if err := r.seize(cluster.ControlGroup, hosted); err != nil {
 		return err
@@ -91,7 +93,8 @@ func (r *recovery) seize(id uint64, hosted map[uint64]bool) error {
 	return nil
 }
 
-// explain names what may be lost. Names of members are as of the last time that this node wrote its rows down.
+// explain names what may be lost. Names of members are as of the last time that this node wrote its
+// rows down.
 func (r *recovery) explain() {
 	for _, m := range r.state.Members() {
 		if m.ID != r.self.Member {
@@ -152,7 +155,8 @@ func (r *recovery) lead(ctx context.Context, group *cluster.Group) (*control.Edi
 	return &control.Editor{State: r.state, Proposer: anywhere{group}, Now: time.Now}, nil
 }
 
-// refound takes the others out and gives the cluster a new identity. The credentials come last: until then the command can be repeated.
+// refound takes the others out and gives the cluster a new identity. The credentials come last:
+// until then the command can be repeated.
 func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted map[uint64]bool) error {
 	for _, g := range r.state.Groups() {
 		if hosted[g.ID] && g.State != control.GroupNew {
@@ -192,8 +196,8 @@ func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted m
 	return nil
 }
 
-// restoreCluster makes the empty data directory of cfg the first node of the cluster that backup is of: members, users and settings are
-// those of the backup; mail is not in it.
+// restoreCluster makes the empty data directory of cfg the first node of the cluster that backup is
+// of: members, users and settings are those of the backup; mail is not in it.
 func restoreCluster(ctx context.Context, cfg *config.Config, backup io.Reader) error {
 	if used, err := storeExists(cfg); err != nil || used {
 		return errors.Join(err, fmt.Errorf("%s is in use already: a backup is restored into an empty data directory", cfg.Node.DataDir))

@@ -11,8 +11,9 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 )
 
-// reserve is room on the disk that is set aside while there is plenty. A node that finds its disk full when it starts gives it up: so it can
-// open its store, and deliver what it has, while it answers new mail with 452. It is set aside again when there is room. It consists of several
+// reserve is room on the disk that is set aside while there is plenty. A node that finds its disk
+// full when it starts gives it up: so it can open its store, and deliver what it has, while it
+// answers new mail with 452. It is set aside again when there is room. It consists of several
 // files, since a file system may lack those, too.
 type reserve struct{ dir string }
 
@@ -38,7 +39,8 @@ func (r reserve) held() bool {
 	return err == nil
 }
 
-// hollow reports whether the files are there and the room is not: a copy of the data directory was put back.
+// hollow reports whether the files are there and the room is not: a copy of the data directory was
+// put back.
 func (r reserve) hollow() bool {
 	info, err := os.Stat(filepath.Join(r.dir, "0"))
 	if err != nil {
@@ -77,7 +79,11 @@ func (r reserve) room(dataDir string, logf func(string, ...any)) error {
 		}
 	}
 	if free(&s) < r.size(&s) && r.held() {
-		logf("%d MiB are free on the file system of %s: the room set aside is given up, to start with", free(&s)>>20, dataDir)
+		logf(
+			"%d MiB are free on the file system of %s: the room set aside is given up, to start with",
+			free(&s)>>20,
+			dataDir,
+		)
 		if err := r.giveUp(); err != nil {
 			return err
 		}
@@ -90,10 +96,20 @@ func (r reserve) room(dataDir string, logf func(string, ...any)) error {
 		return &fs.PathError{Op: "write", Path: dataDir, Err: syscall.EROFS}
 	case free(&s) < startNeeds:
 		return &admin.Error{Exit: admin.ExitTemporary, Hint: fullHint(dataDir),
-			Message: fmt.Sprintf("%d KiB are free on the file system of %s, and a start needs %d", free(&s)>>10, dataDir, startNeeds>>10)}
+			Message: fmt.Sprintf(
+				"%d KiB are free on the file system of %s, and a start needs %d",
+				free(&s)>>10,
+				dataDir,
+				startNeeds>>10,
+			)}
 	case s.Files > 0 && s.Ffree < startNeedsFiles:
 		return &admin.Error{Exit: admin.ExitTemporary, Hint: fullHint(dataDir),
-			Message: fmt.Sprintf("the file system of %s has room for %d more files, and a start needs %d", dataDir, s.Ffree, startNeedsFiles)}
+			Message: fmt.Sprintf(
+				"the file system of %s has room for %d more files, and a start needs %d",
+				dataDir,
+				s.Ffree,
+				startNeedsFiles,
+			)}
 	}
 	return nil
 }

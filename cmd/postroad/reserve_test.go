@@ -41,7 +41,10 @@ func TestReserve(t *testing.T) {
 // What the disk does to a node decides whether a service manager starts it again.
 func TestDiskTrouble(t *testing.T) {
 	on := func(err error) error {
-		return fmt.Errorf("starting store: %w", &fs.PathError{Op: "open", Path: "/data/x", Err: err})
+		return fmt.Errorf(
+			"starting store: %w",
+			&fs.PathError{Op: "open", Path: "/data/x", Err: err},
+		)
 	}
 	for _, c := range []struct {
 		err  error

@@ -18,11 +18,14 @@ import (
 	"github.com/postroad/postroad/internal/config"
 )
 
-// What a stopped node alone has, because its cluster went on without it (taken_back.go), is put in again, offline: the messages of its queue groups go into the living
-// cluster, those of mailboxes into files. Only when all of a group is safe does the node give its copy of that group up; its next start takes the
-// cluster's. Each step is noted in its store: the command may be killed at any time, and is run again.
+// What a stopped node alone has, because its cluster went on without it (taken_back.go), is put in
+// again, offline: the messages of its queue groups go into the living cluster, those of mailboxes
+// into files. Only when all of a group is safe does the node give its copy of that group up; its
+// next start takes the cluster's. Each step is noted in its store: the command may be killed at any
+// time, and is run again.
 
-// salvagePatience is how long it waits for members of the living cluster, and for a group to have an owner.
+// salvagePatience is how long it waits for members of the living cluster, and for a group to have
+// an owner.
 const salvagePatience = 45 * time.Second
 
 // salvageOptions are the command's.
@@ -52,7 +55,12 @@ type salvager struct {
 }
 
 // salvageNode salvages what the stopped node of cfg alone has.
-func salvageNode(ctx context.Context, cfg *config.Config, o salvageOptions, print, tell func(string)) error {
+func salvageNode(
+	ctx context.Context,
+	cfg *config.Config,
+	o salvageOptions,
+	print, tell func(string),
+) error {
 	creds, err := wire.LoadCredentials(clusterDir(cfg))
 	if err != nil {
 		return err
@@ -68,12 +76,28 @@ func salvageNode(ctx context.Context, cfg *config.Config, o salvageOptions, prin
 	if o.save == "" {
 		o.save = filepath.Join(cfg.Node.DataDir, "salvaged")
 	}
-	store, err := cluster.Open(cluster.Options{Dir: cfg.Node.DataDir, Logf: func(f string, a ...any) { tell(fmt.Sprintf(f, a...)) }})
+	store, err := cluster.Open(
+		cluster.Options{
+			Dir:  cfg.Node.DataDir,
+			Logf: func(f string, a ...any) { tell(fmt.Sprintf(f, a...)) },
+		},
+	)
 	if err != nil {
 		return fmt.Errorf("stop the node first; then: %w", err)
 	}
-	s := &salvager{salvageOptions: o, cfg: cfg, self: self, store: store, own: control.New(), book: book, print: print, tell: tell}
-	port, err := wire.New(wire.Options{Credentials: creds, Self: self, Address: s.addressOf, Dial: dialFrom(cfg)})
+	s := &salvager{
+		salvageOptions: o,
+		cfg:            cfg,
+		self:           self,
+		store:          store,
+		own:            control.New(),
+		book:           book,
+		print:          print,
+		tell:           tell,
+	}
+	port, err := wire.New(
+		wire.Options{Credentials: creds, Self: self, Address: s.addressOf, Dial: dialFrom(cfg)},
+	)
 	if err == nil {
 		store.Connect(port)
 		err = errors.Join(s.run(ctx), port.Close())
@@ -87,7 +111,9 @@ func (s *salvager) run(ctx context.Context) error {
 		return err
 	}
 	if len(stopped) == 0 {
-		s.tell("nothing is to be salvaged: this node has nothing that its cluster gave up, as far as it knows")
+		s.tell(
+			"nothing is to be salvaged: this node has nothing that its cluster gave up, as far as it knows",
+		)
 		return nil
 	}
 	if err := s.own.Load(s.store.Group(cluster.ControlGroup)); err != nil {
@@ -98,7 +124,9 @@ func (s *salvager) run(ctx context.Context) error {
 		return reached
 	}
 	if reached != nil {
-		s.tell("no node of the cluster answers, so what is listed is what was known when this node stopped: " + reached.Error())
+		s.tell(
+			"no node of the cluster answers, so what is listed is what was known when this node stopped: " + reached.Error(),
+		)
 	}
 	var parts []*parted
 	for _, e := range stopped {
@@ -112,7 +140,13 @@ func (s *salvager) run(ctx context.Context) error {
 		parts = append(parts, p)
 	}
 	if s.list {
-		s.tell(fmt.Sprintf("%s would be put in again, %s of mailboxes written to files; nothing was changed", number(int64(s.put), "message"), number(int64(s.saved), "message")))
+		s.tell(
+			fmt.Sprintf(
+				"%s would be put in again, %s of mailboxes written to files; nothing was changed",
+				number(int64(s.put), "message"),
+				number(int64(s.saved), "message"),
+			),
+		)
 		return nil
 	}
 	for _, p := range parts {
@@ -120,8 +154,13 @@ func (s *salvager) run(ctx context.Context) error {
 			return fmt.Errorf("give up what group %d was here: %w", p.Group, err)
 		}
 	}
-	s.tell(fmt.Sprintf("%s put in again, marked as possible duplicates; %s of mailboxes written to files; start this node: it takes over what the cluster has",
-		number(int64(s.put), "message"), number(int64(s.saved), "message")))
+	s.tell(
+		fmt.Sprintf(
+			"%s put in again, marked as possible duplicates; %s of mailboxes written to files; start this node: it takes over what the cluster has",
+			number(int64(s.put), "message"),
+			number(int64(s.saved), "message"),
+		),
+	)
 	return nil
 }
 
@@ -261,14 +300,22 @@ func (s *salvager) meet(ctx context.Context) error {
 				err = fmt.Errorf("member %d runs an older version: upgrade it first", member)
 			}
 			if errors.Is(err, wire.ErrFinal) {
-				return &admin.Error{Exit: admin.ExitConfig, Message: err.Error(), Hint: "its cluster has let this node go, and takes nothing from it; `postroad queue salvage --list` says what it has"}
+				return &admin.Error{
+					Exit:    admin.ExitConfig,
+					Message: err.Error(),
+					Hint:    "its cluster has let this node go, and takes nothing from it; `postroad queue salvage --list` says what it has",
+				}
 			}
 			all = errors.Join(all, err)
 		}
 		return all
 	})
 	if err == nil && s.living.Refusal != "" {
-		return &admin.Error{Exit: admin.ExitTemporary, Message: s.living.Refusal, Hint: "then repeat this command; nothing is lost until then"}
+		return &admin.Error{
+			Exit:    admin.ExitTemporary,
+			Message: s.living.Refusal,
+			Hint:    "then repeat this command; nothing is lost until then",
+		}
 	}
 	return err
 }
@@ -289,10 +336,14 @@ func (s *salvager) members() (all []uint16) {
 		all = append(all, s.book.members()...)
 	}
 	slices.Sort(all)
-	return slices.DeleteFunc(slices.Compact(all), func(id uint16) bool { return id == s.self.Member })
+	return slices.DeleteFunc(
+		slices.Compact(all),
+		func(id uint16) bool { return id == s.self.Member },
+	)
 }
 
-// addressOf finds a member: where a living one says it is, else where the operator said or it was last.
+// addressOf finds a member: where a living one says it is, else where the operator said or it was
+// last.
 func (s *salvager) addressOf(member uint16) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -309,7 +360,8 @@ func (s *salvager) addressOf(member uint16) (string, bool) {
 	return address, address != ""
 }
 
-// insist tries again for a while. What does not come right is for the operator, who repeats the command.
+// insist tries again for a while. What does not come right is for the operator, who repeats the
+// command.
 func (s *salvager) insist(ctx context.Context, try func() error) error {
 	patience := salvagePatience
 	if s.list {
@@ -322,7 +374,11 @@ func (s *salvager) insist(ctx context.Context, try func() error) error {
 			return err
 		}
 		if time.Now().After(until) || !pause(ctx, 500*time.Millisecond) {
-			return &admin.Error{Exit: admin.ExitTemporary, Message: err.Error(), Hint: "see that the other nodes run and reach each other (`postroad cluster status` on one of them), then repeat this command; nothing is lost until then"}
+			return &admin.Error{
+				Exit:    admin.ExitTemporary,
+				Message: err.Error(),
+				Hint:    "see that the other nodes run and reach each other (`postroad cluster status` on one of them), then repeat this command; nothing is lost until then",
+			}
 		}
 	}
 }

@@ -15,8 +15,9 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// salvageBoxes writes the messages of mailboxes that only this node has to files, for the operator to import: what of them the cluster has delivered once more meanwhile
-// he can see, and a program cannot.
+// salvageBoxes writes the messages of mailboxes that only this node has to files, for the operator
+// to import: what of them the cluster has delivered once more meanwhile he can see, and a program
+// cannot.
 func (s *salvager) salvageBoxes(ctx context.Context, p *parted) error {
 	store := mailbox.New(mailbox.Options{Shard: p.about.Shard, Shards: max(1, s.shards())})
 	store.Open(p.group)
@@ -27,12 +28,16 @@ func (s *salvager) salvageBoxes(ctx context.Context, p *parted) error {
 		}
 		for i := range boxes {
 			box := &boxes[i]
-			err := store.Export(ctx, box.Ref, func(f *mailbox.Folder, m *mailbox.Message, r *mailbox.ContentReader) error {
-				if r.Entry() < p.note.From {
-					return nil
-				}
-				return s.saveMessage(box.Address, f, m, r)
-			})
+			err := store.Export(
+				ctx,
+				box.Ref,
+				func(f *mailbox.Folder, m *mailbox.Message, r *mailbox.ContentReader) error {
+					if r.Entry() < p.note.From {
+						return nil
+					}
+					return s.saveMessage(box.Address, f, m, r)
+				},
+			)
 			if err != nil {
 				return fmt.Errorf("mailbox %s: %w", box.Address, err)
 			}
@@ -42,12 +47,23 @@ func (s *salvager) salvageBoxes(ctx context.Context, p *parted) error {
 }
 
 // saveMessage writes one message, whole or not at all.
-func (s *salvager) saveMessage(address string, f *mailbox.Folder, m *mailbox.Message, r *mailbox.ContentReader) (err error) {
+func (s *salvager) saveMessage(
+	address string,
+	f *mailbox.Folder,
+	m *mailbox.Message,
+	r *mailbox.ContentReader,
+) (err error) {
 	head := new(bytes.Buffer)
 	if _, err := io.CopyN(head, r, 16<<10); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	words := fmt.Sprintf("mailbox %s, folder %s, UID %d, %s", clean(address), clean(f.Name), m.UID, origin(head.Bytes()))
+	words := fmt.Sprintf(
+		"mailbox %s, folder %s, UID %d, %s",
+		clean(address),
+		clean(f.Name),
+		m.UID,
+		origin(head.Bytes()),
+	)
 	s.saved++
 	if s.list {
 		s.print(words)

@@ -32,9 +32,14 @@ func (s *salvager) machine(p *parted) cluster.StateMachine {
 	case control.KindControl:
 		return controlMachine{control.New(), directory.New()}
 	case control.KindMailbox:
-		return mailboxMachine{mailbox.New(mailbox.Options{Shard: p.about.Shard, Shards: max(1, s.shards())})}
+		return mailboxMachine{
+			mailbox.New(mailbox.Options{Shard: p.about.Shard, Shards: max(1, s.shards())}),
+		}
 	}
-	return queueMachine{queue.New(queue.Options{Member: s.self.Member}), func([]byte) error { return nil }}
+	return queueMachine{
+		queue.New(queue.Options{Member: s.self.Member}),
+		func([]byte) error { return nil },
+	}
 }
 
 func (s *salvager) shards() (n int) {
@@ -48,7 +53,13 @@ func (s *salvager) shards() (n int) {
 
 // salvage brings what is at stake in one group into safety.
 func (s *salvager) salvage(ctx context.Context, p *parted) error {
-	s.tell(fmt.Sprintf("%s: what came with entry %d or later only this node has", s.name(p), p.note.From))
+	s.tell(
+		fmt.Sprintf(
+			"%s: what came with entry %d or later only this node has",
+			s.name(p),
+			p.note.From,
+		),
+	)
 	switch p.about.Kind {
 	case control.KindControl:
 		return s.salvageControl(p)
@@ -58,7 +69,8 @@ func (s *salvager) salvage(ctx context.Context, p *parted) error {
 	return s.salvageQueue(ctx, p)
 }
 
-// salvageControl names changes that the cluster does not have: whether they are still wanted only the operator knows.
+// salvageControl names changes that the cluster does not have: whether they are still wanted only
+// the operator knows.
 func (s *salvager) salvageControl(p *parted) error {
 	return p.group.Entries(p.note.From, func(_ uint64, data []byte) bool {
 		words := ""
@@ -68,7 +80,11 @@ func (s *salvager) salvageControl(p *parted) error {
 			words = directory.Describe(data)
 		}
 		if words != "" {
-			s.print("change that the cluster lost, to be made again if it is still wanted: " + clean(words))
+			s.print(
+				"change that the cluster lost, to be made again if it is still wanted: " + clean(
+					words,
+				),
+			)
 		}
 		return true
 	})
@@ -104,14 +120,28 @@ func (s *salvager) salvageQueue(ctx context.Context, p *parted) error {
 			if m.Held {
 				held = ", held"
 			}
-			s.print(fmt.Sprintf("%v from <%s>, %d of %d recipients not delivered%s", m.ID, clean(m.Sender), m.Open, m.Recipients, held))
+			s.print(
+				fmt.Sprintf(
+					"%v from <%s>, %d of %d recipients not delivered%s",
+					m.ID,
+					clean(m.Sender),
+					m.Open,
+					m.Recipients,
+					held,
+				),
+			)
 		}
 		s.put += len(batch)
 	}
 }
 
 // putIn puts one batch in.
-func (s *salvager) putIn(ctx context.Context, p *parted, q *queue.Queue, batch []*queue.Stranded) error {
+func (s *salvager) putIn(
+	ctx context.Context,
+	p *parted,
+	q *queue.Queue,
+	batch []*queue.Stranded,
+) error {
 	target, err := s.target(p)
 	if err != nil {
 		return err
@@ -134,12 +164,15 @@ func (s *salvager) putIn(ctx context.Context, p *parted, q *queue.Queue, batch [
 	return s.endBatch(ctx, p)
 }
 
-// endBatch ends a batch that was begun, by this run or one before: what is there as a whole becomes the group's own, else it is dropped there.
+// endBatch ends a batch that was begun, by this run or one before: what is there as a whole becomes
+// the group's own, else it is dropped there.
 func (s *salvager) endBatch(ctx context.Context, p *parted) error {
 	if p.note.Target == 0 || s.list {
 		return nil
 	}
-	if !s.gone(p.note.Target) { // nothing that a group has put aside lets it go, so one that is gone has ended the batch or never seen it
+	if !s.gone(
+		p.note.Target,
+	) { // nothing that a group has put aside lets it go, so one that is gone has ended the batch or never seen it
 		if err := s.insist(ctx, func() error { return s.batch(p).Finish(ctx, p.note.IDs) }); err != nil {
 			return err
 		}
@@ -152,7 +185,11 @@ func (s *salvager) endBatch(ctx context.Context, p *parted) error {
 }
 
 func (s *salvager) batch(p *parted) *queue.Salvage {
-	return &queue.Salvage{Source: queue.SalvageSource(s.self.Member, p.Group), Serial: p.note.Serial, To: livingGroup{s, p.note.Target}}
+	return &queue.Salvage{
+		Source: queue.SalvageSource(s.self.Member, p.Group),
+		Serial: p.note.Serial,
+		To:     livingGroup{s, p.note.Target},
+	}
 }
 
 func (s *salvager) gone(group uint64) bool {
@@ -160,7 +197,8 @@ func (s *salvager) gone(group uint64) bool {
 	return g.State == control.GroupRetired
 }
 
-// target is where messages go: to the group that they were in, which knows them if it has them, or to another one that takes mail.
+// target is where messages go: to the group that they were in, which knows them if it has them, or
+// to another one that takes mail.
 func (s *salvager) target(p *parted) (uint64, error) {
 	if p.about.State == control.GroupServing {
 		return p.Group, nil
@@ -170,7 +208,11 @@ func (s *salvager) target(p *parted) (uint64, error) {
 			return g.ID, nil
 		}
 	}
-	return 0, &admin.Error{Exit: admin.ExitTemporary, Message: "no node of the cluster takes mail", Hint: "bring one up, or let one join, then repeat this command"}
+	return 0, &admin.Error{
+		Exit:    admin.ExitTemporary,
+		Message: "no node of the cluster takes mail",
+		Hint:    "bring one up, or let one join, then repeat this command",
+	}
 }
 
 // livingGroup is a queue group of the living cluster.
@@ -182,7 +224,8 @@ type livingGroup struct {
 // proposalTime bounds a proposal at one member: one that hangs is not waited for.
 const proposalTime = 10 * time.Second
 
-// Propose asks the members one after the other, the one that took the last first: who does not lead the group refuses. What is proposed may be applied twice.
+// Propose asks the members one after the other, the one that took the last first: who does not lead
+// the group refuses. What is proposed may be applied twice.
 func (l livingGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	all := fmt.Errorf("%w: group %d has no leader that answers", queue.ErrRefused, l.group)
 	members := l.s.members()

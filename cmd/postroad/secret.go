@@ -11,9 +11,11 @@ import (
 
 const secretLen = 32
 
-// keptSecret returns the random octets kept in a file, made at the first start. Salts that are made up for users who do not exist come from them: they must
-// stay the same, or a stranger could tell by a salt that changes that there is no such user. An empty file was left by a power loss just after the
-// first start of a program that did not sync it: what was shown until then is not worth a node that does not start, so a new one is made.
+// keptSecret returns the random octets kept in a file, made at the first start. Salts that are made
+// up for users who do not exist come from them: they must stay the same, or a stranger could tell
+// by a salt that changes that there is no such user. An empty file was left by a power loss just
+// after the first start of a program that did not sync it: what was shown until then is not worth a
+// node that does not start, so a new one is made.
 func keptSecret(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	switch {

@@ -12,13 +12,15 @@ import (
 	"github.com/postroad/postroad/internal/config"
 )
 
-// startTimeout bounds each step of the start that needs no other node, stopTimeout what is under way when the node is told to stop.
+// startTimeout bounds each step of the start that needs no other node, stopTimeout what is under
+// way when the node is told to stop.
 const (
 	startTimeout = 2 * time.Minute
 	stopTimeout  = 30 * time.Second
 )
 
-// runServe runs a node until ctx ends (SIGTERM or SIGINT; a second signal ends the process at once) or a part of it cannot go on.
+// runServe runs a node until ctx ends (SIGTERM or SIGINT; a second signal ends the process at once)
+// or a part of it cannot go on.
 func runServe(ctx context.Context, c *console, args []string) error {
 	flags := c.flags()
 	file := flags.String("config", "", "configuration `FILE`; none: the embedded default")
@@ -70,7 +72,8 @@ func (n *node) serve(ctx context.Context) error {
 	for waiting := true; waiting; {
 		select {
 		case err := <-n.fatal:
-			// What was promised cannot be kept any more: the process ends here, and nothing is answered from here on.
+			// What was promised cannot be kept any more: the process ends here, and nothing is
+			// answered from here on.
 			n.told(service.Status("fatal: " + err.Error()))
 			return diskTrouble(n.cfg.Node.DataDir, fmt.Errorf("fatal: %w", err))
 		case <-hangups:
@@ -110,7 +113,8 @@ func (n *node) listening() string {
 	return s + "administration on " + n.cfg.Admin.Address
 }
 
-// reload reads the configuration again. A bad file changes nothing and is reported; so is what takes a restart.
+// reload reads the configuration again. A bad file changes nothing and is reported; so is what
+// takes a restart.
 func (n *node) reload() {
 	n.log.Reopen()
 	if err := n.reconfigure(); err != nil {

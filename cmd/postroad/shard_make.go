@@ -7,7 +7,8 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 )
 
-// A cluster gets the shards of its mailboxes when somebody is to have a mailbox, not before: a node that only relays has no groups for them.
+// A cluster gets the shards of its mailboxes when somebody is to have a mailbox, not before: a node
+// that only relays has no groups for them.
 
 // makeShards gives the cluster its mailboxes, if it has none yet. Their groups come in a moment.
 func (n *node) makeShards(ctx context.Context) error {
@@ -17,7 +18,8 @@ func (n *node) makeShards(ctx context.Context) error {
 	return n.changes.MakeShards(ctx, n.cfg.Cluster.MailboxShards)
 }
 
-// shards makes them once there is a user who is to have a mailbox. It waits until all nodes know what they are.
+// shards makes them once there is a user who is to have a mailbox. It waits until all nodes know
+// what they are.
 func (g *governor) shards(ctx context.Context) {
 	n := g.n
 	if len(n.control.Shards()) > 0 || n.control.MinProtocol() < control.MailboxProtocol || !g.findMailbox() {

@@ -10,7 +10,8 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 )
 
-// This file tells operators of groups on the move: who is to get one, how far that is, and who is to lose one.
+// This file tells operators of groups on the move: who is to get one, how far that is, and who is
+// to lose one.
 
 // movesOf compares where a group should lie with where it lies, as its leader says.
 func movesOf(g control.Group, leader groupReport, name func(uint16) string) (moves []admin.Move) {
@@ -88,7 +89,8 @@ type trouble struct {
 	shards             []int
 }
 
-// troubles gathers what is wrong with groups in the order in which it was found: lines of their own for groups that are no shards.
+// troubles gathers what is wrong with groups in the order in which it was found: lines of their own
+// for groups that are no shards.
 type troubles struct {
 	lines  []string
 	shards []trouble

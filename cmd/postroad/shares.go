@@ -12,7 +12,8 @@ import (
 	"github.com/postroad/postroad/delivery/share"
 )
 
-// Cluster-wide limits: the owner of each queue group has a share of them, which the leader of the control group grants.
+// Cluster-wide limits: the owner of each queue group has a share of them, which the leader of the
+// control group grants.
 
 func (n *node) newGrantor() *share.Grantor {
 	group := n.store.Group(cluster.ControlGroup)
@@ -34,7 +35,8 @@ func (n *node) newGrantor() *share.Grantor {
 	})
 }
 
-// newShares is a queue group's part for one term. The only group there is has the whole of each limit.
+// newShares is a queue group's part for one term. The only group there is has the whole of each
+// limit.
 func (n *node) newShares(group, term uint64) *share.Holder {
 	return share.NewHolder(share.HolderOptions{
 		Group: group, Epoch: term, Ask: n.askShares, Logf: n.log.Logf, Present: &n.holders,

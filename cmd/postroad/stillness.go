@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// stillness is what somebody who asks all groups knows of each node: that it has kept hand-overs still all the time, or that it may have not.
+// stillness is what somebody who asks all groups knows of each node: that it has kept hand-overs
+// still all the time, or that it may have not.
 type stillness struct {
 	mu    sync.Mutex
 	since time.Time
@@ -18,7 +19,13 @@ type stillness struct {
 }
 
 func newStillness(now time.Time, going bool) *stillness {
-	return &stillness{since: now, going: going, first: true, last: map[uint16]time.Time{}, gaps: map[uint16]bool{}}
+	return &stillness{
+		since: now,
+		going: going,
+		first: true,
+		last:  map[uint16]time.Time{},
+		gaps:  map[uint16]bool{},
+	}
 }
 
 // begun says that the first round is over: from now on groups are asked.
@@ -28,8 +35,9 @@ func (s *stillness) begun() {
 	s.first = false
 }
 
-// heard notes that a node has heard what was asked, at the latest when it answered. It has kept still since what it heard before, if that had not lapsed. When no group
-// was to go at the begin, its owner waits for as long before it lets anything go.
+// heard notes that a node has heard what was asked, at the latest when it answered. It has kept
+// still since what it heard before, if that had not lapsed. When no group was to go at the begin,
+// its owner waits for as long before it lets anything go.
 func (s *stillness) heard(member uint16, asked, answered time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestStillnessLapses: whoever asks all groups is told by a node that it keeps still, at most so long after the time before; else messages may have gone meanwhile.
+// TestStillnessLapses: whoever asks all groups is told by a node that it keeps still, at most so
+// long after the time before; else messages may have gone meanwhile.
 func TestStillnessLapses(t *testing.T) {
 	t0 := time.Unix(1_800_000_000, 0)
 	at := func(seconds float64) time.Time { return t0.Add(time.Duration(seconds * float64(time.Second))) }
@@ -35,7 +36,8 @@ func TestStillnessLapses(t *testing.T) {
 		for _, w := range c.later {
 			s.heard(2, at(w.asked), at(w.answered))
 		}
-		if got := s.lapsed(); slices.Contains(got, 2) != c.lapsed || s.told() != (len(c.first)+len(c.later) > 0) {
+		if got := s.lapsed(); slices.Contains(got, 2) != c.lapsed ||
+			s.told() != (len(c.first)+len(c.later) > 0) {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -15,8 +15,9 @@ import (
 	"github.com/postroad/postroad/smtpd"
 )
 
-// submitter is where the SMTP server hands its mail: the queue, before it what finds out where local recipients get their mail, and around both, when messages are traced, the span of
-// the reception, whose context travels with the message to its attempts.
+// submitter is where the SMTP server hands its mail: the queue, before it what finds out where
+// local recipients get their mail, and around both, when messages are traced, the span of the
+// reception, whose context travels with the message to its attempts.
 func (n *node) submitter() smtpd.Submitter {
 	if !n.telemetry.Tracing() {
 		return n.expander()

@@ -13,13 +13,16 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 )
 
-// acknowledgePatience is how long a change waits for the groups: one that has lost its owner has another one by then.
+// acknowledgePatience is how long a change waits for the groups: one that has lost its owner has
+// another one by then.
 const acknowledgePatience = 6 * time.Second
 
-// recordPatience is how long a change waits for the control group: an election takes seconds, and an operator whose node has just died is in a hurry.
+// recordPatience is how long a change waits for the control group: an election takes seconds, and
+// an operator whose node has just died is in a hurry.
 const recordPatience = 6 * time.Second
 
-// record repeats a change whose outcome is not known. All of them may be made twice; that there is nothing to resume then says that the first did it.
+// record repeats a change whose outcome is not known. All of them may be made twice; that there is
+// nothing to resume then says that the first did it.
 func (n *node) record(ctx context.Context, change func(context.Context) (uint64, error)) (version uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, recordPatience)
 	defer cancel()

@@ -16,12 +16,15 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// A suspension is recorded in the control group. Each queue group's owner takes the list over into the group's own log, as soon as it sees a
-// newer version of it; whoever changed it asks all nodes until all groups have. A new owner begins no attempt before it has asked the control
-// group's leader which version is in force, and has taken that over. Should the control group be without a leader for so long that mail would suffer, it
-// goes on with what its group and its node know of: what a group has acknowledged is in its log, and of what it has not the operator was told.
+// A suspension is recorded in the control group. Each queue group's owner takes the list over into
+// the group's own log, as soon as it sees a newer version of it; whoever changed it asks all nodes
+// until all groups have. A new owner begins no attempt before it has asked the control group's
+// leader which version is in force, and has taken that over. Should the control group be without a
+// leader for so long that mail would suffer, it goes on with what its group and its node know of:
+// what a group has acknowledged is in its log, and of what it has not the operator was told.
 
-// suspensionPatience is how long a new owner waits for the control group's word before it begins to deliver.
+// suspensionPatience is how long a new owner waits for the control group's word before it begins to
+// deliver.
 const suspensionPatience = 10 * time.Second
 
 // suspensionKinds are what the control state's words mean to a queue.
@@ -29,7 +32,8 @@ var suspensionKinds = map[string]queue.SuspensionKind{
 	"domain": queue.SuspendDomain, "site": queue.SuspendSite, "tenant": queue.SuspendTenant, "campaign": queue.SuspendCampaign,
 }
 
-// suspendVersion is what members tell each other: which version is in force, or is to be acknowledged.
+// suspendVersion is what members tell each other: which version is in force, or is to be
+// acknowledged.
 type suspendVersion struct {
 	Version uint64 `json:"version"`
 }
@@ -130,7 +134,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// learn makes a new owner take over what is suspended, before it begins an attempt. An error means that ctx has ended.
+// learn makes a new owner take over what is suspended, before it begins an attempt. An error means
+// that ctx has ended.
 func (h *holding) learn(ctx context.Context) error {
 	patient, cancel := context.WithTimeout(ctx, suspensionPatience)
 	defer cancel()
@@ -198,7 +203,8 @@ func (n *node) acknowledge(ctx context.Context, version uint64) []admin.Acknowle
 	return acks
 }
 
-// suspensions is the governor's part: it notes what has changed, has this node's groups take over what they have not, and ends what is over.
+// suspensions is the governor's part: it notes what has changed, has this node's groups take over
+// what they have not, and ends what is over.
 func (g *governor) suspensions(ctx context.Context) {
 	n := g.n
 	version, all := n.control.Suspensions()
@@ -253,7 +259,8 @@ func (g *governor) noteSuspensions(all []control.Suspension) {
 	g.barred = now
 }
 
-// clocksDiffer is how far the clock of whoever ended a suspension whose time was over may be ahead of ours.
+// clocksDiffer is how far the clock of whoever ended a suspension whose time was over may be ahead
+// of ours.
 const clocksDiffer = 5 * time.Second
 
 func suspensionFields(s control.Suspension) []maillog.Field {

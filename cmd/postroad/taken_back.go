@@ -11,8 +11,9 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// This file is about a node that has what its groups' leaders lack, though it was committed: other nodes' disks were rolled back. It stops with exit
-// status 70 and names what is at stake, at this start and at every other, until the operator has acted.
+// This file is about a node that has what its groups' leaders lack, though it was committed: other
+// nodes' disks were rolled back. It stops with exit status 70 and names what is at stake, at this
+// start and at every other, until the operator has acted.
 
 // stakeListed is how many messages are named one by one.
 const stakeListed = 100
@@ -27,7 +28,11 @@ func takenBack(store *cluster.Node) error {
 	for _, e := range all {
 		words = append(words, stakeOf(store, e))
 	}
-	return &admin.Error{Exit: admin.ExitSoftware, Message: strings.Join(words, "\n"), Hint: takenBackHint}
+	return &admin.Error{
+		Exit:    admin.ExitSoftware,
+		Message: strings.Join(words, "\n"),
+		Hint:    takenBackHint,
+	}
 }
 
 const takenBackHint = "Keep this data directory: it is the only place that has these. Look at the disks of the other nodes first; then `postroad queue salvage` puts them into the cluster again, " +
@@ -46,7 +51,8 @@ func stakeOf(store *cluster.Node, e *cluster.TakenBack) string {
 	commands, unread := 0, error(nil)
 	err := group.Entries(e.From, func(index uint64, data []byte) bool {
 		commands++
-		if e.Group != cluster.ControlGroup && (!known || about.Kind == control.KindQueue) && unread == nil {
+		if e.Group != cluster.ControlGroup && (!known || about.Kind == control.KindQueue) &&
+			unread == nil {
 			unread = stake.Add(data)
 		}
 		return true
@@ -55,10 +61,20 @@ func stakeOf(store *cluster.Node, e *cluster.TakenBack) string {
 	case e.Group == cluster.ControlGroup:
 		fmt.Fprintf(&b, "\nat stake: %d changes of users, members and settings", commands)
 	case known && about.Kind == control.KindMailbox:
-		fmt.Fprintf(&b, "\nat stake: %d changes of the mailboxes of shard %d, new mail among them", commands, about.Shard)
+		fmt.Fprintf(
+			&b,
+			"\nat stake: %d changes of the mailboxes of shard %d, new mail among them",
+			commands,
+			about.Shard,
+		)
 	default:
 		messages := stake.Messages()
-		fmt.Fprintf(&b, "\nat stake: %d messages that no other node may have, and %d changes of others", len(messages), stake.Others)
+		fmt.Fprintf(
+			&b,
+			"\nat stake: %d messages that no other node may have, and %d changes of others",
+			len(messages),
+			stake.Others,
+		)
 		for i, m := range messages {
 			if i == stakeListed {
 				fmt.Fprintf(&b, "\n  and %d more", len(messages)-i)
@@ -68,7 +84,15 @@ func stakeOf(store *cluster.Node, e *cluster.TakenBack) string {
 			if m.Held {
 				held = ", held"
 			}
-			fmt.Fprintf(&b, "\n  %v from <%s>, %d of %d recipients not delivered%s", m.ID, m.Sender, m.Open, m.Recipients, held)
+			fmt.Fprintf(
+				&b,
+				"\n  %v from <%s>, %d of %d recipients not delivered%s",
+				m.ID,
+				m.Sender,
+				m.Open,
+				m.Recipients,
+				held,
+			)
 		}
 	}
 	if err := errors.Join(err, unread); err != nil {

@@ -13,11 +13,13 @@ import (
 const (
 	// sayEvery is how often a start that waits says so, in the log and to the service manager.
 	sayEvery = 3 * time.Second
-	// sayMore is how much longer the service manager is asked to wait each time, for what that is more than it would have waited anyway.
+	// sayMore is how much longer the service manager is asked to wait each time, for what that is
+	// more than it would have waited anyway.
 	sayMore = time.Minute
 )
 
-// waits is what a start waits for. A start that waits in silence cannot be told from one that hangs. A nil *waits says nothing.
+// waits is what a start waits for. A start that waits in silence cannot be told from one that
+// hangs. A nil *waits says nothing.
 type waits struct {
 	log     *maillog.Log
 	service *sdnotify.Manager
@@ -43,7 +45,11 @@ func (w *waits) say(format string, args ...any) {
 func (w *waits) now() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return fmt.Sprintf("starting: waits for %s (%v)", w.what, time.Since(w.since).Round(time.Second))
+	return fmt.Sprintf(
+		"starting: waits for %s (%v)",
+		w.what,
+		time.Since(w.since).Round(time.Second),
+	)
 }
 
 // run says it every few seconds until ctx ends.

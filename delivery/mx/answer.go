@@ -8,8 +8,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// What one message of the DNS means for one question. Nothing in this file does I/O, and all of it takes whatever the
-// network sends.
+// What one message of the DNS means for one question. Nothing in this file does I/O, and all of it
+// takes whatever the network sends.
 
 // outcome says how a question ended.
 type outcome uint8
@@ -27,7 +27,8 @@ type answer struct {
 	mx      []exchanger
 	addrs   []netip.Addr
 	ttl     time.Duration // as the message has it, not clamped; of a negative answer as RFC 2308 section 5 says
-	// alias, when set, is where a CNAME chain leads that the message does not follow to its end: ask again for it.
+	// alias, when set, is where a CNAME chain leads that the message does not follow to its end:
+	// ask again for it.
 	alias string
 }
 
@@ -41,8 +42,8 @@ const (
 	maxRecords = 512 // of one answer that are looked at
 )
 
-// answers reports whether m answers the question: its ID, name, type and class, not only its ID, since whoever can guess 16 bits can
-// send an answer to another question (semihalev/sdns#471).
+// answers reports whether m answers the question: its ID, name, type and class, not only its ID,
+// since whoever can guess 16 bits can send an answer to another question (semihalev/sdns#471).
 func answers(m *dns.Msg, q *dns.Msg) bool {
 	if m.Id != q.Id || !m.Response || m.Opcode != dns.OpcodeQuery || len(m.Question) != 1 {
 		return false
@@ -111,8 +112,8 @@ func (a *answer) collect(records []dns.RR, owner string, qtype uint16, ttl *time
 	return next
 }
 
-// empty reads a message without records for its question: a chain that leads elsewhere, or one of the negative answers
-// (RFC 2308 section 2).
+// empty reads a message without records for its question: a chain that leads elsewhere, or one of
+// the negative answers (RFC 2308 section 2).
 func (a answer) empty(m *dns.Msg, at string, moved bool, ttl time.Duration) answer {
 	if m.Rcode == dns.RcodeNameError { // about the end of the chain (RFC 6604)
 		return answer{outcome: noName, ttl: negativeTTL(m)}
@@ -137,7 +138,8 @@ func (a answer) empty(m *dns.Msg, at string, moved bool, ttl time.Duration) answ
 	return answer{outcome: noData}
 }
 
-// negativeTTL is the lesser of the SOA's TTL and its minimum field (RFC 2308 section 5); 0 without a SOA.
+// negativeTTL is the lesser of the SOA's TTL and its minimum field (RFC 2308 section 5); 0 without
+// a SOA.
 func negativeTTL(m *dns.Msg) time.Duration {
 	for _, rr := range m.Ns[:min(len(m.Ns), maxRecords)] {
 		if soa, ok := rr.(*dns.SOA); ok {

@@ -15,9 +15,11 @@ import (
 )
 
 const (
-	// ednsSize is the UDP answer we ask for: it fits the smallest path without fragments (DNS flag day 2020).
+	// ednsSize is the UDP answer we ask for: it fits the smallest path without fragments (DNS flag
+	// day 2020).
 	ednsSize = 1232
-	// maxMismatched bounds the wrong datagrams read for one question: then somebody is guessing, and TCP cannot be guessed.
+	// maxMismatched bounds the wrong datagrams read for one question: then somebody is guessing,
+	// and TCP cannot be guessed.
 	maxMismatched = 32
 )
 
@@ -42,8 +44,8 @@ func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) answer {
 	return answer{outcome: noData}
 }
 
-// askServers asks the servers one after the other, in two rounds, beginning with the one that answered last. A server that says
-// that it cannot is not asked a second time.
+// askServers asks the servers one after the other, in two rounds, beginning with the one that
+// answered last. A server that says that it cannot is not asked a second time.
 func (r *Resolver) askServers(ctx context.Context, name string, qtype uint16) answer {
 	list, first := r.servers.list()
 	said := 0
@@ -75,8 +77,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// askServer asks one server: by UDP, without EDNS when it does not know that, by TCP when the answer does not fit or somebody
-// seems to be guessing.
+// askServer asks one server: by UDP, without EDNS when it does not know that, by TCP when the
+// answer does not fit or somebody seems to be guessing.
 func (r *Resolver) askServer(ctx context.Context, server, name string, qtype uint16, timeout time.Duration) (answer, error) {
 	select {
 	case r.sockets <- struct{}{}:
@@ -113,7 +115,8 @@ func question(name string, qtype uint16, edns bool) *dns.Msg {
 	return q
 }
 
-// exchange sends q over a new socket, so with a port of its own that a forger has to guess too, and returns the answer to it.
+// exchange sends q over a new socket, so with a port of its own that a forger has to guess too, and
+// returns the answer to it.
 func (r *Resolver) exchange(network, server string, q *dns.Msg, by time.Time) (*dns.Msg, error) {
 	wire, err := q.Pack()
 	if err != nil {
@@ -179,7 +182,8 @@ func (r *Resolver) overTCP(c net.Conn, q *dns.Msg, wire []byte) (*dns.Msg, error
 
 var errMismatch = errors.New("answers another question")
 
-// accept unpacks what came and says whether it answers q. Whatever does not is errMismatch and might as well not have come.
+// accept unpacks what came and says whether it answers q. Whatever does not is errMismatch and
+// might as well not have come.
 func accept(wire []byte, q *dns.Msg) (*dns.Msg, error) {
 	const header = 12
 	if len(wire) < header || binary.BigEndian.Uint16(wire) != q.Id {

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// cache is a bounded map of answers and of questions under way: an entry is a flight that others join, and when it has landed the
-// answer itself. Over the bound the clock hand takes an entry that was not used since it last passed (second
-// chance). Flights under way are never taken; there are fewer of them than entries.
+// cache is a bounded map of answers and of questions under way: an entry is a flight that others
+// join, and when it has landed the answer itself. Over the bound the clock hand takes an entry that
+// was not used since it last passed (second chance). Flights under way are never taken; there are
+// fewer of them than entries.
 type cache[K comparable, V any] struct {
 	max int
 	mu  struct {
@@ -47,8 +48,8 @@ func (c *cache[K, V]) get(k K, now time.Time) (v V, ok bool) {
 	return f.v, true
 }
 
-// begin returns the flight for k: one under way, one that has landed and is fresh, or a new one, which is the caller's to
-// finish.
+// begin returns the flight for k: one under way, one that has landed and is fresh, or a new one,
+// which is the caller's to finish.
 func (c *cache[K, V]) begin(k K, now time.Time) (f *flight[K, V], mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,8 +11,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// FuzzAnswer gives the resolver's logic whatever bytes may come: as the answer to the MX question, and the same again as the answers about
-// addresses. It must not panic, must accept only what answers the question, and must come to a bounded route of public addresses.
+// FuzzAnswer gives the resolver's logic whatever bytes may come: as the answer to the MX question,
+// and the same again as the answers about addresses. It must not panic, must accept only what
+// answers the question, and must come to a bounded route of public addresses.
 func FuzzAnswer(f *testing.F) {
 	q := question("two.example.", dns.TypeMX, true)
 	q.Id = 0x1234

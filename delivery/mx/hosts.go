@@ -16,7 +16,8 @@ type addresses struct {
 	expires time.Time
 }
 
-// maxHostAddrs bounds the addresses kept of one host: a few more than one attempt tries, so that Targets can vary.
+// maxHostAddrs bounds the addresses kept of one host: a few more than one attempt tries, so that
+// Targets can vary.
 const maxHostAddrs = 12
 
 // beginHost starts the look-up of a host's addresses, or joins one, or finds it in the cache.
@@ -51,7 +52,8 @@ func (r *Resolver) askAddresses(ctx context.Context, name string) addresses {
 	return r.merge(v4, <-six)
 }
 
-// merge makes one of both answers: what is there counts, then a failure (the DNS did not say), then what is not.
+// merge makes one of both answers: what is there counts, then a failure (the DNS did not say), then
+// what is not.
 func (r *Resolver) merge(v4, v6 answer) addresses {
 	a := addresses{addrs: alternate(v6.addrs, v4.addrs)}
 	switch {

@@ -7,9 +7,10 @@ import (
 	"github.com/miekg/dns"
 )
 
-// validHost reports whether a name can be a host's: letters, digits, hyphens and underscores in labels of 1 to 63 octets, 253 in
-// all, and a last label that is not a number (RFC 3696 section 2), so that an IP address in an MX record is a name which
-// does not exist. All other names are not even asked for; so none reaches a log either.
+// validHost reports whether a name can be a host's: letters, digits, hyphens and underscores in
+// labels of 1 to 63 octets, 253 in all, and a last label that is not a number (RFC 3696 section 2),
+// so that an IP address in an MX record is a name which does not exist. All other names are not
+// even asked for; so none reaches a log either.
 func validHost(name string) bool {
 	if name == "" || len(name) > 253 {
 		return false
@@ -62,8 +63,9 @@ func literal(domain string) (a netip.Addr, isLiteral bool) {
 	return a, true
 }
 
-// refused lists the addresses that are nobody's on the Internet (RFC 6890 and its kin). An MX record that points there is an error of
-// its owner's, or his try to make us talk to our own network.
+// refused lists the addresses that are nobody's on the Internet (RFC 6890 and its kin). An MX
+// record that points there is an error of its owner's, or his try to make us talk to our own
+// network.
 var refused = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15",
 	"224.0.0.0/4", "240.0.0.0/4",
@@ -78,7 +80,8 @@ func prefixes(list ...string) (ps []netip.Prefix) {
 	return ps
 }
 
-// public reports whether a is an address that a stranger's MX record may name. Loopback is not; see isLoopback.
+// public reports whether a is an address that a stranger's MX record may name. Loopback is not; see
+// isLoopback.
 func public(a netip.Addr) bool {
 	if nat64.Contains(a) { // RFC 6052: an IPv4 address inside
 		b := a.As16()

@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// The decisions of RFC 5321 section 5.1, without I/O: which exchangers to ask for, and what their addresses come to.
+// The decisions of RFC 5321 section 5.1, without I/O: which exchangers to ask for, and what their
+// addresses come to.
 
 // plan is what a domain's MX records say.
 type plan struct {
@@ -19,7 +20,8 @@ type plan struct {
 	more       bool // there are more than MaxHosts
 }
 
-// newPlan reads MX records. A single record with the root is a null MX: the domain takes no mail (RFC 7505 section 3).
+// newPlan reads MX records. A single record with the root is a null MX: the domain takes no mail
+// (RFC 7505 section 3).
 func newPlan(records []exchanger, own map[string]bool, maxHosts int, shuffle func(int, func(i, j int))) (p plan, f *smtp.Failure) {
 	if len(records) == 1 && records[0].name == "" {
 		return p, errNullMX
@@ -71,7 +73,8 @@ type tally struct {
 	unknown  bool // the DNS did not say for one
 }
 
-// add judges one candidate. It returns false when the candidate is us: it and all of equal or worse preference are out.
+// add judges one candidate. It returns false when the candidate is us: it and all of equal or worse
+// preference are out.
 func (t *tally) add(x exchanger, a addresses, own []netip.Addr, allowPrivate bool) bool {
 	switch a.outcome {
 	case failed:
@@ -109,7 +112,8 @@ func (t *tally) until(e time.Time) {
 	}
 }
 
-// verdict is the failure when no host is left, nil else. What the DNS did not say may be the way out, so it comes first.
+// verdict is the failure when no host is left, nil else. What the DNS did not say may be the way
+// out, so it comes first.
 func (t *tally) verdict() *smtp.Failure {
 	switch {
 	case len(t.hosts) > 0:

@@ -10,7 +10,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// resolveDomain does one look-up, as RFC 5321 section 5.1 says: MX records, else the domain's own addresses.
+// resolveDomain does one look-up, as RFC 5321 section 5.1 says: MX records, else the domain's own
+// addresses.
 func (r *Resolver) resolveDomain(ctx context.Context, domain string) (found, time.Time) {
 	if a, ok := literal(domain); ok {
 		return r.resolveLiteral(domain, a)
@@ -32,7 +33,8 @@ func (r *Resolver) resolveDomain(ctx context.Context, domain string) (found, tim
 	return r.routeTo(ctx, a, errNoAddress)
 }
 
-// routeTo asks for the exchangers' addresses, all at once, and judges them. noAddress is what to say when none has one.
+// routeTo asks for the exchangers' addresses, all at once, and judges them. noAddress is what to
+// say when none has one.
 func (r *Resolver) routeTo(ctx context.Context, a answer, noAddress *smtp.Failure) (found, time.Time) {
 	p, f := newPlan(a.mx, r.own, r.o.MaxHosts, rand.Shuffle)
 	if f != nil {

@@ -14,14 +14,15 @@ import (
 type Options struct {
 	Servers []string // "host:port" of recursive resolvers; none: those of /etc/resolv.conf, read again when it changes
 
-	// Names and Addrs are ours: an exchanger that is us is dropped with all of equal or worse preference (RFC 5321 5.1). An
-	// interface's address that is not in Addrs does not count.
+	// Names and Addrs are ours: an exchanger that is us is dropped with all of equal or worse
+	// preference (RFC 5321 5.1). An interface's address that is not in Addrs does not count.
 	Names []string
 	Addrs []netip.Addr
-	// AllowPrivate accepts exchangers at loopback, private and link-local addresses: tests and demo.
+	// AllowPrivate accepts exchangers at loopback, private and link-local addresses: tests and
+	// demo.
 	AllowPrivate bool
-	// IPv6 says whether the Internet can be reached by it; nil: whether the system has a route. Without it IPv6 addresses are
-	// used only where there is no other.
+	// IPv6 says whether the Internet can be reached by it; nil: whether the system has a route.
+	// Without it IPv6 addresses are used only where there is no other.
 	IPv6 func() bool
 
 	Timeout     time.Duration // of one question to one server, 3 s; doubled in the second round
@@ -55,8 +56,9 @@ func def[T int | time.Duration](p *T, v T) {
 	}
 }
 
-// Resolver finds routes. Safe for use by several goroutines. It has no goroutine while nobody asks; while it asks it has at
-// most Concurrency look-ups, each with MaxHosts hosts, and maxSockets sockets.
+// Resolver finds routes. Safe for use by several goroutines. It has no goroutine while nobody asks;
+// while it asks it has at most Concurrency look-ups, each with MaxHosts hosts, and maxSockets
+// sockets.
 type Resolver struct {
 	o       Options
 	own     map[string]bool
@@ -104,20 +106,23 @@ func New(o Options) (*Resolver, error) {
 	return r, nil
 }
 
-// Lookup finds the route of a domain (lower-case A-labels, or an address literal in brackets), from the cache or by asking. The
-// failure is permanent when the domain does not exist (5.1.2), takes no mail (5.1.10, RFC 7505) or cannot be reached
-// (5.4.4, 5.4.6), temporary when the DNS did not say (4.4.3).
+// Lookup finds the route of a domain (lower-case A-labels, or an address literal in brackets), from
+// the cache or by asking. The failure is permanent when the domain does not exist (5.1.2), takes no
+// mail (5.1.10, RFC 7505) or cannot be reached (5.4.4, 5.4.6), temporary when the DNS did not say
+// (4.4.3).
 func (r *Resolver) Lookup(ctx context.Context, domain string) (*Route, *smtp.Failure) {
 	return r.lookup(ctx, routeKey{name: domain})
 }
 
-// LookupHost finds the addresses of one host by name, address or address literal: a smart host. No MX is asked for, any address is
-// allowed, since the operator named it, and for the same reason each failure is temporary.
+// LookupHost finds the addresses of one host by name, address or address literal: a smart host. No
+// MX is asked for, any address is allowed, since the operator named it, and for the same reason
+// each failure is temporary.
 func (r *Resolver) LookupHost(ctx context.Context, host string) (*Route, *smtp.Failure) {
 	return r.lookup(ctx, routeKey{name: host, host: true})
 }
 
-// Cached answers as Lookup would, but only from memory: ok is false when it does not know. It never blocks.
+// Cached answers as Lookup would, but only from memory: ok is false when it does not know. It never
+// blocks.
 func (r *Resolver) Cached(domain string) (route *Route, f *smtp.Failure, ok bool) {
 	return r.cached(routeKey{name: domain})
 }
@@ -139,7 +144,8 @@ func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failur
 	if route, f, ok := r.cached(k); ok {
 		return route, f
 	}
-	// The slot is taken before the flight begins, so that a thousand callers make no thousand flights.
+	// The slot is taken before the flight begins, so that a thousand callers make no thousand
+	// flights.
 	select {
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -164,8 +170,8 @@ func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failur
 	}
 }
 
-// resolve runs on its own goroutine, which the flight owns, under a deadline of its own: the caller who began it may
-// leave before it ends, the others who wait for it not.
+// resolve runs on its own goroutine, which the flight owns, under a deadline of its own: the caller
+// who began it may leave before it ends, the others who wait for it not.
 func (r *Resolver) resolve(k routeKey) (found, time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.o.Deadline)
 	defer cancel()

@@ -200,7 +200,8 @@ func TestSmartHost(t *testing.T) {
 	}
 }
 
-// An answer to another question, with another ID, class or type, or with no question at all is as if it had not come.
+// An answer to another question, with another ID, class or type, or with no question at all is as
+// if it had not come.
 func TestForgedAnswersAreIgnored(t *testing.T) {
 	s := serveDNS(t, zone)
 	for name, forge := range map[string]func(m *dns.Msg){
@@ -324,7 +325,8 @@ func TestServerWithoutEDNS(t *testing.T) {
 	}
 }
 
-// A silent server, one that refuses and one that refers elsewhere each lead to the next server, which is then asked first.
+// A silent server, one that refuses and one that refers elsewhere each lead to the next server,
+// which is then asked first.
 func TestNextServer(t *testing.T) {
 	for name, h := range map[string]dns.HandlerFunc{"silent": silence, "refused": rcode(dns.RcodeRefused), "referral": refer} {
 		t.Run(name, func(t *testing.T) {
@@ -615,7 +617,8 @@ func TestResolvConf(t *testing.T) {
 	}
 }
 
-// An exchanger that is us by its address takes those of its preference with it, whichever was looked at first.
+// An exchanger that is us by its address takes those of its preference with it, whichever was
+// looked at first.
 func TestOurselvesByAddress(t *testing.T) {
 	us, other := netip.MustParseAddr("203.0.113.99"), netip.MustParseAddr("203.0.113.1")
 	at := func(a netip.Addr) addresses { return addresses{outcome: exists, addrs: []netip.Addr{a}} }

@@ -12,8 +12,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// testServer is a DNS server on loopback, UDP and TCP on one port, that answers from a zone text; behaviours replace
-// the answer for one name.
+// testServer is a DNS server on loopback, UDP and TCP on one port, that answers from a zone text;
+// behaviours replace the answer for one name.
 type testServer struct {
 	addr      string
 	asked     atomic.Int64
@@ -90,7 +90,8 @@ func (s *testServer) serve(w dns.ResponseWriter, q *dns.Msg) {
 	w.WriteMsg(s.answer(q))
 }
 
-// answer is that of a recursive server: CNAMEs followed, SOA in negative answers, TC over UDP when it does not fit.
+// answer is that of a recursive server: CNAMEs followed, SOA in negative answers, TC over UDP when
+// it does not fit.
 func (s *testServer) answer(q *dns.Msg) *dns.Msg {
 	m := new(dns.Msg)
 	m.SetReply(q)

@@ -12,8 +12,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// servers are the recursive resolvers we ask: those given, or those of resolv.conf, which is read again when it
-// changes (a laptop changes networks).
+// servers are the recursive resolvers we ask: those given, or those of resolv.conf, which is read
+// again when it changes (a laptop changes networks).
 type servers struct {
 	first atomic.Int32 // the one that answered last
 	fixed []string
@@ -89,8 +89,8 @@ func parseResolvConf(path string) (list []string) {
 	return list
 }
 
-// ipv6Route finds out, at most once a minute, whether the system has a route to the IPv6 Internet. Connecting a UDP socket sends
-// nothing.
+// ipv6Route finds out, at most once a minute, whether the system has a route to the IPv6 Internet.
+// Connecting a UDP socket sends nothing.
 type ipv6Route struct {
 	mu struct {
 		sync.Mutex

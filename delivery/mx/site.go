@@ -10,8 +10,9 @@ import (
 // maxSite bounds a site's name in octets; it is a key of logs and maps.
 const maxSite = 160
 
-// siteName names a set of hosts: what differs in brackets, then the suffix they share, such as "(mx1|mx2).example.net". Different
-// sets have different names, because host names hold none of the characters it adds. A long set is cut and told apart by a hash.
+// siteName names a set of hosts: what differs in brackets, then the suffix they share, such as
+// "(mx1|mx2).example.net". Different sets have different names, because host names hold none of the
+// characters it adds. A long set is cut and told apart by a hash.
 func siteName(names []string) string {
 	names = slices.Compact(slices.Sorted(slices.Values(names)))
 	if len(names) == 1 {
@@ -33,7 +34,8 @@ func siteName(names []string) string {
 	return "(" + in + ")." + suffix
 }
 
-// commonSuffix returns the labels that all names end with; at least one label of each stays outside of it.
+// commonSuffix returns the labels that all names end with; at least one label of each stays outside
+// of it.
 func commonSuffix(names []string) string {
 	suffix := ""
 	for {

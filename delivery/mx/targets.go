@@ -9,8 +9,9 @@ func (r *Route) targets(n int, shuffle func(int, func(i, j int))) []Target {
 	return pick(hosts, n)
 }
 
-// pick takes some addresses of each host, then more of each, and so on until there are n, and returns them in the order of
-// hosts. A host with both families gives one of each at a time: the way by one of them may be broken.
+// pick takes some addresses of each host, then more of each, and so on until there are n, and
+// returns them in the order of hosts. A host with both families gives one of each at a time: the
+// way by one of them may be broken.
 func pick(hosts []Host, n int) []Target {
 	take := make([]int, len(hosts))
 	for left, before := n, -1; left > 0 && left != before; {

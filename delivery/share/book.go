@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// book is what is given out of one site's limits. known is what the holders had when they first spoke in this reign: as long as
-// there may be others with shares, no more than that is given out.
+// book is what is given out of one site's limits. known is what the holders had when they first
+// spoke in this reign: as long as there may be others with shares, no more than that is given out.
 type book struct {
 	entries   map[*party]*entry
 	known     int
 	knownRate float64
 }
 
-// entry is one holder's part, beyond its reserved part. A charge is the most that it may have: what it uses, what it was granted, and
-// what it held before, until it says that it knows.
+// entry is one holder's part, beyond its reserved part. A charge is the most that it may have: what
+// it uses, what it was granted, and what it held before, until it says that it knows.
 type entry struct {
 	limit      Limit
 	want       int
@@ -89,7 +89,8 @@ func (g *Grantor) decide(p *party, r *Request, groups []uint64, now time.Time) G
 	return grant
 }
 
-// pool is what may be granted of a site's limits: the smallest that a holder names, without the reserved parts.
+// pool is what may be granted of a site's limits: the smallest that a holder names, without the
+// reserved parts.
 func (g *Grantor) pool(b *book, groups, fewest int) (connections int, rate float64) {
 	l := b.limit()
 	own, ownRate := l.reserved(fewest)
@@ -104,7 +105,8 @@ func (g *Grantor) pool(b *book, groups, fewest int) (connections int, rate float
 	return connections, rate
 }
 
-// limit is the smallest of those that the holders name. They differ while a change of the configuration is on its way.
+// limit is the smallest of those that the holders name. They differ while a change of the
+// configuration is on its way.
 func (b *book) limit() (l Limit) {
 	first := true
 	for _, e := range b.entries {
@@ -136,7 +138,8 @@ func (b *book) connections(p *party, pool, turn int, now time.Time) int {
 	return max(0, min(divideWhole(pool, wants, turn)[place], pool-live))
 }
 
-// rate is the share of one holder. Shares of a rate end with their lease, whatever becomes of the holder.
+// rate is the share of one holder. Shares of a rate end with their lease, whatever becomes of the
+// holder.
 func (b *book) rate(p *party, pool float64, now time.Time) float64 {
 	var wants []float64
 	place, live := 0, 0.0

@@ -2,9 +2,9 @@ package share
 
 import "time"
 
-// bucket is a token bucket whose rate may change at any time. It holds one and a twentieth of a second's worth, which makes up for coarse
-// timers: that is the burst. In any time the transactions are at most the burst and the sum of the rates over that time. Its
-// owner guards it.
+// bucket is a token bucket whose rate may change at any time. It holds one and a twentieth of a
+// second's worth, which makes up for coarse timers: that is the burst. In any time the transactions
+// are at most the burst and the sum of the rates over that time. Its owner guards it.
 type bucket struct {
 	rate   float64 // per second
 	tokens float64

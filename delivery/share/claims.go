@@ -2,8 +2,8 @@ package share
 
 import "time"
 
-// The holder's decisions: when to ask, what to ask for, what an answer means. No I/O, no goroutine; the time comes in. All of it runs
-// under h.mu.
+// The holder's decisions: when to ask, what to ask for, what an answer means. No I/O, no goroutine;
+// the time comes in. All of it runs under h.mu.
 
 // claims is what a holder has and has asked for. Guarded by Holder.mu.
 type claims struct {
@@ -62,7 +62,8 @@ func (h *Holder) askBy(at time.Time) {
 	}
 }
 
-// look takes note of what time and the control state have changed; it returns the sites whose share is another one.
+// look takes note of what time and the control state have changed; it returns the sites whose share
+// is another one.
 func (h *Holder) look(groups int, grantor uint64, now time.Time) (changed []*Site) {
 	h.groups.add(groups, now)
 	n, age := h.groups.most(), now.Sub(h.began)
@@ -142,8 +143,8 @@ func (h *Holder) request(now time.Time) (Request, bool) {
 	return r, true
 }
 
-// need is a site's part of a request, and at the same time the promise to open nothing beyond it until the answer. false: the site
-// needs nothing beyond its reserved part.
+// need is a site's part of a request, and at the same time the promise to open nothing beyond it
+// until the answer. false: the site needs nothing beyond its reserved part.
 func (h *Holder) need(s *Site, since time.Duration, now time.Time) (Need, bool) {
 	s.endRate(now)
 	n := Need{Site: s.name, Limit: s.limit, Used: max(0, s.open-s.reserve)}

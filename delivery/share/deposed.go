@@ -5,17 +5,20 @@ import (
 	"time"
 )
 
-// Whether deposed holders have closed their connections. One whose process runs does so at once; a process that is stopped closes nothing until it
-// wakes. So their nodes are asked which holders they have: whoever asks them learns from Doubts whom to ask, and tells Note.
+// Whether deposed holders have closed their connections. One whose process runs does so at once; a
+// process that is stopped closes nothing until it wakes. So their nodes are asked which holders
+// they have: whoever asks them learns from Doubts whom to ask, and tells Note.
 
-// stranger is a node that may have had a holder before this reign, which was deposed before it spoke.
+// stranger is a node that may have had a holder before this reign, which was deposed before it
+// spoke.
 type stranger struct {
 	until    time.Time // it is waited for
 	answered bool
 	open     []Tenure // what it answered
 }
 
-// Doubt is a node of which it is not known whether its deposed holders have closed their connections.
+// Doubt is a node of which it is not known whether its deposed holders have closed their
+// connections.
 type Doubt struct {
 	Node        uint16
 	Connections int  // that are counted for them
@@ -69,14 +72,15 @@ func (g *Grantor) Doubts() (all []Doubt) {
 	return all
 }
 
-// Note takes what a node answered, to a question asked at a time, when asked for its holders (Present.Tenures). A node of which no process is
-// left has none.
+// Note takes what a node answered, to a question asked at a time, when asked for its holders
+// (Present.Tenures). A node of which no process is left has none.
 func (g *Grantor) Note(node uint16, asked time.Time, open []Tenure) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.o.Now()
 	for _, p := range g.parties {
-		if p.deposed && p.node == node && !asked.Before(p.since) && !slices.Contains(open, p.Tenure) {
+		if p.deposed && p.node == node && !asked.Before(p.since) &&
+			!slices.Contains(open, p.Tenure) {
 			p.gone = now
 		}
 	}
@@ -97,13 +101,14 @@ func (g *Grantor) Note(node uint16, asked time.Time, open []Tenure) {
 // follows reports whether a holder is one of the same group before.
 func (p *party) follows(t Tenure) bool { return t.Group == p.Group && t.Epoch < p.Epoch }
 
-// lingers reports whether the holder before this one is waited for because nobody has said yet that it has nothing open.
+// lingers reports whether the holder before this one is waited for because nobody has said yet that
+// it has nothing open.
 func (g *Grantor) lingers(p *party, now time.Time) bool {
 	return g.o.Members != nil && !p.deposed && now.Before(p.clean)
 }
 
-// sparing are the nodes whose answers may cut a linger short. Whoever has no holder of a group when its next owner has spoken
-// never gets one: the lease of the one before is over.
+// sparing are the nodes whose answers may cut a linger short. Whoever has no holder of a group when
+// its next owner has spoken never gets one: the lease of the one before is over.
 func (g *Grantor) sparing(now time.Time) map[uint16]struct{} {
 	nodes := map[uint16]struct{}{}
 	for _, p := range g.parties {
@@ -119,7 +124,8 @@ func (g *Grantor) sparing(now time.Time) map[uint16]struct{} {
 	return nodes
 }
 
-// unknown are the nodes that may have connections of deposed holders that never spoke in this reign.
+// unknown are the nodes that may have connections of deposed holders that never spoke in this
+// reign.
 func (g *Grantor) unknown(now time.Time) (nodes []uint16) {
 	newest := map[uint64]uint64{}
 	for t := range g.parties {

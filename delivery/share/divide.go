@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// divide shares a pool out by demand: whoever wants little gets it, the rest is the same for all others (max-min fairness).
-// The shares come in the order of the wants; their sum is at most the pool.
+// divide shares a pool out by demand: whoever wants little gets it, the rest is the same for all
+// others (max-min fairness). The shares come in the order of the wants; their sum is at most the
+// pool.
 func divide(pool float64, wants []float64) []float64 {
 	order := byWant(wants)
 	shares := make([]float64, len(wants))
@@ -17,7 +18,8 @@ func divide(pool float64, wants []float64) []float64 {
 	return shares
 }
 
-// divideWhole is divide for what cannot be split. When there are fewer than takers, they take turns: the turn says who is first.
+// divideWhole is divide for what cannot be split. When there are fewer than takers, they take
+// turns: the turn says who is first.
 func divideWhole(pool int, wants []int, turn int) []int {
 	order := byWant(wants)
 	order = slices.DeleteFunc(order, func(i int) bool { return wants[i] <= 0 })

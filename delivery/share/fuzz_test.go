@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// FuzzRequest: whatever another node sends, the grantor answers, and what it grants fits into the limit that was named.
+// FuzzRequest: whatever another node sends, the grantor answers, and what it grants fits into the
+// limit that was named.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(`{"group":2,"epoch":1,"seq":1,"reign":1,"groups":3,"needs":[{"site":"a","limit":{"connections":6,"rate":50},"want":9,"want_rate":1e9}]}`))
 	f.Add([]byte(`{"group":2,"epoch":1,"seq":2,"reign":1,"groups":3,"age":9223372036854775807,"needs":[{"site":"a","limit":{"connections":1},"used":5,"held":7}]}`))

@@ -9,13 +9,16 @@ import (
 
 // GrantorOptions configure a Grantor.
 type GrantorOptions struct {
-	// Leading is the term in which this node surely leads the control group now (its own lease is good); 0: it does not.
+	// Leading is the term in which this node surely leads the control group now (its own lease is
+	// good); 0: it does not.
 	Leading func() uint64
 	// Groups are the queue groups that exist.
 	Groups func() []uint64
-	// Heard are the other nodes that this one has heard of since it started, and when last. nil: there are none.
+	// Heard are the other nodes that this one has heard of since it started, and when last. nil:
+	// there are none.
 	Heard func() map[uint16]time.Time
-	// Members are all nodes that can own a group, this one among them. nil: that is not known, and no linger is cut short.
+	// Members are all nodes that can own a group, this one among them. nil: that is not known, and
+	// no linger is cut short.
 	Members  func() []uint16
 	Lease    time.Duration    // default DefaultLease
 	Linger   time.Duration    // default DefaultLinger
@@ -23,9 +26,10 @@ type GrantorOptions struct {
 	Now      func() time.Time // monotonic; nil: time.Now
 }
 
-// Grantor gives out shares while its node leads the control group. It keeps what it gave in memory: a new one knows nothing, so it
-// grants nothing beyond what the holders have already, until each of them has spoken or all old leases have ended. There is one on
-// each node, for as long as the node runs. Safe for use by several goroutines.
+// Grantor gives out shares while its node leads the control group. It keeps what it gave in memory:
+// a new one knows nothing, so it grants nothing beyond what the holders have already, until each of
+// them has spoken or all old leases have ended. There is one on each node, for as long as the node
+// runs. Safe for use by several goroutines.
 type Grantor struct {
 	o GrantorOptions
 
@@ -77,7 +81,8 @@ func NewGrantor(o GrantorOptions) *Grantor {
 	return &Grantor{o: o}
 }
 
-// Ask answers a holder. It does not block. Errors: ErrNotGrantor, ErrSuperseded, or what is wrong with the request.
+// Ask answers a holder. It does not block. Errors: ErrNotGrantor, ErrSuperseded, or what is wrong
+// with the request.
 func (g *Grantor) Ask(_ context.Context, r Request) (Grant, error) {
 	if err := r.check(); err != nil {
 		return Grant{}, err
@@ -143,7 +148,8 @@ func (g *Grantor) party(r *Request, now time.Time) (*party, error) {
 	return p, nil
 }
 
-// succeed takes note that a group has another owner: the one before starts nothing any more, and closes what it has as soon as its process runs.
+// succeed takes note that a group has another owner: the one before starts nothing any more, and
+// closes what it has as soon as its process runs.
 func (g *Grantor) succeed(p *party, now time.Time) {
 	for _, q := range g.parties {
 		switch {
@@ -164,7 +170,8 @@ func (g *Grantor) depose(q, successor *party, now time.Time) {
 	}
 }
 
-// fewest is the smallest number of groups by which a holder may count its reserved parts: what it said, or what it may have seen of late.
+// fewest is the smallest number of groups by which a holder may count its reserved parts: what it
+// said, or what it may have seen of late.
 func (g *Grantor) fewest(groups []uint64, now time.Time) int {
 	n, said := max(1, len(groups)), map[uint64]bool{}
 	for _, p := range g.parties {
@@ -191,12 +198,13 @@ func (g *Grantor) sweep(now time.Time) {
 	}
 }
 
-// forget is how long the connections of a holder that is not heard of are counted while its group has no other owner. No
-// transaction takes longer.
+// forget is how long the connections of a holder that is not heard of are counted while its group
+// has no other owner. No transaction takes longer.
 const forget = 15 * time.Minute
 
-// listen ends the silence at the beginning of a reign: when all groups' holders have spoken and those before them have closed their connections.
-// Else shares of a rate end with their lease, but a connection is as old as its last transaction takes.
+// listen ends the silence at the beginning of a reign: when all groups' holders have spoken and
+// those before them have closed their connections. Else shares of a rate end with their lease, but
+// a connection is as old as its last transaction takes.
 func (g *Grantor) listen(groups []uint64, now time.Time) {
 	if !g.silent && !g.silentRates {
 		return

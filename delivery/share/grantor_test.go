@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// desk is a grantor in made-up time, with three groups and one site: 6 connections, 60 a second, of which each group has 3 reserved.
+// desk is a grantor in made-up time, with three groups and one site: 6 connections, 60 a second, of
+// which each group has 3 reserved.
 type desk struct {
 	*Grantor
 	t    *testing.T
@@ -69,7 +70,8 @@ func TestTakenBackWhenKnown(t *testing.T) {
 	d.want(d.say(3, 1, all), 2, 25.5)
 }
 
-// A share of a rate ends with its lease. Connections that it allowed are counted as long as the holder may have them.
+// A share of a rate ends with its lease. Connections that it allowed are counted as long as the
+// holder may have them.
 func TestSilentHolder(t *testing.T) {
 	d := newDesk(t).open()
 	all := Need{Want: 6, WantRate: 57}
@@ -82,7 +84,8 @@ func TestSilentHolder(t *testing.T) {
 	d.want(d.say(3, 1, all), 6, 51)
 }
 
-// When a group has a new owner, the one before starts nothing any more; its connections are counted until they are surely closed.
+// When a group has a new owner, the one before starts nothing any more; its connections are counted
+// until they are surely closed.
 func TestNewOwner(t *testing.T) {
 	d := newDesk(t).open()
 	d.want(d.say(2, 1, Need{Want: 4, WantRate: 57}), 4, 51)
@@ -164,7 +167,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// from sends a request of a holder on a node, and returns what the site is granted and whether its reserved part has to wait.
+// from sends a request of a holder on a node, and returns what the site is granted and whether its
+// reserved part has to wait.
 func (d *desk) from(node uint16, group, epoch uint64, age time.Duration, n Need) (connections int, wait bool) {
 	d.t.Helper()
 	d.seq++
@@ -176,8 +180,9 @@ func (d *desk) from(node uint16, group, epoch uint64, age time.Duration, n Need)
 	return connections, g.Wait
 }
 
-// A deposed holder whose process may be stopped keeps its charge, and its successor uses no reserved part, until its node says that it has closed all,
-// no process is left, or patience is at an end.
+// A deposed holder whose process may be stopped keeps its charge, and its successor uses no
+// reserved part, until its node says that it has closed all, no process is left, or patience is at
+// an end.
 func TestStoppedHolder(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -224,7 +229,8 @@ func TestStoppedHolder(t *testing.T) {
 	}
 }
 
-// A new grantor gives out no more than what it was told of until each node that was there of late has answered, or its patience is at an end.
+// A new grantor gives out no more than what it was told of until each node that was there of late
+// has answered, or its patience is at an end.
 func TestNewGrantorAsks(t *testing.T) {
 	d := newDesk(t)
 	d.o.Heard = func() map[uint16]time.Time {
@@ -258,7 +264,8 @@ func TestNewGrantorAsks(t *testing.T) {
 	granted(6, false)
 }
 
-// The linger is over as soon as all nodes have said that they have no holder of the group before, to a question that came after its successor spoke.
+// The linger is over as soon as all nodes have said that they have no holder of the group before,
+// to a question that came after its successor spoke.
 func TestLingerCutShort(t *testing.T) {
 	d := newDesk(t)
 	d.o.Members = func() []uint16 { return []uint16{7, 8, 9} }

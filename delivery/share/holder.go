@@ -12,8 +12,8 @@ type HolderOptions struct {
 	Group uint64 // the queue group whose owner this is
 	Epoch uint64 // greater than that of each holder that the group had before
 	Ask   Ask
-	// Groups is how many queue groups there are, Grantor who grants (a number that changes with the control group's leader, or its
-	// term; 0: nobody), as far as this node knows. Both are cheap.
+	// Groups is how many queue groups there are, Grantor who grants (a number that changes with the
+	// control group's leader, or its term; 0: nobody), as far as this node knows. Both are cheap.
 	Groups  func() int
 	Grantor func() uint64
 	// Present, if set, knows of the holder from Start until its user has closed all connections.
@@ -24,7 +24,8 @@ type HolderOptions struct {
 	Logf     func(format string, args ...any)
 }
 
-// User opens connections to sites. Its methods are called on the holder's goroutine, without a lock.
+// User opens connections to sites. Its methods are called on the holder's goroutine, without a
+// lock.
 type User interface {
 	// Survey calls Want of each of the sites.
 	Survey(sites []*Site)
@@ -32,7 +33,8 @@ type User interface {
 	Changed(sites []*Site)
 }
 
-// Holder is one owner's part in the limits that hold for the whole cluster. Safe for use by several goroutines.
+// Holder is one owner's part in the limits that hold for the whole cluster. Safe for use by several
+// goroutines.
 type Holder struct {
 	o      HolderOptions
 	user   User
@@ -46,7 +48,8 @@ type Holder struct {
 	giveUp context.CancelFunc // of the request under way
 }
 
-// holders counts those of this process, so that one that follows another in the same epoch has the greater numbers.
+// holders counts those of this process, so that one that follows another in the same epoch has the
+// greater numbers.
 var holders atomic.Uint64
 
 // NewHolder returns a holder. It asks nobody before Start.

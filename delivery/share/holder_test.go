@@ -93,7 +93,8 @@ func take(s *Site, want int) (n int) {
 	return n
 }
 
-// holding runs a test with a holder of one of three groups in virtual time; the other groups are quiet.
+// holding runs a test with a holder of one of three groups in virtual time; the other groups are
+// quiet.
 func holding(t *testing.T, test func(c *client, h *Holder, s *Site)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &client{groups: 3}
@@ -153,7 +154,8 @@ func TestHolder(t *testing.T) {
 	})
 }
 
-// When nobody answers, the share ends in time and what is reserved remains; requests do not pile up.
+// When nobody answers, the share ends in time and what is reserved remains; requests do not pile
+// up.
 func TestHolderCutOff(t *testing.T) {
 	holding(t, func(c *client, h *Holder, s *Site) {
 		c.need(20, 1000)
@@ -301,7 +303,8 @@ func TestSameEpoch(t *testing.T) {
 	})
 }
 
-// The reserved part is used when the grantor says so, or says nothing for long; and the process tells which holders it has.
+// The reserved part is used when the grantor says so, or says nothing for long; and the process
+// tells which holders it has.
 func TestReservedPartWaits(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -2,8 +2,9 @@ package share
 
 import "sync"
 
-// Present are the holders of one process whose users may have connections open. It is what the process answers when a grantor asks
-// whether a deposed one has closed them. Safe for use by several goroutines.
+// Present are the holders of one process whose users may have connections open. It is what the
+// process answers when a grantor asks whether a deposed one has closed them. Safe for use by
+// several goroutines.
 type Present struct {
 	mu  sync.Mutex
 	all map[*Holder]struct{}

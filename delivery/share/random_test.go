@@ -53,7 +53,8 @@ func (s *sim) running() int {
 	}
 }
 
-// stop stops a node for some time, if another one runs: what it owns and leads goes to others, what it has open stays so.
+// stop stops a node for some time, if another one runs: what it owns and leads goes to others, what
+// it has open stays so.
 func (s *sim) stop(node int, d time.Duration) {
 	others := 0
 	for i := range s.nodes {
@@ -72,7 +73,8 @@ func (s *sim) stop(node int, d time.Duration) {
 	}
 }
 
-// takeOver ends a node's ownerships; others take over within seconds. If the node leads the control group, that goes, too.
+// takeOver ends a node's ownerships; others take over within seconds. If the node leads the control
+// group, that goes, too.
 func (s *sim) takeOver(node int, killed bool) {
 	for _, o := range s.each() {
 		if o.node != node {
@@ -99,8 +101,8 @@ func (s *sim) exists(group uint64) bool {
 	return false
 }
 
-// regroup adds a group, or retires one. Nodes learn of it one after the other; the first owner comes, and the last goes, when the
-// control group has decided.
+// regroup adds a group, or retires one. Nodes learn of it one after the other; the first owner
+// comes, and the last goes, when the control group has decided.
 func (s *sim) regroup() {
 	groups := append([]uint64(nil), s.nodes[0].groups...)
 	if len(groups) > 2 && s.rand.IntN(2) == 0 {
@@ -157,7 +159,8 @@ func simSeeds() uint64 {
 	return 20
 }
 
-// TestUse shows that the limits are used well: by one who is busy alone, by all together, and by those who are left.
+// TestUse shows that the limits are used well: by one who is busy alone, by all together, and by
+// those who are left.
 func TestUse(t *testing.T) {
 	const connections, rate = 12, 50
 	for _, c := range []struct {

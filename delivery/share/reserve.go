@@ -2,9 +2,9 @@ package share
 
 import "time"
 
-// reserved is each holder's own part of a limit when there are so many queue groups. It is never granted to another, so it is
-// there when nobody can be asked. A single group has everything. Of a rate it is 5 %, and all reserved parts together are at most a
-// quarter of either.
+// reserved is each holder's own part of a limit when there are so many queue groups. It is never
+// granted to another, so it is there when nobody can be asked. A single group has everything. Of a
+// rate it is 5 %, and all reserved parts together are at most a quarter of either.
 func (l Limit) reserved(groups int) (connections int, rate float64) {
 	if groups <= 1 {
 		return l.Connections, l.Rate
@@ -12,8 +12,9 @@ func (l Limit) reserved(groups int) (connections int, rate float64) {
 	return l.Connections / (4 * groups), l.Rate * min(0.05, 0.25/float64(groups))
 }
 
-// census remembers the number of groups for a while. Nodes learn of a change at different times, so a holder counts with the greatest
-// number of the last two lease lengths and the grantor with the smallest: one of them is careful while the other does not know.
+// census remembers the number of groups for a while. Nodes learn of a change at different times, so
+// a holder counts with the greatest number of the last two lease lengths and the grantor with the
+// smallest: one of them is careful while the other does not know.
 type census struct {
 	window time.Duration
 	seen   []counted // ascending times, different numbers one after the other

@@ -1,6 +1,7 @@
-// Package share divides limits that hold for a whole cluster, so many connections to a site and so many transactions per second,
-// among those who deliver: each queue group's owner has a Holder, the control group's leader is the Grantor. What is granted is
-// a lease; a small part of each limit is reserved for each holder and needs none. DESIGN.md has the rules and why they are safe.
+// Package share divides limits that hold for a whole cluster, so many connections to a site and so
+// many transactions per second, among those who deliver: each queue group's owner has a Holder, the
+// control group's leader is the Grantor. What is granted is a lease; a small part of each limit is
+// reserved for each holder and needs none. DESIGN.md has the rules and why they are safe.
 //
 // This file holds the words that pass between them. They travel as JSON.
 package share
@@ -15,13 +16,16 @@ import (
 
 // Times of the protocol. All are measured on one side only: no two clocks are ever compared.
 const (
-	// DefaultLease is how long a grant counts at the grantor; its holder uses it for four fifths of that, from when it asked.
+	// DefaultLease is how long a grant counts at the grantor; its holder uses it for four fifths of
+	// that, from when it asked.
 	DefaultLease = 8 * time.Second
-	// DefaultLinger is how long connections outlive their owner at most: when a group has a new owner, the one before has cut off
-	// the last of its connections (Scheduler.Abandon) before this time has passed.
+	// DefaultLinger is how long connections outlive their owner at most: when a group has a new
+	// owner, the one before has cut off the last of its connections (Scheduler.Abandon) before this
+	// time has passed.
 	DefaultLinger = time.Second
-	// DefaultPatience is how long the connections of a deposed owner are counted whose node neither answers nor is known to have ended:
-	// it may be stopped, and closes them only when it wakes. A host that was switched off looks the same.
+	// DefaultPatience is how long the connections of a deposed owner are counted whose node neither
+	// answers nor is known to have ended: it may be stopped, and closes them only when it wakes. A
+	// host that was switched off looks the same.
 	DefaultPatience = time.Minute
 
 	askAgain  = time.Second            // between two requests while something is held
@@ -50,7 +54,8 @@ type Limit struct {
 // Ask takes a request to the grantor, wherever it is: Grantor.Ask on its own node.
 type Ask func(ctx context.Context, r Request) (Grant, error)
 
-// Request is all that a holder has and wants beyond its reserved part. What it does not name it has given back.
+// Request is all that a holder has and wants beyond its reserved part. What it does not name it has
+// given back.
 type Request struct {
 	Tenure
 	Seq   uint64        `json:"seq"`   // grows with each request of the holder
@@ -81,16 +86,19 @@ type Need struct {
 	WantRate float64 `json:"want_rate,omitempty"`
 }
 
-// Grant is the answer. Sites of the request that it does not name have no share beyond the reserved one. When Reign is not the
-// request's, nothing was decided: the grantor is new, and the holder has to ask again under this number.
+// Grant is the answer. Sites of the request that it does not name have no share beyond the reserved
+// one. When Reign is not the request's, nothing was decided: the grantor is new, and the holder has
+// to ask again under this number.
 type Grant struct {
 	Reign  uint64        `json:"reign"`
 	Lease  time.Duration `json:"lease,omitempty"`
 	Shares []Share       `json:"shares,omitempty"`
-	// Wait: the reserved part must not be used yet, for an owner of the group before may have connections open.
+	// Wait: the reserved part must not be used yet, for an owner of the group before may have
+	// connections open.
 	Wait bool `json:"wait,omitempty"`
-	// Clean: it may be used at once, for all nodes have said that no owner of the group before has connections open. Older grantors do not ask them all,
-	// so that a holder waits for DefaultLinger.
+	// Clean: it may be used at once, for all nodes have said that no owner of the group before has
+	// connections open. Older grantors do not ask them all, so that a holder waits for
+	// DefaultLinger.
 	Clean bool `json:"clean,omitempty"`
 }
 

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// sim is a cluster in made-up time: holders and grantors as they are, a network that delays, loses and brings things late, owners and
-// control leaders that die, are cut off or are deposed, groups that come and go, and users who take all that they are
-// allowed. After each step the connections and transactions of all owners together are checked against the limits.
+// sim is a cluster in made-up time: holders and grantors as they are, a network that delays, loses
+// and brings things late, owners and control leaders that die, are cut off or are deposed, groups
+// that come and go, and users who take all that they are allowed. After each step the connections
+// and transactions of all owners together are checked against the limits.
 type sim struct {
 	t     testing.TB
 	seed  uint64
@@ -326,7 +327,8 @@ func (o *simOwner) act(u *simUser) {
 	}
 }
 
-// burst is what may come beyond the rate, in any time: a twentieth of a second's worth, and one of each owner.
+// burst is what may come beyond the rate, in any time: a twentieth of a second's worth, and one of
+// each owner.
 func (s *sim) burst(rate float64) float64 { return rate*burstSeconds + float64(len(s.owner)+1) }
 
 func (s *sim) check() {

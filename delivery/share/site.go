@@ -2,8 +2,8 @@ package share
 
 import "time"
 
-// Site is a holder's part in the limits of one site. It says yes or no to each connection, so that no mistake of its user goes beyond the
-// share. Safe for use by several goroutines.
+// Site is a holder's part in the limits of one site. It says yes or no to each connection, so that
+// no mistake of its user goes beyond the share. Safe for use by several goroutines.
 type Site struct {
 	// Tag is the user's own.
 	Tag any
@@ -28,7 +28,8 @@ type Site struct {
 	registered bool
 }
 
-// Open takes a connection for a user who would like to have want in all, or refuses. Each one taken is given back by Closed.
+// Open takes a connection for a user who would like to have want in all, or refuses. Each one taken
+// is given back by Closed.
 func (s *Site) Open(want int) bool {
 	h := s.h
 	h.mu.Lock()
@@ -61,8 +62,8 @@ func (s *Site) Closed() {
 	}
 }
 
-// Allowed is how many connections may be open now. More may be open when it has become less: they are to be closed as soon as
-// their transactions have ended.
+// Allowed is how many connections may be open now. More may be open when it has become less: they
+// are to be closed as soon as their transactions have ended.
 func (s *Site) Allowed() int {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
@@ -108,7 +109,8 @@ func (s *Site) Take() {
 	s.taken++
 }
 
-// Want says, in User.Survey, how many connections the user could use in all and how many transactions wait.
+// Want says, in User.Survey, how many connections the user could use in all and how many
+// transactions wait.
 func (s *Site) Want(connections, waiting int) {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// auth logs in at a smart host (RFC 4954): PLAIN, else LOGIN. Each failure is temporary, whatever the peer calls it: the
-// operator's password is wrong, not the recipients' addresses.
+// auth logs in at a smart host (RFC 4954): PLAIN, else LOGIN. Each failure is temporary, whatever
+// the peer calls it: the operator's password is wrong, not the recipients' addresses.
 func (c *Conn) auth() *Error {
 	if c.tls == "" && !c.o.AuthInClear {
 		return &Error{Status: ours(StepAuth, 454, "4.7.0", "The route has a password, which is sent under TLS only")}
@@ -39,7 +39,8 @@ func (c *Conn) auth() *Error {
 
 func (c *Conn) plain() (smtp.Reply, *Error) {
 	token := base64.StdEncoding.EncodeToString([]byte("\x00" + c.o.Username + "\x00" + c.o.Password))
-	// A long initial response would break the limit of a command line; it may follow the challenge (RFC 4954 4).
+	// A long initial response would break the limit of a command line; it may follow the challenge
+	// (RFC 4954 4).
 	if len(token) < 480 {
 		return c.command(StepAuth, c.t.Auth, "AUTH PLAIN "+token)
 	}

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// The benchmarks measure the client alone: the sink is another process, which is this test binary once more.
+// The benchmarks measure the client alone: the sink is another process, which is this test binary
+// once more.
 func TestMain(m *testing.M) {
 	if os.Getenv("SMTPCLIENT_TEST_SINK") != "" {
 		sink()
@@ -91,7 +92,8 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkDeliver sends messages over some connections at once, and reports the CPU time that one takes here.
+// BenchmarkDeliver sends messages over some connections at once, and reports the CPU time that one
+// takes here.
 func BenchmarkDeliver(b *testing.B) {
 	line := "0123456789012345678901234567890123456789012345678901234567890123456789\r\n"
 	dotted := bytes.Repeat([]byte(line), 4096/len(line))

@@ -70,7 +70,8 @@ func (w *windowed) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Never are more than a window's commands under way: else both sides might wait for the other to read.
+// Never are more than a window's commands under way: else both sides might wait for the other to
+// read.
 func TestWindow(t *testing.T) {
 	w := &windowed{}
 	w.words = words2("220 x\r\n~250-x\r\n250 PIPELINING\r\n~" + strings.Repeat("250 ok\r\n", 1001) + "354 go\r\n~250 ok\r\n")

@@ -1,14 +1,16 @@
-// Package smtpclient is the client side of one SMTP connection (RFC 5321), or one of LMTP (RFC 2033): greeting, EHLO, STARTTLS, AUTH, then mail
-// transactions one after the other. It blocks; every wait has a deadline. Policy (which host, how many
-// connections, when again) is the caller's.
+// Package smtpclient is the client side of one SMTP connection (RFC 5321), or one of LMTP (RFC
+// 2033): greeting, EHLO, STARTTLS, AUTH, then mail transactions one after the other. It blocks;
+// every wait has a deadline. Policy (which host, how many connections, when again) is the caller's.
 //
 // Invariants:
-//   - What the peer says is believed only when it was its turn: octets that nobody waits for end the connection, and those after
-//     the reply to STARTTLS are thrown away.
-//   - After a failure that leaves the dialogue in doubt the connection is dead: Usable is false and stays so.
-//   - Each recipient of a transaction gets exactly one Status. Unknown is set in it if and only if the end of mail data
-//     was handed to the system as a whole and no valid reply to it came.
-//   - Between transactions a connection holds no buffer: ten thousand idle ones cost little more than their sockets.
+//   - What the peer says is believed only when it was its turn: octets that nobody waits for end
+//     the connection, and those after the reply to STARTTLS are thrown away.
+//   - After a failure that leaves the dialogue in doubt the connection is dead: Usable is false and
+//     stays so.
+//   - Each recipient of a transaction gets exactly one Status. Unknown is set in it if and only if
+//     the end of mail data was handed to the system as a whole and no valid reply to it came.
+//   - Between transactions a connection holds no buffer: ten thousand idle ones cost little more
+//     than their sockets.
 package smtpclient
 
 import (
@@ -49,8 +51,8 @@ func (c *Conn) Usable() bool {
 	return c.dead == nil && (c.offers.MailMax == 0 || c.transactions < c.offers.MailMax)
 }
 
-// Alive asks the kernel, too, whether the peer has closed or spoken (421) since the last transaction: for a connection that
-// was idle for a while. It does not block.
+// Alive asks the kernel, too, whether the peer has closed or spoken (421) since the last
+// transaction: for a connection that was idle for a while. It does not block.
 func (c *Conn) Alive() bool {
 	if !c.Usable() {
 		return false
@@ -112,7 +114,8 @@ func (c *Conn) Quit() {
 	c.close()
 }
 
-// close closes the transport; a TLS close notification would be one more wait for a peer that has said 221.
+// close closes the transport; a TLS close notification would be one more wait for a peer that has
+// said 221.
 func (c *Conn) close() { c.raw.Close() }
 
 // Abort closes at once; what is under way fails. May be called by any goroutine.

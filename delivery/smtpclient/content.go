@@ -12,7 +12,8 @@ const (
 	shortSegment = 8 << 10
 )
 
-// content ends the transaction after its envelope: with the content for the recipients that were accepted, or without it.
+// content ends the transaction after its envelope: with the content for the recipients that were
+// accepted, or without it.
 func (x *exchange) content() *Error {
 	switch {
 	case x.mailSaid.Code != 0:
@@ -35,7 +36,8 @@ func (x *exchange) content() *Error {
 	return x.end(x.mailData())
 }
 
-// nothing ends a data phase that the peer began although it took no recipient (RFC 2920 section 3.1): with a lone dot.
+// nothing ends a data phase that the peer began although it took no recipient (RFC 2920 section
+// 3.1): with a lone dot.
 func (x *exchange) nothing() *Error {
 	if !x.go354 {
 		return nil
@@ -49,7 +51,8 @@ func (x *exchange) nothing() *Error {
 	return nil
 }
 
-// spread gives s to all recipients without a final status: those accepted and those not yet answered.
+// spread gives s to all recipients without a final status: those accepted and those not yet
+// answered.
 func (x *exchange) spread(s Status) {
 	for i := range x.results {
 		if r := &x.results[i]; r.Code == 0 || r.Code/100 == 2 && r.Command == StepRcpt {
@@ -73,7 +76,8 @@ func (x *exchange) end(sent *Error) *Error {
 	return err
 }
 
-// verdict reads one reply to the content. When there is none, the outcome is open for all recipients that have none yet.
+// verdict reads one reply to the content. When there is none, the outcome is open for all
+// recipients that have none yet.
 func (x *exchange) verdict() (Status, *Error) {
 	rep, err := x.c.reply(StepEnd, x.c.t.DataEnd)
 	if err == nil && rep.Class() == 3 {
@@ -93,7 +97,8 @@ func (x *exchange) verdict() (Status, *Error) {
 
 var errNobody = errors.New("mail data is wanted although no recipient was accepted")
 
-// endEach reads the replies to the content, one for each recipient that was accepted, in the order of RCPT (RFC 2033 4.2).
+// endEach reads the replies to the content, one for each recipient that was accepted, in the order
+// of RCPT (RFC 2033 4.2).
 func (x *exchange) endEach() (err *Error) {
 	for i := range x.results {
 		r := &x.results[i]
@@ -133,8 +138,8 @@ var errAborted = errors.New("the transaction was called off before its end")
 
 // last asks whether the message may still be sent, and writes the final segment.
 func (x *exchange) last(a, b []byte) *Error {
-	// The deadline that a short message finds in force (that of the commands) will do. It is set before the check:
-	// nothing must come between that and the segment.
+	// The deadline that a short message finds in force (that of the commands) will do. It is set
+	// before the check: nothing must come between that and the segment.
 	x.c.arm(x.c.t.DataBlock, len(a) > shortSegment)
 	if x.tx.BeforeEnd != nil {
 		if err := x.tx.BeforeEnd(); err != nil {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Each wait ends when RFC 5321 4.5.3.2 lets it, under virtual time: not before, and at most a quarter later.
+// Each wait ends when RFC 5321 4.5.3.2 lets it, under virtual time: not before, and at most a
+// quarter later.
 func TestDeadlines(t *testing.T) {
 	d := Timeouts{}.withDefaults()
 	mailed, rcpted := cMail+"S: 250 ok\n", cOne+"S: 250 ok\n"
@@ -82,8 +83,8 @@ func TestQuitDeadline(t *testing.T) {
 	})
 }
 
-// A connection that lay idle for long has a deadline in the past; the next transaction sets its own. One that is slow, but within
-// each wait, goes through.
+// A connection that lay idle for long has a deadline in the past; the next transaction sets its
+// own. One that is slow, but within each wait, goes through.
 func TestSlowButWithinEachDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		msg := cMail + "wait 290s\nS: 250 ok\n" + cOne + "wait 290s\nS: 250 ok\nC: DATA\nwait 110s\nS: 354 go\ndata\nwait 590s\nS: 250 ok\n"

@@ -2,8 +2,8 @@ package smtpclient
 
 // Deliver sends one message. It does not fail: what went wrong is in the recipients' statuses.
 //
-// With PIPELINING a small message takes two writes and two reads: MAIL, RCPT and DATA go together, and the content
-// goes with its end.
+// With PIPELINING a small message takes two writes and two reads: MAIL, RCPT and DATA go together,
+// and the content goes with its end.
 func (c *Conn) Deliver(tx *Transaction) Result {
 	x := &c.x
 	*x = exchange{c: c, tx: tx, results: emptyStatuses(tx)}

@@ -39,7 +39,8 @@ func newTx(recipients ...string) *Transaction {
 
 func two() *Transaction { return newTx("a@example.org", "b@example.org") }
 
-// verdict writes a result so that it can be compared: code, enhanced code and step of each recipient, then the flags.
+// verdict writes a result so that it can be compared: code, enhanced code and step of each
+// recipient, then the flags.
 func verdict(r Result) string {
 	var l []string
 	for _, s := range r.Recipients {
@@ -302,7 +303,8 @@ func (p *inParts) Next() ([]byte, error) {
 func (p *inParts) Read([]byte) (int, error) { panic("a reader with parts is not read otherwise") }
 func (p *inParts) Close() error             { return nil }
 
-// unstuff is written apart from the code under test, line by line; it fails the test on a bare CR or LF.
+// unstuff is written apart from the code under test, line by line; it fails the test on a bare CR
+// or LF.
 func unstuff(t *testing.T, wire string) (out []byte) {
 	body, ok := strings.CutSuffix(wire, ".\r\n")
 	if !ok || body != "" && !strings.HasSuffix(body, "\r\n") {
@@ -357,7 +359,8 @@ func TestBDAT(t *testing.T) {
 	}
 }
 
-// A content that cannot be read to its end, or the lease that has ended, leaves the data unfinished: the peer gets no end of mail data.
+// A content that cannot be read to its end, or the lease that has ended, leaves the data
+// unfinished: the peer gets no end of mail data.
 func TestUnfinishedContent(t *testing.T) {
 	lease := errors.New("the lease has ended")
 	broken := func(n int, err error) func() (io.ReadCloser, error) {
@@ -452,8 +455,9 @@ func (c *countingConn) Write(p []byte) (int, error) {
 
 func (c *countingConn) SetDeadline(t time.Time) error { c.deadlines++; return c.Conn.SetDeadline(t) }
 
-// A small message costs a pipelining peer's connection two reads and two writes (the second of them, of the content and its end, is
-// one writev on a socket and two calls here), and at most two deadlines.
+// A small message costs a pipelining peer's connection two reads and two writes (the second of
+// them, of the content and its end, is one writev on a socket and two calls here), and at most two
+// deadlines.
 func TestCallsPerMessage(t *testing.T) {
 	msg := cMail + cOne + "C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 ok\n"
 	o, kept := serve(t, piped+msg+msg+cQuit)

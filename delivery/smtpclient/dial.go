@@ -12,8 +12,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// Dial connects and gets ready for mail. The error says at which step it failed; then there is no connection any
-// more. ctx bounds the whole of it; o must not change while the connection lives.
+// Dial connects and gets ready for mail. The error says at which step it failed; then there is no
+// connection any more. ctx bounds the whole of it; o must not change while the connection lives.
 func Dial(ctx context.Context, o *Options) (*Conn, *Error) {
 	c := &Conn{o: o, t: o.Timeouts.withDefaults()}
 	dialCtx, cancel := context.WithTimeout(ctx, c.t.Connect)
@@ -62,8 +62,9 @@ func (o *Options) connect(ctx context.Context, addr netip.AddrPort) (net.Conn, e
 	return nc, nil
 }
 
-// portAtConnect lets Linux choose the port when the destination is known, so that one source address has 28,000 ports for each
-// destination and not for all together. Where that is not known the port is chosen at bind, which is as good for a few.
+// portAtConnect lets Linux choose the port when the destination is known, so that one source
+// address has 28,000 ports for each destination and not for all together. Where that is not known
+// the port is chosen at bind, which is as good for a few.
 func portAtConnect(network, _ string, rc syscall.RawConn) error {
 	const ipBindAddressNoPort = 24
 	if runtime.GOOS != "linux" {
@@ -114,7 +115,8 @@ func (c *Conn) refused(step Step, rep smtp.Reply) *Error {
 	return &Error{Status: theirs(step, rep)}
 }
 
-// hello says EHLO, and HELO to a peer that does not know it (RFC 5321 3.2). LMTP has LHLO alone (RFC 2033 4.1).
+// hello says EHLO, and HELO to a peer that does not know it (RFC 5321 3.2). LMTP has LHLO alone
+// (RFC 2033 4.1).
 func (c *Conn) hello() *Error {
 	verb := "EHLO "
 	if c.o.LMTP {
@@ -139,8 +141,8 @@ func (c *Conn) hello() *Error {
 	return err
 }
 
-// startTLS turns TLS on if it is offered (RFC 3207). When it cannot be had and is not required, the dialogue goes on in
-// clear as long as the handshake has not begun.
+// startTLS turns TLS on if it is offered (RFC 3207). When it cannot be had and is not required, the
+// dialogue goes on in clear as long as the handshake has not begun.
 func (c *Conn) startTLS(ctx context.Context) *Error {
 	if !c.offers.StartTLS {
 		return c.noTLS(ours(StepStartTLS, 451, "4.7.4", "TLS is required here, but the remote does not offer it"))
@@ -156,8 +158,8 @@ func (c *Conn) startTLS(ctx context.Context) *Error {
 		}
 		return c.noTLS(theirs(StepStartTLS, rep))
 	}
-	// What came after the reply in clear may be anybody's words; they must not be taken for the peer's (CVE-2011-0411, the
-	// response side). The parser's state goes too.
+	// What came after the reply in clear may be anybody's words; they must not be taken for the
+	// peer's (CVE-2011-0411, the response side). The parser's state goes too.
 	c.r, c.w, c.parser = 0, 0, smtp.ReplyParser{}
 	if err := c.handshake(ctx); err != nil {
 		return err
@@ -182,7 +184,8 @@ func (c *Conn) handshake(ctx context.Context) *Error {
 	}
 	cfg.ServerName = c.o.ServerName
 	if c.o.TLS == Opportunistic {
-		// Anybody who could show a wrong certificate could as well take STARTTLS out of the offers (RFC 7435).
+		// Anybody who could show a wrong certificate could as well take STARTTLS out of the offers
+		// (RFC 7435).
 		cfg.InsecureSkipVerify = true
 	}
 	cfg.DynamicRecordSizingDisabled = true // small records are for latency in browsers; each is a system call

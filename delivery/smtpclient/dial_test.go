@@ -112,9 +112,11 @@ func TestDial(t *testing.T) {
 	}
 }
 
-// STARTTLS response injection: what came in clear behind the 220 is not taken for the reply to the EHLO inside TLS.
+// STARTTLS response injection: what came in clear behind the 220 is not taken for the reply to the
+// EHLO inside TLS.
 func TestSTARTTLSResponseInjection(t *testing.T) {
-	// The injected octets sit in our buffer together with the 220. The handshake then works, because they were thrown away.
+	// The injected octets sit in our buffer together with the 220. The handshake then works,
+	// because they were thrown away.
 	o, kept := serve(t, offersTLS+"C: STARTTLS\nS: 220 go\nS: 250-injected\nS: 250-SIZE 1\nS: 250 AUTH PLAIN\n"+underTLS+cQuit)
 	o.TLS = Opportunistic
 	conn, err := Dial(t.Context(), o)

@@ -10,8 +10,9 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// exchange is the envelope of one transaction on its way: commands gathered in the buffer, sent together where the peer allows
-// (RFC 2920), and the replies that are due, in the order of the commands.
+// exchange is the envelope of one transaction on its way: commands gathered in the buffer, sent
+// together where the peer allows (RFC 2920), and the replies that are due, in the order of the
+// commands.
 type exchange struct {
 	c       *Conn
 	tx      *Transaction
@@ -32,12 +33,13 @@ type exchange struct {
 	places   [16]int
 }
 
-// window bounds the commands on the way at once, so that their replies fit into the sockets' buffers while we are still
-// writing: else both sides might wait for the other (RFC 2920 section 3.1).
+// window bounds the commands on the way at once, so that their replies fit into the sockets'
+// buffers while we are still writing: else both sides might wait for the other (RFC 2920 section
+// 3.1).
 const window = 100
 
-// envelope sends MAIL, RCPT and, unless BDAT is to follow, DATA. It returns an error when the connection broke; the
-// results say what became of the recipients until then.
+// envelope sends MAIL, RCPT and, unless BDAT is to follow, DATA. It returns an error when the
+// connection broke; the results say what became of the recipients until then.
 func (x *exchange) envelope() *Error {
 	x.rcpts = x.places[:0]
 	x.c.buf.out = x.c.buf.out[:0]
@@ -81,7 +83,8 @@ func (x *exchange) refused() bool { return !x.mail && !x.mailOK }
 
 func (x *exchange) put(line string) { x.c.buf.out = append(append(x.c.buf.out, line...), '\r', '\n') }
 
-// putMail appends MAIL with the parameters that the peer offers (RFC 5321 4.1.1.2, RFC 1870, RFC 6152, RFC 6531, RFC 3461).
+// putMail appends MAIL with the parameters that the peer offers (RFC 5321 4.1.1.2, RFC 1870, RFC
+// 6152, RFC 6531, RFC 3461).
 func (x *exchange) putMail() {
 	x.mail = true
 	b := append(x.c.buf.out, "MAIL FROM:<"...)
@@ -142,8 +145,8 @@ func appendNotify(b []byte, n mail.Notify) []byte {
 	return b[:len(b)-1] // the last comma, or the "=" of an empty list, which no parser lets through
 }
 
-// appendORcpt encodes "addr-type;address": in xtext, and what lies beyond ASCII as it is under SMTPUTF8, as \x{HEX} else
-// (RFC 3461 4.2, RFC 6533 section 3).
+// appendORcpt encodes "addr-type;address": in xtext, and what lies beyond ASCII as it is under
+// SMTPUTF8, as \x{HEX} else (RFC 3461 4.2, RFC 6533 section 3).
 func appendORcpt(b []byte, orcpt string, wide bool) []byte {
 	kind, address, _ := strings.Cut(orcpt, ";")
 	b = append(smtp.AppendXText(b, kind), ';')
@@ -264,7 +267,8 @@ func (x *exchange) hearRcpts() *Error {
 	return nil
 }
 
-// tooMany makes 552 temporary where it means that there are too many recipients in the transaction (RFC 5321 4.5.3.1.10).
+// tooMany makes 552 temporary where it means that there are too many recipients in the transaction
+// (RFC 5321 4.5.3.1.10).
 func (x *exchange) tooMany(s *Status) {
 	if s.Code == smtp.ExceededStorage && x.accepted > 0 && (s.Enhanced == "5.5.3" || s.Enhanced == "5.0.0") {
 		s.Code, s.Enhanced = smtp.InsufficientStorage, "4.5.3"

@@ -19,7 +19,8 @@ type form struct {
 	bdat bool
 }
 
-// fit decides the form. Recipients that the peer cannot take get their status; a failure for all of them is returned.
+// fit decides the form. Recipients that the peer cannot take get their status; a failure for all of
+// them is returned.
 func (c *Conn) fit(tx *Transaction, results []Status) (f form, _ *Status) {
 	if c.offers.MaxSize > 0 && tx.size() > c.offers.MaxSize { // RFC 1870 section 6.1
 		s := ours(StepMail, 552, "5.3.4", "The message is larger than the remote accepts")
@@ -72,7 +73,8 @@ const (
 	pathBad            // must not be put on the wire
 )
 
-// addressKind is the last guard against an address with a line break: those in the queue were parsed.
+// addressKind is the last guard against an address with a line break: those in the queue were
+// parsed.
 func addressKind(a string) (k pathKind) {
 	for i := 0; i < len(a); i++ {
 		switch c := a[i]; {
@@ -131,7 +133,8 @@ func is7Bit(tx *Transaction) *Status {
 	return &s
 }
 
-// headerIsASCII allows an internationalized transaction to go plainly when nothing in it is (RFC 6531 3.4).
+// headerIsASCII allows an internationalized transaction to go plainly when nothing in it is (RFC
+// 6531 3.4).
 func headerIsASCII(tx *Transaction) *Status {
 	var end [4]byte // the last octets seen
 	wide := false
@@ -147,7 +150,8 @@ func headerIsASCII(tx *Transaction) *Status {
 	return &failed
 }
 
-// header returns the part of p that belongs to the header; end carries the last octets from block to block.
+// header returns the part of p that belongs to the header; end carries the last octets from block
+// to block.
 func header(p []byte, end *[4]byte) (head []byte, done bool) {
 	joined := append(end[:], p[:min(3, len(p))]...)
 	if i := bytes.Index(joined, []byte("\r\n\r\n")); i >= 0 {
@@ -213,7 +217,8 @@ func ascii(p []byte) bool {
 	return true
 }
 
-// textScan finds out whether binary content is lines of text: no NUL, no CR or LF on its own, no line over 998 octets (RFC 2045 2.8).
+// textScan finds out whether binary content is lines of text: no NUL, no CR or LF on its own, no
+// line over 998 octets (RFC 2045 2.8).
 type textScan struct {
 	line   int
 	cr     bool

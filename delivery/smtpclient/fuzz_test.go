@@ -14,7 +14,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// said is a peer that says one thing after the other, each when the client next reads, and then is gone. It keeps what it hears.
+// said is a peer that says one thing after the other, each when the client next reads, and then is
+// gone. It keeps what it hears.
 type said struct {
 	words [][]byte
 	heard []byte
@@ -42,7 +43,8 @@ func (s *said) SetWriteDeadline(time.Time) error { return nil }
 
 func (s *said) dial(context.Context, netip.AddrPort) (net.Conn, error) { return s, nil }
 
-// FuzzPeer lets the peer say anything; "~" parts what comes in one segment from what comes when the client reads next.
+// FuzzPeer lets the peer say anything; "~" parts what comes in one segment from what comes when the
+// client reads next.
 func FuzzPeer(f *testing.F) {
 	const hello = "220 x\r\n~250-x\r\n250-PIPELINING\r\n250 8BITMIME\r\n~"
 	f.Add(hello + "250 ok\r\n250 ok\r\n550 no\r\n354 go\r\n~250 2.0.0 queued\r\n~250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n~250 ok\r\n~221 bye\r\n")
@@ -105,7 +107,8 @@ func checkStatus(t *testing.T, s *Status) {
 	}
 }
 
-// FuzzContent: any content arrives as it was, bare CR and LF as CRLF, with one end of mail data, from memory and from the store.
+// FuzzContent: any content arrives as it was, bare CR and LF as CRLF, with one end of mail data,
+// from memory and from the store.
 func FuzzContent(f *testing.F) {
 	for _, s := range []string{content, "", ".", "\r\n.\r\n", "a\n.\nb", "a\r.\r", "\r", "x\r\n.", strings.Repeat(".\r\n", 9000)} {
 		f.Add([]byte(s))

@@ -12,10 +12,12 @@ import (
 type TLSMode uint8
 
 const (
-	// Opportunistic uses TLS when the peer offers it and does not check the certificate. A handshake that fails ends the
-	// connection with Error.TLS set: whether to try again in clear is the caller's decision.
+	// Opportunistic uses TLS when the peer offers it and does not check the certificate. A
+	// handshake that fails ends the connection with Error.TLS set: whether to try again in clear is
+	// the caller's decision.
 	Opportunistic TLSMode = iota
-	// Require ends the connection unless TLS was started and the certificate is valid for ServerName.
+	// Require ends the connection unless TLS was started and the certificate is valid for
+	// ServerName.
 	Require
 	// Off never asks for TLS.
 	Off
@@ -28,20 +30,21 @@ type Options struct {
 	Source netip.Addr     // local address to send from; zero: the system chooses
 	Hello  string         // our name in EHLO and HELO
 
-	// LMTP speaks RFC 2033 instead: LHLO, and after the content one reply for each recipient that was accepted.
+	// LMTP speaks RFC 2033 instead: LHLO, and after the content one reply for each recipient that
+	// was accepted.
 	LMTP bool
 
 	TLS        TLSMode
 	TLSConfig  *tls.Config // base configuration (roots, session cache); nil: Go's defaults. Never changed.
 	ServerName string      // the peer's host name: SNI, and the certificate's name when TLS is Require
 
-	// Username, when set, asks for AUTH (PLAIN, else LOGIN) before any mail. Credentials are sent under TLS only, unless
-	// AuthInClear says that the path is safe.
+	// Username, when set, asks for AUTH (PLAIN, else LOGIN) before any mail. Credentials are sent
+	// under TLS only, unless AuthInClear says that the path is safe.
 	Username, Password string
 	AuthInClear        bool
 
-	// Send8Bit sends 8-bit content to a peer without 8BITMIME as it is, against RFC 6152 section 3; false: such a
-	// transaction fails with 5.6.3.
+	// Send8Bit sends 8-bit content to a peer without 8BITMIME as it is, against RFC 6152 section 3;
+	// false: such a transaction fails with 5.6.3.
 	Send8Bit bool
 
 	Timeouts Timeouts
@@ -54,8 +57,9 @@ type Options struct {
 // DefaultMaxReply bounds one reply. RFC 5321 4.5.3.1.5 allows 512 octets a line.
 const DefaultMaxReply = 64 << 10
 
-// Timeouts are those of RFC 5321 4.5.3.2; a zero field means its default. Each bounds one reply as a whole, so that a
-// peer that drips octets gains nothing by it. They are kept to within a quarter more, never less.
+// Timeouts are those of RFC 5321 4.5.3.2; a zero field means its default. Each bounds one reply as
+// a whole, so that a peer that drips octets gains nothing by it. They are kept to within a quarter
+// more, never less.
 type Timeouts struct {
 	Connect   time.Duration // TCP connect, 30 s
 	Greeting  time.Duration // 5 min (4.5.3.2.1)

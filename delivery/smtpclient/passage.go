@@ -11,7 +11,8 @@ import (
 // blockSize is how much of a content that needs dot-stuffing is copied at once.
 const blockSize = 16 << 10
 
-// block is what a large content passes through when it needs dot-stuffing or comes from a reader that has no parts.
+// block is what a large content passes through when it needs dot-stuffing or comes from a reader
+// that has no parts.
 type block struct {
 	in   [blockSize]byte
 	out  []byte  // twice in, at worst
@@ -19,8 +20,8 @@ type block struct {
 	r    io.Reader
 }
 
-// partReader is what a content from the store has besides Read: Next hands out the next part, without a copy. The part is valid until the next one;
-// io.EOF leaves it as it is.
+// partReader is what a content from the store has besides Read: Next hands out the next part,
+// without a copy. The part is valid until the next one; io.EOF leaves it as it is.
 type partReader interface{ Next() ([]byte, error) }
 
 // parts returns r's parts, or makes some.
@@ -70,8 +71,8 @@ func (x *exchange) pass(stuff bool) *Error {
 	return p.fromStore(p.block.parts(r))
 }
 
-// fromStore sends what r gives, part by part. Content that is shorter or longer than it should be is never ended: the peer must not
-// take it for the message.
+// fromStore sends what r gives, part by part. Content that is shorter or longer than it should be
+// is never ended: the peer must not take it for the message.
 func (p *passage) fromStore(r partReader) *Error {
 	size := p.x.tx.size()
 	for total := int64(0); total < size; {

@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// Transaction is one mail transaction: one message to some recipients. It is the caller's and may be used again after
-// Deliver returned.
+// Transaction is one mail transaction: one message to some recipients. It is the caller's and may
+// be used again after Deliver returned.
 type Transaction struct {
 	Sender     string // reverse-path without brackets; "" is the null reverse-path
 	Recipients []mail.Recipient
@@ -18,13 +18,14 @@ type Transaction struct {
 	EnvelopeID string
 
 	Size int64 // octets of the content; needed with Open
-	// Content is the whole content when it is in memory. Else Open gives it; it may be called twice, because content that may
-	// not suit the peer is looked at before it is sent.
+	// Content is the whole content when it is in memory. Else Open gives it; it may be called
+	// twice, because content that may not suit the peer is looked at before it is sent.
 	Content []byte
 	Open    func() (io.ReadCloser, error)
 
-	// BeforeEnd, when set, is called last before the final segment of the data is written (the lease check of the owner). An
-	// error means that nothing was delivered: the connection is closed with the data unfinished.
+	// BeforeEnd, when set, is called last before the final segment of the data is written (the
+	// lease check of the owner). An error means that nothing was delivered: the connection is
+	// closed with the data unfinished.
 	BeforeEnd func() error
 
 	// Results, when it has room, is where Deliver puts one Status per recipient.
@@ -35,8 +36,8 @@ type Transaction struct {
 type Result struct {
 	// Recipients has one Status for each of the transaction's recipients, in their order.
 	Recipients []Status
-	// Retry: the connection had been used before and ended before the peer answered MAIL. Nothing was attempted; try at
-	// once on a new connection.
+	// Retry: the connection had been used before and ended before the peer answered MAIL. Nothing
+	// was attempted; try at once on a new connection.
 	Retry bool
 	// Aborted: BeforeEnd said no. Nothing was attempted.
 	Aborted bool
@@ -44,14 +45,16 @@ type Result struct {
 	Err error
 }
 
-// Status is what one recipient, or a connection, got: the peer's reply, or our own finding in the same words.
+// Status is what one recipient, or a connection, got: the peer's reply, or our own finding in the
+// same words.
 type Status struct {
 	Code     int    // reply code; of our own findings too, so that Temporary follows from it
 	Enhanced string // enhanced status code (RFC 3463), made from Code when the peer gave none
 	Text     string // one printable line, without the codes
 	Command  Step   // what was answered
 	Local    bool   // our own finding: there was no reply
-	// Unknown: the content was sent as a whole but its reply was lost. The next attempt may make a duplicate.
+	// Unknown: the content was sent as a whole but its reply was lost. The next attempt may make a
+	// duplicate.
 	Unknown bool
 }
 

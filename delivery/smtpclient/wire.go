@@ -19,7 +19,8 @@ type buffers struct {
 	out []byte // commands
 }
 
-// maxKeptOut bounds the command buffers that the pool keeps; a thousand recipients may need more for once.
+// maxKeptOut bounds the command buffers that the pool keeps; a thousand recipients may need more
+// for once.
 const maxKeptOut = 16 << 10
 
 var bufferPool = sync.Pool{New: func() any { return &buffers{out: make([]byte, 0, 1024)} }}
@@ -49,8 +50,8 @@ func (c *Conn) giveBack() {
 // quiet reports whether the peer has said nothing more than what was read.
 func (c *Conn) quiet() bool { return c.r == c.w && c.parser.Idle() }
 
-// arm makes sure that the deadline lies at least d ahead and, when tight, at most a quarter of d further. Setting one costs a lock and a
-// timer, so one that fits is kept.
+// arm makes sure that the deadline lies at least d ahead and, when tight, at most a quarter of d
+// further. Setting one costs a lock and a timer, so one that fits is kept.
 func (c *Conn) arm(d time.Duration, tight bool) error {
 	now := time.Now()
 	slack := d / 4
@@ -147,7 +148,8 @@ func (c *Conn) maxReply() int {
 	return DefaultMaxReply
 }
 
-// take takes the parsed reply's code. With 421 the peer ends the connection, whatever it answers (RFC 5321 3.8).
+// take takes the parsed reply's code. With 421 the peer ends the connection, whatever it answers
+// (RFC 5321 3.8).
 func (c *Conn) take(step Step) int {
 	code := c.parser.Code()
 	if code == smtp.ServiceUnavailable {
@@ -188,7 +190,8 @@ func theirs(step Step, rep smtp.Reply) Status {
 	return s
 }
 
-// ours makes a status of our own finding. Its text may quote the peer by way of an error (a certificate's names).
+// ours makes a status of our own finding. Its text may quote the peer by way of an error (a
+// certificate's names).
 func ours(step Step, code int, enhanced, text string) Status {
 	return Status{Code: code, Enhanced: enhanced, Text: printable(text), Command: step, Local: true}
 }
@@ -221,7 +224,8 @@ func (c *Conn) lost(step Step, err error) *Error {
 	return c.dead
 }
 
-// lastWords looks for a reply that the peer sent before it stopped reading, such as 421 or 552: it says more than the failed write.
+// lastWords looks for a reply that the peer sent before it stopped reading, such as 421 or 552: it
+// says more than the failed write.
 func (c *Conn) lastWords(step Step, failed *Error) *Error {
 	if !errors.Is(failed.Cause, syscall.EPIPE) && !errors.Is(failed.Cause, syscall.ECONNRESET) {
 		return failed
@@ -245,7 +249,8 @@ func outOfTurn(step Step) *Error {
 	return &Error{Status: ours(step, 451, "4.5.0", "Protocol error at "+step.String()+": "+errOutOfTurn.Error()), Cause: errOutOfTurn}
 }
 
-// unexpected notes a reply whose class has no place at this step; what follows cannot be told apart any more.
+// unexpected notes a reply whose class has no place at this step; what follows cannot be told apart
+// any more.
 func (c *Conn) unexpected(step Step, rep smtp.Reply) *Error {
 	return c.broken(step, errors.New("unexpected reply "+rep.Line()))
 }

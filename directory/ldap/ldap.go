@@ -1,4 +1,5 @@
-// Package ldap is a directory.Source on an LDAP server (RFC 4511): the users below an entry, read page by page, and their passwords, checked by binding.
+// Package ldap is a directory.Source on an LDAP server (RFC 4511): the users below an entry, read
+// page by page, and their passwords, checked by binding.
 package ldap
 
 import (
@@ -29,7 +30,8 @@ type Options struct {
 	Hash             string
 }
 
-// Source is a server. Each call has a connection of its own: a list is asked for every few minutes, and a bind changes whose the connection is.
+// Source is a server. Each call has a connection of its own: a list is asked for every few minutes,
+// and a bind changes whose the connection is.
 type Source struct{ o Options }
 
 var _ directory.Source = (*Source)(nil)
@@ -72,7 +74,8 @@ func (s *Source) connect(ctx context.Context) (*ldap.Conn, func(), error) {
 	return c, end, nil
 }
 
-// Users reads the list. A search that the server cut short is an error: what it left out would be taken for removed.
+// Users reads the list. A search that the server cut short is an error: what it left out would be
+// taken for removed.
 func (s *Source) Users(ctx context.Context, fn func(*directory.Imported) error) error {
 	c, end, err := s.connect(ctx)
 	if err != nil {
@@ -140,7 +143,8 @@ func (s *Source) user(e *ldap.Entry) *directory.Imported {
 	return i
 }
 
-// Check finds the user's entry and binds as it. The user must be one of the list, and of one entry only.
+// Check finds the user's entry and binds as it. The user must be one of the list, and of one entry
+// only.
 func (s *Source) Check(ctx context.Context, name, password string) (bool, error) {
 	if password == "" {
 		return false, nil // the server would take it for an anonymous bind, which succeeds (RFC 4513 5.1.2)

@@ -1,4 +1,5 @@
-// Package roster reads and writes files of users and aliases: CSV with a header line, and JSON. What is wrong in a file has a line and a column.
+// Package roster reads and writes files of users and aliases: CSV with a header line, and JSON.
+// What is wrong in a file has a line and a column.
 package roster
 
 import (
@@ -60,14 +61,16 @@ func (p Place) Where() Place { return p }
 
 // source yields the rows of a file of either form.
 type source interface {
-	// next calls set with the key and value of each field of the next row, and returns where the row begins: io.EOF after the last. A *Problem that
-	// set returns is returned, after the rest of the row is skipped.
+	// next calls set with the key and value of each field of the next row, and returns where the
+	// row begins: io.EOF after the last. A *Problem that set returns is returned, after the rest of
+	// the row is skipped.
 	next(set func(key string, v value) error) (Place, error)
 	// lost reports whether nothing can be read any more after a problem.
 	lost() bool
 }
 
-// open returns the source of a file with such keys, of which the first must be there; format is "csv" or "json".
+// open returns the source of a file with such keys, of which the first must be there; format is
+// "csv" or "json".
 func open(r io.Reader, format string, keys []string) (source, error) {
 	switch format {
 	case "csv":
@@ -88,7 +91,8 @@ type Reader[T any] struct {
 	done   bool
 }
 
-// Users, Aliases and Domains return readers of a file; format is "csv" or "json". A *Problem says what is wrong with its beginning.
+// Users, Aliases and Domains return readers of a file; format is "csv" or "json". A *Problem says
+// what is wrong with its beginning.
 func Users(r io.Reader, format string) (*Reader[User], error) {
 	return newReader(r, format, userFields, checkUser)
 }
@@ -109,7 +113,8 @@ func newReader[T any](r io.Reader, format string, fields []setter[T], check func
 	return &Reader[T]{source: s, fields: fields, check: check}, nil
 }
 
-// Next returns the next row, or io.EOF after the last one. After a *Problem with one row the next can be read.
+// Next returns the next row, or io.EOF after the last one. After a *Problem with one row the next
+// can be read.
 func (r *Reader[T]) Next() (*T, error) {
 	if r.done {
 		return nil, io.EOF

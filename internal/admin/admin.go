@@ -1,9 +1,10 @@
-// Package admin is how operators and their programs talk to a node: an HTTP server on a unix socket in the data directory and on
-// the [admin] address, and the client that the command line uses.
+// Package admin is how operators and their programs talk to a node: an HTTP server on a unix socket
+// in the data directory and on the [admin] address, and the client that the command line uses.
 //
-// /livez, /readyz and /metrics answer everybody on the address. Everything else needs to come over the unix socket, which only the
-// node's user can open (mode 0600), or with the token as `Authorization: Bearer TOKEN`. Requests over TCP must name a Host that
-// is this node's, and an Origin, when there is one, that is the same: a web page in an operator's browser can then neither
+// /livez, /readyz and /metrics answer everybody on the address. Everything else needs to come over
+// the unix socket, which only the node's user can open (mode 0600), or with the token as
+// `Authorization: Bearer TOKEN`. Requests over TCP must name a Host that is this node's, and an
+// Origin, when there is one, that is the same: a web page in an operator's browser can then neither
 // reach the node by a name that it made to resolve here (DNS rebinding) nor send a form to it.
 //
 // The requests (bodies and answers are JSON):
@@ -35,11 +36,12 @@
 //	GET  /v1/mailboxes/export?address=ADDRESS                    octets, a stream of mailbox/archive
 //	POST /v1/mailboxes/import?address=ADDRESS&skip=N  octets     stream of progress, then the Total of messages
 //
-// A stream is one Line per line of text. It ends with a line that has a total or an error; one that ends otherwise was cut off. Errors
-// are an Error with the HTTP status of its exit status.
+// A stream is one Line per line of text. It ends with a line that has a total or an error; one that
+// ends otherwise was cut off. Errors are an Error with the HTTP status of its exit status.
 //
-// Any node answers for the whole cluster: what is asked of one it asks of all others, over PeerHandler, which answers for the queue groups
-// that its node owns. Lists are merged, counts added; groups that nobody answered for are named in the Total.
+// Any node answers for the whole cluster: what is asked of one it asks of all others, over
+// PeerHandler, which answers for the queue groups that its node owns. Lists are merged, counts
+// added; groups that nobody answered for are named in the Total.
 package admin
 
 import (
@@ -64,7 +66,8 @@ type Queue interface {
 	Remove(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
 }
 
-// Users is what the server needs of the directory: most of a *directory.Editor, and the listings of its *directory.Directory.
+// Users is what the server needs of the directory: most of a *directory.Editor, and the listings of
+// its *directory.Directory.
 type Users interface {
 	Add(ctx context.Context, name, password string, s directory.Settings) error
 	Passwd(ctx context.Context, name, password string) error
@@ -92,8 +95,9 @@ type Users interface {
 	Sync(ctx context.Context, force bool) (directory.Synced, error)
 }
 
-// Health says how the node is; nil means well. The text of an error is the answer's body. Notes are further lines of it, also when the node is
-// ready: what an operator is to look after elsewhere in the cluster.
+// Health says how the node is; nil means well. The text of an error is the answer's body. Notes are
+// further lines of it, also when the node is ready: what an operator is to look after elsewhere in
+// the cluster.
 type Health interface {
 	Live() error
 	Ready() error
@@ -128,7 +132,8 @@ func (e *Error) Error() string {
 
 func fail(exit int, message, hint string) *Error { return &Error{exit, message, hint} }
 
-// asError gives any error its place: what is not an Error yet comes from the node's inside and may pass.
+// asError gives any error its place: what is not an Error yet comes from the node's inside and may
+// pass.
 func asError(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {

@@ -26,8 +26,8 @@ type Client struct {
 	patience time.Duration
 }
 
-// NewClient returns a client of the node at target: the path of its unix socket or data directory, or host:port with a token. It does
-// not connect yet.
+// NewClient returns a client of the node at target: the path of its unix socket or data directory,
+// or host:port with a token. It does not connect yet.
 func NewClient(target, token string) *Client {
 	c := &Client{where: target, base: "http://localhost", token: token}
 	t := &http.Transport{MaxIdleConns: 1, DisableCompression: true}
@@ -49,7 +49,8 @@ func isAddress(target string) bool {
 // Close gives the connection back.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// do makes one request and returns the body of an answer that is no Error. A body that is an io.Reader is sent as it is, others as JSON.
+// do makes one request and returns the body of an answer that is no Error. A body that is an
+// io.Reader is sent as it is, others as JSON.
 func (c *Client) do(ctx context.Context, method, path string, body any) (io.ReadCloser, error) {
 	content, octets := body.(io.Reader)
 	if body != nil && !octets {
@@ -78,7 +79,8 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (io.Read
 	return nil, readError(resp)
 }
 
-// noAnswer says why nobody answers and what to do about it. sent: the request may have been read, and done.
+// noAnswer says why nobody answers and what to do about it. sent: the request may have been read,
+// and done.
 func (c *Client) noAnswer(ctx context.Context, err error, sent bool) *Error {
 	if errors.Is(context.Cause(ctx), errSilent) {
 		return fail(ExitTemporary, errSilent.Error(), "try again")
@@ -125,7 +127,8 @@ func (c *Client) call(ctx context.Context, method, path string, body, into any) 
 // errSilent is the cause when a node says nothing for too long.
 var errSilent = errors.New("it does not answer")
 
-// stream makes a request and gives item and progress what comes; it returns the total of the last line.
+// stream makes a request and gives item and progress what comes; it returns the total of the last
+// line.
 func (c *Client) stream(ctx context.Context, method, path string, body any, item func(json.RawMessage) error, progress func(int64)) (*Total, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

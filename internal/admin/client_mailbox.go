@@ -22,12 +22,14 @@ func (c *Client) Mailbox(ctx context.Context, address string) (box json.RawMessa
 	return box, err
 }
 
-// ExportMailbox gives all messages of a mailbox to read, as a stream of package mailbox/archive. One that was cut off lacks its last line.
+// ExportMailbox gives all messages of a mailbox to read, as a stream of package mailbox/archive.
+// One that was cut off lacks its last line.
 func (c *Client) ExportMailbox(ctx context.Context, address string) (io.ReadCloser, error) {
 	return c.do(ctx, "GET", "/v1/mailboxes/export?"+url.Values{"address": {address}}.Encode(), nil)
 }
 
-// ImportMailbox appends the messages of such a stream, except the first skip. It returns how many of them are in the mailbox, or were skipped.
+// ImportMailbox appends the messages of such a stream, except the first skip. It returns how many
+// of them are in the mailbox, or were skipped.
 func (c *Client) ImportMailbox(ctx context.Context, address string, skip int64, r io.Reader, progress func(int64)) (done int64, err error) {
 	values := url.Values{"address": {address}, "skip": {strconv.FormatInt(skip, 10)}}
 	total, err := c.stream(ctx, "POST", "/v1/mailboxes/import?"+values.Encode(), r, func(raw json.RawMessage) error {

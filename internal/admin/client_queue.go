@@ -25,7 +25,8 @@ func (c *Client) Show(ctx context.Context, id string) (d json.RawMessage, err er
 	return d, err
 }
 
-// Move runs hold, release, flush, fail or remove; progress hears now and then how many recipients were moved.
+// Move runs hold, release, flush, fail or remove; progress hears now and then how many recipients
+// were moved.
 func (c *Client) Move(ctx context.Context, verb string, f Filter, progress func(int64)) (*Total, error) {
 	return c.batches(f, func(f Filter) (*Total, error) { return c.stream(ctx, "POST", "/v1/queue/"+verb, f, nil, progress) })
 }
@@ -33,7 +34,8 @@ func (c *Client) Move(ctx context.Context, verb string, f Filter, progress func(
 // idsPerRequest keeps requests below the server's bound.
 const idsPerRequest = 10000
 
-// batches makes several requests of a long list of IDs, and one total of their totals. When something is missing in it, the error says what.
+// batches makes several requests of a long list of IDs, and one total of their totals. When
+// something is missing in it, the error says what.
 func (c *Client) batches(f Filter, do func(Filter) (*Total, error)) (*Total, error) {
 	ids := f.IDs
 	var sum *Total

@@ -10,7 +10,8 @@ func (c *Client) Suspensions(ctx context.Context, fn func(json.RawMessage) error
 	return c.listing(ctx, "/v1/suspensions", fn)
 }
 
-// Suspend runs "suspend" or "resume". When groups have not acknowledged it, the error says which, and the answer is there all the same.
+// Suspend runs "suspend" or "resume". When groups have not acknowledged it, the error says which,
+// and the answer is there all the same.
 func (c *Client) Suspend(ctx context.Context, verb string, r SuspendRequest) (a *Acknowledgement, err error) {
 	if err := r.Check(verb); err != nil {
 		return nil, err

@@ -37,7 +37,8 @@ func (c *Client) StageUsers(ctx context.Context, request StageRequest) (a StageA
 	return a, err
 }
 
-// PublishStage makes the users of a stage visible, DiscardStage drops them. kept counts those whose names are in use.
+// PublishStage makes the users of a stage visible, DiscardStage drops them. kept counts those whose
+// names are in use.
 func (c *Client) PublishStage(ctx context.Context, stage string, progress func(int64)) (published, kept int64, err error) {
 	t, err := c.stream(ctx, "POST", "/v1/users/publish", StageRequest{Stage: stage}, nil, progress)
 	if err != nil {
@@ -54,7 +55,8 @@ func (c *Client) DiscardStage(ctx context.Context, stage string, progress func(i
 	return t.Recipients, nil
 }
 
-// Stages calls fn with each stage (the JSON of a Stage), ExportUsers with each user (that of an ExportedUser).
+// Stages calls fn with each stage (the JSON of a Stage), ExportUsers with each user (that of an
+// ExportedUser).
 func (c *Client) Stages(ctx context.Context, fn func(json.RawMessage) error) error {
 	return c.listing(ctx, "/v1/users/stages", fn)
 }

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// Cluster is what the server needs of the cluster. Nodes are named by name or by number. An *Error keeps its exit status; any other
-// error is a temporary failure. Safe for use by several goroutines.
+// Cluster is what the server needs of the cluster. Nodes are named by name or by number. An *Error
+// keeps its exit status; any other error is a temporary failure. Safe for use by several
+// goroutines.
 type Cluster interface {
 	// Status asks all members how they are; one that does not answer is told of as unreachable.
 	Status(ctx context.Context) (ClusterStatus, error)
@@ -16,8 +17,9 @@ type Cluster interface {
 	Init(ctx context.Context) error
 	// Token makes a secret with which nodes join for as long as ttl; 0: for ever.
 	Token(ctx context.Context, ttl time.Duration) (string, error)
-	// Drain hands over what a node leads, stops its accepting and returns when no mail is left in its home group; nil means that it may be
-	// removed. progress, which may be nil, hears of each step and at least every few seconds. When ctx ends the node goes on draining.
+	// Drain hands over what a node leads, stops its accepting and returns when no mail is left in
+	// its home group; nil means that it may be removed. progress, which may be nil, hears of each
+	// step and at least every few seconds. When ctx ends the node goes on draining.
 	Drain(ctx context.Context, node string, progress func(DrainProgress)) error
 	// Remove retires a drained node for ever.
 	Remove(ctx context.Context, node string) error
@@ -72,7 +74,8 @@ type GroupStatus struct {
 	Messages  int64             `json:"messages"`
 	Suspended uint64            `json:"suspended,omitempty"` // the version of the suspensions that it has acknowledged
 	Moves     []Move            `json:"moves,omitempty"`     // what is under way to where it should lie
-	// HandedOver counts messages that went to other groups because this one is to go, Waits says what keeps more from it.
+	// HandedOver counts messages that went to other groups because this one is to go, Waits says
+	// what keeps more from it.
 	HandedOver int64  `json:"handed_over,omitempty"`
 	Waits      string `json:"waits,omitempty"`
 }

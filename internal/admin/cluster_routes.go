@@ -45,7 +45,8 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 	}
 }
 
-// statusWait is how long the status waits for the roll call: it is what one looks at when that does not come.
+// statusWait is how long the status waits for the roll call: it is what one looks at when that does
+// not come.
 const statusWait = 2 * time.Second
 
 func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
@@ -105,7 +106,8 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// backup answers with the backup's octets. After the first of them an error can only be told by cutting the answer off.
+// backup answers with the backup's octets. After the first of them an error can only be told by
+// cutting the answer off.
 func (s *Server) backup(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	out := &counting{w: deadlineWriter{w, http.NewResponseController(w)}}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestNothingFromAnOldRollCall: a node that does not know which queues, users and suspensions there are says so in every answer that rests on it. What it finds
-// and moves all the same is told.
+// TestNothingFromAnOldRollCall: a node that does not know which queues, users and suspensions there
+// are says so in every answer that rests on it. What it finds and moves all the same is told.
 func TestNothingFromAnOldRollCall(t *testing.T) {
 	var old error
 	w := startWorld(t, 3, func(i int, o *Options) {
@@ -30,7 +30,11 @@ func TestNothingFromAnOldRollCall(t *testing.T) {
 		_, count := n.client.Count(ctx, Filter{})
 		_, hold := n.client.Move(ctx, "hold", Filter{All: true}, nil)
 		_, traced := n.client.Trace(ctx, TraceRequest{IDs: []string{id}}, nothing)
-		_, suspended := n.client.Suspend(ctx, "suspend", SuspendRequest{Kind: "domain", Name: "example.net", Reason: "x"})
+		_, suspended := n.client.Suspend(
+			ctx,
+			"suspend",
+			SuspendRequest{Kind: "domain", Name: "example.net", Reason: "x"},
+		)
 		for what, err := range map[string]error{
 			"list": list, "count": count, "hold": hold, "trace": traced, "suspend": suspended,
 			"suspensions": n.client.Suspensions(ctx, nothing), "users": n.client.Users(ctx, nothing), "domains": n.client.Domains(ctx, nothing),
@@ -44,7 +48,10 @@ func TestNothingFromAnOldRollCall(t *testing.T) {
 	verbs(0)
 	old = errors.New("the control group has no leader")
 	verbs(ExitTemporary)
-	if err := n.client.ChangeDomain(t.Context(), "remove", DomainRequest{Name: "nowhere.example"}); exit(t, err) != ExitTemporary {
+	if err := n.client.ChangeDomain(t.Context(), "remove", DomainRequest{Name: "nowhere.example"}); exit(
+		t,
+		err,
+	) != ExitTemporary {
 		t.Errorf("removing a domain: %v", err)
 	}
 	total, _ := n.client.Count(t.Context(), Filter{})
@@ -53,7 +60,8 @@ func TestNothingFromAnOldRollCall(t *testing.T) {
 	}
 }
 
-// TestLostWhileAsked: what a node found in a queue that it had lost meanwhile is of the past, though nothing was there to be moved.
+// TestLostWhileAsked: what a node found in a queue that it had lost meanwhile is of the past,
+// though nothing was there to be moved.
 func TestLostWhileAsked(t *testing.T) {
 	held := true
 	n := start(t, func(o *Options) {
@@ -67,11 +75,15 @@ func TestLostWhileAsked(t *testing.T) {
 	})
 	for _, verb := range []string{"hold", "remove", "fail"} {
 		held = true
-		if total, err := n.client.Move(t.Context(), verb, Filter{All: true}, nil); err != nil || total.Recipients != 0 {
+		if total, err := n.client.Move(t.Context(), verb, Filter{All: true}, nil); err != nil ||
+			total.Recipients != 0 {
 			t.Errorf("%s: %+v, %v", verb, total, err)
 		}
 		held = false
-		if _, err := n.client.Move(t.Context(), verb, Filter{All: true}, nil); exit(t, err) != ExitTemporary {
+		if _, err := n.client.Move(t.Context(), verb, Filter{All: true}, nil); exit(
+			t,
+			err,
+		) != ExitTemporary {
 			t.Errorf("%s of what was lost: %v", verb, err)
 		}
 	}

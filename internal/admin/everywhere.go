@@ -42,8 +42,9 @@ func summing(moved func(total int64)) func(more int64) {
 // askEvery is how often it is looked whether a group has got an owner.
 const askEvery = 250 * time.Millisecond
 
-// everywhere asks all queues of the cluster. When it is not known which there are, those are asked that this node knows of, and the total says so. Meanwhile
-// no message goes from one group to another, so that each is met once; what may be on its way is missing.
+// everywhere asks all queues of the cluster. When it is not known which there are, those are asked
+// that this node knows of, and the total says so. Meanwhile no message goes from one group to
+// another, so that each is met once; what may be on its way is missing.
 func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
 	missing := s.uncalled(ctx)
 	if s.o.Still == nil {
@@ -57,8 +58,9 @@ func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessa
 	return t
 }
 
-// all asks all queues that this node knows of. A group that has just lost its owner gets another one in seconds: it is waited for, except by
-// lists, part of which is printed by then. Nodes that were silent once are not waited for again.
+// all asks all queues that this node knows of. A group that has just lost its owner gets another
+// one in seconds: it is waited for, except by lists, part of which is printed by then. Nodes that
+// were silent once are not waited for again.
 func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *Total {
 	end, more, silent := time.Now().Add(s.o.OwnerWait), summing(moved), map[string]bool{}
 	var parts []*Total
@@ -90,8 +92,9 @@ func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) boo
 	}
 }
 
-// doubtful are those who may have moved recipients without having counted them: a group's next owner finds nothing left to move, and its total is no
-// answer. A node that has not answered matters only if a group is left that it may have owned.
+// doubtful are those who may have moved recipients without having counted them: a group's next
+// owner finds nothing left to move, and its total is no answer. A node that has not answered
+// matters only if a group is left that it may have owned.
 func doubtful(parts []*Total, left bool) (all []Missing) {
 	for _, p := range parts {
 		for _, m := range p.Missing {

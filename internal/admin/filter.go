@@ -19,7 +19,8 @@ func (f *Filter) Empty() bool {
 	return len(f.IDs)+len(f.States) == 0 && f.Domain+f.Sender+f.Recipient+f.Tenant+f.Campaign == "" && f.Older == 0
 }
 
-// Check finds what cannot be meant. The client calls it, too, so that mistakes are told without a node.
+// Check finds what cannot be meant. The client calls it, too, so that mistakes are told without a
+// node.
 func (f *Filter) Check() error {
 	_, err := f.parse(time.Now())
 	return err
@@ -48,7 +49,8 @@ func (f *Filter) parse(now time.Time) (q queue.Filter, err error) {
 	return q, nil
 }
 
-// address drops the angle brackets with which log lines show an address. "<>" is the null reverse-path.
+// address drops the angle brackets with which log lines show an address. "<>" is the null
+// reverse-path.
 func address(s string) string {
 	if len(s) > 2 && s[0] == '<' && s[len(s)-1] == '>' {
 		return s[1 : len(s)-1]
@@ -56,7 +58,8 @@ func address(s string) string {
 	return s
 }
 
-// routingDomain is the form in which the queue has a domain: lower-case A-labels, or what cannot be one as it is.
+// routingDomain is the form in which the queue has a domain: lower-case A-labels, or what cannot be
+// one as it is.
 func routingDomain(s string) string {
 	if a, err := idna.Lookup.ToASCII(s); err == nil {
 		return strings.ToLower(a)

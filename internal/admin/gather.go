@@ -6,12 +6,14 @@ import (
 	"sync"
 )
 
-// source answers an ask for some of the groups. It always returns a total: what it could not do is missing in it.
+// source answers an ask for some of the groups. It always returns a total: what it could not do is
+// missing in it.
 type source interface {
 	answer(ctx context.Context, a *ask, out outlet) *Total
 }
 
-// outlet takes what a source finds, in order of ID, until it returns false; and how many more recipients it moved.
+// outlet takes what a source finds, in order of ID, until it returns false; and how many more
+// recipients it moved.
 type outlet struct {
 	found func(id string, item any) (goOn bool)
 	moved func(more int64)
@@ -26,7 +28,8 @@ type listed struct {
 // ahead is how many things a source may find before they are wanted.
 const ahead = 16
 
-// round lets all sources answer at once, and gives emit what they find in order of ID, each ID once; moved hears of each recipient.
+// round lets all sources answer at once, and gives emit what they find in order of ID, each ID
+// once; moved hears of each recipient.
 func round(ctx context.Context, a *ask, sources []source, emit func(json.RawMessage) bool, moved func(more int64)) []*Total {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -69,8 +72,9 @@ func into(ctx context.Context, c chan<- listed) func(string, any) bool {
 	}
 }
 
-// merge gives emit what comes from all channels in order of ID until all are closed, or emit returns false. An ID that comes from
-// two sources, because its group has changed hands, is given once.
+// merge gives emit what comes from all channels in order of ID until all are closed, or emit
+// returns false. An ID that comes from two sources, because its group has changed hands, is given
+// once.
 func merge(found []chan listed, emit func(json.RawMessage) bool) (goOn bool) {
 	heads := make([]*listed, len(found))
 	next := func(i int) {

@@ -78,7 +78,8 @@ func TestTwoOwnersOfAGroup(t *testing.T) {
 	}
 }
 
-// FuzzTotals: whatever totals peers send, they are added up and what is missing in them stays missing.
+// FuzzTotals: whatever totals peers send, they are added up and what is missing in them stays
+// missing.
 func FuzzTotals(f *testing.F) {
 	f.Add([]byte(`{"groups":[{"group":2,"index":3,"messages":1,"states":{"held":1}}],"missing":[{"group":3,"why":"x"}]}`), []byte(`{"groups":[{"group":2,"partial":true}]}`))
 	f.Add([]byte(`{"missing":[{"why":"x"},{"node":"mx2"}]}`), []byte(`{"groups":[{"group":2,"states":{"odd":-1}},{"group":2}]}`))
@@ -130,7 +131,8 @@ func TestStreamShowsSignsOfLife(t *testing.T) {
 	})
 }
 
-// TestPanicEndsTheSignsOfLife: nothing writes to an answer that is over. (synctest fails on goroutines that are left.)
+// TestPanicEndsTheSignsOfLife: nothing writes to an answer that is over. (synctest fails on
+// goroutines that are left.)
 func TestPanicEndsTheSignsOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		defer func() {

@@ -11,14 +11,16 @@ import (
 type LocalQueue struct {
 	Group uint64
 	Queue Queue
-	// Holds reports whether the node surely owns the group still, and has ever since it gave this value; nil: by what Options.Queues says.
+	// Holds reports whether the node surely owns the group still, and has ever since it gave this
+	// value; nil: by what Options.Queues says.
 	Holds func() bool
 	// InFlight says which recipients are being attempted now (queue.Options.InFlight); nil: none.
 	InFlight func(id mail.ID, recipient uint32) bool
-	// Reason says why nothing is tried at a domain now, and until when; nil: nobody knows. A site that does not answer holds up all its
-	// recipients without a word in their own records.
+	// Reason says why nothing is tried at a domain now, and until when; nil: nobody knows. A site
+	// that does not answer holds up all its recipients without a word in their own records.
 	Reason func(domain string) (why mail.Attempt, until time.Time, ok bool)
-	// Suspension says why, and until when (zero: until it is resumed), mail of this domain and origin is suspended; nil: nobody knows.
+	// Suspension says why, and until when (zero: until it is resumed), mail of this domain and
+	// origin is suspended; nil: nobody knows.
 	Suspension func(domain string, o *mail.Origin) (why string, until time.Time, ok bool)
 }
 
@@ -28,7 +30,8 @@ type QueueGroup struct {
 	Home string // the name of the node whose home group it is
 }
 
-// Peer is another node of the cluster. Its PeerHandler answers at Base, a URL without a slash at the end, through HTTP.
+// Peer is another node of the cluster. Its PeerHandler answers at Base, a URL without a slash at
+// the end, through HTTP.
 type Peer struct {
 	Node   string // its name
 	Member uint16

@@ -44,7 +44,8 @@ func (s *Server) sameSite(r *http.Request) *Error {
 	return nil
 }
 
-// ours reports whether a Host header names this node: no name that somebody else could make to resolve here does.
+// ours reports whether a Host header names this node: no name that somebody else could make to
+// resolve here does.
 func (s *Server) ours(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {

@@ -57,7 +57,8 @@ type ExportedUser struct {
 	Secret string `json:"scram_keys,omitempty"`
 }
 
-// SyncRequest asks for a look at the outside list of users; Force, to remove even most of those who came from it.
+// SyncRequest asks for a look at the outside list of users; Force, to remove even most of those who
+// came from it.
 type SyncRequest struct {
 	Force bool `json:"force,omitempty"`
 }

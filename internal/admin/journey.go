@@ -9,9 +9,10 @@ import (
 	"sync"
 )
 
-// A trace is made in rounds. The first finds, in all event logs and queues, which messages are meant; the second fetches what any
-// node knows of these: a message that one node accepted may have been delivered by the node that took over. The third does so for the messages that
-// were made of these, for lists and those who forward.
+// A trace is made in rounds. The first finds, in all event logs and queues, which messages are
+// meant; the second fetches what any node knows of these: a message that one node accepted may have
+// been delivered by the node that took over. The third does so for the messages that were made of
+// these, for lists and those who forward.
 
 // journey is the whole: all rounds, in all nodes.
 func (s *Server) journey(ctx context.Context, t *TraceRequest, found func(any) bool) (*Total, error) {
@@ -62,7 +63,8 @@ func (s *Server) steps(ctx context.Context, t *TraceRequest, total *Total, items
 	return made.newest(total)
 }
 
-// nothing says that nothing is known, unless somebody who may know has not answered: the total names them.
+// nothing says that nothing is known, unless somebody who may know has not answered: the total
+// names them.
 func (t *TraceRequest) nothing(total *Total) error {
 	if len(total.Missing) > 0 {
 		return nil
@@ -106,7 +108,8 @@ func (s *idSet) add(id string) {
 	s.m[id] = true
 }
 
-// newest returns the newest IDs by time, as many as are traced at once, and notes in total that there are more.
+// newest returns the newest IDs by time, as many as are traced at once, and notes in total that
+// there are more.
 func (s *idSet) newest(total *Total) []string {
 	all := slices.Sorted(maps.Keys(s.m))
 	if len(all) > maxTraced {
@@ -129,7 +132,8 @@ func (s *Server) queued(ctx context.Context, f *Filter, total *Total, fn func(*M
 	total.miss(t.Missing...)
 }
 
-// eachNode asks this node and its peers at once. What they find goes to found, which may be called by several goroutines.
+// eachNode asks this node and its peers at once. What they find goes to found, which may be called
+// by several goroutines.
 func (s *Server) eachNode(ctx context.Context, what string, t *TraceRequest,
 	local func(context.Context, *TraceRequest, func(any) bool) (*Total, error), total *Total, found func(json.RawMessage) error) {
 	peers := s.peers()
@@ -164,7 +168,8 @@ func (p *peerSource) trace(ctx context.Context, what string, t *TraceRequest, fo
 	return total
 }
 
-// collection keeps the newest steps, at most twice maxEvents of them. Safe for use by several goroutines.
+// collection keeps the newest steps, at most twice maxEvents of them. Safe for use by several
+// goroutines.
 type collection struct {
 	mu      sync.Mutex
 	items   []collected
@@ -187,7 +192,8 @@ func (c *collection) add(item TraceItem) {
 	}
 }
 
-// before orders by time; of one moment, what a node wrote first stands first. What waits now is last, whatever the nodes' clocks say.
+// before orders by time; of one moment, what a node wrote first stands first. What waits now is
+// last, whatever the nodes' clocks say.
 func (a *collected) before(b *collected) int {
 	switch {
 	case a.Queue != nil && b.Queue != nil:

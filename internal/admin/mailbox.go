@@ -17,7 +17,8 @@ type Mailboxes interface {
 	Show(ctx context.Context, address string) (mailbox.Mailbox, []mailbox.Folder, error)
 	// Export writes all messages as a stream of package mailbox/archive.
 	Export(ctx context.Context, address string, w io.Writer) error
-	// Import appends the messages of such a stream in their order, except the first skip, and tells how many are done. Those are done also when it fails.
+	// Import appends the messages of such a stream in their order, except the first skip, and tells
+	// how many are done. Those are done also when it fails.
 	Import(ctx context.Context, address string, skip int64, r io.Reader, done func(int64)) (int64, error)
 }
 
@@ -62,7 +63,8 @@ func (s *Server) showMailbox(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, detail)
 }
 
-// exportMailbox answers with octets. After the first of them an error can only be told by cutting the answer off.
+// exportMailbox answers with octets. After the first of them an error can only be told by cutting
+// the answer off.
 func (s *Server) exportMailbox(w http.ResponseWriter, r *http.Request) error {
 	address := r.FormValue("address")
 	s.o.Logf("admin: mailbox export %s", address)

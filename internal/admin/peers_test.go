@@ -56,7 +56,8 @@ func TestAnyNodeAnswersForAll(t *testing.T) {
 	}
 }
 
-// TestVerbsReachAllGroups: what one node is told is in every group's log, and logged where it was done.
+// TestVerbsReachAllGroups: what one node is told is in every group's log, and logged where it was
+// done.
 func TestVerbsReachAllGroups(t *testing.T) {
 	w := startWorld(t, 3, nil)
 	var ids []string
@@ -127,7 +128,8 @@ func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
 	check("a group without an owner", total, err, "group 2 (the home of mx1): no node that answers owns it")
 }
 
-// TestAnOwnerIsWaitedFor: the group of a node that died has another owner soon; nothing is done or counted twice meanwhile.
+// TestAnOwnerIsWaitedFor: the group of a node that died has another owner soon; nothing is done or
+// counted twice meanwhile.
 func TestAnOwnerIsWaitedFor(t *testing.T) {
 	var w *world
 	var rounds atomic.Int32
@@ -211,7 +213,8 @@ func (h handsOver) List(ctx context.Context, f queue.Filter, fn func(*queue.Stor
 	return t, err
 }
 
-// TestOwnerChangesMeanwhile: an answer of who was deposed while it answered does not count; an answer of two owners is the newer's.
+// TestOwnerChangesMeanwhile: an answer of who was deposed while it answered does not count; an
+// answer of two owners is the newer's.
 func TestOwnerChangesMeanwhile(t *testing.T) {
 	var w *world
 	var during atomic.Pointer[func()]
@@ -244,7 +247,8 @@ func TestOwnerChangesMeanwhile(t *testing.T) {
 	}
 }
 
-// TestExactWhileMailFlows counts from all nodes while all accept: never less than what was acknowledged before, never more than what was begun.
+// TestExactWhileMailFlows counts from all nodes while all accept: never less than what was
+// acknowledged before, never more than what was begun.
 func TestExactWhileMailFlows(t *testing.T) {
 	w := startWorld(t, 3, nil)
 	const each = 150
@@ -302,7 +306,8 @@ func TestManyIDsInManyGroups(t *testing.T) {
 	}
 }
 
-// TestAnswerOfADyingOwner: an owner does what it is asked and dies before it has said so. The next one finds nothing left to do, and "0 of 0" would not be true.
+// TestAnswerOfADyingOwner: an owner does what it is asked and dies before it has said so. The next
+// one finds nothing left to do, and "0 of 0" would not be true.
 func TestAnswerOfADyingOwner(t *testing.T) {
 	var w *world
 	rounds := 0

@@ -87,7 +87,8 @@ func (s *Server) queueRoutes(m *http.ServeMux) {
 	}
 }
 
-// peerRoutes are what the other nodes ask of this one: all answers are streams, whose lines show that it is at work.
+// peerRoutes are what the other nodes ask of this one: all answers are streams, whose lines show
+// that it is at work.
 func (s *Server) peerRoutes(m *http.ServeMux) {
 	for verb := range runners {
 		m.Handle("POST /v1/queue/"+verb, s.streamed(verb, s.here))

@@ -138,7 +138,8 @@ func TestVerbs(t *testing.T) {
 	}
 }
 
-// TestWhatIsRefused: nothing without a filter but what cannot hurt, and no filter that means less than it says.
+// TestWhatIsRefused: nothing without a filter but what cannot hurt, and no filter that means less
+// than it says.
 func TestWhatIsRefused(t *testing.T) {
 	n := start(t, nil)
 	n.submit(t, "a@example.org", "b@example.net")

@@ -24,7 +24,8 @@ type Options struct {
 	Socket, Address string
 	// Token is what requests over TCP must carry; "": none is good enough.
 	Token string
-	// Hosts are the names under which the address may be reached, besides IP addresses and localhost.
+	// Hosts are the names under which the address may be reached, besides IP addresses and
+	// localhost.
 	Hosts []string
 	// Node is the node's name, told with what it lists.
 	Node string
@@ -32,23 +33,28 @@ type Options struct {
 	Health  Health
 	Metrics http.Handler
 	Users   Users
-	// Queues are the queue groups that this node owns now. Required. It is asked again when the work is done: what is not owned any more
-	// then has not answered.
+	// Queues are the queue groups that this node owns now. Required. It is asked again when the
+	// work is done: what is not owned any more then has not answered.
 	Queues func() []LocalQueue
-	// Groups are all queue groups of the cluster; nil: nobody knows of others than those that answer.
+	// Groups are all queue groups of the cluster; nil: nobody knows of others than those that
+	// answer.
 	Groups func() []QueueGroup
-	// Still keeps messages from going from one group to another until end is called, which says what was on its way nevertheless. nil: none ever goes.
+	// Still keeps messages from going from one group to another until end is called, which says
+	// what was on its way nevertheless. nil: none ever goes.
 	Still func(ctx context.Context) (end func() (moving []Missing))
 	// Peers are the other nodes; nil: there are none.
 	Peers func() []Peer
-	// PeerWait is how long one may say nothing before it counts as unreachable (default 5 s). One that is at work says so every second.
+	// PeerWait is how long one may say nothing before it counts as unreachable (default 5 s). One
+	// that is at work says so every second.
 	PeerWait time.Duration
-	// Current returns when this node knows all that the cluster had decided when it was called: which nodes, queue groups, users and suspensions there
-	// are. Its error says what is missing. nil: this node always knows.
+	// Current returns when this node knows all that the cluster had decided when it was called:
+	// which nodes, queue groups, users and suspensions there are. Its error says what is missing.
+	// nil: this node always knows.
 	Current func(context.Context) error
 	// CurrentWait is how long it is waited for (default 6 s: an election).
 	CurrentWait time.Duration
-	// OwnerWait is how long counts and verbs wait for a group without an owner to get one (default 5 s).
+	// OwnerWait is how long counts and verbs wait for a group without an owner to get one (default
+	// 5 s).
 	OwnerWait time.Duration
 	// Cluster does what the cluster commands ask for; nil: this node is in none.
 	Cluster Cluster
@@ -56,7 +62,8 @@ type Options struct {
 	Suspensions Suspensions
 	// Mailboxes does what the mailbox commands ask for; nil: this node knows of none.
 	Mailboxes Mailboxes
-	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in memory; nil: nothing is.
+	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in
+	// memory; nil: nothing is.
 	Events string
 	Flush  func(context.Context) error
 	// Moved hears of each recipient that an operator moved, for the log; nil: nobody does.
@@ -179,8 +186,8 @@ func (s *Server) mux() *http.ServeMux {
 	return m
 }
 
-// PeerHandler answers other nodes, for the queues that this one owns and the event log that it keeps. It trusts its callers: serve it
-// only to nodes that have shown who they are.
+// PeerHandler answers other nodes, for the queues that this one owns and the event log that it
+// keeps. It trusts its callers: serve it only to nodes that have shown who they are.
 func (s *Server) PeerHandler() http.Handler { return s.forPeer }
 
 // probe answers 200 or, with the reason, 503; then the notes, a line each.
@@ -216,7 +223,8 @@ func refuse(w http.ResponseWriter, e *Error) {
 	json.NewEncoder(w).Encode(e)
 }
 
-// answer writes v. The work for it may have taken longer than the server's time for writing, so that begins here.
+// answer writes v. The work for it may have taken longer than the server's time for writing, so
+// that begins here.
 func answer(w http.ResponseWriter, v any) error {
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
 		return err
@@ -226,8 +234,8 @@ func answer(w http.ResponseWriter, v any) error {
 	return nil
 }
 
-// read takes the request's body apart. Unknown members are an error: a filter that the node does not understand must not
-// select more than was meant.
+// read takes the request's body apart. Unknown members are an error: a filter that the node does
+// not understand must not select more than was meant.
 func read(w http.ResponseWriter, r *http.Request, into any) error {
 	rc := http.NewResponseController(w)
 	if err := rc.SetReadDeadline(time.Now().Add(readWait)); err != nil {
@@ -238,6 +246,7 @@ func read(w http.ResponseWriter, r *http.Request, into any) error {
 	if err := dec.Decode(into); err != nil {
 		return fail(ExitUsage, "the request cannot be read: "+err.Error(), "")
 	}
-	// From here on reading only finds out that the client has gone: that must not end a long answer.
+	// From here on reading only finds out that the client has gone: that must not end a long
+	// answer.
 	return rc.SetReadDeadline(time.Time{})
 }

@@ -117,7 +117,8 @@ func TestSocketIsForItsUserOnly(t *testing.T) {
 	}
 }
 
-// TestStaleSocketAndLongPath starts over the socket that a crash left, in a directory whose name is too long for a socket's address.
+// TestStaleSocketAndLongPath starts over the socket that a crash left, in a directory whose name is
+// too long for a socket's address.
 func TestStaleSocketAndLongPath(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
 	if err := os.Mkdir(dir, 0o700); err != nil {

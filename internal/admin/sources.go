@@ -34,8 +34,8 @@ func (l *localSource) answer(ctx context.Context, a *ask, out outlet) *Total {
 	return total
 }
 
-// holds reports whether this node still owns the group. It is asked last: another owner may have taken mail before this one knew of it, and what this one
-// found then is of the past.
+// holds reports whether this node still owns the group. It is asked last: another owner may have
+// taken mail before this one knew of it, and what this one found then is of the past.
 func (l *localSource) holds() bool {
 	if l.q.Holds != nil {
 		return l.q.Holds()

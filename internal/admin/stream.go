@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// stream writes Lines. A goroutine of its own flushes what is there every second, and says that the work goes on when nothing is. Safe
-// for use by several goroutines.
+// stream writes Lines. A goroutine of its own flushes what is there every second, and says that the
+// work goes on when nothing is. Safe for use by several goroutines.
 type stream struct {
 	rc *http.ResponseController
 
@@ -25,8 +25,9 @@ type stream struct {
 // flushEvery is how long a reader may wait for what is there, or for a sign of life.
 const flushEvery = time.Second
 
-// streaming answers with what work writes and the total or error that it returns, which is a line, too: the status is 200 by then. There
-// is nobody left to tell of a failure to write: the client finds a stream cut off.
+// streaming answers with what work writes and the total or error that it returns, which is a line,
+// too: the status is 200 by then. There is nobody left to tell of a failure to write: the client
+// finds a stream cut off.
 func streaming(w http.ResponseWriter, work func(*stream) (*Total, error)) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	s := &stream{rc: http.NewResponseController(w)}

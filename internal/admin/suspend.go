@@ -14,10 +14,12 @@ import (
 	"github.com/postroad/postroad/internal/config"
 )
 
-// Suspensions is what the server needs of the list of what is suspended in the whole cluster. An *Error keeps its exit status; any other error is a
-// temporary failure. Safe for use by several goroutines.
+// Suspensions is what the server needs of the list of what is suspended in the whole cluster. An
+// *Error keeps its exit status; any other error is a temporary failure. Safe for use by several
+// goroutines.
 type Suspensions interface {
-	// Suspend records a suspension, which ends by itself after lasts (0: it does not), and has all queue groups acknowledge it.
+	// Suspend records a suspension, which ends by itself after lasts (0: it does not), and has all
+	// queue groups acknowledge it.
 	Suspend(ctx context.Context, s Suspension, lasts time.Duration) (Acknowledgement, error)
 	// Resume ends it, and has all queue groups acknowledge that.
 	Resume(ctx context.Context, s Suspension) (Acknowledgement, error)
@@ -47,7 +49,8 @@ type Acknowledgement struct {
 	Node       string         `json:"node"` // the one that was asked
 	Suspension Suspension     `json:"suspension"`
 	Groups     []Acknowledged `json:"groups"`
-	// Missing are the groups that have not acknowledged it. The change stands: each of them takes it over before its next owner begins an attempt.
+	// Missing are the groups that have not acknowledged it. The change stands: each of them takes
+	// it over before its next owner begins an attempt.
 	Missing []Missing `json:"missing,omitempty"`
 }
 
@@ -68,7 +71,8 @@ const (
 	maxSuspendFor    = 10 * 365 * 24 * time.Hour
 )
 
-// Check finds what cannot be meant by "suspend" or "resume", and brings the name into the form in which the queues have it.
+// Check finds what cannot be meant by "suspend" or "resume", and brings the name into the form in
+// which the queues have it.
 func (r *SuspendRequest) Check(verb string) error {
 	if !slices.Contains(SuspensionKinds, r.Kind) {
 		return fail(ExitUsage, fmt.Sprintf("%.60q is nothing that can be suspended", r.Kind), "name one with --domain, --site, --tenant or --campaign")

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// combine makes one total of the sources'. A group has answered when one source got to the end of it, whatever others say.
+// combine makes one total of the sources'. A group has answered when one source got to the end of
+// it, whatever others say.
 func (s *Server) combine(verb string, parts []*Total) *Total {
 	t := &Total{Node: s.o.Node}
 	for _, p := range parts {
@@ -22,8 +23,9 @@ func (s *Server) combine(verb string, parts []*Total) *Total {
 	return t
 }
 
-// addGroup adds what a group did. Two answers for one group come of two owners, one after the other: what both moved counts, but of what
-// both counted only the newer; and a list of both is a list of no one moment.
+// addGroup adds what a group did. Two answers for one group come of two owners, one after the
+// other: what both moved counts, but of what both counted only the newer; and a list of both is a
+// list of no one moment.
 func (t *Total) addGroup(verb string, g GroupTotal) {
 	i := slices.IndexFunc(t.Groups, func(have GroupTotal) bool { return have.Group == g.Group })
 	if i < 0 {
@@ -72,8 +74,8 @@ func (t *Total) sum() {
 	}
 }
 
-// settle sorts out what is missing. roll says whether every group was on the list of the missing: then a node that does not answer
-// matters only if some group does not either.
+// settle sorts out what is missing. roll says whether every group was on the list of the missing:
+// then a node that does not answer matters only if some group does not either.
 func (t *Total) settle(roll bool) {
 	complete := map[uint64]bool{}
 	for _, g := range t.Groups {
@@ -88,7 +90,8 @@ func (t *Total) settle(roll bool) {
 	}
 }
 
-// missing leaves of a list what is not complete, each group and node once: with its home from the roll, and the reason of who tried.
+// missing leaves of a list what is not complete, each group and node once: with its home from the
+// roll, and the reason of who tried.
 func missing(all []Missing, complete map[uint64]bool) (left []Missing) {
 	for _, m := range all {
 		if m.Group != 0 && complete[m.Group] {

@@ -47,7 +47,8 @@ func (n *node) trace(t *testing.T, r TraceRequest) (steps []string, total *Total
 	return steps, total, err
 }
 
-// TestJourneyOverNodes: accepted at one, taken over by another, and still waiting for one recipient there.
+// TestJourneyOverNodes: accepted at one, taken over by another, and still waiting for one recipient
+// there.
 func TestJourneyOverNodes(t *testing.T) {
 	w := startWorld(t, 3, nil)
 	id := w.nodes[0].submit(t, "a@example.org", "b@example.net", "c@example.com")

@@ -12,8 +12,9 @@ import (
 // maxUnixPath is the longest path of a unix socket, less than sun_path's 108 octets.
 const maxUnixPath = 100
 
-// listenUnix listens on a unix socket that only this user can open. The socket is made in a directory of mode 0700 and
-// moved into place, so that nobody can connect before its own mode is 0600; a socket that a crash left behind is replaced.
+// listenUnix listens on a unix socket that only this user can open. The socket is made in a
+// directory of mode 0700 and moved into place, so that nobody can connect before its own mode is
+// 0600; a socket that a crash left behind is replaced.
 func listenUnix(path string) (net.Listener, error) {
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".admin-*")
 	if err != nil {
@@ -47,8 +48,8 @@ func dialUnix(path string) (c net.Conn, err error) {
 	return c, err
 }
 
-// shortened calls fn with a path of the same file that fits into a socket's address: through an open descriptor of its
-// directory when it is too long itself.
+// shortened calls fn with a path of the same file that fits into a socket's address: through an
+// open descriptor of its directory when it is too long itself.
 func shortened(path string, fn func(short string) error) error {
 	if len(path) <= maxUnixPath {
 		return fn(path)

@@ -8,7 +8,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// state is a recipient's state as users see it: what is being attempted is known to the scheduler only.
+// state is a recipient's state as users see it: what is being attempted is known to the scheduler
+// only.
 func (q *LocalQueue) state(m *queue.Stored, i uint32) queue.State {
 	st := m.Recipients[i].State
 	if (st == queue.Ready || st == queue.Deferred) && q.inFlight(m.Message.ID, i) {
@@ -44,7 +45,8 @@ func (q *LocalQueue) message(node string, m *queue.Stored, selected []uint32) *M
 	return out
 }
 
-// recipient describes one recipient. When it is suspended, or its site is left alone for a while, that is why it waits and until when.
+// recipient describes one recipient. When it is suspended, or its site is left alone for a while,
+// that is why it waits and until when.
 func (q *LocalQueue) recipient(e *mail.Envelope, n uint32, st queue.State, is queue.RecipientStatus) Recipient {
 	r := &e.Recipients[n]
 	out := Recipient{Address: r.Address, State: st.String(), Attempts: is.Attempts}

@@ -4,12 +4,17 @@ import (
 	"net/http"
 )
 
-// StartWaiting serves for a node that waits for others before it can start: probes are answered, and `cluster init` ends the wait. Of the options
-// Socket, Address, Token, Hosts and Logf count. what says what it waits for.
+// StartWaiting serves for a node that waits for others before it can start: probes are answered,
+// and `cluster init` ends the wait. Of the options Socket, Address, Token, Hosts and Logf count.
+// what says what it waits for.
 func StartWaiting(o Options, what func() string, begin func()) (*Server, error) {
 	m := http.NewServeMux()
 	waiting := func() error {
-		return fail(ExitTemporary, what(), "its log says more; if there is no cluster yet, `postroad cluster init` on this node begins one")
+		return fail(
+			ExitTemporary,
+			what(),
+			"its log says more; if there is no cluster yet, `postroad cluster init` on this node begins one",
+		)
 	}
 	m.Handle("GET /livez", probe(func() error { return nil }, nil))
 	m.Handle("GET /readyz", probe(func() error { return &Error{Message: what()} }, nil))

@@ -17,8 +17,8 @@ type Filter struct {
 	Campaign  string          `json:"campaign,omitempty"`
 	States    []string        `json:"states,omitempty"` // ready, inflight, deferred, held
 	Older     config.Duration `json:"older,omitempty"`  // in the queue for at least this long
-	// All must be set for hold, release, fail and remove when nothing else is: nobody empties a queue by leaving something out. Beside
-	// other members it says nothing: they still narrow down.
+	// All must be set for hold, release, fail and remove when nothing else is: nobody empties a
+	// queue by leaving something out. Beside other members it says nothing: they still narrow down.
 	All bool `json:"all,omitempty"`
 	// Groups are the only queue groups that are asked; none: all. Nodes use it among themselves.
 	Groups []uint64 `json:"groups,omitempty"`
@@ -26,8 +26,8 @@ type Filter struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Message is one message of a listing. Times are seconds since 1970. The names are those of Postfix's `postqueue -j`, and
-// more.
+// Message is one message of a listing. Times are seconds since 1970. The names are those of
+// Postfix's `postqueue -j`, and more.
 type Message struct {
 	QueueName   string      `json:"queue_name"` // active, deferred or hold
 	QueueID     string      `json:"queue_id"`
@@ -63,8 +63,9 @@ type Detail struct {
 	Report     bool   `json:"report,omitempty"` // a delivery report of this node's
 }
 
-// Total counts what a filter selected, or what a verb moved, in all groups that answered. Of a verb, recipients whose attempt was under way are among the
-// States as "inflight", and not among Recipients: hold, fail and remove are done to them, but the attempt goes on, and may deliver.
+// Total counts what a filter selected, or what a verb moved, in all groups that answered. Of a
+// verb, recipients whose attempt was under way are among the States as "inflight", and not among
+// Recipients: hold, fail and remove are done to them, but the attempt goes on, and may deliver.
 type Total struct {
 	Node       string           `json:"node"`            // the one that was asked
 	Index      uint64           `json:"index,omitempty"` // of the group's log, when it is one group
@@ -80,7 +81,8 @@ type Total struct {
 	Truncated bool `json:"truncated,omitempty"`
 }
 
-// GroupTotal is the part of one group, exact at an index of its log that is no older than the request.
+// GroupTotal is the part of one group, exact at an index of its log that is no older than the
+// request.
 type GroupTotal struct {
 	Group      uint64           `json:"group"`
 	Node       string           `json:"node"` // its owner
@@ -100,7 +102,8 @@ type Missing struct {
 	Doubt bool   `json:"doubt,omitempty"` // it may have moved recipients that are counted nowhere
 }
 
-// Line is one line of a stream; at most one of its members is set. A line without any says that the work goes on.
+// Line is one line of a stream; at most one of its members is set. A line without any says that the
+// work goes on.
 type Line struct {
 	Item     json.RawMessage `json:"item,omitempty"`
 	Progress int64           `json:"progress,omitempty"` // recipients moved so far

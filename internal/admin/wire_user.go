@@ -17,7 +17,8 @@ type UserRequest struct {
 	UserSettings
 }
 
-// UserSettings are what can be said of a user. What is absent stays as it is, or for a new user is off; an empty list is none.
+// UserSettings are what can be said of a user. What is absent stays as it is, or for a new user is
+// off; an empty list is none.
 type UserSettings struct {
 	Tenant     *string          `json:"tenant,omitempty"`
 	Senders    []string         `json:"senders,omitzero"`

@@ -12,7 +12,8 @@ import (
 	"github.com/postroad/postroad/internal/maillog"
 )
 
-// world is several nodes that are each other's peers over loopback. Node i, from 0, is called mx(i+1) and has a queue group of its own.
+// world is several nodes that are each other's peers over loopback. Node i, from 0, is called
+// mx(i+1) and has a queue group of its own.
 type world struct {
 	nodes []*node
 	wires []*httptest.Server // serve the PeerHandlers

@@ -43,7 +43,8 @@ func (k *checker) smartHost(key string, r Route) {
 		"name the port that the server listens on for LMTP, such as 24")
 }
 
-// pattern replaces what stands for anything by something that may stand in a name; "*" alone is any address.
+// pattern replaces what stands for anything by something that may stand in a name; "*" alone is any
+// address.
 func pattern(s string) string {
 	if s == "*" {
 		return "x@x"
@@ -95,7 +96,8 @@ func goodPort(s string) bool {
 	return err == nil && strconv.FormatUint(n, 10) == s
 }
 
-// splitPort takes a port off the end of "host", "host:port", "[address]:port" or a bare IPv6 address.
+// splitPort takes a port off the end of "host", "host:port", "[address]:port" or a bare IPv6
+// address.
 func splitPort(s string) (host, port string) {
 	if _, err := netip.ParseAddr(s); err == nil {
 		return s, ""
@@ -121,7 +123,8 @@ func (k *checker) domainPattern(key, d string) {
 	k.domain(key, strings.TrimPrefix(d, "*."))
 }
 
-// checkDomain says what is wrong with a domain name, or "". Names outside ASCII are taken and looked up as A-labels.
+// checkDomain says what is wrong with a domain name, or "". Names outside ASCII are taken and
+// looked up as A-labels.
 func checkDomain(d string) string {
 	if d == "" {
 		return "is empty"

@@ -1,18 +1,21 @@
-// Package config is the configuration file: its sections as documented structs (types*.go), its values with their
-// units (values.go), and what reads, checks, shows and explains them.
+// Package config is the configuration file: its sections as documented structs (types*.go), its
+// values with their units (values.go), and what reads, checks, shows and explains them.
 //
-// The structs are the one place where a key is described: Load knows the keys from the toml tags, Reference takes the
-// text of docs/configuration.md from the comments and the values of Default, and a test keeps the committed page
-// current. A key's tags: `toml` its name, `enum` the values it may have, `default` what the reference says of a
-// default that depends on the machine, and `reload:"yes"` when SIGHUP may change it.
+// The structs are the one place where a key is described: Load knows the keys from the toml tags,
+// Reference takes the text of docs/configuration.md from the comments and the values of Default,
+// and a test keeps the committed page current. A key's tags: `toml` its name, `enum` the values it
+// may have, `default` what the reference says of a default that depends on the machine, and
+// `reload:"yes"` when SIGHUP may change it.
 //
-// Load reads in three steps. It walks the document's syntax tree beside the types and finds unknown keys, values
-// without a unit and the like, each with its line and column; only a document without such problems is decoded, by
-// go-toml; then Check finds combinations that cannot work. Road not taken: decoding in go-toml's strict mode alone. It
-// takes the number 5 for a Duration without complaint, and reports one problem at a time.
+// Load reads in three steps. It walks the document's syntax tree beside the types and finds unknown
+// keys, values without a unit and the like, each with its line and column; only a document without
+// such problems is decoded, by go-toml; then Check finds combinations that cannot work. Road not
+// taken: decoding in go-toml's strict mode alone. It takes the number 5 for a Duration without
+// complaint, and reports one problem at a time.
 package config
 
-// Config is the whole configuration. A Config from Load or Default has every default filled in and is read-only.
+// Config is the whole configuration. A Config from Load or Default has every default filled in and
+// is read-only.
 type Config struct {
 	Node      Node               `toml:"node"`
 	Listeners []Listener         `toml:"listener"`

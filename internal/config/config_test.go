@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write docs/configuration.md")
 
-// TestContract loads the configuration that interface.md shows: every key of it is known, and has the documented default.
+// TestContract loads the configuration that interface.md shows: every key of it is known, and has
+// the documented default.
 func TestContract(t *testing.T) {
 	c, err := Load("testdata/contract.toml")
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Default is the embedded default: what `postroad serve` runs without a configuration file, on a laptop.
+// Default is the embedded default: what `postroad serve` runs without a configuration file, on a
+// laptop.
 func Default() *Config {
 	c := defaults()
 	c.complete(nil)
@@ -52,7 +53,8 @@ func defaultShaping() Shaping {
 	return Shaping{Connections: 20, MessagesPerConnection: 100, RecipientsPerMessage: 100, Scope: "cluster"}
 }
 
-// localShaping is what the mailboxes here are to bear: messages at a time, where other sites have connections.
+// localShaping is what the mailboxes here are to bear: messages at a time, where other sites have
+// connections.
 func localShaping() Shaping {
 	return Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000, Scope: "node"}
 }
@@ -65,7 +67,8 @@ func defaultListeners() []Listener {
 	}
 }
 
-// complete fills in the defaults that depend on other keys. where tells which keys the file has; nil means none.
+// complete fills in the defaults that depend on other keys. where tells which keys the file has;
+// nil means none.
 func (c *Config) complete(where positions) {
 	if !where.has("listener") {
 		c.Listeners = defaultListeners()
@@ -111,8 +114,8 @@ func (c *Config) completeShaping(where positions) {
 	c.Shaping = all
 }
 
-// inherit takes from base what the file does not say. Whether it says something cannot be seen from the value: a rate of
-// "" is an answer, too.
+// inherit takes from base what the file does not say. Whether it says something cannot be seen from
+// the value: a rate of "" is an answer, too.
 func (s Shaping) inherit(where positions, name string, base Shaping) Shaping {
 	said := func(key string) bool { return where.has(join("shaping", quoteKey(name), key)) }
 	if !said("connections") {
@@ -133,8 +136,9 @@ func (s Shaping) inherit(where positions, name string, base Shaping) Shaping {
 	return s
 }
 
-// advertised is where other nodes find a node that listens there: on every address of the machine, it is the host name that they
-// know. Nodes that differ in nothing else, as containers do, so have one configuration.
+// advertised is where other nodes find a node that listens there: on every address of the machine,
+// it is the host name that they know. Nodes that differ in nothing else, as containers do, so have
+// one configuration.
 func advertised(listen, name string) string {
 	host, port := splitPort(listen)
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
@@ -143,7 +147,8 @@ func advertised(listen, name string) string {
 	return listen
 }
 
-// hostName is the machine's name, or "localhost" when it has none that may stand in an SMTP command.
+// hostName is the machine's name, or "localhost" when it has none that may stand in an SMTP
+// command.
 func hostName() string {
 	name, err := os.Hostname()
 	if err != nil || checkDomain(name) != "" {

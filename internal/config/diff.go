@@ -30,14 +30,16 @@ func Restart(changes []Change) (keys []string) {
 	return keys
 }
 
-// Reloaded returns the configuration that a reload puts in force: new where SIGHUP may change a key, and old for the rest.
+// Reloaded returns the configuration that a reload puts in force: new where SIGHUP may change a
+// key, and old for the rest.
 func Reloaded(old, new *Config) *Config {
 	out := *new
 	keep(reflect.ValueOf(&out).Elem(), reflect.ValueOf(old).Elem())
 	return &out
 }
 
-// keep overwrites in dst what SIGHUP may not change. Lists of tables either reload as a whole or not at all.
+// keep overwrites in dst what SIGHUP may not change. Lists of tables either reload as a whole or
+// not at all.
 func keep(dst, old reflect.Value) {
 	for i := range dst.NumField() {
 		f := dst.Type().Field(i)
@@ -53,7 +55,8 @@ func keep(dst, old reflect.Value) {
 	}
 }
 
-// reloads reports whether SIGHUP may change a field: by its tag, or for a list or map of tables when all their keys have it.
+// reloads reports whether SIGHUP may change a field: by its tag, or for a list or map of tables
+// when all their keys have it.
 func reloads(f reflect.StructField) bool {
 	t := f.Type
 	if t.Kind() == reflect.Map || isTables(t) {

@@ -26,8 +26,8 @@ func (c *Config) EventsPath() string {
 	return filepath.Join(c.Node.DataDir, c.Events.File)
 }
 
-// CheckFiles reports which of the files that the configuration names cannot be used. `config check` calls it, and serve before
-// it opens anything.
+// CheckFiles reports which of the files that the configuration names cannot be used. `config check`
+// calls it, and serve before it opens anything.
 func (c *Config) CheckFiles(file string) error {
 	k := &checker{Config: c, file: file}
 	k.certificate(c.TLS.Certificate, c.TLS.Key)

@@ -13,8 +13,8 @@ import (
 // maxFile bounds the octets of a configuration file.
 const maxFile = 1 << 20
 
-// Load reads and checks the configuration file at path; "" is the embedded default. Its error is a Problems unless the file
-// could not be read.
+// Load reads and checks the configuration file at path; "" is the embedded default. Its error is a
+// Problems unless the file could not be read.
 func Load(path string) (*Config, error) {
 	if path == "" {
 		c := Default()
@@ -50,8 +50,10 @@ func Parse(name string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// Decode reads a document of another kind, a scenario of the bench for one, as strictly as a configuration: v points to a struct with toml tags, and the
-// error is a Problems with the line and column of each key that it does not have and of each value that is none. v keeps what the document does not say.
+// Decode reads a document of another kind, a scenario of the bench for one, as strictly as a
+// configuration: v points to a struct with toml tags, and the error is a Problems with the line and
+// column of each key that it does not have and of each value that is none. v keeps what the
+// document does not say.
 func Decode(name string, data []byte, v any) error {
 	_, err := DecodePlaces(name, data, v)
 	return err

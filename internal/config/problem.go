@@ -74,7 +74,8 @@ func (ps positions) has(key string) bool {
 	return ok
 }
 
-// at returns the place of key, or of the nearest thing around it that the file has: a missing key is missing in its table.
+// at returns the place of key, or of the nearest thing around it that the file has: a missing key
+// is missing in its table.
 func (ps positions) at(key string) position {
 	for key != "" {
 		if p, ok := ps[key]; ok {
@@ -113,7 +114,8 @@ func quoteKey(name string) string {
 	return name
 }
 
-// nearest returns the word of words that name was most likely meant to be, or "". A third of the letters may be wrong.
+// nearest returns the word of words that name was most likely meant to be, or "". A third of the
+// letters may be wrong.
 func nearest(name string, words []string) string {
 	best, distance := "", len(name)/3+2
 	for _, w := range words {
@@ -124,7 +126,8 @@ func nearest(name string, words []string) string {
 	return best
 }
 
-// editDistance is Levenshtein's, with the exchange of two neighbours as one step (Damerau), or limit when it is not below limit.
+// editDistance is Levenshtein's, with the exchange of two neighbours as one step (Damerau), or
+// limit when it is not below limit.
 func editDistance(a, b string, limit int) int {
 	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
 		return limit

@@ -79,7 +79,8 @@ func referenceSection(b *strings.Builder, docs map[string]string, header string,
 	return nil
 }
 
-// referenceDefault is the default in words when it depends on the machine or another key, else as it stands in a file.
+// referenceDefault is the default in words when it depends on the machine or another key, else as
+// it stands in a file.
 func referenceDefault(f reflect.StructField, v reflect.Value) string {
 	words := f.Tag.Get("default")
 	switch {
@@ -91,8 +92,8 @@ func referenceDefault(f reflect.StructField, v reflect.Value) string {
 	return "`" + literal(v) + "`"
 }
 
-// sentence drops the Go name with which a comment begins: "Name is the node's name" becomes "The node's name". Other verbs
-// keep their sentence, without its subject.
+// sentence drops the Go name with which a comment begins: "Name is the node's name" becomes "The
+// node's name". Other verbs keep their sentence, without its subject.
 func sentence(doc, name string) string {
 	doc = strings.TrimPrefix(doc, name+" ")
 	for _, verb := range []string{"is ", "are "} {
@@ -104,7 +105,8 @@ func sentence(doc, name string) string {
 	return strings.ToUpper(doc[:1]) + doc[1:]
 }
 
-// comments returns the text of each section's comment under "Type" and each key's under "Type.Field".
+// comments returns the text of each section's comment under "Type" and each key's under
+// "Type.Field".
 func comments() (map[string]string, error) {
 	docs := map[string]string{}
 	files, err := sources.ReadDir(".")

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Show returns the effective values as TOML, which Load reads back. Sections that are lists or maps of tables are written
-// out with every key.
+// Show returns the effective values as TOML, which Load reads back. Sections that are lists or maps
+// of tables are written out with every key.
 func (c *Config) Show() string {
 	var b strings.Builder
 	v := reflect.ValueOf(c).Elem()
@@ -89,7 +89,8 @@ func literal(v reflect.Value) string {
 	return fmt.Sprint(v.Interface())
 }
 
-// quoteString writes a basic string of TOML. Of Go's escapes TOML knows only some, so control characters become \u.
+// quoteString writes a basic string of TOML. Of Go's escapes TOML knows only some, so control
+// characters become \u.
 func quoteString(s string) string {
 	var b bytes.Buffer
 	b.WriteByte('"')

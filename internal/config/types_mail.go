@@ -1,37 +1,42 @@
 package config
 
-// Relay says whose mail is taken for anywhere. Everybody else may only write to local and relay domains.
+// Relay says whose mail is taken for anywhere. Everybody else may only write to local and relay
+// domains.
 type Relay struct {
 	// Networks are the clients that may relay without AUTH. An address alone is a network of one.
 	Networks Networks `toml:"networks" reload:"yes"`
-	// Domains are the domains that anybody may send to and whose mail is relayed on. "*.example.net" is every domain below
-	// example.net.
+	// Domains are the domains that anybody may send to and whose mail is relayed on.
+	// "*.example.net" is every domain below example.net.
 	Domains []string `toml:"domains" reload:"yes"`
 }
 
 // Local is what is delivered here.
 type Local struct {
-	// Domains are the domains whose mailboxes are here. Their postmaster always accepts mail (RFC 5321 4.5.1).
+	// Domains are the domains whose mailboxes are here. Their postmaster always accepts mail (RFC
+	// 5321 4.5.1).
 	Domains []string `toml:"domains" reload:"yes" default:"the host name"`
-	// Postmaster is the address that gets the mail for postmaster of the local domains and for a postmaster without a
-	// domain. Empty: that mail goes where a route for its domain sends it; without one it waits in the queue, with this
-	// reason, until it expires.
+	// Postmaster is the address that gets the mail for postmaster of the local domains and for a
+	// postmaster without a domain. Empty: that mail goes where a route for its domain sends it;
+	// without one it waits in the queue, with this reason, until it expires.
 	Postmaster string `toml:"postmaster" reload:"yes"`
 }
 
 // Policy is what applies to each message and each user.
 type Policy struct {
-	// CampaignHeader is the header field whose value names a message's campaign. The field is removed on the way out. Empty: no
-	// campaigns.
+	// CampaignHeader is the header field whose value names a message's campaign. The field is
+	// removed on the way out. Empty: no campaigns.
 	CampaignHeader string `toml:"campaign_header"`
-	// UserMessages is how many messages one user may submit; what is more gets a 4xx reply and an event. "": any number.
+	// UserMessages is how many messages one user may submit; what is more gets a 4xx reply and an
+	// event. "": any number.
 	UserMessages Rate `toml:"user_messages" reload:"yes"`
 	// UserRecipients is how many recipients one user may send to. "": any number.
 	UserRecipients Rate `toml:"user_recipients" reload:"yes"`
 }
 
-// LDAP is a list of users that is kept elsewhere. They are copied into the directory, where they have mailboxes as others do; whoever leaves the list cannot log in any more, and the mailbox stays. Passwords
-// are checked by binding as the user. All nodes should have the same section: the one that leads the control group asks for the list, each asks for passwords.
+// LDAP is a list of users that is kept elsewhere. They are copied into the directory, where they
+// have mailboxes as others do; whoever leaves the list cannot log in any more, and the mailbox
+// stays. Passwords are checked by binding as the user. All nodes should have the same section: the
+// one that leads the control group asks for the list, each asks for passwords.
 type LDAP struct {
 	// URL is the server: "ldaps://ldap.example.net", "ldap://127.0.0.1:389". Empty: there is none.
 	URL string `toml:"url"`
@@ -47,16 +52,19 @@ type LDAP struct {
 	Base string `toml:"base"`
 	// Filter selects users (RFC 4515).
 	Filter string `toml:"filter"`
-	// Address is the attribute with the address that a user logs in with and gets mail at; of several values the first counts.
+	// Address is the attribute with the address that a user logs in with and gets mail at; of
+	// several values the first counts.
 	Address string `toml:"address"`
 	// Senders is the attribute with further addresses that a user may send as. Empty: none has any.
 	Senders string `toml:"senders"`
-	// Forward is the attribute with addresses that get a user's mail, besides the mailbox. Empty: nobody's is forwarded.
+	// Forward is the attribute with addresses that get a user's mail, besides the mailbox. Empty:
+	// nobody's is forwarded.
 	Forward string `toml:"forward"`
 	// Quota is the attribute with the hard quota of the mailbox, in octets. Empty: there is none.
 	Quota string `toml:"quota"`
-	// Hash is the attribute with a hash of the password, such as userPassword, which is used where it is of a kind that this program knows:
-	// then users log in while the server is away. Empty: passwords are checked by binding.
+	// Hash is the attribute with a hash of the password, such as userPassword, which is used where
+	// it is of a kind that this program knows: then users log in while the server is away. Empty:
+	// passwords are checked by binding.
 	Hash string `toml:"hash"`
 	// Interval is the time between two looks at the list.
 	Interval Duration `toml:"interval"`
@@ -68,30 +76,34 @@ type Limits struct {
 	MessageSize Size `toml:"message_size"`
 	// Recipients is the most recipients of one mail transaction. One more: 452 4.5.3.
 	Recipients int `toml:"recipients"`
-	// Connections is the most connections at a time, of SMTP and as many of POP3. One more: 421 4.3.2, -ERR [SYS/TEMP].
+	// Connections is the most connections at a time, of SMTP and as many of POP3. One more: 421
+	// 4.3.2, -ERR [SYS/TEMP].
 	Connections int `toml:"connections"`
-	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24, an IPv6 /56); the
-	// networks of [relay] are not counted. SMTP and POP3 count by themselves. One more: 421 4.7.0, -ERR [SYS/TEMP].
+	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24,
+	// an IPv6 /56); the networks of [relay] are not counted. SMTP and POP3 count by themselves. One
+	// more: 421 4.7.0, -ERR [SYS/TEMP].
 	ConnectionsPerNetwork int `toml:"connections_per_network"`
 	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0.
 	MessagesPerConnection int `toml:"messages_per_connection"`
-	// Errors is the number of refused commands since the last message, or since POP3's last good command, after which a connection is
-	// closed: 421 4.7.0, -ERR.
+	// Errors is the number of refused commands since the last message, or since POP3's last good
+	// command, after which a connection is closed: 421 4.7.0, -ERR.
 	Errors int `toml:"errors"`
-	// AuthFailures is the number of failed log-ins after which a connection is closed: 421 4.7.0, -ERR [AUTH].
+	// AuthFailures is the number of failed log-ins after which a connection is closed: 421 4.7.0,
+	// -ERR [AUTH].
 	AuthFailures int `toml:"auth_failures"`
 	// Hops is the most Received fields of a message (RFC 5321 6.3). One more: 554 5.4.6.
 	Hops int `toml:"hops"`
-	// IdleTimeout is how long a client may say nothing. RFC 5321 4.5.3.2.7 asks for five minutes. After it: 421 4.4.2.
-	// A POP3 client that has logged in has ten minutes at least (RFC 1939 3).
+	// IdleTimeout is how long a client may say nothing. RFC 5321 4.5.3.2.7 asks for five minutes.
+	// After it: 421 4.4.2. A POP3 client that has logged in has ten minutes at least (RFC 1939 3).
 	IdleTimeout Duration `toml:"idle_timeout"`
-	// MinimumDataRate is how many octets of mail data a second a client must send on the whole, once the first idle_timeout is
-	// over. Less: 421 4.4.2.
+	// MinimumDataRate is how many octets of mail data a second a client must send on the whole,
+	// once the first idle_timeout is over. Less: 421 4.4.2.
 	MinimumDataRate Size `toml:"minimum_data_rate"`
-	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it new mail waits or gets
-	// 452 4.3.1.
+	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it
+	// new mail waits or gets 452 4.3.1.
 	Memory Size `toml:"memory"`
-	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452 4.3.1.
+	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452
+	// 4.3.1.
 	FreeDisk Percent `toml:"free_disk" reload:"yes"`
 }
 
@@ -101,13 +113,13 @@ type Delivery struct {
 	Port int `toml:"port"`
 	// Helo is the name in EHLO.
 	Helo string `toml:"helo" default:"the value of node.hostname"`
-	// Bind are the source addresses; an IPv4 and an IPv6 address each serve their own kind, several are used in turn. Empty: the
-	// system's choice.
+	// Bind are the source addresses; an IPv4 and an IPv6 address each serve their own kind, several
+	// are used in turn. Empty: the system's choice.
 	Bind []string `toml:"bind"`
 	// Connections is the most outgoing connections at a time, to all sites together.
 	Connections int `toml:"connections"`
-	// AllowPrivateDestinations lets MX records point to loopback, private and own addresses. Only for tests and demonstrations: in
-	// the open it lets strangers reach your network.
+	// AllowPrivateDestinations lets MX records point to loopback, private and own addresses. Only
+	// for tests and demonstrations: in the open it lets strangers reach your network.
 	AllowPrivateDestinations bool `toml:"allow_private_destinations"`
 }
 
@@ -117,23 +129,28 @@ type DNS struct {
 	Servers []string `toml:"servers" default:"those of /etc/resolv.conf"`
 }
 
-// Route sends some mail another way than to its MX. The first route whose conditions all hold is taken; one without conditions takes
-// everything. No route: MX. Mail for local domains goes to the mailboxes here, unless the route that takes it says a domain or a recipient. In domain, recipient, sender and tenant "*" stands for any characters.
+// Route sends some mail another way than to its MX. The first route whose conditions all hold is
+// taken; one without conditions takes everything. No route: MX. Mail for local domains goes to the
+// mailboxes here, unless the route that takes it says a domain or a recipient. In domain,
+// recipient, sender and tenant "*" stands for any characters.
 type Route struct {
 	// Domain is the recipient's domain. "*.example.net" is every domain below example.net.
 	Domain string `toml:"domain"`
 	// Recipient is the recipient's address.
 	Recipient string `toml:"recipient"`
-	// Sender is the sender's address; "*@example.net" is all of a domain, "<>" the null reverse-path.
+	// Sender is the sender's address; "*@example.net" is all of a domain, "<>" the null
+	// reverse-path.
 	Sender string `toml:"sender"`
 	// Tenant is the message's tenant.
 	Tenant string `toml:"tenant"`
 	// Network is where the message came from.
 	Network Networks `toml:"network"`
-	// SmartHost is the server to hand the mail to, "host", "host:port", "[address]:port" or the path of a unix socket; its MX records are not
-	// looked up. Empty: the MX, with this route's TLS.
+	// SmartHost is the server to hand the mail to, "host", "host:port", "[address]:port" or the
+	// path of a unix socket; its MX records are not looked up. Empty: the MX, with this route's
+	// TLS.
 	SmartHost string `toml:"smart_host"`
-	// Protocol is "smtp", or "lmtp" (RFC 2033) for a server that puts the mail into mailboxes at once, such as Dovecot. LMTP has no default port.
+	// Protocol is "smtp", or "lmtp" (RFC 2033) for a server that puts the mail into mailboxes at
+	// once, such as Dovecot. LMTP has no default port.
 	Protocol string `toml:"protocol" enum:"smtp,lmtp" default:"\"smtp\""`
 	// TLS is "opportunistic" (when the server offers it), "require" (with a certificate that is
 	// valid for the host, else the mail waits) or "off".
@@ -154,9 +171,10 @@ type Retry struct {
 	DelayWarning Duration `toml:"delay_warning"`
 }
 
-// Shaping is what one destination is to bear. [shaping.default] is for all; [shaping."example.net"] is for a domain, or for a site
-// by the suffix of its MX hosts, and takes what it does not say from default. [shaping.local] is for the mailboxes here: connections
-// are the messages on their way into them at a time, 200 if it does not say so, and nothing is taken from default.
+// Shaping is what one destination is to bear. [shaping.default] is for all; [shaping."example.net"]
+// is for a domain, or for a site by the suffix of its MX hosts, and takes what it does not say from
+// default. [shaping.local] is for the mailboxes here: connections are the messages on their way
+// into them at a time, 200 if it does not say so, and nothing is taken from default.
 type Shaping struct {
 	// Connections is the most connections to one site at a time.
 	Connections int `toml:"connections"`
@@ -164,10 +182,12 @@ type Shaping struct {
 	MessagesPerConnection int `toml:"messages_per_connection"`
 	// RecipientsPerMessage is the most recipients in one transaction.
 	RecipientsPerMessage int `toml:"recipients_per_message"`
-	// Rate is how many messages a site gets, evenly. A twentieth of what it is for a second may come at once, and one message of each node
-	// more, or a tenth where the limits are the node's alone. "": any number.
+	// Rate is how many messages a site gets, evenly. A twentieth of what it is for a second may
+	// come at once, and one message of each node more, or a tenth where the limits are the node's
+	// alone. "": any number.
 	Rate Rate `toml:"rate"`
-	// Scope says for whom the limits of connections and rate hold: "cluster" for all nodes together, "node" for each. A node that reaches no
-	// leader of the cluster has a twentieth of the rate and a quarter of its part of the connections, which is none of few.
+	// Scope says for whom the limits of connections and rate hold: "cluster" for all nodes
+	// together, "node" for each. A node that reaches no leader of the cluster has a twentieth of
+	// the rate and a quarter of its part of the connections, which is none of few.
 	Scope string `toml:"scope" enum:"cluster,node"`
 }

@@ -4,10 +4,11 @@ package config
 type Node struct {
 	// Name is the node's name, unique in the cluster.
 	Name string `toml:"name" default:"the host name"`
-	// Hostname is the name in the banner, in EHLO and in Received fields. Other servers look it up: it should have an
-	// address record, and the address should point back to it.
+	// Hostname is the name in the banner, in EHLO and in Received fields. Other servers look it up:
+	// it should have an address record, and the address should point back to it.
 	Hostname string `toml:"hostname" default:"the host name"`
-	// DataDir is the directory of the queue, the event log and the administration socket. One node owns it alone.
+	// DataDir is the directory of the queue, the event log and the administration socket. One node
+	// owns it alone.
 	DataDir string `toml:"data_dir"`
 }
 
@@ -24,29 +25,35 @@ const (
 	KindPOP3S       Kind = "pop3s"
 )
 
-// Listener is one address on which the node takes connections. Without any [[listener]] in the file the node relays on
-// 127.0.0.1:2525, takes submissions on 127.0.0.1:2587 and serves mailboxes on 127.0.0.1:2110.
+// Listener is one address on which the node takes connections. Without any [[listener]] in the file
+// the node relays on 127.0.0.1:2525, takes submissions on 127.0.0.1:2587 and serves mailboxes on
+// 127.0.0.1:2110.
 type Listener struct {
 	// Address is the IP address and port to listen on. ":25" is every address of the machine.
 	Address string `toml:"address" default:"none, it must be given"`
-	// Kind is what the listener is for: "relay" takes mail from other servers (port 25), "submission" from users after
-	// STARTTLS and AUTH (port 587), "submissions" the same with TLS from the first octet (port 465). "pop3" lets users read their
-	// mailboxes after STLS (port 110), "pop3s" with TLS from the first octet (port 995). "lmtp" takes mail for local and
-	// relay domains by RFC 2033, from the networks of [relay] only.
+	// Kind is what the listener is for: "relay" takes mail from other servers (port 25),
+	// "submission" from users after STARTTLS and AUTH (port 587), "submissions" the same with TLS
+	// from the first octet (port 465). "pop3" lets users read their mailboxes after STLS (port
+	// 110), "pop3s" with TLS from the first octet (port 995). "lmtp" takes mail for local and relay
+	// domains by RFC 2033, from the networks of [relay] only.
 	Kind Kind `toml:"kind" enum:"relay,submission,submissions,lmtp,pop3,pop3s" default:"\"relay\""`
-	// ProxyProtocolFrom are the networks of load balancers that begin each connection with a PROXY header (version 1
-	// or 2). From these addresses the header is required, from all others it is refused.
+	// ProxyProtocolFrom are the networks of load balancers that begin each connection with a PROXY
+	// header (version 1 or 2). From these addresses the header is required, from all others it is
+	// refused.
 	ProxyProtocolFrom Networks `toml:"proxy_protocol_from"`
-	// Tenant is the tenant of mail that arrives here, unless an authenticated user has one of their own.
+	// Tenant is the tenant of mail that arrives here, unless an authenticated user has one of their
+	// own.
 	Tenant string `toml:"tenant"`
-	// AuthWithoutTLS lets users authenticate, and submit or read, in the clear. Only for networks that nobody listens in on.
+	// AuthWithoutTLS lets users authenticate, and submit or read, in the clear. Only for networks
+	// that nobody listens in on.
 	AuthWithoutTLS bool `toml:"auth_without_tls"`
 }
 
 // TLS is the certificate that listeners show. The files are read again when they change.
 type TLS struct {
-	// Certificate is a PEM file with the certificate and its chain. Empty: the node makes a self-signed certificate
-	// when it starts, which other servers accept for opportunistic TLS and mail programs warn of.
+	// Certificate is a PEM file with the certificate and its chain. Empty: the node makes a
+	// self-signed certificate when it starts, which other servers accept for opportunistic TLS and
+	// mail programs warn of.
 	Certificate string `toml:"certificate"`
 	// Key is the PEM file with the private key that belongs to it.
 	Key string `toml:"key"`
@@ -54,13 +61,15 @@ type TLS struct {
 
 // Admin is the HTTP server for health, metrics and administration.
 type Admin struct {
-	// Address is where /livez, /readyz and /metrics answer without authentication. Everything else needs the token here,
-	// or the unix socket "admin.sock" in the data directory. Empty: the unix socket only.
+	// Address is where /livez, /readyz and /metrics answer without authentication. Everything else
+	// needs the token here, or the unix socket "admin.sock" in the data directory. Empty: the unix
+	// socket only.
 	Address string `toml:"address"`
-	// Hosts are further names under which the address is reached; requests that name another host are refused. IP
-	// addresses, localhost, node.name and node.hostname always do.
+	// Hosts are further names under which the address is reached; requests that name another host
+	// are refused. IP addresses, localhost, node.name and node.hostname always do.
 	Hosts []string `toml:"hosts"`
-	// TokenFile is a file with the token on its first line, at least 16 characters. Empty: no administration over TCP.
+	// TokenFile is a file with the token on its first line, at least 16 characters. Empty: no
+	// administration over TCP.
 	TokenFile string `toml:"token_file"`
 }
 
@@ -68,7 +77,8 @@ type Admin struct {
 type Events struct {
 	// File is the event log, in the data directory when the name is relative. Empty: no event log.
 	File string `toml:"file"`
-	// Rotate is the size at which the file is renamed to a name with the time and a new one is begun.
+	// Rotate is the size at which the file is renamed to a name with the time and a new one is
+	// begun.
 	Rotate Size `toml:"rotate"`
 	// Keep is the number of renamed files that are kept; the oldest go. 0: all of them.
 	Keep int `toml:"keep"`
@@ -76,7 +86,8 @@ type Events struct {
 
 // Telemetry says where logs, metrics and traces go besides /metrics.
 type Telemetry struct {
-	// OTLP is the host:port of an OTLP/gRPC receiver of metrics, traces and events of the cluster, with "https://" before it for TLS. Empty: none.
+	// OTLP is the host:port of an OTLP/gRPC receiver of metrics, traces and events of the cluster,
+	// with "https://" before it for TLS. Empty: none.
 	OTLP string `toml:"otlp"`
 	// TraceSample is the share of messages that are traced. Without otlp nothing is traced.
 	TraceSample Percent `toml:"trace_sample"`
@@ -84,7 +95,8 @@ type Telemetry struct {
 	LogFormat string `toml:"log_format" enum:"text,json"`
 }
 
-// Cluster is how nodes find each other. The port is opened when the node joins a cluster, begins one by join, or after `postroad cluster init`.
+// Cluster is how nodes find each other. The port is opened when the node joins a cluster, begins
+// one by join, or after `postroad cluster init`.
 type Cluster struct {
 	// Listen is the address and port for other nodes.
 	Listen string `toml:"listen"`
@@ -92,12 +104,16 @@ type Cluster struct {
 	Advertise string `toml:"advertise" default:"the value of listen; the host name instead of 0.0.0.0 or [::]"`
 	// Replicas is the number of members that keep each message: 3 or 5.
 	Replicas int `toml:"replicas"`
-	// MailboxShards is over how many groups the mailboxes are spread, 1 to 256: at least one for each node that the cluster may ever have. It counts
-	// once, when the cluster gets its first mailbox, and cannot be changed later.
+	// MailboxShards is over how many groups the mailboxes are spread, 1 to 256: at least one for
+	// each node that the cluster may ever have. It counts once, when the cluster gets its first
+	// mailbox, and cannot be changed later.
 	MailboxShards int `toml:"mailbox_shards"`
-	// Join lists where members of the cluster are: with an empty data directory the node joins through the first that knows it. A node whose
-	// own address (advertise) is the first in the list begins the cluster when all others have answered that they know none, so all nodes may have the same list.
+	// Join lists where members of the cluster are: with an empty data directory the node joins
+	// through the first that knows it. A node whose own address (advertise) is the first in the
+	// list begins the cluster when all others have answered that they know none, so all nodes may
+	// have the same list.
 	Join []string `toml:"join"`
-	// TokenFile is the path of a file with a join token, at least 16 characters. All nodes may have the same: the first makes it a token that does not expire.
+	// TokenFile is the path of a file with a join token, at least 16 characters. All nodes may have
+	// the same: the first makes it a token that does not expire.
 	TokenFile string `toml:"token_file"`
 }

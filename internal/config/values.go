@@ -31,7 +31,8 @@ type Network struct{ netip.Prefix }
 // Networks is a list of networks.
 type Networks []Network
 
-// Contains reports whether addr lies in one of the networks. An IPv4 address that is mapped into IPv6 counts as IPv4.
+// Contains reports whether addr lies in one of the networks. An IPv4 address that is mapped into
+// IPv6 counts as IPv4.
 func (ns Networks) Contains(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	for _, n := range ns {
@@ -110,7 +111,8 @@ func (p *Percent) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// UnmarshalText reads a number, which may have commas between its thousands, a slash and a unit of time.
+// UnmarshalText reads a number, which may have commas between its thousands, a slash and a unit of
+// time.
 func (r *Rate) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*r = Rate{}
@@ -127,8 +129,8 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	return errors.New(wantRate)
 }
 
-// UnmarshalText reads a prefix or an address. A prefix with bits beyond its length is refused: it may not be what
-// was meant.
+// UnmarshalText reads a prefix or an address. A prefix with bits beyond its length is refused: it
+// may not be what was meant.
 func (n *Network) UnmarshalText(text []byte) error {
 	s := string(text)
 	if addr, err := netip.ParseAddr(s); err == nil && addr.Zone() == "" {

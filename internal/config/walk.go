@@ -10,8 +10,9 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// walker compares a document with the types, without decoding it: it notes where each key stands and what
-// is wrong. Names of [shaping] are free; everything else must be a key that the types have.
+// walker compares a document with the types, without decoding it: it notes where each key stands
+// and what is wrong. Names of [shaping] are free; everything else must be a key that the types
+// have.
 type walker struct {
 	file     string
 	root     reflect.Type // of the document
@@ -86,8 +87,8 @@ func (w *walker) problem(r unstable.Range, key, what, hint string) {
 	w.problems.add(Problem{File: w.file, Line: p.line, Column: p.column, Key: key, What: what, Hint: hint})
 }
 
-// descend follows a dotted key from t. It returns the type that the key names and its full key, or nil after a problem. kind is
-// what the key stands in: [table], [[array of tables]] or key = value.
+// descend follows a dotted key from t. It returns the type that the key names and its full key, or
+// nil after a problem. kind is what the key stands in: [table], [[array of tables]] or key = value.
 func (w *walker) descend(t reflect.Type, path string, keys unstable.Iterator, kind unstable.Kind) (reflect.Type, string) {
 	for keys.Next() {
 		key := keys.Node()

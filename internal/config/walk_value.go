@@ -30,7 +30,8 @@ func (w *walker) keyValue(t reflect.Type, path string, e *unstable.Node) {
 	w.value(t, full, enum, e.Value(), at)
 }
 
-// keyRange is where the key's last name stands: the place of values that have none of their own, such as arrays.
+// keyRange is where the key's last name stands: the place of values that have none of their own,
+// such as arrays.
 func (w *walker) keyRange(e *unstable.Node) (r unstable.Range) {
 	for keys := e.Key(); keys.Next(); {
 		r = keys.Node().Raw

@@ -20,7 +20,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// clones is how many crashes are looked at: POSTROAD_CRASH_CLONES, 10,000 for the figure in the closing note of a release.
+// clones is how many crashes are looked at: POSTROAD_CRASH_CLONES, 10,000 for the figure in the
+// closing note of a release.
 func clones(t *testing.T) int {
 	v := os.Getenv("POSTROAD_CRASH_CLONES")
 	if v == "" {
@@ -33,14 +34,16 @@ func clones(t *testing.T) int {
 	return n
 }
 
-// clonesPerRound: then one of the clones goes on as the node, so that recovered state is crashed again.
+// clonesPerRound: then one of the clones goes on as the node, so that recovered state is crashed
+// again.
 const clonesPerRound = 25
 
 // clonesPerDisk: then the node begins anew with an empty disk.
 const clonesPerDisk = 500
 
-// TestPowerLoss takes clones of the disk at random moments under load, with 0, 10 or 50 % of what was not synced, starts a node on
-// each, and finds every message that was acknowledged before the clone, whole, and none that is half there.
+// TestPowerLoss takes clones of the disk at random moments under load, with 0, 10 or 50 % of what
+// was not synced, starts a node on each, and finds every message that was acknowledged before the
+// clone, whole, and none that is half there.
 func TestPowerLoss(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if v := os.Getenv("POSTROAD_CRASH_SEED"); v != "" {
@@ -119,7 +122,8 @@ func (c *crash) round(n int) {
 	}
 }
 
-// adopt takes over what the crash left of mail that was under way: recovered, it must survive the next crash too.
+// adopt takes over what the crash left of mail that was under way: recovered, it must survive the
+// next crash too.
 func (c *crash) adopt(node *node, l *load) error {
 	_, err := node.queue.List(context.Background(), queue.Filter{}, func(s *queue.Stored, _ []uint32) bool {
 		number, err := c.read(node, s.Message)
@@ -204,8 +208,9 @@ func (c *crash) read(node *node, m *queue.Message) (uint64, error) {
 	return number, nil
 }
 
-// TestPlantedDefects: the test above fails when a defect is there to be found. A log that was not synced is found in either of two
-// ways: the node opens without what was acknowledged, or it refuses to open because a later block proves that one is gone.
+// TestPlantedDefects: the test above fails when a defect is there to be found. A log that was not
+// synced is found in either of two ways: the node opens without what was acknowledged, or it
+// refuses to open because a later block proves that one is gone.
 func TestPlantedDefects(t *testing.T) {
 	lost := "acknowledged messages are lost"
 	for tag, signs := range map[string][]string{

@@ -14,8 +14,8 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// A content carries its own check: number, then noise, then the SHA-256 of what is before. So a message that was under way at the
-// crash can be checked as well as an acknowledged one.
+// A content carries its own check: number, then noise, then the SHA-256 of what is before. So a
+// message that was under way at the crash can be checked as well as an acknowledged one.
 func content(number uint64, size int, rnd *rand.ChaCha8) []byte {
 	b := make([]byte, max(size, 40))
 	rnd.Read(b)
@@ -128,7 +128,8 @@ func (l *load) send(rnd *rand.Rand, noise *rand.ChaCha8) {
 	<-done
 }
 
-// settle gives outcomes for some message: the last ones when there are many, else its first recipient is deferred.
+// settle gives outcomes for some message: the last ones when there are many, else its first
+// recipient is deferred.
 func (l *load) settle(rnd *rand.Rand) {
 	l.mu.Lock()
 	var id mail.ID
@@ -157,7 +158,8 @@ func (l *load) settle(rnd *rand.Rand) {
 	<-done
 }
 
-// promises returns what must be there after a crash from now on. Call forgive after the crash for what need not.
+// promises returns what must be there after a crash from now on. Call forgive after the crash for
+// what need not.
 func (l *load) promises() map[mail.ID]promise {
 	l.mu.Lock()
 	defer l.mu.Unlock()

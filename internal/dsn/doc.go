@@ -1,5 +1,6 @@
-// Package dsn writes and reads delivery status notifications (RFC 3464, RFC 3461, RFC 6533) and decides which
-// outcome calls for one. It does no I/O but on the reader and writer it is given, and holds a bounded part of a message.
+// Package dsn writes and reads delivery status notifications (RFC 3464, RFC 3461, RFC 6533) and
+// decides which outcome calls for one. It does no I/O but on the reader and writer it is given, and
+// holds a bounded part of a message.
 package dsn
 
 import (
@@ -30,9 +31,10 @@ func (a Action) String() string {
 	return ""
 }
 
-// Calls reports whether an outcome calls for a report to sender (RFC 3461 4.1 and 5.2). A message with the null reverse-path
-// is never reported on (RFC 5321 4.5.5). Relayed is asked about only when the next hop does not offer DSN; else the
-// duty to report has gone there with the NOTIFY parameter.
+// Calls reports whether an outcome calls for a report to sender (RFC 3461 4.1 and 5.2). A message
+// with the null reverse-path is never reported on (RFC 5321 4.5.5). Relayed is asked about only
+// when the next hop does not offer DSN; else the duty to report has gone there with the NOTIFY
+// parameter.
 func Calls(sender string, notify mail.Notify, action Action) bool {
 	if sender == "" || notify&mail.NotifyNever != 0 {
 		return false
@@ -51,7 +53,8 @@ func Calls(sender string, notify mail.Notify, action Action) bool {
 	return false
 }
 
-// Report is the facts of one report: one message, and those of its recipients that have an outcome to report.
+// Report is the facts of one report: one message, and those of its recipients that have an outcome
+// to report.
 type Report struct {
 	Host string    // the reporting MTA's host name
 	ID   mail.ID   // of the report itself
@@ -96,8 +99,8 @@ func (r *Report) has(action Action) bool {
 	return false
 }
 
-// global reports whether the report has to be written with UTF-8 in its fields (RFC 6533). Only the sender of an SMTPUTF8 message is
-// known to understand that.
+// global reports whether the report has to be written with UTF-8 in its fields (RFC 6533). Only the
+// sender of an SMTPUTF8 message is known to understand that.
 func (r *Report) global() bool {
 	if !r.SMTPUTF8 {
 		return false

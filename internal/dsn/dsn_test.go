@@ -52,7 +52,8 @@ func failed() *Report {
 
 const original = "From: sender@example.com\r\nMessage-ID: <one@example.com>\r\nSubject: hello\r\n\r\nThe body.\r\n.\r\n"
 
-// written writes r, checks it as every report must be, and returns its text and its parts by media type.
+// written writes r, checks it as every report must be, and returns its text and its parts by media
+// type.
 func written(t *testing.T, r *Report, content io.Reader) (text string, parts map[string]string, needs Needs) {
 	t.Helper()
 	var b bytes.Buffer

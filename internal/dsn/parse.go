@@ -20,8 +20,8 @@ const (
 	maxFieldValue = 2000
 )
 
-// Status is a report that came from elsewhere (an out-of-band bounce), as far as it could be understood.
-// Its strings are well-formed UTF-8 without control characters.
+// Status is a report that came from elsewhere (an out-of-band bounce), as far as it could be
+// understood. Its strings are well-formed UTF-8 without control characters.
 type Status struct {
 	ReportingMTA      string
 	EnvelopeID        string
@@ -41,8 +41,9 @@ type RecipientStatus struct {
 // ErrNotReport says that a message is no delivery report.
 var ErrNotReport = errors.New("not a multipart/report with a delivery status")
 
-// Parse reads a message and returns the delivery status it carries. It reads at most 256 KiB of r, and gives ErrNotReport for anything else
-// than a report with at least one recipient whose Action is one of RFC 3464's.
+// Parse reads a message and returns the delivery status it carries. It reads at most 256 KiB of r,
+// and gives ErrNotReport for anything else than a report with at least one recipient whose Action
+// is one of RFC 3464's.
 func Parse(r io.Reader) (*Status, error) {
 	message, err := io.ReadAll(io.LimitReader(r, maxReport))
 	if err != nil {
@@ -147,8 +148,8 @@ func splitHeader(message []byte) (header, body []byte) {
 	return message, nil
 }
 
-// fieldOf returns the unfolded value of the first field of that name, cut at maxFieldValue octets, "" when there is none among the first
-// maxFields.
+// fieldOf returns the unfolded value of the first field of that name, cut at maxFieldValue octets,
+// "" when there is none among the first maxFields.
 func fieldOf(header []byte, name string) string {
 	for range maxFields {
 		if len(header) == 0 {
@@ -204,7 +205,8 @@ func mediaType(value string) (string, map[string]string) {
 	return kind, params
 }
 
-// splitParts cuts a multipart body at its boundary lines (RFC 2046 5.1.1). The last part may be cut short by the bound of what is read.
+// splitParts cuts a multipart body at its boundary lines (RFC 2046 5.1.1). The last part may be cut
+// short by the bound of what is read.
 func splitParts(body []byte, boundary string) (parts [][]byte) {
 	delimiter := []byte("--" + boundary)
 	start := -1
@@ -233,8 +235,8 @@ func splitParts(body []byte, boundary string) (parts [][]byte) {
 	return parts
 }
 
-// decode undoes a transfer encoding. RFC 3464 allows none, RFC 6533 does, and real systems use them; what
-// is broken is read as far as it goes.
+// decode undoes a transfer encoding. RFC 3464 allows none, RFC 6533 does, and real systems use
+// them; what is broken is read as far as it goes.
 func decode(body []byte, encoding string) []byte {
 	switch strings.ToLower(encoding) {
 	case "base64":

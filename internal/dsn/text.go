@@ -12,8 +12,8 @@ import (
 // maxDiagnostic bounds a peer's words in a field or sentence, in octets.
 const maxDiagnostic = 900
 
-// safe makes a value fit for a line: control characters, and beyond what the report may carry characters outside
-// ASCII, become question marks.
+// safe makes a value fit for a line: control characters, and beyond what the report may carry
+// characters outside ASCII, become question marks.
 func (o *writer) safe(s string) string {
 	if len(s) > maxDiagnostic {
 		s = s[:maxDiagnostic]
@@ -31,8 +31,8 @@ func (o *writer) safe(s string) string {
 	}, s)
 }
 
-// typed returns "addr-type;address" as it may be written: where UTF-8 may not stand, a utf-8 address is written
-// with \x{HEX} (RFC 6533 3, utf-8-addr-xtext).
+// typed returns "addr-type;address" as it may be written: where UTF-8 may not stand, a utf-8
+// address is written with \x{HEX} (RFC 6533 3, utf-8-addr-xtext).
 func (o *writer) typed(s string) string {
 	if o.utf8 || smtp.IsASCII(s) {
 		return s
@@ -48,7 +48,8 @@ func (o *writer) typed(s string) string {
 	return b.String()
 }
 
-// fold breaks a field at spaces so that its lines stay under 78 octets where they can (RFC 5322 2.1.1, 2.2.3).
+// fold breaks a field at spaces so that its lines stay under 78 octets where they can (RFC 5322
+// 2.1.1, 2.2.3).
 func fold(field string) string {
 	const width = 78
 	if len(field) <= width {

@@ -11,16 +11,17 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// Bounds of what of the original is returned. Without RET a small message is returned whole, as people expect; a larger one by its
-// header. RFC 3461 4.3 leaves the choice to us, also not to honour FULL for what would burden the sender.
+// Bounds of what of the original is returned. Without RET a small message is returned whole, as
+// people expect; a larger one by its header. RFC 3461 4.3 leaves the choice to us, also not to
+// honour FULL for what would burden the sender.
 const (
 	maxFullUnasked = 50 << 10
 	maxFullAsked   = 1 << 20
 	maxHeader      = 64 << 10
 )
 
-// Write writes the report as a message with CRLF lines. original gives the content of the original message and is read as far as it
-// is returned; nil when it is gone.
+// Write writes the report as a message with CRLF lines. original gives the content of the original
+// message and is read as far as it is returned; nil when it is gone.
 func Write(w io.Writer, r *Report, original io.Reader) (Needs, error) {
 	var source *bufio.Reader
 	var header []byte
@@ -49,7 +50,8 @@ func Write(w io.Writer, r *Report, original io.Reader) (Needs, error) {
 	return needs, out.err
 }
 
-// returnsFull: RET counts only where a failure is reported; a delay or success report carries the header (RFC 3461 4.3).
+// returnsFull: RET counts only where a failure is reported; a delay or success report carries the
+// header (RFC 3461 4.3).
 func (r *Report) returnsFull() bool {
 	if !r.has(Failed) || r.Body == mail.BodyBinaryMIME { // binary cannot be nested in a message of lines
 		return false
@@ -71,7 +73,8 @@ func (r *Report) needs(header []byte, full bool) Needs {
 	return n
 }
 
-// readHeader returns the header of a message without the empty line after it. whole is false when it was cut, after a line, at maxHeader.
+// readHeader returns the header of a message without the empty line after it. whole is false when
+// it was cut, after a line, at maxHeader.
 func readHeader(r *bufio.Reader) (header []byte, whole bool, err error) {
 	lineStart := 0
 	for {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// acceptors is the number of goroutines that accept from one listener. Handing a connection to its loop waits for the loop, so one
-// alone would accept no more than one connection per round of a busy loop.
+// acceptors is the number of goroutines that accept from one listener. Handing a connection to its
+// loop waits for the loop, so one alone would accept no more than one connection per round of a
+// busy loop.
 const acceptors = 4
 
 // Back-off after a failed accept, which without descriptors fails again at once.
@@ -20,8 +21,9 @@ const (
 	backoffMax = time.Second
 )
 
-// Listen opens a TCP listener fit for Serve: SO_REUSEADDR (set by the net package), so that a restart can bind while old connections are in
-// TIME_WAIT, and no keep-alive, since sessions have deadlines of their own.
+// Listen opens a TCP listener fit for Serve: SO_REUSEADDR (set by the net package), so that a
+// restart can bind while old connections are in TIME_WAIT, and no keep-alive, since sessions have
+// deadlines of their own.
 func Listen(address string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	l, err := lc.Listen(context.Background(), "tcp", address)
@@ -40,7 +42,8 @@ type entry struct {
 	opened        bool // set by OnOpen, read after Enroll has returned
 }
 
-// Serve accepts the connections of l until the engine stops accepting. It returns at once; l belongs to the engine from the call on.
+// Serve accepts the connections of l until the engine stops accepting. It returns at once; l
+// belongs to the engine from the call on.
 func (e *Engine) Serve(l net.Listener, o ListenerOptions) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -55,7 +58,8 @@ func (e *Engine) Serve(l net.Listener, o ListenerOptions) error {
 	return nil
 }
 
-// accept takes connections until the listener is closed. An error only slows it down: the usual one is a lack of descriptors, which passes.
+// accept takes connections until the listener is closed. An error only slows it down: the usual one
+// is a lack of descriptors, which passes.
 func (e *Engine) accept(l net.Listener, o *ListenerOptions) {
 	wait := time.Duration(0)
 	for {
@@ -124,7 +128,8 @@ func (e *Engine) enroll(nc net.Conn, in *entry) error {
 	return nil
 }
 
-// refuse tells the peer that there is no room. A fresh socket takes the line without waiting, or the peer goes without.
+// refuse tells the peer that there is no room. A fresh socket takes the line without waiting, or
+// the peer goes without.
 func (e *Engine) refuse(nc net.Conn, o *ListenerOptions) {
 	defer nc.Close()
 	e.stats.refused.Add(1)
@@ -137,8 +142,9 @@ func (e *Engine) refuse(nc net.Conn, o *ListenerOptions) {
 	_, _ = nc.Write(o.Full)
 }
 
-// forgetZone takes the zone out of a link-local IPv6 address that gnet is to see. When such a connection ends, gnet puts the zone's string into
-// its pool of buffers, to be written over; but the string is the net package's, which uses it for all connections of that interface.
+// forgetZone takes the zone out of a link-local IPv6 address that gnet is to see. When such a
+// connection ends, gnet puts the zone's string into its pool of buffers, to be written over; but
+// the string is the net package's, which uses it for all connections of that interface.
 func forgetZone(a net.Addr) {
 	if t, ok := a.(*net.TCPAddr); ok {
 		t.Zone = ""

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readBuffer is the size of a loop's receive buffer, and so the most that one Data call hands over of what is new.
+// readBuffer is the size of a loop's receive buffer, and so the most that one Data call hands over
+// of what is new.
 const readBuffer = 64 << 10
 
 // adapter turns gnet's callbacks into ours.
@@ -65,9 +66,11 @@ func (e *Engine) loopOf(gc gnet.Conn) *loop {
 	return l
 }
 
-// epollOf returns the epoll descriptor of gc's loop, or -1. gnet has no way to stop reading from one connection, which flow control needs; changing what
-// epoll reports for its descriptor is one. gnet does not hand out the epoll descriptor, hence the reflection: read only, once per loop, and when a
-// later gnet hides it elsewhere TestEpollOf fails and a connection over InboundLimit is closed instead of paused.
+// epollOf returns the epoll descriptor of gc's loop, or -1. gnet has no way to stop reading from
+// one connection, which flow control needs; changing what epoll reports for its descriptor is one.
+// gnet does not hand out the epoll descriptor, hence the reflection: read only, once per loop, and
+// when a later gnet hides it elsewhere TestEpollOf fails and a connection over InboundLimit is
+// closed instead of paused.
 func epollOf(gc gnet.Conn) int {
 	v := reflect.ValueOf(gc)
 	for _, field := range []string{"loop", "poller", "fd"} {

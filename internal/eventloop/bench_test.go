@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkAccept takes messages of 4 KiB in a dialogue shaped like SMTP's with pipelining: a group of commands, the data, one answer each. It
-// reports the processor time of the whole process per message and, to be subtracted, that of the clients alone is in BenchmarkClient.
+// BenchmarkAccept takes messages of 4 KiB in a dialogue shaped like SMTP's with pipelining: a group
+// of commands, the data, one answer each. It reports the processor time of the whole process per
+// message and, to be subtracted, that of the clients alone is in BenchmarkClient.
 func BenchmarkAccept(b *testing.B) {
 	body := append(pattern(4090), "\r\n.\r\n"...)
 	h := func(c *Conn) Handler {

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Close sends what is buffered, for at most Options.Linger, and closes the connection. Nothing is received or written any more.
+// Close sends what is buffered, for at most Options.Linger, and closes the connection. Nothing is
+// received or written any more.
 func (c *Conn) Close() {
 	if !c.closing && c.state == stateOpen {
 		c.closing = true
@@ -35,8 +36,9 @@ func (c *Conn) finish() {
 	}
 }
 
-// shut ends our side and leaves the other one open until the peer has ended it too. To close at once, with octets of the peer's still unread, would
-// send a reset, which can destroy our last words on their way.
+// shut ends our side and leaves the other one open until the peer has ended it too. To close at
+// once, with octets of the peer's still unread, would send a reset, which can destroy our last
+// words on their way.
 func (c *Conn) shut() {
 	c.become(stateLingering)
 	if unix.Shutdown(c.gc.Fd(), unix.SHUT_WR) != nil {

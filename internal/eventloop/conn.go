@@ -7,10 +7,11 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// Conn is one connection. All methods except Post must be called on its loop, that is, from a Handler callback or a function
-// given to Post. After Closed they do nothing.
+// Conn is one connection. All methods except Post must be called on its loop, that is, from a
+// Handler callback or a function given to Post. After Closed they do nothing.
 //
-// Idle connections are many, so what only a busy one needs (buffers, TLS) is behind a pointer and given back.
+// Idle connections are many, so what only a busy one needs (buffers, TLS) is behind a pointer and
+// given back.
 type Conn struct {
 	loop *loop
 	gc   gnet.Conn
@@ -120,8 +121,9 @@ func (c *Conn) settle() {
 	}
 }
 
-// Post calls f on the connection's loop. It may be called on any goroutine, never blocks for long and never calls f itself. Many Posts to one loop cost
-// one wake-up. f runs even after the connection was closed; it is dropped only when the engine has stopped.
+// Post calls f on the connection's loop. It may be called on any goroutine, never blocks for long
+// and never calls f itself. Many Posts to one loop cost one wake-up. f runs even after the
+// connection was closed; it is dropped only when the engine has stopped.
 func (c *Conn) Post(f func()) { c.loop.post(task{c, f}) }
 
 // RemoteAddr returns the peer's address.

@@ -53,7 +53,8 @@ func TestKeptOctets(t *testing.T) {
 	}
 }
 
-// TestPauseAndResume: a handler that consumes nothing makes the peer wait; nothing is lost and little is held.
+// TestPauseAndResume: a handler that consumes nothing makes the peer wait; nothing is lost and
+// little is held.
 func TestPauseAndResume(t *testing.T) {
 	const total = 32 << 20
 	var got, most atomic.Int64
@@ -111,7 +112,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// TestEpollOf: pausing depends on a field of gnet's. When this fails after an update of gnet, adjust epollOf.
+// TestEpollOf: pausing depends on a field of gnet's. When this fails after an update of gnet,
+// adjust epollOf.
 func TestEpollOf(t *testing.T) {
 	fds := make(chan int, 1)
 	s := serve(t, Options{}, ListenerOptions{}, fake{open: func(c *Conn) { fds <- c.loop.epoll }})
@@ -206,7 +208,8 @@ func TestOutboundLimit(t *testing.T) {
 	}
 }
 
-// TestDrained: a stream is written piece by piece, each when the one before is gone, without holding more than a piece.
+// TestDrained: a stream is written piece by piece, each when the one before is gone, without
+// holding more than a piece.
 func TestDrained(t *testing.T) {
 	const pieces, size = 500, 64 << 10
 	piece := pattern(size)
@@ -284,7 +287,8 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// TestDeadlines: a deadline fires once, not before its time, and not when it was moved or taken away.
+// TestDeadlines: a deadline fires once, not before its time, and not when it was moved or taken
+// away.
 func TestDeadlines(t *testing.T) {
 	fired := make(chan time.Duration, 10)
 	var start time.Time
@@ -319,7 +323,8 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// TestPanic: a panic closes that connection only, in whichever callback it happens. A connection panics where its first octet says.
+// TestPanic: a panic closes that connection only, in whichever callback it happens. A connection
+// panics where its first octet says.
 func TestPanic(t *testing.T) {
 	var f fake
 	closed := closes(&f)
@@ -404,7 +409,8 @@ func TestPost(t *testing.T) {
 	wait(t, ran)
 }
 
-// TestGather: what two connections write whose octets came together goes out when both have been called.
+// TestGather: what two connections write whose octets came together goes out when both have been
+// called.
 func TestGather(t *testing.T) {
 	for gather, want := range map[int]string{0: "data drained data drained", 2: "data data drained drained", 3: "data drained data drained"} {
 		conns, calls := make(chan *Conn, 2), make(chan string, 4)

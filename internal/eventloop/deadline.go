@@ -2,7 +2,8 @@ package eventloop
 
 import "time"
 
-// SetDeadline arranges a call of Timeout after d, at a resolution of 100 ms, in place of an earlier one. 0 means none.
+// SetDeadline arranges a call of Timeout after d, at a resolution of 100 ms, in place of an earlier
+// one. 0 means none.
 func (c *Conn) SetDeadline(d time.Duration) {
 	c.deadline = 0
 	if d > 0 {

@@ -21,8 +21,9 @@ type DialOptions struct {
 	New func(*Conn) Handler
 }
 
-// Dial opens a connection to address (host:port) and hands it to a loop. It blocks until that is done, so it is not to be called on a loop. An error
-// says that there is no connection and that New was not called. Connections of both directions share MaxConnections. StopAccepting waits for a
+// Dial opens a connection to address (host:port) and hands it to a loop. It blocks until that is
+// done, so it is not to be called on a loop. An error says that there is no connection and that New
+// was not called. Connections of both directions share MaxConnections. StopAccepting waits for a
 // Dial in progress: cancel its ctx first.
 func (e *Engine) Dial(ctx context.Context, address string, o *DialOptions) error {
 	if err := e.enter(); err != nil {

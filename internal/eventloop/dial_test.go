@@ -90,7 +90,8 @@ func TestDialStartTLS(t *testing.T) {
 	}
 }
 
-// TestDialStartTLSInjection has a server send octets in clear behind its invitation (CVE-2011-0411).
+// TestDialStartTLSInjection has a server send octets in clear behind its invitation
+// (CVE-2011-0411).
 func TestDialStartTLSInjection(t *testing.T) {
 	s := serve(t, Options{}, ListenerOptions{}, fake{open: func(c *Conn) { c.Write([]byte("tls!and more")) }})
 	f := fake{data: func(c *Conn, p []byte) int {

@@ -12,7 +12,8 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// Engine is a set of event loops and the connections on them. Its methods may be called on any goroutine.
+// Engine is a set of event loops and the connections on them. Its methods may be called on any
+// goroutine.
 type Engine struct {
 	o       Options
 	client  *gnet.Client // gnet's loops without gnet's listeners (DESIGN.md)
@@ -158,8 +159,9 @@ func (e *Engine) Each(f func(Handler)) {
 	}
 }
 
-// Shutdown stops accepting, waits until all connections have ended, and stops the loops. It does not ask the connections to end: that is
-// the protocol's to say (StopAccepting, Each, then Shutdown). When ctx ends first, the remaining connections are aborted and ctx's error is
+// Shutdown stops accepting, waits until all connections have ended, and stops the loops. It does
+// not ask the connections to end: that is the protocol's to say (StopAccepting, Each, then
+// Shutdown). When ctx ends first, the remaining connections are aborted and ctx's error is
 // returned. It may be called once.
 func (e *Engine) Shutdown(ctx context.Context) error {
 	e.StopAccepting()
@@ -190,7 +192,8 @@ func (e *Engine) drain(ctx context.Context) error {
 	return nil
 }
 
-// abortAll ends all connections and waits for it, but not for a loop that is stuck: gnet closes what is left.
+// abortAll ends all connections and waits for it, but not for a loop that is stuck: gnet closes
+// what is left.
 func (e *Engine) abortAll() {
 	for _, l := range e.loops() {
 		l.post(task{f: l.abortAll})

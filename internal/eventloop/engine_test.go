@@ -18,7 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestFull: over the limit a connection gets its line and is closed; when there is room again, the next is served.
+// TestFull: over the limit a connection gets its line and is closed; when there is room again, the
+// next is served.
 func TestFull(t *testing.T) {
 	var f fake
 	closed := closes(&f)

@@ -30,8 +30,8 @@ func newHandshake(resume func()) *handshake {
 	return h
 }
 
-// feed hands octets to the handshake, which begins with the first complete record: a peer that connects and says nothing, or drips, costs neither
-// a goroutine nor a slot.
+// feed hands octets to the handshake, which begins with the first complete record: a peer that
+// connects and says nothing, or drips, costs neither a goroutine nor a slot.
 func (h *handshake) feed(s *secure, p []byte) {
 	h.mu.Lock()
 	h.mu.in = append(h.mu.in, p...)
@@ -43,7 +43,8 @@ func (h *handshake) feed(s *secure, p []byte) {
 	}
 }
 
-// launch has the handshake run as soon as there is a slot. A client's begins at once, since it speaks first.
+// launch has the handshake run as soon as there is a slot. A client's begins at once, since it
+// speaks first.
 func (h *handshake) launch(s *secure) {
 	h.launched = true
 	s.c.loop.e.shakes.submit(s)
@@ -56,7 +57,8 @@ func (h *handshake) held() int {
 	return len(h.mu.in)
 }
 
-// recordComplete reports whether p begins with a whole handshake record, or with something else that crypto/tls is to refuse.
+// recordComplete reports whether p begins with a whole handshake record, or with something else
+// that crypto/tls is to refuse.
 func recordComplete(p []byte) bool {
 	if len(p) < recordHeader {
 		return false
@@ -94,7 +96,8 @@ func (h *handshake) end(err error) {
 // rest returns what the handshake has not read: application data that came right behind it.
 func (h *handshake) rest() []byte { return h.mu.in }
 
-// handshakes bounds the handshakes in progress. Those over the bound wait in the order of their coming; there are never more of them than connections.
+// handshakes bounds the handshakes in progress. Those over the bound wait in the order of their
+// coming; there are never more of them than connections.
 type handshakes struct {
 	slots int // Options.Handshakes
 	mu    struct {
@@ -137,7 +140,8 @@ func (q *handshakes) next() *secure {
 	return s
 }
 
-// shake performs one handshake and reports to the loop. The panic that it guards against is one in a callback of the tls.Config.
+// shake performs one handshake and reports to the loop. The panic that it guards against is one in
+// a callback of the tls.Config.
 func shake(s *secure) {
 	e := s.c.loop.e
 	err := error(ErrPanic)

@@ -15,8 +15,10 @@ import (
 	"time"
 )
 
-// TestIdleConnections measures what idle connections cost a server process, as the growth of its resident set, and bounds it. The server is this
-// test's binary in a process of its own. Each connection has said hello and been answered, so that what a connection needs once has been needed.
+// TestIdleConnections measures what idle connections cost a server process, as the growth of its
+// resident set, and bounds it. The server is this test's binary in a process of its own. Each
+// connection has said hello and been answered, so that what a connection needs once has been
+// needed.
 func TestIdleConnections(t *testing.T) {
 	if mode := os.Getenv("EVENTLOOP_IDLE_SERVER"); mode != "" {
 		idleServer(t, mode)

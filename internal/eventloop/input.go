@@ -49,8 +49,9 @@ func (c *Conn) keep(p []byte, n int) {
 // stalled reports whether the handler is so far behind that it gets nothing more for now.
 func (c *Conn) stalled() bool { return len(c.kept) > c.loop.e.o.InboundLimit }
 
-// control stops or starts reading from the socket, so that a handler that does not consume makes the peer wait instead of filling our memory.
-// gnet sets its own interest again when it has output to send, so some more may come in while we pause; there is a bound on that.
+// control stops or starts reading from the socket, so that a handler that does not consume makes
+// the peer wait instead of filling our memory. gnet sets its own interest again when it has output
+// to send, so some more may come in while we pause; there is a bound on that.
 func (c *Conn) control() {
 	if c.state != stateOpen || c.err != nil {
 		return

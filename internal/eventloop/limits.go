@@ -21,8 +21,8 @@ func fileLimit() (int, error) {
 	return int(min(r.Cur, 1<<24)), nil
 }
 
-// connectionCap returns how many connections there may be so that reserve descriptors remain of limit. want 0 asks for as many as possible;
-// reserve 0 is a quarter of the limit.
+// connectionCap returns how many connections there may be so that reserve descriptors remain of
+// limit. want 0 asks for as many as possible; reserve 0 is a quarter of the limit.
 func connectionCap(limit, reserve, want int) (int, error) {
 	if reserve == 0 {
 		reserve = limit / 4

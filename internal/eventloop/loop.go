@@ -21,7 +21,8 @@ const (
 	settleRounds = 8
 )
 
-// loop is our side of one gnet loop. Its fields belong to the loop's goroutine, save mu and ticking.
+// loop is our side of one gnet loop. Its fields belong to the loop's goroutine, save mu and
+// ticking.
 type loop struct {
 	e     *Engine
 	gl    gnet.EventLoop
@@ -67,8 +68,8 @@ func newLoop(e *Engine, gl gnet.EventLoop, epoll int) *loop {
 
 func (l *loop) now() int64 { return int64(time.Since(l.e.started) / l.e.o.tick) }
 
-// post queues t. Only the first task of a batch wakes the loop. The wake-up is made under the lock, because after close gnet's descriptor of it may
-// belong to somebody else.
+// post queues t. Only the first task of a batch wakes the loop. The wake-up is made under the lock,
+// because after close gnet's descriptor of it may belong to somebody else.
 func (l *loop) post(t task) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,8 +131,9 @@ func (l *loop) guard(c *Conn) {
 	}
 }
 
-// settle does what callbacks have asked for: it sends, starts TLS, closes. gnet may call us back from there (OnClose), then the outer settle goes on.
-// A handler that writes whenever it is told that its output has drained would keep us here; after a few rounds the others have their turn.
+// settle does what callbacks have asked for: it sends, starts TLS, closes. gnet may call us back
+// from there (OnClose), then the outer settle goes on. A handler that writes whenever it is told
+// that its output has drained would keep us here; after a few rounds the others have their turn.
 func (l *loop) settle() {
 	if l.settling {
 		return
@@ -155,8 +157,9 @@ func (l *loop) settle() {
 	}
 }
 
-// handled comes after the callbacks of one connection that was ready to be read. With Options.Gather what they asked for is done when
-// those of all others that were ready have been called, too: peers on another processor get much at once and sleep less often in between.
+// handled comes after the callbacks of one connection that was ready to be read. With
+// Options.Gather what they asked for is done when those of all others that were ready have been
+// called, too: peers on another processor get much at once and sleep less often in between.
 func (l *loop) handled() {
 	switch {
 	case l.e.o.Gather == 0 || l.open < l.e.o.Gather:
@@ -167,7 +170,8 @@ func (l *loop) handled() {
 	}
 }
 
-// tick posts a turn of the wheel, unless the last one has not run yet. It runs on Engine.tick's goroutine.
+// tick posts a turn of the wheel, unless the last one has not run yet. It runs on Engine.tick's
+// goroutine.
 func (l *loop) tick() {
 	if l.ticking.CompareAndSwap(false, true) {
 		l.tickedAt, l.stalled = time.Now(), false

@@ -24,35 +24,42 @@ type Options struct {
 
 // ListenerOptions say what becomes of the connections of one listener.
 type ListenerOptions struct {
-	// TLS, when set, makes every connection begin with a handshake. It is asked once per connection.
+	// TLS, when set, makes every connection begin with a handshake. It is asked once per
+	// connection.
 	TLS func() *tls.Config
-	// Full is sent to a connection over MaxConnections before it is closed. On a listener with TLS nothing is sent.
+	// Full is sent to a connection over MaxConnections before it is closed. On a listener with TLS
+	// nothing is sent.
 	Full []byte
-	// New makes the handler of a new connection. It runs on the connection's loop. A nil Handler closes the connection.
+	// New makes the handler of a new connection. It runs on the connection's loop. A nil Handler
+	// closes the connection.
 	New func(*Conn) Handler
 }
 
-// Handler is what a protocol does with one connection. All methods run on the connection's loop; none may block.
-// A panic in one of them closes that connection only, and is logged and counted.
+// Handler is what a protocol does with one connection. All methods run on the connection's loop;
+// none may block. A panic in one of them closes that connection only, and is logged and counted.
 type Handler interface {
 	// Open is called when the connection is ready for the first octet of the protocol.
 	Open()
-	// Data hands over what was received and not yet consumed, and returns how many octets of it are consumed. The rest is kept and given again, in
-	// front of what comes next, or at once on Resume. A handler that leaves more than InboundLimit is read nothing more for until Resume; the peer is made
-	// to wait. p is valid during the call only, and its octets may be changed in place.
+	// Data hands over what was received and not yet consumed, and returns how many octets of it are
+	// consumed. The rest is kept and given again, in front of what comes next, or at once on
+	// Resume. A handler that leaves more than InboundLimit is read nothing more for until Resume;
+	// the peer is made to wait. p is valid during the call only, and its octets may be changed in
+	// place.
 	Data(p []byte) (n int)
 	// Timeout is called when the deadline has passed; it is then no longer set.
 	Timeout()
 	// Drained is called when everything that was written has gone to the socket.
 	Drained()
-	// TLSDone is called at the end of a handshake. After an error the connection is closed without the handler's doing.
+	// TLSDone is called at the end of a handshake. After an error the connection is closed without
+	// the handler's doing.
 	TLSDone(err error)
-	// Closed is the last callback. err is nil after Close, ErrAborted after Abort, io.EOF when the peer ended the connection,
-	// else the reason.
+	// Closed is the last callback. err is nil after Close, ErrAborted after Abort, io.EOF when the
+	// peer ended the connection, else the reason.
 	Closed(err error)
 }
 
-// Reasons why the engine ended a connection, as Handler.Closed gets them (wrapped where there is more to say).
+// Reasons why the engine ended a connection, as Handler.Closed gets them (wrapped where there is
+// more to say).
 var (
 	ErrAborted          = errors.New("connection aborted")
 	ErrOutboundLimit    = errors.New("peer does not read: outbound limit exceeded")

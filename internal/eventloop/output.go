@@ -1,7 +1,8 @@
 package eventloop
 
-// Write queues p, which is copied. What one callback writes goes to the socket in one piece when the callback returns. A peer that does not read
-// is disconnected when more than OutboundLimit octets wait for it, so write long answers in pieces no longer than that, the next on Drained.
+// Write queues p, which is copied. What one callback writes goes to the socket in one piece when
+// the callback returns. A peer that does not read is disconnected when more than OutboundLimit
+// octets wait for it, so write long answers in pieces no longer than that, the next on Drained.
 func (c *Conn) Write(p []byte) {
 	if c.state != stateOpen || c.closing || c.err != nil || len(p) == 0 {
 		return
@@ -44,7 +45,8 @@ func (c *Conn) flush() {
 	}
 }
 
-// send writes to the socket; gnet keeps, and sends later, what it does not take. An error closes the connection from within.
+// send writes to the socket; gnet keeps, and sends later, what it does not take. An error closes
+// the connection from within.
 func (c *Conn) send(p []byte) {
 	if c.state == stateClosed || len(p) == 0 {
 		return

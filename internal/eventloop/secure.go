@@ -10,9 +10,10 @@ import (
 
 // secure is the TLS side of a connection.
 //
-// crypto/tls wants a net.Conn that blocks. A handshake gets one (handshake.go), on a goroutine that lives no longer than the handshake. After it
-// crypto/tls keeps its state when a read fails with a temporary error, so the loop itself calls Read, on a transport that has exactly the octets
-// which came from the socket and then fails so.
+// crypto/tls wants a net.Conn that blocks. A handshake gets one (handshake.go), on a goroutine that
+// lives no longer than the handshake. After it crypto/tls keeps its state when a read fails with a
+// temporary error, so the loop itself calls Read, on a transport that has exactly the octets which
+// came from the socket and then fails so.
 type secure struct {
 	c      *Conn
 	conn   *tls.Conn
@@ -43,15 +44,16 @@ const (
 	tlsFollows                  // after a preamble, such as a PROXY header
 )
 
-// StartTLS begins a handshake as server when the current callback has returned and what it wrote is sent. What Data does not consume in that
-// callback was sent in clear and too early: the connection is then aborted with ErrInjection (CVE-2011-0411).
+// StartTLS begins a handshake as server when the current callback has returned and what it wrote is
+// sent. What Data does not consume in that callback was sent in clear and too early: the connection
+// is then aborted with ErrInjection (CVE-2011-0411).
 func (c *Conn) StartTLS(config *tls.Config) { c.startTLS(config, tlsInvited, false) }
 
 // StartTLSClient is StartTLS for the side that has dialled: it begins a handshake as client.
 func (c *Conn) StartTLSClient(config *tls.Config) { c.startTLS(config, tlsInvited, true) }
 
-// AcceptTLS is StartTLS for a connection on which TLS follows without an invitation, as after a PROXY header: what Data does
-// not consume are the first octets of the handshake.
+// AcceptTLS is StartTLS for a connection on which TLS follows without an invitation, as after a
+// PROXY header: what Data does not consume are the first octets of the handshake.
 func (c *Conn) AcceptTLS(config *tls.Config) { c.startTLS(config, tlsFollows, false) }
 
 func (c *Conn) startTLS(config *tls.Config, start tlsStart, client bool) {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// startTLSServer speaks a protocol of one command: "STARTTLS\n" is answered with "go\n" and TLS; everything else is echoed.
+// startTLSServer speaks a protocol of one command: "STARTTLS\n" is answered with "go\n" and TLS;
+// everything else is echoed.
 func startTLSServer(tlsDone func(*Conn, error)) fake {
 	return fake{tlsDone: tlsDone, data: func(c *Conn, p []byte) int {
 		const command = "STARTTLS\n"
@@ -55,7 +56,8 @@ func TestStartTLS(t *testing.T) {
 	}
 }
 
-// TestImplicitTLS: the handshake comes first, then Open; what the handler says last arrives, with a proper end.
+// TestImplicitTLS: the handshake comes first, then Open; what the handler says last arrives, with a
+// proper end.
 func TestImplicitTLS(t *testing.T) {
 	for name, version := range versions {
 		t.Run(name, func(t *testing.T) {
@@ -82,7 +84,8 @@ func TestImplicitTLS(t *testing.T) {
 	}
 }
 
-// TestStartTLSInjection: octets in clear behind STARTTLS end the connection; they are neither answered nor heard inside TLS (CVE-2011-0411).
+// TestStartTLSInjection: octets in clear behind STARTTLS end the connection; they are neither
+// answered nor heard inside TLS (CVE-2011-0411).
 func TestStartTLSInjection(t *testing.T) {
 	f := startTLSServer(nil)
 	closed := closes(&f)

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// transport is the net.Conn that crypto/tls sees. During the handshake it is used by the handshake's goroutine and blocks; after it, by the loop
-// and does not.
+// transport is the net.Conn that crypto/tls sees. During the handshake it is used by the
+// handshake's goroutine and blocks; after it, by the loop and does not.
 type transport struct{ s *secure }
 
-// noData is the error of a Read that has to be repeated when there is more. crypto/tls keeps its state when an error is temporary.
+// noData is the error of a Read that has to be repeated when there is more. crypto/tls keeps its
+// state when an error is temporary.
 type noData struct{}
 
 func (noData) Error() string   { return "no data yet" }

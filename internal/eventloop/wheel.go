@@ -3,9 +3,10 @@ package eventloop
 // wheelSlots is the number of ticks that a turn of the wheel takes: 102 s at the usual 100 ms.
 const wheelSlots = 1024
 
-// wheel holds the deadlines of a loop's connections, in ticks. Setting one is O(1) and most often a single store: a deadline that moves
-// away, as it does with every command of a session, leaves the timer in its slot, and the slot, when it comes up, moves the timer
-// on. So does a deadline further away than a turn. The wheel has no clock; advance is told the time.
+// wheel holds the deadlines of a loop's connections, in ticks. Setting one is O(1) and most often a
+// single store: a deadline that moves away, as it does with every command of a session, leaves the
+// timer in its slot, and the slot, when it comes up, moves the timer on. So does a deadline further
+// away than a turn. The wheel has no clock; advance is told the time.
 type wheel struct {
 	now   int64
 	lost  int64 // ticks of halts, which do not count
@@ -59,8 +60,9 @@ func (w *wheel) unlink(t *timer) {
 // haltTicks is a gap between two ticks that is taken for a halt of the loop or the machine.
 const haltTicks = 10
 
-// tick moves the time to now, less the halts so far. During a halt nobody could be heard; so it must not use up the peers' time, nor that of a
-// deadline which was set just after it, by a clock that had stood still.
+// tick moves the time to now, less the halts so far. During a halt nobody could be heard; so it
+// must not use up the peers' time, nor that of a deadline which was set just after it, by a clock
+// that had stood still.
 func (w *wheel) tick(now int64, fire func(*timer)) {
 	gap := now - w.lost - w.now
 	if gap > haltTicks {
@@ -69,7 +71,8 @@ func (w *wheel) tick(now int64, fire func(*timer)) {
 	w.advance(now-w.lost, fire)
 }
 
-// advance moves the time to now and fires, in order of their ticks, the timers that are due. fire may set and unlink timers.
+// advance moves the time to now and fires, in order of their ticks, the timers that are due. fire
+// may set and unlink timers.
 func (w *wheel) advance(now int64, fire func(*timer)) {
 	if now-w.now > wheelSlots { // after a long halt once around is enough
 		w.now = now - wheelSlots

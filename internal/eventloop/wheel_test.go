@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestWheelAgainstModel compares the wheel with a plain table of deadlines: a timer fires at its tick, neither before nor after.
+// TestWheelAgainstModel compares the wheel with a plain table of deadlines: a timer fires at its
+// tick, neither before nor after.
 func TestWheelAgainstModel(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -53,7 +54,8 @@ func step(t *testing.T, w *wheel, timers []timer, now int64, seed uint64) {
 	}
 }
 
-// TestWheelFireMayChangeTimers: a handler that is told of a timeout sets a new one, or closes another connection.
+// TestWheelFireMayChangeTimers: a handler that is told of a timeout sets a new one, or closes
+// another connection.
 func TestWheelFireMayChangeTimers(t *testing.T) {
 	w := &wheel{}
 	var a, b, c timer

@@ -145,7 +145,8 @@ func (d *Driver) spoil(n *Node, disk Disk) error {
 	return n.Inject(disk)
 }
 
-// mend ends what spoil began. A node may, and after a failed fsync must, have ended by itself: it is started again.
+// mend ends what spoil began. A node may, and after a failed fsync must, have ended by itself: it
+// is started again.
 func (d *Driver) mend(ctx context.Context, n *Node, disk Disk) error {
 	if disk == FsyncFails {
 		if err := gone(ctx, n); err != nil {
@@ -202,8 +203,8 @@ func (d *Driver) cutPower(nodes []*Node) (err error) {
 	return err
 }
 
-// Replace puts a new node in the place of one that is gone for good, as an operator does: it joins, and `cluster replace` gives it
-// the other's places.
+// Replace puts a new node in the place of one that is gone for good, as an operator does: it joins,
+// and `cluster replace` gives it the other's places.
 func (d *Driver) Replace(ctx context.Context, old *Node) (*Node, error) {
 	fresh, err := d.Cluster.Add()
 	if err != nil {
@@ -242,7 +243,8 @@ func (d *Driver) insist(
 	}
 }
 
-// temporary tells exit statuses after which trying again may help: no node answers, temporary failure, and a node that is not a member yet.
+// temporary tells exit statuses after which trying again may help: no node answers, temporary
+// failure, and a node that is not a member yet.
 func temporary(status int) bool { return status == 69 || status == 75 || status == 64 || status == 65 }
 
 func (d *Driver) replace(ctx context.Context, old, fresh *Node) error {

@@ -43,14 +43,21 @@ func (d *Driver) damaged(ctx context.Context, s Step, nodes []*Node, hit *Node) 
 		err = d.tend(ctx)
 	}
 	if err == nil && s.Kind == Emptied && !hit.Retired() {
-		err = fmt.Errorf("%s has lost all its data and is in the cluster as if it had not", hit.Name)
+		err = fmt.Errorf(
+			"%s has lost all its data and is in the cluster as if it had not",
+			hit.Name,
+		)
 	}
 	return err
 }
 
 // copied keeps a copy of a node's data as they are now.
 func (d *Driver) copied(ctx context.Context, hit *Node) error {
-	at, err := d.begin(Kill, "SIGKILL "+hit.Name+" for a copy of its data", func() error { hit.Kill(); return nil })
+	at, err := d.begin(
+		Kill,
+		"SIGKILL "+hit.Name+" for a copy of its data",
+		func() error { hit.Kill(); return nil },
+	)
 	if err == nil {
 		err = errors.Join(hit.keep(), hit.Start())
 	}

@@ -31,8 +31,8 @@ type Verdict struct {
 	Verbs  int // operators' commands
 	Unsure int // of these, ended with another status than 0, and promised nothing
 	Taken  int // acknowledged recipients that operators have taken out, or may have
-	// OfForgotten are answers, and what became of them, that are not so because a majority has forgotten
-	// messages, which were named or are among the lost, or what was done to them.
+	// OfForgotten are answers, and what became of them, that are not so because a majority has
+	// forgotten messages, which were named or are among the lost, or what was done to them.
 	OfForgotten int
 	UnderWay    int // deliveries that were stopped while the end of their data was on its way, by a node that a fault hit
 
@@ -42,8 +42,8 @@ type Verdict struct {
 	unjudged   int // further copies whose log line died with the node that wrote it
 }
 
-// Excused are the further copies that one fault explains. From and Until are when the copies before them had been accepted, the first and the last,
-// counted from the fault.
+// Excused are the further copies that one fault explains. From and Until are when the copies before
+// them had been accepted, the first and the last, counted from the fault.
 type Excused struct {
 	N           int
 	From, Until time.Duration
@@ -89,7 +89,8 @@ func (v *Verdict) String() string {
 	return b.String()
 }
 
-// Faults lists the faults, each with the further copies that it explains beside the transactions that were under way.
+// Faults lists the faults, each with the further copies that it explains beside the transactions
+// that were under way.
 func (v *Verdict) Faults(h *History) string {
 	var b strings.Builder
 	for i := range h.Faults {
@@ -262,8 +263,8 @@ func (c *checker) logLost(copy Copy) bool {
 	return slices.ContainsFunc(c.h.Faults, func(f Fault) bool { return c.rules.excuses(&f, copy.Node, copy.Accepted) })
 }
 
-// trespass finds attempts that a node began while it had no majority and its lease must have ended. A node that is dead or paused
-// begins none, so this is about those that are cut off.
+// trespass finds attempts that a node began while it had no majority and its lease must have ended.
+// A node that is dead or paused begins none, so this is about those that are cut off.
 func (c *checker) trespass() {
 	for i := range c.h.Faults {
 		f := &c.h.Faults[i]

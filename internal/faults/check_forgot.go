@@ -20,8 +20,8 @@ func (c *checker) absent(v *Verb, f *fate, format string, args ...any) {
 	c.untrue(v, f, format, args...)
 }
 
-// undone notes that something at a time shows that what a verb did does not hold, unless what it did
-// was forgotten by then.
+// undone notes that something at a time shows that what a verb did does not hold, unless what it
+// did was forgotten by then.
 func (c *checker) undone(v *Verb, f *fate, did *Verb, seen time.Time, format string, args ...any) {
 	if c.undid(did, seen) {
 		c.v.OfForgotten++
@@ -30,9 +30,9 @@ func (c *checker) undone(v *Verb, f *fate, did *Verb, seen time.Time, format str
 	c.untrue(v, f, format, args...)
 }
 
-// forgotten reports whether a message may not have been there any more at a time: a node has named it
-// after damage, or it was accepted when a majority forgot, and never came. In the second case it is
-// also one of the lost.
+// forgotten reports whether a message may not have been there any more at a time: a node has named
+// it after damage, or it was accepted when a majority forgot, and never came. In the second case it
+// is also one of the lost.
 func (c *checker) forgotten(f *fate, by time.Time) bool {
 	named := c.h.Named[f.t.QueueID]
 	lost := len(f.copies) == 0 && !slices.Contains(c.h.Held[f.t.QueueID], f.to)
@@ -47,7 +47,8 @@ func (c *checker) forgotten(f *fate, by time.Time) bool {
 	})
 }
 
-// foundAfter reports whether a verb that began after a time surely found the message to take it out.
+// foundAfter reports whether a verb that began after a time surely found the message to take it
+// out.
 func (f *fate) foundAfter(t time.Time) bool {
 	return slices.ContainsFunc(f.verbs, func(v *Verb) bool {
 		return (v.Verb == "remove" || v.Verb == "fail") && v.sure() && v.Done > 0 && v.From.After(t)

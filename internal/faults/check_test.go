@@ -85,7 +85,8 @@ func TestVerdicts(t *testing.T) {
 			Attempts: Attempts{"a@d.example": {{"Qa", 2, at(15.05), true}, {"Qa", 3, at(18.1), true}}}}, ""},
 		{"thrice, one fault", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 9.5), came("a", 2, 15), came("a", 3, 18)}, Faults: kill(),
 			Attempts: Attempts{"a@d.example": {{"Qa", 2, at(15.05), true}, {"Qa", 3, at(18.1), true}}}}, "unexcused"},
-		// A paused owner that goes on where it was: its copy comes long after the pause began, whichever copy is the first.
+		// A paused owner that goes on where it was: its copy comes long after the pause began,
+		// whichever copy is the first.
 		{"after the pause", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 2, 14), came("a", 1, 20)}, Faults: kill(),
 			Attempts: noted("a", 1, 20.1, true)}, "unexcused"},
 		{"after the pause, first", History{Tries: tries, Deliveries: []mailtest.Delivery{came("a", 1, 20), came("a", 2, 20.1)}, Faults: kill(),

@@ -9,17 +9,23 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// This file holds what operators were told against what arrived when. What is promised (docs/states.md, docs/cluster.md):
+// This file holds what operators were told against what arrived when. What is promised
+// (docs/states.md, docs/cluster.md):
 //
-//   - hold, fail and remove that ended with 0 have come to an end with what they count as moved: nothing of it is delivered from their
-//     begin on, until a release begins. Of what they count as in flight no attempt begins after their end.
-//   - They, release, show and trace find what is there: what was acknowledged before they began and had not arrived, nor been taken out, when they ended.
-//   - count and list find at least that, and not more than was sent; list has nothing that was removed before.
+//   - hold, fail and remove that ended with 0 have come to an end with what they count as moved:
+//     nothing of it is delivered from their begin on, until a release begins. Of what they count as
+//     in flight no attempt begins after their end.
+//   - They, release, show and trace find what is there: what was acknowledged before they began and
+//     had not arrived, nor been taken out, when they ended.
+//   - count and list find at least that, and not more than was sent; list has nothing that was
+//     removed before.
 //   - fail is reported to the sender.
 //   - Nothing that is suspended is begun between the end of suspend and the begin of resume.
 //
-// What SMTP cannot rule out is excused as a further copy is: the end of the data was on its way when its sender's ownership ended by a fault. A verb
-// with another exit status than 0 promises nothing, and may have been done. What a majority has forgotten is counted apart (check_forgot.go).
+// What SMTP cannot rule out is excused as a further copy is: the end of the data was on its way
+// when its sender's ownership ended by a fault. A verb with another exit status than 0 promises
+// nothing, and may have been done. What a majority has forgotten is counted apart
+// (check_forgot.go).
 
 // fate is a message of the operators, with all that was done to it and all that arrived of it.
 type fate struct {
@@ -40,7 +46,10 @@ func (f *fate) there(v *Verb) bool {
 	if len(f.t.Accepted) == 0 || !f.t.At.Before(v.From) || f.mayBeGone(v.Until) {
 		return false
 	}
-	return !slices.ContainsFunc(f.copies, func(d *mailtest.Delivery) bool { return !d.Accepted.After(v.Until) })
+	return !slices.ContainsFunc(
+		f.copies,
+		func(d *mailtest.Delivery) bool { return !d.Accepted.After(v.Until) },
+	)
 }
 
 // operators prepares what is known of the operators' messages.
@@ -93,7 +102,8 @@ func (c *checker) operators() {
 	for _, f := range c.fates {
 		slices.SortStableFunc(f.verbs, func(a, b *Verb) int { return a.From.Compare(b.From) })
 		for _, v := range f.verbs {
-			if (v.Verb == "remove" || v.Verb == "fail") && f.gone.IsZero() && (v.Exit != 0 || v.Done+v.InFlight > 0) {
+			if (v.Verb == "remove" || v.Verb == "fail") && f.gone.IsZero() &&
+				(v.Exit != 0 || v.Done+v.InFlight > 0) {
 				f.gone = v.From
 			}
 		}
@@ -197,7 +207,8 @@ func (c *checker) handled(f *fate) {
 	}
 }
 
-// heldBefore reports whether some verb may have held a message, and none surely released it for good.
+// heldBefore reports whether some verb may have held a message, and none surely released it for
+// good.
 func (c *checker) heldBefore(verbs []*Verb, by time.Time) (held bool) {
 	for _, v := range verbs {
 		switch v.Verb {
@@ -233,7 +244,11 @@ func (c *checker) stopped(f *fate, v *Verb, until time.Time) {
 			continue
 		}
 		node := numberOf(d.Remote.Addr())
-		if !begun && slices.ContainsFunc(c.h.Faults, func(x Fault) bool { return c.rules.excuses(&x, node, d.Accepted) }) {
+		if !begun &&
+			slices.ContainsFunc(
+				c.h.Faults,
+				func(x Fault) bool { return c.rules.excuses(&x, node, d.Accepted) },
+			) {
 			c.v.UnderWay++
 			continue
 		}
@@ -246,13 +261,16 @@ func (c *checker) stopped(f *fate, v *Verb, until time.Time) {
 func (c *checker) suspended(v *Verb) {
 	var until time.Time
 	for i := range c.h.Verbs {
-		if o := &c.h.Verbs[i]; o.Verb == "resume" && o.Domain == v.Domain && o.From.After(v.Until) && (until.IsZero() || o.From.Before(until)) {
+		if o := &c.h.Verbs[i]; o.Verb == "resume" && o.Domain == v.Domain &&
+			o.From.After(v.Until) &&
+			(until.IsZero() || o.From.Before(until)) {
 			until = o.From
 		}
 	}
 	for _, f := range c.fates {
 		for _, d := range f.copies {
-			if f.domain == v.Domain && d.Started.After(v.Until.Add(c.rules.Seen)) && (until.IsZero() || d.Started.Before(until)) {
+			if f.domain == v.Domain && d.Started.After(v.Until.Add(c.rules.Seen)) &&
+				(until.IsZero() || d.Started.Before(until)) {
 				c.undone(v, f, v, d.Started, "n%d began its delivery at %s",
 					numberOf(d.Remote.Addr()), d.Started.Format("15:04:05.000"))
 			}
@@ -311,13 +329,18 @@ func removedBefore(f *fate, v *Verb) *Verb {
 	return f.verbs[i]
 }
 
-// Awaited are the tries of which something must arrive: not those that operators have, or may have, taken out.
+// Awaited are the tries of which something must arrive: not those that operators have, or may have,
+// taken out.
 func Awaited(tries []Try, verbs []Verb) []Try {
 	out := map[string]bool{}
 	for i := range verbs {
-		if v := &verbs[i]; (v.Verb == "remove" || v.Verb == "fail") && (v.Exit != 0 || v.Done+v.InFlight > 0) {
+		if v := &verbs[i]; (v.Verb == "remove" || v.Verb == "fail") &&
+			(v.Exit != 0 || v.Done+v.InFlight > 0) {
 			out[v.ID] = true
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(tries), func(t Try) bool { return out[t.QueueID] && t.QueueID != "" })
+	return slices.DeleteFunc(
+		slices.Clone(tries),
+		func(t Try) bool { return out[t.QueueID] && t.QueueID != "" },
+	)
 }

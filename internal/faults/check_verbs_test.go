@@ -13,7 +13,16 @@ import (
 // charged is message n of the operators, accepted at 1 s.
 func charged(n int) Try {
 	id := fmt.Sprintf("v%d", n)
-	return Try{Node: 1, Sent: mailtest.Sent{ID: id, Sum: record.SumOf([]byte(id)), QueueID: "Q" + id, Accepted: []string{id + "@" + HandledDomain}, At: at(1)}}
+	return Try{
+		Node: 1,
+		Sent: mailtest.Sent{
+			ID:       id,
+			Sum:      record.SumOf([]byte(id)),
+			QueueID:  "Q" + id,
+			Accepted: []string{id + "@" + HandledDomain},
+			At:       at(1),
+		},
+	}
 }
 
 // reached is a copy of it from node 1, begun and accepted then.
@@ -32,7 +41,16 @@ func reportOn(n int) mailtest.Delivery {
 
 // verb is a command about message 0: exit status, recipients, and those in flight.
 func verb(name string, from, until float64, exit int, done, flying int64) Verb {
-	v := Verb{Verb: name, ID: "Qv0", Node: 2, From: at(from), Until: at(until), Exit: exit, Done: done, InFlight: flying}
+	v := Verb{
+		Verb:     name,
+		ID:       "Qv0",
+		Node:     2,
+		From:     at(from),
+		Until:    at(until),
+		Exit:     exit,
+		Done:     done,
+		InFlight: flying,
+	}
 	if name == "count" || name == "list" || name == "suspend" || name == "resume" {
 		v.ID, v.Domain = "", HandledDomain
 	}
@@ -82,7 +100,10 @@ func TestVerdictsOnVerbs(t *testing.T) {
 		{"under way when it was suspended", []Verb{verb("suspend", 2, 3, 0, 0, 0)}, []mailtest.Delivery{reached(0, 2.9, 5.3)}, nil, false},
 		{"not to be suspended", []Verb{verb("suspend", 2, 3, 65, 0, 0)}, []mailtest.Delivery{reached(0, 2.9, 5.3)}, nil, true},
 	} {
-		v := Check(&History{Tries: []Try{charged(0)}, Deliveries: c.came, Faults: c.fault, Verbs: c.verbs}, Rules{})
+		v := Check(
+			&History{Tries: []Try{charged(0)}, Deliveries: c.came, Faults: c.fault, Verbs: c.verbs},
+			Rules{},
+		)
 		if v.Untrue.N > 0 != c.bad || v.Lost.N > 0 || v.Reports > 0 || v.OK() == c.bad {
 			t.Errorf("%s:\n%v", c.name, v)
 		}
@@ -92,8 +113,8 @@ func TestVerdictsOnVerbs(t *testing.T) {
 	}
 }
 
-// TestVerdictsOnWhatWasForgotten: from 10 s on a majority has forgotten what was done since 4 s. What
-// operators were told of that is counted apart; all else is judged as ever.
+// TestVerdictsOnWhatWasForgotten: from 10 s on a majority has forgotten what was done since 4 s.
+// What operators were told of that is counted apart; all else is judged as ever.
 func TestVerdictsOnWhatWasForgotten(t *testing.T) {
 	const early, late = 0.5, 5 // when the message was accepted: before, and when it was forgotten
 	listed := verb("list", 14, 15, 0, 1, 0)
@@ -142,13 +163,25 @@ func TestVerdictsOnWhatWasForgotten(t *testing.T) {
 		try := charged(0)
 		try.At = at(c.accepted)
 		h := &History{Tries: []Try{try}, Deliveries: c.came, Verbs: c.verbs,
-			Faults: []Fault{{Kind: Rollback, From: at(10), Until: at(11), Forgot: at(4), Lost: []int{1}}}}
+			Faults: []Fault{
+				{Kind: Rollback, From: at(10), Until: at(11), Forgot: at(4), Lost: []int{1}},
+			}}
 		if c.named {
 			h.Named = map[string]bool{"Qv0": true}
 		}
 		v := Check(h, Rules{Window: time.Second, Grace: time.Second, Lease: time.Second})
 		if v.OfForgotten != c.apart || v.Untrue.N != c.untrue || v.Lost.N != c.lost {
-			t.Errorf("%s: %d apart, %d untrue, %d lost, want %d, %d, %d\n%v", c.name, v.OfForgotten, v.Untrue.N, v.Lost.N, c.apart, c.untrue, c.lost, v)
+			t.Errorf(
+				"%s: %d apart, %d untrue, %d lost, want %d, %d, %d\n%v",
+				c.name,
+				v.OfForgotten,
+				v.Untrue.N,
+				v.Lost.N,
+				c.apart,
+				c.untrue,
+				c.lost,
+				v,
+			)
 		}
 	}
 }

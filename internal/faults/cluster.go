@@ -27,12 +27,14 @@ type Options struct {
 	Grows    bool   // more will join, so that a single node has a cluster port too
 	ByHand   bool   // the nodes have no list of those to join: `cluster token` and `cluster join` make them one cluster
 	POP3     bool   // the nodes serve POP3, without TLS
-	// Extra is further configuration, TOML, for all nodes; Limits and Delivery are further keys of these tables.
+	// Extra is further configuration, TOML, for all nodes; Limits and Delivery are further keys of
+	// these tables.
 	Extra, Limits, Delivery string
 }
 
-// Cluster is nodes on loopback addresses of their own and the network between them. One node is a cluster too: it has no cluster
-// port, so that a program without clusters can run it. Its methods may be called on any goroutine.
+// Cluster is nodes on loopback addresses of their own and the network between them. One node is a
+// cluster too: it has no cluster port, so that a program without clusters can run it. Its methods
+// may be called on any goroutine.
 type Cluster struct {
 	Net *Net
 
@@ -77,8 +79,8 @@ func newToken() string {
 	return "pr1-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
-// Each node has an address of its own, and its proxy has one in the network after it: 127.0.0.11 and
-// 127.0.1.11 are the first ones. In long runs many come and go.
+// Each node has an address of its own, and its proxy has one in the network after it: 127.0.0.11
+// and 127.0.1.11 are the first ones. In long runs many come and go.
 const (
 	maxNodes  = 10_000
 	perNet    = 200 // nodes in 127.0.0.0/24, and in each second network after it

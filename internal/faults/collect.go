@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Settle waits until everything that was acknowledged has arrived, or nothing has arrived for as long as patience says.
+// Settle waits until everything that was acknowledged has arrived, or nothing has arrived for as
+// long as patience says.
 func (w *World) Settle(ctx context.Context, tries []Try, patience time.Duration) {
 	missing := map[key]bool{}
 	for i := range tries {
@@ -35,8 +36,8 @@ func (w *World) Settle(ctx context.Context, tries []Try, patience time.Duration)
 	}
 }
 
-// Held asks the cluster what its queues hold: recipients by queue ID. It asks one living node after another until one answers for all; an
-// error says that none did.
+// Held asks the cluster what its queues hold: recipients by queue ID. It asks one living node after
+// another until one answers for all; an error says that none did.
 func (c *Cluster) Held(ctx context.Context) (map[string][]string, error) {
 	err := errors.New("no node is up")
 	for _, n := range c.Live() {
@@ -71,7 +72,8 @@ func ParseHeld(out string) (map[string][]string, error) {
 	return held, nil
 }
 
-// Collect gathers what is known of a run, after Settle. It asks the queues only when something acknowledged has not arrived.
+// Collect gathers what is known of a run, after Settle. It asks the queues only when something
+// acknowledged has not arrived.
 func Collect(ctx context.Context, c *Cluster, w *World, tries []Try, faults []Fault, verbs ...Verb) (*History, error) {
 	h := &History{Tries: tries, Deliveries: w.Sink.Deliveries(), Faults: faults, Begun: w.Begun(), Verbs: verbs}
 	err := h.readLogs(ctx, c)
@@ -85,8 +87,8 @@ func Collect(ctx context.Context, c *Cluster, w *World, tries []Try, faults []Fa
 	return h, err
 }
 
-// Servers are where a Load may send to: the nodes whose process runs, whether or not they are ready, paused or cut off. Clients find that
-// out.
+// Servers are where a Load may send to: the nodes whose process runs, whether or not they are
+// ready, paused or cut off. Clients find that out.
 func (c *Cluster) Servers() (servers []Server) {
 	for _, n := range c.Nodes() {
 		select {
@@ -98,10 +100,12 @@ func (c *Cluster) Servers() (servers []Server) {
 	return servers
 }
 
-// logPatience is how long a node may take to write down what it has done: its event log is buffered.
+// logPatience is how long a node may take to write down what it has done: its event log is
+// buffered.
 const logPatience = 5 * time.Second
 
-// readLogs reads what nodes logged of the recipients of several copies, again for a while when something seems not to be there.
+// readLogs reads what nodes logged of the recipients of several copies, again for a while when
+// something seems not to be there.
 func (h *History) readLogs(ctx context.Context, c *Cluster) (err error) {
 	for from := time.Now(); ; {
 		h.Attempts, err = Again(h.Deliveries), nil

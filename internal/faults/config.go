@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// configure writes a node's configuration. members are those through which it may join; the first begins the cluster when nobody has data.
+// configure writes a node's configuration. members are those through which it may join; the first
+// begins the cluster when nobody has data.
 func (c *Cluster) configure(n *Node, members []*Node) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[node]\nname = %q\nhostname = \"%s.postroad.test\"\ndata_dir = %q\n", n.Name, n.Name, n.Data)
@@ -51,7 +52,8 @@ func (c *Cluster) clusterTable(n *Node, members []*Node) string {
 // ErrNoClusters says that a program cannot run more than one node.
 var ErrNoClusters = errors.New("this program does not know clusters: `postroad config check` refuses [cluster] join")
 
-// Clusters reports whether program can run a cluster, by asking it to check a configuration that has one.
+// Clusters reports whether program can run a cluster, by asking it to check a configuration that
+// has one.
 func Clusters(ctx context.Context, program string) error {
 	dir, err := os.MkdirTemp("", "postroad-probe-")
 	if err != nil {

@@ -71,7 +71,13 @@ func TestDamageIsOneAndItsSeeds(t *testing.T) {
 					return ok && now == was
 				})
 				if len(before) != 1 {
-					t.Errorf("%v, seed %d: %d files have changed: %s", k, seed, len(before), told[i])
+					t.Errorf(
+						"%v, seed %d: %d files have changed: %s",
+						k,
+						seed,
+						len(before),
+						told[i],
+					)
 				}
 				for name := range before {
 					hit[name] = true

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Driver carries out schedules against a cluster and notes what it did. Faults come one after another: each is over, and every node ready
-// again, before the next begins. Its methods may be called on any goroutine, Do by one at a time.
+// Driver carries out schedules against a cluster and notes what it did. Faults come one after
+// another: each is over, and every node ready again, before the next begins. Its methods may be
+// called on any goroutine, Do by one at a time.
 type Driver struct {
 	Cluster  *Cluster
 	World    *World
@@ -145,8 +146,9 @@ func (d *Driver) over(at int) {
 	d.mu.faults[at].Until = time.Now()
 }
 
-// able are the nodes that can own mail: they run, their disk works, and they talk both ways with enough others for a majority. A group's members
-// are not known here, so the worst is assumed: that those who are out of reach are among them.
+// able are the nodes that can own mail: they run, their disk works, and they talk both ways with
+// enough others for a majority. A group's members are not known here, so the worst is assumed: that
+// those who are out of reach are among them.
 func (d *Driver) able() map[int]bool {
 	nodes, able := d.Cluster.Nodes(), map[int]bool{}
 	replicas := max(3, d.Cluster.o.Replicas)

@@ -25,7 +25,8 @@ type logged struct {
 // Attempts are what nodes logged of the recipients that were asked for, in the order of time.
 type Attempts map[string][]logged
 
-// Again are the recipients for whom the receiving server has more than one copy: what the nodes logged of them has to be read.
+// Again are the recipients for whom the receiving server has more than one copy: what the nodes
+// logged of them has to be read.
 func Again(deliveries []mailtest.Delivery) Attempts {
 	seen, again := map[key]bool{}, Attempts{}
 	for i := range deliveries {
@@ -41,9 +42,10 @@ func Again(deliveries []mailtest.Delivery) Attempts {
 	return again
 }
 
-// possible reports whether the attempt that made a copy was logged as possible_duplicate, and whether it was logged at all. An
-// outcome is logged after the reply that it tells of. A client that got no answer knows no queue ID: then a recipient is enough, for no two
-// messages have the same.
+// possible reports whether the attempt that made a copy was logged as possible_duplicate, and
+// whether it was logged at all. An outcome is logged after the reply that it tells of. A client
+// that got no answer knows no queue ID: then a recipient is enough, for no two messages have the
+// same.
 func (a Attempts) possible(queueID, recipient string, c Copy) (possible, known bool) {
 	for _, l := range a[recipient] {
 		if l.node == c.Node && (queueID == "" || l.queueID == queueID) && !l.at.Before(c.Accepted.Add(-clockStep)) {
@@ -56,7 +58,8 @@ func (a Attempts) possible(queueID, recipient string, c Copy) (possible, known b
 // clockStep is the resolution of event_time, generously.
 const clockStep = 5 * time.Millisecond
 
-// Read adds what a node's event log says, its renamed files included. Half a line, which a crash leaves, is passed over.
+// Read adds what a node's event log says, its renamed files included. Half a line, which a crash
+// leaves, is passed over.
 func (a Attempts) Read(n *Node) error {
 	base := strings.TrimSuffix(n.Events, filepath.Ext(n.Events))
 	files, err := filepath.Glob(base + "*" + filepath.Ext(n.Events))

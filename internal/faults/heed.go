@@ -154,11 +154,12 @@ func toRemove(n *Node, words string) string {
 	return ""
 }
 
-// waitsForNobody reports whether the node that this step has left without data is not ready because it
-// finds none of those whom it is told to join: in a long run all of them may have been replaced.
+// waitsForNobody reports whether the node that this step has left without data is not ready because
+// it finds none of those whom it is told to join: in a long run all of them may have been replaced.
 func (d *Driver) waitsForNobody(why string) bool {
 	n := d.spoilt
-	if n == nil || !strings.HasPrefix(why, n.Name+" is not ready") || !strings.Contains(why, "waits for a cluster to join") {
+	if n == nil || !strings.HasPrefix(why, n.Name+" is not ready") ||
+		!strings.Contains(why, "waits for a cluster to join") {
 		return false
 	}
 	config, err := os.ReadFile(n.Config)

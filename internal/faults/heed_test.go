@@ -65,7 +65,9 @@ func TestWhatIsAtStake(t *testing.T) {
 		t.Error("the wrong one")
 	}
 	d := &Driver{}
-	d.name("at stake: 1 messages\n  38ha6gjpt0020006 from <a@b.example>, 1 of 1 recipients not delivered")
+	d.name(
+		"at stake: 1 messages\n  38ha6gjpt0020006 from <a@b.example>, 1 of 1 recipients not delivered",
+	)
 	if !d.Named()["38ha6gjpt0020006"] || len(d.Named()) != 1 {
 		t.Errorf("%v", d.Named())
 	}

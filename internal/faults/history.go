@@ -16,10 +16,12 @@ type Fault struct {
 	Until    time.Time // when its cause was over; zero: it lasted to the end
 	Lost     []int     // nodes whose ownership it ended: it hit them, or took their majority away
 	UnderWay map[int]int
-	// Stuck says that the nodes may have gone on delivering all the time and could not note it: their disk did not take writes.
+	// Stuck says that the nodes may have gone on delivering all the time and could not note it:
+	// their disk did not take writes.
 	Stuck bool
-	// Forgot is since when more than a minority forgot what was done: one was damaged, one lagged, and who knew was away. What was
-	// delivered since may be delivered again, by somebody who does not know that it was tried. Zero: nobody forgot.
+	// Forgot is since when more than a minority forgot what was done: one was damaged, one lagged,
+	// and who knew was away. What was delivered since may be delivered again, by somebody who does
+	// not know that it was tried. Zero: nobody forgot.
 	Forgot time.Time
 }
 

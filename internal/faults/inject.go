@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// Disk is what is wrong with a node's disk. Only a program that was built with the tag `faults` obeys: it looks at the file
-// that POSTROAD_FAULT_FILE names, many times a second, and an absent or empty file means that nothing is wrong.
+// Disk is what is wrong with a node's disk. Only a program that was built with the tag `faults`
+// obeys: it looks at the file that POSTROAD_FAULT_FILE names, many times a second, and an absent or
+// empty file means that nothing is wrong.
 type Disk string
 
 // The faults of a disk. Each is the content of the fault file.
@@ -24,7 +25,8 @@ const (
 	faultsTag       = "faults"
 )
 
-// Inject sets what is wrong with the node's disk. The file is renamed into its place, so that no half of it is read.
+// Inject sets what is wrong with the node's disk. The file is renamed into its place, so that no
+// half of it is read.
 func (n *Node) Inject(d Disk) error {
 	tmp := n.FaultFile + ".new"
 	if err := os.WriteFile(tmp, []byte(d), 0o600); err != nil {

@@ -31,8 +31,8 @@ type LoadOptions struct {
 	OnTry       func(*Try)    // called for each try, by several goroutines
 }
 
-// Try is one attempt of a client at a message and what it was told. Each has an ID of its own, so that every copy that arrives tells which
-// answer it had got.
+// Try is one attempt of a client at a message and what it was told. Each has an ID of its own, so
+// that every copy that arrives tells which answer it had got.
 type Try struct {
 	mailtest.Sent
 	Message int    // its number
@@ -41,9 +41,10 @@ type Try struct {
 	PutOff  []string
 }
 
-// Load is clients that spread over the nodes. A client that is put off, refused a connection or cut off before the end of its data
-// sends the message to another node. One that has sent the end of data and got no reply counts as not told, and does not
-// send it again: it could not know, and a further copy would be its own.
+// Load is clients that spread over the nodes. A client that is put off, refused a connection or cut
+// off before the end of its data sends the message to another node. One that has sent the end of
+// data and got no reply counts as not told, and does not send it again: it could not know, and a
+// further copy would be its own.
 type Load struct {
 	o    LoadOptions
 	stop chan struct{}

@@ -23,8 +23,8 @@ func (s State) String() string { return [...]string{"open", "stalled", "cut"}[s]
 // link is one direction between two nodes, by their numbers.
 type link struct{ from, to int }
 
-// Net is the network between the cluster ports of nodes. Each node is reached through a proxy; who dials is told by the address
-// that it dials from. Its methods may be called on any goroutine.
+// Net is the network between the cluster ports of nodes. Each node is reached through a proxy; who
+// dials is told by the address that it dials from. Its methods may be called on any goroutine.
 type Net struct {
 	relays sync.WaitGroup
 	meter  meter
@@ -53,7 +53,8 @@ func NewNet() *Net {
 	return n
 }
 
-// Join puts a node on the network: it dials from host, and who dials front comes to its cluster port at target.
+// Join puts a node on the network: it dials from host, and who dials front comes to its cluster
+// port at target.
 func (n *Net) Join(node int, host netip.Addr, front, target string) error {
 	l, err := net.Listen("tcp", front)
 	if err != nil {
@@ -73,8 +74,8 @@ func (n *Net) Join(node int, host netip.Addr, front, target string) error {
 // Set changes one direction.
 func (n *Net) Set(from, to int, s State) { n.change(map[link]State{{from, to}: s}) }
 
-// Partition gives the directions between nodes of different groups the state s, and opens those within a group. Nodes that are in
-// no group are left alone.
+// Partition gives the directions between nodes of different groups the state s, and opens those
+// within a group. Nodes that are in no group are left alone.
 func (n *Net) Partition(s State, groups ...[]int) {
 	links := map[link]State{}
 	for i, a := range groups {
@@ -136,7 +137,8 @@ func (n *Net) cutLocked(a, b int) bool {
 	return n.mu.links[link{a, b}] == Cut || n.mu.links[link{b, a}] == Cut
 }
 
-// pass waits until octets may go from one node to another; false: the connection or the network has ended.
+// pass waits until octets may go from one node to another; false: the connection or the network has
+// ended.
 func (n *Net) pass(l link, gone <-chan struct{}) bool {
 	for {
 		n.mu.Lock()

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// Node is a place for one node: a configuration, a data directory, an address. Its process comes and goes. Its methods may be called on
-// any goroutine.
+// Node is a place for one node: a configuration, a data directory, an address. Its process comes
+// and goes. Its methods may be called on any goroutine.
 type Node struct {
 	Number    int        // from 1; also the last octet of Host
 	Name      string     // "n1"
@@ -127,7 +127,8 @@ func (n *Node) PID() int {
 // Kill ends the node at once, as a crash does, and waits until it is gone.
 func (n *Node) Kill() { n.end(syscall.SIGKILL) }
 
-// Terminate ends the node in good order (SIGTERM) and waits until it is gone; an error says how it ended instead.
+// Terminate ends the node in good order (SIGTERM) and waits until it is gone; an error says how it
+// ended instead.
 func (n *Node) Terminate() error {
 	p := n.end(syscall.SIGTERM)
 	if p == nil || p.cmd.ProcessState.Success() {
@@ -214,7 +215,8 @@ func (e *CommandError) Error() string {
 	return fmt.Sprintf("postroad %s: exit status %d: %s", e.Command, e.Status, strings.TrimSpace(e.Stderr))
 }
 
-// Run runs a command of the program against the node and returns its standard output. A status other than 0 is a *CommandError.
+// Run runs a command of the program against the node and returns its standard output. A status
+// other than 0 is a *CommandError.
 func (n *Node) Run(ctx context.Context, args ...string) (string, error) {
 	var out, errb bytes.Buffer
 	cmd := exec.CommandContext(ctx, n.programNow(), append(args, "--config", n.Config)...)

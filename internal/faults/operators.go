@@ -12,8 +12,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// Operators issue verbs at random nodes all the time, each about one message of a load of their own, or about its domains. The receiving server
-// puts most of these off for a while, so that there is something to hold. No two verbs that change something are about one message, or one domain's
+// Operators issue verbs at random nodes all the time, each about one message of a load of their
+// own, or about its domains. The receiving server puts most of these off for a while, so that there
+// is something to hold. No two verbs that change something are about one message, or one domain's
 // suspension, at a time; so what one of them was told can be held against what arrived.
 type Operators struct {
 	o    OperatorsOptions
@@ -37,7 +38,8 @@ type OperatorsOptions struct {
 	Pace    time.Duration // between two verbs of one operator; default 150 ms
 }
 
-// The domains of the operators' own messages: those of the first are held, removed and so on one by one, those of the second are suspended.
+// The domains of the operators' own messages: those of the first are held, removed and so on one by
+// one, those of the second are suspended.
 const (
 	HandledDomain   = "handled.example"
 	SuspendedDomain = "suspended.example"
@@ -56,7 +58,8 @@ const (
 	handlers   = 2
 )
 
-// StartOperators starts the load and the operators. The world's answers are theirs until they are stopped.
+// StartOperators starts the load and the operators. The world's answers are theirs until they are
+// stopped.
 func StartOperators(ctx context.Context, o OperatorsOptions) (*Operators, error) {
 	if o.Pace == 0 {
 		o.Pace = 150 * time.Millisecond
@@ -66,15 +69,30 @@ func StartOperators(ctx context.Context, o OperatorsOptions) (*Operators, error)
 	o.World.Answer(p.putOff)
 	gen := &mailtest.Generator{Seed: o.Seed, Run: "v", Domains: []string{HandledDomain}, Size: 1024}
 	var err error
-	p.load, err = StartLoad(ctx, LoadOptions{Servers: o.Cluster.Servers, Connections: 1, Interval: o.Pace, OnTry: p.take, Message: func(i int) *mailtest.Message {
-		m := gen.Message(i)
-		domain := HandledDomain
-		if i%3 == 0 {
-			domain = SuspendedDomain
-		}
-		m.Sender, m.Recipients = fmt.Sprintf("v%d@%s", i, senders), []string{fmt.Sprintf("v%d@%s", i, domain)}
-		return m
-	}})
+	p.load, err = StartLoad(
+		ctx,
+		LoadOptions{
+			Servers:     o.Cluster.Servers,
+			Connections: 1,
+			Interval:    o.Pace,
+			OnTry:       p.take,
+			Message: func(i int) *mailtest.Message {
+				m := gen.Message(i)
+				domain := HandledDomain
+				if i%3 == 0 {
+					domain = SuspendedDomain
+				}
+				m.Sender, m.Recipients = fmt.Sprintf(
+					"v%d@%s",
+					i,
+					senders,
+				), []string{
+					fmt.Sprintf("v%d@%s", i, domain),
+				}
+				return m
+			},
+		},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -136,9 +154,32 @@ func (p *Operators) choose() (c *charge, verb string) {
 		return nil, ""
 	}
 	c.busy = true
-	some := []string{"hold", "hold", "hold", "hold", "remove", "fail", "flush", "flush", "trace", "show", "release"}
+	some := []string{
+		"hold",
+		"hold",
+		"hold",
+		"hold",
+		"remove",
+		"fail",
+		"flush",
+		"flush",
+		"trace",
+		"show",
+		"release",
+	}
 	if c.held {
-		some = []string{"release", "release", "release", "release", "remove", "fail", "flush", "trace", "show", "hold"}
+		some = []string{
+			"release",
+			"release",
+			"release",
+			"release",
+			"remove",
+			"fail",
+			"flush",
+			"trace",
+			"show",
+			"hold",
+		}
 	}
 	return c, some[p.mu.rand.IntN(len(some))]
 }
@@ -189,11 +230,18 @@ func (p *Operators) handle(ctx context.Context) {
 
 func (p *Operators) look(ctx context.Context) {
 	for pause(ctx, 2*p.o.Pace) {
-		p.do(ctx, Verb{Verb: []string{"count", "list"}[p.roll(2)], Domain: []string{HandledDomain, SuspendedDomain}[p.roll(2)]})
+		p.do(
+			ctx,
+			Verb{
+				Verb:   []string{"count", "list"}[p.roll(2)],
+				Domain: []string{HandledDomain, SuspendedDomain}[p.roll(2)],
+			},
+		)
 	}
 }
 
-// suspend suspends and resumes, again and again. A command that is not known to have been done is repeated.
+// suspend suspends and resumes, again and again. A command that is not known to have been done is
+// repeated.
 func (p *Operators) suspend(ctx context.Context) {
 	for {
 		for _, verb := range []string{"suspend", "resume"} {
@@ -212,7 +260,8 @@ func (p *Operators) suspend(ctx context.Context) {
 // unsettled reports whether it is to be repeated.
 func (v Verb) unsettled() bool { return v.Exit != 0 && v.Exit != 65 }
 
-// Stop ends load and operators, lets go what they have held and suspended, and returns what was sent and what was told.
+// Stop ends load and operators, lets go what they have held and suspended, and returns what was
+// sent and what was told.
 func (p *Operators) Stop(ctx context.Context) ([]Try, []Verb) {
 	p.load.Stop()
 	p.end()

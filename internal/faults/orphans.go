@@ -32,7 +32,8 @@ func FindOrphans(w *World, tries []Try, node int, killed time.Time) *Orphans {
 	return o
 }
 
-// AwaitFirst waits until another node delivers one of the orphans, and returns how long after the kill that was; false: ctx ended, or there are none.
+// AwaitFirst waits until another node delivers one of the orphans, and returns how long after the
+// kill that was; false: ctx ended, or there are none.
 func (o *Orphans) AwaitFirst(ctx context.Context, w *World) (time.Duration, bool) {
 	for o.Count > 0 {
 		got := w.Sink.Since(o.seen)

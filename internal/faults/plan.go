@@ -50,7 +50,8 @@ var kindNames = [...]string{"kill", "pause", "restart", "partition", "one-way", 
 
 func (k Kind) String() string { return kindNames[k] }
 
-// needsCluster: not for one node. needsInjection: only for a program that was built with the tag `faults`.
+// needsCluster: not for one node. needsInjection: only for a program that was built with the tag
+// `faults`.
 func (k Kind) needsCluster() bool {
 	return k >= Flip && k != FullStart && k < kinds ||
 		k == Partition || k == OneWay || k == Pair || k == Replace
@@ -66,7 +67,8 @@ func (k Kind) damages() bool { return k >= Flip && k <= Emptied }
 // grows reports whether a kind lets a node join that goes again at its end.
 func (k Kind) grows() bool { return k >= FullJoin && k <= MidMove && k != MidReplace }
 
-// Step is one fault of a schedule. Nodes are counted among those that are in the cluster when it is carried out, from 0.
+// Step is one fault of a schedule. Nodes are counted among those that are in the cluster when it is
+// carried out, from 0.
 type Step struct {
 	Kind  Kind
 	Node  int           // whom it hits
@@ -115,8 +117,8 @@ type PlanOptions struct {
 	Losses int    // nodes that may be down, stopped or lost at once; default 1
 }
 
-// Plan makes a schedule. The same options make the same one. Every kind comes once before one comes again, so that short
-// schedules are varied too.
+// Plan makes a schedule. The same options make the same one. Every kind comes once before one comes
+// again, so that short schedules are varied too.
 func Plan(o PlanOptions) []Step {
 	r := rand.New(rand.NewPCG(o.Seed, uint64(o.Nodes)))
 	var possible []Kind

@@ -19,7 +19,8 @@ func TestPlanIsItsSeeds(t *testing.T) {
 	}
 }
 
-// A schedule has every kind that is possible and no other; its partitions leave a majority, and its nodes exist.
+// A schedule has every kind that is possible and no other; its partitions leave a majority, and its
+// nodes exist.
 func TestPlanIsPossible(t *testing.T) {
 	for nodes := 1; nodes <= 5; nodes++ {
 		for _, inject := range []bool{false, true} {

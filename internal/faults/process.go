@@ -48,7 +48,8 @@ func (p *process) running() bool {
 	}
 }
 
-// signal sends a signal. A process that has ended gets none: its number may be another's by now, which os.Process prevents.
+// signal sends a signal. A process that has ended gets none: its number may be another's by now,
+// which os.Process prevents.
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
 // tailLimit is how much of a process's log is kept for messages.

@@ -13,7 +13,8 @@ func (n *Node) programNow() string {
 	return n.mu.program
 }
 
-// ExitStatus returns the status with which the node's last process ended; -1: it runs, there was none, or a signal ended it. After Gone.
+// ExitStatus returns the status with which the node's last process ended; -1: it runs, there was
+// none, or a signal ended it. After Gone.
 func (n *Node) ExitStatus() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()

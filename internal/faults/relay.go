@@ -21,7 +21,8 @@ const (
 	lingerToDrop = 0 // SO_LINGER: close by a reset
 )
 
-// relay carries one connection until it ends. Who dials from an address that no node has is refused.
+// relay carries one connection until it ends. Who dials from an address that no node has is
+// refused.
 func (n *Net) relay(near *net.TCPConn, dialled int, target string) {
 	dialler, ok := n.who(near)
 	if !ok || !n.allowed(dialler, dialled) {
@@ -83,8 +84,9 @@ func (n *Net) remove(r *relay) {
 	delete(n.mu.conns, r)
 }
 
-// pump moves octets one way while the direction is open. It reads before it waits, so that an end of the connection is seen in a
-// stall too, and holds at most one buffer: the rest waits in the sockets.
+// pump moves octets one way while the direction is open. It reads before it waits, so that an end
+// of the connection is seen in a stall too, and holds at most one buffer: the rest waits in the
+// sockets.
 func (n *Net) pump(r *relay, l link, from, to *net.TCPConn) {
 	buf := make([]byte, relayBuffer)
 	for {

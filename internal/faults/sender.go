@@ -57,7 +57,8 @@ func (s *sender) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// send tries to have a message accepted for all its recipients. A stopped load gives its clients time for one more try each.
+// send tries to have a message accepted for all its recipients. A stopped load gives its clients
+// time for one more try each.
 func (s *sender) send(ctx context.Context, m *mailtest.Message, i int) {
 	rest := m.Recipients
 	for try := 1; len(rest) > 0; try++ {

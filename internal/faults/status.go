@@ -66,8 +66,8 @@ func (c *Cluster) Status(ctx context.Context) (*Status, error) {
 	return nil, fmt.Errorf("asking for the cluster's state: %w", err)
 }
 
-// unfinished says what keeps a cluster from being whole: every node a member, and every group with mail kept by as many of them as it should be.
-// "" means that it is whole.
+// unfinished says what keeps a cluster from being whole: every node a member, and every group with
+// mail kept by as many of them as it should be. "" means that it is whole.
 func (s *Status) unfinished(names []string, replicas int) string {
 	for _, name := range names {
 		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Name == name })

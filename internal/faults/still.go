@@ -7,13 +7,15 @@ import (
 	"time"
 )
 
-// A machine that stands still stops all nodes at once, as SIGSTOP would: leaders lose their groups although nothing was done to them. It happens where
-// many share one machine, so it is noted as a fault like those that were meant; a verdict names it. There are two thresholds: what is long enough to excuse a further copy,
-// and what is long enough to explain an election.
+// A machine that stands still stops all nodes at once, as SIGSTOP would: leaders lose their groups
+// although nothing was done to them. It happens where many share one machine, so it is noted as a
+// fault like those that were meant; a verdict names it. There are two thresholds: what is long
+// enough to excuse a further copy, and what is long enough to explain an election.
 
 const (
 	stillTick = 20 * time.Millisecond
-	// stillNoted is what an owner's lease does not outlast for certain: 0.72 s less a heartbeat's interval of 0.11 s.
+	// stillNoted is what an owner's lease does not outlast for certain: 0.72 s less a heartbeat's
+	// interval of 0.11 s.
 	stillNoted = 600 * time.Millisecond
 	// stillSeen is what may cost a leader its groups, as an election without another cause.
 	stillSeen = 300 * time.Millisecond
@@ -29,7 +31,8 @@ func (d *Driver) Stops() []Stop {
 	return slices.Clone(d.mu.stops)
 }
 
-// Watch notes when the machine stands still, until ctx ends: when this process does, which runs beside the nodes.
+// Watch notes when the machine stands still, until ctx ends: when this process does, which runs
+// beside the nodes.
 func (d *Driver) Watch(ctx context.Context) {
 	tick := time.NewTicker(stillTick)
 	defer tick.Stop()

@@ -6,7 +6,8 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// A machine that stood still for longer than a lease excuses what its nodes could not note, and a shorter stop nothing.
+// A machine that stood still for longer than a lease excuses what its nodes could not note, and a
+// shorter stop nothing.
 func TestStill(t *testing.T) {
 	c := &Cluster{}
 	c.mu.nodes = []*Node{{Number: 1}, {Number: 2}}

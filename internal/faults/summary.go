@@ -65,10 +65,24 @@ func (d *Driver) Summary(v *Verdict) string {
 	}
 	fmt.Fprintf(&b, "the machine stood still %d times for %v or longer, %.2f s at most\n",
 		len(d.mu.stops), stillSeen, longest.Seconds())
-	fmt.Fprintf(&b, "messages %d, recipients %d: lost %d, named and not back %d, changed %d, waiting %d\n",
-		v.Messages, v.Acknowledged, v.Lost.N, v.Named, v.Changed.N, v.Waiting)
-	fmt.Fprintf(&b, "further copies: excused %d, of which not logged %d, forgotten %d; unexcused %d\n",
-		v.Duplicates, v.Unlogged.N, v.Forgotten, v.Unexcused.N)
+	fmt.Fprintf(
+		&b,
+		"messages %d, recipients %d: lost %d, named and not back %d, changed %d, waiting %d\n",
+		v.Messages,
+		v.Acknowledged,
+		v.Lost.N,
+		v.Named,
+		v.Changed.N,
+		v.Waiting,
+	)
+	fmt.Fprintf(
+		&b,
+		"further copies: excused %d, of which not logged %d, forgotten %d; unexcused %d\n",
+		v.Duplicates,
+		v.Unlogged.N,
+		v.Forgotten,
+		v.Unexcused.N,
+	)
 	fmt.Fprintf(&b, "verbs %d: untrue %d, not so because of what was forgotten %d\n",
 		v.Verbs, v.Untrue.N, v.OfForgotten)
 	return b.String()

@@ -25,11 +25,23 @@ type Verb struct {
 }
 
 func (v *Verb) String() string {
-	return fmt.Sprintf("%s-%s n%d %s %s%s: exit %d, %d, %d in flight %s", v.From.Format("15:04:05.000"), v.Until.Format("05.000"), v.Node, v.Verb, v.ID, v.Domain,
-		v.Exit, v.Done, v.InFlight, v.Words)
+	return fmt.Sprintf(
+		"%s-%s n%d %s %s%s: exit %d, %d, %d in flight %s",
+		v.From.Format("15:04:05.000"),
+		v.Until.Format("05.000"),
+		v.Node,
+		v.Verb,
+		v.ID,
+		v.Domain,
+		v.Exit,
+		v.Done,
+		v.InFlight,
+		v.Words,
+	)
 }
 
-// verbPatience is more than a command may take: its node waits for elections and for others' answers.
+// verbPatience is more than a command may take: its node waits for elections and for others'
+// answers.
 const verbPatience = 40 * time.Second
 
 // ask has a node carry out a verb, over the command line.
@@ -93,10 +105,12 @@ func (v *Verb) read(out string) {
 	}
 }
 
-// sure reports whether the command has ended well; else what it says is no more than a part of the truth.
+// sure reports whether the command has ended well; else what it says is no more than a part of the
+// truth.
 func (v *Verb) sure() bool { return v.Exit == 0 }
 
-// known are the exit statuses that a verb may have: done, no such message, nobody there, and not now. -1: it was given up.
+// known are the exit statuses that a verb may have: done, no such message, nobody there, and not
+// now. -1: it was given up.
 func (v *Verb) known() bool {
 	switch v.Exit {
 	case 0, 69, 75, -1:

@@ -12,8 +12,9 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// World is what stands around a cluster: DNS, and a receiving server that all domains have as their mail exchanger. It tells nodes apart by the
-// address that they deliver from. Its methods may be called on any goroutine.
+// World is what stands around a cluster: DNS, and a receiving server that all domains have as their
+// mail exchanger. It tells nodes apart by the address that they deliver from. Its methods may be
+// called on any goroutine.
 type World struct {
 	DNS     *mailtest.DNS
 	Sink    *mailtest.Sink

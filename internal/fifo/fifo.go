@@ -1,7 +1,9 @@
-// Package fifo has the queue in memory in which things wait for a command of a replicated group, a request or a worker.
+// Package fifo has the queue in memory in which things wait for a command of a replicated group, a
+// request or a worker.
 package fifo
 
-// Queue is a first-in, first-out queue that uses its memory again. The zero value is empty. Not safe for use by several goroutines.
+// Queue is a first-in, first-out queue that uses its memory again. The zero value is empty. Not
+// safe for use by several goroutines.
 type Queue[T any] struct {
 	items []T
 	head  int

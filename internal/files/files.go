@@ -1,5 +1,6 @@
-// Package files writes small files that are there as a whole or not at all, whenever the power fails: write, fsync, rename, fsync of
-// the directory. Without the first fsync a file can be found empty, without the second it can be gone.
+// Package files writes small files that are there as a whole or not at all, whenever the power
+// fails: write, fsync, rename, fsync of the directory. Without the first fsync a file can be found
+// empty, without the second it can be gone.
 package files
 
 import (
@@ -10,7 +11,8 @@ import (
 	"path/filepath"
 )
 
-// Replace makes the file at path what is given, with mode 0600, or leaves it as it was. It is on stable storage when Replace returns.
+// Replace makes the file at path what is given, with mode 0600, or leaves it as it was. It is on
+// stable storage when Replace returns.
 func Replace(path string, data []byte) error {
 	return ReplaceBy(path, func(w io.Writer) error {
 		_, err := w.Write(data)
@@ -27,7 +29,12 @@ func Publish(path string, data []byte) error {
 }
 
 // ReplaceBy is Replace with what write writes.
-func ReplaceBy(path string, write func(io.Writer) error) error { return replace(path, 0o600, write) }
+func ReplaceBy(
+	path string,
+	write func(io.Writer) error,
+) error {
+	return replace(path, 0o600, write)
+}
 
 func replace(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
@@ -59,7 +66,8 @@ func Remove(path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// MakeDir makes a directory of mode 0700, and those above it that are missing. They are on stable storage when MakeDir returns.
+// MakeDir makes a directory of mode 0700, and those above it that are missing. They are on stable
+// storage when MakeDir returns.
 func MakeDir(path string) error {
 	path = filepath.Clean(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {

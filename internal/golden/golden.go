@@ -1,4 +1,5 @@
-// Package golden is for tests whose expectation is a file: a script that says what is to be done and, between that, what it prints.
+// Package golden is for tests whose expectation is a file: a script that says what is to be done
+// and, between that, what it prints.
 package golden
 
 import (
@@ -11,8 +12,8 @@ import (
 
 var update = flag.Bool("update", false, "write what the scripts print into their files")
 
-// Scripts runs each script that pattern names, as a test of its own. run returns the script with what it printed, which is to be the file as it
-// is; with -update it becomes the file.
+// Scripts runs each script that pattern names, as a test of its own. run returns the script with
+// what it printed, which is to be the file as it is; with -update it becomes the file.
 func Scripts(t *testing.T, pattern string, run func(t *testing.T, script string) string) {
 	files, err := filepath.Glob(pattern)
 	if err != nil || len(files) == 0 {

@@ -23,8 +23,9 @@ const (
 	NetworkFull
 )
 
-// Networks counts the admitted sessions in all and of each client network. Safe for use by several goroutines. It holds one
-// entry a network with open sessions, so that it is bounded by the number of connections.
+// Networks counts the admitted sessions in all and of each client network. Safe for use by several
+// goroutines. It holds one entry a network with open sessions, so that it is bounded by the number
+// of connections.
 type Networks struct {
 	limits Limits
 	exempt func(netip.Addr) bool

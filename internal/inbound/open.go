@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Open counts the connections of a server, and lets one that stops wait until there is none. Safe for use by several goroutines.
+// Open counts the connections of a server, and lets one that stops wait until there is none. Safe
+// for use by several goroutines.
 type Open struct {
 	count    atomic.Int64
 	stopping atomic.Bool

@@ -9,16 +9,18 @@ import (
 	"strings"
 )
 
-// The PROXY protocol (haproxy's proxy-protocol.txt, versions 1 and 2) lets a balancer in front of us say who the client
-// is. It carries no proof, so it is read only from listed addresses, and from these it is required: a balancer that stops
-// sending it would otherwise make every client look like the balancer, which is often a trusted network.
+// The PROXY protocol (haproxy's proxy-protocol.txt, versions 1 and 2) lets a balancer in front of
+// us say who the client is. It carries no proof, so it is read only from listed addresses, and from
+// these it is required: a balancer that stops sending it would otherwise make every client look
+// like the balancer, which is often a trusted network.
 
 const (
 	proxyLine1Max = 107  // octets of a version 1 line, CRLF included (section 2.1)
 	proxyBodyMax  = 2048 // octets after a version 2 header that we are ready to read; addresses take at most 216
 )
 
-// Listed reports whether connections from ip begin with a header: from is the list of the balancers' networks.
+// Listed reports whether connections from ip begin with a header: from is the list of the
+// balancers' networks.
 func Listed(from []netip.Prefix, ip netip.Addr) bool {
 	for _, p := range from {
 		if p.Contains(ip.Unmap()) {
@@ -32,14 +34,14 @@ var proxySignature2 = []byte("\r\n\r\n\x00\r\nQUIT\n")
 
 var errProxy = errors.New("no valid PROXY header")
 
-// Header is what a PROXY header says. When the addresses are not valid the connection is the balancer's own (a health
-// check) or of a family that we do not serve, and its real addresses hold.
+// Header is what a PROXY header says. When the addresses are not valid the connection is the
+// balancer's own (a health check) or of a family that we do not serve, and its real addresses hold.
 type Header struct {
 	Client, Local netip.AddrPort
 }
 
-// ParseHeader reads a PROXY header at the start of in and returns its length. Length 0 without an error means that
-// more octets are needed.
+// ParseHeader reads a PROXY header at the start of in and returns its length. Length 0 without an
+// error means that more octets are needed.
 func ParseHeader(in []byte) (h Header, n int, err error) {
 	if k := min(len(in), len(proxySignature2)); bytes.Equal(in[:k], proxySignature2[:k]) {
 		return parseHeader2(in)

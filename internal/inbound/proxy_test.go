@@ -51,7 +51,8 @@ func TestParseHeader(t *testing.T) {
 	}
 }
 
-// FuzzHeader: a PROXY header is found or refused in whatever pieces it comes, and never read beyond its end.
+// FuzzHeader: a PROXY header is found or refused in whatever pieces it comes, and never read beyond
+// its end.
 func FuzzHeader(f *testing.F) {
 	f.Add([]byte("PROXY TCP4 198.51.100.9 192.0.2.1 1000 25\r\nEHLO x\r\n"))
 	f.Add([]byte("PROXY TCP6 2001:db8::1 2001:db8::2 1000 25\r\n"))

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// levels are the layers: a package imports only what is on a lower one, and of its own only what beside allows.
+// levels are the layers: a package imports only what is on a lower one, and of its own only what
+// beside allows.
 var levels = map[string]int{
 	// Words, formats and mechanisms without mail in them.
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/layers": 0,
@@ -15,18 +16,20 @@ var levels = map[string]int{
 	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
-	// Protocols and decisions. They take what they need of each other as small interfaces of their own.
+	// Protocols and decisions. They take what they need of each other as small interfaces of their
+	// own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
 	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
 	// The only place that knows which concrete parts work together.
 	"cmd/postroad": 5,
 }
 
-// kits are for tests, the demonstration and the bench: what the product is made of does not import them.
+// kits are for tests, the demonstration and the bench: what the product is made of does not import
+// them.
 var kits = []string{"internal/mailtest", "internal/faults", "internal/crashtest", "internal/golden", "internal/sessiontest", "queue/queuetest", "internal/rows/rowstest", "bench", "e2e"}
 
-// beside are the imports within a layer that are meant: a package's own parts, and policy, which answers the questions that
-// smtpd asks in smtpd's words.
+// beside are the imports within a layer that are meant: a package's own parts, and policy, which
+// answers the questions that smtpd asks in smtpd's words.
 var beside = map[string][]string{
 	"cluster":  {"cluster/logstore", "cluster/wire"},
 	"delivery": {"delivery/mx", "delivery/smtpclient", "delivery/share"},
@@ -63,7 +66,8 @@ func isKit(pkg string) bool {
 // importProblem says what is wrong with an import, or "".
 func importProblem(pkg, name string) string {
 	for _, n := range never {
-		// What lies below it in the tree and on a higher layer, as mailbox/pop3 does, is not a part of it.
+		// What lies below it in the tree and on a higher layer, as mailbox/pop3 does, is not a part
+		// of it.
 		if under(pkg, n.who) && levels[pkg] == levels[n.who] && name == n.what {
 			return n.instead
 		}
@@ -149,7 +153,8 @@ func TestTheRulesFind(t *testing.T) {
 	}
 }
 
-// homes say where each library is at home. A library that is not here is not used; docs/decisions/0002-dependencies.md has the reasons.
+// homes say where each library is at home. A library that is not here is not used;
+// docs/decisions/0002-dependencies.md has the reasons.
 var homes = []struct {
 	library string
 	in      []string // product packages; their tests too

@@ -27,8 +27,9 @@ func sleeps(file *ast.File) (at []token.Pos) {
 	return at
 }
 
-// TestNoTestSleeps: a test that waits for time to pass is slow when it need not be and fails when the machine is slow. In a
-// bubble of testing/synctest time is virtual, so packages whose tests run in bubbles may sleep there.
+// TestNoTestSleeps: a test that waits for time to pass is slow when it need not be and fails when
+// the machine is slow. In a bubble of testing/synctest time is virtual, so packages whose tests run
+// in bubbles may sleep there.
 func TestNoTestSleeps(t *testing.T) {
 	all := tree(t)
 	bubbles := map[string]bool{}

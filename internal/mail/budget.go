@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Budget bounds the octets of mail and caches held in memory (architecture.md, promise 3). Whoever wants to hold mail
-// reserves first. Safe for use by several goroutines.
+// Budget bounds the octets of mail and caches held in memory (architecture.md, promise 3). Whoever
+// wants to hold mail reserves first. Safe for use by several goroutines.
 type Budget struct {
 	limit int64
 	used  atomic.Int64
@@ -33,15 +33,17 @@ func (b *Budget) Used() int64 { return b.used.Load() }
 // Limit returns the budget's size in octets.
 func (b *Budget) Limit() int64 { return b.limit }
 
-// Spill is an unsynced, already unlinked temporary file with the part of a large mail's content that is not kept in
-// memory. It is written by one goroutine and read by one after that, or by several if it is shared.
+// Spill is an unsynced, already unlinked temporary file with the part of a large mail's content
+// that is not kept in memory. It is written by one goroutine and read by one after that, or by
+// several if it is shared.
 type Spill struct {
 	F    *os.File
 	Size int64
 	lent bool // the file is a Shared's
 }
 
-// NewSpill makes an empty spill file in dir. It has no name any more when NewSpill returns, so that a crash leaves nothing.
+// NewSpill makes an empty spill file in dir. It has no name any more when NewSpill returns, so that
+// a crash leaves nothing.
 func NewSpill(dir string) (*Spill, error) {
 	f, err := os.CreateTemp(dir, "spill-*")
 	if err != nil {

@@ -2,11 +2,13 @@ package mail
 
 import "bytes"
 
-// deliveredTo begins the header line of whoever delivers a message, or forwards it, by which a loop is found (RFC 9228).
+// deliveredTo begins the header line of whoever delivers a message, or forwards it, by which a loop
+// is found (RFC 9228).
 var deliveredTo = []byte("Delivered-To:")
 
-// DeliveredTo finds the first Delivered-To line of a header, which head is or begins. It returns whom the line names and the lines after it, both in
-// head's memory; ok is false when the header, or what head has of it, ends without one.
+// DeliveredTo finds the first Delivered-To line of a header, which head is or begins. It returns
+// whom the line names and the lines after it, both in head's memory; ok is false when the header,
+// or what head has of it, ends without one.
 func DeliveredTo(head []byte) (to, rest []byte, ok bool) {
 	for len(head) > 0 {
 		line := head

@@ -7,15 +7,17 @@ import (
 	"time"
 )
 
-// ID names a message for ever: 44 bits of milliseconds since 1970, 16 bits of the accepting member's number,
-// 20 bits of sequence. It sorts by time, as bytes and as text, and is never reused: a member number is never given
-// twice, and a member's generator starts above the last time its state has seen.
+// ID names a message for ever: 44 bits of milliseconds since 1970, 16 bits of the accepting
+// member's number, 20 bits of sequence. It sorts by time, as bytes and as text, and is never
+// reused: a member number is never given twice, and a member's generator starts above the last time
+// its state has seen.
 type ID [10]byte
 
 // IDLen is the length of an ID's text form in octets.
 const IDLen = 16
 
-// Crockford's base 32 in lower case: no letter differs from another in case alone, and it sorts as its bits do.
+// Crockford's base 32 in lower case: no letter differs from another in case alone, and it sorts as
+// its bits do.
 const idAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 
 // String returns the 16 characters that users see.
@@ -91,7 +93,8 @@ type IDs struct {
 	}
 }
 
-// NewIDs returns a generator whose IDs are all above floor, the newest command time in the member's state.
+// NewIDs returns a generator whose IDs are all above floor, the newest command time in the member's
+// state.
 func NewIDs(member uint16, floor time.Time) *IDs {
 	g := &IDs{member: member}
 	if ms := floor.UnixMilli(); ms > 0 {
@@ -111,7 +114,8 @@ func (g *IDs) Next(now time.Time) (id ID) {
 	}
 	ms, seq := g.mu.milli, g.mu.seq
 	g.mu.Unlock()
-	// 44 bits of time and the upper 12+4 bits of member make 60 of the first 64 bits; 4 of seq follow.
+	// 44 bits of time and the upper 12+4 bits of member make 60 of the first 64 bits; 4 of seq
+	// follow.
 	binary.BigEndian.PutUint64(id[:8], ms<<20|uint64(g.member)<<4|uint64(seq>>16))
 	id[8], id[9] = byte(seq>>8), byte(seq)
 	return id

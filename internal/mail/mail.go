@@ -1,6 +1,6 @@
-// Package mail holds the values that cross Postroad's layers: the message's identity, its envelope, its
-// content on the way in, and the budget of memory that all mail shares. It does no I/O of its own except
-// to give back a spill file.
+// Package mail holds the values that cross Postroad's layers: the message's identity, its envelope,
+// its content on the way in, and the budget of memory that all mail shares. It does no I/O of its
+// own except to give back a spill file.
 //
 // A mail object is an envelope and a content (RFC 5321 2.3.1).
 package mail
@@ -20,8 +20,8 @@ const (
 	BodyBinaryMIME
 )
 
-// Notify is the NOTIFY parameter of RCPT (RFC 3461 4.1). Zero means that the parameter was absent, which
-// asks for a report on failure and leaves delay to the server.
+// Notify is the NOTIFY parameter of RCPT (RFC 3461 4.1). Zero means that the parameter was absent,
+// which asks for a report on failure and leaves delay to the server.
 type Notify uint8
 
 const (
@@ -42,7 +42,8 @@ const (
 
 // Envelope is what a mail transaction gathered before its data. It does not change once accepted.
 type Envelope struct {
-	// Sender is the reverse-path as the client gave it, without angle brackets; "" is the null reverse-path.
+	// Sender is the reverse-path as the client gave it, without angle brackets; "" is the null
+	// reverse-path.
 	Sender     string
 	Recipients []Recipient // in the order of RCPT; a recipient's number is its place here
 	Body       BodyType
@@ -50,20 +51,23 @@ type Envelope struct {
 	Ret        Ret    // RFC 3461 4.3
 	EnvelopeID string // ENVID, decoded from xtext; "" when absent
 	Origin     Origin
-	// TraceContext is a W3C trace-id (16 octets) and span-id (8 octets) when the message is sampled, else nil.
+	// TraceContext is a W3C trace-id (16 octets) and span-id (8 octets) when the message is
+	// sampled, else nil.
 	TraceContext []byte
 }
 
 // Recipient is one forward-path of an envelope.
 type Recipient struct {
 	Address string // as the client gave it, without angle brackets
-	// Domain is the routing domain: lower-case A-labels (IDNA), or an address literal in its brackets.
+	// Domain is the routing domain: lower-case A-labels (IDNA), or an address literal in its
+	// brackets.
 	Domain string
 	Notify Notify
 	ORcpt  string // ORCPT, "addr-type;address" decoded from xtext; "" when absent
 }
 
-// Original is the mail address in ORCPT, when it is another than the recipient's: what the sender wrote to; else "".
+// Original is the mail address in ORCPT, when it is another than the recipient's: what the sender
+// wrote to; else "".
 func (r *Recipient) Original() string {
 	kind, address, _ := strings.Cut(r.ORcpt, ";")
 	if address == r.Address || !strings.EqualFold(kind, "rfc822") && !strings.EqualFold(kind, "utf-8") { // RFC 3461 9, RFC 6533 3
@@ -83,13 +87,14 @@ type Origin struct {
 	Listener string // address of the listener
 }
 
-// Content is a mail's data on its way in: the chunks first, then the spill file. Trace header included,
-// dot-stuffing removed. It is read once, by the queue's front, and then released.
+// Content is a mail's data on its way in: the chunks first, then the spill file. Trace header
+// included, dot-stuffing removed. It is read once, by the queue's front, and then released.
 type Content struct {
 	Chunks [][]byte
 	Spill  *Spill // nil unless the content is larger than the in-memory limit; then it holds all that follows Chunks
 	Size   int64  // octets in all
-	// Released, when set, is called once when the chunks are no longer referred to (they may be pooled).
+	// Released, when set, is called once when the chunks are no longer referred to (they may be
+	// pooled).
 	Released func()
 }
 
@@ -106,7 +111,8 @@ func (c *Content) Release() {
 	c.Chunks = nil
 }
 
-// DomainOf returns the domain part of an address, or "" (for postmaster without a domain and the null path).
+// DomainOf returns the domain part of an address, or "" (for postmaster without a domain and the
+// null path).
 func DomainOf(address string) string {
 	if i := strings.LastIndexByte(address, '@'); i >= 0 {
 		return address[i+1:]
@@ -114,8 +120,8 @@ func DomainOf(address string) string {
 	return ""
 }
 
-// Attempt describes one try to deliver to one recipient; it travels from the delivery worker to the queue's
-// record, the log line and the report.
+// Attempt describes one try to deliver to one recipient; it travels from the delivery worker to the
+// queue's record, the log line and the report.
 type Attempt struct {
 	At       time.Time
 	Remote   string         // MX host name tried, "" when none was reached

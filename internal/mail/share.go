@@ -2,8 +2,8 @@ package mail
 
 import "sync/atomic"
 
-// Shared is a content of which several messages are made. Its octets are given back when the last of them, and the Shared, are released. Safe for
-// use by several goroutines.
+// Shared is a content of which several messages are made. Its octets are given back when the last
+// of them, and the Shared, are released. Safe for use by several goroutines.
 type Shared struct {
 	content *Content
 	holders atomic.Int64
@@ -16,7 +16,8 @@ func Share(c *Content) *Shared {
 	return s
 }
 
-// Behind returns a content of its own, for one reader: the shared octets behind a prefix, which may be empty.
+// Behind returns a content of its own, for one reader: the shared octets behind a prefix, which may
+// be empty.
 func (s *Shared) Behind(prefix []byte) *Content {
 	s.holders.Add(1)
 	c := &Content{Chunks: s.content.Chunks, Size: s.content.Size, Released: s.Release}

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// appendClean appends s to a line so that it cannot end the line or steer a terminal: control characters and what is not UTF-8
-// become "?". More than max octets are cut.
+// appendClean appends s to a line so that it cannot end the line or steer a terminal: control
+// characters and what is not UTF-8 become "?". More than max octets are cut.
 func appendClean(b []byte, s string, max int) []byte {
 	cut := len(s) > max
 	if cut {
@@ -55,14 +55,16 @@ func appendJSON(b []byte, s string, max int) []byte {
 	return append(escapeFrom(b, from), '"')
 }
 
-// escapeLine escapes the line that stands behind the head which begin made: the head ends with the member's opening quote.
+// escapeLine escapes the line that stands behind the head which begin made: the head ends with the
+// member's opening quote.
 func escapeLine(b []byte) []byte {
 	return escapeFrom(b, bytes.Index(b, msgMember)+len(msgMember))
 }
 
 var msgMember, quote, backslash = []byte(`"msg":"`), []byte{'"'}, []byte{'\\'}
 
-// escapeFrom escapes quotes and backslashes, all that clean text still needs to be a JSON string, in place.
+// escapeFrom escapes quotes and backslashes, all that clean text still needs to be a JSON string,
+// in place.
 func escapeFrom(b []byte, from int) []byte {
 	n := bytes.Count(b[from:], quote) + bytes.Count(b[from:], backslash)
 	if n == 0 {

@@ -7,10 +7,12 @@ import (
 	"time"
 )
 
-// appendEvent appends a record's line of the event log. Names and shapes are those of KumoMTA's log records, the reference of the
-// field: times are seconds since 1970 (event_time has the milliseconds), peer_address is an object of name and addr,
-// source_address one of address, enhanced_code one of class, subject and detail. Members without a value are left out. What
-// KumoMTA does not have: tenant, campaign, user, possible_duplicate, next_attempt, num_recipients, orig_id, orig_recipient, trace_id.
+// appendEvent appends a record's line of the event log. Names and shapes are those of KumoMTA's log
+// records, the reference of the field: times are seconds since 1970 (event_time has the
+// milliseconds), peer_address is an object of name and addr, source_address one of address,
+// enhanced_code one of class, subject and detail. Members without a value are left out. What
+// KumoMTA does not have: tenant, campaign, user, possible_duplicate, next_attempt, num_recipients,
+// orig_id, orig_recipient, trace_id.
 func appendEvent(b []byte, r *Record, node string) []byte {
 	b = append(b, `{"type":"`...)
 	b = append(append(b, r.Type.String()...), '"')

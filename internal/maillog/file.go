@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// file is the event log's file: appended to, renamed when it is large. Its methods are called by one goroutine, except that anybody
-// may set again.
+// file is the event log's file: appended to, renamed when it is large. Its methods are called by
+// one goroutine, except that anybody may set again.
 type file struct {
 	path  string
 	max   int64
@@ -28,8 +28,8 @@ func openFile(path string, max int64, keep int) (*file, error) {
 	return f, f.open()
 }
 
-// open opens the file for appending. A crash or a full disk may have left half a line: it is ended first, so that the
-// damage stays within that line.
+// open opens the file for appending. A crash or a full disk may have left half a line: it is ended
+// first, so that the damage stays within that line.
 func (f *file) open() error {
 	osf, err := os.OpenFile(f.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o640)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The lines have the shape of Postfix's, which log parsers know: its delivery lines (status=sent and so on), its "client=" and
-// "reject:" lines of the SMTP server, its lines of the queue manager.
+// The lines have the shape of Postfix's, which log parsers know: its delivery lines (status=sent
+// and so on), its "client=" and "reject:" lines of the SMTP server, its lines of the queue manager.
 
 // Bounds of what a line or an event says of things that others choose, in octets.
 const (
@@ -16,8 +16,8 @@ const (
 	maxMessage = 4096 // a message for the operator
 )
 
-// hasLine reports whether a type has a log line. A delay warning is a mail of its own and has lines as such; reports
-// that came in are in the event log only.
+// hasLine reports whether a type has a log line. A delay warning is a mail of its own and has lines
+// as such; reports that came in are in the event log only.
 func (t Type) hasLine() bool { return t >= Reception && t <= AdminBounce || t == HandedOver }
 
 // component names the part of the server in a line's prefix as Postfix does.
@@ -92,8 +92,9 @@ func appendRecord(b []byte, r *Record) []byte {
 	return appendDelivery(b, r)
 }
 
-// appendReception appends ": client=unknown[192.0.2.1]". The client's own word for its name is no name, so it goes to
-// helo, as in the lines of Postfix's rejections. A message made of another names that one.
+// appendReception appends ": client=unknown[192.0.2.1]". The client's own word for its name is no
+// name, so it goes to helo, as in the lines of Postfix's rejections. A message made of another
+// names that one.
 func appendReception(b []byte, r *Record) []byte {
 	b = append(b, ": client="...)
 	b = appendClient(b, r.Peer)
@@ -107,7 +108,8 @@ func appendReception(b []byte, r *Record) []byte {
 	return appendOriginal(b, r)
 }
 
-// appendOriginal appends ", orig_to=<alias@example.net>" when the sender used another address than the recipient's.
+// appendOriginal appends ", orig_to=<alias@example.net>" when the sender used another address than
+// the recipient's.
 func appendOriginal(b []byte, r *Record) []byte {
 	if r.OrigRecipient == "" {
 		return b
@@ -223,8 +225,8 @@ func appendClient(b []byte, peer netip.AddrPort) []byte {
 	return append(b, ']')
 }
 
-// appendSeconds appends a duration in seconds with two significant digits and at most two decimals, as Postfix does: 0, 0.05,
-// 1.2, 340.
+// appendSeconds appends a duration in seconds with two significant digits and at most two decimals,
+// as Postfix does: 0, 0.05, 1.2, 340.
 func appendSeconds(b []byte, d time.Duration) []byte {
 	centi := int64((d + 5*time.Millisecond) / (10 * time.Millisecond))
 	switch {

@@ -111,7 +111,8 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// FuzzRecord gives hostile text to both formats: a line stays a line and an event stays JSON, both of bounded length.
+// FuzzRecord gives hostile text to both formats: a line stays a line and an event stays JSON, both
+// of bounded length.
 func FuzzRecord(f *testing.F) {
 	f.Add("a@b", `"quoted \" local"@x`, "250 ok", "2.0.0", uint8(Delivery))
 	f.Add("\xff\xfe", "x\ny", "\u2028\\", "5.1", uint8(Rejection))

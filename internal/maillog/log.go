@@ -20,26 +20,29 @@ type Options struct {
 	Lines io.Writer
 	// JSON makes each line a JSON object with the members time, level and msg; else it is text.
 	JSON bool
-	// Prefix begins each text line as syslog does: "Nov 23 05:21:28 host postroad/smtp[4711]: ". Leave it out when the reader
-	// of Lines adds one of its own, as the journal does (see UnderJournal).
+	// Prefix begins each text line as syslog does: "Nov 23 05:21:28 host postroad/smtp[4711]: ".
+	// Leave it out when the reader of Lines adds one of its own, as the journal does (see
+	// UnderJournal).
 	Prefix bool
 	// Host is the host name of the prefix, and Node the nodeid of events.
 	Host, Node string
-	// Events is the path of the event log; "": none. At Rotate octets (default 100 MiB) it is renamed, and the newest Keep renamed
-	// files are kept (0: all).
+	// Events is the path of the event log; "": none. At Rotate octets (default 100 MiB) it is
+	// renamed, and the newest Keep renamed files are kept (0: all).
 	Events string
 	Rotate int64
 	Keep   int
-	// Buffer bounds the octets that wait to be written, for the lines and for the events each (default 4 MiB). What does not fit is
-	// dropped and counted, and the log says so.
+	// Buffer bounds the octets that wait to be written, for the lines and for the events each
+	// (default 4 MiB). What does not fit is dropped and counted, and the log says so.
 	Buffer int
 }
 
-// UnderJournal reports whether standard error is read by the systemd journal, which adds the time, host and program itself.
+// UnderJournal reports whether standard error is read by the systemd journal, which adds the time,
+// host and program itself.
 func UnderJournal() bool { return os.Getenv("JOURNAL_STREAM") != "" }
 
-// Log is the Sink that writes log lines and the event log. Records are formatted by the caller's goroutine, without
-// allocation, and written by one goroutine per output. Safe for use by several goroutines.
+// Log is the Sink that writes log lines and the event log. Records are formatted by the caller's
+// goroutine, without allocation, and written by one goroutine per output. Safe for use by several
+// goroutines.
 type Log struct {
 	o      Options
 	pid    string

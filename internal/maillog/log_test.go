@@ -87,7 +87,8 @@ func (g *gate) Write(p []byte) (int, error) {
 	return g.buf.Write(p)
 }
 
-// TestSlowReader fills the buffer while the reader stands still: nothing waits, what does not fit is counted, and the log says so.
+// TestSlowReader fills the buffer while the reader stands still: nothing waits, what does not fit
+// is counted, and the log says so.
 func TestSlowReader(t *testing.T) {
 	g := &gate{open: make(chan struct{}), entered: make(chan struct{})}
 	l := open(t, Options{Lines: g, Buffer: 4096})
@@ -230,7 +231,8 @@ func TestReopenAfterMove(t *testing.T) {
 	}
 }
 
-// TestEventFileFails takes the directory away: mail goes on, the loss is counted and the log lines say why.
+// TestEventFileFails takes the directory away: mail goes on, the loss is counted and the log lines
+// say why.
 func TestEventFileFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "gone")
 	os.Mkdir(dir, 0o700)

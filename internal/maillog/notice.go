@@ -5,8 +5,9 @@ import "time"
 // Field is a name and a value beside a message's words.
 type Field struct{ Name, Value string }
 
-// Notice writes a message that programs can match: it has the name of an event, from a closed list of the caller's, and fields. As text it begins
-// "event=NAME field=value ...: words"; in JSON they are members of the line, beside time, level and msg. The level is "info" or "error".
+// Notice writes a message that programs can match: it has the name of an event, from a closed list
+// of the caller's, and fields. As text it begins "event=NAME field=value ...: words"; in JSON they
+// are members of the line, beside time, level and msg. The level is "info" or "error".
 func (l *Log) Notice(level, event string, fields []Field, words string) {
 	if l.lines == nil {
 		return

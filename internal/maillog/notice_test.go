@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestNotice: alerting matches an event's name and fields, in the text and in JSON; nothing of a value can add a field or a line.
+// TestNotice: alerting matches an event's name and fields, in the text and in JSON; nothing of a
+// value can add a field or a line.
 func TestNotice(t *testing.T) {
 	var text, js bytes.Buffer
 	fields := []Field{{"member", "mx3"}, {"since", "2026-01-01T00:00:00Z\n\"msg\":\"x"}}

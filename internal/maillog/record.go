@@ -1,5 +1,6 @@
-// Package maillog is the one place where a mail event becomes a line: the log line that parsers of the field know and the
-// JSON record of the event log. Packages hand a Record to a Sink; they never format lines of their own.
+// Package maillog is the one place where a mail event becomes a line: the log line that parsers of
+// the field know and the JSON record of the event log. Packages hand a Record to a Sink; they never
+// format lines of their own.
 package maillog
 
 import (
@@ -46,8 +47,9 @@ type Record struct {
 	Sender     string
 	Recipient  string // Reception: the first; the number is in Recipients
 	Recipients int
-	// OrigRecipient is the address that the sender used, when the directory sent the mail elsewhere. OrigID: the ID that the client was told, when this
-	// message was made of that one, for a list or somebody who forwards.
+	// OrigRecipient is the address that the sender used, when the directory sent the mail
+	// elsewhere. OrigID: the ID that the client was told, when this message was made of that one,
+	// for a list or somebody who forwards.
 	OrigRecipient string
 	OrigID        mail.ID
 	Queue         string // the destination: recipient domain or smart host
@@ -98,11 +100,12 @@ func (r *Record) To(to *mail.Recipient) {
 	r.Recipient, r.OrigRecipient, r.Queue = to.Address, to.Original(), to.Domain
 }
 
-// Sink takes records. Safe for use by several goroutines; never blocks for long: when its buffer is full it counts
-// and drops log lines rather than stop mail, and says so.
+// Sink takes records. Safe for use by several goroutines; never blocks for long: when its buffer is
+// full it counts and drops log lines rather than stop mail, and says so.
 type Sink interface {
 	Log(*Record)
-	// Queued writes the line "ID: from=<sender>, size=N, nrcpt=N (queue active)", Removed the line "ID: removed".
+	// Queued writes the line "ID: from=<sender>, size=N, nrcpt=N (queue active)", Removed the line
+	// "ID: removed".
 	Queued(id mail.ID, sender string, size int64, recipients int)
 	Removed(id mail.ID)
 }

@@ -10,14 +10,15 @@ import (
 // flushEvery is how long a line may wait for company, so that a busy node writes in large blocks.
 const flushEvery = 50 * time.Millisecond
 
-// stream is a bounded buffer before a writer. Appending never waits for the writer: two buffers change places, one is filled
-// while the other is written by the stream's goroutine.
+// stream is a bounded buffer before a writer. Appending never waits for the writer: two buffers
+// change places, one is filled while the other is written by the stream's goroutine.
 type stream struct {
 	w    io.Writer
 	max  int
 	wake chan struct{} // capacity 1: the buffer is no longer empty, or half full, or somebody waits in flush
 	done chan struct{} // closed when the goroutine has ended
-	// lost makes a line that says how many lines were dropped, and why when the writer failed; what it returns is written to w. Set before the first append.
+	// lost makes a line that says how many lines were dropped, and why when the writer failed; what
+	// it returns is written to w. Set before the first append.
 	lost func(dropped uint64, err error) []byte
 
 	mu struct {
@@ -125,8 +126,8 @@ func (s *stream) write() (end bool) {
 	return s.mu.closed && len(s.mu.buf) == 0
 }
 
-// flush waits until what is buffered now was given to the writer. One write may be under way, so two are waited for
-// when there is something to write.
+// flush waits until what is buffered now was given to the writer. One write may be under way, so
+// two are waited for when there is something to write.
 func (s *stream) flush(ctx context.Context) error {
 	for range 2 {
 		s.mu.Lock()

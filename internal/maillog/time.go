@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// appendUTC appends a time as "2006-01-02T15:04:05.000Z". It costs a third of Time.AppendFormat, which would be the most
-// expensive part of a line.
+// appendUTC appends a time as "2006-01-02T15:04:05.000Z". It costs a third of Time.AppendFormat,
+// which would be the most expensive part of a line.
 func appendUTC(b []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()

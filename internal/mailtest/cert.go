@@ -29,7 +29,8 @@ type Authority struct {
 	der  []byte
 }
 
-// NewCertificate makes an authority and a certificate of it for the given host names and IP addresses, valid for a day.
+// NewCertificate makes an authority and a certificate of it for the given host names and IP
+// addresses, valid for a day.
 func NewCertificate(names ...string) (*Certificate, error) {
 	a, err := NewAuthority()
 	if err != nil {

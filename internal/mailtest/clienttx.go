@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// transaction sends m to rcpts and notes the outcome in s. It returns the recipients that are to be tried again, and why.
+// transaction sends m to rcpts and notes the outcome in s. It returns the recipients that are to be
+// tried again, and why.
 func (c *client) transaction(m *Message, rcpts []string, s *Sent) (again []string, err error) {
 	bdat := c.o.Chunking > 0 && c.offers["CHUNKING"]
 	piped := c.o.Pipelining && c.offers["PIPELINING"]
@@ -177,7 +178,8 @@ func (t *attempt) pipelined() ([]string, error) {
 	return t.content()
 }
 
-// nobody ends a pipelined transaction without a recipient. A server that said 354 all the same gets an empty message, which it refuses (RFC 2920 3.1).
+// nobody ends a pipelined transaction without a recipient. A server that said 354 all the same gets
+// an empty message, which it refuses (RFC 2920 3.1).
 func (t *attempt) nobody(goAhead bool) error {
 	if goAhead {
 		if _, err := t.c.ask(".", "5"); err != nil && !isReply(err) {
@@ -260,8 +262,8 @@ func (t *attempt) final() ([]string, error) {
 	return t.cut(err)
 }
 
-// cut notes that the content was sent, perhaps whole, and that nobody knows what became of it. It is not sent again: that would make a duplicate of
-// our own.
+// cut notes that the content was sent, perhaps whole, and that nobody knows what became of it. It
+// is not sent again: that would make a duplicate of our own.
 func (t *attempt) cut(err error) ([]string, error) {
 	t.s.Unknown = append(t.s.Unknown, t.taken...)
 	return t.later, fmt.Errorf("no reply to the content: %w", err)

@@ -44,7 +44,8 @@ func (s *session) do(line []byte) {
 	}
 }
 
-// toUpper puts a verb into upper, in upper case, and returns its length; 0 when it is longer than any that we know.
+// toUpper puts a verb into upper, in upper case, and returns its length; 0 when it is longer than
+// any that we know.
 func toUpper(upper *[longestVerb]byte, verb []byte) int {
 	if len(verb) > longestVerb {
 		return 0
@@ -201,7 +202,8 @@ func (s *session) startChunk(args string) {
 	}
 }
 
-// argument is that of MAIL or RCPT. The strings of the one before are used again when they are the same, which they often are.
+// argument is that of MAIL or RCPT. The strings of the one before are used again when they are the
+// same, which they often are.
 type argument struct{ path, params string }
 
 func (a *argument) parse(args []byte, prefix string) bool {
@@ -218,7 +220,8 @@ func same(s string, b []byte) string {
 	return string(b)
 }
 
-// parsePath takes a path and what follows it from the argument of MAIL or RCPT. It is generous: the sink is no judge of syntax.
+// parsePath takes a path and what follows it from the argument of MAIL or RCPT. It is generous: the
+// sink is no judge of syntax.
 func parsePath(args []byte, prefix string) (path, params []byte, ok bool) {
 	if len(args) < len(prefix) || !strings.EqualFold(string(args[:len(prefix)]), prefix) {
 		return nil, nil, false

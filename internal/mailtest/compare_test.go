@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// world is a small history that is as it should be: three messages, the second to two recipients, the third with its reply lost.
+// world is a small history that is as it should be: three messages, the second to two recipients,
+// the third with its reply lost.
 func world() ([]Sent, []Delivery) {
 	var sent []Sent
 	var got []Delivery

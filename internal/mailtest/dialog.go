@@ -9,14 +9,15 @@ import (
 	"github.com/postroad/postroad/bench/record"
 )
 
-// Dialog is one SMTP connection of a sender that decides message by message where to send it, as one does that has several servers
-// to choose from. It is used by one goroutine.
+// Dialog is one SMTP connection of a sender that decides message by message where to send it, as
+// one does that has several servers to choose from. It is used by one goroutine.
 type Dialog struct {
 	o SendOptions
 	c *client // nil once it is lost
 }
 
-// Dial opens a session with the server at o.Addr. Of the options it takes those that are about a connection.
+// Dial opens a session with the server at o.Addr. Of the options it takes those that are about a
+// connection.
 func Dial(ctx context.Context, o SendOptions) (*Dialog, error) {
 	if o.Addr == "" {
 		return nil, errors.New("mailtest: Dial needs an address")
@@ -29,8 +30,8 @@ func Dial(ctx context.Context, o SendOptions) (*Dialog, error) {
 	return d, err
 }
 
-// Send makes one attempt at a message and returns what the server said. Sent.Err is the reason when a recipient was neither accepted nor refused
-// for good.
+// Send makes one attempt at a message and returns what the server said. Sent.Err is the reason when
+// a recipient was neither accepted nor refused for good.
 func (d *Dialog) Send(m *Message) Sent {
 	s := Sent{ID: m.ID, Sum: m.Sum, Size: len(m.Content), Attempts: 1}
 	start := time.Now()
@@ -51,8 +52,8 @@ func (d *Dialog) Alive() bool { return d.c != nil }
 // Close ends the session, in order when it is alive.
 func (d *Dialog) Close() { d.c = d.c.quit() }
 
-// As returns the same message under another ID. A sender that tries again names each try, so that every copy that arrives tells which answer it
-// had got.
+// As returns the same message under another ID. A sender that tries again names each try, so that
+// every copy that arrives tells which answer it had got.
 func (m *Message) As(id string) *Message {
 	_, rest, _ := bytes.Cut(m.Content, []byte("\r\n"))
 	other := *m

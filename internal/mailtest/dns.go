@@ -10,7 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// DNS is a name server on UDP and TCP. It answers from a zone in memory, and badly where told to. Its methods may be called on any goroutine.
+// DNS is a name server on UDP and TCP. It answers from a zone in memory, and badly where told to.
+// Its methods may be called on any goroutine.
 type DNS struct {
 	addr     string
 	udp, tcp *dns.Server
@@ -102,8 +103,9 @@ func (d *DNS) Close() error {
 	return terr
 }
 
-// Add puts records into the zone, each a line of a zone file such as "example.net. 60 IN MX 10 mx.example.net." The owner "*.example.net." stands for every name
-// below that has no record of its own (RFC 4592, without its finer points).
+// Add puts records into the zone, each a line of a zone file such as "example.net. 60 IN MX 10
+// mx.example.net." The owner "*.example.net." stands for every name below that has no record of its
+// own (RFC 4592, without its finer points).
 func (d *DNS) Add(records ...string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

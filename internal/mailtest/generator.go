@@ -10,8 +10,8 @@ import (
 	"github.com/postroad/postroad/bench/record"
 )
 
-// Generator makes messages. The same Generator makes the same message for the same number, so that nothing has to be kept to
-// know later what was sent. It may be used by several goroutines.
+// Generator makes messages. The same Generator makes the same message for the same number, so that
+// nothing has to be kept to know later what was sent. It may be used by several goroutines.
 type Generator struct {
 	Seed    uint64
 	Run     string   // tells runs with the same seed apart in the IDs; letters and digits
@@ -63,7 +63,8 @@ type shape struct {
 	body       func(*builder, int)
 }
 
-// shape chooses. Every kind of body comes in each dozen of messages, so that short runs have them all.
+// shape chooses. Every kind of body comes in each dozen of messages, so that short runs have them
+// all.
 func (g *Generator) shape(r *rand.Rand, i int) shape {
 	if g.Size > 0 {
 		return shape{size: g.Size, recipients: 1, body: func(b *builder, size int) { b.cut(g.lines(), i, size) }}

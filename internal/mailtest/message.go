@@ -25,7 +25,8 @@ type Sum = record.Sum
 // markerLine is how the field begins, in lower case.
 var markerLine = []byte("x-test-id:")
 
-// BelowTrace returns content without the fields above the Marker, and the message's ID. Without a Marker in the header it returns all of it, and no ID.
+// BelowTrace returns content without the fields above the Marker, and the message's ID. Without a
+// Marker in the header it returns all of it, and no ID.
 func BelowTrace(content []byte) (rest []byte, id string) {
 	for at := 0; at < len(content); {
 		end := bytes.IndexByte(content[at:], '\n')

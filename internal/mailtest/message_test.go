@@ -12,7 +12,8 @@ func generator() *Generator {
 	return &Generator{Seed: 42, Run: "u", Domains: []string{"a.example", "b.example"}, MaxSize: 300 << 10}
 }
 
-// TestGeneratorIsVaried: a few hundred messages have everything that the kit promises, and no line breaks RFC 5321 4.5.3.1.6.
+// TestGeneratorIsVaried: a few hundred messages have everything that the kit promises, and no line
+// breaks RFC 5321 4.5.3.1.6.
 func TestGeneratorIsVaried(t *testing.T) {
 	g := generator()
 	seen := map[string]int{}
@@ -124,7 +125,8 @@ func TestReceiver(t *testing.T) {
 	}
 }
 
-// FuzzReceiver: what a sender stuffs, the receiver takes back, whole and hashed alike, however it is cut into pieces.
+// FuzzReceiver: what a sender stuffs, the receiver takes back, whole and hashed alike, however it
+// is cut into pieces.
 func FuzzReceiver(f *testing.F) {
 	f.Add([]byte("X-Test-ID: a\r\n\r\n.\r\n..\r\nx\r\n"), 3)
 	f.Add([]byte("Received: x\r\nX-Test-ID: a\r\n\r\nbody\r\n"), 1)

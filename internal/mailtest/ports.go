@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// The ports of FreeAddrs lie below those that kernels give to outgoing connections, which would else take one now and then before its server is started.
+// The ports of FreeAddrs lie below those that kernels give to outgoing connections, which would
+// else take one now and then before its server is started.
 const (
 	firstPort = 10_000
 	endOfPort = 30_000
@@ -19,7 +20,8 @@ var ports struct {
 	next int // 0: none was given yet
 }
 
-// FreeAddrs returns n addresses of a host, as host:port, where nobody listens now. They are different, and from those that this process was given before.
+// FreeAddrs returns n addresses of a host, as host:port, where nobody listens now. They are
+// different, and from those that this process was given before.
 func FreeAddrs(host string, n int) (addrs []string, err error) {
 	ports.Lock()
 	defer ports.Unlock()

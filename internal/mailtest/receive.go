@@ -70,8 +70,9 @@ func (r *receiver) sum() Sum {
 	return r.h.Sum()
 }
 
-// data takes what DATA carries, removes the stuffed dots and returns how many octets it has consumed. end is true after the final dot. Only CRLF ends a
-// line (RFC 5321 2.3.8); octets after the last one are left alone until their line is complete or long.
+// data takes what DATA carries, removes the stuffed dots and returns how many octets it has
+// consumed. end is true after the final dot. Only CRLF ends a line (RFC 5321 2.3.8); octets after
+// the last one are left alone until their line is complete or long.
 func (r *receiver) data(p []byte) (n int, end bool) {
 	run := 0 // start of octets to be written in one piece
 	for {

@@ -62,7 +62,8 @@ func TestSendToSink(t *testing.T) {
 	}
 }
 
-// TestPlantedFaults: the kit finds a message that a server loses, changes or delivers twice. The faults are planted in the sink, behind the 250.
+// TestPlantedFaults: the kit finds a message that a server loses, changes or delivers twice. The
+// faults are planted in the sink, behind the 250.
 func TestPlantedFaults(t *testing.T) {
 	g := generator()
 	var victim string
@@ -99,7 +100,8 @@ func TestPlantedFaults(t *testing.T) {
 	}
 }
 
-// TestSendRefusals: what is refused, or not answered, is not taken for accepted; a 4xx is tried again.
+// TestSendRefusals: what is refused, or not answered, is not taken for accepted; a 4xx is tried
+// again.
 func TestSendRefusals(t *testing.T) {
 	g := &Generator{Domains: []string{"a.example"}, Seed: 1, MaxSize: 5000, MaxRecipients: 4}
 	var asked atomic.Int32

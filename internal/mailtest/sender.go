@@ -83,7 +83,8 @@ type load struct {
 	}
 }
 
-// Send sends messages until all are sent or ctx ends. What became of each is in the report; only nonsense in the options is an error.
+// Send sends messages until all are sent or ctx ends. What became of each is in the report; only
+// nonsense in the options is an error.
 func Send(ctx context.Context, o SendOptions) (*SendReport, error) {
 	if o.Message == nil || o.Addr == "" {
 		return nil, fmt.Errorf("mailtest: Send needs an address and messages")
@@ -136,7 +137,8 @@ func (l *load) work(ctx context.Context) {
 	c.quit()
 }
 
-// send makes attempts at one message. It returns the connection, or nil when there is none any more.
+// send makes attempts at one message. It returns the connection, or nil when there is none any
+// more.
 func (l *load) send(ctx context.Context, c *client, m *Message, s *Sent) *client {
 	start := time.Now()
 	rcpts := m.Recipients

@@ -13,7 +13,8 @@ import (
 	"github.com/postroad/postroad/internal/eventloop"
 )
 
-// SinkOptions say what a Sink offers and does. The zero value offers everything but STARTTLS and accepts everything.
+// SinkOptions say what a Sink offers and does. The zero value offers everything but STARTTLS and
+// accepts everything.
 type SinkOptions struct {
 	Addr    string      // where to listen; default "127.0.0.1:0"
 	Host    string      // in the greeting and the answer to EHLO; default "sink.example"
@@ -23,12 +24,14 @@ type SinkOptions struct {
 	Loops   int         // event loops; default 1
 	// Listeners, when set, are where to listen, in the place of Addr, Host, TLS and Without.
 	Listeners []Listener
-	// Hook, when set, is asked at each step and may answer in the place of the sink. It runs on an event loop: it must not block.
+	// Hook, when set, is asked at each step and may answer in the place of the sink. It runs on an
+	// event loop: it must not block.
 	Hook func(*Step) Action
-	// Accepted, when set, is told of each accepted transaction just before its 250 is written, on its event loop: it must not block, and what it is
-	// given is valid during the call.
+	// Accepted, when set, is told of each accepted transaction just before its 250 is written, on
+	// its event loop: it must not block, and what it is given is valid during the call.
 	Accepted func(*Delivery)
-	// Left, when set, is told of each connection that has ended, on its event loop: it must not block.
+	// Left, when set, is told of each connection that has ended, on its event loop: it must not
+	// block.
 	Left func(session uint64)
 	// Keep has the sink keep the content of what it accepts, for tests of a few messages.
 	Keep bool
@@ -169,7 +172,8 @@ func (s *Sink) Close() error {
 	return nil
 }
 
-// Shutdown takes no more connections, and stops the sink when all have ended or ctx has. It may be called once, Close included.
+// Shutdown takes no more connections, and stops the sink when all have ended or ctx has. It may be
+// called once, Close included.
 func (s *Sink) Shutdown(ctx context.Context) {
 	_ = s.engine.Shutdown(ctx) // says that connections were cut, which is meant
 }

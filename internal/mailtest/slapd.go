@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Slapd is OpenLDAP's server with one small database, dc=example,dc=net, whose manager is SlapdManager.
+// Slapd is OpenLDAP's server with one small database, dc=example,dc=net, whose manager is
+// SlapdManager.
 type Slapd struct {
 	URL string
 	cmd *exec.Cmd
@@ -44,7 +45,8 @@ index mail eq
 
 const slapdRoot = "dn: dc=example,dc=net\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: example\n\n"
 
-// StartSlapd starts a server on a free port of loopback with the entries of an LDIF file. It fails with exec.ErrNotFound when there is no slapd.
+// StartSlapd starts a server on a free port of loopback with the entries of an LDIF file. It fails
+// with exec.ErrNotFound when there is no slapd.
 func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
 	const sbin = "/usr/sbin/slapd" // which is not on everybody's PATH
 	program, err := exec.LookPath("slapd")

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Talk is a raw connection to a server, for tests that say each command themselves. It is used by one goroutine.
+// Talk is a raw connection to a server, for tests that say each command themselves. It is used by
+// one goroutine.
 type Talk struct {
 	net.Conn
 	In *bufio.Reader

@@ -14,7 +14,8 @@ func (z zone) add(rr dns.RR) {
 	z[name] = append(z[name], rr)
 }
 
-// find returns the records of a name, or of the wildcard that covers it. ok is false when the name does not exist.
+// find returns the records of a name, or of the wildcard that covers it. ok is false when the name
+// does not exist.
 func (z zone) find(name string) (rrs []dns.RR, ok bool) {
 	if rrs, ok = z[name]; ok {
 		return rrs, true

@@ -1,5 +1,5 @@
-// Package sdnotify tells systemd how the service is: sd_notify(3) and sd_watchdog_enabled(3), without a library. Where systemd is
-// not the service manager nothing is told, and nothing fails.
+// Package sdnotify tells systemd how the service is: sd_notify(3) and sd_watchdog_enabled(3),
+// without a library. Where systemd is not the service manager nothing is told, and nothing fails.
 package sdnotify
 
 import (
@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Manager is the service manager. A nil Manager is none: all its methods do nothing. Safe for use by several goroutines.
+// Manager is the service manager. A nil Manager is none: all its methods do nothing. Safe for use
+// by several goroutines.
 type Manager struct {
 	socket   *net.UnixAddr
 	watchdog time.Duration // between two signs of life at the most; 0: none are wanted
@@ -28,7 +29,8 @@ func FromEnvironment() *Manager {
 	return &Manager{socket: &net.UnixAddr{Name: path, Net: "unixgram"}, watchdog: watchdog()}
 }
 
-// watchdog reads what WatchdogSec= became. WATCHDOG_PID keeps children, which inherit the environment, from answering for us.
+// watchdog reads what WatchdogSec= became. WATCHDOG_PID keeps children, which inherit the
+// environment, from answering for us.
 func watchdog() time.Duration {
 	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return 0
@@ -52,7 +54,8 @@ func (m *Manager) Stopping(status string) error { return m.send("STOPPING=1", st
 // Status changes the line of `systemctl status`.
 func (m *Manager) Status(status string) error { return m.send(statusOf(status)) }
 
-// Waiting says what a start waits for, and asks for more time for it (EXTEND_TIMEOUT_USEC): it may take so long from now.
+// Waiting says what a start waits for, and asks for more time for it (EXTEND_TIMEOUT_USEC): it may
+// take so long from now.
 func (m *Manager) Waiting(status string, more time.Duration) error {
 	return m.send(statusOf(status), "EXTEND_TIMEOUT_USEC="+strconv.FormatInt(more.Microseconds(), 10))
 }
@@ -62,18 +65,21 @@ func statusOf(s string) string {
 	return "STATUS=" + strings.Join(strings.Fields(strings.ToValidUTF8(s, "?")), " ")
 }
 
-// Watch gives signs of life until ctx ends, as often as the service manager asks for, while alive returns nil. When it does not,
-// or does not return, the signs fail to come and the service manager starts the process again.
+// Watch gives signs of life until ctx ends, as often as the service manager asks for, while alive
+// returns nil. When it does not, or does not return, the signs fail to come and the service manager
+// starts the process again.
 func (m *Manager) Watch(ctx context.Context, alive func() error) {
 	if m == nil || m.watchdog == 0 {
 		return
 	}
-	// sd_watchdog_enabled(3) recommends half of the time. A third leaves room for one that comes late on a busy machine.
+	// sd_watchdog_enabled(3) recommends half of the time. A third leaves room for one that comes
+	// late on a busy machine.
 	tick := time.NewTicker(max(m.watchdog/3, time.Millisecond))
 	defer tick.Stop()
 	for {
 		if alive() == nil {
-			// An error is no reason to end: the next sign may get through, and without any systemd acts.
+			// An error is no reason to end: the next sign may get through, and without any systemd
+			// acts.
 			_ = m.send("WATCHDOG=1")
 		}
 		select {
@@ -87,7 +93,8 @@ func (m *Manager) Watch(ctx context.Context, alive func() error) {
 // sendTimeout bounds a notification: systemd that does not read must not stop the mail.
 const sendTimeout = time.Second
 
-// send sends one datagram. A socket per notification costs microseconds and survives a restart of systemd.
+// send sends one datagram. A socket per notification costs microseconds and survives a restart of
+// systemd.
 func (m *Manager) send(lines ...string) error {
 	if m == nil {
 		return nil

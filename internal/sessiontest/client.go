@@ -74,7 +74,8 @@ func (c *Client) Expect(want string) string {
 	return reply
 }
 
-// Reply reads one whole reply, of which the last CRLF is left out. One that begins with a code and a hyphen has a further line (RFC 5321 4.2.1).
+// Reply reads one whole reply, of which the last CRLF is left out. One that begins with a code and
+// a hyphen has a further line (RFC 5321 4.2.1).
 func (c *Client) Reply() string {
 	c.T.Helper()
 	var b strings.Builder
@@ -98,7 +99,8 @@ func (c *Client) ExpectEnd() {
 	}
 }
 
-// ExpectCut expects that the server says no more, be it with a reset, because it did not read all that was sent.
+// ExpectCut expects that the server says no more, be it with a reset, because it did not read all
+// that was sent.
 func (c *Client) ExpectCut() {
 	c.T.Helper()
 	if rest, err := io.ReadAll(c.In); len(rest) > 0 || IsTimeout(err) {

@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// Pieces fuzzes a session with up to most octets, beginning with what the clients of testdata/*.txt send and with one input more: whatever the
-// input, transcript is the same in whatever pieces the input comes. cut says how long the next piece of what is left is.
+// Pieces fuzzes a session with up to most octets, beginning with what the clients of testdata/*.txt
+// send and with one input more: whatever the input, transcript is the same in whatever pieces the
+// input comes. cut says how long the next piece of what is left is.
 func Pieces(f *testing.F, most int, more string, transcript func(t testing.TB, input []byte, cut func(left int) int) string) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

@@ -1,5 +1,5 @@
-// Package sessiontest tests the sessions of a line protocol on the server's side: the pure state machine by scripts and by input in pieces, and
-// the whole server by a client on a real socket.
+// Package sessiontest tests the sessions of a line protocol on the server's side: the pure state
+// machine by scripts and by input in pieces, and the whole server by a client on a real socket.
 package sessiontest
 
 import (
@@ -11,7 +11,8 @@ import (
 	"github.com/postroad/postroad/internal/golden"
 )
 
-// Scripts replays testdata/*.txt: once with the octets as the script sends them, and, unless it says "set segments", once octet by octet.
+// Scripts replays testdata/*.txt: once with the octets as the script sends them, and, unless it
+// says "set segments", once octet by octet.
 func Scripts(t *testing.T, play func(t *testing.T, script string, octets bool) string) {
 	golden.Scripts(t, "testdata/*.txt", func(t *testing.T, script string) string {
 		got := play(t, script, false)
@@ -43,7 +44,8 @@ type Player[O any] struct {
 	Octets bool // each octet from the client comes alone
 	// Do does what another line says; false: it does not know it either.
 	Do func(verb, arg string) bool
-	// Show prints to Out what the session asks for, and reports whether it does its next step without an answer.
+	// Show prints to Out what the session asks for, and reports whether it does its next step
+	// without an answer.
 	Show func(*O) (goesOn bool)
 
 	Now time.Time

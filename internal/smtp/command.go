@@ -42,8 +42,9 @@ func (v Verb) String() string {
 	return verbNames[Unknown]
 }
 
-// ParseCommand splits a command line, given without its CRLF, into verb and arguments. args is a part of line, without the space
-// between them and without trailing white space (RFC 5321 4.1.1: servers tolerate it).
+// ParseCommand splits a command line, given without its CRLF, into verb and arguments. args is a
+// part of line, without the space between them and without trailing white space (RFC 5321 4.1.1:
+// servers tolerate it).
 func ParseCommand(line []byte) (verb Verb, args []byte) {
 	if !wellFormed(line) {
 		if len(line) > 2 && line[0] == 0x16 && line[1] == 3 { // a TLS record: handshake, version 3.x
@@ -112,9 +113,10 @@ func foreign(name []byte) Verb {
 	return Unknown
 }
 
-// ParseHelo checks the argument of HELO, EHLO or LHLO: a domain or an address literal (RFC 5321 4.1.1.1). Clients get this
-// wrong in many harmless ways (underscores, bare addresses), so any short run of host name octets will do; what is
-// kept out is what would be unsafe in a Received field.
+// ParseHelo checks the argument of HELO, EHLO or LHLO: a domain or an address literal (RFC 5321
+// 4.1.1.1). Clients get this wrong in many harmless ways (underscores, bare addresses), so any
+// short run of host name octets will do; what is kept out is what would be unsafe in a Received
+// field.
 func ParseHelo(args []byte) (string, *Failure) {
 	if len(args) == 0 || len(args) > maxDomain {
 		return "", Perm(SyntaxError, "5.5.4", "Say your host name: EHLO host.example")
@@ -137,8 +139,8 @@ func ParseBdat(args []byte) (size int64, last bool, f *Failure) {
 	return size, more, nil
 }
 
-// ParseAuth splits the arguments of AUTH: mechanism [SP initial-response] (RFC 4954 4). A nil initial means that there was none;
-// "=" stands for an empty one.
+// ParseAuth splits the arguments of AUTH: mechanism [SP initial-response] (RFC 4954 4). A nil
+// initial means that there was none; "=" stands for an empty one.
 func ParseAuth(args []byte) (mechanism string, initial []byte, f *Failure) {
 	name, rest, more := bytes.Cut(args, []byte{' '})
 	if len(name) == 0 || len(name) > 20 || more && (len(rest) == 0 || bytes.IndexByte(rest, ' ') >= 0) {
@@ -152,7 +154,8 @@ func ParseAuth(args []byte) (mechanism string, initial []byte, f *Failure) {
 	return string(bytes.ToUpper(name)), rest, nil
 }
 
-// parseNumber reads 1 to 20 digits. It reports false for anything else and for what does not fit into an int64.
+// parseNumber reads 1 to 20 digits. It reports false for anything else and for what does not fit
+// into an int64.
 func parseNumber(s []byte) (int64, bool) {
 	if len(s) == 0 || len(s) > 20 {
 		return 0, false

@@ -2,12 +2,14 @@ package smtp
 
 import "bytes"
 
-// MaxTextLine is the longest line of mail data in octets, CRLF not counted (RFC 5321 4.5.3.1.6 counts it: 1000).
+// MaxTextLine is the longest line of mail data in octets, CRLF not counted (RFC 5321 4.5.3.1.6
+// counts it: 1000).
 const MaxTextLine = 998
 
-// DataReceiver takes mail data off the wire (RFC 5321 4.5.2): it removes dot-stuffing and finds the end of mail data, which is
-// CRLF.CRLF and nothing else. A CR or LF that is not part of a CRLF is counted, never repaired: repairing
-// it is what lets one message become two (SMTP smuggling, CVE-2023-51764 and its kin).
+// DataReceiver takes mail data off the wire (RFC 5321 4.5.2): it removes dot-stuffing and finds the
+// end of mail data, which is CRLF.CRLF and nothing else. A CR or LF that is not part of a CRLF is
+// counted, never repaired: repairing it is what lets one message become two (SMTP smuggling,
+// CVE-2023-51764 and its kin).
 //
 // The zero value stands at the start of mail data.
 type DataReceiver struct {
@@ -29,9 +31,10 @@ const (
 	ended
 )
 
-// Append appends the unstuffed form of data to dst, at most len(data)+1 octets, and returns how many octets of data it used. It uses
-// all of them unless done: then the end of mail data was found, and what follows are commands.
-// The CRLF before the final dot belongs to the mail data and is appended.
+// Append appends the unstuffed form of data to dst, at most len(data)+1 octets, and returns how
+// many octets of data it used. It uses all of them unless done: then the end of mail data was
+// found, and what follows are commands. The CRLF before the final dot belongs to the mail data and
+// is appended.
 func (r *DataReceiver) Append(dst, data []byte) (out []byte, used int, done bool) {
 	from, i := 0, 0 // data[from:i] is yet to be copied
 	for i < len(data) && r.state != ended {
@@ -70,7 +73,8 @@ func (r *DataReceiver) Append(dst, data []byte) (out []byte, used int, done bool
 	return append(dst, data[from:i]...), i, r.state == ended
 }
 
-// scan passes over whole lines as long as none begins with a dot. It stops at the first octet that it does not decide about.
+// scan passes over whole lines as long as none begins with a dot. It stops at the first octet that
+// it does not decide about.
 func (r *DataReceiver) scan(data []byte) int {
 	n, ended := r.wholeLines(data)
 	r.Bare += bytes.Count(data[:n], []byte{'\r'}) - ended // all CRs at once, instead of a search in each line
@@ -80,7 +84,8 @@ func (r *DataReceiver) scan(data []byte) int {
 	return n + r.tail(data[n:])
 }
 
-// wholeLines returns the length of the lines, and how many CRLFs end them. A lone LF is counted here; it is an octet of the line and does not end it.
+// wholeLines returns the length of the lines, and how many CRLFs end them. A lone LF is counted
+// here; it is an octet of the line and does not end it.
 func (r *DataReceiver) wholeLines(data []byte) (n, ended int) {
 	for {
 		rest := data[n:]
@@ -136,8 +141,9 @@ func (r *DataReceiver) closeLine() {
 	r.line = 0
 }
 
-// DotStuffer puts mail data on the wire (RFC 5321 4.5.2) in pieces of any size. A CR or LF that stands alone becomes CRLF: our
-// client never sends one. The zero value stands at the start of mail data.
+// DotStuffer puts mail data on the wire (RFC 5321 4.5.2) in pieces of any size. A CR or LF that
+// stands alone becomes CRLF: our client never sends one. The zero value stands at the start of mail
+// data.
 type DotStuffer struct {
 	midLine bool
 	cr      bool // the last octet was CR; its LF is to follow
@@ -178,8 +184,8 @@ func (s *DotStuffer) Append(dst, data []byte) []byte {
 	return dst
 }
 
-// lines returns the length of the lines that can be copied as they are: up to the next line that begins with a dot, or to the next CR
-// or LF that is not half of a CRLF within data.
+// lines returns the length of the lines that can be copied as they are: up to the next line that
+// begins with a dot, or to the next CR or LF that is not half of a CRLF within data.
 func (s *DotStuffer) lines(data []byte) (n int) {
 	for n < len(data) {
 		if !s.midLine && n > 0 && data[n] == '.' {
@@ -206,8 +212,9 @@ func (s *DotStuffer) lines(data []byte) (n int) {
 	return n
 }
 
-// Pass returns how many octets at the start of data can be sent as they are, and takes them as sent: a large content is sent from where it
-// lies, and only where something has to be put in does Append make a copy.
+// Pass returns how many octets at the start of data can be sent as they are, and takes them as
+// sent: a large content is sent from where it lies, and only where something has to be put in does
+// Append make a copy.
 func (s *DotStuffer) Pass(data []byte) (n int) {
 	if s.cr {
 		return 0
@@ -227,7 +234,8 @@ func (s *DotStuffer) Pass(data []byte) (n int) {
 	return n + s.lines(data[n:])
 }
 
-// Clean reports whether content can go on the wire as it is: lines end with CRLF, none begins with a dot, no CR or LF stands alone.
+// Clean reports whether content can go on the wire as it is: lines end with CRLF, none begins with
+// a dot, no CR or LF stands alone.
 func Clean(content []byte) bool {
 	if len(content) > 0 && content[0] == '.' {
 		return false

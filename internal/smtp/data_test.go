@@ -75,7 +75,8 @@ func TestDataReceiver(t *testing.T) {
 	}
 }
 
-// None of the smuggling sequences ends mail data, whatever the split, and each is seen as a violation or is plain content.
+// None of the smuggling sequences ends mail data, whatever the split, and each is seen as a
+// violation or is plain content.
 func TestSmugglingSequences(t *testing.T) {
 	sequences := map[string]string{
 		"lf.lf": "0a2e0a", "lf.cr": "0a2e0d", "cr.lf": "0d2e0a", "cr.cr": "0d2e0d", "lf.crlf": "0a2e0d0a", "cr.crlf": "0d2e0d0a",
@@ -149,7 +150,8 @@ func FuzzDataReceiver(f *testing.F) {
 		want, wantUsed, bare, long, wantDone := slowReceive(in)
 		for _, pieces := range [][]int{nil, {a & 0xff, b & 0xff}, bytesOf(len(in), 1), bytesOf(len(in), 2)} {
 			out, used, done, r := receive(in, pieces...)
-			// What the receiver holds back or has not decided about shows only when more input comes; so compare after a fixed end.
+			// What the receiver holds back or has not decided about shows only when more input
+			// comes; so compare after a fixed end.
 			if !done {
 				out, _, done, r = receive(append(bytes.Clone(in), "x\r\n.\r\n"...), pieces...)
 				w, _, b2, l2, d2 := slowReceive(append(bytes.Clone(in), "x\r\n.\r\n"...))
@@ -188,7 +190,8 @@ func passing(in []byte, cut int) (wire []byte) {
 	return s.Finish(wire)
 }
 
-// What the stuffer sends never has a CR or LF alone, ends once, and comes back as it was but for repaired line ends.
+// What the stuffer sends never has a CR or LF alone, ends once, and comes back as it was but for
+// repaired line ends.
 func FuzzDotStuffer(f *testing.F) {
 	for _, s := range []string{"", "a\r\n.b\r\n", "\n.\n", "\r.\r", "a\r", "..\r\n", "\r\r\n"} {
 		f.Add([]byte(s), 1)

@@ -2,8 +2,9 @@ package smtp
 
 import "strconv"
 
-// Failure is the one value that carries a failure from where it is found to where it is reported: to the SMTP peer, to
-// the log, to the sender in a DSN. Whether it is temporary follows from its code and is never stored beside it.
+// Failure is the one value that carries a failure from where it is found to where it is reported:
+// to the SMTP peer, to the log, to the sender in a DSN. Whether it is temporary follows from its
+// code and is never stored beside it.
 type Failure struct {
 	Code     int    // SMTP reply code, 4xx or 5xx (RFC 5321 4.2)
 	Enhanced string // enhanced status code such as "4.3.0" (RFC 3463)

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// BodyType, Notify and Ret have the values of their namesakes in internal/mail, which lies above this package.
+// BodyType, Notify and Ret have the values of their namesakes in internal/mail, which lies above
+// this package.
 
 // BodyType is the BODY parameter of MAIL (RFC 6152, RFC 3030).
 type BodyType uint8
@@ -35,15 +36,16 @@ const (
 	RetHeaders
 )
 
-// Extensions says which parameters the server has offered in this session. A parameter of an extension that was not offered
-// is answered 555 (RFC 5321 4.1.1.11). A HELO session has none.
+// Extensions says which parameters the server has offered in this session. A parameter of an
+// extension that was not offered is answered 555 (RFC 5321 4.1.1.11). A HELO session has none.
 type Extensions struct {
 	Size         bool // SIZE, RFC 1870
 	EightBitMIME bool // RFC 6152
 	BinaryMIME   bool // RFC 3030
 	DSN          bool // RFC 3461
 	Auth         bool // AUTH= of MAIL, RFC 4954 5
-	// SMTPUTF8: for MAIL, that the parameter was offered; for RCPT, that MAIL of this transaction carried it (RFC 6531 3.4).
+	// SMTPUTF8: for MAIL, that the parameter was offered; for RCPT, that MAIL of this transaction
+	// carried it (RFC 6531 3.4).
 	SMTPUTF8 bool
 }
 
@@ -77,7 +79,8 @@ var (
 	failRcptUTF8   = Perm(MailboxNameNotAllowed, "5.6.7", "An address beyond ASCII needs SMTPUTF8 with MAIL of this transaction")
 )
 
-// ParseMail parses the arguments of MAIL: FROM:<reverse-path> [SP Mail-parameters] (RFC 5321 4.1.1.2).
+// ParseMail parses the arguments of MAIL: FROM:<reverse-path> [SP Mail-parameters] (RFC 5321
+// 4.1.1.2).
 func ParseMail(args []byte, ext Extensions) (m MailArgs, f *Failure) {
 	rest, ok := afterColon(args, "FROM:")
 	if !ok {
@@ -157,7 +160,8 @@ func (m *MailArgs) set(key string, value []byte, ext Extensions) *Failure {
 	return nil
 }
 
-// ParseRcpt parses the arguments of RCPT: TO:<forward-path> [SP Rcpt-parameters] (RFC 5321 4.1.1.3).
+// ParseRcpt parses the arguments of RCPT: TO:<forward-path> [SP Rcpt-parameters] (RFC 5321
+// 4.1.1.3).
 func ParseRcpt(args []byte, ext Extensions) (r RcptArgs, f *Failure) {
 	rest, ok := afterColon(args, "TO:")
 	if !ok {
@@ -229,8 +233,8 @@ func parseNotify(value []byte) (n Notify, ok bool) {
 	return n, true
 }
 
-// parseORcpt reads addr-type ";" xtext (RFC 3461 4.2). The address of type utf-8 may have \x{HEX} characters or stand as it
-// is (RFC 6533 3).
+// parseORcpt reads addr-type ";" xtext (RFC 3461 4.2). The address of type utf-8 may have \x{HEX}
+// characters or stand as it is (RFC 6533 3).
 func parseORcpt(value []byte) (string, bool) {
 	kind, encoded, ok := bytes.Cut(value, []byte{';'})
 	if !ok || len(value) > 500 || len(kind) == 0 || len(encoded) == 0 {
@@ -249,8 +253,8 @@ func parseORcpt(value []byte) (string, bool) {
 	case equalFold(kind, "UTF-8"):
 		address, ok = decodeEmbeddedUnicode(address)
 	case !IsASCII(address) && IsASCII(string(encoded)):
-		// Postfix 3.7 sends the UTF-8 of an internationalised address as xtext of type rfc822. What is meant is clear, and a report
-		// with the right type is well-formed (RFC 6533 3).
+		// Postfix 3.7 sends the UTF-8 of an internationalised address as xtext of type rfc822. What
+		// is meant is clear, and a report with the right type is well-formed (RFC 6533 3).
 		kind, ok = []byte("utf-8"), equalFold(kind, "RFC822")
 	default:
 		ok = IsASCII(address)
@@ -340,7 +344,8 @@ func isKeyword(key []byte) bool {
 	return true
 }
 
-// afterColon cuts "FROM:" or "TO:", and the spaces that some clients put after it although RFC 5321 3.3 forbids them.
+// afterColon cuts "FROM:" or "TO:", and the spaces that some clients put after it although RFC 5321
+// 3.3 forbids them.
 func afterColon(args []byte, word string) ([]byte, bool) {
 	if len(args) < len(word) || !equalFold(args[:len(word)], word) || !wellFormed(args) {
 		return nil, false

@@ -180,7 +180,8 @@ func TestUnquoteLocal(t *testing.T) {
 	}
 }
 
-// clean is what everything decoded from a peer must be, because it goes into headers, logs and replies.
+// clean is what everything decoded from a peer must be, because it goes into headers, logs and
+// replies.
 func clean(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
 }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// Limits of a path, in octets. RFC 5321 4.5.3.1 sets minimums; for the local part we are wider, because variable
-// envelope return paths go beyond its 64.
+// Limits of a path, in octets. RFC 5321 4.5.3.1 sets minimums; for the local part we are wider,
+// because variable envelope return paths go beyond its 64.
 const (
 	maxLocalPart = 255
 	maxDomain    = 255
@@ -25,8 +25,9 @@ type path struct {
 	nonASCII bool
 }
 
-// parsePath reads "<" [ A-d-l ":" ] Mailbox ">" at the start of s (RFC 5321 4.1.2) and returns what follows it.
-// A local part alone is allowed; the caller decides whether it will do. The reason for a refusal is a sentence's end.
+// parsePath reads "<" [ A-d-l ":" ] Mailbox ">" at the start of s (RFC 5321 4.1.2) and returns what
+// follows it. A local part alone is allowed; the caller decides whether it will do. The reason for
+// a refusal is a sentence's end.
 func parsePath(s []byte) (p path, rest []byte, why string) {
 	if len(s) == 0 || s[0] != '<' {
 		return p, nil, "the address is not in angle brackets"
@@ -73,7 +74,8 @@ func parsePath(s []byte) (p path, rest []byte, why string) {
 	return p, s[end+1:], ""
 }
 
-// skipRoute drops a source route, which is obsolete: it MUST be accepted and SHOULD be ignored (RFC 5321 appendix C, F.2).
+// skipRoute drops a source route, which is obsolete: it MUST be accepted and SHOULD be ignored (RFC
+// 5321 appendix C, F.2).
 func skipRoute(s []byte) (rest []byte, why string) {
 	if len(s) == 0 || s[0] != '@' {
 		return s, ""
@@ -117,8 +119,8 @@ func localPart(s []byte) int {
 	return 0 // a path ends with ">", not with the line
 }
 
-// quotedString returns the length of a Quoted-string, quotes included. An empty one is refused: it names nobody, and it
-// has been a crash elsewhere (CVE-2020-10967).
+// quotedString returns the length of a Quoted-string, quotes included. An empty one is refused: it
+// names nobody, and it has been a crash elsewhere (CVE-2020-10967).
 func quotedString(s []byte) int {
 	for i := 1; i < len(s); i++ {
 		switch c := s[i]; {

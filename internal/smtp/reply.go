@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// Reply is an SMTP reply (RFC 5321 4.2), with the enhanced status code (RFC 2034) taken out of its text.
+// Reply is an SMTP reply (RFC 5321 4.2), with the enhanced status code (RFC 2034) taken out of its
+// text.
 type Reply struct {
 	Code     int
 	Enhanced string // "2.0.0", "" when there was none
@@ -29,11 +30,12 @@ func (r Reply) Line() string {
 	return s
 }
 
-// maxReplyText keeps a line of ours within 512 octets with its code, enhanced code and CRLF (RFC 5321 4.5.3.1.5).
+// maxReplyText keeps a line of ours within 512 octets with its code, enhanced code and CRLF (RFC
+// 5321 4.5.3.1.5).
 const maxReplyText = 490
 
-// AppendReply appends a reply of one line for each of lines, at least one. Octets that would break the reply are
-// replaced, so that a peer's own words can be quoted to it. enhanced may be "".
+// AppendReply appends a reply of one line for each of lines, at least one. Octets that would break
+// the reply are replaced, so that a peer's own words can be quoted to it. enhanced may be "".
 func AppendReply(dst []byte, code int, enhanced string, lines ...string) []byte {
 	if len(lines) == 0 {
 		return appendReplyLine(dst, code, ' ', enhanced, "")
@@ -85,7 +87,8 @@ func appendClean[S string | []byte](dst []byte, text S) []byte {
 	return dst
 }
 
-// Limits of a reply that a remote may send: wide for the honest, bounded for the hostile (a 100 MB reply).
+// Limits of a reply that a remote may send: wide for the honest, bounded for the hostile (a 100 MB
+// reply).
 const (
 	maxReplyLine  = 2048 // octets, RFC 5321 4.5.3.1.5 says 512
 	maxReplyLines = 128
@@ -97,8 +100,9 @@ var (
 	ErrReplySize   = errors.New("the remote sent a reply that is too long")
 )
 
-// ReplyParser puts replies together from the octets of a connection, in pieces of any size. It holds at most
-// maxReplyLine octets of an unfinished line and maxReplyLines lines. The zero value is ready.
+// ReplyParser puts replies together from the octets of a connection, in pieces of any size. It
+// holds at most maxReplyLine octets of an unfinished line and maxReplyLines lines. The zero value
+// is ready.
 type ReplyParser struct {
 	code     int
 	lines    int
@@ -109,8 +113,8 @@ type ReplyParser struct {
 	err      error
 }
 
-// Parse takes octets and returns how many it used. done says that a reply is complete and that Reply returns it;
-// what follows in data belongs to the next one.
+// Parse takes octets and returns how many it used. done says that a reply is complete and that
+// Reply returns it; what follows in data belongs to the next one.
 func (p *ReplyParser) Parse(data []byte) (n int, done bool, err error) {
 	if p.err != nil {
 		return 0, false, p.err
@@ -212,8 +216,8 @@ func replyCode(line []byte) (int, bool) {
 	return code, true
 }
 
-// enhancedCode returns the length of class "." 1*3digit "." 1*3digit at the start of text, or 0 (RFC 2034 4, RFC 3463 2). Its class
-// has to be that of the reply.
+// enhancedCode returns the length of class "." 1*3digit "." 1*3digit at the start of text, or 0
+// (RFC 2034 4, RFC 3463 2). Its class has to be that of the reply.
 func enhancedCode(text []byte, class byte) int {
 	if len(text) < 5 || text[0] != class || text[1] != '.' || class == '3' {
 		return 0

@@ -7,7 +7,8 @@ import (
 
 // What AUTH exchanges of all protocols have in common.
 
-// DecodeSASL decodes a client's message in an exchange (RFC 4954 4, RFC 5034 4); false: it is not base64.
+// DecodeSASL decodes a client's message in an exchange (RFC 4954 4, RFC 5034 4); false: it is not
+// base64.
 func DecodeSASL(encoded []byte) ([]byte, bool) {
 	message := make([]byte, base64.StdEncoding.DecodedLen(len(encoded)))
 	n, err := base64.StdEncoding.Strict().Decode(message, encoded)

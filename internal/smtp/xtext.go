@@ -21,8 +21,8 @@ func AppendXText(dst []byte, s string) []byte {
 	return dst
 }
 
-// DecodeXText reads xtext. Hexadecimal digits may be in lower case, as some clients send them; octets beyond ASCII
-// may stand for themselves (RFC 6533 3, utf-8-addr-unitext).
+// DecodeXText reads xtext. Hexadecimal digits may be in lower case, as some clients send them;
+// octets beyond ASCII may stand for themselves (RFC 6533 3, utf-8-addr-unitext).
 func DecodeXText(s []byte) (string, bool) {
 	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
@@ -69,8 +69,8 @@ func decodeEmbeddedUnicode(s string) (string, bool) {
 	return b.String(), true
 }
 
-// isPrintable reports whether s, decoded from a peer's words, can stand in a header field: no control characters, no line breaks, and
-// well-formed UTF-8.
+// isPrintable reports whether s, decoded from a peer's words, can stand in a header field: no
+// control characters, no line breaks, and well-formed UTF-8.
 func isPrintable(s string) bool {
 	for _, r := range s {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError || r > 0x7f && !unicode.IsPrint(r) {

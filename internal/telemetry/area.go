@@ -14,7 +14,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// maxLabels bounds the label values of one figure in one collection; what comes after them is summed as "other".
+// maxLabels bounds the label values of one figure in one collection; what comes after them is
+// summed as "other".
 const maxLabels = 200
 
 // Observer takes the figures of one area.
@@ -23,13 +24,15 @@ type Observer interface {
 	Counter(name, help string, value uint64)
 	// Gauge gives a figure of now.
 	Gauge(name, help string, value float64)
-	// CounterBy and GaugeBy give the figure for one value of a label. The values come from a closed list.
+	// CounterBy and GaugeBy give the figure for one value of a label. The values come from a closed
+	// list.
 	CounterBy(name, help, label, labelValue string, value uint64)
 	GaugeBy(name, help, label, labelValue string, value float64)
 }
 
-// Area offers the figures that collect gives as metrics named postroad_<area>_<name>. collect is called at each collection, by
-// several goroutines at a time when there are several readers, and once now to find bad names.
+// Area offers the figures that collect gives as metrics named postroad_<area>_<name>. collect is
+// called at each collection, by several goroutines at a time when there are several readers, and
+// once now to find bad names.
 func (t *Telemetry) Area(area string, collect func(Observer)) error {
 	if _, err := gather(area, collect); err != nil {
 		return fmt.Errorf("telemetry: %w", err)
@@ -40,8 +43,8 @@ func (t *Telemetry) Area(area string, collect func(Observer)) error {
 	return nil
 }
 
-// areas is the SDK's Producer of all areas' figures. Road not taken: observable instruments. They must all be known before
-// the first collection, but a site's figures appear when the site does.
+// areas is the SDK's Producer of all areas' figures. Road not taken: observable instruments. They
+// must all be known before the first collection, but a site's figures appear when the site does.
 type areas struct {
 	start time.Time
 	mu    struct {

@@ -2,8 +2,9 @@ package telemetry
 
 import "go.opentelemetry.io/otel/trace"
 
-// Carry returns the trace-id and span-id of a sampled span, 24 octets, as an envelope carries them through the queue. It
-// is nil for a span that is not sampled: then the envelope carries nothing and no span is made later on.
+// Carry returns the trace-id and span-id of a sampled span, 24 octets, as an envelope carries them
+// through the queue. It is nil for a span that is not sampled: then the envelope carries nothing
+// and no span is made later on.
 func Carry(s trace.Span) []byte {
 	sc := s.SpanContext()
 	if !sc.IsSampled() {

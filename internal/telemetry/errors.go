@@ -7,8 +7,8 @@ import (
 	"go.opentelemetry.io/otel"
 )
 
-// errorHandler passes the SDK's complaints to the log, at most one a minute: a receiver that is down would otherwise
-// fill it.
+// errorHandler passes the SDK's complaints to the log, at most one a minute: a receiver that is
+// down would otherwise fill it.
 func (t *Telemetry) errorHandler() otel.ErrorHandler {
 	var mu sync.Mutex
 	var last time.Time

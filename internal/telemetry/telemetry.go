@@ -1,10 +1,12 @@
-// Package telemetry sets up OpenTelemetry's SDK: metrics for Prometheus at /metrics and, when an OTLP endpoint is configured, metrics
-// traces and events pushed to it. It is the only package that imports the SDK; others use the OTel API or keep plain counters
-// in a Stats struct, which Area turns into instruments.
+// Package telemetry sets up OpenTelemetry's SDK: metrics for Prometheus at /metrics and, when an
+// OTLP endpoint is configured, metrics traces and events pushed to it. It is the only package that
+// imports the SDK; others use the OTel API or keep plain counters in a Stats struct, which Area
+// turns into instruments.
 //
-// Invariants: nothing here is on mail's way. Counters are read when somebody collects them, not written through OTel when
-// something happens; without an endpoint the tracer is OTel's no-op; with one, messages are sampled once, at reception, and
-// spans wait in a bounded queue that drops what the receiver does not take. A receiver that is down delays neither start nor mail.
+// Invariants: nothing here is on mail's way. Counters are read when somebody collects them, not
+// written through OTel when something happens; without an endpoint the tracer is OTel's no-op; with
+// one, messages are sampled once, at reception, and spans wait in a bounded queue that drops what
+// the receiver does not take. A receiver that is down delays neither start nor mail.
 package telemetry
 
 import (
@@ -36,7 +38,8 @@ import (
 type Options struct {
 	// Node is the node's name and Version the program's, told to the receiver.
 	Node, Version string
-	// OTLP is the receiver: host:port or http://host:port in the clear, https://host:port with TLS. "": none.
+	// OTLP is the receiver: host:port or http://host:port in the clear, https://host:port with TLS.
+	// "": none.
 	OTLP string
 	// Sample is the share of messages that are traced, 0 to 1. Without OTLP nothing is.
 	Sample float64
@@ -59,7 +62,8 @@ type Telemetry struct {
 // spanQueue bounds the spans that wait for the receiver.
 const spanQueue = 8192
 
-// Start sets everything up. It makes no connection: the exporters do, when they have something to send.
+// Start sets everything up. It makes no connection: the exporters do, when they have something to
+// send.
 func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	t := &Telemetry{registry: prometheus.NewRegistry(), areas: &areas{start: time.Now()}, logf: o.Logf}
 	if t.logf == nil {
@@ -147,7 +151,8 @@ func (t *Telemetry) Tracer(name string) trace.Tracer {
 // Tracing reports whether any message is traced, so that callers can leave out the work around it.
 func (t *Telemetry) Tracing() bool { return t.traces != nil }
 
-// Meter returns the meter of a package, for instruments that Area does not offer, such as histograms.
+// Meter returns the meter of a package, for instruments that Area does not offer, such as
+// histograms.
 func (t *Telemetry) Meter(name string) metric.Meter { return t.metrics.Meter(name) }
 
 // Shutdown exports what is waiting, until ctx ends.

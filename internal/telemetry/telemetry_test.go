@@ -101,8 +101,8 @@ func receive(t *testing.T) (*collector, string) {
 	return c, l.Addr().String()
 }
 
-// TestSpansAndMetricsArrive follows one message: the span of its reception, and one of an attempt made from what the envelope
-// carried, are one trace at the receiver after Shutdown.
+// TestSpansAndMetricsArrive follows one message: the span of its reception, and one of an attempt
+// made from what the envelope carried, are one trace at the receiver after Shutdown.
 func TestSpansAndMetricsArrive(t *testing.T) {
 	c, addr := receive(t)
 	tel, err := Start(t.Context(), Options{Node: "mx1", Version: "test", OTLP: addr, Sample: 1})
@@ -131,7 +131,8 @@ func TestSpansAndMetricsArrive(t *testing.T) {
 	}
 }
 
-// TestEventsArrive: an event is at the receiver after Shutdown, with its name, and costs nothing without a receiver.
+// TestEventsArrive: an event is at the receiver after Shutdown, with its name, and costs nothing
+// without a receiver.
 func TestEventsArrive(t *testing.T) {
 	c, addr := receive(t)
 	for _, o := range []Options{{}, {Node: "mx1", OTLP: addr}} {

@@ -24,8 +24,8 @@ func newBackward(r io.ReaderAt, size int64) *backward {
 	return &backward{r: r, at: size, space: make([]byte, blockSize+maxLine)}
 }
 
-// next returns the line before, without its end, good until the next call; io.EOF at the beginning of the file. Empty lines and lines that
-// are too long are left out.
+// next returns the line before, without its end, good until the next call; io.EOF at the beginning
+// of the file. Empty lines and lines that are too long are left out.
 func (b *backward) next() ([]byte, error) {
 	for {
 		i := bytes.LastIndexByte(b.rest, '\n')

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Lines are looked through without decoding them: most are somebody else's, and decoding costs ten times as much. The keys stand as
-// maillog writes them. Within a string a quote is escaped, so that a key is nowhere found but where it is one.
+// Lines are looked through without decoding them: most are somebody else's, and decoding costs ten
+// times as much. The keys stand as maillog writes them. Within a string a quote is escaped, so that
+// a key is nowhere found but where it is one.
 var (
 	reception    = []byte(`{"type":"Reception"`)
 	idKey        = []byte(`,"id":"`)

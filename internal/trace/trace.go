@@ -1,5 +1,5 @@
-// Package trace finds what a node's event log knows of a message. It reads the files from their ends, so that what is new is found at once
-// and the memory it takes does not grow with them.
+// Package trace finds what a node's event log knows of a message. It reads the files from their
+// ends, so that what is new is found at once and the memory it takes does not grow with them.
 package trace
 
 import (
@@ -20,10 +20,13 @@ import (
 
 // Query selects events; all that is set must hold.
 type Query struct {
-	// IDs are the messages, in lower case; nil: any, those without an ID left out. The Reception of a message that was made of one of them belongs to it.
+	// IDs are the messages, in lower case; nil: any, those without an ID left out. The Reception of
+	// a message that was made of one of them belongs to it.
 	IDs map[string]bool
-	// Sender and Recipient are whole addresses, in any case; "<>" is the null reverse-path. A recipient has two, the one that the sender used and the one that
-	// the mail goes to. With IDs, Recipient also lets pass what is of the message as a whole: its Reception names the first recipient only.
+	// Sender and Recipient are whole addresses, in any case; "<>" is the null reverse-path. A
+	// recipient has two, the one that the sender used and the one that the mail goes to. With IDs,
+	// Recipient also lets pass what is of the message as a whole: its Reception names the first
+	// recipient only.
 	Sender, Recipient string
 	// Since is the time of the oldest event wanted.
 	Since time.Time
@@ -36,19 +39,20 @@ type Event struct {
 	Line json.RawMessage // valid JSON; the callee may keep it
 }
 
-// disorder is how much younger than Since a line may be written that stands before an older one: many goroutines log at once, and command
-// time differs a little from the clock.
+// disorder is how much younger than Since a line may be written that stands before an older one:
+// many goroutines log at once, and command time differs a little from the clock.
 const disorder = 5 * time.Minute
 
-// Search calls fn with the events that q selects in the event log at path and its rotated files, the newest first or nearly so, until it
-// returns false. A file that is missing has no events.
+// Search calls fn with the events that q selects in the event log at path and its rotated files,
+// the newest first or nearly so, until it returns false. A file that is missing has no events.
 func Search(ctx context.Context, path string, q *Query, fn func(Event) (goOn bool)) error {
 	current, err := openFile(path)
 	if err != nil {
 		return err
 	}
 	defer current.Close()
-	// The list is made with the newest file open: if it is rotated now, it is in the list as well, and is told by what it is.
+	// The list is made with the newest file open: if it is rotated now, it is in the list as well,
+	// and is told by what it is.
 	old, err := maillog.Rotated(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("event log: %w", err)

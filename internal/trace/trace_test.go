@@ -20,7 +20,8 @@ import (
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// writeLog writes an event log of many messages, one a second, with three events each, in several files; it returns its path and their IDs.
+// writeLog writes an event log of many messages, one a second, with three events each, in several
+// files; it returns its path and their IDs.
 func writeLog(t *testing.T, messages int, rotate int64) (path string, ids []mail.ID) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "events.jsonl")
@@ -145,7 +146,8 @@ func TestMissingAndTornFiles(t *testing.T) {
 	}
 }
 
-// TestBackwardReadsEachLineOnce compares with reading forwards, over lines of all lengths around the blocks'.
+// TestBackwardReadsEachLineOnce compares with reading forwards, over lines of all lengths around
+// the blocks'.
 func TestBackwardReadsEachLineOnce(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

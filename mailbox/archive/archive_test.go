@@ -186,7 +186,8 @@ func (discard) Folder(string) error  { return nil }
 func (discard) Write(*Message) error { return nil }
 func (discard) Close() error         { return nil }
 
-// FuzzMbox: whatever a message is, it comes back between two others; whatever a file is, it is read or refused.
+// FuzzMbox: whatever a message is, it comes back between two others; whatever a file is, it is read
+// or refused.
 func FuzzMbox(f *testing.F) {
 	for _, n := range nasty[:18] {
 		f.Add([]byte(n))

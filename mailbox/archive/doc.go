@@ -1,5 +1,6 @@
-// Package archive writes the messages of a mailbox to files that other programs read, and reads such files: mbox and Maildir, and the stream in which they
-// cross from and to a node. What this package wrote it reads back octet for octet, with folders, flags and dates.
+// Package archive writes the messages of a mailbox to files that other programs read, and reads
+// such files: mbox and Maildir, and the stream in which they cross from and to a node. What this
+// package wrote it reads back octet for octet, with folders, flags and dates.
 //
 // Readers and writers are for one goroutine. They hold one message in memory.
 package archive
@@ -97,7 +98,8 @@ func (l letters) flags(s string) (f mailbox.Flags) {
 	return f
 }
 
-// Copy copies messages, after the first skip of them, and calls copied with the number of those that were copied or skipped.
+// Copy copies messages, after the first skip of them, and calls copied with the number of those
+// that were copied or skipped.
 func Copy(to Writer, from Reader, skip int64, copied func(int64)) (n int64, err error) {
 	for {
 		m, err := from.Next()

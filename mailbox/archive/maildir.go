@@ -17,9 +17,10 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// A Maildir has a file for each message, whose name ends with its flags. Other folders than the inbox are directories .A.B in it (Maildir++); what of their
-// names a file's name cannot have is written as %XX. Our files have ",E=raw" in their names: they are the octets of the message as it is. Those of
-// other programs mostly have LF at the end of lines.
+// A Maildir has a file for each message, whose name ends with its flags. Other folders than the
+// inbox are directories .A.B in it (Maildir++); what of their names a file's name cannot have is
+// written as %XX. Our files have ",E=raw" in their names: they are the octets of the message as it
+// is. Those of other programs mostly have LF at the end of lines.
 
 const (
 	rawMark  = ",E=raw"
@@ -110,7 +111,8 @@ var maildirFlags = letters{{'D', mailbox.Draft}, {'F', mailbox.Flagged}, {'R', m
 // Close implements Writer.
 func (w *MaildirWriter) Close() error { return nil }
 
-// MaildirReader reads a Maildir, ours or another program's: the inbox first, then the folders by their names; each by the time in the files' names.
+// MaildirReader reads a Maildir, ours or another program's: the inbox first, then the folders by
+// their names; each by the time in the files' names.
 type MaildirReader struct {
 	// OnFolder hears of each folder before its messages; nil: nobody does.
 	OnFolder func(name string) error

@@ -13,9 +13,10 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// The mbox format is mboxrd: messages are parted by a line "From " after an empty one, and lines of a message that begin with any number of ">" and "From " have one
-// ">" more. Lines end with LF, as other programs expect, where all of a message's end with CRLF. What that leaves out is in a line of our own, with
-// two for other programs, in front of each message.
+// The mbox format is mboxrd: messages are parted by a line "From " after an empty one, and lines of
+// a message that begin with any number of ">" and "From " have one ">" more. Lines end with LF, as
+// other programs expect, where all of a message's end with CRLF. What that leaves out is in a line
+// of our own, with two for other programs, in front of each message.
 
 const ourLine = "X-Postroad: "
 
@@ -126,7 +127,8 @@ func (b *MboxReader) begin() error {
 	return nil
 }
 
-// collect reads the lines of a message into buf, without the empty line that ends it, and the line "From " of the next.
+// collect reads the lines of a message into buf, without the empty line that ends it, and the line
+// "From " of the next.
 func (b *MboxReader) collect() error {
 	b.buf, b.from = b.buf[:0], ""
 	for empty, whole := false, true; ; {

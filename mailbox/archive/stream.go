@@ -11,7 +11,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// A stream is a line of JSON for each message, followed by its octets, and a last line that says how many there were.
+// A stream is a line of JSON for each message, followed by its octets, and a last line that says
+// how many there were.
 
 type head struct {
 	Folder string        `json:"folder,omitempty"`
@@ -128,7 +129,8 @@ func (s *StreamReader) message(h *head) (*Message, error) {
 	return &Message{Folder: h.Folder, Flags: h.Flags, Date: time.UnixMilli(h.Date), Content: s.buf}, nil
 }
 
-// readSome appends exactly so many octets. Memory grows with what has come, not with what was promised.
+// readSome appends exactly so many octets. Memory grows with what has come, not with what was
+// promised.
 func readSome(b []byte, r io.Reader, size int64) ([]byte, error) {
 	for size > 0 {
 		n := int(min(size, 1<<20))

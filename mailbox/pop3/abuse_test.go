@@ -11,7 +11,8 @@ import (
 	"github.com/postroad/postroad/internal/sessiontest"
 )
 
-// TestAbuseCases has one test for each case of testdata/abuse/cases.json, which has its source: what has broken other servers, over a real socket.
+// TestAbuseCases has one test for each case of testdata/abuse/cases.json, which has its source:
+// what has broken other servers, over a real socket.
 func TestAbuseCases(t *testing.T) { sessiontest.AbuseCases(t, abuseTests) }
 
 var abuseTests = map[string]func(*testing.T){
@@ -36,7 +37,8 @@ func testInjection(t *testing.T) {
 	c.Send("STLS\r\nCAPA\r\n")
 	c.Expect("-ERR")
 	c.ExpectEnd()
-	// In a segment of its own, but before the handshake: the engine finds octets that are no handshake.
+	// In a segment of its own, but before the handshake: the engine finds octets that are no
+	// handshake.
 	c = r.connect()
 	c.Say("STLS", "+OK")
 	c.Send("CAPA\r\n")

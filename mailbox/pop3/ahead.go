@@ -59,7 +59,8 @@ func (a *ahead) put(s *Server, buf *[pieceSize]byte, list []read) {
 	a.tidy(s)
 }
 
-// take returns the piece if it was read ahead. It is valid until tidy. The client who asks for another one has other plans: then all goes.
+// take returns the piece if it was read ahead. It is valid until tidy. The client who asks for
+// another one has other plans: then all goes.
 func (a *ahead) take(s *Server, p Piece) []byte {
 	if a.buf == nil {
 		return nil

@@ -2,8 +2,8 @@ package pop3
 
 import "bytes"
 
-// command is one row of the table: where a command may come, and what it does. proceed returns a failure to answer, and sends the other
-// replies itself.
+// command is one row of the table: where a command may come, and what it does. proceed returns a
+// failure to answer, and sends the other replies itself.
 type command struct {
 	states  states
 	flags   flags
@@ -114,7 +114,8 @@ func (s *Session) permit(c *command, line, args []byte, more bool) *failure {
 	return nil
 }
 
-// clean reports whether a line has no control octets. Others are UTF-8, or some client's own (RFC 6856 2.2).
+// clean reports whether a line has no control octets. Others are UTF-8, or some client's own (RFC
+// 6856 2.2).
 func clean(line []byte) bool {
 	for _, b := range line {
 		if b < ' ' || b == 0x7f {

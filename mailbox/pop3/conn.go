@@ -13,8 +13,9 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// conn is the shell around a Session: it moves octets between the event loop and the session, has its actions done by the workers, and holds the lock.
-// All its methods run on the connection's loop, except those of jobs.
+// conn is the shell around a Session: it moves octets between the event loop and the session, has
+// its actions done by the workers, and holds the lock. All its methods run on the connection's
+// loop, except those of jobs.
 type conn struct {
 	session Session
 	c       *eventloop.Conn
@@ -88,8 +89,8 @@ func (h *conn) do(now time.Time, o *Output) {
 	outputs.Put(o)
 }
 
-// release gives back what the session does not need any more. The lock goes before the last reply does, so that a client that comes back at once
-// finds it free.
+// release gives back what the session does not need any more. The lock goes before the last reply
+// does, so that a client that comes back at once finds it free.
 func (h *conn) release() {
 	if h.busy {
 		return
@@ -232,7 +233,8 @@ func (h *conn) fetch(p Piece, next []Piece) {
 	})
 }
 
-// fetchAhead reads a whole message, and behind it those that are probably next. It has taken a place of a reader.
+// fetchAhead reads a whole message, and behind it those that are probably next. It has taken a
+// place of a reader.
 func (h *conn) fetchAhead(p Piece, next []Piece, buf *[pieceSize]byte) {
 	srv, box := h.srv(), h.lock.Mailbox
 	var list []read

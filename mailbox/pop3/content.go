@@ -9,11 +9,13 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// maxKeeping is how many sessions may keep what their readers have read ahead (512 KiB) from piece to piece. The others' read it again for each piece: that costs
-// some 100 us a piece, and no memory.
+// maxKeeping is how many sessions may keep what their readers have read ahead (512 KiB) from piece
+// to piece. The others' read it again for each piece: that costs some 100 us a piece, and no
+// memory.
 const maxKeeping = 8
 
-// content is the message that a session is reading, kept open from piece to piece. It belongs to the worker that reads, and to the loop between two pieces.
+// content is the message that a session is reading, kept open from piece to piece. It belongs to
+// the worker that reads, and to the loop between two pieces.
 type content struct {
 	r      io.ReadCloser // stands at the next piece; nil: none is open
 	cancel context.CancelFunc
@@ -63,7 +65,8 @@ func (c *content) readWithin(m Maildrops, box mailbox.Ref, p Piece, buf []byte, 
 	return err
 }
 
-// rest has the reader let go of what it has read ahead: a client that is slow to read costs the piece on its way, and no more.
+// rest has the reader let go of what it has read ahead: a client that is slow to read costs the
+// piece on its way, and no more.
 func (c *content) rest(s *Server) {
 	c.keepNot(s)
 	if r, ok := c.r.(interface{ Rest() }); ok {

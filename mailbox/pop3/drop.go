@@ -8,8 +8,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// drop is a maildrop as it was when its session locked it: the messages that came later are the next session's (RFC 1939 4). It takes 8 octets a
-// message, and one bit once something is marked.
+// drop is a maildrop as it was when its session locked it: the messages that came later are the
+// next session's (RFC 1939 4). It takes 8 octets a message, and one bit once something is marked.
 type drop struct {
 	validity  uint32
 	retention time.Duration // messages go after so long; 0: never
@@ -87,7 +87,8 @@ func (d *drop) appendLine(b []byte, i int, uids bool) []byte {
 	return append(b, '\r', '\n')
 }
 
-// appendHex32 appends eight digits: a unique-id is the folder's UIDVALIDITY and the message's UID, neither of which is ever used again (RFC 1939 7).
+// appendHex32 appends eight digits: a unique-id is the folder's UIDVALIDITY and the message's UID,
+// neither of which is ever used again (RFC 1939 7).
 func appendHex32(b []byte, n uint32) []byte {
 	const digits = "0123456789abcdef"
 	for shift := 28; shift >= 0; shift -= 4 {

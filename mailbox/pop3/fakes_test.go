@@ -46,7 +46,8 @@ func (x *fakeScram) Step(client []byte) ([]byte, string, bool, *smtp.Failure) {
 	return nil, "", false, errFakeInvalid
 }
 
-// memory is a store of maildrops: that of fakeUser, others on demand. Safe for use by several goroutines.
+// memory is a store of maildrops: that of fakeUser, others on demand. Safe for use by several
+// goroutines.
 type memory struct {
 	stuck chan struct{} // when it is closed, the owner of the mailbox "stuck" answers that it is none
 	mu    struct {

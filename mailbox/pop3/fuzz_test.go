@@ -26,8 +26,8 @@ var fuzzServer = sync.OnceValue(func() *Server {
 	return s
 })
 
-// transcript plays input against a session in pieces that cut chooses, answers every action at once, and returns all that came
-// out.
+// transcript plays input against a session in pieces that cut chooses, answers every action at
+// once, and returns all that came out.
 func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 	srv := fuzzServer()
 	s := &Session{l: &listener{ListenerOptions: ListenerOptions{AllowPlainAuth: true}, srv: srv}, addr: netip.MustParseAddrPort("203.0.113.7:1")}
@@ -100,8 +100,9 @@ func FuzzSession(f *testing.F) {
 	sessiontest.Pieces(f, 20_000, "USER u\r\nPASS secret\r\nRETR 2\r\nLIST\r\nTOP 2 3000\r\nDELE 1\r\nTOP 5 1\r\nUIDL 3\r\nQUIT\r\n", transcript)
 }
 
-// FuzzMessage: a message of any octets, read in pieces of any size, comes to the client as one answer with one end, with its own octets when its line ends are
-// CRLF; its top is the beginning of that.
+// FuzzMessage: a message of any octets, read in pieces of any size, comes to the client as one
+// answer with one end, with its own octets when its line ends are CRLF; its top is the beginning of
+// that.
 func FuzzMessage(f *testing.F) {
 	for i, text := range fuzzMessages {
 		f.Add([]byte(text), uint64(i), uint8(i))
@@ -156,7 +157,8 @@ func wire(t *testing.T, text []byte, r retrieval, random *rand.Rand) string {
 	return answer
 }
 
-// unstuff reads an answer of several lines as a client does (RFC 1939 3), also one that takes LF alone as the end of a line.
+// unstuff reads an answer of several lines as a client does (RFC 1939 3), also one that takes LF
+// alone as the end of a line.
 func unstuff(t *testing.T, answer string) string {
 	var b strings.Builder
 	for {

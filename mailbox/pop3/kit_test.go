@@ -17,7 +17,8 @@ type rig struct {
 	address string
 }
 
-// newRig starts a server of maildrops with one listener, which lets log in in clear, on a port of its own.
+// newRig starts a server of maildrops with one listener, which lets log in in clear, on a port of
+// its own.
 func newRig(t testing.TB, drops *memory, change func(*Options)) *rig {
 	t.Helper()
 	return newRigOn(t, drops, eventloop.Options{Loops: 1}, change)

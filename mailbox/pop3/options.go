@@ -20,20 +20,22 @@ type Options struct {
 	// Maildrops are what is served, Authenticator checks log-ins. Required.
 	Maildrops     Maildrops
 	Authenticator Authenticator
-	// TLS gives the present configuration for STLS and for listeners with TLS from the first octet; it is asked once per handshake. nil, or a nil
-	// result: TLS is not offered.
+	// TLS gives the present configuration for STLS and for listeners with TLS from the first octet;
+	// it is asked once per handshake. nil, or a nil result: TLS is not offered.
 	TLS func() *tls.Config
-	// Budget bounds the memory of the listings of open maildrops, 8 octets a message. When it is exhausted a log-in is answered with
-	// [SYS/TEMP]. nil: 256 MiB of its own.
+	// Budget bounds the memory of the listings of open maildrops, 8 octets a message. When it is
+	// exhausted a log-in is answered with [SYS/TEMP]. nil: 256 MiB of its own.
 	Budget *mail.Budget
-	// Ended hears of each session that had logged in, when it has ended; nil: nobody. It is called on event loops and must not block.
+	// Ended hears of each session that had logged in, when it has ended; nil: nobody. It is called
+	// on event loops and must not block.
 	Ended func(*Ended)
 	// Trusted clients are exempt from Limits.ConnectionsPerNetwork; nil: nobody is.
 	Trusted func(netip.Addr) bool
 	Limits  Limits
 }
 
-// Limits of sessions. The zero value of a field means its default; what happens when a limit is reached is said with it.
+// Limits of sessions. The zero value of a field means its default; what happens when a limit is
+// reached is said with it.
 type Limits struct {
 	SoftErrors   int           // refused commands in a row before each further refusal is slow; default 10
 	HardErrors   int           // the same before the end; default 20
@@ -55,8 +57,8 @@ type Limits struct {
 type ListenerOptions struct {
 	// Implicit TLS from the first octet (pop3s, RFC 8314).
 	Implicit bool
-	// ProxyFrom lists the balancers whose connections begin with a PROXY header, v1 or v2. From these it is required, from
-	// others refused.
+	// ProxyFrom lists the balancers whose connections begin with a PROXY header, v1 or v2. From
+	// these it is required, from others refused.
 	ProxyFrom []netip.Prefix
 	// AllowPlainAuth lets clients log in without TLS.
 	AllowPlainAuth bool

@@ -7,7 +7,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// failure is an -ERR reply. code is its response code (RFC 2449 8), "" for none; the text says what the client should do.
+// failure is an -ERR reply. code is its response code (RFC 2449 8), "" for none; the text says what
+// the client should do.
 type failure struct {
 	code, text string
 	close      bool // the connection ends with it
@@ -90,7 +91,8 @@ func openFailure(err error) *failure {
 	return errUnavailable
 }
 
-// refuse answers with a failure, and sees to it that a client that earns many of them gets them slowly and then no more.
+// refuse answers with a failure, and sees to it that a client that earns many of them gets them
+// slowly and then no more.
 func (s *Session) refuse(o *Output, f *failure) {
 	s.errors++
 	switch limits := &s.l.srv.Limits; {
@@ -105,8 +107,8 @@ func (s *Session) refuse(o *Output, f *failure) {
 	}
 }
 
-// refuseLogin answers a failed log-in. Guessing is slow from the first one: input waits meanwhile, so that guesses that come all at once are
-// no faster.
+// refuseLogin answers a failed log-in. Guessing is slow from the first one: input waits meanwhile,
+// so that guesses that come all at once are no faster.
 func (s *Session) refuseLogin(o *Output, f *failure) {
 	s.l.srv.stats.authFailed.Add(1)
 	if f.code == codeTemp { // we could not check

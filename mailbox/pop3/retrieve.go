@@ -9,8 +9,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// pieceSize is the most of a message that is in memory for one session, beside what its dots add: it goes to the socket, and the next piece is read
-// when the client has taken that.
+// pieceSize is the most of a message that is in memory for one session, beside what its dots add:
+// it goes to the socket, and the next piece is read when the client has taken that.
 const pieceSize = 60 << 10
 
 // retrieval is a message that is going out, whole or its top.
@@ -38,8 +38,8 @@ func (s *Session) retrieve(i int, r retrieval, o *Output) {
 // maxAhead is how many messages are read ahead at once.
 const maxAhead = 32
 
-// askAhead names the messages from i on that fit so many octets. Most clients read a maildrop from one end to the other, one command after the other: then a worker is
-// needed for some only.
+// askAhead names the messages from i on that fit so many octets. Most clients read a maildrop from
+// one end to the other, one command after the other: then a worker is needed for some only.
 func (s *Session) askAhead(i, room int, o *Output) {
 	for ; i < len(s.drop.messages) && len(o.Ahead) < maxAhead; i++ {
 		m := s.drop.messages[i]
@@ -81,7 +81,8 @@ func (s *Session) Fetched(now time.Time, piece []byte, err error, o *Output) {
 	s.settle(o)
 }
 
-// unreadable answers for a message that cannot be read. Once it has begun, only the end of the connection says that it is not whole.
+// unreadable answers for a message that cannot be read. Once it has begun, only the end of the
+// connection says that it is not whole.
 func (s *Session) unreadable(err error, o *Output) {
 	if s.msg.began {
 		s.abort(o, errUnreadable)

@@ -10,8 +10,8 @@ import (
 
 const mechanisms = "PLAIN SCRAM-SHA-256"
 
-// saslExchange is one AUTH exchange (RFC 5034). Each AUTH command has a new one, so that nothing of a failed or
-// cancelled exchange is left for the next (CVE-2011-1720).
+// saslExchange is one AUTH exchange (RFC 5034). Each AUTH command has a new one, so that nothing of
+// a failed or cancelled exchange is left for the next (CVE-2011-1720).
 type saslExchange struct {
 	next  func(*Session, []byte, *Output) *failure // what takes the client's next message
 	scram ScramExchange
@@ -84,8 +84,8 @@ func (s *Session) authenticate(login Login, o *Output) {
 	o.Action, o.Login = Authenticate, login
 }
 
-// saslScram makes a step of SCRAM (RFC 5802). POP3 has no room for data with its +OK, so that the server's proof is one more challenge,
-// to which the client's answer is empty (RFC 5034 4).
+// saslScram makes a step of SCRAM (RFC 5802). POP3 has no room for data with its +OK, so that the
+// server's proof is one more challenge, to which the client's answer is empty (RFC 5034 4).
 func (s *Session) saslScram(message []byte, o *Output) *failure {
 	x := s.sasl
 	if x.done != "" {

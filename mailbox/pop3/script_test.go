@@ -15,7 +15,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// TestScripts replays testdata/*.txt against the pure session. Lines of a script, beside those of sessiontest.Player:
+// TestScripts replays testdata/*.txt against the pure session. Lines of a script, beside those of
+// sessiontest.Player:
 //
 //	set KEY VALUE      before open: tls (offered), implicit, plain, proxy (from 192.0.2.0/24), a limit
 //	message "QUOTED" [N]  before open: one more message in the maildrop

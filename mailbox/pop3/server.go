@@ -44,7 +44,8 @@ func New(o Options) (*Server, error) {
 	}, nil
 }
 
-// Serve accepts the connections of l, which belongs to the server from the call on. It returns at once.
+// Serve accepts the connections of l, which belongs to the server from the call on. It returns at
+// once.
 func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 	if o.Implicit && s.TLS() == nil {
 		return errors.New("pop3: a pop3s listener needs a TLS certificate: " + l.Addr().String())
@@ -56,8 +57,9 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 	})
 }
 
-// Shutdown stops accepting on the engine, lets messages that are being sent or removed be finished, and answers [SYS/TEMP] to the rest, which deletes
-// nothing. When ctx ends first, the others are cut off and its error is returned. The engine goes on.
+// Shutdown stops accepting on the engine, lets messages that are being sent or removed be finished,
+// and answers [SYS/TEMP] to the rest, which deletes nothing. When ctx ends first, the others are
+// cut off and its error is returned. The engine goes on.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.open.Stop()
 	s.Engine.StopAccepting()

@@ -14,7 +14,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// large is a message of several pieces, with dots at the beginning of lines and lines of all lengths.
+// large is a message of several pieces, with dots at the beginning of lines and lines of all
+// lengths.
 func large(octets int) string {
 	var b strings.Builder
 	b.WriteString("Subject: large\r\n\r\n")
@@ -54,7 +55,8 @@ func TestLarge(t *testing.T) {
 	}
 }
 
-// TestRemoval: messages go with QUIT, and with nothing else; the lock is free when QUIT is answered.
+// TestRemoval: messages go with QUIT, and with nothing else; the lock is free when QUIT is
+// answered.
 func TestRemoval(t *testing.T) {
 	drops := newMemory("1\r\n", "2\r\n", "3\r\n")
 	r := newRig(t, drops, nil)
@@ -116,7 +118,8 @@ func TestPipelined(t *testing.T) {
 	}
 }
 
-// TestAhead: whatever was read ahead, a client gets the messages that it asks for, and the memory is given back.
+// TestAhead: whatever was read ahead, a client gets the messages that it asks for, and the memory
+// is given back.
 func TestAhead(t *testing.T) {
 	const n = 300
 	messages := make([]string, n)
@@ -188,7 +191,8 @@ func TestListing(t *testing.T) {
 	c.Say("NOOP", "+OK")
 }
 
-// TestSlowReader: of a message that the client does not read no more is read, and its reader is told to rest; when the client reads again it gets the rest.
+// TestSlowReader: of a message that the client does not read no more is read, and its reader is
+// told to rest; when the client reads again it gets the rest.
 func TestSlowReader(t *testing.T) {
 	want := large(20 << 20)
 	r := newRig(t, newMemory(want), nil)
@@ -211,7 +215,8 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// TestUnreadable: a message that cannot be read is refused; in the middle of it only a reset tells the client.
+// TestUnreadable: a message that cannot be read is refused; in the middle of it only a reset tells
+// the client.
 func TestUnreadable(t *testing.T) {
 	drops := newMemory(large(10<<20), "small\r\n")
 	r := newRig(t, drops, nil)
@@ -376,7 +381,8 @@ func TestSTLS(t *testing.T) {
 	c.ExpectEnd()
 }
 
-// TestIdleMemory: an idle connection that has logged in and read a message holds its two structs, its listing, and no buffer.
+// TestIdleMemory: an idle connection that has logged in and read a message holds its two structs,
+// its listing, and no buffer.
 func TestIdleMemory(t *testing.T) {
 	const connections = 500
 	drops := newMemory()

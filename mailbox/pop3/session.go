@@ -10,12 +10,14 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// Session is the server's side of one POP3 connection as a pure state machine: octets and answers go in, replies and at most one
-// Action a call come out. It has no socket, goroutine or clock. It is owned by its connection's event loop.
+// Session is the server's side of one POP3 connection as a pure state machine: octets and answers
+// go in, replies and at most one Action a call come out. It has no socket, goroutine or clock. It
+// is owned by its connection's event loop.
 //
-// The shell (conn.go) calls Start once; then Step with what was received, Timeout when Wait has passed, and, while the session is parked, the one
-// method that answers the Action: TLSDone, Authenticated, Opened, Fetched or Updated. Drained says that the client has taken all that was sent, Renewed what
-// became of Output.Renew. Input that Step did not take is to be given again.
+// The shell (conn.go) calls Start once; then Step with what was received, Timeout when Wait has
+// passed, and, while the session is parked, the one method that answers the Action: TLSDone,
+// Authenticated, Opened, Fetched or Updated. Drained says that the client has taken all that was
+// sent, Renewed what became of Output.Renew. Input that Step did not take is to be given again.
 type Session struct {
 	l     *listener
 	addr  netip.AddrPort // the client's, after a PROXY header
@@ -60,7 +62,8 @@ const (
 	Abort               // at once: the client is in the middle of an answer that has no end
 )
 
-// Output is what one call asks for: first send Reply, then do Action. Renew comes beside it: renew the lock, then Renewed.
+// Output is what one call asks for: first send Reply, then do Action. Renew comes beside it: renew
+// the lock, then Renewed.
 type Output struct {
 	Reply    []byte
 	Action   Action
@@ -86,7 +89,8 @@ type Piece struct {
 
 func (o *Output) say(reply string) { o.Reply = append(o.Reply, reply...) }
 
-// maxReplies is how many octets of replies one call gathers before it returns, so that the shell can see whether the client takes them.
+// maxReplies is how many octets of replies one call gathers before it returns, so that the shell
+// can see whether the client takes them.
 const maxReplies = 32 << 10
 
 // Start begins the session.
@@ -151,7 +155,8 @@ func (s *Session) Step(now time.Time, in []byte, o *Output) (n int) {
 	return n
 }
 
-// settle does what is due after each call: the lock is renewed, and the session of a server that stops ends as soon as nothing of it is in flight.
+// settle does what is due after each call: the lock is renewed, and the session of a server that
+// stops ends as soon as nothing of it is in flight.
 func (s *Session) settle(o *Output) {
 	if s.stopping && o.Action == None && idleStates.has(s.state) {
 		s.farewell(o, errShutdown)
@@ -173,10 +178,12 @@ func (s *Session) take(in []byte, o *Output) int {
 	return s.line(in, o)
 }
 
-// maxLine bounds every line; only AUTH may be that long (RFC 4954 4.1 has this bound for SMTP; RFC 5034 has none).
+// maxLine bounds every line; only AUTH may be that long (RFC 4954 4.1 has this bound for SMTP; RFC
+// 5034 has none).
 const maxLine = 12288
 
-// line takes one line: a command, or the answer to an AUTH challenge. That some clients end lines with LF alone does no harm here.
+// line takes one line: a command, or the answer to an AUTH challenge. That some clients end lines
+// with LF alone does no harm here.
 func (s *Session) line(in []byte, o *Output) int {
 	eol := bytes.IndexByte(in[:min(len(in), maxLine)], '\n')
 	if eol < 0 {
@@ -249,7 +256,8 @@ func (s *Session) close(o *Output) {
 	s.End("")
 }
 
-// breakOff ends the session wherever it is. A message that is half sent stays so: whatever would be said would be part of it.
+// breakOff ends the session wherever it is. A message that is half sent stays so: whatever would be
+// said would be part of it.
 func (s *Session) breakOff(o *Output, f *failure) {
 	if midStates.has(s.state) {
 		s.abort(o, f)
@@ -264,7 +272,8 @@ func (s *Session) abort(o *Output, f *failure) {
 	s.End(f.text)
 }
 
-// End gives back what the session holds. The shell calls it when the connection is gone. Nothing is deleted but by QUIT (RFC 1939 6).
+// End gives back what the session holds. The shell calls it when the connection is gone. Nothing is
+// deleted but by QUIT (RFC 1939 6).
 func (s *Session) End(why string) {
 	if s.state == stateClosed {
 		return

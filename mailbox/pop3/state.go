@@ -2,12 +2,14 @@ package pop3
 
 import "fmt"
 
-// state is where a session stands. It says which commands may come (commands.go) and what the next octets are.
+// state is where a session stands. It says which commands may come (commands.go) and what the next
+// octets are.
 type state uint8
 
 const (
 	stateProxy state = iota // a PROXY header must come first
-	// Command states: the next octets are a command. The first two are RFC 1939's AUTHORIZATION state.
+	// Command states: the next octets are a command. The first two are RFC 1939's AUTHORIZATION
+	// state.
 	stateAuthorization
 	statePassword    // USER was said; PASS is to follow (RFC 1939 7)
 	stateTransaction // logged in, the maildrop is locked
@@ -72,8 +74,8 @@ var moves = [...]states{
 	stateClosed:         0,
 }
 
-// move is the only place where a session changes its state. A move that the table does not list is a bug of ours, and the
-// event loop ends that connection.
+// move is the only place where a session changes its state. A move that the table does not list is
+// a bug of ours, and the event loop ends that connection.
 func (s *Session) move(to state) {
 	if to != stateClosed && !moves[s.state].has(to) {
 		panic(fmt.Sprintf("pop3: session may not move from %v to %v", s.state, to))

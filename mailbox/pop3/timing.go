@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// Wait returns how long the shell may wait before it calls Timeout, if nothing happens until then; 0 is for ever. It is to be
-// asked after each call.
+// Wait returns how long the shell may wait before it calls Timeout, if nothing happens until then;
+// 0 is for ever. It is to be asked after each call.
 func (s *Session) Wait(now time.Time) time.Duration {
 	d, limited := s.allowed()
 	d -= now.Sub(s.since)
@@ -23,8 +23,8 @@ func (s *Session) Wait(now time.Time) time.Duration {
 	return max(d, time.Millisecond)
 }
 
-// allowed returns how long the present state may last from s.since on. Where a session waits for somebody else than the client there is no
-// limit here, because they answer in bounded time.
+// allowed returns how long the present state may last from s.since on. Where a session waits for
+// somebody else than the client there is no limit here, because they answer in bounded time.
 func (s *Session) allowed() (d time.Duration, limited bool) {
 	limits := &s.l.srv.Limits
 	switch s.state {
@@ -33,7 +33,8 @@ func (s *Session) allowed() (d time.Duration, limited bool) {
 	case stateTransaction, stateListing, stateSending:
 		return limits.IdleTimeout, true
 	case stateProxy, stateAuthorization, statePassword, stateSASL:
-		// From the last whole command, not the last octet: a client that sends one octet at a time gets no more time.
+		// From the last whole command, not the last octet: a client that sends one octet at a time
+		// gets no more time.
 		return limits.LoginTimeout, true
 	}
 	return 0, false
@@ -44,8 +45,8 @@ func (s *Session) overdue() bool {
 	return limited && s.now.Sub(s.since) >= d
 }
 
-// checkTime ends the session of a client whose time has passed although it keeps sending: a timer that is set anew with every octet
-// would never fire.
+// checkTime ends the session of a client whose time has passed although it keeps sending: a timer
+// that is set anew with every octet would never fire.
 func (s *Session) checkTime(o *Output) {
 	if o.Action == None && s.state != stateSlowed && s.overdue() {
 		s.expire(o)
@@ -96,7 +97,8 @@ func (s *Session) Renewed(now, asked time.Time, err error, o *Output) {
 	s.settle(o)
 }
 
-// lost ends a session that has lost its maildrop: another owner has come, and another session may have it by now.
+// lost ends a session that has lost its maildrop: another owner has come, and another session may
+// have it by now.
 func (s *Session) lost(o *Output) {
 	if s.state == stateUpdating { // the update says how it ends
 		return

@@ -12,7 +12,8 @@ type listing struct {
 	uids bool // UIDL
 }
 
-// Opened is the answer to the action Open, which was asked for at asked: the maildrop, or why it was not locked.
+// Opened is the answer to the action Open, which was asked for at asked: the maildrop, or why it
+// was not locked.
 func (s *Session) Opened(now, asked time.Time, d *drop, err error, o *Output) {
 	s.now, s.since = now, now
 	if s.state != stateOpening {
@@ -150,7 +151,8 @@ func (s *Session) top(args []byte, o *Output) *failure {
 	return nil
 }
 
-// appendExpire says how long messages are kept (RFC 2449 6.7). Before the log-in nothing is said, because it differs from user to user.
+// appendExpire says how long messages are kept (RFC 2449 6.7). Before the log-in nothing is said,
+// because it differs from user to user.
 func (d *drop) appendExpire(b []byte) []byte {
 	b = append(b, "EXPIRE "...)
 	if d.retention == 0 {

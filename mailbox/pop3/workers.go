@@ -7,8 +7,9 @@ import (
 	"github.com/postroad/postroad/internal/fifo"
 )
 
-// workers run what may block: at most so many jobs at once, the others wait in order. A session has one call under way and one renewal, so what waits is
-// bounded by the sessions. A goroutine that was started stays, because its stack has grown to what a read of the store needs. Safe for use by
+// workers run what may block: at most so many jobs at once, the others wait in order. A session has
+// one call under way and one renewal, so what waits is bounded by the sessions. A goroutine that
+// was started stays, because its stack has grown to what a read of the store needs. Safe for use by
 // several goroutines.
 type workers struct {
 	most int
@@ -62,7 +63,8 @@ func (w *workers) work() {
 	}
 }
 
-// close ends the workers when all jobs are done. Jobs that come later, from connections that were cut off, are done, too.
+// close ends the workers when all jobs are done. Jobs that come later, from connections that were
+// cut off, are done, too.
 func (w *workers) close(ctx context.Context) error {
 	w.mu.Lock()
 	w.mu.closed, w.mu.idle = true, 0

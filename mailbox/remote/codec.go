@@ -22,7 +22,8 @@ var (
 	errMalformed = errors.New("a malformed request or answer about mailboxes")
 )
 
-// reader reads values until one is malformed or missing; then err is set and all that follows is zero.
+// reader reads values until one is malformed or missing; then err is set and all that follows is
+// zero.
 type reader struct {
 	*bufio.Reader
 	err error
@@ -236,7 +237,8 @@ func appendMessage(b []byte, m *mailbox.Message) []byte {
 	return binary.AppendVarint(binary.AppendVarint(b, m.Date), m.Saved)
 }
 
-// ReadMessages reads the answer of PathMessages: an error's number, messages, and a zero for their end.
+// ReadMessages reads the answer of PathMessages: an error's number, messages, and a zero for their
+// end.
 func ReadMessages(from io.Reader) (all []mailbox.Message, err error) {
 	r := newReader(from)
 	if err := numbered(r.octet(), ""); err != nil {

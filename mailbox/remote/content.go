@@ -28,7 +28,8 @@ func ReadReply(from io.Reader) (r Reply, err error) {
 	return r, err
 }
 
-// Together appends deliveries at the owner of their shard by one command (mailbox.Store.AppendTogether).
+// Together appends deliveries at the owner of their shard by one command
+// (mailbox.Store.AppendTogether).
 func Together(ctx context.Context, call Call, shard int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
 	var body []byte
 	for _, d := range all {
@@ -54,12 +55,14 @@ func Together(ctx context.Context, call Call, shard int, all []*mailbox.Delivery
 	return results, err
 }
 
-// appendPieceHead begins the answer of PathPiece: an error's number, and the size of the message. The octets follow.
+// appendPieceHead begins the answer of PathPiece: an error's number, and the size of the message.
+// The octets follow.
 func appendPieceHead(b []byte, size int64, err error) []byte {
 	return binary.AppendUvarint(append(b, number(err)), uint64(size))
 }
 
-// ReadPiece reads the answer of PathPiece: the octets of a message from q.At on, up to PieceSize, and the size of the message.
+// ReadPiece reads the answer of PathPiece: the octets of a message from q.At on, up to PieceSize,
+// and the size of the message.
 func ReadPiece(from io.Reader, q *Request) (piece []byte, size int64, err error) {
 	r := newReader(from)
 	err = numbered(r.octet(), "")

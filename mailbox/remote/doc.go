@@ -1,8 +1,10 @@
-// Package remote carries what is done to mailboxes from the node where it is wanted to the node that owns them: appends in batches, listings,
-// contents in pieces, and everything else as a Request. It knows no cluster: who asks finds the owner, and a Call takes requests there.
+// Package remote carries what is done to mailboxes from the node where it is wanted to the node
+// that owns them: appends in batches, listings, contents in pieces, and everything else as a
+// Request. It knows no cluster: who asks finds the owner, and a Call takes requests there.
 //
-// Appends are safe to repeat under the same keys, on the same owner or another, as long as records are forgotten no earlier than a request can still
-// be on its way (ForgetAfter): a request that was given up by its sender may arrive after the one that followed it.
+// Appends are safe to repeat under the same keys, on the same owner or another, as long as records
+// are forgotten no earlier than a request can still be on its way (ForgetAfter): a request that was
+// given up by its sender may arrive after the one that followed it.
 package remote
 
 import (
@@ -26,14 +28,15 @@ const (
 	PathPending  = "/mailbox/pending"
 )
 
-// ForgetAfter is how long an append record is kept after its recipient was settled. No request takes that long (see Sender).
+// ForgetAfter is how long an append record is kept after its recipient was settled. No request
+// takes that long (see Sender).
 const ForgetAfter = 2 * time.Minute
 
 // PieceSize is how much of a content one request asks for, in octets.
 const PieceSize = 64 << 10
 
-// Call makes a request to the member that is meant and gives its answer to read. The error says whether the request may have arrived: one that
-// wraps mailbox.ErrRefused says that it has not.
+// Call makes a request to the member that is meant and gives its answer to read. The error says
+// whether the request may have arrived: one that wraps mailbox.ErrRefused says that it has not.
 type Call func(ctx context.Context, path string, body io.Reader, read func(io.Reader) error) error
 
 // errs are the errors that cross the wire, by their number there. New ones go to the end.

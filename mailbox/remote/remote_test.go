@@ -187,7 +187,8 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// TestBatches: many small appends are few requests, and each has its own outcome; a large content is whole.
+// TestBatches: many small appends are few requests, and each has its own outcome; a large content
+// is whole.
 func TestBatches(t *testing.T) {
 	m := newMember(t)
 	s := NewSender(m.call)
@@ -262,7 +263,8 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestLostAnswer: what was on its way when the answer was lost is unknown, and stored once when it is tried again.
+// TestLostAnswer: what was on its way when the answer was lost is unknown, and stored once when it
+// is tried again.
 func TestLostAnswer(t *testing.T) {
 	m := newMember(t)
 	m.do(Request{Verb: "create", Address: "a@x"})
@@ -350,7 +352,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// FuzzRead: whatever comes over the wire is read or refused, in memory that has to do with how much it is.
+// FuzzRead: whatever comes over the wire is read or refused, in memory that has to do with how much
+// it is.
 func FuzzRead(f *testing.F) {
 	f.Add(appendHead(nil, 3, delivery(1, "content", "a@x", "b@x")))
 	f.Add(appendOutcome(nil, []mailbox.Result{{Code: mailbox.Stored, UID: 7, Warn: true}}, nil))

@@ -8,7 +8,8 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// Request is something that the owner of a shard does: all that is not done so often that it has a form of its own.
+// Request is something that the owner of a shard does: all that is not done so often that it has a
+// form of its own.
 type Request struct {
 	Verb     string           `json:"verb"`
 	Shard    int              `json:"shard"`

@@ -26,8 +26,9 @@ const (
 	largeTime    = time.Minute
 )
 
-// Sender takes appends to one member, in batches. There is no timer: what waits while requests are under way goes with the next one, so a request
-// has one small append while there is little to do, and many when there is much. Safe for use by several goroutines.
+// Sender takes appends to one member, in batches. There is no timer: what waits while requests are
+// under way goes with the next one, so a request has one small append while there is little to do,
+// and many when there is much. Safe for use by several goroutines.
 type Sender struct {
 	call Call
 	mu   sync.Mutex
@@ -57,8 +58,8 @@ const (
 	large
 )
 
-// Append takes a delivery for a shard of that member; it does not block. done is called once. ErrUnknown: it may have been stored, or may still be.
-// Content.Open is called at most once.
+// Append takes a delivery for a shard of that member; it does not block. done is called once.
+// ErrUnknown: it may have been stored, or may still be. Content.Open is called at most once.
 func (s *Sender) Append(shard int, d *mailbox.Delivery, done func([]mailbox.Result, error)) {
 	if err := s.add(outgoing{shard, d, done}); err != nil {
 		done(nil, err)

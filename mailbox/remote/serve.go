@@ -19,7 +19,8 @@ type Shards interface {
 	Held(shard int) *mailbox.Store
 }
 
-// Handler answers the other members' requests. It trusts whoever reaches it: serve it on the node's port only.
+// Handler answers the other members' requests. It trusts whoever reaches it: serve it on the node's
+// port only.
 func Handler(s Shards) http.Handler {
 	h := handler{s}
 	m := http.NewServeMux()
@@ -181,7 +182,8 @@ func (h handler) messages(w http.ResponseWriter, r *http.Request) {
 	w.Write(append(b, 0))
 }
 
-// piece gives a piece of a message. A member that has a copy of the shard can do that; whether a message is not there only the owner knows.
+// piece gives a piece of a message. A member that has a copy of the shard can do that; whether a
+// message is not there only the owner knows.
 func (h handler) piece(w http.ResponseWriter, r *http.Request) {
 	q, ok := request(w, r)
 	if !ok {

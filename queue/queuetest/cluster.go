@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// Cluster is a group of several members over one log. What is appended is decided; at most one member leads, and the others apply
-// the log when they are told to, or come to lead. Its methods are safe for use by several goroutines.
+// Cluster is a group of several members over one log. What is appended is decided; at most one
+// member leads, and the others apply the log when they are told to, or come to lead. Its methods
+// are safe for use by several goroutines.
 type Cluster struct {
 	Refused error                   // what a refused proposer is told
 	Fault   func(data []byte) Fault // asked for each proposal at the leader; nil: None
@@ -25,7 +26,8 @@ type Member struct {
 	c *Cluster
 }
 
-// Join returns a new member with m's rows and nothing else, as after a restart of its process; m nil: without any.
+// Join returns a new member with m's rows and nothing else, as after a restart of its process; m
+// nil: without any.
 func (c *Cluster) Join(machine Machine, m *Member) *Member {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,7 +150,8 @@ func (c *Cluster) append(e Entry) any {
 	return c.mu.leader.follow(len(c.mu.log))
 }
 
-// Release lets the delayed commands enter the log of the present leader. It returns how many there were.
+// Release lets the delayed commands enter the log of the present leader. It returns how many there
+// were.
 func (c *Cluster) Release() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,5 +1,6 @@
-// Package queuetest is a replicated group in memory, for tests of what is built over package queue's interfaces. It
-// applies commands one after the other, keeps its log and the state after each entry, and can lose answers.
+// Package queuetest is a replicated group in memory, for tests of what is built over package
+// queue's interfaces. It applies commands one after the other, keeps its log and the state after
+// each entry, and can lose answers.
 package queuetest
 
 import (
@@ -10,7 +11,8 @@ import (
 	"sync"
 )
 
-// Machine is the state machine that the group applies its log to: wrap queue.Queue's Apply, Committed and Restored.
+// Machine is the state machine that the group applies its log to: wrap queue.Queue's Apply,
+// Committed and Restored.
 type Machine struct {
 	Apply     func(w *Writer, index, term uint64, data []byte, parts [][]byte) any
 	Committed func()
@@ -53,7 +55,8 @@ type PartKey struct {
 	Part  int
 }
 
-// Group is the group. Its methods are safe for use by several goroutines. Set the fields before its first use.
+// Group is the group. Its methods are safe for use by several goroutines. Set the fields before its
+// first use.
 type Group struct {
 	Machine Machine
 	Refused error                   // what a refused proposer is told; default: ErrUnknown
@@ -78,7 +81,8 @@ func New(m Machine) *Group {
 	return g
 }
 
-// Recover returns a group that starts from a state and applies the entries of the log that come after it.
+// Recover returns a group that starts from a state and applies the entries of the log that come
+// after it.
 func Recover(m Machine, from State, log []Entry) *Group {
 	g := New(m)
 	g.mu.root, g.mu.Index = from.root, from.Index

@@ -5,8 +5,8 @@ import (
 	"hash/fnv"
 )
 
-// tree is a persistent ordered map (a treap whose priorities are hashes of the keys): an old root stays as it was, which makes snapshots
-// and replays from any point free.
+// tree is a persistent ordered map (a treap whose priorities are hashes of the keys): an old root
+// stays as it was, which makes snapshots and replays from any point free.
 type tree struct {
 	left, right *tree
 	key, value  []byte

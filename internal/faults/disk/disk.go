@@ -1,11 +1,13 @@
-// Package disk is a disk that fails as told, for builds with the tag `faults`: a file system below the node's storage that looks at a
-// control file many times a second. The file holds one word: "stall" (reads, writes and syncs wait), "full" (what would make
-// a file longer fails with ENOSPC), "fsync" (the next sync fails with EIO, once) or "powerloss"; absent or empty, nothing is wrong.
+// Package disk is a disk that fails as told, for builds with the tag `faults`: a file system below
+// the node's storage that looks at a control file many times a second. The file holds one word:
+// "stall" (reads, writes and syncs wait), "full" (what would make a file longer fails with ENOSPC),
+// "fsync" (the next sync fails with EIO, once) or "powerloss"; absent or empty, nothing is wrong.
 //
-// On "powerloss" everything that was written and not synced is taken back and the process kills itself; how often that was is kept beside the control file, so that
-// a program can tell it from a kill. For that each write first
-// notes what it replaces; a sync forgets the notes of its file. Names (create, rename, remove) are kept as they are: what
-// unsynced directories do is tried by internal/crashtest. What is not synced for long is forgotten too, oldest first, when the notes
+// On "powerloss" everything that was written and not synced is taken back and the process kills
+// itself; how often that was is kept beside the control file, so that a program can tell it from a
+// kill. For that each write first notes what it replaces; a sync forgets the notes of its file.
+// Names (create, rename, remove) are kept as they are: what unsynced directories do is tried by
+// internal/crashtest. What is not synced for long is forgotten too, oldest first, when the notes
 // grow beyond undoLimit: a kernel would have written it by then.
 package disk
 
@@ -96,7 +98,8 @@ func (fs *FS) poll() {
 	fs.mode.Store(int32(m))
 }
 
-// PowerLosses is how often power was lost so far: what the kernel's boot ID is to a real loss of power.
+// PowerLosses is how often power was lost so far: what the kernel's boot ID is to a real loss of
+// power.
 func (fs *FS) PowerLosses() int64 {
 	info, err := os.Stat(fs.control + ".losses")
 	if err != nil {
@@ -116,7 +119,8 @@ func (fs *FS) lostPower() error {
 
 func (fs *FS) is(m mode) bool { return mode(fs.mode.Load()) == m }
 
-// begin waits while the disk hangs, and enters an operation. The function that it returns leaves it.
+// begin waits while the disk hangs, and enters an operation. The function that it returns leaves
+// it.
 func (fs *FS) begin() (end func()) {
 	for fs.is(stall) {
 		time.Sleep(pollInterval)

@@ -64,7 +64,8 @@ func (b *bench) content(name string) string {
 	return string(got)
 }
 
-// A loss of power takes back what was not synced, overwritten octets and renamed files included, and nothing else.
+// A loss of power takes back what was not synced, overwritten octets and renamed files included,
+// and nothing else.
 func TestPowerLoss(t *testing.T) {
 	b := newBench(t)
 	f := b.create("log")

@@ -55,7 +55,8 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	return f.File.WriteAt(p, off)
 }
 
-// before is called before octets are written: it notes what they replace, or says that there is no room.
+// before is called before octets are written: it notes what they replace, or says that there is no
+// room.
 func (f *file) before(off int64, n int) error {
 	if f.noted == nil {
 		return os.ErrPermission

@@ -23,7 +23,8 @@ type notes struct {
 	order []owned           // all notes, the oldest first; some are forgotten already
 }
 
-// noted is one file. It has a handle of its own, through the page cache, whatever the writer's does.
+// noted is one file. It has a handle of its own, through the page cache, whatever the writer's
+// does.
 type noted struct {
 	f       *os.File
 	written []note // the oldest first
@@ -50,7 +51,8 @@ func (n *noted) size() (int64, error) {
 	return info.Size(), nil
 }
 
-// open returns the notes of a file; a fresh one has none, and what another had under its name is gone.
+// open returns the notes of a file; a fresh one has none, and what another had under its name is
+// gone.
 func (n *notes) open(path string, fresh bool) (*noted, error) {
 	n.Lock()
 	defer n.Unlock()

@@ -15,7 +15,8 @@ type Machine interface {
 	Committed()
 }
 
-// Store is a group with one member: Propose applies at once. It implements rows.Writer, rows.Reader and rows.Proposer.
+// Store is a group with one member: Propose applies at once. It implements rows.Writer, rows.Reader
+// and rows.Proposer.
 type Store struct {
 	Machine Machine
 	KV      map[string]string // the rows
