@@ -258,7 +258,9 @@ func TestQuietSites(t *testing.T) {
 	inCluster(t, nil, func(c *cluster, groups []*owned) {
 		time.Sleep(20 * time.Second)
 		before := c.asked.Load()
-		if before == 0 || before > 30 {
+		// A holder that has just begun asks every 0.1 s while the connections of the one before may
+		// be open: for a second here, where no node is asked whether they are.
+		if before == 0 || before > 3*12 {
 			t.Errorf("%d requests for a start", before)
 		}
 		const sites = 10_000
