@@ -211,6 +211,13 @@ func (r *run) alone(n *faults.Node, id string) {
 			if !errors.As(err, &ce) || ce.Status != 75 ||
 				!strings.Contains(ce.Stderr, "the control group has no leader") {
 				r.t.Errorf("alone, %v answers %v: %s", args, err, out)
+				return
+			}
+			switch words := strings.Join(args[:2], " "); {
+			case words == "queue hold" && !strings.Contains(ce.Stderr, "nothing is known to be held"),
+				words == "queue count" && !strings.Contains(out, "is not known"),
+				words == "cluster status" && strings.Contains(out, "serving"):
+				r.t.Errorf("alone, %v tells what it cannot know: %s\n%s", args, out, ce.Stderr)
 			}
 		})
 	}

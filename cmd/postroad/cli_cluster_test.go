@@ -33,8 +33,8 @@ func (*cliCluster) Status(context.Context) (admin.ClusterStatus, error) {
 		},
 		Groups: []admin.GroupStatus{
 			{ID: 1, Kind: "control", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx-three"}, Lag: map[string]uint64{"mx-three": 42, "mx1": 0}},
-			{ID: 4, Kind: "queue", Home: "mx-three", State: "serving", Voters: []string{"mx1", "mx-three"}, Messages: 7},
-			{ID: 5, Kind: "mailbox", Shard: new(int), Home: "mx1", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx2"}, Messages: 9,
+			{ID: 4, Kind: "queue", Home: "mx-three", State: "serving", Voters: []string{"mx1", "mx-three"}},
+			{ID: 5, Kind: "mailbox", Shard: new(int), Home: "mx1", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx2"}, Messages: new(int64(9)),
 				Moves: []admin.Move{{Node: "mx-three", Phase: admin.MoveCopies, Octets: 3 << 20, Of: 12 << 20}, {Node: "mx4", Phase: admin.MoveCatchesUp, Behind: 300}, {Node: "mx2", Phase: admin.MoveLeaves}}},
 		},
 		Problems: []string{"mx-three does not answer:\x1b bring it back"},
@@ -49,8 +49,12 @@ func (*cliCluster) Backup(_ context.Context, w io.Writer) error {
 	return err
 }
 func (*cliCluster) Drain(ctx context.Context, node string, progress func(admin.DrainProgress)) error {
-	progress(admin.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 3})
-	if node == "slow" {
+	if node == "mute" {
+		progress(admin.DrainProgress{Node: node, Phase: "waiting", Unknown: "nobody leads"})
+	} else {
+		progress(admin.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 3, HandedOver: 2})
+	}
+	if node == "slow" || node == "mute" {
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -70,9 +74,10 @@ func TestClusterCommands(t *testing.T) {
 		{"init", 0, "mx1 is a node of the cluster c1"},
 		{"token --ttl 2h", 0, "postroad cluster join --token - 192.0.2.1:7025"},
 		{"token --ttl 0s", 0, "good for ever"},
-		{"drain mx1", 0, "yes: mx1 is drained; `postroad cluster remove mx1`"},
+		{"drain mx1", 0, "yes: mx1 is drained, 2 messages of it handed over to other nodes; `postroad cluster remove mx1`"},
+		{"drain mute --timeout 50ms", 75, "postroad: mute: waiting, how many messages are left is not known: nobody leads\n  it goes on"},
 		{"drain mx-three", 75, "no: mx-three is not drained\npostroad: group 4 has no leader"},
-		{"drain slow --timeout 50ms", 75, "no: slow is not drained\npostroad: slow: waiting for deliveries, 3 messages left\n  it goes on"},
+		{"drain slow --timeout 50ms", 75, "no: slow is not drained\npostroad: slow: waiting for deliveries, 3 messages left, 2 messages handed over\n  it goes on"},
 		{"remove mx1", 0, "mx1 is removed for ever"},
 		{"replace mx-three mx4", 0, "mx-three is replaced by mx4"},
 		{"status --json", 0, `"cluster":"c1"`},
@@ -91,7 +96,7 @@ func TestClusterCommands(t *testing.T) {
 func TestClusterStatusIsATable(t *testing.T) {
 	startCLINode(t)
 	_, out, _ := postroad(t, "", "cluster", "status")
-	want := `cluster c1, as mx1 sees it: no node may die without a stop
+	want := `cluster c1, as mx1 sees it: 1 group without a leader, of which nothing more is known
 
 NODE  NAME      STATE   ADDRESS         VERSION  PROTOCOL  HEALTH
 1     mx1       active  192.0.2.1:7025  1.2      2         ready (this node)
@@ -99,7 +104,7 @@ NODE  NAME      STATE   ADDRESS         VERSION  PROTOCOL  HEALTH
 
 GROUP  KIND     HOME      LEADER  STATE    VOTERS        NON-VOTERS  LAG          MAY DIE  MESSAGES
 1      control  -         mx1     serving  mx1,mx-three  -           mx-three:42  0        -
-4      queue    mx-three  none    serving  mx1,mx-three  -           -            0        7
+4      queue    mx-three  none    unknown  mx1,mx-three  -           -            ?        ?
 5      mailbox  shard 0   mx1     serving  mx1,mx2       -           -            0        9
 
 On the move:
@@ -232,6 +237,20 @@ func TestTotalsInWords(t *testing.T) {
 	if got := summary(total); got != "3 messages, 3 recipients (3 held) at indexes 2:10 4:7" {
 		t.Error(got)
 	}
+	total.Missing = []admin.Missing{{Group: 5, Why: "no node that answers owns it"}}
+	for verb, want := range map[string]string{
+		"hold": "3 recipients of 3 messages held, in the 2 queue groups that answered",
+		"":     "3 messages, 3 recipients (3 held) at indexes 2:10 4:7, in the 2 queue groups that answered",
+	} {
+		got := summary(total)
+		if verb != "" {
+			got = moved(total, verb)
+		}
+		if got != want {
+			t.Errorf("with a group missing: %q, want %q", got, want)
+		}
+	}
+	total.Missing = nil
 	total.Groups = make([]admin.GroupTotal, 9)
 	if got := summary(total); !strings.HasSuffix(got, "at 9 groups' indexes (--json has them)") {
 		t.Error(got)

@@ -96,10 +96,11 @@ func (c operatorsCluster) Drain(ctx context.Context, node string, progress func(
 	if err := c.n.changes.Drain(ctx, m.ID); err != nil {
 		return said(err)
 	}
+	home, _ := c.n.control.HomeOf(m.ID) // once it is retired, none
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
 	for {
-		p := c.drained(ctx, m)
+		p := c.drained(ctx, m, home)
 		if progress != nil {
 			progress(p)
 		}
@@ -109,21 +110,42 @@ func (c operatorsCluster) Drain(ctx context.Context, node string, progress func(
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%s goes on draining: %s, %d messages left; run the command again to wait for it", m.Name, p.Phase, p.Messages)
+			return fmt.Errorf(
+				"it goes on draining (%s); run the command again to wait for it",
+				drainLine(&p),
+			)
 		}
 	}
 }
 
-// drained is how far a member's drain is.
-func (c operatorsCluster) drained(ctx context.Context, m control.Member) admin.DrainProgress {
-	p := admin.DrainProgress{Node: m.Name, Phase: "handing over"}
+// drained is how far a member's drain is; home was its home group when it began.
+func (c operatorsCluster) drained(
+	ctx context.Context,
+	m control.Member,
+	home uint64,
+) admin.DrainProgress {
+	reports := c.reports(ctx)
+	g, ok := c.n.control.Group(home)
+	p := homeDrained(m, home, ok && g.State != control.GroupRetired, reports)
 	for _, id := range c.n.control.Placed(m.ID) {
 		if g, _ := c.n.control.Group(id); g.Kind == control.KindMailbox {
 			p.Shards++
 		}
 	}
-	home, _ := c.n.control.HomeOf(m.ID)
-	for _, r := range c.reports(ctx) {
+	return p
+}
+
+// homeDrained is how far the drain of a member's home group is, by what the members say. waited:
+// the group is still there, so that somebody who leads it must say what is left in it.
+func homeDrained(
+	m control.Member,
+	home uint64,
+	waited bool,
+	reports map[uint16]*report,
+) admin.DrainProgress {
+	p := admin.DrainProgress{Node: m.Name, Phase: "handing over"}
+	var term uint64 // of who tells of the home group
+	for _, r := range reports {
 		if r == nil {
 			continue
 		}
@@ -134,10 +156,15 @@ func (c operatorsCluster) drained(ctx context.Context, m control.Member) admin.D
 			if g.Leader == m.ID {
 				p.Leads++
 			}
-			if g.Group == home {
+			if g.Group == home && g.Term >= term {
 				p.Messages, p.Phase, p.HandedOver, p.Waits = int64(g.Messages), "delivering", int64(g.Handed), g.Waits
+				term = g.Term
 			}
 		}
+	}
+	if waited && term == 0 {
+		p.Phase = "waiting"
+		p.Unknown = "no node that answers leads the mail of " + m.Name + "; `postroad cluster status` shows what is wrong"
 	}
 	return p
 }
@@ -288,8 +315,8 @@ func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) adm
 			if x.Group != g.ID || !x.Leading || x.Term < s.Term {
 				continue
 			}
-			s.Leader, s.Term, s.Commit, s.Applied, s.Messages = name(x.Leader), x.Term, x.Commit, x.Applied, int64(x.Messages)
-			s.Suspended, s.HandedOver, s.Waits = x.Suspended, int64(x.Handed), x.Waits
+			s.Leader, s.Term, s.Commit, s.Applied = name(x.Leader), x.Term, x.Commit, x.Applied
+			s.Messages, s.Suspended, s.HandedOver, s.Waits = new(int64(x.Messages)), x.Suspended, int64(x.Handed), x.Waits
 			s.Voters, s.Nonvoters = names(x.Members.Voters), names(x.Members.Nonvoters)
 			s.Lag = map[string]uint64{}
 			for id, lag := range x.Lag {

@@ -166,9 +166,9 @@ func runClusterDrain(ctx context.Context, c *console, args []string) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*timeout))
 		defer cancel()
 	}
-	shown, last := c.progress(""), rest[0]+" was not reached"
+	shown, last, handed := c.progress(""), rest[0]+" was not reached", int64(0)
 	err = client.Drain(ctx, rest[0], func(p admin.DrainProgress) {
-		last = drainLine(&p)
+		last, handed = drainLine(&p), max(handed, p.HandedOver)
 		shown.say(last)
 	})
 	shown.end()
@@ -179,13 +179,28 @@ func runClusterDrain(ctx context.Context, c *console, args []string) error {
 		fmt.Fprintf(c.err, "no: %s is not drained\n", rest[0])
 		return err
 	}
-	fmt.Fprintf(c.err, "yes: %s is drained; `postroad cluster remove %s` retires it\n", rest[0], rest[0])
+	what := "is drained"
+	if handed > 0 {
+		what += ", " + number(handed, "message") + " of it handed over to other nodes"
+	}
+	fmt.Fprintf(
+		c.err,
+		"yes: %s %s; `postroad cluster remove %s` retires it\n",
+		rest[0],
+		what,
+		rest[0],
+	)
 	return nil
 }
 
 // drainLine is how far a drain is, in a line.
 func drainLine(p *admin.DrainProgress) string {
-	line := clean(p.Node) + ": " + clean(p.Phase) + ", " + number(p.Messages, "message") + " left"
+	line := clean(p.Node) + ": " + clean(p.Phase) + ", "
+	if p.Unknown != "" {
+		line += "how many messages are left is not known: " + clean(p.Unknown)
+	} else {
+		line += number(p.Messages, "message") + " left"
+	}
 	if p.HandedOver > 0 {
 		line += ", " + number(p.HandedOver, "message") + " handed over"
 	}

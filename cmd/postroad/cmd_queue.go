@@ -195,7 +195,7 @@ func runQueueVerb(ctx context.Context, c *console, args []string) error {
 	total, err := client.Move(ctx, verb, q.filter, progress.at)
 	progress.end()
 	if total != nil {
-		fmt.Fprintf(c.err, "%s of %s %s\n", number(total.Recipients, "recipient"), number(total.Messages, "message"), done[verb])
+		fmt.Fprintln(c.err, moved(total, verb))
 		if n := total.States["inflight"]; n > 0 {
 			fmt.Fprintf(c.err, "%s being attempted now: that goes on, and may deliver\n", number(n, "recipient"))
 		}

@@ -97,6 +97,9 @@ func (c *console) detail(d *admin.Detail) error {
 
 // summary is a total in words.
 func summary(t *admin.Total) string {
+	if unknown(t) {
+		return "how much there is, is not known: no queue answered"
+	}
 	var states []string
 	for _, s := range []string{"ready", "inflight", "deferred", "held"} {
 		if n := t.States[s]; n > 0 {
@@ -107,7 +110,27 @@ func summary(t *admin.Total) string {
 	if len(states) > 0 {
 		text += " (" + strings.Join(states, ", ") + ")"
 	}
-	return text + " at " + indexes(t)
+	return text + " at " + indexes(t) + answered(t)
+}
+
+// unknown reports whether a total says nothing: its zeros are of nobody's.
+func unknown(t *admin.Total) bool { return len(t.Missing) > 0 && len(t.Groups) == 0 }
+
+// answered says whose figures a total has when others are missing.
+func answered(t *admin.Total) string {
+	if len(t.Missing) == 0 {
+		return ""
+	}
+	return ", in the " + number(int64(len(t.Groups)), "queue group") + " that answered"
+}
+
+// moved says what a verb did.
+func moved(t *admin.Total, verb string) string {
+	if unknown(t) {
+		return "nothing is known to be " + done[verb] + ": no queue answered"
+	}
+	return number(t.Recipients, "recipient") + " of " + number(t.Messages, "message") + " " +
+		done[verb] + answered(t)
 }
 
 // shownGroups bounds how many groups a line names.

@@ -74,6 +74,15 @@ func (c *console) moves(st *admin.ClusterStatus) {
 }
 
 func survival(st *admin.ClusterStatus) string {
+	leaderless := 0
+	for i := range st.Groups {
+		if st.Groups[i].Leader == "" {
+			leaderless++
+		}
+	}
+	if leaderless > 0 {
+		return number(int64(leaderless), "group") + " without a leader, of which nothing more is known"
+	}
 	if st.Survives == 0 {
 		return "no node may die without a stop"
 	}
@@ -97,9 +106,12 @@ func memberRow(m *admin.MemberStatus) []string {
 }
 
 func groupRow(g *admin.GroupStatus) []string {
-	leader := g.Leader
+	leader, state, mayDie := g.Leader, g.State, strconv.Itoa(g.Survives)
 	if leader == "" {
-		leader = "none"
+		leader, mayDie = "none", "?"
+		if state == "serving" { // that is what it should do
+			state = "unknown"
+		}
 	}
 	var lag []string
 	for _, node := range slices.Sorted(maps.Keys(g.Lag)) {
@@ -109,12 +121,15 @@ func groupRow(g *admin.GroupStatus) []string {
 	}
 	messages := ""
 	if g.Kind != "control" {
-		messages = strconv.FormatInt(g.Messages, 10)
+		messages = "?"
+		if g.Messages != nil && g.Leader != "" {
+			messages = strconv.FormatInt(*g.Messages, 10)
+		}
 	}
 	home := clean(g.Home)
 	if g.Shard != nil {
 		home = "shard " + strconv.Itoa(*g.Shard)
 	}
-	return []string{strconv.FormatUint(g.ID, 10), clean(g.Kind), home, clean(leader), clean(g.State), clean(strings.Join(g.Voters, ",")),
-		clean(strings.Join(g.Nonvoters, ",")), clean(strings.Join(lag, ",")), strconv.Itoa(g.Survives), messages}
+	return []string{strconv.FormatUint(g.ID, 10), clean(g.Kind), home, clean(leader), clean(state), clean(strings.Join(g.Voters, ",")),
+		clean(strings.Join(g.Nonvoters, ",")), clean(strings.Join(lag, ",")), mayDie, messages}
 }

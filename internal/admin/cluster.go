@@ -56,7 +56,8 @@ type MemberStatus struct {
 	Ready     string    `json:"ready"` // "ready", or why it is not
 }
 
-// GroupStatus is how one group is, as its leader says. Nodes are named by name.
+// GroupStatus is how one group is, as its leader says. Without a leader its State is what was last
+// decided, and the figures say nothing. Nodes are named by name.
 type GroupStatus struct {
 	ID        uint64            `json:"id"`
 	Kind      string            `json:"kind"`             // control, queue, mailbox
@@ -69,9 +70,9 @@ type GroupStatus struct {
 	Term      uint64            `json:"term"`
 	Commit    uint64            `json:"commit"`
 	Applied   uint64            `json:"applied"`
-	Lag       map[string]uint64 `json:"lag,omitempty"` // entries that each follower has still to get
-	Survives  int               `json:"survives"`      // how many more of its voters may die
-	Messages  int64             `json:"messages"`
+	Lag       map[string]uint64 `json:"lag,omitempty"`       // entries that each follower has still to get
+	Survives  int               `json:"survives"`            // how many more of its voters may die
+	Messages  *int64            `json:"messages,omitempty"`  // absent: nobody who leads the group says
 	Suspended uint64            `json:"suspended,omitempty"` // the version of the suspensions that it has acknowledged
 	Moves     []Move            `json:"moves,omitempty"`     // what is under way to where it should lie
 	// HandedOver counts messages that went to other groups because this one is to go, Waits says
@@ -100,13 +101,16 @@ const (
 // DrainProgress is how far a drain is.
 type DrainProgress struct {
 	Node       string `json:"node"`
-	Phase      string `json:"phase"`           // in a few words: "handing over leadership", "waiting for deliveries"
-	Messages   int64  `json:"messages"`        // left in its home group
-	Recipients int64  `json:"recipients"`      // the same in recipients
-	HandedOver int64  `json:"handed_over"`     // messages that went to other nodes' groups, for they were to wait for long
-	Waits      string `json:"waits,omitempty"` // what keeps more from being handed over
-	Leads      int    `json:"leads"`           // groups that it still leads
-	Shards     int    `json:"shards"`          // of the mailboxes that others have still to take over from it
+	Phase      string `json:"phase"`       // in a few words: "handing over leadership", "waiting for deliveries"
+	Messages   int64  `json:"messages"`    // left in its home group
+	Recipients int64  `json:"recipients"`  // the same in recipients
+	HandedOver int64  `json:"handed_over"` // messages that went to other nodes' groups, for they were to wait for long
+	// Unknown is why nobody knows how many messages are left, and were handed over; "": those are
+	// the figures.
+	Unknown string `json:"unknown,omitempty"`
+	Waits   string `json:"waits,omitempty"` // what keeps more from being handed over
+	Leads   int    `json:"leads"`           // groups that it still leads
+	Shards  int    `json:"shards"`          // of the mailboxes that others have still to take over from it
 }
 
 // ClusterRequest names nodes, or how long a token is good.

@@ -134,7 +134,7 @@ func (t *Total) Incomplete() error {
 		names = append(names, m.String())
 	}
 	return fail(ExitTemporary, "not everything answered: "+strings.Join(names, "; "),
-		"all else is done; `postroad cluster status` shows what is wrong; then try again")
+		"what they hold is not known; `postroad cluster status` shows what is wrong; then try again")
 }
 
 func (m *Missing) String() string {

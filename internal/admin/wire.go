@@ -73,7 +73,8 @@ type Total struct {
 	Recipients int64            `json:"recipients"`
 	States     map[string]int64 `json:"states"` // recipients
 	Groups     []GroupTotal     `json:"groups,omitempty"`
-	// Missing is what should have answered and did not; all else is done and counted.
+	// Missing is what should have answered and did not: it is in no figure here. All else is done
+	// and counted; without Groups that is nothing.
 	Missing []Missing `json:"missing,omitempty"`
 	// Unreachable are nodes that did not answer though nothing is missing: others own the groups.
 	Unreachable []string `json:"unreachable,omitempty"`

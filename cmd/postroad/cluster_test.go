@@ -1,0 +1,38 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+)
+
+// TestDrainTellsWhatIsKnown: what is left in a home group only its leader knows; of two that claim
+// it, the one of the newer term.
+func TestDrainTellsWhatIsKnown(t *testing.T) {
+	m := control.Member{ID: 3, Name: "mx3"}
+	leads := func(term, messages, handed uint64) *report {
+		return &report{Groups: []groupReport{{
+			Status:   cluster.Status{Group: 5, Leading: true, Leader: 3, Term: term},
+			Messages: messages, Handed: handed,
+		}}}
+	}
+	for _, c := range []struct {
+		reports map[uint16]*report
+		waited  bool
+		want    string
+	}{
+		{map[uint16]*report{1: nil, 2: {}}, true,
+			"mx3: waiting, how many messages are left is not known: no node that answers leads the mail of mx3"},
+		{map[uint16]*report{1: leads(7, 0, 0)}, true, "mx3: delivering, 0 messages left, leads 1 group"},
+		{map[uint16]*report{1: leads(7, 9, 0), 2: leads(8, 4, 2)}, true,
+			"mx3: delivering, 4 messages left, 2 messages handed over"},
+		{map[uint16]*report{1: {}}, false, "mx3: handing over, 0 messages left"},
+	} {
+		p := homeDrained(m, 5, c.waited, c.reports)
+		if got := drainLine(&p); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
