@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -12,7 +13,8 @@ import (
 // themselves, and raft waits one to two timeouts before it tries again. So for a while a member
 // that stands promises nothing that it cannot keep: not to one that comes after it, and not in a
 // term in which it has voted for itself. And a member that is asked by one whose log is shorter
-// than its own, and so cannot win, stands without waiting for its turn.
+// than its own, and so cannot win, stands without waiting for its turn; the one that cannot win
+// then promises it what it asks for, though it stands itself.
 
 // stood is when this member stood for election last.
 type stood struct {
@@ -47,8 +49,8 @@ func (g *Group) contest(rpc *raft.RPC, candidate raft.ServerID) {
 		select {
 		case a := <-own:
 			if r, ok := a.Response.(*raft.RequestPreVoteResponse); ok {
-				r.Granted = r.Granted && !g.contends(candidate, q.Term)
-				if !r.Granted && g.exceeds(q) {
+				r.Granted = r.Granted && !g.contends(candidate, q)
+				if !r.Granted && g.surplus(q) > 0 {
 					g.hurry()
 				}
 			}
@@ -58,22 +60,22 @@ func (g *Group) contest(rpc *raft.RPC, candidate raft.ServerID) {
 	})
 }
 
-// contends reports whether this member stands itself, and before that candidate or in its term
-// already.
-func (g *Group) contends(candidate raft.ServerID, term uint64) bool {
+// contends reports whether this member stands itself, in the candidate's term already, or before it
+// and with as much in its log.
+func (g *Group) contends(candidate raft.ServerID, q *raft.RequestPreVoteRequest) bool {
 	if !g.running.Load() || g.raft.State() != raft.Candidate {
 		return false
 	}
 	leader, lately := g.stood.since(g.lease.timeout)
 	servers := g.servers()
-	return lately &&
-		(g.raft.CurrentTerm() >= term || rank(g.id, servers, leader, g.serverID()) < rank(g.id, servers, leader, candidate))
+	before := rank(g.id, servers, leader, g.serverID()) < rank(g.id, servers, leader, candidate)
+	return lately && (g.raft.CurrentTerm() >= q.Term || before && g.surplus(q) >= 0)
 }
 
-// exceeds reports whether this member's log has more than a candidate's.
-func (g *Group) exceeds(q *raft.RequestPreVoteRequest) bool {
+// surplus is above 0 if this member's log has more than a candidate's, below it if it has less.
+func (g *Group) surplus(q *raft.RequestPreVoteRequest) int {
 	last, term := g.log.Last()
-	return term > q.LastLogTerm || term == q.LastLogTerm && last > q.LastLogIndex
+	return cmp.Or(cmp.Compare(term, q.LastLogTerm), cmp.Compare(last, q.LastLogIndex))
 }
 
 // hurry has this member stand as soon as it may.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -54,6 +55,50 @@ func TestAheadStandsAtOnce(t *testing.T) {
 				!g.ahead.Load(),
 				lacks,
 			)
+		}
+	}
+}
+
+// TestShorterLogGivesWay: a member that stands before another promises that one nothing, unless the
+// other has more in its log. Else neither is elected until the first has stood for long enough.
+func TestShorterLogGivesWay(t *testing.T) {
+	m, _ := newThree(t)
+	led := m.leader()
+	first, second := m.members[1], m.members[2]
+	switch led {
+	case first:
+		first = m.members[3]
+	case second:
+		second = m.members[3]
+	}
+	servers := first.g.servers()
+	place := func(x *member) int { return rank(x.g.id, servers, led.g.serverID(), x.g.serverID()) }
+	if place(first) > place(second) {
+		first, second = second, first
+	}
+	g, candidate := first.g, second.g.serverID()
+	m.until("the first knows the leader", func() bool {
+		g.stood.note(g)
+		leader, _ := g.stood.since(time.Hour)
+		return leader == led.g.serverID()
+	})
+	m.stop(second)
+	m.stop(led)
+	m.until("the first stands", func() bool { return g.raft.State() == raft.Candidate })
+	last, term := g.log.Last()
+	for _, has := range []uint64{0, 1} {
+		g.stood.note(g)
+		rpc, answer := raft.RPC{}, make(chan raft.RPCResponse, 1)
+		rpc.Command, rpc.RespChan = &raft.RequestPreVoteRequest{
+			Term:         g.raft.CurrentTerm() + 1,
+			LastLogTerm:  term,
+			LastLogIndex: last + has,
+		}, answer
+		g.contest(&rpc, candidate)
+		rpc.Respond(&raft.RequestPreVoteResponse{Granted: true}, nil)
+		a := <-answer
+		if granted := a.Response.(*raft.RequestPreVoteResponse).Granted; granted != (has > 0) {
+			t.Errorf("promised: %v, to one with %d entries more", granted, has)
 		}
 	}
 }

@@ -83,6 +83,9 @@ func (h *Holder) look(groups int, grantor uint64, now time.Time) (changed []*Sit
 	if grantor != h.grantor {
 		h.grantor = grantor
 		h.hello = h.hello || n > 1
+		if grantor != 0 {
+			h.failed = 0 // it was another one that did not answer
+		}
 	}
 	if h.hello {
 		h.askBy(now)

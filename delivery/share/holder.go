@@ -198,6 +198,9 @@ func (h *Holder) pause() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now, d := h.o.Now(), lookAgain
+	if h.failed > 0 {
+		d = askGap // another one may grant any moment
+	}
 	if !h.next.IsZero() && !h.busy {
 		d = min(d, h.next.Sub(now))
 	}

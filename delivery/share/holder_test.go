@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -346,4 +347,27 @@ func TestReservedPartWaits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAnotherGrantorIsAskedSoon: that the one before did not answer keeps a holder from asking its
+// successor no longer than from asking anybody.
+func TestAnotherGrantorIsAskedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var grantor atomic.Uint64
+		grantor.Store(1)
+		c := &client{groups: 3, cut: true}
+		c.g = NewGrantor(GrantorOptions{Leading: grantor.Load, Groups: func() []uint64 { return []uint64{2} }})
+		h := NewHolder(HolderOptions{Group: 2, Epoch: 1, Ask: c.ask, Groups: c.known, Grantor: grantor.Load})
+		h.Start(c)
+		defer h.Close()
+		time.Sleep(2 * time.Second) // after 1.5 s it waits for 1.6 s
+		grantor.Store(2)
+		c.mu.Lock()
+		c.cut = false
+		c.mu.Unlock()
+		time.Sleep(2 * askGap)
+		if r := c.last(); r.Reign != 2 {
+			t.Errorf("the latest request is %v old and was for reign %d, want 2", 2*time.Second+2*askGap-r.Age, r.Reign)
+		}
+	})
 }
