@@ -123,6 +123,7 @@ type Node struct {
 	look        chan struct{} // watchLeaders is to look now
 
 	diskHealth io.Closer
+	lock       io.Closer // of the directory
 
 	mu struct {
 		sync.Mutex
@@ -158,6 +159,9 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	if err = logstore.SyncDir(fs, fs.PathDir(n.opts.Dir)); err != nil {
+		return err
+	}
+	if err = n.lockDir(); err != nil {
 		return err
 	}
 	n.log, err = logstore.Open(logstore.Options{
@@ -394,6 +398,9 @@ func (n *Node) closeStores() (err error) {
 	}
 	if n.log != nil {
 		err = errors.Join(err, n.log.Close())
+	}
+	if n.lock != nil {
+		err = errors.Join(err, n.lock.Close())
 	}
 	return err
 }
