@@ -35,6 +35,12 @@ type JoinReply struct {
 // ErrToken: the other side does not know the token. Nothing was told to it.
 var ErrToken = errors.New("the token is not valid there (mistyped, expired, or of another cluster), or no joins are taken there now")
 
+// ErrShortToken: what was given cannot be a token. Nobody was asked.
+var ErrShortToken = fmt.Errorf(
+	"a token has at least %d characters; `postroad cluster token` makes one",
+	minToken,
+)
+
 // minToken is the least length of a token, in octets. Who answers at the address in the cluster's
 // place gets a proof, on which short tokens could be tried.
 const minToken = 16
@@ -77,7 +83,7 @@ func converse(ctx context.Context, address, token string, r JoinRequest, dial Di
 		dial = new(net.Dialer).DialContext
 	}
 	if token = strings.TrimSpace(token); len(token) < minToken {
-		return 0, nil, fmt.Errorf("a token has at least %d characters; `postroad cluster token` makes one", minToken)
+		return 0, nil, ErrShortToken
 	}
 	request, err := json.Marshal(r)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -84,14 +85,37 @@ func runClusterJoin(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if err := offline.join(ctx, cfg, rest[0], secret); err != nil {
-		if errors.Is(err, wire.ErrRefused) {
-			err = lasting(err)
-		}
-		return err
+		return notJoined(err)
 	}
 	c.writeNote(*file, cfg)
 	fmt.Fprintf(c.err, "%s has joined; start it with `%s`\n", cfg.Node.Name, serveCommand(*file))
 	return nil
+}
+
+// notJoined gives a join that failed its exit status, and says what to do.
+func notJoined(err error) error {
+	e := &admin.Error{Message: err.Error()}
+	switch {
+	case errors.As(err, new(*admin.Error)):
+		return err
+	case errors.Is(err, wire.ErrRefused):
+		return lasting(err)
+	case errors.Is(err, wire.ErrNotNow):
+		e.Exit = admin.ExitTemporary
+		e.Hint = "try again; `postroad cluster status` there shows what is wrong"
+	case errors.Is(err, wire.ErrToken):
+		e.Exit = admin.ExitPermission
+		e.Hint = "`postroad cluster token` on a node of the cluster makes a new one"
+	case errors.Is(err, wire.ErrShortToken):
+		e.Exit = admin.ExitData
+	case errors.As(err, new(*net.OpError)), errors.As(err, new(tls.RecordHeaderError)),
+		errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded):
+		e.Exit = admin.ExitUnavailable
+		e.Hint = "give the cluster address (cluster.advertise) of a node that runs"
+	default:
+		return err
+	}
+	return e
 }
 
 // joinToken takes the token from where it is.
@@ -134,7 +158,8 @@ func runClusterRecover(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if !*accept {
-		return &admin.Error{Exit: admin.ExitUsage, Message: "nothing was changed", Hint: "repeat with --accept-loss to go on with what is here"}
+		fmt.Fprintln(c.err, "nothing was changed; with --accept-loss this node goes on alone with what it has")
+		return nil
 	}
 	c.writeNote(*file, cfg)
 	fmt.Fprintf(c.err, "start it with `%s`, then let new nodes join\n", serveCommand(*file))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -83,21 +84,21 @@ func beginJoin(cfg *config.Config) (*joined, error) {
 // address.
 func joinCluster(ctx context.Context, cfg *config.Config, address, token string) error {
 	if used, err := storeExists(cfg); err != nil || used {
-		return errors.Join(
+		return cmp.Or(
 			err,
-			fmt.Errorf(
+			lasting(fmt.Errorf(
 				"%s is in use already: only an empty data directory can join",
 				cfg.Node.DataDir,
-			),
+			)),
 		)
 	}
 	if _, err := wire.LoadCredentials(clusterDir(cfg)); !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(
+		return cmp.Or(
 			err,
-			fmt.Errorf(
+			lasting(fmt.Errorf(
 				"%s has joined a cluster already: start the node, or empty the directory",
 				cfg.Node.DataDir,
-			),
+			)),
 		)
 	}
 	j, err := beginJoin(cfg)

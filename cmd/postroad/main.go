@@ -134,6 +134,7 @@ func (c *console) exit(err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
+	err = placed(c.command.name, err)
 	fmt.Fprintln(c.err, "postroad: "+strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	var e *admin.Error
 	var problems config.Problems

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -26,7 +28,7 @@ import (
 // with what is here: this node becomes their only member, in a cluster with a new identity, so that
 // no member of the old one can ever speak with it again.
 func recoverCluster(ctx context.Context, cfg *config.Config, acceptLoss bool, tell func(string)) error {
-	creds, err := wire.LoadCredentials(clusterDir(cfg))
+	creds, err := credentialsOf(cfg)
 	if err != nil {
 		return err
 	}
@@ -36,10 +38,23 @@ func recoverCluster(ctx context.Context, cfg *config.Config, acceptLoss bool, te
 	}
 	store, err := cluster.Open(cluster.Options{Dir: cfg.Node.DataDir, Logf: func(f string, a ...any) { tell(fmt.Sprintf(f, a...)) }})
 	if err != nil {
-		return fmt.Errorf("stop the node first; then: %w", err)
+		return err
 	}
 	r := &recovery{cfg: cfg, self: self, store: store, state: control.New(), users: directory.New(), tell: tell}
 	return errors.Join(r.run(ctx, acceptLoss), store.Close())
+}
+
+// credentialsOf reads those of the node that is in the data directory.
+func credentialsOf(cfg *config.Config) (creds wire.Credentials, err error) {
+	creds, err = wire.LoadCredentials(clusterDir(cfg))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &admin.Error{
+			Exit:    admin.ExitConfig,
+			Message: "there is no node in " + cfg.Node.DataDir,
+			Hint:    "name its configuration with --config FILE",
+		}
+	}
+	return creds, err
 }
 
 type recovery struct {
@@ -61,7 +76,7 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 	}
 	r.explain()
 	if !acceptLoss {
-		return &admin.Error{Exit: admin.ExitUsage, Message: "nothing was changed", Hint: "with --accept-loss this node goes on alone with what it has"}
+		return nil
 	}
 	// The control group first: after a crash its rows may be in the log only, and they say which
 	// other groups there are.
@@ -200,11 +215,11 @@ func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted m
 // of: members, users and settings are those of the backup; mail is not in it.
 func restoreCluster(ctx context.Context, cfg *config.Config, backup io.Reader) error {
 	if used, err := storeExists(cfg); err != nil || used {
-		return errors.Join(err, fmt.Errorf("%s is in use already: a backup is restored into an empty data directory", cfg.Node.DataDir))
+		return cmp.Or(err, lasting(fmt.Errorf("%s is in use already: a backup is restored into an empty data directory", cfg.Node.DataDir)))
 	}
 	head, rows, err := readBackup(backup)
 	if err != nil {
-		return err
+		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "`postroad cluster backup FILE` makes one"}
 	}
 	store, err := cluster.Open(cluster.Options{Dir: cfg.Node.DataDir, Member: 1})
 	if err != nil {

@@ -61,7 +61,7 @@ func salvageNode(
 	o salvageOptions,
 	print, tell func(string),
 ) error {
-	creds, err := wire.LoadCredentials(clusterDir(cfg))
+	creds, err := credentialsOf(cfg)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func salvageNode(
 		},
 	)
 	if err != nil {
-		return fmt.Errorf("stop the node first; then: %w", err)
+		return err
 	}
 	s := &salvager{
 		salvageOptions: o,

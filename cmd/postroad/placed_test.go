@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/wire"
+)
+
+// TestOrdinaryRefusals: what comes of a slip, or of another program, is no fault of this one, and
+// says what to do.
+func TestOrdinaryRefusals(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	node := func(name string) string {
+		return file(name+".toml", fmt.Sprintf("[node]\nname = %q\ndata_dir = %q\n", name, filepath.Join(dir, name)))
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	door, err := wire.Wait(l, func() []string { return []string{wire.NewToken()} }, t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer door.Close()
+	here, mx1, mx2, token := l.Addr().String(), node("mx1"), node("mx2"), wire.NewToken()
+	backup := fmt.Sprintf("{\"what\":%q,\"format\":1,\"cluster\":\"c\"}\n", backupWhat)
+	whole, cut, other := file("whole", backup+"{}\n"), file("cut", backup), file("other", "hello\n")
+	check := func(args string, want int, says string) {
+		t.Helper()
+		status, _, errs := postroad(t, "", strings.Fields(args)...)
+		if status != want || !strings.Contains(errs, says) {
+			t.Errorf("%s: exit %d, want %d: %s", args, status, want, errs)
+		}
+	}
+	check("cluster join --config "+mx1+" --token "+token+" "+here, 77, "`postroad cluster token` on a node")
+	check("cluster join --config "+mx1+" --token short "+here, 65, "at least 16 characters")
+	check("cluster join --config "+mx1+" --token-file "+dir+"/none "+here, 65, "name another file")
+	check("cluster join --config "+mx1+" --token "+token+" 127.0.0.1:1", 69, "cluster.advertise")
+	check("cluster restore --config "+mx2+" "+other, 65, "`postroad cluster backup FILE` makes one")
+	check("cluster restore --config "+mx2+" "+cut, 65, "cut off")
+	check("cluster restore --config "+mx2+" "+dir, 65, "is a directory")
+	check("cluster recover --config "+mx2, 78, "there is no node in "+dir)
+	check("queue salvage --list --config "+mx2, 78, "there is no node in "+dir)
+	check("cluster restore --config "+mx2+" "+whole, 0, "is restored")
+	check("cluster restore --config "+mx2+" "+whole, 78, "into an empty data directory")
+	check("cluster join --config "+mx2+" --token "+token+" "+here, 78, "only an empty data directory")
+	check("bench sink --listen "+here, 75, "another program has "+here)
+	check("cluster recover --config "+mx2, 0, "nothing was changed; with --accept-loss")
+
+	store, err := cluster.Open(cluster.Options{Dir: filepath.Join(dir, "mx2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for _, args := range []string{"serve", "cluster recover", "queue salvage --list"} {
+		check(args+" --config "+mx2, 75, "a node runs on this data directory already")
+	}
+}
