@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/postroad/postroad/cluster"
@@ -64,6 +66,7 @@ type recovery struct {
 	state *control.State
 	users *directory.Directory
 	tell  func(string)
+	ends  map[uint64]uint64 // the last entry of each group's log, before anything is changed
 }
 
 func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
@@ -74,8 +77,16 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 	if err := r.state.TooOld(protocol); err != nil {
 		return lasting(err)
 	}
-	r.explain()
+	r.ends = map[uint64]uint64{}
+	for _, id := range r.store.GroupIDs() {
+		r.ends[id] = r.store.Group(id).LastIndex()
+	}
 	if !acceptLoss {
+		if more := r.ends[cluster.ControlGroup] - group.AppliedIndex(); more > 0 {
+			r.tell(fmt.Sprintf("this is as the node wrote it down last; its log has %d more entries of the cluster's own, which may "+
+				"have members that joined or were removed since: --accept-loss reads them first", more))
+		}
+		r.explain()
 		return nil
 	}
 	// The control group first: after a crash its rows may be in the log only, and they say which
@@ -88,6 +99,7 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 	if err != nil {
 		return err
 	}
+	r.explain()
 	for _, id := range r.store.GroupIDs() {
 		if g, ok := r.state.Group(id); ok && g.State != control.GroupRetired && id != cluster.ControlGroup {
 			if err := r.seize(id, hosted); err != nil {
@@ -108,8 +120,8 @@ func (r *recovery) seize(id uint64, hosted map[uint64]bool) error {
 	return nil
 }
 
-// explain names what may be lost. Names of members are as of the last time that this node wrote its
-// rows down.
+// explain names what may be lost. Until the control group is led, members and groups are as of the
+// last time that this node wrote its rows down.
 func (r *recovery) explain() {
 	for _, m := range r.state.Members() {
 		if m.ID != r.self.Member {
@@ -117,10 +129,13 @@ func (r *recovery) explain() {
 		}
 	}
 	here := map[uint64]bool{}
-	for _, id := range r.store.GroupIDs() {
+	for _, id := range slices.Sorted(maps.Keys(r.ends)) {
 		here[id] = true
 		g, _ := r.state.Group(id)
-		r.tell(fmt.Sprintf("group %d (%s): this node's log ends with entry %d; what the others acknowledged beyond that is lost", id, r.content(id, g), r.store.Group(id).LastIndex()))
+		if g.State == control.GroupRetired {
+			continue // it ended empty; what is left of it here is of no use to anybody
+		}
+		r.tell(fmt.Sprintf("group %d (%s): what the others acknowledged after entry %d, with which this node's log ends, is lost", id, r.content(id, g), r.ends[id]))
 	}
 	for _, g := range r.state.Groups() {
 		if here[g.ID] {
