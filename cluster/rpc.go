@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -157,6 +158,10 @@ func (n *Node) Call(ctx context.Context, member uint16, method, path string, bod
 	}
 	resp, err := n.port.Client().Do(req)
 	if err != nil {
+		var of *url.Error
+		if errors.As(err, &of) { // its URL is no address that anybody could look at
+			err = of.Err
+		}
 		return err
 	}
 	defer resp.Body.Close()

@@ -111,7 +111,7 @@ func refusal(k kind, body []byte) error {
 			return '?'
 		}
 		return c
-	}, string(body[:min(len(body), maxWords)]))
+	}, strings.ReplaceAll(strings.TrimSpace(string(body[:min(len(body), maxWords)])), "\n", "; ")) // of joined errors
 	switch k {
 	case later:
 		return &Refusal{ErrNotNow, strings.TrimPrefix(words, ErrNotNow.Error()+": ")}

@@ -41,8 +41,8 @@ func TestDialRefuses(t *testing.T) {
 			return func(o *Options) { o.Self = w.id(3); o.Credentials = w.credentials(t, o.Self) }
 		}},
 		{name: "an incarnation that the dialler does not admit", words: "its disk was wiped", from: refuse("its disk was wiped", 2)},
-		{name: "a dialler that is not admitted", words: "refused: member 1 was removed", to: func(*world) func(*Options) {
-			return refuse("member 1 was removed\n", 1)
+		{name: "a dialler that is not admitted", words: "refused: member 1 was removed; it is", to: func(*world) func(*Options) {
+			return refuse("member 1 was removed\nit is\n", 1)
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

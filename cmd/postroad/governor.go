@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type governor struct {
 	hello     time.Time                     // when a node that has no rows last told others that it runs
 	searched  string                        // users up to this one have no mailbox
 	busy      map[uint64]bool               // groups in which a change is under way
+	told      seldom                        // of what failed, guarded by mu
 	asked     map[uint64]time.Time          // when leadership was asked back
 	since     map[uint64]time.Time          // when retiring was first seen to be due
 	suspended uint64                        // the version of the suspensions that was logged
@@ -64,7 +66,11 @@ func (g *governor) run(ctx context.Context) {
 	}
 }
 
-// do runs a piece of work for a group unless one is under way already.
+// thisNode stands in place of a group for work that concerns the node itself.
+const thisNode = 0
+
+// do runs a piece of work for a group unless one is under way already. It is tried again soon: that
+// it fails is told every few seconds.
 func (g *governor) do(group uint64, what string, f func() error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -72,14 +78,22 @@ func (g *governor) do(group uint64, what string, f func() error) {
 		return
 	}
 	g.busy[group] = true
+	if group != thisNode {
+		what = fmt.Sprintf("group %d: %s", group, what)
+	}
 	g.work.Go(func() {
 		err := f()
-		if err != nil && g.n.background.Err() == nil && !errors.Is(err, control.ErrStale) && !errors.Is(err, cluster.ErrRefused) {
-			g.n.log.Logf("group %d: %s: %v", group, what, err)
-		}
+		tell := err != nil && g.n.background.Err() == nil && !errors.Is(err, control.ErrStale) && !errors.Is(err, cluster.ErrRefused)
 		g.mu.Lock()
 		delete(g.busy, group)
+		if err == nil {
+			g.told.forget(what)
+		}
+		tell = tell && g.told.due(what, time.Now())
 		g.mu.Unlock()
+		if tell {
+			g.n.log.Logf("%s: %v", what, err)
+		}
 		if err == nil {
 			g.wake()
 		}
@@ -149,7 +163,7 @@ func (g *governor) introduce(ctx context.Context) {
 	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && (m.Address == n.cfg.Cluster.Advertise || !n.listens) {
 		return
 	}
-	g.do(0, "introducing this node", func() error {
+	g.do(thisNode, "no node that leads the cluster has heard yet that this one runs, and it tries again", func() error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		if !ok {

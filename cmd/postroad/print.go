@@ -174,8 +174,9 @@ func short(d time.Duration) string {
 	return strconv.Itoa(int(max(d, 0)/time.Second)) + "s"
 }
 
-// clean keeps what strangers wrote from steering the terminal.
+// clean keeps what strangers wrote from steering the terminal. Several errors in one come on lines.
 func clean(s string) string {
+	s = strings.ReplaceAll(s, "\n", "; ")
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'

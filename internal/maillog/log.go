@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -154,7 +155,7 @@ func (l *Log) message(b []byte, level, msg string) []byte {
 	if level == "error" && !l.o.JSON {
 		b = append(b, "error: "...)
 	}
-	return l.end(appendClean(b, msg, maxMessage))
+	return l.end(appendClean(b, strings.ReplaceAll(msg, "\n", "; "), maxMessage)) // of joined errors
 }
 
 // Stats counts what was written and what was not.

@@ -54,7 +54,7 @@ func TestPrefixAndJSON(t *testing.T) {
 		l := open(t, o)
 		l.Log(delivered())
 		l.Removed(testID)
-		l.Logf("say %q", "hi")
+		l.Logf("say %q\nand", "hi")
 		if err := l.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestPrefixAndJSON(t *testing.T) {
 	if !syslog.MatchString(text.String()) {
 		t.Errorf("prefix:\n%s", text.String())
 	}
-	msgs := []string{string(appendRecord(nil, delivered())), testID.String() + ": removed", `say "hi"`}
+	msgs := []string{string(appendRecord(nil, delivered())), testID.String() + ": removed", `say "hi"; and`}
 	dec := json.NewDecoder(&js)
 	for _, want := range msgs {
 		var got struct{ Time, Level, Msg string }
