@@ -48,14 +48,14 @@ func (g *Group) Unrolled(sm StateMachine) error {
 	return nil
 }
 
-// Parted is from which entry on this member's past is another than that of a leader that answered
-// so; at the latest where it stopped.
+// Parted is from which entry on this member's past may be another than that of a leader that
+// answered so; at the latest where it stopped.
 func (e *TakenBack) Parted(ours, leaders *Terms) uint64 {
 	from := e.From
 	if d := ours.diverges(leaders); d > 0 {
 		from = min(from, d)
 	}
-	return from
+	return ours.unsureBefore(leaders, from)
 }
 
 // GiveUp ends this member's part in the group's past that it alone has, from an entry on, and

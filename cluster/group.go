@@ -51,9 +51,12 @@ type Group struct {
 	quarantine quarantine
 	reign      atomic.Pointer[reign] // of the leader that spoke last (reign.go)
 	reigned    reign                 // what is on disk of it; owned by raft's main goroutine
-	terms      atomic.Pointer[Terms] // of this member's log (terms.go); changed by raft's main goroutine
+	tabling    sync.Mutex            // who changes terms, and what is on disk of it, has it
+	terms      atomic.Pointer[Terms] // of this member's log (terms.go)
+	leaders    atomic.Pointer[Terms] // of the leader that was compared with last
 	fetched    atomic.Pointer[Terms] // of the leader whose state was taken over last
 	met        atomic.Uint64         // the newest term whose leader was compared with
+	stopped    atomic.Bool           // for good: a leader lacks what was committed
 	noted      atomic.Uint64         // what is on disk of what is known to be committed (takenback.go)
 	ctx        context.Context       // ends with stop
 	cancel     context.CancelFunc

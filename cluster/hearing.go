@@ -25,7 +25,7 @@ type hearing struct {
 	// A heartbeat that is answered while a vote is being decided would renew a lease that the vote
 	// does away with.
 	gate   sync.RWMutex // heartbeats share it
-	voting bool         // raft decides a vote; guarded by gate
+	voting int          // votes that raft decides; guarded by gate
 }
 
 // note takes down that a leader's request has come, to which it counts the answer for so long.
@@ -49,7 +49,7 @@ func (h *hearing) note(term uint64, hold time.Duration) {
 func (h *hearing) beat(rpc raft.RPC, hold time.Duration) bool {
 	h.gate.RLock()
 	defer h.gate.RUnlock()
-	if h.voting || h.take == nil {
+	if h.voting > 0 || h.take == nil {
 		return false
 	}
 	h.note(rpc.Command.(*raft.AppendEntriesRequest).Term, hold)
@@ -86,7 +86,7 @@ func (h *hearing) vote(rpc *raft.RPC) error {
 		_, stale := h.stale()
 		q.LeadershipTransfer = stale // which is all that this does: raft votes although it knows a leader
 	}
-	h.voting = true
+	h.voting++
 	answer, own := rpc.RespChan, make(chan raft.RPCResponse, 1)
 	rpc.RespChan = own
 	h.g.done.Go(func() {
@@ -103,7 +103,7 @@ func (h *hearing) vote(rpc *raft.RPC) error {
 func (h *hearing) decided() {
 	h.gate.Lock()
 	defer h.gate.Unlock()
-	h.voting = false
+	h.voting--
 }
 
 // stale returns the leader that raft knows and this member does not follow any more.

@@ -145,6 +145,8 @@ func (s *markerSink) Close() error {
 	}
 	values := map[string][]byte{markerKey: s.m.encode()}
 	if s.received > 0 {
+		s.g.tabling.Lock()
+		defer s.g.tabling.Unlock()
 		terms, err := s.g.takeTerms(s.m.index)
 		if err != nil {
 			return err

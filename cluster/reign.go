@@ -72,11 +72,18 @@ func (g *Group) firstOf(term uint64) (from uint64) {
 
 // reignOf is the reign that brings entries of a term to this member; nil: it was not named.
 func (g *Group) reignOf(term uint64) *reign {
-	if r := g.reign.Load(); r != nil && r.term == term {
+	r := g.reign.Load()
+	if r != nil && r.term == term {
 		return r
 	}
 	if g.running.Load() && g.raft.State() == raft.Leader {
 		return &reign{term, g.node.process}
+	}
+	// Of an older term, as when this member catches up, the leader that brings them has told.
+	if t := g.leaders.Load(); t != nil && r != nil && t.Term == r.term {
+		if s, ok := t.ofTerm(term); ok && s.Process != 0 {
+			return &reign{term, s.Process}
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,26 +98,43 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
 
 var errNotAsked = errors.New("this member was not asked to take over, or long ago")
 
-// sift passes on what the others may ask: no TimeoutNow that comes too late, and no vote of a
-// member in quarantine. It ends with the group.
+// sift passes on what the others may ask: no TimeoutNow that comes too late, no vote of a member in
+// quarantine, and none for a past that is another one (pasts.go). It ends with the group.
 func (t *transport) sift() {
+	var pasts pasts
+	checked := make(chan *candidacy)
 	for {
+		var rpc raft.RPC
+		var c *candidacy // that was checked
 		select {
-		case rpc := <-t.NetworkTransport.Consumer():
-			if err := t.g.mayAsk(rpc.Command); err != nil {
-				rpc.Respond(nil, err)
+		case rpc = <-t.NetworkTransport.Consumer():
+		case c = <-checked:
+			rpc = c.rpc
+			pasts.note(t.g, c)
+		case <-t.g.stop:
+			return
+		}
+		err := t.g.mayAsk(rpc.Command)
+		if c == nil && err == nil {
+			if c := t.g.doubtful(rpc, &pasts); c != nil {
+				t.g.done.Go(func() { t.g.check(c, checked) })
 				continue
 			}
-			t.g.anyCandidate(rpc.Command)
-			if err := t.g.hears(&rpc); err != nil {
-				rpc.Respond(nil, err)
-				continue
-			}
-			select {
-			case t.asked <- rpc:
-			case <-t.g.stop:
-				return
-			}
+		}
+		if c != nil {
+			err = cmp.Or(err, c.err)
+		}
+		if err != nil {
+			rpc.Respond(nil, err)
+			continue
+		}
+		t.g.anyCandidate(rpc.Command)
+		if err := t.g.hears(&rpc); err != nil {
+			rpc.Respond(nil, err)
+			continue
+		}
+		select {
+		case t.asked <- rpc:
 		case <-t.g.stop:
 			return
 		}

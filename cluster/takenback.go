@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -57,6 +60,8 @@ type keptLog struct {
 // StoreLogs implements raft.LogStore. What is known to be committed by now is written in the same
 // step, and whose reign the entries are of.
 func (l keptLog) StoreLogs(logs []*raft.Log) error {
+	l.g.tabling.Lock()
+	defer l.g.tabling.Unlock()
 	known, news := l.g.knownCommitted(), map[string][]byte(nil)
 	note := func(key string, value []byte) {
 		if news == nil {
@@ -158,24 +163,93 @@ func (g *Group) currentTerm() uint64 {
 	return term
 }
 
-// stopTakenBack notes why this member stops, and does not return.
+// stopTakenBack notes why this member stops, in this group and in all others in which it can find
+// out, and does not return.
 func (g *Group) stopTakenBack(from uint64) {
-	e := &TakenBack{
+	if !g.stopped.CompareAndSwap(false, true) {
+		select {} // it is being noted
+	}
+	e := g.takenBackFrom(from, g.currentTerm())
+	if err := g.NoteTakenBack(e); err != nil {
+		g.node.opts.Logf("%v; this could not be noted: %v", e, err)
+	}
+	g.node.lookAround(g)
+	g.node.fatal(e)
+}
+
+// takenBackFrom says that a leader of a term has other entries than this member from one on.
+func (g *Group) takenBackFrom(from, term uint64) *TakenBack {
+	return &TakenBack{
 		Group: g.id,
 		From:  from,
 		Last:  g.position().index,
 		Known: g.knownCommitted(),
-		Term:  g.currentTerm(),
+		Term:  term,
 		Since: time.Now(),
 	}
+}
+
+// NoteTakenBack has every start stop for it from now on.
+func (g *Group) NoteTakenBack(e *TakenBack) error {
 	b, err := json.Marshal(e)
-	if err == nil {
-		err = g.log.Set([]byte(takenBackKey), b)
-	}
 	if err != nil {
-		g.node.opts.Logf("%v; this could not be noted: %v", e, err)
+		return err
 	}
-	g.node.fatal(e)
+	return g.log.Set([]byte(takenBackKey), b)
+}
+
+// lookAround looks for a while whether the leaders of the other groups lack something, too: a disk
+// that was rolled back forgets in all of its groups.
+func (n *Node) lookAround(but *Group) {
+	var all sync.WaitGroup
+	for _, g := range n.started() {
+		if g == but {
+			continue
+		}
+		all.Go(func() {
+			e := g.lackedByLeader()
+			if e == nil || !g.stopped.CompareAndSwap(false, true) {
+				return
+			}
+			if err := g.NoteTakenBack(e); err != nil {
+				n.opts.Logf("%v; this could not be noted: %v", e, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// lackedByLeader asks the other members once. nil: their leader lacks nothing, or there is none.
+func (g *Group) lackedByLeader() *TakenBack {
+	ctx, cancel := context.WithTimeout(g.ctx, inquireTimeout)
+	defer cancel()
+	for _, member := range g.otherVoters() {
+		theirs, err := g.AskTerms(ctx, member)
+		if err != nil || theirs == nil || !theirs.Leads || theirs.Term < g.currentTerm() {
+			continue
+		}
+		if e := g.lackedBy(theirs); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// lackedBy says what a leader lacks of which this member knows that it was committed, or nil.
+func (g *Group) lackedBy(leader *Terms) *TakenBack {
+	ours := g.Terms()
+	if from := ours.diverges(leader); from > 0 && from <= g.knownCommitted() {
+		return g.takenBackFrom(from, leader.Term)
+	}
+	return nil
+}
+
+// LackedBy is the same for a group that does not run, as in an offline salvage.
+func (g *Group) LackedBy(leader *Terms) (*TakenBack, error) {
+	if err := errors.Join(g.loadTerms(), g.loadKnown()); err != nil {
+		return nil, err
+	}
+	return g.lackedBy(leader), nil
 }
 
 // TakenBack returns why this member has stopped in the group, or nil.

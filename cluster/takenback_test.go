@@ -7,10 +7,19 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// whichTerm is in which term the two that forgot go on.
+type whichTerm string
+
+const (
+	sameTerm    whichTerm = "same term"    // in which three had another leader
+	laterTerm   whichTerm = "later term"   // than three was ever in
+	earlierTerm whichTerm = "earlier term" // than that of the newest entries that three has
+)
+
 // diverged makes what one disk that was rolled back does to a group of three: two lags with 20 of
-// 60 keys, one is put back to as many, and these two go on, in a term in which three had another
-// leader or in a later one. three, which has all, was away; it is stopped.
-func diverged(t *testing.T, sameTerm bool) *many {
+// 60 keys, one is put back to as many, and these two go on. three, which has all, was away; it is
+// stopped.
+func diverged(t *testing.T, which whichTerm) *many {
 	t.Helper()
 	m := newMany(t, 3)
 	one := m.start(1)
@@ -29,6 +38,11 @@ func diverged(t *testing.T, sameTerm bool) *many {
 		t.Fatal(err)
 	}
 	one = m.start(1)
+	before := m.leader().g.raft.CurrentTerm()
+	for which == earlierTerm && m.leader().g.raft.CurrentTerm() < before+5 {
+		m.stop(one)
+		one = m.start(1)
+	}
 	m.put(m.leader(), 20, 40)
 	m.verify(m.members[3], 60)
 	m.members[3].g.keepKnown(m)
@@ -38,13 +52,14 @@ func diverged(t *testing.T, sameTerm bool) *many {
 	one.fs = old
 	one = m.start(1)
 	two := m.start(2)
-	for !sameTerm && m.leader().g.raft.CurrentTerm() <= term { // the terms that one had forgotten
+	for which == laterTerm && m.leader().g.raft.CurrentTerm() <= term { // the terms that one had forgotten
 		m.stop(one)
 		m.stop(two)
 		one, two = m.start(1), m.start(2)
 	}
 	m.put(m.leader(), 100, 5)
-	if got := m.leader().g.raft.CurrentTerm(); sameTerm != (got == term) {
+	got := m.leader().g.raft.CurrentTerm()
+	if is := map[whichTerm]bool{sameTerm: got == term, laterTerm: got > term, earlierTerm: got < term}; !is[which] {
 		t.Fatalf("they are in term %d, three was in %d", got, term)
 	}
 	return m
@@ -61,8 +76,19 @@ func (g *Group) keepKnown(m *many) {
 // TestTakenBack: the one that still has what the others gave up stops before it gives it up, too,
 // keeps all of it, and stops again.
 func TestTakenBack(t *testing.T) {
-	t.Run("later term", func(t *testing.T) { takenBack(t, diverged(t, false)) })
-	t.Run("same term", func(t *testing.T) { takenBack(t, diverged(t, true)) })
+	for _, which := range []whichTerm{laterTerm, sameTerm} {
+		t.Run(string(which), func(t *testing.T) { takenBack(t, diverged(t, which)) })
+	}
+}
+
+// TestForgottenPastIsNotElected: the one that still has what the others gave up stands for election
+// before it has met their leader. Its log has the higher term, and those two have other entries that
+// were committed: it gets no vote, they go on, and it stops.
+func TestForgottenPastIsNotElected(t *testing.T) {
+	m := diverged(t, earlierTerm)
+	m.stop(m.members[1])
+	m.stop(m.members[2])
+	takenBack(t, m)
 }
 
 func takenBack(t *testing.T, m *many) {
@@ -75,6 +101,11 @@ func takenBack(t *testing.T, m *many) {
 		}
 	}
 	m.start(3)
+	for _, id := range []uint16{1, 2} {
+		if m.members[id].node == nil {
+			m.start(id)
+		}
+	}
 	var why *TakenBack
 	if err := <-failed; !errors.As(err, &why) {
 		t.Fatalf("it stopped with %v", err)
@@ -142,7 +173,7 @@ func takenBack(t *testing.T, m *many) {
 		t.Error("it has nothing, and doubts nothing")
 	}
 	m.until("it has what the leader has", func() bool {
-		return three.g.AppliedIndex() >= theirs.Last && len(three.g.Doubts()) == 0
+		return three.g.AppliedIndex() >= leader.g.AppliedIndex() && len(three.g.Doubts()) == 0
 	})
 	if more, err := three.node.TakenBack(); len(more) > 0 || err != nil {
 		t.Errorf("it is stopped still: %v, %v", more, err)

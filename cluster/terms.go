@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,6 +86,52 @@ func (t *Terms) at(index uint64) (s TermStart, to uint64, ok bool) {
 	return t.Starts[n-1], to, true
 }
 
+// ofTerm is where a term began; false: the table does not tell.
+func (t *Terms) ofTerm(term uint64) (TermStart, bool) {
+	i, ok := slices.BinarySearchFunc(
+		t.Starts,
+		term,
+		func(s TermStart, term uint64) int { return cmp.Compare(s.Term, term) },
+	)
+	if !ok {
+		return TermStart{}, false
+	}
+	return t.Starts[i], true
+}
+
+// learned is the table with reigns that only another one knows, whose log has the same terms in the
+// same places; nil: it is as it was.
+func (t *Terms) learned(o *Terms) *Terms {
+	next := *t
+	next.Starts = slices.Clone(t.Starts)
+	changed := false
+	for i := range next.Starts {
+		s := &next.Starts[i]
+		theirs, ok := o.ofTerm(s.Term)
+		if s.Process == 0 && ok && theirs.Process != 0 && theirs.First == s.First {
+			s.Process, changed = theirs.Process, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return &next
+}
+
+// unsureBefore is the first entry of those before another one of which the tables cannot tell
+// whether they are the same: one of them does not know by whose reign they are.
+func (t *Terms) unsureBefore(o *Terms, index uint64) uint64 {
+	for index > 1 {
+		a, _, ok := t.at(index - 1)
+		b, _, ok2 := o.at(index - 1)
+		if !ok || !ok2 || (a.Process == 0) == (b.Process == 0) {
+			break
+		}
+		index = max(a.First, b.First)
+	}
+	return index
+}
+
 // diverges is the first entry that is another one in the two logs, 0 when none is known to be.
 func (t *Terms) diverges(o *Terms) uint64 {
 	for i := max(t.From, o.From, 1); i <= min(t.Last, o.Last); {
@@ -167,11 +214,35 @@ func (g *Group) compare(ctx context.Context, leader uint16) (*Terms, error) {
 	if !theirs.Leads || theirs.Term < g.currentTerm() {
 		return nil, fmt.Errorf("member %d does not lead group %d now", leader, g.id)
 	}
-	ours := g.Terms()
-	if from := ours.diverges(theirs); from > 0 && from <= g.knownCommitted() {
-		g.stopTakenBack(from)
+	if e := g.lackedBy(theirs); e != nil {
+		g.stopTakenBack(e.From)
 	}
-	return theirs, nil
+	return theirs, g.learnTerms(theirs)
+}
+
+// learnTerms notes what the table of a leader, which has the same past, tells of older reigns: of
+// entries that this member gets or got from a leader that came later than they.
+func (g *Group) learnTerms(leader *Terms) error {
+	g.tabling.Lock()
+	defer g.tabling.Unlock()
+	g.leaders.Store(leader)
+	ours := g.terms.Load()
+	if ours == nil {
+		return nil
+	}
+	next := ours.learned(leader)
+	if next == nil {
+		return nil
+	}
+	b, err := json.Marshal(next)
+	if err == nil {
+		err = g.log.Set([]byte(termsKey), b)
+	}
+	if err != nil {
+		return fmt.Errorf("note the reigns of group %d: %w", g.id, err)
+	}
+	g.terms.Store(next)
+	return nil
 }
 
 // takeTerms makes the table of the leader whose state was taken over that of this member, up to the

@@ -63,3 +63,33 @@ func TestTermsKept(t *testing.T) {
 		t.Errorf("%d terms from %d", len(table.Starts), table.From)
 	}
 }
+
+// TestTermsLearned: reigns that a member does not know it takes from a table of the same log, and
+// from no other; as long as they are not known, entries of them are not taken for the same.
+func TestTermsLearned(t *testing.T) {
+	table := func(starts ...TermStart) *Terms { return &Terms{From: 1, Last: 60, Starts: starts} }
+	ours := table(TermStart{2, 1, 7}, TermStart{3, 21, 0}, TermStart{5, 41, 0}, TermStart{6, 51, 9})
+	leaders := table(TermStart{2, 1, 7}, TermStart{3, 21, 8}, TermStart{5, 40, 8}, TermStart{6, 51, 9})
+	next := ours.learned(leaders)
+	if next == nil || next.Starts[1].Process != 8 || next.Starts[2].Process != 0 ||
+		ours.Starts[1].Process != 0 {
+		t.Errorf("learned %+v", next)
+	}
+	if again := next.learned(leaders); again != nil {
+		t.Errorf("learned once more: %+v", again)
+	}
+	for _, c := range []struct {
+		name string
+		a, b *Terms
+		want uint64
+	}{
+		{"all known", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), 41},
+		{"one unknown", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), table(TermStart{2, 1, 7}, TermStart{3, 21, 0}), 21},
+		{"two unknown", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), table(TermStart{2, 1, 0}, TermStart{3, 21, 0}), 1},
+		{"unknown to both", table(TermStart{2, 1, 7}, TermStart{3, 21, 0}), table(TermStart{2, 1, 7}, TermStart{3, 21, 0}), 41},
+	} {
+		if got, back := c.a.unsureBefore(c.b, 41), c.b.unsureBefore(c.a, 41); got != c.want || back != c.want {
+			t.Errorf("%s: unsure from %d, the other way round %d, want %d", c.name, got, back, c.want)
+		}
+	}
+}

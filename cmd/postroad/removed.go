@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -22,7 +23,7 @@ func (n *node) failed(err error) {
 	}
 	var back *cluster.TakenBack
 	if errors.As(err, &back) {
-		err = &admin.Error{Exit: admin.ExitSoftware, Message: stakeOf(n.store, back), Hint: takenBackHint}
+		err = cmp.Or(takenBack(n.store), err) // in all groups in which it knows
 	}
 	n.fail(n.damaged(err))
 }

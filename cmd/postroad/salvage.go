@@ -128,6 +128,13 @@ func (s *salvager) run(ctx context.Context) error {
 			"no node of the cluster answers, so what is listed is what was known when this node stopped: " + reached.Error(),
 		)
 	}
+	if reached == nil {
+		more, err := s.unmet(ctx, stopped)
+		if err != nil {
+			return err
+		}
+		stopped = append(stopped, more...)
+	}
 	var parts []*parted
 	for _, e := range stopped {
 		p, err := s.part(ctx, e)
@@ -162,6 +169,35 @@ func (s *salvager) run(ctx context.Context) error {
 		),
 	)
 	return nil
+}
+
+// unmet looks for groups that this node had not met when it stopped, and that have gone on without
+// what it has, too. One that has no leader just now is met at the next start.
+func (s *salvager) unmet(
+	ctx context.Context,
+	met []*cluster.TakenBack,
+) (more []*cluster.TakenBack, err error) {
+	for _, id := range s.store.GroupIDs() {
+		if slices.ContainsFunc(met, func(e *cluster.TakenBack) bool { return e.Group == id }) {
+			continue
+		}
+		group := s.store.Group(id)
+		leader, _ := s.leaderOf(ctx, group)
+		if leader == nil {
+			s.tell(
+				s.name(id) + " has no leader that answers now: whether the cluster lacks something of it, the next start of this node finds out",
+			)
+			continue
+		}
+		e, err := group.LackedBy(leader)
+		if err == nil && e != nil {
+			more, err = append(more, e), group.NoteTakenBack(e)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return more, nil
 }
 
 // parted is a group in which this node has another past than the cluster.
@@ -207,22 +243,25 @@ func (s *salvager) part(ctx context.Context, e *cluster.TakenBack) (*parted, err
 // leadersTerms asks the group's leader for its past.
 func (s *salvager) leadersTerms(ctx context.Context, p *parted) (t *cluster.Terms, err error) {
 	err = s.insist(ctx, func() error {
-		all := fmt.Errorf("%s has no leader that answers", s.name(p))
-		for _, member := range s.members() {
-			answer, err := p.group.AskTerms(ctx, member)
-			if err == nil && answer != nil && answer.Leads && (t == nil || answer.Term > t.Term) {
-				t = answer
-			}
-			if err != nil {
-				all = errors.Join(all, err)
-			}
-		}
-		if t == nil {
-			return all
+		var unheard error
+		if t, unheard = s.leaderOf(ctx, p.group); t == nil {
+			return errors.Join(fmt.Errorf("%s has no leader that answers", s.name(p.Group)), unheard)
 		}
 		return nil
 	})
 	return t, err
+}
+
+// leaderOf asks all members once for a group's past. nil: none of them leads it.
+func (s *salvager) leaderOf(ctx context.Context, g *cluster.Group) (t *cluster.Terms, unheard error) {
+	for _, member := range s.members() {
+		answer, err := g.AskTerms(ctx, member)
+		if err == nil && answer != nil && answer.Leads && (t == nil || answer.Term > t.Term) {
+			t = answer
+		}
+		unheard = errors.Join(unheard, err)
+	}
+	return t, unheard
 }
 
 func (s *salvager) keep(p *parted) error {
@@ -250,15 +289,16 @@ func (s *salvager) about(id uint64) control.Group {
 	return control.Group{ID: id, Kind: control.KindQueue}
 }
 
-func (s *salvager) name(p *parted) string {
-	switch p.about.Kind {
+func (s *salvager) name(group uint64) string {
+	about := s.about(group)
+	switch about.Kind {
 	case control.KindControl:
-		return fmt.Sprintf("group %d (users, members and settings)", p.Group)
+		return fmt.Sprintf("group %d (users, members and settings)", group)
 	case control.KindMailbox:
-		return fmt.Sprintf("group %d (mailboxes, shard %d)", p.Group, p.about.Shard)
+		return fmt.Sprintf("group %d (mailboxes, shard %d)", group, about.Shard)
 	}
-	home, _ := s.own.Member(p.about.Home)
-	return fmt.Sprintf("group %d (mail accepted by %s)", p.Group, home.Name)
+	home, _ := s.own.Member(about.Home)
+	return fmt.Sprintf("group %d (mail accepted by %s)", group, home.Name)
 }
 
 // takers is what a member of the living cluster answers to one that wants to put mail in again.

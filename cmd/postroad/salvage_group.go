@@ -56,7 +56,7 @@ func (s *salvager) salvage(ctx context.Context, p *parted) error {
 	s.tell(
 		fmt.Sprintf(
 			"%s: what came with entry %d or later only this node has",
-			s.name(p),
+			s.name(p.Group),
 			p.note.From,
 		),
 	)
@@ -105,7 +105,7 @@ func (s *salvager) salvageQueue(ctx context.Context, p *parted) error {
 			return len(batch) < queue.HandOverMessages
 		})
 		if err != nil {
-			return fmt.Errorf("%s: %w", s.name(p), err)
+			return fmt.Errorf("%s: %w", s.name(p.Group), err)
 		}
 		if len(batch) == 0 {
 			return nil
