@@ -9,6 +9,9 @@ import (
 // slowly and then no more.
 func (s *Session) refuse(o *Output, verb smtp.Verb, f *smtp.Failure) {
 	s.record(verb, f)
+	if s.state == stateReady { // the log had to know whose transaction it was that is over
+		s.endTransaction()
+	}
 	if !f.Temporary() {
 		s.errors++
 	}
@@ -80,8 +83,11 @@ func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
 	if f.Log != "" {
 		r.Text += " (" + f.Log + ")"
 	}
-	if verb == smtp.Rcpt && s.tx != nil {
+	switch {
+	case verb == smtp.Rcpt && s.tx != nil:
 		r.Recipient = s.tx.asked
+	case verb == smtp.Mail && s.tx == nil:
+		r.Sender, s.asked = s.asked, ""
 	}
 	log.Log(r)
 }

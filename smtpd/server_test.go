@@ -152,6 +152,69 @@ func TestRefusedRecipient(t *testing.T) {
 	}
 }
 
+// noData takes no mail data by BDAT or DATA.
+type noData struct{ strictPolicy }
+
+func (noData) Data(*Client, int) *smtp.Failure { return smtp.Temp(450, "4.7.1", "Too many today") }
+
+// TestRefusedEnvelope: the log names the envelope of what is refused, though the refusal ends the
+// transaction; and a refusal of the next command names none.
+func TestRefusedEnvelope(t *testing.T) {
+	const mailFrom, to = "MAIL FROM:<a@b.example>", "RCPT TO:<u@local.example>"
+	for what, say := range map[string]func(*client, *slowQueue){
+		"MAIL, too big": func(c *client, _ *slowQueue) { c.Say(mailFrom+" SIZE=999999999999", "552") },
+		"DATA, too many hops": func(c *client, _ *slowQueue) {
+			c.Say(mailFrom, "250")
+			c.Say(to, "250")
+			c.Say("DATA", "354")
+			c.Say(strings.Repeat("Received: x\r\n", 200)+"\r\n.", "554")
+		},
+		"DATA, by the queue": func(c *client, q *slowQueue) {
+			c.Say(mailFrom, "250")
+			c.Say(to, "250")
+			c.Say("DATA", "354")
+			c.Send("x\r\n.\r\n")
+			(<-q.submitted)(mail.ID{}, smtp.Temp(451, "4.3.0", "not now"))
+			c.Expect("451")
+		},
+		"DATA, by the policy": func(c *client, _ *slowQueue) {
+			c.Say(mailFrom, "250")
+			c.Say(to, "250")
+			c.Say("DATA", "450")
+			c.Say("RSET", "250")
+		},
+		"BDAT, by the policy": func(c *client, _ *slowQueue) {
+			c.Say(mailFrom, "250")
+			c.Say(to, "250")
+			c.Send("BDAT 1 LAST\r\nx")
+			c.Expect("450")
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			log := records{maillog.Discard, make(chan maillog.Record, 16)}
+			r, q := newSlowRig(t, func(o *Options) {
+				if o.Log = log; strings.HasSuffix(what, "policy") {
+					o.Policy = noData{}
+				}
+			})
+			c := r.hello()
+			say(c, q)
+			rec, recipient := <-log.got, "u@local.example"
+			if strings.HasPrefix(what, "MAIL") {
+				recipient = ""
+			}
+			if rec.Sender != "a@b.example" || rec.Recipient != recipient {
+				t.Errorf("%s: from=<%s> to=<%s>", rec.Command, rec.Sender, rec.Recipient)
+			}
+			c.Say("DATA", "503")
+			if rec := <-log.got; rec.Sender+rec.Recipient != "" {
+				t.Errorf("the next one: from=<%s> to=<%s>", rec.Sender, rec.Recipient)
+			}
+			c.Say(mailFrom, "250")
+		})
+	}
+}
+
 // TestClientGone: a message that was accepted is recorded even if its client did not wait to hear
 // of it.
 func TestClientGone(t *testing.T) {

@@ -27,6 +27,7 @@ type Session struct {
 	after state // where to go when what the state is for has ended (stateSlowed, a refused chunk)
 
 	tx    *transaction  // in stateMail, stateRcpt, stateChunks, stateText, stateChunk, stateCommitting
+	asked string        // the reverse-path of a MAIL that is being refused
 	chunk chunk         // in stateChunk
 	pace  pace          // in stateText, stateChunks, stateChunk
 	sasl  *saslExchange // in stateSASL, stateAuthenticating

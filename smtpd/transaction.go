@@ -46,9 +46,12 @@ func (s *Session) mail(args []byte, o *Output) *smtp.Failure {
 		return f
 	}
 	if m.Size > s.l.srv.Limits.MessageSize {
-		return errTooBig
+		f = errTooBig
+	} else {
+		f = s.l.srv.Policy.Mail(&s.client, m.Sender)
 	}
-	if f := s.l.srv.Policy.Mail(&s.client, m.Sender); f != nil {
+	if f != nil {
+		s.asked = m.Sender
 		return f
 	}
 	s.client.Declared = m.Size
@@ -118,8 +121,7 @@ func (s *Session) bdat(args []byte, o *Output) *smtp.Failure {
 	}
 	if s.state == stateRcpt {
 		if f := s.beginData(); f != nil {
-			s.endTransaction()
-			s.move(stateReady)
+			s.move(stateReady) // refuse ends the transaction
 			return s.swallow(args, f, o)
 		}
 	} else if s.dataLeft() < 0 { // chunks by the octet are a slow client, too
@@ -227,7 +229,6 @@ func (s *Session) endMessage(o *Output) {
 				answers = 1
 			}
 		}
-		s.endTransaction()
 		s.move(stateReady)
 		s.refuseEach(o, verb, f, answers)
 		return
@@ -251,11 +252,11 @@ func (s *Session) Committed(now time.Time, id mail.ID, f *smtp.Failure, o *Outpu
 		s.l.srv.stats.accepted(tx)
 		s.recordReception(id)
 	}
-	s.tx = nil
 	s.move(stateReady)
 	if f != nil {
 		s.refuseEach(o, smtp.Data, f, s.answers(tx))
 	} else {
+		s.tx = nil
 		s.errors, s.junk = 0, 0
 		for range s.answers(tx) {
 			o.say(replyQueued)
