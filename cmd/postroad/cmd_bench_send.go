@@ -116,7 +116,7 @@ func (b *benchSend) flagsOfAddresses(fs *flag.FlagSet) {
 		e.To = append(e.To, s)
 		return nil
 	})
-	fs.Func("source", "connect from `ADDRESS`, or from several in turn (127.0.0.2,127.0.0.3)", func(s string) error {
+	fs.Func("source", "connect from `ADDRESS`, or from several in turn (127.0.0.2,127.0.0.3); may be repeated", func(s string) error {
 		for text := range strings.SplitSeq(s, ",") {
 			addr, err := netip.ParseAddr(text)
 			if err != nil {

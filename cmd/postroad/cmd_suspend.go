@@ -26,7 +26,7 @@ A site is named as the log does, or by a suffix of the names of all its hosts. W
     postroad suspend --tenant shop7 --reason "stolen password"
     postroad resume  --tenant shop7`
 
-const resumeArgs = "--domain|--site|--tenant|--campaign NAME [--json]"
+const resumeArgs = "--domain|--site|--tenant|--campaign NAME [--reason TEXT] [--json]"
 
 const resumeHelp = `
 What waits goes on at once, within the limits of its site.`
@@ -39,7 +39,7 @@ type suspendFlags struct {
 	json    bool
 }
 
-func (s *suspendFlags) register(fs *flag.FlagSet) {
+func (s *suspendFlags) register(fs *flag.FlagSet, verb string) {
 	s.nodeFlags.register(fs)
 	for kind, about := range map[string]string{
 		"domain": "recipients at this `DOMAIN`", "site": "the hosts of this `SITE`", "tenant": "messages of this `TENANT`", "campaign": "messages of this `CAMPAIGN`",
@@ -50,13 +50,17 @@ func (s *suspendFlags) register(fs *flag.FlagSet) {
 			return nil
 		})
 	}
-	fs.StringVar(&s.request.Reason, "reason", "", "the `TEXT` that operators see")
+	about := "the `TEXT` that operators see"
+	if verb == "resume" {
+		about = "the `TEXT` that the node logs; none is needed"
+	}
+	fs.StringVar(&s.request.Reason, "reason", "", about)
 	fs.BoolVar(&s.json, "json", false, "print one JSON object a line")
 }
 
 func runSuspend(ctx context.Context, c *console, args []string) error {
 	s, fs, verb := suspendFlags{}, c.flags(), c.command.name
-	s.register(fs)
+	s.register(fs, verb)
 	if verb == "suspend" {
 		fs.Func("for", "how long, a `TIME` such as 90m, 2h or 4d; without it: until it is resumed", func(t string) error {
 			return s.request.For.UnmarshalText([]byte(t))
@@ -66,7 +70,7 @@ func runSuspend(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	list := verb == "suspend" && len(rest) == 1 && rest[0] == "list" && s.named == 0
+	list := verb == "suspend" && len(rest) == 1 && rest[0] == "list" && s.named == 0 && s.request.Reason == "" && s.request.For == 0
 	if !list {
 		err = noMore(rest)
 		if err == nil && s.named != 1 {

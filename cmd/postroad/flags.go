@@ -2,10 +2,54 @@ package main
 
 import (
 	"encoding"
+	"errors"
+	"flag"
 	"strconv"
+	"strings"
 
 	"github.com/postroad/postroad/internal/config"
 )
+
+// repeatable is what the usage of a flag says that collects values.
+const repeatable = "may be repeated"
+
+// once is the value of a flag that takes one: of two the last would win in silence, and the command
+// do what was not asked for.
+type once struct {
+	flag.Value
+	name  string
+	given bool
+	twice *string // the first flag that was given twice
+}
+
+func (o *once) Set(s string) error {
+	if o.given {
+		*o.twice = o.name
+		return errors.New("given twice")
+	}
+	o.given = true
+	return o.Value.Set(s)
+}
+
+// onceEach makes the flags refuse a second value, but those that say that they may be repeated, and
+// switches, which say the same again. twice names who was given one; undo takes it back.
+func onceEach(fs *flag.FlagSet) (twice *string, undo func()) {
+	twice = new(string)
+	were := map[*flag.Flag]flag.Value{}
+	fs.VisitAll(func(f *flag.Flag) {
+		is, ok := f.Value.(interface{ IsBoolFlag() bool })
+		if ok && is.IsBoolFlag() || strings.Contains(f.Usage, repeatable) {
+			return
+		}
+		were[f] = f.Value
+		f.Value = &once{Value: f.Value, name: f.Name, twice: twice}
+	})
+	return twice, func() {
+		for f, v := range were {
+			f.Value = v
+		}
+	}
+}
 
 // The kinds of flags whose absence means something, for flag.Func.
 

@@ -156,11 +156,19 @@ func (c *console) flags() *flag.FlagSet {
 
 // parse reads flags wherever they stand among the arguments, and returns the others.
 func (c *console) parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
+	twice, asTheyWere := onceEach(fs)
 	for {
 		err := fs.Parse(args)
 		if errors.Is(err, flag.ErrHelp) {
+			asTheyWere()
 			c.help(fs)
 			return nil, errHelp
+		}
+		if *twice != "" {
+			return nil, usage(
+				"--"+*twice+" is given twice, and takes one value",
+				"give it once; run the command for each value, where several are meant",
+			)
 		}
 		if err != nil {
 			return nil, usage(strings.Replace(err.Error(), " -", " --", 1), "`"+c.path+" --help` lists the flags")

@@ -85,12 +85,12 @@ func (r *SuspendRequest) Check(verb string) error {
 		return fail(ExitData, fmt.Sprintf("%.60q is no name of a %s", r.Name, r.Kind), fmt.Sprintf("it has 1 to %d octets, without control characters", maxSuspendName))
 	case (r.Kind == "domain" || r.Kind == "site") && strings.ContainsAny(r.Name, " @*"):
 		return fail(ExitData, fmt.Sprintf("%.60q is no name of a %s", r.Name, r.Kind), "give the part of an address after the @, or a site as the log names it")
-	case verb == "resume":
-		return nil
-	case strings.TrimSpace(r.Reason) == "":
+	case verb == "suspend" && strings.TrimSpace(r.Reason) == "":
 		return fail(ExitUsage, "a suspension needs a reason", `others will ask: --reason "TEXT"`)
 	case len(r.Reason) > maxSuspendReason || !printable(r.Reason):
 		return fail(ExitData, "that is no reason", fmt.Sprintf("it has 1 to %d octets on one line", maxSuspendReason))
+	case verb == "resume":
+		return nil
 	case r.For < 0 || time.Duration(r.For) > maxSuspendFor:
 		return fail(ExitData, "the time is out of range", "a suspension lasts up to 10 years, or without --for until it is resumed")
 	}
