@@ -7,6 +7,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/postroad/postroad/internal/trace"
 )
 
 // A trace is made in rounds. The first finds, in all event logs and queues, which messages are
@@ -179,7 +182,9 @@ type collection struct {
 
 type collected struct {
 	TraceItem
-	n int
+	n         int
+	reception bool
+	stands    time.Time // where it is sorted in: not before the message was accepted
 }
 
 // add takes steps that come, from each node, the newest first.
@@ -187,13 +192,14 @@ func (c *collection) add(item TraceItem) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n++
-	if c.items = append(c.items, collected{item, c.n}); len(c.items) == 2*maxEvents {
+	one := collected{TraceItem: item, n: c.n, reception: trace.IsReception(item.Event)}
+	if c.items = append(c.items, one); len(c.items) == 2*maxEvents {
 		c.trim()
 	}
 }
 
-// before orders by time; of one moment, what a node wrote first stands first. What waits now is
-// last, whatever the nodes' clocks say.
+// before orders by time; of one moment, an acceptance stands first, then what a node wrote first.
+// What waits now is last, whatever the nodes' clocks say.
 func (a *collected) before(b *collected) int {
 	switch {
 	case a.Queue != nil && b.Queue != nil:
@@ -203,10 +209,34 @@ func (a *collected) before(b *collected) int {
 	case b.Queue != nil:
 		return -1
 	}
-	return cmp.Or(a.At.Compare(b.At), cmp.Compare(b.n, a.n))
+	if a.reception != b.reception && a.stands.Equal(b.stands) {
+		if a.reception {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(a.stands.Compare(b.stands), a.At.Compare(b.At), cmp.Compare(b.n, a.n))
+}
+
+// place says where the steps stand. A message is attempted as soon as it is in the queue, by a node
+// whose clock may be another, and its acceptance is noted a moment later: it is first all the same.
+func (c *collection) place() {
+	accepted := map[string]time.Time{}
+	for i := range c.items {
+		if s := &c.items[i]; s.reception {
+			accepted[s.ID] = s.At
+		}
+	}
+	for i := range c.items {
+		s := &c.items[i]
+		if s.stands = s.At; s.At.Before(accepted[s.ID]) {
+			s.stands = accepted[s.ID]
+		}
+	}
 }
 
 func (c *collection) trim() {
+	c.place()
 	slices.SortFunc(c.items, func(a, b collected) int { return a.before(&b) })
 	if more := len(c.items) - maxEvents; more > 0 {
 		c.items, c.dropped = slices.Delete(c.items, 0, more), true

@@ -170,6 +170,30 @@ func TestLongJourneyIsCut(t *testing.T) {
 	}
 }
 
+// TestAcceptanceComesFirst: an attempt may be noted before the acceptance, of the same moment or of
+// an earlier one.
+func TestAcceptanceComesFirst(t *testing.T) {
+	at, c := time.Now(), collection{}
+	add := func(kind, id string, after time.Duration) {
+		event := fmt.Sprintf(`{"type":%q,"id":%q}`, kind, id)
+		c.add(TraceItem{At: at.Add(after), ID: id, Event: json.RawMessage(event)})
+	}
+	add("Reception", "a", 0) // the newest first: the log is read backwards
+	add("Delivery", "a", 0)
+	add("Reception", "b", 3*time.Millisecond)
+	add("TransientFailure", "b", 2*time.Millisecond)
+	add("TransientFailure", "b", time.Millisecond)
+	add("Delivery", "c", time.Millisecond)
+	var got []string
+	for _, s := range c.sorted() {
+		got = append(got, s.ID+string(s.Event[9:12])+s.At.Sub(at).String())
+	}
+	want := []string{`aRec0s`, `aDel0s`, `cDel1ms`, `bRec3ms`, `bTra1ms`, `bTra2ms`}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // TestStepsOfOneMomentKeepTheirOrder: the log is read backwards.
 func TestStepsOfOneMomentKeepTheirOrder(t *testing.T) {
 	at, c := time.Now(), collection{}

@@ -142,8 +142,11 @@ func (f *file) search(ctx context.Context, q *Query, fn func(Event) bool) (goOn 
 	return false, ctx.Err()
 }
 
+// IsReception reports whether a line of the event log says that a message was accepted.
+func IsReception(line []byte) bool { return bytes.HasPrefix(line, reception) }
+
 func (q *Query) wants(line []byte) bool {
-	id, whole := member(line, idKey), bytes.HasPrefix(line, reception)
+	id, whole := member(line, idKey), IsReception(line)
 	if len(id) == 0 || q.IDs != nil && !q.IDs[string(id)] && !(whole && q.IDs[string(member(line, origIDKey))]) {
 		return false
 	}
