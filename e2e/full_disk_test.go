@@ -19,22 +19,6 @@ import (
 	"github.com/postroad/postroad/internal/mailtest"
 )
 
-// launch runs the node without waiting until it is ready.
-func (n *node) launch() {
-	n.t.Helper()
-	args := append(append([]string{}, n.under...), n.program, "serve", "--config", n.Config)
-	n.cmd = exec.Command(args[0], args[1:]...)
-	n.stderr.Reset()
-	n.cmd.Stderr = &tail{n: n}
-	n.cmd.Env = append(os.Environ(), "TZ=UTC")
-	if err := n.cmd.Start(); err != nil {
-		n.t.Fatal(err)
-	}
-	n.done = make(chan struct{})
-	go func(cmd *exec.Cmd, done chan struct{}) { cmd.Wait(); close(done) }(n.cmd, n.done)
-	n.t.Cleanup(n.kill)
-}
-
 // ends waits until the node has ended by itself, and returns its exit status.
 func (n *node) ends(limit time.Duration) int {
 	n.t.Helper()

@@ -192,11 +192,12 @@ func freeAddr(t testing.TB) string {
 	return addr
 }
 
-// start runs the node and returns when it is ready.
-func (n *node) start() {
+// launch runs the node without waiting until it is ready.
+func (n *node) launch() {
 	n.t.Helper()
 	args := append(append([]string{}, n.under...), n.program, "serve", "--config", n.Config)
 	n.cmd = exec.Command(args[0], args[1:]...)
+	n.stderr.Reset()
 	n.cmd.Stderr = &tail{n: n}
 	n.cmd.Env = append(os.Environ(), "TZ=UTC")
 	if err := n.cmd.Start(); err != nil {
@@ -205,6 +206,12 @@ func (n *node) start() {
 	n.done = make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) { cmd.Wait(); close(done) }(n.cmd, n.done)
 	n.t.Cleanup(n.kill)
+}
+
+// start runs the node and returns when it is ready.
+func (n *node) start() {
+	n.t.Helper()
+	n.launch()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	for {
