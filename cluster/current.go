@@ -111,9 +111,9 @@ func (g *Group) applied(ctx context.Context, index uint64) error {
 	for !g.has(index) {
 		if !pause(ctx, appliedAgain) {
 			return fmt.Errorf(
-				"this node has applied entry %d of %s, and not yet entry %d",
-				g.AppliedIndex(),
+				"this node is still catching up with %s (at entry %d of %d)",
 				g,
+				g.AppliedIndex(),
 				index,
 			)
 		}

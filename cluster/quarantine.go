@@ -65,7 +65,12 @@ func (d *Doubt) String() string {
 	if d.Hear {
 		return s + "; it asks the others for what they have" + unheard(d.Unheard)
 	}
-	return fmt.Sprintf("%s; it waits for entry %d of term %d", s, d.FloorIndex, d.FloorTerm)
+	return fmt.Sprintf(
+		"%s; it gets that from the others, and takes part again once it has all (entry %d, term %d)",
+		s,
+		d.FloorIndex,
+		d.FloorTerm,
+	)
 }
 
 func unheard(members []uint16) string {

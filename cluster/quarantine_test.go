@@ -134,3 +134,13 @@ func TestJudge(t *testing.T) {
 		}
 	}
 }
+
+// TestDoubtInWords: operators read what it is and what ends it; numbers of the log come last.
+func TestDoubtInWords(t *testing.T) {
+	d := Doubt{Why: Behind, FloorTerm: 4}
+	want := "it neither votes nor stands for election: " + whyWords[Behind] +
+		"; it gets that from the others, and takes part again once it has all (entry 0, term 4)"
+	if got := d.String(); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -55,7 +55,7 @@ func (s *salvager) shards() (n int) {
 func (s *salvager) salvage(ctx context.Context, p *parted) error {
 	s.tell(
 		fmt.Sprintf(
-			"%s: what came with entry %d or later only this node has",
+			"%s: the newest part of it only this node has (from entry %d on)",
 			s.name(p.Group),
 			p.note.From,
 		),
