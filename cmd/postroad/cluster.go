@@ -93,6 +93,9 @@ func (c operatorsCluster) Drain(ctx context.Context, node string, progress func(
 	if err != nil {
 		return err
 	}
+	if err := lastThatTakes(m, c.n.control.Members()); err != nil {
+		return err
+	}
 	if err := c.n.changes.Drain(ctx, m.ID); err != nil {
 		return said(err)
 	}
@@ -115,6 +118,21 @@ func (c operatorsCluster) Drain(ctx context.Context, node string, progress func(
 				drainLine(&p),
 			)
 		}
+	}
+}
+
+// lastThatTakes refuses to drain the only node that takes mail: nobody would take it then, and
+// nobody could get what waits. A drain that has begun is watched all the same.
+func lastThatTakes(m control.Member, all []control.Member) error {
+	others := func(o control.Member) bool { return o.ID != m.ID && o.State == control.Active }
+	if m.State != control.Active || slices.ContainsFunc(all, others) {
+		return nil
+	}
+	return &admin.Error{
+		Exit:    admin.ExitData,
+		Message: m.Name + " is the last node that takes mail: without it the cluster takes none",
+		Hint: "let another node join first (`postroad cluster token`); to give the cluster up, stop its clients, " +
+			"and the nodes once `postroad queue count` says that nothing is left",
 	}
 }
 

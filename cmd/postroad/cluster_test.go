@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/admin"
 )
 
 // TestDrainTellsWhatIsKnown: what is left in a home group only its leader knows; of two that claim
@@ -33,6 +35,29 @@ func TestDrainTellsWhatIsKnown(t *testing.T) {
 		p := homeDrained(m, 5, c.waited, c.reports)
 		if got := drainLine(&p); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
+// TestLastNodeIsNotDrained: one must stay that takes mail; a drain that has begun is watched.
+func TestLastNodeIsNotDrained(t *testing.T) {
+	member := func(id uint16, s control.MemberState) control.Member {
+		return control.Member{ID: id, Name: "mx", State: s}
+	}
+	for _, c := range []struct {
+		own, other control.MemberState
+		refused    bool
+	}{
+		{control.Active, control.Active, false},
+		{control.Active, control.Draining, true},
+		{control.Active, control.Joining, true},
+		{control.Draining, control.Draining, false},
+	} {
+		m := member(1, c.own)
+		err := lastThatTakes(m, []control.Member{m, member(2, c.other)})
+		var e *admin.Error
+		if refused := errors.As(err, &e) && e.Exit == 65; refused != c.refused {
+			t.Errorf("%s beside %s: %v", c.own, c.other, err)
 		}
 	}
 }
