@@ -16,8 +16,8 @@ import (
 
 // The heartbeats of all groups that this node leads go to a member in one frame each beatEvery,
 // over a connection of their own, so that no large request is before them. raft asks for heartbeats
-// of its groups one by one, as ever; each waits for the next frame that is answered. A group is in
-// every frame for as long as raft, which asks again and again, leads it in that term.
+// of its groups one by one, as ever; each waits for a frame that is answered (telling.go). A group is
+// in every frame for as long as raft, which asks again and again, leads it in that term.
 //
 // A member of a version before that knows no frames refuses the connection: it gets raft's own
 // heartbeats.
@@ -25,6 +25,8 @@ import (
 const (
 	beatStream   = nodeGroup       // the number of the stream that the frames go through: the node itself
 	beatEvery    = 8               // frames in a heartbeat timeout
+	stepLate     = 16              // part of a frame's interval: how much later a member's own time is
+	stepEarly    = 4               // the same: how much earlier it may send to be in step
 	beatRetry    = 5 * time.Second // how long a member that refused the connection gets raft's own heartbeats
 	beatPatience = 3 * time.Second // for a connection, and for the answer to one frame
 )
@@ -44,6 +46,7 @@ type beats struct {
 	links atomic.Uint64 // connections that began and ended; odd: there is one
 	mu    sync.Mutex
 	kick  chan struct{}
+	step  chan struct{}    // whom this node keeps in step with has sent a frame
 	led   map[uint64]*beat // by group
 }
 
@@ -66,7 +69,7 @@ func (n *Node) beatsTo(member uint16) *beats {
 	defer n.sending.Unlock()
 	b := n.sending.to[member]
 	if b == nil {
-		b = &beats{n: n, to: member, kick: make(chan struct{}, 1), led: map[uint64]*beat{}}
+		b = &beats{n: n, to: member, kick: make(chan struct{}, 1), step: make(chan struct{}, 1), led: map[uint64]*beat{}}
 		n.sending.to[member] = b
 		go b.run() // ends soon after the node closes; it may be waiting for a member that does not answer
 	}
@@ -81,7 +84,7 @@ func (b *beats) link() uint64 {
 	return 0
 }
 
-// ask waits for the next answer to a heartbeat of the group. errNoBeats: there will be none.
+// ask waits for an answer to a heartbeat of the group. errNoBeats: there will be none.
 func (b *beats) ask(g *Group, term uint64) (beatAnswer, error) {
 	if monotonic() < b.older.Load() {
 		return beatAnswer{}, errNoBeats
@@ -129,14 +132,47 @@ func (b *beats) run() {
 		}
 		sent := monotonic()
 		conn = b.exchange(conn, asks, groups)
-		every := int64(b.n.opts.HeartbeatTimeout / beatEvery)
-		timer.Reset(
-			time.Duration(sent - sent%every + every - monotonic()),
-		) // at the same time to all members: an idle node wakes once
+		if !b.rest(timer, sent) {
+			return
+		}
+	}
+}
+
+// rest waits until it is time for the next frame; false: the node closes. A node that is idle is to
+// wake once for all that it sends and hears. So frames go to all members at the same time, and as
+// soon as one has come from the first of the members that send some; its own time is a little later.
+func (b *beats) rest(timer *time.Timer, sent int64) bool {
+	every := b.every()
+	due := sent - sent%every + every
+	if b.n.speakers.first() < b.n.member {
+		due = sent + every + every/stepLate
+	}
+	timer.Reset(time.Duration(due - monotonic()))
+	for {
 		select {
 		case <-timer.C:
+			return true
+		case <-b.step:
+			if monotonic()-sent > every-every/stepEarly {
+				return true
+			}
 		case <-b.n.closing:
-			return
+			return false
+		}
+	}
+}
+
+// keepStep has the next frames go out now if that member is the one to keep in step with.
+func (n *Node) keepStep(member uint16) {
+	if member > n.member || member != n.speakers.first() {
+		return
+	}
+	n.sending.Lock()
+	defer n.sending.Unlock()
+	for _, b := range n.sending.to {
+		select {
+		case b.step <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -199,19 +235,24 @@ func (b *beats) exchange(c *beatConn, asks []beatAsk, groups []*beat) *beatConn 
 // take notes what a member answered for one group.
 func (b *beats) take(ask beatAsk, t *beat, a beatAnswer, sent int64) {
 	g := t.g
-	if a.state == beatTaken && a.term == ask.term {
+	good := a.state == beatTaken && a.term == ask.term
+	if good {
 		g.answered(a.term, serverID(b.to), sent, a.lastLog)
 	}
+	g.quiet.committed(g.raft.CommitIndex())
 	r := beatResult{beatAnswer: a}
 	if a.state == beatAway {
 		r.err = errBeatAway
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t.term == ask.term {
+	if t.term == ask.term && t.answer != nil && (!good || g.tellings.due(b.to, g.servers(), monotonic(), b.every())) {
 		t.end(r)
 	}
 }
+
+// every is the time from one frame to the next.
+func (b *beats) every() int64 { return int64(b.n.opts.HeartbeatTimeout / beatEvery) }
 
 // connected returns a connection, the one there is or a new one.
 func (b *beats) connected(c *beatConn) (*beatConn, error) {

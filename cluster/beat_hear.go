@@ -3,6 +3,7 @@ package cluster
 import (
 	"bufio"
 	"errors"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -71,6 +72,17 @@ func (s *speakers) hold(member uint16) (time.Duration, bool) {
 	return hold, ok && (s.open[member] > 0 || monotonic() < s.until[member])
 }
 
+// first returns the lowest number of those that have a connection; none: the highest there is.
+func (s *speakers) first() uint16 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := uint16(math.MaxUint16)
+	for member := range s.open {
+		first = min(first, member)
+	}
+	return first
+}
+
 func (s *speakers) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,6 +134,7 @@ func (n *Node) answerBeats(c net.Conn, leader uint16) {
 			return
 		}
 		n.speakers.says(leader, hold)
+		n.keepStep(leader)
 		answers = answers[:0]
 		for _, a := range asks {
 			request.Term = a.term

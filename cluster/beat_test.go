@@ -121,3 +121,54 @@ func TestHoldsForAnOlderLeader(t *testing.T) {
 		t.Errorf("for one that does not: %v", hold)
 	}
 }
+
+// TestBeatsInStep: a frame of the first member that sends any has those of this node go out, unless
+// they just did; one of another member has not, and without any its own time comes.
+func TestBeatsInStep(t *testing.T) {
+	n := &Node{member: 3, closing: make(chan struct{}), speakers: newSpeakers()}
+	n.opts.HeartbeatTimeout = 24 * time.Hour
+	b := &beats{n: n, to: 1, step: make(chan struct{}, 1)}
+	n.sending.to = map[uint16]*beats{1: b}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	long := b.every() - b.every()/100
+	rest := func(sent int64) chan bool {
+		c := make(chan bool, 1)
+		go func() { c <- b.rest(timer, sent) }()
+		return c
+	}
+	n.speakers.open[1], n.speakers.open[2] = 1, 1
+	n.keepStep(2)
+	if len(b.step) > 0 {
+		t.Error("it keeps in step with member 2, and member 1 is there")
+	}
+	rested := rest(monotonic() - long)
+	n.keepStep(1)
+	if !<-rested {
+		t.Error("it is not in step with member 1")
+	}
+	delete(n.speakers.open, 1)
+	rested = rest(monotonic() - long)
+	n.keepStep(2)
+	if !<-rested {
+		t.Error("it is not in step with member 2 when member 1 has gone")
+	}
+	if late := rest(monotonic() - b.every() - b.every()/stepLate); !<-late {
+		t.Error("its own time does not come")
+	}
+	rested = rest(monotonic())
+	b.step <- struct{}{}
+	b.step <- struct{}{} // the one before was taken, and no frame went out
+	close(n.closing)
+	if <-rested {
+		t.Error("frames go out one right after the other")
+	}
+	n.speakers.open[4] = 1
+	delete(n.speakers.open, 2)
+	for range len(b.step) {
+		<-b.step
+	}
+	if n.keepStep(4); len(b.step) > 0 {
+		t.Error("the first member keeps in step with another")
+	}
+}

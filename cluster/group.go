@@ -38,6 +38,7 @@ type Group struct {
 	lease      lease
 	hearing    hearing
 	quiet      quiet
+	tellings   tellings
 	stood      stood
 	ahead      atomic.Bool                 // this member has more than one that stood, and waits for nobody (contest.go)
 	yield      func(context.Context) error // see OnTransfer

@@ -18,8 +18,8 @@ import (
 // broke then, and the request is sent.
 
 const (
-	quietTimes = 2 // heartbeat timeouts that a call waits at most
-	freshShare = 3 // part of a heartbeat timeout: how old the last answer to a heartbeat may then be
+	quietTimes = 16 // heartbeat timeouts that a call waits at most
+	freshShare = 3  // part of a heartbeat timeout: how old the last answer to a heartbeat may then be
 )
 
 // quiet is what the followers of a group were told last.
@@ -27,6 +27,7 @@ type quiet struct {
 	mu      sync.Mutex
 	told    map[raft.ServerID]toldLast
 	waiting atomic.Int32
+	commit  atomic.Uint64 // what was known to be committed when somebody looked last
 	stirred chan struct{} // closed when there may be something to send; made by who waits
 }
 
@@ -86,6 +87,14 @@ func (q *quiet) stir() {
 	if q.stirred != nil {
 		close(q.stirred)
 		q.stirred = nil
+	}
+}
+
+// committed wakes the calls that wait when more is committed than before. What raft writes for
+// itself nobody else hears of.
+func (q *quiet) committed(index uint64) {
+	if q.commit.Swap(index) != index {
+		q.stir()
 	}
 }
 

@@ -55,6 +55,14 @@ func TestQuietHearsOfEachChange(t *testing.T) {
 	if q.listen() == heard {
 		t.Error("the next change is taken for the last one")
 	}
+	for _, index := range []uint64{7, 7, 8} {
+		old := q.commit.Load()
+		heard = q.listen()
+		q.committed(index)
+		if q.listen() == heard != (index == old) {
+			t.Errorf("%d is committed after %d: waiting goes on: %v", index, old, q.listen() == heard)
+		}
+	}
 }
 
 // TestQuietForgets: only the same words, over the same connection, are not repeated.

@@ -39,6 +39,7 @@ func (n *Node) pebbleOptions() *pebble.Options {
 	o.L0CompactionThreshold = 8
 	o.LBaseMaxBytes = 256 << 20
 	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
+	o.Experimental.CompactionScheduler = newCompactions()
 	o.EventListener = &pebble.EventListener{
 		DiskSlow:        func(i pebble.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) },
 		BackgroundError: func(err error) { n.fail(fmt.Errorf("state: %w", err)) },
