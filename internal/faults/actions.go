@@ -192,7 +192,7 @@ func (d *Driver) cutPower(nodes []*Node) (err error) {
 			err = errors.Join(err, fmt.Errorf("%s has survived a loss of power (was it built with -tags %s?): %w", n.Name, faultsTag, gerr))
 		}
 		err = errors.Join(err, n.Inject(DiskFine))
-		lost, derr := n.dropUnsynced()
+		lost, derr := n.DropUnsynced()
 		if len(lost) > 0 {
 			d.say("   %s: never synced, and empty now: %s", n.Name, strings.Join(lost, ", "))
 		}

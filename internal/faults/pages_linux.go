@@ -22,9 +22,9 @@ const (
 	smallFile     = 64 << 10
 )
 
-// dropUnsynced empties the small files of a node that does not run which were never synced, as a
+// DropUnsynced empties the small files of a node that does not run which were never synced, as a
 // loss of power does, and names them. Who may not look at pages finds none, and is told so.
-func (n *Node) dropUnsynced() (names []string, err error) {
+func (n *Node) DropUnsynced() (names []string, err error) {
 	err = filepath.WalkDir(n.Data, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {
 			return err

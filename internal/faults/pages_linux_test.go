@@ -26,7 +26,7 @@ func TestDropUnsynced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	names, err := n.dropUnsynced()
+	names, err := n.DropUnsynced()
 	if errors.Is(err, os.ErrPermission) {
 		t.Skip("skipped: only root may look at pages")
 	}

@@ -4,5 +4,5 @@ package faults
 
 import "errors"
 
-// dropUnsynced knows no way to tell what was not synced.
-func (n *Node) dropUnsynced() ([]string, error) { return nil, errors.ErrUnsupported }
+// DropUnsynced knows no way to tell what was not synced.
+func (n *Node) DropUnsynced() ([]string, error) { return nil, errors.ErrUnsupported }

@@ -38,6 +38,9 @@ var advice = []string{
 	"cluster replace", "queue salvage", "put back", "put them back", "join", "remove", "room", "again",
 }
 
+// stopsListed are those of the machine's stops that a summary lists.
+const stopsListed = 200
+
 // Summary tells in a few lines what a run was made of and what became of it.
 func (d *Driver) Summary(v *Verdict) string {
 	d.mu.Lock()
@@ -59,12 +62,15 @@ func (d *Driver) Summary(v *Verdict) string {
 		}
 		fmt.Fprintf(&b, "nodes that ended by themselves: %s\n", strings.Join(ends, "; "))
 	}
-	longest := time.Duration(0)
-	for _, s := range d.mu.stops {
+	longest, when := time.Duration(0), []string(nil)
+	for i, s := range d.mu.stops {
 		longest = max(longest, s.Until.Sub(s.From))
+		if i < stopsListed {
+			when = append(when, fmt.Sprintf("%s %.2f", s.From.Format("15:04:05.00"), s.Until.Sub(s.From).Seconds()))
+		}
 	}
-	fmt.Fprintf(&b, "the machine stood still %d times for %v or longer, %.2f s at most\n",
-		len(d.mu.stops), stillSeen, longest.Seconds())
+	fmt.Fprintf(&b, "the machine stood still %d times for %v or longer, %.2f s at most: %s\n",
+		len(d.mu.stops), stillSeen, longest.Seconds(), strings.Join(when, ", "))
 	fmt.Fprintf(
 		&b,
 		"messages %d, recipients %d: lost %d, named and not back %d, changed %d, waiting %d\n",
