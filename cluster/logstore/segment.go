@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -104,10 +105,12 @@ func (s *Store) rotate() error {
 		h, err = s.create(seg)
 	}
 	if err == nil {
-		err = s.dir.Sync()
-	}
-	if err == nil {
-		err = s.prepare(h)
+		if err = s.dir.Sync(); err == nil {
+			err = s.prepare(h)
+		}
+		if err != nil { // nothing is in it yet, and the room is needed
+			err = errors.Join(err, h.Close(), s.opts.FS.Remove(s.path(id)))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("begin segment %d: %w", id, err)
@@ -144,8 +147,26 @@ func (s *Store) create(seg *segment) (vfs.File, error) {
 		return nil, err
 	}
 	s.stats.created.Add(1)
-	_ = h.Preallocate(0, s.opts.SegmentSize) // not every file system can; then writing allocates
-	return h, nil
+	if !s.roomy() {
+		return h, nil
+	}
+	if h.Preallocate(0, s.opts.SegmentSize) == nil {
+		return h, nil
+	}
+	// Not every file system can. One that is full may keep what it gave before it failed: that goes
+	// with the file.
+	if err := errors.Join(h.Close(), s.opts.FS.Remove(seg.file.path)); err != nil {
+		return nil, err
+	}
+	return s.opts.FS.Create(seg.file.path, writeCategory)
+}
+
+// roomy reports whether a whole segment may be set aside: as much again must be left for the state,
+// or a start on a disk that is almost full would end for want of the room that its own log holds.
+// Without it writing allocates.
+func (s *Store) roomy() bool {
+	u, err := s.opts.FS.GetDiskUsage(s.opts.Dir)
+	return err != nil || u.AvailBytes >= 2*uint64(s.opts.SegmentSize)
 }
 
 // prepare writes the file's last page, so that later syncs need not write its length, and finds out
