@@ -200,7 +200,7 @@ func (d *draft) dispensable(m *Member, c *command) Result {
 			return refuse(Busy, "group %d is about to change: repeat this in a moment; if it stays so, the group has no leader", g.ID)
 		}
 		if !g.survives(m.ID, gone) {
-			return refuse(Refused, "without %s group %d may have no majority: drain it first and wait, or bring the other members back", m.Name, g.ID)
+			return refuse(Refused, "without %s group %d may have no majority: bring the other members back first, or wait until others have its places", m.Name, g.ID)
 		}
 	}
 	return Result{}

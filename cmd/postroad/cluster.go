@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -195,7 +196,8 @@ func (c operatorsCluster) Remove(ctx context.Context, node string) error {
 	if m.State != control.Joining && len(c.n.control.Placed(m.ID)) > 0 && c.n.reach.reachable(m.ID) {
 		return &admin.Error{Exit: admin.ExitData, Message: m.Name + " still has mail or votes", Hint: "run `postroad cluster drain " + m.Name + "` first; a dead node is replaced: `postroad cluster replace " + m.Name + " NEW`"}
 	}
-	return said(c.n.changes.Remove(ctx, m.ID))
+	changes, silent := c.asNow(ctx, m)
+	return without(changes.Remove(ctx, m.ID), silent)
 }
 
 func (c operatorsCluster) Replace(ctx context.Context, old, heir string) error {
@@ -207,7 +209,63 @@ func (c operatorsCluster) Replace(ctx context.Context, old, heir string) error {
 	if err != nil {
 		return err
 	}
-	return said(c.n.changes.Replace(ctx, m.ID, h.ID))
+	changes, silent := c.asNow(ctx, m)
+	if err := replaceable(m, h, changes.Reachable); err != nil {
+		return err
+	}
+	return without(changes.Replace(ctx, m.ID, h.ID), silent)
+}
+
+// asNow asks every member whether it is there, and returns what edits the state by that: one that
+// died a moment ago must not count for a majority. silent are the members beside m that do not
+// answer.
+func (c operatorsCluster) asNow(
+	ctx context.Context,
+	m control.Member,
+) (changes *control.Editor, silent []string) {
+	reports := c.reports(ctx)
+	now := *c.n.changes
+	now.Reachable = func(id uint16) bool { return reports[id] != nil }
+	for _, o := range c.n.control.Members() {
+		if o.ID != m.ID && o.State != control.Joining && !now.Reachable(o.ID) {
+			silent = append(silent, o.Name)
+		}
+	}
+	return &now, silent
+}
+
+// replaceable refuses to replace a node that is alive, which would be shut out with its votes, and
+// to replace one by a node that is not there.
+func replaceable(old, heir control.Member, answers func(uint16) bool) error {
+	switch {
+	case old.ID == heir.ID || old.State == control.Removed || heir.State != control.Active:
+		return nil // refused where the state is
+	case answers(old.ID):
+		return &admin.Error{
+			Exit:    admin.ExitData,
+			Message: old.Name + " answers: only a node that is gone for good is replaced",
+			Hint: "a living one goes by `postroad cluster drain " + old.Name +
+				"` and `postroad cluster remove " + old.Name + "`",
+		}
+	case !answers(heir.ID):
+		return &admin.Error{
+			Exit:    admin.ExitTemporary,
+			Message: heir.Name + " does not answer",
+			Hint:    "start it, or name another node; `postroad cluster status` shows who answers",
+		}
+	}
+	return nil
+}
+
+// without is what becomes of a removal while other nodes do not answer: that may be why it is
+// refused.
+func without(err error, silent []string) error {
+	err = said(err)
+	var refused *admin.Error
+	if errors.As(err, &refused) && len(silent) > 0 {
+		refused.Hint = "bring these back, which do not answer: " + strings.Join(silent, ", ")
+	}
+	return err
 }
 
 // Backup writes the rows of the control group, one JSON object a line: whoever has them has the

@@ -61,3 +61,26 @@ func TestLastNodeIsNotDrained(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyTheDeadAreReplaced: neither is one that answers replaced, nor one by another that does
+// not.
+func TestOnlyTheDeadAreReplaced(t *testing.T) {
+	old := control.Member{ID: 1, Name: "mx1", State: control.Active}
+	heir := control.Member{ID: 4, Name: "mx4", State: control.Active}
+	for _, c := range []struct {
+		old, heir bool // answers
+		exit      int  // 0: not refused
+		hint      string
+	}{
+		{false, true, 0, ""},
+		{true, true, 65, "postroad cluster drain mx1"},
+		{true, false, 65, "postroad cluster drain mx1"},
+		{false, false, 75, "start it"},
+	} {
+		err := replaceable(old, heir, func(id uint16) bool { return id == 1 && c.old || id == 4 && c.heir })
+		var e *admin.Error
+		if errors.As(err, &e) != (c.exit > 0) || e != nil && (e.Exit != c.exit || !strings.Contains(e.Hint, c.hint)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
