@@ -162,7 +162,8 @@ func written(name string) (int64, error) {
 	return 0, nil
 }
 
-// keep copies the data of a node that does not run; rollback puts the copy in their place.
+// keep copies the data of a node that does not run; rollback puts the copy in their place. The copy
+// is on stable storage: a loss of power that comes later takes nothing of it.
 func (n *Node) keep() error {
 	if n.Up() {
 		return fmt.Errorf("%s is running", n.Name)
@@ -174,7 +175,16 @@ func (n *Node) keep() error {
 	if err != nil {
 		return fmt.Errorf("copying the data of %s: %w: %s", n.Name, err, out)
 	}
-	return nil
+	return filepath.WalkDir(n.kept(), func(name string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
 }
 
 func (n *Node) kept() string { return filepath.Join(n.Dir, "data.kept") }

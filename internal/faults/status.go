@@ -66,8 +66,8 @@ func (c *Cluster) Status(ctx context.Context) (*Status, error) {
 	return nil, fmt.Errorf("asking for the cluster's state: %w", err)
 }
 
-// unfinished says what keeps a cluster from being whole: every node a member, and every group with
-// mail kept by as many of them as it should be. "" means that it is whole.
+// unfinished says what keeps a cluster from being whole: every node a member, and every group kept
+// by as many of them as it should be, those that are to go, too. "" means that it is whole.
 func (s *Status) unfinished(names []string, replicas int) string {
 	for _, name := range names {
 		i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Name == name })
@@ -82,11 +82,9 @@ func (s *Status) unfinished(names []string, replicas int) string {
 		if g.Kind == "mailbox" && (g.State != "serving" || len(g.Moves) > 0) {
 			return fmt.Sprintf("shard %d is %s, and has the voters %v and on the move %v", *g.Shard, g.State, g.Voters, g.Moves)
 		}
-		if g.Kind == "control" || g.State != "serving" {
-			continue
-		}
+		few := g.Kind != "control" && len(g.Voters) < replicas
 		gone := func(name string) bool { return !slices.Contains(names, name) }
-		if g.Leader == "" || len(g.Voters) < replicas || slices.ContainsFunc(g.Voters, gone) {
+		if g.Leader == "" || few || slices.ContainsFunc(g.Voters, gone) {
 			return fmt.Sprintf("group %d of %s has the voters %v of %d and the leader %q",
 				g.ID, g.Home, g.Voters, replicas, g.Leader)
 		}
