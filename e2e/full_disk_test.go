@@ -59,19 +59,36 @@ func (n *node) says(path string) (int, string) {
 // that ends with the test. The files are seen from outside below the path that it returns.
 func smallDisk(t *testing.T, n *node, options string) (seen string) {
 	t.Helper()
+	return mounted(t, n, "-t", "tmpfs", "-o", options, "tmpfs")
+}
+
+// smallExt4 is smallDisk with a file system that keeps what a preallocation got before it failed.
+func smallExt4(t *testing.T, n *node, octets int64) (seen string) {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, octets); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", image).CombinedOutput(); err != nil {
+		need(t, fmt.Errorf("mkfs.ext4: %w: %s", err, out))
+	}
+	return mounted(t, n, "-o", "loop", image)
+}
+
+// mounted mounts the node's data directory by mount(8).
+func mounted(t *testing.T, n *node, how ...string) (seen string) {
+	t.Helper()
 	dir := filepath.Join(n.Dir, "data")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(
 		"unshare",
-		"-m",
-		"sh",
-		"-c",
-		`mount -t tmpfs -o "$1" tmpfs "$2" && echo mounted && read x`,
-		"sh",
-		options,
-		dir,
+		append([]string{"-m", "sh", "-c", `mount "$@" && echo mounted && read x`, "sh"},
+			append(how, dir)...)...,
 	)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -101,6 +118,14 @@ func fill(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	var s syscall.Statfs_t
+	if err := syscall.Fstatfs(int(f.Fd()), &s); err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Fallocate(int(f.Fd()), 0, 0, int64(s.Bavail)*s.Bsize) // most of it at once
+	if _, err := f.Seek(0, io.SeekEnd); err != nil {
+		t.Fatal(err)
+	}
 	page := bytes.Repeat([]byte("x"), 4096)
 	for err == nil {
 		_, err = f.Write(page)
@@ -193,6 +218,32 @@ func TestStartOnFullDisk(t *testing.T) {
 	n.mustEnd(20*time.Second, 75, "is full: make room")
 	remove(t, filepath.Join(seen, "fill"))
 	n.start()
+}
+
+// TestStartOnSmallDisk: the room that is set aside is less than a segment, and a start that is
+// killed and begun again does not spend it on its log.
+func TestStartOnSmallDisk(t *testing.T) {
+	n := newNode(t, nodeOptions{})
+	seen := smallExt4(t, n, 200<<20)
+	n.start()
+	eventually(
+		t,
+		10*time.Second,
+		func() bool { _, err := os.Stat(filepath.Join(seen, "reserve", "15")); return err == nil },
+		func() string { return "no room is set aside" },
+	)
+	n.kill()
+	fill(t, filepath.Join(seen, "fill"))
+	for range 3 {
+		n.launch()
+		eventually(
+			t,
+			20*time.Second,
+			func() bool { status, _ := n.says("/livez"); return status == http.StatusOK },
+			func() string { return "the node does not start on a full disk:\n" + n.log() },
+		)
+		n.kill()
+	}
 }
 
 // TestStartOnSpentDisk: no room at the very first start, no more files, a disk that can only be

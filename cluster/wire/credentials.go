@@ -72,19 +72,45 @@ func LoadCredentials(dir string) (c Credentials, err error) {
 		if *f.data, err = os.ReadFile(filepath.Join(dir, f.name)); err == nil && len(*f.data) > 0 {
 			continue
 		}
-		if err == nil {
-			return Credentials{}, fmt.Errorf("%s in %s is empty: put it back from a backup; without one, empty the data directory, "+
-				"join anew under another name, and run `postroad cluster replace`", f.name, dir)
-		}
-		if f.name != fileCert && errors.Is(err, fs.ErrNotExist) {
-			return Credentials{}, fmt.Errorf("%s has %s but no %s: put it back from a backup, or join anew with an empty data directory", dir, fileCert, f.name)
+		path := filepath.Join(dir, f.name)
+		switch {
+		case err == nil:
+			return Credentials{}, fmt.Errorf("%s is empty: %s", path, putBack)
+		case f.name != fileCert && errors.Is(err, fs.ErrNotExist):
+			return Credentials{}, fmt.Errorf("%s is missing beside %s: %s", path, fileCert, putBack)
 		}
 		return Credentials{}, fmt.Errorf("load the cluster's credentials: %w", err)
 	}
-	if _, err := c.Identity(); err != nil {
-		return Credentials{}, fmt.Errorf("%s: %w", dir, err)
+	if err := c.damage(dir); err != nil {
+		return Credentials{}, fmt.Errorf("%w; %s", err, putBack)
 	}
 	return c, nil
+}
+
+// putBack is what to do about a file that is damaged.
+const putBack = "put it back from a backup; without one, empty the data directory, join anew under " +
+	"another name, and run `postroad cluster replace OLD NEW` with both names"
+
+// damage returns which of the files in dir is damaged, and how.
+func (c Credentials) damage(dir string) error {
+	_, badCA := parseCert(c.CA)
+	_, badCert := parseCert(c.Cert)
+	_, badKey := parseKey(c.Key)
+	for _, f := range []struct {
+		name string
+		err  error
+	}{{CAFile, badCA}, {fileCert, badCert}, {fileKey, badKey}} {
+		if f.err != nil {
+			return fmt.Errorf("%s is damaged: %w", filepath.Join(dir, f.name), f.err)
+		}
+	}
+	if _, err := tls.X509KeyPair(c.Cert, c.Key); err != nil {
+		return fmt.Errorf("%s or %s in %s is damaged: %w", fileCert, fileKey, dir, err)
+	}
+	if _, err := c.Identity(); err != nil {
+		return fmt.Errorf("%s or %s in %s is damaged: %w", fileCert, CAFile, dir, err)
+	}
+	return nil
 }
 
 // Identity returns whose credentials these are, or why they do not fit together.

@@ -72,6 +72,63 @@ func TestCredentialsThatDoNotFit(t *testing.T) {
 	}
 }
 
+// Whatever has become of a file: which one it is, and what to do.
+func TestDamagedCredentials(t *testing.T) {
+	w := newWorld(t)
+	c := w.credentials(t, w.id(2))
+	for _, name := range []string{CAFile, fileCert, fileKey} {
+		for how, damage := range map[string]func([]byte) []byte{
+			"empty": func([]byte) []byte { return nil },
+			"zeros": func(b []byte) []byte { return make([]byte, len(b)) },
+			"half":  func(b []byte) []byte { return b[:len(b)/2] },
+			"flip":  func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+			"other": func(b []byte) []byte { return []byte("-----BEGIN X-----\nAAAA\n-----END X-----\n") },
+		} {
+			dir := t.TempDir()
+			if err := c.Save(dir); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, name)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, damage(b), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err = LoadCredentials(dir)
+			if err == nil && how == "flip" {
+				continue // what a key does not use
+			}
+			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), dir) ||
+				!strings.Contains(err.Error(), "put it back from a backup") {
+				t.Errorf("%s, %s: %v", name, how, err)
+			}
+		}
+	}
+	b := w.credentials(t, w.id(2))
+	dir := t.TempDir()
+	if err := c.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, other := range map[string][]byte{fileKey: b.Key, CAFile: newAuthority(t, "test").cert} {
+		path := filepath.Join(dir, name)
+		old, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, other, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadCredentials(dir); err == nil || !strings.Contains(err.Error(), name+" in "+dir+" is damaged") {
+			t.Errorf("another's %s: %v", name, err)
+		}
+		if err := os.WriteFile(path, old, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestSignRefuses(t *testing.T) {
 	w := newWorld(t)
 	csr, key, err := NewRequest()

@@ -34,11 +34,11 @@ func openAddresses(dir string) (*addressBook, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(text, &b.mu.known)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("addresses of the members: %w; remove %s, and other members will find this one", err, b.path)
+		return nil, fmt.Errorf("addresses of the members: %w", err)
+	}
+	if err := json.Unmarshal(text, &b.mu.known); err != nil {
+		return nil, lasting(fmt.Errorf("%s is damaged: %w; remove it, and other members will find this one", b.path, err))
 	}
 	return b, nil
 }

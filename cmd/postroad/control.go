@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -105,9 +106,12 @@ func (n *node) writeDownCluster(ctx context.Context) error {
 		if err == nil && len(key) == 0 {
 			err = errors.New("it is empty")
 		}
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("it is missing") // no trouble of the disk's
+		}
 		if err != nil {
-			return fmt.Errorf("the cluster of this node was never written down, and the key of its authority (%s) is gone: %w; nothing was taken until now, so empty %s and start again",
-				secret, err, n.cfg.Node.DataDir)
+			return damagedFile(fmt.Errorf("the cluster of this node was never written down, and the key of its authority (%s) is gone: %w; nothing was taken until now, so empty %s and start again",
+				secret, err, n.cfg.Node.DataDir))
 		}
 		creds, err := wire.LoadCredentials(clusterDir(n.cfg))
 		if err != nil {

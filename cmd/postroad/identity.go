@@ -50,7 +50,7 @@ func (n *node) startStore(ctx context.Context) error {
 		return damagedFile(err)
 	}
 	if n.joined, err = readJoined(n.cfg); err != nil {
-		return damagedFile(err)
+		return err
 	}
 	o := cluster.Options{
 		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.failed,
@@ -133,7 +133,7 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	}
 	n.control = control.New()
 	if n.addresses, err = openAddresses(clusterDir(n.cfg)); err != nil {
-		return damagedFile(err)
+		return err
 	}
 	if n.joined != nil {
 		if err := n.addresses.keep(n.joined.Members); err != nil {

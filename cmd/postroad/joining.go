@@ -48,12 +48,12 @@ func readJoined(cfg *config.Config) (*joined, error) {
 	}
 	j := new(joined)
 	if err := json.Unmarshal(b, j); err != nil {
-		return nil, fmt.Errorf(
+		return nil, lasting(fmt.Errorf(
 			"%s is damaged: %w; empty %s and join again",
 			file,
 			err,
 			cfg.Node.DataDir,
-		)
+		))
 	}
 	return j, nil
 }
@@ -94,7 +94,7 @@ func joinCluster(ctx context.Context, cfg *config.Config, address, token string)
 	}
 	if _, err := wire.LoadCredentials(clusterDir(cfg)); !errors.Is(err, fs.ErrNotExist) {
 		return cmp.Or(
-			err,
+			damagedFile(err),
 			lasting(fmt.Errorf(
 				"%s has joined a cluster already: start the node, or empty the directory",
 				cfg.Node.DataDir,
@@ -147,7 +147,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 	case err != nil || used || credErr == nil:
 		return err
 	case !errors.Is(credErr, fs.ErrNotExist):
-		return credErr
+		return damagedFile(credErr)
 	case len(cfg.Cluster.Join) == 0:
 		return n.mayBegin()
 	}

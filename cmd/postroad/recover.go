@@ -56,7 +56,7 @@ func credentialsOf(cfg *config.Config) (creds wire.Credentials, err error) {
 			Hint:    "name its configuration with --config FILE",
 		}
 	}
-	return creds, err
+	return creds, damagedFile(err)
 }
 
 type recovery struct {
@@ -123,6 +123,7 @@ func (r *recovery) seize(id uint64, hosted map[uint64]bool) error {
 // explain names what may be lost. Until the control group is led, members and groups are as of the
 // last time that this node wrote its rows down.
 func (r *recovery) explain() {
+	others := len(r.state.Members()) > 1 || r.store.HasPeers()
 	for _, m := range r.state.Members() {
 		if m.ID != r.self.Member {
 			r.tell(fmt.Sprintf("%s (member %d) will be out of the cluster for ever, whatever it still holds", m.Name, m.ID))
@@ -135,7 +136,11 @@ func (r *recovery) explain() {
 		if g.State == control.GroupRetired {
 			continue // it ended empty; what is left of it here is of no use to anybody
 		}
-		r.tell(fmt.Sprintf("group %d (%s): what the others acknowledged after entry %d, with which this node's log ends, is lost", id, r.content(id, g), r.ends[id]))
+		if others {
+			r.tell(fmt.Sprintf("group %d (%s): what the others acknowledged after entry %d, with which this node's log ends, is lost", id, r.content(id, g), r.ends[id]))
+		} else {
+			r.tell(fmt.Sprintf("group %d (%s): all of it up to entry %d, with which this node's log ends, is here", id, r.content(id, g), r.ends[id]))
+		}
 	}
 	for _, g := range r.state.Groups() {
 		if here[g.ID] {

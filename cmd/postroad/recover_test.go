@@ -88,3 +88,20 @@ func TestRecoverNamesWhoIsThere(t *testing.T) {
 		t.Errorf("with --accept-loss:\n%s", words)
 	}
 }
+
+// TestRecoverAlone: nobody has acknowledged what a node without others does not have.
+func TestRecoverAlone(t *testing.T) {
+	cfg := new(config.Config)
+	cfg.Node.Name, cfg.Node.DataDir = "mx1", filepath.Join(t.TempDir(), "data")
+	backup := strings.NewReader("{\"what\":\"" + backupWhat + "\",\"format\":1}\n{}\n")
+	if err := restoreCluster(t.Context(), cfg, backup); err != nil {
+		t.Fatal(err)
+	}
+	var words string
+	if err := recoverCluster(t.Context(), cfg, false, func(s string) { words += s + "\n" }); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(words, "others") || !strings.Contains(words, "is here") {
+		t.Errorf("it says:\n%s", words)
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -19,10 +20,13 @@ const secretLen = 32
 func keptSecret(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	switch {
+	case err == nil && len(b) > 0 && bytes.Count(b, []byte{0}) == len(b):
+		return nil, lasting(fmt.Errorf("%s is damaged: it is all zeros: remove it, and a new one is made", path))
 	case err == nil && len(b) == secretLen:
 		return b, nil
 	case err == nil && len(b) > 0:
-		return nil, fmt.Errorf("%s has %d octets instead of %d: remove it, and a new one is made", path, len(b), secretLen)
+		return nil, lasting(fmt.Errorf("%s is damaged: it has %d octets instead of %d: remove it, and a new one is made",
+			path, len(b), secretLen))
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return nil, err
 	}
