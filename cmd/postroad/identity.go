@@ -68,7 +68,7 @@ func (n *node) startStore(ctx context.Context) error {
 		}
 		o.Member, o.Incarnation = id.Member, id.Incarnation
 	case !member && n.joined != nil:
-		return lasting(fmt.Errorf("a `postroad cluster join` of %s was begun and did not end: repeat it; or remove %s, and the node begins a cluster of its own",
+		return lasting(fmt.Errorf("a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; or remove %s, and the node begins a cluster of its own",
 			n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), joinedFile)))
 	}
 	if n.store, err = cluster.Open(faulty(o)); err != nil {

@@ -63,10 +63,10 @@ func (j *joined) save(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		files.MakeDir(clusterDir(cfg)),
-		files.Replace(filepath.Join(clusterDir(cfg), joinedFile), b),
-	)
+	if err := files.MakeDir(clusterDir(cfg)); err != nil {
+		return err
+	}
+	return files.Replace(filepath.Join(clusterDir(cfg), joinedFile), b)
 }
 
 // beginJoin returns who this node is in a join that is repeated, or in a new one. It is written
@@ -114,8 +114,10 @@ func joinCluster(ctx context.Context, cfg *config.Config, address, token string)
 	}, dialFrom(cfg))
 	if errors.Is(err, wire.ErrRefused) {
 		// This incarnation is refused for good, as when another machine has joined under its name.
-		// It never ran: the next try is a new one's.
-		return errors.Join(err, files.Remove(filepath.Join(clusterDir(cfg), joinedFile)))
+		// It never ran: the next try is a new one's. That a join was wanted stays: without it the
+		// node would begin a cluster of its own, under a name that is taken.
+		j.Incarnation = rand.Uint64() | 1
+		return errors.Join(err, j.save(cfg))
 	}
 	if err != nil {
 		return err

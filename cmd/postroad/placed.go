@@ -25,6 +25,14 @@ func placed(command string, err error) error {
 			Hint:    "a node runs on this data directory already, or a command is at work on it: let it end, or stop it",
 		}
 	}
+	if errors.Is(err, cluster.ErrLost) {
+		return &admin.Error{
+			Exit:    admin.ExitConfig,
+			Message: err.Error(),
+			Hint: "nothing was changed; if this comes from a file that was put back or moved, undo that. With other nodes in the cluster: " +
+				"empty the data directory, join under another name, and run `postroad cluster replace OLD NEW`",
+		}
+	}
 	var at *net.OpError
 	if errors.As(err, &at) && at.Op == "listen" {
 		return unheard(at, err)

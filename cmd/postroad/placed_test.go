@@ -1,15 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/internal/admin"
 )
 
 // TestOrdinaryRefusals: what comes of a slip, or of another program, is no fault of this one, and
@@ -60,6 +64,10 @@ func TestOrdinaryRefusals(t *testing.T) {
 	check("bench sink --listen "+here, 75, "another program has "+here)
 	check("cluster recover --config "+mx2, 0, "nothing was changed; with --accept-loss")
 
+	file("mx2/cluster/addresses.json", "{")
+	check("queue salvage --list --config "+mx2, 78, "remove it")
+	file("mx2/cluster/addresses.json", "{}")
+
 	store, err := cluster.Open(cluster.Options{Dir: filepath.Join(dir, "mx2")})
 	if err != nil {
 		t.Fatal(err)
@@ -67,5 +75,29 @@ func TestOrdinaryRefusals(t *testing.T) {
 	defer store.Close()
 	for _, args := range []string{"serve", "cluster recover", "queue salvage --list"} {
 		check(args+" --config "+mx2, 75, "a node runs on this data directory already")
+	}
+}
+
+// TestPlaced: what a command on a data directory finds there decides its exit status.
+func TestPlaced(t *testing.T) {
+	lock := func(err error) error {
+		return fmt.Errorf("lock: %w", &fs.PathError{Op: "open", Path: "/data/lock", Err: err})
+	}
+	for _, c := range []struct {
+		err  error
+		exit int
+		word string
+	}{
+		{lock(syscall.EROFS), 74, "read-only"},
+		{lock(syscall.EACCES), 77, "run the command as"},
+		{lock(syscall.ENOSPC), 75, "full"},
+		{lock(syscall.EIO), 74, "dmesg"},
+		{fmt.Errorf("open node: %w", cluster.ErrInUse), 75, "let it end"},
+		{fmt.Errorf("open node: %w", cluster.ErrLost), 78, "postroad cluster replace"},
+	} {
+		var said *admin.Error
+		if !errors.As(placed("recover", c.err), &said) || said.Exit != c.exit || !strings.Contains(said.Hint, c.word) {
+			t.Errorf("%v: %+v", c.err, said)
+		}
 	}
 }
