@@ -91,7 +91,7 @@ func (p *planner) homes() {
 func (p *planner) places() {
 	p.each(func(g *Group) {
 		if len(p.active) > 0 {
-			g.Voters = p.stay(g.Voters)
+			g.Voters = p.awaited(g, p.stay(g.Voters))
 		} else {
 			g.Voters = p.remaining(g.Voters)
 		}
@@ -146,6 +146,21 @@ func (p *planner) trim(g *Group) {
 
 // stay returns the active ones among the members.
 func (p *planner) stay(ids []uint16) []uint16 { return minus(ids, minus(ids, p.active)) }
+
+// awaited drops the members that have not taken their place in the group yet and do not answer: so
+// long as there are others, nobody waits for them. A place that was taken is kept in silence, for
+// most that are silent come back, and the group has what they hold.
+func (p *planner) awaited(g *Group, ids []uint16) []uint16 {
+	others := slices.DeleteFunc(minus(p.active, ids), func(id uint16) bool { return p.silence(id) > 0 })
+	return slices.DeleteFunc(ids, func(id uint16) bool {
+		founds := id == g.Home && (g.Kind == KindQueue || g.State == GroupNew)
+		if founds || len(others) == 0 || away(g, id) == 0 || p.silence(id) == 0 {
+			return false
+		}
+		others = others[1:]
+		return true
+	})
+}
 
 // remaining returns those that were not removed: with nobody active, things stay as they are.
 func (p *planner) remaining(ids []uint16) []uint16 {
@@ -209,7 +224,7 @@ func (p *planner) control() {
 	if n == 0 {
 		g.Voters = p.remaining(g.Voters)
 	} else {
-		g.Voters = p.stay(g.Voters)
+		g.Voters = p.awaited(g, p.stay(g.Voters))
 	}
 	for n > 0 && len(g.Voters) > n {
 		g.Voters = without(g.Voters, p.spare(g, g.Voters))

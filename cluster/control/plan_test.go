@@ -140,6 +140,45 @@ func TestReplace(t *testing.T) {
 	refused(t, b.Replace(ctx, 3, 4), ErrRefused, "was removed")
 }
 
+// TestPlacesOfTheSilent: a place that nobody has taken yet goes to a member that answers, also when
+// the one that it was for was thought to be there; one that was taken stays, for a short absence
+// moves nothing.
+func TestPlacesOfTheSilent(t *testing.T) {
+	b := newBench(t)
+	b.members("mx1", "mx2", "mx3")
+	b.settle(three)
+	before := b.State.Groups()
+	m, err := b.AddMember(ctx, b.node("mx4"))
+	must(t, err)
+	must(t, b.Activate(ctx, m.ID))
+	must(t, b.Place(ctx, Plan(b.State, three))) // mx1 is dead, and nobody knows yet
+	home, _ := b.State.HomeOf(4)
+	if g, _ := b.State.Group(home); !slices.Contains(g.Voters, 1) {
+		t.Fatalf("the home group of mx4 is planned on %v", g.Voters)
+	}
+	must(t, b.Bootstrapped(ctx, home))
+	must(t, b.Observed(ctx, home, Configuration{Voters: ids(4), Nonvoters: ids(1), Index: 9}))
+	policy := Policy{Replicas: 3, Reachable: func(m uint16) bool { return m != 1 }}
+	must(t, b.Place(ctx, Plan(b.State, policy)))
+	if g, _ := b.State.Group(home); !slices.Equal(g.Voters, ids(2, 3, 4)) {
+		t.Errorf("the home group of mx4 waits for %v", g.Voters)
+	}
+	for _, g := range before {
+		if now, _ := b.State.Group(g.ID); !slices.Equal(now.Voters, g.Voters) {
+			t.Errorf("group %d moves from %v to %v", g.ID, g.Voters, now.Voters)
+		}
+	}
+	if plan := Plan(b.State, policy); !plan.Empty() {
+		t.Errorf("planned again: %+v", plan)
+	}
+	// With nobody else there, it waits.
+	alone := Policy{Replicas: 3, Reachable: func(m uint16) bool { return m == 4 || m == 2 }}
+	must(t, b.Place(ctx, Plan(b.State, alone)))
+	if g, _ := b.State.Group(home); len(g.Voters) != 3 || !slices.Contains(g.Voters, 2) {
+		t.Errorf("the home group of mx4 is planned on %v", g.Voters)
+	}
+}
+
 // TestRemoveKeepsMajorities: nobody is removed whom a group cannot spare.
 func TestRemoveKeepsMajorities(t *testing.T) {
 	b := newBench(t)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,9 +35,48 @@ func (n *node) Ready() error {
 		return errors.New("the memory for mail is used up (limits.memory)")
 	}
 	if _, err := n.accepting(); err != nil {
-		return err
+		return n.unready(err)
 	}
 	return nil
+}
+
+// unready says of a node that takes no mail what its home group waits for, if it is that.
+func (n *node) unready(err error) error {
+	h := n.home.Load()
+	if !errors.Is(err, errNotHome) || h == nil || !h.owns() {
+		return err
+	}
+	g, _ := n.control.Group(h.group.ID())
+	name := func(id uint16) string { m, _ := n.control.Member(id); return m.Name }
+	return cmp.Or(tooFew(g, h.group.Members().Voters, name, n.reach.reachable), err)
+}
+
+// tooFew names the voters that a group is to have before it takes mail, and has not got yet; nil:
+// none.
+func tooFew(
+	g control.Group,
+	voters []uint16,
+	name func(uint16) string,
+	answers func(uint16) bool,
+) error {
+	var missing []string
+	for _, id := range g.Voters {
+		if slices.Contains(voters, id) {
+			continue
+		}
+		m := name(id)
+		if !answers(id) {
+			m += ", which does not answer"
+		}
+		missing = append(missing, m)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf(
+		"this node takes mail once its home group (group %d) has %d voters: it has %d and waits for %s",
+		g.ID, len(g.Voters), len(voters), strings.Join(missing, "; for "),
+	)
 }
 
 // Notes are what the cluster lacks, whether or not this node takes mail: members that do not

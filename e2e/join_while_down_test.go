@@ -1,0 +1,28 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/faults"
+)
+
+// TestLifeJoinWhileOneIsDown: a node that joins just after another has died, before that one is
+// missed, takes mail without it.
+func TestLifeJoinWhileOneIsDown(t *testing.T) {
+	r := life(t, runOptions{Nodes: 3})
+	r.within(time.Minute, "three nodes are whole", r.Cluster.AwaitWhole)
+	dead := r.Cluster.Nodes()[0]
+	crash := r.crash(dead)
+	fresh, err := r.Cluster.Add()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.within(30*time.Second, fresh.Name+" is ready without "+dead.Name, fresh.AwaitReady)
+	if err := dead.Start(); err != nil {
+		t.Fatal(err)
+	}
+	crash.Until = time.Now()
+	r.within(time.Minute, "all are back", r.Cluster.AwaitWhole)
+	r.verdict([]*faults.Load{r.Load}, func(string) bool { return false }, crash)
+}
