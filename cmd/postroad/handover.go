@@ -18,10 +18,13 @@ import (
 // A queue group that is to go delivers what is due soon. What waits for longer, because it is held,
 // suspended, due later or for a site that is left alone, its owner hands over to the groups of
 // nodes that stay: a bounded batch at a time, and no more than half of the time, so that mail does
-// not feel it. The steps are package queue's; here is what is handed over, where it goes, and when.
+// not feel it. What was due soon and is still there when that time has passed, because it is put
+// off again and again, goes the same way. The steps are package queue's; here is what is handed
+// over, where it goes, and when.
 
 const (
-	// soon is what is worth waiting for: what is to be tried within this time is not handed over.
+	// soon is what is worth waiting for: what is to be tried within this time is not handed over,
+	// before the group has been going for as long.
 	soon = time.Minute
 	// handOverFor bounds one pass, which keeps other changes of the group waiting.
 	handOverFor = 2 * time.Second
@@ -143,10 +146,16 @@ func (h *holding) endEarlier(ctx context.Context) error {
 }
 
 // aged reports whether the group has been going for long enough.
-func (h *holding) aged() bool {
-	h.handing.mu.Lock()
-	defer h.handing.mu.Unlock()
-	return !h.handing.since.IsZero() && time.Since(h.handing.since) >= stillLasts
+func (h *holding) aged() bool { return h.handing.going() >= stillLasts }
+
+// going is for how long the group has been going.
+func (s *handing) going() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.since.IsZero() {
+		return 0
+	}
+	return time.Since(s.since)
 }
 
 // restHandOver notes when to go on, and what it waits for, which the log is told when it is news.
@@ -199,16 +208,16 @@ func (n *node) takers(going control.Group) (groups []uint64, err error) {
 	)
 }
 
-// waiting finds the next messages that wait for long. more: there may be others.
+// waiting finds the next messages that are to be handed over. more: there may be others.
 func (h *holding) waiting(t *tenure) (batch []*queue.Stored, more bool, err error) {
 	s := &h.handing
 	s.mu.Lock()
 	cursor := s.cursor
 	s.mu.Unlock()
-	now, octets := h.queue.Now(), int64(0)
+	now, going, octets := h.queue.Now(), s.going(), int64(0)
 	looked, start := 0, time.Now()
 	err = h.queue.ScanArrived(cursor, now.Add(time.Hour), func(m *queue.Stored) bool {
-		if t.waitsLong(m, now) {
+		if t.goes(m, now, going) {
 			if len(batch) > 0 && octets+m.Message.Size > queue.HandOverOctets {
 				more = true
 				return false
@@ -230,11 +239,14 @@ func (h *holding) waiting(t *tenure) (batch []*queue.Stored, more bool, err erro
 	return batch, more, err
 }
 
-// waitsLong reports whether nothing of a message is to be tried soon, and nothing is to be reported
-// of it.
-func (t *tenure) waitsLong(m *queue.Stored, now time.Time) bool {
+// goes reports whether a message of a group that has been going for so long is to be handed over:
+// nothing is to be reported of it, and nothing of it is to be tried soon, or that was waited for.
+func (t *tenure) goes(m *queue.Stored, now time.Time, going time.Duration) bool {
 	if m.Reports > 0 {
 		return false
+	}
+	if going >= soon {
+		return true
 	}
 	late := func(at time.Time) bool { return at.After(now.Add(soon)) }
 	for i := range m.Recipients {
