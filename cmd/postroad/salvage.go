@@ -297,7 +297,15 @@ func (s *salvager) name(group uint64) string {
 	case control.KindMailbox:
 		return fmt.Sprintf("group %d (mailboxes, shard %d)", group, about.Shard)
 	}
-	home, _ := s.own.Member(about.Home)
+	home, known := s.own.Member(about.Home)
+	switch {
+	case s.living.Names[about.Home] != "":
+		home.Name = s.living.Names[about.Home]
+	case about.Home == 0: // these rows are older than the group, and nobody answers
+		return fmt.Sprintf("group %d (mail)", group)
+	case !known:
+		home.Name = fmt.Sprintf("member %d", about.Home)
+	}
 	return fmt.Sprintf("group %d (mail accepted by %s)", group, home.Name)
 }
 
@@ -305,17 +313,27 @@ func (s *salvager) name(group uint64) string {
 type takers struct {
 	Refusal string            `json:"refusal,omitempty"` // why nothing can be taken; "": it can
 	Members map[uint16]string `json:"members"`           // and their addresses
+	Names   map[uint16]string `json:"names,omitempty"`   // of the groups' homes
 	Groups  []control.Group   `json:"groups"`
 }
 
 func (n *node) serveTakers(w http.ResponseWriter, _ *http.Request) {
-	t := takers{Members: map[uint16]string{}, Groups: n.control.Groups()}
+	t := takers{
+		Members: map[uint16]string{},
+		Names:   map[uint16]string{},
+		Groups:  n.control.Groups(),
+	}
 	if err := n.control.Needs(control.HandOverProtocol, "putting mail in again"); err != nil {
 		t.Refusal = err.Error()
 	}
 	for _, m := range n.control.Members() {
 		if m.State != control.Removed {
 			t.Members[m.ID] = m.Address
+		}
+	}
+	for _, g := range t.Groups { // a home may have been removed
+		if m, ok := n.control.Member(g.Home); ok {
+			t.Names[m.ID] = m.Name
 		}
 	}
 	_ = json.NewEncoder(w).Encode(t) // who asks sees that it was cut off
