@@ -30,6 +30,31 @@ func (p *Port) dial(ctx context.Context, member uint16, pre preface) (net.Conn, 
 	return c, nil
 }
 
+// Who returns which member of this cluster answers at an address; an error: none does. It shows no
+// certificate and asks for nothing.
+func (p *Port) Who(ctx context.Context, address string) (id Identity, err error) {
+	if !p.begin() {
+		return id, errClosed
+	}
+	defer p.work.Done()
+	ctx, cancel := context.WithTimeout(ctx, p.opts.handshakeTime)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	raw, err := p.opts.Dial(ctx, "tcp", address)
+	if err != nil {
+		return id, err
+	}
+	defer raw.Close()
+	config := p.common()
+	config.Certificates, config.InsecureSkipVerify = nil, true // identify verifies
+	t := tls.Client(raw, config)
+	if err := t.HandshakeContext(ctx); err != nil {
+		return id, err
+	}
+	defer t.Close()
+	return p.identify(t.ConnectionState(), x509.ExtKeyUsageServerAuth)
+}
+
 // orEnded adds that ctx has ended to an error which that caused.
 func orEnded(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {

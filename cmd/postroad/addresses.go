@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/files"
 )
 
@@ -18,7 +19,8 @@ const addressesFile = "addresses.json"
 
 // addressBook is where the members were found last, in a file. The control state has their
 // addresses, but after a crash its newest rows are only in the log, until the control group has a
-// leader, and to choose one the members must find each other. Safe for use by several goroutines.
+// leader, and to choose one the members must find each other. A member that is elsewhere now tells
+// that before it can be in the state (moving.go). Safe for use by several goroutines.
 type addressBook struct {
 	path string
 
@@ -82,15 +84,23 @@ func (b *addressBook) keep(now map[uint16]string) error {
 	return nil
 }
 
-// keepAddresses writes down where the control state says that the members are.
-func (n *node) keepAddresses() {
+// follow takes over where the control state says that the members are: of all when it is known to
+// be new, else of those that are not in the book.
+func (b *addressBook) follow(members []control.Member, fresh bool) error {
 	now := map[uint16]string{}
-	for _, m := range n.control.Members() {
-		if m.Address != "" {
+	for _, m := range members {
+		if m.Address != "" && (fresh || b.of(m.ID) == "") {
 			now[m.ID] = m.Address
 		}
 	}
-	if err := n.addresses.keep(now); err != nil {
-		n.log.Errorf("%v", err)
+	return b.keep(now)
+}
+
+// find returns where a member is: the control state has it, unless that may be older than the book.
+func (b *addressBook) find(member uint16, state *control.State, fresh bool) (string, bool) {
+	address := b.of(member)
+	if m, ok := state.Member(member); ok && m.Address != "" && (fresh || address == "") {
+		address = m.Address
 	}
+	return address, address != ""
 }

@@ -181,13 +181,13 @@ func (n *node) startPort() {
 func (n *node) listenCluster(ctx context.Context) error {
 	n.listen.Lock()
 	defer n.listen.Unlock()
-	if !n.listens {
+	if !n.listens.Load() {
 		l, err := net.Listen("tcp", n.cfg.Cluster.Listen)
 		if err != nil {
 			return fmt.Errorf("cluster.listen: %w", err)
 		}
 		n.port.Serve(l)
-		n.listens = true
+		n.listens.Store(true)
 		n.log.Logf("other members reach this node on %s", n.cfg.Cluster.Advertise)
 	}
 	if !n.decidesAlone() {
@@ -196,7 +196,7 @@ func (n *node) listenCluster(ctx context.Context) error {
 	if m, ok := n.control.Member(n.self.Member); !ok {
 		return nil
 	} else if m.Address != n.cfg.Cluster.Advertise {
-		if err := n.changes.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise); err != nil {
+		if err := n.setAddress(ctx, m.ID, n.cfg.Cluster.Advertise); err != nil {
 			return err
 		}
 	}

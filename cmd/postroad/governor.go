@@ -24,6 +24,8 @@ type governor struct {
 	work      sync.WaitGroup
 	mu        sync.Mutex
 	hello     time.Time                     // when a node that has no rows last told others that it runs
+	news      time.Time                     // since when the cluster is to be told about this node; zero: it is not
+	untold    error                         // why the last try failed, guarded by mu
 	searched  string                        // users up to this one have no mailbox
 	busy      map[uint64]bool               // groups in which a change is under way
 	told      seldom                        // of what failed, guarded by mu
@@ -154,33 +156,77 @@ func (g *governor) introduce(ctx context.Context) {
 		return // nobody would hear it
 	}
 	m, ok := n.control.Member(n.self.Member)
+	moved := ok && m.Address != n.cfg.Cluster.Advertise && n.listens.Load()
+	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && !moved {
+		g.news = time.Time{}
+		return
+	}
+	what := "no node that leads the cluster has heard yet that this one runs, and it tries again"
+	if moved {
+		what = fmt.Sprintf("the members know this node at %s, and it waits for them to know it at %s", m.Address, n.cfg.Cluster.Advertise)
+	}
+	g.sayUntold(what)
 	if !ok && n.joined == nil {
 		if time.Since(g.hello) < helloAgain {
 			return // after a crash the rows come by themselves, as a rule
 		}
 		g.hello = time.Now()
 	}
-	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && (m.Address == n.cfg.Cluster.Advertise || !n.listens) {
-		return
-	}
-	g.do(thisNode, "no node that leads the cluster has heard yet that this one runs, and it tries again", func() error {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	g.do(thisNode, what, func() error {
+		ctx, cancel := context.WithTimeout(ctx, introduceTime)
 		defer cancel()
-		if !ok {
-			return n.sayHello(ctx)
+		err := g.introduceAs(ctx, m, moved)
+		if isLasting(err) {
+			n.fail(err)
 		}
-		var err error
-		if m.Version != version || m.Protocol != protocol {
-			err = n.changes.SetVersion(ctx, m.ID, version, protocol)
-		}
-		if m.Address != n.cfg.Cluster.Advertise && n.listens {
-			err = errors.Join(err, n.changes.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise))
-		}
-		if m.State == control.Joining {
-			err = errors.Join(err, n.changes.Activate(ctx, m.ID))
-		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.untold = err
 		return err
 	})
+}
+
+// sayUntold says every few seconds what this node waits for, however long a try takes.
+func (g *governor) sayUntold(what string) {
+	if g.news.IsZero() {
+		g.news = time.Now()
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if time.Since(g.news) < sayEvery || !g.told.due(what, time.Now()) {
+		return
+	}
+	if g.untold != nil {
+		what = fmt.Sprintf("%s: %v", what, g.untold)
+	}
+	g.n.log.Logf("%s", what)
+}
+
+// introduceTime bounds one try.
+const introduceTime = 10 * time.Second
+
+// introduceAs tells the cluster about this node, of which the control state has m; a member without
+// a number: it has nothing.
+func (g *governor) introduceAs(ctx context.Context, m control.Member, moved bool) (err error) {
+	n := g.n
+	switch {
+	case m.ID == 0:
+		if err := n.sayHello(ctx); err != nil {
+			return err
+		}
+		return n.heardBack(ctx)
+	case moved:
+		if err := n.tellAddress(ctx); err != nil {
+			return err
+		}
+	}
+	if m.Version != version || m.Protocol != protocol {
+		err = n.changes.SetVersion(ctx, m.ID, version, protocol)
+	}
+	if m.State == control.Joining {
+		err = errors.Join(err, n.changes.Activate(ctx, m.ID))
+	}
+	return err
 }
 
 // start makes this node take part in the groups that it is to be in.

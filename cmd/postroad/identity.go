@@ -152,15 +152,6 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	return nil
 }
 
-// addressOf finds a member: in the control state, or before that is known where it was last.
-func (n *node) addressOf(member uint16) (string, bool) {
-	if m, ok := n.control.Member(member); ok && m.Address != "" {
-		return m.Address, true
-	}
-	address := n.addresses.of(member)
-	return address, address != ""
-}
-
 // admit judges a peer by the control state. A node that has none yet relies on the certificate.
 func (n *node) admit(peer wire.Identity) error {
 	if len(n.control.Members()) == 0 {
@@ -171,6 +162,10 @@ func (n *node) admit(peer wire.Identity) error {
 
 // admitNode answers a node that joins: it gets its number and its certificate.
 func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinReply, error) {
+	known, _ := n.control.MemberByName(r.Name) // a join that is repeated
+	if err := n.free(ctx, r.Advertise, known.ID); err != nil {
+		return wire.JoinReply{}, err
+	}
 	m, err := n.changes.AddMember(ctx, control.Node{
 		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version, Protocol: r.Protocol,
 	})

@@ -47,7 +47,7 @@ type node struct {
 	port      *wire.Port
 	strangers strangers
 	listen    sync.Mutex
-	listens   bool // the port is open to others; guarded by listen
+	listens   atomic.Bool // the port is open to others; set under listen
 	reach     *reach
 	control   *control.State
 	changes   *control.Editor

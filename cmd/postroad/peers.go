@@ -67,35 +67,6 @@ func (n *node) report() report {
 	return r
 }
 
-// serveHello makes a member that has joined, and runs now, an active one. It cannot do so itself:
-// it has no control state yet.
-func (n *node) serveHello(w http.ResponseWriter, r *http.Request) {
-	peer, ok := wire.Peer(r.Context())
-	if !ok {
-		http.Error(w, "who are you?", http.StatusForbidden)
-		return
-	}
-	if err := n.changes.Activate(r.Context(), peer.Member); err != nil {
-		http.Error(w, err.Error(), http.StatusConflict)
-	}
-}
-
-// sayHello tells any member that this one runs.
-func (n *node) sayHello(ctx context.Context) error {
-	var all error
-	for _, member := range n.addresses.members() {
-		if member == n.self.Member {
-			continue
-		}
-		err := n.ask(ctx, member, http.MethodPost, "/node/hello", nil, nil)
-		if err == nil {
-			return nil
-		}
-		all = errors.Join(all, err)
-	}
-	return all
-}
-
 // ask makes a request with JSON, both ways, to another member.
 func (n *node) ask(ctx context.Context, member uint16, method, path string, body, into any) error {
 	return askMember(ctx, n.store, member, method, path, body, into)
