@@ -163,3 +163,39 @@ func TestFormingAddressTaken(t *testing.T) {
 	r.edit(other, fmt.Sprintf("advertise = %q", fresh.Advertise), fmt.Sprintf("advertise = %q", other.Advertise))
 	r.back(other)
 }
+
+// TestFormingNameChanges: a node's name is part of its membership. Under another it ends with 78,
+// and takes part again when the name is put back. One that is alone may be renamed, but not opened
+// to others under another name.
+func TestFormingNameChanges(t *testing.T) {
+	r := startRun(t, runOptions{Nodes: 3, Seed: 14, ByHand: true, Quiet: true})
+	founder, other, alone := r.Cluster.Node(1), r.Cluster.Node(2), r.Cluster.Node(3)
+	r.join(other, founder, r.token(founder))
+	r.back(alone)
+	r.within(20*time.Second, "joining", other.AwaitReady)
+	for _, change := range []struct {
+		n    *faults.Node
+		name string
+	}{{other, "renamed"}, {other, founder.Name}, {founder, "renamed"}, {alone, "renamed"}} {
+		n := change.n
+		own, another := fmt.Sprintf("[node]\nname = %q", n.Name), fmt.Sprintf("[node]\nname = %q", change.name)
+		back := fmt.Sprintf("Put node.name = %q back", n.Name)
+		n.Kill()
+		r.edit(n, own, another)
+		if n == alone {
+			r.back(n)
+			_, err := n.Run(r.ctx, "cluster", "token")
+			var refused *faults.CommandError
+			if !errors.As(err, &refused) || refused.Status != 78 || !strings.Contains(refused.Stderr, back) {
+				t.Errorf("a token of a node that was renamed: %v", err)
+			}
+			continue
+		}
+		if err := n.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r.mustBeRefused(n, back)
+		r.edit(n, another, own)
+		r.back(n)
+	}
+}

@@ -44,6 +44,11 @@ func said(err error) error {
 
 func (c operatorsCluster) Init(ctx context.Context) error {
 	n := c.n
+	if m, ok := n.control.Member(n.self.Member); ok {
+		if err := misnamed(n.cfg, m.Name, m.ID); err != nil {
+			return lasting(err) // before others know it under that name
+		}
+	}
 	if err := n.store.OpenUp(); err != nil {
 		return err
 	}

@@ -155,6 +155,10 @@ func (g *governor) introduce(ctx context.Context) {
 	if n.out.Load() != nil {
 		return // nobody would hear it
 	}
+	if err := n.keepsName(); err != nil {
+		n.fail(lasting(err)) // after a crash the rows may have come only now
+		return
+	}
 	m, ok := n.control.Member(n.self.Member)
 	moved := ok && m.Address != n.cfg.Cluster.Advertise && n.listens.Load()
 	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && !moved {

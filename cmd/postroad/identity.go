@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,6 +66,9 @@ func (n *node) startStore(ctx context.Context) error {
 		if n.joined == nil {
 			return lasting(fmt.Errorf("%s has a certificate of member %d but its store is gone, and a member that forgot its votes is dangerous: "+
 				"empty the directory, join under another name, and run `postroad cluster replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name))
+		}
+		if err := misnamed(n.cfg, cmp.Or(n.joined.Name, n.cfg.Node.Name), id.Member); err != nil {
+			return lasting(err)
 		}
 		o.Member, o.Incarnation = id.Member, id.Incarnation
 	case !member && n.joined != nil:

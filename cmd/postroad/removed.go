@@ -3,10 +3,12 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/config"
 )
 
 // This file is about a node that its cluster will not have: it was removed, its disk is another
@@ -34,7 +36,39 @@ func (n *node) mayTakePart() error {
 	if err := n.control.TooOld(protocol); err != nil {
 		return err
 	}
-	return n.control.Admit(n.self.Member, n.self.Incarnation)
+	if err := n.control.Admit(n.self.Member, n.self.Incarnation); err != nil {
+		return err
+	}
+	return n.keepsName()
+}
+
+// keepsName refuses to be a member under another name than it has in the cluster: the others, the
+// log and the operator would speak of two nodes. One that never had another member beside it, and
+// lets none in, may be called anything.
+func (n *node) keepsName() error {
+	m, ok := n.control.Member(n.self.Member)
+	if !ok || m.Name == n.cfg.Node.Name || n.staysAlone() {
+		return nil
+	}
+	return misnamed(n.cfg, m.Name, m.ID)
+}
+
+// staysAlone reports whether this node never had another member beside it, and lets none in.
+func (n *node) staysAlone() bool {
+	return n.self.Member == 1 && len(n.cfg.Cluster.Join) == 0 &&
+		!n.store.OpenedUp() && !n.store.HasPeers() && len(n.control.Members()) == 1
+}
+
+// misnamed refuses a configuration with another name than the one under which the node is a member.
+func misnamed(cfg *config.Config, name string, member uint16) error {
+	if cfg.Node.Name == name {
+		return nil
+	}
+	return fmt.Errorf(
+		"%s is that of %s (member %d), but node.name is %s: the name is part of the membership. Put node.name = %q back; "+
+			"for another name, join a new node under it, with a data directory of its own, and run `postroad cluster replace %s NEW`",
+		cfg.Node.DataDir, name, member, cfg.Node.Name, name, name,
+	)
 }
 
 // goodbye is how long a node that is shut out says so, at /readyz and to its clients, before it

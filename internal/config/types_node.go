@@ -2,7 +2,7 @@ package config
 
 // Node says who this node is and where it keeps its data.
 type Node struct {
-	// Name is the node's name, unique in the cluster.
+	// Name is the node's name, unique in the cluster. Once others may join it stays.
 	Name string `toml:"name" default:"the host name"`
 	// Hostname is the name in the banner, in EHLO and in Received fields. Other servers look it up:
 	// it should have an address record, and the address should point back to it.
