@@ -175,8 +175,8 @@ func (n *Node) keep() error {
 	if err != nil {
 		return fmt.Errorf("copying the data of %s: %w: %s", n.Name, err, out)
 	}
-	return filepath.WalkDir(n.kept(), func(name string, _ fs.DirEntry, err error) error {
-		if err != nil {
+	return filepath.WalkDir(n.kept(), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
 			return err
 		}
 		f, err := os.Open(name)
