@@ -240,18 +240,8 @@ func (g *Group) needsOthers(conf *raft.Config) error {
 	if len(doubts) == 0 {
 		return nil
 	}
-	c, err := g.configured(conf)
-	if err != nil {
+	if alone, err := g.alone(conf); !alone || err != nil {
 		return err
-	}
-	votes := func(s raft.Server) bool { return s.Suffrage == raft.Voter }
-	self := raft.Server{
-		ID:      g.serverID(),
-		Address: raft.ServerAddress(g.serverID()),
-	} // the only one that votes
-	if !slices.Contains(c.Servers, self) ||
-		slices.ContainsFunc(c.Servers, func(s raft.Server) bool { return votes(s) && s != self }) {
-		return nil
 	}
 	return fmt.Errorf(
 		"%w: group %d: %s, and no other node has it",
@@ -259,6 +249,20 @@ func (g *Group) needsOthers(conf *raft.Config) error {
 		g.id,
 		whyWords[doubts[0].Why],
 	)
+}
+
+// Alone reports whether this member is the group's only voter by its log. The group does not run
+// yet.
+func (g *Group) Alone() (bool, error) { return g.alone(g.node.raftConfig()) }
+
+func (g *Group) alone(conf *raft.Config) (bool, error) {
+	c, err := g.configured(conf)
+	if err != nil {
+		return false, err
+	}
+	self := raft.Server{ID: g.serverID(), Address: raft.ServerAddress(g.serverID())} // it votes
+	other := func(s raft.Server) bool { return s.Suffrage == raft.Voter && s != self }
+	return slices.Contains(c.Servers, self) && !slices.ContainsFunc(c.Servers, other), nil
 }
 
 // configured are the group's members by this member's log. The group does not run yet.

@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"errors"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -79,4 +82,35 @@ func TestFormingTokenOutlastsCrash(t *testing.T) {
 	r.within(20*time.Second, "forming", r.Cluster.AwaitReady)
 	r.within(time.Minute, "forming", r.Cluster.AwaitWhole)
 	r.verdict([]*faults.Load{alone}, func(string) bool { return false }, first, again)
+}
+
+// TestFormingFounderRolledBack: a founder whose data directory is put back as it was before the
+// others joined knows of no others. It takes no mail and begins no second cluster.
+func TestFormingFounderRolledBack(t *testing.T) {
+	r := startRun(t, runOptions{Nodes: 2, Seed: 13, ByHand: true, Quiet: true})
+	founder, second := r.Cluster.Node(1), r.Cluster.Node(2)
+	founder.Kill()
+	old, newer := founder.Data+".old", founder.Data+".newer"
+	if out, err := exec.Command("cp", "-a", founder.Data, old).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	r.back(founder)
+	r.join(second, founder, r.token(founder))
+	r.within(time.Minute, "forming", r.Cluster.AwaitWhole)
+	founder.Kill()
+	if err := errors.Join(os.Rename(founder.Data, newer), os.Rename(old, founder.Data)); err != nil {
+		t.Fatal(err)
+	}
+	if err := founder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.mustBeRefused(founder, "is older than "+founder.Config+".member says", "cluster replace "+founder.Name+" NEW")
+	if strings.Contains(founder.Log(), "is the owner") {
+		t.Errorf("it owned its group:\n%s", founder.Log())
+	}
+	if err := errors.Join(os.Rename(founder.Data, old), os.Rename(newer, founder.Data)); err != nil {
+		t.Fatal(err)
+	}
+	r.back(founder)
+	r.within(time.Minute, "after the newer data were put back", r.Cluster.AwaitWhole)
 }

@@ -61,3 +61,17 @@ func TestRecoverAcceptLoss(t *testing.T) {
 		t.Errorf("a member of the old cluster takes mail: %s", why)
 	}
 }
+
+// TestRecoverWhileOthersServe: two of three nodes serve, so nothing is lost, and a recovery of the
+// third, which would make a second cluster, changes nothing. The third is started as usual.
+func TestRecoverWhileOthersServe(t *testing.T) {
+	r := startRun(t, runOptions{Nodes: 3, Seed: 14, Quiet: true})
+	third := r.Cluster.Node(2)
+	third.Kill()
+	status, out := r.status(third, "cluster", "recover", "--accept-loss")
+	if status != 65 || !strings.Contains(out, "the cluster goes on: ") || !strings.Contains(out, "start this node as usual") {
+		t.Fatalf("exit status %d: %s", status, out)
+	}
+	r.back(third)
+	r.within(time.Minute, "after it was started as usual", r.Cluster.AwaitWhole)
+}

@@ -223,6 +223,12 @@ func TestShardsRecoverAndRestore(t *testing.T) {
 	if err := errors.Join(left.Wipe(), os.WriteFile(left.Config, config, 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	if status, out := r.status(left, "cluster", "restore", backup); status != 78 || !strings.Contains(out, "remove the file") {
+		t.Errorf("restore beside the note of a member: exit status %d: %s", status, out)
+	}
+	if err := os.Remove(left.Config + ".member"); err != nil {
+		t.Fatal(err)
+	}
 	r.command(left, "cluster", "restore", backup)
 	if err := left.Start(); err != nil {
 		t.Fatal(err)

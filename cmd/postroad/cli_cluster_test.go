@@ -152,14 +152,14 @@ func TestOfflineCommands(t *testing.T) {
 		did = "join " + cfg.Node.Name + " " + address + " " + token
 		return nil
 	}
-	offline.recover = func(_ context.Context, _ *config.Config, accept bool, tell func(string)) error {
+	offline.recover = func(_ context.Context, _ string, _ *config.Config, accept bool, tell func(string)) error {
 		if did = "recover"; accept {
 			did = "recover, with loss"
 		}
 		tell("group 2 may have lost mail")
 		return nil
 	}
-	offline.restore = func(_ context.Context, _ *config.Config, r io.Reader) error {
+	offline.restore = func(_ context.Context, _ string, _ *config.Config, r io.Reader) error {
 		b, err := io.ReadAll(r)
 		did = "restore " + string(b)
 		return err

@@ -25,19 +25,21 @@ certificates, users and settings arrive by themselves. Then start the node.
 const recoverHelp = `
 For when a majority of a group's disks is gone for good: what a lost disk alone had is lost with it. Works on this machine, on the data
 directory of a node that is left and does not run; says which groups have lost their majority and what may be lost. With --accept-loss
-they go on with what is here, under a new identity, so that the old disks, should they turn up, are refused.
+they go on with what is here, under a new identity, so that the old disks, should they turn up, are refused; not while other members
+answer and have a leader.
 
     postroad cluster recover --config /etc/postroad/postroad.toml
     postroad cluster recover --config /etc/postroad/postroad.toml --accept-loss`
 
 const restoreHelp = `
-Works on this machine, without a running node. The node becomes the first of the cluster that the backup is of; the other nodes join anew.`
+Works on this machine, without a running node. The node becomes the first of the cluster that the backup is of; the other nodes join anew.
+If it was a member of a cluster that is no more, remove the note of that before (postroad.toml.member; a refusal names it).`
 
 // offline is what works on a data directory on which no node runs. Tests put others in their place.
 var offline = struct {
 	join    func(ctx context.Context, cfg *config.Config, address, token string) error
-	recover func(ctx context.Context, cfg *config.Config, acceptLoss bool, tell func(string)) error
-	restore func(ctx context.Context, cfg *config.Config, backup io.Reader) error
+	recover func(ctx context.Context, file string, cfg *config.Config, acceptLoss bool, tell func(string)) error
+	restore func(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error
 	salvage func(ctx context.Context, cfg *config.Config, o salvageOptions, print, tell func(string)) error
 }{joinCluster, recoverCluster, restoreCluster, salvageNode}
 
@@ -154,14 +156,13 @@ func runClusterRecover(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := offline.recover(ctx, cfg, *accept, func(line string) { fmt.Fprintln(c.err, line) }); err != nil {
+	if err := offline.recover(ctx, *file, cfg, *accept, func(line string) { fmt.Fprintln(c.err, line) }); err != nil {
 		return err
 	}
 	if !*accept {
 		fmt.Fprintln(c.err, "nothing was changed; with --accept-loss this node goes on alone with what it has")
 		return nil
 	}
-	c.writeNote(*file, cfg)
 	fmt.Fprintf(c.err, "start it with `%s`, then let new nodes join\n", serveCommand(*file))
 	return nil
 }
@@ -189,7 +190,7 @@ func runClusterRestore(ctx context.Context, c *console, args []string) error {
 		defer f.Close()
 		backup = f
 	}
-	if err := offline.restore(ctx, cfg, backup); err != nil {
+	if err := offline.restore(ctx, *file, cfg, backup); err != nil {
 		return err
 	}
 	c.writeNote(*file, cfg)

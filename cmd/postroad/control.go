@@ -39,17 +39,22 @@ func (n *node) startControl(ctx context.Context) error {
 	if err := n.mayTakePart(); err != nil {
 		return lasting(err)
 	}
+	if n.joined == nil { // else its note may be of a cluster in which it was before
+		if err := mayGoOn(n.file, n.cfg, n.self, n.store); err != nil {
+			return err
+		}
+	}
 	if err := n.startControlGroup(ctx, group); err != nil {
 		return err
+	}
+	if n.hadOthers() {
+		n.keepNote(group.AppliedIndex()) // before it counts as one that has joined long ago
 	}
 	if err := n.users.Load(group); err != nil {
 		return err
 	}
 	if err := n.writeDownCluster(ctx); err != nil {
 		return err
-	}
-	if n.self.Member != 1 || n.store.HasPeers() {
-		n.keepNote()
 	}
 	if err := n.startLogins(); err != nil {
 		return err

@@ -55,6 +55,7 @@ func (g *governor) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		g.n.keepAddresses()
+		g.n.noteMembers()
 		g.round(ctx)
 		select {
 		case <-tick.C:

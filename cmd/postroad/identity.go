@@ -179,7 +179,7 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 		}
 		return wire.JoinReply{}, err
 	}
-	n.keepNote() // from now on it has another member
+	n.keepNote(n.store.Group(cluster.ControlGroup).AppliedIndex()) // from now on it has another member
 	caCert, caKey := n.control.Authority()
 	id := wire.Identity{Cluster: n.self.Cluster, Member: m.ID, Incarnation: r.Incarnation}
 	cert, err := wire.Sign(caCert, caKey, r.CSR, id)

@@ -140,7 +140,7 @@ func begins(cfg *config.Config) bool {
 // cluster.join know. The first of the list begins one instead when all others say that they know
 // none; any may be told to by `postroad cluster init`. It tries until then: the others may be
 // starting, or electing a leader. Who is refused for good gives up. A node without a list begins a
-// cluster of its own, unless a note says that it was a member of one.
+// cluster of its own. Who has a note that it was a member begins one only by an operator's word.
 func (n *node) joinByItself(ctx context.Context) error {
 	cfg := n.cfg
 	used, err := storeExists(cfg)
@@ -151,7 +151,10 @@ func (n *node) joinByItself(ctx context.Context) error {
 	case !errors.Is(credErr, fs.ErrNotExist):
 		return damagedFile(credErr)
 	case len(cfg.Cluster.Join) == 0:
-		return n.mayBegin()
+		if j, err := readJoined(cfg); j != nil || err != nil {
+			return err // a join that did not end is told of by startStore
+		}
+		return mayBegin(n.file, cfg)
 	}
 	token, err := config.ReadSecret(cfg.Cluster.TokenFile)
 	if err != nil {
@@ -162,7 +165,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 		func(a string) bool { return a == cfg.Cluster.Advertise },
 	)
 	if begins(cfg) && len(others) == 0 {
-		return nil
+		return mayBegin(n.file, cfg)
 	}
 	told, end, err := n.answerWhileWaiting(token)
 	if err != nil {
@@ -195,6 +198,9 @@ func (n *node) seek(
 			}
 		}
 		if len(found) == 0 && err == nil {
+			if err := mayBegin(n.file, n.cfg); err != nil {
+				return err // the list may be of others than its cluster's
+			}
 			n.log.Logf("none of the others in cluster.join knows a cluster: this node begins one")
 			return files.Remove(
 				filepath.Join(clusterDir(n.cfg), joinedFile),
@@ -209,7 +215,10 @@ func (n *node) seek(
 		case <-told:
 			n.log.Logf("this node begins a cluster: an operator has said so")
 			n.toldToBegin = true
-			return files.Remove(filepath.Join(clusterDir(n.cfg), joinedFile))
+			return errors.Join(
+				forgetNote(n.file, n.cfg),
+				files.Remove(filepath.Join(clusterDir(n.cfg), joinedFile)),
+			)
 		case <-ctx.Done():
 			return fmt.Errorf(
 				"no member of cluster.join lets this node in: %w (the last answer: %w)",

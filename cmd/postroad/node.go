@@ -46,6 +46,7 @@ type node struct {
 	store     *cluster.Node
 	port      *wire.Port
 	strangers strangers
+	noting    noting
 	listen    sync.Mutex
 	listens   atomic.Bool // the port is open to others; set under listen
 	reach     *reach
@@ -263,7 +264,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if n.self.Member != 1 || n.store.HasPeers() {
+		if n.hadOthers() {
 			return nil
 		}
 		if _, err := n.accepting(); err == nil {

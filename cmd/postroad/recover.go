@@ -29,7 +29,7 @@ import (
 // recoverCluster tells which groups have lost their majority and, with acceptLoss, lets them go on
 // with what is here: this node becomes their only member, in a cluster with a new identity, so that
 // no member of the old one can ever speak with it again.
-func recoverCluster(ctx context.Context, cfg *config.Config, acceptLoss bool, tell func(string)) error {
+func recoverCluster(ctx context.Context, file string, cfg *config.Config, acceptLoss bool, tell func(string)) error {
 	creds, err := credentialsOf(cfg)
 	if err != nil {
 		return err
@@ -42,8 +42,18 @@ func recoverCluster(ctx context.Context, cfg *config.Config, acceptLoss bool, te
 	if err != nil {
 		return err
 	}
-	r := &recovery{cfg: cfg, self: self, store: store, state: control.New(), users: directory.New(), tell: tell}
-	return errors.Join(r.run(ctx, acceptLoss), store.Close())
+	r := &recovery{cfg: cfg, file: file, self: self, store: store, state: control.New(), users: directory.New(), tell: tell}
+	if r.book, err = openAddresses(clusterDir(cfg)); err != nil {
+		err = damagedFile(err)
+	} else {
+		r.port, err = wire.New(
+			wire.Options{Credentials: creds, Self: self, Address: r.addressOf, Dial: dialFrom(cfg)},
+		)
+	}
+	if err == nil {
+		err = errors.Join(r.run(ctx, acceptLoss), r.port.Close())
+	}
+	return errors.Join(err, store.Close())
 }
 
 // credentialsOf reads those of the node that is in the data directory.
@@ -61,8 +71,11 @@ func credentialsOf(cfg *config.Config) (creds wire.Credentials, err error) {
 
 type recovery struct {
 	cfg   *config.Config
+	file  string // the configuration
 	self  wire.Identity
 	store *cluster.Node
+	book  *addressBook
+	port  *wire.Port // for questions to the others; it does not listen
 	state *control.State
 	users *directory.Directory
 	tell  func(string)
@@ -87,7 +100,15 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 				"have members that joined or were removed since: --accept-loss reads them first", more))
 		}
 		r.explain()
+		answers := r.askOthers(ctx)
+		if err := r.goesOn(answers); err != nil {
+			r.tell(err.Error())
+		}
+		r.tellSilent(answers)
 		return nil
+	}
+	if err := r.mayAccept(ctx); err != nil {
+		return err
 	}
 	// The control group first: after a crash its rows may be in the log only, and they say which
 	// other groups there are.
@@ -224,6 +245,9 @@ func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted m
 	if err := editor.Refound(ctx, id.Cluster, caCert, caKey); err != nil {
 		return err
 	}
+	if err := writeNote(r.file, r.cfg, id, r.store.Group(cluster.ControlGroup).AppliedIndex()); err != nil {
+		r.tell(err.Error())
+	}
 	if err := (wire.Credentials{CA: caCert, Cert: cert, Key: key}).Save(clusterDir(r.cfg)); err != nil {
 		return err
 	}
@@ -233,9 +257,12 @@ func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted m
 
 // restoreCluster makes the empty data directory of cfg the first node of the cluster that backup is
 // of: members, users and settings are those of the backup; mail is not in it.
-func restoreCluster(ctx context.Context, cfg *config.Config, backup io.Reader) error {
+func restoreCluster(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error {
 	if used, err := storeExists(cfg); err != nil || used {
 		return cmp.Or(err, lasting(fmt.Errorf("%s is in use already: a backup is restored into an empty data directory", cfg.Node.DataDir)))
+	}
+	if err := mayBegin(file, cfg); err != nil {
+		return err
 	}
 	head, rows, err := readBackup(backup)
 	if err != nil {
