@@ -106,13 +106,17 @@ func (s *Store) recover() error {
 }
 
 // syncTail makes sure that what was found is on stable storage: when only the process died, the
-// last block was perhaps never synced.
+// last block was perhaps never synced. A file that a loss of power made shorter gets its size again.
 func (s *Store) syncTail() error {
 	f, err := s.opts.FS.OpenReadWrite(s.mu.newest.file.path, writeCategory)
 	if err != nil {
 		return err
 	}
-	return errors.Join(syncData(f), f.Close())
+	info, err := f.Stat()
+	if err == nil && info.Size() < s.opts.SegmentSize {
+		_, err = f.WriteAt([]byte{0}, s.opts.SegmentSize-1)
+	}
+	return errors.Join(err, syncData(f), f.Close())
 }
 
 func (s *Store) listSegments() (ids []uint64, err error) {
@@ -134,6 +138,8 @@ type recovery struct {
 	seq  uint64 // last good block
 	crc  uint32 // its checksum
 	id   uint64 // its segment
+	// Of that segment: its first block, and the newest that its blocks say was on stable storage.
+	first, synced uint64
 }
 
 // findStart finds the newest segment that was begun, and by its opening records the one where
@@ -251,7 +257,10 @@ func (r *recovery) replay(id uint64, last bool) error {
 				return err
 			}
 		}
-		r.seq, r.crc, r.id = h.seq, h.crc, id
+		if off == 0 {
+			r.first = h.seq
+		}
+		r.seq, r.crc, r.id, r.synced = h.seq, h.crc, id, h.synced
 		off += int64(h.size())
 	}
 }

@@ -170,8 +170,12 @@ func (r *recovery) dissect(t *Tail, f *file, h header) (partial bool, err error)
 }
 
 // checkSize refuses a segment whose file is shorter than when it was begun: its last page is
-// written before its first block.
+// written before its first block. As long as nothing of the segment was on stable storage, a loss of
+// power may have taken that page and left the block.
 func (r *recovery) checkSize(f *file, id uint64) error {
+	if max(r.mark.block, r.synced) < r.first && !r.mark.sameBoot(r.s.opts.Boot) {
+		return nil
+	}
 	err := readFull(f, make([]byte, 1), r.s.opts.SegmentSize-1)
 	if isBad(err) {
 		return fmt.Errorf(

@@ -202,6 +202,28 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
+// TestPowerLossInAFirstBlock: the power fails before the first sync of a segment. Its first block may
+// be there, and its last page, which was written before, may not. In the same boot that is damage.
+func TestPowerLossInAFirstBlock(t *testing.T) {
+	whole, _ := killed(t, 1, "one", false)
+	for boot, opens := range map[string]bool{"one": false, "two": true} {
+		fs := copyFS(t, whole)
+		cut(t, fs, segmentName(1), testSegment-1)
+		for range 2 { // the second time the mark is of that boot
+			s, err := openIn(fs, boot)
+			if (err == nil) != opens {
+				t.Errorf("boot %s: %v", boot, err)
+			}
+			if err == nil {
+				if last, _ := s.Group(1).LastIndex(); last != 1 {
+					t.Errorf("the log ends at %d", last)
+				}
+				closeStore(t, s)
+			}
+		}
+	}
+}
+
 // cut makes a file shorter.
 func cut(t testing.TB, fs vfs.FS, name string, size int64) {
 	t.Helper()

@@ -182,16 +182,18 @@ func (d *Driver) leaveWaiting(ctx context.Context) error {
 
 // isMember reports whether the cluster counts a node among its own.
 func (d *Driver) isMember(ctx context.Context, n *Node) bool {
-	s, err := d.Cluster.Status(ctx)
-	if err != nil {
-		return true // `cluster replace` says more
-	}
-	for _, m := range s.Members {
-		if m.Name == n.Name {
+	known := false
+	for _, live := range d.Cluster.Live() { // one that lags may not have heard of it yet
+		s, err := live.status(ctx)
+		if err != nil {
+			continue
+		}
+		known = true
+		if slices.ContainsFunc(s.Members, func(m Member) bool { return m.Name == n.Name }) {
 			return true
 		}
 	}
-	return false
+	return !known // `cluster replace` says more
 }
 
 // lastWords are the lines with which a program ended.

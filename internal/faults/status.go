@@ -54,16 +54,22 @@ type Move struct {
 func (c *Cluster) Status(ctx context.Context) (*Status, error) {
 	err := errors.New("no node is up")
 	for _, n := range c.Live() {
-		var out string
-		if out, err = n.Run(ctx, "cluster", "status", "--json"); err != nil {
-			continue
-		}
-		var s Status
-		if err = json.NewDecoder(strings.NewReader(out)).Decode(&s); err == nil {
-			return &s, nil
+		var s *Status
+		if s, err = n.status(ctx); err == nil {
+			return s, nil
 		}
 	}
 	return nil, fmt.Errorf("asking for the cluster's state: %w", err)
+}
+
+// status is the cluster's state as one node sees it.
+func (n *Node) status(ctx context.Context) (*Status, error) {
+	out, err := n.Run(ctx, "cluster", "status", "--json")
+	if err != nil {
+		return nil, err
+	}
+	s := new(Status)
+	return s, json.NewDecoder(strings.NewReader(out)).Decode(s)
 }
 
 // unfinished says what keeps a cluster from being whole: every node a member, and every group kept
