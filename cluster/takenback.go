@@ -35,7 +35,7 @@ type TakenBack struct {
 
 func (e *TakenBack) Error() string {
 	return fmt.Sprintf(
-		"group %d: its leader (term %d, %s) lacks entries %d to %d, and this node knows that those up to %d were committed: other nodes' disks were rolled back or lost; "+
+		"group %d: its leader (term %d, %s) lacks entries %d to %d, and this node knows that those up to %d were committed: other nodes' disks were rolled back or lost, or this node's own was put back to an older state and went on alone; "+
 			"nothing was deleted here, and this node does not go on",
 		e.Group,
 		e.Term,

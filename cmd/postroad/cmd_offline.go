@@ -160,7 +160,6 @@ func runClusterRecover(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if !*accept {
-		fmt.Fprintln(c.err, "nothing was changed; with --accept-loss this node goes on alone with what it has")
 		return nil
 	}
 	fmt.Fprintf(c.err, "start it with `%s`, then let new nodes join\n", serveCommand(*file))

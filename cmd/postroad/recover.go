@@ -101,10 +101,12 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 		}
 		r.explain()
 		answers := r.askOthers(ctx)
+		r.tellSilent(answers)
 		if err := r.goesOn(answers); err != nil {
 			r.tell(err.Error())
+			return nil
 		}
-		r.tellSilent(answers)
+		r.tell("nothing was changed; with --accept-loss this node goes on alone with what it has")
 		return nil
 	}
 	if err := r.mayAccept(ctx); err != nil {

@@ -19,8 +19,8 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 )
 
-// Before a recovery changes anything it asks the members that this node knows of: while they have a
-// leader no majority is lost, and what goes on here alone would be a second cluster.
+// Before a recovery changes anything it asks the members that this node knows of: while their
+// control group has a leader the cluster goes on, and what goes on here alone would be a second one.
 
 const (
 	recoverAsk      = 3 * time.Second // for an answer
@@ -132,10 +132,11 @@ func (r *recovery) ask(ctx context.Context, member uint16, into *report) error {
 func (r *recovery) others() []uint16 {
 	all := map[uint16]bool{}
 	for _, id := range r.book.members() {
-		all[id] = true
+		m, _ := r.state.Member(id) // the book keeps the addresses of those that were removed
+		all[id] = m.State != control.Removed
 	}
 	for _, m := range r.state.Members() {
-		all[m.ID] = m.State != control.Removed
+		all[m.ID] = true
 	}
 	maps.DeleteFunc(all, func(id uint16, in bool) bool { return !in || id == r.self.Member })
 	return slices.Sorted(maps.Keys(all))
