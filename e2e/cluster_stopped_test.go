@@ -16,6 +16,7 @@ const stoppedConnections = 4
 // mail after some seconds and would like more of them; all together never have more than the limit
 // says, nor when the node goes on. Then they have as many as before.
 func TestClusterLimitBesideAStopped(t *testing.T) {
+	t.Parallel()
 	r := startRun(
 		t,
 		runOptions{Nodes: 3, Domains: 1, Seed: 20261130, Size: 1 << 10, Quiet: true, Extra: `

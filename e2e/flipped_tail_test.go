@@ -15,6 +15,7 @@ import (
 // one bit of what it wrote last is another one when it starts again. That is no torn write: it has
 // all messages, or it says that it is damaged, and does not start.
 func TestFlippedTail(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 1, Domains: 1, Seed: 20261130, Size: 4096, Quiet: true})
 	r.World.Answer((&refusing{}).step)
 	n := r.Cluster.Node(1)

@@ -67,6 +67,7 @@ func (r *run) knowsAt(at, n *faults.Node) {
 // back at another address. The others know it there, and it is ready within seconds; after the last
 // kill nothing that the rows of any node had is true any more.
 func TestFormingAddressChanges(t *testing.T) {
+	t.Parallel()
 	r, nodes := byHand(t, runOptions{Nodes: 3, Seed: 11})
 	for i, n := range []*faults.Node{nodes[1], nodes[2], nodes[0]} {
 		if i == 1 {
@@ -99,6 +100,7 @@ func TestFormingAddressChanges(t *testing.T) {
 // TestFormingAddressOfTwo: of two nodes one moves, and there is no leader before the other knows
 // where to. While nobody answers it says what it waits for.
 func TestFormingAddressOfTwo(t *testing.T) {
+	t.Parallel()
 	r, nodes := byHand(t, runOptions{Nodes: 2, Seed: 12})
 	stays, moves := nodes[0], nodes[1]
 	old := moves.Advertise
@@ -125,6 +127,7 @@ func TestFormingAddressOfTwo(t *testing.T) {
 // TestFormingAddressTaken: an address at which another member answers is refused, at the join and
 // at a start; one that is wrong, but nobody's, is put right by a start with the right one.
 func TestFormingAddressTaken(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Seed: 13, ByHand: true, Quiet: true})
 	founder, other, fresh := r.Cluster.Node(1), r.Cluster.Node(2), r.Cluster.Node(3)
 	token := r.token(founder)
@@ -168,6 +171,7 @@ func TestFormingAddressTaken(t *testing.T) {
 // and takes part again when the name is put back. One that is alone may be renamed, but not opened
 // to others under another name.
 func TestFormingNameChanges(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Seed: 14, ByHand: true, Quiet: true})
 	founder, other, alone := r.Cluster.Node(1), r.Cluster.Node(2), r.Cluster.Node(3)
 	r.join(other, founder, r.token(founder))

@@ -52,6 +52,7 @@ func live(n *faults.Node) (int, error) {
 // refuses it; while it does not reach the others it waits, says so, and can be told to stop. It
 // never begins a second cluster.
 func TestFormingEmptyFirst(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Seed: 7, Quiet: true})
 	nodes := r.Cluster.Nodes()
 	first := nodes[0]
@@ -94,6 +95,7 @@ func TestFormingEmptyFirst(t *testing.T) {
 // TestFormingByWord: nobody but the first is there, and an operator says that it is to begin. The
 // others join it when they come.
 func TestFormingByWord(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 2, Seed: 8, Quiet: true, Apart: true})
 	nodes := r.Cluster.Nodes()
 	if err := nodes[1].Start(); err != nil {
@@ -114,6 +116,7 @@ func TestFormingByWord(t *testing.T) {
 // TestFormingEmptyByHand: a node that joined by command, and a founder, come back with empty disks:
 // a note tells them who they were. Without it too they are told by the members that meet them.
 func TestFormingEmptyByHand(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Seed: 9, ByHand: true, Quiet: true})
 	nodes := r.Cluster.Nodes()
 	token := r.token(nodes[0])
@@ -145,6 +148,7 @@ func TestFormingEmptyByHand(t *testing.T) {
 // TestFormingRemovedComesBack: a node that was removed comes back as a new one after its data
 // directory was emptied, under the same name.
 func TestFormingRemovedComesBack(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 2, Seed: 10, ByHand: true, Quiet: true})
 	founder, n := r.Cluster.Node(1), r.Cluster.Node(2)
 	token := r.token(founder)

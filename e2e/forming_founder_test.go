@@ -38,6 +38,7 @@ func (r *run) back(n *faults.Node) {
 // TestFormingFounderComesBack: the founder of a cluster that was made by `cluster token` and
 // `cluster join` is killed before anything of it was flushed from memory, and comes back.
 func TestFormingFounderComesBack(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Seed: 5, ByHand: true, Quiet: true})
 	nodes := r.Cluster.Nodes()
 	founder, token := nodes[0], r.token(nodes[0])
@@ -58,6 +59,7 @@ func TestFormingFounderComesBack(t *testing.T) {
 // when a node has got its number with it, and has not come yet. The port is open again for whoever
 // has the token, and the founder takes mail meanwhile.
 func TestFormingTokenOutlastsCrash(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 2, Seed: 6, ByHand: true, Quiet: true})
 	founder, second := r.Cluster.Node(1), r.Cluster.Node(2)
 	token := r.token(founder)
@@ -87,6 +89,7 @@ func TestFormingTokenOutlastsCrash(t *testing.T) {
 // TestFormingFounderRolledBack: a founder whose data directory is put back as it was before the
 // others joined knows of no others. It takes no mail and begins no second cluster.
 func TestFormingFounderRolledBack(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 2, Seed: 13, ByHand: true, Quiet: true})
 	founder, second := r.Cluster.Node(1), r.Cluster.Node(2)
 	founder.Kill()

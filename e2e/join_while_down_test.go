@@ -10,6 +10,7 @@ import (
 // TestLifeJoinWhileOneIsDown: a node that joins just after another has died, before that one is
 // missed, takes mail without it.
 func TestLifeJoinWhileOneIsDown(t *testing.T) {
+	t.Parallel()
 	r := life(t, runOptions{Nodes: 3})
 	r.within(time.Minute, "three nodes are whole", r.Cluster.AwaitWhole)
 	dead := r.Cluster.Nodes()[0]

@@ -9,6 +9,7 @@ import (
 // TestLifeJoinMeanwhile: a node that wants to join while the cluster cannot decide anything,
 // because two of its three nodes are stopped, waits, and joins when they are back.
 func TestLifeJoinMeanwhile(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Seed: 4, Quiet: true, Tags: "faults"})
 	nodes := r.Cluster.Nodes()
 	nodes[1].Pause()

@@ -242,6 +242,7 @@ func TestLifeRollingRestart(t *testing.T) {
 // that has gone, and nothing is lost. Of what the last ones delivered nobody could take note, so
 // that may arrive twice, as after a fault.
 func TestLifeAllStop(t *testing.T) {
+	t.Parallel()
 	r := life(t, runOptions{Nodes: 3})
 	var stops []faults.Fault
 	for range rounds(1, 5) {
@@ -311,6 +312,7 @@ func (r *run) queue(n *faults.Node, args ...string) (sum total) {
 // TestLifeOperators: each node answers for the whole queue, and what is done there is done
 // everywhere, with exact totals while mail flows.
 func TestLifeOperators(t *testing.T) {
+	t.Parallel()
 	r := life(t, runOptions{Nodes: 3, Domains: 3})
 	if err := r.World.DNS.AddMX("later.example", "mx.later.example", "127.0.0.1"); err != nil {
 		t.Fatal(err)

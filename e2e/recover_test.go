@@ -12,6 +12,7 @@ import (
 // alone with what it has, and a member of the old cluster that turns up after all is a stranger to
 // it.
 func TestRecoverAcceptLoss(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Seed: faultSeed(t), MaxSize: 16 << 10, Interval: 5 * time.Millisecond})
 	r.flows(100)
 	r.Load.Stop()
@@ -65,6 +66,7 @@ func TestRecoverAcceptLoss(t *testing.T) {
 // TestRecoverWhileOthersServe: two of three nodes serve, so nothing is lost, and a recovery of the
 // third, which would make a second cluster, changes nothing. The third is started as usual.
 func TestRecoverWhileOthersServe(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Seed: 14, Quiet: true})
 	third := r.Cluster.Node(2)
 	third.Kill()

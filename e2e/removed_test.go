@@ -13,6 +13,7 @@ import (
 // replaced, and one whose disk was wiped learn from the others that they are out, say so, and end
 // with status 78. Meanwhile every node says at /readyz who is missing, and takes mail.
 func TestRemovedIsTold(t *testing.T) {
+	t.Parallel()
 	r := life(t, runOptions{Nodes: 3})
 	r.flows(50)
 	nodes := r.Cluster.Nodes()

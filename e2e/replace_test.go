@@ -11,6 +11,7 @@ import (
 // TestLifeReplaceTheLiving: a node that answers is not replaced, nor one by another that does not,
 // nor one whom a group cannot spare; those that died a moment ago do not count as alive.
 func TestLifeReplaceTheLiving(t *testing.T) {
+	t.Parallel()
 	r := life(t, runOptions{Nodes: 4})
 	r.within(time.Minute, "four nodes are whole", r.Cluster.AwaitWhole)
 	status, err := r.Cluster.Status(r.ctx)

@@ -20,6 +20,7 @@ import (
 // names it, and `postroad queue salvage`, killed twice midway, puts all of it in again: nothing
 // acknowledged is lost, what was held is held.
 func TestSalvage(t *testing.T) {
+	t.Parallel()
 	r := startRun(
 		t,
 		runOptions{

@@ -144,6 +144,7 @@ func (f *filling) mustBeIn(n *faults.Node, box string) {
 // one is replaced after its death. The shards follow them, evenly, and each mailbox has what it
 // had, read at every node.
 func TestShardsFollowNodes(t *testing.T) {
+	t.Parallel()
 	const shards, perBox = 16, 5
 	r := startBoxes(t, "", 3, 24)
 	boxes := r.users
@@ -174,6 +175,7 @@ func TestShardsFollowNodes(t *testing.T) {
 // data directory, has its users, and as many shards as it had, whatever the configuration says by
 // then.
 func TestShardsRecoverAndRestore(t *testing.T) {
+	t.Parallel()
 	const shards, perBox = 16, 3
 	r := startBoxes(t, "", 3, 12)
 	boxes := r.users

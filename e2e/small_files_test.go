@@ -11,6 +11,7 @@ import (
 // given a token, and taken in another one. Of its small files, none that was never synced is needed
 // to start again. The test needs to look at the kernel's pages, as root.
 func TestSmallFilesOutlastPowerLoss(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 2, Seed: 9, ByHand: true, Quiet: true})
 	nodes := r.Cluster.Nodes()
 	r.join(nodes[1], nodes[0], r.token(nodes[0]))

@@ -70,6 +70,7 @@ func (r *run) suspends(n *faults.Node, args ...string) (status int, a acknowledg
 // after the command has returned, by the next owner of a dead node's mail neither; a group that has
 // no leader is named, and obeys when it has one again. After resume everything arrives.
 func TestSuspendWhileNodesDie(t *testing.T) {
+	t.Parallel()
 	r := life(t, runOptions{Nodes: 5, Domains: 3})
 	seen := &arrivals{last: map[string]time.Time{}}
 	r.World.Answer(seen.step)

@@ -67,6 +67,7 @@ func (f *refusing) take() {
 // only, and does not know of other nodes' queues. Whatever an operator asks it at once, it answers
 // truly or with 75; with the others away, always with 75.
 func TestVerbsOfARestartedNode(t *testing.T) {
+	t.Parallel()
 	r := startRun(t, runOptions{Nodes: 3, Domains: 2, Seed: 20261130, Size: 2048, Quiet: true})
 	remote := &refusing{}
 	r.World.Answer(remote.step)
