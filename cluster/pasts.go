@@ -80,14 +80,13 @@ func (g *Group) check(c *candidacy, done chan<- *candidacy) {
 	ctx, cancel := context.WithTimeout(g.ctx, g.lease.timeout)
 	defer cancel()
 	theirs, err := g.AskTerms(ctx, c.member)
-	ours := g.Terms()
 	switch {
 	case err != nil:
 		c.err = fmt.Errorf("ask the candidate what its log is: %w", err)
 	case theirs == nil:
 	default:
-		if from := ours.diverges(theirs); from > 0 && from <= c.known {
-			c.err = &otherPast{member: c.member, from: from, known: c.known}
+		if e := g.lackedBy(theirs); e != nil {
+			c.err = &otherPast{member: c.member, from: e.From, known: e.Known}
 		}
 	}
 	select {

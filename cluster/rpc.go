@@ -152,11 +152,19 @@ func (n *Node) Call(ctx context.Context, member uint16, method, path string, bod
 	if n.port == nil {
 		return errors.New("this node has no port to reach other members")
 	}
+	return CallThrough(ctx, n.port, member, method, path, body, read)
+}
+
+// CallThrough does the same through a port that no node has, as of a recovery that asks before it
+// changes anything.
+func CallThrough(
+	ctx context.Context, port *wire.Port, member uint16, method, path string, body io.Reader, read func(io.Reader) error,
+) error {
 	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%d%s", member, path), body)
 	if err != nil {
 		return err
 	}
-	resp, err := n.port.Client().Do(req)
+	resp, err := port.Client().Do(req)
 	if err != nil {
 		var of *url.Error
 		if errors.As(err, &of) { // its URL is no address that anybody could look at

@@ -170,9 +170,7 @@ func (g *Group) stopTakenBack(from uint64) {
 		select {} // it is being noted
 	}
 	e := g.takenBackFrom(from, g.currentTerm())
-	if err := g.NoteTakenBack(e); err != nil {
-		g.node.opts.Logf("%v; this could not be noted: %v", e, err)
-	}
+	g.noteStop(e)
 	g.node.lookAround(g)
 	g.node.fatal(e)
 }
@@ -198,6 +196,13 @@ func (g *Group) NoteTakenBack(e *TakenBack) error {
 	return g.log.Set([]byte(takenBackKey), b)
 }
 
+// noteStop does so for a member that stops in any case.
+func (g *Group) noteStop(e *TakenBack) {
+	if err := g.NoteTakenBack(e); err != nil {
+		g.node.opts.Logf("%v; this could not be noted: %v", e, err)
+	}
+}
+
 // lookAround looks for a while whether the leaders of the other groups lack something, too: a disk
 // that was rolled back forgets in all of its groups.
 func (n *Node) lookAround(but *Group) {
@@ -207,12 +212,8 @@ func (n *Node) lookAround(but *Group) {
 			continue
 		}
 		all.Go(func() {
-			e := g.lackedByLeader()
-			if e == nil || !g.stopped.CompareAndSwap(false, true) {
-				return
-			}
-			if err := g.NoteTakenBack(e); err != nil {
-				n.opts.Logf("%v; this could not be noted: %v", e, err)
+			if e := g.lackedByLeader(); e != nil && g.stopped.CompareAndSwap(false, true) {
+				g.noteStop(e)
 			}
 		})
 	}
@@ -223,16 +224,11 @@ func (n *Node) lookAround(but *Group) {
 func (g *Group) lackedByLeader() *TakenBack {
 	ctx, cancel := context.WithTimeout(g.ctx, inquireTimeout)
 	defer cancel()
-	for _, member := range g.otherVoters() {
-		theirs, err := g.AskTerms(ctx, member)
-		if err != nil || theirs == nil || !theirs.Leads || theirs.Term < g.currentTerm() {
-			continue
-		}
-		if e := g.lackedBy(theirs); e != nil {
-			return e
-		}
+	theirs, _ := g.LeadersTerms(ctx, g.otherVoters())
+	if theirs == nil || theirs.Term < g.currentTerm() {
+		return nil
 	}
-	return nil
+	return g.lackedBy(theirs)
 }
 
 // lackedBy says what a leader lacks of which this member knows that it was committed, or nil.

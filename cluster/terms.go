@@ -203,6 +203,19 @@ func (g *Group) AskTerms(ctx context.Context, member uint16) (*Terms, error) {
 	return t, err
 }
 
+// LeadersTerms asks members, each once, for the table of the one that leads the group, in the newest
+// term. nil: none of them leads it; unheard is why some did not answer.
+func (g *Group) LeadersTerms(ctx context.Context, members []uint16) (t *Terms, unheard error) {
+	for _, member := range members {
+		answer, err := g.AskTerms(ctx, member)
+		if err == nil && answer != nil && answer.Leads && (t == nil || answer.Term > t.Term) {
+			t = answer
+		}
+		unheard = errors.Join(unheard, err)
+	}
+	return t, unheard
+}
+
 // compare looks whether a leader has all that this member knows to be committed, and stops this
 // member when it has something else. nil: the leader cannot tell. A leader of this member's term,
 // or of a later one, has all that this member could know.

@@ -164,12 +164,7 @@ func TestStartOnFullDisk(t *testing.T) {
 	if err != nil || len(report.Sent) != 20 {
 		t.Fatal(err)
 	}
-	eventually(
-		t,
-		10*time.Second,
-		func() bool { _, err := os.Stat(filepath.Join(seen, "reserve", "15")); return err == nil },
-		func() string { return "no room is set aside" },
-	)
+	awaitReserve(t, seen)
 	n.kill()
 	fill(t, filepath.Join(seen, "fill"))
 
@@ -226,12 +221,7 @@ func TestStartOnSmallDisk(t *testing.T) {
 	n := newNode(t, nodeOptions{})
 	seen := smallExt4(t, n, 200<<20)
 	n.start()
-	eventually(
-		t,
-		10*time.Second,
-		func() bool { _, err := os.Stat(filepath.Join(seen, "reserve", "15")); return err == nil },
-		func() string { return "no room is set aside" },
-	)
+	awaitReserve(t, seen)
 	n.kill()
 	fill(t, filepath.Join(seen, "fill"))
 	for range 3 {
@@ -358,4 +348,15 @@ func (n *node) inside(args ...string) string {
 		n.t.Fatalf("%v: %v\n%s", args, err, out)
 	}
 	return string(out)
+}
+
+// awaitReserve waits until the node with that data directory has set its room aside.
+func awaitReserve(t *testing.T, data string) {
+	t.Helper()
+	eventually(
+		t,
+		10*time.Second,
+		func() bool { _, err := os.Stat(filepath.Join(data, "reserve", "15")); return err == nil },
+		func() string { return "no room is set aside" },
+	)
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -110,21 +109,10 @@ func (r *recovery) askOthers(ctx context.Context) []answer {
 }
 
 func (r *recovery) ask(ctx context.Context, member uint16, into *report) error {
-	where := fmt.Sprintf("http://%d/node/report", member)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := r.port.Client().Do(req)
-	if err != nil {
-		var of *url.Error
-		if errors.As(err, &of) { // its URL is no address that anybody could look at
-			err = of.Err
-		}
-		return err
-	}
-	err = json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(into)
-	return errors.Join(err, resp.Body.Close())
+	return cluster.CallThrough(
+		ctx, r.port, member, http.MethodGet, "/node/report", nil,
+		func(body io.Reader) error { return json.NewDecoder(io.LimitReader(body, 8<<20)).Decode(into) },
+	)
 }
 
 // others are the members that this node's rows or its address book have, the book also those whose

@@ -182,7 +182,7 @@ func (s *salvager) unmet(
 			continue
 		}
 		group := s.store.Group(id)
-		leader, _ := s.leaderOf(ctx, group)
+		leader, _ := group.LeadersTerms(ctx, s.members())
 		if leader == nil {
 			s.tell(
 				s.name(id) + " has no leader that answers now: whether the cluster lacks something of it, the next start of this node finds out",
@@ -244,24 +244,12 @@ func (s *salvager) part(ctx context.Context, e *cluster.TakenBack) (*parted, err
 func (s *salvager) leadersTerms(ctx context.Context, p *parted) (t *cluster.Terms, err error) {
 	err = s.insist(ctx, func() error {
 		var unheard error
-		if t, unheard = s.leaderOf(ctx, p.group); t == nil {
+		if t, unheard = p.group.LeadersTerms(ctx, s.members()); t == nil {
 			return errors.Join(fmt.Errorf("%s has no leader that answers", s.name(p.Group)), unheard)
 		}
 		return nil
 	})
 	return t, err
-}
-
-// leaderOf asks all members once for a group's past. nil: none of them leads it.
-func (s *salvager) leaderOf(ctx context.Context, g *cluster.Group) (t *cluster.Terms, unheard error) {
-	for _, member := range s.members() {
-		answer, err := g.AskTerms(ctx, member)
-		if err == nil && answer != nil && answer.Leads && (t == nil || answer.Term > t.Term) {
-			t = answer
-		}
-		unheard = errors.Join(unheard, err)
-	}
-	return t, unheard
 }
 
 func (s *salvager) keep(p *parted) error {

@@ -199,7 +199,7 @@ func (c *collection) add(item TraceItem) {
 }
 
 // before orders by time; of one moment, an acceptance stands first, then what a node wrote first.
-// What waits now is last, whatever the nodes' clocks say.
+// Recipients that wait now come last, whatever the nodes' clocks say.
 func (a *collected) before(b *collected) int {
 	switch {
 	case a.Queue != nil && b.Queue != nil:
