@@ -24,7 +24,7 @@ import (
 
 const (
 	beatStream   = nodeGroup       // the number of the stream that the frames go through: the node itself
-	beatEvery    = 8               // frames in a heartbeat timeout
+	beatEvery    = 6               // frames in a heartbeat timeout
 	stepLate     = 16              // part of a frame's interval: how much later a member's own time is
 	stepEarly    = 4               // the same: how much earlier it may send to be in step
 	beatRetry    = 5 * time.Second // how long a member that refused the connection gets raft's own heartbeats
