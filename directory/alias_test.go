@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/postroad/postroad/internal/rows/rowstest"
+	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 )
 
 func TestDomainsAndAliases(t *testing.T) {

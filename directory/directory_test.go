@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/rows/rowstest"
+	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 )
 
 var ctx = context.Background()

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/rows/rowstest"
+	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 )
 
 // cheap is a cost for tests; it is not the cost that matters to them.

@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/postroad/postroad/internal/rows/rowstest"
+	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 )
 
 func TestStageAndPublish(t *testing.T) {

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
-	"github.com/postroad/postroad/internal/mailtest"
+	"github.com/postroad/postroad/internal/testkit/faults"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // stoppedConnections is the limit of the one site in TestClusterLimitBesideAStopped.

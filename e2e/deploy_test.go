@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 const unitFile = "../deploy/systemd/postroad.service"

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
-	"github.com/postroad/postroad/internal/mailtest"
+	"github.com/postroad/postroad/internal/testkit/faults"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // waitingRecipient is what a listing says of a recipient: of which message, in which state, after

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // Bounds of how soon mail moves again, the middle of all tries.

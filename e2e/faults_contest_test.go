@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
-	"github.com/postroad/postroad/internal/mailtest"
+	"github.com/postroad/postroad/internal/testkit/faults"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // contest is messages that two owners try: the first is held up at the receiving server in the

@@ -3,7 +3,7 @@ package e2e
 import (
 	"testing"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // TestFaultsDamage spoils the data of stopped nodes, one at a time, while the others are whole, lag

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // faultSeed is the seed of a fault run: POSTROAD_FAULTS_SEED, or one that is fixed for each

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // TestFlippedTail: a node that stands alone is killed as soon as it has acknowledged a message, and

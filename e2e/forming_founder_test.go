@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // token makes a join token at a node.

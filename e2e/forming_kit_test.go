@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // Bounds of a forming.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // formings returns how many clusters are formed, and the first seed: POSTROAD_FORMING_SEEDS and

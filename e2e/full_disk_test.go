@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // ends waits until the node has ended by itself, and returns its exit status.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // TestIdleCost measures what three nodes cost that do nothing, with quiet shards of mailboxes.

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // TestLifeJoinWhileOneIsDown: a node that joins just after another has died, before that one is

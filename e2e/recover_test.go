@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // TestRecoverAcceptLoss destroys two of three disks: the third names what may be lost, goes on

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // TestRemovedIsTold: a node that was removed and goes on running, one that comes back after it was

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // TestLifeReplaceTheLiving: a node that answers is not replaced, nor one by another that does not,

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // TestRollFromOld upgrades three nodes of another program, which POSTROAD_OLD names, to this one,

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
-	"github.com/postroad/postroad/internal/mailtest"
+	"github.com/postroad/postroad/internal/testkit/faults"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // TestSalvage: while n1 lags, mail is accepted by n2 and n3; then n3 goes away, and n2 comes back

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
-	"github.com/postroad/postroad/internal/mailtest"
+	"github.com/postroad/postroad/internal/testkit/faults"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // readers read mailboxes over POP3, at one node after another, until they are stopped. A session

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/peers"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 const foreignMessages = 500

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // TestKilledUnderLoad kills the process again and again while mail flows in and out. Every message

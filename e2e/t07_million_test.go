@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 const mebibyte = 1 << 20

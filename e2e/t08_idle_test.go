@@ -12,7 +12,7 @@ import (
 
 	"github.com/postroad/postroad/bench/measure"
 	benchrun "github.com/postroad/postroad/bench/run"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // TestIdleConnections holds connections open that have said EHLO: what each costs the node in

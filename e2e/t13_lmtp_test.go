@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/peers"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // TestDovecotBehindUs has the node relay varied messages to a Dovecot over LMTP, by TCP and by a

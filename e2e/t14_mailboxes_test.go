@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
-	"github.com/postroad/postroad/internal/mailtest"
+	"github.com/postroad/postroad/internal/testkit/faults"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // boxDomain is local to the nodes.

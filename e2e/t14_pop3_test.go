@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 const alice = "alice@postroad.test"

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // TestMillionInMailboxes delivers messages of 4 KiB into mailboxes of one node, restarts it, and

@@ -11,7 +11,7 @@ import (
 
 	"github.com/postroad/postroad/bench/load"
 	"github.com/postroad/postroad/bench/measure"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // TestLocalSpeed measures local delivery of 4 KiB messages against relaying by the same node, in

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 	"github.com/postroad/postroad/mailbox"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 // This file is about versions that run side by side. The newer one is this program built with the

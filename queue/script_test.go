@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/golden"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/testkit/golden"
 )
 
 // TestScripts replays testdata/script/*.txt. A script is blocks of commands, a line of dashes and

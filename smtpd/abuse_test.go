@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
-	"github.com/postroad/postroad/internal/sessiontest"
+	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 )
 
 // What has broken other servers, over a real socket. testdata/abuse holds the cases with their

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
+	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 )
 
 var fuzzServer = sync.OnceValue(func() *Server {

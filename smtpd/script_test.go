@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
+	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 )
 
 // TestScripts replays testdata/*.txt against the pure session. Lines of a script, beside those of

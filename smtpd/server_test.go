@@ -13,8 +13,8 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
-	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
+	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 )
 
 // TestSubmission goes the whole way of a mail client: STARTTLS, AUTH, mail; and the same with TLS

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // maker makes addresses and contents. Message n follows from the options and n. It is read only, so

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 func complete(t testing.TB, o Options) *Options {

@@ -93,7 +93,7 @@ type Content struct {
 	Run    string  // tells runs apart in the IDs; letters and digits; default: random
 	Sizes  Sizes   // of made messages, octets with header and CRLFs; default 4 KiB
 	Bodies *Bodies // real messages, taken in turn, instead of made ones
-	Varied bool    // messages of many shapes (internal/mailtest) instead; slower
+	Varied bool    // messages of many shapes (internal/testkit/mail) instead; slower
 }
 
 // Sent is what became of one message.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // TestOutcomes has a server refuse, cut and keep silent; what the generator says of each message is

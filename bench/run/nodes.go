@@ -18,11 +18,11 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // nodes are processes of this program that form a cluster, or one that is alone, with nothing
-// between them: internal/faults has a kit for nodes with a network that can be cut, whose proxies
+// between them: internal/testkit/faults has a kit for nodes with a network that can be cut, whose proxies
 // would be part of what is measured.
 type nodes struct {
 	all     []*node

@@ -12,7 +12,7 @@ import (
 	"github.com/postroad/postroad/bench/peers"
 	"github.com/postroad/postroad/bench/report"
 	"github.com/postroad/postroad/bench/sink"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // stage is one system at one point: the system, and a receiving server and a name server of its

@@ -10,7 +10,7 @@ import (
 	"github.com/postroad/postroad/bench/measure"
 	"github.com/postroad/postroad/bench/peers"
 	"github.com/postroad/postroad/bench/report"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // system is a mail server, or several that are one system, under load.

@@ -4,7 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // certificate makes what a Listen asks for. All but the self-signed ones are of the sink's own

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // checker gathers what the types of the configuration cannot rule out.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // decide is what the server does at a step. It runs on the event loops.

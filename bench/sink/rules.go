@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // program is a Config made ready for use.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/record"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // Options say where a Server listens, how it behaves and what it writes down.

@@ -19,7 +19,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/postroad/postroad/bench/record"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // step is one that a rule can be asked about.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/rows/rowstest"
+	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 )
 
 // newStore is a group of one member; results cross the wire, too.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/rows/rowstest"
+	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 )
 
 func TestAddressesOutliveTheProcess(t *testing.T) {

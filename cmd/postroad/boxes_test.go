@@ -16,8 +16,8 @@ import (
 
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/mailtest"
 	"github.com/postroad/postroad/internal/smtp"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/archive"
 )

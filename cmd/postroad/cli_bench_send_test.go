@@ -9,7 +9,7 @@ import (
 
 	"github.com/postroad/postroad/bench/load"
 	"github.com/postroad/postroad/bench/record"
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 func TestBenchSendUsage(t *testing.T) {

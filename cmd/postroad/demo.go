@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/postroad/postroad/internal/admin"
-	"github.com/postroad/postroad/internal/faults"
-	"github.com/postroad/postroad/internal/mailtest"
+	"github.com/postroad/postroad/internal/testkit/faults"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 // The demo: real nodes in processes of their own, a DNS server and a receiving server, all on

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroad/postroad/internal/faults"
+	"github.com/postroad/postroad/internal/testkit/faults"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"github.com/postroad/postroad/cluster"
-	"github.com/postroad/postroad/internal/faults/disk"
+	"github.com/postroad/postroad/internal/testkit/faults/disk"
 )
 
 // faulty lets the disk misbehave as the file says that POSTROAD_FAULT_FILE names.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/postroad/postroad/internal/mailtest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
 const (

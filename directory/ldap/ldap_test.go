@@ -13,8 +13,8 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/postroad/postroad/directory"
-	"github.com/postroad/postroad/internal/mailtest"
-	"github.com/postroad/postroad/internal/rows/rowstest"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
+	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 )
 
 const ldif = `dn: ou=people,dc=example,dc=net

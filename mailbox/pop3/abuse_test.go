@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
-	"github.com/postroad/postroad/internal/sessiontest"
+	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 )
 
 // TestAbuseCases has one test for each case of testdata/abuse/cases.json, which has its source:

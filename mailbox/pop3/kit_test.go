@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/postroad/postroad/internal/eventloop"
-	"github.com/postroad/postroad/internal/sessiontest"
+	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 )
 
 // rig is a server on a real socket.

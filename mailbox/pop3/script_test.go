@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/postroad/postroad/internal/sessiontest"
 	"github.com/postroad/postroad/internal/smtp"
+	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 	"github.com/postroad/postroad/mailbox"
 )
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/sessiontest"
+	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 	"github.com/postroad/postroad/mailbox"
 )
 

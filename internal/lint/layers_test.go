@@ -1,0 +1,229 @@
+package lint
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// levels are the layers: a package imports only what is on a lower one, and of its own only what
+// beside allows.
+var levels = map[string]int{
+	// Words, formats and mechanisms without mail in them.
+	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/lint": 0,
+	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/fifo": 0, "internal/inbound": 0,
+	// The values that cross the layers.
+	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
+	// State. None of these knows another.
+	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
+	// Protocols and decisions. They take what they need of each other as small interfaces of their
+	// own.
+	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
+	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
+	// The only place that knows which concrete parts work together.
+	"cmd/postroad": 5,
+}
+
+// kits are for tests, the demonstration and the bench: what the product is made of does not import
+// them.
+var kits = []string{"internal/testkit/mail", "internal/testkit/faults", "internal/testkit/crash", "internal/testkit/golden", "internal/testkit/session", "queue/queuetest", "internal/testkit/rows", "bench", "e2e"}
+
+// beside are the imports within a layer that are meant: a package's own parts, and policy, which
+// answers the questions that smtpd asks in smtpd's words.
+var beside = map[string][]string{
+	"cluster":  {"cluster/logstore", "cluster/wire"},
+	"delivery": {"delivery/mx", "delivery/smtpclient", "delivery/share"},
+	"policy":   {"smtpd"},
+}
+
+// never are imports that the layers would allow and that the design does not.
+var never = []struct{ who, what, instead string }{
+	{"cluster", module + "/internal/mail", "cluster knows bytes, not mail: take them as []byte"},
+	{"cluster", module + "/internal/smtp", "cluster knows bytes, not mail: return plain errors"},
+	{"cluster", module + "/internal/dsn", "cluster knows bytes, not mail"},
+	{"cluster", module + "/internal/maillog", "cluster knows bytes, not mail: take a Logf"},
+	{"queue", "net", "the queue has no sockets; addresses are net/netip's"},
+	{"queue", "net/http", "the queue has no sockets: internal/admin serves it"},
+	{"mailbox", "net", "the mailbox store has no sockets"},
+	{"directory", "net", "the directory has no sockets"},
+	{"smtpd", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
+	{"smtpd", module + "/queue", "declare the interface that you need, as smtpd.Submitter; cmd/postroad passes the queue"},
+	{"delivery", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
+	{"mailbox/pop3", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
+	{"policy", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
+	{"internal/admin", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
+}
+
+func isKit(pkg string) bool {
+	for _, k := range kits {
+		if under(pkg, k) {
+			return true
+		}
+	}
+	return false
+}
+
+// importProblem says what is wrong with an import, or "".
+func importProblem(pkg, name string) string {
+	for _, n := range never {
+		// What lies below it in the tree and on a higher layer, as mailbox/pop3 does, is not a part
+		// of it.
+		if under(pkg, n.who) && levels[pkg] == levels[n.who] && name == n.what {
+			return n.instead
+		}
+	}
+	target, ours := strings.CutPrefix(name, module+"/")
+	if !ours {
+		return ""
+	}
+	own, known := levels[pkg]
+	if !known {
+		return "add " + pkg + " to the levels in internal/lint/layers_test.go, at the lowest that does"
+	}
+	if isKit(target) {
+		if pkg == "cmd/postroad" {
+			return "" // the demonstration
+		}
+		return target + " is for tests and the demonstration; move what the product needs out of it"
+	}
+	level, known := levels[target]
+	switch {
+	case !known:
+		return "add " + target + " to the levels in internal/lint/layers_test.go, at the lowest that does"
+	case level < own:
+		return ""
+	case level == own:
+		for _, b := range beside[pkg] {
+			if b == target {
+				return ""
+			}
+		}
+		return "both are on one layer: declare the small interface that you need, and let cmd/postroad pass the other"
+	}
+	return target + " is on a higher layer: declare the small interface that you need, or move what both need down"
+}
+
+func TestImportsGoDown(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range tree(t) {
+		seen[s.pkg] = true
+		if s.test || isKit(s.pkg) {
+			continue
+		}
+		for _, name := range s.imports {
+			if p := importProblem(s.pkg, name); p != "" {
+				t.Errorf("%s must not import %s: %s", s.path, name, p)
+			}
+		}
+	}
+	for pkg := range levels {
+		if !seen[pkg] {
+			t.Errorf("the levels name %s, which does not exist", pkg)
+		}
+	}
+}
+
+// TestTheRulesFind shows that the rules find what they are for.
+func TestTheRulesFind(t *testing.T) {
+	for _, c := range []struct {
+		pkg, name string
+		bad       bool
+	}{
+		{"queue", module + "/internal/mail", false},
+		{"queue", module + "/cluster", true},
+		{"queue", "net", true},
+		{"queue", "net/netip", false},
+		{"cluster/logstore", module + "/internal/mail", true},
+		{"cluster", module + "/cluster/logstore", false},
+		{"cluster/logstore", module + "/cluster", true},
+		{"smtpd", module + "/policy", true},
+		{"policy", module + "/smtpd", false},
+		{"mailbox", "net", true},
+		{"mailbox/pop3", "net", false},
+		{"mailbox/pop3", module + "/mailbox", false},
+		{"smtpd", module + "/queue", true},
+		{"internal/smtp", module + "/internal/mail", true},
+		{"delivery", module + "/queue/queuetest", true},
+		{"cmd/postroad", module + "/internal/testkit/mail", false},
+		{"nowhere", module + "/queue", true},
+	} {
+		if p := importProblem(c.pkg, c.name); (p != "") != c.bad {
+			t.Errorf("%s imports %s: %q", c.pkg, c.name, p)
+		}
+	}
+}
+
+// homes say where each library is at home. A library that is not here is not used;
+// docs/decisions/0002-dependencies.md has the reasons.
+var homes = []struct {
+	library string
+	in      []string // product packages; their tests too
+	kits    bool     // also the test kits
+	tests   []string // only the tests of these packages
+	instead string
+}{
+	{"github.com/panjf2000/gnet/v2", []string{"internal/eventloop"}, false, nil, "use internal/eventloop"},
+	{"github.com/hashicorp/raft", []string{"cluster"}, false, nil, "use cluster's Group, or an interface with its methods"},
+	{"github.com/hashicorp/go-hclog", []string{"cluster"}, false, nil, "take a Logf"},
+	{"github.com/cockroachdb/pebble/v2", []string{"cluster"}, true, nil, "use cluster's Group, or an interface with its methods"},
+	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, false, nil, "only the bench measures latencies itself"},
+	{"github.com/cespare/xxhash/v2", []string{"bench/record"}, false, nil, "use record.SumOf and record.Hash"},
+	{"github.com/miekg/dns", []string{"delivery/mx"}, true, nil, "use delivery/mx"},
+	{"github.com/pelletier/go-toml/v2", []string{"internal/config"}, false, nil, "use internal/config"},
+	{"github.com/prometheus/client_golang", []string{"internal/telemetry"}, false, nil, "keep a Stats struct; telemetry.Area makes metrics of it"},
+	{"go.opentelemetry.io/otel/log", []string{"internal/telemetry"}, false, nil, "use telemetry.Event"},
+	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}, false, nil, "use OpenTelemetry's API, or a Stats struct"},
+	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}, false, nil, "use OpenTelemetry's API, or a Stats struct"},
+	{"go.opentelemetry.io/proto", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
+	{"google.golang.org/grpc", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
+	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "smtpd", "delivery", "cmd/postroad"}, false, nil, "keep spans at the edges: the layers below return what happened"},
+	{"github.com/xdg-go/scram", []string{"directory", "policy"}, false, []string{"smtpd"}, "use directory and policy"},
+	{"github.com/go-ldap/ldap/v3", []string{"directory/ldap"}, false, nil, "use directory.Source"},
+	{"github.com/go-crypt/x", []string{"directory"}, false, nil, "use directory"},
+	{"golang.org/x/crypto", []string{"directory"}, false, nil, "use directory"},
+	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "internal/admin", "delivery/mx"}, false, nil, "use internal/smtp for the names of domains"},
+	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil, "use directory.Canonical"},
+	{"golang.org/x/term", []string{"cmd/postroad"}, false, nil, "only the command line has a terminal"},
+	{"golang.org/x/sys", []string{"internal/eventloop", "cluster", "cmd/postroad"}, true, nil, "system calls belong into the event loop, the store and the command"},
+}
+
+func libraryProblem(s *source, name string) string {
+	for _, h := range homes {
+		if !under(name, h.library) {
+			continue
+		}
+		for _, home := range h.in {
+			if under(s.pkg, home) {
+				return ""
+			}
+		}
+		for _, home := range h.tests {
+			if s.test && s.pkg == home {
+				return ""
+			}
+		}
+		if h.kits && isKit(s.pkg) {
+			return ""
+		}
+		return fmt.Sprintf("%s is at home in %s: %s", h.library, strings.Join(append(h.in, h.tests...), ", "), h.instead)
+	}
+	return "a new library needs a row in internal/lint/layers_test.go and its reason in docs/decisions/0002-dependencies.md"
+}
+
+func TestLibrariesStayAtHome(t *testing.T) {
+	for _, s := range tree(t) {
+		for _, name := range s.imports {
+			if standard(name) || strings.HasPrefix(name, module) {
+				continue
+			}
+			if p := libraryProblem(&s, name); p != "" {
+				t.Errorf("%s imports %s: %s", s.path, name, p)
+			}
+		}
+	}
+	for path, bad := range map[string]bool{"queue": true, "cluster": false, "internal/testkit/crash": false} {
+		if p := libraryProblem(&source{pkg: path}, "github.com/cockroachdb/pebble/v2/vfs"); (p != "") != bad {
+			t.Errorf("Pebble in %s: %q", path, p)
+		}
+	}
+}
