@@ -22,7 +22,7 @@ func (u *User) stamp(version uint64)   { u.Version = version }
 func (d *Domain) stamp(version uint64) { d.Version = version }
 func (a *Alias) stamp(version uint64)  { a.Version = version }
 
-// The tables: a prefix and a name is a row's key. 's' is the prefix of what is staged (stage.go),
+// The tables: a prefix and a name is a row's key. 's' is the prefix of what is staged (import.go),
 // 'n' that of the numbers of rows.
 type tableName int
 
