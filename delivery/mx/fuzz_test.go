@@ -1,76 +1,48 @@
 package mx
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
+	"github.com/postroad/postroad/internal/dns"
+	dnstest "github.com/postroad/postroad/internal/testkit/dns"
 )
 
-// FuzzAnswer gives the resolver's logic whatever bytes may come: as the answer to the MX question,
-// and the same again as the answers about addresses. It must not panic, must accept only what
-// answers the question, and must come to a bounded route of public addresses.
-func FuzzAnswer(f *testing.F) {
-	q := question("two.example.", dns.TypeMX, true)
-	q.Id = 0x1234
-	seed := func(change func(m *dns.Msg), rrs ...string) {
-		m := new(dns.Msg)
-		m.SetReply(q)
-		for _, s := range rrs {
-			m.Answer = append(m.Answer, rr(s))
-		}
-		change(m)
-		wire, err := m.Pack()
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(wire, uint16(dns.TypeMX))
-		f.Add(wire, uint16(dns.TypeA))
-	}
-	keep := func(*dns.Msg) {}
-	seed(keep, "two.example. 300 IN MX 10 a.two.example.", "two.example. 300 IN MX 20 me.example.")
-	seed(keep, "two.example. 300 IN MX 0 .")
-	seed(keep, "two.example. 300 IN CNAME x.example.", "x.example. 300 IN MX 1 10.0.0.1.")
-	seed(keep, "two.example. 300 IN CNAME two.example.")
-	seed(keep, "two.example. 300 IN A 127.0.0.1", "two.example. 300 IN AAAA ::ffff:10.0.0.1", "two.example. 0 IN A 203.0.113.1")
-	seed(func(m *dns.Msg) { m.Rcode = dns.RcodeNameError; m.Ns = []dns.RR{rr(soa)} })
-	seed(func(m *dns.Msg) { m.Id++ }, "two.example. 300 IN MX 1 evil.example.")
-	seed(func(m *dns.Msg) { m.Question[0].Name = "three.example." }, "two.example. 300 IN MX 1 evil.example.")
-	seed(func(m *dns.Msg) { m.Truncated = true })
-
+// FuzzPlan gives the decisions whatever an answer may hold: names of exchangers, one a line, each
+// with its preference in front, and the octets of addresses that each of them has. It must come to a
+// bounded route of public addresses.
+func FuzzPlan(f *testing.F) {
+	f.Add("\x0aa.two.example\n\x14me.example", []byte{203, 0, 113, 1}, make([]byte, 16))
+	f.Add("\x00", []byte{10, 0, 0, 1, 127, 0, 0, 1}, []byte{})
+	f.Add("\x0110.0.0.1\n\x02b.example\n\x02c.example\n\x02d.example\n\x02e.example", []byte{}, []byte("\xfe\x80aaaaaaaaaaaaaa"))
 	own := map[string]bool{"me.example": true}
-	f.Fuzz(func(t *testing.T, wire []byte, qtype uint16) {
-		q := question("two.example.", qtype, true)
-		q.Id = 0x1234
-		m, err := accept(wire, q)
-		if err != nil {
-			if m != nil {
-				t.Fatal("a message beside an error")
+	f.Fuzz(func(t *testing.T, names string, v4, v6 []byte) {
+		var records []dns.MX
+		for line := range strings.SplitSeq(names, "\n") {
+			if line != "" {
+				records = append(records, dns.MX{Host: dns.PlainName(line[1:]), Pref: uint16(line[0])})
 			}
-			return
 		}
-		if got := m.Question[0]; binary.BigEndian.Uint16(wire) != 0x1234 || !m.Response || len(m.Question) != 1 ||
-			!strings.EqualFold(got.Name, "two.example.") || got.Qtype != qtype || got.Qclass != dns.ClassINET {
-			t.Fatalf("accepted %v", m)
-		}
-		a := read(m, "two.example.", qtype)
-		if len(a.mx)+len(a.addrs) > maxRecords || a.ttl < 0 || (a.outcome == exists) != (len(a.mx)+len(a.addrs) > 0) {
-			t.Fatalf("%+v", a)
-		}
-		p, fail := newPlan(a.mx, own, 3, rand.Shuffle)
-		if fail != nil && !(len(a.mx) == 1 && a.mx[0].name == "") {
-			t.Fatalf("%v for %v", fail, a.mx)
+		p, fail := newPlan(records, own, 3, rand.Shuffle)
+		if fail != nil && !(len(records) == 1 && records[0].Host == "") {
+			t.Fatalf("%v for %v", fail, records)
 		}
 		if len(p.candidates) > 3 || len(p.site) > maxSite+253 {
 			t.Fatalf("%+v", p)
 		}
-		v4, v6 := read(m, "two.example.", dns.TypeA), read(m, "two.example.", dns.TypeAAAA)
-		checkTally(t, p, alternate(v6.addrs, v4.addrs))
+		checkTally(t, p, alternate(addrsOf(v6, 16), addrsOf(v4, 4)))
 	})
+}
+
+func addrsOf(b []byte, size int) (list []netip.Addr) {
+	for ; len(b) >= size; b = b[size:] {
+		a, _ := netip.AddrFromSlice(b[:size])
+		list = append(list, a.Unmap())
+	}
+	return list
 }
 
 func checkTally(t *testing.T, p plan, addrs []netip.Addr) {
@@ -79,14 +51,14 @@ func checkTally(t *testing.T, p plan, addrs []netip.Addr) {
 	}
 	candidates := p.candidates
 	if len(candidates) == 0 {
-		candidates = []exchanger{{name: "two.example"}}
+		candidates = []dns.MX{{Host: "two.example"}}
 	}
 	var all tally
 	for i, x := range candidates {
-		if !validHost(x.name) || x.name == "me.example" || i > 0 && candidates[i-1].pref > x.pref {
+		if !validHost(x.Host) || x.Host == "me.example" || i > 0 && candidates[i-1].Pref > x.Pref {
 			t.Fatalf("candidates %v", candidates)
 		}
-		all.add(x, addresses{outcome: exists, addrs: addrs, expires: time.Now()}, nil, false)
+		all.add(x, addresses{outcome: dns.Exists, addrs: addrs, expires: time.Now()}, nil, false)
 	}
 	if (all.verdict() == nil) != (len(all.hosts) > 0) {
 		t.Fatalf("%v with hosts %v", all.verdict(), all.hosts)
@@ -119,7 +91,7 @@ func FuzzNames(f *testing.F) {
 		if _, err := netip.ParseAddr(s); err == nil {
 			t.Fatalf("the address %q passes for a name", s)
 		}
-		if _, err := question(fqdn(s), dns.TypeMX, true).Pack(); err != nil {
+		if _, err := dnstest.Pack(s); err != nil {
 			t.Fatalf("the name %q makes no question: %v", s, err)
 		}
 		if n := siteName([]string{s, "x." + s, "mx.example.net"}); len(n) > maxSite+253+8 {

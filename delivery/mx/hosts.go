@@ -6,12 +6,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/miekg/dns"
+	"github.com/postroad/postroad/internal/dns"
 )
 
 // addresses are what a host's name leads to.
 type addresses struct {
-	outcome outcome
+	outcome dns.Outcome
 	addrs   []netip.Addr // at most maxHostAddrs, the families taking turns
 	expires time.Time
 }
@@ -21,15 +21,15 @@ type addresses struct {
 const maxHostAddrs = 12
 
 // beginHost starts the look-up of a host's addresses, or joins one, or finds it in the cache.
-func (r *Resolver) beginHost(ctx context.Context, name string) *flight[string, addresses] {
-	fl, mine := r.hosts.begin(name, r.now())
+func (r *Resolver) beginHost(ctx context.Context, name string) *dns.Flight[string, addresses] {
+	fl, mine := r.hosts.Begin(name, r.now())
 	if mine {
 		go func() {
 			// Not the deadline of the look-up that happens to be the first to ask.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.Deadline)
 			defer cancel()
 			a := r.askAddresses(ctx, name)
-			r.hosts.finish(fl, a, a.expires)
+			r.hosts.Finish(fl, a, a.expires)
 		}()
 	}
 	return fl
@@ -37,53 +37,53 @@ func (r *Resolver) beginHost(ctx context.Context, name string) *flight[string, a
 
 func (r *Resolver) askAddresses(ctx context.Context, name string) addresses {
 	if !validHost(name) {
-		return addresses{outcome: noName, expires: r.now().Add(r.o.MinTTL)}
+		return addresses{outcome: dns.NoName, expires: r.now().Add(r.o.MinTTL)}
 	}
 	if !r.o.IPv6() { // AAAA only where there is nothing else
-		v4 := r.ask(ctx, name, dns.TypeA)
-		if v4.outcome != noData {
-			return r.merge(v4, answer{outcome: noData, ttl: v4.ttl})
+		v4 := r.dns.Ask(ctx, name, dns.TypeA)
+		if v4.Outcome != dns.NoData {
+			return r.merge(v4, dns.Answer{Outcome: dns.NoData, TTL: v4.TTL})
 		}
-		return r.merge(v4, r.ask(ctx, name, dns.TypeAAAA))
+		return r.merge(v4, r.dns.Ask(ctx, name, dns.TypeAAAA))
 	}
-	six := make(chan answer, 1)
-	go func() { six <- r.ask(ctx, name, dns.TypeAAAA) }()
-	v4 := r.ask(ctx, name, dns.TypeA)
+	six := make(chan dns.Answer, 1)
+	go func() { six <- r.dns.Ask(ctx, name, dns.TypeAAAA) }()
+	v4 := r.dns.Ask(ctx, name, dns.TypeA)
 	return r.merge(v4, <-six)
 }
 
 // merge makes one of both answers: what is there counts, then a failure (the DNS did not say), then
 // what is not.
-func (r *Resolver) merge(v4, v6 answer) addresses {
-	a := addresses{addrs: alternate(v6.addrs, v4.addrs)}
+func (r *Resolver) merge(v4, v6 dns.Answer) addresses {
+	a := addresses{addrs: alternate(v6.Addrs, v4.Addrs)}
 	switch {
 	case len(a.addrs) > 0:
-		a.outcome = exists
+		a.outcome = dns.Exists
 		ttl := time.Duration(1 << 62)
-		for _, one := range []answer{v4, v6} {
-			if one.outcome == exists {
-				ttl = min(ttl, one.ttl)
-			} else if one.outcome == failed { // ask soon again for the other half
+		for _, one := range []dns.Answer{v4, v6} {
+			if one.Outcome == dns.Exists {
+				ttl = min(ttl, one.TTL)
+			} else if one.Outcome == dns.Failed { // ask soon again for the other half
 				ttl = min(ttl, r.o.MinTTL)
 			}
 		}
-		a.expires = r.expiry(exists, ttl)
-	case v4.outcome == failed || v6.outcome == failed:
-		a.outcome = failed
-		a.expires = r.expiry(failed, 0)
+		a.expires = r.expiry(dns.Exists, ttl)
+	case v4.Outcome == dns.Failed || v6.Outcome == dns.Failed:
+		a.outcome = dns.Failed
+		a.expires = r.expiry(dns.Failed, 0)
 	default:
-		a.outcome = max(v4.outcome, v6.outcome)
-		a.expires = r.expiry(a.outcome, min(v4.ttl, v6.ttl))
+		a.outcome = max(v4.Outcome, v6.Outcome)
+		a.expires = r.expiry(a.outcome, min(v4.TTL, v6.TTL))
 	}
 	return a
 }
 
 // expiry clamps a TTL by kind.
-func (r *Resolver) expiry(o outcome, ttl time.Duration) time.Time {
+func (r *Resolver) expiry(o dns.Outcome, ttl time.Duration) time.Time {
 	switch o {
-	case failed:
+	case dns.Failed:
 		ttl = r.o.FailureTTL
-	case exists:
+	case dns.Exists:
 		ttl = min(max(ttl, r.o.MinTTL), max(r.o.MaxTTL, r.o.MinTTL))
 	default:
 		ttl = min(max(ttl, r.o.MinTTL), max(r.o.MaxTTL/4, r.o.MinTTL))

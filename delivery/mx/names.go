@@ -3,8 +3,6 @@ package mx
 import (
 	"net/netip"
 	"strings"
-
-	"github.com/miekg/dns"
 )
 
 // validHost reports whether a name can be a host's: letters, digits, hyphens and underscores in
@@ -36,9 +34,6 @@ func validHost(name string) bool {
 	}
 	return label > 0 && digits < label
 }
-
-// fqdn makes the name that goes into a question.
-func fqdn(name string) string { return dns.CanonicalName(name) }
 
 // literal reads an address literal (RFC 5321 4.1.3): [192.0.2.1] or [IPv6:2001:db8::1].
 func literal(domain string) (a netip.Addr, isLiteral bool) {

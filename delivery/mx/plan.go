@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postroad/postroad/internal/dns"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -14,7 +15,7 @@ import (
 
 // plan is what a domain's MX records say.
 type plan struct {
-	candidates []exchanger // ascending preference, those of equal preference in random order
+	candidates []dns.MX // ascending preference, those of equal preference in random order
 	site       string
 	self       bool // an exchanger that is us was dropped, with all of equal or worse preference
 	more       bool // there are more than MaxHosts
@@ -22,29 +23,29 @@ type plan struct {
 
 // newPlan reads MX records. A single record with the root is a null MX: the domain takes no mail
 // (RFC 7505 section 3).
-func newPlan(records []exchanger, own map[string]bool, maxHosts int, shuffle func(int, func(i, j int))) (p plan, f *smtp.Failure) {
-	if len(records) == 1 && records[0].name == "" {
+func newPlan(records []dns.MX, own map[string]bool, maxHosts int, shuffle func(int, func(i, j int))) (p plan, f *smtp.Failure) {
+	if len(records) == 1 && records[0].Host == "" {
 		return p, errNullMX
 	}
-	valid := slices.DeleteFunc(slices.Clone(records), func(x exchanger) bool { return !validHost(x.name) })
-	slices.SortFunc(valid, func(a, b exchanger) int {
-		return cmp.Or(cmp.Compare(a.pref, b.pref), cmp.Compare(a.name, b.name))
+	valid := slices.DeleteFunc(slices.Clone(records), func(x dns.MX) bool { return !validHost(x.Host) })
+	slices.SortFunc(valid, func(a, b dns.MX) int {
+		return cmp.Or(cmp.Compare(a.Pref, b.Pref), cmp.Compare(a.Host, b.Host))
 	})
 	seen := make(map[string]bool, len(valid))
-	valid = slices.DeleteFunc(valid, func(x exchanger) bool { old := seen[x.name]; seen[x.name] = true; return old })
+	valid = slices.DeleteFunc(valid, func(x dns.MX) bool { old := seen[x.Host]; seen[x.Host] = true; return old })
 	if len(valid) > 0 {
 		names := make([]string, len(valid))
 		for i, x := range valid {
-			names[i] = x.name
+			names[i] = x.Host
 		}
 		p.site = siteName(names)
 	}
-	if i := slices.IndexFunc(valid, func(x exchanger) bool { return own[x.name] }); i >= 0 {
+	if i := slices.IndexFunc(valid, func(x dns.MX) bool { return own[x.Host] }); i >= 0 {
 		p.self = true
-		pref := valid[i].pref
-		valid = slices.DeleteFunc(valid, func(x exchanger) bool { return x.pref >= pref })
+		pref := valid[i].Pref
+		valid = slices.DeleteFunc(valid, func(x dns.MX) bool { return x.Pref >= pref })
 	}
-	shuffleEqual(valid, func(x exchanger) uint16 { return x.pref }, shuffle)
+	shuffleEqual(valid, func(x dns.MX) uint16 { return x.Pref }, shuffle)
 	p.more = len(valid) > maxHosts
 	p.candidates = valid[:min(len(valid), maxHosts)]
 	return p, nil
@@ -75,21 +76,21 @@ type tally struct {
 
 // add judges one candidate. It returns false when the candidate is us: it and all of equal or worse
 // preference are out.
-func (t *tally) add(x exchanger, a addresses, own []netip.Addr, allowPrivate bool) bool {
+func (t *tally) add(x dns.MX, a addresses, own []netip.Addr, allowPrivate bool) bool {
 	switch a.outcome {
-	case failed:
+	case dns.Failed:
 		t.unknown = true
 		t.until(a.expires)
 		return true
-	case noData, noName:
+	case dns.NoData, dns.NoName:
 		return true
 	}
-	h := Host{Name: x.name, Pref: x.pref}
+	h := Host{Name: x.Host, Pref: x.Pref}
 	for _, addr := range a.addrs {
 		switch {
 		case slices.Contains(own, addr):
 			t.self = true
-			t.hosts = slices.DeleteFunc(t.hosts, func(h Host) bool { return h.Pref >= x.pref })
+			t.hosts = slices.DeleteFunc(t.hosts, func(h Host) bool { return h.Pref >= x.Pref })
 			return false
 		case allowPrivate || public(addr):
 			h.Addrs = append(h.Addrs, addr)

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/miekg/dns"
+	"github.com/postroad/postroad/internal/dns"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -16,18 +16,18 @@ func (r *Resolver) resolveDomain(ctx context.Context, domain string) (found, tim
 	if a, ok := literal(domain); ok {
 		return r.resolveLiteral(domain, a)
 	}
-	name := plainName(domain)
+	name := dns.PlainName(domain)
 	if !validHost(name) {
-		return r.fail(errBadDomain, noName, r.o.MinTTL)
+		return r.fail(errBadDomain, dns.NoName, r.o.MinTTL)
 	}
-	a := r.ask(ctx, name, dns.TypeMX)
-	switch a.outcome {
-	case failed:
-		return r.fail(errUnknown, failed, 0)
-	case noName:
-		return r.fail(errNoDomain, noName, a.ttl)
-	case noData: // implicit MX
-		a.mx = []exchanger{{name: name}}
+	a := r.dns.Ask(ctx, name, dns.TypeMX)
+	switch a.Outcome {
+	case dns.Failed:
+		return r.fail(errUnknown, dns.Failed, 0)
+	case dns.NoName:
+		return r.fail(errNoDomain, dns.NoName, a.TTL)
+	case dns.NoData: // implicit MX
+		a.MX = []dns.MX{{Host: name}}
 		return r.routeTo(ctx, a, errNoMail)
 	}
 	return r.routeTo(ctx, a, errNoAddress)
@@ -35,25 +35,25 @@ func (r *Resolver) resolveDomain(ctx context.Context, domain string) (found, tim
 
 // routeTo asks for the exchangers' addresses, all at once, and judges them. noAddress is what to
 // say when none has one.
-func (r *Resolver) routeTo(ctx context.Context, a answer, noAddress *smtp.Failure) (found, time.Time) {
-	p, f := newPlan(a.mx, r.own, r.o.MaxHosts, rand.Shuffle)
+func (r *Resolver) routeTo(ctx context.Context, a dns.Answer, noAddress *smtp.Failure) (found, time.Time) {
+	p, f := newPlan(a.MX, r.own, r.o.MaxHosts, rand.Shuffle)
 	if f != nil {
-		return r.fail(f, exists, a.ttl)
+		return r.fail(f, dns.Exists, a.TTL)
 	}
-	flights := make([]*flight[string, addresses], len(p.candidates))
+	flights := make([]*dns.Flight[string, addresses], len(p.candidates))
 	for i, x := range p.candidates {
-		flights[i] = r.beginHost(ctx, x.name)
+		flights[i] = r.beginHost(ctx, x.Host)
 	}
-	t := tally{self: p.self, unknown: p.more, expires: r.expiry(exists, a.ttl)}
+	t := tally{self: p.self, unknown: p.more, expires: r.expiry(dns.Exists, a.TTL)}
 	for i, x := range p.candidates {
 		select {
-		case <-flights[i].done:
+		case <-flights[i].Done():
 		case <-ctx.Done():
 			t.unknown = true
-			t.until(r.expiry(failed, 0))
+			t.until(r.expiry(dns.Failed, 0))
 			continue
 		}
-		if !t.add(x, flights[i].v, r.o.Addrs, r.o.AllowPrivate) {
+		if !t.add(x, flights[i].Value(), r.o.Addrs, r.o.AllowPrivate) {
 			break
 		}
 	}
@@ -62,11 +62,11 @@ func (r *Resolver) routeTo(ctx context.Context, a answer, noAddress *smtp.Failur
 	case nil:
 		return found{route: &Route{Hosts: t.hosts, Site: p.site, Expires: t.expires}}, t.expires
 	case errUnknown:
-		return r.fail(f, failed, 0)
+		return r.fail(f, dns.Failed, 0)
 	case errNoAddress:
 		f = noAddress
 	}
-	return r.fail(f, noData, t.expires.Sub(r.now()))
+	return r.fail(f, dns.NoData, t.expires.Sub(r.now()))
 }
 
 func (r *Resolver) resolveLiteral(domain string, a netip.Addr) (found, time.Time) {
@@ -75,7 +75,7 @@ func (r *Resolver) resolveLiteral(domain string, a netip.Addr) (found, time.Time
 		return found{f: errBadDomain}, never
 	}
 	t := tally{expires: never}
-	t.add(exchanger{name: domain}, addresses{outcome: exists, addrs: []netip.Addr{a}, expires: never}, r.o.Addrs, r.o.AllowPrivate)
+	t.add(dns.MX{Host: domain}, addresses{outcome: dns.Exists, addrs: []netip.Addr{a}, expires: never}, r.o.Addrs, r.o.AllowPrivate)
 	if f := t.verdict(); f != nil {
 		return found{f: f}, never
 	}
@@ -92,23 +92,23 @@ func (r *Resolver) resolveHost(ctx context.Context, host string) (found, time.Ti
 		never := r.now().Add(r.o.MaxTTL)
 		return found{route: &Route{Hosts: []Host{{Name: host, Addrs: []netip.Addr{a}}}, Site: host, Expires: never}}, never
 	}
-	name := plainName(host)
+	name := dns.PlainName(host)
 	fl := r.beginHost(ctx, name)
 	select {
-	case <-fl.done:
+	case <-fl.Done():
 	case <-ctx.Done():
-		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"), failed, 0)
+		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"), dns.Failed, 0)
 	}
-	switch v := fl.v; v.outcome {
-	case exists:
+	switch v := fl.Value(); v.outcome {
+	case dns.Exists:
 		return found{route: &Route{Hosts: []Host{{Name: name, Addrs: v.addrs}}, Site: name, Expires: v.expires}}, v.expires
-	case failed:
-		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"), failed, 0)
+	case dns.Failed:
+		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"), dns.Failed, 0)
 	default:
 		return found{f: errSmartHost}, v.expires
 	}
 }
 
-func (r *Resolver) fail(f *smtp.Failure, o outcome, ttl time.Duration) (found, time.Time) {
+func (r *Resolver) fail(f *smtp.Failure, o dns.Outcome, ttl time.Duration) (found, time.Time) {
 	return found{f: f}, r.expiry(o, ttl)
 }

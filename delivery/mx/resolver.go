@@ -3,10 +3,10 @@ package mx
 import (
 	"context"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/postroad/postroad/internal/dns"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -37,7 +37,6 @@ type Options struct {
 }
 
 func (o *Options) setDefaults() {
-	def(&o.Timeout, 3*time.Second)
 	def(&o.Deadline, 30*time.Second)
 	def(&o.Concurrency, 256)
 	def(&o.MaxHosts, 10)
@@ -57,24 +56,18 @@ func def[T int | time.Duration](p *T, v T) {
 }
 
 // Resolver finds routes. Safe for use by several goroutines. It has no goroutine while nobody asks;
-// while it asks it has at most Concurrency look-ups, each with MaxHosts hosts, and maxSockets
-// sockets.
+// while it asks it has at most Concurrency look-ups, each with MaxHosts hosts.
 type Resolver struct {
 	o       Options
 	own     map[string]bool
-	servers servers
-	routes  *cache[routeKey, found]
-	hosts   *cache[string, addresses]
+	dns     *dns.Client
+	routes  *dns.Cache[routeKey, found]
+	hosts   *dns.Cache[string, addresses]
 	slots   chan struct{} // one per look-up under way
-	sockets chan struct{} // one per question on the wire
 	now     func() time.Time
-	stats   struct {
-		lookups, hits, questions, tcp, retries, timeouts, mismatched, servfail atomic.Uint64
-	}
+	lookups atomic.Uint64
+	hits    atomic.Uint64
 }
-
-// maxSockets bounds the questions on the wire at once.
-const maxSockets = 256
 
 type routeKey struct {
 	name string
@@ -90,18 +83,18 @@ type found struct {
 // New returns a resolver.
 func New(o Options) (*Resolver, error) {
 	o.setDefaults()
+	client, err := dns.New(dns.Options{Servers: o.Servers, Timeout: o.Timeout})
+	if err != nil {
+		return nil, err
+	}
 	r := &Resolver{
-		o: o, own: map[string]bool{}, now: time.Now,
-		routes:  newCache[routeKey, found](o.CacheEntries),
-		hosts:   newCache[string, addresses](o.CacheEntries),
-		slots:   make(chan struct{}, o.Concurrency),
-		sockets: make(chan struct{}, maxSockets),
+		o: o, dns: client, own: map[string]bool{}, now: time.Now,
+		routes: dns.NewCache[routeKey, found](o.CacheEntries),
+		hosts:  dns.NewCache[string, addresses](o.CacheEntries),
+		slots:  make(chan struct{}, o.Concurrency),
 	}
 	for _, n := range o.Names {
-		r.own[strings.ToLower(strings.TrimSuffix(n, "."))] = true
-	}
-	if err := r.servers.init(o.Servers); err != nil {
-		return nil, err
+		r.own[dns.PlainName(n)] = true
 	}
 	return r, nil
 }
@@ -133,9 +126,9 @@ func (r *Resolver) CachedHost(host string) (route *Route, f *smtp.Failure, ok bo
 }
 
 func (r *Resolver) cached(k routeKey) (*Route, *smtp.Failure, bool) {
-	v, ok := r.routes.get(k, r.now())
+	v, ok := r.routes.Get(k, r.now())
 	if ok {
-		r.stats.hits.Add(1)
+		r.hits.Add(1)
 	}
 	return v.route, v.f, ok
 }
@@ -151,20 +144,21 @@ func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failur
 	case <-ctx.Done():
 		return nil, failLookup("the look-up of " + k.name + " had to wait too long").With(ctx.Err())
 	}
-	fl, mine := r.routes.begin(k, r.now())
+	fl, mine := r.routes.Begin(k, r.now())
 	if mine {
-		r.stats.lookups.Add(1)
+		r.lookups.Add(1)
 		go func() {
 			defer func() { <-r.slots }()
 			v, expires := r.resolve(k)
-			r.routes.finish(fl, v, expires)
+			r.routes.Finish(fl, v, expires)
 		}()
 	} else {
 		<-r.slots
 	}
 	select {
-	case <-fl.done:
-		return fl.v.route, fl.v.f
+	case <-fl.Done():
+		v := fl.Value()
+		return v.route, v.f
 	case <-ctx.Done():
 		return nil, failLookup("the look-up of " + k.name + " took too long").With(ctx.Err())
 	}
@@ -183,15 +177,12 @@ func (r *Resolver) resolve(k routeKey) (found, time.Time) {
 
 // Stats are counts since the start.
 type Stats struct {
-	Lookups, Hits              uint64 // asked of the DNS; answered from memory
-	Questions, TCP, Retries    uint64 // sent in all; of these by TCP; of these after a failure
-	Timeouts, Mismatched, Fail uint64 // no answer in time; answers to something else; SERVFAIL and its like
-	Entries                    int
+	Lookups, Hits uint64 // asked of the DNS; answered from memory
+	dns.Stats
+	Entries int
 }
 
 // Stats returns the counts.
 func (r *Resolver) Stats() Stats {
-	s := &r.stats
-	return Stats{s.lookups.Load(), s.hits.Load(), s.questions.Load(), s.tcp.Load(), s.retries.Load(),
-		s.timeouts.Load(), s.mismatched.Load(), s.servfail.Load(), r.routes.len() + r.hosts.len()}
+	return Stats{r.lookups.Load(), r.hits.Load(), r.dns.Stats(), r.routes.Len() + r.hosts.Len()}
 }

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
+	"github.com/postroad/postroad/internal/dns"
+	dnstest "github.com/postroad/postroad/internal/testkit/dns"
 )
 
 const zone = `
@@ -78,10 +79,10 @@ usable     IN MX 6 a.two
 
 // The cases of the abuse collection about DNS, and those of RFC 5321 section 5.1 and RFC 7505.
 func TestLookup(t *testing.T) {
-	s := serveDNS(t, zone)
-	s.behave("servfail.example", rcode(dns.RcodeServerFailure))
-	s.behave("refused.example", rcode(dns.RcodeRefused))
-	s.behave("servfail.mixed.example", rcode(dns.RcodeServerFailure))
+	s := dnstest.Serve(t, zone)
+	s.Behave("servfail.example", dnstest.Rcode(2))
+	s.Behave("refused.example", dnstest.Rcode(5))
+	s.Behave("servfail.mixed.example", dnstest.Rcode(2))
 	r := newTest(t, s, func(o *Options) {
 		o.Names = []string{"Me.example"}
 		o.Addrs = []netip.Addr{netip.MustParseAddr("203.0.113.99")}
@@ -149,7 +150,7 @@ func lookText(t testing.TB, r *Resolver, domain string) string {
 }
 
 func TestPrivateAllowed(t *testing.T) {
-	r := newTest(t, serveDNS(t, zone), func(o *Options) { o.AllowPrivate = true })
+	r := newTest(t, dnstest.Serve(t, zone), func(o *Options) { o.AllowPrivate = true })
 	if got := lookText(t, r, "mxt11.example"); got != "5 localhost 127.0.0.1" {
 		t.Fatal(got)
 	}
@@ -159,7 +160,7 @@ func TestPrivateAllowed(t *testing.T) {
 }
 
 func TestDomainsWithOneMXSetShareASite(t *testing.T) {
-	r := newTest(t, serveDNS(t, zone), nil)
+	r := newTest(t, dnstest.Serve(t, zone), nil)
 	a, _ := look(t, r, "two.example")
 	b, _ := look(t, r, "same-set.example")
 	if a.Site != "(a|b).two.example" || b.Site != a.Site {
@@ -172,8 +173,8 @@ func TestDomainsWithOneMXSetShareASite(t *testing.T) {
 }
 
 func TestSmartHost(t *testing.T) {
-	s := serveDNS(t, zone)
-	s.behave("servfail.example", rcode(dns.RcodeServerFailure))
+	s := dnstest.Serve(t, zone)
+	s.Behave("servfail.example", dnstest.Rcode(2))
 	r := newTest(t, s, nil)
 	for _, c := range []struct{ host, want string }{
 		{"p1.example", "fe80::1 10.0.0.1 fd00::1 192.168.1.1"},
@@ -200,166 +201,9 @@ func TestSmartHost(t *testing.T) {
 	}
 }
 
-// An answer to another question, with another ID, class or type, or with no question at all is as
-// if it had not come.
-func TestForgedAnswersAreIgnored(t *testing.T) {
-	s := serveDNS(t, zone)
-	for name, forge := range map[string]func(m *dns.Msg){
-		"id":       func(m *dns.Msg) { m.Id++ },
-		"name":     func(m *dns.Msg) { m.Question[0].Name = "victim.example." },
-		"type":     func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeTXT },
-		"class":    func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS },
-		"query":    func(m *dns.Msg) { m.Response = false },
-		"empty":    func(m *dns.Msg) { m.Question = nil },
-		"two":      func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) },
-		"nxdomain": func(m *dns.Msg) { m.Id ^= 0xffff; m.Rcode = dns.RcodeNameError; m.Answer = nil },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
-				m := new(dns.Msg)
-				m.SetReply(q)
-				m.Answer = []dns.RR{rr("two.example. 300 IN MX 1 evil.example.")}
-				forge(m)
-				w.WriteMsg(m)
-				w.Write([]byte{1, 2, 3})
-				w.WriteMsg(s.answer(q))
-			})
-			r := newTest(t, s, nil)
-			if got := lookText(t, r, "two.example"); !strings.HasPrefix(got, "10 a.two.example") {
-				t.Fatal(got)
-			}
-			if n := r.Stats().Mismatched; n != 2 {
-				t.Fatalf("%d mismatched datagrams counted, want 2", n)
-			}
-		})
-	}
-}
-
-// Records in an answer that are about another name are nobody's.
-func TestForeignRecordsAreIgnored(t *testing.T) {
-	s := serveDNS(t, zone)
-	s.behave("implicit.example", func(w dns.ResponseWriter, q *dns.Msg) {
-		m := s.answer(q)
-		m.Answer = append([]dns.RR{rr("other.example. 300 IN MX 1 evil.example."), rr("implicit.example. 300 CH MX 1 evil.example."),
-			rr("other.example. 300 IN A 203.0.113.66")}, m.Answer...)
-		w.WriteMsg(m)
-	})
-	if got := lookText(t, newTest(t, s, nil), "implicit.example"); got != "0 implicit.example 203.0.113.3" {
-		t.Fatal(got)
-	}
-}
-
-func rr(s string) dns.RR {
-	r, err := dns.NewRR(s)
-	if err != nil {
-		panic(err)
-	}
-	return r
-}
-
-// Somebody who floods the socket with guesses only moves the question to TCP.
-func TestGuessesMoveTheQuestionToTCP(t *testing.T) {
-	s := serveDNS(t, zone)
-	s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
-		if w.RemoteAddr().Network() == "tcp" {
-			w.WriteMsg(s.answer(q))
-			return
-		}
-		for i := range maxMismatched {
-			m := new(dns.Msg)
-			m.SetReply(q)
-			m.Id += uint16(i + 1)
-			w.WriteMsg(m)
-		}
-	})
-	r := newTest(t, s, nil)
-	if got := lookText(t, r, "two.example"); !strings.HasPrefix(got, "10 a.two.example") {
-		t.Fatal(got)
-	}
-	if st := r.Stats(); st.TCP != 1 {
-		t.Fatalf("%+v", st)
-	}
-}
-
-func TestTruncatedAnswersAreAskedForByTCP(t *testing.T) {
-	s := serveDNS(t, zone)
-	s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
-		if q.IsEdns0() == nil || q.IsEdns0().UDPSize() != ednsSize {
-			t.Errorf("EDNS: %v", q.IsEdns0())
-		}
-		m := s.answer(q)
-		if w.RemoteAddr().Network() == "udp" {
-			m.Truncated, m.Answer = true, m.Answer[:1]
-		}
-		w.WriteMsg(m)
-	})
-	r := newTest(t, s, nil)
-	if got := lookText(t, r, "two.example"); !strings.Contains(got, "20 b.two.example") {
-		t.Fatal(got)
-	}
-	if s.tcp.Load() != 1 {
-		t.Fatalf("%d questions by TCP, want 1", s.tcp.Load())
-	}
-}
-
-func TestServerWithoutEDNS(t *testing.T) {
-	for name, bare := range map[string]bool{"bare header": true, "with question": false} {
-		t.Run(name, func(t *testing.T) {
-			s := serveDNS(t, zone)
-			s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
-				if q.IsEdns0() == nil {
-					w.WriteMsg(s.answer(q))
-					return
-				}
-				m := new(dns.Msg)
-				m.SetRcode(q, dns.RcodeFormatError)
-				if bare {
-					m.Question = nil
-				}
-				w.WriteMsg(m)
-			})
-			if got := lookText(t, newTest(t, s, nil), "two.example"); !strings.HasPrefix(got, "10 a.two") {
-				t.Fatal(got)
-			}
-		})
-	}
-}
-
-// A silent server, one that refuses and one that refers elsewhere each lead to the next server,
-// which is then asked first.
-func TestNextServer(t *testing.T) {
-	for name, h := range map[string]dns.HandlerFunc{"silent": silence, "refused": rcode(dns.RcodeRefused), "referral": refer} {
-		t.Run(name, func(t *testing.T) {
-			bad, good := serveDNS(t, zone), serveDNS(t, zone)
-			for _, n := range []string{"two.example", "a.two.example", "b.two.example", "implicit.example"} {
-				bad.behave(n, h)
-			}
-			r := newTest(t, good, func(o *Options) {
-				o.Servers = []string{bad.addr, good.addr}
-				o.Timeout = 250 * time.Millisecond // long enough for the good one on a busy machine
-			})
-			if got := lookText(t, r, "two.example"); !strings.HasPrefix(got, "10 a.two.example") {
-				t.Fatal(got)
-			}
-			before := bad.asked.Load()
-			lookText(t, r, "implicit.example")
-			if bad.asked.Load() != before {
-				t.Fatal("the bad server was asked first again")
-			}
-		})
-	}
-}
-
-func refer(w dns.ResponseWriter, q *dns.Msg) {
-	m := new(dns.Msg)
-	m.SetReply(q)
-	m.Ns = []dns.RR{rr("example. 300 IN NS ns.example.")}
-	w.WriteMsg(m)
-}
-
 func TestSilenceIsTemporaryAndRememberedShortly(t *testing.T) {
-	s := serveDNS(t, zone)
-	s.behave("two.example", silence)
+	s := dnstest.Serve(t, zone)
+	s.Behave("two.example", dnstest.Silence)
 	r := newTest(t, s, func(o *Options) { o.Timeout = 10 * time.Millisecond })
 	clock := time.Now()
 	r.now = func() time.Time { return clock }
@@ -387,7 +231,7 @@ func TestHugeMXSet(t *testing.T) {
 			fmt.Fprintf(&b, "m%d.huge IN A 203.%d.%d.%d\n", i, i/250, i%250, j)
 		}
 	}
-	s := serveDNS(t, b.String())
+	s := dnstest.Serve(t, b.String())
 	r := newTest(t, s, nil)
 	route, f := look(t, r, "huge.example")
 	if f != "" {
@@ -440,12 +284,12 @@ func TestTargets(t *testing.T) {
 }
 
 func TestIPv6OnlyWhereItLeadsSomewhere(t *testing.T) {
-	s := serveDNS(t, zone+"six IN AAAA 2001:db8::6\n")
+	s := dnstest.Serve(t, zone+"six IN AAAA 2001:db8::6\n")
 	r := newTest(t, s, func(o *Options) { o.IPv6 = func() bool { return false } })
 	if got := lookText(t, r, "two.example"); got != "10 a.two.example 203.0.113.1, 20 b.two.example 203.0.113.2" {
 		t.Fatal(got)
 	}
-	if n := s.asked.Load(); n != 3 {
+	if n := s.Asked.Load(); n != 3 {
 		t.Fatalf("%d questions, want MX and two A", n)
 	}
 	if got := lookText(t, r, "six.example"); got != "0 six.example 2001:db8::6" {
@@ -454,7 +298,7 @@ func TestIPv6OnlyWhereItLeadsSomewhere(t *testing.T) {
 }
 
 func TestTTL(t *testing.T) {
-	s := serveDNS(t, zone)
+	s := dnstest.Serve(t, zone)
 	r := newTest(t, s, nil)
 	clock := time.Now()
 	r.now = func() time.Time { return clock }
@@ -462,14 +306,14 @@ func TestTTL(t *testing.T) {
 	if d := route.Expires.Sub(clock); d != time.Minute {
 		t.Fatalf("kept %v, want the least TTL", d)
 	}
-	asked := s.asked.Load()
+	asked := s.Asked.Load()
 	clock = clock.Add(time.Minute - 1)
-	if _, _, ok := r.Cached("ttl.example"); !ok || lookText(t, r, "ttl.example") == "" || s.asked.Load() != asked {
+	if _, _, ok := r.Cached("ttl.example"); !ok || lookText(t, r, "ttl.example") == "" || s.Asked.Load() != asked {
 		t.Fatal("not answered from memory")
 	}
 	clock = clock.Add(1)
 	look(t, r, "ttl.example")
-	if n := s.asked.Load() - asked; n != 1 { // the host's addresses live longer
+	if n := s.Asked.Load() - asked; n != 1 { // the host's addresses live longer
 		t.Fatalf("%d questions after the MX record's time, want 1", n)
 	}
 	look(t, r, "nowhere.example") // the SOA's minimum is 60 s, its TTL 300 s
@@ -485,13 +329,9 @@ func TestTTL(t *testing.T) {
 
 // Many callers for one domain put one question; a caller who leaves takes nothing from the others.
 func TestOneFlightForMany(t *testing.T) {
-	s := serveDNS(t, zone)
-	gate, arrived := make(chan struct{}), make(chan struct{}, 10)
-	s.behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
-		arrived <- struct{}{}
-		<-gate
-		w.WriteMsg(s.answer(q))
-	})
+	s := dnstest.Serve(t, zone)
+	gate, arrived := make(chan struct{}), make(chan string, 10)
+	s.Hold("two.example", arrived, gate)
 	r := newTest(t, s, func(o *Options) { o.Timeout = 10 * time.Second })
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan struct{})
@@ -520,15 +360,10 @@ func TestOneFlightForMany(t *testing.T) {
 }
 
 func TestConcurrencyIsBounded(t *testing.T) {
-	s := serveDNS(t, zone)
+	s := dnstest.Serve(t, zone)
 	gate, arrived := make(chan struct{}), make(chan string, 10)
-	hold := func(w dns.ResponseWriter, q *dns.Msg) {
-		arrived <- q.Question[0].Name
-		<-gate
-		w.WriteMsg(s.answer(q))
-	}
-	s.behave("two.example", hold)
-	s.behave("implicit.example", hold)
+	s.Hold("two.example", arrived, gate)
+	s.Hold("implicit.example", arrived, gate)
 	r := newTest(t, s, func(o *Options) { o.Concurrency, o.Timeout = 1, 10*time.Second })
 	done := make(chan struct{})
 	go func() { look(t, r, "two.example"); close(done) }()
@@ -543,37 +378,6 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	}
 	close(gate)
 	<-done
-}
-
-func TestCacheIsBounded(t *testing.T) {
-	c := newCache[int, int](100)
-	now := time.Now()
-	for i := range 1000 {
-		f, mine := c.begin(i, now)
-		if !mine {
-			t.Fatal("not mine")
-		}
-		c.finish(f, i, now.Add(time.Hour))
-		if _, ok := c.get(0, now); !ok { // used all the time: stays
-			t.Fatal("the entry in use was taken")
-		}
-	}
-	if c.len() != 100 || len(c.mu.ring) != 100 {
-		t.Fatal(c.len(), len(c.mu.ring))
-	}
-	f, _ := c.begin(5000, now) // under way: never taken
-	for i := range 1000 {
-		g, _ := c.begin(10_000+i, now)
-		c.finish(g, i, now)
-	}
-	if g, mine := c.begin(5000, now); mine || g != f {
-		t.Fatal("the flight was taken")
-	}
-	for i, f := range c.mu.ring {
-		if c.mu.m[f.key] != f || f.place != i {
-			t.Fatal("ring and map differ at", i)
-		}
-	}
 }
 
 func TestSiteNames(t *testing.T) {
@@ -603,32 +407,45 @@ func TestSiteNames(t *testing.T) {
 	}
 }
 
-func TestResolvConf(t *testing.T) {
-	r, err := New(Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.servers.path = t.TempDir() + "/none"
-	if l, _ := r.servers.list(); len(l) != 2 || l[0] != "127.0.0.1:53" {
-		t.Fatal(l)
-	}
-	if _, err := New(Options{Servers: []string{"dns.example:53"}}); err == nil {
-		t.Fatal("a name was taken for a DNS server")
-	}
-}
-
 // An exchanger that is us by its address takes those of its preference with it, whichever was
 // looked at first.
 func TestOurselvesByAddress(t *testing.T) {
 	us, other := netip.MustParseAddr("203.0.113.99"), netip.MustParseAddr("203.0.113.1")
-	at := func(a netip.Addr) addresses { return addresses{outcome: exists, addrs: []netip.Addr{a}} }
+	at := func(a netip.Addr) addresses { return addresses{outcome: dns.Exists, addrs: []netip.Addr{a}} }
 	var l tally
 	own := []netip.Addr{us}
-	if !l.add(exchanger{"better", 5}, at(other), own, false) || !l.add(exchanger{"equal", 10}, at(other), own, false) ||
-		l.add(exchanger{"us", 10}, at(us), own, false) {
+	if !l.add(dns.MX{Host: "better", Pref: 5}, at(other), own, false) || !l.add(dns.MX{Host: "equal", Pref: 10}, at(other), own, false) ||
+		l.add(dns.MX{Host: "us", Pref: 10}, at(us), own, false) {
 		t.Fatal("judged wrongly")
 	}
 	if len(l.hosts) != 1 || l.hosts[0].Name != "better" {
 		t.Fatal(l.hosts)
 	}
+}
+
+func newTest(t testing.TB, s *dnstest.Server, change func(*Options)) *Resolver {
+	t.Helper()
+	o := Options{Servers: []string{s.Addr}, Timeout: 2 * time.Second, IPv6: func() bool { return true }}
+	if change != nil {
+		change(&o)
+	}
+	r, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func look(t testing.TB, r *Resolver, domain string) (route *Route, failure string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	route, f := r.Lookup(ctx, domain)
+	if (route == nil) == (f == nil) {
+		t.Fatalf("Lookup(%q) = %v, %v: want one of the two", domain, route, f)
+	}
+	if f != nil {
+		return nil, f.Enhanced
+	}
+	return route, ""
 }

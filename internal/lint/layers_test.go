@@ -13,7 +13,7 @@ var levels = map[string]int{
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/lint": 0,
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/fifo": 0, "internal/inbound": 0,
 	// The values that cross the layers.
-	"internal/mail": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
+	"internal/mail": 1, "internal/dns": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
@@ -26,7 +26,7 @@ var levels = map[string]int{
 
 // kits are for tests, the demonstration and the bench: what the product is made of does not import
 // them.
-var kits = []string{"internal/testkit/mail", "internal/testkit/faults", "internal/testkit/crash", "internal/testkit/golden", "internal/testkit/session", "queue/queuetest", "internal/testkit/rows", "bench", "e2e"}
+var kits = []string{"internal/testkit/mail", "internal/testkit/faults", "internal/testkit/crash", "internal/testkit/golden", "internal/testkit/session", "internal/testkit/dns", "queue/queuetest", "internal/testkit/rows", "bench", "e2e"}
 
 // beside are the imports within a layer that are meant: a package's own parts, and policy, which
 // answers the questions that smtpd asks in smtpd's words.
@@ -168,7 +168,7 @@ var homes = []struct {
 	{"github.com/cockroachdb/pebble/v2", []string{"cluster"}, true, nil, "use cluster's Group, or an interface with its methods"},
 	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, false, nil, "only the bench measures latencies itself"},
 	{"github.com/cespare/xxhash/v2", []string{"bench/record"}, false, nil, "use record.SumOf and record.Hash"},
-	{"github.com/miekg/dns", []string{"delivery/mx"}, true, nil, "use delivery/mx"},
+	{"github.com/miekg/dns", []string{"internal/dns"}, true, nil, "use internal/dns, and internal/testkit/dns for a server"},
 	{"github.com/pelletier/go-toml/v2", []string{"internal/config"}, false, nil, "use internal/config"},
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry"}, false, nil, "keep a Stats struct; telemetry.Area makes metrics of it"},
 	{"go.opentelemetry.io/otel/log", []string{"internal/telemetry"}, false, nil, "use telemetry.Event"},
@@ -181,7 +181,7 @@ var homes = []struct {
 	{"github.com/go-ldap/ldap/v3", []string{"directory/ldap"}, false, nil, "use directory.Source"},
 	{"github.com/go-crypt/x", []string{"directory"}, false, nil, "use directory"},
 	{"golang.org/x/crypto", []string{"directory"}, false, nil, "use directory"},
-	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "internal/admin", "delivery/mx"}, false, nil, "use internal/smtp for the names of domains"},
+	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "internal/admin"}, false, nil, "use internal/smtp for the names of domains"},
 	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil, "use directory.Canonical"},
 	{"golang.org/x/term", []string{"cmd/postroad"}, false, nil, "only the command line has a terminal"},
 	{"golang.org/x/sys", []string{"internal/eventloop", "cluster", "cmd/postroad"}, true, nil, "system calls belong into the event loop, the store and the command"},

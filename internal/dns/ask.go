@@ -1,4 +1,4 @@
-package mx
+package dns
 
 import (
 	"context"
@@ -29,47 +29,48 @@ var (
 	errNoEDNS    = errors.New("the server does not know EDNS")
 )
 
-// ask puts one question, and follows the aliases of its answer.
-func (r *Resolver) ask(ctx context.Context, name string, qtype uint16) answer {
+// Ask puts one question about a name (without its final dot) and follows the aliases of its answer.
+// What no server says before ctx ends is Failed.
+func (c *Client) Ask(ctx context.Context, name string, qtype Type) Answer {
 	ttl := time.Duration(1 << 62)
-	at := fqdn(name)
+	at := dns.CanonicalName(name)
 	for range maxChain {
-		a := r.askServers(ctx, at, qtype)
-		a.ttl = min(a.ttl, ttl)
+		a := c.askServers(ctx, at, qtype)
+		a.TTL = min(a.TTL, ttl)
 		if a.alias == "" {
 			return a
 		}
-		ttl, at = a.ttl, a.alias
+		ttl, at = a.TTL, a.alias
 	}
-	return answer{outcome: noData}
+	return Answer{Outcome: NoData}
 }
 
 // askServers asks the servers one after the other, in two rounds, beginning with the one that
 // answered last. A server that says that it cannot is not asked a second time.
-func (r *Resolver) askServers(ctx context.Context, name string, qtype uint16) answer {
-	list, first := r.servers.list()
+func (c *Client) askServers(ctx context.Context, name string, qtype Type) Answer {
+	list, first := c.servers.list()
 	said := 0
 	for try := range 2 * len(list) {
 		if ctx.Err() != nil || said == len(list) {
 			break
 		}
 		if try > 0 {
-			r.stats.retries.Add(1)
+			c.stats.retries.Add(1)
 		}
 		i := (first + try) % len(list)
-		a, err := r.askServer(ctx, list[i], name, qtype, r.o.Timeout<<(try/len(list)))
+		a, err := c.askServer(ctx, list[i], name, qtype, c.o.Timeout<<(try/len(list)))
 		switch {
-		case err == nil && a.outcome != failed:
-			r.servers.good(i)
+		case err == nil && a.Outcome != Failed:
+			c.servers.good(i)
 			return a
 		case err == nil:
-			r.stats.servfail.Add(1)
+			c.stats.servfail.Add(1)
 			said++
 		case errors.Is(err, context.DeadlineExceeded) || isTimeout(err):
-			r.stats.timeouts.Add(1)
+			c.stats.timeouts.Add(1)
 		}
 	}
-	return answer{outcome: failed}
+	return Answer{Outcome: Failed}
 }
 
 func isTimeout(err error) bool {
@@ -79,36 +80,36 @@ func isTimeout(err error) bool {
 
 // askServer asks one server: by UDP, without EDNS when it does not know that, by TCP when the
 // answer does not fit or somebody seems to be guessing.
-func (r *Resolver) askServer(ctx context.Context, server, name string, qtype uint16, timeout time.Duration) (answer, error) {
+func (c *Client) askServer(ctx context.Context, server, name string, qtype Type, timeout time.Duration) (Answer, error) {
 	select {
-	case r.sockets <- struct{}{}:
-		defer func() { <-r.sockets }()
+	case c.sockets <- struct{}{}:
+		defer func() { <-c.sockets }()
 	case <-ctx.Done():
-		return answer{}, ctx.Err()
+		return Answer{}, ctx.Err()
 	}
 	by := time.Now().Add(timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(by) {
 		by = d
 	}
-	m, err := r.exchange("udp", server, question(name, qtype, true), by)
+	m, err := c.exchange("udp", server, question(name, qtype, true), by)
 	if err == errNoEDNS {
-		m, err = r.exchange("udp", server, question(name, qtype, false), by)
+		m, err = c.exchange("udp", server, question(name, qtype, false), by)
 	}
 	if err == errTruncated || err == errGuessing {
-		r.stats.tcp.Add(1)
-		m, err = r.exchange("tcp", server, question(name, qtype, true), by)
+		c.stats.tcp.Add(1)
+		m, err = c.exchange("tcp", server, question(name, qtype, true), by)
 	}
 	if err != nil {
-		return answer{}, fmt.Errorf("ask %s for %s %s: %w", server, name, dns.TypeToString[qtype], err)
+		return Answer{}, fmt.Errorf("ask %s for %s %s: %w", server, name, qtype, err)
 	}
 	return read(m, name, qtype), nil
 }
 
-func question(name string, qtype uint16, edns bool) *dns.Msg {
+func question(name string, qtype Type, edns bool) *dns.Msg {
 	q := new(dns.Msg)
 	q.Id = uint16(rand.Uint32()) // ChaCha8, seeded by the system
 	q.RecursionDesired = true
-	q.Question = []dns.Question{{Name: name, Qtype: qtype, Qclass: dns.ClassINET}}
+	q.Question = []dns.Question{{Name: name, Qtype: uint16(qtype), Qclass: dns.ClassINET}}
 	if edns {
 		q.SetEdns0(ednsSize, false)
 	}
@@ -117,37 +118,37 @@ func question(name string, qtype uint16, edns bool) *dns.Msg {
 
 // exchange sends q over a new socket, so with a port of its own that a forger has to guess too, and
 // returns the answer to it.
-func (r *Resolver) exchange(network, server string, q *dns.Msg, by time.Time) (*dns.Msg, error) {
+func (c *Client) exchange(network, server string, q *dns.Msg, by time.Time) (*dns.Msg, error) {
 	wire, err := q.Pack()
 	if err != nil {
 		return nil, err
 	}
 	d := net.Dialer{Deadline: by}
-	c, err := d.Dial(network, server)
+	conn, err := d.Dial(network, server)
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
-	if err := c.SetDeadline(by); err != nil {
+	defer conn.Close()
+	if err := conn.SetDeadline(by); err != nil {
 		return nil, err
 	}
-	r.stats.questions.Add(1)
+	c.stats.questions.Add(1)
 	if network == "tcp" {
-		return r.overTCP(c, q, wire)
+		return c.overTCP(conn, q, wire)
 	}
-	return r.overUDP(c, q, wire)
+	return c.overUDP(conn, q, wire)
 }
 
 var datagrams = sync.Pool{New: func() any { return new([4096]byte) }}
 
-func (r *Resolver) overUDP(c net.Conn, q *dns.Msg, wire []byte) (*dns.Msg, error) {
-	if _, err := c.Write(wire); err != nil {
+func (c *Client) overUDP(conn net.Conn, q *dns.Msg, wire []byte) (*dns.Msg, error) {
+	if _, err := conn.Write(wire); err != nil {
 		return nil, err
 	}
 	buf := datagrams.Get().(*[4096]byte)
 	defer datagrams.Put(buf)
 	for range maxMismatched {
-		n, err := c.Read(buf[:])
+		n, err := conn.Read(buf[:])
 		if err != nil {
 			return nil, err
 		}
@@ -155,27 +156,27 @@ func (r *Resolver) overUDP(c net.Conn, q *dns.Msg, wire []byte) (*dns.Msg, error
 		if err != errMismatch {
 			return m, err
 		}
-		r.stats.mismatched.Add(1)
+		c.stats.mismatched.Add(1)
 	}
 	return nil, errGuessing
 }
 
-func (r *Resolver) overTCP(c net.Conn, q *dns.Msg, wire []byte) (*dns.Msg, error) {
+func (c *Client) overTCP(conn net.Conn, q *dns.Msg, wire []byte) (*dns.Msg, error) {
 	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(wire))), wire...)
-	if _, err := c.Write(framed); err != nil {
+	if _, err := conn.Write(framed); err != nil {
 		return nil, err
 	}
 	var size [2]byte
-	if _, err := io.ReadFull(c, size[:]); err != nil {
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
 		return nil, err
 	}
 	buf := make([]byte, binary.BigEndian.Uint16(size[:]))
-	if _, err := io.ReadFull(c, buf); err != nil {
+	if _, err := io.ReadFull(conn, buf); err != nil {
 		return nil, err
 	}
 	m, err := accept(buf, q)
 	if err == errMismatch {
-		r.stats.mismatched.Add(1)
+		c.stats.mismatched.Add(1)
 	}
 	return m, err
 }

@@ -1,4 +1,4 @@
-package mx
+package dns
 
 import (
 	"net/netip"
@@ -8,33 +8,34 @@ import (
 	"github.com/miekg/dns"
 )
 
-// What one message of the DNS means for one question. Nothing in this file does I/O, and all of it
+// What one message means for one question. Nothing in this file does I/O, and all of it
 // takes whatever the network sends.
 
-// outcome says how a question ended.
-type outcome uint8
+// Outcome says how a question ended.
+type Outcome uint8
 
 const (
-	failed outcome = iota // SERVFAIL, REFUSED, no answer: the DNS did not say
-	exists                // records were found
-	noData                // the name exists but has no such record
-	noName                // NXDOMAIN
+	Failed Outcome = iota // SERVFAIL, REFUSED, no answer: the DNS did not say
+	Exists                // records were found
+	NoData                // the name exists but has no such record
+	NoName                // NXDOMAIN
 )
 
-// answer is what a message says about (name, type).
-type answer struct {
-	outcome outcome
-	mx      []exchanger
-	addrs   []netip.Addr
-	ttl     time.Duration // as the message has it, not clamped; of a negative answer as RFC 2308 section 5 says
+// Answer is what the DNS says about a name and a type.
+type Answer struct {
+	Outcome Outcome
+	MX      []MX          // of TypeMX
+	Addrs   []netip.Addr  // of TypeA and TypeAAAA
+	TTL     time.Duration // as the message has it, not clamped; of a negative answer as RFC 2308 section 5 says
 	// alias, when set, is where a CNAME chain leads that the message does not follow to its end:
 	// ask again for it.
 	alias string
 }
 
-type exchanger struct {
-	name string // lower case, no final dot; "" is the root, a null MX
-	pref uint16
+// MX is one mail exchanger (RFC 1035 3.3.9).
+type MX struct {
+	Host string // lower case, no final dot; "" is the root, a null MX (RFC 7505)
+	Pref uint16 // less is tried first
 }
 
 const (
@@ -53,16 +54,16 @@ func answers(m *dns.Msg, q *dns.Msg) bool {
 }
 
 // read interprets a message that answers (name, qtype); name ends with a dot.
-func read(m *dns.Msg, name string, qtype uint16) answer {
+func read(m *dns.Msg, name string, qtype Type) Answer {
 	if m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError {
-		return answer{outcome: failed}
+		return Answer{Outcome: Failed}
 	}
 	records := m.Answer[:min(len(m.Answer), maxRecords)]
-	a, at, ttl := answer{}, name, time.Duration(1<<62)
+	a, at, ttl := Answer{}, name, time.Duration(1<<62)
 	for range maxChain {
 		next := a.collect(records, at, qtype, &ttl)
-		if a.outcome == exists {
-			a.ttl = ttl
+		if a.Outcome == Exists {
+			a.TTL = ttl
 			return a
 		}
 		if next == "" {
@@ -71,11 +72,11 @@ func read(m *dns.Msg, name string, qtype uint16) answer {
 		at = next
 	}
 	// A chain this long, or a circle, has no end with an address: to us it is a name without data.
-	return answer{outcome: noData}
+	return Answer{Outcome: NoData}
 }
 
 // collect takes the records of owner and returns the target of its CNAME, if it has one.
-func (a *answer) collect(records []dns.RR, owner string, qtype uint16, ttl *time.Duration) (next string) {
+func (a *Answer) collect(records []dns.RR, owner string, qtype Type, ttl *time.Duration) (next string) {
 	for _, rr := range records {
 		h := rr.Header()
 		if h.Class != dns.ClassINET || !strings.EqualFold(h.Name, owner) {
@@ -83,22 +84,22 @@ func (a *answer) collect(records []dns.RR, owner string, qtype uint16, ttl *time
 		}
 		switch rr := rr.(type) {
 		case *dns.MX:
-			if qtype != dns.TypeMX {
+			if qtype != TypeMX {
 				continue
 			}
-			a.mx = append(a.mx, exchanger{name: plainName(rr.Mx), pref: rr.Preference})
+			a.MX = append(a.MX, MX{Host: PlainName(rr.Mx), Pref: rr.Preference})
 		case *dns.A:
 			ip, ok := netip.AddrFromSlice(rr.A)
-			if qtype != dns.TypeA || !ok {
+			if qtype != TypeA || !ok {
 				continue
 			}
-			a.addrs = append(a.addrs, ip.Unmap())
+			a.Addrs = append(a.Addrs, ip.Unmap())
 		case *dns.AAAA:
 			ip, ok := netip.AddrFromSlice(rr.AAAA)
-			if qtype != dns.TypeAAAA || !ok {
+			if qtype != TypeAAAA || !ok {
 				continue
 			}
-			a.addrs = append(a.addrs, ip.Unmap())
+			a.Addrs = append(a.Addrs, ip.Unmap())
 		case *dns.CNAME:
 			next = rr.Target
 			*ttl = min(*ttl, seconds(h.Ttl))
@@ -106,7 +107,7 @@ func (a *answer) collect(records []dns.RR, owner string, qtype uint16, ttl *time
 		default:
 			continue
 		}
-		a.outcome = exists
+		a.Outcome = Exists
 		*ttl = min(*ttl, seconds(h.Ttl))
 	}
 	return next
@@ -114,9 +115,9 @@ func (a *answer) collect(records []dns.RR, owner string, qtype uint16, ttl *time
 
 // empty reads a message without records for its question: a chain that leads elsewhere, or one of
 // the negative answers (RFC 2308 section 2).
-func (a answer) empty(m *dns.Msg, at string, moved bool, ttl time.Duration) answer {
+func (a Answer) empty(m *dns.Msg, at string, moved bool, ttl time.Duration) Answer {
 	if m.Rcode == dns.RcodeNameError { // about the end of the chain (RFC 6604)
-		return answer{outcome: noName, ttl: negativeTTL(m)}
+		return Answer{Outcome: NoName, TTL: negativeTTL(m)}
 	}
 	var soa, ns bool
 	for _, rr := range m.Ns[:min(len(m.Ns), maxRecords)] {
@@ -129,13 +130,13 @@ func (a answer) empty(m *dns.Msg, at string, moved bool, ttl time.Duration) answ
 	}
 	switch {
 	case soa:
-		return answer{outcome: noData, ttl: negativeTTL(m)}
+		return Answer{Outcome: NoData, TTL: negativeTTL(m)}
 	case moved:
-		return answer{outcome: noData, alias: at, ttl: ttl}
+		return Answer{Outcome: NoData, alias: at, TTL: ttl}
 	case ns: // a referral: this server does not resolve for us
-		return answer{outcome: failed}
+		return Answer{Outcome: Failed}
 	}
-	return answer{outcome: noData}
+	return Answer{Outcome: NoData}
 }
 
 // negativeTTL is the lesser of the SOA's TTL and its minimum field (RFC 2308 section 5); 0 without
@@ -157,4 +158,5 @@ func seconds(ttl uint32) time.Duration {
 	return time.Duration(ttl) * time.Second
 }
 
-func plainName(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }
+// PlainName is a name as answers have it: lower case, no final dot.
+func PlainName(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }

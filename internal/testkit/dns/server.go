@@ -1,33 +1,34 @@
-package mx
+// Package dns is a name server for tests that answers from a zone text, and otherwise where told to.
+package dns
 
 import (
-	"context"
 	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
 
-// testServer is a DNS server on loopback, UDP and TCP on one port, that answers from a zone text;
-// behaviours replace the answer for one name.
-type testServer struct {
-	addr      string
-	asked     atomic.Int64
-	tcp       atomic.Int64
+// Server is a recursive resolver on loopback, UDP and TCP on one port. Its methods may be called on
+// any goroutine.
+type Server struct {
+	Addr      string       // host:port
+	Asked     atomic.Int64 // questions
+	TCP       atomic.Int64 // of these by TCP
 	mu        sync.Mutex
 	rrs       map[string][]dns.RR
 	behaviour map[string]dns.HandlerFunc
 }
 
-const soa = "example. 300 IN SOA ns.example. root.example. 1 2 3 4 60"
+// SOA is in the negative answers.
+const SOA = "example. 300 IN SOA ns.example. root.example. 1 2 3 4 60"
 
-func serveDNS(t testing.TB, zone string) *testServer {
+// Serve starts a server until the test ends. The names of zone are below example.
+func Serve(t testing.TB, zone string) *Server {
 	t.Helper()
-	s := &testServer{rrs: map[string][]dns.RR{}, behaviour: map[string]dns.HandlerFunc{}}
+	s := &Server{rrs: map[string][]dns.RR{}, behaviour: map[string]dns.HandlerFunc{}}
 	p := dns.NewZoneParser(strings.NewReader(zone), "example.", "")
 	p.SetDefaultTTL(300)
 	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
@@ -38,7 +39,7 @@ func serveDNS(t testing.TB, zone string) *testServer {
 		t.Fatal(err)
 	}
 	pc, l := listenBoth(t)
-	s.addr = pc.LocalAddr().String()
+	s.Addr = pc.LocalAddr().String()
 	var up sync.WaitGroup
 	up.Add(2)
 	for _, srv := range []*dns.Server{
@@ -69,16 +70,17 @@ func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 	return nil, nil
 }
 
-func (s *testServer) behave(name string, h dns.HandlerFunc) {
+// Behave replaces the answers about one name.
+func (s *Server) Behave(name string, h dns.HandlerFunc) {
 	s.mu.Lock()
 	s.behaviour[name+"."] = h
 	s.mu.Unlock()
 }
 
-func (s *testServer) serve(w dns.ResponseWriter, q *dns.Msg) {
-	s.asked.Add(1)
+func (s *Server) serve(w dns.ResponseWriter, q *dns.Msg) {
+	s.Asked.Add(1)
 	if w.RemoteAddr().Network() == "tcp" {
-		s.tcp.Add(1)
+		s.TCP.Add(1)
 	}
 	s.mu.Lock()
 	h := s.behaviour[strings.ToLower(q.Question[0].Name)]
@@ -87,12 +89,12 @@ func (s *testServer) serve(w dns.ResponseWriter, q *dns.Msg) {
 		h(w, q)
 		return
 	}
-	w.WriteMsg(s.answer(q))
+	w.WriteMsg(s.Answer(q))
 }
 
-// answer is that of a recursive server: CNAMEs followed, SOA in negative answers, TC over UDP when
+// Answer is that of a recursive server: CNAMEs followed, SOA in negative answers, TC over UDP when
 // it does not fit.
-func (s *testServer) answer(q *dns.Msg) *dns.Msg {
+func (s *Server) Answer(q *dns.Msg) *dns.Msg {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	m.RecursionAvailable = true
@@ -118,13 +120,14 @@ func (s *testServer) answer(q *dns.Msg) *dns.Msg {
 		break
 	}
 	if len(m.Answer) == 0 || m.Rcode != 0 {
-		rr, _ := dns.NewRR(soa)
+		rr, _ := dns.NewRR(SOA)
 		m.Ns = append(m.Ns, rr)
 	}
 	return m
 }
 
-func rcode(code int) dns.HandlerFunc {
+// Rcode answers with a response code.
+func Rcode(code int) dns.HandlerFunc {
 	return func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg)
 		m.SetRcode(q, code)
@@ -132,31 +135,20 @@ func rcode(code int) dns.HandlerFunc {
 	}
 }
 
-func silence(dns.ResponseWriter, *dns.Msg) {}
+// Silence does not answer.
+func Silence(dns.ResponseWriter, *dns.Msg) {}
 
-func newTest(t testing.TB, s *testServer, change func(*Options)) *Resolver {
-	t.Helper()
-	o := Options{Servers: []string{s.addr}, Timeout: 2 * time.Second, IPv6: func() bool { return true }}
-	if change != nil {
-		change(&o)
-	}
-	r, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+// Hold answers about one name as the zone says, after it told arrived and once gate is
+// closed.
+func (s *Server) Hold(name string, arrived chan<- string, gate <-chan struct{}) {
+	s.Behave(name, func(w dns.ResponseWriter, q *dns.Msg) {
+		arrived <- q.Question[0].Name
+		<-gate
+		w.WriteMsg(s.Answer(q))
+	})
 }
 
-func look(t testing.TB, r *Resolver, domain string) (route *Route, failure string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	route, f := r.Lookup(ctx, domain)
-	if (route == nil) == (f == nil) {
-		t.Fatalf("Lookup(%q) = %v, %v: want one of the two", domain, route, f)
-	}
-	if f != nil {
-		return nil, f.Enhanced
-	}
-	return route, ""
+// Pack makes the question about a name, in the form that goes over the wire.
+func Pack(name string) ([]byte, error) {
+	return new(dns.Msg).SetQuestion(dns.CanonicalName(name), dns.TypeMX).Pack()
 }

@@ -1,25 +1,26 @@
-package mx
+package dns
 
 import (
 	"sync"
 	"time"
 )
 
-// cache is a bounded map of answers and of questions under way: an entry is a flight that others
+// Cache is a bounded map of answers and of questions under way: an entry is a flight that others
 // join, and when it has landed the answer itself. Over the bound the clock hand takes an entry that
 // was not used since it last passed (second chance). Flights under way are never taken; there are
-// fewer of them than entries.
-type cache[K comparable, V any] struct {
+// fewer of them than entries. Safe for use by several goroutines.
+type Cache[K comparable, V any] struct {
 	max int
 	mu  struct {
 		sync.Mutex
-		m    map[K]*flight[K, V]
-		ring []*flight[K, V] // the same flights
+		m    map[K]*Flight[K, V]
+		ring []*Flight[K, V] // the same flights
 		hand int
 	}
 }
 
-type flight[K comparable, V any] struct {
+// Flight is a question under way or its answer.
+type Flight[K comparable, V any] struct {
 	key     K
 	done    chan struct{} // closed when v is set
 	v       V
@@ -30,14 +31,21 @@ type flight[K comparable, V any] struct {
 	used   bool
 }
 
-func newCache[K comparable, V any](max int) *cache[K, V] {
-	c := &cache[K, V]{max: max}
-	c.mu.m = map[K]*flight[K, V]{}
+// Done is closed when the flight has landed.
+func (f *Flight[K, V]) Done() <-chan struct{} { return f.done }
+
+// Value returns the answer of a flight that is Done.
+func (f *Flight[K, V]) Value() V { return f.v }
+
+// NewCache returns a cache of at most max entries.
+func NewCache[K comparable, V any](max int) *Cache[K, V] {
+	c := &Cache[K, V]{max: max}
+	c.mu.m = map[K]*Flight[K, V]{}
 	return c
 }
 
-// get returns a fresh answer.
-func (c *cache[K, V]) get(k K, now time.Time) (v V, ok bool) {
+// Get returns a fresh answer.
+func (c *Cache[K, V]) Get(k K, now time.Time) (v V, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.mu.m[k]
@@ -48,9 +56,9 @@ func (c *cache[K, V]) get(k K, now time.Time) (v V, ok bool) {
 	return f.v, true
 }
 
-// begin returns the flight for k: one under way, one that has landed and is fresh, or a new one,
+// Begin returns the flight for k: one under way, one that has landed and is fresh, or a new one,
 // which is the caller's to finish.
-func (c *cache[K, V]) begin(k K, now time.Time) (f *flight[K, V], mine bool) {
+func (c *Cache[K, V]) Begin(k K, now time.Time) (f *Flight[K, V], mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.mu.m[k]
@@ -58,7 +66,7 @@ func (c *cache[K, V]) begin(k K, now time.Time) (f *flight[K, V], mine bool) {
 		old.used = true
 		return old, false
 	}
-	f = &flight[K, V]{key: k, done: make(chan struct{})}
+	f = &Flight[K, V]{key: k, done: make(chan struct{})}
 	c.mu.m[k] = f
 	if old != nil {
 		f.place = old.place
@@ -70,7 +78,7 @@ func (c *cache[K, V]) begin(k K, now time.Time) (f *flight[K, V], mine bool) {
 }
 
 // placeLocked finds a place in the ring, whose old entry it forgets.
-func (c *cache[K, V]) placeLocked() int {
+func (c *Cache[K, V]) placeLocked() int {
 	n := len(c.mu.ring)
 	for range 2 * n {
 		if n < c.max {
@@ -89,15 +97,16 @@ func (c *cache[K, V]) placeLocked() int {
 	return n
 }
 
-// finish lands the flight.
-func (c *cache[K, V]) finish(f *flight[K, V], v V, expires time.Time) {
+// Finish lands the flight: those who wait for it get v, and so do others until expires.
+func (c *Cache[K, V]) Finish(f *Flight[K, V], v V, expires time.Time) {
 	c.mu.Lock()
 	f.v, f.expires, f.landed = v, expires, true
 	c.mu.Unlock()
 	close(f.done)
 }
 
-func (c *cache[K, V]) len() int {
+// Len returns how many entries there are.
+func (c *Cache[K, V]) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.mu.m)
