@@ -38,6 +38,7 @@ type Verdict struct {
 
 	Duplicates int // further copies that a fault explains
 	Forgotten  int // of these, that nobody could log as possible: a majority had forgotten
+	Salvaged   int // further copies of what a salvage put in again, logged as possible ones
 	ByFault    []Excused
 	unjudged   int // further copies whose log line died with the node that wrote it
 }
@@ -68,6 +69,9 @@ func (v *Verdict) String() string {
 		v.Messages, v.Acknowledged, v.Delivered, v.Waiting, v.Lost.N, v.Changed.N, v.Unexcused.N)
 	fmt.Fprintf(&b, "%d further copies explained by faults (%d not logged as possible_duplicate, %d logs lost with their node); %d not told, of which %d arrived\n",
 		v.Duplicates, v.Unlogged.N, v.unjudged, v.NotTold, v.LateArrivals)
+	if v.Salvaged > 0 {
+		fmt.Fprintf(&b, "%d further copies of what a salvage put in again\n", v.Salvaged)
+	}
 	fmt.Fprintf(&b, "%d refused, %d unexpected, %d reports, %d attempts after a lease\n", v.Refused.N, v.Unexpected.N, v.Reports, v.Trespass.N)
 	if v.Verbs > 0 {
 		fmt.Fprintf(&b, "%d verbs, %d of them without a promise, %d untrue, %d not so because of what was forgotten; "+
@@ -237,6 +241,10 @@ func (c *checker) further(f Finding, before, copy Copy) {
 			at = i
 		}
 	}
+	if at < 0 && c.salvaged(f, copy) {
+		c.v.Salvaged++
+		return
+	}
 	if at < 0 {
 		f.Why = fmt.Sprintf("n%d delivered it at %s and had no fault then", before.Node, before.Accepted.Format("15:04:05.000"))
 		c.v.Unexcused.add(f)
@@ -256,6 +264,14 @@ func (c *checker) further(f Finding, before, copy Copy) {
 		f.Why = fmt.Sprintf("n%d logged no attempt", copy.Node)
 		c.v.Unlogged.add(f)
 	}
+}
+
+// salvaged reports whether a salvage explains a copy. The others may have delivered a message that
+// the node which stopped only knew to be accepted: it is put in again, marked as a possible
+// duplicate.
+func (c *checker) salvaged(f Finding, copy Copy) bool {
+	logged, _ := c.h.Attempts.possible(f.QueueID, f.Recipient, copy)
+	return logged && c.h.Named[f.QueueID]
 }
 
 // logLost: what a node had in memory of its log goes with it, as what it had of its outcomes does.

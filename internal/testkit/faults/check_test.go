@@ -149,3 +149,20 @@ func TestDuplicatesByFault(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// A copy of what a salvage put in again is explained if its attempt was logged as a possible one.
+func TestSalvagedCopies(t *testing.T) {
+	h := &History{Tries: []Try{told("a")}, Deliveries: []mailtest.Delivery{came("a", 1, 1), came("a", 1, 9)},
+		Attempts: noted("a", 1, 9.1, true)}
+	if v := Check(h, Rules{}); v.Unexcused.N != 1 || v.Salvaged != 0 {
+		t.Errorf("not named: %+v", v)
+	}
+	h.Named = map[string]bool{"Qa": true}
+	if v := Check(h, Rules{}); !v.OK() || v.Salvaged != 1 {
+		t.Errorf("named: %+v", v)
+	}
+	h.Attempts = noted("a", 1, 9.1, false)
+	if v := Check(h, Rules{}); v.Unexcused.N != 1 {
+		t.Errorf("named, but not logged: %+v", v)
+	}
+}

@@ -180,21 +180,31 @@ func (d *Driver) leaveWaiting(ctx context.Context) error {
 	return n.Wipe()
 }
 
-// isMember reports whether the cluster counts a node among its own.
+// isMember reports whether the cluster counts a node among its own. Only the node that leads the
+// control group can say that it does not: others may lag, or have just started.
 func (d *Driver) isMember(ctx context.Context, n *Node) bool {
-	known := false
-	for _, live := range d.Cluster.Live() { // one that lags may not have heard of it yet
-		s, err := live.status(ctx)
-		if err != nil {
-			continue
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	for ctx.Err() == nil {
+		for _, live := range d.Cluster.Live() {
+			s, err := live.status(ctx)
+			if err != nil {
+				continue
+			}
+			if slices.ContainsFunc(s.Members, func(m Member) bool { return m.Name == n.Name }) {
+				return true
+			}
+			if s.controlLeader() == live.Name {
+				return false
+			}
 		}
-		known = true
-		if slices.ContainsFunc(s.Members, func(m Member) bool { return m.Name == n.Name }) {
-			return true
-		}
+		pause(ctx, time.Second)
 	}
-	return !known // `cluster replace` says more
+	return true // `cluster replace` says more
 }
+
+// askTime bounds the wait for a node that can say who is a member.
+const askTime = 20 * time.Second
 
 // lastWords are the lines with which a program ended.
 func lastWords(log string) string {

@@ -41,6 +41,16 @@ type Group struct {
 	Moves     []Move   `json:"moves"`
 }
 
+// controlLeader names the node that leads the control group, "" if none is known to.
+func (s *Status) controlLeader() string {
+	for _, g := range s.Groups {
+		if g.Kind == "control" {
+			return g.Leader
+		}
+	}
+	return ""
+}
+
 // Move is what a Group has still to get or to lose.
 type Move struct {
 	Node   string `json:"node"`

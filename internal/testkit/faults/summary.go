@@ -83,10 +83,11 @@ func (d *Driver) Summary(v *Verdict) string {
 	)
 	fmt.Fprintf(
 		&b,
-		"further copies: excused %d, of which not logged %d, forgotten %d; unexcused %d\n",
+		"further copies: excused %d, of which not logged %d, forgotten %d; salvaged %d; unexcused %d\n",
 		v.Duplicates,
 		v.Unlogged.N,
 		v.Forgotten,
+		v.Salvaged,
 		v.Unexcused.N,
 	)
 	fmt.Fprintf(&b, "verbs %d: untrue %d, not so because of what was forgotten %d\n",
