@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -22,16 +21,14 @@ type Group struct {
 	roots []int
 }
 
-var groups atomic.Int64
-
 // NewGroup makes a group.
 func NewGroup() *Group {
 	for _, mount := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
 		if _, err := os.Stat(filepath.Join(mount, "cgroup.procs")); err != nil {
 			continue
 		}
-		dir := filepath.Join(mount, fmt.Sprintf("postroad-bench-%d-%d", os.Getpid(), groups.Add(1)))
-		if os.Mkdir(dir, 0o755) != nil {
+		dir, err := os.MkdirTemp(mount, "postroad-bench-")
+		if err != nil {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(dir, "cpu.stat")); err == nil {

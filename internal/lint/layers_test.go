@@ -26,7 +26,10 @@ var levels = map[string]int{
 
 // kits are for tests, the demonstration and the bench: what the product is made of does not import
 // them.
-var kits = []string{"internal/testkit/mail", "internal/testkit/faults", "internal/testkit/crash", "internal/testkit/golden", "internal/testkit/session", "internal/testkit/dns", "queue/queuetest", "internal/testkit/rows", "bench", "e2e"}
+var kits = []string{
+	"internal/testkit/mail", "internal/testkit/faults", "internal/testkit/crash", "internal/testkit/confine", "internal/testkit/golden",
+	"internal/testkit/session", "internal/testkit/dns", "internal/testkit/rows", "queue/queuetest", "bench", "e2e/kit",
+}
 
 // beside are the imports within a layer that are meant: a package's own parts, and policy, which
 // answers the questions that smtpd asks in smtpd's words.

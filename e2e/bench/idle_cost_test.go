@@ -1,0 +1,81 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/e2e/kit"
+	"github.com/postroad/postroad/internal/testkit/faults"
+)
+
+// TestIdleCost measures what three nodes cost that do nothing, with quiet shards of mailboxes.
+// POSTROAD_LONG=1 is what the bounds hold for; the short version only shows that the measurement
+// works. POSTROAD_OLD names another program to measure instead.
+func TestIdleCost(t *testing.T) {
+	last, cases := time.Second, []idleCase{{16, 0}}
+	if kit.Long() {
+		last, cases = time.Minute, []idleCase{{16, 0.015}, {64, 0.03}}
+	}
+	for _, c := range cases {
+		t.Run(fmt.Sprintf("%d shards", c.shards), func(t *testing.T) {
+			nodes := kit.DirectClusterOf(
+				t,
+				os.Getenv("POSTROAD_OLD"),
+				3,
+				"",
+				fmt.Sprintf("mailbox_shards = %d\n", c.shards),
+			)
+			nodes[0].AddUser("secret of the idle", "someone@postroad.test")
+			awaitRest(t, nodes, c.shards)
+			if kit.Long() {
+				pass(t, 10*time.Second)
+			}
+			before := make([]time.Duration, len(nodes))
+			start := time.Now()
+			for i, n := range nodes {
+				before[i] = measure.CPU([]int{n.PID()})
+			}
+			pass(t, last)
+			took := time.Since(start)
+			for i, n := range nodes {
+				share := float64(measure.CPU([]int{n.PID()})-before[i]) / float64(took)
+				t.Logf("%d shards: node %d takes %.2f %% of a core", c.shards, i+1, 100*share)
+				if c.bound > 0 && share > c.bound {
+					t.Errorf("the bound is %.1f %%", 100*c.bound)
+				}
+			}
+		})
+	}
+}
+
+type idleCase struct {
+	shards int
+	bound  float64 // of a core; 0: none
+}
+
+// awaitRest waits until all shards are spread evenly over the nodes.
+func awaitRest(t *testing.T, nodes []*kit.Node, shards int) {
+	t.Helper()
+	why := ""
+	kit.Eventually(t, 3*time.Minute, func() bool {
+		var s faults.Status
+		if err := json.Unmarshal([]byte(nodes[0].CLI("cluster", "status", "--json")), &s); err != nil {
+			t.Fatal(err)
+		}
+		why = kit.Uneven(&s, make([]*faults.Node, len(nodes)), shards)
+		return why == ""
+	}, func() string { return why })
+}
+
+// pass lets time go by in which is measured.
+func pass(t *testing.T, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	<-ctx.Done()
+}

@@ -1,0 +1,72 @@
+package kit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/postroad/postroad/internal/testkit/faults"
+)
+
+// Logs are the ends of what the nodes wrote.
+func (r *Run) Logs() string {
+	var b strings.Builder
+	for _, n := range r.Cluster.Nodes() {
+		fmt.Fprintf(&b, "--- %s\n%s", n.Name, n.Log())
+	}
+	return b.String()
+}
+
+// State is what a living node says of the cluster, for people.
+func (r *Run) State() string {
+	out := "no node is up"
+	for _, n := range r.Cluster.Live() {
+		var err error
+		if out, err = n.Run(r.Ctx, "cluster", "status"); err == nil {
+			break
+		}
+		out = fmt.Sprintf("%s: %v\n%s", n.Name, err, out)
+	}
+	return out
+}
+
+// Command runs a postroad command at a node and returns its output; it must end with 0.
+func (r *Run) Command(n *faults.Node, args ...string) string {
+	r.T.Helper()
+	out, err := n.Run(r.Ctx, args...)
+	if err != nil {
+		r.T.Fatalf("at %s: %v\n%s", n.Name, err, out)
+	}
+	return out
+}
+
+// Status runs a command and returns its exit status.
+func (r *Run) Status(n *faults.Node, args ...string) (int, string) {
+	r.T.Helper()
+	out, err := n.Run(r.Ctx, args...)
+	var ce *faults.CommandError
+	if errors.As(err, &ce) {
+		return ce.Status, out + ce.Stderr
+	}
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	return 0, out
+}
+
+// Chronicle is what the nodes said of themselves, without what they said of mail.
+func (r *Run) Chronicle() string {
+	var b strings.Builder
+	for _, n := range r.Cluster.All() {
+		text, err := os.ReadFile(filepath.Join(n.Dir, "log"))
+		if err != nil {
+			fmt.Fprintln(&b, err)
+		}
+		lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(l string) bool { return !strings.Contains(l, " postroad[") })
+		fmt.Fprintf(&b, "--- %s\n%s", n.Name, strings.Join(lines[max(0, len(lines)-40):], ""))
+	}
+	return b.String()
+}

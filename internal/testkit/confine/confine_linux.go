@@ -1,0 +1,141 @@
+package confine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// stage tells a copy of the test binary what it is. POSTROAD_CONFINE=off leaves the tests where
+// they are, for a debugger.
+const (
+	stage  = "POSTROAD_CONFINE"
+	first  = "first"  // process 1 of the namespaces
+	inside = "inside" // the tests
+)
+
+// Main runs the tests, which run returns the exit status of, in namespaces of their own.
+func Main(run func() int) int {
+	switch os.Getenv(stage) {
+	case first:
+		return confined()
+	case "":
+		if status, ok := outside(); ok {
+			return status
+		}
+	}
+	return run()
+}
+
+// outside starts the first process of new namespaces and waits for it; false: that is not
+// permitted. The kernel kills the first process when this thread ends, and all others when the
+// first one has ended.
+func outside() (status int, ok bool) {
+	runtime.LockOSThread()
+	cmd := again(first)
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET
+	if err := cmd.Start(); err != nil {
+		return 0, false
+	}
+	// go test asks for the stacks of a test that has run for too long (SIGQUIT), an operator for
+	// the end.
+	pass := make(chan os.Signal, 8)
+	signal.Notify(pass, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+	go func() {
+		for s := range pass {
+			cmd.Process.Signal(s)
+		}
+	}()
+	return exitStatus(cmd.Wait()), true
+}
+
+// again is this program once more, with the same arguments. It dies with the thread that starts it.
+func again(as string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), stage+"="+as)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// confined is the first process: it arranges the namespaces, starts the tests, and takes leave of
+// whatever loses its parent, until the tests have ended.
+func confined() int {
+	runtime.LockOSThread()
+	if err := arrange(); err != nil {
+		fmt.Fprintln(os.Stderr, "confine:", err)
+		return 1
+	}
+	cmd := again(inside)
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, "confine:", err)
+		return 1
+	}
+	pass := make(chan os.Signal, 8)
+	signal.Notify(pass, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+	go func() {
+		for s := range pass {
+			syscall.Kill(cmd.Process.Pid, s.(syscall.Signal))
+		}
+	}()
+	for {
+		var ended syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &ended, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			fmt.Fprintln(os.Stderr, "confine: waiting:", err)
+			return 1
+		case pid == cmd.Process.Pid && ended.Signaled():
+			return 128 + int(ended.Signal())
+		case pid == cmd.Process.Pid:
+			return ended.ExitStatus()
+		}
+	}
+}
+
+// arrange shows the new processes in /proc and brings loopback up. No mount of ours is seen
+// outside.
+func arrange() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("private mounts: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mounting /proc: %w", err)
+	}
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo); err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	return nil
+}
+
+func exitStatus(err error) int {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return 0
+	case !errors.As(err, &exit):
+		fmt.Fprintln(os.Stderr, "confine:", err)
+		return 1
+	case exit.ExitCode() < 0: // by a signal
+		return 1
+	}
+	return exit.ExitCode()
+}
