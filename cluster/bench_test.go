@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // usage is what the process has used up to a moment.
@@ -58,7 +60,7 @@ func diskDir(t testing.TB) string {
 // parts, 's' and an index settles the messages of that entry.
 type post struct{}
 
-func (post) Apply(w *Writer, index, term uint64, data []byte, parts [][]byte) any {
+func (post) Apply(w rows.ContentWriter, index, term uint64, data []byte, parts [][]byte) any {
 	var key [24]byte
 	var row [200]byte
 	n := len(parts)

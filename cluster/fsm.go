@@ -9,16 +9,18 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // StateMachine is what a group replicates. Both methods are called on one goroutine, the group's
 // apply goroutine.
 type StateMachine interface {
-	// Apply applies one command. It must depend on nothing but the rows, and its arguments. On the
+	// Apply applies one command. It must depend on nothing but its arguments and the rows. On the
 	// member where it was proposed, data and parts are the very slices given to Propose; elsewhere
 	// and after a restart they are fresh. Apply may keep the parts (say, to send them on without
 	// reading the disk) as long as whoever proposed them allows; it must not change them.
-	Apply(w *Writer, index, term uint64, data []byte, parts [][]byte) any
+	Apply(w rows.ContentWriter, index, term uint64, data []byte, parts [][]byte) any
 	// Committed says that everything that the preceding Apply calls wrote is in the store, and so
 	// visible to readers.
 	Committed()

@@ -13,11 +13,12 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/postroad/postroad/cluster/logstore"
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // ErrRefused: the proposal was refused before it entered the log; nothing happened. Any other error
 // of Propose means that the outcome is unknown: it may have been applied, or may yet be.
-var ErrRefused = errors.New("proposal refused")
+var ErrRefused = rows.ErrRefused
 
 // Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it
 // take part. Its methods are safe for use by several goroutines.

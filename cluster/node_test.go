@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // toy is a state machine that keeps each command under its data as key, with a reference to each of
@@ -21,7 +23,7 @@ type toy struct {
 	committed int
 }
 
-func (t *toy) Apply(w *Writer, index, term uint64, data []byte, parts [][]byte) any {
+func (t *toy) Apply(w rows.ContentWriter, index, term uint64, data []byte, parts [][]byte) any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.applied++

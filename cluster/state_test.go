@@ -17,12 +17,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/postroad/postroad/cluster/logstore"
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // apply is a state machine made of a function.
-type apply func(w *Writer, index uint64, data []byte, parts [][]byte) any
+type apply func(w rows.ContentWriter, index uint64, data []byte, parts [][]byte) any
 
-func (a apply) Apply(w *Writer, index, _ uint64, data []byte, parts [][]byte) any {
+func (a apply) Apply(w rows.ContentWriter, index, _ uint64, data []byte, parts [][]byte) any {
 	return a(w, index, data, parts)
 }
 func (apply) Committed() {}
@@ -46,7 +47,7 @@ func startWith(t testing.TB, opts Options, sm StateMachine) (*Node, *Group) {
 func TestWriterReadsItsWrites(t *testing.T) {
 	model := map[string]string{}
 	rng := rand.New(rand.NewPCG(3, 4))
-	step := func(w *Writer) string {
+	step := func(w rows.ContentWriter) string {
 		key := fmt.Sprint(rng.IntN(300))
 		switch n := rng.IntN(100); {
 		case n < 40:
@@ -67,7 +68,7 @@ func TestWriterReadsItsWrites(t *testing.T) {
 		}
 		return ""
 	}
-	n, g := startWith(t, memOptions(vfs.NewMem()), apply(func(w *Writer, _ uint64, _ []byte, _ [][]byte) any {
+	n, g := startWith(t, memOptions(vfs.NewMem()), apply(func(w rows.ContentWriter, _ uint64, _ []byte, _ [][]byte) any {
 		for range 3000 {
 			if complaint := step(w); complaint != "" {
 				return complaint
@@ -94,7 +95,7 @@ func TestWriterReadsItsWrites(t *testing.T) {
 }
 
 func TestScanBounds(t *testing.T) {
-	n, g := startWith(t, memOptions(vfs.NewMem()), apply(func(w *Writer, _ uint64, data []byte, _ [][]byte) any {
+	n, g := startWith(t, memOptions(vfs.NewMem()), apply(func(w rows.ContentWriter, _ uint64, data []byte, _ [][]byte) any {
 		w.Set(data, data)
 		return nil
 	}))
@@ -127,7 +128,7 @@ func TestScanBounds(t *testing.T) {
 func TestPartsAreNotCopied(t *testing.T) {
 	fs := vfs.NewMem()
 	part := []byte("part")
-	n, g := startWith(t, memOptions(fs), apply(func(_ *Writer, _ uint64, _ []byte, parts [][]byte) any { return &parts[0][0] == &part[0] }))
+	n, g := startWith(t, memOptions(fs), apply(func(_ rows.ContentWriter, _ uint64, _ []byte, parts [][]byte) any { return &parts[0][0] == &part[0] }))
 	if same, err := g.Propose(context.Background(), []byte("k"), [][]byte{part}); same != true || err != nil {
 		t.Errorf("%v, %v", same, err)
 	}
@@ -283,7 +284,7 @@ func TestRefusals(t *testing.T) {
 	opts := memOptions(vfs.NewMem())
 	opts.InFlight, opts.ProposeTimeout = 1, 50*time.Millisecond
 	held, release := make(chan struct{}), make(chan struct{})
-	n, g := startWith(t, opts, apply(func(_ *Writer, _ uint64, data []byte, _ [][]byte) any {
+	n, g := startWith(t, opts, apply(func(_ rows.ContentWriter, _ uint64, data []byte, _ [][]byte) any {
 		if bytes.Equal(data, []byte("hold")) {
 			close(held)
 			<-release

@@ -154,6 +154,13 @@ func (s *Scheduler) ringTimer() {
 
 // Accepted takes new items (queue.Listener).
 func (s *Scheduler) Accepted(items []queue.Item) {
+	var last mail.ID // the items of one message are neighbours
+	for i := range items {
+		if m := items[i].Message; m.ID != last {
+			last = m.ID
+			s.o.Log.Queued(m.ID, m.Envelope.Sender, m.Size, len(m.Envelope.Recipients))
+		}
+	}
 	now := s.lock()
 	s.mu.core.accepted(items, now)
 	s.unlock(now)

@@ -15,7 +15,7 @@ const MaxTogether = directSize
 func (s *Store) AppendTogether(ctx context.Context, all []*Delivery) ([][]Result, error) {
 	r := s.run.Load()
 	if r == nil {
-		return nil, ErrRefused
+		return nil, errNotOwner
 	}
 	results := make([][]Result, len(all))
 	var t taken

@@ -1,6 +1,9 @@
 package mailbox
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Commands are what goes through the log: version, type, command time (milliseconds), the proposer
 // that made it (session, lane and number; proposer.go), then what the type says. All that a command
@@ -127,6 +130,15 @@ type command struct {
 	to     uint32
 	move   bool
 	lock   uint64
+}
+
+// Understands returns why this program cannot apply a command, if that is of a newer version or
+// kind (cluster.Versioned).
+func (*Store) Understands(data []byte) error {
+	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 || commandType(data[1]) >= commandTypes {
+		return fmt.Errorf("a mailbox command that begins with %x is not known", data[:min(len(data), 2)])
+	}
+	return nil
 }
 
 // decode reads a whole command before any of it is applied.

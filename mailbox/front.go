@@ -75,7 +75,7 @@ func (f *front) add(d delivery) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.stopped {
-		return ErrRefused
+		return errNotOwner
 	}
 	if f.mu.items > 0 && f.mu.bytes+d.memory > f.maxBytes || f.mu.items+len(d.Items) > f.maxItems {
 		return ErrBusy
@@ -97,7 +97,7 @@ func (f *front) forget(records []Record) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.stopped {
-		return ErrRefused
+		return errNotOwner
 	}
 	if f.mu.forgets.Len()+len(records) > f.maxForgets {
 		return ErrBusy

@@ -63,7 +63,7 @@ func (s *Store) Lock(ctx context.Context, address string) (LockID, error) {
 func (s *Store) leased() (*run, error) {
 	r := s.run.Load()
 	if r == nil || !s.opts.Lease() {
-		return nil, ErrRefused
+		return nil, errNotOwner
 	}
 	return r, nil
 }

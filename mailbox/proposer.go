@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // lane is one proposer: at most one command of it is under way, and they are numbered, so that the
@@ -104,45 +105,23 @@ func (r *run) proposeChunks(l *lane, upload uint64, c *Content) (n uint32, err e
 	return n, nil
 }
 
-// Pauses between repeated proposals.
-const (
-	repeatFirst = 20 * time.Millisecond
-	repeatMost  = time.Second
-)
-
 // propose proposes the same octets until the outcome is known (pitfall R4) or ctx ends. An error
 // that wraps ErrRefused: nothing happened and nothing will; ErrUnknown: it may have, and may still.
 // Of appends ctx is the term's: their unknown outcomes come with its end alone, when what is still
 // on its way is kept out by the next epoch. Else a late copy could follow the Forget of a second
 // try.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	unknown := false
-	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {
-		result, err := r.group.Propose(ctx, data, parts)
-		if err == nil {
-			if _, late := result.(refused); !late {
-				return result, nil
-			}
-			err = fmt.Errorf("another owner has come: %w", ErrRefused)
-			if unknown { // then the first try may have been in time
-				return nil, errUnknown{err}
-			}
-		}
-		if errors.Is(err, ErrRefused) && !unknown {
-			return nil, err
-		}
-		unknown = true // a refusal now says nothing of the first try
-		r.s.repeated.Add(1)
-		select {
-		case <-ctx.Done():
-			return nil, errUnknown{err}
-		case <-time.After(pause):
-		}
-	}
+	group := rows.Repeat{To: r.group, Late: tooLate, Again: func() { r.s.repeated.Add(1) }}
+	result, _, err := group.Propose(ctx, data, parts)
+	return result, err
 }
 
-// errUnknown hides a late ErrRefused.
-type errUnknown struct{ err error }
+var errOtherOwner = errors.New("another owner has come")
 
-func (e errUnknown) Error() string { return ErrUnknown.Error() + ": " + e.err.Error() }
-func (e errUnknown) Unwrap() error { return ErrUnknown }
+// tooLate tells whether the state machine passed a command over, for it was of an earlier session.
+func tooLate(result any) error {
+	if _, late := result.(refused); late {
+		return errOtherOwner
+	}
+	return nil
+}

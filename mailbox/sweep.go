@@ -55,7 +55,7 @@ func (r *run) sweepNow(ctx context.Context, steps ...func(context.Context) error
 func (s *Store) Sweep(ctx context.Context) error {
 	r := s.run.Load()
 	if r == nil {
-		return ErrRefused
+		return errNotOwner
 	}
 	return r.sweepNow(ctx, r.sweepChunks, r.purgeAll, r.retainAll)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // run is one term of this member as the owner, from Start to Stop or Abandon.
@@ -72,7 +74,7 @@ func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
 		select {
 		case <-ctx.Done():
 			return epochResult{}, errors.Join(err, ctx.Err())
-		case <-time.After(repeatFirst):
+		case <-time.After(rows.FirstPause):
 		}
 	}
 }
@@ -111,7 +113,7 @@ func (s *Store) Append(d *Delivery, done func([]Result, error)) {
 	u := delivery{Delivery: d, done: done}
 	err := s.check(&u)
 	if err == nil {
-		err = ErrRefused
+		err = errNotOwner
 		if r := s.run.Load(); r != nil {
 			err = r.front.add(u)
 		}
@@ -130,7 +132,7 @@ func (s *Store) Forget(records []Record) error {
 	if r := s.run.Load(); r != nil {
 		return r.front.forget(records)
 	}
-	return ErrRefused
+	return errNotOwner
 }
 
 // Stop refuses new work and waits until what is pending is answered. When ctx ends before that, the
@@ -163,6 +165,6 @@ func (s *Store) Abandon() {
 	}
 	r.cancel()
 	for _, d := range r.front.drop() {
-		d.done(nil, ErrRefused)
+		d.done(nil, errNotOwner)
 	}
 }

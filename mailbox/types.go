@@ -2,8 +2,8 @@ package mailbox
 
 import (
 	"bytes"
-	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -11,18 +11,13 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// Writer is where Apply writes, Reader what is read: rows, and the parts of contents.
+// Apply writes to a Writer; rows and the parts of contents are read through a Reader, and commands
+// go through a Proposer.
 type (
-	Writer = rows.ContentWriter
-	Reader = rows.ContentReader
+	Writer   = rows.ContentWriter
+	Reader   = rows.ContentReader
+	Proposer = rows.Proposer
 )
-
-// Proposer replicates a command: data and its content parts. It blocks until the command is applied
-// and on stable storage on a majority, and returns what Apply returned. An error that is not
-// ErrRefused means that the outcome is unknown.
-type Proposer interface {
-	Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error)
-}
 
 // Group is what a store needs of its replicated group.
 type Group interface {
@@ -32,8 +27,8 @@ type Group interface {
 
 // What the owner's side answers. Errors of several causes wrap these.
 var (
-	ErrRefused    = errors.New("not the owner of these mailboxes") // nothing happened; Proposers wrap it
-	ErrUnknown    = errors.New("it is not known whether the mailboxes were changed")
+	ErrRefused    = rows.ErrRefused // nothing happened: another member is the owner, or the group refused
+	ErrUnknown    = rows.ErrUnknown // the mailboxes may have been changed, or may still be
 	ErrBusy       = errors.New("too much is waiting for the mailboxes, try again later")
 	ErrWrongShard = errors.New("the mailbox is in another shard")
 	ErrNoMailbox  = errors.New("no such mailbox")
@@ -47,6 +42,9 @@ var (
 	ErrStaleLock  = errors.New("the session has lost the mailbox")
 	ErrContent    = errors.New("the content could not be read or is not as long as it says")
 )
+
+// errNotOwner is what this member itself refuses with.
+var errNotOwner = fmt.Errorf("%w: not the owner of these mailboxes", ErrRefused)
 
 // UID names a message in its folder (RFC 9051 2.3.1.1): given in ascending order, never twice.
 type UID = uint32

@@ -15,7 +15,7 @@ func (r *run) lane(ctx context.Context) (*lane, error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
 	case <-r.ctx.Done():
-		return nil, ErrRefused
+		return nil, errNotOwner
 	}
 }
 
@@ -41,7 +41,7 @@ func (r *run) verb(ctx context.Context, t commandType, body func([]byte) []byte)
 func (s *Store) verb(ctx context.Context, t commandType, body func([]byte) []byte) (verbResult, error) {
 	r := s.run.Load()
 	if r == nil {
-		return verbResult{}, ErrRefused
+		return verbResult{}, errNotOwner
 	}
 	v, err := r.verb(ctx, t, body)
 	if err == nil && (t == cmdRemoveMailbox || t == cmdDeleteFolder) {

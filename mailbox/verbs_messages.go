@@ -28,7 +28,7 @@ func (r *run) verbs(ctx context.Context, t commandType, uids []UID, body func([]
 func (s *Store) onMessages(ctx context.Context, t commandType, uids []UID, body func([]byte, []UID) []byte) (verbResult, error) {
 	r := s.run.Load()
 	if r == nil {
-		return verbResult{}, ErrRefused
+		return verbResult{}, errNotOwner
 	}
 	return r.verbs(ctx, t, uids, body)
 }
@@ -82,7 +82,7 @@ type Copied struct {
 func (s *Store) Copy(ctx context.Context, box Ref, folder uint32, uids []UID, to uint32, move bool) (all []Copied, err error) {
 	r := s.run.Load()
 	if r == nil {
-		return nil, ErrRefused
+		return nil, errNotOwner
 	}
 	for len(uids) > 0 {
 		some := uids[:min(len(uids), verbMost)]

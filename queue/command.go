@@ -220,8 +220,8 @@ type command struct {
 }
 
 // Understands returns why this program cannot apply a command, if that is of a newer version or
-// kind.
-func Understands(data []byte) error {
+// kind (cluster.Versioned).
+func (*Queue) Understands(data []byte) error {
 	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 || commandType(data[1]) >= newestCommand {
 		return fmt.Errorf("a queue command that begins with %x is not known", data[:min(len(data), 2)])
 	}

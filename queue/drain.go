@@ -42,7 +42,7 @@ func (r *run) idle() bool {
 func (q *Queue) Seal(ctx context.Context) (ok bool, err error) {
 	r := q.run.Load()
 	if r == nil {
-		return false, ErrRefused
+		return false, errNotOwner
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()

@@ -12,7 +12,23 @@ var errNotForwarded = errors.New("only accept commands, and letters of a group t
 
 // CheckForwarded looks at a command that another member sent, before it is proposed here: what
 // enters the log must be applicable on all members, and outcomes and epochs are the leader's own.
-func CheckForwarded(data []byte, parts [][]byte) error {
+func (q *Queue) CheckForwarded(data []byte, parts [][]byte) error {
+	if err := q.RoomFor(data); err != nil {
+		return err
+	}
+	return checkForwarded(data, parts)
+}
+
+// RoomFor refuses a command that brings messages from another group when this member is short of
+// room (Options.Room).
+func (q *Queue) RoomFor(data []byte) error {
+	if q.opts.Room == nil || !bringsMail(data) {
+		return nil
+	}
+	return q.opts.Room()
+}
+
+func checkForwarded(data []byte, parts [][]byte) error {
 	var c command
 	if err := c.decode(data); err != nil {
 		return fmt.Errorf("forwarded command: %w", err)
@@ -41,9 +57,8 @@ func CheckForwarded(data []byte, parts [][]byte) error {
 	return errNotForwarded
 }
 
-// BringsMail reports whether a forwarded command brings messages from another group, which a member
-// that is short of room refuses.
-func BringsMail(data []byte) bool {
+// bringsMail reports whether a command brings messages from another group.
+func bringsMail(data []byte) bool {
 	return len(data) > 1 && (commandType(data[1]) == cmdTake || commandType(data[1]) == cmdBring)
 }
 

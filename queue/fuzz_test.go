@@ -238,14 +238,14 @@ func FuzzCommand(f *testing.F) {
 
 func FuzzResult(f *testing.F) {
 	for _, r := range results {
-		f.Add(AppendResult(nil, r))
+		f.Add(appendResult(nil, r))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ParseResult(b)
 		if err != nil {
 			return
 		}
-		if again, err := ParseResult(AppendResult(nil, r)); err != nil || !reflect.DeepEqual(again, r) {
+		if again, err := ParseResult(appendResult(nil, r)); err != nil || !reflect.DeepEqual(again, r) {
 			t.Fatalf("%v: %+v, want %+v", err, again, r)
 		}
 	})
@@ -259,7 +259,7 @@ var results = []any{
 
 func TestResultsTravel(t *testing.T) {
 	for _, r := range results {
-		b := AppendResult([]byte("x"), r)
+		b := appendResult([]byte("x"), r)
 		if got, err := ParseResult(b[1:]); err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("%#v came back as %#v, %v", r, got, err)
 		}
@@ -290,7 +290,7 @@ func FuzzForwarded(f *testing.F) {
 			size := len(content) / int(n)
 			parts, content = append(parts, content[:size]), content[size:]
 		}
-		if CheckForwarded(data, parts) != nil {
+		if checkForwarded(data, parts) != nil {
 			return
 		}
 		q := New(Options{})
@@ -340,7 +340,7 @@ func TestCheckForwarded(t *testing.T) {
 		return appendAcceptEntry(bytes.Clone(head), mail.ID{1}, ReportID{}, 4, 0, w.encode(e))
 	}
 	good, four := entry(fuzzEnvelope()), [][]byte{make([]byte, 4)}
-	if err := CheckForwarded(good, four); err != nil {
+	if err := checkForwarded(good, four); err != nil {
 		t.Fatal(err)
 	}
 	odd := fuzzEnvelope()
@@ -354,7 +354,7 @@ func TestCheckForwarded(t *testing.T) {
 		"epoch": {appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), nil}, "outcomes": {appendSettle(appendCommand(nil, cmdSettle, 5), 1, 0), nil},
 		"chunk without content": {binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), make([]byte, idLen)...), 3), nil},
 	} {
-		if CheckForwarded(c.data, c.parts) == nil {
+		if checkForwarded(c.data, c.parts) == nil {
 			t.Errorf("%s: let through", name)
 		}
 	}

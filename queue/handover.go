@@ -84,7 +84,7 @@ func (q *Queue) Pack(
 ) (*Parcel, error) {
 	r := q.run.Load()
 	if r == nil {
-		return nil, ErrRefused
+		return nil, errNotOwner
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()
@@ -154,7 +154,7 @@ func (q *Queue) EndHandOver(
 ) (done HandedOver, err error) {
 	r := q.run.Load()
 	if r == nil {
-		return done, ErrRefused
+		return done, errNotOwner
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // courierTo copies messages to another group, in commands of bounded size. At most one command's
@@ -131,7 +132,7 @@ func proposeAt(
 	data []byte,
 	parts [][]byte,
 ) (result any, err error) {
-	pause := repeatFirst
+	pause := rows.FirstPause
 	for try := 0; ; try++ {
 		if result, err = to.Propose(ctx, data, parts); err == nil || try == elsewhereTries {
 			return result, err
@@ -140,7 +141,7 @@ func proposeAt(
 		case <-ctx.Done():
 			return nil, err
 		case <-time.After(pause):
-			pause = min(2*pause, repeatMost)
+			pause = min(2*pause, rows.MostPause)
 		}
 	}
 }

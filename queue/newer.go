@@ -36,7 +36,7 @@ func (m *machine) applyNewer() any {
 func (q *Queue) Note(ctx context.Context, text string) error {
 	r := q.run.Load()
 	if r == nil {
-		return ErrRefused
+		return errNotOwner
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()

@@ -61,7 +61,7 @@ var ErrUncounted = errors.New("an answer of the log was lost on the way")
 func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved) (t Total, err error) {
 	r := q.run.Load()
 	if r == nil {
-		return t, ErrRefused
+		return t, errNotOwner
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()
@@ -119,7 +119,7 @@ func (o *operation) flush() {
 		return
 	}
 	data := appendOperator(appendCommand(nil, cmdOperator, o.r.commandTime(nil)), o.verb, o.why, o.refs)
-	result, again, err := o.r.proposeOr(o.ctx, data, nil, nil)
+	result, again, err := o.r.repeat(nil).Propose(o.ctx, data, nil)
 	if err != nil {
 		o.err = fmt.Errorf("propose an operator's command: %w", err)
 		return

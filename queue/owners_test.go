@@ -97,14 +97,14 @@ func (w *owners) fault(data []byte) queuetest.Fault {
 type forwarding struct{ *queuetest.Cluster }
 
 func (f forwarding) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	if err := CheckForwarded(data, parts); err != nil {
+	if err := checkForwarded(data, parts); err != nil {
 		return nil, err
 	}
 	result, err := f.Cluster.Propose(ctx, data, parts)
 	if err != nil {
 		return nil, err
 	}
-	return ParseResult(AppendResult(nil, result))
+	return ParseResult(appendResult(nil, result))
 }
 
 // submit sends messages to a peer, whether it owns the queue or not.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
-	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -57,7 +57,7 @@ func (r *run) accept(l *lane, b *batch) {
 func (r *run) proposeAccept(data []byte, parts [][]byte) *smtp.Failure {
 	ctx, cancel := context.WithTimeout(r.answers, r.q.opts.UnknownFor)
 	defer cancel()
-	result, _, err := r.proposeOr(ctx, data, parts, r.q.opts.Forward)
+	result, _, err := r.repeat(r.q.opts.Forward).Propose(ctx, data, parts)
 	switch {
 	case err == nil && result == acceptResult{true}:
 		return nil
@@ -69,48 +69,17 @@ func (r *run) proposeAccept(data []byte, parts [][]byte) *smtp.Failure {
 	return failUnknown.With(err)
 }
 
-// Pauses between repeated proposals.
-const (
-	repeatFirst = 20 * time.Millisecond
-	repeatMost  = time.Second
-)
+// repeat returns what proposes to this run's group until the outcome is known.
+func (r *run) repeat(forward Proposer) rows.Repeat {
+	return rows.Repeat{To: r.group, Forward: forward, Again: func() { r.q.repeated.Add(1) }}
+}
 
-// propose proposes until the outcome is known or ctx ends. An error that wraps ErrRefused: it
-// surely never entered the log.
+// propose proposes until the outcome is known or ctx ends. An error that wraps ErrRefused says that
+// the command surely never entered the log.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	result, _, err := r.proposeOr(ctx, data, parts, nil)
+	result, _, err := r.repeat(nil).Propose(ctx, data, parts)
 	return result, err
 }
-
-// proposeOr is propose; when the outcome is unknown and this member does not lead the group any
-// more, the command goes to who does. again: what an earlier try may have done is not in the
-// result.
-func (r *run) proposeOr(ctx context.Context, data []byte, parts [][]byte, forward Proposer) (result any, again bool, err error) {
-	for pause := repeatFirst; ; pause = min(2*pause, repeatMost) {
-		result, err = r.group.Propose(ctx, data, parts)
-		if again && forward != nil && errors.Is(err, ErrRefused) {
-			result, err = forward.Propose(ctx, data, parts)
-		}
-		if err == nil {
-			return result, again, nil
-		}
-		if errors.Is(err, ErrRefused) && !again {
-			return nil, false, err
-		}
-		again = true // a refusal now says nothing of the first try
-		r.q.repeated.Add(1)
-		select {
-		case <-ctx.Done():
-			return nil, true, errUnknown{err}
-		case <-time.After(pause):
-		}
-	}
-}
-
-// errUnknown hides a late ErrRefused.
-type errUnknown struct{ err error }
-
-func (e errUnknown) Error() string { return "outcome unknown: " + e.err.Error() }
 
 // commandTime is now, but never before an ID that the command brings.
 func (r *run) commandTime(ids []mail.ID) int64 {

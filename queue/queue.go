@@ -42,6 +42,8 @@ type Options struct {
 	// IDs gives the messages' IDs. The queues of one node share it, so that no two of its groups
 	// give the same; nil: the queue has its own.
 	IDs *mail.IDs
+	// Room returns why this member has no room for mail from another group; nil: it always has.
+	Room func() error
 	// Forward proposes at the member that leads the group now. Accept commands of unknown outcome
 	// go there once this member is not the leader any more; nil: nowhere.
 	Forward Proposer
@@ -104,7 +106,7 @@ func New(o Options) *Queue {
 	return q
 }
 
-// Apply applies one command of the log. It is called on one goroutine.
+// Apply applies one command of the log (cluster.StateMachine). It is called on one goroutine.
 func (q *Queue) Apply(w Writer, index, term uint64, data []byte, parts [][]byte) any {
 	return q.machine.apply(w, index, data, parts)
 }

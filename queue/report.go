@@ -90,7 +90,7 @@ func (q *Queue) withMessages(r Reader, all []Report) ([]Report, error) {
 func (q *Queue) DropReports(ctx context.Context, ids ...ReportID) error {
 	r := q.run.Load()
 	if r == nil {
-		return ErrRefused
+		return errNotOwner
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()

@@ -22,7 +22,12 @@ const (
 )
 
 // AppendResult appends the encoded form of what Apply returned. It panics on anything else.
-func AppendResult(b []byte, result any) []byte {
+func (*Queue) AppendResult(b []byte, result any) []byte { return appendResult(b, result) }
+
+// ParseResult reads what AppendResult made.
+func (*Queue) ParseResult(b []byte) (any, error) { return ParseResult(b) }
+
+func appendResult(b []byte, result any) []byte {
 	switch r := result.(type) {
 	case nil:
 		return append(b, formatVersion, resultNone)
@@ -56,7 +61,7 @@ func AppendResult(b []byte, result any) []byte {
 	panic(fmt.Sprintf("queue: %T is no result of a command", result))
 }
 
-// ParseResult reads what AppendResult made.
+// ParseResult reads a result of a group whose queue this member does not have.
 func ParseResult(b []byte) (result any, err error) {
 	d := decoder{b: b}
 	d.version()

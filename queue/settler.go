@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/fifo"
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // settleMost bounds the outcomes of one settle command, about 75 KiB, at the very most 650.
@@ -230,7 +231,7 @@ func (r *run) settleBatch(outcomes []Outcome) error {
 		select {
 		case <-r.ctx.Done():
 			return fmt.Errorf("%w: %w", errStopped, err)
-		case <-time.After(repeatMost): // refused: the owner may change back to us
+		case <-time.After(rows.MostPause): // refused: the owner may change back to us
 		}
 	}
 }

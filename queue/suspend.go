@@ -50,7 +50,7 @@ const maxSuspensions = 1000
 func (q *Queue) Suspend(ctx context.Context, version uint64, all []Suspension) (now Suspensions, err error) {
 	r := q.run.Load()
 	if r == nil {
-		return now, ErrRefused
+		return now, errNotOwner
 	}
 	if len(all) > maxSuspensions {
 		return now, fmt.Errorf("%d suspensions are more than a queue takes", len(all))

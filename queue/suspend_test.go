@@ -68,7 +68,7 @@ func TestSuspendOfThePast(t *testing.T) {
 	if _, err := b.g.Propose(context.Background(), late, nil); err != nil || len(b.h.barred) != 1 || b.h.barred[0].Version != 3 {
 		t.Errorf("%v, heard %+v", err, b.h.barred)
 	}
-	if CheckForwarded(late, nil) == nil {
+	if checkForwarded(late, nil) == nil {
 		t.Error("it may be forwarded")
 	}
 }

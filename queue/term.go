@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // run is one term of this member as the owner, from Start to Stop or Abandon.
@@ -89,7 +91,7 @@ func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
 		select {
 		case <-ctx.Done():
 			return epochResult{}, errors.Join(err, ctx.Err())
-		case <-time.After(repeatFirst):
+		case <-time.After(rows.FirstPause):
 		}
 	}
 }

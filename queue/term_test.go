@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue/queuetest"
 )
@@ -140,7 +141,7 @@ func TestFence(t *testing.T) {
 		p.fail(cmdSettle, queuetest.Delay)
 		got := make(chan error, 1)
 		p.a.q.Settle([]Outcome{{ID: id, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}}}, func(err error) { got <- err })
-		<-time.After(settleLinger + repeatFirst/2) // it is under way, and will be repeated
+		<-time.After(settleLinger + rows.FirstPause/2) // it is under way, and will be repeated
 		p.own(t, p.b)
 		before := p.b.load(id)
 		p.group.Release()
@@ -170,7 +171,7 @@ func TestRecall(t *testing.T) {
 				{ID: refused, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}},
 			}
 			p.a.q.Settle(outcomes, func(err error) { got <- err })
-			<-time.After(settleLinger + repeatFirst/2) // proposed, in vain
+			<-time.After(settleLinger + rows.FirstPause/2) // proposed, in vain
 			p.a.q.Abandon()
 			if err := <-got; err == nil {
 				t.Fatal("recorded by nobody")

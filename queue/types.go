@@ -1,31 +1,27 @@
 package queue
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// Writer is where Apply writes, Reader what is read: rows, and the parts of contents.
+// Apply writes to a Writer; rows and the parts of contents are read through a Reader, and commands
+// go through a Proposer.
 type (
-	Writer = rows.ContentWriter
-	Reader = rows.ContentReader
+	Writer   = rows.ContentWriter
+	Reader   = rows.ContentReader
+	Proposer = rows.Proposer
 )
 
-// Proposer replicates a command: data and its content parts. It blocks until the command is applied
-// and on stable storage on a majority, and returns what Apply returned. An error that is not
-// ErrRefused means that the outcome is unknown; then data and parts must never change again, else
-// they are the caller's when Propose returns, but for what Apply kept.
-type Proposer interface {
-	Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error)
-}
+// ErrRefused is what the owner's methods return when this member is not the owner, or the group
+// refused the command. Nothing happened.
+var ErrRefused = rows.ErrRefused
 
-// ErrRefused: the proposal was refused before it entered the log; nothing happened. Proposers wrap
-// it.
-var ErrRefused = errors.New("not the owner of this queue")
+// errNotOwner is what this member itself refuses with.
+var errNotOwner = fmt.Errorf("%w: not the owner of this queue", ErrRefused)
 
 // PartRef says where one piece of a content lies: a part of a log entry. Content is the parts
 // joined.

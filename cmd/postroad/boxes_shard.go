@@ -25,7 +25,7 @@ func (n *node) holdShard(id uint64, number, of int, first bool) (*shard, error) 
 	s.begin = s.own
 	s.store = mailbox.New(mailbox.Options{Shard: number, Shards: of, Lease: s.leads})
 	s.store.Open(s.group)
-	return s, s.take(first, mailboxMachine{s.store})
+	return s, s.take(first, s.store)
 }
 
 // leads reports whether this node surely is the owner.
@@ -34,7 +34,7 @@ func (s *shard) leads() bool { return s.group.Holds(s.term.Load()) }
 // own makes this node the owner.
 func (s *shard) own(ctx context.Context, term uint64) (tenancy, error) {
 	s.term.Store(term)
-	if err := s.store.Start(ctx, mailboxGroup{s.group}, nobodyWatches{}); err != nil {
+	if err := s.store.Start(ctx, s.group, nobodyWatches{}); err != nil {
 		s.term.Store(0)
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/policy"
 )
 
@@ -25,7 +26,7 @@ import (
 func (n *node) startControl(ctx context.Context) error {
 	n.users = directory.New()
 	group := n.store.Group(cluster.ControlGroup)
-	proposer := anywhere{group}
+	proposer := rows.ProposerFunc(group.Forward)
 	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now, Allows: func() error {
 		return n.control.Needs(control.MailboxProtocol, "that")
 	}}

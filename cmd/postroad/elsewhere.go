@@ -32,10 +32,10 @@ func (o otherGroup) Propose(
 	parts [][]byte,
 ) (result any, err error) {
 	if h := o.n.queues.get(o.group); h != nil && h.group.Leading() != 0 {
-		if err := o.n.roomFor(data); err != nil {
+		if err := h.queue.RoomFor(data); err != nil {
 			return nil, fmt.Errorf("%w: %w", queue.ErrRefused, err)
 		}
-		return queueGroup{h.group}.Propose(ctx, data, parts)
+		return h.group.Propose(ctx, data, parts)
 	}
 	g, _ := o.n.control.Group(o.group)
 	all := fmt.Errorf("%w: group %d has no leader now", cluster.ErrRefused, o.group)
@@ -49,14 +49,11 @@ func (o otherGroup) Propose(
 		}
 		all = err
 	}
-	return nil, refusedAs(queue.ErrRefused, all)
+	return nil, all
 }
 
 // roomFor refuses mail from another group when there is no room for it, as for mail from clients.
-func (n *node) roomFor(data []byte) error {
-	if !queue.BringsMail(data) {
-		return nil
-	}
+func (n *node) roomFor() error {
 	if f := n.pressure.Failure(); f != nil {
 		return fmt.Errorf("%s has too little free disk space", n.cfg.Node.Name)
 	}

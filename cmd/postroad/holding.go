@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
 )
@@ -43,7 +44,7 @@ func (n *node) hold(id uint64, first bool) (*holding, error) {
 	h := &holding{n: n, ownership: ownership{group: n.store.Group(id), log: n.log}, handing: newHanding()}
 	h.begin = h.own
 	h.queue = queue.New(queue.Options{
-		Member: n.self.Member, Budget: n.budget, IDs: n.ids, Forward: anywhere{h.group},
+		Member: n.self.Member, Budget: n.budget, IDs: n.ids, Forward: rows.ProposerFunc(h.group.Forward), Room: n.roomFor,
 		InFlight: func(id mail.ID, recipient uint32) bool {
 			t := h.tenure.Load()
 			return t != nil && t.scheduler.InFlight(id, recipient)
@@ -54,7 +55,7 @@ func (n *node) hold(id uint64, first bool) (*holding, error) {
 		},
 	})
 	h.queue.Open(h.group)
-	return h, h.take(first, queueMachine{h.queue, n.roomFor})
+	return h, h.take(first, h.queue)
 }
 
 // own makes this node the owner: from now on it takes the group's mail and delivers it.
@@ -70,7 +71,7 @@ func (h *holding) own(ctx context.Context, term uint64) (tenancy, error) {
 	}
 	t.reporter = delivery.NewReporter(o, reportQueue{q, h.n.policy})
 	h.tenure.Store(t)
-	if err := h.queue.Start(ctx, queueGroup{h.group}, announcer{t.scheduler, h.n.log}); err != nil {
+	if err := h.queue.Start(ctx, h.group, t.scheduler); err != nil {
 		h.tenure.Store(nil)
 		return nil, errors.Join(err, t.scheduler.Shutdown(ctx))
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/rows"
 )
 
 // Recovery, offline: what to do when a majority of disks is gone for good.
@@ -210,7 +211,7 @@ func (r *recovery) lead(ctx context.Context, group *cluster.Group) (*control.Edi
 	if err := errors.Join(r.state.Load(group), r.users.Load(group)); err != nil {
 		return nil, err
 	}
-	return &control.Editor{State: r.state, Proposer: anywhere{group}, Now: time.Now}, nil
+	return &control.Editor{State: r.state, Proposer: rows.ProposerFunc(group.Forward), Now: time.Now}, nil
 }
 
 // refound takes the others out and gives the cluster a new identity. The credentials come last:
@@ -302,7 +303,7 @@ func cmpErr(err error) error {
 }
 
 // restoreRows gives a new control group the users of a backup, under a new identity of the cluster.
-func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, head backupHead, rows []backupRow) error {
+func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, head backupHead, backup []backupRow) error {
 	n := &node{cfg: cfg, store: store, control: control.New(), users: directory.New(), fatal: make(chan error, 1)}
 	group := store.Group(cluster.ControlGroup)
 	creds, err := n.beginCluster()
@@ -312,7 +313,7 @@ func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, h
 	if n.self, err = creds.Identity(); err != nil {
 		return err
 	}
-	n.changes = &control.Editor{State: n.control, Proposer: anywhere{group}, Now: time.Now}
+	n.changes = &control.Editor{State: n.control, Proposer: rows.ProposerFunc(group.Forward), Now: time.Now}
 	if err := n.startControlGroup(ctx, group); err != nil {
 		return err
 	}
@@ -323,7 +324,7 @@ func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, h
 		return err
 	}
 	users := 0
-	for _, row := range rows {
+	for _, row := range backup {
 		if shards := control.ShardsOf(row.Key, row.Value); shards > 0 {
 			if err := n.changes.MakeShards(ctx, shards); err != nil {
 				return fmt.Errorf("restoring the number of shards: %w", err)

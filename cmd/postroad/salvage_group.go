@@ -32,14 +32,9 @@ func (s *salvager) machine(p *parted) cluster.StateMachine {
 	case control.KindControl:
 		return controlMachine{control.New(), directory.New()}
 	case control.KindMailbox:
-		return mailboxMachine{
-			mailbox.New(mailbox.Options{Shard: p.about.Shard, Shards: max(1, s.shards())}),
-		}
+		return mailbox.New(mailbox.Options{Shard: p.about.Shard, Shards: max(1, s.shards())})
 	}
-	return queueMachine{
-		queue.New(queue.Options{Member: s.self.Member}),
-		func([]byte) error { return nil },
-	}
+	return queue.New(queue.Options{Member: s.self.Member})
 }
 
 func (s *salvager) shards() (n int) {

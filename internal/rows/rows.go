@@ -4,7 +4,17 @@
 // each other; cluster implements all of it, and rowstest does for tests.
 package rows
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+// ErrRefused says that a command was not proposed: it is not in the log and will not be, and
+// nothing happened. Proposers wrap it with the reason.
+var ErrRefused = errors.New("refused")
+
+// ErrUnknown says that a command may have been applied, or may still be.
+var ErrUnknown = errors.New("outcome unknown")
 
 // Writer is where Apply writes. Every method is called on the apply goroutine; keys and values are
 // copied, and the value that Get returns is valid until the next call. Get sees the writes of the
@@ -21,10 +31,20 @@ type Reader interface {
 	Scan(from, to []byte, fn func(k, v []byte) bool) error
 }
 
-// Proposer replicates a command, wherever the leader is, and returns what Apply returned there. An
-// error means that the outcome is unknown or that the command was refused before it was in the log.
+// Proposer replicates a command: data and its content parts. It blocks until the command is applied
+// and on stable storage on a majority, and returns what Apply returned. An error that does not wrap
+// ErrRefused means that the outcome is unknown; then data and parts must never change again, else
+// they are the caller's when Propose returns, but for what Apply kept.
 type Proposer interface {
-	Propose(ctx context.Context, data []byte, parts [][]byte) (any, error)
+	Propose(ctx context.Context, data []byte, parts [][]byte) (result any, err error)
+}
+
+// ProposerFunc is a function that proposes.
+type ProposerFunc func(ctx context.Context, data []byte, parts [][]byte) (any, error)
+
+// Propose calls the function.
+func (f ProposerFunc) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
+	return f(ctx, data, parts)
 }
 
 // ContentWriter is where Apply of a state writes that refers to contents in the log: this group's

@@ -3,7 +3,6 @@ package crash
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -20,22 +19,6 @@ type node struct {
 	queue   *queue.Queue
 	silent  atomic.Bool   // it is being taken down: its failures are no news
 	synced  chan struct{} // gets a value now and then when the log was synced
-}
-
-type machine struct{ *queue.Queue }
-
-func (m machine) Apply(w *cluster.Writer, index, term uint64, data []byte, parts [][]byte) any {
-	return m.Queue.Apply(w, index, term, data, parts)
-}
-
-type group struct{ *cluster.Group }
-
-func (g group) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	result, err := g.Group.Propose(ctx, data, parts)
-	if errors.Is(err, cluster.ErrRefused) {
-		err = fmt.Errorf("%w: %w", queue.ErrRefused, err)
-	}
-	return result, err
 }
 
 // discard gives fresh mail's memory back; the test delivers by itself.
@@ -80,7 +63,7 @@ func start(fs vfs.FS) (n *node, err error) {
 	n.queue = queue.New(queue.Options{Member: n.cluster.Member(), Budget: mail.NewBudget(8 << 20)})
 	leading := make(chan struct{}, 1)
 	g := n.cluster.Group(cluster.HomeGroup)
-	err = g.Start(machine{n.queue}, func(term uint64) {
+	err = g.Start(n.queue, func(term uint64) {
 		if term != 0 {
 			leading <- struct{}{}
 		}
@@ -95,7 +78,7 @@ func start(fs vfs.FS) (n *node, err error) {
 	case <-ctx.Done():
 		return n, errors.New("no leader after a minute")
 	}
-	return n, n.queue.Start(ctx, group{g}, discard{})
+	return n, n.queue.Start(ctx, g, discard{})
 }
 
 // stop ends a node whose disk nobody will look at again.
