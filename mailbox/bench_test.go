@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/queue/queuetest"
 )
@@ -55,7 +56,7 @@ func newBenchStore(b testing.TB) (*benchStore, []string) {
 	names := make([]string, 10_000)
 	for n := range names {
 		names[n] = fmt.Sprintf("user%d@example.net", n)
-		data := appendSettings(appendBytes(appendCommand(nil, cmdCreateMailbox, 1, sender{1, 0, uint64(n + 1)}), names[n]), Settings{Hard: 1 << 40})
+		data := appendSettings(codec.AppendBytes(appendCommand(nil, cmdCreateMailbox, 1, sender{1, 0, uint64(n + 1)}), names[n]), Settings{Hard: 1 << 40})
 		if r, _ := s.Propose(nil, data, nil); r.(verbResult).status != statusOK {
 			b.Fatal(r)
 		}

@@ -2,9 +2,9 @@ package mailbox
 
 import (
 	"encoding/binary"
-	"errors"
-	"time"
+	"fmt"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -12,103 +12,48 @@ import (
 // one stops.
 const formatVersion = 1
 
-var errCorrupt = errors.New("mailbox: corrupt or unknown encoding")
+var errCorrupt = fmt.Errorf("mailbox: %w", codec.ErrCorrupt)
 
-// decoder reads an encoding front to back. After the first fault all its results are zero and bad
-// is set, so that the callers check once, at the end. Slices it gives are parts of b.
-type decoder struct {
-	b   []byte
-	bad bool
-}
+// decoder reads an encoding front to back. Callers check for faults once, with done.
+type decoder struct{ codec.Decoder }
 
 // done reports an error unless all was read and all of it was good.
 func (d *decoder) done() error {
-	if d.bad || len(d.b) > 0 {
+	if !d.OK() {
 		return errCorrupt
 	}
 	return nil
 }
 
-// fail makes all further results zero.
-func (d *decoder) fail() { d.bad, d.b = true, nil }
-
-func (d *decoder) take(n int) []byte {
-	if n < 0 || n > len(d.b) {
-		d.fail()
-		return nil
-	}
-	p := d.b[:n:n]
-	d.b = d.b[n:]
-	return p
-}
-
-func (d *decoder) u8() byte {
-	if p := d.take(1); p != nil {
-		return p[0]
-	}
-	return 0
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
-}
-
-// below reads a number that must be less than limit.
-func (d *decoder) below(limit uint64) uint64 {
-	v := d.uvarint()
-	if v >= limit {
-		d.fail()
-		return 0
-	}
-	return v
-}
-
-func (d *decoder) u32() uint32   { return uint32(d.below(1 << 32)) }
-func (d *decoder) millis() int64 { return int64(d.below(1 << 62)) }
-func (d *decoder) bit() bool     { return d.below(2) == 1 }
-func (d *decoder) flags() Flags  { return Flags(d.below(uint64(allFlags) + 1)) }
-
-// count reads how many elements follow, each of at least size octets: no allocation is larger than
-// the input warrants.
-func (d *decoder) count(size int) int {
-	return int(d.below(uint64(len(d.b)/size) + 1))
-}
-
-func (d *decoder) bytes() []byte { return d.take(d.count(1)) }
+func (d *decoder) flags() Flags { return Flags(d.Below(uint64(allFlags) + 1)) }
 
 // text reads a name of at least one and at most most octets.
 func (d *decoder) text(most int) []byte {
-	p := d.bytes()
+	p := d.Bytes()
 	if len(p) == 0 || len(p) > most {
-		d.fail()
+		d.Fail()
 	}
 	return p
 }
 
 func (d *decoder) id() (id mail.ID) {
-	copy(id[:], d.take(len(id)))
+	copy(id[:], d.Take(len(id)))
 	return id
 }
 
 func (d *decoder) version() {
-	if d.u8() != formatVersion {
-		d.fail()
+	if d.Octet() != formatVersion {
+		d.Fail()
 	}
 }
 
 // uids reads ascending UIDs and appends them.
 func (d *decoder) uids(into []UID) []UID {
 	next := uint64(0)
-	for n := d.count(1); n > 0 && !d.bad; n-- {
-		uid := next + d.below(1<<32)
+	for n := d.Count(1); n > 0 && !d.Failed(); n-- {
+		uid := next + d.Below(1<<32)
 		if uid >= 1<<32 {
-			d.fail()
+			d.Fail()
 			break
 		}
 		into, next = append(into, UID(uid)), uid+1
@@ -124,30 +69,4 @@ func appendUIDs(b []byte, uids []UID) []byte {
 		next = uint64(uid) + 1
 	}
 	return b
-}
-
-func appendBytes[T ~string | ~[]byte](b []byte, s T) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func bit(v bool) byte {
-	if v {
-		return 1
-	}
-	return 0
-}
-
-// Times are stored as milliseconds since 1970, 0 being the zero time.
-func toMillis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return max(t.UnixMilli(), 0)
-}
-
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
 }

@@ -3,6 +3,8 @@ package mailbox
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/postroad/postroad/internal/codec"
 )
 
 // Commands are what goes through the log: version, type, command time (milliseconds), the proposer
@@ -98,7 +100,7 @@ type boxName struct {
 }
 
 func appendBox(b []byte, r Ref) []byte {
-	return binary.AppendUvarint(appendBytes(b, r.Address), uint64(r.Number))
+	return binary.AppendUvarint(codec.AppendBytes(b, r.Address), uint64(r.Number))
 }
 
 // command is a decoded command. It is used again for the next one; its byte slices are parts of the
@@ -143,10 +145,10 @@ func (*Store) Understands(data []byte) error {
 
 // decode reads a whole command before any of it is applied.
 func (c *command) decode(data []byte) error {
-	d := decoder{b: data}
+	d := decoder{codec.New(data)}
 	d.version()
-	c.kind, c.time = commandType(d.u8()), d.millis()
-	c.sender = sender{d.uvarint(), d.u8(), d.uvarint()}
+	c.kind, c.time = commandType(d.Octet()), d.Millis()
+	c.sender = sender{d.Uvarint(), d.Octet(), d.Uvarint()}
 	if c.kind == 0 || c.kind >= commandTypes {
 		return errCorrupt
 	}
@@ -154,11 +156,11 @@ func (c *command) decode(data []byte) error {
 	return d.done()
 }
 
-func (c *command) readBox(d *decoder) { c.box = boxName{d.text(maxAddress), d.u32()} }
+func (c *command) readBox(d *decoder) { c.box = boxName{d.text(maxAddress), d.Uint32()} }
 
 func (c *command) readFolder(d *decoder) {
 	c.readBox(d)
-	c.folder = d.u32()
+	c.folder = d.Uint32()
 }
 
 func (c *command) readMessages(d *decoder) {

@@ -1,6 +1,10 @@
 package mailbox
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/postroad/postroad/internal/codec"
+)
 
 // deliveryEntry is one content of an append command and the items that get it. The content is
 // partsOf(size) parts of the command, or, when chunks is not 0, that many chunks of an upload that
@@ -47,49 +51,49 @@ func appendDelivery(b []byte, size int64, chunks uint32, upload uint64, n int) [
 
 func appendItem(b []byte, it *Item) []byte {
 	keyed := !it.Key.ID.IsZero()
-	b = append(b, bit(keyed)*itemKeyed|bit(it.OverQuota)*itemOver)
+	b = append(b, codec.Bit(keyed)*itemKeyed|codec.Bit(it.OverQuota)*itemOver)
 	if keyed {
 		b = binary.AppendUvarint(append(b, it.Key.ID[:]...), uint64(it.Key.Recipient))
 		b = append(b, it.Key.Copy)
 	}
-	b = appendBytes(appendBytes(b, it.Mailbox), it.Folder)
+	b = codec.AppendBytes(codec.AppendBytes(b, it.Mailbox), it.Folder)
 	b = binary.AppendUvarint(b, uint64(it.Flags))
-	b = binary.AppendUvarint(b, uint64(toMillis(it.Date)))
-	return appendBytes(b, it.Prefix)
+	b = binary.AppendUvarint(b, uint64(codec.ToMillis(it.Date)))
+	return codec.AppendBytes(b, it.Prefix)
 }
 
 func (c *command) readAppend(d *decoder) {
 	c.forget, c.deliveries, c.items = c.forget[:0], c.deliveries[:0], c.items[:0]
-	for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {
-		c.forget = append(c.forget, Record{d.id(), d.u32()})
+	for n := d.Count(idLen + 1); n > 0 && !d.Failed(); n-- {
+		c.forget = append(c.forget, Record{d.id(), d.Uint32()})
 	}
-	for n := d.count(4); n > 0 && !d.bad; n-- {
-		e := deliveryEntry{size: d.millis(), chunks: d.u32(), upload: d.uvarint(), from: len(c.items)}
-		for n := d.count(6); n > 0 && !d.bad; n-- {
+	for n := d.Count(4); n > 0 && !d.Failed(); n-- {
+		e := deliveryEntry{size: d.Millis(), chunks: d.Uint32(), upload: d.Uvarint(), from: len(c.items)}
+		for n := d.Count(6); n > 0 && !d.Failed(); n-- {
 			c.items = append(c.items, d.item())
 		}
 		if e.to = len(c.items); e.chunks > maxChunks {
-			d.fail()
+			d.Fail()
 		}
 		c.deliveries = append(c.deliveries, e)
 	}
 }
 
 func (d *decoder) item() (it itemEntry) {
-	bits := d.below(itemKeyed | itemOver + 1)
+	bits := d.Below(itemKeyed | itemOver + 1)
 	it.keyed, it.over = bits&itemKeyed != 0, bits&itemOver != 0
 	if it.keyed {
-		it.key = Record{d.id(), d.u32()}
-		if it.copy = d.u8(); it.copy >= MaxCopies {
-			d.fail()
+		it.key = Record{d.id(), d.Uint32()}
+		if it.copy = d.Octet(); it.copy >= MaxCopies {
+			d.Fail()
 		}
 	}
-	if it.address, it.folder = d.text(maxAddress), d.bytes(); len(it.folder) > maxFolder {
-		d.fail()
+	if it.address, it.folder = d.text(maxAddress), d.Bytes(); len(it.folder) > maxFolder {
+		d.Fail()
 	}
-	it.flags, it.date = d.flags(), d.millis()
-	if it.prefix = d.bytes(); len(it.prefix) > maxPrefix {
-		d.fail()
+	it.flags, it.date = d.flags(), d.Millis()
+	if it.prefix = d.Bytes(); len(it.prefix) > maxPrefix {
+		d.Fail()
 	}
 	return it
 }
@@ -102,7 +106,7 @@ func appendChunk(b []byte, upload uint64, seq uint32) []byte {
 }
 
 func (c *command) readChunk(d *decoder) {
-	c.chunk = chunkKey{c.session, d.uvarint(), uint32(d.below(maxChunks))}
+	c.chunk = chunkKey{c.session, d.Uvarint(), uint32(d.Below(maxChunks))}
 }
 
 func appendSweep(b []byte, chunks []chunkKey) []byte {
@@ -116,7 +120,7 @@ func appendSweep(b []byte, chunks []chunkKey) []byte {
 
 func (c *command) readSweep(d *decoder) {
 	c.chunks = c.chunks[:0]
-	for n := d.count(3); n > 0 && !d.bad; n-- {
-		c.chunks = append(c.chunks, chunkKey{d.uvarint(), d.uvarint(), uint32(d.below(maxChunks))})
+	for n := d.Count(3); n > 0 && !d.Failed(); n-- {
+		c.chunks = append(c.chunks, chunkKey{d.Uvarint(), d.Uvarint(), uint32(d.Below(maxChunks))})
 	}
 }

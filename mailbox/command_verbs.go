@@ -3,6 +3,8 @@ package mailbox
 import (
 	"encoding/binary"
 	"time"
+
+	"github.com/postroad/postroad/internal/codec"
 )
 
 func appendSettings(b []byte, s Settings) []byte {
@@ -13,12 +15,12 @@ func appendSettings(b []byte, s Settings) []byte {
 }
 
 func (d *decoder) settings() Settings {
-	return Settings{d.millis(), d.millis(), d.retention()}
+	return Settings{d.Millis(), d.Millis(), d.retention()}
 }
 
 // retention reads a time in milliseconds that a Duration can hold.
 func (d *decoder) retention() time.Duration {
-	return time.Duration(d.below(uint64(maxRetention/time.Millisecond)+1)) * time.Millisecond
+	return time.Duration(d.Below(uint64(maxRetention/time.Millisecond)+1)) * time.Millisecond
 }
 
 const maxRetention = 100 * 365 * 24 * time.Hour
@@ -52,7 +54,7 @@ type folderName struct {
 func appendRenames(b []byte, r Ref, folders []Folder) []byte {
 	b = binary.AppendUvarint(appendBox(b, r), uint64(len(folders)))
 	for _, f := range folders {
-		b = appendBytes(binary.AppendUvarint(b, uint64(f.Number)), f.Name)
+		b = codec.AppendBytes(binary.AppendUvarint(b, uint64(f.Number)), f.Name)
 	}
 	return b
 }
@@ -60,8 +62,8 @@ func appendRenames(b []byte, r Ref, folders []Folder) []byte {
 func (c *command) readRenameFolders(d *decoder) {
 	c.readBox(d)
 	c.names = c.names[:0]
-	for n := d.count(3); n > 0 && !d.bad; n-- {
-		c.names = append(c.names, folderName{d.u32(), d.text(maxFolder)})
+	for n := d.Count(3); n > 0 && !d.Failed(); n-- {
+		c.names = append(c.names, folderName{d.Uint32(), d.text(maxFolder)})
 	}
 }
 
@@ -71,13 +73,13 @@ type folderOptions struct {
 }
 
 func appendFolderOptions(b []byte, r Ref, f *Folder) []byte {
-	b = append(appendFolder(b, r, f.Number), bit(f.Subscribed))
+	b = append(appendFolder(b, r, f.Number), codec.Bit(f.Subscribed))
 	return binary.AppendUvarint(b, uint64(f.Retention.Milliseconds()))
 }
 
 func (c *command) readFolderOptions(d *decoder) {
 	c.readFolder(d)
-	c.options = folderOptions{d.bit(), d.retention()}
+	c.options = folderOptions{d.Bit(), d.retention()}
 }
 
 // FlagOp is what is done with flags.
@@ -108,31 +110,31 @@ func appendFlags(b []byte, r Ref, folder uint32, op FlagOp, f Flags, since uint6
 
 func (c *command) readFlags(d *decoder) {
 	c.readMessages(d)
-	c.op, c.flags, c.since = FlagOp(d.u8()), d.flags(), d.uvarint()
+	c.op, c.flags, c.since = FlagOp(d.Octet()), d.flags(), d.Uvarint()
 	if c.op < SetFlags || c.op > RemoveFlags {
-		d.fail()
+		d.Fail()
 	}
 }
 
 func (c *command) readExpunge(d *decoder) {
 	c.readMessages(d)
-	c.marked = d.bit()
+	c.marked = d.Bit()
 }
 
 func (c *command) readCopy(d *decoder) {
 	c.readMessages(d)
-	c.to, c.move = d.u32(), d.bit()
+	c.to, c.move = d.Uint32(), d.Bit()
 }
 
 func (c *command) readUpdate(d *decoder) {
 	c.readBox(d)
-	c.lock, c.folder = d.uvarint(), Inbox
+	c.lock, c.folder = d.Uvarint(), Inbox
 	c.uids = d.uids(c.uids[:0])
 }
 
 func (c *command) readFenceLock(d *decoder) {
 	c.readBox(d)
-	c.lock = d.uvarint()
+	c.lock = d.Uvarint()
 }
 
 // A purge names its mailbox by number alone: the address may be another's by now.
@@ -141,6 +143,6 @@ func appendPurge(b []byte, mailbox, folder uint32, uids []UID) []byte {
 }
 
 func (c *command) readPurge(d *decoder) {
-	c.box, c.folder = boxName{number: d.u32()}, d.u32()
+	c.box, c.folder = boxName{number: d.Uint32()}, d.Uint32()
 	c.uids = d.uids(c.uids[:0])
 }

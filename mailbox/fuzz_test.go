@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/queue/queuetest"
 )
@@ -101,7 +102,7 @@ func fuzzCommands() (all [][]byte) {
 		return appendCommand(nil, t, 1_700_000_000_000, sender{1, 2, uint64(len(all) + 1)})
 	}
 	add := func(b []byte) { all = append(all, b) }
-	add(appendSettings(appendBytes(begin(cmdCreateMailbox), box.Address), Settings{100, 200, time.Hour}))
+	add(appendSettings(codec.AppendBytes(begin(cmdCreateMailbox), box.Address), Settings{100, 200, time.Hour}))
 	data := appendCount(appendForget(begin(cmdAppend), []Record{{mail.ID{1}, 2}}), 1)
 	items := []Item{{Key: AppendKey{mail.ID{3}, 1, 2}, Mailbox: box.Address, Folder: "Work", Flags: Seen, Date: testEpoch, Prefix: []byte("P\r\n")}, {Mailbox: box.Address, OverQuota: true}}
 	add(appendItems(appendDelivery(data, 10, 0, 0, len(items)), items))
@@ -109,7 +110,7 @@ func fuzzCommands() (all [][]byte) {
 	add(appendItems(appendDelivery(appendCount(appendForget(begin(cmdAppend), nil), 1), 10, 1, 4, 1), items[:1]))
 	add(appendSweep(begin(cmdSweep), []chunkKey{{1, 4, 0}}))
 	add(appendSettings(appendBox(begin(cmdSettings), box), Settings{}))
-	add(appendBytes(appendBox(begin(cmdCreateFolder), box), "Work"))
+	add(codec.AppendBytes(appendBox(begin(cmdCreateFolder), box), "Work"))
 	add(appendRenames(begin(cmdRenameFolders), box, []Folder{{Number: 2, Name: "Old"}}))
 	add(appendFolderOptions(begin(cmdFolderOptions), box, &Folder{Number: 2, Retention: time.Hour}))
 	add(appendFlags(begin(cmdFlags), box, Inbox, AddFlags, Deleted, 0, uids))
@@ -120,7 +121,7 @@ func fuzzCommands() (all [][]byte) {
 	add(appendMessages(begin(cmdRetain), box, Inbox, uids))
 	add(appendFolder(begin(cmdDeleteFolder), box, 2))
 	add(appendPurge(begin(cmdPurge), 1, 2, uids))
-	add(appendBytes(appendBox(begin(cmdRenameMailbox), box), "b@example.net"))
+	add(codec.AppendBytes(appendBox(begin(cmdRenameMailbox), box), "b@example.net"))
 	add(appendBox(begin(cmdRemoveMailbox), Ref{"b@example.net", 1}))
 	return all
 }

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"encoding/binary"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -46,15 +47,15 @@ func (m *meta) append(b []byte) []byte {
 }
 
 func decodeMeta(b []byte) (m meta, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
 	m.newest = d.id()
-	m.time, m.epoch, m.mailbox, m.validity = d.millis(), d.uvarint(), d.u32(), d.u32()
-	if d.uvarint() != uint64(countersNumber) {
+	m.time, m.epoch, m.mailbox, m.validity = d.Millis(), d.Uvarint(), d.Uint32(), d.Uint32()
+	if d.Uvarint() != uint64(countersNumber) {
 		return m, errCorrupt
 	}
 	for i := range m.counters {
-		m.counters[i] = d.uvarint()
+		m.counters[i] = d.Uvarint()
 	}
 	return m, d.done()
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/queue/queuetest"
 )
@@ -256,7 +257,7 @@ func (r *modelRun) onFolders(n int) {
 	box, folder, name := r.ref(), r.folder(), r.name()
 	switch n {
 	case 0:
-		r.do(appendBytes(appendBox(r.begin(cmdCreateFolder), box), name), nil, r.m.createFolder(box, name))
+		r.do(codec.AppendBytes(appendBox(r.begin(cmdCreateFolder), box), name), nil, r.m.createFolder(box, name))
 	case 1:
 		names := []Folder{{Number: folder, Name: name}, {Number: r.folder(), Name: r.name()}}[:1+r.rand.IntN(2)]
 		r.do(appendRenames(r.begin(cmdRenameFolders), box, names), nil, r.m.renameFolders(box, names))
@@ -275,11 +276,11 @@ func (r *modelRun) onMailboxes(n int) {
 	case 0:
 		r.do(appendBox(r.begin(cmdRemoveMailbox), box), nil, r.m.remove(box))
 	case 1:
-		r.do(appendBytes(appendBox(r.begin(cmdRenameMailbox), box), address), nil, r.m.rename(box, address))
+		r.do(codec.AppendBytes(appendBox(r.begin(cmdRenameMailbox), box), address), nil, r.m.rename(box, address))
 	case 2:
 		r.do(appendSettings(appendBox(r.begin(cmdSettings), box), set), nil, r.m.settings(box, set))
 	default:
-		data := appendSettings(appendBytes(r.begin(cmdCreateMailbox), address), set)
+		data := appendSettings(codec.AppendBytes(r.begin(cmdCreateMailbox), address), set)
 		r.do(data, nil, r.m.create(address, set))
 	}
 }
@@ -294,12 +295,12 @@ func (r *modelRun) onMessages(n int) {
 	case 2:
 		marked := r.rand.IntN(2) == 0
 		want := r.m.expunge(box, folder, uids, func(m *modelMessage) bool { return !marked || m.flags&Deleted != 0 })
-		r.do(append(appendMessages(r.begin(cmdExpunge), box, folder, uids), bit(marked)), nil, want)
+		r.do(append(appendMessages(r.begin(cmdExpunge), box, folder, uids), codec.Bit(marked)), nil, want)
 	case 3, 4:
 		to, move := r.folder(), n == 4
 		data := r.begin(cmdCopy)
 		want := r.m.copy(box, folder, uids, to, move)
-		r.do(append(appendCount(appendMessages(data, box, folder, uids), int(to)), bit(move)), nil, want)
+		r.do(append(appendCount(appendMessages(data, box, folder, uids), int(to)), codec.Bit(move)), nil, want)
 	case 5:
 		lock, data := uint64(1+r.rand.IntN(20)), r.begin(cmdUpdate)
 		r.do(appendUIDs(appendCount(appendBox(data, box), int(lock)), uids), nil, r.m.update(box, lock, uids))

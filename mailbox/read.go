@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/postroad/postroad/internal/codec"
 )
 
 // Reads work on every member, on what it has applied.
@@ -39,7 +41,7 @@ func decodeMailbox(address string, v []byte) (Mailbox, error) {
 		return Mailbox{}, fmt.Errorf("mailbox %s: %w", address, err)
 	}
 	return Mailbox{
-		Ref: Ref{address, row.number}, Settings: row.settings, Created: fromMillis(row.created),
+		Ref: Ref{address, row.number}, Settings: row.settings, Created: codec.FromMillis(row.created),
 		Messages: row.messages, Bytes: int64(row.bytes), Folders: int(row.folders) + 1,
 	}, nil
 }

@@ -3,6 +3,8 @@ package mailbox
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/postroad/postroad/internal/codec"
 )
 
 // What Apply returns, in the form in which it is kept for a repeated command and travels to another
@@ -67,7 +69,7 @@ func encodeResult(b []byte, result any) []byte {
 	case appendResult:
 		b = binary.AppendUvarint(append(b, formatVersion, resultAppend), uint64(len(r)))
 		for _, it := range r {
-			b = append(b, byte(it.Code)|bit(it.InInbox)<<4|bit(it.Warn)<<5)
+			b = append(b, byte(it.Code)|codec.Bit(it.InInbox)<<4|codec.Bit(it.Warn)<<5)
 			if it.Code == Stored {
 				b = binary.AppendUvarint(b, uint64(it.UID))
 			}
@@ -85,28 +87,28 @@ func encodeResult(b []byte, result any) []byte {
 
 // parseResult reads what encodeResult made.
 func parseResult(b []byte) (result any, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	switch d.u8() {
+	switch d.Octet() {
 	case resultRefused:
 		result = refused{}
 	case resultEpoch:
-		result = epochResult{d.uvarint(), d.millis()}
+		result = epochResult{d.Uvarint(), d.Millis()}
 	case resultAppend:
-		n := d.count(1)
+		n := d.Count(1)
 		all := make(appendResult, 0, n)
-		for ; n > 0 && !d.bad; n-- {
+		for ; n > 0 && !d.Failed(); n-- {
 			all = append(all, d.result())
 		}
 		result = all
 	case resultVerb:
-		r := verbResult{status: status(d.u8()), number: d.u32(), count: d.u32(), modSeq: d.uvarint(), first: d.u32(), uids: d.uids(nil)}
+		r := verbResult{status: status(d.Octet()), number: d.Uint32(), count: d.Uint32(), modSeq: d.Uvarint(), first: d.Uint32(), uids: d.uids(nil)}
 		if r.status >= statuses {
-			d.fail()
+			d.Fail()
 		}
 		result = r
 	default:
-		d.fail()
+		d.Fail()
 	}
 	if err := d.done(); err != nil {
 		return nil, fmt.Errorf("result of a command: %w", err)
@@ -115,13 +117,13 @@ func parseResult(b []byte) (result any, err error) {
 }
 
 func (d *decoder) result() (r Result) {
-	b := d.u8()
+	b := d.Octet()
 	r = Result{Code: Code(b & 15), InInbox: b&16 != 0, Warn: b&32 != 0}
 	if r.Code < Stored || r.Code > Again || b > 63 || r.Code != Stored && b > 15 {
-		d.fail()
+		d.Fail()
 	}
 	if r.Code == Stored {
-		r.UID = d.u32()
+		r.UID = d.Uint32()
 	}
 	return r
 }

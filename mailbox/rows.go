@@ -1,6 +1,10 @@
 package mailbox
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/postroad/postroad/internal/codec"
+)
 
 // boxRow is a mailbox.
 type boxRow struct {
@@ -18,7 +22,7 @@ type boxRow struct {
 }
 
 func (r *boxRow) append(b []byte) []byte {
-	b = append(b, formatVersion, bit(r.warned))
+	b = append(b, formatVersion, codec.Bit(r.warned))
 	for _, v := range [...]uint64{uint64(r.number), uint64(r.lastFolder), uint64(r.folders), uint64(r.created), r.messages, r.bytes, r.lockSession, r.lock} {
 		b = binary.AppendUvarint(b, v)
 	}
@@ -26,11 +30,11 @@ func (r *boxRow) append(b []byte) []byte {
 }
 
 func decodeBoxRow(b []byte) (r boxRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	r.warned = d.bit()
-	r.number, r.lastFolder, r.folders, r.created = d.u32(), d.u32(), d.u32(), d.millis()
-	r.messages, r.bytes, r.lockSession, r.lock = d.uvarint(), d.uvarint(), d.uvarint(), d.uvarint()
+	r.warned = d.Bit()
+	r.number, r.lastFolder, r.folders, r.created = d.Uint32(), d.Uint32(), d.Uint32(), d.Millis()
+	r.messages, r.bytes, r.lockSession, r.lock = d.Uvarint(), d.Uvarint(), d.Uvarint(), d.Uvarint()
 	r.settings = d.settings()
 	return r, d.done()
 }
@@ -50,7 +54,7 @@ type folderRow struct {
 }
 
 func (r *folderRow) append(b []byte) []byte {
-	b = append(b, formatVersion, bit(r.subscribed))
+	b = append(b, formatVersion, codec.Bit(r.subscribed))
 	for _, v := range [...]uint64{uint64(r.validity), uint64(r.next), r.modSeq, r.messages, r.bytes, r.unseen, r.deleted, uint64(r.retention)} {
 		b = binary.AppendUvarint(b, v)
 	}
@@ -58,13 +62,13 @@ func (r *folderRow) append(b []byte) []byte {
 }
 
 func decodeFolderRow(b []byte) (r folderRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	r.subscribed = d.bit()
-	r.validity, r.next, r.modSeq, r.messages = d.u32(), d.u32(), d.uvarint(), d.uvarint()
-	r.bytes, r.unseen, r.deleted = d.uvarint(), d.uvarint(), d.uvarint()
+	r.subscribed = d.Bit()
+	r.validity, r.next, r.modSeq, r.messages = d.Uint32(), d.Uint32(), d.Uvarint(), d.Uvarint()
+	r.bytes, r.unseen, r.deleted = d.Uvarint(), d.Uvarint(), d.Uvarint()
 	r.retention = d.retention().Milliseconds()
-	r.name = d.take(len(d.b))
+	r.name = d.Rest()
 	if len(r.name) == 0 {
 		return r, errCorrupt
 	}
@@ -96,21 +100,22 @@ func appendTail(b []byte, size, date int64, c contentID, prefix []byte) []byte {
 }
 
 func decodeMessageRow(b []byte) (r messageRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
 	r.flags = d.flags()
-	r.modSeq, r.saved = d.uvarint(), d.millis()
-	r.tail = d.b
-	r.size, r.date = d.millis(), d.millis()
-	r.rest = d.take(len(d.b))
+	r.modSeq, r.saved = d.Uvarint(), d.Millis()
+	tail := d.Pos()
+	r.size, r.date = d.Millis(), d.Millis()
+	r.rest = d.Rest()
+	r.tail = d.Since(tail)
 	return r, d.done()
 }
 
 // body takes the rest apart.
 func body(rest []byte) (c contentID, prefix []byte, err error) {
-	d := decoder{b: rest}
-	c = contentID{d.uvarint(), d.u32()}
-	prefix = d.take(len(d.b))
+	d := decoder{codec.New(rest)}
+	c = contentID{d.Uvarint(), d.Uint32()}
+	prefix = d.Rest()
 	return c, prefix, d.done()
 }
 
@@ -135,15 +140,15 @@ func (r *contentRow) append(b []byte) []byte {
 }
 
 func decodeContentRow(b []byte) (r contentRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	r.refs, r.size, r.first = d.uvarint(), d.millis(), int(d.below(1<<31))
-	n := d.count(1)
+	r.refs, r.size, r.first = d.Uvarint(), d.Millis(), int(d.Below(1<<31))
+	n := d.Count(1)
 	if n > 0 && n != partsOf(r.size) || r.refs == 0 {
 		return r, errCorrupt
 	}
-	for ; n > 0 && !d.bad; n-- {
-		r.indexes = append(r.indexes, d.uvarint())
+	for ; n > 0 && !d.Failed(); n-- {
+		r.indexes = append(r.indexes, d.Uvarint())
 	}
 	return r, d.done()
 }
@@ -171,9 +176,9 @@ func appendRecordRow(b []byte, copies uint64) []byte {
 }
 
 func decodeRecordRow(b []byte) (copies uint64, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	copies = d.uvarint()
+	copies = d.Uvarint()
 	return copies, d.done()
 }
 
@@ -190,9 +195,9 @@ func (r *chunkRow) append(b []byte) []byte {
 }
 
 func decodeChunkRow(b []byte) (r chunkRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	r = chunkRow{d.uvarint(), d.millis(), d.millis()}
+	r = chunkRow{d.Uvarint(), d.Millis(), d.Millis()}
 	return r, d.done()
 }
 
@@ -203,9 +208,9 @@ func appendNumberRow(b []byte, n uint64) []byte {
 }
 
 func decodeNumberRow(b []byte) (n uint64, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	n = d.uvarint()
+	n = d.Uvarint()
 	return n, d.done()
 }
 
@@ -220,9 +225,9 @@ func (l *laneRow) append(b []byte) []byte {
 }
 
 func decodeLaneRow(b []byte) (l laneRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	l.seq = d.uvarint()
-	l.result = d.take(len(d.b))
+	l.seq = d.Uvarint()
+	l.result = d.Rest()
 	return l, d.done()
 }

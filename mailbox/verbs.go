@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/postroad/postroad/internal/codec"
 )
 
 // lane waits for a free lane of verbs, which is to be given back.
@@ -55,7 +57,7 @@ func (s *Store) CreateMailbox(ctx context.Context, address string, set Settings)
 	if err := s.checkAddress(address, set); err != nil {
 		return Ref{}, err
 	}
-	v, err := s.verb(ctx, cmdCreateMailbox, func(b []byte) []byte { return appendSettings(appendBytes(b, address), set) })
+	v, err := s.verb(ctx, cmdCreateMailbox, func(b []byte) []byte { return appendSettings(codec.AppendBytes(b, address), set) })
 	return Ref{address, v.number}, err
 }
 
@@ -81,7 +83,7 @@ func (s *Store) RenameMailbox(ctx context.Context, box Ref, address string) erro
 	if err := s.checkAddress(address, Settings{}); err != nil {
 		return err
 	}
-	_, err := s.verb(ctx, cmdRenameMailbox, func(b []byte) []byte { return appendBytes(appendBox(b, box), address) })
+	_, err := s.verb(ctx, cmdRenameMailbox, func(b []byte) []byte { return codec.AppendBytes(appendBox(b, box), address) })
 	return err
 }
 
@@ -113,7 +115,7 @@ func (s *Store) CreateFolder(ctx context.Context, box Ref, name string) (number 
 	if err := checkFolder(name); err != nil {
 		return 0, err
 	}
-	v, err := s.verb(ctx, cmdCreateFolder, func(b []byte) []byte { return appendBytes(appendBox(b, box), name) })
+	v, err := s.verb(ctx, cmdCreateFolder, func(b []byte) []byte { return codec.AppendBytes(appendBox(b, box), name) })
 	return v.number, err
 }
 

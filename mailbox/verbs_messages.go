@@ -1,6 +1,10 @@
 package mailbox
 
-import "context"
+import (
+	"context"
+
+	"github.com/postroad/postroad/internal/codec"
+)
 
 // verbMost is how many messages one command handles.
 const verbMost = 500
@@ -65,7 +69,7 @@ func (s *Store) StoreFlags(ctx context.Context, box Ref, folder uint32, uids []U
 // Expunge removes messages for good; marked: only those with the flag Deleted. It returns how many.
 func (s *Store) Expunge(ctx context.Context, box Ref, folder uint32, uids []UID, marked bool) (int, error) {
 	v, err := s.onMessages(ctx, cmdExpunge, uids, func(b []byte, uids []UID) []byte {
-		return append(appendMessages(b, box, folder, uids), bit(marked))
+		return append(appendMessages(b, box, folder, uids), codec.Bit(marked))
 	})
 	return int(v.count), err
 }
@@ -89,7 +93,7 @@ func (s *Store) Copy(ctx context.Context, box Ref, folder uint32, uids []UID, to
 		uids = uids[len(some):]
 		v, err := r.verb(ctx, cmdCopy, func(b []byte) []byte {
 			b = appendMessages(b, box, folder, some)
-			return append(appendCount(b, int(to)), bit(move))
+			return append(appendCount(b, int(to)), codec.Bit(move))
 		})
 		if err != nil {
 			return all, err

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -58,10 +59,10 @@ func (l laneRow) append(b []byte) []byte {
 }
 
 func decodeLaneRow(b []byte) (l laneRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	l.ok = d.u8() != 0
-	l.seq, l.time = d.uvarint(), d.millis()
+	l.ok = d.Octet() != 0
+	l.seq, l.time = d.Uvarint(), d.Millis()
 	return l, d.done()
 }
 
@@ -100,7 +101,7 @@ func appendAcceptEntry(b []byte, id mail.ID, report ReportID, size int64, chunks
 	}
 	b = binary.AppendUvarint(b, uint64(size))
 	b = binary.AppendUvarint(b, uint64(chunks))
-	return appendBytes(b, envelope)
+	return codec.AppendBytes(b, envelope)
 }
 
 func appendReportID(b []byte, r ReportID) []byte {
@@ -123,7 +124,7 @@ func appendOutcome(b []byte, o *Outcome) []byte {
 		flags |= outcomeHopDSN
 	}
 	b = append(b, byte(o.State), flags)
-	b = binary.AppendUvarint(b, uint64(toMillis(o.Due)))
+	b = binary.AppendUvarint(b, uint64(codec.ToMillis(o.Due)))
 	return appendAttempt(b, &o.Attempt)
 }
 
@@ -230,30 +231,30 @@ func (*Queue) Understands(data []byte) error {
 
 // decode reads a whole command before any of it is applied.
 func (c *command) decode(data []byte) error {
-	d := decoder{b: data}
+	d := decoder{codec.New(data)}
 	d.version()
-	c.kind, c.time = commandType(d.u8()), d.millis()
+	c.kind, c.time = commandType(d.Octet()), d.Millis()
 	switch c.kind {
 	case cmdAccept:
 		c.decodeAccept(&d)
 	case cmdChunk:
-		c.chunk = chunkRef{d.id(), uint32(d.below(1 << 32))}
+		c.chunk = chunkRef{d.id(), uint32(d.Below(1 << 32))}
 	case cmdSettle:
 		c.decodeSettle(&d)
 	case cmdOperator:
 		c.decodeOperator(&d)
 	case cmdEpoch:
-		c.member, c.session = d.u64(), d.uvarint()
+		c.member, c.session = d.Uint64(), d.Uvarint()
 	case cmdRest:
-		c.session = d.u64()
+		c.session = d.Uint64()
 	case cmdSweep:
-		c.session, c.chunks = d.u64(), c.chunks[:0]
-		for n := d.count(idLen + 1); n > 0; n-- {
-			c.chunks = append(c.chunks, chunkRef{d.id(), uint32(d.below(1 << 32))})
+		c.session, c.chunks = d.Uint64(), c.chunks[:0]
+		for n := d.Count(idLen + 1); n > 0; n-- {
+			c.chunks = append(c.chunks, chunkRef{d.id(), uint32(d.Below(1 << 32))})
 		}
 	case cmdDrop:
 		c.reports = c.reports[:0]
-		for n := d.count(idLen + 2); n > 0; n-- {
+		for n := d.Count(idLen + 2); n > 0; n-- {
 			c.reports = append(c.reports, d.reportID())
 		}
 	case cmdSeal:
@@ -268,49 +269,49 @@ func (c *command) decode(data []byte) error {
 }
 
 func (d *decoder) reportID() (r ReportID) {
-	if r.Kind = ReportKind(d.u8()); r.Kind == 0 {
+	if r.Kind = ReportKind(d.Octet()); r.Kind == 0 {
 		return r
 	}
 	if r.Kind > ReportSuccess {
-		d.bad = true
+		d.Fail()
 	}
-	r.ID, r.Index = d.id(), d.uvarint()
+	r.ID, r.Index = d.id(), d.Uvarint()
 	return r
 }
 
 func (c *command) decodeAccept(d *decoder) {
-	c.lane = laneKey{d.u64(), d.u8()}
-	c.seq, c.accept = d.uvarint(), c.accept[:0]
-	for n := d.count(idLen + 4); n > 0 && !d.bad; n-- {
+	c.lane = laneKey{d.Uint64(), d.Octet()}
+	c.seq, c.accept = d.Uvarint(), c.accept[:0]
+	for n := d.Count(idLen + 4); n > 0 && !d.Failed(); n-- {
 		e := acceptEntry{id: d.id(), report: d.reportID()}
-		e.size, e.chunks = d.millis(), uint32(d.below(1<<32))
-		e.envelope = d.bytes()
+		e.size, e.chunks = d.Millis(), uint32(d.Below(1<<32))
+		e.envelope = d.Bytes()
 		c.accept = append(c.accept, e)
 		if e.chunks > 0 && (n > 1 || len(c.accept) > 1) {
-			d.bad = true // it may fail, so it travels alone: a command is accepted as a whole
+			d.Fail() // it may fail, so it travels alone: a command is accepted as a whole
 		}
 	}
 }
 
 func (c *command) decodeSettle(d *decoder) {
-	c.session, c.outcomes = d.uvarint(), c.outcomes[:0]
-	for n := d.count(idLen + 4); n > 0 && !d.bad; n-- {
-		o := outcomeEntry{id: d.id(), number: uint32(d.below(countsNumber)), state: State(d.u8()), flags: d.u8(), due: d.millis()}
+	c.session, c.outcomes = d.Uvarint(), c.outcomes[:0]
+	for n := d.Count(idLen + 4); n > 0 && !d.Failed(); n-- {
+		o := outcomeEntry{id: d.id(), number: uint32(d.Below(countsNumber)), state: State(d.Octet()), flags: d.Octet(), due: d.Millis()}
 		o.attempt, o.at = d.skipAttempt()
 		if !o.state.outcome() || o.flags > outcomeWarn|outcomeHopDSN {
-			d.bad = true
+			d.Fail()
 		}
 		c.outcomes = append(c.outcomes, o)
 	}
 }
 
 func (c *command) decodeOperator(d *decoder) {
-	c.verb, c.refs = verb(d.u8()), c.refs[:0]
+	c.verb, c.refs = verb(d.Octet()), c.refs[:0]
 	if c.verb < verbHold || c.verb > verbRemove {
-		d.bad = true
+		d.Fail()
 	}
 	c.why, _ = d.skipAttempt()
-	for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {
-		c.refs = append(c.refs, recipientRef{d.id(), uint32(d.below(countsNumber))})
+	for n := d.Count(idLen + 1); n > 0 && !d.Failed(); n-- {
+		c.refs = append(c.refs, recipientRef{d.id(), uint32(d.Below(countsNumber))})
 	}
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/binary"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -55,7 +56,7 @@ func appendTake(b []byte, source, serial uint64, n int) []byte {
 
 func appendTaken(b []byte, l *letter) []byte {
 	b = binary.AppendUvarint(append(b, l.id[:]...), uint64(l.chunks))
-	return appendBytes(b, l.encoded)
+	return codec.AppendBytes(b, l.encoded)
 }
 
 // appendFinish: a group has let these go; whatever else came from it up to that serial stayed
@@ -69,29 +70,29 @@ func (c *command) decodeHandover(d *decoder) bool {
 	h := &c.handover
 	switch c.kind {
 	case cmdOffer:
-		c.session, h.target = d.uvarint(), d.uvarint()
+		c.session, h.target = d.Uvarint(), d.Uvarint()
 	case cmdLetGo:
-		c.session, h.serial, h.refs = d.uvarint(), d.uvarint(), h.refs[:0]
-		for n := d.count(idLen + len(digest{})); n > 0 && !d.bad; n-- {
+		c.session, h.serial, h.refs = d.Uvarint(), d.Uvarint(), h.refs[:0]
+		for n := d.Count(idLen + len(digest{})); n > 0 && !d.Failed(); n-- {
 			r := goingRef{id: d.id()}
-			copy(r.digest[:], d.take(len(r.digest)))
+			copy(r.digest[:], d.Take(len(r.digest)))
 			h.refs = append(h.refs, r)
 		}
 	case cmdOver:
-		h.serial = d.uvarint()
+		h.serial = d.Uvarint()
 	case cmdBring:
-		h.source, h.serial = d.uvarint(), d.uvarint()
-		h.chunk = chunkRef{d.id(), uint32(d.below(1 << 32))}
+		h.source, h.serial = d.Uvarint(), d.Uvarint()
+		h.chunk = chunkRef{d.id(), uint32(d.Below(1 << 32))}
 	case cmdTake:
-		h.source, h.serial = d.uvarint(), d.uvarint()
+		h.source, h.serial = d.Uvarint(), d.Uvarint()
 		c.decodeLetters(d)
 	case cmdFinish:
-		h.source, h.serial, h.ids = d.uvarint(), d.uvarint(), d.ids()
+		h.source, h.serial, h.ids = d.Uvarint(), d.Uvarint(), d.ids()
 	default:
 		return false
 	}
 	if len(h.refs) > handoverMost || c.kind >= cmdBring && (h.serial == 0 || h.source == 0) {
-		d.bad = true
+		d.Fail()
 	}
 	return true
 }
@@ -99,11 +100,11 @@ func (c *command) decodeHandover(d *decoder) bool {
 func (c *command) decodeLetters(d *decoder) {
 	h := &c.handover
 	h.letters = h.letters[:0]
-	for n := d.count(idLen + 2); n > 0 && !d.bad; n-- {
-		id, chunks := d.id(), uint32(d.below(1<<32))
-		l, err := decodeLetter(d.bytes())
+	for n := d.Count(idLen + 2); n > 0 && !d.Failed(); n-- {
+		id, chunks := d.id(), uint32(d.Below(1<<32))
+		l, err := decodeLetter(d.Bytes())
 		if err != nil || len(h.letters) == handoverMost {
-			d.bad = true
+			d.Fail()
 			return
 		}
 		l.id, l.chunks = id, chunks

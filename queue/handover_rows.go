@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/binary"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -41,10 +42,10 @@ func (h *handoverRow) append(b []byte) []byte {
 }
 
 func decodeHandoverRow(b []byte) (h handoverRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	h.phase = handoverPhase(d.u8())
-	h.serial, h.target, h.total, h.gone = d.uvarint(), d.uvarint(), d.uvarint(), d.ids()
+	h.phase = handoverPhase(d.Octet())
+	h.serial, h.target, h.total, h.gone = d.Uvarint(), d.Uvarint(), d.Uvarint(), d.ids()
 	if h.phase >= handoverPhases {
 		return h, errCorrupt
 	}
@@ -68,10 +69,10 @@ func (in *incomingRow) append(b []byte) []byte {
 }
 
 func decodeIncomingState(b []byte) (in incomingRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	in.over, in.serial, in.ids = d.uvarint(), d.uvarint(), d.ids()
-	in.chunked, in.chunks = d.id(), uint32(d.below(1<<32))
+	in.over, in.serial, in.ids = d.Uvarint(), d.Uvarint(), d.ids()
+	in.chunked, in.chunks = d.id(), uint32(d.Below(1<<32))
 	return in, d.done()
 }
 
@@ -84,9 +85,9 @@ func appendIDs(b []byte, ids []mail.ID) []byte {
 }
 
 func (d *decoder) ids() (ids []mail.ID) {
-	n := d.count(idLen)
+	n := d.Count(idLen)
 	if n > handoverMost {
-		d.bad = true
+		d.Fail()
 		return nil
 	}
 	for ; n > 0; n-- {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/queue/queuetest"
 )
@@ -378,7 +379,7 @@ func (g *handGroup) whole() {
 				want[countState+counter(r.State)]++
 			}
 			if r.State == Ready || r.State == Deferred {
-				places[string(appendScheduleKey(nil, s.Message.Envelope.Recipients[i].Domain, toMillis(r.Due), s.Message.ID))] = true
+				places[string(appendScheduleKey(nil, s.Message.Envelope.Recipients[i].Domain, codec.ToMillis(r.Due), s.Message.ID))] = true
 			}
 		}
 		for k := range places {

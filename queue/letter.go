@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -39,25 +40,25 @@ func digestOf(encoded []byte) (d digest) {
 func appendLetter(b []byte, rec *record, rows []recipientRow, meta *meta) []byte {
 	b = append(b, formatVersion, rec.flags&letterFlags)
 	b = binary.AppendUvarint(b, uint64(rec.size))
-	b = appendBytes(b, rec.envelope)
+	b = codec.AppendBytes(b, rec.envelope)
 	b = binary.AppendUvarint(b, uint64(len(rows)))
 	var one []byte
 	for _, row := range rows {
 		row.maybe = !row.state.Final() && meta.maybeAttempted(&row)
 		row.index = 0
 		one = row.append(one[:0])
-		b = appendBytes(b, one)
+		b = codec.AppendBytes(b, one)
 	}
 	return b
 }
 
 // decodeLetter reads what appendLetter made; slices are parts of b.
 func decodeLetter(b []byte) (l letter, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	l.flags, l.size, l.envelope, l.encoded = d.u8(), d.millis(), d.bytes(), b
-	for n := d.count(1); n > 0 && !d.bad; n-- {
-		row, err := decodeRecipientRow(d.bytes())
+	l.flags, l.size, l.envelope, l.encoded = d.Octet(), d.Millis(), d.Bytes(), b
+	for n := d.Count(1); n > 0 && !d.Failed(); n-- {
+		row, err := decodeRecipientRow(d.Bytes())
 		if err != nil {
 			return l, err
 		}
@@ -93,17 +94,17 @@ func appendIncomingRow(b []byte, parts []PartRef, encoded []byte) []byte {
 }
 
 func decodeIncomingRow(b []byte) (parts []PartRef, l letter, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	for n := d.count(3); n > 0 && !d.bad; n-- {
+	for n := d.Count(3); n > 0 && !d.Failed(); n-- {
 		parts = append(
 			parts,
-			PartRef{Index: d.uvarint(), Part: int(d.below(1 << 31)), Size: d.millis()},
+			PartRef{Index: d.Uvarint(), Part: int(d.Below(1 << 31)), Size: d.Millis()},
 		)
 	}
-	if d.bad {
+	if d.Failed() {
 		return nil, l, errCorrupt
 	}
-	l, err = decodeLetter(d.take(d.rest()))
+	l, err = decodeLetter(d.Rest())
 	return parts, l, err
 }

@@ -1,6 +1,10 @@
 package queue
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/postroad/postroad/internal/codec"
+)
 
 // counter names one of the exact counters that travel in the meta row, in the batch of what they
 // count.
@@ -33,7 +37,7 @@ type meta struct {
 }
 
 func (m *meta) append(b []byte) []byte {
-	b = append(b, formatVersion, bit(m.resting)|bit(m.sealed)<<1|bit(m.incoming > 0)<<2)
+	b = append(b, formatVersion, codec.Bit(m.resting)|codec.Bit(m.sealed)<<1|codec.Bit(m.incoming > 0)<<2)
 	for _, v := range [...]uint64{m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), m.lanes, uint64(countersNumber)} {
 		b = binary.AppendUvarint(b, v)
 	}
@@ -47,20 +51,20 @@ func (m *meta) append(b []byte) []byte {
 }
 
 func decodeMeta(b []byte) (m meta, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	flags := d.below(8)
+	flags := d.Below(8)
 	m.resting, m.sealed = flags&1 != 0, flags&2 != 0
-	m.index, m.time = d.uvarint(), d.millis()
-	m.epoch, m.maybe, m.maybeDue, m.lanes = d.uvarint(), d.uvarint(), d.millis(), d.uvarint()
-	if d.uvarint() != uint64(countersNumber) {
+	m.index, m.time = d.Uvarint(), d.Millis()
+	m.epoch, m.maybe, m.maybeDue, m.lanes = d.Uvarint(), d.Uvarint(), d.Millis(), d.Uvarint()
+	if d.Uvarint() != uint64(countersNumber) {
 		return m, errCorrupt
 	}
 	for i := range m.counters {
-		m.counters[i] = d.uvarint()
+		m.counters[i] = d.Uvarint()
 	}
 	if flags&4 != 0 {
-		if m.incoming = d.uvarint(); m.incoming == 0 {
+		if m.incoming = d.Uvarint(); m.incoming == 0 {
 			return m, errCorrupt
 		}
 	}

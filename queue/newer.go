@@ -2,7 +2,11 @@
 
 package queue
 
-import "context"
+import (
+	"context"
+
+	"github.com/postroad/postroad/internal/codec"
+)
 
 // This build pretends to be newer than it is: it knows one command more, cmdNote, which writes a
 // row of a kind that others do not know. It shows that versions can run side by side
@@ -22,7 +26,7 @@ func (c *command) decodeNewer(d *decoder) bool {
 	if c.kind != cmdNote {
 		return false
 	}
-	c.newer.note = d.bytes()
+	c.newer.note = d.Bytes()
 	return true
 }
 
@@ -40,7 +44,7 @@ func (q *Queue) Note(ctx context.Context, text string) error {
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()
-	_, err := r.propose(ctx, appendBytes(appendCommand(nil, cmdNote, r.commandTime(nil)), []byte(text)), nil)
+	_, err := r.propose(ctx, codec.AppendBytes(appendCommand(nil, cmdNote, r.commandTime(nil)), []byte(text)), nil)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -46,7 +47,7 @@ func (q *Queue) Domains(after string, max int) ([]DomainDue, error) {
 		if !ok {
 			return found, fmt.Errorf("list domains: key %q: %w", key, errCorrupt)
 		}
-		found = append(found, DomainDue{string(domain), fromMillis(due)})
+		found = append(found, DomainDue{string(domain), codec.FromMillis(due)})
 		from = append(from[:1], domain...)
 	}
 	return found, nil
@@ -85,7 +86,7 @@ func (q *Queue) Due(domain string, after Cursor, until time.Time, max int) ([]It
 			if it.Message != nil {
 				items = append(items, it)
 			}
-			after = Cursor{fromMillis(row.due), row.id}
+			after = Cursor{codec.FromMillis(row.due), row.id}
 		}
 		if all {
 			break
@@ -102,7 +103,7 @@ type dueRow struct {
 
 func (q *Queue) scanDue(r Reader, domain string, after Cursor, until time.Time, max int) (rows []dueRow, err error) {
 	begin, version := q.heads.begin(domain)
-	start := place{toMillis(after.Due), after.ID}
+	start := place{codec.ToMillis(after.Due), after.ID}
 	fromHead := start == place{} || start != begin && start.min(begin) == start
 	var from []byte
 	if fromHead {
@@ -110,7 +111,7 @@ func (q *Queue) scanDue(r Reader, domain string, after Cursor, until time.Time, 
 	} else {
 		from = append(appendScheduleKey(nil, domain, start.due, start.id), 0) // after the cursor
 	}
-	to := appendScheduleKey(nil, domain, toMillis(until)+1, mail.ID{})
+	to := appendScheduleKey(nil, domain, codec.ToMillis(until)+1, mail.ID{})
 	var bad error
 	err = r.Scan(from, to, func(k, v []byte) bool {
 		if len(rows) == max {
@@ -135,7 +136,7 @@ func (q *Queue) scanDue(r Reader, domain string, after Cursor, until time.Time, 
 
 // noteHead tells heads what a scan from the head found.
 func (q *Queue) noteHead(domain string, version uint64, rows []dueRow, until time.Time) {
-	first := place{due: toMillis(until) + 1}
+	first := place{due: codec.ToMillis(until) + 1}
 	if len(rows) > 0 {
 		first = rows[0].place
 	}
@@ -176,7 +177,7 @@ func (l *loader) item(domain string, row dueRow) (it Item, err error) {
 	if err != nil {
 		return it, err
 	}
-	it = Item{Message: m, Domain: domain, Due: fromMillis(row.due), Recipients: row.numbers}
+	it = Item{Message: m, Domain: domain, Due: codec.FromMillis(row.due), Recipients: row.numbers}
 	if row.numbers == nil {
 		for i, d := range l.rec.domains {
 			if string(d) == domain {

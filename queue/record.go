@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -66,26 +67,26 @@ func (r *record) decode(value []byte) error {
 
 // decodeInPlace reads value, which must stay as it is while r is used.
 func (r *record) decodeInPlace(value []byte) error {
-	d := decoder{b: value}
+	d := decoder{codec.New(value)}
 	d.version()
-	r.flags = d.u8()
-	r.index = d.uvarint()
-	r.size = d.millis()
+	r.flags = d.Octet()
+	r.index = d.Uvarint()
+	r.size = d.Millis()
 	r.parts = r.parts[:0]
-	for n := d.count(3); n > 0 && !d.bad; n-- {
-		r.parts = append(r.parts, PartRef{Index: d.uvarint(), Part: int(d.below(1 << 31)), Size: d.millis()})
+	for n := d.Count(3); n > 0 && !d.Failed(); n-- {
+		r.parts = append(r.parts, PartRef{Index: d.Uvarint(), Part: int(d.Below(1 << 31)), Size: d.Millis()})
 	}
-	if d.bad {
+	if d.Failed() {
 		return errCorrupt
 	}
-	r.envelope = d.take(d.rest())
+	r.envelope = d.Rest()
 	return r.envelopeView.decode(r.envelope)
 }
 
 func (v *envelopeView) decode(b []byte) error {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	v.read(&d)
-	if d.bad {
+	if d.Failed() {
 		return errCorrupt
 	}
 	return nil
@@ -94,15 +95,15 @@ func (v *envelopeView) decode(b []byte) error {
 func (v *envelopeView) read(d *decoder) {
 	d.version()
 	v.domains, v.recipients = v.domains[:0], v.recipients[:0]
-	for n := d.count(1); n > 0 && !d.bad; n-- {
-		v.domains = append(v.domains, d.bytes())
+	for n := d.Count(1); n > 0 && !d.Failed(); n-- {
+		v.domains = append(v.domains, d.Bytes())
 	}
-	for n := d.count(4); n > 0 && !d.bad; n-- {
+	for n := d.Count(4); n > 0 && !d.Failed(); n-- {
 		v.recipients = append(v.recipients, recipientView{
-			address: d.bytes(), domain: uint32(d.below(uint64(len(v.domains)))), notify: mail.Notify(d.u8()), orcpt: d.bytes(),
+			address: d.Bytes(), domain: uint32(d.Below(uint64(len(v.domains)))), notify: mail.Notify(d.Octet()), orcpt: d.Bytes(),
 		})
 	}
-	v.sender = d.bytes()
+	v.sender = d.Bytes()
 }
 
 // envelopeWriter makes the stored form of envelopes. It uses its memory again.
@@ -118,62 +119,62 @@ func (w *envelopeWriter) encode(e *mail.Envelope) []byte {
 	places.fill(e.Recipients)
 	b = binary.AppendUvarint(b, uint64(len(places.names)))
 	for _, name := range places.names {
-		b = appendBytes(b, name)
+		b = codec.AppendBytes(b, name)
 	}
 	b = binary.AppendUvarint(b, uint64(len(e.Recipients)))
 	for i := range e.Recipients {
 		r := &e.Recipients[i]
-		b = appendBytes(b, r.Address)
+		b = codec.AppendBytes(b, r.Address)
 		b = binary.AppendUvarint(b, uint64(places.of(r.Domain)))
 		b = append(b, byte(r.Notify))
-		b = appendBytes(b, r.ORcpt)
+		b = codec.AppendBytes(b, r.ORcpt)
 	}
-	b = appendBytes(b, e.Sender)
+	b = codec.AppendBytes(b, e.Sender)
 	var utf8 byte
 	if e.SMTPUTF8 {
 		utf8 = 1
 	}
 	b = append(b, byte(e.Body), utf8, byte(e.Ret))
-	b = appendBytes(b, e.EnvelopeID)
+	b = codec.AppendBytes(b, e.EnvelopeID)
 	b = appendOrigin(b, &e.Origin)
-	w.buf = appendBytes(b, e.TraceContext)
+	w.buf = codec.AppendBytes(b, e.TraceContext)
 	return w.buf
 }
 
 func appendOrigin(b []byte, o *mail.Origin) []byte {
 	b = appendAddrPort(b, o.Client)
 	for _, s := range [...]string{o.Helo, o.Protocol, o.User, o.Tenant, o.Campaign, o.Listener} {
-		b = appendBytes(b, s)
+		b = codec.AppendBytes(b, s)
 	}
 	return b
 }
 
 // decodeEnvelope makes the envelope. Its strings share one allocation.
 func decodeEnvelope(b []byte) (*mail.Envelope, error) {
-	e, d := new(mail.Envelope), decoder{b: b, text: string(b)}
+	e, d := new(mail.Envelope), decoder{codec.NewText(b)}
 	d.version()
-	domains := make([]string, d.count(1))
+	domains := make([]string, d.Count(1))
 	for i := range domains {
-		domains[i] = d.str()
+		domains[i] = d.String()
 	}
-	e.Recipients = make([]mail.Recipient, d.count(4))
+	e.Recipients = make([]mail.Recipient, d.Count(4))
 	for i := range e.Recipients {
 		r := &e.Recipients[i]
-		r.Address = d.str()
-		if place := d.below(uint64(len(domains))); !d.bad {
+		r.Address = d.String()
+		if place := d.Below(uint64(len(domains))); !d.Failed() {
 			r.Domain = domains[place]
 		}
-		r.Notify, r.ORcpt = mail.Notify(d.u8()), d.str()
+		r.Notify, r.ORcpt = mail.Notify(d.Octet()), d.String()
 	}
-	e.Sender = d.str()
-	e.Body, e.SMTPUTF8, e.Ret = mail.BodyType(d.u8()), d.u8() != 0, mail.Ret(d.u8())
-	e.EnvelopeID = d.str()
+	e.Sender = d.String()
+	e.Body, e.SMTPUTF8, e.Ret = mail.BodyType(d.Octet()), d.Octet() != 0, mail.Ret(d.Octet())
+	e.EnvelopeID = d.String()
 	o := &e.Origin
 	o.Client = d.addrPort()
 	for _, s := range [...]*string{&o.Helo, &o.Protocol, &o.User, &o.Tenant, &o.Campaign, &o.Listener} {
-		*s = d.str()
+		*s = d.String()
 	}
-	if trace := d.bytes(); len(trace) > 0 {
+	if trace := d.Bytes(); len(trace) > 0 {
 		e.TraceContext = append([]byte(nil), trace...)
 	}
 	return e, d.done()

@@ -3,6 +3,8 @@ package queue
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/postroad/postroad/internal/codec"
 )
 
 // What Apply returns, in the form in which it travels to a proposer on another member: version,
@@ -32,19 +34,19 @@ func appendResult(b []byte, result any) []byte {
 	case nil:
 		return append(b, formatVersion, resultNone)
 	case acceptResult:
-		return append(b, formatVersion, resultAccept, bit(r.ok))
+		return append(b, formatVersion, resultAccept, codec.Bit(r.ok))
 	case settleResult:
-		return append(b, formatVersion, resultSettle, bit(r.ok))
+		return append(b, formatVersion, resultSettle, codec.Bit(r.ok))
 	case sealResult:
-		return append(b, formatVersion, resultSeal, bit(r.ok))
+		return append(b, formatVersion, resultSeal, codec.Bit(r.ok))
 	case offerResult:
 		return binary.AppendUvarint(append(b, formatVersion, resultOffer), r.serial)
 	case letGoResult:
-		return append(b, formatVersion, resultLetGo, bit(r.ok))
+		return append(b, formatVersion, resultLetGo, codec.Bit(r.ok))
 	case takeResult:
-		return append(b, formatVersion, resultTake, bit(r.ok))
+		return append(b, formatVersion, resultTake, codec.Bit(r.ok))
 	case finishResult:
-		return append(b, formatVersion, resultFinish, bit(r.ok))
+		return append(b, formatVersion, resultFinish, codec.Bit(r.ok))
 	case suspendResult:
 		b = binary.AppendUvarint(append(b, formatVersion, resultSuspend), r.version)
 		return binary.AppendUvarint(b, r.index)
@@ -63,48 +65,39 @@ func appendResult(b []byte, result any) []byte {
 
 // ParseResult reads a result of a group whose queue this member does not have.
 func ParseResult(b []byte) (result any, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	switch d.u8() {
+	switch d.Octet() {
 	case resultNone:
 	case resultAccept:
-		result = acceptResult{d.bit()}
+		result = acceptResult{d.Bit()}
 	case resultSettle:
-		result = settleResult{d.bit()}
+		result = settleResult{d.Bit()}
 	case resultSeal:
-		result = sealResult{d.bit()}
+		result = sealResult{d.Bit()}
 	case resultEpoch:
-		result = epochResult{d.uvarint(), d.millis()}
+		result = epochResult{d.Uvarint(), d.Millis()}
 	case resultSuspend:
-		result = suspendResult{d.uvarint(), d.uvarint()}
+		result = suspendResult{d.Uvarint(), d.Uvarint()}
 	case resultOffer:
-		result = offerResult{d.uvarint()}
+		result = offerResult{d.Uvarint()}
 	case resultLetGo:
-		result = letGoResult{d.bit()}
+		result = letGoResult{d.Bit()}
 	case resultTake:
-		result = takeResult{d.bit()}
+		result = takeResult{d.Bit()}
 	case resultFinish:
-		result = finishResult{d.bit()}
+		result = finishResult{d.Bit()}
 	case resultMoved:
 		var refs []recipientRef
-		for n := d.count(idLen + 1); n > 0 && !d.bad; n-- {
-			refs = append(refs, recipientRef{d.id(), uint32(d.below(countsNumber))})
+		for n := d.Count(idLen + 1); n > 0 && !d.Failed(); n-- {
+			refs = append(refs, recipientRef{d.id(), uint32(d.Below(countsNumber))})
 		}
 		result = refs
 	default:
-		d.bad = true
+		d.Fail()
 	}
 	if err := d.done(); err != nil {
 		return nil, fmt.Errorf("result of a command: %w", err)
 	}
 	return result, nil
 }
-
-func bit(v bool) byte {
-	if v {
-		return 1
-	}
-	return 0
-}
-
-func (d *decoder) bit() bool { return d.below(2) == 1 }

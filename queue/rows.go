@@ -3,6 +3,7 @@ package queue
 import (
 	"encoding/binary"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -35,14 +36,14 @@ func (r *recipientRow) append(b []byte) []byte {
 }
 
 func decodeRecipientRow(b []byte) (r recipientRow, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	r.state = State(d.below(uint64(Removed) + 1))
-	flags := d.u8()
+	r.state = State(d.Below(uint64(Removed) + 1))
+	flags := d.Octet()
 	r.warned, r.maybe = flags&1 != 0, flags&2 != 0
-	r.attempts = uint32(d.below(1 << 32))
-	r.due = d.millis()
-	r.index = d.uvarint()
+	r.attempts = uint32(d.Below(1 << 32))
+	r.due = d.Millis()
+	r.index = d.Uvarint()
 	r.attempt, r.at = d.skipAttempt()
 	if r.state == InFlight || flags > 3 {
 		return r, errCorrupt // never stored
@@ -52,7 +53,7 @@ func decodeRecipientRow(b []byte) (r recipientRow, err error) {
 
 // last decodes the attempt.
 func (r *recipientRow) last() mail.Attempt {
-	d := decoder{b: r.attempt}
+	d := decoder{codec.New(r.attempt)}
 	return d.attempt()
 }
 
@@ -68,9 +69,9 @@ func (c counts) append(b []byte) []byte {
 }
 
 func decodeCounts(b []byte) (c counts, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	c.remaining, c.reports = uint32(d.below(1<<32)), uint32(d.below(1<<32))
+	c.remaining, c.reports = uint32(d.Below(1<<32)), uint32(d.Below(1<<32))
 	return c, d.done()
 }
 
@@ -89,11 +90,11 @@ func appendNumbers(b []byte, numbers []uint32) []byte {
 
 // decodeNumbers appends the numbers to into.
 func decodeNumbers(into []uint32, b []byte) ([]uint32, error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
 	next := uint64(0)
-	for n := d.count(1); n > 0 && !d.bad; n-- {
-		number := next + d.below(1<<32)
+	for n := d.Count(1); n > 0 && !d.Failed(); n-- {
+		number := next + d.Below(1<<32)
 		if number >= countsNumber {
 			return into, errCorrupt
 		}
@@ -111,9 +112,9 @@ func appendChunkRow(b []byte, p PartRef) []byte {
 }
 
 func decodeChunkRow(b []byte) (PartRef, error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	p := PartRef{Index: d.uvarint(), Part: int(d.below(1 << 31)), Size: d.millis()}
+	p := PartRef{Index: d.Uvarint(), Part: int(d.Below(1 << 31)), Size: d.Millis()}
 	return p, d.done()
 }
 
@@ -130,11 +131,11 @@ func appendReportRow(b []byte, rs []reported) []byte {
 }
 
 func decodeReportRow(b []byte) (rs []ReportRecipient, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	for n := d.count(3); n > 0 && !d.bad; n-- {
+	for n := d.Count(3); n > 0 && !d.Failed(); n-- {
 		rs = append(rs, ReportRecipient{
-			Number: uint32(d.below(countsNumber)), State: State(d.below(uint64(Removed) + 1)), Attempt: d.attempt(),
+			Number: uint32(d.Below(countsNumber)), State: State(d.Below(uint64(Removed) + 1)), Attempt: d.attempt(),
 		})
 	}
 	return rs, d.done()

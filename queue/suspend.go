@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
+
+	"github.com/postroad/postroad/internal/codec"
 )
 
 // SuspensionKind says what a suspension's name names.
@@ -93,14 +95,14 @@ func appendSuspensions(b []byte, version uint64, all []Suspension) []byte {
 }
 
 func (s *Suspension) append(b []byte) []byte {
-	b = appendBytes(append(b, byte(s.Kind)), s.Name)
-	return binary.AppendUvarint(appendBytes(b, s.Reason), s.Serial)
+	b = codec.AppendBytes(append(b, byte(s.Kind)), s.Name)
+	return binary.AppendUvarint(codec.AppendBytes(b, s.Reason), s.Serial)
 }
 
 func (d *decoder) suspension() (s Suspension) {
-	s.Kind, s.Name, s.Reason, s.Serial = SuspensionKind(d.u8()), d.str(), d.str(), d.uvarint()
+	s.Kind, s.Name, s.Reason, s.Serial = SuspensionKind(d.Octet()), d.String(), d.String(), d.Uvarint()
 	if s.Kind < SuspendDomain || s.Kind > SuspendCampaign {
-		d.bad = true
+		d.Fail()
 	}
 	return s
 }
@@ -109,10 +111,10 @@ const leastSuspension = 5 // octets
 
 // decodeSuspend reads a suspend command.
 func (c *command) decodeSuspend(d *decoder) {
-	c.suspend = Suspensions{Version: d.uvarint()}
-	for n := d.count(leastSuspension); n > 0 && !d.bad; n-- {
+	c.suspend = Suspensions{Version: d.Uvarint()}
+	for n := d.Count(leastSuspension); n > 0 && !d.Failed(); n-- {
 		s := d.suspension()
-		s.Lasts = time.Duration(d.below(maxLasts)) * time.Millisecond
+		s.Lasts = time.Duration(d.Below(maxLasts)) * time.Millisecond
 		c.suspend.All = append(c.suspend.All, s)
 	}
 }
@@ -125,18 +127,18 @@ func (s *Suspensions) append(b []byte) []byte {
 	b = binary.AppendUvarint(binary.AppendUvarint(b, s.Index), uint64(len(s.All)))
 	for i := range s.All {
 		b = s.All[i].append(b)
-		b = binary.AppendUvarint(b, uint64(toMillis(s.All[i].Until)))
+		b = binary.AppendUvarint(b, uint64(codec.ToMillis(s.All[i].Until)))
 	}
 	return b
 }
 
 func decodeSuspendRow(b []byte) (s Suspensions, err error) {
-	d := decoder{b: b}
+	d := decoder{codec.New(b)}
 	d.version()
-	s.Version, s.Index = d.uvarint(), d.uvarint()
-	for n := d.count(leastSuspension); n > 0 && !d.bad; n-- {
+	s.Version, s.Index = d.Uvarint(), d.Uvarint()
+	for n := d.Count(leastSuspension); n > 0 && !d.Failed(); n-- {
 		one := d.suspension()
-		one.Until = fromMillis(d.millis())
+		one.Until = codec.FromMillis(d.Millis())
 		s.All = append(s.All, one)
 	}
 	return s, d.done()
@@ -163,7 +165,7 @@ func (m *machine) applySuspend() any {
 		if until, ok := known[s.Serial]; ok {
 			s.Until = until
 		} else if s.Lasts > 0 {
-			s.Until = fromMillis(m.meta.time + s.Lasts.Milliseconds())
+			s.Until = codec.FromMillis(m.meta.time + s.Lasts.Milliseconds())
 		}
 		s.Lasts = 0
 	}

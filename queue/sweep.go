@@ -3,6 +3,8 @@ package queue
 import (
 	"fmt"
 	"time"
+
+	"github.com/postroad/postroad/internal/codec"
 )
 
 // The owner looks for what was given up this often; a command drops this much at once.
@@ -68,9 +70,9 @@ func (r *run) oldSessions(now time.Time) (session uint64, err error) {
 	old := false
 	var bad error
 	err = r.group.Scan([]byte{keyLane}, []byte{keyLane + 1}, func(k, v []byte) bool {
-		d := decoder{b: k[1:]}
+		d := decoder{codec.New(k[1:])}
 		row, err := decodeLaneRow(v)
-		session, bad = d.u64(), err
+		session, bad = d.Uint64(), err
 		if session == r.session || row.time >= now.Add(-acceptMemory).UnixMilli() {
 			return false
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -155,7 +156,7 @@ func (g *gatherer) row(number uint32, v []byte) error {
 func (l *loader) status(r *recipientRow) RecipientStatus {
 	s := RecipientStatus{State: r.state, Attempts: int(r.attempts), Warned: r.warned, Last: r.last()}
 	if scheduled(r.state) {
-		s.Due = fromMillis(r.due)
+		s.Due = codec.FromMillis(r.due)
 	}
 	s.MaybeAttempted = !r.state.Final() && l.meta.maybeAttempted(r)
 	return s
