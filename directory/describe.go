@@ -15,9 +15,9 @@ func Describe(data []byte) string {
 		cmdAdd: "user %s is added", cmdPut: "user %s is changed", cmdRemove: "user %s is removed",
 		cmdAddDomain: "domain %s is added", cmdPutDomain: "domain %s is changed", cmdRemoveDomain: "domain %s is removed",
 		cmdAddAlias: "alias %s is added", cmdPutAlias: "alias %s is changed", cmdRemoveAlias: "alias %s is removed",
-		cmdPublish: "users that a directory server has are taken over",
+		cmdCommit: "users that a directory server has are taken over",
 	}[kind]
-	if kind >= cmdStage {
+	if kind >= cmdImport {
 		return words
 	}
 	var name string

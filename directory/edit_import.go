@@ -24,22 +24,22 @@ type Refused struct {
 	Why    error
 }
 
-// ErrNoStage is what there is when nothing was staged.
-var ErrNoStage = errors.New("nothing is staged under that name")
+// ErrNoImport is what there is when nothing was staged.
+var ErrNoImport = errors.New("nothing is staged under that name")
 
-// Stage puts users aside. Those it refuses are named; all others are staged. With replace they are
+// Import puts users aside. Those it refuses are named; all others are staged. With replace they are
 // to take the places of users of the same names.
-func (e *Editor) Stage(ctx context.Context, stage string, batch []Imported, replace bool) (refused []Refused, err error) {
-	if err := checkStage(stage); err != nil {
+func (e *Editor) Import(ctx context.Context, set string, batch []Imported, replace bool) (refused []Refused, err error) {
+	if err := checkImport(set); err != nil {
 		return nil, err
 	}
 	all := newFlight(ctx)
 	var next []staged
 	size := 0
 	send := func() {
-		c := stageCommand{Stage: stage, Users: next}
+		c := importCommand{Import: set, Users: next}
 		next, size = nil, 0
-		all.do(func(ctx context.Context) error { return e.propose(ctx, cmdStage, c) })
+		all.do(func(ctx context.Context) error { return e.propose(ctx, cmdImport, c) })
 	}
 	for i := range batch {
 		u, err := e.imported(&batch[i], replace)
@@ -67,9 +67,9 @@ func (u *User) weight() int {
 	return n
 }
 
-func checkStage(stage string) error {
-	ok := len(stage) > 0 && len(stage) <= 64
-	for _, r := range stage {
+func checkImport(set string) error {
+	ok := len(set) > 0 && len(set) <= 64
+	for _, r := range set {
 		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
 	}
 	if !ok {
@@ -99,27 +99,27 @@ func (e *Editor) imported(i *Imported, replace bool) (*User, error) {
 	return u, u.configure(i.Settings)
 }
 
-// Publish makes the users of a stage visible, batch by batch, and tells progress how many are. kept
+// Commit makes the users of an import visible, batch by batch, and tells progress how many are. kept
 // are those that stay staged because somebody has made a user or an alias of their names meanwhile.
-// After an error Publish goes on where it was when it is called again.
-func (e *Editor) Publish(ctx context.Context, stage string, progress func(n int)) (published, kept int, err error) {
-	return e.eachStaged(ctx, stage, cmdPublish, progress)
+// After an error Commit goes on where it was when it is called again.
+func (e *Editor) Commit(ctx context.Context, set string, progress func(n int)) (committed, kept int, err error) {
+	return e.eachStaged(ctx, set, cmdCommit, progress)
 }
 
-// Discard drops a stage.
-func (e *Editor) Discard(ctx context.Context, stage string, progress func(n int)) (dropped int, err error) {
-	dropped, _, err = e.eachStaged(ctx, stage, cmdUnstage, progress)
+// Discard drops an import.
+func (e *Editor) Discard(ctx context.Context, set string, progress func(n int)) (dropped int, err error) {
+	dropped, _, err = e.eachStaged(ctx, set, cmdDiscard, progress)
 	return dropped, err
 }
 
-// eachStaged proposes a command for each batch of a stage's names. The names come from this
+// eachStaged proposes a command for each batch of an import's names. The names come from this
 // member's rows, which may be behind by a moment.
-func (e *Editor) eachStaged(ctx context.Context, stage string, kind commandType, progress func(n int)) (done, kept int, err error) {
+func (e *Editor) eachStaged(ctx context.Context, set string, kind commandType, progress func(n int)) (done, kept int, err error) {
 	var mu sync.Mutex
 	all := newFlight(ctx)
 	after, seen := "", false
 	for all.ctx.Err() == nil {
-		names, err := e.Directory.staged(stage, after)
+		names, err := e.Directory.staged(set, after)
 		if err != nil {
 			return done, kept, errors.Join(all.wait(), fmt.Errorf("reading the stage: %w", err))
 		}
@@ -128,7 +128,7 @@ func (e *Editor) eachStaged(ctx context.Context, stage string, kind commandType,
 		}
 		after, seen = names[len(names)-1], true
 		all.do(func(ctx context.Context) error {
-			b, err := e.proposeBatch(ctx, kind, stageCommand{Stage: stage, Names: names})
+			b, err := e.proposeBatch(ctx, kind, importCommand{Import: set, Names: names})
 			mu.Lock()
 			defer mu.Unlock()
 			done, kept = done+int(b.Moved), kept+int(b.Kept)
@@ -142,7 +142,7 @@ func (e *Editor) eachStaged(ctx context.Context, stage string, kind commandType,
 		return done, kept, err
 	}
 	if !seen {
-		return 0, 0, ErrNoStage
+		return 0, 0, ErrNoImport
 	}
 	return done, kept, nil
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// An import is staged: its users lie in the store under the name of the stage, where nobody sees
-// them, until they are published. Both go by batches, so that no command is large, however many
+// An import is staged: its users lie in the store under the name of the import, where nobody sees
+// them, until they are committed. Both go by batches, so that no command is large, however many
 // users there are. A batch of a publication names the users it moves; what stays behind is what
 // somebody made meanwhile.
 
@@ -18,14 +18,14 @@ const (
 	batchBytes = 256 << 10
 )
 
-// stageCommand is about one stage: what to stage, or the names of what to publish or to drop.
-type stageCommand struct {
-	Stage string   `json:"stage"`
-	Users []staged `json:"users,omitempty"`
-	Names []string `json:"names,omitempty"`
+// importCommand is about one import: what to stage, or the names of what to commit or to drop.
+type importCommand struct {
+	Import string   `json:"stage"`
+	Users  []staged `json:"users,omitempty"`
+	Names  []string `json:"names,omitempty"`
 }
 
-// staged is one user of a stage.
+// staged is one user of an import.
 type staged struct {
 	User    *User `json:"user"`
 	Replace bool  `json:"replace,omitempty"` // a user of that name who is there
@@ -33,7 +33,7 @@ type staged struct {
 
 var keyStaged = []byte("ns") // the number of staged users
 
-func stageKey(stage, name string) []byte { return []byte("s" + stage + "\x00" + name) }
+func importKey(set, name string) []byte { return []byte("s" + set + "\x00" + name) }
 
 // Batch is what Apply returns for a batch of staged users: how many it moved or dropped, and how
 // many it kept where they are. What else was named had gone before.
@@ -50,13 +50,13 @@ func (b Batch) Err() error {
 	return nil
 }
 
-func (d *Directory) applyStage(w rows.Writer, c *stageCommand) Result {
+func (d *Directory) applyImport(w rows.Writer, c *importCommand) Result {
 	n := count(w, keyStaged)
 	for _, s := range c.Users {
 		if s.User == nil {
 			continue
 		}
-		key := stageKey(c.Stage, s.User.Name)
+		key := importKey(c.Import, s.User.Name)
 		if _, known := w.Get(key); !known {
 			if n >= d.tables[users].limit {
 				return Full
@@ -69,13 +69,13 @@ func (d *Directory) applyStage(w rows.Writer, c *stageCommand) Result {
 	return Done
 }
 
-// applyPublish moves staged users to the users. One whose name is taken stays where it is.
-func (d *Directory) applyPublish(w rows.Writer, index uint64, c *stageCommand) (b Batch) {
+// applyCommit moves staged users to the users. One whose name is taken stays where it is.
+func (d *Directory) applyCommit(w rows.Writer, index uint64, c *importCommand) (b Batch) {
 	t := d.tables[users]
 	for _, name := range c.Names {
-		row, ok := w.Get(stageKey(c.Stage, name))
+		row, ok := w.Get(importKey(c.Import, name))
 		if !ok {
-			continue // published before
+			continue // committed before
 		}
 		var s staged
 		if err := decodeRecord(row, &s); err != nil || s.User == nil {
@@ -87,7 +87,7 @@ func (d *Directory) applyPublish(w rows.Writer, index uint64, c *stageCommand) (
 		}
 		switch r {
 		case Done:
-			d.dropStaged(w, c.Stage, name)
+			d.dropStaged(w, c.Import, name)
 			b.Moved++
 		case Full:
 			b.Full = true
@@ -99,37 +99,37 @@ func (d *Directory) applyPublish(w rows.Writer, index uint64, c *stageCommand) (
 	return b
 }
 
-func (d *Directory) applyUnstage(w rows.Writer, c *stageCommand) (b Batch) {
+func (d *Directory) applyDiscard(w rows.Writer, c *importCommand) (b Batch) {
 	for _, name := range c.Names {
-		if _, ok := w.Get(stageKey(c.Stage, name)); ok {
-			d.dropStaged(w, c.Stage, name)
+		if _, ok := w.Get(importKey(c.Import, name)); ok {
+			d.dropStaged(w, c.Import, name)
 			b.Moved++
 		}
 	}
 	return b
 }
 
-func (d *Directory) dropStaged(w rows.Writer, stage, name string) {
-	w.Delete(stageKey(stage, name))
+func (d *Directory) dropStaged(w rows.Writer, set, name string) {
+	w.Delete(importKey(set, name))
 	setCount(w, keyStaged, count(w, keyStaged)-1)
 }
 
-// Stage is what a listing says of one.
-type Stage struct {
+// Import is what a listing says of one.
+type Import struct {
 	Name  string
 	Users int
 }
 
-// Stages lists the stages.
-func (d *Directory) Stages() (all []Stage, err error) {
+// Imports lists the imports.
+func (d *Directory) Imports() (all []Import, err error) {
 	r := d.rows()
 	if r == nil {
 		return nil, nil
 	}
 	err = r.Scan([]byte("s"), []byte{'s' + 1}, func(k, _ []byte) bool {
-		stage, _, _ := strings.Cut(string(k[1:]), "\x00")
-		if len(all) == 0 || all[len(all)-1].Name != stage {
-			all = append(all, Stage{Name: stage})
+		set, _, _ := strings.Cut(string(k[1:]), "\x00")
+		if len(all) == 0 || all[len(all)-1].Name != set {
+			all = append(all, Import{Name: set})
 		}
 		all[len(all)-1].Users++
 		return true
@@ -137,11 +137,11 @@ func (d *Directory) Stages() (all []Stage, err error) {
 	return all, err
 }
 
-// staged returns up to maxBatch names of a stage above after.
-func (d *Directory) staged(stage, after string) (names []string, err error) {
+// staged returns up to maxBatch names of an import above after.
+func (d *Directory) staged(set, after string) (names []string, err error) {
 	r := d.rows()
 	if r == nil {
 		return nil, nil
 	}
-	return namesAbove(r, stageKey(stage, ""), after, maxBatch)
+	return namesAbove(r, importKey(set, ""), after, maxBatch)
 }

@@ -9,7 +9,7 @@ import (
 	rowstest "github.com/postroad/postroad/internal/testkit/rows"
 )
 
-func TestStageAndPublish(t *testing.T) {
+func TestImportAndCommit(t *testing.T) {
 	e, s := newEditor(t)
 	s.Answer = func(result any) (any, error) { // as over the wire
 		b, ok := AppendResult(nil, result)
@@ -25,12 +25,12 @@ func TestStageAndPublish(t *testing.T) {
 		batch = append(batch, Imported{Name: fmt.Sprintf("U%03d@example.com", i), Hash: "x", Settings: Settings{Hard: 5}})
 	}
 	batch = append(batch, Imported{Name: "there@example.com"}, Imported{Name: "nobody"}, Imported{Name: "b@example.com", Settings: Settings{Soft: 2, Hard: 1}})
-	refused, err := e.Stage(ctx, "first", batch, false)
+	refused, err := e.Import(ctx, "first", batch, false)
 	must(t, err)
 	if len(refused) != 3 || refused[0].Number != 1000 || !errors.Is(refused[0].Why, ErrExists) || refused[1].Number != 1001 || refused[2].Number != 1002 {
 		t.Fatalf("refused: %v", refused)
 	}
-	if _, err := e.Stage(ctx, "no name", batch, false); err == nil {
+	if _, err := e.Import(ctx, "no name", batch, false); err == nil {
 		t.Error("a stage of any name")
 	}
 	if got := e.Directory.List("", 0); len(got) != 1 {
@@ -49,9 +49,9 @@ func TestStageAndPublish(t *testing.T) {
 	must(t, e.AddDomain(ctx, "example.com", "+"))
 	must(t, e.AddAlias(ctx, "u700@example.com", []string{"x@example.org"}, ""))
 	told := 0
-	published, kept, err := e.Publish(ctx, "first", func(n int) { told = n })
-	if err != nil || published != 998 || kept != 2 || told != 1000 {
-		t.Fatalf("published %d, kept %d, told %d, %v", published, kept, told, err)
+	committed, kept, err := e.Commit(ctx, "first", func(n int) { told = n })
+	if err != nil || committed != 998 || kept != 2 || told != 1000 {
+		t.Fatalf("published %d, kept %d, told %d, %v", committed, kept, told, err)
 	}
 	if u, ok := e.Directory.Get("u999@example.com"); !ok || u.Hard != 5 || u.Version == 0 || !u.Created.Equal(clockStart) {
 		t.Errorf("a published user: %+v", u)
@@ -59,14 +59,14 @@ func TestStageAndPublish(t *testing.T) {
 	if u, _ := e.Directory.Get("u500@example.com"); u.Tenant != "mine" {
 		t.Errorf("the user who was there is now %+v", u)
 	}
-	if stages, err := e.Directory.Stages(); err != nil || len(stages) != 1 || stages[0] != (Stage{"first", 2}) {
+	if stages, err := e.Directory.Imports(); err != nil || len(stages) != 1 || stages[0] != (Import{"first", 2}) {
 		t.Errorf("stages %v, %v", stages, err)
 	}
 	if _, err := e.Discard(ctx, "first", nil); err != nil {
 		t.Error(err)
 	}
-	for what, err := range map[string]error{"publish": second(e.Publish(ctx, "first", nil)), "discard": first(e.Discard(ctx, "first", nil))} {
-		if !errors.Is(err, ErrNoStage) {
+	for what, err := range map[string]error{"publish": second(e.Commit(ctx, "first", nil)), "discard": first(e.Discard(ctx, "first", nil))} {
+		if !errors.Is(err, ErrNoImport) {
 			t.Errorf("%s of nothing: %v", what, err)
 		}
 	}
@@ -91,15 +91,15 @@ func second(_, _ int, err error) error { return err }
 func TestStageReplaces(t *testing.T) {
 	e, _ := newEditor(t)
 	must(t, e.Add(ctx, "a@example.com", "pw", Settings{Tenant: "old"}))
-	refused, err := e.Stage(ctx, "s", []Imported{{Name: "a@example.com", Hash: "x"}, {Name: "b@example.com", Hash: "y"}}, true)
+	refused, err := e.Import(ctx, "s", []Imported{{Name: "a@example.com", Hash: "x"}, {Name: "b@example.com", Hash: "y"}}, true)
 	if err != nil || len(refused) > 0 {
 		t.Fatal(refused, err)
 	}
 	if u, _ := e.Directory.Get("a@example.com"); u.Tenant != "old" {
 		t.Fatal("replaced before it was published")
 	}
-	if published, kept, err := e.Publish(ctx, "s", nil); published != 2 || kept != 0 || err != nil {
-		t.Fatal(published, kept, err)
+	if committed, kept, err := e.Commit(ctx, "s", nil); committed != 2 || kept != 0 || err != nil {
+		t.Fatal(committed, kept, err)
 	}
 	if u, _ := e.Directory.Get("a@example.com"); u.Tenant != "" || u.Hash != "x" {
 		t.Errorf("after it: %+v", u)
@@ -110,11 +110,11 @@ func TestStageIsBounded(t *testing.T) {
 	e, _ := newEditor(t)
 	e.Directory.tables[users].limit = 3
 	batch := []Imported{{Name: "a@example.com"}, {Name: "b@example.com"}, {Name: "c@example.com"}, {Name: "d@example.com"}}
-	if _, err := e.Stage(ctx, "s", batch, false); !errors.Is(err, ErrFull) {
+	if _, err := e.Import(ctx, "s", batch, false); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
 	must(t, e.Add(ctx, "x@example.com", "pw", Settings{}))
-	if _, _, err := e.Publish(ctx, "s", nil); !errors.Is(err, ErrFull) {
+	if _, _, err := e.Commit(ctx, "s", nil); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
 	if got := e.Directory.List("", 0); len(got) != 3 {
@@ -130,10 +130,10 @@ func TestMemoryOfUsers(t *testing.T) {
 	for i := range count {
 		batch = append(batch, Imported{Name: fmt.Sprintf("user%06d@example.com", i), Hash: "$argon2id$v=19$m=65536,t=3,p=1$qNLvw1OXeiFpPd9ULyBvpQ$Gv4OQhm40roi1xuHPdokTAB+XH8oM7nTHFksOASXRNk"})
 	}
-	if _, err := e.Stage(ctx, "s", batch, false); err != nil {
+	if _, err := e.Import(ctx, "s", batch, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := e.Publish(ctx, "s", nil); err != nil {
+	if _, _, err := e.Commit(ctx, "s", nil); err != nil {
 		t.Fatal(err)
 	}
 	batch, s.Log = nil, nil

@@ -25,9 +25,9 @@ const (
 	cmdAddAlias                            // an Alias
 	cmdPutAlias                            // an Alias that replaces the one of that name
 	cmdRemoveAlias                         // a name
-	cmdStage                               // a stageCommand with users
-	cmdPublish                             // a stageCommand with names
-	cmdUnstage                             // a stageCommand with names
+	cmdImport                              // an importCommand with users
+	cmdCommit                              // an importCommand with names
+	cmdDiscard                             // an importCommand with names
 	cmdEnd                                 // one above the last
 )
 
@@ -145,15 +145,15 @@ func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts 
 	if c := rowCommands[kind]; c.what != 0 {
 		return d.applyRow(w, index, c.what, d.tables[c.table], data[2:])
 	}
-	var c stageCommand
+	var c importCommand
 	mustDecode(index, data[2:], &c)
 	switch kind {
-	case cmdStage:
-		return d.applyStage(w, &c)
-	case cmdPublish:
-		return d.applyPublish(w, index, &c)
+	case cmdImport:
+		return d.applyImport(w, &c)
+	case cmdCommit:
+		return d.applyCommit(w, index, &c)
 	default:
-		return d.applyUnstage(w, &c)
+		return d.applyDiscard(w, &c)
 	}
 }
 

@@ -40,8 +40,8 @@ const fewGone = 10
 // stage, and the others are removed. Users who do not come from that source are left alone. With
 // force even most of them may go. Two at the same time do no harm.
 func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (did Synced, err error) {
-	stage := "source-" + name
-	if err := checkStage(stage); err != nil {
+	set := "source-" + name
+	if err := checkImport(set); err != nil {
 		return did, err
 	}
 	listed, changed := map[string]bool{}, []Imported(nil)
@@ -77,7 +77,7 @@ func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (d
 	if len(gone) > fewGone && 2*len(gone) > all && !force {
 		return did, fmt.Errorf("%w: %d of %d", ErrManyGone, len(gone), all)
 	}
-	if did.Changed, err = e.take(ctx, stage, changed); err != nil {
+	if did.Changed, err = e.take(ctx, set, changed); err != nil {
 		return did, err
 	}
 	for _, user := range gone {
@@ -89,20 +89,20 @@ func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (d
 	return did, nil
 }
 
-// take stages and publishes users. What an interrupted synchronisation had staged goes with them,
+// take imports and commits users. What an interrupted synchronisation had staged goes with them,
 // or is replaced.
-func (e *Editor) take(ctx context.Context, stage string, changed []Imported) (published int, err error) {
+func (e *Editor) take(ctx context.Context, set string, changed []Imported) (committed int, err error) {
 	if len(changed) == 0 {
 		return 0, nil
 	}
-	if _, err := e.Stage(ctx, stage, changed, true); err != nil {
+	if _, err := e.Import(ctx, set, changed, true); err != nil {
 		return 0, err
 	}
-	published, _, err = e.Publish(ctx, stage, nil)
-	if errors.Is(err, ErrNoStage) { // this member has not heard of it yet: the next synchronisation finds the stage
+	committed, _, err = e.Commit(ctx, set, nil)
+	if errors.Is(err, ErrNoImport) { // this member has not heard of it yet: the next synchronisation finds the import
 		err = nil
 	}
-	return published, err
+	return committed, err
 }
 
 // same reports whether two users differ in nothing but their history.

@@ -8,8 +8,8 @@ import (
 
 func (m *machine) applyAppend(parts [][]byte) any {
 	c := &m.cmd
-	for _, r := range c.forget {
-		m.forget(r)
+	for _, r := range c.drops {
+		m.dropDedup(r)
 	}
 	results := make(appendResult, len(c.items))
 	part := 0
@@ -22,12 +22,12 @@ func (m *machine) applyAppend(parts [][]byte) any {
 	return results
 }
 
-// forget drops a record: the queue has settled the recipient, so no append of it can come any more.
-func (m *machine) forget(r Record) {
+// dropDedup drops a record: the queue has settled the recipient, so no append of it can come any more.
+func (m *machine) dropDedup(r DedupRecord) {
 	m.key = appendRecordKey(m.key[:0], r)
 	if _, ok := m.w.Get(m.key); ok {
 		m.w.Delete(m.key)
-		m.meta.counters[countRecords]--
+		m.meta.counters[countDedupRecords]--
 	}
 }
 
@@ -123,7 +123,7 @@ func (b *openBox) warn() bool {
 	return true
 }
 
-func (m *machine) copies(r Record) uint64 {
+func (m *machine) copies(r DedupRecord) uint64 {
 	if m.recent.absent(r) {
 		return 0
 	}
@@ -134,9 +134,9 @@ func (m *machine) copies(r Record) uint64 {
 	return 0
 }
 
-func (m *machine) record(r Record, copies uint64) {
+func (m *machine) record(r DedupRecord, copies uint64) {
 	if copies&(copies-1) == 0 { // the first
-		m.meta.counters[countRecords]++
+		m.meta.counters[countDedupRecords]++
 		m.recent.add(r)
 		if bytes.Compare(r.ID[:], m.meta.newest[:]) > 0 {
 			m.meta.newest = r.ID

@@ -36,7 +36,7 @@ func (b *batch) build(t *taken, head []byte) {
 			content = content[n:]
 		}
 	}
-	b.data = appendForget(head, t.forgets)
+	b.data = appendDrops(head, t.drops)
 	b.data = appendCount(b.data, len(b.deliveries))
 	for i := range b.deliveries {
 		d := b.deliveries[i].Delivery

@@ -77,7 +77,7 @@ func BenchmarkAppendApply(b *testing.B) {
 	b.ResetTimer()
 	for n := 0; n < b.N; n += batch {
 		b.StopTimer()
-		data := appendCount(appendForget(appendCommand(nil, cmdAppend, 2, sender{1, 1, uint64(n + 1)}), nil), batch)
+		data := appendCount(appendDrops(appendCommand(nil, cmdAppend, 2, sender{1, 1, uint64(n + 1)}), nil), batch)
 		for i := range parts {
 			parts[i] = content
 			key := AppendKey{ID: mail.ID{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n), byte(i)}}
@@ -191,7 +191,7 @@ func TestMemory(t *testing.T) {
 	}
 	var before uint64
 	for n := range 300 {
-		data := appendCount(appendForget(appendCommand(nil, cmdAppend, 2, sender{1, 1, uint64(n + 1)}), nil), 1)
+		data := appendCount(appendDrops(appendCommand(nil, cmdAppend, 2, sender{1, 1, uint64(n + 1)}), nil), 1)
 		items := make([]Item, MaxItems)
 		for i := range items {
 			items[i] = Item{Key: AppendKey{ID: mail.ID{byte(n >> 8), byte(n), 1}, Recipient: uint32(i)}, Mailbox: names[(n*MaxItems+i)%len(names)]}

@@ -2,9 +2,9 @@ package mailbox
 
 import "bytes"
 
-// opened are the mailboxes and folders that a command changes: each is read once, changed in
+// changeSet is the mailboxes and folders that a command changes: each is read once, changed in
 // memory, and written once at its end.
-type opened struct {
+type changeSet struct {
 	boxes   []*openBox
 	folders []*openFolder
 	byName  map[string]*openBox
@@ -30,11 +30,11 @@ type openFolder struct {
 }
 
 // maxOpened bounds what is kept from one command for the next.
-const maxOpened = 1024
+const maxChangeSet = 1024
 
 // box returns the mailbox of an address, or nil.
 func (m *machine) box(address []byte) *openBox {
-	o := &m.opened
+	o := &m.changeSet
 	if b, ok := o.byName[string(address)]; ok {
 		if b.gone {
 			return nil
@@ -52,7 +52,7 @@ func (m *machine) box(address []byte) *openBox {
 }
 
 func (m *machine) addBox(address []byte, row boxRow) *openBox {
-	o := &m.opened
+	o := &m.changeSet
 	if o.nBoxes == len(o.boxes) {
 		o.boxes = append(o.boxes, new(openBox))
 	}
@@ -76,7 +76,7 @@ func (m *machine) named() *openBox {
 
 // folder returns a folder of a mailbox, or nil.
 func (m *machine) folder(b *openBox, number uint32) *openFolder {
-	o := &m.opened
+	o := &m.changeSet
 	id := uint64(b.number)<<32 | uint64(number)
 	if f, ok := o.byID[id]; ok {
 		if f.gone {
@@ -96,7 +96,7 @@ func (m *machine) folder(b *openBox, number uint32) *openFolder {
 }
 
 func (m *machine) addFolder(b *openBox, number uint32) *openFolder {
-	o := &m.opened
+	o := &m.changeSet
 	if o.nFolder == len(o.folders) {
 		o.folders = append(o.folders, new(openFolder))
 	}
@@ -144,7 +144,7 @@ func (f *openFolder) touch() uint64 {
 
 // close writes what the command opened. A mailbox or folder that is gone was deleted when it went.
 func (m *machine) close() {
-	o := &m.opened
+	o := &m.changeSet
 	for _, b := range o.boxes[:o.nBoxes] {
 		b.warned = b.warned && b.bytes > uint64(b.settings.Soft)
 		if !b.gone && b.boxRow != b.was {
@@ -161,8 +161,8 @@ func (m *machine) close() {
 			m.changed(f.box, f.number, f.modSeq)
 		}
 	}
-	if len(o.boxes) > maxOpened || len(o.folders) > maxOpened {
-		*o = opened{}
+	if len(o.boxes) > maxChangeSet || len(o.folders) > maxChangeSet {
+		*o = changeSet{}
 		return
 	}
 	o.nBoxes, o.nFolder = 0, 0

@@ -8,7 +8,7 @@ import (
 )
 
 // Commands are what goes through the log: version, type, command time (milliseconds), the proposer
-// that made it (session, lane and number; proposer.go), then what the type says. All that a command
+// that made it (session, slot and number; proposer.go), then what the type says. All that a command
 // does follows from its octets and the rows, so that each member comes to the same state. The work
 // of each is bounded: a verb over many messages is several commands.
 type commandType byte
@@ -82,13 +82,13 @@ func partsOf(size int64) int { return int((size + partSize - 1) / partSize) }
 // under way at a time.
 type sender struct {
 	session uint64 // index of the owner's epoch command; an epoch's: the session before it
-	lane    byte
+	slot    byte
 	seq     uint64
 }
 
 func appendCommand(b []byte, t commandType, time int64, s sender) []byte {
 	b = binary.AppendUvarint(append(b, formatVersion, byte(t)), uint64(time))
-	b = append(binary.AppendUvarint(b, s.session), s.lane)
+	b = append(binary.AppendUvarint(b, s.session), s.slot)
 	return binary.AppendUvarint(b, s.seq)
 }
 
@@ -110,7 +110,7 @@ type command struct {
 	time int64
 	sender
 
-	forget     []Record
+	drops      []DedupRecord
 	deliveries []deliveryEntry
 	items      []itemEntry
 	chunk      chunkKey

@@ -19,7 +19,7 @@ type deliveryEntry struct {
 // itemEntry is one message to be appended.
 type itemEntry struct {
 	keyed, over bool
-	key         Record
+	key         DedupRecord
 	copy        byte
 	address     []byte
 	folder      []byte // name; empty: the inbox
@@ -33,7 +33,7 @@ const (
 	itemOver
 )
 
-func appendForget(b []byte, records []Record) []byte {
+func appendDrops(b []byte, records []DedupRecord) []byte {
 	b = binary.AppendUvarint(b, uint64(len(records)))
 	for _, r := range records {
 		b = binary.AppendUvarint(append(b, r.ID[:]...), uint64(r.Recipient))
@@ -63,9 +63,9 @@ func appendItem(b []byte, it *Item) []byte {
 }
 
 func (c *command) readAppend(d *decoder) {
-	c.forget, c.deliveries, c.items = c.forget[:0], c.deliveries[:0], c.items[:0]
+	c.drops, c.deliveries, c.items = c.drops[:0], c.deliveries[:0], c.items[:0]
 	for n := d.Count(idLen + 1); n > 0 && !d.Failed(); n-- {
-		c.forget = append(c.forget, Record{d.id(), d.Uint32()})
+		c.drops = append(c.drops, DedupRecord{d.id(), d.Uint32()})
 	}
 	for n := d.Count(4); n > 0 && !d.Failed(); n-- {
 		e := deliveryEntry{size: d.Millis(), chunks: d.Uint32(), upload: d.Uvarint(), from: len(c.items)}
@@ -83,7 +83,7 @@ func (d *decoder) item() (it itemEntry) {
 	bits := d.Below(itemKeyed | itemOver + 1)
 	it.keyed, it.over = bits&itemKeyed != 0, bits&itemOver != 0
 	if it.keyed {
-		it.key = Record{d.id(), d.Uint32()}
+		it.key = DedupRecord{d.id(), d.Uint32()}
 		if it.copy = d.Octet(); it.copy >= MaxCopies {
 			d.Fail()
 		}

@@ -2,14 +2,14 @@
 
 package mailbox
 
-const forgetsEarly = true
+const dropsDedupEarly = true
 
-// forgetEarly is a planted defect: the append records go as soon as the messages are there, not
+// dropDedupEarly is a planted defect: the dedup records go as soon as the messages are there, not
 // when the queue has settled the recipients. TestExactlyOnce must fail with it.
-func (r *run) forgetEarly(items []Item) {
+func (r *run) dropDedupEarly(items []Item) {
 	for i := range items {
 		if key := items[i].Key; !key.ID.IsZero() {
-			r.front.forget([]Record{{key.ID, key.Recipient}})
+			r.front.dropDedup([]DedupRecord{{key.ID, key.Recipient}})
 		}
 	}
 }

@@ -2,7 +2,7 @@
 
 package mailbox
 
-const forgetsEarly = false
+const dropsDedupEarly = false
 
-// forgetEarly does nothing: see defect.go.
-func (r *run) forgetEarly([]Item) {}
+// dropDedupEarly does nothing: see defect.go.
+func (r *run) dropDedupEarly([]Item) {}

@@ -12,7 +12,7 @@ const (
 	MaxItems     = 1000      // messages
 	batchContent = 256 << 10 // octets of content, unless a single delivery has more
 	batchRows    = 256 << 10 // octets of addresses and prefixes, about
-	batchForgets = 5000
+	batchDrops   = 5000
 	directSize   = 1 << 20 // larger contents go as chunks before their append command
 )
 
@@ -30,13 +30,13 @@ func (d *delivery) large() bool { return d.Content.Size > directSize }
 // waits, so commands are small while there is little to do and grow with the time that commands
 // take (adaptive group commit).
 type front struct {
-	maxBytes   int64
-	maxItems   int
-	maxForgets int
-	mu         struct {
+	maxBytes int64
+	maxItems int
+	maxDrops int
+	mu       struct {
 		sync.Mutex
 		small, large fifo.Queue[delivery]
-		forgets      fifo.Queue[Record]
+		drops        fifo.Queue[DedupRecord]
 		bytes        int64
 		items        int
 		stopped      bool
@@ -45,7 +45,7 @@ type front struct {
 }
 
 func newFront(o *Options) *front {
-	f := &front{maxBytes: o.PendingBytes, maxItems: o.PendingItems, maxForgets: o.PendingForgets}
+	f := &front{maxBytes: o.PendingBytes, maxItems: o.PendingItems, maxDrops: o.PendingDrops}
 	f.smallCond.L, f.largeCond.L = &f.mu, &f.mu
 	return f
 }
@@ -92,18 +92,18 @@ func (f *front) add(d delivery) error {
 	return nil
 }
 
-// forget queues records or says why not.
-func (f *front) forget(records []Record) error {
+// dropDedup queues records or says why not.
+func (f *front) dropDedup(records []DedupRecord) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.stopped {
 		return errNotOwner
 	}
-	if f.mu.forgets.Len()+len(records) > f.maxForgets {
+	if f.mu.drops.Len()+len(records) > f.maxDrops {
 		return ErrBusy
 	}
 	for _, r := range records {
-		f.mu.forgets.Push(r)
+		f.mu.drops.Push(r)
 	}
 	f.smallCond.Signal()
 	return nil
@@ -112,17 +112,17 @@ func (f *front) forget(records []Record) error {
 // taken is what goes into one command.
 type taken struct {
 	deliveries []delivery
-	forgets    []Record
+	drops      []DedupRecord
 }
 
-func (t *taken) empty() bool { return len(t.deliveries) == 0 && len(t.forgets) == 0 }
+func (t *taken) empty() bool { return len(t.deliveries) == 0 && len(t.drops) == 0 }
 
 // takeSmall waits for work and takes as much as fits one command; nothing when the front has
 // stopped and is empty.
 func (f *front) takeSmall() (t taken) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for f.mu.small.Len() == 0 && f.mu.forgets.Len() == 0 && !f.mu.stopped {
+	for f.mu.small.Len() == 0 && f.mu.drops.Len() == 0 && !f.mu.stopped {
 		f.smallCond.Wait()
 	}
 	var content, weight int64
@@ -135,8 +135,8 @@ func (f *front) takeSmall() (t taken) {
 		}
 		t.deliveries = append(t.deliveries, f.pop(&f.mu.small))
 	}
-	for f.mu.forgets.Len() > 0 && len(t.forgets) < batchForgets {
-		t.forgets = append(t.forgets, f.mu.forgets.Pop())
+	for f.mu.drops.Len() > 0 && len(t.drops) < batchDrops {
+		t.drops = append(t.drops, f.mu.drops.Pop())
 	}
 	return t
 }
@@ -171,7 +171,7 @@ func (f *front) stop() {
 }
 
 // drop keeps new work out and returns the deliveries that wait. Records that were to be forgotten
-// are found again (Records).
+// are found again (DedupRecords).
 func (f *front) drop() (all []delivery) {
 	f.stop()
 	f.mu.Lock()
@@ -181,6 +181,6 @@ func (f *front) drop() (all []delivery) {
 			all = append(all, f.pop(q))
 		}
 	}
-	f.mu.forgets = fifo.Queue[Record]{}
+	f.mu.drops = fifo.Queue[DedupRecord]{}
 	return all
 }

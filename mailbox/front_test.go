@@ -31,7 +31,7 @@ func (b *blocked) Propose(ctx context.Context, data []byte, parts [][]byte) (any
 
 // What waits is bounded; what waited when the term ends was refused, what was under way is unknown.
 func TestFrontIsBounded(t *testing.T) {
-	b := newBed(t, Options{Proposers: 1, PendingItems: 3, PendingForgets: 2})
+	b := newBed(t, Options{Proposers: 1, PendingItems: 3, PendingDrops: 2})
 	g := &blocked{b.g, make(chan struct{}), make(chan struct{}, 10)}
 	b.ok(b.s.Start(t.Context(), g, b.h))
 	b.box("a@example.net", Settings{})
@@ -55,8 +55,8 @@ func TestFrontIsBounded(t *testing.T) {
 	if send(2); !errors.Is(<-answers, ErrBusy) {
 		t.Fatal("too much waits")
 	}
-	b.ok(b.s.Forget(make([]Record, 2)))
-	if err := b.s.Forget(make([]Record, 1)); !errors.Is(err, ErrBusy) {
+	b.ok(b.s.DropDedupRecords(make([]DedupRecord, 2)))
+	if err := b.s.DropDedupRecords(make([]DedupRecord, 1)); !errors.Is(err, ErrBusy) {
 		t.Fatal(err)
 	}
 	if s := b.stats(); s.Refused != 1 || !b.s.Owner() {

@@ -35,7 +35,7 @@ func FuzzRows(f *testing.F) {
 	for _, b := range [][]byte{
 		box.append(nil), folder.append(nil), message.append(nil), state.append(nil),
 		(&contentRow{refs: 2, size: 4096, first: 1}).append(nil), (&contentRow{refs: 1, size: partSize + 1, indexes: []uint64{4, 5}}).append(nil),
-		appendRecordRow(nil, 5), (&chunkRow{5, partSize, 1_700_000_000_000}).append(nil), appendNumberRow(nil, 9), (&laneRow{8, []byte{1, 1}}).append(nil),
+		appendRecordRow(nil, 5), (&chunkRow{5, partSize, 1_700_000_000_000}).append(nil), appendNumberRow(nil, 9), (&slotRow{8, []byte{1, 1}}).append(nil),
 	} {
 		f.Add(b)
 	}
@@ -47,7 +47,7 @@ func FuzzRows(f *testing.F) {
 		same(t, b, decodeRecordRow, func(n uint64) []byte { return appendRecordRow(nil, n) })
 		same(t, b, decodeChunkRow, func(r chunkRow) []byte { return r.append(nil) })
 		same(t, b, decodeNumberRow, func(n uint64) []byte { return appendNumberRow(nil, n) })
-		same(t, b, decodeLaneRow, func(r laneRow) []byte { return r.append(nil) })
+		same(t, b, decodeSlotRow, func(r slotRow) []byte { return r.append(nil) })
 		if r, err := decodeMessageRow(b); err == nil {
 			same(t, b, decodeMessageRow, func(r messageRow) []byte { return r.append(nil) })
 			if id, prefix, err := body(r.rest); err == nil {
@@ -61,7 +61,7 @@ func FuzzRows(f *testing.F) {
 }
 
 func FuzzKeys(f *testing.F) {
-	f.Add(appendRecordKey(nil, Record{mail.ID{1, 2}, 3}))
+	f.Add(appendRecordKey(nil, DedupRecord{mail.ID{1, 2}, 3}))
 	f.Add(appendMessageKey(nil, 1, 2, 3))
 	f.Add(appendCondemnedKey(nil, 1, 2))
 	f.Add(appendChunkKey(nil, chunkKey{1, 2, 3}))
@@ -103,11 +103,11 @@ func fuzzCommands() (all [][]byte) {
 	}
 	add := func(b []byte) { all = append(all, b) }
 	add(appendSettings(codec.AppendBytes(begin(cmdCreateMailbox), box.Address), Settings{100, 200, time.Hour}))
-	data := appendCount(appendForget(begin(cmdAppend), []Record{{mail.ID{1}, 2}}), 1)
+	data := appendCount(appendDrops(begin(cmdAppend), []DedupRecord{{mail.ID{1}, 2}}), 1)
 	items := []Item{{Key: AppendKey{mail.ID{3}, 1, 2}, Mailbox: box.Address, Folder: "Work", Flags: Seen, Date: testEpoch, Prefix: []byte("P\r\n")}, {Mailbox: box.Address, OverQuota: true}}
 	add(appendItems(appendDelivery(data, 10, 0, 0, len(items)), items))
 	add(appendChunk(begin(cmdChunk), 4, 0))
-	add(appendItems(appendDelivery(appendCount(appendForget(begin(cmdAppend), nil), 1), 10, 1, 4, 1), items[:1]))
+	add(appendItems(appendDelivery(appendCount(appendDrops(begin(cmdAppend), nil), 1), 10, 1, 4, 1), items[:1]))
 	add(appendSweep(begin(cmdSweep), []chunkKey{{1, 4, 0}}))
 	add(appendSettings(appendBox(begin(cmdSettings), box), Settings{}))
 	add(codec.AppendBytes(appendBox(begin(cmdCreateFolder), box), "Work"))

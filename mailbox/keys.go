@@ -10,12 +10,12 @@ import (
 // order of their UIDs.
 //
 //	M                           meta: newest command time, epoch, counters
-//	a ID recipient              append record: which copies of a recipient's message were appended
+//	a ID recipient              dedup record: which copies of a recipient's message were appended
 //	b address                   mailbox: settings and totals
 //	c index number              content: how many messages refer to it, and where it lies
 //	f mailbox folder            folder: name and totals
 //	k session upload seq        one chunk of a large content whose append has not come yet
-//	l session lane              the last command of one proposer and its result, to know a repeated one
+//	l session slot              the last command of one proposer and its result, to know a repeated one
 //	m mailbox folder uid        message
 //	n mailbox name              the number of the folder of that name; INBOX has none
 //	x mailbox folder            condemned: how many messages are left of a folder (0: mailbox) that was deleted
@@ -26,7 +26,7 @@ const (
 	keyContent   = 'c'
 	keyFolder    = 'f'
 	keyChunk     = 'k'
-	keyLane      = 'l'
+	keySlot      = 'l'
 	keyMessage   = 'm'
 	keyName      = 'n'
 	keyCondemned = 'x'
@@ -43,11 +43,11 @@ const (
 
 var metaKey = []byte{keyMeta}
 
-func appendRecordKey(b []byte, r Record) []byte {
+func appendRecordKey(b []byte, r DedupRecord) []byte {
 	return binary.BigEndian.AppendUint32(append(append(b, keyRecord), r.ID[:]...), r.Recipient)
 }
 
-func parseRecordKey(k []byte) (r Record, ok bool) {
+func parseRecordKey(k []byte) (r DedupRecord, ok bool) {
 	if len(k) != recordLen || k[0] != keyRecord {
 		return r, false
 	}
@@ -130,6 +130,6 @@ func parseChunkKey(k []byte) (c chunkKey, ok bool) {
 	return chunkKey{binary.BigEndian.Uint64(k[1:]), binary.BigEndian.Uint64(k[9:]), binary.BigEndian.Uint32(k[17:])}, true
 }
 
-func appendLaneKey(b []byte, session uint64, lane byte) []byte {
-	return append(binary.BigEndian.AppendUint64(append(b, keyLane), session), lane)
+func appendSlotKey(b []byte, session uint64, slot byte) []byte {
+	return append(binary.BigEndian.AppendUint64(append(b, keySlot), session), slot)
 }

@@ -5,13 +5,13 @@ import "fmt"
 // machine is the state machine: a pure function of rows and command (DESIGN.md). What it keeps in
 // memory between commands is a cache of one row. Used by the apply goroutine only.
 type machine struct {
-	w      Writer
-	index  uint64 // of the entry being applied
-	cmd    command
-	loaded bool
-	meta   meta
-	recent recent
-	opened opened
+	w         Writer
+	index     uint64 // of the entry being applied
+	cmd       command
+	loaded    bool
+	meta      meta
+	recent    recent
+	changeSet changeSet
 	// changed: the owner's listener is told after the batch is in the store.
 	changed func(b *openBox, folder uint32, modSeq uint64)
 	key     []byte // scratch; a row that is made of another's tail has a place of its own
@@ -45,9 +45,9 @@ func (m *machine) once(parts [][]byte) any {
 	if c.session != m.meta.epoch {
 		return refused{}
 	}
-	m.key = appendLaneKey(m.key[:0], c.session, c.lane)
+	m.key = appendSlotKey(m.key[:0], c.session, c.slot)
 	if v, ok := m.w.Get(m.key); ok {
-		last := must(decodeLaneRow(v))
+		last := must(decodeSlotRow(v))
 		switch {
 		case c.seq == last.seq:
 			return must(parseResult(last.result))
@@ -58,8 +58,8 @@ func (m *machine) once(parts [][]byte) any {
 	result := commands[c.kind].apply(m, parts)
 	m.close()
 	m.result = encodeResult(m.result[:0], result)
-	row := laneRow{c.seq, m.result}
-	m.key = appendLaneKey(m.key[:0], c.session, c.lane)
+	row := slotRow{c.seq, m.result}
+	m.key = appendSlotKey(m.key[:0], c.session, c.slot)
 	m.set(m.key, row.append(m.val[:0]))
 	return result
 }
@@ -94,6 +94,6 @@ func (m *machine) applyEpoch([][]byte) any {
 		return epochResult{}
 	}
 	m.meta.epoch = m.index
-	m.w.DeleteRange([]byte{keyLane}, appendLaneKey(nil, m.index, 0))
+	m.w.DeleteRange([]byte{keySlot}, appendSlotKey(nil, m.index, 0))
 	return epochResult{m.index, m.meta.time}
 }

@@ -24,9 +24,9 @@ type Options struct {
 	Verbs         int                         // other commands under way at once; default 16, at most 128
 	UnknownFor    time.Duration               // how long a verb with unknown outcome is repeated; default 60 s
 	// Deliveries waiting for a proposer; beyond any bound: ErrBusy.
-	PendingBytes   int64 // default 32 MiB
-	PendingItems   int   // default 10,000
-	PendingForgets int   // records; default 100,000
+	PendingBytes int64 // default 32 MiB
+	PendingItems int   // default 10,000
+	PendingDrops int   // records; default 100,000
 	// Lease reports whether this member is the leader for certain; locks are given and used only
 	// then. Nil: always.
 	Lease    func() bool
@@ -41,7 +41,7 @@ func (o Options) withDefaults() Options {
 	o.UnknownFor = cmp.Or(o.UnknownFor, time.Minute)
 	o.PendingBytes = cmp.Or(o.PendingBytes, 32<<20)
 	o.PendingItems = cmp.Or(o.PendingItems, 10_000)
-	o.PendingForgets = cmp.Or(o.PendingForgets, 100_000)
+	o.PendingDrops = cmp.Or(o.PendingDrops, 100_000)
 	o.LockFor = cmp.Or(o.LockFor, time.Minute)
 	o.MaxLocks = cmp.Or(o.MaxLocks, 100_000)
 	if o.NewClock == nil {
@@ -131,10 +131,10 @@ func (s *Store) metaOf(r Reader) (meta, error) {
 
 // Stats are counters of the shard, exact as of the last applied command, and of this process.
 type Stats struct {
-	Mailboxes, Messages, Bytes, Contents, ContentBytes, Records uint64
-	Appended, Duplicates                                        uint64 // of all time
-	Repeated                                                    uint64 // proposals whose outcome was unknown
-	Refused                                                     uint64 // deliveries that found the front full
+	Mailboxes, Messages, Bytes, Contents, ContentBytes, DedupRecords uint64
+	Appended, Duplicates                                             uint64 // of all time
+	Repeated                                                         uint64 // proposals whose outcome was unknown
+	Refused                                                          uint64 // deliveries that found the front full
 }
 
 // Stats returns the counters.
@@ -146,7 +146,7 @@ func (s *Store) Stats() (Stats, error) {
 	m, err := s.metaOf(r)
 	n := &m.counters
 	return Stats{
-		n[countMailboxes], n[countMessages], n[countBytes], n[countContents], n[countContentBytes], n[countRecords],
+		n[countMailboxes], n[countMessages], n[countBytes], n[countContents], n[countContentBytes], n[countDedupRecords],
 		n[countAppended], n[countDuplicates], s.repeated.Load(), s.refused.Load(),
 	}, err
 }

@@ -37,7 +37,7 @@ func TestAppend(t *testing.T) {
 	if b.ok(err); m.Flags != Flagged || m.Date != testEpoch.Add(-time.Hour).UnixMilli() || m.Saved != testEpoch.UnixMilli() || m.Size != 40 {
 		t.Fatalf("%+v", m)
 	}
-	if s := b.stats(); s.Messages != 3 || s.Contents != 1 || s.Records != 3 || len(b.g.Now().Kept()) != 1 {
+	if s := b.stats(); s.Messages != 3 || s.Contents != 1 || s.DedupRecords != 3 || len(b.g.Now().Kept()) != 1 {
 		t.Fatalf("%+v", s)
 	}
 
@@ -54,9 +54,9 @@ func TestAppend(t *testing.T) {
 	if got, err = b.send(contentOf("x"), other); err != nil || got[0] != (Result{Code: Stored, UID: 2}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	b.ok(b.s.Forget([]Record{{key.ID, key.Recipient}}))
+	b.ok(b.s.DropDedupRecords([]DedupRecord{{key.ID, key.Recipient}}))
 	b.store("y", Item{Mailbox: "anna@example.net"}) // a command after it
-	if s := b.stats(); s.Records != 2 || s.Duplicates != 1 {
+	if s := b.stats(); s.DedupRecords != 2 || s.Duplicates != 1 {
 		t.Fatalf("%+v", s)
 	}
 	// Nothing refers to the content any more.

@@ -17,7 +17,7 @@ const (
 	countBytes                // of these messages
 	countContents             // stored, each once
 	countContentBytes         // of these
-	countRecords              // append records
+	countDedupRecords         // dedup records
 	countAppended             // of all time
 	countDuplicates           // appends that were known, of all time
 
@@ -31,7 +31,7 @@ type meta struct {
 	epoch    uint64  // index of the present owner's epoch command
 	mailbox  uint32  // number of the newest mailbox
 	validity uint32  // newest UIDVALIDITY
-	newest   mail.ID // the highest ID that an append record has had
+	newest   mail.ID // the highest ID that a dedup record has had
 	counters [countersNumber]uint64
 }
 

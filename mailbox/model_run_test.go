@@ -31,7 +31,7 @@ type modelRun struct {
 
 func newModelRun(t *testing.T, seed uint64) *modelRun {
 	r := &modelRun{bed: newBed(t, Options{}), rand: rand.New(rand.NewPCG(seed, 1)), chunks: map[chunkKey]int64{}}
-	r.m = model{boxes: map[string]*modelBox{}, records: map[Record]uint64{}}
+	r.m = model{boxes: map[string]*modelBox{}, records: map[DedupRecord]uint64{}}
 	r.g.History = true
 	r.s.Open(r.g)
 	r.epoch()
@@ -103,7 +103,7 @@ func (r *modelRun) unchanged(before queuetest.State) {
 	}
 }
 
-// late sends a command of another session, or one that was overtaken on its lane.
+// late sends a command of another session, or one that was overtaken on its slot.
 func (r *modelRun) late() {
 	log := r.g.Log()
 	e := log[r.rand.IntN(len(log))]
@@ -180,9 +180,9 @@ func (r *modelRun) items() (items []Item) {
 	return items
 }
 
-func (r *modelRun) forgotten() (records []Record) {
+func (r *modelRun) forgotten() (records []DedupRecord) {
 	for range r.rand.IntN(2) * r.rand.IntN(3) {
-		record := Record{mail.ID{5, byte(r.rand.IntN(4))}, uint32(r.rand.IntN(8))}
+		record := DedupRecord{mail.ID{5, byte(r.rand.IntN(4))}, uint32(r.rand.IntN(8))}
 		records = append(records, record)
 		delete(r.m.records, record)
 	}
@@ -191,7 +191,7 @@ func (r *modelRun) forgotten() (records []Record) {
 
 func (r *modelRun) append() {
 	data := r.begin(cmdAppend)
-	data = appendForget(data, r.forgotten())
+	data = appendDrops(data, r.forgotten())
 	n := 1 + r.rand.IntN(3)
 	data = appendCount(data, n)
 	var parts [][]byte
@@ -221,7 +221,7 @@ func (r *modelRun) large() {
 		return
 	}
 	items := r.items()
-	data := appendCount(appendForget(r.begin(cmdAppend), nil), 1)
+	data := appendCount(appendDrops(r.begin(cmdAppend), nil), 1)
 	data = appendItems(appendDelivery(data, int64(len(content)), n, r.uploads, len(items)), items)
 	r.do(data, nil, r.m.append(string(content), items, map[*modelFolder]bool{}))
 	for seq := range n {
@@ -368,7 +368,7 @@ func (r *modelRun) check() {
 	}
 	s, want := r.stats(), Stats{
 		Mailboxes: uint64(len(boxes)), Messages: messages, Bytes: bytes, Contents: uint64(len(contents)), ContentBytes: stored,
-		Records: uint64(len(r.m.records)), Appended: r.m.appended, Duplicates: r.m.known,
+		DedupRecords: uint64(len(r.m.records)), Appended: r.m.appended, Duplicates: r.m.known,
 	}
 	if s != want || len(r.g.Now().Kept()) != parts || r.rows(keyMessage) != int(messages)+left || r.rows(keyContent) != len(contents) {
 		r.t.Fatalf("%+v, %d parts; want %+v, %d parts", s, len(r.g.Now().Kept()), want, parts)
@@ -376,7 +376,7 @@ func (r *modelRun) check() {
 	if left == 0 && r.rows(keyCondemned) > 0 {
 		r.t.Fatal("something is condemned for ever")
 	}
-	records, err := r.s.Records(Record{}, 1000)
+	records, err := r.s.DedupRecords(DedupRecord{}, 1000)
 	if r.ok(err); len(records) != len(r.m.records) {
 		r.t.Fatalf("%d records, want %d", len(records), len(r.m.records))
 	}

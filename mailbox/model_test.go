@@ -14,7 +14,7 @@ type model struct {
 	boxes     map[string]*modelBox
 	numbers   uint32
 	validity  uint32
-	records   map[Record]uint64
+	records   map[DedupRecord]uint64
 	appended  uint64
 	known     uint64
 	condemned []*modelFolder // messages are left in the store
@@ -223,7 +223,7 @@ func (m *model) append(content string, items []Item, touched map[*modelFolder]bo
 }
 
 func (m *model) item(content *string, it *Item, touched map[*modelFolder]bool) Result {
-	key := Record{it.Key.ID, it.Key.Recipient}
+	key := DedupRecord{it.Key.ID, it.Key.Recipient}
 	if !key.ID.IsZero() && m.records[key]>>it.Key.Copy&1 == 1 {
 		m.known++
 		return Result{Code: Duplicate}

@@ -53,7 +53,7 @@ type owners struct {
 		rand       *rand.Rand // of the faults
 		slow       time.Time  // until then every outcome is unknown, and no command is lost
 		recipients []*recipient
-		byKey      map[Record]*recipient
+		byKey      map[DedupRecord]*recipient
 		uids       map[UID]bool
 		again      int // appends that were known
 	}
@@ -67,7 +67,7 @@ const (
 func newOwners(t *testing.T, seed uint64) *owners {
 	w := &owners{t: t, rand: rand.New(rand.NewPCG(seed, 5)), group: &queuetest.Cluster{Refused: ErrRefused}}
 	w.mu.rand = rand.New(rand.NewPCG(seed, 6))
-	w.mu.byKey, w.mu.uids = map[Record]*recipient{}, map[UID]bool{}
+	w.mu.byKey, w.mu.uids = map[DedupRecord]*recipient{}, map[UID]bool{}
 	w.group.Fault = w.fault
 	for range members {
 		p := &peer{}
@@ -173,7 +173,7 @@ func (w *owners) newMail() {
 		n := uint32(len(w.mu.recipients))
 		rc := &recipient{key: AppendKey{ID: mail.ID{7}, Recipient: n}, text: fmt.Sprint("message ", n)}
 		w.mu.recipients = append(w.mu.recipients, rc)
-		w.mu.byKey[Record{rc.key.ID, n}] = rc
+		w.mu.byKey[DedupRecord{rc.key.ID, n}] = rc
 	}
 }
 
@@ -209,20 +209,20 @@ func (w *owners) deliver(p *peer) {
 
 // forget drops the records of what the queue has settled: those that it lists, as after a forget
 // was lost.
-func (w *owners) forget(p *peer) {
-	records, err := p.store.Records(Record{}, 10_000)
+func (w *owners) dropDedup(p *peer) {
+	records, err := p.store.DedupRecords(DedupRecord{}, 10_000)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.mu.Lock()
-	var settled []Record
+	var settled []DedupRecord
 	for _, r := range records {
 		if w.mu.byKey[r].settled {
 			settled = append(settled, r)
 		}
 	}
 	w.mu.Unlock()
-	p.store.Forget(settled) // an error is heard of again
+	p.store.DropDedupRecords(settled) // an error is heard of again
 }
 
 // delete is the user's.
@@ -252,7 +252,7 @@ func (w *owners) step() {
 	case n < 40:
 		w.deliver(p)
 	case n < 50:
-		w.forget(p)
+		w.dropDedup(p)
 	case n < 58:
 		w.delete(p)
 	case n < 64 || n < 82 && w.group.Leader() == nil:
@@ -291,7 +291,7 @@ func (w *owners) end() {
 		w.deliver(p)
 		<-time.After(10 * time.Second)
 		synctest.Wait()
-		w.forget(p)
+		w.dropDedup(p)
 		synctest.Wait()
 	}
 	w.group.Follow(w.witness, len(w.group.Log()))
@@ -314,7 +314,7 @@ func (w *owners) check() {
 		}
 	}
 	s, err := w.peers[0].store.Stats()
-	if kept := len(w.witness.Now().Kept()); err != nil || s.Records != 0 || kept > int(s.Contents)*4+100 {
+	if kept := len(w.witness.Now().Kept()); err != nil || s.DedupRecords != 0 || kept > int(s.Contents)*4+100 {
 		w.t.Errorf("%+v, %d parts are kept, %v", s, kept, err)
 	}
 }
@@ -346,9 +346,9 @@ func TestExactlyOnce(t *testing.T) {
 	}
 }
 
-// TestPlantedDefect: the test above fails when the append records go before the queue has settled.
+// TestPlantedDefect: the test above fails when the dedup records go before the queue has settled.
 func TestPlantedDefect(t *testing.T) {
-	if forgetsEarly {
+	if dropsDedupEarly {
 		t.Skip("this is the defect")
 	}
 	cmd := exec.Command("go", "test", "-count=1", "-tags", "defect_forgetearly", "-run", "TestExactlyOnce", ".")

@@ -10,16 +10,16 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// lane is one proposer: at most one command of it is under way, and they are numbered, so that the
-// number and the result of the last one are all that is needed to know a repeated command. A lane
+// slot is one proposer: at most one command of it is under way, and they are numbered, so that the
+// number and the result of the last one are all that is needed to know a repeated command. A slot
 // belongs to one term.
-type lane struct {
+type slot struct {
 	number byte
 	seq    uint64
 }
 
-// begin begins the lane's next command.
-func (r *run) begin(l *lane, t commandType) []byte {
+// begin begins the slot's next command.
+func (r *run) begin(l *slot, t commandType) []byte {
 	l.seq++
 	return appendCommand(make([]byte, 0, 256), t, r.clock.Now().UnixMilli(), sender{r.session, l.number, l.seq})
 }
@@ -27,7 +27,7 @@ func (r *run) begin(l *lane, t commandType) []byte {
 func appendCount(b []byte, n int) []byte { return binary.AppendUvarint(b, uint64(n)) }
 
 // proposeSmall takes what waits, for ever.
-func (r *run) proposeSmall(l *lane) {
+func (r *run) proposeSmall(l *slot) {
 	for {
 		t := r.front.takeSmall()
 		if t.empty() {
@@ -35,7 +35,7 @@ func (r *run) proposeSmall(l *lane) {
 		}
 		var b batch
 		b.build(&t, r.begin(l, cmdAppend))
-		if len(b.deliveries) == 0 && len(t.forgets) == 0 {
+		if len(b.deliveries) == 0 && len(t.drops) == 0 {
 			continue
 		}
 		result, err := r.propose(r.ctx, b.data, b.parts)
@@ -53,8 +53,8 @@ func (r *run) answer(deliveries []delivery, result any, err error) {
 		}
 		mine := results[:len(d.Items):len(d.Items)]
 		results = results[len(d.Items):]
-		if forgetsEarly {
-			r.forgetEarly(d.Items)
+		if dropsDedupEarly {
+			r.dropDedupEarly(d.Items)
 		}
 		d.done(mine, nil)
 	}
@@ -62,7 +62,7 @@ func (r *run) answer(deliveries []delivery, result any, err error) {
 
 // proposeLarge sends a large content as chunks first, one at a time, so that no command is large
 // and no content is in memory as a whole.
-func (r *run) proposeLarge(l *lane) {
+func (r *run) proposeLarge(l *slot) {
 	for {
 		d, ok := r.front.takeLarge()
 		if !ok {
@@ -74,14 +74,14 @@ func (r *run) proposeLarge(l *lane) {
 			d.done(nil, err)
 			continue
 		}
-		data := appendCount(appendForget(r.begin(l, cmdAppend), nil), 1)
+		data := appendCount(appendDrops(r.begin(l, cmdAppend), nil), 1)
 		data = appendItems(appendDelivery(data, d.Content.Size, chunks, r.uploads, len(d.Items)), d.Items)
 		result, err := r.propose(r.ctx, data, nil)
 		r.answer([]delivery{d}, result, err)
 	}
 }
 
-func (r *run) proposeChunks(l *lane, upload uint64, c *Content) (n uint32, err error) {
+func (r *run) proposeChunks(l *slot, upload uint64, c *Content) (n uint32, err error) {
 	source, err := c.Reader()
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrContent, err)
@@ -108,7 +108,7 @@ func (r *run) proposeChunks(l *lane, upload uint64, c *Content) (n uint32, err e
 // propose proposes the same octets until the outcome is known (pitfall R4) or ctx ends. An error
 // that wraps ErrRefused: nothing happened and nothing will; ErrUnknown: it may have, and may still.
 // Of appends ctx is the term's: their unknown outcomes come with its end alone, when what is still
-// on its way is kept out by the next epoch. Else a late copy could follow the Forget of a second
+// on its way is kept out by the next epoch. Else a late copy could follow the DropDedupRecords of a second
 // try.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	group := rows.Repeat{To: r.group, Late: tooLate, Again: func() { r.s.repeated.Add(1) }}

@@ -194,9 +194,9 @@ func (s *Store) Message(box Ref, folder uint32, uid UID) (m Message, err error) 
 	return m, err
 }
 
-// Records returns up to most append records after one, oldest message first: those of long ago are
+// DedupRecords returns up to most dedup records after one, oldest message first: those of long ago are
 // of recipients that the queue has settled, if it says so, and are to be forgotten.
-func (s *Store) Records(after Record, most int) (all []Record, err error) {
+func (s *Store) DedupRecords(after DedupRecord, most int) (all []DedupRecord, err error) {
 	from := append(appendRecordKey(nil, after), 0)
 	err = s.scan(from, []byte{keyRecord + 1}, func(k, _ []byte) (bool, error) {
 		r, ok := parseRecordKey(k)

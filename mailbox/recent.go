@@ -6,7 +6,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// recent knows the newest append records, so that the key of a fresh message is not looked for
+// recent knows the newest dedup records, so that the key of a fresh message is not looked for
 // among all rows: that it is not there is the rule, and the look-up would be the dearest read of an
 // append. Message IDs ascend with time, so almost every key is above all that the ring has lost.
 //
@@ -14,8 +14,8 @@ import (
 // rows: Apply gives the same with any ring.
 type recent struct {
 	floor mail.ID
-	known map[Record]struct{}
-	ring  []Record // oldest first, from next on
+	known map[DedupRecord]struct{}
+	ring  []DedupRecord // oldest first, from next on
 	next  int
 }
 
@@ -27,7 +27,7 @@ const recentRecords = 2048
 func (r *recent) reset(newest mail.ID) { *r = recent{floor: newest} }
 
 // absent reports that there is surely no such record.
-func (r *recent) absent(x Record) bool {
+func (r *recent) absent(x DedupRecord) bool {
 	if bytes.Compare(x.ID[:], r.floor[:]) <= 0 {
 		return false
 	}
@@ -36,12 +36,12 @@ func (r *recent) absent(x Record) bool {
 }
 
 // add notes a record that was written.
-func (r *recent) add(x Record) {
+func (r *recent) add(x DedupRecord) {
 	if bytes.Compare(x.ID[:], r.floor[:]) <= 0 {
 		return
 	}
 	if r.known == nil {
-		r.known = map[Record]struct{}{}
+		r.known = map[DedupRecord]struct{}{}
 	}
 	if len(r.ring) < recentRecords {
 		r.ring = append(r.ring, x)

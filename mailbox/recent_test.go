@@ -13,9 +13,9 @@ func TestRecent(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		var c recent
-		var all []Record
-		at := func(n int) Record {
-			return Record{ID: mail.ID{0, byte(n >> 16), byte(n >> 8), byte(n)}, Recipient: uint32(r.IntN(3))}
+		var all []DedupRecord
+		at := func(n int) DedupRecord {
+			return DedupRecord{ID: mail.ID{0, byte(n >> 16), byte(n >> 8), byte(n)}, Recipient: uint32(r.IntN(3))}
 		}
 		c.reset(at(1000).ID)
 		missed := 0

@@ -10,7 +10,7 @@ import (
 // What Apply returns, in the form in which it is kept for a repeated command and travels to another
 // member: version, kind, and what the kind says.
 const (
-	resultRefused = iota + 1 // nothing happened: the owner is another, or a later command of the lane came first
+	resultRefused = iota + 1 // nothing happened: the owner is another, or a later command of the slot came first
 	resultEpoch
 	resultAppend
 	resultVerb

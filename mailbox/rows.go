@@ -214,17 +214,17 @@ func decodeNumberRow(b []byte) (n uint64, err error) {
 	return n, d.done()
 }
 
-// laneRow is a lane's last command: its number and its result, encoded.
-type laneRow struct {
+// slotRow is a slot's last command: its number and its result, encoded.
+type slotRow struct {
 	seq    uint64
 	result []byte
 }
 
-func (l *laneRow) append(b []byte) []byte {
+func (l *slotRow) append(b []byte) []byte {
 	return append(binary.AppendUvarint(append(b, formatVersion), l.seq), l.result...)
 }
 
-func decodeLaneRow(b []byte) (l laneRow, err error) {
+func decodeSlotRow(b []byte) (l slotRow, err error) {
 	d := decoder{codec.New(b)}
 	d.version()
 	l.seq = d.Uvarint()

@@ -127,7 +127,7 @@ func (s *script) command(verb string, args []string) string {
 	case "append":
 		return s.append(args)
 	case "forget":
-		return said(s.s.Forget([]Record{{mail.ID{args[0][0]}, uint32(s.number(args[1]))}}))
+		return said(s.s.DropDedupRecords([]DedupRecord{{mail.ID{args[0][0]}, uint32(s.number(args[1]))}}))
 	}
 	box, ctx := s.box(args[0]), s.t.Context()
 	switch verb {
@@ -233,6 +233,6 @@ func (s *script) dump() string {
 		}
 	}
 	st := s.stats()
-	fmt.Fprintf(&out, "%d contents, %d records, %d parts\n", st.Contents, st.Records, len(s.g.Now().Kept()))
+	fmt.Fprintf(&out, "%d contents, %d records, %d parts\n", st.Contents, st.DedupRecords, len(s.g.Now().Kept()))
 	return out.String()
 }

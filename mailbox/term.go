@@ -21,7 +21,7 @@ type run struct {
 	cancel   context.CancelFunc
 	front    *front
 	uploads  uint64     // given by the proposer of large contents
-	lanes    chan *lane // free ones, of verbs
+	slots    chan *slot // free ones, of verbs
 	locks    locks
 	purge    chan struct{} // something was deleted
 	working  sync.WaitGroup
@@ -39,7 +39,7 @@ func (s *Store) Start(ctx context.Context, g Group, l Listener) error {
 		return errors.New("mailbox: started twice")
 	}
 	s.Open(g)
-	r := &run{s: s, group: g, listener: l, front: newFront(&s.opts), lanes: make(chan *lane, s.opts.Verbs), purge: make(chan struct{}, 1)}
+	r := &run{s: s, group: g, listener: l, front: newFront(&s.opts), slots: make(chan *slot, s.opts.Verbs), purge: make(chan struct{}, 1)}
 	epoch, err := r.proposeEpoch(ctx)
 	if err != nil {
 		return fmt.Errorf("mailbox: cannot become the owner: %w", err)
@@ -82,7 +82,7 @@ func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
 // work starts the goroutines of a run. Stop and Abandon end them.
 func (r *run) work() {
 	n := byte(0)
-	next := func() *lane { n++; return &lane{number: n} }
+	next := func() *slot { n++; return &slot{number: n} }
 	for range r.s.opts.Proposers {
 		l := next()
 		r.working.Go(func() { r.proposeSmall(l) })
@@ -90,7 +90,7 @@ func (r *run) work() {
 	large := next()
 	r.working.Go(func() { r.proposeLarge(large) })
 	for range r.s.opts.Verbs {
-		r.lanes <- next()
+		r.slots <- next()
 	}
 	r.sweeping.Go(r.sweep)
 }
@@ -126,11 +126,11 @@ func (s *Store) Append(d *Delivery, done func([]Result, error)) {
 	}
 }
 
-// Forget drops append records: the queue has settled these recipients, for good. It does not block,
-// and may be lost with the term: what is left for long is listed by Records.
-func (s *Store) Forget(records []Record) error {
+// DropDedupRecords drops dedup records: the queue has settled these recipients, for good. It does not block,
+// and may be lost with the term: what is left for long is listed by DedupRecords.
+func (s *Store) DropDedupRecords(records []DedupRecord) error {
 	if r := s.run.Load(); r != nil {
-		return r.front.forget(records)
+		return r.front.dropDedup(records)
 	}
 	return errNotOwner
 }
@@ -145,9 +145,9 @@ func (s *Store) Stop(ctx context.Context) {
 	defer context.AfterFunc(ctx, r.cancel)()
 	r.front.stop()
 	r.working.Wait()
-	for range cap(r.lanes) { // verbs
+	for range cap(r.slots) { // verbs
 		select {
-		case <-r.lanes:
+		case <-r.slots:
 		case <-r.ctx.Done():
 		}
 	}

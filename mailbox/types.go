@@ -74,7 +74,7 @@ const (
 )
 
 // AppendKey says whose an append is: a recipient of a message in the queue. An append whose key is
-// known is not done again, whatever became of the message meanwhile, until Forget. A recipient that
+// known is not done again, whatever became of the message meanwhile, until DropDedupRecords. A recipient that
 // leaves several copies (by the user's rules) numbers them.
 type AppendKey struct {
 	ID        mail.ID // zero: no key, the append is done as often as it is asked for
@@ -85,8 +85,8 @@ type AppendKey struct {
 // MaxCopies is how many copies one recipient may leave in a shard.
 const MaxCopies = 64
 
-// Record is what Forget takes: all copies of one recipient.
-type Record struct {
+// DedupRecord is what DropDedupRecords takes: all copies of one recipient.
+type DedupRecord struct {
 	ID        mail.ID
 	Recipient uint32
 }

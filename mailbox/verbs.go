@@ -9,10 +9,10 @@ import (
 	"github.com/postroad/postroad/internal/codec"
 )
 
-// lane waits for a free lane of verbs, which is to be given back.
-func (r *run) lane(ctx context.Context) (*lane, error) {
+// slot waits for a free slot of verbs, which is to be given back.
+func (r *run) slot(ctx context.Context) (*slot, error) {
 	select {
-	case l := <-r.lanes:
+	case l := <-r.slots:
 		return l, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
@@ -21,13 +21,13 @@ func (r *run) lane(ctx context.Context) (*lane, error) {
 	}
 }
 
-// verb proposes one command on a lane of its own and returns what it came to.
+// verb proposes one command on a slot of its own and returns what it came to.
 func (r *run) verb(ctx context.Context, t commandType, body func([]byte) []byte) (verbResult, error) {
-	l, err := r.lane(ctx)
+	l, err := r.slot(ctx)
 	if err != nil {
 		return verbResult{}, err
 	}
-	defer func() { r.lanes <- l }()
+	defer func() { r.slots <- l }()
 	ctx, cancel := context.WithTimeout(ctx, r.s.opts.UnknownFor)
 	defer cancel()
 	defer context.AfterFunc(r.ctx, cancel)()

@@ -19,36 +19,36 @@ type acceptResult struct{ ok bool }
 
 func (m *machine) applyAccept(parts [][]byte) any {
 	c := &m.cmd
-	last := m.lane(c.lane)
+	last := m.slot(c.slot)
 	if c.seq <= last.seq {
 		return acceptResult{c.seq == last.seq && last.ok}
 	}
-	if c.time < m.meta.time-acceptMemory.Milliseconds() || c.lane.session < m.meta.lanes || m.meta.sealed {
+	if c.time < m.meta.time-acceptMemory.Milliseconds() || c.slot.session < m.meta.slots || m.meta.sealed {
 		return acceptResult{}
 	}
 	ok := true
 	for i, part := 0, 0; i < len(c.accept) && ok; i++ {
 		part, ok = m.accept(i, parts, part)
 	}
-	row := laneRow{seq: c.seq, time: c.time, ok: ok}
-	if len(m.lanes) >= maxLanes {
-		clear(m.lanes)
+	row := slotRow{seq: c.seq, time: c.time, ok: ok}
+	if len(m.slots) >= maxSlots {
+		clear(m.slots)
 	}
-	m.lanes[c.lane] = row
-	m.key = appendLaneKey(m.key[:0], c.lane)
+	m.slots[c.slot] = row
+	m.key = appendSlotKey(m.key[:0], c.slot)
 	m.set(m.key, row.append(m.val[:0]))
 	return acceptResult{ok}
 }
 
-func (m *machine) lane(l laneKey) laneRow {
-	if row, ok := m.lanes[l]; ok {
+func (m *machine) slot(l slotKey) slotRow {
+	if row, ok := m.slots[l]; ok {
 		return row
 	}
-	m.key = appendLaneKey(m.key[:0], l)
+	m.key = appendSlotKey(m.key[:0], l)
 	if v, ok := m.w.Get(m.key); ok {
-		return must(decodeLaneRow(v))
+		return must(decodeSlotRow(v))
 	}
-	return laneRow{}
+	return slotRow{}
 }
 
 // accept takes entry i of the command into the queue. Its parts begin at part; it returns where the
@@ -166,10 +166,10 @@ func (m *machine) orphaned(c chunkRef) bool {
 // applySweep drops what the owner found to be given up. It looks again: what is not old by command
 // time stays.
 func (m *machine) applySweep() any {
-	from, to := appendLaneKey(nil, laneKey{}), appendLaneKey(nil, laneKey{session: m.cmd.session})
+	from, to := appendSlotKey(nil, slotKey{}), appendSlotKey(nil, slotKey{session: m.cmd.session})
 	m.w.DeleteRange(from, to)
-	m.meta.lanes = max(m.meta.lanes, m.cmd.session)
-	clear(m.lanes)
+	m.meta.slots = max(m.meta.slots, m.cmd.session)
+	clear(m.slots)
 	for _, c := range m.cmd.chunks {
 		m.key = appendChunkKey(m.key[:0], c.id, c.seq)
 		if v, ok := m.w.Get(m.key); ok && m.orphaned(c) {

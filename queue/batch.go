@@ -32,7 +32,7 @@ type buffer struct {
 }
 
 // build makes the command. Submissions whose content cannot be read are answered and left out.
-func (b *batch) build(r *run, l *lane) {
+func (b *batch) build(r *run, l *slot) {
 	var total int64
 	for i := range b.subs {
 		total += b.subs[i].content.Size
@@ -61,7 +61,7 @@ func (b *batch) build(r *run, l *lane) {
 	b.encode(r, l)
 }
 
-func (b *batch) encode(r *run, l *lane) {
+func (b *batch) encode(r *run, l *slot) {
 	data := appendCommand(make([]byte, 0, b.room()), cmdAccept, r.commandTime(b.ids))
 	data = appendAcceptHead(data, l.key, b.seq, len(b.subs))
 	for i := range b.subs {

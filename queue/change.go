@@ -9,9 +9,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// opened is a message with those of its recipients that the command changes. The changes are made
+// changeSet is a message with those of its recipients that the command changes. The changes are made
 // in memory and written by close, so that a message that goes costs no rows in between.
-type opened struct {
+type changeSet struct {
 	id      mail.ID
 	rec     record
 	changed bool // it had changed before: a counts row is there
@@ -91,7 +91,7 @@ func (m *machine) recipient(number uint32) *touched {
 }
 
 // initial is the state of a recipient without a row.
-func (e *opened) initial() recipientRow {
+func (e *changeSet) initial() recipientRow {
 	return recipientRow{state: Ready, due: e.id.Time().UnixMilli(), index: e.rec.index, attempt: noAttempt}
 }
 
@@ -156,13 +156,13 @@ func (m *machine) takeOut() {
 }
 
 // slot is a recipient's place in the schedule.
-type slot struct {
+type dueEntry struct {
 	domain uint32
 	due    int64
 	number uint32
 }
 
-func (a slot) compare(b slot) int {
+func (a dueEntry) compare(b dueEntry) int {
 	return cmp.Or(cmp.Compare(a.domain, b.domain), cmp.Compare(a.due, b.due), cmp.Compare(a.number, b.number))
 }
 
@@ -177,7 +177,7 @@ func (m *machine) reschedule() {
 		}
 		return
 	}
-	var out, in []slot
+	var out, in []dueEntry
 	for i := range e.touched {
 		t := &e.touched[i]
 		before, after := scheduled(t.was), scheduled(t.row.state)
@@ -186,10 +186,10 @@ func (m *machine) reschedule() {
 		}
 		domain := e.rec.recipients[t.number].domain
 		if before {
-			out = append(out, slot{domain, t.wasDue, t.number})
+			out = append(out, dueEntry{domain, t.wasDue, t.number})
 		}
 		if after {
-			in = append(in, slot{domain, t.row.due, t.number})
+			in = append(in, dueEntry{domain, t.row.due, t.number})
 		}
 	}
 	m.editSchedule(out, false)
@@ -216,48 +216,48 @@ func (m *machine) rescheduleOne(t *touched) {
 }
 
 // editSchedule adds recipients to their rows, or takes them out.
-func (m *machine) editSchedule(slots []slot, add bool) {
-	slices.SortFunc(slots, slot.compare)
-	for len(slots) > 0 {
+func (m *machine) editSchedule(entries []dueEntry, add bool) {
+	slices.SortFunc(entries, dueEntry.compare)
+	for len(entries) > 0 {
 		n := 1
-		for n < len(slots) && slots[n].domain == slots[0].domain && slots[n].due == slots[0].due {
+		for n < len(entries) && entries[n].domain == entries[0].domain && entries[n].due == entries[0].due {
 			n++
 		}
-		m.editRow(slots[:n], add)
-		slots = slots[n:]
+		m.editRow(entries[:n], add)
+		entries = entries[n:]
 	}
 }
 
 // editRow edits the one row that the slots share.
-func (m *machine) editRow(slots []slot, add bool) {
+func (m *machine) editRow(entries []dueEntry, add bool) {
 	e := &m.msg
-	domain := e.rec.domains[slots[0].domain]
-	m.key = appendScheduleKey(m.key[:0], domain, slots[0].due, e.id)
+	domain := e.rec.domains[entries[0].domain]
+	m.key = appendScheduleKey(m.key[:0], domain, entries[0].due, e.id)
 	m.numbers = m.numbers[:0]
 	if v, ok := m.w.Get(m.key); ok && len(v) == 0 {
-		m.numbers = e.rec.ofDomain(m.numbers, slots[0].domain)
+		m.numbers = e.rec.ofDomain(m.numbers, entries[0].domain)
 	} else if ok {
 		m.numbers = must(decodeNumbers(m.numbers, v))
 	} else if !add {
 		panic(fmt.Sprintf("queue: message %v has no schedule row for %s", e.id, domain))
 	}
 	if add {
-		for _, s := range slots {
+		for _, s := range entries {
 			m.numbers = append(m.numbers, s.number)
 		}
 		slices.Sort(m.numbers)
 	} else {
 		m.numbers = slices.DeleteFunc(m.numbers, func(number uint32) bool {
-			_, found := slices.BinarySearchFunc(slots, number, func(s slot, n uint32) int { return cmp.Compare(s.number, n) })
+			_, found := slices.BinarySearchFunc(entries, number, func(s dueEntry, n uint32) int { return cmp.Compare(s.number, n) })
 			return found
 		})
 	}
-	m.writeScheduleRow(domain, slots[0])
+	m.writeScheduleRow(domain, entries[0])
 }
 
 // writeScheduleRow writes m.numbers under m.key. All of a domain's recipients are written as the
 // empty value.
-func (m *machine) writeScheduleRow(domain []byte, s slot) {
+func (m *machine) writeScheduleRow(domain []byte, s dueEntry) {
 	e := &m.msg
 	if len(m.numbers) == 0 {
 		m.w.Delete(m.key)

@@ -19,8 +19,8 @@ const (
 	cmdSettle                          // outcomes
 	cmdOperator                        // hold, release, flush, fail, remove
 	cmdEpoch                           // a new owner
-	cmdRest                            // the owner has no attempt under way any more
-	cmdSweep                           // what was given up: chunks, lanes
+	cmdIdle                            // the owner has no attempt under way any more
+	cmdSweep                           // what was given up: chunks, slots
 	cmdDrop                            // due reports that nobody will make
 	cmdSeal                            // nothing more is taken: the group is to go
 	cmdSuspend                         // what is suspended; members of protocol 1 do not know it
@@ -34,22 +34,22 @@ const (
 	cmdEnd    // one above the last
 )
 
-// laneKey names one proposer of one owner. A proposer has one accept command under way at a time
+// slotKey names one proposer of one owner. A proposer has one accept command under way at a time
 // and numbers them, so that the number of its last one is all that is needed to know a repeated
 // command (DESIGN.md).
-type laneKey struct {
+type slotKey struct {
 	session uint64 // index of the owner's epoch command
-	lane    byte
+	slot    byte
 }
 
-// laneRow remembers a lane's last command.
-type laneRow struct {
+// slotRow remembers a slot's last command.
+type slotRow struct {
 	seq  uint64
 	time int64
 	ok   bool // it was accepted
 }
 
-func (l laneRow) append(b []byte) []byte {
+func (l slotRow) append(b []byte) []byte {
 	var ok byte
 	if l.ok {
 		ok = 1
@@ -58,7 +58,7 @@ func (l laneRow) append(b []byte) []byte {
 	return binary.AppendUvarint(b, uint64(l.time))
 }
 
-func decodeLaneRow(b []byte) (l laneRow, err error) {
+func decodeSlotRow(b []byte) (l slotRow, err error) {
 	d := decoder{codec.New(b)}
 	d.version()
 	l.ok = d.Octet() != 0
@@ -86,8 +86,8 @@ type acceptEntry struct {
 	envelope []byte
 }
 
-func appendAcceptHead(b []byte, l laneKey, seq uint64, n int) []byte {
-	b = append(binary.BigEndian.AppendUint64(b, l.session), l.lane)
+func appendAcceptHead(b []byte, l slotKey, seq uint64, n int) []byte {
+	b = append(binary.BigEndian.AppendUint64(b, l.session), l.slot)
 	b = binary.AppendUvarint(b, seq)
 	return binary.AppendUvarint(b, uint64(n))
 }
@@ -180,7 +180,7 @@ type chunkRef struct {
 	seq uint32
 }
 
-// appendSweep: lanes of sessions below the given one go, and the chunks.
+// appendSweep: slots of sessions below the given one go, and the chunks.
 func appendSweep(b []byte, session uint64, chunks []chunkRef) []byte {
 	b = binary.BigEndian.AppendUint64(b, session)
 	b = binary.AppendUvarint(b, uint64(len(chunks)))
@@ -203,7 +203,7 @@ func appendDrop(b []byte, reports []ReportID) []byte {
 type command struct {
 	kind     commandType
 	time     int64
-	lane     laneKey
+	slot     slotKey
 	seq      uint64
 	accept   []acceptEntry
 	chunk    chunkRef
@@ -245,7 +245,7 @@ func (c *command) decode(data []byte) error {
 		c.decodeOperator(&d)
 	case cmdEpoch:
 		c.member, c.session = d.Uint64(), d.Uvarint()
-	case cmdRest:
+	case cmdIdle:
 		c.session = d.Uint64()
 	case cmdSweep:
 		c.session, c.chunks = d.Uint64(), c.chunks[:0]
@@ -280,7 +280,7 @@ func (d *decoder) reportID() (r ReportID) {
 }
 
 func (c *command) decodeAccept(d *decoder) {
-	c.lane = laneKey{d.Uint64(), d.Octet()}
+	c.slot = slotKey{d.Uint64(), d.Octet()}
 	c.seq, c.accept = d.Uvarint(), c.accept[:0]
 	for n := d.Count(idLen + 4); n > 0 && !d.Failed(); n-- {
 		e := acceptEntry{id: d.id(), report: d.reportID()}

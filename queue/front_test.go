@@ -175,8 +175,8 @@ func TestOldCommandIsRefused(t *testing.T) {
 	if a := b.accept("a@x.example", "c@y.example"); a.IsZero() {
 		t.Fatal("no ID")
 	}
-	b.q.machine.lanes = map[laneKey]laneRow{}
-	if err := proposeSweep(b, 1<<60); err != nil { // forgets the lane
+	b.q.machine.slots = map[slotKey]slotRow{}
+	if err := proposeSweep(b, 1<<60); err != nil { // forgets the slot
 		t.Fatal(err)
 	}
 	if got := again(); got != (acceptResult{false}) || b.q.Stats().Messages != 2 {

@@ -81,8 +81,8 @@ func FuzzSmallRows(f *testing.F) {
 	f.Add(counts{3, 1}.append(nil))
 	f.Add(appendNumbers(nil, []uint32{0, 2, 3, 900}))
 	f.Add(appendChunkRow(nil, PartRef{5, 0, 1 << 19}))
-	f.Add(laneRow{7, 1_700_000_000_000, true}.append(nil))
-	m := meta{index: 7, time: 1_700_000_000_000, epoch: 3, resting: true}
+	f.Add(slotRow{7, 1_700_000_000_000, true}.append(nil))
+	m := meta{index: 7, time: 1_700_000_000_000, epoch: 3, idle: true}
 	m.counters[countMessages] = 12
 	f.Add(m.append(nil))
 	f.Add((&Suspensions{Version: 7, Index: 9, All: []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "why", Serial: 7, Until: time.UnixMilli(99)}}}).append(nil))
@@ -100,8 +100,8 @@ func FuzzSmallRows(f *testing.F) {
 		if p, err := decodeChunkRow(b); err == nil {
 			same(t, p, func(b []byte) []byte { return appendChunkRow(b, p) }, decodeChunkRow)
 		}
-		if l, err := decodeLaneRow(b); err == nil {
-			same(t, l, l.append, decodeLaneRow)
+		if l, err := decodeSlotRow(b); err == nil {
+			same(t, l, l.append, decodeSlotRow)
 		}
 		if m, err := decodeMeta(b); err == nil {
 			same(t, m, m.append, decodeMeta)
@@ -191,17 +191,17 @@ var fuzzSuspensions = []Suspension{{Kind: SuspendDomain, Name: "a.example", Reas
 func FuzzCommand(f *testing.F) {
 	id, report := mail.ID{1, 2, 3}, ReportID{mail.ID{9}, 4, ReportFailure}
 	var w envelopeWriter
-	accept := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), laneKey{5, 1}, 8, 2)
+	accept := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), slotKey{5, 1}, 8, 2)
 	accept = appendAcceptEntry(accept, id, ReportID{}, 100, 0, w.encode(fuzzEnvelope()))
 	f.Add(appendAcceptEntry(accept, id, report, 300, 0, w.encode(envelope("", "x@y.example"))))
-	large := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), laneKey{5, 3}, 1, 1)
+	large := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), slotKey{5, 3}, 1, 1)
 	f.Add(appendAcceptEntry(large, id, ReportID{}, 2<<20, 4, w.encode(envelope("", "x@y.example"))))
 	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3))
 	settle := appendSettle(appendCommand(nil, cmdSettle, 5), 3, 1)
 	f.Add(appendOutcome(settle, &Outcome{ID: id, Recipient: 2, State: Deferred, Due: time.UnixMilli(99), Attempt: fuzzAttempt, Warn: true}))
 	f.Add(appendOperator(appendCommand(nil, cmdOperator, 5), verbFail, &fuzzAttempt, []recipientRef{{id, 0}, {id, 7}}))
 	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 300))
-	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdRest, 5), 1))
+	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdIdle, 5), 1))
 	f.Add(appendSweep(appendCommand(nil, cmdSweep, 5), 17, []chunkRef{{id, 1}}))
 	f.Add(appendDrop(appendCommand(nil, cmdDrop, 5), []ReportID{report}))
 	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions))
@@ -275,7 +275,7 @@ func TestResultsTravel(t *testing.T) {
 func FuzzForwarded(f *testing.F) {
 	id := mail.ID{1, 2, 3}
 	var w envelopeWriter
-	head := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), laneKey{5, 1}, 8, 1)
+	head := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), slotKey{5, 1}, 8, 1)
 	f.Add(appendAcceptEntry(head, id, ReportID{}, 10, 0, w.encode(fuzzEnvelope())), make([]byte, 10), byte(1))
 	f.Add(appendAcceptEntry(head, id, ReportID{id, 1, ReportDelay}, 10, 2, w.encode(fuzzEnvelope())), []byte{}, byte(0))
 	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3), make([]byte, 10), byte(1))
@@ -335,7 +335,7 @@ func takeInAll(t *testing.T, g *queuetest.Group, data []byte) {
 
 func TestCheckForwarded(t *testing.T) {
 	var w envelopeWriter
-	head := appendAcceptHead(appendCommand(nil, cmdAccept, 5), laneKey{5, 1}, 8, 1)
+	head := appendAcceptHead(appendCommand(nil, cmdAccept, 5), slotKey{5, 1}, 8, 1)
 	entry := func(e *mail.Envelope) []byte {
 		return appendAcceptEntry(bytes.Clone(head), mail.ID{1}, ReportID{}, 4, 0, w.encode(e))
 	}

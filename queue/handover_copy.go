@@ -164,7 +164,7 @@ func (l *loader) letter(id mail.ID) (*letter, error) {
 	}
 	rows := make([]recipientRow, len(l.rec.recipients))
 	for n := range rows {
-		if rows[n], err = l.recipient(id, uint32(n), (&opened{id: id, rec: record{index: l.rec.index}}).initial()); err != nil {
+		if rows[n], err = l.recipient(id, uint32(n), (&changeSet{id: id, rec: record{index: l.rec.index}}).initial()); err != nil {
 			return nil, err
 		}
 	}

@@ -358,7 +358,7 @@ func (g *handGroup) whole() {
 		switch k[0] {
 		case keyMeta:
 			m, _ = decodeMeta(v)
-		case keyHandover, keySchedule, keyLane:
+		case keyHandover, keySchedule, keySlot:
 			due += len(k) * map[byte]int{keySchedule: 1}[k[0]]
 		case keyIncoming:
 			if len(k) > 9 {

@@ -35,11 +35,11 @@ var testEpoch = time.UnixMilli(1_700_000_000_000)
 
 // heard is a Listener that remembers.
 type heard struct {
-	mu      sync.Mutex
-	items   []Item
-	changed []mail.ID
-	gone    []mail.ID
-	barred  []Suspensions
+	mu          sync.Mutex
+	items       []Item
+	changed     []mail.ID
+	gone        []mail.ID
+	suspensions []Suspensions
 }
 
 func (h *heard) Accepted(items []Item) {
@@ -57,7 +57,7 @@ func (h *heard) Changed(ids []mail.ID, domains []string) {
 func (h *heard) Suspended(s Suspensions) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.barred = append(h.barred, s)
+	h.suspensions = append(h.suspensions, s)
 }
 
 func (h *heard) Gone(ids []mail.ID) {

@@ -12,7 +12,7 @@ import (
 //
 //	M                                 meta: counters, newest command time, epoch
 //	c ID chunk#                       one chunk of a large message that is not complete yet
-//	l session lane                    the last accept command of one proposer, to know a repeated one
+//	l session slot                    the last accept command of one proposer, to know a repeated one
 //	m ID                              message record: envelope and where its content lies
 //	m ID recipient#                   recipient row, once its state is not the initial one
 //	m ID ffffffff                     counts row, once the message has changed since it was accepted
@@ -26,7 +26,7 @@ import (
 const (
 	keyMeta     = 'M'
 	keyChunk    = 'c'
-	keyLane     = 'l'
+	keySlot     = 'l'
 	keyMessage  = 'm'
 	keySchedule = 'q'
 	keyReport   = 'r'
@@ -61,8 +61,8 @@ func appendChunkKey(b []byte, id mail.ID, seq uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(append(b, keyChunk), id[:]...), seq)
 }
 
-func appendLaneKey(b []byte, l laneKey) []byte {
-	return append(binary.BigEndian.AppendUint64(append(b, keyLane), l.session), l.lane)
+func appendSlotKey(b []byte, l slotKey) []byte {
+	return append(binary.BigEndian.AppendUint64(append(b, keySlot), l.session), l.slot)
 }
 
 func appendReportKey(b []byte, r ReportID) []byte {

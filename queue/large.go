@@ -18,7 +18,7 @@ const (
 )
 
 // proposeLarge sends a large message as chunks first, one at a time, so that no command is large.
-func (r *run) proposeLarge(l *lane) {
+func (r *run) proposeLarge(l *slot) {
 	for {
 		s, ok := r.front.takeLarge()
 		if !ok {
@@ -40,7 +40,7 @@ func (r *run) proposeLarge(l *lane) {
 	}
 }
 
-func (r *run) acceptLarge(l *lane, id mail.ID, s submission, chunks uint32, held *buffer) {
+func (r *run) acceptLarge(l *slot, id mail.ID, s submission, chunks uint32, held *buffer) {
 	l.seq++
 	b := &batch{seq: l.seq, subs: []submission{s}, ids: []mail.ID{id}, starts: []int{0}, buffer: held}
 	data := appendAcceptHead(appendCommand(nil, cmdAccept, r.commandTime(b.ids)), l.key, l.seq, 1)
@@ -63,7 +63,7 @@ func newHeld(budget *mail.Budget, size int64) *buffer {
 // proposeChunks proposes a content's chunks, out of held if there is one. Else it uses one buffer
 // for all; after a proposal whose outcome was unknown for a while, anybody's, it leaves that to the
 // group.
-func (r *run) proposeChunks(l *lane, id mail.ID, c *mail.Content, held *buffer) (n uint32, fail *smtp.Failure) {
+func (r *run) proposeChunks(l *slot, id mail.ID, c *mail.Content, held *buffer) (n uint32, fail *smtp.Failure) {
 	source := contentSource{c: c}
 	for at := int64(0); at < c.Size; n++ {
 		chunk := l.room(held, at, min(c.Size-at, partSize))
@@ -86,7 +86,7 @@ func (r *run) proposeChunks(l *lane, id mail.ID, c *mail.Content, held *buffer) 
 }
 
 // room returns where n octets of a large content are put, which begin at octet at.
-func (l *lane) room(held *buffer, at, n int64) []byte {
+func (l *slot) room(held *buffer, at, n int64) []byte {
 	if held != nil {
 		return held.octets[at : at+n : at+n]
 	}

@@ -116,7 +116,7 @@ func (c *census) pair(k, v []byte) bool {
 	case keyMessage:
 		return c.g.pair(k, v)
 	}
-	return true // chunks and lanes lie between
+	return true // chunks and slots lie between
 }
 
 func (q *Queue) appliedIndex() (uint64, error) {

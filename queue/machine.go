@@ -10,9 +10,9 @@ type machine struct {
 	cmd     command
 	loaded  bool
 	meta    meta
-	lanes   map[laneKey]laneRow
-	msg     opened // the message being changed
-	key     []byte // scratch
+	slots   map[slotKey]slotRow
+	msg     changeSet // the message being changed
+	key     []byte    // scratch
 	val     []byte
 	parts   []PartRef
 	numbers []uint32
@@ -25,15 +25,15 @@ type machine struct {
 type events interface {
 	// accepted: message number n of the accept command is in the queue now.
 	accepted(c *command, n int, parts []PartRef)
-	scheduled(domain []byte, due int64, e *opened)
-	changed(e *opened)
-	gone(e *opened)
+	scheduled(domain []byte, due int64, e *changeSet)
+	changed(e *changeSet)
+	gone(e *changeSet)
 	reportDue()
 	suspended(s Suspensions)
 }
 
-// maxLanes bounds the cache of lane rows.
-const maxLanes = 64
+// maxSlots bounds the cache of slot rows.
+const maxSlots = 64
 
 func (m *machine) apply(w Writer, index uint64, data []byte, parts [][]byte) any {
 	m.w, m.index = w, index
@@ -62,8 +62,8 @@ func (m *machine) dispatch(parts [][]byte) any {
 		return m.applyOperator()
 	case cmdEpoch:
 		return m.applyEpoch()
-	case cmdRest:
-		return m.applyRest()
+	case cmdIdle:
+		return m.applyIdle()
 	case cmdSweep:
 		return m.applySweep()
 	case cmdDrop:
@@ -90,7 +90,7 @@ func (m *machine) dispatch(parts [][]byte) any {
 
 func (m *machine) load() {
 	m.loaded, m.meta = true, meta{}
-	m.lanes = make(map[laneKey]laneRow)
+	m.slots = make(map[slotKey]slotRow)
 	if v, ok := m.w.Get(metaKey); ok {
 		m.meta = must(decodeMeta(v))
 	}
@@ -123,15 +123,15 @@ func (m *machine) applyEpoch() any {
 	if m.cmd.session != m.meta.epoch {
 		return epochResult{}
 	}
-	if !m.meta.resting {
+	if !m.meta.idle {
 		m.meta.maybe, m.meta.maybeDue = m.index, m.meta.time
 	}
-	m.meta.epoch, m.meta.resting = m.index, false
+	m.meta.epoch, m.meta.idle = m.index, false
 	return epochResult{m.index, m.meta.time}
 }
 
 // applyRest is ignored when it comes from an owner of the past.
-func (m *machine) applyRest() any {
-	m.meta.resting = m.meta.resting || m.cmd.session == m.meta.epoch
+func (m *machine) applyIdle() any {
+	m.meta.idle = m.meta.idle || m.cmd.session == m.meta.epoch
 	return nil
 }

@@ -29,16 +29,16 @@ type meta struct {
 	epoch    uint64 // index of the present owner's epoch command
 	maybe    uint64 // recipients not touched since this index, and
 	maybeDue int64  // due by then, may have been under way when an owner went without a word
-	resting  bool   // the owner said that no attempt is under way
+	idle     bool   // the owner said that no attempt is under way
 	sealed   bool   // nothing more is accepted
-	lanes    uint64 // sessions below this one are past remembering: nothing of theirs is accepted
+	slots    uint64 // sessions below this one are past remembering: nothing of theirs is accepted
 	counters [countersNumber]uint64
 	incoming uint64 // hand-overs to this queue that are under way; in the row only when there are some, which is from protocol 4 on
 }
 
 func (m *meta) append(b []byte) []byte {
-	b = append(b, formatVersion, codec.Bit(m.resting)|codec.Bit(m.sealed)<<1|codec.Bit(m.incoming > 0)<<2)
-	for _, v := range [...]uint64{m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), m.lanes, uint64(countersNumber)} {
+	b = append(b, formatVersion, codec.Bit(m.idle)|codec.Bit(m.sealed)<<1|codec.Bit(m.incoming > 0)<<2)
+	for _, v := range [...]uint64{m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), m.slots, uint64(countersNumber)} {
 		b = binary.AppendUvarint(b, v)
 	}
 	for _, v := range m.counters {
@@ -54,9 +54,9 @@ func decodeMeta(b []byte) (m meta, err error) {
 	d := decoder{codec.New(b)}
 	d.version()
 	flags := d.Below(8)
-	m.resting, m.sealed = flags&1 != 0, flags&2 != 0
+	m.idle, m.sealed = flags&1 != 0, flags&2 != 0
 	m.index, m.time = d.Uvarint(), d.Millis()
-	m.epoch, m.maybe, m.maybeDue, m.lanes = d.Uvarint(), d.Uvarint(), d.Millis(), d.Uvarint()
+	m.epoch, m.maybe, m.maybeDue, m.slots = d.Uvarint(), d.Uvarint(), d.Millis(), d.Uvarint()
 	if d.Uvarint() != uint64(countersNumber) {
 		return m, errCorrupt
 	}

@@ -19,7 +19,7 @@ import (
 type model struct {
 	index, now      uint64
 	maybe, maybeDue uint64
-	resting         bool
+	idle            bool
 	messages        map[mail.ID]*modelMessage
 	reports         map[ReportID][]reportedAs
 	counters        [countersNumber]uint64
@@ -286,7 +286,7 @@ func (r *modelRun) accept() {
 	data := r.begin(cmdAccept)
 	r.seq++
 	n := 1 + r.rand.IntN(3)
-	data = appendAcceptHead(data, laneKey{1, 0}, r.seq, n)
+	data = appendAcceptHead(data, slotKey{1, 0}, r.seq, n)
 	var parts [][]byte
 	var w envelopeWriter
 	for range n {
@@ -322,7 +322,7 @@ func (r *modelRun) large() {
 	data := r.begin(cmdAccept)
 	r.seq++
 	r.m.accept(id, e, size, ReportID{})
-	data = appendAcceptHead(data, laneKey{1, 0}, r.seq, 1)
+	data = appendAcceptHead(data, slotKey{1, 0}, r.seq, 1)
 	var w envelopeWriter
 	r.last, r.with = appendAcceptEntry(data, id, ReportID{}, int64(size), uint32(n), w.encode(e)), nil
 	r.propose(r.last, nil)
@@ -396,16 +396,16 @@ func (r *modelRun) drop() {
 
 func (r *modelRun) owner() {
 	if r.rand.IntN(2) == 0 {
-		data := binary.BigEndian.AppendUint64(r.begin(cmdRest), r.q.machine.meta.epoch)
-		r.m.resting = true
+		data := binary.BigEndian.AppendUint64(r.begin(cmdIdle), r.q.machine.meta.epoch)
+		r.m.idle = true
 		r.propose(data, nil)
 		return
 	}
 	data := appendEpoch(r.begin(cmdEpoch), 3, r.q.machine.meta.epoch)
-	if !r.m.resting {
+	if !r.m.idle {
 		r.m.maybe, r.m.maybeDue = r.m.index, r.m.now
 	}
-	r.m.resting = false
+	r.m.idle = false
 	r.propose(data, nil)
 }
 

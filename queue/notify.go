@@ -2,20 +2,20 @@ package queue
 
 import "github.com/postroad/postroad/internal/mail"
 
-// news gathers what the listener is told after the batch is in the store. Used by the apply
+// notifications gathers what the listener is told after the batch is in the store. Used by the apply
 // goroutine, and only while this member is the owner: what an older owner's commands still bring is
 // found on disk.
-type news struct {
-	q       *Queue
-	items   []Item
-	itemsOf *run // whose items they are
-	ids     []mail.ID
-	domains []string
-	removed []mail.ID
-	report  bool
-	rows    []wroteRow // schedule rows written
-	names   []byte     // their domains
-	barred  *Suspensions
+type notifications struct {
+	q           *Queue
+	items       []Item
+	itemsOf     *run // whose items they are
+	ids         []mail.ID
+	domains     []string
+	removed     []mail.ID
+	report      bool
+	rows        []wroteRow // schedule rows written
+	names       []byte     // their domains
+	suspensions *Suspensions
 }
 
 type wroteRow struct {
@@ -33,28 +33,28 @@ type fresh struct {
 
 // owner returns the run that this member's commands belong to, or nil when another's are being
 // applied.
-func (n *news) owner() *run {
+func (n *notifications) owner() *run {
 	if r := n.q.run.Load(); r != nil && r.session == n.q.machine.meta.epoch {
 		return r
 	}
 	return nil
 }
 
-func (n *news) accepted(c *command, i int, parts []PartRef) {
-	if r := n.owner(); r != nil && c.lane.session == r.session {
+func (n *notifications) accepted(c *command, i int, parts []PartRef) {
+	if r := n.owner(); r != nil && c.slot.session == r.session {
 		if b := r.underWay(c); b != nil {
 			n.itemsOf = r
 			n.add(b, i, c.accept[i].size, parts)
 			return
 		}
 		n.q.late.Add(1) // the client heard 451 and will send the message again, but it is ours now
-	} else if r := n.q.pastRun(c.lane.session); r != nil && r.underWay(c) == nil {
+	} else if r := n.q.pastRun(c.slot.session); r != nil && r.underWay(c) == nil {
 		n.q.late.Add(1)
 	}
 	n.changed(&n.q.machine.msg)
 }
 
-func (n *news) add(b *batch, i int, size int64, parts []PartRef) {
+func (n *notifications) add(b *batch, i int, size int64, parts []PartRef) {
 	s := &b.subs[i]
 	f := &fresh{Message: Message{
 		ID: b.ids[i], Envelope: s.env, Arrived: b.ids[i].Time(), Size: size, IsReport: s.report.Kind != 0,
@@ -71,7 +71,7 @@ func (n *news) add(b *batch, i int, size int64, parts []PartRef) {
 	}
 }
 
-func (n *news) item(b *batch, i int, f *fresh, domain string, to []uint32) {
+func (n *notifications) item(b *batch, i int, f *fresh, domain string, to []uint32) {
 	it := Item{Message: &f.Message, Domain: domain, Due: f.Arrived, Recipients: to}
 	if b.buffer != nil { // else the content is large and is not in memory as a whole
 		if it.Release = b.buffer.hold(n.q.opts.Budget); it.Release != nil {
@@ -81,12 +81,12 @@ func (n *news) item(b *batch, i int, f *fresh, domain string, to []uint32) {
 	n.items = append(n.items, it)
 }
 
-func (n *news) scheduled(domain []byte, due int64, e *opened) {
+func (n *notifications) scheduled(domain []byte, due int64, e *changeSet) {
 	n.names = append(n.names, domain...)
 	n.rows = append(n.rows, wroteRow{len(n.names), place{due, e.id}})
 }
 
-func (n *news) changed(e *opened) {
+func (n *notifications) changed(e *changeSet) {
 	if n.q.run.Load() == nil && !n.q.starting.Load() {
 		return // nobody listens
 	}
@@ -96,21 +96,21 @@ func (n *news) changed(e *opened) {
 	}
 }
 
-func (n *news) gone(e *opened) {
+func (n *notifications) gone(e *changeSet) {
 	if n.q.run.Load() != nil {
 		n.removed = append(n.removed, e.id)
 	}
 }
 
-func (n *news) reportDue() { n.report = true }
+func (n *notifications) reportDue() { n.report = true }
 
-func (n *news) suspended(s Suspensions) { n.barred = &s }
+func (n *notifications) suspended(s Suspensions) { n.suspensions = &s }
 
 // tell hands over what was gathered. The slices are used again.
-func (n *news) tell() {
+func (n *notifications) tell() {
 	from := 0
 	for _, row := range n.rows {
-		n.q.heads.wrote(n.names[from:row.end], row.place)
+		n.q.hints.wrote(n.names[from:row.end], row.place)
 		from = row.end
 	}
 	n.rows, n.names = n.rows[:0], n.names[:0]
@@ -122,12 +122,12 @@ func (n *news) tell() {
 	clear(n.items)
 	clear(n.domains)
 	n.items, n.ids, n.domains, n.removed = n.items[:0], n.ids[:0], n.domains[:0], n.removed[:0]
-	n.itemsOf, n.barred = nil, nil
+	n.itemsOf, n.suspensions = nil, nil
 }
 
 // tellOwner tells the listener of the term that the batch ends in. Items of a term before it are on
 // disk, where the listener finds them.
-func (n *news) tellOwner() {
+func (n *notifications) tellOwner() {
 	r := n.owner()
 	if r != n.itemsOf {
 		for i := range n.items {
@@ -139,8 +139,8 @@ func (n *news) tellOwner() {
 	if r == nil || r.listener == nil {
 		return
 	}
-	if n.barred != nil {
-		r.listener.Suspended(*n.barred)
+	if n.suspensions != nil {
+		r.listener.Suspended(*n.suspensions)
 	}
 	if len(n.items) > 0 && r == n.itemsOf {
 		r.listener.Accepted(n.items)

@@ -10,9 +10,9 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// lane is one proposer: at most one accept command of it is under way.
-type lane struct {
-	key      laneKey
+// slot is one proposer: at most one accept command of it is under way.
+type slot struct {
+	key      slotKey
 	seq      uint64
 	inflight atomic.Pointer[batch] // read by the apply goroutine
 	envelope envelopeWriter
@@ -21,7 +21,7 @@ type lane struct {
 }
 
 // proposeSmall takes what waits, for ever.
-func (r *run) proposeSmall(l *lane) {
+func (r *run) proposeSmall(l *slot) {
 	for {
 		l.subs = r.front.takeSmall(l.subs[:0])
 		if len(l.subs) == 0 {
@@ -39,7 +39,7 @@ func (r *run) proposeSmall(l *lane) {
 }
 
 // accept proposes a batch and answers its submissions.
-func (r *run) accept(l *lane, b *batch) {
+func (r *run) accept(l *slot, b *batch) {
 	l.inflight.Store(b)
 	fail := r.proposeAccept(b.data, b.parts)
 	l.inflight.Store(nil)

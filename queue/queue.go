@@ -74,22 +74,22 @@ func (o Options) withDefaults() Options {
 // Queue is one group's queue. Except for Apply and Committed, its methods are safe for use by
 // several goroutines.
 type Queue struct {
-	opts       Options
-	machine    machine // apply goroutine
-	news       news    // apply goroutine
-	reports    atomic.Pointer[chan struct{}]
-	reader     atomic.Pointer[Reader]
-	run        atomic.Pointer[run]    // nil: not the owner
-	starting   atomic.Bool            // a run may be set any moment
-	past       atomic.Pointer[[]*run] // those that were abandoned, the latest last
-	heads      heads
-	repeated   atomic.Uint64 // proposals whose outcome was unknown
-	late       atomic.Uint64 // messages accepted after their client was told 451
-	refused    atomic.Uint64 // submissions that found the front full
-	fenced     atomic.Uint64 // outcomes refused because another owner had come
-	recalled   atomic.Uint64 // deliveries of a term before that were recorded in a new one
-	unrecorded unrecorded
-	mu         struct {
+	opts          Options
+	machine       machine       // apply goroutine
+	notifications notifications // apply goroutine
+	reports       atomic.Pointer[chan struct{}]
+	reader        atomic.Pointer[Reader]
+	run           atomic.Pointer[run]    // nil: not the owner
+	starting      atomic.Bool            // a run may be set any moment
+	past          atomic.Pointer[[]*run] // those that were abandoned, the latest last
+	hints         scanHints
+	repeated      atomic.Uint64 // proposals whose outcome was unknown
+	late          atomic.Uint64 // messages accepted after their client was told 451
+	refused       atomic.Uint64 // submissions that found the front full
+	fenced        atomic.Uint64 // outcomes refused because another owner had come
+	recalled      atomic.Uint64 // deliveries of a term before that were recorded in a new one
+	unacked       unackedDeliveries
+	mu            struct {
 		sync.Mutex
 		meta  meta // as of the last Committed
 		known bool // there was one since the rows came
@@ -101,8 +101,8 @@ type Queue struct {
 func New(o Options) *Queue {
 	q := &Queue{opts: o.withDefaults()}
 	q.newReports()
-	q.news.q = q
-	q.machine.events = &q.news
+	q.notifications.q = q
+	q.machine.events = &q.notifications
 	return q
 }
 
@@ -114,7 +114,7 @@ func (q *Queue) Apply(w Writer, index, term uint64, data []byte, parts [][]byte)
 // Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as
 // Apply.
 func (q *Queue) Committed() {
-	owner := q.news.owner() != nil
+	owner := q.notifications.owner() != nil
 	q.mu.Lock()
 	q.mu.meta, q.mu.known = q.machine.meta, true
 	if owner { // each move is counted by one member
@@ -124,7 +124,7 @@ func (q *Queue) Committed() {
 	}
 	q.mu.Unlock()
 	q.machine.moved = [reasonsNumber]uint64{}
-	q.news.tell()
+	q.notifications.tell()
 }
 
 // Restored says that the rows were replaced as a whole by another member's. Same goroutine as
@@ -134,14 +134,14 @@ func (q *Queue) Restored() {
 	q.mu.Lock()
 	q.mu.meta, q.mu.known = meta{}, false
 	q.mu.Unlock()
-	q.heads.reset()
+	q.hints.reset()
 }
 
 // Open makes reads work, on this member whether it is the owner or not: they see what it has
 // applied.
 func (q *Queue) Open(r Reader) {
 	if q.reader.CompareAndSwap(nil, &r) {
-		q.heads.reset()
+		q.hints.reset()
 	}
 }
 
@@ -211,7 +211,7 @@ func (q *Queue) Settle(outcomes []Outcome, done func(error)) (room bool) {
 
 // Remember takes outcomes of attempts of a term that has ended: those that are deliveries are
 // recorded first thing in the next term of this member.
-func (q *Queue) Remember(outcomes []Outcome) { q.unrecorded.remember(outcomes) }
+func (q *Queue) Remember(outcomes []Outcome) { q.unacked.remember(outcomes) }
 
 // SettleRoom waits until Settle has room again.
 func (q *Queue) SettleRoom(ctx context.Context) error {

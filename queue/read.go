@@ -102,7 +102,7 @@ type dueRow struct {
 }
 
 func (q *Queue) scanDue(r Reader, domain string, after Cursor, until time.Time, max int) (rows []dueRow, err error) {
-	begin, version := q.heads.begin(domain)
+	begin, version := q.hints.begin(domain)
 	start := place{codec.ToMillis(after.Due), after.ID}
 	fromHead := start == place{} || start != begin && start.min(begin) == start
 	var from []byte
@@ -129,18 +129,18 @@ func (q *Queue) scanDue(r Reader, domain string, after Cursor, until time.Time, 
 		return bad == nil
 	})
 	if err == nil && bad == nil && fromHead {
-		q.noteHead(domain, version, rows, until)
+		q.noteHint(domain, version, rows, until)
 	}
 	return rows, errors.Join(err, bad)
 }
 
-// noteHead tells heads what a scan from the head found.
-func (q *Queue) noteHead(domain string, version uint64, rows []dueRow, until time.Time) {
+// noteHint tells scanHints what a scan from the head found.
+func (q *Queue) noteHint(domain string, version uint64, rows []dueRow, until time.Time) {
 	first := place{due: codec.ToMillis(until) + 1}
 	if len(rows) > 0 {
 		first = rows[0].place
 	}
-	q.heads.found(domain, version, first)
+	q.hints.found(domain, version, first)
 }
 
 // loader reads messages with their recipients' states.
@@ -187,7 +187,7 @@ func (l *loader) item(domain string, row dueRow) (it Item, err error) {
 	}
 	simple := len(m.Envelope.Recipients) == 1 && l.rec.flags&flagChanged == 0
 	for _, n := range it.Recipients {
-		row := (&opened{id: m.ID, rec: record{index: l.rec.index}}).initial()
+		row := (&changeSet{id: m.ID, rec: record{index: l.rec.index}}).initial()
 		if !simple {
 			if row, err = l.recipient(m.ID, n, row); err != nil {
 				return it, err

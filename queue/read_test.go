@@ -130,7 +130,7 @@ func TestScansBeginAtTheHead(t *testing.T) {
 func TestHeadsNeverHideARow(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
-		var h heads
+		var h scanHints
 		h.reset()
 		var visible []int64 // rows in the store
 		type scan struct {
@@ -191,12 +191,12 @@ func TestOrphanedChunksAreSwept(t *testing.T) {
 	run := b.q.run.Load()
 	old := b.q.opts.IDs.Next(b.c.Now())
 	content := contentOf(make([]byte, 3*partSize))
-	if n, fail := run.proposeChunks(new(lane), old, content, nil); fail != nil || n != 3 {
+	if n, fail := run.proposeChunks(new(slot), old, content, nil); fail != nil || n != 3 {
 		t.Fatal(n, fail)
 	}
 	b.c.add(orphanAge + time.Minute)
 	young := b.q.opts.IDs.Next(b.c.Now())
-	if _, fail := run.proposeChunks(new(lane), young, content, nil); fail != nil {
+	if _, fail := run.proposeChunks(new(slot), young, content, nil); fail != nil {
 		t.Fatal(fail)
 	}
 	if more, err := run.sweepOnce(); err != nil || more {
@@ -206,7 +206,7 @@ func TestOrphanedChunksAreSwept(t *testing.T) {
 		t.Fatalf("%d chunks, %d parts are left, want those of the young one", n, len(b.g.Now().Kept()))
 	}
 	// An accept command whose chunks are gone takes nothing.
-	l := run.lanes[len(run.lanes)-1]
+	l := run.slots[len(run.slots)-1]
 	data := appendAcceptHead(appendCommand(nil, cmdAccept, b.c.Now().UnixMilli()), l.key, 99, 1)
 	data = appendAcceptEntry(data, old, ReportID{}, 3*partSize, 3, l.envelope.encode(envelope("s@x.example", "r@y.example")))
 	if fail := run.proposeAccept(data, nil); fail == nil || b.q.Stats().Messages != 0 {
@@ -214,23 +214,23 @@ func TestOrphanedChunksAreSwept(t *testing.T) {
 	}
 }
 
-func TestLanesOfThePastAreSwept(t *testing.T) {
+func TestSlotsOfThePastAreSwept(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	b.accept("s@x.example", "r@y.example")
 	b.stop()
 	b.start()
 	b.accept("s@x.example", "r@y.example")
-	if n := len(b.rowsOf(keyLane)); n != 2 {
-		t.Fatalf("%d lanes", n)
+	if n := len(b.rowsOf(keySlot)); n != 2 {
+		t.Fatalf("%d slots", n)
 	}
 	run := b.q.run.Load()
 	run.sweepOnce()
-	if n := len(b.rowsOf(keyLane)); n != 2 {
-		t.Fatalf("%d lanes: the old one is still needed", n)
+	if n := len(b.rowsOf(keySlot)); n != 2 {
+		t.Fatalf("%d slots: the old one is still needed", n)
 	}
 	b.c.add(acceptMemory + time.Minute)
 	run.sweepOnce()
-	if n := len(b.rowsOf(keyLane)); n != 1 {
-		t.Fatalf("%d lanes", n)
+	if n := len(b.rowsOf(keySlot)); n != 1 {
+		t.Fatalf("%d slots", n)
 	}
 }

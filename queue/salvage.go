@@ -105,7 +105,7 @@ func (l *loader) stranded(id mail.ID) (*letter, error) {
 		row, err := l.recipient(
 			id,
 			uint32(n),
-			(&opened{id: id, rec: record{index: l.rec.index}}).initial(),
+			(&changeSet{id: id, rec: record{index: l.rec.index}}).initial(),
 		)
 		if err != nil {
 			return nil, err

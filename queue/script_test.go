@@ -96,7 +96,7 @@ func (s *script) command(name string, args []string) {
 	case "epoch":
 		s.propose(cmdEpoch, appendEpoch(nil, 1, s.q.machine.meta.epoch))
 	case "rest":
-		s.propose(cmdRest, binary.BigEndian.AppendUint64(nil, s.q.machine.meta.epoch))
+		s.propose(cmdIdle, binary.BigEndian.AppendUint64(nil, s.q.machine.meta.epoch))
 	case "again":
 		s.again()
 	default:
@@ -115,7 +115,7 @@ func (s *script) accept(report ReportID, sender string, recipients ...string) {
 	s.seq++
 	var w envelopeWriter
 	content := []byte("content")
-	body := appendAcceptHead(nil, laneKey{1, 1}, s.seq, 1)
+	body := appendAcceptHead(nil, slotKey{1, 1}, s.seq, 1)
 	s.names[id] = string(rune('A' + len(s.names)))
 	s.byID[s.names[id]] = id
 	s.propose(cmdAccept, appendAcceptEntry(body, id, report, int64(len(content)), 0, w.encode(envelope(sender, recipients...))), content)

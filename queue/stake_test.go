@@ -23,7 +23,7 @@ func TestStake(t *testing.T) {
 		},
 	}
 	var w envelopeWriter
-	accept := appendAcceptHead(appendCommand(nil, cmdAccept, 1), laneKey{1, 1}, 1, 3)
+	accept := appendAcceptHead(appendCommand(nil, cmdAccept, 1), slotKey{1, 1}, 1, 3)
 	for _, m := range id[:3] {
 		accept = appendAcceptEntry(accept, m, ReportID{}, 0, 0, w.encode(env))
 	}

@@ -19,13 +19,13 @@ func TestSuspend(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	want := Suspensions{Version: 7, Index: got.Index, All: []Suspension{all[0], {Kind: SuspendTenant, Name: "t1", Reason: "spam", Serial: 7, Until: testEpoch.Add(time.Hour)}}}
-	if !reflect.DeepEqual(b.h.barred, []Suspensions{want}) {
-		t.Errorf("the listener heard %+v", b.h.barred)
+	if !reflect.DeepEqual(b.h.suspensions, []Suspensions{want}) {
+		t.Errorf("the listener heard %+v", b.h.suspensions)
 	}
 	// A version that it has is acknowledged at the entry that brought it, and nobody hears of it
 	// again.
-	if again, err := b.q.Suspend(t.Context(), 5, nil); err != nil || again.Version != 7 || again.Index != got.Index || len(b.h.barred) != 1 {
-		t.Errorf("again: %+v, %v; heard %+v", again, err, b.h.barred)
+	if again, err := b.q.Suspend(t.Context(), 5, nil); err != nil || again.Version != 7 || again.Index != got.Index || len(b.h.suspensions) != 1 {
+		t.Errorf("again: %+v, %v; heard %+v", again, err, b.h.suspensions)
 	}
 	b.stop()
 	if _, err := b.q.Suspend(t.Context(), 9, nil); !errors.Is(err, ErrRefused) {
@@ -65,8 +65,8 @@ func TestSuspendBound(t *testing.T) {
 func TestSuspendOfThePast(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	late := appendSuspensions(appendCommand(nil, cmdSuspend, 5), 3, []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "x", Serial: 3}})
-	if _, err := b.g.Propose(context.Background(), late, nil); err != nil || len(b.h.barred) != 1 || b.h.barred[0].Version != 3 {
-		t.Errorf("%v, heard %+v", err, b.h.barred)
+	if _, err := b.g.Propose(context.Background(), late, nil); err != nil || len(b.h.suspensions) != 1 || b.h.suspensions[0].Version != 3 {
+		t.Errorf("%v, heard %+v", err, b.h.suspensions)
 	}
 	if checkForwarded(late, nil) == nil {
 		t.Error("it may be forwarded")

@@ -13,7 +13,7 @@ const (
 	sweepMost  = 1000
 )
 
-// sweep drops chunks of large messages that were given up and what is remembered of lanes of the
+// sweep drops chunks of large messages that were given up and what is remembered of slots of the
 // past.
 func (r *run) sweep() {
 	tick := time.NewTicker(sweepEvery)
@@ -64,14 +64,14 @@ func (r *run) orphans(now time.Time) (found []chunkRef, err error) {
 	return found, nil
 }
 
-// oldSessions returns the first session whose lanes are still needed, or 0 when no older one is
+// oldSessions returns the first session whose slots are still needed, or 0 when no older one is
 // there.
 func (r *run) oldSessions(now time.Time) (session uint64, err error) {
 	old := false
 	var bad error
-	err = r.group.Scan([]byte{keyLane}, []byte{keyLane + 1}, func(k, v []byte) bool {
+	err = r.group.Scan([]byte{keySlot}, []byte{keySlot + 1}, func(k, v []byte) bool {
 		d := decoder{codec.New(k[1:])}
-		row, err := decodeLaneRow(v)
+		row, err := decodeSlotRow(v)
 		session, bad = d.Uint64(), err
 		if session == r.session || row.time >= now.Add(-acceptMemory).UnixMilli() {
 			return false

@@ -23,7 +23,7 @@ type run struct {
 	giveUp    context.CancelFunc
 	front     *front
 	settler   *settler
-	lanes     []*lane
+	slots     []*slot
 	accepting sync.WaitGroup // proposers
 	settling  sync.WaitGroup
 	sweeping  sync.WaitGroup
@@ -43,7 +43,7 @@ func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 	r := &run{
 		q: q, group: g, listener: l, ended: make(chan struct{}),
 		front:   newFront(q.opts.PendingBytes, q.opts.PendingMessages),
-		settler: newSettler(q.opts.PendingOutcomes, q.unrecorded.remember),
+		settler: newSettler(q.opts.PendingOutcomes, q.unacked.remember),
 	}
 	q.starting.Store(true)
 	defer q.starting.Store(false)
@@ -99,8 +99,8 @@ func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
 // work starts the goroutines of a run. Stop and Abandon end them.
 func (r *run) work() {
 	for n := range r.q.opts.Proposers + largeProposers {
-		l := &lane{key: laneKey{r.session, byte(n)}}
-		r.lanes = append(r.lanes, l)
+		l := &slot{key: slotKey{r.session, byte(n)}}
+		r.slots = append(r.slots, l)
 		if n < r.q.opts.Proposers {
 			r.accepting.Go(func() { r.proposeSmall(l) })
 		} else {
@@ -136,7 +136,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	r.accepting.Wait()
 	r.settler.stop()
 	r.settling.Wait()
-	err := r.rest()
+	err := r.markIdle()
 	r.cancel()
 	r.giveUp()
 	r.sweeping.Wait()

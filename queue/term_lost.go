@@ -91,10 +91,10 @@ func (q *Queue) pastRun(session uint64) *run {
 
 // underWay returns the batch of an accept command if its proposer still waits for it.
 func (r *run) underWay(c *command) *batch {
-	if int(c.lane.lane) >= len(r.lanes) {
+	if int(c.slot.slot) >= len(r.slots) {
 		return nil
 	}
-	if b := r.lanes[c.lane.lane].inflight.Load(); b != nil && b.seq == c.seq {
+	if b := r.slots[c.slot.slot].inflight.Load(); b != nil && b.seq == c.seq {
 		return b
 	}
 	return nil

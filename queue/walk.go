@@ -130,7 +130,7 @@ func (g *gatherer) message(id mail.ID, v []byte) error {
 		return err
 	}
 	g.now = &Stored{Message: m, Recipients: make([]RecipientStatus, len(m.Envelope.Recipients))}
-	initial := (&opened{id: id, rec: record{index: g.rec.index}}).initial()
+	initial := (&changeSet{id: id, rec: record{index: g.rec.index}}).initial()
 	for i := range g.now.Recipients {
 		g.now.Recipients[i] = g.status(&initial)
 	}

@@ -55,13 +55,13 @@ func (a *appending) answer(results []mailbox.Result, err error) {
 }
 
 // appendTogether appends deliveries for one shard by one command, in their order
-// (mailbox.Store.AppendTogether).
+// (mailbox.Store.AppendBatch).
 func (m *mailboxes) appendTogether(ctx context.Context, number int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
 	err = m.atOwner(ctx, number, func(s *mailbox.Store) (err error) {
-		results, err = s.AppendTogether(ctx, all)
+		results, err = s.AppendBatch(ctx, all)
 		return err
 	}, func(call remote.Call) (err error) {
-		results, err = remote.Together(ctx, call, number, all)
+		results, err = remote.AppendBatch(ctx, call, number, all)
 		return err
 	})
 	return results, err

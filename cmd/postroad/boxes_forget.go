@@ -24,7 +24,7 @@ type forgets struct {
 
 // forgetting is one record, in as few octets as will do.
 type forgetting struct {
-	record mailbox.Record
+	record mailbox.DedupRecord
 	shard  uint16
 	since  uint32 // seconds since 1970
 }
@@ -37,7 +37,7 @@ const (
 
 // Forget drops append records whose recipients the queue has settled, a while later. It does not
 // block, and may be lost.
-func (m *mailboxes) Forget(number int, records []mailbox.Record) {
+func (m *mailboxes) Forget(number int, records []mailbox.DedupRecord) {
 	f := &m.forgets
 	now := uint32(time.Now().Unix())
 	f.mu.Lock()
@@ -50,15 +50,15 @@ func (m *mailboxes) Forget(number int, records []mailbox.Record) {
 }
 
 // due takes the records that have waited for long enough, by shard.
-func (f *forgets) due(now time.Time) map[int][]mailbox.Record {
+func (f *forgets) due(now time.Time) map[int][]mailbox.DedupRecord {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	until := now.Add(-remote.ForgetAfter).Unix()
-	var due map[int][]mailbox.Record
+	until := now.Add(-remote.DropDedupAfter).Unix()
+	var due map[int][]mailbox.DedupRecord
 	for f.waiting.Len() > 0 && int64(f.waiting.First().since) <= until {
 		x := f.waiting.Pop()
 		if due == nil {
-			due = map[int][]mailbox.Record{}
+			due = map[int][]mailbox.DedupRecord{}
 		}
 		due[int(x.shard)] = append(due[int(x.shard)], x.record)
 	}
@@ -97,11 +97,11 @@ func (m *mailboxes) run(ctx context.Context) {
 }
 
 // forgetNow has the owner of a shard drop records.
-func (m *mailboxes) forgetNow(ctx context.Context, number int, records []mailbox.Record) error {
+func (m *mailboxes) forgetNow(ctx context.Context, number int, records []mailbox.DedupRecord) error {
 	s, member := m.owner(number)
 	switch {
 	case s != nil:
-		return s.Forget(records)
+		return s.DropDedupRecords(records)
 	case member == 0:
 		return errNoOwner
 	}

@@ -40,18 +40,18 @@ func (m *mailboxes) searchLost(ctx context.Context, before time.Time) {
 
 func (m *mailboxes) searchShard(ctx context.Context, s *mailbox.Store, before time.Time) error {
 	limit := mail.FloorID(before)
-	for after := (mailbox.Record{}); ; {
-		records, err := s.Records(after, forgetMost)
+	for after := (mailbox.DedupRecord{}); ; {
+		records, err := s.DedupRecords(after, forgetMost)
 		if err != nil {
 			return err
 		}
-		old, _ := slices.BinarySearchFunc(records, limit, func(r mailbox.Record, id mail.ID) int { return bytes.Compare(r.ID[:], id[:]) })
+		old, _ := slices.BinarySearchFunc(records, limit, func(r mailbox.DedupRecord, id mail.ID) int { return bytes.Compare(r.ID[:], id[:]) })
 		if records = records[:old]; old == 0 {
 			return nil
 		}
 		settled, err := m.settled(ctx, records)
 		if err == nil && len(settled) > 0 {
-			err = s.Forget(settled)
+			err = s.DropDedupRecords(settled)
 		}
 		m.forgets.count(0, len(settled))
 		if err != nil || old < forgetMost {
@@ -63,7 +63,7 @@ func (m *mailboxes) searchShard(ctx context.Context, s *mailbox.Store, before ti
 
 // settled returns those of the records whose recipients no queue group has to deliver any more.
 // Every group must have answered.
-func (m *mailboxes) settled(ctx context.Context, records []mailbox.Record) ([]mailbox.Record, error) {
+func (m *mailboxes) settled(ctx context.Context, records []mailbox.DedupRecord) ([]mailbox.DedupRecord, error) {
 	pending := make([]byte, len(records))
 	for _, g := range m.n.control.Groups() {
 		if g.Kind != control.KindQueue || g.State == control.GroupNew {
@@ -77,7 +77,7 @@ func (m *mailboxes) settled(ctx context.Context, records []mailbox.Record) ([]ma
 			pending[i] |= answer[i]
 		}
 	}
-	var settled []mailbox.Record
+	var settled []mailbox.DedupRecord
 	for i, r := range records {
 		if pending[i] == 0 {
 			settled = append(settled, r)
@@ -88,7 +88,7 @@ func (m *mailboxes) settled(ctx context.Context, records []mailbox.Record) ([]ma
 
 // pendingIn asks the owner of a queue group which recipients it has still to deliver: 1 for each
 // that it has.
-func (m *mailboxes) pendingIn(ctx context.Context, g *control.Group, records []mailbox.Record) (answer []byte, err error) {
+func (m *mailboxes) pendingIn(ctx context.Context, g *control.Group, records []mailbox.DedupRecord) (answer []byte, err error) {
 	if answer, err = m.n.pendingHere(g.ID, records); err == nil {
 		return answer, nil
 	}
@@ -112,7 +112,7 @@ func (m *mailboxes) pendingIn(ctx context.Context, g *control.Group, records []m
 }
 
 // pendingHere answers for a queue that this node owns.
-func (n *node) pendingHere(group uint64, records []mailbox.Record) ([]byte, error) {
+func (n *node) pendingHere(group uint64, records []mailbox.DedupRecord) ([]byte, error) {
 	h := n.queues.get(group)
 	if h == nil || !h.owns() {
 		return nil, errNotHome

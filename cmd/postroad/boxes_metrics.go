@@ -22,7 +22,7 @@ func (n *node) observeMailboxes(o telemetry.Observer) {
 		}
 		for _, x := range []struct{ to, from *uint64 }{
 			{&sum.Mailboxes, &one.Mailboxes}, {&sum.Messages, &one.Messages}, {&sum.Bytes, &one.Bytes}, {&sum.Contents, &one.Contents},
-			{&sum.ContentBytes, &one.ContentBytes}, {&sum.Records, &one.Records}, {&sum.Appended, &one.Appended}, {&sum.Duplicates, &one.Duplicates},
+			{&sum.ContentBytes, &one.ContentBytes}, {&sum.DedupRecords, &one.DedupRecords}, {&sum.Appended, &one.Appended}, {&sum.Duplicates, &one.Duplicates},
 			{&sum.Repeated, &one.Repeated}, {&sum.Refused, &one.Refused},
 		} {
 			*x.to += *x.from
@@ -35,7 +35,7 @@ func (n *node) observeMailboxes(o telemetry.Observer) {
 	o.Gauge("octets", "octets of messages in mailboxes", float64(sum.Bytes))
 	o.Gauge("contents", "contents, each of which one or more messages have", float64(sum.Contents))
 	o.Gauge("content_octets", "octets of contents", float64(sum.ContentBytes))
-	o.Gauge("append_records", "recipients that the queue has still to settle, or that are still to be forgotten", float64(sum.Records))
+	o.Gauge("append_records", "recipients that the queue has still to settle, or that are still to be forgotten", float64(sum.DedupRecords))
 	o.Counter("appended_total", "messages appended", sum.Appended)
 	o.Counter("duplicates_total", "appends that were tried again and had been done before", sum.Duplicates)
 	o.Counter("proposals_repeated_total", "proposals repeated because their outcome was unknown", sum.Repeated)

@@ -122,7 +122,7 @@ func (c *console) publishStage(ctx context.Context, client *admin.Client, stage 
 // nothingStaged reports whether an error says that nothing is staged, or is staged any more.
 func nothingStaged(err error) bool {
 	var e *admin.Error
-	return errors.As(err, &e) && e.Message == directory.ErrNoStage.Error()
+	return errors.As(err, &e) && e.Message == directory.ErrNoImport.Error()
 }
 
 // importUsers checks a file, stages its users and, unless they are to stay staged, publishes them.

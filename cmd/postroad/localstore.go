@@ -37,7 +37,7 @@ type localStore struct {
 type localBoxes interface {
 	Shards() int
 	Append(shard int, d *mailbox.Delivery, done func([]mailbox.Result, error))
-	Forget(shard int, records []mailbox.Record)
+	Forget(shard int, records []mailbox.DedupRecord)
 	Create(ctx context.Context, address string, s mailbox.Settings) error
 }
 
@@ -295,6 +295,6 @@ func (s *localStore) Settled(m *queue.Message, recipients []uint32) {
 	}
 	for _, n := range recipients {
 		shard := mailbox.Shard(m.Envelope.Recipients[n].Address, shards)
-		s.boxes.Forget(shard, []mailbox.Record{{ID: m.ID, Recipient: n}})
+		s.boxes.Forget(shard, []mailbox.DedupRecord{{ID: m.ID, Recipient: n}})
 	}
 }

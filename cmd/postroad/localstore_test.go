@@ -29,7 +29,7 @@ type fakeBoxes struct {
 	got     map[string][]string // prefixes
 	appends int
 	made    int
-	forgot  map[int][]mailbox.Record
+	forgot  map[int][]mailbox.DedupRecord
 	calls   int // of Forget
 	err     error
 	makeErr error
@@ -37,7 +37,7 @@ type fakeBoxes struct {
 
 func newFakeBoxes() *fakeBoxes {
 	return &fakeBoxes{shards: 4, there: map[string]mailbox.Settings{}, full: map[string]bool{}, keys: map[mailbox.AppendKey]bool{},
-		got: map[string][]string{}, forgot: map[int][]mailbox.Record{}}
+		got: map[string][]string{}, forgot: map[int][]mailbox.DedupRecord{}}
 }
 
 func (f *fakeBoxes) Shards() int { return f.shards }
@@ -75,7 +75,7 @@ func (f *fakeBoxes) Append(shard int, d *mailbox.Delivery, done func([]mailbox.R
 	done(results, nil)
 }
 
-func (f *fakeBoxes) Forget(shard int, records []mailbox.Record) {
+func (f *fakeBoxes) Forget(shard int, records []mailbox.DedupRecord) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls++

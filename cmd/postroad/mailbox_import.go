@@ -117,7 +117,7 @@ func (im *importer) flush() error {
 }
 
 func (im *importer) append() error {
-	if im.octets > mailbox.MaxTogether { // one alone
+	if im.octets > mailbox.MaxBatch { // one alone
 		return im.appendLarge(im.some[0])
 	}
 	results, err := im.m.appendTogether(im.ctx, im.shard, im.some)
@@ -153,7 +153,7 @@ func outcomeOf(r mailbox.Result) error {
 
 // forget drops the keys.
 func (im *importer) forget() {
-	records := make([]mailbox.Record, len(im.some))
+	records := make([]mailbox.DedupRecord, len(im.some))
 	for i, d := range im.some {
 		records[i].ID = d.Items[0].Key.ID
 	}

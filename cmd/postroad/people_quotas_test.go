@@ -18,9 +18,9 @@ func TestQuotasFollowTheDirectory(t *testing.T) {
 		b.ok(n.boxes.Create(b.ctx, user, mailbox.Settings{Hard: 5000}))
 	}
 	b.ok(n.boxes.Create(b.ctx, "nobody@example.net", mailbox.Settings{Hard: 7}))
-	_, err := n.editor.Stage(b.ctx, "s", []directory.Imported{{Name: "a@example.net", Settings: directory.Settings{Soft: 100, Hard: 200, Retention: time.Hour}}}, true)
+	_, err := n.editor.Import(b.ctx, "s", []directory.Imported{{Name: "a@example.net", Settings: directory.Settings{Soft: 100, Hard: 200, Retention: time.Hour}}}, true)
 	b.ok(err)
-	_, _, err = n.editor.Publish(b.ctx, "s", nil)
+	_, _, err = n.editor.Commit(b.ctx, "s", nil)
 	b.ok(err)
 	last := map[int]compared{}
 	n.compareQuotas(b.ctx, last)

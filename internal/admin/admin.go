@@ -87,10 +87,10 @@ type Users interface {
 	RemoveAlias(ctx context.Context, name string) error
 	Aliases(after string, limit int) []*directory.Alias
 
-	Stage(ctx context.Context, stage string, batch []directory.Imported, replace bool) ([]directory.Refused, error)
-	Publish(ctx context.Context, stage string, progress func(int)) (published, kept int, err error)
-	Discard(ctx context.Context, stage string, progress func(int)) (dropped int, err error)
-	Stages() ([]directory.Stage, error)
+	Import(ctx context.Context, set string, batch []directory.Imported, replace bool) ([]directory.Refused, error)
+	Commit(ctx context.Context, set string, progress func(int)) (committed, kept int, err error)
+	Discard(ctx context.Context, set string, progress func(int)) (dropped int, err error)
+	Imports() ([]directory.Import, error)
 	// Sync makes the directory follow the outside list of users, if there is one.
 	Sync(ctx context.Context, force bool) (directory.Synced, error)
 }

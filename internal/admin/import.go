@@ -102,7 +102,7 @@ func (s *Server) stage(w http.ResponseWriter, r *http.Request) error {
 		}
 		batch, numbers = append(batch, one), append(numbers, i)
 	}
-	refused, err := s.o.Users.Stage(r.Context(), request.Stage, batch, request.Replace)
+	refused, err := s.o.Users.Import(r.Context(), request.Stage, batch, request.Replace)
 	if err != nil {
 		return directoryError(err)
 	}
@@ -128,7 +128,7 @@ func imported(u *ImportedUser) (i directory.Imported, err error) {
 
 // publish streams how many users are visible, and at last how many are and how many were kept back.
 func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
-	return s.staged(w, r, s.o.Users.Publish)
+	return s.staged(w, r, s.o.Users.Commit)
 }
 
 func (s *Server) discard(w http.ResponseWriter, r *http.Request) error {
@@ -154,7 +154,7 @@ func (s *Server) staged(w http.ResponseWriter, r *http.Request, do func(context.
 
 func (s *Server) stages(w http.ResponseWriter, r *http.Request) error {
 	return s.lists(w, r, func(out *stream, _ *Total) error {
-		all, err := s.o.Users.Stages()
+		all, err := s.o.Users.Imports()
 		for _, one := range all {
 			out.item(Stage{one.Name, one.Users})
 		}

@@ -124,7 +124,7 @@ var refusals = map[error]string{
 	directory.ErrDomainExists:  "`postroad domain set` changes it",
 	directory.ErrUnknownDomain: "`postroad domain list` shows what there is",
 	directory.ErrManyGone:      "look at the list and its filter; `postroad user sync --force` removes them",
-	directory.ErrNoStage:       "`postroad user import --stages` shows what is staged",
+	directory.ErrNoImport:      "`postroad user import --stages` shows what is staged",
 }
 
 // directoryError gives the directory's refusals their exit status; what else fails may pass.

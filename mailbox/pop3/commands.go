@@ -133,7 +133,7 @@ func (s *Session) capa(_ []byte, o *Output) *failure {
 	o.say("+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nIMPLEMENTATION Postroad\r\n")
 	switch {
 	case s.state == stateTransaction:
-		o.Reply = s.drop.appendExpire(o.Reply)
+		o.Reply = s.maildrop.appendExpire(o.Reply)
 	case s.mayLogIn():
 		o.say("USER\r\nSASL " + mechanisms + "\r\n")
 	}
@@ -186,7 +186,7 @@ func (s *Session) pass(args []byte, o *Output) *failure {
 // quit ends the session, by way of the UPDATE state if something is to be removed (RFC 1939 6).
 func (s *Session) quit(_ []byte, o *Output) *failure {
 	if s.state == stateTransaction {
-		if o.Removals = s.drop.removals(); o.Removals != nil {
+		if o.Removals = s.maildrop.removals(); o.Removals != nil {
 			s.move(stateUpdating)
 			o.Action = Update
 			return nil
@@ -206,7 +206,7 @@ func (s *Session) Updated(err error, o *Output) {
 		s.farewell(o, errNotRemoved)
 		return
 	}
-	s.removed = len(s.drop.messages) - s.drop.count
+	s.removed = len(s.maildrop.messages) - s.maildrop.count
 	s.l.srv.stats.removed.Add(uint64(s.removed))
 	o.say("+OK Bye\r\n")
 	s.close(o)

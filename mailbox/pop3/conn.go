@@ -24,7 +24,7 @@ type conn struct {
 	locked  bool // lock is held
 	lock    mailbox.LockID
 	content content
-	ahead   ahead
+	ahead   readAhead
 }
 
 // maxUnread is how many octets of replies may wait before further commands do.
@@ -99,7 +99,7 @@ func (h *conn) release() {
 		h.content.close(h.srv())
 	}
 	if !h.session.Locked() {
-		h.ahead.drop(h.srv())
+		h.ahead.release(h.srv())
 	}
 	if h.locked && !h.session.Locked() {
 		h.locked = false
@@ -140,7 +140,7 @@ func (h *conn) Drained() {
 }
 
 func (h *conn) Timeout() {
-	h.ahead.drop(h.srv()) // who is idle needs no memory
+	h.ahead.release(h.srv()) // who is idle needs no memory
 	h.call(h.session.Timeout)
 	h.c.Resume()
 }
@@ -211,7 +211,7 @@ func (h *conn) open(user string) {
 			srv.fill(&op)
 			h.answer(func(now time.Time, o *Output) {
 				h.lock, h.locked = op.lock, op.err == nil
-				h.session.Opened(now, op.asked, op.drop, op.err, o)
+				h.session.Opened(now, op.asked, op.maildrop, op.err, o)
 			})
 		})
 	})

@@ -119,7 +119,7 @@ func FuzzMessage(f *testing.F) {
 		if crlfOnly(text) && got != want {
 			t.Fatalf("%q came as %q", text, got)
 		}
-		top := unstuff(t, wire(t, text, retrieval{top: true, cut: cutter{left: int64(lines)}}, random))
+		top := unstuff(t, wire(t, text, retrieval{top: true, cut: topReader{left: int64(lines)}}, random))
 		if rest := strings.TrimSuffix(top, "\r\n"); !strings.HasPrefix(got, rest) {
 			t.Fatalf("top %q of %q", top, got)
 		}
@@ -138,7 +138,7 @@ func FuzzMessage(f *testing.F) {
 
 // wire returns what the client gets of a message, behind +OK.
 func wire(t *testing.T, text []byte, r retrieval, random *rand.Rand) string {
-	s := &Session{l: &listener{srv: fuzzServer()}, state: stateFetching, drop: &drop{}}
+	s := &Session{l: &listener{srv: fuzzServer()}, state: stateFetching, maildrop: &maildrop{}}
 	s.msg = r
 	s.msg.size = uint32(len(text))
 	var o Output

@@ -8,9 +8,9 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// drop is a maildrop as it was when its session locked it: the messages that came later are the
+// maildrop is a maildrop as it was when its session locked it: the messages that came later are the
 // next session's (RFC 1939 4). It takes 8 octets a message, and one bit once something is marked.
-type drop struct {
+type maildrop struct {
 	validity  uint32
 	retention time.Duration // messages go after so long; 0: never
 	messages  []message
@@ -26,8 +26,8 @@ type message struct {
 
 const messageSize = 8 // octets of a message
 
-func newDrop(folder *mailbox.Folder, retention time.Duration, list []mailbox.Message) *drop {
-	d := &drop{validity: folder.Validity, retention: retention, messages: make([]message, len(list)), count: len(list)}
+func newMaildrop(folder *mailbox.Folder, retention time.Duration, list []mailbox.Message) *maildrop {
+	d := &maildrop{validity: folder.Validity, retention: retention, messages: make([]message, len(list)), count: len(list)}
 	for i := range list {
 		size := min(max(list[i].Size, 0), math.MaxUint32)
 		d.messages[i] = message{list[i].UID, uint32(size)}
@@ -37,12 +37,12 @@ func newDrop(folder *mailbox.Folder, retention time.Duration, list []mailbox.Mes
 }
 
 // memory is what the drop takes, in octets.
-func (d *drop) memory() int64 { return int64(len(d.messages)) * messageSize }
+func (d *maildrop) memory() int64 { return int64(len(d.messages)) * messageSize }
 
-func (d *drop) isMarked(i int) bool { return d.marked != nil && d.marked[i/64]&(1<<(i%64)) != 0 }
+func (d *maildrop) isMarked(i int) bool { return d.marked != nil && d.marked[i/64]&(1<<(i%64)) != 0 }
 
 // mark marks message i, which is not, as deleted.
-func (d *drop) mark(i int) {
+func (d *maildrop) mark(i int) {
 	if d.marked == nil {
 		d.marked = make([]uint64, (len(d.messages)+63)/64)
 	}
@@ -52,7 +52,7 @@ func (d *drop) mark(i int) {
 }
 
 // reset unmarks all.
-func (d *drop) reset() {
+func (d *maildrop) reset() {
 	if d.marked == nil {
 		return
 	}
@@ -63,7 +63,7 @@ func (d *drop) reset() {
 }
 
 // removals returns the UIDs of the marked messages, which ascend.
-func (d *drop) removals() (uids []mailbox.UID) {
+func (d *maildrop) removals() (uids []mailbox.UID) {
 	if d.marked == nil {
 		return nil
 	}
@@ -77,7 +77,7 @@ func (d *drop) removals() (uids []mailbox.UID) {
 }
 
 // appendLine appends what LIST says of message i, or UIDL.
-func (d *drop) appendLine(b []byte, i int, uids bool) []byte {
+func (d *maildrop) appendLine(b []byte, i int, uids bool) []byte {
 	b = append(strconv.AppendInt(b, int64(i)+1, 10), ' ')
 	if uids {
 		b = appendHex32(appendHex32(b, d.validity), d.messages[i].uid)

@@ -11,10 +11,10 @@ import (
 
 // opening is a maildrop that was locked and listed, or why it was not.
 type opening struct {
-	asked time.Time // when the lock was asked for
-	lock  mailbox.LockID
-	drop  *drop
-	err   error
+	asked    time.Time // when the lock was asked for
+	lock     mailbox.LockID
+	maildrop *maildrop
+	err      error
 }
 
 // take locks the maildrop of a user.
@@ -30,12 +30,12 @@ func (s *Server) take(user string) (op opening) {
 func (s *Server) fill(op *opening) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.Limits.CallTimeout)
 	defer cancel()
-	if op.drop, op.err = s.list(ctx, op.lock.Mailbox); op.err != nil {
+	if op.maildrop, op.err = s.list(ctx, op.lock.Mailbox); op.err != nil {
 		s.Maildrops.Unlock(op.lock)
 	}
 }
 
-func (s *Server) list(ctx context.Context, ref mailbox.Ref) (*drop, error) {
+func (s *Server) list(ctx context.Context, ref mailbox.Ref) (*maildrop, error) {
 	box, err := s.Maildrops.Mailbox(ctx, ref.Address)
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (s *Server) list(ctx context.Context, ref mailbox.Ref) (*drop, error) {
 			if err != nil {
 				return nil, err
 			}
-			return newDrop(f, cmp.Or(f.Retention, box.Retention), list), nil
+			return newMaildrop(f, cmp.Or(f.Retention, box.Retention), list), nil
 		}
 	}
 	return nil, fmt.Errorf("%s has no inbox: %w", ref.Address, mailbox.ErrNoMailbox)

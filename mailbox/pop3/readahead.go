@@ -28,8 +28,8 @@ const (
 	aheadFor = 20 * time.Millisecond
 )
 
-// ahead are messages that were read ahead. It belongs to the loop.
-type ahead struct {
+// readAhead holds messages that were read ahead. It belongs to the loop.
+type readAhead struct {
 	buf  *[pieceSize]byte // nil: there are none
 	list []read
 }
@@ -54,14 +54,14 @@ func (c *content) readAhead(s *Server, box mailbox.Ref, pieces []Piece, buf *[pi
 }
 
 // put keeps what was read, in a place that the session has taken.
-func (a *ahead) put(s *Server, buf *[pieceSize]byte, list []read) {
+func (a *readAhead) put(s *Server, buf *[pieceSize]byte, list []read) {
 	a.buf, a.list = buf, list
 	a.tidy(s)
 }
 
 // take returns the piece if it was read ahead. It is valid until tidy. The client who asks for
 // another one has other plans: then all goes.
-func (a *ahead) take(s *Server, p Piece) []byte {
+func (a *readAhead) take(s *Server, p Piece) []byte {
 	if a.buf == nil {
 		return nil
 	}
@@ -69,18 +69,18 @@ func (a *ahead) take(s *Server, p Piece) []byte {
 		a.list = r[1:]
 		return a.buf[r[0].from:r[0].to]
 	}
-	a.drop(s)
+	a.release(s)
 	return nil
 }
 
 // tidy gives the buffer back when everything was taken.
-func (a *ahead) tidy(s *Server) {
+func (a *readAhead) tidy(s *Server) {
 	if a.buf != nil && len(a.list) == 0 {
-		a.drop(s)
+		a.release(s)
 	}
 }
 
-func (a *ahead) drop(s *Server) {
+func (a *readAhead) release(s *Server) {
 	if a.buf != nil {
 		pieces.Put(a.buf)
 		a.buf, a.list = nil, nil

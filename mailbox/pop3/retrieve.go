@@ -19,14 +19,14 @@ type retrieval struct {
 	sent    int64 // octets of the message
 	began   bool  // +OK was said
 	top     bool
-	cut     cutter // of TOP
+	cut     topReader // of TOP
 	stuffer smtp.DotStuffer
 }
 
 // retrieve begins to send message i.
 func (s *Session) retrieve(i int, r retrieval, o *Output) {
 	s.msg = r
-	s.msg.message = s.drop.messages[i]
+	s.msg.message = s.maildrop.messages[i]
 	s.move(stateFetching)
 	s.ask(o)
 	if i > 0 && i == s.next && o.Piece.Last {
@@ -41,9 +41,9 @@ const maxAhead = 32
 // askAhead names the messages from i on that fit so many octets. Most clients read a maildrop from
 // one end to the other, one command after the other: then a worker is needed for some only.
 func (s *Session) askAhead(i, room int, o *Output) {
-	for ; i < len(s.drop.messages) && len(o.Ahead) < maxAhead; i++ {
-		m := s.drop.messages[i]
-		if s.drop.isMarked(i) {
+	for ; i < len(s.maildrop.messages) && len(o.Ahead) < maxAhead; i++ {
+		m := s.maildrop.messages[i]
+		if s.maildrop.isMarked(i) {
 			continue
 		}
 		if room -= int(m.size); room < 0 {

@@ -103,12 +103,12 @@ func (p *player) answer(verb string, err error) bool {
 	return true
 }
 
-func (p *player) drop() *drop {
+func (p *player) drop() *maildrop {
 	var list []mailbox.Message
 	for i, m := range p.messages {
 		list = append(list, mailbox.Message{UID: mailbox.UID(i + 101), Size: int64(len(m))})
 	}
-	return newDrop(&mailbox.Folder{Number: mailbox.Inbox, Validity: 0x5eed}, 0, list)
+	return newMaildrop(&mailbox.Folder{Number: mailbox.Inbox, Validity: 0x5eed}, 0, list)
 }
 
 func (p *player) set(arg string) {

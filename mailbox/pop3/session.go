@@ -27,14 +27,14 @@ type Session struct {
 	state state
 	after state // where to go when stateSlowed has ended
 
-	said string        // of USER, in statePassword
-	user string        // who has logged in
-	sasl *saslExchange // in stateSASL
-	held *failure      // in stateSlowed
-	drop *drop         // in the locked states
-	list listing       // in stateListing
-	msg  retrieval     // in stateFetching, stateSending
-	next int           // index of the message behind the one that was asked for last
+	said     string        // of USER, in statePassword
+	user     string        // who has logged in
+	sasl     *saslExchange // in stateSASL
+	held     *failure      // in stateSlowed
+	maildrop *maildrop     // in the locked states
+	list     listing       // in stateListing
+	msg      retrieval     // in stateFetching, stateSending
+	next     int           // index of the message behind the one that was asked for last
 
 	renewed, renewAt time.Time // when the lock was renewed last, and when it will be
 	renewing         bool
@@ -284,17 +284,17 @@ func (s *Session) End(why string) {
 		s.l.srv.networks.Leave(s.addr.Addr())
 		s.admitted = false
 	}
-	if s.drop == nil {
+	if s.maildrop == nil {
 		return
 	}
 	srv := s.l.srv
-	srv.Budget.Release(s.drop.memory())
+	srv.Budget.Release(s.maildrop.memory())
 	srv.stats.loggedIn.Add(-1)
 	srv.Ended(&Ended{
 		User: s.user, Client: s.addr, TLS: s.secure, Retrieved: s.retrieved, Octets: s.octets, Removed: s.removed,
-		Left: len(s.drop.messages) - s.removed, Why: why,
+		Left: len(s.maildrop.messages) - s.removed, Why: why,
 	})
-	s.drop = nil
+	s.maildrop = nil
 }
 
 // Parked reports whether input waits for an answer, or for the client to take what was sent.

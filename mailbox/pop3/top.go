@@ -2,16 +2,16 @@ package pop3
 
 import "bytes"
 
-// cutter finds the end of what TOP sends: the header, the empty line, and so many lines of the body
+// topReader finds the end of what TOP sends: the header, the empty line, and so many lines of the body
 // (RFC 1939 7), in pieces of any size.
-type cutter struct {
+type topReader struct {
 	left   int64 // lines of the body that are still to be sent
 	inBody bool
 	text   bool // the present line has more than CRs so far
 }
 
 // take returns how many octets of p belong to it, and whether that is the end.
-func (c *cutter) take(p []byte) (n int, end bool) {
+func (c *topReader) take(p []byte) (n int, end bool) {
 	for n < len(p) && !c.done() {
 		line, _, whole := bytes.Cut(p[n:], []byte{'\n'})
 		c.text = c.text || len(bytes.TrimLeft(line, "\r")) > 0
@@ -28,4 +28,4 @@ func (c *cutter) take(p []byte) (n int, end bool) {
 	return n, c.done()
 }
 
-func (c *cutter) done() bool { return c.inBody && c.left == 0 }
+func (c *topReader) done() bool { return c.inBody && c.left == 0 }

@@ -14,7 +14,7 @@ type listing struct {
 
 // Opened is the answer to the action Open, which was asked for at asked: the maildrop, or why it
 // was not locked.
-func (s *Session) Opened(now, asked time.Time, d *drop, err error, o *Output) {
+func (s *Session) Opened(now, asked time.Time, d *maildrop, err error, o *Output) {
 	s.now, s.since = now, now
 	if s.state != stateOpening {
 		return
@@ -30,7 +30,7 @@ func (s *Session) Opened(now, asked time.Time, d *drop, err error, o *Output) {
 		s.move(stateAuthorization)
 		s.fail(o, f)
 	} else {
-		s.drop, s.errors = d, 0
+		s.maildrop, s.errors = d, 0
 		s.keptUntil(asked)
 		s.l.srv.stats.loggedIn.Add(1)
 		s.move(stateTransaction)
@@ -41,8 +41,8 @@ func (s *Session) Opened(now, asked time.Time, d *drop, err error, o *Output) {
 
 func (s *Session) stat(_ []byte, o *Output) *failure {
 	o.say("+OK ")
-	o.Reply = strconv.AppendInt(o.Reply, int64(s.drop.count), 10)
-	o.Reply = strconv.AppendInt(append(o.Reply, ' '), s.drop.octets, 10)
+	o.Reply = strconv.AppendInt(o.Reply, int64(s.maildrop.count), 10)
+	o.Reply = strconv.AppendInt(append(o.Reply, ' '), s.maildrop.octets, 10)
 	o.say("\r\n")
 	return nil
 }
@@ -56,7 +56,7 @@ func (s *Session) tell(args []byte, uids bool, o *Output) *failure {
 		i, f := s.message(args)
 		if f == nil {
 			o.say("+OK ")
-			o.Reply = s.drop.appendLine(o.Reply, i, uids)
+			o.Reply = s.maildrop.appendLine(o.Reply, i, uids)
 		}
 		return f
 	}
@@ -70,12 +70,12 @@ func (s *Session) tell(args []byte, uids bool, o *Output) *failure {
 // moreLines sends what comes next of a listing; what is left waits until the client has taken that.
 func (s *Session) moreLines(o *Output) {
 	l := &s.list
-	for ; l.next < len(s.drop.messages); l.next++ {
+	for ; l.next < len(s.maildrop.messages); l.next++ {
 		if len(o.Reply) >= maxReplies {
 			return
 		}
-		if !s.drop.isMarked(l.next) {
-			o.Reply = s.drop.appendLine(o.Reply, l.next, l.uids)
+		if !s.maildrop.isMarked(l.next) {
+			o.Reply = s.maildrop.appendLine(o.Reply, l.next, l.uids)
 		}
 	}
 	o.say(".\r\n")
@@ -100,9 +100,9 @@ func (s *Session) message(args []byte) (int, *failure) {
 	switch {
 	case !ok:
 		return 0, errNumber
-	case n < 1 || n > int64(len(s.drop.messages)):
+	case n < 1 || n > int64(len(s.maildrop.messages)):
 		return 0, errNoMessage
-	case s.drop.isMarked(int(n) - 1):
+	case s.maildrop.isMarked(int(n) - 1):
 		return 0, errDeleted
 	}
 	return int(n) - 1, nil
@@ -117,14 +117,14 @@ func number(b []byte) (n int64, ok bool) {
 func (s *Session) dele(args []byte, o *Output) *failure {
 	i, f := s.message(args)
 	if f == nil {
-		s.drop.mark(i)
+		s.maildrop.mark(i)
 		o.say("+OK\r\n")
 	}
 	return f
 }
 
 func (s *Session) rset(_ []byte, o *Output) *failure {
-	s.drop.reset()
+	s.maildrop.reset()
 	o.say("+OK\r\n")
 	return nil
 }
@@ -147,13 +147,13 @@ func (s *Session) top(args []byte, o *Output) *failure {
 	if !ok {
 		return errTopArgs
 	}
-	s.retrieve(i, retrieval{top: true, cut: cutter{left: n}}, o)
+	s.retrieve(i, retrieval{top: true, cut: topReader{left: n}}, o)
 	return nil
 }
 
 // appendExpire says how long messages are kept (RFC 2449 6.7). Before the log-in nothing is said,
 // because it differs from user to user.
-func (d *drop) appendExpire(b []byte) []byte {
+func (d *maildrop) appendExpire(b []byte) []byte {
 	b = append(b, "EXPIRE "...)
 	if d.retention == 0 {
 		b = append(b, "NEVER"...)

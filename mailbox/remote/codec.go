@@ -205,8 +205,8 @@ func (r *reader) outcome(items int) ([]mailbox.Result, error) {
 	return results, r.err
 }
 
-// AppendRecords appends append records; they end with the octets.
-func AppendRecords(b []byte, records []mailbox.Record) []byte {
+// AppendRecords appends dedup records; they end with the octets.
+func AppendRecords(b []byte, records []mailbox.DedupRecord) []byte {
 	for _, x := range records {
 		b = binary.AppendUvarint(append(b, x.ID[:]...), uint64(x.Recipient))
 	}
@@ -217,10 +217,10 @@ func AppendRecords(b []byte, records []mailbox.Record) []byte {
 const maxRecords = 10_000
 
 // ReadRecords reads what AppendRecords wrote.
-func ReadRecords(from io.Reader) (all []mailbox.Record, err error) {
+func ReadRecords(from io.Reader) (all []mailbox.DedupRecord, err error) {
 	r := newReader(from)
 	for r.more() {
-		var x mailbox.Record
+		var x mailbox.DedupRecord
 		r.fill(x.ID[:])
 		x.Recipient = uint32(r.count(1<<32 - 1))
 		if all = append(all, x); len(all) > maxRecords {

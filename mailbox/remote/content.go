@@ -28,9 +28,9 @@ func ReadReply(from io.Reader) (r Reply, err error) {
 	return r, err
 }
 
-// Together appends deliveries at the owner of their shard by one command
-// (mailbox.Store.AppendTogether).
-func Together(ctx context.Context, call Call, shard int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
+// AppendBatch appends deliveries at the owner of their shard by one command
+// (mailbox.Store.AppendBatch).
+func AppendBatch(ctx context.Context, call Call, shard int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
 	var body []byte
 	for _, d := range all {
 		body = append(appendHead(body, shard, d), d.Content.Bytes...)

@@ -3,7 +3,7 @@
 // Request. It knows no cluster: who asks finds the owner, and a Call takes requests there.
 //
 // Appends are safe to repeat under the same keys, on the same owner or another, as long as records
-// are forgotten no earlier than a request can still be on its way (ForgetAfter): a request that was
+// are forgotten no earlier than a request can still be on its way (DropDedupAfter): a request that was
 // given up by its sender may arrive after the one that followed it.
 package remote
 
@@ -28,9 +28,9 @@ const (
 	PathPending  = "/mailbox/pending"
 )
 
-// ForgetAfter is how long an append record is kept after its recipient was settled. No request
+// DropDedupAfter is how long a dedup record is kept after its recipient was settled. No request
 // takes that long (see Sender).
-const ForgetAfter = 2 * time.Minute
+const DropDedupAfter = 2 * time.Minute
 
 // PieceSize is how much of a content one request asks for, in octets.
 const PieceSize = 64 << 10

@@ -178,7 +178,7 @@ func TestAppend(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].UID != 1 || list[0].Flags != mailbox.Flagged || list[0].Size != box.Bytes || list[0].Date != 1_700_000_000_123 {
 		t.Fatalf("%+v %v", list, err)
 	}
-	records := []mailbox.Record{{ID: mail.ID{9, 0, 1}}}
+	records := []mailbox.DedupRecord{{ID: mail.ID{9, 0, 1}}}
 	if err := m.call(t.Context(), PathForget, bytes.NewReader(AppendRecords([]byte{3}, records)), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestTogether(t *testing.T) {
 	for i := range 100 {
 		all = append(all, delivery(uint32(i), fmt.Sprint("message ", i), "a@x", "b@x"))
 	}
-	results, err := Together(t.Context(), m.call, 3, all)
+	results, err := AppendBatch(t.Context(), m.call, 3, all)
 	if err != nil || len(results) != len(all) {
 		t.Fatal(len(results), err)
 	}
@@ -248,17 +248,17 @@ func TestTogether(t *testing.T) {
 			t.Fatalf("message %d: %+v", i, r)
 		}
 	}
-	if again, err := Together(t.Context(), m.call, 3, all); err != nil || again[99][0].Code != mailbox.Duplicate {
+	if again, err := AppendBatch(t.Context(), m.call, 3, all); err != nil || again[99][0].Code != mailbox.Duplicate {
 		t.Fatal(again, err)
 	}
-	if _, err := Together(t.Context(), m.call, 4, all); !errors.Is(err, mailbox.ErrRefused) {
+	if _, err := AppendBatch(t.Context(), m.call, 4, all); !errors.Is(err, mailbox.ErrRefused) {
 		t.Fatalf("another shard: %v", err)
 	}
-	if _, err := Together(t.Context(), m.call, 3, []*mailbox.Delivery{delivery(0, strings.Repeat("x", mailbox.MaxTogether+1), "a@x")}); err == nil {
+	if _, err := AppendBatch(t.Context(), m.call, 3, []*mailbox.Delivery{delivery(0, strings.Repeat("x", mailbox.MaxBatch+1), "a@x")}); err == nil {
 		t.Fatal("too much was taken")
 	}
 	m.cut.Store(true)
-	if _, err := Together(t.Context(), m.call, 3, all); !errors.Is(err, mailbox.ErrUnknown) {
+	if _, err := AppendBatch(t.Context(), m.call, 3, all); !errors.Is(err, mailbox.ErrUnknown) {
 		t.Fatalf("a lost answer: %v", err)
 	}
 }
@@ -358,7 +358,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(appendHead(nil, 3, delivery(1, "content", "a@x", "b@x")))
 	f.Add(appendOutcome(nil, []mailbox.Result{{Code: mailbox.Stored, UID: 7, Warn: true}}, nil))
 	f.Add(appendOutcome(nil, nil, mailbox.ErrBusy))
-	f.Add(AppendRecords(nil, []mailbox.Record{{ID: mail.ID{1}, Recipient: 300}}))
+	f.Add(AppendRecords(nil, []mailbox.DedupRecord{{ID: mail.ID{1}, Recipient: 300}}))
 	f.Add(append(appendMessage([]byte{0}, &mailbox.Message{UID: 1, Size: 5, Date: -1}), 0))
 	f.Add(append(appendPieceHead(nil, 3, nil), "abc"...))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -79,7 +79,7 @@ func (h handler) together(w http.ResponseWriter, r *http.Request) {
 	for in.more() {
 		var d *mailbox.Delivery
 		shard, d = in.head()
-		if octets += d.Content.Size; octets > mailbox.MaxTogether {
+		if octets += d.Content.Size; octets > mailbox.MaxBatch {
 			in.fail(errTooMuch)
 		}
 		in.content(&d.Content)
@@ -94,7 +94,7 @@ func (h handler) together(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte{number(mailbox.ErrRefused)})
 		return
 	}
-	results, err := s.AppendTogether(r.Context(), all)
+	results, err := s.AppendBatch(r.Context(), all)
 	b := []byte{number(err)}
 	for _, some := range results {
 		if err == nil {
@@ -216,7 +216,7 @@ func (h handler) open(q *Request) (*mailbox.ContentReader, error) {
 	return m, err
 }
 
-// forget drops append records of one shard.
+// forget drops dedup records of one shard.
 func (h handler) forget(w http.ResponseWriter, r *http.Request) {
 	in := newReader(r.Body)
 	shard := int(in.count(1 << 16))
@@ -226,6 +226,6 @@ func (h handler) forget(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s := h.shards.Owned(shard); s != nil {
-		_ = s.Forget(records) // what is lost is found again
+		_ = s.DropDedupRecords(records) // what is lost is found again
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// heads remembers where each domain's schedule begins. What lies before was deleted, and a store of
+// scanHints remembers where each domain's schedule begins. What lies before was deleted, and a store of
 // the LSM kind walks over what was deleted until it is compacted (pitfall P5): scans from the
 // beginning of a busy domain would get slower and slower.
 //
@@ -18,10 +18,10 @@ import (
 // A scan whose snapshot did not hold the row may set the head behind it, but then wrote comes
 // later, or came between begin and found, and in both cases the row's place is in low and so the
 // next scan begins there.
-type heads struct {
+type scanHints struct {
 	mu struct {
 		sync.Mutex
-		domains map[string]*head
+		domains map[string]*scanHint
 		version uint64
 	}
 }
@@ -41,24 +41,24 @@ func (a place) min(b place) place {
 	return b
 }
 
-type head struct {
+type scanHint struct {
 	first   place // no row known to a scan is before
 	low     place // the first of the rows written since
 	version uint64
 }
 
-// maxHeads bounds the memory of heads, about 15 MiB. Over it one is forgotten, which costs a slow
+// maxScanHints bounds the memory of scanHints, about 15 MiB. Over it one is forgotten, which costs a slow
 // scan.
-const maxHeads = 100_000
+const maxScanHints = 100_000
 
-func (h *heads) reset() {
+func (h *scanHints) reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.mu.domains = make(map[string]*head)
+	h.mu.domains = make(map[string]*scanHint)
 }
 
 // begin returns where to begin a scan of a domain.
-func (h *heads) begin(domain string) (from place, version uint64) {
+func (h *scanHints) begin(domain string) (from place, version uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	d := h.mu.domains[domain]
@@ -66,31 +66,31 @@ func (h *heads) begin(domain string) (from place, version uint64) {
 		if h.mu.domains == nil {
 			return place{}, 0
 		}
-		if len(h.mu.domains) >= maxHeads {
+		if len(h.mu.domains) >= maxScanHints {
 			for other := range h.mu.domains {
 				delete(h.mu.domains, other)
 				break
 			}
 		}
 		h.mu.version++
-		d = &head{low: lastPlace, version: h.mu.version}
+		d = &scanHint{low: lastPlace, version: h.mu.version}
 		h.mu.domains[domain] = d
 	}
 	return d.first.min(d.low), d.version
 }
 
 // found gives the first place that a scan found.
-func (h *heads) found(domain string, version uint64, first place) {
+func (h *scanHints) found(domain string, version uint64, first place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if d := h.mu.domains[domain]; d != nil && d.version == version {
 		h.mu.version++
-		*d = head{first: first.min(d.low), low: lastPlace, version: h.mu.version}
+		*d = scanHint{first: first.min(d.low), low: lastPlace, version: h.mu.version}
 	}
 }
 
 // wrote notes a schedule row.
-func (h *heads) wrote(domain []byte, p place) {
+func (h *scanHints) wrote(domain []byte, p place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if d := h.mu.domains[string(domain)]; d != nil {

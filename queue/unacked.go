@@ -13,29 +13,29 @@ import (
 // That is true whoever owned the queue in between, so it is recorded before anything is attempted
 // in the new term. Refusals and deferrals are forgotten: the word of another owner may be newer.
 
-// unrecordedMost bounds what is remembered, in outcomes. The rest is delivered again.
-const unrecordedMost = 8 * settleMost
+// unackedMost bounds what is remembered, in outcomes. The rest is delivered again.
+const unackedMost = 8 * settleMost
 
-type unrecorded struct {
+type unackedDeliveries struct {
 	mu       sync.Mutex
 	outcomes []Outcome
 }
 
 // remember keeps those of the outcomes that are deliveries.
-func (u *unrecorded) remember(outcomes []Outcome) {
+func (u *unackedDeliveries) remember(outcomes []Outcome) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for i := range outcomes {
 		switch outcomes[i].State {
 		case Delivered, Relayed, Expanded:
-			if len(u.outcomes) < unrecordedMost {
+			if len(u.outcomes) < unackedMost {
 				u.outcomes = append(u.outcomes, outcomes[i])
 			}
 		}
 	}
 }
 
-func (u *unrecorded) take() []Outcome {
+func (u *unackedDeliveries) take() []Outcome {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	outcomes := u.outcomes
@@ -51,7 +51,7 @@ func (r *run) recall(ctx context.Context) error {
 			p.settling.Wait() // its context has ended
 		}
 	}
-	outcomes := r.q.unrecorded.take()
+	outcomes := r.q.unacked.take()
 	if len(outcomes) == 0 {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (r *run) recall(ctx context.Context) error {
 	defer stop()
 	for batch := range slices.Chunk(outcomes, settleMost) {
 		if err := r.settleBatch(batch); err != nil {
-			r.q.unrecorded.remember(outcomes)
+			r.q.unacked.remember(outcomes)
 			return fmt.Errorf("queue: recording what was delivered before: %w", err)
 		}
 	}
