@@ -19,7 +19,11 @@ func TestDomainsAndAliases(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	wrong("an alias in no domain", e.AddAlias(ctx, "a@grün.example", []string{"b@x.example"}, ""), nil)
+	wrong(
+		"an alias in no domain",
+		e.AddAlias(ctx, "a@grün.example", []string{"b@x.example"}, ""),
+		nil,
+	)
 	must(t, e.AddDomain(ctx, "GRÜN.example", "+"))
 	wrong("twice", e.AddDomain(ctx, "xn--grn-ioa.example", "+"), ErrDomainExists)
 	wrong("a literal", e.AddDomain(ctx, "[192.0.2.1]", "+"), nil)
@@ -28,32 +32,75 @@ func TestDomainsAndAliases(t *testing.T) {
 	wrong("set of none", e.SetDomain(ctx, "x.example", "-"), ErrUnknownDomain)
 	wrong("remove of none", e.RemoveDomain(ctx, "x.example", false), ErrUnknownDomain)
 	must(t, e.SetDomain(ctx, "grün.example", ""))
-	if d, ok := e.Directory.Domain("xn--grn-ioa.example"); !ok || d.Separator != "" || d.Version == 0 {
+	if d, ok := e.Directory.Domain("xn--grn-ioa.example"); !ok || d.Separator != "" ||
+		d.Version == 0 {
 		t.Errorf("the domain is %+v", d)
 	}
 
 	must(t, e.Add(ctx, "user@grün.example", "pw", Settings{}))
-	wrong("a user's name", e.AddAlias(ctx, "user@grün.example", []string{"b@x.example"}, ""), ErrExists)
-	must(t, e.AddAlias(ctx, "Both@grün.example", []string{"user@grün.example", "Who@x.example"}, "owner@grün.example"))
+	wrong(
+		"a user's name",
+		e.AddAlias(ctx, "user@grün.example", []string{"b@x.example"}, ""),
+		ErrExists,
+	)
+	must(
+		t,
+		e.AddAlias(
+			ctx,
+			"Both@grün.example",
+			[]string{"user@grün.example", "Who@x.example"},
+			"owner@grün.example",
+		),
+	)
 	wrong("an alias's name", e.Add(ctx, "both@grün.example", "pw", Settings{}), ErrAliasExists)
-	wrong("twice", e.AddAlias(ctx, "both@grün.example", []string{"b@x.example"}, ""), ErrAliasExists)
+	wrong(
+		"twice",
+		e.AddAlias(ctx, "both@grün.example", []string{"b@x.example"}, ""),
+		ErrAliasExists,
+	)
 	wrong("to nobody", e.AddAlias(ctx, "none@grün.example", nil, ""), nil)
 	wrong("to no address", e.AddAlias(ctx, "none@grün.example", []string{"who"}, ""), nil)
 	wrong("to many", e.AddAlias(ctx, "none@grün.example", make([]string, maxTargets+1), ""), nil)
-	wrong("owned by nobody", e.AddAlias(ctx, "none@grün.example", []string{"b@x.example"}, "who"), nil)
-	wrong("a list of everybody", e.AddAlias(ctx, "@grün.example", []string{"b@x.example"}, "owner@x.example"), nil)
+	wrong(
+		"owned by nobody",
+		e.AddAlias(ctx, "none@grün.example", []string{"b@x.example"}, "who"),
+		nil,
+	)
+	wrong(
+		"a list of everybody",
+		e.AddAlias(ctx, "@grün.example", []string{"b@x.example"}, "owner@x.example"),
+		nil,
+	)
 	must(t, e.AddAlias(ctx, "@grün.example", []string{"user@grün.example"}, ""))
-	must(t, e.EditAlias(ctx, "both@grün.example", func(to []string, owner string) ([]string, string) { return to[1:], owner }))
+	must(
+		t,
+		e.EditAlias(
+			ctx,
+			"both@grün.example",
+			func(to []string, owner string) ([]string, string) { return to[1:], owner },
+		),
+	)
 	a, ok := e.Directory.Alias("both@xn--grn-ioa.example")
-	if !ok || !reflect.DeepEqual(a.Targets, []string{"Who@x.example"}) || a.Owner != "owner@grün.example" {
+	if !ok || !reflect.DeepEqual(a.Targets, []string{"Who@x.example"}) ||
+		a.Owner != "owner@grün.example" {
 		t.Errorf("the list is %+v", a)
 	}
-	wrong("edit of none", e.EditAlias(ctx, "none@grün.example", func(to []string, owner string) ([]string, string) { return to, owner }), ErrUnknownAlias)
+	wrong(
+		"edit of none",
+		e.EditAlias(
+			ctx,
+			"none@grün.example",
+			func(to []string, owner string) ([]string, string) { return to, owner },
+		),
+		ErrUnknownAlias,
+	)
 	wrong("remove of none", e.RemoveAlias(ctx, "none@grün.example"), ErrUnknownAlias)
 
 	again := New()
 	must(t, again.Load(s))
-	if !reflect.DeepEqual(again.Aliases("", 0), e.Directory.Aliases("", 0)) || len(again.Aliases("", 0)) != 2 || len(again.Domains("", 0)) != 1 {
+	if !reflect.DeepEqual(again.Aliases("", 0), e.Directory.Aliases("", 0)) ||
+		len(again.Aliases("", 0)) != 2 ||
+		len(again.Domains("", 0)) != 1 {
 		t.Errorf("after a start: %v, %v", again.Aliases("", 0), again.Domains("", 0))
 	}
 	restored := rowstest.New(New())
@@ -105,7 +152,8 @@ func TestRowsOfOlderVersions(t *testing.T) {
 		t.Fatalf("%+v", u)
 	}
 	// So do commands of the older version that are still in the log.
-	if r, err := s.Propose(ctx, []byte("\x01\x02"+`{"name":"a@example.com","hash":"x"}`), nil); err != nil || r != Done {
+	if r, err := s.Propose(ctx, []byte("\x01\x02"+`{"name":"a@example.com","hash":"x"}`), nil); err != nil ||
+		r != Done {
 		t.Fatalf("a command of the older version: %v, %v", r, err)
 	}
 	// A stage command of nothing, of an empty stage or of users that are none changes nothing.

@@ -13,9 +13,11 @@ func Describe(data []byte) string {
 	kind := commandType(data[1])
 	words := map[commandType]string{
 		cmdAdd: "user %s is added", cmdPut: "user %s is changed", cmdRemove: "user %s is removed",
-		cmdAddDomain: "domain %s is added", cmdPutDomain: "domain %s is changed", cmdRemoveDomain: "domain %s is removed",
-		cmdAddAlias: "alias %s is added", cmdPutAlias: "alias %s is changed", cmdRemoveAlias: "alias %s is removed",
-		cmdCommit: "users that a directory server has are taken over",
+		cmdAddDomain: "domain %s is added", cmdPutDomain: "domain %s is changed",
+		cmdRemoveDomain: "domain %s is removed",
+		cmdAddAlias:     "alias %s is added", cmdPutAlias: "alias %s is changed",
+		cmdRemoveAlias: "alias %s is removed",
+		cmdCommit:      "users that a directory server has are taken over",
 	}[kind]
 	if kind >= cmdImport {
 		return words

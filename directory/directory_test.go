@@ -24,12 +24,21 @@ func must(t *testing.T, err error) {
 
 func TestAddChangeRemove(t *testing.T) {
 	e, _ := newEditor(t)
-	must(t, e.Add(ctx, "Bob@Example.COM", "secret", Settings{Tenant: "t1", Senders: []string{"Sales@example.com", "@GRÜN.example"}}))
+	must(
+		t,
+		e.Add(
+			ctx,
+			"Bob@Example.COM",
+			"secret",
+			Settings{Tenant: "t1", Senders: []string{"Sales@example.com", "@GRÜN.example"}},
+		),
+	)
 	if err := e.Add(ctx, "bob@example.com", "other", Settings{}); !errors.Is(err, ErrExists) {
 		t.Fatalf("a second bob: %v", err)
 	}
 	bob, ok := e.Directory.Get("bob@example.com")
-	if !ok || bob.Tenant != "t1" || bob.Version != 1 || bob.Scram != nil || !bob.Created.Equal(clockStart) {
+	if !ok || bob.Tenant != "t1" || bob.Version != 1 || bob.Scram != nil ||
+		!bob.Created.Equal(clockStart) {
 		t.Fatalf("bob is %+v, %v", bob, ok)
 	}
 	if ok, err := VerifyPassword(bob.Hash, "secret"); !ok || err != nil {
@@ -44,14 +53,23 @@ func TestAddChangeRemove(t *testing.T) {
 
 	must(t, e.Passwd(ctx, "BOB@example.com", "new one"))
 	changed, _ := e.Directory.Get("bob@example.com")
-	if ok, _ := VerifyPassword(changed.Hash, "secret"); ok || changed.Version <= bob.Version || changed.Tenant != "t1" {
+	if ok, _ := VerifyPassword(changed.Hash, "secret"); ok || changed.Version <= bob.Version ||
+		changed.Tenant != "t1" {
 		t.Fatalf("after passwd: %+v", changed)
 	}
 	if ok, _ := VerifyPassword(bob.Hash, "secret"); !ok {
 		t.Fatal("the old value was changed in place")
 	}
-	must(t, e.Edit(ctx, "bob@example.com", to(Settings{Disabled: true, Messages: Rate{100, time.Hour}})))
-	if u, _ := e.Directory.Get("bob@example.com"); !u.Disabled || u.Messages.N != 100 || u.Tenant != "" {
+	must(
+		t,
+		e.Edit(
+			ctx,
+			"bob@example.com",
+			to(Settings{Disabled: true, Messages: Rate{100, time.Hour}}),
+		),
+	)
+	if u, _ := e.Directory.Get("bob@example.com"); !u.Disabled || u.Messages.N != 100 ||
+		u.Tenant != "" {
 		t.Fatalf("after set: %+v", u)
 	}
 	must(t, e.Remove(ctx, "bob@example.com"))
@@ -78,7 +96,8 @@ func TestScramOnlyWhenEnabled(t *testing.T) {
 		t.Fatalf("keys %+v", first.Scram)
 	}
 	must(t, e.Passwd(ctx, "a@example.com", "pw2"))
-	if u, _ := e.Directory.Get("a@example.com"); u.Scram == nil || reflect.DeepEqual(u.Scram, first.Scram) {
+	if u, _ := e.Directory.Get("a@example.com"); u.Scram == nil ||
+		reflect.DeepEqual(u.Scram, first.Scram) {
 		t.Fatal("the keys were not renewed with the password")
 	}
 	must(t, e.Edit(ctx, "a@example.com", to(Settings{})))
@@ -136,17 +155,27 @@ func TestViewFollowsTheStore(t *testing.T) {
 func TestReloadAndReplay(t *testing.T) {
 	e, s := newEditor(t)
 	for i := range 20 {
-		must(t, e.Add(ctx, fmt.Sprintf("u%02d@example.com", i), "pw", Settings{Senders: []string{"x@example.com"}}))
+		must(
+			t,
+			e.Add(
+				ctx,
+				fmt.Sprintf("u%02d@example.com", i),
+				"pw",
+				Settings{Senders: []string{"x@example.com"}},
+			),
+		)
 	}
 	must(t, e.Remove(ctx, "u03@example.com"))
 	must(t, e.Passwd(ctx, "u04@example.com", "other"))
 
 	again := New()
 	must(t, again.Load(s))
-	if a, b := e.Directory.List("", 0), again.List("", 0); len(a) != 19 || !reflect.DeepEqual(a, b) {
+	if a, b := e.Directory.List("", 0), again.List("", 0); len(a) != 19 ||
+		!reflect.DeepEqual(a, b) {
 		t.Fatalf("after a start: %d users, before %d", len(b), len(a))
 	}
-	if got := again.List("u10@example.com", 2); len(got) != 2 || got[0].Name != "u11@example.com" || got[1].Name != "u12@example.com" {
+	if got := again.List("u10@example.com", 2); len(got) != 2 || got[0].Name != "u11@example.com" ||
+		got[1].Name != "u12@example.com" {
 		t.Fatalf("a page: %v", got)
 	}
 
@@ -205,7 +234,8 @@ func (refusing) Propose(context.Context, []byte, [][]byte) (any, error) {
 func TestProposerErrors(t *testing.T) {
 	e, _ := newEditor(t)
 	e.Proposer = refusing{}
-	if err := e.Add(ctx, "a@example.com", "pw", Settings{}); err == nil || !strings.Contains(err.Error(), "no leader") {
+	if err := e.Add(ctx, "a@example.com", "pw", Settings{}); err == nil ||
+		!strings.Contains(err.Error(), "no leader") {
 		t.Fatal(err)
 	}
 }
@@ -247,7 +277,8 @@ func FuzzPHC(f *testing.F) {
 	f.Add("$argon2id$v=19$m=4294967295,t=4294967295,p=255$$")
 	f.Fuzz(func(t *testing.T, s string) {
 		cost, salt, key, err := parsePHC(s)
-		if err == nil && (cost.MemoryKiB > maxMemoryKiB || cost.Passes > maxPasses || cost.Passes == 0 || cost.Lanes == 0 || len(salt) < minSalt || len(key) < minKey) {
+		if err == nil &&
+			(cost.MemoryKiB > maxMemoryKiB || cost.Passes > maxPasses || cost.Passes == 0 || cost.Lanes == 0 || len(salt) < minSalt || len(key) < minKey) {
 			t.Fatalf("%q: %+v, %d, %d", s, cost, len(salt), len(key))
 		}
 	})
@@ -269,7 +300,15 @@ func FuzzCanonical(f *testing.F) {
 }
 
 func FuzzRecord(f *testing.F) {
-	f.Add(encodeRecord(&User{Name: "a@example.com", Senders: []string{"@b.example"}, Messages: Rate{1, time.Hour}}))
+	f.Add(
+		encodeRecord(
+			&User{
+				Name:     "a@example.com",
+				Senders:  []string{"@b.example"},
+				Messages: Rate{1, time.Hour},
+			},
+		),
+	)
 	f.Add([]byte{1, '{', '}'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		u, back := new(User), new(User)

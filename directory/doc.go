@@ -21,14 +21,18 @@ const (
 
 // User is one user. Immutable once it is in the view.
 type User struct {
-	Name     string   `json:"name"` // the log-in name: an address in canonical form
-	Tenant   string   `json:"tenant,omitempty"`
-	Senders  []string `json:"senders,omitempty"` // further reverse-paths: addresses, or "@domain" for all of a domain
-	Hash     string   `json:"hash"`              // see VerifyPassword for its formats; "": no password fits, but for the Scram keys
-	Scram    *Scram   `json:"scram,omitempty"`   // only for users who enabled SCRAM
-	Disabled bool     `json:"disabled,omitempty"`
-	Messages Rate     `json:"messages,omitzero"`   // messages the user may submit; zero: the configured rate
-	Rcpts    Rate     `json:"recipients,omitzero"` // recipients the user may send to; zero: the configured rate
+	Name   string `json:"name"` // the log-in name: an address in canonical form
+	Tenant string `json:"tenant,omitempty"`
+	// further reverse-paths: addresses, or "@domain" for all of a domain
+	Senders []string `json:"senders,omitempty"`
+	// see VerifyPassword for its formats; "": no password fits, but for the Scram keys
+	Hash     string `json:"hash"`
+	Scram    *Scram `json:"scram,omitempty"` // only for users who enabled SCRAM
+	Disabled bool   `json:"disabled,omitempty"`
+	// messages the user may submit; zero: the configured rate
+	Messages Rate `json:"messages,omitzero"`
+	// recipients the user may send to; zero: the configured rate
+	Rcpts Rate `json:"recipients,omitzero"`
 	// NoMailbox: the user only sends. Others have a mailbox if the domain of Name is local. Soft
 	// and Hard bound its octets; zero: nothing does.
 	NoMailbox bool  `json:"no_mailbox,omitempty"`
@@ -79,7 +83,9 @@ const DefaultSeparator = "+"
 
 // Alias is an address whose mail goes to others. Immutable once it is in the view.
 type Alias struct {
-	Name    string   `json:"name"`    // an address in canonical form, or "@domain" for all addresses of a domain that are nothing else (catch-all)
+	// an address in canonical form, or "@domain" for all addresses of a domain that are nothing
+	// else (catch-all)
+	Name    string   `json:"name"`
 	Targets []string `json:"targets"` // addresses
 	// Owner makes a list of the alias: messages to its targets carry this address as the
 	// reverse-path, so that failures are reported to whoever keeps the list (RFC 5321 3.9.2).
@@ -97,7 +103,9 @@ var (
 	ErrAliasExists   = errors.New("there is an alias of that name already")
 	ErrUnknownAlias  = errors.New("there is no alias of that name")
 	ErrDomainExists  = errors.New("there is a domain of that name already")
-	ErrUnknownDomain = errors.New("there is no domain of that name; `postroad domain add` makes one")
+	ErrUnknownDomain = errors.New(
+		"there is no domain of that name; `postroad domain add` makes one",
+	)
 )
 
 // Wrong is a refusal of what can never be: a name, an address or a setting that nobody could have.

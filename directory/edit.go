@@ -49,8 +49,10 @@ type Settings struct {
 // Settings returns what an operator has said of the user.
 func (u *User) Settings() Settings {
 	return Settings{
-		Tenant: u.Tenant, Senders: u.Senders, Disabled: u.Disabled, Messages: u.Messages, Recipients: u.Rcpts, Scram: u.Scram != nil,
-		NoMailbox: u.NoMailbox, Soft: u.Soft, Hard: u.Hard, Retention: u.Retention, Forward: u.Forward, Keep: u.Keep,
+		Tenant: u.Tenant, Senders: u.Senders, Disabled: u.Disabled, Messages: u.Messages,
+		Recipients: u.Rcpts, Scram: u.Scram != nil,
+		NoMailbox: u.NoMailbox, Soft: u.Soft, Hard: u.Hard, Retention: u.Retention,
+		Forward: u.Forward, Keep: u.Keep,
 	}
 }
 
@@ -76,7 +78,11 @@ func (e *Editor) Add(ctx context.Context, name, password string, s Settings) err
 
 // Passwd gives a user another password. SCRAM keys are renewed when the user has them.
 func (e *Editor) Passwd(ctx context.Context, name, password string) error {
-	return e.change(ctx, name, func(u *User) error { return e.setPassword(u, password, u.Scram != nil) })
+	return e.change(
+		ctx,
+		name,
+		func(u *User) error { return e.setPassword(u, password, u.Scram != nil) },
+	)
 }
 
 // Edit changes some of a user's settings. SCRAM keys can be dropped here, but not made: that takes
@@ -145,7 +151,10 @@ func (e *Editor) proposeBatch(ctx context.Context, kind commandType, v any) (b B
 	}
 	result, err := e.Proposer.Propose(ctx, data, nil)
 	if err != nil {
-		return b, fmt.Errorf("recording the change (look whether it took effect before you repeat it): %w", err)
+		return b, fmt.Errorf(
+			"recording the change (look whether it took effect before you repeat it): %w",
+			err,
+		)
 	}
 	switch r := result.(type) {
 	case Result:
@@ -173,7 +182,9 @@ func (e *Editor) setPassword(u *User, password string, withScram bool) (err erro
 
 // newer reports whether the user has settings that the first version of this state does not keep.
 func (u *User) newer() bool {
-	return u.NoMailbox || u.Soft != 0 || u.Hard != 0 || u.Retention != 0 || len(u.Forward) > 0 || u.Keep || u.Source != ""
+	return u.NoMailbox || u.Soft != 0 || u.Hard != 0 || u.Retention != 0 || len(u.Forward) > 0 ||
+		u.Keep ||
+		u.Source != ""
 }
 
 func (u *User) configure(s Settings) error {
@@ -181,7 +192,10 @@ func (u *User) configure(s Settings) error {
 		return wrongf("a tenant's name has at most %d octets", maxTenant)
 	}
 	if len(s.Senders) > maxSenders {
-		return wrongf("a user has at most %d further senders; use @domain for all of a domain", maxSenders)
+		return wrongf(
+			"a user has at most %d further senders; use @domain for all of a domain",
+			maxSenders,
+		)
 	}
 	for _, r := range []Rate{s.Messages, s.Recipients} {
 		if r != (Rate{}) && (r.N <= 0 || r.Per <= 0) {
@@ -206,7 +220,9 @@ func (u *User) configure(s Settings) error {
 	if err != nil {
 		return err
 	}
-	u.Tenant, u.Senders, u.Disabled, u.Messages, u.Rcpts = s.Tenant, senders, s.Disabled, s.Messages, s.Recipients
-	u.NoMailbox, u.Soft, u.Hard, u.Retention, u.Forward, u.Keep = s.NoMailbox, s.Soft, s.Hard, s.Retention, forward, s.Keep
+	u.Tenant, u.Senders, u.Disabled = s.Tenant, senders, s.Disabled
+	u.Messages, u.Rcpts = s.Messages, s.Recipients
+	u.NoMailbox, u.Soft, u.Hard, u.Retention = s.NoMailbox, s.Soft, s.Hard, s.Retention
+	u.Forward, u.Keep = forward, s.Keep
 	return nil
 }

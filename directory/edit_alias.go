@@ -48,7 +48,10 @@ func newDomain(name, separator string) (*Domain, error) {
 		return nil, wrongf("%q is not the name of a domain", name)
 	}
 	if len(separator) > 1 || separator != "" && !strings.Contains(separators, separator) {
-		return nil, wrongf("a separator is one of %s, or empty", strings.Join(strings.Split(separators, ""), " "))
+		return nil, wrongf(
+			"a separator is one of %s, or empty",
+			strings.Join(strings.Split(separators, ""), " "),
+		)
 	}
 	return &Domain{Name: canonical, Separator: separator}, nil
 }
@@ -73,7 +76,8 @@ func (d *Directory) inDomain(domain string) (found string) {
 	for _, t := range []tableName{users, aliases} {
 		d.tables[t].view.Range(func(name, v any) bool {
 			u, isUser := v.(*User)
-			if mail.DomainOf(name.(string)) == domain && (!isUser || !u.NoMailbox || len(u.Forward) > 0) {
+			if mail.DomainOf(name.(string)) == domain &&
+				(!isUser || !u.NoMailbox || len(u.Forward) > 0) {
 				found = name.(string)
 			}
 			return found == ""
@@ -89,7 +93,10 @@ func (e *Editor) AddAlias(ctx context.Context, name string, to []string, owner s
 		return err
 	}
 	if domain := mail.DomainOf(a.Name); !e.local(domain) {
-		return wrongf("%s is not a domain whose mail is kept here; `postroad domain add` makes it one", domain)
+		return wrongf(
+			"%s is not a domain whose mail is kept here; `postroad domain add` makes it one",
+			domain,
+		)
 	}
 	a.Created = e.Now().UTC()
 	a.Changed = a.Created
@@ -97,7 +104,11 @@ func (e *Editor) AddAlias(ctx context.Context, name string, to []string, owner s
 }
 
 // EditAlias gives an alias other targets, or another owner.
-func (e *Editor) EditAlias(ctx context.Context, name string, edit func(to []string, owner string) ([]string, string)) error {
+func (e *Editor) EditAlias(
+	ctx context.Context,
+	name string,
+	edit func(to []string, owner string) ([]string, string),
+) error {
 	name, err := CanonicalSender(name)
 	if err != nil {
 		return err

@@ -29,7 +29,12 @@ var ErrNoImport = errors.New("nothing is staged under that name")
 
 // Import puts users aside. Those it refuses are named; all others are staged. With replace they are
 // to take the places of users of the same names.
-func (e *Editor) Import(ctx context.Context, set string, batch []Imported, replace bool) (refused []Refused, err error) {
+func (e *Editor) Import(
+	ctx context.Context,
+	set string,
+	batch []Imported,
+	replace bool,
+) (refused []Refused, err error) {
 	if err := checkImport(set); err != nil {
 		return nil, err
 	}
@@ -70,7 +75,9 @@ func (u *User) weight() int {
 func checkImport(set string) error {
 	ok := len(set) > 0 && len(set) <= 64
 	for _, r := range set {
-		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
+		ok = ok &&
+			(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+				strings.ContainsRune("._-", r))
 	}
 	if !ok {
 		return wrongf("a stage's name has 1 to 64 letters, digits, dots, hyphens and underscores")
@@ -85,7 +92,14 @@ func (e *Editor) imported(i *Imported, replace bool) (*User, error) {
 		return nil, err
 	}
 	now := e.Now().UTC()
-	u := &User{Name: name, Hash: i.Hash, Scram: i.Scram, Source: i.Source, Created: now, Changed: now}
+	u := &User{
+		Name:    name,
+		Hash:    i.Hash,
+		Scram:   i.Scram,
+		Source:  i.Source,
+		Created: now,
+		Changed: now,
+	}
 	known, ok := e.Directory.Get(name)
 	switch {
 	case ok && (!replace || known.Source != i.Source):
@@ -99,22 +113,35 @@ func (e *Editor) imported(i *Imported, replace bool) (*User, error) {
 	return u, u.configure(i.Settings)
 }
 
-// Commit makes the users of an import visible, batch by batch, and tells progress how many are. kept
-// are those that stay staged because somebody has made a user or an alias of their names meanwhile.
-// After an error Commit goes on where it was when it is called again.
-func (e *Editor) Commit(ctx context.Context, set string, progress func(n int)) (committed, kept int, err error) {
+// Commit makes the users of an import visible, batch by batch, and tells progress how many are.
+// kept are those that stay staged because somebody has made a user or an alias of their names
+// meanwhile. After an error Commit goes on where it was when it is called again.
+func (e *Editor) Commit(
+	ctx context.Context,
+	set string,
+	progress func(n int),
+) (committed, kept int, err error) {
 	return e.eachStaged(ctx, set, cmdCommit, progress)
 }
 
 // Discard drops an import.
-func (e *Editor) Discard(ctx context.Context, set string, progress func(n int)) (dropped int, err error) {
+func (e *Editor) Discard(
+	ctx context.Context,
+	set string,
+	progress func(n int),
+) (dropped int, err error) {
 	dropped, _, err = e.eachStaged(ctx, set, cmdDiscard, progress)
 	return dropped, err
 }
 
 // eachStaged proposes a command for each batch of an import's names. The names come from this
 // member's rows, which may be behind by a moment.
-func (e *Editor) eachStaged(ctx context.Context, set string, kind commandType, progress func(n int)) (done, kept int, err error) {
+func (e *Editor) eachStaged(
+	ctx context.Context,
+	set string,
+	kind commandType,
+	progress func(n int),
+) (done, kept int, err error) {
 	var mu sync.Mutex
 	all := newFlight(ctx)
 	after, seen := "", false

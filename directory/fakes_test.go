@@ -17,7 +17,12 @@ func newEditor(t *testing.T) (*Editor, *rowstest.Store) {
 	d := New()
 	s := rowstest.New(d)
 	must(t, d.Load(s))
-	return &Editor{Directory: d, Proposer: s, Now: func() time.Time { return clockStart }, Cost: cheap}, s
+	return &Editor{
+		Directory: d,
+		Proposer:  s,
+		Now:       func() time.Time { return clockStart },
+		Cost:      cheap,
+	}, s
 }
 
 // to is an edit that gives a user these settings and no others.

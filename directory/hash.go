@@ -30,13 +30,18 @@ const (
 
 var (
 	bcryptForm = regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`)
-	shaForm    = regexp.MustCompile(`^\$([56])\$(?:rounds=([1-9][0-9]{3,6})\$)?([!-#%-9;-~]{1,16})\$([./A-Za-z0-9]+)$`)
+	shaForm    = regexp.MustCompile(
+		`^\$([56])\$(?:rounds=([1-9][0-9]{3,6})\$)?([!-#%-9;-~]{1,16})\$([./A-Za-z0-9]+)$`,
+	)
 )
 
 // schemes are the names that hashes have in front ({CRYPT} and so on, as Dovecot writes them), and
 // how what follows begins.
 var schemes = map[string][]string{
-	"ARGON2ID": {"$argon2id$"}, "CRYPT": {"$2", "$5$", "$6$"}, "BLF-CRYPT": {"$2"}, "SHA512-CRYPT": {"$6$"}, "SHA256-CRYPT": {"$5$"},
+	"ARGON2ID": {
+		"$argon2id$",
+	}, "CRYPT": {"$2", "$5$",
+		"$6$"}, "BLF-CRYPT": {"$2"}, "SHA512-CRYPT": {"$6$"}, "SHA256-CRYPT": {"$5$"},
 }
 
 const scramScheme = "SCRAM-SHA-256"
@@ -58,7 +63,11 @@ func ParseHash(s string) (stored string, keys *Scram, err error) {
 		return "", keys, err
 	}
 	if begins, known := schemes[scheme]; scheme != "" && (!known || !hasAnyPrefix(rest, begins)) {
-		return "", nil, wrongf("{%.20s} is not a scheme that is taken here, or the hash is not of that scheme: use ARGON2ID, SCRAM-SHA-256, or CRYPT with $2y$, $5$ or $6$", scheme)
+		return "", nil, wrongf(
+			"{%.20s} is not a scheme that is taken here, or the hash is not of that scheme: "+
+				"use ARGON2ID, SCRAM-SHA-256, or CRYPT with $2y$, $5$ or $6$",
+			scheme,
+		)
 	}
 	return rest, nil, checkHash(rest)
 }
@@ -136,13 +145,19 @@ func verifyCrypt(stored, password string) (bool, error) {
 		if err := checkBcrypt(stored); err != nil {
 			return false, err
 		}
-		return bcrypt.CompareHashAndPassword([]byte(stored), []byte(password)) == nil && password != "", nil
+		return bcrypt.CompareHashAndPassword([]byte(stored), []byte(password)) == nil &&
+			password != "", nil
 	}
 	c, err := parseSha(stored)
 	if err != nil {
 		return false, err
 	}
-	key := crypt.KeySHACrypt(c.hash, []byte(password), []byte(c.salt), c.rounds) // in the base 64 of crypt(3)
+	key := crypt.KeySHACrypt(
+		c.hash,
+		[]byte(password),
+		[]byte(c.salt),
+		c.rounds,
+	) // in the base 64 of crypt(3)
 	return subtle.ConstantTimeCompare(key, []byte(c.want)) == 1 && password != "", nil
 }
 
@@ -151,18 +166,27 @@ func verifyCrypt(stored, password string) (bool, error) {
 func parseScram(s string) (*Scram, error) {
 	f := strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ':' || r == '$' })
 	if len(f) != 4 || len(s) > 400 {
-		return nil, wrongf("SCRAM-SHA-256 keys are ITERATIONS,SALT,STOREDKEY,SERVERKEY, the last three in base 64")
+		return nil, wrongf(
+			"SCRAM-SHA-256 keys are ITERATIONS,SALT,STOREDKEY,SERVERKEY, the last three in base 64",
+		)
 	}
 	keys := &Scram{}
 	n, err := strconv.Atoi(f[0])
 	if err != nil || n < minScramIterations || n > maxScramIterations {
-		return nil, wrongf("SCRAM keys have %d to %d iterations here", minScramIterations, maxScramIterations)
+		return nil, wrongf(
+			"SCRAM keys have %d to %d iterations here",
+			minScramIterations,
+			maxScramIterations,
+		)
 	}
 	keys.Iterations = n
 	for i, to := range []*[]byte{&keys.Salt, &keys.StoredKey, &keys.ServerKey} {
 		b, err := base64.StdEncoding.Strict().DecodeString(f[i+1])
-		if err != nil || i == 0 && (len(b) < minSalt || len(b) > maxSalt) || i > 0 && len(b) != sha256.Size {
-			return nil, wrongf("the salt or a key of SCRAM-SHA-256 is not base 64, or of the wrong length")
+		if err != nil || i == 0 && (len(b) < minSalt || len(b) > maxSalt) ||
+			i > 0 && len(b) != sha256.Size {
+			return nil, wrongf(
+				"the salt or a key of SCRAM-SHA-256 is not base 64, or of the wrong length",
+			)
 		}
 		*to = b
 	}
@@ -185,7 +209,14 @@ func FormatScram(keys *Scram) string {
 		return ""
 	}
 	b64 := base64.StdEncoding.EncodeToString
-	return fmt.Sprintf("{%s}%d,%s,%s,%s", scramScheme, keys.Iterations, b64(keys.Salt), b64(keys.StoredKey), b64(keys.ServerKey))
+	return fmt.Sprintf(
+		"{%s}%d,%s,%s,%s",
+		scramScheme,
+		keys.Iterations,
+		b64(keys.Salt),
+		b64(keys.StoredKey),
+		b64(keys.ServerKey),
+	)
 }
 
 // verifyScram reports whether the keys are those of a password.
@@ -197,7 +228,9 @@ func verifyScram(keys *Scram, password string) (bool, error) {
 	if err != nil {
 		return false, nil // no password that SASLprep takes (RFC 5802 2.2) was ever this one
 	}
-	got, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(keys.Salt), Iters: keys.Iterations})
+	got, err := client.GetStoredCredentialsWithError(
+		scram.KeyFactors{Salt: string(keys.Salt), Iters: keys.Iterations},
+	)
 	if err != nil {
 		return false, fmt.Errorf("SCRAM keys: %w", err)
 	}

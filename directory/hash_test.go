@@ -7,17 +7,41 @@ import (
 
 // foreign are hashes that others made: Dovecot's doveadm pw, OpenSSL and glibc.
 var foreign = []struct{ hash, password string }{
-	{"{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$qNLvw1OXeiFpPd9ULyBvpQ$Gv4OQhm40roi1xuHPdokTAB+XH8oM7nTHFksOASXRNk", "secret word"},
-	{"{SCRAM-SHA-256}4096,VZL7UYWQk9BBw2RGqu87Qw==,2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=,msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=", "secret word"},
-	{"{scram-sha-256}SCRAM-SHA-256$4096:VZL7UYWQk9BBw2RGqu87Qw==$2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=:msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=", "secret word"},
-	{"SCRAM-SHA-256$4096:VZL7UYWQk9BBw2RGqu87Qw==$2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=:msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=", "secret word"},
+	{
+		"{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$qNLvw1OXeiFpPd9ULyBvpQ$Gv4OQhm40roi1xuHPdokTAB+XH8oM7nTHFksOASXRNk",
+		"secret word",
+	},
+	{
+		"{SCRAM-SHA-256}4096,VZL7UYWQk9BBw2RGqu87Qw==,2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=,msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=",
+		"secret word",
+	},
+	{
+		"{scram-sha-256}SCRAM-SHA-256$4096:VZL7UYWQk9BBw2RGqu87Qw==$2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=:msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=",
+		"secret word",
+	},
+	{
+		"SCRAM-SHA-256$4096:VZL7UYWQk9BBw2RGqu87Qw==$2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=:msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=",
+		"secret word",
+	},
 	{"{BLF-CRYPT}$2y$05$IF5EsP.crE/43E4ssbTn0O5m6OZfKOW/zncvbHs8wrHJPcBo32gde", "secret word"},
 	{"{CRYPT}$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW", "secret"},
 	{"$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a", "secret"},
-	{"{CRYPT}$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i", strings.Repeat("x", 100)},
-	{"{SHA512-CRYPT}$6$V2YTzdEBm.6nsfok$hbT7Xydhk.idNihw1nVCrBvxNuzZWX3otYmYr/KFw6rzZQQdVqFQxDdentZjKhYhXZ.b0S3bbo.JKJY3iMxPH1", "secret word"},
-	{"{CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1", "Hello world!"},
-	{"{CRYPT}$6$rounds=1500$Abc./xyz$7uF17Gvmsc0K.ivE1JZaVCqNWOhm./JCr5NHMop0fElUqg0OS08YovD.fnN7F0RTnAsYJMbmjlCdd96xH9Gnf1", "grün & gut"},
+	{
+		"{CRYPT}$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i",
+		strings.Repeat("x", 100),
+	},
+	{
+		"{SHA512-CRYPT}$6$V2YTzdEBm.6nsfok$hbT7Xydhk.idNihw1nVCrBvxNuzZWX3otYmYr/KFw6rzZQQdVqFQxDdentZjKhYhXZ.b0S3bbo.JKJY3iMxPH1",
+		"secret word",
+	},
+	{
+		"{CRYPT}$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
+		"Hello world!",
+	},
+	{
+		"{CRYPT}$6$rounds=1500$Abc./xyz$7uF17Gvmsc0K.ivE1JZaVCqNWOhm./JCr5NHMop0fElUqg0OS08YovD.fnN7F0RTnAsYJMbmjlCdd96xH9Gnf1",
+		"grün & gut",
+	},
 	{"{SHA256-CRYPT}$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", "Hello world!"},
 }
 
@@ -33,7 +57,8 @@ func TestForeignHashes(t *testing.T) {
 			t.Errorf("%s: its password is refused: %v", c.hash, err)
 		}
 		for _, wrong := range []string{"", c.password + "y", strings.ToUpper(c.password[:1]) + "?", strings.Repeat("y", 2000)} {
-			if ok, err := u.Verify(wrong); err != nil || ok && len(c.password) <= 72 { // bcrypt looks at 72 octets
+			if ok, err := u.Verify(wrong); err != nil ||
+				ok && len(c.password) <= 72 { // bcrypt looks at 72 octets
 				t.Errorf("%s takes %.10q: %v, %v", c.hash, wrong, ok, err)
 			}
 		}
@@ -75,10 +100,12 @@ func FuzzParseHash(f *testing.F) {
 		if (stored == "") == (keys == nil) {
 			t.Fatalf("%q: %q and %v", s, stored, keys)
 		}
-		if stored != "" && checkHash(stored) != nil || keys != nil && keys.Iterations > maxScramIterations {
+		if stored != "" && checkHash(stored) != nil ||
+			keys != nil && keys.Iterations > maxScramIterations {
 			t.Fatalf("%q was taken, as %q and %+v", s, stored, keys)
 		}
-		if again, _, err := ParseHash(FormatHash(stored) + FormatScram(keys)); err != nil || again != stored {
+		if again, _, err := ParseHash(FormatHash(stored) + FormatScram(keys)); err != nil ||
+			again != stored {
 			t.Fatalf("%q: written and read again it is %q, %v", s, again, err)
 		}
 	})

@@ -36,7 +36,7 @@ var keyStaged = []byte("ns") // the number of staged users
 func importKey(set, name string) []byte { return []byte("s" + set + "\x00" + name) }
 
 // Batch is what Apply returns for a batch of staged users: how many it moved or dropped, and how
-// many it kept where they are. What else was named had gone before.
+// many it kept where they are. Other names had gone before.
 type Batch struct {
 	Moved, Kept uint8
 	Full        bool // there was no place for the others
@@ -79,7 +79,14 @@ func (d *Directory) applyCommit(w rows.Writer, index uint64, c *importCommand) (
 		}
 		var s staged
 		if err := decodeRecord(row, &s); err != nil || s.User == nil {
-			panic(fmt.Sprintf("directory: entry %d: staged user %q cannot be read: %v", index, name, err))
+			panic(
+				fmt.Sprintf(
+					"directory: entry %d: staged user %q cannot be read: %v",
+					index,
+					name,
+					err,
+				),
+			)
 		}
 		r := d.applyPut(w, index, t, s.User, true)
 		if r == Exists && s.Replace {

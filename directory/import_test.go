@@ -22,12 +22,26 @@ func TestImportAndCommit(t *testing.T) {
 	must(t, e.Add(ctx, "there@example.com", "pw", Settings{Tenant: "old"}))
 	var batch []Imported
 	for i := range 1000 {
-		batch = append(batch, Imported{Name: fmt.Sprintf("U%03d@example.com", i), Hash: "x", Settings: Settings{Hard: 5}})
+		batch = append(
+			batch,
+			Imported{
+				Name:     fmt.Sprintf("U%03d@example.com", i),
+				Hash:     "x",
+				Settings: Settings{Hard: 5},
+			},
+		)
 	}
-	batch = append(batch, Imported{Name: "there@example.com"}, Imported{Name: "nobody"}, Imported{Name: "b@example.com", Settings: Settings{Soft: 2, Hard: 1}})
+	batch = append(
+		batch,
+		Imported{Name: "there@example.com"},
+		Imported{Name: "nobody"},
+		Imported{Name: "b@example.com", Settings: Settings{Soft: 2, Hard: 1}},
+	)
 	refused, err := e.Import(ctx, "first", batch, false)
 	must(t, err)
-	if len(refused) != 3 || refused[0].Number != 1000 || !errors.Is(refused[0].Why, ErrExists) || refused[1].Number != 1001 || refused[2].Number != 1002 {
+	if len(refused) != 3 || refused[0].Number != 1000 || !errors.Is(refused[0].Why, ErrExists) ||
+		refused[1].Number != 1001 ||
+		refused[2].Number != 1002 {
 		t.Fatalf("refused: %v", refused)
 	}
 	if _, err := e.Import(ctx, "no name", batch, false); err == nil {
@@ -53,13 +67,15 @@ func TestImportAndCommit(t *testing.T) {
 	if err != nil || committed != 998 || kept != 2 || told != 1000 {
 		t.Fatalf("published %d, kept %d, told %d, %v", committed, kept, told, err)
 	}
-	if u, ok := e.Directory.Get("u999@example.com"); !ok || u.Hard != 5 || u.Version == 0 || !u.Created.Equal(clockStart) {
+	if u, ok := e.Directory.Get("u999@example.com"); !ok || u.Hard != 5 || u.Version == 0 ||
+		!u.Created.Equal(clockStart) {
 		t.Errorf("a published user: %+v", u)
 	}
 	if u, _ := e.Directory.Get("u500@example.com"); u.Tenant != "mine" {
 		t.Errorf("the user who was there is now %+v", u)
 	}
-	if stages, err := e.Directory.Imports(); err != nil || len(stages) != 1 || stages[0] != (Import{"first", 2}) {
+	if stages, err := e.Directory.Imports(); err != nil || len(stages) != 1 ||
+		stages[0] != (Import{"first", 2}) {
 		t.Errorf("stages %v, %v", stages, err)
 	}
 	if _, err := e.Discard(ctx, "first", nil); err != nil {
@@ -91,7 +107,12 @@ func second(_, _ int, err error) error { return err }
 func TestStageReplaces(t *testing.T) {
 	e, _ := newEditor(t)
 	must(t, e.Add(ctx, "a@example.com", "pw", Settings{Tenant: "old"}))
-	refused, err := e.Import(ctx, "s", []Imported{{Name: "a@example.com", Hash: "x"}, {Name: "b@example.com", Hash: "y"}}, true)
+	refused, err := e.Import(
+		ctx,
+		"s",
+		[]Imported{{Name: "a@example.com", Hash: "x"}, {Name: "b@example.com", Hash: "y"}},
+		true,
+	)
 	if err != nil || len(refused) > 0 {
 		t.Fatal(refused, err)
 	}
@@ -109,7 +130,12 @@ func TestStageReplaces(t *testing.T) {
 func TestStageIsBounded(t *testing.T) {
 	e, _ := newEditor(t)
 	e.Directory.tables[users].limit = 3
-	batch := []Imported{{Name: "a@example.com"}, {Name: "b@example.com"}, {Name: "c@example.com"}, {Name: "d@example.com"}}
+	batch := []Imported{
+		{Name: "a@example.com"},
+		{Name: "b@example.com"},
+		{Name: "c@example.com"},
+		{Name: "d@example.com"},
+	}
 	if _, err := e.Import(ctx, "s", batch, false); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
@@ -128,7 +154,13 @@ func TestMemoryOfUsers(t *testing.T) {
 	e, s := newEditor(t)
 	var batch []Imported
 	for i := range count {
-		batch = append(batch, Imported{Name: fmt.Sprintf("user%06d@example.com", i), Hash: "$argon2id$v=19$m=65536,t=3,p=1$qNLvw1OXeiFpPd9ULyBvpQ$Gv4OQhm40roi1xuHPdokTAB+XH8oM7nTHFksOASXRNk"})
+		batch = append(
+			batch,
+			Imported{
+				Name: fmt.Sprintf("user%06d@example.com", i),
+				Hash: "$argon2id$v=19$m=65536,t=3,p=1$qNLvw1OXeiFpPd9ULyBvpQ$Gv4OQhm40roi1xuHPdokTAB+XH8oM7nTHFksOASXRNk",
+			},
+		)
 	}
 	if _, err := e.Import(ctx, "s", batch, false); err != nil {
 		t.Fatal(err)

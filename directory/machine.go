@@ -67,7 +67,8 @@ const (
 // results are what the refusals stand for.
 var results = map[Result]error{
 	Done: nil, Exists: ErrExists, NoUser: ErrUnknown, Full: ErrFull,
-	AliasExists: ErrAliasExists, NoAlias: ErrUnknownAlias, DomainExists: ErrDomainExists, NoDomain: ErrUnknownDomain,
+	AliasExists: ErrAliasExists, NoAlias: ErrUnknownAlias, DomainExists: ErrDomainExists,
+	NoDomain: ErrUnknownDomain,
 }
 
 // Err returns the error that a result stands for.
@@ -139,7 +140,13 @@ func encodeCommand(kind commandType, v any) ([]byte, error) {
 // know stops the node: going on would make its state differ from the others'.
 func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]byte) any {
 	if err := Understands(data); err != nil {
-		panic(fmt.Sprintf("directory: entry %d: %v; this node is too old for its cluster", index, err))
+		panic(
+			fmt.Sprintf(
+				"directory: entry %d: %v; this node is too old for its cluster",
+				index,
+				err,
+			),
+		)
 	}
 	kind := commandType(data[1])
 	if c := rowCommands[kind]; c.what != 0 {
@@ -160,8 +167,12 @@ func (d *Directory) Apply(w rows.Writer, index, term uint64, data []byte, parts 
 // Understands returns why this program cannot apply a command, if that is of a newer version or
 // kind.
 func Understands(data []byte) error {
-	if len(data) < 2 || data[0] != commandVersion || data[1] == 0 || commandType(data[1]) >= cmdEnd {
-		return fmt.Errorf("a command about users that begins with %x is not known", data[:min(len(data), 2)])
+	if len(data) < 2 || data[0] != commandVersion || data[1] == 0 ||
+		commandType(data[1]) >= cmdEnd {
+		return fmt.Errorf(
+			"a command about users that begins with %x is not known",
+			data[:min(len(data), 2)],
+		)
 	}
 	return nil
 }
@@ -262,4 +273,10 @@ func count(w rows.Writer, key []byte) uint64 {
 	return binary.BigEndian.Uint64(v)
 }
 
-func setCount(w rows.Writer, key []byte, n uint64) { w.Set(key, binary.BigEndian.AppendUint64(nil, n)) }
+func setCount(
+	w rows.Writer,
+	key []byte,
+	n uint64,
+) {
+	w.Set(key, binary.BigEndian.AppendUint64(nil, n))
+}

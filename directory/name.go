@@ -33,7 +33,8 @@ func Canonical(address string) (string, error) {
 
 // checked lets the grammar of a path decide.
 func checked(address string) (string, error) {
-	if r, f := smtp.ParseRcpt([]byte("TO:<"+address+">"), smtp.Extensions{SMTPUTF8: true}); f != nil || r.Address != address {
+	r, f := smtp.ParseRcpt([]byte("TO:<"+address+">"), smtp.Extensions{SMTPUTF8: true})
+	if f != nil || r.Address != address {
 		return "", wrongf("%q is not an address of the form user@domain", address)
 	}
 	return address, nil

@@ -55,8 +55,15 @@ func HashPassword(password string, cost Cost) (string, error) {
 	salt := make([]byte, 16)
 	rand.Read(salt) // never fails
 	key := argon2.IDKey([]byte(prepared), salt, cost.Passes, cost.MemoryKiB, cost.Lanes, 32)
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, cost.MemoryKiB, cost.Passes, cost.Lanes,
-		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key)), nil
+	return fmt.Sprintf(
+		"$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version,
+		cost.MemoryKiB,
+		cost.Passes,
+		cost.Lanes,
+		base64.RawStdEncoding.EncodeToString(salt),
+		base64.RawStdEncoding.EncodeToString(key),
+	), nil
 }
 
 // VerifyPassword reports whether hash is that of password: argon2id as a PHC string, or crypt(3)'s
@@ -71,14 +78,22 @@ func VerifyPassword(hash, password string) (bool, error) {
 		return false, err
 	}
 	prepared, ok := prepare(password)
-	got := argon2.IDKey([]byte(prepared), salt, cost.Passes, cost.MemoryKiB, cost.Lanes, uint32(len(want)))
+	got := argon2.IDKey(
+		[]byte(prepared),
+		salt,
+		cost.Passes,
+		cost.MemoryKiB,
+		cost.Lanes,
+		uint32(len(want)),
+	)
 	return subtle.ConstantTimeCompare(got, want) == 1 && ok, nil
 }
 
 // CheckPassword says what is wrong with a password that is to be hashed: some mail program could
 // not send it.
 func CheckPassword(password string) error {
-	if _, ok := prepare(password); !ok || !utf8.ValidString(password) { // which prepare lets through
+	if _, ok := prepare(password); !ok ||
+		!utf8.ValidString(password) { // which prepare lets through
 		return errPassword
 	}
 	return nil
@@ -96,7 +111,8 @@ func prepare(password string) (string, bool) {
 // parsePHC reads $argon2id$v=19$m=19456,t=2,p=1$salt$key.
 func parsePHC(hash string) (cost Cost, salt, key []byte, err error) {
 	f := strings.Split(hash, "$")
-	if len(hash) > 300 || len(f) != 6 || f[0] != "" || f[1] != "argon2id" || f[2] != "v="+strconv.Itoa(argon2.Version) {
+	if len(hash) > 300 || len(f) != 6 || f[0] != "" || f[1] != "argon2id" ||
+		f[2] != "v="+strconv.Itoa(argon2.Version) {
 		return cost, nil, nil, errHash
 	}
 	params := strings.Split(f[3], ",")
@@ -131,9 +147,16 @@ func NewScram(name, password string) (*Scram, error) {
 	}
 	salt := make([]byte, 16)
 	rand.Read(salt)
-	keys, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: string(salt), Iters: ScramIterations})
+	keys, err := client.GetStoredCredentialsWithError(
+		scram.KeyFactors{Salt: string(salt), Iters: ScramIterations},
+	)
 	if err != nil {
 		return nil, fmt.Errorf("deriving SCRAM keys: %w", err)
 	}
-	return &Scram{Salt: salt, Iterations: ScramIterations, StoredKey: keys.StoredKey, ServerKey: keys.ServerKey}, nil
+	return &Scram{
+		Salt:       salt,
+		Iterations: ScramIterations,
+		StoredKey:  keys.StoredKey,
+		ServerKey:  keys.ServerKey,
+	}, nil
 }

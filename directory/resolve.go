@@ -25,7 +25,8 @@ const (
 
 // Copy is one message of a resolution: the same content for some addresses, by one way.
 type Copy struct {
-	List *Alias // the list that sends it, whose owner is the reverse-path; nil: the sender of the original does
+	// the list that sends it, whose owner is the reverse-path; nil: the sender of the original does
+	List *Alias
 	// Through are the users who forward it, in their order. Each gets a Delivered-To line, by which
 	// a message that comes back is found.
 	Through []string
@@ -93,7 +94,8 @@ func Accepts(b Book, address string) (box string, err error) {
 		return "", err
 	}
 	res := r.result()
-	if !r.tooFar && len(res.Copies) == 1 && len(res.Copies[0].To) == 1 && res.Copies[0].To[0].Mailbox {
+	if !r.tooFar && len(res.Copies) == 1 && len(res.Copies[0].To) == 1 &&
+		res.Copies[0].To[0].Mailbox {
 		return res.Copies[0].To[0].Address, nil
 	}
 	return "", nil

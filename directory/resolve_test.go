@@ -17,7 +17,11 @@ type book struct {
 }
 
 func newBook(lines ...string) book {
-	b := book{map[string]*User{}, map[string]*Alias{}, map[string]*Domain{"here.example": {Name: "here.example", Separator: "+"}}}
+	b := book{
+		map[string]*User{},
+		map[string]*Alias{},
+		map[string]*Domain{"here.example": {Name: "here.example", Separator: "+"}},
+	}
 	for _, line := range lines {
 		f := strings.Fields(line)
 		switch {
@@ -74,7 +78,10 @@ func (r Resolution) String() string {
 
 func TestResolve(t *testing.T) {
 	b := newBook(
-		"alice@here.example", "bob@here.example", "bot@here.example -", "ü@here.example",
+		"alice@here.example",
+		"bob@here.example",
+		"bot@here.example -",
+		"ü@here.example",
 		"sales@here.example > alice@here.example Bob@Away.example",
 		"all@here.example > sales@here.example bob@here.example ALICE@here.example",
 		"half@here.example > alice@here.example gone@here.example",
@@ -82,13 +89,24 @@ func TestResolve(t *testing.T) {
 		"team@here.example owner@here.example > alice@here.example bob@here.example carol@here.example",
 		"teams@here.example chief@here.example > team@here.example alice@here.example",
 		"self@here.example owner@here.example > self@here.example alice@here.example",
-		"carol@here.example ! carol@away.example", "dave@here.example + dave@away.example carol@here.example",
-		"ping@here.example ! pong@here.example", "pong@here.example ! ping@here.example",
-		"tick@here.example + tock@here.example", "tock@here.example + tick@here.example",
-		"a1@here.example > a2@here.example", "a2@here.example > a1@here.example",
-		"b1@here.example > b2@here.example x@away.example", "b2@here.example > b1@here.example",
-		"@catch.example \"+\"", "@catch.example > alice@here.example", "x@catch.example",
-		"@dash.example -", "al@dash.example", "al-b@dash.example", "@plain.example \"\"", "al@plain.example",
+		"carol@here.example ! carol@away.example",
+		"dave@here.example + dave@away.example carol@here.example",
+		"ping@here.example ! pong@here.example",
+		"pong@here.example ! ping@here.example",
+		"tick@here.example + tock@here.example",
+		"tock@here.example + tick@here.example",
+		"a1@here.example > a2@here.example",
+		"a2@here.example > a1@here.example",
+		"b1@here.example > b2@here.example x@away.example",
+		"b2@here.example > b1@here.example",
+		"@catch.example \"+\"",
+		"@catch.example > alice@here.example",
+		"x@catch.example",
+		"@dash.example -",
+		"al@dash.example",
+		"al-b@dash.example",
+		"@plain.example \"\"",
+		"al@plain.example",
 	)
 	// What "@dash.example -" means to newBook is a user without a mailbox.
 	b.domains["dash.example"] = &Domain{Name: "dash.example", Separator: "-"}
@@ -136,13 +154,22 @@ func TestResolve(t *testing.T) {
 }
 
 func TestAccepts(t *testing.T) {
-	b := newBook("alice@here.example", "box@here.example > alice@here.example", "two@here.example > alice@here.example x@away.example",
-		"loop@here.example > loop@here.example", "carol@here.example ! carol@away.example")
+	b := newBook(
+		"alice@here.example",
+		"box@here.example > alice@here.example",
+		"two@here.example > alice@here.example x@away.example",
+		"loop@here.example > loop@here.example",
+		"carol@here.example ! carol@away.example",
+	)
 	var many []string
 	for i := range 3000 {
 		many = append(many, fmt.Sprintf("m%d@away.example", i))
 	}
-	b.aliases["many@here.example"] = &Alias{Name: "many@here.example", Owner: "o@here.example", Targets: many}
+	b.aliases["many@here.example"] = &Alias{
+		Name:    "many@here.example",
+		Owner:   "o@here.example",
+		Targets: many,
+	}
 	for address, want := range map[string]struct {
 		box string
 		err error
@@ -167,7 +194,10 @@ func TestResolveIsBounded(t *testing.T) {
 	b := newBook()
 	for i := range 100 { // a chain
 		name := fmt.Sprintf("c%d@here.example", i)
-		b.aliases[name] = &Alias{Name: name, Targets: []string{fmt.Sprintf("c%d@here.example", i+1)}}
+		b.aliases[name] = &Alias{
+			Name:    name,
+			Targets: []string{fmt.Sprintf("c%d@here.example", i+1)},
+		}
 	}
 	if r := Resolve(b, []string{"c0@here.example"}); !r.TooFar {
 		t.Errorf("a chain of 100: %v", r)

@@ -24,7 +24,8 @@ type Synced struct {
 	Users   int // in the list
 	Changed int // added, or changed
 	Removed int
-	Kept    int // not taken: there is a user or an alias of that name who does not come from the list
+	// not taken: there is a user or an alias of that name who does not come from the list
+	Kept    int
 	Refused int // not taken: it could not be a user
 	First   error
 }
@@ -39,7 +40,12 @@ const fewGone = 10
 // Sync makes the users of a source, called name, those that its list has: new and changed ones by a
 // stage, and the others are removed. Users who do not come from that source are left alone. With
 // force even most of them may go. Two at the same time do no harm.
-func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (did Synced, err error) {
+func (e *Editor) Sync(
+	ctx context.Context,
+	name string,
+	s Source,
+	force bool,
+) (did Synced, err error) {
 	set := "source-" + name
 	if err := checkImport(set); err != nil {
 		return did, err
@@ -89,9 +95,13 @@ func (e *Editor) Sync(ctx context.Context, name string, s Source, force bool) (d
 	return did, nil
 }
 
-// take imports and commits users. What an interrupted synchronisation had staged goes with them,
+// take imports and commits users. Users staged by an interrupted synchronisation go with them,
 // or is replaced.
-func (e *Editor) take(ctx context.Context, set string, changed []Imported) (committed int, err error) {
+func (e *Editor) take(
+	ctx context.Context,
+	set string,
+	changed []Imported,
+) (committed int, err error) {
 	if len(changed) == 0 {
 		return 0, nil
 	}
@@ -99,7 +109,10 @@ func (e *Editor) take(ctx context.Context, set string, changed []Imported) (comm
 		return 0, err
 	}
 	committed, _, err = e.Commit(ctx, set, nil)
-	if errors.Is(err, ErrNoImport) { // this member has not heard of it yet: the next synchronisation finds the import
+	if errors.Is(
+		err,
+		ErrNoImport,
+	) { // this member has not heard of it yet: the next synchronisation finds the import
 		err = nil
 	}
 	return committed, err

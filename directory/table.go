@@ -36,7 +36,8 @@ const (
 var (
 	prefixes = [tables]byte{users: 'u', aliases: 'a', domains: 'd'}
 	fresh    = [tables]func() record{
-		users: func() record { return new(User) }, aliases: func() record { return new(Alias) }, domains: func() record { return new(Domain) },
+		users: func() record { return new(User) }, aliases: func() record { return new(Alias) },
+		domains: func() record { return new(Domain) },
 	}
 )
 
@@ -51,9 +52,27 @@ type table struct {
 
 func newTables() [tables]*table {
 	return [tables]*table{
-		users:   {name: users, count: []byte("n"), limit: MaxUsers, exists: Exists, missing: NoUser},
-		aliases: {name: aliases, count: []byte("na"), limit: MaxAliases, exists: AliasExists, missing: NoAlias},
-		domains: {name: domains, count: []byte("nd"), limit: MaxDomains, exists: DomainExists, missing: NoDomain},
+		users: {
+			name:    users,
+			count:   []byte("n"),
+			limit:   MaxUsers,
+			exists:  Exists,
+			missing: NoUser,
+		},
+		aliases: {
+			name:    aliases,
+			count:   []byte("na"),
+			limit:   MaxAliases,
+			exists:  AliasExists,
+			missing: NoAlias,
+		},
+		domains: {
+			name:    domains,
+			count:   []byte("nd"),
+			limit:   MaxDomains,
+			exists:  DomainExists,
+			missing: NoDomain,
+		},
 	}
 }
 

@@ -28,7 +28,13 @@ func (s *Store) AppendBatch(ctx context.Context, all []*Delivery) ([][]Result, e
 		}
 		octets, items = octets+d.Content.Size, items+len(d.Items)
 		if int64(len(d.Content.Bytes)) != d.Content.Size || octets > MaxBatch || items > MaxItems {
-			return nil, fmt.Errorf("mailbox: %d items and %d octets together, of which %d are there: %w", items, octets, len(d.Content.Bytes), ErrContent)
+			return nil, fmt.Errorf(
+				"mailbox: %d items and %d octets together, of which %d are there: %w",
+				items,
+				octets,
+				len(d.Content.Bytes),
+				ErrContent,
+			)
 		}
 		t.deliveries = append(t.deliveries, u)
 	}
@@ -39,7 +45,11 @@ func (s *Store) AppendBatch(ctx context.Context, all []*Delivery) ([][]Result, e
 	defer func() { r.slots <- l }()
 	var b batch
 	b.build(&t, r.begin(l, cmdAppend))
-	result, err := r.propose(r.ctx, b.data, b.parts) // as an append's: its outcome is unknown only when the term ends
+	result, err := r.propose(
+		r.ctx,
+		b.data,
+		b.parts,
+	) // as an append's: its outcome is unknown only when the term ends
 	r.answer(b.deliveries, result, err)
 	return results, err
 }

@@ -22,7 +22,8 @@ func (m *machine) applyAppend(parts [][]byte) any {
 	return results
 }
 
-// dropDedup drops a record: the queue has settled the recipient, so no append of it can come any more.
+// dropDedup drops a record: the queue has settled the recipient, so no append of it can come any
+// more.
 func (m *machine) dropDedup(r DedupRecord) {
 	m.key = appendRecordKey(m.key[:0], r)
 	if _, ok := m.w.Get(m.key); ok {
@@ -38,8 +39,15 @@ func (m *machine) deliver(n int, parts [][]byte, part int, results []Result) (ne
 	row := contentRow{size: e.size, first: part}
 	if e.chunks == 0 {
 		for range partsOf(e.size) {
-			if part >= len(parts) || int64(len(parts[part])) != min(partSize, e.size-int64(part-row.first)*partSize) {
-				panic(fmt.Sprintf("mailbox: delivery %d of entry %d has not the content it says", n, m.index))
+			if part >= len(parts) ||
+				int64(len(parts[part])) != min(partSize, e.size-int64(part-row.first)*partSize) {
+				panic(
+					fmt.Sprintf(
+						"mailbox: delivery %d of entry %d has not the content it says",
+						n,
+						m.index,
+					),
+				)
 			}
 			part++
 		}
@@ -78,7 +86,9 @@ func (m *machine) item(it *itemEntry, id contentID, size int64) Result {
 	}
 	folder, found := m.destination(box, it.folder)
 	if folder.next == math.MaxUint32 {
-		return Result{Code: Full} // after four thousand million messages, a folder has no more numbers
+		return Result{
+			Code: Full,
+		} // after four thousand million messages, a folder has no more numbers
 	}
 	date := it.date
 	if date == 0 {

@@ -9,7 +9,15 @@ func (m *machine) applyCreateMailbox([][]byte) any {
 		return verbResult{status: statusExists}
 	}
 	m.meta.mailbox++
-	b := m.addBox(c.address, boxRow{number: m.meta.mailbox, lastFolder: Inbox, settings: c.settings, created: m.meta.time})
+	b := m.addBox(
+		c.address,
+		boxRow{
+			number:     m.meta.mailbox,
+			lastFolder: Inbox,
+			settings:   c.settings,
+			created:    m.meta.time,
+		},
+	)
 	m.newFolder(b, Inbox, []byte(inboxName))
 	m.meta.counters[countMailboxes]++
 	return verbResult{number: b.number}

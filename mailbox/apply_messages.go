@@ -116,7 +116,10 @@ func (m *machine) applyExpunge([][]byte) any {
 	if f == nil {
 		return verbResult{status: s}
 	}
-	return m.expunge(f, func(row *messageRow) bool { return !m.cmd.marked || row.flags&Deleted != 0 })
+	return m.expunge(
+		f,
+		func(row *messageRow) bool { return !m.cmd.marked || row.flags&Deleted != 0 },
+	)
 }
 
 // applyRetain removes what the owner found to be old. It looks again, by command time and by what
@@ -127,7 +130,10 @@ func (m *machine) applyRetain([][]byte) any {
 		return verbResult{status: s}
 	}
 	keep := retention(&f.folderRow, &f.box.boxRow)
-	return m.expunge(f, func(row *messageRow) bool { return keep > 0 && row.saved+keep <= m.meta.time })
+	return m.expunge(
+		f,
+		func(row *messageRow) bool { return keep > 0 && row.saved+keep <= m.meta.time },
+	)
 }
 
 // retention returns how long messages stay in a folder, in milliseconds, 0: for ever.
@@ -183,7 +189,8 @@ func (m *machine) applyCopy([][]byte) any {
 	if to == nil {
 		return verbResult{status: statusNoFolder}
 	}
-	if !c.move && from.box.settings.Hard > 0 && !from.box.room(m.sizeOf(from)) || uint64(to.next)+uint64(len(c.uids)) >= math.MaxUint32 {
+	if !c.move && from.box.settings.Hard > 0 && !from.box.room(m.sizeOf(from)) ||
+		uint64(to.next)+uint64(len(c.uids)) >= math.MaxUint32 {
 		return verbResult{status: statusFull}
 	}
 	r := verbResult{first: to.next}

@@ -28,7 +28,8 @@ func (s *benchStore) Set(key, value []byte) {
 		s.rows[string(key)] = append(v[:0], value...)
 		return
 	}
-	if key[0] != keyMessage && key[0] != keyContent && key[0] != keyRecord { // these are not read again
+	if key[0] != keyMessage && key[0] != keyContent &&
+		key[0] != keyRecord { // these are not read again
 		s.rows[string(key)] = bytes.Clone(value)
 	}
 }
@@ -56,7 +57,13 @@ func newBenchStore(b testing.TB) (*benchStore, []string) {
 	names := make([]string, 10_000)
 	for n := range names {
 		names[n] = fmt.Sprintf("user%d@example.net", n)
-		data := appendSettings(codec.AppendBytes(appendCommand(nil, cmdCreateMailbox, 1, sender{1, 0, uint64(n + 1)}), names[n]), Settings{Hard: 1 << 40})
+		data := appendSettings(
+			codec.AppendBytes(
+				appendCommand(nil, cmdCreateMailbox, 1, sender{1, 0, uint64(n + 1)}),
+				names[n],
+			),
+			Settings{Hard: 1 << 40},
+		)
 		if r, _ := s.Propose(nil, data, nil); r.(verbResult).status != statusOK {
 			b.Fatal(r)
 		}
@@ -77,10 +84,15 @@ func BenchmarkAppendApply(b *testing.B) {
 	b.ResetTimer()
 	for n := 0; n < b.N; n += batch {
 		b.StopTimer()
-		data := appendCount(appendDrops(appendCommand(nil, cmdAppend, 2, sender{1, 1, uint64(n + 1)}), nil), batch)
+		data := appendCount(
+			appendDrops(appendCommand(nil, cmdAppend, 2, sender{1, 1, uint64(n + 1)}), nil),
+			batch,
+		)
 		for i := range parts {
 			parts[i] = content
-			key := AppendKey{ID: mail.ID{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n), byte(i)}}
+			key := AppendKey{
+				ID: mail.ID{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n), byte(i)},
+			}
 			it := Item{Key: key, Mailbox: names[(n+i)*7919%len(names)], Prefix: prefix}
 			data = appendItems(appendDelivery(data, 4096, 0, 0, 1), []Item{it})
 		}
@@ -108,7 +120,10 @@ func benchFolder(b *testing.B, n int) (*Store, Ref) {
 	}
 	for range n / MaxItems {
 		done := make(chan error, 1)
-		s.Append(&Delivery{contentOf("content"), items}, func(_ []Result, err error) { done <- err })
+		s.Append(
+			&Delivery{contentOf("content"), items},
+			func(_ []Result, err error) { done <- err },
+		)
 		if err := <-done; err != nil {
 			b.Fatal(err)
 		}
@@ -159,7 +174,10 @@ func BenchmarkAppend(b *testing.B) {
 	for n := range b.N {
 		free <- struct{}{}
 		key := AppendKey{ID: mail.ID{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n), 1}}
-		s.store.Append(&Delivery{content, []Item{{Key: key, Mailbox: names[n*7919%len(names)]}}}, done)
+		s.store.Append(
+			&Delivery{content, []Item{{Key: key, Mailbox: names[n*7919%len(names)]}}},
+			done,
+		)
 	}
 	for range cap(free) {
 		free <- struct{}{}
@@ -191,13 +209,25 @@ func TestMemory(t *testing.T) {
 	}
 	var before uint64
 	for n := range 300 {
-		data := appendCount(appendDrops(appendCommand(nil, cmdAppend, 2, sender{1, 1, uint64(n + 1)}), nil), 1)
+		data := appendCount(
+			appendDrops(appendCommand(nil, cmdAppend, 2, sender{1, 1, uint64(n + 1)}), nil),
+			1,
+		)
 		items := make([]Item, MaxItems)
 		for i := range items {
-			items[i] = Item{Key: AppendKey{ID: mail.ID{byte(n >> 8), byte(n), 1}, Recipient: uint32(i)}, Mailbox: names[(n*MaxItems+i)%len(names)]}
+			items[i] = Item{
+				Key:     AppendKey{ID: mail.ID{byte(n >> 8), byte(n), 1}, Recipient: uint32(i)},
+				Mailbox: names[(n*MaxItems+i)%len(names)],
+			}
 		}
-		s.Propose(nil, appendItems(appendDelivery(data, 100, 0, 0, len(items)), items), [][]byte{content})
-		if n == 20 { // the scratch space has grown to what a command of this size takes, and the store's rows are all there
+		s.Propose(
+			nil,
+			appendItems(appendDelivery(data, 100, 0, 0, len(items)), items),
+			[][]byte{content},
+		)
+		// the scratch space has grown to what a command of this size takes, and the store's rows
+		// are all there
+		if n == 20 {
 			before = heap()
 		}
 	}

@@ -137,8 +137,12 @@ type command struct {
 // Understands returns why this program cannot apply a command, if that is of a newer version or
 // kind (cluster.Versioned).
 func (*Store) Understands(data []byte) error {
-	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 || commandType(data[1]) >= commandTypes {
-		return fmt.Errorf("a mailbox command that begins with %x is not known", data[:min(len(data), 2)])
+	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 ||
+		commandType(data[1]) >= commandTypes {
+		return fmt.Errorf(
+			"a mailbox command that begins with %x is not known",
+			data[:min(len(data), 2)],
+		)
 	}
 	return nil
 }

@@ -68,7 +68,12 @@ func (c *command) readAppend(d *decoder) {
 		c.drops = append(c.drops, DedupRecord{d.id(), d.Uint32()})
 	}
 	for n := d.Count(4); n > 0 && !d.Failed(); n-- {
-		e := deliveryEntry{size: d.Millis(), chunks: d.Uint32(), upload: d.Uvarint(), from: len(c.items)}
+		e := deliveryEntry{
+			size:   d.Millis(),
+			chunks: d.Uint32(),
+			upload: d.Uvarint(),
+			from:   len(c.items),
+		}
 		for n := d.Count(6); n > 0 && !d.Failed(); n-- {
 			c.items = append(c.items, d.item())
 		}

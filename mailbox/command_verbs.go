@@ -103,7 +103,15 @@ func (o FlagOp) apply(old, f Flags) Flags {
 }
 
 // appendFlags: messages changed after since are left alone, 0: none is.
-func appendFlags(b []byte, r Ref, folder uint32, op FlagOp, f Flags, since uint64, uids []UID) []byte {
+func appendFlags(
+	b []byte,
+	r Ref,
+	folder uint32,
+	op FlagOp,
+	f Flags,
+	since uint64,
+	uids []UID,
+) []byte {
 	b = append(appendMessages(b, r, folder, uids), byte(op))
 	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(f)), since)
 }
@@ -139,7 +147,10 @@ func (c *command) readFenceLock(d *decoder) {
 
 // A purge names its mailbox by number alone: the address may be another's by now.
 func appendPurge(b []byte, mailbox, folder uint32, uids []UID) []byte {
-	return appendUIDs(binary.AppendUvarint(binary.AppendUvarint(b, uint64(mailbox)), uint64(folder)), uids)
+	return appendUIDs(
+		binary.AppendUvarint(binary.AppendUvarint(b, uint64(mailbox)), uint64(folder)),
+		uids,
+	)
 }
 
 func (c *command) readPurge(d *decoder) {

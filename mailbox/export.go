@@ -13,7 +13,11 @@ const exportPage = 1000
 // fn reads the message from r and is done with all three when it returns. Messages that go
 // meanwhile are passed over, those that come may be told or not. What fn hands on as Items with
 // OverQuota set, in Deliveries of any shard, is an import: flags and dates are kept, UIDs are new.
-func (s *Store) Export(ctx context.Context, box Ref, fn func(f *Folder, m *Message, r *ContentReader) error) error {
+func (s *Store) Export(
+	ctx context.Context,
+	box Ref,
+	fn func(f *Folder, m *Message, r *ContentReader) error,
+) error {
 	folders, err := s.Folders(box)
 	if err != nil {
 		return err
@@ -26,7 +30,12 @@ func (s *Store) Export(ctx context.Context, box Ref, fn func(f *Folder, m *Messa
 	return nil
 }
 
-func (s *Store) exportFolder(ctx context.Context, box Ref, f *Folder, fn func(f *Folder, m *Message, r *ContentReader) error) error {
+func (s *Store) exportFolder(
+	ctx context.Context,
+	box Ref,
+	f *Folder,
+	fn func(f *Folder, m *Message, r *ContentReader) error,
+) error {
 	for next := UID(0); ; {
 		uids := make([]UID, 0, exportPage)
 		err := s.Messages(box, f.Number, Range{First: next}, func(m *Message) bool {

@@ -52,14 +52,22 @@ func newFront(o *Options) *front {
 
 // check refuses what has no place in a row, and weighs the rest.
 func (s *Store) check(d *delivery) error {
-	if len(d.Items) == 0 || len(d.Items) > MaxItems || d.Content.Size < 0 || d.Content.Size > maxChunks*partSize {
-		return fmt.Errorf("mailbox: a delivery of %d items and %d octets: %w", len(d.Items), d.Content.Size, ErrContent)
+	if len(d.Items) == 0 || len(d.Items) > MaxItems || d.Content.Size < 0 ||
+		d.Content.Size > maxChunks*partSize {
+		return fmt.Errorf(
+			"mailbox: a delivery of %d items and %d octets: %w",
+			len(d.Items),
+			d.Content.Size,
+			ErrContent,
+		)
 	}
 	for i := range d.Items {
 		it := &d.Items[i]
 		switch {
-		case it.Mailbox == "" || len(it.Mailbox) > maxAddress || len(it.Folder) > maxFolder || len(it.Prefix) > maxPrefix,
-			it.Flags > allFlags, it.Key.Copy >= MaxCopies:
+		case it.Mailbox == "" || len(it.Mailbox) > maxAddress || len(it.Folder) > maxFolder ||
+			len(it.Prefix) > maxPrefix,
+			it.Flags > allFlags,
+			it.Key.Copy >= MaxCopies:
 			return fmt.Errorf("mailbox: item %d for %q: %w", i, it.Mailbox, ErrName)
 		case !s.mine(it.Mailbox):
 			return fmt.Errorf("%s: %w", it.Mailbox, ErrWrongShard)
@@ -130,7 +138,8 @@ func (f *front) takeSmall() (t taken) {
 	for f.mu.small.Len() > 0 {
 		d := f.mu.small.First()
 		content, weight, items = content+d.Content.Size, weight+d.weight, items+len(d.Items)
-		if len(t.deliveries) > 0 && (content > batchContent || weight > batchRows || items > MaxItems) {
+		if len(t.deliveries) > 0 &&
+			(content > batchContent || weight > batchRows || items > MaxItems) {
 			break
 		}
 		t.deliveries = append(t.deliveries, f.pop(&f.mu.small))

@@ -37,7 +37,10 @@ func TestFrontIsBounded(t *testing.T) {
 	b.box("a@example.net", Settings{})
 	answers := make(chan error, 10)
 	send := func(n int) {
-		b.s.Append(&Delivery{contentOf("x"), make([]Item, n)}, func(_ []Result, err error) { answers <- err })
+		b.s.Append(
+			&Delivery{contentOf("x"), make([]Item, n)},
+			func(_ []Result, err error) { answers <- err },
+		)
 	}
 	if send(1); !errors.Is(<-answers, ErrName) {
 		t.Fatal("an item without a mailbox was taken")
@@ -79,10 +82,16 @@ func TestContentFromReader(t *testing.T) {
 	box := b.box("a@example.net", Settings{})
 	answers := make(chan error, 10)
 	send := func(c Content) {
-		b.s.Append(&Delivery{c, []Item{{Mailbox: box.Address}}}, func(_ []Result, err error) { answers <- err })
+		b.s.Append(
+			&Delivery{c, []Item{{Mailbox: box.Address}}},
+			func(_ []Result, err error) { answers <- err },
+		)
 	}
 	from := func(text string, size int64) Content {
-		return Content{Size: size, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+		return Content{
+			Size: size,
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil },
+		}
 	}
 	send(contentOf("first"))
 	<-g.entered
@@ -100,7 +109,8 @@ func TestContentFromReader(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if text := b.read(box, Inbox, 1) + b.read(box, Inbox, 2) + b.read(box, Inbox, 3); failed != 3 || text != "firstsecondthird" {
+	if text := b.read(box, Inbox, 1) + b.read(box, Inbox, 2) + b.read(box, Inbox, 3); failed != 3 ||
+		text != "firstsecondthird" {
 		t.Fatal(failed, text)
 	}
 	r, err := b.s.OpenMessage(box, Inbox, 1)

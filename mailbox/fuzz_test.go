@@ -28,10 +28,49 @@ func same[T any](t *testing.T, b []byte, decode func([]byte) (T, error), encode 
 }
 
 func FuzzRows(f *testing.F) {
-	box := boxRow{number: 3, lastFolder: 7, folders: 2, warned: true, settings: Settings{1, 2, time.Hour}, created: 5, messages: 6, bytes: 7, lockSession: 8, lock: 9}
-	folder := folderRow{subscribed: true, validity: 1_700_000_000, next: 5, modSeq: 9, messages: 3, bytes: 100, unseen: 1, deleted: 1, retention: 60_000, name: []byte("Work")}
-	message := messageRow{flags: Seen | Draft, modSeq: 7, saved: 1_700_000_000_000, tail: appendTail(nil, 4096, 1_700_000_000_000, contentID{77, 3}, []byte("Return-Path: <>\r\n"))}
-	state := meta{time: 1_700_000_000_000, epoch: 4, mailbox: 5, validity: 6, counters: [countersNumber]uint64{1, 2, 3}}
+	box := boxRow{
+		number:      3,
+		lastFolder:  7,
+		folders:     2,
+		warned:      true,
+		settings:    Settings{1, 2, time.Hour},
+		created:     5,
+		messages:    6,
+		bytes:       7,
+		lockSession: 8,
+		lock:        9,
+	}
+	folder := folderRow{
+		subscribed: true,
+		validity:   1_700_000_000,
+		next:       5,
+		modSeq:     9,
+		messages:   3,
+		bytes:      100,
+		unseen:     1,
+		deleted:    1,
+		retention:  60_000,
+		name:       []byte("Work"),
+	}
+	message := messageRow{
+		flags:  Seen | Draft,
+		modSeq: 7,
+		saved:  1_700_000_000_000,
+		tail: appendTail(
+			nil,
+			4096,
+			1_700_000_000_000,
+			contentID{77, 3},
+			[]byte("Return-Path: <>\r\n"),
+		),
+	}
+	state := meta{
+		time:     1_700_000_000_000,
+		epoch:    4,
+		mailbox:  5,
+		validity: 6,
+		counters: [countersNumber]uint64{1, 2, 3},
+	}
 	for _, b := range [][]byte{
 		box.append(nil), folder.append(nil), message.append(nil), state.append(nil),
 		(&contentRow{refs: 2, size: 4096, first: 1}).append(nil), (&contentRow{refs: 1, size: partSize + 1, indexes: []uint64{4, 5}}).append(nil),
@@ -51,7 +90,11 @@ func FuzzRows(f *testing.F) {
 		if r, err := decodeMessageRow(b); err == nil {
 			same(t, b, decodeMessageRow, func(r messageRow) []byte { return r.append(nil) })
 			if id, prefix, err := body(r.rest); err == nil {
-				again, err := decodeMessageRow(append((&messageRow{flags: r.flags, modSeq: r.modSeq, saved: r.saved}).append(nil), appendTail(nil, r.size, r.date, id, prefix)...))
+				again, err := decodeMessageRow(
+					append(
+						(&messageRow{flags: r.flags, modSeq: r.modSeq, saved: r.saved}).append(nil),
+						appendTail(nil, r.size, r.date, id, prefix)...),
+				)
 				if err != nil || again.size != r.size || again.date != r.date {
 					t.Fatalf("%v: %+v, want %+v", err, again, r)
 				}
@@ -102,12 +145,32 @@ func fuzzCommands() (all [][]byte) {
 		return appendCommand(nil, t, 1_700_000_000_000, sender{1, 2, uint64(len(all) + 1)})
 	}
 	add := func(b []byte) { all = append(all, b) }
-	add(appendSettings(codec.AppendBytes(begin(cmdCreateMailbox), box.Address), Settings{100, 200, time.Hour}))
+	add(
+		appendSettings(
+			codec.AppendBytes(begin(cmdCreateMailbox), box.Address),
+			Settings{100, 200, time.Hour},
+		),
+	)
 	data := appendCount(appendDrops(begin(cmdAppend), []DedupRecord{{mail.ID{1}, 2}}), 1)
-	items := []Item{{Key: AppendKey{mail.ID{3}, 1, 2}, Mailbox: box.Address, Folder: "Work", Flags: Seen, Date: testEpoch, Prefix: []byte("P\r\n")}, {Mailbox: box.Address, OverQuota: true}}
+	items := []Item{
+		{
+			Key:     AppendKey{mail.ID{3}, 1, 2},
+			Mailbox: box.Address,
+			Folder:  "Work",
+			Flags:   Seen,
+			Date:    testEpoch,
+			Prefix:  []byte("P\r\n"),
+		},
+		{Mailbox: box.Address, OverQuota: true},
+	}
 	add(appendItems(appendDelivery(data, 10, 0, 0, len(items)), items))
 	add(appendChunk(begin(cmdChunk), 4, 0))
-	add(appendItems(appendDelivery(appendCount(appendDrops(begin(cmdAppend), nil), 1), 10, 1, 4, 1), items[:1]))
+	add(
+		appendItems(
+			appendDelivery(appendCount(appendDrops(begin(cmdAppend), nil), 1), 10, 1, 4, 1),
+			items[:1],
+		),
+	)
 	add(appendSweep(begin(cmdSweep), []chunkKey{{1, 4, 0}}))
 	add(appendSettings(appendBox(begin(cmdSettings), box), Settings{}))
 	add(codec.AppendBytes(appendBox(begin(cmdCreateFolder), box), "Work"))
@@ -188,7 +251,8 @@ func partsFor(c *command) (parts [][]byte, ok bool) {
 // All kinds of commands do what they say when they come in this order.
 func TestEachCommand(t *testing.T) {
 	g := queuetest.New(machineOf(New(Options{})))
-	if r, err := g.Propose(t.Context(), appendCommand(nil, cmdEpoch, 1, sender{}), nil); err != nil || r != (epochResult{1, 1}) {
+	if r, err := g.Propose(t.Context(), appendCommand(nil, cmdEpoch, 1, sender{}), nil); err != nil ||
+		r != (epochResult{1, 1}) {
 		t.Fatal(r, err)
 	}
 	seen := map[commandType]bool{cmdEpoch: true}

@@ -15,10 +15,10 @@ import (
 //	c index number              content: how many messages refer to it, and where it lies
 //	f mailbox folder            folder: name and totals
 //	k session upload seq        one chunk of a large content whose append has not come yet
-//	l session slot              the last command of one proposer and its result, to know a repeated one
+//	l session slot              the last command of one proposer and its result
 //	m mailbox folder uid        message
 //	n mailbox name              the number of the folder of that name; INBOX has none
-//	x mailbox folder            condemned: how many messages are left of a folder (0: mailbox) that was deleted
+//	x mailbox folder            condemned: messages left of a deleted folder (0: mailbox)
 const (
 	keyMeta      = 'M'
 	keyRecord    = 'a'
@@ -67,11 +67,17 @@ type contentID struct {
 }
 
 func appendContentKey(b []byte, c contentID) []byte {
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(append(b, keyContent), c.index), c.number)
+	return binary.BigEndian.AppendUint32(
+		binary.BigEndian.AppendUint64(append(b, keyContent), c.index),
+		c.number,
+	)
 }
 
 func appendPair(b []byte, kind byte, mailbox, folder uint32) []byte {
-	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(append(b, kind), mailbox), folder)
+	return binary.BigEndian.AppendUint32(
+		binary.BigEndian.AppendUint32(append(b, kind), mailbox),
+		folder,
+	)
 }
 
 func appendFolderKey(b []byte, mailbox, folder uint32) []byte {
@@ -119,7 +125,10 @@ type chunkKey struct {
 }
 
 func appendChunkKey(b []byte, c chunkKey) []byte {
-	b = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(append(b, keyChunk), c.session), c.upload)
+	b = binary.BigEndian.AppendUint64(
+		binary.BigEndian.AppendUint64(append(b, keyChunk), c.session),
+		c.upload,
+	)
 	return binary.BigEndian.AppendUint32(b, c.seq)
 }
 
@@ -127,7 +136,11 @@ func parseChunkKey(k []byte) (c chunkKey, ok bool) {
 	if len(k) != chunkLen || k[0] != keyChunk {
 		return c, false
 	}
-	return chunkKey{binary.BigEndian.Uint64(k[1:]), binary.BigEndian.Uint64(k[9:]), binary.BigEndian.Uint32(k[17:])}, true
+	return chunkKey{
+		binary.BigEndian.Uint64(k[1:]),
+		binary.BigEndian.Uint64(k[9:]),
+		binary.BigEndian.Uint32(k[17:]),
+	}, true
 }
 
 func appendSlotKey(b []byte, session uint64, slot byte) []byte {

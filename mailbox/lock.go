@@ -54,7 +54,11 @@ func (s *Store) Lock(ctx context.Context, address string) (LockID, error) {
 	if err != nil || !fence {
 		return id, err
 	}
-	_, err = r.verb(ctx, cmdFenceLock, func(b []byte) []byte { return appendCount(appendBox(b, box.Ref), int(id.Number)) })
+	_, err = r.verb(
+		ctx,
+		cmdFenceLock,
+		func(b []byte) []byte { return appendCount(appendBox(b, box.Ref), int(id.Number)) },
+	)
 	r.locks.fenced(id, err)
 	return id, err
 }
@@ -119,7 +123,8 @@ func (l *locks) fenced(id LockID, err error) {
 // entry returns the entry of a lock that is still the caller's.
 func (l *locks) entry(id LockID) (*lockEntry, error) {
 	e := l.mu.held[id.Mailbox.Number]
-	if id.Session != l.r.session || e == nil || e.number != id.Number || !l.r.clock.Now().Before(e.until) {
+	if id.Session != l.r.session || e == nil || e.number != id.Number ||
+		!l.r.clock.Now().Before(e.until) {
 		return nil, ErrStaleLock
 	}
 	return e, nil

@@ -2,8 +2,8 @@ package mailbox
 
 import "fmt"
 
-// machine is the state machine: a pure function of rows and command (DESIGN.md). What it keeps in
-// memory between commands is a cache of one row. Used by the apply goroutine only.
+// machine is the state machine: a pure function of rows and command (DESIGN.md). Between
+// commands its memory is a cache of one row. Used by the apply goroutine only.
 type machine struct {
 	w         Writer
 	index     uint64 // of the entry being applied
@@ -29,7 +29,10 @@ func (m *machine) apply(w Writer, index uint64, data []byte, parts [][]byte) any
 	if err := m.cmd.decode(data); err != nil {
 		panic(fmt.Sprintf("mailbox: cannot apply entry %d (%d octets): %v", index, len(data), err))
 	}
-	m.meta.time = max(m.meta.time, m.cmd.time) // a new owner's clock may be behind; command time is not
+	m.meta.time = max(
+		m.meta.time,
+		m.cmd.time,
+	) // a new owner's clock may be behind; command time is not
 	result := m.once(parts)
 	m.set(metaKey, m.meta.append(m.val[:0]))
 	return result

@@ -18,11 +18,15 @@ type Clock interface{ Now() time.Time }
 
 // Options of a Store. The zero value of a field means its default.
 type Options struct {
-	Shard, Shards int                         // this shard's number of how many; Shards 0: mailboxes are not looked at
-	NewClock      func(floor time.Time) Clock // default clock.NewSteady; called at Start with the newest command time
-	Proposers     int                         // append commands under way at once; default 2
-	Verbs         int                         // other commands under way at once; default 16, at most 128
-	UnknownFor    time.Duration               // how long a verb with unknown outcome is repeated; default 60 s
+	// this shard's number of how many; Shards 0: mailboxes are not looked at
+	Shard, Shards int
+	// default clock.NewSteady; called at Start with the newest command time
+	NewClock  func(floor time.Time) Clock
+	Proposers int // append commands under way at once; default 2
+	// other commands under way at once; default 16, at most 128
+	Verbs int
+	// how long a verb with unknown outcome is repeated; default 60 s
+	UnknownFor time.Duration
 	// Deliveries waiting for a proposer; beyond any bound: ErrBusy.
 	PendingBytes int64 // default 32 MiB
 	PendingItems int   // default 10,000
@@ -133,8 +137,10 @@ func (s *Store) metaOf(r Reader) (meta, error) {
 type Stats struct {
 	Mailboxes, Messages, Bytes, Contents, ContentBytes, DedupRecords uint64
 	Appended, Duplicates                                             uint64 // of all time
-	Repeated                                                         uint64 // proposals whose outcome was unknown
-	Refused                                                          uint64 // deliveries that found the front full
+	// proposals whose outcome was unknown
+	Repeated uint64
+	// deliveries that found the front full
+	Refused uint64
 }
 
 // Stats returns the counters.
@@ -146,7 +152,8 @@ func (s *Store) Stats() (Stats, error) {
 	m, err := s.metaOf(r)
 	n := &m.counters
 	return Stats{
-		n[countMailboxes], n[countMessages], n[countBytes], n[countContents], n[countContentBytes], n[countDedupRecords],
+		n[countMailboxes], n[countMessages], n[countBytes], n[countContents], n[countContentBytes],
+		n[countDedupRecords],
 		n[countAppended], n[countDuplicates], s.repeated.Load(), s.refused.Load(),
 	}, err
 }

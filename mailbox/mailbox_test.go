@@ -392,7 +392,8 @@ func TestListener(t *testing.T) {
 	b.store("x", Item{Mailbox: box.Address})
 	_, err := b.s.StoreFlags(t.Context(), box, Inbox, []UID{1}, FlagChange{Op: AddFlags, Flags: Seen})
 	b.ok(err)
-	_, err = b.s.StoreFlags(t.Context(), box, Inbox, []UID{1}, FlagChange{Op: AddFlags, Flags: Seen}) // changes nothing
+	// changes nothing
+	_, err = b.s.StoreFlags(t.Context(), box, Inbox, []UID{1}, FlagChange{Op: AddFlags, Flags: Seen})
 	b.ok(err)
 	b.ok(b.s.RemoveMailbox(t.Context(), box))
 	want := []Change{{box, Inbox, 1}, {box, Inbox, 2}, {box, Inbox, 3}, {box, 0, 0}}
@@ -409,7 +410,8 @@ func TestShard(t *testing.T) {
 	if least, most := slices.Min(count), slices.Max(count); least < 850 || most > 1150 {
 		t.Errorf("between %d and %d of 1000", least, most)
 	}
-	for address, want := range map[string]int{"a@example.net": 1, "postmaster@example.net": 59} { // part of the format
+	// part of the format
+	for address, want := range map[string]int{"a@example.net": 1, "postmaster@example.net": 59} {
 		if got := Shard(address, 64); got != want {
 			t.Errorf("%s is in shard %d, want %d", address, got, want)
 		}

@@ -37,7 +37,9 @@ type meta struct {
 
 func (m *meta) append(b []byte) []byte {
 	b = append(append(b, formatVersion), m.newest[:]...)
-	for _, v := range [...]uint64{uint64(m.time), m.epoch, uint64(m.mailbox), uint64(m.validity), uint64(countersNumber)} {
+	for _, v := range [...]uint64{
+		uint64(m.time), m.epoch, uint64(m.mailbox), uint64(m.validity), uint64(countersNumber),
+	} {
 		b = binary.AppendUvarint(b, v)
 	}
 	for _, v := range m.counters {

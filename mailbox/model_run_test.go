@@ -47,7 +47,8 @@ func (r *modelRun) propose(data []byte, parts [][]byte) any {
 
 func (r *modelRun) tick() int64 {
 	r.c.add(time.Duration(r.rand.IntN(30_000)) * time.Millisecond)
-	now := r.c.Now().UnixMilli() - int64(r.rand.IntN(2))*int64(r.rand.IntN(5000)) // clocks of owners differ
+	// clocks of owners differ
+	now := r.c.Now().UnixMilli() - int64(r.rand.IntN(2))*int64(r.rand.IntN(5000))
 	r.m.time = max(r.m.time, now)
 	return now
 }

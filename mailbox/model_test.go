@@ -214,7 +214,11 @@ func (m *model) options(r Ref, number uint32, o folderOptions) verbResult {
 }
 
 // append is one delivery; touched are the folders whose mod-sequence this command has raised.
-func (m *model) append(content string, items []Item, touched map[*modelFolder]bool) (results appendResult) {
+func (m *model) append(
+	content string,
+	items []Item,
+	touched map[*modelFolder]bool,
+) (results appendResult) {
 	shared := &content
 	for _, it := range items {
 		results = append(results, m.item(shared, &it, touched))
@@ -232,7 +236,13 @@ func (m *model) item(content *string, it *Item, touched map[*modelFolder]bool) R
 	if b == nil {
 		return Result{Code: NoMailbox}
 	}
-	msg := &modelMessage{flags: it.Flags, saved: m.time, date: it.Date.UnixMilli(), prefix: string(it.Prefix), content: content}
+	msg := &modelMessage{
+		flags:   it.Flags,
+		saved:   m.time,
+		date:    it.Date.UnixMilli(),
+		prefix:  string(it.Prefix),
+		content: content,
+	}
 	if it.Date.IsZero() {
 		msg.date = m.time
 	}
@@ -295,14 +305,22 @@ func (m *model) flags(r Ref, folder uint32, uids []UID, c FlagChange) verbResult
 	return v
 }
 
-func (m *model) expunge(r Ref, folder uint32, uids []UID, want func(*modelMessage) bool) verbResult {
+func (m *model) expunge(
+	r Ref,
+	folder uint32,
+	uids []UID,
+	want func(*modelMessage) bool,
+) verbResult {
 	b, f, s := m.target(r, folder)
 	if f == nil {
 		return verbResult{status: s}
 	}
 	var v verbResult
 	before := len(f.messages)
-	f.messages = slices.DeleteFunc(f.messages, func(msg *modelMessage) bool { return slices.Contains(uids, msg.uid) && want(msg) })
+	f.messages = slices.DeleteFunc(
+		f.messages,
+		func(msg *modelMessage) bool { return slices.Contains(uids, msg.uid) && want(msg) },
+	)
 	if v.count = uint32(before - len(f.messages)); v.count > 0 {
 		f.modSeq++
 	}
@@ -318,7 +336,12 @@ func (m *model) retain(r Ref, folder uint32, uids []UID) verbResult {
 			keep = b.set.Retention
 		}
 	}
-	return m.expunge(r, folder, uids, func(msg *modelMessage) bool { return keep > 0 && msg.saved+keep.Milliseconds() <= m.time })
+	return m.expunge(
+		r,
+		folder,
+		uids,
+		func(msg *modelMessage) bool { return keep > 0 && msg.saved+keep.Milliseconds() <= m.time },
+	)
 }
 
 func (m *model) update(r Ref, lock uint64, uids []UID) verbResult {
@@ -358,7 +381,10 @@ func (m *model) copy(r Ref, folder uint32, uids []UID, to uint32, move bool) ver
 		n := *msg
 		if move {
 			f.touch(touched)
-			f.messages = slices.DeleteFunc(f.messages, func(x *modelMessage) bool { return x == msg })
+			f.messages = slices.DeleteFunc(
+				f.messages,
+				func(x *modelMessage) bool { return x == msg },
+			)
 		}
 		n.saved = m.time
 		g.put(&n, touched)

@@ -65,7 +65,11 @@ const (
 )
 
 func newOwners(t *testing.T, seed uint64) *owners {
-	w := &owners{t: t, rand: rand.New(rand.NewPCG(seed, 5)), group: &queuetest.Cluster{Refused: ErrRefused}}
+	w := &owners{
+		t:     t,
+		rand:  rand.New(rand.NewPCG(seed, 5)),
+		group: &queuetest.Cluster{Refused: ErrRefused},
+	}
 	w.mu.rand = rand.New(rand.NewPCG(seed, 6))
 	w.mu.byKey, w.mu.uids = map[DedupRecord]*recipient{}, map[UID]bool{}
 	w.group.Fault = w.fault
@@ -111,7 +115,12 @@ func (w *owners) see(data []byte, result any) {
 
 // boot gives a peer a new process: only its rows are left of the one before.
 func (w *owners) boot(p *peer) {
-	p.store = New(Options{NewClock: func(time.Time) Clock { return wallClock{} }, UnknownFor: 5 * time.Second})
+	p.store = New(
+		Options{
+			NewClock:   func(time.Time) Clock { return wallClock{} },
+			UnknownFor: 5 * time.Second,
+		},
+	)
 	p.rows = w.group.Join(machineOf(p.store), p.rows)
 	p.store.Open(p.rows)
 }
@@ -171,7 +180,10 @@ func (w *owners) newMail() {
 	defer w.mu.Unlock()
 	for range 1 + w.rand.IntN(4) {
 		n := uint32(len(w.mu.recipients))
-		rc := &recipient{key: AppendKey{ID: mail.ID{7}, Recipient: n}, text: fmt.Sprint("message ", n)}
+		rc := &recipient{
+			key:  AppendKey{ID: mail.ID{7}, Recipient: n},
+			text: fmt.Sprint("message ", n),
+		}
 		w.mu.recipients = append(w.mu.recipients, rc)
 		w.mu.byKey[DedupRecord{rc.key.ID, n}] = rc
 	}
@@ -196,14 +208,18 @@ func (w *owners) deliver(p *peer) {
 				return io.NopCloser(bytes.NewReader(make([]byte, directSize+9))), nil
 			}}
 		}
-		p.store.Append(&Delivery{content, []Item{{Key: rc.key, Mailbox: theMailbox}}}, func(r []Result, err error) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			rc.busy = false
-			if err == nil && (r[0].Code == Stored || r[0].Code == Duplicate) && (w.calm || w.mu.rand.IntN(2) == 0) {
-				rc.settled = true
-			}
-		})
+		p.store.Append(
+			&Delivery{content, []Item{{Key: rc.key, Mailbox: theMailbox}}},
+			func(r []Result, err error) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				rc.busy = false
+				if err == nil && (r[0].Code == Stored || r[0].Code == Duplicate) &&
+					(w.calm || w.mu.rand.IntN(2) == 0) {
+					rc.settled = true
+				}
+			},
+		)
 	}
 }
 
@@ -314,7 +330,8 @@ func (w *owners) check() {
 		}
 	}
 	s, err := w.peers[0].store.Stats()
-	if kept := len(w.witness.Now().Kept()); err != nil || s.DedupRecords != 0 || kept > int(s.Contents)*4+100 {
+	if kept := len(w.witness.Now().Kept()); err != nil || s.DedupRecords != 0 ||
+		kept > int(s.Contents)*4+100 {
 		w.t.Errorf("%+v, %d parts are kept, %v", s, kept, err)
 	}
 }
@@ -351,9 +368,19 @@ func TestPlantedDefect(t *testing.T) {
 	if dropsDedupEarly {
 		t.Skip("this is the defect")
 	}
-	cmd := exec.Command("go", "test", "-count=1", "-tags", "defect_forgetearly", "-run", "TestExactlyOnce", ".")
+	cmd := exec.Command(
+		"go",
+		"test",
+		"-count=1",
+		"-tags",
+		"defect_forgetearly",
+		"-run",
+		"TestExactlyOnce",
+		".",
+	)
 	cmd.Env = os.Environ()
-	if out, err := cmd.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("is in the mailbox 2 times")) {
+	if out, err := cmd.CombinedOutput(); err == nil ||
+		!bytes.Contains(out, []byte("is in the mailbox 2 times")) {
 		t.Errorf("the defect was not found: %v\n%s", err, out)
 	}
 }

@@ -21,7 +21,12 @@ type slot struct {
 // begin begins the slot's next command.
 func (r *run) begin(l *slot, t commandType) []byte {
 	l.seq++
-	return appendCommand(make([]byte, 0, 256), t, r.clock.Now().UnixMilli(), sender{r.session, l.number, l.seq})
+	return appendCommand(
+		make([]byte, 0, 256),
+		t,
+		r.clock.Now().UnixMilli(),
+		sender{r.session, l.number, l.seq},
+	)
 }
 
 func appendCount(b []byte, n int) []byte { return binary.AppendUvarint(b, uint64(n)) }
@@ -75,7 +80,10 @@ func (r *run) proposeLarge(l *slot) {
 			continue
 		}
 		data := appendCount(appendDrops(r.begin(l, cmdAppend), nil), 1)
-		data = appendItems(appendDelivery(data, d.Content.Size, chunks, r.uploads, len(d.Items)), d.Items)
+		data = appendItems(
+			appendDelivery(data, d.Content.Size, chunks, r.uploads, len(d.Items)),
+			d.Items,
+		)
 		result, err := r.propose(r.ctx, data, nil)
 		r.answer([]delivery{d}, result, err)
 	}
@@ -93,7 +101,11 @@ func (r *run) proposeChunks(l *slot, upload uint64, c *Content) (n uint32, err e
 		if _, err := io.ReadFull(source, chunk); err != nil {
 			return n, fmt.Errorf("%w: %w", ErrContent, err)
 		}
-		result, err := r.propose(r.ctx, appendChunk(r.begin(l, cmdChunk), upload, n), [][]byte{chunk})
+		result, err := r.propose(
+			r.ctx,
+			appendChunk(r.begin(l, cmdChunk), upload, n),
+			[][]byte{chunk},
+		)
 		if err == nil {
 			err = result.(verbResult).status.err()
 		}
@@ -108,8 +120,8 @@ func (r *run) proposeChunks(l *slot, upload uint64, c *Content) (n uint32, err e
 // propose proposes the same octets until the outcome is known (pitfall R4) or ctx ends. An error
 // that wraps ErrRefused: nothing happened and nothing will; ErrUnknown: it may have, and may still.
 // Of appends ctx is the term's: their unknown outcomes come with its end alone, when what is still
-// on its way is kept out by the next epoch. Else a late copy could follow the DropDedupRecords of a second
-// try.
+// on its way is kept out by the next epoch. Else a late copy could follow the DropDedupRecords of a
+// second try.
 func (r *run) propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	group := rows.Repeat{To: r.group, Late: tooLate, Again: func() { r.s.repeated.Add(1) }}
 	result, _, err := group.Propose(ctx, data, parts)

@@ -41,7 +41,10 @@ func decodeMailbox(address string, v []byte) (Mailbox, error) {
 		return Mailbox{}, fmt.Errorf("mailbox %s: %w", address, err)
 	}
 	return Mailbox{
-		Ref: Ref{address, row.number}, Settings: row.settings, Created: codec.FromMillis(row.created),
+		Ref: Ref{
+			address,
+			row.number,
+		}, Settings: row.settings, Created: codec.FromMillis(row.created),
 		Messages: row.messages, Bytes: int64(row.bytes), Folders: int(row.folders) + 1,
 	}, nil
 }
@@ -93,23 +96,28 @@ func (s *Store) scan(from, to []byte, fn func(k, v []byte) (bool, error)) error 
 // Folders returns the folders of a mailbox, up to 1,000, in the order of their making; none when
 // the mailbox is no more.
 func (s *Store) Folders(box Ref) (all []Folder, err error) {
-	err = s.scan(appendPrefix(nil, keyFolder, box.Number), appendPrefix(nil, keyFolder, box.Number+1), func(k, v []byte) (bool, error) {
-		_, number, ok := parsePair(k, keyFolder)
-		if !ok {
-			return false, errCorrupt
-		}
-		f, err := decodeFolder(number, v)
-		all = append(all, f)
-		return true, err
-	})
+	err = s.scan(
+		appendPrefix(nil, keyFolder, box.Number),
+		appendPrefix(nil, keyFolder, box.Number+1),
+		func(k, v []byte) (bool, error) {
+			_, number, ok := parsePair(k, keyFolder)
+			if !ok {
+				return false, errCorrupt
+			}
+			f, err := decodeFolder(number, v)
+			all = append(all, f)
+			return true, err
+		},
+	)
 	return all, err
 }
 
 func decodeFolder(number uint32, v []byte) (Folder, error) {
 	row, err := decodeFolderRow(v)
 	return Folder{
-		Number: number, Name: string(row.name), Subscribed: row.subscribed, Retention: time.Duration(row.retention) * time.Millisecond,
-		Validity: row.validity, Next: row.next, ModSeq: row.modSeq,
+		Number: number, Name: string(row.name), Subscribed: row.subscribed,
+		Retention: time.Duration(row.retention) * time.Millisecond,
+		Validity:  row.validity, Next: row.next, ModSeq: row.modSeq,
 		Messages: row.messages, Bytes: int64(row.bytes), Unseen: row.unseen, Deleted: row.deleted,
 	}, err
 }
@@ -159,10 +167,20 @@ func (s *Store) get(key []byte, missing error) ([]byte, error) {
 type Range struct{ First, Last UID }
 
 // Messages calls fn with the messages of a folder in the order of their UIDs until it returns
-// false. m is valid during the call, and nothing is allocated for it. What it sees is the state of
+// false. m is valid during the call, and nothing is allocated for it. It sees the state of
 // one moment, which the store keeps as long as it runs: fn must not wait for a client.
 func (s *Store) Messages(box Ref, folder uint32, in Range, fn func(m *Message) bool) error {
-	from, to := appendMessageKey(nil, box.Number, folder, in.First), appendPair(nil, keyMessage, box.Number, folder+1)
+	from, to := appendMessageKey(
+		nil,
+		box.Number,
+		folder,
+		in.First,
+	), appendPair(
+		nil,
+		keyMessage,
+		box.Number,
+		folder+1,
+	)
 	if in.Last != 0 && in.Last < 1<<32-1 {
 		to = appendMessageKey(nil, box.Number, folder, in.Last+1)
 	}
@@ -194,8 +212,8 @@ func (s *Store) Message(box Ref, folder uint32, uid UID) (m Message, err error) 
 	return m, err
 }
 
-// DedupRecords returns up to most dedup records after one, oldest message first: those of long ago are
-// of recipients that the queue has settled, if it says so, and are to be forgotten.
+// DedupRecords returns up to most dedup records after one, oldest message first: those of long ago
+// are of recipients that the queue has settled, if it says so, and are to be forgotten.
 func (s *Store) DedupRecords(after DedupRecord, most int) (all []DedupRecord, err error) {
 	from := append(appendRecordKey(nil, after), 0)
 	err = s.scan(from, []byte{keyRecord + 1}, func(k, _ []byte) (bool, error) {

@@ -15,7 +15,10 @@ func TestRecent(t *testing.T) {
 		var c recent
 		var all []DedupRecord
 		at := func(n int) DedupRecord {
-			return DedupRecord{ID: mail.ID{0, byte(n >> 16), byte(n >> 8), byte(n)}, Recipient: uint32(r.IntN(3))}
+			return DedupRecord{
+				ID:        mail.ID{0, byte(n >> 16), byte(n >> 8), byte(n)},
+				Recipient: uint32(r.IntN(3)),
+			}
 		}
 		c.reset(at(1000).ID)
 		missed := 0

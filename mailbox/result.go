@@ -10,7 +10,8 @@ import (
 // What Apply returns, in the form in which it is kept for a repeated command and travels to another
 // member: version, kind, and what the kind says.
 const (
-	resultRefused = iota + 1 // nothing happened: the owner is another, or a later command of the slot came first
+	// nothing happened: the owner is another, or a later command of the slot came first
+	resultRefused = iota + 1
 	resultEpoch
 	resultAppend
 	resultVerb
@@ -45,7 +46,9 @@ const (
 
 // err is what the caller of a verb is told.
 func (s status) err() error {
-	return [statuses]error{nil, ErrNoMailbox, ErrNoFolder, ErrExists, ErrFull, ErrTooMany, ErrStaleLock, ErrContent}[s]
+	return [statuses]error{
+		nil, ErrNoMailbox, ErrNoFolder, ErrExists, ErrFull, ErrTooMany, ErrStaleLock, ErrContent,
+	}[s]
 }
 
 // verbResult is what a verb came to.
@@ -77,7 +80,9 @@ func encodeResult(b []byte, result any) []byte {
 		return b
 	case verbResult:
 		b = append(b, formatVersion, resultVerb, byte(r.status))
-		for _, v := range [...]uint64{uint64(r.number), uint64(r.count), r.modSeq, uint64(r.first)} {
+		for _, v := range [...]uint64{
+			uint64(r.number), uint64(r.count), r.modSeq, uint64(r.first),
+		} {
 			b = binary.AppendUvarint(b, v)
 		}
 		return appendUIDs(b, r.uids)
@@ -102,7 +107,14 @@ func parseResult(b []byte) (result any, err error) {
 		}
 		result = all
 	case resultVerb:
-		r := verbResult{status: status(d.Octet()), number: d.Uint32(), count: d.Uint32(), modSeq: d.Uvarint(), first: d.Uint32(), uids: d.uids(nil)}
+		r := verbResult{
+			status: status(d.Octet()),
+			number: d.Uint32(),
+			count:  d.Uint32(),
+			modSeq: d.Uvarint(),
+			first:  d.Uint32(),
+			uids:   d.uids(nil),
+		}
 		if r.status >= statuses {
 			d.Fail()
 		}

@@ -23,7 +23,10 @@ type boxRow struct {
 
 func (r *boxRow) append(b []byte) []byte {
 	b = append(b, formatVersion, codec.Bit(r.warned))
-	for _, v := range [...]uint64{uint64(r.number), uint64(r.lastFolder), uint64(r.folders), uint64(r.created), r.messages, r.bytes, r.lockSession, r.lock} {
+	for _, v := range [...]uint64{
+		uint64(r.number), uint64(r.lastFolder), uint64(r.folders), uint64(r.created), r.messages,
+		r.bytes, r.lockSession, r.lock,
+	} {
 		b = binary.AppendUvarint(b, v)
 	}
 	return appendSettings(b, r.settings)
@@ -55,7 +58,10 @@ type folderRow struct {
 
 func (r *folderRow) append(b []byte) []byte {
 	b = append(b, formatVersion, codec.Bit(r.subscribed))
-	for _, v := range [...]uint64{uint64(r.validity), uint64(r.next), r.modSeq, r.messages, r.bytes, r.unseen, r.deleted, uint64(r.retention)} {
+	for _, v := range [...]uint64{
+		uint64(r.validity), uint64(r.next), r.modSeq, r.messages, r.bytes, r.unseen, r.deleted,
+		uint64(r.retention),
+	} {
 		b = binary.AppendUvarint(b, v)
 	}
 	return append(b, r.name...)
@@ -75,8 +81,9 @@ func decodeFolderRow(b []byte) (r folderRow, err error) {
 	return r, d.done()
 }
 
-// messageRow is a message. What changes stands in front; tail is what a change, a copy or a move
-// takes over as it is: size, date, content and prefix. A listing reads no further than the date.
+// messageRow is a message. The fields that change stand in front; tail is what a change, a copy or
+// a move takes over as it is: size, date, content and prefix. A listing reads no further than the
+// date.
 type messageRow struct {
 	flags  Flags
 	modSeq uint64

@@ -127,7 +127,9 @@ func (s *script) command(verb string, args []string) string {
 	case "append":
 		return s.append(args)
 	case "forget":
-		return said(s.s.DropDedupRecords([]DedupRecord{{mail.ID{args[0][0]}, uint32(s.number(args[1]))}}))
+		return said(
+			s.s.DropDedupRecords([]DedupRecord{{mail.ID{args[0][0]}, uint32(s.number(args[1]))}}),
+		)
 	}
 	box, ctx := s.box(args[0]), s.t.Context()
 	switch verb {
@@ -166,17 +168,34 @@ func (s *script) inFolder(verb string, box Ref, args []string) string {
 	case "rmdir":
 		return said(s.s.DeleteFolder(ctx, box, folder))
 	case "options":
-		f := Folder{Number: folder, Subscribed: strings.Contains(strings.Join(rest, " "), "subscribed"), Retention: s.settings(rest).Retention}
+		f := Folder{
+			Number:     folder,
+			Subscribed: strings.Contains(strings.Join(rest, " "), "subscribed"),
+			Retention:  s.settings(rest).Retention,
+		}
 		return said(s.s.SetFolder(ctx, box, f))
 	case "flags":
 		op := map[string]FlagOp{"set": SetFlags, "add": AddFlags, "remove": RemoveFlags}[rest[0]]
-		done, err := s.s.StoreFlags(ctx, box, folder, s.uids(rest[2:]), FlagChange{Op: op, Flags: flagsOf(rest[1])})
+		done, err := s.s.StoreFlags(
+			ctx,
+			box,
+			folder,
+			s.uids(rest[2:]),
+			FlagChange{Op: op, Flags: flagsOf(rest[1])},
+		)
 		return fmt.Sprint(done.Changed, " changed ", said(err))
 	case "expunge":
 		n, err := s.s.Expunge(ctx, box, folder, s.uids(rest), false)
 		return fmt.Sprint(n, " gone ", said(err))
 	case "copy", "move":
-		copied, err := s.s.Copy(ctx, box, folder, s.uids(rest[1:]), s.folder(box, rest[0]), verb == "move")
+		copied, err := s.s.Copy(
+			ctx,
+			box,
+			folder,
+			s.uids(rest[1:]),
+			s.folder(box, rest[0]),
+			verb == "move",
+		)
 		return fmt.Sprint(copied, said(err))
 	}
 	s.t.Fatalf("no command %q", verb)
@@ -187,7 +206,11 @@ func (s *script) append(args []string) string {
 	var items []Item
 	for n, to := range args[2:] {
 		user, folder, _ := strings.Cut(to, "/")
-		it := Item{Mailbox: user + "@example.net", Folder: folder, Prefix: []byte("To " + user + ": ")}
+		it := Item{
+			Mailbox: user + "@example.net",
+			Folder:  folder,
+			Prefix:  []byte("To " + user + ": "),
+		}
 		if args[0] != "-" {
 			it.Key = AppendKey{ID: mail.ID{args[0][0]}, Recipient: uint32(n)}
 		}
@@ -215,13 +238,35 @@ func (s *script) dump() string {
 	boxes, err := s.s.Mailboxes("", 100)
 	s.ok(err)
 	for _, m := range boxes {
-		fmt.Fprintf(&out, "%s #%d: %d messages, %d octets\n", strings.TrimSuffix(m.Address, "@example.net"), m.Number, m.Messages, m.Bytes)
+		fmt.Fprintf(
+			&out,
+			"%s #%d: %d messages, %d octets\n",
+			strings.TrimSuffix(m.Address, "@example.net"),
+			m.Number,
+			m.Messages,
+			m.Bytes,
+		)
 		folders, err := s.s.Folders(m.Ref)
 		s.ok(err)
 		for _, f := range folders {
-			fmt.Fprintf(&out, "  %s #%d validity +%d modseq %d next %d unseen %d\n", f.Name, f.Number, int64(f.Validity)-testEpoch.Unix(), f.ModSeq, f.Next, f.Unseen)
+			fmt.Fprintf(
+				&out,
+				"  %s #%d validity +%d modseq %d next %d unseen %d\n",
+				f.Name,
+				f.Number,
+				int64(f.Validity)-testEpoch.Unix(),
+				f.ModSeq,
+				f.Next,
+				f.Unseen,
+			)
 			s.ok(s.s.Messages(m.Ref, f.Number, Range{}, func(msg *Message) bool {
-				fmt.Fprintf(&out, "    %d %q modseq %d", msg.UID, s.read(m.Ref, f.Number, msg.UID), msg.ModSeq)
+				fmt.Fprintf(
+					&out,
+					"    %d %q modseq %d",
+					msg.UID,
+					s.read(m.Ref, f.Number, msg.UID),
+					msg.ModSeq,
+				)
 				for i, name := range flagNames {
 					if msg.Flags>>i&1 == 1 {
 						out.WriteString(" " + name)
@@ -233,6 +278,12 @@ func (s *script) dump() string {
 		}
 	}
 	st := s.stats()
-	fmt.Fprintf(&out, "%d contents, %d records, %d parts\n", st.Contents, st.DedupRecords, len(s.g.Now().Kept()))
+	fmt.Fprintf(
+		&out,
+		"%d contents, %d records, %d parts\n",
+		st.Contents,
+		st.DedupRecords,
+		len(s.g.Now().Kept()),
+	)
 	return out.String()
 }

@@ -8,7 +8,8 @@ import "hash/fnv"
 func Shard(address string, shards int) int {
 	h := fnv.New64a()
 	h.Write([]byte(address))
-	x := h.Sum64() // its low bits are poor for short names that differ at the end; two rounds of mixing help
+	// its low bits are poor for short names that differ at the end; two rounds of mixing help
+	x := h.Sum64()
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd
 	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
 	return int((x ^ x>>33) % uint64(shards))

@@ -67,7 +67,8 @@ func (r *run) sweepChunks(ctx context.Context) error {
 		if err != nil || len(found) == 0 {
 			return err
 		}
-		if _, err := r.verb(ctx, cmdSweep, func(b []byte) []byte { return appendSweep(b, found) }); err != nil {
+		body := func(b []byte) []byte { return appendSweep(b, found) }
+		if _, err := r.verb(ctx, cmdSweep, body); err != nil {
 			return err
 		}
 	}
@@ -121,7 +122,17 @@ func (r *run) firstCondemned() (mailbox, folder uint32, found bool, err error) {
 func (r *run) purgeSome(ctx context.Context, mailbox, folder uint32) error {
 	from, to := appendPrefix(nil, keyMessage, mailbox), appendPrefix(nil, keyMessage, mailbox+1)
 	if folder != 0 {
-		from, to = appendMessageKey(nil, mailbox, folder, 0), appendMessageKey(nil, mailbox, folder+1, 0)
+		from, to = appendMessageKey(
+			nil,
+			mailbox,
+			folder,
+			0,
+		), appendMessageKey(
+			nil,
+			mailbox,
+			folder+1,
+			0,
+		)
 	}
 	var uids []UID
 	err := r.group.Scan(from, to, func(k, _ []byte) bool {
@@ -136,9 +147,18 @@ func (r *run) purgeSome(ctx context.Context, mailbox, folder uint32) error {
 		return err
 	}
 	if len(uids) == 0 {
-		return fmt.Errorf("mailbox: nothing is left of mailbox %d, folder %d, but it is condemned: %w", mailbox, folder, errCorrupt)
+		return fmt.Errorf(
+			"mailbox: nothing is left of mailbox %d, folder %d, but it is condemned: %w",
+			mailbox,
+			folder,
+			errCorrupt,
+		)
 	}
-	_, err = r.verb(ctx, cmdPurge, func(b []byte) []byte { return appendPurge(b, mailbox, folder, uids) })
+	_, err = r.verb(
+		ctx,
+		cmdPurge,
+		func(b []byte) []byte { return appendPurge(b, mailbox, folder, uids) },
+	)
 	return err
 }
 
@@ -172,7 +192,8 @@ func (r *run) retainBox(ctx context.Context, box *Mailbox) error {
 			keep = box.Retention
 		}
 		for more := keep > 0 && f.Messages > 0; more; {
-			if more, err = r.retainSome(ctx, box.Ref, f.Number, r.clock.Now().Add(-keep).UnixMilli()); err != nil {
+			before := r.clock.Now().Add(-keep).UnixMilli()
+			if more, err = r.retainSome(ctx, box.Ref, f.Number, before); err != nil {
 				return err
 			}
 		}
@@ -181,7 +202,12 @@ func (r *run) retainBox(ctx context.Context, box *Mailbox) error {
 }
 
 // retainSome removes the first messages of a folder that came before a time.
-func (r *run) retainSome(ctx context.Context, box Ref, folder uint32, before int64) (more bool, err error) {
+func (r *run) retainSome(
+	ctx context.Context,
+	box Ref,
+	folder uint32,
+	before int64,
+) (more bool, err error) {
 	var uids []UID
 	err = r.s.Messages(box, folder, Range{}, func(m *Message) bool {
 		if m.Saved > before {
@@ -193,6 +219,10 @@ func (r *run) retainSome(ctx context.Context, box Ref, folder uint32, before int
 	if err != nil || len(uids) == 0 {
 		return false, err
 	}
-	v, err := r.verb(ctx, cmdRetain, func(b []byte) []byte { return appendMessages(b, box, folder, uids) })
+	v, err := r.verb(
+		ctx,
+		cmdRetain,
+		func(b []byte) []byte { return appendMessages(b, box, folder, uids) },
+	)
 	return err == nil && len(uids) == verbMost && v.count > 0, err
 }

@@ -39,7 +39,14 @@ func (s *Store) Start(ctx context.Context, g Group, l Listener) error {
 		return errors.New("mailbox: started twice")
 	}
 	s.Open(g)
-	r := &run{s: s, group: g, listener: l, front: newFront(&s.opts), slots: make(chan *slot, s.opts.Verbs), purge: make(chan struct{}, 1)}
+	r := &run{
+		s:        s,
+		group:    g,
+		listener: l,
+		front:    newFront(&s.opts),
+		slots:    make(chan *slot, s.opts.Verbs),
+		purge:    make(chan struct{}, 1),
+	}
 	epoch, err := r.proposeEpoch(ctx)
 	if err != nil {
 		return fmt.Errorf("mailbox: cannot become the owner: %w", err)
@@ -64,7 +71,11 @@ func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
 		if err != nil {
 			return epochResult{}, err
 		}
-		result, err := r.propose(ctx, appendCommand(nil, cmdEpoch, now, sender{session: m.epoch}), nil)
+		result, err := r.propose(
+			ctx,
+			appendCommand(nil, cmdEpoch, now, sender{session: m.epoch}),
+			nil,
+		)
 		if err == nil {
 			if epoch := result.(epochResult); epoch.index != 0 {
 				return epoch, nil
@@ -126,8 +137,8 @@ func (s *Store) Append(d *Delivery, done func([]Result, error)) {
 	}
 }
 
-// DropDedupRecords drops dedup records: the queue has settled these recipients, for good. It does not block,
-// and may be lost with the term: what is left for long is listed by DedupRecords.
+// DropDedupRecords drops dedup records: the queue has settled these recipients, for good. It does
+// not block, and may be lost with the term: what is left for long is listed by DedupRecords.
 func (s *Store) DropDedupRecords(records []DedupRecord) error {
 	if r := s.run.Load(); r != nil {
 		return r.front.dropDedup(records)

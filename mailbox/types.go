@@ -25,9 +25,10 @@ type Group interface {
 	Proposer
 }
 
-// What the owner's side answers. Errors of several causes wrap these.
+// Errors of the owner's side. Errors of several causes wrap these.
 var (
-	ErrRefused    = rows.ErrRefused // nothing happened: another member is the owner, or the group refused
+	// nothing happened: another member is the owner, or the group refused
+	ErrRefused    = rows.ErrRefused
 	ErrUnknown    = rows.ErrUnknown // the mailboxes may have been changed, or may still be
 	ErrBusy       = errors.New("too much is waiting for the mailboxes, try again later")
 	ErrWrongShard = errors.New("the mailbox is in another shard")
@@ -74,8 +75,8 @@ const (
 )
 
 // AppendKey says whose an append is: a recipient of a message in the queue. An append whose key is
-// known is not done again, whatever became of the message meanwhile, until DropDedupRecords. A recipient that
-// leaves several copies (by the user's rules) numbers them.
+// known is not done again, whatever became of the message meanwhile, until DropDedupRecords. A
+// recipient that leaves several copies (by the user's rules) numbers them.
 type AppendKey struct {
 	ID        mail.ID // zero: no key, the append is done as often as it is asked for
 	Recipient uint32
@@ -119,7 +120,9 @@ type Item struct {
 	Folder  string // name; "" is the inbox, and so is a folder that is not there
 	Flags   Flags
 	Date    time.Time // internal date; zero: command time
-	Prefix  []byte    // this message's own first lines (Return-Path, Delivered-To), up to 4 KiB, in front of the content
+	// this message's own first lines (Return-Path, Delivered-To), up to 4 KiB, in front of the
+	// content
+	Prefix []byte
 	// OverQuota: the hard quota does not count (import).
 	OverQuota bool
 }
@@ -132,7 +135,8 @@ const (
 	Duplicate                 // it had been appended before under this key
 	NoMailbox                 // 550 5.1.1
 	Full                      // over the hard quota: 452 4.2.2
-	Again                     // the pieces of a large content were given up meanwhile: nothing happened
+	// the pieces of a large content were given up meanwhile: nothing happened
+	Again
 )
 
 // Result is what became of an item.
@@ -140,13 +144,16 @@ type Result struct {
 	Code    Code
 	UID     UID  // Stored
 	InInbox bool // Stored: the folder was not there
-	Warn    bool // Stored: with this message the mailbox is over its soft quota; told once until it was below again
+	// Stored: with this message the mailbox is over its soft quota; told once until it was below
+	// again
+	Warn bool
 }
 
 // Settings of a mailbox. Zero: no limit.
 type Settings struct {
-	Soft, Hard int64         // octets of all its messages
-	Retention  time.Duration // messages go when they have been in their folder for so long; a folder may have its own
+	Soft, Hard int64 // octets of all its messages
+	// messages go when they have been in their folder for so long; a folder may have its own
+	Retention time.Duration
 }
 
 // Mailbox is a mailbox as it is stored.

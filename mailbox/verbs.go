@@ -22,7 +22,11 @@ func (r *run) slot(ctx context.Context) (*slot, error) {
 }
 
 // verb proposes one command on a slot of its own and returns what it came to.
-func (r *run) verb(ctx context.Context, t commandType, body func([]byte) []byte) (verbResult, error) {
+func (r *run) verb(
+	ctx context.Context,
+	t commandType,
+	body func([]byte) []byte,
+) (verbResult, error) {
 	l, err := r.slot(ctx)
 	if err != nil {
 		return verbResult{}, err
@@ -40,7 +44,11 @@ func (r *run) verb(ctx context.Context, t commandType, body func([]byte) []byte)
 }
 
 // verb proposes one command of the owner, if this member is.
-func (s *Store) verb(ctx context.Context, t commandType, body func([]byte) []byte) (verbResult, error) {
+func (s *Store) verb(
+	ctx context.Context,
+	t commandType,
+	body func([]byte) []byte,
+) (verbResult, error) {
 	r := s.run.Load()
 	if r == nil {
 		return verbResult{}, errNotOwner
@@ -57,12 +65,18 @@ func (s *Store) CreateMailbox(ctx context.Context, address string, set Settings)
 	if err := s.checkAddress(address, set); err != nil {
 		return Ref{}, err
 	}
-	v, err := s.verb(ctx, cmdCreateMailbox, func(b []byte) []byte { return appendSettings(codec.AppendBytes(b, address), set) })
+	v, err := s.verb(
+		ctx,
+		cmdCreateMailbox,
+		func(b []byte) []byte { return appendSettings(codec.AppendBytes(b, address), set) },
+	)
 	return Ref{address, v.number}, err
 }
 
 func (s *Store) checkAddress(address string, set Settings) error {
-	if address == "" || len(address) > maxAddress || set.Soft < 0 || set.Hard < 0 || set.Retention < 0 || set.Retention > maxRetention {
+	if address == "" || len(address) > maxAddress || set.Soft < 0 || set.Hard < 0 ||
+		set.Retention < 0 ||
+		set.Retention > maxRetention {
 		return ErrName
 	}
 	if !s.mine(address) {
@@ -83,7 +97,11 @@ func (s *Store) RenameMailbox(ctx context.Context, box Ref, address string) erro
 	if err := s.checkAddress(address, Settings{}); err != nil {
 		return err
 	}
-	_, err := s.verb(ctx, cmdRenameMailbox, func(b []byte) []byte { return codec.AppendBytes(appendBox(b, box), address) })
+	_, err := s.verb(
+		ctx,
+		cmdRenameMailbox,
+		func(b []byte) []byte { return codec.AppendBytes(appendBox(b, box), address) },
+	)
 	return err
 }
 
@@ -92,7 +110,11 @@ func (s *Store) SetSettings(ctx context.Context, box Ref, set Settings) error {
 	if err := s.checkAddress(box.Address, set); err != nil {
 		return err
 	}
-	_, err := s.verb(ctx, cmdSettings, func(b []byte) []byte { return appendSettings(appendBox(b, box), set) })
+	_, err := s.verb(
+		ctx,
+		cmdSettings,
+		func(b []byte) []byte { return appendSettings(appendBox(b, box), set) },
+	)
 	return err
 }
 
@@ -100,7 +122,8 @@ func (s *Store) SetSettings(ctx context.Context, box Ref, set Settings) error {
 const FolderLevel = "/"
 
 func checkFolder(name string) error {
-	bad := name == "" || len(name) > maxFolder || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
+	bad := name == "" || len(name) > maxFolder || !utf8.ValidString(name) ||
+		strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f })
 	for _, level := range strings.Split(name, FolderLevel) {
 		bad = bad || level == ""
 	}
@@ -115,7 +138,11 @@ func (s *Store) CreateFolder(ctx context.Context, box Ref, name string) (number 
 	if err := checkFolder(name); err != nil {
 		return 0, err
 	}
-	v, err := s.verb(ctx, cmdCreateFolder, func(b []byte) []byte { return codec.AppendBytes(appendBox(b, box), name) })
+	v, err := s.verb(
+		ctx,
+		cmdCreateFolder,
+		func(b []byte) []byte { return codec.AppendBytes(appendBox(b, box), name) },
+	)
 	return v.number, err
 }
 
@@ -149,13 +176,21 @@ func (s *Store) RenameFolder(ctx context.Context, box Ref, number uint32, name s
 		}
 		renamed = append(renamed, f)
 	}
-	_, err = s.verb(ctx, cmdRenameFolders, func(b []byte) []byte { return appendRenames(b, box, renamed) })
+	_, err = s.verb(
+		ctx,
+		cmdRenameFolders,
+		func(b []byte) []byte { return appendRenames(b, box, renamed) },
+	)
 	return err
 }
 
 // DeleteFolder deletes a folder and its messages, but not the folders below it. The inbox stays.
 func (s *Store) DeleteFolder(ctx context.Context, box Ref, number uint32) error {
-	_, err := s.verb(ctx, cmdDeleteFolder, func(b []byte) []byte { return appendFolder(b, box, number) })
+	_, err := s.verb(
+		ctx,
+		cmdDeleteFolder,
+		func(b []byte) []byte { return appendFolder(b, box, number) },
+	)
 	return err
 }
 
@@ -164,6 +199,10 @@ func (s *Store) SetFolder(ctx context.Context, box Ref, f Folder) error {
 	if f.Retention < 0 || f.Retention > maxRetention {
 		return ErrName
 	}
-	_, err := s.verb(ctx, cmdFolderOptions, func(b []byte) []byte { return appendFolderOptions(b, box, &f) })
+	_, err := s.verb(
+		ctx,
+		cmdFolderOptions,
+		func(b []byte) []byte { return appendFolderOptions(b, box, &f) },
+	)
 	return err
 }

@@ -11,7 +11,12 @@ const verbMost = 500
 
 // verbs proposes one command for each verbMost of the UIDs, which ascend, until all are done or one
 // fails. The result is that of all; the first error ends it.
-func (r *run) verbs(ctx context.Context, t commandType, uids []UID, body func([]byte, []UID) []byte) (sum verbResult, err error) {
+func (r *run) verbs(
+	ctx context.Context,
+	t commandType,
+	uids []UID,
+	body func([]byte, []UID) []byte,
+) (sum verbResult, err error) {
 	for len(uids) > 0 {
 		some := uids[:min(len(uids), verbMost)]
 		uids = uids[len(some):]
@@ -29,7 +34,12 @@ func (r *run) verbs(ctx context.Context, t commandType, uids []UID, body func([]
 	return sum, nil
 }
 
-func (s *Store) onMessages(ctx context.Context, t commandType, uids []UID, body func([]byte, []UID) []byte) (verbResult, error) {
+func (s *Store) onMessages(
+	ctx context.Context,
+	t commandType,
+	uids []UID,
+	body func([]byte, []UID) []byte,
+) (verbResult, error) {
 	r := s.run.Load()
 	if r == nil {
 		return verbResult{}, errNotOwner
@@ -45,7 +55,8 @@ func (s *Store) onMessages(ctx context.Context, t commandType, uids []UID, body 
 type FlagChange struct {
 	Op    FlagOp // SetFlags, AddFlags or RemoveFlags
 	Flags Flags
-	Since uint64 // messages whose ModSeq is above are left alone (RFC 7162 UNCHANGEDSINCE); 0: none is
+	// messages whose ModSeq is above are left alone (RFC 7162 UNCHANGEDSINCE); 0: none is
+	Since uint64
 }
 
 // FlagsDone is what StoreFlags did.
@@ -56,7 +67,13 @@ type FlagsDone struct {
 }
 
 // StoreFlags changes flags.
-func (s *Store) StoreFlags(ctx context.Context, box Ref, folder uint32, uids []UID, c FlagChange) (FlagsDone, error) {
+func (s *Store) StoreFlags(
+	ctx context.Context,
+	box Ref,
+	folder uint32,
+	uids []UID,
+	c FlagChange,
+) (FlagsDone, error) {
 	if c.Op < SetFlags || c.Op > RemoveFlags || c.Flags > allFlags {
 		return FlagsDone{}, ErrName
 	}
@@ -67,7 +84,13 @@ func (s *Store) StoreFlags(ctx context.Context, box Ref, folder uint32, uids []U
 }
 
 // Expunge removes messages for good; marked: only those with the flag Deleted. It returns how many.
-func (s *Store) Expunge(ctx context.Context, box Ref, folder uint32, uids []UID, marked bool) (int, error) {
+func (s *Store) Expunge(
+	ctx context.Context,
+	box Ref,
+	folder uint32,
+	uids []UID,
+	marked bool,
+) (int, error) {
 	v, err := s.onMessages(ctx, cmdExpunge, uids, func(b []byte, uids []UID) []byte {
 		return append(appendMessages(b, box, folder, uids), codec.Bit(marked))
 	})
@@ -83,7 +106,14 @@ type Copied struct {
 // Copy copies messages to another folder of the mailbox, or moves them (RFC 6851); the new ones
 // have the flags and dates of the old. A content is never copied. ErrFull: the hard quota is not
 // enough. It returns one Copied for each command.
-func (s *Store) Copy(ctx context.Context, box Ref, folder uint32, uids []UID, to uint32, move bool) (all []Copied, err error) {
+func (s *Store) Copy(
+	ctx context.Context,
+	box Ref,
+	folder uint32,
+	uids []UID,
+	to uint32,
+	move bool,
+) (all []Copied, err error) {
 	r := s.run.Load()
 	if r == nil {
 		return nil, errNotOwner

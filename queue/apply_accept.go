@@ -23,7 +23,8 @@ func (m *machine) applyAccept(parts [][]byte) any {
 	if c.seq <= last.seq {
 		return acceptResult{c.seq == last.seq && last.ok}
 	}
-	if c.time < m.meta.time-acceptMemory.Milliseconds() || c.slot.session < m.meta.slots || m.meta.sealed {
+	if c.time < m.meta.time-acceptMemory.Milliseconds() || c.slot.session < m.meta.slots ||
+		m.meta.sealed {
 		return acceptResult{}
 	}
 	ok := true
@@ -62,7 +63,8 @@ func (m *machine) accept(i int, parts [][]byte, part int) (next int, ok bool) {
 			return part, false
 		}
 	} else if part = m.gatherParts(e, parts, part); part < 0 {
-		panic(fmt.Sprintf("queue: message %v of entry %d has not the content it says", e.id, m.index))
+		panic(fmt.Sprintf(
+			"queue: message %v of entry %d has not the content it says", e.id, m.index))
 	}
 	if losesAfterAck(e.id) {
 		return part, true
@@ -81,7 +83,8 @@ func (m *machine) takeIn(e *acceptEntry) {
 		if e.chunks == 0 {
 			m.w.KeepPart(m.index, m.parts[n].Part)
 		} else {
-			m.key = appendChunkKey(m.key[:0], e.id, uint32(n)) // the chunk row's hold on the part passes to the record
+			// the chunk row's hold on the part passes to the record
+			m.key = appendChunkKey(m.key[:0], e.id, uint32(n))
 			m.w.Delete(m.key)
 		}
 	}
@@ -145,7 +148,14 @@ func (m *machine) gatherChunks(e *acceptEntry) bool {
 func (m *machine) applyChunk(parts [][]byte) any {
 	c := m.cmd.chunk
 	if len(parts) != 1 {
-		panic(fmt.Sprintf("queue: chunk of message %v in entry %d has %d parts", c.id, m.index, len(parts)))
+		panic(
+			fmt.Sprintf(
+				"queue: chunk of message %v in entry %d has %d parts",
+				c.id,
+				m.index,
+				len(parts),
+			),
+		)
 	}
 	m.key = appendChunkKey(m.key[:0], c.id, c.seq)
 	if _, ok := m.w.Get(m.key); ok {

@@ -27,9 +27,9 @@ func (m *machine) applyOffer() any {
 // letGoResult: not ok: the hand-over is another's, or has got further already.
 type letGoResult struct{ ok bool }
 
-// applyLetGo is the moment from which messages are the other group's. What has changed since it was
-// copied stays. It is an owner's word, which knows that no attempt at these messages is under way
-// or will begin.
+// applyLetGo is the moment from which messages are the other group's. A message that has changed
+// since it was copied stays. It is an owner's word, which knows that no attempt at these messages
+// is under way or will begin.
 func (m *machine) applyLetGo() any {
 	c, h := &m.cmd.handover, m.handover()
 	if fenced(m.cmd.session, m.meta.epoch) || h.phase != handoverCopy || h.serial != c.serial {

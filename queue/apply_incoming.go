@@ -8,10 +8,10 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// This file is a hand-over in the group that the mail goes to. What has come lies aside, in no
-// schedule and no counter, until the group that it came from has let it go and says so. The group
-// keeps of each other group which of its hand-overs have ended: a copy that was long on its way
-// brings nothing back.
+// This file is a hand-over in the group that the mail goes to. Letters that have come lie aside, in
+// no schedule and no counter, until the group that they came from has let them go and says so. The
+// group keeps of each other group which of its hand-overs have ended: a copy that was long on its
+// way brings nothing back.
 
 // takeResult: not ok: the hand-over has ended, or this group takes nothing any more.
 type takeResult struct{ ok bool }

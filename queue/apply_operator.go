@@ -55,7 +55,8 @@ func (m *machine) operate(t *touched) bool {
 }
 
 var operatorReason = [...]Reason{
-	verbHold: OperatorHold, verbRelease: OperatorRelease, verbFlush: OperatorFlush, verbFail: OperatorFail, verbRemove: OperatorRemove,
+	verbHold: OperatorHold, verbRelease: OperatorRelease, verbFlush: OperatorFlush,
+	verbFail: OperatorFail, verbRemove: OperatorRemove,
 }
 
 var operatorState = [...]State{
@@ -71,7 +72,9 @@ func (m *machine) answerReport(r ReportID) bool {
 	}
 	m.w.Delete(m.key)
 	if !m.open(r.ID) {
-		panic("queue: a report is due on a message that is gone") // the message stays until its reports are made
+		panic(
+			"queue: a report is due on a message that is gone",
+		) // the message stays until its reports are made
 	}
 	m.meta.counters[countReports]--
 	m.msg.counts.reports--

@@ -66,7 +66,14 @@ func (b *batch) encode(r *run, l *slot) {
 	data = appendAcceptHead(data, l.key, b.seq, len(b.subs))
 	for i := range b.subs {
 		s, content := &b.subs[i], b.of(i)
-		data = appendAcceptEntry(data, b.ids[i], s.report, int64(len(content)), 0, l.envelope.encode(s.env))
+		data = appendAcceptEntry(
+			data,
+			b.ids[i],
+			s.report,
+			int64(len(content)),
+			0,
+			l.envelope.encode(s.env),
+		)
 		for len(content) > 0 {
 			n := min(len(content), partSize)
 			b.parts = append(b.parts, content[:n:n])
@@ -100,7 +107,8 @@ func (b *batch) of(i int) []byte {
 func (b *buffer) hold(budget *mail.Budget) (release func()) {
 	if !b.asked && budget != nil && len(b.octets) > 0 {
 		b.asked = true
-		if n := int64(cap(b.octets)); budget.Used()+n <= budget.Limit()/4*3 && budget.TryReserve(n) {
+		if n := int64(cap(b.octets)); budget.Used()+n <= budget.Limit()/4*3 &&
+			budget.TryReserve(n) {
 			b.budget, b.giveBack = budget, b.release
 		}
 	}

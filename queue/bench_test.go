@@ -172,7 +172,10 @@ func BenchmarkApply(b *testing.B) {
 	apply := s.apply
 	s.void = true
 	s.apply = func(w Writer, index, term uint64, data []byte, parts [][]byte) any {
-		commands = append(commands, command{slices.Clone(data), slices.Clone(parts)}) // the parts' octets are all the same
+		commands = append(
+			commands,
+			command{slices.Clone(data), slices.Clone(parts)},
+		) // the parts' octets are all the same
 		return apply(w, index, term, data, parts)
 	}
 	benchAccept(b, q, b.N, nil)

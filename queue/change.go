@@ -9,8 +9,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// changeSet is a message with those of its recipients that the command changes. The changes are made
-// in memory and written by close, so that a message that goes costs no rows in between.
+// changeSet is a message with those of its recipients that the command changes. The changes are
+// made in memory and written by close, so that a message that goes costs no rows in between.
 type changeSet struct {
 	id      mail.ID
 	rec     record
@@ -92,13 +92,19 @@ func (m *machine) recipient(number uint32) *touched {
 
 // initial is the state of a recipient without a row.
 func (e *changeSet) initial() recipientRow {
-	return recipientRow{state: Ready, due: e.id.Time().UnixMilli(), index: e.rec.index, attempt: noAttempt}
+	return recipientRow{
+		state:   Ready,
+		due:     e.id.Time().UnixMilli(),
+		index:   e.rec.index,
+		attempt: noAttempt,
+	}
 }
 
 // close writes what became of the opened message.
 func (m *machine) close() {
 	e := &m.msg
-	if !slices.ContainsFunc(e.touched, func(t touched) bool { return t.dirty }) && e.counts == e.was {
+	if !slices.ContainsFunc(e.touched, func(t touched) bool { return t.dirty }) &&
+		e.counts == e.was {
 		return
 	}
 	m.reschedule()
@@ -163,7 +169,11 @@ type dueEntry struct {
 }
 
 func (a dueEntry) compare(b dueEntry) int {
-	return cmp.Or(cmp.Compare(a.domain, b.domain), cmp.Compare(a.due, b.due), cmp.Compare(a.number, b.number))
+	return cmp.Or(
+		cmp.Compare(a.domain, b.domain),
+		cmp.Compare(a.due, b.due),
+		cmp.Compare(a.number, b.number),
+	)
 }
 
 func scheduled(s State) bool { return s == Ready || s == Deferred }
@@ -220,7 +230,8 @@ func (m *machine) editSchedule(entries []dueEntry, add bool) {
 	slices.SortFunc(entries, dueEntry.compare)
 	for len(entries) > 0 {
 		n := 1
-		for n < len(entries) && entries[n].domain == entries[0].domain && entries[n].due == entries[0].due {
+		for n < len(entries) && entries[n].domain == entries[0].domain &&
+			entries[n].due == entries[0].due {
 			n++
 		}
 		m.editRow(entries[:n], add)
@@ -248,7 +259,8 @@ func (m *machine) editRow(entries []dueEntry, add bool) {
 		slices.Sort(m.numbers)
 	} else {
 		m.numbers = slices.DeleteFunc(m.numbers, func(number uint32) bool {
-			_, found := slices.BinarySearchFunc(entries, number, func(s dueEntry, n uint32) int { return cmp.Compare(s.number, n) })
+			_, found := slices.BinarySearchFunc(entries, number,
+				func(s dueEntry, n uint32) int { return cmp.Compare(s.number, n) })
 			return found
 		})
 	}

@@ -92,7 +92,14 @@ func appendAcceptHead(b []byte, l slotKey, seq uint64, n int) []byte {
 	return binary.AppendUvarint(b, uint64(n))
 }
 
-func appendAcceptEntry(b []byte, id mail.ID, report ReportID, size int64, chunks uint32, envelope []byte) []byte {
+func appendAcceptEntry(
+	b []byte,
+	id mail.ID,
+	report ReportID,
+	size int64,
+	chunks uint32,
+	envelope []byte,
+) []byte {
 	b = append(b, id[:]...)
 	if report.Kind == 0 {
 		b = append(b, 0)
@@ -212,7 +219,8 @@ type command struct {
 	why      []byte // encoded attempt
 	refs     []recipientRef
 	member   uint64
-	session  uint64 // of the owner that speaks; an epoch's: the one before it; a sweep's: the first that stays
+	// of the owner that speaks; an epoch's: the one before it; a sweep's: the first that stays
+	session  uint64
 	chunks   []chunkRef
 	reports  []ReportID
 	suspend  Suspensions
@@ -223,8 +231,12 @@ type command struct {
 // Understands returns why this program cannot apply a command, if that is of a newer version or
 // kind (cluster.Versioned).
 func (*Queue) Understands(data []byte) error {
-	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 || commandType(data[1]) >= newestCommand {
-		return fmt.Errorf("a queue command that begins with %x is not known", data[:min(len(data), 2)])
+	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 ||
+		commandType(data[1]) >= newestCommand {
+		return fmt.Errorf(
+			"a queue command that begins with %x is not known",
+			data[:min(len(data), 2)],
+		)
 	}
 	return nil
 }
@@ -296,7 +308,13 @@ func (c *command) decodeAccept(d *decoder) {
 func (c *command) decodeSettle(d *decoder) {
 	c.session, c.outcomes = d.Uvarint(), c.outcomes[:0]
 	for n := d.Count(idLen + 4); n > 0 && !d.Failed(); n-- {
-		o := outcomeEntry{id: d.id(), number: uint32(d.Below(countsNumber)), state: State(d.Octet()), flags: d.Octet(), due: d.Millis()}
+		o := outcomeEntry{
+			id:     d.id(),
+			number: uint32(d.Below(countsNumber)),
+			state:  State(d.Octet()),
+			flags:  d.Octet(),
+			due:    d.Millis(),
+		}
 		o.attempt, o.at = d.skipAttempt()
 		if !o.state.outcome() || o.flags > outcomeWarn|outcomeHopDSN {
 			d.Fail()

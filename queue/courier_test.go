@@ -129,7 +129,14 @@ func (c *courier) attempt(most int) {
 }
 
 func (c *courier) try(key string, it *Item, recipient uint32) {
-	o := Outcome{ID: it.Message.ID, Recipient: recipient, Domain: it.Domain, WasDue: it.Due, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}}
+	o := Outcome{
+		ID:        it.Message.ID,
+		Recipient: recipient,
+		Domain:    it.Domain,
+		WasDue:    it.Due,
+		State:     Relayed,
+		Attempt:   mail.Attempt{At: time.Now(), Code: 250},
+	}
 	if !c.w.calm && c.w.rand.IntN(4) == 0 {
 		o.State, o.Due, o.Attempt.Code = Deferred, time.Now().Add(time.Minute), 450
 	} else {
@@ -146,7 +153,13 @@ func (w *owners) handOver(key string, h handover) {
 	before := w.mu.delivered[key]
 	for _, b := range before {
 		if !h.maybe || b.session == h.session {
-			w.t.Errorf("%s was delivered in term %d, and again in term %d, maybe attempted: %v", key, b.session, h.session, h.maybe)
+			w.t.Errorf(
+				"%s was delivered in term %d, and again in term %d, maybe attempted: %v",
+				key,
+				b.session,
+				h.session,
+				h.maybe,
+			)
 		}
 	}
 	w.mu.delivered[key] = append(before, h)
@@ -156,7 +169,8 @@ func (w *owners) handOver(key string, h handover) {
 func (c *courier) settle() {
 	outcomes, keys := c.outcomes, c.keys
 	c.outcomes, c.keys = nil, nil
-	if len(outcomes) == 0 || c.p.queue.run.Load() != nil && c.p.queue.run.Load().session != c.session {
+	if len(outcomes) == 0 ||
+		c.p.queue.run.Load() != nil && c.p.queue.run.Load().session != c.session {
 		return // a scheduler is ended before the next one of its node
 	}
 	c.p.queue.Settle(outcomes, func(err error) {

@@ -55,6 +55,8 @@ func (q *Queue) Seal(ctx context.Context) (ok bool, err error) {
 type sealResult struct{ ok bool }
 
 func (m *machine) applySeal() any {
-	m.meta.sealed = m.meta.sealed || m.meta.counters[countMessages] == 0 && m.meta.incoming == 0 && m.handover().phase == handoverIdle
+	m.meta.sealed = m.meta.sealed ||
+		m.meta.counters[countMessages] == 0 && m.meta.incoming == 0 &&
+			m.handover().phase == handoverIdle
 	return sealResult{m.meta.sealed}
 }

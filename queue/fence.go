@@ -3,6 +3,6 @@
 package queue
 
 // fenced reports whether outcomes come too late: a new owner has come since the attempts, and only
-// its word counts. What the one before it did not get recorded in its term is marked as maybe
-// attempted, and stays so.
+// its word counts. Attempts that the owner before it did not get recorded in its term are marked as
+// maybe attempted, and stay so.
 func fenced(session, epoch uint64) bool { return session != epoch }

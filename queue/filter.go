@@ -22,7 +22,9 @@ type Filter struct {
 
 // All reports whether the filter selects everything.
 func (f *Filter) All() bool {
-	return len(f.IDs) == 0 && len(f.States) == 0 && f.Domain+f.Sender+f.Recipient+f.Tenant+f.Campaign == "" && f.Before.IsZero()
+	return len(f.IDs) == 0 && len(f.States) == 0 &&
+		f.Domain+f.Sender+f.Recipient+f.Tenant+f.Campaign == "" &&
+		f.Before.IsZero()
 }
 
 // ranges are the spans of IDs to look at, both ends included.
@@ -50,13 +52,20 @@ func (f *Filter) wants(r *record) bool {
 	if f.Sender != "" && !sameAddress(f.Sender, r.sender) {
 		return false
 	}
-	if f.Domain != "" && !slices.ContainsFunc(r.domains, func(d []byte) bool { return strings.EqualFold(string(d), f.Domain) }) {
+	if f.Domain != "" &&
+		!slices.ContainsFunc(
+			r.domains,
+			func(d []byte) bool { return strings.EqualFold(string(d), f.Domain) },
+		) {
 		return false
 	}
 	if f.Recipient == "" {
 		return true
 	}
-	return slices.ContainsFunc(r.recipients, func(v recipientView) bool { return sameAddress(f.Recipient, v.address) })
+	return slices.ContainsFunc(
+		r.recipients,
+		func(v recipientView) bool { return sameAddress(f.Recipient, v.address) },
+	)
 }
 
 func sameAddress(want string, address []byte) bool {

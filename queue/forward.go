@@ -8,7 +8,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-var errNotForwarded = errors.New("only accept commands, and letters of a group that is drained, may come from another member")
+var errNotForwarded = errors.New(
+	"only accept commands, and letters of a group that is drained, may come from another member",
+)
 
 // CheckForwarded looks at a command that another member sent, before it is proposed here: what
 // enters the log must be applicable on all members, and outcomes and epochs are the leader's own.
@@ -69,7 +71,11 @@ func (c *command) checkAccept(parts [][]byte) error {
 		e := &c.accept[i]
 		if e.chunks == 0 {
 			if part = m.gatherParts(e, parts, part); part < 0 {
-				return fmt.Errorf("forwarded message %v has not the content it says: %w", e.id, errCorrupt)
+				return fmt.Errorf(
+					"forwarded message %v has not the content it says: %w",
+					e.id,
+					errCorrupt,
+				)
 			}
 		}
 		if err := checkEnvelope(e.envelope); err != nil {

@@ -20,11 +20,23 @@ const (
 var (
 	failFull     = smtp.Temp(452, "4.3.1", "The queue is full, try again later")
 	failStopping = smtp.Temp(451, "4.3.2", "This system is not accepting mail now, try again later")
-	failUnknown  = smtp.Temp(451, "4.3.0", "The message could not be stored in time, try again later")
-	failContent  = smtp.Temp(451, "4.3.0", "The message could not be read back, try again later")
-	failDomain   = smtp.Perm(553, "5.1.3", "The domain of a recipient cannot be used, check the address")
+	failUnknown  = smtp.Temp(
+		451,
+		"4.3.0",
+		"The message could not be stored in time, try again later",
+	)
+	failContent = smtp.Temp(451, "4.3.0", "The message could not be read back, try again later")
+	failDomain  = smtp.Perm(
+		553,
+		"5.1.3",
+		"The domain of a recipient cannot be used, check the address",
+	)
 	failNobody   = smtp.Perm(554, "5.5.1", "The message has no recipients, give at least one")
-	failEnvelope = smtp.Temp(452, "4.5.3", "The envelope is too large, send to fewer recipients at once")
+	failEnvelope = smtp.Temp(
+		452,
+		"4.5.3",
+		"The envelope is too large, send to fewer recipients at once",
+	)
 )
 
 // submission is a message on its way to a command.
@@ -71,7 +83,9 @@ func (f *front) submit(s submission) *smtp.Failure {
 	if f.mu.stopped {
 		return failStopping
 	}
-	if waiting := f.mu.small.Len() + f.mu.large.Len(); waiting > 0 && f.mu.bytes+s.memory > f.maxBytes || waiting >= f.maxCount {
+	if waiting := f.mu.small.Len() + f.mu.large.Len(); waiting > 0 &&
+		f.mu.bytes+s.memory > f.maxBytes ||
+		waiting >= f.maxCount {
 		return failFull
 	}
 	f.mu.bytes += s.memory

@@ -18,12 +18,21 @@ import (
 // shorter (a varint can be written longer than need be).
 
 var fuzzAttempt = mail.Attempt{
-	At: time.UnixMilli(1_700_000_000_123), Remote: "mx.example.com", RemoteIP: netip.MustParseAddrPort("192.0.2.1:25"),
-	LocalIP: netip.MustParseAddr("2001:db8::1"), TLS: "TLSv1.3", Code: 451, Enhanced: "4.7.1", Text: "try again later",
+	At: time.UnixMilli(
+		1_700_000_000_123,
+	), Remote: "mx.example.com", RemoteIP: netip.MustParseAddrPort("192.0.2.1:25"),
+	LocalIP: netip.MustParseAddr(
+		"2001:db8::1",
+	), TLS: "TLSv1.3", Code: 451, Enhanced: "4.7.1", Text: "try again later",
 }
 
 func fuzzEnvelope() *mail.Envelope {
-	e := envelope("sender@example.net", "a@example.com success,delay", "b@example.org", "c@example.com never")
+	e := envelope(
+		"sender@example.net",
+		"a@example.com success,delay",
+		"b@example.org",
+		"c@example.com never",
+	)
 	e.Recipients[1].ORcpt, e.EnvelopeID, e.SMTPUTF8, e.Body, e.Ret = "rfc822;b@example.org", "env-1", true, mail.Body8BitMIME, mail.RetHeaders
 	e.Origin.Client = netip.MustParseAddrPort("[2001:db8::2]:40000")
 	e.TraceContext = bytes.Repeat([]byte{7}, 24)
@@ -44,11 +53,13 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(m.Envelope.Recipients) != len(r.recipients) || m.Envelope.Sender != string(r.sender) {
+		if len(m.Envelope.Recipients) != len(r.recipients) ||
+			m.Envelope.Sender != string(r.sender) {
 			t.Fatalf("view and envelope differ: %+v, %+v", r, m.Envelope)
 		}
 		for i, v := range r.recipients {
-			if got := m.Envelope.Recipients[i]; got.Address != string(v.address) || got.Domain != string(r.domains[v.domain]) {
+			if got := m.Envelope.Recipients[i]; got.Address != string(v.address) ||
+				got.Domain != string(r.domains[v.domain]) {
 				t.Fatalf("recipient %d: %+v, %+v", i, got, v)
 			}
 		}
@@ -61,7 +72,14 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzRecipientRow(f *testing.F) {
-	row := recipientRow{state: Deferred, warned: true, attempts: 3, due: 1_700_000_000_000, index: 9, attempt: appendAttempt(nil, &fuzzAttempt)}
+	row := recipientRow{
+		state:    Deferred,
+		warned:   true,
+		attempts: 3,
+		due:      1_700_000_000_000,
+		index:    9,
+		attempt:  appendAttempt(nil, &fuzzAttempt),
+	}
 	f.Add(row.append(nil))
 	f.Add((&recipientRow{state: Held, maybe: true, attempt: noAttempt}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -85,12 +103,20 @@ func FuzzSmallRows(f *testing.F) {
 	m := meta{index: 7, time: 1_700_000_000_000, epoch: 3, idle: true}
 	m.counters[countMessages] = 12
 	f.Add(m.append(nil))
-	f.Add((&Suspensions{Version: 7, Index: 9, All: []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "why", Serial: 7, Until: time.UnixMilli(99)}}}).append(nil))
+	f.Add(
+		(&Suspensions{Version: 7, Index: 9, All: []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "why", Serial: 7, Until: time.UnixMilli(99)}}}).append(
+			nil,
+		),
+	)
 	f.Add(appendReportRow(nil, []reported{{4, Failed, appendAttempt(nil, &fuzzAttempt)}}))
 	m.incoming = 2
 	f.Add(m.append(nil))
 	f.Add((&handoverRow{handoverGone, 7, 5, 900, []mail.ID{{1}, {2}}}).append(nil))
-	f.Add((&incomingRow{over: 5, serial: 7, ids: []mail.ID{{1}}, chunked: mail.ID{3}, chunks: 2}).append(nil))
+	f.Add(
+		(&incomingRow{over: 5, serial: 7, ids: []mail.ID{{1}}, chunked: mail.ID{3}, chunks: 2}).append(
+			nil,
+		),
+	)
 	f.Add(fuzzLetter().encoded)
 	f.Add(appendIncomingRow(nil, []PartRef{{5, 0, 1 << 19}}, fuzzLetter().encoded))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -107,7 +133,12 @@ func FuzzSmallRows(f *testing.F) {
 			same(t, m, m.append, decodeMeta)
 		}
 		if n, err := decodeNumbers(nil, b); err == nil {
-			same(t, n, func(b []byte) []byte { return appendNumbers(b, n) }, func(b []byte) ([]uint32, error) { return decodeNumbers(nil, b) })
+			same(
+				t,
+				n,
+				func(b []byte) []byte { return appendNumbers(b, n) },
+				func(b []byte) ([]uint32, error) { return decodeNumbers(nil, b) },
+			)
 		}
 		if s, err := decodeSuspendRow(b); err == nil {
 			same(t, s, s.append, decodeSuspendRow)
@@ -121,7 +152,8 @@ func FuzzSmallRows(f *testing.F) {
 		if l, err := decodeLetter(b); err == nil {
 			rec := record{flags: l.flags, size: l.size, envelope: l.envelope}
 			again, err := decodeLetter(appendLetter(nil, &rec, l.rows, &meta{}))
-			if err != nil || len(again.rows) != len(l.rows) || again.size != l.size || !bytes.Equal(again.envelope, l.envelope) {
+			if err != nil || len(again.rows) != len(l.rows) || again.size != l.size ||
+				!bytes.Equal(again.envelope, l.envelope) {
 				t.Fatalf("%v: %+v, want %+v", err, again, l)
 			}
 		}
@@ -133,9 +165,15 @@ func FuzzSmallRows(f *testing.F) {
 // fuzzLetter is a message on its way to another group.
 func fuzzLetter() letter {
 	var w envelopeWriter
-	rows := []recipientRow{{state: Held, attempt: noAttempt}, {state: Deferred, warned: true, attempts: 3, due: 1_700_000_000_000,
-		attempt: appendAttempt(nil, &fuzzAttempt)}, {state: Relayed, attempt: noAttempt}}
-	l, err := decodeLetter(appendLetter(nil, &record{size: 10, envelope: w.encode(fuzzEnvelope())}, rows, &meta{}))
+	rows := []recipientRow{
+		{state: Held, attempt: noAttempt},
+		{state: Deferred, warned: true, attempts: 3, due: 1_700_000_000_000,
+			attempt: appendAttempt(nil, &fuzzAttempt)},
+		{state: Relayed, attempt: noAttempt},
+	}
+	l, err := decodeLetter(
+		appendLetter(nil, &record{size: 10, envelope: w.encode(fuzzEnvelope())}, rows, &meta{}),
+	)
 	if err != nil {
 		panic(err)
 	}
@@ -186,20 +224,47 @@ func FuzzKeys(f *testing.F) {
 	})
 }
 
-var fuzzSuspensions = []Suspension{{Kind: SuspendDomain, Name: "a.example", Reason: "they asked for it", Serial: 6}, {Kind: SuspendCampaign, Name: "spring", Reason: "x", Serial: 7, Lasts: time.Hour}}
+var fuzzSuspensions = []Suspension{
+	{Kind: SuspendDomain, Name: "a.example", Reason: "they asked for it", Serial: 6},
+	{Kind: SuspendCampaign, Name: "spring", Reason: "x", Serial: 7, Lasts: time.Hour},
+}
 
 func FuzzCommand(f *testing.F) {
 	id, report := mail.ID{1, 2, 3}, ReportID{mail.ID{9}, 4, ReportFailure}
 	var w envelopeWriter
-	accept := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), slotKey{5, 1}, 8, 2)
+	accept := appendAcceptHead(
+		appendCommand(nil, cmdAccept, 1_700_000_000_000),
+		slotKey{5, 1},
+		8,
+		2,
+	)
 	accept = appendAcceptEntry(accept, id, ReportID{}, 100, 0, w.encode(fuzzEnvelope()))
 	f.Add(appendAcceptEntry(accept, id, report, 300, 0, w.encode(envelope("", "x@y.example"))))
 	large := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), slotKey{5, 3}, 1, 1)
 	f.Add(appendAcceptEntry(large, id, ReportID{}, 2<<20, 4, w.encode(envelope("", "x@y.example"))))
 	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3))
 	settle := appendSettle(appendCommand(nil, cmdSettle, 5), 3, 1)
-	f.Add(appendOutcome(settle, &Outcome{ID: id, Recipient: 2, State: Deferred, Due: time.UnixMilli(99), Attempt: fuzzAttempt, Warn: true}))
-	f.Add(appendOperator(appendCommand(nil, cmdOperator, 5), verbFail, &fuzzAttempt, []recipientRef{{id, 0}, {id, 7}}))
+	f.Add(
+		appendOutcome(
+			settle,
+			&Outcome{
+				ID:        id,
+				Recipient: 2,
+				State:     Deferred,
+				Due:       time.UnixMilli(99),
+				Attempt:   fuzzAttempt,
+				Warn:      true,
+			},
+		),
+	)
+	f.Add(
+		appendOperator(
+			appendCommand(nil, cmdOperator, 5),
+			verbFail,
+			&fuzzAttempt,
+			[]recipientRef{{id, 0}, {id, 7}},
+		),
+	)
 	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 300))
 	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdIdle, 5), 1))
 	f.Add(appendSweep(appendCommand(nil, cmdSweep, 5), 17, []chunkRef{{id, 1}}))
@@ -219,13 +284,19 @@ func FuzzCommand(f *testing.F) {
 		}
 		if c.kind == cmdSuspend {
 			var again command
-			data := appendSuspensions(appendCommand(nil, cmdSuspend, c.time), c.suspend.Version, c.suspend.All)
-			if err := again.decode(data); err != nil || !reflect.DeepEqual(again.suspend, c.suspend) {
+			data := appendSuspensions(
+				appendCommand(nil, cmdSuspend, c.time),
+				c.suspend.Version,
+				c.suspend.All,
+			)
+			if err := again.decode(data); err != nil ||
+				!reflect.DeepEqual(again.suspend, c.suspend) {
 				t.Fatalf("%v: %+v, want %+v", err, again.suspend, c.suspend)
 			}
 		}
 		if c.kind == cmdAccept {
-			if len(c.accept) > 1 && slices.ContainsFunc(c.accept, func(e acceptEntry) bool { return e.chunks > 0 }) {
+			if len(c.accept) > 1 &&
+				slices.ContainsFunc(c.accept, func(e acceptEntry) bool { return e.chunks > 0 }) {
 				t.Fatal("a message in chunks is not alone")
 			}
 			for _, e := range c.accept {
@@ -245,7 +316,8 @@ func FuzzResult(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, err := ParseResult(appendResult(nil, r)); err != nil || !reflect.DeepEqual(again, r) {
+		if again, err := ParseResult(appendResult(nil, r)); err != nil ||
+			!reflect.DeepEqual(again, r) {
 			t.Fatalf("%v: %+v, want %+v", err, again, r)
 		}
 	})
@@ -253,7 +325,10 @@ func FuzzResult(f *testing.F) {
 
 var results = []any{
 	nil, acceptResult{true}, acceptResult{}, settleResult{true}, sealResult{true}, epochResult{}, epochResult{7, 1_700_000_000_000},
-	[]recipientRef{{mail.ID{1}, 2}, {mail.ID{3}, 400}}, []recipientRef(nil), suspendResult{}, suspendResult{9, 1 << 40},
+	[]recipientRef{
+		{mail.ID{1}, 2},
+		{mail.ID{3}, 400},
+	}, []recipientRef(nil), suspendResult{}, suspendResult{9, 1 << 40},
 	offerResult{}, offerResult{300}, letGoResult{true}, takeResult{true}, takeResult{}, finishResult{true},
 }
 
@@ -276,13 +351,33 @@ func FuzzForwarded(f *testing.F) {
 	id := mail.ID{1, 2, 3}
 	var w envelopeWriter
 	head := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), slotKey{5, 1}, 8, 1)
-	f.Add(appendAcceptEntry(head, id, ReportID{}, 10, 0, w.encode(fuzzEnvelope())), make([]byte, 10), byte(1))
-	f.Add(appendAcceptEntry(head, id, ReportID{id, 1, ReportDelay}, 10, 2, w.encode(fuzzEnvelope())), []byte{}, byte(0))
-	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3), make([]byte, 10), byte(1))
+	f.Add(
+		appendAcceptEntry(head, id, ReportID{}, 10, 0, w.encode(fuzzEnvelope())),
+		make([]byte, 10),
+		byte(1),
+	)
+	f.Add(
+		appendAcceptEntry(head, id, ReportID{id, 1, ReportDelay}, 10, 2, w.encode(fuzzEnvelope())),
+		[]byte{},
+		byte(0),
+	)
+	f.Add(
+		binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3),
+		make([]byte, 10),
+		byte(1),
+	)
 	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), []byte{}, byte(0))
-	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions), []byte{}, byte(0))
+	f.Add(
+		appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions),
+		[]byte{},
+		byte(0),
+	)
 	f.Add(fuzzTake(), make([]byte, 10), byte(1))
-	f.Add(appendBring(appendCommand(nil, cmdBring, 5), 7, 300, chunkRef{id, 0}), make([]byte, 10), byte(1))
+	f.Add(
+		appendBring(appendCommand(nil, cmdBring, 5), 7, 300, chunkRef{id, 0}),
+		make([]byte, 10),
+		byte(1),
+	)
 	f.Add(appendFinish(appendCommand(nil, cmdFinish, 5), 7, 300, []mail.ID{id}), []byte{}, byte(0))
 	f.Fuzz(func(t *testing.T, data, content []byte, n byte) {
 		var parts [][]byte
@@ -307,7 +402,9 @@ func FuzzForwarded(f *testing.F) {
 		takeInAll(t, g, data)
 		domains, err := q.Domains("", 100)
 		for _, d := range domains {
-			if items, _, err := q.Due(d.Domain, Cursor{}, d.Due, 1); err != nil || len(items) != 1 || len(items[0].Recipients) == 0 {
+			if items, _, err := q.Due(d.Domain, Cursor{}, d.Due, 1); err != nil ||
+				len(items) != 1 ||
+				len(items[0].Recipients) == 0 {
 				t.Fatal(items, err)
 			}
 		}
@@ -327,7 +424,12 @@ func takeInAll(t *testing.T, g *queuetest.Group, data []byte) {
 	for _, l := range c.handover.letters {
 		ids = append(ids, l.id)
 	}
-	finish := appendFinish(appendCommand(nil, cmdFinish, 5), c.handover.source, c.handover.serial, ids)
+	finish := appendFinish(
+		appendCommand(nil, cmdFinish, 5),
+		c.handover.source,
+		c.handover.serial,
+		ids,
+	)
 	if result, err := g.Propose(t.Context(), finish, nil); result != (finishResult{true}) {
 		t.Fatal(result, err)
 	}

@@ -173,7 +173,8 @@ func (q *Queue) EndHandOver(
 	if err := r.finish(ctx, from, at(h.target), &h); err != nil {
 		return done, fmt.Errorf("tell group %d what is its own now: %w", h.target, err)
 	}
-	if _, err := r.propose(ctx, appendOver(appendCommand(nil, cmdOver, r.commandTime(nil)), h.serial), nil); err != nil {
+	data := appendOver(appendCommand(nil, cmdOver, r.commandTime(nil)), h.serial)
+	if _, err := r.propose(ctx, data, nil); err != nil {
 		return done, fmt.Errorf("end a hand-over: %w", err)
 	}
 	return HandedOver{h.target, h.gone}, nil

@@ -163,8 +163,9 @@ func (l *loader) letter(id mail.ID) (*letter, error) {
 		}
 	}
 	rows := make([]recipientRow, len(l.rec.recipients))
+	initial := (&changeSet{id: id, rec: record{index: l.rec.index}}).initial()
 	for n := range rows {
-		if rows[n], err = l.recipient(id, uint32(n), (&changeSet{id: id, rec: record{index: l.rec.index}}).initial()); err != nil {
+		if rows[n], err = l.recipient(id, uint32(n), initial); err != nil {
 			return nil, err
 		}
 	}

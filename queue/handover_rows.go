@@ -54,7 +54,8 @@ func decodeHandoverRow(b []byte) (h handoverRow, err error) {
 
 // incomingRow is what has come from one other group.
 type incomingRow struct {
-	over    uint64    // hand-overs up to this serial have ended: nothing of theirs is taken any more
+	// hand-overs up to this serial have ended: nothing of theirs is taken any more
+	over    uint64
 	serial  uint64    // of the one under way; 0: none is
 	ids     []mail.ID // that have come in it, with a row each
 	chunked mail.ID   // of which so many chunks have come, with a row each

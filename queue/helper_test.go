@@ -122,10 +122,20 @@ type answer struct {
 }
 
 func envelope(sender string, recipients ...string) *mail.Envelope {
-	e := &mail.Envelope{Sender: sender, Origin: mail.Origin{Helo: "client.example", Protocol: "ESMTP", Tenant: "t1"}}
+	e := &mail.Envelope{
+		Sender: sender,
+		Origin: mail.Origin{Helo: "client.example", Protocol: "ESMTP", Tenant: "t1"},
+	}
 	for _, r := range recipients {
 		address, notify, _ := strings.Cut(r, " ")
-		e.Recipients = append(e.Recipients, mail.Recipient{Address: address, Domain: mail.DomainOf(address), Notify: notifyOf(notify)})
+		e.Recipients = append(
+			e.Recipients,
+			mail.Recipient{
+				Address: address,
+				Domain:  mail.DomainOf(address),
+				Notify:  notifyOf(notify),
+			},
+		)
 	}
 	return e
 }

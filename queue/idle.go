@@ -5,13 +5,16 @@ import (
 	"fmt"
 )
 
-// markIdle records that no attempt is under way, so that the next owner need not take everything that
-// is due for possibly attempted. All outcomes were recorded, unless the term was cut short.
+// markIdle records that no attempt is under way, so that the next owner need not take everything
+// that is due for possibly attempted. All outcomes were recorded, unless the term was cut short.
 func (r *run) markIdle() error {
 	if err := r.ctx.Err(); err != nil {
 		return fmt.Errorf("queue: stopped before it could record that it rests: %w", err)
 	}
-	data := binary.BigEndian.AppendUint64(appendCommand(nil, cmdIdle, r.commandTime(nil)), r.session)
+	data := binary.BigEndian.AppendUint64(
+		appendCommand(nil, cmdIdle, r.commandTime(nil)),
+		r.session,
+	)
 	if _, err := r.propose(r.ctx, data, nil); err != nil {
 		return fmt.Errorf("queue: cannot record that it rests: %w", err)
 	}

@@ -12,15 +12,15 @@ import (
 //
 //	M                                 meta: counters, newest command time, epoch
 //	c ID chunk#                       one chunk of a large message that is not complete yet
-//	l session slot                    the last accept command of one proposer, to know a repeated one
+//	l session slot                    the last accept command of one proposer
 //	m ID                              message record: envelope and where its content lies
 //	m ID recipient#                   recipient row, once its state is not the initial one
-//	m ID ffffffff                     counts row, once the message has changed since it was accepted
+//	m ID ffffffff                     counts row, once the message has changed
 //	q domain 00 due ID                schedule: which recipients of a domain are due when
 //	r ID index kind                   a due report
 //	s                                 what is suspended
 //	h                                 the hand-over of this group's mail to another
-//	i group                           what has come from another group: which hand-overs have ended, what is there
+//	i group                           what came from another group: hand-overs, letters
 //	i group ID                        a letter that has come and is not this group's own yet
 //	i group ID chunk#                 one chunk of a large one that is not complete yet
 const (
@@ -51,7 +51,12 @@ var (
 	handoverKey = []byte{keyHandover}
 )
 
-func appendMessageKey(b []byte, id mail.ID) []byte { return append(append(b, keyMessage), id[:]...) }
+func appendMessageKey(
+	b []byte,
+	id mail.ID,
+) []byte {
+	return append(append(b, keyMessage), id[:]...)
+}
 
 func appendRecipientKey(b []byte, id mail.ID, number uint32) []byte {
 	return binary.BigEndian.AppendUint32(appendMessageKey(b, id), number)

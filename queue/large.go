@@ -42,7 +42,13 @@ func (r *run) proposeLarge(l *slot) {
 
 func (r *run) acceptLarge(l *slot, id mail.ID, s submission, chunks uint32, held *buffer) {
 	l.seq++
-	b := &batch{seq: l.seq, subs: []submission{s}, ids: []mail.ID{id}, starts: []int{0}, buffer: held}
+	b := &batch{
+		seq:    l.seq,
+		subs:   []submission{s},
+		ids:    []mail.ID{id},
+		starts: []int{0},
+		buffer: held,
+	}
 	data := appendAcceptHead(appendCommand(nil, cmdAccept, r.commandTime(b.ids)), l.key, l.seq, 1)
 	b.data = appendAcceptEntry(data, id, s.report, s.content.Size, chunks, l.envelope.encode(s.env))
 	r.accept(l, b)
@@ -51,7 +57,8 @@ func (r *run) acceptLarge(l *slot, id mail.ID, s submission, chunks uint32, held
 // newHeld returns a buffer for a large content, its octets reserved, or nil when the content is to
 // pass through chunk by chunk. Half of the budget is left to smaller mail.
 func newHeld(budget *mail.Budget, size int64) *buffer {
-	if budget == nil || size > largeHeld || budget.Used()+size > budget.Limit()/2 || !budget.TryReserve(size) {
+	if budget == nil || size > largeHeld || budget.Used()+size > budget.Limit()/2 ||
+		!budget.TryReserve(size) {
 		return nil
 	}
 	b := &buffer{octets: make([]byte, size), asked: true, lent: true, budget: budget}
@@ -63,7 +70,12 @@ func newHeld(budget *mail.Budget, size int64) *buffer {
 // proposeChunks proposes a content's chunks, out of held if there is one. Else it uses one buffer
 // for all; after a proposal whose outcome was unknown for a while, anybody's, it leaves that to the
 // group.
-func (r *run) proposeChunks(l *slot, id mail.ID, c *mail.Content, held *buffer) (n uint32, fail *smtp.Failure) {
+func (r *run) proposeChunks(
+	l *slot,
+	id mail.ID,
+	c *mail.Content,
+	held *buffer,
+) (n uint32, fail *smtp.Failure) {
 	source := contentSource{c: c}
 	for at := int64(0); at < c.Size; n++ {
 		chunk := l.room(held, at, min(c.Size-at, partSize))

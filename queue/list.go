@@ -27,7 +27,11 @@ func (t *Total) add(s *Stored, selected []uint32, inFlight func(mail.ID, uint32)
 // List calls fn with the selected messages in order of arrival until it returns false. fn gets
 // whole messages and which recipients were selected. The total counts what fn was given; its index
 // is the one at the beginning. Nothing of the store is held while fn runs.
-func (q *Queue) List(ctx context.Context, f Filter, fn func(m *Stored, selected []uint32) bool) (t Total, err error) {
+func (q *Queue) List(
+	ctx context.Context,
+	f Filter,
+	fn func(m *Stored, selected []uint32) bool,
+) (t Total, err error) {
 	if t.Index, err = q.appliedIndex(); err != nil {
 		return t, err
 	}
@@ -70,7 +74,10 @@ func (q *Queue) Count(ctx context.Context, f Filter) (t Total, err error) {
 	if len(f.IDs) > 0 { // a few look-ups, not a scan of the whole
 		return q.List(ctx, f, func(*Stored, []uint32) bool { return true })
 	}
-	c := census{f: &f, g: gatherer{loader: loader{r: r}, want: f.wants}} // the scan begins with the meta row
+	c := census{
+		f: &f,
+		g: gatherer{loader: loader{r: r}, want: f.wants},
+	} // the scan begins with the meta row
 	c.g.emit = func(s *Stored) bool {
 		c.selected = f.selects(c.selected[:0], s, q.opts.InFlight)
 		if len(c.selected) > 0 && (f.Before.IsZero() || s.Message.Arrived.Before(f.Before)) {

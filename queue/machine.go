@@ -2,8 +2,8 @@ package queue
 
 import "fmt"
 
-// machine is the state machine: a pure function of rows and command (DESIGN.md). What it keeps in
-// memory is a cache of rows. Used by the apply goroutine only.
+// machine is the state machine: a pure function of rows and command (DESIGN.md). Its memory is
+// a cache of rows. Used by the apply goroutine only.
 type machine struct {
 	w       Writer
 	index   uint64 // of the entry being applied
@@ -44,7 +44,10 @@ func (m *machine) apply(w Writer, index uint64, data []byte, parts [][]byte) any
 		panic(fmt.Sprintf("queue: cannot apply entry %d (%d octets): %v", index, len(data), err))
 	}
 	m.meta.index = index
-	m.meta.time = max(m.meta.time, m.cmd.time) // a new owner's clock may be behind; command time is not
+	m.meta.time = max(
+		m.meta.time,
+		m.cmd.time,
+	) // a new owner's clock may be behind; command time is not
 	result := m.dispatch(parts)
 	m.set(metaKey, m.meta.append(m.val[:0]))
 	return result

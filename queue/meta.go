@@ -15,8 +15,10 @@ const (
 	countBytes                   // of content in the queue
 	countReports                 // due
 	countAccepted                // of all time
-	countBounced                 // double bounces of all time: failures that could be reported to nobody
-	countState                   // recipients by state, one counter each; of final states, those of all time
+	// double bounces of all time: failures that could be reported to nobody
+	countBounced
+	// recipients by state, one counter each; of final states, those of all time
+	countState
 
 	countersNumber = countState + counter(Removed) + 1
 )
@@ -33,12 +35,21 @@ type meta struct {
 	sealed   bool   // nothing more is accepted
 	slots    uint64 // sessions below this one are past remembering: nothing of theirs is accepted
 	counters [countersNumber]uint64
-	incoming uint64 // hand-overs to this queue that are under way; in the row only when there are some, which is from protocol 4 on
+	// hand-overs to this queue that are under way; in the row only when there are some, which is
+	// from protocol 4 on
+	incoming uint64
 }
 
 func (m *meta) append(b []byte) []byte {
-	b = append(b, formatVersion, codec.Bit(m.idle)|codec.Bit(m.sealed)<<1|codec.Bit(m.incoming > 0)<<2)
-	for _, v := range [...]uint64{m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), m.slots, uint64(countersNumber)} {
+	b = append(
+		b,
+		formatVersion,
+		codec.Bit(m.idle)|codec.Bit(m.sealed)<<1|codec.Bit(m.incoming > 0)<<2,
+	)
+	for _, v := range [...]uint64{
+		m.index, uint64(m.time), m.epoch, m.maybe, uint64(m.maybeDue), m.slots,
+		uint64(countersNumber),
+	} {
 		b = binary.AppendUvarint(b, v)
 	}
 	for _, v := range m.counters {

@@ -252,7 +252,8 @@ func newModelRun(t *testing.T, seed uint64) *modelRun {
 }
 
 func (r *modelRun) begin(kind commandType) []byte {
-	now := r.c.Now().UnixMilli() - int64(r.rand.IntN(2))*int64(r.rand.IntN(5000)) // clocks of owners differ
+	// clocks of owners differ
+	now := r.c.Now().UnixMilli() - int64(r.rand.IntN(2))*int64(r.rand.IntN(5000))
 	r.m.now = max(r.m.now, uint64(now))
 	r.m.index++
 	return appendCommand(nil, kind, now)

@@ -27,7 +27,8 @@ var reasonNames = [reasonsNumber]string{
 func (r Reason) String() string { return reasonNames[r] }
 
 var stateNames = [Removed + 1]string{
-	"ready", "inflight", "deferred", "held", "delivered", "relayed", "expanded", "failed", "expired", "removed",
+	"ready", "inflight", "deferred", "held", "delivered", "relayed", "expanded", "failed",
+	"expired", "removed",
 }
 
 func (s State) String() string { return stateNames[s] }
@@ -89,7 +90,16 @@ func allowed(from, to State, why Reason) bool {
 // move is the one place where a recipient's state changes.
 func (m *machine) move(r *touched, to State, why Reason) {
 	if !allowed(r.row.state, to, why) {
-		panic(fmt.Sprintf("queue: illegal move of recipient %d of %v: %v to %v, %v", r.number, m.msg.id, r.row.state, to, why))
+		panic(
+			fmt.Sprintf(
+				"queue: illegal move of recipient %d of %v: %v to %v, %v",
+				r.number,
+				m.msg.id,
+				r.row.state,
+				to,
+				why,
+			),
+		)
 	}
 	m.meta.counters[countState+counter(r.row.state)]--
 	m.meta.counters[countState+counter(to)]++

@@ -44,7 +44,11 @@ func (q *Queue) Note(ctx context.Context, text string) error {
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()
-	_, err := r.propose(ctx, codec.AppendBytes(appendCommand(nil, cmdNote, r.commandTime(nil)), []byte(text)), nil)
+	_, err := r.propose(
+		ctx,
+		codec.AppendBytes(appendCommand(nil, cmdNote, r.commandTime(nil)), []byte(text)),
+		nil,
+	)
 	return err
 }
 

@@ -2,9 +2,9 @@ package queue
 
 import "github.com/postroad/postroad/internal/mail"
 
-// notifications gathers what the listener is told after the batch is in the store. Used by the apply
-// goroutine, and only while this member is the owner: what an older owner's commands still bring is
-// found on disk.
+// notifications gathers what the listener is told after the batch is in the store. Used by the
+// apply goroutine, and only while this member is the owner: what an older owner's commands still
+// bring is found on disk.
 type notifications struct {
 	q           *Queue
 	items       []Item
@@ -57,7 +57,8 @@ func (n *notifications) accepted(c *command, i int, parts []PartRef) {
 func (n *notifications) add(b *batch, i int, size int64, parts []PartRef) {
 	s := &b.subs[i]
 	f := &fresh{Message: Message{
-		ID: b.ids[i], Envelope: s.env, Arrived: b.ids[i].Time(), Size: size, IsReport: s.report.Kind != 0,
+		ID: b.ids[i], Envelope: s.env, Arrived: b.ids[i].Time(), Size: size,
+		IsReport: s.report.Kind != 0,
 	}}
 	f.Parts = append(f.parts[:0], parts...)
 	if rs := s.env.Recipients; len(rs) == 1 {

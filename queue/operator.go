@@ -58,7 +58,13 @@ var ErrUncounted = errors.New("an answer of the log was lost on the way")
 // recipients that it moved, by their new state, and the messages they belong to. Those that were
 // being attempted count as InFlight, and not among Recipients, unless the verb lets them be
 // attempted: it is done to them, but what it is for may not come true.
-func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved) (t Total, err error) {
+func (q *Queue) operate(
+	ctx context.Context,
+	f Filter,
+	v verb,
+	why *mail.Attempt,
+	moved Moved,
+) (t Total, err error) {
 	r := q.run.Load()
 	if r == nil {
 		return t, errNotOwner
@@ -68,12 +74,20 @@ func (q *Queue) operate(ctx context.Context, f Filter, v verb, why *mail.Attempt
 	if why == nil {
 		why = &mail.Attempt{}
 	}
-	// What an attempt came to before the verb is recorded before it: a message that is delivered is
+	// Outcomes of attempts before the verb are recorded before it: a message that is delivered is
 	// not said to be held.
 	if err := r.settler.settled(ctx); err != nil {
 		return t, fmt.Errorf("wait for the outcomes of attempts: %w", err)
 	}
-	o := operation{r: r, ctx: ctx, verb: v, why: why, moved: moved, total: &t, stored: make(map[mail.ID]*Stored)}
+	o := operation{
+		r:      r,
+		ctx:    ctx,
+		verb:   v,
+		why:    why,
+		moved:  moved,
+		total:  &t,
+		stored: make(map[mail.ID]*Stored),
+	}
 	err = q.scanSelected(ctx, f, func(s *Stored, selected []uint32) bool {
 		o.stored[s.Message.ID] = s
 		for _, n := range selected {
@@ -118,7 +132,12 @@ func (o *operation) flush() {
 	if len(o.refs) == 0 || o.err != nil {
 		return
 	}
-	data := appendOperator(appendCommand(nil, cmdOperator, o.r.commandTime(nil)), o.verb, o.why, o.refs)
+	data := appendOperator(
+		appendCommand(nil, cmdOperator, o.r.commandTime(nil)),
+		o.verb,
+		o.why,
+		o.refs,
+	)
 	result, again, err := o.r.repeat(nil).Propose(o.ctx, data, nil)
 	if err != nil {
 		o.err = fmt.Errorf("propose an operator's command: %w", err)

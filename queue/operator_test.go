@@ -19,7 +19,10 @@ func (b *bed) fill(n int) (ids []mail.ID) {
 	b.t.Helper()
 	for i := range n {
 		b.c.add(time.Second)
-		e := envelope(fmt.Sprintf("s%d@Origin.example", i%3), fmt.Sprintf("r%d@d%d.example", i, i%5))
+		e := envelope(
+			fmt.Sprintf("s%d@Origin.example", i%3),
+			fmt.Sprintf("r%d@d%d.example", i, i%5),
+		)
 		e.Origin.Tenant, e.Origin.Campaign = fmt.Sprint("t", i%2), fmt.Sprint("c", i%4)
 		a := b.send(e, []byte("x"))
 		if a.fail != nil {
@@ -32,11 +35,21 @@ func (b *bed) fill(n int) (ids []mail.ID) {
 
 func TestFilters(t *testing.T) {
 	inflight := map[mail.ID]bool{}
-	b := newBed(t, Options{InFlight: func(id mail.ID, _ uint32) bool { return inflight[id] }}).start()
+	b := newBed(
+		t,
+		Options{InFlight: func(id mail.ID, _ uint32) bool { return inflight[id] }},
+	).start()
 	ids := b.fill(600) // more than a window
 	inflight[ids[0]] = true
-	b.settle(Outcome{ID: ids[1], State: Deferred, Due: b.c.Now().Add(time.Hour), Attempt: mail.Attempt{At: b.c.Now()}},
-		Outcome{ID: ids[2], State: Held, Attempt: mail.Attempt{At: b.c.Now()}})
+	b.settle(
+		Outcome{
+			ID:      ids[1],
+			State:   Deferred,
+			Due:     b.c.Now().Add(time.Hour),
+			Attempt: mail.Attempt{At: b.c.Now()},
+		},
+		Outcome{ID: ids[2], State: Held, Attempt: mail.Attempt{At: b.c.Now()}},
+	)
 	for _, c := range []struct {
 		name string
 		f    Filter
@@ -58,7 +71,8 @@ func TestFilters(t *testing.T) {
 		{"ids and age", Filter{IDs: ids, Before: testEpoch.Add(11 * time.Second)}, 10},
 	} {
 		count, err := b.q.Count(t.Context(), c.f)
-		if err != nil || count.Recipients != c.want || count.Messages != c.want || count.Index != b.g.Now().Index {
+		if err != nil || count.Recipients != c.want || count.Messages != c.want ||
+			count.Index != b.g.Now().Index {
 			t.Errorf("%s: count %+v, %v, want %d", c.name, count, err, c.want)
 		}
 		var last mail.ID
@@ -74,7 +88,8 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: list %+v, %v, want %d", c.name, list, err, c.want)
 		}
 	}
-	if n, err := b.q.List(t.Context(), Filter{}, func(*Stored, []uint32) bool { return false }); err != nil || n.Messages != 1 {
+	if n, err := b.q.List(t.Context(), Filter{}, func(*Stored, []uint32) bool { return false }); err != nil ||
+		n.Messages != 1 {
 		t.Errorf("a list that was stopped: %+v, %v", n, err)
 	}
 }
@@ -84,7 +99,8 @@ func TestListEndsWithItsContext(t *testing.T) {
 	b.fill(10)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if n, err := b.q.List(ctx, Filter{}, func(*Stored, []uint32) bool { return true }); err == nil || n.Messages != 0 {
+	if n, err := b.q.List(ctx, Filter{}, func(*Stored, []uint32) bool { return true }); err == nil ||
+		n.Messages != 0 {
 		t.Fatalf("%+v, %v", n, err)
 	}
 	if _, err := b.q.Count(ctx, Filter{Tenant: "t1"}); err == nil {
@@ -102,7 +118,9 @@ func TestVerbsOverALongQueue(t *testing.T) {
 		}
 		moved = append(moved, s.Message.ID)
 	})
-	if err != nil || total.Recipients != 1300 || total.Messages != 1300 || total.ByState[Held] != 1300 || !slices.Equal(moved, ids) {
+	if err != nil || total.Recipients != 1300 || total.Messages != 1300 ||
+		total.ByState[Held] != 1300 ||
+		!slices.Equal(moved, ids) {
 		t.Fatalf("%+v, %v, %d heard", total, err, len(moved))
 	}
 	if len(b.rowsOf(keySchedule)) != 0 || len(b.h.changed) != 1300 {
@@ -111,20 +129,30 @@ func TestVerbsOverALongQueue(t *testing.T) {
 	if total, err = b.q.Hold(t.Context(), Filter{}, nil); err != nil || total.Recipients != 0 {
 		t.Fatalf("held twice: %+v, %v", total, err)
 	}
-	if total, err = b.q.ReleaseHeld(t.Context(), Filter{Domain: "d0.example"}, nil); err != nil || total.Recipients != 260 {
+	if total, err = b.q.ReleaseHeld(t.Context(), Filter{Domain: "d0.example"}, nil); err != nil ||
+		total.Recipients != 260 {
 		t.Fatalf("%+v, %v", total, err)
 	}
-	why := mail.Attempt{At: b.c.Now(), Code: 550, Enhanced: "5.7.1", Text: "rejected by the operator"}
-	if total, err = b.q.Fail(t.Context(), Filter{States: []State{Ready}}, why, nil); err != nil || total.ByState[Failed] != 260 {
+	why := mail.Attempt{
+		At:       b.c.Now(),
+		Code:     550,
+		Enhanced: "5.7.1",
+		Text:     "rejected by the operator",
+	}
+	if total, err = b.q.Fail(t.Context(), Filter{States: []State{Ready}}, why, nil); err != nil ||
+		total.ByState[Failed] != 260 {
 		t.Fatalf("%+v, %v", total, err)
 	}
 	if s := b.q.Stats(); s.Reports != 260 || s.Messages != 1300 {
 		t.Fatalf("%+v", s)
 	}
-	if total, err = b.q.Remove(t.Context(), Filter{States: []State{Held}}, nil); err != nil || total.Recipients != 1040 {
+	if total, err = b.q.Remove(t.Context(), Filter{States: []State{Held}}, nil); err != nil ||
+		total.Recipients != 1040 {
 		t.Fatalf("%+v, %v", total, err)
 	}
-	if s := b.q.Stats(); s.Messages != 260 || s.Recipients[Removed] != 1040 || s.Moves[OperatorRemove] != 1040 || len(b.h.gone) != 1040 {
+	if s := b.q.Stats(); s.Messages != 260 || s.Recipients[Removed] != 1040 ||
+		s.Moves[OperatorRemove] != 1040 ||
+		len(b.h.gone) != 1040 {
 		t.Fatalf("%+v, %d gone", s, len(b.h.gone))
 	}
 }
@@ -139,15 +167,18 @@ func TestVerbsTellWhatIsUnderWay(t *testing.T) {
 		caught[id] = true
 	}
 	hold, err := b.q.Hold(t.Context(), Filter{IDs: ids[5:15]}, nil)
-	if err != nil || hold.Recipients != 5 || hold.Messages != 10 || hold.ByState[Held] != 5 || hold.ByState[InFlight] != 5 {
+	if err != nil || hold.Recipients != 5 || hold.Messages != 10 || hold.ByState[Held] != 5 ||
+		hold.ByState[InFlight] != 5 {
 		t.Errorf("hold: %+v, %v", hold, err)
 	}
 	release, err := b.q.ReleaseHeld(t.Context(), Filter{}, nil)
-	if err != nil || release.Recipients != 10 || release.ByState[Ready] != 10 || release.ByState[InFlight] != 0 {
+	if err != nil || release.Recipients != 10 || release.ByState[Ready] != 10 ||
+		release.ByState[InFlight] != 0 {
 		t.Errorf("release: %+v, %v", release, err)
 	}
 	remove, err := b.q.Remove(t.Context(), Filter{}, nil)
-	if err != nil || remove.Recipients != 20 || remove.ByState[Removed] != 20 || remove.ByState[InFlight] != 10 {
+	if err != nil || remove.Recipients != 20 || remove.ByState[Removed] != 20 ||
+		remove.ByState[InFlight] != 10 {
 		t.Errorf("remove: %+v, %v", remove, err)
 	}
 }
@@ -170,7 +201,8 @@ func TestLostAnswerIsTold(t *testing.T) {
 	if !errors.Is(err, ErrUncounted) || total.Recipients != 0 {
 		t.Errorf("%+v, %v", total, err)
 	}
-	if held, err := b.q.Count(t.Context(), Filter{States: []State{Held}}); err != nil || held.Recipients != 3 {
+	if held, err := b.q.Count(t.Context(), Filter{States: []State{Held}}); err != nil ||
+		held.Recipients != 3 {
 		t.Errorf("%+v, %v", held, err)
 	}
 }
@@ -180,7 +212,13 @@ func TestReportsAreAnsweredOnce(t *testing.T) {
 	<-b.q.ReportsDue() // at the start all are due to be looked for
 	ids := b.fill(5)
 	for _, id := range ids {
-		b.settle(Outcome{ID: id, State: Failed, Attempt: mail.Attempt{At: b.c.Now(), Code: 550, Text: "no such user"}})
+		b.settle(
+			Outcome{
+				ID:      id,
+				State:   Failed,
+				Attempt: mail.Attempt{At: b.c.Now(), Code: 550, Text: "no such user"},
+			},
+		)
 	}
 	<-b.q.ReportsDue()
 	first, err := b.q.PendingReports(ReportID{}, 3)
@@ -188,23 +226,31 @@ func TestReportsAreAnsweredOnce(t *testing.T) {
 		t.Fatalf("%d, %v", len(first), err)
 	}
 	rest, err := b.q.PendingReports(first[2].ID, 3)
-	if err != nil || len(rest) != 2 || rest[0].Message.ID != ids[3] || rest[0].Recipients[0].Attempt.Text != "no such user" {
+	if err != nil || len(rest) != 2 || rest[0].Message.ID != ids[3] ||
+		rest[0].Recipients[0].Attempt.Text != "no such user" {
 		t.Fatalf("%+v, %v", rest, err)
 	}
 	for range 2 {
 		got := make(chan answer, 1)
-		b.q.AcceptReport(first[0].ID, envelope("", "s0@origin.example"), contentOf([]byte("report")), func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} })
+		b.q.AcceptReport(
+			first[0].ID,
+			envelope("", "s0@origin.example"),
+			contentOf([]byte("report")),
+			func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} },
+		)
 		if a := <-got; a.fail != nil {
 			t.Fatal(a.fail)
 		}
 	}
-	if s := b.q.Stats(); s.Messages != 5 || s.Reports != 4 || s.Accepted != 6 || b.load(ids[0]) != nil {
+	if s := b.q.Stats(); s.Messages != 5 || s.Reports != 4 || s.Accepted != 6 ||
+		b.load(ids[0]) != nil {
 		t.Fatalf("%+v", s)
 	}
 	if last := b.h.items[len(b.h.items)-1].Message; !last.IsReport {
 		t.Fatalf("%+v", last)
 	}
-	if err := b.q.DropReports(t.Context(), first[1].ID, first[2].ID); err != nil || b.q.Stats().Messages != 3 {
+	if err := b.q.DropReports(t.Context(), first[1].ID, first[2].ID); err != nil ||
+		b.q.Stats().Messages != 3 {
 		t.Fatalf("%+v, %v", b.q.Stats(), err)
 	}
 }

@@ -51,7 +51,11 @@ type handover struct {
 }
 
 func newOwners(t *testing.T, seed uint64, members int) *owners {
-	w := &owners{t: t, rand: rand.New(rand.NewPCG(seed, 5)), group: &queuetest.Cluster{Refused: ErrRefused}}
+	w := &owners{
+		t:     t,
+		rand:  rand.New(rand.NewPCG(seed, 5)),
+		group: &queuetest.Cluster{Refused: ErrRefused},
+	}
 	w.patience = []time.Duration{2 * time.Second, time.Minute}[seed%2]
 	w.mu.rand = rand.New(rand.NewPCG(seed, 6))
 	w.mu.acked, w.mu.delivered = map[string]mail.ID{}, map[string][]handover{}
@@ -115,17 +119,24 @@ func (w *owners) submit(p *peer) {
 		if w.rand.IntN(40) == 0 {
 			size = directSize + 1
 		}
-		own := fmt.Sprintf("d%d.example", w.ids) // so that no other message's news leads to this one
+		own := fmt.Sprintf(
+			"d%d.example",
+			w.ids,
+		) // so that no other message's news leads to this one
 		to := []string{"r@" + own, "q@" + own, "r@a.example"}[:1+w.rand.IntN(3)]
-		p.queue.Submit(envelope(sender, to...), contentOf(make([]byte, size)), func(id mail.ID, f *smtp.Failure) {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			if f != nil {
-				w.mu.refused++
-			} else {
-				w.mu.acked[sender] = id
-			}
-		})
+		p.queue.Submit(
+			envelope(sender, to...),
+			contentOf(make([]byte, size)),
+			func(id mail.ID, f *smtp.Failure) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if f != nil {
+					w.mu.refused++
+				} else {
+					w.mu.acked[sender] = id
+				}
+			},
+		)
 	}
 }
 
@@ -174,7 +185,8 @@ func (w *owners) operate(p *peer) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
 	for _, verb := range []func(context.Context, Filter, Moved) (Total, error){p.queue.Hold, p.queue.ReleaseHeld} {
-		if _, err := verb(ctx, Filter{Domain: "a.example"}, nil); p.queue.run.Load() == nil && !errors.Is(err, ErrRefused) {
+		if _, err := verb(ctx, Filter{Domain: "a.example"}, nil); p.queue.run.Load() == nil &&
+			!errors.Is(err, ErrRefused) {
 			w.t.Errorf("a verb on a member that is not the owner: %v", err)
 		}
 	}
@@ -303,7 +315,13 @@ func TestOwnersInTurn(t *testing.T) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	t.Logf("%d messages acknowledged, %d accepted late, %d delivered again, %d commands fenced", acked, late, twice, fenced)
+	t.Logf(
+		"%d messages acknowledged, %d accepted late, %d delivered again, %d commands fenced",
+		acked,
+		late,
+		twice,
+		fenced,
+	)
 	if acked < 500 || late == 0 || twice == 0 || fenced == 0 {
 		t.Error("not all was tested")
 	}

@@ -27,13 +27,18 @@ type Clock interface{ Now() time.Time }
 
 // Options of a Queue. The zero value of a field means its default.
 type Options struct {
-	Member     uint16                          // the member's number, part of the IDs it gives
-	Budget     *mail.Budget                    // octets of mail in memory; nil: fresh content is never kept in memory
-	NewClock   func(floor time.Time) Clock     // default clock.NewSteady; called at Start with the newest command time
-	InFlight   func(id mail.ID, r uint32) bool // whether the scheduler is attempting this recipient now, for listings; nil: never
-	Caught     func(id mail.ID, r uint32) bool // whether it was when an operator's latest command reached it, a moment ago; nil: never
-	Proposers  int                             // accept commands under way at once; default 2
-	UnknownFor time.Duration                   // how long a proposal with unknown outcome is repeated; default 60 s
+	Member uint16 // the member's number, part of the IDs it gives
+	// octets of mail in memory; nil: fresh content is never kept in memory
+	Budget *mail.Budget
+	// default clock.NewSteady; called at Start with the newest command time
+	NewClock func(floor time.Time) Clock
+	// whether the scheduler is attempting this recipient now, for listings; nil: never
+	InFlight func(id mail.ID, r uint32) bool
+	// whether it was when an operator's latest command reached it, a moment ago; nil: never
+	Caught    func(id mail.ID, r uint32) bool
+	Proposers int // accept commands under way at once; default 2
+	// how long a proposal with unknown outcome is repeated; default 60 s
+	UnknownFor time.Duration
 	// Submissions waiting for a proposer; beyond either bound: 452 4.3.1.
 	PendingBytes    int64 // default 32 MiB
 	PendingMessages int   // default 10,000
@@ -169,13 +174,22 @@ func (q *Queue) Now() time.Time {
 }
 
 // Submit takes a message (smtpd.Submitter). It does not block.
-func (q *Queue) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+func (q *Queue) Submit(
+	env *mail.Envelope,
+	content *mail.Content,
+	done func(mail.ID, *smtp.Failure),
+) {
 	q.submit(submission{env: env, content: content, done: done})
 }
 
 // AcceptReport submits the report message (null reverse-path) for a due report; both happen in one
 // batch. For a report that was accepted before it is a success that makes no second message.
-func (q *Queue) AcceptReport(id ReportID, env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+func (q *Queue) AcceptReport(
+	id ReportID,
+	env *mail.Envelope,
+	content *mail.Content,
+	done func(mail.ID, *smtp.Failure),
+) {
 	q.submit(submission{env: env, content: content, done: done, report: id})
 }
 

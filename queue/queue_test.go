@@ -19,7 +19,8 @@ func TestOneRecipientLeavesNothing(t *testing.T) {
 		t.Fatalf("a fresh message has %d rows, want 2", n)
 	}
 	it := b.h.items[0]
-	if it.Message.ID != id || it.Domain != "example.com" || !bytes.Contains(it.Content, []byte("body")) {
+	if it.Message.ID != id || it.Domain != "example.com" ||
+		!bytes.Contains(it.Content, []byte("body")) {
 		t.Fatalf("item %+v", it)
 	}
 	it.Release()
@@ -27,7 +28,8 @@ func TestOneRecipientLeavesNothing(t *testing.T) {
 		t.Fatalf("%d octets still reserved", used)
 	}
 	b.settle(Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{At: b.c.Now(), Code: 250}})
-	if n := len(b.rowsOf(keyMessage)) + len(b.rowsOf(keySchedule)); n != 0 || len(b.g.Now().Kept()) != 0 {
+	if n := len(b.rowsOf(keyMessage)) + len(b.rowsOf(keySchedule)); n != 0 ||
+		len(b.g.Now().Kept()) != 0 {
 		t.Fatalf("%d rows and %d parts are left", n, len(b.g.Now().Kept()))
 	}
 	if len(b.h.gone) != 1 || b.h.gone[0] != id {
@@ -47,8 +49,16 @@ func TestLargeContentTravelsInChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make(chan answer, 1)
-	c := &mail.Content{Chunks: [][]byte{content[:60], content[60:100]}, Spill: spill, Size: int64(len(content))}
-	b.q.Submit(envelope("a@x.example", "b@y.example", "c@z.example"), c, func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} })
+	c := &mail.Content{
+		Chunks: [][]byte{content[:60], content[60:100]},
+		Spill:  spill,
+		Size:   int64(len(content)),
+	}
+	b.q.Submit(
+		envelope("a@x.example", "b@y.example", "c@z.example"),
+		c,
+		func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} },
+	)
 	a := <-got
 	if a.fail != nil {
 		t.Fatal(a.fail)
@@ -75,7 +85,10 @@ func TestLargeContentTravelsInChunks(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := mail.Attempt{At: b.c.Now(), Code: 250}
-	b.settle(Outcome{ID: a.id, State: Relayed, Attempt: at}, Outcome{ID: a.id, Recipient: 1, State: Relayed, Attempt: at})
+	b.settle(
+		Outcome{ID: a.id, State: Relayed, Attempt: at},
+		Outcome{ID: a.id, Recipient: 1, State: Relayed, Attempt: at},
+	)
 	if n := len(b.g.Now().Kept()); n != 0 || len(b.rowsOf(keyMessage)) != 0 {
 		t.Fatalf("%d parts left", n)
 	}
@@ -94,13 +107,18 @@ func TestLargeContentIsHeld(t *testing.T) {
 		content := make([]byte, c.size)
 		rand.Read(content)
 		got := make(chan answer, 1)
-		b.q.Submit(envelope("a@x.example", "b@y.example", "c@z.example"), contentOf(content), func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} })
+		b.q.Submit(
+			envelope("a@x.example", "b@y.example", "c@z.example"),
+			contentOf(content),
+			func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} },
+		)
 		if a := <-got; a.fail != nil {
 			t.Fatal(a.fail)
 		}
 		b.q.Stop(t.Context()) // the proposer has let go, too
 		for _, it := range b.h.items {
-			if held := it.Content != nil; held != c.held || held && !bytes.Equal(it.Content, content) {
+			if held := it.Content != nil; held != c.held ||
+				held && !bytes.Equal(it.Content, content) {
 				t.Fatalf("%d octets: %d are held", c.size, len(it.Content))
 			}
 			if it.Release != nil {
@@ -117,17 +135,28 @@ func TestDeferredComesBackWhenDue(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	id := b.accept("a@x.example", "b@y.example", "c@y.example", "d@z.example")
 	due := testEpoch.Add(5 * time.Minute)
-	b.settle(Outcome{ID: id, Recipient: 1, State: Deferred, Due: due, Attempt: mail.Attempt{At: testEpoch, Code: 451, Enhanced: "4.7.1", Text: "later"}})
+	b.settle(
+		Outcome{
+			ID:        id,
+			Recipient: 1,
+			State:     Deferred,
+			Due:       due,
+			Attempt:   mail.Attempt{At: testEpoch, Code: 451, Enhanced: "4.7.1", Text: "later"},
+		},
+	)
 	items, _, err := b.q.Due("y.example", Cursor{}, testEpoch.Add(time.Minute), 10)
-	if err != nil || len(items) != 1 || len(items[0].Recipients) != 1 || items[0].Recipients[0] != 0 {
+	if err != nil || len(items) != 1 || len(items[0].Recipients) != 1 ||
+		items[0].Recipients[0] != 0 {
 		t.Fatalf("%+v, %v", items, err)
 	}
 	items, _, err = b.q.Due("y.example", Cursor{}, due, 10)
-	if err != nil || len(items) != 2 || items[1].Recipients[0] != 1 || items[1].Attempts != 1 || !items[1].Due.Equal(due) {
+	if err != nil || len(items) != 2 || items[1].Recipients[0] != 1 || items[1].Attempts != 1 ||
+		!items[1].Due.Equal(due) {
 		t.Fatalf("%+v, %v", items, err)
 	}
 	domains, err := b.q.Domains("", 10)
-	if err != nil || len(domains) != 2 || domains[0].Domain != "y.example" || domains[1].Domain != "z.example" {
+	if err != nil || len(domains) != 2 || domains[0].Domain != "y.example" ||
+		domains[1].Domain != "z.example" {
 		t.Fatalf("%v, %v", domains, err)
 	}
 	s := b.load(id)

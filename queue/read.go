@@ -37,7 +37,8 @@ func (q *Queue) Domains(after string, max int) ([]DomainDue, error) {
 	for len(found) < max {
 		var key []byte
 		from = append(from, 1) // the first key after all keys of the domain
-		if err := r.Scan(from, to, func(k, _ []byte) bool { key = bytes.Clone(k); return false }); err != nil {
+		first := func(k, _ []byte) bool { key = bytes.Clone(k); return false }
+		if err := r.Scan(from, to, first); err != nil {
 			return found, fmt.Errorf("list domains: %w", err)
 		}
 		if key == nil {
@@ -101,7 +102,13 @@ type dueRow struct {
 	numbers []uint32 // nil: all of the domain
 }
 
-func (q *Queue) scanDue(r Reader, domain string, after Cursor, until time.Time, max int) (rows []dueRow, err error) {
+func (q *Queue) scanDue(
+	r Reader,
+	domain string,
+	after Cursor,
+	until time.Time,
+	max int,
+) (rows []dueRow, err error) {
 	begin, version := q.hints.begin(domain)
 	start := place{codec.ToMillis(after.Due), after.ID}
 	fromHead := start == place{} || start != begin && start.min(begin) == start

@@ -105,7 +105,14 @@ func TestScansBeginAtTheHead(t *testing.T) {
 		return items
 	}
 	a := b.accept("s@x.example", "r@y.example")
-	b.settle(Outcome{ID: a, State: Deferred, Due: b.c.Now().Add(time.Hour), Attempt: mail.Attempt{At: b.c.Now()}})
+	b.settle(
+		Outcome{
+			ID:      a,
+			State:   Deferred,
+			Due:     b.c.Now().Add(time.Hour),
+			Attempt: mail.Attempt{At: b.c.Now()},
+		},
+	)
 	due()
 	due()
 	key := appendScheduleKey(nil, "y.example", b.c.Now().Add(time.Hour).UnixMilli(), a)
@@ -203,12 +210,23 @@ func TestOrphanedChunksAreSwept(t *testing.T) {
 		t.Fatal(more, err)
 	}
 	if n := len(b.rowsOf(keyChunk)); n != 3 || len(b.g.Now().Kept()) != 3 {
-		t.Fatalf("%d chunks, %d parts are left, want those of the young one", n, len(b.g.Now().Kept()))
+		t.Fatalf(
+			"%d chunks, %d parts are left, want those of the young one",
+			n,
+			len(b.g.Now().Kept()),
+		)
 	}
 	// An accept command whose chunks are gone takes nothing.
 	l := run.slots[len(run.slots)-1]
 	data := appendAcceptHead(appendCommand(nil, cmdAccept, b.c.Now().UnixMilli()), l.key, 99, 1)
-	data = appendAcceptEntry(data, old, ReportID{}, 3*partSize, 3, l.envelope.encode(envelope("s@x.example", "r@y.example")))
+	data = appendAcceptEntry(
+		data,
+		old,
+		ReportID{},
+		3*partSize,
+		3,
+		l.envelope.encode(envelope("s@x.example", "r@y.example")),
+	)
 	if fail := run.proposeAccept(data, nil); fail == nil || b.q.Stats().Messages != 0 {
 		t.Fatalf("%v, %+v", fail, b.q.Stats())
 	}

@@ -13,11 +13,13 @@ import (
 // recipients' domains.
 //
 //	head:     version, flags, index of the accept entry, size, parts (index, part, size each)
-//	envelope: version, domains, recipients (address, domain's place, notify, orcpt each), sender, body, utf8, ret, envid,
+//	envelope: version, domains, recipients (address, domain's place, notify, orcpt each),
+//	          sender, body, utf8, ret, envid,
 //	          origin, trace context
 const (
-	flagReport  = 1 << iota // a report of ours
-	flagChanged             // the message has a counts row: some recipient is not in its initial state
+	flagReport = 1 << iota // a report of ours
+	// the message has a counts row: some recipient is not in its initial state
+	flagChanged
 )
 
 // record is a decoded view of a message record. Its byte slices are parts of buf, its slices are
@@ -74,7 +76,10 @@ func (r *record) decodeInPlace(value []byte) error {
 	r.size = d.Millis()
 	r.parts = r.parts[:0]
 	for n := d.Count(3); n > 0 && !d.Failed(); n-- {
-		r.parts = append(r.parts, PartRef{Index: d.Uvarint(), Part: int(d.Below(1 << 31)), Size: d.Millis()})
+		r.parts = append(
+			r.parts,
+			PartRef{Index: d.Uvarint(), Part: int(d.Below(1 << 31)), Size: d.Millis()},
+		)
 	}
 	if d.Failed() {
 		return errCorrupt
@@ -100,7 +105,8 @@ func (v *envelopeView) read(d *decoder) {
 	}
 	for n := d.Count(4); n > 0 && !d.Failed(); n-- {
 		v.recipients = append(v.recipients, recipientView{
-			address: d.Bytes(), domain: uint32(d.Below(uint64(len(v.domains)))), notify: mail.Notify(d.Octet()), orcpt: d.Bytes(),
+			address: d.Bytes(), domain: uint32(d.Below(uint64(len(v.domains)))),
+			notify: mail.Notify(d.Octet()), orcpt: d.Bytes(),
 		})
 	}
 	v.sender = d.Bytes()
@@ -171,7 +177,9 @@ func decodeEnvelope(b []byte) (*mail.Envelope, error) {
 	e.EnvelopeID = d.String()
 	o := &e.Origin
 	o.Client = d.addrPort()
-	for _, s := range [...]*string{&o.Helo, &o.Protocol, &o.User, &o.Tenant, &o.Campaign, &o.Listener} {
+	for _, s := range [...]*string{
+		&o.Helo, &o.Protocol, &o.User, &o.Tenant, &o.Campaign, &o.Listener,
+	} {
 		*s = d.String()
 	}
 	if trace := d.Bytes(); len(trace) > 0 {

@@ -13,7 +13,10 @@ func TestEnvelopeOfManyDomains(t *testing.T) {
 	e := envelope("s@x.example")
 	for i := range 200 {
 		domain := fmt.Sprintf("d%d.example", i%60)
-		e.Recipients = append(e.Recipients, mail.Recipient{Address: fmt.Sprintf("r%d@%s", i, domain), Domain: domain})
+		e.Recipients = append(
+			e.Recipients,
+			mail.Recipient{Address: fmt.Sprintf("r%d@%s", i, domain), Domain: domain},
+		)
 	}
 	var w envelopeWriter
 	for range 2 { // its memory is used again
@@ -43,7 +46,15 @@ func TestManyRecipients(t *testing.T) {
 	for from := 0; from < 500; from += 100 {
 		var outcomes []Outcome
 		for n := from; n < from+100; n++ {
-			outcomes = append(outcomes, Outcome{ID: id, Recipient: uint32(n), State: Relayed, Attempt: mail.Attempt{At: b.c.Now()}})
+			outcomes = append(
+				outcomes,
+				Outcome{
+					ID:        id,
+					Recipient: uint32(n),
+					State:     Relayed,
+					Attempt:   mail.Attempt{At: b.c.Now()},
+				},
+			)
 		}
 		items, _, err := b.q.Due("d7.example", Cursor{}, b.c.Now().Add(time.Second), 10)
 		if err != nil || len(items) != 1 || len(items[0].Recipients) != (500-from)/50 {

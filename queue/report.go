@@ -14,7 +14,8 @@ type ReportKind uint8
 const (
 	ReportFailure ReportKind = iota + 1 // recipients Failed or Expired
 	ReportDelay                         // recipients still being tried
-	ReportSuccess                       // recipients Delivered, Relayed to a hop without DSN, or Expanded (NOTIFY=SUCCESS)
+	// recipients Delivered, Relayed to a hop without DSN, or Expanded (NOTIFY=SUCCESS)
+	ReportSuccess
 )
 
 // ReportID names a due report: one message, one applied command, one kind.
@@ -26,8 +27,9 @@ type ReportID struct {
 
 // Report is a report that is due to a message's sender.
 type Report struct {
-	ID         ReportID
-	Message    *Message // the message reported on; its content is there until the report was accepted
+	ID ReportID
+	// the message reported on; its content is there until the report was accepted
+	Message    *Message
 	Recipients []ReportRecipient
 }
 

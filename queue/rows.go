@@ -135,7 +135,9 @@ func decodeReportRow(b []byte) (rs []ReportRecipient, err error) {
 	d.version()
 	for n := d.Count(3); n > 0 && !d.Failed(); n-- {
 		rs = append(rs, ReportRecipient{
-			Number: uint32(d.Below(countsNumber)), State: State(d.Below(uint64(Removed) + 1)), Attempt: d.attempt(),
+			Number: uint32(
+				d.Below(countsNumber),
+			), State: State(d.Below(uint64(Removed) + 1)), Attempt: d.attempt(),
 		})
 	}
 	return rs, d.done()

@@ -18,8 +18,9 @@ type Stranded struct {
 	ID         mail.ID
 	Sender     string
 	Recipients int
-	Open       int  // recipients to whom it is to be delivered, or about whom the sender was to be told
-	Held       bool // one of them is held
+	// recipients to whom it is to be delivered, or about whom the sender was to be told
+	Open int
+	Held bool // one of them is held
 }
 
 // Stranded calls fn with the messages after an ID that came with an entry from that one on and have

@@ -9,9 +9,9 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// scanHints remembers where each domain's schedule begins. What lies before was deleted, and a store of
-// the LSM kind walks over what was deleted until it is compacted (pitfall P5): scans from the
-// beginning of a busy domain would get slower and slower.
+// scanHints remembers where each domain's schedule begins. The rows before it were deleted, and a
+// store of the LSM kind walks over what was deleted until it is compacted (pitfall P5): scans from
+// the beginning of a busy domain would get slower and slower.
 //
 // A scan takes the place to begin with from begin and gives what it found first to found. Every row
 // that is written is noted with wrote after it is in the store and before the listener hears of it.
@@ -47,8 +47,8 @@ type scanHint struct {
 	version uint64
 }
 
-// maxScanHints bounds the memory of scanHints, about 15 MiB. Over it one is forgotten, which costs a slow
-// scan.
+// maxScanHints bounds the memory of scanHints, about 15 MiB. Over it one is forgotten, which costs
+// a slow scan.
 const maxScanHints = 100_000
 
 func (h *scanHints) reset() {

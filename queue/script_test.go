@@ -23,7 +23,11 @@ import (
 //	suspend VERSION KIND:NAME:SERIAL[:LASTS]...  the whole list
 //	clock 5m | epoch | rest | again (the last command once more)
 func TestScripts(t *testing.T) {
-	golden.Scripts(t, "testdata/script/*.txt", func(t *testing.T, text string) string { return newScript(t).run(text) })
+	golden.Scripts(
+		t,
+		"testdata/script/*.txt",
+		func(t *testing.T, text string) string { return newScript(t).run(text) },
+	)
 }
 
 type script struct {
@@ -37,7 +41,12 @@ type script struct {
 }
 
 func newScript(t *testing.T) *script {
-	s := &script{bed: newBed(t, Options{}), ids: mail.NewIDs(1, testEpoch.Add(-time.Hour)), names: map[mail.ID]string{}, byID: map[string]mail.ID{}}
+	s := &script{
+		bed:   newBed(t, Options{}),
+		ids:   mail.NewIDs(1, testEpoch.Add(-time.Hour)),
+		names: map[mail.ID]string{},
+		byID:  map[string]mail.ID{},
+	}
 	s.q.Open(s.g)
 	return s
 }
@@ -118,7 +127,18 @@ func (s *script) accept(report ReportID, sender string, recipients ...string) {
 	body := appendAcceptHead(nil, slotKey{1, 1}, s.seq, 1)
 	s.names[id] = string(rune('A' + len(s.names)))
 	s.byID[s.names[id]] = id
-	s.propose(cmdAccept, appendAcceptEntry(body, id, report, int64(len(content)), 0, w.encode(envelope(sender, recipients...))), content)
+	s.propose(
+		cmdAccept,
+		appendAcceptEntry(
+			body,
+			id,
+			report,
+			int64(len(content)),
+			0,
+			w.encode(envelope(sender, recipients...)),
+		),
+		content,
+	)
 }
 
 func (s *script) number(word string) uint32 {
@@ -140,7 +160,12 @@ func stateOf(name string) State {
 
 func (s *script) settle(args []string) {
 	o := Outcome{ID: s.byID[args[0]], Recipient: s.number(args[1]), State: stateOf(args[2]),
-		Attempt: mail.Attempt{At: s.c.Now(), Code: 250 + 200*int(args[2][0]&1), Enhanced: "4.0.0", Text: "as the peer said"}}
+		Attempt: mail.Attempt{
+			At:       s.c.Now(),
+			Code:     250 + 200*int(args[2][0]&1),
+			Enhanced: "4.0.0",
+			Text:     "as the peer said",
+		}}
 	for _, word := range args[3:] {
 		switch due, isDue := strings.CutPrefix(word, "due="); {
 		case isDue:
@@ -166,10 +191,22 @@ func (s *script) operate(name string, args []string) {
 	for _, n := range args[1:] {
 		refs = append(refs, recipientRef{s.byID[args[0]], s.number(n)})
 	}
-	s.propose(cmdOperator, appendOperator(nil, v, &mail.Attempt{At: s.c.Now(), Code: 550, Enhanced: "5.7.1", Text: "the operator"}, refs))
+	s.propose(
+		cmdOperator,
+		appendOperator(
+			nil,
+			v,
+			&mail.Attempt{At: s.c.Now(), Code: 550, Enhanced: "5.7.1", Text: "the operator"},
+			refs,
+		),
+	)
 }
 
-var kindNames = [...]string{ReportFailure: "failure", ReportDelay: "delay", ReportSuccess: "success"}
+var kindNames = [...]string{
+	ReportFailure: "failure",
+	ReportDelay:   "delay",
+	ReportSuccess: "success",
+}
 
 func (s *script) report(args []string) ReportID {
 	reports, err := s.q.PendingReports(ReportID{}, 100)
@@ -195,34 +232,39 @@ func since(t time.Time) string {
 
 func (s *script) dump() string {
 	var b strings.Builder
-	err := s.q.scanMessages(mail.ID{}, mail.FloorID(testEpoch.Add(1000*time.Hour)), nil, func(m *Stored) bool {
-		from := m.Message.Envelope.Sender
-		if from == "" {
-			from = "<>"
-		}
-		fmt.Fprintf(&b, "%s from %s", s.names[m.Message.ID], from)
-		if m.Message.IsReport {
-			b.WriteString(", a report")
-		}
-		b.WriteByte('\n')
-		for i, r := range m.Recipients {
-			fmt.Fprintf(&b, "  %d %s %s", i, m.Message.Envelope.Recipients[i].Address, r.State)
-			if scheduled(r.State) {
-				fmt.Fprintf(&b, ", due %s", since(r.Due))
+	err := s.q.scanMessages(
+		mail.ID{},
+		mail.FloorID(testEpoch.Add(1000*time.Hour)),
+		nil,
+		func(m *Stored) bool {
+			from := m.Message.Envelope.Sender
+			if from == "" {
+				from = "<>"
 			}
-			if r.Attempts > 0 {
-				fmt.Fprintf(&b, ", %d attempts, last %s", r.Attempts, since(r.Last.At))
-			}
-			if r.Warned {
-				b.WriteString(", warned")
-			}
-			if r.MaybeAttempted {
-				b.WriteString(", maybe attempted")
+			fmt.Fprintf(&b, "%s from %s", s.names[m.Message.ID], from)
+			if m.Message.IsReport {
+				b.WriteString(", a report")
 			}
 			b.WriteByte('\n')
-		}
-		return true
-	})
+			for i, r := range m.Recipients {
+				fmt.Fprintf(&b, "  %d %s %s", i, m.Message.Envelope.Recipients[i].Address, r.State)
+				if scheduled(r.State) {
+					fmt.Fprintf(&b, ", due %s", since(r.Due))
+				}
+				if r.Attempts > 0 {
+					fmt.Fprintf(&b, ", %d attempts, last %s", r.Attempts, since(r.Last.At))
+				}
+				if r.Warned {
+					b.WriteString(", warned")
+				}
+				if r.MaybeAttempted {
+					b.WriteString(", maybe attempted")
+				}
+				b.WriteByte('\n')
+			}
+			return true
+		},
+	)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -256,13 +298,23 @@ func (s *script) dumpSchedule(b *strings.Builder) {
 	}
 }
 
-var suspensionKinds = map[string]SuspensionKind{"domain": SuspendDomain, "site": SuspendSite, "tenant": SuspendTenant, "campaign": SuspendCampaign}
+var suspensionKinds = map[string]SuspensionKind{
+	"domain":   SuspendDomain,
+	"site":     SuspendSite,
+	"tenant":   SuspendTenant,
+	"campaign": SuspendCampaign,
+}
 
 func (s *script) suspend(args []string) {
 	var all []Suspension
 	for _, word := range args[1:] {
 		part := strings.Split(word, ":")
-		one := Suspension{Kind: suspensionKinds[part[0]], Name: part[1], Reason: "because", Serial: uint64(s.number(part[2]))}
+		one := Suspension{
+			Kind:   suspensionKinds[part[0]],
+			Name:   part[1],
+			Reason: "because",
+			Serial: uint64(s.number(part[2])),
+		}
 		if len(part) > 3 {
 			d, err := time.ParseDuration(part[3])
 			if err != nil {

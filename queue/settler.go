@@ -18,7 +18,9 @@ const settleMost = 512
 
 var (
 	errStopped = errors.New("queue: stopped before it was known whether the outcomes were recorded")
-	errFenced  = errors.New("queue: the outcomes were refused, another node owns the queue since the attempts")
+	errFenced  = errors.New(
+		"queue: the outcomes were refused, another node owns the queue since the attempts",
+	)
 )
 
 // settleLinger is how long the first outcome of a command waits for others. Nobody waits for
@@ -213,9 +215,16 @@ func (r *run) settleBatch(outcomes []Outcome) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(outcomes, func(a, b Outcome) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	slices.SortStableFunc(
+		outcomes,
+		func(a, b Outcome) int { return bytes.Compare(a.ID[:], b.ID[:]) },
+	)
 	data := make([]byte, 0, 32+160*len(outcomes))
-	data = appendSettle(appendCommand(data, cmdSettle, r.commandTime(nil)), r.session, len(outcomes))
+	data = appendSettle(
+		appendCommand(data, cmdSettle, r.commandTime(nil)),
+		r.session,
+		len(outcomes),
+	)
 	for i := range outcomes {
 		data = appendOutcome(data, &outcomes[i])
 	}

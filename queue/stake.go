@@ -47,7 +47,10 @@ func (s *Stake) Add(data []byte) error {
 			s.change(
 				r.ID,
 				r.Number,
-				map[verb]State{verbHold: Held, verbRelease: Ready, verbFlush: Ready, verbFail: Failed, verbRemove: Removed}[c.verb],
+				map[verb]State{
+					verbHold: Held, verbRelease: Ready, verbFlush: Ready,
+					verbFail: Failed, verbRemove: Removed,
+				}[c.verb],
 			)
 		}
 	}

@@ -13,10 +13,11 @@ import (
 type SuspensionKind uint8
 
 const (
-	SuspendDomain   SuspensionKind = iota + 1 // a recipient domain, in the form of mail.Recipient.Domain
-	SuspendSite                               // a set of hosts, by its name or a suffix of theirs
-	SuspendTenant                             // mail.Origin.Tenant
-	SuspendCampaign                           // mail.Origin.Campaign
+	// a recipient domain, in the form of mail.Recipient.Domain
+	SuspendDomain   SuspensionKind = iota + 1
+	SuspendSite                    // a set of hosts, by its name or a suffix of theirs
+	SuspendTenant                  // mail.Origin.Tenant
+	SuspendCampaign                // mail.Origin.Campaign
 )
 
 // Suspension keeps the scheduler from beginning attempts. The recipients' states and due times know
@@ -49,7 +50,11 @@ const maxSuspensions = 1000
 // Suspend replaces what is suspended, in the log: when it returns without an error the listener has
 // heard of it. A version that is not above the one that the queue has changes nothing. It returns
 // what the queue has then, without the list. The owner only (else ErrRefused).
-func (q *Queue) Suspend(ctx context.Context, version uint64, all []Suspension) (now Suspensions, err error) {
+func (q *Queue) Suspend(
+	ctx context.Context,
+	version uint64,
+	all []Suspension,
+) (now Suspensions, err error) {
 	r := q.run.Load()
 	if r == nil {
 		return now, errNotOwner
@@ -100,7 +105,9 @@ func (s *Suspension) append(b []byte) []byte {
 }
 
 func (d *decoder) suspension() (s Suspension) {
-	s.Kind, s.Name, s.Reason, s.Serial = SuspensionKind(d.Octet()), d.String(), d.String(), d.Uvarint()
+	s.Kind, s.Name, s.Reason, s.Serial = SuspensionKind(
+		d.Octet(),
+	), d.String(), d.String(), d.Uvarint()
 	if s.Kind < SuspendDomain || s.Kind > SuspendCampaign {
 		d.Fail()
 	}

@@ -13,18 +13,36 @@ import (
 // owner after any of them.
 func TestSuspend(t *testing.T) {
 	b := newBed(t, Options{}).start()
-	all := []Suspension{{Kind: SuspendDomain, Name: "a.example", Reason: "they asked for it", Serial: 3}, {Kind: SuspendTenant, Name: "t1", Reason: "spam", Serial: 7, Lasts: time.Hour}}
+	all := []Suspension{
+		{Kind: SuspendDomain, Name: "a.example", Reason: "they asked for it", Serial: 3},
+		{Kind: SuspendTenant, Name: "t1", Reason: "spam", Serial: 7, Lasts: time.Hour},
+	}
 	got, err := b.q.Suspend(t.Context(), 7, all)
 	if err != nil || got.Version != 7 || got.Index == 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	want := Suspensions{Version: 7, Index: got.Index, All: []Suspension{all[0], {Kind: SuspendTenant, Name: "t1", Reason: "spam", Serial: 7, Until: testEpoch.Add(time.Hour)}}}
+	want := Suspensions{
+		Version: 7,
+		Index:   got.Index,
+		All: []Suspension{
+			all[0],
+			{
+				Kind:   SuspendTenant,
+				Name:   "t1",
+				Reason: "spam",
+				Serial: 7,
+				Until:  testEpoch.Add(time.Hour),
+			},
+		},
+	}
 	if !reflect.DeepEqual(b.h.suspensions, []Suspensions{want}) {
 		t.Errorf("the listener heard %+v", b.h.suspensions)
 	}
 	// A version that it has is acknowledged at the entry that brought it, and nobody hears of it
 	// again.
-	if again, err := b.q.Suspend(t.Context(), 5, nil); err != nil || again.Version != 7 || again.Index != got.Index || len(b.h.suspensions) != 1 {
+	if again, err := b.q.Suspend(t.Context(), 5, nil); err != nil || again.Version != 7 ||
+		again.Index != got.Index ||
+		len(b.h.suspensions) != 1 {
 		t.Errorf("again: %+v, %v; heard %+v", again, err, b.h.suspensions)
 	}
 	b.stop()
@@ -47,7 +65,13 @@ func TestSuspend(t *testing.T) {
 func TestSuspendBound(t *testing.T) {
 	all := make([]Suspension, maxSuspensions)
 	for i := range all {
-		all[i] = Suspension{Kind: SuspendDomain, Name: strings.Repeat("x", 255), Reason: strings.Repeat("y", 200), Serial: 1 << 60, Lasts: 1000 * time.Hour}
+		all[i] = Suspension{
+			Kind:   SuspendDomain,
+			Name:   strings.Repeat("x", 255),
+			Reason: strings.Repeat("y", 200),
+			Serial: 1 << 60,
+			Lasts:  1000 * time.Hour,
+		}
 	}
 	if n := len(appendSuspensions(nil, 1<<60, all)); n > 1<<20 {
 		t.Errorf("the command has %d octets", n)
@@ -64,8 +88,14 @@ func TestSuspendBound(t *testing.T) {
 // A suspend command of an owner of the past may come late: it is news to the one that is.
 func TestSuspendOfThePast(t *testing.T) {
 	b := newBed(t, Options{}).start()
-	late := appendSuspensions(appendCommand(nil, cmdSuspend, 5), 3, []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "x", Serial: 3}})
-	if _, err := b.g.Propose(context.Background(), late, nil); err != nil || len(b.h.suspensions) != 1 || b.h.suspensions[0].Version != 3 {
+	late := appendSuspensions(
+		appendCommand(nil, cmdSuspend, 5),
+		3,
+		[]Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "x", Serial: 3}},
+	)
+	if _, err := b.g.Propose(context.Background(), late, nil); err != nil ||
+		len(b.h.suspensions) != 1 ||
+		b.h.suspensions[0].Version != 3 {
 		t.Errorf("%v, heard %+v", err, b.h.suspensions)
 	}
 	if checkForwarded(late, nil) == nil {

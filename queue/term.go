@@ -12,14 +12,15 @@ import (
 
 // run is one term of this member as the owner, from Start to Stop or Abandon.
 type run struct {
-	q         *Queue
-	group     Group
-	listener  Listener
-	clock     Clock
-	session   uint64          // index of the epoch command
-	ctx       context.Context // ends with the term: outcomes, verbs, sweeps
-	cancel    context.CancelFunc
-	answers   context.Context // ends when no client waits any more: accept commands, which outlive the term
+	q        *Queue
+	group    Group
+	listener Listener
+	clock    Clock
+	session  uint64          // index of the epoch command
+	ctx      context.Context // ends with the term: outcomes, verbs, sweeps
+	cancel   context.CancelFunc
+	// ends when no client waits any more: accept commands, which outlive the term
+	answers   context.Context
 	giveUp    context.CancelFunc
 	front     *front
 	settler   *settler
@@ -55,7 +56,9 @@ func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 	}
 	floor := time.UnixMilli(epoch.time)
 	r.clock, r.session = q.opts.NewClock(floor), epoch.index
-	q.opts.IDs.Next(floor.Add(time.Millisecond)) // those that follow are above all that the state has seen
+	q.opts.IDs.Next(
+		floor.Add(time.Millisecond),
+	) // those that follow are above all that the state has seen
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.answers, r.giveUp = context.WithCancel(context.Background())
 	if err := r.recall(ctx); err != nil {

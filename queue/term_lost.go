@@ -11,11 +11,11 @@ import (
 // that is accepted after all.
 const pastRuns = 8
 
-// Abandon ends the term of a member that was deposed. It does not wait. What was not proposed yet
-// is refused (451 4.3.2); outcomes that are not recorded are dropped, for only the new owner's word
-// counts: their recipients are maybe attempted. Deliveries among them are remembered, in case this
-// member is the next owner. Accept commands of unknown outcome are repeated in the background, and
-// their clients answered by the outcome.
+// Abandon ends the term of a member that was deposed. It does not wait. Submissions not proposed
+// yet are refused (451 4.3.2); outcomes that are not recorded are dropped, for only the new owner's
+// word counts: their recipients are maybe attempted. Deliveries among them are remembered, in case
+// this member is the next owner. Accept commands of unknown outcome are repeated in the background,
+// and their clients answered by the outcome.
 func (q *Queue) Abandon() {
 	r := q.run.Swap(nil)
 	if r == nil {

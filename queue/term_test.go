@@ -24,10 +24,15 @@ type pair struct {
 // inPair runs a test with two members, of which a owns the queue.
 func inPair(t *testing.T, test func(t *testing.T, p *pair)) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &pair{group: &queuetest.Cluster{Refused: ErrRefused}, rows: map[*bed]*queuetest.Member{}}
+		p := &pair{
+			group: &queuetest.Cluster{Refused: ErrRefused},
+			rows:  map[*bed]*queuetest.Member{},
+		}
 		for n, m := range []**bed{&p.a, &p.b} {
 			*m = newBed(t, Options{
-				Member: uint16(n + 1), NewClock: func(floor time.Time) Clock { return wallClock{floor} }, Forward: forwarding{p.group},
+				Member: uint16(
+					n + 1,
+				), NewClock: func(floor time.Time) Clock { return wallClock{floor} }, Forward: forwarding{p.group},
 			})
 			machine := machineOf((*m).q)
 			machine.Restored = (*m).q.Restored
@@ -69,7 +74,11 @@ func (p *pair) fail(kind commandType, how queuetest.Fault) {
 
 func submit(m *bed, e *mail.Envelope) <-chan answer {
 	got := make(chan answer, 1)
-	m.q.Submit(e, contentOf([]byte("x")), func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} })
+	m.q.Submit(
+		e,
+		contentOf([]byte("x")),
+		func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} },
+	)
 	synctest.Wait()
 	return got
 }
@@ -92,7 +101,11 @@ func TestUnknownOutcomeIsRepeatedAtTheNextLeader(t *testing.T) {
 			}
 			told := slices.Contains(p.b.h.changed, a.id)
 			if how == queuetest.LoseCommand != told || len(p.b.h.items) != 0 {
-				t.Fatalf("told %v, items %v", told, p.b.h.items) // in the log before b's epoch, it was there to be read
+				t.Fatalf(
+					"told %v, items %v",
+					told,
+					p.b.h.items,
+				) // in the log before b's epoch, it was there to be read
 			}
 		})
 	}
@@ -140,19 +153,26 @@ func TestFence(t *testing.T) {
 		id := p.a.accept("s@x.example", "r@y.example")
 		p.fail(cmdSettle, queuetest.Delay)
 		got := make(chan error, 1)
-		p.a.q.Settle([]Outcome{{ID: id, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}}}, func(err error) { got <- err })
+		p.a.q.Settle(
+			[]Outcome{{ID: id, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}}},
+			func(err error) { got <- err },
+		)
 		<-time.After(settleLinger + rows.FirstPause/2) // it is under way, and will be repeated
 		p.own(t, p.b)
 		before := p.b.load(id)
 		p.group.Release()
-		if after := p.b.load(id); after == nil || after.Recipients[0] != before.Recipients[0] || !after.Recipients[0].MaybeAttempted || after.Reports != 0 {
+		if after := p.b.load(id); after == nil || after.Recipients[0] != before.Recipients[0] ||
+			!after.Recipients[0].MaybeAttempted ||
+			after.Reports != 0 {
 			t.Fatalf("%+v", after)
 		}
 		p.a.q.Abandon()
 		if err := <-got; err == nil {
 			t.Fatal("the deposed owner was told that its outcome was recorded")
 		}
-		if room := p.a.q.Settle([]Outcome{{ID: id, State: Failed}}, func(err error) { got <- err }); room || <-got == nil || p.a.q.SettleRoom(t.Context()) == nil {
+		if room := p.a.q.Settle([]Outcome{{ID: id, State: Failed}}, func(err error) { got <- err }); room ||
+			<-got == nil ||
+			p.a.q.SettleRoom(t.Context()) == nil {
 			t.Fatal("took outcomes after the end of the term")
 		}
 	})
@@ -163,7 +183,16 @@ func TestFence(t *testing.T) {
 func TestRecall(t *testing.T) {
 	for _, between := range []bool{false, true} {
 		inPair(t, func(t *testing.T, p *pair) {
-			delivered, late, refused := p.a.accept("s@x.example", "r@y.example"), p.a.accept("s@x.example", "r@y.example"), p.a.accept("s@x.example", "r@y.example")
+			delivered, late, refused := p.a.accept(
+				"s@x.example",
+				"r@y.example",
+			), p.a.accept(
+				"s@x.example",
+				"r@y.example",
+			), p.a.accept(
+				"s@x.example",
+				"r@y.example",
+			)
 			p.group.Lead(nil)
 			got := make(chan error, 1)
 			outcomes := []Outcome{
@@ -176,18 +205,33 @@ func TestRecall(t *testing.T) {
 			if err := <-got; err == nil {
 				t.Fatal("recorded by nobody")
 			}
-			p.a.q.Remember([]Outcome{{ID: late, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}}})
+			p.a.q.Remember(
+				[]Outcome{
+					{ID: late, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}},
+				},
+			)
 			if between {
 				p.own(t, p.b)
-				p.b.settle(Outcome{ID: late, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}})
+				p.b.settle(
+					Outcome{
+						ID:      late,
+						State:   Failed,
+						Attempt: mail.Attempt{At: time.Now(), Code: 550},
+					},
+				)
 				p.b.q.Abandon()
 			}
 			p.own(t, p.a)
 			if p.a.load(delivered) != nil {
 				t.Error("what was delivered is still in the queue")
 			}
-			if left := p.a.load(late); !between && left != nil || between && (left == nil || left.Recipients[0].State != Failed) {
-				t.Errorf("what was delivered late, and settled by another meanwhile if %t: %+v", between, left)
+			if left := p.a.load(late); !between && left != nil ||
+				between && (left == nil || left.Recipients[0].State != Failed) {
+				t.Errorf(
+					"what was delivered late, and settled by another meanwhile if %t: %+v",
+					between,
+					left,
+				)
 			}
 			if left := p.a.load(refused); left == nil || !left.Recipients[0].MaybeAttempted {
 				t.Errorf("what was refused in a term of the past: %+v", left)
@@ -206,8 +250,11 @@ func TestFenceWithinOneNode(t *testing.T) {
 		old := p.a.q.run.Load()
 		p.own(t, p.b)
 		p.group.Lead(p.rows[p.a])
-		err := old.settleBatch([]Outcome{{ID: id, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}}})
-		if !errors.Is(err, errFenced) || p.a.load(id) == nil || p.a.q.Owner() || p.a.q.Stats().Fenced != 1 {
+		err := old.settleBatch(
+			[]Outcome{{ID: id, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}}},
+		)
+		if !errors.Is(err, errFenced) || p.a.load(id) == nil || p.a.q.Owner() ||
+			p.a.q.Stats().Fenced != 1 {
 			t.Fatalf("%v, %+v", err, p.a.q.Stats())
 		}
 	})
@@ -257,7 +304,9 @@ func TestEpochThatComesLate(t *testing.T) {
 		p.own(t, p.a)
 		p.group.Release()
 		id := p.a.accept("s@x.example", "r@y.example")
-		p.a.settle(Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}})
+		p.a.settle(
+			Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}},
+		)
 		if !p.a.q.Owner() || !p.a.q.Empty() {
 			t.Fatal("its term was ended")
 		}
@@ -283,7 +332,9 @@ func TestReadsWithoutOwning(t *testing.T) {
 			t.Fatal(messages, err)
 		}
 		_, err = q.Hold(t.Context(), Filter{}, nil)
-		if _, seal := q.Seal(t.Context()); !errors.Is(err, ErrRefused) || !errors.Is(seal, ErrRefused) || !errors.Is(q.DropReports(t.Context()), ErrRefused) {
+		if _, seal := q.Seal(t.Context()); !errors.Is(err, ErrRefused) ||
+			!errors.Is(seal, ErrRefused) ||
+			!errors.Is(q.DropReports(t.Context()), ErrRefused) {
 			t.Fatalf("%v, %v", err, seal)
 		}
 		if _, err := New(Options{}).Load(id); err == nil {
@@ -316,7 +367,9 @@ func TestSeal(t *testing.T) {
 		if ok, err := p.a.q.Seal(t.Context()); ok || err != nil || p.a.q.Empty() {
 			t.Fatal(ok, err)
 		}
-		p.a.settle(Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}})
+		p.a.settle(
+			Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}},
+		)
 		p.fail(cmdAccept, queuetest.Delay)
 		got := submit(p.a, envelope("s@x.example", "r@y.example"))
 		if p.a.q.Empty() {

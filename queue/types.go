@@ -90,7 +90,8 @@ type Outcome struct {
 	State     State     // Deferred, Held or a final state
 	Due       time.Time // Deferred: when to try again
 	Attempt   mail.Attempt
-	Warn      bool // a delay warning is due with this outcome (at most one a recipient is ever reported)
+	// a delay warning is due with this outcome (at most one a recipient is ever reported)
+	Warn bool
 	// HopDSN: Relayed to a next hop that offers DSN and took the sender's NOTIFY over (RFC 3461
 	// 5.2.2). To one that does not, NOTIFY=SUCCESS is answered by us with a "relayed" report.
 	HopDSN bool

@@ -7,11 +7,12 @@ import (
 	"sync"
 )
 
-// What a deposed owner had delivered and not got recorded is maybe attempted for whoever comes
-// next. Often the same node comes next: the machine stood still, or the network hung, for a little
-// longer than a leader is believed. It need not deliver again what it knows to have been delivered.
-// That is true whoever owned the queue in between, so it is recorded before anything is attempted
-// in the new term. Refusals and deferrals are forgotten: the word of another owner may be newer.
+// A deposed owner has deliveries that it did not get recorded: unacked deliveries. The next owner
+// takes their recipients for maybe attempted. Often the same node is the next owner: the machine
+// stood still, or the network hung, for a little longer than a leader is believed. It need not
+// deliver again what it knows to have been delivered. A delivery stays true whoever owned the queue
+// in between, so it is recorded before anything is attempted in the new term. Refusals and
+// deferrals are dropped: another owner's outcome may be newer.
 
 // unackedMost bounds what is remembered, in outcomes. The rest is delivered again.
 const unackedMost = 8 * settleMost
@@ -43,8 +44,8 @@ func (u *unackedDeliveries) take() []Outcome {
 	return outcomes
 }
 
-// recall records what this member remembers of its terms before, until ctx ends. Whoever was
-// settled meanwhile stays as he is.
+// recall records what this member remembers of its terms before, until ctx ends. Recipients
+// settled meanwhile stay as they are.
 func (r *run) recall(ctx context.Context) error {
 	if past := r.q.past.Load(); past != nil {
 		for _, p := range *past {

@@ -49,7 +49,11 @@ const scanWindow = 256
 
 // scanMessages calls fn with the messages from first to last, both included, as far as want (nil:
 // all) wants their records.
-func (q *Queue) scanMessages(first, last mail.ID, want func(*record) bool, fn func(*Stored) bool) error {
+func (q *Queue) scanMessages(
+	first, last mail.ID,
+	want func(*record) bool,
+	fn func(*Stored) bool,
+) error {
 	r, err := q.read()
 	if err != nil {
 		return err
@@ -61,7 +65,14 @@ func (q *Queue) scanMessages(first, last mail.ID, want func(*record) bool, fn fu
 		if err != nil {
 			return fmt.Errorf("read messages: %w", err)
 		}
-		g := gatherer{loader: l, want: want, emit: func(s *Stored) bool { found = append(found, s); return len(found) < scanWindow }}
+		g := gatherer{
+			loader: l,
+			want:   want,
+			emit: func(s *Stored) bool {
+				found = append(found, s)
+				return len(found) < scanWindow
+			},
+		}
 		if err := r.Scan(appendMessageKey(nil, first), to, g.pair); err != nil {
 			return fmt.Errorf("read messages: %w", err)
 		}
@@ -154,7 +165,12 @@ func (g *gatherer) row(number uint32, v []byte) error {
 }
 
 func (l *loader) status(r *recipientRow) RecipientStatus {
-	s := RecipientStatus{State: r.state, Attempts: int(r.attempts), Warned: r.warned, Last: r.last()}
+	s := RecipientStatus{
+		State:    r.state,
+		Attempts: int(r.attempts),
+		Warned:   r.warned,
+		Last:     r.last(),
+	}
 	if scheduled(r.state) {
 		s.Due = codec.FromMillis(r.due)
 	}

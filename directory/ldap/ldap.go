@@ -83,7 +83,17 @@ func (s *Source) Users(ctx context.Context, fn func(*directory.Imported) error) 
 	}
 	defer end()
 	paging := ldap.NewControlPaging(pageSize)
-	request := ldap.NewSearchRequest(s.o.Base, ldap.ScopeWholeSubtree, ldap.DerefAlways, 0, 0, false, s.o.Filter, s.attributes(), []ldap.Control{paging})
+	request := ldap.NewSearchRequest(
+		s.o.Base,
+		ldap.ScopeWholeSubtree,
+		ldap.DerefAlways,
+		0,
+		0,
+		false,
+		s.o.Filter,
+		s.attributes(),
+		[]ldap.Control{paging},
+	)
 	for {
 		page, err := c.Search(request)
 		if err != nil {
@@ -126,7 +136,9 @@ func (s *Source) user(e *ldap.Entry) *directory.Imported {
 		return nil
 	}
 	i := &directory.Imported{Name: addresses[0], Settings: directory.Settings{
-		Senders: append(addresses[1:len(addresses):len(addresses)], values(s.o.Senders)...), Forward: values(s.o.Forward),
+		Senders: append(
+			addresses[1:len(addresses):len(addresses)],
+			values(s.o.Senders)...), Forward: values(s.o.Forward),
 	}}
 	i.Settings.Keep = len(i.Settings.Forward) > 0
 	if q := values(s.o.Quota); len(q) > 0 {
@@ -147,7 +159,8 @@ func (s *Source) user(e *ldap.Entry) *directory.Imported {
 // only.
 func (s *Source) Check(ctx context.Context, name, password string) (bool, error) {
 	if password == "" {
-		return false, nil // the server would take it for an anonymous bind, which succeeds (RFC 4513 5.1.2)
+		// the server would take it for an anonymous bind, which succeeds (RFC 4513 5.1.2)
+		return false, nil
 	}
 	c, end, err := s.connect(ctx)
 	if err != nil {
@@ -155,7 +168,19 @@ func (s *Source) Check(ctx context.Context, name, password string) (bool, error)
 	}
 	defer end()
 	filter := fmt.Sprintf("(&%s(%s=%s))", s.o.Filter, s.o.Address, ldap.EscapeFilter(name))
-	found, err := c.Search(ldap.NewSearchRequest(s.o.Base, ldap.ScopeWholeSubtree, ldap.DerefAlways, 2, 0, false, filter, []string{"1.1"}, nil))
+	found, err := c.Search(
+		ldap.NewSearchRequest(
+			s.o.Base,
+			ldap.ScopeWholeSubtree,
+			ldap.DerefAlways,
+			2,
+			0,
+			false,
+			filter,
+			[]string{"1.1"},
+			nil,
+		),
+	)
 	switch {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
 		return false, nil // more than two
@@ -168,7 +193,9 @@ func (s *Source) Check(ctx context.Context, name, password string) (bool, error)
 	switch {
 	case err == nil:
 		return true, ctx.Err()
-	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultInappropriateAuthentication): // the latter: there is no password
+	case ldap.IsErrorAnyOf(err,
+		ldap.LDAPResultInvalidCredentials,
+		ldap.LDAPResultInappropriateAuthentication): // there is no password
 		return false, nil
 	case ctx.Err() != nil:
 		return false, errors.Join(ctx.Err(), err)

@@ -75,8 +75,16 @@ func startSlapd(t *testing.T, more string) *mailtest.Slapd {
 }
 
 func options(s *mailtest.Slapd) Options {
-	return Options{URL: s.URL, BindDN: mailtest.SlapdManager, Password: mailtest.SlapdPassword, Base: "ou=people,dc=example,dc=net",
-		Filter: "(objectClass=inetOrgPerson)", Address: "mail", Forward: "description", Quota: "carlicense"}
+	return Options{
+		URL:      s.URL,
+		BindDN:   mailtest.SlapdManager,
+		Password: mailtest.SlapdPassword,
+		Base:     "ou=people,dc=example,dc=net",
+		Filter:   "(objectClass=inetOrgPerson)",
+		Address:  "mail",
+		Forward:  "description",
+		Quota:    "carlicense",
+	}
 }
 
 func source(t *testing.T, o Options) *Source {
@@ -100,9 +108,22 @@ func TestOpenLDAP(t *testing.T) {
 	s := source(t, options(slapd))
 	got, err := users(t, s)
 	want := map[string]directory.Imported{
-		"Alice@Example.net": {Name: "Alice@Example.net", Settings: directory.Settings{Senders: []string{"alice.a@example.net"}, Hard: 1000000}},
-		"bob@example.net":   {Name: "bob@example.net", Settings: directory.Settings{Senders: []string{}, Forward: []string{"bob@example.org"}, Keep: true}},
-		"twin@example.net":  {Name: "twin@example.net", Settings: directory.Settings{Senders: []string{}}},
+		"Alice@Example.net": {
+			Name:     "Alice@Example.net",
+			Settings: directory.Settings{Senders: []string{"alice.a@example.net"}, Hard: 1000000},
+		},
+		"bob@example.net": {
+			Name: "bob@example.net",
+			Settings: directory.Settings{
+				Senders: []string{},
+				Forward: []string{"bob@example.org"},
+				Keep:    true,
+			},
+		},
+		"twin@example.net": {
+			Name:     "twin@example.net",
+			Settings: directory.Settings{Senders: []string{}},
+		},
 	}
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the list: %v\n got %+v\nwant %+v", err, got, want)
@@ -123,7 +144,8 @@ func TestOpenLDAP(t *testing.T) {
 	o := options(slapd)
 	o.Hash = "userPassword"
 	got, err = users(t, source(t, o))
-	if err != nil || !strings.HasPrefix(got["bob@example.net"].Hash, "$6$") || got["Alice@Example.net"].Hash != "" {
+	if err != nil || !strings.HasPrefix(got["bob@example.net"].Hash, "$6$") ||
+		got["Alice@Example.net"].Hash != "" {
 		t.Errorf("with hashes: %+v, %v", got, err)
 	}
 	o.Password = "wrong"
@@ -150,7 +172,13 @@ func TestOpenLDAP(t *testing.T) {
 func TestLongList(t *testing.T) {
 	var more strings.Builder
 	for i := range 1300 {
-		fmt.Fprintf(&more, "dn: cn=u%d,ou=people,dc=example,dc=net\nobjectClass: inetOrgPerson\ncn: u%d\nsn: u\nmail: u%d@example.net\n\n", i, i, i)
+		fmt.Fprintf(
+			&more,
+			"dn: cn=u%d,ou=people,dc=example,dc=net\nobjectClass: inetOrgPerson\ncn: u%d\nsn: u\nmail: u%d@example.net\n\n",
+			i,
+			i,
+			i,
+		)
 	}
 	slapd := startSlapd(t, more.String())
 	if got, err := users(t, source(t, options(slapd))); len(got) != 1303 || err != nil {
@@ -158,7 +186,11 @@ func TestLongList(t *testing.T) {
 	}
 	o := options(slapd)
 	o.BindDN = ""
-	if got, err := users(t, source(t, o)); !ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded) && err == nil {
+	if got, err := users(t, source(t, o)); !ldap.IsErrorAnyOf(
+		err,
+		ldap.LDAPResultSizeLimitExceeded,
+	) &&
+		err == nil {
 		t.Errorf("cut short at %d users without an error", len(got))
 	}
 }
@@ -172,7 +204,12 @@ func TestSync(t *testing.T) {
 	if err := d.Load(store); err != nil {
 		t.Fatal(err)
 	}
-	e := &directory.Editor{Directory: d, Proposer: store, Now: time.Now, Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
+	e := &directory.Editor{
+		Directory: d,
+		Proposer:  store,
+		Now:       time.Now,
+		Cost:      directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1},
+	}
 	if err := e.Add(t.Context(), "bob@example.net", "of our own", directory.Settings{}); err != nil {
 		t.Fatal(err)
 	}
@@ -180,11 +217,13 @@ func TestSync(t *testing.T) {
 	if err != nil || did != (directory.Synced{Users: 4, Changed: 2, Kept: 1, Refused: 1}) {
 		t.Fatalf("%+v, %v", did, err)
 	}
-	if u, ok := d.Get("alice@example.net"); !ok || u.Source != "ldap" || u.Hard != 1000000 || u.Hash != "" {
+	if u, ok := d.Get("alice@example.net"); !ok || u.Source != "ldap" || u.Hard != 1000000 ||
+		u.Hash != "" {
 		t.Errorf("alice is %+v", u)
 	}
 	before := len(store.Log)
-	if did, err := e.Sync(t.Context(), "ldap", s, false); err != nil || did.Changed != 0 || len(store.Log) != before {
+	if did, err := e.Sync(t.Context(), "ldap", s, false); err != nil || did.Changed != 0 ||
+		len(store.Log) != before {
 		t.Errorf("again: %+v, %v, %d commands", did, err, len(store.Log)-before)
 	}
 	c, err := ldap.DialURL(slapd.URL)
@@ -201,7 +240,8 @@ func TestSync(t *testing.T) {
 		c.Del(ldap.NewDelRequest("cn=Twin 2,ou=people,dc=example,dc=net", nil))); err != nil {
 		t.Fatal(err)
 	}
-	if did, err := e.Sync(t.Context(), "ldap", s, false); err != nil || did.Changed != 1 || did.Removed != 1 {
+	if did, err := e.Sync(t.Context(), "ldap", s, false); err != nil || did.Changed != 1 ||
+		did.Removed != 1 {
 		t.Errorf("after changes: %+v, %v", did, err)
 	}
 	if u, _ := d.Get("alice@example.net"); u.Hard != 5 {

@@ -24,7 +24,11 @@ func openCSV(r io.Reader, keys []string) (*csvSource, error) {
 	s.r.ReuseRecord = true
 	header, err := s.r.Read()
 	if err == io.EOF {
-		return nil, &Problem{1, 1, "the file is empty: its first line names the columns, such as address,hash"}
+		return nil, &Problem{
+			1,
+			1,
+			"the file is empty: its first line names the columns, such as address,hash",
+		}
 	}
 	if err != nil {
 		return nil, s.problem(err)
@@ -34,14 +38,25 @@ func openCSV(r io.Reader, keys []string) (*csvSource, error) {
 		name = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))
 		switch {
 		case i >= maxFields || !slices.Contains(keys, name):
-			return nil, Place{line, column}.problem("there is no column %q: the names are %s", name, strings.Join(keys, ", "))
+			return nil, Place{
+				line,
+				column,
+			}.problem(
+				"there is no column %q: the names are %s",
+				name,
+				strings.Join(keys, ", "),
+			)
 		case slices.Contains(s.columns, name):
 			return nil, Place{line, column}.problem("there are two columns %q", name)
 		}
 		s.columns = append(s.columns, name)
 	}
 	if !slices.Contains(s.columns, keys[0]) {
-		return nil, &Problem{1, 1, "the first line names the columns, and one of them is " + keys[0]}
+		return nil, &Problem{
+			1,
+			1,
+			"the first line names the columns, and one of them is " + keys[0],
+		}
 	}
 	return s, nil
 }
@@ -55,7 +70,14 @@ func (s *csvSource) problem(err error) error {
 	}
 	s.broken = errors.Is(p.Err, csv.ErrQuote) // the rest of the file may be inside of a quote
 	if p.StartLine != p.Line {
-		return Place{p.Line, p.Column}.problem("%v, in the row that begins on line %d", p.Err, p.StartLine)
+		return Place{
+			p.Line,
+			p.Column,
+		}.problem(
+			"%v, in the row that begins on line %d",
+			p.Err,
+			p.StartLine,
+		)
 	}
 	return &Problem{p.Line, p.Column, p.Err.Error()}
 }
@@ -68,7 +90,11 @@ func (s *csvSource) next(set func(string, value) error) (Place, error) {
 	line, column := s.r.FieldPos(0)
 	first := Place{line, column}
 	if len(row) != len(s.columns) {
-		return first, first.problem("there are %d fields, and the first line names %d", len(row), len(s.columns))
+		return first, first.problem(
+			"there are %d fields, and the first line names %d",
+			len(row),
+			len(s.columns),
+		)
 	}
 	for i, field := range row {
 		line, column := s.r.FieldPos(i)

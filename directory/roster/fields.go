@@ -49,7 +49,12 @@ func list[T any](key string, of func(*T) *[]string) setter[T] {
 }
 
 // parsed is a value that is empty when it is zero.
-func parsed[T any, V comparable](key string, of func(*T) *V, parse func(string) (V, error), format func(V) string) setter[T] {
+func parsed[T any, V comparable](
+	key string,
+	of func(*T) *V,
+	parse func(string) (V, error),
+	format func(V) string,
+) setter[T] {
 	return setter[T]{key, func(to *T, v value) (err error) {
 		switch {
 		case v.many:
@@ -113,15 +118,45 @@ var userFields = []setter[User]{
 	text("scram", func(u *User) *string { return &u.Scram }),
 	text("tenant", func(u *User) *string { return &u.Settings.Tenant }),
 	list("senders", func(u *User) *[]string { return &u.Settings.Senders }),
-	parsed("messages", func(u *User) *directory.Rate { return &u.Settings.Messages }, rate, rateText),
-	parsed("recipients", func(u *User) *directory.Rate { return &u.Settings.Recipients }, rate, rateText),
-	parsed("disabled", func(u *User) *bool { return &u.Settings.Disabled }, boolean, func(bool) string { return "yes" }),
-	parsed("mailbox", func(u *User) *bool { return &u.Settings.NoMailbox }, negated, func(bool) string { return "no" }),
+	parsed(
+		"messages",
+		func(u *User) *directory.Rate { return &u.Settings.Messages },
+		rate,
+		rateText,
+	),
+	parsed(
+		"recipients",
+		func(u *User) *directory.Rate { return &u.Settings.Recipients },
+		rate,
+		rateText,
+	),
+	parsed(
+		"disabled",
+		func(u *User) *bool { return &u.Settings.Disabled },
+		boolean,
+		func(bool) string { return "yes" },
+	),
+	parsed(
+		"mailbox",
+		func(u *User) *bool { return &u.Settings.NoMailbox },
+		negated,
+		func(bool) string { return "no" },
+	),
 	parsed("soft_quota", func(u *User) *int64 { return &u.Settings.Soft }, octets, sizeText),
 	parsed("hard_quota", func(u *User) *int64 { return &u.Settings.Hard }, octets, sizeText),
-	parsed("retention", func(u *User) *time.Duration { return &u.Settings.Retention }, duration, durationText),
+	parsed(
+		"retention",
+		func(u *User) *time.Duration { return &u.Settings.Retention },
+		duration,
+		durationText,
+	),
 	list("forward", func(u *User) *[]string { return &u.Settings.Forward }),
-	parsed("keep_copy", func(u *User) *bool { return &u.Settings.Keep }, boolean, func(bool) string { return "yes" }),
+	parsed(
+		"keep_copy",
+		func(u *User) *bool { return &u.Settings.Keep },
+		boolean,
+		func(bool) string { return "yes" },
+	),
 }
 
 var aliasFields = []setter[Alias]{

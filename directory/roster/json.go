@@ -64,7 +64,8 @@ func (s *jsonSource) syntax(err error) error {
 	switch {
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
 		return s.fail("the file ends too early")
-	case errors.As(err, &at): // its offset is sometimes one in the file and sometimes not: what was read last is the place
+	case errors.As(err, &at):
+		// Its offset is not always one in the file, so the place is that of the last token.
 		return s.fail(at.Error())
 	}
 	s.broken = true

@@ -1,5 +1,5 @@
 // Package roster reads and writes files of users and aliases: CSV with a header line, and JSON.
-// What is wrong in a file has a line and a column.
+// Faults of a file have a line and a column.
 package roster
 
 import (
@@ -33,7 +33,8 @@ type User struct {
 	Place
 	Address  string
 	Password string // in clear; or else
-	Hash     string // as directory.ParseHash takes it; both may be absent, and then nobody can log in
+	// as directory.ParseHash takes it; both may be absent, and then nobody can log in
+	Hash     string
 	Scram    string // as directory.ParseHash takes it
 	Settings directory.Settings
 }
@@ -105,7 +106,12 @@ func Domains(r io.Reader, format string) (*Reader[Domain], error) {
 	return newReader(r, format, domainFields, checkDomain)
 }
 
-func newReader[T any](r io.Reader, format string, fields []setter[T], check func(*T, func(string) Place) *Problem) (*Reader[T], error) {
+func newReader[T any](
+	r io.Reader,
+	format string,
+	fields []setter[T],
+	check func(*T, func(string) Place) *Problem,
+) (*Reader[T], error) {
 	s, err := open(r, format, keysOf(fields))
 	if err != nil {
 		return nil, err
@@ -123,7 +129,11 @@ func (r *Reader[T]) Next() (*T, error) {
 	place, err := r.source.next(func(key string, v value) error {
 		i := slices.IndexFunc(r.fields, func(f setter[T]) bool { return f.key == key })
 		if i < 0 {
-			return v.problem("there is no %q: the names are %s", key, strings.Join(keysOf(r.fields), ", "))
+			return v.problem(
+				"there is no %q: the names are %s",
+				key,
+				strings.Join(keysOf(r.fields), ", "),
+			)
 		}
 		if _, twice := places[key]; twice {
 			return v.problem("there is a %q already in this row", key)
@@ -217,7 +227,8 @@ func checkAlias(a *Alias, at func(string) Place) *Problem {
 
 func checkDomain(d *Domain, at func(string) Place) *Problem {
 	d.Place = at("domain")
-	if err := directory.CheckDomain(d.Name, strings.Replace(d.Separator, NoSeparator, "", 1)); err != nil {
+	separator := strings.Replace(d.Separator, NoSeparator, "", 1)
+	if err := directory.CheckDomain(d.Name, separator); err != nil {
 		return d.problem("%v", err)
 	}
 	return nil

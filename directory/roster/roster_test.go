@@ -59,12 +59,20 @@ func TestUsersInBothForms(t *testing.T) {
 	if bad != nil || len(fromJSON) != 2 {
 		t.Fatalf("JSON: %d rows, %v", len(fromJSON), bad)
 	}
-	want := directory.Settings{Senders: []string{"@x.example", "b@x.example"}, Hard: 5 << 30, Keep: true, Forward: []string{"c@y.example", "d@y.example"},
-		Messages: directory.Rate{N: 500, Per: 3600e9}}
-	if u := fromCSV[0]; u.Hash != phc || !reflect.DeepEqual(u.Settings, want) || u.Place != (Place{2, 1}) {
+	want := directory.Settings{
+		Senders:  []string{"@x.example", "b@x.example"},
+		Hard:     5 << 30,
+		Keep:     true,
+		Forward:  []string{"c@y.example", "d@y.example"},
+		Messages: directory.Rate{N: 500, Per: 3600e9},
+	}
+	if u := fromCSV[0]; u.Hash != phc || !reflect.DeepEqual(u.Settings, want) ||
+		u.Place != (Place{2, 1}) {
 		t.Errorf("CSV: %+v", u)
 	}
-	if u := fromCSV[1]; u.Password != ` a,"b"` || !u.Settings.NoMailbox || u.Settings.Hard != 1024 || u.Line != 5 {
+	if u := fromCSV[1]; u.Password != ` a,"b"` || !u.Settings.NoMailbox ||
+		u.Settings.Hard != 1024 ||
+		u.Line != 5 {
 		t.Errorf("CSV: %+v", u)
 	}
 	for i := range fromCSV {
@@ -140,7 +148,14 @@ func TestProblems(t *testing.T) {
 			ok = ok && strings.HasPrefix(got[i], c.want[i])
 		}
 		if !ok {
-			t.Errorf("%q: %d rows, want %d\n got %q\nwant %q", c.file, len(rows), c.rows, got, c.want)
+			t.Errorf(
+				"%q: %d rows, want %d\n got %q\nwant %q",
+				c.file,
+				len(rows),
+				c.rows,
+				got,
+				c.want,
+			)
 		}
 	}
 	if _, err := Users(nil, "xml"); err == nil {
@@ -152,7 +167,8 @@ func TestAliases(t *testing.T) {
 	file := "address,targets,owner\n@x.example,a@x.example,\nteam@x.example,a@x.example B@y.example,boss@x.example\nnone@x.example,,\nx,a@x.example,\ny@x.example,z,\nz@x.example,a@x.example,w\n"
 	r, err := Aliases(strings.NewReader(file), "csv")
 	rows, bad := all(t, r, err)
-	if len(rows) != 2 || len(bad) != 4 || rows[1].Owner != "boss@x.example" || !reflect.DeepEqual(rows[1].Targets, []string{"a@x.example", "B@y.example"}) {
+	if len(rows) != 2 || len(bad) != 4 || rows[1].Owner != "boss@x.example" ||
+		!reflect.DeepEqual(rows[1].Targets, []string{"a@x.example", "B@y.example"}) {
 		t.Fatalf("%v, %q", deref(rows), bad)
 	}
 	var out strings.Builder
@@ -203,7 +219,8 @@ func fuzz(f *testing.F, format string, seeds ...string) {
 				t.Fatal(err)
 			}
 			v, err := again.Next()
-			if err != nil || v.Address != u.Address || v.Hash != u.Hash || v.Settings.Hard != u.Settings.Hard {
+			if err != nil || v.Address != u.Address || v.Hash != u.Hash ||
+				v.Settings.Hard != u.Settings.Hard {
 				t.Fatalf("%q: %+v written as %q and read as %+v, %v", file, u, out.String(), v, err)
 			}
 		}
@@ -211,9 +228,25 @@ func fuzz(f *testing.F, format string, seeds ...string) {
 }
 
 func FuzzCSV(f *testing.F) {
-	fuzz(f, "csv", "address,hash\na@x.example,"+phc+"\n", "address,password\na@x.example,\"x\ny\"\n", "address\n\"", "a\n", "address,forward\na@x.example,\"b@x.example c@x.example\"\n")
+	fuzz(
+		f,
+		"csv",
+		"address,hash\na@x.example,"+phc+"\n",
+		"address,password\na@x.example,\"x\ny\"\n",
+		"address\n\"",
+		"a\n",
+		"address,forward\na@x.example,\"b@x.example c@x.example\"\n",
+	)
 }
 
 func FuzzJSON(f *testing.F) {
-	fuzz(f, "json", `[{"address":"a@x.example","hash":"`+phc+`"}]`, `{"address":"a@x.example","forward":["b@x.example"],"hard_quota":5}{}`, `[[`, `{"":{`, `[]]`)
+	fuzz(
+		f,
+		"json",
+		`[{"address":"a@x.example","hash":"`+phc+`"}]`,
+		`{"address":"a@x.example","forward":["b@x.example"],"hard_quota":5}{}`,
+		`[[`,
+		`{"":{`,
+		`[]]`,
+	)
 }

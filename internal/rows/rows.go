@@ -70,7 +70,7 @@ type ContentWriter interface {
 type ContentReader interface {
 	Get(key []byte) (value []byte, ok bool, err error)
 	// Scan calls fn with the pairs of [from, to) in order until it returns false; k and v are valid
-	// during the call. What it sees is the applied state of one moment.
+	// during the call. It sees the applied state of one moment.
 	Scan(from, to []byte, fn func(k, v []byte) bool) error
 	// ReadPart appends a content part to buf: from memory while the entry is recent, else from
 	// disk, checksum verified.

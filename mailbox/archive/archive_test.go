@@ -33,9 +33,21 @@ func sample() (all []*Message) {
 
 func same(t *testing.T, got, want *Message) {
 	t.Helper()
-	if got.Folder != want.Folder || got.Flags != want.Flags || !got.Date.Equal(want.Date) || !bytes.Equal(got.Content, want.Content) {
-		t.Fatalf("read %q %v %v %d octets %.80q, want %q %v %v %d octets %.80q", got.Folder, got.Flags, got.Date, len(got.Content), got.Content,
-			want.Folder, want.Flags, want.Date, len(want.Content), want.Content)
+	if got.Folder != want.Folder || got.Flags != want.Flags || !got.Date.Equal(want.Date) ||
+		!bytes.Equal(got.Content, want.Content) {
+		t.Fatalf(
+			"read %q %v %v %d octets %.80q, want %q %v %v %d octets %.80q",
+			got.Folder,
+			got.Flags,
+			got.Date,
+			len(got.Content),
+			got.Content,
+			want.Folder,
+			want.Flags,
+			want.Date,
+			len(want.Content),
+			want.Content,
+		)
 	}
 }
 
@@ -117,7 +129,10 @@ func TestRoundTripOfMaildir(t *testing.T) {
 		same(t, have[0], want)
 		byFolder[want.Folder] = have[1:]
 	}
-	if want := []string{"INBOX", "Empty", "Sent", "Work/2026.11 ü/a&b%"}; !reflect.DeepEqual(folders, want) {
+	if want := []string{"INBOX", "Empty", "Sent", "Work/2026.11 ü/a&b%"}; !reflect.DeepEqual(
+		folders,
+		want,
+	) {
 		t.Errorf("folders %q, want %q", folders, want)
 	}
 }
@@ -136,7 +151,8 @@ func TestForeign(t *testing.T) {
 		}
 		same(t, got, want)
 	}
-	if _, err := NewMboxReader(strings.NewReader("Subject: x\n")).Next(); err == nil || err == io.EOF {
+	if _, err := NewMboxReader(strings.NewReader("Subject: x\n")).Next(); err == nil ||
+		err == io.EOF {
 		t.Errorf("what is no mbox gave %v", err)
 	}
 	if _, err := NewMboxReader(strings.NewReader("")).Next(); err != io.EOF {
@@ -194,7 +210,11 @@ func FuzzMbox(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {
 		at := time.UnixMilli(1_700_000_000_000)
-		all := []*Message{{"INBOX", 0, at, []byte("first")}, {"a/b", mailbox.Draft, at, content}, {"INBOX", 0, at, []byte("last\r\n")}}
+		all := []*Message{
+			{"INBOX", 0, at, []byte("first")},
+			{"a/b", mailbox.Draft, at, content},
+			{"INBOX", 0, at, []byte("last\r\n")},
+		}
 		var file bytes.Buffer
 		write(t, NewMboxWriter(&file), all)
 		r := NewMboxReader(&file)

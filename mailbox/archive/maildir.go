@@ -97,16 +97,34 @@ func (w *MaildirWriter) Write(m *Message) error {
 	dir := w.made[m.Folder]
 	w.n++
 	ms := max(m.Date.UnixMilli(), 0)
-	name := fmt.Sprintf("%d.M%dQ%d.postroad,S=%d%s%s%s", ms/1000, ms%1000*1000, w.n, len(m.Content), rawMark, flagMark, maildirFlags.text(m.Flags))
+	name := fmt.Sprintf(
+		"%d.M%dQ%d.postroad,S=%d%s%s%s",
+		ms/1000,
+		ms%1000*1000,
+		w.n,
+		len(m.Content),
+		rawMark,
+		flagMark,
+		maildirFlags.text(m.Flags),
+	)
 	tmp := filepath.Join(dir, "tmp", name)
 	if err := os.WriteFile(tmp, m.Content, 0o600); err != nil {
 		return err
 	}
-	return errors.Join(os.Chtimes(tmp, m.Date, m.Date), os.Rename(tmp, filepath.Join(dir, "cur", name)))
+	return errors.Join(
+		os.Chtimes(tmp, m.Date, m.Date),
+		os.Rename(tmp, filepath.Join(dir, "cur", name)),
+	)
 }
 
 // maildirFlags are in the order of their letters, as the format wants it.
-var maildirFlags = letters{{'D', mailbox.Draft}, {'F', mailbox.Flagged}, {'R', mailbox.Answered}, {'S', mailbox.Seen}, {'T', mailbox.Deleted}}
+var maildirFlags = letters{
+	{'D', mailbox.Draft},
+	{'F', mailbox.Flagged},
+	{'R', mailbox.Answered},
+	{'S', mailbox.Seen},
+	{'T', mailbox.Deleted},
+}
 
 // Close implements Writer.
 func (w *MaildirWriter) Close() error { return nil }
@@ -147,8 +165,12 @@ func NewMaildirReader(dir string) (*MaildirReader, error) {
 	}
 	r := &MaildirReader{folders: []maildirFolder{{inbox, dir}}}
 	for _, e := range entries {
-		if name, ok := strings.CutPrefix(e.Name(), "."); ok && name != "" && IsMaildir(filepath.Join(dir, e.Name())) {
-			r.folders = append(r.folders, maildirFolder{unescapeFolder(name), filepath.Join(dir, e.Name())})
+		if name, ok := strings.CutPrefix(e.Name(), "."); ok && name != "" &&
+			IsMaildir(filepath.Join(dir, e.Name())) {
+			r.folders = append(
+				r.folders,
+				maildirFolder{unescapeFolder(name), filepath.Join(dir, e.Name())},
+			)
 		}
 	}
 	return r, nil
@@ -185,7 +207,15 @@ func (r *MaildirReader) enter(f maildirFolder) error {
 		for _, e := range entries {
 			if e.Type().IsRegular() && !strings.HasPrefix(e.Name(), ".") {
 				us, turn := maildirTime(e.Name())
-				r.files = append(r.files, maildirFile{filepath.Join(f.dir, d, e.Name()), strings.Contains(e.Name(), rawMark), us, turn})
+				r.files = append(
+					r.files,
+					maildirFile{
+						filepath.Join(f.dir, d, e.Name()),
+						strings.Contains(e.Name(), rawMark),
+						us,
+						turn,
+					},
+				)
 			}
 		}
 	}

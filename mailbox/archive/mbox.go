@@ -36,7 +36,16 @@ func (b *MboxWriter) Write(m *Message) error {
 		content, lines = bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n")), "crlf"
 	}
 	fmt.Fprintf(b.w, "From MAILER-DAEMON %s\n", m.Date.UTC().Format(time.ANSIC))
-	fmt.Fprintf(b.w, "%ssize=%d date=%d flags=%s lines=%s folder=%s\n", ourLine, len(m.Content), m.Date.UnixMilli(), flagsText(m.Flags), lines, url.QueryEscape(m.Folder))
+	fmt.Fprintf(
+		b.w,
+		"%ssize=%d date=%d flags=%s lines=%s folder=%s\n",
+		ourLine,
+		len(m.Content),
+		m.Date.UnixMilli(),
+		flagsText(m.Flags),
+		lines,
+		url.QueryEscape(m.Folder),
+	)
 	status, x := mboxStatus(m.Flags)
 	fmt.Fprintf(b.w, "Status: %s\nX-Status: %s\n", status, x)
 	for len(content) > 0 {
@@ -83,7 +92,12 @@ func mboxStatus(f mailbox.Flags) (status, x string) {
 	return status, statusFlags.text(f)
 }
 
-var statusFlags = letters{{'A', mailbox.Answered}, {'F', mailbox.Flagged}, {'D', mailbox.Deleted}, {'T', mailbox.Draft}}
+var statusFlags = letters{
+	{'A', mailbox.Answered},
+	{'F', mailbox.Flagged},
+	{'D', mailbox.Deleted},
+	{'T', mailbox.Draft},
+}
 
 // MboxReader reads an mbox, ours or another program's.
 type MboxReader struct {
@@ -94,7 +108,11 @@ type MboxReader struct {
 }
 
 // NewMboxReader returns a reader of an mbox.
-func NewMboxReader(r io.Reader) *MboxReader { return &MboxReader{r: bufio.NewReaderSize(r, 64<<10)} }
+func NewMboxReader(
+	r io.Reader,
+) *MboxReader {
+	return &MboxReader{r: bufio.NewReaderSize(r, 64<<10)}
+}
 
 // Next implements Reader.
 func (b *MboxReader) Next() (*Message, error) {
@@ -153,16 +171,19 @@ func (b *MboxReader) collect() error {
 			break
 		}
 	}
-	if rest, ok := bytes.CutSuffix(b.buf, []byte("\r\n")); ok && (len(rest) == 0 || rest[len(rest)-1] == '\n') {
+	if rest, ok := bytes.CutSuffix(b.buf, []byte("\r\n")); ok &&
+		(len(rest) == 0 || rest[len(rest)-1] == '\n') {
 		b.buf = rest
-	} else if rest, ok := bytes.CutSuffix(b.buf, []byte("\n")); ok && (len(rest) == 0 || rest[len(rest)-1] == '\n') {
+	} else if rest, ok := bytes.CutSuffix(b.buf, []byte("\n")); ok && (len(rest) == 0 ||
+		rest[len(rest)-1] == '\n') {
 		b.buf = rest
 	}
 	return nil
 }
 
 func unquote(line []byte) []byte {
-	if len(line) > 0 && line[0] == '>' && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")) {
+	if len(line) > 0 && line[0] == '>' &&
+		bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")) {
 		return line[1:]
 	}
 	return line
@@ -189,7 +210,11 @@ func (b *MboxReader) understand(m *Message) error {
 		m.Content = bytes.ReplaceAll(m.Content, []byte("\n"), []byte("\r\n"))
 	}
 	if len(m.Content) < size || len(m.Content) > size+2 {
-		return fmt.Errorf("a message of the mbox has %d octets and should have %d: it was changed, or cut off", len(m.Content), size)
+		return fmt.Errorf(
+			"a message of the mbox has %d octets and should have %d: it was changed, or cut off",
+			len(m.Content),
+			size,
+		)
 	}
 	m.Content = m.Content[:size]
 	return nil
@@ -252,7 +277,10 @@ func toCRLF(b []byte) []byte {
 func fromDate(line string) time.Time {
 	words := strings.Fields(line)
 	for i := range words {
-		for _, layout := range []string{"Mon Jan 2 15:04:05 2006", "Mon Jan 2 15:04:05 2006 -0700", "Mon Jan 2 15:04:05 -0700 2006"} {
+		for _, layout := range []string{
+			"Mon Jan 2 15:04:05 2006", "Mon Jan 2 15:04:05 2006 -0700",
+			"Mon Jan 2 15:04:05 -0700 2006",
+		} {
 			if t, err := time.Parse(layout, strings.Join(words[i:], " ")); err == nil {
 				return t
 			}

@@ -50,7 +50,9 @@ func (s *StreamWriter) Write(m *Message) error {
 // Begin writes what precedes the octets of a message of that size, which are copied next.
 func (s *StreamWriter) Begin(m *Message, size int64) error {
 	s.n++
-	return s.enc.Encode(head{Folder: m.Folder, Flags: m.Flags, Date: m.Date.UnixMilli(), Size: &size})
+	return s.enc.Encode(
+		head{Folder: m.Folder, Flags: m.Flags, Date: m.Date.UnixMilli(), Size: &size},
+	)
 }
 
 // Copy copies the octets after Begin.
@@ -60,7 +62,9 @@ func (s *StreamWriter) Copy(r io.Reader) error {
 }
 
 // Close implements Writer.
-func (s *StreamWriter) Close() error { return errors.Join(s.enc.Encode(head{End: &s.n}), s.w.Flush()) }
+func (s *StreamWriter) Close() error {
+	return errors.Join(s.enc.Encode(head{End: &s.n}), s.w.Flush())
+}
 
 // StreamReader reads a stream.
 type StreamReader struct {
@@ -126,7 +130,12 @@ func (s *StreamReader) message(h *head) (*Message, error) {
 		return nil, fmt.Errorf("the stream of messages was cut off: %w", err)
 	}
 	s.n++
-	return &Message{Folder: h.Folder, Flags: h.Flags, Date: time.UnixMilli(h.Date), Content: s.buf}, nil
+	return &Message{
+		Folder:  h.Folder,
+		Flags:   h.Flags,
+		Date:    time.UnixMilli(h.Date),
+		Content: s.buf,
+	}, nil
 }
 
 // readSome appends exactly so many octets. Memory grows with what has come, not with what was

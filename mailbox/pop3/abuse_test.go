@@ -63,7 +63,10 @@ func testBase64(t *testing.T) {
 }
 
 func testHugeHeaders(t *testing.T) {
-	wide := "To: " + strings.Repeat("someone@somewhere.example,\r\n\t", 100_000) + "end@somewhere.example\r\n\r\ntext\r\n"
+	wide := "To: " + strings.Repeat(
+		"someone@somewhere.example,\r\n\t",
+		100_000,
+	) + "end@somewhere.example\r\n\r\ntext\r\n"
 	many := strings.Repeat("To: someone@somewhere.example\r\n", 500) + "\r\ntext\r\n"
 	long := "Subject: " + strings.Repeat("x", 10<<20) + "\r\n\r\ntext\r\n"
 	messages := []string{wide, many, long}
@@ -81,7 +84,12 @@ func testHugeHeaders(t *testing.T) {
 }
 
 func testHalfOpenHandshakes(t *testing.T) {
-	r := newRigOn(t, newMemory(), eventloop.Options{Loops: 1, HandshakeLimit: 300 * time.Millisecond}, withTLS)
+	r := newRigOn(
+		t,
+		newMemory(),
+		eventloop.Options{Loops: 1, HandshakeLimit: 300 * time.Millisecond},
+		withTLS,
+	)
 	r.address = r.listen(ListenerOptions{Implicit: true})
 	var half []*client
 	for range 50 {
@@ -96,7 +104,11 @@ func testHalfOpenHandshakes(t *testing.T) {
 }
 
 func testWrongOrder(t *testing.T) {
-	r := newRig(t, newMemory("1\r\n"), func(o *Options) { quick(o); o.Limits.AuthFailures, o.Limits.ErrorDelay = 4, time.Millisecond })
+	r := newRig(
+		t,
+		newMemory("1\r\n"),
+		func(o *Options) { quick(o); o.Limits.AuthFailures, o.Limits.ErrorDelay = 4, time.Millisecond },
+	)
 	c := r.connect()
 	c.Say("RETR 1", "-ERR")
 	c.Say("PASS secret", "-ERR")
@@ -133,7 +145,11 @@ func testDots(t *testing.T) {
 	c.Say("DELE 1", "+OK")
 	c.Conn.(*net.TCPConn).SetLinger(0)
 	c.Conn.Close()
-	sessiontest.Eventually(t, "the lock of a connection that was reset is kept", func() bool { return !r.drops.locked(fakeUser) })
+	sessiontest.Eventually(
+		t,
+		"the lock of a connection that was reset is kept",
+		func() bool { return !r.drops.locked(fakeUser) },
+	)
 	if len(r.drops.uids(fakeUser)) != 1 {
 		t.Error("a message was removed without QUIT")
 	}

@@ -31,14 +31,23 @@ type Maildrops interface {
 	// Open opens a message of so many octets, to be read piece by piece; ctx bounds the reading,
 	// too. A reader that has a method Rest is told by it when its client does not read, to let go
 	// of its memory until the next Read.
-	Open(ctx context.Context, box mailbox.Ref, folder uint32, uid mailbox.UID) (io.ReadCloser, int64, error)
+	Open(
+		ctx context.Context,
+		box mailbox.Ref,
+		folder uint32,
+		uid mailbox.UID,
+	) (io.ReadCloser, int64, error)
 }
 
 // Authenticator checks credentials. user is then the canonical address of the mailbox. A temporary
 // failure is answered with [SYS/TEMP], a permanent one with [AUTH] (RFC 3206).
 type Authenticator interface {
 	// Plain checks a password. done is called once, on any goroutine, before the call returns too.
-	Plain(client netip.AddrPort, authzid, user, password string, done func(user string, f *smtp.Failure))
+	Plain(
+		client netip.AddrPort,
+		authzid, user, password string,
+		done func(user string, f *smtp.Failure),
+	)
 	// ScramSHA256 begins a SCRAM-SHA-256 exchange (RFC 5802, RFC 7677).
 	ScramSHA256(client netip.AddrPort) ScramExchange
 }

@@ -5,9 +5,10 @@ import "bytes"
 // command is one row of the table: where a command may come, and what it does. proceed returns a
 // failure to answer, and sends the other replies itself.
 type command struct {
-	states  states
-	flags   flags
-	line    int // octets of the whole line with CRLF; 0: 512, which is more than RFC 2449 4 asks for
+	states states
+	flags  flags
+	// octets of the whole line with CRLF; 0: 512, which is more than RFC 2449 4 asks for
+	line    int
 	proceed func(*Session, []byte, *Output) *failure
 }
 
@@ -43,12 +44,22 @@ func init() {
 		"RSET": {states: in(stateTransaction), flags: bare, proceed: (*Session).rset},
 	}
 	// A browser that was talked into speaking to this port, and those who have the wrong port.
-	for _, verb := range []string{"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HELO", "EHLO"} {
-		commands[verb] = &command{states: commandStates, line: maxLine, proceed: func(*Session, []byte, *Output) *failure { return errForeign }}
+	for _, verb := range []string{
+		"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "HELO", "EHLO",
+	} {
+		commands[verb] = &command{
+			states:  commandStates,
+			line:    maxLine,
+			proceed: func(*Session, []byte, *Output) *failure { return errForeign },
+		}
 	}
 }
 
-var unknown = &command{states: commandStates, line: maxLine, proceed: func(*Session, []byte, *Output) *failure { return errUnknown }}
+var unknown = &command{
+	states:  commandStates,
+	line:    maxLine,
+	proceed: func(*Session, []byte, *Output) *failure { return errUnknown },
+}
 
 // command takes a command line, without its end. more: something follows it already.
 func (s *Session) command(line []byte, more bool, o *Output) {
@@ -130,7 +141,10 @@ func (s *Session) mayLogIn() bool { return s.secure || s.l.AllowPlainAuth }
 
 // capa lists what the session offers in its state (RFC 2449 5).
 func (s *Session) capa(_ []byte, o *Output) *failure {
-	o.say("+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nIMPLEMENTATION Postroad\r\n")
+	o.say(
+		"+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\n" +
+			"IMPLEMENTATION Postroad\r\n",
+	)
 	switch {
 	case s.state == stateTransaction:
 		o.Reply = s.maildrop.appendExpire(o.Reply)

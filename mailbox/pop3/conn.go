@@ -171,12 +171,18 @@ func (h *conn) shutdown() { h.call(h.session.Shutdown) }
 func (h *conn) cut() { h.call(h.session.Cut) }
 
 func (h *conn) authenticate(login Login) {
-	h.srv().Authenticator.Plain(h.session.addr, login.Authzid, login.User, login.Password, func(user string, f *smtp.Failure) {
-		h.c.Post(func() {
-			h.call(func(now time.Time, o *Output) { h.session.Authenticated(now, user, f, o) })
-			h.c.Resume()
-		})
-	})
+	h.srv().Authenticator.Plain(
+		h.session.addr,
+		login.Authzid,
+		login.User,
+		login.Password,
+		func(user string, f *smtp.Failure) {
+			h.c.Post(func() {
+				h.call(func(now time.Time, o *Output) { h.session.Authenticated(now, user, f, o) })
+				h.c.Resume()
+			})
+		},
+	)
 }
 
 // work has job done by a worker, and then answer on the loop; job must not touch the connection.
@@ -204,7 +210,9 @@ func (h *conn) open(user string) {
 	srv.calls.do(func() {
 		op := srv.take(user)
 		if op.err != nil {
-			h.answer(func(now time.Time, o *Output) { h.session.Opened(now, op.asked, nil, op.err, o) })
+			h.answer(
+				func(now time.Time, o *Output) { h.session.Opened(now, op.asked, nil, op.err, o) },
+			)
 			return
 		}
 		srv.reads.do(func() {
@@ -224,13 +232,21 @@ func (h *conn) fetch(p Piece, next []Piece) {
 		return
 	}
 	var err error
-	h.work(srv.reads, func() { err = h.content.read(srv, box, p, buf[:]) }, func(now time.Time, o *Output) {
-		h.session.Fetched(now, buf[:p.Length], err, o)
-		pieces.Put(buf)
-		if h.session.state == stateSending {
-			h.c.Post(h.rest) // after what is sent now, if the client takes it, has been followed by the next piece
-		}
-	})
+	h.work(
+		srv.reads,
+		func() { err = h.content.read(srv, box, p, buf[:]) },
+		func(now time.Time, o *Output) {
+			h.session.Fetched(now, buf[:p.Length], err, o)
+			pieces.Put(buf)
+			if h.session.state == stateSending {
+				h.c.Post(
+					h.rest,
+				// after what is sent now, if the client takes it, has been followed by the next
+				// piece
+				)
+			}
+		},
+	)
 }
 
 // fetchAhead reads a whole message, and behind it those that are probably next. It has taken a
@@ -274,6 +290,10 @@ func (h *conn) renew() {
 		ctx, cancel := context.WithTimeout(context.Background(), srv.Limits.LockFor/3)
 		defer cancel()
 		err := srv.Maildrops.Renew(ctx, id)
-		h.c.Post(func() { h.call(func(now time.Time, o *Output) { h.session.Renewed(now, asked, err, o) }) })
+		h.c.Post(
+			func() {
+				h.call(func(now time.Time, o *Output) { h.session.Renewed(now, asked, err, o) })
+			},
+		)
 	})
 }

@@ -49,7 +49,13 @@ func (c *content) keepNot(s *Server) {
 	}
 }
 
-func (c *content) readWithin(m Maildrops, box mailbox.Ref, p Piece, buf []byte, limit time.Duration) (err error) {
+func (c *content) readWithin(
+	m Maildrops,
+	box mailbox.Ref,
+	p Piece,
+	buf []byte,
+	limit time.Duration,
+) (err error) {
 	ctx := context.Background()
 	if c.r == nil {
 		ctx, c.cancel = context.WithCancel(ctx)

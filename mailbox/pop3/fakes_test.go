@@ -20,7 +20,11 @@ const fakeUser = "u@local.example"
 
 var errFakeInvalid = smtp.Perm(535, "5.7.8", "The user name or the password is wrong")
 
-func (fakeAuth) Plain(_ netip.AddrPort, _, user, password string, done func(string, *smtp.Failure)) {
+func (fakeAuth) Plain(
+	_ netip.AddrPort,
+	_, user, password string,
+	done func(string, *smtp.Failure),
+) {
 	switch {
 	case password == "busy":
 		done("", smtp.Temp(454, "4.7.0", "Too many log-ins at this moment; try again soon"))
@@ -49,7 +53,8 @@ func (x *fakeScram) Step(client []byte) ([]byte, string, bool, *smtp.Failure) {
 // memory is a store of maildrops: that of fakeUser, others on demand. Safe for use by several
 // goroutines.
 type memory struct {
-	stuck chan struct{} // when it is closed, the owner of the mailbox "stuck" answers that it is none
+	// when it is closed, the owner of the mailbox "stuck" answers that it is none
+	stuck chan struct{}
 	mu    struct {
 		sync.Mutex
 		boxes  map[string]*memoryBox
@@ -125,7 +130,11 @@ func (m *memory) Lock(_ context.Context, address string) (id mailbox.LockID, err
 	default:
 		m.mu.locks++
 		b.holder = m.mu.locks
-		id = mailbox.LockID{Mailbox: mailbox.Ref{Address: address, Number: 1}, Session: 1, Number: b.holder}
+		id = mailbox.LockID{
+			Mailbox: mailbox.Ref{Address: address, Number: 1},
+			Session: 1,
+			Number:  b.holder,
+		}
 	}
 	return id, err
 }
@@ -158,7 +167,10 @@ func (m *memory) Update(_ context.Context, id mailbox.LockID, uids []mailbox.UID
 	case b.holder != id.Number:
 		err = mailbox.ErrStaleLock
 	default:
-		b.list = slices.DeleteFunc(b.list, func(m mailbox.Message) bool { return slices.Contains(uids, m.UID) })
+		b.list = slices.DeleteFunc(
+			b.list,
+			func(m mailbox.Message) bool { return slices.Contains(uids, m.UID) },
+		)
 	}
 	return err
 }
@@ -181,7 +193,12 @@ func (m *memory) Messages(_ context.Context, box mailbox.Ref, _ uint32) ([]mailb
 	return slices.Clone(m.mu.boxes[box.Address].list), err
 }
 
-func (m *memory) Open(_ context.Context, box mailbox.Ref, _ uint32, uid mailbox.UID) (io.ReadCloser, int64, error) {
+func (m *memory) Open(
+	_ context.Context,
+	box mailbox.Ref,
+	_ uint32,
+	uid mailbox.UID,
+) (io.ReadCloser, int64, error) {
 	err := m.enter("open")
 	defer m.mu.Unlock()
 	if err != nil {

@@ -16,10 +16,23 @@ import (
 )
 
 // fuzzMessages are what every maildrop of the fuzz tests has.
-var fuzzMessages = []string{"Subject: one\r\n\r\n.\r\n..\r\nend\r\n", strings.Repeat("0123456789ABCDEF\r\n", 7000), "", "no end of line", "bare\n.\rends\n"}
+var fuzzMessages = []string{
+	"Subject: one\r\n\r\n.\r\n..\r\nend\r\n",
+	strings.Repeat("0123456789ABCDEF\r\n", 7000),
+	"",
+	"no end of line",
+	"bare\n.\rends\n",
+}
 
 var fuzzServer = sync.OnceValue(func() *Server {
-	s, err := New(Options{Hostname: "pop.test", Maildrops: newMemory(), Authenticator: fakeAuth{}, Limits: Limits{HardErrors: 50, SoftErrors: 40}})
+	s, err := New(
+		Options{
+			Hostname:      "pop.test",
+			Maildrops:     newMemory(),
+			Authenticator: fakeAuth{},
+			Limits:        Limits{HardErrors: 50, SoftErrors: 40},
+		},
+	)
 	if err != nil {
 		panic(err)
 	}
@@ -30,7 +43,10 @@ var fuzzServer = sync.OnceValue(func() *Server {
 // once, and returns all that came out.
 func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 	srv := fuzzServer()
-	s := &Session{l: &listener{ListenerOptions: ListenerOptions{AllowPlainAuth: true}, srv: srv}, addr: netip.MustParseAddrPort("203.0.113.7:1")}
+	s := &Session{
+		l:    &listener{ListenerOptions: ListenerOptions{AllowPlainAuth: true}, srv: srv},
+		addr: netip.MustParseAddrPort("203.0.113.7:1"),
+	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	p := &player{messages: fuzzMessages}
 	var out strings.Builder
@@ -45,7 +61,13 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 		case Close, Abort:
 			fmt.Fprintf(&out, "= %d\n", next.Action)
 		case Authenticate:
-			fakeAuth{}.Plain(netip.AddrPort{}, next.Login.Authzid, next.Login.User, next.Login.Password, func(u string, f *smtp.Failure) { s.Authenticated(now, u, f, o) })
+			fakeAuth{}.Plain(
+				netip.AddrPort{},
+				next.Login.Authzid,
+				next.Login.User,
+				next.Login.Password,
+				func(u string, f *smtp.Failure) { s.Authenticated(now, u, f, o) },
+			)
 			continue
 		case Open:
 			s.Opened(now, now, p.drop(), nil, o)
@@ -54,7 +76,12 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 			if next.Piece.Length > pieceSize {
 				t.Fatalf("a piece of %d octets", next.Piece.Length)
 			}
-			s.Fetched(now, []byte(fuzzMessages[next.Piece.UID-101][next.Piece.Offset:][:next.Piece.Length]), nil, o)
+			s.Fetched(
+				now,
+				[]byte(fuzzMessages[next.Piece.UID-101][next.Piece.Offset:][:next.Piece.Length]),
+				nil,
+				o,
+			)
 			continue
 		case Update:
 			fmt.Fprintf(&out, "= remove %v\n", next.Removals)
@@ -97,7 +124,12 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 
 // FuzzSession: whatever the input, the session does the same in whatever pieces it comes.
 func FuzzSession(f *testing.F) {
-	sessiontest.Pieces(f, 20_000, "USER u\r\nPASS secret\r\nRETR 2\r\nLIST\r\nTOP 2 3000\r\nDELE 1\r\nTOP 5 1\r\nUIDL 3\r\nQUIT\r\n", transcript)
+	sessiontest.Pieces(
+		f,
+		20_000,
+		"USER u\r\nPASS secret\r\nRETR 2\r\nLIST\r\nTOP 2 3000\r\nDELE 1\r\nTOP 5 1\r\nUIDL 3\r\nQUIT\r\n",
+		transcript,
+	)
 }
 
 // FuzzMessage: a message of any octets, read in pieces of any size, comes to the client as one
@@ -119,7 +151,10 @@ func FuzzMessage(f *testing.F) {
 		if crlfOnly(text) && got != want {
 			t.Fatalf("%q came as %q", text, got)
 		}
-		top := unstuff(t, wire(t, text, retrieval{top: true, cut: topReader{left: int64(lines)}}, random))
+		top := unstuff(
+			t,
+			wire(t, text, retrieval{top: true, cut: topReader{left: int64(lines)}}, random),
+		)
 		if rest := strings.TrimSuffix(top, "\r\n"); !strings.HasPrefix(got, rest) {
 			t.Fatalf("top %q of %q", top, got)
 		}
@@ -127,7 +162,10 @@ func FuzzMessage(f *testing.F) {
 			header, body, found := strings.Cut("\r\n"+got, "\r\n\r\n")
 			want = got
 			if found && strings.Count(body, "\r\n") > int(lines) {
-				want = (header + "\r\n\r\n")[2:] + strings.Join(strings.SplitAfter(body, "\r\n")[:lines], "")
+				want = (header + "\r\n\r\n")[2:] + strings.Join(
+					strings.SplitAfter(body, "\r\n")[:lines],
+					"",
+				)
 			}
 			if top != want {
 				t.Fatalf("the first %d lines of %q are %q, want %q", lines, got, top, want)
@@ -190,7 +228,8 @@ func TestOpenFailures(t *testing.T) {
 		{mailbox.ErrLocked, "-ERR [IN-USE]"}, {fmt.Errorf("lock: %w", mailbox.ErrNoMailbox), "-ERR [SYS/PERM]"},
 		{mailbox.ErrRefused, "-ERR [SYS/TEMP]"}, {errors.New("disk"), "-ERR [SYS/TEMP]"}, {mailbox.ErrBusy, "-ERR [SYS/TEMP]"},
 	} {
-		if got := string(openFailure(c.err).append(nil)); !strings.HasPrefix(got, c.want) || !strings.HasSuffix(got, "\r\n") {
+		if got := string(openFailure(c.err).append(nil)); !strings.HasPrefix(got, c.want) ||
+			!strings.HasSuffix(got, "\r\n") {
 			t.Errorf("%v: %q, want %s", c.err, got, c.want)
 		}
 	}

@@ -39,7 +39,10 @@ func newRigOn(t testing.TB, drops *memory, loops eventloop.Options, change func(
 
 func (r *rig) listen(l ListenerOptions) (address string) {
 	r.t.Helper()
-	return sessiontest.Listen(r.t, func(socket net.Listener) error { return r.srv.Serve(socket, l) })
+	return sessiontest.Listen(
+		r.t,
+		func(socket net.Listener) error { return r.srv.Serve(socket, l) },
+	)
 }
 
 // client is the other side.

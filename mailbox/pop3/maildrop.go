@@ -26,8 +26,17 @@ type message struct {
 
 const messageSize = 8 // octets of a message
 
-func newMaildrop(folder *mailbox.Folder, retention time.Duration, list []mailbox.Message) *maildrop {
-	d := &maildrop{validity: folder.Validity, retention: retention, messages: make([]message, len(list)), count: len(list)}
+func newMaildrop(
+	folder *mailbox.Folder,
+	retention time.Duration,
+	list []mailbox.Message,
+) *maildrop {
+	d := &maildrop{
+		validity:  folder.Validity,
+		retention: retention,
+		messages:  make([]message, len(list)),
+		count:     len(list),
+	}
 	for i := range list {
 		size := min(max(list[i].Size, 0), math.MaxUint32)
 		d.messages[i] = message{list[i].UID, uint32(size)}
@@ -39,7 +48,11 @@ func newMaildrop(folder *mailbox.Folder, retention time.Duration, list []mailbox
 // memory is what the drop takes, in octets.
 func (d *maildrop) memory() int64 { return int64(len(d.messages)) * messageSize }
 
-func (d *maildrop) isMarked(i int) bool { return d.marked != nil && d.marked[i/64]&(1<<(i%64)) != 0 }
+func (d *maildrop) isMarked(
+	i int,
+) bool {
+	return d.marked != nil && d.marked[i/64]&(1<<(i%64)) != 0
+}
 
 // mark marks message i, which is not, as deleted.
 func (d *maildrop) mark(i int) {

@@ -37,20 +37,31 @@ type Options struct {
 // Limits of sessions. The zero value of a field means its default; what happens when a limit is
 // reached is said with it.
 type Limits struct {
-	SoftErrors   int           // refused commands in a row before each further refusal is slow; default 10
-	HardErrors   int           // the same before the end; default 20
-	ErrorDelay   time.Duration // how slow; default 1 s
-	AuthFailures int           // failed log-ins of one connection before the end, each slow; default 5
-	Junk         int           // commands before the log-in that do not log in; default 100; then the end
+	// refused commands in a row before each further refusal is slow; default 10
+	SoftErrors int
+	HardErrors int           // the same before the end; default 20
+	ErrorDelay time.Duration // how slow; default 1 s
+	// failed log-ins of one connection before the end, each slow; default 5
+	AuthFailures int
+	// commands before the log-in that do not log in; default 100; then the end
+	Junk int
 
 	inbound.Limits // of connections, Trusted ones' networks aside; -ERR [SYS/TEMP] and the end
 
-	LoginTimeout time.Duration // for each whole command before the log-in; default 3 min; -ERR and the end
-	IdleTimeout  time.Duration // without a whole command, or without taking what was sent; default 10 min (RFC 1939 3); -ERR and the end, deleting nothing
-	LockFor      time.Duration // a lock that is not renewed for so long is lost, as the Maildrops have it; default 1 min
-	Calls        int           // calls of Maildrops at once that wait for others (locks, removals); what is more waits; default 512
-	Reads        int           // calls of Maildrops at once that take memory (listings, contents); what is more waits; default 32
-	CallTimeout  time.Duration // for one such call; default 30 s; -ERR [SYS/TEMP]
+	// for each whole command before the log-in; default 3 min; -ERR and the end
+	LoginTimeout time.Duration
+	// without a whole command, or without taking what was sent; default 10 min (RFC 1939 3); -ERR
+	// and the end, deleting nothing
+	IdleTimeout time.Duration
+	// a lock that is not renewed for so long is lost, as the Maildrops have it; default 1 min
+	LockFor time.Duration
+	// calls of Maildrops at once that wait for others (locks, removals); what is more waits;
+	// default 512
+	Calls int
+	// calls of Maildrops at once that take memory (listings, contents); what is more waits; default
+	// 32
+	Reads       int
+	CallTimeout time.Duration // for one such call; default 30 s; -ERR [SYS/TEMP]
 }
 
 // ListenerOptions say how the connections of one listener are treated.

@@ -41,10 +41,17 @@ type read struct {
 }
 
 // readAhead reads messages behind the first octets of buf, as many as there is time for.
-func (c *content) readAhead(s *Server, box mailbox.Ref, pieces []Piece, buf *[pieceSize]byte, from int) (list []read) {
+func (c *content) readAhead(
+	s *Server,
+	box mailbox.Ref,
+	pieces []Piece,
+	buf *[pieceSize]byte,
+	from int,
+) (list []read) {
 	start := time.Now()
 	for _, p := range pieces {
-		if time.Since(start) > aheadFor || c.read(s, box, p, buf[from:]) != nil { // it is read again when it is asked for
+		if time.Since(start) > aheadFor ||
+			c.read(s, box, p, buf[from:]) != nil { // it is read again when it is asked for
 			break
 		}
 		list = append(list, read{p.UID, from, from + p.Length})

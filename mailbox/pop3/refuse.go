@@ -23,32 +23,58 @@ const (
 )
 
 var (
-	errLineTooLong   = &failure{text: "Line too long"}
-	errLineEndless   = &failure{text: "Line too long; goodbye", close: true}
-	errMalformed     = &failure{text: "Control octets in a command"}
-	errUnknown       = &failure{text: "Command not recognized; CAPA lists what is"}
-	errForeign       = &failure{text: "This is a POP3 server", close: true}
-	errNotNow        = &failure{text: "Not before you have logged in"}
-	errLoggedIn      = &failure{text: "Not after you have logged in"}
-	errNeedUser      = &failure{text: "Say USER first"}
-	errNoArgs        = &failure{text: "This command takes no argument"}
-	errNeedName      = &failure{text: "Say USER name"}
-	errNumber        = &failure{text: "Say the number of a message"}
-	errTopArgs       = &failure{text: "Say TOP message lines"}
-	errNoMessage     = &failure{text: "There is no such message"}
-	errGone          = &failure{text: "The message was removed meanwhile"}
-	errUnreadable    = &failure{code: codeTemp, text: "The message cannot be read now; try again later"}
-	errDeleted       = &failure{text: "The message is deleted; RSET brings it back"}
-	errEarly         = &failure{text: "You sent more before you saw the reply; goodbye", close: true}
+	errLineTooLong = &failure{text: "Line too long"}
+	errLineEndless = &failure{text: "Line too long; goodbye", close: true}
+	errMalformed   = &failure{text: "Control octets in a command"}
+	errUnknown     = &failure{text: "Command not recognized; CAPA lists what is"}
+	errForeign     = &failure{text: "This is a POP3 server", close: true}
+	errNotNow      = &failure{text: "Not before you have logged in"}
+	errLoggedIn    = &failure{text: "Not after you have logged in"}
+	errNeedUser    = &failure{text: "Say USER first"}
+	errNoArgs      = &failure{text: "This command takes no argument"}
+	errNeedName    = &failure{text: "Say USER name"}
+	errNumber      = &failure{text: "Say the number of a message"}
+	errTopArgs     = &failure{text: "Say TOP message lines"}
+	errNoMessage   = &failure{text: "There is no such message"}
+	errGone        = &failure{text: "The message was removed meanwhile"}
+	errUnreadable  = &failure{
+		code: codeTemp,
+		text: "The message cannot be read now; try again later",
+	}
+	errDeleted = &failure{text: "The message is deleted; RSET brings it back"}
+	errEarly   = &failure{
+		text:  "You sent more before you saw the reply; goodbye",
+		close: true,
+	}
 	errProxyHeader   = &failure{text: "A PROXY header must come first", close: true}
 	errTooManyErrors = &failure{text: "Too many errors; goodbye", close: true}
-	errTooManyAuth   = &failure{code: codeAuth, text: "Too many failed log-ins; goodbye", close: true}
-	errJunk          = &failure{text: "Too many commands without a log-in; goodbye", close: true}
-	errIdle          = &failure{text: "Timeout waiting for you; connect again", close: true}
-	errShutdown      = &failure{code: codeTemp, text: "Server is shutting down; connect again", close: true}
-	errServerFull    = &failure{code: codeTemp, text: "Too many connections; try again later", close: true}
-	errNetworkFull   = &failure{code: codeTemp, text: "Too many connections from your network; try again later", close: true}
-	errLost          = &failure{code: codeTemp, text: "The mailbox has moved to another server; log in again", close: true}
+	errTooManyAuth   = &failure{
+		code:  codeAuth,
+		text:  "Too many failed log-ins; goodbye",
+		close: true,
+	}
+	errJunk     = &failure{text: "Too many commands without a log-in; goodbye", close: true}
+	errIdle     = &failure{text: "Timeout waiting for you; connect again", close: true}
+	errShutdown = &failure{
+		code:  codeTemp,
+		text:  "Server is shutting down; connect again",
+		close: true,
+	}
+	errServerFull = &failure{
+		code:  codeTemp,
+		text:  "Too many connections; try again later",
+		close: true,
+	}
+	errNetworkFull = &failure{
+		code:  codeTemp,
+		text:  "Too many connections from your network; try again later",
+		close: true,
+	}
+	errLost = &failure{
+		code:  codeTemp,
+		text:  "The mailbox has moved to another server; log in again",
+		close: true,
+	}
 	errNeedTLS       = &failure{text: "Encryption required; say STLS first"} // RFC 2595 2.3
 	errNoTLS         = &failure{text: "TLS is not available"}
 	errTLSActive     = &failure{text: "TLS is active already"}
@@ -57,11 +83,24 @@ var (
 	errAuthCancelled = &failure{text: "Authentication cancelled"}
 	errAuthBase64    = &failure{text: "That is not base64"}
 	errAuthPlain     = &failure{text: "PLAIN wants authzid NUL authcid NUL password (RFC 4616)"}
-	errInUse         = &failure{code: codeInUse, text: "Another session has this mailbox; try again later"}
-	errNoMailbox     = &failure{code: codePerm, text: "This user has no mailbox here"}
-	errUnavailable   = &failure{code: codeTemp, text: "The mailbox cannot be reached now; try again later"}
-	errNoMemory      = &failure{code: codeTemp, text: "Too many mailboxes are open; try again later"}
-	errNotRemoved    = &failure{code: codeTemp, text: "Some deleted messages could not be removed", close: true} // RFC 1939 6
+	errInUse         = &failure{
+		code: codeInUse,
+		text: "Another session has this mailbox; try again later",
+	}
+	errNoMailbox   = &failure{code: codePerm, text: "This user has no mailbox here"}
+	errUnavailable = &failure{
+		code: codeTemp,
+		text: "The mailbox cannot be reached now; try again later",
+	}
+	errNoMemory = &failure{
+		code: codeTemp,
+		text: "Too many mailboxes are open; try again later",
+	}
+	errNotRemoved = &failure{
+		code:  codeTemp,
+		text:  "Some deleted messages could not be removed",
+		close: true,
+	} // RFC 1939 6
 )
 
 func (f *failure) append(b []byte) []byte {

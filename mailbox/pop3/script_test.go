@@ -82,9 +82,15 @@ func (p *player) answer(verb string, err error) bool {
 		p.Call(func(o *Output) { p.s.TLSDone(p.Now, o) })
 	case "auth":
 		l := p.last.Login
-		fakeAuth{}.Plain(netip.AddrPort{}, l.Authzid, l.User, l.Password, func(user string, f *smtp.Failure) {
-			p.Call(func(o *Output) { p.s.Authenticated(p.Now, user, f, o) })
-		})
+		fakeAuth{}.Plain(
+			netip.AddrPort{},
+			l.Authzid,
+			l.User,
+			l.Password,
+			func(user string, f *smtp.Failure) {
+				p.Call(func(o *Output) { p.s.Authenticated(p.Now, user, f, o) })
+			},
+		)
 	case "drop":
 		p.Call(func(o *Output) { p.s.Opened(p.Now, p.Now, p.drop(), err, o) })
 	case "fetch":
@@ -138,7 +144,10 @@ func (p *player) open(address string) {
 	if p.s != nil { // a further connection to the same server
 		srv = p.s.l.srv
 	}
-	p.s = &Session{l: &listener{ListenerOptions: p.listen, srv: srv}, addr: netip.AddrPortFrom(netip.MustParseAddr(address), 1234)}
+	p.s = &Session{
+		l:    &listener{ListenerOptions: p.listen, srv: srv},
+		addr: netip.AddrPortFrom(netip.MustParseAddr(address), 1234),
+	}
 	p.Start(p.s)
 }
 
@@ -165,11 +174,24 @@ func (p *player) show(o *Output) (goesOn bool) {
 	case StartTLS, AcceptTLS:
 		p.Out.WriteString("= handshake\n")
 	case Authenticate:
-		fmt.Fprintf(&p.Out, "= authenticate %q %q %q\n", o.Login.Authzid, o.Login.User, o.Login.Password)
+		fmt.Fprintf(
+			&p.Out,
+			"= authenticate %q %q %q\n",
+			o.Login.Authzid,
+			o.Login.User,
+			o.Login.Password,
+		)
 	case Open:
 		fmt.Fprintf(&p.Out, "= open %s\n", o.User)
 	case Fetch:
-		fmt.Fprintf(&p.Out, "= fetch %d at %d length %d last %v\n", o.Piece.UID, o.Piece.Offset, o.Piece.Length, o.Piece.Last)
+		fmt.Fprintf(
+			&p.Out,
+			"= fetch %d at %d length %d last %v\n",
+			o.Piece.UID,
+			o.Piece.Offset,
+			o.Piece.Length,
+			o.Piece.Last,
+		)
 		for _, next := range o.Ahead {
 			fmt.Fprintf(&p.Out, "= and ahead %d length %d\n", next.UID, next.Length)
 		}

@@ -15,11 +15,12 @@ type Server struct {
 	greeting string
 	networks *inbound.Networks
 	open     *inbound.Open
-	calls    *workers // who waits for others: a shard without an owner holds up its own mailboxes only
-	reads    *workers // who takes memory
-	stats    stats
-	keeping  places // sessions whose readers keep what they have read ahead of a large message
-	readers  places // sessions that have messages which were read ahead
+	// who waits for others: a shard without an owner holds up its own mailboxes only
+	calls   *workers
+	reads   *workers // who takes memory
+	stats   stats
+	keeping places // sessions whose readers keep what they have read ahead of a large message
+	readers places // sessions that have messages which were read ahead
 }
 
 // listener is what the sessions of one listener share.
@@ -35,8 +36,9 @@ func New(o Options) (*Server, error) {
 	}
 	o = o.withDefaults()
 	return &Server{
-		Options:  o,
-		greeting: "+OK " + o.Hostname + " POP3 Postroad\r\n", // without a time stamp, which would offer APOP
+		Options: o,
+		// without a time stamp, which would offer APOP
+		greeting: "+OK " + o.Hostname + " POP3 Postroad\r\n",
 		networks: inbound.NewNetworks(o.Limits.Limits, o.Trusted),
 		open:     inbound.NewOpen(),
 		calls:    newWorkers(o.Limits.Calls),

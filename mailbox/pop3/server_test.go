@@ -65,7 +65,11 @@ func TestRemoval(t *testing.T) {
 	c.Say("DELE 2", "+OK")
 	c.Conn.(*net.TCPConn).SetLinger(0) // a reset
 	c.Conn.Close()
-	sessiontest.Eventually(t, "the lock of a connection that was reset is kept", func() bool { return !drops.locked(fakeUser) })
+	sessiontest.Eventually(
+		t,
+		"the lock of a connection that was reset is kept",
+		func() bool { return !drops.locked(fakeUser) },
+	)
 	if uids := drops.uids(fakeUser); len(uids) != 3 {
 		t.Fatalf("a connection without QUIT removed messages: %v are left", uids)
 	}
@@ -78,7 +82,11 @@ func TestRemoval(t *testing.T) {
 	if uids := drops.uids(fakeUser); len(uids) != 0 {
 		t.Errorf("%v are left", uids)
 	}
-	sessiontest.Eventually(t, "not all sessions have ended", func() bool { return r.srv.Stats().Open == 0 })
+	sessiontest.Eventually(
+		t,
+		"not all sessions have ended",
+		func() bool { return r.srv.Stats().Open == 0 },
+	)
 	if s := r.srv.Stats(); s.Removed != 3 || s.LoggedIn != 0 || r.srv.Budget.Used() != 0 {
 		t.Errorf("%+v", s)
 	}

@@ -19,10 +19,12 @@ import (
 // Authenticated, Opened, Fetched or Updated. Drained says that the client has taken all that was
 // sent, Renewed what became of Output.Renew. Input that Step did not take is to be given again.
 type Session struct {
-	l     *listener
-	addr  netip.AddrPort // the client's, after a PROXY header
-	now   time.Time      // of the present call
-	since time.Time      // of the last whole command, answer, or piece that the client took: what the timeouts count from
+	l    *listener
+	addr netip.AddrPort // the client's, after a PROXY header
+	now  time.Time      // of the present call
+	// of the last whole command, answer, or piece that the client took: what the timeouts count
+	// from
+	since time.Time
 
 	state state
 	after state // where to go when stateSlowed has ended
@@ -65,13 +67,15 @@ const (
 // Output is what one call asks for: first send Reply, then do Action. Renew comes beside it: renew
 // the lock, then Renewed.
 type Output struct {
-	Reply    []byte
-	Action   Action
-	TLS      *tls.Config
-	Login    Login
-	User     string
-	Piece    Piece
-	Ahead    []Piece // whole messages that the client will ask for next, if it goes on as before; they fit a piece together with Piece
+	Reply  []byte
+	Action Action
+	TLS    *tls.Config
+	Login  Login
+	User   string
+	Piece  Piece
+	// whole messages that the client will ask for next, if it goes on as before; they fit a piece
+	// together with Piece
+	Ahead    []Piece
 	Removals []mailbox.UID
 	Renew    bool
 }
@@ -236,7 +240,7 @@ func (s *Session) TLSDone(now time.Time, o *Output) {
 	s.settle(o)
 }
 
-// Shutdown says that the server stops. What is in flight is finished; then the session closes.
+// Shutdown says that the server stops. An answer in flight is finished; then the session closes.
 func (s *Session) Shutdown(now time.Time, o *Output) {
 	s.now, s.stopping = now, true
 	s.settle(o)
@@ -291,8 +295,9 @@ func (s *Session) End(why string) {
 	srv.Budget.Release(s.maildrop.memory())
 	srv.stats.loggedIn.Add(-1)
 	srv.Ended(&Ended{
-		User: s.user, Client: s.addr, TLS: s.secure, Retrieved: s.retrieved, Octets: s.octets, Removed: s.removed,
-		Left: len(s.maildrop.messages) - s.removed, Why: why,
+		User: s.user, Client: s.addr, TLS: s.secure, Retrieved: s.retrieved, Octets: s.octets,
+		Removed: s.removed,
+		Left:    len(s.maildrop.messages) - s.removed, Why: why,
 	})
 	s.maildrop = nil
 }

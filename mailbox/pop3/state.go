@@ -27,8 +27,22 @@ const (
 	stateClosed
 )
 
-var stateNames = [...]string{"proxy", "authorization", "password", "transaction", "sasl", "handshaking", "authenticating", "opening", "listing",
-	"fetching", "sending", "updating", "slowed", "closed"}
+var stateNames = [...]string{
+	"proxy",
+	"authorization",
+	"password",
+	"transaction",
+	"sasl",
+	"handshaking",
+	"authenticating",
+	"opening",
+	"listing",
+	"fetching",
+	"sending",
+	"updating",
+	"slowed",
+	"closed",
+}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -47,10 +61,26 @@ func (set states) has(s state) bool { return set&(1<<s) != 0 }
 var (
 	commandStates = in(stateAuthorization, statePassword, stateTransaction)
 	beforeLogin   = in(stateAuthorization, statePassword)
-	parkedStates  = in(stateHandshaking, stateAuthenticating, stateOpening, stateListing, stateFetching, stateSending, stateUpdating, stateSlowed)
-	lockedStates  = in(stateTransaction, stateListing, stateFetching, stateSending, stateUpdating)
+	parkedStates  = in(
+		stateHandshaking,
+		stateAuthenticating,
+		stateOpening,
+		stateListing,
+		stateFetching,
+		stateSending,
+		stateUpdating,
+		stateSlowed,
+	)
+	lockedStates = in(stateTransaction, stateListing, stateFetching, stateSending, stateUpdating)
 	// idleStates hold nothing that a shutdown must wait for.
-	idleStates = in(stateProxy, stateAuthorization, statePassword, stateTransaction, stateSASL, stateSlowed)
+	idleStates = in(
+		stateProxy,
+		stateAuthorization,
+		statePassword,
+		stateTransaction,
+		stateSASL,
+		stateSlowed,
+	)
 	// midStates are within an answer of several lines, where nothing else can be said.
 	midStates = in(stateListing, stateFetching, stateSending)
 )

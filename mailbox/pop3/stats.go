@@ -21,7 +21,9 @@ type Stats struct {
 
 // stats are the counters behind Stats.
 type stats struct {
-	connections, authSucceeded, authFailed, refused, retrieved, octets, removed, locksLost, timeouts, tls, tlsFailed atomic.Uint64
+	connections, authSucceeded, authFailed, refused atomic.Uint64
+	retrieved, octets, removed                      atomic.Uint64
+	locksLost, timeouts, tls, tlsFailed             atomic.Uint64
 
 	loggedIn atomic.Int64
 }
@@ -31,8 +33,10 @@ func (s *Server) Stats() Stats {
 	c := &s.stats
 	return Stats{
 		Connections: c.connections.Load(), Open: s.open.Count(), LoggedIn: c.loggedIn.Load(),
-		AuthSucceeded: c.authSucceeded.Load(), AuthFailed: c.authFailed.Load(), Refused: c.refused.Load(),
-		Retrieved: c.retrieved.Load(), Octets: c.octets.Load(), Removed: c.removed.Load(), LocksLost: c.locksLost.Load(),
-		Timeouts: c.timeouts.Load(), TLS: c.tls.Load(), TLSFailed: c.tlsFailed.Load(),
+		AuthSucceeded: c.authSucceeded.Load(), AuthFailed: c.authFailed.Load(),
+		Refused:   c.refused.Load(),
+		Retrieved: c.retrieved.Load(), Octets: c.octets.Load(), Removed: c.removed.Load(),
+		LocksLost: c.locksLost.Load(),
+		Timeouts:  c.timeouts.Load(), TLS: c.tls.Load(), TLSFailed: c.tlsFailed.Load(),
 	}
 }

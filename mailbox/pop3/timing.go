@@ -89,7 +89,9 @@ func (s *Session) Renewed(now, asked time.Time, err error, o *Output) {
 	case !s.Locked():
 	case err == nil:
 		s.keptUntil(asked)
-	case errors.Is(err, mailbox.ErrStaleLock), errors.Is(err, mailbox.ErrRefused), now.Sub(s.renewed) >= limit:
+	case errors.Is(err, mailbox.ErrStaleLock),
+		errors.Is(err, mailbox.ErrRefused),
+		now.Sub(s.renewed) >= limit:
 		s.lost(o)
 	default: // it may be kept yet
 		s.renewAt = now.Add(limit / 12)

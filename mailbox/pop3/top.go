@@ -2,8 +2,8 @@ package pop3
 
 import "bytes"
 
-// topReader finds the end of what TOP sends: the header, the empty line, and so many lines of the body
-// (RFC 1939 7), in pieces of any size.
+// topReader finds the end of what TOP sends: the header, the empty line, and so many lines of the
+// body (RFC 1939 7), in pieces of any size.
 type topReader struct {
 	left   int64 // lines of the body that are still to be sent
 	inBody bool

@@ -200,7 +200,12 @@ func (r *reader) outcome(items int) ([]mailbox.Result, error) {
 	results := make([]mailbox.Result, items)
 	for i := range results {
 		code, bits := r.octet(), r.octet()
-		results[i] = mailbox.Result{Code: mailbox.Code(code), UID: mailbox.UID(r.count(1<<32 - 1)), InInbox: bits&1 != 0, Warn: bits&2 != 0}
+		results[i] = mailbox.Result{
+			Code:    mailbox.Code(code),
+			UID:     mailbox.UID(r.count(1<<32 - 1)),
+			InInbox: bits&1 != 0,
+			Warn:    bits&2 != 0,
+		}
 	}
 	return results, r.err
 }

@@ -30,7 +30,12 @@ func ReadReply(from io.Reader) (r Reply, err error) {
 
 // AppendBatch appends deliveries at the owner of their shard by one command
 // (mailbox.Store.AppendBatch).
-func AppendBatch(ctx context.Context, call Call, shard int, all []*mailbox.Delivery) (results [][]mailbox.Result, err error) {
+func AppendBatch(
+	ctx context.Context,
+	call Call,
+	shard int,
+	all []*mailbox.Delivery,
+) (results [][]mailbox.Result, err error) {
 	var body []byte
 	for _, d := range all {
 		body = append(appendHead(body, shard, d), d.Content.Bytes...)
@@ -49,7 +54,8 @@ func AppendBatch(ctx context.Context, call Call, shard int, all []*mailbox.Deliv
 		}
 		return r.err
 	})
-	if err != nil && number(err) == number(mailbox.ErrUnknown) && !errors.Is(err, mailbox.ErrUnknown) {
+	if err != nil && number(err) == number(mailbox.ErrUnknown) &&
+		!errors.Is(err, mailbox.ErrUnknown) {
 		err = fmt.Errorf("%w: %w", mailbox.ErrUnknown, err)
 	}
 	return results, err

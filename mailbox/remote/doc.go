@@ -3,8 +3,8 @@
 // Request. It knows no cluster: who asks finds the owner, and a Call takes requests there.
 //
 // Appends are safe to repeat under the same keys, on the same owner or another, as long as records
-// are forgotten no earlier than a request can still be on its way (DropDedupAfter): a request that was
-// given up by its sender may arrive after the one that followed it.
+// are forgotten no earlier than a request can still be on its way (DropDedupAfter): a request that
+// was given up by its sender may arrive after the one that followed it.
 package remote
 
 import (
@@ -41,8 +41,10 @@ type Call func(ctx context.Context, path string, body io.Reader, read func(io.Re
 
 // errs are the errors that cross the wire, by their number there. New ones go to the end.
 var errs = []error{
-	nil, mailbox.ErrRefused, mailbox.ErrUnknown, mailbox.ErrBusy, mailbox.ErrWrongShard, mailbox.ErrNoMailbox, mailbox.ErrNoFolder, mailbox.ErrNoMessage,
-	mailbox.ErrExists, mailbox.ErrName, mailbox.ErrFull, mailbox.ErrTooMany, mailbox.ErrLocked, mailbox.ErrStaleLock, mailbox.ErrContent,
+	nil, mailbox.ErrRefused, mailbox.ErrUnknown, mailbox.ErrBusy, mailbox.ErrWrongShard,
+	mailbox.ErrNoMailbox, mailbox.ErrNoFolder, mailbox.ErrNoMessage,
+	mailbox.ErrExists, mailbox.ErrName, mailbox.ErrFull, mailbox.ErrTooMany, mailbox.ErrLocked,
+	mailbox.ErrStaleLock, mailbox.ErrContent,
 }
 
 // number is an error's; what has none is one of whose outcome nothing is known.

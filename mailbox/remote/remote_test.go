@@ -43,7 +43,10 @@ type nobody struct{}
 func (nobody) Changed([]mailbox.Change) {}
 
 func newMember(t *testing.T) *member {
-	m := &member{t: t, store: mailbox.New(mailbox.Options{Proposers: 1})} // so that commands keep their order
+	m := &member{
+		t:     t,
+		store: mailbox.New(mailbox.Options{Proposers: 1}),
+	} // so that commands keep their order
 	g := queuetest.New(queuetest.Machine{
 		Apply: func(w *queuetest.Writer, index, term uint64, data []byte, parts [][]byte) any {
 			return m.store.Apply(w, index, term, data, parts)
@@ -70,7 +73,12 @@ func newMember(t *testing.T) *member {
 	return m
 }
 
-func (m *member) call(ctx context.Context, path string, body io.Reader, read func(io.Reader) error) error {
+func (m *member) call(
+	ctx context.Context,
+	path string,
+	body io.Reader,
+	read func(io.Reader) error,
+) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.server.URL+path, body)
 	if err != nil {
 		return err
@@ -136,10 +144,15 @@ type outcome struct {
 }
 
 func delivery(n uint32, content string, boxes ...string) *mailbox.Delivery {
-	d := &mailbox.Delivery{Content: mailbox.Content{Size: int64(len(content)), Bytes: []byte(content)}}
+	d := &mailbox.Delivery{
+		Content: mailbox.Content{Size: int64(len(content)), Bytes: []byte(content)},
+	}
 	for i, b := range boxes {
 		d.Items = append(d.Items, mailbox.Item{
-			Key: mailbox.AppendKey{ID: mail.ID{9, byte(n >> 8), byte(n)}, Recipient: uint32(i)}, Mailbox: b, Flags: mailbox.Flagged,
+			Key: mailbox.AppendKey{
+				ID:        mail.ID{9, byte(n >> 8), byte(n)},
+				Recipient: uint32(i),
+			}, Mailbox: b, Flags: mailbox.Flagged,
 			Date: time.UnixMilli(1_700_000_000_123), Prefix: []byte("Delivered-To: " + b + "\r\n"),
 		})
 	}
@@ -158,14 +171,22 @@ func TestAppend(t *testing.T) {
 	m.do(Request{Verb: "create", Address: "b@x", Settings: mailbox.Settings{Hard: 10}})
 	s := NewSender(m.call)
 	first := appendNow(s, 3, delivery(1, "hello\r\n", "a@x", "b@x", "c@x"))
-	want := []mailbox.Result{{Code: mailbox.Stored, UID: 1}, {Code: mailbox.Full}, {Code: mailbox.NoMailbox}}
+	want := []mailbox.Result{
+		{Code: mailbox.Stored, UID: 1},
+		{Code: mailbox.Full},
+		{Code: mailbox.NoMailbox},
+	}
 	if first.err != nil || !slices.Equal(first.results, want) {
 		t.Fatalf("%+v, want %+v", first, want)
 	}
-	if again := appendNow(s, 3, delivery(1, "hello\r\n", "a@x")); again.err != nil || again.results[0].Code != mailbox.Duplicate {
+	if again := appendNow(s, 3, delivery(1, "hello\r\n", "a@x")); again.err != nil ||
+		again.results[0].Code != mailbox.Duplicate {
 		t.Fatalf("%+v, want a duplicate", again)
 	}
-	if other := appendNow(s, 4, delivery(2, "x", "a@x")); !errors.Is(other.err, mailbox.ErrRefused) {
+	if other := appendNow(s, 4, delivery(2, "x", "a@x")); !errors.Is(
+		other.err,
+		mailbox.ErrRefused,
+	) {
 		t.Fatalf("another shard: %+v", other)
 	}
 	box := m.do(Request{Verb: "mailbox", Address: "a@x"}).Mailbox
@@ -174,15 +195,23 @@ func TestAppend(t *testing.T) {
 	}
 	var list []mailbox.Message
 	q := Request{Shard: 3, Box: box.Ref, Folder: mailbox.Inbox}
-	err := m.call(t.Context(), PathMessages, q.Body(), func(from io.Reader) (err error) { list, err = ReadMessages(from); return err })
-	if err != nil || len(list) != 1 || list[0].UID != 1 || list[0].Flags != mailbox.Flagged || list[0].Size != box.Bytes || list[0].Date != 1_700_000_000_123 {
+	err := m.call(
+		t.Context(),
+		PathMessages,
+		q.Body(),
+		func(from io.Reader) (err error) { list, err = ReadMessages(from); return err },
+	)
+	if err != nil || len(list) != 1 || list[0].UID != 1 || list[0].Flags != mailbox.Flagged ||
+		list[0].Size != box.Bytes ||
+		list[0].Date != 1_700_000_000_123 {
 		t.Fatalf("%+v %v", list, err)
 	}
 	records := []mailbox.DedupRecord{{ID: mail.ID{9, 0, 1}}}
 	if err := m.call(t.Context(), PathForget, bytes.NewReader(AppendRecords([]byte{3}, records)), nil); err != nil {
 		t.Fatal(err)
 	}
-	if again := appendNow(s, 3, delivery(1, "hello\r\n", "a@x")); again.err != nil || again.results[0].Code != mailbox.Stored {
+	if again := appendNow(s, 3, delivery(1, "hello\r\n", "a@x")); again.err != nil ||
+		again.results[0].Code != mailbox.Stored {
 		t.Fatalf("after Forget: %+v", again)
 	}
 }
@@ -222,11 +251,13 @@ func TestBatches(t *testing.T) {
 		t.Errorf("%d appends were %d requests", most, requests)
 	}
 	large := strings.Repeat("0123456789abcdef", 200_000) // 3.2 MB: chunks at the owner, pieces back
-	if got := appendNow(s, 3, delivery(9999, large, "u0@x")); got.err != nil || got.results[0].Code != mailbox.Stored {
+	if got := appendNow(s, 3, delivery(9999, large, "u0@x")); got.err != nil ||
+		got.results[0].Code != mailbox.Stored {
 		t.Fatalf("%+v", got)
 	}
 	box := m.do(Request{Verb: "mailbox", Address: "u0@x"}).Mailbox
-	if got := m.read(box.Ref, mailbox.UID(box.Messages)); !strings.HasSuffix(string(got), large) || int64(len(got)) != int64(len(large)+len("Delivered-To: u0@x\r\n")) {
+	if got := m.read(box.Ref, mailbox.UID(box.Messages)); !strings.HasSuffix(string(got), large) ||
+		int64(len(got)) != int64(len(large)+len("Delivered-To: u0@x\r\n")) {
 		t.Fatalf("%d octets came back", len(got))
 	}
 }
@@ -244,11 +275,13 @@ func TestTogether(t *testing.T) {
 		t.Fatal(len(results), err)
 	}
 	for i, r := range results {
-		if r[0] != (mailbox.Result{Code: mailbox.Stored, UID: mailbox.UID(i + 1)}) || r[1].Code != mailbox.NoMailbox {
+		if r[0] != (mailbox.Result{Code: mailbox.Stored, UID: mailbox.UID(i + 1)}) ||
+			r[1].Code != mailbox.NoMailbox {
 			t.Fatalf("message %d: %+v", i, r)
 		}
 	}
-	if again, err := AppendBatch(t.Context(), m.call, 3, all); err != nil || again[99][0].Code != mailbox.Duplicate {
+	if again, err := AppendBatch(t.Context(), m.call, 3, all); err != nil ||
+		again[99][0].Code != mailbox.Duplicate {
 		t.Fatal(again, err)
 	}
 	if _, err := AppendBatch(t.Context(), m.call, 4, all); !errors.Is(err, mailbox.ErrRefused) {
@@ -274,11 +307,18 @@ func TestLostAnswer(t *testing.T) {
 		t.Fatalf("%+v", lost)
 	}
 	m.cut.Store(false)
-	if again := appendNow(s, 3, delivery(1, "x", "a@x")); again.err != nil || again.results[0].Code != mailbox.Duplicate {
+	if again := appendNow(s, 3, delivery(1, "x", "a@x")); again.err != nil ||
+		again.results[0].Code != mailbox.Duplicate {
 		t.Fatalf("%+v", again)
 	}
-	refused := NewSender(func(context.Context, string, io.Reader, func(io.Reader) error) error { return mailbox.ErrRefused })
-	if got := appendNow(refused, 3, delivery(1, "x", "a@x")); !errors.Is(got.err, mailbox.ErrRefused) || errors.Is(got.err, mailbox.ErrUnknown) {
+	refused := NewSender(
+		func(context.Context, string, io.Reader, func(io.Reader) error) error { return mailbox.ErrRefused },
+	)
+	if got := appendNow(refused, 3, delivery(1, "x", "a@x")); !errors.Is(
+		got.err,
+		mailbox.ErrRefused,
+	) ||
+		errors.Is(got.err, mailbox.ErrUnknown) {
 		t.Fatalf("%+v", got)
 	}
 }
@@ -306,7 +346,10 @@ func TestBusy(t *testing.T) {
 
 func TestRequests(t *testing.T) {
 	m := newMember(t)
-	if _, err := m.try(Request{Verb: "mailbox", Address: "a@x"}); !errors.Is(err, mailbox.ErrNoMailbox) {
+	if _, err := m.try(Request{Verb: "mailbox", Address: "a@x"}); !errors.Is(
+		err,
+		mailbox.ErrNoMailbox,
+	) {
 		t.Fatal(err)
 	}
 	set := mailbox.Settings{Soft: 1, Hard: 1 << 40, Retention: time.Hour}
@@ -320,7 +363,8 @@ func TestRequests(t *testing.T) {
 	}
 	m.do(Request{Verb: "folder", Box: box.Ref, Name: "Sent"})
 	m.do(Request{Verb: "folder", Box: box.Ref, Name: "Sent"})
-	if f := m.do(Request{Verb: "folders", Box: box.Ref}).Folders; len(f) != 2 || f[1].Name != "Sent" {
+	if f := m.do(Request{Verb: "folders", Box: box.Ref}).Folders; len(f) != 2 ||
+		f[1].Name != "Sent" {
 		t.Fatalf("%+v", f)
 	}
 	if l := m.do(Request{Verb: "list", Most: 10}).Mailboxes; len(l) != 1 || l[0].Ref != box.Ref {
@@ -342,11 +386,19 @@ func TestRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.owned.Store(false)
-	if _, err := m.try(Request{Verb: "folders", Box: box.Ref}); !errors.Is(err, mailbox.ErrRefused) {
+	if _, err := m.try(Request{Verb: "folders", Box: box.Ref}); !errors.Is(
+		err,
+		mailbox.ErrRefused,
+	) {
 		t.Fatal(err)
 	}
 	q := Request{Shard: 3, Box: box.Ref, Folder: mailbox.Inbox, UIDs: []mailbox.UID{1}}
-	err := m.call(t.Context(), PathPiece, q.Body(), func(from io.Reader) error { _, _, err := ReadPiece(from, &q); return err })
+	err := m.call(
+		t.Context(),
+		PathPiece,
+		q.Body(),
+		func(from io.Reader) error { _, _, err := ReadPiece(from, &q); return err },
+	)
 	if !errors.Is(err, mailbox.ErrRefused) {
 		t.Errorf("a member that does not own the shard says of a message that it lacks: %v", err)
 	}
@@ -365,12 +417,16 @@ func FuzzRead(f *testing.F) {
 		r := newReader(bytes.NewReader(b))
 		if shard, d := r.head(); r.err == nil {
 			again := newReader(bytes.NewReader(appendHead(nil, shard, d)))
-			if shard2, d2 := again.head(); again.err != nil || shard2 != shard || len(d2.Items) != len(d.Items) || d2.Content.Size != d.Content.Size {
+			if shard2, d2 := again.head(); again.err != nil || shard2 != shard ||
+				len(d2.Items) != len(d.Items) ||
+				d2.Content.Size != d.Content.Size {
 				t.Fatalf("%+v became %+v (%v)", d, d2, again.err)
 			}
 		}
 		newReader(bytes.NewReader(b)).outcome(1)
-		if records, err := ReadRecords(bytes.NewReader(b)); err == nil && !bytes.Equal(AppendRecords(nil, records), b) && len(records)*11 > len(b) {
+		if records, err := ReadRecords(bytes.NewReader(b)); err == nil &&
+			!bytes.Equal(AppendRecords(nil, records), b) &&
+			len(records)*11 > len(b) {
 			t.Fatalf("%d records in %d octets", len(records), len(b))
 		}
 		ReadMessages(bytes.NewReader(b))

@@ -54,8 +54,12 @@ var verbs = map[string]verb{
 	"folders":   {do: doFolders},
 	"folder":    {do: doFolder},
 	"lock":      {once: true, do: doLock},
-	"renew":     {do: func(_ context.Context, s *mailbox.Store, q *Request, _ *Reply) error { return s.Renew(q.Lock) }},
-	"unlock":    {do: doUnlock},
+	"renew": {
+		do: func(_ context.Context, s *mailbox.Store, q *Request, _ *Reply) error {
+			return s.Renew(q.Lock)
+		},
+	},
+	"unlock": {do: doUnlock},
 	"update": {do: func(ctx context.Context, s *mailbox.Store, q *Request, _ *Reply) error {
 		return s.Update(ctx, q.Lock, q.UIDs)
 	}},

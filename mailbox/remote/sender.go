@@ -171,7 +171,14 @@ func (s *Sender) sendLarge(o outgoing) {
 		return
 	}
 	defer r.Close()
-	s.post(largeTime, io.MultiReader(bytes.NewReader(appendHead(nil, o.shard, o.d)), io.LimitReader(r, o.d.Content.Size)), []outgoing{o})
+	s.post(
+		largeTime,
+		io.MultiReader(
+			bytes.NewReader(appendHead(nil, o.shard, o.d)),
+			io.LimitReader(r, o.d.Content.Size),
+		),
+		[]outgoing{o},
+	)
 }
 
 // post makes a request and answers the deliveries that are in it.

@@ -27,7 +27,9 @@ const (
 	Refuse            // it never enters the log: Group.Refused
 	LoseAnswer        // it is applied, and the proposer is told that the outcome is unknown
 	LoseCommand       // it is lost, and the proposer is told that the outcome is unknown
-	Delay             // it enters the log later (Cluster.Release), and the proposer is told that the outcome is unknown
+	// it enters the log later (Cluster.Release), and the proposer is told that the outcome is
+	// unknown
+	Delay
 
 	Depose Fault = 16 // added to another: the leader is none any more (a Cluster's only)
 )
@@ -229,7 +231,11 @@ func (s State) Kept() map[PartKey]bool { return s.kept }
 
 // Rows calls fn with all rows in order.
 func (s State) Rows(fn func(k, v []byte)) {
-	s.root.scan(nil, bytes.Repeat([]byte{0xff}, 64), func(k, v []byte) bool { fn(k, v); return true })
+	s.root.scan(
+		nil,
+		bytes.Repeat([]byte{0xff}, 64),
+		func(k, v []byte) bool { fn(k, v); return true },
+	)
 }
 
 // Diff names the first difference between two states, or "".
@@ -265,8 +271,13 @@ type Writer struct {
 	index uint64
 }
 
-func (w *Writer) Set(key, value []byte)           { w.root = w.root.set(key, value) }
-func (w *Writer) Delete(key []byte)               { w.root = w.root.deleteRange(key, append(bytes.Clone(key), 0)) }
+func (w *Writer) Set(key, value []byte) { w.root = w.root.set(key, value) }
+
+func (w *Writer) Delete(
+	key []byte,
+) {
+	w.root = w.root.deleteRange(key, append(bytes.Clone(key), 0))
+}
 func (w *Writer) DeleteRange(from, to []byte)     { w.root = w.root.deleteRange(from, to) }
 func (w *Writer) Get(key []byte) ([]byte, bool)   { return w.root.get(key) }
 func (w *Writer) KeepPart(index uint64, part int) { w.keep(PartKey{index, part}, true) }

@@ -75,7 +75,11 @@ func (t *tree) set(key, value []byte) *tree {
 	next := append(bytes.Clone(key), 0)
 	a, rest := t.split(key)
 	_, b := rest.split(next)
-	n := &tree{key: next[:len(key):len(key)], value: append([]byte{}, value...), priority: priority(key)}
+	n := &tree{
+		key:      next[:len(key):len(key)],
+		value:    append([]byte{}, value...),
+		priority: priority(key),
+	}
 	return join(join(a, n), b)
 }
 
