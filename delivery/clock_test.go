@@ -17,7 +17,7 @@ func TestWallClockGoesBack(t *testing.T) {
 			a.answer = always(reply(450, "4.2.1", "busy"))
 			b.answer = always(reply(450, "4.2.1", "busy"))
 			begin := time.Now()
-			env := message("s@x.test", "1@a.test", "2@b.test")
+			env := envelopeOf("s@x.test", "1@a.test", "2@b.test")
 			env.Recipients[1].Notify = mail.NotifyFailure // it may be late
 			w.submit(env)
 			w.after(3 * time.Hour)

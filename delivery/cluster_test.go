@@ -265,7 +265,7 @@ func TestQuietSites(t *testing.T) {
 		}
 		const sites = 10_000
 		for _, i := range rand.Perm(sites) {
-			groups[i%3].submit(message("s@x.test", fmt.Sprintf("r@d%d.test", i)))
+			groups[i%3].submit(envelopeOf("s@x.test", fmt.Sprintf("r@d%d.test", i)))
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(time.Minute)

@@ -23,7 +23,7 @@ func (w *world) stored(id mail.ID) []*queue.Stored {
 func TestLeave(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.suspend(1, queue.Suspension{Kind: queue.SuspendDomain, Name: "a.test"})
-		id := w.submit(message("s@s.test", "r@a.test"))
+		id := w.submit(envelopeOf("s@s.test", "r@a.test"))
 		w.after(time.Minute)
 		if idle := w.sched.Leave(w.stored(id)); len(idle) != 1 {
 			t.Fatal("it is said to be under way")
@@ -42,7 +42,7 @@ func TestLeave(t *testing.T) {
 func TestLeaveWhileAttempted(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").latency = 20 * time.Second
-		id := w.submit(message("s@s.test", "r@a.test"))
+		id := w.submit(envelopeOf("s@s.test", "r@a.test"))
 		w.after(30 * time.Second)
 		if _, err := w.queue.Hold(w.t.Context(), queue.Filter{}, nil); err != nil {
 			t.Fatal(err)

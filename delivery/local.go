@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
-	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
 )
@@ -86,31 +85,8 @@ func storeTrouble(enhanced string) bool { return enhanced == "4.3.0" || enhanced
 // this copy is for, by which a loop is known.
 func appendPrefix(b []byte, sender, address string) []byte {
 	b = append(append(append(b, "Return-Path: <"...), sender...), ">\r\n"...)
-	return append(append(append(b, deliveredTo+" "...), address...), "\r\n"...)
+	return append(append(append(b, "Delivered-To: "...), address...), "\r\n"...)
 }
-
-const (
-	deliveredTo = "Delivered-To:"
-	// loopHead is how much of a content is searched for Delivered-To. Whoever adds one adds it in
-	// front.
-	loopHead = 64 << 10
-	// loopMost is how many Delivered-To lines a message may have. More are a loop, whomever they
-	// name.
-	loopMost = 50
-)
 
 // errLoop is for a recipient whose mailbox the message has been in.
 var errLoop = smtp.Perm(554, "5.4.6", "Mail forwarding loop: the message has been delivered to this mailbox before")
-
-// deliveredBefore returns to whom a message says that it was delivered, by the beginning of its
-// content. The strings are of head's memory.
-func deliveredBefore(head []byte, to [][]byte) [][]byte {
-	for len(to) <= loopMost {
-		one, rest, ok := mail.DeliveredTo(head)
-		if !ok {
-			break
-		}
-		to, head = append(to, one), rest
-	}
-	return to
-}

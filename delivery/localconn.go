@@ -1,13 +1,13 @@
 package delivery
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/netip"
 	"sync"
 
 	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -19,7 +19,7 @@ type localConn struct {
 	m      *LocalMessage
 	places []int // of m's recipients in the transaction
 	lines  []byte
-	before [][]byte // scratch
+	trail  message.Trail // scratch
 	answer chan []*smtp.Failure
 	done   func([]*smtp.Failure)
 	cut    chan struct{}
@@ -78,12 +78,12 @@ func (l *localConn) address(tx *smtpclient.Transaction, results []smtpclient.Sta
 	if err != nil {
 		return smtp.Temp(smtp.LocalError, "4.3.0", "The content cannot be read from our store: "+err.Error())
 	}
-	l.before = deliveredBefore(head, l.before[:0])
+	l.trail.Read(head)
 	*l.m = LocalMessage{Message: l.t.message, Recipients: l.m.Recipients[:0], Content: tx.Content, Open: tx.Open}
 	l.places, l.lines = l.places[:0], l.lines[:0]
 	for i := range tx.Recipients {
 		address := tx.Recipients[i].Address
-		if l.loops(address) {
+		if l.trail.Loops(address) {
 			results[i] = localStatus(errLoop)
 			continue
 		}
@@ -99,14 +99,14 @@ func (l *localConn) address(tx *smtpclient.Transaction, results []smtpclient.Sta
 // beginning returns the content's first octets.
 func (l *localConn) beginning(tx *smtpclient.Transaction) ([]byte, error) {
 	if tx.Content != nil || tx.Open == nil {
-		return tx.Content[:min(len(tx.Content), loopHead)], nil
+		return tx.Content[:min(len(tx.Content), message.MaxTrailHead)], nil
 	}
 	r, err := tx.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	head := make([]byte, loopHead)
+	head := make([]byte, message.MaxTrailHead)
 	n, err := io.ReadFull(r, head)
 	if err == io.ErrUnexpectedEOF || err == io.EOF {
 		err = nil
@@ -114,21 +114,9 @@ func (l *localConn) beginning(tx *smtpclient.Transaction) ([]byte, error) {
 	return head[:n], err
 }
 
-func (l *localConn) loops(address string) bool {
-	if len(l.before) > loopMost {
-		return true
-	}
-	for _, b := range l.before {
-		if bytes.EqualFold(b, []byte(address)) {
-			return true
-		}
-	}
-	return false
-}
-
 // forget lets go of the message: the connection may lie idle for long.
 func (l *localConn) forget() {
-	clear(l.before)
+	l.trail.Clear()
 	l.t = nil
 	if l.m != nil {
 		clear(l.m.Recipients)

@@ -24,7 +24,7 @@ func TestRetryScheduleAndExpiry(t *testing.T) {
 		r := w.net.at("a.test")
 		r.answer = always(reply(450, "4.2.1", "mailbox busy"))
 		begin := time.Now()
-		w.submit(message("s@x.test", "1@a.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(6 * 24 * time.Hour)
 
 		schedule := w.sched.o.Retry.Schedule
@@ -107,7 +107,7 @@ func TestReports(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				r := w.net.at("a.test")
 				r.answer, r.dsn = always(c.answer), c.hopDSN
-				env := message(c.sender, "1@a.test")
+				env := envelopeOf(c.sender, "1@a.test")
 				env.Recipients[0].Notify = c.notify
 				w.submit(env)
 				w.after(24 * time.Hour)
@@ -128,7 +128,7 @@ func TestReportOfSeveralAndDoubleBounce(t *testing.T) {
 			return reply(250, "2.0.0", "Ok")
 		}
 		w.net.at("x.test").answer = always(reply(550, "5.1.1", "no such user"))
-		w.submit(message("s@x.test", "bad1@a.test", "good@a.test", "bad2@a.test"))
+		w.submit(envelopeOf("s@x.test", "bad1@a.test", "good@a.test", "bad2@a.test"))
 		w.after(time.Hour)
 		if n := len(w.log.of(maillog.Bounce)); n != 3 {
 			t.Errorf("%d bounces, want 2 and that of the report", n)
@@ -150,9 +150,9 @@ func TestReportOfSeveralAndDoubleBounce(t *testing.T) {
 func TestOldMailOfDeadSite(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").refuse = down
-		id := w.submit(message("held@x.test", "1@b.test"))
+		id := w.submit(envelopeOf("held@x.test", "1@b.test"))
 		w.net.at("b.test").refuse = down
-		w.submit(message("s@x.test", "1@a.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test"))
 		if _, err := w.queue.Hold(w.t.Context(), queue.Filter{IDs: []mail.ID{id}}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestReleaseOfOldMail(t *testing.T) {
 		ctx := w.t.Context()
 		for _, domain := range []string{"a.test", "b.test"} {
 			w.net.at(domain).refuse = down
-			w.submit(message("s@x.test", "1@"+domain))
+			w.submit(envelopeOf("s@x.test", "1@"+domain))
 		}
 		if _, err := w.queue.Hold(ctx, queue.Filter{Domain: "a.test"}, nil); err != nil {
 			t.Fatal(err)
@@ -208,7 +208,7 @@ func TestRestart(t *testing.T) {
 		a, b := w.net.at("a.test"), w.net.at("b.test")
 		a.answer = always(reply(450, "4.2.1", "busy"))
 		b.answer = always(reply(550, "5.1.1", "no such user"))
-		w.submit(message("s@x.test", "1@a.test", "2@b.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test", "2@b.test"))
 		for range 5 {
 			w.after(time.Hour)
 			w.halt()
@@ -227,7 +227,7 @@ func TestRestart(t *testing.T) {
 func TestPossibleDuplicate(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").refuse = down
-		w.submit(message("s@x.test", "1@a.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(time.Minute)
 		// The process dies: the scheduler goes, and the queue cannot say that nothing was under
 		// way.
@@ -257,7 +257,7 @@ func TestReplyLost(t *testing.T) {
 			r.set(func(r *remote) { r.cut = nil })
 			return lost(tx, 451, "4.4.2", true)
 		}
-		w.submit(message("s@x.test", "1@a.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(time.Hour)
 		put := w.log.of(maillog.TransientFailure)
 		if len(put) != 1 || !put[0].PossibleDuplicate {

@@ -49,7 +49,7 @@ func TestShutdownCutsOff(t *testing.T) {
 			return lost(tx, 451, "4.4.2", false)
 		}
 		r.aborted = func() { close(stop) }
-		w.submit(message("s@x.test", "1@a.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(time.Second)
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -70,8 +70,8 @@ func TestNotTheOwner(t *testing.T) {
 			owner.Store(false) // just before the end of data
 			return nil
 		}
-		w.submit(message("s@x.test", "1@a.test"))
-		w.submit(message("s@x.test", "2@a.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test"))
+		w.submit(envelopeOf("s@x.test", "2@a.test"))
 		w.after(time.Hour)
 		if n := len(r.received()); n != 0 || len(r.transactions()) > 2 {
 			t.Errorf("%d messages delivered in %d transactions", n, len(r.transactions()))
@@ -111,7 +111,7 @@ func TestAbandon(t *testing.T) {
 		never.aborted = sync.OnceFunc(func() { close(forgotten) })
 		w.flood(3, "t", "", "idle.test")
 		for _, to := range []string{"1@early.test", "2@late.test", "3@never.test"} {
-			w.submit(message("s@x.test", to))
+			w.submit(envelopeOf("s@x.test", to))
 		}
 		w.after(500 * time.Millisecond)
 		begin := time.Now()
@@ -176,7 +176,7 @@ func TestOperator(t *testing.T) {
 	}, func(w *world) {
 		var ids []mail.ID
 		for range 30 {
-			ids = append(ids, w.submit(message("s@x.test", "1@a.test")))
+			ids = append(ids, w.submit(envelopeOf("s@x.test", "1@a.test")))
 		}
 		w.after(time.Second)
 		ctx := w.t.Context()

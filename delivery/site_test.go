@@ -15,7 +15,7 @@ import (
 // flood submits n messages of one tenant and campaign to a domain.
 func (w *world) flood(n int, tenant, campaign, domain string) {
 	for i := range n {
-		env := message(tenant+"@x.test", fmt.Sprintf("%s%s%d@%s", tenant, campaign, i, domain))
+		env := envelopeOf(tenant+"@x.test", fmt.Sprintf("%s%s%d@%s", tenant, campaign, i, domain))
 		env.Origin.Tenant, env.Origin.Campaign = tenant, campaign
 		w.submit(env)
 	}
@@ -255,7 +255,7 @@ func TestTooManyRecipients(t *testing.T) {
 			}
 			return reply(250, "2.0.0", "Ok")
 		}
-		env := message("s@x.test")
+		env := envelopeOf("s@x.test")
 		for i := range 250 {
 			env.Recipients = append(env.Recipients, mail.Recipient{Address: fmt.Sprintf("r%d@a.test", i), Domain: "a.test"})
 		}
@@ -278,7 +278,7 @@ func TestTooManyRecipients(t *testing.T) {
 func TestNextHost(t *testing.T) {
 	inWorld(t, func(w *world) { w.net.mx["a.test"] = []string{"one.test", "two.test"} }, func(w *world) {
 		w.net.host("one.test").refuse = down
-		w.submit(message("s@x.test", "1@a.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(time.Second)
 		if n := len(w.net.host("two.test").received()); n != 1 {
 			t.Errorf("the second host got %d messages", n)
@@ -332,10 +332,10 @@ func TestRoutes(t *testing.T) {
 			{Tenant: "t2", SmartHost: "t2.hub.test"},
 		}
 	}, func(w *world) {
-		w.submit(message("s@x.test", "vip@a.test", "other@a.test"))
-		w.submit(message("me@sales.test", "1@b.test"))
-		w.submit(message("s@x.test", "1@deep.partner.test"))
-		env := message("s@x.test", "2@b.test")
+		w.submit(envelopeOf("s@x.test", "vip@a.test", "other@a.test"))
+		w.submit(envelopeOf("me@sales.test", "1@b.test"))
+		w.submit(envelopeOf("s@x.test", "1@deep.partner.test"))
+		env := envelopeOf("s@x.test", "2@b.test")
 		env.Origin.Tenant = "t2"
 		w.submit(env)
 		w.after(time.Minute)

@@ -17,7 +17,7 @@ func TestStraightThrough(t *testing.T) {
 		w.net.mx["a.test"] = []string{"mx.shared.test"}
 		w.net.mx["b.test"] = []string{"mx.shared.test"}
 	}, func(w *world) {
-		w.submit(message("s@x.test", "1@a.test", "2@b.test", "3@c.test"))
+		w.submit(envelopeOf("s@x.test", "1@a.test", "2@b.test", "3@c.test"))
 		w.after(time.Second)
 		shared, other := w.net.host("mx.shared.test").received(), w.net.at("c.test").received()
 		if len(shared) != 2 || shared[0].size != 2 || len(other) != 1 || other[0].to != "3@c.test" {
@@ -43,7 +43,7 @@ func TestManyArriveOnce(t *testing.T) {
 	inWorld(t, func(w *world) { w.o.WindowTotal, w.o.Window = 300, 40 }, func(w *world) {
 		const n = 3000
 		for i := range n {
-			w.submit(message("s@x.test", fmt.Sprintf("r%d@d%d.test", i, i%37)))
+			w.submit(envelopeOf("s@x.test", fmt.Sprintf("r%d@d%d.test", i, i%37)))
 		}
 		w.after(time.Minute)
 		seen := map[string]int{}
@@ -67,9 +67,9 @@ func TestManyArriveOnce(t *testing.T) {
 func TestCaught(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").latency = 10 * time.Second
-		first := w.submit(message("s@x.test", "1@a.test", "2@b.test"))
+		first := w.submit(envelopeOf("s@x.test", "1@a.test", "2@b.test"))
 		w.after(15 * time.Second)
-		later := w.submit(message("s@x.test", "3@c.test"))
+		later := w.submit(envelopeOf("s@x.test", "3@c.test"))
 		if w.sched.Caught(first, 0) {
 			t.Error("caught without a command")
 		}
@@ -80,7 +80,7 @@ func TestCaught(t *testing.T) {
 			t.Errorf("caught: %v %v %v", w.sched.Caught(first, 0), w.sched.Caught(first, 1), w.sched.Caught(later, 0))
 		}
 		w.after(10 * time.Second)
-		w.submit(message("s@x.test", "4@d.test"))
+		w.submit(envelopeOf("s@x.test", "4@d.test"))
 		if _, err := w.queue.Hold(context.Background(), queue.Filter{}, nil); err != nil || w.sched.Caught(first, 0) {
 			t.Errorf("%v; caught long after: %v", err, w.sched.Caught(first, 0))
 		}
@@ -91,7 +91,7 @@ func TestCaught(t *testing.T) {
 func TestInFlight(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").latency = 10 * time.Second
-		id := w.submit(message("s@x.test", "1@a.test"))
+		id := w.submit(envelopeOf("s@x.test", "1@a.test"))
 		if w.sched.InFlight(id, 0) {
 			t.Error("in flight before the connection is there")
 		}

@@ -45,7 +45,7 @@ func TestReleaseDuringAttempt(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
 		r.latency = 2 * time.Second
-		id := w.submit(message("s@x.test", "1@a.test", "2@a.test"))
+		id := w.submit(envelopeOf("s@x.test", "1@a.test", "2@a.test"))
 		w.after(3 * time.Second) // connected after two, under way until four
 		for _, verb := range []string{"hold", "release", "hold", "release"} {
 			if n := w.operate(verb, only(id)); n != 2 {
@@ -68,7 +68,7 @@ func TestFlushAsRetryFallsDue(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
 		r.answer = always(reply(450, "4.2.1", "not now"))
-		id := w.submit(message("s@x.test", "1@a.test"))
+		id := w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(time.Second)
 		r.set(func(r *remote) {
 			r.answer = nil
@@ -99,8 +99,8 @@ func TestHeldDuringAttemptThatWasNone(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			return &smtpclient.Result{Retry: true} // the connection was closed while it was idle
 		}
-		held := w.submit(message("s@x.test", "held@a.test"))
-		removed := w.submit(message("s@x.test", "removed@a.test"))
+		held := w.submit(envelopeOf("s@x.test", "held@a.test"))
+		removed := w.submit(envelopeOf("s@x.test", "removed@a.test"))
 		w.after(time.Second)
 		w.operate("hold", only(held))
 		w.operate("remove", only(removed))
@@ -127,13 +127,13 @@ func TestVerbAfterOutcome(t *testing.T) {
 				w.after(time.Millisecond)
 			}
 		}
-		sent := w.submit(message("s@x.test", "1@a.test"))
+		sent := w.submit(envelopeOf("s@x.test", "1@a.test"))
 		if logged(maillog.Delivery); w.operate("remove", only(sent)) != 0 {
 			t.Errorf("a message was removed after it was delivered")
 		}
 		r := w.net.at("b.test")
 		r.answer = always(reply(450, "4.2.1", "not now"))
-		late := w.submit(message("s@x.test", "1@b.test"))
+		late := w.submit(envelopeOf("s@x.test", "1@b.test"))
 		logged(maillog.TransientFailure)
 		r.set(func(r *remote) { r.answer = nil })
 		if n := w.operate("flush", only(late)); n != 1 {
@@ -209,7 +209,7 @@ func (w *world) verbsAtRandom(random *rand.Rand) {
 			to = append(to, fmt.Sprintf("%d.%d@%c.test", len(ids), i, 'a'+roll(3)))
 		}
 		recipients += len(to)
-		ids = append(ids, w.submit(message("s@x.test", to...)))
+		ids = append(ids, w.submit(envelopeOf("s@x.test", to...)))
 		for range roll(4) {
 			w.operate(
 				[]string{"hold", "release", "flush"}[roll(3)],
@@ -248,7 +248,7 @@ func TestReleaseWhileSettledAsOld(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
 		r.refuse = down
-		id := w.submit(message("s@x.test", "1@a.test"))
+		id := w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(time.Second)
 		m, err := w.queue.Load(id)
 		if err != nil || m == nil {
@@ -279,7 +279,7 @@ func TestFlushWhileWarning(t *testing.T) {
 		r := w.net.at("a.test")
 		r.answer = always(reply(450, "4.2.1", "not now"))
 		w.after(time.Second)
-		id := w.submit(message("s@x.test", "1@a.test"))
+		id := w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(6*time.Minute - time.Second - 100*time.Millisecond)
 		r.set(func(r *remote) { r.answer = nil })
 		w.group.Fault = func([]byte) queuetest.Fault { time.Sleep(300 * time.Millisecond); return queuetest.None }

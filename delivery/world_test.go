@@ -133,7 +133,7 @@ func (w *world) submitBody(env *mail.Envelope, body string) mail.ID {
 	return <-done
 }
 
-func message(sender string, to ...string) *mail.Envelope {
+func envelopeOf(sender string, to ...string) *mail.Envelope {
 	env := &mail.Envelope{Sender: sender}
 	for _, a := range to {
 		env.Recipients = append(env.Recipients, mail.Recipient{Address: a})

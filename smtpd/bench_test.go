@@ -105,3 +105,39 @@ func source(address string, steps []string, left *atomic.Int64) error {
 	}
 	return nil
 }
+
+// typicalHeader is what a relayed message comes with.
+var typicalHeader = []byte("Received: from mail.origin.example (mail.origin.example [192.0.2.1])\r\n" +
+	"\tby mx.relay.example with ESMTPS id 4bXyZ12QhLz9sWv; Mon, 2 Mar 2026 10:11:12 +0000 (UTC)\r\n" +
+	"Received: from [10.0.0.7] (client.origin.example [192.0.2.77])\r\n" +
+	"\tby mail.origin.example with ESMTPSA id 4bXyZ02QhLz9sWv; Mon, 2 Mar 2026 10:11:11 +0000 (UTC)\r\n" +
+	"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=origin.example; s=s1;\r\n" +
+	"\tt=1772446271; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=;\r\n" +
+	"\th=Date:From:To:Subject:Message-ID;\r\n" +
+	"\tb=" + strings.Repeat("dGhpcyBpcyBub3QgYSBzaWduYXR1cmUgYnV0IHRoZSBzYW1lIHNpemUgYXMgb25l\r\n\t", 5) + "=\r\n" +
+	"Date: Mon, 2 Mar 2026 10:11:10 +0000\r\nFrom: Alice Example <alice@origin.example>\r\n" +
+	"To: Bob Example <bob@relayed.example>, Carol Example <carol@relayed.example>\r\n" +
+	"Subject: A subject of the usual length for a message\r\nMessage-ID: <20260302101110.12345@origin.example>\r\n" +
+	"MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n\tboundary=\"----=_Part_12345_678901234.1772446270\"\r\n" +
+	"X-Mailer: Example Mailer 12.3\r\nList-Unsubscribe: <https://origin.example/u/0123456789abcdef>\r\n\r\n")
+
+// BenchmarkHeader is the header of one message through the receiver, in one piece and in pieces of
+// 100 octets.
+func BenchmarkHeader(b *testing.B) {
+	for name, size := range map[string]int{"whole": len(typicalHeader), "pieces": 100} {
+		b.Run(name, func(b *testing.B) {
+			srv := testServer(b, func(o *Options) { o.CampaignHeader = "X-Campaign" })
+			b.SetBytes(int64(len(typicalHeader)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r := newReceiver(srv, mail.Body8BitMIME)
+				for p := typicalHeader; len(p) > 0; {
+					n := min(size, len(p))
+					r.store(p[:n])
+					p = p[n:]
+				}
+				r.discard()
+			}
+		})
+	}
+}

@@ -81,8 +81,8 @@ func (x *fakeScram) Step(client []byte) ([]byte, *User, bool, *smtp.Failure) {
 	return nil, nil, false, errAuthInvalid
 }
 
-// message is what a fakeQueue took.
-type message struct {
+// taken is what a fakeQueue took.
+type taken struct {
 	env  *mail.Envelope
 	data string
 }
@@ -92,7 +92,7 @@ type fakeQueue struct {
 	fail *smtp.Failure // the answer, if set
 	mu   struct {
 		sync.Mutex
-		got []message
+		got []taken
 	}
 }
 
@@ -103,16 +103,16 @@ func (q *fakeQueue) Submit(env *mail.Envelope, content *mail.Content, done func(
 		return
 	}
 	q.mu.Lock()
-	q.mu.got = append(q.mu.got, message{env, data})
+	q.mu.got = append(q.mu.got, taken{env, data})
 	id := mail.ID{9: byte(len(q.mu.got))}
 	q.mu.Unlock()
 	done(id, nil)
 }
 
-func (q *fakeQueue) messages() []message {
+func (q *fakeQueue) messages() []taken {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return append([]message(nil), q.mu.got...)
+	return append([]taken(nil), q.mu.got...)
 }
 
 func (q *fakeQueue) forget() {

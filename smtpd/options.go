@@ -8,6 +8,7 @@ import (
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -112,7 +113,7 @@ func (o Options) withDefaults() Options {
 func (l Limits) withDefaults() Limits {
 	orDefault(&l.MessageSize, 50<<20)
 	orDefault(&l.InMemory, 1<<20)
-	orDefault(&l.Received, 50)
+	orDefault(&l.Received, message.MaxReceived)
 	orDefault(&l.Recipients, 1000)
 	orDefault(&l.RecipientOvershoot, 1000)
 	orDefault(&l.Transactions, 100_000)

@@ -66,7 +66,7 @@ func (r *receiver) text(in []byte) (n int, done bool) {
 
 // room returns where the mail data's body may be written to directly, if it may.
 func (r *receiver) room() []byte {
-	if r.failure != nil || r.header.at != atBody {
+	if r.failure != nil || !r.header.fields.Done() {
 		return nil
 	}
 	room, f := r.body.room()
@@ -107,7 +107,7 @@ func (r *receiver) store(p []byte) {
 	if r.failure != nil || len(p) == 0 {
 		return
 	}
-	if r.header.at == atBody {
+	if r.header.fields.Done() {
 		r.append(p)
 	} else {
 		r.header.scan(p, r)

@@ -3,13 +3,13 @@ package main
 import (
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/smtpd"
 )
@@ -195,27 +195,21 @@ func withoutLoops(copies []*directory.Copy, content *mail.Content) (kept []*dire
 	return kept, true
 }
 
-// maxHeader is how much of a content is searched for Delivered-To lines. A longer header has so
-// many Received lines that it is refused for them.
-const maxHeader = 64 << 10
-
-// deliveredBefore returns the users in the Delivered-To lines of a content's header.
+// deliveredBefore returns the users in the Delivered-To fields of a content's header.
 func deliveredBefore(content *mail.Content) map[string]bool {
-	var header []byte
+	var head []byte
 	for _, chunk := range content.Chunks {
-		header = append(header, chunk[:min(len(chunk), maxHeader-len(header))]...)
+		head = append(head, chunk[:min(len(chunk), message.MaxTrailHead-len(head))]...)
 	}
+	var trail message.Trail
+	trail.Read(head)
 	seen := map[string]bool{}
-	for {
-		to, rest, ok := mail.DeliveredTo(header)
-		if !ok {
-			return seen
-		}
-		if user, err := directory.Canonical(strings.Trim(string(to), " \t<>")); err == nil {
+	for _, to := range trail.Delivered() {
+		if user, err := directory.Canonical(string(to)); err == nil {
 			seen[user] = true
 		}
-		header = rest
 	}
+	return seen
 }
 
 // expansion is a message that has become several, on their way into the queue.

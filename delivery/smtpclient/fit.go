@@ -1,13 +1,13 @@
 package smtpclient
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
 	"unicode/utf8"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/message"
 )
 
 // What the peer can take of a transaction, found before a word of it is sent.
@@ -136,11 +136,11 @@ func is7Bit(tx *Transaction) *Status {
 // headerIsASCII allows an internationalized transaction to go plainly when nothing in it is (RFC
 // 6531 3.4).
 func headerIsASCII(tx *Transaction) *Status {
-	var end [4]byte // the last octets seen
+	var header message.Scanner
 	wide := false
 	s := tx.look(func(p []byte) error {
-		head, done := header(p, &end)
-		wide = wide || !ascii(head)
+		n, done := header.Skip(p)
+		wide = wide || !ascii(p[:n])
 		return stopIf(wide || done)
 	})
 	if s != nil || !wide {
@@ -148,22 +148,6 @@ func headerIsASCII(tx *Transaction) *Status {
 	}
 	failed := ours(StepMail, 554, "5.6.7", "The header needs SMTPUTF8, which the remote does not offer")
 	return &failed
-}
-
-// header returns the part of p that belongs to the header; end carries the last octets from block
-// to block.
-func header(p []byte, end *[4]byte) (head []byte, done bool) {
-	joined := append(end[:], p[:min(3, len(p))]...)
-	if i := bytes.Index(joined, []byte("\r\n\r\n")); i >= 0 {
-		return p[:i], true
-	}
-	if i := bytes.Index(p, []byte("\r\n\r\n")); i >= 0 {
-		return p[:i], true
-	}
-	for _, c := range p[max(0, len(p)-4):] {
-		*end = [4]byte{end[1], end[2], end[3], c}
-	}
-	return p, false
 }
 
 func stopIf(stop bool) error {

@@ -5,18 +5,17 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
-	"mime"
 	"mime/quotedprintable"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/postroad/postroad/internal/message"
 )
 
 // Bounds of what Parse looks at. A report is small; what lies beyond is the returned message.
 const (
 	maxReport     = 256 << 10
-	maxParts      = 16
+	maxParts      = 100 // with those within the returned message
 	maxRecipients = 1000
-	maxFields     = 64
 	maxFieldValue = 2000
 )
 
@@ -45,19 +44,20 @@ var ErrNotReport = errors.New("not a multipart/report with a delivery status")
 // and gives ErrNotReport for anything else than a report with at least one recipient whose Action
 // is one of RFC 3464's.
 func Parse(r io.Reader) (*Status, error) {
-	message, err := io.ReadAll(io.LimitReader(r, maxReport))
+	content, err := io.ReadAll(io.LimitReader(r, maxReport))
 	if err != nil {
 		return nil, err
 	}
-	header, body := splitHeader(message)
-	kind, params := mediaType(fieldOf(header, "Content-Type"))
-	boundary := params["boundary"]
-	if kind != "multipart/report" || boundary == "" || len(boundary) > 70 {
+	b := message.NewBuilder(message.Limits{Parts: maxParts})
+	b.Write(content)
+	tree := b.Close()
+	if tree.Parts[0].Type != "multipart/report" {
 		return nil, ErrNotReport
 	}
 	s := new(Status)
-	for _, part := range splitParts(body, boundary) {
-		s.part(part)
+	for _, i := range tree.Children(0) {
+		part := &tree.Parts[i]
+		s.part(part, content[part.Body:part.End])
 	}
 	if len(s.Recipients) == 0 {
 		return nil, ErrNotReport
@@ -65,40 +65,40 @@ func Parse(r io.Reader) (*Status, error) {
 	return s, nil
 }
 
-func (s *Status) part(part []byte) {
-	header, body := splitHeader(part)
-	kind, _ := mediaType(fieldOf(header, "Content-Type"))
-	switch kind {
+func (s *Status) part(part *message.Part, body []byte) {
+	switch part.Type {
 	case "message/delivery-status", "message/global-delivery-status":
 		if s.Recipients == nil {
-			s.fields(decode(body, fieldOf(header, "Content-Transfer-Encoding")))
+			s.fields(decode(body, part.Encoding))
 		}
 	case "message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers":
-		original, _ := splitHeader(decode(body, fieldOf(header, "Content-Transfer-Encoding")))
 		if s.OriginalMessageID == "" {
-			s.OriginalMessageID = fieldOf(original, "Message-ID")
+			s.OriginalMessageID = textOf(decode(body, part.Encoding), "Message-ID")
 		}
 	}
 }
+
+// textOf returns the value of the first field of that name, "" when there is none.
+func textOf(header []byte, name string) string { return message.Text(header, name, maxFieldValue) }
 
 // fields reads the per-message group and the per-recipient groups, which are parted by empty lines.
 func (s *Status) fields(body []byte) {
 	for len(body) > 0 && len(s.Recipients) < maxRecipients {
 		body = bytes.TrimLeft(body, "\r\n")
 		var group []byte
-		group, body = splitHeader(body)
-		if mta := fieldOf(group, "Reporting-MTA"); mta != "" {
+		group, body = message.Split(body)
+		if mta := textOf(group, "Reporting-MTA"); mta != "" {
 			s.ReportingMTA = untyped(mta)
-			s.EnvelopeID = fieldOf(group, "Original-Envelope-Id")
+			s.EnvelopeID = textOf(group, "Original-Envelope-Id")
 		}
-		final, action := untyped(fieldOf(group, "Final-Recipient")), parseAction(fieldOf(group, "Action"))
+		final, action := untyped(textOf(group, "Final-Recipient")), parseAction(textOf(group, "Action"))
 		if final == "" || action == 0 {
 			continue
 		}
 		s.Recipients = append(s.Recipients, RecipientStatus{
-			Original: untyped(fieldOf(group, "Original-Recipient")), Final: final, Action: action,
-			Code: statusCode(fieldOf(group, "Status")), RemoteMTA: untyped(fieldOf(group, "Remote-MTA")),
-			Diagnostic: untyped(fieldOf(group, "Diagnostic-Code")),
+			Original: untyped(textOf(group, "Original-Recipient")), Final: final, Action: action,
+			Code: statusCode(textOf(group, "Status")), RemoteMTA: untyped(textOf(group, "Remote-MTA")),
+			Diagnostic: untyped(textOf(group, "Diagnostic-Code")),
 		})
 	}
 }
@@ -133,115 +133,13 @@ func untyped(s string) string {
 	return s
 }
 
-// splitHeader parts a message at its first empty line.
-func splitHeader(message []byte) (header, body []byte) {
-	for i := 0; i < len(message); {
-		n := bytes.IndexByte(message[i:], '\n')
-		if n < 0 {
-			break
-		}
-		if n == 0 || n == 1 && message[i] == '\r' {
-			return message[:i], message[i+n+1:]
-		}
-		i += n + 1
-	}
-	return message, nil
-}
-
-// fieldOf returns the unfolded value of the first field of that name, cut at maxFieldValue octets,
-// "" when there is none among the first maxFields.
-func fieldOf(header []byte, name string) string {
-	for range maxFields {
-		if len(header) == 0 {
-			return ""
-		}
-		var field []byte
-		field, header = nextField(header)
-		if len(field) > len(name) && field[len(name)] == ':' && strings.EqualFold(string(field[:len(name)]), name) {
-			return tidy(field[len(name)+1:])
-		}
-	}
-	return ""
-}
-
-// nextField cuts one field with its continuation lines.
-func nextField(header []byte) (field, rest []byte) {
-	for i := 0; ; {
-		n := bytes.IndexByte(header[i:], '\n')
-		if n < 0 {
-			return header, nil
-		}
-		i += n + 1
-		if i == len(header) || header[i] != ' ' && header[i] != '\t' {
-			return header[:i], header[i:]
-		}
-	}
-}
-
-func tidy(value []byte) string {
-	if len(value) > maxFieldValue {
-		value = value[:maxFieldValue]
-	}
-	value = bytes.ReplaceAll(bytes.ReplaceAll(value, []byte("\r\n"), nil), []byte("\n"), nil) // unfolding (RFC 5322 2.2.3)
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == utf8.RuneError:
-			return '?'
-		}
-		return r
-	}, string(value)))
-}
-
-func mediaType(value string) (string, map[string]string) {
-	if len(value) > 1000 { // the mime package has had costly inputs
-		return "", nil
-	}
-	kind, params, err := mime.ParseMediaType(value)
-	if err != nil {
-		return "", nil
-	}
-	return kind, params
-}
-
-// splitParts cuts a multipart body at its boundary lines (RFC 2046 5.1.1). The last part may be cut
-// short by the bound of what is read.
-func splitParts(body []byte, boundary string) (parts [][]byte) {
-	delimiter := []byte("--" + boundary)
-	start := -1
-	for i := 0; i < len(body) && len(parts) < maxParts; {
-		end := len(body)
-		if n := bytes.IndexByte(body[i:], '\n'); n >= 0 {
-			end = i + n + 1
-		}
-		if line := bytes.TrimRight(body[i:end], "\r\n\t "); bytes.HasPrefix(line, delimiter) {
-			tail := line[len(delimiter):]
-			if last := string(tail) == "--"; last || len(tail) == 0 {
-				if start >= 0 {
-					parts = append(parts, body[start:i])
-				}
-				if last {
-					return parts
-				}
-				start = end
-			}
-		}
-		i = end
-	}
-	if start >= 0 && len(parts) < maxParts {
-		parts = append(parts, body[start:])
-	}
-	return parts
-}
-
 // decode undoes a transfer encoding. RFC 3464 allows none, RFC 6533 does, and real systems use
 // them; what is broken is read as far as it goes.
-func decode(body []byte, encoding string) []byte {
-	switch strings.ToLower(encoding) {
-	case "base64":
+func decode(body []byte, encoding message.Encoding) []byte {
+	switch encoding {
+	case message.Base64:
 		body, _ = io.ReadAll(base64.NewDecoder(base64.StdEncoding, bytes.NewReader(body)))
-	case "quoted-printable":
+	case message.QuotedPrintable:
 		body, _ = io.ReadAll(quotedprintable.NewReader(bytes.NewReader(body)))
 	}
 	return body

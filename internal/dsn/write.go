@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -30,7 +31,7 @@ func Write(w io.Writer, r *Report, original io.Reader) (Needs, error) {
 		source = bufio.NewReader(original)
 		var whole bool
 		var err error
-		if header, whole, err = readHeader(source); err != nil {
+		if header, whole, err = message.ReadHeader(source, maxHeader); err != nil {
 			return Needs{}, fmt.Errorf("reading the header of message %v for its report: %w", r.OriginalID, err)
 		}
 		full = whole && r.returnsFull()
@@ -71,29 +72,6 @@ func (r *Report) needs(header []byte, full bool) Needs {
 		n.Body = mail.Body8BitMIME
 	}
 	return n
-}
-
-// readHeader returns the header of a message without the empty line after it. whole is false when
-// it was cut, after a line, at maxHeader.
-func readHeader(r *bufio.Reader) (header []byte, whole bool, err error) {
-	lineStart := 0
-	for {
-		piece, err := r.ReadSlice('\n')
-		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
-			return nil, false, err
-		}
-		header = append(header, piece...)
-		switch {
-		case len(header) > maxHeader:
-			return header[:lineStart], false, nil
-		case string(header[lineStart:]) == "\r\n":
-			return header[:lineStart], true, nil
-		case err == io.EOF:
-			return header, true, nil
-		case err == nil:
-			lineStart = len(header)
-		}
-	}
 }
 
 // writer writes the parts; after the first error it does nothing more.

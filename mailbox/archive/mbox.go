@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/mailbox"
 )
 
@@ -247,19 +248,14 @@ func (m *Message) parse(line string) (size int, crlf bool, err error) {
 
 // statusOf reads the flags in the header of another program's message.
 func statusOf(content []byte) (f mailbox.Flags) {
-	for line := range bytes.Lines(content) {
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
-		}
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		switch strings.ToLower(string(name)) {
-		case "status":
-			if bytes.IndexByte(value, 'R') >= 0 {
+	for field := range message.Fields(content) {
+		switch {
+		case field.Is("Status"):
+			if bytes.IndexByte(field.Value(), 'R') >= 0 {
 				f |= mailbox.Seen
 			}
-		case "x-status":
-			f |= statusFlags.flags(string(value))
+		case field.Is("X-Status"):
+			f |= statusFlags.flags(string(field.Value()))
 		}
 	}
 	return f

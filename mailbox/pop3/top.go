@@ -1,31 +1,30 @@
 package pop3
 
-import "bytes"
+import (
+	"bytes"
+
+	rfc5322 "github.com/postroad/postroad/internal/message" // message is one of a maildrop here
+)
 
 // topReader finds the end of what TOP sends: the header, the empty line, and so many lines of the
 // body (RFC 1939 7), in pieces of any size.
 type topReader struct {
+	header rfc5322.Scanner
 	left   int64 // lines of the body that are still to be sent
-	inBody bool
-	text   bool // the present line has more than CRs so far
 }
 
 // take returns how many octets of p belong to it, and whether that is the end.
-func (c *topReader) take(p []byte) (n int, end bool) {
-	for n < len(p) && !c.done() {
-		line, _, whole := bytes.Cut(p[n:], []byte{'\n'})
-		c.text = c.text || len(bytes.TrimLeft(line, "\r")) > 0
-		if !whole {
+func (t *topReader) take(p []byte) (n int, end bool) {
+	n, _ = t.header.Skip(p)
+	for n < len(p) && t.left > 0 {
+		line := bytes.IndexByte(p[n:], '\n') + 1
+		if line == 0 {
 			return len(p), false
 		}
-		n += len(line) + 1
-		if c.inBody {
-			c.left--
-		}
-		c.inBody = c.inBody || !c.text
-		c.text = false
+		n += line
+		t.left--
 	}
-	return n, c.done()
+	return n, t.done()
 }
 
-func (c *topReader) done() bool { return c.inBody && c.left == 0 }
+func (t *topReader) done() bool { return t.header.Done() && t.left == 0 }
