@@ -29,31 +29,29 @@ type appender interface{ append(p []byte) }
 // scan looks at the next octets of a message and hands those that stay to out.
 func (h *headerScan) scan(p []byte, out appender) {
 	from := 0 // p[from:i] stays and is not handed over yet
-	for i := 0; i < len(p); {
-		t := h.fields.Next(p[i:])
-		was := h.dropping
-		switch t.Kind {
+	for i, end := 0, 0; i < len(p); i = end {
+		kind, n := h.fields.Next(p[i:])
+		end = i + n
+		switch kind {
+		case message.Name:
+			if h.begin(h.fields.Name(p[i:])); h.dropping {
+				out.append(p[from:i])
+			}
+		case message.Value:
+			if h.taking {
+				h.value = append(h.value, p[i:min(end, i+maxCampaign-len(h.value))]...)
+			}
 		case message.More:
 			out.append(p[from:i])
 			return
-		case message.Name:
-			h.begin(t.Name)
-		case message.Value:
-			if h.taking {
-				h.value = append(h.value, p[i:i+min(t.N, maxCampaign-len(h.value))]...)
-			}
 		default:
 			h.dropping, h.taking = false, false
 		}
 		if h.dropping {
-			if !was {
-				out.append(p[from:i])
-			}
-			from = i + t.N
-		} else if held := h.fields.Held(); len(held) > 0 {
-			out.append(held)
+			from = end
+		} else if i == 0 && len(h.fields.Held()) > 0 { // of a line that an earlier piece began
+			out.append(h.fields.Held())
 		}
-		i += t.N
 	}
 	out.append(p[from:])
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/smtp"
 )
 

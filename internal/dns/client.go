@@ -1,6 +1,6 @@
-// Package dns asks recursive resolvers, over UDP and TCP, and believes only answers to what was asked.
-// It tells what does not exist from what the DNS did not say, keeps TTLs, and has a cache that puts
-// one question for many callers. It does not validate DNSSEC.
+// Package dns asks recursive resolvers, over UDP and TCP, and believes only answers to what was
+// asked. It tells what does not exist from what the DNS did not say, keeps TTLs, and has a cache
+// that puts one question for many callers. It does not validate DNSSEC.
 package dns
 
 import (

@@ -112,8 +112,8 @@ func (b *Builder) take(p []byte) (n int) {
 	return b.content(p[:n])
 }
 
-// dashed takes octets of a line that begins with a dash, and holds it back until it is known whether
-// it is a delimiter.
+// dashed takes octets of a line that begins with a dash, and holds it back until it is known
+// whether it is a delimiter.
 func (b *Builder) dashed(p []byte) (n int) {
 	room := maxDelimiter - b.dashes
 	n = bytes.IndexByte(p[:min(len(p), room)], '\n') + 1
@@ -152,8 +152,8 @@ func (b *Builder) dashedLine(line []byte, whole bool) {
 	}
 }
 
-// delimits reports whether a line, its two dashes aside, is the delimiter of a boundary, and whether
-// it is the last one (RFC 2046 5.1.1).
+// delimits reports whether a line, its two dashes aside, is the delimiter of a boundary, and
+// whether it is the last one (RFC 2046 5.1.1).
 func delimits(line []byte, boundary string) (is, last bool) {
 	if len(line) < len(boundary) || string(line[:len(boundary)]) != boundary {
 		return false, false
@@ -227,14 +227,15 @@ func (b *Builder) content(p []byte) (n int) {
 		return len(p)
 	}
 	for n < len(p) {
-		t := b.scan.Next(p[n:])
-		b.advance(p[n : n+t.N])
-		n += t.N
-		switch t.Kind {
+		kind, k := b.scan.Next(p[n:])
+		token := p[n : n+k]
+		b.advance(token)
+		n += k
+		switch kind {
 		case Name:
-			b.field(t.Name)
+			b.field(b.scan.Name(token))
 		case Value:
-			b.value(p[n-t.N : n])
+			b.value(token)
 		case Junk:
 			b.tree.Parts[b.open[len(b.open)-1].part].Issues |= JunkInHeader
 		case End:
@@ -294,8 +295,8 @@ func (b *Builder) value(p []byte) {
 	*to = append(*to, p...)
 }
 
-// headerEnds reads what the header says about the body, which begins here. cut says that the part ends
-// here, too.
+// headerEnds reads what the header says about the body, which begins here. cut says that the part
+// ends here, too.
 func (b *Builder) headerEnds(cut bool) {
 	b.mode = inContent
 	o := &b.open[len(b.open)-1]

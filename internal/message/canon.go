@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// The canonical forms of RFC 6376 3.4. A signature is over a message with CRLF line ends (5.3), so a
-// bare LF is taken for one here.
+// The canonical forms of RFC 6376 3.4. A signature is over a message with CRLF line ends (5.3), so
+// a bare LF is taken for one here.
 
 // AppendSimple appends a field in its simple form (3.4.1): as it is.
 func AppendSimple(b, field []byte) []byte {
@@ -50,9 +50,10 @@ func AppendRelaxed(b, field []byte) []byte {
 	return append(b, "\r\n"...)
 }
 
-// BodyCanon writes the canonical form of a body that is written to it (RFC 6376 3.4.3, 3.4.4): simple,
-// without the empty lines at its end and with one CRLF there; relaxed, also with one space for each
-// run of white space within a line and none at its end, and nothing for a body of empty lines.
+// BodyCanon writes the canonical form of a body that is written to it (RFC 6376 3.4.3, 3.4.4):
+// simple, without the empty lines at its end and with one CRLF there; relaxed, also with one space
+// for each run of white space within a line and none at its end, and nothing for a body of empty
+// lines.
 type BodyCanon struct {
 	w       io.Writer
 	relaxed bool

@@ -63,8 +63,8 @@ func TestCanonReportsErrors(t *testing.T) {
 	}
 }
 
-// FuzzBodyCanon: the canonical forms are the same for any pieces and as RFC 6376 puts them in words,
-// are their own canonical forms, and relaxed is that of simple.
+// FuzzBodyCanon: the canonical forms are the same for any pieces and as RFC 6376 puts them in
+// words, are their own canonical forms, and relaxed is that of simple.
 func FuzzBodyCanon(f *testing.F) {
 	for i, s := range []string{" C \r\nD \t E\r\n\r\n\r\n", "", "\r", "x\r\r\n\n\n \n", "a \r\n\tb\r \r\n"} {
 		f.Add([]byte(s), uint64(i))

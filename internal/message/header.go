@@ -18,26 +18,26 @@ type Field struct {
 	colon  int    // the place after the colon in Raw
 }
 
-// Fields returns the fields of a header that is in memory, or of as much as there is of it, up to the
-// empty line. Together they are all its octets.
+// Fields returns the fields of a header that is in memory, or of as much as there is of it, up to
+// the empty line. Together they are all its octets.
 func Fields(head []byte) iter.Seq[Field] {
 	return func(yield func(Field) bool) {
 		var s Scanner
 		var f Field
 		end := 0
 		for rest := head; len(rest) > 0; rest = head[end:] {
-			t := s.Next(rest)
-			if t.Kind == End || t.Kind == Name || t.Kind == Junk && f.Name != nil {
+			kind, n := s.Next(rest)
+			if kind == End || kind == Name || kind == Junk && f.Name != nil {
 				f.Raw = head[f.Offset:end]
-				if end > f.Offset && !yield(f) || t.Kind == End {
+				if end > f.Offset && !yield(f) || kind == End {
 					return
 				}
 				f = Field{Offset: end}
-				if t.Kind == Name {
-					f.Name, f.colon = head[end:end+len(t.Name)], t.N // of head, so that s stays on the stack
+				if kind == Name {
+					f.Name, f.colon = rest[:len(s.Name(rest))], n // not of s, so that it stays on the stack
 				}
 			}
-			end += t.N
+			end += n
 		}
 		// A line that does not tell what it is, because the header ends in it, is no field.
 		if n := len(s.Pending()); n > 0 && f.Name != nil {
@@ -90,8 +90,8 @@ func (f *Field) AppendUnfolded(b []byte) []byte {
 	return b
 }
 
-// Text returns the value unfolded and trimmed, as one line of well-formed UTF-8 with a question mark
-// for each control character. A value longer than most octets is cut.
+// Text returns the value unfolded and trimmed, as one line of well-formed UTF-8 with a question
+// mark for each control character. A value longer than most octets is cut.
 func (f *Field) Text(most int) string {
 	value := f.Value()
 	value = (&Field{Raw: value[:min(len(value), most)]}).AppendUnfolded(nil)
@@ -106,8 +106,8 @@ func (f *Field) Text(most int) string {
 	}, string(value)))
 }
 
-// Split parts a message at the empty line after its header. Without one it is all header, and body is
-// nil.
+// Split parts a message at the empty line after its header. Without one it is all header, and body
+// is nil.
 func Split(message []byte) (header, body []byte) {
 	var s Scanner
 	n, done := s.Skip(message)
@@ -122,8 +122,8 @@ func withoutEmptyLine(header []byte) []byte {
 	return bytes.TrimRight(header[:len(header)-1], "\r")
 }
 
-// ReadHeader reads the header of a message and the empty line after it, which it does not return. Of a
-// header with more than most octets it returns whole lines, and whole is false.
+// ReadHeader reads the header of a message and the empty line after it, which it does not return.
+// Of a header with more than most octets it returns whole lines, and whole is false.
 func ReadHeader(r *bufio.Reader, most int) (header []byte, whole bool, err error) {
 	var s Scanner
 	line := 0

@@ -118,14 +118,14 @@ func kinds(message []byte, cut func(left int) int) (of []byte, names []string) {
 	for rest := message; len(rest) > 0; {
 		n := cut(len(rest))
 		for p := rest[:n]; len(p) > 0; {
-			t := s.Next(p)
-			if t.Kind == Name {
-				names = append(names, string(t.Name))
+			kind, n := s.Next(p)
+			if kind == Name {
+				names = append(names, string(s.Name(p)))
 			}
-			if t.Kind != More {
-				note(t.Kind, len(s.Held())+t.N)
+			if kind != More {
+				note(kind, len(s.Held())+n)
 			}
-			p = p[t.N:]
+			p = p[n:]
 		}
 		rest = rest[n:]
 	}
@@ -245,6 +245,22 @@ func BenchmarkFind(b *testing.B) {
 	for b.Loop() {
 		if _, ok := Find(head, "subject"); !ok {
 			b.Fatal("not found")
+		}
+	}
+}
+
+func BenchmarkScanner(b *testing.B) {
+	var head []byte
+	for i := range 20 {
+		head = fmt.Appendf(head, "X-Header-%d: a value of the usual length, folded\r\n\tonce or twice\r\n", i)
+	}
+	head = append(head, "\r\n"...)
+	b.SetBytes(int64(len(head)))
+	for b.Loop() {
+		var s Scanner
+		for p := head; !s.Done(); {
+			_, n := s.Next(p)
+			p = p[n:]
 		}
 	}
 }

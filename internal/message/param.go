@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// StructuredValue is a value with parameters, such as that of Content-Type or Content-Disposition (RFC
-// 2045 5.1, RFC 2183 2).
+// StructuredValue is a value with parameters, such as that of Content-Type or Content-Disposition
+// (RFC 2045 5.1, RFC 2183 2).
 type StructuredValue struct {
 	Main   string // lower case: "text/plain", "attachment"; "" when there is none
 	Params []Param
@@ -33,9 +33,10 @@ func (v *StructuredValue) Param(name string) (string, bool) {
 	return "", false
 }
 
-// ParseValue reads a raw field value. Comments and line ends are dropped, values without quotes go as
-// far as a semicolon, what cannot be understood is left out, and of two parameters with one name the
-// first counts. A value in the form of RFC 2231 counts before a plain one (as RFC 6266 4.3 has it).
+// ParseValue reads a raw field value. Comments and line ends are dropped, values without quotes go
+// as far as a semicolon, what cannot be understood is left out, and of two parameters with one name
+// the first counts. A value in the form of RFC 2231 counts before a plain one (as RFC 6266 4.3 has
+// it).
 func ParseValue(raw []byte) StructuredValue {
 	p := valueParser{raw}
 	v := StructuredValue{Main: p.main()}

@@ -3,21 +3,22 @@ package message
 import "bytes"
 
 const (
-	// MaxTrailHead is how much of a message is searched for Delivered-To fields. Whoever adds one adds
-	// it in front.
+	// MaxTrailHead is how much of a message is searched for Delivered-To fields. Whoever adds one
+	// adds it in front.
 	MaxTrailHead = 64 << 10
-	// MaxDelivered is how many Delivered-To fields a message may have. More are a loop, whomever they
-	// name.
+	// MaxDelivered is how many Delivered-To fields a message may have. More are a loop, whomever
+	// they name.
 	MaxDelivered = 50
-	// MaxReceived is how many Received fields a message may have unless the operator says otherwise.
-	// RFC 5321 6.3 says normally at least 100; hardly any message has ten, and a loop costs less so.
+	// MaxReceived is how many Received fields a message may have unless the operator says
+	// otherwise. RFC 5321 6.3 says normally at least 100; hardly any message has ten, and a loop
+	// costs less so.
 	MaxReceived = 50
 )
 
-// Trail is where a message has been by what its header says. Each agent that delivers a message into a
-// mailbox, or forwards it for a user, puts a Delivered-To field with the address in front (RFC 9228),
-// so a message that names an address is there for the second time. Relays add Received fields (RFC
-// 5321 6.3), which the SMTP server counts. The zero value is an empty trail.
+// Trail is where a message has been by what its header says. Each agent that delivers a message
+// into a mailbox, or forwards it for a user, puts a Delivered-To field with the address in front
+// (RFC 9228), so a message that names an address is there for the second time. Relays add Received
+// fields (RFC 5321 6.3), which the SMTP server counts. The zero value is an empty trail.
 type Trail struct{ delivered [][]byte }
 
 // Read replaces the trail by that of a message that begins with head. Its memory is head's.
@@ -38,8 +39,8 @@ func (t *Trail) Clear() {
 	t.delivered = t.delivered[:0]
 }
 
-// Delivered returns the addresses that the message has been delivered to, the last one first, at most
-// one more than MaxDelivered.
+// Delivered returns the addresses that the message has been delivered to, the last one first, at
+// most one more than MaxDelivered.
 func (t *Trail) Delivered() [][]byte { return t.delivered }
 
 // Loops reports whether a message for address is in a loop.

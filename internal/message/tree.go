@@ -1,7 +1,7 @@
 package message
 
-// Part is one part of a message, the message itself among them. Offsets are from the message's first
-// octet.
+// Part is one part of a message, the message itself among them. Offsets are from the message's
+// first octet.
 type Part struct {
 	Parent int // the part it is in; -1 for the message
 	Next   int // the part after the last one within it, so that those within are [own+1, Next)
@@ -18,8 +18,8 @@ type Part struct {
 }
 
 // Tree is the structure of a message, the parts in the order of their beginnings. The first is the
-// message. The children of a multipart are its parts; the one child of a message/rfc822 is the message
-// that it holds.
+// message. The children of a multipart are its parts; the one child of a message/rfc822 is the
+// message that it holds.
 type Tree struct {
 	Parts  []Part
 	Issues Issues // of all parts together
