@@ -57,7 +57,6 @@ type Group struct {
 	terms      atomic.Pointer[Terms] // of this member's log (terms.go)
 	leaders    atomic.Pointer[Terms] // of the leader that was compared with last
 	fetched    atomic.Pointer[Terms] // of the leader whose state was taken over last
-	met        atomic.Uint64         // the newest term whose leader was compared with
 	stopped    atomic.Bool           // for good: a leader lacks what was committed
 	noted      atomic.Uint64         // what is on disk of what is known to be committed (takenback.go)
 	ctx        context.Context       // ends with stop

@@ -170,7 +170,6 @@ func (g *Group) mayAsk(request any) error {
 	switch q := request.(type) {
 	case *raft.AppendEntriesRequest:
 		g.obey(q)
-		g.meet(q)
 		for old := g.told.Load(); q.LeaderCommitIndex > old && !g.told.CompareAndSwap(old, q.LeaderCommitIndex); old = g.told.Load() {
 		}
 	case *raft.InstallSnapshotRequest:

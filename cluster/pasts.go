@@ -23,9 +23,18 @@ type checkedLog struct {
 	known uint64
 }
 
+// comparison is a checkedLog, and what it takes to know that it still says all when the candidate
+// leads.
+type comparison struct {
+	checkedLog
+	has   position // where this member's log ended
+	term  uint64   // in which the candidate asked for a vote with that log; 0: it did not yet
+	table *Terms   // its; nil: its program has none
+}
+
 // pasts is what a voter has found of candidates' logs. Owned by transport.sift.
 type pasts struct {
-	found map[uint16]checkedLog // by member
+	found map[uint16]comparison // by member
 	told  time.Time
 }
 
@@ -33,9 +42,12 @@ type pasts struct {
 type candidacy struct {
 	rpc    raft.RPC
 	member uint16
+	term   uint64 // for which it is to have the vote; 0: it asks beforehand
 	last   position
-	known  uint64 // what this member knew to be committed when it asked
-	err    error  // why it gets no vote
+	known  uint64   // what this member knew to be committed when it asked
+	has    position // where this member's log ended then
+	table  *Terms   // what it answered
+	err    error    // why it gets no vote
 }
 
 // candidacyOf reads a request for a vote; nil: it is another one, or one of a transfer, whose
@@ -53,6 +65,7 @@ func candidacyOf(rpc raft.RPC) *candidacy {
 			return &candidacy{
 				rpc:    rpc,
 				member: memberOf(raft.ServerID(q.Addr)),
+				term:   q.Term,
 				last:   position{q.LastLogTerm, q.LastLogIndex},
 			}
 		}
@@ -67,11 +80,39 @@ func (g *Group) doubtful(rpc raft.RPC, p *pasts) *candidacy {
 	if c == nil || !g.running.Load() || !g.hearing.free() || c.last.before(g.position()) {
 		return nil
 	}
-	c.known = g.knownCommitted()
-	if c.known == 0 || p.found[c.member] == (checkedLog{c.last, c.known}) {
+	c.known, c.has = g.knownCommitted(), g.position()
+	found := p.found[c.member]
+	if c.known == 0 {
+		return nil
+	}
+	if found.checkedLog == (checkedLog{c.last, c.known}) {
+		if c.term > 0 {
+			found.term = c.term
+			p.found[c.member] = found
+		}
 		return nil
 	}
 	return c
+}
+
+// comparedWith reports whether the leader of a term was compared with when it stood for it, and
+// this member has just what it had then. A candidate's log does not change before it leads.
+func (p *pasts) comparedWith(g *Group, leader speaker) bool {
+	found := p.found[leader.member]
+	if found.term != leader.term || found.known != g.knownCommitted() || found.has != g.position() {
+		return false
+	}
+	if found.table != nil {
+		theirs := *found.table
+		theirs.Term, theirs.Leads = leader.term, true
+		g.leaders.Store(&theirs) // before raft has what the leader sends
+		g.done.Go(func() {
+			if err := g.learnTerms(&theirs); err != nil {
+				g.node.opts.Logf("%v", err) // another leader tells it again
+			}
+		})
+	}
+	return true
 }
 
 // check asks the candidate for its table, and hands on what came of it. A program that has none is
@@ -85,6 +126,7 @@ func (g *Group) check(c *candidacy, done chan<- *candidacy) {
 		c.err = fmt.Errorf("ask the candidate what its log is: %w", err)
 	case theirs == nil:
 	default:
+		c.table = theirs
 		if e := g.lackedBy(theirs); e != nil {
 			c.err = &otherPast{member: c.member, from: e.From, known: e.Known}
 		}
@@ -114,9 +156,9 @@ func (p *pasts) note(g *Group, c *candidacy) {
 	switch {
 	case c.err == nil:
 		if p.found == nil {
-			p.found = map[uint16]checkedLog{}
+			p.found = map[uint16]comparison{}
 		}
-		p.found[c.member] = checkedLog{c.last, c.known}
+		p.found[c.member] = comparison{checkedLog{c.last, c.known}, c.has, c.term, c.table}
 	case errors.As(c.err, &other) && time.Since(p.told) >= doubtTold:
 		p.told = time.Now()
 		g.node.opts.Logf(

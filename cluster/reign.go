@@ -38,11 +38,17 @@ func (g *Group) nameReign(q *raft.AppendEntriesRequest) {
 	q.Leader = append(bytes.Clone(reignMark), reign{q.Term, g.node.process}.encode()...)
 }
 
-// obey notes whose reign a request is of, and stops this member when that cannot be.
-func (g *Group) obey(q *raft.AppendEntriesRequest) {
+// reignNamed reads whose reign a request is of; false: its sender names none.
+func reignNamed(q *raft.AppendEntriesRequest) (reign, bool) {
 	name, ok := bytes.CutPrefix(q.Leader, reignMark)
 	r, whole := decodeReign(name)
-	if !ok || !whole || r.term != q.Term || q.Term < g.currentTerm() {
+	return r, ok && whole && r.term == q.Term
+}
+
+// obey notes whose reign a request is of, and stops this member when that cannot be.
+func (g *Group) obey(q *raft.AppendEntriesRequest) {
+	r, ok := reignNamed(q)
+	if !ok || q.Term < g.currentTerm() {
 		return // from a member that names none, or one that leads no more
 	}
 	v, err := g.log.Get([]byte(reignKey))

@@ -99,9 +99,11 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
 var errNotAsked = errors.New("this member was not asked to take over, or long ago")
 
 // sift passes on what the others may ask: no TimeoutNow that comes too late, no vote of a member in
-// quarantine, and none for a past that is another one (pasts.go). It ends with the group.
+// quarantine, none for a past that is another one (pasts.go), and nothing of a leader's log before
+// it was compared with (meet.go). It ends with the group.
 func (t *transport) sift() {
 	var pasts pasts
+	meetings := meetings{g: t.g, over: make(chan *meeting)}
 	checked := make(chan *candidacy)
 	for {
 		var rpc raft.RPC
@@ -111,6 +113,11 @@ func (t *transport) sift() {
 		case c = <-checked:
 			rpc = c.rpc
 			pasts.note(t.g, c)
+		case met := <-meetings.over:
+			for _, rpc := range meetings.end(met) {
+				t.pass(rpc)
+			}
+			continue
 		case <-t.g.stop:
 			return
 		}
@@ -124,20 +131,28 @@ func (t *transport) sift() {
 		if c != nil {
 			err = cmp.Or(err, c.err)
 		}
-		if err != nil {
+		if err == nil {
+			t.g.anyCandidate(rpc.Command)
+			err = t.g.hears(&rpc)
+		}
+		held := false
+		if err == nil {
+			held, err = meetings.hold(rpc, &pasts)
+		}
+		switch {
+		case err != nil:
 			rpc.Respond(nil, err)
-			continue
+		case !held:
+			t.pass(rpc)
 		}
-		t.g.anyCandidate(rpc.Command)
-		if err := t.g.hears(&rpc); err != nil {
-			rpc.Respond(nil, err)
-			continue
-		}
-		select {
-		case t.asked <- rpc:
-		case <-t.g.stop:
-			return
-		}
+	}
+}
+
+// pass gives a request to raft, if it still takes some.
+func (t *transport) pass(rpc raft.RPC) {
+	select {
+	case t.asked <- rpc:
+	case <-t.g.stop:
 	}
 }
 

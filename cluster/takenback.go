@@ -231,13 +231,18 @@ func (g *Group) lackedByLeader() *TakenBack {
 	return g.lackedBy(theirs)
 }
 
-// lackedBy says what a leader lacks of which this member knows that it was committed, or nil.
+// lackedBy says what a leader lacks of which this member knows that it was committed, or what it has
+// otherwise and raft would not replace; or nil.
 func (g *Group) lackedBy(leader *Terms) *TakenBack {
 	ours := g.Terms()
-	if from := ours.diverges(leader); from > 0 && from <= g.knownCommitted() {
-		return g.takenBackFrom(from, leader.Term)
+	from := ours.diverges(leader)
+	if from > g.knownCommitted() {
+		from = ours.forks(leader)
 	}
-	return nil
+	if from == 0 {
+		return nil
+	}
+	return g.takenBackFrom(from, leader.Term)
 }
 
 // LackedBy is the same for a group that does not run, as in an offline salvage.

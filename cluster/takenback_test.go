@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"net/http"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,9 +20,12 @@ const (
 // diverged makes what one disk that was rolled back does to a group of three: two lags with 20 of
 // 60 keys, one is put back to as many, and these two go on. three, which has all, was away; it is
 // stopped.
-func diverged(t *testing.T, which whichTerm) *many {
+func diverged(t *testing.T, which whichTerm, serves ...func(http.Handler) http.Handler) *many {
 	t.Helper()
 	m := newMany(t, 3)
+	if len(serves) > 0 {
+		m.serves = serves[0]
+	}
 	one := m.start(1)
 	m.leader()
 	m.start(2)

@@ -134,11 +134,24 @@ func (t *Terms) unsureBefore(o *Terms, index uint64) uint64 {
 
 // diverges is the first entry that is another one in the two logs, 0 when none is known to be.
 func (t *Terms) diverges(o *Terms) uint64 {
+	return t.first(o, func(a, b TermStart) bool { return a.Term != b.Term || a.rivals(b) })
+}
+
+// forks is the first entry that is another one in the two logs and that raft takes for the same, 0
+// when none is known to be.
+func (t *Terms) forks(o *Terms) uint64 { return t.first(o, TermStart.rivals) }
+
+// rivals reports whether two leaders had one term.
+func (s TermStart) rivals(o TermStart) bool {
+	return s.Term == o.Term && s.Process != 0 && o.Process != 0 && s.Process != o.Process
+}
+
+// first is the first entry of whose terms in the two logs something is so; 0: of none.
+func (t *Terms) first(o *Terms, is func(a, b TermStart) bool) uint64 {
 	for i := max(t.From, o.From, 1); i <= min(t.Last, o.Last); {
 		a, end, ok := t.at(i)
 		b, end2, ok2 := o.at(i)
-		if ok && ok2 &&
-			(a.Term != b.Term || a.Process != 0 && b.Process != 0 && a.Process != b.Process) {
+		if ok && ok2 && is(a, b) {
 			return i
 		}
 		i = max(i, min(end, end2)) + 1
@@ -267,18 +280,4 @@ func (g *Group) takeTerms(index uint64) ([]byte, error) {
 	}
 	g.terms.Store(next)
 	return json.Marshal(next)
-}
-
-// meet compares once with each leader of a later term, beside what raft does.
-func (g *Group) meet(q *raft.AppendEntriesRequest) {
-	old := g.met.Load()
-	if q.Term <= old || !g.running.Load() || !g.met.CompareAndSwap(old, q.Term) {
-		return
-	}
-	g.done.Go(func() {
-		if _, err := g.compare(g.ctx, memberOf(raft.ServerID(q.ID))); err != nil &&
-			g.ctx.Err() == nil {
-			g.met.CompareAndSwap(q.Term, old) // its next request asks again
-		}
-	})
 }

@@ -14,16 +14,18 @@ func TestTermsDiverge(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		a, b *Terms
-		want uint64
+		want uint64 // where they part
+		fork uint64 // where raft does not see it
 	}{
-		{"the same", table(1, 9, TermStart{1, 1, 7}), table(1, 5, TermStart{1, 1, 7}), 0},
-		{"other terms", table(1, 60, TermStart{2, 1, 7}, TermStart{3, 31, 7}), table(1, 40, TermStart{2, 1, 7}, TermStart{3, 21, 8}), 21},
-		{"other reigns of one term", table(1, 60, TermStart{2, 1, 7}, TermStart{3, 21, 7}), table(1, 40, TermStart{2, 1, 7}, TermStart{3, 21, 8}), 21},
-		{"a reign that is not known", table(1, 60, TermStart{2, 1, 7}), table(1, 40, TermStart{2, 1, 0}), 0},
-		{"one goes on in another term", table(1, 60, TermStart{2, 1, 7}), table(1, 70, TermStart{2, 1, 7}, TermStart{4, 50, 7}), 50},
-		{"nothing in common", table(50, 60, TermStart{2, 50, 7}), table(1, 40, TermStart{1, 1, 7}), 0},
-		{"one begins late", table(30, 60, TermStart{3, 30, 7}), table(1, 40, TermStart{2, 1, 7}), 30},
-		{"no table", table(61, 60), table(1, 40, TermStart{2, 1, 7}), 0},
+		{"the same", table(1, 9, TermStart{1, 1, 7}), table(1, 5, TermStart{1, 1, 7}), 0, 0},
+		{"other terms", table(1, 60, TermStart{2, 1, 7}, TermStart{3, 31, 7}), table(1, 40, TermStart{2, 1, 7}, TermStart{3, 21, 8}), 21, 31},
+		{"other reigns of one term", table(1, 60, TermStart{2, 1, 7}, TermStart{3, 21, 7}), table(1, 40, TermStart{2, 1, 7}, TermStart{3, 21, 8}), 21, 21},
+		{"other terms, and then other reigns of one", table(1, 60, TermStart{2, 1, 7}, TermStart{4, 31, 7}), table(1, 60, TermStart{2, 1, 7}, TermStart{3, 21, 8}, TermStart{4, 41, 8}), 21, 41},
+		{"a reign that is not known", table(1, 60, TermStart{2, 1, 7}), table(1, 40, TermStart{2, 1, 0}), 0, 0},
+		{"one goes on in another term", table(1, 60, TermStart{2, 1, 7}), table(1, 70, TermStart{2, 1, 7}, TermStart{4, 50, 7}), 50, 0},
+		{"nothing in common", table(50, 60, TermStart{2, 50, 7}), table(1, 40, TermStart{1, 1, 7}), 0, 0},
+		{"one begins late", table(30, 60, TermStart{3, 30, 7}), table(1, 40, TermStart{2, 1, 7}), 30, 0},
+		{"no table", table(61, 60), table(1, 40, TermStart{2, 1, 7}), 0, 0},
 	} {
 		if got, back := c.a.diverges(c.b), c.b.diverges(c.a); got != c.want || back != c.want {
 			t.Errorf(
@@ -33,6 +35,9 @@ func TestTermsDiverge(t *testing.T) {
 				back,
 				c.want,
 			)
+		}
+		if got, back := c.a.forks(c.b), c.b.forks(c.a); got != c.fork || back != c.fork {
+			t.Errorf("%s: they fork at %d, the other way round at %d, want %d", c.name, got, back, c.fork)
 		}
 	}
 }
