@@ -18,8 +18,8 @@ import (
 //
 //   - An answer to a heartbeat renews the lease, which says that nobody else leads, and rests on
 //     this member's promise to vote for nobody; that is true whatever its log is. It moves no entry,
-//     commits none, and its LastLog decides nothing that raft does: for a transfer, raft itself
-//     wants an answer to the leader's newest entry.
+//     commits none. Of its LastLog a member counts as caught up; but a change of members is an entry,
+//     and before a transfer raft itself wants an answer to the leader's newest entry.
 //   - A snapshot has only what the leader knows to be committed without this member, so a yes to it
 //     commits nothing; and the state behind it was compared just before (Group.fetch). What this
 //     member has beyond it is looked at with the first request that comes after it.
