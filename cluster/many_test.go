@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -25,6 +26,7 @@ type many struct {
 	mu        sync.Mutex
 	cut       map[uint16]bool // cannot be dialled, cannot dial
 	smallLog  bool
+	timeout   time.Duration // of heartbeats; 0: a second
 	onFailure func(error)
 	onLog     func(id uint16, line string)
 	serves    func(http.Handler) http.Handler // nil: a node's handler serves itself
@@ -62,7 +64,7 @@ func newMany(t *testing.T, n int) *many {
 func (m *many) start(id uint16) *member {
 	m.t.Helper()
 	x := m.members[id]
-	o := Options{Dir: "/node", FS: x.fs, Member: id, HeartbeatTimeout: time.Second, Logf: func(f string, a ...any) { m.t.Logf("%d: "+f, append([]any{id}, a...)...) }}
+	o := Options{Dir: "/node", FS: x.fs, Member: id, HeartbeatTimeout: cmp.Or(m.timeout, time.Second), Logf: func(f string, a ...any) { m.t.Logf("%d: "+f, append([]any{id}, a...)...) }}
 	if m.smallLog {
 		o.MarkerBytes, o.MarkerEntries, o.SegmentSize = 64<<10, 50, 1<<20
 	}
