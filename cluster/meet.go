@@ -85,6 +85,7 @@ func (m *meetings) hold(rpc raft.RPC, p *pasts) (held bool, err error) {
 	case m.now != nil && m.now.with.term == who.term:
 		return false, errMeeting // two leaders of one term: the first one's turn
 	case p.comparedWith(m.g, who):
+		m.drop()
 		m.met = who
 		return false, nil
 	default:
@@ -100,14 +101,21 @@ func (m *meetings) hold(rpc raft.RPC, p *pasts) (held bool, err error) {
 	return true, nil
 }
 
-// begin has a leader compared with. What is held of one of an earlier term is refused.
-func (m *meetings) begin(who speaker) {
-	if m.now != nil {
-		m.now.cancel()
-		for _, rpc := range m.now.held {
-			rpc.Respond(nil, errMeeting)
-		}
+// drop ends what is under way with a leader of an earlier term, and refuses what is held of it.
+func (m *meetings) drop() {
+	if m.now == nil {
+		return
 	}
+	m.now.cancel()
+	for _, rpc := range m.now.held {
+		rpc.Respond(nil, errMeeting)
+	}
+	m.now = nil
+}
+
+// begin has a leader compared with.
+func (m *meetings) begin(who speaker) {
+	m.drop()
 	ctx, cancel := context.WithTimeout(m.g.ctx, meetPatience*m.g.lease.timeout)
 	now := &meeting{with: who, cancel: cancel}
 	m.now = now
