@@ -100,13 +100,17 @@ func (g *Group) discard(s side) error {
 	return errors.Join(g.deleteSide(batch, s), batch.Commit(pebble.NoSync))
 }
 
-// fetch takes over the state of another member, as of index or later, and lays it aside.
-func (g *Group) fetch(ctx context.Context, from uint16, index uint64) error {
+// fetch takes over the state of another member, as of an entry or later, and lays it aside. term is
+// that of the entry, 0 if who asks does not say.
+func (g *Group) fetch(ctx context.Context, from uint16, index, term uint64) error {
 	g.fetching.Lock()
 	defer g.fetching.Unlock()
 	terms, err := g.compare(ctx, from)
 	if err != nil {
 		return err
+	}
+	if g.running.Load() && g.hasEntry(index, term) {
+		return nil // the leader repeats itself (installed.go)
 	}
 	a, err := g.pending()
 	if err != nil {

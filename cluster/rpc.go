@@ -75,8 +75,9 @@ func (n *Node) serveFetch(w http.ResponseWriter, r *http.Request) {
 	}
 	from, err := strconv.ParseUint(r.FormValue("from"), 10, 16)
 	index, err2 := strconv.ParseUint(r.FormValue("index"), 10, 64)
+	term, _ := strconv.ParseUint(r.FormValue("term"), 10, 64) // older programs do not send it
 	if err = errors.Join(err, err2); err == nil {
-		err = g.fetch(r.Context(), uint16(from), index)
+		err = g.fetch(r.Context(), uint16(from), index, term)
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)

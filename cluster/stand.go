@@ -121,6 +121,9 @@ func (t *transport) sift() {
 		case <-t.g.stop:
 			return
 		}
+		if t.g.answerInstalled(rpc) {
+			continue
+		}
 		err := t.g.mayAsk(rpc.Command)
 		if c == nil && err == nil {
 			if c := t.g.doubtful(rpc, &pasts); c != nil {

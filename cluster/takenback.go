@@ -144,12 +144,7 @@ func (g *Group) overtakes(q *raft.InstallSnapshotRequest) bool {
 	if q.Term < g.currentTerm() || q.LastLogIndex > g.knownCommitted() {
 		return false
 	}
-	if m, err := g.loadMarker(); err == nil && m != nil && m.index == q.LastLogIndex &&
-		m.term == q.LastLogTerm {
-		return false
-	}
-	var l raft.Log
-	return g.log.GetLog(q.LastLogIndex, &l) != nil || l.Term != q.LastLogTerm
+	return !g.hasEntry(q.LastLogIndex, q.LastLogTerm)
 }
 
 // firstHere is the first entry that this member's log has: what is older is in its state only.

@@ -101,7 +101,7 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 	defer cancel()
 	stop := context.AfterFunc(t.g.ctx, cancel)
 	defer stop()
-	path := fmt.Sprintf("/cluster/fetch?group=%d&from=%s&index=%d", t.g.id, t.g.self(), args.LastLogIndex)
+	path := fmt.Sprintf("/cluster/fetch?group=%d&from=%s&index=%d&term=%d", t.g.id, t.g.self(), args.LastLogIndex, args.LastLogTerm)
 	if err := t.g.node.Call(ctx, memberOf(id), http.MethodPost, path, nil, nil); err != nil {
 		return fmt.Errorf("member %s takes over the state of group %d: %w", id, t.g.id, err)
 	}

@@ -1,0 +1,68 @@
+package cluster
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+// TestSnapshotComesTwice: a member that has a snapshot and entries after it keeps both when its
+// leader sends that snapshot once more, and takes over no state for it.
+func TestSnapshotComesTwice(t *testing.T) {
+	m := newMany(t, 2)
+	m.smallLog = true
+	m.onFailure = func(err error) { t.Errorf("a member stopped: %v", err) }
+	one := m.start(1)
+	m.leader()
+	m.put(one, 0, 400)
+	m.until("the log has been cut", func() bool { // or is gone: 0
+		first, err := one.g.log.FirstIndex()
+		return err == nil && (first == 0 || first > 100)
+	})
+	two := m.start(2)
+	m.grow(2)
+	m.verify(two, 400)
+	n := 400
+	has, err := two.g.loadMarker()
+	for last, _ := two.g.log.Last(); err == nil && last < has.index+5; last, _ = two.g.log.Last() {
+		m.put(one, n, 1)
+		n++
+		m.verify(two, n)
+		has, err = two.g.loadMarker()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, _ := two.g.log.Last()
+	side := two.g.side.Load()
+	content, from := has.encode(), []byte(one.g.self())
+	q := &raft.InstallSnapshotRequest{
+		RPCHeader:          raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: from, Addr: from},
+		SnapshotVersion:    raft.SnapshotVersionMax,
+		Term:               one.g.raft.CurrentTerm(),
+		Leader:             from,
+		LastLogIndex:       has.index,
+		LastLogTerm:        has.term,
+		Configuration:      has.configuration,
+		ConfigurationIndex: has.configIndex,
+		Size:               int64(len(content)),
+	}
+	var answer raft.InstallSnapshotResponse
+	id := serverID(2)
+	err = one.g.transport.InstallSnapshot(id, raft.ServerAddress(id), q, &answer, bytes.NewReader(content))
+	if err != nil || !answer.Success {
+		t.Errorf("the answer is %+v, %v", answer, err)
+	}
+	if now, _ := two.g.log.Last(); now < last {
+		t.Errorf("the log ended at %d, and ends at %d", last, now)
+	}
+	if now := two.g.side.Load(); now != side {
+		t.Error("it has taken over the state again")
+	}
+	if a, err := two.g.pending(); a != nil || err != nil {
+		t.Errorf("a state lies aside: %+v, %v", a, err)
+	}
+	m.put(one, n, 10)
+	m.verify(two, n+10)
+}
