@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/internal/testkit/confine"
 )
 
 // Instance is a running server. Its methods are not safe for use by several goroutines.
@@ -91,7 +92,7 @@ func startUnder(under []string, name string, args ...string) error {
 		return run(name, args...)
 	}
 	cmd := exec.Command(under[0], append(append(under[1:len(under):len(under)], name), args...)...)
-	if err := cmd.Start(); err != nil {
+	if err := confine.Start(cmd); err != nil {
 		return err
 	}
 	go cmd.Wait()
@@ -104,7 +105,7 @@ func launch(out io.Writer, name string, args ...string) (pid int, err error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
+	if err := confine.Start(cmd); err != nil {
 		return 0, err
 	}
 	go cmd.Wait()

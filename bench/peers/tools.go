@@ -8,8 +8,9 @@ import (
 	"regexp"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
+
+	"github.com/postroad/postroad/internal/testkit/confine"
 )
 
 // ToolsAvailable reports whether Postfix's load generator and receiving server are installed; nil
@@ -39,12 +40,11 @@ type SmtpSink struct {
 // StartSmtpSink starts one at addr, host:port.
 func StartSmtpSink(addr string) (*SmtpSink, error) {
 	s := &SmtpSink{cmd: exec.Command("smtp-sink", "-c", "-u", "nobody", addr, "1000"), done: make(chan struct{})}
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cmd.Start(); err != nil {
+	if err := confine.Start(s.cmd); err != nil {
 		return nil, err
 	}
 	go s.follow(out)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/internal/testkit/confine"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
@@ -136,8 +137,7 @@ func (n *node) start(program string) error {
 	args := append(append([]string{}, n.under...), program, "serve", "--config", n.config)
 	n.cmd = exec.Command(args[0], args[1:]...)
 	n.cmd.Stderr = out
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := n.cmd.Start(); err != nil {
+	if err := confine.Start(n.cmd); err != nil {
 		return fmt.Errorf("starting a node: %w", err)
 	}
 	n.gone = make(chan struct{})

@@ -12,13 +12,10 @@ import (
 )
 
 // TestBytesWritten measures write_bytes of /proc/PID/io per accepted octet, for bodies that do not
-// compress: straight through, and into a backlog. POSTROAD_LONG=1: 1 GiB straight through, 5 GiB of
-// backlog.
+// compress: 1 GiB straight through, and 5 GiB into a backlog.
 func TestBytesWritten(t *testing.T) {
-	fast, backlog := int64(64*kit.Mebibyte), int64(128*kit.Mebibyte)
-	if kit.Long() {
-		fast, backlog = 1024*kit.Mebibyte, 5*1024*kit.Mebibyte
-	}
+	kit.Measures(t)
+	const fast, backlog = 1024 * kit.Mebibyte, 5 * 1024 * kit.Mebibyte
 	for _, size := range []int{4096, 65536} {
 		for _, cell := range []struct {
 			name  string

@@ -73,19 +73,16 @@ func loadCluster(t *testing.T, nodes []*kit.Node, sink *kit.SmtpSink, conns, mes
 }
 
 // TestClusterSpeedAgainstPostfix measures clusters of three and five processes on this one machine,
-// end to end, against Postfix alone in the same run. POSTROAD_LONG=1 is the figure of
-// docs/performance.md; the short version only shows that the measurement works.
+// end to end, against Postfix alone in the same run.
 func TestClusterSpeedAgainstPostfix(t *testing.T) {
+	kit.Measures(t)
 	kit.Need(t, peers.PostfixAvailable())
-	rounds, postfixN, ourN, sizes := 1, 300, 1000, []int{3}
-	if kit.Long() {
-		rounds, postfixN, ourN, sizes = 3, 6000, 20000, []int{3, 5}
-	}
+	const rounds, postfixN, ourN = 3, 6000, 20000
 	sink := kit.StartSmtpSink(t)
 	dir := kit.Scratch(t)
 	logMachine(t, dir)
 	pf := kit.StartPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + sink.Port})
-	for _, size := range sizes {
+	for _, size := range []int{3, 5} {
 		t.Run(fmt.Sprintf("%d nodes", size), func(t *testing.T) {
 			nodes := directCluster(t, size, kit.SmartHost("127.0.0.1:"+sink.Port))
 			var theirs, ours []speed
@@ -101,7 +98,7 @@ func TestClusterSpeedAgainstPostfix(t *testing.T) {
 			t.Logf("%d nodes       %6.0f messages/s, %6.0f us CPU each, of all nodes together %v", size, our.rate, our.cpu, ours)
 			t.Logf("%d nodes: %.1f times the rate, %.1f %% of the CPU per message; %.2f octets written per accepted octet and member",
 				size, our.rate/their.rate, 100*our.cpu/their.cpu, w)
-			if kit.Long() && size == 3 && (our.rate < 4*their.rate || our.cpu > 0.18*their.cpu || w > 2.5) {
+			if size == 3 && (our.rate < 4*their.rate || our.cpu > 0.18*their.cpu || w > 2.5) {
 				t.Errorf("the bar is 4 times the rate at 18 %% of the CPU, and 2.5 octets written per accepted octet and member")
 			}
 		})
@@ -111,11 +108,9 @@ func TestClusterSpeedAgainstPostfix(t *testing.T) {
 // TestAcceptanceLatency measures the time from the end of the data to the 250 at a fixed rate, half
 // of what the systems take at most: one node, and three.
 func TestAcceptanceLatency(t *testing.T) {
+	kit.Measures(t)
 	sink := kit.StartSmtpSink(t)
-	conns, count, probe := 10, 300, 1000
-	if kit.Long() {
-		conns, count, probe = 20, 20_000, 20_000
-	}
+	const conns, count, probe = 20, 20_000, 20_000
 	one := kit.NewNode(t, kit.NodeOptions{Extra: kit.SmartHost("127.0.0.1:" + sink.Port)})
 	one.Start()
 	for _, nodes := range [][]*kit.Node{{one}, directCluster(t, 3, kit.SmartHost("127.0.0.1:"+sink.Port))} {

@@ -19,10 +19,8 @@ import (
 // The interval is to reach down to 1, the middle to be at most 1.05. Without POSTROAD_OLD the
 // program is compared with itself, which shows that the measurement works.
 func TestCPUAgainstOld(t *testing.T) {
-	pairs, messages := 2, 200
-	if kit.Long() {
-		pairs, messages = 20, 3000
-	}
+	kit.Measures(t)
+	const pairs, messages = 20, 3000
 	programs := []string{os.Getenv("POSTROAD_OLD"), ""}
 	sink := kit.StartSmtpSink(t)
 	for _, size := range []int{1, 3} {
@@ -64,7 +62,7 @@ func TestCPUAgainstOld(t *testing.T) {
 				low,
 				high,
 			)
-			if kit.Long() && (low > 1 || middle > 1.05) {
+			if low > 1 || middle > 1.05 {
 				t.Error("a message costs more than before")
 			}
 		})

@@ -14,14 +14,11 @@ import (
 )
 
 // TestIdleCost measures what three nodes cost that do nothing, with quiet shards of mailboxes.
-// POSTROAD_LONG=1 is what the bounds hold for; the short version only shows that the measurement
-// works. POSTROAD_OLD names another program to measure instead.
+// POSTROAD_OLD names another program to measure instead.
 func TestIdleCost(t *testing.T) {
-	last, cases := time.Second, []idleCase{{16, 0}}
-	if kit.Long() {
-		last, cases = time.Minute, []idleCase{{16, 0.015}, {64, 0.03}}
-	}
-	for _, c := range cases {
+	kit.Measures(t)
+	const last = time.Minute
+	for _, c := range []idleCase{{16, 0.015}, {64, 0.03}} {
 		t.Run(fmt.Sprintf("%d shards", c.shards), func(t *testing.T) {
 			nodes := kit.DirectClusterOf(
 				t,
@@ -32,9 +29,7 @@ func TestIdleCost(t *testing.T) {
 			)
 			nodes[0].AddUser("secret of the idle", "someone@postroad.test")
 			awaitRest(t, nodes, c.shards)
-			if kit.Long() {
-				pass(t, 10*time.Second)
-			}
+			pass(t, 10*time.Second)
 			before := make([]time.Duration, len(nodes))
 			start := time.Now()
 			for i, n := range nodes {
@@ -45,7 +40,7 @@ func TestIdleCost(t *testing.T) {
 			for i, n := range nodes {
 				share := float64(measure.CPU([]int{n.PID()})-before[i]) / float64(took)
 				t.Logf("%d shards: node %d takes %.2f %% of a core", c.shards, i+1, 100*share)
-				if c.bound > 0 && share > c.bound {
+				if share > c.bound {
 					t.Errorf("the bound is %.1f %%", 100*c.bound)
 				}
 			}
@@ -55,7 +50,7 @@ func TestIdleCost(t *testing.T) {
 
 type idleCase struct {
 	shards int
-	bound  float64 // of a core; 0: none
+	bound  float64 // of a core
 }
 
 // awaitRest waits until all shards are spread evenly over the nodes.

@@ -17,13 +17,11 @@ import (
 )
 
 // TestPOP3Idle holds connections open: that have said CAPA, in clear and inside TLS, and that have
-// logged in, each to a mailbox of its own. What each costs the node in memory. POSTROAD_LONG=1:
-// 5,000, under 12 KiB each.
+// logged in, each to a mailbox of its own. What each of 5,000 costs the node in memory: less than 12
+// KiB.
 func TestPOP3Idle(t *testing.T) {
-	conns, bound := 800, int64(40<<10) // few connections do not outweigh what the handshakes leave to the collector
-	if kit.Long() {
-		conns, bound = 5000, 12<<10
-	}
+	kit.Measures(t)
+	const conns, bound = 5000, 12 << 10
 	kit.RaiseFiles(t, conns+2000)
 	capa := func(secure bool) func(*kit.PopNode, int) *kit.PopClient {
 		return func(n *kit.PopNode, _ int) *kit.PopClient {
@@ -89,14 +87,13 @@ func TestPOP3Idle(t *testing.T) {
 	}
 }
 
-// TestPOP3SlowReader has clients ask for large messages and not read them: what each costs the node
-// in memory. Then some read on, and get all of it. POSTROAD_LONG=1: 100 of them, under 256 KiB
-// each.
+// TestPOP3SlowReader has clients ask for large messages and not read them. Then some read on, and
+// get all of it. POSTROAD_LONG=1: 100 of them cost the node less than 256 KiB of memory each.
 func TestPOP3SlowReader(t *testing.T) {
 	const size = 8 << 20
-	readers, bound := 20, int64(1<<20) // few readers do not outweigh the buffers that all of them share
+	readers, bound := 4, int64(256<<10)
 	if kit.Long() {
-		readers, bound = 100, 256<<10
+		readers = 100 // few do not outweigh the buffers that all of them share
 	}
 	n := kit.NewPopNode(t, kit.NodeOptions{})
 	n.Start()
@@ -136,7 +133,7 @@ func TestPOP3SlowReader(t *testing.T) {
 	}
 	each := (peak - before) / int64(readers)
 	t.Logf("%d readers that do not read %d MiB: %.1f KiB each", readers, size>>20, float64(each)/1024)
-	if each > bound {
+	if kit.Long() && each > bound {
 		t.Errorf("the bound is %d KiB", bound>>10)
 	}
 	for _, c := range clients[:2] {
@@ -148,12 +145,10 @@ func TestPOP3SlowReader(t *testing.T) {
 }
 
 // TestPOP3Listing asks for STAT, LIST and UIDL of a large maildrop, from the password to the last
-// line. POSTROAD_LONG=1: 100,000 messages, in under 50 ms.
+// line: of 100,000 messages in less than 50 ms.
 func TestPOP3Listing(t *testing.T) {
-	count, bound := 10_000, 200*time.Millisecond
-	if kit.Long() {
-		count, bound = 100_000, 50*time.Millisecond
-	}
+	kit.Measures(t)
+	const count, bound = 100_000, 50 * time.Millisecond
 	n := kit.NewPopNode(t, kit.NodeOptions{})
 	n.Start()
 	file := filepath.Join(t.TempDir(), "mbox")
@@ -195,13 +190,11 @@ func TestPOP3Listing(t *testing.T) {
 
 // TestPOP3Speed downloads a mailbox of messages of 4 KiB from this program and from Dovecot, in
 // turn, with its Maildir and its own format: as most clients do, one RETR after the other, and
-// pipelined. POSTROAD_LONG=1: 10,000 messages, at least as fast.
+// pipelined. It is to be at least as fast.
 func TestPOP3Speed(t *testing.T) {
+	kit.Measures(t)
 	kit.Need(t, peers.DovecotAvailable())
-	count, rounds := 2000, 3
-	if kit.Long() {
-		count, rounds = 10_000, 7
-	}
+	const count, rounds = 10_000, 7
 	messages := kit.Uniform(count, 4096)
 	n := kit.NewPopNode(t, kit.NodeOptions{})
 	n.Start()
@@ -242,7 +235,7 @@ func TestPOP3Speed(t *testing.T) {
 			}
 			our := median(got[2]).rate
 			t.Logf("%.2f times as fast as with Maildir, %.2f times as fast as with mdbox", our/median(got[0]).rate, our/median(got[1]).rate)
-			if kit.Long() && our < median(got[0]).rate {
+			if our < median(got[0]).rate {
 				t.Error("the bar is as fast as Dovecot with Maildir")
 			}
 		})

@@ -21,29 +21,25 @@ type relayUnderTest struct {
 
 // relayCase is one load, and what Postroad is to reach with it against Postfix in the same run.
 type relayCase struct {
-	size, conns          int
-	postfixN, ourN       int     // messages of one round of the long version
-	rate, cpu            float64 // at least so many times its rate, at most this part of its CPU per message; 0: no bar
-	shortPostfix, shortN int
+	size, conns    int
+	postfixN, ourN int     // messages of one round
+	rate, cpu      float64 // at least so many times its rate, at most this part of its CPU per message; 0: no bar
 }
 
 var relayCases = []relayCase{
-	{size: 4 << 10, conns: 20, postfixN: 6000, ourN: 60000, rate: 12, cpu: 0.055, shortPostfix: 300, shortN: 3000},
-	{size: 4 << 10, conns: 200, postfixN: 6000, ourN: 60000, rate: 12, cpu: 0.055, shortPostfix: 300, shortN: 3000},
-	{size: 64 << 10, conns: 20, postfixN: 4000, ourN: 12000, rate: 4, cpu: 1. / 6, shortPostfix: 100, shortN: 300},
-	{size: 1 << 20, conns: 20, postfixN: 600, ourN: 1500, cpu: 1. / 3, shortPostfix: 20, shortN: 40},
+	{size: 4 << 10, conns: 20, postfixN: 6000, ourN: 60000, rate: 12, cpu: 0.055},
+	{size: 4 << 10, conns: 200, postfixN: 6000, ourN: 60000, rate: 12, cpu: 0.055},
+	{size: 64 << 10, conns: 20, postfixN: 4000, ourN: 12000, rate: 4, cpu: 1. / 6},
+	{size: 1 << 20, conns: 20, postfixN: 600, ourN: 1500, cpu: 1. / 3},
 }
 
 // TestSpeedAgainstPostfix measures end to end, from the first connect of smtp-source to the last
 // message counted by smtp-sink, both from Postfix's package, with fsync on in both relays and their
-// data on the same file system, in alternation. The short version only shows that the measurement
-// works; POSTROAD_LONG=1 is the figure of docs/performance.md.
+// data on the same file system, in alternation.
 func TestSpeedAgainstPostfix(t *testing.T) {
+	kit.Measures(t)
 	kit.Need(t, peers.PostfixAvailable())
-	rounds := 1
-	if kit.Long() {
-		rounds = 3
-	}
+	const rounds = 3
 	sink := kit.StartSmtpSink(t)
 	dir := kit.Scratch(t)
 	logMachine(t, dir)
@@ -58,15 +54,12 @@ func TestSpeedAgainstPostfix(t *testing.T) {
 	for _, c := range relayCases {
 		t.Run(fmt.Sprintf("%d octets, %d connections", c.size, c.conns), func(t *testing.T) { c.compare(t, systems, sink, rounds) })
 	}
-	countFsyncs(t, sink, relayCases[0].shortPostfix, relayCases[0].shortN)
+	countFsyncs(t, sink, 300, 3000)
 }
 
 // compare has both systems, Postfix first, relay in turn.
 func (c relayCase) compare(t *testing.T, systems []relayUnderTest, sink *kit.SmtpSink, rounds int) {
-	messages := []int{c.shortPostfix, c.shortN}
-	if kit.Long() {
-		messages = []int{c.postfixN, c.ourN}
-	}
+	messages := []int{c.postfixN, c.ourN}
 	var got [2][]speed
 	for range rounds {
 		for i, sys := range systems {
@@ -77,7 +70,7 @@ func (c relayCase) compare(t *testing.T, systems []relayUnderTest, sink *kit.Smt
 	t.Logf("postfix  %6.0f messages/s, %6.0f us CPU each %v", pf.rate, pf.cpu, got[0])
 	t.Logf("postroad %6.0f messages/s, %6.0f us CPU each %v", our.rate, our.cpu, got[1])
 	t.Logf("%.1f times the rate, %.1f %% of the CPU per message", our.rate/pf.rate, 100*our.cpu/pf.cpu)
-	if kit.Long() && (our.rate < c.rate*pf.rate || our.cpu > c.cpu*pf.cpu) {
+	if our.rate < c.rate*pf.rate || our.cpu > c.cpu*pf.cpu {
 		t.Errorf("the bar is %v times the rate at %.1f %% of the CPU", c.rate, 100*c.cpu)
 	}
 }

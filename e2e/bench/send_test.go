@@ -21,24 +21,21 @@ import (
 )
 
 // TestSendAgainstSmtpSource sends to Postfix's smtp-sink with `postroad bench send` and with
-// Postfix's smtp-source, in alternation: no pipelining, connections reused, 4 KiB. The short
-// version only shows that the measurement works; POSTROAD_LONG=1 is the figure of
-// docs/performance.md, which under a real-time priority is that of a machine of one's own:
+// Postfix's smtp-source, in alternation: no pipelining, connections reused, 4 KiB. Under a real-time
+// priority its figure is that of a machine of one's own:
 //
 //	POSTROAD_LONG=1 chrt -r 5 go test ./e2e/bench -run TestSendAgainstSmtpSource -v
 //
 // As with the sink, rates are compared round by round, and the processor time is that of the
 // generator's whole process, its start included.
 func TestSendAgainstSmtpSource(t *testing.T) {
+	kit.Measures(t)
 	kit.NeedProgram(t, "smtp-source", "postfix")
 	kit.NeedProgram(t, "smtp-sink", "postfix")
-	rounds, messages := 1, 1000
-	if kit.Long() {
-		rounds, messages = 6, 100_000 // so that the start of a process counts little
-	}
+	const rounds = 6
 	addr := "127.0.0.1:" + kit.StartSmtpSink(t).Port
 	for _, conns := range []int{1, 20, 200} {
-		messages := messages
+		messages := 100_000 // so that the start of a process counts little
 		if conns == 1 {
 			messages /= 5 // it takes five times as long
 		}
@@ -48,7 +45,7 @@ func TestSendAgainstSmtpSource(t *testing.T) {
 		rate, cpu := inTurn(t, fmt.Sprintf("%3d connections", conns), [2]string{"smtp-source", "postroad send"}, rounds, func(which int) speed {
 			return generate(t, messages, [][]string{theirs, ours}[which])
 		})
-		if kit.Long() && (rate < 0.9 || cpu > 1.05) {
+		if rate < 0.9 || cpu > 1.05 {
 			t.Errorf("%d connections: smtp-source's rate at its CPU is what it was", conns)
 		}
 	}

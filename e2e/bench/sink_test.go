@@ -20,12 +20,11 @@ import (
 	"github.com/postroad/postroad/bench/record"
 	"github.com/postroad/postroad/bench/sink"
 	"github.com/postroad/postroad/e2e/kit"
+	"github.com/postroad/postroad/internal/testkit/confine"
 )
 
 // TestSinkAgainstSmtpSink feeds `postroad bench sink`, which writes down each message, and
-// Postfix's smtp-sink, which does not, from Postfix's smtp-source, in alternation. The short
-// version only shows that the measurement works; POSTROAD_LONG=1 is the figure of
-// docs/performance.md:
+// Postfix's smtp-sink, which does not, from Postfix's smtp-source, in alternation:
 //
 //	POSTROAD_LONG=1 go test ./e2e/bench -run TestSinkAgainstSmtpSink -v
 //
@@ -33,12 +32,10 @@ import (
 // are compared round by round: it is the middle of these ratios that counts. For the processor time
 // it is the mean of all.
 func TestSinkAgainstSmtpSink(t *testing.T) {
+	kit.Measures(t)
 	kit.NeedProgram(t, "smtp-sink", "postfix")
 	kit.NeedProgram(t, "smtp-source", "postfix")
-	rounds, messages := 1, 1000
-	if kit.Long() {
-		rounds, messages = 20, 5000
-	}
+	const rounds, messages = 20, 5000
 	theirs, ours := startReceiver(t, "smtp-sink", "-u", "nobody", "ADDR", "1000"), startBenchSink(t)
 	both, sent := [2]*receiver{theirs, ours.receiver}, 0
 	for _, conns := range []int{1, 20, 200} {
@@ -46,7 +43,7 @@ func TestSinkAgainstSmtpSink(t *testing.T) {
 			return both[which].measure(t, conns, messages)
 		})
 		sent += rounds * messages
-		if kit.Long() && (rate < 1 || cpu >= 1) {
+		if rate < 1 || cpu >= 1 {
 			t.Errorf("%d connections: the bar is smtp-sink's rate at less CPU", conns)
 		}
 	}
@@ -72,7 +69,7 @@ func startReceiver(t *testing.T, program string, args ...string) *receiver {
 	}
 	r.cmd = exec.Command(program, args...)
 	r.cmd.Stdout = &r.out
-	if err := r.cmd.Start(); err != nil {
+	if err := confine.Start(r.cmd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.cmd.Process.Kill(); r.cmd.Wait() }) // has ended already, when all went well

@@ -23,12 +23,10 @@ const (
 var movesAgain = regexp.MustCompile(`move again after ([\d.]+) s`)
 
 // TestFailover measures how soon what a killed node left behind moves again: in the demonstration,
-// and when all nodes were killed and started again. POSTROAD_LONG=1: 20 times each, with bounds.
+// and when all nodes were killed and started again, 20 times each.
 func TestFailover(t *testing.T) {
-	times := 1
-	if kit.Long() {
-		times = 20
-	}
+	kit.Measures(t)
+	const times = 20
 	program := kit.Binary(t, "")
 	kit.NeedClusters(t, program)
 	t.Run("one killed", func(t *testing.T) {
@@ -56,7 +54,7 @@ func TestFailover(t *testing.T) {
 	})
 }
 
-// judgeMoves says what was measured, and in the long run whether it is within the bound.
+// judgeMoves says what was measured, and whether it is within the bound.
 func judgeMoves(t *testing.T, took []time.Duration, bound time.Duration) {
 	t.Helper()
 	if len(took) == 0 {
@@ -66,7 +64,7 @@ func judgeMoves(t *testing.T, took []time.Duration, bound time.Duration) {
 	slices.Sort(took)
 	middle := took[len(took)/2]
 	t.Logf("mail moves again after %v, the middle of %d; all: %v", middle, len(took), took)
-	if kit.Long() && middle > bound {
+	if middle > bound {
 		t.Errorf("the bound is %v", bound)
 	}
 }

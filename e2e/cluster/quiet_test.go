@@ -7,21 +7,17 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/e2e/kit"
+	"github.com/postroad/postroad/internal/testkit/confine"
 )
 
 // TestQuietUnderLoad has three nodes with a little mail beside processes that take all the CPU
-// there is: no group may change its leader but where the machine stood still. POSTROAD_LONG=1: 20
-// processes, 30 minutes, or what -timeout leaves.
+// there is, 20 of them: no group may change its leader but where the machine stood still. It takes 30
+// minutes, or what -timeout leaves.
 func TestQuietUnderLoad(t *testing.T) {
-	busy, last := 2, 3*time.Second
-	if kit.Long() {
-		busy, last = 20, 30*time.Minute
-		if end, ok := t.Deadline(); ok {
-			last = min(
-				last,
-				time.Until(end)-2*time.Minute,
-			) // a start and an end beside them take their time
-		}
+	kit.Measures(t)
+	busy, last := 20, 30*time.Minute
+	if end, ok := t.Deadline(); ok {
+		last = min(last, time.Until(end)-2*time.Minute) // a start and an end beside them take their time
 	}
 	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: 11, Clients: 3, Interval: time.Second})
 	for range busy {
@@ -68,7 +64,7 @@ func TestQuietUnderLoad(t *testing.T) {
 		unexplained,
 		len(r.Driver.Stops()),
 	)
-	if kit.Long() && unexplained > 0 {
+	if unexplained > 0 {
 		t.Error("a group changed its leader for nothing")
 	}
 }
@@ -97,7 +93,7 @@ func termsOf(r *kit.Run, before map[uint64]uint64) map[uint64]uint64 {
 func spin(t *testing.T) {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", "while :; do :; done")
-	if err := cmd.Start(); err != nil {
+	if err := confine.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

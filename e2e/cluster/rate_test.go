@@ -21,17 +21,10 @@ const (
 
 // TestClusterRate: three nodes with far more mail for one site than it may get. The site never sees
 // more connections or transactions than the limits of the whole cluster say, and nearly as many as
-// they allow; also while a node is dead, and while one is cut off. The averages count in the long
-// run only (POSTROAD_LONG=1): with a few seconds for each fault, on a machine that does other
-// things too, they say nothing.
+// they allow; also while a node is dead, and while one is cut off.
 func TestClusterRate(t *testing.T) {
-	if !kit.Long() {
-		t.Skip("skipped: it depends on the speed of the machine and is for the long run, POSTROAD_LONG=1")
-	}
-	span := 10 * time.Second
-	if kit.Long() {
-		span = time.Minute
-	}
+	kit.Measures(t)
+	const span = time.Minute
 	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Domains: 1, Size: 1 << 10, Quiet: true, Extra: `
 [shaping."a.example"]
 rate = "50/s"
@@ -80,7 +73,7 @@ func average(r *kit.Run, when string, from time.Time, least float64) {
 		}
 	}
 	rate := float64(n) / took.Seconds()
-	if r.T.Logf("%s: %.1f transactions a second over %.1f s: %v", when, rate, took.Seconds(), seconds); kit.Long() && rate < least {
+	if r.T.Logf("%s: %.1f transactions a second over %.1f s: %v", when, rate, took.Seconds(), seconds); rate < least {
 		r.T.Errorf("%s: the site got %.1f transactions a second, at least %.0f of %d are wanted", when, rate, least, siteRate)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/e2e/kit"
+	"github.com/postroad/postroad/internal/testkit/confine"
 	"github.com/postroad/postroad/internal/testkit/faults"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
@@ -240,7 +241,7 @@ func cutShort(r *kit.Run, n *faults.Node, text string) (printed string) {
 	)
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in
-	if err := cmd.Start(); err != nil {
+	if err := confine.Start(cmd); err != nil {
 		r.T.Fatal(err)
 	}
 	go func() {

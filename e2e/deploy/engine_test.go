@@ -32,6 +32,7 @@ func needDocker(t testing.TB) *docker {
 		t.Skip("skipped: POSTROAD_DOCKER=1 tries the image with Docker (apt-get install docker.io iptables docker-compose); " +
 			"as root it starts an engine of its own when none runs")
 	}
+	kit.Alone(t, "docker") // images, networks and ports have fixed names
 	d := &docker{t: t}
 	if _, err := d.try("info"); err != nil {
 		d.startEngine()

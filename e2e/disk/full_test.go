@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/e2e/kit"
+	"github.com/postroad/postroad/internal/testkit/confine"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
@@ -99,7 +100,7 @@ func mounted(t *testing.T, n *kit.Node, how ...string) (seen string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := confine.Start(cmd); err != nil {
 		kit.Need(t, err)
 	}
 	t.Cleanup(func() { in.Close(); cmd.Wait() })

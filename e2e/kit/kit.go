@@ -26,6 +26,14 @@ func Rounds(brief, longer int) int {
 // Long reports whether the long version of a scenario was asked for.
 func Long() bool { return os.Getenv("POSTROAD_LONG") != "" }
 
+// Measures skips a measurement, which says something only on a machine that does nothing else.
+func Measures(t testing.TB) {
+	t.Helper()
+	if !Long() {
+		t.Skip("skipped: a measurement is for the long run, POSTROAD_LONG=1")
+	}
+}
+
 // Need skips the scenario when err is set, or fails it when every peer is required.
 func Need(t testing.TB, err error) {
 	t.Helper()
@@ -70,6 +78,20 @@ func FreeAddr(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return addr
+}
+
+// Alone takes what there is once on the machine, a fixed name or port, until the test ends, and
+// waits for whoever has it.
+func Alone(t testing.TB, what string) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "postroad-"+what+".lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	if err == nil {
+		t.Cleanup(func() { f.Close() })
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Eventually waits until cond holds, polling; it fails the test with what() after the limit.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/measure"
+	"github.com/postroad/postroad/internal/testkit/confine"
 )
 
 // Node is one real process with a configuration of its own.
@@ -108,7 +109,7 @@ func (n *Node) Launch() {
 	n.stderr.Reset()
 	n.Cmd.Stderr = &tail{n: n}
 	n.Cmd.Env = append(os.Environ(), "TZ=UTC")
-	if err := n.Cmd.Start(); err != nil {
+	if err := confine.Start(n.Cmd); err != nil {
 		n.T.Fatal(err)
 	}
 	n.Done = make(chan struct{})

@@ -12,17 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stage tells a copy of the test binary what it is. POSTROAD_CONFINE=off leaves the tests where
-// they are, for a debugger.
+// What Variable says.
 const (
-	stage  = "POSTROAD_CONFINE"
-	first  = "first"  // process 1 of the namespaces
-	inside = "inside" // the tests
+	first  = "first"  // this is process 1 of the namespaces
+	inside = "inside" // these are the tests
 )
 
 // Main runs the tests, which run returns the exit status of, in namespaces of their own.
 func Main(run func() int) int {
-	switch os.Getenv(stage) {
+	switch os.Getenv(Variable) {
 	case first:
 		return confined()
 	case "":
@@ -59,7 +57,7 @@ func outside() (status int, ok bool) {
 func again(as string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
-	cmd.Env = append(os.Environ(), stage+"="+as)
+	cmd.Env = append(os.Environ(), Variable+"="+as)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd

@@ -3,3 +3,7 @@
 // binaries that run side by side do not take each other's ports. It takes Linux and root; elsewhere
 // the binary runs as it is.
 package confine
+
+// Variable is the environment's variable that tells a copy of the test binary what it is. With
+// "off" the tests run where they are, for a debugger.
+const Variable = "POSTROAD_CONFINE"

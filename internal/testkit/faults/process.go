@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"github.com/postroad/postroad/internal/testkit/confine"
 )
 
 // process is one run of the program. It ends with the one who started it.
@@ -26,8 +28,7 @@ func startProcess(program, logFile string, env []string, args ...string) (*proce
 	p := &process{cmd: exec.Command(program, args...), gone: make(chan struct{}), log: newTail(f)}
 	p.cmd.Stderr = p.log
 	p.cmd.Env = append(append(os.Environ(), "TZ=UTC"), env...)
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	if err := confine.Start(p.cmd); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(program), err)
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/postroad/postroad/internal/testkit/confine"
 )
 
 // Slapd is OpenLDAP's server with one small database, dc=example,dc=net, whose manager is
@@ -81,8 +83,7 @@ func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
 // start starts the server, and waits until it answers.
 func (s *Slapd) start(ctx context.Context) error {
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := s.cmd.Start(); err != nil {
+	if err := confine.Start(s.cmd); err != nil {
 		return err
 	}
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -1,0 +1,10 @@
+package ldap
+
+import (
+	"os"
+	"testing"
+
+	"github.com/postroad/postroad/internal/testkit/confine"
+)
+
+func TestMain(m *testing.M) { os.Exit(confine.Main(m.Run)) }
