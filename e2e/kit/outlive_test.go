@@ -2,12 +2,13 @@ package kit
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,20 +21,25 @@ func TestMain(m *testing.M) { Main(m) }
 // sacrificed makes TestSacrificed what it is called.
 const sacrificed = "POSTROAD_SACRIFICED"
 
-// TestNothingOutlivesTheTests: a test binary is killed, or ended by its time-out, while it has
-// nodes, a Postfix and an smtp-sink. None of their processes is left.
+// TestNothingOutlivesTheTests: a test binary is killed, or panics, as it does after its time-out,
+// while it has nodes, a Postfix and an smtp-sink. None of their processes is left.
 func TestNothingOutlivesTheTests(t *testing.T) {
 	Need(t, peers.PostfixAvailable())
 	here, err := os.Readlink("/proc/self/ns/pid")
 	if err != nil {
 		t.Fatal(err)
 	}
-	Binary(t, "") // so that the time-out is not spent on it
-	for _, c := range []struct{ name, timeout string }{{"killed", "10m"}, {"timed out", "20s"}} {
-		t.Run(c.name, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run", "^TestSacrificed$", "-test.timeout", c.timeout)
+	for name, end := range map[string]func(*exec.Cmd, io.Closer){
+		"killed": func(cmd *exec.Cmd, _ io.Closer) { cmd.Process.Kill() },
+		"panics": func(_ *exec.Cmd, in io.Closer) { in.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestSacrificed$")
 			cmd.Env = append(os.Environ(), confine.Variable+"=", sacrificed+"=1")
-			cmd.Stderr = os.Stderr
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -42,14 +48,13 @@ func TestNothingOutlivesTheTests(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer cmd.Wait()
-			space := ""
-			for lines := bufio.NewScanner(out); space == "" && lines.Scan(); {
-				space, _ = strings.CutPrefix(lines.Text(), "all runs in ")
-				space, _ = strings.CutPrefix(space, here) // it is not confined: see below
+			space, found := "", false
+			for lines := bufio.NewScanner(out); !found && lines.Scan(); {
+				space, found = strings.CutPrefix(lines.Text(), "all runs in ")
 			}
-			if space == "" {
-				cmd.Process.Kill()
-				Need(t, fmt.Errorf("tests may not have namespaces of their own here"))
+			if space == here {
+				in.Close()
+				Need(t, errors.New("tests may not have namespaces of their own here"))
 			}
 			all := strings.Join(programsIn(space), " ")
 			for _, name := range []string{"postroad", "master", "smtpd", "smtp-sink"} {
@@ -57,9 +62,7 @@ func TestNothingOutlivesTheTests(t *testing.T) {
 					t.Fatalf("%s is not among the processes that are to end: %s", name, all)
 				}
 			}
-			if c.name == "killed" {
-				cmd.Process.Signal(syscall.SIGKILL)
-			}
+			end(cmd, in)
 			Eventually(t, time.Minute, func() bool { return len(programsIn(space)) == 0 },
 				func() string { return fmt.Sprint("what lives on: ", programsIn(space)) })
 		})
@@ -82,6 +85,8 @@ func TestSacrificed(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Printf("all runs in %s\n", space)
+	io.Copy(io.Discard, os.Stdin)
+	go panic("as after the time-out")
 	select {}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/postroad/postroad/internal/testkit/confine"
 )
@@ -80,6 +81,7 @@ func (b *builds) build(tags string) (path string, err error) {
 	if err := consulted(strings.TrimSpace(string(root))); err != nil {
 		return "", err
 	}
+	sweep(shared)
 	program := filepath.Join(shared, "postroad-"+tags)
 	cmd := exec.Command("go", "build", "-tags", tags, "-o", program, "./cmd/postroad")
 	cmd.Dir = strings.TrimSpace(string(root))
@@ -112,6 +114,16 @@ func consulted(root string) error {
 		}
 		return err
 	})
+}
+
+// sweep removes what runs that were killed have left: folders of a day ago.
+func sweep(shared string) {
+	left, _ := filepath.Glob(filepath.Join(shared, "*-*"))
+	for _, path := range left {
+		if info, err := os.Stat(path); err == nil && info.IsDir() && time.Since(info.ModTime()) > 24*time.Hour {
+			os.RemoveAll(path)
+		}
+	}
 }
 
 // remove removes what belongs to this process.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/postroad/postroad/internal/testkit/faults"
 )
@@ -55,6 +56,11 @@ func (r *Run) Status(n *faults.Node, args ...string) (int, string) {
 		r.T.Fatal(err)
 	}
 	return 0, out
+}
+
+// StoodStill reports whether the machine has stood still since then.
+func (r *Run) StoodStill(since time.Time) bool {
+	return slices.ContainsFunc(r.Driver.Stops(), func(s faults.Stop) bool { return s.Until.After(since) })
 }
 
 // Chronicle is what the nodes said of themselves, without what they said of mail.

@@ -39,7 +39,12 @@ func TestRemovedIsTold(t *testing.T) {
 	for _, n := range []*faults.Node{nodes[0], nodes[2], fifth} {
 		mustSay(r, n, true, "ok\n", dead.Name+" (member ", ") does not answer, since "+crash.From.UTC().Format("2006-01-02T"), "survives no further loss: its voters are ")
 	}
-	r.Command(nodes[0], "cluster", "replace", dead.Name, fifth.Name)
+	var said string
+	kit.Eventually(t, time.Minute, func() bool { // it may be told to wait until others have its places
+		var status int
+		status, said = r.Status(nodes[0], "cluster", "replace", dead.Name, fifth.Name)
+		return status == 0
+	}, func() string { return "it is not replaced: " + said })
 	dead.Retire()
 	if err := dead.Start(); err != nil {
 		t.Fatal(err)
