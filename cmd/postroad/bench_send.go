@@ -16,7 +16,8 @@ import (
 
 	"github.com/postroad/postroad/bench/load"
 	"github.com/postroad/postroad/bench/record"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // target is where a load goes.
@@ -30,11 +31,11 @@ type target struct {
 func resolve(ctx context.Context, hostPort string) (t target, err error) {
 	host, port, err := net.SplitHostPort(hostPort)
 	if err != nil || host == "" || port == "" {
-		return t, usage(fmt.Sprintf("%q: HOST:PORT it should be", hostPort), "for example 127.0.0.1:2525")
+		return t, cli.Usage(fmt.Sprintf("%q: HOST:PORT it should be", hostPort), "for example 127.0.0.1:2525")
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil || len(addrs) == 0 {
-		return t, &admin.Error{Exit: admin.ExitUnavailable, Message: fmt.Sprintf("%s is not known: %v", host, err)}
+		return t, &api.Error{Exit: api.ExitUnavailable, Message: fmt.Sprintf("%s is not known: %v", host, err)}
 	}
 	t = target{host: host, addr: net.JoinHostPort(addrs[0].Unmap().String(), port), private: true}
 	for _, a := range addrs {
@@ -46,7 +47,7 @@ func resolve(ctx context.Context, hostPort string) (t target, err error) {
 func isPrivate(a netip.Addr) bool { return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() }
 
 // run is the load from beginning to end.
-func (b *benchSend) run(ctx context.Context, c *console) (err error) {
+func (b *benchSend) run(ctx context.Context, c *cli.Console) (err error) {
 	if b.record != "" {
 		done, err := b.writeDown()
 		if err != nil {
@@ -56,13 +57,13 @@ func (b *benchSend) run(ctx context.Context, c *console) (err error) {
 	}
 	l, err := load.Start(b.o)
 	if err != nil {
-		return usage(err.Error(), "")
+		return cli.Usage(err.Error(), "")
 	}
 	ended := make(chan struct{})
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
-		follow(c.err, l, ended)
+		follow(c.Err, l, ended)
 	}()
 	r, err := l.Wait(ctx)
 	close(ended)
@@ -71,12 +72,12 @@ func (b *benchSend) run(ctx context.Context, c *console) (err error) {
 		return err
 	}
 	if b.json {
-		err = json.NewEncoder(c.out).Encode(r)
+		err = json.NewEncoder(c.Out).Encode(r)
 	} else {
-		err = printResult(c.out, r)
+		err = printResult(c.Out, r)
 	}
 	if status := b.status(r); err == nil && status != 0 {
-		return exitStatus(status) // the result says why
+		return cli.ExitStatus(status) // the result says why
 	}
 	return err
 }
@@ -188,11 +189,11 @@ func (b *benchSend) status(r *load.Result) int {
 	}
 	switch {
 	case r.Connections == 0:
-		return admin.ExitUnavailable
+		return api.ExitUnavailable
 	case r.RefusedForGood > 0:
-		return admin.ExitSoftware
+		return api.ExitSoftware
 	case r.Begun > r.Accepted || r.RecipientsRefused > 0 || r.Overdue > 0 || unsent > 0:
-		return admin.ExitTemporary
+		return api.ExitTemporary
 	}
 	return 0
 }

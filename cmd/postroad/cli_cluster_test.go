@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/mail"
@@ -256,8 +257,8 @@ func TestTotalsInWords(t *testing.T) {
 		t.Error(got)
 	}
 	var errs bytes.Buffer
-	c := &console{err: &errs}
-	if err := c.others(&admin.Total{Unreachable: []string{"mx2", "mx3"}}, nil); err != nil || errs.String() != "complete without mx2, mx3, which could not be reached\n" {
+	c := &cli.Console{Err: &errs}
+	if err := tellOthers(c, &admin.Total{Unreachable: []string{"mx2", "mx3"}}, nil); err != nil || errs.String() != "complete without mx2, mx3, which could not be reached\n" {
 		t.Errorf("%v, %s", err, errs.String())
 	}
 }

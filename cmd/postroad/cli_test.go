@@ -14,6 +14,7 @@ import (
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
@@ -100,8 +101,8 @@ func (n cliNode) submit(t *testing.T, sender, recipient string) string {
 func postroad(t *testing.T, stdin string, args ...string) (status int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	c := &console{in: strings.NewReader(stdin), out: &o, err: &e}
-	status = c.exit(dispatch(t.Context(), c, commands(), "postroad", args))
+	c := &cli.Console{In: strings.NewReader(stdin), Out: &o, Err: &e}
+	status = runLine(t.Context(), c, args)
 	return status, o.String(), e.String()
 }
 
@@ -173,14 +174,14 @@ func TestExitStatusAndAdvice(t *testing.T) {
 }
 
 func TestEveryCommandHasHelp(t *testing.T) {
-	var visit func(path []string, rows []command)
-	visit = func(path []string, rows []command) {
+	var visit func(path []string, rows []cli.Command)
+	visit = func(path []string, rows []cli.Command) {
 		for _, row := range rows {
-			args := append(path[:len(path):len(path)], row.name)
-			visit(args, row.sub)
+			args := append(path[:len(path):len(path)], row.Name)
+			visit(args, row.Sub)
 			for _, args := range [][]string{append(args[:len(args):len(args)], "--help"), append([]string{"help"}, args...)} {
 				status, out, errs := postroad(t, "", args...)
-				if status != 0 || errs != "" || !strings.HasPrefix(out, "Usage: postroad "+strings.Join(append(path[:len(path):len(path)], row.name), " ")) {
+				if status != 0 || errs != "" || !strings.HasPrefix(out, "Usage: postroad "+strings.Join(append(path[:len(path):len(path)], row.Name), " ")) {
 					t.Errorf("postroad %v: exit %d\n%s%s", args, status, out, errs)
 				}
 			}
@@ -272,9 +273,9 @@ func TestVersion(t *testing.T) {
 // TestTerminalIsNotSteered: what strangers wrote is printed, but cannot move the cursor.
 func TestTerminalIsNotSteered(t *testing.T) {
 	var out bytes.Buffer
-	c := &console{out: &out}
+	c := &cli.Console{Out: &out}
 	m := admin.Message{Sender: "\x1b[2Jé@x", Recipients: []admin.Recipient{{Address: "a\u009bb@x", DelayReason: "450 \r\nX"}}}
-	if err := c.message(&m); err != nil || strings.ContainsAny(out.String(), "\x1b\r\u009b") || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "é") {
+	if err := printMessage(c, &m); err != nil || strings.ContainsAny(out.String(), "\x1b\r\u009b") || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "é") {
 		t.Errorf("%q", out.String())
 	}
 }

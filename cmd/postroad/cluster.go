@@ -16,6 +16,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // operatorsCluster answers the cluster commands (admin.Cluster).
@@ -31,13 +32,13 @@ func (c operatorsCluster) find(name string) (control.Member, error) {
 			return m, nil
 		}
 	}
-	return control.Member{}, &admin.Error{Exit: admin.ExitData, Message: fmt.Sprintf("there is no node %s in the cluster", name), Hint: "`postroad cluster status` lists them"}
+	return control.Member{}, &api.Error{Exit: api.ExitData, Message: fmt.Sprintf("there is no node %s in the cluster", name), Hint: "`postroad cluster status` lists them"}
 }
 
 // said turns a refusal of the control group into an answer that waiting does not change.
 func said(err error) error {
 	if errors.Is(err, control.ErrRefused) {
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error()}
+		return &api.Error{Exit: api.ExitData, Message: err.Error()}
 	}
 	return err
 }
@@ -85,7 +86,7 @@ func (c operatorsCluster) knows(ctx context.Context, token string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return &admin.Error{Exit: admin.ExitTemporary, Message: "the token is recorded, and this node has not heard of it yet", Hint: "run the command again, or at another node"}
+			return &api.Error{Exit: api.ExitTemporary, Message: "the token is recorded, and this node has not heard of it yet", Hint: "run the command again, or at another node"}
 		}
 	}
 	return nil
@@ -134,8 +135,8 @@ func lastThatTakes(m control.Member, all []control.Member) error {
 	if m.State != control.Active || slices.ContainsFunc(all, others) {
 		return nil
 	}
-	return &admin.Error{
-		Exit:    admin.ExitData,
+	return &api.Error{
+		Exit:    api.ExitData,
 		Message: m.Name + " is the last node that takes mail: without it the cluster takes none",
 		Hint: "let another node join first (`postroad cluster token`); to give the cluster up, stop its clients, " +
 			"and the nodes once `postroad queue count` says that nothing is left",
@@ -199,7 +200,7 @@ func (c operatorsCluster) Remove(ctx context.Context, node string) error {
 		return err
 	}
 	if m.State != control.Joining && len(c.n.control.Placed(m.ID)) > 0 && c.n.reach.reachable(m.ID) {
-		return &admin.Error{Exit: admin.ExitData, Message: m.Name + " still has mail or votes", Hint: "run `postroad cluster drain " + m.Name + "` first; a dead node is replaced: `postroad cluster replace " + m.Name + " NEW`"}
+		return &api.Error{Exit: api.ExitData, Message: m.Name + " still has mail or votes", Hint: "run `postroad cluster drain " + m.Name + "` first; a dead node is replaced: `postroad cluster replace " + m.Name + " NEW`"}
 	}
 	changes, silent := c.asNow(ctx, m)
 	return without(changes.Remove(ctx, m.ID), silent)
@@ -246,15 +247,15 @@ func replaceable(old, heir control.Member, answers func(uint16) bool) error {
 	case old.ID == heir.ID || old.State == control.Removed || heir.State != control.Active:
 		return nil // refused where the state is
 	case answers(old.ID):
-		return &admin.Error{
-			Exit:    admin.ExitData,
+		return &api.Error{
+			Exit:    api.ExitData,
 			Message: old.Name + " answers: only a node that is gone for good is replaced",
 			Hint: "a living one goes by `postroad cluster drain " + old.Name +
 				"` and `postroad cluster remove " + old.Name + "`",
 		}
 	case !answers(heir.ID):
-		return &admin.Error{
-			Exit:    admin.ExitTemporary,
+		return &api.Error{
+			Exit:    api.ExitTemporary,
 			Message: heir.Name + " does not answer",
 			Hint:    "start it, or name another node; `postroad cluster status` shows who answers",
 		}
@@ -266,7 +267,7 @@ func replaceable(old, heir control.Member, answers func(uint16) bool) error {
 // refused.
 func without(err error, silent []string) error {
 	err = said(err)
-	var refused *admin.Error
+	var refused *api.Error
 	if errors.As(err, &refused) && len(silent) > 0 {
 		refused.Hint = "bring these back, which do not answer: " + strings.Join(silent, ", ")
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // TestDrainTellsWhatIsKnown: what is left in a home group only its leader knows; of two that claim
@@ -55,7 +55,7 @@ func TestLastNodeIsNotDrained(t *testing.T) {
 	} {
 		m := member(1, c.own)
 		err := lastThatTakes(m, []control.Member{m, member(2, c.other)})
-		var e *admin.Error
+		var e *api.Error
 		if refused := errors.As(err, &e) && e.Exit == 65; refused != c.refused {
 			t.Errorf("%s beside %s: %v", c.own, c.other, err)
 		}
@@ -78,7 +78,7 @@ func TestOnlyTheDeadAreReplaced(t *testing.T) {
 		{false, false, 75, "start it"},
 	} {
 		err := replaceable(old, heir, func(id uint16) bool { return id == 1 && c.old || id == 4 && c.heir })
-		var e *admin.Error
+		var e *api.Error
 		if errors.As(err, &e) != (c.exit > 0) || e != nil && (e.Exit != c.exit || !strings.Contains(e.Hint, c.hint)) {
 			t.Errorf("%+v: %v", c, err)
 		}

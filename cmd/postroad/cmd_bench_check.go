@@ -10,7 +10,8 @@ import (
 	"os"
 
 	"github.com/postroad/postroad/bench/record"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 const benchCheckHelp = `
@@ -20,8 +21,8 @@ only when there is nothing of that.
 
     postroad bench check sent.rec sink.rec`
 
-func runBenchCheck(_ context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runBenchCheck(_ context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	var rules record.Rules
 	fs.Func("order", "look at the order of each `connection` of the generator, or of each recipient", func(s string) error {
 		switch s {
@@ -35,12 +36,12 @@ func runBenchCheck(_ context.Context, c *console, args []string) error {
 		return nil
 	})
 	asJSON := fs.Bool("json", false, "print one JSON object")
-	files, err := c.parse(fs, args)
+	files, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(files) != 2 {
-		return usage("two records are needed", "for example: "+c.path+" sent.rec sink.rec")
+		return cli.Usage("two records are needed", "for example: "+c.Path+" sent.rec sink.rec")
 	}
 	sent, err := readRecord(c, files[0], record.ReadSent)
 	if err != nil {
@@ -51,14 +52,14 @@ func runBenchCheck(_ context.Context, c *console, args []string) error {
 		return badRecord(err)
 	}
 	report := record.Check(sent, received, rules)
-	if err := printCheck(c.out, report, *asJSON); err != nil || report.OK() {
+	if err := printCheck(c.Out, report, *asJSON); err != nil || report.OK() {
 		return err
 	}
-	return exitStatus(admin.ExitSoftware) // the report was printed
+	return cli.ExitStatus(api.ExitSoftware) // the report was printed
 }
 
 // readRecord reads a file. Of one whose writer was killed it takes what there is, and says so.
-func readRecord[L any](c *console, name string, read func(io.Reader) (L, error)) (l L, err error) {
+func readRecord[L any](c *cli.Console, name string, read func(io.Reader) (L, error)) (l L, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return l, err
@@ -67,14 +68,14 @@ func readRecord[L any](c *console, name string, read func(io.Reader) (L, error))
 	l, err = read(f)
 	switch {
 	case errors.Is(err, record.ErrTruncated):
-		fmt.Fprintf(c.err, "%s: %v\n", name, err)
+		fmt.Fprintf(c.Err, "%s: %v\n", name, err)
 	case err != nil:
 		return l, fmt.Errorf("%s: %w", name, err)
 	}
 	return l, nil
 }
 
-func badRecord(err error) error { return &admin.Error{Exit: admin.ExitData, Message: err.Error()} }
+func badRecord(err error) error { return &api.Error{Exit: api.ExitData, Message: err.Error()} }
 
 func printCheck(w io.Writer, r *record.Report, asJSON bool) error {
 	if asJSON {
@@ -85,7 +86,7 @@ func printCheck(w io.Writer, r *record.Report, asJSON bool) error {
 	}
 	for i := range r.Domains {
 		d := &r.Domains[i]
-		if _, err := fmt.Fprintf(w, "%-30s %9d messages, %8.1f/s, at most %d in a second\n", clean(d.Domain), d.Messages, d.Mean(), d.Peak()); err != nil {
+		if _, err := fmt.Fprintf(w, "%-30s %9d messages, %8.1f/s, at most %d in a second\n", cli.Clean(d.Domain), d.Messages, d.Mean(), d.Peak()); err != nil {
 			return err
 		}
 	}
@@ -97,25 +98,25 @@ One JSON object a line: what a generator has sent, or what a receiving server ha
 
     postroad bench dump sink.rec | jq -r .client | sort | uniq -c`
 
-func runBenchDump(_ context.Context, c *console, args []string) error {
-	files, err := c.parse(c.flags(), args)
+func runBenchDump(_ context.Context, c *cli.Console, args []string) error {
+	files, err := c.Parse(c.Flags(), args)
 	if err != nil {
 		return err
 	}
 	if len(files) != 1 {
-		return usage("a record is needed", "for example: "+c.path+" sink.rec")
+		return cli.Usage("a record is needed", "for example: "+c.Path+" sink.rec")
 	}
 	received, err := readRecord(c, files[0], record.ReadReceived)
 	if errors.Is(err, record.ErrKind) {
 		var sent *record.SentLog
 		if sent, err = readRecord(c, files[0], record.ReadSent); err == nil {
-			return dump(c.out, sent.All())
+			return dump(c.Out, sent.All())
 		}
 	}
 	if err != nil {
 		return badRecord(err)
 	}
-	return dump(c.out, received.All())
+	return dump(c.Out, received.All())
 }
 
 // dump prints one object a line.

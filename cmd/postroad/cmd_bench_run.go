@@ -15,7 +15,9 @@ import (
 	benchreport "github.com/postroad/postroad/bench/report"
 	"github.com/postroad/postroad/bench/run"
 	"github.com/postroad/postroad/bench/scenarios"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 const benchRunHelp = `
@@ -32,9 +34,9 @@ The scenarios: `
 
 func benchRunText() string { return benchRunHelp + strings.Join(scenarios.Names(), ", ") + "." }
 
-func runBenchRun(ctx context.Context, c *console, args []string) error {
-	o := run.Options{Version: "Postroad " + version, Commit: revision, Command: "postroad bench run " + quoted(args)}
-	fs := c.flags()
+func runBenchRun(ctx context.Context, c *cli.Console, args []string) error {
+	o := run.Options{Version: "Postroad " + version.Version, Commit: version.Revision, Command: "postroad bench run " + quoted(args)}
+	fs := c.Flags()
 	fs.IntVar(&o.Rounds, "rounds", 0, "`N` measurements of each system at each cell, instead of what the scenario says")
 	fs.BoolVar(&o.Short, "short", false, "a few seconds for each cell: shows that it works, its figures are not for quoting")
 	fs.StringVar(&o.Only, "only", "", "only cells whose name matches the `PATTERN`, such as '4 KiB, 20*'")
@@ -42,7 +44,7 @@ func runBenchRun(ctx context.Context, c *console, args []string) error {
 	out := fs.String("out", "", "`FOLDER` for the reports; default: a new one in the present folder")
 	systems := fs.String("system", "", "only these of the scenario's systems: `NAME,NAME`")
 	strict := fs.Bool("strict", false, "bars that do not hold are a failure")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
@@ -61,10 +63,10 @@ func runBenchRun(ctx context.Context, c *console, args []string) error {
 	// as well).
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, syscall.SIGINT, syscall.SIGTERM)
 	o.Say = func(format string, args ...any) {
-		fmt.Fprintf(c.err, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
+		fmt.Fprintf(c.Err, "%s  %s\n", time.Now().Format("15:04:05"), fmt.Sprintf(format, args...))
 	}
 	r, err := run.Run(ctx, list, o)
-	return c.benchReport(r, err, *out, *strict)
+	return finishRun(c, r, err, *out, *strict)
 }
 
 // quoted writes arguments as they are given to a shell.
@@ -82,7 +84,7 @@ func quoted(args []string) string {
 // readScenarios finds what is named: "all", a scenario that comes with the program, or a file.
 func readScenarios(names []string) (list []*run.Scenario, err error) {
 	if len(names) == 0 {
-		return nil, usage("which scenario?", "give the name of one, a file, or all; `postroad bench run --help` lists them")
+		return nil, cli.Usage("which scenario?", "give the name of one, a file, or all; `postroad bench run --help` lists them")
 	}
 	if len(names) == 1 && names[0] == "all" {
 		names = scenarios.Names()
@@ -95,7 +97,7 @@ func readScenarios(names []string) (list []*run.Scenario, err error) {
 			text, err = scenarios.Read(name)
 		}
 		if err != nil {
-			return nil, usage(err.Error(), "a file's name ends in .toml")
+			return nil, cli.Usage(err.Error(), "a file's name ends in .toml")
 		}
 		s, err := run.Parse(name, text)
 		if err != nil {
@@ -106,9 +108,9 @@ func readScenarios(names []string) (list []*run.Scenario, err error) {
 	return list, nil
 }
 
-// benchReport writes the reports of what was done, even when not all of it was, and says how it
+// finishRun writes the reports of what was done, even when not all of it was, and says how it
 // went.
-func (c *console) benchReport(r *benchreport.Report, runErr error, out string, strict bool) error {
+func finishRun(c *cli.Console, r *benchreport.Report, runErr error, out string, strict bool) error {
 	if len(r.Scenarios) == 0 {
 		return runErr
 	}
@@ -120,14 +122,14 @@ func (c *console) benchReport(r *benchreport.Report, runErr error, out string, s
 	}
 	missed := r.Missed()
 	for _, m := range missed {
-		fmt.Fprintf(c.err, "bar not held: %s\n", m)
+		fmt.Fprintf(c.Err, "bar not held: %s\n", m)
 	}
-	fmt.Fprintf(c.out, "reports: %s\n", filepath.Join(out, "report.html"))
+	fmt.Fprintf(c.Out, "reports: %s\n", filepath.Join(out, "report.html"))
 	if faults := r.Faults(); len(faults) > 0 {
-		return &admin.Error{Exit: admin.ExitSoftware, Message: "the integrity check failed:\n" + strings.Join(faults, "\n"), Hint: "report.json has all of it"}
+		return &api.Error{Exit: api.ExitSoftware, Message: "the integrity check failed:\n" + strings.Join(faults, "\n"), Hint: "report.json has all of it"}
 	}
 	if strict && len(missed) > 0 {
-		return &admin.Error{Exit: admin.ExitSoftware, Message: fmt.Sprintf("%d bars do not hold", len(missed))}
+		return &api.Error{Exit: api.ExitSoftware, Message: fmt.Sprintf("%d bars do not hold", len(missed))}
 	}
 	return nil
 }

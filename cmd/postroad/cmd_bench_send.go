@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/bench/load"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 )
 
@@ -46,31 +47,31 @@ type benchSendFlags struct {
 	insecure, fresh, reallyYes                                                  bool
 }
 
-func runBenchSend(ctx context.Context, c *console, args []string) error {
+func runBenchSend(ctx context.Context, c *cli.Console, args []string) error {
 	var b benchSend
 	var f benchSendFlags
-	fs := c.flags()
+	fs := c.Flags()
 	b.flags(fs)
 	f.flags(fs)
 	b.flagsOfAddresses(fs)
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) != 1 {
-		return usage("the server's address is needed, and nothing else", "for example: "+c.path+" 127.0.0.1:2525")
+		return cli.Usage("the server's address is needed, and nothing else", "for example: "+c.Path+" 127.0.0.1:2525")
 	}
 	if b.target, err = resolve(ctx, rest[0]); err != nil {
 		return err
 	}
 	if !b.target.private && !f.reallyYes {
-		return usage(rest[0]+" is not in a private network", "load on servers of others is abuse; if it is yours, add --yes-really")
+		return cli.Usage(rest[0]+" is not in a private network", "load on servers of others is abuse; if it is yours, add --yes-really")
 	}
 	if err := f.apply(&b); err != nil {
 		return err
 	}
 	if b.o.Messages == 0 && b.o.For == 0 {
-		return usage("how much is to be sent?", "--messages 10000, or --for 1m, or both")
+		return cli.Usage("how much is to be sent?", "--messages 10000, or --for 1m, or both")
 	}
 	if os.Getenv("GOMAXPROCS") == "" {
 		// A loop that has nothing to do would wake a thread on each further processor to look for
@@ -159,7 +160,7 @@ func (f *benchSendFlags) apply(b *benchSend) error {
 		{"chunk", f.setChunk}, {"tls", func(o *load.Options) error { return f.setTLS(o, b.target.host) }}, {"password-file", f.setPassword},
 	} {
 		if err := one.set(o); err != nil {
-			return usage("--"+one.flag+": "+err.Error(), "")
+			return cli.Usage("--"+one.flag+": "+err.Error(), "")
 		}
 	}
 	return nil

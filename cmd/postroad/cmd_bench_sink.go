@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/postroad/postroad/bench/sink"
+	"github.com/postroad/postroad/internal/cli"
 )
 
 const benchSinkHelp = `
@@ -43,9 +44,9 @@ type benchSink struct {
 	started  time.Time
 }
 
-func runBenchSink(ctx context.Context, c *console, args []string) error {
+func runBenchSink(ctx context.Context, c *cli.Console, args []string) error {
 	var b benchSink
-	fs := c.flags()
+	fs := c.Flags()
 	fs.Func("listen", "take mail on `ADDRESS` (default, when the file has none: 127.0.0.1:2600); may be repeated", func(s string) error {
 		b.o.Listen = append(b.o.Listen, s)
 		return nil
@@ -58,11 +59,11 @@ func runBenchSink(ctx context.Context, c *console, args []string) error {
 	fs.IntVar(&b.messages, "messages", 0, "stop after `N` messages")
 	fs.DurationVar(&b.length, "for", 0, "stop after a `TIME` such as 90s or 10m")
 	fs.BoolVar(&b.json, "json", false, "print the summary as one JSON object")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
-	if err := noMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
 	if b.config != "" {
@@ -77,7 +78,7 @@ func runBenchSink(ctx context.Context, c *console, args []string) error {
 }
 
 // run is the sink from beginning to end.
-func (b *benchSink) run(ctx context.Context, c *console) (err error) {
+func (b *benchSink) run(ctx context.Context, c *cli.Console) (err error) {
 	if b.record == "" {
 		b.o.Count = true
 	} else {
@@ -102,13 +103,13 @@ func (b *benchSink) run(ctx context.Context, c *console) (err error) {
 			return errors.Join(err, s.Close())
 		}
 	}
-	b.announce(c.err, s)
+	b.announce(c.Err, s)
 	b.started = time.Now()
-	b.wait(ctx, c.err, s)
+	b.wait(ctx, c.Err, s)
 	took := time.Since(b.started)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastReplies)
 	defer cancel()
-	return errors.Join(s.Shutdown(last), b.summary(c.out, s.Counts(), took))
+	return errors.Join(s.Shutdown(last), b.summary(c.Out, s.Counts(), took))
 }
 
 // announce says where what is.

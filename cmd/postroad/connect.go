@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // nodeFlags say which node a command talks to.
@@ -52,5 +53,5 @@ func socketIn(target string) string {
 
 // configError gives an error of reading the configuration its exit status.
 func configError(err error) error {
-	return &admin.Error{Exit: admin.ExitConfig, Message: err.Error(), Hint: "docs/configuration.md, or `postroad config reference`, has every key"}
+	return &api.Error{Exit: api.ExitConfig, Message: err.Error(), Hint: "docs/configuration.md, or `postroad config reference`, has every key"}
 }

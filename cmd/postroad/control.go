@@ -19,6 +19,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/rows"
+	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/policy"
 )
 
@@ -123,7 +124,7 @@ func (n *node) writeDownCluster(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		about := control.Node{Name: n.cfg.Node.Name, Incarnation: n.self.Incarnation, Version: version, Protocol: protocol}
+		about := control.Node{Name: n.cfg.Node.Name, Incarnation: n.self.Incarnation, Version: version.Version, Protocol: protocol}
 		if err := n.changes.Init(ctx, n.self.Cluster, creds.CA, key, about); err != nil {
 			return err
 		}

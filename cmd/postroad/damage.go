@@ -6,7 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/postroad/postroad/cluster"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // damaged gives an error that says that the data directory has lost something the exit status of
@@ -21,7 +21,7 @@ func (n *node) damaged(err error) error {
 		n.cfg.Node.DataDir,
 		n.cfg.Node.Name,
 	)
-	return &admin.Error{Exit: admin.ExitConfig, Message: err.Error(), Hint: hint}
+	return &api.Error{Exit: api.ExitConfig, Message: err.Error(), Hint: hint}
 }
 
 // damagedFile gives an error about a small file's contents the exit status of what no restart

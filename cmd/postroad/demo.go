@@ -10,9 +10,10 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/testkit/faults"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // The demo: real nodes in processes of their own, a DNS server and a receiving server, all on
@@ -43,29 +44,29 @@ delivered, and nothing arrived twice without a reason.
     postroad demo --nodes 3 --messages 20000
     postroad demo --nodes 3 --watch           keeps the nodes and a little mail running, to try things on, until Ctrl-C`
 
-func runDemo(ctx context.Context, c *console, args []string) error {
+func runDemo(ctx context.Context, c *cli.Console, args []string) error {
 	d := demo{out: os.Stdout, live: term.IsTerminal(int(os.Stdout.Fd()))} // at once, not by the console's buffer
-	flags := c.flags()
+	flags := c.Flags()
 	flags.IntVar(&d.nodes, "nodes", 3, "number of nodes")
 	flags.IntVar(&d.messages, "messages", 1000, "number of messages")
 	flags.BoolVar(&d.watch, "watch", false, "keep the nodes running until Ctrl-C")
 	flags.BoolVar(&d.keep, "keep", false, "keep the nodes' data and logs")
-	rest, err := c.parse(flags, args)
+	rest, err := c.Parse(flags, args)
 	if err != nil {
 		return err
 	}
-	if err := noMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
 	if d.nodes < 1 || d.nodes > 9 || d.messages < 1 {
-		return usage("a demo has 1 to 9 nodes and at least 1 message", "")
+		return cli.Usage("a demo has 1 to 9 nodes and at least 1 message", "")
 	}
 	if d.program, err = os.Executable(); err != nil {
 		return err
 	}
 	ok, err := d.run(ctx)
 	if err == nil && !ok {
-		return exitStatus(admin.ExitSoftware) // the report was printed
+		return cli.ExitStatus(api.ExitSoftware) // the report was printed
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/version"
 )
 
 // governor makes this node what the control state wants it to be: it starts the groups that it is
@@ -162,7 +163,7 @@ func (g *governor) introduce(ctx context.Context) {
 	}
 	m, ok := n.control.Member(n.self.Member)
 	moved := ok && m.Address != n.cfg.Cluster.Advertise && n.listens.Load()
-	if ok && m.State != control.Joining && m.Version == version && m.Protocol == protocol && !moved {
+	if ok && m.State != control.Joining && m.Version == version.Version && m.Protocol == protocol && !moved {
 		g.news = time.Time{}
 		return
 	}
@@ -225,8 +226,8 @@ func (g *governor) introduceAs(ctx context.Context, m control.Member, moved bool
 			return err
 		}
 	}
-	if m.Version != version || m.Protocol != protocol {
-		err = n.changes.SetVersion(ctx, m.ID, version, protocol)
+	if m.Version != version.Version || m.Protocol != protocol {
+		err = n.changes.SetVersion(ctx, m.ID, version.Version, protocol)
 	}
 	if m.State == control.Joining {
 		err = errors.Join(err, n.changes.Activate(ctx, m.ID))

@@ -10,6 +10,8 @@ import (
 
 	"github.com/postroad/postroad/directory/roster"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // This file reads and writes files of users, aliases and domains for the commands.
@@ -37,7 +39,7 @@ const maxProblems = 20
 func eachRow[T any](file, format string, open func(io.Reader, string) (*roster.Reader[T], error), fn func(*T) error) error {
 	f, err := os.Open(file)
 	if err != nil {
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error()}
+		return &api.Error{Exit: api.ExitData, Message: err.Error()}
 	}
 	defer f.Close()
 	var wrong problems
@@ -73,7 +75,7 @@ func (p problems) err(hint string) error {
 	if len(p) == 0 {
 		return nil
 	}
-	return &admin.Error{Exit: admin.ExitData, Message: strings.Join(p, "\n"), Hint: hint}
+	return &api.Error{Exit: api.ExitData, Message: strings.Join(p, "\n"), Hint: hint}
 }
 
 // importOne adds something, or lets it take the place of what is there.
@@ -89,16 +91,16 @@ func importOne(replace bool, change func(verb string) error) error {
 func importRows[T any, P interface {
 	*T
 	Where() roster.Place
-}](c *console, args []string, what string, open func(io.Reader, string) (*roster.Reader[T], error), add func(*admin.Client, *T, bool) error) error {
+}](c *cli.Console, args []string, what string, open func(io.Reader, string) (*roster.Reader[T], error), add func(*admin.Client, *T, bool) error) error {
 	var i importFlags
-	fs := c.flags()
+	fs := c.Flags()
 	i.register(fs)
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) != 1 {
-		return usage("one file is needed", "for example: "+c.path+" "+what+".csv")
+		return cli.Usage("one file is needed", "for example: "+c.Path+" "+what+".csv")
 	}
 	file := rest[0]
 	if err := eachRow(file, i.format, open, func(*T) error { return nil }); err != nil {
@@ -106,56 +108,56 @@ func importRows[T any, P interface {
 	}
 	return withClient(&i.nodeFlags, func(client *admin.Client) error {
 		var refused problems
-		added, progress := 0, c.progress("added")
+		added, progress := 0, c.Progress("added")
 		err := eachRow(file, i.format, open, func(row *T) error {
 			err := add(client, row, i.replace)
-			var e *admin.Error
-			if errors.As(err, &e) && e.Exit == admin.ExitData && len(refused) < maxProblems {
+			var e *api.Error
+			if errors.As(err, &e) && e.Exit == api.ExitData && len(refused) < maxProblems {
 				at := P(row).Where()
 				refused.add(file, &roster.Problem{Line: at.Line, Column: at.Column, What: e.Message})
 				return nil
 			}
 			added++
-			progress.say(fmt.Sprintf("%d %s added", added, what))
+			progress.Say(fmt.Sprintf("%d %s added", added, what))
 			return err
 		})
-		progress.end()
+		progress.End()
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.err, "%d %s added or changed\n", added, what)
+		fmt.Fprintf(c.Err, "%d %s added or changed\n", added, what)
 		return refused.err("all others are there")
 	})
 }
 
 // export writes rows to the file that args name, or to standard output.
-func export[T any](c *console, fs *flag.FlagSet, args []string, open func(io.Writer, string) (*roster.Writer[T], error),
+func export[T any](c *cli.Console, fs *flag.FlagSet, args []string, open func(io.Writer, string) (*roster.Writer[T], error),
 	rows func(*admin.Client, func(*T) error) error,
 ) (err error) {
 	var n nodeFlags
 	var format string
 	n.register(fs)
 	formatFlag(fs, &format)
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
-	out, file := c.out, ""
+	out, file := c.Out, ""
 	if len(rest) > 0 {
-		if err := noMore(rest[1:]); err != nil {
+		if err := cli.NoMore(rest[1:]); err != nil {
 			return err
 		}
 		file = rest[0]
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
-			return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "a file that is there is not written over"}
+			return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "a file that is there is not written over"}
 		}
 		defer func() { err = errors.Join(err, f.Sync(), f.Close()) }()
 		out = f
 	}
 	w, err := open(out, formatOf(format, file))
 	if err != nil {
-		return usage(err.Error(), "")
+		return cli.Usage(err.Error(), "")
 	}
 	return withClient(&n, func(client *admin.Client) error {
 		if err := rows(client, w.Write); err != nil {

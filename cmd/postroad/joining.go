@@ -20,6 +20,7 @@ import (
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/internal/version"
 )
 
 // How a node with an empty data directory becomes a member: by `postroad cluster join`, or by
@@ -110,7 +111,7 @@ func joinCluster(ctx context.Context, cfg *config.Config, address, token string)
 		return err
 	}
 	reply, err := wire.RequestJoin(ctx, address, token, wire.JoinRequest{
-		Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise, Version: version, Protocol: protocol, Incarnation: j.Incarnation, CSR: csr,
+		Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise, Version: version.Version, Protocol: protocol, Incarnation: j.Incarnation, CSR: csr,
 	}, dialFrom(cfg))
 	if errors.Is(err, wire.ErrRefused) {
 		// This incarnation is refused for good, as when another machine has joined under its name.

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // takenPort is a member of a cluster in which the name of whoever joins is taken.
@@ -71,8 +71,8 @@ func TestRefusedJoinIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := n.startStore(t.Context())
-	var said *admin.Error
-	if !errors.As(err, &said) || said.Exit != admin.ExitConfig || !strings.Contains(said.Message, "repeat it; or remove ") {
+	var said *api.Error
+	if !errors.As(err, &said) || said.Exit != api.ExitConfig || !strings.Contains(said.Message, "repeat it; or remove ") {
 		t.Errorf("starting: %v", err)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // A node that was started at another address than the members know is reached by none of them, and
@@ -169,8 +169,8 @@ func (n *node) heardBack(ctx context.Context) error {
 
 // isLasting reports whether an error is one that no repetition mends.
 func isLasting(err error) bool {
-	var e *admin.Error
-	return errors.As(err, &e) && e.Exit == admin.ExitConfig
+	var e *api.Error
+	return errors.As(err, &e) && e.Exit == api.ExitConfig
 }
 
 // addressOf finds a member: in the control state while that is known to be new, else where it was

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // This build pretends to be the next version (cluster/DESIGN.md): its protocol is one higher, and
@@ -16,24 +16,6 @@ import (
 // that the node owns, and asks all members on a path that the version before does not serve.
 
 const pretended = 1
-
-func init() {
-	version += "+newer"
-	clusterCommands = append(clusterCommands, command{name: "note", args: "TEXT", short: "leave a note in all groups, and read what all members know of it", run: runClusterNote})
-}
-
-func runClusterNote(ctx context.Context, c *console, args []string) error {
-	client, rest, err := c.node(c.flags(), args, 1)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	raw, err := client.ClusterNote(ctx, rest[0])
-	if err != nil {
-		return err
-	}
-	return c.line(raw)
-}
 
 // noted is what a member has applied.
 type noted struct {
@@ -66,7 +48,7 @@ func (c operatorsCluster) Note(ctx context.Context, text string) (any, error) {
 				continue
 			}
 			if err := h.queue.Note(ctx, text); err != nil {
-				return nil, &admin.Error{Exit: admin.ExitTemporary, Message: fmt.Sprintf("group %d: %v", h.group.ID(), err)}
+				return nil, &api.Error{Exit: api.ExitTemporary, Message: fmt.Sprintf("group %d: %v", h.group.ID(), err)}
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/certs"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/files"
@@ -24,6 +25,7 @@ import (
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/sdnotify"
 	"github.com/postroad/postroad/internal/telemetry"
+	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/pop3"
 	"github.com/postroad/postroad/policy"
@@ -69,7 +71,7 @@ type node struct {
 	source    directory.Source // an outside list of users; nil: there is none
 	policy    *policy.Policy
 	auth      *policy.Auth
-	cert      *certificate
+	cert      *certs.Certificate
 	engine    *eventloop.Engine
 	smtp      *smtpd.Server
 	pop3      *pop3.Server
@@ -202,7 +204,7 @@ func (n *node) startLog(said context.Context) (err error) {
 func (n *node) startTelemetry(ctx context.Context) (err error) {
 	t := n.cfg.Telemetry
 	n.telemetry, err = telemetry.Start(ctx, telemetry.Options{
-		Node: n.cfg.Node.Name, Version: version, OTLP: t.OTLP, Sample: float64(t.TraceSample) / 100, Logf: n.log.Errorf,
+		Node: n.cfg.Node.Name, Version: version.Version, OTLP: t.OTLP, Sample: float64(t.TraceSample) / 100, Logf: n.log.Errorf,
 	})
 	if err != nil {
 		return err
@@ -287,10 +289,10 @@ func (n *node) startSMTP(context.Context) (err error) {
 	}
 	n.onStop("connections", n.engine.Shutdown)
 	t := n.cfg.TLS
-	if n.cert, err = newCertificate(t.Certificate, t.Key, n.cfg.Node.Hostname); err != nil {
+	if n.cert, err = certs.NewCertificate(t.Certificate, t.Key, n.cfg.Node.Hostname); err != nil {
 		return err
 	}
-	go n.cert.watch(n.background, n.log.Errorf)
+	go n.cert.Watch(n.background, n.log.Errorf)
 	n.smtp, err = smtpd.New(smtpd.Options{
 		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Policy: n.policy, Authenticator: n.auth, Submitter: n.submitter(),
 		TLS: n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg.Node.DataDir, "spill"), Pressure: n.pressure.Failure,

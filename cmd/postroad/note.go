@@ -162,21 +162,20 @@ func (n *node) noteMembers() {
 // hadOthers reports whether this node has, or ever had, other members.
 func (n *node) hadOthers() bool { return n.self.Member != 1 || n.store.HasPeers() }
 
-// writeNote writes the note for a command that has made a data directory a member's.
-func (c *console) writeNote(file string, cfg *config.Config) {
+// noteMember writes the note for a command that has made a data directory a member's.
+func noteMember(file string, cfg *config.Config) error {
 	creds, err := wire.LoadCredentials(clusterDir(cfg))
 	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err == nil {
-		var self wire.Identity
-		if self, err = creds.Identity(); err == nil {
-			err = writeNote(file, cfg, self, 0)
-		}
+		return nil
 	}
 	if err != nil {
-		fmt.Fprintln(c.err, err)
+		return err
 	}
+	self, err := creds.Identity()
+	if err != nil {
+		return err
+	}
+	return writeNote(file, cfg, self, 0)
 }
 
 // forgetNote removes the note: an operator has said that its cluster is no more.

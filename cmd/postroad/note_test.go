@@ -13,8 +13,9 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // founded makes a data directory of a cluster of one, and returns its configuration and that's
@@ -63,8 +64,8 @@ func inStore(t *testing.T, cfg *config.Config, fn func(*cluster.Node)) {
 
 func mustBeConfig(t *testing.T, what string, err error, words ...string) {
 	t.Helper()
-	var e *admin.Error
-	if !errors.As(err, &e) || e.Exit != admin.ExitConfig {
+	var e *api.Error
+	if !errors.As(err, &e) || e.Exit != api.ExitConfig {
 		t.Fatalf("%s: %v; want exit status 78", what, err)
 	}
 	for _, w := range words {
@@ -211,7 +212,7 @@ func TestNoteFollowsMembers(t *testing.T) {
 			}
 		}
 		if _, err := editor.AddMember(t.Context(), control.Node{
-			Name: "mx2", Address: "127.0.0.1:1", Incarnation: 2, Version: version, Protocol: protocol,
+			Name: "mx2", Address: "127.0.0.1:1", Incarnation: 2, Version: version.Version, Protocol: protocol,
 		}); err != nil {
 			t.Fatal(err)
 		}

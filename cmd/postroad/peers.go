@@ -14,6 +14,7 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/version"
 )
 
 // This file is what members ask each other beside raft's messages and the operator's questions: who
@@ -49,7 +50,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 }
 
 func (n *node) report() report {
-	r := report{Version: version, Silent: n.reach.silent()}
+	r := report{Version: version.Version, Silent: n.reach.silent()}
 	if err := n.Ready(); err != nil {
 		r.Ready = err.Error()
 	}

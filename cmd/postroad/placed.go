@@ -8,26 +8,26 @@ import (
 	"syscall"
 
 	"github.com/postroad/postroad/cluster"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // placed gives an error that comes of what is around the program, and not of a fault in it, its
 // exit status, and says what to do. What has its place keeps it.
 func placed(command string, err error) error {
-	if errors.As(err, new(*admin.Error)) || errors.As(err, new(config.Problems)) {
+	if errors.As(err, new(*api.Error)) || errors.As(err, new(config.Problems)) {
 		return err
 	}
 	if errors.Is(err, cluster.ErrInUse) {
-		return &admin.Error{
-			Exit:    admin.ExitTemporary,
+		return &api.Error{
+			Exit:    api.ExitTemporary,
 			Message: err.Error(),
 			Hint:    "a node runs on this data directory already, or a command is at work on it: let it end, or stop it",
 		}
 	}
 	if errors.Is(err, cluster.ErrLost) {
-		return &admin.Error{
-			Exit:    admin.ExitConfig,
+		return &api.Error{
+			Exit:    api.ExitConfig,
 			Message: err.Error(),
 			Hint: "nothing was changed; if this comes from a file that was put back or moved, undo that. With other nodes in the cluster: " +
 				"empty the data directory, join under another name, and run `postroad cluster replace OLD NEW`",
@@ -46,7 +46,7 @@ func placed(command string, err error) error {
 
 // unheard is of an address on which nobody can listen.
 func unheard(at *net.OpError, err error) error {
-	e := &admin.Error{Exit: admin.ExitTemporary, Message: err.Error()}
+	e := &api.Error{Exit: api.ExitTemporary, Message: err.Error()}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		e.Hint = fmt.Sprintf(
@@ -59,7 +59,7 @@ func unheard(at *net.OpError, err error) error {
 			at.Addr,
 		)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		e.Exit = admin.ExitPermission
+		e.Exit = api.ExitPermission
 		e.Hint = "ports below 1024 need CAP_NET_BIND_SERVICE (AmbientCapabilities= in the unit)"
 	default:
 		return err
@@ -71,14 +71,14 @@ func unheard(at *net.OpError, err error) error {
 func unusable(path *fs.PathError, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrPermission):
-		return &admin.Error{
-			Exit:    admin.ExitPermission,
+		return &api.Error{
+			Exit:    api.ExitPermission,
 			Message: err.Error(),
 			Hint:    "run the command as the user who may use " + path.Path,
 		}
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrExist),
 		errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "name another file"}
+		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "name another file"}
 	}
 	return diskTrouble(path.Path, err)
 }

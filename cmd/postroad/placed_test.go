@@ -13,7 +13,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // TestOrdinaryRefusals: what comes of a slip, or of another program, is no fault of this one, and
@@ -95,7 +95,7 @@ func TestPlaced(t *testing.T) {
 		{fmt.Errorf("open node: %w", cluster.ErrInUse), 75, "let it end"},
 		{fmt.Errorf("open node: %w", cluster.ErrLost), 78, "postroad cluster replace"},
 	} {
-		var said *admin.Error
+		var said *api.Error
 		if !errors.As(placed("recover", c.err), &said) || said.Exit != c.exit || !strings.Contains(said.Hint, c.word) {
 			t.Errorf("%v: %+v", c.err, said)
 		}

@@ -2,73 +2,58 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 )
 
-// table prints rows in aligned columns. Cells must be clean.
-func table(w io.Writer, rows [][]string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		for i, cell := range row {
-			if cell == "" {
-				row[i] = "-"
-			}
-		}
-		fmt.Fprintln(t, strings.Join(row, "\t"))
-	}
-	return t.Flush()
-}
-
-// clusterStatus prints how the cluster is, and what to do about it last, where it is seen.
-func (c *console) clusterStatus(st *admin.ClusterStatus) error {
-	fmt.Fprintf(c.out, "cluster %s, as %s sees it: %s\n\n", clean(st.Cluster), clean(st.Node), survival(st))
+// printClusterStatus prints how the cluster is, and what to do about it last, where it is seen.
+func printClusterStatus(c *cli.Console, st *admin.ClusterStatus) error {
+	fmt.Fprintf(c.Out, "cluster %s, as %s sees it: %s\n\n", cli.Clean(st.Cluster), cli.Clean(st.Node), survival(st))
 	members := [][]string{{"NODE", "NAME", "STATE", "ADDRESS", "VERSION", "PROTOCOL", "HEALTH"}}
 	for i := range st.Members {
 		members = append(members, memberRow(&st.Members[i]))
 	}
-	if err := table(c.out, members); err != nil {
+	if err := cli.Table(c.Out, members); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.out)
+	fmt.Fprintln(c.Out)
 	groups := [][]string{{"GROUP", "KIND", "HOME", "LEADER", "STATE", "VOTERS", "NON-VOTERS", "LAG", "MAY DIE", "MESSAGES"}}
 	for i := range st.Groups {
 		groups = append(groups, groupRow(&st.Groups[i]))
 	}
-	if err := table(c.out, groups); err != nil {
+	if err := cli.Table(c.Out, groups); err != nil {
 		return err
 	}
-	c.moves(st)
+	printMoves(c, st)
 	if st.Suspensions > 0 {
-		fmt.Fprintf(c.out, "\n%s in force: `postroad suspend list`\n", number(int64(st.Suspensions), "suspension"))
+		fmt.Fprintf(c.Out, "\n%s in force: `postroad suspend list`\n", cli.Number(int64(st.Suspensions), "suspension"))
 	}
 	for i, problem := range st.Problems {
 		if i == 0 {
-			fmt.Fprintln(c.out, "\nWhat to look after:")
+			fmt.Fprintln(c.Out, "\nWhat to look after:")
 		}
-		fmt.Fprintln(c.out, "  "+clean(problem))
+		fmt.Fprintln(c.Out, "  "+cli.Clean(problem))
 	}
 	return nil
 }
 
-// moves prints what is on its way to where it should lie.
-func (c *console) moves(st *admin.ClusterStatus) {
+// printMoves prints what is on its way to where it should lie.
+func printMoves(c *cli.Console, st *admin.ClusterStatus) {
 	first := true
 	for i := range st.Groups {
 		g := &st.Groups[i]
 		for k := range g.Moves {
 			if first {
-				fmt.Fprintln(c.out, "\nOn the move:")
+				fmt.Fprintln(c.Out, "\nOn the move:")
 				first = false
 			}
-			fmt.Fprintln(c.out, "  "+moveLine(g, &g.Moves[k]))
+			fmt.Fprintln(c.Out, "  "+moveLine(g, &g.Moves[k]))
 		}
 	}
 }
@@ -81,12 +66,12 @@ func survival(st *admin.ClusterStatus) string {
 		}
 	}
 	if leaderless > 0 {
-		return number(int64(leaderless), "group") + " without a leader, of which nothing more is known"
+		return cli.Number(int64(leaderless), "group") + " without a leader, of which nothing more is known"
 	}
 	if st.Survives == 0 {
 		return "no node may die without a stop"
 	}
-	return "any " + number(int64(st.Survives), "node") + " may die, and nothing stops"
+	return "any " + cli.Number(int64(st.Survives), "node") + " may die, and nothing stops"
 }
 
 func memberRow(m *admin.MemberStatus) []string {
@@ -102,7 +87,7 @@ func memberRow(m *admin.MemberStatus) []string {
 			health += " since " + m.Since.Format(time.RFC3339)
 		}
 	}
-	return []string{strconv.Itoa(int(m.ID)), clean(m.Name), clean(m.State), clean(m.Address), clean(m.Version), strconv.Itoa(m.Protocol), clean(health)}
+	return []string{strconv.Itoa(int(m.ID)), cli.Clean(m.Name), cli.Clean(m.State), cli.Clean(m.Address), cli.Clean(m.Version), strconv.Itoa(m.Protocol), cli.Clean(health)}
 }
 
 func groupRow(g *admin.GroupStatus) []string {
@@ -126,10 +111,10 @@ func groupRow(g *admin.GroupStatus) []string {
 			messages = strconv.FormatInt(*g.Messages, 10)
 		}
 	}
-	home := clean(g.Home)
+	home := cli.Clean(g.Home)
 	if g.Shard != nil {
 		home = "shard " + strconv.Itoa(*g.Shard)
 	}
-	return []string{strconv.FormatUint(g.ID, 10), clean(g.Kind), home, clean(leader), clean(state), clean(strings.Join(g.Voters, ",")),
-		clean(strings.Join(g.Nonvoters, ",")), clean(strings.Join(lag, ",")), mayDie, messages}
+	return []string{strconv.FormatUint(g.ID, 10), cli.Clean(g.Kind), home, cli.Clean(leader), cli.Clean(state), cli.Clean(strings.Join(g.Voters, ",")),
+		cli.Clean(strings.Join(g.Nonvoters, ",")), cli.Clean(strings.Join(lag, ",")), mayDie, messages}
 }

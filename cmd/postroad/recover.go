@@ -20,9 +20,9 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/rows"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Recovery, offline: what to do when a majority of disks is gone for good.
@@ -61,8 +61,8 @@ func recoverCluster(ctx context.Context, file string, cfg *config.Config, accept
 func credentialsOf(cfg *config.Config) (creds wire.Credentials, err error) {
 	creds, err = wire.LoadCredentials(clusterDir(cfg))
 	if errors.Is(err, fs.ErrNotExist) {
-		err = &admin.Error{
-			Exit:    admin.ExitConfig,
+		err = &api.Error{
+			Exit:    api.ExitConfig,
 			Message: "there is no node in " + cfg.Node.DataDir,
 			Hint:    "name its configuration with --config FILE",
 		}
@@ -269,7 +269,7 @@ func restoreCluster(ctx context.Context, file string, cfg *config.Config, backup
 	}
 	head, rows, err := readBackup(backup)
 	if err != nil {
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "`postroad cluster backup FILE` makes one"}
+		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "`postroad cluster backup FILE` makes one"}
 	}
 	store, err := cluster.Open(cluster.Options{Dir: cfg.Node.DataDir, Member: 1})
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Before a recovery changes anything it asks the members that this node knows of: while their
@@ -62,8 +62,8 @@ type answer struct {
 func (r *recovery) goesOn(answers []answer) error {
 	for _, a := range answers {
 		if errors.Is(a.err, wire.ErrFinal) {
-			return &admin.Error{
-				Exit:    admin.ExitData,
+			return &api.Error{
+				Exit:    api.ExitData,
 				Message: fmt.Sprintf("the cluster goes on without this node; %s says: %v; nothing was changed", r.named(a.member), a.err),
 				Hint:    "to bring the machine back, empty its data directory and join again",
 			}
@@ -72,8 +72,8 @@ func (r *recovery) goesOn(answers []answer) error {
 			if g.Group != cluster.ControlGroup || g.Leader == 0 || g.Leader == r.self.Member {
 				continue
 			}
-			return &admin.Error{
-				Exit: admin.ExitData,
+			return &api.Error{
+				Exit: api.ExitData,
 				Message: fmt.Sprintf("the cluster goes on: %s answers, and says that %s leads; nothing was changed",
 					r.named(a.member), r.named(g.Leader)),
 				Hint: "start this node as usual; if its disk is bad, join a new node under another name and run `postroad cluster replace " +

@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/version"
 )
 
 // led opens the store of a node without others, leads its control group and lets fn change that.
@@ -46,7 +47,7 @@ func TestRecoverNamesWhoIsThere(t *testing.T) {
 	}
 	add := func(e *control.Editor, name string) control.Member {
 		m, err := e.AddMember(t.Context(), control.Node{
-			Name: name, Address: "127.0.0.1:1", Incarnation: uint64(len(name)), Version: version, Protocol: protocol,
+			Name: name, Address: "127.0.0.1:1", Incarnation: uint64(len(name)), Version: version.Version, Protocol: protocol,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // This file is about a node that its cluster will not have: it was removed, its disk is another
@@ -16,7 +16,7 @@ import (
 // service manager does not start it again, and with words that say what to do.
 
 // lasting gives an error that no restart mends the exit status that says so.
-func lasting(err error) error { return &admin.Error{Exit: admin.ExitConfig, Message: err.Error()} }
+func lasting(err error) error { return &api.Error{Exit: api.ExitConfig, Message: err.Error()} }
 
 // failed ends the process when the storage or a state machine cannot go on.
 func (n *node) failed(err error) {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // reserve is room on the disk that is set aside while there is plenty. A node that finds its disk
@@ -95,7 +95,7 @@ func (r reserve) room(dataDir string, logf func(string, ...any)) error {
 	case s.Flags&readOnly != 0:
 		return &fs.PathError{Op: "write", Path: dataDir, Err: syscall.EROFS}
 	case free(&s) < startNeeds:
-		return &admin.Error{Exit: admin.ExitTemporary, Hint: fullHint(dataDir),
+		return &api.Error{Exit: api.ExitTemporary, Hint: fullHint(dataDir),
 			Message: fmt.Sprintf(
 				"%d KiB are free on the file system of %s, and a start needs %d",
 				free(&s)>>10,
@@ -103,7 +103,7 @@ func (r reserve) room(dataDir string, logf func(string, ...any)) error {
 				startNeeds>>10,
 			)}
 	case s.Files > 0 && s.Ffree < startNeedsFiles:
-		return &admin.Error{Exit: admin.ExitTemporary, Hint: fullHint(dataDir),
+		return &api.Error{Exit: api.ExitTemporary, Hint: fullHint(dataDir),
 			Message: fmt.Sprintf(
 				"the file system of %s has room for %d more files, and a start needs %d",
 				dataDir,

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // The reserve is there only when all of it is, and a part of one is made whole.
@@ -60,10 +60,10 @@ func TestDiskTrouble(t *testing.T) {
 		{&net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)}, 0, ""},
 		{errors.New("something else"), 0, ""},
 	} {
-		var said *admin.Error
+		var said *api.Error
 		err := diskTrouble("/data", c.err)
 		if !errors.As(err, &said) {
-			said = &admin.Error{}
+			said = &api.Error{}
 		}
 		if said.Exit != c.exit || !strings.Contains(err.Error(), c.word) {
 			t.Errorf("%v: exit status %d, want %d: %v", c.err, said.Exit, c.exit, err)

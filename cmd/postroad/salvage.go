@@ -14,8 +14,9 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // What a stopped node alone has, because its cluster went on without it (taken_back.go), is put in
@@ -150,8 +151,8 @@ func (s *salvager) run(ctx context.Context) error {
 		s.tell(
 			fmt.Sprintf(
 				"%s would be put in again, %s of mailboxes written to files; nothing was changed",
-				number(int64(s.put), "message"),
-				number(int64(s.saved), "message"),
+				cli.Number(int64(s.put), "message"),
+				cli.Number(int64(s.saved), "message"),
 			),
 		)
 		return nil
@@ -164,8 +165,8 @@ func (s *salvager) run(ctx context.Context) error {
 	s.tell(
 		fmt.Sprintf(
 			"%s put in again, marked as possible duplicates; %s of mailboxes written to files; start this node: it takes over what the cluster has",
-			number(int64(s.put), "message"),
-			number(int64(s.saved), "message"),
+			cli.Number(int64(s.put), "message"),
+			cli.Number(int64(s.saved), "message"),
 		),
 	)
 	return nil
@@ -346,8 +347,8 @@ func (s *salvager) meet(ctx context.Context) error {
 				err = fmt.Errorf("member %d runs an older version: upgrade it first", member)
 			}
 			if errors.Is(err, wire.ErrFinal) {
-				return &admin.Error{
-					Exit:    admin.ExitConfig,
+				return &api.Error{
+					Exit:    api.ExitConfig,
 					Message: err.Error(),
 					Hint:    "its cluster has let this node go, and takes nothing from it; `postroad queue salvage --list` says what it has",
 				}
@@ -357,8 +358,8 @@ func (s *salvager) meet(ctx context.Context) error {
 		return all
 	})
 	if err == nil && s.living.Refusal != "" {
-		return &admin.Error{
-			Exit:    admin.ExitTemporary,
+		return &api.Error{
+			Exit:    api.ExitTemporary,
 			Message: s.living.Refusal,
 			Hint:    "then repeat this command; nothing is lost until then",
 		}
@@ -415,13 +416,13 @@ func (s *salvager) insist(ctx context.Context, try func() error) error {
 	}
 	for until := time.Now().Add(patience); ; {
 		err := try()
-		var words *admin.Error
+		var words *api.Error
 		if err == nil || errors.As(err, &words) {
 			return err
 		}
 		if time.Now().After(until) || !pause(ctx, 500*time.Millisecond) {
-			return &admin.Error{
-				Exit:    admin.ExitTemporary,
+			return &api.Error{
+				Exit:    api.ExitTemporary,
 				Message: err.Error(),
 				Hint:    "see that the other nodes run and reach each other (`postroad cluster status` on one of them), then repeat this command; nothing is lost until then",
 			}

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/mailbox"
 )
@@ -59,8 +60,8 @@ func (s *salvager) saveMessage(
 	}
 	words := fmt.Sprintf(
 		"mailbox %s, folder %s, UID %d, %s",
-		clean(address),
-		clean(f.Name),
+		cli.Clean(address),
+		cli.Clean(f.Name),
 		m.UID,
 		origin(head.Bytes()),
 	)
@@ -97,7 +98,7 @@ var (
 func origin(head []byte) string {
 	words := "from an unknown sender"
 	if m := returnPath.FindSubmatch(head); m != nil {
-		words = "from " + clean(string(m[1]))
+		words = "from " + cli.Clean(string(m[1]))
 	}
 	if m := receivedID.FindSubmatch(head); m != nil {
 		words = string(m[1]) + " " + words

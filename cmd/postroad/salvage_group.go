@@ -10,9 +10,10 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/directory"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/mailbox"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -76,7 +77,7 @@ func (s *salvager) salvageControl(p *parted) error {
 		}
 		if words != "" {
 			s.print(
-				"change that the cluster lost, to be made again if it is still wanted: " + clean(
+				"change that the cluster lost, to be made again if it is still wanted: " + cli.Clean(
 					words,
 				),
 			)
@@ -119,7 +120,7 @@ func (s *salvager) salvageQueue(ctx context.Context, p *parted) error {
 				fmt.Sprintf(
 					"%v from <%s>, %d of %d recipients not delivered%s",
 					m.ID,
-					clean(m.Sender),
+					cli.Clean(m.Sender),
 					m.Open,
 					m.Recipients,
 					held,
@@ -203,8 +204,8 @@ func (s *salvager) target(p *parted) (uint64, error) {
 			return g.ID, nil
 		}
 	}
-	return 0, &admin.Error{
-		Exit:    admin.ExitTemporary,
+	return 0, &api.Error{
+		Exit:    api.ExitTemporary,
 		Message: "no node of the cluster takes mail",
 		Hint:    "bring one up, or let one join, then repeat this command",
 	}

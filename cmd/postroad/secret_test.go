@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Small files of the data directory that are damaged: no restart mends that, and the words name the
@@ -48,8 +48,8 @@ func TestDamagedSmallFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := c.read()
-		var said *admin.Error
-		if !errors.As(err, &said) || said.Exit != admin.ExitConfig || !strings.Contains(said.Message, c.do) ||
+		var said *api.Error
+		if !errors.As(err, &said) || said.Exit != api.ExitConfig || !strings.Contains(said.Message, c.do) ||
 			!strings.Contains(said.Message, "is damaged") {
 			t.Errorf("%s with %q: %v", c.path, c.text, err)
 		}

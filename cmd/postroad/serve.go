@@ -9,7 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/version"
 )
 
 // startTimeout bounds each step of the start that needs no other node, stopTimeout what is under
@@ -21,14 +23,14 @@ const (
 
 // runServe runs a node until ctx ends (SIGTERM or SIGINT; a second signal ends the process at once)
 // or a part of it cannot go on.
-func runServe(ctx context.Context, c *console, args []string) error {
-	flags := c.flags()
+func runServe(ctx context.Context, c *cli.Console, args []string) error {
+	flags := c.Flags()
 	file := flags.String("config", "", "configuration `FILE`; none: the embedded default")
-	rest, err := c.parse(flags, args)
+	rest, err := c.Parse(flags, args)
 	if err != nil {
 		return err
 	}
-	if err := noMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
 	cfg, err := config.Load(*file)
@@ -46,7 +48,7 @@ func runServe(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return diskTrouble(cfg.Node.DataDir, err)
 	}
-	n.log.Logf("postroad %s is ready: %s", version, n.listening())
+	n.log.Logf("postroad %s is ready: %s", version.Version, n.listening())
 	service := n.service
 	watching, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 )
 
 // This file tells operators of groups on the move: who is to get one, how far that is, and who is
@@ -44,7 +45,7 @@ func arrival(id uint16, leader groupReport, name string) admin.Move {
 
 // moveLine is one move in words.
 func moveLine(g *admin.GroupStatus, m *admin.Move) string {
-	line := groupTitle(g) + ": " + clean(m.Node) + " " + clean(m.Phase)
+	line := groupTitle(g) + ": " + cli.Clean(m.Node) + " " + cli.Clean(m.Phase)
 	switch m.Phase {
 	case admin.MoveCopies:
 		line += fmt.Sprintf(", %s of about %s", octets(m.Octets), octets(m.Of))
@@ -61,7 +62,7 @@ func moveLine(g *admin.GroupStatus, m *admin.Move) string {
 func octets(n int64) string {
 	units := []string{"KiB", "MiB", "GiB", "TiB"}
 	if n < 1<<10 {
-		return number(n, "octet")
+		return cli.Number(n, "octet")
 	}
 	x := float64(n)
 	for i, unit := range units {

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // A start comes to an end, whatever hangs in it: a step that waits on the disk, or in Pebble, which
@@ -45,8 +45,8 @@ func (n *node) within(
 	case err := <-n.fatal:
 		return false, err
 	case <-time.After(startGrace):
-		return false, &admin.Error{
-			Exit:    admin.ExitTemporary,
+		return false, &api.Error{
+			Exit:    api.ExitTemporary,
 			Message: "it hangs: " + ctx.Err().Error(),
 			Hint:    "look whether the disk of " + n.cfg.Node.DataDir + " answers",
 		}
@@ -64,8 +64,8 @@ func (n *node) closeStore(context.Context) error {
 	case err := <-closed:
 		return err
 	case <-time.After(closeTimeout):
-		return &admin.Error{
-			Exit: admin.ExitIO,
+		return &api.Error{
+			Exit: api.ExitIO,
 			Message: fmt.Sprintf(
 				"the disk of %s has not answered for %v: it ends as after a crash; nothing acknowledged is lost",
 				n.cfg.Node.DataDir,
@@ -78,30 +78,30 @@ func (n *node) closeStore(context.Context) error {
 // diskTrouble gives what the disk is to blame for its exit status, and says what to do. The service
 // manager starts the node again after all of them but a lack of permission.
 func diskTrouble(dir string, err error) error {
-	var said *admin.Error
+	var said *api.Error
 	if err == nil || errors.As(err, &said) {
 		return err
 	}
 	var path *fs.PathError
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &admin.Error{Exit: admin.ExitTemporary, Message: err.Error(), Hint: fullHint(dir)}
+		return &api.Error{Exit: api.ExitTemporary, Message: err.Error(), Hint: fullHint(dir)}
 	case errors.Is(err, syscall.EROFS):
-		return &admin.Error{
-			Exit:    admin.ExitIO,
+		return &api.Error{
+			Exit:    api.ExitIO,
 			Message: err.Error(),
 			Hint: "the file system of " + dir +
 				" is read-only, perhaps after an error of the disk (see dmesg): once it can be written, start the node again",
 		}
 	case errors.Is(err, syscall.EIO):
-		return &admin.Error{
-			Exit:    admin.ExitIO,
+		return &api.Error{
+			Exit:    api.ExitIO,
 			Message: err.Error(),
 			Hint:    "the disk of " + dir + " fails (see dmesg)",
 		}
 	case errors.Is(err, fs.ErrPermission) && errors.As(err, &path):
-		return &admin.Error{
-			Exit:    admin.ExitPermission,
+		return &api.Error{
+			Exit:    api.ExitPermission,
 			Message: err.Error(),
 			Hint:    "give " + dir + " and what is in it to the user that runs the node",
 		}

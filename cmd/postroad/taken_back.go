@@ -7,7 +7,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -28,8 +28,8 @@ func takenBack(store *cluster.Node) error {
 	for _, e := range all {
 		words = append(words, stakeOf(store, e))
 	}
-	return &admin.Error{
-		Exit:    admin.ExitSoftware,
+	return &api.Error{
+		Exit:    api.ExitSoftware,
 		Message: strings.Join(words, "\n"),
 		Hint:    takenBackHint,
 	}

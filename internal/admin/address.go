@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // addressRoutes are those of domains and aliases.
@@ -49,7 +50,7 @@ func (s *Server) addDomain(ctx context.Context, d *DomainRequest) error {
 
 func (s *Server) setDomain(ctx context.Context, d *DomainRequest) error {
 	if d.Separator == nil {
-		return fail(ExitUsage, "there is nothing to change", "--separator is what a domain has")
+		return api.Fail(api.ExitUsage, "there is nothing to change", "--separator is what a domain has")
 	}
 	return s.o.Users.SetDomain(ctx, d.Name, *d.Separator)
 }

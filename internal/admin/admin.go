@@ -46,8 +46,6 @@ package admin
 
 import (
 	"context"
-	"errors"
-	"net/http"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
@@ -102,55 +100,4 @@ type Health interface {
 	Live() error
 	Ready() error
 	Notes() []string
-}
-
-// The exit statuses of sysexits.h that errors carry.
-const (
-	ExitUsage       = 64
-	ExitData        = 65
-	ExitUnavailable = 69
-	ExitSoftware    = 70
-	ExitIO          = 74
-	ExitTemporary   = 75
-	ExitPermission  = 77
-	ExitConfig      = 78
-)
-
-// Error is a failure with the exit status that the command line ends with.
-type Error struct {
-	Exit    int    `json:"exit"`
-	Message string `json:"error"`
-	Hint    string `json:"hint,omitempty"` // what to do next
-}
-
-func (e *Error) Error() string {
-	if e.Hint == "" {
-		return e.Message
-	}
-	return e.Message + "\n" + e.Hint
-}
-
-func fail(exit int, message, hint string) *Error { return &Error{exit, message, hint} }
-
-// asError gives any error its place: what is not an Error yet comes from the node's inside and may
-// pass.
-func asError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
-		return e
-	}
-	return fail(ExitTemporary, err.Error(), "try again; `postroad serve` logs what the node misses")
-}
-
-// status is the HTTP status of an exit status.
-func (e *Error) status() int {
-	switch e.Exit {
-	case ExitUsage, ExitData:
-		return http.StatusBadRequest
-	case ExitPermission:
-		return http.StatusForbidden
-	case ExitTemporary, ExitUnavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
 }

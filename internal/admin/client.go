@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Client talks to one node.
@@ -56,13 +58,13 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (io.Read
 	if body != nil && !octets {
 		b, err := json.Marshal(body)
 		if err != nil {
-			return nil, fail(ExitSoftware, err.Error(), "")
+			return nil, api.Fail(api.ExitSoftware, err.Error(), "")
 		}
 		content = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
 	if err != nil {
-		return nil, fail(ExitUsage, fmt.Sprintf("%q is no node: %v", c.where, err), "give the path of a socket, a data directory or host:port")
+		return nil, api.Fail(api.ExitUsage, fmt.Sprintf("%q is no node: %v", c.where, err), "give the path of a socket, a data directory or host:port")
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
@@ -81,32 +83,32 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (io.Read
 
 // noAnswer says why nobody answers and what to do about it. sent: the request may have been read,
 // and done.
-func (c *Client) noAnswer(ctx context.Context, err error, sent bool) *Error {
+func (c *Client) noAnswer(ctx context.Context, err error, sent bool) *api.Error {
 	if errors.Is(context.Cause(ctx), errSilent) {
-		return fail(ExitTemporary, errSilent.Error(), "try again")
+		return api.Fail(api.ExitTemporary, errSilent.Error(), "try again")
 	}
 	var ue *url.Error
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
 	if errors.Is(err, context.Canceled) {
-		return fail(ExitTemporary, "interrupted", "")
+		return api.Fail(api.ExitTemporary, "interrupted", "")
 	}
 	if sent {
-		return fail(ExitTemporary, "the connection was cut off before the answer: "+err.Error(), "what was asked may have been done; try again")
+		return api.Fail(api.ExitTemporary, "the connection was cut off before the answer: "+err.Error(), "what was asked may have been done; try again")
 	}
 	if c.where == "" {
-		return fail(ExitUnavailable, "it cannot be reached: "+err.Error(), "")
+		return api.Fail(api.ExitUnavailable, "it cannot be reached: "+err.Error(), "")
 	}
-	return fail(ExitUnavailable, fmt.Sprintf("no node answers at %s: %v", c.where, err),
+	return api.Fail(api.ExitUnavailable, fmt.Sprintf("no node answers at %s: %v", c.where, err),
 		"start one with `postroad serve`, or name another with --config FILE, --node PATH|HOST:PORT or POSTROAD_NODE")
 }
 
-func readError(resp *http.Response) *Error {
+func readError(resp *http.Response) *api.Error {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	var e Error
+	var e api.Error
 	if err := json.Unmarshal(b, &e); err != nil || e.Exit == 0 {
-		return fail(ExitSoftware, fmt.Sprintf("unexpected answer %s: %s", resp.Status, bytes.TrimSpace(b)), "is that a Postroad node?")
+		return api.Fail(api.ExitSoftware, fmt.Sprintf("unexpected answer %s: %s", resp.Status, bytes.TrimSpace(b)), "is that a Postroad node?")
 	}
 	return &e
 }
@@ -119,7 +121,7 @@ func (c *Client) call(ctx context.Context, method, path string, body, into any) 
 	}
 	defer r.Close()
 	if err := json.NewDecoder(r).Decode(into); err != nil {
-		return fail(ExitTemporary, "the answer was cut off: "+err.Error(), "try again")
+		return api.Fail(api.ExitTemporary, "the answer was cut off: "+err.Error(), "try again")
 	}
 	return nil
 }
@@ -184,12 +186,12 @@ func (w stopwatch) Stop() {
 	}
 }
 
-func cutOff(ctx context.Context, err error) *Error {
+func cutOff(ctx context.Context, err error) *api.Error {
 	switch {
 	case errors.Is(context.Cause(ctx), errSilent):
-		return fail(ExitTemporary, errSilent.Error(), "try again")
+		return api.Fail(api.ExitTemporary, errSilent.Error(), "try again")
 	case ctx.Err() != nil:
-		return fail(ExitTemporary, "interrupted", "")
+		return api.Fail(api.ExitTemporary, "interrupted", "")
 	}
-	return fail(ExitTemporary, "the answer was cut off: "+err.Error(), "what came is right, but there is more; try again")
+	return api.Fail(api.ExitTemporary, "the answer was cut off: "+err.Error(), "what came is right, but there is more; try again")
 }

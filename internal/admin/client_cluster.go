@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // ClusterStatus returns the JSON of a ClusterStatus.
@@ -46,7 +48,7 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	}
 	defer r.Close()
 	if _, err := io.Copy(w, r); err != nil {
-		return fail(ExitTemporary, fmt.Sprintf("the backup was cut off: %v", err), "what came is of no use; try again")
+		return api.Fail(api.ExitTemporary, fmt.Sprintf("the backup was cut off: %v", err), "what came is of no use; try again")
 	}
 	return nil
 }

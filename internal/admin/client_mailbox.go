@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Mailboxes calls fn with each mailbox (the JSON of a Mailbox) in the order of their addresses.
@@ -50,7 +52,7 @@ func (c *Client) ImportMailbox(ctx context.Context, address string, skip int64, 
 func skipOf(r *http.Request) (int64, error) {
 	skip, err := strconv.ParseInt(r.FormValue("skip"), 10, 64)
 	if err != nil || skip < 0 {
-		return 0, fail(ExitUsage, "skip is not a number", "")
+		return 0, api.Fail(api.ExitUsage, "skip is not a number", "")
 	}
 	return skip, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Cluster is what the server needs of the cluster. Nodes are named by name or by number. An *Error
@@ -124,14 +126,14 @@ type ClusterRequest struct {
 func (r *ClusterRequest) Check(verb string) error {
 	switch {
 	case verb != "token" && verb != "init" && r.Node == "":
-		return fail(ExitUsage, "no node is named", "`postroad cluster status` lists the nodes")
+		return api.Fail(api.ExitUsage, "no node is named", "`postroad cluster status` lists the nodes")
 	case verb == "replace" && r.New == "":
-		return fail(ExitUsage, "the node that takes its place is missing", "`postroad cluster replace OLD NEW`")
+		return api.Fail(api.ExitUsage, "the node that takes its place is missing", "`postroad cluster replace OLD NEW`")
 	case verb == "replace" && r.New == r.Node:
-		return fail(ExitData, fmt.Sprintf("%s cannot replace itself", r.Node),
+		return api.Fail(api.ExitData, fmt.Sprintf("%s cannot replace itself", r.Node),
 			"a node whose disk is lost joins under another name, which then replaces the old one")
 	case r.TTL < 0 || r.TTL > maxTTL:
-		return fail(ExitData, "the time is out of range", "a token is good for 1 second to 10 years, or for ever (0)")
+		return api.Fail(api.ExitData, "the time is out of range", "a token is good for 1 second to 10 years, or for ever (0)")
 	}
 	return nil
 }

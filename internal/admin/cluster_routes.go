@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
-var errNoCluster = fail(ExitConfig, "this node is in no cluster", "give it a cluster.listen address, and restart it")
+var errNoCluster = api.Fail(api.ExitConfig, "this node is in no cluster", "give it a cluster.listen address, and restart it")
 
 // clusterVerb makes one change and returns what is answered.
 type clusterVerb = func(context.Context, *ClusterRequest) (any, error)
@@ -63,7 +65,7 @@ func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if old != nil {
-		st.Old = asError(old).Message
+		st.Old = api.AsError(old).Message
 	}
 	return answer(w, st)
 }

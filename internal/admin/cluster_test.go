@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // fakeCluster notes what it was told.
@@ -86,35 +88,35 @@ func TestClusterRefusals(t *testing.T) {
 		r    ClusterRequest
 		want int
 	}{
-		{"remove", ClusterRequest{}, ExitUsage}, {"replace", ClusterRequest{Node: "mx1"}, ExitUsage}, {"drain", ClusterRequest{}, ExitUsage},
-		{"replace", ClusterRequest{Node: "mx1", New: "mx1"}, ExitData}, {"token", ClusterRequest{TTL: -1}, ExitData}, {"token", ClusterRequest{TTL: 1 << 40}, ExitData},
+		{"remove", ClusterRequest{}, api.ExitUsage}, {"replace", ClusterRequest{Node: "mx1"}, api.ExitUsage}, {"drain", ClusterRequest{}, api.ExitUsage},
+		{"replace", ClusterRequest{Node: "mx1", New: "mx1"}, api.ExitData}, {"token", ClusterRequest{TTL: -1}, api.ExitData}, {"token", ClusterRequest{TTL: 1 << 40}, api.ExitData},
 	} {
 		if err := n.client.ClusterChange(t.Context(), r.verb, r.r); exit(t, err) != r.want || len(c.did) > 0 {
 			t.Errorf("%s %+v: %v; did %q", r.verb, r.r, err, c.did)
 		}
 	}
-	c.broken = fail(ExitData, "mx9 is no node", "")
-	if err := n.client.ClusterChange(t.Context(), "remove", ClusterRequest{Node: "mx9"}); exit(t, err) != ExitData || err.Error() != "mx9 is no node" {
+	c.broken = api.Fail(api.ExitData, "mx9 is no node", "")
+	if err := n.client.ClusterChange(t.Context(), "remove", ClusterRequest{Node: "mx9"}); exit(t, err) != api.ExitData || err.Error() != "mx9 is no node" {
 		t.Errorf("remove: %v", err)
 	}
 	c.broken = errors.New("no quorum")
-	if err := n.client.Drain(t.Context(), "mx3", func(DrainProgress) {}); exit(t, err) != ExitTemporary || !strings.Contains(err.Error(), "no quorum") {
+	if err := n.client.Drain(t.Context(), "mx3", func(DrainProgress) {}); exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "no quorum") {
 		t.Errorf("drain: %v", err)
 	}
 	// A backup that breaks off after its beginning must not look like a whole one.
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != ExitTemporary || !strings.Contains(err.Error(), "cut off") {
+	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("half a backup: %v", err)
 	}
 	c.parts = 0
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != ExitTemporary || !strings.Contains(err.Error(), "no quorum") {
+	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "no quorum") {
 		t.Errorf("no backup: %v", err)
 	}
 	c.broken = nil
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != ExitTemporary || !strings.Contains(err.Error(), "empty") {
+	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "empty") {
 		t.Errorf("an empty backup: %v", err)
 	}
 	alone := start(t, nil)
-	if _, err := alone.client.ClusterStatus(t.Context()); exit(t, err) != ExitConfig {
+	if _, err := alone.client.ClusterStatus(t.Context()); exit(t, err) != api.ExitConfig {
 		t.Errorf("a node without a cluster: %v", err)
 	}
 }

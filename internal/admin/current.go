@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"net/http"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Every answer rests on a roll call: which nodes, queue groups, users and suspensions there are.
@@ -20,8 +22,8 @@ func (s *Server) current(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.CurrentWait)
 	defer cancel()
 	if err := s.o.Current(ctx); err != nil {
-		return fail(
-			ExitTemporary,
+		return api.Fail(
+			api.ExitTemporary,
 			err.Error(),
 			"try again, or ask another node; `postroad cluster status` shows what is wrong",
 		)
@@ -42,7 +44,7 @@ func (s *Server) known(h handler) handler {
 // uncalled is what is missing when the roll call is not known to be current: nil, or one entry.
 func (s *Server) uncalled(ctx context.Context) []Missing {
 	if err := s.current(ctx); err != nil {
-		return []Missing{{Node: s.o.Node, Why: asError(err).Message}}
+		return []Missing{{Node: s.o.Node, Why: api.AsError(err).Message}}
 	}
 	return nil
 }

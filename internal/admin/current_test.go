@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // TestNothingFromAnOldRollCall: a node that does not know which queues, users and suspensions there
@@ -47,11 +49,11 @@ func TestNothingFromAnOldRollCall(t *testing.T) {
 	}
 	verbs(0)
 	old = errors.New("the control group has no leader")
-	verbs(ExitTemporary)
+	verbs(api.ExitTemporary)
 	if err := n.client.ChangeDomain(t.Context(), "remove", DomainRequest{Name: "nowhere.example"}); exit(
 		t,
 		err,
-	) != ExitTemporary {
+	) != api.ExitTemporary {
 		t.Errorf("removing a domain: %v", err)
 	}
 	total, _ := n.client.Count(t.Context(), Filter{})
@@ -83,7 +85,7 @@ func TestLostWhileAsked(t *testing.T) {
 		if _, err := n.client.Move(t.Context(), verb, Filter{All: true}, nil); exit(
 			t,
 			err,
-		) != ExitTemporary {
+		) != api.ExitTemporary {
 			t.Errorf("%s of what was lost: %v", verb, err)
 		}
 	}

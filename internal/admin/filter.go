@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -32,14 +33,14 @@ func (f *Filter) parse(now time.Time) (q queue.Filter, err error) {
 	for _, s := range f.IDs {
 		id, err := mail.ParseID(s)
 		if err != nil {
-			return q, fail(ExitData, fmt.Sprintf("%.60q is %v", s, err), "`postroad queue list` shows the IDs")
+			return q, api.Fail(api.ExitData, fmt.Sprintf("%.60q is %v", s, err), "`postroad queue list` shows the IDs")
 		}
 		q.IDs = append(q.IDs, id)
 	}
 	for _, s := range f.States {
 		st, ok := states[s]
 		if !ok {
-			return q, fail(ExitUsage, fmt.Sprintf("%.60q is not a state", s), "use ready, inflight, deferred or held")
+			return q, api.Fail(api.ExitUsage, fmt.Sprintf("%.60q is not a state", s), "use ready, inflight, deferred or held")
 		}
 		q.States = append(q.States, st)
 	}

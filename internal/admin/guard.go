@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // open are the paths that need no token.
@@ -31,14 +33,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 }
 
 // sameSite checks Host and Origin.
-func (s *Server) sameSite(r *http.Request) *Error {
+func (s *Server) sameSite(r *http.Request) *api.Error {
 	if !s.ours(r.Host) {
-		return fail(ExitPermission, "the Host header does not name this node", "use an IP address, localhost, or the node's name")
+		return api.Fail(api.ExitPermission, "the Host header does not name this node", "use an IP address, localhost, or the node's name")
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		u, err := url.Parse(origin)
 		if err != nil || u.Host != r.Host {
-			return fail(ExitPermission, "the request comes from another site", "")
+			return api.Fail(api.ExitPermission, "the request comes from another site", "")
 		}
 	}
 	return nil
@@ -63,14 +65,14 @@ func (s *Server) ours(hostport string) bool {
 }
 
 // authorized checks the token, in a time that does not tell how much of it was right.
-func (s *Server) authorized(r *http.Request, want [sha256.Size]byte) *Error {
+func (s *Server) authorized(r *http.Request, want [sha256.Size]byte) *api.Error {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got := sha256.Sum256([]byte(token))
 	switch {
 	case s.o.Token == "":
-		return fail(ExitPermission, "this node takes no administration over TCP", "use the unix socket, or set admin.token_file")
+		return api.Fail(api.ExitPermission, "this node takes no administration over TCP", "use the unix socket, or set admin.token_file")
 	case !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1:
-		return fail(ExitPermission, "the token is missing or wrong", "give the one of admin.token_file, as POSTROAD_TOKEN for the command line")
+		return api.Fail(api.ExitPermission, "the token is missing or wrong", "give the one of admin.token_file, as POSTROAD_TOKEN for the command line")
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/queuetest"
 )
@@ -156,7 +157,7 @@ func exit(t *testing.T, err error) int {
 	if err == nil {
 		return 0
 	}
-	var e *Error
+	var e *api.Error
 	if !errors.As(err, &e) {
 		t.Fatalf("%v is no *Error", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/trace"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // A trace is made in rounds. The first finds, in all event logs and queues, which messages are
@@ -72,7 +73,7 @@ func (t *TraceRequest) nothing(total *Total) error {
 	if len(total.Missing) > 0 {
 		return nil
 	}
-	return fail(ExitData, "no event log and no queue knows of such a message", "event logs are kept as long as events.keep says; --since looks further back")
+	return api.Fail(api.ExitData, "no event log and no queue knows of such a message", "event logs are kept as long as events.keep says; --since looks further back")
 }
 
 // meant returns the IDs of the newest messages that match.
@@ -166,7 +167,7 @@ func (s *Server) eachNode(ctx context.Context, what string, t *TraceRequest,
 func (p *peerSource) trace(ctx context.Context, what string, t *TraceRequest, found func(json.RawMessage) error) *Total {
 	total, err := p.client().stream(ctx, "POST", "/v1/trace/"+what, t, found, nil)
 	if err != nil {
-		return &Total{Missing: []Missing{{Node: p.p.Node, Why: asError(err).Message}}}
+		return &Total{Missing: []Missing{{Node: p.p.Node, Why: api.AsError(err).Message}}}
 	}
 	return total
 }

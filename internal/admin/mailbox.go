@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/mailbox"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Mailboxes does what the mailbox commands ask for, wherever in the cluster the mailboxes are.
@@ -22,7 +23,7 @@ type Mailboxes interface {
 	Import(ctx context.Context, address string, skip int64, r io.Reader, done func(int64)) (int64, error)
 }
 
-var errNoMailboxes = fail(ExitConfig, "this node knows no mailboxes", "`postroad domain add DOMAIN` makes a domain local")
+var errNoMailboxes = api.Fail(api.ExitConfig, "this node knows no mailboxes", "`postroad domain add DOMAIN` makes a domain local")
 
 func (s *Server) mailboxRoutes(m *http.ServeMux) {
 	if s.o.Mailboxes == nil {
@@ -121,9 +122,9 @@ func mailboxError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, mailbox.ErrNoMailbox):
-		return fail(ExitData, err.Error(), "a mailbox is made when its user first gets mail or logs in; `postroad mailbox list` shows which there are")
+		return api.Fail(api.ExitData, err.Error(), "a mailbox is made when its user first gets mail or logs in; `postroad mailbox list` shows which there are")
 	case errors.Is(err, mailbox.ErrName), errors.Is(err, mailbox.ErrTooMany):
-		return fail(ExitData, err.Error(), "")
+		return api.Fail(api.ExitData, err.Error(), "")
 	}
 	return err
 }

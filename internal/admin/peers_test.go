@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -51,7 +52,7 @@ func TestAnyNodeAnswersForAll(t *testing.T) {
 			}
 		}
 	}
-	if _, err := w.nodes[0].client.Show(t.Context(), "0000000000000000"); exit(t, err) != ExitData {
+	if _, err := w.nodes[0].client.Show(t.Context(), "0000000000000000"); exit(t, err) != api.ExitData {
 		t.Errorf("no such message: %v", err)
 	}
 }
@@ -95,7 +96,7 @@ func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
 	w.wires[2].Close()
 	check := func(what string, total *Total, err error, says ...string) {
 		t.Helper()
-		if exit(t, err) != ExitTemporary || total == nil || total.Messages != 2 || len(total.Groups) != 2 || len(total.Missing) == 0 {
+		if exit(t, err) != api.ExitTemporary || total == nil || total.Messages != 2 || len(total.Groups) != 2 || len(total.Missing) == 0 {
 			t.Fatalf("%s: %+v, %v", what, total, err)
 		}
 		for _, s := range says {
@@ -115,7 +116,7 @@ func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
 	}
 	total, err = client.Move(t.Context(), "hold", Filter{All: true}, nil)
 	check("hold", total, err, "mx3", "group 4")
-	if _, err := client.Show(t.Context(), "0000000000000000"); exit(t, err) != ExitTemporary {
+	if _, err := client.Show(t.Context(), "0000000000000000"); exit(t, err) != api.ExitTemporary {
 		t.Errorf("a message that the missing may have: %v", err)
 	}
 	w.move(4, 1)
@@ -174,7 +175,7 @@ func TestSilentNode(t *testing.T) {
 	w.wires[1] = silent
 	w.mu.Unlock()
 	total, err := w.nodes[0].client.Count(t.Context(), Filter{})
-	if exit(t, err) != ExitTemporary || total.Messages != 1 || !strings.Contains(err.Error(), "mx2: it does not answer") {
+	if exit(t, err) != api.ExitTemporary || total.Messages != 1 || !strings.Contains(err.Error(), "mx2: it does not answer") {
 		t.Errorf("%+v, %v", total, err)
 	}
 }
@@ -196,7 +197,7 @@ func TestCutOffMidway(t *testing.T) {
 		ids = append(ids, m.QueueID)
 		return json.Unmarshal(raw, &m)
 	})
-	if exit(t, err) != ExitTemporary || total.Messages != 1 || len(ids) != 2 || !strings.Contains(err.Error(), "cut off") {
+	if exit(t, err) != api.ExitTemporary || total.Messages != 1 || len(ids) != 2 || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("%+v, %v, %d messages", total, err, len(ids))
 	}
 }
@@ -237,7 +238,7 @@ func TestOwnerChangesMeanwhile(t *testing.T) {
 	during.Store(&away)
 	f := Filter{IDs: []string{id}}
 	total, err := w.nodes[1].client.List(t.Context(), f, func(json.RawMessage) error { return nil })
-	if exit(t, err) != ExitTemporary || !strings.Contains(err.Error(), ownerChanged) || len(total.Groups) != 2 || !total.Groups[0].Partial {
+	if exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), ownerChanged) || len(total.Groups) != 2 || !total.Groups[0].Partial {
 		t.Errorf("%+v, %v", total, err)
 	}
 	w.move(2, 0)
@@ -301,7 +302,7 @@ func TestManyIDsInManyGroups(t *testing.T) {
 	}
 	w.wires[1].Close()
 	total, err = w.nodes[0].client.Move(t.Context(), "hold", f, nil)
-	if exit(t, err) != ExitTemporary || total.Messages != 1 || len(total.Missing) != 2 {
+	if exit(t, err) != api.ExitTemporary || total.Messages != 1 || len(total.Missing) != 2 {
 		t.Errorf("without mx2: %+v, %v", total, err)
 	}
 }
@@ -333,7 +334,7 @@ func TestAnswerOfADyingOwner(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	total, err := w.nodes[0].client.Move(t.Context(), "hold", Filter{All: true}, nil)
-	if exit(t, err) != ExitTemporary || !strings.Contains(err.Error(), "mx2") || !strings.Contains(err.Error(), "not all counted") || total.Recipients != 0 {
+	if exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "mx2") || !strings.Contains(err.Error(), "not all counted") || total.Recipients != 0 {
 		t.Errorf("%+v, %v", total, err)
 	}
 }

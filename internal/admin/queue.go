@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -111,7 +112,7 @@ func (s *Server) parse(a *ask) (err error) {
 	switch a.verb {
 	case "hold", "release", "fail", "remove":
 		if a.filter.Empty() && !a.filter.All {
-			return fail(ExitUsage, a.verb+" without a filter would take the whole queue", "add a filter, or --all if that is what you want")
+			return api.Fail(api.ExitUsage, a.verb+" without a filter would take the whole queue", "add a filter, or --all if that is what you want")
 		}
 	}
 	a.reason = replyText(a.filter.Reason)
@@ -152,7 +153,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
 	case len(t.Missing) > 0:
 		return t.Incomplete()
 	}
-	return fail(ExitData, "no message "+a.filter.IDs[0]+" is in the queue (any more)", "`postroad trace` tells what became of it")
+	return api.Fail(api.ExitData, "no message "+a.filter.IDs[0]+" is in the queue (any more)", "`postroad trace` tells what became of it")
 }
 
 // maxReason bounds what senders are told, so that it fits a reply line.

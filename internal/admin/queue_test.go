@@ -13,6 +13,7 @@ import (
 
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // list returns what a filter lists.
@@ -144,23 +145,23 @@ func TestWhatIsRefused(t *testing.T) {
 	n := start(t, nil)
 	n.submit(t, "a@example.org", "b@example.net")
 	for _, verb := range []string{"hold", "release", "fail", "remove"} {
-		if _, err := n.client.Move(t.Context(), verb, Filter{}, nil); exit(t, err) != ExitUsage {
+		if _, err := n.client.Move(t.Context(), verb, Filter{}, nil); exit(t, err) != api.ExitUsage {
 			t.Errorf("%s without a filter: %v", verb, err)
 		}
 	}
 	for name, f := range map[string]Filter{"state": {States: []string{"sent"}}, "one state of two": {All: true, States: []string{"held", ""}}} {
-		if _, err := n.client.Move(t.Context(), "hold", f, nil); exit(t, err) != ExitUsage || f.Check() == nil {
+		if _, err := n.client.Move(t.Context(), "hold", f, nil); exit(t, err) != api.ExitUsage || f.Check() == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := n.client.Count(t.Context(), Filter{IDs: []string{"no id"}}); exit(t, err) != ExitData {
+	if _, err := n.client.Count(t.Context(), Filter{IDs: []string{"no id"}}); exit(t, err) != api.ExitData {
 		t.Errorf("bad ID: %v", err)
 	}
-	if _, err := n.client.Show(t.Context(), "0000000000000000"); exit(t, err) != ExitData {
+	if _, err := n.client.Show(t.Context(), "0000000000000000"); exit(t, err) != api.ExitData {
 		t.Errorf("unknown ID: %v", err)
 	}
 	err := n.client.call(t.Context(), "POST", "/v1/queue/hold", map[string]any{"all": true, "doman": "x"}, &struct{}{})
-	if exit(t, err) != ExitUsage {
+	if exit(t, err) != api.ExitUsage {
 		t.Errorf("unknown member: %v", err)
 	}
 	if total, err := n.client.Count(t.Context(), Filter{}); err != nil || total.States["held"] != 0 || total.Recipients != 1 {
@@ -223,7 +224,7 @@ func TestStoppedReaderEndsAListing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := n.client.List(ctx, Filter{}, nil); exit(t, err) != ExitTemporary {
+	if _, err := n.client.List(ctx, Filter{}, nil); exit(t, err) != api.ExitTemporary {
 		t.Errorf("interrupted: %v", err)
 	}
 }

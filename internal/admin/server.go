@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -213,13 +214,13 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := h(w, r); err != nil {
-		refuse(w, asError(err))
+		refuse(w, api.AsError(err))
 	}
 }
 
-func refuse(w http.ResponseWriter, e *Error) {
+func refuse(w http.ResponseWriter, e *api.Error) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(e.status())
+	w.WriteHeader(statusOf(e))
 	json.NewEncoder(w).Encode(e)
 }
 
@@ -244,9 +245,22 @@ func read(w http.ResponseWriter, r *http.Request, into any) error {
 	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(into); err != nil {
-		return fail(ExitUsage, "the request cannot be read: "+err.Error(), "")
+		return api.Fail(api.ExitUsage, "the request cannot be read: "+err.Error(), "")
 	}
 	// From here on reading only finds out that the client has gone: that must not end a long
 	// answer.
 	return rc.SetReadDeadline(time.Time{})
+}
+
+// statusOf is the HTTP status of an exit status.
+func statusOf(e *api.Error) int {
+	switch e.Exit {
+	case api.ExitUsage, api.ExitData:
+		return http.StatusBadRequest
+	case api.ExitPermission:
+		return http.StatusForbidden
+	case api.ExitTemporary, api.ExitUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }

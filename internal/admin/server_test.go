@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 func (n *node) request(t *testing.T, method, path string, header map[string]string) (status int, body string) {
@@ -142,7 +143,7 @@ func TestNobodyAnswers(t *testing.T) {
 	gone.Shutdown(t.Context())
 	for _, target := range []string{filepath.Join(t.TempDir(), "admin.sock"), addr} {
 		_, err := NewClient(target, "").Count(t.Context(), Filter{})
-		if exit(t, err) != ExitUnavailable || !strings.Contains(err.Error(), target) || !strings.Contains(err.Error(), "postroad serve") {
+		if exit(t, err) != api.ExitUnavailable || !strings.Contains(err.Error(), target) || !strings.Contains(err.Error(), "postroad serve") {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
@@ -153,7 +154,7 @@ func TestClientOverTCP(t *testing.T) {
 	if _, err := NewClient(n.Addr().String(), testToken).Count(t.Context(), Filter{}); err != nil {
 		t.Error(err)
 	}
-	if _, err := NewClient(n.Addr().String(), "wrong").Count(t.Context(), Filter{}); exit(t, err) != ExitPermission {
+	if _, err := NewClient(n.Addr().String(), "wrong").Count(t.Context(), Filter{}); exit(t, err) != api.ExitPermission {
 		t.Errorf("wrong token: %v", err)
 	}
 }
@@ -168,17 +169,17 @@ func TestUsers(t *testing.T) {
 		want       int
 	}{
 		{"add", "add", add, 0},
-		{"add again", "add", add, ExitData},
-		{"no address", "add", UserRequest{Name: "alice", Password: "x"}, ExitData},
-		{"no password", "add", UserRequest{Name: "bob@example.net"}, ExitData},
-		{"control character", "add", UserRequest{Name: "bob@example.net", Password: "a\x00b"}, ExitData},
-		{"bad sender", "add", UserRequest{Name: "bob@example.net", Password: "x", UserSettings: UserSettings{Senders: []string{"nobody"}}}, ExitData},
+		{"add again", "add", add, api.ExitData},
+		{"no address", "add", UserRequest{Name: "alice", Password: "x"}, api.ExitData},
+		{"no password", "add", UserRequest{Name: "bob@example.net"}, api.ExitData},
+		{"control character", "add", UserRequest{Name: "bob@example.net", Password: "a\x00b"}, api.ExitData},
+		{"bad sender", "add", UserRequest{Name: "bob@example.net", Password: "x", UserSettings: UserSettings{Senders: []string{"nobody"}}}, api.ExitData},
 		{"passwd", "passwd", UserRequest{Name: "alice@example.net", Password: "other", Scram: true}, 0},
-		{"passwd of nobody", "passwd", UserRequest{Name: "bob@example.net", Password: "x"}, ExitData},
+		{"passwd of nobody", "passwd", UserRequest{Name: "bob@example.net", Password: "x"}, api.ExitData},
 		{"set", "set", UserRequest{Name: "alice@example.net", UserSettings: UserSettings{HardQuota: new(config.Size(1 << 30)), Mailbox: new(true)}}, 0},
-		{"soft above hard", "set", UserRequest{Name: "alice@example.net", UserSettings: UserSettings{SoftQuota: new(config.Size(2 << 30))}}, ExitData},
-		{"bad forward", "set", UserRequest{Name: "alice@example.net", UserSettings: UserSettings{Forward: []string{"nobody"}}}, ExitData},
-		{"remove nobody", "remove", UserRequest{Name: "bob@example.net"}, ExitData},
+		{"soft above hard", "set", UserRequest{Name: "alice@example.net", UserSettings: UserSettings{SoftQuota: new(config.Size(2 << 30))}}, api.ExitData},
+		{"bad forward", "set", UserRequest{Name: "alice@example.net", UserSettings: UserSettings{Forward: []string{"nobody"}}}, api.ExitData},
+		{"remove nobody", "remove", UserRequest{Name: "bob@example.net"}, api.ExitData},
 	} {
 		if err := n.client.ChangeUser(t.Context(), c.verb, c.u); exit(t, err) != c.want {
 			t.Errorf("%s: %v, want %d", c.name, err, c.want)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -90,9 +91,9 @@ func (p *peerSource) answer(ctx context.Context, a *ask, out outlet) *Total {
 		before = moved
 	})
 	if err != nil {
-		p.silent = asError(err).Message == errSilent.Error()
-		e := asError(err)
-		return &Total{Missing: []Missing{{Node: p.p.Node, Why: e.Message, Doubt: a.moves() && e.Exit != ExitUnavailable}}}
+		p.silent = api.AsError(err).Message == errSilent.Error()
+		e := api.AsError(err)
+		return &Total{Missing: []Missing{{Node: p.p.Node, Why: e.Message, Doubt: a.moves() && e.Exit != api.ExitUnavailable}}}
 	}
 	return t
 }

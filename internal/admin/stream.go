@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // stream writes Lines. A goroutine of its own flushes what is there every second, and says that the
@@ -36,7 +38,7 @@ func streaming(w http.ResponseWriter, work func(*stream) (*Total, error)) error 
 	total, err := s.beating(work)
 	last := Line{Total: total}
 	if err != nil {
-		last = Line{Error: asError(err)}
+		last = Line{Error: api.AsError(err)}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // fakeSuspensions notes what it was told.
@@ -59,11 +60,11 @@ func TestSuspend(t *testing.T) {
 	// A group that does not acknowledge it is named, and the answer is there all the same.
 	f.missing = []Missing{{Group: 3, Home: "mx2", Why: noOwner}}
 	a, err = n.client.Suspend(ctx, "suspend", SuspendRequest{Kind: "site", Name: "mx.a.example", Reason: "x"})
-	if exit(t, err) != ExitTemporary || !strings.Contains(err.Error(), "group 3 (the home of mx2)") || a == nil || len(a.Groups) != 1 {
+	if exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "group 3 (the home of mx2)") || a == nil || len(a.Groups) != 1 {
 		t.Errorf("%+v, %v", a, err)
 	}
 	f.broken = errors.New("no quorum")
-	if _, err = n.client.Suspend(ctx, "suspend", SuspendRequest{Kind: "site", Name: "mx.a.example", Reason: "x"}); exit(t, err) != ExitTemporary {
+	if _, err = n.client.Suspend(ctx, "suspend", SuspendRequest{Kind: "site", Name: "mx.a.example", Reason: "x"}); exit(t, err) != api.ExitTemporary {
 		t.Error(err)
 	}
 }
@@ -75,13 +76,13 @@ func TestSuspendRefusals(t *testing.T) {
 		r    SuspendRequest
 		want int
 	}{
-		{SuspendRequest{Kind: "sender", Name: "a@b", Reason: "x"}, ExitUsage}, {SuspendRequest{Name: "x", Reason: "x"}, ExitUsage},
-		{SuspendRequest{Kind: "domain", Name: "a.example"}, ExitUsage}, {SuspendRequest{Kind: "domain", Name: "a.example", Reason: "  "}, ExitUsage},
-		{SuspendRequest{Kind: "domain", Reason: "x"}, ExitData}, {SuspendRequest{Kind: "domain", Name: "x@a.example", Reason: "x"}, ExitData},
-		{SuspendRequest{Kind: "domain", Name: "*.example", Reason: "x"}, ExitData}, {SuspendRequest{Kind: "tenant", Name: "a\nb", Reason: "x"}, ExitData},
-		{SuspendRequest{Kind: "tenant", Name: strings.Repeat("x", 256), Reason: "x"}, ExitData}, {SuspendRequest{Kind: "tenant", Name: "x", Reason: "a\x1b[2J"}, ExitData},
-		{SuspendRequest{Kind: "tenant", Name: "x", Reason: strings.Repeat("x", 201)}, ExitData},
-		{SuspendRequest{Kind: "tenant", Name: "x", Reason: "x", For: config.Duration(20 * 365 * 24 * time.Hour)}, ExitData},
+		{SuspendRequest{Kind: "sender", Name: "a@b", Reason: "x"}, api.ExitUsage}, {SuspendRequest{Name: "x", Reason: "x"}, api.ExitUsage},
+		{SuspendRequest{Kind: "domain", Name: "a.example"}, api.ExitUsage}, {SuspendRequest{Kind: "domain", Name: "a.example", Reason: "  "}, api.ExitUsage},
+		{SuspendRequest{Kind: "domain", Reason: "x"}, api.ExitData}, {SuspendRequest{Kind: "domain", Name: "x@a.example", Reason: "x"}, api.ExitData},
+		{SuspendRequest{Kind: "domain", Name: "*.example", Reason: "x"}, api.ExitData}, {SuspendRequest{Kind: "tenant", Name: "a\nb", Reason: "x"}, api.ExitData},
+		{SuspendRequest{Kind: "tenant", Name: strings.Repeat("x", 256), Reason: "x"}, api.ExitData}, {SuspendRequest{Kind: "tenant", Name: "x", Reason: "a\x1b[2J"}, api.ExitData},
+		{SuspendRequest{Kind: "tenant", Name: "x", Reason: strings.Repeat("x", 201)}, api.ExitData},
+		{SuspendRequest{Kind: "tenant", Name: "x", Reason: "x", For: config.Duration(20 * 365 * 24 * time.Hour)}, api.ExitData},
 	} {
 		if _, err := n.client.Suspend(t.Context(), "suspend", c.r); exit(t, err) != c.want {
 			t.Errorf("%+v: %v", c.r, err)

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // combine makes one total of the sources'. A group has answered when one source got to the end of
@@ -133,7 +135,7 @@ func (t *Total) Incomplete() error {
 	for _, m := range t.Missing {
 		names = append(names, m.String())
 	}
-	return fail(ExitTemporary, "not everything answered: "+strings.Join(names, "; "),
+	return api.Fail(api.ExitTemporary, "not everything answered: "+strings.Join(names, "; "),
 		"what they hold is not known; `postroad cluster status` shows what is wrong; then try again")
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/trace"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // TraceRequest says whose journey is wanted; all that is set must hold.
@@ -41,10 +42,10 @@ const (
 // Check finds what cannot be meant.
 func (t *TraceRequest) Check() error {
 	if len(t.IDs) == 0 && t.Recipient == "" && t.Sender == "" {
-		return fail(ExitUsage, "neither an ID nor an address is given", "`postroad trace ID`, or --recipient ADDRESS")
+		return api.Fail(api.ExitUsage, "neither an ID nor an address is given", "`postroad trace ID`, or --recipient ADDRESS")
 	}
 	if len(t.IDs) > maxTraced {
-		return fail(ExitUsage, fmt.Sprintf("%d messages are too many for one trace", len(t.IDs)), fmt.Sprintf("take %d at a time", maxTraced))
+		return api.Fail(api.ExitUsage, fmt.Sprintf("%d messages are too many for one trace", len(t.IDs)), fmt.Sprintf("take %d at a time", maxTraced))
 	}
 	f := t.filter()
 	return f.Check()

@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // log writes an event of a message at a node.
@@ -84,12 +85,12 @@ func TestJourneyOverNodes(t *testing.T) {
 		}
 	}
 	for _, r := range []TraceRequest{{Recipient: "nobody@example.net"}, {Recipient: "c@example.com", Sender: "<>"}, {IDs: []string{"0000000000000000"}}} {
-		if got, _, err := w.nodes[0].trace(t, r); exit(t, err) != ExitData || got != nil {
+		if got, _, err := w.nodes[0].trace(t, r); exit(t, err) != api.ExitData || got != nil {
 			t.Errorf("%+v: %q, %v", r, got, err)
 		}
 	}
 	for _, r := range []TraceRequest{{}, {IDs: make([]string, maxTraced+1)}} {
-		if _, _, err := w.nodes[0].trace(t, r); exit(t, err) != ExitUsage {
+		if _, _, err := w.nodes[0].trace(t, r); exit(t, err) != api.ExitUsage {
 			t.Errorf("%d IDs: %v", len(r.IDs), err)
 		}
 	}
@@ -139,11 +140,11 @@ func TestJourneyWithoutANode(t *testing.T) {
 	w.wires[1].Close()
 	want := []string{"mx1 Reception", "mx1 queued b@example.net"}
 	got, _, err := w.nodes[0].trace(t, TraceRequest{IDs: []string{id}})
-	if exit(t, err) != ExitTemporary || !slices.Equal(got, want) || !strings.Contains(err.Error(), "mx2: it cannot be reached") ||
+	if exit(t, err) != api.ExitTemporary || !slices.Equal(got, want) || !strings.Contains(err.Error(), "mx2: it cannot be reached") ||
 		!strings.Contains(err.Error(), "mx3: it keeps no event log") {
 		t.Errorf("%q, %v", got, err)
 	}
-	if _, _, err := w.nodes[0].trace(t, TraceRequest{Recipient: "nobody@example.net"}); exit(t, err) != ExitTemporary {
+	if _, _, err := w.nodes[0].trace(t, TraceRequest{Recipient: "nobody@example.net"}); exit(t, err) != api.ExitTemporary {
 		t.Errorf("nothing found, but not all were asked: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 func (s *Server) userRoutes(m *http.ServeMux) {
@@ -64,16 +65,16 @@ func userChange(do func(context.Context, *UserRequest) error) handler {
 // Check finds what no directory would take.
 func (u *UserRequest) Check() error {
 	if _, err := directory.Canonical(u.Name); err != nil {
-		return fail(ExitData, err.Error(), "a user's name is the mail address to log in with")
+		return api.Fail(api.ExitData, err.Error(), "a user's name is the mail address to log in with")
 	}
 	for _, to := range u.Forward {
 		if _, err := directory.CheckTarget(to); err != nil {
-			return fail(ExitData, err.Error(), "mail is forwarded to an address")
+			return api.Fail(api.ExitData, err.Error(), "mail is forwarded to an address")
 		}
 	}
 	for _, sender := range u.Senders {
 		if _, err := directory.CanonicalSender(sender); err != nil {
-			return fail(ExitData, err.Error(), `a sender is an address, or "@example.net" for all of a domain`)
+			return api.Fail(api.ExitData, err.Error(), `a sender is an address, or "@example.net" for all of a domain`)
 		}
 	}
 	return nil
@@ -82,7 +83,7 @@ func (u *UserRequest) Check() error {
 // checkPassword refuses what is no password.
 func checkPassword(p string) error {
 	if directory.CheckPassword(p) != nil {
-		return fail(ExitData, "that is no password", "it has 1 to 1000 octets of UTF-8 without control characters")
+		return api.Fail(api.ExitData, "that is no password", "it has 1 to 1000 octets of UTF-8 without control characters")
 	}
 	return nil
 }
@@ -131,12 +132,12 @@ var refusals = map[error]string{
 func directoryError(err error) error {
 	for refusal, hint := range refusals {
 		if errors.Is(err, refusal) {
-			return fail(ExitData, err.Error(), hint)
+			return api.Fail(api.ExitData, err.Error(), hint)
 		}
 	}
 	var wrong *directory.Wrong
 	if errors.As(err, &wrong) {
-		return fail(ExitData, err.Error(), "")
+		return api.Fail(api.ExitData, err.Error(), "")
 	}
 	return err
 }

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"net/http"
+
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // StartWaiting serves for a node that waits for others before it can start: probes are answered,
@@ -10,14 +12,14 @@ import (
 func StartWaiting(o Options, what func() string, begin func()) (*Server, error) {
 	m := http.NewServeMux()
 	waiting := func() error {
-		return fail(
-			ExitTemporary,
+		return api.Fail(
+			api.ExitTemporary,
 			what(),
 			"its log says more; if there is no cluster yet, `postroad cluster init` on this node begins one",
 		)
 	}
 	m.Handle("GET /livez", probe(func() error { return nil }, nil))
-	m.Handle("GET /readyz", probe(func() error { return &Error{Message: what()} }, nil))
+	m.Handle("GET /readyz", probe(func() error { return &api.Error{Message: what()} }, nil))
 	m.Handle("POST /v1/cluster/init", handler(func(w http.ResponseWriter, r *http.Request) error {
 		o.Logf("admin: cluster init")
 		begin()

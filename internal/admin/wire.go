@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Filter selects recipients in the queue; all that is set must hold. The zero Filter selects all.
@@ -109,7 +110,7 @@ type Line struct {
 	Item     json.RawMessage `json:"item,omitempty"`
 	Progress int64           `json:"progress,omitempty"` // recipients moved so far
 	Total    *Total          `json:"total,omitempty"`
-	Error    *Error          `json:"error,omitempty"`
+	Error    *api.Error      `json:"error,omitempty"`
 }
 
 // Mailbox is one mailbox.

@@ -12,6 +12,9 @@ var levels = map[string]int{
 	// Words, formats and mechanisms without mail in them.
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/lint": 0,
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0, "internal/fifo": 0, "internal/inbound": 0,
+	"internal/version": 0, "internal/certs": 0,
+	// What operators and nodes say to each other, and how a command line is made.
+	"operate/admin/api": 1, "internal/cli": 2,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
@@ -186,7 +189,7 @@ var homes = []struct {
 	{"golang.org/x/crypto", []string{"directory"}, false, nil, "use directory"},
 	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "internal/admin"}, false, nil, "use internal/smtp for the names of domains"},
 	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil, "use directory.Canonical"},
-	{"golang.org/x/term", []string{"cmd/postroad"}, false, nil, "only the command line has a terminal"},
+	{"golang.org/x/term", []string{"internal/cli", "cmd/postroad"}, false, nil, "only the command line has a terminal"},
 	{"golang.org/x/sys", []string{"internal/eventloop", "cluster", "cmd/postroad"}, true, nil, "system calls belong into the event loop, the store and the command"},
 }
 

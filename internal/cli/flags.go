@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding"
@@ -53,12 +53,13 @@ func onceEach(fs *flag.FlagSet) (twice *string, undo func()) {
 
 // The kinds of flags whose absence means something, for flag.Func.
 
-func text(to **string) func(string) error {
+// Text is a flag with a text.
+func Text(to **string) func(string) error {
 	return func(s string) error { *to = &s; return nil }
 }
 
-// more collects values of a flag that may be repeated; the empty one stands for none.
-func more(to *[]string) func(string) error {
+// More collects values of a flag that may be repeated; the empty one stands for none.
+func More(to *[]string) func(string) error {
 	return func(s string) error {
 		if *to == nil {
 			*to = []string{}
@@ -70,7 +71,8 @@ func more(to *[]string) func(string) error {
 	}
 }
 
-func yes(to **bool, means bool) func(string) error {
+// Yes is a switch that sets a value to what its presence means.
+func Yes(to **bool, means bool) func(string) error {
 	return func(s string) error {
 		b, err := strconv.ParseBool(s)
 		b = b == means
@@ -79,7 +81,8 @@ func yes(to **bool, means bool) func(string) error {
 	}
 }
 
-func value[T any, P interface {
+// Value is a flag whose value reads itself.
+func Value[T any, P interface {
 	*T
 	encoding.TextUnmarshaler
 }](to *P) func(string) error {
@@ -89,11 +92,12 @@ func value[T any, P interface {
 	}
 }
 
-func size(to **config.Size) func(string) error {
+// Size is a flag with a size, of which 0 needs no unit.
+func Size(to **config.Size) func(string) error {
 	return func(s string) error {
 		if s == "0" {
 			s = "0B"
 		}
-		return value(to)(s)
+		return Value(to)(s)
 	}
 }

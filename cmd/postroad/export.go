@@ -8,13 +8,14 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/directory/roster"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 )
 
-func runUserExport(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runUserExport(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	hashes := fs.Bool("hashes", false, "with what passwords are checked with: keep the file as you would keep those")
 	return export(c, fs, args, roster.UserWriter, func(client *admin.Client, write func(*roster.User) error) error {
-		return client.ExportUsers(ctx, each(func(u *admin.ExportedUser) error { return write(exported(u, *hashes)) }))
+		return client.ExportUsers(ctx, cli.Each(func(u *admin.ExportedUser) error { return write(exported(u, *hashes)) }))
 	})
 }
 
@@ -30,15 +31,15 @@ func exported(u *admin.ExportedUser, hashes bool) *roster.User {
 	return row
 }
 
-func runAliasExport(ctx context.Context, c *console, args []string) error {
-	return export(c, c.flags(), args, roster.AliasWriter, func(client *admin.Client, write func(*roster.Alias) error) error {
-		return client.Aliases(ctx, each(func(a *admin.Alias) error {
+func runAliasExport(ctx context.Context, c *cli.Console, args []string) error {
+	return export(c, c.Flags(), args, roster.AliasWriter, func(client *admin.Client, write func(*roster.Alias) error) error {
+		return client.Aliases(ctx, cli.Each(func(a *admin.Alias) error {
 			return write(&roster.Alias{Address: a.Name, Owner: a.Owner, Targets: a.Targets})
 		}))
 	})
 }
 
-func runAliasImport(ctx context.Context, c *console, args []string) error {
+func runAliasImport(ctx context.Context, c *cli.Console, args []string) error {
 	return importRows(c, args, "aliases", roster.Aliases, func(client *admin.Client, row *roster.Alias, replace bool) error {
 		return importOne(replace, func(verb string) error {
 			return client.ChangeAlias(ctx, verb, admin.AliasRequest{Name: row.Address, Owner: &row.Owner, Targets: row.Targets})
@@ -46,15 +47,15 @@ func runAliasImport(ctx context.Context, c *console, args []string) error {
 	})
 }
 
-func runDomainExport(ctx context.Context, c *console, args []string) error {
-	return export(c, c.flags(), args, roster.DomainWriter, func(client *admin.Client, write func(*roster.Domain) error) error {
-		return client.Domains(ctx, each(func(d *admin.Domain) error {
+func runDomainExport(ctx context.Context, c *cli.Console, args []string) error {
+	return export(c, c.Flags(), args, roster.DomainWriter, func(client *admin.Client, write func(*roster.Domain) error) error {
+		return client.Domains(ctx, cli.Each(func(d *admin.Domain) error {
 			return write(&roster.Domain{Name: d.Name, Separator: cmp.Or(d.Separator, roster.NoSeparator)})
 		}))
 	})
 }
 
-func runDomainImport(ctx context.Context, c *console, args []string) error {
+func runDomainImport(ctx context.Context, c *cli.Console, args []string) error {
 	return importRows(c, args, "domains", roster.Domains, func(client *admin.Client, row *roster.Domain, replace bool) error {
 		return importOne(replace, func(verb string) error {
 			request := admin.DomainRequest{Name: row.Name, Separator: set(row.Separator)}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 )
 
 const suspendArgs = "--domain|--site|--tenant|--campaign NAME --reason TEXT [--for TIME] [--json] | list [--json]"
@@ -58,23 +59,23 @@ func (s *suspendFlags) register(fs *flag.FlagSet, verb string) {
 	fs.BoolVar(&s.json, "json", false, "print one JSON object a line")
 }
 
-func runSuspend(ctx context.Context, c *console, args []string) error {
-	s, fs, verb := suspendFlags{}, c.flags(), c.command.name
+func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
+	s, fs, verb := suspendFlags{}, c.Flags(), c.Command.Name
 	s.register(fs, verb)
 	if verb == "suspend" {
 		fs.Func("for", "how long, a `TIME` such as 90m, 2h or 4d; without it: until it is resumed", func(t string) error {
 			return s.request.For.UnmarshalText([]byte(t))
 		})
 	}
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	list := verb == "suspend" && len(rest) == 1 && rest[0] == "list" && s.named == 0 && s.request.Reason == "" && s.request.For == 0
 	if !list {
-		err = noMore(rest)
+		err = cli.NoMore(rest)
 		if err == nil && s.named != 1 {
-			err = usage("name one thing to "+verb+" with --domain, --site, --tenant or --campaign", "`postroad suspend list` shows what is suspended")
+			err = cli.Usage("name one thing to "+verb+" with --domain, --site, --tenant or --campaign", "`postroad suspend list` shows what is suspended")
 		}
 		if err == nil {
 			err = s.request.Check(verb)
@@ -89,22 +90,22 @@ func runSuspend(ctx context.Context, c *console, args []string) error {
 	}
 	defer client.Close()
 	if list {
-		return c.suspensions(ctx, client, s.json)
+		return printSuspensions(c, ctx, client, s.json)
 	}
 	answer, err := client.Suspend(ctx, verb, s.request)
-	return errors.Join(c.acknowledgement(verb, answer, s.json), err)
+	return errors.Join(printAcknowledgement(c, verb, answer, s.json), err)
 }
 
-// suspensions prints what is in force.
-func (c *console) suspensions(ctx context.Context, client *admin.Client, asJSON bool) error {
+// printSuspensions prints what is in force.
+func printSuspensions(c *cli.Console, ctx context.Context, client *admin.Client, asJSON bool) error {
 	n := 0
-	err := client.Suspensions(ctx, lines(c, asJSON, func(s *admin.Suspension) error {
+	err := client.Suspensions(ctx, cli.Lines(c, asJSON, func(c *cli.Console, s *admin.Suspension) error {
 		n++
-		_, err := fmt.Fprintf(c.out, "%-8s %s  %s, since %s: %s\n", s.Kind, clean(s.Name), until(s.Until), s.Since.Local().Format(time.DateTime), clean(s.Reason))
+		_, err := fmt.Fprintf(c.Out, "%-8s %s  %s, since %s: %s\n", s.Kind, cli.Clean(s.Name), until(s.Until), s.Since.Local().Format(time.DateTime), cli.Clean(s.Reason))
 		return err
 	}))
 	if err == nil && n == 0 && !asJSON {
-		fmt.Fprintln(c.err, "nothing is suspended")
+		fmt.Fprintln(c.Err, "nothing is suspended")
 	}
 	return err
 }
@@ -116,13 +117,13 @@ func until(t time.Time) string {
 	return "until " + t.Local().Format(time.DateTime)
 }
 
-// acknowledgement prints which groups obey, each at which index of its log.
-func (c *console) acknowledgement(verb string, a *admin.Acknowledgement, asJSON bool) error {
+// printAcknowledgement prints which groups obey, each at which index of its log.
+func printAcknowledgement(c *cli.Console, verb string, a *admin.Acknowledgement, asJSON bool) error {
 	if a == nil {
 		return nil
 	}
 	if asJSON {
-		return json.NewEncoder(c.out).Encode(a)
+		return json.NewEncoder(c.Out).Encode(a)
 	}
 	var at []string
 	for _, g := range a.Groups {
@@ -135,7 +136,7 @@ func (c *console) acknowledgement(verb string, a *admin.Acknowledgement, asJSON 
 	if verb == "resume" {
 		what = "resumed"
 	}
-	_, err := fmt.Fprintf(c.err, "%s %s is %s; %s obeying, each from an index of its log on: %s\n", a.Suspension.Kind, clean(a.Suspension.Name), what,
-		number(int64(len(a.Groups)), "queue group"), strings.Join(at, " "))
+	_, err := fmt.Fprintf(c.Err, "%s %s is %s; %s obeying, each from an index of its log on: %s\n", a.Suspension.Kind, cli.Clean(a.Suspension.Name), what,
+		cli.Number(int64(len(a.Groups)), "queue group"), strings.Join(at, " "))
 	return err
 }

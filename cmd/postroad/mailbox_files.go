@@ -12,14 +12,16 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/mailbox/archive"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Export and import of mailboxes: the node sends and takes streams, the files are here.
 
-func runMailboxExport(ctx context.Context, c *console, args []string) error {
+func runMailboxExport(ctx context.Context, c *cli.Console, args []string) error {
 	var m mailboxFlags
-	fs := c.flags()
+	fs := c.Flags()
 	fs.StringVar(&m.format, "format", "mbox", "the `FORMAT` of the files: mbox or maildir")
 	return m.run(c, fs, args, func(client *admin.Client, address, path string) error {
 		if m.all {
@@ -29,9 +31,9 @@ func runMailboxExport(ctx context.Context, c *console, args []string) error {
 	})
 }
 
-func runMailboxImport(ctx context.Context, c *console, args []string) error {
+func runMailboxImport(ctx context.Context, c *cli.Console, args []string) error {
 	var m mailboxFlags
-	fs := c.flags()
+	fs := c.Flags()
 	fs.Int64Var(&m.skip, "skip", 0, "leave out the first `N` messages")
 	return m.run(c, fs, args, func(client *admin.Client, address, path string) error {
 		if m.all {
@@ -43,10 +45,10 @@ func runMailboxImport(ctx context.Context, c *console, args []string) error {
 
 // run reads the arguments, an address, or with --all none, and where the files are, and does with
 // them what is to be done.
-func (m *mailboxFlags) run(c *console, fs *flag.FlagSet, args []string, do func(client *admin.Client, address, path string) error) error {
+func (m *mailboxFlags) run(c *cli.Console, fs *flag.FlagSet, args []string, do func(client *admin.Client, address, path string) error) error {
 	m.register(fs)
 	fs.BoolVar(&m.all, "all", false, "all mailboxes, each in a file or directory of its own")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
@@ -61,22 +63,22 @@ func (m *mailboxFlags) run(c *console, fs *flag.FlagSet, args []string, do func(
 }
 
 // check says what is wrong with the arguments.
-func (m *mailboxFlags) check(c *console, rest []string) error {
+func (m *mailboxFlags) check(c *cli.Console, rest []string) error {
 	switch {
 	case m.all && len(rest) != 1:
-		return usage("one directory is needed for all mailboxes", "for example: "+c.path+" --all backup")
+		return cli.Usage("one directory is needed for all mailboxes", "for example: "+c.Path+" --all backup")
 	case !m.all && len(rest) != 2:
-		return usage("a mailbox's address and a path are needed", "for example: "+c.path+" alice@example.net alice.mbox")
+		return cli.Usage("a mailbox's address and a path are needed", "for example: "+c.Path+" alice@example.net alice.mbox")
 	case m.format != "" && m.format != "mbox" && m.format != "maildir":
-		return usage(fmt.Sprintf("%q is no format", m.format), "use mbox or maildir")
+		return cli.Usage(fmt.Sprintf("%q is no format", m.format), "use mbox or maildir")
 	case m.skip < 0 || m.skip > 0 && m.all:
-		return usage("--skip is for one mailbox, and not negative", "it is the number of messages to leave out")
+		return cli.Usage("--skip is for one mailbox, and not negative", "it is the number of messages to leave out")
 	}
 	return nil
 }
 
 // exportAll exports each mailbox into a directory that is empty or new.
-func (m *mailboxFlags) exportAll(ctx context.Context, c *console, client *admin.Client, dir string) error {
+func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *admin.Client, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		err = os.MkdirAll(dir, 0o700)
@@ -85,10 +87,10 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *console, client *admin.
 		err = fmt.Errorf("%s is not empty", dir)
 	}
 	if err != nil {
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "give the path of a new directory"}
+		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "give the path of a new directory"}
 	}
 	var addresses []string
-	_, err = client.Mailboxes(ctx, each(func(b *admin.Mailbox) error {
+	_, err = client.Mailboxes(ctx, cli.Each(func(b *admin.Mailbox) error {
 		addresses = append(addresses, b.Address)
 		return nil
 	}))
@@ -97,8 +99,8 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *console, client *admin.
 	}
 	for _, address := range addresses {
 		err := m.export(ctx, c, client, address, filepath.Join(dir, url.PathEscape(address)+"."+m.format))
-		if gone := (*admin.Error)(nil); errors.As(err, &gone) && gone.Exit == admin.ExitData {
-			fmt.Fprintf(c.err, "%s is left out: %s\n", clean(address), gone.Message) // it was removed meanwhile
+		if gone := (*api.Error)(nil); errors.As(err, &gone) && gone.Exit == api.ExitData {
+			fmt.Fprintf(c.Err, "%s is left out: %s\n", cli.Clean(address), gone.Message) // it was removed meanwhile
 			continue
 		}
 		if err != nil {
@@ -108,7 +110,7 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *console, client *admin.
 	return nil
 }
 
-func (m *mailboxFlags) export(ctx context.Context, c *console, client *admin.Client, address, path string) error {
+func (m *mailboxFlags) export(ctx context.Context, c *cli.Console, client *admin.Client, address, path string) error {
 	stream, err := client.ExportMailbox(ctx, address)
 	if err != nil {
 		return err
@@ -116,31 +118,31 @@ func (m *mailboxFlags) export(ctx context.Context, c *console, client *admin.Cli
 	defer stream.Close()
 	out, file, err := m.writer(c, path)
 	if err != nil {
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error()}
+		return &api.Error{Exit: api.ExitData, Message: err.Error()}
 	}
 	in := archive.NewStreamReader(stream)
 	in.OnFolder = out.Folder
-	progress := c.progress("exported")
-	n, err := archive.Copy(out, in, 0, progress.messages)
-	progress.end()
+	progress := c.Progress("exported")
+	n, err := archive.Copy(out, in, 0, progress.Messages)
+	progress.End()
 	if file != nil {
 		err = errors.Join(err, file.Sync(), file.Close())
 	}
 	if err != nil {
-		return &admin.Error{Exit: admin.ExitTemporary, Message: fmt.Sprintf("the export of %s failed after %s: %v", clean(address), number(n, "message"), err), Hint: "what is there is not complete; try again"}
+		return &api.Error{Exit: api.ExitTemporary, Message: fmt.Sprintf("the export of %s failed after %s: %v", cli.Clean(address), cli.Number(n, "message"), err), Hint: "what is there is not complete; try again"}
 	}
-	fmt.Fprintf(c.err, "%s of %s exported\n", number(n, "message"), clean(address))
+	fmt.Fprintf(c.Err, "%s of %s exported\n", cli.Number(n, "message"), cli.Clean(address))
 	return nil
 }
 
 // writer opens what an export is written to.
-func (m *mailboxFlags) writer(c *console, path string) (archive.Writer, *os.File, error) {
+func (m *mailboxFlags) writer(c *cli.Console, path string) (archive.Writer, *os.File, error) {
 	if m.format == "maildir" {
 		w, err := archive.NewMaildirWriter(path)
 		return w, nil, err
 	}
 	if path == "-" {
-		return archive.NewMboxWriter(c.out), nil, nil
+		return archive.NewMboxWriter(c.Out), nil, nil
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -150,17 +152,17 @@ func (m *mailboxFlags) writer(c *console, path string) (archive.Writer, *os.File
 }
 
 // importAll imports what exportAll wrote.
-func (m *mailboxFlags) importAll(ctx context.Context, c *console, client *admin.Client, dir string) error {
+func (m *mailboxFlags) importAll(ctx context.Context, c *cli.Console, client *admin.Client, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "give the path of a directory that `postroad mailbox export --all` has made"}
+		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "give the path of a directory that `postroad mailbox export --all` has made"}
 	}
 	for _, e := range entries {
 		name, mbox := strings.CutSuffix(e.Name(), ".mbox")
 		name, maildir := strings.CutSuffix(name, ".maildir")
 		address, err := url.PathUnescape(name)
 		if err != nil || mbox == maildir {
-			fmt.Fprintf(c.err, "%s is left out: it is no mailbox\n", clean(e.Name()))
+			fmt.Fprintf(c.Err, "%s is left out: it is no mailbox\n", cli.Clean(e.Name()))
 			continue
 		}
 		if err := m.imports(ctx, c, client, address, filepath.Join(dir, e.Name())); err != nil {
@@ -170,12 +172,12 @@ func (m *mailboxFlags) importAll(ctx context.Context, c *console, client *admin.
 	return nil
 }
 
-func (m *mailboxFlags) imports(ctx context.Context, c *console, client *admin.Client, address, path string) error {
+func (m *mailboxFlags) imports(ctx context.Context, c *cli.Console, client *admin.Client, address, path string) error {
 	out, in := io.Pipe()
 	stream := archive.NewStreamWriter(in)
 	from, end, err := reader(c, path, stream)
 	if err != nil {
-		return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "give the path of an mbox or a Maildir"}
+		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "give the path of an mbox or a Maildir"}
 	}
 	defer end()
 	read := make(chan error, 1)
@@ -184,24 +186,24 @@ func (m *mailboxFlags) imports(ctx context.Context, c *console, client *admin.Cl
 		in.CloseWithError(err)
 		read <- err
 	}()
-	progress := c.progress("imported")
-	n, err := client.ImportMailbox(ctx, address, m.skip, out, progress.messages)
-	progress.end()
+	progress := c.Progress("imported")
+	n, err := client.ImportMailbox(ctx, address, m.skip, out, progress.Messages)
+	progress.End()
 	out.Close()
 	if bad := <-read; err != nil && bad != nil && !errors.Is(bad, io.ErrClosedPipe) {
-		err = &admin.Error{Exit: admin.ExitData, Message: bad.Error()}
+		err = &api.Error{Exit: api.ExitData, Message: bad.Error()}
 	}
-	fmt.Fprintf(c.err, "%s of %s imported\n", number(max(n-m.skip, 0), "message"), path)
+	fmt.Fprintf(c.Err, "%s of %s imported\n", cli.Number(max(n-m.skip, 0), "message"), path)
 	if err != nil && n > 0 {
-		fmt.Fprintf(c.err, "to go on after them: %s --skip %d %s %s\n", c.path, n, address, path)
+		fmt.Fprintf(c.Err, "to go on after them: %s --skip %d %s %s\n", c.Path, n, address, path)
 	}
 	return err
 }
 
 // reader opens what is imported. Folders go to the stream before their messages.
-func reader(c *console, path string, to archive.Writer) (r archive.Reader, end func() error, err error) {
+func reader(c *cli.Console, path string, to archive.Writer) (r archive.Reader, end func() error, err error) {
 	if path == "-" {
-		return archive.NewMboxReader(c.in), func() error { return nil }, nil
+		return archive.NewMboxReader(c.In), func() error { return nil }, nil
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		md, err := archive.NewMaildirReader(path)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+
+	"github.com/postroad/postroad/internal/cli"
 )
 
 const salvageHelp = `
@@ -19,8 +21,8 @@ Then the node is ready to take over what the cluster has: start it. Interrupted,
 
 --list changes nothing. --to is the cluster port of a node that runs, when all addresses have changed.`
 
-func runQueueSalvage(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` of the node that has stopped")
 	var o salvageOptions
 	fs.BoolVar(&o.list, "list", false, "say what would be put in again, and change nothing")
@@ -31,16 +33,16 @@ func runQueueSalvage(ctx context.Context, c *console, args []string) error {
 		"the cluster address `HOST:PORT` of a node that runs, when those known here are old",
 	)
 	fs.StringVar(&o.save, "save", "", "the `DIR` for messages of mailboxes, a file each")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
-	if err := noMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
 	if o.to != "" {
 		if host, port, err := net.SplitHostPort(o.to); err != nil || host == "" || port == "" {
-			return usage(
+			return cli.Usage(
 				fmt.Sprintf("%q is not HOST:PORT", o.to),
 				"give the address of a node's cluster port, as in mx1.example.net:7025",
 			)
@@ -54,11 +56,11 @@ func runQueueSalvage(ctx context.Context, c *console, args []string) error {
 		ctx,
 		cfg,
 		o,
-		func(line string) { fmt.Fprintln(c.out, line) },
-		func(line string) { fmt.Fprintln(c.err, line) },
+		func(line string) { fmt.Fprintln(c.Out, line) },
+		func(line string) { fmt.Fprintln(c.Err, line) },
 	)
 	if err == nil && !o.list {
-		fmt.Fprintf(c.err, "start it with `%s`\n", serveCommand(*file))
+		fmt.Fprintf(c.Err, "start it with `%s`\n", serveCommand(*file))
 	}
 	return err
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/directory/roster"
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 const userImportHelp = `
@@ -41,32 +43,32 @@ func (i *importFlags) register(fs *flag.FlagSet) {
 	fs.BoolVar(&i.replace, "replace", false, "take the place of those of the same names who are there")
 }
 
-func runUserImport(ctx context.Context, c *console, args []string) error {
+func runUserImport(ctx context.Context, c *cli.Console, args []string) error {
 	var i importFlags
-	fs := c.flags()
+	fs := c.Flags()
 	i.register(fs)
 	stage := fs.String("stage", "", "only stage the users, under this `NAME`")
 	publish := fs.String("publish", "", "make what is staged under `NAME` visible")
 	discard := fs.String("discard", "", "drop what is staged under `NAME`")
 	stages := fs.Bool("stages", false, "list what is staged")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	file := len(rest) == 1
 	if chosen := count(file, *publish != "", *discard != "", *stages); chosen != 1 || len(rest) > 1 || *stage != "" && !file {
-		return usage("one file is needed, or --publish, --discard or --stages", "for example: "+c.path+" users.csv")
+		return cli.Usage("one file is needed, or --publish, --discard or --stages", "for example: "+c.Path+" users.csv")
 	}
 	return withClient(&i.nodeFlags, func(client *admin.Client) error {
 		switch {
 		case *stages:
-			return client.Stages(ctx, c.line)
+			return client.Stages(ctx, c.Line)
 		case *discard != "":
-			return c.discardStage(ctx, client, *discard)
+			return discardStage(c, ctx, client, *discard)
 		case *publish != "":
-			return c.publishStage(ctx, client, *publish, 0)
+			return publishStage(c, ctx, client, *publish, 0)
 		}
-		return c.importUsers(ctx, client, rest[0], &i, *stage)
+		return importUsers(c, ctx, client, rest[0], &i, *stage)
 	})
 }
 
@@ -79,21 +81,21 @@ func count(all ...bool) (n int) {
 	return n
 }
 
-func (c *console) discardStage(ctx context.Context, client *admin.Client, stage string) error {
+func discardStage(c *cli.Console, ctx context.Context, client *admin.Client, stage string) error {
 	n, err := client.DiscardStage(ctx, stage, nil)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.err, "%s of %s dropped\n", number(n, "user"), stage)
+	fmt.Fprintf(c.Err, "%s of %s dropped\n", cli.Number(n, "user"), stage)
 	return nil
 }
 
 // publishStage makes what is staged visible. want is how many users there are; 0: that is not
 // known. The node that is asked may hear of the last of them a moment after whoever leads.
-func (c *console) publishStage(ctx context.Context, client *admin.Client, stage string, want int64) error {
-	progress := c.progress("visible")
-	defer progress.end()
-	published, kept, err := client.PublishStage(ctx, stage, func(n int64) { progress.say(number(n, "user") + " visible") })
+func publishStage(c *cli.Console, ctx context.Context, client *admin.Client, stage string, want int64) error {
+	progress := c.Progress("visible")
+	defer progress.End()
+	published, kept, err := client.PublishStage(ctx, stage, func(n int64) { progress.Say(cli.Number(n, "user") + " visible") })
 	for tries := 0; err == nil && published+kept < want && tries < 50; tries++ {
 		if !pause(ctx, 100*time.Millisecond) {
 			return ctx.Err()
@@ -107,26 +109,26 @@ func (c *console) publishStage(ctx context.Context, client *admin.Client, stage 
 	if err != nil {
 		return err
 	}
-	progress.end()
-	fmt.Fprintf(c.err, "%s visible\n", number(published, "user"))
+	progress.End()
+	fmt.Fprintf(c.Err, "%s visible\n", cli.Number(published, "user"))
 	switch {
 	case kept > 0:
-		return &admin.Error{Exit: admin.ExitData, Message: number(kept, "user") + " stay staged: there are users or aliases of these names",
+		return &api.Error{Exit: api.ExitData, Message: cli.Number(kept, "user") + " stay staged: there are users or aliases of these names",
 			Hint: "remove those and publish again, or drop the rest with --discard " + stage}
 	case published < want:
-		return &admin.Error{Exit: admin.ExitTemporary, Message: "not all users that were staged are visible", Hint: "`" + c.path + " --publish " + stage + "` goes on"}
+		return &api.Error{Exit: api.ExitTemporary, Message: "not all users that were staged are visible", Hint: "`" + c.Path + " --publish " + stage + "` goes on"}
 	}
 	return nil
 }
 
 // nothingStaged reports whether an error says that nothing is staged, or is staged any more.
 func nothingStaged(err error) bool {
-	var e *admin.Error
+	var e *api.Error
 	return errors.As(err, &e) && e.Message == directory.ErrNoImport.Error()
 }
 
 // importUsers checks a file, stages its users and, unless they are to stay staged, publishes them.
-func (c *console) importUsers(ctx context.Context, client *admin.Client, file string, i *importFlags, stage string) error {
+func importUsers(c *cli.Console, ctx context.Context, client *admin.Client, file string, i *importFlags, stage string) error {
 	total, clear, err := checkUsers(file, i.format)
 	if err != nil {
 		return err
@@ -136,14 +138,14 @@ func (c *console) importUsers(ctx context.Context, client *admin.Client, file st
 		stage = fmt.Sprintf("import-%d", time.Now().UnixNano())
 	}
 	if clear > 0 {
-		fmt.Fprintf(c.err, "%s in clear will be hashed, about 20 ms of one core each\n", number(int64(clear), "password"))
+		fmt.Fprintf(c.Err, "%s in clear will be hashed, about 20 ms of one core each\n", cli.Number(int64(clear), "password"))
 	}
-	u := &stager{c: c, client: client, file: file, request: admin.StageRequest{Stage: stage, Replace: i.replace}, total: total, progress: c.progress("staged")}
+	u := &stager{c: c, client: client, file: file, request: admin.StageRequest{Stage: stage, Replace: i.replace}, total: total, progress: c.Progress("staged")}
 	err = eachRow(file, i.format, roster.Users, func(row *roster.User) error { return u.add(ctx, row) })
 	if err == nil {
 		err = u.send(ctx)
 	}
-	u.progress.end()
+	u.progress.End()
 	if err == nil {
 		err = u.refused.err("")
 	}
@@ -156,13 +158,13 @@ func (c *console) importUsers(ctx context.Context, client *admin.Client, file st
 	case err != nil:
 		return err
 	case !own:
-		fmt.Fprintf(c.err, "%s staged; `%s --publish %s` makes them visible\n", number(int64(u.staged), "user"), c.path, stage)
+		fmt.Fprintf(c.Err, "%s staged; `%s --publish %s` makes them visible\n", cli.Number(int64(u.staged), "user"), c.Path, stage)
 		return nil
 	case u.staged == 0:
-		fmt.Fprintln(c.err, "there are no users in the file")
+		fmt.Fprintln(c.Err, "there are no users in the file")
 		return nil
 	}
-	return c.publishStage(ctx, client, stage, int64(u.staged))
+	return publishStage(c, ctx, client, stage, int64(u.staged))
 }
 
 // checkUsers reads the whole file, and counts its users and those with passwords in clear.
@@ -188,7 +190,7 @@ func checkUsers(file, format string) (total, clear int, err error) {
 
 // stager stages users in batches.
 type stager struct {
-	c        *console
+	c        *cli.Console
 	client   *admin.Client
 	file     string
 	request  admin.StageRequest
@@ -197,7 +199,7 @@ type stager struct {
 	total    int
 	staged   int
 	refused  problems
-	progress *progress
+	progress *cli.Progress
 }
 
 // Bounds of one request; the server takes 1 MiB.
@@ -246,7 +248,7 @@ func (u *stager) send(ctx context.Context) error {
 	}
 	u.staged += len(u.rows) - len(a.Refused)
 	u.rows, u.size = u.rows[:0], 0
-	u.progress.say(fmt.Sprintf("%d of %s staged", u.staged, number(int64(u.total), "user")))
+	u.progress.Say(fmt.Sprintf("%d of %s staged", u.staged, cli.Number(int64(u.total), "user")))
 	return nil
 }
 

@@ -9,49 +9,51 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // clusterCommands are in the order of a cluster's life. Those that need a running node talk to any;
 // cmd_offline.go has the others.
-var clusterCommands = []command{
-	{name: "init", short: "make a running node the first of a cluster", run: runClusterInit, long: `
+var clusterCommands = []cli.Command{
+	{Name: "init", Short: "make a running node the first of a cluster", Run: runClusterInit, Long: `
 Does nothing when the node is in a cluster already. A node that waits to join the others of [cluster] join begins one without them: be sure
 that none of them knows one, or there are two.`},
-	{name: "token", args: "[--ttl TIME]", short: "make a secret with which a node can join", run: runClusterToken, long: `
+	{Name: "token", Args: "[--ttl TIME]", Short: "make a secret with which a node can join", Run: runClusterToken, Long: `
 The token is printed on standard output. Whoever has it can join a node, which then holds everybody's mail: hand it over as you would a password.
 
     postroad cluster token --ttl 1h`},
-	{name: "join", args: "--token TOKEN [--config FILE] HOST:PORT", short: "make an empty data directory a node of a cluster", run: runClusterJoin, long: joinHelp},
-	{name: "status", args: "[--json]", short: "show the nodes, the groups and what is wrong", run: runClusterStatus},
-	{name: "drain", args: "NODE [--timeout TIME]", short: "empty a node and take it out of service", run: runClusterDrain, long: `
+	{Name: "join", Args: "--token TOKEN [--config FILE] HOST:PORT", Short: "make an empty data directory a node of a cluster", Run: runClusterJoin, Long: joinHelp},
+	{Name: "status", Args: "[--json]", Short: "show the nodes, the groups and what is wrong", Run: runClusterStatus},
+	{Name: "drain", Args: "NODE [--timeout TIME]", Short: "empty a node and take it out of service", Run: runClusterDrain, Long: `
 The node stops accepting, hands over what it leads, and its queue runs empty: what is due soon is delivered, what is held, suspended or due
 later goes to other nodes as it is. It ends with yes (exit status 0: the node can be removed) or no (75). Interrupted, the node goes on
 draining: run it again to watch.`},
-	{name: "remove", args: "NODE", short: "retire a drained node for ever", run: runClusterChange},
-	{name: "replace", args: "OLD NEW", short: "give a dead node's places to one that has joined", run: runClusterChange, long: `
+	{Name: "remove", Args: "NODE", Short: "retire a drained node for ever", Run: runClusterChange},
+	{Name: "replace", Args: "OLD NEW", Short: "give a dead node's places to one that has joined", Run: runClusterChange, Long: `
 All groups of OLD are repaired with NEW, and OLD is removed: it may never come back under its old number.
 
     postroad cluster replace mx3 mx4`},
-	{name: "recover", args: "[--accept-loss] [--config FILE]", short: "go on without a majority of the disks, which are gone for good", run: runClusterRecover, long: recoverHelp},
-	{name: "backup", args: "FILE | -", short: "save members, users and settings", run: runClusterBackup, long: `
+	{Name: "recover", Args: "[--accept-loss] [--config FILE]", Short: "go on without a majority of the disks, which are gone for good", Run: runClusterRecover, Long: recoverHelp},
+	{Name: "backup", Args: "FILE | -", Short: "save members, users and settings", Run: runClusterBackup, Long: `
 The file holds secrets, the cluster's key among them: keep it as safe as a password. Mail is not in it.`},
-	{name: "restore", args: "[--config FILE] FILE | -", short: "begin a cluster anew from a backup, in an empty data directory", run: runClusterRestore, long: restoreHelp},
+	{Name: "restore", Args: "[--config FILE] FILE | -", Short: "begin a cluster anew from a backup, in an empty data directory", Run: runClusterRestore, Long: restoreHelp},
 }
 
-// node parses the arguments of a command that takes want names of nodes, and returns a client.
-func (c *console) node(fs *flag.FlagSet, args []string, want int) (*admin.Client, []string, error) {
+// connect parses the arguments of a command that takes want names of nodes, and returns a client.
+func connect(c *cli.Console, fs *flag.FlagSet, args []string, want int) (*admin.Client, []string, error) {
 	var n nodeFlags
 	n.register(fs)
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(rest) < want {
-		return nil, nil, usage("`"+c.path+"` needs "+c.command.args, "`postroad cluster status` lists the nodes")
+		return nil, nil, cli.Usage("`"+c.Path+"` needs "+c.Command.Args, "`postroad cluster status` lists the nodes")
 	}
-	if err := noMore(rest[want:]); err != nil {
+	if err := cli.NoMore(rest[want:]); err != nil {
 		return nil, nil, err
 	}
 	client, err := n.client()
@@ -67,8 +69,8 @@ func timeFlag(fs *flag.FlagSet, name, about string, value config.Duration) *conf
 // initWait is how long a node that waited for others may take to begin a cluster.
 const initWait = 20 * time.Second
 
-func runClusterInit(ctx context.Context, c *console, args []string) error {
-	client, _, err := c.node(c.flags(), args, 0)
+func runClusterInit(ctx context.Context, c *cli.Console, args []string) error {
+	client, _, err := connect(c, c.Flags(), args, 0)
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func runClusterInit(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.err, "%s is a node of the cluster %s; `postroad cluster token` lets another one join\n", st.Node, st.Cluster)
+	fmt.Fprintf(c.Err, "%s is a node of the cluster %s; `postroad cluster token` lets another one join\n", st.Node, st.Cluster)
 	return nil
 }
 
@@ -95,10 +97,10 @@ func clusterStatus(ctx context.Context, client *admin.Client) (st admin.ClusterS
 	return st, json.Unmarshal(raw, &st)
 }
 
-func runClusterToken(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	ttl := timeFlag(fs, "ttl", "how long it is good, a `TIME` such as 1h; 0s: for ever (default 1h)", config.Duration(time.Hour))
-	client, _, err := c.node(fs, args, 0)
+	client, _, err := connect(c, fs, args, 0)
 	if err != nil {
 		return err
 	}
@@ -121,15 +123,15 @@ func runClusterToken(ctx context.Context, c *console, args []string) error {
 	if *ttl > 0 {
 		good = "for " + ttl.String()
 	}
-	fmt.Fprintf(c.err, "good %s; on the new node: postroad cluster join --token - %s\n", good, address)
-	_, err = fmt.Fprintln(c.out, token)
+	fmt.Fprintf(c.Err, "good %s; on the new node: postroad cluster join --token - %s\n", good, address)
+	_, err = fmt.Fprintln(c.Out, token)
 	return err
 }
 
-func runClusterStatus(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runClusterStatus(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	asJSON := fs.Bool("json", false, "print one JSON object")
-	client, _, err := c.node(fs, args, 0)
+	client, _, err := connect(c, fs, args, 0)
 	if err != nil {
 		return err
 	}
@@ -143,20 +145,20 @@ func runClusterStatus(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if *asJSON {
-		err = c.line(raw)
+		err = c.Line(raw)
 	} else {
-		err = c.clusterStatus(&st)
+		err = printClusterStatus(c, &st)
 	}
 	if err == nil && st.Old != "" {
-		err = &admin.Error{Exit: admin.ExitTemporary, Message: "members and groups may be others by now: " + clean(st.Old), Hint: "try again, or ask another node"}
+		err = &api.Error{Exit: api.ExitTemporary, Message: "members and groups may be others by now: " + cli.Clean(st.Old), Hint: "try again, or ask another node"}
 	}
 	return err
 }
 
-func runClusterDrain(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	timeout := timeFlag(fs, "timeout", "say no after this `TIME` (default: wait as long as it takes)", 0)
-	client, rest, err := c.node(fs, args, 1)
+	client, rest, err := connect(c, fs, args, 1)
 	if err != nil {
 		return err
 	}
@@ -166,25 +168,25 @@ func runClusterDrain(ctx context.Context, c *console, args []string) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*timeout))
 		defer cancel()
 	}
-	shown, last, handed := c.progress(""), rest[0]+" was not reached", int64(0)
+	shown, last, handed := c.Progress(""), rest[0]+" was not reached", int64(0)
 	err = client.Drain(ctx, rest[0], func(p admin.DrainProgress) {
 		last, handed = drainLine(&p), max(handed, p.HandedOver)
-		shown.say(last)
+		shown.Say(last)
 	})
-	shown.end()
+	shown.End()
 	if err != nil && ctx.Err() != nil {
-		err = &admin.Error{Exit: admin.ExitTemporary, Message: last, Hint: "it goes on draining; run the command again to watch"}
+		err = &api.Error{Exit: api.ExitTemporary, Message: last, Hint: "it goes on draining; run the command again to watch"}
 	}
 	if err != nil {
-		fmt.Fprintf(c.err, "no: %s is not drained\n", rest[0])
+		fmt.Fprintf(c.Err, "no: %s is not drained\n", rest[0])
 		return err
 	}
 	what := "is drained"
 	if handed > 0 {
-		what += ", " + number(handed, "message") + " of it handed over to other nodes"
+		what += ", " + cli.Number(handed, "message") + " of it handed over to other nodes"
 	}
 	fmt.Fprintf(
-		c.err,
+		c.Err,
 		"yes: %s %s; `postroad cluster remove %s` retires it\n",
 		rest[0],
 		what,
@@ -195,34 +197,34 @@ func runClusterDrain(ctx context.Context, c *console, args []string) error {
 
 // drainLine is how far a drain is, in a line.
 func drainLine(p *admin.DrainProgress) string {
-	line := clean(p.Node) + ": " + clean(p.Phase) + ", "
+	line := cli.Clean(p.Node) + ": " + cli.Clean(p.Phase) + ", "
 	if p.Unknown != "" {
-		line += "how many messages are left is not known: " + clean(p.Unknown)
+		line += "how many messages are left is not known: " + cli.Clean(p.Unknown)
 	} else {
-		line += number(p.Messages, "message") + " left"
+		line += cli.Number(p.Messages, "message") + " left"
 	}
 	if p.HandedOver > 0 {
-		line += ", " + number(p.HandedOver, "message") + " handed over"
+		line += ", " + cli.Number(p.HandedOver, "message") + " handed over"
 	}
 	if p.Leads > 0 {
-		line += ", leads " + number(int64(p.Leads), "group")
+		line += ", leads " + cli.Number(int64(p.Leads), "group")
 	}
 	if p.Shards > 0 {
-		line += ", " + number(int64(p.Shards), "shard") + " of mailboxes to be moved"
+		line += ", " + cli.Number(int64(p.Shards), "shard") + " of mailboxes to be moved"
 	}
 	if p.Waits != "" {
-		line += "; waits: " + clean(p.Waits)
+		line += "; waits: " + cli.Clean(p.Waits)
 	}
 	return line
 }
 
 // runClusterChange runs remove and replace.
-func runClusterChange(ctx context.Context, c *console, args []string) error {
-	verb, want := c.command.name, 1
+func runClusterChange(ctx context.Context, c *cli.Console, args []string) error {
+	verb, want := c.Command.Name, 1
 	if verb == "replace" {
 		want = 2
 	}
-	client, rest, err := c.node(c.flags(), args, want)
+	client, rest, err := connect(c, c.Flags(), args, want)
 	if err != nil {
 		return err
 	}
@@ -237,22 +239,22 @@ func runClusterChange(ctx context.Context, c *console, args []string) error {
 	if err := client.ClusterChange(ctx, verb, r); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.err, "%s %s\n", rest[0], did)
+	fmt.Fprintf(c.Err, "%s %s\n", rest[0], did)
 	return nil
 }
 
-func runClusterBackup(ctx context.Context, c *console, args []string) error {
-	client, rest, err := c.node(c.flags(), args, 1)
+func runClusterBackup(ctx context.Context, c *cli.Console, args []string) error {
+	client, rest, err := connect(c, c.Flags(), args, 1)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	if rest[0] == "-" {
-		return client.Backup(ctx, c.out)
+		return client.Backup(ctx, c.Out)
 	}
 	if err := files.ReplaceBy(rest[0], func(w io.Writer) error { return client.Backup(ctx, w) }); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.err, "%s holds the cluster's members, users, settings and secrets\n", rest[0])
+	fmt.Fprintf(c.Err, "%s holds the cluster's members, users, settings and secrets\n", rest[0])
 	return nil
 }

@@ -5,33 +5,34 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 )
 
-var configCommands = []command{
-	{name: "check", args: "[--config FILE]", short: "say what is wrong with a configuration", run: runConfigCheck, long: `
+var configCommands = []cli.Command{
+	{Name: "check", Args: "[--config FILE]", Short: "say what is wrong with a configuration", Run: runConfigCheck, Long: `
 Reads the file as serve would, and the certificates, token and password files that it names, without starting anything.
 Each problem is one line: file, line, column, key, what is wrong, what to write instead. The exit status is 0 or 78.
 
     postroad config check --config /etc/postroad/postroad.toml`},
-	{name: "show", args: "[--config FILE]", short: "print the values in force, defaults included", run: runConfigShow, long: `
+	{Name: "show", Args: "[--config FILE]", Short: "print the values in force, defaults included", Run: runConfigShow, Long: `
 Prints a whole configuration file: your values, and the defaults of all that you left out. Without a file it shows
 what serve runs with on a laptop.`},
-	{name: "reference", short: "print the page that explains every key (docs/configuration.md)", run: runConfigReference},
+	{Name: "reference", Short: "print the page that explains every key (docs/configuration.md)", Run: runConfigReference},
 }
 
-// load reads the configuration that the arguments name: with --config, or as the only argument.
-func (c *console) load(args []string) (*config.Config, string, error) {
-	fs := c.flags()
+// loadConfig reads the configuration that the arguments name: with --config, or as the only argument.
+func loadConfig(c *cli.Console, args []string) (*config.Config, string, error) {
+	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` (default: the embedded default)")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return nil, "", err
 	}
 	if *file == "" && len(rest) > 0 {
 		*file, rest = rest[0], rest[1:]
 	}
-	if err := noMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil {
 		return nil, "", err
 	}
 	cfg, err := config.Load(*file)
@@ -41,8 +42,8 @@ func (c *console) load(args []string) (*config.Config, string, error) {
 	return cfg, *file, nil
 }
 
-func runConfigCheck(_ context.Context, c *console, args []string) error {
-	cfg, file, err := c.load(args)
+func runConfigCheck(_ context.Context, c *cli.Console, args []string) error {
+	cfg, file, err := loadConfig(c, args)
 	if err != nil {
 		return err
 	}
@@ -52,31 +53,31 @@ func runConfigCheck(_ context.Context, c *console, args []string) error {
 	if file == "" {
 		file = "the embedded default"
 	}
-	fmt.Fprintf(c.err, "%s is good\n", file)
+	fmt.Fprintf(c.Err, "%s is good\n", file)
 	return nil
 }
 
-func runConfigShow(_ context.Context, c *console, args []string) error {
-	cfg, _, err := c.load(args)
+func runConfigShow(_ context.Context, c *cli.Console, args []string) error {
+	cfg, _, err := loadConfig(c, args)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(c.out, cfg.Show())
+	_, err = io.WriteString(c.Out, cfg.Show())
 	return err
 }
 
-func runConfigReference(_ context.Context, c *console, args []string) error {
-	rest, err := c.parse(c.flags(), args)
+func runConfigReference(_ context.Context, c *cli.Console, args []string) error {
+	rest, err := c.Parse(c.Flags(), args)
 	if err != nil {
 		return err
 	}
-	if err := noMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
 	page, err := config.Reference()
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(c.out, page)
+	_, err = io.WriteString(c.Out, page)
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 )
 
 const filterArgs = "[FILTER ...] [--json]"
@@ -25,22 +26,22 @@ const underWayHelp = `
 Once the command ends with 0, no attempt at these recipients begins. Those that are being attempted then are counted apart ("inflight"
 with --json): the attempt goes on to its end, and may deliver.`
 
-var queueCommands = []command{
-	{name: "list", args: filterArgs, short: "list messages and the state of their recipients", run: runQueueList, long: filterHelp + `
+var queueCommands = []cli.Command{
+	{Name: "list", Args: filterArgs, Short: "list messages and the state of their recipients", Run: runQueueList, Long: filterHelp + `
 
     postroad queue list --domain example.net --state deferred
     postroad queue list --older 1h --json`},
-	{name: "count", args: filterArgs, short: "count messages and recipients", run: runQueueCount, long: filterHelp},
-	{name: "show", args: "ID [--json]", short: "show all that is known of one message", run: runQueueShow},
-	{name: "flush", args: "[FILTER ...]", short: "try deferred recipients now", run: runQueueVerb, long: filterHelp},
-	{name: "hold", args: "FILTER ... | --all", short: "keep recipients from being tried until they are released", run: runQueueVerb, long: filterHelp + underWayHelp + `
+	{Name: "count", Args: filterArgs, Short: "count messages and recipients", Run: runQueueCount, Long: filterHelp},
+	{Name: "show", Args: "ID [--json]", Short: "show all that is known of one message", Run: runQueueShow},
+	{Name: "flush", Args: "[FILTER ...]", Short: "try deferred recipients now", Run: runQueueVerb, Long: filterHelp},
+	{Name: "hold", Args: "FILTER ... | --all", Short: "keep recipients from being tried until they are released", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
 Put off, they are held.`},
-	{name: "release", args: "FILTER ... | --all", short: "let held recipients go on", run: runQueueVerb, long: filterHelp},
-	{name: "fail", args: "FILTER ... | --all [--reason TEXT]", short: "give up on recipients and tell the senders", run: runQueueVerb, long: filterHelp + underWayHelp + `
+	{Name: "release", Args: "FILTER ... | --all", Short: "let held recipients go on", Run: runQueueVerb, Long: filterHelp},
+	{Name: "fail", Args: "FILTER ... | --all [--reason TEXT]", Short: "give up on recipients and tell the senders", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
 What is gone is gone: look with "queue list" and the same filters first.`},
-	{name: "remove", args: "FILTER ... | --all", short: "take recipients out of the queue without telling anybody", run: runQueueVerb, long: filterHelp + underWayHelp + `
+	{Name: "remove", Args: "FILTER ... | --all", Short: "take recipients out of the queue without telling anybody", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
 What is gone is gone: look with "queue list" and the same filters first.`},
-	{name: "salvage", args: "[--config FILE] [--list] [--to HOST:PORT] [--save DIR]", short: "put in again what only a stopped node has", run: runQueueSalvage, long: salvageHelp},
+	{Name: "salvage", Args: "[--config FILE] [--list] [--to HOST:PORT] [--save DIR]", Short: "put in again what only a stopped node has", Run: runQueueSalvage, Long: salvageHelp},
 }
 
 // queueFlags are the flags of all queue commands.
@@ -74,9 +75,9 @@ func (q *queueFlags) register(fs *flag.FlagSet) {
 }
 
 // parse reads the arguments of a queue command and returns a client of the node.
-func (q *queueFlags) parse(c *console, fs *flag.FlagSet, args []string) (*admin.Client, error) {
+func (q *queueFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*admin.Client, error) {
 	q.register(fs)
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return nil, err
 	}
@@ -85,13 +86,13 @@ func (q *queueFlags) parse(c *console, fs *flag.FlagSet, args []string) (*admin.
 			q.filter.IDs = append(q.filter.IDs, id)
 			continue
 		}
-		if err := q.readIDs(c.in); err != nil {
+		if err := q.readIDs(c.In); err != nil {
 			return nil, err
 		}
 	}
 	if len(q.filter.IDs) == 0 && len(q.ids)+len(rest) > 0 {
 		// No ID on standard input selects nothing; without this it would select everything.
-		return nil, usage("no IDs came from standard input", "")
+		return nil, cli.Usage("no IDs came from standard input", "")
 	}
 	if err := q.filter.Check(); err != nil {
 		return nil, err
@@ -108,31 +109,31 @@ func (q *queueFlags) readIDs(r io.Reader) error {
 	return words.Err()
 }
 
-func runQueueList(ctx context.Context, c *console, args []string) error {
+func runQueueList(ctx context.Context, c *cli.Console, args []string) error {
 	var q queueFlags
-	client, err := q.parse(c, c.flags(), args)
+	client, err := q.parse(c, c.Flags(), args)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	total, err := client.List(ctx, q.filter, lines(c, q.json, c.message))
+	total, err := client.List(ctx, q.filter, cli.Lines(c, q.json, printMessage))
 	if total != nil && !q.json {
-		fmt.Fprintln(c.err, summary(total))
+		fmt.Fprintln(c.Err, summary(total))
 	}
-	return c.others(total, err)
+	return tellOthers(c, total, err)
 }
 
-// others names the nodes that did not answer though nothing is missing.
-func (c *console) others(t *admin.Total, err error) error {
+// tellOthers names the nodes that did not answer though nothing is missing.
+func tellOthers(c *cli.Console, t *admin.Total, err error) error {
 	if err == nil && t != nil && len(t.Unreachable) > 0 {
-		fmt.Fprintf(c.err, "complete without %s, which could not be reached\n", clean(strings.Join(t.Unreachable, ", ")))
+		fmt.Fprintf(c.Err, "complete without %s, which could not be reached\n", cli.Clean(strings.Join(t.Unreachable, ", ")))
 	}
 	return err
 }
 
-func runQueueCount(ctx context.Context, c *console, args []string) error {
+func runQueueCount(ctx context.Context, c *cli.Console, args []string) error {
 	var q queueFlags
-	client, err := q.parse(c, c.flags(), args)
+	client, err := q.parse(c, c.Flags(), args)
 	if err != nil {
 		return err
 	}
@@ -142,23 +143,23 @@ func runQueueCount(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if q.json {
-		return errors.Join(json.NewEncoder(c.out).Encode(total), err)
+		return errors.Join(json.NewEncoder(c.Out).Encode(total), err)
 	}
-	_, printed := fmt.Fprintln(c.out, summary(total))
-	return c.others(total, errors.Join(printed, err))
+	_, printed := fmt.Fprintln(c.Out, summary(total))
+	return tellOthers(c, total, errors.Join(printed, err))
 }
 
-func runQueueShow(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runQueueShow(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	var n nodeFlags
 	n.register(fs)
 	asJSON := fs.Bool("json", false, "print one JSON object")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) != 1 {
-		return usage("one ID is needed", "`postroad queue list` shows the IDs")
+		return cli.Usage("one ID is needed", "`postroad queue list` shows the IDs")
 	}
 	client, err := n.client()
 	if err != nil {
@@ -169,16 +170,16 @@ func runQueueShow(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	return lines(c, *asJSON, c.detail)(raw)
+	return cli.Lines(c, *asJSON, printDetail)(raw)
 }
 
 // done is what has happened to recipients after a verb.
 var done = map[string]string{"flush": "made due now", "hold": "held", "release": "released", "fail": "failed", "remove": "removed"}
 
 // runQueueVerb runs all commands that move recipients.
-func runQueueVerb(ctx context.Context, c *console, args []string) error {
+func runQueueVerb(ctx context.Context, c *cli.Console, args []string) error {
 	var q queueFlags
-	fs, verb := c.flags(), c.command.name
+	fs, verb := c.Flags(), c.Command.Name
 	fs.BoolVar(&q.filter.All, "all", false, "everything in the queue")
 	if verb == "fail" {
 		fs.StringVar(&q.filter.Reason, "reason", "", "the `TEXT` that senders read in the report")
@@ -188,20 +189,20 @@ func runQueueVerb(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	if verb != "flush" && q.filter.Empty() && !q.filter.All {
-		return usage("`"+c.path+"` needs a filter", "add one, or --all for the whole queue; `"+c.path+" --help` lists them")
+		return cli.Usage("`"+c.Path+"` needs a filter", "add one, or --all for the whole queue; `"+c.Path+" --help` lists them")
 	}
 	defer client.Close()
-	progress := c.progress(done[verb])
-	total, err := client.Move(ctx, verb, q.filter, progress.at)
-	progress.end()
+	progress := c.Progress(done[verb])
+	total, err := client.Move(ctx, verb, q.filter, progress.At)
+	progress.End()
 	if total != nil {
-		fmt.Fprintln(c.err, moved(total, verb))
+		fmt.Fprintln(c.Err, moved(total, verb))
 		if n := total.States["inflight"]; n > 0 {
-			fmt.Fprintf(c.err, "%s being attempted now: that goes on, and may deliver\n", number(n, "recipient"))
+			fmt.Fprintf(c.Err, "%s being attempted now: that goes on, and may deliver\n", cli.Number(n, "recipient"))
 		}
 	}
 	if total != nil && q.json {
-		err = errors.Join(json.NewEncoder(c.out).Encode(total), err)
+		err = errors.Join(json.NewEncoder(c.Out).Encode(total), err)
 	}
-	return c.others(total, err)
+	return tellOthers(c, total, err)
 }

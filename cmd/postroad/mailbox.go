@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 )
 
-var mailboxCommands = []command{
-	{name: "list", args: "[--json]", short: "list the mailboxes", run: runMailboxList, long: `
+var mailboxCommands = []cli.Command{
+	{Name: "list", Args: "[--json]", Short: "list the mailboxes", Run: runMailboxList, Long: `
 A mailbox is made when its user first gets mail or logs in. Any node answers for the whole cluster.`},
-	{name: "show", args: "ADDRESS [--json]", short: "show a mailbox and its folders", run: runMailboxShow},
-	{name: "export", args: "ADDRESS FILE|DIRECTORY|- | --all DIRECTORY [--format mbox|maildir]", short: "write all messages of a mailbox, or of all, to files", run: runMailboxExport, long: `
+	{Name: "show", Args: "ADDRESS [--json]", Short: "show a mailbox and its folders", Run: runMailboxShow},
+	{Name: "export", Args: "ADDRESS FILE|DIRECTORY|- | --all DIRECTORY [--format mbox|maildir]", Short: "write all messages of a mailbox, or of all, to files", Run: runMailboxExport, Long: `
 An mbox is a file, or - for standard output; a Maildir is a directory, which must be empty or new. Both have the messages octet for octet,
 with folders, flags and dates, so that an import gives them back; other programs read them, too. --all makes an mbox or a Maildir of each
 mailbox, named after its address.
@@ -21,7 +22,7 @@ mailbox, named after its address.
     postroad mailbox export alice@example.net alice.mbox
     postroad mailbox export alice@example.net backup/alice --format maildir
     postroad mailbox export --all backup/2026-11-28`},
-	{name: "import", args: "ADDRESS FILE|DIRECTORY|- [--skip N] | --all DIRECTORY", short: "add messages from an mbox or a Maildir to a mailbox", run: runMailboxImport, long: `
+	{Name: "import", Args: "ADDRESS FILE|DIRECTORY|- [--skip N] | --all DIRECTORY", Short: "add messages from an mbox or a Maildir to a mailbox", Run: runMailboxImport, Long: `
 Messages are added to those that are there, in the folders of the archive; quotas do not count. The user must exist. An import that
 failed says how many messages it added: --skip goes on after them. --all takes what an export of all mailboxes has made.
 
@@ -39,16 +40,16 @@ type mailboxFlags struct {
 	skip   int64
 }
 
-func runMailboxList(ctx context.Context, c *console, args []string) error {
+func runMailboxList(ctx context.Context, c *cli.Console, args []string) error {
 	var m mailboxFlags
-	fs := c.flags()
+	fs := c.Flags()
 	m.register(fs)
 	fs.BoolVar(&m.json, "json", false, "print one JSON object a line")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
-	if err := noMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
 	client, err := m.client()
@@ -56,9 +57,9 @@ func runMailboxList(ctx context.Context, c *console, args []string) error {
 		return err
 	}
 	defer client.Close()
-	total, err := client.Mailboxes(ctx, lines(c, m.json, c.mailbox))
+	total, err := client.Mailboxes(ctx, cli.Lines(c, m.json, printMailbox))
 	if total != nil && !m.json {
-		fmt.Fprintf(c.err, "%s in %s\n", number(total.Messages, "message"), plural(total.Recipients, "mailbox", "mailboxes"))
+		fmt.Fprintf(c.Err, "%s in %s\n", cli.Number(total.Messages, "message"), plural(total.Recipients, "mailbox", "mailboxes"))
 	}
 	return err
 }
@@ -70,9 +71,9 @@ func plural(n int64, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// mailbox prints one line of a listing.
-func (c *console) mailbox(b *admin.Mailbox) error {
-	_, err := fmt.Fprintf(c.out, "%7d %9s  %s%s\n", b.Messages, config.Size(b.Octets), clean(b.Address), quota(b))
+// printMailbox prints one line of a listing.
+func printMailbox(c *cli.Console, b *admin.Mailbox) error {
+	_, err := fmt.Fprintf(c.Out, "%7d %9s  %s%s\n", b.Messages, config.Size(b.Octets), cli.Clean(b.Address), quota(b))
 	return err
 }
 
@@ -84,22 +85,22 @@ func quota(b *admin.Mailbox) (s string) {
 		s += "  soft quota " + config.Size(b.Soft).String()
 	}
 	if b.Retention > 0 {
-		s += "  kept for " + short(time.Duration(b.Retention)*time.Second)
+		s += "  kept for " + cli.Short(time.Duration(b.Retention)*time.Second)
 	}
 	return s
 }
 
-func runMailboxShow(ctx context.Context, c *console, args []string) error {
+func runMailboxShow(ctx context.Context, c *cli.Console, args []string) error {
 	var m mailboxFlags
-	fs := c.flags()
+	fs := c.Flags()
 	m.register(fs)
 	fs.BoolVar(&m.json, "json", false, "print one JSON object")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) != 1 {
-		return usage("one mailbox's address is needed", "`postroad mailbox list` shows them")
+		return cli.Usage("one mailbox's address is needed", "`postroad mailbox list` shows them")
 	}
 	client, err := m.client()
 	if err != nil {
@@ -110,16 +111,16 @@ func runMailboxShow(ctx context.Context, c *console, args []string) error {
 	if err != nil {
 		return err
 	}
-	return lines(c, m.json, c.folders)(raw)
+	return cli.Lines(c, m.json, printFolders)(raw)
 }
 
-// folders prints a mailbox and its folders.
-func (c *console) folders(b *admin.Mailbox) error {
-	err := c.mailbox(b)
+// printFolders prints a mailbox and its folders.
+func printFolders(c *cli.Console, b *admin.Mailbox) error {
+	err := printMailbox(c, b)
 	for i := range b.Folders {
 		f := &b.Folders[i]
 		if err == nil {
-			_, err = fmt.Fprintf(c.out, "%7d %9s  %s  (%d unseen)\n", f.Messages, config.Size(f.Octets), clean(f.Name), f.Unseen)
+			_, err = fmt.Fprintf(c.Out, "%7d %9s  %s  (%d unseen)\n", f.Messages, config.Size(f.Octets), cli.Clean(f.Name), f.Unseen)
 		}
 	}
 	return err

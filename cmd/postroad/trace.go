@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 )
 
 const traceHelp = `
@@ -18,8 +19,8 @@ queues of all. With --recipient or --sender: of all messages with these addresse
     postroad trace 06g3k2v8q4w0a1b2
     postroad trace --recipient alice@example.net --since 4h`
 
-func runTrace(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runTrace(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	var n nodeFlags
 	n.register(fs)
 	var t admin.TraceRequest
@@ -30,7 +31,7 @@ func runTrace(ctx context.Context, c *console, args []string) error {
 	})
 	asJSON := fs.Bool("json", false, "print one JSON object a line")
 	var err error
-	if t.IDs, err = c.parse(fs, args); err != nil {
+	if t.IDs, err = c.Parse(fs, args); err != nil {
 		return err
 	}
 	if err := t.Check(); err != nil {
@@ -43,12 +44,12 @@ func runTrace(ctx context.Context, c *console, args []string) error {
 	defer client.Close()
 	total, err := client.Trace(ctx, t, func(raw json.RawMessage) error {
 		if *asJSON {
-			return c.line(raw)
+			return c.Line(raw)
 		}
-		return c.step(raw)
+		return printStep(c, raw)
 	})
 	if total != nil && total.Truncated {
-		fmt.Fprintln(c.err, "there is more, which is older; give an ID, or a shorter --since")
+		fmt.Fprintln(c.Err, "there is more, which is older; give an ID, or a shorter --since")
 	}
 	return err
 }
@@ -81,17 +82,17 @@ type event struct {
 	User      string `json:"user"`
 }
 
-// step prints one step of a journey: when, where, which message, what.
-func (c *console) step(raw json.RawMessage) error {
+// printStep prints one step of a journey: when, where, which message, what.
+func printStep(c *cli.Console, raw json.RawMessage) error {
 	var item admin.TraceItem
 	if err := json.Unmarshal(raw, &item); err != nil {
 		return err
 	}
-	begin := fmt.Sprintf("%s  %s  %s  ", item.At.Local().Format("2006-01-02 15:04:05.000"), clean(item.Node), clean(item.ID))
+	begin := fmt.Sprintf("%s  %s  %s  ", item.At.Local().Format("2006-01-02 15:04:05.000"), cli.Clean(item.Node), cli.Clean(item.ID))
 	if item.Queue != nil {
-		fmt.Fprintf(c.out, "%s%-16s %s\n", begin, "in the queue", item.Queue.State)
+		fmt.Fprintf(c.Out, "%s%-16s %s\n", begin, "in the queue", item.Queue.State)
 		for i := range item.Queue.Recipients {
-			if err := c.recipient(&item.Queue.Recipients[i]); err != nil {
+			if err := printRecipient(c, &item.Queue.Recipients[i]); err != nil {
 				return err
 			}
 		}
@@ -101,7 +102,7 @@ func (c *console) step(raw json.RawMessage) error {
 	if err := json.Unmarshal(item.Event, &e); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.out, "%s%-16s %s\n", begin, clean(e.Type), clean(e.about()))
+	_, err := fmt.Fprintf(c.Out, "%s%-16s %s\n", begin, cli.Clean(e.Type), cli.Clean(e.about()))
 	return err
 }
 

@@ -11,8 +11,9 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 const joinHelp = `
@@ -60,25 +61,25 @@ func serveCommand(file string) string {
 	return "postroad serve --config " + file
 }
 
-func runClusterJoin(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` of the new node")
 	token := fs.String("token", "", "the `TOKEN` of `postroad cluster token`; - reads it from standard input")
 	tokenFile := fs.String("token-file", "", "a `FILE` with the token in its first line")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) == 0 {
-		return usage("the address of a node of the cluster is missing", "for example: "+c.path+" --token TOKEN mx1.example.net:7025")
+		return cli.Usage("the address of a node of the cluster is missing", "for example: "+c.Path+" --token TOKEN mx1.example.net:7025")
 	}
-	if err := noMore(rest[1:]); err != nil {
+	if err := cli.NoMore(rest[1:]); err != nil {
 		return err
 	}
 	if host, port, err := net.SplitHostPort(rest[0]); err != nil || host == "" || port == "" {
-		return usage(fmt.Sprintf("%q is not HOST:PORT", rest[0]), "give the address of a node's cluster port, as in mx1.example.net:7025")
+		return cli.Usage(fmt.Sprintf("%q is not HOST:PORT", rest[0]), "give the address of a node's cluster port, as in mx1.example.net:7025")
 	}
-	secret, err := c.joinToken(*token, *tokenFile)
+	secret, err := joinToken(c, *token, *tokenFile)
 	if err != nil {
 		return err
 	}
@@ -89,30 +90,30 @@ func runClusterJoin(ctx context.Context, c *console, args []string) error {
 	if err := offline.join(ctx, cfg, rest[0], secret); err != nil {
 		return notJoined(err)
 	}
-	c.writeNote(*file, cfg)
-	fmt.Fprintf(c.err, "%s has joined; start it with `%s`\n", cfg.Node.Name, serveCommand(*file))
+	keepNote(c, *file, cfg)
+	fmt.Fprintf(c.Err, "%s has joined; start it with `%s`\n", cfg.Node.Name, serveCommand(*file))
 	return nil
 }
 
 // notJoined gives a join that failed its exit status, and says what to do.
 func notJoined(err error) error {
-	e := &admin.Error{Message: err.Error()}
+	e := &api.Error{Message: err.Error()}
 	switch {
-	case errors.As(err, new(*admin.Error)):
+	case errors.As(err, new(*api.Error)):
 		return err
 	case errors.Is(err, wire.ErrRefused):
 		return lasting(err)
 	case errors.Is(err, wire.ErrNotNow):
-		e.Exit = admin.ExitTemporary
+		e.Exit = api.ExitTemporary
 		e.Hint = "try again; `postroad cluster status` there shows what is wrong"
 	case errors.Is(err, wire.ErrToken):
-		e.Exit = admin.ExitPermission
+		e.Exit = api.ExitPermission
 		e.Hint = "`postroad cluster token` on a node of the cluster makes a new one"
 	case errors.Is(err, wire.ErrShortToken):
-		e.Exit = admin.ExitData
+		e.Exit = api.ExitData
 	case errors.As(err, new(*net.OpError)), errors.As(err, new(tls.RecordHeaderError)),
 		errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded):
-		e.Exit = admin.ExitUnavailable
+		e.Exit = api.ExitUnavailable
 		e.Hint = "give the cluster address (cluster.advertise) of a node that runs"
 	default:
 		return err
@@ -121,14 +122,14 @@ func notJoined(err error) error {
 }
 
 // joinToken takes the token from where it is.
-func (c *console) joinToken(token, file string) (secret string, err error) {
+func joinToken(c *cli.Console, token, file string) (secret string, err error) {
 	switch {
 	case token != "" && file != "":
-		return "", usage("--token and --token-file are both given", "leave one out")
+		return "", cli.Usage("--token and --token-file are both given", "leave one out")
 	case file != "":
 		secret, err = config.ReadSecret(file)
 	case token == "-":
-		secret, err = c.password(true)
+		secret, err = askPassword(c, true)
 	default:
 		secret = token
 	}
@@ -136,55 +137,55 @@ func (c *console) joinToken(token, file string) (secret string, err error) {
 		return "", err
 	}
 	if secret = strings.TrimSpace(secret); secret == "" {
-		return "", usage("the token is missing", "`postroad cluster token` on a node of the cluster makes one")
+		return "", cli.Usage("the token is missing", "`postroad cluster token` on a node of the cluster makes one")
 	}
 	return secret, nil
 }
 
-func runClusterRecover(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runClusterRecover(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` of the node that is left")
 	accept := fs.Bool("accept-loss", false, "go on with what is here, and give up what is not")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
-	if err := noMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
 	cfg, err := loadOffline(*file)
 	if err != nil {
 		return err
 	}
-	if err := offline.recover(ctx, *file, cfg, *accept, func(line string) { fmt.Fprintln(c.err, line) }); err != nil {
+	if err := offline.recover(ctx, *file, cfg, *accept, func(line string) { fmt.Fprintln(c.Err, line) }); err != nil {
 		return err
 	}
 	if !*accept {
 		return nil
 	}
-	fmt.Fprintf(c.err, "start it with `%s`, then let new nodes join\n", serveCommand(*file))
+	fmt.Fprintf(c.Err, "start it with `%s`, then let new nodes join\n", serveCommand(*file))
 	return nil
 }
 
-func runClusterRestore(ctx context.Context, c *console, args []string) error {
-	fs := c.flags()
+func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` of the node")
-	rest, err := c.parse(fs, args)
+	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) != 1 {
-		return usage("one backup is needed", "for example: "+c.path+" cluster.backup")
+		return cli.Usage("one backup is needed", "for example: "+c.Path+" cluster.backup")
 	}
 	cfg, err := loadOffline(*file)
 	if err != nil {
 		return err
 	}
-	backup := c.in
+	backup := c.In
 	if rest[0] != "-" {
 		f, err := os.Open(rest[0])
 		if err != nil {
-			return &admin.Error{Exit: admin.ExitData, Message: err.Error(), Hint: "`postroad cluster backup FILE` makes one"}
+			return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "`postroad cluster backup FILE` makes one"}
 		}
 		defer f.Close()
 		backup = f
@@ -192,7 +193,14 @@ func runClusterRestore(ctx context.Context, c *console, args []string) error {
 	if err := offline.restore(ctx, *file, cfg, backup); err != nil {
 		return err
 	}
-	c.writeNote(*file, cfg)
-	fmt.Fprintf(c.err, "%s is restored; start it with `%s`, then let the other nodes join\n", cfg.Node.Name, serveCommand(*file))
+	keepNote(c, *file, cfg)
+	fmt.Fprintf(c.Err, "%s is restored; start it with `%s`, then let the other nodes join\n", cfg.Node.Name, serveCommand(*file))
 	return nil
+}
+
+// keepNote notes who the node is, outside its data directory. The command has done its work without.
+func keepNote(c *cli.Console, file string, cfg *config.Config) {
+	if err := noteMember(file, cfg); err != nil {
+		fmt.Fprintln(c.Err, err)
+	}
 }

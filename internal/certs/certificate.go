@@ -1,4 +1,5 @@
-package main
+// Package certs holds the TLS certificate that listeners show.
+package certs
 
 import (
 	"context"
@@ -15,9 +16,9 @@ import (
 	"time"
 )
 
-// certificate is what listeners show. Its files are read again when they change; a pair that does
+// Certificate is what listeners show. Its files are read again when they change; a pair that does
 // not fit changes nothing and is reported. Safe for use by several goroutines.
-type certificate struct {
+type Certificate struct {
 	certFile, keyFile string
 	current           atomic.Pointer[tls.Config]
 	seen              [2]time.Time // modification times; watch's goroutine
@@ -26,10 +27,10 @@ type certificate struct {
 // certificateEvery is how often the files are looked at.
 const certificateEvery = 10 * time.Second
 
-// newCertificate loads the pair, or makes a self-signed certificate for host when no files are
+// NewCertificate loads the pair, or makes a self-signed certificate for host when no files are
 // named: other servers take it for opportunistic TLS (RFC 7435).
-func newCertificate(certFile, keyFile, host string) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile}
+func NewCertificate(certFile, keyFile, host string) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile}
 	if certFile == "" {
 		pair, err := selfSigned(host)
 		if err != nil {
@@ -43,9 +44,9 @@ func newCertificate(certFile, keyFile, host string) (*certificate, error) {
 }
 
 // Config returns the present configuration.
-func (c *certificate) Config() *tls.Config { return c.current.Load() }
+func (c *Certificate) Config() *tls.Config { return c.current.Load() }
 
-func (c *certificate) load() error {
+func (c *Certificate) load() error {
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	if err != nil {
 		return fmt.Errorf("TLS certificate: %w", err)
@@ -58,7 +59,7 @@ func serverTLS(pair tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 }
 
-func (c *certificate) modified() (at [2]time.Time) {
+func (c *Certificate) modified() (at [2]time.Time) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		if info, err := os.Stat(name); err == nil {
 			at[i] = info.ModTime()
@@ -67,8 +68,8 @@ func (c *certificate) modified() (at [2]time.Time) {
 	return at
 }
 
-// watch loads the files again when they change, until ctx ends.
-func (c *certificate) watch(ctx context.Context, errorf func(string, ...any)) {
+// Watch loads the files again when they change, until ctx ends.
+func (c *Certificate) Watch(ctx context.Context, errorf func(string, ...any)) {
 	if c.certFile == "" {
 		return
 	}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
+)
+
+var aliasCommands = []cli.Command{
+	{Name: "add", Args: "ADDRESS|@DOMAIN TARGET ... [--owner ADDRESS]", Short: "let an address stand for others", Run: runAliasAdd, Long: `
+Mail for ADDRESS goes to every TARGET; @DOMAIN gets what nobody else in the domain does. With --owner the alias is a list: what it sends on carries the
+owner's address as the reverse-path, and failures are reported there and not to whoever wrote to the list (RFC 5321 3.9.2).
+
+    postroad alias add sales@example.net alice@example.net bob@example.org
+    postroad alias add news@example.net alice@example.net bob@example.org --owner news-admin@example.net`},
+	{Name: "set", Args: "ADDRESS [TARGET ...] [--add ADDRESS ...] [--remove ADDRESS ...] [--owner ADDRESS]", Short: "change an alias or a list", Run: runAliasSet, Long: `
+Targets replace those that there are; --add and --remove change some. --owner "" makes an alias of a list.
+
+    postroad alias set news@example.net --add carol@example.com --remove bob@example.org`},
+	{Name: "list", Args: "[--json]", Short: "list the aliases and lists", Run: runAliasList},
+	{Name: "import", Args: "FILE [--replace]", Short: "add aliases and lists from a file", Run: runAliasImport, Long: `
+The file is CSV with a first line address,targets,owner, the targets parted by spaces, or JSON with objects of these members.
+
+    postroad alias import aliases.csv --replace`},
+	{Name: "export", Args: "[FILE] [--format csv|json]", Short: "write the aliases and lists into a file that import reads", Run: runAliasExport},
+	{Name: "remove", Args: "ADDRESS|@DOMAIN", Short: "remove an alias or a list", Run: runAliasRemove},
+}
+
+func runAliasAdd(ctx context.Context, c *cli.Console, args []string) error {
+	return changeAlias(ctx, c, args, "add", "added")
+}
+
+func runAliasSet(ctx context.Context, c *cli.Console, args []string) error {
+	return changeAlias(ctx, c, args, "set", "changed")
+}
+
+// changeAlias adds or changes one alias.
+func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did string) error {
+	var request admin.AliasRequest
+	fs := c.Flags()
+	fs.Func("owner", "the `ADDRESS` of whoever keeps the list", cli.Text(&request.Owner))
+	if verb == "set" {
+		fs.Func("add", "one more `ADDRESS`; may be repeated", cli.More(&request.Add))
+		fs.Func("remove", "an `ADDRESS` less; may be repeated", cli.More(&request.Remove))
+	}
+	var n nodeFlags
+	n.register(fs)
+	rest, err := c.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 || verb == "add" && len(rest) == 1 {
+		return cli.Usage("an address and where its mail goes are needed", "for example: "+c.Path+" sales@example.net alice@example.net")
+	}
+	request.Name = rest[0]
+	if len(rest) > 1 {
+		request.Targets = rest[1:]
+	}
+	return withClient(&n, func(client *admin.Client) error {
+		if err := client.ChangeAlias(ctx, verb, request); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.Err, "%s %s\n", request.Name, did)
+		return nil
+	})
+}
+
+func runAliasRemove(ctx context.Context, c *cli.Console, args []string) error {
+	return changeOne(c, c.Flags(), args, "alias", "removed", func(client *admin.Client, name string) error {
+		return client.ChangeAlias(ctx, "remove", admin.AliasRequest{Name: name})
+	})
+}
+
+func runAliasList(ctx context.Context, c *cli.Console, args []string) error {
+	return list(ctx, c, args, (*admin.Client).Aliases, func(c *cli.Console, a *admin.Alias) error {
+		to := strings.Join(a.Targets[:min(len(a.Targets), 10)], " ")
+		if more := len(a.Targets) - 10; more > 0 {
+			to += fmt.Sprintf(" and %d more", more)
+		}
+		return printAbout(c, a.Name, [][2]string{{"to ", to}, {"owner ", a.Owner}}, nil)
+	})
+}
+
+// changeOne runs a change of what one name says, and tells what it did.
+func changeOne(c *cli.Console, fs *flag.FlagSet, args []string, what, did string, change func(client *admin.Client, name string) error) error {
+	var n nodeFlags
+	n.register(fs)
+	rest, err := c.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 1 {
+		return cli.Usage("one "+what+" is needed", "`"+c.Path+" --help` has an example")
+	}
+	return withClient(&n, func(client *admin.Client) error {
+		if err := change(client, rest[0]); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.Err, "%s %s\n", rest[0], did)
+		return nil
+	})
+}
+
+// withClient runs do with a client of the node.
+func withClient(n *nodeFlags, do func(*admin.Client) error) error {
+	client, err := n.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return do(client)
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
+)
+
+var domainCommands = []cli.Command{
+	{Name: "add", Args: "DOMAIN [--separator CHARACTER]", Short: "keep the mail of a domain here", Run: runDomainAdd, Long: `
+Mail for the domain goes to the mailboxes of its users, to its aliases and lists, and is refused (550 5.1.1) for everybody else. The domains of
+local.domains in the configuration are kept here, too, and are not listed.
+
+    postroad domain add example.net
+    postroad alias add @example.net alice@example.net   # a catch-all: whatever nobody has`},
+	{Name: "set", Args: "DOMAIN --separator CHARACTER", Short: "change how the domain's addresses are read", Run: runDomainSet, Long: `
+The separator parts a user's name from a detail that is ignored: with "+", mail for alice+news@example.net is alice's. "" is none.
+
+    postroad domain set example.net --separator -`},
+	{Name: "list", Args: "[--json]", Short: "list the domains", Run: runDomainList},
+	{Name: "import", Args: "FILE [--replace]", Short: "add domains from a file", Run: runDomainImport, Long: `
+The file is CSV with a first line domain,separator, or JSON with objects of these members. An empty separator is the default, "none" is none.
+
+    postroad domain import domains.csv`},
+	{Name: "export", Args: "[FILE] [--format csv|json]", Short: "write the domains into a file that import reads", Run: runDomainExport},
+	{Name: "remove", Args: "DOMAIN [--all]", Short: "keep a domain's mail here no longer", Run: runDomainRemove},
+}
+
+// changeDomain makes one change of a domain and says what it did.
+func changeDomain(ctx context.Context, c *cli.Console, args []string, verb, did string) error {
+	var request admin.DomainRequest
+	fs := c.Flags()
+	if verb == "remove" {
+		fs.BoolVar(&request.All, "all", false, "also while there are users and aliases in it, which get no mail any more")
+	} else {
+		fs.Func("separator", "the `CHARACTER` after which a detail begins (default +); none: \"\"", cli.Text(&request.Separator))
+	}
+	return changeOne(c, fs, args, "domain", did, func(client *admin.Client, name string) error {
+		request.Name = name
+		return client.ChangeDomain(ctx, verb, request)
+	})
+}
+
+func runDomainAdd(ctx context.Context, c *cli.Console, args []string) error {
+	return changeDomain(ctx, c, args, "add", "is kept here")
+}
+
+func runDomainSet(ctx context.Context, c *cli.Console, args []string) error {
+	return changeDomain(ctx, c, args, "set", "changed")
+}
+
+func runDomainRemove(ctx context.Context, c *cli.Console, args []string) error {
+	return changeDomain(ctx, c, args, "remove", "removed")
+}
+
+func runDomainList(ctx context.Context, c *cli.Console, args []string) error {
+	return list(ctx, c, args, (*admin.Client).Domains, func(c *cli.Console, d *admin.Domain) error {
+		return printAbout(c, d.Name, [][2]string{{"separator ", d.Separator}}, map[string]bool{"no separator": d.Separator == ""})
+	})
+}

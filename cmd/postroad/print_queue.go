@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/internal/config"
+)
+
+// printMessage prints one message of a listing: a line of its own, and one for each recipient.
+func printMessage(c *cli.Console, m *admin.Message) error {
+	_, err := fmt.Fprintf(c.Out, "%s  %-8s %6s %9s  from <%s>\n", m.QueueID, m.State, cli.Age(m.ArrivalTime), config.Size(m.MessageSize), cli.Clean(m.Sender))
+	for i := range m.Recipients {
+		if err == nil {
+			err = printRecipient(c, &m.Recipients[i])
+		}
+	}
+	return err
+}
+
+func printRecipient(c *cli.Console, r *admin.Recipient) error {
+	var about []string
+	if r.Attempts > 0 {
+		about = append(about, cli.Number(int64(r.Attempts), "attempt"))
+	}
+	if due := time.Until(time.Unix(r.NextAttempt, 0)); r.NextAttempt > 0 && due > 0 {
+		about = append(about, "next in "+cli.Short(due))
+	}
+	if r.DelayReason != "" {
+		about = append(about, cli.Clean(r.DelayReason))
+	}
+	line := strings.TrimRight(fmt.Sprintf("    %-8s to <%s>  %s", r.State, cli.Clean(r.Address), strings.Join(about, ", ")), " ")
+	_, err := fmt.Fprintln(c.Out, line)
+	return err
+}
+
+// printDetail prints all that is known of one message.
+func printDetail(c *cli.Console, d *admin.Detail) error {
+	kind := "message"
+	if d.Report {
+		kind = "delivery report of this server"
+	}
+	for _, row := range [][2]string{
+		{"ID", d.QueueID}, {"what", kind}, {"state", d.State}, {"arrived", time.Unix(d.ArrivalTime, 0).Format(time.RFC3339) + " (" + cli.Age(d.ArrivalTime) + " ago)"},
+		{"size", strconv.FormatInt(d.MessageSize, 10) + " octets"}, {"from", "<" + d.Sender + ">"}, {"client", d.Client}, {"helo", d.Helo},
+		{"protocol", d.Protocol}, {"user", d.User}, {"listener", d.Listener}, {"tenant", d.Tenant}, {"campaign", d.Campaign},
+		{"envelope ID", d.EnvelopeID}, {"node", d.Node},
+	} {
+		if row[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(c.Out, "%-12s %s\n", row[0], cli.Clean(row[1])); err != nil {
+			return err
+		}
+	}
+	for i := range d.Recipients {
+		if err := printRecipient(c, &d.Recipients[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summary is a total in words.
+func summary(t *admin.Total) string {
+	if unknown(t) {
+		return "how much there is, is not known: no queue answered"
+	}
+	var states []string
+	for _, s := range []string{"ready", "inflight", "deferred", "held"} {
+		if n := t.States[s]; n > 0 {
+			states = append(states, strconv.FormatInt(n, 10)+" "+s)
+		}
+	}
+	text := cli.Number(t.Messages, "message") + ", " + cli.Number(t.Recipients, "recipient")
+	if len(states) > 0 {
+		text += " (" + strings.Join(states, ", ") + ")"
+	}
+	return text + " at " + indexes(t) + answered(t)
+}
+
+// unknown reports whether a total says nothing: its zeros are of nobody's.
+func unknown(t *admin.Total) bool { return len(t.Missing) > 0 && len(t.Groups) == 0 }
+
+// answered says whose figures a total has when others are missing.
+func answered(t *admin.Total) string {
+	if len(t.Missing) == 0 {
+		return ""
+	}
+	return ", in the " + cli.Number(int64(len(t.Groups)), "queue group") + " that answered"
+}
+
+// moved says what a verb did.
+func moved(t *admin.Total, verb string) string {
+	if unknown(t) {
+		return "nothing is known to be " + done[verb] + ": no queue answered"
+	}
+	return cli.Number(t.Recipients, "recipient") + " of " + cli.Number(t.Messages, "message") + " " +
+		done[verb] + answered(t)
+}
+
+// shownGroups bounds how many groups a line names.
+const shownGroups = 8
+
+// indexes says of which moment a total is: each group's log has its own.
+func indexes(t *admin.Total) string {
+	var at []string
+	for _, g := range t.Groups {
+		at = append(at, strconv.FormatUint(g.Group, 10)+":"+strconv.FormatUint(g.Index, 10))
+	}
+	switch {
+	case len(at) == 1:
+		return "index " + strconv.FormatUint(t.Index, 10)
+	case len(at) > shownGroups:
+		return cli.Number(int64(len(at)), "group") + "' indexes (--json has them)"
+	}
+	return "indexes " + strings.Join(at, " ")
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
+)
+
+var userCommands = []cli.Command{
+	{Name: "add", Args: "ADDRESS [--sender ADDRESS ...] [--hard-quota SIZE] [--password-stdin]", Short: "add a user, who logs in with a mail address", Run: runUserAdd, Long: `
+The password is asked for, twice, or read from standard input. The user may send as ADDRESS and as each --sender. If the domain of ADDRESS is local
+(local.domains of the configuration, or postroad domain add) the user has a mailbox, unless --no-mailbox says otherwise.
+
+    postroad user add alice@example.net --sender @sales.example.net --hard-quota 5GiB
+    postroad user add bot@example.net --no-mailbox --forward ops@example.com
+    pwgen 20 1 | tee /dev/stderr | postroad user add bob@example.net --password-stdin`},
+	{Name: "set", Args: "ADDRESS [--forward ADDRESS ...] [--hard-quota SIZE] [--disable] ...", Short: "change what a user may do and where mail goes", Run: runUserSet, Long: `
+Only what is named changes. Lists are replaced as a whole; "" empties one.
+
+    postroad user set alice@example.net --hard-quota 10GiB --soft-quota 9GiB
+    postroad user set bob@example.net --forward bob@example.org --keep-copy
+    postroad user set bob@example.net --forward ""`},
+	{Name: "passwd", Args: "ADDRESS [--password-stdin]", Short: "give a user another password", Run: runUserPasswd},
+	{Name: "list", Args: "[--json]", Short: "list the users", Run: runUserList},
+	{Name: "import", Args: "FILE [--stage NAME] [--replace] | --publish NAME | --discard NAME | --stages", Short: "add users from a file", Run: runUserImport, Long: userImportHelp},
+	{Name: "sync", Args: "[--force]", Short: "look at the outside list of users ([ldap]) now", Run: runUserSync},
+	{Name: "export", Args: "[FILE] [--format csv|json] [--hashes]", Short: "write the users into a file that import reads", Run: runUserExport},
+	{Name: "remove", Args: "ADDRESS [--keep-mail]", Short: "remove a user and the mailbox; their mail in the queue goes on", Run: runUserRemove},
+}
+
+// userFlags are the flags of the commands that change a user.
+type userFlags struct {
+	nodeFlags
+	request admin.UserRequest
+	stdin   bool
+}
+
+// parse reads the arguments, the user's address among them.
+func (u *userFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*admin.Client, error) {
+	u.nodeFlags.register(fs)
+	rest, err := c.Parse(fs, args)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) != 1 {
+		return nil, cli.Usage("one user's address is needed", "for example: "+c.Path+" alice@example.net")
+	}
+	u.request.Name = rest[0]
+	if err := u.request.Check(); err != nil {
+		return nil, err
+	}
+	return u.client()
+}
+
+func (u *userFlags) passwordFlags(fs *flag.FlagSet) {
+	fs.BoolVar(&u.stdin, "password-stdin", false, "read the password from the first line of standard input")
+	fs.BoolVar(&u.request.Scram, "scram", false, "also keep keys for SCRAM-SHA-256")
+}
+
+// settingFlags are those of add and set.
+func (u *userFlags) settingFlags(fs *flag.FlagSet) {
+	r := &u.request
+	fs.Func("tenant", "the `TENANT` of the user's mail", cli.Text(&r.Tenant))
+	fs.Func("sender", "another `ADDRESS` that the user may send as, or @DOMAIN for all of a domain; may be repeated", cli.More(&r.Senders))
+	fs.Func("messages", "how many messages the user may submit, a `RATE` such as 500/h (default: policy.user_messages)", cli.Value(&r.Messages))
+	fs.Func("recipients", "how many recipients the user may send to, a `RATE` (default: policy.user_recipients)", cli.Value(&r.Recipients))
+	fs.Func("hard-quota", "the `SIZE` that the mailbox never exceeds, such as 5GiB; 0: none", cli.Size(&r.HardQuota))
+	fs.Func("soft-quota", "the `SIZE` above which the user is warned; 0: none", cli.Size(&r.SoftQuota))
+	fs.Func("retention", "the `TIME` for which a message stays in a folder, such as 90d; 0s: for good", cli.Value(&r.Retention))
+	fs.Func("forward", "an `ADDRESS` that gets the user's mail instead of the mailbox; may be repeated", cli.More(&r.Forward))
+	fs.BoolFunc("keep-copy", "what is forwarded goes to the mailbox, too", cli.Yes(&r.KeepCopy, true))
+	fs.BoolFunc("no-copy", "what is forwarded does not go to the mailbox", cli.Yes(&r.KeepCopy, false))
+	fs.BoolFunc("mailbox", "the user has a mailbox, if the domain is local", cli.Yes(&r.Mailbox, true))
+	fs.BoolFunc("no-mailbox", "the user only sends", cli.Yes(&r.Mailbox, false))
+	fs.BoolFunc("disable", "the user cannot log in", cli.Yes(&r.Disabled, true))
+	fs.BoolFunc("enable", "the user can log in", cli.Yes(&r.Disabled, false))
+}
+
+func runUserAdd(ctx context.Context, c *cli.Console, args []string) error {
+	var u userFlags
+	fs := c.Flags()
+	u.passwordFlags(fs)
+	u.settingFlags(fs)
+	return u.change(ctx, c, fs, args, "add", "added")
+}
+
+func runUserSet(ctx context.Context, c *cli.Console, args []string) error {
+	var u userFlags
+	fs := c.Flags()
+	u.settingFlags(fs)
+	return u.change(ctx, c, fs, args, "set", "changed")
+}
+
+func runUserPasswd(ctx context.Context, c *cli.Console, args []string) error {
+	var u userFlags
+	fs := c.Flags()
+	u.passwordFlags(fs)
+	return u.change(ctx, c, fs, args, "passwd", "has another password")
+}
+
+func runUserRemove(ctx context.Context, c *cli.Console, args []string) error {
+	var u userFlags
+	fs := c.Flags()
+	fs.BoolVar(&u.request.KeepMail, "keep-mail", false, "keep the mailbox, which a user of the same name would find again")
+	return u.change(ctx, c, fs, args, "remove", "removed")
+}
+
+// change makes one change of a user and says what it did.
+func (u *userFlags) change(ctx context.Context, c *cli.Console, fs *flag.FlagSet, args []string, verb, did string) error {
+	client, err := u.parse(c, fs, args)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	if verb == "add" || verb == "passwd" {
+		if u.request.Password, err = askPassword(c, u.stdin); err != nil {
+			return err
+		}
+	}
+	if err := client.ChangeUser(ctx, verb, u.request); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Err, "%s %s\n", u.request.Name, did)
+	return nil
+}
+
+// askPassword asks for a password, or reads it from standard input. It never comes from an argument,
+// where others could see it.
+func askPassword(c *cli.Console, stdin bool) (string, error) {
+	if stdin {
+		line, err := bufio.NewReader(io.LimitReader(c.In, 4096)).ReadString('\n')
+		if err != nil && err != io.EOF {
+			return "", err
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	}
+	f, ok := c.In.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return "", cli.Usage("there is no terminal to ask for the password", "use --password-stdin")
+	}
+	first, err := ask(c, f, "Password: ")
+	if err != nil {
+		return "", err
+	}
+	second, err := ask(c, f, "Again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != second {
+		return "", &api.Error{Exit: api.ExitData, Message: "the two passwords differ", Hint: "try again"}
+	}
+	return first, nil
+}
+
+func ask(c *cli.Console, f *os.File, prompt string) (string, error) {
+	fmt.Fprint(c.Err, prompt)
+	b, err := term.ReadPassword(int(f.Fd()))
+	fmt.Fprintln(c.Err)
+	return string(b), err
+}
+
+func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
+	var n nodeFlags
+	var request admin.SyncRequest
+	fs := c.Flags()
+	n.register(fs)
+	fs.BoolVar(&request.Force, "force", false, "also remove most of the users who came from it, if they are not in it any more")
+	rest, err := c.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if err := cli.NoMore(rest); err != nil {
+		return err
+	}
+	return withClient(&n, func(client *admin.Client) error {
+		a, err := client.SyncUsers(ctx, request)
+		if err == nil {
+			fmt.Fprintf(c.Err, "%s in the list: %d added or changed, %d removed, %d kept as our own, %d refused\n", cli.Number(int64(a.Users), "user"), a.Changed, a.Removed, a.Kept, a.Refused)
+		}
+		return err
+	})
+}
+
+func runUserList(ctx context.Context, c *cli.Console, args []string) error {
+	return list(ctx, c, args, (*admin.Client).Users, printUser)
+}
+
+// list prints a listing of the directory: a line each, or with --json what came.
+func list[T any](ctx context.Context, c *cli.Console, args []string, get func(*admin.Client, context.Context, func(json.RawMessage) error) error, line func(*cli.Console, *T) error) error {
+	fs := c.Flags()
+	var n nodeFlags
+	n.register(fs)
+	asJSON := fs.Bool("json", false, "print one JSON object a line")
+	rest, err := c.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if err := cli.NoMore(rest); err != nil {
+		return err
+	}
+	return withClient(&n, func(client *admin.Client) error { return get(client, ctx, cli.Lines(c, *asJSON, line)) })
+}
+
+// printUser prints one line of a listing.
+func printUser(c *cli.Console, u *admin.User) error {
+	forward := strings.Join(u.Forward, " ")
+	if forward != "" && u.KeepCopy {
+		forward += " and the mailbox"
+	}
+	return printAbout(c, u.Name, [][2]string{
+		{"tenant ", u.Tenant}, {"also sends as ", strings.Join(u.Senders, " ")}, {"messages ", u.Messages.String()}, {"recipients ", u.Recipients.String()},
+		{"quota ", quotaOf(u.HardQuota)}, {"soft quota ", quotaOf(u.SoftQuota)}, {"kept for ", keptFor(u.Retention)}, {"forwards to ", forward}, {"from ", u.Source},
+	}, map[string]bool{"SCRAM": u.Scram, "disabled": u.Disabled, "no mailbox": !u.Mailbox})
+}
+
+func keptFor(d config.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return d.String()
+}
+
+func quotaOf(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return config.Size(n).String()
+}
+
+// printAbout prints one line: a name, what is not empty, and words that are true.
+func printAbout(c *cli.Console, name string, parts [][2]string, words map[string]bool) error {
+	about := []string{cli.Clean(name)}
+	for _, part := range parts {
+		if part[1] != "" {
+			about = append(about, part[0]+cli.Clean(part[1]))
+		}
+	}
+	for _, word := range slices.Sorted(maps.Keys(words)) {
+		if words[word] {
+			about = append(about, word)
+		}
+	}
+	_, err := fmt.Fprintln(c.Out, strings.Join(about, "  "))
+	return err
+}

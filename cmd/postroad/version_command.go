@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+
+	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/internal/version"
+)
+
+func runVersion(_ context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
+	asJSON := fs.Bool("json", false, "print one JSON object")
+	rest, err := c.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if err := cli.NoMore(rest); err != nil {
+		return err
+	}
+	if *asJSON {
+		return json.NewEncoder(c.Out).Encode(struct {
+			Version  string `json:"version"`
+			Revision string `json:"revision"`
+			Go       string `json:"go"`
+			Platform string `json:"platform"`
+		}{version.Version, version.Revision, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
+	}
+	build := runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH
+	if version.Revision != "" {
+		build = version.Revision + ", " + build
+	}
+	_, err = fmt.Fprintf(c.Out, "postroad %s (%s)\n", version.Version, build)
+	return err
+}

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+)
+
+// Line prints one JSON object as it came.
+func (c *Console) Line(raw json.RawMessage) error {
+	_, err := fmt.Fprintf(c.Out, "%s\n", raw)
+	return err
+}
+
+// Each reads the items of a listing and calls fn with them.
+func Each[T any](fn func(*T) error) func(json.RawMessage) error {
+	return func(raw json.RawMessage) error {
+		one := new(T)
+		if err := json.Unmarshal(raw, one); err != nil {
+			return err
+		}
+		return fn(one)
+	}
+}
+
+// Lines prints what came, one item or those of a listing: as they are with asJSON, else as line
+// does it.
+func Lines[T any](c *Console, asJSON bool, line func(*Console, *T) error) func(json.RawMessage) error {
+	if asJSON {
+		return c.Line
+	}
+	return Each(func(one *T) error { return line(c, one) })
+}
+
+// Table prints rows in aligned columns. Cells must be clean.
+func Table(w io.Writer, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			if cell == "" {
+				row[i] = "-"
+			}
+		}
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	return t.Flush()
+}
+
+// Number is a number of things in words: "1 message", "2 messages".
+func Number(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return strconv.FormatInt(n, 10) + " " + noun
+}
+
+// Age is the time since a second of 1970.
+func Age(at int64) string { return Short(time.Since(time.Unix(at, 0))) }
+
+// Short is a duration with its largest unit only.
+func Short(d time.Duration) string {
+	for _, u := range []struct {
+		name string
+		d    time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}} {
+		if d >= 2*u.d {
+			return strconv.Itoa(int(d/u.d)) + u.name
+		}
+	}
+	return strconv.Itoa(int(max(d, 0)/time.Second)) + "s"
+}
+
+// Clean keeps what strangers wrote from steering the terminal. Several errors in one come on lines.
+func Clean(s string) string {
+	s = strings.ReplaceAll(s, "\n", "; ")
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// Progress shows on a terminal how far long work is; in a pipe it is quiet.
+type Progress struct {
+	c     *Console
+	what  string
+	shown bool
+}
+
+// Progress begins to show long work; what says what is done to recipients or messages.
+func (c *Console) Progress(what string) *Progress { return &Progress{c: c, what: what} }
+
+// At says how many recipients are done.
+func (p *Progress) At(n int64) { p.Say(Number(n, "recipient") + " " + p.what) }
+
+// Messages says how many messages are done, not of each.
+func (p *Progress) Messages(n int64) {
+	if n%100 == 0 {
+		p.Say(Number(n, "message") + " " + p.what)
+	}
+}
+
+// Say shows a line in place of the last.
+func (p *Progress) Say(line string) {
+	if f, ok := p.c.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprintf(p.c.Err, "\r\x1b[K%s ...", line)
+		p.shown = true
+	}
+}
+
+// End takes the line away.
+func (p *Progress) End() {
+	if p.shown {
+		fmt.Fprint(p.c.Err, "\r\x1b[K")
+	}
+}
