@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/postroad/postroad/bench/command"
+	"github.com/postroad/postroad/bench/demo"
 	"github.com/postroad/postroad/internal/cli"
 )
 
@@ -18,7 +20,7 @@ import (
 func commands() []cli.Command {
 	return []cli.Command{
 		{Name: "serve", Args: "[--config FILE]", Short: "run a node", Run: runServe, Long: serveHelp},
-		{Name: "demo", Args: "[--nodes N] [--messages N] [--watch] [--keep]", Short: "relay real mail on this machine and count what arrives", Run: runDemo, Long: demoHelp},
+		{Name: "demo", Args: "[--nodes N] [--messages N] [--watch] [--keep]", Short: "relay real mail on this machine and count what arrives", Run: demo.Run, Long: demo.Help},
 		{Name: "config", Short: "check and explain the configuration", Sub: configCommands},
 		{Name: "queue", Short: "look at and move what waits in the queue", Sub: queueCommands},
 		{Name: "suspend", Args: suspendArgs, Short: "keep a domain, a site, a tenant or a campaign from being tried", Run: runSuspend, Long: suspendHelp},
@@ -29,7 +31,7 @@ func commands() []cli.Command {
 		{Name: "domain", Short: "domains whose mail is kept here", Sub: domainCommands},
 		{Name: "alias", Short: "addresses that stand for others, and lists", Sub: aliasCommands},
 		{Name: "mailbox", Short: "look at mailboxes, export and import their messages", Sub: mailboxCommands},
-		{Name: "bench", Short: "load a mail server and check what it did", Sub: benchCommands},
+		{Name: "bench", Short: "load a mail server and check what it did", Sub: command.Commands},
 		{Name: "version", Args: "[--json]", Short: "print the version", Run: runVersion},
 	}
 }

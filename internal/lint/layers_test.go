@@ -189,7 +189,7 @@ var homes = []struct {
 	{"golang.org/x/crypto", []string{"directory"}, false, nil, "use directory"},
 	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "internal/admin"}, false, nil, "use internal/smtp for the names of domains"},
 	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil, "use directory.Canonical"},
-	{"golang.org/x/term", []string{"internal/cli", "cmd/postroad"}, false, nil, "only the command line has a terminal"},
+	{"golang.org/x/term", []string{"internal/cli", "cmd/postroad", "bench/command", "bench/demo"}, false, nil, "only the command line has a terminal"},
 	{"golang.org/x/sys", []string{"internal/eventloop", "cluster", "cmd/postroad"}, true, nil, "system calls belong into the event loop, the store and the command"},
 }
 

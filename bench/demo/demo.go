@@ -1,4 +1,8 @@
-package main
+// Package demo is `postroad demo`: real nodes in processes of their own, a DNS server and a receiving
+// server, all on loopback. Of several nodes the one that leads the busiest group is killed half-way.
+// What was accepted is compared with what the receiving server got, by hash of the octets received
+// and not by anything the nodes say.
+package demo
 
 import (
 	"context"
@@ -16,11 +20,6 @@ import (
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
-// The demo: real nodes in processes of their own, a DNS server and a receiving server, all on
-// loopback. Of several nodes the one that leads the busiest group is killed half-way. What was
-// accepted is compared with what the receiving server got, by hash of the octets received and not
-// by anything the nodes say.
-
 type demo struct {
 	nodes, messages int
 	keep, watch     bool
@@ -35,7 +34,8 @@ type demo struct {
 	faults  []faults.Fault
 }
 
-const demoHelp = `
+// Help explains the command.
+const Help = `
 Starts nodes, a DNS server and a receiving server on loopback, sends messages through them, and compares what was received with what
 was sent, octet for octet. Of several nodes, the one that leads the busiest group is killed half-way (SIGKILL) and started again
 later. Each message that arrived twice is counted and explained. The exit status is 0 only when everything that was accepted was
@@ -44,7 +44,8 @@ delivered, and nothing arrived twice without a reason.
     postroad demo --nodes 3 --messages 20000
     postroad demo --nodes 3 --watch           keeps the nodes and a little mail running, to try things on, until Ctrl-C`
 
-func runDemo(ctx context.Context, c *cli.Console, args []string) error {
+// Run runs the command.
+func Run(ctx context.Context, c *cli.Console, args []string) error {
 	d := demo{out: os.Stdout, live: term.IsTerminal(int(os.Stdout.Fd()))} // at once, not by the console's buffer
 	flags := c.Flags()
 	flags.IntVar(&d.nodes, "nodes", 3, "number of nodes")

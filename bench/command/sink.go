@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 )
 
-const benchSinkHelp = `
+const sinkHelp = `
 A receiving server for load tests of any mail server. It takes everything, or behaves as a file says for each domain, client and address: refusals,
 greylisting, limits as large providers have them, slowness, broken connections, TLS with a bad certificate. It can answer DNS for the domains that it
 takes mail for, and write down each message: its ID (the header field X-Test-ID), recipients, hash, size, time, and connection.
@@ -32,8 +32,8 @@ docs/bench.md has an example of all that the file can say.`
 // connections.
 const lastReplies = time.Second
 
-// benchSink is one run of the command.
-type benchSink struct {
+// sinkCommand is one run of the command.
+type sinkCommand struct {
 	o        sink.Options
 	config   string
 	record   string
@@ -44,8 +44,8 @@ type benchSink struct {
 	started  time.Time
 }
 
-func runBenchSink(ctx context.Context, c *cli.Console, args []string) error {
-	var b benchSink
+func runSink(ctx context.Context, c *cli.Console, args []string) error {
+	var b sinkCommand
 	fs := c.Flags()
 	fs.Func("listen", "take mail on `ADDRESS` (default, when the file has none: 127.0.0.1:2600); may be repeated", func(s string) error {
 		b.o.Listen = append(b.o.Listen, s)
@@ -78,7 +78,7 @@ func runBenchSink(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // run is the sink from beginning to end.
-func (b *benchSink) run(ctx context.Context, c *cli.Console) (err error) {
+func (b *sinkCommand) run(ctx context.Context, c *cli.Console) (err error) {
 	if b.record == "" {
 		b.o.Count = true
 	} else {
@@ -113,7 +113,7 @@ func (b *benchSink) run(ctx context.Context, c *cli.Console) (err error) {
 }
 
 // announce says where what is.
-func (b *benchSink) announce(w io.Writer, s *sink.Server) {
+func (b *sinkCommand) announce(w io.Writer, s *sink.Server) {
 	for _, addr := range s.Addrs() {
 		fmt.Fprintln(w, "takes mail on "+addr)
 	}
@@ -126,7 +126,7 @@ func (b *benchSink) announce(w io.Writer, s *sink.Server) {
 }
 
 // wait returns when ctx ends, or the messages or the time that were asked for are there.
-func (b *benchSink) wait(ctx context.Context, w io.Writer, s *sink.Server) {
+func (b *sinkCommand) wait(ctx context.Context, w io.Writer, s *sink.Server) {
 	if b.length > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, b.length)
@@ -166,7 +166,7 @@ func showCounts(ctx context.Context, w io.Writer, s *sink.Server) {
 }
 
 // summary prints the totals.
-func (b *benchSink) summary(w io.Writer, n sink.Counts, took time.Duration) error {
+func (b *sinkCommand) summary(w io.Writer, n sink.Counts, took time.Duration) error {
 	rate := float64(n.Messages) / took.Seconds()
 	if b.json {
 		return json.NewEncoder(w).Encode(struct {

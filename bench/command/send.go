@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 )
 
-const benchSendHelp = `
+const sendHelp = `
 Sends mail to HOST:PORT, as fast as the server takes it or at a fixed rate, and prints what came of it: accepted, refused, lost, and how long it took
 by phases. Each message has an ID of its own in its first header field, X-Test-ID.
 
@@ -33,23 +33,23 @@ A target that is not on this machine or in a private network needs --yes-really:
 accepted, 70 when something was refused for good, 75 when something was refused for now, lost, or not sent, 69 when there was no connection.
 docs/bench.md says what each way of pipelining does.`
 
-// benchSend is one run of the command.
-type benchSend struct {
+// sendCommand is one run of the command.
+type sendCommand struct {
 	o      load.Options
 	target target
 	json   bool
 	record string
 }
 
-// benchSendFlags are the flags that need more than to be stored.
-type benchSendFlags struct {
+// sendFlags are the flags that need more than to be stored.
+type sendFlags struct {
 	size, body, domains, domain, pipelining, tls, ca, passwordFile, rate, chunk string
 	insecure, fresh, reallyYes                                                  bool
 }
 
-func runBenchSend(ctx context.Context, c *cli.Console, args []string) error {
-	var b benchSend
-	var f benchSendFlags
+func runSend(ctx context.Context, c *cli.Console, args []string) error {
+	var b sendCommand
+	var f sendFlags
 	fs := c.Flags()
 	b.flags(fs)
 	f.flags(fs)
@@ -86,7 +86,7 @@ func runBenchSend(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // flags are those of the load as such.
-func (b *benchSend) flags(fs *flag.FlagSet) {
+func (b *sendCommand) flags(fs *flag.FlagSet) {
 	fs.IntVar(&b.o.Connections, "connections", 1, "connections at a time")
 	fs.IntVar(&b.o.PerConnection, "messages-per-connection", 0, "messages before a connection is ended by QUIT and replaced (default: no end)")
 	fs.IntVar(&b.o.Loops, "loops", 1, "event loops, each of which uses one processor at most ")
@@ -105,7 +105,7 @@ func (b *benchSend) flags(fs *flag.FlagSet) {
 }
 
 // flagsOfAddresses are those of the envelope.
-func (b *benchSend) flagsOfAddresses(fs *flag.FlagSet) {
+func (b *sendCommand) flagsOfAddresses(fs *flag.FlagSet) {
 	e := &b.o.Envelope
 	fs.StringVar(&e.Sender, "sender", "sender@load.example", "sender's `ADDRESS`; <> for none")
 	fs.IntVar(&e.Recipients, "recipients", 1, "recipients per message")
@@ -129,7 +129,7 @@ func (b *benchSend) flagsOfAddresses(fs *flag.FlagSet) {
 	})
 }
 
-func (f *benchSendFlags) flags(fs *flag.FlagSet) {
+func (f *sendFlags) flags(fs *flag.FlagSet) {
 	fs.StringVar(&f.rate, "rate", "", "messages a second, or a `RATE` such as 30,000/h: an open loop")
 	fs.StringVar(&f.size, "size", "4KiB", "`SIZE` of messages, or several with weights: 4KiB:70%,64KiB:30%")
 	fs.StringVar(&f.body, "body", "", "send the messages in `PATH` instead: a file, a file in mbox format, a directory")
@@ -146,7 +146,7 @@ func (f *benchSendFlags) flags(fs *flag.FlagSet) {
 }
 
 // apply puts what the flags say into the options.
-func (f *benchSendFlags) apply(b *benchSend) error {
+func (f *sendFlags) apply(b *sendCommand) error {
 	o := &b.o
 	o.Addr = b.target.addr
 	if f.fresh {
@@ -166,7 +166,7 @@ func (f *benchSendFlags) apply(b *benchSend) error {
 	return nil
 }
 
-func (f *benchSendFlags) setRate(o *load.Options) (err error) {
+func (f *sendFlags) setRate(o *load.Options) (err error) {
 	if f.rate == "" {
 		return nil
 	}
@@ -184,19 +184,19 @@ func (f *benchSendFlags) setRate(o *load.Options) (err error) {
 	return nil
 }
 
-func (f *benchSendFlags) setSize(o *load.Options) (err error) {
+func (f *sendFlags) setSize(o *load.Options) (err error) {
 	o.Content.Sizes, err = load.ParseSizes(f.size)
 	return err
 }
 
-func (f *benchSendFlags) setBody(o *load.Options) (err error) {
+func (f *sendFlags) setBody(o *load.Options) (err error) {
 	if f.body != "" {
 		o.Content.Bodies, err = load.ReadBodies(f.body)
 	}
 	return err
 }
 
-func (f *benchSendFlags) setDomains(o *load.Options) error {
+func (f *sendFlags) setDomains(o *load.Options) error {
 	count, mix := strings.CutPrefix(f.domains, "mix:")
 	switch {
 	case f.domains == "":
@@ -219,7 +219,7 @@ func (f *benchSendFlags) setDomains(o *load.Options) error {
 	return err
 }
 
-func (f *benchSendFlags) setPipelining(o *load.Options) error {
+func (f *sendFlags) setPipelining(o *load.Options) error {
 	for _, p := range []load.Pipelining{load.PipelineOff, load.PipelineMessage, load.PipelineStream} {
 		if f.pipelining == p.String() {
 			o.Pipelining = p
@@ -229,7 +229,7 @@ func (f *benchSendFlags) setPipelining(o *load.Options) error {
 	return fmt.Errorf("%q: off, message or stream it should be", f.pipelining)
 }
 
-func (f *benchSendFlags) setChunk(o *load.Options) error {
+func (f *sendFlags) setChunk(o *load.Options) error {
 	if f.chunk == "" {
 		return nil
 	}
@@ -241,7 +241,7 @@ func (f *benchSendFlags) setChunk(o *load.Options) error {
 	return nil
 }
 
-func (f *benchSendFlags) setTLS(o *load.Options, host string) error {
+func (f *sendFlags) setTLS(o *load.Options, host string) error {
 	switch f.tls {
 	case "off":
 		return nil
@@ -268,7 +268,7 @@ func (f *benchSendFlags) setTLS(o *load.Options, host string) error {
 }
 
 // setPassword reads the password. It never comes from an argument, where others could see it.
-func (f *benchSendFlags) setPassword(o *load.Options) error {
+func (f *sendFlags) setPassword(o *load.Options) error {
 	if f.passwordFile == "" {
 		if o.Username != "" {
 			return fmt.Errorf("--auth-user needs it")

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -47,7 +47,7 @@ func resolve(ctx context.Context, hostPort string) (t target, err error) {
 func isPrivate(a netip.Addr) bool { return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() }
 
 // run is the load from beginning to end.
-func (b *benchSend) run(ctx context.Context, c *cli.Console) (err error) {
+func (b *sendCommand) run(ctx context.Context, c *cli.Console) (err error) {
 	if b.record != "" {
 		done, err := b.writeDown()
 		if err != nil {
@@ -83,7 +83,7 @@ func (b *benchSend) run(ctx context.Context, c *cli.Console) (err error) {
 }
 
 // writeDown has each message written to the record; done completes it.
-func (b *benchSend) writeDown() (done func() error, err error) {
+func (b *sendCommand) writeDown() (done func() error, err error) {
 	f, err := os.Create(b.record)
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func printResult(w io.Writer, r *load.Result) error {
 }
 
 // status is the exit status that a result stands for.
-func (b *benchSend) status(r *load.Result) int {
+func (b *sendCommand) status(r *load.Result) int {
 	unsent := int64(0)
 	if b.o.Messages > 0 && b.o.For == 0 {
 		unsent = b.o.Messages - r.Begun

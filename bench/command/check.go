@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -14,14 +14,14 @@ import (
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
-const benchCheckHelp = `
+const checkHelp = `
 Compares what a generator has sent with what a receiving server has taken, from the records that they have written. It tells what was lost, changed,
 duplicated, put out of order or arrived without having been sent, with the first of each, and how fast each domain's mail came. The exit status is 0
 only when there is nothing of that.
 
     postroad bench check sent.rec sink.rec`
 
-func runBenchCheck(_ context.Context, c *cli.Console, args []string) error {
+func runCheck(_ context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
 	var rules record.Rules
 	fs.Func("order", "look at the order of each `connection` of the generator, or of each recipient", func(s string) error {
@@ -93,12 +93,12 @@ func printCheck(w io.Writer, r *record.Report, asJSON bool) error {
 	return nil
 }
 
-const benchDumpHelp = `
+const dumpHelp = `
 One JSON object a line: what a generator has sent, or what a receiving server has taken.
 
     postroad bench dump sink.rec | jq -r .client | sort | uniq -c`
 
-func runBenchDump(_ context.Context, c *cli.Console, args []string) error {
+func runDump(_ context.Context, c *cli.Console, args []string) error {
 	files, err := c.Parse(c.Flags(), args)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
-const benchRunHelp = `
+const runHelp = `
 Starts the systems that a scenario names (nodes of this program, Postfix, Exim, OpenSMTPD), a generator and a receiving server on loopback, measures them in
 alternation, and checks after each measurement that everything that was acknowledged arrived, once and unchanged. Writes report.json, report.md and report.html.
 The exit status is 0 only when every check passed; with --strict the scenario's bars have to hold as well. A SCENARIO is the name of one that comes with the
@@ -32,9 +32,9 @@ program, or a file; "all" is all that come with it and takes half an hour.
 
 The scenarios: `
 
-func benchRunText() string { return benchRunHelp + strings.Join(scenarios.Names(), ", ") + "." }
+func runText() string { return runHelp + strings.Join(scenarios.Names(), ", ") + "." }
 
-func runBenchRun(ctx context.Context, c *cli.Console, args []string) error {
+func runScenarios(ctx context.Context, c *cli.Console, args []string) error {
 	o := run.Options{Version: "Postroad " + version.Version, Commit: version.Revision, Command: "postroad bench run " + quoted(args)}
 	fs := c.Flags()
 	fs.IntVar(&o.Rounds, "rounds", 0, "`N` measurements of each system at each cell, instead of what the scenario says")
