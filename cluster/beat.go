@@ -264,7 +264,7 @@ func (b *beats) connected(c *beatConn) (*beatConn, error) {
 		b.links.Add(1)
 		return &beatConn{Conn: conn, r: bufio.NewReader(conn)}, nil
 	}
-	if errors.Is(err, wire.ErrRefused) {
+	if errors.Is(err, wire.ErrJoinDenied) {
 		b.older.Store(monotonic() + int64(beatRetry))
 		return nil, errNoBeats
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 )
 
+// applyAppend drops dedup records and appends the items of each delivery.
 func (m *machine) applyAppend(parts [][]byte) any {
 	c := &m.cmd
 	for _, r := range c.drops {
@@ -67,7 +68,9 @@ func (m *machine) deliver(n int, parts [][]byte, part int, results []Result) (ne
 	return part
 }
 
-// item appends one message. The content row is written by the caller.
+// item appends one message. An append under a known key is not done again, whatever became of the
+// message: its dedup record is a row of its own, which no verb of a user touches. The content row
+// is written by the caller.
 func (m *machine) item(it *itemEntry, id contentID, size int64) Result {
 	var copies uint64
 	if it.keyed {

@@ -62,7 +62,8 @@ func (m *machine) content(id contentID) contentRow {
 	return must(decodeContentRow(v))
 }
 
-// release takes one message's hold on a content away. With the last, the content goes.
+// release takes one message's hold on a content away. With the last, the content goes. A part is
+// kept by exactly one row, that of its chunk or that of its content.
 func (m *machine) release(id contentID) {
 	row := m.content(id)
 	if row.refs--; row.refs > 0 {

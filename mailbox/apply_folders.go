@@ -3,6 +3,8 @@ package mailbox
 // inboxName is how the inbox is listed.
 const inboxName = "INBOX"
 
+// applyCreateMailbox makes a mailbox with its inbox. Its number is never given again, so a verb
+// that names address and number never hits a later mailbox of that address.
 func (m *machine) applyCreateMailbox([][]byte) any {
 	c := &m.cmd
 	if m.box(c.address) != nil {
@@ -23,6 +25,7 @@ func (m *machine) applyCreateMailbox([][]byte) any {
 	return verbResult{number: b.number}
 }
 
+// newFolder makes a folder. Its number and its UIDVALIDITY are above all that were given before.
 func (m *machine) newFolder(b *openBox, number uint32, name []byte) {
 	f := m.addFolder(b, number)
 	f.buf = append(f.buf[:0], name...)

@@ -26,9 +26,9 @@ type delivery struct {
 
 func (d *delivery) large() bool { return d.Content.Size > directSize }
 
-// front holds what waits for a proposer. There is no timer: a proposer that is free takes all that
-// waits, so commands are small while there is little to do and grow with the time that commands
-// take (adaptive group commit).
+// front holds what waits for a proposer, within the bounds of the options (ErrBusy). There is no
+// timer: a proposer that is free takes all that waits, so commands are small while there is little
+// to do and grow with the time that commands take (adaptive group commit).
 type front struct {
 	maxBytes int64
 	maxItems int

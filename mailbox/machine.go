@@ -21,6 +21,9 @@ type machine struct {
 	result  []byte
 }
 
+// apply applies one command. It reads nothing but rows and command: time is in the command and
+// never runs backwards, so a replay from any applied prefix gives the same rows. It panics rather
+// than pass over what it cannot read, for a member that skips a command differs from the others.
 func (m *machine) apply(w Writer, index uint64, data []byte, parts [][]byte) any {
 	m.w, m.index = w, index
 	if !m.loaded {

@@ -17,6 +17,9 @@ const orphanAge = time.Hour
 // perhaps are delivered by now), or none.
 type acceptResult struct{ ok bool }
 
+// applyAccept takes messages in. It has no fence: a message is as good from an older term. A slot
+// has one command under way, so its last number tells a repeated command, which is not applied
+// again. A command is refused when it is older than what is remembered of slots.
 func (m *machine) applyAccept(parts [][]byte) any {
 	c := &m.cmd
 	last := m.slot(c.slot)
@@ -78,6 +81,8 @@ func (m *machine) accept(i int, parts [][]byte, part int) (next int, ok bool) {
 }
 
 // takeIn writes the rows of a new message: its record and one schedule row for each domain.
+// Content, schedule and counters are in the batch of the record, so a message is there as a whole
+// or not at all. The record now keeps the parts, and nothing else does.
 func (m *machine) takeIn(e *acceptEntry) {
 	for n := range m.parts {
 		if e.chunks == 0 {

@@ -10,9 +10,9 @@ import (
 // settleResult: not ok: the outcomes are those of an owner of the past, and nothing was changed.
 type settleResult struct{ ok bool }
 
-// applySettle records outcomes. All outcomes of one message are applied to it together; the front
-// sorts them, and an unsorted command is sorted here, because a message that was opened twice would
-// write the same report row twice.
+// applySettle records outcomes, only in the term of the owner that made the attempts. All outcomes
+// of one message are applied to it together; the front sorts them, and an unsorted command is
+// sorted here, because a message that was opened twice would write the same report row twice.
 func (m *machine) applySettle() any {
 	if fenced(m.cmd.session, m.meta.epoch) {
 		return settleResult{}
@@ -71,8 +71,8 @@ func (m *machine) puttingOff(t *touched, o *outcomeEntry) bool {
 	return o.at != t.row.at
 }
 
-// attempted records the attempt of an outcome, if there was one. That it was put off says nothing
-// of an attempt that an earlier owner may have made: the mark stays until the end.
+// attempted records the attempt of an outcome, if there was one. A deferral says nothing of an
+// attempt that an earlier owner may have made, so the mark maybe stays until a final state.
 func (m *machine) attempted(t *touched, o *outcomeEntry) {
 	t.dirty = true
 	t.row.maybe = !o.state.Final() && m.meta.maybeAttempted(&t.row)

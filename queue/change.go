@@ -138,7 +138,8 @@ func (m *machine) remove() {
 	m.events.gone(&m.msg)
 }
 
-// takeOut takes the opened message out with all its rows but those of the schedule.
+// takeOut takes the opened message out with all its rows but those of the schedule. Its record kept
+// the parts; they are dropped with it.
 func (m *machine) takeOut() {
 	e := &m.msg
 	for _, p := range e.rec.parts {
@@ -178,7 +179,8 @@ func (a dueEntry) compare(b dueEntry) int {
 
 func scheduled(s State) bool { return s == Ready || s == Deferred }
 
-// reschedule brings the schedule rows of the opened message up to date.
+// reschedule brings the schedule rows of the opened message up to date: each recipient that is
+// ready or deferred is in exactly one of them, and no other recipient is in any.
 func (m *machine) reschedule() {
 	e := &m.msg
 	if len(e.places) == 1 {

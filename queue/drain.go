@@ -54,6 +54,8 @@ func (q *Queue) Seal(ctx context.Context) (ok bool, err error) {
 // more.
 type sealResult struct{ ok bool }
 
+// applySeal closes the queue when no message is left and no hand-over is open. A sealed queue
+// refuses every accept command, so nothing comes between this look and the group's end.
 func (m *machine) applySeal() any {
 	m.meta.sealed = m.meta.sealed ||
 		m.meta.counters[countMessages] == 0 && m.meta.incoming == 0 &&

@@ -39,7 +39,8 @@ var (
 	)
 )
 
-// submission is a message on its way to a command.
+// submission is a message on its way to a command. done is called once; with an ID only after the
+// command was applied.
 type submission struct {
 	env     *mail.Envelope
 	content *mail.Content

@@ -52,7 +52,8 @@ func decodeHandoverRow(b []byte) (h handoverRow, err error) {
 	return h, d.done()
 }
 
-// incomingRow is what has come from one other group.
+// incomingRow is what has come from one other group. Serials ascend, and a hand-over begins only
+// after the one before it has ended; so one number, over, keeps out all late copies.
 type incomingRow struct {
 	// hand-overs up to this serial have ended: nothing of theirs is taken any more
 	over    uint64

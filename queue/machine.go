@@ -35,6 +35,9 @@ type events interface {
 // maxSlots bounds the cache of slot rows.
 const maxSlots = 64
 
+// apply applies one command. It reads nothing but rows and command: time is in the command and
+// never runs backwards, so a replay from any applied prefix gives the same rows. It panics rather
+// than pass over what it cannot read, for a member that skips a command differs from the others.
 func (m *machine) apply(w Writer, index uint64, data []byte, parts [][]byte) any {
 	m.w, m.index = w, index
 	if !m.loaded {
@@ -120,8 +123,9 @@ type epochResult struct {
 	time  int64
 }
 
-// applyEpoch gives the queue a new owner. Attempts of the one before may have been under way unless
-// it said otherwise.
+// applyEpoch gives the queue a new owner. The command names the epoch before it and is refused when
+// another came between, so a late or repeated one ends nobody's term. Attempts of the one before
+// may have been under way unless it said otherwise.
 func (m *machine) applyEpoch() any {
 	if m.cmd.session != m.meta.epoch {
 		return epochResult{}

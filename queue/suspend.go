@@ -151,7 +151,8 @@ func decodeSuspendRow(b []byte) (s Suspensions, err error) {
 	return s, d.done()
 }
 
-// applySuspend takes a newer list. Time counts from the command that first brought a suspension,
+// applySuspend takes a newer list. A list is complete and has a version, so a late or repeated one
+// changes nothing and needs no fence. Time counts from the command that first brought a suspension,
 // whatever clocks its later versions come from.
 func (m *machine) applySuspend() any {
 	var old Suspensions

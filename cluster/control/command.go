@@ -130,14 +130,14 @@ func refuse(c Code, format string, args ...any) Result {
 	return Result{Code: c, Words: fmt.Sprintf(format, args...)}
 }
 
-var causes = map[Code]error{Refused: ErrRefused, Unknown: ErrUnknown, Exists: ErrExists, Full: ErrFull, Busy: ErrBusy, Stale: ErrStale}
+var causes = map[Code]error{Refused: ErrInvalid, Unknown: ErrUnknown, Exists: ErrExists, Full: ErrFull, Busy: ErrBusy, Stale: ErrStale}
 
 // refusal is a Result as an error: its words alone, with its code to ask for by errors.Is.
 type refusal struct{ r Result }
 
 func (e *refusal) Error() string { return e.r.Words }
 
-func (e *refusal) Is(target error) bool { return target == ErrRefused || target == causes[e.r.Code] }
+func (e *refusal) Is(target error) bool { return target == ErrInvalid || target == causes[e.r.Code] }
 
 // Err returns the error that a result stands for.
 func (r Result) Err() error {

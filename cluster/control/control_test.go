@@ -14,7 +14,7 @@ import (
 // refused fails the test unless err is a refusal of that kind with those words.
 func refused(t *testing.T, err, kind error, words string) {
 	t.Helper()
-	if !errors.Is(err, ErrRefused) || !errors.Is(err, kind) || !strings.Contains(fmt.Sprint(err), words) {
+	if !errors.Is(err, ErrInvalid) || !errors.Is(err, kind) || !strings.Contains(fmt.Sprint(err), words) {
 		t.Errorf("got %v; want a refusal (%v) with %q", err, kind, words)
 	}
 }
@@ -24,7 +24,7 @@ func TestInit(t *testing.T) {
 	if _, ok := b.State.Cluster(); ok || b.State.Version() != 0 || len(b.State.Groups()) != 0 || !Plan(b.State, Policy{}).Empty() {
 		t.Fatal("an empty state has something")
 	}
-	refused(t, b.Drain(ctx, 1), ErrRefused, "cluster init")
+	refused(t, b.Drain(ctx, 1), ErrInvalid, "cluster init")
 	n := b.node("mx1")
 	must(t, b.Init(ctx, "c1", []byte("cert"), []byte("key"), n))
 	must(t, b.Init(ctx, "c2", []byte("other"), []byte("other"), n)) // again, as after a lost answer
@@ -70,7 +70,7 @@ func TestJoin(t *testing.T) {
 	if !Plan(b.State, Policy{}).Empty() {
 		t.Error("a member that was never seen gets places")
 	}
-	refused(t, b.Drain(ctx, 2), ErrRefused, "remove it")
+	refused(t, b.Drain(ctx, 2), ErrInvalid, "remove it")
 
 	// It never ran: the machine was set up anew, and the second try takes the name over.
 	third, err := b.AddMember(ctx, b.node("mx2"))
@@ -83,12 +83,12 @@ func TestJoin(t *testing.T) {
 	_, err = b.AddMember(ctx, b.node("mx2"))
 	refused(t, err, ErrExists, "postroad cluster replace mx2 NEW")
 	_, err = b.AddMember(ctx, n)
-	refused(t, err, ErrRefused, "empty it and join again")
+	refused(t, err, ErrInvalid, "empty it and join again")
 	copied := n
 	copied.Name, copied.Incarnation = "mx9", third.Incarnation
 	_, err = b.AddMember(ctx, copied)
 	refused(t, err, ErrExists, "copied data directory")
-	refused(t, b.Activate(ctx, 2), ErrRefused, "was removed")
+	refused(t, b.Activate(ctx, 2), ErrInvalid, "was removed")
 	refused(t, b.Activate(ctx, 9), ErrUnknown, "no member 9")
 
 	for _, bad := range []Node{{Name: "", Address: "a:1", Incarnation: 9}, {Name: "7", Address: "a:1", Incarnation: 9}, {Name: "a b", Address: "a:1", Incarnation: 9},
@@ -125,9 +125,9 @@ func TestProtocol(t *testing.T) {
 	if b.State.MinProtocol() != 2 {
 		t.Fatalf("protocol %d", b.State.MinProtocol())
 	}
-	refused(t, b.SetVersion(ctx, 1, "1.0", 1), ErrRefused, "start a newer version")
+	refused(t, b.SetVersion(ctx, 1, "1.0", 1), ErrInvalid, "start a newer version")
 	_, err := b.AddMember(ctx, b.node("mx3"))
-	refused(t, err, ErrRefused, "upgrade it, then join")
+	refused(t, err, ErrInvalid, "upgrade it, then join")
 	must(t, b.Remove(ctx, 2)) // the control group has one voter in this test, and it is not mx2
 	if b.State.MinProtocol() != 3 {
 		t.Fatalf("protocol %d after the older one is gone", b.State.MinProtocol())
@@ -329,7 +329,7 @@ func TestResultsSayTheirKind(t *testing.T) {
 		must(t, e)
 		refused(t, r.(Result).Err(), err, "because")
 	}
-	if err := (Result{Code: 99, Words: "new words"}).Err(); !errors.Is(err, ErrRefused) {
+	if err := (Result{Code: 99, Words: "new words"}).Err(); !errors.Is(err, ErrInvalid) {
 		t.Errorf("a code of a newer version: %v", err)
 	}
 }

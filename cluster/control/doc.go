@@ -95,7 +95,7 @@ type Token struct {
 // The ways in which a command can be refused; the error that an Editor returns says it in words for
 // the operator, too.
 var (
-	ErrRefused = errors.New("refused")           // it makes no sense now; every refusal is one
+	ErrInvalid = errors.New("refused")           // it makes no sense now; every refusal is one
 	ErrUnknown = errors.New("not in the state")  // there is no such member, group, token or suspension
 	ErrExists  = errors.New("in the state")      // the name is taken
 	ErrFull    = errors.New("as many as can be") // a bound of the state

@@ -14,7 +14,7 @@ import (
 )
 
 // Editor makes the commands that change the state, on any member. Each returns an error that says
-// what to do when the command makes no sense now; errors.Is tells ErrRefused, which every refusal
+// what to do when the command makes no sense now; errors.Is tells ErrInvalid, which every refusal
 // is, ErrUnknown, ErrExists, ErrFull, ErrBusy and ErrStale. Any other error means that the outcome
 // is not known: all commands may be repeated.
 type Editor struct {

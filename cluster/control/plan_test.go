@@ -82,7 +82,7 @@ func TestDrainAndBack(t *testing.T) {
 	b.members("mx1", "mx2", "mx3")
 	b.settle(three)
 	before := layout(b.State)
-	refused(t, b.Retire(ctx, 4), ErrRefused, "serving, not draining")
+	refused(t, b.Retire(ctx, 4), ErrInvalid, "serving, not draining")
 	must(t, b.Drain(ctx, 3))
 	b.settle(three)
 	wantLayout(t, b.State, "1 serving of 0: [1 2] and [3]", "2 serving of 1: [1 2]", "3 serving of 2: [1 2]", "4 draining of 3: [1 2]")
@@ -110,7 +110,7 @@ func TestDrainAlone(t *testing.T) {
 	must(t, b.Drain(ctx, 1))
 	b.settle(three)
 	wantLayout(t, b.State, "1 serving of 0: [1]", "2 draining of 1: [1]")
-	refused(t, b.Remove(ctx, 1), ErrRefused, "the last member")
+	refused(t, b.Remove(ctx, 1), ErrInvalid, "the last member")
 	must(t, b.Undrain(ctx, 1))
 	b.settle(three)
 	wantLayout(t, b.State, "1 serving of 0: [1]", "2 serving of 1: [1]")
@@ -125,19 +125,19 @@ func TestReplace(t *testing.T) {
 	policy := Policy{Replicas: 3, Reachable: b.Reachable}
 	m, err := b.AddMember(ctx, b.node("mx4"))
 	must(t, err)
-	refused(t, b.Replace(ctx, 3, m.ID), ErrRefused, "is joining")
+	refused(t, b.Replace(ctx, 3, m.ID), ErrInvalid, "is joining")
 	must(t, b.Activate(ctx, m.ID))
 	if plan := Plan(b.State, policy); len(plan.Groups) != 2 || !slices.Equal(plan.Groups[1].Voters, []uint16{1, 2, 4}) {
 		t.Errorf("planned with a dead member: %+v", plan)
 	}
-	refused(t, b.Replace(ctx, 3, 3), ErrRefused, "itself")
+	refused(t, b.Replace(ctx, 3, 3), ErrInvalid, "itself")
 	must(t, b.Replace(ctx, 3, 4))
 	b.settle(policy)
 	wantLayout(t, b.State, "1 serving of 0: [1 2 4]", "2 serving of 1: [1 2 4]", "3 serving of 2: [1 2 4]", "4 draining of 3: [1 2 4]", "5 serving of 4: [1 2 4]")
 	if got := b.State.Hosts(3); len(got) != 0 {
 		t.Errorf("a removed member has groups: %+v", got)
 	}
-	refused(t, b.Replace(ctx, 3, 4), ErrRefused, "was removed")
+	refused(t, b.Replace(ctx, 3, 4), ErrInvalid, "was removed")
 }
 
 // TestPlacesOfTheSilent: a place that nobody has taken yet goes to a member that answers, also when
@@ -184,19 +184,19 @@ func TestRemoveKeepsMajorities(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2")
 	b.settle(three)
-	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2 group 1 may have no majority")
+	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2 group 1 may have no majority")
 	m, err := b.AddMember(ctx, b.node("mx3"))
 	must(t, err)
 	must(t, b.Activate(ctx, m.ID))
 	b.settle(three)
 	b.Reachable = func(m uint16) bool { return m != 1 }
-	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2")
+	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2")
 	must(t, b.Remove(ctx, 1)) // the dead one
 	refused(t, b.Remove(ctx, 2), ErrBusy, "in a moment")
 	for _, g := range b.State.Groups() { // their leaders take note, and have not let it go yet
 		must(t, b.Observed(ctx, g.ID, g.Observed))
 	}
-	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2")
+	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2")
 	must(t, b.Remove(ctx, 1)) // again
 	b.settle(three)
 	wantLayout(t, b.State, "1 serving of 0: [2 3]", "2 draining of 1: [2 3]", "3 serving of 2: [2 3]", "4 serving of 3: [2 3]")
@@ -215,7 +215,7 @@ func TestRemoveWhileMoving(t *testing.T) {
 	for _, g := range b.State.Groups() {
 		must(t, b.Observed(ctx, g.ID, g.Observed))
 	}
-	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2")
+	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2")
 	must(t, b.Remove(ctx, 3)) // whether or not it is a voter still, the two others are a majority
 }
 
@@ -228,7 +228,7 @@ func TestRemoveOneThatNeverCame(t *testing.T) {
 	must(t, b.Place(ctx, Placement{Basis: Plan(b.State, three).Basis, Groups: []Group{{ID: 5, State: GroupServing, Voters: ids(1, 2, 4)}}}))
 	must(t, b.Observed(ctx, 5, Configuration{Voters: ids(4), Nonvoters: ids(1, 2), Index: 100}))
 	b.Reachable = func(m uint16) bool { return m != 2 }
-	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2 group 5 may have no majority") // 2 and 4 may be in force by now
+	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2 group 5 may have no majority") // 2 and 4 may be in force by now
 	must(t, b.Observed(ctx, 5, Configuration{Voters: ids(1, 4), Nonvoters: ids(2), Index: 101}))
 	must(t, b.Remove(ctx, 2))
 }
@@ -247,7 +247,7 @@ func TestRemoveOnePromotedUnseen(t *testing.T) {
 	place(1, 3, 4) // in force: 2 and 4
 	refused(t, b.Remove(ctx, 2), ErrBusy, "group 5")
 	must(t, b.Observed(ctx, 5, Configuration{Voters: ids(2, 4), Nonvoters: ids(1), Index: 101}))
-	refused(t, b.Remove(ctx, 2), ErrRefused, "without mx2 group 5 may have no majority")
+	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2 group 5 may have no majority")
 }
 
 // TestPatience: a removal waits for groups in motion, and not for ever.
@@ -353,7 +353,7 @@ func TestStalePlans(t *testing.T) {
 		{Group{Home: 1, Voters: []uint16{1}}, "not to get a home group"},
 	} {
 		good := Group{ID: 3, State: GroupServing, Voters: []uint16{2}}
-		refused(t, b.Place(ctx, Placement{Basis: basis, Groups: []Group{good, c.group}}), ErrRefused, c.words)
+		refused(t, b.Place(ctx, Placement{Basis: basis, Groups: []Group{good, c.group}}), ErrInvalid, c.words)
 	}
 	wantLayout(t, b.State, before)
 }
@@ -370,8 +370,8 @@ func TestHomeGoneBeforeItBegan(t *testing.T) {
 		t.Fatalf("home of mx2: %d; it is alone in it until it serves: %+v", g, b.State.Hosts(1))
 	}
 	must(t, b.RemoveLost(ctx, 2))
-	refused(t, b.Bootstrapped(ctx, g), ErrRefused, "its home was removed")
+	refused(t, b.Bootstrapped(ctx, g), ErrInvalid, "its home was removed")
 	b.settle(three)
-	refused(t, b.Bootstrapped(ctx, g), ErrRefused, "before it began")
+	refused(t, b.Bootstrapped(ctx, g), ErrInvalid, "before it began")
 	wantLayout(t, b.State, "1 serving of 0: [1]", "2 serving of 1: [1]")
 }

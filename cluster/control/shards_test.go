@@ -62,7 +62,7 @@ func spread(s *State) (voters, leads map[uint16]int) {
 func TestMakeShards(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2")
-	refused(t, b.MakeShards(ctx, 4), ErrRefused, "upgrade mx1 (version 1.0), mx2 (version 1.0) first")
+	refused(t, b.MakeShards(ctx, 4), ErrInvalid, "upgrade mx1 (version 1.0), mx2 (version 1.0) first")
 	b.upgrade(1, "3.0", MailboxProtocol)
 	b.upgrade(2, "3.0", MailboxProtocol)
 	for _, n := range []int{0, -1, MaxShards + 1} {
@@ -220,7 +220,7 @@ func TestFounderGone(t *testing.T) {
 	if after[0] != before[0] || after[1] == before[1] {
 		t.Errorf("shards %v, then %v", before, after)
 	}
-	refused(t, b.Bootstrapped(ctx, before[1]), ErrRefused, "before it began")
+	refused(t, b.Bootstrapped(ctx, before[1]), ErrInvalid, "before it began")
 	must(t, b.Bootstrapped(ctx, after[1]))
 	b.settle(three)
 	wantShards(t, b.State, "2[1 2]", "1[1 2]") // both were founded by mx1; one is led by the other now
@@ -281,8 +281,8 @@ func TestShardPlansThatMakeNoSense(t *testing.T) {
 		{Group{ID: shard, State: GroupRetired}, "cannot become retired"},
 		{Group{ID: shard, State: GroupServing, Home: 2, Voters: ids(1)}, "not to lead"},
 	} {
-		refused(t, b.Place(ctx, Placement{Basis: basis, Groups: []Group{c.group}}), ErrRefused, c.words)
+		refused(t, b.Place(ctx, Placement{Basis: basis, Groups: []Group{c.group}}), ErrInvalid, c.words)
 	}
-	refused(t, b.Retire(ctx, shard), ErrRefused, "serving, not draining")
+	refused(t, b.Retire(ctx, shard), ErrInvalid, "serving, not draining")
 	wantLayout(t, b.State, strings.Split(before, "\n")...)
 }

@@ -88,7 +88,7 @@ func (s *sim) lead(g *simGroup) uint16 {
 // ok fails the test unless the command was done, or refused, which random commands may be.
 func (s *sim) ok(err error) bool {
 	s.t.Helper()
-	if err != nil && !errors.Is(err, ErrRefused) {
+	if err != nil && !errors.Is(err, ErrInvalid) {
 		s.t.Fatal(err)
 	}
 	return err == nil

@@ -73,7 +73,7 @@ func TestSuspendRefusals(t *testing.T) {
 	b.members("mx1", "mx2")
 	must(t, b.SetVersion(ctx, 1, "2.0", SuspensionsProtocol))
 	before := len(b.store.Log)
-	if _, err := b.Suspend(ctx, suspended("domain", "a.example"), 0); !errors.Is(err, ErrRefused) || len(b.store.Log) != before {
+	if _, err := b.Suspend(ctx, suspended("domain", "a.example"), 0); !errors.Is(err, ErrInvalid) || len(b.store.Log) != before {
 		t.Fatalf("with an old member: %v", err)
 	}
 	must(t, b.SetVersion(ctx, 2, "2.0", SuspensionsProtocol))

@@ -16,27 +16,27 @@ func (b *bench) upgrade(member uint16, version string, protocol int) {
 func TestProtocolRisesWithTheLastMember(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3")
-	refused(t, b.State.Needs(2, "a suspension"), ErrRefused, "a suspension needs protocol 2 of every node, and the cluster speaks 1: upgrade mx1 (version 1.0), mx2 (version 1.0), mx3 (version 1.0) first")
+	refused(t, b.State.Needs(2, "a suspension"), ErrInvalid, "a suspension needs protocol 2 of every node, and the cluster speaks 1: upgrade mx1 (version 1.0), mx2 (version 1.0), mx3 (version 1.0) first")
 	b.upgrade(2, "2.0", 2)
 	b.upgrade(2, "1.0", 1) // a roll-back before all are upgraded
 	b.upgrade(2, "2.0", 2)
 	b.upgrade(1, "2.0", 2)
-	refused(t, b.State.Needs(2, "it"), ErrRefused, "upgrade mx3 (version 1.0) first")
+	refused(t, b.State.Needs(2, "it"), ErrInvalid, "upgrade mx3 (version 1.0) first")
 	if err := b.State.TooOld(1); err != nil || b.State.MinProtocol() != 1 {
 		t.Errorf("before the last: %v, %d", err, b.State.MinProtocol())
 	}
 	b.upgrade(3, "2.1", 3)
 	must(t, b.State.Needs(2, "it"))
-	refused(t, b.State.Needs(3, "it"), ErrRefused, "upgrade mx1 (version 2.0), mx2 (version 2.0) first")
+	refused(t, b.State.Needs(3, "it"), ErrInvalid, "upgrade mx1 (version 2.0), mx2 (version 2.0) first")
 	if err := b.State.TooOld(1); err == nil || !strings.Contains(err.Error(), "start a newer version") {
 		t.Errorf("an old program: %v", err)
 	}
 	must(t, b.State.TooOld(2))
-	refused(t, b.SetVersion(ctx, 1, "1.0", 1), ErrRefused, "start a newer version")
+	refused(t, b.SetVersion(ctx, 1, "1.0", 1), ErrInvalid, "start a newer version")
 	old := b.node("mx4")
 	old.Protocol = 1
 	_, err := b.AddMember(ctx, old)
-	refused(t, err, ErrRefused, "upgrade it, then join")
+	refused(t, err, ErrInvalid, "upgrade it, then join")
 }
 
 // TestOldProgramMeetsTheRise: a program that was started again too old applies what it may, and not

@@ -310,7 +310,7 @@ func TestJoinsAreBounded(t *testing.T) {
 	for range maxJoins {
 		<-began
 	}
-	if _, err := d.knock(t, d.where(), d.token); !errors.Is(err, ErrNotNow) || errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "joining already") {
+	if _, err := d.knock(t, d.where(), d.token); !errors.Is(err, ErrNotNow) || errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "joining already") {
 		t.Errorf("one too many: %v", err)
 	}
 	close(end)

@@ -28,20 +28,20 @@ const (
 	maxJoin   = 1 << 20 // octets of a JoinRequest or JoinReply in JSON
 )
 
-// ErrRefused: the peer could be reached and said no. Its words are in the error.
-var ErrRefused = errors.New("refused")
+// ErrJoinDenied: the peer could be reached and said no. Its words are in the error.
+var ErrJoinDenied = errors.New("refused")
 
 // ErrNotNow: the peer could be reached and cannot say yet. The same may be asked again.
 // Options.Join may return it.
 var ErrNotNow = errors.New("not now")
 
 // ErrFinal: the peer said no for good, as to a member that was removed: trying again is of no use.
-// It is an ErrRefused, too.
-var ErrFinal = fmt.Errorf("%w for good", ErrRefused)
+// It is an ErrJoinDenied, too.
+var ErrFinal = fmt.Errorf("%w for good", ErrJoinDenied)
 
 // Refusal is what a peer said instead of yes.
 type Refusal struct {
-	Why   error  // ErrRefused, ErrNotNow or ErrFinal
+	Why   error  // ErrJoinDenied, ErrNotNow or ErrFinal
 	Words string // clean: they may be logged
 }
 
@@ -118,7 +118,7 @@ func refusal(k kind, body []byte) error {
 	case never:
 		return &Refusal{ErrFinal, words}
 	}
-	return &Refusal{ErrRefused, words}
+	return &Refusal{ErrJoinDenied, words}
 }
 
 // purpose is the first octet of a connection.

@@ -32,7 +32,7 @@ func FuzzRefusal(f *testing.F) {
 	f.Add([]byte("member 3 was removed"))
 	f.Add([]byte("\x1b[2J\r\n\xff\u202e"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for k, want := range map[kind]error{no: ErrRefused, later: ErrNotNow, never: ErrFinal} {
+		for k, want := range map[kind]error{no: ErrJoinDenied, later: ErrNotNow, never: ErrFinal} {
 			err := refusal(k, b)
 			if !errors.Is(err, want) || errors.Is(err, ErrFinal) != (k == never) {
 				t.Error(err)

@@ -55,7 +55,7 @@ func NewToken() string {
 // RequestJoin asks the member at address to let this node into its cluster, and verifies the
 // certificate that it gets. It is safe to repeat: for the same name and incarnation the cluster
 // gives the same number. dial nil: a net.Dialer's. errors.Is(err, ErrToken): the token is wrong;
-// ErrRefused: the token is right, the cluster said no; ErrNotNow: it could not tell.
+// ErrJoinDenied: the token is right, the cluster said no; ErrNotNow: it could not tell.
 func RequestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (JoinReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime+joinTime)
 	defer cancel()

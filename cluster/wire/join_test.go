@@ -68,7 +68,7 @@ func TestJoinNeedsTheToken(t *testing.T) {
 		t.Errorf("the right token: %+v, %v", r, err)
 	}
 	_, err := d.knock(t, d.where(), d.token, func(r *JoinRequest) { r.Name = "bad" })
-	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "the name bad is in use") {
+	if !errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "the name bad is in use") {
 		t.Errorf("a join that is refused: %v", err)
 	}
 	if _, err = d.knock(t, d.where(), d.token, func(r *JoinRequest) { r.Name = "early" }); !errors.Is(err, ErrNotNow) || err.Error() != "join at "+d.where()+": not now: no leader" {
@@ -76,7 +76,7 @@ func TestJoinNeedsTheToken(t *testing.T) {
 	}
 	asked := d.asked.Load()
 	_, err = d.knock(t, d.where(), d.token, func(r *JoinRequest) { r.CSR = []byte("no request") })
-	if !errors.Is(err, ErrRefused) || d.asked.Load() != asked {
+	if !errors.Is(err, ErrJoinDenied) || d.asked.Load() != asked {
 		t.Errorf("a request that is none: %v", err)
 	}
 }

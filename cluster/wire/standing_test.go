@@ -131,7 +131,7 @@ func TestClaim(t *testing.T) {
 	// A member of the same cluster is claimed by nobody.
 	w.port(3, believes)
 	heard.Store(nil)
-	if err := member.Tell(t.Context(), 3); !errors.Is(err, ErrRefused) || heard.Load() != nil {
+	if err := member.Tell(t.Context(), 3); !errors.Is(err, ErrJoinDenied) || heard.Load() != nil {
 		t.Errorf("a member of the own cluster: %v, %+v", err, heard.Load())
 	}
 }

@@ -65,8 +65,8 @@ func TestDialRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), c.words) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("the error is %q", err)
 			}
-			if errors.Is(err, ErrRefused) != strings.Contains(c.words, "refused") {
-				t.Errorf("ErrRefused is for words of the other side: %v", err)
+			if errors.Is(err, ErrJoinDenied) != strings.Contains(c.words, "refused") {
+				t.Errorf("ErrJoinDenied is for words of the other side: %v", err)
 			}
 			if len(in.waiting.conns) != 0 || a.connections() != 0 {
 				t.Error("a connection is left")
@@ -89,7 +89,7 @@ func TestFinalRefusal(t *testing.T) {
 	}
 	a, b := w.port(1), w.port(2, refuse)
 	_, err := a.Client().Get("http://2/")
-	if !errors.Is(err, ErrFinal) || !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "refused for good: member 1 was removed") {
+	if !errors.Is(err, ErrFinal) || !errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "refused for good: member 1 was removed") {
 		t.Errorf("the removed member hears: %v", err)
 	}
 	if _, err := b.Client().Get("http://1/"); err == nil || errors.Is(err, ErrFinal) {
@@ -104,12 +104,12 @@ func TestUnknownMembers(t *testing.T) {
 	if _, err := a.Stream(1).DialMember(9, patience); err == nil || !strings.Contains(err.Error(), "address of member 9 is not known") {
 		t.Errorf("a member without an address: %v", err)
 	}
-	if _, err := a.Stream(5).DialMember(2, patience); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "group 5 is not here") {
+	if _, err := a.Stream(5).DialMember(2, patience); !errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "group 5 is not here") {
 		t.Errorf("a group that is not there: %v", err)
 	}
 	s := b.Stream(5)
 	s.Close()
-	if _, err := a.Stream(5).DialMember(2, patience); !errors.Is(err, ErrRefused) {
+	if _, err := a.Stream(5).DialMember(2, patience); !errors.Is(err, ErrJoinDenied) {
 		t.Errorf("a group that was closed: %v", err)
 	}
 	if _, err := s.Accept(); !errors.Is(err, net.ErrClosed) {

@@ -37,7 +37,7 @@ func (c operatorsCluster) find(name string) (control.Member, error) {
 
 // said turns a refusal of the control group into an answer that waiting does not change.
 func said(err error) error {
-	if errors.Is(err, control.ErrRefused) {
+	if errors.Is(err, control.ErrInvalid) {
 		return &api.Error{Exit: api.ExitData, Message: err.Error()}
 	}
 	return err

@@ -101,7 +101,7 @@ func notJoined(err error) error {
 	switch {
 	case errors.As(err, new(*api.Error)):
 		return err
-	case errors.Is(err, wire.ErrRefused):
+	case errors.Is(err, wire.ErrJoinDenied):
 		return lasting(err)
 	case errors.Is(err, wire.ErrNotNow):
 		e.Exit = api.ExitTemporary

@@ -174,7 +174,7 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version, Protocol: r.Protocol,
 	})
 	if err != nil {
-		if !errors.Is(err, control.ErrRefused) {
+		if !errors.Is(err, control.ErrInvalid) {
 			err = fmt.Errorf("%w: %w", wire.ErrNotNow, err) // an election, for one
 		}
 		return wire.JoinReply{}, err

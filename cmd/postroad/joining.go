@@ -113,7 +113,7 @@ func joinCluster(ctx context.Context, cfg *config.Config, address, token string)
 	reply, err := wire.RequestJoin(ctx, address, token, wire.JoinRequest{
 		Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise, Version: version.Version, Protocol: protocol, Incarnation: j.Incarnation, CSR: csr,
 	}, dialFrom(cfg))
-	if errors.Is(err, wire.ErrRefused) {
+	if errors.Is(err, wire.ErrJoinDenied) {
 		// This incarnation is refused for good, as when another machine has joined under its name.
 		// It never ran: the next try is a new one's. That a join was wanted stays: without it the
 		// node would begin a cluster of its own, under a name that is taken.
@@ -194,7 +194,7 @@ func (n *node) seek(
 				n.log.Logf("joined the cluster through %s", address)
 				return nil
 			}
-			if errors.Is(err, wire.ErrRefused) {
+			if errors.Is(err, wire.ErrJoinDenied) {
 				return lasting(err)
 			}
 		}

@@ -31,7 +31,7 @@ func (n *node) record(ctx context.Context, change func(context.Context) (uint64,
 		switch {
 		case again && errors.Is(err, control.ErrUnknown):
 			return n.askInForce(ctx)
-		case err == nil, errors.Is(err, control.ErrRefused), !pause(ctx, 200*time.Millisecond):
+		case err == nil, errors.Is(err, control.ErrInvalid), !pause(ctx, 200*time.Millisecond):
 			return version, err
 		}
 	}
