@@ -108,10 +108,7 @@ func get[T any](d *Directory, t tableName, name string) (one T, ok bool) {
 
 // List returns up to limit users in the order of their names, those above after. A limit of 0 is
 // none. The names come from the store, which is in order; before Load there are none.
-func (d *Directory) List(
-	after string,
-	limit int,
-) []*User {
+func (d *Directory) List(after string, limit int) []*User {
 	return list[*User](d, users, after, limit)
 }
 

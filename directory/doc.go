@@ -111,6 +111,7 @@ var (
 // Wrong is a refusal of what can never be: a name, an address or a setting that nobody could have.
 type Wrong struct{ Why string }
 
+// Error returns the sentence for people.
 func (w *Wrong) Error() string { return w.Why }
 
 func wrongf(format string, args ...any) error { return &Wrong{fmt.Sprintf(format, args...)} }

@@ -105,9 +105,7 @@ func (e *Editor) AddAlias(ctx context.Context, name string, to []string, owner s
 
 // EditAlias gives an alias other targets, or another owner.
 func (e *Editor) EditAlias(
-	ctx context.Context,
-	name string,
-	edit func(to []string, owner string) ([]string, string),
+	ctx context.Context, name string, edit func(to []string, owner string) ([]string, string),
 ) error {
 	name, err := CanonicalSender(name)
 	if err != nil {

@@ -30,10 +30,7 @@ var ErrNoImport = errors.New("nothing is staged under that name")
 // Import puts users aside. Those it refuses are named; all others are staged. With replace they are
 // to take the places of users of the same names.
 func (e *Editor) Import(
-	ctx context.Context,
-	set string,
-	batch []Imported,
-	replace bool,
+	ctx context.Context, set string, batch []Imported, replace bool,
 ) (refused []Refused, err error) {
 	if err := checkImport(set); err != nil {
 		return nil, err
@@ -117,18 +114,14 @@ func (e *Editor) imported(i *Imported, replace bool) (*User, error) {
 // kept are those that stay staged because somebody has made a user or an alias of their names
 // meanwhile. After an error Commit goes on where it was when it is called again.
 func (e *Editor) Commit(
-	ctx context.Context,
-	set string,
-	progress func(n int),
+	ctx context.Context, set string, progress func(n int),
 ) (committed, kept int, err error) {
 	return e.eachStaged(ctx, set, cmdCommit, progress)
 }
 
 // Discard drops an import.
 func (e *Editor) Discard(
-	ctx context.Context,
-	set string,
-	progress func(n int),
+	ctx context.Context, set string, progress func(n int),
 ) (dropped int, err error) {
 	dropped, _, err = e.eachStaged(ctx, set, cmdDiscard, progress)
 	return dropped, err
@@ -137,10 +130,7 @@ func (e *Editor) Discard(
 // eachStaged proposes a command for each batch of an import's names. The names come from this
 // member's rows, which may be behind by a moment.
 func (e *Editor) eachStaged(
-	ctx context.Context,
-	set string,
-	kind commandType,
-	progress func(n int),
+	ctx context.Context, set string, kind commandType, progress func(n int),
 ) (done, kept int, err error) {
 	var mu sync.Mutex
 	all := newFlight(ctx)

@@ -204,6 +204,7 @@ func FormatHash(stored string) string {
 	return "{CRYPT}" + stored
 }
 
+// FormatScram returns SCRAM keys in the form that ParseHash reads.
 func FormatScram(keys *Scram) string {
 	if keys == nil {
 		return ""

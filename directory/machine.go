@@ -273,10 +273,6 @@ func count(w rows.Writer, key []byte) uint64 {
 	return binary.BigEndian.Uint64(v)
 }
 
-func setCount(
-	w rows.Writer,
-	key []byte,
-	n uint64,
-) {
+func setCount(w rows.Writer, key []byte, n uint64) {
 	w.Set(key, binary.BigEndian.AppendUint64(nil, n))
 }

@@ -41,10 +41,7 @@ const fewGone = 10
 // stage, and the others are removed. Users who do not come from that source are left alone. With
 // force even most of them may go. Two at the same time do no harm.
 func (e *Editor) Sync(
-	ctx context.Context,
-	name string,
-	s Source,
-	force bool,
+	ctx context.Context, name string, s Source, force bool,
 ) (did Synced, err error) {
 	set := "source-" + name
 	if err := checkImport(set); err != nil {
@@ -98,9 +95,7 @@ func (e *Editor) Sync(
 // take imports and commits users. Users staged by an interrupted synchronisation go with them,
 // or is replaced.
 func (e *Editor) take(
-	ctx context.Context,
-	set string,
-	changed []Imported,
+	ctx context.Context, set string, changed []Imported,
 ) (committed int, err error) {
 	if len(changed) == 0 {
 		return 0, nil

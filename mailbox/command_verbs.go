@@ -104,13 +104,7 @@ func (o FlagOp) apply(old, f Flags) Flags {
 
 // appendFlags: messages changed after since are left alone, 0: none is.
 func appendFlags(
-	b []byte,
-	r Ref,
-	folder uint32,
-	op FlagOp,
-	f Flags,
-	since uint64,
-	uids []UID,
+	b []byte, r Ref, folder uint32, op FlagOp, f Flags, since uint64, uids []UID,
 ) []byte {
 	b = append(appendMessages(b, r, folder, uids), byte(op))
 	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(f)), since)

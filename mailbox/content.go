@@ -105,6 +105,7 @@ func (c *ContentReader) next() error {
 	return c.err
 }
 
+// Read reads prefix and content, part by part.
 func (c *ContentReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil

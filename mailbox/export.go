@@ -14,9 +14,7 @@ const exportPage = 1000
 // meanwhile are passed over, those that come may be told or not. What fn hands on as Items with
 // OverQuota set, in Deliveries of any shard, is an import: flags and dates are kept, UIDs are new.
 func (s *Store) Export(
-	ctx context.Context,
-	box Ref,
-	fn func(f *Folder, m *Message, r *ContentReader) error,
+	ctx context.Context, box Ref, fn func(f *Folder, m *Message, r *ContentReader) error,
 ) error {
 	folders, err := s.Folders(box)
 	if err != nil {
@@ -31,10 +29,7 @@ func (s *Store) Export(
 }
 
 func (s *Store) exportFolder(
-	ctx context.Context,
-	box Ref,
-	f *Folder,
-	fn func(f *Folder, m *Message, r *ContentReader) error,
+	ctx context.Context, box Ref, f *Folder, fn func(f *Folder, m *Message, r *ContentReader) error,
 ) error {
 	for next := UID(0); ; {
 		uids := make([]UID, 0, exportPage)

@@ -215,9 +215,7 @@ func (m *model) options(r Ref, number uint32, o folderOptions) verbResult {
 
 // append is one delivery; touched are the folders whose mod-sequence this command has raised.
 func (m *model) append(
-	content string,
-	items []Item,
-	touched map[*modelFolder]bool,
+	content string, items []Item, touched map[*modelFolder]bool,
 ) (results appendResult) {
 	shared := &content
 	for _, it := range items {
@@ -306,10 +304,7 @@ func (m *model) flags(r Ref, folder uint32, uids []UID, c FlagChange) verbResult
 }
 
 func (m *model) expunge(
-	r Ref,
-	folder uint32,
-	uids []UID,
-	want func(*modelMessage) bool,
+	r Ref, folder uint32, uids []UID, want func(*modelMessage) bool,
 ) verbResult {
 	b, f, s := m.target(r, folder)
 	if f == nil {

@@ -203,10 +203,7 @@ func (r *run) retainBox(ctx context.Context, box *Mailbox) error {
 
 // retainSome removes the first messages of a folder that came before a time.
 func (r *run) retainSome(
-	ctx context.Context,
-	box Ref,
-	folder uint32,
-	before int64,
+	ctx context.Context, box Ref, folder uint32, before int64,
 ) (more bool, err error) {
 	var uids []UID
 	err = r.s.Messages(box, folder, Range{}, func(m *Message) bool {

@@ -23,9 +23,7 @@ func (r *run) slot(ctx context.Context) (*slot, error) {
 
 // verb proposes one command on a slot of its own and returns what it came to.
 func (r *run) verb(
-	ctx context.Context,
-	t commandType,
-	body func([]byte) []byte,
+	ctx context.Context, t commandType, body func([]byte) []byte,
 ) (verbResult, error) {
 	l, err := r.slot(ctx)
 	if err != nil {
@@ -45,9 +43,7 @@ func (r *run) verb(
 
 // verb proposes one command of the owner, if this member is.
 func (s *Store) verb(
-	ctx context.Context,
-	t commandType,
-	body func([]byte) []byte,
+	ctx context.Context, t commandType, body func([]byte) []byte,
 ) (verbResult, error) {
 	r := s.run.Load()
 	if r == nil {

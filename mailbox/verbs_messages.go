@@ -12,10 +12,7 @@ const verbMost = 500
 // verbs proposes one command for each verbMost of the UIDs, which ascend, until all are done or one
 // fails. The result is that of all; the first error ends it.
 func (r *run) verbs(
-	ctx context.Context,
-	t commandType,
-	uids []UID,
-	body func([]byte, []UID) []byte,
+	ctx context.Context, t commandType, uids []UID, body func([]byte, []UID) []byte,
 ) (sum verbResult, err error) {
 	for len(uids) > 0 {
 		some := uids[:min(len(uids), verbMost)]
@@ -35,10 +32,7 @@ func (r *run) verbs(
 }
 
 func (s *Store) onMessages(
-	ctx context.Context,
-	t commandType,
-	uids []UID,
-	body func([]byte, []UID) []byte,
+	ctx context.Context, t commandType, uids []UID, body func([]byte, []UID) []byte,
 ) (verbResult, error) {
 	r := s.run.Load()
 	if r == nil {
@@ -68,11 +62,7 @@ type FlagsDone struct {
 
 // StoreFlags changes flags.
 func (s *Store) StoreFlags(
-	ctx context.Context,
-	box Ref,
-	folder uint32,
-	uids []UID,
-	c FlagChange,
+	ctx context.Context, box Ref, folder uint32, uids []UID, c FlagChange,
 ) (FlagsDone, error) {
 	if c.Op < SetFlags || c.Op > RemoveFlags || c.Flags > allFlags {
 		return FlagsDone{}, ErrName
@@ -85,11 +75,7 @@ func (s *Store) StoreFlags(
 
 // Expunge removes messages for good; marked: only those with the flag Deleted. It returns how many.
 func (s *Store) Expunge(
-	ctx context.Context,
-	box Ref,
-	folder uint32,
-	uids []UID,
-	marked bool,
+	ctx context.Context, box Ref, folder uint32, uids []UID, marked bool,
 ) (int, error) {
 	v, err := s.onMessages(ctx, cmdExpunge, uids, func(b []byte, uids []UID) []byte {
 		return append(appendMessages(b, box, folder, uids), codec.Bit(marked))
@@ -107,12 +93,7 @@ type Copied struct {
 // have the flags and dates of the old. A content is never copied. ErrFull: the hard quota is not
 // enough. It returns one Copied for each command.
 func (s *Store) Copy(
-	ctx context.Context,
-	box Ref,
-	folder uint32,
-	uids []UID,
-	to uint32,
-	move bool,
+	ctx context.Context, box Ref, folder uint32, uids []UID, to uint32, move bool,
 ) (all []Copied, err error) {
 	r := s.run.Load()
 	if r == nil {

@@ -174,6 +174,7 @@ type contentSource struct {
 	spill int64
 }
 
+// Read reads a content: its chunks in memory, then its spill file.
 func (r *contentSource) Read(p []byte) (n int, err error) {
 	for n < len(p) && r.chunk < len(r.c.Chunks) {
 		m := copy(p[n:], r.c.Chunks[r.chunk][r.off:])

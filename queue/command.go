@@ -93,12 +93,7 @@ func appendAcceptHead(b []byte, l slotKey, seq uint64, n int) []byte {
 }
 
 func appendAcceptEntry(
-	b []byte,
-	id mail.ID,
-	report ReportID,
-	size int64,
-	chunks uint32,
-	envelope []byte,
+	b []byte, id mail.ID, report ReportID, size int64, chunks uint32, envelope []byte,
 ) []byte {
 	b = append(b, id[:]...)
 	if report.Kind == 0 {

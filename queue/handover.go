@@ -77,10 +77,7 @@ type Parcel struct {
 // them is under way and that none begins until the hand-over has come to its end, and calls
 // EndHandOver next, whatever Pack returned. The owner only.
 func (q *Queue) Pack(
-	ctx context.Context,
-	from, to uint64,
-	at Elsewhere,
-	ids []mail.ID,
+	ctx context.Context, from, to uint64, at Elsewhere, ids []mail.ID,
 ) (*Parcel, error) {
 	r := q.run.Load()
 	if r == nil {
@@ -148,9 +145,7 @@ func (r *run) letGo(ctx context.Context, serial uint64, refs []goingRef) error {
 // EndHandOver brings a hand-over to its end, if there is one: the other group is told what is its
 // own now. Called again after an error. The owner only.
 func (q *Queue) EndHandOver(
-	ctx context.Context,
-	from uint64,
-	at Elsewhere,
+	ctx context.Context, from uint64, at Elsewhere,
 ) (done HandedOver, err error) {
 	r := q.run.Load()
 	if r == nil {

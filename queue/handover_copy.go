@@ -127,10 +127,7 @@ const elsewhereTries = 4
 // proposeAt proposes to another group, with the same octets, until the outcome is known or it has
 // been tried often enough.
 func proposeAt(
-	ctx context.Context,
-	to Proposer,
-	data []byte,
-	parts [][]byte,
+	ctx context.Context, to Proposer, data []byte, parts [][]byte,
 ) (result any, err error) {
 	pause := rows.FirstPause
 	for try := 0; ; try++ {

@@ -51,10 +51,7 @@ var (
 	handoverKey = []byte{keyHandover}
 )
 
-func appendMessageKey(
-	b []byte,
-	id mail.ID,
-) []byte {
+func appendMessageKey(b []byte, id mail.ID) []byte {
 	return append(append(b, keyMessage), id[:]...)
 }
 

@@ -71,10 +71,7 @@ func newHeld(budget *mail.Budget, size int64) *buffer {
 // for all; after a proposal whose outcome was unknown for a while, anybody's, it leaves that to the
 // group.
 func (r *run) proposeChunks(
-	l *slot,
-	id mail.ID,
-	c *mail.Content,
-	held *buffer,
+	l *slot, id mail.ID, c *mail.Content, held *buffer,
 ) (n uint32, fail *smtp.Failure) {
 	source := contentSource{c: c}
 	for at := int64(0); at < c.Size; n++ {

@@ -28,9 +28,7 @@ func (t *Total) add(s *Stored, selected []uint32, inFlight func(mail.ID, uint32)
 // whole messages and which recipients were selected. The total counts what fn was given; its index
 // is the one at the beginning. Nothing of the store is held while fn runs.
 func (q *Queue) List(
-	ctx context.Context,
-	f Filter,
-	fn func(m *Stored, selected []uint32) bool,
+	ctx context.Context, f Filter, fn func(m *Stored, selected []uint32) bool,
 ) (t Total, err error) {
 	if t.Index, err = q.appliedIndex(); err != nil {
 		return t, err

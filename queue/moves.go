@@ -24,6 +24,7 @@ var reasonNames = [reasonsNumber]string{
 	"operator_hold", "operator_release", "operator_flush", "operator_fail", "operator_remove",
 }
 
+// String returns the name of a reason, as logs, metrics and commands show it.
 func (r Reason) String() string { return reasonNames[r] }
 
 var stateNames = [Removed + 1]string{
@@ -31,6 +32,7 @@ var stateNames = [Removed + 1]string{
 	"expired", "removed",
 }
 
+// String returns the name of a state, as listings show it.
 func (s State) String() string { return stateNames[s] }
 
 // outcome reports whether an outcome may name this state.

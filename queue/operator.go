@@ -59,11 +59,7 @@ var ErrUncounted = errors.New("an answer of the log was lost on the way")
 // being attempted count as InFlight, and not among Recipients, unless the verb lets them be
 // attempted: it is done to them, but what it is for may not come true.
 func (q *Queue) operate(
-	ctx context.Context,
-	f Filter,
-	v verb,
-	why *mail.Attempt,
-	moved Moved,
+	ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved,
 ) (t Total, err error) {
 	r := q.run.Load()
 	if r == nil {

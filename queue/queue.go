@@ -175,9 +175,7 @@ func (q *Queue) Now() time.Time {
 
 // Submit takes a message (smtpd.Submitter). It does not block.
 func (q *Queue) Submit(
-	env *mail.Envelope,
-	content *mail.Content,
-	done func(mail.ID, *smtp.Failure),
+	env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure),
 ) {
 	q.submit(submission{env: env, content: content, done: done})
 }
@@ -185,10 +183,7 @@ func (q *Queue) Submit(
 // AcceptReport submits the report message (null reverse-path) for a due report; both happen in one
 // batch. For a report that was accepted before it is a success that makes no second message.
 func (q *Queue) AcceptReport(
-	id ReportID,
-	env *mail.Envelope,
-	content *mail.Content,
-	done func(mail.ID, *smtp.Failure),
+	id ReportID, env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure),
 ) {
 	q.submit(submission{env: env, content: content, done: done, report: id})
 }

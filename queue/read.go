@@ -103,11 +103,7 @@ type dueRow struct {
 }
 
 func (q *Queue) scanDue(
-	r Reader,
-	domain string,
-	after Cursor,
-	until time.Time,
-	max int,
+	r Reader, domain string, after Cursor, until time.Time, max int,
 ) (rows []dueRow, err error) {
 	begin, version := q.hints.begin(domain)
 	start := place{codec.ToMillis(after.Due), after.ID}

@@ -51,9 +51,7 @@ const maxSuspensions = 1000
 // heard of it. A version that is not above the one that the queue has changes nothing. It returns
 // what the queue has then, without the list. The owner only (else ErrRefused).
 func (q *Queue) Suspend(
-	ctx context.Context,
-	version uint64,
-	all []Suspension,
+	ctx context.Context, version uint64, all []Suspension,
 ) (now Suspensions, err error) {
 	r := q.run.Load()
 	if r == nil {

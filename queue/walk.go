@@ -50,9 +50,7 @@ const scanWindow = 256
 // scanMessages calls fn with the messages from first to last, both included, as far as want (nil:
 // all) wants their records.
 func (q *Queue) scanMessages(
-	first, last mail.ID,
-	want func(*record) bool,
-	fn func(*Stored) bool,
+	first, last mail.ID, want func(*record) bool, fn func(*Stored) bool,
 ) error {
 	r, err := q.read()
 	if err != nil {

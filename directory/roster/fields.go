@@ -50,10 +50,7 @@ func list[T any](key string, of func(*T) *[]string) setter[T] {
 
 // parsed is a value that is empty when it is zero.
 func parsed[T any, V comparable](
-	key string,
-	of func(*T) *V,
-	parse func(string) (V, error),
-	format func(V) string,
+	key string, of func(*T) *V, parse func(string) (V, error), format func(V) string,
 ) setter[T] {
 	return setter[T]{key, func(to *T, v value) (err error) {
 		switch {

@@ -30,6 +30,7 @@ type lineCounter struct {
 	starts []int64 // of the lines after the first
 }
 
+// Read reads on and notes where lines begin.
 func (l *lineCounter) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	for i, c := range p[:n] {

@@ -17,6 +17,7 @@ type Problem struct {
 	What         string
 }
 
+// Error tells the problem with its place.
 func (p *Problem) Error() string {
 	return fmt.Sprintf("line %d, column %d: %s", p.Line, p.Column, p.What)
 }
@@ -98,19 +99,18 @@ func Users(r io.Reader, format string) (*Reader[User], error) {
 	return newReader(r, format, userFields, checkUser)
 }
 
+// Aliases returns a reader of an import file of aliases.
 func Aliases(r io.Reader, format string) (*Reader[Alias], error) {
 	return newReader(r, format, aliasFields, checkAlias)
 }
 
+// Domains returns a reader of an import file of domains.
 func Domains(r io.Reader, format string) (*Reader[Domain], error) {
 	return newReader(r, format, domainFields, checkDomain)
 }
 
 func newReader[T any](
-	r io.Reader,
-	format string,
-	fields []setter[T],
-	check func(*T, func(string) Place) *Problem,
+	r io.Reader, format string, fields []setter[T], check func(*T, func(string) Place) *Problem,
 ) (*Reader[T], error) {
 	s, err := open(r, format, keysOf(fields))
 	if err != nil {

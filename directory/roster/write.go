@@ -19,10 +19,12 @@ func UserWriter(w io.Writer, format string) (*Writer[User], error) {
 	return newWriter(w, format, userFields)
 }
 
+// AliasWriter returns a writer of a file of aliases that Aliases can read.
 func AliasWriter(w io.Writer, format string) (*Writer[Alias], error) {
 	return newWriter(w, format, aliasFields)
 }
 
+// DomainWriter returns a writer of a file of domains that Domains can read.
 func DomainWriter(w io.Writer, format string) (*Writer[Domain], error) {
 	return newWriter(w, format, domainFields)
 }

@@ -109,9 +109,7 @@ type MboxReader struct {
 }
 
 // NewMboxReader returns a reader of an mbox.
-func NewMboxReader(
-	r io.Reader,
-) *MboxReader {
+func NewMboxReader(r io.Reader) *MboxReader {
 	return &MboxReader{r: bufio.NewReaderSize(r, 64<<10)}
 }
 

@@ -107,8 +107,10 @@ func (h *conn) release() {
 	}
 }
 
+// Open greets the client.
 func (h *conn) Open() { h.call(h.session.Start) }
 
+// Data gives received octets to the session and returns how many it took.
 func (h *conn) Data(p []byte) (n int) {
 	now := time.Now()
 	for n < len(p) {
@@ -126,6 +128,7 @@ func (h *conn) Data(p []byte) (n int) {
 	return n
 }
 
+// Drained says that the output has gone to the socket.
 func (h *conn) Drained() {
 	switch h.session.state {
 	case stateListing, stateSending:
@@ -139,12 +142,14 @@ func (h *conn) Drained() {
 	h.c.Resume()
 }
 
+// Timeout says that the session's time is over.
 func (h *conn) Timeout() {
 	h.ahead.release(h.srv()) // who is idle needs no memory
 	h.call(h.session.Timeout)
 	h.c.Resume()
 }
 
+// TLSDone says how the TLS handshake ended.
 func (h *conn) TLSDone(err error) {
 	stats := &h.srv().stats
 	if err != nil { // the engine closes
@@ -155,6 +160,7 @@ func (h *conn) TLSDone(err error) {
 	h.call(h.session.TLSDone)
 }
 
+// Closed says that the connection has ended, and why.
 func (h *conn) Closed(err error) {
 	why := "the client closed the connection"
 	if err != nil && !errors.Is(err, io.EOF) {

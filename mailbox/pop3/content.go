@@ -50,11 +50,7 @@ func (c *content) keepNot(s *Server) {
 }
 
 func (c *content) readWithin(
-	m Maildrops,
-	box mailbox.Ref,
-	p Piece,
-	buf []byte,
-	limit time.Duration,
+	m Maildrops, box mailbox.Ref, p Piece, buf []byte, limit time.Duration,
 ) (err error) {
 	ctx := context.Background()
 	if c.r == nil {

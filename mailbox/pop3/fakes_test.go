@@ -21,9 +21,7 @@ const fakeUser = "u@local.example"
 var errFakeInvalid = smtp.Perm(535, "5.7.8", "The user name or the password is wrong")
 
 func (fakeAuth) Plain(
-	_ netip.AddrPort,
-	_, user, password string,
-	done func(string, *smtp.Failure),
+	_ netip.AddrPort, _, user, password string, done func(string, *smtp.Failure),
 ) {
 	switch {
 	case password == "busy":
@@ -194,10 +192,7 @@ func (m *memory) Messages(_ context.Context, box mailbox.Ref, _ uint32) ([]mailb
 }
 
 func (m *memory) Open(
-	_ context.Context,
-	box mailbox.Ref,
-	_ uint32,
-	uid mailbox.UID,
+	_ context.Context, box mailbox.Ref, _ uint32, uid mailbox.UID,
 ) (io.ReadCloser, int64, error) {
 	err := m.enter("open")
 	defer m.mu.Unlock()

@@ -27,9 +27,7 @@ type message struct {
 const messageSize = 8 // octets of a message
 
 func newMaildrop(
-	folder *mailbox.Folder,
-	retention time.Duration,
-	list []mailbox.Message,
+	folder *mailbox.Folder, retention time.Duration, list []mailbox.Message,
 ) *maildrop {
 	d := &maildrop{
 		validity:  folder.Validity,
@@ -48,9 +46,7 @@ func newMaildrop(
 // memory is what the drop takes, in octets.
 func (d *maildrop) memory() int64 { return int64(len(d.messages)) * messageSize }
 
-func (d *maildrop) isMarked(
-	i int,
-) bool {
+func (d *maildrop) isMarked(i int) bool {
 	return d.marked != nil && d.marked[i/64]&(1<<(i%64)) != 0
 }
 

@@ -42,11 +42,7 @@ type read struct {
 
 // readAhead reads messages behind the first octets of buf, as many as there is time for.
 func (c *content) readAhead(
-	s *Server,
-	box mailbox.Ref,
-	pieces []Piece,
-	buf *[pieceSize]byte,
-	from int,
+	s *Server, box mailbox.Ref, pieces []Piece, buf *[pieceSize]byte, from int,
 ) (list []read) {
 	start := time.Now()
 	for _, p := range pieces {

@@ -31,10 +31,7 @@ func ReadReply(from io.Reader) (r Reply, err error) {
 // AppendBatch appends deliveries at the owner of their shard by one command
 // (mailbox.Store.AppendBatch).
 func AppendBatch(
-	ctx context.Context,
-	call Call,
-	shard int,
-	all []*mailbox.Delivery,
+	ctx context.Context, call Call, shard int, all []*mailbox.Delivery,
 ) (results [][]mailbox.Result, err error) {
 	var body []byte
 	for _, d := range all {

@@ -74,10 +74,7 @@ func newMember(t *testing.T) *member {
 }
 
 func (m *member) call(
-	ctx context.Context,
-	path string,
-	body io.Reader,
-	read func(io.Reader) error,
+	ctx context.Context, path string, body io.Reader, read func(io.Reader) error,
 ) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.server.URL+path, body)
 	if err != nil {

@@ -184,12 +184,14 @@ func (g *Group) Log() []Entry {
 	return g.mu.log
 }
 
+// Now returns the present state.
 func (g *Group) Now() State {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.mu.State.clone()
 }
 
+// States returns the state after each entry, when History is set.
 func (g *Group) States() []State {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -271,16 +273,24 @@ type Writer struct {
 	index uint64
 }
 
+// Set writes a row.
 func (w *Writer) Set(key, value []byte) { w.root = w.root.set(key, value) }
 
-func (w *Writer) Delete(
-	key []byte,
-) {
+// Delete deletes a row.
+func (w *Writer) Delete(key []byte) {
 	w.root = w.root.deleteRange(key, append(bytes.Clone(key), 0))
 }
-func (w *Writer) DeleteRange(from, to []byte)     { w.root = w.root.deleteRange(from, to) }
-func (w *Writer) Get(key []byte) ([]byte, bool)   { return w.root.get(key) }
+
+// DeleteRange deletes the rows in [from, to).
+func (w *Writer) DeleteRange(from, to []byte) { w.root = w.root.deleteRange(from, to) }
+
+// Get returns a row, as written by all calls before.
+func (w *Writer) Get(key []byte) ([]byte, bool) { return w.root.get(key) }
+
+// KeepPart notes that the state refers to a part of the entry.
 func (w *Writer) KeepPart(index uint64, part int) { w.keep(PartKey{index, part}, true) }
+
+// DropPart notes that it no longer does.
 func (w *Writer) DropPart(index uint64, part int) { w.keep(PartKey{index, part}, false) }
 
 // keep panics on a hold that is taken or given back twice: the real store would count wrongly.
