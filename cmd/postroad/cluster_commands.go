@@ -12,11 +12,12 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/node"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // clusterCommands are in the order of a cluster's life. Those that need a running node talk to any;
-// cmd_offline.go has the others.
+// cluster_offline.go has the others.
 var clusterCommands = []cli.Command{
 	{Name: "init", Short: "make a running node the first of a cluster", Run: runClusterInit, Long: `
 Does nothing when the node is in a cluster already. A node that waits to join the others of [cluster] join begins one without them: be sure
@@ -170,7 +171,7 @@ func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
 	}
 	shown, last, handed := c.Progress(""), rest[0]+" was not reached", int64(0)
 	err = client.Drain(ctx, rest[0], func(p admin.DrainProgress) {
-		last, handed = drainLine(&p), max(handed, p.HandedOver)
+		last, handed = node.DrainLine(&p), max(handed, p.HandedOver)
 		shown.Say(last)
 	})
 	shown.End()
@@ -193,29 +194,6 @@ func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
 		rest[0],
 	)
 	return nil
-}
-
-// drainLine is how far a drain is, in a line.
-func drainLine(p *admin.DrainProgress) string {
-	line := cli.Clean(p.Node) + ": " + cli.Clean(p.Phase) + ", "
-	if p.Unknown != "" {
-		line += "how many messages are left is not known: " + cli.Clean(p.Unknown)
-	} else {
-		line += cli.Number(p.Messages, "message") + " left"
-	}
-	if p.HandedOver > 0 {
-		line += ", " + cli.Number(p.HandedOver, "message") + " handed over"
-	}
-	if p.Leads > 0 {
-		line += ", leads " + cli.Number(int64(p.Leads), "group")
-	}
-	if p.Shards > 0 {
-		line += ", " + cli.Number(int64(p.Shards), "shard") + " of mailboxes to be moved"
-	}
-	if p.Waits != "" {
-		line += "; waits: " + cli.Clean(p.Waits)
-	}
-	return line
 }
 
 // runClusterChange runs remove and replace.

@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/node"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -41,8 +42,8 @@ var offline = struct {
 	join    func(ctx context.Context, cfg *config.Config, address, token string) error
 	recover func(ctx context.Context, file string, cfg *config.Config, acceptLoss bool, tell func(string)) error
 	restore func(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error
-	salvage func(ctx context.Context, cfg *config.Config, o salvageOptions, print, tell func(string)) error
-}{joinCluster, recoverCluster, restoreCluster, salvageNode}
+	salvage func(ctx context.Context, cfg *config.Config, o node.SalvageOptions, print, tell func(string)) error
+}{node.Join, node.Recover, node.Restore, node.Salvage}
 
 // loadOffline reads the configuration of the node whose data directory is meant.
 func loadOffline(file string) (*config.Config, error) {
@@ -102,7 +103,7 @@ func notJoined(err error) error {
 	case errors.As(err, new(*api.Error)):
 		return err
 	case errors.Is(err, wire.ErrJoinDenied):
-		return lasting(err)
+		e.Exit = api.ExitConfig
 	case errors.Is(err, wire.ErrNotNow):
 		e.Exit = api.ExitTemporary
 		e.Hint = "try again; `postroad cluster status` there shows what is wrong"
@@ -200,7 +201,7 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 
 // keepNote notes who the node is, outside its data directory. The command has done its work without.
 func keepNote(c *cli.Console, file string, cfg *config.Config) {
-	if err := noteMember(file, cfg); err != nil {
+	if err := node.NoteMember(file, cfg); err != nil {
 		fmt.Fprintln(c.Err, err)
 	}
 }

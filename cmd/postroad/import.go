@@ -14,6 +14,7 @@ import (
 	"github.com/postroad/postroad/directory/roster"
 	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
 )
@@ -64,11 +65,11 @@ func runUserImport(ctx context.Context, c *cli.Console, args []string) error {
 		case *stages:
 			return client.Stages(ctx, c.Line)
 		case *discard != "":
-			return discardStage(c, ctx, client, *discard)
+			return discardStage(ctx, c, client, *discard)
 		case *publish != "":
-			return publishStage(c, ctx, client, *publish, 0)
+			return publishStage(ctx, c, client, *publish, 0)
 		}
-		return importUsers(c, ctx, client, rest[0], &i, *stage)
+		return importUsers(ctx, c, client, rest[0], &i, *stage)
 	})
 }
 
@@ -81,7 +82,7 @@ func count(all ...bool) (n int) {
 	return n
 }
 
-func discardStage(c *cli.Console, ctx context.Context, client *admin.Client, stage string) error {
+func discardStage(ctx context.Context, c *cli.Console, client *admin.Client, stage string) error {
 	n, err := client.DiscardStage(ctx, stage, nil)
 	if err != nil {
 		return err
@@ -92,12 +93,12 @@ func discardStage(c *cli.Console, ctx context.Context, client *admin.Client, sta
 
 // publishStage makes what is staged visible. want is how many users there are; 0: that is not
 // known. The node that is asked may hear of the last of them a moment after whoever leads.
-func publishStage(c *cli.Console, ctx context.Context, client *admin.Client, stage string, want int64) error {
+func publishStage(ctx context.Context, c *cli.Console, client *admin.Client, stage string, want int64) error {
 	progress := c.Progress("visible")
 	defer progress.End()
 	published, kept, err := client.PublishStage(ctx, stage, func(n int64) { progress.Say(cli.Number(n, "user") + " visible") })
 	for tries := 0; err == nil && published+kept < want && tries < 50; tries++ {
-		if !pause(ctx, 100*time.Millisecond) {
+		if !clock.Pause(ctx, 100*time.Millisecond) {
 			return ctx.Err()
 		}
 		var more int64
@@ -128,7 +129,7 @@ func nothingStaged(err error) bool {
 }
 
 // importUsers checks a file, stages its users and, unless they are to stay staged, publishes them.
-func importUsers(c *cli.Console, ctx context.Context, client *admin.Client, file string, i *importFlags, stage string) error {
+func importUsers(ctx context.Context, c *cli.Console, client *admin.Client, file string, i *importFlags, stage string) error {
 	total, clear, err := checkUsers(file, i.format)
 	if err != nil {
 		return err
@@ -164,7 +165,7 @@ func importUsers(c *cli.Console, ctx context.Context, client *admin.Client, file
 		fmt.Fprintln(c.Err, "there are no users in the file")
 		return nil
 	}
-	return publishStage(c, ctx, client, stage, int64(u.staged))
+	return publishStage(ctx, c, client, stage, int64(u.staged))
 }
 
 // checkUsers reads the whole file, and counts its users and those with passwords in clear.

@@ -1,6 +1,6 @@
 // Command postroad is the mail transfer agent: the node itself (serve), a demonstration of it, and
-// what an operator does with a running node. It is the only place that knows which concrete parts
-// work together.
+// what an operator does with a running node. It holds the command line and nothing else, a file a
+// command; package node is what runs.
 package main
 
 import (
@@ -35,12 +35,6 @@ func commands() []cli.Command {
 		{Name: "version", Args: "[--json]", Short: "print the version", Run: runVersion},
 	}
 }
-
-const serveHelp = `
-Runs until SIGINT or SIGTERM; then it finishes what is in flight. SIGHUP reads the configuration again. Without a file: data in
-./postroad-data, relaying for this machine on 127.0.0.1:2525, submission on 127.0.0.1:2587, POP3 on 127.0.0.1:2110, health and metrics on 127.0.0.1:8025.
-
-    postroad serve --config /etc/postroad/postroad.toml`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/node"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -80,5 +81,5 @@ func unusable(path *fs.PathError, err error) error {
 		errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
 		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "name another file"}
 	}
-	return diskTrouble(path.Path, err)
+	return node.DiskTrouble(path.Path, err)
 }

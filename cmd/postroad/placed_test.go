@@ -40,7 +40,7 @@ func TestOrdinaryRefusals(t *testing.T) {
 	}
 	defer door.Close()
 	here, mx1, mx2, token := l.Addr().String(), node("mx1"), node("mx2"), wire.NewToken()
-	backup := fmt.Sprintf("{\"what\":%q,\"format\":1,\"cluster\":\"c\"}\n", backupWhat)
+	backup := fmt.Sprintf("{\"what\":%q,\"format\":1,\"cluster\":\"c\"}\n", "postroad control group")
 	whole, cut, other := file("whole", backup+"{}\n"), file("cut", backup), file("other", "hello\n")
 	check := func(args string, want int, says string) {
 		t.Helper()

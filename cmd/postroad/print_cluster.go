@@ -118,3 +118,33 @@ func groupRow(g *admin.GroupStatus) []string {
 	return []string{strconv.FormatUint(g.ID, 10), cli.Clean(g.Kind), home, cli.Clean(leader), cli.Clean(state), cli.Clean(strings.Join(g.Voters, ",")),
 		cli.Clean(strings.Join(g.Nonvoters, ",")), cli.Clean(strings.Join(lag, ",")), mayDie, messages}
 }
+
+// moveLine is one move in words.
+func moveLine(g *admin.GroupStatus, m *admin.Move) string {
+	line := g.Title() + ": " + cli.Clean(m.Node) + " " + cli.Clean(m.Phase)
+	switch m.Phase {
+	case admin.MoveCopies:
+		line += fmt.Sprintf(", %s of about %s", octets(m.Octets), octets(m.Of))
+		if m.Of > 0 {
+			line += fmt.Sprintf(" (%d %%)", m.Octets*100/m.Of)
+		}
+	case admin.MoveCatchesUp:
+		line += ", " + strconv.FormatUint(m.Behind, 10) + " entries behind"
+	}
+	return line
+}
+
+// octets is a number of octets in the largest unit that leaves it a digit before the point.
+func octets(n int64) string {
+	units := []string{"KiB", "MiB", "GiB", "TiB"}
+	if n < 1<<10 {
+		return cli.Number(n, "octet")
+	}
+	x := float64(n)
+	for i, unit := range units {
+		if x /= 1 << 10; x < 1<<10 || i == len(units)-1 {
+			return fmt.Sprintf("%.1f %s", x, unit)
+		}
+	}
+	return ""
+}

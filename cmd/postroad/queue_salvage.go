@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/node"
 )
 
 const salvageHelp = `
@@ -24,15 +25,15 @@ Then the node is ready to take over what the cluster has: start it. Interrupted,
 func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` of the node that has stopped")
-	var o salvageOptions
-	fs.BoolVar(&o.list, "list", false, "say what would be put in again, and change nothing")
+	var o node.SalvageOptions
+	fs.BoolVar(&o.List, "list", false, "say what would be put in again, and change nothing")
 	fs.StringVar(
-		&o.to,
+		&o.To,
 		"to",
 		"",
 		"the cluster address `HOST:PORT` of a node that runs, when those known here are old",
 	)
-	fs.StringVar(&o.save, "save", "", "the `DIR` for messages of mailboxes, a file each")
+	fs.StringVar(&o.Save, "save", "", "the `DIR` for messages of mailboxes, a file each")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
@@ -40,10 +41,10 @@ func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	if o.to != "" {
-		if host, port, err := net.SplitHostPort(o.to); err != nil || host == "" || port == "" {
+	if o.To != "" {
+		if host, port, err := net.SplitHostPort(o.To); err != nil || host == "" || port == "" {
 			return cli.Usage(
-				fmt.Sprintf("%q is not HOST:PORT", o.to),
+				fmt.Sprintf("%q is not HOST:PORT", o.To),
 				"give the address of a node's cluster port, as in mx1.example.net:7025",
 			)
 		}
@@ -59,7 +60,7 @@ func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 		func(line string) { fmt.Fprintln(c.Out, line) },
 		func(line string) { fmt.Fprintln(c.Err, line) },
 	)
-	if err == nil && !o.list {
+	if err == nil && !o.List {
 		fmt.Fprintf(c.Err, "start it with `%s`\n", serveCommand(*file))
 	}
 	return err

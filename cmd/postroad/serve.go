@@ -2,27 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
-	"time"
 
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/node"
 )
 
-// startTimeout bounds each step of the start that needs no other node, stopTimeout what is under
-// way when the node is told to stop.
-const (
-	startTimeout = 2 * time.Minute
-	stopTimeout  = 30 * time.Second
-)
+const serveHelp = `
+Runs until SIGINT or SIGTERM; then it finishes what is in flight. SIGHUP reads the configuration again. Without a file: data in
+./postroad-data, relaying for this machine on 127.0.0.1:2525, submission on 127.0.0.1:2587, POP3 on 127.0.0.1:2110, health and metrics on 127.0.0.1:8025.
 
-// runServe runs a node until ctx ends (SIGTERM or SIGINT; a second signal ends the process at once)
-// or a part of it cannot go on.
+    postroad serve --config /etc/postroad/postroad.toml`
+
+// runServe runs a node until ctx ends.
 func runServe(ctx context.Context, c *cli.Console, args []string) error {
 	flags := c.Flags()
 	file := flags.String("config", "", "configuration `FILE`; none: the embedded default")
@@ -40,108 +32,5 @@ func runServe(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cfg.CheckFiles(*file); err != nil {
 		return configError(err)
 	}
-	n, err := startNode(ctx, *file, cfg)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "postroad: stopped while it was starting:", err)
-		return nil
-	}
-	if err != nil {
-		return diskTrouble(cfg.Node.DataDir, err)
-	}
-	n.log.Logf("postroad %s is ready: %s", version.Version, n.listening())
-	service := n.service
-	watching, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go service.Watch(watching, n.Live) // to the end of the stop, which may hang, too
-	n.told(service.Ready(n.listening()))
-	return n.serve(ctx)
-}
-
-// told reports that the service manager could not be told how the node is. Mail goes on.
-func (n *node) told(err error) {
-	if err != nil {
-		n.log.Errorf("%v", err)
-	}
-}
-
-// serve waits for the end and stops the node.
-func (n *node) serve(ctx context.Context) error {
-	service := n.service
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	var shutOut error
-	for waiting := true; waiting; {
-		select {
-		case err := <-n.fatal:
-			// What was promised cannot be kept any more: the process ends here, and nothing is
-			// answered from here on.
-			n.told(service.Status("fatal: " + err.Error()))
-			return diskTrouble(n.cfg.Node.DataDir, fmt.Errorf("fatal: %w", err))
-		case <-hangups:
-			n.told(service.Reloading())
-			n.reload()
-			n.told(service.Ready(n.listening()))
-		case why := <-n.leave:
-			shutOut, waiting = lasting(why), false
-		case <-ctx.Done():
-			waiting = false
-		}
-	}
-	n.log.Logf("stopping: what is under way may take %v", stopTimeout)
-	n.told(service.Stopping("finishing what is under way"))
-	stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	err := n.stop(stopping)
-	if errors.Is(err, context.DeadlineExceeded) {
-		// Nothing is lost: what was cut off is in the queue, or its client has no 250.
-		fmt.Fprintln(os.Stderr, "postroad:", err)
-		err = nil
-	}
-	select {
-	case failed := <-n.fatal: // meanwhile
-		err = errors.Join(fmt.Errorf("while stopping: %w", failed), err)
-	default:
-	}
-	return errors.Join(shutOut, diskTrouble(n.cfg.Node.DataDir, err))
-}
-
-// listening names the addresses, for the log.
-func (n *node) listening() string {
-	s := ""
-	for _, l := range n.cfg.Listeners {
-		s += fmt.Sprintf("%s on %s, ", l.Kind, l.Address)
-	}
-	return s + "administration on " + n.cfg.Admin.Address
-}
-
-// reload reads the configuration again. A bad file changes nothing and is reported; so is what
-// takes a restart.
-func (n *node) reload() {
-	n.log.Reopen()
-	if err := n.reconfigure(); err != nil {
-		n.log.Errorf("the configuration was not reloaded: %v", err)
-	}
-}
-
-func (n *node) reconfigure() error {
-	file, err := config.Load(n.file)
-	if err != nil {
-		return err
-	}
-	if err := file.CheckFiles(n.file); err != nil {
-		return err
-	}
-	changes := config.Diff(n.cfg, file)
-	next := config.Reloaded(n.cfg, file)
-	if err := n.policy.Configure(rulesOf(next)); err != nil {
-		return err
-	}
-	n.pressure.free.Store(new(float64(next.Limits.FreeDisk)))
-	n.cfg = next
-	n.log.Logf("the configuration was reloaded: %d keys changed", len(changes))
-	for _, key := range config.Restart(changes) {
-		n.log.Logf("a change of %s takes a restart", key)
-	}
-	return nil
+	return node.Serve(ctx, *file, cfg)
 }

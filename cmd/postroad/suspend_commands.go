@@ -90,31 +90,24 @@ func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
 	}
 	defer client.Close()
 	if list {
-		return printSuspensions(c, ctx, client, s.json)
+		return printSuspensions(ctx, c, client, s.json)
 	}
 	answer, err := client.Suspend(ctx, verb, s.request)
 	return errors.Join(printAcknowledgement(c, verb, answer, s.json), err)
 }
 
 // printSuspensions prints what is in force.
-func printSuspensions(c *cli.Console, ctx context.Context, client *admin.Client, asJSON bool) error {
+func printSuspensions(ctx context.Context, c *cli.Console, client *admin.Client, asJSON bool) error {
 	n := 0
 	err := client.Suspensions(ctx, cli.Lines(c, asJSON, func(c *cli.Console, s *admin.Suspension) error {
 		n++
-		_, err := fmt.Fprintf(c.Out, "%-8s %s  %s, since %s: %s\n", s.Kind, cli.Clean(s.Name), until(s.Until), s.Since.Local().Format(time.DateTime), cli.Clean(s.Reason))
+		_, err := fmt.Fprintf(c.Out, "%-8s %s  %s, since %s: %s\n", s.Kind, cli.Clean(s.Name), s.Ends(), s.Since.Local().Format(time.DateTime), cli.Clean(s.Reason))
 		return err
 	}))
 	if err == nil && n == 0 && !asJSON {
 		fmt.Fprintln(c.Err, "nothing is suspended")
 	}
 	return err
-}
-
-func until(t time.Time) string {
-	if t.IsZero() {
-		return "until it is resumed"
-	}
-	return "until " + t.Local().Format(time.DateTime)
 }
 
 // printAcknowledgement prints which groups obey, each at which index of its log.
@@ -132,7 +125,7 @@ func printAcknowledgement(c *cli.Console, verb string, a *admin.Acknowledgement,
 	if len(at) > shownGroups {
 		at = append(at[:shownGroups], "... (--json has them all)")
 	}
-	what := "suspended " + until(a.Suspension.Until)
+	what := "suspended " + a.Suspension.Ends()
 	if verb == "resume" {
 		what = "resumed"
 	}

@@ -83,6 +83,17 @@ type GroupStatus struct {
 	Waits      string `json:"waits,omitempty"`
 }
 
+// Title says what a group is to people.
+func (g *GroupStatus) Title() string {
+	switch {
+	case g.Shard != nil:
+		return fmt.Sprintf("group %d (mailboxes, shard %d)", g.ID, *g.Shard)
+	case g.Home == "":
+		return fmt.Sprintf("group %d (%s)", g.ID, g.Kind)
+	}
+	return fmt.Sprintf("group %d (mail of %s)", g.ID, g.Home)
+}
+
 // Move is a voter that a group is to get or to lose.
 type Move struct {
 	Node   string `json:"node"`

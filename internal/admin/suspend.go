@@ -37,6 +37,14 @@ type Suspension struct {
 	Until  time.Time `json:"until,omitzero"` // absent: until it is resumed
 }
 
+// Ends says in words when it ends.
+func (s *Suspension) Ends() string {
+	if s.Until.IsZero() {
+		return "until it is resumed"
+	}
+	return "until " + s.Until.Local().Format(time.DateTime)
+}
+
 // SuspendRequest asks for a suspension, or for its end.
 type SuspendRequest struct {
 	Kind   string          `json:"kind"`

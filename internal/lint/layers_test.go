@@ -24,7 +24,9 @@ var levels = map[string]int{
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
 	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
 	// The only place that knows which concrete parts work together.
-	"cmd/postroad": 5,
+	"node": 5,
+	// The command line and nothing else.
+	"cmd/postroad": 6,
 }
 
 // kits are for tests, the demonstration and the bench: what the product is made of does not import
@@ -52,12 +54,12 @@ var never = []struct{ who, what, instead string }{
 	{"queue", "net/http", "the queue has no sockets: internal/admin serves it"},
 	{"mailbox", "net", "the mailbox store has no sockets"},
 	{"directory", "net", "the directory has no sockets"},
-	{"smtpd", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
-	{"smtpd", module + "/queue", "declare the interface that you need, as smtpd.Submitter; cmd/postroad passes the queue"},
-	{"delivery", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
-	{"mailbox/pop3", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
-	{"policy", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
-	{"internal/admin", module + "/cluster", "declare the interface that you need; cmd/postroad passes the cluster"},
+	{"smtpd", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
+	{"smtpd", module + "/queue", "declare the interface that you need, as smtpd.Submitter; package node passes the queue"},
+	{"delivery", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
+	{"mailbox/pop3", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
+	{"policy", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
+	{"internal/admin", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
 }
 
 func isKit(pkg string) bool {
@@ -87,8 +89,11 @@ func importProblem(pkg, name string) string {
 		return "add " + pkg + " to the levels in internal/lint/layers_test.go, at the lowest that does"
 	}
 	if isKit(target) {
-		if pkg == "cmd/postroad" {
-			return "" // the demonstration
+		if pkg == "cmd/postroad" && under(target, "bench") {
+			return "" // it runs bench and demonstration
+		}
+		if pkg == "node" && target == "internal/testkit/faults/disk" {
+			return "" // a build for fault runs (tag faults)
 		}
 		return target + " is for tests and the demonstration; move what the product needs out of it"
 	}
@@ -104,7 +109,7 @@ func importProblem(pkg, name string) string {
 				return ""
 			}
 		}
-		return "both are on one layer: declare the small interface that you need, and let cmd/postroad pass the other"
+		return "both are on one layer: declare the small interface that you need, and let package node pass the other"
 	}
 	return target + " is on a higher layer: declare the small interface that you need, or move what both need down"
 }
@@ -150,7 +155,10 @@ func TestTheRulesFind(t *testing.T) {
 		{"smtpd", module + "/queue", true},
 		{"internal/smtp", module + "/internal/mail", true},
 		{"delivery", module + "/queue/queuetest", true},
-		{"cmd/postroad", module + "/internal/testkit/mail", false},
+		{"cmd/postroad", module + "/internal/testkit/mail", true},
+		{"cmd/postroad", module + "/bench/demo", false},
+		{"node", module + "/internal/testkit/faults", true},
+		{"node", module + "/internal/testkit/faults/disk", false},
 		{"nowhere", module + "/queue", true},
 	} {
 		if p := importProblem(c.pkg, c.name); (p != "") != c.bad {
@@ -182,7 +190,7 @@ var homes = []struct {
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}, false, nil, "use OpenTelemetry's API, or a Stats struct"},
 	{"go.opentelemetry.io/proto", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
 	{"google.golang.org/grpc", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
-	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "smtpd", "delivery", "cmd/postroad"}, false, nil, "keep spans at the edges: the layers below return what happened"},
+	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "smtpd", "delivery", "node"}, false, nil, "keep spans at the edges: the layers below return what happened"},
 	{"github.com/xdg-go/scram", []string{"directory", "policy"}, false, []string{"smtpd"}, "use directory and policy"},
 	{"github.com/go-ldap/ldap/v3", []string{"directory/ldap"}, false, nil, "use directory.Source"},
 	{"github.com/go-crypt/x", []string{"directory"}, false, nil, "use directory"},
@@ -190,7 +198,7 @@ var homes = []struct {
 	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "internal/admin"}, false, nil, "use internal/smtp for the names of domains"},
 	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil, "use directory.Canonical"},
 	{"golang.org/x/term", []string{"internal/cli", "cmd/postroad", "bench/command", "bench/demo"}, false, nil, "only the command line has a terminal"},
-	{"golang.org/x/sys", []string{"internal/eventloop", "cluster", "cmd/postroad"}, true, nil, "system calls belong into the event loop, the store and the command"},
+	{"golang.org/x/sys", []string{"internal/eventloop", "cluster"}, true, nil, "system calls belong into the event loop and the store"},
 }
 
 func libraryProblem(s *source, name string) string {

@@ -13,7 +13,7 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// node is a node without its network side: store, raft group and queue, wired as cmd/postroad does.
+// node is a node without its network side: store, raft group and queue, wired as package node does.
 type node struct {
 	cluster *cluster.Node
 	queue   *queue.Queue

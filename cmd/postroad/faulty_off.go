@@ -1,8 +1,0 @@
-//go:build !faults
-
-package main
-
-import "github.com/postroad/postroad/cluster"
-
-// faulty is where test builds (tag faults) let the disk misbehave.
-func faulty(o cluster.Options) cluster.Options { return o }

@@ -1,6 +1,0 @@
-//go:build !defect_nofence
-
-package main
-
-// linger is where a planted defect has a deposed owner go on.
-func linger(*tenure) {}

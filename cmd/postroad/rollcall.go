@@ -1,6 +1,0 @@
-//go:build !defect_rollcall
-
-package main
-
-// anyRollCall is where a planted defect lets operators be answered from whatever this node knows.
-const anyRollCall = false

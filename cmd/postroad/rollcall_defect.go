@@ -1,7 +1,0 @@
-//go:build defect_rollcall
-
-package main
-
-// anyRollCall is a planted defect: operators are answered from whatever this node knows, which
-// right after a start may be nothing. The fault run must fail with it.
-const anyRollCall = true

@@ -1,0 +1,18 @@
+package clock
+
+import (
+	"context"
+	"time"
+)
+
+// Pause waits, or returns false when ctx ends first.
+func Pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,321 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/clock"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
+	mailtest "github.com/postroad/postroad/internal/testkit/mail"
+	"github.com/postroad/postroad/mailbox"
+	"github.com/postroad/postroad/mailbox/archive"
+)
+
+// boxNodes are nodes in this process, with four shards of mailboxes, and users at example.net.
+type boxNodes struct {
+	t   *testing.T
+	ctx context.Context
+	all []*node
+}
+
+func startBoxNodes(t *testing.T, count int) *boxNodes {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	b := &boxNodes{t: t, ctx: ctx}
+	dir := t.TempDir()
+	token := filepath.Join(dir, "token")
+	if err := os.WriteFile(token, []byte("a token that nobody guesses\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ports, err := mailtest.FreeAddrs("127.0.0.1", count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, port := range ports {
+		text := fmt.Sprintf("[node]\nname = \"mx%d\"\nhostname = \"mx%d.example.net\"\ndata_dir = %q\n[[listener]]\naddress = \"127.0.0.1:0\"\n[local]\ndomains = [\"example.net\"]\n[admin]\naddress = \"\"\n[dns]\nservers = [\"127.0.0.1:1\"]\n[cluster]\nmailbox_shards = 4\n",
+			i+1, i+1, filepath.Join(dir, fmt.Sprint("mx", i+1)))
+		if count > 1 {
+			text += fmt.Sprintf("listen = %q\njoin = [%q]\ntoken_file = %q\n", port, ports[0], token)
+		}
+		file := filepath.Join(dir, fmt.Sprintf("mx%d.toml", i+1))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.Load(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := startNode(ctx, file, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.all = append(b.all, n)
+		t.Cleanup(func() { n.stop(context.Background()) })
+	}
+	for _, n := range b.all {
+		n.boxes.settings = func(a string) (mailbox.Settings, bool) {
+			return mailbox.Settings{}, strings.HasSuffix(a, "@example.net")
+		}
+	}
+	b.await("shards that all nodes serve", func() bool {
+		_ = b.all[0].makeShards(ctx) // until all nodes speak the protocol
+		owned := 0
+		for _, n := range b.all {
+			for s := range n.boxes.Shards() {
+				if h := n.boxes.held(s); h != nil && h.open() {
+					owned++
+				}
+			}
+		}
+		return owned == 4
+	})
+	return b
+}
+
+func (b *boxNodes) await(what string, so func() bool) {
+	b.t.Helper()
+	for !so() {
+		if !clock.Pause(b.ctx, 20*time.Millisecond) {
+			b.t.Fatalf("there were never %s", what)
+		}
+	}
+}
+
+func (b *boxNodes) ok(err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *boxNodes) append(n *node, key mailbox.AppendKey, address, content string) (mailbox.Result, error) {
+	shard, err := n.boxes.shardOf(address)
+	b.ok(err)
+	type outcome struct {
+		r   []mailbox.Result
+		err error
+	}
+	c := make(chan outcome, 1)
+	n.boxes.Append(shard, &mailbox.Delivery{
+		Content: mailbox.Content{Size: int64(len(content)), Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }},
+		Items:   []mailbox.Item{{Key: key, Mailbox: address, Prefix: []byte("Delivered-To: " + address + "\r\n")}},
+	}, func(r []mailbox.Result, err error) { c <- outcome{r, err} })
+	o := <-c
+	if o.err != nil {
+		return mailbox.Result{}, o.err
+	}
+	return o.r[0], nil
+}
+
+// keyOf is that of a message of today.
+func keyOf(number uint32) mailbox.AppendKey {
+	id := mail.FloorID(time.Now().Add(-time.Minute).Truncate(time.Hour))
+	id[8], id[9] = byte(number>>8), byte(number)
+	return mailbox.AppendKey{ID: id, Recipient: 2}
+}
+
+func (b *boxNodes) stored(n *node, number uint32, address, content string, want mailbox.Code) {
+	b.t.Helper()
+	b.storedAs(n, keyOf(number), address, content, want)
+}
+
+func (b *boxNodes) storedAs(n *node, key mailbox.AppendKey, address, content string, want mailbox.Code) {
+	b.t.Helper()
+	if r, err := b.append(n, key, address, content); err != nil || r.Code != want {
+		b.t.Errorf("%s: message %v for %s: %+v %v, want code %d", n.cfg.Node.Name, key, address, r, err, want)
+	}
+}
+
+// contents reads all messages of an inbox as a node has them.
+func (b *boxNodes) contents(n *node, address string) (all []string) {
+	b.t.Helper()
+	box, err := n.boxes.Mailbox(b.ctx, address)
+	b.ok(err)
+	list, err := n.boxes.Messages(b.ctx, box.Ref, mailbox.Inbox)
+	b.ok(err)
+	for _, m := range list {
+		r, size, err := n.boxes.Open(b.ctx, box.Ref, mailbox.Inbox, m.UID)
+		b.ok(err)
+		octets, err := io.ReadAll(r)
+		b.ok(errors.Join(err, r.Close()))
+		if size != m.Size || int64(len(octets)) != size {
+			b.t.Errorf("%s: message %d of %s has %d octets, %d in the list, and %d came", n.cfg.Node.Name, m.UID, address, size, m.Size, len(octets))
+		}
+		all = append(all, strings.TrimPrefix(string(octets), "Delivered-To: "+address+"\r\n"))
+	}
+	return all
+}
+
+func address(i int) string { return fmt.Sprintf("user%d@example.net", i) }
+
+// TestMailboxesOfACluster: what one node does to a mailbox the others see, wherever its shard is
+// owned, and also when a node is gone.
+func TestMailboxesOfACluster(t *testing.T) {
+	b := startBoxNodes(t, 4) // of which three have each shard
+	const boxes, messages = 12, 240
+	for i := range boxes {
+		n := b.all[i%4]
+		b.ok(n.boxes.Create(b.ctx, address(i), mailbox.Settings{Hard: 1 << 30}))
+		b.ok(n.boxes.Create(b.ctx, address(i), mailbox.Settings{}))
+	}
+	want := make([][]string, boxes)
+	var all sync.WaitGroup
+	for i := range messages {
+		content := strings.Repeat(fmt.Sprintf("%d\r\n", i), 1+i*7)
+		if i < boxes {
+			content = strings.Repeat("0123456789abcdef", 20_000+i) // over a piece; the last is chunks
+		}
+		if i == 0 {
+			content = strings.Repeat(content, 5)
+		}
+		want[i%boxes] = append(want[i%boxes], content)
+		all.Go(func() { b.stored(b.all[i/boxes%4], uint32(i), address(i%boxes), content, mailbox.Stored) })
+	}
+	all.Wait()
+	for i := range boxes {
+		slices.Sort(want[i])
+		for _, n := range b.all {
+			got := b.contents(n, address(i))
+			if slices.Sort(got); !slices.Equal(got, want[i]) {
+				t.Errorf("%s: %s has %d messages, want %d, or other ones", n.cfg.Node.Name, address(i), len(got), len(want[i]))
+			}
+		}
+	}
+	b.stored(b.all[1], 5000, "nobody@example.net", "x", mailbox.NoMailbox)
+	b.ok(b.all[1].boxes.Configure(b.ctx, address(1), mailbox.Settings{Hard: 1}))
+	b.stored(b.all[2], 5001, address(1), "x", mailbox.Full)
+	for _, n := range b.all {
+		b.await("news of a quota", func() bool { return errors.Is(n.boxes.Room(address(1), 1), mailbox.ErrFull) })
+	}
+	b.locks()
+	b.archives(address(0), want[0])
+
+	gone := b.all[2]
+	b.ok(gone.stop(b.ctx))
+	b.all = slices.Delete(b.all, 2, 3)
+	for i := range messages {
+		b.stored(b.all[i%3], uint32(i), address(i%boxes), "again", mailbox.Duplicate)
+	}
+	for i := range boxes {
+		if i == 1 {
+			continue
+		}
+		b.stored(b.all[i%3], uint32(6000+i), address(i), "after", mailbox.Stored)
+	}
+}
+
+// locks: the maildrop lock is one for the cluster.
+func (b *boxNodes) locks() {
+	b.t.Helper()
+	const fresh = "fresh@example.net"
+	id, err := b.all[0].boxes.Lock(b.ctx, fresh) // makes it
+	b.ok(err)
+	if _, err := b.all[1].boxes.Lock(b.ctx, fresh); !errors.Is(err, mailbox.ErrLocked) {
+		b.t.Errorf("a second lock: %v", err)
+	}
+	b.stored(b.all[1], 7000, fresh, "one", mailbox.Stored)
+	b.stored(b.all[2], 7001, fresh, "two", mailbox.Stored)
+	b.ok(b.all[2].boxes.Renew(b.ctx, id))
+	b.ok(b.all[2].boxes.Update(b.ctx, id, []mailbox.UID{1}))
+	for _, n := range b.all {
+		if got := b.contents(n, fresh); !slices.Equal(got, []string{"two"}) {
+			b.t.Errorf("%s: after an update: %q", n.cfg.Node.Name, got)
+		}
+	}
+	for _, n := range b.all {
+		n.boxes.Unlock(id)
+	}
+	b.await("a lock that was given back", func() bool {
+		id, err := b.all[1].boxes.Lock(b.ctx, fresh)
+		if err == nil {
+			b.all[1].boxes.Unlock(id)
+		}
+		return err == nil
+	})
+	if _, err := b.all[1].boxes.Lock(b.ctx, "nobody@example.org"); !errors.Is(err, mailbox.ErrNoMailbox) {
+		b.t.Errorf("the mailbox of nobody: %v", err)
+	}
+}
+
+// archives: what one node exports another imports.
+func (b *boxNodes) archives(from string, want []string) {
+	b.t.Helper()
+	const to = "copy@example.net"
+	var stream bytes.Buffer
+	b.ok(operatorsMailboxes{b.all[0].boxes}.Export(b.ctx, from, &stream))
+	var told int64
+	n, err := operatorsMailboxes{b.all[1].boxes}.Import(b.ctx, to, 0, &stream, func(n int64) { told = n })
+	if err != nil || n != int64(len(want)) || told != n {
+		b.t.Errorf("%d of %d messages were imported (%d told): %v", n, len(want), told, err)
+	}
+	var first, second bytes.Buffer
+	b.ok(operatorsMailboxes{b.all[2].boxes}.Export(b.ctx, from, &first))
+	b.ok(operatorsMailboxes{b.all[2].boxes}.Export(b.ctx, to, &second))
+	if !bytes.Equal(first.Bytes(), second.Bytes()) {
+		b.t.Errorf("an export of %d octets was imported, and the export of that has %d", first.Len(), second.Len())
+	}
+	cut := io.LimitReader(bytes.NewReader(first.Bytes()), int64(first.Len()-30))
+	if n, err := (operatorsMailboxes{b.all[1].boxes}).Import(b.ctx, to, 1, cut, func(int64) {}); err == nil || n < 1 {
+		b.t.Errorf("a stream that was cut off: %d messages, %v", n, err)
+	}
+	addresses := []string{}
+	b.ok(operatorsMailboxes{b.all[0].boxes}.Each(b.ctx, func(m *mailbox.Mailbox) bool { addresses = append(addresses, m.Address); return true }))
+	if len(addresses) != 14 || !slices.IsSorted(addresses) {
+		b.t.Errorf("the list of mailboxes is %q", addresses)
+	}
+	if _, _, err := (operatorsMailboxes{b.all[0].boxes}).Show(b.ctx, "nobody@example.net"); !errors.Is(err, mailbox.ErrNoMailbox) {
+		b.t.Errorf("a mailbox that is not there: %v", err)
+	}
+}
+
+// TestLostForgets: an append record whose forget was lost goes when no queue group has the message;
+// that of a message which is still in a queue stays.
+func TestLostForgets(t *testing.T) {
+	b := startBoxNodes(t, 1)
+	n := b.all[0]
+	b.ok(n.boxes.Create(b.ctx, "a@example.net", mailbox.Settings{}))
+	b.stored(n, 1, "a@example.net", "x", mailbox.Stored)
+	b.stored(n, 1, "a@example.net", "x", mailbox.Duplicate)
+	n.boxes.searchLost(b.ctx, time.Now().Add(-2*time.Hour))
+	b.stored(n, 1, "a@example.net", "x", mailbox.Duplicate)
+	n.boxes.searchLost(b.ctx, time.Now())
+	waiting := b.submit(n, "somebody@elsewhere.example")
+	key := mailbox.AppendKey{ID: waiting}
+	b.storedAs(n, key, "a@example.net", "x", mailbox.Stored)
+	n.boxes.searchLost(b.ctx, time.Now().Add(time.Hour))
+	b.await("records that are forgotten", func() bool {
+		r, err := b.append(n, keyOf(1), "a@example.net", "x")
+		b.ok(err)
+		return r.Code == mailbox.Stored
+	})
+	b.storedAs(n, key, "a@example.net", "x", mailbox.Duplicate)
+}
+
+// submit puts a message into the queue that will stay there: nobody answers for DNS.
+func (b *boxNodes) submit(n *node, recipient string) mail.ID {
+	b.t.Helper()
+	done := make(chan mail.ID, 1)
+	env := &mail.Envelope{Sender: "a@example.net", Recipients: []mail.Recipient{{Address: recipient, Domain: mail.DomainOf(recipient)}}}
+	front{n}.Submit(env, &mail.Content{Chunks: [][]byte{[]byte("x\r\n")}, Size: 3}, func(id mail.ID, f *smtp.Failure) {
+		if f != nil {
+			b.t.Error(f)
+		}
+		done <- id
+	})
+	return <-done
+}
+
+var _ archive.Writer = (*importer)(nil)

@@ -1,0 +1,78 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/postroad/postroad/internal/smtp"
+)
+
+// pressure says why no new message can be taken: too little free disk. It looks once a second, so
+// that a look-up costs nothing. Pebble ends the process when the disk is full, which is why we stop
+// long before. It keeps the reserve.
+type pressure struct {
+	dir  string
+	errf func(string, ...any)
+	told bool                    // that no room can be set aside
+	free atomic.Pointer[float64] // percent that must stay free
+	now  atomic.Pointer[smtp.Failure]
+}
+
+var errDiskFull = smtp.Temp(452, "4.3.1", "This server has too little free disk space now; try again later")
+
+func newPressure(dir string, freePercent float64, errf func(string, ...any)) *pressure {
+	p := &pressure{dir: dir, errf: errf}
+	p.free.Store(&freePercent)
+	p.look()
+	return p
+}
+
+// Failure is the answer to new mail, nil when it can be taken.
+func (p *pressure) Failure() *smtp.Failure { return p.now.Load() }
+
+func (p *pressure) look() {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(p.dir, &fs); err != nil || fs.Blocks == 0 {
+		return // the store reports a disk that is gone
+	}
+	// Blocks that only root may use count as used, as they do for df.
+	usable := fs.Blocks - fs.Bfree + fs.Bavail
+	least := *p.free.Load() / 100 * float64(usable) * float64(fs.Bsize)
+	if float64(free(&fs)) >= least {
+		p.now.Store(nil)
+		p.setAside(&fs, least)
+		return
+	}
+	f := *errDiskFull
+	f.Log = fmt.Sprintf("%d MiB free on the file system of %s", fs.Bavail*uint64(fs.Bsize)>>20, p.dir)
+	p.now.Store(&f)
+}
+
+// setAside makes the reserve when so much is free that mail is taken with it, too.
+func (p *pressure) setAside(fs *syscall.Statfs_t, least float64) {
+	r := reserveOf(p.dir)
+	size := r.size(fs)
+	if p.told || float64(free(fs)) < least+float64(size) || r.held() {
+		return
+	}
+	if err := r.make(size); err != nil { // not every file system can
+		p.told = true
+		p.errf("a start with a full disk will not work: %v", err)
+	}
+}
+
+func (p *pressure) watch(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			p.look()
+		}
+	}
+}

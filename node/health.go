@@ -1,0 +1,121 @@
+package node
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postroad/postroad/cluster/control"
+)
+
+// stuckAfter is how long the governor, which comes by twice a second, may stay away.
+const stuckAfter = 2 * time.Minute
+
+// Live, Ready and Notes implement admin.Health. A node whose governor is stuck, on a lock or a
+// disk, has to be started again.
+func (n *node) Live() error {
+	last := time.Unix(0, n.governor.alive.Load())
+	if n.background.Err() == nil && last.Unix() > 0 && time.Since(last) > stuckAfter {
+		return fmt.Errorf("the node has not looked after its groups for %v", time.Since(last).Round(time.Second))
+	}
+	return nil
+}
+
+func (n *node) Ready() error {
+	if n.background.Err() != nil {
+		return errors.New("stopping")
+	}
+	if f := n.pressure.Failure(); f != nil {
+		return f
+	}
+	if n.budget.Used() >= n.budget.Limit() {
+		return errors.New("the memory for mail is used up (limits.memory)")
+	}
+	if _, err := n.accepting(); err != nil {
+		return n.unready(err)
+	}
+	return nil
+}
+
+// unready says of a node that takes no mail what its home group waits for, if it is that.
+func (n *node) unready(err error) error {
+	h := n.home.Load()
+	if !errors.Is(err, errNotHome) || h == nil || !h.owns() {
+		return err
+	}
+	g, _ := n.control.Group(h.group.ID())
+	name := func(id uint16) string { m, _ := n.control.Member(id); return m.Name }
+	return cmp.Or(tooFew(g, h.group.Members().Voters, name, n.reach.reachable), err)
+}
+
+// tooFew names the voters that a group is to have before it takes mail, and has not got yet; nil:
+// none.
+func tooFew(
+	g control.Group,
+	voters []uint16,
+	name func(uint16) string,
+	answers func(uint16) bool,
+) error {
+	var missing []string
+	for _, id := range g.Voters {
+		if slices.Contains(voters, id) {
+			continue
+		}
+		m := name(id)
+		if !answers(id) {
+			m += ", which does not answer"
+		}
+		missing = append(missing, m)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf(
+		"this node takes mail once its home group (group %d) has %d voters: it has %d and waits for %s",
+		g.ID, len(g.Voters), len(voters), strings.Join(missing, "; for "),
+	)
+}
+
+// Notes are what the cluster lacks, whether or not this node takes mail: members that do not
+// answer, and groups that survive no further loss. Each node knows it of all.
+func (n *node) Notes() (notes []string) {
+	if n.out.Load() != nil {
+		return nil // this node knows nothing of the cluster any more
+	}
+	for _, a := range n.reach.absent(goneAfter) {
+		notes = append(notes, fmt.Sprintf("%s (member %d) does not answer, since %s (%v)",
+			a.member.Name, a.member.ID, a.since.UTC().Format(time.RFC3339), time.Since(a.since).Round(time.Second)))
+	}
+	if len(n.control.Members()) < 2 {
+		return notes // a node that is alone has never survived its loss
+	}
+	own := n.report()
+	reports := n.reach.reports()
+	reports[n.self.Member] = &own
+	var wrong troubles
+	for _, g := range n.control.Groups() {
+		s := operatorsCluster{n}.group(g, reports)
+		switch {
+		case g.State == control.GroupNew:
+		case s.Leader == "" && n.knowsLeader(g.ID): // it has just been handed over; what was reported is older
+		case s.Leader == "":
+			wrong.leaderless(&s)
+		case s.Survives <= 0:
+			wrong.add(&s, "survives no further loss: its", "survive no further loss: their", " voters are "+strings.Join(s.Voters, ", "))
+		}
+	}
+	return append(append(notes, wrong.all()...), operatorsCluster{n}.doubts(reports)...)
+}
+
+// knowsLeader reports whether this node takes part in a group and hears from its leader.
+func (n *node) knowsLeader(group uint64) bool {
+	p := n.part(group)
+	if p == nil {
+		return false
+	}
+	_, known := p.base().group.Leader()
+	return known
+}

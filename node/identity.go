@@ -1,0 +1,195 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/files"
+)
+
+// Who a node is among the members of its cluster stands in its data directory:
+// cluster/{ca,cert,key}.pem, and cluster/joined.json from the join until the store has been made. A
+// node that never joined is member 1 of a cluster of its own; until that is written down in its
+// control group it keeps the authority's key in cluster/authority.pem.
+
+// protocol is the newest version of commands and requests that this build understands
+// (cluster/DESIGN.md). 2: suspensions. 3: mailboxes. 4: handing mail over.
+const protocol = control.HandOverProtocol + pretended
+
+const authorityFile = "authority.pem"
+
+func clusterDir(cfg *config.Config) string { return filepath.Join(cfg.Node.DataDir, "cluster") }
+
+// storeExists reports whether a store was ever made in the data directory.
+func storeExists(cfg *config.Config) (bool, error) {
+	_, err := os.Stat(filepath.Join(cfg.Node.DataDir, "segments"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (n *node) startStore(ctx context.Context) error {
+	used, err := storeExists(n.cfg)
+	if err != nil {
+		return err
+	}
+	creds, err := wire.LoadCredentials(clusterDir(n.cfg))
+	member := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return damagedFile(err)
+	}
+	if n.joined, err = readJoined(n.cfg); err != nil {
+		return err
+	}
+	o := cluster.Options{
+		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.failed,
+		OnSlowDisk: func(what string) { n.log.Errorf("slow disk: %s", what) },
+	}
+	switch {
+	case member && (!used || n.joined != nil): // with both, the store may not have been finished
+		id, err := creds.Identity()
+		if err != nil {
+			return err
+		}
+		if n.joined == nil {
+			return lasting(fmt.Errorf("%s has a certificate of member %d but its store is gone, and a member that forgot its votes is dangerous: "+
+				"empty the directory, join under another name, and run `postroad cluster replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name))
+		}
+		if err := misnamed(n.cfg, cmp.Or(n.joined.Name, n.cfg.Node.Name), id.Member); err != nil {
+			return lasting(err)
+		}
+		o.Member, o.Incarnation = id.Member, id.Incarnation
+	case !member && n.joined != nil:
+		return lasting(fmt.Errorf("a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; or remove %s, and the node begins a cluster of its own",
+			n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), joinedFile)))
+	}
+	if n.store, err = cluster.Open(faulty(o)); err != nil {
+		return err
+	}
+	n.onStop("store", n.closeStore)
+	if err := takenBack(n.store); err != nil {
+		return err
+	}
+	if n.toldToBegin {
+		if err := n.store.OpenUp(); err != nil {
+			return err
+		}
+	}
+	if !member {
+		if creds, err = n.beginCluster(); err != nil {
+			return err
+		}
+	}
+	return n.connect(creds)
+}
+
+// beginCluster makes the authority and the credentials of a cluster of one.
+func (n *node) beginCluster() (c wire.Credentials, err error) {
+	if n.store.Member() != 1 {
+		return c, lasting(fmt.Errorf("this store is of member %d of a cluster, but %s has no credentials: "+
+			"put them back from a backup; without one, empty the data directory, join anew under another "+
+			"name, and run `postroad cluster replace %s NEW`",
+			n.store.Member(), clusterDir(n.cfg), n.cfg.Node.Name))
+	}
+	id := wire.Identity{Cluster: fmt.Sprintf("%016x", rand.Uint64()), Member: 1, Incarnation: n.store.Incarnation()}
+	caCert, caKey, err := wire.NewAuthority(id.Cluster)
+	if err != nil {
+		return c, err
+	}
+	csr, key, err := wire.NewRequest()
+	if err != nil {
+		return c, err
+	}
+	cert, err := wire.Sign(caCert, caKey, csr, id)
+	if err != nil {
+		return c, err
+	}
+	if err := files.MakeDir(clusterDir(n.cfg)); err != nil {
+		return c, err
+	}
+	if err := files.Replace(filepath.Join(clusterDir(n.cfg), authorityFile), caKey); err != nil {
+		return c, err
+	}
+	c = wire.Credentials{CA: caCert, Cert: cert, Key: key}
+	return c, c.Save(clusterDir(n.cfg))
+}
+
+// connect makes the port; it listens once that is wanted (listenCluster).
+func (n *node) connect(creds wire.Credentials) (err error) {
+	if n.self, err = creds.Identity(); err != nil {
+		return err
+	}
+	if n.self.Member != n.store.Member() || n.self.Incarnation != n.store.Incarnation() {
+		return lasting(fmt.Errorf("the certificate in %s is of %v, but the store is of member %d with another disk: they do not belong together; "+
+			"put back what was there, or empty the data directory and join anew", clusterDir(n.cfg), n.self, n.store.Member()))
+	}
+	n.control = control.New()
+	if n.addresses, err = openAddresses(clusterDir(n.cfg)); err != nil {
+		return err
+	}
+	if n.joined != nil {
+		if err := n.addresses.keep(n.joined.Members); err != nil {
+			return err
+		}
+	}
+	n.port, err = wire.New(wire.Options{
+		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
+		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Claimed: n.claimed, Dial: dialFrom(n.cfg), Logf: n.log.Logf,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("cluster port", func(context.Context) error { return n.port.Close() })
+	n.store.Connect(n.port)
+	return nil
+}
+
+// admit judges a peer by the control state. A node that has none yet relies on the certificate.
+func (n *node) admit(peer wire.Identity) error {
+	if len(n.control.Members()) == 0 {
+		return nil
+	}
+	return wire.Final(n.control.Admit(peer.Member, peer.Incarnation))
+}
+
+// admitNode answers a node that joins: it gets its number and its certificate.
+func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinReply, error) {
+	known, _ := n.control.MemberByName(r.Name) // a join that is repeated
+	if err := n.free(ctx, r.Advertise, known.ID); err != nil {
+		return wire.JoinReply{}, err
+	}
+	m, err := n.changes.AddMember(ctx, control.Node{
+		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version, Protocol: r.Protocol,
+	})
+	if err != nil {
+		if !errors.Is(err, control.ErrInvalid) {
+			err = fmt.Errorf("%w: %w", wire.ErrNotNow, err) // an election, for one
+		}
+		return wire.JoinReply{}, err
+	}
+	n.keepNote(n.store.Group(cluster.ControlGroup).AppliedIndex()) // from now on it has another member
+	caCert, caKey := n.control.Authority()
+	id := wire.Identity{Cluster: n.self.Cluster, Member: m.ID, Incarnation: r.Incarnation}
+	cert, err := wire.Sign(caCert, caKey, r.CSR, id)
+	if err != nil {
+		return wire.JoinReply{}, err
+	}
+	reply := wire.JoinReply{Cluster: id.Cluster, Member: m.ID, CA: caCert, Cert: cert, Members: map[uint16]string{}}
+	for _, m := range n.control.Members() {
+		reply.Members[m.ID] = m.Address
+	}
+	n.log.Logf("%s joins from %s as member %d", m.Name, m.Address, m.ID)
+	return reply, nil
+}

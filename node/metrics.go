@@ -1,0 +1,257 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/postroad/postroad/delivery"
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/telemetry"
+	"github.com/postroad/postroad/queue"
+)
+
+// startAdmin opens the administration socket and address: last, so that /readyz answers 200 when
+// mail can come.
+func (n *node) startAdmin(context.Context) error {
+	if err := n.registerMetrics(); err != nil {
+		return err
+	}
+	token := ""
+	if file := n.cfg.Admin.TokenFile; file != "" {
+		var err error
+		if token, err = config.ReadSecret(file); err != nil {
+			return fmt.Errorf("admin.token_file: %w", err)
+		}
+	}
+	server, err := admin.Start(admin.Options{
+		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
+		Hosts: n.adminHosts(), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
+		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users, n.boxes, n.syncSource}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
+		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Current: n.current, Still: n.standStill,
+		Cluster:     operatorsCluster{n},
+		Suspensions: operatorsSuspensions{n}, Mailboxes: operatorsMailboxes{n.boxes},
+	})
+	if err != nil {
+		return err
+	}
+	n.admin.Store(server)
+	n.onStop("administration", server.Shutdown)
+	return nil
+}
+
+// adminHosts are the names under which the administration may be reached.
+func (n *node) adminHosts() []string {
+	return append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...)
+}
+
+// operatorsQueues are the queues that this node owns.
+func (n *node) operatorsQueues() (all []admin.LocalQueue) {
+	for _, h := range n.queues.list() {
+		if t := h.tenure.Load(); t != nil && t.holds() {
+			all = append(all, admin.LocalQueue{
+				Group: h.group.ID(), Queue: operatorsQueue{h.queue, t.scheduler}, Holds: t.holds,
+				InFlight: t.scheduler.InFlight, Reason: t.scheduler.Reason,
+				Suspension: func(domain string, o *mail.Origin) (string, time.Time, bool) {
+					s, ok := t.scheduler.Suspension(domain, o)
+					return s.Reason, s.Until, ok
+				},
+			})
+		}
+	}
+	return all
+}
+
+// operatorsQueue is the queue whose flush also lets sites that are left alone be tried at once.
+type operatorsQueue struct {
+	*queue.Queue
+	scheduler *delivery.Scheduler
+}
+
+func (q operatorsQueue) Flush(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error) {
+	total, err := q.Queue.Flush(ctx, f, moved)
+	if f.Domain != "" {
+		q.scheduler.Flush(f.Domain)
+	} else {
+		q.scheduler.Flush()
+	}
+	return total, err
+}
+
+// moved logs what an operator did to one recipient.
+func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.State) {
+	if !to.Final() {
+		return
+	}
+	msg := m.Message
+	why := m.Recipients[recipient].Last // of fail; remove has none
+	if verb == "remove" {
+		why = mail.Attempt{Code: 554, Enhanced: "5.7.1", Text: "removed by an operator, without a report"}
+	}
+	r := &maillog.Record{
+		Type: maillog.AdminBounce, At: n.now(), Attempts: m.Recipients[recipient].Attempts,
+		Code: why.Code, Enhanced: why.Enhanced, Text: why.Text, Relay: why.Remote,
+	}
+	r.Describe(msg.ID, msg.Envelope, msg.Size, msg.Arrived)
+	r.To(&msg.Envelope.Recipients[recipient])
+	n.log.Log(r)
+}
+
+// registerMetrics hangs each part's figures on the meter.
+func (n *node) registerMetrics() error {
+	for area, collect := range map[string]func(telemetry.Observer){
+		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery, "store": n.observeStore, "node": n.observeNode,
+		"cluster": n.observeCluster, "mailbox": n.observeMailboxes, "pop3": n.observePOP3,
+	} {
+		if err := n.telemetry.Area(area, collect); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *node) observeSMTP(o telemetry.Observer) {
+	s, e := n.smtp.Stats(), n.engine.Stats()
+	o.Gauge("connections_open", "SMTP connections open now", float64(s.Open))
+	o.Counter("connections_total", "SMTP connections accepted", s.Connections)
+	o.Counter("connections_refused_total", "connections over the limit", e.Refused)
+	o.Counter("messages_total", "messages accepted (250 sent)", s.Messages)
+	o.Counter("recipients_total", "recipients of accepted messages", s.Recipients)
+	o.Counter("octets_total", "octets of accepted messages", s.Octets)
+	o.CounterBy("rejections_total", "commands and messages refused", "kind", "temporary", s.RejectedTemp)
+	o.CounterBy("rejections_total", "commands and messages refused", "kind", "permanent", s.RejectedPerm)
+	o.CounterBy("logins_total", "log-ins", "result", "succeeded", s.AuthSucceeded)
+	o.CounterBy("logins_total", "log-ins", "result", "failed", s.AuthFailed)
+	o.Counter("timeouts_total", "sessions ended because the client was too slow", s.Timeouts)
+	o.Counter("tls_handshakes_total", "TLS handshakes that succeeded", s.TLS)
+	o.Counter("tls_failures_total", "TLS handshakes that failed", s.TLSFailed)
+	o.Counter("panics_total", "sessions ended by a fault of ours", e.Panics)
+}
+
+// queueStats are the figures of the queues that this node owns, together: so the sum over all nodes
+// counts everything once.
+func (n *node) queueStats() (sum queue.Stats) {
+	for _, h := range n.queues.list() {
+		if h.tenure.Load() == nil {
+			continue
+		}
+		s := h.queue.Stats()
+		for _, x := range []struct{ to, from *uint64 }{
+			{&sum.Messages, &s.Messages}, {&sum.Bytes, &s.Bytes}, {&sum.Reports, &s.Reports}, {&sum.Accepted, &s.Accepted},
+			{&sum.DoubleBounces, &s.DoubleBounces}, {&sum.Repeated, &s.Repeated}, {&sum.AcceptedAfter451, &s.AcceptedAfter451},
+			{&sum.Refused, &s.Refused}, {&sum.Fenced, &s.Fenced}, {&sum.Recalled, &s.Recalled},
+		} {
+			*x.to += *x.from
+		}
+		for i, n := range s.Recipients {
+			sum.Recipients[i] += n
+		}
+		sum.Waiting, sum.WaitingOutcomes = sum.Waiting+s.Waiting, sum.WaitingOutcomes+s.WaitingOutcomes
+	}
+	return sum
+}
+
+func (n *node) deliveryStats() (sum delivery.Stats, reports uint64) {
+	for _, h := range n.queues.list() {
+		s, made := h.delivered()
+		sum = sumDelivery(sum, s)
+		reports += made
+	}
+	return sum, reports
+}
+
+func (n *node) observeCluster(o telemetry.Observer) {
+	led := 0
+	for _, id := range n.governor.running() {
+		if n.store.Group(id).Leading() != 0 {
+			led++
+		}
+	}
+	o.Gauge("members", "nodes of the cluster", float64(len(n.control.Members())))
+	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.reach.absent(missedAfter))))
+	_, barred := n.control.Suspensions()
+	o.Gauge("suspensions", "suspensions in force in the cluster", float64(len(barred)))
+	moving := 0
+	for _, g := range n.control.Groups() {
+		if !g.Settled() {
+			moving++
+		}
+	}
+	o.Gauge("groups_moving", "raft groups of the cluster that do not lie yet where they should", float64(moving))
+	o.Gauge("groups", "raft groups of which this node is a member", float64(len(n.governor.running())))
+	o.Gauge("groups_led", "raft groups that this node leads", float64(led))
+}
+
+func (n *node) observeQueue(o telemetry.Observer) {
+	s := n.queueStats()
+	o.Gauge("messages", "messages in the queue", float64(s.Messages))
+	o.Gauge("octets", "octets of content in the queue", float64(s.Bytes))
+	o.Gauge("reports_due", "delivery reports that are due", float64(s.Reports))
+	for st := queue.Ready; st <= queue.Held; st++ {
+		if st != queue.InFlight {
+			o.GaugeBy("recipients", "recipients in the queue", "state", st.String(), float64(s.Recipients[st]))
+		}
+	}
+	for st := queue.Delivered; st <= queue.Removed; st++ {
+		o.CounterBy("settled_total", "recipients that reached a final state", "state", st.String(), s.Recipients[st])
+	}
+	o.Counter("accepted_total", "messages accepted", s.Accepted)
+	o.Counter("accepted_after_451_total", "messages that were stored after their client had been told 451", s.AcceptedAfter451)
+	o.Counter("double_bounces_total", "failures of reports, which are reported to nobody", s.DoubleBounces)
+	o.Counter("proposals_repeated_total", "proposals repeated because their outcome was unknown", s.Repeated)
+	o.Counter("refused_total", "submissions refused because too much was waiting", s.Refused)
+	o.Counter("fenced_total", "outcomes refused because another owner had come", s.Fenced)
+	o.Counter("recalled_total", "deliveries of an earlier term that were recorded when the node owned the queue again", s.Recalled)
+	o.Gauge("waiting_messages", "submissions waiting for the log", float64(s.Waiting))
+	o.Gauge("waiting_outcomes", "outcomes waiting for the log", float64(s.WaitingOutcomes))
+}
+
+func (n *node) observeDelivery(o telemetry.Observer) {
+	s, reports := n.deliveryStats()
+	o.Gauge("connections_open", "outgoing connections open now", float64(s.Connections))
+	o.Counter("connections_total", "outgoing connections that were opened", s.Connected)
+	o.Counter("connect_failures_total", "outgoing connections that could not be opened", s.ConnectFailed)
+	o.Counter("transactions_total", "mail transactions begun", s.Transactions)
+	o.Gauge("window_items", "items in memory", float64(s.Items))
+	o.Gauge("unsettled_recipients", "outcomes that the queue has not recorded yet", float64(s.Unsettled))
+	o.Gauge("destinations", "destinations in memory", float64(s.Destinations))
+	o.Gauge("sites", "sites in memory", float64(s.Sites))
+	o.Gauge("sites_dead", "sites that are left alone until their back-off ends", float64(s.DeadSites))
+	const attempts = "recipients by the outcome of their attempts"
+	o.CounterBy("outcomes_total", attempts, "outcome", "relayed", s.Relayed)
+	o.CounterBy("outcomes_total", attempts, "outcome", "delivered", s.Delivered)
+	o.CounterBy("outcomes_total", attempts, "outcome", "deferred", s.Deferred)
+	o.CounterBy("outcomes_total", attempts, "outcome", "failed", s.Failed)
+	o.CounterBy("outcomes_total", attempts, "outcome", "expired", s.Expired)
+	for site, st := range s.BySite {
+		o.CounterBy("site_relayed_total", "recipients relayed, by site", "site", site, st.Relayed)
+		o.CounterBy("site_deferred_total", "recipients deferred, by site", "site", site, st.Deferred)
+		o.CounterBy("site_failed_total", "recipients failed, by site", "site", site, st.Failed)
+	}
+	o.Counter("reports_total", "delivery reports made", reports)
+	d := n.resolver.Stats()
+	o.Counter("dns_lookups_total", "routes looked up in DNS", d.Lookups)
+	o.Counter("dns_cache_hits_total", "routes found in memory", d.Hits)
+	o.Counter("dns_timeouts_total", "DNS questions without an answer in time", d.Timeouts)
+}
+
+func (n *node) observeStore(o telemetry.Observer) {
+	s := n.store.Stats()
+	o.Counter("syncs_total", "fdatasyncs of the log", s.Log.Syncs)
+	o.Gauge("sync_seconds", "time spent in fdatasyncs of the log since the start", s.Log.SyncTime.Seconds())
+	o.Counter("log_written_octets_total", "octets written to the log", s.Log.Written)
+	o.Counter("log_moved_octets_total", "octets of content moved to free segments", s.Log.Moved)
+	o.Counter("state_written_octets_total", "octets written by flushes and compactions of the state", s.StateWritten)
+	o.Gauge("log_segments", "segment files in use", float64(s.Log.Segments))
+	o.Gauge("log_live_octets", "octets of content in the log that messages refer to", float64(s.Log.LiveParts))
+}
+
+func (n *node) observeNode(o telemetry.Observer) {
+	o.Gauge("memory_reserved_octets", "octets of mail held in memory", float64(n.budget.Used()))
+	o.Gauge("memory_limit_octets", "limits.memory", float64(n.budget.Limit()))
+	s := n.log.Stats()
+	o.Counter("log_dropped_total", "log lines and events dropped because they could not be written in time", s.LinesDropped+s.EventsDropped)
+}

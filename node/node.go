@@ -1,0 +1,326 @@
+// Package node is a running node: it builds the parts, connects them, starts and stops them, and
+// reloads the configuration. It is the only place that knows which concrete parts work together. It
+// has what is done to a node's data directory while the node does not run, too: Join, Recover,
+// Restore, Salvage.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/delivery"
+	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/share"
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/internal/certs"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/sdnotify"
+	"github.com/postroad/postroad/internal/telemetry"
+	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/mailbox"
+	"github.com/postroad/postroad/mailbox/pop3"
+	"github.com/postroad/postroad/policy"
+	"github.com/postroad/postroad/smtpd"
+)
+
+// node is a running node: the parts and what ends them, in the order in which they were started. A
+// part is started when those that it needs run, and ended before them.
+type node struct {
+	cfg  *config.Config
+	file string // the configuration file, "" for the embedded default
+
+	log       *maillog.Log
+	telemetry *telemetry.Telemetry
+	budget    *mail.Budget
+	pressure  *pressure
+	addresses *addressBook
+	joined    *joined // until the control group is known; nil: this node never joined, or did long ago
+	self      wire.Identity
+	store     *cluster.Node
+	port      *wire.Port
+	strangers strangers
+	noting    noting
+	listen    sync.Mutex
+	listens   atomic.Bool // the port is open to others; set under listen
+	reach     *reach
+	control   *control.State
+	changes   *control.Editor
+	suspender *control.Editor // of suspensions, whose times take no notice of steps of the wall clock
+	users     *directory.Directory
+	editor    *directory.Editor
+	governor  *governor
+	queues    holdings[*holding]
+	shards    holdings[*shard]
+	boxes     *mailboxes
+	delivers  *localStore
+	home      atomic.Pointer[holding] // the queue for this node's own mail
+	ids       *mail.IDs
+	grantor   *share.Grantor
+	inquiry   *inquiry
+	holders   share.Present // of shares, on this node
+	resolver  *mx.Resolver
+	source    directory.Source // an outside list of users; nil: there is none
+	policy    *policy.Policy
+	auth      *policy.Auth
+	cert      *certs.Certificate
+	engine    *eventloop.Engine
+	smtp      *smtpd.Server
+	pop3      *pop3.Server
+	admin     atomic.Pointer[admin.Server]
+
+	background  context.Context // ends when the node stops
+	cancel      context.CancelFunc
+	enders      []ender
+	service     *sdnotify.Manager
+	toldToBegin bool                  // by an operator, while it waited to join
+	waits       *waits                // of the start
+	fatal       chan error            // a part cannot go on
+	leave       chan error            // the cluster will not have this node, and it has said so for long enough
+	out         atomic.Pointer[error] // why the cluster will not have this node; nil: it will
+}
+
+// ender ends one part.
+type ender struct {
+	what string
+	end  func(context.Context) error
+}
+
+// startNode starts a node; the parts are started from the disk outwards, so that mail is taken only
+// when it can be kept and delivered. What needs this node alone is bounded (startTimeout). What
+// needs others takes as long as they do, and the node says what it waits for. After an error, or
+// when ctx ends, everything that had been started is ended again.
+func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
+	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
+	n.background, n.cancel = context.WithCancel(context.Background())
+	n.strangers.told = map[uint16]time.Time{}
+	n.boxes = newMailboxes(n)
+	n.service = sdnotify.FromEnvironment()
+	said, end := context.WithCancel(n.background)
+	defer end()
+	for _, step := range []struct {
+		what  string
+		start func(context.Context) error
+		limit time.Duration // 0: none
+	}{
+		{"data directory", n.startData, startTimeout},
+		{"log", func(context.Context) error { return n.startLog(said) }, startTimeout},
+		{"disk", n.startDisk, startTimeout},
+		{"telemetry", n.startTelemetry, startTimeout},
+		{"membership", n.joinByItself, 0},
+		{"store", n.startStore, startTimeout},
+		{"control group", n.startControl, startTimeout},
+		{"delivery", n.startDelivery, startTimeout},
+		{"queues", n.startQueues, startTimeout},
+		{"SMTP", n.startSMTP, startTimeout},
+		{"POP3", n.startPOP3, startTimeout},
+		{"administration", n.startAdmin, startTimeout},
+	} {
+		n.waits.say("its %s", step.what)
+		ended, err := n.within(ctx, step.limit, step.start)
+		if err == nil {
+			continue
+		}
+		err = n.damaged(fmt.Errorf("starting %s: %w", step.what, err))
+		if !ended {
+			return nil, err // the process ends
+		}
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		return nil, errors.Join(err, n.stop(stopping))
+	}
+	return n, nil
+}
+
+// onStop notes how a part ends. Parts end in reverse order.
+func (n *node) onStop(what string, end func(context.Context) error) {
+	n.enders = append(n.enders, ender{what, end})
+}
+
+// stop ends the node in good order: it takes no more mail, finishes what is under way until ctx
+// ends, and closes the store.
+func (n *node) stop(ctx context.Context) error {
+	n.cancel()
+	var all error
+	for i := len(n.enders) - 1; i >= 0; i-- {
+		if err := n.enders[i].end(ctx); err != nil {
+			all = errors.Join(all, fmt.Errorf("stopping %s: %w", n.enders[i].what, err))
+		}
+	}
+	n.enders = nil
+	return all
+}
+
+// fail ends the process: a part has found that it cannot keep its promise.
+func (n *node) fail(err error) {
+	select {
+	case n.fatal <- err:
+	default:
+	}
+}
+
+func (n *node) startData(context.Context) error {
+	dir := n.cfg.Node.DataDir
+	// Spill files of a former run have no names; whatever else is in spill is not ours to keep.
+	for _, d := range []string{dir, filepath.Join(dir, "spill")} {
+		if err := files.MakeDir(d); err != nil {
+			return err
+		}
+	}
+	n.budget = mail.NewBudget(int64(n.cfg.Limits.Memory))
+	return nil
+}
+
+// startDisk looks whether there is room for a start, and from then on for mail.
+func (n *node) startDisk(context.Context) error {
+	dir := n.cfg.Node.DataDir
+	if err := reserveOf(dir).room(dir, n.log.Errorf); err != nil {
+		return err
+	}
+	n.pressure = newPressure(dir, float64(n.cfg.Limits.FreeDisk), n.log.Errorf)
+	go n.pressure.watch(n.background)
+	return nil
+}
+
+// startLog opens the log, in which the start says what it waits for until said ends.
+func (n *node) startLog(said context.Context) (err error) {
+	if n.log, err = maillog.Open(logOf(n.cfg)); err != nil {
+		return err
+	}
+	n.onStop("log", n.log.Close)
+	n.waits = &waits{log: n.log, service: n.service}
+	go n.waits.run(said)
+	return nil
+}
+
+func (n *node) startTelemetry(ctx context.Context) (err error) {
+	t := n.cfg.Telemetry
+	n.telemetry, err = telemetry.Start(ctx, telemetry.Options{
+		Node: n.cfg.Node.Name, Version: version.Version, OTLP: t.OTLP, Sample: float64(t.TraceSample) / 100, Logf: n.log.Errorf,
+	})
+	if err != nil {
+		return err
+	}
+	n.onStop("telemetry", n.telemetry.Shutdown)
+	return nil
+}
+
+// startDelivery makes what all queues' deliveries share.
+func (n *node) startDelivery(context.Context) (err error) {
+	n.grantor = n.newGrantor()
+	n.inquiry = n.inquire()
+	n.delivers = newLocalStore(n.boxes, func(address string) (mailbox.Settings, bool) { return n.boxes.settings(address) })
+	n.delivers.current, n.delivers.warn = n.knowsPeople, n.warnOverQuota
+	n.ids = mail.NewIDs(n.self.Member, time.Time{})
+	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
+		return err
+	}
+	_, err = deliveryOf(n.cfg)
+	return err
+}
+
+// deliveryOptions are those of one term of ownership of one queue group.
+func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error) {
+	o, err := deliveryOf(n.cfg)
+	if err != nil {
+		return o, err
+	}
+	o.Budget, o.Log, o.Logf, o.Now = n.budget, n.log, n.log.Logf, h.queue.Now
+	o.Shares = n.newShares(h.group.ID(), term)
+	o.Owner = func() bool { return h.group.Holds(term) }
+	o.Local, o.Store = n.policy.Local, n.delivers
+	if n.telemetry.Tracing() {
+		o.Tracer = n.telemetry.Tracer("postroad/delivery")
+	}
+	return o, nil
+}
+
+// startQueues lets the governor start the queue groups. A node that never had others beside it
+// waits until it owns its home group; in a cluster that may depend on them, and /readyz says when
+// it does.
+func (n *node) startQueues(ctx context.Context) error {
+	n.governor = newGovernor(n)
+	var all sync.WaitGroup
+	all.Go(func() { n.governor.run(n.background) })
+	all.Go(func() { n.reach.run(n.background) })
+	all.Go(func() { n.inquiry.run(n.background) })
+	all.Go(func() { n.boxes.run(n.background) })
+	all.Go(func() { n.followQuotas(n.background) })
+	if n.source != nil {
+		all.Go(func() { n.followSource(n.background) })
+	}
+	n.onStop("queues", func(ctx context.Context) error {
+		n.cancel()
+		all.Wait()
+		return errors.Join(n.queues.stop(ctx), n.shards.stop(ctx), n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
+	})
+	n.waits.say("its home group, of which it is the only voter, to be led")
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if n.hadOthers() {
+			return nil
+		}
+		if _, err := n.accepting(); err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case err := <-n.fatal:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("the home group does not start: %w", ctx.Err())
+		}
+	}
+}
+
+func (n *node) startSMTP(context.Context) (err error) {
+	n.engine, err = eventloop.Start(eventloop.Options{Logf: n.log.Errorf})
+	if err != nil {
+		return err
+	}
+	n.onStop("connections", n.engine.Shutdown)
+	t := n.cfg.TLS
+	if n.cert, err = certs.NewCertificate(t.Certificate, t.Key, n.cfg.Node.Hostname); err != nil {
+		return err
+	}
+	go n.cert.Watch(n.background, n.log.Errorf)
+	n.smtp, err = smtpd.New(smtpd.Options{
+		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Policy: n.policy, Authenticator: n.auth, Submitter: n.submitter(),
+		TLS: n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg.Node.DataDir, "spill"), Pressure: n.pressure.Failure,
+		Log: n.log, CampaignHeader: n.cfg.Policy.CampaignHeader, Trusted: n.cfg.Relay.Networks.Contains, Limits: limitsOf(n.cfg),
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range n.cfg.Listeners {
+		if isPOP3(l.Kind) {
+			continue
+		}
+		socket, err := eventloop.Listen(l.Address)
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l.Address, err)
+		}
+		if err := n.smtp.Serve(socket, listenerOf(l)); err != nil {
+			return err
+		}
+	}
+	n.onStop("SMTP", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout/3) // the rest is for what is being delivered
+		defer cancel()
+		return n.smtp.Shutdown(ctx)
+	})
+	return nil
+}

@@ -1,0 +1,110 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/internal/telemetry"
+	"github.com/postroad/postroad/mailbox/pop3"
+	"github.com/postroad/postroad/policy"
+	"github.com/postroad/postroad/smtpd"
+)
+
+// startPOP3 serves the mailboxes of the cluster on this node's pop3 and pop3s listeners. It shares
+// SMTP's event loops.
+func (n *node) startPOP3(context.Context) (err error) {
+	l := n.cfg.Limits
+	n.pop3, err = pop3.New(pop3.Options{
+		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Maildrops: n.boxes, Authenticator: pop3Logins{n.auth}, TLS: n.cert.Config,
+		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.cfg.Relay.Networks.Contains,
+		Limits: pop3.Limits{
+			HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
+			Limits:      clientLimits(n.cfg),
+			IdleTimeout: max(time.Duration(l.IdleTimeout), 10*time.Minute), // RFC 1939 3: at least
+		},
+	})
+	if err != nil {
+		return err
+	}
+	for _, l := range n.cfg.Listeners {
+		if !isPOP3(l.Kind) {
+			continue
+		}
+		socket, err := eventloop.Listen(l.Address)
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l.Address, err)
+		}
+		err = n.pop3.Serve(socket, pop3.ListenerOptions{
+			Implicit: l.Kind == config.KindPOP3S, ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	n.onStop("POP3", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout/6) // what is cut off deletes nothing
+		defer cancel()
+		return n.pop3.Shutdown(ctx)
+	})
+	return nil
+}
+
+func isPOP3(k config.Kind) bool { return k == config.KindPOP3 || k == config.KindPOP3S }
+
+// pop3Ended writes the line of a session.
+func (n *node) pop3Ended(e *pop3.Ended) {
+	why := e.Why
+	if why == "" {
+		why = "logged out"
+	}
+	n.log.Logf("pop3: user=<%s> client=%s tls=%v retrieved=%d octets=%d removed=%d left=%d (%s)",
+		e.User, e.Client, e.TLS, e.Retrieved, e.Octets, e.Removed, e.Left, why)
+}
+
+// pop3Logins checks log-ins as SMTP's are checked: with the same workers, and the same memory of
+// who guesses.
+type pop3Logins struct{ auth *policy.Auth }
+
+func (l pop3Logins) Plain(client netip.AddrPort, authzid, user, password string, done func(string, *smtp.Failure)) {
+	l.auth.Plain(&smtpd.Client{Addr: client}, authzid, user, password, func(u *smtpd.User, f *smtp.Failure) { done(nameOf(u), f) })
+}
+
+func (l pop3Logins) ScramSHA256(client netip.AddrPort) pop3.ScramExchange {
+	return pop3Scram{l.auth.ScramSHA256(&smtpd.Client{Addr: client})}
+}
+
+type pop3Scram struct{ smtpd.ScramExchange }
+
+func (x pop3Scram) Step(message []byte) ([]byte, string, bool, *smtp.Failure) {
+	server, u, done, f := x.ScramExchange.Step(message)
+	return server, nameOf(u), done, f
+}
+
+func nameOf(u *smtpd.User) string {
+	if u == nil {
+		return ""
+	}
+	return u.Name
+}
+
+func (n *node) observePOP3(o telemetry.Observer) {
+	s := n.pop3.Stats()
+	o.Gauge("connections_open", "POP3 connections open now", float64(s.Open))
+	o.Gauge("maildrops_open", "sessions that have logged in", float64(s.LoggedIn))
+	o.Counter("connections_total", "POP3 connections accepted", s.Connections)
+	o.CounterBy("logins_total", "log-ins", "result", "succeeded", s.AuthSucceeded)
+	o.CounterBy("logins_total", "log-ins", "result", "failed", s.AuthFailed)
+	o.Counter("refusals_total", "commands refused", s.Refused)
+	o.Counter("messages_retrieved_total", "messages sent whole", s.Retrieved)
+	o.Counter("octets_retrieved_total", "octets of those messages", s.Octets)
+	o.Counter("messages_removed_total", "messages removed by users", s.Removed)
+	o.Counter("locks_lost_total", "sessions ended because the owner of their mailbox had changed", s.LocksLost)
+	o.Counter("timeouts_total", "sessions ended because the client was too slow", s.Timeouts)
+	o.Counter("tls_handshakes_total", "TLS handshakes that succeeded", s.TLS)
+	o.Counter("tls_failures_total", "TLS handshakes that failed", s.TLSFailed)
+}

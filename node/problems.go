@@ -1,0 +1,110 @@
+package node
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/admin"
+)
+
+// This file tells operators of groups on the move: who is to get one, how far that is, and who is
+// to lose one.
+
+// movesOf compares where a group should lie with where it lies, as its leader says.
+func movesOf(g control.Group, leader groupReport, name func(uint16) string) (moves []admin.Move) {
+	for _, id := range g.Voters {
+		if !slices.Contains(leader.Members.Voters, id) {
+			moves = append(moves, arrival(id, leader, name(id)))
+		}
+	}
+	for _, id := range leader.Members.Voters {
+		if !slices.Contains(g.Voters, id) {
+			moves = append(moves, admin.Move{Node: name(id), Phase: admin.MoveLeaves})
+		}
+	}
+	return moves
+}
+
+// arrival is how far a member is that is to get a group.
+func arrival(id uint16, leader groupReport, name string) admin.Move {
+	m := admin.Move{Node: name, Phase: admin.MoveWaits}
+	taken, takes := leader.Giving[id]
+	lag, answers := leader.Lag[id]
+	switch {
+	case takes:
+		m.Phase, m.Octets, m.Of = admin.MoveCopies, taken.Octets, taken.Of
+	case answers && slices.Contains(leader.Members.Nonvoters, id):
+		m.Phase, m.Behind = admin.MoveCatchesUp, lag
+	}
+	return m
+}
+
+// trouble gathers groups in the same trouble, so that sixteen shards without a leader are one line.
+type trouble struct {
+	one, several, rest string
+	shards             []int
+}
+
+// troubles gathers what is wrong with groups in the order in which it was found: lines of their own
+// for groups that are no shards.
+type troubles struct {
+	lines  []string
+	shards []trouble
+}
+
+// add notes trouble of a group: a verb about one, and about several, and the rest.
+func (t *troubles) add(g *admin.GroupStatus, one, several, rest string) {
+	if g.Shard == nil {
+		t.lines = append(t.lines, g.Title()+" "+one+rest)
+		return
+	}
+	for i := range t.shards {
+		if s := &t.shards[i]; s.one == one && s.rest == rest {
+			s.shards = append(s.shards, *g.Shard)
+			return
+		}
+	}
+	t.shards = append(t.shards, trouble{one, several, rest, []int{*g.Shard}})
+}
+
+// leaderless notes that a group has no leader.
+func (t *troubles) leaderless(g *admin.GroupStatus) {
+	t.add(g, "has", "have", " no leader: a majority of "+strings.Join(g.Voters, ", ")+" must answer")
+}
+
+// all returns the lines.
+func (t *troubles) all() []string {
+	lines := slices.Clone(t.lines)
+	for _, s := range t.shards {
+		verb := s.one
+		if len(s.shards) > 1 {
+			verb = s.several
+		}
+		lines = append(lines, "mailboxes, "+shardList(s.shards)+" "+verb+s.rest)
+	}
+	return lines
+}
+
+// shardList names shards, neighbours as a range.
+func shardList(shards []int) string {
+	slices.Sort(shards)
+	var spans []string
+	for i := 0; i < len(shards); {
+		j := i
+		for j+1 < len(shards) && shards[j+1] == shards[j]+1 {
+			j++
+		}
+		span := strconv.Itoa(shards[i])
+		if j > i {
+			span += "-" + strconv.Itoa(shards[j])
+		}
+		spans = append(spans, span)
+		i = j + 1
+	}
+	if len(shards) == 1 {
+		return "shard " + spans[0]
+	}
+	return "shards " + strings.Join(spans, ", ")
+}

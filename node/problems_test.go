@@ -1,0 +1,50 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/admin"
+)
+
+// TestMovesOf: what is on its way is told from where the group should lie and what its leader says.
+func TestMovesOf(t *testing.T) {
+	g := control.Group{ID: 7, Kind: control.KindMailbox, Voters: []uint16{1, 3, 4, 5, 6}}
+	leader := groupReport{Status: cluster.Status{
+		Members: cluster.Members{Voters: []uint16{1, 2}, Nonvoters: []uint16{3, 4, 6}},
+		Giving:  map[uint16]cluster.Giving{4: {Octets: 10, Of: 40}},
+		Lag:     map[uint16]uint64{2: 0, 3: 12, 4: 900},
+	}}
+	want := []admin.Move{
+		{Node: "mx3", Phase: admin.MoveCatchesUp, Behind: 12}, {Node: "mx4", Phase: admin.MoveCopies, Octets: 10, Of: 40},
+		{Node: "mx5", Phase: admin.MoveWaits}, {Node: "mx6", Phase: admin.MoveWaits}, {Node: "mx2", Phase: admin.MoveLeaves},
+	}
+	if got := movesOf(g, leader, func(id uint16) string { return fmt.Sprint("mx", id) }); !slices.Equal(got, want) {
+		t.Errorf("moves %+v", got)
+	}
+	leader.Members.Voters = []uint16{1, 3, 4, 5, 6}
+	if got := movesOf(g, leader, nil); len(got) != 0 {
+		t.Errorf("a group at rest moves: %+v", got)
+	}
+}
+
+// TestTroubles: shards in the same trouble are one line.
+func TestTroubles(t *testing.T) {
+	var wrong troubles
+	for shard := range 6 {
+		g := &admin.GroupStatus{ID: uint64(9 + shard), Shard: &shard}
+		if shard == 2 {
+			wrong.add(g, "survives", "survive", " no further loss")
+		} else {
+			wrong.add(g, "has", "have", " no leader")
+		}
+	}
+	wrong.add(&admin.GroupStatus{ID: 4, Home: "mx1"}, "has", "have", " no leader")
+	want := []string{"group 4 (mail of mx1) has no leader", "mailboxes, shards 0-1, 3-5 have no leader", "mailboxes, shard 2 survives no further loss"}
+	if got := wrong.all(); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}

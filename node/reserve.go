@@ -1,0 +1,120 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/postroad/postroad/operate/admin/api"
+)
+
+// reserve is room on the disk that is set aside while there is plenty. A node that finds its disk
+// full when it starts gives it up: so it can open its store, and deliver what it has, while it
+// answers new mail with 452. It is set aside again when there is room. It consists of several
+// files, since a file system may lack those, too.
+type reserve struct{ dir string }
+
+const (
+	reserveFiles = 16
+	reserveMost  = 128 << 20 // octets: a segment of the log, and what Pebble writes
+	reserveShare = 16        // at most one part in so many of the file system
+	// startNeeds is the least room, in octets and files, with which a start is tried at all.
+	startNeeds      = 4 << 20
+	startNeedsFiles = 8
+)
+
+func reserveOf(dataDir string) reserve { return reserve{filepath.Join(dataDir, "reserve")} }
+
+// size is how much is set aside on a file system.
+func (reserve) size(s *syscall.Statfs_t) uint64 {
+	return min(reserveMost, s.Blocks*uint64(s.Bsize)/reserveShare)
+}
+
+// held reports whether the reserve is there. It is made in this order.
+func (r reserve) held() bool {
+	_, err := os.Stat(filepath.Join(r.dir, fmt.Sprint(reserveFiles-1)))
+	return err == nil
+}
+
+// hollow reports whether the files are there and the room is not: a copy of the data directory was
+// put back.
+func (r reserve) hollow() bool {
+	info, err := os.Stat(filepath.Join(r.dir, "0"))
+	if err != nil {
+		return false
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && s.Blocks == 0
+}
+
+// make sets the room aside.
+func (r reserve) make(octets uint64) error {
+	err := os.MkdirAll(r.dir, 0o700)
+	for i := 0; i < reserveFiles && err == nil; i++ {
+		var f *os.File
+		if f, err = os.OpenFile(filepath.Join(r.dir, fmt.Sprint(i)), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err == nil {
+			err = errors.Join(allocate(f, int64(octets/reserveFiles)), f.Close())
+		}
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("set room aside: %w", err), r.giveUp())
+	}
+	return nil
+}
+
+func (r reserve) giveUp() error { return os.RemoveAll(r.dir) }
+
+// room makes sure that there is enough for a start: it gives the reserve up when there is not.
+func (r reserve) room(dataDir string, logf func(string, ...any)) error {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(dataDir, &s); err != nil {
+		return err
+	}
+	if r.hollow() {
+		if err := r.giveUp(); err != nil {
+			return err
+		}
+	}
+	if free(&s) < r.size(&s) && r.held() {
+		logf(
+			"%d MiB are free on the file system of %s: the room set aside is given up, to start with",
+			free(&s)>>20,
+			dataDir,
+		)
+		if err := r.giveUp(); err != nil {
+			return err
+		}
+		if err := syscall.Statfs(dataDir, &s); err != nil {
+			return err
+		}
+	}
+	switch {
+	case s.Flags&readOnly != 0:
+		return &fs.PathError{Op: "write", Path: dataDir, Err: syscall.EROFS}
+	case free(&s) < startNeeds:
+		return &api.Error{Exit: api.ExitTemporary, Hint: fullHint(dataDir),
+			Message: fmt.Sprintf(
+				"%d KiB are free on the file system of %s, and a start needs %d",
+				free(&s)>>10,
+				dataDir,
+				startNeeds>>10,
+			)}
+	case s.Files > 0 && s.Ffree < startNeedsFiles:
+		return &api.Error{Exit: api.ExitTemporary, Hint: fullHint(dataDir),
+			Message: fmt.Sprintf(
+				"the file system of %s has room for %d more files, and a start needs %d",
+				dataDir,
+				s.Ffree,
+				startNeedsFiles,
+			)}
+	}
+	return nil
+}
+
+// readOnly is ST_RDONLY of statvfs(3).
+const readOnly = 1
+
+func free(s *syscall.Statfs_t) uint64 { return s.Bavail * uint64(s.Bsize) }

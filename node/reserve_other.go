@@ -1,0 +1,11 @@
+//go:build !linux
+
+package node
+
+import (
+	"errors"
+	"os"
+)
+
+// allocate gives a file room on the disk.
+func allocate(*os.File, int64) error { return errors.ErrUnsupported }

@@ -1,0 +1,72 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/postroad/postroad/operate/admin/api"
+)
+
+// The reserve is there only when all of it is, and a part of one is made whole.
+func TestReserve(t *testing.T) {
+	r := reserveOf(t.TempDir())
+	if r.held() || r.hollow() {
+		t.Error("it is there before it was made")
+	}
+	for range 2 {
+		if err := r.make(1 << 20); err != nil {
+			t.Fatal(err)
+		}
+		if !r.held() || r.hollow() {
+			t.Error("it is not there after it was made")
+		}
+	}
+	if err := os.Truncate(r.dir+"/0", 0); err != nil {
+		t.Fatal(err)
+	}
+	if !r.hollow() {
+		t.Error("a copy without its room passes for the reserve")
+	}
+	if err := r.giveUp(); err != nil || r.held() {
+		t.Errorf("it is there after it was given up: %v", err)
+	}
+}
+
+// What the disk does to a node decides whether a service manager starts it again.
+func TestDiskTrouble(t *testing.T) {
+	on := func(err error) error {
+		return fmt.Errorf(
+			"starting store: %w",
+			&fs.PathError{Op: "open", Path: "/data/x", Err: err},
+		)
+	}
+	for _, c := range []struct {
+		err  error
+		exit int
+		word string
+	}{
+		{on(syscall.ENOSPC), 75, "full"},
+		{on(syscall.EDQUOT), 75, "full"},
+		{on(syscall.EROFS), 74, "read-only"},
+		{on(syscall.EIO), 74, "dmesg"},
+		{on(syscall.EACCES), 77, "give /data"},
+		{lasting(on(syscall.EACCES)), 78, ""},
+		{&net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)}, 0, ""},
+		{errors.New("something else"), 0, ""},
+	} {
+		var said *api.Error
+		err := DiskTrouble("/data", c.err)
+		if !errors.As(err, &said) {
+			said = &api.Error{}
+		}
+		if said.Exit != c.exit || !strings.Contains(err.Error(), c.word) {
+			t.Errorf("%v: exit status %d, want %d: %v", c.err, said.Exit, c.exit, err)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
+)
+
+// Small files of the data directory that are damaged: no restart mends that, and the words name the
+// file and say what to do.
+func TestDamagedSmallFiles(t *testing.T) {
+	cfg := new(config.Config)
+	cfg.Node.Name, cfg.Node.DataDir = "mx1", t.TempDir()
+	if err := os.Mkdir(clusterDir(cfg), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	secret := filepath.Join(cfg.Node.DataDir, "scram.secret")
+	for _, c := range []struct {
+		path, text, do string
+		read           func() error
+	}{
+		{secret, strings.Repeat("x", 16), "remove it", func() error { _, err := keptSecret(secret); return err }},
+		{secret, strings.Repeat("\x00", 32), "remove it", func() error { _, err := keptSecret(secret); return err }},
+		{
+			filepath.Join(clusterDir(cfg), addressesFile), "{", "remove it",
+			func() error { _, err := openAddresses(clusterDir(cfg)); return err },
+		},
+		{
+			filepath.Join(clusterDir(cfg), joinedFile), "{", "join again",
+			func() error { _, err := readJoined(cfg); return err },
+		},
+		{
+			filepath.Join(clusterDir(cfg), "cert.pem"), "x", "put it back",
+			func() error { _, err := credentialsOf(cfg); return err },
+		},
+	} {
+		for _, name := range []string{"ca.pem", "key.pem"} {
+			if err := os.WriteFile(filepath.Join(clusterDir(cfg), name), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(c.path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		err := c.read()
+		var said *api.Error
+		if !errors.As(err, &said) || said.Exit != api.ExitConfig || !strings.Contains(said.Message, c.do) ||
+			!strings.Contains(said.Message, "is damaged") {
+			t.Errorf("%s with %q: %v", c.path, c.text, err)
+		}
+	}
+}
