@@ -15,7 +15,6 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/operate/admin/api"
 )
@@ -96,7 +95,7 @@ func (c operatorsCluster) knows(ctx context.Context, token string) error {
 // drainLook is how often a drain looks how far it is.
 const drainLook = 500 * time.Millisecond
 
-func (c operatorsCluster) Drain(ctx context.Context, node string, progress func(admin.DrainProgress)) error {
+func (c operatorsCluster) Drain(ctx context.Context, node string, progress func(api.DrainProgress)) error {
 	m, err := c.find(node)
 	if err != nil {
 		return err
@@ -149,7 +148,7 @@ func (c operatorsCluster) drained(
 	ctx context.Context,
 	m control.Member,
 	home uint64,
-) admin.DrainProgress {
+) api.DrainProgress {
 	reports := c.reports(ctx)
 	g, ok := c.n.control.Group(home)
 	p := homeDrained(m, home, ok && g.State != control.GroupRetired, reports)
@@ -168,8 +167,8 @@ func homeDrained(
 	home uint64,
 	waited bool,
 	reports map[uint16]*report,
-) admin.DrainProgress {
-	p := admin.DrainProgress{Node: m.Name, Phase: "handing over"}
+) api.DrainProgress {
+	p := api.DrainProgress{Node: m.Name, Phase: "handing over"}
 	var term uint64 // of who tells of the home group
 	for _, r := range reports {
 		if r == nil {
@@ -331,17 +330,17 @@ func (c operatorsCluster) reports(ctx context.Context) map[uint16]*report {
 	return reports
 }
 
-func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, error) {
+func (c operatorsCluster) Status(ctx context.Context) (api.ClusterStatus, error) {
 	n := c.n
 	reports := c.reports(ctx)
 	id, _ := n.control.Cluster()
-	st := admin.ClusterStatus{Cluster: id, Node: n.cfg.Node.Name, Protocol: n.control.MinProtocol(), Survives: -1}
+	st := api.ClusterStatus{Cluster: id, Node: n.cfg.Node.Name, Protocol: n.control.MinProtocol(), Survives: -1}
 	since := map[uint16]time.Time{}
 	for _, a := range n.reach.absent(0) {
 		since[a.member.ID] = a.since
 	}
 	for _, m := range n.control.Members() {
-		s := admin.MemberStatus{ID: m.ID, Name: m.Name, Address: m.Address, State: string(m.State), Version: m.Version, Protocol: m.Protocol, Self: m.ID == n.self.Member, Ready: "no answer"}
+		s := api.MemberStatus{ID: m.ID, Name: m.Name, Address: m.Address, State: string(m.State), Version: m.Version, Protocol: m.Protocol, Self: m.ID == n.self.Member, Ready: "no answer"}
 		if r := reports[m.ID]; r != nil {
 			s.Reachable, s.Version, s.Ready = true, r.Version, "ready"
 			if r.Ready != "" {
@@ -381,7 +380,7 @@ func (c operatorsCluster) Status(ctx context.Context) (admin.ClusterStatus, erro
 
 // group puts together what the members say of a group; its leader's word counts, that of the newest
 // term.
-func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) admin.GroupStatus {
+func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) api.GroupStatus {
 	name := func(id uint16) string { m, _ := c.n.control.Member(id); return m.Name }
 	names := func(ids []uint16) (all []string) {
 		for _, id := range ids {
@@ -389,7 +388,7 @@ func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) adm
 		}
 		return all
 	}
-	s := admin.GroupStatus{ID: g.ID, Shard: shardOf(g), Kind: g.Kind, Home: name(g.Home), State: string(g.State), Voters: names(g.Voters), Nonvoters: names(g.Nonvoters)}
+	s := api.GroupStatus{ID: g.ID, Shard: shardOf(g), Kind: g.Kind, Home: name(g.Home), State: string(g.State), Voters: names(g.Voters), Nonvoters: names(g.Nonvoters)}
 	for _, r := range reports {
 		if r == nil {
 			continue
@@ -427,7 +426,7 @@ func shardOf(g control.Group) *int {
 }
 
 // DrainLine is how far a drain is, in a line.
-func DrainLine(p *admin.DrainProgress) string {
+func DrainLine(p *api.DrainProgress) string {
 	line := cli.Clean(p.Node) + ": " + cli.Clean(p.Phase) + ", "
 	if p.Unknown != "" {
 		line += "how many messages are left is not known: " + cli.Clean(p.Unknown)

@@ -11,8 +11,8 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/clock"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Messages that go from group to group would be met twice, or not at all, by whoever asks all
@@ -35,10 +35,10 @@ var stillNumber atomic.Uint64
 
 // standStill lets hand-overs stand still until end is called, which says what was on its way
 // nevertheless, because its end is not known.
-func (n *node) standStill(ctx context.Context) (end func() (moving []admin.Missing)) {
+func (n *node) standStill(ctx context.Context) (end func() (moving []api.Missing)) {
 	key := fmt.Sprintf("%d.%d.%d", n.self.Member, n.self.Incarnation, stillNumber.Add(1))
 	s := newStillness(time.Now(), n.anyGoing())
-	ask := func(ctx context.Context) (moving []admin.Missing) {
+	ask := func(ctx context.Context) (moving []api.Missing) {
 		if n.anyGoing() {
 			moving = n.askStill(ctx, key, stillLasts, s.heard)
 		}
@@ -53,7 +53,7 @@ func (n *node) standStill(ctx context.Context) (end func() (moving []admin.Missi
 			ask(ctx)
 		}
 	})
-	return func() []admin.Missing {
+	return func() []api.Missing {
 		cancel()
 		renewing.Wait()
 		moving = append(moving, ask(outer)...) // an owner may be new
@@ -64,7 +64,7 @@ func (n *node) standStill(ctx context.Context) (end func() (moving []admin.Missi
 			m, _ := n.control.Member(id)
 			moving = append(
 				moving,
-				admin.Missing{
+				api.Missing{
 					Node: m.Name,
 					Why:  "messages may have gone from group to group meanwhile",
 				},
@@ -92,7 +92,7 @@ func (n *node) askStill(
 	key string,
 	lasts time.Duration,
 	heard func(member uint16, asked, answered time.Time),
-) (moving []admin.Missing) {
+) (moving []api.Missing) {
 	ctx, cancel := context.WithTimeout(ctx, stillWait)
 	defer cancel()
 	var mu sync.Mutex
@@ -124,7 +124,7 @@ func (n *node) askStill(
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			moving = append(moving, admin.Missing{Node: m.Name, Why: words})
+			moving = append(moving, api.Missing{Node: m.Name, Why: words})
 		})
 	}
 	all.Wait()

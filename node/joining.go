@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/operate/admin"
 )
 
 // How a node with an empty data directory becomes a member: by `postroad cluster join`, or by

@@ -6,11 +6,11 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/telemetry"
+	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/queue"
 )
 

@@ -20,7 +20,6 @@ import (
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/directory"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/certs"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/eventloop"
@@ -32,6 +31,7 @@ import (
 	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/pop3"
+	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
 )

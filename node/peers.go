@@ -13,8 +13,8 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/operate/admin"
 )
 
 // This file is what members ask each other beside raft's messages and the operator's questions: who

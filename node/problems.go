@@ -6,14 +6,14 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // This file tells operators of groups on the move: who is to get one, how far that is, and who is
 // to lose one.
 
 // movesOf compares where a group should lie with where it lies, as its leader says.
-func movesOf(g control.Group, leader groupReport, name func(uint16) string) (moves []admin.Move) {
+func movesOf(g control.Group, leader groupReport, name func(uint16) string) (moves []api.Move) {
 	for _, id := range g.Voters {
 		if !slices.Contains(leader.Members.Voters, id) {
 			moves = append(moves, arrival(id, leader, name(id)))
@@ -21,22 +21,22 @@ func movesOf(g control.Group, leader groupReport, name func(uint16) string) (mov
 	}
 	for _, id := range leader.Members.Voters {
 		if !slices.Contains(g.Voters, id) {
-			moves = append(moves, admin.Move{Node: name(id), Phase: admin.MoveLeaves})
+			moves = append(moves, api.Move{Node: name(id), Phase: api.MoveLeaves})
 		}
 	}
 	return moves
 }
 
 // arrival is how far a member is that is to get a group.
-func arrival(id uint16, leader groupReport, name string) admin.Move {
-	m := admin.Move{Node: name, Phase: admin.MoveWaits}
+func arrival(id uint16, leader groupReport, name string) api.Move {
+	m := api.Move{Node: name, Phase: api.MoveWaits}
 	taken, takes := leader.Giving[id]
 	lag, answers := leader.Lag[id]
 	switch {
 	case takes:
-		m.Phase, m.Octets, m.Of = admin.MoveCopies, taken.Octets, taken.Of
+		m.Phase, m.Octets, m.Of = api.MoveCopies, taken.Octets, taken.Of
 	case answers && slices.Contains(leader.Members.Nonvoters, id):
-		m.Phase, m.Behind = admin.MoveCatchesUp, lag
+		m.Phase, m.Behind = api.MoveCatchesUp, lag
 	}
 	return m
 }
@@ -55,7 +55,7 @@ type troubles struct {
 }
 
 // add notes trouble of a group: a verb about one, and about several, and the rest.
-func (t *troubles) add(g *admin.GroupStatus, one, several, rest string) {
+func (t *troubles) add(g *api.GroupStatus, one, several, rest string) {
 	if g.Shard == nil {
 		t.lines = append(t.lines, g.Title()+" "+one+rest)
 		return
@@ -70,7 +70,7 @@ func (t *troubles) add(g *admin.GroupStatus, one, several, rest string) {
 }
 
 // leaderless notes that a group has no leader.
-func (t *troubles) leaderless(g *admin.GroupStatus) {
+func (t *troubles) leaderless(g *api.GroupStatus) {
 	t.add(g, "has", "have", " no leader: a majority of "+strings.Join(g.Voters, ", ")+" must answer")
 }
 

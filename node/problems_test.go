@@ -7,7 +7,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // TestMovesOf: what is on its way is told from where the group should lie and what its leader says.
@@ -18,9 +18,9 @@ func TestMovesOf(t *testing.T) {
 		Giving:  map[uint16]cluster.Giving{4: {Octets: 10, Of: 40}},
 		Lag:     map[uint16]uint64{2: 0, 3: 12, 4: 900},
 	}}
-	want := []admin.Move{
-		{Node: "mx3", Phase: admin.MoveCatchesUp, Behind: 12}, {Node: "mx4", Phase: admin.MoveCopies, Octets: 10, Of: 40},
-		{Node: "mx5", Phase: admin.MoveWaits}, {Node: "mx6", Phase: admin.MoveWaits}, {Node: "mx2", Phase: admin.MoveLeaves},
+	want := []api.Move{
+		{Node: "mx3", Phase: api.MoveCatchesUp, Behind: 12}, {Node: "mx4", Phase: api.MoveCopies, Octets: 10, Of: 40},
+		{Node: "mx5", Phase: api.MoveWaits}, {Node: "mx6", Phase: api.MoveWaits}, {Node: "mx2", Phase: api.MoveLeaves},
 	}
 	if got := movesOf(g, leader, func(id uint16) string { return fmt.Sprint("mx", id) }); !slices.Equal(got, want) {
 		t.Errorf("moves %+v", got)
@@ -35,14 +35,14 @@ func TestMovesOf(t *testing.T) {
 func TestTroubles(t *testing.T) {
 	var wrong troubles
 	for shard := range 6 {
-		g := &admin.GroupStatus{ID: uint64(9 + shard), Shard: &shard}
+		g := &api.GroupStatus{ID: uint64(9 + shard), Shard: &shard}
 		if shard == 2 {
 			wrong.add(g, "survives", "survive", " no further loss")
 		} else {
 			wrong.add(g, "has", "have", " no leader")
 		}
 	}
-	wrong.add(&admin.GroupStatus{ID: 4, Home: "mx1"}, "has", "have", " no leader")
+	wrong.add(&api.GroupStatus{ID: 4, Home: "mx1"}, "has", "have", " no leader")
 	want := []string{"group 4 (mail of mx1) has no leader", "mailboxes, shards 0-1, 3-5 have no leader", "mailboxes, shard 2 survives no further loss"}
 	if got := wrong.all(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/clock"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // acknowledgePatience is how long a change waits for the groups: one that has lost its owner has
@@ -41,7 +41,7 @@ func (n *node) record(ctx context.Context, change func(context.Context) (uint64,
 // operatorsSuspensions answers the commands suspend and resume (admin.Suspensions).
 type operatorsSuspensions struct{ n *node }
 
-func (o operatorsSuspensions) Suspend(ctx context.Context, s admin.Suspension, lasts time.Duration) (a admin.Acknowledgement, err error) {
+func (o operatorsSuspensions) Suspend(ctx context.Context, s api.Suspension, lasts time.Duration) (a api.Acknowledgement, err error) {
 	version, err := o.n.record(ctx, func(ctx context.Context) (uint64, error) {
 		return o.n.suspender.Suspend(ctx, control.Suspension{Kind: s.Kind, Name: s.Name, Reason: s.Reason}, lasts)
 	})
@@ -58,7 +58,7 @@ func (o operatorsSuspensions) Suspend(ctx context.Context, s admin.Suspension, l
 	return a, nil
 }
 
-func (o operatorsSuspensions) Resume(ctx context.Context, s admin.Suspension) (a admin.Acknowledgement, err error) {
+func (o operatorsSuspensions) Resume(ctx context.Context, s api.Suspension) (a api.Acknowledgement, err error) {
 	version, err := o.n.record(ctx, func(ctx context.Context) (uint64, error) { return o.n.suspender.Resume(ctx, s.Kind, s.Name) })
 	if err != nil {
 		return a, said(err)
@@ -68,21 +68,21 @@ func (o operatorsSuspensions) Resume(ctx context.Context, s admin.Suspension) (a
 	return a, nil
 }
 
-func (o operatorsSuspensions) Suspensions() (list []admin.Suspension) {
+func (o operatorsSuspensions) Suspensions() (list []api.Suspension) {
 	_, all := o.n.control.Suspensions()
 	for _, s := range all {
-		list = append(list, admin.Suspension{Kind: s.Kind, Name: s.Name, Reason: s.Reason, Since: s.Since, Until: s.Until})
+		list = append(list, api.Suspension{Kind: s.Kind, Name: s.Name, Reason: s.Reason, Since: s.Since, Until: s.Until})
 	}
 	return list
 }
 
 // acknowledged asks all nodes until all queue groups have taken over a version, for a while.
-func (n *node) acknowledged(ctx context.Context, version uint64) (a admin.Acknowledgement) {
+func (n *node) acknowledged(ctx context.Context, version uint64) (a api.Acknowledgement) {
 	ctx, cancel := context.WithTimeout(ctx, acknowledgePatience)
 	defer cancel()
-	got := map[uint64]admin.Acknowledged{}
+	got := map[uint64]api.Acknowledged{}
 	if err := n.current(ctx); err != nil { // a group that was made just before must be among those that are asked
-		return admin.Acknowledgement{Groups: []admin.Acknowledged{}, Missing: []admin.Missing{{Node: n.cfg.Node.Name, Why: err.Error()}}}
+		return api.Acknowledgement{Groups: []api.Acknowledged{}, Missing: []api.Missing{{Node: n.cfg.Node.Name, Why: err.Error()}}}
 	}
 	for {
 		for _, ack := range n.askAll(ctx, version) {
@@ -91,28 +91,28 @@ func (n *node) acknowledged(ctx context.Context, version uint64) (a admin.Acknow
 		a.Missing = nil
 		for _, g := range n.queueGroups() {
 			if _, ok := got[g.ID]; !ok {
-				a.Missing = append(a.Missing, admin.Missing{Group: g.ID, Home: g.Home, Why: "no node that answers owns it"})
+				a.Missing = append(a.Missing, api.Missing{Group: g.ID, Home: g.Home, Why: "no node that answers owns it"})
 			}
 		}
 		if len(a.Missing) == 0 || !clock.Pause(ctx, 200*time.Millisecond) {
 			break
 		}
 	}
-	a.Groups = []admin.Acknowledged{}
+	a.Groups = []api.Acknowledged{}
 	for _, ack := range got {
 		a.Groups = append(a.Groups, ack)
 	}
-	slices.SortFunc(a.Groups, func(x, y admin.Acknowledged) int { return cmp.Compare(x.Group, y.Group) })
+	slices.SortFunc(a.Groups, func(x, y api.Acknowledged) int { return cmp.Compare(x.Group, y.Group) })
 	return a
 }
 
 // askAll asks all nodes once.
-func (n *node) askAll(ctx context.Context, version uint64) (acks []admin.Acknowledged) {
+func (n *node) askAll(ctx context.Context, version uint64) (acks []api.Acknowledged) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, m := range n.control.Members() {
 		all.Go(func() {
-			var some []admin.Acknowledged
+			var some []api.Acknowledged
 			if m.ID == n.self.Member {
 				some = n.acknowledge(ctx, version)
 			} else if n.ask(ctx, m.ID, http.MethodPost, "/node/suspensions", suspendVersion{version}, &some) != nil {

@@ -11,9 +11,9 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -165,10 +165,10 @@ func (h *holding) obey(ctx context.Context) (queue.Suspensions, error) {
 }
 
 // acknowledge has the queues that this node owns take over a version, and says which did.
-func (n *node) acknowledge(ctx context.Context, version uint64) []admin.Acknowledged {
+func (n *node) acknowledge(ctx context.Context, version uint64) []api.Acknowledged {
 	ctx, cancel := context.WithTimeout(ctx, acknowledgePatience/2)
 	defer cancel()
-	acks := []admin.Acknowledged{}
+	acks := []api.Acknowledged{}
 	if n.awaitSuspensions(ctx, version) != nil {
 		return acks
 	}
@@ -185,7 +185,7 @@ func (n *node) acknowledge(ctx context.Context, version uint64) []admin.Acknowle
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			acks = append(acks, admin.Acknowledged{Group: h.group.ID(), Node: n.cfg.Node.Name, Index: got.Index})
+			acks = append(acks, api.Acknowledged{Group: h.group.ID(), Node: n.cfg.Node.Name, Index: got.Index})
 		})
 	}
 	all.Wait()
@@ -232,7 +232,7 @@ func (g *governor) noteSuspensions(all []control.Suspension) {
 	for _, s := range all {
 		now[s.Serial] = s
 		if _, known := g.barred[s.Serial]; !known {
-			ends := (&admin.Suspension{Until: s.Until}).Ends()
+			ends := (&api.Suspension{Until: s.Until}).Ends()
 			n.announce("suspended", true, suspensionFields(s), fmt.Sprintf("%s %s is suspended %s: %s", s.Kind, s.Name, ends, s.Reason))
 		}
 	}

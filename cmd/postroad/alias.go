@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 var aliasCommands = []cli.Command{
@@ -40,7 +41,7 @@ func runAliasSet(ctx context.Context, c *cli.Console, args []string) error {
 
 // changeAlias adds or changes one alias.
 func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did string) error {
-	var request admin.AliasRequest
+	var request api.AliasRequest
 	fs := c.Flags()
 	fs.Func("owner", "the `ADDRESS` of whoever keeps the list", cli.Text(&request.Owner))
 	if verb == "set" {
@@ -60,7 +61,7 @@ func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did s
 	if len(rest) > 1 {
 		request.Targets = rest[1:]
 	}
-	return withClient(&n, func(client *admin.Client) error {
+	return withClient(&n, func(client *client.Client) error {
 		if err := client.ChangeAlias(ctx, verb, request); err != nil {
 			return err
 		}
@@ -70,13 +71,13 @@ func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did s
 }
 
 func runAliasRemove(ctx context.Context, c *cli.Console, args []string) error {
-	return changeOne(c, c.Flags(), args, "alias", "removed", func(client *admin.Client, name string) error {
-		return client.ChangeAlias(ctx, "remove", admin.AliasRequest{Name: name})
+	return changeOne(c, c.Flags(), args, "alias", "removed", func(client *client.Client, name string) error {
+		return client.ChangeAlias(ctx, "remove", api.AliasRequest{Name: name})
 	})
 }
 
 func runAliasList(ctx context.Context, c *cli.Console, args []string) error {
-	return list(ctx, c, args, (*admin.Client).Aliases, func(c *cli.Console, a *admin.Alias) error {
+	return list(ctx, c, args, (*client.Client).Aliases, func(c *cli.Console, a *api.Alias) error {
 		to := strings.Join(a.Targets[:min(len(a.Targets), 10)], " ")
 		if more := len(a.Targets) - 10; more > 0 {
 			to += fmt.Sprintf(" and %d more", more)
@@ -86,7 +87,7 @@ func runAliasList(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // changeOne runs a change of what one name says, and tells what it did.
-func changeOne(c *cli.Console, fs *flag.FlagSet, args []string, what, did string, change func(client *admin.Client, name string) error) error {
+func changeOne(c *cli.Console, fs *flag.FlagSet, args []string, what, did string, change func(client *client.Client, name string) error) error {
 	var n nodeFlags
 	n.register(fs)
 	rest, err := c.Parse(fs, args)
@@ -96,7 +97,7 @@ func changeOne(c *cli.Console, fs *flag.FlagSet, args []string, what, did string
 	if len(rest) != 1 {
 		return cli.Usage("one "+what+" is needed", "`"+c.Path+" --help` has an example")
 	}
-	return withClient(&n, func(client *admin.Client) error {
+	return withClient(&n, func(client *client.Client) error {
 		if err := change(client, rest[0]); err != nil {
 			return err
 		}
@@ -106,7 +107,7 @@ func changeOne(c *cli.Console, fs *flag.FlagSet, args []string, what, did string
 }
 
 // withClient runs do with a client of the node.
-func withClient(n *nodeFlags, do func(*admin.Client) error) error {
+func withClient(n *nodeFlags, do func(*client.Client) error) error {
 	client, err := n.client()
 	if err != nil {
 		return err

@@ -13,30 +13,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // cliCluster is a cluster of three nodes, one of which is gone and cannot be drained.
 type cliCluster struct{}
 
-func (*cliCluster) Status(context.Context) (admin.ClusterStatus, error) {
-	return admin.ClusterStatus{
+func (*cliCluster) Status(context.Context) (api.ClusterStatus, error) {
+	return api.ClusterStatus{
 		Cluster: "c1", Node: "mx1",
-		Members: []admin.MemberStatus{
+		Members: []api.MemberStatus{
 			{ID: 1, Name: "mx1", Address: "192.0.2.1:7025", State: "active", Version: "1.2", Protocol: 2, Reachable: true, Self: true, Ready: "ready"},
 			{ID: 3, Name: "mx-three", Address: "192.0.2.3:7025", State: "active", Protocol: 1, Ready: "no answer",
 				Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 		},
-		Groups: []admin.GroupStatus{
+		Groups: []api.GroupStatus{
 			{ID: 1, Kind: "control", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx-three"}, Lag: map[string]uint64{"mx-three": 42, "mx1": 0}},
 			{ID: 4, Kind: "queue", Home: "mx-three", State: "serving", Voters: []string{"mx1", "mx-three"}},
 			{ID: 5, Kind: "mailbox", Shard: new(int), Home: "mx1", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx2"}, Messages: new(int64(9)),
-				Moves: []admin.Move{{Node: "mx-three", Phase: admin.MoveCopies, Octets: 3 << 20, Of: 12 << 20}, {Node: "mx4", Phase: admin.MoveCatchesUp, Behind: 300}, {Node: "mx2", Phase: admin.MoveLeaves}}},
+				Moves: []api.Move{{Node: "mx-three", Phase: api.MoveCopies, Octets: 3 << 20, Of: 12 << 20}, {Node: "mx4", Phase: api.MoveCatchesUp, Behind: 300}, {Node: "mx2", Phase: api.MoveLeaves}}},
 		},
 		Problems: []string{"mx-three does not answer:\x1b bring it back"},
 	}, nil
@@ -49,11 +49,11 @@ func (*cliCluster) Backup(_ context.Context, w io.Writer) error {
 	_, err := io.WriteString(w, "backup")
 	return err
 }
-func (*cliCluster) Drain(ctx context.Context, node string, progress func(admin.DrainProgress)) error {
+func (*cliCluster) Drain(ctx context.Context, node string, progress func(api.DrainProgress)) error {
 	if node == "mute" {
-		progress(admin.DrainProgress{Node: node, Phase: "waiting", Unknown: "nobody leads"})
+		progress(api.DrainProgress{Node: node, Phase: "waiting", Unknown: "nobody leads"})
 	} else {
-		progress(admin.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 3, HandedOver: 2})
+		progress(api.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 3, HandedOver: 2})
 	}
 	if node == "slow" || node == "mute" {
 		<-ctx.Done()
@@ -234,11 +234,11 @@ $`)
 
 // TestTotalsInWords: the indexes of several groups, and who was missed.
 func TestTotalsInWords(t *testing.T) {
-	total := &admin.Total{Messages: 3, Recipients: 3, States: map[string]int64{"held": 3}, Groups: []admin.GroupTotal{{Group: 2, Index: 10}, {Group: 4, Index: 7}}}
+	total := &api.Total{Messages: 3, Recipients: 3, States: map[string]int64{"held": 3}, Groups: []api.GroupTotal{{Group: 2, Index: 10}, {Group: 4, Index: 7}}}
 	if got := summary(total); got != "3 messages, 3 recipients (3 held) at indexes 2:10 4:7" {
 		t.Error(got)
 	}
-	total.Missing = []admin.Missing{{Group: 5, Why: "no node that answers owns it"}}
+	total.Missing = []api.Missing{{Group: 5, Why: "no node that answers owns it"}}
 	for verb, want := range map[string]string{
 		"hold": "3 recipients of 3 messages held, in the 2 queue groups that answered",
 		"":     "3 messages, 3 recipients (3 held) at indexes 2:10 4:7, in the 2 queue groups that answered",
@@ -252,13 +252,13 @@ func TestTotalsInWords(t *testing.T) {
 		}
 	}
 	total.Missing = nil
-	total.Groups = make([]admin.GroupTotal, 9)
+	total.Groups = make([]api.GroupTotal, 9)
 	if got := summary(total); !strings.HasSuffix(got, "at 9 groups' indexes (--json has them)") {
 		t.Error(got)
 	}
 	var errs bytes.Buffer
 	c := &cli.Console{Err: &errs}
-	if err := tellOthers(c, &admin.Total{Unreachable: []string{"mx2", "mx3"}}, nil); err != nil || errs.String() != "complete without mx2, mx3, which could not be reached\n" {
+	if err := tellOthers(c, &api.Total{Unreachable: []string{"mx2", "mx3"}}, nil); err != nil || errs.String() != "complete without mx2, mx3, which could not be reached\n" {
 		t.Errorf("%v, %s", err, errs.String())
 	}
 }

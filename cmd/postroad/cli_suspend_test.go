@@ -6,30 +6,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // cliSuspensions has one suspension in force; of a second group nothing is heard when a campaign is
 // meant.
 type cliSuspensions struct{}
 
-func (c cliSuspensions) Suspend(ctx context.Context, s admin.Suspension, lasts time.Duration) (admin.Acknowledgement, error) {
-	a := admin.Acknowledgement{Suspension: s, Groups: []admin.Acknowledged{{Group: 2, Node: "mx1", Index: 17}}}
+func (c cliSuspensions) Suspend(ctx context.Context, s api.Suspension, lasts time.Duration) (api.Acknowledgement, error) {
+	a := api.Acknowledgement{Suspension: s, Groups: []api.Acknowledged{{Group: 2, Node: "mx1", Index: 17}}}
 	if lasts > 0 {
 		a.Suspension.Until = time.Now().Add(lasts)
 	}
 	if s.Kind == "campaign" {
-		a.Missing = []admin.Missing{{Group: 3, Home: "mx-three", Why: "no node that answers owns it"}}
+		a.Missing = []api.Missing{{Group: 3, Home: "mx-three", Why: "no node that answers owns it"}}
 	}
 	return a, nil
 }
 
-func (c cliSuspensions) Resume(ctx context.Context, s admin.Suspension) (admin.Acknowledgement, error) {
+func (c cliSuspensions) Resume(ctx context.Context, s api.Suspension) (api.Acknowledgement, error) {
 	return c.Suspend(ctx, s, 0)
 }
 
-func (cliSuspensions) Suspensions() []admin.Suspension {
-	return []admin.Suspension{{Kind: "tenant", Name: "shop\x1b7", Reason: "stolen password", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}}
+func (cliSuspensions) Suspensions() []api.Suspension {
+	return []api.Suspension{{Kind: "tenant", Name: "shop\x1b7", Reason: "stolen password", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}}
 }
 
 func TestSuspendCommands(t *testing.T) {

@@ -13,10 +13,11 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/directory"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/operate/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 	"github.com/postroad/postroad/queue/queuetest"
 )
@@ -207,7 +208,7 @@ func TestQueueCommands(t *testing.T) {
 		t.Errorf("list:\n%s%s", out, errs)
 	}
 	out, errs = run("", "list", "--json", "--domain", "example.com")
-	var m admin.Message
+	var m api.Message
 	if err := json.Unmarshal([]byte(out), &m); err != nil || strings.Count(out, "\n") != 1 || m.QueueID != second || errs != "" {
 		t.Errorf("list --json: %v\n%s%s", err, out, errs)
 	}
@@ -274,7 +275,7 @@ func TestVersion(t *testing.T) {
 func TestTerminalIsNotSteered(t *testing.T) {
 	var out bytes.Buffer
 	c := &cli.Console{Out: &out}
-	m := admin.Message{Sender: "\x1b[2Jé@x", Recipients: []admin.Recipient{{Address: "a\u009bb@x", DelayReason: "450 \r\nX"}}}
+	m := api.Message{Sender: "\x1b[2Jé@x", Recipients: []api.Recipient{{Address: "a\u009bb@x", DelayReason: "450 \r\nX"}}}
 	if err := printMessage(c, &m); err != nil || strings.ContainsAny(out.String(), "\x1b\r\u009b") || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "é") {
 		t.Errorf("%q", out.String())
 	}

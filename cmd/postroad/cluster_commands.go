@@ -8,12 +8,12 @@ import (
 	"io"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/node"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 // clusterCommands are in the order of a cluster's life. Those that need a running node talk to any;
@@ -44,7 +44,7 @@ The file holds secrets, the cluster's key among them: keep it as safe as a passw
 }
 
 // connect parses the arguments of a command that takes want names of nodes, and returns a client.
-func connect(c *cli.Console, fs *flag.FlagSet, args []string, want int) (*admin.Client, []string, error) {
+func connect(c *cli.Console, fs *flag.FlagSet, args []string, want int) (*client.Client, []string, error) {
 	var n nodeFlags
 	n.register(fs)
 	rest, err := c.Parse(fs, args)
@@ -76,7 +76,7 @@ func runClusterInit(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	defer client.Close()
-	if err := client.ClusterChange(ctx, "init", admin.ClusterRequest{}); err != nil {
+	if err := client.ClusterChange(ctx, "init", api.ClusterRequest{}); err != nil {
 		return err
 	}
 	st, err := clusterStatus(ctx, client)
@@ -90,7 +90,7 @@ func runClusterInit(ctx context.Context, c *cli.Console, args []string) error {
 	return nil
 }
 
-func clusterStatus(ctx context.Context, client *admin.Client) (st admin.ClusterStatus, err error) {
+func clusterStatus(ctx context.Context, client *client.Client) (st api.ClusterStatus, err error) {
 	raw, err := client.ClusterStatus(ctx)
 	if err != nil {
 		return st, err
@@ -141,7 +141,7 @@ func runClusterStatus(ctx context.Context, c *cli.Console, args []string) error 
 	if err != nil {
 		return err
 	}
-	var st admin.ClusterStatus
+	var st api.ClusterStatus
 	if err := json.Unmarshal(raw, &st); err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
 		defer cancel()
 	}
 	shown, last, handed := c.Progress(""), rest[0]+" was not reached", int64(0)
-	err = client.Drain(ctx, rest[0], func(p admin.DrainProgress) {
+	err = client.Drain(ctx, rest[0], func(p api.DrainProgress) {
 		last, handed = node.DrainLine(&p), max(handed, p.HandedOver)
 		shown.Say(last)
 	})
@@ -207,7 +207,7 @@ func runClusterChange(ctx context.Context, c *cli.Console, args []string) error 
 		return err
 	}
 	defer client.Close()
-	r, did := admin.ClusterRequest{Node: rest[0]}, "is removed for ever"
+	r, did := api.ClusterRequest{Node: rest[0]}, "is removed for ever"
 	if verb == "replace" {
 		r.New, did = rest[1], "is replaced by "+rest[1]+"; `postroad cluster status` shows its groups being repaired"
 	}

@@ -6,9 +6,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 // nodeFlags say which node a command talks to.
@@ -23,10 +23,10 @@ func (n *nodeFlags) register(fs *flag.FlagSet) {
 
 // client returns a client of the node. The token for HOST:PORT is POSTROAD_TOKEN, or that of the
 // configuration file.
-func (n *nodeFlags) client() (*admin.Client, error) {
+func (n *nodeFlags) client() (*client.Client, error) {
 	target, token := cmp.Or(n.node, os.Getenv("POSTROAD_NODE")), os.Getenv("POSTROAD_TOKEN")
 	if target != "" && n.config == "" {
-		return admin.NewClient(socketIn(target), token), nil
+		return client.New(socketIn(target), token), nil
 	}
 	cfg, err := config.Load(n.config)
 	if err != nil {
@@ -40,7 +40,7 @@ func (n *nodeFlags) client() (*admin.Client, error) {
 			return nil, configError(err)
 		}
 	}
-	return admin.NewClient(socketIn(target), token), nil
+	return client.New(socketIn(target), token), nil
 }
 
 // socketIn is the socket in target when that is a data directory.

@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 var domainCommands = []cli.Command{
@@ -29,14 +30,14 @@ The file is CSV with a first line domain,separator, or JSON with objects of thes
 
 // changeDomain makes one change of a domain and says what it did.
 func changeDomain(ctx context.Context, c *cli.Console, args []string, verb, did string) error {
-	var request admin.DomainRequest
+	var request api.DomainRequest
 	fs := c.Flags()
 	if verb == "remove" {
 		fs.BoolVar(&request.All, "all", false, "also while there are users and aliases in it, which get no mail any more")
 	} else {
 		fs.Func("separator", "the `CHARACTER` after which a detail begins (default +); none: \"\"", cli.Text(&request.Separator))
 	}
-	return changeOne(c, fs, args, "domain", did, func(client *admin.Client, name string) error {
+	return changeOne(c, fs, args, "domain", did, func(client *client.Client, name string) error {
 		request.Name = name
 		return client.ChangeDomain(ctx, verb, request)
 	})
@@ -55,7 +56,7 @@ func runDomainRemove(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 func runDomainList(ctx context.Context, c *cli.Console, args []string) error {
-	return list(ctx, c, args, (*admin.Client).Domains, func(c *cli.Console, d *admin.Domain) error {
+	return list(ctx, c, args, (*client.Client).Domains, func(c *cli.Console, d *api.Domain) error {
 		return printAbout(c, d.Name, [][2]string{{"separator ", d.Separator}}, map[string]bool{"no separator": d.Separator == ""})
 	})
 }

@@ -12,11 +12,11 @@ import (
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/directory/roster"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 const userImportHelp = `
@@ -60,7 +60,7 @@ func runUserImport(ctx context.Context, c *cli.Console, args []string) error {
 	if chosen := count(file, *publish != "", *discard != "", *stages); chosen != 1 || len(rest) > 1 || *stage != "" && !file {
 		return cli.Usage("one file is needed, or --publish, --discard or --stages", "for example: "+c.Path+" users.csv")
 	}
-	return withClient(&i.nodeFlags, func(client *admin.Client) error {
+	return withClient(&i.nodeFlags, func(client *client.Client) error {
 		switch {
 		case *stages:
 			return client.Stages(ctx, c.Line)
@@ -82,7 +82,7 @@ func count(all ...bool) (n int) {
 	return n
 }
 
-func discardStage(ctx context.Context, c *cli.Console, client *admin.Client, stage string) error {
+func discardStage(ctx context.Context, c *cli.Console, client *client.Client, stage string) error {
 	n, err := client.DiscardStage(ctx, stage, nil)
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func discardStage(ctx context.Context, c *cli.Console, client *admin.Client, sta
 
 // publishStage makes what is staged visible. want is how many users there are; 0: that is not
 // known. The node that is asked may hear of the last of them a moment after whoever leads.
-func publishStage(ctx context.Context, c *cli.Console, client *admin.Client, stage string, want int64) error {
+func publishStage(ctx context.Context, c *cli.Console, client *client.Client, stage string, want int64) error {
 	progress := c.Progress("visible")
 	defer progress.End()
 	published, kept, err := client.PublishStage(ctx, stage, func(n int64) { progress.Say(cli.Number(n, "user") + " visible") })
@@ -129,7 +129,7 @@ func nothingStaged(err error) bool {
 }
 
 // importUsers checks a file, stages its users and, unless they are to stay staged, publishes them.
-func importUsers(ctx context.Context, c *cli.Console, client *admin.Client, file string, i *importFlags, stage string) error {
+func importUsers(ctx context.Context, c *cli.Console, client *client.Client, file string, i *importFlags, stage string) error {
 	total, clear, err := checkUsers(file, i.format)
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func importUsers(ctx context.Context, c *cli.Console, client *admin.Client, file
 	if clear > 0 {
 		fmt.Fprintf(c.Err, "%s in clear will be hashed, about 20 ms of one core each\n", cli.Number(int64(clear), "password"))
 	}
-	u := &stager{c: c, client: client, file: file, request: admin.StageRequest{Stage: stage, Replace: i.replace}, total: total, progress: c.Progress("staged")}
+	u := &stager{c: c, client: client, file: file, request: api.StageRequest{Stage: stage, Replace: i.replace}, total: total, progress: c.Progress("staged")}
 	err = eachRow(file, i.format, roster.Users, func(row *roster.User) error { return u.add(ctx, row) })
 	if err == nil {
 		err = u.send(ctx)
@@ -192,9 +192,9 @@ func checkUsers(file, format string) (total, clear int, err error) {
 // stager stages users in batches.
 type stager struct {
 	c        *cli.Console
-	client   *admin.Client
+	client   *client.Client
 	file     string
-	request  admin.StageRequest
+	request  api.StageRequest
 	rows     []*roster.User // of the batch
 	size     int            // octets of the batch, about
 	total    int
@@ -280,9 +280,9 @@ func hashAll(ctx context.Context, rows []*roster.User) error {
 }
 
 // imported is a row as the node takes it.
-func imported(row *roster.User) admin.ImportedUser {
+func imported(row *roster.User) api.ImportedUser {
 	s := &row.Settings
-	return admin.ImportedUser{Name: row.Address, Hash: row.Hash, Scram: row.Scram, UserSettings: admin.UserSettings{
+	return api.ImportedUser{Name: row.Address, Hash: row.Hash, Scram: row.Scram, UserSettings: api.UserSettings{
 		Tenant: set(s.Tenant), Senders: s.Senders, Messages: set(config.Rate(s.Messages)),
 		Recipients: set(config.Rate(s.Recipients)), Disabled: set(s.Disabled), Mailbox: set(!s.NoMailbox),
 		SoftQuota: set(config.Size(s.Soft)), HardQuota: set(config.Size(s.Hard)), Retention: set(config.Duration(s.Retention)), Forward: s.Forward, KeepCopy: set(s.Keep),

@@ -9,9 +9,9 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/directory/roster"
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 // This file reads and writes files of users, aliases and domains for the commands.
@@ -91,7 +91,7 @@ func importOne(replace bool, change func(verb string) error) error {
 func importRows[T any, P interface {
 	*T
 	Where() roster.Place
-}](c *cli.Console, args []string, what string, open func(io.Reader, string) (*roster.Reader[T], error), add func(*admin.Client, *T, bool) error) error {
+}](c *cli.Console, args []string, what string, open func(io.Reader, string) (*roster.Reader[T], error), add func(*client.Client, *T, bool) error) error {
 	var i importFlags
 	fs := c.Flags()
 	i.register(fs)
@@ -106,7 +106,7 @@ func importRows[T any, P interface {
 	if err := eachRow(file, i.format, open, func(*T) error { return nil }); err != nil {
 		return err
 	}
-	return withClient(&i.nodeFlags, func(client *admin.Client) error {
+	return withClient(&i.nodeFlags, func(client *client.Client) error {
 		var refused problems
 		added, progress := 0, c.Progress("added")
 		err := eachRow(file, i.format, open, func(row *T) error {
@@ -132,7 +132,7 @@ func importRows[T any, P interface {
 
 // export writes rows to the file that args name, or to standard output.
 func export[T any](c *cli.Console, fs *flag.FlagSet, args []string, open func(io.Writer, string) (*roster.Writer[T], error),
-	rows func(*admin.Client, func(*T) error) error,
+	rows func(*client.Client, func(*T) error) error,
 ) (err error) {
 	var n nodeFlags
 	var format string
@@ -159,7 +159,7 @@ func export[T any](c *cli.Console, fs *flag.FlagSet, args []string, open func(io
 	if err != nil {
 		return cli.Usage(err.Error(), "")
 	}
-	return withClient(&n, func(client *admin.Client) error {
+	return withClient(&n, func(client *client.Client) error {
 		if err := rows(client, w.Write); err != nil {
 			return err
 		}

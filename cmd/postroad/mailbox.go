@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 var mailboxCommands = []cli.Command{
@@ -72,13 +72,13 @@ func plural(n int64, one, many string) string {
 }
 
 // printMailbox prints one line of a listing.
-func printMailbox(c *cli.Console, b *admin.Mailbox) error {
+func printMailbox(c *cli.Console, b *api.Mailbox) error {
 	_, err := fmt.Fprintf(c.Out, "%7d %9s  %s%s\n", b.Messages, config.Size(b.Octets), cli.Clean(b.Address), quota(b))
 	return err
 }
 
 // quota says what bounds a mailbox.
-func quota(b *admin.Mailbox) (s string) {
+func quota(b *api.Mailbox) (s string) {
 	if b.Hard > 0 {
 		s += fmt.Sprintf("  %d%% of %s", b.Octets*100/b.Hard, config.Size(b.Hard))
 	} else if b.Soft > 0 {
@@ -115,7 +115,7 @@ func runMailboxShow(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // printFolders prints a mailbox and its folders.
-func printFolders(c *cli.Console, b *admin.Mailbox) error {
+func printFolders(c *cli.Console, b *api.Mailbox) error {
 	err := printMailbox(c, b)
 	for i := range b.Folders {
 		f := &b.Folders[i]

@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/mailbox/archive"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 // Export and import of mailboxes: the node sends and takes streams, the files are here.
@@ -23,7 +23,7 @@ func runMailboxExport(ctx context.Context, c *cli.Console, args []string) error 
 	var m mailboxFlags
 	fs := c.Flags()
 	fs.StringVar(&m.format, "format", "mbox", "the `FORMAT` of the files: mbox or maildir")
-	return m.run(c, fs, args, func(client *admin.Client, address, path string) error {
+	return m.run(c, fs, args, func(client *client.Client, address, path string) error {
 		if m.all {
 			return m.exportAll(ctx, c, client, path)
 		}
@@ -35,7 +35,7 @@ func runMailboxImport(ctx context.Context, c *cli.Console, args []string) error 
 	var m mailboxFlags
 	fs := c.Flags()
 	fs.Int64Var(&m.skip, "skip", 0, "leave out the first `N` messages")
-	return m.run(c, fs, args, func(client *admin.Client, address, path string) error {
+	return m.run(c, fs, args, func(client *client.Client, address, path string) error {
 		if m.all {
 			return m.importAll(ctx, c, client, path)
 		}
@@ -45,7 +45,7 @@ func runMailboxImport(ctx context.Context, c *cli.Console, args []string) error 
 
 // run reads the arguments, an address, or with --all none, and where the files are, and does with
 // them what is to be done.
-func (m *mailboxFlags) run(c *cli.Console, fs *flag.FlagSet, args []string, do func(client *admin.Client, address, path string) error) error {
+func (m *mailboxFlags) run(c *cli.Console, fs *flag.FlagSet, args []string, do func(client *client.Client, address, path string) error) error {
 	m.register(fs)
 	fs.BoolVar(&m.all, "all", false, "all mailboxes, each in a file or directory of its own")
 	rest, err := c.Parse(fs, args)
@@ -59,7 +59,7 @@ func (m *mailboxFlags) run(c *cli.Console, fs *flag.FlagSet, args []string, do f
 	if !m.all {
 		address = rest[0]
 	}
-	return withClient(&m.nodeFlags, func(client *admin.Client) error { return do(client, address, path) })
+	return withClient(&m.nodeFlags, func(client *client.Client) error { return do(client, address, path) })
 }
 
 // check says what is wrong with the arguments.
@@ -78,7 +78,7 @@ func (m *mailboxFlags) check(c *cli.Console, rest []string) error {
 }
 
 // exportAll exports each mailbox into a directory that is empty or new.
-func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *admin.Client, dir string) error {
+func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *client.Client, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		err = os.MkdirAll(dir, 0o700)
@@ -90,7 +90,7 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *ad
 		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "give the path of a new directory"}
 	}
 	var addresses []string
-	_, err = client.Mailboxes(ctx, cli.Each(func(b *admin.Mailbox) error {
+	_, err = client.Mailboxes(ctx, cli.Each(func(b *api.Mailbox) error {
 		addresses = append(addresses, b.Address)
 		return nil
 	}))
@@ -110,7 +110,7 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *ad
 	return nil
 }
 
-func (m *mailboxFlags) export(ctx context.Context, c *cli.Console, client *admin.Client, address, path string) error {
+func (m *mailboxFlags) export(ctx context.Context, c *cli.Console, client *client.Client, address, path string) error {
 	stream, err := client.ExportMailbox(ctx, address)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (m *mailboxFlags) writer(c *cli.Console, path string) (archive.Writer, *os.
 }
 
 // importAll imports what exportAll wrote.
-func (m *mailboxFlags) importAll(ctx context.Context, c *cli.Console, client *admin.Client, dir string) error {
+func (m *mailboxFlags) importAll(ctx context.Context, c *cli.Console, client *client.Client, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "give the path of a directory that `postroad mailbox export --all` has made"}
@@ -172,7 +172,7 @@ func (m *mailboxFlags) importAll(ctx context.Context, c *cli.Console, client *ad
 	return nil
 }
 
-func (m *mailboxFlags) imports(ctx context.Context, c *cli.Console, client *admin.Client, address, path string) error {
+func (m *mailboxFlags) imports(ctx context.Context, c *cli.Console, client *client.Client, address, path string) error {
 	out, in := io.Pipe()
 	stream := archive.NewStreamWriter(in)
 	from, end, err := reader(c, path, stream)

@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // printClusterStatus prints how the cluster is, and what to do about it last, where it is seen.
-func printClusterStatus(c *cli.Console, st *admin.ClusterStatus) error {
+func printClusterStatus(c *cli.Console, st *api.ClusterStatus) error {
 	fmt.Fprintf(c.Out, "cluster %s, as %s sees it: %s\n\n", cli.Clean(st.Cluster), cli.Clean(st.Node), survival(st))
 	members := [][]string{{"NODE", "NAME", "STATE", "ADDRESS", "VERSION", "PROTOCOL", "HEALTH"}}
 	for i := range st.Members {
@@ -44,7 +44,7 @@ func printClusterStatus(c *cli.Console, st *admin.ClusterStatus) error {
 }
 
 // printMoves prints what is on its way to where it should lie.
-func printMoves(c *cli.Console, st *admin.ClusterStatus) {
+func printMoves(c *cli.Console, st *api.ClusterStatus) {
 	first := true
 	for i := range st.Groups {
 		g := &st.Groups[i]
@@ -58,7 +58,7 @@ func printMoves(c *cli.Console, st *admin.ClusterStatus) {
 	}
 }
 
-func survival(st *admin.ClusterStatus) string {
+func survival(st *api.ClusterStatus) string {
 	leaderless := 0
 	for i := range st.Groups {
 		if st.Groups[i].Leader == "" {
@@ -74,7 +74,7 @@ func survival(st *admin.ClusterStatus) string {
 	return "any " + cli.Number(int64(st.Survives), "node") + " may die, and nothing stops"
 }
 
-func memberRow(m *admin.MemberStatus) []string {
+func memberRow(m *api.MemberStatus) []string {
 	health := m.Ready
 	switch {
 	case m.State == "removed":
@@ -90,7 +90,7 @@ func memberRow(m *admin.MemberStatus) []string {
 	return []string{strconv.Itoa(int(m.ID)), cli.Clean(m.Name), cli.Clean(m.State), cli.Clean(m.Address), cli.Clean(m.Version), strconv.Itoa(m.Protocol), cli.Clean(health)}
 }
 
-func groupRow(g *admin.GroupStatus) []string {
+func groupRow(g *api.GroupStatus) []string {
 	leader, state, mayDie := g.Leader, g.State, strconv.Itoa(g.Survives)
 	if leader == "" {
 		leader, mayDie = "none", "?"
@@ -120,15 +120,15 @@ func groupRow(g *admin.GroupStatus) []string {
 }
 
 // moveLine is one move in words.
-func moveLine(g *admin.GroupStatus, m *admin.Move) string {
+func moveLine(g *api.GroupStatus, m *api.Move) string {
 	line := g.Title() + ": " + cli.Clean(m.Node) + " " + cli.Clean(m.Phase)
 	switch m.Phase {
-	case admin.MoveCopies:
+	case api.MoveCopies:
 		line += fmt.Sprintf(", %s of about %s", octets(m.Octets), octets(m.Of))
 		if m.Of > 0 {
 			line += fmt.Sprintf(" (%d %%)", m.Octets*100/m.Of)
 		}
-	case admin.MoveCatchesUp:
+	case api.MoveCatchesUp:
 		line += ", " + strconv.FormatUint(m.Behind, 10) + " entries behind"
 	}
 	return line

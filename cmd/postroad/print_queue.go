@@ -6,13 +6,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // printMessage prints one message of a listing: a line of its own, and one for each recipient.
-func printMessage(c *cli.Console, m *admin.Message) error {
+func printMessage(c *cli.Console, m *api.Message) error {
 	_, err := fmt.Fprintf(c.Out, "%s  %-8s %6s %9s  from <%s>\n", m.QueueID, m.State, cli.Age(m.ArrivalTime), config.Size(m.MessageSize), cli.Clean(m.Sender))
 	for i := range m.Recipients {
 		if err == nil {
@@ -22,7 +22,7 @@ func printMessage(c *cli.Console, m *admin.Message) error {
 	return err
 }
 
-func printRecipient(c *cli.Console, r *admin.Recipient) error {
+func printRecipient(c *cli.Console, r *api.Recipient) error {
 	var about []string
 	if r.Attempts > 0 {
 		about = append(about, cli.Number(int64(r.Attempts), "attempt"))
@@ -39,7 +39,7 @@ func printRecipient(c *cli.Console, r *admin.Recipient) error {
 }
 
 // printDetail prints all that is known of one message.
-func printDetail(c *cli.Console, d *admin.Detail) error {
+func printDetail(c *cli.Console, d *api.Detail) error {
 	kind := "message"
 	if d.Report {
 		kind = "delivery report of this server"
@@ -66,7 +66,7 @@ func printDetail(c *cli.Console, d *admin.Detail) error {
 }
 
 // summary is a total in words.
-func summary(t *admin.Total) string {
+func summary(t *api.Total) string {
 	if unknown(t) {
 		return "how much there is, is not known: no queue answered"
 	}
@@ -84,10 +84,10 @@ func summary(t *admin.Total) string {
 }
 
 // unknown reports whether a total says nothing: its zeros are of nobody's.
-func unknown(t *admin.Total) bool { return len(t.Missing) > 0 && len(t.Groups) == 0 }
+func unknown(t *api.Total) bool { return len(t.Missing) > 0 && len(t.Groups) == 0 }
 
 // answered says whose figures a total has when others are missing.
-func answered(t *admin.Total) string {
+func answered(t *api.Total) string {
 	if len(t.Missing) == 0 {
 		return ""
 	}
@@ -95,7 +95,7 @@ func answered(t *admin.Total) string {
 }
 
 // moved says what a verb did.
-func moved(t *admin.Total, verb string) string {
+func moved(t *api.Total, verb string) string {
 	if unknown(t) {
 		return "nothing is known to be " + done[verb] + ": no queue answered"
 	}
@@ -107,7 +107,7 @@ func moved(t *admin.Total, verb string) string {
 const shownGroups = 8
 
 // indexes says of which moment a total is: each group's log has its own.
-func indexes(t *admin.Total) string {
+func indexes(t *api.Total) string {
 	var at []string
 	for _, g := range t.Groups {
 		at = append(at, strconv.FormatUint(g.Group, 10)+":"+strconv.FormatUint(g.Index, 10))

@@ -10,8 +10,9 @@ import (
 	"io"
 	"strings"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 const filterArgs = "[FILTER ...] [--json]"
@@ -47,7 +48,7 @@ What is gone is gone: look with "queue list" and the same filters first.`},
 // queueFlags are the flags of all queue commands.
 type queueFlags struct {
 	nodeFlags
-	filter admin.Filter
+	filter api.Filter
 	ids    []string
 	json   bool
 }
@@ -75,7 +76,7 @@ func (q *queueFlags) register(fs *flag.FlagSet) {
 }
 
 // parse reads the arguments of a queue command and returns a client of the node.
-func (q *queueFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*admin.Client, error) {
+func (q *queueFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*client.Client, error) {
 	q.register(fs)
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -124,7 +125,7 @@ func runQueueList(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // tellOthers names the nodes that did not answer though nothing is missing.
-func tellOthers(c *cli.Console, t *admin.Total, err error) error {
+func tellOthers(c *cli.Console, t *api.Total, err error) error {
 	if err == nil && t != nil && len(t.Unreachable) > 0 {
 		fmt.Fprintf(c.Err, "complete without %s, which could not be reached\n", cli.Clean(strings.Join(t.Unreachable, ", ")))
 	}

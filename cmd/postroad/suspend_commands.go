@@ -10,8 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 const suspendArgs = "--domain|--site|--tenant|--campaign NAME --reason TEXT [--for TIME] [--json] | list [--json]"
@@ -35,7 +36,7 @@ What waits goes on at once, within the limits of its site.`
 // suspendFlags name what is meant.
 type suspendFlags struct {
 	nodeFlags
-	request admin.SuspendRequest
+	request api.SuspendRequest
 	named   int
 	json    bool
 }
@@ -97,9 +98,9 @@ func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // printSuspensions prints what is in force.
-func printSuspensions(ctx context.Context, c *cli.Console, client *admin.Client, asJSON bool) error {
+func printSuspensions(ctx context.Context, c *cli.Console, client *client.Client, asJSON bool) error {
 	n := 0
-	err := client.Suspensions(ctx, cli.Lines(c, asJSON, func(c *cli.Console, s *admin.Suspension) error {
+	err := client.Suspensions(ctx, cli.Lines(c, asJSON, func(c *cli.Console, s *api.Suspension) error {
 		n++
 		_, err := fmt.Fprintf(c.Out, "%-8s %s  %s, since %s: %s\n", s.Kind, cli.Clean(s.Name), s.Ends(), s.Since.Local().Format(time.DateTime), cli.Clean(s.Reason))
 		return err
@@ -111,7 +112,7 @@ func printSuspensions(ctx context.Context, c *cli.Console, client *admin.Client,
 }
 
 // printAcknowledgement prints which groups obey, each at which index of its log.
-func printAcknowledgement(c *cli.Console, verb string, a *admin.Acknowledgement, asJSON bool) error {
+func printAcknowledgement(c *cli.Console, verb string, a *api.Acknowledgement, asJSON bool) error {
 	if a == nil {
 		return nil
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 const traceHelp = `
@@ -23,7 +23,7 @@ func runTrace(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
 	var n nodeFlags
 	n.register(fs)
-	var t admin.TraceRequest
+	var t api.TraceRequest
 	fs.StringVar(&t.Recipient, "recipient", "", "messages to this `ADDRESS`; with an ID, its steps for this recipient")
 	fs.StringVar(&t.Sender, "sender", "", "messages from this `ADDRESS`; <> for delivery reports")
 	fs.Func("since", "messages that something happened to in the last `TIME`, such as 90m or 4d (default 2d); with an ID, its steps since then (default all)", func(s string) error {
@@ -84,7 +84,7 @@ type event struct {
 
 // printStep prints one step of a journey: when, where, which message, what.
 func printStep(c *cli.Console, raw json.RawMessage) error {
-	var item admin.TraceItem
+	var item api.TraceItem
 	if err := json.Unmarshal(raw, &item); err != nil {
 		return err
 	}

@@ -14,10 +14,11 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/postroad/postroad/internal/admin"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 var userCommands = []cli.Command{
@@ -45,12 +46,12 @@ Only what is named changes. Lists are replaced as a whole; "" empties one.
 // userFlags are the flags of the commands that change a user.
 type userFlags struct {
 	nodeFlags
-	request admin.UserRequest
+	request api.UserRequest
 	stdin   bool
 }
 
 // parse reads the arguments, the user's address among them.
-func (u *userFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*admin.Client, error) {
+func (u *userFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*client.Client, error) {
 	u.nodeFlags.register(fs)
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -60,7 +61,7 @@ func (u *userFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*adm
 		return nil, cli.Usage("one user's address is needed", "for example: "+c.Path+" alice@example.net")
 	}
 	u.request.Name = rest[0]
-	if err := u.request.Check(); err != nil {
+	if err := admin.CheckUser(&u.request); err != nil {
 		return nil, err
 	}
 	return u.client()
@@ -175,7 +176,7 @@ func ask(c *cli.Console, f *os.File, prompt string) (string, error) {
 
 func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
 	var n nodeFlags
-	var request admin.SyncRequest
+	var request api.SyncRequest
 	fs := c.Flags()
 	n.register(fs)
 	fs.BoolVar(&request.Force, "force", false, "also remove most of the users who came from it, if they are not in it any more")
@@ -186,7 +187,7 @@ func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	return withClient(&n, func(client *admin.Client) error {
+	return withClient(&n, func(client *client.Client) error {
 		a, err := client.SyncUsers(ctx, request)
 		if err == nil {
 			fmt.Fprintf(c.Err, "%s in the list: %d added or changed, %d removed, %d kept as our own, %d refused\n", cli.Number(int64(a.Users), "user"), a.Changed, a.Removed, a.Kept, a.Refused)
@@ -196,11 +197,11 @@ func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 func runUserList(ctx context.Context, c *cli.Console, args []string) error {
-	return list(ctx, c, args, (*admin.Client).Users, printUser)
+	return list(ctx, c, args, (*client.Client).Users, printUser)
 }
 
 // list prints a listing of the directory: a line each, or with --json what came.
-func list[T any](ctx context.Context, c *cli.Console, args []string, get func(*admin.Client, context.Context, func(json.RawMessage) error) error, line func(*cli.Console, *T) error) error {
+func list[T any](ctx context.Context, c *cli.Console, args []string, get func(*client.Client, context.Context, func(json.RawMessage) error) error, line func(*cli.Console, *T) error) error {
 	fs := c.Flags()
 	var n nodeFlags
 	n.register(fs)
@@ -212,11 +213,11 @@ func list[T any](ctx context.Context, c *cli.Console, args []string, get func(*a
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	return withClient(&n, func(client *admin.Client) error { return get(client, ctx, cli.Lines(c, *asJSON, line)) })
+	return withClient(&n, func(client *client.Client) error { return get(client, ctx, cli.Lines(c, *asJSON, line)) })
 }
 
 // printUser prints one line of a listing.
-func printUser(c *cli.Console, u *admin.User) error {
+func printUser(c *cli.Console, u *api.User) error {
 	forward := strings.Join(u.Forward, " ")
 	if forward != "" && u.KeepCopy {
 		forward += " and the mailbox"

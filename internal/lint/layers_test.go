@@ -12,16 +12,16 @@ var levels = map[string]int{
 	// Words, formats and mechanisms without mail in them.
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/lint": 0,
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0, "internal/fifo": 0, "internal/inbound": 0,
-	"internal/version": 0, "internal/certs": 0,
+	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
 	// What operators and nodes say to each other, and how a command line is made.
-	"operate/admin/api": 1, "internal/cli": 2,
+	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
-	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "internal/admin": 4,
+	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "operate/admin": 4,
 	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
 	// The only place that knows which concrete parts work together.
 	"node": 5,
@@ -51,7 +51,7 @@ var never = []struct{ who, what, instead string }{
 	{"cluster", module + "/internal/dsn", "cluster knows bytes, not mail"},
 	{"cluster", module + "/internal/maillog", "cluster knows bytes, not mail: take a Logf"},
 	{"queue", "net", "the queue has no sockets; addresses are net/netip's"},
-	{"queue", "net/http", "the queue has no sockets: internal/admin serves it"},
+	{"queue", "net/http", "the queue has no sockets: operate/admin serves it"},
 	{"mailbox", "net", "the mailbox store has no sockets"},
 	{"directory", "net", "the directory has no sockets"},
 	{"smtpd", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
@@ -59,7 +59,7 @@ var never = []struct{ who, what, instead string }{
 	{"delivery", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
 	{"mailbox/pop3", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
 	{"policy", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
-	{"internal/admin", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
+	{"operate/admin", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
 }
 
 func isKit(pkg string) bool {
@@ -195,7 +195,7 @@ var homes = []struct {
 	{"github.com/go-ldap/ldap/v3", []string{"directory/ldap"}, false, nil, "use directory.Source"},
 	{"github.com/go-crypt/x", []string{"directory"}, false, nil, "use directory"},
 	{"golang.org/x/crypto", []string{"directory"}, false, nil, "use directory"},
-	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "internal/admin"}, false, nil, "use internal/smtp for the names of domains"},
+	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "operate/admin"}, false, nil, "use internal/smtp for the names of domains"},
 	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil, "use directory.Canonical"},
 	{"golang.org/x/term", []string{"internal/cli", "cmd/postroad", "bench/command", "bench/demo"}, false, nil, "only the command line has a terminal"},
 	{"golang.org/x/sys", []string{"internal/eventloop", "cluster"}, true, nil, "system calls belong into the event loop and the store"},

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/operate/admin/api"
+)
+
+// addressRoutes are those of domains and aliases.
+func (s *Server) addressRoutes(m *http.ServeMux) {
+	m.Handle("GET /v1/domains", handler(s.domains))
+	m.Handle("POST /v1/domains", s.known(change(s.addDomain)))
+	m.Handle("POST /v1/domains/set", s.known(change(s.setDomain)))
+	m.Handle("POST /v1/domains/remove", s.known(change(s.removeDomain)))
+	m.Handle("GET /v1/aliases", handler(s.aliases))
+	m.Handle("POST /v1/aliases", s.known(change(s.addAlias)))
+	m.Handle("POST /v1/aliases/set", s.known(change(s.setAlias)))
+	m.Handle("POST /v1/aliases/remove", s.known(change(s.removeAlias)))
+}
+
+// change reads a request, lets do make the change, and answers {}.
+func change[T any](do func(context.Context, *T) error) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		var request T
+		if err := read(w, r, &request); err != nil {
+			return err
+		}
+		if err := do(r.Context(), &request); err != nil {
+			return directoryError(err)
+		}
+		return answer(w, struct{}{})
+	}
+}
+
+func (s *Server) domains(w http.ResponseWriter, r *http.Request) error {
+	return listing(s, w, r, s.o.Users.Domains, func(d *directory.Domain) (string, any) {
+		return d.Name, &api.Domain{Name: d.Name, Separator: d.Separator, Created: d.Created, Changed: d.Changed}
+	})
+}
+
+func (s *Server) addDomain(ctx context.Context, d *api.DomainRequest) error {
+	separator := directory.DefaultSeparator
+	set(&separator, d.Separator)
+	return s.o.Users.AddDomain(ctx, d.Name, separator)
+}
+
+func (s *Server) setDomain(ctx context.Context, d *api.DomainRequest) error {
+	if d.Separator == nil {
+		return api.Fail(api.ExitUsage, "there is nothing to change", "--separator is what a domain has")
+	}
+	return s.o.Users.SetDomain(ctx, d.Name, *d.Separator)
+}
+
+func (s *Server) removeDomain(ctx context.Context, d *api.DomainRequest) error {
+	return s.o.Users.RemoveDomain(ctx, d.Name, d.All)
+}
+
+func (s *Server) aliases(w http.ResponseWriter, r *http.Request) error {
+	return listing(s, w, r, s.o.Users.Aliases, func(a *directory.Alias) (string, any) {
+		return a.Name, &api.Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets, Created: a.Created, Changed: a.Changed}
+	})
+}
+
+func (s *Server) addAlias(ctx context.Context, a *api.AliasRequest) error {
+	owner := ""
+	set(&owner, a.Owner)
+	return s.o.Users.AddAlias(ctx, a.Name, slices.Concat(a.Targets, a.Add), owner)
+}
+
+func (s *Server) setAlias(ctx context.Context, a *api.AliasRequest) error {
+	return s.o.Users.EditAlias(ctx, a.Name, func(to []string, owner string) ([]string, string) {
+		if a.Targets != nil {
+			to = a.Targets
+		}
+		set(&owner, a.Owner)
+		to = slices.DeleteFunc(slices.Clone(to), func(t string) bool { return has(a.Remove, t) })
+		for _, t := range a.Add {
+			if !has(to, t) {
+				to = append(to, t)
+			}
+		}
+		return to, owner
+	})
+}
+
+// has finds an address whatever the case of its letters: nobody means two people by them.
+func has(all []string, address string) bool {
+	return slices.ContainsFunc(all, func(one string) bool { return strings.EqualFold(one, address) })
+}
+
+func (s *Server) removeAlias(ctx context.Context, a *api.AliasRequest) error {
+	return s.o.Users.RemoveAlias(ctx, a.Name)
+}

@@ -1,0 +1,98 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/postroad/postroad/operate/admin/api"
+)
+
+// Users calls fn with each user (the JSON of a User) in order of their names.
+func (c *Client) Users(ctx context.Context, fn func(json.RawMessage) error) error {
+	return c.listing(ctx, "/v1/users", fn)
+}
+
+// userWait bounds a change of a user: it waits for the replicated log, never long.
+const userWait = 30 * time.Second
+
+// ChangeUser runs "add", "passwd", "set" or "remove".
+func (c *Client) ChangeUser(ctx context.Context, verb string, u api.UserRequest) error {
+	return c.change(ctx, "/v1/users", verb, u)
+}
+
+// ChangeDomain and ChangeAlias run "add", "set" or "remove".
+func (c *Client) ChangeDomain(ctx context.Context, verb string, d api.DomainRequest) error {
+	return c.change(ctx, "/v1/domains", verb, d)
+}
+
+func (c *Client) ChangeAlias(ctx context.Context, verb string, a api.AliasRequest) error {
+	return c.change(ctx, "/v1/aliases", verb, a)
+}
+
+// StageUsers puts users aside.
+func (c *Client) StageUsers(ctx context.Context, request api.StageRequest) (a api.StageAnswer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, userWait)
+	defer cancel()
+	err = c.Call(ctx, "POST", "/v1/users/stage", request, &a)
+	return a, err
+}
+
+// PublishStage makes the users of a stage visible, DiscardStage drops them. kept counts those whose
+// names are in use.
+func (c *Client) PublishStage(ctx context.Context, stage string, progress func(int64)) (published, kept int64, err error) {
+	t, err := c.Stream(ctx, "POST", "/v1/users/publish", api.StageRequest{Stage: stage}, nil, progress)
+	if err != nil {
+		return 0, 0, err
+	}
+	return t.Recipients, t.States["kept"], nil
+}
+
+func (c *Client) DiscardStage(ctx context.Context, stage string, progress func(int64)) (dropped int64, err error) {
+	t, err := c.Stream(ctx, "POST", "/v1/users/discard", api.StageRequest{Stage: stage}, nil, progress)
+	if err != nil {
+		return 0, err
+	}
+	return t.Recipients, nil
+}
+
+// Stages calls fn with each stage (the JSON of a Stage), ExportUsers with each user (that of an
+// ExportedUser).
+func (c *Client) Stages(ctx context.Context, fn func(json.RawMessage) error) error {
+	return c.listing(ctx, "/v1/users/stages", fn)
+}
+
+func (c *Client) ExportUsers(ctx context.Context, fn func(json.RawMessage) error) error {
+	return c.listing(ctx, "/v1/users/export", fn)
+}
+
+// SyncUsers makes the directory follow the outside list of users.
+func (c *Client) SyncUsers(ctx context.Context, request api.SyncRequest) (a api.SyncAnswer, err error) {
+	err = c.Call(ctx, "POST", "/v1/users/sync", request, &a)
+	return a, err
+}
+
+// Domains and Aliases call fn with each (the JSON of a Domain or Alias) in order of their names.
+func (c *Client) Domains(ctx context.Context, fn func(json.RawMessage) error) error {
+	return c.listing(ctx, "/v1/domains", fn)
+}
+
+func (c *Client) Aliases(ctx context.Context, fn func(json.RawMessage) error) error {
+	return c.listing(ctx, "/v1/aliases", fn)
+}
+
+// listing calls fn with each item of a stream that has nothing else to tell.
+func (c *Client) listing(ctx context.Context, path string, fn func(json.RawMessage) error) error {
+	total, err := c.Stream(ctx, "GET", path, nil, fn, nil)
+	return cmp.Or(err, total.Incomplete())
+}
+
+func (c *Client) change(ctx context.Context, path, verb string, request any) error {
+	ctx, cancel := context.WithTimeout(ctx, userWait)
+	defer cancel()
+	if verb != "add" {
+		path += "/" + verb
+	}
+	return c.Call(ctx, "POST", path, request, &struct{}{})
+}

@@ -1,0 +1,200 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/unixsock"
+	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
+)
+
+func (n *node) request(t *testing.T, method, path string, header map[string]string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.Addr().String()+path, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range header {
+		req.Header.Set(k, v)
+		if k == "Host" {
+			req.Host = v
+		}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b)
+}
+
+func TestWhoMayDoWhatOverTCP(t *testing.T) {
+	n := start(t, nil)
+	bearer := "Bearer " + testToken
+	for _, c := range []struct {
+		name, method, path string
+		header             map[string]string
+		want               int
+	}{
+		{"live", "GET", "/livez", nil, 200},
+		{"ready", "GET", "/readyz", nil, 200},
+		{"metrics", "GET", "/metrics", nil, 200},
+		{"queue without a token", "POST", "/v1/queue/count", nil, 403},
+		{"queue with a wrong token", "POST", "/v1/queue/count", map[string]string{"Authorization": "Bearer x"}, 403},
+		{"queue with the token as a password", "POST", "/v1/queue/count", map[string]string{"Authorization": "Basic " + testToken}, 403},
+		{"queue with the token", "POST", "/v1/queue/count", map[string]string{"Authorization": bearer}, 200},
+		{"profile without a token", "GET", "/debug/pprof/", nil, 403},
+		{"profile", "GET", "/debug/pprof/", map[string]string{"Authorization": bearer}, 200},
+		{"nothing there, without a token", "GET", "/v2", nil, 403},
+		{"nothing there", "GET", "/v2", map[string]string{"Authorization": bearer}, 404},
+		{"its name", "GET", "/metrics", map[string]string{"Host": "mx1.example.net:8025"}, 200},
+		{"localhost", "GET", "/metrics", map[string]string{"Host": "localhost"}, 200},
+		{"IPv6", "GET", "/metrics", map[string]string{"Host": "[::1]:8025"}, 200},
+		{"a name that was made to resolve here", "GET", "/metrics", map[string]string{"Host": "evil.example"}, 403},
+		{"the same with the token", "POST", "/v1/queue/count", map[string]string{"Host": "evil.example:8025", "Authorization": bearer}, 403},
+		{"from another site", "POST", "/v1/queue/count", map[string]string{"Origin": "https://evil.example", "Authorization": bearer}, 403},
+		{"from a file", "POST", "/v1/queue/count", map[string]string{"Origin": "null", "Authorization": bearer}, 403},
+		{"from its own site", "POST", "/v1/queue/count", map[string]string{"Origin": "http://" + n.Addr().String(), "Authorization": bearer}, 200},
+		{"with the wrong method", "GET", "/v1/queue/count", map[string]string{"Authorization": bearer}, 405},
+		{"by another way to the path", "POST", "/livez/../v1/queue/count", nil, 403},
+	} {
+		if status, body := n.request(t, c.method, c.path, c.header); status != c.want {
+			t.Errorf("%s: %d, want %d: %s", c.name, status, c.want, body)
+		}
+	}
+}
+
+func TestNoTokenMeansNobodyOverTCP(t *testing.T) {
+	n := start(t, func(o *Options) { o.Token = "" })
+	for _, header := range []map[string]string{nil, {"Authorization": "Bearer "}, {"Authorization": "Bearer"}} {
+		if status, _ := n.request(t, "POST", "/v1/queue/count", header); status != 403 {
+			t.Errorf("%v: %d", header, status)
+		}
+	}
+}
+
+func TestNotReadySaysWhy(t *testing.T) {
+	n := start(t, nil)
+	n.ready = errors.New("no quorum")
+	if status, body := n.request(t, "GET", "/readyz", nil); status != 503 || !strings.Contains(body, "no quorum") {
+		t.Errorf("%d %s", status, body)
+	}
+	n.notes = []string{"mx3 does not answer", "group 5 survives no further loss"}
+	if _, body := n.request(t, "GET", "/readyz", nil); body != "no quorum\nmx3 does not answer\ngroup 5 survives no further loss\n" {
+		t.Errorf("with notes, not ready: %q", body)
+	}
+	n.ready = nil
+	if status, body := n.request(t, "GET", "/readyz", nil); status != 200 || body != "ok\nmx3 does not answer\ngroup 5 survives no further loss\n" {
+		t.Errorf("with notes, ready: %d %q", status, body)
+	}
+	if status, _ := n.request(t, "GET", "/livez", nil); status != 200 {
+		t.Errorf("a node that is not ready is dead: %d", status)
+	}
+}
+
+func TestSocketIsForItsUserOnly(t *testing.T) {
+	n := start(t, nil)
+	info, err := os.Stat(n.o.Socket)
+	if err != nil || info.Mode().Perm() != 0o600 || info.Mode().Type() != os.ModeSocket {
+		t.Fatalf("%v, %v", info, err)
+	}
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(n.o.Socket), ".admin-*"))
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if err := n.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(n.o.Socket); !os.IsNotExist(err) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+}
+
+// TestStaleSocketAndLongPath starts over the socket that a crash left, in a directory whose name is
+// too long for a socket's address.
+func TestStaleSocketAndLongPath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 40))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "admin.sock")
+	crashed, err := unixsock.Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crashed.Close()
+	n := start(t, func(o *Options) { o.Socket = path })
+	if _, err := n.client.Count(t.Context(), api.Filter{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	gone := start(t, nil)
+	addr := gone.Addr().String()
+	gone.Shutdown(t.Context())
+	for _, target := range []string{filepath.Join(t.TempDir(), "admin.sock"), addr} {
+		_, err := client.New(target, "").Count(t.Context(), api.Filter{})
+		if exit(t, err) != api.ExitUnavailable || !strings.Contains(err.Error(), target) || !strings.Contains(err.Error(), "postroad serve") {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+}
+
+func TestClientOverTCP(t *testing.T) {
+	n := start(t, nil)
+	if _, err := client.New(n.Addr().String(), testToken).Count(t.Context(), api.Filter{}); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.New(n.Addr().String(), "wrong").Count(t.Context(), api.Filter{}); exit(t, err) != api.ExitPermission {
+		t.Errorf("wrong token: %v", err)
+	}
+}
+
+func TestUsers(t *testing.T) {
+	n := start(t, nil)
+	add := api.UserRequest{Name: "Alice@Example.NET", Password: "secret", UserSettings: api.UserSettings{
+		Tenant: new("t1"), Senders: []string{"@example.org"}, Messages: &config.Rate{N: 5, Per: time.Hour}}}
+	for _, c := range []struct {
+		name, verb string
+		u          api.UserRequest
+		want       int
+	}{
+		{"add", "add", add, 0},
+		{"add again", "add", add, api.ExitData},
+		{"no address", "add", api.UserRequest{Name: "alice", Password: "x"}, api.ExitData},
+		{"no password", "add", api.UserRequest{Name: "bob@example.net"}, api.ExitData},
+		{"control character", "add", api.UserRequest{Name: "bob@example.net", Password: "a\x00b"}, api.ExitData},
+		{"bad sender", "add", api.UserRequest{Name: "bob@example.net", Password: "x", UserSettings: api.UserSettings{Senders: []string{"nobody"}}}, api.ExitData},
+		{"passwd", "passwd", api.UserRequest{Name: "alice@example.net", Password: "other", Scram: true}, 0},
+		{"passwd of nobody", "passwd", api.UserRequest{Name: "bob@example.net", Password: "x"}, api.ExitData},
+		{"set", "set", api.UserRequest{Name: "alice@example.net", UserSettings: api.UserSettings{HardQuota: new(config.Size(1 << 30)), Mailbox: new(true)}}, 0},
+		{"soft above hard", "set", api.UserRequest{Name: "alice@example.net", UserSettings: api.UserSettings{SoftQuota: new(config.Size(2 << 30))}}, api.ExitData},
+		{"bad forward", "set", api.UserRequest{Name: "alice@example.net", UserSettings: api.UserSettings{Forward: []string{"nobody"}}}, api.ExitData},
+		{"remove nobody", "remove", api.UserRequest{Name: "bob@example.net"}, api.ExitData},
+	} {
+		if err := n.client.ChangeUser(t.Context(), c.verb, c.u); exit(t, err) != c.want {
+			t.Errorf("%s: %v, want %d", c.name, err, c.want)
+		}
+	}
+	var got []string
+	if err := n.client.Users(t.Context(), func(raw json.RawMessage) error { got = append(got, string(raw)); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || !strings.Contains(got[0], `{"name":"alice@example.net","tenant":"t1","senders":["@example.org"],"messages":"5/h","scram":true,"mailbox":true,"hard_quota":1073741824,`) || strings.Contains(got[0], "argon2") {
+		t.Errorf("users %v", got)
+	}
+	if err := n.client.ChangeUser(t.Context(), "remove", api.UserRequest{Name: "alice@example.net"}); err != nil {
+		t.Error(err)
+	}
+}
