@@ -71,7 +71,7 @@ func (m *mailboxes) held(number int) *shard {
 	if number < 0 || number >= len(groups) || groups[number] == 0 {
 		return nil
 	}
-	return m.n.shards.get(groups[number])
+	return m.n.shards.Get(groups[number])
 }
 
 // Held is the copy of a shard that this node has (remote.Shards); nil: it has none.

@@ -113,7 +113,7 @@ func (m *mailboxes) pendingIn(ctx context.Context, g *control.Group, records []m
 
 // pendingHere answers for a queue that this node owns.
 func (n *node) pendingHere(group uint64, records []mailbox.DedupRecord) ([]byte, error) {
-	h := n.queues.get(group)
+	h := n.queues.Get(group)
 	if h == nil || !h.owns() {
 		return nil, errNotHome
 	}

@@ -10,7 +10,7 @@ import (
 func (n *node) observeMailboxes(o telemetry.Observer) {
 	var sum mailbox.Stats
 	owned := 0
-	all := n.shards.list()
+	all := n.shards.List()
 	for _, s := range all {
 		if !s.open() {
 			continue

@@ -31,7 +31,7 @@ func (o otherGroup) Propose(
 	data []byte,
 	parts [][]byte,
 ) (result any, err error) {
-	if h := o.n.queues.get(o.group); h != nil && h.group.Leading() != 0 {
+	if h := o.n.queues.Get(o.group); h != nil && h.group.Leading() != 0 {
 		if err := h.queue.RoomFor(data); err != nil {
 			return nil, fmt.Errorf("%w: %w", queue.ErrRefused, err)
 		}

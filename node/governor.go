@@ -134,7 +134,7 @@ func (g *governor) round(ctx context.Context) {
 func (g *governor) running() []uint64 {
 	ids := []uint64{cluster.ControlGroup}
 	for _, p := range g.n.parts() {
-		ids = append(ids, p.id())
+		ids = append(ids, p.ID())
 	}
 	return ids
 }
@@ -255,7 +255,7 @@ func (g *governor) start(ctx context.Context, hosts []control.Group) {
 		}
 	}
 	if id, ok := n.control.HomeOf(n.self.Member); ok {
-		n.home.Store(n.queues.get(id))
+		n.home.Store(n.queues.Get(id))
 	}
 }
 
@@ -320,7 +320,7 @@ func (g *governor) lead(ctx context.Context, group control.Group) {
 		g.do(group.ID, change.Kind.String(), func() error { return apply(ctx, r, change) })
 		return
 	}
-	h, going := n.queues.get(group.ID), group.State == control.GroupDraining
+	h, going := n.queues.Get(group.ID), group.State == control.GroupDraining
 	switch {
 	case h == nil:
 	case going && h.queue.Empty():

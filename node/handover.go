@@ -170,7 +170,7 @@ func (h *holding) restHandOver(until time.Time, why error) error {
 	s.again, s.waits = until, words
 	s.mu.Unlock()
 	if news && h.n.background.Err() == nil {
-		h.n.log.Logf("group %d hands nothing over now: %s", h.id(), words)
+		h.n.log.Logf("group %d hands nothing over now: %s", h.ID(), words)
 	}
 	return nil
 }
@@ -289,7 +289,7 @@ func (h *holding) move(ctx context.Context, t *tenure, to uint64, batch []*queue
 	for i, m := range idle {
 		ids[i] = m.Message.ID
 	}
-	parcel, err := h.queue.Pack(ctx, h.id(), to, h.n.elsewhere, ids)
+	parcel, err := h.queue.Pack(ctx, h.ID(), to, h.n.elsewhere, ids)
 	if err != nil {
 		return errors.Join(err, h.endHandOver(ctx))
 	}
@@ -303,7 +303,7 @@ func (h *holding) move(ctx context.Context, t *tenure, to uint64, batch []*queue
 // endHandOver ends a hand-over that is under way, tells the log of what has gone, and lets what has
 // not be attempted again.
 func (h *holding) endHandOver(ctx context.Context) error {
-	done, err := h.queue.EndHandOver(ctx, h.id(), h.n.elsewhere)
+	done, err := h.queue.EndHandOver(ctx, h.ID(), h.n.elsewhere)
 	if err != nil {
 		return err
 	}
@@ -332,7 +332,7 @@ func (h *holding) logHandedOver(done queue.HandedOver, batch []*queue.Stored) {
 	words := fmt.Sprintf(
 		"handed over to %s, for %s is to go",
 		h.n.groupName(done.Group),
-		h.n.groupName(h.id()),
+		h.n.groupName(h.ID()),
 	)
 	for _, id := range done.IDs {
 		r := &maillog.Record{Type: maillog.HandedOver, At: h.n.now(), ID: id, Text: words}

@@ -146,7 +146,7 @@ func (n *node) serveStill(w http.ResponseWriter, r *http.Request) {
 // have let go has come.
 func (n *node) still(ctx context.Context, key string, lasts time.Duration) error {
 	var all error
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		h.keepStill(key, lasts) // who does not own it may do so any moment
 		if lasts > 0 && h.tenure.Load() != nil {
 			all = errors.Join(all, h.arrived(ctx))
@@ -176,14 +176,14 @@ func (h *holding) arrived(ctx context.Context) error {
 	case h.handing.gate <- struct{}{}:
 		<-h.handing.gate
 	case <-ctx.Done():
-		return fmt.Errorf("messages go from %s to another group just now", h.n.groupName(h.id()))
+		return fmt.Errorf("messages go from %s to another group just now", h.n.groupName(h.ID()))
 	}
 	is, err := h.queue.Handing()
 	if err == nil && is.OnTheWay > 0 {
 		err = fmt.Errorf(
 			"%d messages are on their way from %s to %s, which does not answer",
 			is.OnTheWay,
-			h.n.groupName(h.id()),
+			h.n.groupName(h.ID()),
 			h.n.groupName(is.Group),
 		)
 	}

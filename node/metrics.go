@@ -50,7 +50,7 @@ func (n *node) adminHosts() []string {
 
 // operatorsQueues are the queues that this node owns.
 func (n *node) operatorsQueues() (all []admin.LocalQueue) {
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		if t := h.tenure.Load(); t != nil && t.holds() {
 			all = append(all, admin.LocalQueue{
 				Group: h.group.ID(), Queue: operatorsQueue{h.queue, t.scheduler}, Holds: t.holds,
@@ -134,7 +134,7 @@ func (n *node) observeSMTP(o telemetry.Observer) {
 // queueStats are the figures of the queues that this node owns, together: so the sum over all nodes
 // counts everything once.
 func (n *node) queueStats() (sum queue.Stats) {
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		if h.tenure.Load() == nil {
 			continue
 		}
@@ -155,7 +155,7 @@ func (n *node) queueStats() (sum queue.Stats) {
 }
 
 func (n *node) deliveryStats() (sum delivery.Stats, reports uint64) {
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		s, made := h.delivered()
 		sum = sumDelivery(sum, s)
 		reports += made

@@ -30,7 +30,7 @@ func (n *node) newerRoutes(m *http.ServeMux) {
 
 func (n *node) noted() noted {
 	s := noted{Control: n.control.Noted(), Queues: map[uint64]string{}}
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		s.Queues[h.group.ID()] = h.queue.Noted()
 	}
 	return s
@@ -43,7 +43,7 @@ func (c operatorsCluster) Note(ctx context.Context, text string) (any, error) {
 		if err := n.changes.Note(ctx, protocol, text); err != nil {
 			return nil, said(err)
 		}
-		for _, h := range n.queues.list() {
+		for _, h := range n.queues.List() {
 			if h.tenure.Load() == nil {
 				continue
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/owner"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/delivery/mx"
@@ -62,8 +63,8 @@ type node struct {
 	users     *directory.Directory
 	editor    *directory.Editor
 	governor  *governor
-	queues    holdings[*holding]
-	shards    holdings[*shard]
+	queues    owner.Set[*holding]
+	shards    owner.Set[*shard]
 	boxes     *mailboxes
 	delivers  *localStore
 	home      atomic.Pointer[holding] // the queue for this node's own mail
@@ -264,7 +265,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()
-		return errors.Join(n.queues.stop(ctx), n.shards.stop(ctx), n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
+		return errors.Join(n.queues.Stop(ctx), n.shards.Stop(ctx), n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
 	})
 	n.waits.say("its home group, of which it is the only voter, to be led")
 	tick := time.NewTicker(2 * time.Millisecond)

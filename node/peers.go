@@ -55,13 +55,13 @@ func (n *node) report() report {
 		r.Ready = err.Error()
 	}
 	r.Groups = append(r.Groups, groupReport{Status: n.store.Group(cluster.ControlGroup).Status()})
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		left, _, _ := h.queue.Left()
 		barred, _ := h.queue.Suspensions()
 		handed, _ := h.queue.Handing()
 		r.Groups = append(r.Groups, groupReport{h.group.Status(), left, barred.Version, handed.Total, h.handing.waiting()})
 	}
-	for _, s := range n.shards.list() {
+	for _, s := range n.shards.List() {
 		held, _ := s.store.Stats() // rows that cannot be read have ended the node elsewhere
 		r.Groups = append(r.Groups, groupReport{Status: s.group.Status(), Messages: held.Messages})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/owner"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/rows"
@@ -20,7 +21,7 @@ import (
 // holding is this node's member of one queue group: the applied queue, and while the node owns the
 // group what delivers its mail.
 type holding struct {
-	ownership
+	replica
 	n       *node
 	queue   *queue.Queue
 	tenure  atomic.Pointer[tenure]
@@ -41,8 +42,8 @@ type tenure struct {
 
 // hold makes this node take part in a queue group. With first it is the group's first member.
 func (n *node) hold(id uint64, first bool) (*holding, error) {
-	h := &holding{n: n, ownership: ownership{group: n.store.Group(id), log: n.log}, handing: newHanding()}
-	h.begin = h.own
+	h := &holding{n: n, handing: newHanding()}
+	h.replica = n.newReplica(id, h.own)
 	h.queue = queue.New(queue.Options{
 		Member: n.self.Member, Budget: n.budget, IDs: n.ids, Forward: rows.ProposerFunc(h.group.Forward), Room: n.roomFor,
 		InFlight: func(id mail.ID, recipient uint32) bool {
@@ -55,11 +56,11 @@ func (n *node) hold(id uint64, first bool) (*holding, error) {
 		},
 	})
 	h.queue.Open(h.group)
-	return h, h.take(first, h.queue)
+	return h, h.join(first, h.queue)
 }
 
 // own makes this node the owner: from now on it takes the group's mail and delivers it.
-func (h *holding) own(ctx context.Context, term uint64) (tenancy, error) {
+func (h *holding) own(ctx context.Context, term uint64) (owner.Term, error) {
 	o, err := h.n.deliveryOptions(h, term)
 	if err != nil {
 		return nil, err
@@ -81,30 +82,30 @@ func (h *holding) own(ctx context.Context, term uint64) (tenancy, error) {
 	}
 	barred, err := h.queue.Suspensions()
 	if err != nil {
-		h.n.fail(fmt.Errorf("group %d: what is suspended cannot be read: %w", h.id(), err))
+		h.n.fail(fmt.Errorf("group %d: what is suspended cannot be read: %w", h.ID(), err))
 		return t, err
 	}
 	t.scheduler.Suspended(barred)
 	t.scheduler.Start()
-	h.n.log.Logf("group %d: this node is the owner (term %d)", h.id(), term)
+	h.n.log.Logf("group %d: this node is the owner (term %d)", h.ID(), term)
 	h.n.governor.wake()
 	return t, nil
 }
 
-func (t *tenure) number() uint64 { return t.term }
+func (t *tenure) Number() uint64 { return t.term }
 
 // holds reports whether this tenure lasts, and nobody else can own the queue.
 func (t *tenure) holds() bool {
 	return t.h.tenure.Load() == t && t.h.group.Holds(t.term) && t.h.queue.Owner()
 }
 
-func (t *tenure) finish(ctx context.Context) error {
+func (t *tenure) Finish(ctx context.Context) error {
 	t.h.tenure.CompareAndSwap(t, nil)
 	t.reporter.Stop()
 	return errors.Join(t.scheduler.Shutdown(ctx), t.h.queue.Stop(ctx))
 }
 
-func (t *tenure) abandon() {
+func (t *tenure) Abandon() {
 	if t.h.tenure.CompareAndSwap(t, nil) {
 		linger(t)
 	}
@@ -113,8 +114,8 @@ func (t *tenure) abandon() {
 	t.reporter.Stop()
 }
 
-// over keeps the figures.
-func (t *tenure) over() {
+// Over keeps the figures.
+func (t *tenure) Over() {
 	h := t.h
 	h.figures.Lock()
 	defer h.figures.Unlock()
@@ -124,10 +125,10 @@ func (t *tenure) over() {
 	h.reports += t.reporter.Made()
 }
 
-// stop ends the part that this node takes: what is under way is finished until ctx ends, and
+// Stop ends the part that this node takes: what is under way is finished until ctx ends, and
 // another member that is up to date gets the leadership.
-func (h *holding) stop(ctx context.Context) error {
-	owned, err := h.ownership.stop(ctx)
+func (h *holding) Stop(ctx context.Context) error {
+	owned, err := h.Owner.Stop(ctx)
 	if !owned {
 		ctx, cancel := context.WithTimeout(ctx, time.Second) // nobody waits for an answer any more
 		defer cancel()
@@ -215,7 +216,7 @@ func (n *node) accepting() (*holding, error) {
 	if h := n.home.Load(); h != nil && h.open() {
 		return h, nil
 	}
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		if h.open() {
 			if g, ok := n.control.Group(h.group.ID()); ok && g.State == "serving" {
 				return h, nil

@@ -5,40 +5,41 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"github.com/postroad/postroad/cluster/owner"
 	"github.com/postroad/postroad/mailbox"
 )
 
 // shard is this node's member of one group of mailboxes: the applied mailboxes, and while the node
 // owns the group all that is done to them.
 type shard struct {
-	ownership
+	replica
 	n      *node
 	number int
 	store  *mailbox.Store
-	term   atomic.Uint64 // of the present tenancy; 0: none
+	term   atomic.Uint64 // of the present term; 0: none
 }
 
 // holdShard makes this node take part in a group of mailboxes: that of shard number of so many.
 // With first it is the group's first member.
 func (n *node) holdShard(id uint64, number, of int, first bool) (*shard, error) {
-	s := &shard{n: n, number: number, ownership: ownership{group: n.store.Group(id), log: n.log}}
-	s.begin = s.own
+	s := &shard{n: n, number: number}
+	s.replica = n.newReplica(id, s.own)
 	s.store = mailbox.New(mailbox.Options{Shard: number, Shards: of, Lease: s.leads})
 	s.store.Open(s.group)
-	return s, s.take(first, s.store)
+	return s, s.join(first, s.store)
 }
 
 // leads reports whether this node surely is the owner.
 func (s *shard) leads() bool { return s.group.Holds(s.term.Load()) }
 
 // own makes this node the owner.
-func (s *shard) own(ctx context.Context, term uint64) (tenancy, error) {
+func (s *shard) own(ctx context.Context, term uint64) (owner.Term, error) {
 	s.term.Store(term)
 	if err := s.store.Start(ctx, s.group, nobodyWatches{}); err != nil {
 		s.term.Store(0)
 		return nil, err
 	}
-	s.n.log.Logf("group %d: this node is the owner of shard %d of the mailboxes (term %d)", s.id(), s.number, term)
+	s.n.log.Logf("group %d: this node is the owner of shard %d of the mailboxes (term %d)", s.ID(), s.number, term)
 	s.n.governor.wake()
 	return &shardTenure{s, term}, nil
 }
@@ -49,23 +50,23 @@ type shardTenure struct {
 	term uint64
 }
 
-func (t *shardTenure) number() uint64 { return t.term }
+func (t *shardTenure) Number() uint64 { return t.term }
 
-// finish answers what is pending; what is not by then is tried again elsewhere, under the same
+// Finish answers what is pending; what is not by then is tried again elsewhere, under the same
 // keys.
-func (t *shardTenure) finish(ctx context.Context) error {
+func (t *shardTenure) Finish(ctx context.Context) error {
 	t.s.store.Stop(ctx)
 	return nil
 }
 
-func (t *shardTenure) abandon() { t.s.store.Abandon() }
+func (t *shardTenure) Abandon() { t.s.store.Abandon() }
 
-func (t *shardTenure) over() { t.s.term.CompareAndSwap(t.term, 0) }
+func (t *shardTenure) Over() { t.s.term.CompareAndSwap(t.term, 0) }
 
-// stop ends the part that this node takes, and gives the leadership to another member that is up to
+// Stop ends the part that this node takes, and gives the leadership to another member that is up to
 // date.
-func (s *shard) stop(ctx context.Context) error {
-	_, err := s.ownership.stop(ctx)
+func (s *shard) Stop(ctx context.Context) error {
+	_, err := s.Owner.Stop(ctx)
 	return errors.Join(err, s.n.handOver(ctx, s.group))
 }
 

@@ -174,7 +174,7 @@ func (n *node) acknowledge(ctx context.Context, version uint64) []api.Acknowledg
 	}
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		if h.tenure.Load() == nil {
 			continue
 		}
@@ -204,7 +204,7 @@ func (g *governor) suspensions(ctx context.Context) {
 		g.noteSuspensions(all)
 		g.suspended = version
 	}
-	for _, h := range n.queues.list() {
+	for _, h := range n.queues.List() {
 		if h.tenure.Load() == nil {
 			continue
 		}

@@ -19,6 +19,8 @@ var levels = map[string]int{
 	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
+	// What stands on one of them.
+	"cluster/owner": 4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "operate/admin": 4,
@@ -50,6 +52,9 @@ var never = []struct{ who, what, instead string }{
 	{"cluster", module + "/internal/smtp", "cluster knows bytes, not mail: return plain errors"},
 	{"cluster", module + "/internal/dsn", "cluster knows bytes, not mail"},
 	{"cluster", module + "/internal/maillog", "cluster knows bytes, not mail: take a Logf"},
+	{"cluster/owner", module + "/cluster", "declare what you need of a group, as owner.Group"},
+	{"cluster/owner", module + "/internal/mail", "terms are of bytes, not of mail"},
+	{"cluster/owner", module + "/internal/maillog", "take a Logf"},
 	{"queue", "net", "the queue has no sockets; addresses are net/netip's"},
 	{"queue", "net/http", "the queue has no sockets: operate/admin serves it"},
 	{"mailbox", "net", "the mailbox store has no sockets"},

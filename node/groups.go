@@ -1,0 +1,115 @@
+package node
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/owner"
+)
+
+// replica is this node's member of a group of any kind, as which it can become the group's owner.
+type replica struct {
+	*owner.Owner
+	group   *cluster.Group
+	accepts atomic.Bool // mail may come: as many members as there should be have been seen at some time
+}
+
+// yieldTime bounds how long what is under way is waited for when a group is given away.
+const yieldTime = 10 * time.Second
+
+// newReplica returns this node's member of a group in which it takes no part yet.
+func (n *node) newReplica(id uint64, begin func(ctx context.Context, term uint64) (owner.Term, error)) replica {
+	g := n.store.Group(id)
+	return replica{group: g, Owner: owner.New(owner.Options{
+		Group: g, Begin: begin, YieldTime: yieldTime, StopTime: stopTimeout, Logf: n.log.Logf, Errorf: n.log.Errorf,
+	})}
+}
+
+// join makes this node take part in the group. With first it is the group's first member.
+func (r *replica) join(first bool, machine cluster.StateMachine) error {
+	join := r.group.Join
+	if first {
+		join = r.group.Start
+	}
+	return r.Take(func(led func(term uint64)) error { return join(machine, led) })
+}
+
+// base is what the governor needs of every kind of holding.
+func (r *replica) base() *replica { return r }
+
+// part is a holding of any kind.
+type part interface {
+	ID() uint64
+	Stop(ctx context.Context) error
+	base() *replica
+}
+
+// parts are all groups but the control group in which this node takes part.
+func (n *node) parts() (all []part) {
+	for _, h := range n.queues.List() {
+		all = append(all, h)
+	}
+	for _, s := range n.shards.List() {
+		all = append(all, s)
+	}
+	return all
+}
+
+// part returns this node's part in a group; nil: it takes none.
+func (n *node) part(group uint64) part {
+	if h := n.queues.Get(group); h != nil {
+		return h
+	}
+	if s := n.shards.Get(group); s != nil {
+		return s
+	}
+	return nil
+}
+
+// join makes this node take part in a group, if it does not yet.
+func (n *node) join(g control.Group) error {
+	first := g.State == control.GroupNew && g.Home == n.self.Member
+	switch {
+	case g.Kind == control.KindQueue && n.queues.Get(g.ID) == nil:
+		h, err := n.hold(g.ID, first)
+		if err != nil {
+			return err
+		}
+		n.queues.Add(h)
+	case g.Kind == control.KindMailbox && n.shards.Get(g.ID) == nil:
+		s, err := n.holdShard(g.ID, g.Shard, len(n.control.Shards()), first)
+		if err != nil {
+			return err
+		}
+		n.shards.Add(s)
+	}
+	return nil
+}
+
+// leaveGroup ends this node's part in a group that has gone elsewhere, and deletes what it held of
+// it.
+func (n *node) leaveGroup(p part) error {
+	ctx, cancel := context.WithTimeout(context.Background(), yieldTime)
+	defer cancel()
+	p.Stop(ctx)
+	err := n.retire(p.ID())
+	switch p := p.(type) { // only now: it may be wanted here again, and begins anew then
+	case *holding:
+		n.queues.Remove(p)
+	case *shard:
+		n.shards.Remove(p)
+	}
+	return err
+}
+
+// retire deletes what this node holds of a group in which it does not take part any more.
+func (n *node) retire(group uint64) error {
+	err := n.store.Retire(group)
+	if err == nil {
+		n.log.Logf("group %d has gone elsewhere: what this node held of it is deleted", group)
+	}
+	return err
+}
