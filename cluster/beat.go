@@ -56,6 +56,8 @@ type beat struct {
 	term   uint64
 	asked  int64           // when raft asked last
 	answer chan beatResult // of the call that waits, nil: none does
+	last   beatAnswer      // that no call has had
+	read   int64           // when that came in
 }
 
 type beatResult struct {
@@ -98,7 +100,14 @@ func (b *beats) ask(g *Group, term uint64) (beatAnswer, error) {
 	} else if t.answer != nil {
 		t.answer <- beatResult{err: errBeatOver}
 	}
-	*t = beat{g, term, monotonic(), c}
+	now := monotonic()
+	if t.term == term && t.read > 0 && now-t.read < b.every()/tellFresh {
+		t.asked, t.read = now, 0
+		last := t.last
+		b.mu.Unlock()
+		return last, nil
+	}
+	*t = beat{g: g, term: term, asked: now, answer: c}
 	b.mu.Unlock()
 	select {
 	case b.kick <- struct{}{}:
@@ -221,6 +230,7 @@ func (b *beats) exchange(c *beatConn, asks []beatAsk, groups []*beat) *beatConn 
 		defer b.mu.Unlock()
 		for _, t := range groups {
 			t.g.quiet.stir() // who was told what is known no more
+			t.g.brisk()
 			t.end(beatResult{err: err})
 		}
 		return nil
@@ -244,10 +254,17 @@ func (b *beats) take(ask beatAsk, t *beat, a beatAnswer, sent int64) {
 	if a.state == beatAway {
 		r.err = errBeatAway
 	}
+	now := monotonic()
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if t.term == ask.term && t.answer != nil && (!good || g.tellings.due(b.to, g.servers(), monotonic(), b.every())) {
+	if t.term == ask.term {
+		if good && t.answer == nil {
+			t.last, t.read = a, now
+		}
 		t.end(r)
+	}
+	b.mu.Unlock()
+	if good && g.isCalm() && g.telling.due(now, b.every()) {
+		g.nudge()
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // often another for two that stand at once. Here one goroutine of the node knows when each group's
 // leader was heard last, and has raft stand just then. The voters stand one after the other, in an
 // order that differs from group to group: the first wins, and the next one only stands if it did
-// not. raft's timers are longer, and for what goes wrong.
+// not. raft's timers are longer, and for what goes wrong (pace.go).
 
 const (
 	rankShare   = 5                      // of a heartbeat timeout, between two that stand
@@ -22,9 +22,6 @@ const (
 	readingTime = 250 * time.Millisecond // for that, at most: twice as long as it stood still
 	startTime   = 150 * time.Millisecond // for a leader that there is to be heard by a member that has just started
 )
-
-// raftTimeout is raft's own heartbeat and election timeout.
-func (n *Node) raftTimeout() time.Duration { return n.opts.HeartbeatTimeout * 5 / 4 }
 
 // longest is what a leader of a version before counts on an answer, and what such a member takes to
 // stand.
@@ -51,13 +48,17 @@ func (n *Node) watchLeaders() {
 		for _, g := range n.started() {
 			at, ok := g.turn()
 			switch {
+			case !ok && g.reachesAll():
+				g.calm()
 			case !ok:
+				g.brisk()
 			case at <= now && notBefore <= now && g.mayStand() == nil:
 				g.stand()
 				due = min(due, now+int64(standAgain))
 			case at <= now && notBefore <= now:
+				g.brisk()
 			default:
-				g.settle()
+				g.settle(now)
 				due = min(due, max(at, notBefore))
 			}
 		}
@@ -112,26 +113,21 @@ func (g *Group) stand() {
 	g.stood.note(g)
 	g.tune(func(c *raft.ReloadableConfig) {
 		c.HeartbeatTimeout = min(g.lease.timeout, c.HeartbeatTimeout-1)
+		c.ElectionTimeout = g.node.raftTimeout()
 	})
 }
 
-// settle gives raft its long timeouts back when a leader was heard since.
-func (g *Group) settle() {
+// settle gives raft the timeouts back that it had before this member stood, and longer ones if a
+// leader is heard.
+func (g *Group) settle(now int64) {
 	g.ahead.Store(false)
-	if g.raft.ReloadableConfig().HeartbeatTimeout < g.node.raftTimeout() {
-		g.tune(func(c *raft.ReloadableConfig) { c.HeartbeatTimeout = g.node.raftTimeout() })
+	if now-g.hearing.heard.Load() < int64(g.lease.timeout) {
+		g.calm()
+		return
 	}
-}
-
-// tune changes what raft lets be changed while it runs.
-func (g *Group) tune(change func(*raft.ReloadableConfig)) {
-	g.tuning.Lock()
-	defer g.tuning.Unlock()
-	c := g.raft.ReloadableConfig()
-	change(&c)
-	if err := g.raft.ReloadConfig(c); err != nil {
-		g.node.opts.Logf("settings of group %d: %v", g.id, err)
-	}
+	g.tune(func(c *raft.ReloadableConfig) {
+		c.HeartbeatTimeout = max(c.HeartbeatTimeout, g.node.raftTimeout())
+	})
 }
 
 // askPreVote is how often a candidate asks a member again that would not vote for it yet.

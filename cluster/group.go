@@ -39,7 +39,7 @@ type Group struct {
 	lease      lease
 	hearing    hearing
 	quiet      quiet
-	tellings   tellings
+	telling    telling
 	stood      stood
 	ahead      atomic.Bool                 // this member has more than one that stood, and waits for nobody (contest.go)
 	yield      func(context.Context) error // see OnTransfer
@@ -198,6 +198,7 @@ func (g *Group) watchLeadership(tell func(term uint64)) {
 		if !leader {
 			return
 		}
+		g.brisk()
 		term := g.raft.CurrentTerm()
 		g.lease.renew(g.serverID(), g.servers())
 		if g.raft.Barrier(0).Error() == nil {

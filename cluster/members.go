@@ -132,6 +132,7 @@ func (g *Group) Transfer(ctx context.Context, to uint16) error {
 	g.noLease.Store(noEnd)
 	g.lease.until.Store(0)
 	g.handing.begin()
+	g.brisk()
 	err := g.raft.LeadershipTransferToServer(serverID(to), raft.ServerAddress(serverID(to))).Error()
 	safe := monotonic()
 	if told := g.handing.end(); told > 0 {

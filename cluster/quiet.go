@@ -18,7 +18,7 @@ import (
 // broke then, and the request is sent.
 
 const (
-	quietTimes = 16 // heartbeat timeouts that a call waits at most
+	quietTimes = 64 // heartbeat timeouts that a call waits at most
 	freshShare = 3  // part of a heartbeat timeout: how old the last answer to a heartbeat may then be
 )
 

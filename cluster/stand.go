@@ -48,6 +48,13 @@ func (h *handing) end() (told int64) {
 	return h.told
 }
 
+// underWay reports whether this member hands over, or is to stand when it is told to.
+func (h *handing) underWay() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open || monotonic() < h.until.Load()
+}
+
 // tell notes that the other member is told to stand now; false: the transfer has ended.
 func (h *handing) tell() bool {
 	h.mu.Lock()
@@ -88,6 +95,7 @@ func (n *Node) serveStand(w http.ResponseWriter, r *http.Request) {
 	switch err := g.mayStand(); err {
 	case nil:
 		g.handing.until.Store(monotonic() + int64(g.standTime()))
+		g.brisk() // should it not be elected at once, it tries again as any candidate
 	default:
 		http.Error(w, err.Error(), http.StatusConflict)
 	}

@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// raft's own timers. Each follower looks after one to two heartbeat timeouts whether its leader was
+// heard, and each leader asks for heartbeats of each of the others at a tenth of that. In a quiet
+// group both only back up what this package does: watchLeaders has groups stand, and frames of
+// heartbeats go out for as long as raft leads. But each is a wake-up of its own, and an idle node
+// had more of these than of all others.
+//
+// So raft's timers are long while a group is calm: on a voter that hears its leader, and on a leader
+// whose frames each of the others answers. They are short in all other cases, and from before a
+// member is to take over until that is done: no election takes longer. A member starts with short
+// ones. raft wants its election timeout to be at least the heartbeat timeout, so both change.
+
+// calmTimes is how long raft's timeouts are in a calm group, in heartbeat timeouts. A tenth of it
+// is to be more than a frame's interval: then the frames have raft ask (telling.go).
+const calmTimes = 6
+
+// raftTimeout is raft's own heartbeat and election timeout, where the group is not calm.
+func (n *Node) raftTimeout() time.Duration { return n.opts.HeartbeatTimeout * 5 / 4 }
+
+func (n *Node) calmTimeout() time.Duration { return n.opts.HeartbeatTimeout * calmTimes }
+
+// isCalm reports whether raft's timeouts are the long ones.
+func (g *Group) isCalm() bool {
+	return g.raft.ReloadableConfig().HeartbeatTimeout > g.node.raftTimeout()
+}
+
+// calm gives raft the long timeouts, unless a transfer is under way.
+func (g *Group) calm() {
+	g.tune(func(c *raft.ReloadableConfig) {
+		long := g.node.calmTimeout()
+		nudged := c.ElectionTimeout == long && c.HeartbeatTimeout > long-time.Millisecond
+		if nudged || g.handing.underWay() {
+			return
+		}
+		c.HeartbeatTimeout, c.ElectionTimeout = long, long
+	})
+}
+
+// brisk gives raft the short timeouts. It looks at its timers at once.
+func (g *Group) brisk() {
+	g.tune(func(c *raft.ReloadableConfig) {
+		if short := g.node.raftTimeout(); c.HeartbeatTimeout > short {
+			c.HeartbeatTimeout, c.ElectionTimeout = short, short
+		}
+	})
+}
+
+// nudge has the raft of a calm leader ask for heartbeats now: it does when its timeout becomes
+// shorter.
+func (g *Group) nudge() {
+	g.tune(func(c *raft.ReloadableConfig) {
+		if c.HeartbeatTimeout > g.node.raftTimeout() {
+			c.HeartbeatTimeout--
+		}
+	})
+}
+
+// reachesAll reports whether this member leads and each of the others answers its frames.
+func (g *Group) reachesAll() bool {
+	if g.raft.State() != raft.Leader {
+		return false
+	}
+	for _, s := range g.servers() {
+		if s.ID == g.serverID() {
+			continue
+		}
+		ago, _, ok := g.lease.contact(s.ID)
+		if !ok || ago > g.lease.timeout || g.node.beatsTo(memberOf(s.ID)).link() == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// tune changes what raft lets be changed while it runs.
+func (g *Group) tune(change func(*raft.ReloadableConfig)) {
+	g.tuning.Lock()
+	defer g.tuning.Unlock()
+	old := g.raft.ReloadableConfig()
+	c := old
+	change(&c)
+	if c == old {
+		return
+	}
+	if err := g.raft.ReloadConfig(c); err != nil {
+		g.node.opts.Logf("settings of group %d: %v", g.id, err)
+	}
+}

@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// calmAll waits until each member that runs has long timeouts.
+func (m *many) calmAll() {
+	m.t.Helper()
+	m.until("all members are calm", func() bool {
+		for _, x := range m.members {
+			if x.node != nil && !x.g.isCalm() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// TestCalm: raft's timeouts are long while all members are there, short on a leader whose frames one
+// of them does not answer, and on a member that stands.
+func TestCalm(t *testing.T) {
+	m, one := newThree(t)
+	m.calmAll()
+	m.stop(m.members[3])
+	m.until("the leader is brisk", func() bool { return !one.g.isCalm() })
+	m.start(3)
+	m.calmAll()
+	if m.leader() != one {
+		t.Fatal("the leader has changed")
+	}
+	m.stop(one)
+	m.until("another one leads, and is brisk", func() bool {
+		for _, x := range m.members {
+			if x.node != nil && x.g.Leading() != 0 && !x.g.isCalm() {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// TestFramesHaveRaftAsk: in a calm group raft hears of an answer of each of the others with the
+// frames.
+func TestFramesHaveRaftAsk(t *testing.T) {
+	m, one := newThree(t)
+	m.calmAll()
+	for _, other := range []uint16{2, 3} {
+		b := one.node.beatsTo(other)
+		asked := func() int64 {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.led[HomeGroup].asked
+		}
+		for range 5 {
+			last, nudged := asked(), one.g.telling.at.Load()
+			m.until("raft asks", func() bool { return asked() > last && one.g.telling.at.Load() > nudged })
+		}
+	}
+	if one.g.raft.State() != raft.Leader || !one.g.isCalm() {
+		t.Error("the leader is not calm any more")
+	}
+}
+
+// TestBriskForATransfer: timeouts are short where a transfer is under way, and stay so.
+func TestBriskForATransfer(t *testing.T) {
+	m, one := newThree(t)
+	m.calmAll()
+	two := m.members[2].g
+	two.handing.until.Store(monotonic() + int64(time.Hour))
+	two.brisk()
+	two.calm()
+	if two.isCalm() {
+		t.Error("it is calm, and may be told to stand")
+	}
+	two.handing.until.Store(0)
+	one.g.handing.begin()
+	one.g.brisk()
+	one.g.calm()
+	if one.g.isCalm() {
+		t.Error("it is calm, and hands over")
+	}
+	one.g.handing.end()
+	m.calmAll()
+}
