@@ -49,7 +49,7 @@ func (n *Node) watchLeaders() {
 			at, ok := g.turn()
 			switch {
 			case !ok && g.reachesAll():
-				g.calm()
+				g.calm(calmLeader)
 			case !ok:
 				g.brisk()
 			case at <= now && notBefore <= now && g.mayStand() == nil:
@@ -122,7 +122,7 @@ func (g *Group) stand() {
 func (g *Group) settle(now int64) {
 	g.ahead.Store(false)
 	if now-g.hearing.heard.Load() < int64(g.lease.timeout) {
-		g.calm()
+		g.calm(calmFollower)
 		return
 	}
 	g.tune(func(c *raft.ReloadableConfig) {

@@ -17,24 +17,27 @@ import (
 // member is to take over until that is done: no election takes longer. A member starts with short
 // ones. raft wants its election timeout to be at least the heartbeat timeout, so both change.
 
-// calmTimes is how long raft's timeouts are in a calm group, in heartbeat timeouts. A tenth of it
-// is to be more than a frame's interval: then the frames have raft ask (telling.go).
-const calmTimes = 6
+// How long raft's timeouts are in a calm group, in heartbeat timeouts. A tenth of a leader's is to
+// be more than a frame's interval: then the frames have raft ask (telling.go). Twice that and a
+// frame is to be less than raft's lease: they cannot while raft's main loop writes to a slow disk,
+// and then raft is to ask by itself in time.
+const (
+	calmFollower = 8
+	calmLeader   = 3
+)
 
 // raftTimeout is raft's own heartbeat and election timeout, where the group is not calm.
 func (n *Node) raftTimeout() time.Duration { return n.opts.HeartbeatTimeout * 5 / 4 }
-
-func (n *Node) calmTimeout() time.Duration { return n.opts.HeartbeatTimeout * calmTimes }
 
 // isCalm reports whether raft's timeouts are the long ones.
 func (g *Group) isCalm() bool {
 	return g.raft.ReloadableConfig().HeartbeatTimeout > g.node.raftTimeout()
 }
 
-// calm gives raft the long timeouts, unless a transfer is under way.
-func (g *Group) calm() {
+// calm gives raft long timeouts, unless a transfer is under way.
+func (g *Group) calm(times time.Duration) {
 	g.tune(func(c *raft.ReloadableConfig) {
-		long := g.node.calmTimeout()
+		long := times * g.lease.timeout
 		nudged := c.ElectionTimeout == long && c.HeartbeatTimeout > long-time.Millisecond
 		if nudged || g.handing.underWay() {
 			return

@@ -72,14 +72,14 @@ func TestBriskForATransfer(t *testing.T) {
 	two := m.members[2].g
 	two.handing.until.Store(monotonic() + int64(time.Hour))
 	two.brisk()
-	two.calm()
+	two.calm(calmFollower)
 	if two.isCalm() {
 		t.Error("it is calm, and may be told to stand")
 	}
 	two.handing.until.Store(0)
 	one.g.handing.begin()
 	one.g.brisk()
-	one.g.calm()
+	one.g.calm(calmLeader)
 	if one.g.isCalm() {
 		t.Error("it is calm, and hands over")
 	}
