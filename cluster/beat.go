@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // The heartbeats of all groups that this node leads go to a member in one frame each beatEvery,
@@ -150,6 +151,7 @@ func (b *beats) run() {
 // rest waits until it is time for the next frame; false: the node closes. A node that is idle is to
 // wake once for all that it sends and hears. So frames go to all members at the same time, and as
 // soon as one has come from the first of the members that send some; its own time is a little later.
+// What looks around every now and then does so in the same wake-up (clock.Together).
 func (b *beats) rest(timer *time.Timer, sent int64) bool {
 	every := b.every()
 	due := sent - sent%every + every
@@ -160,9 +162,11 @@ func (b *beats) rest(timer *time.Timer, sent int64) bool {
 	for {
 		select {
 		case <-timer.C:
+			clock.Beat()
 			return true
 		case <-b.step:
 			if monotonic()-sent > every-every/stepEarly {
+				clock.Beat()
 				return true
 			}
 		case <-b.n.closing:

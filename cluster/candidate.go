@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // Who stands for election, and when. raft's own timers are random between one and two timeouts, and
@@ -17,7 +19,7 @@ import (
 const (
 	rankShare   = 5                      // of a heartbeat timeout, between two that stand
 	standAgain  = 20 * time.Millisecond  // between two tries to make raft stand
-	standLook   = 300 * time.Millisecond // the most between two looks
+	standLook   = 320 * time.Millisecond // the most between two looks
 	lateness    = 50 * time.Millisecond  // of a look: the process stood still, and what leaders said meanwhile may wait to be read
 	readingTime = 250 * time.Millisecond // for that, at most: twice as long as it stood still
 	startTime   = 150 * time.Millisecond // for a leader that there is to be heard by a member that has just started
@@ -44,7 +46,7 @@ func (n *Node) watchLeaders() {
 		if late := now - due; late > int64(lateness) {
 			notBefore = now + min(2*late, int64(readingTime))
 		}
-		due = now + int64(standLook)
+		due = now + int64(clock.Together(standLook))
 		for _, g := range n.started() {
 			at, ok := g.turn()
 			switch {

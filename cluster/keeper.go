@@ -12,7 +12,11 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/postroad/postroad/cluster/logstore"
+	"github.com/postroad/postroad/internal/clock"
 )
+
+// keeperLook is the time between two looks of the keeper, at most.
+const keeperLook = time.Second
 
 // keeper is the goroutine that keeps the log short: it takes markers, moves what is left in almost
 // empty segments, and writes the high-water mark.
@@ -37,11 +41,12 @@ func (k *keeper) start(n *Node) {
 
 // watch gives the node up when a write to the log hangs. It touches no disk itself.
 func (k *keeper) watch() {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTimer(keeperLook)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			tick.Reset(clock.Together(keeperLook))
 			if took := k.n.log.Writing(); took > k.n.opts.StallLimit {
 				k.n.fail(fmt.Errorf("a write to the log has taken %v", took))
 			}
@@ -60,11 +65,12 @@ func (k *keeper) halt() {
 }
 
 func (k *keeper) run() {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTimer(keeperLook)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
+			tick.Reset(clock.Together(keeperLook))
 			k.noteKnown()
 			_ = k.n.log.Mark() // an error has latched the store closed and been reported
 		case <-k.kick:

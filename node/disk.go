@@ -7,8 +7,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/smtp"
 )
+
+// pressureLook is the time between two looks at the disk, at most.
+const pressureLook = time.Second
 
 // pressure says why no new message can be taken: too little free disk. It looks once a second, so
 // that a look-up costs nothing. Pebble ends the process when the disk is full, which is why we stop
@@ -65,13 +69,14 @@ func (p *pressure) setAside(fs *syscall.Statfs_t, least float64) {
 }
 
 func (p *pressure) watch(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTimer(pressureLook)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			tick.Reset(clock.Together(pressureLook))
 			p.look()
 		}
 	}

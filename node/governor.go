@@ -11,6 +11,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/version"
 )
 
@@ -52,7 +53,7 @@ func (g *governor) wake() {
 }
 
 func (g *governor) run(ctx context.Context) {
-	tick := time.NewTicker(governTick)
+	tick := time.NewTimer(governTick)
 	defer tick.Stop()
 	for {
 		g.n.keepAddresses()
@@ -60,6 +61,7 @@ func (g *governor) run(ctx context.Context) {
 		g.round(ctx)
 		select {
 		case <-tick.C:
+			tick.Reset(clock.Together(governTick))
 		case <-g.kick:
 		case <-g.n.control.Changed():
 			g.n.port.Recheck()

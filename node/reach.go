@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // Times of the questions whether a member is there.
@@ -45,12 +46,13 @@ type absence struct {
 
 // run asks all members, at the same time, again and again.
 func (r *reach) run(ctx context.Context) {
-	tick := time.NewTicker(pingEvery)
+	tick := time.NewTimer(pingEvery)
 	defer tick.Stop()
 	for {
 		r.round(ctx)
 		select {
 		case <-tick.C:
+			tick.Reset(clock.Together(pingEvery))
 		case <-ctx.Done():
 			return
 		}

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // HolderOptions configure a Holder. All but Linger, Now and Logf are required.
@@ -197,7 +199,7 @@ func (h *Holder) tell(changed []*Site) {
 func (h *Holder) pause() time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now, d := h.o.Now(), lookAgain
+	now, d := h.o.Now(), clock.Together(lookAgain)
 	if h.failed > 0 {
 		d = askGap // another one may grant any moment
 	}

@@ -34,7 +34,7 @@ const (
 	hurryMost = 256                    // sites in a request that is repeated so soon
 	askGap    = 100 * time.Millisecond // between two requests at least
 	askWait   = time.Second            // for an answer
-	lookAgain = 250 * time.Millisecond // between two looks at who grants and how many groups there are
+	lookAgain = 320 * time.Millisecond // between two looks at who grants and how many groups there are
 )
 
 // Bounds of what is kept and sent.
