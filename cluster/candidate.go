@@ -50,7 +50,7 @@ func (n *Node) watchLeaders() {
 		for _, g := range n.started() {
 			at, ok := g.turn()
 			switch {
-			case !ok && g.reachesAll():
+			case !ok && g.leadsCalmly(now):
 				g.calm(calmLeader)
 			case !ok:
 				g.brisk()

@@ -40,6 +40,7 @@ type Group struct {
 	hearing    hearing
 	quiet      quiet
 	telling    telling
+	rest       rest
 	stood      stood
 	ahead      atomic.Bool                 // this member has more than one that stood, and waits for nobody (contest.go)
 	yield      func(context.Context) error // see OnTransfer
@@ -285,6 +286,9 @@ type proposal struct {
 // enqueue hands the proposal to raft. Its slot is given back, and its parts returned, when raft is
 // done with it, not when Propose returns.
 func (g *Group) enqueue(data []byte, parts [][]byte) *proposal {
+	if g.isCalm() {
+		g.brisk()
+	}
 	p := &proposal{done: make(chan struct{})}
 	ext := g.log.Lend(parts)
 	g.done.Go(func() {

@@ -13,18 +13,34 @@ import (
 // had more of these than of all others.
 //
 // So raft's timers are long while a group is calm: on a voter that hears its leader, and on a leader
-// whose frames each of the others answers. They are short in all other cases, and from before a
+// that has written nothing for a while, and whose frames each of the others answers. They are short
+// in all other cases, and from before a
 // member is to take over until that is done: no election takes longer. A member starts with short
 // ones. raft wants its election timeout to be at least the heartbeat timeout, so both change.
 
 // How long raft's timeouts are in a calm group, in heartbeat timeouts. A tenth of a leader's is to
 // be more than a frame's interval: then the frames have raft ask (telling.go). Twice that and a
-// frame is to be less than raft's lease: they cannot while raft's main loop writes to a slow disk,
-// and then raft is to ask by itself in time.
+// frame is to be less than raft's lease: they cannot while raft's main loop hangs in the first write
+// after a rest, and then raft is to ask by itself in time.
 const (
 	calmFollower = 8
 	calmLeader   = 3
+	restTimes    = 2 // heartbeat timeouts without a write, after which a leader may be calm
 )
+
+// rest is since when a group's log has not grown. It is for watchLeaders alone.
+type rest struct {
+	last  uint64
+	since int64 // on the process's clock
+}
+
+// quiet reports whether the log is as it was some time ago.
+func (r *rest) quiet(last uint64, now int64, least time.Duration) bool {
+	if last != r.last {
+		r.last, r.since = last, now
+	}
+	return now-r.since >= int64(least)
+}
 
 // raftTimeout is raft's own heartbeat and election timeout, where the group is not calm.
 func (n *Node) raftTimeout() time.Duration { return n.opts.HeartbeatTimeout * 5 / 4 }
@@ -65,9 +81,11 @@ func (g *Group) nudge() {
 	})
 }
 
-// reachesAll reports whether this member leads and each of the others answers its frames.
-func (g *Group) reachesAll() bool {
-	if g.raft.State() != raft.Leader {
+// leadsCalmly reports whether this member leads, has written nothing for a while, and each of the
+// others answers its frames.
+func (g *Group) leadsCalmly(now int64) bool {
+	last, _ := g.log.Last()
+	if !g.rest.quiet(last, now, restTimes*g.lease.timeout) || g.raft.State() != raft.Leader {
 		return false
 	}
 	for _, s := range g.servers() {

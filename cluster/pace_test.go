@@ -43,6 +43,28 @@ func TestCalm(t *testing.T) {
 	})
 }
 
+// TestBriskWhileItWrites: a leader that has something to write has short timeouts, until it has
+// written nothing for a while.
+func TestBriskWhileItWrites(t *testing.T) {
+	m, one := newThree(t)
+	m.calmAll()
+	m.until("a write makes the leader brisk", func() bool {
+		m.put(one, 0, 1)
+		return !one.g.isCalm()
+	})
+	m.calmAll()
+	var r rest
+	for _, c := range []struct {
+		last  uint64
+		now   int64
+		quiet bool
+	}{{1, 10, false}, {1, 29, false}, {1, 30, true}, {2, 40, false}, {2, 60, true}} {
+		if r.quiet(c.last, c.now, 20) != c.quiet {
+			t.Errorf("entry %d at %d: quiet: %v", c.last, c.now, !c.quiet)
+		}
+	}
+}
+
 // TestFramesHaveRaftAsk: in a calm group raft hears of an answer of each of the others with the
 // frames.
 func TestFramesHaveRaftAsk(t *testing.T) {
