@@ -18,6 +18,9 @@ const (
 	inside = "inside" // these are the tests
 )
 
+// notArranged is the exit status of a first process that has started no tests. They have others.
+const notArranged = 125
+
 // Main runs the tests, which run returns the exit status of, in namespaces of their own.
 func Main(run func() int) int {
 	switch os.Getenv(Variable) {
@@ -50,7 +53,9 @@ func outside() (status int, ok bool) {
 			cmd.Process.Signal(s)
 		}
 	}()
-	return exitStatus(cmd.Wait()), true
+	status = exitStatus(cmd.Wait())
+	signal.Stop(pass)
+	return status, status != notArranged
 }
 
 // again is this program once more, with the same arguments. It dies with the thread that starts it.
@@ -68,8 +73,8 @@ func again(as string) *exec.Cmd {
 func confined() int {
 	runtime.LockOSThread()
 	if err := arrange(); err != nil {
-		fmt.Fprintln(os.Stderr, "confine:", err)
-		return 1
+		fmt.Fprintln(os.Stderr, "confine: the tests run without namespaces of their own:", err)
+		return notArranged
 	}
 	cmd := again(inside)
 	if err := cmd.Start(); err != nil {
