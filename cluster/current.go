@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // What a member has applied may be old: it has just started, or was cut off. Current makes sure
@@ -35,7 +37,7 @@ func (g *Group) Current(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if !pause(ctx, currentAgain) {
+		if !clock.Pause(ctx, currentAgain) {
 			return err
 		}
 	}
@@ -109,7 +111,7 @@ func (g *Group) heard() (uint64, error) {
 // applied waits until the state has everything up to an index.
 func (g *Group) applied(ctx context.Context, index uint64) error {
 	for !g.has(index) {
-		if !pause(ctx, appliedAgain) {
+		if !clock.Pause(ctx, appliedAgain) {
 			return fmt.Errorf(
 				"this node is still catching up with %s (at entry %d of %d)",
 				g,
@@ -161,16 +163,4 @@ func (g *Group) String() string {
 		return "the control group"
 	}
 	return fmt.Sprintf("group %d", g.id)
-}
-
-// pause waits, or returns false when ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // Raft takes two entries of one index and term for the same, and they need not be (reign.go). A
@@ -158,7 +160,7 @@ func (g *Group) meet(ctx context.Context, who speaker) error {
 		if err == nil || g.outlived(who.term) {
 			return nil // if only because raft refuses it
 		}
-		if !pause(ctx, meetAgain) {
+		if !clock.Pause(ctx, meetAgain) {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/bench/record"
 	"github.com/postroad/postroad/bench/report"
 	"github.com/postroad/postroad/bench/sink"
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // drain measures mail that comes while its destination is down, and then goes.
@@ -32,7 +33,7 @@ func (st *stage) drain(ctx context.Context) error {
 	if s.accepted == 0 {
 		return fmt.Errorf("it accepted nothing while the destination was down (%s)", s.why)
 	}
-	pause(ctx, settle)
+	clock.Pause(ctx, settle)
 	a.close()
 	st.result.Messages += s.accepted
 	st.result.Add("accept_rate", float64(s.accepted)/s.seconds)
@@ -49,7 +50,7 @@ func (st *stage) drain(ctx context.Context) error {
 	if err := st.drained(ctx, s, st.sink); err != nil {
 		return err
 	}
-	pause(ctx, settle)
+	clock.Pause(ctx, settle)
 	b.close()
 	at := timed(s.log, st.sink.Records())
 	st.result.Add("drain_rate", float64(s.accepted)/at.last.Sub(flushed).Seconds())
@@ -107,9 +108,9 @@ func (st *stage) kill(ctx context.Context) error {
 	}
 	at := <-killed
 	rules := record.Rules{Kills: []time.Time{at}, Window: 10 * time.Second}
-	for record.Check(s.log, st.sink.Records(), rules).Lost.N > 0 && pause(ctx, 200*time.Millisecond) {
+	for record.Check(s.log, st.sink.Records(), rules).Lost.N > 0 && clock.Pause(ctx, 200*time.Millisecond) {
 	}
-	pause(ctx, settle)
+	clock.Pause(ctx, settle)
 	a.close()
 	records := st.sink.Records()
 	st.result.Messages += s.accepted
@@ -176,7 +177,7 @@ func (st *stage) fill(ctx context.Context) (err error) {
 func (st *stage) rest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	for before := st.group.CPU(); pause(ctx, time.Second); {
+	for before := st.group.CPU(); clock.Pause(ctx, time.Second); {
 		now := st.group.CPU()
 		if now-before < 30*time.Millisecond {
 			return

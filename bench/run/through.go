@@ -9,6 +9,7 @@ import (
 
 	"github.com/postroad/postroad/bench/record"
 	"github.com/postroad/postroad/bench/sink"
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // patience is how long a measurement may take beyond its time: for a system that takes mail much
@@ -96,7 +97,7 @@ func (st *stage) through(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pause(ctx, settle)
+	clock.Pause(ctx, settle)
 	a.close()
 	at := timed(s.log, st.sink.Records())
 	seconds := at.last.Sub(s.begun).Seconds()
@@ -137,7 +138,7 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 		return err
 	}
 	for st.tool.Count.Load()-before < int64(count) {
-		if !pause(ctx, 5*time.Millisecond) {
+		if !clock.Pause(ctx, 5*time.Millisecond) {
 			return fmt.Errorf("%d messages were acknowledged and %d arrived in time: %w", count, st.tool.Count.Load()-before, ctx.Err())
 		}
 	}
@@ -147,7 +148,7 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 	if a == nil {
 		return nil
 	}
-	pause(ctx, settle)
+	clock.Pause(ctx, settle)
 	a.close()
 	st.figures(s, a, seconds)
 	if got := st.tool.Count.Load() - before; got != int64(count) {
@@ -180,7 +181,7 @@ func (st *stage) arrived(ctx context.Context, s *sending) error {
 				return nil
 			}
 		}
-		if !pause(ctx, 20*time.Millisecond) {
+		if !clock.Pause(ctx, 20*time.Millisecond) {
 			return st.late(s, ctx.Err())
 		}
 	}
@@ -197,7 +198,7 @@ func (st *stage) urging(ctx context.Context, to *sink.Server, stalled time.Durat
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		for seen := to.Counts().Messages; pause(watching, stalled); {
+		for seen := to.Counts().Messages; clock.Pause(watching, stalled); {
 			n := to.Counts().Messages
 			if n == seen && st.system.flush(watching) == nil {
 				times++
@@ -281,15 +282,5 @@ func (st *stage) sayIntegrity() {
 	}
 	if st.urged > 0 {
 		st.result.Integrity += fmt.Sprintf("; asked %d times to try again what it had put off", st.urged)
-	}
-}
-
-// pause waits; it is false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -75,7 +76,7 @@ func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) boo
 		t := s.combine(a.verb, parts)
 		missing := t.MissingGroups()
 		doubts = append(doubts, doubtful(these, len(missing) > 0)...)
-		if a.verb == "list" || len(missing) == 0 || again && time.Now().After(end) || !pause(ctx, askEvery) {
+		if a.verb == "list" || len(missing) == 0 || again && time.Now().After(end) || !clock.Pause(ctx, askEvery) {
 			t.Miss(doubts...)
 			return t
 		}
@@ -102,16 +103,6 @@ func doubtful(parts []*api.Total, left bool) (all []api.Missing) {
 		}
 	}
 	return all
-}
-
-// pause waits, or returns false when ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // roll calls the roll: each group that there is must have answered through some other source.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // action says what a step is to people, how it begins and how it ends.
@@ -239,7 +241,7 @@ func (d *Driver) insist(
 		if errors.As(err, &status) && !temporary(status.Status) {
 			return err
 		}
-		pause(ctx, time.Second) // it has not joined yet
+		clock.Pause(ctx, time.Second) // it has not joined yet
 	}
 }
 

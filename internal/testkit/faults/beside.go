@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // alone is how long those that are there may do without who is away, after a damaged node was
@@ -25,7 +27,7 @@ func (d *Driver) damaged(ctx context.Context, s Step, nodes []*Node, hit *Node) 
 	if err != nil {
 		return err
 	}
-	pause(ctx, s.For) // mail that those who lag do not hear of
+	clock.Pause(ctx, s.For) // mail that those who lag do not hear of
 	away := pick(nodes, s.Away)
 	at, err := d.strike(s, hit, away, since)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // Settle waits until everything that was acknowledged has arrived, or nothing has arrived for as
@@ -30,7 +32,7 @@ func (w *World) Settle(ctx context.Context, tries []Try, patience time.Duration)
 			}
 		}
 		seen += len(got)
-		if len(missing) == 0 || !pause(ctx, 200*time.Millisecond) {
+		if len(missing) == 0 || !clock.Pause(ctx, 200*time.Millisecond) {
 			return
 		}
 	}
@@ -115,7 +117,7 @@ func (h *History) readLogs(ctx context.Context, c *Cluster) (err error) {
 		for _, n := range c.All() {
 			err = errors.Join(err, h.Attempts.Read(n))
 		}
-		if Check(h, Rules{}).Unlogged.N == 0 || time.Since(from) > logPatience || !pause(ctx, 200*time.Millisecond) {
+		if Check(h, Rules{}).Unlogged.N == 0 || time.Since(from) > logPatience || !clock.Pause(ctx, 200*time.Millisecond) {
 			return err
 		}
 	}

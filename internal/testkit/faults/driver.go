@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // Driver carries out schedules against a cluster and notes what it did. Faults come one after
@@ -48,7 +50,7 @@ func (d *Driver) say(format string, args ...any) {
 // Run carries out a schedule. An error says that the cluster did not come back, or ctx ended.
 func (d *Driver) Run(ctx context.Context, plan []Step) error {
 	for i, s := range plan {
-		if !pause(ctx, s.After) {
+		if !clock.Pause(ctx, s.After) {
 			return ctx.Err()
 		}
 		if err := d.Do(ctx, s); err != nil {
@@ -56,16 +58,6 @@ func (d *Driver) Run(ctx context.Context, plan []Step) error {
 		}
 	}
 	return nil
-}
-
-// pause waits; false: ctx ended.
-func pause(ctx context.Context, t time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(t):
-		return true
-	}
 }
 
 // Do carries out one fault, and returns when all nodes are ready again.
@@ -86,7 +78,7 @@ func (d *Driver) Do(ctx context.Context, s Step) error {
 	if d.Act != nil {
 		d.Act(s, nodes)
 	}
-	pause(ctx, s.For) // what was begun is ended also when ctx ends
+	clock.Pause(ctx, s.For) // what was begun is ended also when ctx ends
 	if err := end(ctx); err != nil {
 		return err
 	}

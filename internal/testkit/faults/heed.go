@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // This file is the operator: a node that ends by itself says why, and gets what its words and its
@@ -56,7 +58,7 @@ func (d *Driver) tend(ctx context.Context) error {
 		if time.Now().After(until) {
 			return fmt.Errorf("the cluster is not whole after %v: %s", d.patience(), why)
 		}
-		if !pause(ctx, 200*time.Millisecond) {
+		if !clock.Pause(ctx, 200*time.Millisecond) {
 			return ctx.Err()
 		}
 	}
@@ -126,7 +128,7 @@ func (d *Driver) heed(ctx context.Context, n *Node) error {
 		if d.ended[n] > restartLimit {
 			return fmt.Errorf("%s ends again and again with %d: %s", n.Name, status, words)
 		}
-		pause(ctx, time.Second)
+		clock.Pause(ctx, time.Second)
 		return n.Start()
 	}
 	return fmt.Errorf("%s has ended with %d, which no document knows: %s", n.Name, status, words)
@@ -198,7 +200,7 @@ func (d *Driver) isMember(ctx context.Context, n *Node) bool {
 				return false
 			}
 		}
-		pause(ctx, time.Second)
+		clock.Pause(ctx, time.Second)
 	}
 	return true // `cluster replace` says more
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // This file stops processes, fills disks and takes the power away in the middle of something. The
@@ -123,7 +125,7 @@ func (d *Driver) stopped(ctx context.Context, s Step, n *Node, midst string) err
 	if err != nil {
 		return err
 	}
-	pause(ctx, s.For)
+	clock.Pause(ctx, s.For)
 	if !s.Dies {
 		n.Resume()
 	} else {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postroad/postroad/internal/clock"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
 
@@ -208,7 +209,7 @@ func (p *Operators) do(ctx context.Context, v Verb) Verb {
 }
 
 func (p *Operators) handle(ctx context.Context) {
-	for pause(ctx, p.o.Pace) {
+	for clock.Pause(ctx, p.o.Pace) {
 		c, verb := p.choose()
 		if c == nil {
 			continue
@@ -229,7 +230,7 @@ func (p *Operators) handle(ctx context.Context) {
 }
 
 func (p *Operators) look(ctx context.Context) {
-	for pause(ctx, 2*p.o.Pace) {
+	for clock.Pause(ctx, 2*p.o.Pace) {
 		p.do(
 			ctx,
 			Verb{
@@ -246,11 +247,11 @@ func (p *Operators) suspend(ctx context.Context) {
 	for {
 		for _, verb := range []string{"suspend", "resume"} {
 			for p.do(ctx, Verb{Verb: verb, Domain: SuspendedDomain}).unsettled() {
-				if !pause(ctx, 500*time.Millisecond) {
+				if !clock.Pause(ctx, 500*time.Millisecond) {
 					return
 				}
 			}
-			if !pause(ctx, time.Second+time.Duration(p.roll(3000))*time.Millisecond) {
+			if !clock.Pause(ctx, time.Second+time.Duration(p.roll(3000))*time.Millisecond) {
 				return
 			}
 		}
@@ -269,7 +270,7 @@ func (p *Operators) Stop(ctx context.Context) ([]Try, []Verb) {
 	tries := p.load.Wait()
 	p.o.World.Answer(nil)
 	for _, v := range []Verb{{Verb: "resume", Domain: SuspendedDomain}, {Verb: "release", Domain: HandledDomain}, {Verb: "flush", Domain: HandledDomain}, {Verb: "flush", Domain: SuspendedDomain}} {
-		for p.do(ctx, v).unsettled() && pause(ctx, 500*time.Millisecond) {
+		for p.do(ctx, v).unsettled() && clock.Pause(ctx, 500*time.Millisecond) {
 		}
 	}
 	p.mu.Lock()

@@ -3,6 +3,8 @@ package faults
 import (
 	"context"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // Orphans are the messages of a node that has died: it had accepted them and not delivered them.
@@ -43,7 +45,7 @@ func (o *Orphans) AwaitFirst(ctx context.Context, w *World) (time.Duration, bool
 				return got[i].Accepted.Sub(o.since), true
 			}
 		}
-		if !pause(ctx, 20*time.Millisecond) {
+		if !clock.Pause(ctx, 20*time.Millisecond) {
 			break
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/clock"
 )
 
 // Status is what `postroad cluster status --json` says, as far as it is needed here.
@@ -118,7 +120,7 @@ func (c *Cluster) AwaitWhole(ctx context.Context) error {
 		if why == "" {
 			return nil
 		}
-		if !pause(ctx, 300*time.Millisecond) { // each question is a process of its own
+		if !clock.Pause(ctx, 300*time.Millisecond) { // each question is a process of its own
 			return fmt.Errorf("the cluster is not whole: %s: %w", why, ctx.Err())
 		}
 	}
