@@ -151,7 +151,7 @@ func (b *beats) run() {
 // rest waits until it is time for the next frame; false: the node closes. A node that is idle is to
 // wake once for all that it sends and hears. So frames go to all members at the same time, and as
 // soon as one has come from the first of the members that send some; its own time is a little later.
-// What looks around every now and then does so in the same wake-up (clock.Together).
+// Periodic looks happen in the same wake-up (clock.Together).
 func (b *beats) rest(timer *time.Timer, sent int64) bool {
 	every := b.every()
 	due := sent - sent%every + every

@@ -117,11 +117,8 @@ func (n *Node) answerBeats(c net.Conn, leader uint16) {
 	var answers []beatAnswer
 	id := serverID(leader)
 	request := &raft.AppendEntriesRequest{
-		RPCHeader: raft.RPCHeader{
-			ProtocolVersion: raft.ProtocolVersionMax,
-			ID:              []byte(id),
-			Addr:            []byte(id),
-		}, Leader: []byte(id),
+		RPCHeader: rpcHeader(id),
+		Leader:    []byte(id),
 	}
 	for !n.isClosing() {
 		b, err := readBeat(r, &in)

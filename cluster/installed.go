@@ -16,14 +16,13 @@ import (
 // It does not wait for what has still to be read of it.
 func (g *Group) answerInstalled(rpc raft.RPC) bool {
 	q, ok := rpc.Command.(*raft.InstallSnapshotRequest)
-	if !ok || !g.running.Load() || q.Term < g.currentTerm() || !g.hasEntry(q.LastLogIndex, q.LastLogTerm) {
+	if !ok || q.Term < g.currentTerm() || !g.hasEntry(q.LastLogIndex, q.LastLogTerm) {
 		return false
 	}
 	go func() { // it ends with the connection
 		_, err := io.Copy(io.Discard, rpc.Reader) // the next request follows
-		id := []byte(g.self())
 		rpc.Respond(&raft.InstallSnapshotResponse{
-			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: id, Addr: id},
+			RPCHeader: rpcHeader(g.serverID()),
 			Term:      g.currentTerm(),
 			Success:   err == nil,
 		}, err)

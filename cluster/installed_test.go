@@ -11,18 +11,8 @@ import (
 // leader sends that snapshot once more, and takes over no state for it.
 func TestSnapshotComesTwice(t *testing.T) {
 	m := newMany(t, 2)
-	m.smallLog = true
 	m.onFailure = func(err error) { t.Errorf("a member stopped: %v", err) }
-	one := m.start(1)
-	m.leader()
-	m.put(one, 0, 400)
-	m.until("the log has been cut", func() bool { // or is gone: 0
-		first, err := one.g.log.FirstIndex()
-		return err == nil && (first == 0 || first > 100)
-	})
-	two := m.start(2)
-	m.grow(2)
-	m.verify(two, 400)
+	one, two := m.takeOver()
 	n := 400
 	has, err := two.g.loadMarker()
 	for last, _ := two.g.log.Last(); err == nil && last < has.index+5; last, _ = two.g.log.Last() {
@@ -36,12 +26,12 @@ func TestSnapshotComesTwice(t *testing.T) {
 	}
 	last, _ := two.g.log.Last()
 	side := two.g.side.Load()
-	content, from := has.encode(), []byte(one.g.self())
+	content := has.encode()
 	q := &raft.InstallSnapshotRequest{
-		RPCHeader:          raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: from, Addr: from},
+		RPCHeader:          rpcHeader(one.g.serverID()),
 		SnapshotVersion:    raft.SnapshotVersionMax,
 		Term:               one.g.raft.CurrentTerm(),
-		Leader:             from,
+		Leader:             []byte(one.g.self()),
 		LastLogIndex:       has.index,
 		LastLogTerm:        has.term,
 		Configuration:      has.configuration,

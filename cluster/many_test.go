@@ -286,17 +286,7 @@ func TestThreeMembers(t *testing.T) {
 // content, and goes on from there, even after restarts.
 func TestStateIsTakenOver(t *testing.T) {
 	m := newMany(t, 2)
-	m.smallLog = true
-	one := m.start(1)
-	m.leader()
-	m.put(one, 0, 400)
-	m.until("the log has been cut", func() bool { // or is gone: 0
-		first, err := one.g.log.FirstIndex()
-		return err == nil && (first == 0 || first > 100)
-	})
-	two := m.start(2)
-	m.grow(2)
-	m.verify(two, 400)
+	one, two := m.takeOver()
 	if a := two.g.side.Load(); a != 1 {
 		t.Errorf("the state is on side %d: it came by the log", a)
 	}
@@ -307,6 +297,24 @@ func TestStateIsTakenOver(t *testing.T) {
 	m.verify(two, 450)
 	m.put(m.leader(), 450, 10)
 	m.verify(two, 460)
+}
+
+// takeOver returns a leader with 400 keys whose log is cut, and a member that has taken over its
+// state.
+func (m *many) takeOver() (one, two *member) {
+	m.t.Helper()
+	m.smallLog = true
+	one = m.start(1)
+	m.leader()
+	m.put(one, 0, 400)
+	m.until("the log has been cut", func() bool { // or is gone: 0
+		first, err := one.g.log.FirstIndex()
+		return err == nil && (first == 0 || first > 100)
+	})
+	two = m.start(2)
+	m.grow(2)
+	m.verify(two, 400)
+	return one, two
 }
 
 // TestLease: a leader that is cut off no longer holds its group when another does, and its

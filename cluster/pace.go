@@ -14,9 +14,9 @@ import (
 //
 // So raft's timers are long while a group is calm: on a voter that hears its leader, and on a leader
 // that has written nothing for a while, and whose frames each of the others answers. They are short
-// in all other cases, and from before a
-// member is to take over until that is done: no election takes longer. A member starts with short
-// ones. raft wants its election timeout to be at least the heartbeat timeout, so both change.
+// in all other cases, and from before a member is to take over until that is done: no election takes
+// longer. A member starts with short ones. raft wants its election timeout to be at least the
+// heartbeat timeout, so both change.
 
 // How long raft's timeouts are in a calm group, in heartbeat timeouts. A tenth of a leader's is to
 // be more than a frame's interval: then the frames have raft ask (telling.go). Twice that and a

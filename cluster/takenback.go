@@ -139,12 +139,9 @@ func (g *Group) noteKnown() error {
 }
 
 // overtakes reports whether another member's state would replace what this one knows to be
-// committed by something older.
+// committed by something older. A state whose last entry this member has was answered before.
 func (g *Group) overtakes(q *raft.InstallSnapshotRequest) bool {
-	if q.Term < g.currentTerm() || q.LastLogIndex > g.knownCommitted() {
-		return false
-	}
-	return !g.hasEntry(q.LastLogIndex, q.LastLogTerm)
+	return q.Term >= g.currentTerm() && q.LastLogIndex <= g.knownCommitted()
 }
 
 // firstHere is the first entry that this member's log has: what is older is in its state only.

@@ -108,6 +108,15 @@ func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress,
 	return t.NetworkTransport.InstallSnapshot(id, target, args, resp, data)
 }
 
+// rpcHeader is what raft puts into each request and answer of a member.
+func rpcHeader(id raft.ServerID) raft.RPCHeader {
+	return raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax,
+		ID:              []byte(id),
+		Addr:            []byte(id),
+	}
+}
+
 // isHeartbeat tells what raft's receiving side takes beside its main loop: a request that says
 // nothing but who leads.
 func isHeartbeat(q *raft.AppendEntriesRequest) bool {
