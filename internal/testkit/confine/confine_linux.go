@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What Variable says.
+// Values of Variable.
 const (
 	first  = "first"  // this is process 1 of the namespaces
 	inside = "inside" // these are the tests
@@ -44,17 +44,8 @@ func outside() (status int, ok bool) {
 	if err := cmd.Start(); err != nil {
 		return 0, false
 	}
-	// go test asks for the stacks of a test that has run for too long (SIGQUIT), an operator for
-	// the end.
-	pass := make(chan os.Signal, 8)
-	signal.Notify(pass, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
-	go func() {
-		for s := range pass {
-			cmd.Process.Signal(s)
-		}
-	}()
+	defer signal.Stop(passSignals(cmd))
 	status = exitStatus(cmd.Wait())
-	signal.Stop(pass)
 	return status, status != notArranged
 }
 
@@ -81,13 +72,7 @@ func confined() int {
 		fmt.Fprintln(os.Stderr, "confine:", err)
 		return 1
 	}
-	pass := make(chan os.Signal, 8)
-	signal.Notify(pass, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
-	go func() {
-		for s := range pass {
-			syscall.Kill(cmd.Process.Pid, s.(syscall.Signal))
-		}
-	}()
+	passSignals(cmd)
 	for {
 		var ended syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &ended, 0, nil)
@@ -102,6 +87,19 @@ func confined() int {
 			return ended.ExitStatus()
 		}
 	}
+}
+
+// passSignals hands on that go test asks for the stacks of a test that has run for too long
+// (SIGQUIT), or an operator for the end. It does so until signal.Stop of what it returns.
+func passSignals(cmd *exec.Cmd) chan os.Signal {
+	pass := make(chan os.Signal, 8)
+	signal.Notify(pass, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
+	go func() {
+		for s := range pass {
+			cmd.Process.Signal(s)
+		}
+	}()
+	return pass
 }
 
 // arrange shows the new processes in /proc and brings loopback up. No mount of ours is seen
