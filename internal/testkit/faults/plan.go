@@ -64,9 +64,6 @@ func (k Kind) needsInjection() bool {
 // damages reports whether a kind spoils the data of a stopped node.
 func (k Kind) damages() bool { return k >= Flip && k <= Emptied }
 
-// grows reports whether a kind lets a node join that goes again at its end.
-func (k Kind) grows() bool { return k >= FullJoin && k <= MidMove && k != MidReplace }
-
 // Step is one fault of a schedule. Nodes are counted among those that are in the cluster when it is
 // carried out, from 0.
 type Step struct {
