@@ -55,7 +55,7 @@ func writtenPerOctet(t *testing.T, size, count int, up bool) float64 {
 	if up {
 		kit.Eventually(t, time.Minute, func() bool { return sink.Accepted() >= count }, func() string { return n.Log() })
 	}
-	// What the kernel has not been told yet is small: the log is synced, the state is flushed at
+	// The amount that the kernel has not been told yet is small: the log is synced, the state is flushed at
 	// most once more.
 	return float64(measure.Written(n.PID())-before) / float64(int64(size)*int64(count))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// What one message means for one question. Nothing in this file does I/O, and all of it
+// This file says what one message means for one question. Nothing in it does I/O, and all of it
 // takes whatever the network sends.
 
 // Outcome says how a question ended.

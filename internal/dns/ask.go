@@ -30,7 +30,7 @@ var (
 )
 
 // Ask puts one question about a name (without its final dot) and follows the aliases of its answer.
-// What no server says before ctx ends is Failed.
+// A question that no server answers before ctx ends is Failed.
 func (c *Client) Ask(ctx context.Context, name string, qtype Type) Answer {
 	ttl := time.Duration(1 << 62)
 	at := dns.CanonicalName(name)

@@ -13,13 +13,13 @@ var levels = map[string]int{
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/lint": 0,
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0, "internal/fifo": 0, "internal/inbound": 0,
 	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
-	// What operators and nodes say to each other, and how a command line is made.
+	// The words between operators and nodes, and how a command line is made.
 	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
-	// What stands on one of them.
+	// Packages that stand on one of them.
 	"cluster/owner": 4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
