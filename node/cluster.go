@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/node/internal/controlgroup"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -274,35 +274,11 @@ func without(err error, silent []string) error {
 	return err
 }
 
-// Backup writes the rows of the control group, one JSON object a line: whoever has them has the
-// authority's key.
-func (c operatorsCluster) Backup(ctx context.Context, w io.Writer) error {
-	out := json.NewEncoder(w)
+// Backup writes the rows of the control group.
+func (c operatorsCluster) Backup(_ context.Context, w io.Writer) error {
 	id, _ := c.n.control.Cluster()
-	if err := out.Encode(backupHead{backupWhat, 1, id, c.n.control.Version()}); err != nil {
-		return err
-	}
-	var bad error
-	err := c.n.store.Group(cluster.ControlGroup).Scan(nil, nil, func(k, v []byte) bool {
-		bad = out.Encode(backupRow{k, v})
-		return bad == nil
-	})
-	return errors.Join(err, bad, out.Encode(backupRow{}))
-}
-
-const backupWhat = "postroad control group"
-
-type backupHead struct {
-	What    string `json:"what"`
-	Format  int    `json:"format"`
-	Cluster string `json:"cluster"`
-	Version uint64 `json:"version"`
-}
-
-// backupRow is a row; the last one has no key.
-type backupRow struct {
-	Key   []byte `json:"key"`
-	Value []byte `json:"value"`
+	group := c.n.store.Group(cluster.ControlGroup)
+	return controlgroup.WriteBackup(w, id, c.n.control.Version(), group.Scan)
 }
 
 // reports asks all members how they are; nil: no answer.

@@ -2,12 +2,9 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -17,9 +14,8 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/rows"
-	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/node/internal/controlgroup"
 	"github.com/postroad/postroad/policy"
 )
 
@@ -69,7 +65,7 @@ func (n *node) startControl(ctx context.Context) error {
 }
 
 func (n *node) startControlGroup(ctx context.Context, group *cluster.Group) error {
-	machine := controlMachine{n.control, n.users}
+	machine := controlgroup.Machine{Control: n.control, Users: n.users}
 	if n.self.Member != 1 {
 		return group.Join(machine, nil)
 	}
@@ -106,30 +102,14 @@ func (n *node) decidesAlone() bool {
 
 // writeDownCluster makes the control group of a node that has just begun know its cluster.
 func (n *node) writeDownCluster(ctx context.Context) error {
-	secret := filepath.Join(clusterDir(n.cfg), authorityFile)
+	dir := n.cfg.Node.DataDir
 	// With other voters the cluster was written down long ago.
 	if _, known := n.control.Cluster(); !known && n.self.Member == 1 && n.decidesAlone() {
-		key, err := os.ReadFile(secret)
-		if err == nil && len(key) == 0 {
-			err = errors.New("it is empty")
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = errors.New("it is missing") // no trouble of the disk's
-		}
-		if err != nil {
-			return damagedFile(fmt.Errorf("the cluster of this node was never written down, and the key of its authority (%s) is gone: %w; nothing was taken until now, so empty %s and start again",
-				secret, err, n.cfg.Node.DataDir))
-		}
-		creds, err := wire.LoadCredentials(clusterDir(n.cfg))
-		if err != nil {
-			return err
-		}
-		about := control.Node{Name: n.cfg.Node.Name, Incarnation: n.self.Incarnation, Version: version.Version, Protocol: protocol}
-		if err := n.changes.Init(ctx, n.self.Cluster, creds.CA, key, about); err != nil {
+		if err := controlgroup.WriteDown(ctx, dir, n.cfg.Node.Name, n.changes); err != nil {
 			return err
 		}
 	}
-	return errors.Join(files.Remove(secret), files.Remove(filepath.Join(clusterDir(n.cfg), joinedFile)))
+	return controlgroup.WrittenDown(dir)
 }
 
 func (n *node) startLogins() (err error) {

@@ -3,9 +3,9 @@ package node
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -24,15 +24,7 @@ func (n *node) damaged(err error) error {
 	return &api.Error{Exit: api.ExitConfig, Message: err.Error(), Hint: hint}
 }
 
-// damagedFile gives an error about a small file's contents the exit status of what no restart
-// mends. A file that could not be read is the disk's trouble (DiskTrouble), and left alone.
-func damagedFile(err error) error {
-	var unread *fs.PathError
-	if err == nil || errors.As(err, &unread) {
-		return err
-	}
-	return lasting(err)
-}
+func damagedFile(err error) error { return datadir.Damaged(err) }
 
 // doubts are the groups in which members are in quarantine, by what they said of themselves.
 func (c operatorsCluster) doubts(reports map[uint16]*report) (lines []string) {

@@ -15,8 +15,7 @@ import (
 // than the one that joined, or its program is too old. It ends with exit status 78, after which a
 // service manager does not start it again, and with words that say what to do.
 
-// lasting gives an error that no restart mends the exit status that says so.
-func lasting(err error) error { return &api.Error{Exit: api.ExitConfig, Message: err.Error()} }
+func lasting(err error) error { return api.Lasting(err) }
 
 // failed ends the process when the storage or a state machine cannot go on.
 func (n *node) failed(err error) {

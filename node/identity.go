@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/internal/datadir"
 )
 
 // Who a node is among the members of its cluster stands in its data directory:
@@ -23,25 +21,13 @@ import (
 // node that never joined is member 1 of a cluster of its own; until that is written down in its
 // control group it keeps the authority's key in cluster/authority.pem.
 
-// protocol is the newest version of commands and requests that this build understands
-// (cluster/DESIGN.md). 2: suspensions. 3: mailboxes. 4: handing mail over.
-const protocol = control.HandOverProtocol + pretended
+// protocol is what this build understands.
+const protocol = control.Protocol
 
-const authorityFile = "authority.pem"
-
-func clusterDir(cfg *config.Config) string { return filepath.Join(cfg.Node.DataDir, "cluster") }
-
-// storeExists reports whether a store was ever made in the data directory.
-func storeExists(cfg *config.Config) (bool, error) {
-	_, err := os.Stat(filepath.Join(cfg.Node.DataDir, "segments"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
+func clusterDir(cfg *config.Config) string { return datadir.Cluster(cfg.Node.DataDir) }
 
 func (n *node) startStore(ctx context.Context) error {
-	used, err := storeExists(n.cfg)
+	used, err := datadir.StoreExists(n.cfg.Node.DataDir)
 	if err != nil {
 		return err
 	}
@@ -73,7 +59,7 @@ func (n *node) startStore(ctx context.Context) error {
 		o.Member, o.Incarnation = id.Member, id.Incarnation
 	case !member && n.joined != nil:
 		return lasting(fmt.Errorf("a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; or remove %s, and the node begins a cluster of its own",
-			n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), joinedFile)))
+			n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)))
 	}
 	if n.store, err = cluster.Open(faulty(o)); err != nil {
 		return err
@@ -103,27 +89,7 @@ func (n *node) beginCluster() (c wire.Credentials, err error) {
 			"name, and run `postroad cluster replace %s NEW`",
 			n.store.Member(), clusterDir(n.cfg), n.cfg.Node.Name))
 	}
-	id := wire.Identity{Cluster: fmt.Sprintf("%016x", rand.Uint64()), Member: 1, Incarnation: n.store.Incarnation()}
-	caCert, caKey, err := wire.NewAuthority(id.Cluster)
-	if err != nil {
-		return c, err
-	}
-	csr, key, err := wire.NewRequest()
-	if err != nil {
-		return c, err
-	}
-	cert, err := wire.Sign(caCert, caKey, csr, id)
-	if err != nil {
-		return c, err
-	}
-	if err := files.MakeDir(clusterDir(n.cfg)); err != nil {
-		return c, err
-	}
-	if err := files.Replace(filepath.Join(clusterDir(n.cfg), authorityFile), caKey); err != nil {
-		return c, err
-	}
-	c = wire.Credentials{CA: caCert, Cert: cert, Key: key}
-	return c, c.Save(clusterDir(n.cfg))
+	return wire.Begin(clusterDir(n.cfg), n.store.Incarnation())
 }
 
 // connect makes the port; it listens once that is wanted (listenCluster).

@@ -18,6 +18,7 @@ import (
 
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/operate/admin"
@@ -26,8 +27,6 @@ import (
 // How a node with an empty data directory becomes a member: by `postroad cluster join`, or by
 // itself with a list of those that it may join. Each step can be repeated after a crash, and ends
 // in one member: the cluster gives the same number to the same name and incarnation.
-
-const joinedFile = "joined.json"
 
 // joined is what a node was told when it joined.
 type joined struct {
@@ -39,7 +38,7 @@ type joined struct {
 
 // readJoined returns nil when no join was begun, or one has ended long ago.
 func readJoined(cfg *config.Config) (*joined, error) {
-	file := filepath.Join(clusterDir(cfg), joinedFile)
+	file := filepath.Join(clusterDir(cfg), datadir.JoinedFile)
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -67,7 +66,7 @@ func (j *joined) save(cfg *config.Config) error {
 	if err := files.MakeDir(clusterDir(cfg)); err != nil {
 		return err
 	}
-	return files.Replace(filepath.Join(clusterDir(cfg), joinedFile), b)
+	return files.Replace(filepath.Join(clusterDir(cfg), datadir.JoinedFile), b)
 }
 
 // beginJoin returns who this node is in a join that is repeated, or in a new one. It is written
@@ -84,7 +83,7 @@ func beginJoin(cfg *config.Config) (*joined, error) {
 // Join makes the empty data directory of cfg a member of the cluster that has a node at
 // address.
 func Join(ctx context.Context, cfg *config.Config, address, token string) error {
-	if used, err := storeExists(cfg); err != nil || used {
+	if used, err := datadir.StoreExists(cfg.Node.DataDir); err != nil || used {
 		return cmp.Or(
 			err,
 			lasting(fmt.Errorf(
@@ -144,7 +143,7 @@ func begins(cfg *config.Config) bool {
 // cluster of its own. Who has a note that it was a member begins one only by an operator's word.
 func (n *node) joinByItself(ctx context.Context) error {
 	cfg := n.cfg
-	used, err := storeExists(cfg)
+	used, err := datadir.StoreExists(cfg.Node.DataDir)
 	_, credErr := wire.LoadCredentials(clusterDir(cfg))
 	switch {
 	case err != nil || used || credErr == nil:
@@ -204,7 +203,7 @@ func (n *node) seek(
 			}
 			n.log.Logf("none of the others in cluster.join knows a cluster: this node begins one")
 			return files.Remove(
-				filepath.Join(clusterDir(n.cfg), joinedFile),
+				filepath.Join(clusterDir(n.cfg), datadir.JoinedFile),
 			) // of a cluster that nobody knows any more
 		}
 		n.waits.say("a cluster to join: %v", err)
@@ -218,7 +217,7 @@ func (n *node) seek(
 			n.toldToBegin = true
 			return errors.Join(
 				forgetNote(n.file, n.cfg),
-				files.Remove(filepath.Join(clusterDir(n.cfg), joinedFile)),
+				files.Remove(filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)),
 			)
 		case <-ctx.Done():
 			return fmt.Errorf(

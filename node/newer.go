@@ -15,8 +15,6 @@ import (
 // `postroad cluster note TEXT` proposes a command to the control group and one to each queue group
 // that the node owns, and asks all members on a path that the version before does not serve.
 
-const pretended = 1
-
 // noted is what a member has applied.
 type noted struct {
 	Control string            `json:"control"`

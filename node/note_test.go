@@ -33,7 +33,7 @@ func founded(t *testing.T) (*config.Config, string) {
 }
 
 func aBackup() *strings.Reader {
-	return strings.NewReader("{\"what\":\"" + backupWhat + "\",\"format\":1}\n{}\n")
+	return strings.NewReader("{\"what\":\"postroad control group\",\"format\":1}\n{}\n")
 }
 
 func selfOf(t *testing.T, cfg *config.Config) wire.Identity {

@@ -1,16 +1,13 @@
 package node
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +18,9 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/internal/rows"
+	"github.com/postroad/postroad/node/internal/controlgroup"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -195,7 +194,7 @@ func (r *recovery) content(id uint64, g control.Group) string {
 // lead starts the control group, of which this node is the only member now.
 func (r *recovery) lead(ctx context.Context, group *cluster.Group) (*control.Editor, error) {
 	leading := make(chan struct{})
-	err := group.Join(controlMachine{r.state, r.users}, func(term uint64) {
+	err := group.Join(controlgroup.Machine{Control: r.state, Users: r.users}, func(term uint64) {
 		if term != 0 {
 			close(leading)
 		}
@@ -232,26 +231,21 @@ func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted m
 			}
 		}
 	}
-	id := wire.Identity{Cluster: fmt.Sprintf("%016x", rand.Uint64()), Member: r.self.Member, Incarnation: r.self.Incarnation}
-	caCert, caKey, err := wire.NewAuthority(id.Cluster)
+	creds, caKey, err := wire.NewCluster(r.self.Member, r.self.Incarnation)
 	if err != nil {
 		return err
 	}
-	csr, key, err := wire.NewRequest()
+	id, err := creds.Identity()
 	if err != nil {
 		return err
 	}
-	cert, err := wire.Sign(caCert, caKey, csr, id)
-	if err != nil {
-		return err
-	}
-	if err := editor.Refound(ctx, id.Cluster, caCert, caKey); err != nil {
+	if err := editor.Refound(ctx, id.Cluster, creds.CA, caKey); err != nil {
 		return err
 	}
 	if err := writeNote(r.file, r.cfg, id, r.store.Group(cluster.ControlGroup).AppliedIndex()); err != nil {
 		r.tell(err.Error())
 	}
-	if err := (wire.Credentials{CA: caCert, Cert: cert, Key: key}).Save(clusterDir(r.cfg)); err != nil {
+	if err := creds.Save(clusterDir(r.cfg)); err != nil {
 		return err
 	}
 	r.tell("done: start this node; the machines of the others join anew, with empty data directories")
@@ -261,13 +255,13 @@ func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted m
 // Restore makes the empty data directory of cfg the first node of the cluster that backup is
 // of: members, users and settings are those of the backup; mail is not in it.
 func Restore(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error {
-	if used, err := storeExists(cfg); err != nil || used {
+	if used, err := datadir.StoreExists(cfg.Node.DataDir); err != nil || used {
 		return cmp.Or(err, lasting(fmt.Errorf("%s is in use already: a backup is restored into an empty data directory", cfg.Node.DataDir)))
 	}
 	if err := mayBegin(file, cfg); err != nil {
 		return err
 	}
-	head, rows, err := readBackup(backup)
+	head, rows, err := controlgroup.ReadBackup(backup)
 	if err != nil {
 		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "`postroad cluster backup FILE` makes one"}
 	}
@@ -278,32 +272,8 @@ func Restore(ctx context.Context, file string, cfg *config.Config, backup io.Rea
 	return errors.Join(restoreRows(ctx, cfg, store, head, rows), store.Close())
 }
 
-func readBackup(r io.Reader) (head backupHead, rows []backupRow, err error) {
-	d := json.NewDecoder(bufio.NewReader(r))
-	if err := d.Decode(&head); err != nil || head.What != backupWhat || head.Format != 1 {
-		return head, nil, fmt.Errorf("this is no backup of a control group: %w", cmpErr(err))
-	}
-	for {
-		var row backupRow
-		if err := d.Decode(&row); err != nil {
-			return head, nil, fmt.Errorf("the backup is cut off: %w", err)
-		}
-		if len(row.Key) == 0 {
-			return head, rows, nil
-		}
-		rows = append(rows, row)
-	}
-}
-
-func cmpErr(err error) error {
-	if err == nil {
-		return errors.New("its first line is another one")
-	}
-	return err
-}
-
 // restoreRows gives a new control group the users of a backup, under a new identity of the cluster.
-func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, head backupHead, backup []backupRow) error {
+func restoreRows(ctx context.Context, cfg *config.Config, store *cluster.Node, head controlgroup.Head, backup []controlgroup.Row) error {
 	n := &node{cfg: cfg, store: store, control: control.New(), users: directory.New(), fatal: make(chan error, 1)}
 	group := store.Group(cluster.ControlGroup)
 	creds, err := n.beginCluster()

@@ -41,7 +41,7 @@ func led(t *testing.T, cfg *config.Config, fn func(*control.Editor)) {
 func TestRecoverNamesWhoIsThere(t *testing.T) {
 	cfg := new(config.Config)
 	cfg.Node.Name, cfg.Node.DataDir = "mx1", filepath.Join(t.TempDir(), "data")
-	backup := strings.NewReader("{\"what\":\"" + backupWhat + "\",\"format\":1}\n{}\n")
+	backup := strings.NewReader("{\"what\":\"postroad control group\",\"format\":1}\n{}\n")
 	if err := Restore(t.Context(), "", cfg, backup); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestRecoverNamesWhoIsThere(t *testing.T) {
 func TestRecoverAlone(t *testing.T) {
 	cfg := new(config.Config)
 	cfg.Node.Name, cfg.Node.DataDir = "mx1", filepath.Join(t.TempDir(), "data")
-	backup := strings.NewReader("{\"what\":\"" + backupWhat + "\",\"format\":1}\n{}\n")
+	backup := strings.NewReader("{\"what\":\"postroad control group\",\"format\":1}\n{}\n")
 	if err := Restore(t.Context(), "", cfg, backup); err != nil {
 		t.Fatal(err)
 	}

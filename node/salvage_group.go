@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/mailbox"
+	"github.com/postroad/postroad/node/internal/controlgroup"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
@@ -31,7 +32,7 @@ type salvageNote struct {
 func (s *salvager) machine(p *parted) cluster.StateMachine {
 	switch p.about.Kind {
 	case control.KindControl:
-		return controlMachine{control.New(), directory.New()}
+		return controlgroup.Machine{Control: control.New(), Users: directory.New()}
 	case control.KindMailbox:
 		return mailbox.New(mailbox.Options{Shard: p.about.Shard, Shards: max(1, s.shards())})
 	}

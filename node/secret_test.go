@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -31,7 +32,7 @@ func TestDamagedSmallFiles(t *testing.T) {
 			func() error { _, err := openAddresses(clusterDir(cfg)); return err },
 		},
 		{
-			filepath.Join(clusterDir(cfg), joinedFile), "{", "join again",
+			filepath.Join(clusterDir(cfg), datadir.JoinedFile), "{", "join again",
 			func() error { _, err := readJoined(cfg); return err },
 		},
 		{

@@ -7,6 +7,9 @@ import "context"
 // This build pretends to be newer than it is: it knows one command more, cmdNote, and one field of
 // the cluster's row. It shows that versions can run side by side (DESIGN.md).
 
+// pretended is by how much this build pretends to be newer.
+const pretended = 1
+
 const (
 	cmdNote       = cmdEnd
 	newestCommand = cmdEnd + 1

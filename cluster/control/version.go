@@ -9,6 +9,10 @@ import (
 // it understands: a number that a build raises when it has a new command, or a new meaning of one.
 // The cluster speaks what all understand, and that never falls.
 
+// Protocol is the newest version of commands and requests that this build understands
+// (cluster/DESIGN.md). 2: suspensions. 3: mailboxes. 4: handing mail over.
+const Protocol = HandOverProtocol + pretended
+
 // MinProtocol is the newest protocol that all members understand. It never falls: who understands
 // less may not join, and is not to start. A command or request of a newer protocol is sent only
 // once it is reached.

@@ -14,7 +14,7 @@ var levels = map[string]int{
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0, "internal/fifo": 0, "internal/inbound": 0,
 	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
 	// The words between operators and nodes, and how a command line is made.
-	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3,
+	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3, "internal/datadir": 3,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
@@ -25,6 +25,8 @@ var levels = map[string]int{
 	// own.
 	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "operate/admin": 4,
 	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
+	// What the control group is made of: members and users in one.
+	"node/internal/controlgroup": 4,
 	// The only place that knows which concrete parts work together.
 	"node": 5,
 	// The command line and nothing else.

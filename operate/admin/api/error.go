@@ -33,6 +33,9 @@ func (e *Error) Error() string {
 // Fail makes an Error; hint may be "".
 func Fail(exit int, message, hint string) *Error { return &Error{exit, message, hint} }
 
+// Lasting gives an error that no restart mends the exit status that says so.
+func Lasting(err error) error { return &Error{Exit: ExitConfig, Message: err.Error()} }
+
 // AsError gives any error its place: what is not an Error yet comes from the node's inside and may
 // pass.
 func AsError(err error) *Error {
