@@ -7,6 +7,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/intake"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/mailbox"
@@ -29,11 +30,6 @@ func (n *node) mailboxSettings(address string) (mailbox.Settings, bool) {
 // decided. After a start that takes until it has heard from a leader: till then nobody is unknown
 // for good.
 func (n *node) knowsPeople() bool { return n.store.Group(cluster.ControlGroup).Fresh() }
-
-// expander is what stands before the queue.
-func (n *node) expander() *expander {
-	return &expander{next: front{n}, book: n.policy, width: n.cfg.Limits.Recipients, log: n.log, now: n.now}
-}
 
 // operatorsUsers is the directory for the administration: a change of a user is one of the mailbox,
 // too.
@@ -94,39 +90,19 @@ func (u operatorsUsers) Remove(ctx context.Context, name string, keepMail bool) 
 }
 
 // reportQueue is a queue whose reports go where the directory says that their recipients' mail
-// goes: a report is one message, whose acceptance is one command with the event it reports on, and
-// so its copies are recipients of one.
+// goes.
 type reportQueue struct {
 	delivery.Queue
 	book directory.Book
 }
 
-func (q reportQueue) AcceptReport(id queue.ReportID, env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
-	if len(env.Recipients) == 1 && q.book.Local(env.Recipients[0].Domain) {
-		q.resolve(env, content)
-	}
+// AcceptReport implements delivery.Queue.
+func (q reportQueue) AcceptReport(
+	id queue.ReportID,
+	env *mail.Envelope,
+	content *mail.Content,
+	done func(mail.ID, *smtp.Failure),
+) {
+	intake.AddressReport(q.book, env, content)
 	q.Queue.AcceptReport(id, env, content, done)
 }
-
-// resolve gives a report its recipients. What a list sends is reported to the list's owner.
-func (q reportQueue) resolve(env *mail.Envelope, content *mail.Content) {
-	to := env.Recipients[0]
-	if name, err := directory.Canonical(to.Address); err == nil {
-		if a, ok := q.book.Alias(name); ok && a.Owner != "" {
-			to.Address = a.Owner
-		}
-	}
-	var all []mail.Recipient
-	for _, c := range directory.Resolve(q.book, []string{to.Address}).Copies {
-		content.Prepend(deliveredTo(c.Through))
-		for _, t := range c.To {
-			all = append(all, mail.Recipient{Address: t.Address, Domain: t.Domain, Notify: to.Notify})
-		}
-	}
-	if len(all) > 0 && len(all) <= maxReported {
-		env.Recipients = all
-	}
-}
-
-// maxReported bounds who gets one report: a reverse-path that leads to more is no person's.
-const maxReported = 100

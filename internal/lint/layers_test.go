@@ -23,7 +23,7 @@ var levels = map[string]int{
 	"cluster/owner": 4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
-	"smtpd": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "operate/admin": 4,
+	"smtpd": 4, "intake": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "operate/admin": 4,
 	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
 	// What the control group is made of: members and users in one.
 	"node/internal/controlgroup": 4,
@@ -63,6 +63,7 @@ var never = []struct{ who, what, instead string }{
 	{"directory", "net", "the directory has no sockets"},
 	{"smtpd", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
 	{"smtpd", module + "/queue", "declare the interface that you need, as smtpd.Submitter; package node passes the queue"},
+	{"intake", module + "/queue", "declare the interface that you need, as intake.Submitter"},
 	{"delivery", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
 	{"mailbox/pop3", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
 	{"policy", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
@@ -197,7 +198,7 @@ var homes = []struct {
 	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}, false, nil, "use OpenTelemetry's API, or a Stats struct"},
 	{"go.opentelemetry.io/proto", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
 	{"google.golang.org/grpc", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
-	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "smtpd", "delivery", "node"}, false, nil, "keep spans at the edges: the layers below return what happened"},
+	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "intake", "delivery"}, false, nil, "keep spans at the edges: the layers below return what happened"},
 	{"github.com/xdg-go/scram", []string{"directory", "policy"}, false, []string{"smtpd"}, "use directory and policy"},
 	{"github.com/go-ldap/ldap/v3", []string{"directory/ldap"}, false, nil, "use directory.Source"},
 	{"github.com/go-crypt/x", []string{"directory"}, false, nil, "use directory"},

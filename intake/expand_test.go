@@ -1,4 +1,4 @@
-package node
+package intake
 
 import (
 	"fmt"
@@ -82,7 +82,7 @@ func (s *spool) Submit(env *mail.Envelope, content *mail.Content, done func(mail
 	content.Release()
 	var f *smtp.Failure
 	if len(s.got) == s.refuse {
-		f = failNoOwner
+		f = smtp.Temp(smtp.LocalError, "4.3.2", "no owner")
 	}
 	id := mail.ID{byte(len(s.got))}
 	if s.hold {

@@ -1,4 +1,4 @@
-package node
+package intake
 
 import (
 	"errors"
@@ -11,16 +11,14 @@ import (
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/smtp"
-	"github.com/postroad/postroad/smtpd"
 )
 
-// expander stands between the SMTP server and the queue: it sends a message where the directory
-// says that its recipients' mail goes. Most messages pass as they are. A list and a user who
-// forwards get messages of their own (directory.Resolve); the client is answered when all are
-// stored. If one of several is not, the client is told to try again, and those that were stored go
-// out twice: there is no command about two messages.
+// expander sends a message where the directory says that its recipients' mail goes. Most messages
+// pass as they are. A list and a user who forwards get messages of their own (directory.Resolve);
+// the client is answered when all are stored. If one of several is not, the client is told to try
+// again, and those that were stored go out twice: there is no command about two messages.
 type expander struct {
-	next  smtpd.Submitter
+	next  Submitter
 	book  directory.Book
 	width int // recipients of one message
 	log   maillog.Sink
@@ -28,11 +26,18 @@ type expander struct {
 }
 
 var (
-	failTooFar = smtp.Perm(smtp.TransactionFailed, "5.4.6", "The aliases of a recipient go too far; the postmaster must mend them")
-	failLooped = smtp.Perm(smtp.TransactionFailed, "5.4.6", "This message has been here before: it is being forwarded in a circle")
+	failTooFar = smtp.Perm(smtp.TransactionFailed, "5.4.6",
+		"The aliases of a recipient go too far; the postmaster must mend them")
+	failLooped = smtp.Perm(smtp.TransactionFailed, "5.4.6",
+		"This message has been here before: it is being forwarded in a circle")
 )
 
-func (x *expander) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+// Submit takes a message; see Submitter.
+func (x *expander) Submit(
+	env *mail.Envelope,
+	content *mail.Content,
+	done func(mail.ID, *smtp.Failure),
+) {
 	if env, ok := x.direct(env); ok {
 		x.next.Submit(env, content, done)
 		return
@@ -46,7 +51,10 @@ func (x *expander) Submit(env *mail.Envelope, content *mail.Content, done func(m
 		content.Prepend(messages[0].prefix)
 		x.next.Submit(messages[0].env, content, done)
 	default:
-		p := &expansion{x: x, messages: messages, size: content.Size, content: mail.Share(content), done: done, ids: make([]mail.ID, len(messages))}
+		p := &expansion{
+			x: x, messages: messages, size: content.Size, content: mail.Share(content), done: done,
+			ids: make([]mail.ID, len(messages)),
+		}
 		p.submit()
 	}
 }
@@ -97,7 +105,10 @@ type outgoing struct {
 }
 
 // expand makes the messages that a message becomes.
-func (x *expander) expand(env *mail.Envelope, content *mail.Content) (all []outgoing, f *smtp.Failure) {
+func (x *expander) expand(
+	env *mail.Envelope,
+	content *mail.Content,
+) (all []outgoing, f *smtp.Failure) {
 	addresses := make([]string, len(env.Recipients))
 	for i := range env.Recipients {
 		addresses[i] = env.Recipients[i].Address
@@ -129,7 +140,11 @@ func nobodyElse(errs []error, addresses int) bool {
 }
 
 // envelope is that of a copy for some of its targets.
-func (x *expander) envelope(env *mail.Envelope, c *directory.Copy, to []directory.Target) *mail.Envelope {
+func (x *expander) envelope(
+	env *mail.Envelope,
+	c *directory.Copy,
+	to []directory.Target,
+) *mail.Envelope {
 	e := *env
 	e.Recipients = make([]mail.Recipient, len(to))
 	for i, t := range to {
@@ -163,8 +178,12 @@ func deliveredTo(through []string) (lines []byte) {
 // withoutLoops drops copies that somebody would forward for the second time. Who would is a
 // recipient of the original instead, where local delivery refuses and reports it, for the same
 // line.
-func withoutLoops(copies []*directory.Copy, content *mail.Content) (kept []*directory.Copy, looped bool) {
-	if !slices.ContainsFunc(copies, func(c *directory.Copy) bool { return len(c.Through) > 0 }) {
+func withoutLoops(
+	copies []*directory.Copy,
+	content *mail.Content,
+) (kept []*directory.Copy, looped bool) {
+	forwarded := func(c *directory.Copy) bool { return len(c.Through) > 0 }
+	if !slices.ContainsFunc(copies, forwarded) {
 		return copies, false
 	}
 	seen := deliveredBefore(content)
@@ -180,7 +199,8 @@ func withoutLoops(copies []*directory.Copy, content *mail.Content) (kept []*dire
 		}
 		user := c.Through[i]
 		t := directory.Target{Address: user, Domain: mail.DomainOf(user), Mailbox: true, Of: c.To[0].Of}
-		if !slices.ContainsFunc(back, func(o directory.Target) bool { return o.Address == user }) {
+		same := func(o directory.Target) bool { return o.Address == user }
+		if !slices.ContainsFunc(back, same) {
 			back = append(back, t)
 		}
 	}
@@ -239,7 +259,9 @@ func (p *expansion) submit() {
 		p.next, p.flying = i+1, p.flying+1
 		p.mu.Unlock()
 		m := &p.messages[i]
-		p.x.next.Submit(m.env, p.content.Behind(m.prefix), func(id mail.ID, f *smtp.Failure) { p.answered(i, id, f) })
+		p.x.next.Submit(m.env, p.content.Behind(m.prefix), func(id mail.ID, f *smtp.Failure) {
+			p.answered(i, id, f)
+		})
 		p.mu.Lock()
 	}
 }
@@ -281,8 +303,11 @@ func (p *expansion) received() {
 		}
 		m, now := &p.messages[i], p.x.now()
 		origin := &m.env.Origin
-		r := &maillog.Record{Type: maillog.Reception, At: now, Recipient: m.env.Recipients[0].Address, OrigID: told,
-			Code: smtp.Completed, Enhanced: "2.0.0", Text: "Ok: queued as " + id.String(), Relay: origin.Helo, Peer: origin.Client}
+		r := &maillog.Record{
+			Type: maillog.Reception, At: now, Recipient: m.env.Recipients[0].Address, OrigID: told,
+			Code: smtp.Completed, Enhanced: "2.0.0", Text: "Ok: queued as " + id.String(),
+			Relay: origin.Helo, Peer: origin.Client,
+		}
 		r.Describe(id, m.env, p.size+int64(len(m.prefix)), now)
 		if m.of != r.Recipient {
 			r.OrigRecipient = m.of
