@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -160,38 +159,17 @@ func (s *Scheduler) outcome(t *transaction, i int, st *smtpclient.Status, a *mai
 		o.State = queue.Failed
 	default:
 		var ok bool
-		if o.Due, ok = s.o.Retry.next(e.item.Attempts, t.message.Arrived, now); ok {
+		o.Due, ok = s.o.Retry.next(s.jitter, e.item.Attempts, t.message.Arrived, now)
+		if ok {
 			o.State = queue.Deferred
-			if soon := now.Add(quickly(e.item.Attempts)); t.local && storeTrouble(st.Enhanced) && soon.Before(o.Due) {
-				o.Due = soon
+			if t.local && storeTrouble(st.Enhanced) {
+				o.Due = earlier(o.Due, now.Add(quickly(s.jitter, e.item.Attempts)))
 			}
 		} else {
 			o.State = queue.Expired
 		}
 	}
 	return o
-}
-
-// next is when to try again after an attempt that failed now, when there were n before it; ok is
-// false when time is up. The last attempt is made just before that.
-func (r *Retry) next(n int, arrived, now time.Time) (due time.Time, ok bool) {
-	last := arrived.Add(r.Expire - min(2*time.Minute, r.Expire/100))
-	if !now.Before(last) {
-		return due, false
-	}
-	if due = now.Add(r.after(n)); due.After(last) {
-		due = last
-	}
-	return due, true
-}
-
-// after is how long to wait after a failed attempt when there were n before it.
-func (r *Retry) after(n int) time.Duration {
-	d := r.Schedule[min(n, len(r.Schedule)-1)]
-	if j := int64(d / 8); j > 0 {
-		d += time.Duration(rand.Int64N(2*j+1) - j)
-	}
-	return d
 }
 
 // entryOf returns the entry that a recipient comes from.

@@ -124,7 +124,7 @@ func benchmarkSchedule(b *testing.B, destinations int, set func(*Options)) {
 
 var one = []uint32{0}
 
-// BenchmarkWalk is an operator's command or a sweep's batch over a full memory: 50,000 entries of
+// BenchmarkWalk is an operator's command or a scan's batch over a full memory: 50,000 entries of
 // 1,000 destinations.
 func BenchmarkWalk(b *testing.B) {
 	now := time.UnixMilli(1_700_000_000_000)

@@ -26,7 +26,7 @@ func (c *core) check(t testing.TB) {
 		for _, f := range d.flows {
 			n += f.list.n
 			for e := f.list.head; e != nil; e = e.next {
-				if e.state != entryWaiting || c.barredFlow(&e.item) || e.dest != d || e.flow != f || e.taken >= len(e.item.Recipients) {
+				if e.state != entryWaiting || c.flowSuspended(&e.item) || e.dest != d || e.flow != f || e.taken >= len(e.item.Recipients) {
 					t.Errorf("entry %v of %v: state %d, %d taken", e.item.Message.ID, d.key, e.state, e.taken)
 				}
 			}
@@ -46,8 +46,8 @@ func (c *core) check(t testing.TB) {
 				t.Errorf("%v: %d entries in memory while its site is dead", d.key, n)
 			}
 		}
-		if d.barred != c.bars.kinds[queue.SuspendDomain][d.key.domain] {
-			t.Errorf("%v: suspension %v is not the one in force", d.key, d.barred)
+		if d.suspension != c.suspensions.kinds[queue.SuspendDomain][d.key.domain] {
+			t.Errorf("%v: suspension %v is not the one in force", d.key, d.suspension)
 		}
 		if d.suspended() && n > 0 {
 			t.Errorf("%v: %d entries in memory while it is suspended", d.key, n)
@@ -73,9 +73,9 @@ func (c *core) check(t testing.TB) {
 	if open != c.open || c.unsettled < 0 {
 		t.Errorf("%d connections, counted %d; %d unsettled", c.open, open, c.unsettled)
 	}
-	for i, a := range c.alarms {
+	for i, a := range c.timers {
 		if a.i != i+1 {
-			t.Errorf("alarm %d thinks it is at %d", i, a.i-1)
+			t.Errorf("timer %d thinks it is at %d", i, a.i-1)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 //
 // In outline: an item goes into its destination's window if there is room, else it stays on disk
 // and is loaded later. A destination whose hosts are known hangs at a site. A site with something
-// waiting is in the ready list; pump gives its idle connections work or opens new ones, as its
+// waiting is in the ready list; dispatch gives its idle connections work or opens new ones, as its
 // limits allow. A connection that has finished a transaction asks for the next itself.
 type core struct {
 	o      *Options
@@ -49,22 +49,22 @@ type core struct {
 	jammed       bool
 	shedAgain    time.Time
 	short        bool  // the memory budget was exhausted when a load came
-	memory       alarm // looks again
+	memory       timer // looks again
 	stopping     bool
 	deadSites    int
 
-	alarms   alarms
-	disowned alarm // asks again whether we are the owner
-	sweep    sweep
-	bars     bars
-	aging    aging
-	barring  alarm                // a suspension ends
-	leaving  map[mail.ID]struct{} // messages that may be another queue group's any moment: nothing of them is attempted
-	counters counters
-	free     []*transaction
-	actions  []action
-	refusals []*transaction
-	known    known
+	timers      timers
+	disowned    timer // asks again whether we are the owner
+	scan        scheduleScan
+	suspensions suspensions
+	expiring    expiring
+	barring     timer                // a suspension ends
+	leaving     map[mail.ID]struct{} // messages that may be another queue group's any moment: nothing of them is attempted
+	counters    counters
+	free        []*transaction
+	actions     []action
+	refusals    []*transaction
+	known       known
 }
 
 // action is something the shell has to do.
@@ -84,7 +84,7 @@ const (
 	actOpen   actionKind = iota // start conn's goroutine
 	actLookup                   // find dest's hosts, then call resolved
 	actLoad                     // read max items of dest after the cursor, then call loaded
-	actSweep                    // read max domains above from, then call swept
+	actScan                     // read max domains above from, then call scanned
 )
 
 // Bounds of the work under way for the disk.
@@ -95,21 +95,17 @@ const (
 )
 
 func newCore(o *Options) *core {
-	seed := o.Seed
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
 	c := &core{
-		o: o, rand: rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15)), base: o.base(),
+		o: o, rand: newRand(o.Seed), base: o.base(),
 		dests: map[destKey]*destination{}, sites: map[string]*site{}, leaving: map[mail.ID]struct{}{},
 		known:  known{first: map[mail.ID]int32{}},
 		cached: func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
 	}
 	c.counters.init(o)
-	c.sweep.alarm.ring = c.sweepStep
-	c.disowned.ring = c.askOwner
-	c.barring.ring = c.rebar
-	c.memory.ring = func(time.Time) { c.short = false }
+	c.scan.timer.fire = c.scanStep
+	c.disowned.fire = c.askOwner
+	c.barring.fire = c.rebar
+	c.memory.fire = func(time.Time) { c.short = false }
 	return c
 }
 
@@ -169,7 +165,7 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 		return nil
 	}
 	f := d.flow(&it.Message.Envelope.Origin)
-	if c.barredFlow(it) {
+	if c.flowSuspended(it) {
 		d.passed = true
 		releaseItem(it)
 		return nil
@@ -237,7 +233,7 @@ func (c *core) room(d *destination, f *flow) bool {
 			return false
 		}
 	}
-	if f.onDisk || c.stopping || d.barred != nil {
+	if f.onDisk || c.stopping || d.suspension != nil {
 		return false
 	}
 	if d.held() >= c.window() && !c.yield(d, f) {
@@ -351,7 +347,7 @@ func (c *core) lookAgain(domain string, now time.Time) {
 		}
 	}
 	if !found && c.destination(destKey{domain, c.routeOfDomain(domain)}, now) == nil {
-		c.sweep.missed = true
+		c.scan.missed = true
 	}
 }
 
@@ -363,7 +359,7 @@ func (c *core) flush(domains []string, now time.Time) {
 		case d.state == destWaiting || d.state == destRefused:
 			c.renew(d)
 		case d.state == destAttached && d.site.state == siteDead:
-			c.alarms.stop(&d.site.alarm)
+			c.timers.stop(&d.site.timer)
 			c.become(d.site, siteProbing, now)
 		}
 	}
@@ -381,17 +377,17 @@ func (c *core) flush(domains []string, now time.Time) {
 	}
 }
 
-// tick rings the alarms that are due.
+// tick fires the timers that are due.
 func (c *core) tick(now time.Time) {
-	for a := c.alarms.due(now); a != nil; a = c.alarms.due(now) {
-		a.ring(now)
+	for a := c.timers.due(now); a != nil; a = c.timers.due(now) {
+		a.fire(now)
 	}
 	c.closeIdle(now)
 }
 
 // nextWake is when tick is to be called next.
 func (c *core) nextWake() (at time.Time, ok bool) {
-	at, ok = c.alarms.next()
+	at, ok = c.timers.next()
 	if cn := c.idlers.head; cn != nil {
 		if t := cn.idleSince.Add(c.o.IdleTimeout); !ok || t.Before(at) {
 			return t, true

@@ -35,7 +35,7 @@ type Queue interface {
 	// Remember takes outcomes that come after the end of the term. None is recorded before this
 	// member owns the queue again.
 	Remember(outcomes []queue.Outcome)
-	// Load and ScanArrived serve the sweeps for expiry and delay warnings.
+	// Load and ScanArrived serve the scans for expiry and delay warnings.
 	Load(id mail.ID) (*queue.Stored, error)
 	ScanArrived(after mail.ID, before time.Time, fn func(*queue.Stored) bool) error
 	// PendingReports, ReportsDue and AcceptReport serve the Reporter.

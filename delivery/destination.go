@@ -14,7 +14,7 @@ import (
 // memory. Owned by the core.
 //
 // Invariant: each row of the domain and route up to the cursor is in memory or settled, unless
-// backlog or an alarm says when to look again, or passed says that a suspension's end does.
+// backlog or a timer says when to look again, or passed says that a suspension's end does.
 type destination struct {
 	key   destKey
 	state destState
@@ -28,29 +28,29 @@ type destination struct {
 	busy    entryList // entries being attempted or recorded
 	graves  []held    // settled while a load was under way, which may have read their rows before
 
-	cursor   row       // the next load begins after it
-	seen     row       // the greatest row that a load has read
-	backlog  bool      // there may be rows due after the cursor
-	nextDue  time.Time // of the first row that was not due yet; zero: none known
-	ahead    bool      // the latest load left rows behind it that are due
-	scout    scout
-	loading  bool              // a load is under way
-	queued   bool              // in core.loads
-	stale    bool              // what the load under way reads is out of date
-	barred   *queue.Suspension // of its domain; nil: none
-	passed   bool              // rows were passed over because their tenant or campaign is suspended
-	others   bool              // rows of the domain that go other routes were passed and nobody looks after them
-	rewound  bool              // while a load was under way, rows after back were left to the disk
-	back     row
-	cost     int64        // of an entry, on the average of the latest load
-	alarm    alarm        // destWaiting: look up again; destAttached: nextDue
-	used     bool         // since the clock hand last passed
-	route    *mx.Route    // the hosts last found
-	valid    time.Time    // until when
-	until    time.Time    // destWaiting: when to look up again
-	failures int          // look-ups that failed in a row
-	reason   mail.Attempt // why nothing can be attempted, from the look-up
-	refusal  *smtp.Failure
+	cursor     row       // the next load begins after it
+	seen       row       // the greatest row that a load has read
+	backlog    bool      // there may be rows due after the cursor
+	nextDue    time.Time // of the first row that was not due yet; zero: none known
+	ahead      bool      // the latest load left rows behind it that are due
+	lookahead  lookahead
+	loading    bool              // a load is under way
+	queued     bool              // in core.loads
+	stale      bool              // what the load under way reads is out of date
+	suspension *queue.Suspension // of its domain; nil: none
+	passed     bool              // rows were passed over because their tenant or campaign is suspended
+	others     bool              // rows of the domain that go other routes were passed and nobody looks after them
+	rewound    bool              // while a load was under way, rows after back were left to the disk
+	back       row
+	cost       int64        // of an entry, on the average of the latest load
+	timer      timer        // destWaiting: look up again; destAttached: nextDue
+	used       bool         // since the clock hand last passed
+	route      *mx.Route    // the hosts last found
+	valid      time.Time    // until when
+	until      time.Time    // destWaiting: when to look up again
+	failures   int          // look-ups that failed in a row
+	reason     mail.Attempt // why nothing can be attempted, from the look-up
+	refusal    *smtp.Failure
 }
 
 type destKey struct {

@@ -27,7 +27,7 @@ func (s *Scheduler) Leave(batch []*queue.Stored) (idle []*queue.Stored) {
 	for k := range c.busy(ids, true) {
 		trying[k.id] = true
 	}
-	for id := range c.aging.ids { // it may be recorded as expired just now
+	for id := range c.expiring.ids { // it may be recorded as expired just now
 		trying[id] = true
 	}
 	var tried []*queue.Stored

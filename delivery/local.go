@@ -2,8 +2,6 @@ package delivery
 
 import (
 	"io"
-	"math/rand/v2"
-	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/internal/smtp"
@@ -68,14 +66,6 @@ func (c *core) isLocal(domain string) bool { return c.o.Local != nil && c.o.Loca
 func (o *Options) localShape() Shaping {
 	s := Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000, Scope: ScopeNode}
 	return s.overlay(o.Shaping[LocalSite])
-}
-
-// quickly is how soon to try again what our own store could not take: it is a matter of seconds,
-// such as an election. n is how many attempts there were before. Up to a half is added, so that
-// what failed together does not return together.
-func quickly(n int) time.Duration {
-	d := time.Second << min(n, 8)
-	return d + rand.N(d/2)
 }
 
 // storeTrouble reports whether a failure is the store's own, for the moment (RFC 3463 3.4).

@@ -23,24 +23,24 @@ func (c *core) destinationOf(domain string, route int, now time.Time) *destinati
 }
 
 // destination returns a destination, making it when there is none; nil: no room in the map, the
-// sweep will find it. Nobody knows what a new one has on disk, so it begins with a load.
+// scan will find it. Nobody knows what a new one has on disk, so it begins with a load.
 func (c *core) destination(k destKey, now time.Time) *destination {
 	if d := c.dests[k]; d != nil {
 		return d
 	}
 	if len(c.all) >= c.o.Destinations && !c.evict(now) {
-		c.sweep.missed = true
+		c.scan.missed = true
 		return nil
 	}
-	d := &destination{key: k, place: len(c.all), backlog: true, used: true, barred: c.bars.kinds[queue.SuspendDomain][k.domain]}
-	d.alarm.ring = func(now time.Time) { c.wake(d, now) }
+	d := &destination{key: k, place: len(c.all), backlog: true, used: true, suspension: c.suspensions.kinds[queue.SuspendDomain][k.domain]}
+	d.timer.fire = func(now time.Time) { c.wake(d, now) }
 	c.dests[k] = d
 	c.all = append(c.all, d)
 	c.wantMore(d)
 	return d
 }
 
-// wake is the destination's alarm: a look-up that failed is to be repeated, or rows have become
+// wake is the destination's timer: a look-up that failed is to be repeated, or rows have become
 // due.
 func (c *core) wake(d *destination, now time.Time) {
 	if (d.state == destWaiting || d.state == destRefused) && !now.Before(d.until) {
@@ -53,7 +53,7 @@ func (c *core) wake(d *destination, now time.Time) {
 		d.nextDue = time.Time{}
 	}
 	if d.state == destRefused {
-		c.alarms.set(&d.alarm, d.until)
+		c.timers.set(&d.timer, d.until)
 	}
 	c.wantMore(d)
 }
@@ -91,7 +91,7 @@ func (c *core) remembered(d *destination) (*mx.Route, *smtp.Failure, bool) {
 	return c.cached(r, d.key.domain)
 }
 
-func (c *core) pumpLookups() {
+func (c *core) dispatchLookups() {
 	for c.looking < c.o.Lookups && c.lookups.n > 0 && !c.stopping {
 		d, _ := c.lookups.pop()
 		c.looking++
@@ -149,7 +149,7 @@ func (c *core) postpone(d *destination, f *smtp.Failure, now time.Time) {
 	d.reason = mail.Attempt{At: now, Code: f.Code, Enhanced: f.Enhanced, Text: f.Text}
 	c.dropAll(d)
 	d.backlog = true
-	c.alarms.set(&d.alarm, d.until)
+	c.timers.set(&d.timer, d.until)
 }
 
 // refuseAll fails what is due for d: its domain takes no mail. What comes later is looked at again.
@@ -163,7 +163,7 @@ func (c *core) refuseAll(d *destination, f *smtp.Failure, now time.Time) {
 			c.refuse(fl.list.head, f, now)
 		}
 	}
-	c.alarms.set(&d.alarm, d.until)
+	c.timers.set(&d.timer, d.until)
 	c.wantMore(d)
 }
 
@@ -234,14 +234,14 @@ func (c *core) siteOf(d *destination, route *mx.Route) *site {
 	if fresh {
 		s = &site{key: key, name: name, shape: shape, local: route == home, allow: min(initialConnections, shape.Connections)}
 		s.hop = r.hop(c.o)
-		s.alarm.ring = func(now time.Time) { c.ring(s, now) }
+		s.timer.fire = func(now time.Time) { c.fire(s, now) }
 		s.stats = c.counters.site(name)
 		c.joinShares(s)
 		c.sites[key] = s
 	}
 	s.hosts = route
 	if fresh {
-		s.barred = c.siteBar(s)
+		s.suspension = c.siteSuspension(s)
 	}
 	return s
 }
@@ -262,7 +262,7 @@ func (c *core) tidy(s *site) {
 	if s.state == siteDead {
 		c.deadSites--
 	}
-	c.alarms.stop(&s.alarm)
+	c.timers.stop(&s.timer)
 	if s.queued {
 		c.ready.remove(s)
 	}

@@ -53,7 +53,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	c := coreAt(Options{Budget: b, Window: 5000}, &fakeSite{})
 	for range 40 {
 		c.accepted(itemsFor(b, "a.test", 50, 4096, now), now)
-		c.pump(now)
+		c.dispatch(now)
 		now = now.Add(time.Second)
 		if b.Used() > b.Limit() {
 			t.Fatalf("%d octets of %d in use", b.Used(), b.Limit())
@@ -86,7 +86,7 @@ func TestWindowIsShared(t *testing.T) {
 	c := coreAt(Options{Window: 500, WindowTotal: 2000}, &fakeSite{})
 	for i := range 10 {
 		c.accepted(itemsFor(c.o.Budget, fmt.Sprintf("d%d.test", i), 1000, 10, now), now)
-		c.pump(now)
+		c.dispatch(now)
 	}
 	if c.held > 2000 {
 		t.Errorf("%d entries in memory, want at most 2000", c.held)

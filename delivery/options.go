@@ -49,7 +49,7 @@ type Options struct {
 	Addresses int
 	// Lookups bounds the resolver look-ups under way (default 64).
 	Lookups int
-	// Destinations bounds the destinations in memory; others wait on disk for the rotating sweep
+	// Destinations bounds the destinations in memory; others wait on disk for the rotating scan
 	// (default 100000).
 	Destinations int
 	// Window bounds the items of one destination in memory (default 2000), WindowTotal those of all
@@ -104,19 +104,6 @@ const (
 type Rate struct {
 	Count int
 	Per   time.Duration
-}
-
-// Retry says when a recipient is tried again.
-type Retry struct {
-	// Schedule holds the waiting times after the first, second ... failed attempt; the last repeats
-	// (default 1m 5m 15m 30m 1h 2h 4h). Up to an eighth is added or taken at random, so that what
-	// failed together does not return together.
-	Schedule []time.Duration
-	// Expire is the age at which a recipient is given up (default 5d; RFC 5321 4.5.4.1 asks for at
-	// least 4-5 days).
-	Expire time.Duration
-	// DelayWarning is the age at which the sender is told of a delay; 0 means never.
-	DelayWarning time.Duration
 }
 
 // Backoff says how long a site that cannot be reached is left alone: First, then twice as long each

@@ -268,3 +268,30 @@ func TestReplyLost(t *testing.T) {
 		}
 	})
 }
+
+// The same seed spreads retries the same way, within the bounds that the options promise.
+func TestJitterIsSeeded(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	r := Retry{Schedule: []time.Duration{time.Minute, time.Hour}, Expire: 120 * time.Hour}
+	one, same, other, store := newJitter(7), newJitter(7), newJitter(8), newJitter(9)
+	differ := false
+	for n := range 100 {
+		a, _ := r.next(one, n, now, now)
+		b, _ := r.next(same, n, now, now)
+		c, _ := r.next(other, n, now, now)
+		if a != b {
+			t.Fatalf("attempt %d: one seed, two times: %v, %v", n, a, b)
+		}
+		differ = differ || a != c
+		want := r.Schedule[min(n, 1)]
+		if wait := a.Sub(now); wait < want-want/8 || wait > want+want/8 {
+			t.Errorf("attempt %d: waits %v of %v", n, wait, want)
+		}
+		if wait, base := quickly(store, n), time.Second<<min(n, 8); wait < base || wait > base*3/2 {
+			t.Errorf("attempt %d: waits %v of %v for the store", n, wait, base)
+		}
+	}
+	if !differ {
+		t.Error("two seeds, one row of times")
+	}
+}

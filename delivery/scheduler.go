@@ -16,7 +16,7 @@ import (
 // Scheduler delivers a queue's mail. It is a monitor: one mutex, under which the core decides; its
 // methods are safe for use by several goroutines and do not block for long. Around the core there
 // are one goroutine per open outgoing connection, short-lived ones (bounded) for look-ups and reads
-// from disk, one for the timer and one for the sweeps of old mail.
+// from disk, one for the timer and one for the scans of old mail.
 type Scheduler struct {
 	o        Options
 	queue    Queue
@@ -25,7 +25,8 @@ type Scheduler struct {
 
 	ctx     context.Context // ends when Shutdown begins: look-ups, loads, dialling
 	cancel  context.CancelFunc
-	kick    chan struct{} // the timer has to ring earlier
+	kick    chan struct{} // the timer has to fire earlier
+	jitter  *jitter       // of what is tried again
 	goings  sync.WaitGroup
 	started sync.Once
 	turn    atomic.Uint32 // of Options.Sources
@@ -37,7 +38,7 @@ type Scheduler struct {
 		sync.Mutex
 		core     *core
 		conns    map[*conn]Conn // open ones, for Shutdown
-		wakeAt   time.Time      // when the timer rings; zero: not set
+		wakeAt   time.Time      // when the timer fires; zero: not set
 		ended    bool           // no goroutine may be started any more
 		inFlight inFlight
 		caught   caught
@@ -49,6 +50,7 @@ type Scheduler struct {
 func New(o Options, q Queue, r Resolver, d Dialer) (*Scheduler, error) {
 	o.setDefaults()
 	s := &Scheduler{o: o, queue: q, resolver: r, dial: d, kick: make(chan struct{}, 1)}
+	s.jitter = newJitter(o.Seed)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.conns, s.mu.caught = map[*conn]Conn{}, caught{}
 	c := newCore(&s.o)
@@ -68,10 +70,10 @@ func (s *Scheduler) Start() {
 			s.o.Shares.Start(shareUser{s})
 		}
 		s.goings.Go(s.ringTimer)
-		s.goings.Go(s.sweepAges)
+		s.goings.Go(s.scanExpiry)
 		now := s.lock()
 		s.mu.core.jammed = false
-		s.mu.core.alarms.set(&s.mu.core.sweep.alarm, now)
+		s.mu.core.timers.set(&s.mu.core.scan.timer, now)
 		s.unlock(now)
 	})
 }
@@ -86,7 +88,7 @@ func (s *Scheduler) lock() (now time.Time) {
 // unlock ends an event: it lets the core do what has become possible and carries out its actions.
 func (s *Scheduler) unlock(now time.Time) {
 	c := s.mu.core
-	c.pump(now)
+	c.dispatch(now)
 	actions, refusals := c.actions, c.refusals
 	c.actions, c.refusals = nil, nil
 	if !s.mu.ended {
@@ -120,15 +122,15 @@ func (s *Scheduler) carryOut(a *action) {
 		s.lookUp(a.dest)
 	case actLoad:
 		s.load(a)
-	case actSweep:
+	case actScan:
 		found, err := s.queue.Domains(a.from, a.max)
 		now := s.lock()
-		s.mu.core.swept(found, err, now)
+		s.mu.core.scanned(found, err, now)
 		s.unlock(now)
 	}
 }
 
-// ringTimer rings the core's alarms.
+// ringTimer fires the core's timers.
 func (s *Scheduler) ringTimer() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

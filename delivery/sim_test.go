@@ -30,25 +30,25 @@ type sim struct {
 	now  time.Time
 	ids  *mail.IDs
 
-	disk      map[string][]queue.Item // rows in order, by domain
-	untold    []queue.Item            // on disk, the core has not heard of them
-	rows      map[attemptKey]row      // where on disk each recipient is scheduled
-	untoldIDs []mail.ID               // changed by an operator's verb, the core has not heard of it
-	lastVerb  time.Time               // the time of the latest verb's command
-	pending   []func()                // answers under way, in any order
-	conns     []*conn                 // being opened or busy
-	state     map[attemptKey]simState
-	all       []*queue.Message
-	begun     map[*transaction]bool
-	trying    map[attemptKey]bool // handed out, and no outcome is on disk
-	held      map[attemptKey]bool // by an operator
-	removed   map[attemptKey]bool // by an operator
-	kept      map[attemptKey]bool // held or removed, and the core has heard of it
-	delivered int                 // or removed
-	sites     int
-	dead      map[string]bool
-	barred    queue.Suspensions
-	verbs     bool // operators hold, release, flush and remove
+	disk       map[string][]queue.Item // rows in order, by domain
+	untold     []queue.Item            // on disk, the core has not heard of them
+	rows       map[attemptKey]row      // where on disk each recipient is scheduled
+	untoldIDs  []mail.ID               // changed by an operator's verb, the core has not heard of it
+	lastVerb   time.Time               // the time of the latest verb's command
+	pending    []func()                // answers under way, in any order
+	conns      []*conn                 // being opened or busy
+	state      map[attemptKey]simState
+	all        []*queue.Message
+	begun      map[*transaction]bool
+	trying     map[attemptKey]bool // handed out, and no outcome is on disk
+	held       map[attemptKey]bool // by an operator
+	removed    map[attemptKey]bool // by an operator
+	kept       map[attemptKey]bool // held or removed, and the core has heard of it
+	delivered  int                 // or removed
+	sites      int
+	dead       map[string]bool
+	suspension queue.Suspensions
+	verbs      bool // operators hold, release, flush and remove
 }
 
 type simState uint8
@@ -84,7 +84,7 @@ func newSim(t testing.TB, seed uint64) *sim {
 	if err := s.core.setRoutes(); err != nil {
 		t.Fatal(err)
 	}
-	s.core.alarms.set(&s.core.sweep.alarm, s.now)
+	s.core.timers.set(&s.core.scan.timer, s.now)
 	return s
 }
 
@@ -95,9 +95,9 @@ func (s *sim) do(a action) {
 		s.conns = append(s.conns, a.conn)
 	case actLookup:
 		s.pending = append(s.pending, func() { s.lookedUp(a.dest) })
-	case actSweep:
+	case actScan:
 		found := s.domains(a.from, a.max)
-		s.pending = append(s.pending, func() { c.swept(found, nil, s.now) })
+		s.pending = append(s.pending, func() { c.scanned(found, nil, s.now) })
 	case actLoad:
 		// The read happens now or later, the answer comes later still.
 		var r loadResult
@@ -263,7 +263,7 @@ func (s *sim) step() bool {
 
 // event ends an event as the shell does.
 func (s *sim) event() {
-	s.core.pump(s.now)
+	s.core.dispatch(s.now)
 	actions, refusals := s.core.actions, s.core.refusals
 	s.core.actions, s.core.refusals = nil, nil
 	for i := range actions {
@@ -505,7 +505,7 @@ func (s *sim) run(n int) {
 		}
 		if left == 0 {
 			clear(s.dead)
-			if len(s.barred.All) > 0 {
+			if len(s.suspension.All) > 0 {
 				s.suspend(0)
 			}
 		}
@@ -542,8 +542,8 @@ func (s *sim) pass() {
 // suspend replaces what is suspended by n things, some of them for a while only. Sometimes an older
 // list comes late.
 func (s *sim) suspend(n int) {
-	late := s.barred
-	s.barred = queue.Suspensions{Version: late.Version + 1}
+	late := s.suspension
+	s.suspension = queue.Suspensions{Version: late.Version + 1}
 	for range n {
 		one := queue.Suspension{Kind: queue.SuspensionKind(1 + s.rand.IntN(4)), Reason: "why"}
 		switch one.Kind {
@@ -559,9 +559,9 @@ func (s *sim) suspend(n int) {
 		if s.rand.IntN(2) == 0 {
 			one.Until = s.now.Add(time.Duration(s.rand.IntN(20_000)) * time.Millisecond)
 		}
-		s.barred.All = append(s.barred.All, one)
+		s.suspension.All = append(s.suspension.All, one)
 	}
-	s.core.suspend(s.barred, s.now)
+	s.core.suspend(s.suspension, s.now)
 	s.event()
 	if s.rand.IntN(4) == 0 {
 		s.core.suspend(late, s.now)
@@ -571,7 +571,7 @@ func (s *sim) suspend(n int) {
 
 // mustBeFree checks that nothing of a transaction is suspended, without the core's ways of knowing.
 func (s *sim) mustBeFree(t *transaction) {
-	for _, one := range s.barred.All {
+	for _, one := range s.suspension.All {
 		if !one.Until.IsZero() && !one.Until.After(s.now) {
 			continue
 		}
@@ -592,7 +592,7 @@ func (s *sim) stuck() {
 			d.busy.n, d.backlog, d.loading, d.queued, d.cursor, d.seen, d.nextDue)
 	}
 	for _, x := range s.core.sites {
-		s.t.Logf("site %s: %v, %d waiting, %d open, %d allowed, barred %v, %d destinations", x.name, x.state, x.waiting, x.open, x.allow, x.barred, len(x.dests))
+		s.t.Logf("site %s: %v, %d waiting, %d open, %d allowed, suspension %v, %d destinations", x.name, x.state, x.waiting, x.open, x.allow, x.suspension, len(x.dests))
 	}
 	for name, rows := range s.disk {
 		for _, it := range rows {

@@ -45,11 +45,11 @@ type site struct {
 	failures   int // dead times in a row
 	until      time.Time
 	pause      time.Time // up: no new connection before
-	alarm      alarm
+	timer      timer
 	queued     bool // in core.ready
 	starved    bool // in core.starved
 	reason     mail.Attempt
-	barred     *queue.Suspension // nil: it is not suspended
+	suspension *queue.Suspension // nil: it is not suspended
 	stats      *SiteStats
 }
 
@@ -86,7 +86,7 @@ func (c *core) become(s *site, to siteState, now time.Time) {
 		s.until = now.Add(c.backoff(s.failures))
 		s.failures++
 		s.allow, s.streak = 0, 0
-		c.alarms.set(&s.alarm, s.until)
+		c.timers.set(&s.timer, s.until)
 		for _, d := range s.dests {
 			c.dropAll(d)
 		}
@@ -116,9 +116,9 @@ func (c *core) backoff(n int) time.Duration {
 	return d + time.Duration(c.rand.Int64N(int64(d)/4+1))
 }
 
-// ring is the site's alarm: a dead one is probed, one that was held up by its rate or a pause goes
+// fire is the site's timer: a dead one is probed, one that was held up by its rate or a pause goes
 // on.
-func (c *core) ring(s *site, now time.Time) {
+func (c *core) fire(s *site, now time.Time) {
 	if s.state == siteDead {
 		c.become(s, siteProbing, now)
 	}
@@ -177,8 +177,8 @@ func (c *core) troubled(s *site, why mail.Attempt, now time.Time) {
 	}
 	s.allow, s.streak = max(1, min(s.allow, s.open)/2), 0
 	s.pause = now.Add(c.o.Backoff.First / 4)
-	c.alarms.setEarlier(&s.alarm, s.pause)
+	c.timers.setEarlier(&s.timer, s.pause)
 }
 
 // reachable reports whether something may be tried at the site.
-func (s *site) reachable() bool { return s.state != siteDead && s.barred == nil }
+func (s *site) reachable() bool { return s.state != siteDead && s.suspension == nil }

@@ -73,7 +73,7 @@ func (c *counters) site(name string) *SiteStats {
 	return st
 }
 
-// countAged counts what a sweep settles: the outcomes are in the order of the batch.
+// countAged counts what a scan settles: the outcomes are in the order of the batch.
 func (s *Scheduler) countAged(batch []*queue.Stored, outcomes []queue.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 // them, and when such a suspension ends, the destinations where that happened are read again from
 // their beginning, as far as their windows go.
 
-// bars are the suspensions in force. Owned by the core.
-type bars struct {
+// suspensions are the suspensions in force. Owned by the core.
+type suspensions struct {
 	list  queue.Suspensions // all that were given, those that are over included
 	kinds [queue.SuspendCampaign + 1]map[string]*queue.Suspension
 	n     int
@@ -24,52 +24,52 @@ type bars struct {
 
 // suspend takes the list of what is suspended from now on.
 func (c *core) suspend(list queue.Suspensions, now time.Time) {
-	if list.Version >= c.bars.list.Version { // else it was overtaken
-		c.bars.list = list
+	if list.Version >= c.suspensions.list.Version { // else it was overtaken
+		c.suspensions.list = list
 		c.rebar(now)
 	}
 }
 
 // rebar puts into force what of the list is not over.
 func (c *core) rebar(now time.Time) {
-	was := c.bars
-	c.bars = newBars(was.list, now)
-	c.alarms.stop(&c.barring)
+	was := c.suspensions
+	c.suspensions = newSuspensions(was.list, now)
+	c.timers.stop(&c.barring)
 	for _, s := range was.list.All {
 		if s.Until.After(now) {
-			c.alarms.setEarlier(&c.barring, s.Until)
+			c.timers.setEarlier(&c.barring, s.Until)
 		}
 	}
 	for _, s := range c.sites {
-		if s.barred = c.siteBar(s); s.barred != nil {
+		if s.suspension = c.siteSuspension(s); s.suspension != nil {
 			for _, d := range s.dests {
 				c.dropAll(d)
 			}
 		}
 	}
 	for _, d := range c.all {
-		if d.barred = c.bars.kinds[queue.SuspendDomain][d.key.domain]; d.barred != nil {
+		if d.suspension = c.suspensions.kinds[queue.SuspendDomain][d.key.domain]; d.suspension != nil {
 			c.dropAll(d)
 		}
 		c.wantMore(d)
 	}
-	if c.bars.flows {
+	if c.suspensions.flows {
 		c.eachWaiting(func(e *entry) {
-			if c.barredFlow(&e.item) {
+			if c.flowSuspended(&e.item) {
 				c.cut(e)
 				c.wantMore(e.dest)
 			}
 		})
 	}
-	if was.endsFlows(&c.bars) {
+	if was.endsFlows(&c.suspensions) {
 		for _, d := range c.all {
 			c.readAgain(d)
 		}
 	}
 }
 
-func newBars(list queue.Suspensions, now time.Time) bars {
-	b := bars{list: list}
+func newSuspensions(list queue.Suspensions, now time.Time) suspensions {
+	b := suspensions{list: list}
 	for i := range list.All {
 		s := &list.All[i]
 		if !s.Until.IsZero() && !s.Until.After(now) {
@@ -86,7 +86,7 @@ func newBars(list queue.Suspensions, now time.Time) bars {
 }
 
 // endsFlows reports whether a tenant or a campaign is not suspended any more.
-func (b *bars) endsFlows(now *bars) bool {
+func (b *suspensions) endsFlows(now *suspensions) bool {
 	for _, kind := range []queue.SuspensionKind{queue.SuspendTenant, queue.SuspendCampaign} {
 		for name := range b.kinds[kind] {
 			if now.kinds[kind][name] == nil {
@@ -97,9 +97,10 @@ func (b *bars) endsFlows(now *bars) bool {
 	return false
 }
 
-// siteBar finds the suspension of a site: by its name, or by a suffix of all its hosts' names.
-func (c *core) siteBar(s *site) *queue.Suspension {
-	sites := c.bars.kinds[queue.SuspendSite]
+// siteSuspension finds the suspension of a site: by its name, or by a suffix of all its hosts'
+// names.
+func (c *core) siteSuspension(s *site) *queue.Suspension {
+	sites := c.suspensions.kinds[queue.SuspendSite]
 	if len(sites) == 0 {
 		return nil
 	}
@@ -127,12 +128,12 @@ func (c *core) readAgain(d *destination) {
 	c.wantMore(d)
 }
 
-// barredFlow reports whether an item's tenant or campaign is suspended.
-func (c *core) barredFlow(it *queue.Item) bool {
-	return c.bars.flows && c.bars.flow(&it.Message.Envelope.Origin) != nil
+// flowSuspended reports whether an item's tenant or campaign is suspended.
+func (c *core) flowSuspended(it *queue.Item) bool {
+	return c.suspensions.flows && c.suspensions.flow(&it.Message.Envelope.Origin) != nil
 }
 
-func (b *bars) flow(o *mail.Origin) *queue.Suspension {
+func (b *suspensions) flow(o *mail.Origin) *queue.Suspension {
 	if s := b.kinds[queue.SuspendTenant][o.Tenant]; s != nil {
 		return s
 	}
@@ -141,23 +142,23 @@ func (b *bars) flow(o *mail.Origin) *queue.Suspension {
 
 // suspended reports whether the destination, or the site that it hangs at, is.
 func (d *destination) suspended() bool {
-	return d.barred != nil || d.state == destAttached && d.site.barred != nil
+	return d.suspension != nil || d.state == destAttached && d.site.suspension != nil
 }
 
 // suspension finds what keeps mail of this domain and origin back, or nil.
 func (c *core) suspension(domain string, o *mail.Origin) *queue.Suspension {
-	if c.bars.n == 0 {
+	if c.suspensions.n == 0 {
 		return nil
 	}
-	if s := c.bars.kinds[queue.SuspendDomain][domain]; s != nil {
+	if s := c.suspensions.kinds[queue.SuspendDomain][domain]; s != nil {
 		return s
 	}
-	if s := c.bars.flow(o); s != nil {
+	if s := c.suspensions.flow(o); s != nil {
 		return s
 	}
 	for r := noRoute; r < len(c.routes); r++ {
-		if d := c.dests[destKey{domain, r}]; d != nil && d.state == destAttached && d.site.barred != nil {
-			return d.site.barred
+		if d := c.dests[destKey{domain, r}]; d != nil && d.state == destAttached && d.site.suspension != nil {
+			return d.site.suspension
 		}
 	}
 	return nil

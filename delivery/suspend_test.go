@@ -154,11 +154,11 @@ func TestSuspendedMailExpires(t *testing.T) {
 func TestSuspendedIsAtRest(t *testing.T) {
 	for seed := range uint64(20) {
 		s := newSim(t, seed)
-		s.barred.Version = 1
+		s.suspension.Version = 1
 		for _, kind := range []queue.Suspension{{Kind: queue.SuspendTenant, Name: "t0"}, {Kind: queue.SuspendTenant, Name: "t1"}, {Kind: queue.SuspendSite, Name: "site0"}, {Kind: queue.SuspendDomain, Name: "d1"}} {
-			s.barred.All = append(s.barred.All, kind)
+			s.suspension.All = append(s.suspension.All, kind)
 		}
-		s.core.suspend(s.barred, s.now)
+		s.core.suspend(s.suspension, s.now)
 		for range 50 {
 			s.accept()
 		}

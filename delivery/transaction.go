@@ -55,7 +55,7 @@ func (c *core) pick(s *site, now time.Time) *transaction {
 			}
 		}
 		s.take(now)
-		c.callScout(e.dest, now)
+		c.scheduleLookahead(e.dest, now)
 		return t
 	}
 }
@@ -193,7 +193,7 @@ func (e *entry) part(back []uint32) {
 // it was being attempted.
 func (c *core) ifGone(e *entry) {
 	d := e.dest
-	if d.state == destWaiting || d.state == destAttached && d.site.state == siteDead || d.suspended() || c.barredFlow(&e.item) {
+	if d.state == destWaiting || d.state == destAttached && d.site.state == siteDead || d.suspended() || c.flowSuspended(&e.item) {
 		c.drop(e)
 		c.wantMore(d)
 	}

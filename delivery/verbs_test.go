@@ -255,7 +255,7 @@ func TestReleaseWhileSettledAsOld(t *testing.T) {
 			t.Fatal(m, err)
 		}
 		w.operate("hold", only(id))
-		w.sched.busy([]*queue.Stored{m}, true) // the sweep has read it before
+		w.sched.busy([]*queue.Stored{m}, true) // the scan has read it before
 		r.set(func(r *remote) { r.refuse = nil })
 		w.operate("release", only(id))
 		w.sched.Flush()

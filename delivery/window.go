@@ -34,17 +34,17 @@ func (c *core) mayLoad(d *destination) bool {
 			return false
 		}
 	}
-	return !c.stopping && (d.waiting <= c.window()/4 || d.scout.due)
+	return !c.stopping && (d.waiting <= c.window()/4 || d.lookahead.due)
 }
 
 // doubtful reports whether the site that d hangs at, or hung at last, is not up or suspended: a few
 // entries will do to find out.
 func (d *destination) doubtful() bool {
-	return d.site != nil && (d.site.state != siteUp || d.site.barred != nil)
+	return d.site != nil && (d.site.state != siteUp || d.site.suspension != nil)
 }
 
-// pumpLoads starts loads while there is room for what they bring.
-func (c *core) pumpLoads(now time.Time) {
+// dispatchLoads starts loads while there is room for what they bring.
+func (c *core) dispatchLoads(now time.Time) {
 	for len(c.loading) < maxLoading && c.loads.n > 0 && !c.short {
 		if c.held >= c.o.WindowTotal && !c.trimOthers() {
 			return
@@ -54,8 +54,8 @@ func (c *core) pumpLoads(now time.Time) {
 		if !c.mayLoad(d) {
 			continue // asked again when that changes
 		}
-		if d.scout.due {
-			c.sendScout(d, now)
+		if d.lookahead.due {
+			c.beginLookahead(d, now)
 			continue
 		}
 		n := min(loadAtMost, c.window()-d.held(), max(1, c.o.WindowTotal-c.held), d.affordable())
@@ -123,11 +123,11 @@ func (c *core) loaded(d *destination, r loadResult, now time.Time) {
 	case r.err != nil:
 		c.o.Logf("destination %s: reading its schedule: %v", d.key.domain, r.err)
 		d.backlog = true
-		c.alarms.setEarlier(&d.alarm, now.Add(loadAgain)) // the alarm asks again
+		c.timers.setEarlier(&d.timer, now.Add(loadAgain)) // the timer asks again
 	case !d.stale:
 		c.take(d, &r, now)
 	}
-	d.loading, d.scout.out, d.graves = false, false, d.graves[:0]
+	d.loading, d.lookahead.out, d.graves = false, false, d.graves[:0]
 	if r.err == nil {
 		c.wantMore(d)
 	}
@@ -141,8 +141,8 @@ const loadAgain = 30 * time.Second
 
 // take puts what a load read into the window, except what is in memory already.
 func (c *core) take(d *destination, r *loadResult, now time.Time) {
-	if d.scout.out {
-		d.scout.at = r.cursor
+	if d.lookahead.out {
+		d.lookahead.at = r.cursor
 	} else {
 		d.cursor, d.ahead = r.cursor, r.more
 		d.backlog = r.more || d.rewound
@@ -165,19 +165,19 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 			continue
 		}
 		if tooOld(it.Message.Arrived, it.Due, now, c.o.Retry.Expire) {
-			continue // the sweep for expiry has it
+			continue // the scan for expiry has it
 		}
 		if _, leaves := c.leaving[it.Message.ID]; leaves {
 			continue // when it stays its domain is read again
 		}
-		if c.aging.pass(d, it) {
+		if c.expiring.pass(d, it) {
 			continue
 		}
-		if c.barredFlow(it) {
+		if c.flowSuspended(it) {
 			d.passed = true
 			continue
 		}
-		if d.scout.out && c.plenty(d, it) {
+		if d.lookahead.out && c.plenty(d, it) {
 			continue // in its turn
 		}
 		c.insert(d, it, d.backlog, now)
@@ -220,7 +220,7 @@ func (c *core) insert(d *destination, it *queue.Item, backlog bool, now time.Tim
 	if !c.o.Budget.TryReserve(e.cost) {
 		if e.cost = 0; c.held >= leastHeld {
 			c.short = true
-			c.alarms.setEarlier(&c.memory, now.Add(memoryAgain))
+			c.timers.setEarlier(&c.memory, now.Add(memoryAgain))
 			d.rewind(e.row())
 			return
 		}
@@ -249,7 +249,7 @@ func (c *core) dueLater(d *destination, at time.Time) {
 		d.nextDue = at
 	}
 	if d.state != destWaiting {
-		c.alarms.setEarlier(&d.alarm, at)
+		c.timers.setEarlier(&d.timer, at)
 	}
 }
 

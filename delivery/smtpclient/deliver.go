@@ -15,7 +15,7 @@ func (c *Conn) Deliver(tx *Transaction) Result {
 		return res
 	}
 	var refused *Status
-	if x.form, refused = c.fit(tx, x.results); refused != nil {
+	if x.form, refused = c.negotiate(tx, x.results); refused != nil {
 		x.spread(*refused)
 		return res
 	}

@@ -55,7 +55,7 @@ func (x *exchange) envelope() *Error {
 		return err
 	}
 	for i := range x.tx.Recipients {
-		if x.results[i].Code != 0 { // refused by fit
+		if x.results[i].Code != 0 { // refused by negotiate
 			continue
 		}
 		if len(x.rcpts) >= window {

@@ -2,19 +2,19 @@ package delivery
 
 import "time"
 
-// alarm wakes a destination or a site. Owned by the core.
-type alarm struct {
+// timer wakes a destination or a site. Owned by the core.
+type timer struct {
 	at   time.Time
-	ring func(now time.Time)
+	fire func(now time.Time)
 	i    int // place in the heap + 1; 0: not set
 }
 
-// alarms is a heap of alarms, the earliest first. It is touched when something is put off, never
+// timers is a heap of timers, the earliest first. It is touched when something is put off, never
 // per message.
-type alarms []*alarm
+type timers []*timer
 
 // set moves a to at.
-func (h *alarms) set(a *alarm, at time.Time) {
+func (h *timers) set(a *timer, at time.Time) {
 	if a.i == 0 {
 		*h = append(*h, a)
 		a.i = len(*h)
@@ -25,15 +25,15 @@ func (h *alarms) set(a *alarm, at time.Time) {
 	h.down(h.up(a.i - 1))
 }
 
-// setEarlier sets a unless it rings earlier anyway.
-func (h *alarms) setEarlier(a *alarm, at time.Time) {
+// setEarlier sets a unless it fires earlier anyway.
+func (h *timers) setEarlier(a *timer, at time.Time) {
 	if a.i == 0 || at.Before(a.at) {
 		h.set(a, at)
 	}
 }
 
 // stop takes a out.
-func (h *alarms) stop(a *alarm) {
+func (h *timers) stop(a *timer) {
 	if a.i == 0 {
 		return
 	}
@@ -47,8 +47,8 @@ func (h *alarms) stop(a *alarm) {
 	}
 }
 
-// due takes out and returns the earliest alarm if its time has come.
-func (h *alarms) due(now time.Time) *alarm {
+// due takes out and returns the earliest timer if its time has come.
+func (h *timers) due(now time.Time) *timer {
 	if len(*h) == 0 || (*h)[0].at.After(now) {
 		return nil
 	}
@@ -57,20 +57,20 @@ func (h *alarms) due(now time.Time) *alarm {
 	return a
 }
 
-// next is when the earliest alarm rings.
-func (h alarms) next() (time.Time, bool) {
+// next is when the earliest timer fires.
+func (h timers) next() (time.Time, bool) {
 	if len(h) == 0 {
 		return time.Time{}, false
 	}
 	return h[0].at, true
 }
 
-func (h alarms) swap(i, j int) {
+func (h timers) swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].i, h[j].i = i+1, j+1
 }
 
-func (h alarms) up(i int) int {
+func (h timers) up(i int) int {
 	for i > 0 {
 		p := (i - 1) / 2
 		if !h[i].at.Before(h[p].at) {
@@ -82,7 +82,7 @@ func (h alarms) up(i int) int {
 	return i
 }
 
-func (h alarms) down(i int) {
+func (h timers) down(i int) {
 	for {
 		c := 2*i + 1
 		if c >= len(h) {

@@ -33,8 +33,8 @@ const (
 	connClosing
 )
 
-// pump does what has become possible. It is called at the end of each event.
-func (c *core) pump(now time.Time) {
+// dispatch does what has become possible. It is called at the end of each event.
+func (c *core) dispatch(now time.Time) {
 	for c.ready.n > 0 && c.mayStart(now) {
 		s, _ := c.ready.pop()
 		s.queued = false
@@ -44,10 +44,10 @@ func (c *core) pump(now time.Time) {
 		}
 	}
 	if c.lookups.n > 0 {
-		c.pumpLookups()
+		c.dispatchLookups()
 	}
 	if c.loads.n > 0 {
-		c.pumpLoads(now)
+		c.dispatchLoads(now)
 	}
 }
 
@@ -65,7 +65,7 @@ func (c *core) mayStart(now time.Time) bool {
 		return false
 	}
 	if !c.o.owns() {
-		c.alarms.setEarlier(&c.disowned, now.Add(ownerAgain))
+		c.timers.setEarlier(&c.disowned, now.Add(ownerAgain))
 		return false
 	}
 	return true
@@ -90,7 +90,7 @@ func (c *core) serve(s *site, now time.Time) {
 			return
 		}
 		if at := s.ready(now); at.After(now) {
-			c.alarms.setEarlier(&s.alarm, at)
+			c.timers.setEarlier(&s.timer, at)
 			return
 		}
 		if len(s.idle) > 0 {
@@ -118,7 +118,7 @@ func (c *core) openAnother(s *site, now time.Time) bool {
 	case s.shape.Rate.Count > 0 && s.connecting > 0:
 		return false // the rate will hardly need two at a time
 	case s.pause.After(now):
-		c.alarms.setEarlier(&s.alarm, s.pause)
+		c.timers.setEarlier(&s.timer, s.pause)
 		return false
 	case c.open >= c.o.Connections:
 		c.starve(s)
@@ -181,7 +181,7 @@ func (c *core) connectFailed(cn *conn, why mail.Attempt, ours bool, now time.Tim
 	case ours:
 		s.reason = why
 		s.pause = now.Add(c.o.Backoff.First)
-		c.alarms.setEarlier(&s.alarm, s.pause)
+		c.timers.setEarlier(&s.timer, s.pause)
 	default:
 		c.troubled(s, why, now)
 	}
@@ -240,7 +240,7 @@ func (c *core) next(cn *conn, now time.Time) {
 				return
 			}
 		} else if s.waiting > 0 {
-			c.alarms.setEarlier(&s.alarm, at)
+			c.timers.setEarlier(&s.timer, at)
 		}
 	} else {
 		c.rouse(s)

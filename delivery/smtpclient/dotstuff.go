@@ -48,8 +48,8 @@ func (b *block) Next() ([]byte, error) {
 
 var blockPool = sync.Pool{New: func() any { return &block{out: make([]byte, 0, 33<<10)} }}
 
-// passage is a content on its way to the wire. What can go as it is goes from where it lies.
-type passage struct {
+// dotStuffer is a content on its way to the wire. What can go as it is goes from where it lies.
+type dotStuffer struct {
 	x     *exchange
 	block *block
 	stuff bool
@@ -58,7 +58,7 @@ type passage struct {
 
 // pass sends the content, its last piece together with the end of mail data if it has one.
 func (x *exchange) pass(stuff bool) *Error {
-	p := passage{x: x, block: blockPool.Get().(*block), stuff: stuff}
+	p := dotStuffer{x: x, block: blockPool.Get().(*block), stuff: stuff}
 	defer p.block.free()
 	if x.tx.Content != nil || x.tx.Open == nil {
 		return p.send(x.tx.Content, p.end)
@@ -73,7 +73,7 @@ func (x *exchange) pass(stuff bool) *Error {
 
 // fromStore sends what r gives, part by part. Content that is shorter or longer than it should be
 // is never ended: the peer must not take it for the message.
-func (p *passage) fromStore(r partReader) *Error {
+func (p *dotStuffer) fromStore(r partReader) *Error {
 	size := p.x.tx.size()
 	for total := int64(0); total < size; {
 		part, err := r.Next()
@@ -100,7 +100,7 @@ func (p *passage) fromStore(r partReader) *Error {
 }
 
 // send sends a part, its last piece by means of last.
-func (p *passage) send(part []byte, last func([]byte) *Error) *Error {
+func (p *dotStuffer) send(part []byte, last func([]byte) *Error) *Error {
 	for {
 		piece, rest := p.next(part)
 		if len(rest) == 0 {
@@ -114,7 +114,7 @@ func (p *passage) send(part []byte, last func([]byte) *Error) *Error {
 }
 
 // next takes the next piece off part: as it lies there, or a stuffed copy of a few octets.
-func (p *passage) next(part []byte) (piece, rest []byte) {
+func (p *dotStuffer) next(part []byte) (piece, rest []byte) {
 	n := min(len(part), segment)
 	if !p.stuff {
 		return part[:n], part[n:]
@@ -128,7 +128,7 @@ func (p *passage) next(part []byte) (piece, rest []byte) {
 }
 
 // end writes the last piece of the content.
-func (p *passage) end(piece []byte) *Error {
+func (p *dotStuffer) end(piece []byte) *Error {
 	if !p.stuff {
 		return p.x.last(piece, nil)
 	}

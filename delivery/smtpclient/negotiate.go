@@ -19,9 +19,9 @@ type form struct {
 	bdat bool
 }
 
-// fit decides the form. Recipients that the peer cannot take get their status; a failure for all of
-// them is returned.
-func (c *Conn) fit(tx *Transaction, results []Status) (f form, _ *Status) {
+// negotiate decides the form. Recipients that the peer cannot take get their status; a failure for
+// all of them is returned.
+func (c *Conn) negotiate(tx *Transaction, results []Status) (f form, _ *Status) {
 	if c.offers.MaxSize > 0 && tx.size() > c.offers.MaxSize { // RFC 1870 section 6.1
 		s := ours(StepMail, 552, "5.3.4", "The message is larger than the remote accepts")
 		return f, &s

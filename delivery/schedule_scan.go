@@ -6,11 +6,11 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
-// sweep walks the schedule's domains in the background, for those that are not in memory: all of
-// them at the start, later those for which the map had no room. It rotates for ever, slowly when
-// nothing was missed.
-type sweep struct {
-	alarm   alarm
+// scheduleScan walks the schedule's domains in the background, for those that are not in memory:
+// all of them at the start, later those for which the map had no room. It rotates for ever, slowly
+// when nothing was missed.
+type scheduleScan struct {
+	timer   timer
 	after   string
 	missed  bool // since the round began some destination found no room
 	again   bool // in the round before
@@ -18,40 +18,40 @@ type sweep struct {
 }
 
 const (
-	sweepStep     = 1000
-	sweepHurry    = time.Second // between steps while destinations are missing from the map
-	sweepInterval = time.Minute // between steps else
+	scanStep     = 1000
+	scanHurry    = time.Second // between steps while destinations are missing from the map
+	scanInterval = time.Minute // between steps else
 )
 
-// sweepStep is the sweep's alarm.
-func (c *core) sweepStep(now time.Time) {
-	c.actions = append(c.actions, action{kind: actSweep, from: c.sweep.after, max: sweepStep})
+// scanStep is the scan's timer.
+func (c *core) scanStep(now time.Time) {
+	c.actions = append(c.actions, action{kind: actScan, from: c.scan.after, max: scanStep})
 }
 
-// swept takes the domains that a step of the sweep has read.
-func (c *core) swept(found []queue.DomainDue, err error, now time.Time) {
-	sw := &c.sweep
+// scanned takes the domains that a step of the scan has read.
+func (c *core) scanned(found []queue.DomainDue, err error, now time.Time) {
+	sw := &c.scan
 	if err != nil {
-		c.o.Logf("sweep of the schedule: %v", err)
-		c.alarms.set(&sw.alarm, now.Add(loadAgain))
+		c.o.Logf("scan of the schedule: %v", err)
+		c.timers.set(&sw.timer, now.Add(loadAgain))
 		return
 	}
 	for _, f := range found {
 		c.discovered(f, now)
 	}
-	wait := sweepInterval
+	wait := scanInterval
 	if !sw.started {
 		wait = 0
 	} else if sw.missed || sw.again {
-		wait = sweepHurry
+		wait = scanHurry
 	}
-	if len(found) < sweepStep {
+	if len(found) < scanStep {
 		sw.after, sw.started, sw.again, sw.missed = "", true, sw.missed, false
-		wait = max(wait, sweepHurry)
+		wait = max(wait, scanHurry)
 	} else {
 		sw.after = found[len(found)-1].Domain
 	}
-	c.alarms.set(&sw.alarm, now.Add(wait))
+	c.timers.set(&sw.timer, now.Add(wait))
 }
 
 // discovered looks after a domain that has rows.
@@ -65,8 +65,8 @@ func (c *core) discovered(f queue.DomainDue, now time.Time) {
 		}
 		return
 	}
-	if f.Due.After(now.Add(10*sweepInterval)) && len(c.all) > c.o.Destinations/2 {
-		c.sweep.missed = true
+	if f.Due.After(now.Add(10*scanInterval)) && len(c.all) > c.o.Destinations/2 {
+		c.scan.missed = true
 		return // there is time
 	}
 	if d := c.destination(k, now); d != nil && f.Due.After(now) {
@@ -92,11 +92,11 @@ func (c *core) evict(now time.Time) bool {
 	return false
 }
 
-// remove takes a destination out of the map. What it has on disk the sweep will find.
+// remove takes a destination out of the map. What it has on disk the scan will find.
 func (c *core) remove(d *destination) {
 	c.detach(d)
 	c.unref(d.site)
-	c.alarms.stop(&d.alarm)
+	c.timers.stop(&d.timer)
 	last := c.all[len(c.all)-1]
 	c.all[d.place], last.place = last, d.place
 	c.all[len(c.all)-1] = nil

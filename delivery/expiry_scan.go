@@ -20,8 +20,8 @@ const (
 	agesBatch    = 500         // messages settled together
 )
 
-// ageSweep walks the messages older than age.
-type ageSweep struct {
+// expiryScan walks the messages older than age.
+type expiryScan struct {
 	age    time.Duration
 	cursor mail.ID // all up to it were looked at
 	// outcomes returns what is to be settled of one message; busy tells the recipients that are
@@ -30,11 +30,11 @@ type ageSweep struct {
 	claim   bool // take the messages out of the scheduler's hands
 }
 
-// sweepAges is a goroutine.
-func (s *Scheduler) sweepAges() {
-	sweeps := []*ageSweep{{age: s.o.Retry.Expire, outcome: s.expired, claim: true}}
+// scanExpiry is a goroutine.
+func (s *Scheduler) scanExpiry() {
+	scans := []*expiryScan{{age: s.o.Retry.Expire, outcome: s.expired, claim: true}}
 	if s.o.Retry.DelayWarning > 0 && s.o.Retry.DelayWarning < s.o.Retry.Expire {
-		sweeps = append(sweeps, &ageSweep{age: s.o.Retry.DelayWarning, outcome: s.delayed})
+		scans = append(scans, &expiryScan{age: s.o.Retry.DelayWarning, outcome: s.delayed})
 	}
 	timer := time.NewTimer(agesInterval)
 	defer timer.Stop()
@@ -44,18 +44,18 @@ func (s *Scheduler) sweepAges() {
 			return
 		case <-timer.C:
 		}
-		for _, sw := range sweeps {
+		for _, sw := range scans {
 			if look%agesAfresh == 0 {
 				sw.cursor = mail.ID{}
 			}
-			s.sweepAge(sw)
+			s.scanOld(sw)
 		}
 		timer.Reset(agesInterval)
 	}
 }
 
-// sweepAge looks at all messages that have become older than the sweep's age since it last did.
-func (s *Scheduler) sweepAge(sw *ageSweep) {
+// scanOld looks at all messages that have become older than the scan's age since it last did.
+func (s *Scheduler) scanOld(sw *expiryScan) {
 	for s.ctx.Err() == nil && s.o.owns() {
 		now := s.o.Now()
 		var batch []*queue.Stored
@@ -76,8 +76,8 @@ func (s *Scheduler) sweepAge(sw *ageSweep) {
 	}
 }
 
-// settleOld settles what a sweep found, and reports whether it could.
-func (s *Scheduler) settleOld(sw *ageSweep, batch []*queue.Stored, now time.Time) bool {
+// settleOld settles what a scan found, and reports whether it could.
+func (s *Scheduler) settleOld(sw *expiryScan, batch []*queue.Stored, now time.Time) bool {
 	busy := s.busy(batch, sw.claim)
 	defer s.aged()
 	var outcomes []queue.Outcome
@@ -127,7 +127,7 @@ func (s *Scheduler) busy(batch []*queue.Stored, claim bool) map[attemptKey]struc
 	}
 	now := s.lock()
 	defer s.unlock(now)
-	s.mu.core.aging.ids = ids
+	s.mu.core.expiring.ids = ids
 	busy := s.mu.core.busy(ids, claim)
 	for _, m := range batch { // what may go to another group meanwhile grows old there
 		if _, leaves := s.mu.core.leaving[m.Message.ID]; leaves {
@@ -139,37 +139,37 @@ func (s *Scheduler) busy(batch []*queue.Stored, claim bool) map[attemptKey]struc
 	return busy
 }
 
-// aging is a batch of old messages from when it was looked through until what became of it is
+// expiring is a batch of old messages from when it was looked through until what became of it is
 // recorded. Loads pass over them meanwhile: an operator may make due again what is about to be
 // reported expired.
-type aging struct {
+type expiring struct {
 	ids    map[mail.ID]struct{}
-	passed []agingRow
+	passed []expiryRow
 }
 
-// agingRow is a row that a load passed over.
-type agingRow struct {
+// expiryRow is a row that a load passed over.
+type expiryRow struct {
 	key destKey
 	at  row
 }
 
 // pass reports whether a load is to pass over an item, and notes it.
-func (a *aging) pass(d *destination, it *queue.Item) bool {
+func (a *expiring) pass(d *destination, it *queue.Item) bool {
 	_, ok := a.ids[it.Message.ID]
 	if ok {
-		a.passed = append(a.passed, agingRow{d.key, rowOf(it)})
+		a.passed = append(a.passed, expiryRow{d.key, rowOf(it)})
 	}
 	return ok
 }
 
-// aged ends the aging of the present batch. What loads passed over is looked for again: it may be
-// there still.
+// aged ends the present batch of old messages. What loads passed over is looked for again: it may
+// be there still.
 func (s *Scheduler) aged() {
 	now := s.lock()
 	defer s.unlock(now)
 	c := s.mu.core
-	passed := c.aging.passed
-	c.aging = aging{}
+	passed := c.expiring.passed
+	c.expiring = expiring{}
 	for _, p := range passed {
 		if d := c.dests[p.key]; d != nil { // else nothing of it was read yet
 			d.rewind(p.at)
