@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
 )
@@ -57,7 +58,7 @@ func (n *node) claimed(c wire.Claim) error {
 		}
 		return errNobodys
 	}
-	n.shutOut(
+	n.evicted(
 		fmt.Errorf(
 			"member %d of cluster %s says that this node, at %s, is its member %d: this disk is another one and has begun a cluster of its own. "+
 				"If it was that member, empty %s, give the node another name, join with `postroad cluster join` and run `postroad cluster replace` there; what it took meanwhile is in its queue. "+
@@ -98,15 +99,15 @@ func (s *strangers) due(member uint16) bool {
 
 // tellStranger tells the node at a member's address, which has shown a certificate of another
 // cluster, that it is listed as that member here.
-func (n *node) tellStranger(member uint16) {
-	if !n.strangers.due(member) {
+func (n *node) tellStranger(id uint16) {
+	if !n.strangers.due(id) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(n.background, pingEvery)
+	ctx, cancel := context.WithTimeout(n.background, member.PingEvery)
 	defer cancel()
 	what := "it was told that it is not"
-	if err := n.port.Tell(ctx, member); err != nil {
+	if err := n.port.Tell(ctx, id); err != nil {
 		what = err.Error()
 	}
-	n.log.Errorf("at the address of member %d another cluster's node answers: %s", member, what)
+	n.log.Errorf("at the address of member %d another cluster's node answers: %s", id, what)
 }

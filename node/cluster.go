@@ -47,7 +47,7 @@ func (c operatorsCluster) Init(ctx context.Context) error {
 	n := c.n
 	if m, ok := n.control.Member(n.self.Member); ok {
 		if err := misnamed(n.cfg, m.Name, m.ID); err != nil {
-			return lasting(err) // before others know it under that name
+			return api.Permanent(err) // before others know it under that name
 		}
 	}
 	if err := n.store.OpenUp(); err != nil {
@@ -199,7 +199,7 @@ func (c operatorsCluster) Remove(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if m.State != control.Joining && len(c.n.control.Placed(m.ID)) > 0 && c.n.reach.reachable(m.ID) {
+	if m.State != control.Joining && len(c.n.control.Placed(m.ID)) > 0 && c.n.detector.Reachable(m.ID) {
 		return &api.Error{Exit: api.ExitData, Message: m.Name + " still has mail or votes", Hint: "run `postroad cluster drain " + m.Name + "` first; a dead node is replaced: `postroad cluster replace " + m.Name + " NEW`"}
 	}
 	changes, silent := c.asNow(ctx, m)
@@ -312,8 +312,8 @@ func (c operatorsCluster) Status(ctx context.Context) (api.ClusterStatus, error)
 	id, _ := n.control.Cluster()
 	st := api.ClusterStatus{Cluster: id, Node: n.cfg.Node.Name, Protocol: n.control.MinProtocol(), Survives: -1}
 	since := map[uint16]time.Time{}
-	for _, a := range n.reach.absent(0) {
-		since[a.member.ID] = a.since
+	for _, a := range n.detector.Absent(0) {
+		since[a.Member.ID] = a.Since
 	}
 	for _, m := range n.control.Members() {
 		s := api.MemberStatus{ID: m.ID, Name: m.Name, Address: m.Address, State: string(m.State), Version: m.Version, Protocol: m.Protocol, Self: m.ID == n.self.Member, Ready: "no answer"}

@@ -16,6 +16,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/node/internal/controlgroup"
+	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/policy"
 )
 
@@ -27,18 +28,19 @@ func (n *node) startControl(ctx context.Context) error {
 	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now, Allows: func() error {
 		return n.control.Needs(control.MailboxProtocol, "that")
 	}}
-	n.reach = n.watch()
-	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.reach.reachable, Patience: 10 * time.Second}
+	n.detector = n.newDetector()
+	n.notes = n.newNoteKeeper(group)
+	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.detector.Reachable, Patience: 10 * time.Second}
 	n.suspender = &control.Editor{State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now}
 	// What the rows say already may be that this node must not take part. The log may say more.
 	if err := n.control.Load(group); err != nil {
 		return err
 	}
 	if err := n.mayTakePart(); err != nil {
-		return lasting(err)
+		return api.Permanent(err)
 	}
 	if n.joined == nil { // else its note may be of a cluster in which it was before
-		if err := mayGoOn(n.file, n.cfg, n.self, n.store); err != nil {
+		if err := notesOf(n.file, n.cfg).MayGoOn(n.self, n.store); err != nil {
 			return err
 		}
 	}
@@ -46,7 +48,7 @@ func (n *node) startControl(ctx context.Context) error {
 		return err
 	}
 	if n.hadOthers() {
-		n.keepNote(group.AppliedIndex()) // before it counts as one that has joined long ago
+		n.notes.Keep() // before it counts as one that has joined long ago
 	}
 	if err := n.users.Load(group); err != nil {
 		return err

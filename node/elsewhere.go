@@ -40,7 +40,7 @@ func (o otherGroup) Propose(
 	g, _ := o.n.control.Group(o.group)
 	all := fmt.Errorf("%w: group %d has no leader now", cluster.ErrRefused, o.group)
 	for _, member := range g.Observed.Voters {
-		if member == o.n.self.Member || !o.n.reach.reachable(member) {
+		if member == o.n.self.Member || !o.n.detector.Reachable(member) {
 			continue
 		}
 		result, err := o.n.store.ProposeAt(ctx, member, o.group, queue.ParseResult, data, parts)

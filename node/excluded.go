@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
 )
@@ -15,12 +16,10 @@ import (
 // than the one that joined, or its program is too old. It ends with exit status 78, after which a
 // service manager does not start it again, and with words that say what to do.
 
-func lasting(err error) error { return api.Lasting(err) }
-
 // failed ends the process when the storage or a state machine cannot go on.
 func (n *node) failed(err error) {
 	if errors.Is(err, cluster.ErrTooOld) {
-		err = lasting(err)
+		err = api.Permanent(err)
 	}
 	var back *cluster.TakenBack
 	if errors.As(err, &back) {
@@ -70,19 +69,21 @@ func misnamed(cfg *config.Config, name string, member uint16) error {
 	)
 }
 
-// goodbye is how long a node that is shut out says so, at /readyz and to its clients, before it
+// drainNotice is how long a node that is evicted says so, at /readyz and to its clients, before it
 // stops.
-const goodbye = 10 * time.Second
+const drainNotice = 10 * time.Second
 
-// shutOut is for when the cluster will not have this node any more, for good, and why. Others
-// refuse it from now on, so it learns that from one of them more often than from its own state. It
-// takes no more mail, and stops in good order.
-func (n *node) shutOut(why error) {
+// evicted handles permanent eviction from the cluster. Others refuse this node from now on, so it
+// learns that from one of them more often than from its own state. It takes no more mail, and stops
+// in good order.
+func (n *node) evicted(why error) {
 	if !n.out.CompareAndSwap(nil, &why) {
 		return
 	}
-	n.raise(alarm{event: "node_shut_out", member: n.self.Member, name: n.cfg.Node.Name, words: why.Error()})
-	time.AfterFunc(goodbye, func() {
+	n.alert(member.Event{
+		Name: member.EventEvicted, Member: n.self.Member, MemberName: n.cfg.Node.Name, Words: why.Error(),
+	})
+	time.AfterFunc(drainNotice, func() {
 		select {
 		case n.leave <- why:
 		default:

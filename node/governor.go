@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // governor makes this node what the control state wants it to be: it starts the groups that it is
@@ -57,7 +58,7 @@ func (g *governor) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		g.n.keepAddresses()
-		g.n.noteMembers()
+		g.n.notes.Follow()
 		g.round(ctx)
 		select {
 		case <-tick.C:
@@ -149,18 +150,18 @@ const helloAgain = 3 * time.Second
 func (g *governor) introduce(ctx context.Context) {
 	n := g.n
 	if err := n.control.TooOld(protocol); err != nil {
-		n.fail(lasting(err)) // at once: the next command may mean something else than this program thinks
+		n.fail(api.Permanent(err)) // at once: the next command may mean something else than this program thinks
 		return
 	}
 	if err := n.control.Admit(n.self.Member, n.self.Incarnation); err != nil {
-		n.shutOut(err)
+		n.evicted(err)
 		return
 	}
 	if n.out.Load() != nil {
 		return // nobody would hear it
 	}
 	if err := n.keepsName(); err != nil {
-		n.fail(lasting(err)) // after a crash the rows may have come only now
+		n.fail(api.Permanent(err)) // after a crash the rows may have come only now
 		return
 	}
 	m, ok := n.control.Member(n.self.Member)
@@ -184,7 +185,7 @@ func (g *governor) introduce(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, introduceTime)
 		defer cancel()
 		err := g.introduceAs(ctx, m, moved)
-		if isLasting(err) {
+		if api.IsPermanent(err) {
 			n.fail(err)
 		}
 		g.mu.Lock()
@@ -378,7 +379,7 @@ func (g *governor) askBack(ctx context.Context, group control.Group) {
 
 func (g *governor) plan(ctx context.Context) {
 	n := g.n
-	p := control.Plan(n.control, control.Policy{Replicas: n.cfg.Cluster.Replicas, Reachable: n.reach.reachable})
+	p := control.Plan(n.control, control.Policy{Replicas: n.cfg.Cluster.Replicas, Reachable: n.detector.Reachable})
 	if p.Empty() {
 		return
 	}

@@ -193,7 +193,7 @@ func (h *holding) nextTurn() int {
 func (n *node) takers(going control.Group) (groups []uint64, err error) {
 	for _, g := range n.control.Groups() {
 		if g.Kind == control.KindQueue && g.State == control.GroupServing && g.ID != going.ID &&
-			(g.Home == n.self.Member || n.reach.reachable(g.Home)) {
+			(g.Home == n.self.Member || n.detector.Reachable(g.Home)) {
 			groups = append(groups, g.ID)
 		}
 	}

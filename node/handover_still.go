@@ -98,7 +98,7 @@ func (n *node) askStill(
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, m := range n.control.Members() {
-		if m.State == control.Joining || m.ID != n.self.Member && !n.reach.reachable(m.ID) {
+		if m.State == control.Joining || m.ID != n.self.Member && !n.detector.Reachable(m.ID) {
 			continue
 		}
 		all.Go(func() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 )
 
 // stuckAfter is how long the governor, which comes by twice a second, may stay away.
@@ -48,7 +49,7 @@ func (n *node) unready(err error) error {
 	}
 	g, _ := n.control.Group(h.group.ID())
 	name := func(id uint16) string { m, _ := n.control.Member(id); return m.Name }
-	return cmp.Or(tooFew(g, h.group.Members().Voters, name, n.reach.reachable), err)
+	return cmp.Or(tooFew(g, h.group.Members().Voters, name, n.detector.Reachable), err)
 }
 
 // tooFew names the voters that a group is to have before it takes mail, and has not got yet; nil:
@@ -85,15 +86,15 @@ func (n *node) Notes() (notes []string) {
 	if n.out.Load() != nil {
 		return nil // this node knows nothing of the cluster any more
 	}
-	for _, a := range n.reach.absent(goneAfter) {
+	for _, a := range n.detector.Absent(member.GoneAfter) {
 		notes = append(notes, fmt.Sprintf("%s (member %d) does not answer, since %s (%v)",
-			a.member.Name, a.member.ID, a.since.UTC().Format(time.RFC3339), time.Since(a.since).Round(time.Second)))
+			a.Member.Name, a.Member.ID, a.Since.UTC().Format(time.RFC3339), time.Since(a.Since).Round(time.Second)))
 	}
 	if len(n.control.Members()) < 2 {
 		return notes // a node that is alone has never survived its loss
 	}
 	own := n.report()
-	reports := n.reach.reports()
+	reports := n.detector.Reports()
 	reports[n.self.Member] = &own
 	var wrong troubles
 	for _, g := range n.control.Groups() {

@@ -11,9 +11,11 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/datadir"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Who a node is among the members of its cluster stands in its data directory:
@@ -50,15 +52,15 @@ func (n *node) startStore(ctx context.Context) error {
 			return err
 		}
 		if n.joined == nil {
-			return lasting(fmt.Errorf("%s has a certificate of member %d but its store is gone, and a member that forgot its votes is dangerous: "+
+			return api.Permanent(fmt.Errorf("%s has a certificate of member %d but its store is gone, and a member that forgot its votes is dangerous: "+
 				"empty the directory, join under another name, and run `postroad cluster replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name))
 		}
 		if err := misnamed(n.cfg, cmp.Or(n.joined.Name, n.cfg.Node.Name), id.Member); err != nil {
-			return lasting(err)
+			return api.Permanent(err)
 		}
 		o.Member, o.Incarnation = id.Member, id.Incarnation
 	case !member && n.joined != nil:
-		return lasting(fmt.Errorf("a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; or remove %s, and the node begins a cluster of its own",
+		return api.Permanent(fmt.Errorf("a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; or remove %s, and the node begins a cluster of its own",
 			n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)))
 	}
 	if n.store, err = cluster.Open(faulty(o)); err != nil {
@@ -84,7 +86,7 @@ func (n *node) startStore(ctx context.Context) error {
 // beginCluster makes the authority and the credentials of a cluster of one.
 func (n *node) beginCluster() (c wire.Credentials, err error) {
 	if n.store.Member() != 1 {
-		return c, lasting(fmt.Errorf("this store is of member %d of a cluster, but %s has no credentials: "+
+		return c, api.Permanent(fmt.Errorf("this store is of member %d of a cluster, but %s has no credentials: "+
 			"put them back from a backup; without one, empty the data directory, join anew under another "+
 			"name, and run `postroad cluster replace %s NEW`",
 			n.store.Member(), clusterDir(n.cfg), n.cfg.Node.Name))
@@ -98,21 +100,21 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 		return err
 	}
 	if n.self.Member != n.store.Member() || n.self.Incarnation != n.store.Incarnation() {
-		return lasting(fmt.Errorf("the certificate in %s is of %v, but the store is of member %d with another disk: they do not belong together; "+
+		return api.Permanent(fmt.Errorf("the certificate in %s is of %v, but the store is of member %d with another disk: they do not belong together; "+
 			"put back what was there, or empty the data directory and join anew", clusterDir(n.cfg), n.self, n.store.Member()))
 	}
 	n.control = control.New()
-	if n.addresses, err = openAddresses(clusterDir(n.cfg)); err != nil {
+	if n.addresses, err = member.OpenAddresses(clusterDir(n.cfg)); err != nil {
 		return err
 	}
 	if n.joined != nil {
-		if err := n.addresses.keep(n.joined.Members); err != nil {
+		if err := n.addresses.Keep(n.joined.Members); err != nil {
 			return err
 		}
 	}
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
-		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Claimed: n.claimed, Dial: dialFrom(n.cfg), Logf: n.log.Logf,
+		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Claimed: n.claimed, Dial: member.DialFrom(n.cfg.Cluster.Listen), Logf: n.log.Logf,
 	})
 	if err != nil {
 		return err
@@ -145,7 +147,7 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 		}
 		return wire.JoinReply{}, err
 	}
-	n.keepNote(n.store.Group(cluster.ControlGroup).AppliedIndex()) // from now on it has another member
+	n.notes.Keep() // from now on it has another member
 	caCert, caKey := n.control.Authority()
 	id := wire.Identity{Cluster: n.self.Cluster, Member: m.ID, Incarnation: r.Incarnation}
 	cert, err := wire.Sign(caCert, caKey, r.CSR, id)

@@ -16,12 +16,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/operate/admin"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // How a node with an empty data directory becomes a member: by `postroad cluster join`, or by
@@ -48,7 +50,7 @@ func readJoined(cfg *config.Config) (*joined, error) {
 	}
 	j := new(joined)
 	if err := json.Unmarshal(b, j); err != nil {
-		return nil, lasting(fmt.Errorf(
+		return nil, api.Permanent(fmt.Errorf(
 			"%s is damaged: %w; empty %s and join again",
 			file,
 			err,
@@ -86,7 +88,7 @@ func Join(ctx context.Context, cfg *config.Config, address, token string) error 
 	if used, err := datadir.StoreExists(cfg.Node.DataDir); err != nil || used {
 		return cmp.Or(
 			err,
-			lasting(fmt.Errorf(
+			api.Permanent(fmt.Errorf(
 				"%s is in use already: only an empty data directory can join",
 				cfg.Node.DataDir,
 			)),
@@ -95,7 +97,7 @@ func Join(ctx context.Context, cfg *config.Config, address, token string) error 
 	if _, err := wire.LoadCredentials(clusterDir(cfg)); !errors.Is(err, fs.ErrNotExist) {
 		return cmp.Or(
 			damagedFile(err),
-			lasting(fmt.Errorf(
+			api.Permanent(fmt.Errorf(
 				"%s has joined a cluster already: start the node, or empty the directory",
 				cfg.Node.DataDir,
 			)),
@@ -111,7 +113,7 @@ func Join(ctx context.Context, cfg *config.Config, address, token string) error 
 	}
 	reply, err := wire.RequestJoin(ctx, address, token, wire.JoinRequest{
 		Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise, Version: version.Version, Protocol: protocol, Incarnation: j.Incarnation, CSR: csr,
-	}, dialFrom(cfg))
+	}, member.DialFrom(cfg.Cluster.Listen))
 	if errors.Is(err, wire.ErrJoinDenied) {
 		// This incarnation is refused for good, as when another machine has joined under its name.
 		// It never ran: the next try is a new one's. That a join was wanted stays: without it the
@@ -154,7 +156,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 		if j, err := readJoined(cfg); j != nil || err != nil {
 			return err // a join that did not end is told of by startStore
 		}
-		return mayBegin(n.file, cfg)
+		return notesOf(n.file, cfg).MayBegin()
 	}
 	token, err := config.ReadSecret(cfg.Cluster.TokenFile)
 	if err != nil {
@@ -165,7 +167,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 		func(a string) bool { return a == cfg.Cluster.Advertise },
 	)
 	if begins(cfg) && len(others) == 0 {
-		return mayBegin(n.file, cfg)
+		return notesOf(n.file, cfg).MayBegin()
 	}
 	told, end, err := n.answerWhileWaiting(token)
 	if err != nil {
@@ -194,11 +196,11 @@ func (n *node) seek(
 				return nil
 			}
 			if errors.Is(err, wire.ErrJoinDenied) {
-				return lasting(err)
+				return api.Permanent(err)
 			}
 		}
 		if len(found) == 0 && err == nil {
-			if err := mayBegin(n.file, n.cfg); err != nil {
+			if err := notesOf(n.file, n.cfg).MayBegin(); err != nil {
 				return err // the list may be of others than its cluster's
 			}
 			n.log.Logf("none of the others in cluster.join knows a cluster: this node begins one")
@@ -216,7 +218,7 @@ func (n *node) seek(
 			n.log.Logf("this node begins a cluster: an operator has said so")
 			n.toldToBegin = true
 			return errors.Join(
-				forgetNote(n.file, n.cfg),
+				notesOf(n.file, n.cfg).Forget(),
 				files.Remove(filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)),
 			)
 		case <-ctx.Done():
@@ -248,7 +250,9 @@ func (n *node) question(
 	var all sync.WaitGroup
 	for i, address := range others {
 		all.Go(
-			func() { answers[i], errs[i] = wire.RequestStanding(ctx, address, token, dialFrom(n.cfg)) },
+			func() {
+				answers[i], errs[i] = wire.RequestStanding(ctx, address, token, member.DialFrom(n.cfg.Cluster.Listen))
+			},
 		)
 	}
 	all.Wait()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
@@ -171,7 +172,7 @@ func (n *node) observeCluster(o telemetry.Observer) {
 		}
 	}
 	o.Gauge("members", "nodes of the cluster", float64(len(n.control.Members())))
-	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.reach.absent(missedAfter))))
+	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.detector.Absent(member.MissedAfter))))
 	_, barred := n.control.Suspensions()
 	o.Gauge("suspensions", "suspensions in force in the cluster", float64(len(barred)))
 	moving := 0

@@ -45,7 +45,7 @@ func (n *node) free(ctx context.Context, address string, member uint16) error {
 		return nil
 	}
 	m, _ := n.control.Member(who.Member)
-	return lasting(fmt.Errorf(
+	return api.Permanent(fmt.Errorf(
 		"at %s %s (member %d) answers: give each node a cluster.advertise of its own, at which the others reach it",
 		address, m.Name, who.Member,
 	))
@@ -77,7 +77,7 @@ func (n *node) serveHello(w http.ResponseWriter, r *http.Request) {
 		err = n.changes.Activate(r.Context(), peer.Member)
 	}
 	switch {
-	case isLasting(err):
+	case api.IsPermanent(err):
 		http.Error(w, err.Error(), statusTaken)
 	case err != nil:
 		http.Error(w, err.Error(), http.StatusConflict)
@@ -92,7 +92,7 @@ func (n *node) heard(ctx context.Context, member uint16, said hello) error {
 	if err := n.free(ctx, said.Address, member); err != nil {
 		return err
 	}
-	if err := n.addresses.keep(map[uint16]string{member: said.Address}); err != nil {
+	if err := n.addresses.Keep(map[uint16]string{member: said.Address}); err != nil {
 		return err
 	}
 	if m, ok := n.control.Member(member); ok && m.Address == said.Address {
@@ -105,14 +105,14 @@ func (n *node) heard(ctx context.Context, member uint16, said hello) error {
 // members that do not answer do not keep those that do from being asked.
 func (n *node) sayHello(ctx context.Context) error {
 	var all error
-	members := n.addresses.members()
+	members := n.addresses.Members()
 	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
 	for _, member := range members {
 		if member == n.self.Member {
 			continue
 		}
 		err := n.helloTo(ctx, member)
-		if err == nil || isLasting(err) {
+		if err == nil || api.IsPermanent(err) {
 			return err
 		}
 		all = errors.Join(all, err)
@@ -127,7 +127,7 @@ func (n *node) helloTo(ctx context.Context, member uint16) error {
 	err := n.ask(ctx, member, http.MethodPost, "/node/hello", about, nil)
 	var answer *cluster.Answer
 	if errors.As(err, &answer) && answer.Status == statusTaken {
-		return lasting(err)
+		return api.Permanent(err)
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func (n *node) helloTo(ctx context.Context, member uint16) error {
 // returns nil when that has come back from the leader.
 func (n *node) tellAddress(ctx context.Context) error {
 	err := n.setAddress(ctx, n.self.Member, n.cfg.Cluster.Advertise)
-	if err != nil && !isLasting(err) {
+	if err != nil && !api.IsPermanent(err) {
 		err = n.sayHello(ctx)
 	}
 	if err != nil {
@@ -167,21 +167,15 @@ func (n *node) heardBack(ctx context.Context) error {
 	}
 }
 
-// isLasting reports whether an error is one that no repetition mends.
-func isLasting(err error) bool {
-	var e *api.Error
-	return errors.As(err, &e) && e.Exit == api.ExitConfig
-}
-
 // addressOf finds a member: in the control state while that is known to be new, else where it was
 // last.
 func (n *node) addressOf(member uint16) (string, bool) {
-	return n.addresses.find(member, n.control, n.knowsNow())
+	return n.addresses.Find(member, n.control, n.knowsNow())
 }
 
 // keepAddresses writes down where the control state says that the members are.
 func (n *node) keepAddresses() {
-	if err := n.addresses.follow(n.control.Members(), n.knowsNow()); err != nil {
+	if err := n.addresses.Follow(n.control.Members(), n.knowsNow()); err != nil {
 		n.log.Errorf("%v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/owner"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/delivery"
@@ -47,16 +48,16 @@ type node struct {
 	telemetry *telemetry.Telemetry
 	budget    *mail.Budget
 	pressure  *pressure
-	addresses *addressBook
+	addresses *member.AddressBook
 	joined    *joined // until the control group is known; nil: this node never joined, or did long ago
 	self      wire.Identity
 	store     *cluster.Node
 	port      *wire.Port
 	strangers strangers
-	noting    noting
+	notes     *member.NoteKeeper
 	listen    sync.Mutex
 	listens   atomic.Bool // the port is open to others; set under listen
-	reach     *reach
+	detector  *member.Detector[report]
 	control   *control.State
 	changes   *control.Editor
 	suspender *control.Editor // of suspensions, whose times take no notice of steps of the wall clock
@@ -255,7 +256,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	n.governor = newGovernor(n)
 	var all sync.WaitGroup
 	all.Go(func() { n.governor.run(n.background) })
-	all.Go(func() { n.reach.run(n.background) })
+	all.Go(func() { n.detector.Run(n.background) })
 	all.Go(func() { n.inquiry.run(n.background) })
 	all.Go(func() { n.boxes.run(n.background) })
 	all.Go(func() { n.followQuotas(n.background) })

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,9 +11,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
-	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -82,7 +79,7 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	cfg, file := founded(t)
 	self := selfOf(t, cfg)
 	mayStart := func() (err error) {
-		inStore(t, cfg, func(store *cluster.Node) { err = mayGoOn(file, cfg, self, store) })
+		inStore(t, cfg, func(store *cluster.Node) { err = notesOf(file, cfg).MayGoOn(self, store) })
 		return err
 	}
 	if err := mayStart(); err != nil {
@@ -91,14 +88,14 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	var end uint64
 	inStore(t, cfg, func(store *cluster.Node) { end = store.Group(cluster.ControlGroup).LastIndex() })
 	for _, log := range []uint64{0, end} {
-		if err := writeNote(file, cfg, self, log); err != nil {
+		if err := notesOf(file, cfg).Write(self, log); err != nil {
 			t.Fatal(err)
 		}
 		if err := mayStart(); err != nil {
 			t.Errorf("with entry %d of %d: %v", log, end, err)
 		}
 	}
-	if err := writeNote(file, cfg, self, end+1); err != nil {
+	if err := notesOf(file, cfg).Write(self, end+1); err != nil {
 		t.Fatal(err)
 	}
 	words := []string{"is older than " + file + ".member says", "cluster replace mx1 NEW", "Nothing was deleted", "remove the file"}
@@ -115,38 +112,14 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	}
 	other := self
 	other.Cluster = "0123456789abcdef"
-	if err := errors.Join(forgetNote(file, cfg), writeNote(file, cfg, other, 1)); err != nil {
+	if err := errors.Join(notesOf(file, cfg).Forget(), notesOf(file, cfg).Write(other, 1)); err != nil {
 		t.Fatal(err)
 	}
 	mustBeConfig(t, "a start of another cluster's disk", mayStart(), "it is of cluster "+self.Cluster)
 }
 
-// TestNoteOfTwoPlaces: the commands of an operator may write beside the configuration, the node
-// only beside its data. The newer note counts, and both are named.
-func TestNoteOfTwoPlaces(t *testing.T) {
-	cfg, file := founded(t)
-	self := selfOf(t, cfg)
-	if err := os.Mkdir(cfg.Node.DataDir+".member", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	old := memberNote{Cluster: self.Cluster, Member: 1, Name: "mx1", Written: time.Now().UTC().Add(-time.Hour)}
-	b, err := json.Marshal(old)
-	if err != nil {
-		t.Fatal(err)
-	}
-	beside := filepath.Join(cfg.Node.DataDir+".member", "note")
-	if err := errors.Join(os.WriteFile(file+".member", b, 0o600), writeNote("", cfg, self, 77)); err != nil {
-		t.Fatal(err)
-	}
-	note, path := readNote(file, cfg)
-	if note == nil || note.Log != 77 || path != file+".member and "+beside {
-		t.Errorf("read %+v in %s", note, path)
-	}
-}
-
 // TestNoteOfAList: the note of a node that has a list of nodes is written too, and counts when the
-// list names nobody else any more; a backup is not restored beside it either. Where it cannot be
-// written, the list stands for it.
+// list names nobody else any more; a backup is not restored beside it either.
 func TestNoteOfAList(t *testing.T) {
 	cfg, file := founded(t)
 	self := selfOf(t, cfg)
@@ -155,7 +128,7 @@ func TestNoteOfAList(t *testing.T) {
 	if err := os.WriteFile(cfg.Cluster.TokenFile, []byte("a-token-that-is-long-enough\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeNote(file, cfg, self, 5); err != nil {
+	if err := notesOf(file, cfg).Write(self, 5); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(cfg.Node.DataDir); err != nil {
@@ -174,69 +147,4 @@ func TestNoteOfAList(t *testing.T) {
 	if err := Restore(t.Context(), file, cfg, aBackup()); err != nil {
 		t.Errorf("once the note is removed: %v", err)
 	}
-
-	nowhere := *cfg
-	nowhere.Node.DataDir = filepath.Join(t.TempDir(), "gone", "data")
-	if err := writeNote("", &nowhere, self, 5); err != nil {
-		t.Errorf("where nothing can be written: %v", err)
-	}
-	nowhere.Cluster.Join = nil
-	if err := writeNote("", &nowhere, self, 5); err == nil {
-		t.Error("without a list nothing is said")
-	}
-}
-
-// TestNoteFollowsMembers: the note moves on when the control group, or another group of the node,
-// gets another voter, and not else.
-func TestNoteFollowsMembers(t *testing.T) {
-	cfg, file := founded(t)
-	inStore(t, cfg, func(store *cluster.Node) {
-		r := &recovery{state: control.New(), users: directory.New()}
-		group := store.Group(cluster.ControlGroup)
-		editor, err := r.lead(t.Context(), group)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := &node{cfg: cfg, file: file, self: selfOf(t, cfg), store: store, control: r.state}
-		noted := func() uint64 {
-			n.noteMembers()
-			if note, _ := readNote(file, cfg); note != nil {
-				return note.Log
-			}
-			return 0
-		}
-		observed := func(id uint64, index uint64, voters ...uint16) {
-			t.Helper()
-			if err := editor.Observed(t.Context(), id, control.Configuration{Voters: voters, Index: index}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := editor.AddMember(t.Context(), control.Node{
-			Name: "mx2", Address: "127.0.0.1:1", Incarnation: 2, Version: version.Version, Protocol: protocol,
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if err := editor.Bootstrapped(t.Context(), cluster.HomeGroup); err != nil {
-			t.Fatal(err)
-		}
-		observed(cluster.ControlGroup, 1, 1)
-		if log := noted(); log != 0 {
-			t.Errorf("alone it notes entry %d", log)
-		}
-		var last uint64
-		for _, id := range []uint64{cluster.ControlGroup, cluster.HomeGroup} {
-			observed(id, 2, 1, 2)
-			log := noted()
-			if log != group.AppliedIndex() || log <= last {
-				t.Errorf("with another voter of group %d it notes entry %d of %d", id, log, group.AppliedIndex())
-			}
-			last = log
-			if _, err := editor.AddToken(t.Context(), time.Hour); err != nil {
-				t.Fatal(err)
-			}
-			if log := noted(); log != last {
-				t.Errorf("without a change it notes entry %d, not %d", log, last)
-			}
-		}
-	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/operate/admin"
@@ -50,7 +51,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 }
 
 func (n *node) report() report {
-	r := report{Version: version.Version, Silent: n.reach.silent()}
+	r := report{Version: version.Version, Silent: n.detector.Silent()}
 	if err := n.Ready(); err != nil {
 		r.Ready = err.Error()
 	}
@@ -90,23 +91,27 @@ func askMember(ctx context.Context, store *cluster.Node, member uint16, method, 
 	return nil
 }
 
-// watch makes what knows which members answer.
-func (n *node) watch() *reach {
-	return &reach{
-		self: n.self.Member, members: n.knownMembers, raise: n.raise,
-		ask: func(ctx context.Context, member uint16) (*report, error) {
+// newDetector makes what knows which members answer.
+func (n *node) newDetector() *member.Detector[report] {
+	return member.NewDetector(member.DetectorOptions[report]{
+		Self: n.self.Member, Members: n.knownMembers, Alert: n.alert, Unanswered: n.unanswered,
+		Silent: func(r *report) map[uint16]int64 { return r.Silent },
+		Ask: func(ctx context.Context, id uint16) (*report, error) {
 			r := new(report)
-			return r, n.ask(ctx, member, http.MethodGet, "/node/report", nil, r)
+			return r, n.ask(ctx, id, http.MethodGet, "/node/report", nil, r)
 		},
-		refused: func(member uint16, err error) {
-			var r *wire.Refusal
-			if errors.As(err, &r) && errors.Is(r, wire.ErrFinal) {
-				n.shutOut(fmt.Errorf("member %d says: %s", member, r.Words))
-			}
-			if errors.Is(err, wire.ErrForeign) {
-				n.tellStranger(member)
-			}
-		},
+	})
+}
+
+// unanswered looks why a member gave no answer: the cluster may have evicted this node, or its
+// address may be another cluster's now.
+func (n *node) unanswered(id uint16, err error) {
+	var r *wire.Refusal
+	if errors.As(err, &r) && errors.Is(r, wire.ErrFinal) {
+		n.evicted(fmt.Errorf("member %d says: %s", id, r.Words))
+	}
+	if errors.Is(err, wire.ErrForeign) {
+		n.tellStranger(id)
 	}
 }
 
@@ -116,7 +121,7 @@ func (n *node) watch() *reach {
 func (n *node) knownMembers() []control.Member {
 	all := n.control.Members()
 	if len(all) == 0 {
-		for _, id := range n.addresses.members() {
+		for _, id := range n.addresses.Members() {
 			all = append(all, control.Member{ID: id, State: control.Joining})
 		}
 	}

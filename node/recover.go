@@ -15,6 +15,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
@@ -43,11 +44,11 @@ func Recover(ctx context.Context, file string, cfg *config.Config, acceptLoss bo
 		return err
 	}
 	r := &recovery{cfg: cfg, file: file, self: self, store: store, state: control.New(), users: directory.New(), tell: tell}
-	if r.book, err = openAddresses(clusterDir(cfg)); err != nil {
+	if r.book, err = member.OpenAddresses(clusterDir(cfg)); err != nil {
 		err = damagedFile(err)
 	} else {
 		r.port, err = wire.New(
-			wire.Options{Credentials: creds, Self: self, Address: r.addressOf, Dial: dialFrom(cfg)},
+			wire.Options{Credentials: creds, Self: self, Address: r.addressOf, Dial: member.DialFrom(cfg.Cluster.Listen)},
 		)
 	}
 	if err == nil {
@@ -74,7 +75,7 @@ type recovery struct {
 	file  string // the configuration
 	self  wire.Identity
 	store *cluster.Node
-	book  *addressBook
+	book  *member.AddressBook
 	port  *wire.Port // for questions to the others; it does not listen
 	state *control.State
 	users *directory.Directory
@@ -88,7 +89,7 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 		return err
 	}
 	if err := r.state.TooOld(protocol); err != nil {
-		return lasting(err)
+		return api.Permanent(err)
 	}
 	r.ends = map[uint64]uint64{}
 	for _, id := range r.store.GroupIDs() {
@@ -242,7 +243,8 @@ func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted m
 	if err := editor.Refound(ctx, id.Cluster, creds.CA, caKey); err != nil {
 		return err
 	}
-	if err := writeNote(r.file, r.cfg, id, r.store.Group(cluster.ControlGroup).AppliedIndex()); err != nil {
+	applied := r.store.Group(cluster.ControlGroup).AppliedIndex()
+	if err := notesOf(r.file, r.cfg).Write(id, applied); err != nil {
 		r.tell(err.Error())
 	}
 	if err := creds.Save(clusterDir(r.cfg)); err != nil {
@@ -256,9 +258,9 @@ func (r *recovery) refound(ctx context.Context, editor *control.Editor, hosted m
 // of: members, users and settings are those of the backup; mail is not in it.
 func Restore(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error {
 	if used, err := datadir.StoreExists(cfg.Node.DataDir); err != nil || used {
-		return cmp.Or(err, lasting(fmt.Errorf("%s is in use already: a backup is restored into an empty data directory", cfg.Node.DataDir)))
+		return cmp.Or(err, api.Permanent(fmt.Errorf("%s is in use already: a backup is restored into an empty data directory", cfg.Node.DataDir)))
 	}
-	if err := mayBegin(file, cfg); err != nil {
+	if err := notesOf(file, cfg).MayBegin(); err != nil {
 		return err
 	}
 	head, rows, err := controlgroup.ReadBackup(backup)

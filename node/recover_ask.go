@@ -29,9 +29,10 @@ const (
 
 // mayAccept returns why this node must not go on alone.
 func (r *recovery) mayAccept(ctx context.Context) error {
+	notes := notesOf(r.file, r.cfg)
 	// With the note of another cluster a recovery before this one was cut off.
-	if note, _ := readNote(r.file, r.cfg); note != nil && note.Cluster == r.self.Cluster {
-		if err := mayGoOn(r.file, r.cfg, r.self, r.store); err != nil {
+	if note, _ := notes.Read(); note != nil && note.Cluster == r.self.Cluster {
+		if err := notes.MayGoOn(r.self, r.store); err != nil {
 			return err
 		}
 	}
@@ -120,7 +121,7 @@ func (r *recovery) ask(ctx context.Context, member uint16, into *report) error {
 // rows are only in the log.
 func (r *recovery) others() []uint16 {
 	all := map[uint16]bool{}
-	for _, id := range r.book.members() {
+	for _, id := range r.book.Members() {
 		m, _ := r.state.Member(id) // the book keeps the addresses of those that were removed
 		all[id] = m.State != control.Removed
 	}
@@ -135,7 +136,7 @@ func (r *recovery) addressOf(member uint16) (string, bool) {
 	if m, ok := r.state.Member(member); ok && m.Address != "" {
 		return m.Address, true
 	}
-	address := r.book.of(member)
+	address := r.book.Of(member)
 	return address, address != ""
 }
 

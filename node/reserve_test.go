@@ -56,7 +56,7 @@ func TestDiskTrouble(t *testing.T) {
 		{on(syscall.EROFS), 74, "read-only"},
 		{on(syscall.EIO), 74, "dmesg"},
 		{on(syscall.EACCES), 77, "give /data"},
-		{lasting(on(syscall.EACCES)), 78, ""},
+		{api.Permanent(on(syscall.EACCES)), 78, ""},
 		{&net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)}, 0, ""},
 		{errors.New("something else"), 0, ""},
 	} {

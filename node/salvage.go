@@ -13,6 +13,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/clock"
@@ -43,7 +44,7 @@ type salvager struct {
 	self   wire.Identity
 	store  *cluster.Node
 	own    *control.State // as this node had it last
-	book   *addressBook
+	book   *member.AddressBook
 	living takers
 	print  func(line string) // what is salvaged, a line each
 	tell   func(line string) // what is to be said of it
@@ -71,7 +72,7 @@ func Salvage(
 	if err != nil {
 		return err
 	}
-	book, err := openAddresses(clusterDir(cfg))
+	book, err := member.OpenAddresses(clusterDir(cfg))
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func Salvage(
 		tell:           tell,
 	}
 	port, err := wire.New(
-		wire.Options{Credentials: creds, Self: self, Address: s.addressOf, Dial: dialFrom(cfg)},
+		wire.Options{Credentials: creds, Self: self, Address: s.addressOf, Dial: member.DialFrom(cfg.Cluster.Listen)},
 	)
 	if err == nil {
 		store.Connect(port)
@@ -381,7 +382,7 @@ func (s *salvager) members() (all []uint16) {
 				all = append(all, m.ID)
 			}
 		}
-		all = append(all, s.book.members()...)
+		all = append(all, s.book.Members()...)
 	}
 	slices.Sort(all)
 	return slices.DeleteFunc(
@@ -404,7 +405,7 @@ func (s *salvager) addressOf(member uint16) (string, bool) {
 	if m, ok := s.own.Member(member); ok && m.Address != "" {
 		return m.Address, true
 	}
-	address := s.book.of(member)
+	address := s.book.Of(member)
 	return address, address != ""
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/operate/admin/api"
@@ -28,8 +29,8 @@ func TestDamagedSmallFiles(t *testing.T) {
 		{secret, strings.Repeat("x", 16), "remove it", func() error { _, err := keptSecret(secret); return err }},
 		{secret, strings.Repeat("\x00", 32), "remove it", func() error { _, err := keptSecret(secret); return err }},
 		{
-			filepath.Join(clusterDir(cfg), addressesFile), "{", "remove it",
-			func() error { _, err := openAddresses(clusterDir(cfg)); return err },
+			filepath.Join(clusterDir(cfg), "addresses.json"), "{", "remove it",
+			func() error { _, err := member.OpenAddresses(clusterDir(cfg)); return err },
 		},
 		{
 			filepath.Join(clusterDir(cfg), datadir.JoinedFile), "{", "join again",

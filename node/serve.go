@@ -11,6 +11,7 @@ import (
 
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // startTimeout bounds each step of the start that needs no other node, stopTimeout what is under
@@ -37,12 +38,12 @@ func Serve(ctx context.Context, file string, cfg *config.Config) error {
 	watching, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go service.Watch(watching, n.Live) // to the end of the stop, which may hang, too
-	n.told(service.Ready(n.listening()))
+	n.logNotifyErr(service.Ready(n.listening()))
 	return n.serve(ctx)
 }
 
-// told reports that the service manager could not be told how the node is. Mail goes on.
-func (n *node) told(err error) {
+// logNotifyErr reports that the service manager could not be told how the node is. Mail goes on.
+func (n *node) logNotifyErr(err error) {
 	if err != nil {
 		n.log.Errorf("%v", err)
 	}
@@ -54,26 +55,26 @@ func (n *node) serve(ctx context.Context) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	var shutOut error
+	var eviction error
 	for waiting := true; waiting; {
 		select {
 		case err := <-n.fatal:
 			// What was promised cannot be kept any more: the process ends here, and nothing is
 			// answered from here on.
-			n.told(service.Status("fatal: " + err.Error()))
+			n.logNotifyErr(service.Status("fatal: " + err.Error()))
 			return DiskTrouble(n.cfg.Node.DataDir, fmt.Errorf("fatal: %w", err))
 		case <-hangups:
-			n.told(service.Reloading())
+			n.logNotifyErr(service.Reloading())
 			n.reload()
-			n.told(service.Ready(n.listening()))
+			n.logNotifyErr(service.Ready(n.listening()))
 		case why := <-n.leave:
-			shutOut, waiting = lasting(why), false
+			eviction, waiting = api.Permanent(why), false
 		case <-ctx.Done():
 			waiting = false
 		}
 	}
 	n.log.Logf("stopping: what is under way may take %v", stopTimeout)
-	n.told(service.Stopping("finishing what is under way"))
+	n.logNotifyErr(service.Stopping("finishing what is under way"))
 	stopping, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err := n.stop(stopping)
@@ -87,7 +88,7 @@ func (n *node) serve(ctx context.Context) error {
 		err = errors.Join(fmt.Errorf("while stopping: %w", failed), err)
 	default:
 	}
-	return errors.Join(shutOut, DiskTrouble(n.cfg.Node.DataDir, err))
+	return errors.Join(eviction, DiskTrouble(n.cfg.Node.DataDir, err))
 }
 
 // listening names the addresses, for the log.

@@ -25,7 +25,7 @@ func (n *node) newGrantor() *share.Grantor {
 			return 0
 		},
 		Groups: n.queueGroupIDs,
-		Heard:  func() map[uint16]time.Time { return n.reach.answered() },
+		Heard:  func() map[uint16]time.Time { return n.detector.Answered() },
 		Members: func() (ids []uint16) {
 			for _, m := range n.control.Members() {
 				ids = append(ids, m.ID)

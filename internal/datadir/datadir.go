@@ -35,5 +35,5 @@ func Damaged(err error) error {
 	if err == nil || errors.As(err, &unread) {
 		return err
 	}
-	return api.Lasting(err)
+	return api.Permanent(err)
 }

@@ -20,7 +20,7 @@ var levels = map[string]int{
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
 	// Packages that stand on one of them.
-	"cluster/owner": 4,
+	"cluster/owner": 4, "cluster/member": 4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
 	"smtpd": 4, "intake": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "operate/admin": 4,

@@ -33,9 +33,6 @@ func (e *Error) Error() string {
 // Fail makes an Error; hint may be "".
 func Fail(exit int, message, hint string) *Error { return &Error{exit, message, hint} }
 
-// Lasting gives an error that no restart mends the exit status that says so.
-func Lasting(err error) error { return &Error{Exit: ExitConfig, Message: err.Error()} }
-
 // AsError gives any error its place: what is not an Error yet comes from the node's inside and may
 // pass.
 func AsError(err error) *Error {
@@ -44,4 +41,14 @@ func AsError(err error) *Error {
 		return e
 	}
 	return Fail(ExitTemporary, err.Error(), "try again; `postroad serve` logs what the node misses")
+}
+
+// Permanent gives an error that no restart mends the exit status that says so: after it a service
+// manager does not start the node again.
+func Permanent(err error) error { return &Error{Exit: ExitConfig, Message: err.Error()} }
+
+// IsPermanent reports whether an error is one that no repetition mends.
+func IsPermanent(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Exit == ExitConfig
 }

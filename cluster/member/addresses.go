@@ -1,4 +1,4 @@
-package node
+package member
 
 import (
 	"encoding/json"
@@ -13,15 +13,16 @@ import (
 
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 const addressesFile = "addresses.json"
 
-// addressBook is where the members were found last, in a file. The control state has their
+// AddressBook is where the members were found last, in a file. The control state has their
 // addresses, but after a crash its newest rows are only in the log, until the control group has a
 // leader, and to choose one the members must find each other. A member that is elsewhere now tells
-// that before it can be in the state (moving.go). Safe for use by several goroutines.
-type addressBook struct {
+// that before it can be in the state (introduce.go). Safe for use by several goroutines.
+type AddressBook struct {
 	path string
 
 	mu struct {
@@ -30,8 +31,9 @@ type addressBook struct {
 	}
 }
 
-func openAddresses(dir string) (*addressBook, error) {
-	b := &addressBook{path: filepath.Join(dir, addressesFile)}
+// OpenAddresses opens the book in a directory; without a file it is empty.
+func OpenAddresses(dir string) (*AddressBook, error) {
+	b := &AddressBook{path: filepath.Join(dir, addressesFile)}
 	text, err := os.ReadFile(b.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil
@@ -40,29 +42,31 @@ func openAddresses(dir string) (*addressBook, error) {
 		return nil, fmt.Errorf("addresses of the members: %w", err)
 	}
 	if err := json.Unmarshal(text, &b.mu.known); err != nil {
-		return nil, lasting(fmt.Errorf("%s is damaged: %w; remove it, and other members will find this one", b.path, err))
+		return nil, api.Permanent(fmt.Errorf(
+			"%s is damaged: %w; remove it, and other members will find this one", b.path, err,
+		))
 	}
 	return b, nil
 }
 
-// of returns where a member was found last, or "".
-func (b *addressBook) of(member uint16) string {
+// Of returns where a member was found last, or "".
+func (b *AddressBook) Of(member uint16) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.mu.known[member]
 }
 
-// members are those in the book, in ascending order.
-func (b *addressBook) members() []uint16 {
+// Members are those in the book, in ascending order.
+func (b *AddressBook) Members() []uint16 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Sorted(maps.Keys(b.mu.known))
 }
 
-// keep adds to the book what is new. It forgets nobody: right after a crash the state that now
+// Keep adds to the book what is new. It forgets nobody: right after a crash the state that now
 // comes from may be older than the book. There are no more members than numbers for them, and who
 // was removed is let in by nobody.
-func (b *addressBook) keep(now map[uint16]string) error {
+func (b *AddressBook) Keep(now map[uint16]string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	all := maps.Clone(b.mu.known)
@@ -84,21 +88,21 @@ func (b *addressBook) keep(now map[uint16]string) error {
 	return nil
 }
 
-// follow takes over where the control state says that the members are: of all when it is known to
+// Follow takes over where the control state says that the members are: of all when it is known to
 // be new, else of those that are not in the book.
-func (b *addressBook) follow(members []control.Member, fresh bool) error {
+func (b *AddressBook) Follow(members []control.Member, fresh bool) error {
 	now := map[uint16]string{}
 	for _, m := range members {
-		if m.Address != "" && (fresh || b.of(m.ID) == "") {
+		if m.Address != "" && (fresh || b.Of(m.ID) == "") {
 			now[m.ID] = m.Address
 		}
 	}
-	return b.keep(now)
+	return b.Keep(now)
 }
 
-// find returns where a member is: the control state has it, unless that may be older than the book.
-func (b *addressBook) find(member uint16, state *control.State, fresh bool) (string, bool) {
-	address := b.of(member)
+// Find returns where a member is: the control state has it, unless that may be older than the book.
+func (b *AddressBook) Find(member uint16, state *control.State, fresh bool) (string, bool) {
+	address := b.Of(member)
 	if m, ok := state.Member(member); ok && m.Address != "" && (fresh || address == "") {
 		address = m.Address
 	}

@@ -1,4 +1,4 @@
-package node
+package member
 
 import (
 	"os"
@@ -12,9 +12,9 @@ import (
 
 func TestAddressesOutliveTheProcess(t *testing.T) {
 	dir := t.TempDir()
-	b, err := openAddresses(dir)
-	if err != nil || b.of(1) != "" {
-		t.Fatalf("%v, %q", err, b.of(1))
+	b, err := OpenAddresses(dir)
+	if err != nil || b.Of(1) != "" {
+		t.Fatalf("%v, %q", err, b.Of(1))
 	}
 	for _, now := range []map[uint16]string{
 		{1: "mx1:7025"},
@@ -22,11 +22,11 @@ func TestAddressesOutliveTheProcess(t *testing.T) {
 		{1: "other:7025"}, // a state that knows of no other yet
 		{},
 	} {
-		if err := b.keep(now); err != nil {
+		if err := b.Keep(now); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if b, err = openAddresses(dir); err != nil || b.of(1) != "other:7025" || b.of(2) != "mx2:7025" || b.of(3) != "" {
+	if b, err = OpenAddresses(dir); err != nil || b.Of(1) != "other:7025" || b.Of(2) != "mx2:7025" || b.Of(3) != "" {
 		t.Errorf("%v: %v", err, b.mu.known)
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
@@ -35,7 +35,7 @@ func TestAddressesOutliveTheProcess(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, addressesFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openAddresses(dir); err == nil {
+	if _, err := OpenAddresses(dir); err == nil {
 		t.Error("half a file is taken for a whole one")
 	}
 }
@@ -49,30 +49,30 @@ func TestAddressesOutliveAnOldState(t *testing.T) {
 	if err := editor.Init(t.Context(), "c1", []byte("cert"), []byte("key"), about); err != nil {
 		t.Fatal(err)
 	}
-	b, err := openAddresses(t.TempDir())
+	b, err := OpenAddresses(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	where := func(fresh bool) string {
-		if err := b.follow(state.Members(), fresh); err != nil {
+		if err := b.Follow(state.Members(), fresh); err != nil {
 			t.Fatal(err)
 		}
-		address, _ := b.find(1, state, fresh)
+		address, _ := b.Find(1, state, fresh)
 		return address
 	}
 	if a := where(false); a != "old:7025" {
 		t.Errorf("with an empty book it is at %q", a)
 	}
-	if err := b.keep(map[uint16]string{1: "new:7025"}); err != nil { // it said so itself
+	if err := b.Keep(map[uint16]string{1: "new:7025"}); err != nil { // it said so itself
 		t.Fatal(err)
 	}
 	if a := where(false); a != "new:7025" {
 		t.Errorf("while the state may be old it is at %q", a)
 	}
-	if a := where(true); a != "old:7025" || b.of(1) != a {
-		t.Errorf("when the state is known to be new it is at %q, and the book has %q", a, b.of(1))
+	if a := where(true); a != "old:7025" || b.Of(1) != a {
+		t.Errorf("when the state is known to be new it is at %q, and the book has %q", a, b.Of(1))
 	}
-	if a, ok := b.find(2, state, true); ok {
+	if a, ok := b.Find(2, state, true); ok {
 		t.Errorf("who is in neither is at %q", a)
 	}
 }
