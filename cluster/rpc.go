@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/postroad/postroad/cluster/wire"
 )
 
@@ -156,8 +156,33 @@ func (n *Node) Call(ctx context.Context, member uint16, method, path string, bod
 	return CallThrough(ctx, n.port, member, method, path, body, read)
 }
 
-// CallThrough does the same through a port that no node has, as of a recovery that asks before it
-// changes anything.
+// Ask makes a request with JSON, both ways, to another member: body and into may be nil.
+func (n *Node) Ask(
+	ctx context.Context, member uint16, method, path string, body, into any,
+) error {
+	var content bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&content).Encode(body); err != nil {
+			return err
+		}
+	}
+	var read func(io.Reader) error
+	if into != nil {
+		read = func(r io.Reader) error {
+			return json.NewDecoder(io.LimitReader(r, maxJSON)).Decode(into)
+		}
+	}
+	if err := n.Call(ctx, member, method, path, &content, read); err != nil {
+		return fmt.Errorf("member %d: %w", member, err)
+	}
+	return nil
+}
+
+// maxJSON is how much of another member's JSON is read.
+const maxJSON = 8 << 20
+
+// CallThrough does the same as Call through a port that no node has, as of a recovery that asks
+// before it changes anything.
 func CallThrough(
 	ctx context.Context, port *wire.Port, member uint16, method, path string, body io.Reader, read func(io.Reader) error,
 ) error {

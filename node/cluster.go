@@ -16,6 +16,7 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/node/internal/controlgroup"
+	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -166,7 +167,7 @@ func homeDrained(
 	m control.Member,
 	home uint64,
 	waited bool,
-	reports map[uint16]*report,
+	reports map[uint16]*peer.Report,
 ) api.DrainProgress {
 	p := api.DrainProgress{Node: m.Name, Phase: "handing over"}
 	var term uint64 // of who tells of the home group
@@ -282,19 +283,19 @@ func (c operatorsCluster) Backup(_ context.Context, w io.Writer) error {
 }
 
 // reports asks all members how they are; nil: no answer.
-func (c operatorsCluster) reports(ctx context.Context) map[uint16]*report {
+func (c operatorsCluster) reports(ctx context.Context) map[uint16]*peer.Report {
 	n := c.n
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	reports := map[uint16]*report{}
+	reports := map[uint16]*peer.Report{}
 	for _, m := range n.knownMembers() {
 		all.Go(func() {
-			r := new(report)
+			r := new(peer.Report)
 			if m.ID == n.self.Member {
 				*r = n.report()
-			} else if err := n.ask(ctx, m.ID, http.MethodGet, "/node/report", nil, r); err != nil {
+			} else if err := n.ask(ctx, m.ID, http.MethodGet, peer.ReportPath, nil, r); err != nil {
 				r = nil
 			}
 			mu.Lock()
@@ -356,7 +357,7 @@ func (c operatorsCluster) Status(ctx context.Context) (api.ClusterStatus, error)
 
 // group puts together what the members say of a group; its leader's word counts, that of the newest
 // term.
-func (c operatorsCluster) group(g control.Group, reports map[uint16]*report) api.GroupStatus {
+func (c operatorsCluster) group(g control.Group, reports map[uint16]*peer.Report) api.GroupStatus {
 	name := func(id uint16) string { m, _ := c.n.control.Member(id); return m.Name }
 	names := func(ids []uint16) (all []string) {
 		for _, id := range ids {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -14,23 +15,23 @@ import (
 // it, the one of the newer term.
 func TestDrainTellsWhatIsKnown(t *testing.T) {
 	m := control.Member{ID: 3, Name: "mx3"}
-	leads := func(term, messages, handed uint64) *report {
-		return &report{Groups: []groupReport{{
+	leads := func(term, messages, handed uint64) *peer.Report {
+		return &peer.Report{Groups: []peer.Group{{
 			Status:   cluster.Status{Group: 5, Leading: true, Leader: 3, Term: term},
 			Messages: messages, Handed: handed,
 		}}}
 	}
 	for _, c := range []struct {
-		reports map[uint16]*report
+		reports map[uint16]*peer.Report
 		waited  bool
 		want    string
 	}{
-		{map[uint16]*report{1: nil, 2: {}}, true,
+		{map[uint16]*peer.Report{1: nil, 2: {}}, true,
 			"mx3: waiting, how many messages are left is not known: no node that answers leads the mail of mx3"},
-		{map[uint16]*report{1: leads(7, 0, 0)}, true, "mx3: delivering, 0 messages left, leads 1 group"},
-		{map[uint16]*report{1: leads(7, 9, 0), 2: leads(8, 4, 2)}, true,
+		{map[uint16]*peer.Report{1: leads(7, 0, 0)}, true, "mx3: delivering, 0 messages left, leads 1 group"},
+		{map[uint16]*peer.Report{1: leads(7, 9, 0), 2: leads(8, 4, 2)}, true,
 			"mx3: delivering, 4 messages left, 2 messages handed over"},
-		{map[uint16]*report{1: {}}, false, "mx3: handing over, 0 messages left"},
+		{map[uint16]*peer.Report{1: {}}, false, "mx3: handing over, 0 messages left"},
 	} {
 		p := homeDrained(m, 5, c.waited, c.reports)
 		if got := DrainLine(&p); !strings.HasPrefix(got, c.want) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/internal/datadir"
+	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -27,7 +28,7 @@ func (n *node) damaged(err error) error {
 func damagedFile(err error) error { return datadir.Damaged(err) }
 
 // doubts are the groups in which members are in quarantine, by what they said of themselves.
-func (c operatorsCluster) doubts(reports map[uint16]*report) (lines []string) {
+func (c operatorsCluster) doubts(reports map[uint16]*peer.Report) (lines []string) {
 	for _, m := range c.n.control.Members() {
 		r := reports[m.ID]
 		if r == nil {
@@ -52,7 +53,7 @@ func (c operatorsCluster) doubts(reports map[uint16]*report) (lines []string) {
 }
 
 // doubted reports whether a member is in quarantine in a group, as far as is known.
-func doubted(reports map[uint16]*report, member uint16, group uint64) bool {
+func doubted(reports map[uint16]*peer.Report, member uint16, group uint64) bool {
 	r := reports[member]
 	if r == nil {
 		return false

@@ -1,7 +1,6 @@
 // Package node is a running node: it builds the parts, connects them, starts and stops them, and
-// reloads the configuration. It is the only place that knows which concrete parts work together. It
-// has what is done to a node's data directory while the node does not run, too: Join, Recover,
-// Restore, Salvage.
+// reloads the configuration. It is the only place that knows which concrete parts work together. Package
+// offline has what is done to a node's data directory while the node does not run.
 package node
 
 import (
@@ -33,6 +32,7 @@ import (
 	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/pop3"
+	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
@@ -57,7 +57,7 @@ type node struct {
 	notes     *member.NoteKeeper
 	listen    sync.Mutex
 	listens   atomic.Bool // the port is open to others; set under listen
-	detector  *member.Detector[report]
+	detector  *member.Detector[peer.Report]
 	control   *control.State
 	changes   *control.Editor
 	suspender *control.Editor // of suspensions, whose times take no notice of steps of the wall clock

@@ -1,12 +1,8 @@
 package node
 
 import (
-	"errors"
-	"io/fs"
-
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/member"
-	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
 )
 
@@ -27,19 +23,3 @@ func (n *node) newNoteKeeper(group *cluster.Group) *member.NoteKeeper {
 
 // hadOthers reports whether this node has, or ever had, other members.
 func (n *node) hadOthers() bool { return n.self.Member != 1 || n.store.HasPeers() }
-
-// NoteMember writes the note for a command that has made a data directory a member's.
-func NoteMember(file string, cfg *config.Config) error {
-	creds, err := wire.LoadCredentials(clusterDir(cfg))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	self, err := creds.Identity()
-	if err != nil {
-		return err
-	}
-	return notesOf(file, cfg).Write(self, 0)
-}

@@ -1,13 +1,11 @@
 package node
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/postroad/postroad/cluster"
@@ -15,90 +13,61 @@ import (
 	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/version"
+	"github.com/postroad/postroad/node/internal/peer"
+	"github.com/postroad/postroad/node/offline"
 	"github.com/postroad/postroad/operate/admin"
 )
 
 // This file is what members ask each other beside raft's messages and the operator's questions: who
 // is there, and how it is.
 
-// report is how a member says it is.
-type report struct {
-	Version string           `json:"version"`
-	Ready   string           `json:"ready"` // "" : it takes mail; else why not
-	Groups  []groupReport    `json:"groups"`
-	Silent  map[uint16]int64 `json:"silent,omitempty"` // members that do not answer it, and for how many seconds
-}
-
-// groupReport is a group as one of its members sees it.
-type groupReport struct {
-	cluster.Status
-	Messages  uint64 `json:"messages"`         // in the queue or the mailboxes, as far as this member has applied
-	Suspended uint64 `json:"suspended"`        // the version of the suspensions that it has acknowledged
-	Handed    uint64 `json:"handed,omitempty"` // messages that were handed over to other groups
-	Waits     string `json:"waits,omitempty"`  // what its owner waits for to hand more over
-}
-
 func (n *node) peerRoutes(m *http.ServeMux) {
-	m.HandleFunc("GET /node/report", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.report()) })
+	m.HandleFunc("GET "+peer.ReportPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.report()) })
 	m.HandleFunc("POST /node/hello", n.serveHello)
 	m.HandleFunc("POST /node/shares", n.serveShares)
 	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.holders.Tenures()) })
 	m.HandleFunc("POST /node/still", n.serveStill)
-	m.HandleFunc("GET /node/takers", n.serveTakers)
+	m.HandleFunc("GET "+offline.TakersPath, offline.ServeTakers(n.control))
 	n.suspendRoutes(m)
 	n.newerRoutes(m)
 	n.boxes.routes(m)
 }
 
-func (n *node) report() report {
-	r := report{Version: version.Version, Silent: n.detector.Silent()}
+func (n *node) report() peer.Report {
+	r := peer.Report{Version: version.Version, Silent: n.detector.Silent()}
 	if err := n.Ready(); err != nil {
 		r.Ready = err.Error()
 	}
-	r.Groups = append(r.Groups, groupReport{Status: n.store.Group(cluster.ControlGroup).Status()})
+	r.Groups = append(r.Groups, peer.Group{Status: n.store.Group(cluster.ControlGroup).Status()})
 	for _, h := range n.queues.List() {
 		left, _, _ := h.queue.Left()
 		barred, _ := h.queue.Suspensions()
 		handed, _ := h.queue.Handing()
-		r.Groups = append(r.Groups, groupReport{h.group.Status(), left, barred.Version, handed.Total, h.handing.waiting()})
+		r.Groups = append(r.Groups, peer.Group{
+			Status: h.group.Status(), Messages: left, Suspended: barred.Version,
+			Handed: handed.Total, Waits: h.handing.waiting(),
+		})
 	}
 	for _, s := range n.shards.List() {
 		held, _ := s.store.Stats() // rows that cannot be read have ended the node elsewhere
-		r.Groups = append(r.Groups, groupReport{Status: s.group.Status(), Messages: held.Messages})
+		r.Groups = append(r.Groups, peer.Group{Status: s.group.Status(), Messages: held.Messages})
 	}
 	return r
 }
 
 // ask makes a request with JSON, both ways, to another member.
 func (n *node) ask(ctx context.Context, member uint16, method, path string, body, into any) error {
-	return askMember(ctx, n.store, member, method, path, body, into)
-}
-
-func askMember(ctx context.Context, store *cluster.Node, member uint16, method, path string, body, into any) error {
-	var content bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&content).Encode(body); err != nil {
-			return err
-		}
-	}
-	var read func(io.Reader) error
-	if into != nil {
-		read = func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, 8<<20)).Decode(into) }
-	}
-	if err := store.Call(ctx, member, method, path, &content, read); err != nil {
-		return fmt.Errorf("member %d: %w", member, err)
-	}
-	return nil
+	return n.store.Ask(ctx, member, method, path, body, into)
 }
 
 // newDetector makes what knows which members answer.
-func (n *node) newDetector() *member.Detector[report] {
-	return member.NewDetector(member.DetectorOptions[report]{
+func (n *node) newDetector() *member.Detector[peer.Report] {
+	return member.NewDetector(member.DetectorOptions[peer.Report]{
 		Self: n.self.Member, Members: n.knownMembers, Alert: n.alert, Unanswered: n.unanswered,
-		Silent: func(r *report) map[uint16]int64 { return r.Silent },
-		Ask: func(ctx context.Context, id uint16) (*report, error) {
-			r := new(report)
-			return r, n.ask(ctx, id, http.MethodGet, "/node/report", nil, r)
+		Silent: func(r *peer.Report) map[uint16]int64 { return r.Silent },
+		Ask: func(ctx context.Context, id uint16) (*peer.Report, error) {
+			r := new(peer.Report)
+			return r, n.ask(ctx, id, http.MethodGet, peer.ReportPath, nil, r)
 		},
 	})
 }

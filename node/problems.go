@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -13,7 +14,7 @@ import (
 // to lose one.
 
 // movesOf compares where a group should lie with where it lies, as its leader says.
-func movesOf(g control.Group, leader groupReport, name func(uint16) string) (moves []api.Move) {
+func movesOf(g control.Group, leader peer.Group, name func(uint16) string) (moves []api.Move) {
 	for _, id := range g.Voters {
 		if !slices.Contains(leader.Members.Voters, id) {
 			moves = append(moves, arrival(id, leader, name(id)))
@@ -28,7 +29,7 @@ func movesOf(g control.Group, leader groupReport, name func(uint16) string) (mov
 }
 
 // arrival is how far a member is that is to get a group.
-func arrival(id uint16, leader groupReport, name string) api.Move {
+func arrival(id uint16, leader peer.Group, name string) api.Move {
 	m := api.Move{Node: name, Phase: api.MoveWaits}
 	taken, takes := leader.Giving[id]
 	lag, answers := leader.Lag[id]

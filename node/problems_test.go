@@ -7,13 +7,14 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // TestMovesOf: what is on its way is told from where the group should lie and what its leader says.
 func TestMovesOf(t *testing.T) {
 	g := control.Group{ID: 7, Kind: control.KindMailbox, Voters: []uint16{1, 3, 4, 5, 6}}
-	leader := groupReport{Status: cluster.Status{
+	leader := peer.Group{Status: cluster.Status{
 		Members: cluster.Members{Voters: []uint16{1, 2}, Nonvoters: []uint16{3, 4, 6}},
 		Giving:  map[uint16]cluster.Giving{4: {Octets: 10, Of: 40}},
 		Lag:     map[uint16]uint64{2: 0, 3: 12, 4: 900},

@@ -146,21 +146,21 @@ func TestBackupIsWholeAndPrivate(t *testing.T) {
 // TestOfflineCommands: what reaches the functions that work on a data directory, and what is said
 // after them.
 func TestOfflineCommands(t *testing.T) {
-	saved := offline
-	t.Cleanup(func() { offline = saved })
+	saved := stopped
+	t.Cleanup(func() { stopped = saved })
 	var did string
-	offline.join = func(_ context.Context, cfg *config.Config, address, token string) error {
+	stopped.join = func(_ context.Context, cfg *config.Config, address, token string) error {
 		did = "join " + cfg.Node.Name + " " + address + " " + token
 		return nil
 	}
-	offline.recover = func(_ context.Context, _ string, _ *config.Config, accept bool, tell func(string)) error {
+	stopped.recover = func(_ context.Context, _ string, _ *config.Config, accept bool, tell func(string)) error {
 		if did = "recover"; accept {
 			did = "recover, with loss"
 		}
 		tell("group 2 may have lost mail")
 		return nil
 	}
-	offline.restore = func(_ context.Context, _ string, _ *config.Config, r io.Reader) error {
+	stopped.restore = func(_ context.Context, _ string, _ *config.Config, r io.Reader) error {
 		b, err := io.ReadAll(r)
 		did = "restore " + string(b)
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/node"
+	"github.com/postroad/postroad/node/offline"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -37,13 +38,13 @@ const restoreHelp = `
 Works on this machine, without a running node. The node becomes the first of the cluster that the backup is of; the other nodes join anew.
 If it was a member of a cluster that is no more, remove the note of that before (postroad.toml.member; a refusal names it).`
 
-// offline is what works on a data directory on which no node runs. Tests put others in their place.
-var offline = struct {
+// stopped is what works on a data directory on which no node runs. Tests put others in their place.
+var stopped = struct {
 	join    func(ctx context.Context, cfg *config.Config, address, token string) error
 	recover func(ctx context.Context, file string, cfg *config.Config, acceptLoss bool, tell func(string)) error
 	restore func(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error
-	salvage func(ctx context.Context, cfg *config.Config, o node.SalvageOptions, print, tell func(string)) error
-}{node.Join, node.Recover, node.Restore, node.Salvage}
+	salvage func(ctx context.Context, cfg *config.Config, o offline.SalvageOptions, print, tell func(string)) error
+}{node.Join, offline.Recover, offline.Restore, offline.Salvage}
 
 // loadOffline reads the configuration of the node whose data directory is meant.
 func loadOffline(file string) (*config.Config, error) {
@@ -88,7 +89,7 @@ func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := offline.join(ctx, cfg, rest[0], secret); err != nil {
+	if err := stopped.join(ctx, cfg, rest[0], secret); err != nil {
 		return notJoined(err)
 	}
 	keepNote(c, *file, cfg)
@@ -158,7 +159,7 @@ func runClusterRecover(ctx context.Context, c *cli.Console, args []string) error
 	if err != nil {
 		return err
 	}
-	if err := offline.recover(ctx, *file, cfg, *accept, func(line string) { fmt.Fprintln(c.Err, line) }); err != nil {
+	if err := stopped.recover(ctx, *file, cfg, *accept, func(line string) { fmt.Fprintln(c.Err, line) }); err != nil {
 		return err
 	}
 	if !*accept {
@@ -191,7 +192,7 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 		defer f.Close()
 		backup = f
 	}
-	if err := offline.restore(ctx, *file, cfg, backup); err != nil {
+	if err := stopped.restore(ctx, *file, cfg, backup); err != nil {
 		return err
 	}
 	keepNote(c, *file, cfg)
@@ -201,7 +202,7 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 
 // keepNote notes who the node is, outside its data directory. The command has done its work without.
 func keepNote(c *cli.Console, file string, cfg *config.Config) {
-	if err := node.NoteMember(file, cfg); err != nil {
+	if err := offline.NoteMember(file, cfg); err != nil {
 		fmt.Fprintln(c.Err, err)
 	}
 }

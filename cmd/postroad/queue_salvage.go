@@ -6,7 +6,7 @@ import (
 	"net"
 
 	"github.com/postroad/postroad/internal/cli"
-	"github.com/postroad/postroad/node"
+	"github.com/postroad/postroad/node/offline"
 )
 
 const salvageHelp = `
@@ -25,7 +25,7 @@ Then the node is ready to take over what the cluster has: start it. Interrupted,
 func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` of the node that has stopped")
-	var o node.SalvageOptions
+	var o offline.SalvageOptions
 	fs.BoolVar(&o.List, "list", false, "say what would be put in again, and change nothing")
 	fs.StringVar(
 		&o.To,
@@ -53,7 +53,7 @@ func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	err = offline.salvage(
+	err = stopped.salvage(
 		ctx,
 		cfg,
 		o,

@@ -27,10 +27,13 @@ var levels = map[string]int{
 	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
 	// What the control group is made of: members and users in one.
 	"node/internal/controlgroup": 4,
+	"node/internal/peer":         4,
+	// What is done for operators, beside a node that runs or to one that does not.
+	"node/offline": 5,
 	// The only place that knows which concrete parts work together.
-	"node": 5,
+	"node": 6,
 	// The command line and nothing else.
-	"cmd/postroad": 6,
+	"cmd/postroad": 7,
 }
 
 // kits are for tests, the demonstration and the bench: what the product is made of does not import

@@ -42,7 +42,9 @@ func TestBackup(t *testing.T) {
 			t.Fatalf("%d of %d octets are a backup", end, len(whole))
 		}
 	}
-	for _, other := range []string{"", "{}", `{"what":"a mailbox","format":1}`, `{"what":"` + backupWhat + `","format":2}`} {
+	for _, other := range []string{
+		"", "{}", `{"what":"a mailbox","format":1}`, `{"what":"` + backupWhat + `","format":2}`,
+	} {
 		if _, _, err := ReadBackup(strings.NewReader(other)); err == nil ||
 			!strings.Contains(err.Error(), "this is no backup") {
 			t.Errorf("%q: %v", other, err)

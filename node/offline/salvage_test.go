@@ -1,4 +1,4 @@
-package node
+package offline
 
 import (
 	"testing"
@@ -15,7 +15,8 @@ func TestSalvageNamesGroups(t *testing.T) {
 		want   string
 	}{
 		{takers{}, "group 3 (mail)"},
-		{takers{Groups: []control.Group{group}}, "group 3 (mail accepted by member 2)"}, // of an older version
+		// Of an older version.
+		{takers{Groups: []control.Group{group}}, "group 3 (mail accepted by member 2)"},
 		{
 			takers{Groups: []control.Group{group}, Names: map[uint16]string{2: "mx2"}},
 			"group 3 (mail accepted by mx2)",

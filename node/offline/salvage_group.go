@@ -1,4 +1,4 @@
-package node
+package offline
 
 import (
 	"context"
@@ -20,12 +20,12 @@ import (
 
 // salvageNote is how far the salvage of a group is.
 type salvageNote struct {
-	From   uint64    `json:"from"`             // what came with entries from this one on only this node has
+	From   uint64    `json:"from"`             // only this node has what came from this entry on
 	After  mail.ID   `json:"after,omitzero"`   // messages up to it are in the cluster
 	Put    int       `json:"put,omitempty"`    // so many
 	Serial uint64    `json:"serial,omitempty"` // of the batch that was begun last
 	Target uint64    `json:"target,omitempty"` // the group that it goes to; 0: it has ended
-	IDs    []mail.ID `json:"ids,omitempty"`    // all of it is there, and is to become the group's own; none: not yet
+	IDs    []mail.ID `json:"ids,omitempty"`    // all there, to become the group's own; none: not yet
 }
 
 // machine is the state machine that makes a group's state that of the end of its log.
@@ -167,9 +167,9 @@ func (s *salvager) endBatch(ctx context.Context, p *parted) error {
 	if p.note.Target == 0 || s.List {
 		return nil
 	}
-	if !s.gone(
-		p.note.Target,
-	) { // nothing that a group has put aside lets it go, so one that is gone has ended the batch or never seen it
+	// Nothing that a group has put aside lets it go, so one that is gone has ended the batch or never
+	// seen it.
+	if !s.gone(p.note.Target) {
 		if err := s.insist(ctx, func() error { return s.batch(p).Finish(ctx, p.note.IDs) }); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package node
+package offline
 
 import (
 	"context"
@@ -16,15 +16,18 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/clock"
+	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // Before a recovery changes anything it asks the members that this node knows of: while their
-// control group has a leader the cluster goes on, and what goes on here alone would be a second one.
+// control group has a leader the cluster goes on, and what goes on here alone would be a second
+// one.
 
 const (
 	recoverAsk      = 3 * time.Second // for an answer
 	recoverPatience = 8 * time.Second // for an election among those that answer
+	recoverPause    = 250 * time.Millisecond
 )
 
 // mayAccept returns why this node must not go on alone.
@@ -46,7 +49,7 @@ func (r *recovery) mayAccept(ctx context.Context) error {
 			r.tellSilent(answers)
 			return ctx.Err()
 		}
-		if !clock.Pause(ctx, inquireEvery) {
+		if !clock.Pause(ctx, recoverPause) {
 			return ctx.Err()
 		}
 	}
@@ -55,7 +58,7 @@ func (r *recovery) mayAccept(ctx context.Context) error {
 // answer is what a member said, or why it said nothing.
 type answer struct {
 	member uint16
-	report report
+	report peer.Report
 	err    error
 }
 
@@ -65,9 +68,10 @@ func (r *recovery) goesOn(answers []answer) error {
 	for _, a := range answers {
 		if errors.Is(a.err, wire.ErrFinal) {
 			return &api.Error{
-				Exit:    api.ExitData,
-				Message: fmt.Sprintf("the cluster goes on without this node; %s says: %v; nothing was changed", r.named(a.member), a.err),
-				Hint:    "to bring the machine back, empty its data directory and join again",
+				Exit: api.ExitData,
+				Message: fmt.Sprintf("the cluster goes on without this node; %s says: %v; "+
+					"nothing was changed", r.named(a.member), a.err),
+				Hint: "to bring the machine back, empty its data directory and join again",
 			}
 		}
 		for _, g := range a.report.Groups {
@@ -76,10 +80,10 @@ func (r *recovery) goesOn(answers []answer) error {
 			}
 			return &api.Error{
 				Exit: api.ExitData,
-				Message: fmt.Sprintf("the cluster goes on: %s answers, and says that %s leads; nothing was changed",
-					r.named(a.member), r.named(g.Leader)),
-				Hint: "start this node as usual; if its disk is bad, join a new node under another name and run `postroad cluster replace " +
-					r.cfg.Node.Name + " NEW`. To give the others up all the same, stop them first",
+				Message: fmt.Sprintf("the cluster goes on: %s answers, and says that %s leads; "+
+					"nothing was changed", r.named(a.member), r.named(g.Leader)),
+				Hint: "start this node as usual; if its disk is bad, join a new node under another " +
+					"name and run `postroad cluster replace " + r.cfg.Node.Name + " NEW`. To give the others up all the same, stop them first",
 			}
 		}
 	}
@@ -90,7 +94,7 @@ func (r *recovery) goesOn(answers []answer) error {
 func (r *recovery) tellSilent(answers []answer) {
 	for _, a := range answers {
 		if a.err != nil {
-			r.tell(fmt.Sprintf("%s was asked, and does not answer: %v", r.named(a.member), a.err))
+			r.tellf("%s was asked, and does not answer: %v", r.named(a.member), a.err)
 		}
 	}
 }
@@ -110,9 +114,9 @@ func (r *recovery) askOthers(ctx context.Context) []answer {
 	return answers
 }
 
-func (r *recovery) ask(ctx context.Context, member uint16, into *report) error {
+func (r *recovery) ask(ctx context.Context, member uint16, into *peer.Report) error {
 	return cluster.CallThrough(
-		ctx, r.port, member, http.MethodGet, "/node/report", nil,
+		ctx, r.port, member, http.MethodGet, peer.ReportPath, nil,
 		func(body io.Reader) error { return json.NewDecoder(io.LimitReader(body, 8<<20)).Decode(into) },
 	)
 }

@@ -1,4 +1,4 @@
-package node
+package offline
 
 import (
 	"os"
@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/internal/version"
 )
 
@@ -21,12 +22,11 @@ func led(t *testing.T, cfg *config.Config, fn func(*control.Editor)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &recovery{state: control.New(), users: directory.New()}
-	group := store.Group(cluster.ControlGroup)
-	if err := r.state.Load(group); err != nil {
+	group, state := store.Group(cluster.ControlGroup), control.New()
+	if err := state.Load(group); err != nil {
 		t.Fatal(err)
 	}
-	editor, err := r.lead(t.Context(), group)
+	editor, err := lead(t.Context(), group, group.Join, state, directory.New())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,8 @@ func TestRecoverNamesWhoIsThere(t *testing.T) {
 	}
 	add := func(e *control.Editor, name string) control.Member {
 		m, err := e.AddMember(t.Context(), control.Node{
-			Name: name, Address: "127.0.0.1:1", Incarnation: uint64(len(name)), Version: version.Version, Protocol: protocol,
+			Name: name, Address: "127.0.0.1:1", Incarnation: uint64(len(name)),
+			Version: version.Version, Protocol: control.Protocol,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -67,12 +68,14 @@ func TestRecoverNamesWhoIsThere(t *testing.T) {
 	})
 	told := func(accept bool) (words string) {
 		t.Helper()
-		if err := Recover(t.Context(), "", &killed, accept, func(s string) { words += s + "\n" }); err != nil {
+		tell := func(s string) { words += s + "\n" }
+		if err := Recover(t.Context(), "", &killed, accept, tell); err != nil {
 			t.Fatal(err)
 		}
 		return words
 	}
-	before, err := wire.LoadCredentials(clusterDir(&killed))
+	dir := datadir.Cluster(killed.Node.DataDir)
+	before, err := wire.LoadCredentials(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,10 +83,12 @@ func TestRecoverNamesWhoIsThere(t *testing.T) {
 		!strings.Contains(words, "what the others acknowledged after entry") {
 		t.Errorf("without --accept-loss:\n%s", words)
 	}
-	if after, err := wire.LoadCredentials(clusterDir(&killed)); err != nil || string(after.Cert) != string(before.Cert) {
+	after, err := wire.LoadCredentials(dir)
+	if err != nil || string(after.Cert) != string(before.Cert) {
 		t.Errorf("something was changed: %v", err)
 	}
-	if words := told(true); strings.Contains(words, "old (member 2) will be out") || !strings.Contains(words, "newer (member 3) will be out") {
+	if words := told(true); strings.Contains(words, "old (member 2) will be out") ||
+		!strings.Contains(words, "newer (member 3) will be out") {
 		t.Errorf("with --accept-loss:\n%s", words)
 	}
 }

@@ -1,4 +1,4 @@
-package node
+package offline
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -72,7 +73,7 @@ func Salvage(
 	if err != nil {
 		return err
 	}
-	book, err := member.OpenAddresses(clusterDir(cfg))
+	book, err := member.OpenAddresses(datadir.Cluster(cfg.Node.DataDir))
 	if err != nil {
 		return err
 	}
@@ -98,9 +99,10 @@ func Salvage(
 		print:          print,
 		tell:           tell,
 	}
-	port, err := wire.New(
-		wire.Options{Credentials: creds, Self: self, Address: s.addressOf, Dial: member.DialFrom(cfg.Cluster.Listen)},
-	)
+	port, err := wire.New(wire.Options{
+		Credentials: creds, Self: self, Address: s.addressOf,
+		Dial: member.DialFrom(cfg.Cluster.Listen),
+	})
 	if err == nil {
 		store.Connect(port)
 		err = errors.Join(s.run(ctx), port.Close())
@@ -128,7 +130,8 @@ func (s *salvager) run(ctx context.Context) error {
 	}
 	if reached != nil {
 		s.tell(
-			"no node of the cluster answers, so what is listed is what was known when this node stopped: " + reached.Error(),
+			"no node of the cluster answers, so what is listed is what was known when this node " +
+				"stopped: " + reached.Error(),
 		)
 	}
 	if reached == nil {
@@ -166,7 +169,8 @@ func (s *salvager) run(ctx context.Context) error {
 	}
 	s.tell(
 		fmt.Sprintf(
-			"%s put in again, marked as possible duplicates; %s of mailboxes written to files; start this node: it takes over what the cluster has",
+			"%s put in again, marked as possible duplicates; %s of mailboxes written to files; "+
+				"start this node: it takes over what the cluster has",
 			cli.Number(int64(s.put), "message"),
 			cli.Number(int64(s.saved), "message"),
 		),
@@ -188,7 +192,8 @@ func (s *salvager) unmet(
 		leader, _ := group.LeadersTerms(ctx, s.members())
 		if leader == nil {
 			s.tell(
-				s.name(id) + " has no leader that answers now: whether the cluster lacks something of it, the next start of this node finds out",
+				s.name(id) + " has no leader that answers now: whether the cluster lacks something " +
+					"of it, the next start of this node finds out",
 			)
 			continue
 		}
@@ -268,8 +273,10 @@ func (s *salvager) keep(p *parted) error {
 
 // about is a group as the living cluster has it, or as this node had it.
 func (s *salvager) about(id uint64) control.Group {
-	if i := slices.IndexFunc(s.living.Groups, func(g control.Group) bool { return g.ID == id }); i >= 0 {
-		return s.living.Groups[i]
+	for _, g := range s.living.Groups {
+		if g.ID == id {
+			return g
+		}
 	}
 	if g, ok := s.own.Group(id); ok {
 		return g
@@ -300,43 +307,13 @@ func (s *salvager) name(group uint64) string {
 	return fmt.Sprintf("group %d (mail accepted by %s)", group, home.Name)
 }
 
-// takers is what a member of the living cluster answers to one that wants to put mail in again.
-type takers struct {
-	Refusal string            `json:"refusal,omitempty"` // why nothing can be taken; "": it can
-	Members map[uint16]string `json:"members"`           // and their addresses
-	Names   map[uint16]string `json:"names,omitempty"`   // of the groups' homes
-	Groups  []control.Group   `json:"groups"`
-}
-
-func (n *node) serveTakers(w http.ResponseWriter, _ *http.Request) {
-	t := takers{
-		Members: map[uint16]string{},
-		Names:   map[uint16]string{},
-		Groups:  n.control.Groups(),
-	}
-	if err := n.control.Needs(control.HandOverProtocol, "putting mail in again"); err != nil {
-		t.Refusal = err.Error()
-	}
-	for _, m := range n.control.Members() {
-		if m.State != control.Removed {
-			t.Members[m.ID] = m.Address
-		}
-	}
-	for _, g := range t.Groups { // a home may have been removed
-		if m, ok := n.control.Member(g.Home); ok {
-			t.Names[m.ID] = m.Name
-		}
-	}
-	_ = json.NewEncoder(w).Encode(t) // who asks sees that it was cut off
-}
-
 // meet asks members, one after the other, until one tells of the cluster as it is.
 func (s *salvager) meet(ctx context.Context) error {
 	err := s.insist(ctx, func() error {
 		all := errors.New("no node of the cluster answers")
 		for _, member := range s.members() {
 			var t takers
-			err := askMember(ctx, s.store, member, http.MethodGet, "/node/takers", nil, &t)
+			err := s.store.Ask(ctx, member, http.MethodGet, TakersPath, nil, &t)
 			if err == nil && len(t.Members) > 0 && len(t.Groups) > 0 {
 				s.mu.Lock()
 				s.mu.addresses = t.Members
@@ -352,7 +329,8 @@ func (s *salvager) meet(ctx context.Context) error {
 				return &api.Error{
 					Exit:    api.ExitConfig,
 					Message: err.Error(),
-					Hint:    "its cluster has let this node go, and takes nothing from it; `postroad queue salvage --list` says what it has",
+					Hint: "its cluster has let this node go, and takes nothing from it; " +
+						"`postroad queue salvage --list` says what it has",
 				}
 			}
 			all = errors.Join(all, err)
@@ -426,7 +404,8 @@ func (s *salvager) insist(ctx context.Context, try func() error) error {
 			return &api.Error{
 				Exit:    api.ExitTemporary,
 				Message: err.Error(),
-				Hint:    "see that the other nodes run and reach each other (`postroad cluster status` on one of them), then repeat this command; nothing is lost until then",
+				Hint: "see that the other nodes run and reach each other (`postroad cluster status` " +
+					"on one of them), then repeat this command; nothing is lost until then",
 			}
 		}
 	}
