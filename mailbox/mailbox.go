@@ -143,6 +143,20 @@ type Stats struct {
 	Refused uint64
 }
 
+// Add adds the counters of another shard.
+func (s *Stats) Add(o *Stats) {
+	s.Mailboxes += o.Mailboxes
+	s.Messages += o.Messages
+	s.Bytes += o.Bytes
+	s.Contents += o.Contents
+	s.ContentBytes += o.ContentBytes
+	s.DedupRecords += o.DedupRecords
+	s.Appended += o.Appended
+	s.Duplicates += o.Duplicates
+	s.Repeated += o.Repeated
+	s.Refused += o.Refused
+}
+
 // Stats returns the counters.
 func (s *Store) Stats() (Stats, error) {
 	r, err := s.read()

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postroad/postroad/mailbox/router"
 )
 
 // ailing are the shards that were found to have no owner. Who waits for one holds a place at the
@@ -35,7 +37,7 @@ func (a *ailing) putOff(shard int) bool {
 	if now.Before(until) {
 		return true
 	}
-	a.until[shard] = now.Add(ownerPatience + ailingPause)
+	a.until[shard] = now.Add(router.OwnerPatience + ailingPause)
 	return false
 }
 

@@ -115,11 +115,12 @@ func (n *node) writeDownCluster(ctx context.Context) error {
 }
 
 func (n *node) startLogins() (err error) {
+	n.boxes = n.newRouter()
 	events := n.policyEvents()
 	if n.policy, err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Room: n.boxes.Room, Current: n.knowsPeople, Events: events}); err != nil {
 		return err
 	}
-	n.editor.Local, n.boxes.settings = n.policy.Local, n.mailboxSettings
+	n.editor.Local = n.policy.Local
 	secret, err := keptSecret(filepath.Join(n.cfg.Node.DataDir, "scram.secret"))
 	if err != nil {
 		return err

@@ -11,8 +11,10 @@ import (
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/clock"
+	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/archive"
+	"github.com/postroad/postroad/mailbox/router"
 )
 
 // Bounds of what an import appends at once.
@@ -38,11 +40,14 @@ func (m operatorsMailboxes) Import(ctx context.Context, address string, skip int
 	if err != nil {
 		return 0, err
 	}
-	number, err := m.shardOf(canonical)
+	number, err := m.Shard(canonical)
 	if err != nil {
 		return 0, err
 	}
-	im := &importer{m: m.mailboxes, ctx: ctx, box: box.Ref, shard: number, folders: map[string]bool{}, done: skip, told: told}
+	im := &importer{
+		m: m.Router, ids: m.ids, ctx: ctx, box: box.Ref, shard: number,
+		folders: map[string]bool{}, done: skip, told: told,
+	}
 	in := archive.NewStreamReader(r)
 	in.OnFolder = im.Folder
 	_, err = archive.Copy(im, in, skip, nil)
@@ -51,7 +56,8 @@ func (m operatorsMailboxes) Import(ctx context.Context, address string, skip int
 
 // importer is an archive.Writer that appends messages in their order, many at once.
 type importer struct {
-	m       *mailboxes
+	m       *router.Router
+	ids     *mail.IDs
 	ctx     context.Context
 	box     mailbox.Ref
 	shard   int
@@ -68,7 +74,7 @@ func (im *importer) Folder(name string) error {
 		return nil
 	}
 	im.folders[name] = true
-	return im.m.makeFolder(im.ctx, im.box, name)
+	return im.m.MakeFolder(im.ctx, im.box, name)
 }
 
 // Write adds a message to those that are appended next.
@@ -87,7 +93,8 @@ func (im *importer) Write(m *archive.Message) error {
 	im.some = append(im.some, &mailbox.Delivery{
 		Content: mailbox.Content{Size: size, Bytes: bytes.Clone(m.Content)},
 		Items: []mailbox.Item{{
-			Key: mailbox.AppendKey{ID: im.m.n.ids.Next(time.Now())}, Mailbox: im.box.Address, Folder: folder, Flags: m.Flags, Date: m.Date, OverQuota: true,
+			Key:     mailbox.AppendKey{ID: im.ids.Next(time.Now())},
+			Mailbox: im.box.Address, Folder: folder, Flags: m.Flags, Date: m.Date, OverQuota: true,
 		}},
 	})
 	return nil
@@ -121,7 +128,7 @@ func (im *importer) append() error {
 	if im.octets > mailbox.MaxBatch { // one alone
 		return im.appendLarge(im.some[0])
 	}
-	results, err := im.m.appendTogether(im.ctx, im.shard, im.some)
+	results, err := im.m.AppendBatch(im.ctx, im.shard, im.some)
 	for _, r := range results {
 		if err == nil {
 			err = outcomeOf(r[0])

@@ -8,12 +8,22 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/archive"
+	"github.com/postroad/postroad/mailbox/router"
 )
 
 // operatorsMailboxes does what the mailbox commands ask for.
-type operatorsMailboxes struct{ *mailboxes }
+type operatorsMailboxes struct {
+	*router.Router
+	settings func(address string) (mailbox.Settings, bool) // of a mailbox that is to be made
+	ids      *mail.IDs
+}
+
+func (n *node) operatorsMailboxes() operatorsMailboxes {
+	return operatorsMailboxes{n.boxes, n.mailboxSettings, n.ids}
+}
 
 // boxPage is how many mailboxes of a shard are listed at once.
 const boxPage = 500
@@ -22,7 +32,7 @@ const boxPage = 500
 func (m operatorsMailboxes) Each(ctx context.Context, fn func(*mailbox.Mailbox) bool) error {
 	pages := make([]boxList, m.Shards())
 	for i := range pages {
-		pages[i] = boxList{m: m.mailboxes, shard: i, more: true}
+		pages[i] = boxList{m: m.Router, shard: i, more: true}
 	}
 	for {
 		var first *boxList
@@ -44,7 +54,7 @@ func (m operatorsMailboxes) Each(ctx context.Context, fn func(*mailbox.Mailbox) 
 
 // boxList is the list of one shard, a page at a time.
 type boxList struct {
-	m     *mailboxes
+	m     *router.Router
 	shard int
 	page  []mailbox.Mailbox
 	after string
@@ -55,7 +65,7 @@ func (l *boxList) fill(ctx context.Context) (err error) {
 	if len(l.page) > 0 || !l.more {
 		return nil
 	}
-	if l.page, err = l.m.list(ctx, l.shard, l.after, boxPage); err != nil {
+	if l.page, err = l.m.List(ctx, l.shard, l.after, boxPage); err != nil {
 		return err
 	}
 	if l.more = len(l.page) == boxPage; l.more {

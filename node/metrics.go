@@ -34,7 +34,7 @@ func (n *node) startAdmin(context.Context) error {
 		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users, n.boxes, n.syncSource}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
 		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Current: n.current, Still: n.standStill,
 		Cluster:     operatorsCluster{n},
-		Suspensions: operatorsSuspensions{n}, Mailboxes: operatorsMailboxes{n.boxes},
+		Suspensions: operatorsSuspensions{n}, Mailboxes: n.operatorsMailboxes(),
 	})
 	if err != nil {
 		return err

@@ -30,8 +30,8 @@ import (
 	"github.com/postroad/postroad/internal/sdnotify"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/internal/version"
-	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/pop3"
+	"github.com/postroad/postroad/mailbox/router"
 	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/policy"
@@ -66,7 +66,7 @@ type node struct {
 	governor  *governor
 	queues    owner.Set[*holding]
 	shards    owner.Set[*shard]
-	boxes     *mailboxes
+	boxes     *router.Router
 	delivers  *localStore
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
@@ -108,7 +108,6 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
 	n.background, n.cancel = context.WithCancel(context.Background())
 	n.strangers.told = map[uint16]time.Time{}
-	n.boxes = newMailboxes(n)
 	n.service = sdnotify.FromEnvironment()
 	said, end := context.WithCancel(n.background)
 	defer end()
@@ -223,7 +222,7 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
 	n.inquiry = n.inquire()
-	n.delivers = newLocalStore(n.boxes, func(address string) (mailbox.Settings, bool) { return n.boxes.settings(address) })
+	n.delivers = newLocalStore(n.boxes, n.mailboxSettings)
 	n.delivers.current, n.delivers.warn = n.knowsPeople, n.warnOverQuota
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
@@ -258,7 +257,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	all.Go(func() { n.governor.run(n.background) })
 	all.Go(func() { n.detector.Run(n.background) })
 	all.Go(func() { n.inquiry.run(n.background) })
-	all.Go(func() { n.boxes.run(n.background) })
+	all.Go(func() { n.boxes.Run(n.background) })
 	all.Go(func() { n.followQuotas(n.background) })
 	if n.source != nil {
 		all.Go(func() { n.followSource(n.background) })

@@ -30,7 +30,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("GET "+offline.TakersPath, offline.ServeTakers(n.control))
 	n.suspendRoutes(m)
 	n.newerRoutes(m)
-	n.boxes.routes(m)
+	m.Handle("/mailbox/", n.boxes.Handler())
 }
 
 func (n *node) report() peer.Report {

@@ -14,7 +14,7 @@ import (
 // not block. The shard asks for it once, and again only when the mailbox was below its quota
 // meanwhile; a warning that is lost, as by a crash, is not repeated.
 func (n *node) warnOverQuota(address string) {
-	set, ok := n.boxes.settings(address)
+	set, ok := n.mailboxSettings(address)
 	domain, err := smtp.Domain(mail.DomainOf(address))
 	if !ok || err != nil {
 		return

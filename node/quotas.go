@@ -42,8 +42,8 @@ func (n *node) followQuotas(ctx context.Context) {
 // compareQuotas compares the shards that this node owns, if they or the directory have changed.
 func (n *node) compareQuotas(ctx context.Context, last map[int]compared) {
 	for number := range n.boxes.Shards() {
-		h := n.boxes.held(number)
-		if h == nil || !h.open() {
+		h := n.shard(number)
+		if h == nil || !h.Owned() {
 			delete(last, number)
 			continue
 		}
@@ -68,7 +68,7 @@ func (n *node) quotasOf(ctx context.Context, s *mailbox.Store) error {
 		}
 		for i := range page {
 			box := &page[i]
-			want, ok := n.boxes.settings(box.Address)
+			want, ok := n.mailboxSettings(box.Address)
 			if !ok || want == box.Settings {
 				continue
 			}

@@ -12,7 +12,6 @@ import (
 func TestQuotasFollowTheDirectory(t *testing.T) {
 	b := startBoxNodes(t, 1)
 	n := b.all[0]
-	n.boxes.settings = n.mailboxSettings
 	for _, user := range []string{"a@example.net", "b@example.net"} {
 		b.ok(n.editor.Add(b.ctx, user, "pw", directory.Settings{Hard: 5000}))
 		b.ok(n.boxes.Create(b.ctx, user, mailbox.Settings{Hard: 5000}))

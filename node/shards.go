@@ -29,6 +29,15 @@ func (n *node) holdShard(id uint64, number, of int, first bool) (*shard, error) 
 	return s, s.join(first, s.store)
 }
 
+// shard returns this node's member of a shard; nil: it has none.
+func (n *node) shard(number int) *shard {
+	groups := n.control.Shards()
+	if number < 0 || number >= len(groups) || groups[number] == 0 {
+		return nil
+	}
+	return n.shards.Get(groups[number])
+}
+
 // leads reports whether this node surely is the owner.
 func (s *shard) leads() bool { return s.group.Holds(s.term.Load()) }
 
@@ -70,8 +79,14 @@ func (s *shard) Stop(ctx context.Context) error {
 	return errors.Join(err, s.n.handOver(ctx, s.group))
 }
 
-// open reports whether the shard takes mail here.
-func (s *shard) open() bool { return s.accepts.Load() && s.leads() }
+// Store is the shard as this node has applied it (router.Copy).
+func (s *shard) Store() *mailbox.Store { return s.store }
+
+// Owned reports whether this node surely owns the shard, and takes mail for it (router.Copy).
+func (s *shard) Owned() bool { return s.accepts.Load() && s.leads() }
+
+// Leader returns the member that leads the group, as far as this node knows (router.Copy).
+func (s *shard) Leader() (member uint16, known bool) { return s.group.Leader() }
 
 // nobodyWatches takes no notice of changes: POP3 shows what there was when a session began.
 type nobodyWatches struct{}

@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/mailbox"
+	"github.com/postroad/postroad/mailbox/router"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -36,7 +37,7 @@ func (n *node) knowsPeople() bool { return n.store.Group(cluster.ControlGroup).F
 type operatorsUsers struct {
 	*directory.Editor
 	*directory.Directory
-	boxes *mailboxes
+	boxes *router.Router
 	sync  func(ctx context.Context, force bool) (directory.Synced, error)
 }
 
@@ -46,7 +47,7 @@ func (u operatorsUsers) Sync(ctx context.Context, force bool) (directory.Synced,
 }
 
 // Edit changes settings. The mailbox follows, if it has been made; it would in a minute anyway
-// (people_quotas.go).
+// (quotas.go).
 func (u operatorsUsers) Edit(ctx context.Context, name string, edit func(*directory.Settings)) error {
 	var quotas *mailbox.Settings // this node may not know the user as changed yet
 	err := u.Editor.Edit(ctx, name, func(s *directory.Settings) {

@@ -20,14 +20,15 @@ var levels = map[string]int{
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
 	// Packages that stand on one of them.
-	"cluster/owner": 4, "cluster/member": 4,
-	// Protocols and decisions. They take what they need of each other as small interfaces of their
-	// own.
-	"smtpd": 4, "intake": 4, "delivery": 4, "delivery/mx": 4, "delivery/smtpclient": 4, "delivery/share": 4, "policy": 4, "operate/admin": 4,
-	"directory/roster": 4, "directory/ldap": 4, "mailbox/remote": 4, "mailbox/archive": 4, "mailbox/pop3": 4,
+	"cluster/owner": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
+	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
 	// What the control group is made of: members and users in one.
 	"node/internal/controlgroup": 4,
 	"node/internal/peer":         4,
+	// Protocols and decisions. They take what they need of each other as small interfaces of their
+	// own.
+	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/mx": 5, "delivery/smtpclient": 5,
+	"delivery/share": 5, "mailbox/pop3": 5, "policy": 5, "operate/admin": 5,
 	// What is done for operators, beside a node that runs or to one that does not.
 	"node/offline": 5,
 	// The only place that knows which concrete parts work together.
@@ -43,12 +44,14 @@ var kits = []string{
 	"internal/testkit/session", "internal/testkit/dns", "internal/testkit/rows", "queue/queuetest", "bench", "e2e/kit",
 }
 
-// beside are the imports within a layer that are meant: a package's own parts, and policy, which
-// answers the questions that smtpd asks in smtpd's words.
+// beside are the imports within a layer that are meant: a package's own parts; policy, which
+// answers the questions that smtpd asks in smtpd's words; and mailbox/router, whose way to another
+// member mailbox/remote is.
 var beside = map[string][]string{
-	"cluster":  {"cluster/logstore", "cluster/wire"},
-	"delivery": {"delivery/mx", "delivery/smtpclient", "delivery/share"},
-	"policy":   {"smtpd"},
+	"cluster":        {"cluster/logstore", "cluster/wire"},
+	"delivery":       {"delivery/mx", "delivery/smtpclient", "delivery/share"},
+	"policy":         {"smtpd"},
+	"mailbox/router": {"mailbox/remote"},
 }
 
 // never are imports that the layers would allow and that the design does not.
@@ -60,6 +63,8 @@ var never = []struct{ who, what, instead string }{
 	{"cluster/owner", module + "/cluster", "declare what you need of a group, as owner.Group"},
 	{"cluster/owner", module + "/internal/mail", "terms are of bytes, not of mail"},
 	{"cluster/owner", module + "/internal/maillog", "take a Logf"},
+	{"mailbox/router", module + "/cluster", "declare what you need, as router.Copy and Options.Call"},
+	{"mailbox/router", module + "/queue", "take a func, as Options.Pending"},
 	{"queue", "net", "the queue has no sockets; addresses are net/netip's"},
 	{"queue", "net/http", "the queue has no sockets: operate/admin serves it"},
 	{"mailbox", "net", "the mailbox store has no sockets"},
@@ -163,6 +168,10 @@ func TestTheRulesFind(t *testing.T) {
 		{"mailbox", "net", true},
 		{"mailbox/pop3", "net", false},
 		{"mailbox/pop3", module + "/mailbox", false},
+		{"mailbox/router", module + "/mailbox/remote", false},
+		{"mailbox/router", module + "/cluster/control", false},
+		{"mailbox/router", module + "/cluster", true},
+		{"mailbox/router", module + "/queue", true},
 		{"smtpd", module + "/queue", true},
 		{"internal/smtp", module + "/internal/mail", true},
 		{"delivery", module + "/queue/queuetest", true},

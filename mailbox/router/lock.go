@@ -1,4 +1,4 @@
-package node
+package router
 
 import (
 	"context"
@@ -16,47 +16,47 @@ import (
 // mailbox's shard.
 
 // Lock takes the maildrop lock of a mailbox, which is made if the directory has its user.
-func (m *mailboxes) Lock(ctx context.Context, address string) (mailbox.LockID, error) {
+func (r *Router) Lock(ctx context.Context, address string) (mailbox.LockID, error) {
 	lock := remote.Request{Verb: "lock", Address: address}
-	r, err := m.doAt(ctx, address, lock)
+	reply, err := r.doAt(ctx, address, lock)
 	if errors.Is(err, mailbox.ErrNoMailbox) {
-		set, ok := m.settings(address)
+		set, ok := r.o.Settings(address)
 		if !ok {
-			return r.Lock, err
+			return reply.Lock, err
 		}
-		if err = m.Create(ctx, address, set); err == nil {
-			r, err = m.doAt(ctx, address, lock)
+		if err = r.Create(ctx, address, set); err == nil {
+			reply, err = r.doAt(ctx, address, lock)
 		}
 	}
-	return r.Lock, err
+	return reply.Lock, err
 }
 
 // Renew keeps a lock. ErrStaleLock or ErrRefused: it is lost.
-func (m *mailboxes) Renew(ctx context.Context, id mailbox.LockID) error {
-	_, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "renew", Lock: id})
+func (r *Router) Renew(ctx context.Context, id mailbox.LockID) error {
+	_, err := r.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "renew", Lock: id})
 	return err
 }
 
 // Unlock gives a lock back. It does not block, and may be lost: the lock ends by itself.
-func (m *mailboxes) Unlock(id mailbox.LockID) {
-	number, err := m.shardOf(id.Mailbox.Address)
+func (r *Router) Unlock(id mailbox.LockID) {
+	shard, err := r.Shard(id.Mailbox.Address)
 	if err != nil {
 		return
 	}
-	if s, _ := m.owner(number); s != nil {
+	if s, _ := r.owner(shard); s != nil {
 		s.Unlock(id)
 		return
 	}
-	u := &m.unlocks
+	u := &r.unlocks
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.waiting.Len() == maxUnlocks {
 		return
 	}
 	u.waiting.Push(id)
-	if u.running < unlockLanes {
+	if u.running < unlockersMost {
 		u.running++
-		go m.unlockAll()
+		go r.unlockAll()
 	}
 }
 
@@ -68,15 +68,15 @@ type unlocks struct {
 }
 
 const (
-	maxUnlocks  = 10_000
-	unlockLanes = 8
-	unlockTime  = 5 * time.Second
+	maxUnlocks    = 10_000
+	unlockersMost = 8 // requests at once
+	unlockTime    = 5 * time.Second
 )
 
 // unlockAll gives back what waits.
-func (m *mailboxes) unlockAll() {
+func (r *Router) unlockAll() {
 	for {
-		u := &m.unlocks
+		u := &r.unlocks
 		u.mu.Lock()
 		if u.waiting.Len() == 0 {
 			u.running--
@@ -85,8 +85,8 @@ func (m *mailboxes) unlockAll() {
 		}
 		id := u.waiting.Pop()
 		u.mu.Unlock()
-		ctx, cancel := context.WithTimeout(m.n.background, unlockTime)
-		_, _ = m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "unlock", Lock: id})
+		ctx, cancel := context.WithTimeout(r.o.Background, unlockTime)
+		_, _ = r.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "unlock", Lock: id})
 		cancel()
 	}
 }
@@ -96,9 +96,10 @@ const updateMost = 50_000
 
 // Update removes messages from the inbox of a locked mailbox. After an error some may be gone and
 // others not (RFC 1939 6).
-func (m *mailboxes) Update(ctx context.Context, id mailbox.LockID, uids []mailbox.UID) error {
+func (r *Router) Update(ctx context.Context, id mailbox.LockID, uids []mailbox.UID) error {
 	for some := range slices.Chunk(uids, updateMost) {
-		if _, err := m.doAt(ctx, id.Mailbox.Address, remote.Request{Verb: "update", Lock: id, UIDs: some}); err != nil {
+		q := remote.Request{Verb: "update", Lock: id, UIDs: some}
+		if _, err := r.doAt(ctx, id.Mailbox.Address, q); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package node
+package router
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"github.com/postroad/postroad/mailbox/remote"
 )
 
-// forgets are append records whose recipients are settled, until they may be forgotten: an append
+// forgets are dedup records whose recipients are settled, until they may be dropped: an append
 // that was tried twice may arrive long after the other one, and must then meet its record.
 type forgets struct {
 	mu      sync.Mutex
@@ -35,17 +35,17 @@ const (
 	forgetMost  = 5000 // records of one request
 )
 
-// Forget drops append records whose recipients the queue has settled, a while later. It does not
+// Forget drops dedup records whose recipients the queue has settled, a while later. It does not
 // block, and may be lost.
-func (m *mailboxes) Forget(number int, records []mailbox.DedupRecord) {
-	f := &m.forgets
+func (r *Router) Forget(shard int, records []mailbox.DedupRecord) {
+	f := &r.forgets
 	now := uint32(time.Now().Unix())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	room := max(0, min(len(records), maxForgets-f.waiting.Len()))
 	f.lost += uint64(len(records) - room)
-	for _, r := range records[:room] {
-		f.waiting.Push(forgetting{r, uint16(number), now})
+	for _, record := range records[:room] {
+		f.waiting.Push(forgetting{record, uint16(shard), now})
 	}
 }
 
@@ -71,23 +71,23 @@ func (f *forgets) count(lost, found int) {
 	f.lost, f.found = f.lost+uint64(lost), f.found+uint64(found)
 }
 
-// run forgets what may be forgotten, until ctx ends.
-func (m *mailboxes) run(ctx context.Context) {
+// Run drops the dedup records that may be dropped, until ctx ends.
+func (r *Router) Run(ctx context.Context) {
 	tick := time.NewTicker(forgetEvery)
 	defer tick.Stop()
 	searched := time.Now()
 	for {
 		select {
 		case now := <-tick.C:
-			for number, records := range m.forgets.due(now) {
+			for shard, records := range r.forgets.due(now) {
 				for some := range slices.Chunk(records, forgetMost) {
-					if m.forgetNow(ctx, number, some) != nil {
-						m.forgets.count(len(some), 0)
+					if r.forgetNow(ctx, shard, some) != nil {
+						r.forgets.count(len(some), 0)
 					}
 				}
 			}
-			if now.Sub(searched) >= lostEvery {
-				m.searchLost(ctx, now.Add(-lostAfter))
+			if now.Sub(searched) >= orphanEvery {
+				r.dropOrphans(ctx, now.Add(-orphanAge))
 				searched = now
 			}
 		case <-ctx.Done():
@@ -97,8 +97,8 @@ func (m *mailboxes) run(ctx context.Context) {
 }
 
 // forgetNow has the owner of a shard drop records.
-func (m *mailboxes) forgetNow(ctx context.Context, number int, records []mailbox.DedupRecord) error {
-	s, member := m.owner(number)
+func (r *Router) forgetNow(ctx context.Context, shard int, records []mailbox.DedupRecord) error {
+	s, member := r.owner(shard)
 	switch {
 	case s != nil:
 		return s.DropDedupRecords(records)
@@ -107,6 +107,6 @@ func (m *mailboxes) forgetNow(ctx context.Context, number int, records []mailbox
 	}
 	ctx, cancel := context.WithTimeout(ctx, forgetEvery)
 	defer cancel()
-	body := remote.AppendRecords(binary.AppendUvarint(nil, uint64(number)), records)
-	return m.call(member)(ctx, remote.PathForget, bytes.NewReader(body), nil)
+	body := remote.AppendRecords(binary.AppendUvarint(nil, uint64(shard)), records)
+	return r.call(member)(ctx, remote.PathForget, bytes.NewReader(body), nil)
 }

@@ -1,4 +1,4 @@
-package node
+package router
 
 import (
 	"context"
@@ -11,13 +11,15 @@ import (
 )
 
 // Messages lists a folder in the order of UIDs, as its owner has it.
-func (m *mailboxes) Messages(ctx context.Context, box mailbox.Ref, folder uint32) (all []mailbox.Message, err error) {
-	number, err := m.shardOf(box.Address)
+func (r *Router) Messages(
+	ctx context.Context, box mailbox.Ref, folder uint32,
+) (all []mailbox.Message, err error) {
+	shard, err := r.Shard(box.Address)
 	if err != nil {
 		return nil, err
 	}
-	q := remote.Request{Shard: number, Box: box, Folder: folder}
-	err = m.atOwner(ctx, number, func(s *mailbox.Store) (err error) {
+	q := remote.Request{Shard: shard, Box: box, Folder: folder}
+	err = r.atOwner(ctx, shard, func(s *mailbox.Store) (err error) {
 		all, err = messagesIn(s, box, folder)
 		return err
 	}, func(call remote.Call) error {
@@ -30,12 +32,16 @@ func (m *mailboxes) Messages(ctx context.Context, box mailbox.Ref, folder uint32
 }
 
 // messagesIn lists a folder of a shard that this node owns.
-func messagesIn(s *mailbox.Store, box mailbox.Ref, folder uint32) (all []mailbox.Message, err error) {
+func messagesIn(
+	s *mailbox.Store, box mailbox.Ref, folder uint32,
+) (all []mailbox.Message, err error) {
 	if f, err := s.Folder(box, folder); err == nil {
 		all = make([]mailbox.Message, 0, f.Messages)
 	}
 	err = s.Messages(box, folder, mailbox.Range{}, func(m *mailbox.Message) bool {
-		all = append(all, mailbox.Message{UID: m.UID, Flags: m.Flags, ModSeq: m.ModSeq, Size: m.Size, Date: m.Date, Saved: m.Saved})
+		all = append(all, mailbox.Message{
+			UID: m.UID, Flags: m.Flags, ModSeq: m.ModSeq, Size: m.Size, Date: m.Date, Saved: m.Saved,
+		})
 		return true
 	})
 	return all, err
@@ -44,7 +50,9 @@ func messagesIn(s *mailbox.Store, box mailbox.Ref, folder uint32) (all []mailbox
 // reading is the outcome of a request that changes nothing: when it is lost on the way it is made
 // again.
 func reading(ctx context.Context, err error) error {
-	for _, known := range []error{mailbox.ErrRefused, mailbox.ErrNoMailbox, mailbox.ErrNoFolder, mailbox.ErrNoMessage} {
+	for _, known := range []error{
+		mailbox.ErrRefused, mailbox.ErrNoMailbox, mailbox.ErrNoFolder, mailbox.ErrNoMessage,
+	} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -59,12 +67,15 @@ func reading(ctx context.Context, err error) error {
 // node has it, once it has applied the append, for the octets of a message never change; else its
 // owner is asked. ctx bounds all of it. The reader holds what is read at once from a copy or the
 // wire; it has a method Rest, which lets go of that until the next Read.
-func (m *mailboxes) Open(ctx context.Context, box mailbox.Ref, folder uint32, uid mailbox.UID) (io.ReadCloser, int64, error) {
-	number, err := m.shardOf(box.Address)
+func (r *Router) Open(
+	ctx context.Context, box mailbox.Ref, folder uint32, uid mailbox.UID,
+) (io.ReadCloser, int64, error) {
+	shard, err := r.Shard(box.Address)
 	if err != nil {
 		return nil, 0, err
 	}
-	p := &pieces{m: m, ctx: ctx, q: remote.Request{Shard: number, Box: box, Folder: folder, UIDs: []mailbox.UID{uid}}}
+	q := remote.Request{Shard: shard, Box: box, Folder: folder, UIDs: []mailbox.UID{uid}}
+	p := &pieces{r: r, ctx: ctx, q: q}
 	if err := p.next(); err != nil {
 		return nil, 0, err
 	}
@@ -74,7 +85,7 @@ func (m *mailboxes) Open(ctx context.Context, box mailbox.Ref, folder uint32, ui
 // pieces reads a message from a copy that is here, or a piece at a time from its owner, whichever
 // there is as it goes on. It is for one goroutine.
 type pieces struct {
-	m    *mailboxes
+	r    *Router
 	ctx  context.Context
 	q    remote.Request // of the next piece; At is where the reader stands
 	size int64
@@ -84,17 +95,18 @@ type pieces struct {
 
 // next finds the message, and where it is elsewhere gets the next piece.
 func (p *pieces) next() error {
-	if s := p.m.Held(p.q.Shard); s != nil && p.open(s) == nil {
+	if s := p.r.Held(p.q.Shard); s != nil && p.open(s) == nil {
 		return nil
 	}
-	return p.m.atOwner(p.ctx, p.q.Shard, p.open, func(call remote.Call) error {
-		return reading(p.ctx, call(p.ctx, remote.PathPiece, p.q.Body(), func(from io.Reader) error {
-			piece, size, err := remote.ReadPiece(from, &p.q)
-			if err == nil {
-				p.left, p.size = piece, size
-			}
-			return err
-		}))
+	take := func(from io.Reader) error {
+		piece, size, err := remote.ReadPiece(from, &p.q)
+		if err == nil {
+			p.left, p.size = piece, size
+		}
+		return err
+	}
+	return p.r.atOwner(p.ctx, p.q.Shard, p.open, func(call remote.Call) error {
+		return reading(p.ctx, call(p.ctx, remote.PathPiece, p.q.Body(), take))
 	})
 }
 

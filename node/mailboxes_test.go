@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/mail"
@@ -65,17 +66,12 @@ func startBoxNodes(t *testing.T, count int) *boxNodes {
 		b.all = append(b.all, n)
 		t.Cleanup(func() { n.stop(context.Background()) })
 	}
-	for _, n := range b.all {
-		n.boxes.settings = func(a string) (mailbox.Settings, bool) {
-			return mailbox.Settings{}, strings.HasSuffix(a, "@example.net")
-		}
-	}
 	b.await("shards that all nodes serve", func() bool {
 		_ = b.all[0].makeShards(ctx) // until all nodes speak the protocol
 		owned := 0
 		for _, n := range b.all {
 			for s := range n.boxes.Shards() {
-				if h := n.boxes.held(s); h != nil && h.open() {
+				if h := n.shard(s); h != nil && h.Owned() {
 					owned++
 				}
 			}
@@ -101,8 +97,17 @@ func (b *boxNodes) ok(err error) {
 	}
 }
 
+// user adds a user to the directory, whom all nodes then know.
+func (b *boxNodes) user(address string) {
+	b.t.Helper()
+	b.ok(b.all[0].editor.Add(b.ctx, address, "pw", directory.Settings{}))
+	for _, n := range b.all {
+		b.await("news of a user", func() bool { _, ok := n.mailboxSettings(address); return ok })
+	}
+}
+
 func (b *boxNodes) append(n *node, key mailbox.AppendKey, address, content string) (mailbox.Result, error) {
-	shard, err := n.boxes.shardOf(address)
+	shard, err := n.boxes.Shard(address)
 	b.ok(err)
 	type outcome struct {
 		r   []mailbox.Result
@@ -221,6 +226,7 @@ func TestMailboxesOfACluster(t *testing.T) {
 func (b *boxNodes) locks() {
 	b.t.Helper()
 	const fresh = "fresh@example.net"
+	b.user(fresh)
 	id, err := b.all[0].boxes.Lock(b.ctx, fresh) // makes it
 	b.ok(err)
 	if _, err := b.all[1].boxes.Lock(b.ctx, fresh); !errors.Is(err, mailbox.ErrLocked) {
@@ -254,54 +260,55 @@ func (b *boxNodes) locks() {
 func (b *boxNodes) archives(from string, want []string) {
 	b.t.Helper()
 	const to = "copy@example.net"
+	b.user(to)
 	var stream bytes.Buffer
-	b.ok(operatorsMailboxes{b.all[0].boxes}.Export(b.ctx, from, &stream))
+	b.ok(b.all[0].operatorsMailboxes().Export(b.ctx, from, &stream))
 	var told int64
-	n, err := operatorsMailboxes{b.all[1].boxes}.Import(b.ctx, to, 0, &stream, func(n int64) { told = n })
+	n, err := b.all[1].operatorsMailboxes().Import(b.ctx, to, 0, &stream, func(n int64) { told = n })
 	if err != nil || n != int64(len(want)) || told != n {
 		b.t.Errorf("%d of %d messages were imported (%d told): %v", n, len(want), told, err)
 	}
 	var first, second bytes.Buffer
-	b.ok(operatorsMailboxes{b.all[2].boxes}.Export(b.ctx, from, &first))
-	b.ok(operatorsMailboxes{b.all[2].boxes}.Export(b.ctx, to, &second))
+	b.ok(b.all[2].operatorsMailboxes().Export(b.ctx, from, &first))
+	b.ok(b.all[2].operatorsMailboxes().Export(b.ctx, to, &second))
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
 		b.t.Errorf("an export of %d octets was imported, and the export of that has %d", first.Len(), second.Len())
 	}
 	cut := io.LimitReader(bytes.NewReader(first.Bytes()), int64(first.Len()-30))
-	if n, err := (operatorsMailboxes{b.all[1].boxes}).Import(b.ctx, to, 1, cut, func(int64) {}); err == nil || n < 1 {
+	n, err = b.all[1].operatorsMailboxes().Import(b.ctx, to, 1, cut, func(int64) {})
+	if err == nil || n < 1 {
 		b.t.Errorf("a stream that was cut off: %d messages, %v", n, err)
 	}
 	addresses := []string{}
-	b.ok(operatorsMailboxes{b.all[0].boxes}.Each(b.ctx, func(m *mailbox.Mailbox) bool { addresses = append(addresses, m.Address); return true }))
+	b.ok(b.all[0].operatorsMailboxes().Each(b.ctx, func(m *mailbox.Mailbox) bool {
+		addresses = append(addresses, m.Address)
+		return true
+	}))
 	if len(addresses) != 14 || !slices.IsSorted(addresses) {
 		b.t.Errorf("the list of mailboxes is %q", addresses)
 	}
-	if _, _, err := (operatorsMailboxes{b.all[0].boxes}).Show(b.ctx, "nobody@example.net"); !errors.Is(err, mailbox.ErrNoMailbox) {
+	_, _, err = b.all[0].operatorsMailboxes().Show(b.ctx, "nobody@example.net")
+	if !errors.Is(err, mailbox.ErrNoMailbox) {
 		b.t.Errorf("a mailbox that is not there: %v", err)
 	}
 }
 
-// TestLostForgets: an append record whose forget was lost goes when no queue group has the message;
-// that of a message which is still in a queue stays.
-func TestLostForgets(t *testing.T) {
+// TestPending: what the owner of a queue group says of recipients is what its queue has still to
+// deliver.
+func TestPending(t *testing.T) {
 	b := startBoxNodes(t, 1)
 	n := b.all[0]
-	b.ok(n.boxes.Create(b.ctx, "a@example.net", mailbox.Settings{}))
-	b.stored(n, 1, "a@example.net", "x", mailbox.Stored)
-	b.stored(n, 1, "a@example.net", "x", mailbox.Duplicate)
-	n.boxes.searchLost(b.ctx, time.Now().Add(-2*time.Hour))
-	b.stored(n, 1, "a@example.net", "x", mailbox.Duplicate)
-	n.boxes.searchLost(b.ctx, time.Now())
 	waiting := b.submit(n, "somebody@elsewhere.example")
-	key := mailbox.AppendKey{ID: waiting}
-	b.storedAs(n, key, "a@example.net", "x", mailbox.Stored)
-	n.boxes.searchLost(b.ctx, time.Now().Add(time.Hour))
-	b.await("records that are forgotten", func() bool {
-		r, err := b.append(n, keyOf(1), "a@example.net", "x")
-		b.ok(err)
-		return r.Code == mailbox.Stored
+	group := n.home.Load().ID()
+	got, err := n.pending(group, []mailbox.DedupRecord{
+		{ID: keyOf(1).ID, Recipient: 2}, {ID: waiting}, {ID: waiting, Recipient: 1},
 	})
-	b.storedAs(n, key, "a@example.net", "x", mailbox.Duplicate)
+	if err != nil || !bytes.Equal(got, []byte{0, 1, 0}) {
+		t.Errorf("pending: %v, %v; want 0 1 0", got, err)
+	}
+	if got, err := n.pending(group+100, nil); !errors.Is(err, errNotHome) {
+		t.Errorf("a group that is elsewhere: %v, %v", got, err)
+	}
 }
 
 // submit puts a message into the queue that will stay there: nobody answers for DNS.
