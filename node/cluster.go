@@ -58,7 +58,7 @@ func (c operatorsCluster) Init(ctx context.Context) error {
 		return err
 	}
 	if m, ok := n.control.Member(n.self.Member); ok && m.Address != n.cfg.Cluster.Advertise {
-		return said(n.setAddress(ctx, m.ID, n.cfg.Cluster.Advertise))
+		return said(n.locator.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise))
 	}
 	return nil
 }

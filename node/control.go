@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/clock"
@@ -32,6 +33,7 @@ func (n *node) startControl(ctx context.Context) error {
 	n.notes = n.newNoteKeeper(group)
 	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.detector.Reachable, Patience: 10 * time.Second}
 	n.suspender = &control.Editor{State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now}
+	n.locator = n.newLocator(group)
 	// What the rows say already may be that this node must not take part. The log may say more.
 	if err := n.control.Load(group); err != nil {
 		return err
@@ -40,7 +42,7 @@ func (n *node) startControl(ctx context.Context) error {
 		return api.Permanent(err)
 	}
 	if n.joined == nil { // else its note may be of a cluster in which it was before
-		if err := notesOf(n.file, n.cfg).MayGoOn(n.self, n.store); err != nil {
+		if err := member.NotesOf(n.file, n.cfg).MayGoOn(n.self, n.store); err != nil {
 			return err
 		}
 	}
@@ -181,12 +183,12 @@ func (n *node) listenCluster(ctx context.Context) error {
 		n.log.Logf("other members reach this node on %s", n.cfg.Cluster.Advertise)
 	}
 	if !n.decidesAlone() {
-		return nil // the governor says so, once there is a leader
+		return nil // the reconciler says so, once there is a leader
 	}
 	if m, ok := n.control.Member(n.self.Member); !ok {
 		return nil
 	} else if m.Address != n.cfg.Cluster.Advertise {
-		if err := n.setAddress(ctx, m.ID, n.cfg.Cluster.Advertise); err != nil {
+		if err := n.locator.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise); err != nil {
 			return err
 		}
 	}

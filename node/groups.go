@@ -7,6 +7,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/owner"
 )
 
@@ -37,7 +38,7 @@ func (r *replica) join(first bool, machine cluster.StateMachine) error {
 	return r.Take(func(led func(term uint64)) error { return join(machine, led) })
 }
 
-// base is what the governor needs of every kind of holding.
+// base is what all kinds of holdings have.
 func (r *replica) base() *replica { return r }
 
 // part is a holding of any kind.
@@ -112,4 +113,79 @@ func (n *node) retire(group uint64) error {
 		n.log.Logf("group %d has gone elsewhere: what this node held of it is deleted", group)
 	}
 	return err
+}
+
+// groups are the parts that a node takes in groups, as its Reconciler sees them (member.Parts).
+type groups struct{ n *node }
+
+// Running returns the groups in which this node takes part.
+func (g groups) Running() (ids []uint64) {
+	for _, p := range g.n.parts() {
+		ids = append(ids, p.ID())
+	}
+	return ids
+}
+
+// Join makes this node take part in a group, if it does not yet.
+func (g groups) Join(group control.Group) error { return g.n.join(group) }
+
+// Leave ends this node's part in a group, if it takes one, and deletes what it held of it.
+func (g groups) Leave(group uint64) error {
+	if p := g.n.part(group); p != nil {
+		return g.n.leaveGroup(p)
+	}
+	return g.n.retire(group)
+}
+
+// Accepts reports whether mail may come for a group.
+func (g groups) Accepts(group uint64) bool {
+	p := g.n.part(group)
+	return p != nil && p.base().accepts.Load()
+}
+
+// SetAccepts says whether mail may come for a group.
+func (g groups) SetAccepts(group uint64, accepts bool) {
+	if p := g.n.part(group); p != nil {
+		p.base().accepts.Store(accepts)
+	}
+}
+
+// Next returns what is to be done with the mail of a queue group that is to go.
+func (g groups) Next(group control.Group) (what string, do func(context.Context) error) {
+	h, going := g.n.queues.Get(group.ID), group.State == control.GroupDraining
+	switch {
+	case h == nil:
+	case going && h.queue.Empty():
+		return "retiring", func(ctx context.Context) error {
+			if ok, err := h.queue.Seal(ctx); !ok || err != nil {
+				return err
+			}
+			return g.n.changes.Retire(ctx, group.ID)
+		}
+	case h.handsOver(going):
+		return "handing over its mail", func(ctx context.Context) error { return h.handOver(ctx, group) }
+	}
+	return "", nil
+}
+
+// newReconciler makes what has this node take part in the groups that it is to be in.
+func (n *node) newReconciler() *member.Reconciler {
+	suspensions, shards := suspensionWatch{n: n}, shardMaker{n: n}
+	return member.NewReconciler(member.ReconcilerOptions{
+		Self: n.self, State: n.control, Changes: n.changes,
+		Group: func(id uint64) member.Group { return n.store.Group(id) }, GroupIDs: n.store.GroupIDs,
+		Parts: groups{n},
+		Beside: func(ctx context.Context, do member.Do) {
+			if id, ok := n.control.HomeOf(n.self.Member); ok {
+				n.home.Store(n.queues.Get(id))
+			}
+			suspensions.look(ctx, do)
+			shards.look(ctx, do)
+		},
+		Replicas: n.cfg.Cluster.Replicas, Reachable: n.detector.Reachable,
+		Locator: n.locator, Notes: n.notes, Joined: n.joined != nil, Named: n.keepsName,
+		Recheck: n.port.Recheck, Evicted: n.evicted,
+		IsEvicted: func() bool { return n.out.Load() != nil },
+		Fail:      n.fail, Lost: n.failed, Logf: n.log.Logf, Errorf: n.log.Errorf,
+	})
 }

@@ -12,14 +12,14 @@ import (
 	"github.com/postroad/postroad/cluster/member"
 )
 
-// stuckAfter is how long the governor, which comes by twice a second, may stay away.
+// stuckAfter is how long the reconciler, which comes by twice a second, may stay away.
 const stuckAfter = 2 * time.Minute
 
-// Live, Ready and Notes implement admin.Health. A node whose governor is stuck, on a lock or a
-// disk, has to be started again.
+// Live, Ready and Notes implement admin.Health. A node whose reconciler is stuck, on a lock or
+// a disk, has to be started again.
 func (n *node) Live() error {
-	last := time.Unix(0, n.governor.alive.Load())
-	if n.background.Err() == nil && last.Unix() > 0 && time.Since(last) > stuckAfter {
+	last := n.reconciler.LastRound()
+	if n.background.Err() == nil && !last.IsZero() && time.Since(last) > stuckAfter {
 		return fmt.Errorf("the node has not looked after its groups for %v", time.Since(last).Round(time.Second))
 	}
 	return nil

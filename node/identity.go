@@ -124,6 +124,12 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	return nil
 }
 
+// addressOf finds a member: in the control state while that is known to be new, else where it was
+// last.
+func (n *node) addressOf(id uint16) (string, bool) {
+	return n.addresses.Find(id, n.control, n.store.Group(cluster.ControlGroup).Fresh())
+}
+
 // admit judges a peer by the control state. A node that has none yet relies on the certificate.
 func (n *node) admit(peer wire.Identity) error {
 	if len(n.control.Members()) == 0 {
@@ -135,7 +141,7 @@ func (n *node) admit(peer wire.Identity) error {
 // admitNode answers a node that joins: it gets its number and its certificate.
 func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinReply, error) {
 	known, _ := n.control.MemberByName(r.Name) // a join that is repeated
-	if err := n.free(ctx, r.Advertise, known.ID); err != nil {
+	if err := n.locator.CheckFree(ctx, r.Advertise, known.ID); err != nil {
 		return wire.JoinReply{}, err
 	}
 	m, err := n.changes.AddMember(ctx, control.Node{

@@ -156,7 +156,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 		if j, err := readJoined(cfg); j != nil || err != nil {
 			return err // a join that did not end is told of by startStore
 		}
-		return notesOf(n.file, cfg).MayBegin()
+		return member.NotesOf(n.file, cfg).MayBegin()
 	}
 	token, err := config.ReadSecret(cfg.Cluster.TokenFile)
 	if err != nil {
@@ -167,7 +167,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 		func(a string) bool { return a == cfg.Cluster.Advertise },
 	)
 	if begins(cfg) && len(others) == 0 {
-		return notesOf(n.file, cfg).MayBegin()
+		return member.NotesOf(n.file, cfg).MayBegin()
 	}
 	told, end, err := n.answerWhileWaiting(token)
 	if err != nil {
@@ -200,7 +200,7 @@ func (n *node) seek(
 			}
 		}
 		if len(found) == 0 && err == nil {
-			if err := notesOf(n.file, n.cfg).MayBegin(); err != nil {
+			if err := member.NotesOf(n.file, n.cfg).MayBegin(); err != nil {
 				return err // the list may be of others than its cluster's
 			}
 			n.log.Logf("none of the others in cluster.join knows a cluster: this node begins one")
@@ -218,7 +218,7 @@ func (n *node) seek(
 			n.log.Logf("this node begins a cluster: an operator has said so")
 			n.toldToBegin = true
 			return errors.Join(
-				notesOf(n.file, n.cfg).Forget(),
+				member.NotesOf(n.file, n.cfg).Forget(),
 				files.Remove(filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)),
 			)
 		case <-ctx.Done():

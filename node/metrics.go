@@ -166,7 +166,7 @@ func (n *node) deliveryStats() (sum delivery.Stats, reports uint64) {
 
 func (n *node) observeCluster(o telemetry.Observer) {
 	led := 0
-	for _, id := range n.governor.running() {
+	for _, id := range n.reconciler.Running() {
 		if n.store.Group(id).Leading() != 0 {
 			led++
 		}
@@ -182,7 +182,7 @@ func (n *node) observeCluster(o telemetry.Observer) {
 		}
 	}
 	o.Gauge("groups_moving", "raft groups of the cluster that do not lie yet where they should", float64(moving))
-	o.Gauge("groups", "raft groups of which this node is a member", float64(len(n.governor.running())))
+	o.Gauge("groups", "raft groups of which this node is a member", float64(len(n.reconciler.Running())))
 	o.Gauge("groups_led", "raft groups that this node leads", float64(led))
 }
 

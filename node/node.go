@@ -63,7 +63,7 @@ type node struct {
 	suspender *control.Editor // of suspensions, whose times take no notice of steps of the wall clock
 	users     *directory.Directory
 	editor    *directory.Editor
-	governor  *governor
+	locator   *member.Locator
 	queues    owner.Set[*holding]
 	shards    owner.Set[*shard]
 	boxes     *router.Router
@@ -83,6 +83,7 @@ type node struct {
 	pop3      *pop3.Server
 	admin     atomic.Pointer[admin.Server]
 
+	reconciler  *member.Reconciler
 	background  context.Context // ends when the node stops
 	cancel      context.CancelFunc
 	enders      []ender
@@ -248,13 +249,13 @@ func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error
 	return o, nil
 }
 
-// startQueues lets the governor start the queue groups. A node that never had others beside it
+// startQueues lets the reconciler start the queue groups. A node that never had others beside it
 // waits until it owns its home group; in a cluster that may depend on them, and /readyz says when
 // it does.
 func (n *node) startQueues(ctx context.Context) error {
-	n.governor = newGovernor(n)
+	n.reconciler = n.newReconciler()
 	var all sync.WaitGroup
-	all.Go(func() { n.governor.run(n.background) })
+	all.Go(func() { n.reconciler.Run(n.background) })
 	all.Go(func() { n.detector.Run(n.background) })
 	all.Go(func() { n.inquiry.run(n.background) })
 	all.Go(func() { n.boxes.Run(n.background) })

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
@@ -24,7 +25,7 @@ func TestNoteOfAList(t *testing.T) {
 		t.Fatal(err)
 	}
 	self := wire.Identity{Cluster: "c1", Member: 1, Incarnation: 1}
-	if err := notesOf(file, cfg).Write(self, 5); err != nil {
+	if err := member.NotesOf(file, cfg).Write(self, 5); err != nil {
 		t.Fatal(err)
 	}
 	cfg.Cluster.Join = cfg.Cluster.Join[:1]

@@ -23,7 +23,7 @@ import (
 
 func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("GET "+peer.ReportPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.report()) })
-	m.HandleFunc("POST /node/hello", n.serveHello)
+	m.HandleFunc("POST "+member.HelloPath, n.locator.ServeHello)
 	m.HandleFunc("POST /node/shares", n.serveShares)
 	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.holders.Tenures()) })
 	m.HandleFunc("POST /node/still", n.serveStill)
@@ -56,8 +56,8 @@ func (n *node) report() peer.Report {
 }
 
 // ask makes a request with JSON, both ways, to another member.
-func (n *node) ask(ctx context.Context, member uint16, method, path string, body, into any) error {
-	return n.store.Ask(ctx, member, method, path, body, into)
+func (n *node) ask(ctx context.Context, id uint16, method, path string, body, into any) error {
+	return n.store.Ask(ctx, id, method, path, body, into)
 }
 
 // newDetector makes what knows which members answer.
@@ -84,17 +84,16 @@ func (n *node) unanswered(id uint16, err error) {
 	}
 }
 
-// knownMembers are the members as the control state has them. After a crash that may be in the log
-// only until the control group has a leader, and a node that was removed meanwhile gets none: then
-// those are asked that the address book has, of whom nothing else is known.
-func (n *node) knownMembers() []control.Member {
-	all := n.control.Members()
-	if len(all) == 0 {
-		for _, id := range n.addresses.Members() {
-			all = append(all, control.Member{ID: id, State: control.Joining})
-		}
-	}
-	return all
+// knownMembers are the members as far as this node knows.
+func (n *node) knownMembers() []control.Member { return member.Known(n.control, n.addresses) }
+
+// newLocator makes what tells the members where this node is.
+func (n *node) newLocator(group *cluster.Group) *member.Locator {
+	return member.NewLocator(member.LocatorOptions{
+		Self: n.self, Advertise: n.cfg.Cluster.Advertise, State: n.control, Changes: n.changes,
+		Book: n.addresses, Ask: n.ask, Who: n.port.Who, Fresh: group.Fresh, Listens: n.listens.Load,
+		Errorf: n.log.Errorf,
+	})
 }
 
 // current returns when this node has applied all that the control group had decided when it was

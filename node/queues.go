@@ -88,7 +88,7 @@ func (h *holding) own(ctx context.Context, term uint64) (owner.Term, error) {
 	t.scheduler.Suspended(barred)
 	t.scheduler.Start()
 	h.n.log.Logf("group %d: this node is the owner (term %d)", h.ID(), term)
-	h.n.governor.wake()
+	h.n.reconciler.Wake()
 	return t, nil
 }
 

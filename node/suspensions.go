@@ -11,6 +11,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/operate/admin/api"
@@ -192,24 +193,31 @@ func (n *node) acknowledge(ctx context.Context, version uint64) []api.Acknowledg
 	return acks
 }
 
-// suspensions is the governor's part: it notes what has changed, has this node's groups take over
-// what they have not, and ends what is over.
-func (g *governor) suspensions(ctx context.Context) {
-	n := g.n
+// suspensionWatch follows the suspensions: it notes what has changed, has this node's groups take
+// over what they have not, and ends what is over.
+type suspensionWatch struct {
+	n       *node
+	version uint64                        // that was logged
+	inForce map[uint64]control.Suspension // which were in it, by serial
+}
+
+// look does what is due.
+func (w *suspensionWatch) look(ctx context.Context, do member.Do) {
+	n := w.n
 	version, all := n.control.Suspensions()
 	if version == 0 {
 		return
 	}
-	if g.suspended != version {
-		g.noteSuspensions(all)
-		g.suspended = version
+	if w.version != version {
+		w.note(all)
+		w.version = version
 	}
 	for _, h := range n.queues.List() {
 		if h.tenure.Load() == nil {
 			continue
 		}
 		if have, err := h.queue.Suspensions(); err == nil && have.Version < version {
-			g.do(h.group.ID(), "taking over suspensions", func() error {
+			do(h.group.ID(), "taking over suspensions", func() error {
 				_, err := h.obey(ctx)
 				return err
 			})
@@ -220,23 +228,23 @@ func (g *governor) suspensions(ctx context.Context) {
 	}
 	for _, s := range all {
 		if !s.Until.IsZero() && !s.Until.After(n.suspender.Now()) {
-			g.do(cluster.ControlGroup, "ending a suspension", func() error { return n.suspender.Expire(ctx, s) })
+			do(cluster.ControlGroup, "ending a suspension", func() error { return n.suspender.Expire(ctx, s) })
 			return // the next one in the next round
 		}
 	}
 }
 
-// noteSuspensions logs what has begun and what has ended.
-func (g *governor) noteSuspensions(all []control.Suspension) {
-	n, now := g.n, map[uint64]control.Suspension{}
+// note logs what has begun and what has ended.
+func (w *suspensionWatch) note(all []control.Suspension) {
+	n, now := w.n, map[uint64]control.Suspension{}
 	for _, s := range all {
 		now[s.Serial] = s
-		if _, known := g.barred[s.Serial]; !known {
+		if _, known := w.inForce[s.Serial]; !known {
 			ends := (&api.Suspension{Until: s.Until}).Ends()
 			n.announce("suspended", true, suspensionFields(s), fmt.Sprintf("%s %s is suspended %s: %s", s.Kind, s.Name, ends, s.Reason))
 		}
 	}
-	for serial, s := range g.barred {
+	for serial, s := range w.inForce {
 		if _, still := now[serial]; still {
 			continue
 		}
@@ -246,7 +254,7 @@ func (g *governor) noteSuspensions(all []control.Suspension) {
 		}
 		n.announce(event, true, suspensionFields(s), fmt.Sprintf("%s %s %s", s.Kind, s.Name, words))
 	}
-	g.barred = now
+	w.inForce = now
 }
 
 // clocksDiffer is how far the clock of whoever ended a suspension whose time was over may be ahead

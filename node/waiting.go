@@ -69,21 +69,3 @@ func (w *waits) run(ctx context.Context) {
 		}
 	}
 }
-
-// seldom keeps what is the case all the time from being said all the time.
-type seldom struct{ said map[string]time.Time }
-
-// due reports whether it is time to say it, and notes that it is said.
-func (s *seldom) due(what string, now time.Time) bool {
-	if at, ok := s.said[what]; ok && now.Sub(at) < sayEvery {
-		return false
-	}
-	if s.said == nil {
-		s.said = map[string]time.Time{}
-	}
-	s.said[what] = now
-	return true
-}
-
-// forget says that it is the case no longer: when it is again, that is news.
-func (s *seldom) forget(what string) { delete(s.said, what) }

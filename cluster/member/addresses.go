@@ -21,7 +21,7 @@ const addressesFile = "addresses.json"
 // AddressBook is where the members were found last, in a file. The control state has their
 // addresses, but after a crash its newest rows are only in the log, until the control group has a
 // leader, and to choose one the members must find each other. A member that is elsewhere now tells
-// that before it can be in the state (introduce.go). Safe for use by several goroutines.
+// that before it can be in the state (locator.go). Safe for use by several goroutines.
 type AddressBook struct {
 	path string
 
@@ -107,4 +107,17 @@ func (b *AddressBook) Find(member uint16, state *control.State, fresh bool) (str
 		address = m.Address
 	}
 	return address, address != ""
+}
+
+// Known returns the members as the control state has them. After a crash that may be in the log
+// only until the control group has a leader, and a node that was removed meanwhile gets none: then
+// it returns those that the book has, of whom nothing else is known.
+func Known(state *control.State, b *AddressBook) []control.Member {
+	all := state.Members()
+	if len(all) == 0 {
+		for _, id := range b.Members() {
+			all = append(all, control.Member{ID: id, State: control.Joining})
+		}
+	}
+	return all
 }

@@ -1,5 +1,8 @@
-// Package member is this node as a member of its cluster: where it finds the others, which of them
-// answer, and what it keeps to know at its next start that it is one.
+// Package member is this node as a member of its cluster: where it finds the others and makes them
+// know where it is (Locator), which of them answer (Detector), what it is to take part in
+// (Reconciler), and what it keeps outside of its data directory so that it knows at its next start
+// that it is one (Notes).
 //
-// It knows bytes and groups, not mail.
+// It knows groups, not mail: what is in a group, and how this node begins and ends its part in it,
+// is behind Parts. See DESIGN.md.
 package member

@@ -1,6 +1,8 @@
 package member
 
-import "time"
+import (
+	"time"
+)
 
 // Names of the events. They are a closed list, which docs/cluster.md has.
 const (

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/operate/admin/api"
 )
@@ -31,6 +32,13 @@ type Notes struct {
 	DataDir string
 	Name    string
 	Listed  bool // it has a list of nodes, which it asks: no note is needed
+}
+
+// NotesOf returns the Notes of a node by its configuration, which is in a file.
+func NotesOf(file string, cfg *config.Config) Notes {
+	return Notes{
+		Config: file, DataDir: cfg.Node.DataDir, Name: cfg.Node.Name, Listed: len(cfg.Cluster.Join) > 0,
+	}
 }
 
 // Note says what a node was.

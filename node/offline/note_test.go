@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/datadir"
@@ -80,7 +81,7 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	cfg, file := founded(t)
 	self := selfOf(t, cfg)
 	mayStart := func() (err error) {
-		inStore(t, cfg, func(store *cluster.Node) { err = notesOf(file, cfg).MayGoOn(self, store) })
+		inStore(t, cfg, func(store *cluster.Node) { err = member.NotesOf(file, cfg).MayGoOn(self, store) })
 		return err
 	}
 	if err := mayStart(); err != nil {
@@ -89,14 +90,14 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	var end uint64
 	inStore(t, cfg, func(store *cluster.Node) { end = store.Group(cluster.ControlGroup).LastIndex() })
 	for _, log := range []uint64{0, end} {
-		if err := notesOf(file, cfg).Write(self, log); err != nil {
+		if err := member.NotesOf(file, cfg).Write(self, log); err != nil {
 			t.Fatal(err)
 		}
 		if err := mayStart(); err != nil {
 			t.Errorf("with entry %d of %d: %v", log, end, err)
 		}
 	}
-	if err := notesOf(file, cfg).Write(self, end+1); err != nil {
+	if err := member.NotesOf(file, cfg).Write(self, end+1); err != nil {
 		t.Fatal(err)
 	}
 	words := []string{
@@ -116,7 +117,7 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	}
 	other := self
 	other.Cluster = "0123456789abcdef"
-	notes := notesOf(file, cfg)
+	notes := member.NotesOf(file, cfg)
 	if err := errors.Join(notes.Forget(), notes.Write(other, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestNoteOfOlderDisk(t *testing.T) {
 func TestRestoreBesideANote(t *testing.T) {
 	cfg, file := founded(t)
 	cfg.Cluster.Join = []string{"mx1.example.net:7025"}
-	if err := notesOf(file, cfg).Write(selfOf(t, cfg), 5); err != nil {
+	if err := member.NotesOf(file, cfg).Write(selfOf(t, cfg), 5); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(cfg.Node.DataDir); err != nil {

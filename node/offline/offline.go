@@ -27,13 +27,6 @@ func credentialsOf(cfg *config.Config) (wire.Credentials, error) {
 	return creds, datadir.Damaged(err)
 }
 
-// notesOf are the places of the note that a node is a member. file is its configuration's.
-func notesOf(file string, cfg *config.Config) member.Notes {
-	return member.Notes{
-		Config: file, DataDir: cfg.Node.DataDir, Name: cfg.Node.Name, Listed: len(cfg.Cluster.Join) > 0,
-	}
-}
-
 // NoteMember writes the note for a command that has made a data directory a member's.
 func NoteMember(file string, cfg *config.Config) error {
 	creds, err := wire.LoadCredentials(datadir.Cluster(cfg.Node.DataDir))
@@ -47,5 +40,5 @@ func NoteMember(file string, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	return notesOf(file, cfg).Write(self, 0)
+	return member.NotesOf(file, cfg).Write(self, 0)
 }

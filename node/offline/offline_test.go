@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/operate/admin/api"
@@ -50,7 +51,7 @@ func TestNoteMember(t *testing.T) {
 	if err := NoteMember("", cfg); err != nil {
 		t.Errorf("nobody's: %v", err)
 	}
-	if note, path := notesOf("", cfg).Read(); note != nil {
+	if note, path := member.NotesOf("", cfg).Read(); note != nil {
 		t.Errorf("nobody is noted in %s: %+v", path, note)
 	}
 	cfg, file := founded(t)
@@ -58,7 +59,7 @@ func TestNoteMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	self := selfOf(t, cfg)
-	note, path := notesOf(file, cfg).Read()
+	note, path := member.NotesOf(file, cfg).Read()
 	if note == nil || note.Name != "mx1" ||
 		note.Cluster != self.Cluster || note.Member != self.Member {
 		t.Errorf("%s says %+v of %v", path, note, self)

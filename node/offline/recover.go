@@ -216,7 +216,7 @@ func (r *recovery) refound(
 		return err
 	}
 	applied := r.store.Group(cluster.ControlGroup).AppliedIndex()
-	if err := notesOf(r.file, r.cfg).Write(id, applied); err != nil {
+	if err := member.NotesOf(r.file, r.cfg).Write(id, applied); err != nil {
 		r.tellf("%v", err)
 	}
 	if err := creds.Save(datadir.Cluster(r.cfg.Node.DataDir)); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/node/internal/peer"
@@ -32,7 +33,7 @@ const (
 
 // mayAccept returns why this node must not go on alone.
 func (r *recovery) mayAccept(ctx context.Context) error {
-	notes := notesOf(r.file, r.cfg)
+	notes := member.NotesOf(r.file, r.cfg)
 	// With the note of another cluster a recovery before this one was cut off.
 	if note, _ := notes.Read(); note != nil && note.Cluster == r.self.Cluster {
 		if err := notes.MayGoOn(r.self, r.store); err != nil {

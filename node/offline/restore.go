@@ -13,6 +13,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/config"
@@ -31,7 +32,7 @@ func Restore(ctx context.Context, file string, cfg *config.Config, backup io.Rea
 			cfg.Node.DataDir,
 		)))
 	}
-	if err := notesOf(file, cfg).MayBegin(); err != nil {
+	if err := member.NotesOf(file, cfg).MayBegin(); err != nil {
 		return err
 	}
 	head, rows, err := controlgroup.ReadBackup(backup)
