@@ -46,7 +46,10 @@ func startBoxNodes(t *testing.T, count int) *boxNodes {
 		t.Fatal(err)
 	}
 	for i, port := range ports {
-		text := fmt.Sprintf("[node]\nname = \"mx%d\"\nhostname = \"mx%d.example.net\"\ndata_dir = %q\n[[listener]]\naddress = \"127.0.0.1:0\"\n[local]\ndomains = [\"example.net\"]\n[admin]\naddress = \"\"\n[dns]\nservers = [\"127.0.0.1:1\"]\n[cluster]\nmailbox_shards = 4\n",
+		text := fmt.Sprintf("[node]\nname = \"mx%d\"\nhostname = \"mx%d.example.net\"\n"+
+			"data_dir = %q\n[[listener]]\naddress = \"127.0.0.1:0\"\n"+
+			"[local]\ndomains = [\"example.net\"]\n[admin]\naddress = \"\"\n"+
+			"[dns]\nservers = [\"127.0.0.1:1\"]\n[cluster]\nmailbox_shards = 4\n",
 			i+1, i+1, filepath.Join(dir, fmt.Sprint("mx", i+1)))
 		if count > 1 {
 			text += fmt.Sprintf("listen = %q\njoin = [%q]\ntoken_file = %q\n", port, ports[0], token)
@@ -106,7 +109,9 @@ func (b *boxNodes) user(address string) {
 	}
 }
 
-func (b *boxNodes) append(n *node, key mailbox.AppendKey, address, content string) (mailbox.Result, error) {
+func (b *boxNodes) append(
+	n *node, key mailbox.AppendKey, address, content string,
+) (mailbox.Result, error) {
 	shard, err := n.boxes.Shard(address)
 	b.ok(err)
 	type outcome struct {
@@ -114,9 +119,10 @@ func (b *boxNodes) append(n *node, key mailbox.AppendKey, address, content strin
 		err error
 	}
 	c := make(chan outcome, 1)
+	open := func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
 	n.boxes.Append(shard, &mailbox.Delivery{
-		Content: mailbox.Content{Size: int64(len(content)), Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }},
-		Items:   []mailbox.Item{{Key: key, Mailbox: address, Prefix: []byte("Delivered-To: " + address + "\r\n")}},
+		Content: mailbox.Content{Size: int64(len(content)), Open: open},
+		Items:   []mailbox.Item{{Key: key, Mailbox: address, Prefix: []byte(deliveredTo(address))}},
 	}, func(r []mailbox.Result, err error) { c <- outcome{r, err} })
 	o := <-c
 	if o.err != nil {
@@ -124,6 +130,9 @@ func (b *boxNodes) append(n *node, key mailbox.AppendKey, address, content strin
 	}
 	return o.r[0], nil
 }
+
+// deliveredTo is the line in front of a message.
+func deliveredTo(address string) string { return "Delivered-To: " + address + "\r\n" }
 
 // keyOf is that of a message of today.
 func keyOf(number uint32) mailbox.AppendKey {
@@ -137,10 +146,13 @@ func (b *boxNodes) stored(n *node, number uint32, address, content string, want 
 	b.storedAs(n, keyOf(number), address, content, want)
 }
 
-func (b *boxNodes) storedAs(n *node, key mailbox.AppendKey, address, content string, want mailbox.Code) {
+func (b *boxNodes) storedAs(
+	n *node, key mailbox.AppendKey, address, content string, want mailbox.Code,
+) {
 	b.t.Helper()
 	if r, err := b.append(n, key, address, content); err != nil || r.Code != want {
-		b.t.Errorf("%s: message %v for %s: %+v %v, want code %d", n.cfg.Node.Name, key, address, r, err, want)
+		b.t.Errorf("%s: message %v for %s: %+v %v, want code %d",
+			n.cfg.Node.Name, key, address, r, err, want)
 	}
 }
 
@@ -157,9 +169,10 @@ func (b *boxNodes) contents(n *node, address string) (all []string) {
 		octets, err := io.ReadAll(r)
 		b.ok(errors.Join(err, r.Close()))
 		if size != m.Size || int64(len(octets)) != size {
-			b.t.Errorf("%s: message %d of %s has %d octets, %d in the list, and %d came", n.cfg.Node.Name, m.UID, address, size, m.Size, len(octets))
+			b.t.Errorf("%s: message %d of %s has %d octets, %d in the list, and %d came",
+				n.cfg.Node.Name, m.UID, address, size, m.Size, len(octets))
 		}
-		all = append(all, strings.TrimPrefix(string(octets), "Delivered-To: "+address+"\r\n"))
+		all = append(all, strings.TrimPrefix(string(octets), deliveredTo(address)))
 	}
 	return all
 }
@@ -187,7 +200,9 @@ func TestMailboxesOfACluster(t *testing.T) {
 			content = strings.Repeat(content, 5)
 		}
 		want[i%boxes] = append(want[i%boxes], content)
-		all.Go(func() { b.stored(b.all[i/boxes%4], uint32(i), address(i%boxes), content, mailbox.Stored) })
+		all.Go(func() {
+			b.stored(b.all[i/boxes%4], uint32(i), address(i%boxes), content, mailbox.Stored)
+		})
 	}
 	all.Wait()
 	for i := range boxes {
@@ -195,7 +210,8 @@ func TestMailboxesOfACluster(t *testing.T) {
 		for _, n := range b.all {
 			got := b.contents(n, address(i))
 			if slices.Sort(got); !slices.Equal(got, want[i]) {
-				t.Errorf("%s: %s has %d messages, want %d, or other ones", n.cfg.Node.Name, address(i), len(got), len(want[i]))
+				t.Errorf("%s: %s has %d messages, want %d, or other ones",
+					n.cfg.Node.Name, address(i), len(got), len(want[i]))
 			}
 		}
 	}
@@ -203,7 +219,9 @@ func TestMailboxesOfACluster(t *testing.T) {
 	b.ok(b.all[1].boxes.Configure(b.ctx, address(1), mailbox.Settings{Hard: 1}))
 	b.stored(b.all[2], 5001, address(1), "x", mailbox.Full)
 	for _, n := range b.all {
-		b.await("news of a quota", func() bool { return errors.Is(n.boxes.Room(address(1), 1), mailbox.ErrFull) })
+		b.await("news of a quota", func() bool {
+			return errors.Is(n.boxes.Room(address(1), 1), mailbox.ErrFull)
+		})
 	}
 	b.locks()
 	b.archives(address(0), want[0])
@@ -251,7 +269,8 @@ func (b *boxNodes) locks() {
 		}
 		return err == nil
 	})
-	if _, err := b.all[1].boxes.Lock(b.ctx, "nobody@example.org"); !errors.Is(err, mailbox.ErrNoMailbox) {
+	_, err = b.all[1].boxes.Lock(b.ctx, "nobody@example.org")
+	if !errors.Is(err, mailbox.ErrNoMailbox) {
 		b.t.Errorf("the mailbox of nobody: %v", err)
 	}
 }
@@ -272,7 +291,8 @@ func (b *boxNodes) archives(from string, want []string) {
 	b.ok(b.all[2].operatorsMailboxes().Export(b.ctx, from, &first))
 	b.ok(b.all[2].operatorsMailboxes().Export(b.ctx, to, &second))
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
-		b.t.Errorf("an export of %d octets was imported, and the export of that has %d", first.Len(), second.Len())
+		b.t.Errorf("an export of %d octets was imported, and the export of that has %d",
+			first.Len(), second.Len())
 	}
 	cut := io.LimitReader(bytes.NewReader(first.Bytes()), int64(first.Len()-30))
 	n, err = b.all[1].operatorsMailboxes().Import(b.ctx, to, 1, cut, func(int64) {})
@@ -315,8 +335,10 @@ func TestPending(t *testing.T) {
 func (b *boxNodes) submit(n *node, recipient string) mail.ID {
 	b.t.Helper()
 	done := make(chan mail.ID, 1)
-	env := &mail.Envelope{Sender: "a@example.net", Recipients: []mail.Recipient{{Address: recipient, Domain: mail.DomainOf(recipient)}}}
-	front{n}.Submit(env, &mail.Content{Chunks: [][]byte{[]byte("x\r\n")}, Size: 3}, func(id mail.ID, f *smtp.Failure) {
+	to := mail.Recipient{Address: recipient, Domain: mail.DomainOf(recipient)}
+	env := &mail.Envelope{Sender: "a@example.net", Recipients: []mail.Recipient{to}}
+	content := &mail.Content{Chunks: [][]byte{[]byte("x\r\n")}, Size: 3}
+	front{n}.Submit(env, content, func(id mail.ID, f *smtp.Failure) {
 		if f != nil {
 			b.t.Error(f)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/postroad/postroad/cluster/owner"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/delivery"
+	"github.com/postroad/postroad/delivery/local"
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/directory"
@@ -67,7 +68,7 @@ type node struct {
 	queues    owner.Set[*holding]
 	shards    owner.Set[*shard]
 	boxes     *router.Router
-	delivers  *localStore
+	local     *local.Store            // mail for the mailboxes
 	home      atomic.Pointer[holding] // the queue for this node's own mail
 	ids       *mail.IDs
 	grantor   *share.Grantor
@@ -223,8 +224,10 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 func (n *node) startDelivery(context.Context) (err error) {
 	n.grantor = n.newGrantor()
 	n.inquiry = n.inquire()
-	n.delivers = newLocalStore(n.boxes, n.mailboxSettings)
-	n.delivers.current, n.delivers.warn = n.knowsPeople, n.warnOverQuota
+	n.local = local.New(local.Options{
+		Mailboxes: n.boxes, Patience: router.OwnerPatience, Settings: n.mailboxSettings,
+		Current: n.knowsPeople, Submitter: front{n}, Hostname: n.cfg.Node.Hostname, Logf: n.log.Logf,
+	})
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
 		return err
@@ -242,7 +245,7 @@ func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error
 	o.Budget, o.Log, o.Logf, o.Now = n.budget, n.log, n.log.Logf, h.queue.Now
 	o.Shares = n.newShares(h.group.ID(), term)
 	o.Owner = func() bool { return h.group.Holds(term) }
-	o.Local, o.Store = n.policy.Local, n.delivers
+	o.Local, o.Store = n.policy.Local, n.local
 	if n.telemetry.Tracing() {
 		o.Tracer = n.telemetry.Tracer("postroad/delivery")
 	}

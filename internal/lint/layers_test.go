@@ -27,8 +27,8 @@ var levels = map[string]int{
 	"node/internal/peer":         4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
-	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/mx": 5, "delivery/smtpclient": 5,
-	"delivery/share": 5, "mailbox/pop3": 5, "policy": 5, "operate/admin": 5,
+	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,
+	"delivery/smtpclient": 5, "delivery/share": 5, "mailbox/pop3": 5, "policy": 5, "operate/admin": 5,
 	// What is done for operators, beside a node that runs or to one that does not.
 	"node/offline": 5,
 	// The only place that knows which concrete parts work together.
@@ -50,6 +50,7 @@ var kits = []string{
 var beside = map[string][]string{
 	"cluster":        {"cluster/logstore", "cluster/wire"},
 	"delivery":       {"delivery/mx", "delivery/smtpclient", "delivery/share"},
+	"delivery/local": {"delivery"},
 	"policy":         {"smtpd"},
 	"mailbox/router": {"mailbox/remote"},
 }
@@ -63,6 +64,7 @@ var never = []struct{ who, what, instead string }{
 	{"cluster/owner", module + "/cluster", "declare what you need of a group, as owner.Group"},
 	{"cluster/owner", module + "/internal/mail", "terms are of bytes, not of mail"},
 	{"cluster/owner", module + "/internal/maillog", "take a Logf"},
+	{"delivery/local", module + "/mailbox/router", "declare what you need, as local.Mailboxes"},
 	{"mailbox/router", module + "/cluster", "declare what you need, as router.Copy and Options.Call"},
 	{"mailbox/router", module + "/queue", "take a func, as Options.Pending"},
 	{"cluster/member", module + "/internal/mail", "a member knows groups, not mail"},
@@ -173,6 +175,8 @@ func TestTheRulesFind(t *testing.T) {
 		{"mailbox", "net", true},
 		{"mailbox/pop3", "net", false},
 		{"mailbox/pop3", module + "/mailbox", false},
+		{"delivery/local", module + "/delivery", false},
+		{"delivery/local", module + "/mailbox/router", true},
 		{"mailbox/router", module + "/mailbox/remote", false},
 		{"mailbox/router", module + "/cluster/control", false},
 		{"mailbox/router", module + "/cluster", true},
