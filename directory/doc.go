@@ -19,40 +19,6 @@ const (
 	MaxDomains = 10_000
 )
 
-// User is one user. Immutable once it is in the view.
-type User struct {
-	Name   string `json:"name"` // the log-in name: an address in canonical form
-	Tenant string `json:"tenant,omitempty"`
-	// further reverse-paths: addresses, or "@domain" for all of a domain
-	Senders []string `json:"senders,omitempty"`
-	// see VerifyPassword for its formats; "": no password fits, but for the Scram keys
-	Hash     string `json:"hash"`
-	Scram    *Scram `json:"scram,omitempty"` // only for users who enabled SCRAM
-	Disabled bool   `json:"disabled,omitempty"`
-	// messages the user may submit; zero: the configured rate
-	Messages Rate `json:"messages,omitzero"`
-	// recipients the user may send to; zero: the configured rate
-	Rcpts Rate `json:"recipients,omitzero"`
-	// NoMailbox: the user only sends. Others have a mailbox if the domain of Name is local. Soft
-	// and Hard bound its octets; zero: nothing does.
-	NoMailbox bool  `json:"no_mailbox,omitempty"`
-	Soft      int64 `json:"soft_quota,omitempty"`
-	Hard      int64 `json:"hard_quota,omitempty"`
-	// Retention is how long a message stays in a folder of the mailbox; zero: for good.
-	Retention time.Duration `json:"retention,omitempty"`
-	// Forward are the addresses to which mail for Name goes instead; with Keep to the mailbox as
-	// well.
-	Forward []string `json:"forward,omitempty"`
-	Keep    bool     `json:"keep_copy,omitempty"`
-	// Source names the outside list that the user comes from and that checks the password; "":
-	// none.
-	Source  string    `json:"source,omitempty"`
-	Created time.Time `json:"created"`
-	Changed time.Time `json:"changed"`
-	// Version is the log index of the last change; what was derived from an older version is void.
-	Version uint64 `json:"version"`
-}
-
 // Rate is N events in Per.
 type Rate struct {
 	N   int64         `json:"n"`

@@ -31,34 +31,6 @@ type Editor struct {
 	Allows func() error
 }
 
-// Settings is what an operator can say of a user.
-type Settings struct {
-	Tenant     string
-	Senders    []string
-	Disabled   bool
-	Messages   Rate // zero: the configured rate
-	Recipients Rate // zero: the configured rate
-	Scram      bool // keep keys for SCRAM-SHA-256, too
-	NoMailbox  bool // see User
-	Soft, Hard int64
-	Retention  time.Duration
-	Forward    []string
-	Keep       bool
-}
-
-// Settings returns what an operator has said of the user.
-func (u *User) Settings() Settings {
-	return Settings{
-		Tenant: u.Tenant, Senders: u.Senders, Disabled: u.Disabled, Messages: u.Messages,
-		Recipients: u.Rcpts, Scram: u.Scram != nil,
-		NoMailbox: u.NoMailbox, Soft: u.Soft, Hard: u.Hard, Retention: u.Retention,
-		Forward: u.Forward, Keep: u.Keep,
-	}
-}
-
-// Check says what is wrong with settings.
-func (s Settings) Check() error { return new(User).configure(s) }
-
 // Add makes a user.
 func (e *Editor) Add(ctx context.Context, name, password string, s Settings) error {
 	name, err := Canonical(name)
@@ -178,51 +150,4 @@ func (e *Editor) setPassword(u *User, password string, withScram bool) (err erro
 		u.Scram, err = NewScram(u.Name, password)
 	}
 	return err
-}
-
-// newer reports whether the user has settings that the first version of this state does not keep.
-func (u *User) newer() bool {
-	return u.NoMailbox || u.Soft != 0 || u.Hard != 0 || u.Retention != 0 || len(u.Forward) > 0 ||
-		u.Keep ||
-		u.Source != ""
-}
-
-func (u *User) configure(s Settings) error {
-	if len(s.Tenant) > maxTenant {
-		return wrongf("a tenant's name has at most %d octets", maxTenant)
-	}
-	if len(s.Senders) > maxSenders {
-		return wrongf(
-			"a user has at most %d further senders; use @domain for all of a domain",
-			maxSenders,
-		)
-	}
-	for _, r := range []Rate{s.Messages, s.Recipients} {
-		if r != (Rate{}) && (r.N <= 0 || r.Per <= 0) {
-			return wrongf("a rate is a positive number in a positive time, such as 100/h")
-		}
-	}
-	if s.Soft < 0 || s.Hard < 0 || s.Hard > 0 && s.Soft > s.Hard {
-		return wrongf("a quota is not negative, and the soft quota is not above the hard one")
-	}
-	if s.Retention < 0 {
-		return wrongf("mail is kept for a positive time, such as 90d, or with 0s for good")
-	}
-	var senders []string
-	for _, sender := range s.Senders {
-		canonical, err := CanonicalSender(sender)
-		if err != nil {
-			return err
-		}
-		senders = append(senders, canonical)
-	}
-	forward, err := targets(s.Forward, maxForward)
-	if err != nil {
-		return err
-	}
-	u.Tenant, u.Senders, u.Disabled = s.Tenant, senders, s.Disabled
-	u.Messages, u.Rcpts = s.Messages, s.Recipients
-	u.NoMailbox, u.Soft, u.Hard, u.Retention = s.NoMailbox, s.Soft, s.Hard, s.Retention
-	u.Forward, u.Keep = forward, s.Keep
-	return nil
 }

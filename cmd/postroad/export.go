@@ -3,11 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"time"
 
-	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/directory/roster"
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
 )
@@ -16,20 +15,8 @@ func runUserExport(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
 	hashes := fs.Bool("hashes", false, "with what passwords are checked with: keep the file as you would keep those")
 	return export(c, fs, args, roster.UserWriter, func(client *client.Client, write func(*roster.User) error) error {
-		return client.ExportUsers(ctx, cli.Each(func(u *api.ExportedUser) error { return write(exported(u, *hashes)) }))
+		return client.ExportUsers(ctx, cli.Each(func(u *api.ExportedUser) error { return write(admin.ExportedUser(u, *hashes)) }))
 	})
-}
-
-// exported is a user as a row of a file.
-func exported(u *api.ExportedUser, hashes bool) *roster.User {
-	row := &roster.User{Address: u.Name, Settings: directory.Settings{
-		Tenant: u.Tenant, Senders: u.Senders, Messages: directory.Rate(u.Messages), Recipients: directory.Rate(u.Recipients), Disabled: u.Disabled,
-		NoMailbox: !u.Mailbox, Soft: u.SoftQuota, Hard: u.HardQuota, Retention: time.Duration(u.Retention), Forward: u.Forward, Keep: u.KeepCopy,
-	}}
-	if hashes {
-		row.Hash, row.Scram = u.Hash, u.Secret
-	}
-	return row
 }
 
 func runAliasExport(ctx context.Context, c *cli.Console, args []string) error {
@@ -59,9 +46,13 @@ func runDomainExport(ctx context.Context, c *cli.Console, args []string) error {
 func runDomainImport(ctx context.Context, c *cli.Console, args []string) error {
 	return importRows(c, args, "domains", roster.Domains, func(client *client.Client, row *roster.Domain, replace bool) error {
 		return importOne(replace, func(verb string) error {
-			request := api.DomainRequest{Name: row.Name, Separator: set(row.Separator)}
-			if row.Separator == roster.NoSeparator {
-				*request.Separator = ""
+			request := api.DomainRequest{Name: row.Name}
+			switch row.Separator {
+			case "": // the default, or what it is
+			case roster.NoSeparator:
+				request.Separator = new(string)
+			default:
+				request.Separator = &row.Separator
 			}
 			return client.ChangeDomain(ctx, verb, request)
 		})

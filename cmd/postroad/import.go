@@ -14,7 +14,7 @@ import (
 	"github.com/postroad/postroad/directory/roster"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/clock"
-	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
 )
@@ -235,7 +235,7 @@ func (u *stager) send(ctx context.Context) error {
 	}
 	u.request.Users = u.request.Users[:0]
 	for _, row := range u.rows {
-		u.request.Users = append(u.request.Users, imported(row))
+		u.request.Users = append(u.request.Users, admin.ImportedUser(row))
 	}
 	a, err := u.client.StageUsers(ctx, u.request)
 	if err != nil {
@@ -277,23 +277,4 @@ func hashAll(ctx context.Context, rows []*roster.User) error {
 	all.Wait()
 	close(errs)
 	return errors.Join(ctx.Err(), <-errs)
-}
-
-// imported is a row as the node takes it.
-func imported(row *roster.User) api.ImportedUser {
-	s := &row.Settings
-	return api.ImportedUser{Name: row.Address, Hash: row.Hash, Scram: row.Scram, UserSettings: api.UserSettings{
-		Tenant: set(s.Tenant), Senders: s.Senders, Messages: set(config.Rate(s.Messages)),
-		Recipients: set(config.Rate(s.Recipients)), Disabled: set(s.Disabled), Mailbox: set(!s.NoMailbox),
-		SoftQuota: set(config.Size(s.Soft)), HardQuota: set(config.Size(s.Hard)), Retention: set(config.Duration(s.Retention)), Forward: s.Forward, KeepCopy: set(s.Keep),
-	}}
-}
-
-// set points to a value that is not zero.
-func set[T comparable](v T) *T {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return &v
 }

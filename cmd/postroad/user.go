@@ -15,7 +15,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/postroad/postroad/internal/cli"
-	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
@@ -72,37 +71,18 @@ func (u *userFlags) passwordFlags(fs *flag.FlagSet) {
 	fs.BoolVar(&u.request.Scram, "scram", false, "also keep keys for SCRAM-SHA-256")
 }
 
-// settingFlags are those of add and set.
-func (u *userFlags) settingFlags(fs *flag.FlagSet) {
-	r := &u.request
-	fs.Func("tenant", "the `TENANT` of the user's mail", cli.Text(&r.Tenant))
-	fs.Func("sender", "another `ADDRESS` that the user may send as, or @DOMAIN for all of a domain; may be repeated", cli.More(&r.Senders))
-	fs.Func("messages", "how many messages the user may submit, a `RATE` such as 500/h (default: policy.user_messages)", cli.Value(&r.Messages))
-	fs.Func("recipients", "how many recipients the user may send to, a `RATE` (default: policy.user_recipients)", cli.Value(&r.Recipients))
-	fs.Func("hard-quota", "the `SIZE` that the mailbox never exceeds, such as 5GiB; 0: none", cli.Size(&r.HardQuota))
-	fs.Func("soft-quota", "the `SIZE` above which the user is warned; 0: none", cli.Size(&r.SoftQuota))
-	fs.Func("retention", "the `TIME` for which a message stays in a folder, such as 90d; 0s: for good", cli.Value(&r.Retention))
-	fs.Func("forward", "an `ADDRESS` that gets the user's mail instead of the mailbox; may be repeated", cli.More(&r.Forward))
-	fs.BoolFunc("keep-copy", "what is forwarded goes to the mailbox, too", cli.Yes(&r.KeepCopy, true))
-	fs.BoolFunc("no-copy", "what is forwarded does not go to the mailbox", cli.Yes(&r.KeepCopy, false))
-	fs.BoolFunc("mailbox", "the user has a mailbox, if the domain is local", cli.Yes(&r.Mailbox, true))
-	fs.BoolFunc("no-mailbox", "the user only sends", cli.Yes(&r.Mailbox, false))
-	fs.BoolFunc("disable", "the user cannot log in", cli.Yes(&r.Disabled, true))
-	fs.BoolFunc("enable", "the user can log in", cli.Yes(&r.Disabled, false))
-}
-
 func runUserAdd(ctx context.Context, c *cli.Console, args []string) error {
 	var u userFlags
 	fs := c.Flags()
 	u.passwordFlags(fs)
-	u.settingFlags(fs)
+	admin.UserFlags(fs, &u.request.UserSettings)
 	return u.change(ctx, c, fs, args, "add", "added")
 }
 
 func runUserSet(ctx context.Context, c *cli.Console, args []string) error {
 	var u userFlags
 	fs := c.Flags()
-	u.settingFlags(fs)
+	admin.UserFlags(fs, &u.request.UserSettings)
 	return u.change(ctx, c, fs, args, "set", "changed")
 }
 
@@ -218,28 +198,8 @@ func list[T any](ctx context.Context, c *cli.Console, args []string, get func(*c
 
 // printUser prints one line of a listing.
 func printUser(c *cli.Console, u *api.User) error {
-	forward := strings.Join(u.Forward, " ")
-	if forward != "" && u.KeepCopy {
-		forward += " and the mailbox"
-	}
-	return printAbout(c, u.Name, [][2]string{
-		{"tenant ", u.Tenant}, {"also sends as ", strings.Join(u.Senders, " ")}, {"messages ", u.Messages.String()}, {"recipients ", u.Recipients.String()},
-		{"quota ", quotaOf(u.HardQuota)}, {"soft quota ", quotaOf(u.SoftQuota)}, {"kept for ", keptFor(u.Retention)}, {"forwards to ", forward}, {"from ", u.Source},
-	}, map[string]bool{"SCRAM": u.Scram, "disabled": u.Disabled, "no mailbox": !u.Mailbox})
-}
-
-func keptFor(d config.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return d.String()
-}
-
-func quotaOf(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return config.Size(n).String()
+	parts, words := admin.AboutUser(u)
+	return printAbout(c, u.Name, parts, words)
 }
 
 // printAbout prints one line: a name, what is not empty, and words that are true.

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/postroad/postroad/directory"
-	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -45,12 +43,6 @@ func listing[T any](s *Server, w http.ResponseWriter, r *http.Request, list func
 			}
 		}
 	})
-}
-
-func wireUser(u *directory.User) *api.User {
-	return &api.User{Name: u.Name, Tenant: u.Tenant, Senders: u.Senders, Messages: config.Rate(u.Messages), Recipients: config.Rate(u.Rcpts),
-		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft, HardQuota: u.Hard, Retention: config.Duration(u.Retention),
-		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created, Changed: u.Changed}
 }
 
 // userChange is change with a check of the request.
@@ -142,41 +134,4 @@ func directoryError(err error) error {
 		return api.Fail(api.ExitData, err.Error(), "")
 	}
 	return err
-}
-
-// applySettings changes what is there.
-func applySettings(u *api.UserSettings, s *directory.Settings) {
-	set(&s.Tenant, u.Tenant)
-	set(&s.Disabled, u.Disabled)
-	set(&s.Keep, u.KeepCopy)
-	if u.Senders != nil {
-		s.Senders = u.Senders
-	}
-	if u.Forward != nil {
-		s.Forward = u.Forward
-	}
-	if u.Messages != nil {
-		s.Messages = directory.Rate(*u.Messages)
-	}
-	if u.Recipients != nil {
-		s.Recipients = directory.Rate(*u.Recipients)
-	}
-	if u.Mailbox != nil {
-		s.NoMailbox = !*u.Mailbox
-	}
-	if u.SoftQuota != nil {
-		s.Soft = int64(*u.SoftQuota)
-	}
-	if u.HardQuota != nil {
-		s.Hard = int64(*u.HardQuota)
-	}
-	if u.Retention != nil {
-		s.Retention = time.Duration(*u.Retention)
-	}
-}
-
-func set[T any](to, from *T) {
-	if from != nil {
-		*to = *from
-	}
 }
