@@ -34,11 +34,11 @@ func (n *node) startStore(ctx context.Context) error {
 		return err
 	}
 	creds, err := wire.LoadCredentials(clusterDir(n.cfg))
-	member := err == nil
+	isMember := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return damagedFile(err)
 	}
-	if n.joined, err = readJoined(n.cfg); err != nil {
+	if n.joined, err = member.ReadJoined(n.cfg.Node.DataDir); err != nil {
 		return err
 	}
 	o := cluster.Options{
@@ -46,7 +46,7 @@ func (n *node) startStore(ctx context.Context) error {
 		OnSlowDisk: func(what string) { n.log.Errorf("slow disk: %s", what) },
 	}
 	switch {
-	case member && (!used || n.joined != nil): // with both, the store may not have been finished
+	case isMember && (!used || n.joined != nil): // with both, the store may not have been finished
 		id, err := creds.Identity()
 		if err != nil {
 			return err
@@ -59,7 +59,7 @@ func (n *node) startStore(ctx context.Context) error {
 			return api.Permanent(err)
 		}
 		o.Member, o.Incarnation = id.Member, id.Incarnation
-	case !member && n.joined != nil:
+	case !isMember && n.joined != nil:
 		return api.Permanent(fmt.Errorf("a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; or remove %s, and the node begins a cluster of its own",
 			n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)))
 	}
@@ -75,7 +75,7 @@ func (n *node) startStore(ctx context.Context) error {
 			return err
 		}
 	}
-	if !member {
+	if !isMember {
 		if creds, err = n.beginCluster(); err != nil {
 			return err
 		}

@@ -50,7 +50,7 @@ type node struct {
 	budget    *mail.Budget
 	pressure  *pressure
 	addresses *member.AddressBook
-	joined    *joined // until the control group is known; nil: this node never joined, or did long ago
+	joined    *member.Joined // until the control group is known; nil: this node never joined, or did long ago
 	self      wire.Identity
 	store     *cluster.Node
 	port      *wire.Port

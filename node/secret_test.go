@@ -34,7 +34,7 @@ func TestDamagedSmallFiles(t *testing.T) {
 		},
 		{
 			filepath.Join(clusterDir(cfg), datadir.JoinedFile), "{", "join again",
-			func() error { _, err := readJoined(cfg); return err },
+			func() error { _, err := member.ReadJoined(cfg.Node.DataDir); return err },
 		},
 	} {
 		if err := os.WriteFile(c.path, []byte(c.text), 0o600); err != nil {

@@ -26,7 +26,8 @@ func TestAddressesOutliveTheProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if b, err = OpenAddresses(dir); err != nil || b.Of(1) != "other:7025" || b.Of(2) != "mx2:7025" || b.Of(3) != "" {
+	if b, err = OpenAddresses(dir); err != nil || b.Of(1) != "other:7025" ||
+		b.Of(2) != "mx2:7025" || b.Of(3) != "" {
 		t.Errorf("%v: %v", err, b.mu.known)
 	}
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {

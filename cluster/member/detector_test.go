@@ -34,7 +34,8 @@ type crowd struct {
 func newCrowd(ctx context.Context) *crowd {
 	c := &crowd{dead: map[uint16]bool{}}
 	for id, name := range []string{"mx1", "mx2", "mx3"} {
-		c.present = append(c.present, control.Member{ID: uint16(id + 1), Name: name, State: control.Active})
+		m := control.Member{ID: uint16(id + 1), Name: name, State: control.Active}
+		c.present = append(c.present, m)
 	}
 	locked := func(f func()) { c.mu.Lock(); defer c.mu.Unlock(); f() }
 	c.Detector = NewDetector(DetectorOptions[answer]{
@@ -51,9 +52,11 @@ func newCrowd(ctx context.Context) *crowd {
 			}
 			return &answer{member, c.silent}, nil
 		},
-		Silent:     func(a *answer) map[uint16]int64 { return a.silent },
-		Unanswered: func(member uint16, _ error) { locked(func() { c.unanswered = append(c.unanswered, member) }) },
-		Alert:      func(e Event) { locked(func() { c.alerts = append(c.alerts, e) }) },
+		Silent: func(a *answer) map[uint16]int64 { return a.silent },
+		Unanswered: func(member uint16, _ error) {
+			locked(func() { c.unanswered = append(c.unanswered, member) })
+		},
+		Alert: func(e Event) { locked(func() { c.alerts = append(c.alerts, e) }) },
 	})
 	go c.Run(ctx)
 	return c
@@ -86,7 +89,8 @@ func TestMissedMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t.Context())
 		after(time.Minute)
-		if r := c.Reports(); !c.Reachable(3) || len(c.Absent(GoneAfter)) > 0 || len(r) != 2 || r[3].from != 3 {
+		if r := c.Reports(); !c.Reachable(3) || len(c.Absent(GoneAfter)) > 0 || len(r) != 2 ||
+			r[3].from != 3 {
 			t.Fatalf("all answer: %v", c.Absent(0))
 		}
 		c.set(3, true)
@@ -120,12 +124,14 @@ func TestMissedMember(t *testing.T) {
 			t.Errorf("after an hour: %v", e)
 		}
 		e := c.alerts[0]
-		if e.Informational || e.Since != a[0].Since || e.Member != 3 || !strings.Contains(e.Words, "cluster replace mx3 NEW") {
+		if e.Informational || e.Since != a[0].Since || e.Member != 3 ||
+			!strings.Contains(e.Words, "cluster replace mx3 NEW") {
 			t.Errorf("the alert: %+v", e)
 		}
 		c.set(3, false)
 		after(PingEvery)
-		if e := c.events(); !slices.Equal(e, append(missing, "member_back mx3")) || len(c.Absent(GoneAfter)) != 0 {
+		if e := c.events(); !slices.Equal(e, append(missing, "member_back mx3")) ||
+			len(c.Absent(GoneAfter)) != 0 {
 			t.Errorf("back: %v", e)
 		}
 		if a := c.Answered(); time.Since(a[3]) > PingEvery || len(a) != 2 {
@@ -165,7 +171,8 @@ func TestOthersHaveWaitedLonger(t *testing.T) {
 		}
 		after(5 * time.Second)
 		a := c.Absent(GoneAfter)
-		if e := c.events(); !slices.Equal(e, []string{"member_missing mx3"}) || len(a) != 1 || start.Sub(a[0].Since) < 11*time.Minute {
+		if e := c.events(); !slices.Equal(e, []string{"member_missing mx3"}) || len(a) != 1 ||
+			start.Sub(a[0].Since) < 11*time.Minute {
 			t.Errorf("%v, %v", e, a)
 		}
 	})

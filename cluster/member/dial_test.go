@@ -14,7 +14,8 @@ func TestDialFrom(t *testing.T) {
 	}
 	defer l.Close()
 	for listen, want := range map[string]string{
-		"127.0.0.2:7025": "127.0.0.2", "0.0.0.0:7025": "127.0.0.1", "[::]:7025": "127.0.0.1", "": "127.0.0.1",
+		"127.0.0.2:7025": "127.0.0.2", "0.0.0.0:7025": "127.0.0.1", "[::]:7025": "127.0.0.1",
+		"": "127.0.0.1",
 	} {
 		c, err := DialFrom(listen)(t.Context(), "tcp", l.Addr().String())
 		if err != nil {

@@ -56,9 +56,14 @@ func TestMovedNodeThatNoLeaderReaches(t *testing.T) {
 		w.were()
 		after(20 * time.Second)
 		_, lines := w.were()
-		waits := "the members know this node at mx1:7025, and it waits for them to know it at " + newAddress
-		told := waits + ": a member was told, and none that leads has reached this node at " + newAddress + " since"
-		if n := len(lines); n < 5 || n > 8 || slices.ContainsFunc(lines, func(l string) bool { return l != waits && l != told }) || lines[n-1] != told {
+		waits := "the members know this node at mx1:7025, " +
+			"and it waits for them to know it at " + newAddress
+		told := waits + ": a member was told, " +
+			"and none that leads has reached this node at " + newAddress + " since"
+		other := func(line string) bool { return line != waits && line != told }
+		if n := len(lines); n < 5 || n > 8 ||
+			slices.ContainsFunc(lines, other) ||
+			lines[n-1] != told {
 			w.Errorf("logged: %q", lines)
 		}
 		if w.helloes[2] < 5 || len(w.helloes) != 1 {
@@ -101,8 +106,8 @@ func TestMovedToAnothersAddress(t *testing.T) {
 	})
 }
 
-// TestNodeWithoutRows: a node that has no control state yet tells others, every few seconds, that it
-// runs; with no leader the log says so.
+// TestNodeWithoutRows: a node that has no control state yet tells others, every few seconds, that
+// it runs; with no leader the log says so.
 func TestNodeWithoutRows(t *testing.T) {
 	play(t, func(w *world) {
 		w.o.Self.Member, w.o.Self.Incarnation = 7, 7
@@ -116,7 +121,8 @@ func TestNodeWithoutRows(t *testing.T) {
 		if w.helloes[2] < 3 || w.helloes[2] > 5 || w.helloes[7] > 0 {
 			w.Errorf("it said hello: %v", w.helloes)
 		}
-		if len(lines) == 0 || !strings.HasPrefix(lines[0], "no node that leads the cluster has heard yet that this one runs") {
+		if len(lines) == 0 ||
+			!strings.HasPrefix(lines[0], "no node that leads the cluster has heard") {
 			w.Errorf("logged: %q", lines)
 		}
 	})
@@ -171,7 +177,8 @@ func TestHello(t *testing.T) {
 			w.Errorf("after a hello: %+v", m)
 		}
 		w.refuse = cluster.ErrRefused
-		if err := l.hear(w.Context(), 2, hello{newAddress}); !errors.Is(err, cluster.ErrRefused) || w.book.Of(2) != newAddress {
+		if err := l.hear(w.Context(), 2, hello{newAddress}); !errors.Is(err, cluster.ErrRefused) ||
+			w.book.Of(2) != newAddress {
 			w.Errorf("without a leader: %v, and the book has %q", err, w.book.Of(2))
 		}
 		w.refuse = nil
@@ -180,7 +187,8 @@ func TestHello(t *testing.T) {
 			w.Errorf("with a leader it is at %q", a)
 		}
 		w.answers["mx1:7025"] = mx1
-		if err := l.hear(w.Context(), 2, hello{"mx1:7025"}); !api.IsPermanent(err) || w.book.Of(2) != newAddress {
+		if err := l.hear(w.Context(), 2, hello{"mx1:7025"}); !api.IsPermanent(err) ||
+			w.book.Of(2) != newAddress {
 			w.Errorf("at another's address: %v", err)
 		}
 		answer := httptest.NewRecorder()

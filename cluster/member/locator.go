@@ -143,7 +143,10 @@ func (l *Locator) hearAddress(ctx context.Context, member uint16, address string
 }
 
 // moved reports whether this node, as the state has it, is to be reached elsewhere now.
-func (l *Locator) moved(m control.Member) bool { return m.Address != l.o.Advertise && l.o.Listens() }
+func (l *Locator) moved(m control.Member) bool {
+	return m.Address != l.o.Advertise &&
+		l.o.Listens()
+}
 
 // introduce tells the members that this one runs. It returns nil when the state has come.
 func (l *Locator) introduce(ctx context.Context) error {

@@ -21,7 +21,9 @@ var mx1 = wire.Identity{Cluster: "c1", Member: 1, Incarnation: 1}
 func notesIn(t *testing.T) Notes {
 	t.Helper()
 	dir := t.TempDir()
-	return Notes{Config: filepath.Join(dir, "postroad.toml"), DataDir: filepath.Join(dir, "data"), Name: "mx1"}
+	return Notes{
+		Config: filepath.Join(dir, "postroad.toml"), DataDir: filepath.Join(dir, "data"), Name: "mx1",
+	}
 }
 
 // TestNoteOfTwoPlaces: the commands of an operator may write beside the configuration, the node
@@ -40,7 +42,8 @@ func TestNoteOfTwoPlaces(t *testing.T) {
 	beside := filepath.Join(n.DataDir+".member", "note")
 	onlyBeside := n
 	onlyBeside.Config = ""
-	if err := errors.Join(os.WriteFile(n.Config+".member", old, 0o600), onlyBeside.Write(mx1, 77)); err != nil {
+	err = errors.Join(os.WriteFile(n.Config+".member", old, 0o600), onlyBeside.Write(mx1, 77))
+	if err != nil {
 		t.Fatal(err)
 	}
 	note, path := n.Read()
@@ -61,7 +64,8 @@ func TestUnreadableNoteCounts(t *testing.T) {
 	if err := os.WriteFile(n.Config+".member", []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.MayBegin(); !api.IsPermanent(err) || !strings.Contains(err.Error(), "this node was mx1") {
+	if err := n.MayBegin(); !api.IsPermanent(err) ||
+		!strings.Contains(err.Error(), "this node was mx1") {
 		t.Errorf("a cluster is begun beside half a note: %v", err)
 	}
 }
@@ -74,7 +78,8 @@ func TestNoteNeverGoesBack(t *testing.T) {
 		if err := n.Write(mx1, c.log); err != nil {
 			t.Fatal(err)
 		}
-		if note, _ := n.Read(); note == nil || note.Log != c.want || note.Cluster != "c1" || note.Member != 1 {
+		if note, _ := n.Read(); note == nil || note.Log != c.want || note.Cluster != "c1" ||
+			note.Member != 1 {
 			t.Errorf("after entry %d it says %+v", c.log, note)
 		}
 	}
@@ -100,8 +105,8 @@ func TestNoteThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// TestMayGoOn: a data directory that is older than the note is refused where this node is alone in a
-// group.
+// TestMayGoOn: a data directory that is older than the note is refused where this node is alone in
+// a group.
 func TestMayGoOn(t *testing.T) {
 	other := mx1
 	other.Cluster = "c2"
@@ -134,7 +139,8 @@ func TestMayGoOn(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
-		case err == nil || !strings.Contains(err.Error(), c.says) || api.IsPermanent(err) != (c.err == nil):
+		case err == nil || !strings.Contains(err.Error(), c.says) ||
+			api.IsPermanent(err) != (c.err == nil):
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
@@ -164,15 +170,18 @@ func TestNoteFollowsMembers(t *testing.T) {
 		}
 		return 0
 	}
-	must(editor.Init(t.Context(), "c1", []byte("cert"), []byte("key"), control.Node{Name: "mx1", Incarnation: 1}))
-	_, err := editor.AddMember(t.Context(), control.Node{Name: "mx2", Address: "mx2:7025", Incarnation: 2})
+	about := control.Node{Name: "mx1", Incarnation: 1}
+	must(editor.Init(t.Context(), "c1", []byte("cert"), []byte("key"), about))
+	about = control.Node{Name: "mx2", Address: "mx2:7025", Incarnation: 2}
+	_, err := editor.AddMember(t.Context(), about)
 	must(err)
 	home, ok := state.HomeOf(1)
 	if !ok {
 		t.Fatal("mx1 has no home group")
 	}
 	must(editor.Bootstrapped(t.Context(), home))
-	must(editor.Observed(t.Context(), control.ControlGroup, control.Configuration{Voters: []uint16{1}, Index: 1}))
+	alone := control.Configuration{Voters: []uint16{1}, Index: 1}
+	must(editor.Observed(t.Context(), control.ControlGroup, alone))
 	if log := noted(); log != 0 {
 		t.Errorf("alone it notes entry %d", log)
 	}

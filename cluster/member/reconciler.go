@@ -222,7 +222,9 @@ func (r *Reconciler) round(ctx context.Context) {
 	r.start(hosts)
 	r.retire(ctx, hosts)
 	if r.o.Beside != nil {
-		r.o.Beside(ctx, func(group uint64, what string, work func() error) { r.do(ctx, group, what, work) })
+		r.o.Beside(ctx, func(group uint64, what string, work func() error) {
+			r.do(ctx, group, what, work)
+		})
 	}
 	for _, id := range r.Running() {
 		group, ok := r.o.State.Group(id)
@@ -295,7 +297,8 @@ func (r *Reconciler) retire(ctx context.Context, hosts []control.Group) {
 // wanted reports whether this node is to hold a group: by the state, or because it leads that and
 // so has to see its own removal through.
 func (r *Reconciler) wanted(id uint64, hosts []control.Group) bool {
-	if id == cluster.ControlGroup || slices.ContainsFunc(hosts, func(w control.Group) bool { return w.ID == id }) {
+	if id == cluster.ControlGroup ||
+		slices.ContainsFunc(hosts, func(w control.Group) bool { return w.ID == id }) {
 		return true
 	}
 	group := r.o.Group(id)
@@ -311,7 +314,8 @@ func (r *Reconciler) judge(group control.Group) {
 	}
 	voters := len(raft.Members().Voters)
 	enough := voters >= len(group.Voters) && (voters > 1 || r.o.State.Active() < 2)
-	parts.SetAccepts(group.ID, group.State == control.GroupServing && (enough || parts.Accepts(group.ID)))
+	parts.SetAccepts(group.ID, group.State == control.GroupServing &&
+		(enough || parts.Accepts(group.ID)))
 }
 
 // lead does what a group's leader has to do next, if anything.
@@ -369,7 +373,8 @@ const askAgain = 2 * time.Second
 // askBack asks for the leadership of this node's home group when another leads it.
 func (r *Reconciler) askBack(ctx context.Context, group control.Group) {
 	self := r.o.Self.Member
-	if group.Home != self || group.State != control.GroupServing || !slices.Contains(group.Voters, self) {
+	if group.Home != self || group.State != control.GroupServing ||
+		!slices.Contains(group.Voters, self) {
 		return
 	}
 	raft := r.o.Group(group.ID)

@@ -48,14 +48,15 @@ func TestNewMemberGetsItsPlaces(t *testing.T) {
 	play(t, func(w *world) {
 		w.start()
 		w.were()
-		w.groupOf(home).behind[2] = true
+		w.lags(home, 2, true)
 		w.member("mx2", 2)
 		after(2 * time.Second)
 		done, lines := w.were()
-		if !slices.Contains(done, "group 2: add non-voter 2") || slices.Contains(done, "group 2: add voter 2") || len(lines) > 0 {
+		if !slices.Contains(done, "group 2: add non-voter 2") ||
+			slices.Contains(done, "group 2: add voter 2") || len(lines) > 0 {
 			w.Errorf("while it is behind: %q, %q", done, lines)
 		}
-		w.locked(func() { w.groups[home].behind[2] = false })
+		w.lags(home, 2, false)
 		after(2 * time.Second)
 		w.mustBe("group 2: add voter 2")
 		for _, id := range []uint64{cluster.ControlGroup, home} {
@@ -157,19 +158,19 @@ func TestGroupThatHasGoneIsLeft(t *testing.T) {
 func TestFewerVotersThanThereShouldBe(t *testing.T) {
 	play(t, func(w *world) {
 		w.member("mx2", 2)
-		w.groupOf(home).behind[2] = true
+		w.lags(home, 2, true)
 		w.start()
 		after(5 * time.Second)
 		if w.o.Parts.Accepts(home) {
 			w.Error("it takes mail alone, beside another member")
 		}
-		w.locked(func() { w.groups[home].behind[2] = false })
+		w.lags(home, 2, false)
 		after(2 * time.Second)
 		if !w.o.Parts.Accepts(home) {
 			w.Error("it takes no mail with both")
 		}
 		w.member("mx3", 3)
-		w.groupOf(home).behind[3] = true
+		w.lags(home, 3, true)
 		after(5 * time.Second)
 		if g := groupIn(w, home); len(g.Voters) != 3 || !w.o.Parts.Accepts(home) {
 			w.Errorf("with two of three: %+v", g)
@@ -177,8 +178,8 @@ func TestFewerVotersThanThereShouldBe(t *testing.T) {
 	})
 }
 
-// TestErrors: what fails is tried again in every round, and logged every few seconds; what a refusal
-// says comes right by itself, and is not.
+// TestErrors: what fails is tried again in every round, and logged every few seconds; what a
+// refusal says comes right by itself, and is not.
 func TestErrors(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -191,7 +192,7 @@ func TestErrors(t *testing.T) {
 		play(t, func(w *world) {
 			w.start()
 			w.were()
-			w.groupOf(home).fails = c.err
+			w.fails(home, c.err)
 			w.member("mx2", 2)
 			after(10 * time.Second)
 			done, lines := w.were()
@@ -211,7 +212,7 @@ func TestErrors(t *testing.T) {
 			if tries < 15 || c.want != "" && (logged < 3 || logged > 4) {
 				w.Errorf("%v: tried %d times, logged %d times", c.err, tries, logged)
 			}
-			w.locked(func() { w.groups[home].fails = nil })
+			w.fails(home, nil)
 			after(2 * time.Second)
 			if g := groupIn(w, home); !g.Settled() {
 				w.Errorf("%v: when it works: %+v", c.err, g)
@@ -233,7 +234,8 @@ func TestPartsGoOn(t *testing.T) {
 		w.start()
 		after(time.Second)
 		done, lines := w.were()
-		if !slices.Contains(done, "group 2: handing over") || !slices.Equal(lines, []string{"group 2: handing over: no taker"}) {
+		if !slices.Contains(done, "group 2: handing over") ||
+			!slices.Equal(lines, []string{"group 2: handing over: no taker"}) {
 			w.Errorf("%q, %q", done, lines)
 		}
 		w.leads(home, 2)

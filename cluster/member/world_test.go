@@ -89,13 +89,15 @@ func play(t *testing.T, run func(w *world)) {
 		g := w.groupOf(cluster.ControlGroup)
 		g.term, g.leader, g.fresh, g.conf = 1, 1, true, cluster.Members{Voters: []uint16{1}, Index: 1}
 		w.lo = LocatorOptions{
-			Self: mx1, Advertise: "mx1:7025", State: w.state, Changes: own, Book: w.book, Ask: w.ask, Who: w.who,
+			Self: mx1, Advertise: "mx1:7025", State: w.state, Changes: own, Book: w.book,
+			Ask: w.ask, Who: w.who,
 			Fresh: g.Fresh, Listens: func() bool { return true }, Errorf: w.logf,
 		}
 		w.o = ReconcilerOptions{
 			Self: mx1, State: w.state, Changes: own, Replicas: 3, Parts: fakeParts{w},
 			Group: func(id uint64) Group { return w.groupOf(id) }, GroupIDs: w.groupIDs,
-			Reachable: func(uint16) bool { return true }, Recheck: func() {}, Named: func() error { return nil },
+			Reachable: func(uint16) bool { return true }, Recheck: func() {},
+			Named: func() error { return nil },
 			Notes: NewNoteKeeper(NoteKeeperOptions{
 				Notes: notesIn(t), Self: mx1, State: w.state, Errorf: w.logf,
 				Applied: func() uint64 { return 1 },
@@ -132,7 +134,7 @@ func (w *world) ok(err error) {
 	}
 }
 
-// joins another member, which runs.
+// member adds another member, which runs.
 func (w *world) member(name string, id uint16) {
 	w.Helper()
 	m, err := w.others.AddMember(w.Context(), nodeNamed(name, uint64(id)))
@@ -186,7 +188,8 @@ func (w *world) failed(words string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch err := errors.Join(w.fatal...); {
-	case words == "" && err != nil, words != "" && (err == nil || !strings.Contains(err.Error(), words)):
+	case words == "" && err != nil, words != "" &&
+		(err == nil || !strings.Contains(err.Error(), words)):
 		w.Errorf("the end: %v; want %q", err, words)
 	}
 }
@@ -216,6 +219,18 @@ func (w *world) leads(id uint64, member uint16) {
 	})
 }
 
+// lags says whether a member lacks entries of a group.
+func (w *world) lags(id uint64, member uint16, behind bool) {
+	g := w.groupOf(id)
+	w.locked(func() { g.behind[member] = behind })
+}
+
+// fails makes the changes of a group's members fail; nil: they work.
+func (w *world) fails(id uint64, err error) {
+	g := w.groupOf(id)
+	w.locked(func() { g.fails = err })
+}
+
 // knows says whether this node's control state is known to be new.
 func (w *world) knows(fresh bool) {
 	g := w.groupOf(cluster.ControlGroup)
@@ -225,7 +240,8 @@ func (w *world) knows(fresh bool) {
 func (w *world) ask(_ context.Context, member uint16, method, path string, body, _ any) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if about, ok := body.(hello); !ok || method+" "+path != "POST /node/hello" || about.Address != w.lo.Advertise {
+	if about, ok := body.(hello); !ok || method+" "+path != "POST /node/hello" ||
+		about.Address != w.lo.Advertise {
 		w.Errorf("member %d is asked %s %s: %v", member, method, path, body)
 	}
 	w.helloes[member]++
@@ -258,7 +274,8 @@ func (g *fakeGroup) Leader() (uint16, bool) {
 func (g *fakeGroup) Members() (m cluster.Members) {
 	g.w.locked(func() {
 		m = cluster.Members{
-			Voters: slices.Clone(g.conf.Voters), Nonvoters: slices.Clone(g.conf.Nonvoters), Index: g.conf.Index,
+			Voters: slices.Clone(g.conf.Voters), Nonvoters: slices.Clone(g.conf.Nonvoters),
+			Index: g.conf.Index,
 		}
 	})
 	return m
