@@ -32,8 +32,11 @@ func (n *node) startControl(ctx context.Context) error {
 	n.detector = n.newDetector()
 	n.notes = n.newNoteKeeper(group)
 	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.detector.Reachable, Patience: 10 * time.Second}
-	n.suspender = &control.Editor{State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now}
+	n.suspender = &control.Editor{
+		State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now,
+	}
 	n.locator = n.newLocator(group)
+	n.operator = n.newOperator(group)
 	// What the rows say already may be that this node must not take part. The log may say more.
 	if err := n.control.Load(group); err != nil {
 		return err

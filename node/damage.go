@@ -6,7 +6,6 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/internal/datadir"
-	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -26,42 +25,3 @@ func (n *node) damaged(err error) error {
 }
 
 func damagedFile(err error) error { return datadir.Damaged(err) }
-
-// doubts are the groups in which members are in quarantine, by what they said of themselves.
-func (c operatorsCluster) doubts(reports map[uint16]*peer.Report) (lines []string) {
-	for _, m := range c.n.control.Members() {
-		r := reports[m.ID]
-		if r == nil {
-			continue
-		}
-		for _, g := range r.Groups {
-			for _, d := range g.Doubts {
-				lines = append(
-					lines,
-					fmt.Sprintf(
-						"%s is in quarantine in group %d since %s: %s",
-						m.Name,
-						g.Group,
-						d.Since.UTC().Format("2006-01-02T15:04:05Z"),
-						&d,
-					),
-				)
-			}
-		}
-	}
-	return lines
-}
-
-// doubted reports whether a member is in quarantine in a group, as far as is known.
-func doubted(reports map[uint16]*peer.Report, member uint16, group uint64) bool {
-	r := reports[member]
-	if r == nil {
-		return false
-	}
-	for _, g := range r.Groups {
-		if g.Group == group && len(g.Doubts) > 0 {
-			return true
-		}
-	}
-	return false
-}

@@ -96,19 +96,7 @@ func (n *node) Notes() (notes []string) {
 	own := n.report()
 	reports := n.detector.Reports()
 	reports[n.self.Member] = &own
-	var wrong troubles
-	for _, g := range n.control.Groups() {
-		s := operatorsCluster{n}.group(g, reports)
-		switch {
-		case g.State == control.GroupNew:
-		case s.Leader == "" && n.knowsLeader(g.ID): // it has just been handed over; what was reported is older
-		case s.Leader == "":
-			wrong.leaderless(&s)
-		case s.Survives <= 0:
-			wrong.add(&s, "survives no further loss: its", "survive no further loss: their", " voters are "+strings.Join(s.Voters, ", "))
-		}
-	}
-	return append(append(notes, wrong.all()...), operatorsCluster{n}.doubts(reports)...)
+	return append(notes, n.operator.Lacks(reports, n.knowsLeader)...)
 }
 
 // knowsLeader reports whether this node takes part in a group and hears from its leader.

@@ -3,13 +3,10 @@ package node
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/queue"
@@ -31,10 +28,11 @@ func (n *node) startAdmin(context.Context) error {
 	server, err := admin.Start(admin.Options{
 		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
 		Hosts: n.adminHosts(), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
-		Queues: n.operatorsQueues, Users: operatorsUsers{n.editor, n.users, n.boxes, n.syncSource}, Moved: n.moved, Now: n.now, Logf: n.log.Logf,
-		Events: logOf(n.cfg).Events, Flush: n.log.Flush, Groups: n.queueGroups, Peers: n.peers, Current: n.current, Still: n.standStill,
-		Cluster:     operatorsCluster{n},
-		Suspensions: operatorsSuspensions{n}, Mailboxes: n.operatorsMailboxes(),
+		Queues: n.operator.Queues, Groups: n.operator.QueueGroups, Moved: n.operator.Moved,
+		Users: operatorsUsers{n.editor, n.users, n.boxes, n.syncSource}, Now: n.now, Logf: n.log.Logf,
+		Events: logOf(n.cfg).Events, Flush: n.log.Flush,
+		Peers: n.peers, Current: n.current, Still: n.standStill,
+		Cluster: n.operator, Suspensions: n.operator, Mailboxes: n.operatorsMailboxes(),
 	})
 	if err != nil {
 		return err
@@ -47,58 +45,6 @@ func (n *node) startAdmin(context.Context) error {
 // adminHosts are the names under which the administration may be reached.
 func (n *node) adminHosts() []string {
 	return append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...)
-}
-
-// operatorsQueues are the queues that this node owns.
-func (n *node) operatorsQueues() (all []admin.LocalQueue) {
-	for _, h := range n.queues.List() {
-		if t := h.tenure.Load(); t != nil && t.holds() {
-			all = append(all, admin.LocalQueue{
-				Group: h.group.ID(), Queue: operatorsQueue{h.queue, t.scheduler}, Holds: t.holds,
-				InFlight: t.scheduler.InFlight, Reason: t.scheduler.Reason,
-				Suspension: func(domain string, o *mail.Origin) (string, time.Time, bool) {
-					s, ok := t.scheduler.Suspension(domain, o)
-					return s.Reason, s.Until, ok
-				},
-			})
-		}
-	}
-	return all
-}
-
-// operatorsQueue is the queue whose flush also lets sites that are left alone be tried at once.
-type operatorsQueue struct {
-	*queue.Queue
-	scheduler *delivery.Scheduler
-}
-
-func (q operatorsQueue) Flush(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error) {
-	total, err := q.Queue.Flush(ctx, f, moved)
-	if f.Domain != "" {
-		q.scheduler.Flush(f.Domain)
-	} else {
-		q.scheduler.Flush()
-	}
-	return total, err
-}
-
-// moved logs what an operator did to one recipient.
-func (n *node) moved(verb string, m *queue.Stored, recipient uint32, to queue.State) {
-	if !to.Final() {
-		return
-	}
-	msg := m.Message
-	why := m.Recipients[recipient].Last // of fail; remove has none
-	if verb == "remove" {
-		why = mail.Attempt{Code: 554, Enhanced: "5.7.1", Text: "removed by an operator, without a report"}
-	}
-	r := &maillog.Record{
-		Type: maillog.AdminBounce, At: n.now(), Attempts: m.Recipients[recipient].Attempts,
-		Code: why.Code, Enhanced: why.Enhanced, Text: why.Text, Relay: why.Remote,
-	}
-	r.Describe(msg.ID, msg.Envelope, msg.Size, msg.Arrived)
-	r.To(&msg.Envelope.Recipients[recipient])
-	n.log.Log(r)
 }
 
 // registerMetrics hangs each part's figures on the meter.

@@ -34,6 +34,7 @@ import (
 	"github.com/postroad/postroad/mailbox/pop3"
 	"github.com/postroad/postroad/mailbox/router"
 	"github.com/postroad/postroad/node/internal/peer"
+	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
@@ -65,6 +66,7 @@ type node struct {
 	users     *directory.Directory
 	editor    *directory.Editor
 	locator   *member.Locator
+	operator  *operator.Operator
 	queues    owner.Set[*holding]
 	shards    owner.Set[*shard]
 	boxes     *router.Router

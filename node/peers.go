@@ -28,8 +28,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.holders.Tenures()) })
 	m.HandleFunc("POST /node/still", n.serveStill)
 	m.HandleFunc("GET "+offline.TakersPath, offline.ServeTakers(n.control))
-	n.suspendRoutes(m)
-	n.newerRoutes(m)
+	n.operator.Routes(m)
 	m.Handle("/mailbox/", n.boxes.Handler())
 }
 
@@ -115,17 +114,6 @@ func (n *node) peers() (all []admin.Peer) {
 	for _, m := range n.knownMembers() {
 		if m.ID != n.self.Member && (!known || m.State != control.Joining) {
 			all = append(all, admin.Peer{Node: cmp.Or(m.Name, fmt.Sprintf("member %d", m.ID)), Member: m.ID, HTTP: n.port.Client(), Base: fmt.Sprintf("http://%d", m.ID)})
-		}
-	}
-	return all
-}
-
-// queueGroups are all queue groups of the cluster.
-func (n *node) queueGroups() (all []admin.QueueGroup) {
-	for _, g := range n.control.Groups() {
-		if g.Kind == "queue" && g.State != "new" {
-			m, _ := n.control.Member(g.Home)
-			all = append(all, admin.QueueGroup{ID: g.ID, Home: m.Name})
 		}
 	}
 	return all

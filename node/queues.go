@@ -77,7 +77,7 @@ func (h *holding) own(ctx context.Context, term uint64) (owner.Term, error) {
 		return nil, errors.Join(err, t.scheduler.Shutdown(ctx))
 	}
 	t.reporter.Start()
-	if h.learn(ctx) != nil {
+	if h.n.operator.Learn(ctx, operated{h}) != nil {
 		return t, nil // the term has ended: what comes next abandons it
 	}
 	barred, err := h.queue.Suspensions()

@@ -11,7 +11,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
-	"github.com/postroad/postroad/node"
+	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
 )
@@ -171,7 +171,7 @@ func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
 	}
 	shown, last, handed := c.Progress(""), rest[0]+" was not reached", int64(0)
 	err = client.Drain(ctx, rest[0], func(p api.DrainProgress) {
-		last, handed = node.DrainLine(&p), max(handed, p.HandedOver)
+		last, handed = operator.DrainLine(&p), max(handed, p.HandedOver)
 		shown.Say(last)
 	})
 	shown.End()

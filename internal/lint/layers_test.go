@@ -30,11 +30,11 @@ var levels = map[string]int{
 	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,
 	"delivery/smtpclient": 5, "delivery/share": 5, "mailbox/pop3": 5, "policy": 5, "operate/admin": 5,
 	// What is done for operators, beside a node that runs or to one that does not.
-	"node/offline": 5,
+	"node/operator": 6, "node/offline": 6,
 	// The only place that knows which concrete parts work together.
-	"node": 6,
+	"node": 7,
 	// The command line and nothing else.
-	"cmd/postroad": 7,
+	"cmd/postroad": 8,
 }
 
 // kits are for tests, the demonstration and the bench: what the product is made of does not import

@@ -1,6 +1,7 @@
-package node
+package operator
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -108,4 +109,65 @@ func shardList(shards []int) string {
 		return "shard " + spans[0]
 	}
 	return "shards " + strings.Join(spans, ", ")
+}
+
+// doubts are the groups in which members are in quarantine, by what they said of themselves.
+func (op *Operator) doubts(reports map[uint16]*peer.Report) (lines []string) {
+	for _, m := range op.o.State.Members() {
+		r := reports[m.ID]
+		if r == nil {
+			continue
+		}
+		for _, g := range r.Groups {
+			for _, d := range g.Doubts {
+				lines = append(
+					lines,
+					fmt.Sprintf(
+						"%s is in quarantine in group %d since %s: %s",
+						m.Name,
+						g.Group,
+						d.Since.UTC().Format("2006-01-02T15:04:05Z"),
+						&d,
+					),
+				)
+			}
+		}
+	}
+	return lines
+}
+
+// doubted reports whether a member is in quarantine in a group, as far as is known.
+func doubted(reports map[uint16]*peer.Report, member uint16, group uint64) bool {
+	r := reports[member]
+	if r == nil {
+		return false
+	}
+	for _, g := range r.Groups {
+		if g.Group == group && len(g.Doubts) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Lacks names, by what the members last said of themselves, the groups that have no leader or
+// survive no further loss, and in which members are in quarantine. hears reports whether this node
+// hears from a group's leader: it has just been handed over then, and what was reported is older.
+func (op *Operator) Lacks(
+	reports map[uint16]*peer.Report, hears func(group uint64) bool,
+) []string {
+	var wrong troubles
+	for _, g := range op.o.State.Groups() {
+		s := op.group(g, reports)
+		switch {
+		case g.State == control.GroupNew:
+		case s.Leader == "" && hears(g.ID):
+		case s.Leader == "":
+			wrong.leaderless(&s)
+		case s.Survives <= 0:
+			wrong.add(&s, "survives no further loss: its", "survive no further loss: their",
+				" voters are "+strings.Join(s.Voters, ", "))
+		}
+	}
+	return append(wrong.all(), op.doubts(reports)...)
 }

@@ -1,4 +1,4 @@
-package node
+package operator
 
 import (
 	"fmt"
@@ -20,10 +20,14 @@ func TestMovesOf(t *testing.T) {
 		Lag:     map[uint16]uint64{2: 0, 3: 12, 4: 900},
 	}}
 	want := []api.Move{
-		{Node: "mx3", Phase: api.MoveCatchesUp, Behind: 12}, {Node: "mx4", Phase: api.MoveCopies, Octets: 10, Of: 40},
-		{Node: "mx5", Phase: api.MoveWaits}, {Node: "mx6", Phase: api.MoveWaits}, {Node: "mx2", Phase: api.MoveLeaves},
+		{Node: "mx3", Phase: api.MoveCatchesUp, Behind: 12},
+		{Node: "mx4", Phase: api.MoveCopies, Octets: 10, Of: 40},
+		{Node: "mx5", Phase: api.MoveWaits},
+		{Node: "mx6", Phase: api.MoveWaits},
+		{Node: "mx2", Phase: api.MoveLeaves},
 	}
-	if got := movesOf(g, leader, func(id uint16) string { return fmt.Sprint("mx", id) }); !slices.Equal(got, want) {
+	name := func(id uint16) string { return fmt.Sprint("mx", id) }
+	if got := movesOf(g, leader, name); !slices.Equal(got, want) {
 		t.Errorf("moves %+v", got)
 	}
 	leader.Members.Voters = []uint16{1, 3, 4, 5, 6}
@@ -44,7 +48,10 @@ func TestTroubles(t *testing.T) {
 		}
 	}
 	wrong.add(&api.GroupStatus{ID: 4, Home: "mx1"}, "has", "have", " no leader")
-	want := []string{"group 4 (mail of mx1) has no leader", "mailboxes, shards 0-1, 3-5 have no leader", "mailboxes, shard 2 survives no further loss"}
+	want := []string{
+		"group 4 (mail of mx1) has no leader", "mailboxes, shards 0-1, 3-5 have no leader",
+		"mailboxes, shard 2 survives no further loss",
+	}
 	if got := wrong.all(); !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}

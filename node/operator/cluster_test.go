@@ -1,4 +1,4 @@
-package node
+package operator
 
 import (
 	"errors"
@@ -27,8 +27,10 @@ func TestDrainTellsWhatIsKnown(t *testing.T) {
 		want    string
 	}{
 		{map[uint16]*peer.Report{1: nil, 2: {}}, true,
-			"mx3: waiting, how many messages are left is not known: no node that answers leads the mail of mx3"},
-		{map[uint16]*peer.Report{1: leads(7, 0, 0)}, true, "mx3: delivering, 0 messages left, leads 1 group"},
+			"mx3: waiting, how many messages are left is not known: " +
+				"no node that answers leads the mail of mx3"},
+		{map[uint16]*peer.Report{1: leads(7, 0, 0)}, true,
+			"mx3: delivering, 0 messages left, leads 1 group"},
 		{map[uint16]*peer.Report{1: leads(7, 9, 0), 2: leads(8, 4, 2)}, true,
 			"mx3: delivering, 4 messages left, 2 messages handed over"},
 		{map[uint16]*peer.Report{1: {}}, false, "mx3: handing over, 0 messages left"},
@@ -78,9 +80,11 @@ func TestOnlyTheDeadAreReplaced(t *testing.T) {
 		{true, false, 65, "postroad cluster drain mx1"},
 		{false, false, 75, "start it"},
 	} {
-		err := replaceable(old, heir, func(id uint16) bool { return id == 1 && c.old || id == 4 && c.heir })
+		answers := func(id uint16) bool { return id == 1 && c.old || id == 4 && c.heir }
+		err := replaceable(old, heir, answers)
 		var e *api.Error
-		if errors.As(err, &e) != (c.exit > 0) || e != nil && (e.Exit != c.exit || !strings.Contains(e.Hint, c.hint)) {
+		if errors.As(err, &e) != (c.exit > 0) ||
+			e != nil && (e.Exit != c.exit || !strings.Contains(e.Hint, c.hint)) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
