@@ -21,7 +21,6 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 	"github.com/postroad/postroad/mailbox"
-	"github.com/postroad/postroad/mailbox/archive"
 )
 
 // boxNodes are nodes in this process, with four shards of mailboxes, and users at example.net.
@@ -346,5 +345,3 @@ func (b *boxNodes) submit(n *node, recipient string) mail.ID {
 	})
 	return <-done
 }
-
-var _ archive.Writer = (*importer)(nil)

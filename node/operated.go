@@ -30,6 +30,20 @@ func (n *node) newOperator(group *cluster.Group) *operator.Operator {
 	})
 }
 
+// operatorsMailboxes are the mailboxes of the cluster for the administration.
+func (n *node) operatorsMailboxes() operator.Mailboxes {
+	return operator.Mailboxes{
+		Boxes: n.boxes, Settings: n.mailboxSettings, NextID: n.ids.Next,
+	}
+}
+
+// operatorsUsers is the directory for the administration.
+func (n *node) operatorsUsers() operator.Users {
+	return operator.Users{
+		Editor: n.editor, Directory: n.users, Boxes: n.boxes, Outside: n.syncSource,
+	}
+}
+
 // openUp opens this node to others: they may join it from now on.
 func (n *node) openUp(ctx context.Context) error {
 	m, ok := n.control.Member(n.self.Member)

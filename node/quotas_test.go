@@ -39,7 +39,7 @@ func TestQuotasFollowTheDirectory(t *testing.T) {
 	if box, _ := n.boxes.Mailbox(b.ctx, "b@example.net"); box.Hard != 1 {
 		t.Error("compared without a change")
 	}
-	users := operatorsUsers{n.editor, n.users, n.boxes, n.syncSource}
+	users := n.operatorsUsers()
 	b.ok(users.Edit(b.ctx, "B@example.net", func(s *directory.Settings) { s.Hard = 6000 }))
 	if box, _ := n.boxes.Mailbox(b.ctx, "b@example.net"); box.Hard != 6000 {
 		t.Errorf("after user set the mailbox has %+v", box.Settings)

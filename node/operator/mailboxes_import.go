@@ -1,4 +1,4 @@
-package node
+package operator
 
 import (
 	"bytes"
@@ -11,10 +11,8 @@ import (
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/clock"
-	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/mailbox"
 	"github.com/postroad/postroad/mailbox/archive"
-	"github.com/postroad/postroad/mailbox/router"
 )
 
 // Bounds of what an import appends at once.
@@ -25,14 +23,17 @@ const (
 	importLimit  = time.Minute // for which the same is tried again
 )
 
-// Import makes the mailbox if the directory has its user.
-func (m operatorsMailboxes) Import(ctx context.Context, address string, skip int64, r io.Reader, told func(int64)) (int64, error) {
+// Import appends the messages of a stream but the first ones, and tells how many are done. It makes
+// the mailbox if the directory has its user.
+func (m Mailboxes) Import(
+	ctx context.Context, address string, skip int64, r io.Reader, told func(int64),
+) (int64, error) {
 	canonical, err := directory.Canonical(address)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", mailbox.ErrName, err)
 	}
-	if set, ok := m.settings(canonical); ok {
-		if err := m.Create(ctx, canonical, set); err != nil {
+	if set, ok := m.Settings(canonical); ok {
+		if err := m.Boxes.Create(ctx, canonical, set); err != nil {
 			return 0, err
 		}
 	}
@@ -40,12 +41,12 @@ func (m operatorsMailboxes) Import(ctx context.Context, address string, skip int
 	if err != nil {
 		return 0, err
 	}
-	number, err := m.Shard(canonical)
+	number, err := m.Boxes.Shard(canonical)
 	if err != nil {
 		return 0, err
 	}
 	im := &importer{
-		m: m.Router, ids: m.ids, ctx: ctx, box: box.Ref, shard: number,
+		m: m, ctx: ctx, box: box.Ref, shard: number,
 		folders: map[string]bool{}, done: skip, told: told,
 	}
 	in := archive.NewStreamReader(r)
@@ -54,10 +55,11 @@ func (m operatorsMailboxes) Import(ctx context.Context, address string, skip int
 	return im.done, err
 }
 
+var _ archive.Writer = (*importer)(nil)
+
 // importer is an archive.Writer that appends messages in their order, many at once.
 type importer struct {
-	m       *router.Router
-	ids     *mail.IDs
+	m       Mailboxes
 	ctx     context.Context
 	box     mailbox.Ref
 	shard   int
@@ -74,7 +76,7 @@ func (im *importer) Folder(name string) error {
 		return nil
 	}
 	im.folders[name] = true
-	return im.m.MakeFolder(im.ctx, im.box, name)
+	return im.m.Boxes.MakeFolder(im.ctx, im.box, name)
 }
 
 // Write adds a message to those that are appended next.
@@ -93,7 +95,7 @@ func (im *importer) Write(m *archive.Message) error {
 	im.some = append(im.some, &mailbox.Delivery{
 		Content: mailbox.Content{Size: size, Bytes: bytes.Clone(m.Content)},
 		Items: []mailbox.Item{{
-			Key:     mailbox.AppendKey{ID: im.ids.Next(time.Now())},
+			Key:     mailbox.AppendKey{ID: im.m.NextID(time.Now())},
 			Mailbox: im.box.Address, Folder: folder, Flags: m.Flags, Date: m.Date, OverQuota: true,
 		}},
 	})
@@ -111,7 +113,8 @@ func (im *importer) flush() error {
 	limit := time.Now().Add(importLimit)
 	for {
 		err := im.append()
-		passing := errors.Is(err, mailbox.ErrUnknown) || errors.Is(err, mailbox.ErrBusy) || errors.Is(err, mailbox.ErrRefused)
+		passing := errors.Is(err, mailbox.ErrUnknown) || errors.Is(err, mailbox.ErrBusy) ||
+			errors.Is(err, mailbox.ErrRefused)
 		if !passing || time.Now().After(limit) || !clock.Pause(im.ctx, importAgain) {
 			im.forget()
 			if err == nil {
@@ -128,7 +131,7 @@ func (im *importer) append() error {
 	if im.octets > mailbox.MaxBatch { // one alone
 		return im.appendLarge(im.some[0])
 	}
-	results, err := im.m.AppendBatch(im.ctx, im.shard, im.some)
+	results, err := im.m.Boxes.AppendBatch(im.ctx, im.shard, im.some)
 	for _, r := range results {
 		if err == nil {
 			err = outcomeOf(r[0])
@@ -139,7 +142,7 @@ func (im *importer) append() error {
 
 func (im *importer) appendLarge(d *mailbox.Delivery) error {
 	done := make(chan error, 1)
-	im.m.Append(im.shard, d, func(results []mailbox.Result, err error) {
+	im.m.Boxes.Append(im.shard, d, func(results []mailbox.Result, err error) {
 		if err == nil {
 			err = outcomeOf(results[0])
 		}
@@ -165,5 +168,5 @@ func (im *importer) forget() {
 	for i, d := range im.some {
 		records[i].ID = d.Items[0].Key.ID
 	}
-	im.m.Forget(im.shard, records)
+	im.m.Boxes.Forget(im.shard, records)
 }
