@@ -59,7 +59,12 @@ func (d *Driver) stood(from, until time.Time) {
 	if until.Sub(from) < stillNoted {
 		return
 	}
-	f := Fault{Kind: Still, What: fmt.Sprintf("the machine stood still for %.2f s", until.Sub(from).Seconds()), From: from, Until: until, UnderWay: d.World.UnderWay()}
+	// The receiving server stood still, too: it takes what was sent before, and what nodes sent that
+	// woke up earlier, when it goes on.
+	f := Fault{
+		Kind: Still, From: from, Until: until, Stuck: true, UnderWay: d.World.UnderWay(),
+		What: fmt.Sprintf("the machine stood still for %.2f s", until.Sub(from).Seconds()),
+	}
 	for _, n := range d.Cluster.Nodes() {
 		f.Lost = append(f.Lost, n.Number)
 	}

@@ -24,3 +24,23 @@ func TestStill(t *testing.T) {
 		t.Errorf("%v", v)
 	}
 }
+
+// What was on its way when the machine stopped is accepted when it goes on, however long that took:
+// the receiving server stood still with the nodes.
+func TestStillForLong(t *testing.T) {
+	c := &Cluster{}
+	c.mu.nodes = []*Node{{Number: 1}, {Number: 2}}
+	d := &Driver{Cluster: c, World: &World{}}
+	d.stood(at(20), at(26.4))
+	h := &History{
+		Tries: []Try{told("a"), told("b")}, Faults: d.Faults(),
+		Attempts: noted("a", 1, 28, true),
+		Deliveries: []mailtest.Delivery{
+			came("a", 1, 25.8), came("a", 1, 28), came("b", 1, 30), came("b", 1, 31),
+		},
+	}
+	v := Check(h, Rules{})
+	if v.Duplicates != 1 || v.Unexcused.N != 1 || v.Unexcused.First[0].ID != "b" {
+		t.Errorf("%v", v)
+	}
+}
