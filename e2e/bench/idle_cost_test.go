@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +16,8 @@ import (
 )
 
 // TestIdleCost measures what three nodes cost that do nothing, with quiet shards of mailboxes.
-// POSTROAD_OLD names another program to measure instead.
+// POSTROAD_OLD names another program to measure instead. Most of it is waking up, whose price is the
+// machine's: it is measured beside.
 func TestIdleCost(t *testing.T) {
 	kit.Measures(t)
 	const last = time.Minute
@@ -37,6 +40,7 @@ func TestIdleCost(t *testing.T) {
 			}
 			pass(t, last)
 			took := time.Since(start)
+			t.Logf("a thread that only wakes up takes %v each time here", wakeUp(t))
 			for i, n := range nodes {
 				share := float64(measure.CPU([]int{n.PID()})-before[i]) / float64(took)
 				t.Logf("%d shards: node %d takes %.2f %% of a core", c.shards, i+1, 100*share)
@@ -46,6 +50,29 @@ func TestIdleCost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// wakeUp returns the CPU time of a thread that does nothing but wake up, for each time.
+func wakeUp(t *testing.T) time.Duration {
+	t.Helper()
+	const times, rusageThread = 500, 1
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	used := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(rusageThread, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	before := used()
+	for range times {
+		pause := syscall.NsecToTimespec(int64(10 * time.Millisecond))
+		if err := syscall.Nanosleep(&pause, nil); err != nil && err != syscall.EINTR {
+			t.Fatal(err)
+		}
+	}
+	return (used() - before) / times
 }
 
 type idleCase struct {
