@@ -248,7 +248,9 @@ func (b *beats) exchange(c *beatConn, asks []beatAsk, groups []*beat) *beatConn 
 
 // take notes what a member answered for one group.
 func (b *beats) take(ask beatAsk, t *beat, a beatAnswer, sent int64) {
-	g := t.g
+	b.mu.Lock()
+	g := t.g // a call for the next heartbeat writes the beat anew
+	b.mu.Unlock()
 	good := a.state == beatTaken && a.term == ask.term
 	if good {
 		g.answered(a.term, serverID(b.to), sent, a.lastLog)
