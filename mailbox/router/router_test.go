@@ -74,6 +74,26 @@ func TestOwnerMoves(t *testing.T) {
 	})
 }
 
+// TestOwnerStarts: a member that leads and does not serve yet is waited for, by itself and by the
+// others.
+func TestOwnerStarts(t *testing.T) {
+	play(t, func(w *world) {
+		w.ok(w.member(1).Create(w.Context(), "a@h", mailbox.Settings{}))
+		for _, at := range []uint16{1, 2} {
+			w.set(func() { w.starts = true })
+			time.AfterFunc(time.Second, func() { w.set(func() { w.starts = false }) })
+			start := time.Now()
+			_, err := w.member(at).Mailbox(w.Context(), "a@h")
+			w.ok(err)
+			within(t, "a look-up", time.Since(start), time.Second, time.Second+ownerMost)
+			asked := w.were()
+			if at == 1 && len(asked) > 0 || slices.Contains(asked, 3) {
+				t.Errorf("member %d asked %v", at, asked)
+			}
+		}
+	})
+}
+
 func within(t *testing.T, what string, took, least, most time.Duration) {
 	t.Helper()
 	if took < least || took > most {

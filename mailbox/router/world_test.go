@@ -38,6 +38,7 @@ type world struct {
 	queues  []control.Group
 	members map[uint16]*member
 	owner   *member
+	starts  bool                              // the owner leads, and does not serve yet
 	asked   []uint16                          // who was asked something, in order
 	fault   func(to uint16, path string) bool // loses an answer; nil: none
 	log     []string
@@ -200,7 +201,7 @@ func (m *member) Store() *mailbox.Store { return m.store }
 func (m *member) Owned() bool {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	return m.w.owner == m
+	return m.w.owner == m && !m.w.starts
 }
 
 func (m *member) Leader() (uint16, bool) {
