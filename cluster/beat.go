@@ -17,18 +17,22 @@ import (
 
 // The heartbeats of all groups that this node leads go to a member in one frame each beatEvery,
 // over a connection of their own, so that no large request is before them. raft asks for heartbeats
-// of its groups one by one, as ever; each waits for a frame that is answered (telling.go). A group is
+// of its groups one by one, as ever; each waits for a frame that is answered (telling.go). A group
+// is
 // in every frame for as long as raft, which asks again and again, leads it in that term.
 //
 // A member of a version before that knows no frames refuses the connection: it gets raft's own
 // heartbeats.
 
 const (
-	beatStream   = nodeGroup       // the number of the stream that the frames go through: the node itself
-	beatEvery    = 6               // frames in a heartbeat timeout
-	stepLate     = 16              // part of a frame's interval: how much later a member's own time is
-	stepEarly    = 4               // the same: how much earlier it may send to be in step
-	beatRetry    = 5 * time.Second // how long a member that refused the connection gets raft's own heartbeats
+	// the number of the stream that the frames go through: the node itself
+	beatStream = nodeGroup
+	beatEvery  = 6 // frames in a heartbeat timeout
+	// part of a frame's interval: how much later a member's own time is
+	stepLate  = 16
+	stepEarly = 4 // the same: how much earlier it may send to be in step
+	// how long a member that refused the connection gets raft's own heartbeats
+	beatRetry    = 5 * time.Second
 	beatPatience = 3 * time.Second // for a connection, and for the answer to one frame
 )
 
@@ -72,9 +76,11 @@ func (n *Node) beatsTo(member uint16) *beats {
 	defer n.sending.Unlock()
 	b := n.sending.to[member]
 	if b == nil {
-		b = &beats{n: n, to: member, kick: make(chan struct{}, 1), step: make(chan struct{}, 1), led: map[uint64]*beat{}}
+		b = &beats{n: n, to: member, kick: make(chan struct{}, 1), step: make(chan struct{}, 1),
+			led: map[uint64]*beat{}}
 		n.sending.to[member] = b
-		go b.run() // ends soon after the node closes; it may be waiting for a member that does not answer
+		// ends soon after the node closes; it may be waiting for a member that does not answer
+		go b.run()
 	}
 	return b
 }
@@ -150,7 +156,8 @@ func (b *beats) run() {
 
 // rest waits until it is time for the next frame; false: the node closes. A node that is idle is to
 // wake once for all that it sends and hears. So frames go to all members at the same time, and as
-// soon as one has come from the first of the members that send some; its own time is a little later.
+// soon as one has come from the first of the members that send some; its own time is a little
+// later.
 // Periodic looks happen in the same wake-up (clock.Together).
 func (b *beats) rest(timer *time.Timer, sent int64) bool {
 	every := b.every()
@@ -313,7 +320,9 @@ func (c *beatConn) exchange(hold time.Duration, asks []beatAsk) ([]beatAnswer, e
 	if err := c.SetDeadline(time.Now().Add(beatPatience)); err != nil {
 		return nil, err
 	}
-	if err := writeBeat(c, &c.out, func(b []byte) []byte { return appendBeatAsks(b, hold, asks) }); err != nil {
+	if err := writeBeat(c, &c.out, func(b []byte) []byte {
+		return appendBeatAsks(b, hold, asks)
+	}); err != nil {
 		return nil, err
 	}
 	b, err := readBeat(c.r, &c.in)

@@ -49,7 +49,9 @@ func TestBeatFrames(t *testing.T) {
 	var in, out []byte
 	for i := range 3 {
 		want := bytes.Repeat([]byte{byte(i)}, 10*i)
-		if err := writeBeat(&wire, &out, func(b []byte) []byte { return append(b, want...) }); err != nil {
+		if err := writeBeat(&wire, &out, func(b []byte) []byte {
+			return append(b, want...)
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := readBeat(&wire, &in); err != nil || !bytes.Equal(got, want) {
@@ -68,7 +70,9 @@ func TestBeatFrames(t *testing.T) {
 	) {
 		t.Errorf("half a frame: %v", err)
 	}
-	if err := writeBeat(&wire, &out, func(b []byte) []byte { return append(b, make([]byte, maxBeatFrame+1)...) }); err == nil ||
+	if err := writeBeat(&wire, &out, func(b []byte) []byte {
+		return append(b, make([]byte, maxBeatFrame+1)...)
+	}); err == nil ||
 		wire.Len() > 0 {
 		t.Errorf("too large a frame is written: %v", err)
 	}

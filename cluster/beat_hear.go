@@ -19,8 +19,9 @@ type speakers struct {
 	mu    sync.Mutex
 	over  bool
 	conns map[net.Conn]struct{}
-	open  map[uint16]int           // connections
-	until map[uint16]int64         // counts as one, after its last connection went, until then on the process's clock
+	open  map[uint16]int // connections
+	// counts as one, after its last connection went, until then on the process's clock
+	until map[uint16]int64
 	holds map[uint16]time.Duration // how long it counts on an answer, as it said last
 }
 

@@ -97,7 +97,9 @@ func (post) Committed() {}
 //	go test ./cluster -run xxx -bench Propose -benchtime 400000x
 func BenchmarkPropose(b *testing.B) {
 	for _, batch := range []int{64, 8, 1} {
-		b.Run(fmt.Sprintf("through/batch-%d", batch), func(b *testing.B) { benchmarkPropose(b, batch, true) })
+		b.Run(fmt.Sprintf("through/batch-%d", batch), func(b *testing.B) {
+			benchmarkPropose(b, batch, true)
+		})
 	}
 	b.Run("backlog/batch-64", func(b *testing.B) { benchmarkPropose(b, 64, false) })
 }
@@ -142,7 +144,8 @@ func benchmarkPropose(b *testing.B, benchBatch int, settle bool) {
 	b.ReportMetric(float64((after.cpu-before.cpu).Microseconds())/messages, "cpu-µs/msg")
 	b.ReportMetric(float64(after.written-before.written)/messages/benchMessage, "written/octet")
 	b.ReportMetric(float64(end.Log.Written-stats.Log.Written)/messages/benchMessage, "log/octet")
-	b.ReportMetric(float64(end.StateWritten-stats.StateWritten)/messages/benchMessage, "state/octet")
+	b.ReportMetric(float64(end.StateWritten-stats.StateWritten)/messages/benchMessage,
+		"state/octet")
 	b.ReportMetric(float64(end.Log.Recycled)/float64(end.Log.Recycled+end.Log.Created), "recycled")
 	b.ReportMetric(float64(end.Log.Syncs-stats.Log.Syncs)/messages, "syncs/msg")
 	b.ReportMetric(float64(end.Log.Segments), "segments")

@@ -17,12 +17,14 @@ import (
 // not. raft's timers are longer, and for what goes wrong (pace.go).
 
 const (
-	rankShare   = 5                      // of a heartbeat timeout, between two that stand
-	standAgain  = 20 * time.Millisecond  // between two tries to make raft stand
-	standLook   = 320 * time.Millisecond // the most between two looks
-	lateness    = 50 * time.Millisecond  // of a look: the process stood still, and what leaders said meanwhile may wait to be read
+	rankShare  = 5                      // of a heartbeat timeout, between two that stand
+	standAgain = 20 * time.Millisecond  // between two tries to make raft stand
+	standLook  = 320 * time.Millisecond // the most between two looks
+	// of a look: the process stood still, and what leaders said meanwhile may wait to be read
+	lateness    = 50 * time.Millisecond
 	readingTime = 250 * time.Millisecond // for that, at most: twice as long as it stood still
-	startTime   = 150 * time.Millisecond // for a leader that there is to be heard by a member that has just started
+	// for a leader that there is to be heard by a member that has just started
+	startTime = 150 * time.Millisecond
 )
 
 // longest is what a leader of a version before counts on an answer, and what such a member takes to

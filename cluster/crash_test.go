@@ -46,7 +46,8 @@ func TestCrash(t *testing.T) {
 		seen.Recycled, seen.Moved = seen.Recycled+stats.Recycled, seen.Moved+stats.Moved
 		for i, c := range clones {
 			if start, fs = c.verify(t, i == len(clones)-1); t.Failed() {
-				t.Fatalf("seed %d session %d clone %d, %d %% of unsynced data kept", seed, session, i, c.percent)
+				t.Fatalf("seed %d session %d clone %d, %d %% of unsynced data kept", seed, session,
+					i, c.percent)
 			}
 		}
 		checked += len(clones)
@@ -98,8 +99,11 @@ const (
 )
 
 // crashSession runs load until enough clones are taken.
-func crashSession(t *testing.T, mem *vfs.MemFS, start ledger, number int, rng *rand.Rand) ([]clone, logstore.Stats) {
-	s := &session{keys: maps.Clone(start), mem: mem, rng: rand.New(rand.NewPCG(rng.Uint64(), 2)), next: rng.IntN(operationsPerClone)}
+func crashSession(
+	t *testing.T, mem *vfs.MemFS, start ledger, number int, rng *rand.Rand,
+) ([]clone, logstore.Stats) {
+	s := &session{keys: maps.Clone(start), mem: mem, rng: rand.New(rand.NewPCG(rng.Uint64(), 2)),
+		next: rng.IntN(operationsPerClone)}
 	n, g, control := openBoth(t, errorfs.Wrap(mem, errorfs.InjectorFunc(s.beforeOperation)))
 	s.mu.Lock()
 	s.loaded = true
@@ -177,7 +181,8 @@ func (s *session) step(t *testing.T, g *Group, key string, rng *rand.Rand) {
 		return
 	}
 	s.set(key, dropping)
-	if result, err := g.Propose(context.Background(), []byte("-"+key), nil); err != nil || result != nil {
+	if result, err := g.Propose(context.Background(), []byte("-"+key), nil); err != nil ||
+		result != nil {
 		t.Errorf("drop %s: %v %v", key, result, err)
 	}
 	s.set(key, dropped)

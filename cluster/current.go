@@ -21,7 +21,8 @@ import (
 // much.
 
 const (
-	currentTry   = time.Second            // for a leader's answer: one that hangs has a successor soon
+	// for a leader's answer: one that hangs has a successor soon
+	currentTry   = time.Second
 	currentAgain = 100 * time.Millisecond // between two questions
 	appliedAgain = 2 * time.Millisecond   // between two looks at what this member has applied
 )
@@ -132,7 +133,8 @@ func (g *Group) has(index uint64) bool {
 	}
 	first, err := g.log.FirstIndex()
 	if err != nil || g.raft.CommitIndex() < index {
-		return false // beyond what this member knows to be committed its log may be another than the leader's
+		// beyond what this member knows to be committed its log may be another than the leader's
+		return false
 	}
 	for i := max(first, applied+1); first > 0 && i <= index; i++ {
 		var l raft.Log

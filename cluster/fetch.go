@@ -60,7 +60,8 @@ func (g *Group) switchSide(a *aside) error {
 	batch := g.node.db.NewBatch()
 	defer batch.Close()
 	key := prefix(g.id, spaceApplied)
-	if err := errors.Join(g.deleteSide(batch, a.side.other()), batch.Set(key[:], a.encode(), nil), batch.Commit(pebble.NoSync)); err != nil {
+	if err := errors.Join(g.deleteSide(batch, a.side.other()), batch.Set(key[:], a.encode(), nil),
+		batch.Commit(pebble.NoSync)); err != nil {
 		return err
 	}
 	g.useSide(a.side)
@@ -122,7 +123,8 @@ func (g *Group) fetch(ctx context.Context, from uint16, index, term uint64) erro
 			g.fetched.Store(terms)
 			return nil
 		}
-		if err := errors.Join(g.log.Set([]byte(sideKey), nil), g.parts.countSide(to, -1)); err != nil {
+		if err := errors.Join(g.log.Set([]byte(sideKey), nil),
+			g.parts.countSide(to, -1)); err != nil {
 			return err
 		}
 	}
@@ -130,15 +132,19 @@ func (g *Group) fetch(ctx context.Context, from uint16, index, term uint64) erro
 		return err
 	}
 	g.fetched.Store(terms)
-	g.node.opts.Logf("group %d: taking over the state from member %d, as of entry %d or later", g.id, from, index)
+	g.node.opts.Logf("group %d: taking over the state from member %d, as of entry %d or later",
+		g.id, from, index)
 	t := &taking{g: g, to: to, batch: g.node.db.NewBatch()}
 	defer t.batch.Close()
-	err = g.node.Call(ctx, from, http.MethodGet, fmt.Sprintf("/cluster/state?group=%d", g.id), nil, t.read)
+	err = g.node.Call(ctx, from, http.MethodGet, fmt.Sprintf("/cluster/state?group=%d", g.id), nil,
+		t.read)
 	if err == nil && t.end.applied < index {
-		err = fmt.Errorf("member %d has the state as of entry %d, entry %d was asked for", from, t.end.applied, index)
+		err = fmt.Errorf("member %d has the state as of entry %d, entry %d was asked for", from,
+			t.end.applied, index)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("take over the state of group %d: %w", g.id, err), g.parts.countSide(to, -1), g.discard(to))
+		return errors.Join(fmt.Errorf("take over the state of group %d: %w", g.id, err),
+			g.parts.countSide(to, -1), g.discard(to))
 	}
 	if err := g.node.flush(); err != nil {
 		return err
@@ -152,8 +158,10 @@ func (g *Group) fetch(ctx context.Context, from uint16, index, term uint64) erro
 
 // Frames of a state on its way.
 const (
-	frameRow  = 'r' // key, value
-	framePart = 'p' // index, octets of all its parts, number of parts; each: 0 or 1 and its length, and then its octets
+	frameRow = 'r' // key, value
+	// index, octets of all its parts, number of parts; each: 0 or 1 and its length, and then its
+	// octets
+	framePart = 'p'
 	frameEnd  = 'e' // applied, term: nothing is missing
 
 	stateVersion = 1
@@ -290,7 +298,8 @@ func (t *taking) flush() error {
 	}
 	for i, e := range t.kept {
 		e.place = t.moving[i].New
-		if err := t.batch.Set(appendPartsKey(nil, t.g.id, t.to, e.index), e.encode(nil), nil); err != nil {
+		if err := t.batch.Set(appendPartsKey(nil, t.g.id, t.to, e.index), e.encode(nil),
+			nil); err != nil {
 			return err
 		}
 	}
@@ -368,7 +377,8 @@ func (g *Group) giveParts(out *bufio.Writer, e *keptEntry) error {
 			continue
 		}
 		var err error
-		if part, err = g.parts.read(part[:0], e.index, i); err != nil && !errors.Is(err, ErrNoPart) {
+		if part, err = g.parts.read(part[:0], e.index, i); err != nil &&
+			!errors.Is(err, ErrNoPart) {
 			return err
 		}
 		b = binary.AppendUvarint(append(b, 1), uint64(len(part)))

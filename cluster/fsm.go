@@ -96,7 +96,8 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 func (f *fsm) applyCommand(l *raft.Log) any {
 	if v, ok := f.sm.(Versioned); ok {
 		if err := v.Understands(l.Data); err != nil {
-			f.g.node.fatal(fmt.Errorf("%w (entry %d of group %d: %w)", ErrTooOld, l.Index, f.g.id, err))
+			f.g.node.fatal(fmt.Errorf("%w (entry %d of group %d: %w)", ErrTooOld, l.Index, f.g.id,
+				err))
 		}
 	}
 	parts, err := f.g.log.Parts(l.Extensions)
@@ -139,7 +140,8 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	}
 	err = f.g.parts.countSide(a.side.other(), -1)
 	if err := errors.Join(err, f.g.switchSide(a)); err != nil {
-		f.g.node.fatal(fmt.Errorf("switch group %d to the state that it took over: %w", f.g.id, err))
+		f.g.node.fatal(fmt.Errorf("switch group %d to the state that it took over: %w", f.g.id,
+			err))
 	}
 	if r, ok := f.sm.(Restorer); ok {
 		r.Restored()

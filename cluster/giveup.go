@@ -74,7 +74,9 @@ func (g *Group) GiveUp(from uint64) error {
 		}
 	}
 	// From here on a start does the rest, too.
-	if err := g.log.SetAll(map[string][]byte{retiredKey: []byte(time.Now().UTC().Format(time.RFC3339)), leftKey: left.encode()}); err != nil {
+	if err := g.log.SetAll(
+		map[string][]byte{retiredKey: []byte(time.Now().UTC().Format(time.RFC3339)),
+			leftKey: left.encode()}); err != nil {
 		return err
 	}
 	for s := range side(2) {

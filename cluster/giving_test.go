@@ -30,7 +30,8 @@ func TestGivingIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, last := w.seen[0], w.seen[len(w.seen)-1]
-	if len(w.seen) < 2 || first.Octets != 0 || last.Octets == 0 || first.Of == 0 || last.Octets > first.Of*2 || first.Of > last.Octets*2 {
+	if len(w.seen) < 2 || first.Octets != 0 || last.Octets == 0 || first.Of == 0 ||
+		last.Octets > first.Of*2 || first.Of > last.Octets*2 {
 		t.Errorf("%d writes; at the first %+v, at the last %+v", len(w.seen), first, last)
 	}
 	if now := one.g.Status().Giving; now != nil {

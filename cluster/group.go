@@ -23,28 +23,32 @@ var ErrRefused = rows.ErrRefused
 // Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it
 // take part. Its methods are safe for use by several goroutines.
 type Group struct {
-	node       *Node
-	id         uint64
-	log        *logstore.Group
-	parts      parts
-	fsm        fsm
-	raft       *raft.Raft
-	side       atomic.Uint32 // where the state is (keys.go)
-	slots      chan struct{} // one for each proposal under way
-	running    atomic.Bool
-	leading    atomic.Uint64      // the term in which this node leads and has applied all before; 0: it does not
-	notify     chan bool          // from raft
-	pause      chan chan struct{} // to the watcher: lead no more until a transfer has failed; nil: look again
-	tuning     sync.Mutex         // of raft's settings
-	lease      lease
-	hearing    hearing
-	quiet      quiet
-	telling    telling
-	rest       rest
-	stood      stood
-	ahead      atomic.Bool                 // this member has more than one that stood, and waits for nobody (contest.go)
-	yield      func(context.Context) error // see OnTransfer
-	noLease    atomic.Int64                // answers to what was sent before then do not count: a transfer may be under way
+	node    *Node
+	id      uint64
+	log     *logstore.Group
+	parts   parts
+	fsm     fsm
+	raft    *raft.Raft
+	side    atomic.Uint32 // where the state is (keys.go)
+	slots   chan struct{} // one for each proposal under way
+	running atomic.Bool
+	// the term in which this node leads and has applied all before; 0: it does not
+	leading atomic.Uint64
+	notify  chan bool // from raft
+	// to the watcher: lead no more until a transfer has failed; nil: look again
+	pause   chan chan struct{}
+	tuning  sync.Mutex // of raft's settings
+	lease   lease
+	hearing hearing
+	quiet   quiet
+	telling telling
+	rest    rest
+	stood   stood
+	// this member has more than one that stood, and waits for nobody (contest.go)
+	ahead atomic.Bool
+	yield func(context.Context) error // see OnTransfer
+	// answers to what was sent before then do not count: a transfer may be under way
+	noLease    atomic.Int64
 	handing    handing
 	transport  raft.Transport
 	marked     markedAt
@@ -59,11 +63,12 @@ type Group struct {
 	leaders    atomic.Pointer[Terms] // of the leader that was compared with last
 	fetched    atomic.Pointer[Terms] // of the leader whose state was taken over last
 	stopped    atomic.Bool           // for good: a leader lacks what was committed
-	noted      atomic.Uint64         // what is on disk of what is known to be committed (takenback.go)
-	ctx        context.Context       // ends with stop
-	cancel     context.CancelFunc
-	stop       chan struct{}
-	done       sync.WaitGroup
+	// what is on disk of what is known to be committed (takenback.go)
+	noted  atomic.Uint64
+	ctx    context.Context // ends with stop
+	cancel context.CancelFunc
+	stop   chan struct{}
+	done   sync.WaitGroup
 }
 
 // ID returns the group's number.
@@ -76,7 +81,8 @@ func (g *Group) ID() uint64 { return g.id }
 func (g *Group) Start(sm StateMachine, onLeadership func(term uint64)) error {
 	gone, err := g.retired()
 	back, err2 := g.TakenBack()
-	if err = errors.Join(err, err2); err == nil && gone && back == nil { // else what was given up was another past of the group (GiveUp)
+	// else what was given up was another past of the group (GiveUp)
+	if err = errors.Join(err, err2); err == nil && gone && back == nil {
 		err = errRetired
 	}
 	if err != nil {
@@ -123,9 +129,11 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 		return err
 	}
 	g.hearing.g = g
-	g.hearing.heard.Store(monotonic() - int64(g.lease.timeout) + int64(startTime)) // a leader that there is gets so long to be heard
+	// a leader that there is gets so long to be heard
+	g.hearing.heard.Store(monotonic() - int64(g.lease.timeout) + int64(startTime))
 	g.transport = g.node.newTransport(g)
-	r, err := raft.NewRaft(conf, &g.fsm, leaderLog{keptLog{g.log, g}}, g.log, markers{g}, g.transport)
+	r, err := raft.NewRaft(conf, &g.fsm, leaderLog{keptLog{g.log, g}}, g.log, markers{g},
+		g.transport)
 	if err != nil {
 		return fmt.Errorf("start group %d: %w", g.id, err)
 	}
@@ -167,8 +175,10 @@ func (g *Group) bootstrap() error {
 	if last, _ := g.log.Last(); m != nil || last > 0 || err != nil || gone || g.log.ID() != g.id {
 		return err // it has a past, if only one that it gave up
 	}
-	c := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: g.serverID(), Address: raft.ServerAddress(g.serverID())}}}
-	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c)}
+	c := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: g.serverID(),
+		Address: raft.ServerAddress(g.serverID())}}}
+	first := &raft.Log{Index: 1, Term: 1, Type: raft.LogConfiguration,
+		Data: raft.EncodeConfiguration(c)}
 	return g.log.Bootstrap([]byte("CurrentTerm"), 1, first)
 }
 
@@ -205,7 +215,8 @@ func (g *Group) watchLeadership(tell func(term uint64)) {
 		if g.raft.Barrier(0).Error() == nil {
 			set(term)
 		} else if g.raft.State() == raft.Leader {
-			time.AfterFunc(g.lease.timeout, g.resume) // a transfer was under way; it may have failed
+			// a transfer was under way; it may have failed
+			time.AfterFunc(g.lease.timeout, g.resume)
 		}
 	}
 	for {
@@ -272,7 +283,8 @@ func (g *Group) Propose(ctx context.Context, data []byte, parts [][]byte) (any, 
 	case <-ctx.Done():
 		return nil, fmt.Errorf("proposal under way: %w", ctx.Err())
 	case <-timer.C:
-		return nil, fmt.Errorf("proposal not applied after %v: %w", g.node.opts.ProposeTimeout, context.DeadlineExceeded)
+		return nil, fmt.Errorf("proposal not applied after %v: %w", g.node.opts.ProposeTimeout,
+			context.DeadlineExceeded)
 	}
 }
 
@@ -307,7 +319,8 @@ func (g *Group) enqueue(data []byte, parts [][]byte) *proposal {
 
 // refused tells the errors that raft gives before a proposal enters its log.
 func refused(err error) bool {
-	return errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress)
+	return errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) ||
+		errors.Is(err, raft.ErrLeadershipTransferInProgress)
 }
 
 // Barrier returns when everything committed before is applied. Only the leader can tell.
@@ -345,7 +358,8 @@ func (g *Group) Get(key []byte) (value []byte, ok bool, err error) {
 // end. The slices are valid during the call. It sees the state of one moment.
 func (g *Group) Scan(from, to []byte, fn func(k, v []byte) bool) error {
 	p := g.statePrefix()
-	opts := &pebble.IterOptions{LowerBound: append(p[:prefixLen:prefixLen], from...), UpperBound: prefixEnd(p)}
+	opts := &pebble.IterOptions{LowerBound: append(p[:prefixLen:prefixLen], from...),
+		UpperBound: prefixEnd(p)}
 	if to != nil {
 		opts.UpperBound = append(p[:prefixLen:prefixLen], to...)
 	}

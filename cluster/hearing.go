@@ -84,7 +84,8 @@ func (h *hearing) vote(rpc *raft.RPC) error {
 			return errHeard
 		}
 		_, stale := h.stale()
-		q.LeadershipTransfer = stale // which is all that this does: raft votes although it knows a leader
+		// which is all that this does: raft votes although it knows a leader
+		q.LeadershipTransfer = stale
 	}
 	h.voting++
 	answer, own := rpc.RespChan, make(chan raft.RPCResponse, 1)

@@ -49,8 +49,9 @@ func (n *Node) serveStanding(w http.ResponseWriter, r *http.Request) {
 func (g *Group) standing(asks uint16) Standing {
 	has := g.position()
 	s := Standing{
-		Term: g.raft.CurrentTerm(), LastTerm: has.term, LastIndex: has.index, Commit: g.raft.CommitIndex(),
-		Leads: g.Holds(g.Leading()), Led: g.quarantine.led.Load(), InDoubt: len(g.Doubts()) > 0,
+		Term: g.raft.CurrentTerm(), LastTerm: has.term, LastIndex: has.index,
+		Commit: g.raft.CommitIndex(),
+		Leads:  g.Holds(g.Leading()), Led: g.quarantine.led.Load(), InDoubt: len(g.Doubts()) > 0,
 	}
 	g.quarantine.mu.Lock()
 	defer g.quarantine.mu.Unlock()

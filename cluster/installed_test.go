@@ -40,7 +40,8 @@ func TestSnapshotComesTwice(t *testing.T) {
 	}
 	var answer raft.InstallSnapshotResponse
 	id := serverID(2)
-	err = one.g.transport.InstallSnapshot(id, raft.ServerAddress(id), q, &answer, bytes.NewReader(content))
+	err = one.g.transport.InstallSnapshot(id, raft.ServerAddress(id), q, &answer,
+		bytes.NewReader(content))
 	if err != nil || !answer.Success {
 		t.Errorf("the answer is %+v, %v", answer, err)
 	}

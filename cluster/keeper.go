@@ -122,7 +122,8 @@ func (k *keeper) markers() {
 		if !behind && !g.due(octets) {
 			continue
 		}
-		if err := g.mark(behind, octets); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		if err := g.mark(behind, octets); err != nil &&
+			!errors.Is(err, raft.ErrNothingNewToSnapshot) {
 			k.n.opts.Logf("marker of group %d: %v", g.id, err)
 		}
 	}
@@ -162,7 +163,9 @@ func (g *Group) leaveTrail(octets, index uint64) error {
 		return nil
 	}
 	left := max(64, trailMarkers*uint64(g.node.opts.MarkerBytes)/max(1, written/entries))
-	g.tune(func(c *raft.ReloadableConfig) { c.TrailingLogs = min(left, trailMarkers*g.node.opts.MarkerEntries) })
+	g.tune(func(c *raft.ReloadableConfig) {
+		c.TrailingLogs = min(left, trailMarkers*g.node.opts.MarkerEntries)
+	})
 	return nil
 }
 
@@ -182,7 +185,8 @@ func (n *Node) started() (groups []*Group) {
 func (k *keeper) collect() error {
 	tried := map[uint64]bool{} // once in a pass: damage can keep a segment from emptying
 	for !k.stopped() {
-		ids := slices.DeleteFunc(k.n.log.Sparse(k.n.opts.GarbageBytes, 4+len(tried)), func(id uint64) bool { return tried[id] })
+		ids := slices.DeleteFunc(k.n.log.Sparse(k.n.opts.GarbageBytes, 4+len(tried)),
+			func(id uint64) bool { return tried[id] })
 		if len(ids) == 0 {
 			break
 		}
@@ -264,7 +268,8 @@ func (p *parts) prepareMove(f logstore.Located) (*logstore.Moving, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e, err := p.loadLocked(f.Index)
-	if err != nil || e == nil || e.place.Segment != f.Place.Segment || e.place.Pos != f.Place.Pos || e.count() == 0 {
+	if err != nil || e == nil || e.place.Segment != f.Place.Segment || e.place.Pos != f.Place.Pos ||
+		e.count() == 0 {
 		return nil, err
 	}
 	snapshot := keptEntry{live: append([]uint64(nil), e.live...)}
@@ -298,13 +303,15 @@ func (p *parts) moved(moving []logstore.Moving) error {
 		old := e.place
 		e.place, e.table = m.New, nil
 		if !e.dirty {
-			if err := batch.Set(appendPartsKey(nil, p.g.id, p.side, m.Index), e.encode(nil), nil); err != nil {
+			if err := batch.Set(appendPartsKey(nil, p.g.id, p.side, m.Index), e.encode(nil),
+				nil); err != nil {
 				return err
 			}
 		}
 		// What was counted for the old segment now counts for the new one, which has counted Keep
 		// already.
-		if err := errors.Join(release(m.New.Segment, m.Keep-e.counted), release(old.Segment, e.counted)); err != nil {
+		if err := errors.Join(release(m.New.Segment, m.Keep-e.counted),
+			release(old.Segment, e.counted)); err != nil {
 			return err
 		}
 	}

@@ -94,13 +94,15 @@ func (g *Group) end() error {
 			left = d.floor() // it left again before it had caught up
 		}
 	}
-	return g.log.SetAll(map[string][]byte{retiredKey: []byte(time.Now().UTC().Format(time.RFC3339)), leftKey: left.encode()})
+	return g.log.SetAll(map[string][]byte{retiredKey: []byte(time.Now().UTC().Format(time.RFC3339)),
+		leftKey: left.encode()})
 }
 
 // revive begins another life after one that has ended. The group has not been started since Open,
 // or since Retire.
 func (g *Group) revive() error {
-	if err := errors.Join(g.erase(), g.node.flush()); err != nil { // nothing of the old life may turn up in the new one after a crash
+	// nothing of the old life may turn up in the new one after a crash
+	if err := errors.Join(g.erase(), g.node.flush()); err != nil {
 		return err
 	}
 	old := g.log
@@ -170,7 +172,8 @@ func (g *Group) mayAsk(request any) error {
 	switch q := request.(type) {
 	case *raft.AppendEntriesRequest:
 		g.obey(q)
-		for old := g.told.Load(); q.LeaderCommitIndex > old && !g.told.CompareAndSwap(old, q.LeaderCommitIndex); old = g.told.Load() {
+		for old := g.told.Load(); q.LeaderCommitIndex > old &&
+			!g.told.CompareAndSwap(old, q.LeaderCommitIndex); old = g.told.Load() {
 		}
 	case *raft.InstallSnapshotRequest:
 		if g.overtakes(q) {

@@ -9,7 +9,8 @@ import (
 // leave takes a member out of a group, and deletes what it has of it.
 func (m *many) leave(x *member) {
 	m.t.Helper()
-	m.until("it is removed", func() bool { return m.leader().g.RemoveMember(x.id) == nil }) // again after an election, as on a busy machine
+	// again after an election, as on a busy machine
+	m.until("it is removed", func() bool { return m.leader().g.RemoveMember(x.id) == nil })
 	if err := x.node.Retire(HomeGroup); err != nil {
 		m.t.Fatal(err)
 	}
@@ -96,7 +97,9 @@ func TestFreshOnlyWithAll(t *testing.T) {
 	m.put(one, 0, 10)
 	two := m.members[2]
 	m.until("it is fresh", two.g.Fresh)
-	if err := two.g.mayAsk(&raft.AppendEntriesRequest{LeaderCommitIndex: two.g.position().index + 5}); err != nil || two.g.Fresh() {
+	if err := two.g.mayAsk(
+		&raft.AppendEntriesRequest{LeaderCommitIndex: two.g.position().index + 5}); err != nil ||
+		two.g.Fresh() {
 		t.Errorf("entries are missing, and it counts as fresh; %v", err)
 	}
 	m.put(one, 10, 10)
@@ -124,7 +127,8 @@ func TestForgetfulMember(t *testing.T) {
 	three.g = g
 	for _, request := range []any{&raft.RequestVoteRequest{}, &raft.RequestPreVoteRequest{}} {
 		if g.mayAsk(request) == nil {
-			t.Errorf("%T is answered by a member that had %+v and has %+v", request, had, g.position())
+			t.Errorf("%T is answered by a member that had %+v and has %+v", request, had,
+				g.position())
 		}
 	}
 	if err := g.mayAsk(&raft.AppendEntriesRequest{}); err != nil {

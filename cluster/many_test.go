@@ -64,7 +64,11 @@ func newMany(t *testing.T, n int) *many {
 func (m *many) start(id uint16) *member {
 	m.t.Helper()
 	x := m.members[id]
-	o := Options{Dir: "/node", FS: x.fs, Member: id, HeartbeatTimeout: cmp.Or(m.timeout, time.Second), Logf: func(f string, a ...any) { m.t.Logf("%d: "+f, append([]any{id}, a...)...) }}
+	o := Options{Dir: "/node", FS: x.fs, Member: id,
+		HeartbeatTimeout: cmp.Or(m.timeout, time.Second),
+		Logf: func(f string, a ...any) {
+			m.t.Logf("%d: "+f, append([]any{id}, a...)...)
+		}}
 	if m.smallLog {
 		o.MarkerBytes, o.MarkerEntries, o.SegmentSize = 64<<10, 50, 1<<20
 	}
@@ -105,8 +109,11 @@ func (m *many) connect(x *member) {
 	m.mu.Lock()
 	x.addr = l.Addr().String()
 	m.mu.Unlock()
-	x.port, err = wire.New(wire.Options{Listener: l, Self: self, Credentials: wire.Credentials{CA: m.ca, Cert: cert, Key: key},
-		Address: m.address, Admit: func(peer wire.Identity) error { return m.admit(x.id, peer.Member) }})
+	x.port, err = wire.New(wire.Options{Listener: l, Self: self,
+		Credentials: wire.Credentials{CA: m.ca, Cert: cert, Key: key},
+		Address:     m.address, Admit: func(peer wire.Identity) error {
+			return m.admit(x.id, peer.Member)
+		}})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -193,9 +200,12 @@ func (m *many) leader() *member {
 func (m *many) grow(others ...uint16) {
 	m.t.Helper()
 	for _, id := range others {
-		m.until(fmt.Sprintf("member %d is taken in", id), func() bool { return m.leader().g.AddNonvoter(id) == nil })
-		m.until(fmt.Sprintf("member %d has caught up", id), func() bool { return m.leader().g.CaughtUp(id) })
-		m.until(fmt.Sprintf("member %d is a voter", id), func() bool { return m.leader().g.AddVoter(id) == nil })
+		m.until(fmt.Sprintf("member %d is taken in", id),
+			func() bool { return m.leader().g.AddNonvoter(id) == nil })
+		m.until(fmt.Sprintf("member %d has caught up", id),
+			func() bool { return m.leader().g.CaughtUp(id) })
+		m.until(fmt.Sprintf("member %d is a voter", id),
+			func() bool { return m.leader().g.AddVoter(id) == nil })
 	}
 }
 
@@ -221,7 +231,8 @@ func (m *many) put(x *member, from, n int) {
 	m.t.Helper()
 	for i := from; i < from+n; i++ {
 		key := fmt.Sprintf("key%05d", i)
-		if _, err := x.g.Propose(context.Background(), []byte(key), contents(key, i%3)); err != nil {
+		if _, err := x.g.Propose(context.Background(), []byte(key),
+			contents(key, i%3)); err != nil {
 			m.t.Fatal(err)
 		}
 	}
@@ -232,12 +243,17 @@ func (m *many) verify(x *member, n int) {
 	m.t.Helper()
 	for i := range n {
 		key := fmt.Sprintf("key%05d", i)
-		m.until(key+" is applied", func() bool { _, ok, err := x.g.Get([]byte(key)); return ok && err == nil })
+		m.until(key+" is applied", func() bool {
+			_, ok, err := x.g.Get([]byte(key))
+			return ok &&
+				err == nil
+		})
 		v, _, _ := x.g.Get([]byte(key))
 		for part := range int(v[8]) {
 			got, err := x.g.ReadPart(nil, be64(v), part)
 			if err != nil || !bytes.Equal(got, content(key, part)) {
-				m.t.Fatalf("member %d: part %d of %s: %d octets, %v", x.id, part, key, len(got), err)
+				m.t.Fatalf("member %d: part %d of %s: %d octets, %v", x.id, part, key, len(got),
+					err)
 			}
 		}
 	}
@@ -359,16 +375,22 @@ func TestTransfer(t *testing.T) {
 	if one.g.Leading() != 0 {
 		t.Error("it still leads")
 	}
-	m.until("member 2 holds the group", func() bool { g := m.members[2].g; return g.Holds(g.Leading()) })
+	m.until("member 2 holds the group", func() bool {
+		g := m.members[2].g
+		return g.Holds(g.Leading())
+	})
 	for id, x := range m.members { // nothing was proposed since the election
 		m.until(fmt.Sprintf("the state of member %d is fresh", id), x.g.Fresh)
 	}
-	m.until("it asks for it back", func() bool { return one.g.AskLeadership(context.Background()) == nil && one.g.Holds(one.g.Leading()) })
+	m.until("it asks for it back", func() bool {
+		return one.g.AskLeadership(context.Background()) == nil && one.g.Holds(one.g.Leading())
+	})
 	m.put(one, 10, 10)
 	if err := one.g.Transfer(context.Background(), 9); err == nil {
 		t.Error("handed over to nobody")
 	}
-	m.until("it holds the group again after a failed transfer", func() bool { return one.g.Holds(one.g.Leading()) })
+	m.until("it holds the group again after a failed transfer",
+		func() bool { return one.g.Holds(one.g.Leading()) })
 }
 
 // TestSeize: two of three are gone for good; the third goes on with what it has.

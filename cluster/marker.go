@@ -43,7 +43,8 @@ func (m *marker) encode() []byte {
 
 func decodeMarker(b []byte) (*marker, error) {
 	n := len(b) - 4
-	if n < markerHead || b[0] != markerVersion || crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {
+	if n < markerHead || b[0] != markerVersion ||
+		crc32.Checksum(b[:n], castagnoli) != binary.LittleEndian.Uint32(b[n:]) {
 		return nil, errBadMarker
 	}
 	m := &marker{configuration: b[markerHead:n]}
@@ -66,8 +67,12 @@ func (g *Group) loadMarker() (*marker, error) {
 type markers struct{ g *Group }
 
 // Create implements raft.SnapshotStore.
-func (s markers) Create(_ raft.SnapshotVersion, index, term uint64, c raft.Configuration, configIndex uint64, _ raft.Transport) (raft.SnapshotSink, error) {
-	m := marker{index: index, term: term, configIndex: configIndex, configuration: raft.EncodeConfiguration(c)}
+func (s markers) Create(
+	_ raft.SnapshotVersion, index, term uint64, c raft.Configuration, configIndex uint64,
+	_ raft.Transport,
+) (raft.SnapshotSink, error) {
+	m := marker{index: index, term: term, configIndex: configIndex,
+		configuration: raft.EncodeConfiguration(c)}
 	return &markerSink{g: s.g, m: m}, nil
 }
 
@@ -82,8 +87,10 @@ func (s markers) List() ([]*raft.SnapshotMeta, error) {
 
 func (m *marker) meta() *raft.SnapshotMeta {
 	return &raft.SnapshotMeta{
-		Version: raft.SnapshotVersionMax, ID: fmt.Sprintf("%d-%d", m.term, m.index), Index: m.index, Term: m.term,
-		Configuration: raft.DecodeConfiguration(m.configuration), ConfigurationIndex: m.configIndex, Size: int64(len(m.encode())),
+		Version: raft.SnapshotVersionMax, ID: fmt.Sprintf("%d-%d", m.term, m.index), Index: m.index,
+		Term:          m.term,
+		Configuration: raft.DecodeConfiguration(m.configuration), ConfigurationIndex: m.configIndex,
+		Size: int64(len(m.encode())),
 	}
 }
 
@@ -172,7 +179,9 @@ func (s *markerSink) taken() error {
 	case applied >= s.m.index:
 		s.m.applied = applied
 	default:
-		return fmt.Errorf("the state of group %d as of entry %d was not taken over before its marker came", s.g.id, s.m.index)
+		return fmt.Errorf(
+			"the state of group %d as of entry %d was not taken over before its marker came",
+			s.g.id, s.m.index)
 	}
 	return nil
 }

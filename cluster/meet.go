@@ -19,9 +19,9 @@ import (
 // taken as ever:
 //
 //   - An answer to a heartbeat renews the lease, which says that nobody else leads, and rests on
-//     this member's promise to vote for nobody; that is true whatever its log is. It moves no entry,
-//     commits none. Of its LastLog a member counts as caught up; but a change of members is an entry,
-//     and before a transfer raft itself wants an answer to the leader's newest entry.
+//     this member's promise to vote for nobody; that is true whatever its log is. It moves no
+//     entry, commits none. Of its LastLog a member counts as caught up; but a change of members is
+//     an entry, and before a transfer raft itself wants an answer to the leader's newest entry.
 //   - A snapshot has only what the leader knows to be committed without this member, so a yes to it
 //     commits nothing; and the state behind it was compared just before (Group.fetch). What this
 //     member has beyond it is looked at with the first request that comes after it.
@@ -34,7 +34,8 @@ import (
 const (
 	meetPatience = 4                     // heartbeat timeouts for which a request is held at most
 	meetAgain    = 50 * time.Millisecond // between two questions
-	meetHeld     = 4                     // requests; a leader has one on its way, and again after rpcTimeout
+	// requests; a leader has one on its way, and again after rpcTimeout
+	meetHeld = 4
 )
 
 var errMeeting = errors.New("this member has not compared its log with the leader's yet")
@@ -145,7 +146,8 @@ func (m *meetings) end(now *meeting) []raft.RPC {
 	if time.Since(m.told) >= doubtTold {
 		m.told = time.Now()
 		m.g.node.opts.Logf(
-			"group %d: member %d leads it, and does not say what its log is: %v; this node takes its entries unseen, and goes on asking",
+			"group %d: member %d leads it, and does not say what its log is: %v; this node "+
+				"takes its entries unseen, and goes on asking",
 			m.g.id, now.with.member, now.err,
 		)
 	}

@@ -66,7 +66,8 @@ func (l *lease) sentTo(member uint16) int64 {
 	return 0
 }
 
-// TestNothingIsTakenBeforeTheLeaderWasMet: the past of three ended in a term that the others have by
+// TestNothingIsTakenBeforeTheLeaderWasMet: the past of three ended in a term that the others have
+// by
 // another reign, and they have more of it: raft finds no difference. No leader of a later term gets
 // a yes to its entries from three, though its heartbeats are answered, as long as three has not
 // heard what its log is; then three stops.
@@ -164,7 +165,8 @@ func TestLeaderThatDoesNotTell(t *testing.T) {
 				leader := m.leader()
 				for _, x := range m.members {
 					told := x.g.leaders.Load()
-					if status != http.StatusNotFound && x != leader && (told == nil || told.Term != leader.g.Leading()) {
+					if status != http.StatusNotFound && x != leader &&
+						(told == nil || told.Term != leader.g.Leading()) {
 						return false
 					}
 				}

@@ -63,12 +63,14 @@ func (g *Group) AddNonvoter(member uint16) error {
 	if err := g.node.expectPeers(); err != nil {
 		return err
 	}
-	return g.changed(g.raft.AddNonvoter(serverID(member), raft.ServerAddress(serverID(member)), 0, changeTimeout))
+	return g.changed(g.raft.AddNonvoter(serverID(member), raft.ServerAddress(serverID(member)), 0,
+		changeTimeout))
 }
 
 // AddVoter makes a member count.
 func (g *Group) AddVoter(member uint16) error {
-	return g.changed(g.raft.AddVoter(serverID(member), raft.ServerAddress(serverID(member)), 0, changeTimeout))
+	return g.changed(g.raft.AddVoter(serverID(member), raft.ServerAddress(serverID(member)), 0,
+		changeTimeout))
 }
 
 // Demote makes a voter a member that does not count.
@@ -180,7 +182,9 @@ func (g *Group) Fresh() bool {
 	}
 	commit := g.raft.CommitIndex()
 	if commit == 0 || commit < g.AppliedIndex() || commit < g.told.Load() {
-		return false // heartbeats tell who leads, and not what is committed; a member that is behind knows of it as far as its log goes
+		// heartbeats tell who leads, and not what is committed; a member that is behind knows of it
+		// as far as its log goes
+		return false
 	}
 	return g.has(commit)
 }
@@ -196,10 +200,13 @@ type Status struct {
 	Commit  uint64
 	Applied uint64
 	Members Members
-	Lag     map[uint16]uint64 // entries that each of the others lacks, those that answered lately; only on the leader
-	Silent  []uint16          // those that did not; only on the leader
-	Giving  map[uint16]Giving `json:",omitempty"` // members that take the state over from this one, as a whole
-	Doubts  []Doubt           `json:",omitempty"` // why this member is in quarantine: it neither votes nor stands
+	// entries that each of the others lacks, those that answered lately; only on the leader
+	Lag    map[uint16]uint64
+	Silent []uint16 // those that did not; only on the leader
+	// members that take the state over from this one, as a whole
+	Giving map[uint16]Giving `json:",omitempty"`
+	// why this member is in quarantine: it neither votes nor stands
+	Doubts []Doubt `json:",omitempty"`
 }
 
 // Status returns what this member knows of its group.
@@ -211,10 +218,12 @@ func (g *Group) Status() Status {
 	s.Leader, _ = g.Leader()
 	s.Giving, s.Doubts = g.giving.now(), g.Doubts()
 	s.Leading = g.leading.Load() != 0
-	s.Term, s.Last, s.Commit, s.Members = g.raft.CurrentTerm(), g.raft.LastIndex(), g.raft.CommitIndex(), g.Members()
+	s.Term, s.Last, s.Commit, s.Members = g.raft.CurrentTerm(), g.raft.LastIndex(),
+		g.raft.CommitIndex(), g.Members()
 	if s.Leading {
 		s.Lag = map[uint16]uint64{}
-		for _, id := range append(append([]uint16(nil), s.Members.Voters...), s.Members.Nonvoters...) {
+		for _, id := range append(append([]uint16(nil), s.Members.Voters...),
+			s.Members.Nonvoters...) {
 			if id == g.node.member {
 				continue
 			}

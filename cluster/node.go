@@ -139,8 +139,10 @@ type Node struct {
 // Open opens the node's storage in Options.Dir and recovers it. It refuses, with an error that
 // wraps logstore.ErrLost, what has lost something that was on stable storage.
 func Open(opts Options) (*Node, error) {
-	n := &Node{opts: opts.withDefaults(), opened: time.Now(), process: rand.Uint64(), failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
-	n.mu.groups, n.sending.to, n.closing = map[uint64]*Group{}, map[uint16]*beats{}, make(chan struct{})
+	n := &Node{opts: opts.withDefaults(), opened: time.Now(), process: rand.Uint64(),
+		failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
+	n.mu.groups, n.sending.to, n.closing = map[uint64]*Group{}, map[uint16]*beats{},
+		make(chan struct{})
 	n.look = make(chan struct{}, 1)
 	n.speakers = newSpeakers()
 	if err := n.open(); err != nil {
@@ -165,7 +167,8 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.log, err = logstore.Open(logstore.Options{
-		FS: fs, Dir: fs.PathJoin(n.opts.Dir, "segments"), SegmentSize: n.opts.SegmentSize, RingSize: n.opts.RingSize,
+		FS: fs, Dir: fs.PathJoin(n.opts.Dir, "segments"), SegmentSize: n.opts.SegmentSize,
+		RingSize:  n.opts.RingSize,
 		OnFailure: n.fail, OnSync: n.opts.OnSync, Boot: n.opts.Boot, Logf: n.opts.Logf,
 	})
 	if err != nil {
@@ -178,7 +181,9 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	if n.db, err = pebble.Open(fs.PathJoin(n.opts.Dir, "state"), n.pebbleOptions()); err != nil {
-		var errno syscall.Errno // what the system says, as of a full disk, is no damage; else Pebble has found what does not belong together
+		// what the system says, as of a full disk, is no damage; else Pebble has found what does
+		// not belong together
+		var errno syscall.Errno
 		if !errors.As(err, &errno) || errno == syscall.ENOENT {
 			err = fmt.Errorf("%w: %w", ErrLost, err)
 		}
@@ -215,7 +220,8 @@ func (n *Node) loadMember() error {
 	}
 	n.fresh = true
 	n.member, n.incarnation = cmp.Or(n.opts.Member, 1), cmp.Or(n.opts.Incarnation, rand.Uint64()|1)
-	v = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint16(nil, n.member), n.incarnation)
+	v = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint16(nil, n.member),
+		n.incarnation)
 	return g.SetAll(map[string][]byte{"member": v})
 }
 
@@ -261,7 +267,8 @@ func (n *Node) note(key []byte) error {
 	if n.noted(key) {
 		return nil
 	}
-	return n.log.Group(nodeGroup).SetAll(map[string][]byte{string(key): {1}}) // the mark follows: what start-up decides by is not lost unseen
+	// the mark follows: what start-up decides by is not lost unseen
+	return n.log.Group(nodeGroup).SetAll(map[string][]byte{string(key): {1}})
 }
 
 // Incarnation tells this store from any other that claims to be the same member: a disk that was
@@ -283,7 +290,9 @@ func (n *Node) Group(id uint64) *Group {
 	}
 	g := &Group{
 		node: n, id: id, log: n.newestLog(id),
-		slots: make(chan struct{}, n.opts.InFlight), notify: make(chan bool, 8), pause: make(chan chan struct{}), stop: make(chan struct{}), handing: handing{turn: make(chan struct{}, 1)},
+		slots: make(chan struct{}, n.opts.InFlight), notify: make(chan bool, 8),
+		pause: make(chan chan struct{}), stop: make(chan struct{}),
+		handing: handing{turn: make(chan struct{}, 1)},
 	}
 	g.parts = parts{g: g, entries: map[uint64]*keptEntry{}}
 	g.fsm = fsm{g: g, w: Writer{g: g, batch: n.db.NewBatch(), touch: newTouched()}}
@@ -316,11 +325,13 @@ func (g *Group) verify() error {
 	if m != nil {
 		g.log.Compactable(m.index)
 		if g.fsm.applied < m.applied {
-			return fmt.Errorf("%w: the state of group %d is as of entry %d, its marker says %d", logstore.ErrLost, g.id, g.fsm.applied, m.applied)
+			return fmt.Errorf("%w: the state of group %d is as of entry %d, its marker says %d",
+				logstore.ErrLost, g.id, g.fsm.applied, m.applied)
 		}
 	}
 	if g.fsm.applied > last {
-		return fmt.Errorf("%w: the state of group %d is as of entry %d, its log ends at %d", logstore.ErrLost, g.id, g.fsm.applied, last)
+		return fmt.Errorf("%w: the state of group %d is as of entry %d, its log ends at %d",
+			logstore.ErrLost, g.id, g.fsm.applied, last)
 	}
 	return g.parts.countSide(side(g.side.Load()), +1)
 }
@@ -419,6 +430,7 @@ func (n *Node) Stats() Stats {
 	t := m.Total()
 	return Stats{
 		Log:          n.log.Stats(),
-		StateWritten: t.TableBytesFlushed + t.TableBytesCompacted, StateSize: m.DiskSpaceUsage(), MemTables: m.MemTable.Size,
+		StateWritten: t.TableBytesFlushed + t.TableBytesCompacted, StateSize: m.DiskSpaceUsage(),
+		MemTables: m.MemTable.Size,
 	}
 }

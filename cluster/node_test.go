@@ -100,7 +100,8 @@ func closeNode(t testing.TB, n *Node) {
 }
 
 func memOptions(fs vfs.FS) Options {
-	return Options{Dir: "node", FS: fs, SegmentSize: 256 << 10, RingSize: 64 << 10, MarkerBytes: 128 << 10, ProposeTimeout: 5 * time.Minute}
+	return Options{Dir: "node", FS: fs, SegmentSize: 256 << 10, RingSize: 64 << 10,
+		MarkerBytes: 128 << 10, ProposeTimeout: 5 * time.Minute}
 }
 
 // check reports whether key is there whole.

@@ -20,7 +20,8 @@ func (m *many) calmAll() {
 	})
 }
 
-// TestCalm: raft's timeouts are long while all members are there, short on a leader whose frames one
+// TestCalm: raft's timeouts are long while all members are there, short on a leader whose frames
+// one
 // of them does not answer, and on a member that stands.
 func TestCalm(t *testing.T) {
 	m, one := newThree(t)
@@ -79,7 +80,9 @@ func TestFramesHaveRaftAsk(t *testing.T) {
 		}
 		for range 5 {
 			last, nudged := asked(), one.g.telling.at.Load()
-			m.until("raft asks", func() bool { return asked() > last && one.g.telling.at.Load() > nudged })
+			m.until("raft asks", func() bool {
+				return asked() > last && one.g.telling.at.Load() > nudged
+			})
 		}
 	}
 	if one.g.raft.State() != raft.Leader || !one.g.isCalm() {

@@ -72,13 +72,16 @@ func (p *parts) keep(index uint64, part int) {
 	if e == nil {
 		place, ok := p.g.log.Locate(index)
 		if !ok {
-			panic(fmt.Sprintf("cluster: entry %d of group %d is applied but not in the log", index, p.g.id))
+			panic(fmt.Sprintf("cluster: entry %d of group %d is applied but not in the log", index,
+				p.g.id))
 		}
-		e = &keptEntry{index: index, place: place, octets: p.g.fsm.octets, live: make([]uint64, (place.Parts+63)/64)}
+		e = &keptEntry{index: index, place: place, octets: p.g.fsm.octets,
+			live: make([]uint64, (place.Parts+63)/64)}
 		p.cacheLocked(e)
 	}
 	if part < 0 || part >= int(e.place.Parts) {
-		panic(fmt.Sprintf("cluster: entry %d of group %d has %d parts, not %d", index, p.g.id, e.place.Parts, part))
+		panic(fmt.Sprintf("cluster: entry %d of group %d has %d parts, not %d", index, p.g.id,
+			e.place.Parts, part))
 	}
 	e.live[part>>6] |= 1 << (part & 63)
 	p.dirtyLocked(e)
@@ -180,7 +183,8 @@ const keptVersion = 1
 
 func (e *keptEntry) encode(b []byte) []byte {
 	b = append(b, keptVersion)
-	for _, v := range []uint64{e.place.Segment, uint64(e.place.Pos), uint64(e.place.Payload), uint64(e.place.Parts), uint64(e.octets)} {
+	for _, v := range []uint64{e.place.Segment, uint64(e.place.Pos), uint64(e.place.Payload),
+		uint64(e.place.Parts), uint64(e.octets)} {
 		b = binary.AppendUvarint(b, v)
 	}
 	for _, w := range e.live {
@@ -205,7 +209,8 @@ func decodeKept(index uint64, b []byte) (*keptEntry, error) {
 		b = b[n:]
 	}
 	e := &keptEntry{index: index, octets: uint32(v[4]), stored: true}
-	e.place = logstore.Place{Segment: v[0], Pos: uint32(v[1]), Payload: uint32(v[2]), Parts: uint32(v[3])}
+	e.place = logstore.Place{Segment: v[0], Pos: uint32(v[1]), Payload: uint32(v[2]),
+		Parts: uint32(v[3])}
 	if uint64(len(b)) != (v[3]+63)/64*8 {
 		return nil, errBadRow
 	}

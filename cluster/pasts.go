@@ -145,7 +145,8 @@ type otherPast struct {
 
 func (e *otherPast) Error() string {
 	return fmt.Sprintf(
-		"member %d stands for election with other entries from %d on, and this node knows that those up to %d were committed",
+		"member %d stands for election with other entries from %d on, and this node knows that "+
+			"those up to %d were committed",
 		e.member, e.from, e.known,
 	)
 }
@@ -162,7 +163,8 @@ func (p *pasts) note(g *Group, c *candidacy) {
 	case errors.As(c.err, &other) && time.Since(p.told) >= doubtTold:
 		p.told = time.Now()
 		g.node.opts.Logf(
-			"group %d: %v: it gets no vote; some node's disk was rolled back or lost, and member %d stops when it meets a leader of the others",
+			"group %d: %v: it gets no vote; some node's disk was rolled back or lost, and "+
+				"member %d stops when it meets a leader of the others",
 			g.id, other, c.member,
 		)
 	}

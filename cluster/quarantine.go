@@ -36,15 +36,18 @@ type Why string
 
 // The reasons.
 const (
-	CameBack    Why = "came back"    // it was let go by the group, was taken in again, and has less than before (life.go)
-	DamagedTail Why = "damaged tail" // the last block of its log does not verify, and this was no loss of power
-	Behind      Why = "behind"       // the others remember that it acknowledged more than it has
+	// it was let go by the group, was taken in again, and has less than before (life.go)
+	CameBack Why = "came back"
+	// the last block of its log does not verify, and this was no loss of power
+	DamagedTail Why = "damaged tail"
+	Behind      Why = "behind" // the others remember that it acknowledged more than it has
 )
 
 var whyWords = map[Why]string{
-	CameBack:    "it has less of the log than when it was a member before",
-	DamagedTail: "the last block of its log is damaged, and it may have acknowledged what was in it",
-	Behind:      "its log ends before what it had acknowledged: was its disk rolled back?",
+	CameBack: "it has less of the log than when it was a member before",
+	DamagedTail: "the last block of its log is damaged, " +
+		"and it may have acknowledged what was in it",
+	Behind: "its log ends before what it had acknowledged: was its disk rolled back?",
 }
 
 // Doubt is one reason for which a member is in quarantine.
@@ -53,8 +56,9 @@ type Doubt struct {
 	Since      time.Time
 	FloorTerm  uint64
 	FloorIndex uint64
-	Hear       bool     `json:",omitempty"` // the others have not been heard yet
-	Unheard    []uint16 `json:",omitempty"` // those of them that did not answer, or are in quarantine themselves
+	Hear       bool `json:",omitempty"` // the others have not been heard yet
+	// those of them that did not answer, or are in quarantine themselves
+	Unheard []uint16 `json:",omitempty"`
 }
 
 func (d *Doubt) floor() position { return position{d.FloorTerm, d.FloorIndex} }
@@ -66,7 +70,8 @@ func (d *Doubt) String() string {
 		return s + "; it asks the others for what they have" + unheard(d.Unheard)
 	}
 	return fmt.Sprintf(
-		"%s; it gets that from the others, and takes part again once it has all (entry %d, term %d)",
+		"%s; it gets that from the others, "+
+			"and takes part again once it has all (entry %d, term %d)",
 		s,
 		d.FloorIndex,
 		d.FloorTerm,

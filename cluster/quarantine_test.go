@@ -13,7 +13,8 @@ import (
 // doubtTail has a member doubt the end of its log, as after a start that found it damaged.
 func (x *member) doubtTail(t *testing.T) {
 	t.Helper()
-	if err := x.g.Doubt(Doubt{Why: DamagedTail, FloorTerm: x.g.raft.CurrentTerm() + 1, Hear: true}); err != nil {
+	if err := x.g.Doubt(Doubt{Why: DamagedTail, FloorTerm: x.g.raft.CurrentTerm() + 1,
+		Hear: true}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -120,13 +121,19 @@ func TestJudge(t *testing.T) {
 		enough  bool // for a damaged tail
 		strict  bool // for who forgot more
 	}{
-		"nobody":                       {nil, position{}, false, false},
-		"one of two":                   {map[uint16]Standing{2: at(7, 50)}, position{7, 50}, false, false},
-		"both":                         {map[uint16]Standing{2: at(7, 50), 3: at(6, 80)}, position{7, 50}, true, true},
-		"the leader of the term":       {map[uint16]Standing{2: led(at(7, 50), 7)}, position{7, 50}, true, false},
-		"the leader of an older term":  {map[uint16]Standing{2: led(at(7, 50), 6)}, position{7, 50}, false, false},
-		"who leads now":                {map[uint16]Standing{2: leads}, position{7, 50}, true, true},
-		"one and one that itself asks": {map[uint16]Standing{2: at(7, 50), 3: doubting}, position{7, 50}, false, false},
+		"nobody": {nil, position{}, false, false},
+		"one of two": {map[uint16]Standing{2: at(7, 50)}, position{7, 50}, false,
+			false},
+		"both": {map[uint16]Standing{2: at(7, 50), 3: at(6, 80)},
+			position{7, 50}, true, true},
+		"the leader of the term": {map[uint16]Standing{2: led(at(7, 50), 7)}, position{7, 50},
+			true, false},
+		"the leader of an older term": {map[uint16]Standing{2: led(at(7, 50), 6)}, position{7, 50},
+			false, false},
+		"who leads now": {map[uint16]Standing{2: leads}, position{7, 50}, true,
+			true},
+		"one and one that itself asks": {map[uint16]Standing{2: at(7, 50), 3: doubting},
+			position{7, 50}, false, false},
 	} {
 		h := judge([]uint16{2, 3}, c.answers, 7)
 		if h.most != c.most || h.enough(DamagedTail) != c.enough || h.enough(Behind) != c.strict {

@@ -19,7 +19,8 @@ import (
 
 const (
 	quietTimes = 64 // heartbeat timeouts that a call waits at most
-	freshShare = 3  // part of a heartbeat timeout: how old the last answer to a heartbeat may then be
+	// part of a heartbeat timeout: how old the last answer to a heartbeat may then be
+	freshShare = 3
 )
 
 // quiet is what the followers of a group were told last.

@@ -60,7 +60,8 @@ func TestQuietHearsOfEachChange(t *testing.T) {
 		heard = q.listen()
 		q.committed(index)
 		if q.listen() == heard != (index == old) {
-			t.Errorf("%d is committed after %d: waiting goes on: %v", index, old, q.listen() == heard)
+			t.Errorf("%d is committed after %d: waiting goes on: %v", index, old,
+				q.listen() == heard)
 		}
 	}
 }
@@ -79,7 +80,8 @@ func TestQuietForgets(t *testing.T) {
 		t.Fatalf("it is not known: %v %v", a, ok)
 	}
 	for what, ask := range map[string]*raft.AppendEntriesRequest{
-		"term": {Term: 4, PrevLogEntry: 9, PrevLogTerm: 2, LeaderCommitIndex: 9}, "end": {Term: 3, PrevLogEntry: 8, PrevLogTerm: 2, LeaderCommitIndex: 9},
+		"term":   {Term: 4, PrevLogEntry: 9, PrevLogTerm: 2, LeaderCommitIndex: 9},
+		"end":    {Term: 3, PrevLogEntry: 8, PrevLogTerm: 2, LeaderCommitIndex: 9},
 		"commit": {Term: 3, PrevLogEntry: 9, PrevLogTerm: 2, LeaderCommitIndex: 8},
 	} {
 		if _, ok := q.last("2", ask, 5); ok {

@@ -14,8 +14,9 @@ func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = serverID(n.member)
 	c.HeartbeatTimeout, c.ElectionTimeout = n.raftTimeout(), n.raftTimeout()
-	c.LeaderLeaseTimeout = n.opts.HeartbeatTimeout - time.Millisecond // beyond our own lease, which stops deliveries; below what stand sets
-	c.MaxAppendEntries = 16                                           // of up to 1 MiB each
+	// beyond our own lease, which stops deliveries; below what stand sets
+	c.LeaderLeaseTimeout = n.opts.HeartbeatTimeout - time.Millisecond
+	c.MaxAppendEntries = 16 // of up to 1 MiB each
 	c.ShutdownOnRemove = false
 	c.NoSnapshotRestoreOnStart = true
 	c.TrailingLogs = 0                  // the keeper leaves more when there are followers

@@ -52,7 +52,8 @@ func (n *Node) asked(w http.ResponseWriter, r *http.Request) *Group {
 	g := n.mu.groups[id]
 	n.mu.Unlock()
 	if err != nil || g == nil || !g.running.Load() {
-		http.Error(w, fmt.Sprintf("member %d does not take part in group %q", n.member, r.FormValue("group")), http.StatusConflict)
+		http.Error(w, fmt.Sprintf("member %d does not take part in group %q", n.member,
+			r.FormValue("group")), http.StatusConflict)
 		return nil
 	}
 	return g
@@ -149,7 +150,10 @@ func (e *Answer) Error() string { return e.Text }
 // Call makes a request to another member's Handler, or to what else is served beside it, and gives
 // the answer's body to read, when that is set. An answer other than 200 is an *Answer. A nil body
 // is none. Safe for use by several goroutines.
-func (n *Node) Call(ctx context.Context, member uint16, method, path string, body io.Reader, read func(io.Reader) error) error {
+func (n *Node) Call(
+	ctx context.Context, member uint16, method, path string, body io.Reader,
+	read func(io.Reader) error,
+) error {
 	if n.port == nil {
 		return errors.New("this node has no port to reach other members")
 	}
@@ -184,9 +188,11 @@ const maxJSON = 8 << 20
 // CallThrough does the same as Call through a port that no node has, as of a recovery that asks
 // before it changes anything.
 func CallThrough(
-	ctx context.Context, port *wire.Port, member uint16, method, path string, body io.Reader, read func(io.Reader) error,
+	ctx context.Context, port *wire.Port, member uint16, method, path string, body io.Reader,
+	read func(io.Reader) error,
 ) error {
-	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%d%s", member, path), body)
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%d%s", member, path),
+		body)
 	if err != nil {
 		return err
 	}
@@ -208,7 +214,8 @@ func CallThrough(
 			return err
 		}
 	}
-	io.Copy(io.Discard, io.LimitReader(resp.Body, maxRest)) // else the connection is not used again, and the next call shakes hands anew
+	// else the connection is not used again, and the next call shakes hands anew
+	io.Copy(io.Discard, io.LimitReader(resp.Body, maxRest))
 	return nil
 }
 
@@ -230,17 +237,21 @@ func (g *Group) Forward(ctx context.Context, data []byte, parts [][]byte) (any, 
 
 // ProposeAt proposes to a group at another member, which leads it or refuses; this node need not
 // take part in the group. parse reads the result. Errors are as Propose's.
-func (n *Node) ProposeAt(ctx context.Context, member uint16, group uint64, parse func([]byte) (any, error), data []byte, parts [][]byte) (result any, err error) {
+func (n *Node) ProposeAt(
+	ctx context.Context, member uint16, group uint64, parse func([]byte) (any, error), data []byte,
+	parts [][]byte,
+) (result any, err error) {
 	ctx, cancel := context.WithTimeout(ctx, n.opts.ProposeTimeout)
 	defer cancel()
 	body := bytes.NewReader(joinProposal(data, parts))
-	err = n.Call(ctx, member, http.MethodPost, fmt.Sprintf("/cluster/propose?group=%d", group), body, func(r io.Reader) error {
-		b, err := io.ReadAll(io.LimitReader(r, maxProposal))
-		if err == nil {
-			result, err = parse(b)
-		}
-		return err
-	})
+	err = n.Call(ctx, member, http.MethodPost, fmt.Sprintf("/cluster/propose?group=%d", group),
+		body, func(r io.Reader) error {
+			b, err := io.ReadAll(io.LimitReader(r, maxProposal))
+			if err == nil {
+				result, err = parse(b)
+			}
+			return err
+		})
 	var answer *Answer
 	if errors.As(err, &answer) && answer.Status == http.StatusConflict {
 		return nil, fmt.Errorf("%w by member %d: %w", ErrRefused, member, err)
@@ -259,7 +270,8 @@ func (g *Group) AskLeadership(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
-	return g.node.Call(ctx, leader, http.MethodPost, fmt.Sprintf("/cluster/transfer?group=%d&to=%s", g.id, g.self()), nil, nil)
+	return g.node.Call(ctx, leader, http.MethodPost, fmt.Sprintf("/cluster/transfer?group=%d&to=%s",
+		g.id, g.self()), nil, nil)
 }
 
 // A forwarded proposal: length and octets of the data, then of each part.
@@ -304,5 +316,6 @@ func (g *Group) erase() error {
 	batch := g.node.db.NewBatch()
 	defer batch.Close()
 	key := prefix(g.id, spaceApplied)
-	return errors.Join(g.deleteSide(batch, 0), g.deleteSide(batch, 1), batch.Delete(key[:], nil), batch.Commit(pebble.NoSync))
+	return errors.Join(g.deleteSide(batch, 0), g.deleteSide(batch, 1), batch.Delete(key[:], nil),
+		batch.Commit(pebble.NoSync))
 }

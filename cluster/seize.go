@@ -22,7 +22,8 @@ func (g *Group) Seize() (last uint64, err error) {
 	if err := g.forgetDoubts(); err != nil {
 		return 0, err
 	}
-	// The entry below is written past the table of terms, which begins anew after it: with the old one
+	// The entry below is written past the table of terms, which begins anew after it: with the old
+	// one
 	// this member would seem to have another past than those that join it.
 	g.terms.Store(nil)
 	if err := g.log.SetAll(map[string][]byte{termsKey: nil}); err != nil {
@@ -37,7 +38,8 @@ func (g *Group) Seize() (last uint64, err error) {
 		return 0, err
 	}
 	term = max(term, current) + 1 // the others' votes of the terms until now count no more
-	c := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: g.serverID(), Address: raft.ServerAddress(g.serverID())}}}
+	c := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: g.serverID(),
+		Address: raft.ServerAddress(g.serverID())}}}
 	return last, g.log.Bootstrap([]byte("CurrentTerm"), term, &raft.Log{
 		Index: last + 1, Term: term, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(c),
 	})

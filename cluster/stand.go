@@ -26,8 +26,9 @@ func (g *Group) standTime() time.Duration { return g.lease.timeout / 2 }
 // handing is what a member knows of transfers: as the leader who hands over, and as the one who is
 // to stand.
 type handing struct {
-	turn  chan struct{} // one transfer at a time
-	until atomic.Int64  // this member stands when it is told to, up to this time on the process's clock
+	turn chan struct{} // one transfer at a time
+	// this member stands when it is told to, up to this time on the process's clock
+	until atomic.Int64
 
 	mu   sync.Mutex
 	open bool
@@ -68,17 +69,24 @@ func (h *handing) tell() bool {
 // TimeoutNow implements raft.Transport. As long as raft waits for the answer it takes no proposals,
 // even when it has given the transfer up: who has not answered within a heartbeat timeout counts as
 // one that does not stand.
-func (t *transport) TimeoutNow(id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
+func (t *transport) TimeoutNow(
+	id raft.ServerID, target raft.ServerAddress, args *raft.TimeoutNowRequest,
+	_ *raft.TimeoutNowResponse,
+) error {
 	ctx, cancel := context.WithTimeout(t.g.ctx, t.g.lease.timeout)
 	defer cancel()
-	if err := t.g.node.Call(ctx, memberOf(id), http.MethodPost, fmt.Sprintf("/cluster/stand?group=%d", t.g.id), nil, nil); err != nil {
+	if err := t.g.node.Call(ctx, memberOf(id), http.MethodPost,
+		fmt.Sprintf("/cluster/stand?group=%d", t.g.id), nil, nil); err != nil {
 		return fmt.Errorf("member %s is not ready to take over: %w", id, err)
 	}
 	if !t.g.handing.tell() {
 		return errors.New("the transfer was given up")
 	}
 	answer := make(chan error, 1)
-	go func() { answer <- t.NetworkTransport.TimeoutNow(id, target, args, new(raft.TimeoutNowResponse)) }() // ends after rpcTimeout
+	// ends after rpcTimeout
+	go func() {
+		answer <- t.NetworkTransport.TimeoutNow(id, target, args, new(raft.TimeoutNowResponse))
+	}()
 	select {
 	case err := <-answer:
 		return err

@@ -18,7 +18,8 @@ const slowDisk = 5 * time.Second
 // pebbleOptions sets up the state's Pebble small: it holds rows, not content, and its write-ahead
 // log is the raft log.
 func (n *Node) pebbleOptions() *pebble.Options {
-	fs, health := vfs.WithDiskHealthChecks(markerOrder{n.opts.FS}, slowDisk, nil, func(i vfs.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) })
+	fs, health := vfs.WithDiskHealthChecks(markerOrder{n.opts.FS}, slowDisk, nil,
+		func(i vfs.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) })
 	n.diskHealth = health
 	o := &pebble.Options{
 		FS:                 fs,
@@ -30,7 +31,8 @@ func (n *Node) pebbleOptions() *pebble.Options {
 		Logger:             pebbleLogger{n},
 	}
 	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // an ID that is not there is looked up for every message
+		// an ID that is not there is looked up for every message
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	// A queue's rows mostly die young: waiting a little longer before they are compacted, and
 	// flushing into files that hardly overlap, halves what compactions write and compute under a
@@ -56,7 +58,9 @@ type pebbleLogger struct{ n *Node }
 
 func (l pebbleLogger) Infof(string, ...any) {}
 
-func (l pebbleLogger) Errorf(format string, args ...any) { l.n.opts.Logf("state: "+format, args...) }
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.n.opts.Logf("state: "+format, args...)
+}
 
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	err := error(fmt.Errorf("state: "+format, args...))

@@ -68,17 +68,19 @@ func TestWriterReadsItsWrites(t *testing.T) {
 		}
 		return ""
 	}
-	n, g := startWith(t, memOptions(vfs.NewMem()), apply(func(w rows.ContentWriter, _ uint64, _ []byte, _ [][]byte) any {
-		for range 3000 {
-			if complaint := step(w); complaint != "" {
-				return complaint
+	n, g := startWith(t, memOptions(vfs.NewMem()),
+		apply(func(w rows.ContentWriter, _ uint64, _ []byte, _ [][]byte) any {
+			for range 3000 {
+				if complaint := step(w); complaint != "" {
+					return complaint
+				}
 			}
-		}
-		return nil
-	}))
+			return nil
+		}))
 	defer closeNode(t, n)
 	for range 10 {
-		if result, err := g.Propose(context.Background(), []byte("go"), nil); result != nil || err != nil {
+		if result, err := g.Propose(context.Background(), []byte("go"), nil); result != nil ||
+			err != nil {
 			t.Fatal(result, err)
 		}
 		var keys []string
@@ -95,23 +97,28 @@ func TestWriterReadsItsWrites(t *testing.T) {
 }
 
 func TestScanBounds(t *testing.T) {
-	n, g := startWith(t, memOptions(vfs.NewMem()), apply(func(w rows.ContentWriter, _ uint64, data []byte, _ [][]byte) any {
-		w.Set(data, data)
-		return nil
-	}))
+	n, g := startWith(t, memOptions(vfs.NewMem()),
+		apply(func(w rows.ContentWriter, _ uint64, data []byte, _ [][]byte) any {
+			w.Set(data, data)
+			return nil
+		}))
 	defer closeNode(t, n)
 	other, _ := startGroup(t, n, ControlGroup)
 	propose(t, other, "b", 0) // must not be seen
 	for _, k := range []string{"a", "b", "c", "d"} {
 		propose(t, g, k, 0)
 	}
-	for _, c := range []struct{ from, to, want string }{{"", "", "abcd"}, {"b", "", "bcd"}, {"b", "d", "bc"}, {"c", "c", ""}} {
+	for _, c := range []struct{ from, to, want string }{{"", "", "abcd"}, {"b", "", "bcd"},
+		{"b", "d", "bc"}, {"c", "c", ""}} {
 		var to []byte
 		if c.to != "" {
 			to = []byte(c.to)
 		}
 		var got []byte
-		if err := g.Scan([]byte(c.from), to, func(k, _ []byte) bool { got = append(got, k...); return true }); err != nil {
+		if err := g.Scan([]byte(c.from), to, func(k, _ []byte) bool {
+			got = append(got, k...)
+			return true
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if string(got) != c.want {
@@ -128,8 +135,12 @@ func TestScanBounds(t *testing.T) {
 func TestPartsAreNotCopied(t *testing.T) {
 	fs := vfs.NewMem()
 	part := []byte("part")
-	n, g := startWith(t, memOptions(fs), apply(func(_ rows.ContentWriter, _ uint64, _ []byte, parts [][]byte) any { return &parts[0][0] == &part[0] }))
-	if same, err := g.Propose(context.Background(), []byte("k"), [][]byte{part}); same != true || err != nil {
+	n, g := startWith(t, memOptions(fs),
+		apply(func(_ rows.ContentWriter, _ uint64, _ []byte, parts [][]byte) any {
+			return &parts[0][0] == &part[0]
+		}))
+	if same, err := g.Propose(context.Background(), []byte("k"), [][]byte{part}); same != true ||
+		err != nil {
 		t.Errorf("%v, %v", same, err)
 	}
 	closeNode(t, n)
@@ -212,7 +223,8 @@ func TestDiskFailure(t *testing.T) {
 			var broken atomic.Bool
 			base := vfs.NewCrashableMem()
 			opts := memOptions(errorfs.Wrap(base, errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if broken.Load() && op.Kind == kind && strings.HasSuffix(op.Path, ".seg") && broken.CompareAndSwap(true, false) {
+				if broken.Load() && op.Kind == kind && strings.HasSuffix(op.Path, ".seg") &&
+					broken.CompareAndSwap(true, false) {
 					return errorfs.ErrInjected
 				}
 				return nil
@@ -224,7 +236,8 @@ func TestDiskFailure(t *testing.T) {
 			propose(t, g, "before", 2)
 			broken.Store(true)
 			for i := range 5 {
-				if _, err := g.Propose(context.Background(), []byte(fmt.Sprint("after", i)), nil); err == nil {
+				if _, err := g.Propose(context.Background(), []byte(fmt.Sprint("after", i)),
+					nil); err == nil {
 					t.Errorf("proposal %d acknowledged after the failure", i)
 				}
 			}
@@ -246,7 +259,8 @@ func TestDiskFailure(t *testing.T) {
 func TestStateFailure(t *testing.T) {
 	var broken atomic.Bool
 	opts := memOptions(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, "/state/") {
+		if broken.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite &&
+			strings.Contains(op.Path, "/state/") {
 			return errorfs.ErrInjected
 		}
 		return nil
@@ -257,7 +271,8 @@ func TestStateFailure(t *testing.T) {
 	propose(t, g, "k", 1)
 	broken.Store(true)
 	go g.mark(false, 0) // may never return
-	if err := <-failed; !errors.Is(err, errorfs.ErrInjected) && !strings.Contains(err.Error(), "injected") {
+	if err := <-failed; !errors.Is(err, errorfs.ErrInjected) &&
+		!strings.Contains(err.Error(), "injected") {
 		t.Errorf("reported: %v", err)
 	}
 	n.Close()
@@ -284,18 +299,20 @@ func TestRefusals(t *testing.T) {
 	opts := memOptions(vfs.NewMem())
 	opts.InFlight, opts.ProposeTimeout = 1, 50*time.Millisecond
 	held, release := make(chan struct{}), make(chan struct{})
-	n, g := startWith(t, opts, apply(func(_ rows.ContentWriter, _ uint64, data []byte, _ [][]byte) any {
-		if bytes.Equal(data, []byte("hold")) {
-			close(held)
-			<-release
-		}
-		return nil
-	}))
+	n, g := startWith(t, opts,
+		apply(func(_ rows.ContentWriter, _ uint64, data []byte, _ [][]byte) any {
+			if bytes.Equal(data, []byte("hold")) {
+				close(held)
+				<-release
+			}
+			return nil
+		}))
 	unstarted := n.Group(99)
 	if _, err := unstarted.Propose(context.Background(), nil, nil); !errors.Is(err, ErrRefused) {
 		t.Errorf("not leading: %v", err)
 	}
-	if _, err := g.Propose(context.Background(), []byte("hold"), nil); err == nil || errors.Is(err, ErrRefused) {
+	if _, err := g.Propose(context.Background(), []byte("hold"), nil); err == nil ||
+		errors.Is(err, ErrRefused) {
 		t.Errorf("under way at the time-out: %v", err) // unknown
 	}
 	<-held
@@ -346,7 +363,8 @@ func TestLeadershipIsToldOnceTheStateIsCurrent(t *testing.T) {
 }
 
 func FuzzKept(f *testing.F) {
-	e := keptEntry{place: logstore.Place{Segment: 3, Pos: 64, Payload: 999, Parts: 70}, octets: 1 << 20, live: []uint64{5, 1}}
+	e := keptEntry{place: logstore.Place{Segment: 3, Pos: 64, Payload: 999, Parts: 70},
+		octets: 1 << 20, live: []uint64{5, 1}}
 	f.Add(e.encode(nil))
 	f.Add([]byte{keptVersion})
 	f.Fuzz(func(t *testing.T, p []byte) {

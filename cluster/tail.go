@@ -71,7 +71,8 @@ func (n *Node) doubtTail(log uint64, tail *logstore.Tail) error {
 		return err
 	}
 	d := Doubt{Why: DamagedTail, Since: time.Now().UTC(), FloorTerm: term + 1, Hear: true}
-	if tail.Proven { // a vote takes effect when the mark has followed it, and so may have been in the block
+	// a vote takes effect when the mark has followed it, and so may have been in the block
+	if tail.Proven {
 		if err := spendVote(l, term); err != nil {
 			return err
 		}

@@ -35,7 +35,9 @@ type TakenBack struct {
 
 func (e *TakenBack) Error() string {
 	return fmt.Sprintf(
-		"group %d: its leader (term %d, %s) lacks entries %d to %d, and this node knows that those up to %d were committed: other nodes' disks were rolled back or lost, or this node's own was put back to an older state and went on alone; "+
+		"group %d: its leader (term %d, %s) lacks entries %d to %d, and this node knows that "+
+			"those up to %d were committed: other nodes' disks were rolled back or lost, or "+
+			"this node's own was put back to an older state and went on alone; "+
 			"nothing was deleted here, and this node does not go on",
 		e.Group,
 		e.Term,
@@ -48,7 +50,8 @@ func (e *TakenBack) Error() string {
 
 const (
 	takenBackKey = "takenback" // a TakenBack, as JSON
-	knownKey     = "known"     // the newest entry known to be committed when an entry was stored last, or a little later
+	// the newest entry known to be committed when an entry was stored last, or a little later
+	knownKey = "known"
 )
 
 // keptLog is the log as raft sees it.
@@ -223,7 +226,8 @@ func (g *Group) lackedByLeader() *TakenBack {
 	return g.lackedBy(theirs)
 }
 
-// lackedBy says what a leader lacks of which this member knows that it was committed, or what it has
+// lackedBy says what a leader lacks of which this member knows that it was committed, or what it
+// has
 // otherwise and raft would not replace; or nil.
 func (g *Group) lackedBy(leader *Terms) *TakenBack {
 	ours := g.Terms()

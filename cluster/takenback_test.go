@@ -56,14 +56,16 @@ func diverged(t *testing.T, which whichTerm, serves ...func(http.Handler) http.H
 	one.fs = old
 	one = m.start(1)
 	two := m.start(2)
-	for which == laterTerm && m.leader().g.raft.CurrentTerm() <= term { // the terms that one had forgotten
+	// the terms that one had forgotten
+	for which == laterTerm && m.leader().g.raft.CurrentTerm() <= term {
 		m.stop(one)
 		m.stop(two)
 		one, two = m.start(1), m.start(2)
 	}
 	m.put(m.leader(), 100, 5)
 	got := m.leader().g.raft.CurrentTerm()
-	if is := map[whichTerm]bool{sameTerm: got == term, laterTerm: got > term, earlierTerm: got < term}; !is[which] {
+	if is := map[whichTerm]bool{sameTerm: got == term, laterTerm: got > term,
+		earlierTerm: got < term}; !is[which] {
 		t.Fatalf("they are in term %d, three was in %d", got, term)
 	}
 	return m
@@ -86,7 +88,8 @@ func TestTakenBack(t *testing.T) {
 }
 
 // TestForgottenPastIsNotElected: the one that still has what the others gave up stands for election
-// before it has met their leader. Its log has the higher term, and those two have other entries that
+// before it has met their leader. Its log has the higher term, and those two have other entries
+// that
 // were committed: it gets no vote, they go on, and it stops.
 func TestForgottenPastIsNotElected(t *testing.T) {
 	m := diverged(t, earlierTerm)
@@ -151,7 +154,10 @@ func takenBack(t *testing.T, m *many) {
 	ours := g.Terms()
 	from := why.Parted(&ours, &theirs)
 	kept := 0
-	if err := n.Group(HomeGroup).Entries(from, func(uint64, []byte) bool { kept++; return true }); err != nil ||
+	if err := n.Group(HomeGroup).Entries(from, func(uint64, []byte) bool {
+		kept++
+		return true
+	}); err != nil ||
 		kept != 40 ||
 		from > why.From {
 		t.Errorf(

@@ -18,13 +18,21 @@ func TestTermsDiverge(t *testing.T) {
 		fork uint64 // where raft does not see it
 	}{
 		{"the same", table(1, 9, TermStart{1, 1, 7}), table(1, 5, TermStart{1, 1, 7}), 0, 0},
-		{"other terms", table(1, 60, TermStart{2, 1, 7}, TermStart{3, 31, 7}), table(1, 40, TermStart{2, 1, 7}, TermStart{3, 21, 8}), 21, 31},
-		{"other reigns of one term", table(1, 60, TermStart{2, 1, 7}, TermStart{3, 21, 7}), table(1, 40, TermStart{2, 1, 7}, TermStart{3, 21, 8}), 21, 21},
-		{"other terms, and then other reigns of one", table(1, 60, TermStart{2, 1, 7}, TermStart{4, 31, 7}), table(1, 60, TermStart{2, 1, 7}, TermStart{3, 21, 8}, TermStart{4, 41, 8}), 21, 41},
-		{"a reign that is not known", table(1, 60, TermStart{2, 1, 7}), table(1, 40, TermStart{2, 1, 0}), 0, 0},
-		{"one goes on in another term", table(1, 60, TermStart{2, 1, 7}), table(1, 70, TermStart{2, 1, 7}, TermStart{4, 50, 7}), 50, 0},
-		{"nothing in common", table(50, 60, TermStart{2, 50, 7}), table(1, 40, TermStart{1, 1, 7}), 0, 0},
-		{"one begins late", table(30, 60, TermStart{3, 30, 7}), table(1, 40, TermStart{2, 1, 7}), 30, 0},
+		{"other terms", table(1, 60, TermStart{2, 1, 7}, TermStart{3, 31, 7}),
+			table(1, 40, TermStart{2, 1, 7}, TermStart{3, 21, 8}), 21, 31},
+		{"other reigns of one term", table(1, 60, TermStart{2, 1, 7}, TermStart{3, 21, 7}),
+			table(1, 40, TermStart{2, 1, 7}, TermStart{3, 21, 8}), 21, 21},
+		{"other terms, and then other reigns of one",
+			table(1, 60, TermStart{2, 1, 7}, TermStart{4, 31, 7}),
+			table(1, 60, TermStart{2, 1, 7}, TermStart{3, 21, 8}, TermStart{4, 41, 8}), 21, 41},
+		{"a reign that is not known", table(1, 60, TermStart{2, 1, 7}),
+			table(1, 40, TermStart{2, 1, 0}), 0, 0},
+		{"one goes on in another term", table(1, 60, TermStart{2, 1, 7}),
+			table(1, 70, TermStart{2, 1, 7}, TermStart{4, 50, 7}), 50, 0},
+		{"nothing in common", table(50, 60, TermStart{2, 50, 7}), table(1, 40, TermStart{1, 1, 7}),
+			0, 0},
+		{"one begins late", table(30, 60, TermStart{3, 30, 7}), table(1, 40, TermStart{2, 1, 7}),
+			30, 0},
 		{"no table", table(61, 60), table(1, 40, TermStart{2, 1, 7}), 0, 0},
 	} {
 		if got, back := c.a.diverges(c.b), c.b.diverges(c.a); got != c.want || back != c.want {
@@ -37,7 +45,8 @@ func TestTermsDiverge(t *testing.T) {
 			)
 		}
 		if got, back := c.a.forks(c.b), c.b.forks(c.a); got != c.fork || back != c.fork {
-			t.Errorf("%s: they fork at %d, the other way round at %d, want %d", c.name, got, back, c.fork)
+			t.Errorf("%s: they fork at %d, the other way round at %d, want %d", c.name, got, back,
+				c.fork)
 		}
 	}
 }
@@ -74,7 +83,8 @@ func TestTermsKept(t *testing.T) {
 func TestTermsLearned(t *testing.T) {
 	table := func(starts ...TermStart) *Terms { return &Terms{From: 1, Last: 60, Starts: starts} }
 	ours := table(TermStart{2, 1, 7}, TermStart{3, 21, 0}, TermStart{5, 41, 0}, TermStart{6, 51, 9})
-	leaders := table(TermStart{2, 1, 7}, TermStart{3, 21, 8}, TermStart{5, 40, 8}, TermStart{6, 51, 9})
+	leaders := table(TermStart{2, 1, 7}, TermStart{3, 21, 8}, TermStart{5, 40, 8},
+		TermStart{6, 51, 9})
 	next := ours.learned(leaders)
 	if next == nil || next.Starts[1].Process != 8 || next.Starts[2].Process != 0 ||
 		ours.Starts[1].Process != 0 {
@@ -88,13 +98,19 @@ func TestTermsLearned(t *testing.T) {
 		a, b *Terms
 		want uint64
 	}{
-		{"all known", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), 41},
-		{"one unknown", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), table(TermStart{2, 1, 7}, TermStart{3, 21, 0}), 21},
-		{"two unknown", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), table(TermStart{2, 1, 0}, TermStart{3, 21, 0}), 1},
-		{"unknown to both", table(TermStart{2, 1, 7}, TermStart{3, 21, 0}), table(TermStart{2, 1, 7}, TermStart{3, 21, 0}), 41},
+		{"all known", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}),
+			table(TermStart{2, 1, 7}, TermStart{3, 21, 8}), 41},
+		{"one unknown", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}),
+			table(TermStart{2, 1, 7}, TermStart{3, 21, 0}), 21},
+		{"two unknown", table(TermStart{2, 1, 7}, TermStart{3, 21, 8}),
+			table(TermStart{2, 1, 0}, TermStart{3, 21, 0}), 1},
+		{"unknown to both", table(TermStart{2, 1, 7}, TermStart{3, 21, 0}),
+			table(TermStart{2, 1, 7}, TermStart{3, 21, 0}), 41},
 	} {
-		if got, back := c.a.unsureBefore(c.b, 41), c.b.unsureBefore(c.a, 41); got != c.want || back != c.want {
-			t.Errorf("%s: unsure from %d, the other way round %d, want %d", c.name, got, back, c.want)
+		if got, back := c.a.unsureBefore(c.b, 41), c.b.unsureBefore(c.a, 41); got != c.want ||
+			back != c.want {
+			t.Errorf("%s: unsure from %d, the other way round %d, want %d", c.name, got, back,
+				c.want)
 		}
 	}
 }

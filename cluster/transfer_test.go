@@ -89,7 +89,9 @@ func TestLooksAgain(t *testing.T) {
 	m, one := hanging(t)
 	one.g.handing.begin()
 	given := one.g.raft.LeadershipTransferToServer(serverID(2), raft.ServerAddress(serverID(2)))
-	m.until("barriers are refused", func() bool { return errors.Is(one.g.raft.Barrier(0).Error(), raft.ErrLeadershipTransferInProgress) })
+	m.until("barriers are refused", func() bool {
+		return errors.Is(one.g.raft.Barrier(0).Error(), raft.ErrLeadershipTransferInProgress)
+	})
 	one.g.resume()
 	if given.Error() == nil {
 		t.Fatal("handed over to a member that does not answer")
@@ -109,7 +111,11 @@ func TestStandsWhenAsked(t *testing.T) {
 	m.grow(2, 3)
 	m.put(one, 0, 10)
 	term := one.g.Leading()
-	err := one.g.transport.(*transport).NetworkTransport.TimeoutNow(serverID(2), raft.ServerAddress(serverID(2)), &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}, new(raft.TimeoutNowResponse))
+	err := one.g.transport.(*transport).NetworkTransport.TimeoutNow(serverID(2),
+		raft.ServerAddress(serverID(2)),
+		&raft.TimeoutNowRequest{
+			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax},
+		}, new(raft.TimeoutNowResponse))
 	if err == nil || !strings.Contains(err.Error(), "not asked to take over") {
 		t.Errorf("a late word to stand: %v", err)
 	}

@@ -32,7 +32,8 @@ func (n *Node) newTransport(g *Group) raft.Transport {
 		return t
 	}
 	t := &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: streams{n.port.Stream(g.id), g}, MaxPool: 3, MaxRPCsInFlight: 1, Timeout: rpcTimeout, Logger: n.raftLogger(),
+		Stream: streams{n.port.Stream(g.id), g}, MaxPool: 3, MaxRPCsInFlight: 1,
+		Timeout: rpcTimeout, Logger: n.raftLogger(),
 	}), g, make(chan raft.RPC)}
 	g.done.Go(t.sift)
 	return t
@@ -59,7 +60,10 @@ func (s streams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Co
 
 // AppendEntries implements raft.Transport; it renews the lease from when the request was sent.
 // Heartbeats go with those of other groups.
-func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+func (t *transport) AppendEntries(
+	id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest,
+	resp *raft.AppendEntriesResponse,
+) error {
 	b := t.g.node.beatsTo(memberOf(id))
 	if isHeartbeat(args) {
 		a, err := b.ask(t.g, args.Term)
@@ -86,7 +90,10 @@ func (t *transport) AppendEntries(id raft.ServerID, target raft.ServerAddress, a
 }
 
 // RequestVote implements raft.Transport. A member in quarantine asks nobody, so it is not elected.
-func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+func (t *transport) RequestVote(
+	id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest,
+	resp *raft.RequestVoteResponse,
+) error {
 	if err := t.g.mayStand(); err != nil {
 		return err
 	}
@@ -96,12 +103,16 @@ func (t *transport) RequestVote(id raft.ServerID, target raft.ServerAddress, arg
 // InstallSnapshot implements raft.Transport. A snapshot is a marker of constant size, so the member
 // is first told to take over the state behind it; that may take long, and raft of either side does
 // not wait for it.
-func (t *transport) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+func (t *transport) InstallSnapshot(
+	id raft.ServerID, target raft.ServerAddress, args *raft.InstallSnapshotRequest,
+	resp *raft.InstallSnapshotResponse, data io.Reader,
+) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stop := context.AfterFunc(t.g.ctx, cancel)
 	defer stop()
-	path := fmt.Sprintf("/cluster/fetch?group=%d&from=%s&index=%d&term=%d", t.g.id, t.g.self(), args.LastLogIndex, args.LastLogTerm)
+	path := fmt.Sprintf("/cluster/fetch?group=%d&from=%s&index=%d&term=%d", t.g.id, t.g.self(),
+		args.LastLogIndex, args.LastLogTerm)
 	if err := t.g.node.Call(ctx, memberOf(id), http.MethodPost, path, nil, nil); err != nil {
 		return fmt.Errorf("member %s takes over the state of group %d: %w", id, t.g.id, err)
 	}
@@ -120,7 +131,8 @@ func rpcHeader(id raft.ServerID) raft.RPCHeader {
 // isHeartbeat tells what raft's receiving side takes beside its main loop: a request that says
 // nothing but who leads.
 func isHeartbeat(q *raft.AppendEntriesRequest) bool {
-	return len(q.Entries) == 0 && q.PrevLogEntry == 0 && q.PrevLogTerm == 0 && q.LeaderCommitIndex == 0
+	return len(q.Entries) == 0 && q.PrevLogEntry == 0 && q.PrevLogTerm == 0 &&
+		q.LeaderCommitIndex == 0
 }
 
 // SetHeartbeatHandler implements raft.Transport.

@@ -27,7 +27,9 @@ func TestUnknownCommandStopsTheMember(t *testing.T) {
 	two := m.members[2]
 	failed := make(chan error, 1)
 	var err error
-	if two.node, err = Open(Options{Dir: "/node", FS: two.fs, Member: 2, OnFailure: func(err error) { failed <- err }}); err != nil {
+	if two.node,
+		err = Open(Options{Dir: "/node", FS: two.fs, Member: 2,
+		OnFailure: func(err error) { failed <- err }}); err != nil {
 		t.Fatal(err)
 	}
 	defer func() { // its apply goroutine stands for good: a process would be gone
@@ -49,7 +51,8 @@ func TestUnknownCommandStopsTheMember(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := <-failed; !errors.Is(err, ErrTooOld) || !bytes.Contains([]byte(err.Error()), []byte(`"new" is not known`)) {
+	if err := <-failed; !errors.Is(err, ErrTooOld) ||
+		!bytes.Contains([]byte(err.Error()), []byte(`"new" is not known`)) {
 		t.Errorf("it failed with: %v", err)
 	}
 	for _, key := range []string{"new", "after"} {

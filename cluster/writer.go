@@ -83,7 +83,8 @@ func (w *Writer) Get(key []byte) (value []byte, ok bool) {
 // does.
 func (w *Writer) KeepPart(index uint64, part int) {
 	if index != w.index {
-		panic(fmt.Sprintf("cluster: KeepPart of entry %d while entry %d is applied", index, w.index))
+		panic(fmt.Sprintf("cluster: KeepPart of entry %d while entry %d is applied", index,
+			w.index))
 	}
 	w.g.parts.keep(index, part)
 }

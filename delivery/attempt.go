@@ -46,7 +46,8 @@ func (s *Scheduler) attempt(cn *conn) connState {
 // settle hands outcomes to the queue. While it has no room for more, no attempt is started.
 func (s *Scheduler) settle(outcomes []queue.Outcome, recorded func(error)) {
 	if s.abandoned.Load() {
-		s.queue.Remember(outcomes) // they are the next owner's, who knows that they may have been attempted
+		// they are the next owner's, who knows that they may have been attempted
+		s.queue.Remember(outcomes)
 		return
 	}
 	if s.queue.Settle(outcomes, recorded) {
@@ -69,7 +70,8 @@ func (s *Scheduler) settle(outcomes []queue.Outcome, recorded func(error)) {
 // recorded is called by the queue when a transaction's outcomes are on stable storage.
 func (s *Scheduler) recorded(t *transaction, err error) {
 	if err != nil {
-		s.o.Logf("%v: outcome of %d recipients not recorded: %v", t.message.ID, len(t.outcomes), err)
+		s.o.Logf("%v: outcome of %d recipients not recorded: %v", t.message.ID, len(t.outcomes),
+			err)
 	} else if t.local {
 		s.tellStore(t)
 	}
@@ -93,7 +95,9 @@ func (s *Scheduler) tellStore(t *transaction) {
 
 // judge turns the client's result into outcomes, one per recipient that was attempted, and into
 // what the core has to know.
-func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *verdict, now time.Time) {
+func (s *Scheduler) judge(
+	cn *conn, t *transaction, r *smtpclient.Result, v *verdict, now time.Time,
+) {
 	if r.Retry || r.Aborted {
 		v.none, v.usable = true, v.usable && !r.Retry
 		return
@@ -112,8 +116,10 @@ func (s *Scheduler) judge(cn *conn, t *transaction, r *smtpclient.Result, v *ver
 			taken++
 		}
 		heard = heard || !st.Local && st.Code != 421
-		ourStore = ourStore || st.Local && st.Command == smtpclient.StepContent && st.Enhanced == "4.3.0"
-		t.possible = t.possible || st.Unknown // logged with this attempt: the next one may make the second copy
+		ourStore = ourStore || st.Local && st.Command == smtpclient.StepContent &&
+			st.Enhanced == "4.3.0"
+		// logged with this attempt: the next one may make the second copy
+		t.possible = t.possible || st.Unknown
 	}
 	for i := range t.recipients {
 		st := &r.Recipients[i]
@@ -144,7 +150,9 @@ func tooMany(st *smtpclient.Status) bool {
 }
 
 // outcome is what became of one recipient.
-func (s *Scheduler) outcome(t *transaction, i int, st *smtpclient.Status, a *mail.Attempt, now time.Time) queue.Outcome {
+func (s *Scheduler) outcome(
+	t *transaction, i int, st *smtpclient.Status, a *mail.Attempt, now time.Time,
+) queue.Outcome {
 	e := t.entryOf(t.recipients[i])
 	o := queue.Outcome{
 		ID: t.message.ID, Recipient: t.recipients[i], Domain: e.item.Domain, WasDue: e.item.Due,
@@ -184,7 +192,8 @@ func (t *transaction) entryOf(number uint32) *entry {
 
 // refuse fails a transaction's recipients without an attempt: their domain takes no mail.
 func (s *Scheduler) refuse(t *transaction, now time.Time) {
-	st := smtpclient.Status{Code: t.refusal.Code, Enhanced: t.refusal.Enhanced, Text: t.refusal.Text, Local: true}
+	st := smtpclient.Status{Code: t.refusal.Code, Enhanced: t.refusal.Enhanced,
+		Text: t.refusal.Text, Local: true}
 	a := mail.Attempt{At: now, Code: st.Code, Enhanced: st.Enhanced, Text: st.Text}
 	for i := range t.recipients {
 		t.outcomes = append(t.outcomes, s.outcome(t, i, &st, &a, now))
@@ -215,8 +224,10 @@ func endSpan(span trace.Span, cn *conn, t *transaction) {
 		return
 	}
 	span.SetAttributes(
-		attribute.String("postroad.id", t.message.ID.String()), attribute.String("postroad.site", cn.site.name),
-		attribute.String("server.address", cn.shell.host), attribute.Int("postroad.recipients", len(t.recipients)),
+		attribute.String("postroad.id", t.message.ID.String()),
+		attribute.String("postroad.site", cn.site.name),
+		attribute.String("server.address", cn.shell.host),
+		attribute.Int("postroad.recipients", len(t.recipients)),
 	)
 	for i := range t.outcomes {
 		if o := &t.outcomes[i]; o.State != queue.Relayed && o.State != queue.Delivered {

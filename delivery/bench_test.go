@@ -25,7 +25,9 @@ type instant struct {
 }
 
 func (q *instant) Domains(string, int) ([]queue.DomainDue, error) { return nil, nil }
-func (q *instant) Due(_ string, after queue.Cursor, _ time.Time, _ int) ([]queue.Item, queue.Cursor, error) {
+func (q *instant) Due(
+	_ string, after queue.Cursor, _ time.Time, _ int,
+) ([]queue.Item, queue.Cursor, error) {
 	return nil, after, nil
 }
 func (q *instant) Remember([]queue.Outcome) {}
@@ -38,7 +40,8 @@ func (q *instant) Settle(outcomes []queue.Outcome, done func(error)) bool {
 	return true
 }
 func (q *instant) Lookup(_ context.Context, domain string) (*mx.Route, *smtp.Failure) {
-	return &mx.Route{Site: domain, Expires: time.Now().Add(time.Hour), Hosts: []mx.Host{{Name: domain, Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, nil
+	return &mx.Route{Site: domain, Expires: time.Now().Add(time.Hour),
+		Hosts: []mx.Host{{Name: domain, Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, nil
 }
 func (q *instant) LookupHost(ctx context.Context, h string) (*mx.Route, *smtp.Failure) {
 	return q.Lookup(ctx, h)
@@ -71,7 +74,9 @@ func (c *instantConn) Abort()                     {}
 // a group commit.
 func BenchmarkSchedule(b *testing.B) {
 	for _, n := range []int{1, 10_000} {
-		b.Run(fmt.Sprintf("destinations=%d", n), func(b *testing.B) { benchmarkSchedule(b, n, func(*Options) {}) })
+		b.Run(fmt.Sprintf("destinations=%d", n), func(b *testing.B) {
+			benchmarkSchedule(b, n, func(*Options) {})
+		})
 	}
 }
 
@@ -82,7 +87,9 @@ func benchmarkSchedule(b *testing.B, destinations int, set func(*Options)) {
 		Connections: destinations + 100, IdleTimeout: time.Hour,
 	}
 	set(&o)
-	s, err := New(o, q, q, func(context.Context, *smtpclient.Options) (Conn, *smtpclient.Error) { return &instantConn{}, nil })
+	s, err := New(o, q, q, func(context.Context, *smtpclient.Options) (Conn, *smtpclient.Error) {
+		return &instantConn{}, nil
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -108,7 +115,8 @@ func benchmarkSchedule(b *testing.B, destinations int, set func(*Options)) {
 				envs[i].Recipients = to[i : i+1]
 				now := time.Now()
 				ms[i] = queue.Message{ID: ids.Next(now), Envelope: &envs[i], Arrived: now}
-				items = append(items, queue.Item{Message: &ms[i], Domain: d, Due: now, Recipients: one, Content: []byte("x")})
+				items = append(items, queue.Item{Message: &ms[i], Domain: d, Due: now,
+					Recipients: one, Content: []byte("x")})
 			}
 			s.Accepted(items)
 		}

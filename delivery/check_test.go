@@ -26,8 +26,10 @@ func (c *core) check(t testing.TB) {
 		for _, f := range d.flows {
 			n += f.list.n
 			for e := f.list.head; e != nil; e = e.next {
-				if e.state != entryWaiting || c.flowSuspended(&e.item) || e.dest != d || e.flow != f || e.taken >= len(e.item.Recipients) {
-					t.Errorf("entry %v of %v: state %d, %d taken", e.item.Message.ID, d.key, e.state, e.taken)
+				if e.state != entryWaiting || c.flowSuspended(&e.item) || e.dest != d ||
+					e.flow != f || e.taken >= len(e.item.Recipients) {
+					t.Errorf("entry %v of %v: state %d, %d taken", e.item.Message.ID, d.key,
+						e.state, e.taken)
 				}
 			}
 			if d.state == destAttached && f.list.n > 0 && !f.queued {
@@ -58,7 +60,8 @@ func (c *core) check(t testing.TB) {
 		}
 	}
 	if held != c.held || active != c.active || len(c.dests) != len(c.all) {
-		t.Errorf("held %d, counted %d; active %d, counted %d; %d in the map, %d in the list", c.held, held, c.active, active, len(c.dests), len(c.all))
+		t.Errorf("held %d, counted %d; active %d, counted %d; %d in the map, %d in the list",
+			c.held, held, c.active, active, len(c.dests), len(c.all))
 	}
 	open := 0
 	for _, s := range c.sites {
@@ -67,7 +70,8 @@ func (c *core) check(t testing.TB) {
 			t.Errorf("site %s: %d waiting, counted %d", s.name, s.waiting, waiting[s])
 		}
 		if s.open < 0 || s.connecting < 0 || s.lively < 0 || s.open < s.connecting+len(s.idle) {
-			t.Errorf("site %s: %d open, %d connecting, %d lively, %d idle", s.name, s.open, s.connecting, s.lively, len(s.idle))
+			t.Errorf("site %s: %d open, %d connecting, %d lively, %d idle", s.name, s.open,
+				s.connecting, s.lively, len(s.idle))
 		}
 	}
 	if open != c.open || c.unsettled < 0 {

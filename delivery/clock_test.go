@@ -31,7 +31,8 @@ func TestWallClockGoesBack(t *testing.T) {
 			}
 			w.reported("s@x.test", "delayed", "failed")
 			times := a.transactions()
-			if lived := times[len(times)-1].Sub(begin); lived < 4*24*time.Hour+18*time.Hour || lived > 5*24*time.Hour {
+			if lived := times[len(times)-1].Sub(begin); lived < 4*24*time.Hour+18*time.Hour ||
+				lived > 5*24*time.Hour {
 				t.Errorf("%v back: the last attempt came after %v", back, lived)
 			}
 			if n := len(w.log.of(maillog.Expiration)); n != 1 {

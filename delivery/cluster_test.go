@@ -48,7 +48,8 @@ type owned struct {
 }
 
 func newCluster(t *testing.T) *cluster {
-	c := &cluster{t: t, net: &internet{hosts: map[string]*remote{}, mx: map[string][]string{}}, groups: []uint64{2, 3, 4}}
+	c := &cluster{t: t, net: &internet{hosts: map[string]*remote{}, mx: map[string][]string{}},
+		groups: []uint64{2, 3, 4}}
 	c.term.Store(1)
 	for i := range c.nodes {
 		n := &node{c: c, id: i}
@@ -192,7 +193,8 @@ func load(groups []*owned, n int) {
 // and three nodes with far more to send; while all is well, while a node is killed that leads the
 // control group, and while one is cut off.
 func TestClusterRate(t *testing.T) {
-	shaping := map[string]Shaping{"default": {}, "a.test": {Connections: 6, Rate: Rate{50, time.Second}}}
+	shaping := map[string]Shaping{"default": {},
+		"a.test": {Connections: 6, Rate: Rate{50, time.Second}}}
 	inCluster(t, shaping, func(c *cluster, groups []*owned) {
 		r := c.net.at("a.test")
 		r.latency = 100 * time.Millisecond // all six are needed
@@ -247,9 +249,12 @@ func (c *cluster) phase(name string, r *remote, d time.Duration, least float64) 
 		most = max(most, i-from+1)
 	}
 	average := float64(len(times)) / d.Seconds()
-	c.t.Logf("%s: %.1f/s, at most %d in a second, at most %d connections, %d requests so far", name, average, most, r.mostOpen(), c.asked.Load())
+	c.t.Logf("%s: %.1f/s, at most %d in a second, at most %d connections, %d requests so far", name,
+		average, most, r.mostOpen(), c.asked.Load())
 	if average < least || r.mostOpen() > 6 || most > 50+6 {
-		c.t.Errorf("%s: want at least %v/s, at most 6 connections, and 50 in a second and a burst of 50/20 and 3", name, least)
+		c.t.Errorf(
+			"%s: want at least %v/s, at most 6 connections, and 50 in a second and a burst of "+
+				"50/20 and 3", name, least)
 	}
 }
 
@@ -288,7 +293,8 @@ func TestSharesFollowDemand(t *testing.T) {
 		r.latency = 20 * time.Millisecond
 		groups[0].flood(4000, "one", "", "a.test")
 		time.Sleep(10 * time.Second)
-		if n := groups[0].sched.Stats().Connections; n != 10 { // one is reserved for each of the others
+		// one is reserved for each of the others
+		if n := groups[0].sched.Stats().Connections; n != 10 {
 			t.Errorf("alone: %d connections, want 10", n)
 		}
 		groups[1].flood(4000, "two", "", "a.test")

@@ -118,14 +118,16 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 		}
 	}
 	if why.At.IsZero() {
-		why = mail.Attempt{At: s.o.Now(), Code: 451, Enhanced: "4.4.4", Text: "no address to connect to"}
+		why = mail.Attempt{At: s.o.Now(), Code: 451, Enhanced: "4.4.4",
+			Text: "no address to connect to"}
 	}
 	return why, ours
 }
 
 // isOurs reports whether a connection failed for want of something on this machine.
 func isOurs(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, context.Canceled} {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.EADDRNOTAVAIL, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
 		}

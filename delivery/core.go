@@ -58,13 +58,14 @@ type core struct {
 	scan        scheduleScan
 	suspensions suspensions
 	expiring    expiring
-	barring     timer                // a suspension ends
-	leaving     map[mail.ID]struct{} // messages that may be another queue group's any moment: nothing of them is attempted
-	counters    counters
-	free        []*transaction
-	actions     []action
-	refusals    []*transaction
-	known       known
+	barring     timer // a suspension ends
+	// messages that may be another queue group's any moment: nothing of them is attempted
+	leaving  map[mail.ID]struct{}
+	counters counters
+	free     []*transaction
+	actions  []action
+	refusals []*transaction
+	known    known
 }
 
 // action is something the shell has to do.
@@ -97,9 +98,10 @@ const (
 func newCore(o *Options) *core {
 	c := &core{
 		o: o, rand: newRand(o.Seed), base: o.base(),
-		dests: map[destKey]*destination{}, sites: map[string]*site{}, leaving: map[mail.ID]struct{}{},
-		known:  known{first: map[mail.ID]int32{}},
-		cached: func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
+		dests: map[destKey]*destination{}, sites: map[string]*site{},
+		leaving: map[mail.ID]struct{}{},
+		known:   known{first: map[mail.ID]int32{}},
+		cached:  func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
 	}
 	c.counters.init(o)
 	c.scan.timer.fire = c.scanStep
@@ -181,7 +183,8 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 		return nil
 	}
 	e := &entry{item: *it, dest: d, flow: f, cost: cost}
-	if k := e.row(); !d.backlog && !d.loading && d.cursor.before(k) && (d.nextDue.IsZero() || it.Due.Before(d.nextDue)) {
+	if k := e.row(); !d.backlog && !d.loading && d.cursor.before(k) &&
+		(d.nextDue.IsZero() || it.Due.Before(d.nextDue)) {
 		d.cursor = k // nothing else lies before it: the next load need not pass over its grave
 	}
 	c.add(e, false)

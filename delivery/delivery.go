@@ -25,7 +25,8 @@ type Queue interface {
 	Domains(after string, max int) ([]queue.DomainDue, error)
 	// Due returns up to max items of one domain that are due at until, in order, from those after
 	// the cursor, and the last one's cursor.
-	Due(domain string, after queue.Cursor, until time.Time, max int) ([]queue.Item, queue.Cursor, error)
+	Due(domain string, after queue.Cursor, until time.Time,
+		max int) ([]queue.Item, queue.Cursor, error)
 	// Content opens a message's content; the caller closes it.
 	Content(m *queue.Message) (io.ReadCloser, error)
 	// Settle records outcomes; done is called once, on any goroutine. false: start no attempt
@@ -41,7 +42,8 @@ type Queue interface {
 	// PendingReports, ReportsDue and AcceptReport serve the Reporter.
 	PendingReports(after queue.ReportID, max int) ([]queue.Report, error)
 	ReportsDue() <-chan struct{}
-	AcceptReport(id queue.ReportID, env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure))
+	AcceptReport(id queue.ReportID, env *mail.Envelope, content *mail.Content,
+		done func(mail.ID, *smtp.Failure))
 	DropReports(ctx context.Context, ids ...queue.ReportID) error
 }
 
@@ -50,7 +52,9 @@ func FromQueue(q *queue.Queue) Queue { return storedQueue{q} }
 
 type storedQueue struct{ *queue.Queue }
 
-func (q storedQueue) Content(m *queue.Message) (io.ReadCloser, error) { return q.OpenContent(m), nil }
+func (q storedQueue) Content(m *queue.Message) (io.ReadCloser, error) {
+	return q.OpenContent(m), nil
+}
 
 // Resolver finds the hosts of a domain (RFC 5321 5.1) or of a smart host. *mx.Resolver is one. Safe
 // for use by several goroutines.

@@ -38,19 +38,22 @@ type destination struct {
 	queued     bool              // in core.loads
 	stale      bool              // what the load under way reads is out of date
 	suspension *queue.Suspension // of its domain; nil: none
-	passed     bool              // rows were passed over because their tenant or campaign is suspended
-	others     bool              // rows of the domain that go other routes were passed and nobody looks after them
-	rewound    bool              // while a load was under way, rows after back were left to the disk
-	back       row
-	cost       int64        // of an entry, on the average of the latest load
-	timer      timer        // destWaiting: look up again; destAttached: nextDue
-	used       bool         // since the clock hand last passed
-	route      *mx.Route    // the hosts last found
-	valid      time.Time    // until when
-	until      time.Time    // destWaiting: when to look up again
-	failures   int          // look-ups that failed in a row
-	reason     mail.Attempt // why nothing can be attempted, from the look-up
-	refusal    *smtp.Failure
+	// rows were passed over because their tenant or campaign is suspended
+	passed bool
+	// rows of the domain that go other routes were passed and nobody looks after them
+	others bool
+	// while a load was under way, rows after back were left to the disk
+	rewound  bool
+	back     row
+	cost     int64        // of an entry, on the average of the latest load
+	timer    timer        // destWaiting: look up again; destAttached: nextDue
+	used     bool         // since the clock hand last passed
+	route    *mx.Route    // the hosts last found
+	valid    time.Time    // until when
+	until    time.Time    // destWaiting: when to look up again
+	failures int          // look-ups that failed in a row
+	reason   mail.Attempt // why nothing can be attempted, from the look-up
+	refusal  *smtp.Failure
 }
 
 type destKey struct {
@@ -64,8 +67,9 @@ const (
 	destNew       destState = iota // its hosts are not known
 	destResolving                  // a look-up is under way or queued
 	destAttached                   // its hosts are known: it hangs at a site
-	destWaiting                    // the look-up failed for now; until says how long nothing is tried
-	destRefused                    // the look-up failed for good: all that is due fails
+	// the look-up failed for now; until says how long nothing is tried
+	destWaiting
+	destRefused // the look-up failed for good: all that is due fails
 )
 
 // held is what the destination has in memory.
@@ -86,7 +90,8 @@ func (d *destination) flow(o *mail.Origin) *flow {
 			d.forgetFlows()
 		}
 		if len(d.flows) >= maxFlows {
-			if k = (flowKey{}); d.flows[k] != nil { // too many: the rest share the flow without a name
+			// too many: the rest share the flow without a name
+			if k = (flowKey{}); d.flows[k] != nil {
 				return d.flows[k]
 			}
 		}

@@ -228,7 +228,8 @@ const turnLength = 10
 func (c *core) next(cn *conn, now time.Time) {
 	s := cn.site
 	switch {
-	case c.stopping, s.state == siteDead, cn.sent >= s.shape.MessagesPerConnection, s.open > s.allow, s.open > s.share,
+	case c.stopping, s.state == siteDead, cn.sent >= s.shape.MessagesPerConnection,
+		s.open > s.allow, s.open > s.share,
 		c.starved.n > 0 && cn.turn >= turnLength:
 		cn.state = connClosing
 		return
@@ -285,7 +286,8 @@ func (c *core) dismiss(cn *conn) {
 
 // closeIdle dismisses the connections that were idle for too long.
 func (c *core) closeIdle(now time.Time) {
-	for cn := c.idlers.head; cn != nil && !now.Before(cn.idleSince.Add(c.o.IdleTimeout)); cn = c.idlers.head {
+	for cn := c.idlers.head; cn != nil &&
+		!now.Before(cn.idleSince.Add(c.o.IdleTimeout)); cn = c.idlers.head {
 		c.dismiss(cn)
 	}
 }

@@ -15,9 +15,10 @@ type entry struct {
 	next, prev *entry
 	sibling    *entry // ring of the entries of one message that came together
 	taken      int    // recipients handed out: item.Recipients[:taken]
-	moved      bool   // its recipients' rows are others by now: the disk is asked when its time in memory ends
-	cost       int64  // octets of the memory budget, for the envelope and the entry itself
-	open       int    // transactions with recipients of this entry that are not settled
+	// its recipients' rows are others by now: the disk is asked when its time in memory ends
+	moved bool
+	cost  int64 // octets of the memory budget, for the envelope and the entry itself
+	open  int   // transactions with recipients of this entry that are not settled
 }
 
 type entryState uint8

@@ -16,8 +16,10 @@ import (
 
 const (
 	agesInterval = time.Minute // between two looks at what has grown old
-	agesAfresh   = 60          // looks after which all old messages are walked, for what was passed over while it was being attempted
-	agesBatch    = 500         // messages settled together
+	// looks after which all old messages are walked, for what was passed over while it was being
+	// attempted
+	agesAfresh = 60
+	agesBatch  = 500 // messages settled together
 )
 
 // expiryScan walks the messages older than age.
@@ -84,7 +86,8 @@ func (s *Scheduler) settleOld(sw *expiryScan, batch []*queue.Stored, now time.Ti
 	for _, m := range batch {
 		for i := range m.Recipients {
 			n := uint32(i)
-			if _, ok := busy[attemptKey{m.Message.ID, n}]; ok || m.Recipients[i].State.Final() || m.Recipients[i].State == queue.Held {
+			if _, ok := busy[attemptKey{m.Message.ID, n}]; ok || m.Recipients[i].State.Final() ||
+				m.Recipients[i].State == queue.Held {
 				continue
 			}
 			if o, ok := sw.outcome(m, n, now); ok {
@@ -100,7 +103,8 @@ func (s *Scheduler) settleOld(sw *expiryScan, batch []*queue.Stored, now time.Ti
 		return false
 	}
 	done := make(chan error, 1)
-	if !s.queue.Settle(outcomes, func(err error) { done <- err }) && s.queue.SettleRoom(s.ctx) != nil {
+	if !s.queue.Settle(outcomes, func(err error) { done <- err }) &&
+		s.queue.SettleRoom(s.ctx) != nil {
 		return false
 	}
 	select {
@@ -219,7 +223,8 @@ func (s *Scheduler) expired(m *queue.Stored, n uint32, now time.Time) (queue.Out
 // delayed is the warning for a recipient that is late, if the sender wants one (RFC 3461 4.1).
 func (s *Scheduler) delayed(m *queue.Stored, n uint32, now time.Time) (queue.Outcome, bool) {
 	env := m.Message.Envelope
-	if m.Recipients[n].Warned || now.Sub(m.Message.Arrived) >= s.o.Retry.Expire || !dsn.Calls(env.Sender, env.Recipients[n].Notify, dsn.Delayed) {
+	if m.Recipients[n].Warned || now.Sub(m.Message.Arrived) >= s.o.Retry.Expire ||
+		!dsn.Calls(env.Sender, env.Recipients[n].Notify, dsn.Delayed) {
 		return queue.Outcome{}, false
 	}
 	// Nothing but the warning: the attempt is recorded already, so the queue leaves the due time as
@@ -241,7 +246,8 @@ const suspendedText = "delivery was suspended by an operator"
 func (s *Scheduler) agedOutcome(m *queue.Stored, n uint32, state queue.State) queue.Outcome {
 	st := &m.Recipients[n]
 	o := queue.Outcome{
-		ID: m.Message.ID, Recipient: n, Domain: m.Message.Envelope.Recipients[n].Domain, WasDue: st.Due, State: state,
+		ID: m.Message.ID, Recipient: n, Domain: m.Message.Envelope.Recipients[n].Domain,
+		WasDue: st.Due, State: state,
 	}
 	if st.Last == (mail.Attempt{}) {
 		o.Attempt, _, _ = s.Reason(o.Domain)

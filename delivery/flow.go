@@ -10,9 +10,10 @@ type flow struct {
 	dest             *destination
 	tenant, campaign string
 	list             entryList
-	onDisk           bool    // rows of this flow were left on disk: new ones go there too, to stay in order
-	queued           bool    // in its tenant's round
-	turn             *tenant // whose round
+	// rows of this flow were left on disk: new ones go there too, to stay in order
+	onDisk bool
+	queued bool    // in its tenant's round
+	turn   *tenant // whose round
 }
 
 type flowKey struct{ tenant, campaign string }

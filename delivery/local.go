@@ -34,15 +34,17 @@ type LocalStore interface {
 type LocalMessage struct {
 	Message    *queue.Message
 	Recipients []LocalRecipient
-	Content    []byte                        // all of it, or nil: then
-	Open       func() (io.ReadCloser, error) // gives it; it may be called more than once, by several goroutines
+	Content    []byte // all of it, or nil: then
+	// gives it; it may be called more than once, by several goroutines
+	Open func() (io.ReadCloser, error)
 }
 
 // LocalRecipient is one recipient of a LocalMessage.
 type LocalRecipient struct {
 	Number  uint32 // place in the envelope
 	Address string // as the envelope has it
-	Prefix  []byte // lines that go in front of the content in this mailbox: Return-Path and Delivered-To
+	// lines that go in front of the content in this mailbox: Return-Path and Delivered-To
+	Prefix []byte
 }
 
 // LocalSite is the name of the local site in logs, suspensions and shaping.
@@ -64,7 +66,8 @@ func (c *core) isLocal(domain string) bool { return c.o.Local != nil && c.o.Loca
 // it. Its connections are the messages that may be on their way into the store, which gathers them
 // into commands.
 func (o *Options) localShape() Shaping {
-	s := Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000, Scope: ScopeNode}
+	s := Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000,
+		Scope: ScopeNode}
 	return s.overlay(o.Shaping[LocalSite])
 }
 
@@ -79,4 +82,5 @@ func appendPrefix(b []byte, sender, address string) []byte {
 }
 
 // errLoop is for a recipient whose mailbox the message has been in.
-var errLoop = smtp.Perm(554, "5.4.6", "Mail forwarding loop: the message has been delivered to this mailbox before")
+var errLoop = smtp.Perm(554, "5.4.6",
+	"Mail forwarding loop: the message has been delivered to this mailbox before")

@@ -22,8 +22,10 @@ import (
 type fakeStore struct {
 	t       testing.TB
 	latency time.Duration
-	answer  func(m *LocalMessage, to *LocalRecipient) *smtp.Failure // before anything is stored; nil: yes
-	after   func(m *LocalMessage, to *LocalRecipient) *smtp.Failure // what is said of what was stored; nil: yes
+	// before anything is stored; nil: yes
+	answer func(m *LocalMessage, to *LocalRecipient) *smtp.Failure
+	// what is said of what was stored; nil: yes
+	after func(m *LocalMessage, to *LocalRecipient) *smtp.Failure
 
 	mu      sync.Mutex
 	keys    map[attemptKey]bool
@@ -35,7 +37,8 @@ type fakeStore struct {
 }
 
 func newFakeStore(t testing.TB) *fakeStore {
-	return &fakeStore{t: t, latency: 5 * time.Millisecond, keys: map[attemptKey]bool{}, boxes: map[string][]string{}}
+	return &fakeStore{t: t, latency: 5 * time.Millisecond, keys: map[attemptKey]bool{},
+		boxes: map[string][]string{}}
 }
 
 func (f *fakeStore) Deliver(m *LocalMessage, done func([]*smtp.Failure)) {
@@ -124,7 +127,9 @@ func (f *fakeStore) times() []time.Time {
 func withStore(f *fakeStore, set func(w *world)) func(w *world) {
 	return func(w *world) {
 		w.o.Store = f
-		w.o.Local = func(domain string) bool { return domain == "home.test" || domain == "sub.home.test" }
+		w.o.Local = func(domain string) bool {
+			return domain == "home.test" || domain == "sub.home.test"
+		}
 		if set != nil {
 			set(w)
 		}
@@ -146,8 +151,10 @@ func TestLocalDelivery(t *testing.T) {
 		for address, want := range map[string][]string{
 			"a@home.test": {"Return-Path: <s@x.test>\r\nDelivered-To: a@home.test\r\n" + helloLocal,
 				"Return-Path: <>\r\nDelivered-To: a@home.test\r\nSubject: \r\n\r\nhello\r\n"},
-			"b@home.test":     {"Return-Path: <s@x.test>\r\nDelivered-To: b@home.test\r\n" + helloLocal},
-			"c@sub.home.test": {"Return-Path: <s@x.test>\r\nDelivered-To: c@sub.home.test\r\n" + helloLocal},
+			"b@home.test": {"Return-Path: <s@x.test>\r\nDelivered-To: b@home.test\r\n" +
+				helloLocal},
+			"c@sub.home.test": {"Return-Path: <s@x.test>\r\nDelivered-To: c@sub.home.test\r\n" +
+				helloLocal},
 		} {
 			got := store.box(address)
 			slices.Sort(got)
@@ -163,21 +170,24 @@ func TestLocalDelivery(t *testing.T) {
 			t.Errorf("a.test got %d, want 1", len(got))
 		}
 		if store.left() != 0 || store.settled != 4 {
-			t.Errorf("the store remembers %d keys and heard of %d, want 0 and 4", store.left(), store.settled)
+			t.Errorf("the store remembers %d keys and heard of %d, want 0 and 4", store.left(),
+				store.settled)
 		}
 		w.reported("s@x.test", "delivered")
 		local := 0
 		for _, r := range w.log.of(maillog.Delivery) {
 			if r.Relay == "local" {
 				local++
-				if r.Code != 250 || r.Enhanced != "2.0.0" || r.Text != "delivered to mailbox" || r.Site != "local" || r.PossibleDuplicate {
+				if r.Code != 250 || r.Enhanced != "2.0.0" || r.Text != "delivered to mailbox" ||
+					r.Site != "local" || r.PossibleDuplicate {
 					t.Errorf("logged %+v", r)
 				}
 			}
 		}
 		st := w.sched.Stats()
 		if local != 4 || st.Delivered != 4 || st.BySite["local"].Relayed != 4 {
-			t.Errorf("%d lines, counted %d and %d, want 4", local, st.Delivered, st.BySite["local"].Relayed)
+			t.Errorf("%d lines, counted %d and %d, want 4", local, st.Delivered,
+				st.BySite["local"].Relayed)
 		}
 	})
 }
@@ -197,12 +207,14 @@ func TestLocalMailboxFull(t *testing.T) {
 		w.after(6 * 24 * time.Hour)
 		w.reported("s@x.test", "delayed", "failed")
 		got := w.net.at("x.test").received()
-		if last := got[len(got)-1].content; !strings.Contains(last, "Status: 5.2.2") || !strings.Contains(last, "Mailbox full") {
+		if last := got[len(got)-1].content; !strings.Contains(last, "Status: 5.2.2") ||
+			!strings.Contains(last, "Mailbox full") {
 			t.Errorf("the report does not say why: %s", last)
 		}
 		times := store.times()
 		if n := len(times); n < 28 || n > 40 || len(store.box("a@home.test")) != 1 {
-			t.Errorf("%d attempts in 5 days, %d in the other mailbox", n, len(store.box("a@home.test")))
+			t.Errorf("%d attempts in 5 days, %d in the other mailbox", n,
+				len(store.box("a@home.test")))
 		}
 		if d := times[1].Sub(times[0]); d < 50*time.Second {
 			t.Errorf("tried again after %v", d)
@@ -220,7 +232,8 @@ func TestLocalNoSuchUser(t *testing.T) {
 		w.submit(envelopeOf("s@x.test", "a@home.test"))
 		w.after(time.Minute)
 		w.reported("s@x.test", "failed")
-		if got := w.net.at("x.test").received(); len(got) != 1 || !strings.Contains(got[0].content, "Status: 5.1.1") {
+		if got := w.net.at("x.test").received(); len(got) != 1 ||
+			!strings.Contains(got[0].content, "Status: 5.1.1") {
 			t.Errorf("reports: %+v", got)
 		}
 	})
@@ -261,17 +274,20 @@ func TestLocalStoreTrouble(t *testing.T) {
 func TestLocalLoop(t *testing.T) {
 	store := newFakeStore(t)
 	inWorld(t, withStore(store, nil), func(w *world) {
-		body := "Received: from x\r\n\tby y\r\ndelivered-to:  <A@HOME.test>\r\nSubject: x\r\n\r\nDelivered-To: b@home.test\r\n"
+		body := "Received: from x\r\n\tby y\r\ndelivered-to:  <A@HOME.test>\r\nSubject: " +
+			"x\r\n\r\nDelivered-To: b@home.test\r\n"
 		w.submitBody(envelopeOf("s@x.test", "a@home.test", "b@home.test"), body)
 		w.after(time.Minute)
 		if a, b := store.box("a@home.test"), store.box("b@home.test"); len(a) != 0 || len(b) != 1 {
 			t.Errorf("a has %q, b has %q", a, b)
 		}
 		bounces := w.log.of(maillog.Bounce)
-		if len(bounces) != 1 || bounces[0].Enhanced != "5.4.6" || bounces[0].Recipient != "a@home.test" {
+		if len(bounces) != 1 || bounces[0].Enhanced != "5.4.6" ||
+			bounces[0].Recipient != "a@home.test" {
 			t.Errorf("bounces: %+v", bounces)
 		}
-		w.submitBody(envelopeOf("s@x.test", "c@home.test"), strings.Repeat("Delivered-To: b@home.test\r\n", message.MaxDelivered+1)+"\r\n")
+		w.submitBody(envelopeOf("s@x.test", "c@home.test"),
+			strings.Repeat("Delivered-To: b@home.test\r\n", message.MaxDelivered+1)+"\r\n")
 		w.after(time.Minute)
 		if c := store.box("c@home.test"); len(c) != 0 {
 			t.Error("a message that was delivered 51 times was delivered once more")
@@ -283,11 +299,14 @@ func TestLocalLoop(t *testing.T) {
 func TestLocalRoutes(t *testing.T) {
 	store := newFakeStore(t)
 	inWorld(t, withStore(store, func(w *world) {
-		w.o.Routes = []Route{{Recipient: "vip@*", SmartHost: "vip.test"}, {Domain: "sub.home.test", SmartHost: "dovecot.test"}, {SmartHost: "out.test"}}
+		w.o.Routes = []Route{{Recipient: "vip@*", SmartHost: "vip.test"},
+			{Domain: "sub.home.test", SmartHost: "dovecot.test"}, {SmartHost: "out.test"}}
 	}), func(w *world) {
-		w.submit(envelopeOf("s@y.test", "a@home.test", "vip@home.test", "c@sub.home.test", "d@a.test"))
+		w.submit(envelopeOf("s@y.test", "a@home.test", "vip@home.test", "c@sub.home.test",
+			"d@a.test"))
 		w.after(time.Minute)
-		for host, want := range map[string]string{"vip.test": "vip@home.test", "dovecot.test": "c@sub.home.test", "out.test": "d@a.test"} {
+		for host, want := range map[string]string{"vip.test": "vip@home.test",
+			"dovecot.test": "c@sub.home.test", "out.test": "d@a.test"} {
 			if got := w.net.host(host).received(); len(got) != 1 || got[0].to != want {
 				t.Errorf("%s got %+v, want %s", host, got, want)
 			}
@@ -303,7 +322,8 @@ func TestLocalLimits(t *testing.T) {
 	store := newFakeStore(t)
 	store.latency = time.Second
 	inWorld(t, withStore(store, func(w *world) {
-		w.o.Shaping = map[string]Shaping{"default": {Connections: 1, MessagesPerConnection: 1}, "local": {Connections: 7}}
+		w.o.Shaping = map[string]Shaping{"default": {Connections: 1, MessagesPerConnection: 1},
+			"local": {Connections: 7}}
 	}), func(w *world) {
 		for i := range 100 {
 			w.submit(envelopeOf("s@x.test", fmt.Sprintf("r%d@home.test", i)))
@@ -312,7 +332,8 @@ func TestLocalLimits(t *testing.T) {
 		if store.most != 7 || store.settled != 100 {
 			t.Errorf("%d at once, want 7; %d settled", store.most, store.settled)
 		}
-		w.sched.Suspended(queue.Suspensions{Version: 1, All: []queue.Suspension{{Kind: queue.SuspendSite, Name: "local"}}})
+		w.sched.Suspended(queue.Suspensions{Version: 1,
+			All: []queue.Suspension{{Kind: queue.SuspendSite, Name: "local"}}})
 		w.submit(envelopeOf("s@x.test", "late@home.test"))
 		w.after(time.Minute)
 		if n := len(store.box("late@home.test")); n != 0 {
@@ -345,7 +366,8 @@ func TestLocalAbandoned(t *testing.T) {
 		defer w.halt()
 		w.after(10 * time.Minute)
 		for i := range 30 {
-			if got := store.box(fmt.Sprintf("r%d@home.test", i)); len(got) != 1 || !strings.HasSuffix(got[0], helloLocal) {
+			if got := store.box(fmt.Sprintf("r%d@home.test", i)); len(got) != 1 ||
+				!strings.HasSuffix(got[0], helloLocal) {
 				t.Errorf("mailbox %d has %q", i, got)
 			}
 		}
@@ -374,7 +396,8 @@ func TestLocalDomainChanges(t *testing.T) {
 		w.sched.mu.Unlock()
 		w.after(2 * time.Hour)
 		send()
-		if home, b := len(store.box("a@home.test")), len(store.box("a@b.test")); home != 1 || b != 1 {
+		if home, b := len(store.box("a@home.test")), len(store.box("a@b.test")); home != 1 ||
+			b != 1 {
 			t.Errorf("%d in the one mailbox, %d in the other", home, b)
 		}
 	})
@@ -385,8 +408,11 @@ func TestLocalFromDisk(t *testing.T) {
 	store := newFakeStore(t)
 	synctest.Test(t, func(t *testing.T) {
 		var ours atomic.Bool
-		w := newWorld(t, withStore(store, func(w *world) { w.o.Owner = ours.Load })) // nothing is attempted
-		large := "Delivered-To: b@home.test\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 3000)
+		// nothing is attempted
+		w := newWorld(t, withStore(store, func(w *world) { w.o.Owner = ours.Load }))
+		large := "Delivered-To: b@home.test\r\n\r\n" +
+			strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n",
+				3000)
 		w.submitBody(envelopeOf("s@x.test", "a@home.test", "b@home.test"), large)
 		w.submit(envelopeOf("s@x.test", "c@home.test"))
 		w.halt()
@@ -400,7 +426,8 @@ func TestLocalFromDisk(t *testing.T) {
 		if got := store.box("b@home.test"); len(got) != 0 {
 			t.Errorf("b has %d messages in spite of the loop", len(got))
 		}
-		if got := store.box("c@home.test"); len(got) != 1 || !strings.HasSuffix(got[0], helloLocal) {
+		if got := store.box("c@home.test"); len(got) != 1 ||
+			!strings.HasSuffix(got[0], helloLocal) {
 			t.Errorf("c has %q", got)
 		}
 	})

@@ -28,14 +28,16 @@ type localConn struct {
 }
 
 func newLocalConn(store LocalStore) *localConn {
-	l := &localConn{store: store, m: &LocalMessage{}, answer: make(chan []*smtp.Failure, 1), cut: make(chan struct{})}
+	l := &localConn{store: store, m: &LocalMessage{}, answer: make(chan []*smtp.Failure, 1),
+		cut: make(chan struct{})}
 	l.done = func(failures []*smtp.Failure) { l.answer <- failures }
 	return l
 }
 
 var (
 	errLocalCut = errors.New("the delivery was called off")
-	stored      = smtpclient.Status{Code: smtp.Completed, Enhanced: "2.0.0", Text: "delivered to mailbox", Command: smtpclient.StepEnd}
+	stored      = smtpclient.Status{Code: smtp.Completed, Enhanced: "2.0.0",
+		Text: "delivered to mailbox", Command: smtpclient.StepEnd}
 	localOffers smtpclient.Offers
 )
 
@@ -76,10 +78,12 @@ func (l *localConn) Deliver(tx *smtpclient.Transaction) smtpclient.Result {
 func (l *localConn) address(tx *smtpclient.Transaction, results []smtpclient.Status) *smtp.Failure {
 	head, err := l.beginning(tx)
 	if err != nil {
-		return smtp.Temp(smtp.LocalError, "4.3.0", "The content cannot be read from our store: "+err.Error())
+		return smtp.Temp(smtp.LocalError, "4.3.0", "The content cannot be read from our store: "+
+			err.Error())
 	}
 	l.trail.Read(head)
-	*l.m = LocalMessage{Message: l.t.message, Recipients: l.m.Recipients[:0], Content: tx.Content, Open: tx.Open}
+	*l.m = LocalMessage{Message: l.t.message, Recipients: l.m.Recipients[:0], Content: tx.Content,
+		Open: tx.Open}
 	l.places, l.lines = l.places[:0], l.lines[:0]
 	for i := range tx.Recipients {
 		address := tx.Recipients[i].Address
@@ -89,8 +93,10 @@ func (l *localConn) address(tx *smtpclient.Transaction, results []smtpclient.Sta
 		}
 		from := len(l.lines)
 		l.lines = appendPrefix(l.lines, tx.Sender, address)
-		prefix := l.lines[from:len(l.lines):len(l.lines)] // stays good when lines grows: then it lies in the old array
-		l.m.Recipients = append(l.m.Recipients, LocalRecipient{Number: l.t.recipients[i], Address: address, Prefix: prefix})
+		// stays good when lines grows: then it lies in the old array
+		prefix := l.lines[from:len(l.lines):len(l.lines)]
+		l.m.Recipients = append(l.m.Recipients, LocalRecipient{Number: l.t.recipients[i],
+			Address: address, Prefix: prefix})
 		l.places = append(l.places, i)
 	}
 	return nil
@@ -128,7 +134,8 @@ func localStatus(f *smtp.Failure) smtpclient.Status {
 	if f == nil {
 		return stored
 	}
-	return smtpclient.Status{Code: f.Code, Enhanced: f.Enhanced, Text: f.Text, Command: smtpclient.StepEnd, Local: storeTrouble(f.Enhanced)}
+	return smtpclient.Status{Code: f.Code, Enhanced: f.Enhanced, Text: f.Text,
+		Command: smtpclient.StepEnd, Local: storeTrouble(f.Enhanced)}
 }
 
 func (l *localConn) Usable() bool               { return !l.dead }

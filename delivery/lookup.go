@@ -32,7 +32,8 @@ func (c *core) destination(k destKey, now time.Time) *destination {
 		c.scan.missed = true
 		return nil
 	}
-	d := &destination{key: k, place: len(c.all), backlog: true, used: true, suspension: c.suspensions.kinds[queue.SuspendDomain][k.domain]}
+	d := &destination{key: k, place: len(c.all), backlog: true, used: true,
+		suspension: c.suspensions.kinds[queue.SuspendDomain][k.domain]}
 	d.timer.fire = func(now time.Time) { c.wake(d, now) }
 	c.dests[k] = d
 	c.all = append(c.all, d)
@@ -49,7 +50,8 @@ func (c *core) wake(d *destination, now time.Time) {
 	}
 	d.backlog = true
 	if !d.nextDue.IsZero() {
-		d.rewind(row{due: d.nextDue.UnixMilli()}) // a load under way may have read before the row was written
+		// a load under way may have read before the row was written
+		d.rewind(row{due: d.nextDue.UnixMilli()})
 		d.nextDue = time.Time{}
 	}
 	if d.state == destRefused {
@@ -113,7 +115,8 @@ func (c *core) resolved(d *destination, route *mx.Route, f *smtp.Failure, now ti
 		d.route = route
 		d.valid = clamp(route.Expires, now.Add(minAnswer), now.Add(maxAnswer))
 		c.attach(d, c.siteOf(d, route), now)
-	case f.Temporary() && d.route != nil && d.route != home && now.Sub(d.route.Expires) < staleAnswer:
+	case f.Temporary() && d.route != nil && d.route != home &&
+		now.Sub(d.route.Expires) < staleAnswer:
 		d.valid = now.Add(minAnswer)
 		c.attach(d, c.siteOf(d, d.route), now) // the old answer is better than none
 	case f.Temporary():
@@ -232,7 +235,8 @@ func (c *core) siteOf(d *destination, route *mx.Route) *site {
 	s := c.sites[key]
 	fresh := s == nil
 	if fresh {
-		s = &site{key: key, name: name, shape: shape, local: route == home, allow: min(initialConnections, shape.Connections)}
+		s = &site{key: key, name: name, shape: shape, local: route == home,
+			allow: min(initialConnections, shape.Connections)}
 		s.hop = r.hop(c.o)
 		s.timer.fire = func(now time.Time) { c.fire(s, now) }
 		s.stats = c.counters.site(name)

@@ -17,7 +17,8 @@ type fakeSite struct{}
 
 func (*fakeSite) cached(_ *route, domain string) (*mx.Route, *smtp.Failure, bool) {
 	return &mx.Route{
-		Site: domain, Expires: time.UnixMilli(1 << 45), Hosts: []mx.Host{{Name: "mx." + domain, Addrs: []netip.Addr{netip.IPv4Unspecified()}}},
+		Site: domain, Expires: time.UnixMilli(1 << 45),
+		Hosts: []mx.Host{{Name: "mx." + domain, Addrs: []netip.Addr{netip.IPv4Unspecified()}}},
 	}, nil, true
 }
 
@@ -33,9 +34,11 @@ func coreAt(o Options, site *fakeSite) *core {
 func itemsFor(b *mail.Budget, domain string, n, size int, at time.Time) (items []queue.Item) {
 	ids := mail.NewIDs(1, at)
 	for i := range n {
-		env := &mail.Envelope{Recipients: []mail.Recipient{{Address: fmt.Sprint(i, "@", domain), Domain: domain}}}
+		env := &mail.Envelope{Recipients: []mail.Recipient{{Address: fmt.Sprint(i, "@", domain),
+			Domain: domain}}}
 		it := queue.Item{
-			Message: &queue.Message{ID: ids.Next(at), Envelope: env, Arrived: at, Size: int64(size)}, Domain: domain, Due: at, Recipients: []uint32{0},
+			Message: &queue.Message{ID: ids.Next(at), Envelope: env, Arrived: at,
+				Size: int64(size)}, Domain: domain, Due: at, Recipients: []uint32{0},
 		}
 		if b.TryReserve(int64(size)) {
 			it.Content, it.Release = make([]byte, size), func() { b.Release(int64(size)) }

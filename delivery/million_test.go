@@ -56,7 +56,9 @@ func (h *hoard) Domains(after string, _ int) (found []queue.DomainDue, err error
 	return found, nil
 }
 
-func (h *hoard) Due(_ string, after queue.Cursor, until time.Time, n int) (items []queue.Item, last queue.Cursor, err error) {
+func (h *hoard) Due(
+	_ string, after queue.Cursor, until time.Time, n int,
+) (items []queue.Item, last queue.Cursor, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	i := h.next
@@ -106,7 +108,9 @@ func (h *hoard) ScanArrived(mail.ID, time.Time, func(*queue.Stored) bool) error 
 }
 func (h *hoard) PendingReports(queue.ReportID, int) ([]queue.Report, error) { return nil, nil }
 func (h *hoard) ReportsDue() <-chan struct{}                                { return nil }
-func (h *hoard) AcceptReport(queue.ReportID, *mail.Envelope, *mail.Content, func(mail.ID, *smtp.Failure)) {
+func (h *hoard) AcceptReport(
+	queue.ReportID, *mail.Envelope, *mail.Content, func(mail.ID, *smtp.Failure),
+) {
 }
 func (h *hoard) DropReports(context.Context, ...queue.ReportID) error { return nil }
 
@@ -125,7 +129,8 @@ func TestMillionForDeadSite(t *testing.T) {
 		}
 		s.Start()
 		time.Sleep(time.Duration(n/2) * time.Millisecond) // until those are due
-		for h.end < n {                                   // the other half comes while the site is dead
+		// the other half comes while the site is dead
+		for h.end < n {
 			var items []queue.Item
 			for range 100 {
 				items = append(items, h.item(h.end))

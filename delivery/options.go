@@ -153,7 +153,8 @@ func (o *Options) setDefaults() {
 	def(&o.Backoff.First, 10*time.Second)
 	def(&o.Backoff.Max, 2*time.Hour)
 	if len(o.Retry.Schedule) == 0 {
-		o.Retry.Schedule = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+		o.Retry.Schedule = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute,
+			30 * time.Minute,
 			time.Hour, 2 * time.Hour, 4 * time.Hour}
 	}
 	if o.Owner == nil {

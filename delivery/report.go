@@ -30,7 +30,8 @@ type Reporter struct {
 }
 
 const (
-	reportsAtOnce = 32               // reports read and under way together: each is at most about 1 MiB
+	// reports read and under way together: each is at most about 1 MiB
+	reportsAtOnce = 32
 	reportAgain   = 30 * time.Second // after a report could not be made or was not accepted
 )
 
@@ -149,13 +150,15 @@ func (r *Reporter) report(due *queue.Report, done func(mail.ID, *smtp.Failure)) 
 	sender := due.Message.Envelope.Sender
 	domain, err := smtp.Domain(mail.DomainOf(sender))
 	if err != nil {
-		domain = mail.DomainOf(sender) // it was accepted once; the look-up will say what is wrong with it
+		// it was accepted once; the look-up will say what is wrong with it
+		domain = mail.DomainOf(sender)
 	}
 	env := &mail.Envelope{
 		Body: needs.Body, SMTPUTF8: needs.SMTPUTF8,
 		// A report is never reported on (RFC 3461 5.2.1, 6.1).
 		Recipients: []mail.Recipient{{Address: sender, Domain: domain, Notify: mail.NotifyNever}},
-		Origin:     mail.Origin{Protocol: "internal", Helo: r.o.Hostname, Tenant: due.Message.Envelope.Origin.Tenant},
+		Origin: mail.Origin{Protocol: "internal", Helo: r.o.Hostname,
+			Tenant: due.Message.Envelope.Origin.Tenant},
 	}
 	content := &mail.Content{Chunks: [][]byte{buf.Bytes()}, Size: int64(buf.Len())}
 	r.queue.AcceptReport(due.ID, env, content, done)
@@ -166,7 +169,8 @@ func (r *Reporter) write(w io.Writer, due *queue.Report, withOriginal bool) (dsn
 	m := due.Message
 	report := dsn.Report{
 		Host: r.o.Hostname, ID: reportName(due.ID), Date: r.o.Now(), To: m.Envelope.Sender,
-		OriginalID: m.ID, EnvelopeID: m.Envelope.EnvelopeID, Ret: m.Envelope.Ret, Body: m.Envelope.Body,
+		OriginalID: m.ID, EnvelopeID: m.Envelope.EnvelopeID, Ret: m.Envelope.Ret,
+		Body:     m.Envelope.Body,
 		SMTPUTF8: m.Envelope.SMTPUTF8, Arrived: m.Arrived, Size: m.Size,
 	}
 	for i := range due.Recipients {
@@ -210,7 +214,8 @@ func (r *Reporter) recipient(m *queue.Message, due *queue.ReportRecipient) dsn.R
 		// RFC 3463 3.5: X.4.7, delivery time expired. The last answer says why.
 		d.Attempt.Text = fmt.Sprintf("given up after %v: %s", r.o.Retry.Expire, due.Attempt.Text)
 		d.Attempt.Enhanced = "4.4.7"
-		if due.Attempt.Remote == LocalSite && due.Attempt.Enhanced == "4.2.2" { // a mailbox here that stayed full says more
+		// a mailbox here that stayed full says more
+		if due.Attempt.Remote == LocalSite && due.Attempt.Enhanced == "4.2.2" {
 			d.Attempt.Code, d.Attempt.Enhanced = smtp.ExceededStorage, "5.2.2"
 		}
 	default:

@@ -36,10 +36,12 @@ func TestRetryScheduleAndExpiry(t *testing.T) {
 				continue // just before the end
 			}
 			if low, high := want-want/8, want+want/8+5*time.Second; got < low || got > high {
-				t.Errorf("attempt %d came %v after the one before, want %v to %v", i+1, got, low, high)
+				t.Errorf("attempt %d came %v after the one before, want %v to %v", i+1, got, low,
+					high)
 			}
 		}
-		if n := len(times); n < 28 || n > 40 { // 7.85 h for the first seven, then one in 3.5 to 4.5 h
+		// 7.85 h for the first seven, then one in 3.5 to 4.5 h
+		if n := len(times); n < 28 || n > 40 {
 			t.Errorf("%d attempts in 5 days", n)
 		}
 		if last := times[len(times)-1].Sub(begin); last > 5*24*time.Hour {
@@ -51,7 +53,8 @@ func TestRetryScheduleAndExpiry(t *testing.T) {
 			t.Errorf("expirations: %+v", expired)
 		}
 		warned := w.log.of(maillog.Delayed)
-		if len(warned) != 1 || warned[0].At.Sub(begin) < 4*time.Hour || warned[0].At.Sub(begin) > 4*time.Hour+2*time.Minute {
+		if len(warned) != 1 || warned[0].At.Sub(begin) < 4*time.Hour ||
+			warned[0].At.Sub(begin) > 4*time.Hour+2*time.Minute {
 			t.Errorf("delay warnings: %+v", warned)
 		}
 		if n := w.count(queue.Filter{}).Messages; n != 0 {
@@ -89,17 +92,26 @@ func TestReports(t *testing.T) {
 		hopDSN  bool
 		actions []string
 	}{
-		{"failure, no NOTIFY", "s@x.test", 0, reply(550, "5.1.1", "no such user"), false, []string{"failed"}},
-		{"failure, NOTIFY=FAILURE", "s@x.test", mail.NotifyFailure, reply(550, "5.1.1", "no such user"), false, []string{"failed"}},
-		{"failure, NOTIFY=SUCCESS", "s@x.test", mail.NotifySuccess, reply(550, "5.1.1", "no such user"), false, nil},
-		{"failure, NOTIFY=NEVER", "s@x.test", mail.NotifyNever, reply(550, "5.1.1", "no such user"), false, nil},
+		{"failure, no NOTIFY", "s@x.test", 0, reply(550, "5.1.1", "no such user"), false,
+			[]string{"failed"}},
+		{"failure, NOTIFY=FAILURE", "s@x.test", mail.NotifyFailure,
+			reply(550, "5.1.1", "no such user"), false, []string{"failed"}},
+		{"failure, NOTIFY=SUCCESS", "s@x.test", mail.NotifySuccess,
+			reply(550, "5.1.1", "no such user"), false, nil},
+		{"failure, NOTIFY=NEVER", "s@x.test", mail.NotifyNever, reply(550, "5.1.1", "no such user"),
+			false, nil},
 		{"failure, null reverse-path", "", 0, reply(550, "5.1.1", "no such user"), false, nil},
 		{"success, no NOTIFY", "s@x.test", 0, reply(250, "2.0.0", "Ok"), false, nil},
-		{"success, NOTIFY=SUCCESS, hop without DSN", "s@x.test", mail.NotifySuccess, reply(250, "2.0.0", "Ok"), false, []string{"relayed"}},
-		{"success, NOTIFY=SUCCESS, hop with DSN", "s@x.test", mail.NotifySuccess, reply(250, "2.0.0", "Ok"), true, nil},
-		{"delay, no NOTIFY", "s@x.test", 0, reply(450, "4.2.1", "busy"), false, []string{"delayed"}},
-		{"delay, NOTIFY=DELAY", "s@x.test", mail.NotifyDelay, reply(450, "4.2.1", "busy"), false, []string{"delayed"}},
-		{"delay, NOTIFY=FAILURE", "s@x.test", mail.NotifyFailure, reply(450, "4.2.1", "busy"), false, nil},
+		{"success, NOTIFY=SUCCESS, hop without DSN", "s@x.test", mail.NotifySuccess,
+			reply(250, "2.0.0", "Ok"), false, []string{"relayed"}},
+		{"success, NOTIFY=SUCCESS, hop with DSN", "s@x.test", mail.NotifySuccess,
+			reply(250, "2.0.0", "Ok"), true, nil},
+		{"delay, no NOTIFY", "s@x.test", 0, reply(450, "4.2.1", "busy"), false,
+			[]string{"delayed"}},
+		{"delay, NOTIFY=DELAY", "s@x.test", mail.NotifyDelay, reply(450, "4.2.1", "busy"), false,
+			[]string{"delayed"}},
+		{"delay, NOTIFY=FAILURE", "s@x.test", mail.NotifyFailure, reply(450, "4.2.1", "busy"),
+			false, nil},
 		{"delay, null reverse-path", "", 0, reply(450, "4.2.1", "busy"), false, nil},
 	}
 	for _, c := range cases {
@@ -153,7 +165,8 @@ func TestOldMailOfDeadSite(t *testing.T) {
 		id := w.submit(envelopeOf("held@x.test", "1@b.test"))
 		w.net.at("b.test").refuse = down
 		w.submit(envelopeOf("s@x.test", "1@a.test"))
-		if _, err := w.queue.Hold(w.t.Context(), queue.Filter{IDs: []mail.ID{id}}, nil); err != nil {
+		if _, err := w.queue.Hold(w.t.Context(), queue.Filter{IDs: []mail.ID{id}},
+			nil); err != nil {
 			t.Fatal(err)
 		}
 		w.after(6 * 24 * time.Hour)

@@ -45,14 +45,16 @@ func compileRoutes(o *Options) ([]route, error) {
 		if err != nil {
 			return nil, fmt.Errorf("route %d: smart host %q: %w", i+1, r.SmartHost, err)
 		}
-		r.Domain, r.Recipient, r.Sender = strings.ToLower(r.Domain), strings.ToLower(r.Recipient), strings.ToLower(r.Sender)
+		r.Domain, r.Recipient, r.Sender = strings.ToLower(r.Domain), strings.ToLower(r.Recipient),
+			strings.ToLower(r.Sender)
 		name := net.JoinHostPort(host, strconv.Itoa(int(port)))
 		if socket != nil {
 			name = r.SmartHost
 		}
 		rs = append(rs, route{
 			Route: r, host: host, port: port, name: name, socket: socket,
-			key:    fmt.Sprintf("%s\x00%t\x00%d\x00%s\x00%s", name, r.LMTP, r.TLS, r.Username, r.Password),
+			key: fmt.Sprintf("%s\x00%t\x00%d\x00%s\x00%s", name, r.LMTP, r.TLS, r.Username,
+				r.Password),
 			named:  r.Domain != "" || r.Recipient != "",
 			static: r.Recipient == "" && r.Sender == "" && r.Tenant == "" && len(r.Networks) == 0,
 		})
@@ -154,7 +156,8 @@ func (r *route) matches(domain string, env *mail.Envelope, recipient uint32) boo
 	if r.static {
 		return true
 	}
-	return (r.Recipient == "" || glob(r.Recipient, strings.ToLower(env.Recipients[recipient].Address))) &&
+	return (r.Recipient == "" ||
+		glob(r.Recipient, strings.ToLower(env.Recipients[recipient].Address))) &&
 		(r.Sender == "" || r.fromSender(env.Sender)) &&
 		(r.Tenant == "" || glob(r.Tenant, env.Origin.Tenant)) &&
 		(len(r.Networks) == 0 || r.fromNetwork(env.Origin.Client.Addr()))
@@ -227,7 +230,8 @@ func (c *core) shapeFor(domain string, hosts *mx.Route) (s Shaping, own bool) {
 	}
 	best := ""
 	for name := range c.o.Shaping {
-		if len(name) > len(best) && name != "default" && name != LocalSite && underSuffix(hosts, name) {
+		if len(name) > len(best) && name != "default" && name != LocalSite &&
+			underSuffix(hosts, name) {
 			best = name
 		}
 	}

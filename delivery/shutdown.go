@@ -35,7 +35,9 @@ func (s *Scheduler) Abandon() {
 	timer := time.AfterFunc(abandonGrace, func() { close(late) })
 	defer timer.Stop()
 	if n := s.end(late, func(cn *conn) bool { return !cn.shell.ending.Load() }); n > 0 {
-		s.o.Logf("no longer the owner: %d connections were cut off while the reply to the end of data was awaited", n)
+		s.o.Logf(
+			"no longer the owner: %d connections were cut off while the reply to the end of "+
+				"data was awaited", n)
 	}
 }
 

@@ -1,18 +1,14 @@
 package delivery
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -30,13 +26,14 @@ type sim struct {
 	now  time.Time
 	ids  *mail.IDs
 
-	disk       map[string][]queue.Item // rows in order, by domain
-	untold     []queue.Item            // on disk, the core has not heard of them
-	rows       map[attemptKey]row      // where on disk each recipient is scheduled
-	untoldIDs  []mail.ID               // changed by an operator's verb, the core has not heard of it
-	lastVerb   time.Time               // the time of the latest verb's command
-	pending    []func()                // answers under way, in any order
-	conns      []*conn                 // being opened or busy
+	disk   map[string][]queue.Item // rows in order, by domain
+	untold []queue.Item            // on disk, the core has not heard of them
+	rows   map[attemptKey]row      // where on disk each recipient is scheduled
+	// changed by an operator's verb, the core has not heard of it
+	untoldIDs  []mail.ID
+	lastVerb   time.Time // the time of the latest verb's command
+	pending    []func()  // answers under way, in any order
+	conns      []*conn   // being opened or busy
 	state      map[attemptKey]simState
 	all        []*queue.Message
 	begun      map[*transaction]bool
@@ -60,7 +57,8 @@ const (
 
 func newSim(t testing.TB, seed uint64) *sim {
 	s := &sim{
-		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), now: time.UnixMilli(1_700_000_000_000),
+		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 1)),
+		now:  time.UnixMilli(1_700_000_000_000),
 		disk: map[string][]queue.Item{}, state: map[attemptKey]simState{}, dead: map[string]bool{},
 		begun: map[*transaction]bool{}, rows: map[attemptKey]row{}, held: map[attemptKey]bool{},
 		trying: map[attemptKey]bool{}, removed: map[attemptKey]bool{}, kept: map[attemptKey]bool{},
@@ -68,16 +66,22 @@ func newSim(t testing.TB, seed uint64) *sim {
 	s.ids = mail.NewIDs(1, s.now)
 	s.sites = 1 + s.rand.IntN(5)
 	o := &Options{
-		Seed: seed, Window: 4 + s.rand.IntN(20), WindowTotal: 10 + s.rand.IntN(40), Destinations: 3 + s.rand.IntN(20),
-		Connections: 1 + s.rand.IntN(6), Unsettled: 5 + s.rand.IntN(30),
-		Shaping: map[string]Shaping{"default": {Connections: 1 + s.rand.IntN(4), MessagesPerConnection: 1 + s.rand.IntN(9), RecipientsPerMessage: 1 + s.rand.IntN(3)}},
+		Seed: seed, Window: 4 + s.rand.IntN(20), WindowTotal: 10 + s.rand.IntN(40),
+		Destinations: 3 + s.rand.IntN(20),
+		Connections:  1 + s.rand.IntN(6), Unsettled: 5 + s.rand.IntN(30),
+		Shaping: map[string]Shaping{"default": {Connections: 1 + s.rand.IntN(4),
+			MessagesPerConnection: 1 + s.rand.IntN(9), RecipientsPerMessage: 1 + s.rand.IntN(3)}},
 	}
 	if s.rand.IntN(2) == 0 {
-		o.Routes = []Route{{Recipient: "*vip*", SmartHost: "hub.test"}, {Tenant: "t1", SmartHost: "t1.test"}}
+		o.Routes = []Route{{Recipient: "*vip*", SmartHost: "hub.test"},
+			{Tenant: "t1", SmartHost: "t1.test"}}
 	}
 	if s.rand.IntN(2) == 0 { // some domains are local, and one of them not always
-		o.Local = func(d string) bool { return d == "d1" || d == "d2" || d == "d3" && s.now.UnixMilli()/(1<<14)%2 == 0 }
-		o.Shaping[LocalSite] = Shaping{Connections: 1 + s.rand.IntN(4), RecipientsPerMessage: 1 + s.rand.IntN(5)}
+		o.Local = func(d string) bool {
+			return d == "d1" || d == "d2" || d == "d3" && s.now.UnixMilli()/(1<<14)%2 == 0
+		}
+		o.Shaping[LocalSite] = Shaping{Connections: 1 + s.rand.IntN(4),
+			RecipientsPerMessage: 1 + s.rand.IntN(5)}
 	}
 	o.setDefaults()
 	s.core = newCore(o)
@@ -117,95 +121,10 @@ func (s *sim) do(a action) {
 	}
 }
 
-func (s *sim) lookedUp(d *destination) {
-	switch n := s.rand.IntN(20); {
-	case n == 0:
-		s.core.lookedUp(d, nil, smtp.Temp(451, "4.4.3", "no answer"), s.now)
-	default:
-		site := fmt.Sprint("site", int(d.key.domain[1]-'0')%s.sites)
-		s.core.lookedUp(d, &mx.Route{Site: site, Expires: s.now.Add(time.Minute), Hosts: []mx.Host{{Name: site, Addrs: []netip.Addr{netip.IPv4Unspecified()}}}}, nil, s.now)
-	}
-}
-
-func (s *sim) domains(after string, limit int) (found []queue.DomainDue) {
-	for d, rows := range s.disk {
-		if d > after && len(rows) > 0 {
-			found = append(found, queue.DomainDue{Domain: d, Due: rows[0].Due})
-		}
-	}
-	slices.SortFunc(found, func(a, b queue.DomainDue) int { return cmp.Compare(a.Domain, b.Domain) })
-	return found[:min(limit, len(found))]
-}
-
-func (s *sim) load(a *action) (r loadResult) {
-	r.cursor = a.after
-	for _, it := range s.disk[a.dest.key.domain] {
-		k := rowOf(&it)
-		switch {
-		case !a.after.before(k):
-		case it.Due.After(a.until):
-			r.next = it.Due
-			return r
-		case len(r.items) == a.max:
-			r.more = true
-			return r
-		default:
-			it.Recipients = slices.Clone(it.Recipients)
-			r.items = append(r.items, it)
-			r.cursor = k
-		}
-	}
-	return r
-}
-
-// write puts a row on disk, joined with one that has its key.
-func (s *sim) write(it queue.Item) {
-	for _, n := range it.Recipients {
-		s.rows[attemptKey{it.Message.ID, n}] = rowOf(&it)
-	}
-	rows := s.disk[it.Domain]
-	i, there := slices.BinarySearchFunc(rows, rowOf(&it), func(x queue.Item, k row) int {
-		switch x := rowOf(&x); {
-		case x == k:
-			return 0
-		case x.before(k):
-			return -1
-		}
-		return 1
-	})
-	if there {
-		rows[i].Recipients = append(slices.Clone(rows[i].Recipients), it.Recipients...)
-		slices.Sort(rows[i].Recipients)
-		return
-	}
-	s.disk[it.Domain] = slices.Insert(rows, i, it)
-}
-
-// erase takes a recipient out of its row, wherever that is; message is nil when it is in none.
-func (s *sim) erase(domain string, k attemptKey) (message *queue.Message) {
-	at, ok := s.rows[k]
-	if !ok {
-		return nil
-	}
-	delete(s.rows, k)
-	rows := s.disk[domain]
-	for i := range rows {
-		if rowOf(&rows[i]) == at {
-			message = rows[i].Message
-			rest := slices.DeleteFunc(slices.Clone(rows[i].Recipients), func(n uint32) bool { return n == k.number })
-			if rows[i].Recipients = rest; len(rest) == 0 {
-				s.disk[domain] = slices.Delete(slices.Clone(rows), i, i+1)
-			}
-			return message
-		}
-	}
-	s.t.Fatalf("seed %d: the row of %v in %s is not there", s.seed, k, domain)
-	return nil
-}
-
 // accept puts a message on disk; the core hears of it sooner or later.
 func (s *sim) accept() {
-	m := &queue.Message{ID: s.ids.Next(s.now), Envelope: &mail.Envelope{Sender: "s@x"}, Arrived: s.now}
+	m := &queue.Message{ID: s.ids.Next(s.now), Envelope: &mail.Envelope{Sender: "s@x"},
+		Arrived: s.now}
 	m.Arrived = m.ID.Time()
 	s.tellAll()
 	s.all = append(s.all, m)
@@ -215,7 +134,8 @@ func (s *sim) accept() {
 	for i := range 1 + s.rand.IntN(4)*s.rand.IntN(2) {
 		d := fmt.Sprint("d", s.rand.IntN(30))
 		local := []string{"", "vip"}[s.rand.IntN(8)/7]
-		m.Envelope.Recipients = append(m.Envelope.Recipients, mail.Recipient{Address: local + fmt.Sprint(i, "@", d), Domain: d})
+		m.Envelope.Recipients = append(m.Envelope.Recipients,
+			mail.Recipient{Address: local + fmt.Sprint(i, "@", d), Domain: d})
 		byDomain[d] = append(byDomain[d], uint32(i))
 		s.state[attemptKey{m.ID, uint32(i)}] = simQueued
 	}
@@ -288,10 +208,12 @@ func (s *sim) begin(t *transaction) {
 	for _, n := range t.recipients {
 		k := attemptKey{t.message.ID, n}
 		if s.kept[k] && (s.held[k] || s.removed[k]) {
-			s.t.Fatalf("seed %d: %v is handed out, and an operator has held or removed it", s.seed, k)
+			s.t.Fatalf("seed %d: %v is handed out, and an operator has held or removed it", s.seed,
+				k)
 		}
 		if s.trying[k] || s.state[k] == simDone && !s.removed[k] {
-			s.t.Fatalf("seed %d: %v is handed out: it is being tried: %v; done: %v", s.seed, k, s.trying[k], s.state[k] == simDone)
+			s.t.Fatalf("seed %d: %v is handed out: it is being tried: %v; done: %v", s.seed, k,
+				s.trying[k], s.state[k] == simDone)
 		}
 		s.trying[k] = true
 	}
@@ -353,10 +275,12 @@ func (s *sim) outcomes(t *transaction, v *verdict) {
 			continue
 		}
 		e := t.entryOf(n)
-		o := queue.Outcome{ID: k.id, Recipient: n, Domain: e.item.Domain, WasDue: e.item.Due, State: queue.Relayed}
+		o := queue.Outcome{ID: k.id, Recipient: n, Domain: e.item.Domain, WasDue: e.item.Due,
+			State: queue.Relayed}
 		if v != nil && (v.trouble || s.rand.IntN(8) == 0) {
 			o.State = queue.Deferred
-			o.Due = s.now.Add(time.Duration(s.rand.IntN(60)+1) * time.Second).Truncate(time.Millisecond)
+			o.Due = s.now.Add(
+				time.Duration(s.rand.IntN(60)+1) * time.Second).Truncate(time.Millisecond)
 		}
 		t.outcomes = append(t.outcomes, o)
 	}
@@ -377,16 +301,12 @@ func (s *sim) settle(t *transaction) {
 			case o.State != queue.Deferred:
 				s.done(k)
 			case !s.held[k]:
-				s.write(queue.Item{Message: t.message, Domain: o.Domain, Due: o.Due, Recipients: []uint32{o.Recipient}})
+				s.write(queue.Item{Message: t.message, Domain: o.Domain, Due: o.Due,
+					Recipients: []uint32{o.Recipient}})
 			}
 		}
 		s.pending = append(s.pending, func() { s.core.settled(t, s.now) })
 	})
-}
-
-func (s *sim) done(k attemptKey) {
-	s.state[k] = simDone
-	s.delivered++
 }
 
 // tellAll tells the core what is on disk and it has not heard of.
@@ -416,65 +336,6 @@ func (s *sim) tellAll() {
 	s.core.changed(s.untoldIDs, domains, s.now)
 	s.untoldIDs = nil
 	s.event()
-}
-
-// verb has an operator do something to some recipients. The command takes its time; it says when it
-// was made.
-func (s *sim) verb() {
-	kind, at := s.rand.IntN(8), s.now
-	var chosen []*queue.Message
-	for range 1 + s.rand.IntN(3) {
-		if n := len(s.all); n > 0 {
-			chosen = append(chosen, s.all[n-1-s.rand.IntN(min(n, 30))])
-		}
-	}
-	s.pending = append(s.pending, func() { s.operate(kind, at, chosen) })
-}
-
-// operate applies a verb as the queue does: most are holds and releases, for those meet attempts
-// under way; then flushes, and seldom a removal.
-func (s *sim) operate(kind int, at time.Time, chosen []*queue.Message) {
-	s.tellAll()
-	if s.lastVerb.Before(at) {
-		s.lastVerb = at
-	}
-	for _, m := range chosen {
-		moved := false
-		for i, r := range m.Envelope.Recipients {
-			k := attemptKey{m.ID, uint32(i)}
-			was, scheduled := s.rows[k]
-			due := false
-			switch {
-			case s.state[k] == simDone || s.rand.IntN(4) == 0:
-				continue
-			case kind < 3 && scheduled: // hold
-				s.held[k] = true
-			case kind < 5 && s.held[k]: // release
-				s.held[k], due = false, true
-			case kind < 7 && kind > 4 && scheduled && was.due > s.lastVerb.UnixMilli(): // flush
-				due = true
-			case kind == 7: // remove
-				s.held[k], s.removed[k] = false, true
-				s.done(k)
-			default:
-				continue
-			}
-			s.erase(r.Domain, k)
-			if moved = true; due {
-				s.write(queue.Item{Message: m, Domain: r.Domain, Due: s.lastVerb, Recipients: []uint32{k.number}})
-			}
-		}
-		if moved {
-			s.untoldIDs = append(s.untoldIDs, m.ID)
-		}
-	}
-}
-
-// releaseAll releases what is held.
-func (s *sim) releaseAll() {
-	if len(s.held) > 0 {
-		s.pending = append(s.pending, func() { s.operate(3, s.now, s.all) })
-	}
 }
 
 // run accepts n messages and goes on until all are delivered.
@@ -519,16 +380,6 @@ func (s *sim) run(n int) {
 	s.core.check(s.t)
 }
 
-// someIDs are messages that an operator is made to touch.
-func (s *sim) someIDs() (ids []mail.ID) {
-	for range 3 {
-		if len(s.all) > 0 {
-			ids = append(ids, s.all[s.rand.IntN(len(s.all))].ID)
-		}
-	}
-	return ids
-}
-
 // pass lets time pass: a little, or until the core wants to be called.
 func (s *sim) pass() {
 	s.now = s.now.Add(time.Duration(s.rand.IntN(50)) * time.Millisecond)
@@ -539,36 +390,6 @@ func (s *sim) pass() {
 	s.event()
 }
 
-// suspend replaces what is suspended by n things, some of them for a while only. Sometimes an older
-// list comes late.
-func (s *sim) suspend(n int) {
-	late := s.suspension
-	s.suspension = queue.Suspensions{Version: late.Version + 1}
-	for range n {
-		one := queue.Suspension{Kind: queue.SuspensionKind(1 + s.rand.IntN(4)), Reason: "why"}
-		switch one.Kind {
-		case queue.SuspendDomain:
-			one.Name = fmt.Sprint("d", s.rand.IntN(30))
-		case queue.SuspendSite:
-			one.Name = []string{fmt.Sprint("site", s.rand.IntN(s.sites)), "hub.test:25", LocalSite}[s.rand.IntN(3)]
-		case queue.SuspendTenant:
-			one.Name = fmt.Sprint("t", s.rand.IntN(3))
-		case queue.SuspendCampaign:
-			one.Name = fmt.Sprint("c", s.rand.IntN(3))
-		}
-		if s.rand.IntN(2) == 0 {
-			one.Until = s.now.Add(time.Duration(s.rand.IntN(20_000)) * time.Millisecond)
-		}
-		s.suspension.All = append(s.suspension.All, one)
-	}
-	s.core.suspend(s.suspension, s.now)
-	s.event()
-	if s.rand.IntN(4) == 0 {
-		s.core.suspend(late, s.now)
-		s.event()
-	}
-}
-
 // mustBeFree checks that nothing of a transaction is suspended, without the core's ways of knowing.
 func (s *sim) mustBeFree(t *transaction) {
 	for _, one := range s.suspension.All {
@@ -577,10 +398,12 @@ func (s *sim) mustBeFree(t *transaction) {
 		}
 		for i := range t.pieces {
 			d, o := t.pieces[i].e.dest, t.message.Envelope.Origin
-			if one.Kind == queue.SuspendDomain && one.Name == d.key.domain || one.Kind == queue.SuspendTenant && one.Name == o.Tenant ||
+			if one.Kind == queue.SuspendDomain && one.Name == d.key.domain ||
+				one.Kind == queue.SuspendTenant && one.Name == o.Tenant ||
 				one.Kind == queue.SuspendCampaign && one.Name == o.Campaign ||
 				one.Kind == queue.SuspendSite && t.conn != nil && one.Name == t.conn.site.name {
-				s.t.Fatalf("seed %d: %v of %v, %+v is handed out while %+v is suspended", s.seed, t.message.ID, d.key, o, one)
+				s.t.Fatalf("seed %d: %v of %v, %+v is handed out while %+v is suspended", s.seed,
+					t.message.ID, d.key, o, one)
 			}
 		}
 	}
@@ -588,19 +411,27 @@ func (s *sim) mustBeFree(t *transaction) {
 
 func (s *sim) stuck() {
 	for _, d := range s.core.all {
-		s.t.Logf("%v: state %d, %d waiting, %d busy, backlog %v, loading %v, queued %v, cursor %v, seen %v, next due %v", d.key, d.state, d.waiting,
+		s.t.Logf(
+			"%v: state %d, %d waiting, %d busy, backlog %v, loading %v, queued %v, cursor %v, "+
+				"seen %v, next due %v", d.key, d.state, d.waiting,
 			d.busy.n, d.backlog, d.loading, d.queued, d.cursor, d.seen, d.nextDue)
 	}
 	for _, x := range s.core.sites {
-		s.t.Logf("site %s: %v, %d waiting, %d open, %d allowed, suspension %v, %d destinations", x.name, x.state, x.waiting, x.open, x.allow, x.suspension, len(x.dests))
+		s.t.Logf("site %s: %v, %d waiting, %d open, %d allowed, suspension %v, %d destinations",
+			x.name, x.state, x.waiting, x.open, x.allow, x.suspension, len(x.dests))
 	}
 	for name, rows := range s.disk {
 		for _, it := range rows {
 			s.t.Logf("on disk: %s %v %v", name, rowOf(&it), it.Recipients)
 		}
 	}
-	s.t.Logf("held %d of %d, active %d, window %d, loads %d, looking %d, lookups %d, ready %d, starved %d, open %d, unsettled %d, loading %d", s.core.held, s.core.o.WindowTotal, s.core.active, s.core.window(), s.core.loads.n, s.core.looking, s.core.lookups.n, s.core.ready.n, s.core.starved.n, s.core.open, s.core.unsettled, len(s.core.loading))
-	s.t.Fatalf("seed %d: %d of %d delivered; now %d, %d answers under way, %d connections", s.seed, s.delivered, len(s.state), s.now.UnixMilli(), len(s.pending), len(s.conns))
+	s.t.Logf(
+		"held %d of %d, active %d, window %d, loads %d, looking %d, lookups %d, ready %d, "+
+			"starved %d, open %d, unsettled %d, loading %d", s.core.held, s.core.o.WindowTotal,
+		s.core.active, s.core.window(), s.core.loads.n, s.core.looking, s.core.lookups.n,
+		s.core.ready.n, s.core.starved.n, s.core.open, s.core.unsettled, len(s.core.loading))
+	s.t.Fatalf("seed %d: %d of %d delivered; now %d, %d answers under way, %d connections", s.seed,
+		s.delivered, len(s.state), s.now.UnixMilli(), len(s.pending), len(s.conns))
 }
 
 // TestSimulation runs many seeds; a failure names its seed.

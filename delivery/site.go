@@ -78,7 +78,8 @@ const initialConnections = 2
 // become moves a site to another state; it is the only place that does.
 func (c *core) become(s *site, to siteState, now time.Time) {
 	if !siteMoves[s.state][to] {
-		panic("delivery: site " + s.name + " cannot go from " + s.state.String() + " to " + to.String())
+		panic("delivery: site " + s.name + " cannot go from " + s.state.String() + " to " +
+			to.String())
 	}
 	s.state = to
 	switch to {

@@ -41,7 +41,8 @@ func TestRampAfterRecovery(t *testing.T) {
 		}
 		r.set(func(r *remote) { r.refuse, r.most, r.latency = nil, 0, 100*time.Millisecond })
 		w.sched.Flush("a.test")
-		w.after(150 * time.Millisecond) // the probe has connected and sends its message, until 200 ms
+		// the probe has connected and sends its message, until 200 ms
+		w.after(150 * time.Millisecond)
 		if r.mostOpen() != 1 {
 			t.Errorf("%d connections at the probe, want 1", r.mostOpen())
 		}
@@ -110,7 +111,8 @@ func TestLimits(t *testing.T) {
 				t.Errorf("%s saw %d connections at once, allowed %d", c.host, r.mostOpen(), c.most)
 			}
 			if r.connected() < 1000/10 {
-				t.Errorf("%s saw %d connects for 1000 messages, 10 at most on one", c.host, r.connected())
+				t.Errorf("%s saw %d connects for 1000 messages, 10 at most on one", c.host,
+					r.connected())
 			}
 			if c.count > 0 {
 				checkRate(t, c.host, r.transactions(), Rate{c.count, c.per})
@@ -123,19 +125,22 @@ func TestLimits(t *testing.T) {
 // but for its slack.
 func checkRate(t *testing.T, name string, times []time.Time, r Rate) {
 	interval := r.Per / time.Duration(r.Count)
-	slack := max(0, rateSlack-interval) + 5*time.Millisecond // the remote's latency varies with what it sends
+	// the remote's latency varies with what it sends
+	slack := max(0, rateSlack-interval) + 5*time.Millisecond
 	for i := range times {
 		for _, n := range []int{1, 2, 10, 100, 500} {
 			if i+n >= len(times) {
 				continue
 			}
-			if took, least := times[i+n].Sub(times[i]), time.Duration(n)*interval-slack; took < least {
+			if took, least := times[i+n].Sub(times[i]),
+				time.Duration(n)*interval-slack; took < least {
 				t.Errorf("%s: %d transactions in %v, least %v", name, n+1, took, least)
 				return
 			}
 		}
 	}
-	if took, most := times[len(times)-1].Sub(times[0]), time.Duration(len(times))*interval*11/10+time.Second; took > most {
+	if took, most := times[len(times)-1].Sub(times[0]),
+		time.Duration(len(times))*interval*11/10+time.Second; took > most {
 		t.Errorf("%s: all in %v, the rate allows %v", name, took, most)
 	}
 }
@@ -166,7 +171,8 @@ func TestFairness(t *testing.T) {
 		}
 		// 12 s are 240 transactions: half for each tenant until the quiet one's 50 are through.
 		if quiet != 50 || small < 40 {
-			t.Errorf("in 12 s: %d of quiet, %d of the small campaign, %d of the flood", quiet, small, loud)
+			t.Errorf("in 12 s: %d of quiet, %d of the small campaign, %d of the flood", quiet,
+				small, loud)
 		}
 		if n := len(w.net.at("a.test").received()); n != 3100 {
 			t.Errorf("%d messages arrived, want 3100", n)
@@ -236,7 +242,9 @@ func TestServiceNotAvailable(t *testing.T) {
 func TestAlwaysBusy(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
-		r.cut = func(tx *smtpclient.Transaction) *smtpclient.Result { return lost(tx, 421, "4.3.2", false) }
+		r.cut = func(tx *smtpclient.Transaction) *smtpclient.Result {
+			return lost(tx, 421, "4.3.2", false)
+		}
 		w.flood(1000, "t", "", "a.test")
 		w.after(12 * time.Hour)
 		if r.connected() > 30 {
@@ -257,7 +265,8 @@ func TestTooManyRecipients(t *testing.T) {
 		}
 		env := envelopeOf("s@x.test")
 		for i := range 250 {
-			env.Recipients = append(env.Recipients, mail.Recipient{Address: fmt.Sprintf("r%d@a.test", i), Domain: "a.test"})
+			env.Recipients = append(env.Recipients,
+				mail.Recipient{Address: fmt.Sprintf("r%d@a.test", i), Domain: "a.test"})
 		}
 		w.submit(env)
 		w.after(30 * time.Second)
@@ -276,14 +285,15 @@ func TestTooManyRecipients(t *testing.T) {
 
 // The next host is tried when the first does not answer.
 func TestNextHost(t *testing.T) {
-	inWorld(t, func(w *world) { w.net.mx["a.test"] = []string{"one.test", "two.test"} }, func(w *world) {
-		w.net.host("one.test").refuse = down
-		w.submit(envelopeOf("s@x.test", "1@a.test"))
-		w.after(time.Second)
-		if n := len(w.net.host("two.test").received()); n != 1 {
-			t.Errorf("the second host got %d messages", n)
-		}
-	})
+	inWorld(t, func(w *world) { w.net.mx["a.test"] = []string{"one.test", "two.test"} },
+		func(w *world) {
+			w.net.host("one.test").refuse = down
+			w.submit(envelopeOf("s@x.test", "1@a.test"))
+			w.after(time.Second)
+			if n := len(w.net.host("two.test").received()); n != 1 {
+				t.Errorf("the second host got %d messages", n)
+			}
+		})
 }
 
 // A domain that does not exist fails its mail; one whose DNS does not answer waits, without a write
@@ -309,7 +319,8 @@ func TestLookupFailures(t *testing.T) {
 		if why, _, ok := w.sched.Reason("mute.test"); !ok || why.Enhanced != "4.4.3" {
 			t.Errorf("reason %+v, %v", why, ok)
 		}
-		if n := w.count(queue.Filter{Domain: "mute.test", States: []queue.State{queue.Ready}}).Recipients; n != 20 {
+		if n := w.count(queue.Filter{Domain: "mute.test",
+			States: []queue.State{queue.Ready}}).Recipients; n != 20 {
 			t.Errorf("%d recipients ready, want 20", n)
 		}
 		w.net.mu.Lock()
@@ -326,7 +337,8 @@ func TestLookupFailures(t *testing.T) {
 func TestRoutes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.o.Routes = []Route{
-			{Recipient: "vip@a.test", SmartHost: "vip.hub.test:587", TLS: smtpclient.Require, Username: "u", Password: "p"},
+			{Recipient: "vip@a.test", SmartHost: "vip.hub.test:587", TLS: smtpclient.Require,
+				Username: "u", Password: "p"},
 			{Sender: "*@sales.test", SmartHost: "sales.hub.test"},
 			{Domain: "*.partner.test", SmartHost: "partner.hub.test:26"},
 			{Tenant: "t2", SmartHost: "t2.hub.test"},
@@ -348,7 +360,8 @@ func TestRoutes(t *testing.T) {
 				t.Errorf("%s got %v, want %s", host, got, want)
 			}
 		}
-		if o := w.net.host("vip.hub.test").received()[0].options; o.Addr.Port() != 587 || o.TLS != smtpclient.Require || o.Username != "u" {
+		if o := w.net.host("vip.hub.test").received()[0].options; o.Addr.Port() != 587 ||
+			o.TLS != smtpclient.Require || o.Username != "u" {
 			t.Errorf("options %+v", o)
 		}
 		if o := w.net.host("partner.hub.test").received()[0].options; o.Addr.Port() != 26 {

@@ -88,7 +88,8 @@ func (s *sink) serve(c net.Conn) {
 type onlyHost struct{ addr netip.Addr }
 
 func (h onlyHost) Lookup(context.Context, string) (*mx.Route, *smtp.Failure) {
-	return &mx.Route{Site: "sink", Expires: time.Now().Add(time.Hour), Hosts: []mx.Host{{Name: "sink.test", Addrs: []netip.Addr{h.addr}}}}, nil
+	return &mx.Route{Site: "sink", Expires: time.Now().Add(time.Hour),
+		Hosts: []mx.Host{{Name: "sink.test", Addrs: []netip.Addr{h.addr}}}}, nil
 }
 func (h onlyHost) LookupHost(ctx context.Context, name string) (*mx.Route, *smtp.Failure) {
 	return h.Lookup(ctx, name)
@@ -112,7 +113,8 @@ func TestOverRealSockets(t *testing.T) {
 		Committed: func() { q.Committed() },
 	})
 	q = queue.New(queue.Options{Budget: mail.NewBudget(100_000)}) // too small for all of them
-	s, err := New(Options{Port: at.Port(), Client: smtpclient.Options{Hello: "us.test"}, Now: q.Now}, FromQueue(q), onlyHost{at.Addr()}, DialSMTP)
+	s, err := New(Options{Port: at.Port(), Client: smtpclient.Options{Hello: "us.test"},
+		Now: q.Now}, FromQueue(q), onlyHost{at.Addr()}, DialSMTP)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,12 +126,14 @@ func TestOverRealSockets(t *testing.T) {
 	for i := range n {
 		body := fmt.Sprintf("Subject: %d\r\n\r\n.\r\n%s\r\n", i, strings.Repeat("x", 1000+i*500))
 		want[strings.ReplaceAll(body, "\r\n.", "\r\n..")+".\r\n"] = true
-		env := &mail.Envelope{Sender: "s@x.test", Recipients: []mail.Recipient{{Address: "r@a.test", Domain: "a.test"}}}
-		q.Submit(env, &mail.Content{Chunks: [][]byte{[]byte(body)}, Size: int64(len(body))}, func(_ mail.ID, f *smtp.Failure) {
-			if f != nil {
-				t.Errorf("Submit: %v", f)
-			}
-		})
+		env := &mail.Envelope{Sender: "s@x.test",
+			Recipients: []mail.Recipient{{Address: "r@a.test", Domain: "a.test"}}}
+		q.Submit(env, &mail.Content{Chunks: [][]byte{[]byte(body)}, Size: int64(len(body))},
+			func(_ mail.ID, f *smtp.Failure) {
+				if f != nil {
+					t.Errorf("Submit: %v", f)
+				}
+			})
 	}
 	s.Start()
 	for range n {

@@ -73,15 +73,18 @@ func TestCaught(t *testing.T) {
 		if w.sched.Caught(first, 0) {
 			t.Error("caught without a command")
 		}
-		if total, err := w.queue.Hold(context.Background(), queue.Filter{}, nil); err != nil || total.Messages == 0 {
+		if total, err := w.queue.Hold(context.Background(), queue.Filter{}, nil); err != nil ||
+			total.Messages == 0 {
 			t.Fatalf("%+v, %v", total, err)
 		}
 		if !w.sched.Caught(first, 0) || w.sched.Caught(first, 1) || w.sched.Caught(later, 0) {
-			t.Errorf("caught: %v %v %v", w.sched.Caught(first, 0), w.sched.Caught(first, 1), w.sched.Caught(later, 0))
+			t.Errorf("caught: %v %v %v", w.sched.Caught(first, 0), w.sched.Caught(first, 1),
+				w.sched.Caught(later, 0))
 		}
 		w.after(10 * time.Second)
 		w.submit(envelopeOf("s@x.test", "4@d.test"))
-		if _, err := w.queue.Hold(context.Background(), queue.Filter{}, nil); err != nil || w.sched.Caught(first, 0) {
+		if _, err := w.queue.Hold(context.Background(), queue.Filter{}, nil); err != nil ||
+			w.sched.Caught(first, 0) {
 			t.Errorf("%v; caught long after: %v", err, w.sched.Caught(first, 0))
 		}
 	})

@@ -48,7 +48,8 @@ func (c *core) rebar(now time.Time) {
 		}
 	}
 	for _, d := range c.all {
-		if d.suspension = c.suspensions.kinds[queue.SuspendDomain][d.key.domain]; d.suspension != nil {
+		d.suspension = c.suspensions.kinds[queue.SuspendDomain][d.key.domain]
+		if d.suspension != nil {
 			c.dropAll(d)
 		}
 		c.wantMore(d)
@@ -157,7 +158,8 @@ func (c *core) suspension(domain string, o *mail.Origin) *queue.Suspension {
 		return s
 	}
 	for r := noRoute; r < len(c.routes); r++ {
-		if d := c.dests[destKey{domain, r}]; d != nil && d.state == destAttached && d.site.suspension != nil {
+		if d := c.dests[destKey{domain, r}]; d != nil && d.state == destAttached &&
+			d.site.suspension != nil {
 			return d.site.suspension
 		}
 	}

@@ -34,7 +34,8 @@ func TestSuspendedDomain(t *testing.T) {
 		w.net.at("a.test").refuse = down
 		w.flood(300, "t", "", "a.test")
 		w.after(time.Minute)
-		w.suspend(1, queue.Suspension{Kind: queue.SuspendDomain, Name: "a.test", Lasts: 10 * time.Hour})
+		w.suspend(1, queue.Suspension{Kind: queue.SuspendDomain, Name: "a.test",
+			Lasts: 10 * time.Hour})
 		tried := w.net.at("a.test").connected()
 		w.net.at("a.test").set(func(r *remote) { r.refuse = nil })
 		w.flood(300, "t", "", "a.test")
@@ -67,8 +68,10 @@ func TestSuspendedDomain(t *testing.T) {
 // Resuming is enough: nobody waits for a timer.
 func TestResume(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		kinds := []queue.Suspension{{Kind: queue.SuspendDomain, Name: "a.test"}, {Kind: queue.SuspendTenant, Name: "t"},
-			{Kind: queue.SuspendCampaign, Name: "spring"}, {Kind: queue.SuspendSite, Name: "mx.a.test"}, {Kind: queue.SuspendSite, Name: "a.test"}}
+		kinds := []queue.Suspension{{Kind: queue.SuspendDomain, Name: "a.test"},
+			{Kind: queue.SuspendTenant, Name: "t"},
+			{Kind: queue.SuspendCampaign, Name: "spring"},
+			{Kind: queue.SuspendSite, Name: "mx.a.test"}, {Kind: queue.SuspendSite, Name: "a.test"}}
 		w.flood(10, "t", "spring", "a.test")
 		w.after(time.Second)
 		for i, s := range kinds {
@@ -76,7 +79,8 @@ func TestResume(t *testing.T) {
 			w.flood(100, "t", "spring", "a.test")
 			w.after(time.Minute)
 			w.arrived("a.test", 10+100*i)
-			if _, ok := w.sched.Suspension("a.test", &mail.Origin{Tenant: "t", Campaign: "spring"}); !ok {
+			if _, ok := w.sched.Suspension("a.test",
+				&mail.Origin{Tenant: "t", Campaign: "spring"}); !ok {
 				t.Errorf("%+v is not told of", s)
 			}
 			w.suspend(uint64(2*i + 2))
@@ -155,7 +159,9 @@ func TestSuspendedIsAtRest(t *testing.T) {
 	for seed := range uint64(20) {
 		s := newSim(t, seed)
 		s.suspension.Version = 1
-		for _, kind := range []queue.Suspension{{Kind: queue.SuspendTenant, Name: "t0"}, {Kind: queue.SuspendTenant, Name: "t1"}, {Kind: queue.SuspendSite, Name: "site0"}, {Kind: queue.SuspendDomain, Name: "d1"}} {
+		for _, kind := range []queue.Suspension{{Kind: queue.SuspendTenant, Name: "t0"},
+			{Kind: queue.SuspendTenant, Name: "t1"}, {Kind: queue.SuspendSite, Name: "site0"},
+			{Kind: queue.SuspendDomain, Name: "d1"}} {
 			s.suspension.All = append(s.suspension.All, kind)
 		}
 		s.core.suspend(s.suspension, s.now)

@@ -98,7 +98,8 @@ func (c *core) transaction() *transaction {
 func (c *core) recycle(t *transaction) {
 	clear(t.pieces)
 	clear(t.outcomes)
-	*t = transaction{pieces: t.pieces[:0], recipients: t.recipients[:0], outcomes: t.outcomes[:0], recorded: t.recorded}
+	*t = transaction{pieces: t.pieces[:0], recipients: t.recipients[:0], outcomes: t.outcomes[:0],
+		recorded: t.recorded}
 	if len(c.free) < 1024 && cap(t.recipients) <= 1024 {
 		c.free = append(c.free, t)
 	}
@@ -193,7 +194,8 @@ func (e *entry) part(back []uint32) {
 // it was being attempted.
 func (c *core) ifGone(e *entry) {
 	d := e.dest
-	if d.state == destWaiting || d.state == destAttached && d.site.state == siteDead || d.suspended() || c.flowSuspended(&e.item) {
+	if d.state == destWaiting || d.state == destAttached && d.site.state == siteDead ||
+		d.suspended() || c.flowSuspended(&e.item) {
 		c.drop(e)
 		c.wantMore(d)
 	}

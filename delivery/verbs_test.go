@@ -72,9 +72,15 @@ func TestFlushAsRetryFallsDue(t *testing.T) {
 		w.after(time.Second)
 		r.set(func(r *remote) {
 			r.answer = nil
-			r.cut = func(*smtpclient.Transaction) *smtpclient.Result { time.Sleep(time.Second); return nil }
+			r.cut = func(*smtpclient.Transaction) *smtpclient.Result {
+				time.Sleep(time.Second)
+				return nil
+			}
 		})
-		w.group.Fault = func([]byte) queuetest.Fault { time.Sleep(300 * time.Millisecond); return queuetest.None }
+		w.group.Fault = func([]byte) queuetest.Fault {
+			time.Sleep(300 * time.Millisecond)
+			return queuetest.None
+		}
 		m, err := w.queue.Load(id)
 		if err != nil || m == nil {
 			t.Fatal(m, err)
@@ -121,7 +127,10 @@ func TestHeldDuringAttemptThatWasNone(t *testing.T) {
 // or removed any more, and what was put off is flushed.
 func TestVerbAfterOutcome(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.group.Fault = func([]byte) queuetest.Fault { time.Sleep(300 * time.Millisecond); return queuetest.None }
+		w.group.Fault = func([]byte) queuetest.Fault {
+			time.Sleep(300 * time.Millisecond)
+			return queuetest.None
+		}
 		logged := func(typ maillog.Type) {
 			for len(w.log.of(typ)) == 0 {
 				w.after(time.Millisecond)
@@ -282,7 +291,10 @@ func TestFlushWhileWarning(t *testing.T) {
 		id := w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(6*time.Minute - time.Second - 100*time.Millisecond)
 		r.set(func(r *remote) { r.answer = nil })
-		w.group.Fault = func([]byte) queuetest.Fault { time.Sleep(300 * time.Millisecond); return queuetest.None }
+		w.group.Fault = func([]byte) queuetest.Fault {
+			time.Sleep(300 * time.Millisecond)
+			return queuetest.None
+		}
 		if n := w.operate("flush", only(id)); n != 1 {
 			t.Errorf("flush moved %d recipients", n)
 		}

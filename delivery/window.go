@@ -76,10 +76,12 @@ func (c *core) beginLoad(d *destination, after row, n int, now time.Time) {
 }
 
 const (
-	firstLoad   = 64          // items of a destination's first load, when nobody knows how large they are
+	// items of a destination's first load, when nobody knows how large they are
+	firstLoad   = 64
 	loadMemory  = 4 << 20     // octets that a load should not exceed by much
 	memoryAgain = time.Second // when to look again for memory
-	leastHeld   = 8           // entries that are loaded even if the budget is used up by others: something must move
+	// entries that are loaded even if the budget is used up by others: something must move
+	leastHeld = 8
 )
 
 // affordable is how many items a load of d may bring.
@@ -106,9 +108,10 @@ func averageCost(items []queue.Item) (sum int64) {
 type loadResult struct {
 	items  []queue.Item
 	cursor row
-	more   bool      // there may be more rows that are due
-	next   time.Time // when there are no more: due time of the first row that is not due yet; zero: none
-	err    error
+	more   bool // there may be more rows that are due
+	// when there are no more: due time of the first row that is not due yet; zero: none
+	next time.Time
+	err  error
 }
 
 // loaded takes in what a load read.
@@ -131,7 +134,8 @@ func (c *core) loaded(d *destination, r loadResult, now time.Time) {
 	if r.err == nil {
 		c.wantMore(d)
 	}
-	if s := d.site; s != nil && s.state == siteProbing && s.waiting == 0 && d.state == destAttached {
+	if s := d.site; s != nil && s.state == siteProbing && s.waiting == 0 &&
+		d.state == destAttached {
 		c.probe(s)
 	}
 }

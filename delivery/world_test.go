@@ -37,7 +37,8 @@ type world struct {
 }
 
 func newWorld(t *testing.T, set func(w *world)) *world {
-	w := &world{t: t, net: &internet{hosts: map[string]*remote{}, mx: map[string][]string{}}, log: &logbook{}}
+	w := &world{t: t, net: &internet{hosts: map[string]*remote{}, mx: map[string][]string{}},
+		log: &logbook{}}
 	w.o = Options{Hostname: "mx.node.test", Log: w.log, Retry: Retry{DelayWarning: 4 * time.Hour}}
 	if set != nil {
 		set(w)
@@ -64,8 +65,10 @@ func (c shifted) Now() time.Time { return c.Steady.Now().Add(c.by) }
 func (w *world) boot() {
 	by := w.shift
 	qo := queue.Options{
-		Budget:   mail.NewBudget(64 << 20),
-		NewClock: func(floor time.Time) queue.Clock { return shifted{clock.NewSteady(floor.Add(-by)), by} },
+		Budget: mail.NewBudget(64 << 20),
+		NewClock: func(floor time.Time) queue.Clock {
+			return shifted{clock.NewSteady(floor.Add(-by)), by}
+		},
 	}
 	w.queue = queue.New(qo)
 	w.o.Now = func() time.Time { return w.queue.Now() }
@@ -124,12 +127,13 @@ func (w *world) submitBody(env *mail.Envelope, body string) mail.ID {
 		}
 	}
 	done := make(chan mail.ID, 1)
-	w.queue.Submit(env, &mail.Content{Chunks: [][]byte{[]byte(body)}, Size: int64(len(body))}, func(id mail.ID, f *smtp.Failure) {
-		if f != nil {
-			w.t.Errorf("Submit: %v", f)
-		}
-		done <- id
-	})
+	w.queue.Submit(env, &mail.Content{Chunks: [][]byte{[]byte(body)}, Size: int64(len(body))},
+		func(id mail.ID, f *smtp.Failure) {
+			if f != nil {
+				w.t.Errorf("Submit: %v", f)
+			}
+			done <- id
+		})
 	return <-done
 }
 
@@ -172,7 +176,9 @@ func (n *internet) host(name string) *remote {
 	h := n.hosts[name]
 	if h == nil {
 		i := len(n.hosts) + 1
-		h = &remote{name: name, addr: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), latency: time.Millisecond}
+		h = &remote{name: name,
+			addr:    netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
+			latency: time.Millisecond}
 		n.hosts[name] = h
 	}
 	return h
@@ -220,10 +226,13 @@ type remote struct {
 	addr    netip.Addr
 	latency time.Duration
 
-	mu       sync.Mutex
-	refuse   func() *smtpclient.Error                                  // asked at each connect; nil: all are welcome
-	answer   func(tx *smtpclient.Transaction, i int) smtpclient.Status // for each recipient; nil: 250
-	cut      func(tx *smtpclient.Transaction) *smtpclient.Result       // asked for each transaction; nil or a nil result: all goes well
+	mu sync.Mutex
+	// asked at each connect; nil: all are welcome
+	refuse func() *smtpclient.Error
+	// for each recipient; nil: 250
+	answer func(tx *smtpclient.Transaction, i int) smtpclient.Status
+	// asked for each transaction; nil or a nil result: all goes well
+	cut      func(tx *smtpclient.Transaction) *smtpclient.Result
 	dsn      bool
 	aborted  func()
 	connects int
@@ -300,12 +309,14 @@ func (r *remote) transactions() []time.Time {
 
 // down is a host that does not take connections.
 func down() *smtpclient.Error {
-	return &smtpclient.Error{Status: smtpclient.Status{Code: 451, Enhanced: "4.4.1", Text: "connection refused", Local: true}}
+	return &smtpclient.Error{Status: smtpclient.Status{Code: 451, Enhanced: "4.4.1",
+		Text: "connection refused", Local: true}}
 }
 
 // reply is a peer's reply to RCPT.
 func reply(code int, enhanced, text string) smtpclient.Status {
-	return smtpclient.Status{Code: code, Enhanced: enhanced, Text: text, Command: smtpclient.StepRcpt}
+	return smtpclient.Status{Code: code, Enhanced: enhanced, Text: text,
+		Command: smtpclient.StepRcpt}
 }
 
 type fakeConn struct {
@@ -336,26 +347,30 @@ func (c *fakeConn) Deliver(tx *smtpclient.Transaction) smtpclient.Result {
 	}
 	res := smtpclient.Result{Recipients: tx.Results}
 	for i := range tx.Recipients {
-		st := smtpclient.Status{Code: 250, Enhanced: "2.0.0", Text: "Ok", Command: smtpclient.StepEnd}
+		st := smtpclient.Status{Code: 250, Enhanced: "2.0.0", Text: "Ok",
+			Command: smtpclient.StepEnd}
 		if answer != nil {
 			st = answer(tx, i)
 		}
 		res.Recipients[i] = st
 		if st.OK() {
-			d := delivered{tx.Sender, tx.Recipients[i].Address, time.Now(), len(tx.Recipients), string(tx.Content), i == len(tx.Recipients)-1, c.o}
+			d := delivered{tx.Sender, tx.Recipients[i].Address, time.Now(), len(tx.Recipients),
+				string(tx.Content), i == len(tx.Recipients)-1, c.o}
 			r.set(func(r *remote) { r.got = append(r.got, d) })
 		}
 	}
 	return res
 }
 
-func (c *fakeConn) Usable() bool               { return c.usable }
-func (c *fakeConn) Alive() bool                { return c.usable }
-func (c *fakeConn) Offers() *smtpclient.Offers { return &smtpclient.Offers{ESMTP: true, DSN: c.r.dsn} }
-func (c *fakeConn) TLS() string                { return "" }
-func (c *fakeConn) Remote() netip.AddrPort     { return c.o.Addr }
-func (c *fakeConn) Local() netip.AddrPort      { return netip.MustParseAddrPort("10.255.0.1:1024") }
-func (c *fakeConn) Quit()                      { c.gone.Do(c.r.closed) }
+func (c *fakeConn) Usable() bool { return c.usable }
+func (c *fakeConn) Alive() bool  { return c.usable }
+func (c *fakeConn) Offers() *smtpclient.Offers {
+	return &smtpclient.Offers{ESMTP: true, DSN: c.r.dsn}
+}
+func (c *fakeConn) TLS() string            { return "" }
+func (c *fakeConn) Remote() netip.AddrPort { return c.o.Addr }
+func (c *fakeConn) Local() netip.AddrPort  { return netip.MustParseAddrPort("10.255.0.1:1024") }
+func (c *fakeConn) Quit()                  { c.gone.Do(c.r.closed) }
 func (c *fakeConn) Abort() {
 	if c.r.aborted != nil {
 		c.r.aborted()
@@ -366,7 +381,8 @@ func (c *fakeConn) Abort() {
 func lost(tx *smtpclient.Transaction, code int, enhanced string, unknown bool) *smtpclient.Result {
 	res := &smtpclient.Result{Recipients: tx.Results, Err: fmt.Errorf("connection lost")}
 	for i := range res.Recipients {
-		res.Recipients[i] = smtpclient.Status{Code: code, Enhanced: enhanced, Text: "lost connection", Local: true, Unknown: unknown}
+		res.Recipients[i] = smtpclient.Status{Code: code, Enhanced: enhanced,
+			Text: "lost connection", Local: true, Unknown: unknown}
 	}
 	return res
 }

@@ -104,7 +104,8 @@ func TestDomainsAndAliases(t *testing.T) {
 		t.Errorf("after a start: %v, %v", again.Aliases("", 0), again.Domains("", 0))
 	}
 	restored := rowstest.New(New())
-	for _, row := range []string{"uuser@xn--grn-ioa.example", "aboth@xn--grn-ioa.example", "a@xn--grn-ioa.example", "dxn--grn-ioa.example"} {
+	for _, row := range []string{"uuser@xn--grn-ioa.example", "aboth@xn--grn-ioa.example",
+		"a@xn--grn-ioa.example", "dxn--grn-ioa.example"} {
 		command, ok := Restore([]byte(row), []byte(s.KV[row]))
 		if !ok {
 			t.Fatalf("row %s of a backup", row)
@@ -142,7 +143,8 @@ func slicesOf(m map[string]string) (keys []string) {
 // Rows of the version before domains and mailboxes load as they are: their users have mailboxes if
 // their domains are local.
 func TestRowsOfOlderVersions(t *testing.T) {
-	old := "\x01" + `{"name":"a@example.com","tenant":"t","hash":"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$MDEyMzQ1Njc4OWFiY2RlZg","messages":{"n":5,"per":3600000000000},"created":"2026-01-01T00:00:00Z","changed":"2026-01-01T00:00:00Z","version":7}`
+	old := "\x01" +
+		`{"name":"a@example.com","tenant":"t","hash":"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$MDEyMzQ1Njc4OWFiY2RlZg","messages":{"n":5,"per":3600000000000},"created":"2026-01-01T00:00:00Z","changed":"2026-01-01T00:00:00Z","version":7}`
 	d := New()
 	s := rowstest.New(d)
 	s.KV["ua@example.com"], s.KV["n"] = old, "\x00\x00\x00\x00\x00\x00\x00\x01"
@@ -152,12 +154,14 @@ func TestRowsOfOlderVersions(t *testing.T) {
 		t.Fatalf("%+v", u)
 	}
 	// So do commands of the older version that are still in the log.
-	if r, err := s.Propose(ctx, []byte("\x01\x02"+`{"name":"a@example.com","hash":"x"}`), nil); err != nil ||
+	if r, err := s.Propose(ctx, []byte("\x01\x02"+`{"name":"a@example.com","hash":"x"}`),
+		nil); err != nil ||
 		r != Done {
 		t.Fatalf("a command of the older version: %v, %v", r, err)
 	}
 	// A stage command of nothing, of an empty stage or of users that are none changes nothing.
-	for _, c := range []string{"\x01\x0a{}", "\x01\x0b{}", "\x01\x0c" + `{"stage":"x","names":["a"]}`, "\x01\x0a" + `{"stage":"x","users":[{}]}`} {
+	for _, c := range []string{"\x01\x0a{}", "\x01\x0b{}",
+		"\x01\x0c" + `{"stage":"x","names":["a"]}`, "\x01\x0a" + `{"stage":"x","users":[{}]}`} {
 		before := maps.Clone(s.KV)
 		if _, err := s.Propose(ctx, []byte(c), nil); err != nil || !maps.Equal(before, s.KV) {
 			t.Errorf("%q: %v", c, err)

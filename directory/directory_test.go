@@ -44,8 +44,10 @@ func TestAddChangeRemove(t *testing.T) {
 	if ok, err := VerifyPassword(bob.Hash, "secret"); !ok || err != nil {
 		t.Fatalf("his password is not accepted: %v", err)
 	}
-	for sender, may := range map[string]bool{"bob@example.com": true, "sales@example.com": true, "any@xn--grn-ioa.example": true,
-		"alice@example.com": false, "bob@sub.xn--grn-ioa.example": false, "": false, "@example.com": false} {
+	for sender, may := range map[string]bool{"bob@example.com": true, "sales@example.com": true,
+		"any@xn--grn-ioa.example": true,
+		"alice@example.com":       false, "bob@sub.xn--grn-ioa.example": false, "": false,
+		"@example.com": false} {
 		if bob.MaySend(sender) != may {
 			t.Errorf("MaySend(%q) = %v", sender, !may)
 		}
@@ -76,8 +78,9 @@ func TestAddChangeRemove(t *testing.T) {
 	if _, ok := e.Directory.Get("bob@example.com"); ok {
 		t.Fatal("bob is still there")
 	}
-	for name, err := range map[string]error{"passwd": e.Passwd(ctx, "bob@example.com", "x"), "remove": e.Remove(ctx, "bob@example.com"),
-		"set": e.Edit(ctx, "bob@example.com", to(Settings{}))} {
+	for name, err := range map[string]error{"passwd": e.Passwd(ctx, "bob@example.com", "x"),
+		"remove": e.Remove(ctx, "bob@example.com"),
+		"set":    e.Edit(ctx, "bob@example.com", to(Settings{}))} {
 		if !errors.Is(err, ErrUnknown) {
 			t.Errorf("%s of nobody: %v", name, err)
 		}
@@ -203,7 +206,8 @@ func TestFull(t *testing.T) {
 }
 
 func TestUnknownCommandsPanic(t *testing.T) {
-	for name, data := range map[string][]byte{"empty": nil, "version": {99, 1, '{', '}'}, "type": {commandVersion, 200, '{', '}'}, "body": {commandVersion, 1, '{'}} {
+	for name, data := range map[string][]byte{"empty": nil, "version": {99, 1, '{', '}'},
+		"type": {commandVersion, 200, '{', '}'}, "body": {commandVersion, 1, '{'}} {
 		func() {
 			defer func() {
 				if recover() == nil {
@@ -241,7 +245,8 @@ func TestProposerErrors(t *testing.T) {
 }
 
 func TestCanonical(t *testing.T) {
-	for in, want := range map[string]string{"a@b.example": "a@b.example", "A.B@EXAMPLE.com": "a.b@example.com", "u\u0308@x.example": "ü@x.example",
+	for in, want := range map[string]string{"a@b.example": "a@b.example",
+		"A.B@EXAMPLE.com": "a.b@example.com", "u\u0308@x.example": "ü@x.example",
 		"a+b@GRÜN.example": "a+b@xn--grn-ioa.example"} {
 		if got, err := Canonical(in); err != nil || got != want {
 			t.Errorf("Canonical(%q) = %q, %v; want %q", in, got, err, want)
@@ -263,9 +268,12 @@ func TestPasswordForms(t *testing.T) {
 			t.Errorf("%.10q: %v, %v", wrong, ok, err)
 		}
 	}
-	for _, bad := range []string{"", "secret", "$2y$10$abcdefghijklmnopqrstuv", strings.Replace(hash, "m=8", "m=99999999", 1),
-		strings.Replace(hash, "t=1", "t=100", 1), strings.Replace(hash, "t=1", "t=0", 1), strings.Replace(hash, "p=1", "p=200", 1),
-		strings.Replace(hash, "argon2id", "argon2i", 1), strings.Replace(hash, "v=19", "v=16", 1), hash + "$", hash[:len(hash)-30]} {
+	for _, bad := range []string{"", "secret", "$2y$10$abcdefghijklmnopqrstuv",
+		strings.Replace(hash, "m=8", "m=99999999", 1),
+		strings.Replace(hash, "t=1", "t=100", 1), strings.Replace(hash, "t=1", "t=0", 1),
+		strings.Replace(hash, "p=1", "p=200", 1),
+		strings.Replace(hash, "argon2id", "argon2i", 1), strings.Replace(hash, "v=19", "v=16", 1),
+		hash + "$", hash[:len(hash)-30]} {
 		if ok, err := VerifyPassword(bad, "über"); ok || err == nil {
 			t.Errorf("hash %q: %v, %v", bad, ok, err)
 		}
@@ -278,14 +286,16 @@ func FuzzPHC(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		cost, salt, key, err := parsePHC(s)
 		if err == nil &&
-			(cost.MemoryKiB > maxMemoryKiB || cost.Passes > maxPasses || cost.Passes == 0 || cost.Lanes == 0 || len(salt) < minSalt || len(key) < minKey) {
+			(cost.MemoryKiB > maxMemoryKiB || cost.Passes > maxPasses || cost.Passes == 0 ||
+				cost.Lanes == 0 || len(salt) < minSalt || len(key) < minKey) {
 			t.Fatalf("%q: %+v, %d, %d", s, cost, len(salt), len(key))
 		}
 	})
 }
 
 func FuzzCanonical(f *testing.F) {
-	for _, s := range []string{"Bob@Example.com", "ü@grün.example", `"a b"@x.example`, "a@[1.2.3.4]", "İ@x.example", "@"} {
+	for _, s := range []string{"Bob@Example.com", "ü@grün.example", `"a b"@x.example`,
+		"a@[1.2.3.4]", "İ@x.example", "@"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

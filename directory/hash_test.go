@@ -56,7 +56,8 @@ func TestForeignHashes(t *testing.T) {
 		if ok, err := u.Verify(c.password); !ok || err != nil {
 			t.Errorf("%s: its password is refused: %v", c.hash, err)
 		}
-		for _, wrong := range []string{"", c.password + "y", strings.ToUpper(c.password[:1]) + "?", strings.Repeat("y", 2000)} {
+		for _, wrong := range []string{"", c.password + "y", strings.ToUpper(c.password[:1]) + "?",
+			strings.Repeat("y", 2000)} {
 			if ok, err := u.Verify(wrong); err != nil ||
 				ok && len(c.password) <= 72 { // bcrypt looks at 72 octets
 				t.Errorf("%s takes %.10q: %v, %v", c.hash, wrong, ok, err)
@@ -71,13 +72,18 @@ func TestForeignHashes(t *testing.T) {
 
 func TestBadHashes(t *testing.T) {
 	b64 := "VZL7UYWQk9BBw2RGqu87Qw=="
-	for _, hash := range []string{"", "secret", "{PLAIN}secret", "{CRYPT}secret", "{CRYPT}", "{CRYPT", "{MD5}$1$x$y", "{CRYPT}$1$abcdefgh$abcdefghijklmnopqrstuv",
-		"{ARGON2ID}$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$MDEyMzQ1Njc4OWFiY2RlZg", "{ARGON2ID}$6$saltstring$x", "{BLF-CRYPT}$6$saltstring$x",
-		"{CRYPT}$2y$31$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a", "{CRYPT}$2y$00$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
-		"{CRYPT}$2x$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a", "{CRYPT}$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf", "$6$saltstring$short",
+	for _, hash := range []string{"", "secret", "{PLAIN}secret", "{CRYPT}secret", "{CRYPT}",
+		"{CRYPT", "{MD5}$1$x$y", "{CRYPT}$1$abcdefgh$abcdefghijklmnopqrstuv",
+		"{ARGON2ID}$argon2i$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$MDEyMzQ1Njc4OWFiY2RlZg",
+		"{ARGON2ID}$6$saltstring$x", "{BLF-CRYPT}$6$saltstring$x",
+		"{CRYPT}$2y$31$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
+		"{CRYPT}$2y$00$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
+		"{CRYPT}$2x$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a",
+		"{CRYPT}$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf", "$6$saltstring$short",
 		"$6$rounds=9999999$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
 		"$6$$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnIFNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1",
-		"{SCRAM-SHA-256}", "{SCRAM-SHA-256}1," + b64 + "," + b64 + "," + b64, "{SCRAM-SHA-256}4096," + b64 + "," + b64 + "," + b64,
+		"{SCRAM-SHA-256}", "{SCRAM-SHA-256}1," + b64 + "," + b64 + "," + b64,
+		"{SCRAM-SHA-256}4096," + b64 + "," + b64 + "," + b64,
 		"{SCRAM-SHA-256}99999999,VZL7UYWQk9BBw2RGqu87Qw==,2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=,msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ="} {
 		if stored, _, err := ParseHash(hash); err == nil {
 			t.Errorf("%q was taken, as %q", hash, stored)
@@ -114,7 +120,8 @@ func FuzzParseHash(f *testing.F) {
 func TestCheckPassword(t *testing.T) {
 	for password, ok := range map[string]bool{
 		"grün": true, strings.Repeat("a", maxPassword): true,
-		"": false, strings.Repeat("a", maxPassword+1): false, "a\nb": false, "a\x7f": false, "gr\xfcn": false,
+		"": false, strings.Repeat("a", maxPassword+1): false, "a\nb": false, "a\x7f": false,
+		"gr\xfcn": false,
 	} {
 		if err := CheckPassword(password); (err == nil) != ok {
 			t.Errorf("%.20q: %v", password, err)

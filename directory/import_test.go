@@ -81,7 +81,8 @@ func TestImportAndCommit(t *testing.T) {
 	if _, err := e.Discard(ctx, "first", nil); err != nil {
 		t.Error(err)
 	}
-	for what, err := range map[string]error{"publish": second(e.Commit(ctx, "first", nil)), "discard": first(e.Discard(ctx, "first", nil))} {
+	for what, err := range map[string]error{"publish": second(e.Commit(ctx, "first", nil)),
+		"discard": first(e.Discard(ctx, "first", nil))} {
 		if !errors.Is(err, ErrNoImport) {
 			t.Errorf("%s of nothing: %v", what, err)
 		}

@@ -86,7 +86,8 @@ func TestResolve(t *testing.T) {
 		"all@here.example > sales@here.example bob@here.example ALICE@here.example",
 		"half@here.example > alice@here.example gone@here.example",
 		"dead@here.example > gone@here.example",
-		"team@here.example owner@here.example > alice@here.example bob@here.example carol@here.example",
+		"team@here.example owner@here.example > alice@here.example bob@here.example "+
+			"carol@here.example",
 		"teams@here.example chief@here.example > team@here.example alice@here.example",
 		"self@here.example owner@here.example > self@here.example alice@here.example",
 		"carol@here.example ! carol@away.example",
@@ -126,13 +127,19 @@ func TestResolve(t *testing.T) {
 		{"half@here.example", "to alice* gone"},
 		{"dead@here.example", "to dead; 0: there is no such address"},
 		// Lists.
-		{"team@here.example", "from owner to alice* bob*; from owner through carol to carol@away.example"},
-		{"bob@here.example team@here.example", "to bob*; from owner to alice* bob*; from owner through carol to carol@away.example"},
-		{"teams@here.example team@here.example", "from chief to alice*; from owner to alice* bob*; from owner through carol to carol@away.example"},
+		{"team@here.example",
+			"from owner to alice* bob*; from owner through carol to carol@away.example"},
+		{"bob@here.example team@here.example",
+			"to bob*; from owner to alice* bob*; from owner through carol to carol@away.example"},
+		{"teams@here.example team@here.example",
+			"from chief to alice*; from owner to alice* bob*; from owner through carol to " +
+				"carol@away.example"},
 		{"self@here.example", "from owner to alice*"},
 		// Forwards.
 		{"carol@here.example", "through carol to carol@away.example"},
-		{"dave@here.example", "to dave*; through dave to dave@away.example; through dave,carol to carol@away.example"},
+		{"dave@here.example",
+			"to dave*; through dave to dave@away.example; " +
+				"through dave,carol to carol@away.example"},
 		{"ping@here.example", "to ping; 0: its aliases and forwards lead back to themselves"},
 		{"tick@here.example", "to tick*; through tick to tock*"},
 		{"a1@here.example", "to a1; 0: its aliases and forwards lead back to themselves"},
@@ -174,9 +181,12 @@ func TestAccepts(t *testing.T) {
 		box string
 		err error
 	}{
-		"ALICE@here.example": {"alice@here.example", nil}, "alice+x@here.example": {"alice@here.example", nil}, "box@here.example": {"alice@here.example", nil},
-		"two@here.example": {"", nil}, "many@here.example": {"", nil}, "carol@here.example": {"", nil},
-		"loop@here.example": {"", ErrLoop}, "gone@here.example": {"", ErrNobody},
+		"ALICE@here.example":   {"alice@here.example", nil},
+		"alice+x@here.example": {"alice@here.example", nil},
+		"box@here.example":     {"alice@here.example", nil},
+		"two@here.example":     {"", nil}, "many@here.example": {"", nil},
+		"carol@here.example": {"", nil},
+		"loop@here.example":  {"", ErrLoop}, "gone@here.example": {"", ErrNobody},
 	} {
 		if box, err := Accepts(b, address); box != want.box || !errors.Is(err, want.err) {
 			t.Errorf("%s: %q, %v", address, box, err)

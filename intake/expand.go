@@ -123,7 +123,8 @@ func (x *expander) expand(
 	}
 	for _, c := range copies {
 		for to := range slices.Chunk(c.To, x.width) {
-			all = append(all, outgoing{x.envelope(env, c, to), deliveredTo(c.Through), addresses[to[0].Of]})
+			all = append(all, outgoing{x.envelope(env, c, to), deliveredTo(c.Through),
+				addresses[to[0].Of]})
 		}
 	}
 	return all, nil
@@ -198,7 +199,8 @@ func withoutLoops(
 			continue
 		}
 		user := c.Through[i]
-		t := directory.Target{Address: user, Domain: mail.DomainOf(user), Mailbox: true, Of: c.To[0].Of}
+		t := directory.Target{Address: user, Domain: mail.DomainOf(user), Mailbox: true,
+			Of: c.To[0].Of}
 		same := func(o directory.Target) bool { return o.Address == user }
 		if !slices.ContainsFunc(back, same) {
 			back = append(back, t)

@@ -57,12 +57,15 @@ func (s *spool) Log(r *maillog.Record) {
 	if r.Type != maillog.Reception || !strings.HasSuffix(r.Text, r.ID.String()) {
 		panic(fmt.Sprint("logged as received: ", *r))
 	}
-	s.log = append(s.log, fmt.Sprintf("%d of %d: <%s> to %s (%s) +%d, %d", r.ID[0], r.OrigID[0], r.Sender, r.Recipient, r.OrigRecipient, r.Recipients-1, r.Size))
+	s.log = append(s.log, fmt.Sprintf("%d of %d: <%s> to %s (%s) +%d, %d", r.ID[0], r.OrigID[0],
+		r.Sender, r.Recipient, r.OrigRecipient, r.Recipients-1, r.Size))
 }
 func (*spool) Queued(mail.ID, string, int64, int) {}
 func (*spool) Removed(mail.ID)                    {}
 
-func (s *spool) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+func (s *spool) Submit(
+	env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure),
+) {
 	var text strings.Builder
 	for _, c := range content.Chunks {
 		text.Write(c)
@@ -93,17 +96,24 @@ func (s *spool) Submit(env *mail.Envelope, content *mail.Content, done func(mail
 }
 
 // submit runs one message through an expander and returns the answer.
-func (s *spool) submit(t *testing.T, book directory.Book, text string, to ...string) (id mail.ID, f *smtp.Failure) {
+func (s *spool) submit(
+	t *testing.T, book directory.Book, text string, to ...string,
+) (id mail.ID, f *smtp.Failure) {
 	t.Helper()
 	env := &mail.Envelope{Sender: "s@away.example"}
 	for _, address := range to {
-		env.Recipients = append(env.Recipients, mail.Recipient{Address: address, Domain: strings.ToLower(mail.DomainOf(address))})
+		env.Recipients = append(env.Recipients,
+			mail.Recipient{Address: address, Domain: strings.ToLower(mail.DomainOf(address))})
 	}
 	before := fmt.Sprint(*env)
 	released, answers := 0, 0
-	content := &mail.Content{Chunks: [][]byte{[]byte(text)}, Size: int64(len(text)), Released: func() { released++ }}
+	content := &mail.Content{Chunks: [][]byte{[]byte(text)}, Size: int64(len(text)),
+		Released: func() { released++ }}
 	x := &expander{next: s, book: book, width: 3, log: s, now: time.Now}
-	x.Submit(env, content, func(got mail.ID, failure *smtp.Failure) { id, f, answers = got, failure, answers+1 })
+	x.Submit(env, content, func(got mail.ID, failure *smtp.Failure) {
+		id, f, answers = got, failure,
+			answers+1
+	})
 	for len(s.held) > 0 {
 		first := s.held[0]
 		s.held = s.held[1:]
@@ -126,18 +136,30 @@ func TestExpand(t *testing.T) {
 		to   string
 		want []string
 	}{
-		{"x@away.example Alice@here.example", []string{"<s@away.example> to x@away.example alice@here.example(Alice@here.example): Subject: x"}},
-		{"alice@here.example bob@here.example", []string{"<s@away.example> to alice@here.example bob@here.example: Subject: x"}},
+		{"x@away.example Alice@here.example",
+			[]string{"<s@away.example> to x@away.example " +
+				"alice@here.example(Alice@here.example): Subject: x"}},
+		{"alice@here.example bob@here.example",
+			[]string{"<s@away.example> to alice@here.example bob@here.example: Subject: x"}},
 		{"gone@here.example", []string{"<s@away.example> to gone@here.example: Subject: x"}},
-		{"sales@here.example bob@here.example", []string{"<s@away.example> to alice@here.example(sales@here.example) x@away.example(sales@here.example) bob@here.example: Subject: x"}},
-		{"carol@here.example", []string{"<s@away.example> to carol@away.example(carol@here.example): Delivered-To: carol@here.example"}},
-		{"dave@here.example bob@here.example", []string{"<s@away.example> to dave@here.example bob@here.example: Subject: x",
-			"<s@away.example> to dave@away.example(dave@here.example): Delivered-To: dave@here.example"}},
+		{"sales@here.example bob@here.example",
+			[]string{"<s@away.example> to alice@here.example(sales@here.example) " +
+				"x@away.example(sales@here.example) bob@here.example: Subject: x"}},
+		{"carol@here.example",
+			[]string{"<s@away.example> to carol@away.example(carol@here.example): Delivered-To: " +
+				"carol@here.example"}},
+		{"dave@here.example bob@here.example",
+			[]string{"<s@away.example> to dave@here.example bob@here.example: Subject: x",
+				"<s@away.example> to dave@away.example(dave@here.example): Delivered-To: " +
+					"dave@here.example"}},
 		{"team@here.example", []string{"<chief@here.example> to alice@here.example: Subject: x",
 			"<chief@here.example> to carol@away.example: Delivered-To: carol@here.example"}},
-		{"sales@here.example a@away.example b@away.example", []string{"<s@away.example> to alice@here.example(sales@here.example) x@away.example(sales@here.example) a@away.example: Subject: x",
-			"<s@away.example> to b@away.example: Subject: x"}},
-		{"alice@here.example loop@here.example", []string{"<s@away.example> to alice@here.example loop@here.example: Subject: x"}},
+		{"sales@here.example a@away.example b@away.example",
+			[]string{"<s@away.example> to alice@here.example(sales@here.example) " +
+				"x@away.example(sales@here.example) a@away.example: Subject: x",
+				"<s@away.example> to b@away.example: Subject: x"}},
+		{"alice@here.example loop@here.example",
+			[]string{"<s@away.example> to alice@here.example loop@here.example: Subject: x"}},
 	} {
 		for _, hold := range []bool{false, true} {
 			s := &spool{hold: hold}
@@ -157,12 +179,15 @@ func TestExpansionIsLogged(t *testing.T) {
 		refuse int
 		want   []string
 	}{
-		{"sales@here.example a@away.example b@away.example", 0, []string{"2 of 1: <s@away.example> to b@away.example () +0, 4"}},
+		{"sales@here.example a@away.example b@away.example", 0,
+			[]string{"2 of 1: <s@away.example> to b@away.example () +0, 4"}},
 		{"bob@here.example team@here.example dave@here.example", 0, []string{
 			"2 of 1: <chief@here.example> to alice@here.example (team@here.example) +0, 4",
 			"3 of 1: <chief@here.example> to carol@away.example (team@here.example) +0, 38",
 			"4 of 1: <s@away.example> to dave@away.example (dave@here.example) +0, 37"}},
-		{"team@here.example", 2, []string{"1 of 0: <chief@here.example> to alice@here.example (team@here.example) +0, 4"}},
+		{"team@here.example", 2,
+			[]string{"1 of 0: <chief@here.example> to alice@here.example " +
+				"(team@here.example) +0, 4"}},
 		{"carol@here.example", 0, nil},
 	} {
 		s := &spool{refuse: c.refuse}
@@ -175,22 +200,29 @@ func TestExpansionIsLogged(t *testing.T) {
 
 // A message that comes back to somebody who forwarded it is not forwarded again.
 func TestForwardingLoops(t *testing.T) {
-	back := "Received: from x\r\nDELIVERED-TO:  <Carol@here.example>\r\nSubject: x\r\n\r\nDelivered-To: dave@here.example\r\n"
+	back := "Received: from x\r\nDELIVERED-TO:  <Carol@here.example>\r\nSubject: " +
+		"x\r\n\r\nDelivered-To: dave@here.example\r\n"
 	s := &spool{}
-	if _, f := s.submit(t, newShelf(), back, "carol@here.example"); f == nil || f.Enhanced != "5.4.6" || len(s.got) != 0 {
+	if _, f := s.submit(t, newShelf(), back, "carol@here.example"); f == nil ||
+		f.Enhanced != "5.4.6" || len(s.got) != 0 {
 		t.Errorf("the only recipient has had it: %v, %q", f, s.got)
 	}
 	// With others, local delivery reports on the one who has had it, for the same line.
-	if _, f := s.submit(t, newShelf(), back, "carol@here.example", "alice@here.example"); f != nil ||
-		!slices.Equal(s.got, []string{"<s@away.example> to alice@here.example carol@here.example: Received: from x"}) {
+	if _, f := s.submit(t, newShelf(), back, "carol@here.example",
+		"alice@here.example"); f != nil ||
+		!slices.Equal(s.got,
+			[]string{"<s@away.example> to alice@here.example carol@here.example: " +
+				"Received: from x"}) {
 		t.Errorf("with others: %v, %q", f, s.got)
 	}
 	s = &spool{}
-	if _, f := s.submit(t, newShelf(), back, "dave@here.example"); f != nil || len(s.got) != 2 { // what the body says is no trace
+	// what the body says is no trace
+	if _, f := s.submit(t, newShelf(), back, "dave@here.example"); f != nil || len(s.got) != 2 {
 		t.Errorf("another user: %v, %q", f, s.got)
 	}
 	s = &spool{}
-	if _, f := s.submit(t, newShelf(), "\r\n", "loop@here.example"); f == nil || f.Enhanced != "5.4.6" {
+	if _, f := s.submit(t, newShelf(), "\r\n", "loop@here.example"); f == nil ||
+		f.Enhanced != "5.4.6" {
 		t.Errorf("an alias of itself: %v", f)
 	}
 }
@@ -223,7 +255,8 @@ func TestTooFar(t *testing.T) {
 		book.alias(fmt.Sprintf("c%d@here.example", i), "", fmt.Sprintf("c%d@here.example", i+1))
 	}
 	s := &spool{}
-	if _, f := s.submit(t, book, "\r\n", "alice@here.example", "c0@here.example"); f == nil || len(s.got) != 0 {
+	if _, f := s.submit(t, book, "\r\n", "alice@here.example", "c0@here.example"); f == nil ||
+		len(s.got) != 0 {
 		t.Errorf("%v, %q", f, s.got)
 	}
 }

@@ -26,7 +26,8 @@ func AddressReport(book directory.Book, env *mail.Envelope, content *mail.Conten
 	for _, c := range directory.Resolve(book, []string{to.Address}).Copies {
 		content.Prepend(deliveredTo(c.Through))
 		for _, t := range c.To {
-			all = append(all, mail.Recipient{Address: t.Address, Domain: t.Domain, Notify: to.Notify})
+			all = append(all, mail.Recipient{Address: t.Address, Domain: t.Domain,
+				Notify: to.Notify})
 		}
 	}
 	if len(all) > 0 && len(all) <= maxReported {

@@ -66,7 +66,8 @@ func TestFrontIsBounded(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	b.s.Abandon()
-	if one, two := <-answers, <-answers; !(errors.Is(one, ErrRefused) && errors.Is(two, ErrUnknown) || errors.Is(two, ErrRefused) && errors.Is(one, ErrUnknown)) {
+	if one, two := <-answers, <-answers; !(errors.Is(one, ErrRefused) &&
+		errors.Is(two, ErrUnknown) || errors.Is(two, ErrRefused) && errors.Is(one, ErrUnknown)) {
 		t.Fatal(one, two)
 	}
 	if send(1); !errors.Is(<-answers, ErrRefused) || b.s.Owner() {
@@ -90,7 +91,10 @@ func TestContentFromReader(t *testing.T) {
 	from := func(text string, size int64) Content {
 		return Content{
 			Size: size,
-			Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil },
+			Open: func() (io.ReadCloser, error) {
+				return io.NopCloser(strings.NewReader(text)),
+					nil
+			},
 		}
 	}
 	send(contentOf("first"))

@@ -73,8 +73,10 @@ func FuzzRows(f *testing.F) {
 	}
 	for _, b := range [][]byte{
 		box.append(nil), folder.append(nil), message.append(nil), state.append(nil),
-		(&contentRow{refs: 2, size: 4096, first: 1}).append(nil), (&contentRow{refs: 1, size: partSize + 1, indexes: []uint64{4, 5}}).append(nil),
-		appendRecordRow(nil, 5), (&chunkRow{5, partSize, 1_700_000_000_000}).append(nil), appendNumberRow(nil, 9), (&slotRow{8, []byte{1, 1}}).append(nil),
+		(&contentRow{refs: 2, size: 4096, first: 1}).append(nil),
+		(&contentRow{refs: 1, size: partSize + 1, indexes: []uint64{4, 5}}).append(nil),
+		appendRecordRow(nil, 5), (&chunkRow{5, partSize, 1_700_000_000_000}).append(nil),
+		appendNumberRow(nil, 9), (&slotRow{8, []byte{1, 1}}).append(nil),
 	} {
 		f.Add(b)
 	}
@@ -128,7 +130,8 @@ func FuzzKeys(f *testing.F) {
 
 func FuzzResult(f *testing.F) {
 	for _, r := range []any{
-		refused{}, epochResult{7, 1_700_000_000_000}, appendResult{{Code: Stored, UID: 7, InInbox: true, Warn: true}, {Code: Full}},
+		refused{}, epochResult{7, 1_700_000_000_000},
+		appendResult{{Code: Stored, UID: 7, InInbox: true, Warn: true}, {Code: Full}},
 		verbResult{statusOK, 4, 3, 9, []UID{1, 2, 900}, 17}, verbResult{status: statusAgain},
 	} {
 		f.Add(encodeResult(nil, r))
@@ -251,7 +254,8 @@ func partsFor(c *command) (parts [][]byte, ok bool) {
 // All kinds of commands do what they say when they come in this order.
 func TestEachCommand(t *testing.T) {
 	g := queuetest.New(machineOf(New(Options{})))
-	if r, err := g.Propose(t.Context(), appendCommand(nil, cmdEpoch, 1, sender{}), nil); err != nil ||
+	if r, err := g.Propose(t.Context(), appendCommand(nil, cmdEpoch, 1, sender{}),
+		nil); err != nil ||
 		r != (epochResult{1, 1}) {
 		t.Fatal(r, err)
 	}

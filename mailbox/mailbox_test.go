@@ -20,13 +20,15 @@ func TestAppend(t *testing.T) {
 	key := b.key()
 	items := []Item{
 		{Key: key, Mailbox: "anna@example.net", Prefix: []byte("Delivered-To: anna\r\n")},
-		{Key: b.key(), Mailbox: "ben@example.net", Prefix: []byte("Delivered-To: ben\r\n"), Flags: Flagged, Date: testEpoch.Add(-time.Hour)},
+		{Key: b.key(), Mailbox: "ben@example.net", Prefix: []byte("Delivered-To: ben\r\n"),
+			Flags: Flagged, Date: testEpoch.Add(-time.Hour)},
 		{Key: b.key(), Mailbox: "nobody@example.net"},
 		{Key: b.key(), Mailbox: "ben@example.net", Folder: "None/Such"},
 	}
 	got, err := b.send(contentOf("Subject: x\r\n\r\nhello\r\n"), items...)
 	b.ok(err)
-	want := []Result{{Code: Stored, UID: 1}, {Code: Stored, UID: 1}, {Code: NoMailbox}, {Code: Stored, UID: 2, InInbox: true}}
+	want := []Result{{Code: Stored, UID: 1}, {Code: Stored, UID: 1}, {Code: NoMailbox},
+		{Code: Stored, UID: 2, InInbox: true}}
 	if !slices.Equal(got, want) {
 		t.Fatalf("%+v, want %+v", got, want)
 	}
@@ -34,10 +36,12 @@ func TestAppend(t *testing.T) {
 		t.Fatalf("%q", text)
 	}
 	m, err := b.s.Message(ben, Inbox, 1)
-	if b.ok(err); m.Flags != Flagged || m.Date != testEpoch.Add(-time.Hour).UnixMilli() || m.Saved != testEpoch.UnixMilli() || m.Size != 40 {
+	if b.ok(err); m.Flags != Flagged || m.Date != testEpoch.Add(-time.Hour).UnixMilli() ||
+		m.Saved != testEpoch.UnixMilli() || m.Size != 40 {
 		t.Fatalf("%+v", m)
 	}
-	if s := b.stats(); s.Messages != 3 || s.Contents != 1 || s.DedupRecords != 3 || len(b.g.Now().Kept()) != 1 {
+	if s := b.stats(); s.Messages != 3 || s.Contents != 1 || s.DedupRecords != 3 ||
+		len(b.g.Now().Kept()) != 1 {
 		t.Fatalf("%+v", s)
 	}
 
@@ -46,12 +50,14 @@ func TestAppend(t *testing.T) {
 	if b.ok(err); n != 1 {
 		t.Fatal(n)
 	}
-	if got, err = b.send(contentOf("Subject: x\r\n\r\nhello\r\n"), items[0]); err != nil || got[0].Code != Duplicate || len(b.list(anna, Inbox)) != 0 {
+	if got, err = b.send(contentOf("Subject: x\r\n\r\nhello\r\n"), items[0]); err != nil ||
+		got[0].Code != Duplicate || len(b.list(anna, Inbox)) != 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	other := items[0]
 	other.Key.Copy = 3 // a rule keeps a second copy
-	if got, err = b.send(contentOf("x"), other); err != nil || got[0] != (Result{Code: Stored, UID: 2}) {
+	if got, err = b.send(contentOf("x"), other); err != nil ||
+		got[0] != (Result{Code: Stored, UID: 2}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	b.ok(b.s.DropDedupRecords([]DedupRecord{{key.ID, key.Recipient}}))
@@ -77,7 +83,8 @@ func TestQuotas(t *testing.T) {
 		b.ok(err)
 		got = append(got, r[0])
 	}
-	want := []Result{{Code: Stored, UID: 1}, {Code: Stored, UID: 2, Warn: true}, {Code: Stored, UID: 3}, {Code: Full}}
+	want := []Result{{Code: Stored, UID: 1}, {Code: Stored, UID: 2, Warn: true},
+		{Code: Stored, UID: 3}, {Code: Full}}
 	if !slices.Equal(got, want) {
 		t.Fatalf("%+v, want %+v", got, want)
 	}
@@ -88,7 +95,8 @@ func TestQuotas(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.ok(b.s.Room(box.Address, 20))
-	if _, err := b.s.Copy(t.Context(), box, Inbox, []UID{1}, Inbox, false); !errors.Is(err, ErrFull) {
+	if _, err := b.s.Copy(t.Context(), box, Inbox, []UID{1}, Inbox, false); !errors.Is(err,
+		ErrFull) {
 		t.Fatal(err)
 	}
 	b.store("x", Item{Mailbox: box.Address, OverQuota: true})
@@ -113,7 +121,8 @@ func TestFlagsCopyMove(t *testing.T) {
 	ctx := t.Context()
 	work, err := b.s.CreateFolder(ctx, box, "Work/Now")
 	b.ok(err)
-	done, err := b.s.StoreFlags(ctx, box, Inbox, []UID{1, 3, 9}, FlagChange{Op: AddFlags, Flags: Seen | Deleted})
+	done, err := b.s.StoreFlags(ctx, box, Inbox, []UID{1, 3, 9},
+		FlagChange{Op: AddFlags, Flags: Seen | Deleted})
 	if b.ok(err); done.Changed != 2 {
 		t.Fatalf("%+v", done)
 	}
@@ -121,18 +130,22 @@ func TestFlagsCopyMove(t *testing.T) {
 	if b.ok(err); f.Unseen != 2 || f.Deleted != 2 || f.ModSeq != done.ModSeq {
 		t.Fatalf("%+v", f)
 	}
-	again, err := b.s.StoreFlags(ctx, box, Inbox, []UID{1, 2}, FlagChange{Op: SetFlags, Flags: Draft, Since: done.ModSeq - 1})
+	again, err := b.s.StoreFlags(ctx, box, Inbox, []UID{1, 2},
+		FlagChange{Op: SetFlags, Flags: Draft, Since: done.ModSeq - 1})
 	if b.ok(err); again.Changed != 1 || !slices.Equal(again.Modified, []UID{1}) {
 		t.Fatalf("%+v", again)
 	}
 	b.c.add(time.Hour)
 	copied, err := b.s.Copy(ctx, box, Inbox, []UID{1, 2, 7}, work, false)
-	if b.ok(err); len(copied) != 1 || copied[0].First != 1 || !slices.Equal(copied[0].UIDs, []UID{1, 2}) {
+	if b.ok(err); len(copied) != 1 || copied[0].First != 1 ||
+		!slices.Equal(copied[0].UIDs, []UID{1, 2}) {
 		t.Fatalf("%+v", copied)
 	}
 	_, err = b.s.Copy(ctx, box, Inbox, []UID{3}, work, true)
 	b.ok(err)
-	if in, out := b.list(box, Inbox), b.list(box, work); !slices.Equal(in, []string{"1:9", "2:16", "4:0"}) || !slices.Equal(out, []string{"1:9", "2:16", "3:9"}) {
+	if in, out := b.list(box, Inbox),
+		b.list(box, work); !slices.Equal(in, []string{"1:9", "2:16", "4:0"}) ||
+		!slices.Equal(out, []string{"1:9", "2:16", "3:9"}) {
 		t.Fatal(in, out)
 	}
 	if text := b.read(box, work, 3); text != "text 2" {
@@ -187,7 +200,8 @@ func TestFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.store("x", Item{Mailbox: box.Address, Folder: "Old"})
-	for _, err := range []error{b.s.DeleteFolder(ctx, box, Inbox), b.s.RenameFolder(ctx, box, Inbox, "Other")} {
+	for _, err := range []error{b.s.DeleteFolder(ctx, box, Inbox),
+		b.s.RenameFolder(ctx, box, Inbox, "Other")} {
 		if !errors.Is(err, ErrNoFolder) {
 			t.Fatal(err)
 		}
@@ -233,8 +247,10 @@ func TestPurge(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.ok(b.s.Sweep(ctx))
-	if b.rows(keyMessage) != 0 || b.rows(keyCondemned) != 0 || b.rows(keyContent) != 0 || len(b.g.Now().Kept()) != 0 {
-		t.Fatalf("%d messages, %d condemned, %d contents are left", b.rows(keyMessage), b.rows(keyCondemned), b.rows(keyContent))
+	if b.rows(keyMessage) != 0 || b.rows(keyCondemned) != 0 || b.rows(keyContent) != 0 ||
+		len(b.g.Now().Kept()) != 0 {
+		t.Fatalf("%d messages, %d condemned, %d contents are left", b.rows(keyMessage),
+			b.rows(keyCondemned), b.rows(keyContent))
 	}
 	if s := b.stats(); s.Messages != 0 || s.Bytes != 0 || s.Mailboxes != 1 {
 		t.Fatalf("%+v", s)
@@ -257,7 +273,8 @@ func TestRenameMailbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.ok(b.s.SetSettings(t.Context(), m.Ref, Settings{Hard: 5}))
-	if all, err := b.s.Mailboxes("b@example.net", 10); err != nil || len(all) != 1 || all[0].Hard != 5 {
+	if all, err := b.s.Mailboxes("b@example.net", 10); err != nil || len(all) != 1 ||
+		all[0].Hard != 5 {
 		t.Fatalf("%+v, %v", all, err)
 	}
 }
@@ -276,7 +293,8 @@ func TestRetention(t *testing.T) {
 	b.c.add(2 * time.Hour)
 	b.store("young", Item{Mailbox: box.Address, Folder: "Trash"})
 	b.ok(b.s.Sweep(ctx))
-	if in, out := b.list(box, Inbox), b.list(box, trash); len(in) != 1 || !slices.Equal(out, []string{"2:0"}) {
+	if in, out := b.list(box, Inbox), b.list(box, trash); len(in) != 1 ||
+		!slices.Equal(out, []string{"2:0"}) {
 		t.Fatal(in, out)
 	}
 	b.c.add(46 * time.Hour)
@@ -290,9 +308,12 @@ func TestLargeContent(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	box := b.box("a@example.net", Settings{Hard: 4 << 20})
 	text := bytes.Repeat([]byte("0123456789abcde\n"), (3<<20)/16)
-	open := func() (io.ReadCloser, error) { return io.NopCloser(iotest.HalfReader(bytes.NewReader(text))), nil }
+	open := func() (io.ReadCloser, error) {
+		return io.NopCloser(iotest.HalfReader(bytes.NewReader(text))), nil
+	}
 	large := Content{Size: int64(len(text)), Open: open}
-	r, err := b.send(large, Item{Key: b.key(), Mailbox: box.Address, Prefix: []byte("P: 1\r\n")}, Item{Mailbox: "no@example.net"})
+	r, err := b.send(large, Item{Key: b.key(), Mailbox: box.Address, Prefix: []byte("P: 1\r\n")},
+		Item{Mailbox: "no@example.net"})
 	if b.ok(err); r[0].Code != Stored || r[1].Code != NoMailbox {
 		t.Fatalf("%+v", r)
 	}
@@ -322,7 +343,9 @@ func TestLargeContent(t *testing.T) {
 		t.Fatal("chunks are left")
 	}
 	// One that breaks off is collected by command time.
-	broken := Content{Size: int64(len(text)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text[:2<<20])), nil }}
+	broken := Content{Size: int64(len(text)), Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(text[:2<<20])), nil
+	}}
 	if _, err = b.send(broken, Item{Mailbox: box.Address}); !errors.Is(err, ErrContent) {
 		t.Fatal(err)
 	}
@@ -345,13 +368,15 @@ func TestExportImport(t *testing.T) {
 	_, err := b.s.CreateFolder(ctx, box, "Work")
 	b.ok(err)
 	for n := range 3000 {
-		it := Item{Mailbox: box.Address, Flags: Flags(n) & allFlags, Date: testEpoch.Add(time.Duration(-n) * time.Minute), Prefix: []byte("P\r\n")}
+		it := Item{Mailbox: box.Address, Flags: Flags(n) & allFlags,
+			Date: testEpoch.Add(time.Duration(-n) * time.Minute), Prefix: []byte("P\r\n")}
 		it.Folder = []string{"", "Work"}[n/1500]
-		b.s.Append(&Delivery{contentOf(fmt.Sprint("message ", n)), []Item{it}}, func(r []Result, err error) {
-			if err != nil || r[0].Code != Stored {
-				t.Errorf("%+v, %v", r, err)
-			}
-		})
+		b.s.Append(&Delivery{contentOf(fmt.Sprint("message ", n)), []Item{it}},
+			func(r []Result, err error) {
+				if err != nil || r[0].Code != Stored {
+					t.Errorf("%+v, %v", r, err)
+				}
+			})
 	}
 	b.store("last", Item{Mailbox: box.Address})
 	err = b.s.Export(ctx, box, func(f *Folder, m *Message, r *ContentReader) error {
@@ -364,7 +389,8 @@ func TestExportImport(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		it := Item{Mailbox: to.Address, Folder: f.Name, Flags: m.Flags, Date: time.UnixMilli(m.Date), OverQuota: true}
+		it := Item{Mailbox: to.Address, Folder: f.Name, Flags: m.Flags,
+			Date: time.UnixMilli(m.Date), OverQuota: true}
 		got, err := other.send(contentOf(string(text)), it)
 		if err == nil && got[0].Code != Stored {
 			err = fmt.Errorf("%+v", got)
@@ -390,10 +416,12 @@ func TestListener(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	box := b.box("a@example.net", Settings{})
 	b.store("x", Item{Mailbox: box.Address})
-	_, err := b.s.StoreFlags(t.Context(), box, Inbox, []UID{1}, FlagChange{Op: AddFlags, Flags: Seen})
+	_, err := b.s.StoreFlags(t.Context(), box, Inbox, []UID{1},
+		FlagChange{Op: AddFlags, Flags: Seen})
 	b.ok(err)
 	// changes nothing
-	_, err = b.s.StoreFlags(t.Context(), box, Inbox, []UID{1}, FlagChange{Op: AddFlags, Flags: Seen})
+	_, err = b.s.StoreFlags(t.Context(), box, Inbox, []UID{1},
+		FlagChange{Op: AddFlags, Flags: Seen})
 	b.ok(err)
 	b.ok(b.s.RemoveMailbox(t.Context(), box))
 	want := []Change{{box, Inbox, 1}, {box, Inbox, 2}, {box, Inbox, 3}, {box, 0, 0}}
@@ -417,10 +445,12 @@ func TestShard(t *testing.T) {
 		}
 	}
 	b := newBed(t, Options{Shard: 2, Shards: 64}).start()
-	if _, err := b.s.CreateMailbox(t.Context(), "a@example.net", Settings{}); !errors.Is(err, ErrWrongShard) {
+	if _, err := b.s.CreateMailbox(t.Context(), "a@example.net", Settings{}); !errors.Is(err,
+		ErrWrongShard) {
 		t.Error(err)
 	}
-	if _, err := b.send(contentOf("x"), Item{Mailbox: "a@example.net"}); !errors.Is(err, ErrWrongShard) {
+	if _, err := b.send(contentOf("x"), Item{Mailbox: "a@example.net"}); !errors.Is(err,
+		ErrWrongShard) {
 		t.Error(err)
 	}
 }

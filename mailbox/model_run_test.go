@@ -30,7 +30,8 @@ type modelRun struct {
 }
 
 func newModelRun(t *testing.T, seed uint64) *modelRun {
-	r := &modelRun{bed: newBed(t, Options{}), rand: rand.New(rand.NewPCG(seed, 1)), chunks: map[chunkKey]int64{}}
+	r := &modelRun{bed: newBed(t, Options{}), rand: rand.New(rand.NewPCG(seed, 1)),
+		chunks: map[chunkKey]int64{}}
 	r.m = model{boxes: map[string]*modelBox{}, records: map[DedupRecord]uint64{}}
 	r.g.History = true
 	r.s.Open(r.g)
@@ -156,13 +157,17 @@ func (r *modelRun) uids(box Ref, folder uint32) (uids []UID) {
 }
 
 func (r *modelRun) set() Settings {
-	return Settings{int64(r.rand.IntN(2) * r.rand.IntN(300)), int64(r.rand.IntN(2) * r.rand.IntN(600)), time.Duration(r.rand.IntN(2)*r.rand.IntN(600)) * time.Second}
+	return Settings{int64(r.rand.IntN(2) * r.rand.IntN(300)),
+		int64(r.rand.IntN(2) * r.rand.IntN(600)),
+		time.Duration(r.rand.IntN(2)*r.rand.IntN(600)) * time.Second}
 }
 
 func (r *modelRun) item() Item {
-	it := Item{Mailbox: pick(r.rand, append(modelAddresses, "no@example.net")), Flags: Flags(r.rand.IntN(int(allFlags) + 1)), OverQuota: r.rand.IntN(5) == 0}
+	it := Item{Mailbox: pick(r.rand, append(modelAddresses, "no@example.net")),
+		Flags: Flags(r.rand.IntN(int(allFlags) + 1)), OverQuota: r.rand.IntN(5) == 0}
 	if r.rand.IntN(3) > 0 {
-		it.Key = AppendKey{mail.ID{5, byte(r.rand.IntN(4))}, uint32(r.rand.IntN(8)), uint8(r.rand.IntN(2))}
+		it.Key = AppendKey{mail.ID{5, byte(r.rand.IntN(4))}, uint32(r.rand.IntN(8)),
+			uint8(r.rand.IntN(2))}
 	}
 	if r.rand.IntN(2) == 0 {
 		it.Folder = r.name()
@@ -251,23 +256,30 @@ func (r *modelRun) purge() {
 	f := pick(r.rand, r.m.condemned)
 	data := r.begin(cmdPurge)
 	uids := r.m.purge(f, 1+r.rand.IntN(3))
-	r.do(appendPurge(data, f.mailbox, f.number, append(uids, 1<<31)), nil, verbResult{count: uint32(len(uids))})
+	r.do(appendPurge(data, f.mailbox, f.number, append(uids, 1<<31)), nil,
+		verbResult{count: uint32(len(uids))})
 }
 
 func (r *modelRun) onFolders(n int) {
 	box, folder, name := r.ref(), r.folder(), r.name()
 	switch n {
 	case 0:
-		r.do(codec.AppendBytes(appendBox(r.begin(cmdCreateFolder), box), name), nil, r.m.createFolder(box, name))
+		r.do(codec.AppendBytes(appendBox(r.begin(cmdCreateFolder), box), name), nil,
+			r.m.createFolder(box, name))
 	case 1:
-		names := []Folder{{Number: folder, Name: name}, {Number: r.folder(), Name: r.name()}}[:1+r.rand.IntN(2)]
-		r.do(appendRenames(r.begin(cmdRenameFolders), box, names), nil, r.m.renameFolders(box, names))
+		names := []Folder{{Number: folder, Name: name},
+			{Number: r.folder(), Name: r.name()}}[:1+r.rand.IntN(2)]
+		r.do(appendRenames(r.begin(cmdRenameFolders), box, names), nil,
+			r.m.renameFolders(box, names))
 	case 2:
-		r.do(appendFolder(r.begin(cmdDeleteFolder), box, folder), nil, r.m.deleteFolder(box, folder))
+		r.do(appendFolder(r.begin(cmdDeleteFolder), box, folder), nil,
+			r.m.deleteFolder(box, folder))
 	case 3:
-		o := folderOptions{r.rand.IntN(2) == 0, time.Duration(r.rand.IntN(2)*r.rand.IntN(300)) * time.Second}
+		o := folderOptions{r.rand.IntN(2) == 0,
+			time.Duration(r.rand.IntN(2)*r.rand.IntN(300)) * time.Second}
 		f := &Folder{Number: folder, Subscribed: o.subscribed, Retention: o.retention}
-		r.do(appendFolderOptions(r.begin(cmdFolderOptions), box, f), nil, r.m.options(box, folder, o))
+		r.do(appendFolderOptions(r.begin(cmdFolderOptions), box, f), nil,
+			r.m.options(box, folder, o))
 	}
 }
 
@@ -277,7 +289,8 @@ func (r *modelRun) onMailboxes(n int) {
 	case 0:
 		r.do(appendBox(r.begin(cmdRemoveMailbox), box), nil, r.m.remove(box))
 	case 1:
-		r.do(codec.AppendBytes(appendBox(r.begin(cmdRenameMailbox), box), address), nil, r.m.rename(box, address))
+		r.do(codec.AppendBytes(appendBox(r.begin(cmdRenameMailbox), box), address), nil,
+			r.m.rename(box, address))
 	case 2:
 		r.do(appendSettings(appendBox(r.begin(cmdSettings), box), set), nil, r.m.settings(box, set))
 	default:
@@ -291,20 +304,27 @@ func (r *modelRun) onMessages(n int) {
 	uids := r.uids(box, folder)
 	switch n {
 	case 0, 1:
-		c := FlagChange{SetFlags + FlagOp(r.rand.IntN(3)), Flags(r.rand.IntN(int(allFlags) + 1)), uint64(r.rand.IntN(2) * r.rand.IntN(20))}
-		r.do(appendFlags(r.begin(cmdFlags), box, folder, c.Op, c.Flags, c.Since, uids), nil, r.m.flags(box, folder, uids, c))
+		c := FlagChange{SetFlags + FlagOp(r.rand.IntN(3)), Flags(r.rand.IntN(int(allFlags) + 1)),
+			uint64(r.rand.IntN(2) * r.rand.IntN(20))}
+		r.do(appendFlags(r.begin(cmdFlags), box, folder, c.Op, c.Flags, c.Since, uids), nil,
+			r.m.flags(box, folder, uids, c))
 	case 2:
 		marked := r.rand.IntN(2) == 0
-		want := r.m.expunge(box, folder, uids, func(m *modelMessage) bool { return !marked || m.flags&Deleted != 0 })
-		r.do(append(appendMessages(r.begin(cmdExpunge), box, folder, uids), codec.Bit(marked)), nil, want)
+		want := r.m.expunge(box, folder, uids, func(m *modelMessage) bool {
+			return !marked || m.flags&Deleted != 0
+		})
+		r.do(append(appendMessages(r.begin(cmdExpunge), box, folder, uids), codec.Bit(marked)), nil,
+			want)
 	case 3, 4:
 		to, move := r.folder(), n == 4
 		data := r.begin(cmdCopy)
 		want := r.m.copy(box, folder, uids, to, move)
-		r.do(append(appendCount(appendMessages(data, box, folder, uids), int(to)), codec.Bit(move)), nil, want)
+		r.do(append(appendCount(appendMessages(data, box, folder, uids), int(to)), codec.Bit(move)),
+			nil, want)
 	case 5:
 		lock, data := uint64(1+r.rand.IntN(20)), r.begin(cmdUpdate)
-		r.do(appendUIDs(appendCount(appendBox(data, box), int(lock)), uids), nil, r.m.update(box, lock, uids))
+		r.do(appendUIDs(appendCount(appendBox(data, box), int(lock)), uids), nil,
+			r.m.update(box, lock, uids))
 	case 6:
 		data := r.begin(cmdRetain)
 		r.do(appendMessages(data, box, folder, uids), nil, r.m.retain(box, folder, uids))
@@ -351,7 +371,8 @@ func (r *modelRun) check() {
 	for _, got := range boxes {
 		want := r.m.boxes[got.Address]
 		n, size := r.checkBox(&got, want, contents)
-		if got.Number != want.number || got.Settings != want.set || got.Folders != len(want.folders) || got.Messages != n || got.Bytes != int64(size) {
+		if got.Number != want.number || got.Settings != want.set ||
+			got.Folders != len(want.folders) || got.Messages != n || got.Bytes != int64(size) {
 			r.t.Fatalf("%+v, want %+v, %d messages, %d octets", got, want, n, size)
 		}
 		messages, bytes = messages+n, bytes+size
@@ -368,10 +389,12 @@ func (r *modelRun) check() {
 		parts, stored = parts+partsOf(int64(len(*c))), stored+uint64(len(*c))
 	}
 	s, want := r.stats(), Stats{
-		Mailboxes: uint64(len(boxes)), Messages: messages, Bytes: bytes, Contents: uint64(len(contents)), ContentBytes: stored,
+		Mailboxes: uint64(len(boxes)), Messages: messages, Bytes: bytes,
+		Contents: uint64(len(contents)), ContentBytes: stored,
 		DedupRecords: uint64(len(r.m.records)), Appended: r.m.appended, Duplicates: r.m.known,
 	}
-	if s != want || len(r.g.Now().Kept()) != parts || r.rows(keyMessage) != int(messages)+left || r.rows(keyContent) != len(contents) {
+	if s != want || len(r.g.Now().Kept()) != parts || r.rows(keyMessage) != int(messages)+left ||
+		r.rows(keyContent) != len(contents) {
 		r.t.Fatalf("%+v, %d parts; want %+v, %d parts", s, len(r.g.Now().Kept()), want, parts)
 	}
 	if left == 0 && r.rows(keyCondemned) > 0 {
@@ -383,7 +406,9 @@ func (r *modelRun) check() {
 	}
 }
 
-func (r *modelRun) checkBox(box *Mailbox, want *modelBox, contents map[*string]bool) (messages, bytes uint64) {
+func (r *modelRun) checkBox(
+	box *Mailbox, want *modelBox, contents map[*string]bool,
+) (messages, bytes uint64) {
 	r.t.Helper()
 	folders, err := r.s.Folders(box.Ref)
 	if r.ok(err); len(folders) != len(want.folders) {
@@ -395,8 +420,10 @@ func (r *modelRun) checkBox(box *Mailbox, want *modelBox, contents map[*string]b
 			r.t.Fatalf("%+v, %+v, %v", named, got, err)
 		}
 		wanted := Folder{
-			Number: f.number, Name: f.name, Subscribed: f.options.subscribed, Retention: f.options.retention,
-			Validity: f.validity, Next: f.next, ModSeq: f.modSeq, Messages: uint64(len(f.messages)),
+			Number: f.number, Name: f.name, Subscribed: f.options.subscribed,
+			Retention: f.options.retention,
+			Validity:  f.validity, Next: f.next, ModSeq: f.modSeq,
+			Messages: uint64(len(f.messages)),
 		}
 		var n int
 		r.ok(r.s.Messages(box.Ref, got.Number, Range{}, func(m *Message) bool {
@@ -404,10 +431,12 @@ func (r *modelRun) checkBox(box *Mailbox, want *modelBox, contents map[*string]b
 			if rest := m.rest; m.UID != msg.uid || rest == nil {
 				r.t.Fatalf("UID %d, want %d", m.UID, msg.uid)
 			}
-			if m.rest = nil; !reflect.DeepEqual(*m, Message{msg.uid, msg.flags, msg.modSeq, msg.size(), msg.date, msg.saved, nil}) {
+			if m.rest = nil; !reflect.DeepEqual(*m,
+				Message{msg.uid, msg.flags, msg.modSeq, msg.size(), msg.date, msg.saved, nil}) {
 				r.t.Fatalf("%+v, want %+v", m, msg)
 			}
-			if r.rand.IntN(5) == 0 && r.read(box.Ref, got.Number, m.UID) != msg.prefix+*msg.content {
+			if r.rand.IntN(5) == 0 &&
+				r.read(box.Ref, got.Number, m.UID) != msg.prefix+*msg.content {
 				r.t.Fatalf("message %d of folder %d has another content", m.UID, got.Number)
 			}
 			contents[msg.content] = true

@@ -97,7 +97,8 @@ func (m *model) newFolder(b *modelBox, name string) uint32 {
 	b.last++
 	m.validity = max(m.validity+1, uint32(m.time/1000))
 	b.folders[b.last] = &modelFolder{
-		mailbox: b.number, number: b.last, name: name, options: folderOptions{subscribed: true}, validity: m.validity, next: 1, modSeq: 1,
+		mailbox: b.number, number: b.last, name: name, options: folderOptions{subscribed: true},
+		validity: m.validity, next: 1, modSeq: 1,
 	}
 	return b.last
 }

@@ -16,7 +16,8 @@ func (n *node) alert(e member.Event) {
 		{Name: "member", Value: e.MemberName}, {Name: "member_id", Value: fmt.Sprint(e.Member)},
 	}
 	if !e.Since.IsZero() {
-		fields = append(fields, maillog.Field{Name: "since", Value: e.Since.UTC().Format(time.RFC3339)})
+		fields = append(fields,
+			maillog.Field{Name: "since", Value: e.Since.UTC().Format(time.RFC3339)})
 	}
 	n.announce(e.Name, e.Informational, fields, e.Words)
 }

@@ -60,9 +60,13 @@ func (n *node) claimed(c wire.Claim) error {
 	}
 	n.evicted(
 		fmt.Errorf(
-			"member %d of cluster %s says that this node, at %s, is its member %d: this disk is another one and has begun a cluster of its own. "+
-				"If it was that member, empty %s, give the node another name, join with `postroad cluster join` and run `postroad cluster replace` there; what it took meanwhile is in its queue. "+
-				"If it was not, start it with another cluster.advertise and run `postroad cluster init`",
+			"member %d of cluster %s says that this node, at %s, is its member %d: this disk is "+
+				"another one and has begun a cluster of its own. "+
+				"If it was that member, empty %s, give the node another name, join with "+
+				"`postroad cluster join` and run `postroad cluster replace` there; what it took "+
+				"meanwhile is in its queue. "+
+				"If it was not, start it with another cluster.advertise and run `postroad "+
+				"cluster init`",
 			c.Teller.Member,
 			c.Teller.Cluster,
 			c.Address,

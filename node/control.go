@@ -26,12 +26,14 @@ func (n *node) startControl(ctx context.Context) error {
 	n.users = directory.New()
 	group := n.store.Group(cluster.ControlGroup)
 	proposer := rows.ProposerFunc(group.Forward)
-	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now, Allows: func() error {
-		return n.control.Needs(control.MailboxProtocol, "that")
-	}}
+	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now,
+		Allows: func() error {
+			return n.control.Needs(control.MailboxProtocol, "that")
+		}}
 	n.detector = n.newDetector()
 	n.notes = n.newNoteKeeper(group)
-	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now, Reachable: n.detector.Reachable, Patience: 10 * time.Second}
+	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now,
+		Reachable: n.detector.Reachable, Patience: 10 * time.Second}
 	n.suspender = &control.Editor{
 		State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now,
 	}
@@ -88,7 +90,9 @@ func (n *node) startControlGroup(ctx context.Context, group *cluster.Group) erro
 	if err != nil || !n.decidesAlone() {
 		return err
 	}
-	n.waits.say("the control group, of which this node is the only voter, to be led: it applies what is in the log")
+	n.waits.say(
+		"the control group, of which this node is the only voter, to be led: it applies what is " +
+			"in the log")
 	select {
 	case <-leading:
 		return nil
@@ -122,7 +126,9 @@ func (n *node) writeDownCluster(ctx context.Context) error {
 func (n *node) startLogins() (err error) {
 	n.boxes = n.newRouter()
 	events := n.policyEvents()
-	if n.policy, err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Room: n.boxes.Room, Current: n.knowsPeople, Events: events}); err != nil {
+	if n.policy,
+		err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Room: n.boxes.Room,
+		Current: n.knowsPeople, Events: events}); err != nil {
 		return err
 	}
 	n.editor.Local = n.policy.Local
@@ -134,7 +140,8 @@ func (n *node) startLogins() (err error) {
 		return err
 	}
 	n.auth, err = policy.NewAuth(policy.AuthOptions{
-		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret, Current: n.knowsPeople,
+		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret,
+		Current: n.knowsPeople,
 		Outside: n.checkOutside,
 	})
 	if err != nil {
@@ -148,7 +155,8 @@ func (n *node) startLogins() (err error) {
 // to join, was opened up by `cluster init` or `cluster token`, or had others beside it. Only a node
 // that never had any has rows that tell, too: those of a program that did not note it.
 func (n *node) wantsPort() bool {
-	if n.self.Member != 1 || n.mayBeClaimed() || len(n.cfg.Cluster.Join) > 0 || n.store.OpenedUp() || n.store.HasPeers() {
+	if n.self.Member != 1 || n.mayBeClaimed() || len(n.cfg.Cluster.Join) > 0 ||
+		n.store.OpenedUp() || n.store.HasPeers() {
 		return true
 	}
 	m, ok := n.control.Member(1)
@@ -167,7 +175,8 @@ func (n *node) startPort() {
 		}
 		http.Error(w, "starting", http.StatusServiceUnavailable)
 	})
-	srv := &http.Server{Handler: mux, ConnContext: wire.ConnContext, ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: mux, ConnContext: wire.ConnContext,
+		ReadHeaderTimeout: 10 * time.Second}
 	go srv.Serve(n.port.HTTP())
 	n.onStop("requests of other members", func(context.Context) error { return srv.Close() })
 }

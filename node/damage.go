@@ -16,8 +16,10 @@ func (n *node) damaged(err error) error {
 		return err
 	}
 	hint := fmt.Sprintf(
-		"nothing was changed; if this comes from a file that was put back or moved, undo that. With other nodes in the cluster: empty %s, join under "+
-			"another name, and run `postroad cluster replace %s NEW`. Alone: `postroad cluster recover --config FILE` says what is left",
+		"nothing was changed; if this comes from a file that was put back or moved, undo that. "+
+			"With other nodes in the cluster: empty %s, join under "+
+			"another name, and run `postroad cluster replace %s NEW`. Alone: `postroad cluster "+
+			"recover --config FILE` says what is left",
 		n.cfg.Node.DataDir,
 		n.cfg.Node.Name,
 	)

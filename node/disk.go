@@ -25,7 +25,8 @@ type pressure struct {
 	now  atomic.Pointer[smtp.Failure]
 }
 
-var errDiskFull = smtp.Temp(452, "4.3.1", "This server has too little free disk space now; try again later")
+var errDiskFull = smtp.Temp(452, "4.3.1",
+	"This server has too little free disk space now; try again later")
 
 func newPressure(dir string, freePercent float64, errf func(string, ...any)) *pressure {
 	p := &pressure{dir: dir, errf: errf}
@@ -51,7 +52,8 @@ func (p *pressure) look() {
 		return
 	}
 	f := *errDiskFull
-	f.Log = fmt.Sprintf("%d MiB free on the file system of %s", fs.Bavail*uint64(fs.Bsize)>>20, p.dir)
+	f.Log = fmt.Sprintf("%d MiB free on the file system of %s", fs.Bavail*uint64(fs.Bsize)>>20,
+		p.dir)
 	p.now.Store(&f)
 }
 

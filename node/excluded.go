@@ -63,8 +63,10 @@ func misnamed(cfg *config.Config, name string, member uint16) error {
 		return nil
 	}
 	return fmt.Errorf(
-		"%s is that of %s (member %d), but node.name is %s: the name is part of the membership. Put node.name = %q back; "+
-			"for another name, join a new node under it, with a data directory of its own, and run `postroad cluster replace %s NEW`",
+		"%s is that of %s (member %d), but node.name is %s: the name is part of the membership. "+
+			"Put node.name = %q back; "+
+			"for another name, join a new node under it, with a data directory of its own, and "+
+			"run `postroad cluster replace %s NEW`",
 		cfg.Node.DataDir, name, member, cfg.Node.Name, name, name,
 	)
 }
@@ -81,7 +83,8 @@ func (n *node) evicted(why error) {
 		return
 	}
 	n.alert(member.Event{
-		Name: member.EventEvicted, Member: n.self.Member, MemberName: n.cfg.Node.Name, Words: why.Error(),
+		Name: member.EventEvicted, Member: n.self.Member, MemberName: n.cfg.Node.Name,
+		Words: why.Error(),
 	})
 	time.AfterFunc(drainNotice, func() {
 		select {

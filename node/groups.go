@@ -14,18 +14,22 @@ import (
 // replica is this node's member of a group of any kind, as which it can become the group's owner.
 type replica struct {
 	*owner.Owner
-	group   *cluster.Group
-	accepts atomic.Bool // mail may come: as many members as there should be have been seen at some time
+	group *cluster.Group
+	// mail may come: as many members as there should be have been seen at some time
+	accepts atomic.Bool
 }
 
 // yieldTime bounds how long what is under way is waited for when a group is given away.
 const yieldTime = 10 * time.Second
 
 // newReplica returns this node's member of a group in which it takes no part yet.
-func (n *node) newReplica(id uint64, begin func(ctx context.Context, term uint64) (owner.Term, error)) replica {
+func (n *node) newReplica(
+	id uint64, begin func(ctx context.Context, term uint64) (owner.Term, error),
+) replica {
 	g := n.store.Group(id)
 	return replica{group: g, Owner: owner.New(owner.Options{
-		Group: g, Begin: begin, YieldTime: yieldTime, StopTime: stopTimeout, Logf: n.log.Logf, Errorf: n.log.Errorf,
+		Group: g, Begin: begin, YieldTime: yieldTime, StopTime: stopTimeout, Logf: n.log.Logf,
+		Errorf: n.log.Errorf,
 	})}
 }
 
@@ -163,7 +167,9 @@ func (g groups) Next(group control.Group) (what string, do func(context.Context)
 			return g.n.changes.Retire(ctx, group.ID)
 		}
 	case h.handsOver(going):
-		return "handing over its mail", func(ctx context.Context) error { return h.handOver(ctx, group) }
+		return "handing over its mail", func(ctx context.Context) error {
+			return h.handOver(ctx, group)
+		}
 	}
 	return "", nil
 }
@@ -173,8 +179,9 @@ func (n *node) newReconciler() *member.Reconciler {
 	suspensions, shards := suspensionWatch{n: n}, shardMaker{n: n}
 	return member.NewReconciler(member.ReconcilerOptions{
 		Self: n.self, State: n.control, Changes: n.changes,
-		Group: func(id uint64) member.Group { return n.store.Group(id) }, GroupIDs: n.store.GroupIDs,
-		Parts: groups{n},
+		Group:    func(id uint64) member.Group { return n.store.Group(id) },
+		GroupIDs: n.store.GroupIDs,
+		Parts:    groups{n},
 		Beside: func(ctx context.Context, do member.Do) {
 			if id, ok := n.control.HomeOf(n.self.Member); ok {
 				n.home.Store(n.queues.Get(id))

@@ -41,16 +41,18 @@ const (
 
 // handing is what this node keeps, while it owns a queue group, of handing its mail over.
 type handing struct {
-	gate     chan struct{} // a place in it is held from when messages are let go until both groups know
-	mu       sync.Mutex
-	term     uint64
-	since    time.Time // when the group was first seen to be going, in this term
-	again    time.Time // nothing is done before
-	cursor   mail.ID   // messages up to it were looked at
-	turn     int       // of the groups that take it
-	waits    string    // what keeps it waiting; "": nothing does
-	still    map[string]time.Time
-	left     []*queue.Stored     // messages that are kept from being attempted until a hand-over's end is known
+	// a place in it is held from when messages are let go until both groups know
+	gate   chan struct{}
+	mu     sync.Mutex
+	term   uint64
+	since  time.Time // when the group was first seen to be going, in this term
+	again  time.Time // nothing is done before
+	cursor mail.ID   // messages up to it were looked at
+	turn   int       // of the groups that take it
+	waits  string    // what keeps it waiting; "": nothing does
+	still  map[string]time.Time
+	// messages that are kept from being attempted until a hand-over's end is known
+	left     []*queue.Stored
 	leftWith *delivery.Scheduler // by this scheduler
 }
 
@@ -73,7 +75,8 @@ func (h *holding) handsOver(going bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.term != t.term {
-		s.term, s.since, s.waits, s.cursor, s.again = t.term, time.Time{}, "", mail.ID{}, time.Time{}
+		s.term, s.since, s.waits, s.cursor, s.again = t.term, time.Time{}, "", mail.ID{},
+			time.Time{}
 	}
 	if going && s.since.IsZero() {
 		s.since = now
@@ -86,7 +89,8 @@ func (h *holding) handsOver(going bool) bool {
 	if going &&
 		now.Sub(
 			s.since,
-		) >= stillLasts { // whoever counts messages on a word from before this term is through by then
+		// whoever counts messages on a word from before this term is through by then
+		) >= stillLasts {
 		return true
 	}
 	is, err := h.queue.Handing()
@@ -199,7 +203,8 @@ func (n *node) takers(going control.Group) (groups []uint64, err error) {
 	}
 	if len(groups) == 0 {
 		return nil, errors.New(
-			"no other node takes mail: what is held or due later stays until one has joined (`postroad cluster token`), " +
+			"no other node takes mail: what is held or due later stays until one has joined " +
+				"(`postroad cluster token`), " +
 				"or is released, failed or removed (`postroad queue`)",
 		)
 	}

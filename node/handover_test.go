@@ -24,8 +24,9 @@ func TestHandOverEnds(t *testing.T) {
 				Message: &queue.Message{Envelope: &mail.Envelope{
 					Recipients: []mail.Recipient{{Address: "a@b.example", Domain: "b.example"}},
 				}},
-				Recipients: []queue.RecipientStatus{{State: queue.Deferred, Due: time.Now().Add(in)}},
-				Reports:    reports,
+				Recipients: []queue.RecipientStatus{{State: queue.Deferred,
+					Due: time.Now().Add(in)}},
+				Reports: reports,
 			}
 		}
 		h := newHanding()
@@ -41,7 +42,8 @@ func TestHandOverEnds(t *testing.T) {
 			for _, m := range []struct {
 				*queue.Stored
 				goes bool
-			}{{due(3*time.Second, 0), c.soon}, {due(time.Hour, 0), c.late}, {due(time.Hour, 1), c.report}} {
+			}{{due(3*time.Second, 0), c.soon}, {due(time.Hour, 0), c.late},
+				{due(time.Hour, 1), c.report}} {
 				if got := of.goes(m.Stored, time.Now(), h.going()); got != m.goes {
 					t.Errorf("after %v, due in %v, %d reports: goes is %t",
 						h.going(), time.Until(m.Recipients[0].Due), m.Reports, got)

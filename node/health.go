@@ -20,7 +20,8 @@ const stuckAfter = 2 * time.Minute
 func (n *node) Live() error {
 	last := n.reconciler.LastRound()
 	if n.background.Err() == nil && !last.IsZero() && time.Since(last) > stuckAfter {
-		return fmt.Errorf("the node has not looked after its groups for %v", time.Since(last).Round(time.Second))
+		return fmt.Errorf("the node has not looked after its groups for %v",
+			time.Since(last).Round(time.Second))
 	}
 	return nil
 }
@@ -75,7 +76,8 @@ func tooFew(
 		return nil
 	}
 	return fmt.Errorf(
-		"this node takes mail once its home group (group %d) has %d voters: it has %d and waits for %s",
+		"this node takes mail once its home group (group %d) has %d voters: it has %d and "+
+			"waits for %s",
 		g.ID, len(g.Voters), len(voters), strings.Join(missing, "; for "),
 	)
 }
@@ -88,7 +90,8 @@ func (n *node) Notes() (notes []string) {
 	}
 	for _, a := range n.detector.Absent(member.GoneAfter) {
 		notes = append(notes, fmt.Sprintf("%s (member %d) does not answer, since %s (%v)",
-			a.Member.Name, a.Member.ID, a.Since.UTC().Format(time.RFC3339), time.Since(a.Since).Round(time.Second)))
+			a.Member.Name, a.Member.ID, a.Since.UTC().Format(time.RFC3339),
+			time.Since(a.Since).Round(time.Second)))
 	}
 	if len(n.control.Members()) < 2 {
 		return notes // a node that is alone has never survived its loss

@@ -52,16 +52,23 @@ func (n *node) startStore(ctx context.Context) error {
 			return err
 		}
 		if n.joined == nil {
-			return api.Permanent(fmt.Errorf("%s has a certificate of member %d but its store is gone, and a member that forgot its votes is dangerous: "+
-				"empty the directory, join under another name, and run `postroad cluster replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name))
+			return api.Permanent(
+				fmt.Errorf(
+					"%s has a certificate of member %d but its store is gone, and a member that "+
+						"forgot its votes is dangerous: "+
+						"empty the directory, join under another name, and run `postroad cluster "+
+						"replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name))
 		}
 		if err := misnamed(n.cfg, cmp.Or(n.joined.Name, n.cfg.Node.Name), id.Member); err != nil {
 			return api.Permanent(err)
 		}
 		o.Member, o.Incarnation = id.Member, id.Incarnation
 	case !isMember && n.joined != nil:
-		return api.Permanent(fmt.Errorf("a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; or remove %s, and the node begins a cluster of its own",
-			n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)))
+		return api.Permanent(
+			fmt.Errorf(
+				"a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; "+
+					"or remove %s, and the node begins a cluster of its own",
+				n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)))
 	}
 	if n.store, err = cluster.Open(faulty(o)); err != nil {
 		return err
@@ -86,10 +93,12 @@ func (n *node) startStore(ctx context.Context) error {
 // beginCluster makes the authority and the credentials of a cluster of one.
 func (n *node) beginCluster() (c wire.Credentials, err error) {
 	if n.store.Member() != 1 {
-		return c, api.Permanent(fmt.Errorf("this store is of member %d of a cluster, but %s has no credentials: "+
-			"put them back from a backup; without one, empty the data directory, join anew under another "+
-			"name, and run `postroad cluster replace %s NEW`",
-			n.store.Member(), clusterDir(n.cfg), n.cfg.Node.Name))
+		return c, api.Permanent(
+			fmt.Errorf("this store is of member %d of a cluster, but %s has no credentials: "+
+				"put them back from a backup; without one, empty the data directory, join anew "+
+				"under another "+
+				"name, and run `postroad cluster replace %s NEW`",
+				n.store.Member(), clusterDir(n.cfg), n.cfg.Node.Name))
 	}
 	return wire.Begin(clusterDir(n.cfg), n.store.Incarnation())
 }
@@ -100,8 +109,13 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 		return err
 	}
 	if n.self.Member != n.store.Member() || n.self.Incarnation != n.store.Incarnation() {
-		return api.Permanent(fmt.Errorf("the certificate in %s is of %v, but the store is of member %d with another disk: they do not belong together; "+
-			"put back what was there, or empty the data directory and join anew", clusterDir(n.cfg), n.self, n.store.Member()))
+		return api.Permanent(
+			fmt.Errorf(
+				"the certificate in %s is of %v, but the store is of member %d with another "+
+					"disk: they do not belong together; "+
+					"put back what was there, or empty the data directory and join anew",
+				clusterDir(n.cfg),
+				n.self, n.store.Member()))
 	}
 	n.control = control.New()
 	if n.addresses, err = member.OpenAddresses(clusterDir(n.cfg)); err != nil {
@@ -114,7 +128,8 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	}
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
-		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Claimed: n.claimed, Dial: member.DialFrom(n.cfg.Cluster.Listen), Logf: n.log.Logf,
+		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Claimed: n.claimed,
+		Dial: member.DialFrom(n.cfg.Cluster.Listen), Logf: n.log.Logf,
 	})
 	if err != nil {
 		return err
@@ -145,7 +160,8 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 		return wire.JoinReply{}, err
 	}
 	m, err := n.changes.AddMember(ctx, control.Node{
-		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version, Protocol: r.Protocol,
+		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version,
+		Protocol: r.Protocol,
 	})
 	if err != nil {
 		if !errors.Is(err, control.ErrInvalid) {
@@ -160,7 +176,8 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 	if err != nil {
 		return wire.JoinReply{}, err
 	}
-	reply := wire.JoinReply{Cluster: id.Cluster, Member: m.ID, CA: caCert, Cert: cert, Members: map[uint16]string{}}
+	reply := wire.JoinReply{Cluster: id.Cluster, Member: m.ID, CA: caCert, Cert: cert,
+		Members: map[uint16]string{}}
 	for _, m := range n.control.Members() {
 		reply.Members[m.ID] = m.Address
 	}

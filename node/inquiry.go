@@ -37,7 +37,10 @@ const (
 func (n *node) inquire() *inquiry {
 	return &inquiry{
 		doubts: n.grantor.Doubts, note: n.grantor.Note, logf: n.log.Logf,
-		member: func(id uint16) bool { m, ok := n.control.Member(id); return ok && m.State != control.Removed },
+		member: func(id uint16) bool {
+			m, ok := n.control.Member(id)
+			return ok && m.State != control.Removed
+		},
 		ask: func(ctx context.Context, member uint16) (open []share.Tenure, err error) {
 			if member == n.self.Member {
 				return n.holders.Tenures(), nil
@@ -97,7 +100,8 @@ func (q *inquiry) one(ctx context.Context, d share.Doubt) {
 	switch answer := (*cluster.Answer)(nil); {
 	case err == nil:
 		q.note(d.Node, asked, open)
-	case errors.Is(err, syscall.ECONNREFUSED): // no process is left, and the system has closed all that it had
+	case errors.Is(err, syscall.ECONNREFUSED):
+		// no process is left, and the system has closed all that it had
 		q.note(d.Node, asked, nil)
 	case errors.As(err, &answer):
 		// An older version, which does not know the question. It runs, so it has closed what it had
@@ -116,7 +120,8 @@ func (q *inquiry) tell(d share.Doubt, err error) {
 	q.mu.Unlock()
 	if first {
 		q.logf(
-			"limits: %v: it may have connections open of groups that others own now (%d are counted), so others get less: until it answers, its process has ended, "+
+			"limits: %v: it may have connections open of groups that others own now (%d are "+
+				"counted), so others get less: until it answers, its process has ended, "+
 				"it is removed from the cluster, or %v have passed",
 			err,
 			d.Connections,

@@ -27,14 +27,20 @@ func TestInquiry(t *testing.T) {
 		open    []share.Tenure
 		ago     time.Duration // when it counts as asked
 	}{
-		{"answers", false, func(context.Context) ([]share.Tenure, error) { return open, nil }, true, open, 0},
+		{"answers", false, func(context.Context) ([]share.Tenure, error) { return open, nil }, true,
+			open, 0},
 		{"refused", false, func(context.Context) ([]share.Tenure, error) {
-			return nil, fmt.Errorf("member 2: %w", os.NewSyscallError("connect", syscall.ECONNREFUSED))
+			return nil, fmt.Errorf("member 2: %w",
+				os.NewSyscallError("connect", syscall.ECONNREFUSED))
 		}, true, nil, 0},
 		{"older version", false, func(context.Context) ([]share.Tenure, error) {
-			return nil, fmt.Errorf("member 2: %w", &cluster.Answer{Status: 404, Text: "404 page not found"})
+			return nil, fmt.Errorf("member 2: %w",
+				&cluster.Answer{Status: 404, Text: "404 page not found"})
 		}, true, nil, share.DefaultLinger},
-		{"stopped", false, func(ctx context.Context) ([]share.Tenure, error) { <-ctx.Done(); return nil, ctx.Err() }, false, nil, 0},
+		{"stopped", false, func(ctx context.Context) ([]share.Tenure, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}, false, nil, 0},
 		{"removed", true, nil, true, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -42,9 +48,13 @@ func TestInquiry(t *testing.T) {
 				var mu sync.Mutex
 				noted, said := 0, 0
 				q := &inquiry{
-					doubts: func() []share.Doubt { return []share.Doubt{{Node: 2, Connections: 4}} },
+					doubts: func() []share.Doubt {
+						return []share.Doubt{{Node: 2, Connections: 4}}
+					},
 					member: func(uint16) bool { return !c.removed },
-					ask:    func(ctx context.Context, _ uint16) ([]share.Tenure, error) { return c.ask(ctx) },
+					ask: func(ctx context.Context, _ uint16) ([]share.Tenure, error) {
+						return c.ask(ctx)
+					},
 					note: func(member uint16, asked time.Time, open []share.Tenure) {
 						mu.Lock()
 						defer mu.Unlock()

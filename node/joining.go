@@ -18,8 +18,9 @@ import (
 // joinerOf is the node of a configuration as one that joins.
 func joinerOf(cfg *config.Config, token string) member.Joiner {
 	return member.Joiner{
-		DataDir: cfg.Node.DataDir, Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise, Token: token,
-		Dial: member.DialFrom(cfg.Cluster.Listen),
+		DataDir: cfg.Node.DataDir, Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise,
+		Token: token,
+		Dial:  member.DialFrom(cfg.Cluster.Listen),
 	}
 }
 
@@ -86,7 +87,8 @@ func (n *node) answerWhileWaiting(token string) (told <-chan struct{}, end func(
 	}
 	begin := make(chan struct{}, 1)
 	desk, err := admin.StartWaiting(admin.Options{
-		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Hosts: n.adminHosts(), Logf: n.log.Logf,
+		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Hosts: n.adminHosts(),
+		Logf: n.log.Logf,
 	}, func() string { return n.waits.now() }, func() {
 		select {
 		case begin <- struct{}{}:

@@ -35,7 +35,8 @@ func takenPort(t *testing.T, token string, asked *[]uint64) (address string) {
 		t.Fatal(err)
 	}
 	port, err := wire.New(wire.Options{
-		Listener: l, Credentials: wire.Credentials{CA: caCert, Cert: cert, Key: key}, Self: id, Logf: t.Logf,
+		Listener: l, Credentials: wire.Credentials{CA: caCert, Cert: cert, Key: key}, Self: id,
+		Logf:    t.Logf,
 		Secrets: func() []string { return []string{token} },
 		Join: func(_ context.Context, r wire.JoinRequest) (wire.JoinReply, error) {
 			*asked = append(*asked, r.Incarnation)
@@ -49,7 +50,8 @@ func takenPort(t *testing.T, token string, asked *[]uint64) (address string) {
 	return l.Addr().String()
 }
 
-// TestRefusedJoinIsRemembered: whose join was refused does not begin a cluster of its own, and joins
+// TestRefusedJoinIsRemembered: whose join was refused does not begin a cluster of its own, and
+// joins
 // as another the next time.
 func TestRefusedJoinIsRemembered(t *testing.T) {
 	cfg := new(config.Config)
@@ -72,7 +74,8 @@ func TestRefusedJoinIsRemembered(t *testing.T) {
 	}
 	err := n.startStore(t.Context())
 	var said *api.Error
-	if !errors.As(err, &said) || said.Exit != api.ExitConfig || !strings.Contains(said.Message, "repeat it; or remove ") {
+	if !errors.As(err, &said) || said.Exit != api.ExitConfig ||
+		!strings.Contains(said.Message, "repeat it; or remove ") {
 		t.Errorf("starting: %v", err)
 	}
 }

@@ -28,7 +28,8 @@ func newSource(c config.LDAP) (directory.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := ldap.Options{URL: c.URL, StartTLS: c.StartTLS, TLS: &tls.Config{ServerName: u.Hostname()}, BindDN: c.BindDN, Base: c.Base, Filter: c.Filter,
+	o := ldap.Options{URL: c.URL, StartTLS: c.StartTLS, TLS: &tls.Config{ServerName: u.Hostname()},
+		BindDN: c.BindDN, Base: c.Base, Filter: c.Filter,
 		Address: c.Address, Senders: c.Senders, Forward: c.Forward, Quota: c.Quota, Hash: c.Hash}
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)
@@ -51,7 +52,10 @@ func newSource(c config.LDAP) (directory.Source, error) {
 // checkOutside checks a password where the user comes from.
 func (n *node) checkOutside(ctx context.Context, u *directory.User, password string) (bool, error) {
 	if n.source == nil || u.Source != ldapSource {
-		return false, fmt.Errorf("user %s comes from the list %q, which this node's configuration does not have", u.Name, u.Source)
+		return false,
+			fmt.Errorf(
+				"user %s comes from the list %q, which this node's configuration does not have",
+				u.Name, u.Source)
 	}
 	ok, err := n.source.Check(ctx, u.Name, password)
 	if err != nil {
@@ -84,16 +88,20 @@ const syncTime = 10 * time.Minute
 // syncSource makes the directory follow the list.
 func (n *node) syncSource(ctx context.Context, force bool) (did directory.Synced, err error) {
 	if n.source == nil {
-		return did, &directory.Wrong{Why: "the configuration of this node has no outside list of users"}
+		return did, &directory.Wrong{Why: "the configuration of this node has no outside list " +
+			"of users"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, syncTime)
 	defer cancel()
 	did, err = n.editor.Sync(ctx, ldapSource, n.source, force)
 	if err == nil && (did.Changed > 0 || did.Removed > 0) {
-		n.log.Logf("the list %q has %d users: %d added or changed, %d removed, %d kept as our own, %d refused", ldapSource, did.Users, did.Changed, did.Removed, did.Kept, did.Refused)
+		n.log.Logf(
+			"the list %q has %d users: %d added or changed, %d removed, %d kept as our own, %d "+
+				"refused", ldapSource, did.Users, did.Changed, did.Removed, did.Kept, did.Refused)
 	}
 	if did.First != nil {
-		n.log.Errorf("the list %q has users that cannot be taken, such as %v", ldapSource, did.First)
+		n.log.Errorf("the list %q has users that cannot be taken, such as %v", ldapSource,
+			did.First)
 	}
 	return did, err
 }

@@ -17,7 +17,8 @@ func linger(t *tenure) {
 	ctx, cancel := context.WithTimeout(context.Background(), lingerLimit)
 	defer cancel()
 	_ = t.scheduler.Shutdown(ctx)
-	for t.scheduler.Stats().Unsettled > 0 && ctx.Err() == nil { // the outcomes are proposed again and again meanwhile
+	// the outcomes are proposed again and again meanwhile
+	for t.scheduler.Stats().Unsettled > 0 && ctx.Err() == nil {
 		time.Sleep(20 * time.Millisecond)
 	}
 }

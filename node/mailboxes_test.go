@@ -51,7 +51,8 @@ func startBoxNodes(t *testing.T, count int) *boxNodes {
 			"[dns]\nservers = [\"127.0.0.1:1\"]\n[cluster]\nmailbox_shards = 4\n",
 			i+1, i+1, filepath.Join(dir, fmt.Sprint("mx", i+1)))
 		if count > 1 {
-			text += fmt.Sprintf("listen = %q\njoin = [%q]\ntoken_file = %q\n", port, ports[0], token)
+			text += fmt.Sprintf("listen = %q\njoin = [%q]\ntoken_file = %q\n", port, ports[0],
+				token)
 		}
 		file := filepath.Join(dir, fmt.Sprintf("mx%d.toml", i+1))
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -193,7 +194,8 @@ func TestMailboxesOfACluster(t *testing.T) {
 	for i := range messages {
 		content := strings.Repeat(fmt.Sprintf("%d\r\n", i), 1+i*7)
 		if i < boxes {
-			content = strings.Repeat("0123456789abcdef", 20_000+i) // over a piece; the last is chunks
+			// over a piece; the last is chunks
+			content = strings.Repeat("0123456789abcdef", 20_000+i)
 		}
 		if i == 0 {
 			content = strings.Repeat(content, 5)
@@ -282,7 +284,8 @@ func (b *boxNodes) archives(from string, want []string) {
 	var stream bytes.Buffer
 	b.ok(b.all[0].operatorsMailboxes().Export(b.ctx, from, &stream))
 	var told int64
-	n, err := b.all[1].operatorsMailboxes().Import(b.ctx, to, 0, &stream, func(n int64) { told = n })
+	n, err := b.all[1].operatorsMailboxes().Import(b.ctx, to, 0, &stream,
+		func(n int64) { told = n })
 	if err != nil || n != int64(len(want)) || told != n {
 		b.t.Errorf("%d of %d messages were imported (%d told): %v", n, len(want), told, err)
 	}

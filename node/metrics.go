@@ -50,7 +50,8 @@ func (n *node) adminHosts() []string {
 // registerMetrics hangs each part's figures on the meter.
 func (n *node) registerMetrics() error {
 	for area, collect := range map[string]func(telemetry.Observer){
-		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery, "store": n.observeStore, "node": n.observeNode,
+		"smtpd": n.observeSMTP, "queue": n.observeQueue, "delivery": n.observeDelivery,
+		"store": n.observeStore, "node": n.observeNode,
 		"cluster": n.observeCluster, "mailbox": n.observeMailboxes, "pop3": n.observePOP3,
 	} {
 		if err := n.telemetry.Area(area, collect); err != nil {
@@ -68,8 +69,10 @@ func (n *node) observeSMTP(o telemetry.Observer) {
 	o.Counter("messages_total", "messages accepted (250 sent)", s.Messages)
 	o.Counter("recipients_total", "recipients of accepted messages", s.Recipients)
 	o.Counter("octets_total", "octets of accepted messages", s.Octets)
-	o.CounterBy("rejections_total", "commands and messages refused", "kind", "temporary", s.RejectedTemp)
-	o.CounterBy("rejections_total", "commands and messages refused", "kind", "permanent", s.RejectedPerm)
+	o.CounterBy("rejections_total", "commands and messages refused", "kind", "temporary",
+		s.RejectedTemp)
+	o.CounterBy("rejections_total", "commands and messages refused", "kind", "permanent",
+		s.RejectedPerm)
 	o.CounterBy("logins_total", "log-ins", "result", "succeeded", s.AuthSucceeded)
 	o.CounterBy("logins_total", "log-ins", "result", "failed", s.AuthFailed)
 	o.Counter("timeouts_total", "sessions ended because the client was too slow", s.Timeouts)
@@ -87,8 +90,10 @@ func (n *node) queueStats() (sum queue.Stats) {
 		}
 		s := h.queue.Stats()
 		for _, x := range []struct{ to, from *uint64 }{
-			{&sum.Messages, &s.Messages}, {&sum.Bytes, &s.Bytes}, {&sum.Reports, &s.Reports}, {&sum.Accepted, &s.Accepted},
-			{&sum.DoubleBounces, &s.DoubleBounces}, {&sum.Repeated, &s.Repeated}, {&sum.AcceptedAfter451, &s.AcceptedAfter451},
+			{&sum.Messages, &s.Messages}, {&sum.Bytes, &s.Bytes}, {&sum.Reports, &s.Reports},
+			{&sum.Accepted, &s.Accepted},
+			{&sum.DoubleBounces, &s.DoubleBounces}, {&sum.Repeated, &s.Repeated},
+			{&sum.AcceptedAfter451, &s.AcceptedAfter451},
 			{&sum.Refused, &s.Refused}, {&sum.Fenced, &s.Fenced}, {&sum.Recalled, &s.Recalled},
 		} {
 			*x.to += *x.from
@@ -96,7 +101,8 @@ func (n *node) queueStats() (sum queue.Stats) {
 		for i, n := range s.Recipients {
 			sum.Recipients[i] += n
 		}
-		sum.Waiting, sum.WaitingOutcomes = sum.Waiting+s.Waiting, sum.WaitingOutcomes+s.WaitingOutcomes
+		sum.Waiting, sum.WaitingOutcomes = sum.Waiting+s.Waiting,
+			sum.WaitingOutcomes+s.WaitingOutcomes
 	}
 	return sum
 }
@@ -118,7 +124,8 @@ func (n *node) observeCluster(o telemetry.Observer) {
 		}
 	}
 	o.Gauge("members", "nodes of the cluster", float64(len(n.control.Members())))
-	o.Gauge("members_missed", "nodes that have not answered for ten minutes", float64(len(n.detector.Absent(member.MissedAfter))))
+	o.Gauge("members_missed", "nodes that have not answered for ten minutes",
+		float64(len(n.detector.Absent(member.MissedAfter))))
 	_, barred := n.control.Suspensions()
 	o.Gauge("suspensions", "suspensions in force in the cluster", float64(len(barred)))
 	moving := 0
@@ -127,8 +134,10 @@ func (n *node) observeCluster(o telemetry.Observer) {
 			moving++
 		}
 	}
-	o.Gauge("groups_moving", "raft groups of the cluster that do not lie yet where they should", float64(moving))
-	o.Gauge("groups", "raft groups of which this node is a member", float64(len(n.reconciler.Running())))
+	o.Gauge("groups_moving", "raft groups of the cluster that do not lie yet where they should",
+		float64(moving))
+	o.Gauge("groups", "raft groups of which this node is a member",
+		float64(len(n.reconciler.Running())))
 	o.Gauge("groups_led", "raft groups that this node leads", float64(led))
 }
 
@@ -139,19 +148,26 @@ func (n *node) observeQueue(o telemetry.Observer) {
 	o.Gauge("reports_due", "delivery reports that are due", float64(s.Reports))
 	for st := queue.Ready; st <= queue.Held; st++ {
 		if st != queue.InFlight {
-			o.GaugeBy("recipients", "recipients in the queue", "state", st.String(), float64(s.Recipients[st]))
+			o.GaugeBy("recipients", "recipients in the queue", "state", st.String(),
+				float64(s.Recipients[st]))
 		}
 	}
 	for st := queue.Delivered; st <= queue.Removed; st++ {
-		o.CounterBy("settled_total", "recipients that reached a final state", "state", st.String(), s.Recipients[st])
+		o.CounterBy("settled_total", "recipients that reached a final state", "state", st.String(),
+			s.Recipients[st])
 	}
 	o.Counter("accepted_total", "messages accepted", s.Accepted)
-	o.Counter("accepted_after_451_total", "messages that were stored after their client had been told 451", s.AcceptedAfter451)
-	o.Counter("double_bounces_total", "failures of reports, which are reported to nobody", s.DoubleBounces)
-	o.Counter("proposals_repeated_total", "proposals repeated because their outcome was unknown", s.Repeated)
+	o.Counter("accepted_after_451_total",
+		"messages that were stored after their client had been told 451", s.AcceptedAfter451)
+	o.Counter("double_bounces_total", "failures of reports, which are reported to nobody",
+		s.DoubleBounces)
+	o.Counter("proposals_repeated_total", "proposals repeated because their outcome was unknown",
+		s.Repeated)
 	o.Counter("refused_total", "submissions refused because too much was waiting", s.Refused)
 	o.Counter("fenced_total", "outcomes refused because another owner had come", s.Fenced)
-	o.Counter("recalled_total", "deliveries of an earlier term that were recorded when the node owned the queue again", s.Recalled)
+	o.Counter("recalled_total",
+		"deliveries of an earlier term that were recorded when the node owned the queue again",
+		s.Recalled)
 	o.Gauge("waiting_messages", "submissions waiting for the log", float64(s.Waiting))
 	o.Gauge("waiting_outcomes", "outcomes waiting for the log", float64(s.WaitingOutcomes))
 }
@@ -160,13 +176,16 @@ func (n *node) observeDelivery(o telemetry.Observer) {
 	s, reports := n.deliveryStats()
 	o.Gauge("connections_open", "outgoing connections open now", float64(s.Connections))
 	o.Counter("connections_total", "outgoing connections that were opened", s.Connected)
-	o.Counter("connect_failures_total", "outgoing connections that could not be opened", s.ConnectFailed)
+	o.Counter("connect_failures_total", "outgoing connections that could not be opened",
+		s.ConnectFailed)
 	o.Counter("transactions_total", "mail transactions begun", s.Transactions)
 	o.Gauge("window_items", "items in memory", float64(s.Items))
-	o.Gauge("unsettled_recipients", "outcomes that the queue has not recorded yet", float64(s.Unsettled))
+	o.Gauge("unsettled_recipients", "outcomes that the queue has not recorded yet",
+		float64(s.Unsettled))
 	o.Gauge("destinations", "destinations in memory", float64(s.Destinations))
 	o.Gauge("sites", "sites in memory", float64(s.Sites))
-	o.Gauge("sites_dead", "sites that are left alone until their back-off ends", float64(s.DeadSites))
+	o.Gauge("sites_dead", "sites that are left alone until their back-off ends",
+		float64(s.DeadSites))
 	const attempts = "recipients by the outcome of their attempts"
 	o.CounterBy("outcomes_total", attempts, "outcome", "relayed", s.Relayed)
 	o.CounterBy("outcomes_total", attempts, "outcome", "delivered", s.Delivered)
@@ -175,7 +194,8 @@ func (n *node) observeDelivery(o telemetry.Observer) {
 	o.CounterBy("outcomes_total", attempts, "outcome", "expired", s.Expired)
 	for site, st := range s.BySite {
 		o.CounterBy("site_relayed_total", "recipients relayed, by site", "site", site, st.Relayed)
-		o.CounterBy("site_deferred_total", "recipients deferred, by site", "site", site, st.Deferred)
+		o.CounterBy("site_deferred_total", "recipients deferred, by site", "site", site,
+			st.Deferred)
 		o.CounterBy("site_failed_total", "recipients failed, by site", "site", site, st.Failed)
 	}
 	o.Counter("reports_total", "delivery reports made", reports)
@@ -188,17 +208,22 @@ func (n *node) observeDelivery(o telemetry.Observer) {
 func (n *node) observeStore(o telemetry.Observer) {
 	s := n.store.Stats()
 	o.Counter("syncs_total", "fdatasyncs of the log", s.Log.Syncs)
-	o.Gauge("sync_seconds", "time spent in fdatasyncs of the log since the start", s.Log.SyncTime.Seconds())
+	o.Gauge("sync_seconds", "time spent in fdatasyncs of the log since the start",
+		s.Log.SyncTime.Seconds())
 	o.Counter("log_written_octets_total", "octets written to the log", s.Log.Written)
 	o.Counter("log_moved_octets_total", "octets of content moved to free segments", s.Log.Moved)
-	o.Counter("state_written_octets_total", "octets written by flushes and compactions of the state", s.StateWritten)
+	o.Counter("state_written_octets_total",
+		"octets written by flushes and compactions of the state", s.StateWritten)
 	o.Gauge("log_segments", "segment files in use", float64(s.Log.Segments))
-	o.Gauge("log_live_octets", "octets of content in the log that messages refer to", float64(s.Log.LiveParts))
+	o.Gauge("log_live_octets", "octets of content in the log that messages refer to",
+		float64(s.Log.LiveParts))
 }
 
 func (n *node) observeNode(o telemetry.Observer) {
 	o.Gauge("memory_reserved_octets", "octets of mail held in memory", float64(n.budget.Used()))
 	o.Gauge("memory_limit_octets", "limits.memory", float64(n.budget.Limit()))
 	s := n.log.Stats()
-	o.Counter("log_dropped_total", "log lines and events dropped because they could not be written in time", s.LinesDropped+s.EventsDropped)
+	o.Counter("log_dropped_total",
+		"log lines and events dropped because they could not be written in time",
+		s.LinesDropped+s.EventsDropped)
 }

@@ -1,5 +1,6 @@
 // Package node is a running node: it builds the parts, connects them, starts and stops them, and
-// reloads the configuration. It is the only place that knows which concrete parts work together. Package
+// reloads the configuration. It is the only place that knows which concrete parts work together.
+// Package
 // offline has what is done to a node's data directory while the node does not run.
 package node
 
@@ -51,7 +52,8 @@ type node struct {
 	budget    *mail.Budget
 	pressure  *pressure
 	addresses *member.AddressBook
-	joined    *member.Joined // until the control group is known; nil: this node never joined, or did long ago
+	// until the control group is known; nil: this node never joined, or did long ago
+	joined    *member.Joined
 	self      wire.Identity
 	store     *cluster.Node
 	port      *wire.Port
@@ -62,7 +64,8 @@ type node struct {
 	detector  *member.Detector[peer.Report]
 	control   *control.State
 	changes   *control.Editor
-	suspender *control.Editor // of suspensions, whose times take no notice of steps of the wall clock
+	// of suspensions, whose times take no notice of steps of the wall clock
+	suspender *control.Editor
 	users     *directory.Directory
 	editor    *directory.Editor
 	locator   *member.Locator
@@ -91,11 +94,12 @@ type node struct {
 	cancel      context.CancelFunc
 	enders      []ender
 	service     *sdnotify.Manager
-	toldToBegin bool                  // by an operator, while it waited to join
-	waits       *waits                // of the start
-	fatal       chan error            // a part cannot go on
-	leave       chan error            // the cluster will not have this node, and it has said so for long enough
-	out         atomic.Pointer[error] // why the cluster will not have this node; nil: it will
+	toldToBegin bool       // by an operator, while it waited to join
+	waits       *waits     // of the start
+	fatal       chan error // a part cannot go on
+	// the cluster will not have this node, and it has said so for long enough
+	leave chan error
+	out   atomic.Pointer[error] // why the cluster will not have this node; nil: it will
 }
 
 // ender ends one part.
@@ -213,7 +217,8 @@ func (n *node) startLog(said context.Context) (err error) {
 func (n *node) startTelemetry(ctx context.Context) (err error) {
 	t := n.cfg.Telemetry
 	n.telemetry, err = telemetry.Start(ctx, telemetry.Options{
-		Node: n.cfg.Node.Name, Version: version.Version, OTLP: t.OTLP, Sample: float64(t.TraceSample) / 100, Logf: n.log.Errorf,
+		Node: n.cfg.Node.Name, Version: version.Version, OTLP: t.OTLP,
+		Sample: float64(t.TraceSample) / 100, Logf: n.log.Errorf,
 	})
 	if err != nil {
 		return err
@@ -228,7 +233,8 @@ func (n *node) startDelivery(context.Context) (err error) {
 	n.inquiry = n.inquire()
 	n.local = local.New(local.Options{
 		Mailboxes: n.boxes, Patience: router.OwnerPatience, Settings: n.mailboxSettings,
-		Current: n.knowsPeople, Submitter: front{n}, Hostname: n.cfg.Node.Hostname, Logf: n.log.Logf,
+		Current: n.knowsPeople, Submitter: front{n}, Hostname: n.cfg.Node.Hostname,
+		Logf: n.log.Logf,
 	})
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
 	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
@@ -271,7 +277,8 @@ func (n *node) startQueues(ctx context.Context) error {
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()
-		return errors.Join(n.queues.Stop(ctx), n.shards.Stop(ctx), n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
+		return errors.Join(n.queues.Stop(ctx), n.shards.Stop(ctx),
+			n.handOver(ctx, n.store.Group(cluster.ControlGroup)))
 	})
 	n.waits.say("its home group, of which it is the only voter, to be led")
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -305,9 +312,13 @@ func (n *node) startSMTP(context.Context) (err error) {
 	}
 	go n.cert.Watch(n.background, n.log.Errorf)
 	n.smtp, err = smtpd.New(smtpd.Options{
-		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Policy: n.policy, Authenticator: n.auth, Submitter: n.submitter(),
-		TLS: n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg.Node.DataDir, "spill"), Pressure: n.pressure.Failure,
-		Log: n.log, CampaignHeader: n.cfg.Policy.CampaignHeader, Trusted: n.cfg.Relay.Networks.Contains, Limits: limitsOf(n.cfg),
+		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Policy: n.policy, Authenticator: n.auth,
+		Submitter: n.submitter(),
+		TLS:       n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg.Node.DataDir,
+			"spill"),
+		Pressure: n.pressure.Failure,
+		Log:      n.log, CampaignHeader: n.cfg.Policy.CampaignHeader,
+		Trusted: n.cfg.Relay.Networks.Contains, Limits: limitsOf(n.cfg),
 	})
 	if err != nil {
 		return err
@@ -325,7 +336,8 @@ func (n *node) startSMTP(context.Context) (err error) {
 		}
 	}
 	n.onStop("SMTP", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, stopTimeout/3) // the rest is for what is being delivered
+		// the rest is for what is being delivered
+		ctx, cancel := context.WithTimeout(ctx, stopTimeout/3)
 		defer cancel()
 		return n.smtp.Shutdown(ctx)
 	})

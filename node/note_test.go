@@ -19,9 +19,11 @@ func TestNoteOfAList(t *testing.T) {
 	dir := t.TempDir()
 	cfg, file := new(config.Config), filepath.Join(dir, "postroad.toml")
 	cfg.Node.Name, cfg.Node.DataDir = "mx1", filepath.Join(dir, "data")
-	cfg.Cluster.Advertise, cfg.Cluster.TokenFile = "mx1.example.net:7025", filepath.Join(dir, "token")
+	cfg.Cluster.Advertise, cfg.Cluster.TokenFile = "mx1.example.net:7025",
+		filepath.Join(dir, "token")
 	cfg.Cluster.Join = []string{cfg.Cluster.Advertise, "mx2.example.net:7025"}
-	if err := os.WriteFile(cfg.Cluster.TokenFile, []byte("a-token-that-is-long-enough\n"), 0o600); err != nil {
+	if err := os.WriteFile(cfg.Cluster.TokenFile, []byte("a-token-that-is-long-enough\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	self := wire.Identity{Cluster: "c1", Member: 1, Incarnation: 1}

@@ -30,26 +30,32 @@ func prefixes(ns config.Networks) []netip.Prefix {
 
 func rulesOf(c *config.Config) policy.Rules {
 	return policy.Rules{
-		Networks: prefixes(c.Relay.Networks), LocalDomains: c.Local.Domains, RelayDomains: c.Relay.Domains,
-		Postmaster: c.Local.Postmaster, Hostname: c.Node.Hostname,
-		Messages: policy.Rate(c.Policy.UserMessages), Recipients: policy.Rate(c.Policy.UserRecipients),
+		Networks: prefixes(c.Relay.Networks), LocalDomains: c.Local.Domains,
+		RelayDomains: c.Relay.Domains,
+		Postmaster:   c.Local.Postmaster, Hostname: c.Node.Hostname,
+		Messages:   policy.Rate(c.Policy.UserMessages),
+		Recipients: policy.Rate(c.Policy.UserRecipients),
 	}
 }
 
 func limitsOf(c *config.Config) smtpd.Limits {
 	l := c.Limits
 	return smtpd.Limits{
-		MessageSize: int64(l.MessageSize), Received: l.Hops, Recipients: l.Recipients, Transactions: orMany(l.MessagesPerConnection),
-		HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
+		MessageSize: int64(l.MessageSize), Received: l.Hops, Recipients: l.Recipients,
+		Transactions: orMany(l.MessagesPerConnection),
+		HardErrors:   l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
 		Limits:         clientLimits(c),
-		CommandTimeout: time.Duration(l.IdleTimeout), DataTimeout: time.Duration(l.IdleTimeout), MinRate: int(l.MinimumDataRate),
+		CommandTimeout: time.Duration(l.IdleTimeout), DataTimeout: time.Duration(l.IdleTimeout),
+		MinRate: int(l.MinimumDataRate),
 	}
 }
 
 // clientLimits are those of SMTP, and again those of POP3.
 func clientLimits(c *config.Config) inbound.Limits {
 	return inbound.Limits{
-		Connections: c.Limits.Connections, ConnectionsPerNetwork: orMany(c.Limits.ConnectionsPerNetwork), NetworkBits4: 24, NetworkBits6: 56,
+		Connections:           c.Limits.Connections,
+		ConnectionsPerNetwork: orMany(c.Limits.ConnectionsPerNetwork), NetworkBits4: 24,
+		NetworkBits6: 56,
 	}
 }
 
@@ -62,7 +68,8 @@ func orMany(n int) int {
 }
 
 func listenerOf(l config.Listener) smtpd.ListenerOptions {
-	o := smtpd.ListenerOptions{Name: l.Address, Tenant: l.Tenant, ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS}
+	o := smtpd.ListenerOptions{Name: l.Address, Tenant: l.Tenant,
+		ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS}
 	switch l.Kind {
 	case config.KindSubmission:
 		o.Kind = smtpd.Submission
@@ -76,9 +83,11 @@ func listenerOf(l config.Listener) smtpd.ListenerOptions {
 
 func deliveryOf(c *config.Config) (delivery.Options, error) {
 	o := delivery.Options{
-		Port: uint16(c.Delivery.Port), Connections: c.Delivery.Connections, Hostname: c.Node.Hostname,
-		Client: smtpclient.Options{Hello: c.Delivery.Helo},
-		Retry:  delivery.Retry{Expire: time.Duration(c.Retry.Expire), DelayWarning: time.Duration(c.Retry.DelayWarning)},
+		Port: uint16(c.Delivery.Port), Connections: c.Delivery.Connections,
+		Hostname: c.Node.Hostname,
+		Client:   smtpclient.Options{Hello: c.Delivery.Helo},
+		Retry: delivery.Retry{Expire: time.Duration(c.Retry.Expire),
+			DelayWarning: time.Duration(c.Retry.DelayWarning)},
 	}
 	for _, d := range c.Retry.Schedule {
 		o.Retry.Schedule = append(o.Retry.Schedule, time.Duration(d))
@@ -93,8 +102,10 @@ func deliveryOf(c *config.Config) (delivery.Options, error) {
 	o.Shaping = map[string]delivery.Shaping{}
 	for name, s := range c.Shaping {
 		o.Shaping[name] = delivery.Shaping{
-			Connections: s.Connections, MessagesPerConnection: s.MessagesPerConnection, RecipientsPerMessage: s.RecipientsPerMessage,
-			Rate: delivery.Rate{Count: int(s.Rate.N), Per: s.Rate.Per}, Scope: s.Scope,
+			Connections: s.Connections, MessagesPerConnection: s.MessagesPerConnection,
+			RecipientsPerMessage: s.RecipientsPerMessage,
+			Rate:                 delivery.Rate{Count: int(s.Rate.N), Per: s.Rate.Per},
+			Scope:                s.Scope,
 		}
 	}
 	for _, r := range c.Routes {
@@ -113,8 +124,10 @@ var tlsModes = map[string]smtpclient.TLSMode{
 
 func routeOf(r config.Route) (delivery.Route, error) {
 	o := delivery.Route{
-		Domain: r.Domain, Recipient: r.Recipient, Sender: r.Sender, Tenant: r.Tenant, Networks: prefixes(r.Network),
-		SmartHost: r.SmartHost, LMTP: r.Protocol == "lmtp", TLS: tlsModes[r.TLS], Username: r.Username,
+		Domain: r.Domain, Recipient: r.Recipient, Sender: r.Sender, Tenant: r.Tenant,
+		Networks:  prefixes(r.Network),
+		SmartHost: r.SmartHost, LMTP: r.Protocol == "lmtp", TLS: tlsModes[r.TLS],
+		Username: r.Username,
 	}
 	if strings.HasPrefix(o.Sender, "@") {
 		o.Sender = "*" + o.Sender // "@example.net" is all senders of a domain
@@ -131,13 +144,15 @@ func routeOf(r config.Route) (delivery.Route, error) {
 }
 
 func resolverOf(c *config.Config) mx.Options {
-	o := mx.Options{Servers: c.DNS.Servers, Names: []string{c.Node.Hostname}, AllowPrivate: c.Delivery.AllowPrivateDestinations}
+	o := mx.Options{Servers: c.DNS.Servers, Names: []string{c.Node.Hostname},
+		AllowPrivate: c.Delivery.AllowPrivateDestinations}
 	return o
 }
 
 func logOf(c *config.Config) maillog.Options {
 	o := maillog.Options{
-		Lines: os.Stderr, JSON: c.Telemetry.LogFormat == "json", Prefix: !maillog.UnderJournal(), Host: c.Node.Name, Node: c.Node.Name,
+		Lines: os.Stderr, JSON: c.Telemetry.LogFormat == "json", Prefix: !maillog.UnderJournal(),
+		Host: c.Node.Name, Node: c.Node.Name,
 		Events: c.Events.File, Rotate: int64(c.Events.Rotate), Keep: c.Events.Keep,
 	}
 	if o.Events != "" && !filepath.IsAbs(o.Events) {

@@ -22,10 +22,14 @@ import (
 // is there, and how it is.
 
 func (n *node) peerRoutes(m *http.ServeMux) {
-	m.HandleFunc("GET "+peer.ReportPath, func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.report()) })
+	m.HandleFunc("GET "+peer.ReportPath, func(w http.ResponseWriter, r *http.Request) {
+		json.NewEncoder(w).Encode(n.report())
+	})
 	m.HandleFunc("POST "+member.HelloPath, n.locator.ServeHello)
 	m.HandleFunc("POST /node/shares", n.serveShares)
-	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(n.holders.Tenures()) })
+	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) {
+		json.NewEncoder(w).Encode(n.holders.Tenures())
+	})
 	m.HandleFunc("POST /node/still", n.serveStill)
 	m.HandleFunc("GET "+offline.TakersPath, offline.ServeTakers(n.control))
 	n.operator.Routes(m)
@@ -102,7 +106,9 @@ func (n *node) current(ctx context.Context) error {
 		return nil
 	}
 	if err := n.store.Group(cluster.ControlGroup).Current(ctx); err != nil {
-		return fmt.Errorf("this node cannot know now which nodes, queues, users and suspensions there are: %w", err)
+		return fmt.Errorf(
+			"this node cannot know now which nodes, queues, users and suspensions there are: %w",
+			err)
 	}
 	return nil
 }
@@ -113,7 +119,8 @@ func (n *node) peers() (all []admin.Peer) {
 	known := len(n.control.Members()) > 0
 	for _, m := range n.knownMembers() {
 		if m.ID != n.self.Member && (!known || m.State != control.Joining) {
-			all = append(all, admin.Peer{Node: cmp.Or(m.Name, fmt.Sprintf("member %d", m.ID)), Member: m.ID, HTTP: n.port.Client(), Base: fmt.Sprintf("http://%d", m.ID)})
+			all = append(all, admin.Peer{Node: cmp.Or(m.Name, fmt.Sprintf("member %d", m.ID)),
+				Member: m.ID, HTTP: n.port.Client(), Base: fmt.Sprintf("http://%d", m.ID)})
 		}
 	}
 	return all

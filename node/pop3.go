@@ -20,7 +20,8 @@ import (
 func (n *node) startPOP3(context.Context) (err error) {
 	l := n.cfg.Limits
 	n.pop3, err = pop3.New(pop3.Options{
-		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Maildrops: n.boxes, Authenticator: pop3Logins{n.auth}, TLS: n.cert.Config,
+		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Maildrops: n.boxes,
+		Authenticator: pop3Logins{n.auth}, TLS: n.cert.Config,
 		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.cfg.Relay.Networks.Contains,
 		Limits: pop3.Limits{
 			HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
@@ -40,7 +41,8 @@ func (n *node) startPOP3(context.Context) (err error) {
 			return fmt.Errorf("listener %s: %w", l.Address, err)
 		}
 		err = n.pop3.Serve(socket, pop3.ListenerOptions{
-			Implicit: l.Kind == config.KindPOP3S, ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS,
+			Implicit: l.Kind == config.KindPOP3S, ProxyFrom: prefixes(l.ProxyProtocolFrom),
+			AllowPlainAuth: l.AuthWithoutTLS,
 		})
 		if err != nil {
 			return err
@@ -70,8 +72,11 @@ func (n *node) pop3Ended(e *pop3.Ended) {
 // who guesses.
 type pop3Logins struct{ auth *policy.Auth }
 
-func (l pop3Logins) Plain(client netip.AddrPort, authzid, user, password string, done func(string, *smtp.Failure)) {
-	l.auth.Plain(&smtpd.Client{Addr: client}, authzid, user, password, func(u *smtpd.User, f *smtp.Failure) { done(nameOf(u), f) })
+func (l pop3Logins) Plain(
+	client netip.AddrPort, authzid, user, password string, done func(string, *smtp.Failure),
+) {
+	l.auth.Plain(&smtpd.Client{Addr: client}, authzid, user, password,
+		func(u *smtpd.User, f *smtp.Failure) { done(nameOf(u), f) })
 }
 
 func (l pop3Logins) ScramSHA256(client netip.AddrPort) pop3.ScramExchange {
@@ -103,7 +108,8 @@ func (n *node) observePOP3(o telemetry.Observer) {
 	o.Counter("messages_retrieved_total", "messages sent whole", s.Retrieved)
 	o.Counter("octets_retrieved_total", "octets of those messages", s.Octets)
 	o.Counter("messages_removed_total", "messages removed by users", s.Removed)
-	o.Counter("locks_lost_total", "sessions ended because the owner of their mailbox had changed", s.LocksLost)
+	o.Counter("locks_lost_total", "sessions ended because the owner of their mailbox had changed",
+		s.LocksLost)
 	o.Counter("timeouts_total", "sessions ended because the client was too slow", s.Timeouts)
 	o.Counter("tls_handshakes_total", "TLS handshakes that succeeded", s.TLS)
 	o.Counter("tls_failures_total", "TLS handshakes that failed", s.TLSFailed)

@@ -45,7 +45,8 @@ func (n *node) hold(id uint64, first bool) (*holding, error) {
 	h := &holding{n: n, handing: newHanding()}
 	h.replica = n.newReplica(id, h.own)
 	h.queue = queue.New(queue.Options{
-		Member: n.self.Member, Budget: n.budget, IDs: n.ids, Forward: rows.ProposerFunc(h.group.Forward), Room: n.roomFor,
+		Member: n.self.Member, Budget: n.budget, IDs: n.ids,
+		Forward: rows.ProposerFunc(h.group.Forward), Room: n.roomFor,
 		InFlight: func(id mail.ID, recipient uint32) bool {
 			t := h.tenure.Load()
 			return t != nil && t.scheduler.InFlight(id, recipient)
@@ -171,18 +172,23 @@ func (h *holding) delivered() (s delivery.Stats, reports uint64) {
 
 func sumDelivery(a, b delivery.Stats) delivery.Stats {
 	for _, x := range []struct{ to, from *uint64 }{
-		{&a.Relayed, &b.Relayed}, {&a.Delivered, &b.Delivered}, {&a.Deferred, &b.Deferred}, {&a.Failed, &b.Failed}, {&a.Expired, &b.Expired}, {&a.Warned, &b.Warned},
-		{&a.DoubleBounces, &b.DoubleBounces}, {&a.Transactions, &b.Transactions}, {&a.Connected, &b.Connected}, {&a.ConnectFailed, &b.ConnectFailed},
+		{&a.Relayed, &b.Relayed}, {&a.Delivered, &b.Delivered}, {&a.Deferred, &b.Deferred},
+		{&a.Failed, &b.Failed}, {&a.Expired, &b.Expired}, {&a.Warned, &b.Warned},
+		{&a.DoubleBounces, &b.DoubleBounces}, {&a.Transactions, &b.Transactions},
+		{&a.Connected, &b.Connected}, {&a.ConnectFailed, &b.ConnectFailed},
 	} {
 		*x.to += *x.from
 	}
-	a.Connections, a.Items, a.Unsettled = a.Connections+b.Connections, a.Items+b.Items, a.Unsettled+b.Unsettled
-	a.Destinations, a.Sites, a.DeadSites = a.Destinations+b.Destinations, a.Sites+b.Sites, a.DeadSites+b.DeadSites
+	a.Connections, a.Items, a.Unsettled = a.Connections+b.Connections, a.Items+b.Items,
+		a.Unsettled+b.Unsettled
+	a.Destinations, a.Sites, a.DeadSites = a.Destinations+b.Destinations, a.Sites+b.Sites,
+		a.DeadSites+b.DeadSites
 	sites := map[string]delivery.SiteStats{}
 	for _, by := range []map[string]delivery.SiteStats{a.BySite, b.BySite} {
 		for name, s := range by {
 			t := sites[name]
-			sites[name] = delivery.SiteStats{Relayed: t.Relayed + s.Relayed, Deferred: t.Deferred + s.Deferred, Failed: t.Failed + s.Failed}
+			sites[name] = delivery.SiteStats{Relayed: t.Relayed + s.Relayed,
+				Deferred: t.Deferred + s.Deferred, Failed: t.Failed + s.Failed}
 		}
 	}
 	a.BySite = sites
@@ -195,7 +201,9 @@ var failNoOwner = smtp.Temp(451, "4.3.2", "This system is not accepting mail now
 // is led elsewhere another.
 type front struct{ n *node }
 
-func (f front) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+func (f front) Submit(
+	env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure),
+) {
 	h, err := f.n.accepting()
 	if err != nil {
 		content.Release()
@@ -205,8 +213,11 @@ func (f front) Submit(env *mail.Envelope, content *mail.Content, done func(mail.
 	h.queue.Submit(env, content, done)
 }
 
-var errDraining = errors.New("this node is being drained, or was: it takes no mail; `postroad cluster status` tells")
-var errNotHome = errors.New("this node owns no queue group that takes mail: its home group is starting, or led elsewhere, or has no majority")
+var errDraining = errors.New(
+	"this node is being drained, or was: it takes no mail; `postroad cluster status` tells")
+var errNotHome = errors.New(
+	"this node owns no queue group that takes mail: its home group is starting, or led " +
+		"elsewhere, or has no majority")
 
 // accepting returns the queue for new mail.
 func (n *node) accepting() (*holding, error) {

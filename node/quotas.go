@@ -52,7 +52,8 @@ func (n *node) compareQuotas(ctx context.Context, last map[int]compared) {
 			continue
 		}
 		if err := n.quotasOf(ctx, h.store); err != nil {
-			n.log.Logf("shard %d: not all mailboxes have the quotas of their users yet: %v", number, err)
+			n.log.Logf("shard %d: not all mailboxes have the quotas of their users yet: %v", number,
+				err)
 			continue
 		}
 		last[number] = now

@@ -17,7 +17,9 @@ func TestQuotasFollowTheDirectory(t *testing.T) {
 		b.ok(n.boxes.Create(b.ctx, user, mailbox.Settings{Hard: 5000}))
 	}
 	b.ok(n.boxes.Create(b.ctx, "nobody@example.net", mailbox.Settings{Hard: 7}))
-	_, err := n.editor.Import(b.ctx, "s", []directory.Imported{{Name: "a@example.net", Settings: directory.Settings{Soft: 100, Hard: 200, Retention: time.Hour}}}, true)
+	_, err := n.editor.Import(b.ctx, "s",
+		[]directory.Imported{{Name: "a@example.net",
+			Settings: directory.Settings{Soft: 100, Hard: 200, Retention: time.Hour}}}, true)
 	b.ok(err)
 	_, _, err = n.editor.Commit(b.ctx, "s", nil)
 	b.ok(err)
@@ -26,7 +28,8 @@ func TestQuotasFollowTheDirectory(t *testing.T) {
 	if len(last) != 4 {
 		t.Fatalf("%d shards were compared", len(last))
 	}
-	for address, want := range map[string]mailbox.Settings{"a@example.net": {Soft: 100, Hard: 200, Retention: time.Hour}, "b@example.net": {Hard: 5000}, "nobody@example.net": {Hard: 7}} {
+	for address, want := range map[string]mailbox.Settings{"a@example.net": {Soft: 100, Hard: 200,
+		Retention: time.Hour}, "b@example.net": {Hard: 5000}, "nobody@example.net": {Hard: 7}} {
 		box, err := n.boxes.Mailbox(b.ctx, address)
 		if err != nil || box.Settings != want {
 			t.Errorf("%s has %+v, %v; want %+v", address, box.Settings, err, want)

@@ -55,7 +55,8 @@ func (r reserve) make(octets uint64) error {
 	err := os.MkdirAll(r.dir, 0o700)
 	for i := 0; i < reserveFiles && err == nil; i++ {
 		var f *os.File
-		if f, err = os.OpenFile(filepath.Join(r.dir, fmt.Sprint(i)), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err == nil {
+		if f, err = os.OpenFile(filepath.Join(r.dir, fmt.Sprint(i)),
+			os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err == nil {
 			err = errors.Join(allocate(f, int64(octets/reserveFiles)), f.Close())
 		}
 	}
@@ -80,7 +81,8 @@ func (r reserve) room(dataDir string, logf func(string, ...any)) error {
 	}
 	if free(&s) < r.size(&s) && r.held() {
 		logf(
-			"%d MiB are free on the file system of %s: the room set aside is given up, to start with",
+			"%d MiB are free on the file system of %s: the room set aside is given up, to "+
+				"start with",
 			free(&s)>>20,
 			dataDir,
 		)

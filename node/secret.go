@@ -22,12 +22,15 @@ func keptSecret(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	switch {
 	case err == nil && len(b) > 0 && bytes.Count(b, []byte{0}) == len(b):
-		return nil, api.Permanent(fmt.Errorf("%s is damaged: it is all zeros: remove it, and a new one is made", path))
+		return nil, api.Permanent(
+			fmt.Errorf("%s is damaged: it is all zeros: remove it, and a new one is made", path))
 	case err == nil && len(b) == secretLen:
 		return b, nil
 	case err == nil && len(b) > 0:
-		return nil, api.Permanent(fmt.Errorf("%s is damaged: it has %d octets instead of %d: remove it, and a new one is made",
-			path, len(b), secretLen))
+		return nil, api.Permanent(
+			fmt.Errorf(
+				"%s is damaged: it has %d octets instead of %d: remove it, and a new one is made",
+				path, len(b), secretLen))
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return nil, err
 	}

@@ -26,8 +26,12 @@ func TestDamagedSmallFiles(t *testing.T) {
 		path, text, do string
 		read           func() error
 	}{
-		{secret, strings.Repeat("x", 16), "remove it", func() error { _, err := keptSecret(secret); return err }},
-		{secret, strings.Repeat("\x00", 32), "remove it", func() error { _, err := keptSecret(secret); return err }},
+		{secret, strings.Repeat("x", 16), "remove it", func() error {
+			_, err := keptSecret(secret)
+			return err
+		}},
+		{secret, strings.Repeat("\x00", 32), "remove it",
+			func() error { _, err := keptSecret(secret); return err }},
 		{
 			filepath.Join(clusterDir(cfg), "addresses.json"), "{", "remove it",
 			func() error { _, err := member.OpenAddresses(clusterDir(cfg)); return err },
@@ -42,7 +46,8 @@ func TestDamagedSmallFiles(t *testing.T) {
 		}
 		err := c.read()
 		var said *api.Error
-		if !errors.As(err, &said) || said.Exit != api.ExitConfig || !strings.Contains(said.Message, c.do) ||
+		if !errors.As(err, &said) || said.Exit != api.ExitConfig ||
+			!strings.Contains(said.Message, c.do) ||
 			!strings.Contains(said.Message, "is damaged") {
 			t.Errorf("%s with %q: %v", c.path, c.text, err)
 		}

@@ -21,7 +21,8 @@ const (
 	stopTimeout  = 30 * time.Second
 )
 
-// Serve runs a node until ctx ends (SIGTERM or SIGINT; a second signal ends the process at once) or a
+// Serve runs a node until ctx ends (SIGTERM or SIGINT; a second signal ends the process at once) or
+// a
 // part of it cannot go on. The configuration is read again from file at SIGHUP; "" is the embedded
 // default.
 func Serve(ctx context.Context, file string, cfg *config.Config) error {

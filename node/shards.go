@@ -48,7 +48,8 @@ func (s *shard) own(ctx context.Context, term uint64) (owner.Term, error) {
 		s.term.Store(0)
 		return nil, err
 	}
-	s.n.log.Logf("group %d: this node is the owner of shard %d of the mailboxes (term %d)", s.ID(), s.number, term)
+	s.n.log.Logf("group %d: this node is the owner of shard %d of the mailboxes (term %d)", s.ID(),
+		s.number, term)
 	s.n.reconciler.Wake()
 	return &shardTenure{s, term}, nil
 }

@@ -29,10 +29,12 @@ type shardMaker struct {
 // look makes them when they are wanted.
 func (s *shardMaker) look(ctx context.Context, do member.Do) {
 	n := s.n
-	if len(n.control.Shards()) > 0 || n.control.MinProtocol() < control.MailboxProtocol || !s.findMailbox() {
+	if len(n.control.Shards()) > 0 || n.control.MinProtocol() < control.MailboxProtocol ||
+		!s.findMailbox() {
 		return
 	}
-	do(cluster.ControlGroup, "making the shards of the mailboxes", func() error { return n.makeShards(ctx) })
+	do(cluster.ControlGroup, "making the shards of the mailboxes",
+		func() error { return n.makeShards(ctx) })
 }
 
 // searchStep is how many users are looked at in one round.

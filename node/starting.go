@@ -67,7 +67,8 @@ func (n *node) closeStore(context.Context) error {
 		return &api.Error{
 			Exit: api.ExitIO,
 			Message: fmt.Sprintf(
-				"the disk of %s has not answered for %v: it ends as after a crash; nothing acknowledged is lost",
+				"the disk of %s has not answered for %v: it ends as after a crash; nothing "+
+					"acknowledged is lost",
 				n.cfg.Node.DataDir,
 				closeTimeout,
 			),
@@ -91,7 +92,8 @@ func DiskTrouble(dir string, err error) error {
 			Exit:    api.ExitIO,
 			Message: err.Error(),
 			Hint: "the file system of " + dir +
-				" is read-only, perhaps after an error of the disk (see dmesg): once it can be written, start the node again",
+				" is read-only, perhaps after an error of the disk (see dmesg): once it can be " +
+				"written, start the node again",
 		}
 	case errors.Is(err, syscall.EIO):
 		return &api.Error{
@@ -110,5 +112,6 @@ func DiskTrouble(dir string, err error) error {
 }
 
 func fullHint(dir string) string {
-	return "the disk of " + dir + " is full: make room, or enlarge it; a service manager starts the node until there is room"
+	return "the disk of " + dir +
+		" is full: make room, or enlarge it; a service manager starts the node until there is room"
 }

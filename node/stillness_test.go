@@ -10,7 +10,9 @@ import (
 // long after the time before; else messages may have gone meanwhile.
 func TestStillnessLapses(t *testing.T) {
 	t0 := time.Unix(1_800_000_000, 0)
-	at := func(seconds float64) time.Time { return t0.Add(time.Duration(seconds * float64(time.Second))) }
+	at := func(seconds float64) time.Time {
+		return t0.Add(time.Duration(seconds * float64(time.Second)))
+	}
 	type word struct{ asked, answered float64 }
 	for _, c := range []struct {
 		name   string
@@ -26,7 +28,8 @@ func TestStillnessLapses(t *testing.T) {
 		{"never there", true, nil, nil, false},
 		{"there too late", true, nil, []word{{3, 3.1}}, true},
 		{"a group is to go since then", false, nil, []word{{3, 3.1}, {6, 6.1}}, false},
-		{"a group is to go since then, and it was heard of late", false, nil, []word{{12, 12.1}}, true},
+		{"a group is to go since then, and it was heard of late", false, nil, []word{{12, 12.1}},
+			true},
 	} {
 		s := newStillness(t0, c.going)
 		for _, w := range c.first {

@@ -47,7 +47,8 @@ func (w *suspensionWatch) look(ctx context.Context, do member.Do) {
 	}
 	for _, s := range all {
 		if !s.Until.IsZero() && !s.Until.After(n.suspender.Now()) {
-			do(cluster.ControlGroup, "ending a suspension", func() error { return n.suspender.Expire(ctx, s) })
+			do(cluster.ControlGroup, "ending a suspension",
+				func() error { return n.suspender.Expire(ctx, s) })
 			return // the next one in the next round
 		}
 	}
@@ -60,7 +61,8 @@ func (w *suspensionWatch) note(all []control.Suspension) {
 		now[s.Serial] = s
 		if _, known := w.inForce[s.Serial]; !known {
 			ends := (&api.Suspension{Until: s.Until}).Ends()
-			n.announce("suspended", true, suspensionFields(s), fmt.Sprintf("%s %s is suspended %s: %s", s.Kind, s.Name, ends, s.Reason))
+			n.announce("suspended", true, suspensionFields(s),
+				fmt.Sprintf("%s %s is suspended %s: %s", s.Kind, s.Name, ends, s.Reason))
 		}
 	}
 	for serial, s := range w.inForce {
@@ -81,7 +83,8 @@ func (w *suspensionWatch) note(all []control.Suspension) {
 const clocksDiffer = 5 * time.Second
 
 func suspensionFields(s control.Suspension) []maillog.Field {
-	fields := []maillog.Field{{Name: "kind", Value: s.Kind}, {Name: "name", Value: s.Name}, {Name: "since", Value: s.Since.Format(time.RFC3339)}}
+	fields := []maillog.Field{{Name: "kind", Value: s.Kind}, {Name: "name", Value: s.Name},
+		{Name: "since", Value: s.Since.Format(time.RFC3339)}}
 	if !s.Until.IsZero() {
 		fields = append(fields, maillog.Field{Name: "until", Value: s.Until.Format(time.RFC3339)})
 	}

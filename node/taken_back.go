@@ -35,9 +35,13 @@ func takenBack(store *cluster.Node) error {
 	}
 }
 
-const takenBackHint = "Keep this data directory: it is the only place that has these, and perhaps more in groups that it had not met when it stopped: `postroad queue salvage --list` names all. " +
-	"Find out whose disk was put back; then `postroad queue salvage` puts what is at stake into the cluster again, " +
-	"while the other nodes run, and this node can be started; docs/cluster.md (\"A disk that was rolled back\") says more"
+const takenBackHint = "Keep this data directory: it is the only place that has these, and " +
+	"perhaps more in groups that it had not met when it stopped: `postroad queue salvage " +
+	"--list` names all. " +
+	"Find out whose disk was put back; then `postroad queue salvage` puts what is at stake into " +
+	"the cluster again, " +
+	"while the other nodes run, and this node can be started; docs/cluster.md (\"A disk that " +
+	"was rolled back\") says more"
 
 // stakeOf says what of one group is at stake.
 func stakeOf(store *cluster.Node, e *cluster.TakenBack) string {

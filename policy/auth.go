@@ -79,12 +79,18 @@ type login struct {
 
 var (
 	failCredentials = smtp.Perm(smtp.AuthInvalid, "5.7.8", "The user name or the password is wrong")
-	failBusy        = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Too many log-ins at this moment; try again soon")
-	failBlocked     = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Too many failed log-ins from your network; try again later")
-	failBadHash     = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Your password cannot be checked now; ask your postmaster")
-	failNotKnown    = smtp.Temp(smtp.TempAuthFailure, "4.3.2", "It is not known just now who the users are; try again soon")
-	failOutside     = smtp.Temp(smtp.TempAuthFailure, "4.7.0", "Your password cannot be checked now; try again soon")
-	failClosing     = smtp.Temp(smtp.TempAuthFailure, "4.3.2", "The server is stopping; try again soon")
+	failBusy        = smtp.Temp(smtp.TempAuthFailure, "4.7.0",
+		"Too many log-ins at this moment; try again soon")
+	failBlocked = smtp.Temp(smtp.TempAuthFailure, "4.7.0",
+		"Too many failed log-ins from your network; try again later")
+	failBadHash = smtp.Temp(smtp.TempAuthFailure, "4.7.0",
+		"Your password cannot be checked now; ask your postmaster")
+	failNotKnown = smtp.Temp(smtp.TempAuthFailure, "4.3.2",
+		"It is not known just now who the users are; try again soon")
+	failOutside = smtp.Temp(smtp.TempAuthFailure, "4.7.0",
+		"Your password cannot be checked now; try again soon")
+	failClosing = smtp.Temp(smtp.TempAuthFailure, "4.3.2",
+		"The server is stopping; try again soon")
 )
 
 // NewAuth starts the workers. Close ends them.
@@ -96,7 +102,8 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Auth{users: o.Users, events: o.Events, now: o.Now, trusted: o.Trusted, current: o.Current, dummy: directory.User{Hash: dummy}}
+	a := &Auth{users: o.Users, events: o.Events, now: o.Now, trusted: o.Trusted, current: o.Current,
+		dummy: directory.User{Hash: dummy}}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -137,7 +144,9 @@ func (a *Auth) Close() {
 // Plain checks a password. A log-in that succeeded lately is answered at once, also from a network
 // that is blocked, so that a guesser beside honest users does not lock them out. Everything else
 // takes one hash, whether the user exists or not.
-func (a *Auth) Plain(c *smtpd.Client, authzid, user, password string, done func(*smtpd.User, *smtp.Failure)) {
+func (a *Auth) Plain(
+	c *smtpd.Client, authzid, user, password string, done func(*smtpd.User, *smtp.Failure),
+) {
 	name, ok := loginName(authzid, user)
 	u := a.active(name)
 	if u != nil && a.cache.has(u, password) {
@@ -152,7 +161,8 @@ func (a *Auth) Plain(c *smtpd.Client, authzid, user, password string, done func(
 	if !ok {
 		name = "" // nobody's
 	}
-	if f := a.enqueue(login{name: name, password: password, client: client, outside: u != nil && a.isOutside(u), done: done}); f != nil {
+	if f := a.enqueue(login{name: name, password: password, client: client, outside: u != nil &&
+		a.isOutside(u), done: done}); f != nil {
 		done(nil, f)
 	}
 }
@@ -193,7 +203,8 @@ func (a *Auth) check(l login) (*smtpd.User, *smtp.Failure) {
 		return nil, failClosing
 	}
 	u := a.active(l.name)
-	if u != nil && a.cache.has(u, l.password) { // many connections of one user came at once, and one of them was before us
+	// many connections of one user came at once, and one of them was before us
+	if u != nil && a.cache.has(u, l.password) {
 		return known(u), nil
 	}
 	ok, f := a.verify(u, l.password)

@@ -47,7 +47,9 @@ func TestPlain(t *testing.T) {
 	u.put(t, "bob@l.example", "secret", func(u *directory.User) { u.Tenant = "t1" })
 	u.put(t, "off@l.example", "secret", func(u *directory.User) { u.Disabled = true })
 	var failed atomic.Int32
-	a := newAuth(t, AuthOptions{Users: u, Events: Events{LoginFailed: func(string, netip.Addr) { failed.Add(1) }}})
+	a := newAuth(t,
+		AuthOptions{Users: u,
+			Events: Events{LoginFailed: func(string, netip.Addr) { failed.Add(1) }}})
 	c := client(smtpd.Submission, "203.0.113.5", "")
 	for _, name := range []string{"bob@l.example", "BOB@L.Example"} {
 		for range 2 { // the second is from the cache
@@ -61,9 +63,12 @@ func TestPlain(t *testing.T) {
 		t.Error(f)
 	}
 	for what, in := range map[string][3]string{
-		"wrong password": {"", "bob@l.example", "Secret"}, "empty password": {"", "bob@l.example", ""}, "unknown": {"", "eve@l.example", "secret"},
-		"disabled": {"", "off@l.example", "secret"}, "no name": {"", "", "secret"}, "nonsense": {"", "a\x00b", "secret"},
-		"for another": {"alice@l.example", "bob@l.example", "secret"}, "long": {"", "bob@l.example", strings.Repeat("x", 1<<20)},
+		"wrong password": {"", "bob@l.example", "Secret"},
+		"empty password": {"", "bob@l.example", ""}, "unknown": {"", "eve@l.example", "secret"},
+		"disabled": {"", "off@l.example", "secret"}, "no name": {"", "", "secret"},
+		"nonsense":    {"", "a\x00b", "secret"},
+		"for another": {"alice@l.example", "bob@l.example", "secret"},
+		"long":        {"", "bob@l.example", strings.Repeat("x", 1<<20)},
 	} {
 		got, f := plain(a, c, in[0], in[1], in[2])
 		if got != nil {
@@ -98,7 +103,10 @@ func TestLoginCache(t *testing.T) {
 		t.Fatalf("after a log-in: %v, cached %v, other cached %v", f, cached("one"), cached("two"))
 	}
 	sync := false
-	a.Plain(c, "", "bob@l.example", "one", func(u *smtpd.User, f *smtp.Failure) { sync = u != nil && f == nil })
+	a.Plain(c, "", "bob@l.example", "one", func(u *smtpd.User, f *smtp.Failure) {
+		sync = u != nil &&
+			f == nil
+	})
 	if !sync {
 		t.Fatal("a cached log-in took a hash")
 	}
@@ -207,10 +215,12 @@ func TestFailuresBlockTheNetwork(t *testing.T) {
 	u.put(t, "bob@l.example", "secret")
 	u.put(t, "ann@l.example", "secret")
 	var blocked atomic.Int32
-	a := newAuth(t, AuthOptions{Users: u, Now: now.Now, CacheTTL: time.Hour, Trusted: func(ip netip.Addr) bool { return ip.String() == "10.0.0.1" },
-		Events: Events{LoginBlocked: func(string, netip.Addr) { blocked.Add(1) }}})
+	a := newAuth(t, AuthOptions{Users: u, Now: now.Now, CacheTTL: time.Hour,
+		Trusted: func(ip netip.Addr) bool { return ip.String() == "10.0.0.1" },
+		Events:  Events{LoginBlocked: func(string, netip.Addr) { blocked.Add(1) }}})
 	c := client(smtpd.Submission, "2001:db8::1", "")
-	neighbour, other, trusted := client(smtpd.Submission, "2001:db8::2", ""), client(smtpd.Submission, "2001:db8:0:1::1", ""), client(smtpd.Submission, "10.0.0.1", "")
+	neighbour, other, trusted := client(smtpd.Submission, "2001:db8::2", ""),
+		client(smtpd.Submission, "2001:db8:0:1::1", ""), client(smtpd.Submission, "10.0.0.1", "")
 	_, f := plain(a, c, "", "ann@l.example", "secret")
 	wantCode(t, "ann", f, 0, "")
 	for range freeFailures {
@@ -237,7 +247,8 @@ func TestFailuresBlockTheNetwork(t *testing.T) {
 		}
 		waits = append(waits, now.Now().Sub(start))
 	}
-	if waits[0] > 2*time.Second || waits[5] < 10*time.Second || waits[11] < 4*time.Minute || waits[11] > longestWait {
+	if waits[0] > 2*time.Second || waits[5] < 10*time.Second || waits[11] < 4*time.Minute ||
+		waits[11] > longestWait {
 		t.Errorf("waits %v", waits)
 	}
 	now.add(24 * time.Hour)
@@ -271,32 +282,36 @@ func TestOutside(t *testing.T) {
 	u.put(t, "down@l.example", "x", from)
 	u.put(t, "hashed@l.example", "its own", func(u *directory.User) { u.Source = "ldap" })
 	u.put(t, "none@l.example", "x", func(u *directory.User) { u.Hash = "" })
-	_, keys, err := directory.ParseHash("{SCRAM-SHA-256}4096,VZL7UYWQk9BBw2RGqu87Qw==,2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=,msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=")
+	_, keys, err := directory.ParseHash(
+		"{SCRAM-SHA-256}4096,VZL7UYWQk9BBw2RGqu87Qw==,2KmAh2/sxH24RBo/Ny4bZX0hawgEvhdmdhFwdM4fG8g=,msU+FjX8dXrEBqxSHsTBAMl64iEolXMsltRdWsWdipQ=")
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.put(t, "scram@l.example", "x", func(u *directory.User) { u.Hash, u.Scram = "", keys })
 	asked := 0
 	var mu sync.Mutex
-	a := newAuth(t, AuthOptions{Users: u, Trusted: func(netip.Addr) bool { return true }, Outside: func(_ context.Context, u *directory.User, password string) (bool, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		asked++
-		if u.Name == "down@l.example" {
-			return false, errors.New("away")
-		}
-		return password == "outside", nil
-	}})
+	a := newAuth(t, AuthOptions{Users: u, Trusted: func(netip.Addr) bool { return true },
+		Outside: func(_ context.Context, u *directory.User, password string) (bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+			if u.Name == "down@l.example" {
+				return false, errors.New("away")
+			}
+			return password == "outside", nil
+		}})
 	for _, c := range []struct {
 		user, password string
 		code           int
 		enhanced       string
 		asked          int
 	}{
-		{"out@l.example", "outside", 0, "", 1}, {"out@l.example", "outside", 0, "", 1}, // remembered
+		// remembered
+		{"out@l.example", "outside", 0, "", 1}, {"out@l.example", "outside", 0, "", 1},
 		{"out@l.example", "x", 535, "5.7.8", 2}, {"down@l.example", "outside", 454, "4.7.0", 3},
 		{"hashed@l.example", "outside", 535, "5.7.8", 3}, {"hashed@l.example", "its own", 0, "", 3},
-		{"none@l.example", "x", 535, "5.7.8", 3}, {"none@l.example", "", 535, "5.7.8", 3}, {"nobody@l.example", "outside", 535, "5.7.8", 3},
+		{"none@l.example", "x", 535, "5.7.8", 3}, {"none@l.example", "", 535, "5.7.8", 3},
+		{"nobody@l.example", "outside", 535, "5.7.8", 3},
 		{"scram@l.example", "secret word", 0, "", 3}, {"scram@l.example", "x", 535, "5.7.8", 3},
 	} {
 		_, f := plain(a, client(smtpd.Submission, "203.0.113.5", ""), "", c.user, c.password)
@@ -307,7 +322,8 @@ func TestOutside(t *testing.T) {
 		}
 		mu.Unlock()
 	}
-	if _, user, f := converse(t, a, "scram@l.example", "secret word", "", nil); f != nil || user == nil {
+	if _, user, f := converse(t, a, "scram@l.example", "secret word", "", nil); f != nil ||
+		user == nil {
 		t.Errorf("SCRAM with imported keys: %v", f)
 	}
 }
@@ -316,7 +332,8 @@ func TestDamagedHash(t *testing.T) {
 	u := new(users)
 	u.put(t, "bob@l.example", "secret", func(u *directory.User) { u.Hash = "damaged" })
 	var told error
-	a := newAuth(t, AuthOptions{Users: u, Events: Events{BadHash: func(_ string, err error) { told = err }}})
+	a := newAuth(t,
+		AuthOptions{Users: u, Events: Events{BadHash: func(_ string, err error) { told = err }}})
 	_, f := plain(a, client(smtpd.Submission, "203.0.113.5", ""), "", "bob@l.example", "secret")
 	wantCode(t, "damaged", f, 454, "4.7.0")
 	if told == nil {
@@ -325,7 +342,9 @@ func TestDamagedHash(t *testing.T) {
 }
 
 // converse runs a whole exchange and returns what the server said in the middle.
-func converse(t *testing.T, a *Auth, name, password, authzid string, between func()) (first string, user *smtpd.User, f *smtp.Failure) {
+func converse(
+	t *testing.T, a *Auth, name, password, authzid string, between func(),
+) (first string, user *smtpd.User, f *smtp.Failure) {
 	t.Helper()
 	cl, err := scram.SHA256.NewClient(name, password, authzid)
 	if err != nil {
@@ -371,23 +390,30 @@ func TestScram(t *testing.T) {
 	u.put(t, "off@l.example", "secret", withKeys, func(u *directory.User) { u.Disabled = true })
 	a := newAuth(t, AuthOptions{Users: u, Trusted: func(netip.Addr) bool { return true }})
 	for _, authzid := range []string{"", "bob@l.example"} {
-		if _, user, f := converse(t, a, "Bob@l.example", "secret", authzid, nil); f != nil || *user != (smtpd.User{Name: "bob@l.example", Tenant: "t1"}) {
+		if _, user, f := converse(t, a, "Bob@l.example", "secret", authzid, nil); f != nil ||
+			*user != (smtpd.User{Name: "bob@l.example", Tenant: "t1"}) {
 			t.Fatalf("bob: %v, %v", user, f)
 		}
 	}
-	for what, in := range map[string][3]string{"wrong password": {"bob@l.example", "guess", ""}, "unknown": {"eve@l.example", "secret", ""},
-		"not enabled": {"plain@l.example", "secret", ""}, "disabled": {"off@l.example", "secret", ""}, "for another": {"bob@l.example", "secret", "ann@l.example"}} {
+	for what, in := range map[string][3]string{"wrong password": {"bob@l.example", "guess", ""},
+		"unknown":     {"eve@l.example", "secret", ""},
+		"not enabled": {"plain@l.example", "secret", ""},
+		"disabled":    {"off@l.example", "secret", ""}, "for another": {"bob@l.example", "secret",
+			"ann@l.example"}} {
 		first, user, f := converse(t, a, in[0], in[1], in[2], nil)
 		if user != nil || first == "" {
 			t.Errorf("%s: user %v, first answer %q: it must look like any other", what, user, first)
 		}
 		wantCode(t, what, f, 535, "5.7.8")
 	}
-	_, _, f := converse(t, a, "bob@l.example", "secret", "", func() { u.put(t, "bob@l.example", "new", withKeys) })
+	_, _, f := converse(t, a, "bob@l.example", "secret", "",
+		func() { u.put(t, "bob@l.example", "new", withKeys) })
 	wantCode(t, "changed between", f, 535, "5.7.8")
 
-	for _, garbage := range []string{"", "n,,", "p=tls-unique,,n=bob@l.example,r=x", "\x00", strings.Repeat("n", 12000), "n,,n=b=ob,r=x"} {
-		_, user, done, f := a.ScramSHA256(client(smtpd.Submission, "203.0.113.5", "")).Step([]byte(garbage))
+	for _, garbage := range []string{"", "n,,", "p=tls-unique,,n=bob@l.example,r=x", "\x00",
+		strings.Repeat("n", 12000), "n,,n=b=ob,r=x"} {
+		_, user, done,
+			f := a.ScramSHA256(client(smtpd.Submission, "203.0.113.5", "")).Step([]byte(garbage))
 		if user != nil || done {
 			t.Errorf("%.20q: %v, %v", garbage, user, done)
 		}
@@ -398,7 +424,8 @@ func TestScram(t *testing.T) {
 // Somebody who is not there has a salt like those who are: of the same length, the same each time
 // and on each node, and their own.
 func TestScramMadeUp(t *testing.T) {
-	o := AuthOptions{Users: new(users), ScramSecret: []byte("of the cluster"), Trusted: func(netip.Addr) bool { return true }}
+	o := AuthOptions{Users: new(users), ScramSecret: []byte("of the cluster"),
+		Trusted: func(netip.Addr) bool { return true }}
 	salt := func(a *Auth, name string) string {
 		first, _, _ := converse(t, a, name, "x", "", nil)
 		for part := range strings.SplitSeq(first, ",") {
@@ -415,7 +442,8 @@ func TestScramMadeUp(t *testing.T) {
 	}
 	a, b := newAuth(t, o), newAuth(t, o)
 	eve := salt(a, "eve@l.example")
-	if salt(a, "EVE@l.example") != eve || salt(b, "eve@l.example") != eve || salt(a, "mal@l.example") == eve {
+	if salt(a, "EVE@l.example") != eve || salt(b, "eve@l.example") != eve ||
+		salt(a, "mal@l.example") == eve {
 		t.Error("made-up salts can be told from stored ones")
 	}
 	if !strings.HasSuffix(eve, fmt.Sprint(",i=", directory.ScramIterations)) {

@@ -15,7 +15,8 @@ const (
 	firstWait    = time.Second
 	longestWait  = 15 * time.Minute
 	forgiveEvery = 6 * time.Minute // one failure less
-	maxNetworks  = 50_000          // remembered; beyond it the one with the fewest failures out of a few goes
+	// remembered; beyond it the one with the fewest failures out of a few goes
+	maxNetworks = 50_000
 )
 
 // failures is safe for use by several goroutines.

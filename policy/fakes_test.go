@@ -28,8 +28,14 @@ func (u *users) Get(name string) (*directory.User, bool) {
 	return v.(*directory.User), true
 }
 
-func (u *users) Alias(name string) (*directory.Alias, bool)   { a, ok := u.aliases[name]; return a, ok }
-func (u *users) Domain(name string) (*directory.Domain, bool) { d, ok := u.domains[name]; return d, ok }
+func (u *users) Alias(name string) (*directory.Alias, bool) {
+	a, ok := u.aliases[name]
+	return a, ok
+}
+func (u *users) Domain(name string) (*directory.Domain, bool) {
+	d, ok := u.domains[name]
+	return d, ok
+}
 
 func (u *users) put(t *testing.T, name, password string, change ...func(*directory.User)) {
 	t.Helper()
@@ -71,7 +77,8 @@ func (m *manual) add(d time.Duration) {
 }
 
 func client(kind smtpd.Kind, addr string, user string) *smtpd.Client {
-	c := &smtpd.Client{Kind: kind, Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 40000), Local: netip.MustParseAddrPort("192.0.2.25:25")}
+	c := &smtpd.Client{Kind: kind, Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 40000),
+		Local: netip.MustParseAddrPort("192.0.2.25:25")}
 	if user != "" {
 		c.User = &smtpd.User{Name: user}
 	}

@@ -53,7 +53,8 @@ func New(o Options) (*Policy, error) {
 	if now == nil {
 		now = time.Now
 	}
-	p := &Policy{Book: o.Users, room: o.Room, current: o.Current, events: o.Events, usage: newUsage(maxTracked, now)}
+	p := &Policy{Book: o.Users, room: o.Room, current: o.Current, events: o.Events,
+		usage: newUsage(maxTracked, now)}
 	if p.room == nil {
 		p.room = func(string, int64) error { return nil }
 	}
@@ -74,19 +75,31 @@ func (p *Policy) Configure(r Rules) error {
 }
 
 var (
-	failNeedsAuth    = smtp.Perm(smtp.AuthRequired, "5.7.0", "Log in first: AUTH is required here")
-	failLMTP         = smtp.Perm(smtp.TransactionFailed, "5.7.1", "LMTP is for the networks of this site; use SMTP")
-	failDisabled     = smtp.Perm(smtp.MailboxUnavailable, "5.7.13", "This account is disabled; ask your postmaster")
-	failSender       = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "You may not use this sender address; use your own, or ask your postmaster to add it")
-	failRelay        = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: log in, or send to a domain that is served here")
-	failRouted       = smtp.Perm(smtp.MailboxUnavailable, "5.7.1", "Relaying denied: addresses with routes in them are not relayed")
-	failNoMailbox    = smtp.Perm(smtp.MailboxUnavailable, "5.1.1", "There is no such mailbox here; check the address")
-	failNotSure      = smtp.Temp(smtp.LocalError, "4.3.2", "It is not known just now who is here; try again later")
-	failLoop         = smtp.Perm(smtp.MailboxUnavailable, "5.4.6", "This address leads back to itself; the postmaster must mend its aliases or forwards")
-	failMailboxFull  = smtp.Temp(smtp.InsufficientStorage, "4.2.2", "The mailbox is full; try again later")
-	failMessageRate  = smtp.Temp(smtp.MailboxUnavailableT, "4.7.1", "You have sent too many messages; try again later, or ask your postmaster")
-	failRcptRate     = smtp.Temp(smtp.InsufficientStorage, "4.7.1", "You have sent to too many recipients; try again later, or ask your postmaster")
-	failTooManyRcpts = smtp.Perm(smtp.MailboxUnavailable, "5.5.3", "One message with more recipients than you may send to at all; split it")
+	failNeedsAuth = smtp.Perm(smtp.AuthRequired, "5.7.0", "Log in first: AUTH is required here")
+	failLMTP      = smtp.Perm(smtp.TransactionFailed, "5.7.1",
+		"LMTP is for the networks of this site; use SMTP")
+	failDisabled = smtp.Perm(smtp.MailboxUnavailable, "5.7.13",
+		"This account is disabled; ask your postmaster")
+	failSender = smtp.Perm(smtp.MailboxUnavailable, "5.7.1",
+		"You may not use this sender address; use your own, or ask your postmaster to add it")
+	failRelay = smtp.Perm(smtp.MailboxUnavailable, "5.7.1",
+		"Relaying denied: log in, or send to a domain that is served here")
+	failRouted = smtp.Perm(smtp.MailboxUnavailable, "5.7.1",
+		"Relaying denied: addresses with routes in them are not relayed")
+	failNoMailbox = smtp.Perm(smtp.MailboxUnavailable, "5.1.1",
+		"There is no such mailbox here; check the address")
+	failNotSure = smtp.Temp(smtp.LocalError, "4.3.2",
+		"It is not known just now who is here; try again later")
+	failLoop = smtp.Perm(smtp.MailboxUnavailable, "5.4.6",
+		"This address leads back to itself; the postmaster must mend its aliases or forwards")
+	failMailboxFull = smtp.Temp(smtp.InsufficientStorage, "4.2.2",
+		"The mailbox is full; try again later")
+	failMessageRate = smtp.Temp(smtp.MailboxUnavailableT, "4.7.1",
+		"You have sent too many messages; try again later, or ask your postmaster")
+	failRcptRate = smtp.Temp(smtp.InsufficientStorage, "4.7.1",
+		"You have sent to too many recipients; try again later, or ask your postmaster")
+	failTooManyRcpts = smtp.Perm(smtp.MailboxUnavailable, "5.5.3",
+		"One message with more recipients than you may send to at all; split it")
 )
 
 // Connect is asked once per connection. LMTP is for one's own networks: it has no greylist, no

@@ -17,9 +17,12 @@ import (
 
 func testRules() Rules {
 	return Rules{
-		Networks:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("::ffff:198.51.100.0/120")},
-		LocalDomains: []string{"l.example", "*.Wild.example"}, RelayDomains: []string{"customer.example", "*.customer.example", "GRÜN.example"},
-		Hostname: "mx.l.example",
+		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+			netip.MustParsePrefix("2001:db8:1::/48"),
+			netip.MustParsePrefix("::ffff:198.51.100.0/120")},
+		LocalDomains: []string{"l.example", "*.Wild.example"},
+		RelayDomains: []string{"customer.example", "*.customer.example", "GRÜN.example"},
+		Hostname:     "mx.l.example",
 	}
 }
 
@@ -40,16 +43,20 @@ func newPolicy(t *testing.T, o Options) *Policy {
 // name looks like a route.
 func TestNoOpenRelay(t *testing.T) {
 	forms := []string{
-		"u@D", "u%D@[I]", "u%D@L", `"u@D"`, `"u%D"`, "u@D@[I]", `"u@D"@[I]`, "u@D@L", "@[I]:u@D", "@L:u@D", "D!u", "D!u@[I]", "D!u@L", `"u@D"@L`,
-		"u%D%L@L", "@L,@[I]:u@D", `"u\@D"@L`, "u@[P]", "u%D", "<u@D>@L", "u@D,v@L", "u@L.D", "u@D.", `u@D\@L`, "u@L@D",
+		"u@D", "u%D@[I]", "u%D@L", `"u@D"`, `"u%D"`, "u@D@[I]", `"u@D"@[I]`, "u@D@L", "@[I]:u@D",
+		"@L:u@D", "D!u", "D!u@[I]", "D!u@L", `"u@D"@L`,
+		"u%D%L@L", "@L,@[I]:u@D", `"u\@D"@L`, "u@[P]", "u%D", "<u@D>@L", "u@D,v@L", "u@L.D", "u@D.",
+		`u@D\@L`, "u@L@D",
 		// and through a relay domain, whose host might unfold them
 		"u%D@C", "D!u@C", `"u@D"@C`, `"u\@D"@C`, "@C:u@D", "u%D@x.C",
 	}
-	expand := strings.NewReplacer("D", "foreign.example", "L", "l.example", "I", "192.0.2.25", "P", "203.0.113.9", "C", "customer.example")
+	expand := strings.NewReplacer("D", "foreign.example", "L", "l.example", "I", "192.0.2.25", "P",
+		"203.0.113.9", "C", "customer.example")
 	for _, mailboxes := range []bool{false, true} {
 		p := newPolicy(t, Options{Rules: testRules(), Users: &users{everybody: mailboxes}})
 		for _, form := range forms {
-			for _, sender := range []string{"", "s@foreign.example", "s@l.example", "s@[192.0.2.25]", "s@localhost"} {
+			for _, sender := range []string{"", "s@foreign.example", "s@l.example",
+				"s@[192.0.2.25]", "s@localhost"} {
 				path := expand.Replace(form)
 				r, refused := recipient(t, path)
 				if refused != nil {
@@ -91,8 +98,10 @@ func TestWhoMayRelay(t *testing.T) {
 		{smtpd.Relay, "2001:db8:1::7", "", "u@foreign.example", 0, ""},
 		{smtpd.Relay, "11.0.0.1", "", "u@foreign.example", 550, "5.7.1"},
 		{smtpd.Relay, "2001:db8:2::7", "", "u@foreign.example", 550, "5.7.1"},
-		{smtpd.Submission, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"}, // submission is for users, not for networks
-		{smtpd.LMTP, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"},       // nor is LMTP a way out
+		// submission is for users, not for networks
+		{smtpd.Submission, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"},
+		// nor is LMTP a way out
+		{smtpd.LMTP, "10.1.2.3", "", "u@foreign.example", 550, "5.7.1"},
 		{smtpd.LMTP, "10.1.2.3", "", "u@customer.example", 0, ""},
 		{smtpd.Relay, "203.0.113.5", "bob@l.example", "u@foreign.example", 0, ""},
 		{smtpd.Submission, "203.0.113.5", "bob@l.example", "u@foreign.example", 0, ""},
@@ -105,7 +114,8 @@ func TestWhoMayRelay(t *testing.T) {
 		{smtpd.Relay, "203.0.113.5", "", "u@xn--grn-ioa.example", 0, ""},
 		{smtpd.Relay, "203.0.113.5", "", "u@notcustomer.example", 550, "5.7.1"},
 		{smtpd.Relay, "203.0.113.5", "", "u@customer.example.evil.example", 550, "5.7.1"},
-		{smtpd.Relay, "203.0.113.5", "", "u@wild.example", 550, "5.7.1"}, // the wildcard is for what lies below
+		// the wildcard is for what lies below
+		{smtpd.Relay, "203.0.113.5", "", "u@wild.example", 550, "5.7.1"},
 		{smtpd.Relay, "203.0.113.5", "", "u@a.wild.example", 550, "5.1.1"},
 		{smtpd.Relay, "10.1.2.3", "", "u@l.example", 550, "5.1.1"},
 		{smtpd.Relay, "10.1.2.3", "", "u@[192.0.2.25]", 550, "5.1.1"},
@@ -117,7 +127,8 @@ func TestWhoMayRelay(t *testing.T) {
 			t.Fatal(f)
 		}
 		got := p.Rcpt(client(tt.kind, tt.addr, tt.user), "s@x.example", r, 0)
-		wantCode(t, fmt.Sprintf("%s as %q to %s", tt.addr, tt.user, tt.to), got, tt.code, tt.enhanced)
+		wantCode(t, fmt.Sprintf("%s as %q to %s", tt.addr, tt.user, tt.to), got, tt.code,
+			tt.enhanced)
 	}
 }
 
@@ -126,7 +137,8 @@ func TestPostmaster(t *testing.T) {
 		rules := testRules()
 		rules.Postmaster = configured
 		p := newPolicy(t, Options{Rules: rules})
-		for _, path := range []string{"postmaster", "PostMaster", "postmaster@l.example", "POSTMASTER@L.Example", `"postmaster"@l.example`, "postmaster@[192.0.2.25]",
+		for _, path := range []string{"postmaster", "PostMaster", "postmaster@l.example",
+			"POSTMASTER@L.Example", `"postmaster"@l.example`, "postmaster@[192.0.2.25]",
 			"postmaster@a.wild.example"} {
 			r, f := recipient(t, path)
 			if f != nil {
@@ -134,14 +146,18 @@ func TestPostmaster(t *testing.T) {
 			}
 			wantCode(t, path, p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "", r, 0), 0, "")
 			switch {
-			case configured != "" && (r.Address != configured || r.Domain != "foreign.example" || !strings.HasPrefix(r.ORcpt, "rfc822;")):
+			case configured != "" && (r.Address != configured || r.Domain != "foreign.example" ||
+				!strings.HasPrefix(r.ORcpt, "rfc822;")):
 				t.Errorf("%s went to %+v", path, r)
-			case configured == "" && (r.Domain == "" || !strings.HasSuffix(r.Address, "@"+r.Domain) && !strings.EqualFold(r.Address, path)):
+			case configured == "" &&
+				(r.Domain == "" || !strings.HasSuffix(r.Address, "@"+r.Domain) &&
+					!strings.EqualFold(r.Address, path)):
 				t.Errorf("%s became %+v", path, r)
 			}
 		}
 		r, _ := recipient(t, "postmaster@foreign.example")
-		wantCode(t, "a foreign postmaster", p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "", r, 0), 550, "5.7.1")
+		wantCode(t, "a foreign postmaster", p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "", r,
+			0), 550, "5.7.1")
 	}
 	r := &mail.Recipient{Address: "postmaster", ORcpt: "rfc822;said"}
 	rules := testRules()
@@ -156,12 +172,16 @@ func TestPostmaster(t *testing.T) {
 func TestLocalRecipients(t *testing.T) {
 	u := &users{
 		aliases: map[string]*directory.Alias{
-			"sales@l.example":      {Name: "sales@l.example", Targets: []string{"bob@l.example", "x@foreign.example"}},
-			"full@more.example":    {Name: "full@more.example", Targets: []string{"crammed@l.example"}},
-			"loop@l.example":       {Name: "loop@l.example", Targets: []string{"loop@l.example"}},
-			"postmaster@l.example": {Name: "postmaster@l.example", Targets: []string{"bob@l.example"}},
+			"sales@l.example": {Name: "sales@l.example",
+				Targets: []string{"bob@l.example", "x@foreign.example"}},
+			"full@more.example": {Name: "full@more.example",
+				Targets: []string{"crammed@l.example"}},
+			"loop@l.example": {Name: "loop@l.example", Targets: []string{"loop@l.example"}},
+			"postmaster@l.example": {Name: "postmaster@l.example",
+				Targets: []string{"bob@l.example"}},
 		},
-		domains: map[string]*directory.Domain{"more.example": {Name: "more.example", Separator: "+"}},
+		domains: map[string]*directory.Domain{"more.example": {Name: "more.example",
+			Separator: "+"}},
 	}
 	u.put(t, "bob@l.example", "pw")
 	u.put(t, "crammed@l.example", "pw")
@@ -178,23 +198,29 @@ func TestLocalRecipients(t *testing.T) {
 		code     int
 		enhanced string
 	}{
-		"bob@l.example": {}, "BOB@L.Example": {}, "bob+detail@l.example": {}, "sales@l.example": {}, "postmaster@l.example": {}, "postmaster@more.example": {},
-		"bot@l.example": {550, "5.1.1"}, "nobody@l.example": {550, "5.1.1"}, "bob@more.example": {550, "5.1.1"}, "bob@[192.0.2.25]": {550, "5.1.1"},
-		"loop@l.example": {550, "5.4.6"}, "crammed@l.example": {452, "4.2.2"}, "full@more.example": {452, "4.2.2"}, "bob@less.example": {550, "5.7.1"},
+		"bob@l.example": {}, "BOB@L.Example": {}, "bob+detail@l.example": {}, "sales@l.example": {},
+		"postmaster@l.example": {}, "postmaster@more.example": {},
+		"bot@l.example": {550, "5.1.1"}, "nobody@l.example": {550, "5.1.1"},
+		"bob@more.example": {550, "5.1.1"}, "bob@[192.0.2.25]": {550, "5.1.1"},
+		"loop@l.example": {550, "5.4.6"}, "crammed@l.example": {452, "4.2.2"},
+		"full@more.example": {452, "4.2.2"}, "bob@less.example": {550, "5.7.1"},
 	} {
 		r, f := recipient(t, path)
 		if f != nil {
 			t.Fatal(f)
 		}
-		wantCode(t, path, p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "s@foreign.example", r, 0), want.code, want.enhanced)
-		if own := path == "postmaster@l.example"; strings.HasPrefix(path, "postmaster") && own != (r.Domain == "l.example") {
+		wantCode(t, path, p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "s@foreign.example", r, 0),
+			want.code, want.enhanced)
+		if own := path == "postmaster@l.example"; strings.HasPrefix(path, "postmaster") &&
+			own != (r.Domain == "l.example") {
 			t.Errorf("%s went to %s", path, r.Address)
 		}
 	}
 	r, _ := recipient(t, "bob@l.example")
 	announced := client(smtpd.Relay, "203.0.113.5", "")
 	announced.Declared = 6000
-	wantCode(t, "a message that is known not to fit", p.Rcpt(announced, "s@foreign.example", r, 0), 452, "4.2.2")
+	wantCode(t, "a message that is known not to fit", p.Rcpt(announced, "s@foreign.example", r, 0),
+		452, "4.2.2")
 	if !p.Local("more.example") || !p.Local("a.wild.example") || p.Local("less.example") {
 		t.Error("the local domains are those of the rules and those of the directory")
 	}
@@ -205,14 +231,17 @@ func TestNotCurrent(t *testing.T) {
 	u := new(users)
 	u.put(t, "bob@l.example", "pw")
 	current := false
-	p := newPolicy(t, Options{Rules: testRules(), Users: u, Current: func() bool { return current }})
+	p := newPolicy(t,
+		Options{Rules: testRules(), Users: u, Current: func() bool { return current }})
 	for _, current = range []bool{false, true} {
-		for path, want := range map[string]int{"bob@l.example": 0, "alice@l.example": 550, "bob@new.example": 550} {
+		for path, want := range map[string]int{"bob@l.example": 0, "alice@l.example": 550,
+			"bob@new.example": 550} {
 			if want != 0 && !current {
 				want = 451
 			}
 			r, _ := recipient(t, path)
-			if f := p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "s@foreign.example", r, 0); f == nil && want != 0 || f != nil && f.Code != want {
+			if f := p.Rcpt(client(smtpd.Relay, "203.0.113.5", ""), "s@foreign.example", r,
+				0); f == nil && want != 0 || f != nil && f.Code != want {
 				t.Errorf("%s, current %v: %v, want %d", path, current, f, want)
 			}
 		}
@@ -221,19 +250,28 @@ func TestNotCurrent(t *testing.T) {
 
 func TestSenders(t *testing.T) {
 	u := new(users)
-	u.put(t, "bob@l.example", "pw", func(u *directory.User) { u.Senders = []string{"sales@l.example", "@shop.example"} })
+	u.put(t, "bob@l.example", "pw", func(u *directory.User) {
+		u.Senders = []string{"sales@l.example", "@shop.example"}
+	})
 	p := newPolicy(t, Options{Rules: testRules(), Users: u})
 	bob := client(smtpd.Submission, "203.0.113.5", "bob@l.example")
-	for sender, code := range map[string]int{"bob@l.example": 0, "Bob@L.EXAMPLE": 0, "sales@l.example": 0, "any@shop.example": 0, "": 0,
-		"alice@l.example": 550, "bob@foreign.example": 550, "x@a.shop.example": 550, `"bob"@l.example`: 550, "bob@l.example.evil.example": 550} {
+	for sender, code := range map[string]int{"bob@l.example": 0, "Bob@L.EXAMPLE": 0,
+		"sales@l.example": 0, "any@shop.example": 0, "": 0,
+		"alice@l.example": 550, "bob@foreign.example": 550, "x@a.shop.example": 550,
+		`"bob"@l.example`: 550, "bob@l.example.evil.example": 550} {
 		wantCode(t, sender, p.Mail(bob, sender), code, "5.7.1")
 	}
-	wantCode(t, "nobody at submission", p.Mail(client(smtpd.Submission, "10.0.0.1", ""), "x@l.example"), 530, "5.7.0")
-	wantCode(t, "nobody at submissions", p.Mail(client(smtpd.Submissions, "10.0.0.1", ""), "x@l.example"), 530, "5.7.0")
+	wantCode(t, "nobody at submission", p.Mail(client(smtpd.Submission, "10.0.0.1", ""),
+		"x@l.example"), 530, "5.7.0")
+	wantCode(t, "nobody at submissions", p.Mail(client(smtpd.Submissions, "10.0.0.1", ""),
+		"x@l.example"), 530, "5.7.0")
 	wantCode(t, "LMTP", p.Connect(client(smtpd.LMTP, "10.0.0.1", "")), 0, "")
-	wantCode(t, "LMTP from elsewhere", p.Connect(client(smtpd.LMTP, "203.0.113.5", "")), 554, "5.7.1")
-	wantCode(t, "a sender by LMTP", p.Mail(client(smtpd.LMTP, "10.0.0.1", ""), "x@foreign.example"), 0, "")
-	wantCode(t, "nobody at relay", p.Mail(client(smtpd.Relay, "203.0.113.5", ""), "x@foreign.example"), 0, "")
+	wantCode(t, "LMTP from elsewhere", p.Connect(client(smtpd.LMTP, "203.0.113.5", "")), 554,
+		"5.7.1")
+	wantCode(t, "a sender by LMTP", p.Mail(client(smtpd.LMTP, "10.0.0.1", ""), "x@foreign.example"),
+		0, "")
+	wantCode(t, "nobody at relay", p.Mail(client(smtpd.Relay, "203.0.113.5", ""),
+		"x@foreign.example"), 0, "")
 	u.put(t, "bob@l.example", "pw", func(u *directory.User) { u.Disabled = true })
 	wantCode(t, "disabled since", p.Mail(bob, "bob@l.example"), 550, "5.7.13")
 }
@@ -241,13 +279,18 @@ func TestSenders(t *testing.T) {
 func TestRates(t *testing.T) {
 	u, now := new(users), newManual()
 	u.put(t, "bob@l.example", "pw")
-	u.put(t, "vip@l.example", "pw", func(u *directory.User) { u.Messages = Rate{N: 100, Per: time.Hour} })
+	u.put(t, "vip@l.example", "pw", func(u *directory.User) {
+		u.Messages = Rate{N: 100, Per: time.Hour}
+	})
 	rules := testRules()
 	rules.Messages, rules.Recipients = Rate{N: 4, Per: time.Hour}, Rate{N: 10, Per: time.Hour}
 	var exceeded []string
 	p := newPolicy(t, Options{Rules: rules, Users: u, Now: now.Now, Events: Events{
-		RateExceeded: func(user, what string, _ netip.Addr) { exceeded = append(exceeded, user+" "+what) }}})
-	bob, vip := client(smtpd.Submission, "203.0.113.5", "bob@l.example"), client(smtpd.Submission, "203.0.113.5", "vip@l.example")
+		RateExceeded: func(user, what string, _ netip.Addr) {
+			exceeded = append(exceeded, user+" "+what)
+		}}})
+	bob, vip := client(smtpd.Submission, "203.0.113.5", "bob@l.example"),
+		client(smtpd.Submission, "203.0.113.5", "vip@l.example")
 
 	wantCode(t, "first", p.Data(bob, 6), 0, "")
 	wantCode(t, "5 more recipients", p.Data(bob, 5), 452, "4.7.1")
@@ -264,7 +307,8 @@ func TestRates(t *testing.T) {
 	for i := range 10 {
 		wantCode(t, fmt.Sprint("own rate ", i), p.Data(vip, 1), 0, "")
 	}
-	if want := "[bob@l.example recipients bob@l.example recipients bob@l.example messages bob@l.example recipients]"; fmt.Sprint(exceeded) != want {
+	if want := "[bob@l.example recipients bob@l.example recipients bob@l.example messages " +
+		"bob@l.example recipients]"; fmt.Sprint(exceeded) != want {
 		t.Errorf("events %v, want %s", exceeded, want)
 	}
 	wantCode(t, "no user, no rate", p.Data(client(smtpd.Relay, "10.0.0.1", ""), 1000), 0, "")
@@ -316,7 +360,8 @@ func TestBadRules(t *testing.T) {
 // Nothing that the grammar lets through is relayed from a stranger to a domain that is not listed,
 // whatever it looks like.
 func FuzzNoOpenRelay(f *testing.F) {
-	for _, s := range []string{"u@foreign.example", "u%d@l.example", `"u@d"@customer.example`, "@l.example:u@d", "u@l。example", "u@[IPv6:::1]", "postmaster"} {
+	for _, s := range []string{"u@foreign.example", "u%d@l.example", `"u@d"@customer.example`,
+		"@l.example:u@d", "u@l。example", "u@[IPv6:::1]", "postmaster"} {
 		f.Add(s)
 	}
 	p, err := New(Options{Rules: testRules(), Users: new(users)})
@@ -333,9 +378,12 @@ func FuzzNoOpenRelay(f *testing.F) {
 			return
 		}
 		d := r.Domain
-		ok := d == "customer.example" || strings.HasSuffix(d, ".customer.example") || d == "xn--grn-ioa.example"
-		if local := r.Address[:strings.LastIndexByte(r.Address, '@')]; strings.EqualFold(smtp.UnquoteLocal(local), "postmaster") {
-			ok = ok || d == "l.example" || strings.HasSuffix(d, ".wild.example") || d == "[192.0.2.25]"
+		ok := d == "customer.example" || strings.HasSuffix(d, ".customer.example") ||
+			d == "xn--grn-ioa.example"
+		if local := r.Address[:strings.LastIndexByte(r.Address,
+			'@')]; strings.EqualFold(smtp.UnquoteLocal(local), "postmaster") {
+			ok = ok || d == "l.example" || strings.HasSuffix(d, ".wild.example") ||
+				d == "[192.0.2.25]"
 		}
 		if !ok {
 			t.Fatalf("%q was accepted, as %+v", path, r)
@@ -352,7 +400,8 @@ func BenchmarkTransaction(b *testing.B) {
 	r := mail.Recipient{Address: "u@foreign.example", Domain: "foreign.example"}
 	b.ReportAllocs()
 	for b.Loop() {
-		if p.Mail(c, "s@x.example") != nil || p.Rcpt(c, "s@x.example", &r, 0) != nil || p.Data(c, 1) != nil {
+		if p.Mail(c, "s@x.example") != nil || p.Rcpt(c, "s@x.example", &r, 0) != nil ||
+			p.Data(c, 1) != nil {
 			b.Fatal("refused")
 		}
 	}

@@ -11,15 +11,17 @@ import (
 
 // ruleSet is Rules made ready for look-ups. Immutable.
 type ruleSet struct {
-	networks             []netip.Prefix
-	local, relay         domainSet
-	postmaster           mail.Recipient // where postmaster's mail goes; no Address: it stays with the local domain
-	bareDomain           string         // of a postmaster without one
+	networks     []netip.Prefix
+	local, relay domainSet
+	// where postmaster's mail goes; no Address: it stays with the local domain
+	postmaster           mail.Recipient
+	bareDomain           string // of a postmaster without one
 	messages, recipients Rate
 }
 
 func compile(r Rules) (set *ruleSet, err error) {
-	set = &ruleSet{networks: make([]netip.Prefix, 0, len(r.Networks)), messages: r.Messages, recipients: r.Recipients}
+	set = &ruleSet{networks: make([]netip.Prefix, 0, len(r.Networks)), messages: r.Messages,
+		recipients: r.Recipients}
 	for _, n := range r.Networks {
 		if !n.IsValid() {
 			return nil, fmt.Errorf("%v is not a network", n)
@@ -35,7 +37,8 @@ func compile(r Rules) (set *ruleSet, err error) {
 	if r.Postmaster != "" {
 		args, f := smtp.ParseRcpt([]byte("TO:<"+r.Postmaster+">"), smtp.Extensions{SMTPUTF8: true})
 		if f != nil || args.Domain == "" {
-			return nil, fmt.Errorf("postmaster %q is not an address of the form user@domain", r.Postmaster)
+			return nil, fmt.Errorf("postmaster %q is not an address of the form user@domain",
+				r.Postmaster)
 		}
 		set.postmaster = mail.Recipient{Address: args.Address, Domain: args.Domain}
 	}

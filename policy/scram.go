@@ -32,9 +32,10 @@ func (s *scramServer) madeUp(name string) scram.StoredCredentials {
 		return h.Sum(nil)
 	}
 	return scram.StoredCredentials{
-		KeyFactors: scram.KeyFactors{Salt: string(derive("salt")[:16]), Iters: directory.ScramIterations},
-		StoredKey:  derive("stored key"), // nobody knows a client key whose hash this is
-		ServerKey:  derive("server key"),
+		KeyFactors: scram.KeyFactors{Salt: string(derive("salt")[:16]),
+			Iters: directory.ScramIterations},
+		StoredKey: derive("stored key"), // nobody knows a client key whose hash this is
+		ServerKey: derive("server key"),
 	}
 }
 
@@ -75,7 +76,9 @@ func (x *scramExchange) credentials(user string) (scram.StoredCredentials, error
 }
 
 // Step takes the client's first or final message. Both are cheap: the client does the hashing.
-func (x *scramExchange) Step(message []byte) (server []byte, user *smtpd.User, done bool, f *smtp.Failure) {
+func (x *scramExchange) Step(
+	message []byte,
+) (server []byte, user *smtpd.User, done bool, f *smtp.Failure) {
 	if x.conv == nil {
 		return nil, nil, false, failBadHash
 	}

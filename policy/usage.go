@@ -109,4 +109,6 @@ func (b *bucket) drain(r Rate, now time.Time) {
 	}
 }
 
-func (b *bucket) fits(r Rate, n int) bool { return r.N <= 0 || b.used+float64(n) <= float64(r.N)+1e-6 }
+func (b *bucket) fits(r Rate, n int) bool {
+	return r.N <= 0 || b.used+float64(n) <= float64(r.N)+1e-6
+}

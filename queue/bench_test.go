@@ -147,7 +147,8 @@ func BenchmarkSettle(b *testing.B) {
 	for _, id := range ids {
 		done.Add(1)
 		one[0] = Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{
-			At: at, Code: 250, Enhanced: "2.0.0", Text: "Ok: queued as 0123456789abcdef", Remote: "mx.example.com", TLS: "TLSv1.3 TLS_AES_128_GCM_SHA256",
+			At: at, Code: 250, Enhanced: "2.0.0", Text: "Ok: queued as 0123456789abcdef",
+			Remote: "mx.example.com", TLS: "TLSv1.3 TLS_AES_128_GCM_SHA256",
 		}}
 		if !q.Settle(one, func(error) { done.Done() }) {
 			q.SettleRoom(context.Background())

@@ -44,14 +44,16 @@ func TestUnknownOutcomeIsRepeated(t *testing.T) {
 				return queuetest.None
 			}
 			tries++
-			return []queuetest.Fault{queuetest.LoseCommand, queuetest.LoseAnswer, queuetest.Refuse, queuetest.None}[min(tries-1, 3)]
+			return []queuetest.Fault{queuetest.LoseCommand, queuetest.LoseAnswer, queuetest.Refuse,
+				queuetest.None}[min(tries-1, 3)]
 		}
 	}, func(t *testing.T, b *bed) {
 		id := b.accept("a@x.example", "b@y.example")
 		if tries != 4 {
 			t.Fatalf("%d proposals, want 4", tries)
 		}
-		if s := b.q.Stats(); s.Messages != 1 || s.Accepted != 1 || b.load(id) == nil || s.Repeated != 3 {
+		if s := b.q.Stats(); s.Messages != 1 || s.Accepted != 1 || b.load(id) == nil ||
+			s.Repeated != 3 {
 			t.Fatalf("%+v", s)
 		}
 		if len(b.h.items) != 1 {
@@ -74,9 +76,11 @@ func TestRepeatAfterDelivery(t *testing.T) {
 		}
 	}, func(t *testing.T, b *bed) {
 		got := make(chan answer, 1)
-		b.q.Submit(envelope("a@x.example", "b@y.example"), contentOf([]byte("x")), func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} })
+		b.q.Submit(envelope("a@x.example", "b@y.example"), contentOf([]byte("x")),
+			func(id mail.ID, f *smtp.Failure) { got <- answer{id, f} })
 		synctest.Wait() // applied, and the proposer waits to propose again
-		b.settle(Outcome{ID: b.h.items[0].Message.ID, State: Relayed, Attempt: mail.Attempt{At: time.Now()}})
+		b.settle(Outcome{ID: b.h.items[0].Message.ID, State: Relayed,
+			Attempt: mail.Attempt{At: time.Now()}})
 		if a := <-got; a.fail != nil {
 			t.Fatal(a.fail)
 		}
@@ -136,7 +140,8 @@ func TestAcceptedAfter451IsCountedAndDelivered(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer b.stop()
-		if a := b.send(envelope("a@x.example", "b@y.example"), []byte("x")); a.fail == nil || a.fail.Code != 451 {
+		if a := b.send(envelope("a@x.example", "b@y.example"), []byte("x")); a.fail == nil ||
+			a.fail.Code != 451 {
 			t.Fatalf("%+v", a)
 		}
 		late := slow.held[0]
@@ -147,7 +152,8 @@ func TestAcceptedAfter451IsCountedAndDelivered(t *testing.T) {
 			t.Fatalf("%+v", s)
 		}
 		if len(b.h.items) != 0 || len(b.h.changed) != 1 {
-			t.Fatalf("items %v, changed %v: the scheduler must look at the disk", b.h.items, b.h.changed)
+			t.Fatalf("items %v, changed %v: the scheduler must look at the disk", b.h.items,
+				b.h.changed)
 		}
 	})
 }
@@ -185,7 +191,8 @@ func TestOldCommandIsRefused(t *testing.T) {
 }
 
 func proposeSweep(b *bed, session uint64) error {
-	_, err := b.g.Propose(context.Background(), appendSweep(appendCommand(nil, cmdSweep, b.c.Now().UnixMilli()), session, nil), nil)
+	_, err := b.g.Propose(context.Background(),
+		appendSweep(appendCommand(nil, cmdSweep, b.c.Now().UnixMilli()), session, nil), nil)
 	return err
 }
 
@@ -204,7 +211,8 @@ func (g gate) Propose(ctx context.Context, data []byte, parts [][]byte) (any, er
 
 func TestFrontIsBoundedAndGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, Options{PendingMessages: 20, NewClock: func(time.Time) Clock { return wallClock{} }})
+		b := newBed(t,
+			Options{PendingMessages: 20, NewClock: func(time.Time) Clock { return wallClock{} }})
 		g := gate{b.g, make(chan struct{})}
 		if err := b.q.Start(t.Context(), g, b.h); err != nil {
 			t.Fatal(err)
@@ -212,7 +220,8 @@ func TestFrontIsBoundedAndGathers(t *testing.T) {
 		defer b.stop()
 		answers := make(chan answer, 100)
 		submit := func() {
-			b.q.Submit(envelope("a@x.example", "b@y.example"), contentOf([]byte("x")), func(id mail.ID, f *smtp.Failure) { answers <- answer{id, f} })
+			b.q.Submit(envelope("a@x.example", "b@y.example"), contentOf([]byte("x")),
+				func(id mail.ID, f *smtp.Failure) { answers <- answer{id, f} })
 			synctest.Wait()
 		}
 		for range 2 + 20 { // one with each proposer, the others wait
@@ -246,7 +255,8 @@ func TestFrontIsBoundedAndGathers(t *testing.T) {
 func TestBytesWaitingAreBounded(t *testing.T) {
 	f := newFront(10_000, 100)
 	sub := func(n int) submission {
-		return submission{env: envelope("a@x.example", "b@y.example"), content: contentOf(make([]byte, n))}
+		return submission{env: envelope("a@x.example", "b@y.example"),
+			content: contentOf(make([]byte, n))}
 	}
 	if fail := f.submit(sub(50_000)); fail != nil { // alone, a message may be larger than the bound
 		t.Fatal(fail)
@@ -267,20 +277,23 @@ func TestWhatCannotBeStoredIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		domain string
 		want   string
-	}{{"a\x00b.example", "5.1.3"}, {"", "5.1.3"}, {string(bytes.Repeat([]byte("a"), maxDomain+1)), "5.1.3"}} {
+	}{{"a\x00b.example", "5.1.3"}, {"", "5.1.3"}, {string(bytes.Repeat([]byte("a"), maxDomain+1)),
+		"5.1.3"}} {
 		e := envelope("a@x.example")
 		e.Recipients = []mail.Recipient{{Address: "u@x", Domain: c.domain}}
 		if a := b.send(e, []byte("x")); a.fail == nil || a.fail.Enhanced != c.want {
 			t.Errorf("domain %.10q: %v", c.domain, a.fail)
 		}
 	}
-	if a := b.send(envelope("a@x.example"), []byte("x")); a.fail == nil || a.fail.Enhanced != "5.5.1" {
+	if a := b.send(envelope("a@x.example"), []byte("x")); a.fail == nil ||
+		a.fail.Enhanced != "5.5.1" {
 		t.Errorf("no recipients: %v", a.fail)
 	}
 	c := contentOf([]byte("four"))
 	c.Size = 5
 	got := make(chan *smtp.Failure, 1)
-	b.q.Submit(envelope("a@x.example", "b@y.example"), c, func(_ mail.ID, f *smtp.Failure) { got <- f })
+	b.q.Submit(envelope("a@x.example", "b@y.example"), c,
+		func(_ mail.ID, f *smtp.Failure) { got <- f })
 	if f := <-got; f == nil || f.Code != 451 || !errors.Is(f, errContentSize) {
 		t.Errorf("short content: %v", f)
 	}
@@ -290,7 +303,8 @@ func TestStoppedQueueRefuses(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	b.accept("a@x.example", "b@y.example")
 	b.stop()
-	if a := b.send(envelope("a@x.example", "b@y.example"), []byte("x")); a.fail == nil || a.fail.Enhanced != "4.3.2" {
+	if a := b.send(envelope("a@x.example", "b@y.example"), []byte("x")); a.fail == nil ||
+		a.fail.Enhanced != "4.3.2" {
 		t.Fatalf("%+v", a)
 	}
 	got := make(chan error, 1)
@@ -307,7 +321,8 @@ func TestSettleIsRepeatedUntilKnown(t *testing.T) {
 				return queuetest.None
 			}
 			tries++
-			return []queuetest.Fault{queuetest.Refuse, queuetest.LoseAnswer, queuetest.LoseCommand, queuetest.None}[min(tries-1, 3)]
+			return []queuetest.Fault{queuetest.Refuse, queuetest.LoseAnswer, queuetest.LoseCommand,
+				queuetest.None}[min(tries-1, 3)]
 		}
 	}, func(t *testing.T, b *bed) {
 		id := b.accept("a@x.example", "b@y.example failure")
@@ -321,7 +336,8 @@ func TestSettleIsRepeatedUntilKnown(t *testing.T) {
 
 func TestSettlerSaysWhenItIsFull(t *testing.T) {
 	s := newSettler(3, func([]Outcome) {})
-	if !s.add(make([]Outcome, 0), nil) || !s.add([]Outcome{{State: Relayed}, {State: Relayed}}, nil) {
+	if !s.add(make([]Outcome, 0), nil) || !s.add([]Outcome{{State: Relayed}, {State: Relayed}},
+		nil) {
 		t.Fatal("full too early")
 	}
 	if s.add([]Outcome{{State: Relayed}}, nil) {
@@ -343,7 +359,8 @@ func TestSettlerSaysWhenItIsFull(t *testing.T) {
 func TestBudgetOfSharedBuffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := mail.NewBudget(40_000)
-		b := newBed(t, Options{Budget: budget, NewClock: func(time.Time) Clock { return wallClock{} }})
+		b := newBed(t,
+			Options{Budget: budget, NewClock: func(time.Time) Clock { return wallClock{} }})
 		g := gate{b.g, make(chan struct{})}
 		if err := b.q.Start(t.Context(), g, b.h); err != nil {
 			t.Fatal(err)
@@ -352,12 +369,13 @@ func TestBudgetOfSharedBuffers(t *testing.T) {
 		var answered sync.WaitGroup
 		answered.Add(9)
 		for i := range 9 {
-			b.q.Submit(envelope("a@x.example", "b@y.example", "c@z.example"), contentOf(bytes.Repeat([]byte{byte(i)}, 5000)), func(_ mail.ID, f *smtp.Failure) {
-				if f != nil {
-					t.Error(f)
-				}
-				answered.Done()
-			})
+			b.q.Submit(envelope("a@x.example", "b@y.example", "c@z.example"),
+				contentOf(bytes.Repeat([]byte{byte(i)}, 5000)), func(_ mail.ID, f *smtp.Failure) {
+					if f != nil {
+						t.Error(f)
+					}
+					answered.Done()
+				})
 			synctest.Wait()
 		}
 		close(g.open)
@@ -368,7 +386,8 @@ func TestBudgetOfSharedBuffers(t *testing.T) {
 				with++
 			}
 		}
-		if used := budget.Used(); used == 0 || used > budget.Limit()*3/4 || with == 0 || with == len(b.h.items) {
+		if used := budget.Used(); used == 0 || used > budget.Limit()*3/4 || with == 0 ||
+			with == len(b.h.items) {
 			t.Fatalf("%d octets for %d of %d items", used, with, len(b.h.items))
 		}
 		for _, it := range b.h.items {
@@ -399,7 +418,8 @@ func TestLostAnswersAtRandom(t *testing.T) {
 			if calm {
 				return queuetest.None
 			}
-			return []queuetest.Fault{0, 0, 0, queuetest.Refuse, queuetest.LoseAnswer, queuetest.LoseCommand}[rnd.IntN(6)]
+			return []queuetest.Fault{0, 0, 0, queuetest.Refuse, queuetest.LoseAnswer,
+				queuetest.LoseCommand}[rnd.IntN(6)]
 		}
 	}, func(t *testing.T, b *bed) {
 		answers := make(map[string]answer)
@@ -410,12 +430,13 @@ func TestLostAnswersAtRandom(t *testing.T) {
 				size = 2 << 20
 			}
 			all.Add(1)
-			b.q.Submit(envelope(sender, "r@y.example"), contentOf(make([]byte, size)), func(id mail.ID, f *smtp.Failure) {
-				defer all.Done()
-				mu.Lock()
-				defer mu.Unlock()
-				answers[sender] = answer{id, f}
-			})
+			b.q.Submit(envelope(sender, "r@y.example"), contentOf(make([]byte, size)),
+				func(id mail.ID, f *smtp.Failure) {
+					defer all.Done()
+					mu.Lock()
+					defer mu.Unlock()
+					answers[sender] = answer{id, f}
+				})
 			if i%7 == 0 {
 				synctest.Wait() // proposers take what waits
 			}

@@ -33,7 +33,8 @@ func fuzzEnvelope() *mail.Envelope {
 		"b@example.org",
 		"c@example.com never",
 	)
-	e.Recipients[1].ORcpt, e.EnvelopeID, e.SMTPUTF8, e.Body, e.Ret = "rfc822;b@example.org", "env-1", true, mail.Body8BitMIME, mail.RetHeaders
+	e.Recipients[1].ORcpt, e.EnvelopeID, e.SMTPUTF8, e.Body, e.Ret = "rfc822;b@example.org",
+		"env-1", true, mail.Body8BitMIME, mail.RetHeaders
 	e.Origin.Client = netip.MustParseAddrPort("[2001:db8::2]:40000")
 	e.TraceContext = bytes.Repeat([]byte{7}, 24)
 	return e
@@ -104,7 +105,9 @@ func FuzzSmallRows(f *testing.F) {
 	m.counters[countMessages] = 12
 	f.Add(m.append(nil))
 	f.Add(
-		(&Suspensions{Version: 7, Index: 9, All: []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "why", Serial: 7, Until: time.UnixMilli(99)}}}).append(
+		(&Suspensions{Version: 7, Index: 9,
+			All: []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "why", Serial: 7,
+				Until: time.UnixMilli(99)}}}).append(
 			nil,
 		),
 	)
@@ -113,7 +116,8 @@ func FuzzSmallRows(f *testing.F) {
 	f.Add(m.append(nil))
 	f.Add((&handoverRow{handoverGone, 7, 5, 900, []mail.ID{{1}, {2}}}).append(nil))
 	f.Add(
-		(&incomingRow{over: 5, serial: 7, ids: []mail.ID{{1}}, chunked: mail.ID{3}, chunks: 2}).append(
+		(&incomingRow{over: 5, serial: 7, ids: []mail.ID{{1}}, chunked: mail.ID{3},
+			chunks: 2}).append(
 			nil,
 		),
 	)
@@ -324,12 +328,14 @@ func FuzzResult(f *testing.F) {
 }
 
 var results = []any{
-	nil, acceptResult{true}, acceptResult{}, settleResult{true}, sealResult{true}, epochResult{}, epochResult{7, 1_700_000_000_000},
+	nil, acceptResult{true}, acceptResult{}, settleResult{true}, sealResult{true}, epochResult{},
+	epochResult{7, 1_700_000_000_000},
 	[]recipientRef{
 		{mail.ID{1}, 2},
 		{mail.ID{3}, 400},
 	}, []recipientRef(nil), suspendResult{}, suspendResult{9, 1 << 40},
-	offerResult{}, offerResult{300}, letGoResult{true}, takeResult{true}, takeResult{}, finishResult{true},
+	offerResult{}, offerResult{300}, letGoResult{true}, takeResult{true}, takeResult{},
+	finishResult{true},
 }
 
 func TestResultsTravel(t *testing.T) {
@@ -451,10 +457,13 @@ func TestCheckForwarded(t *testing.T) {
 		data  []byte
 		parts [][]byte
 	}{
-		"short": {good[:len(good)-1], four}, "no content": {good, nil}, "other content": {good, [][]byte{make([]byte, 5)}},
+		"short": {good[:len(good)-1], four}, "no content": {good, nil},
+		"other content": {good, [][]byte{make([]byte, 5)}},
 		"no recipients": {entry(&mail.Envelope{}), four}, "NUL in a domain": {entry(odd), four},
-		"epoch": {appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), nil}, "outcomes": {appendSettle(appendCommand(nil, cmdSettle, 5), 1, 0), nil},
-		"chunk without content": {binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), make([]byte, idLen)...), 3), nil},
+		"epoch":    {appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), nil},
+		"outcomes": {appendSettle(appendCommand(nil, cmdSettle, 5), 1, 0), nil},
+		"chunk without content": {binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5),
+			make([]byte, idLen)...), 3), nil},
 	} {
 		if checkForwarded(c.data, c.parts) == nil {
 			t.Errorf("%s: let through", name)
@@ -467,8 +476,9 @@ func TestCheckForwarded(t *testing.T) {
 func TestApplyPanicsOnCorruptCommand(t *testing.T) {
 	good := appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0)
 	for name, data := range map[string][]byte{
-		"unknown type": appendCommand(nil, newestCommand, 5), "other version": append([]byte{2}, good[1:]...),
-		"cut short": good[:len(good)-1], "too long": append(bytes.Clone(good), 0), "empty": nil,
+		"unknown type":  appendCommand(nil, newestCommand, 5),
+		"other version": append([]byte{2}, good[1:]...),
+		"cut short":     good[:len(good)-1], "too long": append(bytes.Clone(good), 0), "empty": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBed(t, Options{})

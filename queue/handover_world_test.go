@@ -379,7 +379,8 @@ func (g *handGroup) whole() {
 				want[countState+counter(r.State)]++
 			}
 			if r.State == Ready || r.State == Deferred {
-				places[string(appendScheduleKey(nil, s.Message.Envelope.Recipients[i].Domain, codec.ToMillis(r.Due), s.Message.ID))] = true
+				places[string(appendScheduleKey(nil, s.Message.Envelope.Recipients[i].Domain,
+					codec.ToMillis(r.Due), s.Message.ID))] = true
 			}
 		}
 		for k := range places {
@@ -415,7 +416,8 @@ func (g *handGroup) whole() {
 		t.Errorf("group %d keeps %d parts, and its messages have %d", g.id, len(got), len(kept))
 	}
 	again := g.newQueue()
-	if diff := queuetest.Recover(machineOf(again), queuetest.New(machineOf(again)).Now(), g.g.Log()).Now().Diff(g.g.Now()); diff != "" {
+	if diff := queuetest.Recover(machineOf(again), queuetest.New(machineOf(again)).Now(),
+		g.g.Log()).Now().Diff(g.g.Now()); diff != "" {
 		t.Errorf("group %d: its log makes other rows: %s", g.id, diff)
 	}
 }

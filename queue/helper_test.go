@@ -142,7 +142,8 @@ func envelope(sender string, recipients ...string) *mail.Envelope {
 
 func notifyOf(words string) (n mail.Notify) {
 	for _, w := range strings.Split(words, ",") {
-		n |= map[string]mail.Notify{"": 0, "success": mail.NotifySuccess, "failure": mail.NotifyFailure, "delay": mail.NotifyDelay, "never": mail.NotifyNever}[w]
+		n |= map[string]mail.Notify{"": 0, "success": mail.NotifySuccess,
+			"failure": mail.NotifyFailure, "delay": mail.NotifyDelay, "never": mail.NotifyNever}[w]
 	}
 	return n
 }

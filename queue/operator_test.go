@@ -88,7 +88,9 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: list %+v, %v, want %d", c.name, list, err, c.want)
 		}
 	}
-	if n, err := b.q.List(t.Context(), Filter{}, func(*Stored, []uint32) bool { return false }); err != nil ||
+	if n, err := b.q.List(t.Context(), Filter{}, func(*Stored, []uint32) bool {
+		return false
+	}); err != nil ||
 		n.Messages != 1 {
 		t.Errorf("a list that was stopped: %+v, %v", n, err)
 	}
@@ -99,7 +101,9 @@ func TestListEndsWithItsContext(t *testing.T) {
 	b.fill(10)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if n, err := b.q.List(ctx, Filter{}, func(*Stored, []uint32) bool { return true }); err == nil ||
+	if n, err := b.q.List(ctx, Filter{}, func(*Stored, []uint32) bool {
+		return true
+	}); err == nil ||
 		n.Messages != 0 {
 		t.Fatalf("%+v, %v", n, err)
 	}

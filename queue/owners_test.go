@@ -184,7 +184,9 @@ func (w *owners) rest(p *peer) {
 func (w *owners) operate(p *peer) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
 	defer cancel()
-	for _, verb := range []func(context.Context, Filter, Moved) (Total, error){p.queue.Hold, p.queue.ReleaseHeld} {
+	for _, verb := range []func(context.Context, Filter, Moved) (Total, error){
+		p.queue.Hold, p.queue.ReleaseHeld,
+	} {
 		if _, err := verb(ctx, Filter{Domain: "a.example"}, nil); p.queue.run.Load() == nil &&
 			!errors.Is(err, ErrRefused) {
 			w.t.Errorf("a verb on a member that is not the owner: %v", err)

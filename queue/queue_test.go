@@ -100,7 +100,8 @@ func TestLargeContentIsHeld(t *testing.T) {
 	for _, c := range []struct {
 		size, taken int64
 		held        bool
-	}{{2<<20 + 17, 0, true}, {largeHeld, 0, true}, {largeHeld + 1, 0, false}, {2 << 20, 31 << 20, false}} {
+	}{{2<<20 + 17, 0, true}, {largeHeld, 0, true}, {largeHeld + 1, 0, false},
+		{2 << 20, 31 << 20, false}} {
 		budget := mail.NewBudget(64 << 20)
 		budget.TryReserve(c.taken)
 		b := newBed(t, Options{Budget: budget}).start()

@@ -188,7 +188,10 @@ func TestScanArrived(t *testing.T) {
 	if err != nil || len(got) != 285 || got[0] != ids[5] || got[284] != ids[289] {
 		t.Fatalf("%d messages, %v", len(got), err)
 	}
-	if err := b.q.ScanArrived(ids[4], ids[2].Time(), func(*Stored) bool { t.Error("called"); return true }); err != nil {
+	if err := b.q.ScanArrived(ids[4], ids[2].Time(), func(*Stored) bool {
+		t.Error("called")
+		return true
+	}); err != nil {
 		t.Fatal(err)
 	}
 }

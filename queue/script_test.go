@@ -186,7 +186,8 @@ func (s *script) settle(args []string) {
 }
 
 func (s *script) operate(name string, args []string) {
-	v := map[string]verb{"hold": verbHold, "release": verbRelease, "flush": verbFlush, "fail": verbFail, "remove": verbRemove}[name]
+	v := map[string]verb{"hold": verbHold, "release": verbRelease, "flush": verbFlush,
+		"fail": verbFail, "remove": verbRemove}[name]
 	var refs []recipientRef
 	for _, n := range args[1:] {
 		refs = append(refs, recipientRef{s.byID[args[0]], s.number(n)})

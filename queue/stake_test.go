@@ -28,7 +28,8 @@ func TestStake(t *testing.T) {
 		accept = appendAcceptEntry(accept, m, ReportID{}, 0, 0, w.encode(env))
 	}
 	settle := appendSettle(appendCommand(nil, cmdSettle, 2), 1, 3)
-	for _, o := range []Outcome{{ID: id[0], Recipient: 0, State: Relayed}, {ID: id[1], Recipient: 0, State: Failed}, {ID: id[3], State: Relayed}} {
+	for _, o := range []Outcome{{ID: id[0], Recipient: 0, State: Relayed},
+		{ID: id[1], Recipient: 0, State: Failed}, {ID: id[3], State: Relayed}} {
 		settle = appendOutcome(settle, &o)
 	}
 	remove := appendOperator(

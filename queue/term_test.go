@@ -32,7 +32,8 @@ func inPair(t *testing.T, test func(t *testing.T, p *pair)) {
 			*m = newBed(t, Options{
 				Member: uint16(
 					n + 1,
-				), NewClock: func(floor time.Time) Clock { return wallClock{floor} }, Forward: forwarding{p.group},
+				), NewClock: func(floor time.Time) Clock { return wallClock{floor} },
+				Forward: forwarding{p.group},
 			})
 			machine := machineOf((*m).q)
 			machine.Restored = (*m).q.Restored
@@ -129,7 +130,8 @@ func TestAbandonRefusesWhatWaits(t *testing.T) {
 		if a := <-waiting; a.fail != failStopping || time.Since(from) > 0 {
 			t.Fatalf("%+v after %v", a, time.Since(from))
 		}
-		if a := p.a.send(envelope("s@x.example", "r@y.example"), []byte("x")); a.fail != failStopping {
+		if a := p.a.send(envelope("s@x.example", "r@y.example"),
+			[]byte("x")); a.fail != failStopping {
 			t.Fatalf("%+v", a)
 		}
 		if p.a.q.Owner() {
@@ -170,7 +172,8 @@ func TestFence(t *testing.T) {
 		if err := <-got; err == nil {
 			t.Fatal("the deposed owner was told that its outcome was recorded")
 		}
-		if room := p.a.q.Settle([]Outcome{{ID: id, State: Failed}}, func(err error) { got <- err }); room ||
+		if room := p.a.q.Settle([]Outcome{{ID: id, State: Failed}},
+			func(err error) { got <- err }); room ||
 			<-got == nil ||
 			p.a.q.SettleRoom(t.Context()) == nil {
 			t.Fatal("took outcomes after the end of the term")

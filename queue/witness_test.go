@@ -44,7 +44,8 @@ func (v *witness) see(index uint64, data []byte, result any) {
 			v.refused = append(v.refused, index)
 		}
 		if r.ok != (c.session == v.epoch) {
-			v.w.t.Errorf("outcomes of session %d at %d, in that of %d: ok %v", c.session, index, v.epoch, r.ok)
+			v.w.t.Errorf("outcomes of session %d at %d, in that of %d: ok %v", c.session, index,
+				v.epoch, r.ok)
 		}
 	}
 }

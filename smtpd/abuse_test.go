@@ -54,7 +54,8 @@ func testInjection(t *testing.T) {
 	c = r.hello()
 	c.Say("STARTTLS", "220")
 	c.Flood("EHLO x\r\n")
-	if rest, err := c.In.ReadString('\n'); strings.Contains(rest, "250") || sessiontest.IsTimeout(err) {
+	if rest, err := c.In.ReadString('\n'); strings.Contains(rest, "250") ||
+		sessiontest.IsTimeout(err) {
 		t.Fatalf("got %q, %v after plain text in place of a handshake", rest, err)
 	}
 }
@@ -122,7 +123,8 @@ func testBdatDots(t *testing.T) {
 	c.Send("BDAT 1\r\n\x00")
 	c.Expect("250")
 	c.Say("BDAT 0 LAST", "250")
-	if m := r.queue.messages(); len(m) != 1 || !strings.HasSuffix(m[0].data, "\r\n.\r\n....\r\n.\x00") {
+	if m := r.queue.messages(); len(m) != 1 ||
+		!strings.HasSuffix(m[0].data, "\r\n.\r\n....\r\n.\x00") {
 		t.Fatalf("stored: %+v", m)
 	}
 	c.mail("")
@@ -172,9 +174,11 @@ func testMechanismSwitch(t *testing.T) {
 }
 
 func testBase64(t *testing.T) {
-	r := newRig(t, ListenerOptions{AllowPlainAuth: true}, func(o *Options) { quick(o); o.Limits.AuthFailures = 100 })
+	r := newRig(t, ListenerOptions{AllowPlainAuth: true},
+		func(o *Options) { quick(o); o.Limits.AuthFailures = 100 })
 	c := r.hello()
-	for _, initial := range []string{"=====", "abc", "AAA", strings.Repeat("A", 4*100+3), "AAAA====", "A=AA", strings.Repeat("AAAA", 3000)} {
+	for _, initial := range []string{"=====", "abc", "AAA", strings.Repeat("A", 4*100+3),
+		"AAAA====", "A=AA", strings.Repeat("AAAA", 3000)} {
 		c.Say("AUTH PLAIN "+initial, "501")
 	}
 	c.Say("AUTH PLAIN", "334")
@@ -212,7 +216,8 @@ func testHugeHeader(t *testing.T) {
 			t.Fatalf("%d octets in memory for a message that may have 4 MiB", used)
 		}
 	}
-	if reply := c.Say("\r\n.", "55"); !strings.HasPrefix(reply, "552 5.3.4") && !strings.HasPrefix(reply, "554 5.6.0") {
+	if reply := c.Say("\r\n.", "55"); !strings.HasPrefix(reply, "552 5.3.4") &&
+		!strings.HasPrefix(reply, "554 5.6.0") {
 		t.Fatalf("got %q", reply)
 	}
 	c.Say("NOOP", "250")
@@ -312,7 +317,8 @@ func drip(c *client, octets string) string {
 
 func testSlowloris(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, func(o *Options) {
-		o.Limits.CommandTimeout, o.Limits.DataTimeout, o.Limits.MinRate = 300*time.Millisecond, 300*time.Millisecond, 1000
+		o.Limits.CommandTimeout, o.Limits.DataTimeout, o.Limits.MinRate = 300*time.Millisecond,
+			300*time.Millisecond, 1000
 	})
 	c := r.connect()
 	c.Expect("220")
@@ -338,9 +344,10 @@ func testSlowloris(t *testing.T) {
 
 // testNeverReads: a client that never reads its replies does not fill our memory.
 func testNeverReads(t *testing.T) {
-	r := newRigOn(t, eventloop.Options{Loops: 1, Linger: 100 * time.Millisecond}, ListenerOptions{}, func(o *Options) {
-		o.Limits.Junk, o.Limits.CommandTimeout = 1<<30, 300*time.Millisecond
-	})
+	r := newRigOn(t, eventloop.Options{Loops: 1, Linger: 100 * time.Millisecond}, ListenerOptions{},
+		func(o *Options) {
+			o.Limits.Junk, o.Limits.CommandTimeout = 1<<30, 300*time.Millisecond
+		})
 	c := r.hello()
 	help := strings.Repeat("HELP\r\n", 10000)
 	for { // until the server no longer reads and lets go
@@ -385,14 +392,16 @@ func testNulAnd8Bit(t *testing.T) {
 	c.data()
 	c.Say("Subject: a\x00b\r\n\r\nx\x00y\xff\r\n.", "250")
 	m := r.queue.messages()
-	if len(m) != 1 || !strings.HasSuffix(m[0].data, "Subject: a\x00b\r\n\r\nx\x00y\xff\r\n") || m[0].env.Body != 1 {
+	if len(m) != 1 || !strings.HasSuffix(m[0].data, "Subject: a\x00b\r\n\r\nx\x00y\xff\r\n") ||
+		m[0].env.Body != 1 {
 		t.Fatalf("stored: %+v", m)
 	}
 }
 
 func testHTTP(t *testing.T) {
 	r := newRig(t, ListenerOptions{}, nil)
-	for _, request := range []string{"POST / HTTP/1.1\r\nHost: x\r\n\r\nEHLO x\r\n", "GET / HTTP/1.0\n\n", "CONNECT x:25 HTTP/1.1\r\n\r\n"} {
+	for _, request := range []string{"POST / HTTP/1.1\r\nHost: x\r\n\r\nEHLO x\r\n",
+		"GET / HTTP/1.0\n\n", "CONNECT x:25 HTTP/1.1\r\n\r\n"} {
 		c := r.connect()
 		c.Expect("220")
 		c.Send(request)
@@ -402,7 +411,8 @@ func testHTTP(t *testing.T) {
 }
 
 func testHalfOpenHandshakes(t *testing.T) {
-	r := newRigOn(t, eventloop.Options{Loops: 1, HandshakeLimit: 300 * time.Millisecond}, ListenerOptions{Kind: Submissions}, withTLS)
+	r := newRigOn(t, eventloop.Options{Loops: 1, HandshakeLimit: 300 * time.Millisecond},
+		ListenerOptions{Kind: Submissions}, withTLS)
 	var half []*client
 	for range 50 {
 		c := r.connect()
@@ -454,7 +464,9 @@ func TestSmuggling(t *testing.T) {
 			r := newRig(t, ListenerOptions{}, nil)
 			c := r.hello()
 			c.data()
-			c.Send("Subject: first\r\n\r\ntext" + string(octets) + "MAIL FROM:<evil@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\nSubject: second\r\n\r\ntext\r\n.\r\n")
+			c.Send("Subject: first\r\n\r\ntext" + string(octets) +
+				"MAIL FROM:<evil@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\nSubject: " +
+				"second\r\n\r\ntext\r\n.\r\n")
 			reply := c.Reply()
 			c.Say("NOOP", "250 2.0.0 Ok") // nothing of what was smuggled has a reply
 			got := r.queue.messages()
@@ -462,7 +474,8 @@ func TestSmuggling(t *testing.T) {
 			switch {
 			case lone && (!strings.HasPrefix(reply, "554 5.6.0") || len(got) != 0):
 				t.Fatalf("%q with %d messages, want a refusal", reply, len(got))
-			case !lone && (!strings.HasPrefix(reply, "250") || len(got) != 1 || !strings.Contains(got[0].data, "Subject: second")):
+			case !lone && (!strings.HasPrefix(reply, "250") || len(got) != 1 ||
+				!strings.Contains(got[0].data, "Subject: second")):
 				t.Fatalf("%q with %d messages, want one message with all of it", reply, len(got))
 			}
 		})

@@ -15,7 +15,9 @@ const (
 	Relay       Kind = iota // port 25
 	Submission              // port 587: STARTTLS and AUTH required
 	Submissions             // port 465: TLS from the first byte, AUTH required
-	LMTP                    // RFC 2033: each recipient has its own reply after the data; no AUTH, for networks that one trusts
+	// RFC 2033: each recipient has its own reply after the data; no AUTH, for networks that one
+	// trusts
+	LMTP
 )
 
 // Submits reports whether the kind is for authenticated users.
@@ -34,7 +36,8 @@ type Client struct {
 	Session  string               // session ID for logs
 	Tenant   string               // of the listener, replaced by the user's
 	Listener string
-	Declared int64 // octets of the present transaction, as SIZE announced them (RFC 1870); 0: it did not
+	// octets of the present transaction, as SIZE announced them (RFC 1870); 0: it did not
+	Declared int64
 }
 
 // User is an authenticated user.

@@ -20,7 +20,9 @@ type instantQueue struct {
 	waiting chan func(mail.ID, *smtp.Failure)
 }
 
-func (q *instantQueue) Submit(_ *mail.Envelope, c *mail.Content, done func(mail.ID, *smtp.Failure)) {
+func (q *instantQueue) Submit(
+	_ *mail.Envelope, c *mail.Content, done func(mail.ID, *smtp.Failure),
+) {
 	c.Release()
 	q.waiting <- done
 }
@@ -41,7 +43,10 @@ func BenchmarkServer(b *testing.B) {
 	q := &instantQueue{make(chan func(mail.ID, *smtp.Failure), 1024)}
 	go q.run()
 	defer close(q.waiting)
-	srv := testServer(b, func(o *Options) { o.Engine, o.Submitter, o.Limits.Transactions = engine, q, 1<<40 })
+	srv := testServer(b, func(o *Options) {
+		o.Engine, o.Submitter, o.Limits.Transactions = engine,
+			q, 1<<40
+	})
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -55,7 +60,8 @@ func BenchmarkServer(b *testing.B) {
 		engine.Shutdown(ctx)
 	}()
 	data := "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 57) + ".\r\n"
-	steps := []string{"MAIL FROM:<sender@origin.example>\r\nRCPT TO:<u@relayed.example>\r\nDATA\r\n", data}
+	steps := []string{"MAIL FROM:<sender@origin.example>\r\n" +
+		"RCPT TO:<u@relayed.example>\r\nDATA\r\n", data}
 	b.ReportAllocs()
 	var left atomic.Int64
 	left.Store(int64(b.N))
@@ -107,19 +113,27 @@ func source(address string, steps []string, left *atomic.Int64) error {
 }
 
 // typicalHeader is what a relayed message comes with.
-var typicalHeader = []byte("Received: from mail.origin.example (mail.origin.example [192.0.2.1])\r\n" +
-	"\tby mx.relay.example with ESMTPS id 4bXyZ12QhLz9sWv; Mon, 2 Mar 2026 10:11:12 +0000 (UTC)\r\n" +
-	"Received: from [10.0.0.7] (client.origin.example [192.0.2.77])\r\n" +
-	"\tby mail.origin.example with ESMTPSA id 4bXyZ02QhLz9sWv; Mon, 2 Mar 2026 10:11:11 +0000 (UTC)\r\n" +
-	"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=origin.example; s=s1;\r\n" +
-	"\tt=1772446271; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=;\r\n" +
-	"\th=Date:From:To:Subject:Message-ID;\r\n" +
-	"\tb=" + strings.Repeat("dGhpcyBpcyBub3QgYSBzaWduYXR1cmUgYnV0IHRoZSBzYW1lIHNpemUgYXMgb25l\r\n\t", 5) + "=\r\n" +
-	"Date: Mon, 2 Mar 2026 10:11:10 +0000\r\nFrom: Alice Example <alice@origin.example>\r\n" +
-	"To: Bob Example <bob@relayed.example>, Carol Example <carol@relayed.example>\r\n" +
-	"Subject: A subject of the usual length for a message\r\nMessage-ID: <20260302101110.12345@origin.example>\r\n" +
-	"MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n\tboundary=\"----=_Part_12345_678901234.1772446270\"\r\n" +
-	"X-Mailer: Example Mailer 12.3\r\nList-Unsubscribe: <https://origin.example/u/0123456789abcdef>\r\n\r\n")
+var typicalHeader = []byte(
+	"Received: from mail.origin.example (mail.origin.example [192.0.2.1])\r\n" +
+		"\tby mx.relay.example with ESMTPS id 4bXyZ12QhLz9sWv; Mon, 2 Mar 2026 10:11:12 +0000 " +
+		"(UTC)\r\n" +
+		"Received: from [10.0.0.7] (client.origin.example [192.0.2.77])\r\n" +
+		"\tby mail.origin.example with ESMTPSA id 4bXyZ02QhLz9sWv; " +
+		"Mon, 2 Mar 2026 10:11:11 +0000 " +
+		"(UTC)\r\n" +
+		"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=origin.example; s=s1;\r\n" +
+		"\tt=1772446271; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=;\r\n" +
+		"\th=Date:From:To:Subject:Message-ID;\r\n" +
+		"\tb=" + strings.Repeat(
+		"dGhpcyBpcyBub3QgYSBzaWduYXR1cmUgYnV0IHRoZSBzYW1lIHNpemUgYXMgb25l\r\n\t", 5) + "=\r\n" +
+		"Date: Mon, 2 Mar 2026 10:11:10 +0000\r\nFrom: Alice Example <alice@origin.example>\r\n" +
+		"To: Bob Example <bob@relayed.example>, Carol Example <carol@relayed.example>\r\n" +
+		"Subject: A subject of the usual length for a message\r\nMessage-ID: " +
+		"<20260302101110.12345@origin.example>\r\n" +
+		"MIME-Version: 1.0\r\nContent-Type: " +
+		"multipart/alternative;\r\n\tboundary=\"----=_Part_12345_678901234.1772446270\"\r\n" +
+		"X-Mailer: Example Mailer 12.3\r\nList-Unsubscribe: " +
+		"<https://origin.example/u/0123456789abcdef>\r\n\r\n")
 
 // BenchmarkHeader is the header of one message through the receiver, in one piece and in pieces of
 // 100 octets.

@@ -32,25 +32,35 @@ const (
 )
 
 var commands = [...]command{
-	smtp.Helo:     {states: greetable, flags: early | last | junk, check: (*Session).speaksSMTP, proceed: (*Session).helo},
-	smtp.Ehlo:     {states: greetable, flags: early | last | junk, check: (*Session).speaksSMTP, proceed: (*Session).ehlo},
-	smtp.Lhlo:     {states: greetable, flags: early | last | junk, check: (*Session).speaksLMTP, proceed: (*Session).ehlo},
-	smtp.StartTLS: {states: in(stateReady, stateMail, stateRcpt), flags: early | bare | secret, check: (*Session).mayStartTLS, proceed: (*Session).startTLS},
-	smtp.Auth:     {states: in(stateReady), flags: early, line: maxLine, check: (*Session).mayAuth, proceed: (*Session).auth},
-	smtp.Mail:     {states: in(stateReady), line: mailLine, check: (*Session).mayMail, proceed: (*Session).mail},
-	smtp.Rcpt:     {states: in(stateMail, stateRcpt), line: rcptLine, proceed: (*Session).rcpt},
-	smtp.Data:     {states: in(stateRcpt), flags: bare | last, check: (*Session).mayData, proceed: (*Session).data},
-	smtp.Bdat:     {states: in(stateRcpt, stateChunks), proceed: (*Session).bdat},
-	smtp.Rset:     {states: commandStates, flags: early | bare | junk, proceed: (*Session).rset},
-	smtp.Noop:     {states: commandStates, flags: early | junk, proceed: (*Session).noop},
-	smtp.Vrfy:     {states: commandStates, flags: junk, proceed: (*Session).vrfy},
-	smtp.Help:     {states: commandStates, flags: early | junk, proceed: (*Session).help},
-	smtp.Quit:     {states: commandStates, flags: early, proceed: (*Session).quit},
-	smtp.Expn:     {states: commandStates, flags: junk, proceed: (*Session).notOurs},
+	smtp.Helo: {states: greetable, flags: early | last | junk, check: (*Session).speaksSMTP,
+		proceed: (*Session).helo},
+	smtp.Ehlo: {states: greetable, flags: early | last | junk, check: (*Session).speaksSMTP,
+		proceed: (*Session).ehlo},
+	smtp.Lhlo: {states: greetable, flags: early | last | junk, check: (*Session).speaksLMTP,
+		proceed: (*Session).ehlo},
+	smtp.StartTLS: {states: in(stateReady, stateMail, stateRcpt), flags: early | bare | secret,
+		check: (*Session).mayStartTLS, proceed: (*Session).startTLS},
+	smtp.Auth: {states: in(stateReady), flags: early, line: maxLine, check: (*Session).mayAuth,
+		proceed: (*Session).auth},
+	smtp.Mail: {states: in(stateReady), line: mailLine, check: (*Session).mayMail,
+		proceed: (*Session).mail},
+	smtp.Rcpt: {states: in(stateMail, stateRcpt), line: rcptLine, proceed: (*Session).rcpt},
+	smtp.Data: {states: in(stateRcpt), flags: bare | last, check: (*Session).mayData,
+		proceed: (*Session).data},
+	smtp.Bdat: {states: in(stateRcpt, stateChunks), proceed: (*Session).bdat},
+	smtp.Rset: {states: commandStates, flags: early | bare | junk, proceed: (*Session).rset},
+	smtp.Noop: {states: commandStates, flags: early | junk, proceed: (*Session).noop},
+	smtp.Vrfy: {states: commandStates, flags: junk, proceed: (*Session).vrfy},
+	smtp.Help: {states: commandStates, flags: early | junk, proceed: (*Session).help},
+	smtp.Quit: {states: commandStates, flags: early, proceed: (*Session).quit},
+	smtp.Expn: {states: commandStates, flags: junk, proceed: (*Session).notOurs},
 
-	smtp.Unknown:   {states: commandStates, flags: early, proceed: func(*Session, []byte, *Output) *smtp.Failure { return errUnknown }},
-	smtp.Malformed: {states: commandStates, flags: early, line: maxLine, proceed: func(*Session, []byte, *Output) *smtp.Failure { return errMalformed }},
-	smtp.Foreign:   {states: commandStates, flags: early, line: maxLine, proceed: func(*Session, []byte, *Output) *smtp.Failure { return errForeign }},
+	smtp.Unknown: {states: commandStates, flags: early,
+		proceed: func(*Session, []byte, *Output) *smtp.Failure { return errUnknown }},
+	smtp.Malformed: {states: commandStates, flags: early, line: maxLine,
+		proceed: func(*Session, []byte, *Output) *smtp.Failure { return errMalformed }},
+	smtp.Foreign: {states: commandStates, flags: early, line: maxLine,
+		proceed: func(*Session, []byte, *Output) *smtp.Failure { return errForeign }},
 }
 
 var greetable = in(stateGreeted, stateReady, stateMail, stateRcpt)
@@ -72,7 +82,9 @@ func (s *Session) command(line []byte, more bool, o *Output) {
 }
 
 // permit checks all that the command's row says.
-func (s *Session) permit(verb smtp.Verb, c *command, length int, args []byte, more bool) *smtp.Failure {
+func (s *Session) permit(
+	verb smtp.Verb, c *command, length int, args []byte, more bool,
+) *smtp.Failure {
 	switch {
 	case length > max(c.line, 512):
 		return errLineTooLong

@@ -18,9 +18,10 @@ type conn struct {
 	gone    bool // Closed was called
 
 	// The queue's answer, from committed to settle; at most one is under way.
-	id        mail.ID
-	failure   *smtp.Failure
-	committed func(mail.ID, *smtp.Failure) // made at the first message, so that the others allocate nothing
+	id      mail.ID
+	failure *smtp.Failure
+	// made at the first message, so that the others allocate nothing
+	committed func(mail.ID, *smtp.Failure)
 	settled   func()
 }
 
@@ -32,7 +33,8 @@ var outputs = sync.Pool{New: func() any { return &Output{Reply: make([]byte, 0, 
 func newConn(l *listener, c *eventloop.Conn) *conn {
 	h := &conn{c: c}
 	h.session.l, h.session.stopping = l, l.srv.open.Enter()
-	h.session.client = Client{Addr: c.RemoteAddr(), Local: c.LocalAddr(), Kind: l.Kind, Session: l.srv.sessionID(), Tenant: l.Tenant, Listener: l.Name}
+	h.session.client = Client{Addr: c.RemoteAddr(), Local: c.LocalAddr(), Kind: l.Kind,
+		Session: l.srv.sessionID(), Tenant: l.Tenant, Listener: l.Name}
 	l.srv.stats.connections.Add(1)
 	return h
 }
@@ -136,14 +138,15 @@ func (h *conn) settle() {
 }
 
 func (h *conn) authenticate(login Login) {
-	h.session.l.srv.Authenticator.Plain(&h.session.client, login.Authzid, login.User, login.Password, func(u *User, f *smtp.Failure) {
-		h.c.Post(func() {
-			if !h.gone {
-				h.call(func(now time.Time, o *Output) { h.session.Authenticated(now, u, f, o) })
-				h.c.Resume()
-			}
+	h.session.l.srv.Authenticator.Plain(&h.session.client, login.Authzid, login.User,
+		login.Password, func(u *User, f *smtp.Failure) {
+			h.c.Post(func() {
+				if !h.gone {
+					h.call(func(now time.Time, o *Output) { h.session.Authenticated(now, u, f, o) })
+					h.c.Resume()
+				}
+			})
 		})
-	})
 }
 
 func (h *conn) shutdown() { h.call(h.session.Shutdown) }

@@ -96,7 +96,9 @@ type fakeQueue struct {
 	}
 }
 
-func (q *fakeQueue) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+func (q *fakeQueue) Submit(
+	env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure),
+) {
 	data := readContent(content)
 	if q.fail != nil {
 		done(mail.ID{}, q.fail)
@@ -139,7 +141,8 @@ func readContent(c *mail.Content) string {
 
 func testServer(t testing.TB, change func(*Options)) *Server {
 	t.Helper()
-	o := Options{Hostname: "mx.test", Policy: strictPolicy{}, Authenticator: fakeAuth{}, Submitter: &fakeQueue{}, CampaignHeader: "X-Campaign"}
+	o := Options{Hostname: "mx.test", Policy: strictPolicy{}, Authenticator: fakeAuth{},
+		Submitter: &fakeQueue{}, CampaignHeader: "X-Campaign"}
 	if change != nil {
 		change(&o)
 	}

@@ -17,9 +17,11 @@ import (
 
 var fuzzServer = sync.OnceValue(func() *Server {
 	s, err := New(Options{
-		Hostname: "mx.test", Policy: strictPolicy{}, Authenticator: fakeAuth{}, Submitter: &fakeQueue{}, CampaignHeader: "X-Campaign",
+		Hostname: "mx.test", Policy: strictPolicy{}, Authenticator: fakeAuth{},
+		Submitter: &fakeQueue{}, CampaignHeader: "X-Campaign",
 		EarlyPipelining: true,
-		Limits:          Limits{MessageSize: 40_000, Recipients: 3, RecipientOvershoot: 2, InMemory: 10_000},
+		Limits: Limits{MessageSize: 40_000, Recipients: 3, RecipientOvershoot: 2,
+			InMemory: 10_000},
 	})
 	if err != nil {
 		panic(err)
@@ -51,7 +53,8 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 		case Close:
 			out.WriteString("= close\n")
 		case Authenticate:
-			fakeAuth{}.Plain(nil, next.Login.Authzid, next.Login.User, next.Login.Password, func(u *User, f *smtp.Failure) { s.Authenticated(now, u, f, o) })
+			fakeAuth{}.Plain(nil, next.Login.Authzid, next.Login.User, next.Login.Password,
+				func(u *User, f *smtp.Failure) { s.Authenticated(now, u, f, o) })
 			continue
 		case Submit:
 			fmt.Fprintf(&out, "= submit %+v %q\n", *next.Envelope, readContent(next.Content))
@@ -90,7 +93,9 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 
 // FuzzSession: whatever the input, the session does the same in whatever pieces it comes.
 func FuzzSession(f *testing.F) {
-	sessiontest.Pieces(f, 100_000, "EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\n"+strings.Repeat(strings.Repeat("a", 70)+"\r\n", 300)+".\r\nQUIT\r\n", transcript)
+	sessiontest.Pieces(f, 100_000,
+		"EHLO a\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<u@local.example>\r\nDATA\r\n"+
+			strings.Repeat(strings.Repeat("a", 70)+"\r\n", 300)+".\r\nQUIT\r\n", transcript)
 }
 
 // FuzzBdat: chunks of any sizes make the content that they are the pieces of, or are refused for a
@@ -111,7 +116,8 @@ func FuzzBdat(f *testing.F) {
 			body = " BODY=BINARYMIME"
 		}
 		var in bytes.Buffer
-		in.WriteString("EHLO a\r\nMAIL FROM:<a@b.example>" + body + "\r\nRCPT TO:<u@local.example>\r\n")
+		in.WriteString("EHLO a\r\nMAIL FROM:<a@b.example>" + body +
+			"\r\nRCPT TO:<u@local.example>\r\n")
 		for rest := content; ; {
 			n := random.IntN(len(rest) + 1)
 			if random.IntN(4) == 0 {
@@ -138,11 +144,13 @@ func FuzzBdat(f *testing.F) {
 		}
 		accepted := strings.Contains(got, "queued as")
 		header, _, _ := bytes.Cut(content, []byte("\r\n\r\n"))
-		if campaign := bytes.Contains(bytes.ToLower(header), []byte("x-campaign")); !campaign && bytes.Count(bytes.ToLower(content), []byte("received")) <= 50 {
+		if campaign := bytes.Contains(bytes.ToLower(header), []byte("x-campaign")); !campaign &&
+			bytes.Count(bytes.ToLower(content), []byte("received")) <= 50 {
 			if want := binary || !lone && !long; accepted != want {
 				t.Fatalf("accepted: %v, want %v: %s", accepted, want, got)
 			}
-			if quoted := fmt.Sprintf("%q", content); accepted && !strings.Contains(got, quoted[1:]) {
+			if quoted := fmt.Sprintf("%q", content); accepted &&
+				!strings.Contains(got, quoted[1:]) {
 				t.Fatalf("content %s became %s", quoted, got)
 			}
 		}

@@ -22,7 +22,9 @@ func newRig(t *testing.T, l ListenerOptions, change func(*Options)) *rig {
 	return newRigOn(t, eventloop.Options{Loops: 1}, l, change)
 }
 
-func newRigOn(t *testing.T, loops eventloop.Options, l ListenerOptions, change func(*Options)) *rig {
+func newRigOn(
+	t *testing.T, loops eventloop.Options, l ListenerOptions, change func(*Options),
+) *rig {
 	t.Helper()
 	r := &rig{t: t, queue: &fakeQueue{}}
 	r.srv = testServer(t, func(o *Options) {
@@ -37,7 +39,9 @@ func newRigOn(t *testing.T, loops eventloop.Options, l ListenerOptions, change f
 
 func (r *rig) listen(l ListenerOptions) (address string) {
 	r.t.Helper()
-	return sessiontest.Listen(r.t, func(socket net.Listener) error { return r.srv.Serve(socket, l) })
+	return sessiontest.Listen(r.t, func(socket net.Listener) error {
+		return r.srv.Serve(socket, l)
+	})
 }
 
 // client is the other side.

@@ -65,17 +65,25 @@ type Limits struct {
 	RecipientOvershoot int // RCPT commands refused for that reason before 421 4.7.0; default 1000
 	Transactions       int // MAIL commands of one connection; default 100,000; 421 4.7.0
 
-	Junk         int           // commands that move no mail (NOOP, RSET, VRFY...) since the last message; default 100; 421 4.7.0
-	SoftErrors   int           // refused commands since the last message before each further refusal is slow; default 10
-	HardErrors   int           // the same before 421 4.7.0; default 20
-	ErrorDelay   time.Duration // how slow; default 1 s
-	AuthFailures int           // failed log-ins of one connection before 421 4.7.0, each slow; default 5
+	// commands that move no mail (NOOP, RSET, VRFY...) since the last message; default 100; 421
+	// 4.7.0
+	Junk int
+	// refused commands since the last message before each further refusal is slow; default 10
+	SoftErrors int
+	HardErrors int           // the same before 421 4.7.0; default 20
+	ErrorDelay time.Duration // how slow; default 1 s
+	// failed log-ins of one connection before 421 4.7.0, each slow; default 5
+	AuthFailures int
 
-	inbound.Limits // of connections, Trusted ones' networks aside; 421 4.3.2 beyond those of the server, 421 4.7.0 beyond those of a network
+	// of connections, Trusted ones' networks aside; 421 4.3.2 beyond those of the server, 421 4.7.0
+	// beyond those of a network
+	inbound.Limits
 
-	CommandTimeout time.Duration // for each whole command; default 5 min (RFC 5321 4.5.3.2.7); 421 4.4.2
+	// for each whole command; default 5 min (RFC 5321 4.5.3.2.7); 421 4.4.2
+	CommandTimeout time.Duration
 	DataTimeout    time.Duration // without an octet of mail data; default 5 min; 421 4.4.2
-	MinRate        int           // octets of mail data a second on the whole, after a first DataTimeout; default 500; 421 4.4.2
+	// octets of mail data a second on the whole, after a first DataTimeout; default 500; 421 4.4.2
+	MinRate int
 }
 
 // ListenerOptions say how the connections of one listener are treated.

@@ -31,7 +31,9 @@ func (oneUser) Domain(string) (*directory.Domain, bool) { return nil, false }
 
 type countingQueue struct{ messages atomic.Int64 }
 
-func (q *countingQueue) Submit(_ *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+func (q *countingQueue) Submit(
+	_ *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure),
+) {
 	content.Release()
 	done(mail.ID{9: byte(q.messages.Add(1))}, nil)
 }
@@ -49,21 +51,24 @@ func dialer(t *testing.T, q *countingQueue) func() *peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users := oneUser{&directory.User{Name: "u@local.example", Tenant: "acme", Hash: hash, Scram: keys, Version: 1}}
+	users := oneUser{&directory.User{Name: "u@local.example", Tenant: "acme", Hash: hash,
+		Scram: keys, Version: 1}}
 	auth, err := policy.NewAuth(policy.AuthOptions{Users: users, Cost: cost})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(auth.Close)
 	rules, err := policy.New(policy.Options{
-		Rules: policy.Rules{LocalDomains: []string{"local.example"}, RelayDomains: []string{"relayed.example"}, Hostname: "mx.test"},
+		Rules: policy.Rules{LocalDomains: []string{"local.example"},
+			RelayDomains: []string{"relayed.example"}, Hostname: "mx.test"},
 		Users: users,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	engine := sessiontest.Engine(t, eventloop.Options{Loops: 1})
-	server, err := smtpd.New(smtpd.Options{Engine: engine, Hostname: "mx.test", Policy: rules, Authenticator: auth, Submitter: q,
+	server, err := smtpd.New(smtpd.Options{Engine: engine, Hostname: "mx.test", Policy: rules,
+		Authenticator: auth, Submitter: q,
 		Limits: smtpd.Limits{ErrorDelay: time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +120,8 @@ func TestRelayForms(t *testing.T) {
 	}
 	q := &countingQueue{}
 	dial := dialer(t, q)
-	names := strings.NewReplacer("D-IP", "192.0.2.99", "D", "foreign.example", "L", "local.example", "I", "127.0.0.1")
+	names := strings.NewReplacer("D-IP", "192.0.2.99", "D", "foreign.example", "L", "local.example",
+		"I", "127.0.0.1")
 	for i, line := range lines {
 		f := strings.Split(line, "\t")
 		t.Run(fmt.Sprintf("%d_%s", i+1, f[1]), func(t *testing.T) {
@@ -134,7 +140,8 @@ func TestRelayForms(t *testing.T) {
 	}
 	p := dial() // and those that are taken are taken
 	p.say("MAIL FROM:<s@b.example>", "250")
-	for _, ok := range []string{"u@local.example", "Postmaster", "postmaster@local.example", "x@relayed.example"} {
+	for _, ok := range []string{"u@local.example", "Postmaster", "postmaster@local.example",
+		"x@relayed.example"} {
 		p.say("RCPT TO:<"+ok+">", "250")
 	}
 }
@@ -197,7 +204,8 @@ func scramLogin(p *peer, password, want string) {
 		}
 		return base64.StdEncoding.EncodeToString([]byte(next))
 	}
-	final := answer(p.say("AUTH SCRAM-SHA-256 "+base64.StdEncoding.EncodeToString([]byte(first)), "334"))
+	final := answer(p.say("AUTH SCRAM-SHA-256 "+base64.StdEncoding.EncodeToString([]byte(first)),
+		"334"))
 	if want[0] != '2' {
 		p.say(final, want)
 		return

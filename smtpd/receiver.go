@@ -225,7 +225,9 @@ func (c *lineCheck) finish() {
 // hasHighBit reports whether p has an octet beyond ASCII.
 func hasHighBit(p []byte) bool {
 	for ; len(p) >= 32; p = p[32:] {
-		a := binary.LittleEndian.Uint64(p) | binary.LittleEndian.Uint64(p[8:]) | binary.LittleEndian.Uint64(p[16:]) | binary.LittleEndian.Uint64(p[24:])
+		a := binary.LittleEndian.Uint64(
+			p) | binary.LittleEndian.Uint64(
+			p[8:]) | binary.LittleEndian.Uint64(p[16:]) | binary.LittleEndian.Uint64(p[24:])
 		if a&0x8080808080808080 != 0 {
 			return true
 		}

@@ -95,8 +95,9 @@ func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
 // newRecord returns a record with what is known of the client and the transaction.
 func (s *Session) newRecord(t maillog.Type) *maillog.Record {
 	c := &s.client
-	r := &maillog.Record{Type: t, At: s.now, Created: s.now, Relay: c.Helo, Peer: c.Addr, Source: c.Local.Addr(),
-		TLS: tlsName(c.TLS), Tenant: c.Tenant, Session: c.Session}
+	r := &maillog.Record{Type: t, At: s.now, Created: s.now, Relay: c.Helo, Peer: c.Addr,
+		Source: c.Local.Addr(),
+		TLS:    tlsName(c.TLS), Tenant: c.Tenant, Session: c.Session}
 	if c.User != nil {
 		r.User = c.User.Name
 	}

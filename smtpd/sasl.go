@@ -17,12 +17,14 @@ type saslExchange struct {
 }
 
 func (s *Session) offersAuth() bool {
-	return s.l.srv.Authenticator != nil && s.l.Kind != LMTP && (s.client.TLS != nil || s.l.AllowPlainAuth)
+	return s.l.srv.Authenticator != nil && s.l.Kind != LMTP &&
+		(s.client.TLS != nil || s.l.AllowPlainAuth)
 }
 
 func (s *Session) mayAuth() *smtp.Failure {
 	switch {
-	case s.l.Kind == LMTP, !s.offersAuth() && (s.l.srv.Authenticator == nil || s.l.srv.TLS() == nil):
+	case s.l.Kind == LMTP, !s.offersAuth() &&
+		(s.l.srv.Authenticator == nil || s.l.srv.TLS() == nil):
 		return errNotOurs
 	case !s.client.ESMTP:
 		return errNeedEhlo

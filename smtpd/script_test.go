@@ -49,12 +49,14 @@ func (p *player) do(verb, arg string) bool {
 		p.open(arg)
 	case "tls":
 		p.Call(func(o *Output) {
-			p.s.TLSDone(p.Now, &tls.ConnectionState{Version: tls.VersionTLS13, CipherSuite: tls.TLS_AES_128_GCM_SHA256}, o)
+			p.s.TLSDone(p.Now, &tls.ConnectionState{Version: tls.VersionTLS13,
+				CipherSuite: tls.TLS_AES_128_GCM_SHA256}, o)
 		})
 	case "auth":
-		fakeAuth{}.Plain(nil, p.login.Authzid, p.login.User, p.login.Password, func(u *User, f *smtp.Failure) {
-			p.Call(func(o *Output) { p.s.Authenticated(p.Now, u, f, o) })
-		})
+		fakeAuth{}.Plain(nil, p.login.Authzid, p.login.User, p.login.Password,
+			func(u *User, f *smtp.Failure) {
+				p.Call(func(o *Output) { p.s.Authenticated(p.Now, u, f, o) })
+			})
 	case "commit":
 		var f *smtp.Failure
 		if arg != "" {
@@ -74,7 +76,8 @@ func (p *player) set(arg string) {
 	switch key {
 	case "segments": // the script depends on what comes in one piece
 	case "kind":
-		p.listen.Kind = map[string]Kind{"relay": Relay, "submission": Submission, "submissions": Submissions, "lmtp": LMTP}[value]
+		p.listen.Kind = map[string]Kind{"relay": Relay, "submission": Submission,
+			"submissions": Submissions, "lmtp": LMTP}[value]
 	case "plain":
 		p.listen.AllowPlainAuth = true
 	case "tls":
@@ -106,13 +109,15 @@ func (p *player) set(arg string) {
 
 func (p *player) open(address string) {
 	srv := testServer(p.T, func(o *Options) {
-		o.TLS, o.Limits, o.Budget, o.Pressure, o.GreetingDelay = p.options.TLS, p.options.Limits, p.options.Budget, p.options.Pressure, p.options.GreetingDelay
+		o.TLS, o.Limits, o.Budget, o.Pressure, o.GreetingDelay = p.options.TLS, p.options.Limits,
+			p.options.Budget, p.options.Pressure, p.options.GreetingDelay
 	})
 	if p.s != nil { // a further connection to the same server
 		srv = p.s.l.srv
 	}
 	p.s = &Session{l: &listener{ListenerOptions: p.listen, srv: srv}}
-	p.s.client = Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(address), 1234), Kind: p.listen.Kind, Session: "S", Listener: p.listen.Name}
+	p.s.client = Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(address), 1234),
+		Kind: p.listen.Kind, Session: "S", Listener: p.listen.Name}
 	p.Start(p.s)
 }
 
@@ -128,7 +133,8 @@ func (p *player) show(o *Output) (goesOn bool) {
 		p.Out.WriteString("= handshake\n")
 	case Authenticate:
 		p.login = o.Login
-		fmt.Fprintf(&p.Out, "= authenticate %q %q %q\n", o.Login.Authzid, o.Login.User, o.Login.Password)
+		fmt.Fprintf(&p.Out, "= authenticate %q %q %q\n", o.Login.Authzid, o.Login.User,
+			o.Login.Password)
 	case Close:
 		p.Out.WriteString("= close\n")
 	case Submit:
@@ -139,10 +145,14 @@ func (p *player) show(o *Output) (goesOn bool) {
 
 func (p *player) showMessage(o *Output) {
 	env := *o.Envelope
-	fmt.Fprintf(&p.Out, "= submit sender=%q body=%d utf8=%v ret=%d envid=%q protocol=%s user=%q tenant=%q campaign=%q\n", env.Sender, env.Body,
-		env.SMTPUTF8, env.Ret, env.EnvelopeID, env.Origin.Protocol, env.Origin.User, env.Origin.Tenant, env.Origin.Campaign)
+	fmt.Fprintf(&p.Out,
+		"= submit sender=%q body=%d utf8=%v ret=%d envid=%q protocol=%s user=%q tenant=%q "+
+			"campaign=%q\n", env.Sender, env.Body,
+		env.SMTPUTF8, env.Ret, env.EnvelopeID, env.Origin.Protocol, env.Origin.User,
+		env.Origin.Tenant, env.Origin.Campaign)
 	for _, r := range env.Recipients {
-		fmt.Fprintf(&p.Out, "= recipient %q domain=%s notify=%d orcpt=%q\n", r.Address, r.Domain, r.Notify, r.ORcpt)
+		fmt.Fprintf(&p.Out, "= recipient %q domain=%s notify=%d orcpt=%q\n", r.Address, r.Domain,
+			r.Notify, r.ORcpt)
 	}
 	data := readContent(o.Content)
 	if len(data) > 2000 {

@@ -35,7 +35,8 @@ func TestSubmission(t *testing.T) {
 	c.Say("EHLO client.example", "250")
 	submit(t, c)
 	for _, m := range r.queue.messages() {
-		if m.env.Origin.Protocol != "ESMTPSA" || m.env.Origin.User != "u@local.example" || m.env.Origin.Tenant != "acme" || !strings.Contains(m.data, "\r\n\ttls TLS_") {
+		if m.env.Origin.Protocol != "ESMTPSA" || m.env.Origin.User != "u@local.example" ||
+			m.env.Origin.Tenant != "acme" || !strings.Contains(m.data, "\r\n\ttls TLS_") {
 			t.Errorf("origin %+v, content %q", m.env.Origin, m.data)
 		}
 	}
@@ -80,7 +81,8 @@ func TestProxy(t *testing.T) {
 	c.Send("EHLO client.example\r\n")
 	c.Expect("554 5.5.0")
 	c.ExpectCut()
-	if m := r.queue.messages(); len(m) != 1 || m[0].env.Origin.Client.String() != "198.51.100.9:1000" {
+	if m := r.queue.messages(); len(m) != 1 ||
+		m[0].env.Origin.Client.String() != "198.51.100.9:1000" {
 		t.Fatalf("%+v", m)
 	}
 }
@@ -90,7 +92,9 @@ type slowQueue struct {
 	submitted chan func(mail.ID, *smtp.Failure)
 }
 
-func (q *slowQueue) Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure)) {
+func (q *slowQueue) Submit(
+	env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure),
+) {
 	content.Release()
 	q.submitted <- done
 }
@@ -120,12 +124,14 @@ func TestParked(t *testing.T) {
 	}
 	c.Conn.SetReadDeadline(time.Now().Add(sessiontest.Patience))
 	done(mail.ID{9: 1}, nil)
-	for _, want := range []string{"250 2.0.0 Ok: queued as 0000000000000001", "250 2.1.0", "250 2.1.5", "250 2.0.0"} {
+	for _, want := range []string{"250 2.0.0 Ok: queued as 0000000000000001", "250 2.1.0",
+		"250 2.1.5", "250 2.0.0"} {
 		c.Expect(want)
 	}
 	c.Say("DATA", "354")
 	c.Send("x\r\n.\r\n")
-	(<-q.submitted)(mail.ID{}, smtp.Temp(451, "4.3.0", "The queue cannot say what became of it; try again"))
+	(<-q.submitted)(mail.ID{}, smtp.Temp(451, "4.3.0",
+		"The queue cannot say what became of it; try again"))
 	c.Expect("451 4.3.0")
 	c.Say("NOOP", "250")
 }
@@ -147,7 +153,8 @@ func TestRefusedRecipient(t *testing.T) {
 	c.Say("MAIL FROM:<a@b.example>", "250")
 	c.Say("RCPT TO:<u@local.example>", "250")
 	c.Say("RCPT TO:<u@elsewhere.example>", "550")
-	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Sender != "a@b.example" || rec.Recipient != "u@elsewhere.example" {
+	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Sender != "a@b.example" ||
+		rec.Recipient != "u@elsewhere.example" {
 		t.Errorf("rejection %+v", rec)
 	}
 }
@@ -162,7 +169,9 @@ func (noData) Data(*Client, int) *smtp.Failure { return smtp.Temp(450, "4.7.1", 
 func TestRefusedEnvelope(t *testing.T) {
 	const mailFrom, to = "MAIL FROM:<a@b.example>", "RCPT TO:<u@local.example>"
 	for what, say := range map[string]func(*client, *slowQueue){
-		"MAIL, too big": func(c *client, _ *slowQueue) { c.Say(mailFrom+" SIZE=999999999999", "552") },
+		"MAIL, too big": func(c *client, _ *slowQueue) {
+			c.Say(mailFrom+" SIZE=999999999999", "552")
+		},
 		"DATA, too many hops": func(c *client, _ *slowQueue) {
 			c.Say(mailFrom, "250")
 			c.Say(to, "250")
@@ -222,17 +231,20 @@ func TestClientGone(t *testing.T) {
 	r, q := newSlowRig(t, func(o *Options) { o.Log = log })
 	c := r.hello()
 	c.Say("RCPT TO:<u@local.example>", "503")
-	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Code != 503 || rec.Command != "RCPT" || rec.Session == "" {
+	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Code != 503 ||
+		rec.Command != "RCPT" || rec.Session == "" {
 		t.Errorf("rejection %+v", rec)
 	}
 	c.data()
 	c.Send("x\r\n.\r\n")
 	done := <-q.submitted
 	c.Conn.Close()
-	sessiontest.Eventually(t, "the connection is still open", func() bool { return r.srv.Stats().Open == 0 })
+	sessiontest.Eventually(t, "the connection is still open",
+		func() bool { return r.srv.Stats().Open == 0 })
 	done(mail.ID{9: 9}, nil)
 	rec := <-log.got
-	if rec.Type != maillog.Reception || rec.ID != (mail.ID{9: 9}) || rec.Sender != "a@b.example" || rec.Recipient != "u@local.example" ||
+	if rec.Type != maillog.Reception || rec.ID != (mail.ID{9: 9}) || rec.Sender != "a@b.example" ||
+		rec.Recipient != "u@local.example" ||
 		rec.Recipients != 1 || rec.Size == 0 || rec.Relay != "client.example" {
 		t.Errorf("reception %+v", rec)
 	}
@@ -325,7 +337,9 @@ func stuff(text string) string {
 
 // TestBudget: without memory the answer is 452, and the connection goes on.
 func TestBudget(t *testing.T) {
-	r := newRig(t, ListenerOptions{}, func(o *Options) { o.Budget = mail.NewBudget(smallChunk + largeChunk) })
+	r := newRig(t, ListenerOptions{}, func(o *Options) {
+		o.Budget = mail.NewBudget(smallChunk + largeChunk)
+	})
 	c := r.hello()
 	for range 2 {
 		c.data()
@@ -365,9 +379,13 @@ func TestCertificateRenewed(t *testing.T) {
 // is in the figure, too.
 func TestIdleMemory(t *testing.T) {
 	const connections = 500
-	r := newRig(t, ListenerOptions{}, func(o *Options) { o.Limits.ConnectionsPerNetwork = connections })
-	lines := []string{"EHLO client.example\r\n", "MAIL FROM:<a@b.example>\r\n", "RCPT TO:<u@local.example>\r\n", "DATA\r\n", "x\r\n.\r\n"}
-	each := sessiontest.IdleHeap(t, r.address, connections, func(int) []string { return lines }, r.queue.forget)
+	r := newRig(t, ListenerOptions{}, func(o *Options) {
+		o.Limits.ConnectionsPerNetwork = connections
+	})
+	lines := []string{"EHLO client.example\r\n", "MAIL FROM:<a@b.example>\r\n",
+		"RCPT TO:<u@local.example>\r\n", "DATA\r\n", "x\r\n.\r\n"}
+	each := sessiontest.IdleHeap(t, r.address, connections, func(int) []string { return lines },
+		r.queue.forget)
 	if each > 4<<10 {
 		t.Errorf("an idle connection takes %d octets of heap after a message", each)
 	} else {

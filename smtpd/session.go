@@ -26,7 +26,8 @@ type Session struct {
 	state state
 	after state // where to go when what the state is for has ended (stateSlowed, a refused chunk)
 
-	tx    *transaction  // in stateMail, stateRcpt, stateChunks, stateText, stateChunk, stateCommitting
+	// in stateMail, stateRcpt, stateChunks, stateText, stateChunk, stateCommitting
+	tx    *transaction
 	asked string        // the reverse-path of a MAIL that is being refused
 	chunk chunk         // in stateChunk
 	pace  pace          // in stateText, stateChunks, stateChunk

@@ -14,7 +14,9 @@ import (
 // TestSizes: idle connections are many.
 func TestSizes(t *testing.T) {
 	if size := unsafe.Sizeof(conn{}); size > 768 {
-		t.Errorf("an idle connection takes %d octets of its own; keep what only a busy one needs behind a pointer", size)
+		t.Errorf(
+			"an idle connection takes %d octets of its own; keep what only a busy one needs "+
+				"behind a pointer", size)
 	}
 }
 
@@ -81,8 +83,10 @@ func benchmarkSession(b *testing.B, size int) {
 		}
 	}
 	step([]byte("EHLO client.example\r\n"))
-	envelope := []byte("MAIL FROM:<sender@origin.example> SIZE=4096\r\nRCPT TO:<u@relayed.example>\r\nDATA\r\n")
-	header := "From: sender@origin.example\r\nTo: u@relayed.example\r\nSubject: a message like many\r\nDate: Fri, 02 Jan 2026 03:04:05 +0000\r\n" +
+	envelope := []byte(
+		"MAIL FROM:<sender@origin.example> SIZE=4096\r\nRCPT TO:<u@relayed.example>\r\nDATA\r\n")
+	header := "From: sender@origin.example\r\nTo: u@relayed.example\r\nSubject: a message like " +
+		"many\r\nDate: Fri, 02 Jan 2026 03:04:05 +0000\r\n" +
 		"Message-ID: <1@origin.example>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n"
 	line := strings.Repeat("x", 70) + "\r\n"
 	data := []byte(header + strings.Repeat(line, (size-len(header))/len(line)) + ".\r\n")

@@ -7,8 +7,9 @@ import "fmt"
 type state uint8
 
 const (
-	stateProxy  state = iota // a PROXY header must come first
-	stateBanner              // the greeting is held back; a client that speaks now is no mail server
+	stateProxy state = iota // a PROXY header must come first
+	// the greeting is held back; a client that speaks now is no mail server
+	stateBanner
 	// Command states: the next octets are a command.
 	stateGreeted // neither HELO nor EHLO yet
 	stateReady   // no mail transaction
@@ -27,7 +28,8 @@ const (
 	stateClosed
 )
 
-var stateNames = [...]string{"proxy", "banner", "greeted", "ready", "mail", "rcpt", "chunks", "text", "chunk", "sasl",
+var stateNames = [...]string{"proxy", "banner", "greeted", "ready", "mail", "rcpt", "chunks",
+	"text", "chunk", "sasl",
 	"handshaking", "authenticating", "committing", "slowed", "closed"}
 
 func (s state) String() string { return stateNames[s] }
@@ -48,7 +50,8 @@ var (
 	commandStates = in(stateGreeted, stateReady, stateMail, stateRcpt, stateChunks)
 	parkedStates  = in(stateHandshaking, stateAuthenticating, stateCommitting, stateSlowed)
 	// idleStates hold nothing that a shutdown must wait for.
-	idleStates = in(stateProxy, stateBanner, stateGreeted, stateReady, stateMail, stateRcpt, stateSASL, stateSlowed)
+	idleStates = in(stateProxy, stateBanner, stateGreeted, stateReady, stateMail, stateRcpt,
+		stateSASL, stateSlowed)
 )
 
 // moves lists where a session may go from each state. Every state may also go to stateClosed.
@@ -56,11 +59,12 @@ var moves = [...]states{
 	stateProxy:   in(stateBanner, stateHandshaking),
 	stateBanner:  in(stateGreeted),
 	stateGreeted: in(stateReady, stateChunk, stateSlowed),
-	stateReady:   in(stateReady, stateMail, stateChunk, stateSASL, stateHandshaking, stateAuthenticating, stateSlowed),
-	stateMail:    in(stateReady, stateRcpt, stateChunk, stateHandshaking, stateSlowed),
-	stateRcpt:    in(stateReady, stateText, stateChunk, stateHandshaking, stateSlowed),
-	stateChunks:  in(stateReady, stateChunk, stateSlowed),
-	stateText:    in(stateReady, stateCommitting),
+	stateReady: in(stateReady, stateMail, stateChunk, stateSASL, stateHandshaking,
+		stateAuthenticating, stateSlowed),
+	stateMail:   in(stateReady, stateRcpt, stateChunk, stateHandshaking, stateSlowed),
+	stateRcpt:   in(stateReady, stateText, stateChunk, stateHandshaking, stateSlowed),
+	stateChunks: in(stateReady, stateChunk, stateSlowed),
+	stateText:   in(stateReady, stateCommitting),
 	// A refused chunk is swallowed in stateChunk too, and then the session is where it was before.
 	stateChunk: in(stateGreeted, stateReady, stateMail, stateRcpt, stateChunks, stateCommitting),
 	stateSASL:  in(stateReady, stateAuthenticating, stateSlowed),

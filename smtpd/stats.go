@@ -24,7 +24,8 @@ type Stats struct {
 
 // stats are the counters behind Stats.
 type stats struct {
-	connections, messages, recipients, octets, rejectedTemp, rejectedPerm, authSucceeded, authFailed, timeouts, tls, tlsFailed atomic.Uint64
+	connections, messages, recipients, octets, rejectedTemp, rejectedPerm, authSucceeded,
+	authFailed, timeouts, tls, tlsFailed atomic.Uint64
 }
 
 func (c *stats) accepted(tx *transaction) {
@@ -48,7 +49,8 @@ func (s *Server) Stats() Stats {
 		Connections: c.connections.Load(), Open: s.open.Count(),
 		Messages: c.messages.Load(), Recipients: c.recipients.Load(), Octets: c.octets.Load(),
 		RejectedTemp: c.rejectedTemp.Load(), RejectedPerm: c.rejectedPerm.Load(),
-		AuthSucceeded: c.authSucceeded.Load(), AuthFailed: c.authFailed.Load(), Timeouts: c.timeouts.Load(),
-		TLS: c.tls.Load(), TLSFailed: c.tlsFailed.Load(),
+		AuthSucceeded: c.authSucceeded.Load(), AuthFailed: c.authFailed.Load(),
+		Timeouts: c.timeouts.Load(),
+		TLS:      c.tls.Load(), TLSFailed: c.tlsFailed.Load(),
 	}
 }

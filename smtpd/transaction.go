@@ -30,7 +30,8 @@ func (s *Session) extensions() smtp.Extensions {
 	if !s.client.ESMTP {
 		return smtp.Extensions{}
 	}
-	return smtp.Extensions{Size: true, EightBitMIME: true, BinaryMIME: true, DSN: true, SMTPUTF8: true, Auth: s.l.srv.Authenticator != nil}
+	return smtp.Extensions{Size: true, EightBitMIME: true, BinaryMIME: true, DSN: true,
+		SMTPUTF8: true, Auth: s.l.srv.Authenticator != nil}
 }
 
 func (s *Session) mayMail() *smtp.Failure {
@@ -56,7 +57,8 @@ func (s *Session) mail(args []byte, o *Output) *smtp.Failure {
 	}
 	s.client.Declared = m.Size
 	s.tx = &transaction{env: &mail.Envelope{
-		Sender: m.Sender, Body: mail.BodyType(m.Body), SMTPUTF8: m.SMTPUTF8, Ret: mail.Ret(m.Ret), EnvelopeID: m.EnvelopeID,
+		Sender: m.Sender, Body: mail.BodyType(m.Body), SMTPUTF8: m.SMTPUTF8, Ret: mail.Ret(m.Ret),
+		EnvelopeID: m.EnvelopeID,
 	}}
 	s.move(stateMail)
 	o.say(replyMail)
@@ -88,7 +90,8 @@ func (s *Session) addRecipient(args []byte) *smtp.Failure {
 	if len(env.Recipients) >= s.l.srv.Limits.Recipients {
 		return errTooManyRcpt
 	}
-	rcpt := mail.Recipient{Address: r.Address, Domain: r.Domain, Notify: mail.Notify(r.Notify), ORcpt: r.ORcpt}
+	rcpt := mail.Recipient{Address: r.Address, Domain: r.Domain, Notify: mail.Notify(r.Notify),
+		ORcpt: r.ORcpt}
 	if f := s.l.srv.Policy.Rcpt(&s.client, env.Sender, &rcpt, len(env.Recipients)); f != nil {
 		return f
 	}
@@ -208,7 +211,8 @@ func (s *Session) endChunk(o *Output) {
 		s.refuse(o, smtp.Bdat, f)
 		return
 	}
-	if s.chunk.last || s.tx.data.verdict() != nil { // after a failed chunk the others are out of order
+	// after a failed chunk the others are out of order
+	if s.chunk.last || s.tx.data.verdict() != nil {
 		s.endMessage(o)
 		return
 	}

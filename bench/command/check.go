@@ -24,17 +24,19 @@ only when there is nothing of that.
 func runCheck(_ context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
 	var rules record.Rules
-	fs.Func("order", "look at the order of each `connection` of the generator, or of each recipient", func(s string) error {
-		switch s {
-		case "connection":
-			rules.Order = record.ByConnection
-		case "recipient":
-			rules.Order = record.ByRecipient
-		default:
-			return errors.New("want connection or recipient")
-		}
-		return nil
-	})
+	fs.Func("order",
+		"look at the order of each `connection` of the generator, or of each recipient",
+		func(s string) error {
+			switch s {
+			case "connection":
+				rules.Order = record.ByConnection
+			case "recipient":
+				rules.Order = record.ByRecipient
+			default:
+				return errors.New("want connection or recipient")
+			}
+			return nil
+		})
 	asJSON := fs.Bool("json", false, "print one JSON object")
 	files, err := c.Parse(fs, args)
 	if err != nil {
@@ -59,7 +61,9 @@ func runCheck(_ context.Context, c *cli.Console, args []string) error {
 }
 
 // readRecord reads a file. Of one whose writer was killed it takes what there is, and says so.
-func readRecord[L any](c *cli.Console, name string, read func(io.Reader) (L, error)) (l L, err error) {
+func readRecord[L any](
+	c *cli.Console, name string, read func(io.Reader) (L, error),
+) (l L, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return l, err
@@ -86,7 +90,8 @@ func printCheck(w io.Writer, r *record.Report, asJSON bool) error {
 	}
 	for i := range r.Domains {
 		d := &r.Domains[i]
-		if _, err := fmt.Fprintf(w, "%-30s %9d messages, %8.1f/s, at most %d in a second\n", cli.Clean(d.Domain), d.Messages, d.Mean(), d.Peak()); err != nil {
+		if _, err := fmt.Fprintf(w, "%-30s %9d messages, %8.1f/s, at most %d in a second\n",
+			cli.Clean(d.Domain), d.Messages, d.Mean(), d.Peak()); err != nil {
 			return err
 		}
 	}

@@ -35,13 +35,20 @@ The scenarios: `
 func runText() string { return runHelp + strings.Join(scenarios.Names(), ", ") + "." }
 
 func runScenarios(ctx context.Context, c *cli.Console, args []string) error {
-	o := run.Options{Version: "Postroad " + version.Version, Commit: version.Revision, Command: "postroad bench run " + quoted(args)}
+	o := run.Options{Version: "Postroad " + version.Version, Commit: version.Revision,
+		Command: "postroad bench run " + quoted(args)}
 	fs := c.Flags()
-	fs.IntVar(&o.Rounds, "rounds", 0, "`N` measurements of each system at each cell, instead of what the scenario says")
-	fs.BoolVar(&o.Short, "short", false, "a few seconds for each cell: shows that it works, its figures are not for quoting")
-	fs.StringVar(&o.Only, "only", "", "only cells whose name matches the `PATTERN`, such as '4 KiB, 20*'")
-	fs.StringVar(&o.Dir, "dir", os.TempDir(), "`FOLDER` for the data of the systems, on the disk to be measured; it must be open to other users")
-	out := fs.String("out", "", "`FOLDER` for the reports; default: a new one in the present folder")
+	fs.IntVar(&o.Rounds, "rounds", 0,
+		"`N` measurements of each system at each cell, instead of what the scenario says")
+	fs.BoolVar(&o.Short, "short", false,
+		"a few seconds for each cell: shows that it works, its figures are not for quoting")
+	fs.StringVar(&o.Only, "only", "",
+		"only cells whose name matches the `PATTERN`, such as '4 KiB, 20*'")
+	fs.StringVar(&o.Dir, "dir", os.TempDir(),
+		"`FOLDER` for the data of the systems, on the disk to be measured; it must be open to "+
+			"other users")
+	out := fs.String("out", "",
+		"`FOLDER` for the reports; default: a new one in the present folder")
 	systems := fs.String("system", "", "only these of the scenario's systems: `NAME,NAME`")
 	strict := fs.Bool("strict", false, "bars that do not hold are a failure")
 	rest, err := c.Parse(fs, args)
@@ -84,7 +91,8 @@ func quoted(args []string) string {
 // readScenarios finds what is named: "all", a scenario that comes with the program, or a file.
 func readScenarios(names []string) (list []*run.Scenario, err error) {
 	if len(names) == 0 {
-		return nil, cli.Usage("which scenario?", "give the name of one, a file, or all; `postroad bench run --help` lists them")
+		return nil, cli.Usage("which scenario?",
+			"give the name of one, a file, or all; `postroad bench run --help` lists them")
 	}
 	if len(names) == 1 && names[0] == "all" {
 		names = scenarios.Names()
@@ -126,10 +134,12 @@ func finishRun(c *cli.Console, r *benchreport.Report, runErr error, out string, 
 	}
 	fmt.Fprintf(c.Out, "reports: %s\n", filepath.Join(out, "report.html"))
 	if faults := r.Faults(); len(faults) > 0 {
-		return &api.Error{Exit: api.ExitSoftware, Message: "the integrity check failed:\n" + strings.Join(faults, "\n"), Hint: "report.json has all of it"}
+		return &api.Error{Exit: api.ExitSoftware, Message: "the integrity check failed:\n" +
+			strings.Join(faults, "\n"), Hint: "report.json has all of it"}
 	}
 	if strict && len(missed) > 0 {
-		return &api.Error{Exit: api.ExitSoftware, Message: fmt.Sprintf("%d bars do not hold", len(missed))}
+		return &api.Error{Exit: api.ExitSoftware, Message: fmt.Sprintf("%d bars do not hold",
+			len(missed))}
 	}
 	return nil
 }

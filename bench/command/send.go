@@ -59,13 +59,15 @@ func runSend(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	if len(rest) != 1 {
-		return cli.Usage("the server's address is needed, and nothing else", "for example: "+c.Path+" 127.0.0.1:2525")
+		return cli.Usage("the server's address is needed, and nothing else",
+			"for example: "+c.Path+" 127.0.0.1:2525")
 	}
 	if b.target, err = resolve(ctx, rest[0]); err != nil {
 		return err
 	}
 	if !b.target.private && !f.reallyYes {
-		return cli.Usage(rest[0]+" is not in a private network", "load on servers of others is abuse; if it is yours, add --yes-really")
+		return cli.Usage(rest[0]+" is not in a private network",
+			"load on servers of others is abuse; if it is yours, add --yes-really")
 	}
 	if err := f.apply(&b); err != nil {
 		return err
@@ -88,20 +90,28 @@ func runSend(ctx context.Context, c *cli.Console, args []string) error {
 // flags are those of the load as such.
 func (b *sendCommand) flags(fs *flag.FlagSet) {
 	fs.IntVar(&b.o.Connections, "connections", 1, "connections at a time")
-	fs.IntVar(&b.o.PerConnection, "messages-per-connection", 0, "messages before a connection is ended by QUIT and replaced (default: no end)")
+	fs.IntVar(&b.o.PerConnection, "messages-per-connection", 0,
+		"messages before a connection is ended by QUIT and replaced (default: no end)")
 	fs.IntVar(&b.o.Loops, "loops", 1, "event loops, each of which uses one processor at most ")
 	fs.Int64Var(&b.o.Messages, "messages", 0, "stop after `N` messages")
 	fs.DurationVar(&b.o.For, "for", 0, "stop after a `TIME` such as 90s or 10m")
-	fs.BoolVar(&b.o.Chunking, "bdat", false, "send contents by BDAT where the server offers CHUNKING")
-	fs.IntVar(&b.o.Window, "window", 4, "messages under way on a connection, with --bdat and --pipelining stream")
+	fs.BoolVar(&b.o.Chunking, "bdat", false,
+		"send contents by BDAT where the server offers CHUNKING")
+	fs.IntVar(&b.o.Window, "window", 4,
+		"messages under way on a connection, with --bdat and --pipelining stream")
 	fs.StringVar(&b.o.Username, "auth-user", "", "log in as `USER`")
 	fs.StringVar(&b.o.Helo, "helo", "load.example", "`NAME` in EHLO")
-	fs.IntVar(&b.o.Retries, "retries", 0, "further attempts after a refusal by 4xx or a lost connection")
+	fs.IntVar(&b.o.Retries, "retries", 0,
+		"further attempts after a refusal by 4xx or a lost connection")
 	fs.DurationVar(&b.o.RetryAfter, "retry-after", time.Second, "`TIME` before another attempt")
-	fs.IntVar(&b.o.Reconnects, "reconnects", 10, "connections in a row that come to nothing before one of --connections is given up; -1: never")
+	fs.IntVar(&b.o.Reconnects, "reconnects", 10,
+		"connections in a row that come to nothing before one of --connections is given up; "+
+			"-1: never")
 	fs.DurationVar(&b.o.Timeout, "timeout", time.Minute, "`TIME` for each reply")
-	fs.BoolVar(&b.json, "json", false, "print the result as one JSON object, histograms (HdrHistogram V2) included")
-	fs.StringVar(&b.record, "record", "", "write down each message and its hash in `FILE`, to be compared with a sink's record")
+	fs.BoolVar(&b.json, "json", false,
+		"print the result as one JSON object, histograms (HdrHistogram V2) included")
+	fs.StringVar(&b.record, "record", "",
+		"write down each message and its hash in `FILE`, to be compared with a sink's record")
 }
 
 // flagsOfAddresses are those of the envelope.
@@ -111,38 +121,53 @@ func (b *sendCommand) flagsOfAddresses(fs *flag.FlagSet) {
 	fs.IntVar(&e.Recipients, "recipients", 1, "recipients per message")
 	fs.BoolVar(&e.UTF8, "utf8", false, "addresses and header that need SMTPUTF8")
 	fs.Uint64Var(&e.Seed, "seed", 1, "of addresses, sizes and contents")
-	fs.BoolVar(&b.o.Content.Varied, "varied", false, "messages of many shapes: long lines, dots, 8-bit text, empty lines")
-	fs.StringVar(&b.o.Content.Run, "run", "", "`WORD` at the beginning of all IDs (default: random)")
-	fs.Func("to", "send to `ADDRESS`; may be repeated (default: an address of its own for each recipient, see --domain)", func(s string) error {
-		e.To = append(e.To, s)
-		return nil
-	})
-	fs.Func("source", "connect from `ADDRESS`, or from several in turn (127.0.0.2,127.0.0.3); may be repeated", func(s string) error {
-		for text := range strings.SplitSeq(s, ",") {
-			addr, err := netip.ParseAddr(text)
-			if err != nil {
-				return fmt.Errorf("%q is no address", text)
+	fs.BoolVar(&b.o.Content.Varied, "varied", false,
+		"messages of many shapes: long lines, dots, 8-bit text, empty lines")
+	fs.StringVar(&b.o.Content.Run, "run", "",
+		"`WORD` at the beginning of all IDs (default: random)")
+	fs.Func("to",
+		"send to `ADDRESS`; may be repeated (default: an address of its own for each recipient, "+
+			"see --domain)", func(s string) error {
+			e.To = append(e.To, s)
+			return nil
+		})
+	fs.Func("source",
+		"connect from `ADDRESS`, or from several in turn (127.0.0.2,127.0.0.3); may be repeated",
+		func(s string) error {
+			for text := range strings.SplitSeq(s, ",") {
+				addr, err := netip.ParseAddr(text)
+				if err != nil {
+					return fmt.Errorf("%q is no address", text)
+				}
+				b.o.Source = append(b.o.Source, addr)
 			}
-			b.o.Source = append(b.o.Source, addr)
-		}
-		return nil
-	})
+			return nil
+		})
 }
 
 func (f *sendFlags) flags(fs *flag.FlagSet) {
-	fs.StringVar(&f.rate, "rate", "", "messages a second, or a `RATE` such as 30,000/h: an open loop")
-	fs.StringVar(&f.size, "size", "4KiB", "`SIZE` of messages, or several with weights: 4KiB:70%,64KiB:30%")
-	fs.StringVar(&f.body, "body", "", "send the messages in `PATH` instead: a file, a file in mbox format, a directory")
-	fs.StringVar(&f.domains, "domains", "", "recipients' domains with their weights, from `FILE`; mix:N for a few large ones and a long tail")
+	fs.StringVar(&f.rate, "rate", "",
+		"messages a second, or a `RATE` such as 30,000/h: an open loop")
+	fs.StringVar(&f.size, "size", "4KiB",
+		"`SIZE` of messages, or several with weights: 4KiB:70%,64KiB:30%")
+	fs.StringVar(&f.body, "body", "",
+		"send the messages in `PATH` instead: a file, a file in mbox format, a directory")
+	fs.StringVar(&f.domains, "domains", "",
+		"recipients' domains with their weights, from `FILE`; mix:N for a few large ones and a "+
+			"long tail")
 	fs.StringVar(&f.domain, "domain", "sink.example", "recipients' `DOMAIN`")
-	fs.StringVar(&f.pipelining, "pipelining", "off", "`HOW`: off, message (MAIL, RCPT and DATA together), stream (behind the previous content)")
+	fs.StringVar(&f.pipelining, "pipelining", "off",
+		"`HOW`: off, message (MAIL, RCPT and DATA together), stream (behind the previous content)")
 	fs.StringVar(&f.chunk, "chunk", "", "`SIZE` of BDAT chunks (default: the whole content)")
-	fs.BoolVar(&f.fresh, "fresh", false, "a new connection for each message: --messages-per-connection 1")
+	fs.BoolVar(&f.fresh, "fresh", false,
+		"a new connection for each message: --messages-per-connection 1")
 	fs.StringVar(&f.tls, "tls", "off", "`HOW`: off, starttls, implicit")
 	fs.StringVar(&f.ca, "ca", "", "trust the certificates in `FILE`")
 	fs.BoolVar(&f.insecure, "insecure", false, "trust every certificate")
-	fs.StringVar(&f.passwordFile, "password-file", "", "`FILE` with the password of --auth-user in its first line")
-	fs.BoolVar(&f.reallyYes, "yes-really", false, "the target is not in a private network, and that is meant")
+	fs.StringVar(&f.passwordFile, "password-file", "",
+		"`FILE` with the password of --auth-user in its first line")
+	fs.BoolVar(&f.reallyYes, "yes-really", false,
+		"the target is not in a private network, and that is meant")
 }
 
 // apply puts what the flags say into the options.
@@ -156,8 +181,11 @@ func (f *sendFlags) apply(b *sendCommand) error {
 		flag string
 		set  func(*load.Options) error
 	}{
-		{"rate", f.setRate}, {"size", f.setSize}, {"body", f.setBody}, {"domains", f.setDomains}, {"pipelining", f.setPipelining},
-		{"chunk", f.setChunk}, {"tls", func(o *load.Options) error { return f.setTLS(o, b.target.host) }}, {"password-file", f.setPassword},
+		{"rate", f.setRate}, {"size", f.setSize}, {"body", f.setBody}, {"domains", f.setDomains},
+		{"pipelining", f.setPipelining},
+		{"chunk", f.setChunk},
+		{"tls", func(o *load.Options) error { return f.setTLS(o, b.target.host) }},
+		{"password-file", f.setPassword},
 	} {
 		if err := one.set(o); err != nil {
 			return cli.Usage("--"+one.flag+": "+err.Error(), "")
@@ -220,7 +248,8 @@ func (f *sendFlags) setDomains(o *load.Options) error {
 }
 
 func (f *sendFlags) setPipelining(o *load.Options) error {
-	for _, p := range []load.Pipelining{load.PipelineOff, load.PipelineMessage, load.PipelineStream} {
+	for _, p := range []load.Pipelining{load.PipelineOff, load.PipelineMessage,
+		load.PipelineStream} {
 		if f.pipelining == p.String() {
 			o.Pipelining = p
 			return nil

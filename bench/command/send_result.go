@@ -22,20 +22,23 @@ import (
 
 // target is where a load goes.
 type target struct {
-	host    string // as it was given, for TLS
-	addr    string // with an address instead of a name, which would be looked up for each connection
-	private bool   // all its addresses are on this machine or in a private network
+	host string // as it was given, for TLS
+	// with an address instead of a name, which would be looked up for each connection
+	addr    string
+	private bool // all its addresses are on this machine or in a private network
 }
 
 // resolve looks the target up.
 func resolve(ctx context.Context, hostPort string) (t target, err error) {
 	host, port, err := net.SplitHostPort(hostPort)
 	if err != nil || host == "" || port == "" {
-		return t, cli.Usage(fmt.Sprintf("%q: HOST:PORT it should be", hostPort), "for example 127.0.0.1:2525")
+		return t, cli.Usage(fmt.Sprintf("%q: HOST:PORT it should be", hostPort),
+			"for example 127.0.0.1:2525")
 	}
 	addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil || len(addrs) == 0 {
-		return t, &api.Error{Exit: api.ExitUnavailable, Message: fmt.Sprintf("%s is not known: %v", host, err)}
+		return t, &api.Error{Exit: api.ExitUnavailable, Message: fmt.Sprintf("%s is not known: %v",
+			host, err)}
 	}
 	t = target{host: host, addr: net.JoinHostPort(addrs[0].Unmap().String(), port), private: true}
 	for _, a := range addrs {
@@ -44,7 +47,9 @@ func resolve(ctx context.Context, hostPort string) (t target, err error) {
 	return t, nil
 }
 
-func isPrivate(a netip.Addr) bool { return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() }
+func isPrivate(a netip.Addr) bool {
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
+}
 
 // run is the load from beginning to end.
 func (b *sendCommand) run(ctx context.Context, c *cli.Console) (err error) {
@@ -126,8 +131,10 @@ func follow(w io.Writer, l *load.Load, ended <-chan struct{}) {
 		}
 		p := l.Progress()
 		seconds := (p.Elapsed - before.Elapsed).Seconds()
-		fmt.Fprintf(w, "\r%4.0f s %10d accepted %8.0f/s %6.1f MiB/s  p50 %s p99 %s  %d connections", p.Elapsed.Seconds(), p.Accepted,
-			float64(p.Accepted-before.Accepted)/seconds, float64(p.Octets-before.Octets)/seconds/(1<<20),
+		fmt.Fprintf(w, "\r%4.0f s %10d accepted %8.0f/s %6.1f MiB/s  p50 %s p99 %s  %d connections",
+			p.Elapsed.Seconds(), p.Accepted,
+			float64(p.Accepted-before.Accepted)/seconds,
+			float64(p.Octets-before.Octets)/seconds/(1<<20),
 			micros(p.Latency.P50), micros(p.Latency.P99), p.Open)
 		if n := p.RefusedForNow + p.RefusedForGood + p.Lost + p.Unknown; n > 0 {
 			fmt.Fprintf(w, "  %d not accepted", n)
@@ -155,16 +162,24 @@ func micros(us int64) string {
 // printResult is the result for people.
 func printResult(w io.Writer, r *load.Result) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "%d messages accepted (%.1f MiB) in %.2f s: %.0f/s, %.1f us of processor time each\n", r.Accepted, float64(r.Octets)/(1<<20), r.Seconds, r.Rate, r.CPU)
-	fmt.Fprintf(out, "refused %d for now, %d for good; lost %d, unknown %d; %d further attempts\n", r.RefusedForNow, r.RefusedForGood, r.Lost, r.Unknown, r.Retries)
+	fmt.Fprintf(out,
+		"%d messages accepted (%.1f MiB) in %.2f s: %.0f/s, %.1f us of processor time each\n",
+		r.Accepted, float64(r.Octets)/(1<<20), r.Seconds, r.Rate, r.CPU)
+	fmt.Fprintf(out, "refused %d for now, %d for good; lost %d, unknown %d; %d further attempts\n",
+		r.RefusedForNow, r.RefusedForGood, r.Lost, r.Unknown, r.Retries)
 	if r.Overdue > 0 {
-		fmt.Fprintf(out, "%d were due and not begun: the server is too slow for this rate with so many connections\n", r.Overdue)
+		fmt.Fprintf(out,
+			"%d were due and not begun: the server is too slow for this rate with so many "+
+				"connections\n", r.Overdue)
 	}
-	fmt.Fprintf(out, "%d connections, %d failed, %d cut; pipelining %s, BDAT %v\n", r.Connections, r.ConnectionsFailed, r.ConnectionsCut, r.Pipelining, r.Chunking)
-	fmt.Fprintf(out, "\n%-9s %9s %9s %9s %9s %9s %9s\n", "", "count", "p50", "p90", "p99", "p99.9", "max")
+	fmt.Fprintf(out, "%d connections, %d failed, %d cut; pipelining %s, BDAT %v\n", r.Connections,
+		r.ConnectionsFailed, r.ConnectionsCut, r.Pipelining, r.Chunking)
+	fmt.Fprintf(out, "\n%-9s %9s %9s %9s %9s %9s %9s\n", "", "count", "p50", "p90", "p99", "p99.9",
+		"max")
 	for _, name := range []string{"connect", "banner", "wait", "envelope", "data", "whole"} {
 		p := r.Phases[name]
-		fmt.Fprintf(out, "%-9s %9d %9s %9s %9s %9s %9s\n", name, p.Count, micros(p.P50), micros(p.P90), micros(p.P99), micros(p.P999), micros(p.Max))
+		fmt.Fprintf(out, "%-9s %9d %9s %9s %9s %9s %9s\n", name, p.Count, micros(p.P50),
+			micros(p.P90), micros(p.P99), micros(p.P999), micros(p.Max))
 	}
 	for _, list := range []struct {
 		title string

@@ -47,15 +47,19 @@ type sinkCommand struct {
 func runSink(ctx context.Context, c *cli.Console, args []string) error {
 	var b sinkCommand
 	fs := c.Flags()
-	fs.Func("listen", "take mail on `ADDRESS` (default, when the file has none: 127.0.0.1:2600); may be repeated", func(s string) error {
-		b.o.Listen = append(b.o.Listen, s)
-		return nil
-	})
+	fs.Func("listen",
+		"take mail on `ADDRESS` (default, when the file has none: 127.0.0.1:2600); may be repeated",
+		func(s string) error {
+			b.o.Listen = append(b.o.Listen, s)
+			return nil
+		})
 	fs.StringVar(&b.config, "config", "", "behave as `FILE` says")
 	fs.StringVar(&b.o.DNS, "dns", "", "answer DNS on `ADDRESS`")
 	fs.IntVar(&b.o.Loops, "loops", 1, "event `LOOPS`, each of which uses one processor at most")
 	fs.StringVar(&b.record, "record", "", "write down each message in `FILE`")
-	fs.StringVar(&b.ca, "ca", "", "write the certificate of the authority that signed the sink's to `FILE`, for clients to trust")
+	fs.StringVar(&b.ca, "ca", "",
+		"write the certificate of the authority that signed the sink's to `FILE`, for clients "+
+			"to trust")
 	fs.IntVar(&b.messages, "messages", 0, "stop after `N` messages")
 	fs.DurationVar(&b.length, "for", 0, "stop after a `TIME` such as 90s or 10m")
 	fs.BoolVar(&b.json, "json", false, "print the summary as one JSON object")
@@ -160,7 +164,8 @@ func showCounts(ctx context.Context, w io.Writer, s *sink.Server) {
 		case <-tick.C:
 		}
 		n := s.Counts()
-		fmt.Fprintf(w, "\r%10d messages %8d/s %8d connections\x1b[K", n.Messages, n.Messages-before, n.Open)
+		fmt.Fprintf(w, "\r%10d messages %8d/s %8d connections\x1b[K", n.Messages, n.Messages-before,
+			n.Open)
 		before = n.Messages
 	}
 }
@@ -175,7 +180,8 @@ func (b *sinkCommand) summary(w io.Writer, n sink.Counts, took time.Duration) er
 			Rate    float64 `json:"messages_per_second"`
 		}{n, took.Seconds(), rate})
 	}
-	_, err := fmt.Fprintf(w, "%d messages, %d octets, over %d connections (%d at one time) in %.2f s: %.0f messages/s\n",
+	_, err := fmt.Fprintf(w,
+		"%d messages, %d octets, over %d connections (%d at one time) in %.2f s: %.0f messages/s\n",
 		n.Messages, n.Octets, n.Connects, n.MostOpen, took.Seconds(), rate)
 	return err
 }

@@ -1,5 +1,7 @@
-// Package demo is `postroad demo`: real nodes in processes of their own, a DNS server and a receiving
-// server, all on loopback. Of several nodes the one that leads the busiest group is killed half-way.
+// Package demo is `postroad demo`: real nodes in processes of their own, a DNS server and a
+// receiving
+// server, all on loopback. Of several nodes the one that leads the busiest group is killed
+// half-way.
 // Accepted messages are compared with those that the receiving server got, by hash of the octets
 // received and not by anything the nodes say.
 package demo
@@ -46,7 +48,8 @@ delivered, and nothing arrived twice without a reason.
 
 // Run runs the command.
 func Run(ctx context.Context, c *cli.Console, args []string) error {
-	d := demo{out: os.Stdout, live: term.IsTerminal(int(os.Stdout.Fd()))} // at once, not by the console's buffer
+	// at once, not by the console's buffer
+	d := demo{out: os.Stdout, live: term.IsTerminal(int(os.Stdout.Fd()))}
 	flags := c.Flags()
 	flags.IntVar(&d.nodes, "nodes", 3, "number of nodes")
 	flags.IntVar(&d.messages, "messages", 1000, "number of messages")
@@ -104,7 +107,8 @@ func (d *demo) run(ctx context.Context) (ok bool, err error) {
 
 // demoDomains receive the mail; slowDomain takes its time over each message, so that a node that is
 // killed leaves something behind.
-var demoDomains = []string{"alpha.example", "beta.example", "gamma.example", "xn--bcher-kva.example", slowDomain}
+var demoDomains = []string{"alpha.example", "beta.example", "gamma.example",
+	"xn--bcher-kva.example", slowDomain}
 
 const (
 	slowDomain     = "slow.example"
@@ -119,7 +123,8 @@ func (d *demo) start(ctx context.Context) (err error) {
 		return err
 	}
 	d.world.Answer(slowly)
-	d.cluster, err = faults.New(faults.Options{Program: d.program, Dir: d.dir, Nodes: d.nodes, DNS: d.world.DNS.Addr(), Port: d.world.Port()})
+	d.cluster, err = faults.New(faults.Options{Program: d.program, Dir: d.dir, Nodes: d.nodes,
+		DNS: d.world.DNS.Addr(), Port: d.world.Port()})
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, demoReady)
 		defer cancel()
@@ -132,7 +137,8 @@ func (d *demo) start(ctx context.Context) (err error) {
 		return err
 	}
 	for _, n := range d.cluster.Nodes() {
-		d.say("%s takes mail on %s, health and metrics on %s, process %d", n.Name, n.SMTP, n.Admin, n.PID())
+		d.say("%s takes mail on %s, health and metrics on %s, process %d", n.Name, n.SMTP, n.Admin,
+			n.PID())
 	}
 	d.say("DNS on %s, receiving server on %s", d.world.DNS.Addr(), d.world.Sink.Addr())
 	return nil

@@ -27,7 +27,8 @@ func (d *demo) send(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Minute)
 	defer cancel()
 	d.load, err = faults.StartLoad(ctx, faults.LoadOptions{
-		Servers: d.cluster.Servers, Connections: demoConnection * d.nodes, Count: d.messages, Message: d.generator("demo").Message,
+		Servers: d.cluster.Servers, Connections: demoConnection * d.nodes, Count: d.messages,
+		Message: d.generator("demo").Message,
 	})
 	if err != nil {
 		return err
@@ -63,10 +64,12 @@ func (d *demo) killHalfWay(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking for the busiest group: %w", err)
 	}
-	for end := time.Now().Add(hesitateLimit); d.world.UnderWay()[victim.Number] < hesitateFor && time.Now().Before(end); {
+	for end := time.Now().Add(hesitateLimit); d.world.UnderWay()[victim.Number] < hesitateFor &&
+		time.Now().Before(end); {
 		<-time.After(5 * time.Millisecond)
 	}
-	f := faults.Fault{Kind: faults.Kill, What: "SIGKILL " + victim.Name, UnderWay: d.world.UnderWay(), From: time.Now(), Lost: []int{victim.Number}}
+	f := faults.Fault{Kind: faults.Kill, What: "SIGKILL " + victim.Name,
+		UnderWay: d.world.UnderWay(), From: time.Now(), Lost: []int{victim.Number}}
 	if d.nodes == 2 { // neither has a majority alone
 		f.Lost = []int{1, 2}
 	}
@@ -74,7 +77,8 @@ func (d *demo) killHalfWay(ctx context.Context) error {
 	gone := time.Now()
 	d.world.Answer(nil)
 	orphans := faults.FindOrphans(d.world, d.load.Tries(), victim.Number, gone)
-	d.say("%s, which leads the busiest group, is killed: %d messages that it had accepted are not delivered yet", victim.Name, orphans.Count)
+	d.say("%s, which leads the busiest group, is killed: %d messages that it had accepted are "+
+		"not delivered yet", victim.Name, orphans.Count)
 	err = d.watchOrphans(ctx, orphans, victim)
 	f.Until = time.Now()
 	d.faults = append(d.faults, f)
@@ -82,7 +86,9 @@ func (d *demo) killHalfWay(ctx context.Context) error {
 }
 
 // watchOrphans says when the messages of a killed node move again, and starts the node.
-func (d *demo) watchOrphans(ctx context.Context, orphans *faults.Orphans, victim *faults.Node) error {
+func (d *demo) watchOrphans(
+	ctx context.Context, orphans *faults.Orphans, victim *faults.Node,
+) error {
 	if d.nodes > 2 {
 		moved, cancel := context.WithTimeout(ctx, moveLimit)
 		switch took, ok := orphans.AwaitFirst(moved, d.world); {
@@ -91,7 +97,8 @@ func (d *demo) watchOrphans(ctx context.Context, orphans *faults.Orphans, victim
 		case !ok:
 			d.say("none of the orphaned messages moved within %v", moveLimit)
 		case took > moveGoal:
-			d.say("the first of the orphaned messages moved after %.2f s, which is more than the %v that it should take", took.Seconds(), moveGoal)
+			d.say("the first of the orphaned messages moved after %.2f s, which is more than "+
+				"the %v that it should take", took.Seconds(), moveGoal)
 		default:
 			d.say("the orphaned messages move again after %.2f s", took.Seconds())
 		}
@@ -139,7 +146,8 @@ func (d *demo) progress() string {
 			down = append(down, n.Name)
 		}
 	}
-	s := fmt.Sprintf("%6d accepted, %6d delivered, %4d under way", d.load.Accepted(), d.world.Sink.Accepted(), underWay(d.world))
+	s := fmt.Sprintf("%6d accepted, %6d delivered, %4d under way", d.load.Accepted(),
+		d.world.Sink.Accepted(), underWay(d.world))
 	if len(down) > 0 {
 		s += "; down: " + strings.Join(down, ", ")
 	}
@@ -166,12 +174,16 @@ func (d *demo) report(h *faults.History) bool {
 	v := faults.Check(h, faults.Rules{})
 	fmt.Fprintf(d.out, "\n%v%v", v, v.Faults(h))
 	if failures := d.load.Failures(); failures != "" {
-		fmt.Fprintf(d.out, "what clients met before another node took their message, and how often:\n%s", failures)
+		fmt.Fprintf(d.out,
+			"what clients met before another node took their message, and how often:\n%s", failures)
 	}
 	if n := d.load.GaveUp(); n > 0 {
 		fmt.Fprintf(d.out, "%d messages were not sent to the end\n", n)
 	}
-	fmt.Fprintf(d.out, "accepted %d messages for %d recipients; delivered %d, lost %d, changed %d, duplicated %d (%d of them without a reason)\n",
-		v.Messages, v.Acknowledged, v.Delivered, v.Lost.N, v.Changed.N, v.Duplicates+v.Unexcused.N, v.Unexcused.N)
+	fmt.Fprintf(d.out,
+		"accepted %d messages for %d recipients; delivered %d, lost %d, changed %d, duplicated "+
+			"%d (%d of them without a reason)\n",
+		v.Messages, v.Acknowledged, v.Delivered, v.Lost.N, v.Changed.N, v.Duplicates+v.Unexcused.N,
+		v.Unexcused.N)
 	return v.OK() && v.Waiting == 0 && d.load.GaveUp() == 0
 }

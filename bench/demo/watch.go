@@ -14,7 +14,9 @@ func (d *demo) keepRunning(ctx context.Context) {
 	d.invite()
 	first := d.load
 	watch, err := faults.StartLoad(ctx, faults.LoadOptions{
-		Servers: d.cluster.Servers, Connections: d.nodes, Interval: time.Duration(d.nodes) * time.Second / watchRate, Message: d.generator("watch").Message,
+		Servers: d.cluster.Servers, Connections: d.nodes,
+		Interval: time.Duration(d.nodes) * time.Second / watchRate,
+		Message:  d.generator("watch").Message,
 	})
 	if err != nil {
 		d.say("%v", err)
@@ -34,7 +36,8 @@ func (d *demo) keepRunning(ctx context.Context) {
 			d.attend(n, down)
 		}
 		if d.live {
-			d.say("%6d accepted, %6d delivered", first.Accepted()+watch.Accepted(), d.world.Sink.Accepted())
+			d.say("%6d accepted, %6d delivered", first.Accepted()+watch.Accepted(),
+				d.world.Sink.Accepted())
 		}
 	}
 }
@@ -64,7 +67,8 @@ func (d *demo) attend(n *faults.Node, down map[int]time.Time) {
 		down[n.Number] = time.Now()
 		d.say("%s has ended", n.Name)
 		// It was gone within the second before this was seen.
-		d.faults = append(d.faults, faults.Fault{Kind: faults.Kill, What: n.Name + " ended", From: time.Now().Add(-time.Second), Lost: []int{n.Number}})
+		d.faults = append(d.faults, faults.Fault{Kind: faults.Kill, What: n.Name + " ended",
+			From: time.Now().Add(-time.Second), Lost: []int{n.Number}})
 	case time.Since(since) >= restartAfter:
 		d.say("%s is started again", n.Name)
 		if err := n.Start(); err != nil {

@@ -90,7 +90,8 @@ func (b *Bodies) readMbox(in *bufio.Reader) error {
 			}
 			begun, text = true, text[:0]
 		default:
-			if quoted := bytes.TrimLeft(line, ">"); len(quoted) < len(line) && bytes.HasPrefix(quoted, fromLine) {
+			if quoted := bytes.TrimLeft(line, ">"); len(quoted) < len(line) &&
+				bytes.HasPrefix(quoted, fromLine) {
 				line = line[1:]
 			}
 			if text = append(text, line...); len(text) > maxBodies {

@@ -42,8 +42,10 @@ func ReadDomains(r io.Reader) (*Domains, error) {
 		w := 1.0
 		if len(fields) > 1 {
 			var err error
-			if w, err = strconv.ParseFloat(strings.TrimSuffix(fields[1], "%"), 64); err != nil || !(w > 0 && w < 1e12) {
-				return nil, fmt.Errorf("line %d: weight %q: a number over 0 it should be", line, fields[1])
+			if w, err = strconv.ParseFloat(strings.TrimSuffix(fields[1], "%"), 64); err != nil ||
+				!(w > 0 && w < 1e12) {
+				return nil, fmt.Errorf("line %d: weight %q: a number over 0 it should be", line,
+					fields[1])
 			}
 		}
 		if len(fields) > 2 || strings.ContainsAny(fields[0], "<>@") {

@@ -15,7 +15,8 @@ func newHistogram() *hdr.Histogram { return hdr.New(1, longest, 3) }
 // LatencyOf sums up a histogram of microseconds.
 func LatencyOf(h *hdr.Histogram) Latency {
 	return Latency{
-		Count: h.TotalCount(), Mean: h.Mean(), P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90),
+		Count: h.TotalCount(), Mean: h.Mean(), P50: h.ValueAtQuantile(50),
+		P90: h.ValueAtQuantile(90),
 		P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9), Max: h.Max(), h: h,
 	}
 }

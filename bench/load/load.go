@@ -56,16 +56,21 @@ func Start(o Options) (*Load, error) {
 	}
 	l := &Load{
 		o: o, started: time.Now(),
-		schedule: newSchedule(&o), dials: make(chan *slot, o.Connections), kick: make(chan struct{}, 1), done: make(chan struct{}),
+		schedule: newSchedule(&o), dials: make(chan *slot, o.Connections),
+		kick: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	var err error
-	l.engine, err = eventloop.Start(eventloop.Options{Loops: o.Loops, Gather: gather, OutboundLimit: 16 << 20, HandshakeLimit: o.Timeout, Linger: 2 * time.Second, ReserveFiles: 64})
+	l.engine, err = eventloop.Start(eventloop.Options{Loops: o.Loops, Gather: gather,
+		OutboundLimit: 16 << 20, HandshakeLimit: o.Timeout, Linger: 2 * time.Second,
+		ReserveFiles: 64})
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	if most := l.engine.MaxConnections(); o.Connections > most {
 		_ = l.engine.Shutdown(context.Background()) // it has no connection
-		return nil, fmt.Errorf("load: %d connections are more than the limit of open files allows (%d): raise it (ulimit -n)", o.Connections, most)
+		return nil, fmt.Errorf(
+			"load: %d connections are more than the limit of open files allows (%d): raise it "+
+				"(ulimit -n)", o.Connections, most)
 	}
 	l.protocol = protocol{o: &l.o, maker: newMaker(&l.o, l.started)}
 	l.tls = l.o.TLSConfig
@@ -127,7 +132,8 @@ func (l *Load) dial(s *slot) {
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
-		err = fmt.Errorf("%s: %w", op.Op, op.Err) // without ports, which would make each one another
+		// without ports, which would make each one another
+		err = fmt.Errorf("%s: %w", op.Op, op.Err)
 	}
 	s.mt.failed("connect", err, false)
 	s.fails++
@@ -213,7 +219,8 @@ func (l *Load) wait(ctx context.Context) (*Result, error) {
 	err := l.engine.Shutdown(ended)
 	<-l.done
 	l.tasks.Wait()
-	if err != nil && ended.Err() == nil { // else it says that connections were cut, which are counted
+	// else it says that connections were cut, which are counted
+	if err != nil && ended.Err() == nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	return l.sumUp(cpu), nil

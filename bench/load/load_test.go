@@ -68,10 +68,12 @@ func agree(t *testing.T, s *sent, sink *mailtest.Sink) {
 			t.Fatalf("message %q arrived %d times; sent: %v", d.ID, got[d.ID], ok)
 		}
 		if d.Sum != m.Sum {
-			t.Errorf("message %s differs from what was sent (%d octets, sent %d)", d.ID, d.Size, m.Size)
+			t.Errorf("message %s differs from what was sent (%d octets, sent %d)", d.ID, d.Size,
+				m.Size)
 		}
 		if d.Sender != m.Sender || len(d.Recipients) != len(m.Recipients) {
-			t.Errorf("message %s: sender %q, recipients %q; sent %+v", d.ID, d.Sender, d.Recipients, m)
+			t.Errorf("message %s: sender %q, recipients %q; sent %+v", d.ID, d.Sender, d.Recipients,
+				m)
 		}
 	}
 	for id, m := range s.all {
@@ -102,7 +104,8 @@ func TestWays(t *testing.T) {
 				s := sink(t, mailtest.SinkOptions{TLS: server})
 				var got sent
 				o := Options{
-					Addr: s.Addr(), Connections: 3, Messages: messages, Pipelining: pipelining, Hash: true, OnSent: got.add,
+					Addr: s.Addr(), Connections: 3, Messages: messages, Pipelining: pipelining,
+					Hash: true, OnSent: got.add,
 					Envelope: Envelope{Recipients: 3}, Content: Content{Sizes: sizes},
 				}
 				switch how {
@@ -120,14 +123,18 @@ func TestWays(t *testing.T) {
 					o.Content.Varied = true
 				}
 				r := run(t, o)
-				if r.Accepted != messages || r.RecipientsAccepted != 3*messages || len(s.Deliveries()) != messages || len(got.all) != messages {
-					t.Fatalf("%d of %d accepted, %d arrived: %+v", r.Accepted, messages, len(s.Deliveries()), r)
+				if r.Accepted != messages || r.RecipientsAccepted != 3*messages ||
+					len(s.Deliveries()) != messages || len(got.all) != messages {
+					t.Fatalf("%d of %d accepted, %d arrived: %+v", r.Accepted, messages,
+						len(s.Deliveries()), r)
 				}
 				agree(t, &got, s)
-				if n := r.Connections; how != "fresh" && n != 3 || how == "fresh" && (n < messages || n > messages+2) {
+				if n := r.Connections; how != "fresh" && n != 3 || how == "fresh" &&
+					(n < messages || n > messages+2) {
 					t.Errorf("%d connections", r.Connections)
 				}
-				if r.Pipelining != pipelining.String() || r.ConnectionsFailed+r.ConnectionsCut != 0 || len(r.Failures) != 0 {
+				if r.Pipelining != pipelining.String() ||
+					r.ConnectionsFailed+r.ConnectionsCut != 0 || len(r.Failures) != 0 {
 					t.Errorf("%+v", r)
 				}
 			})

@@ -34,7 +34,8 @@ func newMaker(o *Options, now time.Time) *maker {
 	switch {
 	case o.Content.Varied:
 		mk.generator = &mailtest.Generator{
-			Seed: o.Envelope.Seed, Run: o.Content.Run, Domains: o.Envelope.Domains.Names(), NoUTF8: true, MaxSize: o.Content.Sizes.largest(),
+			Seed: o.Envelope.Seed, Run: o.Content.Run, Domains: o.Envelope.Domains.Names(),
+			NoUTF8: true, MaxSize: o.Content.Sizes.largest(),
 		}
 	case o.Content.Bodies == nil:
 		mk.block = newBlock(o.Envelope.Seed)
@@ -144,13 +145,16 @@ func (mk *maker) content(n int64) content {
 	switch {
 	case mk.generator != nil:
 		m := mk.generator.Message(int(n))
-		return content{block: m.Content, stuffed: stuff(m.Content), n: len(m.Content), eightBit: m.EightBit, id: m.ID}
+		return content{block: m.Content, stuffed: stuff(m.Content), n: len(m.Content),
+			eightBit: m.EightBit, id: m.ID}
 	case mk.o.Content.Bodies != nil:
 		b := &mk.o.Content.Bodies.bodies[int(n%int64(len(mk.o.Content.Bodies.bodies)))]
-		return content{header: &mk.marker, block: b.raw, stuffed: b.stuffed, n: len(b.raw), eightBit: b.eightBit}
+		return content{header: &mk.marker, block: b.raw, stuffed: b.stuffed, n: len(b.raw),
+			eightBit: b.eightBit}
 	}
 	size := mk.o.Content.Sizes.of(mix(seed, uint64(n), saltSize))
-	c := content{header: &mk.header, block: mk.block, stuffed: mk.block, eightBit: mk.o.Envelope.UTF8}
+	c := content{header: &mk.header, block: mk.block, stuffed: mk.block,
+		eightBit: mk.o.Envelope.UTF8}
 	if c.n = size - len(c.header.text); c.n%lineSize == 1 { // would begin with a lone LF
 		c.header = &mk.padded
 		c.n--
@@ -213,7 +217,8 @@ func (mk *maker) appendID(dst []byte, n int64) []byte {
 func (mk *maker) appendRecipient(dst []byte, n int64, k int) []byte {
 	e := &mk.o.Envelope
 	if len(e.To) > 0 {
-		return append(dst, e.To[int((uint64(n)*uint64(e.Recipients)+uint64(k))%uint64(len(e.To)))]...)
+		return append(dst,
+			e.To[int((uint64(n)*uint64(e.Recipients)+uint64(k))%uint64(len(e.To)))]...)
 	}
 	if e.UTF8 {
 		dst = append(dst, "用户."...)

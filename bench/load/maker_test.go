@@ -58,7 +58,8 @@ func sane(t *testing.T, text []byte, id string) {
 		t.Fatal("the last line does not end")
 	}
 	for line := range bytes.SplitSeq(bytes.TrimSuffix(text, []byte("\r\n")), []byte("\r\n")) {
-		if bytes.ContainsAny(line, "\r\n") || len(line) > 998 || bytes.HasPrefix(line, []byte(".")) {
+		if bytes.ContainsAny(line, "\r\n") || len(line) > 998 ||
+			bytes.HasPrefix(line, []byte(".")) {
 			t.Fatalf("line %q", line)
 		}
 	}
@@ -69,13 +70,15 @@ func sane(t *testing.T, text []byte, id string) {
 func TestNoAllocation(t *testing.T) {
 	for _, way := range []Pipelining{PipelineOff, PipelineMessage, PipelineStream} {
 		o := complete(t, Options{Pipelining: way, Envelope: Envelope{Recipients: 2}})
-		l := &Load{o: *o, schedule: newSchedule(o), meters: []*meter{newMeter()}, started: time.Now()}
+		l := &Load{o: *o, schedule: newSchedule(o), meters: []*meter{newMeter()},
+			started: time.Now()}
 		l.protocol = protocol{o: &l.o, maker: newMaker(&l.o, time.Now())}
 		k := newLink(newSlot(l, l.meters[0]), 1)
 		var out output
 		k.session.step(0, []byte("220 sink\r\n"), &out)
 		k.session.step(0, []byte("250-sink\r\n250 PIPELINING\r\n"), &out)
-		replies := [][]byte{[]byte("250 ok\r\n"), []byte("250 ok\r\n"), []byte("250 ok\r\n"), []byte("354 go\r\n"), []byte("250 2.0.0 Ok: queued as ABC\r\n")}
+		replies := [][]byte{[]byte("250 ok\r\n"), []byte("250 ok\r\n"), []byte("250 ok\r\n"),
+			[]byte("354 go\r\n"), []byte("250 2.0.0 Ok: queued as ABC\r\n")}
 		message := func() {
 			for _, r := range replies {
 				out.out = out.out[:0]
@@ -110,7 +113,8 @@ func TestSizes(t *testing.T) {
 			t.Errorf("%d octets: %.3f, want %.3f", size, got[size], want)
 		}
 	}
-	for _, text := range []string{"", "4", "1PiB", "4KiB:", "4KiB:-1", "4KiB:0", "4KiB:x", "4KiB,", "300MiB"} {
+	for _, text := range []string{"", "4", "1PiB", "4KiB:", "4KiB:-1", "4KiB:0", "4KiB:x", "4KiB,",
+		"300MiB"} {
 		if _, err := ParseSizes(text); err == nil {
 			t.Errorf("%q is taken", text)
 		}
@@ -121,7 +125,9 @@ func TestSizes(t *testing.T) {
 }
 
 func TestDomains(t *testing.T) {
-	d, err := ReadDomains(strings.NewReader("# the mix\nlarge.example 80%\n\nsmall.example 15 # and\ntiny.example 5\n"))
+	d, err := ReadDomains(
+		strings.NewReader(
+			"# the mix\nlarge.example 80%\n\nsmall.example 15 # and\ntiny.example 5\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,12 +135,14 @@ func TestDomains(t *testing.T) {
 	for n := range uint64(100_000) {
 		got[d.of(mix(1, n, saltDomain))] += 1.0 / 100_000
 	}
-	for name, want := range map[string]float64{"large.example": .8, "small.example": .15, "tiny.example": .05} {
+	for name, want := range map[string]float64{"large.example": .8, "small.example": .15,
+		"tiny.example": .05} {
 		if math.Abs(got[name]-want) > .01 {
 			t.Errorf("%s: %.3f, want %.3f", name, got[name], want)
 		}
 	}
-	for _, text := range []string{"", "a.example 0", "a.example x", "a.example 1 2", "<a>", "a.example NaN"} {
+	for _, text := range []string{"", "a.example 0", "a.example x", "a.example 1 2", "<a>",
+		"a.example NaN"} {
 		if _, err := ReadDomains(strings.NewReader(text)); err == nil {
 			t.Errorf("%q is taken", text)
 		}
@@ -175,15 +183,19 @@ func TestReadBodies(t *testing.T) {
 		}
 		return path
 	}
-	mbox := write("mbox", "From a@b Thu Jan  1 00:00:00 2026\nSubject: 1\n\n>From here\n>>From there\n.dot\n\nFrom c@d Thu Jan  1 00:00:00 2026\nSubject: 2\n\nFrom a line\n")
+	mbox := write("mbox",
+		"From a@b Thu Jan  1 00:00:00 2026\nSubject: 1\n\n>From here\n>>From "+
+			"there\n.dot\n\nFrom c@d Thu Jan  1 00:00:00 2026\nSubject: 2\n\nFrom a line\n")
 	b, err := ReadBodies(mbox)
 	if err != nil || b.Len() != 3 { // the last line is a "From " line: it is behind an empty one
 		t.Fatalf("%v, %v", b, err)
 	}
-	if got := string(b.bodies[0].raw); got != "Subject: 1\r\n\r\nFrom here\r\n>From there\r\n.dot\r\n" {
+	if got := string(
+		b.bodies[0].raw); got != "Subject: 1\r\n\r\nFrom here\r\n>From there\r\n.dot\r\n" {
 		t.Errorf("%q", got)
 	}
-	if got := string(b.bodies[0].stuffed); got != "Subject: 1\r\n\r\nFrom here\r\n>From there\r\n..dot\r\n" {
+	if got := string(
+		b.bodies[0].stuffed); got != "Subject: 1\r\n\r\nFrom here\r\n>From there\r\n..dot\r\n" {
 		t.Errorf("%q", got)
 	}
 	write("Maildir/cur/1", "Subject: a\r\n\r\nlone\rCR\nno end")
@@ -192,7 +204,8 @@ func TestReadBodies(t *testing.T) {
 	if err != nil || b.Len() != 2 {
 		t.Fatalf("%v, %v", b, err)
 	}
-	if got := string(b.bodies[0].raw); got != "Subject: a\r\n\r\nlone\r\nCR\r\nno end\r\n" || b.bodies[0].eightBit || !b.bodies[1].eightBit {
+	if got := string(b.bodies[0].raw); got != "Subject: a\r\n\r\nlone\r\nCR\r\nno end\r\n" ||
+		b.bodies[0].eightBit || !b.bodies[1].eightBit {
 		t.Errorf("%q", got)
 	}
 	if _, err := ReadBodies(filepath.Join(dir, "nothing")); err == nil {

@@ -207,7 +207,8 @@ func (t tally) list() []Refusal {
 		all = append(all, Refusal{At: k.at, Code: k.code, Text: k.text, Count: n})
 	}
 	slices.SortFunc(all, func(a, b Refusal) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.At, b.At), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Text, b.Text))
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.At, b.At),
+			cmp.Compare(a.Code, b.Code), cmp.Compare(a.Text, b.Text))
 	})
 	return all
 }

@@ -17,11 +17,14 @@ import (
 
 // Options of a load. The zero value of a field means its default.
 type Options struct {
-	Addr   string       // of the server, host:port
-	Source []netip.Addr // local addresses, taken in turn by the connections; default: the system's choice
+	Addr string // of the server, host:port
+	// local addresses, taken in turn by the connections; default: the system's choice
+	Source []netip.Addr
 
-	Connections   int // default 1
-	PerConnection int // messages on a connection before QUIT and a new one; 1 is a fresh connection a message; default: no end
+	Connections int // default 1
+	// messages on a connection before QUIT and a new one; 1 is a fresh connection a message;
+	// default: no end
+	PerConnection int
 	Loops         int // event loops; default: half of GOMAXPROCS, at least 1
 
 	Messages int64         // how many messages; default: no end but For, Stop or the context
@@ -31,7 +34,8 @@ type Options struct {
 	Pipelining Pipelining
 	Chunking   bool // BDAT instead of DATA, where CHUNKING is offered
 	Chunk      int  // octets of a BDAT chunk; default: the whole content in one
-	Window     int  // messages under way on a connection, with Chunking and PipelineStream; default 4
+	// messages under way on a connection, with Chunking and PipelineStream; default 4
+	Window int
 
 	TLS       TLSMode
 	TLSConfig *tls.Config // default: the server's name is that of Addr, roots are the system's
@@ -44,7 +48,9 @@ type Options struct {
 
 	Retries    int           // further attempts after a 4xx reply or a loss
 	RetryAfter time.Duration // default 1 s
-	Reconnects int           // connections in a row that come to nothing before one of Connections is given up; default 10, -1: no end
+	// connections in a row that come to nothing before one of Connections is given up; default 10,
+	// -1: no end
+	Reconnects int
 	Timeout    time.Duration // for a connection to open and for each reply; default 60 s
 
 	// Hash has the record.Sum of each message computed for OnSent.
@@ -79,9 +85,10 @@ const (
 
 // Envelope says who messages are from and for. The addresses of message n follow from Seed and n.
 type Envelope struct {
-	Seed       uint64
-	Sender     string   // default "sender@load.example"; "<>" is the null reverse-path
-	To         []string // fixed recipients, taken in turn; default: an address of its own for each, at Domains
+	Seed   uint64
+	Sender string // default "sender@load.example"; "<>" is the null reverse-path
+	// fixed recipients, taken in turn; default: an address of its own for each, at Domains
+	To         []string
 	Domains    *Domains // of recipients; default: "sink.example"
 	Recipients int      // per message; default 1
 	UTF8       bool     // addresses that need SMTPUTF8, which the server has to offer
@@ -107,10 +114,11 @@ type Sent struct {
 	Outcome    Outcome    // Accepted when it is for at least one recipient
 	QueueID    string     // as the server has called it
 	Attempts   int
-	Connection int       // number of the connection that the last attempt was on, from 1
-	Due        time.Time // when it was to be sent: with a rate by the schedule, else Begun of the first attempt
-	Begun      time.Time // when the last attempt's MAIL was sent
-	Ended      time.Time // when the last reply was read or the connection had ended
+	Connection int // number of the connection that the last attempt was on, from 1
+	// when it was to be sent: with a rate by the schedule, else Begun of the first attempt
+	Due   time.Time
+	Begun time.Time // when the last attempt's MAIL was sent
+	Ended time.Time // when the last reply was read or the connection had ended
 }
 
 // Recipient is one recipient of a Sent.
@@ -187,15 +195,20 @@ func (o *Options) check() error {
 		text string
 	}{
 		{o.Connections < 1 || o.Connections > maxConnections, "connections: 1 to 1,048,576"},
-		{o.Messages < 0 || o.For < 0 || o.PerConnection < 0 || o.Retries < 0 || o.Rate < 0, "a number under 0"},
+		{o.Messages < 0 || o.For < 0 || o.PerConnection < 0 || o.Retries < 0 || o.Rate < 0,
+			"a number under 0"},
 		{o.Messages >= 1e10, "messages: fewer than 10,000,000,000"},
 		{o.Rate > 1e7, "rate: at most 10,000,000 messages a second"},
 		{o.Window < 1 || o.Window > 1000, "window: 1 to 1,000 messages"},
 		{o.Chunk != 0 && o.Chunk < minChunk, "chunk: at least 1 KiB"},
-		{o.Envelope.Recipients < 1 || o.Envelope.Recipients > maxRecipients, "recipients: 1 to 10,000"},
-		{o.Content.Varied && o.Content.Bodies != nil, "messages are either varied or read from files"},
-		{len(headerText(o, time.Now(), ".")) > MinSize, "the names in the message's header (sender, helo, run) are too long"},
-		{strings.ContainsAny(o.Envelope.Sender+strings.Join(o.Envelope.To, "")+o.Helo, "<>\r\n "), "an address or a name has a character that would break the command"},
+		{o.Envelope.Recipients < 1 || o.Envelope.Recipients > maxRecipients,
+			"recipients: 1 to 10,000"},
+		{o.Content.Varied && o.Content.Bodies != nil,
+			"messages are either varied or read from files"},
+		{len(headerText(o, time.Now(), ".")) > MinSize,
+			"the names in the message's header (sender, helo, run) are too long"},
+		{strings.ContainsAny(o.Envelope.Sender+strings.Join(o.Envelope.To, "")+o.Helo, "<>\r\n "),
+			"an address or a name has a character that would break the command"},
 		{!isWord(o.Content.Run), "run: letters and digits, at most 32"},
 	} {
 		if wrong.it {

@@ -32,10 +32,12 @@ func TestOutcomes(t *testing.T) {
 			}})
 			var got sent
 			r := run(t, Options{
-				Addr: s.Addr(), Messages: 20, Pipelining: pipelining, Hash: true, OnSent: got.add, Content: Content{Run: "x"},
+				Addr: s.Addr(), Messages: 20, Pipelining: pipelining, Hash: true, OnSent: got.add,
+				Content: Content{Run: "x"},
 				Retries: 1, RetryAfter: time.Millisecond,
 			})
-			want := map[string]Outcome{"x-0000000003": RefusedForGood, "x-0000000005": RefusedForNow, "x-0000000007": Unknown, "x-0000000009": Lost}
+			want := map[string]Outcome{"x-0000000003": RefusedForGood,
+				"x-0000000005": RefusedForNow, "x-0000000007": Unknown, "x-0000000009": Lost}
 			for id, m := range got.all {
 				outcome, special := want[id]
 				if !special {
@@ -47,12 +49,14 @@ func TestOutcomes(t *testing.T) {
 				if m.Outcome != outcome && !cut {
 					t.Errorf("message %s is %v, not %v", id, m.Outcome, outcome)
 				}
-				if again := m.Attempts == 2; special && again != (outcome == RefusedForNow || outcome == Lost) {
+				if again := m.Attempts == 2; special &&
+					again != (outcome == RefusedForNow || outcome == Lost) {
 					t.Errorf("message %s, %v: %d attempts", id, outcome, m.Attempts)
 				}
 			}
 			agree(t, &got, s)
-			if len(got.all) != 20 || r.RefusedForGood != 1 || r.RefusedForNow != 1 || r.Unknown < 1 || r.Lost != 1 || r.Retries < 2 || r.ConnectionsCut < 3 {
+			if len(got.all) != 20 || r.RefusedForGood != 1 || r.RefusedForNow != 1 ||
+				r.Unknown < 1 || r.Lost != 1 || r.Retries < 2 || r.ConnectionsCut < 3 {
 				t.Errorf("%d told: %+v", len(got.all), r.Counts)
 			}
 		})
@@ -75,9 +79,11 @@ func TestRetries(t *testing.T) {
 		return a
 	}})
 	r := run(t, Options{
-		Addr: s.Addr(), Messages: 10, Connections: 2, Pipelining: PipelineMessage, Envelope: Envelope{Recipients: 3}, Retries: 2, RetryAfter: time.Millisecond,
+		Addr: s.Addr(), Messages: 10, Connections: 2, Pipelining: PipelineMessage,
+		Envelope: Envelope{Recipients: 3}, Retries: 2, RetryAfter: time.Millisecond,
 	})
-	if r.Accepted != 10 || r.RecipientsAccepted != 30 || r.Retries != 10 || r.RecipientsRefused != 0 {
+	if r.Accepted != 10 || r.RecipientsAccepted != 30 || r.Retries != 10 ||
+		r.RecipientsRefused != 0 {
 		t.Errorf("%+v", r.Counts)
 	}
 	for recipient, n := range seen {
@@ -97,11 +103,12 @@ func TestOpenLoop(t *testing.T) {
 	release := make(chan struct{})
 	var held atomic.Bool
 	s := sink(t, mailtest.SinkOptions{})
-	l, err := Start(Options{Addr: s.Addr(), Connections: 3, Rate: 400, Messages: 200, Timeout: 20 * time.Second, OnSent: func(m *Sent) {
-		if m.Number == 100 && held.CompareAndSwap(false, true) {
-			close(release)
-		}
-	}})
+	l, err := Start(Options{Addr: s.Addr(), Connections: 3, Rate: 400, Messages: 200,
+		Timeout: 20 * time.Second, OnSent: func(m *Sent) {
+			if m.Number == 100 && held.CompareAndSwap(false, true) {
+				close(release)
+			}
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +121,8 @@ func TestOpenLoop(t *testing.T) {
 	if r.Seconds < 0.29 { // 100 at 400/s and 99 at 2,000/s
 		t.Errorf("200 messages took %.3f s", r.Seconds)
 	}
-	if wait, whole := r.Phases["wait"], r.Phases["whole"]; wait.Count != 200 || whole.Max < wait.Max {
+	if wait, whole := r.Phases["wait"], r.Phases["whole"]; wait.Count != 200 ||
+		whole.Max < wait.Max {
 		t.Errorf("wait %+v, whole %+v", wait, whole)
 	}
 }
@@ -126,7 +134,8 @@ func TestNobodyThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := run(t, Options{Addr: addr, Connections: 2, Messages: 5, Reconnects: 1})
-	if r.Begun != 0 || r.Connections != 0 || r.ConnectionsFailed != 4 || len(r.Failures) != 1 || r.Failures[0].At != "connect" {
+	if r.Begun != 0 || r.Connections != 0 || r.ConnectionsFailed != 4 || len(r.Failures) != 1 ||
+		r.Failures[0].At != "connect" {
 		t.Errorf("%+v", r)
 	}
 }
@@ -140,7 +149,8 @@ func TestSilence(t *testing.T) {
 			}
 			return a
 		}})
-		r := run(t, Options{Addr: s.Addr(), Messages: 1, Reconnects: 1, Timeout: 200 * time.Millisecond})
+		r := run(t, Options{Addr: s.Addr(), Messages: 1, Reconnects: 1,
+			Timeout: 200 * time.Millisecond})
 		lost, unknown := int64(0), int64(0)
 		switch at {
 		case mailtest.AtMail:
@@ -148,7 +158,8 @@ func TestSilence(t *testing.T) {
 		case mailtest.AtEnd:
 			unknown = 1
 		}
-		if r.Lost != lost || r.Unknown != unknown || len(r.Failures) != 1 || !strings.Contains(r.Failures[0].Text, "no reply to") {
+		if r.Lost != lost || r.Unknown != unknown || len(r.Failures) != 1 ||
+			!strings.Contains(r.Failures[0].Text, "no reply to") {
 			t.Errorf("step %v: %+v", at, r)
 		}
 	}
@@ -160,16 +171,18 @@ func TestStop(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var got sent
 		s := sink(t, mailtest.SinkOptions{})
-		l, err := Start(Options{Addr: s.Addr(), Connections: 4, Rate: rate, Timeout: 20 * time.Second, Hash: true, OnSent: func(m *Sent) {
-			if got.add(m); m.Number == 50 {
-				cancel()
-			}
-		}})
+		l, err := Start(Options{Addr: s.Addr(), Connections: 4, Rate: rate,
+			Timeout: 20 * time.Second, Hash: true, OnSent: func(m *Sent) {
+				if got.add(m); m.Number == 50 {
+					cancel()
+				}
+			}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		r, err := l.Wait(ctx)
-		if err != nil || r.Accepted != r.Begun || r.Accepted < 51 || int(r.Accepted) != s.Accepted() || r.ConnectionsCut != 0 {
+		if err != nil || r.Accepted != r.Begun || r.Accepted < 51 ||
+			int(r.Accepted) != s.Accepted() || r.ConnectionsCut != 0 {
 			t.Errorf("rate %v: %v, %+v, the sink has %d", rate, err, r, s.Accepted())
 		}
 		agree(t, &got, s)
@@ -179,9 +192,12 @@ func TestStop(t *testing.T) {
 // TestOptions: what makes no sense is refused.
 func TestOptions(t *testing.T) {
 	for _, o := range []Options{
-		{}, {Addr: "nowhere"}, {Addr: "h:25", Connections: -1}, {Addr: "h:25", Rate: -1}, {Addr: "h:25", Chunk: 10},
-		{Addr: "h:25", Helo: "a b"}, {Addr: "h:25", Envelope: Envelope{To: []string{"a>b"}}}, {Addr: "h:25", Content: Content{Run: "a-b"}},
-		{Addr: "h:25", Content: Content{Varied: true, Bodies: &Bodies{}}}, {Addr: "h:25", Helo: strings.Repeat("a", 400)},
+		{}, {Addr: "nowhere"}, {Addr: "h:25", Connections: -1}, {Addr: "h:25", Rate: -1},
+		{Addr: "h:25", Chunk: 10},
+		{Addr: "h:25", Helo: "a b"}, {Addr: "h:25", Envelope: Envelope{To: []string{"a>b"}}},
+		{Addr: "h:25", Content: Content{Run: "a-b"}},
+		{Addr: "h:25", Content: Content{Varied: true, Bodies: &Bodies{}}},
+		{Addr: "h:25", Helo: strings.Repeat("a", 400)},
 	} {
 		if _, err := Start(o); err == nil {
 			t.Errorf("%+v is taken", o)

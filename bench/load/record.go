@@ -10,10 +10,13 @@ func (s *Sent) Record(r *record.Sent) {
 		Conn: uint32(s.Connection), Begun: s.Due, Ended: s.Ended,
 	}
 	for _, to := range s.Recipients {
-		r.Recipients = append(r.Recipients, record.Recipient{Address: to.Address, Outcome: recorded[to.Outcome], Code: uint16(to.Code)})
+		r.Recipients = append(r.Recipients,
+			record.Recipient{Address: to.Address, Outcome: recorded[to.Outcome],
+				Code: uint16(to.Code)})
 	}
 }
 
 var recorded = [...]record.Outcome{
-	Lost: record.NotSent, Accepted: record.Accepted, RefusedForNow: record.Refused, RefusedForGood: record.Refused, Unknown: record.Unknown,
+	Lost: record.NotSent, Accepted: record.Accepted, RefusedForNow: record.Refused,
+	RefusedForGood: record.Refused, Unknown: record.Unknown,
 }

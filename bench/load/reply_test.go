@@ -56,8 +56,12 @@ func TestQueueID(t *testing.T) {
 }
 
 func TestReadOffers(t *testing.T) {
-	r, _, err := parseReply([]byte("250-sink greets you\r\n250-pipelining\r\n250-SIZE 1000\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-AUTH=LOGIN\r\n250-AUTH PLAIN SCRAM-SHA-256\r\n250-\r\n250 SMTPUTF8\r\n"))
-	want := offers{pipelining: true, size: true, eightBit: true, chunking: true, plain: true, utf8: true}
+	r, _, err := parseReply(
+		[]byte("250-sink greets you\r\n250-pipelining\r\n250-SIZE " +
+			"1000\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-AUTH=LOGIN\r\n250-AUTH PLAIN " +
+			"SCRAM-SHA-256\r\n250-\r\n250 SMTPUTF8\r\n"))
+	want := offers{pipelining: true, size: true, eightBit: true, chunking: true, plain: true,
+		utf8: true}
 	if got := readOffers(r); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -67,8 +71,10 @@ func TestReadOffers(t *testing.T) {
 // it takes must not depend on the pieces.
 func FuzzSession(f *testing.F) {
 	for _, s := range []string{
-		"220 sink\r\n250-sink\r\n250-PIPELINING\r\n250 CHUNKING\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued as A\r\n250 ok\r\n",
-		"220 sink\r\n250-sink\r\n250 PIPELINING\r\n450 no\r\n503 no\r\n354 go\r\n554 no\r\n250 rset\r\n250 ok\r\n250 ok\r\n554 no\r\n",
+		"220 sink\r\n250-sink\r\n250-PIPELINING\r\n250 CHUNKING\r\n250 ok\r\n250 ok\r\n354 " +
+			"go\r\n250 queued as A\r\n250 ok\r\n",
+		"220 sink\r\n250-sink\r\n250 PIPELINING\r\n450 no\r\n503 no\r\n354 go\r\n554 no\r\n250 " +
+			"rset\r\n250 ok\r\n250 ok\r\n554 no\r\n",
 		"220 sink\r\n502 no\r\n250 sink\r\n250 ok\r\n421 bye\r\n", "220-a\r\n", "999 \r\n",
 	} {
 		for way := range uint8(6) {
@@ -86,7 +92,8 @@ func FuzzSession(f *testing.F) {
 
 // fuzzed plays in to a session, so many octets at a time, and returns what the session said.
 func fuzzed(t *testing.T, in []byte, way uint8, cut int) (said []byte) {
-	o := Options{Addr: "h:25", Pipelining: Pipelining(way % 3), Chunking: way%6 > 2, Content: Content{Run: "r"}}
+	o := Options{Addr: "h:25", Pipelining: Pipelining(way % 3), Chunking: way%6 > 2,
+		Content: Content{Run: "r"}}
 	o.Envelope.Recipients = 2
 	if err := o.complete(); err != nil {
 		t.Fatal(err)

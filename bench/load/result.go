@@ -8,8 +8,9 @@ import (
 
 // Counts are totals since the start of a load.
 type Counts struct {
-	Begun          int64 `json:"begun"`            // messages handed to a connection
-	Overdue        int64 `json:"overdue"`          // messages of an open loop that were due and not begun; they are in no latency
+	Begun int64 `json:"begun"` // messages handed to a connection
+	// messages of an open loop that were due and not begun; they are in no latency
+	Overdue        int64 `json:"overdue"`
 	Accepted       int64 `json:"accepted"`         // messages with at least one accepted recipient
 	RefusedForNow  int64 `json:"refused_for_now"`  // messages
 	RefusedForGood int64 `json:"refused_for_good"` // messages
@@ -21,9 +22,10 @@ type Counts struct {
 	RecipientsRefused  int64 `json:"recipients_refused"`
 	Octets             int64 `json:"octets"` // of accepted contents, before dot-stuffing
 
-	Connections       int64 `json:"connections"`        // opened: the greeting was read
-	ConnectionsFailed int64 `json:"connections_failed"` // not opened, or refused before the first message
-	ConnectionsCut    int64 `json:"connections_cut"`    // ended otherwise than by our QUIT
+	Connections int64 `json:"connections"` // opened: the greeting was read
+	// not opened, or refused before the first message
+	ConnectionsFailed int64 `json:"connections_failed"`
+	ConnectionsCut    int64 `json:"connections_cut"` // ended otherwise than by our QUIT
 }
 
 // Progress is how a load stands.
@@ -38,16 +40,18 @@ type Progress struct {
 
 // Result is what a load has come to. It is meant for JSON.
 type Result struct {
-	Target     string    `json:"target"`
-	Started    time.Time `json:"started"`
-	Seconds    float64   `json:"seconds"` // from the start to the last reply
-	Rate       float64   `json:"rate"`    // accepted messages a second
-	CPU        float64   `json:"cpu_us"`  // processor time of this process per accepted message, microseconds
-	Pipelining string    `json:"pipelining"`
-	Chunking   bool      `json:"chunking"`
+	Target  string    `json:"target"`
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"` // from the start to the last reply
+	Rate    float64   `json:"rate"`    // accepted messages a second
+	// processor time of this process per accepted message, microseconds
+	CPU        float64 `json:"cpu_us"`
+	Pipelining string  `json:"pipelining"`
+	Chunking   bool    `json:"chunking"`
 	Counts
 	Refusals []Refusal `json:"refusals,omitempty"` // the most frequent first
-	Failures []Refusal `json:"failures,omitempty"` // of connections, likewise; Code is 0 where it was no reply
+	// of connections, likewise; Code is 0 where it was no reply
+	Failures []Refusal `json:"failures,omitempty"`
 
 	// Phases has latencies by phase:
 	//	connect  from the beginning of the connection to TCP's answer

@@ -203,7 +203,8 @@ func (s *schedule) dueLocked(n, now int64) int64 {
 }
 
 func (s *schedule) endedLocked(now int64) bool {
-	s.mu.ended = s.mu.ended || s.messages > 0 && s.mu.next >= s.messages || s.until > 0 && s.lateLocked(now)
+	s.mu.ended = s.mu.ended || s.messages > 0 && s.mu.next >= s.messages || s.until > 0 &&
+		s.lateLocked(now)
 	return s.mu.ended
 }
 

@@ -110,7 +110,8 @@ func TestScheduleSetRate(t *testing.T) {
 	for i := range int64(10) {
 		n, due, v := s.take(&a, second)
 		if v != taken || n != i+1 || i > 0 && due-last != second/100 {
-			t.Fatalf("message %d: %d due %v after %v, %d", i, n, time.Duration(due), time.Duration(last), v)
+			t.Fatalf("message %d: %d due %v after %v, %d", i, n, time.Duration(due),
+				time.Duration(last), v)
 		}
 		last = due
 	}
@@ -135,7 +136,8 @@ func TestOpenLoopInVirtualTime(t *testing.T) {
 }
 
 func simulate(t *testing.T, rate float64) Latency {
-	o := Options{Addr: "h:25", Connections: 1, Rate: rate, Messages: 1000, Pipelining: PipelineMessage}
+	o := Options{Addr: "h:25", Connections: 1, Rate: rate, Messages: 1000,
+		Pipelining: PipelineMessage}
 	if err := o.complete(); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +160,8 @@ func simulate(t *testing.T, rate float64) Latency {
 			continue
 		}
 		s.step(v.now, []byte("250 ok\r\n250 ok\r\n354 go\r\n"), &out)
-		if v.now += int64(time.Millisecond); v.now >= 5*second && !stalled || rate == 0 && v.now >= second/2 && !stalled {
+		if v.now += int64(time.Millisecond); v.now >= 5*second && !stalled || rate == 0 &&
+			v.now >= second/2 && !stalled {
 			stalled = true
 			v.now += second
 		}

@@ -85,7 +85,8 @@ const (
 )
 
 func (s state) String() string {
-	return [...]string{"banner", "ehlo", "starttls", "tls", "auth", "auth", "auth", "ready", "rset", "quit", "ended"}[s]
+	return [...]string{"banner", "ehlo", "starttls", "tls", "auth", "auth", "auth", "ready", "rset",
+		"quit", "ended"}[s]
 }
 
 // awaiting reports whether it is the server's turn.
@@ -313,9 +314,11 @@ func (s *session) closed(now int64) {
 }
 
 func (s *session) become(next state) {
-	back := s.state == stateReset && next == stateReady || next == stateEhlo && s.state == stateHandshake
+	back := s.state == stateReset && next == stateReady || next == stateEhlo &&
+		s.state == stateHandshake
 	if next <= s.state && !back {
-		panic("bench/load: a session cannot go back from " + s.state.String() + " to " + next.String())
+		panic("bench/load: a session cannot go back from " + s.state.String() + " to " +
+			next.String())
 	}
 	s.state = next
 }

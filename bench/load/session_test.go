@@ -80,7 +80,8 @@ func play(t *testing.T, script string) {
 		}
 	}
 	if c.o.action != actNone || len(c.o.out) > 0 || len(c.owner.told) > 0 {
-		t.Errorf("left at the end: action %d, output %q, told %q", c.o.action, c.o.out, c.owner.told)
+		t.Errorf("left at the end: action %d, output %q, told %q", c.o.action, c.o.out,
+			c.owner.told)
 	}
 }
 
@@ -147,7 +148,8 @@ func (c *scene) line(line string) error {
 		}
 	case "C:":
 		for i := range 10 {
-			text = strings.ReplaceAll(text, fmt.Sprintf("{%d}", i), fmt.Sprintf("X-Test-ID: r-%010d", i))
+			text = strings.ReplaceAll(text, fmt.Sprintf("{%d}", i),
+				fmt.Sprintf("X-Test-ID: r-%010d", i))
 		}
 		if want := strings.ReplaceAll(text, "|", "\r\n") + "\r\n"; string(c.o.out) != want {
 			return fmt.Errorf("the client said\n%q", c.o.out)
@@ -159,7 +161,8 @@ func (c *scene) line(line string) error {
 		}
 		c.owner.told = c.owner.told[1:]
 	case "!":
-		if want := map[string]action{"tls": actStartTLS, "close": actClose, "abort": actAbort}[text]; c.o.action != want {
+		if want := map[string]action{"tls": actStartTLS, "close": actClose,
+			"abort": actAbort}[text]; c.o.action != want {
 			return fmt.Errorf("the action is %d", c.o.action)
 		}
 		c.o.action = actNone
@@ -190,7 +193,8 @@ func TestScripts(t *testing.T) {
 		}
 		for _, script := range strings.Split(string(text), "\n---\n") {
 			title, _, _ := strings.Cut(strings.TrimSpace(script), "\n")
-			t.Run(strings.TrimSuffix(filepath.Base(name), ".txt")+"/"+strings.Trim(title, "# "), func(t *testing.T) { play(t, script) })
+			t.Run(strings.TrimSuffix(filepath.Base(name), ".txt")+"/"+strings.Trim(title, "# "),
+				func(t *testing.T) { play(t, script) })
 		}
 	}
 }

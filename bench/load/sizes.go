@@ -30,13 +30,15 @@ func ParseSizes(text string) (Sizes, error) {
 			return Sizes{}, fmt.Errorf("size %q: %w", name, err)
 		}
 		if size < MinSize || size > MaxSize {
-			return Sizes{}, fmt.Errorf("size %q: a message has %d octets to %s", name, MinSize, config.Size(MaxSize))
+			return Sizes{}, fmt.Errorf("size %q: a message has %d octets to %s", name, MinSize,
+				config.Size(MaxSize))
 		}
 		weight := 1.0
 		if weighted {
 			w, err := strconv.ParseFloat(strings.TrimSuffix(share, "%"), 64)
 			if err != nil || !(w > 0 && w < 1e12) {
-				return Sizes{}, fmt.Errorf("weight %q: a number over 0 it should be, such as 25%%", share)
+				return Sizes{}, fmt.Errorf("weight %q: a number over 0 it should be, such as 25%%",
+					share)
 			}
 			weight = w
 		}

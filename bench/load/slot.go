@@ -98,8 +98,10 @@ func (s *slot) done(now int64, m *message) {
 func (s *slot) tell(now int64, m *message, outcome Outcome) {
 	mk := s.l.protocol.maker
 	sent := Sent{
-		Number: m.number, ID: m.content.id, Sender: s.l.o.Envelope.Sender, Size: m.content.size(), Outcome: outcome, QueueID: string(m.queueID),
-		Attempts: m.attempts, Connection: m.connection, Due: s.l.time(m.due), Begun: s.l.time(m.begun), Ended: s.l.time(now),
+		Number: m.number, ID: m.content.id, Sender: s.l.o.Envelope.Sender, Size: m.content.size(),
+		Outcome: outcome, QueueID: string(m.queueID),
+		Attempts: m.attempts, Connection: m.connection, Due: s.l.time(m.due),
+		Begun: s.l.time(m.begun), Ended: s.l.time(now),
 		Recipients: make([]Recipient, len(m.rcpts)),
 	}
 	if sent.ID == "" {

@@ -11,14 +11,17 @@ import (
 
 // Disk is what a folder's file system is and does by itself.
 type Disk struct {
-	FileSystem string        `json:"file_system"`
-	Fsync      time.Duration `json:"fsync_ns"`   // middle time of an fdatasync of 4 KiB written over what is there
-	Sequential float64       `json:"sequential"` // octets a second in synced writes of 1 MiB, one after another, over what is there
+	FileSystem string `json:"file_system"`
+	// middle time of an fdatasync of 4 KiB written over what is there
+	Fsync time.Duration `json:"fsync_ns"`
+	// octets a second in synced writes of 1 MiB, one after another, over what is there
+	Sequential float64 `json:"sequential"`
 }
 
 // names of file systems by their magic numbers (statfs(2)).
 var names = map[int64]string{
-	0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x2FC12FC1: "zfs", 0x794C7630: "overlayfs", 0x6969: "nfs",
+	0xEF53: "ext4", 0x58465342: "xfs", 0x9123683E: "btrfs", 0x2FC12FC1: "zfs",
+	0x794C7630: "overlayfs", 0x6969: "nfs",
 	0x01021994: "tmpfs", 0x858458F6: "ramfs", 0xF2F52010: "f2fs",
 }
 
@@ -32,7 +35,8 @@ func CheckDisk(dir string) (string, error) {
 	name := names[int64(fs.Type)]
 	switch name {
 	case "tmpfs", "ramfs":
-		return name, fmt.Errorf("%s is a %s, where every fsync is free: choose a folder on a disk", dir, name)
+		return name, fmt.Errorf("%s is a %s, where every fsync is free: choose a folder on a disk",
+			dir, name)
 	case "":
 		name = fmt.Sprintf("file system 0x%x", fs.Type)
 	}

@@ -45,7 +45,8 @@ func (g *Group) Under() []string {
 	if g.dir == "" {
 		return nil
 	}
-	return []string{"/bin/sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(g.dir, "cgroup.procs")}
+	return []string{"/bin/sh", "-c", `echo $$ > "$0" && exec "$@"`,
+		filepath.Join(g.dir, "cgroup.procs")}
 }
 
 // Add names a process whose descendants belong to the group.
@@ -114,7 +115,8 @@ func (g *Group) Close() error {
 			return nil
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("processes %v of the system under test do not end: %w", pids, errors.Join(left, os.ErrDeadlineExceeded))
+			return fmt.Errorf("processes %v of the system under test do not end: %w", pids,
+				errors.Join(left, os.ErrDeadlineExceeded))
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -29,7 +29,9 @@ func TestGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Read(make([]byte, 16))
-	for end := time.Now().Add(20 * time.Second); g.CPU()-before < 50*time.Millisecond; <-time.After(5 * time.Millisecond) {
+	for end := time.Now().Add(
+		20 * time.Second); g.CPU()-before < 50*time.Millisecond; <-time.After(
+		5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the loop has used %v", g.CPU()-before)
 		}
@@ -66,7 +68,8 @@ func TestDisk(t *testing.T) {
 
 func TestTrace(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "strace")
-	text := "12 fdatasync(7 <unfinished ...>\n13 fsync(3) = 0\n12 <... fdatasync resumed>) = 0\n12 sync_file_range(3, 0, 1) = 0\n"
+	text := "12 fdatasync(7 <unfinished ...>\n13 fsync(3) = 0\n12 <... fdatasync resumed>) = " +
+		"0\n12 sync_file_range(3, 0, 1) = 0\n"
 	if err := os.WriteFile(log, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,8 @@ func NewTrace(log string) *Trace { return &Trace{log} }
 
 // Under returns the command that traces another, which is to be appended.
 func (t *Trace) Under() []string {
-	return []string{"strace", "-f", "-qq", "--seccomp-bpf", "-e", "trace=fsync,fdatasync,sync_file_range", "-e", "signal=none", "-o", t.log}
+	return []string{"strace", "-f", "-qq", "--seccomp-bpf", "-e",
+		"trace=fsync,fdatasync,sync_file_range", "-e", "signal=none", "-o", t.log}
 }
 
 // A call that another thread's interrupts is printed in two lines; the first has the parenthesis.
@@ -55,7 +56,8 @@ func Kernel() string {
 func Processor() string {
 	b, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+		if name, value, ok := strings.Cut(line, ":"); ok &&
+			strings.TrimSpace(name) == "model name" {
 			return strings.TrimSpace(value)
 		}
 	}

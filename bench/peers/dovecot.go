@@ -40,7 +40,8 @@ func DovecotAvailable() error {
 	}
 	for _, p := range []string{"lmtp", "pop3"} {
 		if _, err := os.Stat("/usr/lib/dovecot/" + p); err != nil {
-			return fmt.Errorf("dovecot's %s server is not installed (apt-get install dovecot-%sd)", p, p)
+			return fmt.Errorf("dovecot's %s server is not installed (apt-get install dovecot-%sd)",
+				p, p)
 		}
 	}
 	return nil
@@ -60,7 +61,8 @@ func Dovecot(ctx context.Context, o DovecotOptions) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Instance{Name: "dovecot", Addr: o.LMTP, Dir: o.Dir, Log: filepath.Join(o.Dir, "log"), root: root}
+	in := &Instance{Name: "dovecot", Addr: o.LMTP, Dir: o.Dir, Log: filepath.Join(o.Dir, "log"),
+		root: root}
 	in.stop = func() error { return syscall.Kill(in.root, syscall.SIGTERM) }
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -102,7 +104,8 @@ func (o *DovecotOptions) users() string {
 		if u.Quota != "" {
 			extra = "userdb_quota_rule=*:storage=" + u.Quota
 		}
-		fmt.Fprintf(&b, "%s:{PLAIN}secret:%s:%s::%s::%s\n", u.Address, owner[0], owner[1], filepath.Join(o.Dir, "mail", u.Address), extra)
+		fmt.Fprintf(&b, "%s:{PLAIN}secret:%s:%s::%s::%s\n", u.Address, owner[0], owner[1],
+			filepath.Join(o.Dir, "mail", u.Address), extra)
 	}
 	return b.String()
 }
@@ -123,13 +126,16 @@ func (o *DovecotOptions) conf() string {
 	userdb, passdb := "  driver = "+db, "  driver = "+db
 	if len(o.Users) == 0 {
 		passdb = "  driver = static\n  args = password=secret"
-		userdb = fmt.Sprintf("  driver = static\n  args = uid=%s gid=%s home=%s/mail/%%u allow_all_users=yes", owner[0], owner[1], o.Dir)
+		userdb = fmt.Sprintf(
+			"  driver = static\n  args = uid=%s gid=%s home=%s/mail/%%u allow_all_users=yes",
+			owner[0], owner[1], o.Dir)
 	}
 	var main strings.Builder
 	for k, v := range o.Main {
 		fmt.Fprintf(&main, "%s = %s\n", k, v)
 	}
-	return strings.NewReplacer("DIR", o.Dir, "PROTOCOLS", strings.Join(protocols, " "), "LMTP", lmtp, "POP3", pop3, "USERDB", userdb, "PASSDB", passdb,
+	return strings.NewReplacer("DIR", o.Dir, "PROTOCOLS", strings.Join(protocols, " "), "LMTP",
+		lmtp, "POP3", pop3, "USERDB", userdb, "PASSDB", passdb,
 		"MAIN", main.String()).Replace(dovecotConf)
 }
 

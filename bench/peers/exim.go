@@ -58,7 +58,8 @@ func Exim(ctx context.Context, o EximOptions) (*Instance, error) {
 	if o.Route != "" {
 		route = eximRelays
 	}
-	text := strings.NewReplacer("DIR", o.Dir, "HOST", host, "PORT", port, "BINARY", binary, "ROUTE", o.Route, "MAIN", cmp.Or(o.Main, eximClients)).Replace(eximConf + route)
+	text := strings.NewReplacer("DIR", o.Dir, "HOST", host, "PORT", port, "BINARY", binary, "ROUTE",
+		o.Route, "MAIN", cmp.Or(o.Main, eximClients)).Replace(eximConf + route)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
@@ -78,7 +79,8 @@ func Exim(ctx context.Context, o EximOptions) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Instance{Name: "exim", Addr: o.Listen, Dir: o.Dir, Log: filepath.Join(o.Dir, "log", "mainlog"), root: pid}
+	in := &Instance{Name: "exim", Addr: o.Listen, Dir: o.Dir,
+		Log: filepath.Join(o.Dir, "log", "mainlog"), root: pid}
 	in.stop = func() error { return run("kill", strconv.Itoa(pid)) }
 	return in, nil
 }

@@ -25,7 +25,8 @@ func OpenSMTPDAvailable() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a private opensmtpd needs root to start")
 	}
-	if out, err := exec.Command(filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpd"), "-h").CombinedOutput(); !strings.Contains(string(out), "version") {
+	if out, err := exec.Command(filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpd"),
+		"-h").CombinedOutput(); !strings.Contains(string(out), "version") {
 		return fmt.Errorf("no opensmtpd is unpacked in %s: %w: %s", openSMTPDPrefix(), err, out)
 	}
 	return nil
@@ -43,7 +44,8 @@ exec "$1" -d -f "$0/smtpd.conf"`
 
 func startOpenSMTPD(ctx context.Context, r Relay) (*Instance, error) {
 	if len(r.Domains) > 0 {
-		return nil, errors.New("OpenSMTPD has no way to send several destinations to one port of this machine")
+		return nil, errors.New(
+			"OpenSMTPD has no way to send several destinations to one port of this machine")
 	}
 	if err := r.layOutOpenSMTPD(); err != nil {
 		return nil, err
@@ -53,7 +55,8 @@ func startOpenSMTPD(ctx context.Context, r Relay) (*Instance, error) {
 		return nil, err
 	}
 	defer log.Close()
-	args := append(append([]string{}, r.Under...), "unshare", "--mount", "/bin/sh", "-c", openSMTPDStart, r.Dir, filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpd"))
+	args := append(append([]string{}, r.Under...), "unshare", "--mount", "/bin/sh", "-c",
+		openSMTPDStart, r.Dir, filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpd"))
 	root, err := launch(log, args[0], args[1:]...)
 	if err != nil {
 		return nil, err
@@ -108,12 +111,15 @@ func (r *Relay) layOutOpenSMTPD() error {
 	if err != nil {
 		return err
 	}
-	conf := fmt.Sprintf("smtp max-message-size 100M\n"+openSMTPDLimits+"listen on %s port %s\naction \"relay\" relay host \"smtp://%s\"\nmatch from any for any action \"relay\"\n", host, port, r.Next)
+	conf := fmt.Sprintf("smtp max-message-size 100M\n"+openSMTPDLimits+
+		"listen on %s port %s\naction \"relay\" relay host \"smtp://%s\"\nmatch from any for "+
+		"any action \"relay\"\n", host, port, r.Next)
 	return os.WriteFile(filepath.Join(r.Dir, "smtpd.conf"), []byte(conf), 0o644)
 }
 
 func openSMTPDVersion() string {
-	out, _ := exec.Command(filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpd"), "-h").CombinedOutput()
+	out, _ := exec.Command(filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpd"),
+		"-h").CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "version: "); ok {
 			return v
@@ -125,8 +131,10 @@ func openSMTPDVersion() string {
 // flushOpenSMTPD talks to the server in its namespace.
 func flushOpenSMTPD(i *Instance) error {
 	for _, pid := range i.PIDs() {
-		if exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); strings.HasSuffix(exe, "/smtpd") {
-			return run("nsenter", "--target", fmt.Sprint(pid), "--mount", "--setgid", "7102", filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpctl"), "schedule", "all")
+		if exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); strings.HasSuffix(exe,
+			"/smtpd") {
+			return run("nsenter", "--target", fmt.Sprint(pid), "--mount", "--setgid", "7102",
+				filepath.Join(openSMTPDPrefix(), "usr/sbin/smtpctl"), "schedule", "all")
 		}
 	}
 	return errors.New("opensmtpd does not run")

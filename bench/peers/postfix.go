@@ -14,7 +14,8 @@ import (
 
 // PostfixOptions describe a private Postfix.
 type PostfixOptions struct {
-	Dir       string // an empty folder that user postfix may enter; on the file system to be measured
+	// an empty folder that user postfix may enter; on the file system to be measured
+	Dir       string
 	Listen    string // host:port
 	Relayhost string // "[127.0.0.1]:2525", or "" when it delivers locally
 	// Local is a domain whose mail goes into Maildirs below Dir/mail; "" for none.
@@ -108,7 +109,8 @@ func Postfix(ctx context.Context, o PostfixOptions) (*Instance, error) {
 			return nil, err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(conf, "main.cf"), []byte(mainCF(main)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(conf, "main.cf"), []byte(mainCF(main)),
+		0o644); err != nil {
 		return nil, err
 	}
 	master := strings.Replace(masterCF, "LISTEN", host+":"+port, 1)

@@ -18,12 +18,15 @@ import (
 type Relay struct {
 	Dir    string // an empty folder, on the file system to be measured, that every user may enter
 	Listen string // host:port, the host being 127.0.0.1
-	Next   string // host:port, where all mail goes; with Domains at another address, or Postfix would find itself there
+	// host:port, where all mail goes; with Domains at another address, or Postfix would find itself
+	// there
+	Next string
 	// Domains, when there are any, are the recipients' domains, each to be a destination of its own
 	// although all of them are at Next.
 	Domains []string
-	Retry   bool     // what is put off is tried again after a second, where the server can be told to
-	Under   []string // a command that starts the server and stays with it
+	// what is put off is tried again after a second, where the server can be told to
+	Retry bool
+	Under []string // a command that starts the server and stays with it
 }
 
 // Kind is a server that we have an adapter for.
@@ -39,10 +42,14 @@ type Kind struct {
 // Kinds are all of them.
 func Kinds() []Kind {
 	return []Kind{
-		{"postfix", "Postfix with its package's defaults", PostfixAvailable, startPostfix(nil), postfixVersion, flushPostfix},
-		{"postfix-tuned", "Postfix as its experts set it up for volume", PostfixAvailable, startPostfix(tuned), postfixVersion, flushPostfix},
-		{"exim", "Exim with its package's defaults, open to more clients", func() error { return EximAvailable(eximPrefix()) }, startExim, eximVersion, flushExim},
-		{"opensmtpd", "OpenSMTPD with its defaults, but without its pauses between connections", OpenSMTPDAvailable, startOpenSMTPD, openSMTPDVersion, flushOpenSMTPD},
+		{"postfix", "Postfix with its package's defaults", PostfixAvailable, startPostfix(nil),
+			postfixVersion, flushPostfix},
+		{"postfix-tuned", "Postfix as its experts set it up for volume", PostfixAvailable,
+			startPostfix(tuned), postfixVersion, flushPostfix},
+		{"exim", "Exim with its package's defaults, open to more clients",
+			func() error { return EximAvailable(eximPrefix()) }, startExim, eximVersion, flushExim},
+		{"opensmtpd", "OpenSMTPD with its defaults, but without its pauses between connections",
+			OpenSMTPDAvailable, startOpenSMTPD, openSMTPDVersion, flushOpenSMTPD},
 	}
 }
 
@@ -76,7 +83,8 @@ func (o *Relay) private() ([]string, error) {
 	if err := os.WriteFile(hosts, []byte(b.String()), 0o644); err != nil {
 		return nil, err
 	}
-	return append(slices.Clone(o.Under), "unshare", "--mount", "/bin/sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts), nil
+	return append(slices.Clone(o.Under), "unshare", "--mount", "/bin/sh", "-c",
+		`mount --bind "$0" /etc/hosts && exec "$@"`, hosts), nil
 }
 
 // tuned is what Postfix's own TUNING_README and its experts change for a relay with much mail. The
@@ -86,19 +94,27 @@ func (o *Relay) private() ([]string, error) {
 // through the scache process), and more levels of queue folders (hash_queue_depth: ext4 indexes its
 // folders).
 var tuned = map[string]string{
-	"default_process_limit":                 "300",                 // 100: no client waits for a process
-	"in_flow_delay":                         "0",                   // 1s: what a client waits when mail comes in faster than it goes out
-	"qmgr_message_active_limit":             "50000",               // 20,000: more of the queue is worked on at once
-	"qmgr_message_recipient_limit":          "50000",               // 20,000
-	"initial_destination_concurrency":       "20",                  // 5: connections to a destination at the beginning
-	"default_destination_concurrency_limit": "50",                  // 20: at most
-	"smtp_connection_reuse_time_limit":      "3600s",               // 300s
-	"smtpd_client_connection_count_limit":   "0",                   // 50: clients are our own
-	"smtpd_client_event_limit_exceptions":   "static:all",          // no counting of them in the anvil process
-	"smtpd_peername_lookup":                 "no",                  // no DNS look-up for each connection
-	"receive_override_options":              "no_address_mappings", // a relay has no aliases to look up
-	"smtpd_delay_reject":                    "no",                  // nothing is to be refused at RCPT
-	"anvil_status_update_time":              "1h",
+	// 100: no client waits for a process
+	"default_process_limit": "300",
+	// 1s: what a client waits when mail comes in faster than it goes out
+	"in_flow_delay": "0",
+	// 20,000: more of the queue is worked on at once
+	"qmgr_message_active_limit":    "50000",
+	"qmgr_message_recipient_limit": "50000", // 20,000
+	// 5: connections to a destination at the beginning
+	"initial_destination_concurrency":       "20",
+	"default_destination_concurrency_limit": "50",    // 20: at most
+	"smtp_connection_reuse_time_limit":      "3600s", // 300s
+	"smtpd_client_connection_count_limit":   "0",     // 50: clients are our own
+	// no counting of them in the anvil process
+	"smtpd_client_event_limit_exceptions": "static:all",
+	// no DNS look-up for each connection
+	"smtpd_peername_lookup": "no",
+	// a relay has no aliases to look up
+	"receive_override_options": "no_address_mappings",
+	// nothing is to be refused at RCPT
+	"smtpd_delay_reject":       "no",
+	"anvil_status_update_time": "1h",
 }
 
 func startPostfix(extra map[string]string) func(context.Context, Relay) (*Instance, error) {
@@ -116,7 +132,8 @@ func startPostfix(extra map[string]string) func(context.Context, Relay) (*Instan
 			main[k] = v
 		}
 		if r.Retry {
-			main["minimal_backoff_time"], main["maximal_backoff_time"], main["queue_run_delay"] = "1s", "1s", "1s"
+			main["minimal_backoff_time"], main["maximal_backoff_time"],
+				main["queue_run_delay"] = "1s", "1s", "1s"
 		}
 		o := PostfixOptions{Dir: r.Dir, Listen: r.Listen, Under: under, Main: main}
 		if len(r.Domains) == 0 {
@@ -127,7 +144,8 @@ func startPostfix(extra map[string]string) func(context.Context, Relay) (*Instan
 			for _, d := range r.Domains {
 				fmt.Fprintf(&text, "%s smtp:[%s]:%s\n", d, d, port)
 			}
-			if err := os.WriteFile(filepath.Join(r.Dir, "transport"), []byte(text.String()), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(r.Dir, "transport"), []byte(text.String()),
+				0o644); err != nil {
 				return nil, err
 			}
 		}
@@ -169,7 +187,8 @@ func startExim(ctx context.Context, r Relay) (*Instance, error) {
 	if len(r.Domains) > 0 {
 		route = "$domain::" + port + " byname"
 	}
-	return Exim(ctx, EximOptions{Prefix: eximPrefix(), Dir: r.Dir, Listen: r.Listen, Route: route, Under: under, Main: eximVolume})
+	return Exim(ctx, EximOptions{Prefix: eximPrefix(), Dir: r.Dir, Listen: r.Listen, Route: route,
+		Under: under, Main: eximVolume})
 }
 
 func eximVersion() string {
@@ -183,5 +202,7 @@ func eximVersion() string {
 
 // flushExim runs the queue where the daemon runs, which has names of hosts of its own (private).
 func flushExim(i *Instance) error {
-	return run("nsenter", "--mount", "--target", strconv.Itoa(i.root), filepath.Join(eximPrefix(), "usr/sbin/exim4"), "-C", filepath.Join(i.Dir, "exim.conf"), "-qf")
+	return run("nsenter", "--mount", "--target", strconv.Itoa(i.root),
+		filepath.Join(eximPrefix(), "usr/sbin/exim4"), "-C", filepath.Join(i.Dir, "exim.conf"),
+		"-qf")
 }

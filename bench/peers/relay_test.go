@@ -45,16 +45,20 @@ func relayOnce(t *testing.T, kind Kind, domains []string) {
 			t.Error(err)
 		}
 	}()
-	in, err := kind.Start(context.Background(), Relay{Dir: openDir(t), Listen: listen, Next: sink.Addr(), Domains: domains, Under: group.Under()})
+	in, err := kind.Start(context.Background(),
+		Relay{Dir: openDir(t), Listen: listen, Next: sink.Addr(), Domains: domains,
+			Under: group.Under()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	group.Add(in.PIDs()[0])
 	defer in.Stop()
-	gen := &mailtest.Generator{Seed: 1, Run: "peer", Domains: []string{"a.example", "b.example"}, Size: 4096}
+	gen := &mailtest.Generator{Seed: 1, Run: "peer", Domains: []string{"a.example", "b.example"},
+		Size: 4096}
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	report, err := mailtest.Send(ctx, mailtest.SendOptions{Addr: in.Addr, Connections: 5, Count: 50, Message: gen.Message})
+	report, err := mailtest.Send(ctx, mailtest.SendOptions{Addr: in.Addr, Connections: 5, Count: 50,
+		Message: gen.Message})
 	if err != nil || report.Messages != 50 {
 		t.Fatalf("%v, %v", report, err)
 	}
@@ -70,7 +74,8 @@ func relayOnce(t *testing.T, kind Kind, domains []string) {
 	if err := kind.Flush(in); err != nil {
 		t.Error(err)
 	}
-	t.Logf("%s: %v CPU, %d processes, %.1f MiB, whole: %v", kind.Version(), group.CPU(), len(group.PIDs()), float64(group.Memory())/(1<<20), group.Whole())
+	t.Logf("%s: %v CPU, %d processes, %.1f MiB, whole: %v", kind.Version(), group.CPU(),
+		len(group.PIDs()), float64(group.Memory())/(1<<20), group.Whole())
 }
 
 // openDir is a folder that every user may enter.

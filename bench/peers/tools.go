@@ -20,7 +20,8 @@ func ToolsAvailable() error { return available("postfix", "smtp-source", "smtp-s
 // SmtpSource has Postfix's generator send messages of one recipient to addr, and waits until all
 // are acknowledged. It may be called by several goroutines.
 func SmtpSource(ctx context.Context, addr string, conns, messages, size int) error {
-	out, err := exec.CommandContext(ctx, "smtp-source", "-d", "-s", strconv.Itoa(conns), "-m", strconv.Itoa(messages), "-l", strconv.Itoa(size),
+	out, err := exec.CommandContext(ctx, "smtp-source", "-d", "-s", strconv.Itoa(conns), "-m",
+		strconv.Itoa(messages), "-l", strconv.Itoa(size),
 		"-f", "sender@source.test", "-t", "rcpt@sink.test", addr).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("smtp-source: %w: %s", err, out)
@@ -39,7 +40,8 @@ type SmtpSink struct {
 
 // StartSmtpSink starts one at addr, host:port.
 func StartSmtpSink(addr string) (*SmtpSink, error) {
-	s := &SmtpSink{cmd: exec.Command("smtp-sink", "-c", "-u", "nobody", addr, "1000"), done: make(chan struct{})}
+	s := &SmtpSink{cmd: exec.Command("smtp-sink", "-c", "-u", "nobody", addr, "1000"),
+		done: make(chan struct{})}
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -13,7 +13,9 @@ type Order uint8
 const (
 	NoOrder      Order = iota
 	ByConnection       // what one connection of the generator sent, in the order in which it did
-	ByRecipient        // what one recipient gets: a message that was acknowledged before another began arrives before it
+	// what one recipient gets: a message that was acknowledged before another began arrives before
+	// it
+	ByRecipient
 )
 
 // Rules say what Check looks at and what it excuses. The zero value asks for no order and excuses
@@ -35,7 +37,8 @@ func Check(sent *SentLog, received *ReceivedLog, rules Rules) *Report {
 	if rules.Window == 0 {
 		rules.Window = 2 * time.Second
 	}
-	c := &checker{rules: rules, r: &Report{}, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, index: make(map[key]int32, sent.Len())}
+	c := &checker{rules: rules, r: &Report{}, seeds: [2]maphash.Seed{maphash.MakeSeed(),
+		maphash.MakeSeed()}, index: make(map[key]int32, sent.Len())}
 	for s := range sent.All() {
 		c.sent(s)
 	}
@@ -113,14 +116,16 @@ func (c *checker) sent(s *Sent) {
 // received counts the copies of one transaction.
 func (c *checker) received(r *Received, order *sequence) {
 	c.r.Received++
-	if r.ID == "" || r.Sender == "" { // a report carries the message that it is about, and so its ID
+	// a report carries the message that it is about, and so its ID
+	if r.ID == "" || r.Sender == "" {
 		c.r.Foreign++
 		return
 	}
 	for _, rcpt := range r.Recipients {
 		at, known := c.index[c.keyOf(r.ID, rcpt)]
 		if !known {
-			c.r.Unexpected.add(Finding{ID: r.ID, Recipient: rcpt, Why: "nobody sent it", Copies: []Copy{copyOf(r)}})
+			c.r.Unexpected.add(Finding{ID: r.ID, Recipient: rcpt, Why: "nobody sent it",
+				Copies: []Copy{copyOf(r)}})
 			continue
 		}
 		s := &c.slots[at]
@@ -128,7 +133,8 @@ func (c *checker) received(r *Received, order *sequence) {
 		s.changed = s.changed || s.sum != Sum{} && r.Sum != s.sum
 		switch {
 		case s.accepted == 0 && s.unknown == 0:
-			c.r.Unexpected.add(Finding{ID: r.ID, Recipient: rcpt, Why: "the sender was told that it was not taken", Copies: []Copy{copyOf(r)}})
+			c.r.Unexpected.add(Finding{ID: r.ID, Recipient: rcpt,
+				Why: "the sender was told that it was not taken", Copies: []Copy{copyOf(r)}})
 		case s.copies == 1:
 			order.next(at, r, rcpt)
 		case s.copies > uint32(s.accepted) && s.unknown == 0:
@@ -146,7 +152,8 @@ func (c *checker) gatherCopies(received *ReceivedLog) {
 		}
 		for _, rcpt := range r.Recipients {
 			at, known := c.index[c.keyOf(r.ID, rcpt)]
-			if s := c.slots[max(at, 0)]; known && s.unknown == 0 && s.accepted > 0 && s.copies > uint32(s.accepted) {
+			if s := c.slots[max(at, 0)]; known && s.unknown == 0 && s.accepted > 0 &&
+				s.copies > uint32(s.accepted) {
 				c.copies[at] = append(c.copies[at], copyOf(r))
 			}
 		}
@@ -194,7 +201,8 @@ func (c *checker) judge(at int32, s *slot, f Finding) {
 		c.r.Changed.add(f)
 	}
 	switch {
-	case len(f.Copies) == 0: // copies of what had no reply are not judged: the sender may have sent it again
+	case len(f.Copies) == 0:
+		// copies of what had no reply are not judged: the sender may have sent it again
 	case accepted == 1 && c.rules.excuse(f.Copies):
 		c.r.Excused.add(f)
 	default:

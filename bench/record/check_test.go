@@ -38,7 +38,8 @@ func (r *run) check(t *testing.T, rules Rules) *Report {
 type counts [7]int
 
 func countsOf(r *Report) counts {
-	return counts{r.Lost.N, r.Changed.N, r.Duplicated.N, r.Excused.N, r.Unexpected.N, r.Reordered.N, r.Refused.N}
+	return counts{r.Lost.N, r.Changed.N, r.Duplicated.N, r.Excused.N, r.Unexpected.N, r.Reordered.N,
+		r.Refused.N}
 }
 
 // TestCheckFinds: each planted fault is found, and nothing else.
@@ -51,28 +52,44 @@ func TestCheckFinds(t *testing.T) {
 		ok    bool
 		says  string
 	}{
-		{"nothing", Rules{Order: ByConnection}, func(*run) {}, counts{}, true, "100 recipients acknowledged: 100 delivered"},
-		{"domain in upper case", Rules{}, func(r *run) { r.received[3].Recipients[0] = "r3@A.EXAMPLE" }, counts{}, true, ""},
-		{"loss", Rules{}, func(r *run) { r.received = append(r.received[:5], r.received[6:]...) }, counts{0: 1}, false, "lost: run-1-5 to=<r5@a.example> queue=Q5"},
+		{"nothing", Rules{Order: ByConnection}, func(*run) {}, counts{}, true,
+			"100 recipients acknowledged: 100 delivered"},
+		{"domain in upper case", Rules{}, func(r *run) {
+			r.received[3].Recipients[0] = "r3@A.EXAMPLE"
+		}, counts{}, true, ""},
+		{"loss", Rules{}, func(r *run) { r.received = append(r.received[:5], r.received[6:]...) },
+			counts{0: 1}, false, "lost: run-1-5 to=<r5@a.example> queue=Q5"},
 		{"one recipient of two lost", Rules{}, func(r *run) {
-			r.sent[5].Recipients = append(r.sent[5].Recipients, Recipient{"x@b.example", Accepted, 250})
+			r.sent[5].Recipients = append(r.sent[5].Recipients,
+				Recipient{"x@b.example", Accepted, 250})
 		}, counts{0: 1}, false, "lost: run-1-5 to=<x@b.example>"},
-		{"change", Rules{}, func(r *run) { r.received[7].Sum[7]++ }, counts{1: 1}, false, "changed: run-1-7"},
+		{"change", Rules{}, func(r *run) { r.received[7].Sum[7]++ }, counts{1: 1}, false,
+			"changed: run-1-7"},
 		{"not hashed", Rules{}, func(r *run) { r.sent[7].Sum = Sum{} }, counts{}, true, ""},
-		{"duplicate", Rules{}, func(r *run) { r.received = append(r.received, r.received[1]) }, counts{2: 1}, false, "duplicated: run-1-1"},
-		{"duplicate for a kill", Rules{Kills: []time.Time{at(100)}}, func(r *run) { r.received = append(r.received, r.received[1]) }, counts{3: 1}, true, ""},
-		{"duplicate long before a kill", Rules{Kills: []time.Time{at(9000)}}, func(r *run) { r.received = append(r.received, r.received[1]) }, counts{2: 1}, false, ""},
+		{"duplicate", Rules{}, func(r *run) { r.received = append(r.received, r.received[1]) },
+			counts{2: 1}, false, "duplicated: run-1-1"},
+		{"duplicate for a kill", Rules{Kills: []time.Time{at(100)}},
+			func(r *run) { r.received = append(r.received, r.received[1]) }, counts{3: 1}, true,
+			""},
+		{"duplicate long before a kill", Rules{Kills: []time.Time{at(9000)}},
+			func(r *run) { r.received = append(r.received, r.received[1]) }, counts{2: 1}, false,
+			""},
 		{"sent twice", Rules{}, func(r *run) {
 			r.sent, r.received = append(r.sent, r.sent[1]), append(r.received, r.received[1])
 		}, counts{}, true, "101 recipients acknowledged: 101 delivered"},
-		{"sent twice, one lost", Rules{}, func(r *run) { r.sent = append(r.sent, r.sent[1]) }, counts{0: 1}, false, ""},
-		{"of nobody", Rules{}, func(r *run) { r.received[9].ID = "other" }, counts{0: 1, 4: 1}, false, "nobody sent it"},
+		{"sent twice, one lost", Rules{}, func(r *run) { r.sent = append(r.sent, r.sent[1]) },
+			counts{0: 1}, false, ""},
+		{"of nobody", Rules{}, func(r *run) { r.received[9].ID = "other" }, counts{0: 1, 4: 1},
+			false, "nobody sent it"},
 		{"refused", Rules{}, func(r *run) {
 			r.sent[2].Recipients[0] = Recipient{"r2@a.example", Refused, 452}
 			r.received = append(r.received[:2], r.received[3:]...)
 		}, counts{6: 1}, true, "code=452"},
-		{"refused and arrived", Rules{}, func(r *run) { r.sent[2].Recipients[0].Outcome = Refused }, counts{4: 1, 6: 1}, false, "was not taken"},
-		{"not sent and arrived", Rules{}, func(r *run) { r.sent[2].Recipients[0].Outcome = NotSent }, counts{4: 1}, false, ""},
+		{"refused and arrived", Rules{}, func(r *run) { r.sent[2].Recipients[0].Outcome = Refused },
+			counts{4: 1, 6: 1}, false, "was not taken"},
+		{"not sent and arrived", Rules{}, func(r *run) {
+			r.sent[2].Recipients[0].Outcome = NotSent
+		}, counts{4: 1}, false, ""},
 		{"uncertain, twice", Rules{}, func(r *run) {
 			r.sent[2].Recipients[0].Outcome = Unknown
 			r.received = append(r.received, r.received[2])
@@ -81,8 +98,13 @@ func TestCheckFinds(t *testing.T) {
 			r.sent[2].Recipients[0].Outcome = Unknown
 			r.received = append(r.received[:2], r.received[3:]...)
 		}, counts{}, true, "1 uncertain, of which 0 arrived"},
-		{"no ID", Rules{}, func(r *run) { r.received = append(r.received, &Received{Sender: "x@y", Recipients: []string{"z@y"}}) }, counts{}, true, "(1 foreign)"},
-		{"report", Rules{}, func(r *run) { r.received = append(r.received, r.received[2]); r.received[2].Sender = "" }, counts{0: 1}, false, "(2 foreign)"},
+		{"no ID", Rules{}, func(r *run) {
+			r.received = append(r.received, &Received{Sender: "x@y", Recipients: []string{"z@y"}})
+		}, counts{}, true, "(1 foreign)"},
+		{"report", Rules{}, func(r *run) {
+			r.received = append(r.received, r.received[2])
+			r.received[2].Sender = ""
+		}, counts{0: 1}, false, "(2 foreign)"},
 		{"out of order on a connection", Rules{Order: ByConnection}, func(r *run) {
 			r.received[3], r.received[13] = r.received[13], r.received[3]
 		}, counts{5: 1}, false, "out of order: run-1-3"},
@@ -91,13 +113,15 @@ func TestCheckFinds(t *testing.T) {
 		}, counts{}, true, ""},
 		{"out of order for a recipient", Rules{Order: ByRecipient}, func(r *run) {
 			for _, i := range []int{3, 13} {
-				r.sent[i].Recipients[0].Address, r.received[i].Recipients[0] = "same@a.example", "same@a.example"
+				r.sent[i].Recipients[0].Address, r.received[i].Recipients[0] = "same@a.example",
+					"same@a.example"
 			}
 			r.received[3], r.received[13] = r.received[13], r.received[3]
 		}, counts{5: 1}, false, "out of order: run-1-3"},
 		{"at the same time for a recipient", Rules{Order: ByRecipient}, func(r *run) {
 			for _, i := range []int{3, 5} {
-				r.sent[i].Recipients[0].Address, r.received[i].Recipients[0] = "same@a.example", "same@a.example"
+				r.sent[i].Recipients[0].Address, r.received[i].Recipients[0] = "same@a.example",
+					"same@a.example"
 			}
 			r.received[3], r.received[5] = r.received[5], r.received[3]
 		}, counts{}, true, ""},
@@ -106,8 +130,10 @@ func TestCheckFinds(t *testing.T) {
 			r := cleanRun(100)
 			c.plant(r)
 			got := r.check(t, c.rules)
-			if countsOf(got) != c.want || got.OK() != c.ok || !strings.Contains(got.String(), c.says) {
-				t.Errorf("counts %v, want %v; ok %v, want %v; %q is to be in\n%v", countsOf(got), c.want, got.OK(), c.ok, c.says, got)
+			if countsOf(got) != c.want || got.OK() != c.ok ||
+				!strings.Contains(got.String(), c.says) {
+				t.Errorf("counts %v, want %v; ok %v, want %v; %q is to be in\n%v", countsOf(got),
+					c.want, got.OK(), c.ok, c.says, got)
 			}
 		})
 	}
@@ -117,7 +143,8 @@ func TestCheckFinds(t *testing.T) {
 func TestFirstFindings(t *testing.T) {
 	r := cleanRun(100)
 	r.received = nil
-	if got := r.check(t, Rules{}); got.Lost.N != 100 || len(got.Lost.First) != maxFindings || !strings.Contains(got.String(), "lost: and 80 more") {
+	if got := r.check(t, Rules{}); got.Lost.N != 100 || len(got.Lost.First) != maxFindings ||
+		!strings.Contains(got.String(), "lost: and 80 more") {
 		t.Errorf("%v", got)
 	}
 }
@@ -132,7 +159,8 @@ func TestRates(t *testing.T) {
 		r.received = append(r.received, m)
 	}
 	d := r.check(t, Rules{}).Domains
-	if len(d) != 2 || d[0].Domain != "a.example" || d[0].Messages != 30 || d[0].Peak() != 10 || len(d[0].PerSecond) != 3 || d[0].Mean() != 10 {
+	if len(d) != 2 || d[0].Domain != "a.example" || d[0].Messages != 30 || d[0].Peak() != 10 ||
+		len(d[0].PerSecond) != 3 || d[0].Mean() != 10 {
 		t.Errorf("%+v", d)
 	}
 }

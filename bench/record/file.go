@@ -25,7 +25,8 @@ const (
 
 // ErrTruncated says that a record has no end: its writer was killed, and what it had in memory is
 // missing.
-var ErrTruncated = errors.New("the record has no end: its writer was killed, and the last entries may be missing")
+var ErrTruncated = errors.New(
+	"the record has no end: its writer was killed, and the last entries may be missing")
 
 // ErrKind says that a file is no record, or one of the other kind.
 var ErrKind = errors.New("this is no record of messages")
@@ -154,7 +155,9 @@ func (l *log) read(r io.Reader, check func([]byte, time.Time) error) error {
 		if err := check(entry, l.mu.epoch); err != nil {
 			return fmt.Errorf("entry %d of the record: %w", l.Len()+1, err)
 		}
-		if err := l.add(func(b []byte, _ time.Time) []byte { return append(b, entry...) }); err != nil {
+		if err := l.add(func(b []byte, _ time.Time) []byte {
+			return append(b, entry...)
+		}); err != nil {
 			return fmt.Errorf("entry %d of the record: %w", l.Len()+1, err)
 		}
 	}

@@ -18,15 +18,20 @@ func at(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecon
 
 func sentMessage(i int) *Sent {
 	return &Sent{
-		ID: fmt.Sprintf("run-1-%d", i), QueueID: fmt.Sprintf("Q%d", i), Sender: "s@sender.example", Sum: Sum{1, byte(i), byte(i >> 8)}, Size: 4096, Conn: uint32(i % 10),
-		Begun: at(i), Ended: at(i + 5), Recipients: []Recipient{{Address: fmt.Sprintf("r%d@a.example", i), Outcome: Accepted, Code: 250}},
+		ID: fmt.Sprintf("run-1-%d", i), QueueID: fmt.Sprintf("Q%d", i), Sender: "s@sender.example",
+		Sum: Sum{1, byte(i), byte(i >> 8)}, Size: 4096, Conn: uint32(i % 10),
+		Begun: at(i), Ended: at(i + 5),
+		Recipients: []Recipient{{Address: fmt.Sprintf("r%d@a.example", i), Outcome: Accepted,
+			Code: 250}},
 	}
 }
 
 func receivedMessage(i int) *Received {
 	return &Received{
-		ID: fmt.Sprintf("run-1-%d", i), Sender: "s@sender.example", Sum: Sum{1, byte(i), byte(i >> 8)}, Size: 4400, Conn: uint32(i % 20),
-		Client: netip.MustParseAddrPort("127.0.0.1:40000"), Connected: start, Begun: at(i + 10), Accepted: at(i + 12),
+		ID: fmt.Sprintf("run-1-%d", i), Sender: "s@sender.example",
+		Sum: Sum{1, byte(i), byte(i >> 8)}, Size: 4400, Conn: uint32(i % 20),
+		Client: netip.MustParseAddrPort("127.0.0.1:40000"), Connected: start, Begun: at(i + 10),
+		Accepted:   at(i + 12),
 		Recipients: []string{fmt.Sprintf("r%d@a.example", i)},
 	}
 }
@@ -35,9 +40,11 @@ func receivedMessage(i int) *Received {
 // grows.
 func TestRoundTrip(t *testing.T) {
 	odd := &Sent{ID: "", Sender: "", Begun: at(-5), Ended: at(-7), Recipients: []Recipient{
-		{"a@x", Refused, 550}, {"b@x", Unknown, 0}, {"c@x", NotSent, 0}, {strings.Repeat("long", blockSize/4) + "@x", Accepted, 250},
+		{"a@x", Refused, 550}, {"b@x", Unknown, 0}, {"c@x", NotSent, 0},
+		{strings.Repeat("long", blockSize/4) + "@x", Accepted, 250},
 	}}
-	v6 := &Received{Client: netip.MustParseAddrPort("[2001:db8::1]:25"), TLS: true, Recipients: []string{"ü@x"}, Connected: at(1), Begun: at(2), Accepted: at(3)}
+	v6 := &Received{Client: netip.MustParseAddrPort("[2001:db8::1]:25"), TLS: true,
+		Recipients: []string{"ü@x"}, Connected: at(1), Begun: at(2), Accepted: at(3)}
 	sent, received := NewSentLog(), NewReceivedLog()
 	var grown bytes.Buffer
 	streamed := NewReceivedLog()
@@ -128,7 +135,8 @@ func TestMemory(t *testing.T) {
 		must(t, received.Add(receivedMessage(i)))
 	}
 	each := float64(sent.Octets()+received.Octets()) / n
-	t.Logf("%.0f octets a message, %.0f sent, %.0f received", each, float64(sent.Octets())/n, float64(received.Octets())/n)
+	t.Logf("%.0f octets a message, %.0f sent, %.0f received", each, float64(sent.Octets())/n,
+		float64(received.Octets())/n)
 	if each > 180 {
 		t.Errorf("a million messages would take %.0f MB", each)
 	}
@@ -145,7 +153,8 @@ func TestFull(t *testing.T) {
 		n++
 	}
 	if !errors.Is(err, ErrFull) || l.Missed() != 1 || l.Len() != n-1 || l.Octets() > 2*blockSize {
-		t.Errorf("%v after %d, %d missed, %d kept in %d octets", err, n, l.Missed(), l.Len(), l.Octets())
+		t.Errorf("%v after %d, %d missed, %d kept in %d octets", err, n, l.Missed(), l.Len(),
+			l.Octets())
 	}
 	l.Reset()
 	must(t, l.Add(sentMessage(1)))
@@ -167,7 +176,8 @@ func TestFileFails(t *testing.T) {
 	for i := range 10000 {
 		_ = l.Add(sentMessage(i)) // some fail; Finish tells
 	}
-	if err := l.Finish(); err == nil || !strings.Contains(err.Error(), "disk full") || l.Missed() == 0 {
+	if err := l.Finish(); err == nil || !strings.Contains(err.Error(), "disk full") ||
+		l.Missed() == 0 {
 		t.Errorf("%v, %d missed", err, l.Missed())
 	}
 }
@@ -186,18 +196,21 @@ func TestDamagedFile(t *testing.T) {
 	whole := b.Bytes()
 	for cut := range whole {
 		got, err := ReadReceived(bytes.NewReader(whole[:cut]))
-		if head := len(magic+kindReceived) + 1; err == nil || cut >= head && !errors.Is(err, ErrTruncated) {
+		if head := len(magic+kindReceived) + 1; err == nil || cut >= head &&
+			!errors.Is(err, ErrTruncated) {
 			t.Fatalf("cut at %d: %v", cut, err)
 		}
 		if cut == len(whole)-1 && got.Len() != 3 {
 			t.Errorf("%d entries without the end", got.Len())
 		}
 	}
-	if _, err := ReadSent(bytes.NewReader(whole)); err == nil || !strings.Contains(err.Error(), "no record of messages sent") {
+	if _, err := ReadSent(bytes.NewReader(whole)); err == nil ||
+		!strings.Contains(err.Error(), "no record of messages sent") {
 		t.Errorf("read as the other kind: %v", err)
 	}
 	whole[len(whole)-1] = 4
-	if _, err := ReadReceived(bytes.NewReader(whole)); err == nil || !strings.Contains(err.Error(), "says that there are 4") {
+	if _, err := ReadReceived(bytes.NewReader(whole)); err == nil ||
+		!strings.Contains(err.Error(), "says that there are 4") {
 		t.Errorf("a wrong number of entries: %v", err)
 	}
 }

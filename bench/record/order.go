@@ -49,6 +49,7 @@ func (s *sequence) next(at int32, r *Received, recipient string) {
 		}
 	}
 	if late != "" {
-		s.c.r.Reordered.add(Finding{ID: r.ID, Recipient: recipient, Why: late, Copies: []Copy{copyOf(r)}})
+		s.c.r.Reordered.add(Finding{ID: r.ID, Recipient: recipient, Why: late,
+			Copies: []Copy{copyOf(r)}})
 	}
 }

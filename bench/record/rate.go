@@ -48,7 +48,9 @@ func newRates() *rates { return &rates{map[string]*DomainRate{}} }
 func (rs *rates) add(r *Received) {
 	for i, rcpt := range r.Recipients {
 		domain := domainOf(rcpt)
-		if !slices.ContainsFunc(r.Recipients[:i], func(before string) bool { return strings.EqualFold(domainOf(before), domain) }) {
+		if !slices.ContainsFunc(r.Recipients[:i], func(before string) bool {
+			return strings.EqualFold(domainOf(before), domain)
+		}) {
 			rs.count(strings.ToLower(domain), r.Accepted)
 		}
 	}

@@ -9,10 +9,11 @@ import (
 
 // Report is the outcome of Check. It counts recipients, where it does not say messages.
 type Report struct {
-	Sent         int `json:"sent"`         // messages, all attempts
-	Messages     int `json:"messages"`     // of these, accepted for somebody
-	Received     int `json:"received"`     // transactions
-	Foreign      int `json:"foreign"`      // of these, without an ID of ours, or with the null reverse-path: reports and the like
+	Sent     int `json:"sent"`     // messages, all attempts
+	Messages int `json:"messages"` // of these, accepted for somebody
+	Received int `json:"received"` // transactions
+	// of these, without an ID of ours, or with the null reverse-path: reports and the like
+	Foreign      int `json:"foreign"`
 	Acknowledged int `json:"acknowledged"` // accepted by a 2xx
 	Delivered    int `json:"delivered"`    // of these, arrived
 	Uncertain    int `json:"uncertain"`    // no reply to the end of the data
@@ -94,14 +95,20 @@ func (r *Report) OK() bool {
 // String is a summary, with the first few of each kind of finding.
 func (r *Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d messages sent, %d accepted, %d received (%d foreign)\n", r.Sent, r.Messages, r.Received, r.Foreign)
-	fmt.Fprintf(&b, "%d recipients acknowledged: %d delivered, %d lost, %d changed, %d duplicated, %d duplicated and excused, %d unexpected, %d out of order\n",
-		r.Acknowledged, r.Delivered, r.Lost.N, r.Changed.N, r.Duplicated.N, r.Excused.N, r.Unexpected.N, r.Reordered.N)
-	fmt.Fprintf(&b, "%d recipients refused, %d not sent, %d uncertain, of which %d arrived\n", r.Refused.N, r.NotSent, r.Uncertain, r.Arrived)
+	fmt.Fprintf(&b, "%d messages sent, %d accepted, %d received (%d foreign)\n", r.Sent, r.Messages,
+		r.Received, r.Foreign)
+	fmt.Fprintf(&b,
+		"%d recipients acknowledged: %d delivered, %d lost, %d changed, %d duplicated, %d "+
+			"duplicated and excused, %d unexpected, %d out of order\n",
+		r.Acknowledged, r.Delivered, r.Lost.N, r.Changed.N, r.Duplicated.N, r.Excused.N,
+		r.Unexpected.N, r.Reordered.N)
+	fmt.Fprintf(&b, "%d recipients refused, %d not sent, %d uncertain, of which %d arrived\n",
+		r.Refused.N, r.NotSent, r.Uncertain, r.Arrived)
 	for _, kind := range []struct {
 		name string
 		t    *Tally
-	}{{"lost", &r.Lost}, {"changed", &r.Changed}, {"duplicated", &r.Duplicated}, {"unexpected", &r.Unexpected}, {"out of order", &r.Reordered},
+	}{{"lost", &r.Lost}, {"changed", &r.Changed}, {"duplicated", &r.Duplicated},
+		{"unexpected", &r.Unexpected}, {"out of order", &r.Reordered},
 		{"refused", &r.Refused}} {
 		for _, f := range kind.t.First {
 			fmt.Fprintf(&b, "%s: %v\n", kind.name, f)

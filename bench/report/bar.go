@@ -78,7 +78,8 @@ func (b *Bar) Judge(s *Scenario) (results []BarResult) {
 		}
 	}
 	if len(results) == 0 {
-		results = append(results, BarResult{Text: b.Text, Cell: b.Cell, System: b.system(), Metric: b.Metric, Bound: b.bound(), Verdict: Absent, Said: "no such cell was run"})
+		results = append(results, BarResult{Text: b.Text, Cell: b.Cell, System: b.system(),
+			Metric: b.Metric, Bound: b.bound(), Verdict: Absent, Said: "no such cell was run"})
 	}
 	return results
 }
@@ -97,7 +98,8 @@ func (b *Bar) relative() bool {
 }
 
 func (b *Bar) judge(s *Scenario, c *Cell) BarResult {
-	r := BarResult{Text: b.Text, Cell: c.Name, System: b.system(), Metric: b.Metric, Bound: b.bound(), Verdict: Absent, Said: "not measured"}
+	r := BarResult{Text: b.Text, Cell: c.Name, System: b.system(), Metric: b.Metric,
+		Bound: b.bound(), Verdict: Absent, Said: "not measured"}
 	value, ok := b.value(s, c)
 	if !ok {
 		return r
@@ -113,7 +115,8 @@ func (b *Bar) judge(s *Scenario, c *Cell) BarResult {
 	}
 	if other, ok := median(c.Result(b.system()), b.OrMetric); ok {
 		m, _ := MetricOf(b.OrMetric)
-		r.Said += fmt.Sprintf(", or %s %s (at least %s)", m.Format(other), m.Unit, m.Format(b.OrAtLeast))
+		r.Said += fmt.Sprintf(", or %s %s (at least %s)", m.Format(other), m.Unit,
+			m.Format(b.OrAtLeast))
 		if other >= b.OrAtLeast {
 			r.Verdict = Holds
 		}

@@ -17,9 +17,12 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 		fmt.Fprintf(&b, "- %s: %s\n", line[0], line[1])
 	}
 	if bars := r.bars(); len(bars) > 0 {
-		b.WriteString("\n## Bars\n\n| scenario | bar | cell | measured | |\n| --- | --- | --- | --- | --- |\n")
+		b.WriteString(
+			"\n## Bars\n\n| scenario | bar | cell | measured | |\n" +
+				"| --- | --- | --- | --- | --- |\n")
 		for _, row := range bars {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", row.Scenario, row.Text, row.Cell, row.Said, row.Verdict)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", row.Scenario, row.Text, row.Cell,
+				row.Said, row.Verdict)
 		}
 	}
 	for _, s := range r.Scenarios {
@@ -80,7 +83,8 @@ func (r *Report) summary() string {
 			}
 		}
 	}
-	text := fmt.Sprintf("%s messages, %d combinations of system and load", grouped(float64(messages)), cells)
+	text := fmt.Sprintf("%s messages, %d combinations of system and load",
+		grouped(float64(messages)), cells)
 	if n := len(r.Faults()); n > 0 {
 		text += fmt.Sprintf("; THE INTEGRITY CHECK FOUND %d FAULTS.", n)
 	} else {
@@ -105,9 +109,13 @@ func (r *Report) summary() string {
 func (r *Report) facts() [][2]string {
 	d := r.Machine.Disk
 	facts := [][2]string{
-		{"Machine", fmt.Sprintf("%d cores of %s, %s; the load and the receiving server run on it too", r.Machine.Processors, r.Machine.Model, r.Machine.Kernel)},
-		{"Disk", fmt.Sprintf("%s, bare fsync of 4 KiB %.2f ms, synced sequential writes %.0f MiB/s", d.FileSystem, float64(d.Fsync)/float64(time.Millisecond), d.Sequential/(1<<20))},
-		{"Postroad", fmt.Sprintf("%s, commit %s", strings.TrimPrefix(r.Version, "Postroad "), cmp.Or(r.Commit, "not known to the build"))},
+		{"Machine", fmt.Sprintf(
+			"%d cores of %s, %s; the load and the receiving server run on it too",
+			r.Machine.Processors, r.Machine.Model, r.Machine.Kernel)},
+		{"Disk", fmt.Sprintf("%s, bare fsync of 4 KiB %.2f ms, synced sequential writes %.0f MiB/s",
+			d.FileSystem, float64(d.Fsync)/float64(time.Millisecond), d.Sequential/(1<<20))},
+		{"Postroad", fmt.Sprintf("%s, commit %s", strings.TrimPrefix(r.Version, "Postroad "),
+			cmp.Or(r.Commit, "not known to the build"))},
 	}
 	seen := map[string]bool{}
 	var others []string
@@ -122,7 +130,10 @@ func (r *Report) facts() [][2]string {
 	if len(others) > 0 {
 		facts = append(facts, [2]string{"Others", strings.Join(others, ", ")})
 	}
-	return append(facts, [2]string{"Taken", fmt.Sprintf("%s, in %s, by `%s`", r.Started.UTC().Format("2006-01-02 15:04 UTC"), r.Took.Round(time.Second), r.Command)})
+	return append(facts,
+		[2]string{"Taken",
+			fmt.Sprintf("%s, in %s, by `%s`", r.Started.UTC().Format("2006-01-02 15:04 UTC"),
+				r.Took.Round(time.Second), r.Command)})
 }
 
 // barRow is a bar with the scenario that it belongs to.

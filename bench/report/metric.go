@@ -86,7 +86,9 @@ func (m Metric) FormatSpread(s Spread) string {
 func columns(cells []*Cell) (found []Metric) {
 	for _, m := range Metrics() {
 		if slices.ContainsFunc(cells, func(c *Cell) bool {
-			return slices.ContainsFunc(c.Results, func(r *Result) bool { return len(r.Values[m.Name]) > 0 })
+			return slices.ContainsFunc(c.Results, func(r *Result) bool {
+				return len(r.Values[m.Name]) > 0
+			})
 		}) {
 			found = append(found, m)
 		}

@@ -29,19 +29,24 @@ type svg struct {
 }
 
 func (s *svg) text(x, y float64, class, anchor, text string) {
-	fmt.Fprintf(&s.b, `<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>`, x, y, class, anchor, html.EscapeString(text))
+	fmt.Fprintf(&s.b, `<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>`, x, y, class,
+		anchor, html.EscapeString(text))
 }
 
 func (s *svg) rect(x, y, w, h float64, class, title string) {
-	fmt.Fprintf(&s.b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2" class="%s"><title>%s</title></rect>`, x, y, max(w, 1), h, class, html.EscapeString(title))
+	fmt.Fprintf(&s.b,
+		`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="2" class="%s"><title>%s</title></rect>`, x, y, max(w, 1), h, class, html.EscapeString(title))
 }
 
 func (s *svg) line(x1, y1, x2, y2 float64, class string) {
-	fmt.Fprintf(&s.b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`, x1, y1, x2, y2, class)
+	fmt.Fprintf(&s.b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`, x1, y1, x2, y2,
+		class)
 }
 
 func (s *svg) done(label string) template.HTML {
-	return template.HTML(fmt.Sprintf(`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">%s</svg>`, plotWidth, s.height, html.EscapeString(label), s.b.String()))
+	return template.HTML(
+		fmt.Sprintf(`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">%s</svg>`, plotWidth,
+			s.height, html.EscapeString(label), s.b.String()))
 }
 
 // barPlot draws a metric: a group of bars for each cell, one for each system, with the range of the
@@ -75,14 +80,16 @@ func (s *svg) bar(system, class string, m Metric, f Spread, most float64) {
 	const room = plotWidth - nameWidth - valueWidth
 	y, at := s.height, func(v float64) float64 { return nameWidth + v/most*room }
 	s.text(nameWidth-8, y+barHeight-1.5, "name", "end", system)
-	s.rect(nameWidth, y, at(f.Median)-nameWidth, barHeight, class, fmt.Sprintf("%s: %s %s", system, m.FormatSpread(f), m.Unit))
+	s.rect(nameWidth, y, at(f.Median)-nameWidth, barHeight, class,
+		fmt.Sprintf("%s: %s %s", system, m.FormatSpread(f), m.Unit))
 	if f.Max > f.Min {
 		mid := y + barHeight/2
 		s.line(at(f.Min), mid, at(f.Max), mid, "whisker")
 		s.line(at(f.Min), mid-3, at(f.Min), mid+3, "whisker")
 		s.line(at(f.Max), mid-3, at(f.Max), mid+3, "whisker")
 	}
-	s.text(math.Max(at(f.Median), at(f.Max))+6, y+barHeight-1.5, "value", "start", m.Format(f.Median))
+	s.text(math.Max(at(f.Median), at(f.Max))+6, y+barHeight-1.5, "value", "start",
+		m.Format(f.Median))
 	s.height += rowHeight
 }
 
@@ -120,7 +127,8 @@ func timelines(c *Cell) template.HTML {
 			fmt.Fprintf(&d, "L%.1f %.1fL%.1f %.1f", x(float64(i)), y, x(float64(i+1)), y)
 		}
 		fmt.Fprintf(&d, "L%.1f %.1fZ", x(float64(len(r.Timeline))), base)
-		fmt.Fprintf(&p.b, `<path d="%s" class="area s-%s"/>`, d.String(), html.EscapeString(r.System))
+		fmt.Fprintf(&p.b, `<path d="%s" class="area s-%s"/>`, d.String(),
+			html.EscapeString(r.System))
 		p.line(left, base, plotWidth-right, base, "axis")
 		for _, m := range r.Marks {
 			at := x(m.At / TimelineStep.Seconds())

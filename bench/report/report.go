@@ -55,14 +55,17 @@ type Cell struct {
 
 // Result is one system at one cell.
 type Result struct {
-	System    string               `json:"system"`
-	Values    map[string][]float64 `json:"values"`             // of each metric, in the order of the rounds
-	Integrity string               `json:"integrity"`          // what the check saw, in one line
-	Faults    []string             `json:"faults,omitempty"`   // what it found wrong; the cell has failed
-	Problem   string               `json:"problem,omitempty"`  // why there are no figures
-	Timeline  []int64              `json:"timeline,omitempty"` // messages that arrived in each quarter of a second of the last round
-	Marks     []Mark               `json:"marks,omitempty"`    // what happened when
-	Messages  int64                `json:"messages"`           // of all rounds
+	System string `json:"system"`
+	// of each metric, in the order of the rounds
+	Values    map[string][]float64 `json:"values"`
+	Integrity string               `json:"integrity"` // what the check saw, in one line
+	// what it found wrong; the cell has failed
+	Faults  []string `json:"faults,omitempty"`
+	Problem string   `json:"problem,omitempty"` // why there are no figures
+	// messages that arrived in each quarter of a second of the last round
+	Timeline []int64 `json:"timeline,omitempty"`
+	Marks    []Mark  `json:"marks,omitempty"` // what happened when
+	Messages int64   `json:"messages"`        // of all rounds
 }
 
 // Mark is a moment of a timeline.

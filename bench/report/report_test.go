@@ -32,7 +32,8 @@ func TestFormat(t *testing.T) {
 		value  float64
 		want   string
 	}{
-		{"rate", 1234567.4, "1,234,567"}, {"rate", 999, "999"}, {"cpu", 4.26, "4.3"}, {"memory", 64 << 20, "64"},
+		{"rate", 1234567.4, "1,234,567"}, {"rate", 999, "999"}, {"cpu", 4.26, "4.3"},
+		{"memory", 64 << 20, "64"},
 		{"fsyncs", 0.1849, "0.18"}, {"idle_memory", 5376, "5.2"},
 	} {
 		m, ok := MetricOf(c.metric)
@@ -45,17 +46,24 @@ func TestFormat(t *testing.T) {
 // sample is a report of two systems at two cells.
 func sample() *Report {
 	result := func(system string, rates, cpus []float64) *Result {
-		return &Result{System: system, Integrity: "all arrived", Messages: 100, Values: map[string][]float64{"rate": rates, "cpu": cpus, "disk_share": {0.9}}}
+		return &Result{System: system, Integrity: "all arrived", Messages: 100,
+			Values: map[string][]float64{"rate": rates, "cpu": cpus, "disk_share": {0.9}}}
 	}
 	s := &Scenario{
-		Name: "relay", Title: "Relay <plain>", About: "What\nit is.", Systems: []SystemInfo{{"node", "ours", "Postroad 1"}, {"postfix", "theirs", "Postfix 3"}},
+		Name: "relay", Title: "Relay <plain>", About: "What\nit is.",
+		Systems: []SystemInfo{{"node", "ours", "Postroad 1"}, {"postfix", "theirs", "Postfix 3"}},
 		Cells: []*Cell{
-			{"4 KiB, 20 connections", []*Result{result("node", []float64{5000, 6000, 4000}, []float64{100, 120, 110}), result("postfix", []float64{500, 400, 400}, []float64{2000, 2000, 2200})}},
-			{"1 MiB, 20 connections", []*Result{result("node", []float64{80}, []float64{900}), {System: "postfix", Problem: "it is not installed"}}},
+			{"4 KiB, 20 connections",
+				[]*Result{result("node", []float64{5000, 6000, 4000}, []float64{100, 120, 110}),
+					result("postfix", []float64{500, 400, 400}, []float64{2000, 2000, 2200})}},
+			{"1 MiB, 20 connections", []*Result{result("node", []float64{80}, []float64{900}),
+				{System: "postfix", Problem: "it is not installed"}}},
 		},
 	}
-	s.Cells[0].Results[0].Timeline, s.Cells[0].Results[0].Marks = []int64{1, 5, 0, 7, 3}, []Mark{{0.5, "a node is killed"}}
-	return &Report{Version: "Postroad 1", Commit: "abc", Command: "postroad bench run", Scenarios: []*Scenario{s}}
+	s.Cells[0].Results[0].Timeline, s.Cells[0].Results[0].Marks = []int64{1, 5, 0, 7, 3},
+		[]Mark{{0.5, "a node is killed"}}
+	return &Report{Version: "Postroad 1", Commit: "abc", Command: "postroad bench run",
+		Scenarios: []*Scenario{s}}
 }
 
 // TestBars: a ratio is the median of the rounds' ratios, other bars are of the median; a bar of
@@ -67,14 +75,18 @@ func TestBars(t *testing.T) {
 		value   float64
 		verdict Verdict
 	}{
-		{Bar{Metric: "rate", Cell: "4 KiB*", AgainstSystem: "postfix", AtLeast: 10}, 10, Holds}, // 10, 15, 10
+		// 10, 15, 10
+		{Bar{Metric: "rate", Cell: "4 KiB*", AgainstSystem: "postfix", AtLeast: 10}, 10, Holds},
 		{Bar{Metric: "rate", Cell: "4 KiB*", AgainstSystem: "postfix", AtLeast: 12}, 10, Fails},
 		{Bar{Metric: "cpu", Cell: "4 KiB*", AgainstSystem: "postfix", AtMost: 0.05}, 0.05, Holds},
 		{Bar{Metric: "rate", Cell: "4 KiB*", AtLeast: 5000}, 5000, Holds},
 		{Bar{Metric: "rate", Cell: "4 KiB*", AtMost: 4999}, 5000, Fails},
-		{Bar{Metric: "cpu", Cell: "1 MiB*", AgainstCell: "4 KiB, 20 connections", AtMost: 9}, 900.0 / 110, Holds},
-		{Bar{Metric: "rate", Cell: "1 MiB*", AtLeast: 100, OrMetric: "disk_share", OrAtLeast: 0.8}, 80, Holds},
-		{Bar{Metric: "rate", Cell: "1 MiB*", AtLeast: 100, OrMetric: "disk_share", OrAtLeast: 0.95}, 80, Fails},
+		{Bar{Metric: "cpu", Cell: "1 MiB*", AgainstCell: "4 KiB, 20 connections", AtMost: 9},
+			900.0 / 110, Holds},
+		{Bar{Metric: "rate", Cell: "1 MiB*", AtLeast: 100, OrMetric: "disk_share", OrAtLeast: 0.8},
+			80, Holds},
+		{Bar{Metric: "rate", Cell: "1 MiB*", AtLeast: 100, OrMetric: "disk_share", OrAtLeast: 0.95},
+			80, Fails},
 		{Bar{Metric: "rate", Cell: "1 MiB*", AgainstSystem: "postfix", AtLeast: 1}, 0, Absent},
 		{Bar{Metric: "rate", Cell: "2 MiB*", AtLeast: 1}, 0, Absent},
 		{Bar{Metric: "drain_rate", Cell: "4 KiB*", AtLeast: 1}, 0, Absent},
@@ -91,7 +103,8 @@ func TestBars(t *testing.T) {
 		"a bar needs a text":                     {Metric: "rate", AtLeast: 1},
 		`there is no metric "speed"`:             {Text: "x", Metric: "speed", AtLeast: 1},
 		"a bar needs either at_least or at_most": {Text: "x", Metric: "rate"},
-		`there is no metric "nothing"`:           {Text: "x", Metric: "rate", AtMost: 1, OrMetric: "nothing"},
+		`there is no metric "nothing"`: {Text: "x", Metric: "rate", AtMost: 1,
+			OrMetric: "nothing"},
 	} {
 		if got := b.Check(); got != why {
 			t.Errorf("%+v: %q, want %q", b, got, why)
@@ -109,7 +122,9 @@ func TestFaults(t *testing.T) {
 	if r.Sound() {
 		t.Error("a report with a loss is sound")
 	}
-	for name, write := range map[string]func(io.Writer) error{"JSON": r.WriteJSON, "Markdown": r.WriteMarkdown, "HTML": r.WriteHTML} {
+	for name, write := range map[string]func(io.Writer) error{
+		"JSON": r.WriteJSON, "Markdown": r.WriteMarkdown, "HTML": r.WriteHTML,
+	} {
 		var b bytes.Buffer
 		if err := write(&b); err != nil {
 			t.Fatal(err)
@@ -122,15 +137,18 @@ func TestFaults(t *testing.T) {
 
 func TestForms(t *testing.T) {
 	r := sample()
-	r.Scenarios[0].Bars = (&Bar{Text: "ten times", Metric: "rate", Cell: "4 KiB*", AgainstSystem: "postfix", AtLeast: 10}).Judge(r.Scenarios[0])
+	r.Scenarios[0].Bars = (&Bar{Text: "ten times", Metric: "rate", Cell: "4 KiB*",
+		AgainstSystem: "postfix", AtLeast: 10}).Judge(r.Scenarios[0])
 	var md, js, page bytes.Buffer
 	for _, err := range []error{r.WriteMarkdown(&md), r.WriteJSON(&js), r.WriteHTML(&page)} {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, want := range []string{"| Relay <plain> | ten times | 4 KiB, 20 connections | 10.00 times (at least 10) | holds |",
-		"| 4 KiB, 20 connections | node | 5,000 (4,000 to 6,000) | 110 (100 to 120) |", "no figures: it is not installed", "1 of 1 bars hold"} {
+	for _, want := range []string{"| Relay <plain> | ten times | 4 KiB, 20 connections | 10.00 " +
+		"times (at least 10) | holds |",
+		"| 4 KiB, 20 connections | node | 5,000 (4,000 to 6,000) | 110 (100 to 120) |",
+		"no figures: it is not installed", "1 of 1 bars hold"} {
 		if !strings.Contains(md.String(), want) {
 			t.Errorf("the Markdown lacks %q:\n%s", want, md.String())
 		}
@@ -140,7 +158,8 @@ func TestForms(t *testing.T) {
 		t.Errorf("%+v, %v", back, err)
 	}
 	text := page.String()
-	for _, want := range []string{"Relay &lt;plain&gt;", "<svg", "a node is killed", "5,000 (4,000 to 6,000)"} {
+	for _, want := range []string{"Relay &lt;plain&gt;", "<svg", "a node is killed",
+		"5,000 (4,000 to 6,000)"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
 		}

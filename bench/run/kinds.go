@@ -57,7 +57,9 @@ func (st *stage) drain(ctx context.Context) error {
 	st.result.Add("drain_cpu", float64(b.cpu.Microseconds())/float64(s.accepted))
 	st.result.Add("memory", float64(max(a.peak, b.peak)))
 	if st.name != "exim" {
-		st.result.Add("written", float64(a.written+b.written)/float64(s.accepted)/float64(st.size)/float64(st.system.members()))
+		st.result.Add("written",
+			float64(a.written+b.written)/float64(s.accepted)/float64(st.size)/
+				float64(st.system.members()))
 	}
 	st.result.Timeline = timeline(st.sink.Records(), flushed)
 	st.judge(s, record.Rules{})
@@ -76,7 +78,8 @@ func (st *stage) drained(ctx context.Context, s *sending, to *sink.Server) error
 	}
 	_, err := st.urging(ctx, to, flushAgain, func() error { return to.Wait(ctx, int(s.accepted)) })
 	if err != nil {
-		return fmt.Errorf("%d of %d messages arrived in time: %w", to.Counts().Messages, s.accepted, err)
+		return fmt.Errorf("%d of %d messages arrived in time: %w", to.Counts().Messages, s.accepted,
+			err)
 	}
 	return nil
 }
@@ -108,7 +111,8 @@ func (st *stage) kill(ctx context.Context) error {
 	}
 	at := <-killed
 	rules := record.Rules{Kills: []time.Time{at}, Window: 10 * time.Second}
-	for record.Check(s.log, st.sink.Records(), rules).Lost.N > 0 && clock.Pause(ctx, 200*time.Millisecond) {
+	for record.Check(s.log, st.sink.Records(), rules).Lost.N > 0 &&
+		clock.Pause(ctx, 200*time.Millisecond) {
 	}
 	clock.Pause(ctx, settle)
 	a.close()
@@ -165,7 +169,8 @@ func (st *stage) fill(ctx context.Context) (err error) {
 		o.Envelope.Domains, o.Connections, o.Rate = load.NewDomains(deadDomain), 100, 0
 	})
 	if err == nil && st.backlog.refused > 0 {
-		err = fmt.Errorf("%d messages of the backlog were not taken (%s)", st.backlog.refused, st.backlog.why)
+		err = fmt.Errorf("%d messages of the backlog were not taken (%s)", st.backlog.refused,
+			st.backlog.why)
 	}
 	st.rest(ctx)
 	return err
@@ -191,7 +196,8 @@ func (st *stage) drainBacklog(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	_, port, _ := net.SplitHostPort(st.next)
-	if st.dead, err = sink.Start(sink.Options{Listen: []string{net.JoinHostPort(deadHost, port)}}); err != nil {
+	if st.dead, err = sink.Start(sink.Options{Listen: []string{net.JoinHostPort(deadHost,
+		port)}}); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -203,7 +209,8 @@ func (st *stage) drainBacklog(ctx context.Context) (err error) {
 	st.result.Messages += st.backlog.accepted
 	r := record.Check(st.backlog.log, st.dead.Records(), record.Rules{})
 	if !r.OK() {
-		st.fault("of the backlog: %d recipients lost, %d changed, %d duplicated, %d unexpected", r.Lost.N, r.Changed.N, r.Duplicated.N, r.Unexpected.N)
+		st.fault("of the backlog: %d recipients lost, %d changed, %d duplicated, %d unexpected",
+			r.Lost.N, r.Changed.N, r.Duplicated.N, r.Unexpected.N)
 	}
 	st.result.Integrity += fmt.Sprintf("; of the backlog %d, all arrived unchanged", r.Acknowledged)
 	return nil
@@ -214,8 +221,11 @@ func (st *stage) sendTools(ctx context.Context, count int) error {
 	addrs := st.system.addrs()
 	var sources group
 	for i, addr := range addrs {
-		n, conns := share(int64(count), len(addrs), i), max(share(int64(st.connections), len(addrs), i), 1)
-		sources.start(func() error { return peers.SmtpSource(ctx, addr, int(conns), int(n), st.size) })
+		n, conns := share(int64(count), len(addrs), i),
+			max(share(int64(st.connections), len(addrs), i), 1)
+		sources.start(func() error {
+			return peers.SmtpSource(ctx, addr, int(conns), int(n), st.size)
+		})
 	}
 	return sources.wait()
 }

@@ -23,7 +23,8 @@ import (
 )
 
 // nodes are processes of this program that form a cluster, or one that is alone, with nothing
-// between them: internal/testkit/faults has a kit for nodes with a network that can be cut, whose proxies
+// between them: internal/testkit/faults has a kit for nodes with a network that can be cut, whose
+// proxies
 // would be part of what is measured.
 type nodes struct {
 	all     []*node
@@ -56,13 +57,15 @@ func startNodes(ctx context.Context, count int, s *setting, group *measure.Group
 		return c, err
 	}
 	for i := range count {
-		n := &node{number: i + 1, dir: filepath.Join(s.dir, fmt.Sprintf("n%d", i+1)), under: s.under, group: group}
+		n := &node{number: i + 1, dir: filepath.Join(s.dir, fmt.Sprintf("n%d", i+1)),
+			under: s.under, group: group}
 		n.relay, n.submit, n.admin, n.listen = addrs[4*i], addrs[4*i+1], addrs[4*i+2], addrs[4*i+3]
 		n.config = filepath.Join(n.dir, "postroad.toml")
 		c.all = append(c.all, n)
 	}
 	for _, n := range c.all {
-		if err := errors.Join(os.Mkdir(n.dir, 0o755), os.WriteFile(n.config, []byte(c.configure(n, s)), 0o600)); err != nil {
+		if err := errors.Join(os.Mkdir(n.dir, 0o755),
+			os.WriteFile(n.config, []byte(c.configure(n, s)), 0o600)); err != nil {
 			return c, err
 		}
 	}
@@ -79,15 +82,23 @@ func startNodes(ctx context.Context, count int, s *setting, group *measure.Group
 func (c *nodes) configure(n *node, s *setting) string {
 	var b strings.Builder
 	_, port, _ := net.SplitHostPort(s.next)
-	fmt.Fprintf(&b, "[node]\nname = \"n%d\"\nhostname = \"n%d.postroad.test\"\ndata_dir = %q\n", n.number, n.number, filepath.Join(n.dir, "data"))
-	fmt.Fprintf(&b, "[[listener]]\naddress = %q\nkind = \"relay\"\n[[listener]]\naddress = %q\nkind = \"submission\"\n", n.relay, n.submit)
-	fmt.Fprintf(&b, "[relay]\nnetworks = [\"127.0.0.0/8\"]\n[local]\ndomains = [\"postroad.test\"]\n[admin]\naddress = %q\n", n.admin)
-	fmt.Fprintf(&b, "[delivery]\nport = %s\nallow_private_destinations = true\n[dns]\nservers = [%q]\n", port, s.dns)
+	fmt.Fprintf(&b, "[node]\nname = \"n%d\"\nhostname = \"n%d.postroad.test\"\ndata_dir = %q\n",
+		n.number, n.number, filepath.Join(n.dir, "data"))
+	fmt.Fprintf(&b,
+		"[[listener]]\naddress = %q\nkind = \"relay\"\n[[listener]]\naddress = %q\nkind = "+
+			"\"submission\"\n", n.relay, n.submit)
+	fmt.Fprintf(&b,
+		"[relay]\nnetworks = [\"127.0.0.0/8\"]\n[local]\ndomains = "+
+			"[\"postroad.test\"]\n[admin]\naddress = %q\n", n.admin)
+	fmt.Fprintf(&b,
+		"[delivery]\nport = %s\nallow_private_destinations = true\n[dns]\nservers = [%q]\n", port,
+		s.dns)
 	if more := s.Idle + s.connections + 1000; more > 10_000 {
 		fmt.Fprintf(&b, "[limits]\nconnections = %d\n", more)
 	}
 	if s.Backlog > 0 {
-		fmt.Fprintf(&b, "[[route]]\ndomain = %q\nsmart_host = \"%s:%s\"\n", deadDomain, deadHost, port)
+		fmt.Fprintf(&b, "[[route]]\ndomain = %q\nsmart_host = \"%s:%s\"\n", deadDomain, deadHost,
+			port)
 	}
 	if len(s.domains) == 0 {
 		fmt.Fprintf(&b, "[[route]]\ndomain = \"*\"\nsmart_host = %q\n", s.next)
@@ -101,7 +112,8 @@ func (c *nodes) configure(n *node, s *setting) string {
 		if len(c.all) >= 5 {
 			replicas = 5
 		}
-		fmt.Fprintf(&b, "[cluster]\nlisten = %q\njoin = [%s]\ntoken_file = %q\nreplicas = %d\n", n.listen, strings.Join(join, ", "), c.token, replicas)
+		fmt.Fprintf(&b, "[cluster]\nlisten = %q\njoin = [%s]\ntoken_file = %q\nreplicas = %d\n",
+			n.listen, strings.Join(join, ", "), c.token, replicas)
 	}
 	if s.Retry {
 		b.WriteString("[retry]\nschedule = [\"1s\"]\n")
@@ -202,7 +214,8 @@ func (c *nodes) cli(ctx context.Context, n *node, input string, args ...string) 
 }
 
 func (c *nodes) addUser(ctx context.Context) error {
-	_, err := c.cli(ctx, c.all[0], password+"\n", "user", "add", user, "--sender", "sender@load.example", "--password-stdin")
+	_, err := c.cli(ctx, c.all[0], password+"\n", "user", "add", user, "--sender",
+		"sender@load.example", "--password-stdin")
 	return err
 }
 

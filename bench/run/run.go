@@ -16,15 +16,18 @@ import (
 
 // Options of a run.
 type Options struct {
-	Program string                           // the postroad binary that is measured
-	Version string                           // of it
-	Commit  string                           // that it was built from
-	Command string                           // that was given, for the report
-	Dir     string                           // for the data of the systems, on a disk; every user can enter it
-	Rounds  int                              // instead of the scenarios'; 0: theirs
-	Short   bool                             // a few seconds in all for each cell: shows that it works
-	Only    string                           // pattern of cells; "": all
-	Systems []string                         // instead of the scenarios'; each cell runs with those of its systems that are named here
+	Program string // the postroad binary that is measured
+	Version string // of it
+	Commit  string // that it was built from
+	Command string // that was given, for the report
+	// for the data of the systems, on a disk; every user can enter it
+	Dir    string
+	Rounds int // instead of the scenarios'; 0: theirs
+	// a few seconds in all for each cell: shows that it works
+	Short bool
+	Only  string // pattern of cells; "": all
+	// instead of the scenarios'; each cell runs with those of its systems that are named here
+	Systems []string
 	Say     func(format string, args ...any) // how it goes, a line each; may be nil
 }
 
@@ -41,14 +44,17 @@ func Run(ctx context.Context, scenarios []*Scenario, o Options) (*report.Report,
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
-	r := &report.Report{Version: o.Version, Commit: o.Commit, Command: o.Command, Short: o.Short, Started: time.Now()}
+	r := &report.Report{Version: o.Version, Commit: o.Commit, Command: o.Command, Short: o.Short,
+		Started: time.Now()}
 	defer func() { r.Took = time.Since(r.Started) }()
 	disk, err := measure.MeasureDisk(o.Dir)
 	if err != nil {
 		return r, err
 	}
-	r.Machine = report.Machine{Processors: runtime.NumCPU(), Model: measure.Processor(), Kernel: measure.Kernel(), Disk: disk}
-	o.Say("%s on %s, bare fsync %v, synced sequential writes %.0f MiB/s", o.Dir, disk.FileSystem, disk.Fsync.Round(10*time.Microsecond), disk.Sequential/(1<<20))
+	r.Machine = report.Machine{Processors: runtime.NumCPU(), Model: measure.Processor(),
+		Kernel: measure.Kernel(), Disk: disk}
+	o.Say("%s on %s, bare fsync %v, synced sequential writes %.0f MiB/s", o.Dir, disk.FileSystem,
+		disk.Fsync.Round(10*time.Microsecond), disk.Sequential/(1<<20))
 	for _, s := range scenarios {
 		sc := &scene{o: &o, s: s, disk: disk}
 		out, err := sc.run(ctx)
@@ -85,7 +91,8 @@ func (sc *scene) run(ctx context.Context) (*report.Scenario, error) {
 	}
 	for i := range s.Bars {
 		for _, b := range s.Bars[i].Judge(out) {
-			if partly := sc.o.Only != "" || len(sc.o.Systems) > 0; !partly || b.Verdict != report.Absent {
+			if partly := sc.o.Only != "" || len(sc.o.Systems) > 0; !partly ||
+				b.Verdict != report.Absent {
 				out.Bars = append(out.Bars, b)
 			}
 		}
@@ -94,7 +101,8 @@ func (sc *scene) run(ctx context.Context) (*report.Scenario, error) {
 }
 
 var loadNames = map[string]string{
-	"postroad":   "postroad bench send and postroad bench sink; every message is known again by its hash",
+	"postroad": "postroad bench send and postroad bench sink; every message is known again by " +
+		"its hash",
 	postfixTools: "Postfix's smtp-source and smtp-sink, which count messages",
 }
 
@@ -113,7 +121,8 @@ func (sc *scene) systems(out *report.Scenario) (ready []string, missing map[stri
 	var names []string
 	for i := range sc.s.Cells {
 		for _, name := range sc.s.Cells[i].Systems {
-			if !slices.Contains(names, name) && (len(sc.o.Systems) == 0 || slices.Contains(sc.o.Systems, name)) {
+			if !slices.Contains(names, name) &&
+				(len(sc.o.Systems) == 0 || slices.Contains(sc.o.Systems, name)) {
 				names = append(names, name)
 			}
 		}
@@ -135,7 +144,9 @@ func (sc *scene) systems(out *report.Scenario) (ready []string, missing map[stri
 }
 
 // cell measures all systems at one point, in alternation.
-func (sc *scene) cell(ctx context.Context, p point, c *report.Cell, ready []string, missing map[string]error) error {
+func (sc *scene) cell(
+	ctx context.Context, p point, c *report.Cell, ready []string, missing map[string]error,
+) error {
 	var stages []*stage
 	defer func() {
 		for _, st := range stages {
@@ -185,7 +196,8 @@ func (sc *scene) cell(ctx context.Context, p point, c *report.Cell, ready []stri
 
 // prepare brings a system to the point that is to be measured.
 func (st *stage) prepare(ctx context.Context) (err error) {
-	if st.Idle > 0 { // before there is memory that was used and is free: it would hide what they cost
+	// before there is memory that was used and is free: it would hide what they cost
+	if st.Idle > 0 {
 		if st.closeIdle, err = st.openIdle(); err != nil {
 			return err
 		}
@@ -204,7 +216,8 @@ func (st *stage) round(ctx context.Context) {
 	if st.result.Problem != "" || ctx.Err() != nil {
 		return
 	}
-	measure := map[string]func(context.Context) error{"through": st.through, "drain": st.drain, "kill": st.kill}[st.Kind]
+	measure := map[string]func(context.Context) error{"through": st.through, "drain": st.drain,
+		"kill": st.kill}[st.Kind]
 	if err := measure(ctx); err != nil {
 		st.problem(err)
 	}
@@ -263,4 +276,5 @@ func (sc *scene) say(p point, r *report.Result) {
 }
 
 // said are the metrics of the progress lines.
-var said = []string{"rate", "cpu", "accept_rate", "drain_rate", "recipients", "memory", "idle_memory", "fsyncs", "takeover"}
+var said = []string{"rate", "cpu", "accept_rate", "drain_rate", "recipients", "memory",
+	"idle_memory", "fsyncs", "takeover"}

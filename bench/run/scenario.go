@@ -104,11 +104,15 @@ func Parse(name string, data []byte) (*Scenario, error) {
 		return nil, err
 	}
 	var problems config.Problems
-	bad := func(key, what, hint string) { problems = append(problems, places.Problem(key, what, hint)) }
+	bad := func(key, what, hint string) {
+		problems = append(problems, places.Problem(key, what, hint))
+	}
 	s.check(bad)
 	for i := range s.Cells {
 		s.Cells[i].complete(s)
-		s.checkCell(&s.Cells[i], func(key, what, hint string) { bad(fmt.Sprintf("cell[%d].%s", i, key), what, hint) })
+		s.checkCell(&s.Cells[i], func(key, what, hint string) {
+			bad(fmt.Sprintf("cell[%d].%s", i, key), what, hint)
+		})
 	}
 	for i := range s.Bars {
 		if why := s.Bars[i].Check(); why != "" {
@@ -147,7 +151,8 @@ func checkSystems(names []string, bad func(what, hint string)) {
 	}
 	for _, n := range names {
 		if !slices.Contains(known, n) {
-			bad(fmt.Sprintf("there is no system %q", n), "the systems are "+strings.Join(known, ", "))
+			bad(fmt.Sprintf("there is no system %q", n),
+				"the systems are "+strings.Join(known, ", "))
 		}
 	}
 }
@@ -192,20 +197,28 @@ func (s *Scenario) checkCell(c *Cell, bad func(key, what, hint string)) {
 		key, what string
 	}{
 		{len(c.Systems) == 0, "systems", "is empty, and so is that of the scenario"},
-		{slices.Min(c.Connections) < 1 || slices.Max(c.Connections) > 20_000, "connections", "is to be 1 to 20,000"},
-		{slices.Min(c.Size) < 1<<10 || slices.Max(c.Size) > 50<<20, "size", "is to be 1KiB to 50MiB"},
+		{slices.Min(c.Connections) < 1 || slices.Max(c.Connections) > 20_000, "connections",
+			"is to be 1 to 20,000"},
+		{slices.Min(c.Size) < 1<<10 || slices.Max(c.Size) > 50<<20, "size",
+			"is to be 1KiB to 50MiB"},
 		{c.Recipients > 10_000, "recipients", "is to be at most 10,000"},
 		{c.Domains > maxDomains, "domains", "is to be at most 100,000"},
 		{c.Sites > c.Domains, "sites", "cannot be more than domains"},
 		{c.Rate < 0 || c.Rate > 1e6, "rate", "is to be at most 1,000,000"},
 		{c.Idle > 100_000, "idle", "is to be at most 100,000"},
 		{c.Name != "" && several, "name", "cannot be given to several cells; leave it out"},
-		{strings.ContainsAny(c.Name, "*?[\\/"), "name", "may not have any of * ? [ \\ /, by which bars choose cells"},
+		{strings.ContainsAny(c.Name, "*?[\\/"), "name",
+			"may not have any of * ? [ \\ /, by which bars choose cells"},
 		{c.Auth && !c.TLS, "auth", "needs tls"},
-		{c.Kind == "drain" && c.Domains > 0, "kind", "drain has one destination: leave out domains"},
+		{c.Kind == "drain" && c.Domains > 0, "kind",
+			"drain has one destination: leave out domains"},
 		{c.DrainBacklog && c.Backlog == 0, "drain_backlog", "needs a backlog"},
-		{c.Bounces && c.Recipients > 1, "bounces", "needs messages of one recipient: reports are counted"},
-		{s.Load == postfixTools && (c.Kind != "through" || c.Domains+c.Idle+c.Backlog+len(c.Rules) > 0 || c.Recipients > 1 || c.TLS), "kind", "Postfix's tools only send to one destination, in clear"},
+		{c.Bounces && c.Recipients > 1, "bounces",
+			"needs messages of one recipient: reports are counted"},
+		{s.Load == postfixTools &&
+			(c.Kind != "through" || c.Domains+c.Idle+c.Backlog+len(c.Rules) > 0 ||
+				c.Recipients > 1 || c.TLS), "kind",
+			"Postfix's tools only send to one destination, in clear"},
 	} {
 		if wrong.it {
 			bad(wrong.key, wrong.what, "")
@@ -222,7 +235,8 @@ func (s *Scenario) checkPeers(c *Cell, bad func(key, what, hint string)) {
 		case c.Kind == "kill" && nodes < 3:
 			bad("systems", "a node can be killed only in a cluster", "")
 		case !ours && (c.Backlog > 0 || c.TLS || c.Idle > 0):
-			bad("systems", fmt.Sprintf("%s is not set up for TLS, a backlog or idle connections", name), "")
+			bad("systems", fmt.Sprintf("%s is not set up for TLS, a backlog or idle connections",
+				name), "")
 		}
 	}
 }

@@ -21,13 +21,16 @@ type sending struct {
 	recipients int64 // accepted
 	refused    int64 // messages, lost ones too
 	seconds    float64
-	p50, p99   float64 // of the 250 after the end of the data, milliseconds; of several nodes the slowest's
-	why        string  // the most frequent refusal
+	// of the 250 after the end of the data, milliseconds; of several nodes the slowest's
+	p50, p99 float64
+	why      string // the most frequent refusal
 }
 
 // send has our generator send count messages, or for a time when count is 0, and waits for the last
 // reply. Each node gets its part.
-func (st *stage) send(ctx context.Context, count int64, last time.Duration, change func(node int, o *load.Options)) (*sending, error) {
+func (st *stage) send(
+	ctx context.Context, count int64, last time.Duration, change func(node int, o *load.Options),
+) (*sending, error) {
 	s := &sending{log: record.NewSentLog(), begun: time.Now()}
 	addrs := st.system.addrs()
 	if st.Auth {
@@ -73,12 +76,14 @@ func runLoad(ctx context.Context, o load.Options) (*load.Result, error) {
 
 // options are the load for one node.
 func (st *stage) options(addr string, count int64, last time.Duration) load.Options {
-	sizes, _ := load.ParseSizes(strconv.Itoa(st.size)) // within the bounds that the scenario's check keeps
+	// within the bounds that the scenario's check keeps
+	sizes, _ := load.ParseSizes(strconv.Itoa(st.size))
 	o := load.Options{
 		Addr: addr, Messages: count, For: last, Loops: 1, Hash: true,
-		Pipelining: map[string]load.Pipelining{"off": load.PipelineOff, "message": load.PipelineMessage, "stream": load.PipelineStream}[st.Pipelining],
-		Envelope:   load.Envelope{Recipients: st.Recipients, Sender: "sender@" + senderName},
-		Content:    load.Content{Sizes: sizes},
+		Pipelining: map[string]load.Pipelining{"off": load.PipelineOff,
+			"message": load.PipelineMessage, "stream": load.PipelineStream}[st.Pipelining],
+		Envelope: load.Envelope{Recipients: st.Recipients, Sender: "sender@" + senderName},
+		Content:  load.Content{Sizes: sizes},
 	}
 	if len(st.domains) > 0 {
 		o.Envelope.Domains = load.NewDomains(st.domains...)

@@ -58,7 +58,9 @@ const (
 )
 
 // newStage starts everything. under is what the system is to run under.
-func newStage(ctx context.Context, sc *scene, p point, name string, under []string) (st *stage, err error) {
+func newStage(
+	ctx context.Context, sc *scene, p point, name string, under []string,
+) (st *stage, err error) {
 	st = &stage{point: p, name: name, scene: sc, result: &report.Result{System: name}}
 	defer func() {
 		if err != nil {
@@ -99,7 +101,8 @@ func (st *stage) openSink() (err error) {
 	c := &sink.Config{Seed: 1, Rules: st.Rules}
 	o := sink.Options{Config: c, DNS: "127.0.0.1:0"}
 	if st.TLS {
-		c.Listen = []sink.Listen{{Address: st.next, Host: "mx.sink.example", Certificate: "self-signed"}}
+		c.Listen = []sink.Listen{{Address: st.next, Host: "mx.sink.example",
+			Certificate: "self-signed"}}
 	} else {
 		o.Listen = []string{st.next}
 	}

@@ -37,9 +37,12 @@ type setting struct {
 func info(name, version string) (report.SystemInfo, error) {
 	switch nodes, ours := nodesOf(name); {
 	case ours && nodes == 1:
-		return report.SystemInfo{Name: name, About: "Postroad, one node with its defaults, event log on", Version: version}, nil
+		return report.SystemInfo{Name: name,
+			About: "Postroad, one node with its defaults, event log on", Version: version}, nil
 	case ours:
-		return report.SystemInfo{Name: name, About: fmt.Sprintf("Postroad, %d nodes on this machine that keep each message %d times", nodes, nodes), Version: version}, nil
+		return report.SystemInfo{Name: name,
+			About: fmt.Sprintf("Postroad, %d nodes on this machine that keep each message %d times",
+				nodes, nodes), Version: version}, nil
 	}
 	kind, err := peers.KindOf(name)
 	if err == nil {
@@ -67,7 +70,8 @@ func start(ctx context.Context, name string, s setting) (system, *measure.Group,
 	if err != nil {
 		return nil, group, err
 	}
-	in, err := kind.Start(ctx, peers.Relay{Dir: s.dir, Listen: listen, Next: s.next, Domains: s.domains, Retry: s.Retry, Under: s.under})
+	in, err := kind.Start(ctx, peers.Relay{Dir: s.dir, Listen: listen, Next: s.next,
+		Domains: s.domains, Retry: s.Retry, Under: s.under})
 	if err != nil {
 		return nil, group, err
 	}
@@ -84,7 +88,9 @@ type peer struct {
 func (p *peer) addrs() []string             { return []string{p.in.Addr} }
 func (p *peer) flush(context.Context) error { return p.kind.Flush(p.in) }
 func (p *peer) members() int                { return 1 }
-func (p *peer) stop()                       {} // its group ends it at once: its queue is of no more use
+
+// its group ends it at once: its queue is of no more use
+func (p *peer) stop() {}
 func (p *peer) log() string {
 	if p.in.Log == "" {
 		return ""

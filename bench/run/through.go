@@ -87,7 +87,8 @@ func (st *stage) through(ctx context.Context) error {
 		return st.throughTools(ctx, int(st.count()), a)
 	}
 	count, last := st.count(), time.Duration(0)
-	if len(st.Rules) > 0 { // the rate says nothing of what the system can take: it waits for destinations
+	// the rate says nothing of what the system can take: it waits for destinations
+	if len(st.Rules) > 0 {
 		count, last = 0, st.duration()
 	}
 	s, err := st.send(ctx, count, last, nil)
@@ -125,9 +126,11 @@ func (st *stage) figures(s *sending, a *account, seconds float64) {
 	if _, ours := nodesOf(st.name); !ours && st.name == "exim" {
 		return // its deliveries have no parent, so that nobody knows what they wrote
 	}
-	written := float64(a.written) / float64(s.accepted) / float64(st.size) / float64(st.system.members())
+	written := float64(
+		a.written) / float64(s.accepted) / float64(st.size) / float64(st.system.members())
 	st.result.Add("written", written)
-	st.result.Add("disk_share", st.rate*float64(st.size)*written*float64(st.system.members())/st.scene.disk.Sequential)
+	st.result.Add("disk_share",
+		st.rate*float64(st.size)*written*float64(st.system.members())/st.scene.disk.Sequential)
 }
 
 // throughTools is through with Postfix's tools, whose check is that as many messages arrive as were
@@ -139,7 +142,8 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 	}
 	for st.tool.Count.Load()-before < int64(count) {
 		if !clock.Pause(ctx, 5*time.Millisecond) {
-			return fmt.Errorf("%d messages were acknowledged and %d arrived in time: %w", count, st.tool.Count.Load()-before, ctx.Err())
+			return fmt.Errorf("%d messages were acknowledged and %d arrived in time: %w", count,
+				st.tool.Count.Load()-before, ctx.Err())
 		}
 	}
 	seconds := time.Since(start).Seconds()
@@ -174,7 +178,9 @@ func (st *stage) arrived(ctx context.Context, s *sending) error {
 	if st.Recipients == 1 && !st.Bounces {
 		return nil
 	}
-	for seen := -1; ; { // messages with several recipients arrive in several transactions, and reports later than what they are about
+	// messages with several recipients arrive in several transactions, and reports later than what
+	// they are about
+	for seen := -1; ; {
 		if n := st.sink.Counts().Messages; n != seen {
 			seen = n
 			if st.missing(s) <= 0 {
@@ -194,7 +200,9 @@ const stalled = 10 * time.Second
 
 // urging calls wait. Meanwhile the system is asked to try now what it has put off whenever nothing
 // has arrived at to for so long; urging returns how often.
-func (st *stage) urging(ctx context.Context, to *sink.Server, stalled time.Duration, wait func() error) (times int, err error) {
+func (st *stage) urging(
+	ctx context.Context, to *sink.Server, stalled time.Duration, wait func() error,
+) (times int, err error) {
 	watching, end := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -214,7 +222,8 @@ func (st *stage) urging(ctx context.Context, to *sink.Server, stalled time.Durat
 
 // late says how much has not arrived.
 func (st *stage) late(s *sending, err error) error {
-	return fmt.Errorf("%d of %d recipients were not reached in time: %w", st.missing(s), s.recipients, err)
+	return fmt.Errorf("%d of %d recipients were not reached in time: %w", st.missing(s),
+		s.recipients, err)
 }
 
 // missing is how many recipients have neither got their message nor been reported.
@@ -237,7 +246,8 @@ func (st *stage) judge(s *sending, rules record.Rules) *record.Report {
 		n    int
 		what string
 	}{
-		{lost, "lost"}, {r.Changed.N, "changed"}, {r.Duplicated.N, "duplicated without an excuse"}, {r.Unexpected.N, "unexpected"},
+		{lost, "lost"}, {r.Changed.N, "changed"}, {r.Duplicated.N, "duplicated without an excuse"},
+		{r.Unexpected.N, "unexpected"},
 	} {
 		if f.n != 0 {
 			st.fault("%d recipients %s of %d acknowledged", f.n, f.what, r.Acknowledged)
@@ -281,6 +291,7 @@ func (st *stage) sayIntegrity() {
 		st.result.Integrity += fmt.Sprintf("; %d twice, as SMTP cannot rule out", st.excused)
 	}
 	if st.urged > 0 {
-		st.result.Integrity += fmt.Sprintf("; asked %d times to try again what it had put off", st.urged)
+		st.result.Integrity += fmt.Sprintf("; asked %d times to try again what it had put off",
+			st.urged)
 	}
 }

@@ -13,7 +13,8 @@ import (
 var files embed.FS
 
 // order is that of the report: what a reader asks for first comes first.
-var order = []string{"relay", "tools", "cluster", "drain", "tls", "fanout", "mix", "slow", "destinations", "idle", "kill", "million"}
+var order = []string{"relay", "tools", "cluster", "drain", "tls", "fanout", "mix", "slow",
+	"destinations", "idle", "kill", "million"}
 
 // Names lists them.
 func Names() []string { return slices.Clone(order) }
@@ -21,7 +22,8 @@ func Names() []string { return slices.Clone(order) }
 // Read returns the text of one.
 func Read(name string) ([]byte, error) {
 	if !slices.Contains(order, name) {
-		return nil, fmt.Errorf("there is no scenario %q; there are %s, and all", name, strings.Join(order, ", "))
+		return nil, fmt.Errorf("there is no scenario %q; there are %s, and all", name,
+			strings.Join(order, ", "))
 	}
 	return files.ReadFile(name + ".toml")
 }

@@ -44,7 +44,8 @@ func startServer(t *testing.T, toml string, o Options) *Server {
 // play talks to the sink from one of the loopback addresses.
 func play(t *testing.T, from, to, script string) *mailtest.Talk {
 	t.Helper()
-	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0)), Timeout: patience}
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from),
+		0)), Timeout: patience}
 	c, err := d.Dial("tcp", to)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,8 @@ func TestBehaviour(t *testing.T) {
 		"refusal of a domain only": {`[[rule]]
 			domain = ["b.example"]
 			do = [{at = "rcpt", reply = "550 5.1.1 <{recipient}> unknown"}]`,
-			hello + mail + rcpt + "> RCPT TO:<r@B.example>\n< 550 5.1.1 <r@B.example> unknown\n" + content + "< 250"},
+			hello + mail + rcpt + "> RCPT TO:<r@B.example>\n< 550 5.1.1 <r@B.example> unknown\n" +
+				content + "< 250"},
 		"subdomains": {`[[rule]]
 			domain = ["*.b.example"]
 			do = [{at = "rcpt", reply = "450 4.2.0 later"}]`,
@@ -148,7 +150,8 @@ func TestHosts(t *testing.T) {
 	addrs := s.Addrs()
 	play(t, "127.0.0.1", addrs[0], "< 220 sink.example\n"+hello[6:]+message)
 	play(t, "127.0.0.1", addrs[1], "< 220 mx1.a.example\n"+hello[6:]+message)
-	play(t, "127.0.0.1", addrs[2], "< 220 mx2.a.example\n> EHLO x\n< 250\n> MAIL FROM:<>\n< 450 4.3.2")
+	play(t, "127.0.0.1", addrs[2],
+		"< 220 mx2.a.example\n> EHLO x\n< 250\n> MAIL FROM:<>\n< 450 4.3.2")
 }
 
 // TestGreylist: a new envelope is put off until its time has passed; it does not matter how often
@@ -160,7 +163,8 @@ func TestGreylist(t *testing.T) {
 		domain = ["a.example"]
 		greylist = "5m"`, Options{Now: clock.now})
 	later := "> RCPT TO:<r@a.example>\n< 450 4.2.0 <r@a.example>\n"
-	talk := play(t, "127.0.0.1", s.Addr(), hello+mail+later+"> RCPT TO:<r@b.example>\n< 250\n"+later)
+	talk := play(t, "127.0.0.1", s.Addr(), hello+mail+later+"> RCPT TO:<r@b.example>\n< 250\n"+
+		later)
 	clock.pass(5*time.Minute - 1)
 	again(t, talk, later)
 	clock.pass(1)
@@ -173,7 +177,8 @@ func TestGreylist(t *testing.T) {
 // TestRateWindow: the limit is of each client, and is over when its time is.
 func TestRateWindow(t *testing.T) {
 	clock := new(testClock)
-	s := startServer(t, "[[rule]]\nrate = \"2/m\"\nrate_reply = \"450 slower\"", Options{Now: clock.now})
+	s := startServer(t, "[[rule]]\nrate = \"2/m\"\nrate_reply = \"450 slower\"",
+		Options{Now: clock.now})
 	over := "> MAIL FROM:<>\n< 450 slower\n"
 	talk := play(t, "127.0.0.1", s.Addr(), hello+mail+mail+over+over)
 	play(t, "127.0.0.2", s.Addr(), hello+mail)
@@ -234,11 +239,15 @@ func TestShares(t *testing.T) {
 	}
 }
 
-func recipient(i int) string { return string(rune('a'+i%26)) + string(rune('a'+i/26)) + "@a.example" }
+func recipient(i int) string {
+	return string(rune('a'+i%26)) + string(rune('a'+i/26)) + "@a.example"
+}
 
 // TestByAddress: who is unknown stays unknown.
 func TestByAddress(t *testing.T) {
-	c, err := Parse("", []byte("[[rule]]\ndo = [{at = \"rcpt\", by = \"address\", share = \"10%\", reply = \"550 5.1.1 no\"}]"))
+	c, err := Parse("",
+		[]byte("[[rule]]\ndo = [{at = \"rcpt\", by = \"address\", share = \"10%\", reply = "+
+			"\"550 5.1.1 no\"}]"))
 	if err != nil {
 		t.Fatal(err)
 	}

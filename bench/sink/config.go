@@ -10,7 +10,8 @@ import (
 // Config is how a sink behaves. Its file is TOML (docs/bench.md has an example of all of it); the
 // zero Config accepts everything.
 type Config struct {
-	Seed    int      `toml:"seed"`    // of the shares; the same seed gives the same answers in the same order
+	// of the shares; the same seed gives the same answers in the same order
+	Seed    int      `toml:"seed"`
 	Listen  []Listen `toml:"listen"`  // addresses, one for each MX host
 	Rules   []Rule   `toml:"rule"`    // at each step of a session the first that matches decides
 	Domains []Domain `toml:"domain"`  // what the name server says of them
@@ -22,8 +23,9 @@ type Config struct {
 
 // Listen is an address at which the sink takes mail, as one MX host.
 type Listen struct {
-	Address     string   `toml:"address"` // host:port; 127.0.0.2 and so on are hosts of their own
-	Host        string   `toml:"host"`    // its name, in the greeting, in DNS and in the certificate; default "sink.example"
+	Address string `toml:"address"` // host:port; 127.0.0.2 and so on are hosts of their own
+	// its name, in the greeting, in DNS and in the certificate; default "sink.example"
+	Host        string   `toml:"host"`
 	Certificate string   `toml:"certificate" enum:"none,good,expired,wrong-name,self-signed"`
 	Without     []string `toml:"without"` // EHLO keywords not to offer
 	TLSA        string   `toml:"tlsa" enum:"none,good,mismatch"`
@@ -31,35 +33,44 @@ type Listen struct {
 
 // Rule is a behaviour and whom it is for. What is not given matches everybody.
 type Rule struct {
-	Domains []string        `toml:"domain"` // of the recipient, also "*.example.net"; such a rule decides from RCPT on
+	// of the recipient, also "*.example.net"; such a rule decides from RCPT on
+	Domains []string        `toml:"domain"`
 	Clients config.Networks `toml:"client"` // where the connection comes from
 	Hosts   []string        `toml:"host"`   // host or address of the Listen that it came to
 
-	Profile string `toml:"profile" enum:"gmail,yahoo,outlook"` // behave like this provider, where the rule does not say otherwise
+	// behave like this provider, where the rule does not say otherwise
+	Profile string `toml:"profile" enum:"gmail,yahoo,outlook"`
 
-	Greylist              config.Duration `toml:"greylist"` // put off a new (client, sender, recipient) for so long
-	GreylistReply         string          `toml:"greylist_reply"`
-	Rate                  config.Rate     `toml:"rate"` // messages of one client; what is over it gets the reply, and is disconnected if that is a 421
-	RateReply             string          `toml:"rate_reply"`
-	Connections           int             `toml:"connections"` // of one client at a time; 0: any number
-	ConnectionsReply      string          `toml:"connections_reply"`
-	MessagesPerConnection int             `toml:"messages_per_connection"` // 0: any number
-	MessagesReply         string          `toml:"messages_reply"`
+	// put off a new (client, sender, recipient) for so long
+	Greylist      config.Duration `toml:"greylist"`
+	GreylistReply string          `toml:"greylist_reply"`
+	// messages of one client; what is over it gets the reply, and is disconnected if that is a 421
+	Rate      config.Rate `toml:"rate"`
+	RateReply string      `toml:"rate_reply"`
+	// of one client at a time; 0: any number
+	Connections           int    `toml:"connections"`
+	ConnectionsReply      string `toml:"connections_reply"`
+	MessagesPerConnection int    `toml:"messages_per_connection"` // 0: any number
+	MessagesReply         string `toml:"messages_reply"`
 
-	Do []Do `toml:"do"` // what happens at the steps; each has its share, and of one step they are 100% at most together
+	// what happens at the steps; each has its share, and of one step they are 100% at most together
+	Do []Do `toml:"do"`
 }
 
 // Do is what a rule does at one step.
 type Do struct {
-	At    string          `toml:"at" enum:"connect,helo,starttls,mail,rcpt,data,end,other,quit"`
-	Share config.Percent  `toml:"share"`                    // how often; default "100%"
-	By    string          `toml:"by" enum:"chance,address"` // whom it hits: each time anew (default), or always the same recipients
-	Reply string          `toml:"reply"`                    // instead of the usual one
-	Delay config.Duration `toml:"delay"`                    // answer so late
-	Drip  config.Duration `toml:"drip"`                     // time between two octets of the reply
-	Close bool            `toml:"close"`                    // after the reply
-	Cut   bool            `toml:"cut"`                      // reset the connection instead of replying
-	CutIn config.Size     `toml:"cut_in"`                   // at data: reset it after so many octets of content
+	At    string         `toml:"at" enum:"connect,helo,starttls,mail,rcpt,data,end,other,quit"`
+	Share config.Percent `toml:"share"` // how often; default "100%"
+	// whom it hits: each time anew (default), or always the same recipients
+	By    string          `toml:"by" enum:"chance,address"`
+	Reply string          `toml:"reply"` // instead of the usual one
+	Delay config.Duration `toml:"delay"` // answer so late
+	Drip  config.Duration `toml:"drip"`  // time between two octets of the reply
+	Close bool            `toml:"close"` // after the reply
+	// reset the connection instead of replying
+	Cut bool `toml:"cut"`
+	// at data: reset it after so many octets of content
+	CutIn config.Size `toml:"cut_in"`
 }
 
 // Domain is what the name server says of a domain.

@@ -26,12 +26,14 @@ func TestConfigProblems(t *testing.T) {
 		"[[rule]]\ndo = [{at = \"rcpt\", share = \"0%\", close = true}]":               `is 0%: it never happens`,
 		"[[rule]]\ndo = [{at = \"mail\", by = \"address\", close = true}]":             `goes by the recipient, who is not known at this step`,
 		"[[rule]]\ndo = [{at = \"mail\", cut_in = \"1KiB\"}]":                          `say at = "data"`,
-		"[[rule]]\ndo = [{at = \"mail\", close = true, share = \"60%\"}, {at = \"mail\", by = \"chance\", cut = true, share = \"50%\"}]": `makes the shares at this step 110% together`,
+		"[[rule]]\ndo = [{at = \"mail\", close = true, share = \"60%\"}, {at = \"mail\", by = " +
+			"\"chance\", cut = true, share = \"50%\"}]": `makes the shares at this step 110% together`,
 		"[[domain]]\nname = \"a b\"":                                              `want the name of a domain`,
 		"[[domain]]\nname = \"a\"\nmx = [\".\", \"b\"]":                           `the preferred first, or "." alone`,
 		"policy_address = \"x\"\n[[domain]]\nname = \"a\"\nmta_sts = \"enforce\"": `x.toml:1:1: policy_address: is "x"; want an address and a port`,
 	} {
-		if _, err := Parse("x.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Parse("x.toml", []byte(text)); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s\n got %v\nwant %s", text, err, want)
 		}
 	}
@@ -70,7 +72,9 @@ func TestProfiles(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add("seed = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n[[rule]]\ndomain = [\"*.a\"]\nprofile = \"gmail\"\ndo = [{at = \"rcpt\", share = \"5%\", reply = \"450-a\\n450 b\"}]")
+	f.Add("seed = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n[[rule]]\ndomain = " +
+		"[\"*.a\"]\nprofile = \"gmail\"\ndo = [{at = \"rcpt\", share = \"5%\", reply = " +
+		"\"450-a\\n450 b\"}]")
 	f.Add("[[domain]]\nname = \"a\"\nmx = [\".\"]\ntxt = [\"x\\\"y\"]\nmta_sts = \"enforce\"")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := Parse("x", []byte(text))

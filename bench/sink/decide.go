@@ -84,15 +84,18 @@ func hashOf(address string) uint64 {
 
 func (e *event) action(s *mailtest.Step) mailtest.Action {
 	return mailtest.Action{
-		Reply: fill(e.Reply, s), Delay: time.Duration(e.Delay), Drip: time.Duration(e.Drip), Cut: e.Cut, CutIn: int64(e.CutIn),
-		Close: e.Close || strings.HasPrefix(e.Reply, "421"), // RFC 5321 3.8: it closes the connection
+		Reply: fill(e.Reply, s), Delay: time.Duration(e.Delay), Drip: time.Duration(e.Drip),
+		Cut: e.Cut, CutIn: int64(e.CutIn),
+		// RFC 5321 3.8: it closes the connection
+		Close: e.Close || strings.HasPrefix(e.Reply, "421"),
 	}
 }
 
 // fill puts in what a reply says of the session.
 func fill(reply string, s *mailtest.Step) string {
 	if strings.IndexByte(reply, '{') >= 0 {
-		reply = strings.NewReplacer("{client}", s.Remote.Addr().String(), "{recipient}", s.Recipient, "{sender}", s.Sender).Replace(reply)
+		reply = strings.NewReplacer("{client}", s.Remote.Addr().String(), "{recipient}",
+			s.Recipient, "{sender}", s.Sender).Replace(reply)
 	}
 	return reply
 }

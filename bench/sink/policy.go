@@ -39,7 +39,8 @@ func (d *Domain) policy() string {
 // policyRecords are the TXT record and the policy host's address.
 func (s *Server) policyRecords(d *Domain) []string {
 	name := dns.Fqdn(strings.ToLower(d.Name))
-	records := []string{fmt.Sprintf(`_mta-sts.%s %d IN TXT "v=STSv1; id=%d;"`, name, ttl, s.started.Unix())}
+	records := []string{fmt.Sprintf(`_mta-sts.%s %d IN TXT "v=STSv1; id=%d;"`, name, ttl,
+		s.started.Unix())}
 	if at, err := netip.ParseAddrPort(s.policies.addr); err == nil {
 		records = append(records, address(dns.Fqdn(d.policyHost()), at.Addr()))
 	}
@@ -79,7 +80,8 @@ func (s *Server) servePolicies() error {
 		return fmt.Errorf("serving MTA-STS policies: %w", err)
 	}
 	p := &policies{addr: l.Addr().String(), done: make(chan struct{})}
-	p.server = &http.Server{Handler: policyHandler(texts), ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second}
+	p.server = &http.Server{Handler: policyHandler(texts), ReadTimeout: 10 * time.Second,
+		WriteTimeout: 10 * time.Second}
 	go func() {
 		defer close(p.done)
 		_ = p.server.Serve(tls.NewListener(l, conf)) // ends with close

@@ -50,14 +50,17 @@ func compile(c *Config, first int, now func() time.Time) *program {
 			r.patterns = append(r.patterns, strings.ToLower(d))
 		}
 		for n := range c.Listen {
-			if slices.Contains(r.Hosts, c.Listen[n].Host) || slices.Contains(r.Hosts, c.Listen[n].Address) {
+			if slices.Contains(r.Hosts, c.Listen[n].Host) ||
+				slices.Contains(r.Hosts, c.Listen[n].Address) {
 				r.hosts = append(r.hosts, first+n)
 			}
 		}
-		for _, reply := range []*string{&r.GreylistReply, &r.RateReply, &r.ConnectionsReply, &r.MessagesReply} {
+		for _, reply := range []*string{&r.GreylistReply, &r.RateReply, &r.ConnectionsReply,
+			&r.MessagesReply} {
 			*reply = onWire(*reply)
 		}
-		r.grey, r.rate, r.open = newGreylist(time.Duration(r.Greylist)), newWindow(r.Rate), newOpenings(r.Connections)
+		r.grey, r.rate, r.open = newGreylist(time.Duration(r.Greylist)), newWindow(r.Rate),
+			newOpenings(r.Connections)
 		for _, do := range r.Do {
 			r.plan(do)
 		}
@@ -95,7 +98,8 @@ func share(do Do) config.Percent {
 // wholeShare is the bound that every draw is below.
 const wholeShare = 1 << 32
 
-var stepNames = []string{"connect", "helo", "starttls", "mail", "rcpt", "data", "end", "other", "quit"}
+var stepNames = []string{"connect", "helo", "starttls", "mail", "rcpt", "data", "end", "other",
+	"quit"}
 
 // matches reports whether the rule is for a step. recipient is "" where none is known yet.
 func (r *rule) matches(s *mailtest.Step, recipient string) bool {
@@ -110,7 +114,8 @@ func (r *rule) matches(s *mailtest.Step, recipient string) bool {
 
 func (r *rule) domainMatches(domain string) bool {
 	for _, p := range r.patterns {
-		if rest, wild := strings.CutPrefix(p, "*"); wild && hasSuffixFold(domain, rest) || strings.EqualFold(p, domain) {
+		if rest, wild := strings.CutPrefix(p, "*"); wild && hasSuffixFold(domain, rest) ||
+			strings.EqualFold(p, domain) {
 			return true
 		}
 	}

@@ -18,11 +18,14 @@ import (
 
 // Options say where a Server listens, how it behaves and what it writes down.
 type Options struct {
-	Config *Config          // behaviour and zones; default: everything is accepted
-	Listen []string         // addresses, host:port, before those of Config; default, when Config has none: "127.0.0.1:0"
-	DNS    string           // where the name server listens, on UDP and TCP; "": there is none
-	Loops  int              // event loops; default 1
-	Record io.Writer        // the record goes there as it grows (record.ReadReceived reads it), 256 KiB at a time on an event loop, and is not kept in memory
+	Config *Config // behaviour and zones; default: everything is accepted
+	// addresses, host:port, before those of Config; default, when Config has none: "127.0.0.1:0"
+	Listen []string
+	DNS    string // where the name server listens, on UDP and TCP; "": there is none
+	Loops  int    // event loops; default 1
+	// the record goes there as it grows (record.ReadReceived reads it), 256 KiB at a time on an
+	// event loop, and is not kept in memory
+	Record io.Writer
 	Count  bool             // keep no record, only counts
 	Now    func() time.Time // for the rules' limits; default time.Now
 	// Drop is for tests of the check: message number Drop, from 1, is accepted and left out of the
@@ -111,7 +114,8 @@ func (s *Server) listen() (err error) {
 			return err
 		}
 		s.certs = append(s.certs, cert)
-		o.Listeners = append(o.Listeners, mailtest.Listener{Addr: l.Address, Host: l.Host, TLS: conf, Without: l.Without})
+		o.Listeners = append(o.Listeners, mailtest.Listener{Addr: l.Address, Host: l.Host,
+			TLS: conf, Without: l.Without})
 	}
 	if len(s.o.Config.Rules) > 0 {
 		s.forget()
@@ -124,7 +128,9 @@ func (s *Server) listen() (err error) {
 // forget has the rules begin anew.
 func (s *Server) forget() { s.program.Store(compile(s.o.Config, s.first, s.o.Now)) }
 
-func (s *Server) decide(step *mailtest.Step) mailtest.Action { return s.program.Load().decide(step) }
+func (s *Server) decide(step *mailtest.Step) mailtest.Action {
+	return s.program.Load().decide(step)
+}
 
 // left is told of a connection that has ended.
 func (s *Server) left(session uint64) {
@@ -177,7 +183,8 @@ type Counts struct {
 
 // Counts returns the totals.
 func (s *Server) Counts() Counts {
-	return Counts{s.smtp.Accepted(), s.smtp.Octets(), s.smtp.Connects(), s.smtp.Open(), s.smtp.MostOpen(), s.records.Missed()}
+	return Counts{s.smtp.Accepted(), s.smtp.Octets(), s.smtp.Connects(), s.smtp.Open(),
+		s.smtp.MostOpen(), s.records.Missed()}
 }
 
 // Reset forgets the record, the counts and what the rules remember of clients. It is for the time

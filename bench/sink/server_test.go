@@ -25,7 +25,8 @@ import (
 // step is one that a rule can be asked about.
 func step(at int) *mailtest.Step {
 	return &mailtest.Step{
-		At: mailtest.At(at), Session: 1, Remote: netip.MustParseAddrPort("127.0.0.1:4000"), Sender: "s@x.example",
+		At: mailtest.At(at), Session: 1, Remote: netip.MustParseAddrPort("127.0.0.1:4000"),
+		Sender:    "s@x.example",
 		Recipient: "r@a.example", Recipients: []string{"r@a.example"},
 	}
 }
@@ -33,7 +34,8 @@ func step(at int) *mailtest.Step {
 // send sends n messages of the generator, and returns the generator's record.
 func send(t *testing.T, s *Server, n int, o mailtest.SendOptions) *record.SentLog {
 	t.Helper()
-	g := mailtest.Generator{Seed: 1, Run: "sink", Domains: []string{"a.example", "b.example"}, MaxSize: 20 << 10}
+	g := mailtest.Generator{Seed: 1, Run: "sink", Domains: []string{"a.example", "b.example"},
+		MaxSize: 20 << 10}
 	o.Addr, o.Connections, o.Count, o.Message, o.Pipelining = s.Addr(), 4, n, g.Message, true
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -44,12 +46,15 @@ func send(t *testing.T, s *Server, n int, o mailtest.SendOptions) *record.SentLo
 	l := record.NewSentLog()
 	for i := range r.Sent {
 		m := &r.Sent[i]
-		e := record.Sent{ID: m.ID, Sum: m.Sum, Size: int64(m.Size), Begun: m.At.Add(-m.Took), Ended: m.At}
+		e := record.Sent{ID: m.ID, Sum: m.Sum, Size: int64(m.Size), Begun: m.At.Add(-m.Took),
+			Ended: m.At}
 		for _, a := range m.Accepted {
-			e.Recipients = append(e.Recipients, record.Recipient{Address: a, Outcome: record.Accepted, Code: 250})
+			e.Recipients = append(e.Recipients,
+				record.Recipient{Address: a, Outcome: record.Accepted, Code: 250})
 		}
 		for _, a := range m.Refused {
-			e.Recipients = append(e.Recipients, record.Recipient{Address: a.Recipient, Outcome: record.Refused, Code: 550})
+			e.Recipients = append(e.Recipients,
+				record.Recipient{Address: a.Recipient, Outcome: record.Refused, Code: 550})
 		}
 		if err := l.Add(&e); err != nil {
 			t.Fatal(err)
@@ -78,7 +83,8 @@ func TestAccountsForAll(t *testing.T) {
 				}
 			}
 			r := record.Check(sent, received, record.Rules{})
-			if r.Messages != n || (r.Lost.N > 0) != (drop > 0) || r.OK() != (drop == 0) || r.Received != n-min(drop, 1) {
+			if r.Messages != n || (r.Lost.N > 0) != (drop > 0) || r.OK() != (drop == 0) ||
+				r.Received != n-min(drop, 1) {
 				t.Errorf("drop %d: %v", drop, r)
 			}
 		}
@@ -87,12 +93,16 @@ func TestAccountsForAll(t *testing.T) {
 
 // TestRefusalsAreAccountedFor: a recipient that a rule refuses is refused on both sides.
 func TestRefusalsAreAccountedFor(t *testing.T) {
-	s := startServer(t, "[[rule]]\ndomain = [\"b.example\"]\ndo = [{at = \"rcpt\", share = \"30%\", reply = \"550 5.1.1 no\"}, {at = \"end\", share = \"20%\", reply = \"554 5.6.0 no\"}]", Options{})
+	s := startServer(t,
+		"[[rule]]\ndomain = [\"b.example\"]\ndo = [{at = \"rcpt\", share = \"30%\", reply = "+
+			"\"550 5.1.1 no\"}, {at = \"end\", share = \"20%\", reply = \"554 5.6.0 no\"}]",
+		Options{})
 	r := record.Check(send(t, s, 300, mailtest.SendOptions{}), s.Records(), record.Rules{})
 	if !r.OK() || r.Refused.N < 20 || r.Acknowledged != r.Delivered || r.Acknowledged < 150 {
 		t.Errorf("%v", r)
 	}
-	if len(r.Domains) != 2 || r.Domains[0].Domain != "a.example" || r.Domains[0].Messages <= r.Domains[1].Messages {
+	if len(r.Domains) != 2 || r.Domains[0].Domain != "a.example" ||
+		r.Domains[0].Messages <= r.Domains[1].Messages {
 		t.Errorf("rates: %+v", r.Domains)
 	}
 }
@@ -105,7 +115,8 @@ func TestWaitResetAndCounts(t *testing.T) {
 	if err := s.Wait(ctx, 10); err != nil {
 		t.Fatal(err)
 	}
-	if c := s.Counts(); c.Messages != 10 || c.Octets < 10*4096 || c.Connects < 1 || c.Connects > 4 || s.Records().Len() != 0 {
+	if c := s.Counts(); c.Messages != 10 || c.Octets < 10*4096 || c.Connects < 1 ||
+		c.Connects > 4 || s.Records().Len() != 0 {
 		t.Errorf("%+v, %d recorded", c, s.Records().Len())
 	}
 	s.Reset()
@@ -129,8 +140,9 @@ func TestStartFails(t *testing.T) {
 	for want, o := range map[string]Options{
 		"address already in use": {Listen: []string{"127.0.0.1:0", l.Addr().String()}},
 		"disk full":              {Record: broken{}},
-		"record \"nonsense\"":    {DNS: "127.0.0.1:0", Config: &Config{Records: []string{"nonsense"}}},
-		"rule[0].do[0]":          {Config: &Config{Rules: []Rule{{Do: []Do{{At: "rcpt"}}}}}},
+		"record \"nonsense\"": {DNS: "127.0.0.1:0",
+			Config: &Config{Records: []string{"nonsense"}}},
+		"rule[0].do[0]": {Config: &Config{Rules: []Rule{{Do: []Do{{At: "rcpt"}}}}}},
 	} {
 		if s, err := Start(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, %v; want %s", s, err, want)
@@ -187,7 +199,8 @@ func TestZone(t *testing.T) {
 	s := startServer(t, zoneConfig, Options{DNS: "127.0.0.1:0"})
 	tlsa := func(i int) (name string, key string) {
 		port := netip.MustParseAddrPort(s.Addrs()[i]).Port()
-		return fmt.Sprintf("_%d._tcp.mx%d.a.example", port, i+1), fmt.Sprintf("%x", sha256.Sum256(s.certs[i].RawSubjectPublicKeyInfo))
+		return fmt.Sprintf("_%d._tcp.mx%d.a.example", port, i+1),
+			fmt.Sprintf("%x", sha256.Sum256(s.certs[i].RawSubjectPublicKeyInfo))
 	}
 	good, key := tlsa(0)
 	bad, otherKey := tlsa(1)
@@ -205,7 +218,8 @@ func TestZone(t *testing.T) {
 			t.Errorf("%s %s: %q, want %q", c.name, c.kind, got, c.want)
 		}
 	}
-	if got := ask(t, s, bad, "TLSA"); !strings.HasPrefix(got, "3 1 1 ") || strings.Contains(got, otherKey) {
+	if got := ask(t, s, bad, "TLSA"); !strings.HasPrefix(got, "3 1 1 ") ||
+		strings.Contains(got, otherKey) {
 		t.Errorf("a TLSA record that is not to fit: %q of %q", got, otherKey)
 	}
 }
@@ -217,8 +231,10 @@ func TestCertificates(t *testing.T) {
 	roots.AppendCertsFromPEM(s.Authority())
 	for i, want := range []string{"", "expired", "not mx3.a.example", "unknown authority"} {
 		talk := play(t, "127.0.0.1", s.Addrs()[i], hello+"> STARTTLS\n< 220\n")
-		c := tls.Client(talk.Conn, &tls.Config{RootCAs: roots, ServerName: fmt.Sprintf("mx%d.a.example", i+1)})
-		if err := c.Handshake(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		c := tls.Client(talk.Conn,
+			&tls.Config{RootCAs: roots, ServerName: fmt.Sprintf("mx%d.a.example", i+1)})
+		if err := c.Handshake(); (err == nil) != (want == "") || err != nil &&
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("mx%d: %v, want %q", i+1, err, want)
 		}
 	}
@@ -229,12 +245,14 @@ func TestTLSIsRecorded(t *testing.T) {
 	s := startServer(t, zoneConfig, Options{})
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(s.Authority())
-	sent := send(t, s, 8, mailtest.SendOptions{TLS: &tls.Config{RootCAs: roots, ServerName: "mx1.a.example"}})
+	sent := send(t, s, 8,
+		mailtest.SendOptions{TLS: &tls.Config{RootCAs: roots, ServerName: "mx1.a.example"}})
 	if r := record.Check(sent, s.Records(), record.Rules{}); !r.OK() || r.Delivered == 0 {
 		t.Errorf("%v", r)
 	}
 	for r := range s.Records().All() {
-		if !r.TLS || r.Client.Addr() != netip.MustParseAddr("127.0.0.1") || r.Conn == 0 || r.Accepted.Before(r.Begun) || r.Begun.Before(r.Connected) {
+		if !r.TLS || r.Client.Addr() != netip.MustParseAddr("127.0.0.1") || r.Conn == 0 ||
+			r.Accepted.Before(r.Begun) || r.Begun.Before(r.Connected) {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -264,8 +282,10 @@ func TestPolicy(t *testing.T) {
 		}
 		return resp.StatusCode, string(text)
 	}
-	want := "version: STSv1\r\nmode: enforce\r\nmx: mx1.a.example\r\nmx: mx2.a.example\r\nmax_age: 86400\r\n"
-	if code, text := get("https://mta-sts.a.example/.well-known/mta-sts.txt"); code != 200 || text != want {
+	want := "version: STSv1\r\nmode: enforce\r\nmx: mx1.a.example\r\nmx: " +
+		"mx2.a.example\r\nmax_age: 86400\r\n"
+	if code, text := get("https://mta-sts.a.example/.well-known/mta-sts.txt"); code != 200 ||
+		text != want {
 		t.Errorf("%d %q", code, text)
 	}
 	if code, _ := get("https://mta-sts.b.example/.well-known/mta-sts.txt"); code != 404 {

@@ -45,7 +45,8 @@ func (s *Server) host(i int) (records []string) {
 		records = append(records, address(name, at.Addr()))
 	}
 	if cert := s.certs[i]; cert != nil && l.TLSA != "" && l.TLSA != none {
-		records = append(records, fmt.Sprintf("_%d._tcp.%s %d IN TLSA 3 1 1 %x", at.Port(), name, ttl, association(cert, l.TLSA)))
+		records = append(records, fmt.Sprintf("_%d._tcp.%s %d IN TLSA 3 1 1 %x", at.Port(), name,
+			ttl, association(cert, l.TLSA)))
 	}
 	return records
 }
@@ -74,7 +75,8 @@ func domainRecords(d *Domain) (records []string) {
 		if mx == "." {
 			preference = 0 // RFC 7505 3
 		}
-		records = append(records, fmt.Sprintf("%s %d IN MX %d %s", name, ttl, preference, dns.Fqdn(mx)))
+		records = append(records, fmt.Sprintf("%s %d IN MX %d %s", name, ttl, preference,
+			dns.Fqdn(mx)))
 	}
 	for _, text := range d.TXT {
 		records = append(records, fmt.Sprintf("%s %d IN TXT %s", name, ttl, quoteText(text)))

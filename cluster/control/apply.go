@@ -62,7 +62,8 @@ func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]
 		return refuse(Refused, "there is no cluster here yet: run `postroad cluster init`")
 	}
 	d := &draft{index: index, at: c.At, model: *s.applied}
-	d.model.members, d.model.groups = slices.Clone(s.applied.members), slices.Clone(s.applied.groups)
+	d.model.members, d.model.groups = slices.Clone(s.applied.members),
+		slices.Clone(s.applied.groups)
 	r := handlers[kind](d, c)
 	if r.Code == Done && d.finish(w) {
 		s.applied, s.pending = &d.model, true
@@ -72,7 +73,8 @@ func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]
 
 // finish writes the rows that changed; false when none did.
 func (d *draft) finish(w rows.Writer) bool {
-	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 && !d.freed && !d.planned {
+	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 &&
+		!d.freed && !d.planned {
 		return false
 	}
 	d.counts.Version = d.index
@@ -138,14 +140,16 @@ func (d *draft) replan(id uint64) *Group {
 func (d *draft) newMember(n *Node) *Member {
 	d.counts.Members++
 	id := d.counts.Members
-	d.model.members = append(d.model.members, Member{ID: id, Name: n.Name, Address: n.Address, Incarnation: n.Incarnation,
-		State: Joining, Joined: d.at, Version: n.Version, Protocol: n.Protocol})
+	d.model.members = append(d.model.members, Member{ID: id, Name: n.Name, Address: n.Address,
+		Incarnation: n.Incarnation,
+		State:       Joining, Joined: d.at, Version: n.Version, Protocol: n.Protocol})
 	return d.touch(id)
 }
 
 func (d *draft) newGroup(kind string, home uint16) *Group {
 	d.counts.Groups++
-	d.model.groups = append(d.model.groups, Group{ID: d.counts.Groups, Kind: kind, Home: home, State: GroupNew})
+	d.model.groups = append(d.model.groups, Group{ID: d.counts.Groups, Kind: kind, Home: home,
+		State: GroupNew})
 	return d.replan(d.counts.Groups)
 }
 

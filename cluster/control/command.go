@@ -63,8 +63,11 @@ func encodeCommand(kind commandType, c *command) ([]byte, error) {
 
 // known returns an error when a command is of a newer version or type.
 func known(data []byte) error {
-	if len(data) < 2 || data[0] != CommandVersion || data[1] == 0 || data[1] >= byte(newestCommand) {
-		return fmt.Errorf("a command of the control group that begins with %x is not known; this node is too old for its cluster", data[:min(len(data), 2)])
+	if len(data) < 2 || data[0] != CommandVersion || data[1] == 0 ||
+		data[1] >= byte(newestCommand) {
+		return fmt.Errorf(
+			"a command of the control group that begins with %x is not known; this node is too "+
+				"old for its cluster", data[:min(len(data), 2)])
 	}
 	return nil
 }
@@ -130,14 +133,17 @@ func refuse(c Code, format string, args ...any) Result {
 	return Result{Code: c, Words: fmt.Sprintf(format, args...)}
 }
 
-var causes = map[Code]error{Refused: ErrInvalid, Unknown: ErrUnknown, Exists: ErrExists, Full: ErrFull, Busy: ErrBusy, Stale: ErrStale}
+var causes = map[Code]error{Refused: ErrInvalid, Unknown: ErrUnknown, Exists: ErrExists,
+	Full: ErrFull, Busy: ErrBusy, Stale: ErrStale}
 
 // refusal is a Result as an error: its words alone, with its code to ask for by errors.Is.
 type refusal struct{ r Result }
 
 func (e *refusal) Error() string { return e.r.Words }
 
-func (e *refusal) Is(target error) bool { return target == ErrInvalid || target == causes[e.r.Code] }
+func (e *refusal) Is(target error) bool {
+	return target == ErrInvalid || target == causes[e.r.Code]
+}
 
 // Err returns the error that a result stands for.
 func (r Result) Err() error {

@@ -14,34 +14,39 @@ import (
 // refused fails the test unless err is a refusal of that kind with those words.
 func refused(t *testing.T, err, kind error, words string) {
 	t.Helper()
-	if !errors.Is(err, ErrInvalid) || !errors.Is(err, kind) || !strings.Contains(fmt.Sprint(err), words) {
+	if !errors.Is(err, ErrInvalid) || !errors.Is(err, kind) ||
+		!strings.Contains(fmt.Sprint(err), words) {
 		t.Errorf("got %v; want a refusal (%v) with %q", err, kind, words)
 	}
 }
 
 func TestInit(t *testing.T) {
 	b := newBench(t)
-	if _, ok := b.State.Cluster(); ok || b.State.Version() != 0 || len(b.State.Groups()) != 0 || !Plan(b.State, Policy{}).Empty() {
+	if _, ok := b.State.Cluster(); ok || b.State.Version() != 0 || len(b.State.Groups()) != 0 ||
+		!Plan(b.State, Policy{}).Empty() {
 		t.Fatal("an empty state has something")
 	}
 	refused(t, b.Drain(ctx, 1), ErrInvalid, "cluster init")
 	n := b.node("mx1")
 	must(t, b.Init(ctx, "c1", []byte("cert"), []byte("key"), n))
 	must(t, b.Init(ctx, "c2", []byte("other"), []byte("other"), n)) // again, as after a lost answer
-	refused(t, b.Init(ctx, "c2", []byte("other"), []byte("other"), b.node("mx2")), ErrExists, "cluster c1 already")
+	refused(t, b.Init(ctx, "c2", []byte("other"), []byte("other"), b.node("mx2")), ErrExists,
+		"cluster c1 already")
 
 	id, _ := b.State.Cluster()
 	cert, key := b.State.Authority()
 	if id != "c1" || string(cert) != "cert" || string(key) != "key" {
 		t.Fatalf("cluster %s, %s, %s", id, cert, key)
 	}
-	want := []Member{{ID: 1, Name: "mx1", Address: "mx1:7025", Incarnation: n.Incarnation, State: Active, Joined: clockStart, Version: "1.0", Protocol: 1}}
+	want := []Member{{ID: 1, Name: "mx1", Address: "mx1:7025", Incarnation: n.Incarnation,
+		State: Active, Joined: clockStart, Version: "1.0", Protocol: 1}}
 	if got := b.State.Members(); !reflect.DeepEqual(got, want) {
 		t.Errorf("members %+v", got)
 	}
 	one := []uint16{1}
 	groups := []Group{
-		{ID: 1, Kind: KindControl, State: GroupServing, Voters: one, Plan: 2, Observed: Configuration{Voters: one, Plan: 2}},
+		{ID: 1, Kind: KindControl, State: GroupServing, Voters: one, Plan: 2,
+			Observed: Configuration{Voters: one, Plan: 2}},
 		{ID: 2, Kind: KindQueue, Home: 1, State: GroupNew, Voters: one, Plan: 2},
 	}
 	if got := b.State.Groups(); !reflect.DeepEqual(got, groups) {
@@ -91,8 +96,11 @@ func TestJoin(t *testing.T) {
 	refused(t, b.Activate(ctx, 2), ErrInvalid, "was removed")
 	refused(t, b.Activate(ctx, 9), ErrUnknown, "no member 9")
 
-	for _, bad := range []Node{{Name: "", Address: "a:1", Incarnation: 9}, {Name: "7", Address: "a:1", Incarnation: 9}, {Name: "a b", Address: "a:1", Incarnation: 9},
-		{Name: strings.Repeat("a", 65), Address: "a:1", Incarnation: 9}, {Name: "a", Address: "a", Incarnation: 9}, {Name: "a", Address: "a:1"}, {Name: "a", Incarnation: 9}} {
+	for _, bad := range []Node{{Name: "", Address: "a:1", Incarnation: 9},
+		{Name: "7", Address: "a:1", Incarnation: 9}, {Name: "a b", Address: "a:1", Incarnation: 9},
+		{Name: strings.Repeat("a", 65), Address: "a:1", Incarnation: 9},
+		{Name: "a", Address: "a", Incarnation: 9}, {Name: "a", Address: "a:1"},
+		{Name: "a", Incarnation: 9}} {
 		before := len(b.store.Log)
 		if _, err := b.AddMember(ctx, bad); err == nil || len(b.store.Log) != before {
 			t.Errorf("%+v: %v", bad, err)
@@ -196,12 +204,14 @@ func TestAdmit(t *testing.T) {
 		incarnation uint64
 		words       string
 	}{{0, 1, "no member 0"}, {2, 99, "postroad cluster replace mx2 NEW"}} {
-		if err := b.State.Admit(c.member, c.incarnation); err == nil || !strings.Contains(err.Error(), c.words) {
+		if err := b.State.Admit(c.member, c.incarnation); err == nil ||
+			!strings.Contains(err.Error(), c.words) {
 			t.Errorf("member %d, incarnation %d: %v", c.member, c.incarnation, err)
 		}
 	}
 	must(t, b.Remove(ctx, 2))
-	if err := b.State.Admit(2, m.Incarnation); err == nil || !strings.Contains(err.Error(), "was removed") {
+	if err := b.State.Admit(2, m.Incarnation); err == nil ||
+		!strings.Contains(err.Error(), "was removed") {
 		t.Errorf("a removed member: %v", err)
 	}
 }
@@ -302,8 +312,10 @@ func TestUnknownCommands(t *testing.T) {
 	newer := bytes.Clone(good)
 	newer[0]++
 	for name, data := range map[string][]byte{
-		"empty": nil, "no type": {CommandVersion}, "newer version": newer, "type 0": {CommandVersion, 0, '{', '}'},
-		"newer type": append([]byte{CommandVersion, byte(newestCommand)}, good[2:]...), "no JSON": {CommandVersion, byte(cmdDrain), 'x'},
+		"empty": nil, "no type": {CommandVersion}, "newer version": newer,
+		"type 0":       {CommandVersion, 0, '{', '}'},
+		"newer type":   append([]byte{CommandVersion, byte(newestCommand)}, good[2:]...),
+		"no JSON":      {CommandVersion, byte(cmdDrain), 'x'},
 		"no arguments": {CommandVersion, byte(cmdPlace), '{', '}'},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,10 +14,11 @@ import (
 const (
 	MaxMembers = 256       // present at once
 	maxMember  = 1<<16 - 1 // numbers ever given
-	maxGroup   = 1 << 17   // group numbers ever given; a retired one stays as a tombstone of some 100 octets
-	maxTokens  = 64        // valid at once
-	maxName    = 64        // octets
-	maxAddress = 261       // octets: a domain name, a colon and a port
+	// group numbers ever given; a retired one stays as a tombstone of some 100 octets
+	maxGroup   = 1 << 17
+	maxTokens  = 64  // valid at once
+	maxName    = 64  // octets
+	maxAddress = 261 // octets: a domain name, a colon and a port
 )
 
 // ControlGroup is the number of the control group.
@@ -27,7 +28,8 @@ const ControlGroup uint64 = 1
 type MemberState string
 
 const (
-	Joining  MemberState = "joining"  // has its certificate; it was never seen running and holds nothing
+	// has its certificate; it was never seen running and holds nothing
+	Joining  MemberState = "joining"
 	Active   MemberState = "active"   // may hold any group, and leads its home group
 	Draining MemberState = "draining" // gets nothing new; its places are given to others
 	Removed  MemberState = "removed"  // gone for good; its number is not used again
@@ -42,7 +44,8 @@ type Member struct {
 	State       MemberState `json:"state"`
 	Joined      time.Time   `json:"joined"`
 	Version     string      `json:"version,omitempty"` // of the program it runs
-	Protocol    int         `json:"protocol"`          // the newest commands and requests that it understands
+	// the newest commands and requests that it understands
+	Protocol int `json:"protocol"`
 }
 
 // Kinds of groups.
@@ -56,7 +59,8 @@ const (
 type GroupState string
 
 const (
-	GroupNew      GroupState = "new"      // its home is to bootstrap it, as the only voter; it accepts nothing yet
+	// its home is to bootstrap it, as the only voter; it accepts nothing yet
+	GroupNew      GroupState = "new"
 	GroupServing  GroupState = "serving"  // accepts and delivers
 	GroupDraining GroupState = "draining" // delivers what it has and accepts nothing
 	GroupRetired  GroupState = "retired"  // gone; its number is not used again
@@ -64,10 +68,12 @@ const (
 
 // Group is a raft group: where it should lie and where it lies. The slices are read-only.
 type Group struct {
-	ID    uint64     `json:"id"`
-	Kind  string     `json:"kind"`
-	Shard int        `json:"shard,omitempty"` // of the mailboxes; 0 is one, too
-	Home  uint16     `json:"home,omitempty"`  // the member for whose mail a queue group is; who leads a mailbox group when it can, and founds it
+	ID    uint64 `json:"id"`
+	Kind  string `json:"kind"`
+	Shard int    `json:"shard,omitempty"` // of the mailboxes; 0 is one, too
+	// the member for whose mail a queue group is; who leads a mailbox group when it can, and founds
+	// it
+	Home  uint16     `json:"home,omitempty"`
 	State GroupState `json:"state"`
 	// Voters and Nonvoters are what is desired, in ascending order.
 	Voters    []uint16 `json:"voters,omitempty"`
@@ -83,7 +89,8 @@ type Configuration struct {
 	Voters    []uint16 `json:"voters,omitempty"`
 	Nonvoters []uint16 `json:"nonvoters,omitempty"`
 	Index     uint64   `json:"index,omitempty"` // of the log entry with this configuration
-	Plan      uint64   `json:"plan,omitempty"`  // that its leader had seen, and has not acted on yet; Editor.Observed sets it
+	// that its leader had seen, and has not acted on yet; Editor.Observed sets it
+	Plan uint64 `json:"plan,omitempty"`
 }
 
 // Token lets nodes join until it expires.
@@ -95,10 +102,12 @@ type Token struct {
 // The ways in which a command can be refused; the error that an Editor returns says it in words for
 // the operator, too.
 var (
-	ErrInvalid = errors.New("refused")           // it makes no sense now; every refusal is one
-	ErrUnknown = errors.New("not in the state")  // there is no such member, group, token or suspension
+	ErrInvalid = errors.New("refused") // it makes no sense now; every refusal is one
+	// there is no such member, group, token or suspension
+	ErrUnknown = errors.New("not in the state")
 	ErrExists  = errors.New("in the state")      // the name is taken
 	ErrFull    = errors.New("as many as can be") // a bound of the state
-	ErrBusy    = errors.New("under way")         // a group is just being changed: repeat it in a moment
-	ErrStale   = errors.New("the state changed") // the plan was made of an older state: plan again
+	// a group is just being changed: repeat it in a moment
+	ErrBusy  = errors.New("under way")
+	ErrStale = errors.New("the state changed") // the plan was made of an older state: plan again
 )

@@ -31,8 +31,9 @@ type Editor struct {
 
 // Node is what a node says of itself.
 type Node struct {
-	Name        string `json:"name,omitempty"`
-	Address     string `json:"address,omitempty"` // host:port that others dial; may be empty as long as it is alone
+	Name string `json:"name,omitempty"`
+	// host:port that others dial; may be empty as long as it is alone
+	Address     string `json:"address,omitempty"`
 	Incarnation uint64 `json:"incarnation,omitempty"`
 	Version     string `json:"version,omitempty"`
 	Protocol    int    `json:"protocol"`
@@ -47,7 +48,8 @@ func (e *Editor) Init(ctx context.Context, id string, caCert, caKey []byte, n No
 	if err := n.check(false); err != nil {
 		return err
 	}
-	_, err := e.propose(ctx, cmdInit, command{Cluster: &cluster{ID: id, CACert: caCert, CAKey: caKey}, Node: &n})
+	_, err := e.propose(ctx, cmdInit,
+		command{Cluster: &cluster{ID: id, CACert: caCert, CAKey: caKey}, Node: &n})
 	return err
 }
 
@@ -82,8 +84,11 @@ func (e *Editor) SetAddress(ctx context.Context, member uint16, address string) 
 
 // SetVersion says what a member runs. It is refused when the cluster already speaks a newer
 // protocol; that member must not go on.
-func (e *Editor) SetVersion(ctx context.Context, member uint16, version string, protocol int) error {
-	return e.simple(ctx, cmdSetVersion, command{Member: member, Node: &Node{Version: version, Protocol: protocol}})
+func (e *Editor) SetVersion(
+	ctx context.Context, member uint16, version string, protocol int,
+) error {
+	return e.simple(ctx, cmdSetVersion,
+		command{Member: member, Node: &Node{Version: version, Protocol: protocol}})
 }
 
 // Drain takes a member's places away, step by step.
@@ -116,7 +121,8 @@ func (e *Editor) Replace(ctx context.Context, old, heir uint16) error {
 // Refound gives the cluster another identity and authority after its groups were recovered by this
 // member alone: whoever has a certificate of the old one is a stranger from now on. All tokens end.
 func (e *Editor) Refound(ctx context.Context, id string, caCert, caKey []byte) error {
-	return e.simple(ctx, cmdRefound, command{Cluster: &cluster{ID: id, CACert: caCert, CAKey: caKey}})
+	return e.simple(ctx, cmdRefound,
+		command{Cluster: &cluster{ID: id, CACert: caCert, CAKey: caKey}})
 }
 
 // AddToken makes a secret with which nodes can join for ttl; 0: always.
@@ -130,7 +136,8 @@ func (e *Editor) AddToken(ctx context.Context, ttl time.Duration) (string, error
 // AddSecret makes a given secret a join token for ttl; 0: always.
 func (e *Editor) AddSecret(ctx context.Context, secret string, ttl time.Duration) error {
 	if len(secret) < 16 || len(secret) > 256 {
-		return errors.New("a join token has from 16 to 256 octets; `postroad cluster token` makes one")
+		return errors.New(
+			"a join token has from 16 to 256 octets; `postroad cluster token` makes one")
 	}
 	t := Token{Secret: secret}
 	if ttl > 0 {
@@ -207,7 +214,8 @@ func (e *Editor) propose(ctx context.Context, kind commandType, c command) (Resu
 	}
 	result, err := e.Proposer.Propose(ctx, data, nil)
 	if err != nil {
-		return Result{}, fmt.Errorf("recording the change (it may take effect still; repeat it): %w", err)
+		return Result{},
+			fmt.Errorf("recording the change (it may take effect still; repeat it): %w", err)
 	}
 	r, ok := result.(Result)
 	if !ok {
@@ -225,8 +233,11 @@ func (e *Editor) down() []uint16 {
 }
 
 func (n *Node) check(joins bool) error {
-	if n.Name == "" || len(n.Name) > maxName || strings.Trim(n.Name, nameOctets) != "" || strings.Trim(n.Name, "0123456789") == "" {
-		return fmt.Errorf("%q is no name for a node: 1 to %d letters, digits, dots, hyphens and underscores, and not digits alone", n.Name, maxName)
+	if n.Name == "" || len(n.Name) > maxName || strings.Trim(n.Name, nameOctets) != "" ||
+		strings.Trim(n.Name, "0123456789") == "" {
+		return fmt.Errorf(
+			"%q is no name for a node: 1 to %d letters, digits, dots, hyphens and underscores, "+
+				"and not digits alone", n.Name, maxName)
 	}
 	if n.Incarnation == 0 {
 		return errors.New("the store has no incarnation")
@@ -241,7 +252,8 @@ const nameOctets = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 func checkAddress(a string) error {
 	colon := strings.LastIndexByte(a, ':')
-	if colon <= 0 || colon == len(a)-1 || len(a) > maxAddress || strings.ContainsAny(a, " \t\r\n/") {
+	if colon <= 0 || colon == len(a)-1 || len(a) > maxAddress ||
+		strings.ContainsAny(a, " \t\r\n/") {
 		return fmt.Errorf("%q is not host:port, where other nodes dial this one", a)
 	}
 	return nil

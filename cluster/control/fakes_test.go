@@ -49,7 +49,8 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) node(name string) Node {
 	b.next++
-	return Node{Name: name, Address: name + ":7025", Incarnation: b.next, Version: "1.0", Protocol: b.protocol}
+	return Node{Name: name, Address: name + ":7025", Incarnation: b.next, Version: "1.0",
+		Protocol: b.protocol}
 }
 
 // members makes a cluster of so many active members.
@@ -80,7 +81,9 @@ func (b *bench) settle(p Policy) {
 				must(b.t, b.Bootstrapped(ctx, g.ID))
 				quiet = false
 			} else if !g.Settled() || g.Observed.Plan != g.Plan {
-				must(b.t, b.Observed(ctx, g.ID, Configuration{Voters: g.Voters, Nonvoters: g.Nonvoters, Index: g.Observed.Index + 1}))
+				must(b.t, b.Observed(ctx, g.ID,
+					Configuration{Voters: g.Voters, Nonvoters: g.Nonvoters,
+						Index: g.Observed.Index + 1}))
 				quiet = false
 			}
 		}
@@ -94,7 +97,9 @@ func (b *bench) settle(p Policy) {
 // same reports whether two views are the same in what is stored of them.
 func same(a, b *State) bool {
 	rows := func(m *model) []byte {
-		return slices.Concat(encodeRecord(m.cluster), encodeRecord(m.counts), encodeRecord(m.tokens), encodeRecord(m.members), encodeRecord(m.groups), encodeRecord(slices.Concat([]Suspension{}, m.suspensions)))
+		return slices.Concat(encodeRecord(m.cluster), encodeRecord(m.counts),
+			encodeRecord(m.tokens), encodeRecord(m.members), encodeRecord(m.groups),
+			encodeRecord(slices.Concat([]Suspension{}, m.suspensions)))
 	}
 	return bytes.Equal(rows(a.view.Load()), rows(b.view.Load()))
 }

@@ -16,12 +16,16 @@ func seeds(f *testing.F) *bench {
 	b.Editor = &Editor{State: s, Proposer: b.store, Now: func() time.Time { return b.now }}
 	for _, err := range []error{
 		b.Init(ctx, "c1", []byte("cert"), []byte("key"), b.node("mx1")), b.Bootstrapped(ctx, 2),
-		func() error { _, err := b.AddMember(ctx, b.node("mx2")); return err }(), b.Activate(ctx, 2), b.Place(ctx, Plan(s, three)), b.Bootstrapped(ctx, 3),
-		b.Observed(ctx, 3, Configuration{Voters: ids(1, 2), Index: 7}), b.SetVersion(ctx, 2, "2.0", 2), b.SetAddress(ctx, 2, "b:1"),
-		b.AddSecret(ctx, "a-secret-of-a-file", 0), b.Drain(ctx, 2), b.Place(ctx, Plan(s, three)), b.Retire(ctx, 3), b.DropToken(ctx, "a-secret-of-a-file"),
+		func() error { _, err := b.AddMember(ctx, b.node("mx2")); return err }(),
+		b.Activate(ctx, 2), b.Place(ctx, Plan(s, three)), b.Bootstrapped(ctx, 3),
+		b.Observed(ctx, 3, Configuration{Voters: ids(1, 2), Index: 7}),
+		b.SetVersion(ctx, 2, "2.0", 2), b.SetAddress(ctx, 2, "b:1"),
+		b.AddSecret(ctx, "a-secret-of-a-file", 0), b.Drain(ctx, 2), b.Place(ctx, Plan(s, three)),
+		b.Retire(ctx, 3), b.DropToken(ctx, "a-secret-of-a-file"),
 		b.Undrain(ctx, 2), b.SetVersion(ctx, 1, "2.0", 2),
 		func() error {
-			_, err := b.Suspend(ctx, Suspension{Kind: "domain", Name: "a.example", Reason: "x"}, time.Hour)
+			_, err := b.Suspend(ctx, Suspension{Kind: "domain", Name: "a.example", Reason: "x"},
+				time.Hour)
 			return err
 		}(),
 		func() error {
@@ -29,8 +33,11 @@ func seeds(f *testing.F) *bench {
 			return err
 		}(),
 		func() error { _, err := b.Resume(ctx, "domain", "a.example"); return err }(),
-		b.SetVersion(ctx, 1, "3.0", MailboxProtocol), b.SetVersion(ctx, 2, "3.0", MailboxProtocol), b.MakeShards(ctx, 3), b.Place(ctx, Plan(s, three)),
-		b.Bootstrapped(ctx, 5), b.Place(ctx, Placement{Basis: Plan(s, three).Basis, Groups: []Group{{ID: 6, State: GroupRetired}}}),
+		b.SetVersion(ctx, 1, "3.0", MailboxProtocol), b.SetVersion(ctx, 2, "3.0", MailboxProtocol),
+		b.MakeShards(ctx, 3), b.Place(ctx, Plan(s, three)),
+		b.Bootstrapped(ctx, 5),
+		b.Place(ctx,
+			Placement{Basis: Plan(s, three).Basis, Groups: []Group{{ID: 6, State: GroupRetired}}}),
 	} {
 		if err != nil {
 			f.Fatal(err)
@@ -46,7 +53,8 @@ func FuzzApply(f *testing.F) {
 	for _, data := range b.store.Log {
 		f.Add(data)
 	}
-	f.Add([]byte{CommandVersion, byte(cmdPlace), '{', '"', 'p', 'l', 'a', 'c', 'e', '"', ':', '{', '}', '}'})
+	f.Add([]byte{CommandVersion, byte(cmdPlace), '{', '"', 'p', 'l', 'a', 'c', 'e', '"', ':', '{',
+		'}', '}'})
 	rows := b.store.KV
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := New()
@@ -110,7 +118,8 @@ func FuzzRows(f *testing.F) {
 }
 
 func FuzzResult(f *testing.F) {
-	for _, r := range []Result{{}, {Code: Stale, Words: "the plan was made of an older state"}, {Index: 9}, {Member: &Member{ID: 3, Name: "mx3", Joined: clockStart}}} {
+	for _, r := range []Result{{}, {Code: Stale, Words: "the plan was made of an older state"},
+		{Index: 9}, {Member: &Member{ID: 3, Name: "mx3", Joined: clockStart}}} {
 		f.Add(AppendResult(nil, r))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -20,7 +20,9 @@ func (d *draft) addToken(c *command) Result {
 
 func (d *draft) dropToken(c *command) Result {
 	tokens := valid(d.model.tokens, d.at)
-	left := slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool { return t.Secret == c.Token.Secret })
+	left := slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool {
+		return t.Secret == c.Token.Secret
+	})
 	if len(left) == len(tokens) {
 		return refuse(Unknown, "there is no such join token, or it has expired")
 	}
@@ -34,7 +36,9 @@ func (d *draft) observed(c *command) Result {
 	switch {
 	case g == nil:
 		return refuse(Unknown, "there is no group %d", c.Group)
-	case g.State == GroupRetired || g.State == GroupNew || c.Seen.Index < g.Observed.Index && !d.unnumbered(c.Seen) || c.Seen.Index == g.Observed.Index && c.Seen.Plan <= g.Observed.Plan && c.Seen.sameMembers(g.Observed):
+	case g.State == GroupRetired || g.State == GroupNew || c.Seen.Index < g.Observed.Index &&
+		!d.unnumbered(c.Seen) || c.Seen.Index == g.Observed.Index &&
+		c.Seen.Plan <= g.Observed.Plan && c.Seen.sameMembers(g.Observed):
 		return Result{}
 	}
 	for _, id := range slices.Concat(c.Seen.Voters, c.Seen.Nonvoters) {
@@ -88,7 +92,8 @@ func (d *draft) retire(c *command) Result {
 
 func (d *draft) end(id uint64) {
 	g := d.replan(id)
-	*g = Group{ID: g.ID, Kind: g.Kind, Shard: g.Shard, Home: g.Home, State: GroupRetired, Plan: g.Plan}
+	*g = Group{ID: g.ID, Kind: g.Kind, Shard: g.Shard, Home: g.Home, State: GroupRetired,
+		Plan: g.Plan}
 }
 
 // place takes a plan over as a whole, or not at all.
@@ -138,7 +143,8 @@ func (d *draft) placeGroup(want *Group) Result {
 		return r
 	}
 	g = d.replan(g.ID)
-	g.State, g.Voters, g.Nonvoters = want.State, union(want.Voters), minus(union(want.Nonvoters), want.Voters)
+	g.State, g.Voters, g.Nonvoters = want.State, union(want.Voters),
+		minus(union(want.Nonvoters), want.Voters)
 	return Result{}
 }
 
@@ -176,7 +182,9 @@ func union(lists ...[]uint16) []uint16 {
 }
 
 func minus(a, b []uint16) []uint16 {
-	return slices.DeleteFunc(slices.Clone(a), func(id uint16) bool { return slices.Contains(b, id) })
+	return slices.DeleteFunc(slices.Clone(a), func(id uint16) bool {
+		return slices.Contains(b, id)
+	})
 }
 
 func without(a []uint16, id uint16) []uint16 { return minus(a, []uint16{id}) }

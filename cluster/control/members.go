@@ -9,7 +9,9 @@ func (d *draft) init(c *command) Result {
 		if m := d.member(1); m.Incarnation == c.Node.Incarnation {
 			return Result{Member: m}
 		}
-		return refuse(Exists, "this is cluster %s already; nodes join it with `postroad cluster join`", d.model.cluster.ID)
+		return refuse(Exists,
+			"this is cluster %s already; nodes join it with `postroad cluster join`",
+			d.model.cluster.ID)
 	}
 	d.model.cluster, d.cluster = *c.Cluster, true
 	m := d.newMember(c.Node)
@@ -40,19 +42,27 @@ func (d *draft) addMember(c *command) Result {
 		switch m := d.model.members[i]; {
 		case m.Incarnation != n.Incarnation:
 		case m.State == Removed:
-			return refuse(Refused, "this data directory was that of %s (member %d), which was removed: empty it and join again", m.Name, m.ID)
+			return refuse(Refused,
+				"this data directory was that of %s (member %d), which was removed: empty it "+
+					"and join again", m.Name, m.ID)
 		case m.Name == n.Name:
 			return Result{Member: &m} // the answer to the first try was lost
 		default:
-			return refuse(Exists, "this data directory is that of %s (member %d) already; a copied data directory cannot join", m.Name, m.ID)
+			return refuse(Exists,
+				"this data directory is that of %s (member %d) already; a copied data directory "+
+					"cannot join", m.Name, m.ID)
 		}
 	}
 	if n.Protocol < d.counts.Protocol {
-		return refuse(Refused, "the cluster speaks protocol %d and version %s of this node only %d: upgrade it, then join", d.counts.Protocol, n.Version, n.Protocol)
+		return refuse(Refused,
+			"the cluster speaks protocol %d and version %s of this node only %d: upgrade it, "+
+				"then join", d.counts.Protocol, n.Version, n.Protocol)
 	}
 	if m := d.named(n.Name); m != nil {
 		if m.State != Joining {
-			return refuse(Exists, "%s is member %d already; if its disk is lost, join under another name and run `postroad cluster replace %s NEW`", m.Name, m.ID, m.Name)
+			return refuse(Exists,
+				"%s is member %d already; if its disk is lost, join under another name and run "+
+					"`postroad cluster replace %s NEW`", m.Name, m.ID, m.Name)
 		}
 		d.touch(m.ID).State = Removed // it never ran, and so holds nothing
 	}
@@ -84,7 +94,9 @@ func (d *draft) setVersion(c *command) Result {
 	switch {
 	case r.Code != Done:
 	case c.Node.Protocol < d.counts.Protocol:
-		return refuse(Refused, "the cluster speaks protocol %d and version %s of this node only %d: start a newer version", d.counts.Protocol, c.Node.Version, c.Node.Protocol)
+		return refuse(Refused,
+			"the cluster speaks protocol %d and version %s of this node only %d: start a newer "+
+				"version", d.counts.Protocol, c.Node.Version, c.Node.Protocol)
 	case m.Version != c.Node.Version || m.Protocol != c.Node.Protocol:
 		m = d.touch(m.ID)
 		m.Version, m.Protocol = c.Node.Version, c.Node.Protocol
@@ -149,7 +161,8 @@ func (d *draft) remove(c *command) Result {
 func (d *draft) endLost() {
 	gone := d.in(Removed)
 	for _, g := range d.model.groups {
-		if g.hasMail() && g.State != GroupRetired && len(g.Observed.Voters) > 0 && len(minus(g.Observed.Voters, gone)) == 0 {
+		if g.hasMail() && g.State != GroupRetired && len(g.Observed.Voters) > 0 &&
+			len(minus(g.Observed.Voters, gone)) == 0 {
 			d.end(g.ID)
 		}
 	}
@@ -166,9 +179,11 @@ func (d *draft) replace(c *command) Result {
 	case r.Code != Done:
 		return r
 	case heir.ID == m.ID:
-		return refuse(Refused, "%s cannot replace itself: join the new node under another name first", m.Name)
+		return refuse(Refused,
+			"%s cannot replace itself: join the new node under another name first", m.Name)
 	case heir.State != Active:
-		return refuse(Refused, "%s is %s: it must be running to replace another", heir.Name, heir.State)
+		return refuse(Refused, "%s is %s: it must be running to replace another", heir.Name,
+			heir.State)
 	}
 	if r := d.dispensable(m, c); r.Code != Done {
 		return r
@@ -190,17 +205,23 @@ func (d *draft) dispensable(m *Member, c *command) Result {
 	if c.Lost {
 		return Result{}
 	}
-	gone := func(id uint16) bool { return slices.Contains(c.Down, id) || d.member(id).State == Removed }
+	gone := func(id uint16) bool {
+		return slices.Contains(c.Down, id) || d.member(id).State == Removed
+	}
 	for i := range d.model.groups {
 		g := &d.model.groups[i]
 		if len(g.Observed.Voters) == 0 || !g.names(m.ID) {
 			continue
 		}
 		if g.Observed.Plan != g.Plan {
-			return refuse(Busy, "group %d is about to change: repeat this in a moment; if it stays so, the group has no leader", g.ID)
+			return refuse(Busy,
+				"group %d is about to change: repeat this in a moment; if it stays so, the "+
+					"group has no leader", g.ID)
 		}
 		if !g.survives(m.ID, gone) {
-			return refuse(Refused, "without %s group %d may have no majority: bring the other members back first, or wait until others have its places", m.Name, g.ID)
+			return refuse(Refused,
+				"without %s group %d may have no majority: bring the other members back first, "+
+					"or wait until others have its places", m.Name, g.ID)
 		}
 	}
 	return Result{}

@@ -31,14 +31,18 @@ type cluster struct {
 
 // counts are the figures that change with every command.
 type counts struct {
-	Members     uint16 `json:"members"`               // numbers given
-	Groups      uint64 `json:"groups"`                // numbers given
-	Version     uint64 `json:"version"`               // log index of the last change
-	Planned     uint64 `json:"planned"`               // log index of the last change that a plan depends on
-	Protocol    int    `json:"protocol"`              // that every member has understood at some time; never falls
-	Suspensions int    `json:"suspensions,omitempty"` // in force
-	Suspended   uint64 `json:"suspended,omitempty"`   // their version: the log index of their last change, or above
-	Shards      int    `json:"shards,omitempty"`      // of the mailboxes; 0: none yet. Once given it stays
+	Members uint16 `json:"members"` // numbers given
+	Groups  uint64 `json:"groups"`  // numbers given
+	Version uint64 `json:"version"` // log index of the last change
+	// log index of the last change that a plan depends on
+	Planned uint64 `json:"planned"`
+	// that every member has understood at some time; never falls
+	Protocol    int `json:"protocol"`
+	Suspensions int `json:"suspensions,omitempty"` // in force
+	// their version: the log index of their last change, or above
+	Suspended uint64 `json:"suspended,omitempty"`
+	// of the mailboxes; 0: none yet. Once given it stays
+	Shards int `json:"shards,omitempty"`
 }
 
 func (m *model) member(id uint16) *Member {
@@ -137,14 +141,17 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 	if _, ok := get(keyCounts); !ok {
 		return m, nil
 	}
-	if err := errors.Join(read(keyCounts, &m.counts), read(keyCluster, &m.cluster), read(keyTokens, &m.tokens)); err != nil {
+	if err := errors.Join(read(keyCounts, &m.counts), read(keyCluster, &m.cluster),
+		read(keyTokens, &m.tokens)); err != nil {
 		return nil, err
 	}
 	if m.counts.Groups > maxGroup {
-		return nil, fmt.Errorf("row %q: %d groups are more than there can be", keyCounts, m.counts.Groups)
+		return nil, fmt.Errorf("row %q: %d groups are more than there can be", keyCounts,
+			m.counts.Groups)
 	}
 	if m.counts.Shards < 0 || m.counts.Shards > MaxShards {
-		return nil, fmt.Errorf("row %q: %d shards are more than there can be", keyCounts, m.counts.Shards)
+		return nil, fmt.Errorf("row %q: %d shards are more than there can be", keyCounts,
+			m.counts.Shards)
 	}
 	m.members, m.groups = make([]Member, m.counts.Members), make([]Group, m.counts.Groups)
 	for i := range m.members {
@@ -171,5 +178,7 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 
 // valid returns the tokens that have not expired.
 func valid(tokens []Token, now time.Time) []Token {
-	return slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) })
+	return slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool {
+		return !t.Expires.IsZero() && !now.Before(t.Expires)
+	})
 }

@@ -47,7 +47,9 @@ type Change struct {
 // Every step but a transfer brings the configuration nearer to what is desired, so that the steps
 // come to an end whatever their order. No step leaves the group with fewer voters than it has or
 // should have, nor without a majority of voters that are caught up.
-func Next(c Configuration, leader uint16, g Group, caughtUp func(member uint16) bool) (Change, bool) {
+func Next(
+	c Configuration, leader uint16, g Group, caughtUp func(member uint16) bool,
+) (Change, bool) {
 	c.Voters, c.Nonvoters = union(c.Voters), union(c.Nonvoters)
 	if g.State == GroupNew || g.State == GroupRetired || len(g.Voters) == 0 || g.Unreported(c) {
 		return Change{}, false

@@ -15,8 +15,10 @@ type Policy struct {
 
 // Placement is what Plan wants changed, made of the state at Basis.
 type Placement struct {
-	Basis  uint64  `json:"basis"`
-	Groups []Group `json:"groups"` // ID 0: a new one. Only Home, State, Voters and Nonvoters count, and of a new one Kind and Shard
+	Basis uint64 `json:"basis"`
+	// ID 0: a new one. Only Home, State, Voters and Nonvoters count, and of a new one Kind and
+	// Shard
+	Groups []Group `json:"groups"`
 }
 
 // Empty reports whether there is nothing to change.
@@ -81,7 +83,8 @@ func (p *planner) lives() {
 func (p *planner) homes() {
 	for _, id := range p.active {
 		if p.m.home(id) == nil {
-			p.groups = append(p.groups, Group{Kind: KindQueue, Home: id, State: GroupNew, Voters: []uint16{id}})
+			p.groups = append(p.groups, Group{Kind: KindQueue, Home: id, State: GroupNew,
+				Voters: []uint16{id}})
 		}
 	}
 }
@@ -133,7 +136,8 @@ func (p *planner) replicas() int {
 
 // trim takes out what is above the number, but never the home.
 func (p *planner) trim(g *Group) {
-	if home := []uint16{g.Home}; g.Kind == KindQueue && slices.Contains(p.active, g.Home) && !slices.Contains(g.Voters, g.Home) {
+	if home := []uint16{g.Home}; g.Kind == KindQueue && slices.Contains(p.active, g.Home) &&
+		!slices.Contains(g.Voters, g.Home) {
 		g.Voters = union(g.Voters, home)
 		p.count(home, g, 1)
 	}
@@ -151,7 +155,9 @@ func (p *planner) stay(ids []uint16) []uint16 { return minus(ids, minus(ids, p.a
 // long as there are others, nobody waits for them. A place that was taken is kept in silence, for
 // most that are silent come back, and the group has what they hold.
 func (p *planner) awaited(g *Group, ids []uint16) []uint16 {
-	others := slices.DeleteFunc(minus(p.active, ids), func(id uint16) bool { return p.silence(id) > 0 })
+	others := slices.DeleteFunc(minus(p.active, ids), func(id uint16) bool {
+		return p.silence(id) > 0
+	})
 	return slices.DeleteFunc(ids, func(id uint16) bool {
 		founds := id == g.Home && (g.Kind == KindQueue || g.State == GroupNew)
 		if founds || len(others) == 0 || away(g, id) == 0 || p.silence(id) == 0 {
@@ -181,7 +187,8 @@ func (p *planner) best(g *Group, ids []uint16) uint16 {
 // oldest.
 func (p *planner) order(g *Group, load map[uint16]int) func(a, b uint16) int {
 	return func(a, b uint16) int {
-		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), load[a]-load[b], cmp.Compare(a, b))
+		return cmp.Or(p.silence(a)-p.silence(b), away(g, a)-away(g, b), load[a]-load[b],
+			cmp.Compare(a, b))
 	}
 }
 
@@ -240,7 +247,8 @@ func (p *planner) changes() []Group {
 	var changes []Group
 	for i, g := range p.groups {
 		if g.ID == 0 || g.Home != p.m.groups[i].Home || g.State != p.m.groups[i].State ||
-			!slices.Equal(g.Voters, p.m.groups[i].Voters) || !slices.Equal(g.Nonvoters, p.m.groups[i].Nonvoters) {
+			!slices.Equal(g.Voters, p.m.groups[i].Voters) ||
+			!slices.Equal(g.Nonvoters, p.m.groups[i].Nonvoters) {
 			g.Observed = Configuration{}
 			changes = append(changes, g)
 		}
@@ -252,11 +260,14 @@ func (p *planner) changes() []Group {
 // group with mail is moving.
 func (p *planner) balance() {
 	for _, g := range p.groups {
-		if g.hasMail() && (g.State == GroupNew || g.State == GroupServing && !slices.Equal(g.Voters, g.Observed.Voters)) {
+		if g.hasMail() && (g.State == GroupNew || g.State == GroupServing &&
+			!slices.Equal(g.Voters, g.Observed.Voters)) {
 			return
 		}
 	}
-	able := slices.DeleteFunc(slices.Clone(p.active), func(id uint16) bool { return p.silence(id) > 0 })
+	able := slices.DeleteFunc(slices.Clone(p.active), func(id uint16) bool {
+		return p.silence(id) > 0
+	})
 	if len(able) < 2 || p.balanceVoters(KindQueue, able) || p.balanceVoters(KindMailbox, able) {
 		return
 	}
@@ -275,7 +286,8 @@ func (p *planner) balanceVoters(kind string, able []uint16) bool {
 	var move *Group
 	for i := range p.groups {
 		g := &p.groups[i]
-		if g.Kind != kind || g.State != GroupServing || !slices.Contains(g.Voters, most) || slices.Contains(g.Voters, least) {
+		if g.Kind != kind || g.State != GroupServing || !slices.Contains(g.Voters, most) ||
+			slices.Contains(g.Voters, least) {
 			continue
 		}
 		if g.Home != most {

@@ -45,21 +45,26 @@ func TestGrowth(t *testing.T) {
 		b.settle(five)
 	}
 	join("mx2")
-	wantLayout(t, b.State, "1 serving of 0: [1 2]", "2 serving of 1: [1 2]", "3 serving of 2: [1 2]")
+	wantLayout(t, b.State, "1 serving of 0: [1 2]", "2 serving of 1: [1 2]",
+		"3 serving of 2: [1 2]")
 	join("mx3")
-	wantLayout(t, b.State, "1 serving of 0: [1 2 3]", "2 serving of 1: [1 2 3]", "3 serving of 2: [1 2 3]", "4 serving of 3: [1 2 3]")
+	wantLayout(t, b.State, "1 serving of 0: [1 2 3]", "2 serving of 1: [1 2 3]",
+		"3 serving of 2: [1 2 3]", "4 serving of 3: [1 2 3]")
 	join("mx4")
-	wantLayout(t, b.State, "1 serving of 0: [1 2 3] and [4]", "2 serving of 1: [1 3 4]", "3 serving of 2: [2 3 4]",
+	wantLayout(t, b.State, "1 serving of 0: [1 2 3] and [4]", "2 serving of 1: [1 3 4]",
+		"3 serving of 2: [2 3 4]",
 		"4 serving of 3: [1 2 3]", "5 serving of 4: [1 2 4]")
 	join("mx5")
 	all := "[1 2 3 4 5]"
-	wantLayout(t, b.State, "1 serving of 0: "+all, "2 serving of 1: "+all, "3 serving of 2: "+all, "4 serving of 3: "+all, "5 serving of 4: "+all, "6 serving of 5: "+all)
+	wantLayout(t, b.State, "1 serving of 0: "+all, "2 serving of 1: "+all, "3 serving of 2: "+all,
+		"4 serving of 3: "+all, "5 serving of 4: "+all, "6 serving of 5: "+all)
 
 	for member := uint16(5); member > 2; member-- {
 		must(t, b.Drain(ctx, member))
 		b.settle(five)
 		home, _ := b.State.HomeOf(member)
-		if g, _ := b.State.Group(home); g.State != GroupDraining || slices.Contains(g.Voters, member) {
+		if g, _ := b.State.Group(home); g.State != GroupDraining ||
+			slices.Contains(g.Voters, member) {
 			t.Fatalf("the home group of a draining member is %+v", g)
 		}
 		if got := b.State.Placed(member); !slices.Equal(got, []uint64{home}) {
@@ -72,7 +77,8 @@ func TestGrowth(t *testing.T) {
 		must(t, b.Remove(ctx, member))
 		b.settle(five)
 	}
-	wantLayout(t, b.State, "1 serving of 0: [1 2]", "2 serving of 1: [1 2]", "3 serving of 2: [1 2]")
+	wantLayout(t, b.State, "1 serving of 0: [1 2]", "2 serving of 1: [1 2]",
+		"3 serving of 2: [1 2]")
 }
 
 // TestDrainAndBack: a member that is undrained in time keeps its group; one that comes later gets
@@ -85,7 +91,8 @@ func TestDrainAndBack(t *testing.T) {
 	refused(t, b.Retire(ctx, 4), ErrInvalid, "serving, not draining")
 	must(t, b.Drain(ctx, 3))
 	b.settle(three)
-	wantLayout(t, b.State, "1 serving of 0: [1 2] and [3]", "2 serving of 1: [1 2]", "3 serving of 2: [1 2]", "4 draining of 3: [1 2]")
+	wantLayout(t, b.State, "1 serving of 0: [1 2] and [3]", "2 serving of 1: [1 2]",
+		"3 serving of 2: [1 2]", "4 draining of 3: [1 2]")
 	must(t, b.Undrain(ctx, 3))
 	b.settle(three)
 	wantLayout(t, b.State, before)
@@ -127,13 +134,15 @@ func TestReplace(t *testing.T) {
 	must(t, err)
 	refused(t, b.Replace(ctx, 3, m.ID), ErrInvalid, "is joining")
 	must(t, b.Activate(ctx, m.ID))
-	if plan := Plan(b.State, policy); len(plan.Groups) != 2 || !slices.Equal(plan.Groups[1].Voters, []uint16{1, 2, 4}) {
+	if plan := Plan(b.State, policy); len(plan.Groups) != 2 ||
+		!slices.Equal(plan.Groups[1].Voters, []uint16{1, 2, 4}) {
 		t.Errorf("planned with a dead member: %+v", plan)
 	}
 	refused(t, b.Replace(ctx, 3, 3), ErrInvalid, "itself")
 	must(t, b.Replace(ctx, 3, 4))
 	b.settle(policy)
-	wantLayout(t, b.State, "1 serving of 0: [1 2 4]", "2 serving of 1: [1 2 4]", "3 serving of 2: [1 2 4]", "4 draining of 3: [1 2 4]", "5 serving of 4: [1 2 4]")
+	wantLayout(t, b.State, "1 serving of 0: [1 2 4]", "2 serving of 1: [1 2 4]",
+		"3 serving of 2: [1 2 4]", "4 draining of 3: [1 2 4]", "5 serving of 4: [1 2 4]")
 	if got := b.State.Hosts(3); len(got) != 0 {
 		t.Errorf("a removed member has groups: %+v", got)
 	}
@@ -199,7 +208,8 @@ func TestRemoveKeepsMajorities(t *testing.T) {
 	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2")
 	must(t, b.Remove(ctx, 1)) // again
 	b.settle(three)
-	wantLayout(t, b.State, "1 serving of 0: [2 3]", "2 draining of 1: [2 3]", "3 serving of 2: [2 3]", "4 serving of 3: [2 3]")
+	wantLayout(t, b.State, "1 serving of 0: [2 3]", "2 draining of 1: [2 3]",
+		"3 serving of 2: [2 3]", "4 serving of 3: [2 3]")
 }
 
 // TestRemoveWhileMoving: between what was seen and what is wanted, the smaller number of voters may
@@ -225,10 +235,12 @@ func TestRemoveOneThatNeverCame(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3", "mx4")
 	b.settle(three)
-	must(t, b.Place(ctx, Placement{Basis: Plan(b.State, three).Basis, Groups: []Group{{ID: 5, State: GroupServing, Voters: ids(1, 2, 4)}}}))
+	must(t, b.Place(ctx, Placement{Basis: Plan(b.State, three).Basis,
+		Groups: []Group{{ID: 5, State: GroupServing, Voters: ids(1, 2, 4)}}}))
 	must(t, b.Observed(ctx, 5, Configuration{Voters: ids(4), Nonvoters: ids(1, 2), Index: 100}))
 	b.Reachable = func(m uint16) bool { return m != 2 }
-	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2 group 5 may have no majority") // 2 and 4 may be in force by now
+	// 2 and 4 may be in force by now
+	refused(t, b.Remove(ctx, 2), ErrInvalid, "without mx2 group 5 may have no majority")
 	must(t, b.Observed(ctx, 5, Configuration{Voters: ids(1, 4), Nonvoters: ids(2), Index: 101}))
 	must(t, b.Remove(ctx, 2))
 }
@@ -240,7 +252,8 @@ func TestRemoveOnePromotedUnseen(t *testing.T) {
 	b.members("mx1", "mx2", "mx3", "mx4")
 	b.settle(three)
 	place := func(voters ...uint16) {
-		must(t, b.Place(ctx, Placement{Basis: Plan(b.State, three).Basis, Groups: []Group{{ID: 5, State: GroupServing, Voters: voters}}}))
+		must(t, b.Place(ctx, Placement{Basis: Plan(b.State, three).Basis,
+			Groups: []Group{{ID: 5, State: GroupServing, Voters: voters}}}))
 	}
 	place(1, 2, 4)
 	must(t, b.Observed(ctx, 5, Configuration{Voters: ids(4), Nonvoters: ids(1, 2), Index: 100}))
@@ -318,7 +331,8 @@ func TestStablePlacement(t *testing.T) {
 	must(t, b.Drain(ctx, 7))
 	for _, g := range Plan(b.State, three).Groups {
 		old := before[slices.IndexFunc(before, func(o Group) bool { return o.ID == g.ID })]
-		if g.ID != ControlGroup && (!slices.Contains(old.Voters, 7) || len(minus(g.Voters, old.Voters)) != 1) {
+		if g.ID != ControlGroup &&
+			(!slices.Contains(old.Voters, 7) || len(minus(g.Voters, old.Voters)) != 1) {
 			t.Errorf("group %d moves from %v to %v", g.ID, old.Voters, g.Voters)
 		}
 	}
@@ -353,7 +367,8 @@ func TestStalePlans(t *testing.T) {
 		{Group{Home: 1, Voters: []uint16{1}}, "not to get a home group"},
 	} {
 		good := Group{ID: 3, State: GroupServing, Voters: []uint16{2}}
-		refused(t, b.Place(ctx, Placement{Basis: basis, Groups: []Group{good, c.group}}), ErrInvalid, c.words)
+		refused(t, b.Place(ctx, Placement{Basis: basis, Groups: []Group{good, c.group}}),
+			ErrInvalid, c.words)
 	}
 	wantLayout(t, b.State, before)
 }

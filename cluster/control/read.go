@@ -27,7 +27,9 @@ func (s *State) Version() uint64 { return s.view.Load().counts.Version }
 // Members returns those that were not removed, lowest number first.
 func (s *State) Members() []Member {
 	m := s.view.Load()
-	return slices.DeleteFunc(slices.Clone(m.members), func(c Member) bool { return c.State == Removed })
+	return slices.DeleteFunc(slices.Clone(m.members), func(c Member) bool {
+		return c.State == Removed
+	})
 }
 
 // Active returns how many members may have places in groups. One that got its certificate and never
@@ -53,7 +55,9 @@ func (s *State) MemberByName(name string) (Member, bool) {
 // Groups returns those that are not retired, lowest number first.
 func (s *State) Groups() []Group {
 	m := s.view.Load()
-	return slices.DeleteFunc(slices.Clone(m.groups), func(g Group) bool { return g.State == GroupRetired })
+	return slices.DeleteFunc(slices.Clone(m.groups), func(g Group) bool {
+		return g.State == GroupRetired
+	})
 }
 
 // Group returns a group, retired ones too.
@@ -90,7 +94,8 @@ func (s *State) Hosts(member uint16) []Group {
 // drained.
 func (s *State) Placed(member uint16) (groups []uint64) {
 	for _, g := range s.view.Load().groups {
-		if g.State == GroupRetired || g.Kind == KindControl && !slices.Contains(g.voters(), member) {
+		if g.State == GroupRetired || g.Kind == KindControl &&
+			!slices.Contains(g.voters(), member) {
 			continue // a member sees the control state as a non-voter to its end
 		}
 		if g.Home == member || g.names(member) {
@@ -102,8 +107,10 @@ func (s *State) Placed(member uint16) (groups []uint64) {
 
 // names reports whether the member is wanted or seen in the group.
 func (g *Group) names(member uint16) bool {
-	return g.State != GroupRetired && (slices.Contains(g.Voters, member) || slices.Contains(g.Nonvoters, member) ||
-		slices.Contains(g.Observed.Voters, member) || slices.Contains(g.Observed.Nonvoters, member))
+	return g.State != GroupRetired &&
+		(slices.Contains(g.Voters, member) || slices.Contains(g.Nonvoters, member) ||
+			slices.Contains(g.Observed.Voters, member) ||
+			slices.Contains(g.Observed.Nonvoters, member))
 }
 
 // Settled reports whether the group lies as it should.
@@ -136,7 +143,8 @@ func (s *State) Tokens(now time.Time) []string {
 // alone.
 func (m *model) legacy(member uint16) string {
 	if g := m.home(member); g != nil {
-		return fmt.Sprintf("the other nodes have its mail and deliver what is left of it (group %d)", g.ID)
+		return fmt.Sprintf(
+			"the other nodes have its mail and deliver what is left of it (group %d)", g.ID)
 	}
 	return "its mail was delivered or handed over, nothing of it is on its disk alone"
 }
@@ -153,9 +161,14 @@ func (s *State) Admit(member uint16, incarnation uint64) error {
 	case c == nil:
 		return errors.New("there is no member 0")
 	case c.State == Removed:
-		return fmt.Errorf("%s (member %d) was removed from the cluster; %s; to bring the machine back, empty its data directory and join again", c.Name, c.ID, m.legacy(c.ID))
+		return fmt.Errorf(
+			"%s (member %d) was removed from the cluster; %s; to bring the machine back, empty "+
+				"its data directory and join again", c.Name, c.ID, m.legacy(c.ID))
 	case c.Incarnation != incarnation:
-		return fmt.Errorf("%s (member %d) has another disk than the one that joined, and has forgotten its votes: empty its data directory, join under another name and run `postroad cluster replace %s NEW`", c.Name, c.ID, c.Name)
+		return fmt.Errorf(
+			"%s (member %d) has another disk than the one that joined, and has forgotten its "+
+				"votes: empty its data directory, join under another name and run `postroad "+
+				"cluster replace %s NEW`", c.Name, c.ID, c.Name)
 	}
 	return nil
 }

@@ -103,7 +103,8 @@ func (m *model) noteShards() {
 	}
 	m.shards = make([]uint64, m.counts.Shards)
 	for i := range m.groups {
-		if g := &m.groups[i]; g.Kind == KindMailbox && g.State != GroupRetired && g.Shard >= 0 && g.Shard < len(m.shards) {
+		if g := &m.groups[i]; g.Kind == KindMailbox && g.State != GroupRetired && g.Shard >= 0 &&
+			g.Shard < len(m.shards) {
 			m.shards[g.Shard] = g.ID
 		}
 	}
@@ -133,12 +134,14 @@ func (p *planner) found() {
 // stillborn reports whether a group of mailboxes waits for a founder that will not come, or not
 // soon.
 func (p *planner) stillborn(g *Group) bool {
-	return p.m.member(g.Home).State != Active || p.silence(g.Home) > 0 && slices.ContainsFunc(p.active, func(id uint16) bool { return p.silence(id) == 0 })
+	return p.m.member(g.Home).State != Active || p.silence(g.Home) > 0 &&
+		slices.ContainsFunc(p.active, func(id uint16) bool { return p.silence(id) == 0 })
 }
 
 // rehome gives a group of mailboxes whose leader is no voter any more another.
 func (p *planner) rehome(g *Group) {
-	if g.Kind == KindMailbox && g.State != GroupNew && len(g.Voters) > 0 && !slices.Contains(g.Voters, g.Home) {
+	if g.Kind == KindMailbox && g.State != GroupNew && len(g.Voters) > 0 &&
+		!slices.Contains(g.Voters, g.Home) {
 		p.leads[g.Home]--
 		p.lead(g, g.Voters)
 	}

@@ -62,11 +62,13 @@ func spread(s *State) (voters, leads map[uint16]int) {
 func TestMakeShards(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2")
-	refused(t, b.MakeShards(ctx, 4), ErrInvalid, "upgrade mx1 (version 1.0), mx2 (version 1.0) first")
+	refused(t, b.MakeShards(ctx, 4), ErrInvalid,
+		"upgrade mx1 (version 1.0), mx2 (version 1.0) first")
 	b.upgrade(1, "3.0", MailboxProtocol)
 	b.upgrade(2, "3.0", MailboxProtocol)
 	for _, n := range []int{0, -1, MaxShards + 1} {
-		if err := b.MakeShards(ctx, n); err == nil || !strings.Contains(err.Error(), "1 to 256 shards") {
+		if err := b.MakeShards(ctx, n); err == nil ||
+			!strings.Contains(err.Error(), "1 to 256 shards") {
 			t.Errorf("%d shards: %v", n, err)
 		}
 	}
@@ -81,7 +83,8 @@ func TestMakeShards(t *testing.T) {
 	}
 	b.settle(three)
 	wantShards(t, b.State, "1[1 2]", "2[1 2]", "1[1 2]", "2[1 2]")
-	if got := ShardsOf(keyCounts, []byte(b.store.KV[string(keyCounts)])); got != 4 || ShardsOf(keyCounts, nil) != 0 || ShardsOf(keyCluster, nil) != 0 {
+	if got := ShardsOf(keyCounts, []byte(b.store.KV[string(keyCounts)])); got != 4 ||
+		ShardsOf(keyCounts, nil) != 0 || ShardsOf(keyCluster, nil) != 0 {
 		t.Errorf("a backup has %d shards", got)
 	}
 	again := New()
@@ -223,7 +226,8 @@ func TestFounderGone(t *testing.T) {
 	refused(t, b.Bootstrapped(ctx, before[1]), ErrInvalid, "before it began")
 	must(t, b.Bootstrapped(ctx, after[1]))
 	b.settle(three)
-	wantShards(t, b.State, "2[1 2]", "1[1 2]") // both were founded by mx1; one is led by the other now
+	// both were founded by mx1; one is led by the other now
+	wantShards(t, b.State, "2[1 2]", "1[1 2]")
 }
 
 // TestShardLost: after a recovery without the members that had a shard, it begins anew and empty.
@@ -241,7 +245,8 @@ func TestShardLost(t *testing.T) {
 	}
 	b.settle(three)
 	now, _ := b.State.Group(b.State.Shards()[0])
-	if gone, _ := b.State.Group(old.ID); gone.State != GroupRetired || gone.Shard != now.Shard || now.ID == old.ID || !slices.Equal(now.Voters, left) {
+	if gone, _ := b.State.Group(old.ID); gone.State != GroupRetired || gone.Shard != now.Shard ||
+		now.ID == old.ID || !slices.Equal(now.Voters, left) {
 		t.Errorf("the shard had %+v and has %+v", gone, now)
 	}
 }
@@ -277,11 +282,13 @@ func TestShardPlansThatMakeNoSense(t *testing.T) {
 		{Group{Kind: KindMailbox, Shard: 0, Home: 1, Voters: ids(1)}, "has a group already"},
 		{Group{Kind: KindMailbox, Shard: 2, Home: 1, Voters: ids(1)}, "no shard 2"},
 		{Group{Kind: KindMailbox, Shard: -1, Home: 1, Voters: ids(1)}, "no shard -1"},
-		{Group{ID: shard, State: GroupDraining, Home: g.Home, Voters: ids(1, 2)}, "it has mailboxes"},
+		{Group{ID: shard, State: GroupDraining, Home: g.Home, Voters: ids(1, 2)},
+			"it has mailboxes"},
 		{Group{ID: shard, State: GroupRetired}, "cannot become retired"},
 		{Group{ID: shard, State: GroupServing, Home: 2, Voters: ids(1)}, "not to lead"},
 	} {
-		refused(t, b.Place(ctx, Placement{Basis: basis, Groups: []Group{c.group}}), ErrInvalid, c.words)
+		refused(t, b.Place(ctx, Placement{Basis: basis, Groups: []Group{c.group}}), ErrInvalid,
+			c.words)
 	}
 	refused(t, b.Retire(ctx, shard), ErrInvalid, "serving, not draining")
 	wantLayout(t, b.State, strings.Split(before, "\n")...)

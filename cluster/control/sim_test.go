@@ -33,7 +33,8 @@ type simGroup struct {
 }
 
 func newSim(t *testing.T, seed uint64) *sim {
-	s := &sim{bench: newBench(t), rng: rand.New(rand.NewPCG(seed, 3)), groups: map[uint64]*simGroup{}, down: map[uint16]bool{}}
+	s := &sim{bench: newBench(t), rng: rand.New(rand.NewPCG(seed, 3)),
+		groups: map[uint64]*simGroup{}, down: map[uint16]bool{}}
 	s.policy = Policy{Replicas: 3 + 2*s.rng.IntN(2), Reachable: s.alive}
 	s.Reachable = s.alive
 	s.protocol = MailboxProtocol
@@ -75,9 +76,13 @@ func (s *sim) lead(g *simGroup) uint16 {
 	case !s.lives(g.c):
 		g.leader = 0
 	case g.leader == 0 || !s.alive(g.leader) || !slices.Contains(g.c.Voters, g.leader):
-		able := slices.DeleteFunc(slices.Clone(g.c.Voters), func(id uint16) bool { return !s.alive(id) || !g.has[id] })
-		if len(able) == 0 { // all of them lag behind the one that had most before it died; in truth one of the others has as much
-			able = slices.DeleteFunc(slices.Clone(g.c.Voters), func(id uint16) bool { return !s.alive(id) })
+		able := slices.DeleteFunc(slices.Clone(g.c.Voters),
+			func(id uint16) bool { return !s.alive(id) || !g.has[id] })
+		// all of them lag behind the one that had most before it died; in truth one of the others
+		// has as much
+		if len(able) == 0 {
+			able = slices.DeleteFunc(slices.Clone(g.c.Voters),
+				func(id uint16) bool { return !s.alive(id) })
 		}
 		g.leader = s.pick(able)
 		g.has[g.leader] = true
@@ -103,7 +108,8 @@ func (s *sim) gone(err func() error) {
 	}
 	if s.ok(err()) {
 		for id, g := range s.groups {
-			if known, _ := s.State.Group(id); could[id] && !s.lives(g.c) && known.State != GroupNew && known.State != GroupRetired {
+			if known, _ := s.State.Group(id); could[id] && !s.lives(g.c) &&
+				known.State != GroupNew && known.State != GroupRetired {
 				s.t.Fatalf("group %d %+v had a majority before: known as %+v", id, g.c, known)
 			}
 		}
@@ -117,7 +123,8 @@ func (s *sim) operate() {
 	case 0, 1:
 		if len(s.in(Joining, Active, Draining)) < 8 {
 			s.names++
-			m, err := s.AddMember(ctx, s.node("n"+string(rune('a'+s.names%26))+string(rune('a'+s.names/26%26))))
+			m, err := s.AddMember(ctx,
+				s.node("n"+string(rune('a'+s.names%26))+string(rune('a'+s.names/26%26))))
 			if s.ok(err) && s.rng.IntN(4) > 0 {
 				must(s.t, s.Activate(ctx, m.ID))
 			}
@@ -177,7 +184,8 @@ func (s *sim) step() {
 		switch {
 		case t == nil && g.State == GroupNew:
 			if s.alive(g.Home) && s.rng.IntN(2) == 0 {
-				s.groups[g.ID] = &simGroup{c: Configuration{Voters: ids(g.Home), Index: 1}, has: map[uint16]bool{g.Home: true}}
+				s.groups[g.ID] = &simGroup{c: Configuration{Voters: ids(g.Home), Index: 1},
+					has: map[uint16]bool{g.Home: true}}
 			}
 		case s.rng.IntN(3) > 0:
 			s.drive(g, t)
@@ -192,11 +200,14 @@ func (s *sim) drive(g Group, t *simGroup) {
 		return
 	}
 	for _, id := range slices.Concat(t.c.Voters, t.c.Nonvoters) {
-		if s.alive(id) && s.rng.IntN(3) == 0 && slices.ContainsFunc(s.State.Hosts(id), func(h Group) bool { return h.ID == g.ID }) {
+		if s.alive(id) && s.rng.IntN(3) == 0 &&
+			slices.ContainsFunc(s.State.Hosts(id), func(h Group) bool { return h.ID == g.ID }) {
 			t.has[id] = true
 		}
 	}
-	if change, ok := Next(t.c, leader, g, func(id uint16) bool { return s.alive(id) && t.has[id] }); ok {
+	if change, ok := Next(t.c, leader, g, func(id uint16) bool {
+		return s.alive(id) && t.has[id]
+	}); ok {
 		s.change(g, t, change)
 	}
 	switch {
@@ -205,7 +216,8 @@ func (s *sim) drive(g Group, t *simGroup) {
 	case s.rng.IntN(2) == 0:
 		s.ok(s.Observed(ctx, g.ID, t.c))
 	case s.rng.IntN(8) == 0 && g.Observed.Index > 1:
-		s.ok(s.Observed(ctx, g.ID, Configuration{Voters: ids(1), Index: g.Observed.Index - 1})) // late
+		// late
+		s.ok(s.Observed(ctx, g.ID, Configuration{Voters: ids(1), Index: g.Observed.Index - 1}))
 	}
 }
 
@@ -230,7 +242,8 @@ func (s *sim) change(g Group, t *simGroup, change Change) {
 		c.Voters, c.Nonvoters = without(c.Voters, id), without(c.Nonvoters, id)
 		delete(t.has, id)
 	case Transfer:
-		if !slices.Contains(c.Voters, id) || !s.alive(id) || !t.has[id] || slices.Contains(g.Voters, t.leader) {
+		if !slices.Contains(c.Voters, id) || !s.alive(id) || !t.has[id] ||
+			slices.Contains(g.Voters, t.leader) {
 			s.t.Fatalf("%v from %d makes no sense in %+v", change, t.leader, before)
 		}
 		t.leader = id
@@ -273,7 +286,8 @@ func (s *sim) quieten() {
 func (s *sim) stall() {
 	for round, last, quiet := 0, 0, 0; quiet < 30; round++ {
 		if round == 4000 {
-			s.t.Fatalf("changes without end: %s\nof late %v", layout(s.State), s.trace[len(s.trace)-20:])
+			s.t.Fatalf("changes without end: %s\nof late %v", layout(s.State),
+				s.trace[len(s.trace)-20:])
 		}
 		version := s.State.Version()
 		s.step()
@@ -329,7 +343,8 @@ func (s *sim) check() {
 				s.t.Errorf("group %d is not at home: %v", g.ID, g.Voters)
 			}
 		}
-		if _, more := Next(s.groups[g.ID].c, s.lead(s.groups[g.ID]), g, func(uint16) bool { return true }); more {
+		if _, more := Next(s.groups[g.ID].c, s.lead(s.groups[g.ID]), g,
+			func(uint16) bool { return true }); more {
 			s.t.Errorf("group %d is not at rest", g.ID)
 		}
 	}
@@ -340,7 +355,8 @@ func (s *sim) check() {
 		for _, a := range active {
 			for _, b := range active {
 				if load[a] > load[b]+1 {
-					s.t.Errorf("member %d has %d groups (%s), member %d only %d", a, load[a], kind, b, load[b])
+					s.t.Errorf("member %d has %d groups (%s), member %d only %d", a, load[a], kind,
+						b, load[b])
 				}
 			}
 		}
@@ -370,7 +386,9 @@ func (s *sim) checkShards() {
 		}
 		for _, id := range g.Voters {
 			if g.Kind == KindMailbox && leads[g.Home] > leads[id]+1 {
-				s.t.Errorf("group %d is led by member %d, who leads %d, and not by %d, who leads %d", g.ID, g.Home, leads[g.Home], id, leads[id])
+				s.t.Errorf(
+					"group %d is led by member %d, who leads %d, and not by %d, who leads %d", g.ID,
+					g.Home, leads[g.Home], id, leads[id])
 			}
 		}
 	}
@@ -442,7 +460,9 @@ func TestSimulation(t *testing.T) {
 	}
 	steps := 0
 	for seed := range seeds {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { steps += len(simulate(t, seed).trace) / 2 })
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			steps += len(simulate(t, seed).trace) / 2
+		})
 	}
 	t.Logf("%d changes of configurations and leaders", steps)
 	if steps < int(seeds)*20 {

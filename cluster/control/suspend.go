@@ -43,7 +43,9 @@ func (s *State) Suspensions() (version uint64, all []Suspension) {
 
 // Suspend records a suspension that begins now and lasts for so long; 0: until it is resumed. One
 // of the same kind and name is replaced. It returns the version that has it.
-func (e *Editor) Suspend(ctx context.Context, s Suspension, lasts time.Duration) (version uint64, err error) {
+func (e *Editor) Suspend(
+	ctx context.Context, s Suspension, lasts time.Duration,
+) (version uint64, err error) {
 	if err := s.check(); err != nil {
 		return 0, err
 	}
@@ -70,11 +72,14 @@ func (e *Editor) Resume(ctx context.Context, kind, name string) (version uint64,
 // Expire ends this very suspension, whose time is over. If it has ended or was replaced meanwhile,
 // nothing happens.
 func (e *Editor) Expire(ctx context.Context, s Suspension) error {
-	_, err := e.suspensions(ctx, cmdResume, Suspension{Kind: s.Kind, Name: s.Name, Serial: s.Serial})
+	_, err := e.suspensions(ctx, cmdResume,
+		Suspension{Kind: s.Kind, Name: s.Name, Serial: s.Serial})
 	return err
 }
 
-func (e *Editor) suspensions(ctx context.Context, kind commandType, s Suspension) (version uint64, err error) {
+func (e *Editor) suspensions(
+	ctx context.Context, kind commandType, s Suspension,
+) (version uint64, err error) {
 	if err := e.State.Needs(SuspensionsProtocol, "a suspension"); err != nil {
 		return 0, err
 	}
@@ -97,7 +102,9 @@ func (d *draft) suspend(c *command) Result {
 	slot := slices.IndexFunc(d.model.suspensions, s.same)
 	if slot < 0 {
 		if slot = len(d.model.suspensions); slot >= MaxSuspensions {
-			return refuse(Full, "%d suspensions are in force, and that is the most: `postroad resume` those that are not needed (`postroad suspend list`)", slot)
+			return refuse(Full,
+				"%d suspensions are in force, and that is the most: `postroad resume` those "+
+					"that are not needed (`postroad suspend list`)", slot)
 		}
 	}
 	d.resuspend()
@@ -114,7 +121,8 @@ func (d *draft) resume(c *command) Result {
 	case s.Serial != 0 && (slot < 0 || d.model.suspensions[slot].Serial != s.Serial):
 		return Result{Index: d.counts.Suspended}
 	case slot < 0:
-		return refuse(Unknown, "the %s %s is not suspended: `postroad suspend list` shows what is", s.Kind, s.Name)
+		return refuse(Unknown, "the %s %s is not suspended: `postroad suspend list` shows what is",
+			s.Kind, s.Name)
 	}
 	d.resuspend()
 	last := len(d.model.suspensions) - 1
@@ -162,12 +170,15 @@ func (d *draft) writeSuspensions(w rows.Writer) {
 	}
 }
 
-func suspensionKey(slot int) []byte { return binary.BigEndian.AppendUint16([]byte("cs"), uint16(slot)) }
+func suspensionKey(slot int) []byte {
+	return binary.BigEndian.AppendUint16([]byte("cs"), uint16(slot))
+}
 
 // loadSuspensions reads the slots.
 func (m *model) loadSuspensions(read func(key []byte, v any) error) error {
 	if m.counts.Suspensions < 0 || m.counts.Suspensions > MaxSuspensions {
-		return fmt.Errorf("row %q: %d suspensions are more than there can be", keyCounts, m.counts.Suspensions)
+		return fmt.Errorf("row %q: %d suspensions are more than there can be", keyCounts,
+			m.counts.Suspensions)
 	}
 	m.suspensions = make([]Suspension, m.counts.Suspensions)
 	for slot := range m.suspensions {

@@ -35,24 +35,30 @@ func TestSuspend(t *testing.T) {
 	second, err := b.Suspend(ctx, suspended("tenant", "a.example"), 2*time.Hour)
 	must(t, err)
 	want := []Suspension{
-		{Kind: "domain", Name: "a.example", Reason: "they asked for it", Since: clockStart, Serial: first},
-		{Kind: "tenant", Name: "a.example", Reason: "they asked for it", Since: clockStart, Until: clockStart.Add(2 * time.Hour), Serial: second},
+		{Kind: "domain", Name: "a.example", Reason: "they asked for it", Since: clockStart,
+			Serial: first},
+		{Kind: "tenant", Name: "a.example", Reason: "they asked for it", Since: clockStart,
+			Until: clockStart.Add(2 * time.Hour), Serial: second},
 	}
-	if v, all := b.State.Suspensions(); v != second || first >= second || !reflect.DeepEqual(all, want) {
+	if v, all := b.State.Suspensions(); v != second || first >= second ||
+		!reflect.DeepEqual(all, want) {
 		t.Fatalf("version %d of %d, %d: %+v", v, first, second, all)
 	}
 
 	// A second one replaces the first, and is another one.
 	b.now = b.now.Add(time.Minute)
-	third, err := b.Suspend(ctx, Suspension{Kind: "domain", Name: "a.example", Reason: "again"}, time.Hour)
+	third, err := b.Suspend(ctx, Suspension{Kind: "domain", Name: "a.example", Reason: "again"},
+		time.Hour)
 	must(t, err)
 	must(t, b.Expire(ctx, want[0])) // too late
-	if v, all := b.State.Suspensions(); v != third || len(all) != 2 || all[0].Reason != "again" || all[0].Serial != third || !all[0].Until.Equal(b.now.Add(time.Hour)) {
+	if v, all := b.State.Suspensions(); v != third || len(all) != 2 || all[0].Reason != "again" ||
+		all[0].Serial != third || !all[0].Until.Equal(b.now.Add(time.Hour)) {
 		t.Fatalf("version %d of %d: %+v", v, third, all)
 	}
 	fourth, err := b.Resume(ctx, "domain", "a.example")
 	must(t, err)
-	if v, all := b.State.Suspensions(); v != fourth || fourth <= third || !reflect.DeepEqual(all, want[1:]) {
+	if v, all := b.State.Suspensions(); v != fourth || fourth <= third ||
+		!reflect.DeepEqual(all, want[1:]) {
 		t.Fatalf("version %d of %d: %+v", v, fourth, all)
 	}
 	_, err = b.Resume(ctx, "domain", "a.example")
@@ -73,12 +79,14 @@ func TestSuspendRefusals(t *testing.T) {
 	b.members("mx1", "mx2")
 	must(t, b.SetVersion(ctx, 1, "2.0", SuspensionsProtocol))
 	before := len(b.store.Log)
-	if _, err := b.Suspend(ctx, suspended("domain", "a.example"), 0); !errors.Is(err, ErrInvalid) || len(b.store.Log) != before {
+	if _, err := b.Suspend(ctx, suspended("domain", "a.example"), 0); !errors.Is(err, ErrInvalid) ||
+		len(b.store.Log) != before {
 		t.Fatalf("with an old member: %v", err)
 	}
 	must(t, b.SetVersion(ctx, 2, "2.0", SuspensionsProtocol))
 	before = len(b.store.Log)
-	for _, s := range []Suspension{suspended("", "x"), suspended("domain", ""), suspended("domain", strings.Repeat("x", 256)), {Kind: "domain", Name: "x"},
+	for _, s := range []Suspension{suspended("", "x"), suspended("domain", ""),
+		suspended("domain", strings.Repeat("x", 256)), {Kind: "domain", Name: "x"},
 		{Kind: "domain", Name: "x", Reason: strings.Repeat("x", 201)}} {
 		if _, err := b.Suspend(ctx, s, 0); err == nil || len(b.store.Log) != before {
 			t.Errorf("%+v: %v", s, err)
@@ -126,7 +134,8 @@ func TestSuspensionsAreRows(t *testing.T) {
 		again := New()
 		must(t, again.Load(b.store))
 		_, all := again.Suspensions()
-		if !same(again, b.State) || len(all) != len(want) || slices.ContainsFunc(all, func(s Suspension) bool { return !want[s.Name] }) {
+		if !same(again, b.State) || len(all) != len(want) ||
+			slices.ContainsFunc(all, func(s Suspension) bool { return !want[s.Name] }) {
 			t.Fatalf("the rows have %+v; want %v", all, want)
 		}
 	}

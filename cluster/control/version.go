@@ -31,7 +31,9 @@ func (s *State) Needs(protocol int, what string) error {
 			old = append(old, fmt.Sprintf("%s (version %s)", c.Name, c.Version))
 		}
 	}
-	return refuse(Refused, "%s needs protocol %d of every node, and the cluster speaks %d: upgrade %s first", what, protocol, m.counts.Protocol, strings.Join(old, ", ")).Err()
+	return refuse(Refused,
+		"%s needs protocol %d of every node, and the cluster speaks %d: upgrade %s first", what,
+		protocol, m.counts.Protocol, strings.Join(old, ", ")).Err()
 }
 
 // TooOld says why a program that understands only that protocol must not take part, or returns nil.
@@ -55,5 +57,7 @@ func (m *model) tooOld(protocol int) error {
 	if m.counts.Protocol <= protocol {
 		return nil
 	}
-	return fmt.Errorf("the cluster speaks protocol %d, and this program understands only %d: start a newer version, as the other nodes have it", m.counts.Protocol, protocol)
+	return fmt.Errorf(
+		"the cluster speaks protocol %d, and this program understands only %d: start a newer "+
+			"version, as the other nodes have it", m.counts.Protocol, protocol)
 }

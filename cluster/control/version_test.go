@@ -16,7 +16,9 @@ func (b *bench) upgrade(member uint16, version string, protocol int) {
 func TestProtocolRisesWithTheLastMember(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2", "mx3")
-	refused(t, b.State.Needs(2, "a suspension"), ErrInvalid, "a suspension needs protocol 2 of every node, and the cluster speaks 1: upgrade mx1 (version 1.0), mx2 (version 1.0), mx3 (version 1.0) first")
+	refused(t, b.State.Needs(2, "a suspension"), ErrInvalid,
+		"a suspension needs protocol 2 of every node, and the cluster speaks 1: upgrade mx1 "+
+			"(version 1.0), mx2 (version 1.0), mx3 (version 1.0) first")
 	b.upgrade(2, "2.0", 2)
 	b.upgrade(2, "1.0", 1) // a roll-back before all are upgraded
 	b.upgrade(2, "2.0", 2)
@@ -27,8 +29,10 @@ func TestProtocolRisesWithTheLastMember(t *testing.T) {
 	}
 	b.upgrade(3, "2.1", 3)
 	must(t, b.State.Needs(2, "it"))
-	refused(t, b.State.Needs(3, "it"), ErrInvalid, "upgrade mx1 (version 2.0), mx2 (version 2.0) first")
-	if err := b.State.TooOld(1); err == nil || !strings.Contains(err.Error(), "start a newer version") {
+	refused(t, b.State.Needs(3, "it"), ErrInvalid,
+		"upgrade mx1 (version 2.0), mx2 (version 2.0) first")
+	if err := b.State.TooOld(1); err == nil ||
+		!strings.Contains(err.Error(), "start a newer version") {
 		t.Errorf("an old program: %v", err)
 	}
 	must(t, b.State.TooOld(2))
@@ -61,7 +65,8 @@ func TestOldProgramMeetsTheRise(t *testing.T) {
 	s.Committed()
 	again := New() // and after a restart the rows say so
 	must(t, again.Load(old))
-	if again.TooOld(1) == nil || again.Understands(b.store.Log[0], 1) == nil || again.Understands(b.store.Log[0], 2) != nil {
+	if again.TooOld(1) == nil || again.Understands(b.store.Log[0], 1) == nil ||
+		again.Understands(b.store.Log[0], 2) != nil {
 		t.Error("the rows do not tell")
 	}
 }

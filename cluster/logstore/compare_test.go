@@ -26,10 +26,14 @@ import (
 // parts go soon after. "backlog": entries go from the log, their parts stay.
 func BenchmarkCompare(b *testing.B) {
 	for _, path := range []string{"through", "backlog"} {
-		b.Run("segments/"+path, func(b *testing.B) { benchmarkCompare(b, openSegments, path == "backlog", 64<<20) })
+		b.Run("segments/"+path, func(b *testing.B) {
+			benchmarkCompare(b, openSegments, path == "backlog", 64<<20)
+		})
 		for _, window := range []int{16, 64} {
 			name := fmt.Sprintf("pebble/%s/window-%d-MiB", path, window)
-			b.Run(name, func(b *testing.B) { benchmarkCompare(b, openPebble, path == "backlog", window<<20) })
+			b.Run(name, func(b *testing.B) {
+				benchmarkCompare(b, openPebble, path == "backlog", window<<20)
+			})
 		}
 	}
 }
@@ -44,7 +48,9 @@ type contender interface {
 
 const compareMessage, compareBatch = 4096, 64
 
-func benchmarkCompare(b *testing.B, open func(testing.TB, string) contender, backlog bool, window int) {
+func benchmarkCompare(
+	b *testing.B, open func(testing.TB, string) contender, backlog bool, window int,
+) {
 	dir := diskDir(b)
 	c := open(b, dir)
 	data := make([]byte, 200*compareBatch)
@@ -59,7 +65,8 @@ func benchmarkCompare(b *testing.B, open func(testing.TB, string) contender, bac
 	b.SetBytes(compareMessage)
 	b.ResetTimer()
 	for i := uint64(1); i <= entries; i++ {
-		if err := c.store(&raft.Log{Index: i, Term: 1, Data: data, AppendedAt: time.Now()}, parts); err != nil {
+		if err := c.store(&raft.Log{Index: i, Term: 1, Data: data, AppendedAt: time.Now()},
+			parts); err != nil {
 			b.Fatal(err)
 		}
 		if i%every == 0 && i > every {
@@ -123,13 +130,17 @@ type pebbleStore struct{ db *pebble.DB }
 
 func openPebble(t testing.TB, dir string) contender {
 	o := &pebble.Options{
-		FormatMajorVersion: pebble.FormatNewest, MemTableSize: 64 << 20, CacheSize: 32 << 20, L0CompactionThreshold: 8,
-		Logger: quiet{},
+		FormatMajorVersion: pebble.FormatNewest, MemTableSize: 64 << 20, CacheSize: 32 << 20,
+		L0CompactionThreshold: 8,
+		Logger:                quiet{},
 	}
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		return pebble.DBCompressionNone
+	})
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
-			Enabled: true, MinimumSize: 1024, MaxBlobReferenceDepth: 10, RewriteMinimumAge: 5 * time.Minute, TargetGarbageRatio: 0.5,
+			Enabled: true, MinimumSize: 1024, MaxBlobReferenceDepth: 10,
+			RewriteMinimumAge: 5 * time.Minute, TargetGarbageRatio: 0.5,
 		}
 	}
 	db, err := pebble.Open(filepath.Join(dir, "pebble"), o)
@@ -145,7 +156,8 @@ func (quiet) Infof(string, ...any)  {}
 func (quiet) Errorf(string, ...any) {}
 
 func compareKey(space byte, index uint64, part int) []byte {
-	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64([]byte{space}, index), uint16(part))
+	return binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64([]byte{space}, index),
+		uint16(part))
 }
 
 func (c pebbleStore) store(l *raft.Log, parts [][]byte) error {
@@ -167,7 +179,8 @@ func (c pebbleStore) truncate(from, to uint64, keep bool) error {
 	defer b.Close()
 	err := b.DeleteRange(compareKey('e', from, 0), compareKey('e', to+1, 0), nil)
 	if !keep {
-		err = errors.Join(err, b.DeleteRange(compareKey('p', from, 0), compareKey('p', to+1, 0), nil))
+		err = errors.Join(err, b.DeleteRange(compareKey('p', from, 0), compareKey('p', to+1, 0),
+			nil))
 	}
 	return errors.Join(err, b.Commit(pebble.NoSync))
 }

@@ -63,7 +63,8 @@ func TestBitFlips(t *testing.T) {
 	for i := uint64(1); i <= 120; i += 3 {
 		store(t, g, i, i+2, 1)
 	}
-	if err := g.DeleteRange(1, 100); err != nil { // the first segments are not read by recovery any more
+	// the first segments are not read by recovery any more
+	if err := g.DeleteRange(1, 100); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.SetUint64([]byte("CurrentTerm"), 1); err != nil {
@@ -116,7 +117,8 @@ func TestBitFlipInKeptPart(t *testing.T) {
 	if err := read(2); err != nil {
 		t.Fatal(err)
 	}
-	alter(t, fs, segmentName(p.Segment), int64(p.Payload)+1000, func(b []byte) { b[0] ^= 4 }) // in part 2
+	// in part 2
+	alter(t, fs, segmentName(p.Segment), int64(p.Payload)+1000, func(b []byte) { b[0] ^= 4 })
 	if err := errors.Join(read(0), read(1)); err != nil {
 		t.Error(err)
 	}
@@ -172,7 +174,9 @@ func TestTornTail(t *testing.T) {
 		store(t, s.Group(1), c.last+1, c.last+5, 2)
 		closeStore(t, s)
 		s = open(t, fs)
-		expect(t, s.Group(1), 1, c.last+5, func(i uint64) uint64 { return 1 + min(1, (i-1)/c.last) })
+		expect(t, s.Group(1), 1, c.last+5, func(i uint64) uint64 {
+			return 1 + min(1, (i-1)/c.last)
+		})
 		closeStore(t, s)
 	}
 }
@@ -192,7 +196,8 @@ func TestMissingSegmentIsRefused(t *testing.T) {
 		if err := fs.Remove("log/" + name); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(Options{FS: fs, Dir: "log", SegmentSize: testSegment}); !errors.Is(err, ErrLost) {
+		if _, err := Open(Options{FS: fs, Dir: "log", SegmentSize: testSegment}); !errors.Is(err,
+			ErrLost) {
 			t.Errorf("without %s: %v", name, err)
 		}
 	}
@@ -217,7 +222,8 @@ func TestFailureLatches(t *testing.T) {
 			base := vfs.NewCrashableMem()
 			failures := 0
 			s, err := Open(Options{
-				FS: errorfs.Wrap(base, inj), Dir: "log", SegmentSize: testSegment, OnFailure: func(error) { failures++ },
+				FS: errorfs.Wrap(base, inj), Dir: "log", SegmentSize: testSegment,
+				OnFailure: func(error) { failures++ },
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -236,7 +242,8 @@ func TestFailureLatches(t *testing.T) {
 				}
 			}
 			if !failed || len(after) > 0 || failures != 1 || s.Err() == nil {
-				t.Errorf("%v %d: failed %v, acknowledged afterwards %v, %d reports", kind, nth, failed, after, failures)
+				t.Errorf("%v %d: failed %v, acknowledged afterwards %v, %d reports", kind, nth,
+					failed, after, failures)
 			}
 			if err := s.Close(); err != nil {
 				t.Errorf("close: %v", err)

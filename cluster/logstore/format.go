@@ -34,10 +34,12 @@ func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 
 // header opens a block.
 type header struct {
-	segment    uint64 // the number in the file's name
-	seq        uint64 // blocks are numbered from 1 over all segments
-	synced     uint64 // the newest block known to be synced when this one was written
-	salt       uint64 // random, the same in all blocks of a store: no mail can hold what recovery would take for a block
+	segment uint64 // the number in the file's name
+	seq     uint64 // blocks are numbered from 1 over all segments
+	synced  uint64 // the newest block known to be synced when this one was written
+	// random, the same in all blocks of a store: no mail can hold what recovery would take for a
+	// block
+	salt       uint64
 	prev       uint32 // checksum of block seq-1
 	metaLen    uint32
 	payloadLen uint32
@@ -67,7 +69,8 @@ func (h *header) seal(block []byte) {
 
 // sum is the checksum of a block's header and meta.
 func (h *header) sum(block []byte) uint32 {
-	return crc32.Update(checksum(block[:headerSize-4]), castagnoli, block[headerSize:headerSize+int(h.metaLen)])
+	return crc32.Update(checksum(block[:headerSize-4]), castagnoli,
+		block[headerSize:headerSize+int(h.metaLen)])
 }
 
 // parseHeader reads a header without verifying the block. limit is the room left in the file.
@@ -85,7 +88,8 @@ func parseHeader(p []byte, limit int64) (h header, err error) {
 // readHeader reads what would be a header there.
 func readHeader(p []byte) header {
 	return header{
-		segment: le.Uint64(p[8:]), seq: le.Uint64(p[16:]), synced: le.Uint64(p[24:]), salt: le.Uint64(p[32:]), prev: le.Uint32(p[40:]),
+		segment: le.Uint64(p[8:]), seq: le.Uint64(p[16:]), synced: le.Uint64(p[24:]),
+		salt: le.Uint64(p[32:]), prev: le.Uint32(p[40:]),
 		metaLen: le.Uint32(p[44:]), payloadLen: le.Uint32(p[48:]), crc: le.Uint32(p[60:]),
 	}
 }

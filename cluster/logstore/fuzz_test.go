@@ -16,7 +16,8 @@ func writtenBlocks(t testing.TB) []byte {
 	at, _ := g.Locate(3)
 	moving := []Moving{{Index: 3, Old: at, Live: func(int) bool { return true }, Keep: 1}}
 	g.Compactable(2)
-	for _, err := range []error{g.Set([]byte("k"), []byte("v")), g.DeleteRange(1, 2), g.DeleteRange(4, 4), g.Move(moving)} {
+	for _, err := range []error{g.Set([]byte("k"), []byte("v")), g.DeleteRange(1, 2),
+		g.DeleteRange(4, 4), g.Move(moving)} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -122,7 +122,8 @@ func (g *Group) checkNext(logs []*raft.Log) error {
 	}
 	for i, l := range logs {
 		if l.Index != want+uint64(i) || l.Index == 0 {
-			return fmt.Errorf("group %d: entry %d does not follow %d", g.id, l.Index, want+uint64(i)-1)
+			return fmt.Errorf("group %d: entry %d does not follow %d", g.id, l.Index,
+				want+uint64(i)-1)
 		}
 	}
 	return nil
@@ -176,7 +177,8 @@ func (g *Group) DeleteRange(min, max uint64) error {
 // Set stores a value of raft's own. Before a vote takes effect the high-water mark is brought up to
 // date too: a node whose log has lost its end must not be able to vote as if it had never had it.
 func (g *Group) Set(key, val []byte) error {
-	if err := g.store.commit(&op{group: g, stable: []keyValue{{key, append([]byte(nil), val...)}}}); err != nil {
+	if err := g.store.commit(&op{group: g,
+		stable: []keyValue{{key, append([]byte(nil), val...)}}}); err != nil {
 		return err
 	}
 	if string(key) == "LastVoteCand" {

@@ -41,8 +41,9 @@ type markState struct {
 	number, block uint64
 	groups        []markedGroup
 	boot          string // in which the log is written; "": not known
-	doubt         uint64 // the block that Open found bad and did not refuse, until it is written again; 0: none
-	kind          doubtKind
+	// the block that Open found bad and did not refuse, until it is written again; 0: none
+	doubt uint64
+	kind  doubtKind
 }
 
 // doubtKind is what Open found of a bad last block. Numbers are part of the format.
@@ -172,7 +173,8 @@ func (s *Store) markState() markState {
 		m.groups = append(m.groups, markedGroup{id, g.window.lastTerm, g.window.last})
 	}
 	slices.SortFunc(m.groups, func(a, b markedGroup) int { return int(a.id) - int(b.id) })
-	m.groups = m.groups[:min(len(m.groups), (markSlot-markHead-4-moreHead-maxBoot-4)/markGroup)] // for the message only; block is what counts
+	// for the message only; block is what counts
+	m.groups = m.groups[:min(len(m.groups), (markSlot-markHead-4-moreHead-maxBoot-4)/markGroup)]
 	return m
 }
 
@@ -199,14 +201,16 @@ func (m *markState) check(s *Store) error {
 	if s.w.seq >= m.block || s.tail != nil && s.tail.Proven {
 		return nil
 	}
-	err := fmt.Errorf("%w: the log ends at block %d, but block %d had been on stable storage", ErrLost, s.w.seq, m.block)
+	err := fmt.Errorf("%w: the log ends at block %d, but block %d had been on stable storage",
+		ErrLost, s.w.seq, m.block)
 	for _, g := range m.groups {
 		if has := s.mu.groups[g.id]; has == nil || has.window.last < g.last {
 			var last uint64
 			if has != nil {
 				last = has.window.last
 			}
-			err = fmt.Errorf("%w; group %d had entry %d of term %d, its log ends at %d", err, g.id, g.last, g.term, last)
+			err = fmt.Errorf("%w; group %d had entry %d of term %d, its log ends at %d", err, g.id,
+				g.last, g.term, last)
 		}
 	}
 	return err

@@ -30,7 +30,8 @@ func (g *Group) Move(entries []Moving) error {
 			continue
 		}
 		octets += partsLen(parts)
-		o.logs, o.parts, o.keep = append(o.logs, log), append(o.parts, parts), append(o.keep, m.Keep)
+		o.logs, o.parts, o.keep = append(o.logs, log), append(o.parts, parts),
+			append(o.keep, m.Keep)
 	}
 	if len(o.logs) == 0 {
 		return nil
@@ -54,7 +55,8 @@ func (g *Group) Move(entries []Moving) error {
 func (g *Group) Import(entries []Moving, parts [][][]byte) error {
 	o := &op{group: g, moved: true, parts: parts}
 	for i := range entries {
-		o.logs, o.keep = append(o.logs, &raft.Log{Index: entries[i].Index, Type: raft.LogCommand}), append(o.keep, entries[i].Keep)
+		o.logs, o.keep = append(o.logs, &raft.Log{Index: entries[i].Index, Type: raft.LogCommand}),
+			append(o.keep, entries[i].Keep)
 	}
 	if err := g.store.commit(o); err != nil {
 		return err
@@ -79,7 +81,8 @@ func (g *Group) live(m *Moving) (*raft.Log, [][]byte, error) {
 			}
 		}
 	}
-	return &raft.Log{Index: m.Index, Term: t.r.term, Type: t.r.logType, AppendedAt: fromUnixNano(t.r.appendedAt)}, parts, nil
+	return &raft.Log{Index: m.Index, Term: t.r.term, Type: t.r.logType,
+		AppendedAt: fromUnixNano(t.r.appendedAt)}, parts, nil
 }
 
 // Sparse returns the segments that are worth emptying when all segments together take more than
@@ -103,7 +106,9 @@ func (s *Store) Sparse(slack int64, n int) (ids []uint64) {
 	if size <= 2*live+slack {
 		return nil
 	}
-	slices.SortFunc(old, func(a, b *segment) int { return cmp.Or(cmp.Compare(a.kept, b.kept), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(old, func(a, b *segment) int {
+		return cmp.Or(cmp.Compare(a.kept, b.kept), cmp.Compare(a.id, b.id))
+	})
 	for _, seg := range old[:min(n, len(old))] {
 		if seg.kept < s.opts.SegmentSize/2 {
 			ids = append(ids, seg.id)

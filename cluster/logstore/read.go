@@ -48,9 +48,11 @@ func (g *Group) GetLog(index uint64, log *raft.Log) error {
 	}
 	r, err := parseRecord(meta)
 	if err != nil || r.kind != kindEntry || r.group != g.id || r.index != index {
-		return fmt.Errorf("entry %d of group %d in segment %d: %w", index, g.id, p.Segment, ErrCorrupt)
+		return fmt.Errorf("entry %d of group %d in segment %d: %w", index, g.id, p.Segment,
+			ErrCorrupt)
 	}
-	*log = raft.Log{Index: index, Term: r.term, Type: r.logType, Data: r.data, AppendedAt: fromUnixNano(r.appendedAt)}
+	*log = raft.Log{Index: index, Term: r.term, Type: r.logType, Data: r.data,
+		AppendedAt: fromUnixNano(r.appendedAt)}
 	if log.Extensions, err = g.store.readParts(&r, p); err != nil {
 		return fmt.Errorf("entry %d of group %d in segment %d: %w", index, g.id, p.Segment, err)
 	}
@@ -95,8 +97,10 @@ func (g *Group) ReadTable(index uint64, p Place) (Table, error) {
 		return Table{}, err
 	}
 	var t Table
-	if _, err := t.r.parseTable(b); err != nil || t.r.group != g.id || t.r.index != index || t.r.count() != int(p.Parts) {
-		return Table{}, fmt.Errorf("parts of entry %d of group %d in segment %d: %w", index, g.id, p.Segment, ErrCorrupt)
+	if _, err := t.r.parseTable(b); err != nil || t.r.group != g.id || t.r.index != index ||
+		t.r.count() != int(p.Parts) {
+		return Table{}, fmt.Errorf("parts of entry %d of group %d in segment %d: %w", index, g.id,
+			p.Segment, ErrCorrupt)
 	}
 	return t, nil
 }
@@ -117,7 +121,8 @@ func (g *Group) ReadPart(buf []byte, t Table, p Place, part int) ([]byte, error)
 		return buf[:at], err
 	}
 	if checksum(buf[at:]) != crc {
-		return buf[:at], fmt.Errorf("part %d of entry %d of group %d in segment %d: %w", part, t.r.index, g.id, p.Segment, ErrCorrupt)
+		return buf[:at], fmt.Errorf("part %d of entry %d of group %d in segment %d: %w", part,
+			t.r.index, g.id, p.Segment, ErrCorrupt)
 	}
 	return buf, nil
 }

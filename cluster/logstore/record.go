@@ -10,8 +10,9 @@ import (
 type kind uint8
 
 const (
-	kindEntry  kind = 1 // a log entry with its parts
-	kindMoved  kind = 2 // parts of an entry whose old place is given up; parts nobody refers to are left out (length 0)
+	kindEntry kind = 1 // a log entry with its parts
+	// parts of an entry whose old place is given up; parts nobody refers to are left out (length 0)
+	kindMoved  kind = 2
 	kindStable kind = 3 // a value of a group's stable store
 	kindWindow kind = 4 // in a segment's opening: a group's log is [first, last]
 	kindStart  kind = 5 // first in a segment: recovery begins at the segment named
@@ -82,7 +83,9 @@ func fromUnixNano(n int64) time.Time {
 
 // putEntry writes an entry or moved record at the start of meta and its parts at the start of
 // payload, and returns how many octets of each it took.
-func putEntry(meta, payload []byte, k kind, group uint64, log *raft.Log, parts [][]byte) (m, p int) {
+func putEntry(
+	meta, payload []byte, k kind, group uint64, log *raft.Log, parts [][]byte,
+) (m, p int) {
 	size := entrySize(len(parts), len(log.Data))
 	b := appendHead(meta[:0], k, log.Type, group, size)
 	b = le.AppendUint64(b, log.Index)
@@ -164,7 +167,8 @@ func (r *record) parseTable(p []byte) (n int, err error) {
 	if checksum(p[:n-4]) != le.Uint32(p[n-4:]) {
 		return 0, errBadRecord
 	}
-	r.kind, r.logType, r.group, r.size = kind(p[4]), raft.LogType(p[5]), le.Uint64(p[8:]), int(le.Uint32(p))
+	r.kind, r.logType, r.group, r.size = kind(p[4]), raft.LogType(p[5]), le.Uint64(p[8:]),
+		int(le.Uint32(p))
 	r.index, r.term, r.appendedAt = le.Uint64(p[16:]), le.Uint64(p[24:]), int64(le.Uint64(p[32:]))
 	r.table = p[entryHead : n-4]
 	return n, nil

@@ -34,7 +34,8 @@ func Open(opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open segment directory: %w", err)
 	}
 	if err := s.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("recover log in %s: %w", s.opts.Dir, err), s.closeFiles())
+		return nil, errors.Join(fmt.Errorf("recover log in %s: %w", s.opts.Dir, err),
+			s.closeFiles())
 	}
 	return s, nil
 }
@@ -83,7 +84,8 @@ func (s *Store) recover() error {
 	for id, g := range s.mu.groups {
 		w := &g.window
 		if uint64(len(w.locs)) != w.last+1-w.first {
-			return fmt.Errorf("%w: group %d has %d of its entries %d to %d", ErrLost, id, len(w.locs), w.first, w.last)
+			return fmt.Errorf("%w: group %d has %d of its entries %d to %d", ErrLost, id,
+				len(w.locs), w.first, w.last)
 		}
 	}
 	if err := m.check(s); err != nil {
@@ -106,7 +108,8 @@ func (s *Store) recover() error {
 }
 
 // syncTail makes sure that what was found is on stable storage: when only the process died, the
-// last block was perhaps never synced. A file that a loss of power made shorter gets its size again.
+// last block was perhaps never synced. A file that a loss of power made shorter gets its size
+// again.
 func (s *Store) syncTail() error {
 	f, err := s.opts.FS.OpenReadWrite(s.mu.newest.file.path, writeCategory)
 	if err != nil {
@@ -198,7 +201,9 @@ func isBad(err error) bool { return errors.Is(err, errBadBlock) || errors.Is(err
 
 // readBlock reads and verifies the block at off. What does not verify is errBadBlock; other errors
 // are the disk's. The records are valid until the next call.
-func (r *recovery) readBlock(f *file, id uint64, off int64) (h header, records []record, err error) {
+func (r *recovery) readBlock(
+	f *file, id uint64, off int64,
+) (h header, records []record, err error) {
 	head := r.buf[:headerSize]
 	if off+headerSize > r.s.opts.SegmentSize {
 		return h, nil, errBadBlock
@@ -236,7 +241,8 @@ func readFull(f *file, p []byte, off int64) error {
 // replay reads one segment. It ends at the first block that does not verify or does not follow.
 func (r *recovery) replay(id uint64, last bool) error {
 	f := r.s.mu.segments[id].file
-	follows := r.id != 0 && r.id+1 == id // else segments between have been recycled, or this is the first
+	// else segments between have been recycled, or this is the first
+	follows := r.id != 0 && r.id+1 == id
 	for off := int64(0); ; {
 		h, records, err := r.readBlock(f, id, off)
 		bad := isBad(err)
@@ -275,7 +281,8 @@ func (r *recovery) end(f *file, id uint64, off int64, last bool) error {
 		if err != nil {
 			what = err.Error()
 		}
-		return fmt.Errorf("%w: the first block of segment %d (%s) does not follow block %d of segment %d",
+		return fmt.Errorf(
+			"%w: the first block of segment %d (%s) does not follow block %d of segment %d",
 			ErrLost, id, what, r.seq, r.id)
 	}
 	if !last {
@@ -286,7 +293,9 @@ func (r *recovery) end(f *file, id uint64, off int64, last bool) error {
 		return err
 	}
 	if proof != nil {
-		return fmt.Errorf("%w: block %d in segment %d at %d is damaged: block %d was written after it had been synced",
+		return fmt.Errorf(
+			"%w: block %d in segment %d at %d is damaged: block %d was written after it had "+
+				"been synced",
 			ErrLost, r.seq+1, id, off, proof.seq)
 	}
 	if err := r.checkSize(f, id); err != nil {
@@ -327,7 +336,8 @@ func (s *Store) replayRecord(r *record, id uint64, off int64) error {
 		s.cutLocked(g, r.number)
 	case kindEntry:
 		if !g.window.empty() && r.index != g.window.last+1 {
-			return fmt.Errorf("%w: group %d: entry %d follows entry %d", ErrLost, r.group, r.index, g.window.last)
+			return fmt.Errorf("%w: group %d: entry %d follows entry %d", ErrLost, r.group, r.index,
+				g.window.last)
 		}
 		s.appendLocked(g, r.index, r.term, Place{
 			Segment: id, Pos: uint32(off) + uint32(r.pos), Size: uint32(r.size),

@@ -19,7 +19,9 @@ func (s *Store) Keep(segment uint64, delta int64) error {
 	defer s.mu.Unlock()
 	seg := s.mu.segments[segment]
 	if seg == nil {
-		return fmt.Errorf("%w: segment %d, which holds content that the state refers to, is missing", ErrLost, segment)
+		return fmt.Errorf(
+			"%w: segment %d, which holds content that the state refers to, is missing", ErrLost,
+			segment)
 	}
 	seg.kept += delta
 	switch {

@@ -94,7 +94,9 @@ func TestMove(t *testing.T) {
 	if err != nil || len(found) == 0 || found[0].Index != 3 || found[0].Place.Pos != at.Pos {
 		t.Fatalf("contents: %v, %v", found, err)
 	}
-	moving := []Moving{{Index: 3, Old: found[0].Place, Live: func(part int) bool { return part != 1 }, Keep: 7}}
+	moving := []Moving{{Index: 3, Old: found[0].Place, Live: func(part int) bool {
+		return part != 1
+	}, Keep: 7}}
 	if err := g.Move(moving); err != nil {
 		t.Fatal(err)
 	}

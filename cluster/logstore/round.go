@@ -57,7 +57,8 @@ func (s *Store) roundLimit() int { return int(min(s.opts.SegmentSize/4, 4<<20)) 
 func (s *Store) commit(o *op) error {
 	o.measure()
 	if o.meta+o.data > int(s.opts.SegmentSize/4) {
-		return fmt.Errorf("log entry of %d octets is larger than a quarter of a segment", o.meta+o.data)
+		return fmt.Errorf("log entry of %d octets is larger than a quarter of a segment",
+			o.meta+o.data)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +112,8 @@ func (s *Store) leadLocked() {
 
 func (s *Store) takeRoundLocked() []*op {
 	n, size := 0, 0
-	for n < len(s.mu.queue) && (n == 0 || size+s.mu.queue[n].meta+s.mu.queue[n].data <= s.roundLimit()) {
+	for n < len(s.mu.queue) &&
+		(n == 0 || size+s.mu.queue[n].meta+s.mu.queue[n].data <= s.roundLimit()) {
 		size += s.mu.queue[n].meta + s.mu.queue[n].data
 		n++
 	}

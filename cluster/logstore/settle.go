@@ -15,8 +15,9 @@ type settling struct {
 }
 
 const (
-	settleLimit  = 20 * time.Millisecond // the longest time between two looks while writing goes on
-	settleSpaced = 25 * time.Millisecond // the least time between two marks: a client that pauses after each message pays for no more
+	settleLimit = 20 * time.Millisecond // the longest time between two looks while writing goes on
+	// the least time between two marks: a client that pauses after each message pays for no more
+	settleSpaced = 25 * time.Millisecond
 )
 
 // settleSoonLocked sees to it that somebody looks.

@@ -80,10 +80,12 @@ type Store struct {
 		queue      []*op
 		groups     map[uint64]*Group
 		segments   map[uint64]*segment
-		newest     *segment // that has a block on stable storage: its opening is where recovery starts, so it is never free
-		synced     uint64   // newest block on stable storage
-		reuse      reuse
-		settling   settling
+		// that has a block on stable storage: its opening is where recovery starts, so it is never
+		// free
+		newest   *segment
+		synced   uint64 // newest block on stable storage
+		reuse    reuse
+		settling settling
 	}
 }
 
@@ -113,11 +115,13 @@ type Stats struct {
 func (s *Store) Stats() Stats {
 	st := Stats{
 		Syncs: s.stats.syncs.Load(), Written: s.stats.octets.Load(), Moved: s.stats.moved.Load(),
-		SyncTime: time.Duration(s.stats.syncTime.Load()), Created: s.stats.created.Load(), Recycled: s.stats.recycled.Load(),
+		SyncTime: time.Duration(s.stats.syncTime.Load()), Created: s.stats.created.Load(),
+		Recycled: s.stats.recycled.Load(),
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.Segments, st.Free, st.Emptied = len(s.mu.segments), len(s.mu.reuse.free), len(s.mu.reuse.emptied)
+	st.Segments, st.Free, st.Emptied = len(s.mu.segments), len(s.mu.reuse.free),
+		len(s.mu.reuse.emptied)
 	st.SizeInUse = int64(st.Segments) * s.opts.SegmentSize
 	for _, seg := range s.mu.segments {
 		st.LiveParts += seg.kept

@@ -72,7 +72,8 @@ func expect(t testing.TB, g *Group, from, to uint64, term func(uint64) uint64) {
 			t.Fatal(err)
 		}
 		if want := entry(i, term(i)); !sameLog(&l, want) {
-			t.Fatalf("entry %d of term %d: got %q of term %d with %d octets of parts", i, want.Term, l.Data, l.Term, len(l.Extensions))
+			t.Fatalf("entry %d of term %d: got %q of term %d with %d octets of parts", i, want.Term,
+				l.Data, l.Term, len(l.Extensions))
 		}
 	}
 	var l raft.Log
@@ -82,7 +83,8 @@ func expect(t testing.TB, g *Group, from, to uint64, term func(uint64) uint64) {
 }
 
 func sameLog(a, b *raft.Log) bool {
-	return a.Index == b.Index && a.Term == b.Term && a.Type == b.Type && bytes.Equal(a.Data, b.Data) &&
+	return a.Index == b.Index && a.Term == b.Term && a.Type == b.Type &&
+		bytes.Equal(a.Data, b.Data) &&
 		bytes.Equal(a.Extensions, b.Extensions) && a.AppendedAt.Equal(b.AppendedAt)
 }
 
@@ -96,7 +98,8 @@ func TestStoreAndRecover(t *testing.T) {
 		store(t, a, i, i+4, 3)
 		store(t, b, i, i+4, 4)
 	}
-	if err := errors.Join(a.SetUint64([]byte("CurrentTerm"), 3), b.Set([]byte("LastVoteCand"), []byte("me"))); err != nil {
+	if err := errors.Join(a.SetUint64([]byte("CurrentTerm"), 3),
+		b.Set([]byte("LastVoteCand"), []byte("me"))); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {

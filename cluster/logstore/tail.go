@@ -78,13 +78,15 @@ func (r *recovery) lookAtTail(f *file, id uint64, off int64) error {
 	case r.mark.number > 0 && !r.mark.sameBoot(r.s.opts.Boot):
 		t.torn = true
 		r.s.opts.Logf(
-			"the last block of the log (block %d) is torn, as a loss of power leaves it: nothing in it had been acknowledged",
+			"the last block of the log (block %d) is torn, as a loss of power leaves it: "+
+				"nothing in it had been acknowledged",
 			t.Block,
 		)
 	case partial:
 		t.torn = true
 		r.s.opts.Logf(
-			"the last block of the log (block %d) was written in part when the process ended: nothing in it had been acknowledged",
+			"the last block of the log (block %d) was written in part when the process ended: "+
+				"nothing in it had been acknowledged",
 			t.Block,
 		)
 	}
@@ -117,7 +119,8 @@ func (r *recovery) attempt(f *file, id uint64, off int64) (h header, tried bool,
 	}
 	h = readHeader(head)
 	right := 0
-	for _, ok := range []bool{le.Uint32(head) == blockMagic, h.segment == id, h.seq == r.seq+1, h.synced == r.seq, h.prev == r.crc} {
+	for _, ok := range []bool{le.Uint32(head) == blockMagic, h.segment == id, h.seq == r.seq+1,
+		h.synced == r.seq, h.prev == r.crc} {
 		if ok {
 			right++
 		}
@@ -170,7 +173,8 @@ func (r *recovery) dissect(t *Tail, f *file, h header) (partial bool, err error)
 }
 
 // checkSize refuses a segment whose file is shorter than when it was begun: its last page is
-// written before its first block. As long as nothing of the segment was on stable storage, a loss of
+// written before its first block. As long as nothing of the segment was on stable storage, a loss
+// of
 // power may have taken that page and left the block.
 func (r *recovery) checkSize(f *file, id uint64) error {
 	if max(r.mark.block, r.synced) < r.first && !r.mark.sameBoot(r.s.opts.Boot) {

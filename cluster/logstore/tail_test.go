@@ -59,7 +59,8 @@ func TestTailAfterAKill(t *testing.T) {
 		tail   bool
 		groups []uint64
 	}{
-		"a bit of the data":                  {flip(headerSize + entryHead + 8*3 + 6), "one", true, nil},
+		"a bit of the data": {flip(headerSize + entryHead + 8*3 + 6), "one", true,
+			nil},
 		"a bit of a part":                    {flip(1100), "one", true, []uint64{1}},
 		"a bit of the header":                {flip(17), "one", true, nil},
 		"a bit of the header's checksum":     {flip(61), "one", true, nil},
@@ -202,7 +203,8 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestPowerLossInAFirstBlock: the power fails before the first sync of a segment. Its first block may
+// TestPowerLossInAFirstBlock: the power fails before the first sync of a segment. Its first block
+// may
 // be there, and its last page, which was written before, may not. In the same boot that is damage.
 func TestPowerLossInAFirstBlock(t *testing.T) {
 	whole, _ := killed(t, 1, "one", false)

@@ -22,7 +22,8 @@ func TestBlockFromThePageCacheIsMadeStable(t *testing.T) {
 		}
 		return nil
 	})
-	s, err := Open(Options{FS: errorfs.Wrap(base, inj), Dir: "log", SegmentSize: testSegment, OnFailure: func(error) {}})
+	s, err := Open(Options{FS: errorfs.Wrap(base, inj), Dir: "log", SegmentSize: testSegment,
+		OnFailure: func(error) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

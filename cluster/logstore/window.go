@@ -5,7 +5,8 @@ package logstore
 type window struct {
 	first, last uint64
 	lastTerm    uint64
-	locs        []loc // where entries ..., last-1, last lie: all from first on, except while recovery is under way
+	// where entries ..., last-1, last lie: all from first on, except while recovery is under way
+	locs []loc
 }
 
 type loc struct {

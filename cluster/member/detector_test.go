@@ -104,7 +104,8 @@ func TestMissedMember(t *testing.T) {
 		if c.Reachable(3) || !c.Reachable(2) || !c.Reachable(1) || len(a) != 1 {
 			t.Fatalf("after 10 s: absent %v", a)
 		}
-		if a[0].Member.Name != "mx3" || gone.Sub(a[0].Since) > PingEvery || gone.Before(a[0].Since) {
+		if a[0].Member.Name != "mx3" || gone.Sub(a[0].Since) > PingEvery ||
+			gone.Before(a[0].Since) {
 			t.Errorf("absent %v, gone since %v", a, gone)
 		}
 		if s := c.Silent(); len(s) != 1 || s[3] < 9 || s[3] > 12 {

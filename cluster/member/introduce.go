@@ -46,7 +46,8 @@ func (r *Reconciler) introduce(ctx context.Context) {
 	}
 	what := "no node that leads the cluster has heard yet that this one runs, and it tries again"
 	if moved {
-		what = fmt.Sprintf("the members know this node at %s, and it waits for them to know it at %s",
+		what = fmt.Sprintf(
+			"the members know this node at %s, and it waits for them to know it at %s",
 			m.Address, r.o.Locator.o.Advertise)
 	}
 	r.logUnheard(what)
@@ -72,7 +73,8 @@ func (r *Reconciler) introduce(ctx context.Context) {
 
 // upToDate reports whether the state has a member as one that runs this program.
 func upToDate(m control.Member) bool {
-	return m.State != control.Joining && m.Version == version.Version && m.Protocol == control.Protocol
+	return m.State != control.Joining && m.Version == version.Version &&
+		m.Protocol == control.Protocol
 }
 
 // logUnheard logs every few seconds what this node waits for, however long a try takes.

@@ -131,7 +131,8 @@ func (o Joiner) mayJoin() error {
 	}
 	if _, err := wire.LoadCredentials(datadir.Cluster(o.DataDir)); !errors.Is(err, fs.ErrNotExist) {
 		return cmp.Or(datadir.Damaged(err), api.Permanent(
-			fmt.Errorf("%s has joined a cluster already: start the node, or empty the directory", o.DataDir),
+			fmt.Errorf("%s has joined a cluster already: start the node, or empty the directory",
+				o.DataDir),
 		))
 	}
 	return nil

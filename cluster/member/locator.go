@@ -26,7 +26,8 @@ const HelloPath = "/node/hello"
 
 // hello is what a node says of itself that no leader has reached.
 type hello struct {
-	Address string `json:"address,omitempty"` // where it is dialled; "": a program before this field
+	// where it is dialled; "": a program before this field
+	Address string `json:"address,omitempty"`
 }
 
 const (
@@ -213,7 +214,8 @@ func (l *Locator) heardBack(ctx context.Context) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			return fmt.Errorf(
-				"a member was told, and none that leads has reached this node at %s since", l.o.Advertise,
+				"a member was told, and none that leads has reached this node at %s since",
+				l.o.Advertise,
 			)
 		}
 	}

@@ -37,7 +37,8 @@ type Notes struct {
 // NotesOf returns the Notes of a node by its configuration, which is in a file.
 func NotesOf(file string, cfg *config.Config) Notes {
 	return Notes{
-		Config: file, DataDir: cfg.Node.DataDir, Name: cfg.Node.Name, Listed: len(cfg.Cluster.Join) > 0,
+		Config: file, DataDir: cfg.Node.DataDir, Name: cfg.Node.Name,
+		Listed: len(cfg.Cluster.Join) > 0,
 	}
 }
 
@@ -153,7 +154,8 @@ func (n Notes) MayBegin() error {
 	return api.Permanent(fmt.Errorf(
 		"%s is empty, but this node was %s, member %d of cluster %s, as %s says: "+
 			"it has forgotten its votes and its mail. Give it another name "+
-			"(node.name), join with `postroad cluster join`, and run `postroad cluster replace %s NEW`. "+
+			"(node.name), join with `postroad cluster join`, and run `postroad cluster replace "+
+			"%s NEW`. "+
 			"Only if that cluster is no more: remove the file, and try again",
 		n.DataDir, note.Name, note.Member, note.Cluster, path, note.Name,
 	))
@@ -198,7 +200,8 @@ func (n Notes) mayGoOn(self wire.Identity, end uint64, alone func() (bool, error
 			"Nothing was deleted. Put the newer data back; or take this disk for lost: keep it, "+
 			"give the node another name (node.name) and an empty data directory, "+
 			"join with `postroad cluster join`, and run `postroad cluster replace %s NEW`. "+
-			"Only if that cluster is no more: remove the file, and the node goes on alone with what it has",
+			"Only if that cluster is no more: remove the file, and the node goes on alone with "+
+			"what it has",
 		n.DataDir, path, note.Member, note.Cluster, what, note.Name,
 	))
 }

@@ -22,7 +22,8 @@ func notesIn(t *testing.T) Notes {
 	t.Helper()
 	dir := t.TempDir()
 	return Notes{
-		Config: filepath.Join(dir, "postroad.toml"), DataDir: filepath.Join(dir, "data"), Name: "mx1",
+		Config: filepath.Join(dir, "postroad.toml"), DataDir: filepath.Join(dir, "data"),
+		Name: "mx1",
 	}
 }
 
@@ -187,7 +188,8 @@ func TestNoteFollowsMembers(t *testing.T) {
 	}
 	var last uint64
 	for _, id := range []uint64{control.ControlGroup, home} {
-		must(editor.Observed(t.Context(), id, control.Configuration{Voters: []uint16{1, 2}, Index: 2}))
+		must(editor.Observed(t.Context(), id, control.Configuration{Voters: []uint16{1, 2},
+			Index: 2}))
 		log := noted()
 		if log != store.Index || log <= last {
 			t.Errorf("with another voter of group %d it notes entry %d of %d", id, log, store.Index)

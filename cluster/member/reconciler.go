@@ -68,7 +68,8 @@ type ReconcilerOptions struct {
 	Group    func(id uint64) Group
 	GroupIDs func() []uint64
 	Parts    Parts
-	// Beside does, in each round, what is to be done beside groups that begin and end; nil: nothing.
+	// Beside does, in each round, what is to be done beside groups that begin and end; nil:
+	// nothing.
 	Beside func(ctx context.Context, do Do)
 	// Replicas is how many voters a group is to have, and Reachable reports whether a member
 	// answers: by these a plan is made.
@@ -82,7 +83,8 @@ type ReconcilerOptions struct {
 	Named func() error
 	// Recheck is called when the state has changed, by which peers are judged.
 	Recheck func()
-	// Evicted hears, again and again, why the cluster does not have this node any more, and IsEvicted
+	// Evicted hears, again and again, why the cluster does not have this node any more, and
+	// IsEvicted
 	// reports whether that is known, from here or elsewhere.
 	Evicted   func(why error)
 	IsEvicted func() bool
@@ -326,7 +328,9 @@ func (r *Reconciler) lead(ctx context.Context, group control.Group) {
 	raft := r.o.Group(group.ID)
 	now := configuration(raft)
 	if group.State == control.GroupNew {
-		r.do(ctx, group.ID, "beginning", func() error { return r.o.Changes.Bootstrapped(ctx, group.ID) })
+		r.do(ctx, group.ID, "beginning", func() error {
+			return r.o.Changes.Bootstrapped(ctx, group.ID)
+		})
 		return
 	}
 	if group.Unreported(now) { // read again when no change is under way
@@ -383,7 +387,9 @@ func (r *Reconciler) askBack(ctx context.Context, group control.Group) {
 		return
 	}
 	r.asked[group.ID] = time.Now()
-	r.do(ctx, group.ID, "asking for its leadership", func() error { return raft.AskLeadership(ctx) })
+	r.do(ctx, group.ID, "asking for its leadership", func() error {
+		return raft.AskLeadership(ctx)
+	})
 }
 
 func (r *Reconciler) plan(ctx context.Context) {

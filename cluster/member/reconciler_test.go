@@ -31,7 +31,8 @@ func TestNewGroupIsStarted(t *testing.T) {
 		w.start()
 		w.mustBe("join 2")
 		g := groupIn(w, home)
-		if g.State != control.GroupServing || g.Observed.Plan != g.Plan || !w.o.Parts.Accepts(home) {
+		if g.State != control.GroupServing || g.Observed.Plan != g.Plan ||
+			!w.o.Parts.Accepts(home) {
 			w.Errorf("the group: %+v", g)
 		}
 		after(10 * time.Second)
@@ -60,7 +61,8 @@ func TestNewMemberGetsItsPlaces(t *testing.T) {
 		after(2 * time.Second)
 		w.mustBe("group 2: add voter 2")
 		for _, id := range []uint64{cluster.ControlGroup, home} {
-			if g := groupIn(w, id); !g.Settled() || !slices.Equal(g.Observed.Voters, []uint16{1, 2}) {
+			if g := groupIn(w, id); !g.Settled() ||
+				!slices.Equal(g.Observed.Voters, []uint16{1, 2}) {
 				w.Errorf("group %d: %+v", id, g)
 			}
 		}
@@ -85,7 +87,8 @@ func TestLeaderAloneChanges(t *testing.T) {
 		done, lines := w.were()
 		asked := len(done)
 		done = slices.DeleteFunc(done, func(what string) bool { return what == "group 2: ask" })
-		if asked < 4 || asked > 6 || len(done) > 0 || len(lines) > 0 || w.state.Version() != version {
+		if asked < 4 || asked > 6 || len(done) > 0 || len(lines) > 0 ||
+			w.state.Version() != version {
 			w.Errorf("asked %d times, %q, %q", asked, done, lines)
 		}
 		w.leads(home, 1)

@@ -46,7 +46,9 @@ func (s *Seeker) Begins() bool { return len(s.Listed) > 0 && s.Listed[0] == s.Ad
 
 // Others are the other nodes of the list.
 func (s *Seeker) Others() []string {
-	return slices.DeleteFunc(slices.Clone(s.Listed), func(a string) bool { return a == s.Advertise })
+	return slices.DeleteFunc(slices.Clone(s.Listed), func(a string) bool {
+		return a == s.Advertise
+	})
 }
 
 // Seek asks the others, round after round, until this node is a member or is to begin a cluster. It
@@ -82,7 +84,8 @@ func (s *Seeker) Seek(ctx context.Context) (told bool, err error) {
 			return true, errors.Join(s.Notes.Forget(), s.forgetJoin())
 		case <-ctx.Done():
 			return false, fmt.Errorf(
-				"no member of cluster.join lets this node in: %w (the last answer: %w)", ctx.Err(), err,
+				"no member of cluster.join lets this node in: %w (the last answer: %w)", ctx.Err(),
+				err,
 			)
 		case <-time.After(seekPause):
 		}

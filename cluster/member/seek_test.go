@@ -121,7 +121,8 @@ func TestFirstBeginsWhenAllKnowNone(t *testing.T) {
 		s.run(t.Context())
 		time.Sleep(time.Minute)
 		if s.over() ||
-			!strings.Contains(s.waits, "`postroad cluster init` here begins one now (mx3: ") || s.begun(t) {
+			!strings.Contains(s.waits, "`postroad cluster init` here begins one now (mx3: ") ||
+			s.begun(t) {
 			t.Fatalf("with one that does not answer: %v, it waits for %s", s.err, s.waits)
 		}
 		if len(s.lines) != 1 {
@@ -163,7 +164,8 @@ func TestOthersWait(t *testing.T) {
 func TestRefusedForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := seek(t, "mx2", "mx1")
-		s.knows["mx2"], s.refuses["mx2"] = "c1", fmt.Errorf("%w: the name is taken", wire.ErrJoinDenied)
+		s.knows["mx2"], s.refuses["mx2"] = "c1",
+			fmt.Errorf("%w: the name is taken", wire.ErrJoinDenied)
 		s.run(t.Context())
 		if !s.over() || !api.IsPermanent(s.err) || s.begun(t) {
 			t.Errorf("refused: %v", s.err)

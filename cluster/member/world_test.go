@@ -87,7 +87,8 @@ func play(t *testing.T, run func(w *world)) {
 		w.ok(err)
 		w.ok(w.others.Init(t.Context(), "c1", []byte("cert"), []byte("key"), nodeNamed("mx1", 1)))
 		g := w.groupOf(cluster.ControlGroup)
-		g.term, g.leader, g.fresh, g.conf = 1, 1, true, cluster.Members{Voters: []uint16{1}, Index: 1}
+		g.term, g.leader, g.fresh, g.conf = 1, 1, true,
+			cluster.Members{Voters: []uint16{1}, Index: 1}
 		w.lo = LocatorOptions{
 			Self: mx1, Advertise: "mx1:7025", State: w.state, Changes: own, Book: w.book,
 			Ask: w.ask, Who: w.who,
@@ -310,7 +311,9 @@ func (g *fakeGroup) change(what string, member uint16, voter, nonvoter bool) (er
 	return err
 }
 
-func (g *fakeGroup) AddNonvoter(m uint16) error  { return g.change("add non-voter", m, false, true) }
+func (g *fakeGroup) AddNonvoter(m uint16) error {
+	return g.change("add non-voter", m, false, true)
+}
 func (g *fakeGroup) AddVoter(m uint16) error     { return g.change("add voter", m, true, false) }
 func (g *fakeGroup) Demote(m uint16) error       { return g.change("demote", m, false, true) }
 func (g *fakeGroup) RemoveMember(m uint16) error { return g.change("remove", m, false, false) }
@@ -355,7 +358,8 @@ func (p fakeParts) Leave(id uint64) error {
 	p.w.happens("leave %d", id)
 	gone := func(of uint64) bool { return of == id }
 	p.w.locked(func() {
-		p.w.running, p.w.held = slices.DeleteFunc(p.w.running, gone), slices.DeleteFunc(p.w.held, gone)
+		p.w.running, p.w.held = slices.DeleteFunc(p.w.running, gone),
+			slices.DeleteFunc(p.w.held, gone)
 	})
 	return nil
 }

@@ -1,6 +1,8 @@
 // Package owner makes a node the owner of raft groups. Who owns a group does all that is done with
-// what is in it. A term of ownership begins when the node leads the group, and ends when it leads it
-// no more: lost, or given away in good order. Terms of one group follow each other and never overlap.
+// what is in it. A term of ownership begins when the node leads the group, and ends when it leads
+// it
+// no more: lost, or given away in good order. Terms of one group follow each other and never
+// overlap.
 //
 // The package knows of a group only who leads it, and of a term only how it begins and ends. That
 // nobody else owns the group at the same time is not decided here: the group's lease says so
@@ -24,12 +26,15 @@ type Group interface {
 	OnTransfer(yield func(context.Context) error)
 }
 
-// Term is one term of ownership. It is ended by one of Finish and Abandon, or by both, and then Over
+// Term is one term of ownership. It is ended by one of Finish and Abandon, or by both, and then
+// Over
 // is called.
 type Term interface {
-	Number() uint64                   // raft's
-	Finish(ctx context.Context) error // in good order: what is under way is finished, until ctx ends
-	Abandon()                         // it was lost: nothing more is settled. It may cut a Finish short
+	Number() uint64 // raft's
+	// in good order: what is under way is finished, until ctx ends
+	Finish(ctx context.Context) error
+	// it was lost: nothing more is settled. It may cut a Finish short
+	Abandon()
 	Over()
 }
 
@@ -45,8 +50,10 @@ type Options struct {
 	Logf, Errorf        func(format string, args ...any)
 }
 
-// Owner makes this node the owner of a group as often as it leads it: terms begin and end, one after
-// the other, as the leadership comes, is lost, or is given away. Safe for use by several goroutines.
+// Owner makes this node the owner of a group as often as it leads it: terms begin and end, one
+// after
+// the other, as the leadership comes, is lost, or is given away. Safe for use by several
+// goroutines.
 type Owner struct {
 	o       Options
 	present Term        // follow's, and when that has ended Stop's
@@ -58,7 +65,8 @@ type Owner struct {
 
 	mu struct {
 		sync.Mutex
-		cancel context.CancelFunc // ends the start of the present term, or the wait for its end in good order
+		// ends the start of the present term, or the wait for its end in good order
+		cancel context.CancelFunc
 	}
 }
 

@@ -112,7 +112,8 @@ func TestTermsFollowEachOther(t *testing.T) {
 		w.leads(4)
 		w.were("begin 4")
 		w.leads(5) // led again without a word between: the term before was lost all the same
-		w.were("log group 7: this node is not the owner any more (term 4)", "abandon 4", "over 4", "begin 5")
+		w.were("log group 7: this node is not the owner any more (term 4)", "abandon 4", "over 4",
+			"begin 5")
 	})
 }
 
@@ -137,7 +138,8 @@ func TestNewestTermCounts(t *testing.T) {
 	})
 }
 
-// TestLeaseThatEndedBeginsNothing: what raft told is not begun when the leadership has gone meanwhile.
+// TestLeaseThatEndedBeginsNothing: what raft told is not begun when the leadership has gone
+// meanwhile.
 func TestLeaseThatEndedBeginsNothing(t *testing.T) {
 	play(t, func(w *world) {
 		w.led(2) // the group knows better by now
@@ -202,7 +204,8 @@ func TestYieldRefuses(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if err := w.yield(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != testYield+time.Second {
+		if err := w.yield(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+			time.Since(start) != testYield+time.Second {
 			w.Errorf("who asked waits no longer: %v", err)
 		}
 		w.were("finish 2", "over 2", "begin 2")
@@ -210,7 +213,8 @@ func TestYieldRefuses(t *testing.T) {
 	})
 }
 
-// TestLostWhileYielding: the loss cuts short what is being finished, and the term is not begun again.
+// TestLostWhileYielding: the loss cuts short what is being finished, and the term is not begun
+// again.
 func TestLostWhileYielding(t *testing.T) {
 	play(t, func(w *world) {
 		w.finish = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
@@ -239,15 +243,18 @@ func TestStop(t *testing.T) {
 		want   []string
 	}{
 		{"no owner", func(*world) {}, false, nil, 0, nil},
-		{"owner", func(w *world) { w.leads(2) }, true, nil, 0, []string{"begin 2", "finish 2", "over 2"}},
-		{"slow", func(w *world) { w.finish = slow; w.leads(2) }, true, context.DeadlineExceeded, testStop, []string{"begin 2", "finish 2", "over 2"}},
+		{"owner", func(w *world) { w.leads(2) }, true, nil, 0,
+			[]string{"begin 2", "finish 2", "over 2"}},
+		{"slow", func(w *world) { w.finish = slow; w.leads(2) }, true, context.DeadlineExceeded,
+			testStop, []string{"begin 2", "finish 2", "over 2"}},
 		{"lost before", func(w *world) { w.leads(2); synctest.Wait(); w.leads(0) }, false, nil, 0,
 			[]string{"begin 2", lost2, "abandon 2", "over 2"}},
 		{"lost meanwhile", func(w *world) {
 			w.finish = slow
 			w.leads(2)
 			time.AfterFunc(time.Second, func() { w.leads(0) })
-		}, true, nil, time.Second, []string{"begin 2", "finish 2", "abandon 2", "over 2", "log group 7: the group was lost before all was finished"}},
+		}, true, nil, time.Second, []string{"begin 2", "finish 2", "abandon 2", "over 2",
+			"log group 7: the group was lost before all was finished"}},
 		{"beginning", func(w *world) {
 			w.begin = func(ctx context.Context, _ uint64) error { <-ctx.Done(); return ctx.Err() }
 			w.leads(2)
@@ -259,7 +266,8 @@ func TestStop(t *testing.T) {
 				synctest.Wait()
 				start := time.Now()
 				owned, err := w.owner.Stop(context.Background())
-				if owned != c.owned || !errors.Is(err, c.err) || c.err == nil && err != nil || time.Since(start) != c.took {
+				if owned != c.owned || !errors.Is(err, c.err) || c.err == nil && err != nil ||
+					time.Since(start) != c.took {
 					w.Errorf("owned %t, %v, after %v", owned, err, time.Since(start))
 				}
 				w.were(c.want...)

@@ -15,7 +15,8 @@ type Held interface {
 	Stop(ctx context.Context) error // ends the part that this node takes, in good order
 }
 
-// Set holds the groups of one kind in which this node takes part. The zero Set is empty. Safe for use
+// Set holds the groups of one kind in which this node takes part. The zero Set is empty. Safe for
+// use
 // by several goroutines.
 type Set[H Held] struct {
 	mu  sync.Mutex

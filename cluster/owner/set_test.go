@@ -17,12 +17,14 @@ func (m *member) Stop(context.Context) error { return m.err }
 
 func TestSet(t *testing.T) {
 	var s Set[*member]
-	a, b, c := &member{id: 9}, &member{id: 2, err: errors.New("b")}, &member{id: 5, err: errors.New("c")}
+	a, b, c := &member{id: 9}, &member{id: 2, err: errors.New("b")},
+		&member{id: 5, err: errors.New("c")}
 	s.Add(a)
 	s.Add(b)
 	before := s.List()
 	s.Add(c)
-	if all := s.List(); !slices.Equal(all, []*member{b, c, a}) || !slices.Equal(before, []*member{b, a}) {
+	if all := s.List(); !slices.Equal(all, []*member{b, c, a}) ||
+		!slices.Equal(before, []*member{b, a}) {
 		t.Errorf("all %v, before %v", all, before)
 	}
 	if s.Get(5) != c || s.Get(4) != nil {

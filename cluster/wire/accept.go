@@ -23,7 +23,8 @@ func (p *Port) Serve(l net.Listener) {
 }
 
 func (p *Port) acceptAll(l net.Listener) {
-	const patience = 100 * time.Millisecond // between tries when accepting fails, as without free file descriptors
+	// between tries when accepting fails, as without free file descriptors
+	const patience = 100 * time.Millisecond
 	for {
 		raw, err := l.Accept()
 		switch {

@@ -95,7 +95,8 @@ func Sign(caCert, caKey, csr []byte, id Identity) (cert []byte, err error) {
 // template has what all certificates share. x509 chooses a random serial number.
 func template(name string, years int) *x509.Certificate {
 	now := time.Now()
-	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-backdate), NotAfter: now.AddDate(years, 0, 0)}
+	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-backdate),
+		NotAfter: now.AddDate(years, 0, 0)}
 }
 
 func newKey() (*ecdsa.PrivateKey, []byte, error) {

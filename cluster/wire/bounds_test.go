@@ -32,7 +32,8 @@ func TestHalfHandshakesEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	shake := func(c net.Conn, send string) {
-		s := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}, Certificates: []tls.Certificate{pair}})
+		s := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol},
+			Certificates: []tls.Certificate{pair}})
 		if _, err := io.WriteString(s, send); err != nil {
 			t.Error(err)
 		}
@@ -41,8 +42,10 @@ func TestHalfHandshakesEnd(t *testing.T) {
 		}
 	}
 	for name, begin := range map[string]func(c net.Conn){
-		"silence":                func(net.Conn) {},
-		"half a record":          func(c net.Conn) { io.WriteString(c, "\x16\x03\x01\x02\x00\x01") },
+		"silence": func(net.Conn) {},
+		"half a record": func(c net.Conn) {
+			io.WriteString(c, "\x16\x03\x01\x02\x00\x01")
+		},
 		"no preface":             func(c net.Conn) { shake(c, "") },
 		"half a group's number":  func(c net.Conn) { shake(c, "R\x00\x00") },
 		"a join without a proof": func(c net.Conn) { shake(c, "J") },
@@ -96,11 +99,13 @@ func TestDialsEnd(t *testing.T) {
 		})
 	}
 	w.fake(t, 2, func(c *tls.Conn) { c.Write([]byte("y\x00\x00\x00\x02ok")) })
-	if _, err := a.Stream(1).DialMember(2, 0); err == nil || !strings.Contains(err.Error(), "not understood") {
+	if _, err := a.Stream(1).DialMember(2, 0); err == nil ||
+		!strings.Contains(err.Error(), "not understood") {
 		t.Errorf("an answer that is none: %v", err)
 	}
 	w.fake(t, 2, func(c *tls.Conn) { c.Write([]byte("n\xff\xff\xff\xff")) })
-	if _, err := a.Stream(1).DialMember(2, 0); err == nil || !strings.Contains(err.Error(), "are allowed") {
+	if _, err := a.Stream(1).DialMember(2, 0); err == nil ||
+		!strings.Contains(err.Error(), "are allowed") {
 		t.Errorf("words without end: %v", err)
 	}
 	if n := a.connections(); n != 0 {
@@ -129,7 +134,8 @@ func (w *world) fake(t *testing.T, member uint16, answer func(c *tls.Conn)) {
 			return
 		}
 		defer c.Close()
-		answer(tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol}, ClientAuth: tls.RequestClientCert}))
+		answer(tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair},
+			NextProtos: []string{protocol}, ClientAuth: tls.RequestClientCert}))
 		<-end
 	})
 	t.Cleanup(func() { close(end); l.Close(); work.Wait() })
@@ -204,7 +210,8 @@ func TestLimiter(t *testing.T) {
 		after   time.Duration
 		skipped int
 		ok      bool
-	}{{0, 0, true}, {time.Millisecond, 0, false}, {999 * time.Millisecond, 0, false}, {time.Second, 2, true}, {3 * time.Second, 0, true}} {
+	}{{0, 0, true}, {time.Millisecond, 0, false}, {999 * time.Millisecond, 0, false},
+		{time.Second, 2, true}, {3 * time.Second, 0, true}} {
 		if skipped, ok := l.allow(now.Add(want.after)); skipped != want.skipped || ok != want.ok {
 			t.Errorf("%d: %d, %v", i, skipped, ok)
 		}
@@ -310,7 +317,8 @@ func TestJoinsAreBounded(t *testing.T) {
 	for range maxJoins {
 		<-began
 	}
-	if _, err := d.knock(t, d.where(), d.token); !errors.Is(err, ErrNotNow) || errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "joining already") {
+	if _, err := d.knock(t, d.where(), d.token); !errors.Is(err, ErrNotNow) ||
+		errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "joining already") {
 		t.Errorf("one too many: %v", err)
 	}
 	close(end)

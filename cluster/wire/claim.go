@@ -20,7 +20,8 @@ var ErrForeign = errors.New("the certificate is not of this cluster")
 
 // Claim is what a member of another cluster says: the node at Address is Member there.
 type Claim struct {
-	Teller  Identity `json:"-"` // as its certificate names it, which no authority that is known here vouches for
+	// as its certificate names it, which no authority that is known here vouches for
+	Teller  Identity `json:"-"`
 	Member  uint16
 	Address string
 }

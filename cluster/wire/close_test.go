@@ -114,7 +114,8 @@ func (w *world) silence(t *testing.T) string {
 func ours() (stacks []string) {
 	buffer := make([]byte, 1<<20)
 	for _, s := range strings.Split(string(buffer[:runtime.Stack(buffer, true)]), "\n\n") {
-		product := strings.Contains(s, "wire.(*Port)") || strings.Contains(s, "wire.(*backlog)") || strings.Contains(s, "http.(*persistConn)")
+		product := strings.Contains(s, "wire.(*Port)") || strings.Contains(s, "wire.(*backlog)") ||
+			strings.Contains(s, "http.(*persistConn)")
 		if product && !strings.Contains(s, "wire.ours") {
 			stacks = append(stacks, s)
 		}

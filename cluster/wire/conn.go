@@ -92,7 +92,8 @@ func keepAlive(c net.Conn) {
 		return
 	}
 	// A socket that refuses an option still works.
-	_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 2})
+	_ = t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second,
+		Interval: 5 * time.Second, Count: 2})
 	_ = setUserTimeout(t, 20*time.Second)
 }
 
@@ -133,7 +134,8 @@ func (p *Port) outboundConfig(member uint16) *tls.Config {
 	c.VerifyConnection = func(s tls.ConnectionState) error {
 		peer, err := p.identify(s, x509.ExtKeyUsageServerAuth)
 		if err == nil && peer.Member != member {
-			err = fmt.Errorf("member %d answers: check which address each node advertises", peer.Member)
+			err = fmt.Errorf("member %d answers: check which address each node advertises",
+				peer.Member)
 		}
 		return err
 	}
@@ -143,7 +145,8 @@ func (p *Port) outboundConfig(member uint16) *tls.Config {
 func (p *Port) identify(s tls.ConnectionState, usage x509.ExtKeyUsage) (Identity, error) {
 	peer, err := identify(s.PeerCertificates, p.roots, usage)
 	if err == nil && peer.Cluster != p.opts.Self.Cluster {
-		err = fmt.Errorf("a member of cluster %s, and this is %s", peer.Cluster, p.opts.Self.Cluster)
+		err = fmt.Errorf("a member of cluster %s, and this is %s", peer.Cluster,
+			p.opts.Self.Cluster)
 	}
 	return peer, err
 }

@@ -46,7 +46,8 @@ func (c Credentials) save(dir string) error {
 	if err := files.MakeDir(dir); err != nil {
 		return err
 	}
-	if old, err := os.ReadFile(filepath.Join(dir, fileKey)); err != nil || !bytes.Equal(old, c.Key) {
+	if old, err := os.ReadFile(filepath.Join(dir, fileKey)); err != nil ||
+		!bytes.Equal(old, c.Key) {
 		if err := files.Remove(filepath.Join(dir, fileCert)); err != nil {
 			return err
 		}
@@ -88,7 +89,8 @@ func LoadCredentials(dir string) (c Credentials, err error) {
 }
 
 // putBack is what to do about a file that is damaged.
-const putBack = "put it back from a backup; without one, empty the data directory, join anew under " +
+const putBack = "put it back from a backup; without one, empty the data directory, " +
+	"join anew under " +
 	"another name, and run `postroad cluster replace OLD NEW` with both names"
 
 // damage returns which of the files in dir is damaged, and how.
@@ -137,11 +139,14 @@ func (c Credentials) parse() (tls.Certificate, *x509.CertPool, error) {
 }
 
 // identify verifies the certificates that a peer showed and returns whose they are.
-func identify(certs []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage) (Identity, error) {
+func identify(
+	certs []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage,
+) (Identity, error) {
 	if len(certs) == 0 {
 		return Identity{}, errors.New("the peer shows no certificate")
 	}
-	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
+	if _, err := certs[0].Verify(x509.VerifyOptions{Roots: roots,
+		KeyUsages: []x509.ExtKeyUsage{usage}}); err != nil {
 		return Identity{}, foreign(err)
 	}
 	if len(certs[0].URIs) != 1 {

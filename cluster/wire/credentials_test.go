@@ -35,7 +35,8 @@ func TestCredentialsAreKept(t *testing.T) {
 		}
 	}
 	for _, name := range []string{CAFile, fileCert, fileKey} {
-		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil ||
+			info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
@@ -57,7 +58,8 @@ func TestCredentialsThatDoNotFit(t *testing.T) {
 			t.Errorf("%s: a port was made", name)
 		}
 	}
-	if _, err := New(Options{Credentials: a, Self: w.id(3)}); err == nil || !strings.Contains(err.Error(), "another data directory") {
+	if _, err := New(Options{Credentials: a, Self: w.id(3)}); err == nil ||
+		!strings.Contains(err.Error(), "another data directory") {
 		t.Errorf("credentials of another member: %v", err)
 	}
 	dir := t.TempDir()
@@ -67,7 +69,8 @@ func TestCredentialsThatDoNotFit(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, fileKey)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := LoadCredentials(dir); err == nil || errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "join anew") {
+	if _, err := LoadCredentials(dir); err == nil || errors.Is(err, fs.ErrNotExist) ||
+		!strings.Contains(err.Error(), "join anew") {
 		t.Errorf("without the key: %v", err)
 	}
 }
@@ -82,7 +85,9 @@ func TestDamagedCredentials(t *testing.T) {
 			"zeros": func(b []byte) []byte { return make([]byte, len(b)) },
 			"half":  func(b []byte) []byte { return b[:len(b)/2] },
 			"flip":  func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
-			"other": func(b []byte) []byte { return []byte("-----BEGIN X-----\nAAAA\n-----END X-----\n") },
+			"other": func(b []byte) []byte {
+				return []byte("-----BEGIN X-----\nAAAA\n-----END X-----\n")
+			},
 		} {
 			dir := t.TempDir()
 			if err := c.Save(dir); err != nil {
@@ -100,7 +105,8 @@ func TestDamagedCredentials(t *testing.T) {
 			if err == nil && how == "flip" {
 				continue // what a key does not use
 			}
-			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), dir) ||
+			if err == nil || !strings.Contains(err.Error(), name) ||
+				!strings.Contains(err.Error(), dir) ||
 				!strings.Contains(err.Error(), "put it back from a backup") {
 				t.Errorf("%s, %s: %v", name, how, err)
 			}
@@ -111,7 +117,8 @@ func TestDamagedCredentials(t *testing.T) {
 	if err := c.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	for name, other := range map[string][]byte{fileKey: b.Key, CAFile: newAuthority(t, "test").cert} {
+	for name, other := range map[string][]byte{fileKey: b.Key,
+		CAFile: newAuthority(t, "test").cert} {
 		path := filepath.Join(dir, name)
 		old, err := os.ReadFile(path)
 		if err != nil {
@@ -120,7 +127,8 @@ func TestDamagedCredentials(t *testing.T) {
 		if err := os.WriteFile(path, other, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := LoadCredentials(dir); err == nil || !strings.Contains(err.Error(), name+" in "+dir+" is damaged") {
+		if _, err := LoadCredentials(dir); err == nil ||
+			!strings.Contains(err.Error(), name+" in "+dir+" is damaged") {
 			t.Errorf("another's %s: %v", name, err)
 		}
 		if err := os.WriteFile(path, old, 0o600); err != nil {
@@ -136,11 +144,15 @@ func TestSignRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, sign := range map[string]func() ([]byte, error){
-		"nobody":           func() ([]byte, error) { return Sign(w.cert, w.key, csr, Identity{}) },
-		"a bad cluster ID": func() ([]byte, error) { return Sign(w.cert, w.key, csr, Identity{"a/b", 1, 1}) },
-		"no request":       func() ([]byte, error) { return Sign(w.cert, w.key, key, w.id(1)) },
-		"a spoilt request": func() ([]byte, error) { return Sign(w.cert, w.key, spoil(csr), w.id(1)) },
-		"another's key":    func() ([]byte, error) { return Sign(w.cert, key, csr, w.id(1)) },
+		"nobody": func() ([]byte, error) { return Sign(w.cert, w.key, csr, Identity{}) },
+		"a bad cluster ID": func() ([]byte, error) {
+			return Sign(w.cert, w.key, csr, Identity{"a/b", 1, 1})
+		},
+		"no request": func() ([]byte, error) { return Sign(w.cert, w.key, key, w.id(1)) },
+		"a spoilt request": func() ([]byte, error) {
+			return Sign(w.cert, w.key, spoil(csr), w.id(1))
+		},
+		"another's key": func() ([]byte, error) { return Sign(w.cert, key, csr, w.id(1)) },
 	} {
 		if cert, err := sign(); err == nil {
 			t.Errorf("%s: signed %s", name, cert)
@@ -159,7 +171,8 @@ func spoil(pem []byte) []byte {
 }
 
 func TestIdentities(t *testing.T) {
-	for _, id := range []Identity{{"a", 1, 0}, {strings.Repeat("z", 63), 65535, 1<<64 - 1}, {"Ab-9", 12, 0xfeed}} {
+	for _, id := range []Identity{{"a", 1, 0}, {strings.Repeat("z", 63), 65535, 1<<64 - 1},
+		{"Ab-9", 12, 0xfeed}} {
 		if got, err := ParseIdentity(id.String()); err != nil || got != id {
 			t.Errorf("%v became %v, %v", id, got, err)
 		}
@@ -170,9 +183,12 @@ func TestIdentities(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "postroad://", "postroad://a/1", "postroad://a/0/0000000000000000", "postroad://a/01/0000000000000000",
-		"postroad://a/1/0", "postroad://a/1/000000000000000g", "postroad://a/65536/0000000000000000", "http://a/1/0000000000000000",
-		"postroad://-a/1/0000000000000000", "postroad://a/1/0000000000000000/", "postroad://a/1/000000000000000F",
+		"", "postroad://", "postroad://a/1", "postroad://a/0/0000000000000000",
+		"postroad://a/01/0000000000000000",
+		"postroad://a/1/0", "postroad://a/1/000000000000000g",
+		"postroad://a/65536/0000000000000000", "http://a/1/0000000000000000",
+		"postroad://-a/1/0000000000000000", "postroad://a/1/0000000000000000/",
+		"postroad://a/1/000000000000000F",
 	} {
 		if id, err := ParseIdentity(s); err == nil {
 			t.Errorf("%q is %v", s, id)

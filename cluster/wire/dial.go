@@ -63,7 +63,9 @@ func orEnded(ctx context.Context, err error) error {
 	return err
 }
 
-func (p *Port) dialAt(ctx context.Context, member uint16, address string, pre preface) (net.Conn, error) {
+func (p *Port) dialAt(
+	ctx context.Context, member uint16, address string, pre preface,
+) (net.Conn, error) {
 	raw, err := p.opts.Dial(ctx, "tcp", address)
 	if err != nil {
 		return nil, err

@@ -106,12 +106,14 @@ func writeNo(w io.Writer, err error) {
 
 // refusal makes an error of a peer's no, later or never. The words end on terminals and in logs.
 func refusal(k kind, body []byte) error {
-	words := strings.Map(func(c rune) rune {
+	words := strings.TrimSpace(string(body[:min(len(body), maxWords)]))
+	words = strings.ReplaceAll(words, "\n", "; ") // of joined errors
+	words = strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
 			return '?'
 		}
 		return c
-	}, strings.ReplaceAll(strings.TrimSpace(string(body[:min(len(body), maxWords)])), "\n", "; ")) // of joined errors
+	}, words)
 	switch k {
 	case later:
 		return &Refusal{ErrNotNow, strings.TrimPrefix(words, ErrNotNow.Error()+": ")}

@@ -10,7 +10,8 @@ import (
 )
 
 func FuzzFrame(f *testing.F) {
-	for _, s := range []string{"", "y\x00\x00\x00\x00", "n\x00\x00\x00\x02no", "q\x00\x00\x00\x05{}", "y\xff\xff\xff\xff", "z\x00\x00\x00\x00", "n\x00\x00\x04\x01"} {
+	for _, s := range []string{"", "y\x00\x00\x00\x00", "n\x00\x00\x00\x02no",
+		"q\x00\x00\x00\x05{}", "y\xff\xff\xff\xff", "z\x00\x00\x00\x00", "n\x00\x00\x04\x01"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -75,7 +76,8 @@ func FuzzMemberOf(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if m, err := memberOf(s); err == nil && memberAddr(m).String()+":80" != s && "["+memberAddr(m).String()+"]:80" != s {
+		if m, err := memberOf(s); err == nil && memberAddr(m).String()+":80" != s &&
+			"["+memberAddr(m).String()+"]:80" != s {
 			t.Errorf("%q is member %d", s, m)
 		}
 	})
@@ -117,7 +119,8 @@ func FuzzJoinReply(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good, err := json.Marshal(JoinReply{Cluster: "test", Member: 2, CA: a.cert, Cert: cert, Members: map[uint16]string{1: "mx1:1"}})
+	good, err := json.Marshal(JoinReply{Cluster: "test", Member: 2, CA: a.cert, Cert: cert,
+		Members: map[uint16]string{1: "mx1:1"}})
 	if err != nil {
 		f.Fatal(err)
 	}

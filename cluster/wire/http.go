@@ -39,7 +39,9 @@ func (p *Port) newClient() *http.Client {
 			WriteBufferSize: httpBuffer, ReadBufferSize: httpBuffer,
 			DisableCompression: true,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 
@@ -47,7 +49,8 @@ func (p *Port) newClient() *http.Client {
 func memberOf(hostport string) (uint16, error) {
 	host, port, err := net.SplitHostPort(hostport)
 	n, parseErr := strconv.ParseUint(host, 10, 16)
-	if err != nil || parseErr != nil || n == 0 || port != "80" || strconv.FormatUint(n, 10) != host {
+	if err != nil || parseErr != nil || n == 0 || port != "80" ||
+		strconv.FormatUint(n, 10) != host {
 		return 0, fmt.Errorf("%.100q is not the number of a member", hostport)
 	}
 	return uint16(n), nil

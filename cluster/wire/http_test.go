@@ -88,7 +88,8 @@ func TestClientGoesOnlyToMembers(t *testing.T) {
 	serve(t, b, func(rw http.ResponseWriter, r *http.Request) {
 		http.Redirect(rw, r, "http://3/elsewhere", http.StatusFound)
 	})
-	for _, url := range []string{"http://localhost/", "http://127.0.0.1:80/", "http://0/", "http://02/", "http://2:81/", "http://65536/", "https://2/"} {
+	for _, url := range []string{"http://localhost/", "http://127.0.0.1:80/", "http://0/",
+		"http://02/", "http://2:81/", "http://65536/", "https://2/"} {
 		if resp, err := a.Client().Get(url); err == nil {
 			resp.Body.Close()
 			t.Errorf("%s was fetched", url)

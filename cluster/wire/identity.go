@@ -55,10 +55,12 @@ func (id Identity) check() error {
 func checkCluster(name string) error {
 	ok := len(name) >= 1 && len(name) <= 63 && name[0] != '-' && name[len(name)-1] != '-'
 	for _, c := range []byte(name) {
-		ok = ok && (c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z')
+		ok = ok && (c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c &&
+			c <= 'Z')
 	}
 	if !ok {
-		return fmt.Errorf("cluster ID %.80q: 1 to 63 letters, digits and inner hyphens are wanted", name)
+		return fmt.Errorf("cluster ID %.80q: 1 to 63 letters, digits and inner hyphens are wanted",
+			name)
 	}
 	return nil
 }

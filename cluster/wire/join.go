@@ -33,7 +33,9 @@ type JoinReply struct {
 }
 
 // ErrToken: the other side does not know the token. Nothing was told to it.
-var ErrToken = errors.New("the token is not valid there (mistyped, expired, or of another cluster), or no joins are taken there now")
+var ErrToken = errors.New(
+	"the token is not valid there (mistyped, expired, or of another cluster), or no joins are " +
+		"taken there now")
 
 // ErrShortToken: what was given cannot be a token. Nobody was asked.
 var ErrShortToken = fmt.Errorf(
@@ -56,7 +58,9 @@ func NewToken() string {
 // certificate that it gets. It is safe to repeat: for the same name and incarnation the cluster
 // gives the same number. dial nil: a net.Dialer's. errors.Is(err, ErrToken): the token is wrong;
 // ErrJoinDenied: the token is right, the cluster said no; ErrNotNow: it could not tell.
-func RequestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (JoinReply, error) {
+func RequestJoin(
+	ctx context.Context, address, token string, r JoinRequest, dial DialFunc,
+) (JoinReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime+joinTime)
 	defer cancel()
 	reply, err := requestJoin(ctx, address, token, r, dial)
@@ -66,7 +70,9 @@ func RequestJoin(ctx context.Context, address, token string, r JoinRequest, dial
 	return reply, nil
 }
 
-func requestJoin(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (reply JoinReply, err error) {
+func requestJoin(
+	ctx context.Context, address, token string, r JoinRequest, dial DialFunc,
+) (reply JoinReply, err error) {
 	k, body, err := converse(ctx, address, token, r, dial)
 	switch {
 	case err != nil:
@@ -78,7 +84,9 @@ func requestJoin(ctx context.Context, address, token string, r JoinRequest, dial
 }
 
 // converse proves that both ends know the token, sends a request and returns the answer.
-func converse(ctx context.Context, address, token string, r JoinRequest, dial DialFunc) (k kind, body []byte, err error) {
+func converse(
+	ctx context.Context, address, token string, r JoinRequest, dial DialFunc,
+) (k kind, body []byte, err error) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
@@ -90,7 +98,8 @@ func converse(ctx context.Context, address, token string, r JoinRequest, dial Di
 		return 0, nil, err
 	}
 	if len(request) > maxJoin {
-		return 0, nil, fmt.Errorf("the request has %d octets, at most %d are allowed", len(request), maxJoin)
+		return 0, nil, fmt.Errorf("the request has %d octets, at most %d are allowed", len(request),
+			maxJoin)
 	}
 	raw, err := dial(ctx, "tcp", address)
 	if err != nil {
@@ -100,7 +109,8 @@ func converse(ctx context.Context, address, token string, r JoinRequest, dial Di
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	// Whose certificate it is cannot be known yet. The proofs take the place of that.
 	c := tls.Client(raw, &tls.Config{
-		MinVersion: tls.VersionTLS13, NextProtos: []string{protocol}, SessionTicketsDisabled: true, InsecureSkipVerify: true,
+		MinVersion: tls.VersionTLS13, NextProtos: []string{protocol}, SessionTicketsDisabled: true,
+		InsecureSkipVerify: true,
 	})
 	if err := proveAsClient(ctx, c, token); err != nil {
 		return 0, nil, err
@@ -127,7 +137,8 @@ func proveAsClient(ctx context.Context, c *tls.Conn, token string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.Write(append(preface{purpose: forJoin}.append(nil), prove(token, roleClient, value)...)); err != nil {
+	if _, err := c.Write(append(preface{purpose: forJoin}.append(nil),
+		prove(token, roleClient, value)...)); err != nil {
 		return err
 	}
 	got := make([]byte, proofSize)

@@ -33,7 +33,9 @@ func newDoor(t *testing.T, change ...func(*Options)) *door {
 	return d
 }
 
-func (d *door) knock(t *testing.T, address, token string, change ...func(*JoinRequest)) (JoinReply, error) {
+func (d *door) knock(
+	t *testing.T, address, token string, change ...func(*JoinRequest),
+) (JoinReply, error) {
 	t.Helper()
 	csr, _, err := NewRequest()
 	if err != nil {
@@ -58,7 +60,8 @@ func TestJoinNeedsTheToken(t *testing.T) {
 	if _, err := d.knock(t, d.where(), NewToken()); !errors.Is(err, ErrToken) {
 		t.Errorf("another token: %v", err)
 	}
-	if _, err := d.knock(t, d.where(), "secret"); err == nil || !strings.Contains(err.Error(), "postroad cluster token") {
+	if _, err := d.knock(t, d.where(), "secret"); err == nil ||
+		!strings.Contains(err.Error(), "postroad cluster token") {
 		t.Errorf("a token that is too short: %v", err)
 	}
 	if n := d.asked.Load(); n != 0 {
@@ -71,7 +74,9 @@ func TestJoinNeedsTheToken(t *testing.T) {
 	if !errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "the name bad is in use") {
 		t.Errorf("a join that is refused: %v", err)
 	}
-	if _, err = d.knock(t, d.where(), d.token, func(r *JoinRequest) { r.Name = "early" }); !errors.Is(err, ErrNotNow) || err.Error() != "join at "+d.where()+": not now: no leader" {
+	if _, err = d.knock(t, d.where(), d.token, func(r *JoinRequest) {
+		r.Name = "early"
+	}); !errors.Is(err, ErrNotNow) || err.Error() != "join at "+d.where()+": not now: no leader" {
 		t.Errorf("a join that cannot be decided: %v", err)
 	}
 	asked := d.asked.Load()
@@ -85,9 +90,14 @@ func TestJoinNeedsTheToken(t *testing.T) {
 func TestNoJoins(t *testing.T) {
 	token := NewToken()
 	for name, change := range map[string]func(*Options){
-		"no tokens":       func(o *Options) { o.Secrets = nil },
-		"no join":         func(o *Options) { o.Join = nil; o.Secrets = func() []string { return []string{token} } },
-		"bad tokens only": func(o *Options) { o.Secrets = func() []string { return []string{"", " ", token[:minToken-1]} } },
+		"no tokens": func(o *Options) { o.Secrets = nil },
+		"no join": func(o *Options) {
+			o.Join = nil
+			o.Secrets = func() []string { return []string{token} }
+		},
+		"bad tokens only": func(o *Options) {
+			o.Secrets = func() []string { return []string{"", " ", token[:minToken-1]} }
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDoor(t, change)
@@ -174,7 +184,8 @@ func newMallory(t *testing.T, answer func(m *mallory, victim *tls.Conn)) *mallor
 		}
 		defer raw.Close()
 		raw.SetDeadline(time.Now().Add(patience))
-		answer(m, tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{protocol}}))
+		answer(m, tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{pair},
+			NextProtos: []string{protocol}}))
 	}()
 	t.Cleanup(func() { l.Close(); <-m.done })
 	return m
@@ -198,7 +209,8 @@ func (m *mallory) all() []byte {
 func TestManInTheMiddle(t *testing.T) {
 	d := newDoor(t)
 	m := newMallory(t, func(m *mallory, victim *tls.Conn) {
-		c, err := tls.Dial("tcp", d.where(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}})
+		c, err := tls.Dial("tcp", d.where(),
+			&tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}})
 		if err != nil {
 			t.Error(err)
 			return
@@ -228,10 +240,14 @@ func TestManInTheMiddle(t *testing.T) {
 // TestFalseCluster answers the new node with proofs that it can make without the token.
 func TestFalseCluster(t *testing.T) {
 	for name, forge := range map[string]func(value, got []byte) []byte{
-		"nothing":              func(_, got []byte) []byte { return make([]byte, proofSize) },
-		"the proof it got":     func(_, got []byte) []byte { return got[1:] },
-		"with another secret":  func(value, _ []byte) []byte { return prove(NewToken(), roleServer, value) },
-		"words instead":        func(_, _ []byte) []byte { return []byte(strings.Repeat("y", 100)) },
+		"nothing":          func(_, got []byte) []byte { return make([]byte, proofSize) },
+		"the proof it got": func(_, got []byte) []byte { return got[1:] },
+		"with another secret": func(value, _ []byte) []byte {
+			return prove(NewToken(), roleServer, value)
+		},
+		"words instead": func(_, _ []byte) []byte {
+			return []byte(strings.Repeat("y", 100))
+		},
 		"a proof cut in half":  func(_, got []byte) []byte { return got[:proofSize/2] },
 		"nothing, then an end": func(_, _ []byte) []byte { return nil },
 	} {
@@ -267,15 +283,23 @@ func TestFalseCluster(t *testing.T) {
 // TestJoinReplyIsChecked: a cluster that errs does not make a node that cannot start.
 func TestJoinReplyIsChecked(t *testing.T) {
 	for name, spoil := range map[string]func(w *world, r JoinRequest, reply *JoinReply){
-		"another number":      func(_ *world, _ JoinRequest, reply *JoinReply) { reply.Member = 3 },
-		"another cluster":     func(_ *world, _ JoinRequest, reply *JoinReply) { reply.Cluster = "other" },
-		"another authority":   func(_ *world, _ JoinRequest, reply *JoinReply) { reply.CA = newAuthority(t, "test").cert },
-		"no certificate":      func(_ *world, _ JoinRequest, reply *JoinReply) { reply.Cert = nil },
-		"another incarnation": func(w *world, r JoinRequest, reply *JoinReply) { reply.Cert, _ = Sign(w.cert, w.key, r.CSR, w.id(2)) },
+		"another number": func(_ *world, _ JoinRequest, reply *JoinReply) { reply.Member = 3 },
+		"another cluster": func(_ *world, _ JoinRequest, reply *JoinReply) {
+			reply.Cluster = "other"
+		},
+		"another authority": func(_ *world, _ JoinRequest, reply *JoinReply) {
+			reply.CA = newAuthority(t, "test").cert
+		},
+		"no certificate": func(_ *world, _ JoinRequest, reply *JoinReply) { reply.Cert = nil },
+		"another incarnation": func(w *world, r JoinRequest, reply *JoinReply) {
+			reply.Cert, _ = Sign(w.cert, w.key, r.CSR, w.id(2))
+		},
 		"another key": func(w *world, r JoinRequest, reply *JoinReply) {
 			reply.Cert = w.credentials(t, Identity{"test", 2, r.Incarnation}).Cert
 		},
-		"too long": func(_ *world, _ JoinRequest, reply *JoinReply) { reply.Members[1] = strings.Repeat("x", maxJoin) },
+		"too long": func(_ *world, _ JoinRequest, reply *JoinReply) {
+			reply.Members[1] = strings.Repeat("x", maxJoin)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDoor(t)

@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	handshakeTime  = 10 * time.Second // from the first octet to the answer, on both sides
-	joinTime       = time.Minute      // of a join, after the proofs
-	tokenTime      = 2 * time.Second  // that a token which is not known may take to arrive from the other members
-	maxPerMember   = 512              // connections, in and out
-	maxJoins       = 8                // under way
-	maxStrangers   = 64               // inbound connections that have not shown who they are
-	strangersGrace = time.Second      // that each of them surely gets
+	handshakeTime = 10 * time.Second // from the first octet to the answer, on both sides
+	joinTime      = time.Minute      // of a join, after the proofs
+	// that a token which is not known may take to arrive from the other members
+	tokenTime      = 2 * time.Second
+	maxPerMember   = 512         // connections, in and out
+	maxJoins       = 8           // under way
+	maxStrangers   = 64          // inbound connections that have not shown who they are
+	strangersGrace = time.Second // that each of them surely gets
 )
 
 // DialFunc makes a TCP connection; net.Dialer's DialContext is one.
@@ -123,7 +124,9 @@ func New(opts Options) (*Port, error) {
 		return nil, err
 	}
 	if self != opts.Self {
-		return nil, fmt.Errorf("the certificate is of %v, but this node is %v: it belongs to another data directory", self, opts.Self)
+		return nil, fmt.Errorf(
+			"the certificate is of %v, but this node is %v: it belongs to another data directory",
+			self, opts.Self)
 	}
 	p := &Port{opts: opts, cert: cert, roots: roots, joins: make(chan struct{}, maxJoins)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())

@@ -80,7 +80,9 @@ func (p *Port) serveJoin(c *tls.Conn, place *place) error {
 	}
 	secret, ok := p.await(proof, value)
 	if !ok {
-		return errors.New("a node wants to join with a token that is not valid: `postroad cluster token` makes a new one")
+		return errors.New(
+			"a node wants to join with a token that is not valid: `postroad cluster token` " +
+				"makes a new one")
 	}
 	p.strangers.leave(place)
 	if _, err := c.Write(prove(secret, roleServer, value)); err != nil {
@@ -166,7 +168,8 @@ func (reply JoinReply) check(r JoinRequest) error {
 	if err != nil {
 		return err
 	}
-	if want := (Identity{reply.Cluster, reply.Member, r.Incarnation}); id != want || !sameKey(cert, request) {
+	if want := (Identity{reply.Cluster, reply.Member, r.Incarnation}); id != want ||
+		!sameKey(cert, request) {
 		return fmt.Errorf("it has the certificate of %v, not of this node", id)
 	}
 	return nil

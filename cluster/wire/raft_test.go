@@ -38,7 +38,8 @@ func TestRaftTransports(t *testing.T) {
 		go func() {
 			for rpc := range ends[1].Consumer() {
 				r := rpc.Command.(*raft.AppendEntriesRequest)
-				rpc.Respond(&raft.AppendEntriesResponse{Term: r.Term, LastLog: r.Entries[0].Index + group, Success: true}, nil)
+				rpc.Respond(&raft.AppendEntriesResponse{Term: r.Term,
+					LastLog: r.Entries[0].Index + group, Success: true}, nil)
 				if r.Term == 3 {
 					return
 				}
@@ -46,7 +47,8 @@ func TestRaftTransports(t *testing.T) {
 		}()
 		for term := range uint64(4) {
 			var answer raft.AppendEntriesResponse
-			ask := &raft.AppendEntriesRequest{Term: term, Entries: []*raft.Log{{Index: 10, Data: make([]byte, 1<<18)}}}
+			ask := &raft.AppendEntriesRequest{Term: term,
+				Entries: []*raft.Log{{Index: 10, Data: make([]byte, 1<<18)}}}
 			if err := ends[0].AppendEntries("2", "2", ask, &answer); err != nil {
 				t.Fatal(err)
 			}

@@ -60,7 +60,9 @@ func Wait(l net.Listener, secrets func() []string, logf func(string, ...any)) (*
 		Listener: l, Credentials: c, Self: id, Secrets: secrets, Logf: logf,
 		Admit:    func(Identity) error { return errNoMember },
 		Standing: func() Standing { return Standing{} },
-		Join:     func(context.Context, JoinRequest) (JoinReply, error) { return JoinReply{}, errNoMember },
+		Join: func(context.Context, JoinRequest) (JoinReply, error) {
+			return JoinReply{}, errNoMember
+		},
 	})
 }
 

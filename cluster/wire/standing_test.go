@@ -56,10 +56,12 @@ func TestStanding(t *testing.T) {
 // TestStandingOfOlder: a member whose program does not know the question takes it for a join that
 // asks for no certificate, and so has a cluster.
 func TestStandingOfOlder(t *testing.T) {
-	if _, err := parseRequestJoin(ask, []byte(`{"CSR":""}`)); err == nil { // all that an older program reads of the question
+	// all that an older program reads of the question
+	if _, err := parseRequestJoin(ask, []byte(`{"CSR":""}`)); err == nil {
 		t.Error("an older program lets it in")
 	}
-	if s, err := readStanding(no, []byte("not a PEM file with one CERTIFICATE REQUEST")); err != nil ||
+	if s, err := readStanding(no,
+		[]byte("not a PEM file with one CERTIFICATE REQUEST")); err != nil ||
 		s.Cluster == "" {
 		t.Errorf("an older member: %+v, %v", s, err)
 	}
@@ -105,8 +107,10 @@ func TestClaim(t *testing.T) {
 		change func(*Options)
 		words  string
 	}{
-		"one that believes":     {believes, ""},
-		"one that does not":     {func(o *Options) { o.Claimed = func(Claim) error { return errors.New("no, I am another's") } }, "refused: no, I am another's"},
+		"one that believes": {believes, ""},
+		"one that does not": {func(o *Options) {
+			o.Claimed = func(Claim) error { return errors.New("no, I am another's") }
+		}, "refused: no, I am another's"},
 		"one that hears nobody": {func(*Options) {}, "its own cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {

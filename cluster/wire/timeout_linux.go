@@ -17,7 +17,8 @@ func setUserTimeout(c *net.TCPConn, d time.Duration) error {
 	}
 	var set error
 	err = raw.Control(func(fd uintptr) {
-		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT,
+			int(d.Milliseconds()))
 	})
 	if err != nil {
 		return err

@@ -30,20 +30,31 @@ func TestDialRefuses(t *testing.T) {
 		to    func(w *world) func(*Options)
 		words string
 	}{
-		{name: "another authority", words: "not of this cluster", to: func(w *world) func(*Options) {
-			other := newAuthority(t, w.cluster)
-			return func(o *Options) { o.Credentials = other.credentials(t, o.Self) }
-		}},
-		{name: "another cluster of the same authority", words: "a member of cluster other", to: func(w *world) func(*Options) {
-			return func(o *Options) { o.Self.Cluster = "other"; o.Credentials = w.credentials(t, o.Self) }
-		}},
-		{name: "another member at the address", words: "member 3 answers", to: func(w *world) func(*Options) {
-			return func(o *Options) { o.Self = w.id(3); o.Credentials = w.credentials(t, o.Self) }
-		}},
-		{name: "an incarnation that the dialler does not admit", words: "its disk was wiped", from: refuse("its disk was wiped", 2)},
-		{name: "a dialler that is not admitted", words: "refused: member 1 was removed; it is", to: func(*world) func(*Options) {
-			return refuse("member 1 was removed\nit is\n", 1)
-		}},
+		{name: "another authority", words: "not of this cluster",
+			to: func(w *world) func(*Options) {
+				other := newAuthority(t, w.cluster)
+				return func(o *Options) { o.Credentials = other.credentials(t, o.Self) }
+			}},
+		{name: "another cluster of the same authority", words: "a member of cluster other",
+			to: func(w *world) func(*Options) {
+				return func(o *Options) {
+					o.Self.Cluster = "other"
+					o.Credentials = w.credentials(t, o.Self)
+				}
+			}},
+		{name: "another member at the address", words: "member 3 answers",
+			to: func(w *world) func(*Options) {
+				return func(o *Options) {
+					o.Self = w.id(3)
+					o.Credentials = w.credentials(t, o.Self)
+				}
+			}},
+		{name: "an incarnation that the dialler does not admit", words: "its disk was wiped",
+			from: refuse("its disk was wiped", 2)},
+		{name: "a dialler that is not admitted", words: "refused: member 1 was removed; it is",
+			to: func(*world) func(*Options) {
+				return refuse("member 1 was removed\nit is\n", 1)
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -89,7 +100,8 @@ func TestFinalRefusal(t *testing.T) {
 	}
 	a, b := w.port(1), w.port(2, refuse)
 	_, err := a.Client().Get("http://2/")
-	if !errors.Is(err, ErrFinal) || !errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "refused for good: member 1 was removed") {
+	if !errors.Is(err, ErrFinal) || !errors.Is(err, ErrJoinDenied) ||
+		!strings.Contains(err.Error(), "refused for good: member 1 was removed") {
 		t.Errorf("the removed member hears: %v", err)
 	}
 	if _, err := b.Client().Get("http://1/"); err == nil || errors.Is(err, ErrFinal) {
@@ -101,10 +113,12 @@ func TestFinalRefusal(t *testing.T) {
 func TestUnknownMembers(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.port(1), w.port(2)
-	if _, err := a.Stream(1).DialMember(9, patience); err == nil || !strings.Contains(err.Error(), "address of member 9 is not known") {
+	if _, err := a.Stream(1).DialMember(9, patience); err == nil ||
+		!strings.Contains(err.Error(), "address of member 9 is not known") {
 		t.Errorf("a member without an address: %v", err)
 	}
-	if _, err := a.Stream(5).DialMember(2, patience); !errors.Is(err, ErrJoinDenied) || !strings.Contains(err.Error(), "group 5 is not here") {
+	if _, err := a.Stream(5).DialMember(2, patience); !errors.Is(err, ErrJoinDenied) ||
+		!strings.Contains(err.Error(), "group 5 is not here") {
 		t.Errorf("a group that is not there: %v", err)
 	}
 	s := b.Stream(5)
@@ -137,7 +151,9 @@ func TestServerJudges(t *testing.T) {
 			t.Fatal(err)
 		}
 		// As if the authorities that the server names did not matter.
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &pair, nil
+		}
 		return c
 	}
 	good, alien := w.credentials(t, w.id(2)), other.credentials(t, w.id(2))

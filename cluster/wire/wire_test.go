@@ -72,7 +72,9 @@ func newWorld(t testing.TB) *world {
 	return &world{authority: newAuthority(t, "test"), book: book{where: map[uint16]string{}}, t: t}
 }
 
-func (w *world) id(member uint16) Identity { return Identity{w.cluster, member, 1000 + uint64(member)} }
+func (w *world) id(member uint16) Identity {
+	return Identity{w.cluster, member, 1000 + uint64(member)}
+}
 
 // port starts a member's port on loopback.
 func (w *world) port(member uint16, change ...func(*Options)) *Port {
@@ -83,7 +85,9 @@ func (w *world) port(member uint16, change ...func(*Options)) *Port {
 	}
 	opts := Options{
 		Listener: l, Self: w.id(member), Address: w.address, tokenTime: time.Millisecond,
-		Logf: func(format string, args ...any) { w.t.Logf("member %d: "+format, append([]any{member}, args...)...) },
+		Logf: func(format string, args ...any) {
+			w.t.Logf("member %d: "+format, append([]any{member}, args...)...)
+		},
 	}
 	opts.Credentials = w.credentials(w.t, opts.Self)
 	for _, c := range change {
@@ -207,7 +211,8 @@ func TestJoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	address, _ := w.address(1)
-	r, err := RequestJoin(t.Context(), address, " "+token+"\n", JoinRequest{Name: "mx2", Advertise: "127.0.0.1:1", Incarnation: 77, CSR: csr}, nil)
+	r, err := RequestJoin(t.Context(), address, " "+token+"\n",
+		JoinRequest{Name: "mx2", Advertise: "127.0.0.1:1", Incarnation: 77, CSR: csr}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,5 +232,6 @@ func (w *world) join(_ context.Context, r JoinRequest) (JoinReply, error) {
 	}
 	cert, err := Sign(w.cert, w.key, r.CSR, Identity{w.cluster, 2, r.Incarnation})
 	address, _ := w.address(1)
-	return JoinReply{Cluster: w.cluster, Member: 2, CA: w.cert, Cert: cert, Members: map[uint16]string{1: address}, Groups: []uint64{1}}, err
+	return JoinReply{Cluster: w.cluster, Member: 2, CA: w.cert, Cert: cert,
+		Members: map[uint16]string{1: address}, Groups: []uint64{1}}, err
 }

@@ -27,8 +27,10 @@ Targets replace those that there are; --add and --remove change some. --owner ""
 The file is CSV with a first line address,targets,owner, the targets parted by spaces, or JSON with objects of these members.
 
     postroad alias import aliases.csv --replace`},
-	{Name: "export", Args: "[FILE] [--format csv|json]", Short: "write the aliases and lists into a file that import reads", Run: runAliasExport},
-	{Name: "remove", Args: "ADDRESS|@DOMAIN", Short: "remove an alias or a list", Run: runAliasRemove},
+	{Name: "export", Args: "[FILE] [--format csv|json]",
+		Short: "write the aliases and lists into a file that import reads", Run: runAliasExport},
+	{Name: "remove", Args: "ADDRESS|@DOMAIN", Short: "remove an alias or a list",
+		Run: runAliasRemove},
 }
 
 func runAliasAdd(ctx context.Context, c *cli.Console, args []string) error {
@@ -55,7 +57,8 @@ func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did s
 		return err
 	}
 	if len(rest) == 0 || verb == "add" && len(rest) == 1 {
-		return cli.Usage("an address and where its mail goes are needed", "for example: "+c.Path+" sales@example.net alice@example.net")
+		return cli.Usage("an address and where its mail goes are needed",
+			"for example: "+c.Path+" sales@example.net alice@example.net")
 	}
 	request.Name = rest[0]
 	if len(rest) > 1 {
@@ -71,9 +74,10 @@ func changeAlias(ctx context.Context, c *cli.Console, args []string, verb, did s
 }
 
 func runAliasRemove(ctx context.Context, c *cli.Console, args []string) error {
-	return changeOne(c, c.Flags(), args, "alias", "removed", func(client *client.Client, name string) error {
-		return client.ChangeAlias(ctx, "remove", api.AliasRequest{Name: name})
-	})
+	return changeOne(c, c.Flags(), args, "alias", "removed",
+		func(client *client.Client, name string) error {
+			return client.ChangeAlias(ctx, "remove", api.AliasRequest{Name: name})
+		})
 }
 
 func runAliasList(ctx context.Context, c *cli.Console, args []string) error {
@@ -87,7 +91,10 @@ func runAliasList(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // changeOne runs a change of what one name says, and tells what it did.
-func changeOne(c *cli.Console, fs *flag.FlagSet, args []string, what, did string, change func(client *client.Client, name string) error) error {
+func changeOne(
+	c *cli.Console, fs *flag.FlagSet, args []string, what, did string,
+	change func(client *client.Client, name string) error,
+) error {
 	var n nodeFlags
 	n.register(fs)
 	rest, err := c.Parse(fs, args)

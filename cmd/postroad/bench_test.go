@@ -30,12 +30,14 @@ func TestBenchSendUsage(t *testing.T) {
 		{"--messages 1 --body /does/not/exist 127.0.0.1:2525", "no such file", 64},
 		{"--messages 1 --auth-user joe 127.0.0.1:2525", "--password-file", 64},
 		{"--messages 1 --source here 127.0.0.1:2525", "is no address", 64},
-		{"--messages 1 --connections 0 --recipients -1 127.0.0.1:2525", "recipients: 1 to 10,000", 64},
+		{"--messages 1 --connections 0 --recipients -1 127.0.0.1:2525", "recipients: 1 to 10,000",
+			64},
 		{"--messages 1 --reconnects -1 --timeout 1s --for 10ms 127.0.0.1:1", "", 69},
 		{"--messages 1 --reconnects 1 127.0.0.1:1", "", 69},
 	} {
 		t.Setenv("GOMAXPROCS", "2") // the command leaves it alone
-		status, out, errs := postroad(t, "", append([]string{"bench", "send"}, strings.Fields(c.args)...)...)
+		status, out,
+			errs := postroad(t, "", append([]string{"bench", "send"}, strings.Fields(c.args)...)...)
 		if status != c.status || !strings.Contains(out+errs, c.says) {
 			t.Errorf("%s: exit status %d\n%s%s", c.args, status, out, errs)
 		}
@@ -44,12 +46,13 @@ func TestBenchSendUsage(t *testing.T) {
 
 func TestBenchSend(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "2")
-	sink, err := mailtest.StartSink(mailtest.SinkOptions{Hook: func(s *mailtest.Step) (a mailtest.Action) {
-		if s.At == mailtest.AtRcpt && strings.HasSuffix(s.Recipient, "@gone.example") {
-			a.Reply = "550 5.1.1 nobody of that name, try 4711"
-		}
-		return a
-	}})
+	sink, err := mailtest.StartSink(
+		mailtest.SinkOptions{Hook: func(s *mailtest.Step) (a mailtest.Action) {
+			if s.At == mailtest.AtRcpt && strings.HasSuffix(s.Recipient, "@gone.example") {
+				a.Reply = "550 5.1.1 nobody of that name, try 4711"
+			}
+			return a
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,16 +60,20 @@ func TestBenchSend(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sent.rec")
 	send := func(args ...string) (int, *load.Result, string) {
 		t.Helper()
-		status, out, errs := postroad(t, "", append(append([]string{"bench", "send", "--json"}, args...), sink.Addr())...)
+		status, out,
+			errs := postroad(t, "", append(append([]string{"bench", "send", "--json"}, args...),
+			sink.Addr())...)
 		r := &load.Result{}
 		if err := json.Unmarshal([]byte(out), r); err != nil {
 			t.Fatalf("%v in %s%s", err, out, errs)
 		}
 		return status, r, errs
 	}
-	status, r, errs := send("--messages", "30", "--connections", "3", "--record", file, "--pipelining", "stream")
+	status, r, errs := send("--messages", "30", "--connections", "3", "--record", file,
+		"--pipelining", "stream")
 	whole := r.Phases["whole"]
-	if status != 0 || r.Accepted != 30 || sink.Accepted() != 30 || whole.Count != 30 || whole.Histogram().TotalCount() != 30 || whole.Max < whole.P50 {
+	if status != 0 || r.Accepted != 30 || sink.Accepted() != 30 || whole.Count != 30 ||
+		whole.Histogram().TotalCount() != 30 || whole.Max < whole.P50 {
 		t.Errorf("exit status %d, %+v\n%s", status, r, errs)
 	}
 	f, err := os.Open(file)
@@ -85,11 +92,14 @@ func TestBenchSend(t *testing.T) {
 		}
 	}
 	status, r, _ = send("--messages", "5", "--domain", "gone.example")
-	if status != 70 || r.RefusedForGood != 5 || len(r.Refusals) != 1 || r.Refusals[0].Count != 5 || r.Refusals[0].Text != "550 #.#.# nobody of that name, try #" {
+	if status != 70 || r.RefusedForGood != 5 || len(r.Refusals) != 1 || r.Refusals[0].Count != 5 ||
+		r.Refusals[0].Text != "550 #.#.# nobody of that name, try #" {
 		t.Errorf("exit status %d, %+v", status, r)
 	}
-	status, out, errs := postroad(t, "", "bench", "send", "--messages", "5", "--rate", "1000/s", sink.Addr())
-	if status != 0 || !strings.Contains(out, "5 messages accepted") || !strings.Contains(out, "whole") {
+	status, out, errs := postroad(t, "", "bench", "send", "--messages", "5", "--rate", "1000/s",
+		sink.Addr())
+	if status != 0 || !strings.Contains(out, "5 messages accepted") ||
+		!strings.Contains(out, "whole") {
 		t.Errorf("exit status %d\n%s%s", status, out, errs)
 	}
 }

@@ -28,23 +28,33 @@ func (*cliCluster) Status(context.Context) (api.ClusterStatus, error) {
 	return api.ClusterStatus{
 		Cluster: "c1", Node: "mx1",
 		Members: []api.MemberStatus{
-			{ID: 1, Name: "mx1", Address: "192.0.2.1:7025", State: "active", Version: "1.2", Protocol: 2, Reachable: true, Self: true, Ready: "ready"},
-			{ID: 3, Name: "mx-three", Address: "192.0.2.3:7025", State: "active", Protocol: 1, Ready: "no answer",
+			{ID: 1, Name: "mx1", Address: "192.0.2.1:7025", State: "active", Version: "1.2",
+				Protocol: 2, Reachable: true, Self: true, Ready: "ready"},
+			{ID: 3, Name: "mx-three", Address: "192.0.2.3:7025", State: "active", Protocol: 1,
+				Ready: "no answer",
 				Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 		},
 		Groups: []api.GroupStatus{
-			{ID: 1, Kind: "control", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx-three"}, Lag: map[string]uint64{"mx-three": 42, "mx1": 0}},
-			{ID: 4, Kind: "queue", Home: "mx-three", State: "serving", Voters: []string{"mx1", "mx-three"}},
-			{ID: 5, Kind: "mailbox", Shard: new(int), Home: "mx1", Leader: "mx1", State: "serving", Voters: []string{"mx1", "mx2"}, Messages: new(int64(9)),
-				Moves: []api.Move{{Node: "mx-three", Phase: api.MoveCopies, Octets: 3 << 20, Of: 12 << 20}, {Node: "mx4", Phase: api.MoveCatchesUp, Behind: 300}, {Node: "mx2", Phase: api.MoveLeaves}}},
+			{ID: 1, Kind: "control", Leader: "mx1", State: "serving",
+				Voters: []string{"mx1", "mx-three"},
+				Lag:    map[string]uint64{"mx-three": 42, "mx1": 0}},
+			{ID: 4, Kind: "queue", Home: "mx-three", State: "serving",
+				Voters: []string{"mx1", "mx-three"}},
+			{ID: 5, Kind: "mailbox", Shard: new(int), Home: "mx1", Leader: "mx1", State: "serving",
+				Voters: []string{"mx1", "mx2"}, Messages: new(int64(9)),
+				Moves: []api.Move{{Node: "mx-three", Phase: api.MoveCopies, Octets: 3 << 20,
+					Of: 12 << 20}, {Node: "mx4", Phase: api.MoveCatchesUp, Behind: 300},
+					{Node: "mx2", Phase: api.MoveLeaves}}},
 		},
 		Problems: []string{"mx-three does not answer:\x1b bring it back"},
 	}, nil
 }
-func (*cliCluster) Init(context.Context) error                           { return nil }
-func (*cliCluster) Token(context.Context, time.Duration) (string, error) { return "pr1-secret", nil }
-func (*cliCluster) Remove(context.Context, string) error                 { return nil }
-func (*cliCluster) Replace(context.Context, string, string) error        { return nil }
+func (*cliCluster) Init(context.Context) error { return nil }
+func (*cliCluster) Token(context.Context, time.Duration) (string, error) {
+	return "pr1-secret", nil
+}
+func (*cliCluster) Remove(context.Context, string) error          { return nil }
+func (*cliCluster) Replace(context.Context, string, string) error { return nil }
 func (*cliCluster) Backup(_ context.Context, w io.Writer) error {
 	_, err := io.WriteString(w, "backup")
 	return err
@@ -53,7 +63,8 @@ func (*cliCluster) Drain(ctx context.Context, node string, progress func(api.Dra
 	if node == "mute" {
 		progress(api.DrainProgress{Node: node, Phase: "waiting", Unknown: "nobody leads"})
 	} else {
-		progress(api.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 3, HandedOver: 2})
+		progress(api.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 3,
+			HandedOver: 2})
 	}
 	if node == "slow" || node == "mute" {
 		<-ctx.Done()
@@ -75,21 +86,30 @@ func TestClusterCommands(t *testing.T) {
 		{"init", 0, "mx1 is a node of the cluster c1"},
 		{"token --ttl 2h", 0, "postroad cluster join --token - 192.0.2.1:7025"},
 		{"token --ttl 0s", 0, "good for ever"},
-		{"drain mx1", 0, "yes: mx1 is drained, 2 messages of it handed over to other nodes; `postroad cluster remove mx1`"},
-		{"drain mute --timeout 50ms", 75, "postroad: mute: waiting, how many messages are left is not known: nobody leads\n  it goes on"},
+		{"drain mx1", 0,
+			"yes: mx1 is drained, 2 messages of it handed over to other nodes; `postroad " +
+				"cluster remove mx1`"},
+		{"drain mute --timeout 50ms", 75,
+			"postroad: mute: waiting, how many messages are left is not known: nobody leads\n  " +
+				"it goes on"},
 		{"drain mx-three", 75, "no: mx-three is not drained\npostroad: group 4 has no leader"},
-		{"drain slow --timeout 50ms", 75, "no: slow is not drained\npostroad: slow: waiting for deliveries, 3 messages left, 2 messages handed over\n  it goes on"},
+		{"drain slow --timeout 50ms", 75,
+			"no: slow is not drained\npostroad: slow: waiting for deliveries, 3 messages left, " +
+				"2 messages handed over\n  it goes on"},
 		{"remove mx1", 0, "mx1 is removed for ever"},
 		{"replace mx-three mx4", 0, "mx-three is replaced by mx4"},
 		{"status --json", 0, `"cluster":"c1"`},
 		{"backup -", 0, "backup"},
 	} {
-		status, out, errs := postroad(t, "", append([]string{"cluster"}, strings.Fields(c.args)...)...)
+		status, out,
+			errs := postroad(t, "", append([]string{"cluster"}, strings.Fields(c.args)...)...)
 		if status != c.want || !strings.Contains(out+errs, c.says) {
 			t.Errorf("cluster %s: exit %d, want %d\n%s%s", c.args, status, c.want, out, errs)
 		}
-		if strings.Contains(errs, "pr1-secret") || strings.HasPrefix(c.args, "token") && out != "pr1-secret\n" {
-			t.Errorf("cluster %s: the token belongs on standard output alone\n%s%s", c.args, out, errs)
+		if strings.Contains(errs, "pr1-secret") || strings.HasPrefix(c.args, "token") &&
+			out != "pr1-secret\n" {
+			t.Errorf("cluster %s: the token belongs on standard output alone\n%s%s", c.args, out,
+				errs)
 		}
 	}
 }
@@ -134,7 +154,10 @@ func TestBackupIsWholeAndPrivate(t *testing.T) {
 		t.Errorf("%v, %q, %v", info, content, err)
 	}
 	broken := errors.New("broken")
-	if err := files.ReplaceBy(path, func(w io.Writer) error { io.WriteString(w, "half"); return broken }); err != broken {
+	if err := files.ReplaceBy(path, func(w io.Writer) error {
+		io.WriteString(w, "half")
+		return broken
+	}); err != broken {
 		t.Error(err)
 	}
 	left, _ := os.ReadDir(dir)
@@ -153,7 +176,8 @@ func TestOfflineCommands(t *testing.T) {
 		did = "join " + cfg.Node.Name + " " + address + " " + token
 		return nil
 	}
-	stopped.recover = func(_ context.Context, _ string, _ *config.Config, accept bool, tell func(string)) error {
+	stopped.recover = func(_ context.Context, _ string, _ *config.Config, accept bool,
+		tell func(string)) error {
 		if did = "recover"; accept {
 			did = "recover, with loss"
 		}
@@ -167,7 +191,8 @@ func TestOfflineCommands(t *testing.T) {
 	}
 	dir := t.TempDir()
 	cfg, token := filepath.Join(dir, "postroad.toml"), filepath.Join(dir, "token")
-	for path, text := range map[string]string{cfg: "[node]\nname = \"mx2\"\ndata_dir = \"" + dir + "\"\n", token: "pr1-filed\n"} {
+	for path, text := range map[string]string{cfg: "[node]\nname = \"mx2\"\ndata_dir = \"" + dir +
+		"\"\n", token: "pr1-filed\n"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -177,16 +202,21 @@ func TestOfflineCommands(t *testing.T) {
 		want        int
 		did, says   string
 	}{
-		{"", "join --config " + cfg + " --token pr1-x mx1:7025", 0, "join mx2 mx1:7025 pr1-x", "mx2 has joined; start it with `postroad serve --config " + cfg + "`"},
-		{"pr1-in\n", "join mx1:7025 --config " + cfg + " --token -", 0, "join mx2 mx1:7025 pr1-in", "mx2 has joined"},
-		{"", "join --config " + cfg + " --token-file " + token + " mx1:7025", 0, "join mx2 mx1:7025 pr1-filed", "mx2 has joined"},
+		{"", "join --config " + cfg + " --token pr1-x mx1:7025", 0, "join mx2 mx1:7025 pr1-x",
+			"mx2 has joined; start it with `postroad serve --config " + cfg + "`"},
+		{"pr1-in\n", "join mx1:7025 --config " + cfg + " --token -", 0, "join mx2 mx1:7025 pr1-in",
+			"mx2 has joined"},
+		{"", "join --config " + cfg + " --token-file " + token + " mx1:7025", 0,
+			"join mx2 mx1:7025 pr1-filed", "mx2 has joined"},
 		{"", "recover --config " + cfg, 0, "recover", "group 2 may have lost mail"},
-		{"", "recover --accept-loss --config " + cfg, 0, "recover, with loss", "then let new nodes join"},
+		{"", "recover --accept-loss --config " + cfg, 0, "recover, with loss",
+			"then let new nodes join"},
 		{"saved", "restore --config " + cfg + " -", 0, "restore saved", "mx2 is restored"},
 		{"", "restore --config " + cfg + " " + token, 0, "restore pr1-filed\n", "mx2 is restored"},
 	} {
 		did = ""
-		status, _, errs := postroad(t, c.stdin, append([]string{"cluster"}, strings.Fields(c.args)...)...)
+		status, _, errs := postroad(t, c.stdin,
+			append([]string{"cluster"}, strings.Fields(c.args)...)...)
 		if status != c.want || did != c.did || !strings.Contains(errs, c.says) {
 			t.Errorf("cluster %s: exit %d, want %d; did %q; %s", c.args, status, c.want, did, errs)
 		}
@@ -200,16 +230,20 @@ func TestTraceCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := maillog.Open(maillog.Options{Events: filepath.Join(os.Getenv("POSTROAD_NODE"), "events.jsonl"), Node: "mx1"})
+	log, err := maillog.Open(maillog.Options{Events: filepath.Join(os.Getenv("POSTROAD_NODE"),
+		"events.jsonl"), Node: "mx1"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := maillog.Record{Type: maillog.Reception, ID: id, Sender: "a@example.org", Recipient: "b@example.net", Recipients: 1, Size: 3, Relay: "client.example",
+	r := maillog.Record{Type: maillog.Reception, ID: id, Sender: "a@example.org",
+		Recipient: "b@example.net", Recipients: 1, Size: 3, Relay: "client.example",
 		Peer: netip.MustParseAddrPort("192.0.2.7:999")}
 	log.Log(&r)
-	r.Type, r.Attempts, r.Code, r.Enhanced, r.Text, r.PossibleDuplicate = maillog.TransientFailure, 2, 451, "4.3.0", "later\x1b", true
+	r.Type, r.Attempts, r.Code, r.Enhanced, r.Text, r.PossibleDuplicate = maillog.TransientFailure,
+		2, 451, "4.3.0", "later\x1b", true
 	log.Log(&r)
-	r = maillog.Record{Type: maillog.AdminBounce, ID: id, Recipient: "b@example.net", Text: "removed"}
+	r = maillog.Record{Type: maillog.AdminBounce, ID: id, Recipient: "b@example.net",
+		Text: "removed"}
 	log.Log(&r)
 	if err := log.Close(context.Background()); err != nil {
 		t.Fatal(err)
@@ -224,24 +258,29 @@ $`)
 	if status != 0 || !want.MatchString(out) || errs != "" {
 		t.Errorf("exit %d\n%s%s", status, out, errs)
 	}
-	if _, out, _ = postroad(t, "", "trace", "--recipient", "b@example.net", "--json"); strings.Count(out, "\n") != 4 || !strings.Contains(out, `"event":{"type":"Reception"`) {
+	if _, out, _ = postroad(t, "", "trace", "--recipient", "b@example.net",
+		"--json"); strings.Count(out, "\n") != 4 ||
+		!strings.Contains(out, `"event":{"type":"Reception"`) {
 		t.Errorf("--json:\n%s", out)
 	}
-	if status, _, errs = postroad(t, "", "trace", "--recipient", "nobody@example.net"); status != 65 || !strings.Contains(errs, "--since") {
+	if status, _, errs = postroad(t, "", "trace", "--recipient",
+		"nobody@example.net"); status != 65 || !strings.Contains(errs, "--since") {
 		t.Errorf("nobody: exit %d, %s", status, errs)
 	}
 }
 
 // TestTotalsInWords: the indexes of several groups, and who was missed.
 func TestTotalsInWords(t *testing.T) {
-	total := &api.Total{Messages: 3, Recipients: 3, States: map[string]int64{"held": 3}, Groups: []api.GroupTotal{{Group: 2, Index: 10}, {Group: 4, Index: 7}}}
+	total := &api.Total{Messages: 3, Recipients: 3, States: map[string]int64{"held": 3},
+		Groups: []api.GroupTotal{{Group: 2, Index: 10}, {Group: 4, Index: 7}}}
 	if got := summary(total); got != "3 messages, 3 recipients (3 held) at indexes 2:10 4:7" {
 		t.Error(got)
 	}
 	total.Missing = []api.Missing{{Group: 5, Why: "no node that answers owns it"}}
 	for verb, want := range map[string]string{
 		"hold": "3 recipients of 3 messages held, in the 2 queue groups that answered",
-		"":     "3 messages, 3 recipients (3 held) at indexes 2:10 4:7, in the 2 queue groups that answered",
+		"": "3 messages, 3 recipients (3 held) at indexes 2:10 4:7, in the 2 queue groups " +
+			"that answered",
 	} {
 		got := summary(total)
 		if verb != "" {
@@ -258,13 +297,15 @@ func TestTotalsInWords(t *testing.T) {
 	}
 	var errs bytes.Buffer
 	c := &cli.Console{Err: &errs}
-	if err := tellOthers(c, &api.Total{Unreachable: []string{"mx2", "mx3"}}, nil); err != nil || errs.String() != "complete without mx2, mx3, which could not be reached\n" {
+	if err := tellOthers(c, &api.Total{Unreachable: []string{"mx2", "mx3"}}, nil); err != nil ||
+		errs.String() != "complete without mx2, mx3, which could not be reached\n" {
 		t.Errorf("%v, %s", err, errs.String())
 	}
 }
 
 func TestOctets(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 octets", 1: "1 octet", 1 << 10: "1.0 KiB", 1<<20 - 1: "1024.0 KiB", 1 << 20: "1.0 MiB", 5 << 39: "2.5 TiB", 1 << 62: "4194304.0 TiB"} {
+	for n, want := range map[int64]string{0: "0 octets", 1: "1 octet", 1 << 10: "1.0 KiB",
+		1<<20 - 1: "1024.0 KiB", 1 << 20: "1.0 MiB", 5 << 39: "2.5 TiB", 1 << 62: "4194304.0 TiB"} {
 		if got := octets(n); got != want {
 			t.Errorf("%d: %s, not %s", n, got, want)
 		}

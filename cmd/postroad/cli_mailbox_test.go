@@ -24,18 +24,23 @@ type cliMailboxes struct {
 	kept map[string][]string
 }
 
-var aliceBox = mailbox.Mailbox{Ref: mailbox.Ref{Address: "alice@example.net", Number: 7}, Settings: mailbox.Settings{Hard: 1 << 20}, Messages: 2, Bytes: 1 << 19, Created: time.Unix(1e9, 0)}
+var aliceBox = mailbox.Mailbox{Ref: mailbox.Ref{Address: "alice@example.net", Number: 7},
+	Settings: mailbox.Settings{Hard: 1 << 20}, Messages: 2, Bytes: 1 << 19,
+	Created: time.Unix(1e9, 0)}
 
 func (*cliMailboxes) Each(_ context.Context, fn func(*mailbox.Mailbox) bool) error {
 	fn(&aliceBox)
 	return nil
 }
 
-func (*cliMailboxes) Show(_ context.Context, address string) (mailbox.Mailbox, []mailbox.Folder, error) {
+func (*cliMailboxes) Show(
+	_ context.Context, address string,
+) (mailbox.Mailbox, []mailbox.Folder, error) {
 	if address != aliceBox.Address {
 		return mailbox.Mailbox{}, nil, fmt.Errorf("%s: %w", address, mailbox.ErrNoMailbox)
 	}
-	return aliceBox, []mailbox.Folder{{Number: 1, Name: "INBOX", Messages: 2, Bytes: 1 << 19, Unseen: 1}}, nil
+	return aliceBox,
+		[]mailbox.Folder{{Number: 1, Name: "INBOX", Messages: 2, Bytes: 1 << 19, Unseen: 1}}, nil
 }
 
 func (b *cliMailboxes) Export(ctx context.Context, address string, w io.Writer) error {
@@ -44,14 +49,17 @@ func (b *cliMailboxes) Export(ctx context.Context, address string, w io.Writer) 
 	}
 	out := archive.NewStreamWriter(w)
 	for _, content := range []string{"Subject: one\r\n\r\nFrom here\r\n", "Subject: two\r\n\r\n"} {
-		if err := out.Write(&archive.Message{Folder: "INBOX", Flags: mailbox.Seen, Date: time.Unix(1e9, 0), Content: []byte(content)}); err != nil {
+		if err := out.Write(&archive.Message{Folder: "INBOX", Flags: mailbox.Seen,
+			Date: time.Unix(1e9, 0), Content: []byte(content)}); err != nil {
 			return err
 		}
 	}
 	return out.Close()
 }
 
-func (b *cliMailboxes) Import(_ context.Context, address string, skip int64, r io.Reader, done func(int64)) (n int64, err error) {
+func (b *cliMailboxes) Import(
+	_ context.Context, address string, skip int64, r io.Reader, done func(int64),
+) (n int64, err error) {
 	in := archive.NewStreamReader(r)
 	for n = 0; ; n++ {
 		m, err := in.Next()
@@ -74,7 +82,8 @@ func TestMailboxCommands(t *testing.T) {
 	n := startCLINode(t)
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	three := "From a Sat Nov 28 10:11:12 2026\n1\n\nFrom a Sat Nov 28 10:11:12 2026\n2\n\nFrom a Sat Nov 28 10:11:12 2026\n3\n"
+	three := "From a Sat Nov 28 10:11:12 2026\n1\n\nFrom a Sat Nov 28 10:11:12 2026\n2\n\nFrom " +
+		"a Sat Nov 28 10:11:12 2026\n3\n"
 	if err := os.WriteFile(path("three.mbox"), []byte(three), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +100,8 @@ func TestMailboxCommands(t *testing.T) {
 		{"show", 64, "one mailbox's address"},
 		{"show bob@example.net", 65, "bob@example.net: no such mailbox"},
 		{"export alice@example.net -", 0, "Subject: one\n\n>From here\n"},
-		{"export alice@example.net " + path("1.mbox"), 0, "2 messages of alice@example.net exported"},
+		{"export alice@example.net " + path("1.mbox"), 0,
+			"2 messages of alice@example.net exported"},
 		{"export alice@example.net " + path("1.mbox"), 65, "exists"},
 		{"export bob@example.net " + path("2.mbox"), 65, "no such mailbox"},
 		{"export alice@example.net", 64, "a path are needed"},
@@ -106,18 +116,21 @@ func TestMailboxCommands(t *testing.T) {
 		{"import dave@example.net " + path("three.mbox"), 75, "--skip 2 dave@example.net"},
 		{"import erin@example.net " + path("three.mbox") + " --skip -1", 64, "--skip"},
 	} {
-		status, out, errs := postroad(t, "", append([]string{"mailbox"}, strings.Fields(c.args)...)...)
+		status, out,
+			errs := postroad(t, "", append([]string{"mailbox"}, strings.Fields(c.args)...)...)
 		if status != c.want || !strings.Contains(out+errs, c.says) {
 			t.Errorf("mailbox %s: exit %d, want %d\n%s%s", c.args, status, c.want, out, errs)
 		}
 	}
 	want := []string{"Subject: one\r\n\r\nFrom here\r\n", "Subject: two\r\n\r\n"}
 	for _, who := range []string{"alice", "bob", "carol"} {
-		if got := n.boxes.kept[who+"@example.net"]; fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
+		if got := n.boxes.kept[who+"@example.net"]; fmt.Sprintf("%q", got) != fmt.Sprintf("%q",
+			want) {
 			t.Errorf("%s has %q, want %q", who, got, want)
 		}
 	}
-	if b, err := os.ReadFile(path("1.mbox")); err != nil || bytes.Count(b, []byte("\nX-Postroad: ")) != 2 {
+	if b, err := os.ReadFile(path("1.mbox")); err != nil ||
+		bytes.Count(b, []byte("\nX-Postroad: ")) != 2 {
 		t.Errorf("the mbox is %q (%v)", b, err)
 	}
 }

@@ -19,9 +19,12 @@ func TestPeopleCommands(t *testing.T) {
 		{"domain add x@example.net", 65, "not the name of a domain"},
 		{"domain set example.net --separator ab", 65, "a separator is one of"},
 		{"domain set example.net --separator -", 0, "changed"},
-		{"user add alice@example.net --password-stdin --hard-quota 1GiB --soft-quota 900MiB", 0, "added"},
-		{"user add bob@example.net --password-stdin --no-mailbox --forward bob@example.org", 0, "added"},
-		{"user set bob@example.net --keep-copy --mailbox --forward b@example.org --forward c@example.org", 0, "changed"},
+		{"user add alice@example.net --password-stdin --hard-quota 1GiB --soft-quota 900MiB", 0,
+			"added"},
+		{"user add bob@example.net --password-stdin --no-mailbox --forward bob@example.org", 0,
+			"added"},
+		{"user set bob@example.net --keep-copy --mailbox --forward b@example.org --forward " +
+			"c@example.org", 0, "changed"},
 		{"user set bob@example.net --soft-quota lots", 64, "soft-quota"},
 		{"user set alice@example.net --soft-quota 2GiB", 65, "not above the hard one"},
 		{"user set carol@example.net --disable", 65, "postroad user list"},
@@ -30,7 +33,8 @@ func TestPeopleCommands(t *testing.T) {
 		{"alias add alice@example.net bob@example.net", 65, "a user of that name"},
 		{"user add sales@example.net --password-stdin", 65, "an alias of that name"},
 		{"alias add news@example.net alice@example.net --owner news-admin@example.net", 0, "added"},
-		{"alias set news@example.net --add carol@example.org --add ALICE@example.net", 0, "changed"},
+		{"alias set news@example.net --add carol@example.org --add ALICE@example.net", 0,
+			"changed"},
 		{"alias set news@example.net --remove Alice@example.net", 0, "changed"},
 		{"alias add @example.net alice@example.net", 0, "added"},
 		{"alias add @example.net", 64, ""},
@@ -42,9 +46,12 @@ func TestPeopleCommands(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"user list":          "alice@example.net  quota 1GiB  soft quota 900MiB\nbob@example.net  forwards to b@example.org c@example.org and the mailbox\n",
-		"domain list":        "example.net  separator -\n",
-		"alias list":         "@example.net  to alice@example.net\nnews@example.net  to carol@example.org  owner news-admin@example.net\nsales@example.net  to alice@example.net Bob@example.org\n",
+		"user list": "alice@example.net  quota 1GiB  soft quota " +
+			"900MiB\nbob@example.net  forwards to b@example.org c@example.org and the mailbox\n",
+		"domain list": "example.net  separator -\n",
+		"alias list": "@example.net  to alice@example.net\nnews@example.net  to " +
+			"carol@example.org  owner news-admin@example.net\nsales@example.net  to " +
+			"alice@example.net Bob@example.org\n",
 		"domain list --json": `"name":"example.net","separator":"-"`,
 		"alias list --json":  `"owner":"news-admin@example.net","targets":["carol@example.org"]`,
 	} {
@@ -56,7 +63,8 @@ func TestPeopleCommands(t *testing.T) {
 			t.Errorf("postroad %s: %s%s", args, out, errs)
 		}
 	}
-	for _, args := range []string{"alias remove news@example.net", "alias remove @example.net", "user remove bob@example.net --keep-mail", "domain remove example.net --all"} {
+	for _, args := range []string{"alias remove news@example.net", "alias remove @example.net",
+		"user remove bob@example.net --keep-mail", "domain remove example.net --all"} {
 		if status, _, errs := postroad(t, "", strings.Fields(args)...); status != 0 {
 			t.Errorf("postroad %s: %s", args, errs)
 		}

@@ -13,8 +13,11 @@ import (
 // meant.
 type cliSuspensions struct{}
 
-func (c cliSuspensions) Suspend(ctx context.Context, s api.Suspension, lasts time.Duration) (api.Acknowledgement, error) {
-	a := api.Acknowledgement{Suspension: s, Groups: []api.Acknowledged{{Group: 2, Node: "mx1", Index: 17}}}
+func (c cliSuspensions) Suspend(
+	ctx context.Context, s api.Suspension, lasts time.Duration,
+) (api.Acknowledgement, error) {
+	a := api.Acknowledgement{Suspension: s,
+		Groups: []api.Acknowledged{{Group: 2, Node: "mx1", Index: 17}}}
 	if lasts > 0 {
 		a.Suspension.Until = time.Now().Add(lasts)
 	}
@@ -29,7 +32,8 @@ func (c cliSuspensions) Resume(ctx context.Context, s api.Suspension) (api.Ackno
 }
 
 func (cliSuspensions) Suspensions() []api.Suspension {
-	return []api.Suspension{{Kind: "tenant", Name: "shop\x1b7", Reason: "stolen password", Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}}
+	return []api.Suspension{{Kind: "tenant", Name: "shop\x1b7", Reason: "stolen password",
+		Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}}
 }
 
 func TestSuspendCommands(t *testing.T) {
@@ -39,19 +43,27 @@ func TestSuspendCommands(t *testing.T) {
 		want int
 		says string
 	}{
-		{[]string{"suspend", "--domain", "Example.Net", "--reason", "they asked", "--for", "2h"}, 0, "domain example.net is suspended until 2"},
-		{[]string{"suspend", "--site", "mx.example.net", "--reason", "x"}, 0, "suspended until it is resumed; 1 queue group obeying, each from an index of its log on: 2:17"},
-		{[]string{"suspend", "--tenant", "t1", "--reason", "x", "--json"}, 0, `"groups":[{"group":2,"node":"mx1","index":17}]`},
-		{[]string{"suspend", "--campaign", "spring", "--reason", "x"}, 75, "group 3 (the home of mx-three): no node that answers owns it"},
+		{[]string{"suspend", "--domain", "Example.Net", "--reason", "they asked", "--for", "2h"}, 0,
+			"domain example.net is suspended until 2"},
+		{[]string{"suspend", "--site", "mx.example.net", "--reason", "x"}, 0,
+			"suspended until it is resumed; 1 queue group obeying, each from an index of its " +
+				"log on: 2:17"},
+		{[]string{"suspend", "--tenant", "t1", "--reason", "x", "--json"}, 0,
+			`"groups":[{"group":2,"node":"mx1","index":17}]`},
+		{[]string{"suspend", "--campaign", "spring", "--reason", "x"}, 75,
+			"group 3 (the home of mx-three): no node that answers owns it"},
 		{[]string{"resume", "--domain", "example.net"}, 0, "domain example.net is resumed"},
-		{[]string{"suspend", "list"}, 0, "tenant   shop?7  until it is resumed, since 2026-01-02 03:04:05: stolen password\n"},
+		{[]string{"suspend", "list"}, 0,
+			"tenant   shop?7  until it is resumed, since 2026-01-02 03:04:05: stolen password\n"},
 		{[]string{"suspend", "list", "--json"}, 0, `"kind":"tenant"`},
 		{[]string{"suspend"}, 64, "name one thing to suspend"},
 		{[]string{"suspend", "--reason", "x"}, 64, "name one thing"},
-		{[]string{"suspend", "--domain", "a.example", "--tenant", "t", "--reason", "x"}, 64, "name one thing"},
+		{[]string{"suspend", "--domain", "a.example", "--tenant", "t", "--reason", "x"}, 64,
+			"name one thing"},
 		{[]string{"suspend", "--domain", "a.example"}, 64, "needs a reason"},
 		{[]string{"suspend", "--domain", "a.example", "--reason", "x", "--for", "2"}, 64, "for"},
-		{[]string{"suspend", "--domain", "u@a.example", "--reason", "x"}, 65, "is no name of a domain"},
+		{[]string{"suspend", "--domain", "u@a.example", "--reason", "x"}, 65,
+			"is no name of a domain"},
 		{[]string{"resume", "--domain", "a.example", "--for", "2h"}, 64, "for"},
 		{[]string{"resume", "list"}, 64, "one argument too many"},
 	} {

@@ -72,11 +72,15 @@ func startCLINode(t *testing.T) cliNode {
 	if err := d.Load(control); err != nil {
 		t.Fatal(err)
 	}
-	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now, Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
+	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now,
+		Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
 	dir := t.TempDir()
-	s, err := admin.Start(admin.Options{Socket: filepath.Join(dir, "admin.sock"), Node: "mx1", Health: n, Metrics: http.NotFoundHandler(),
-		Cluster: &cliCluster{}, Suspensions: cliSuspensions{}, Mailboxes: n.boxes, Events: filepath.Join(dir, "events.jsonl"),
-		Queues: func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} }, Users: cliUsers{editor, d}})
+	s, err := admin.Start(admin.Options{Socket: filepath.Join(dir, "admin.sock"), Node: "mx1",
+		Health: n, Metrics: http.NotFoundHandler(),
+		Cluster: &cliCluster{}, Suspensions: cliSuspensions{}, Mailboxes: n.boxes,
+		Events: filepath.Join(dir, "events.jsonl"),
+		Queues: func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} },
+		Users:  cliUsers{editor, d}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,13 +92,15 @@ func startCLINode(t *testing.T) cliNode {
 func (n cliNode) submit(t *testing.T, sender, recipient string) string {
 	t.Helper()
 	done := make(chan mail.ID, 1)
-	env := &mail.Envelope{Sender: sender, Recipients: []mail.Recipient{{Address: recipient, Domain: mail.DomainOf(recipient)}}}
-	n.queue.Submit(env, &mail.Content{Chunks: [][]byte{[]byte("x\r\n")}, Size: 3}, func(id mail.ID, f *smtp.Failure) {
-		if f != nil {
-			t.Error(f)
-		}
-		done <- id
-	})
+	env := &mail.Envelope{Sender: sender,
+		Recipients: []mail.Recipient{{Address: recipient, Domain: mail.DomainOf(recipient)}}}
+	n.queue.Submit(env, &mail.Content{Chunks: [][]byte{[]byte("x\r\n")}, Size: 3},
+		func(id mail.ID, f *smtp.Failure) {
+			if f != nil {
+				t.Error(f)
+			}
+			done <- id
+		})
 	return (<-done).String()
 }
 
@@ -129,7 +135,8 @@ func TestExitStatusAndAdvice(t *testing.T) {
 		{"queue hold", 64, "--all"},
 		{"queue hold --domain a.example --domain b.example", 64, "--domain is given twice"},
 		{"queue remove --older 1h x --older 2h", 64, "--older is given twice"},
-		{"queue list --state held --state ready --id 06g3k2v8q4w0a1b2 --id 06g3k2v8q4w0a1b3 --json --json", 69, "postroad serve"},
+		{"queue list --state held --state ready --id 06g3k2v8q4w0a1b2 --id 06g3k2v8q4w0a1b3 " +
+			"--json --json", 69, "postroad serve"},
 		{"cluster status --node /a --node=/b", 64, "--node is given twice"},
 		{"suspend list --reason x", 64, "\"list\" is one argument too many"},
 		{"queue release", 64, "--all"},
@@ -180,9 +187,13 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		for _, row := range rows {
 			args := append(path[:len(path):len(path)], row.Name)
 			visit(args, row.Sub)
-			for _, args := range [][]string{append(args[:len(args):len(args)], "--help"), append([]string{"help"}, args...)} {
+			for _, args := range [][]string{append(args[:len(args):len(args)], "--help"),
+				append([]string{"help"}, args...)} {
 				status, out, errs := postroad(t, "", args...)
-				if status != 0 || errs != "" || !strings.HasPrefix(out, "Usage: postroad "+strings.Join(append(path[:len(path):len(path)], row.Name), " ")) {
+				if status != 0 || errs != "" ||
+					!strings.HasPrefix(out,
+						"Usage: postroad "+
+							strings.Join(append(path[:len(path):len(path)], row.Name), " ")) {
 					t.Errorf("postroad %v: exit %d\n%s%s", args, status, out, errs)
 				}
 			}
@@ -203,19 +214,24 @@ func TestQueueCommands(t *testing.T) {
 		return out, errs
 	}
 	out, errs := run("", "list")
-	want := regexp.MustCompile(`^` + first + `  ready        \ds        3B  from <a@example.org>\n    ready    to <b@example.net>\n` + second + `  ready  .*from <>\n    ready    to <c@example.com>\n$`)
-	if !want.MatchString(out) || !strings.HasPrefix(errs, "2 messages, 2 recipients (2 ready) at index ") {
+	want := regexp.MustCompile(`^` + first +
+		`  ready        \ds        3B  from <a@example.org>\n    ready    to <b@example.net>\n` +
+		second + `  ready  .*from <>\n    ready    to <c@example.com>\n$`)
+	if !want.MatchString(out) ||
+		!strings.HasPrefix(errs, "2 messages, 2 recipients (2 ready) at index ") {
 		t.Errorf("list:\n%s%s", out, errs)
 	}
 	out, errs = run("", "list", "--json", "--domain", "example.com")
 	var m api.Message
-	if err := json.Unmarshal([]byte(out), &m); err != nil || strings.Count(out, "\n") != 1 || m.QueueID != second || errs != "" {
+	if err := json.Unmarshal([]byte(out), &m); err != nil || strings.Count(out, "\n") != 1 ||
+		m.QueueID != second || errs != "" {
 		t.Errorf("list --json: %v\n%s%s", err, out, errs)
 	}
 	if _, errs = run(first+"\n", "hold", "--id", "-"); errs != "1 recipient of 1 message held\n" {
 		t.Errorf("hold: %s", errs)
 	}
-	if out, _ = run("", "count", "--state", "held"); !strings.HasPrefix(out, "1 message, 1 recipient (1 held) at index ") {
+	if out, _ = run("", "count", "--state", "held"); !strings.HasPrefix(out,
+		"1 message, 1 recipient (1 held) at index ") {
 		t.Errorf("count: %s", out)
 	}
 	if out, _ = run("", "show", first, "--json"); !strings.Contains(out, `"state":"held"`) {
@@ -227,13 +243,15 @@ func TestQueueCommands(t *testing.T) {
 	if _, errs = run("", "release", "--all"); errs != "1 recipient of 1 message released\n" {
 		t.Errorf("release: %s", errs)
 	}
-	if _, errs = run("", "fail", first, "--reason", "moved away"); errs != "1 recipient of 1 message failed\n" {
+	if _, errs = run("", "fail", first, "--reason",
+		"moved away"); errs != "1 recipient of 1 message failed\n" {
 		t.Errorf("fail: %s", errs)
 	}
 	if out, _ = run("", "show", first); !strings.Contains(out, "554 5.7.1 moved away") {
 		t.Errorf("show of a failed recipient: %s", out)
 	}
-	if out, _ = run("", "remove", "--sender", "<>", "--json"); !strings.Contains(out, `"removed":1`) {
+	if out, _ = run("", "remove", "--sender", "<>", "--json"); !strings.Contains(out,
+		`"removed":1`) {
 		t.Errorf("remove: %s", out)
 	}
 }
@@ -245,18 +263,23 @@ func TestUserCommands(t *testing.T) {
 		want        int
 		says        string
 	}{
-		{"secret\n", "add alice@example.net --password-stdin --tenant t1 --sender @example.org --messages 500/h", 0, "alice@example.net added"},
+		{"secret\n",
+			"add alice@example.net --password-stdin --tenant t1 --sender @example.org " +
+				"--messages 500/h", 0, "alice@example.net added"},
 		{"secret\n", "add alice@example.net --password-stdin", 65, "user passwd"},
 		{"\n", "add bob@example.net --password-stdin", 65, "no password"},
 		{"other", "passwd alice@example.net --password-stdin --scram", 0, "has another password"},
-		{"", "list", 0, "alice@example.net  tenant t1  also sends as @example.org  messages 500/h  SCRAM\n"},
+		{"", "list", 0,
+			"alice@example.net  tenant t1  also sends as @example.org  messages 500/h  SCRAM\n"},
 		{"", "list --json", 0, `"name":"alice@example.net"`},
 		{"", "remove bob@example.net", 65, "user list"},
 		{"", "remove alice@example.net", 0, "alice@example.net removed"},
 		{"", "add x@example.net --messages ten", 64, "10/s"},
 	} {
-		status, out, errs := postroad(t, c.stdin, append([]string{"user"}, strings.Fields(c.args)...)...)
-		if status != c.want || !strings.Contains(out+errs, c.says) || strings.Contains(out+errs, "secret") {
+		status, out,
+			errs := postroad(t, c.stdin, append([]string{"user"}, strings.Fields(c.args)...)...)
+		if status != c.want || !strings.Contains(out+errs, c.says) ||
+			strings.Contains(out+errs, "secret") {
 			t.Errorf("user %s: exit %d, want %d\n%s%s", c.args, status, c.want, out, errs)
 		}
 	}
@@ -266,7 +289,8 @@ func TestVersion(t *testing.T) {
 	_, out, _ := postroad(t, "", "version")
 	var v map[string]string
 	_, js, _ := postroad(t, "", "version", "--json")
-	if err := json.Unmarshal([]byte(js), &v); err != nil || !strings.HasPrefix(out, "postroad "+v["version"]+" (") {
+	if err := json.Unmarshal([]byte(js), &v); err != nil ||
+		!strings.HasPrefix(out, "postroad "+v["version"]+" (") {
 		t.Errorf("%v: %s%s", err, out, js)
 	}
 }
@@ -275,8 +299,11 @@ func TestVersion(t *testing.T) {
 func TestTerminalIsNotSteered(t *testing.T) {
 	var out bytes.Buffer
 	c := &cli.Console{Out: &out}
-	m := api.Message{Sender: "\x1b[2Jé@x", Recipients: []api.Recipient{{Address: "a\u009bb@x", DelayReason: "450 \r\nX"}}}
-	if err := printMessage(c, &m); err != nil || strings.ContainsAny(out.String(), "\x1b\r\u009b") || strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "é") {
+	m := api.Message{Sender: "\x1b[2Jé@x",
+		Recipients: []api.Recipient{{Address: "a\u009bb@x", DelayReason: "450 \r\nX"}}}
+	if err := printMessage(c, &m); err != nil ||
+		strings.ContainsAny(out.String(), "\x1b\r\u009b") ||
+		strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "é") {
 		t.Errorf("%q", out.String())
 	}
 }

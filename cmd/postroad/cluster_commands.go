@@ -26,8 +26,11 @@ that none of them knows one, or there are two.`},
 The token is printed on standard output. Whoever has it can join a node, which then holds everybody's mail: hand it over as you would a password.
 
     postroad cluster token --ttl 1h`},
-	{Name: "join", Args: "--token TOKEN [--config FILE] HOST:PORT", Short: "make an empty data directory a node of a cluster", Run: runClusterJoin, Long: joinHelp},
-	{Name: "status", Args: "[--json]", Short: "show the nodes, the groups and what is wrong", Run: runClusterStatus},
+	{Name: "join", Args: "--token TOKEN [--config FILE] HOST:PORT",
+		Short: "make an empty data directory a node of a cluster", Run: runClusterJoin,
+		Long: joinHelp},
+	{Name: "status", Args: "[--json]", Short: "show the nodes, the groups and what is wrong",
+		Run: runClusterStatus},
 	{Name: "drain", Args: "NODE [--timeout TIME]", Short: "empty a node and take it out of service", Run: runClusterDrain, Long: `
 The node stops accepting, hands over what it leads, and its queue runs empty: what is due soon is delivered, what is held, suspended or due
 later goes to other nodes as it is. It ends with yes (exit status 0: the node can be removed) or no (75). Interrupted, the node goes on
@@ -37,14 +40,20 @@ draining: run it again to watch.`},
 All groups of OLD are repaired with NEW, and OLD is removed: it may never come back under its old number.
 
     postroad cluster replace mx3 mx4`},
-	{Name: "recover", Args: "[--accept-loss] [--config FILE]", Short: "go on without a majority of the disks, which are gone for good", Run: runClusterRecover, Long: recoverHelp},
+	{Name: "recover", Args: "[--accept-loss] [--config FILE]",
+		Short: "go on without a majority of the disks, which are gone for good",
+		Run:   runClusterRecover, Long: recoverHelp},
 	{Name: "backup", Args: "FILE | -", Short: "save members, users and settings", Run: runClusterBackup, Long: `
 The file holds secrets, the cluster's key among them: keep it as safe as a password. Mail is not in it.`},
-	{Name: "restore", Args: "[--config FILE] FILE | -", Short: "begin a cluster anew from a backup, in an empty data directory", Run: runClusterRestore, Long: restoreHelp},
+	{Name: "restore", Args: "[--config FILE] FILE | -",
+		Short: "begin a cluster anew from a backup, in an empty data directory",
+		Run:   runClusterRestore, Long: restoreHelp},
 }
 
 // connect parses the arguments of a command that takes want names of nodes, and returns a client.
-func connect(c *cli.Console, fs *flag.FlagSet, args []string, want int) (*client.Client, []string, error) {
+func connect(
+	c *cli.Console, fs *flag.FlagSet, args []string, want int,
+) (*client.Client, []string, error) {
 	var n nodeFlags
 	n.register(fs)
 	rest, err := c.Parse(fs, args)
@@ -52,7 +61,8 @@ func connect(c *cli.Console, fs *flag.FlagSet, args []string, want int) (*client
 		return nil, nil, err
 	}
 	if len(rest) < want {
-		return nil, nil, cli.Usage("`"+c.Path+"` needs "+c.Command.Args, "`postroad cluster status` lists the nodes")
+		return nil, nil, cli.Usage("`"+c.Path+"` needs "+c.Command.Args,
+			"`postroad cluster status` lists the nodes")
 	}
 	if err := cli.NoMore(rest[want:]); err != nil {
 		return nil, nil, err
@@ -80,13 +90,16 @@ func runClusterInit(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	st, err := clusterStatus(ctx, client)
-	for end := time.Now().Add(initWait); err != nil && ctx.Err() == nil && time.Now().Before(end); st, err = clusterStatus(ctx, client) {
+	for end := time.Now().Add(initWait); err != nil && ctx.Err() == nil &&
+		time.Now().Before(end); st, err = clusterStatus(ctx, client) {
 		time.Sleep(initWait / 100) // one that waited to join begins only now
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Err, "%s is a node of the cluster %s; `postroad cluster token` lets another one join\n", st.Node, st.Cluster)
+	fmt.Fprintf(c.Err,
+		"%s is a node of the cluster %s; `postroad cluster token` lets another one join\n", st.Node,
+		st.Cluster)
 	return nil
 }
 
@@ -100,7 +113,9 @@ func clusterStatus(ctx context.Context, client *client.Client) (st api.ClusterSt
 
 func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	ttl := timeFlag(fs, "ttl", "how long it is good, a `TIME` such as 1h; 0s: for ever (default 1h)", config.Duration(time.Hour))
+	ttl := timeFlag(fs, "ttl",
+		"how long it is good, a `TIME` such as 1h; 0s: for ever (default 1h)",
+		config.Duration(time.Hour))
 	client, _, err := connect(c, fs, args, 0)
 	if err != nil {
 		return err
@@ -124,7 +139,8 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 	if *ttl > 0 {
 		good = "for " + ttl.String()
 	}
-	fmt.Fprintf(c.Err, "good %s; on the new node: postroad cluster join --token - %s\n", good, address)
+	fmt.Fprintf(c.Err, "good %s; on the new node: postroad cluster join --token - %s\n", good,
+		address)
 	_, err = fmt.Fprintln(c.Out, token)
 	return err
 }
@@ -151,14 +167,17 @@ func runClusterStatus(ctx context.Context, c *cli.Console, args []string) error 
 		err = printClusterStatus(c, &st)
 	}
 	if err == nil && st.Old != "" {
-		err = &api.Error{Exit: api.ExitTemporary, Message: "members and groups may be others by now: " + cli.Clean(st.Old), Hint: "try again, or ask another node"}
+		err = &api.Error{Exit: api.ExitTemporary,
+			Message: "members and groups may be others by now: " + cli.Clean(st.Old),
+			Hint:    "try again, or ask another node"}
 	}
 	return err
 }
 
 func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	timeout := timeFlag(fs, "timeout", "say no after this `TIME` (default: wait as long as it takes)", 0)
+	timeout := timeFlag(fs, "timeout",
+		"say no after this `TIME` (default: wait as long as it takes)", 0)
 	client, rest, err := connect(c, fs, args, 1)
 	if err != nil {
 		return err
@@ -176,7 +195,8 @@ func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
 	})
 	shown.End()
 	if err != nil && ctx.Err() != nil {
-		err = &api.Error{Exit: api.ExitTemporary, Message: last, Hint: "it goes on draining; run the command again to watch"}
+		err = &api.Error{Exit: api.ExitTemporary, Message: last,
+			Hint: "it goes on draining; run the command again to watch"}
 	}
 	if err != nil {
 		fmt.Fprintf(c.Err, "no: %s is not drained\n", rest[0])
@@ -209,7 +229,8 @@ func runClusterChange(ctx context.Context, c *cli.Console, args []string) error 
 	defer client.Close()
 	r, did := api.ClusterRequest{Node: rest[0]}, "is removed for ever"
 	if verb == "replace" {
-		r.New, did = rest[1], "is replaced by "+rest[1]+"; `postroad cluster status` shows its groups being repaired"
+		r.New, did = rest[1],
+			"is replaced by "+rest[1]+"; `postroad cluster status` shows its groups being repaired"
 	}
 	if err := r.Check(verb); err != nil {
 		return err
@@ -230,7 +251,9 @@ func runClusterBackup(ctx context.Context, c *cli.Console, args []string) error 
 	if rest[0] == "-" {
 		return client.Backup(ctx, c.Out)
 	}
-	if err := files.ReplaceBy(rest[0], func(w io.Writer) error { return client.Backup(ctx, w) }); err != nil {
+	if err := files.ReplaceBy(rest[0], func(w io.Writer) error {
+		return client.Backup(ctx, w)
+	}); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.Err, "%s holds the cluster's members, users, settings and secrets\n", rest[0])

@@ -41,9 +41,11 @@ If it was a member of a cluster that is no more, remove the note of that before 
 // stopped is what works on a data directory on which no node runs. Tests put others in their place.
 var stopped = struct {
 	join    func(ctx context.Context, cfg *config.Config, address, token string) error
-	recover func(ctx context.Context, file string, cfg *config.Config, acceptLoss bool, tell func(string)) error
+	recover func(ctx context.Context, file string, cfg *config.Config, acceptLoss bool,
+		tell func(string)) error
 	restore func(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error
-	salvage func(ctx context.Context, cfg *config.Config, o offline.SalvageOptions, print, tell func(string)) error
+	salvage func(ctx context.Context, cfg *config.Config, o offline.SalvageOptions, print,
+		tell func(string)) error
 }{node.Join, offline.Recover, offline.Restore, offline.Salvage}
 
 // loadOffline reads the configuration of the node whose data directory is meant.
@@ -66,20 +68,23 @@ func serveCommand(file string) string {
 func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` of the new node")
-	token := fs.String("token", "", "the `TOKEN` of `postroad cluster token`; - reads it from standard input")
+	token := fs.String("token", "",
+		"the `TOKEN` of `postroad cluster token`; - reads it from standard input")
 	tokenFile := fs.String("token-file", "", "a `FILE` with the token in its first line")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
 	if len(rest) == 0 {
-		return cli.Usage("the address of a node of the cluster is missing", "for example: "+c.Path+" --token TOKEN mx1.example.net:7025")
+		return cli.Usage("the address of a node of the cluster is missing",
+			"for example: "+c.Path+" --token TOKEN mx1.example.net:7025")
 	}
 	if err := cli.NoMore(rest[1:]); err != nil {
 		return err
 	}
 	if host, port, err := net.SplitHostPort(rest[0]); err != nil || host == "" || port == "" {
-		return cli.Usage(fmt.Sprintf("%q is not HOST:PORT", rest[0]), "give the address of a node's cluster port, as in mx1.example.net:7025")
+		return cli.Usage(fmt.Sprintf("%q is not HOST:PORT", rest[0]),
+			"give the address of a node's cluster port, as in mx1.example.net:7025")
 	}
 	secret, err := joinToken(c, *token, *tokenFile)
 	if err != nil {
@@ -139,7 +144,8 @@ func joinToken(c *cli.Console, token, file string) (secret string, err error) {
 		return "", err
 	}
 	if secret = strings.TrimSpace(secret); secret == "" {
-		return "", cli.Usage("the token is missing", "`postroad cluster token` on a node of the cluster makes one")
+		return "", cli.Usage("the token is missing",
+			"`postroad cluster token` on a node of the cluster makes one")
 	}
 	return secret, nil
 }
@@ -159,7 +165,8 @@ func runClusterRecover(ctx context.Context, c *cli.Console, args []string) error
 	if err != nil {
 		return err
 	}
-	if err := stopped.recover(ctx, *file, cfg, *accept, func(line string) { fmt.Fprintln(c.Err, line) }); err != nil {
+	if err := stopped.recover(ctx, *file, cfg, *accept,
+		func(line string) { fmt.Fprintln(c.Err, line) }); err != nil {
 		return err
 	}
 	if !*accept {
@@ -187,7 +194,8 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 	if rest[0] != "-" {
 		f, err := os.Open(rest[0])
 		if err != nil {
-			return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "`postroad cluster backup FILE` makes one"}
+			return &api.Error{Exit: api.ExitData, Message: err.Error(),
+				Hint: "`postroad cluster backup FILE` makes one"}
 		}
 		defer f.Close()
 		backup = f
@@ -196,11 +204,13 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 		return err
 	}
 	keepNote(c, *file, cfg)
-	fmt.Fprintf(c.Err, "%s is restored; start it with `%s`, then let the other nodes join\n", cfg.Node.Name, serveCommand(*file))
+	fmt.Fprintf(c.Err, "%s is restored; start it with `%s`, then let the other nodes join\n",
+		cfg.Node.Name, serveCommand(*file))
 	return nil
 }
 
-// keepNote notes who the node is, outside its data directory. The command has done its work without.
+// keepNote notes who the node is, outside its data directory. The command has done its work
+// without.
 func keepNote(c *cli.Console, file string, cfg *config.Config) {
 	if err := offline.NoteMember(file, cfg); err != nil {
 		fmt.Fprintln(c.Err, err)

@@ -18,10 +18,12 @@ Each problem is one line: file, line, column, key, what is wrong, what to write 
 	{Name: "show", Args: "[--config FILE]", Short: "print the values in force, defaults included", Run: runConfigShow, Long: `
 Prints a whole configuration file: your values, and the defaults of all that you left out. Without a file it shows
 what serve runs with on a laptop.`},
-	{Name: "reference", Short: "print the page that explains every key (docs/configuration.md)", Run: runConfigReference},
+	{Name: "reference", Short: "print the page that explains every key (docs/configuration.md)",
+		Run: runConfigReference},
 }
 
-// loadConfig reads the configuration that the arguments name: with --config, or as the only argument.
+// loadConfig reads the configuration that the arguments name: with --config, or as the only
+// argument.
 func loadConfig(c *cli.Console, args []string) (*config.Config, string, error) {
 	fs := c.Flags()
 	file := fs.String("config", "", "the configuration `FILE` (default: the embedded default)")

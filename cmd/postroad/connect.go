@@ -18,7 +18,8 @@ type nodeFlags struct {
 
 func (n *nodeFlags) register(fs *flag.FlagSet) {
 	fs.StringVar(&n.config, "config", "", "the `FILE` that the node was started with")
-	fs.StringVar(&n.node, "node", "", "the node: `PATH` of its socket or data directory, or HOST:PORT (default $POSTROAD_NODE)")
+	fs.StringVar(&n.node, "node", "",
+		"the node: `PATH` of its socket or data directory, or HOST:PORT (default $POSTROAD_NODE)")
 }
 
 // client returns a client of the node. The token for HOST:PORT is POSTROAD_TOKEN, or that of the
@@ -53,5 +54,6 @@ func socketIn(target string) string {
 
 // configError gives an error of reading the configuration its exit status.
 func configError(err error) error {
-	return &api.Error{Exit: api.ExitConfig, Message: err.Error(), Hint: "docs/configuration.md, or `postroad config reference`, has every key"}
+	return &api.Error{Exit: api.ExitConfig, Message: err.Error(),
+		Hint: "docs/configuration.md, or `postroad config reference`, has every key"}
 }

@@ -24,8 +24,10 @@ The separator parts a user's name from a detail that is ignored: with "+", mail 
 The file is CSV with a first line domain,separator, or JSON with objects of these members. An empty separator is the default, "none" is none.
 
     postroad domain import domains.csv`},
-	{Name: "export", Args: "[FILE] [--format csv|json]", Short: "write the domains into a file that import reads", Run: runDomainExport},
-	{Name: "remove", Args: "DOMAIN [--all]", Short: "keep a domain's mail here no longer", Run: runDomainRemove},
+	{Name: "export", Args: "[FILE] [--format csv|json]",
+		Short: "write the domains into a file that import reads", Run: runDomainExport},
+	{Name: "remove", Args: "DOMAIN [--all]", Short: "keep a domain's mail here no longer",
+		Run: runDomainRemove},
 }
 
 // changeDomain makes one change of a domain and says what it did.
@@ -33,9 +35,11 @@ func changeDomain(ctx context.Context, c *cli.Console, args []string, verb, did 
 	var request api.DomainRequest
 	fs := c.Flags()
 	if verb == "remove" {
-		fs.BoolVar(&request.All, "all", false, "also while there are users and aliases in it, which get no mail any more")
+		fs.BoolVar(&request.All, "all", false,
+			"also while there are users and aliases in it, which get no mail any more")
 	} else {
-		fs.Func("separator", "the `CHARACTER` after which a detail begins (default +); none: \"\"", cli.Text(&request.Separator))
+		fs.Func("separator", "the `CHARACTER` after which a detail begins (default +); none: \"\"",
+			cli.Text(&request.Separator))
 	}
 	return changeOne(c, fs, args, "domain", did, func(client *client.Client, name string) error {
 		request.Name = name
@@ -57,6 +61,7 @@ func runDomainRemove(ctx context.Context, c *cli.Console, args []string) error {
 
 func runDomainList(ctx context.Context, c *cli.Console, args []string) error {
 	return list(ctx, c, args, (*client.Client).Domains, func(c *cli.Console, d *api.Domain) error {
-		return printAbout(c, d.Name, [][2]string{{"separator ", d.Separator}}, map[string]bool{"no separator": d.Separator == ""})
+		return printAbout(c, d.Name, [][2]string{{"separator ", d.Separator}},
+			map[string]bool{"no separator": d.Separator == ""})
 	})
 }

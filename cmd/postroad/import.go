@@ -41,7 +41,8 @@ type importFlags struct {
 func (i *importFlags) register(fs *flag.FlagSet) {
 	i.nodeFlags.register(fs)
 	formatFlag(fs, &i.format)
-	fs.BoolVar(&i.replace, "replace", false, "take the place of those of the same names who are there")
+	fs.BoolVar(&i.replace, "replace", false,
+		"take the place of those of the same names who are there")
 }
 
 func runUserImport(ctx context.Context, c *cli.Console, args []string) error {
@@ -57,8 +58,10 @@ func runUserImport(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	file := len(rest) == 1
-	if chosen := count(file, *publish != "", *discard != "", *stages); chosen != 1 || len(rest) > 1 || *stage != "" && !file {
-		return cli.Usage("one file is needed, or --publish, --discard or --stages", "for example: "+c.Path+" users.csv")
+	if chosen := count(file, *publish != "", *discard != "", *stages); chosen != 1 ||
+		len(rest) > 1 || *stage != "" && !file {
+		return cli.Usage("one file is needed, or --publish, --discard or --stages",
+			"for example: "+c.Path+" users.csv")
 	}
 	return withClient(&i.nodeFlags, func(client *client.Client) error {
 		switch {
@@ -93,10 +96,15 @@ func discardStage(ctx context.Context, c *cli.Console, client *client.Client, st
 
 // publishStage makes what is staged visible. want is how many users there are; 0: that is not
 // known. The node that is asked may hear of the last of them a moment after whoever leads.
-func publishStage(ctx context.Context, c *cli.Console, client *client.Client, stage string, want int64) error {
+func publishStage(
+	ctx context.Context, c *cli.Console, client *client.Client, stage string, want int64,
+) error {
 	progress := c.Progress("visible")
 	defer progress.End()
-	published, kept, err := client.PublishStage(ctx, stage, func(n int64) { progress.Say(cli.Number(n, "user") + " visible") })
+	published, kept,
+		err := client.PublishStage(ctx, stage, func(n int64) {
+		progress.Say(cli.Number(n, "user") + " visible")
+	})
 	for tries := 0; err == nil && published+kept < want && tries < 50; tries++ {
 		if !clock.Pause(ctx, 100*time.Millisecond) {
 			return ctx.Err()
@@ -114,10 +122,13 @@ func publishStage(ctx context.Context, c *cli.Console, client *client.Client, st
 	fmt.Fprintf(c.Err, "%s visible\n", cli.Number(published, "user"))
 	switch {
 	case kept > 0:
-		return &api.Error{Exit: api.ExitData, Message: cli.Number(kept, "user") + " stay staged: there are users or aliases of these names",
+		return &api.Error{Exit: api.ExitData, Message: cli.Number(kept, "user") +
+			" stay staged: there are users or aliases of these names",
 			Hint: "remove those and publish again, or drop the rest with --discard " + stage}
 	case published < want:
-		return &api.Error{Exit: api.ExitTemporary, Message: "not all users that were staged are visible", Hint: "`" + c.Path + " --publish " + stage + "` goes on"}
+		return &api.Error{Exit: api.ExitTemporary,
+			Message: "not all users that were staged are visible",
+			Hint:    "`" + c.Path + " --publish " + stage + "` goes on"}
 	}
 	return nil
 }
@@ -129,7 +140,10 @@ func nothingStaged(err error) bool {
 }
 
 // importUsers checks a file, stages its users and, unless they are to stay staged, publishes them.
-func importUsers(ctx context.Context, c *cli.Console, client *client.Client, file string, i *importFlags, stage string) error {
+func importUsers(
+	ctx context.Context, c *cli.Console, client *client.Client, file string, i *importFlags,
+	stage string,
+) error {
 	total, clear, err := checkUsers(file, i.format)
 	if err != nil {
 		return err
@@ -139,10 +153,15 @@ func importUsers(ctx context.Context, c *cli.Console, client *client.Client, fil
 		stage = fmt.Sprintf("import-%d", time.Now().UnixNano())
 	}
 	if clear > 0 {
-		fmt.Fprintf(c.Err, "%s in clear will be hashed, about 20 ms of one core each\n", cli.Number(int64(clear), "password"))
+		fmt.Fprintf(c.Err, "%s in clear will be hashed, about 20 ms of one core each\n",
+			cli.Number(int64(clear), "password"))
 	}
-	u := &stager{c: c, client: client, file: file, request: api.StageRequest{Stage: stage, Replace: i.replace}, total: total, progress: c.Progress("staged")}
-	err = eachRow(file, i.format, roster.Users, func(row *roster.User) error { return u.add(ctx, row) })
+	u := &stager{c: c, client: client, file: file,
+		request: api.StageRequest{Stage: stage, Replace: i.replace}, total: total,
+		progress: c.Progress("staged")}
+	err = eachRow(file, i.format, roster.Users, func(row *roster.User) error {
+		return u.add(ctx, row)
+	})
 	if err == nil {
 		err = u.send(ctx)
 	}
@@ -153,13 +172,15 @@ func importUsers(ctx context.Context, c *cli.Console, client *client.Client, fil
 	switch {
 	case err != nil && own && u.staged > 0:
 		if _, e := client.DiscardStage(ctx, stage, nil); e != nil {
-			return errors.Join(err, fmt.Errorf("what was staged under %s could not be dropped: %w", stage, e))
+			return errors.Join(err, fmt.Errorf("what was staged under %s could not be dropped: %w",
+				stage, e))
 		}
 		return err
 	case err != nil:
 		return err
 	case !own:
-		fmt.Fprintf(c.Err, "%s staged; `%s --publish %s` makes them visible\n", cli.Number(int64(u.staged), "user"), c.Path, stage)
+		fmt.Fprintf(c.Err, "%s staged; `%s --publish %s` makes them visible\n",
+			cli.Number(int64(u.staged), "user"), c.Path, stage)
 		return nil
 	case u.staged == 0:
 		fmt.Fprintln(c.Err, "there are no users in the file")
@@ -177,7 +198,8 @@ func checkUsers(file, format string) (total, clear int, err error) {
 			return err
 		}
 		if line, twice := seen[name]; twice {
-			return &roster.Problem{Line: row.Line, Column: row.Column, What: fmt.Sprintf("%s is on line %d already", name, line)}
+			return &roster.Problem{Line: row.Line, Column: row.Column,
+				What: fmt.Sprintf("%s is on line %d already", name, line)}
 		}
 		seen[name] = row.Line
 		total++
@@ -244,7 +266,8 @@ func (u *stager) send(ctx context.Context) error {
 	for _, r := range a.Refused {
 		if r.Number < len(u.rows) && len(u.refused) < maxProblems {
 			row := u.rows[r.Number]
-			u.refused.add(u.file, &roster.Problem{Line: row.Line, Column: row.Column, What: row.Address + ": " + r.Why})
+			u.refused.add(u.file, &roster.Problem{Line: row.Line, Column: row.Column,
+				What: row.Address + ": " + r.Why})
 		}
 	}
 	u.staged += len(u.rows) - len(a.Refused)

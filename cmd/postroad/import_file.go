@@ -36,7 +36,9 @@ func formatOf(said, file string) string {
 const maxProblems = 20
 
 // eachRow calls fn with each row of a file; problems are gathered.
-func eachRow[T any](file, format string, open func(io.Reader, string) (*roster.Reader[T], error), fn func(*T) error) error {
+func eachRow[T any](
+	file, format string, open func(io.Reader, string) (*roster.Reader[T], error), fn func(*T) error,
+) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return &api.Error{Exit: api.ExitData, Message: err.Error()}
@@ -91,7 +93,9 @@ func importOne(replace bool, change func(verb string) error) error {
 func importRows[T any, P interface {
 	*T
 	Where() roster.Place
-}](c *cli.Console, args []string, what string, open func(io.Reader, string) (*roster.Reader[T], error), add func(*client.Client, *T, bool) error) error {
+}](c *cli.Console, args []string, what string,
+	open func(io.Reader, string) (*roster.Reader[T], error),
+	add func(*client.Client, *T, bool) error) error {
 	var i importFlags
 	fs := c.Flags()
 	i.register(fs)
@@ -114,7 +118,8 @@ func importRows[T any, P interface {
 			var e *api.Error
 			if errors.As(err, &e) && e.Exit == api.ExitData && len(refused) < maxProblems {
 				at := P(row).Where()
-				refused.add(file, &roster.Problem{Line: at.Line, Column: at.Column, What: e.Message})
+				refused.add(file, &roster.Problem{Line: at.Line, Column: at.Column,
+					What: e.Message})
 				return nil
 			}
 			added++
@@ -131,7 +136,8 @@ func importRows[T any, P interface {
 }
 
 // export writes rows to the file that args name, or to standard output.
-func export[T any](c *cli.Console, fs *flag.FlagSet, args []string, open func(io.Writer, string) (*roster.Writer[T], error),
+func export[T any](c *cli.Console, fs *flag.FlagSet, args []string,
+	open func(io.Writer, string) (*roster.Writer[T], error),
 	rows func(*client.Client, func(*T) error) error,
 ) (err error) {
 	var n nodeFlags
@@ -150,7 +156,8 @@ func export[T any](c *cli.Console, fs *flag.FlagSet, args []string, open func(io
 		file = rest[0]
 		f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if err != nil {
-			return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "a file that is there is not written over"}
+			return &api.Error{Exit: api.ExitData, Message: err.Error(),
+				Hint: "a file that is there is not written over"}
 		}
 		defer func() { err = errors.Join(err, f.Sync(), f.Close()) }()
 		out = f

@@ -13,7 +13,8 @@ import (
 var mailboxCommands = []cli.Command{
 	{Name: "list", Args: "[--json]", Short: "list the mailboxes", Run: runMailboxList, Long: `
 A mailbox is made when its user first gets mail or logs in. Any node answers for the whole cluster.`},
-	{Name: "show", Args: "ADDRESS [--json]", Short: "show a mailbox and its folders", Run: runMailboxShow},
+	{Name: "show", Args: "ADDRESS [--json]", Short: "show a mailbox and its folders",
+		Run: runMailboxShow},
 	{Name: "export", Args: "ADDRESS FILE|DIRECTORY|- | --all DIRECTORY [--format mbox|maildir]", Short: "write all messages of a mailbox, or of all, to files", Run: runMailboxExport, Long: `
 An mbox is a file, or - for standard output; a Maildir is a directory, which must be empty or new. Both have the messages octet for octet,
 with folders, flags and dates, so that an import gives them back; other programs read them, too. --all makes an mbox or a Maildir of each
@@ -59,7 +60,8 @@ func runMailboxList(ctx context.Context, c *cli.Console, args []string) error {
 	defer client.Close()
 	total, err := client.Mailboxes(ctx, cli.Lines(c, m.json, printMailbox))
 	if total != nil && !m.json {
-		fmt.Fprintf(c.Err, "%s in %s\n", cli.Number(total.Messages, "message"), plural(total.Recipients, "mailbox", "mailboxes"))
+		fmt.Fprintf(c.Err, "%s in %s\n", cli.Number(total.Messages, "message"),
+			plural(total.Recipients, "mailbox", "mailboxes"))
 	}
 	return err
 }
@@ -73,7 +75,8 @@ func plural(n int64, one, many string) string {
 
 // printMailbox prints one line of a listing.
 func printMailbox(c *cli.Console, b *api.Mailbox) error {
-	_, err := fmt.Fprintf(c.Out, "%7d %9s  %s%s\n", b.Messages, config.Size(b.Octets), cli.Clean(b.Address), quota(b))
+	_, err := fmt.Fprintf(c.Out, "%7d %9s  %s%s\n", b.Messages, config.Size(b.Octets),
+		cli.Clean(b.Address), quota(b))
 	return err
 }
 
@@ -120,7 +123,8 @@ func printFolders(c *cli.Console, b *api.Mailbox) error {
 	for i := range b.Folders {
 		f := &b.Folders[i]
 		if err == nil {
-			_, err = fmt.Fprintf(c.Out, "%7d %9s  %s  (%d unseen)\n", f.Messages, config.Size(f.Octets), cli.Clean(f.Name), f.Unseen)
+			_, err = fmt.Fprintf(c.Out, "%7d %9s  %s  (%d unseen)\n", f.Messages,
+				config.Size(f.Octets), cli.Clean(f.Name), f.Unseen)
 		}
 	}
 	return err

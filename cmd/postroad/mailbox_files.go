@@ -45,7 +45,10 @@ func runMailboxImport(ctx context.Context, c *cli.Console, args []string) error 
 
 // run reads the arguments, an address, or with --all none, and where the files are, and does with
 // them what is to be done.
-func (m *mailboxFlags) run(c *cli.Console, fs *flag.FlagSet, args []string, do func(client *client.Client, address, path string) error) error {
+func (m *mailboxFlags) run(
+	c *cli.Console, fs *flag.FlagSet, args []string,
+	do func(client *client.Client, address, path string) error,
+) error {
 	m.register(fs)
 	fs.BoolVar(&m.all, "all", false, "all mailboxes, each in a file or directory of its own")
 	rest, err := c.Parse(fs, args)
@@ -59,26 +62,33 @@ func (m *mailboxFlags) run(c *cli.Console, fs *flag.FlagSet, args []string, do f
 	if !m.all {
 		address = rest[0]
 	}
-	return withClient(&m.nodeFlags, func(client *client.Client) error { return do(client, address, path) })
+	return withClient(&m.nodeFlags, func(client *client.Client) error {
+		return do(client, address, path)
+	})
 }
 
 // check says what is wrong with the arguments.
 func (m *mailboxFlags) check(c *cli.Console, rest []string) error {
 	switch {
 	case m.all && len(rest) != 1:
-		return cli.Usage("one directory is needed for all mailboxes", "for example: "+c.Path+" --all backup")
+		return cli.Usage("one directory is needed for all mailboxes",
+			"for example: "+c.Path+" --all backup")
 	case !m.all && len(rest) != 2:
-		return cli.Usage("a mailbox's address and a path are needed", "for example: "+c.Path+" alice@example.net alice.mbox")
+		return cli.Usage("a mailbox's address and a path are needed",
+			"for example: "+c.Path+" alice@example.net alice.mbox")
 	case m.format != "" && m.format != "mbox" && m.format != "maildir":
 		return cli.Usage(fmt.Sprintf("%q is no format", m.format), "use mbox or maildir")
 	case m.skip < 0 || m.skip > 0 && m.all:
-		return cli.Usage("--skip is for one mailbox, and not negative", "it is the number of messages to leave out")
+		return cli.Usage("--skip is for one mailbox, and not negative",
+			"it is the number of messages to leave out")
 	}
 	return nil
 }
 
 // exportAll exports each mailbox into a directory that is empty or new.
-func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *client.Client, dir string) error {
+func (m *mailboxFlags) exportAll(
+	ctx context.Context, c *cli.Console, client *client.Client, dir string,
+) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		err = os.MkdirAll(dir, 0o700)
@@ -87,7 +97,8 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *cl
 		err = fmt.Errorf("%s is not empty", dir)
 	}
 	if err != nil {
-		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "give the path of a new directory"}
+		return &api.Error{Exit: api.ExitData, Message: err.Error(),
+			Hint: "give the path of a new directory"}
 	}
 	var addresses []string
 	_, err = client.Mailboxes(ctx, cli.Each(func(b *api.Mailbox) error {
@@ -98,9 +109,11 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *cl
 		return err
 	}
 	for _, address := range addresses {
-		err := m.export(ctx, c, client, address, filepath.Join(dir, url.PathEscape(address)+"."+m.format))
+		err := m.export(ctx, c, client, address,
+			filepath.Join(dir, url.PathEscape(address)+"."+m.format))
 		if gone := (*api.Error)(nil); errors.As(err, &gone) && gone.Exit == api.ExitData {
-			fmt.Fprintf(c.Err, "%s is left out: %s\n", cli.Clean(address), gone.Message) // it was removed meanwhile
+			// it was removed meanwhile
+			fmt.Fprintf(c.Err, "%s is left out: %s\n", cli.Clean(address), gone.Message)
 			continue
 		}
 		if err != nil {
@@ -110,7 +123,9 @@ func (m *mailboxFlags) exportAll(ctx context.Context, c *cli.Console, client *cl
 	return nil
 }
 
-func (m *mailboxFlags) export(ctx context.Context, c *cli.Console, client *client.Client, address, path string) error {
+func (m *mailboxFlags) export(
+	ctx context.Context, c *cli.Console, client *client.Client, address, path string,
+) error {
 	stream, err := client.ExportMailbox(ctx, address)
 	if err != nil {
 		return err
@@ -129,7 +144,9 @@ func (m *mailboxFlags) export(ctx context.Context, c *cli.Console, client *clien
 		err = errors.Join(err, file.Sync(), file.Close())
 	}
 	if err != nil {
-		return &api.Error{Exit: api.ExitTemporary, Message: fmt.Sprintf("the export of %s failed after %s: %v", cli.Clean(address), cli.Number(n, "message"), err), Hint: "what is there is not complete; try again"}
+		return &api.Error{Exit: api.ExitTemporary,
+			Message: fmt.Sprintf("the export of %s failed after %s: %v", cli.Clean(address),
+				cli.Number(n, "message"), err), Hint: "what is there is not complete; try again"}
 	}
 	fmt.Fprintf(c.Err, "%s of %s exported\n", cli.Number(n, "message"), cli.Clean(address))
 	return nil
@@ -152,10 +169,13 @@ func (m *mailboxFlags) writer(c *cli.Console, path string) (archive.Writer, *os.
 }
 
 // importAll imports what exportAll wrote.
-func (m *mailboxFlags) importAll(ctx context.Context, c *cli.Console, client *client.Client, dir string) error {
+func (m *mailboxFlags) importAll(
+	ctx context.Context, c *cli.Console, client *client.Client, dir string,
+) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "give the path of a directory that `postroad mailbox export --all` has made"}
+		return &api.Error{Exit: api.ExitData, Message: err.Error(),
+			Hint: "give the path of a directory that `postroad mailbox export --all` has made"}
 	}
 	for _, e := range entries {
 		name, mbox := strings.CutSuffix(e.Name(), ".mbox")
@@ -172,12 +192,15 @@ func (m *mailboxFlags) importAll(ctx context.Context, c *cli.Console, client *cl
 	return nil
 }
 
-func (m *mailboxFlags) imports(ctx context.Context, c *cli.Console, client *client.Client, address, path string) error {
+func (m *mailboxFlags) imports(
+	ctx context.Context, c *cli.Console, client *client.Client, address, path string,
+) error {
 	out, in := io.Pipe()
 	stream := archive.NewStreamWriter(in)
 	from, end, err := reader(c, path, stream)
 	if err != nil {
-		return &api.Error{Exit: api.ExitData, Message: err.Error(), Hint: "give the path of an mbox or a Maildir"}
+		return &api.Error{Exit: api.ExitData, Message: err.Error(),
+			Hint: "give the path of an mbox or a Maildir"}
 	}
 	defer end()
 	read := make(chan error, 1)
@@ -201,7 +224,9 @@ func (m *mailboxFlags) imports(ctx context.Context, c *cli.Console, client *clie
 }
 
 // reader opens what is imported. Folders go to the stream before their messages.
-func reader(c *cli.Console, path string, to archive.Writer) (r archive.Reader, end func() error, err error) {
+func reader(
+	c *cli.Console, path string, to archive.Writer,
+) (r archive.Reader, end func() error, err error) {
 	if path == "-" {
 		return archive.NewMboxReader(c.In), func() error { return nil }, nil
 	}

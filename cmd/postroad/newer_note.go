@@ -11,7 +11,10 @@ import (
 // A build that pretends to be the next version has a command more.
 
 func init() {
-	clusterCommands = append(clusterCommands, cli.Command{Name: "note", Args: "TEXT", Short: "leave a note in all groups, and read what all members know of it", Run: runClusterNote})
+	clusterCommands = append(clusterCommands,
+		cli.Command{Name: "note", Args: "TEXT",
+			Short: "leave a note in all groups, and read what all members know of it",
+			Run:   runClusterNote})
 }
 
 func runClusterNote(ctx context.Context, c *cli.Console, args []string) error {

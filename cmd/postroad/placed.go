@@ -23,15 +23,18 @@ func placed(command string, err error) error {
 		return &api.Error{
 			Exit:    api.ExitTemporary,
 			Message: err.Error(),
-			Hint:    "a node runs on this data directory already, or a command is at work on it: let it end, or stop it",
+			Hint: "a node runs on this data directory already, or a command is at work on " +
+				"it: let it end, or stop it",
 		}
 	}
 	if errors.Is(err, cluster.ErrLost) {
 		return &api.Error{
 			Exit:    api.ExitConfig,
 			Message: err.Error(),
-			Hint: "nothing was changed; if this comes from a file that was put back or moved, undo that. With other nodes in the cluster: " +
-				"empty the data directory, join under another name, and run `postroad cluster replace OLD NEW`",
+			Hint: "nothing was changed; if this comes from a file that was put back or moved, " +
+				"undo that. With other nodes in the cluster: " +
+				"empty the data directory, join under another name, and run `postroad cluster " +
+				"replace OLD NEW`",
 		}
 	}
 	var at *net.OpError
@@ -51,7 +54,8 @@ func unheard(at *net.OpError, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		e.Hint = fmt.Sprintf(
-			"another program has %s (`ss -ltnp` shows which): stop it, or configure another address",
+			"another program has %s (`ss -ltnp` shows which): "+
+				"stop it, or configure another address",
 			at.Addr,
 		)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

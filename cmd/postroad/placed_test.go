@@ -28,7 +28,8 @@ func TestOrdinaryRefusals(t *testing.T) {
 		return path
 	}
 	node := func(name string) string {
-		return file(name+".toml", fmt.Sprintf("[node]\nname = %q\ndata_dir = %q\n", name, filepath.Join(dir, name)))
+		return file(name+".toml", fmt.Sprintf("[node]\nname = %q\ndata_dir = %q\n", name,
+			filepath.Join(dir, name)))
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +41,8 @@ func TestOrdinaryRefusals(t *testing.T) {
 	}
 	defer door.Close()
 	here, mx1, mx2, token := l.Addr().String(), node("mx1"), node("mx2"), wire.NewToken()
-	backup := fmt.Sprintf("{\"what\":%q,\"format\":1,\"cluster\":\"c\"}\n", "postroad control group")
+	backup := fmt.Sprintf("{\"what\":%q,\"format\":1,\"cluster\":\"c\"}\n",
+		"postroad control group")
 	whole, cut, other := file("whole", backup+"{}\n"), file("cut", backup), file("other", "hello\n")
 	check := func(args string, want int, says string) {
 		t.Helper()
@@ -49,7 +51,8 @@ func TestOrdinaryRefusals(t *testing.T) {
 			t.Errorf("%s: exit %d, want %d: %s", args, status, want, errs)
 		}
 	}
-	check("cluster join --config "+mx1+" --token "+token+" "+here, 77, "`postroad cluster token` on a node")
+	check("cluster join --config "+mx1+" --token "+token+" "+here, 77,
+		"`postroad cluster token` on a node")
 	check("cluster join --config "+mx1+" --token short "+here, 65, "at least 16 characters")
 	check("cluster join --config "+mx1+" --token-file "+dir+"/none "+here, 65, "name another file")
 	check("cluster join --config "+mx1+" --token "+token+" 127.0.0.1:1", 69, "cluster.advertise")
@@ -60,7 +63,8 @@ func TestOrdinaryRefusals(t *testing.T) {
 	check("queue salvage --list --config "+mx2, 78, "there is no node in "+dir)
 	check("cluster restore --config "+mx2+" "+whole, 0, "is restored")
 	check("cluster restore --config "+mx2+" "+whole, 78, "into an empty data directory")
-	check("cluster join --config "+mx2+" --token "+token+" "+here, 78, "only an empty data directory")
+	check("cluster join --config "+mx2+" --token "+token+" "+here, 78,
+		"only an empty data directory")
 	check("bench sink --listen "+here, 75, "another program has "+here)
 	check("cluster recover --config "+mx2, 0, "nothing was changed; with --accept-loss")
 
@@ -96,7 +100,8 @@ func TestPlaced(t *testing.T) {
 		{fmt.Errorf("open node: %w", cluster.ErrLost), 78, "postroad cluster replace"},
 	} {
 		var said *api.Error
-		if !errors.As(placed("recover", c.err), &said) || said.Exit != c.exit || !strings.Contains(said.Hint, c.word) {
+		if !errors.As(placed("recover", c.err), &said) || said.Exit != c.exit ||
+			!strings.Contains(said.Hint, c.word) {
 			t.Errorf("%v: %+v", c.err, said)
 		}
 	}

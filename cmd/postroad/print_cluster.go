@@ -14,7 +14,8 @@ import (
 
 // printClusterStatus prints how the cluster is, and what to do about it last, where it is seen.
 func printClusterStatus(c *cli.Console, st *api.ClusterStatus) error {
-	fmt.Fprintf(c.Out, "cluster %s, as %s sees it: %s\n\n", cli.Clean(st.Cluster), cli.Clean(st.Node), survival(st))
+	fmt.Fprintf(c.Out, "cluster %s, as %s sees it: %s\n\n", cli.Clean(st.Cluster),
+		cli.Clean(st.Node), survival(st))
 	members := [][]string{{"NODE", "NAME", "STATE", "ADDRESS", "VERSION", "PROTOCOL", "HEALTH"}}
 	for i := range st.Members {
 		members = append(members, memberRow(&st.Members[i]))
@@ -23,7 +24,8 @@ func printClusterStatus(c *cli.Console, st *api.ClusterStatus) error {
 		return err
 	}
 	fmt.Fprintln(c.Out)
-	groups := [][]string{{"GROUP", "KIND", "HOME", "LEADER", "STATE", "VOTERS", "NON-VOTERS", "LAG", "MAY DIE", "MESSAGES"}}
+	groups := [][]string{{"GROUP", "KIND", "HOME", "LEADER", "STATE", "VOTERS", "NON-VOTERS", "LAG",
+		"MAY DIE", "MESSAGES"}}
 	for i := range st.Groups {
 		groups = append(groups, groupRow(&st.Groups[i]))
 	}
@@ -32,7 +34,8 @@ func printClusterStatus(c *cli.Console, st *api.ClusterStatus) error {
 	}
 	printMoves(c, st)
 	if st.Suspensions > 0 {
-		fmt.Fprintf(c.Out, "\n%s in force: `postroad suspend list`\n", cli.Number(int64(st.Suspensions), "suspension"))
+		fmt.Fprintf(c.Out, "\n%s in force: `postroad suspend list`\n",
+			cli.Number(int64(st.Suspensions), "suspension"))
 	}
 	for i, problem := range st.Problems {
 		if i == 0 {
@@ -66,7 +69,8 @@ func survival(st *api.ClusterStatus) string {
 		}
 	}
 	if leaderless > 0 {
-		return cli.Number(int64(leaderless), "group") + " without a leader, of which nothing more is known"
+		return cli.Number(int64(leaderless), "group") +
+			" without a leader, of which nothing more is known"
 	}
 	if st.Survives == 0 {
 		return "no node may die without a stop"
@@ -87,7 +91,8 @@ func memberRow(m *api.MemberStatus) []string {
 			health += " since " + m.Since.Format(time.RFC3339)
 		}
 	}
-	return []string{strconv.Itoa(int(m.ID)), cli.Clean(m.Name), cli.Clean(m.State), cli.Clean(m.Address), cli.Clean(m.Version), strconv.Itoa(m.Protocol), cli.Clean(health)}
+	return []string{strconv.Itoa(int(m.ID)), cli.Clean(m.Name), cli.Clean(m.State),
+		cli.Clean(m.Address), cli.Clean(m.Version), strconv.Itoa(m.Protocol), cli.Clean(health)}
 }
 
 func groupRow(g *api.GroupStatus) []string {
@@ -115,8 +120,10 @@ func groupRow(g *api.GroupStatus) []string {
 	if g.Shard != nil {
 		home = "shard " + strconv.Itoa(*g.Shard)
 	}
-	return []string{strconv.FormatUint(g.ID, 10), cli.Clean(g.Kind), home, cli.Clean(leader), cli.Clean(state), cli.Clean(strings.Join(g.Voters, ",")),
-		cli.Clean(strings.Join(g.Nonvoters, ",")), cli.Clean(strings.Join(lag, ",")), mayDie, messages}
+	return []string{strconv.FormatUint(g.ID, 10), cli.Clean(g.Kind), home, cli.Clean(leader),
+		cli.Clean(state), cli.Clean(strings.Join(g.Voters, ",")),
+		cli.Clean(strings.Join(g.Nonvoters, ",")), cli.Clean(strings.Join(lag, ",")), mayDie,
+		messages}
 }
 
 // moveLine is one move in words.

@@ -13,7 +13,8 @@ import (
 
 // printMessage prints one message of a listing: a line of its own, and one for each recipient.
 func printMessage(c *cli.Console, m *api.Message) error {
-	_, err := fmt.Fprintf(c.Out, "%s  %-8s %6s %9s  from <%s>\n", m.QueueID, m.State, cli.Age(m.ArrivalTime), config.Size(m.MessageSize), cli.Clean(m.Sender))
+	_, err := fmt.Fprintf(c.Out, "%s  %-8s %6s %9s  from <%s>\n", m.QueueID, m.State,
+		cli.Age(m.ArrivalTime), config.Size(m.MessageSize), cli.Clean(m.Sender))
 	for i := range m.Recipients {
 		if err == nil {
 			err = printRecipient(c, &m.Recipients[i])
@@ -33,7 +34,8 @@ func printRecipient(c *cli.Console, r *api.Recipient) error {
 	if r.DelayReason != "" {
 		about = append(about, cli.Clean(r.DelayReason))
 	}
-	line := strings.TrimRight(fmt.Sprintf("    %-8s to <%s>  %s", r.State, cli.Clean(r.Address), strings.Join(about, ", ")), " ")
+	line := strings.TrimRight(fmt.Sprintf("    %-8s to <%s>  %s", r.State, cli.Clean(r.Address),
+		strings.Join(about, ", ")), " ")
 	_, err := fmt.Fprintln(c.Out, line)
 	return err
 }
@@ -45,9 +47,13 @@ func printDetail(c *cli.Console, d *api.Detail) error {
 		kind = "delivery report of this server"
 	}
 	for _, row := range [][2]string{
-		{"ID", d.QueueID}, {"what", kind}, {"state", d.State}, {"arrived", time.Unix(d.ArrivalTime, 0).Format(time.RFC3339) + " (" + cli.Age(d.ArrivalTime) + " ago)"},
-		{"size", strconv.FormatInt(d.MessageSize, 10) + " octets"}, {"from", "<" + d.Sender + ">"}, {"client", d.Client}, {"helo", d.Helo},
-		{"protocol", d.Protocol}, {"user", d.User}, {"listener", d.Listener}, {"tenant", d.Tenant}, {"campaign", d.Campaign},
+		{"ID", d.QueueID}, {"what", kind}, {"state", d.State},
+		{"arrived", time.Unix(d.ArrivalTime, 0).Format(time.RFC3339) + " (" +
+			cli.Age(d.ArrivalTime) + " ago)"},
+		{"size", strconv.FormatInt(d.MessageSize, 10) + " octets"}, {"from", "<" + d.Sender + ">"},
+		{"client", d.Client}, {"helo", d.Helo},
+		{"protocol", d.Protocol}, {"user", d.User}, {"listener", d.Listener}, {"tenant", d.Tenant},
+		{"campaign", d.Campaign},
 		{"envelope ID", d.EnvelopeID}, {"node", d.Node},
 	} {
 		if row[1] == "" {
@@ -99,7 +105,8 @@ func moved(t *api.Total, verb string) string {
 	if unknown(t) {
 		return "nothing is known to be " + done[verb] + ": no queue answered"
 	}
-	return cli.Number(t.Recipients, "recipient") + " of " + cli.Number(t.Messages, "message") + " " +
+	return cli.Number(t.Recipients, "recipient") + " of " + cli.Number(t.Messages, "message") +
+		" " +
 		done[verb] + answered(t)
 }
 

@@ -32,17 +32,23 @@ var queueCommands = []cli.Command{
 
     postroad queue list --domain example.net --state deferred
     postroad queue list --older 1h --json`},
-	{Name: "count", Args: filterArgs, Short: "count messages and recipients", Run: runQueueCount, Long: filterHelp},
-	{Name: "show", Args: "ID [--json]", Short: "show all that is known of one message", Run: runQueueShow},
-	{Name: "flush", Args: "[FILTER ...]", Short: "try deferred recipients now", Run: runQueueVerb, Long: filterHelp},
+	{Name: "count", Args: filterArgs, Short: "count messages and recipients", Run: runQueueCount,
+		Long: filterHelp},
+	{Name: "show", Args: "ID [--json]", Short: "show all that is known of one message",
+		Run: runQueueShow},
+	{Name: "flush", Args: "[FILTER ...]", Short: "try deferred recipients now", Run: runQueueVerb,
+		Long: filterHelp},
 	{Name: "hold", Args: "FILTER ... | --all", Short: "keep recipients from being tried until they are released", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
 Put off, they are held.`},
-	{Name: "release", Args: "FILTER ... | --all", Short: "let held recipients go on", Run: runQueueVerb, Long: filterHelp},
+	{Name: "release", Args: "FILTER ... | --all", Short: "let held recipients go on",
+		Run: runQueueVerb, Long: filterHelp},
 	{Name: "fail", Args: "FILTER ... | --all [--reason TEXT]", Short: "give up on recipients and tell the senders", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
 What is gone is gone: look with "queue list" and the same filters first.`},
 	{Name: "remove", Args: "FILTER ... | --all", Short: "take recipients out of the queue without telling anybody", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
 What is gone is gone: look with "queue list" and the same filters first.`},
-	{Name: "salvage", Args: "[--config FILE] [--list] [--to HOST:PORT] [--save DIR]", Short: "put in again what only a stopped node has", Run: runQueueSalvage, Long: salvageHelp},
+	{Name: "salvage", Args: "[--config FILE] [--list] [--to HOST:PORT] [--save DIR]",
+		Short: "put in again what only a stopped node has", Run: runQueueSalvage,
+		Long: salvageHelp},
 }
 
 // queueFlags are the flags of all queue commands.
@@ -61,22 +67,28 @@ func (q *queueFlags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.Recipient, "recipient", "", "recipients with this `ADDRESS`")
 	fs.StringVar(&f.Tenant, "tenant", "", "messages of this `TENANT`")
 	fs.StringVar(&f.Campaign, "campaign", "", "messages of this `CAMPAIGN`")
-	fs.Func("state", "recipients in this `STATE`: ready, inflight, deferred or held; may be repeated", func(s string) error {
-		f.States = append(f.States, strings.Split(s, ",")...)
-		return nil
-	})
-	fs.Func("older", "messages that have waited at least this `TIME`, such as 90m, 1h or 4d", func(s string) error {
-		return f.Older.UnmarshalText([]byte(s))
-	})
-	fs.Func("id", "the message with this `ID`; may be repeated; - reads them from standard input", func(s string) error {
-		q.ids = append(q.ids, strings.Split(s, ",")...)
-		return nil
-	})
+	fs.Func("state",
+		"recipients in this `STATE`: ready, inflight, deferred or held; may be repeated",
+		func(s string) error {
+			f.States = append(f.States, strings.Split(s, ",")...)
+			return nil
+		})
+	fs.Func("older", "messages that have waited at least this `TIME`, such as 90m, 1h or 4d",
+		func(s string) error {
+			return f.Older.UnmarshalText([]byte(s))
+		})
+	fs.Func("id", "the message with this `ID`; may be repeated; - reads them from standard input",
+		func(s string) error {
+			q.ids = append(q.ids, strings.Split(s, ",")...)
+			return nil
+		})
 	fs.BoolVar(&q.json, "json", false, "print one JSON object a line")
 }
 
 // parse reads the arguments of a queue command and returns a client of the node.
-func (q *queueFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*client.Client, error) {
+func (q *queueFlags) parse(
+	c *cli.Console, fs *flag.FlagSet, args []string,
+) (*client.Client, error) {
 	q.register(fs)
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -127,7 +139,8 @@ func runQueueList(ctx context.Context, c *cli.Console, args []string) error {
 // tellOthers names the nodes that did not answer though nothing is missing.
 func tellOthers(c *cli.Console, t *api.Total, err error) error {
 	if err == nil && t != nil && len(t.Unreachable) > 0 {
-		fmt.Fprintf(c.Err, "complete without %s, which could not be reached\n", cli.Clean(strings.Join(t.Unreachable, ", ")))
+		fmt.Fprintf(c.Err, "complete without %s, which could not be reached\n",
+			cli.Clean(strings.Join(t.Unreachable, ", ")))
 	}
 	return err
 }
@@ -175,7 +188,8 @@ func runQueueShow(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // done is what has happened to recipients after a verb.
-var done = map[string]string{"flush": "made due now", "hold": "held", "release": "released", "fail": "failed", "remove": "removed"}
+var done = map[string]string{"flush": "made due now", "hold": "held", "release": "released",
+	"fail": "failed", "remove": "removed"}
 
 // runQueueVerb runs all commands that move recipients.
 func runQueueVerb(ctx context.Context, c *cli.Console, args []string) error {
@@ -190,7 +204,8 @@ func runQueueVerb(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	if verb != "flush" && q.filter.Empty() && !q.filter.All {
-		return cli.Usage("`"+c.Path+"` needs a filter", "add one, or --all for the whole queue; `"+c.Path+" --help` lists them")
+		return cli.Usage("`"+c.Path+"` needs a filter", "add one, or --all for the whole queue; `"+
+			c.Path+" --help` lists them")
 	}
 	defer client.Close()
 	progress := c.Progress(done[verb])
@@ -199,7 +214,8 @@ func runQueueVerb(ctx context.Context, c *cli.Console, args []string) error {
 	if total != nil {
 		fmt.Fprintln(c.Err, moved(total, verb))
 		if n := total.States["inflight"]; n > 0 {
-			fmt.Fprintf(c.Err, "%s being attempted now: that goes on, and may deliver\n", cli.Number(n, "recipient"))
+			fmt.Fprintf(c.Err, "%s being attempted now: that goes on, and may deliver\n",
+				cli.Number(n, "recipient"))
 		}
 	}
 	if total != nil && q.json {

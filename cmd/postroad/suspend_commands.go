@@ -15,7 +15,8 @@ import (
 	"github.com/postroad/postroad/operate/admin/client"
 )
 
-const suspendArgs = "--domain|--site|--tenant|--campaign NAME --reason TEXT [--for TIME] [--json] | list [--json]"
+const suspendArgs = "--domain|--site|--tenant|--campaign NAME --reason TEXT [--for TIME] " +
+	"[--json] | list [--json]"
 
 const suspendHelp = `
 Nothing of it is attempted any more, on any node, once the command ends with 0; what is under way may finish. New mail is accepted, recipients keep their
@@ -44,7 +45,8 @@ type suspendFlags struct {
 func (s *suspendFlags) register(fs *flag.FlagSet, verb string) {
 	s.nodeFlags.register(fs)
 	for kind, about := range map[string]string{
-		"domain": "recipients at this `DOMAIN`", "site": "the hosts of this `SITE`", "tenant": "messages of this `TENANT`", "campaign": "messages of this `CAMPAIGN`",
+		"domain": "recipients at this `DOMAIN`", "site": "the hosts of this `SITE`",
+		"tenant": "messages of this `TENANT`", "campaign": "messages of this `CAMPAIGN`",
 	} {
 		fs.Func(kind, about, func(name string) error {
 			s.request.Kind, s.request.Name = kind, name
@@ -64,19 +66,23 @@ func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
 	s, fs, verb := suspendFlags{}, c.Flags(), c.Command.Name
 	s.register(fs, verb)
 	if verb == "suspend" {
-		fs.Func("for", "how long, a `TIME` such as 90m, 2h or 4d; without it: until it is resumed", func(t string) error {
-			return s.request.For.UnmarshalText([]byte(t))
-		})
+		fs.Func("for", "how long, a `TIME` such as 90m, 2h or 4d; without it: until it is resumed",
+			func(t string) error {
+				return s.request.For.UnmarshalText([]byte(t))
+			})
 	}
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
 	}
-	list := verb == "suspend" && len(rest) == 1 && rest[0] == "list" && s.named == 0 && s.request.Reason == "" && s.request.For == 0
+	list := verb == "suspend" && len(rest) == 1 && rest[0] == "list" && s.named == 0 &&
+		s.request.Reason == "" && s.request.For == 0
 	if !list {
 		err = cli.NoMore(rest)
 		if err == nil && s.named != 1 {
-			err = cli.Usage("name one thing to "+verb+" with --domain, --site, --tenant or --campaign", "`postroad suspend list` shows what is suspended")
+			err = cli.Usage("name one thing to "+verb+
+				" with --domain, --site, --tenant or --campaign",
+				"`postroad suspend list` shows what is suspended")
 		}
 		if err == nil {
 			err = s.request.Check(verb)
@@ -98,13 +104,17 @@ func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // printSuspensions prints what is in force.
-func printSuspensions(ctx context.Context, c *cli.Console, client *client.Client, asJSON bool) error {
+func printSuspensions(
+	ctx context.Context, c *cli.Console, client *client.Client, asJSON bool,
+) error {
 	n := 0
-	err := client.Suspensions(ctx, cli.Lines(c, asJSON, func(c *cli.Console, s *api.Suspension) error {
-		n++
-		_, err := fmt.Fprintf(c.Out, "%-8s %s  %s, since %s: %s\n", s.Kind, cli.Clean(s.Name), s.Ends(), s.Since.Local().Format(time.DateTime), cli.Clean(s.Reason))
-		return err
-	}))
+	err := client.Suspensions(ctx,
+		cli.Lines(c, asJSON, func(c *cli.Console, s *api.Suspension) error {
+			n++
+			_, err := fmt.Fprintf(c.Out, "%-8s %s  %s, since %s: %s\n", s.Kind, cli.Clean(s.Name),
+				s.Ends(), s.Since.Local().Format(time.DateTime), cli.Clean(s.Reason))
+			return err
+		}))
 	if err == nil && n == 0 && !asJSON {
 		fmt.Fprintln(c.Err, "nothing is suspended")
 	}
@@ -130,7 +140,8 @@ func printAcknowledgement(c *cli.Console, verb string, a *api.Acknowledgement, a
 	if verb == "resume" {
 		what = "resumed"
 	}
-	_, err := fmt.Fprintf(c.Err, "%s %s is %s; %s obeying, each from an index of its log on: %s\n", a.Suspension.Kind, cli.Clean(a.Suspension.Name), what,
+	_, err := fmt.Fprintf(c.Err, "%s %s is %s; %s obeying, each from an index of its log on: %s\n",
+		a.Suspension.Kind, cli.Clean(a.Suspension.Name), what,
 		cli.Number(int64(len(a.Groups)), "queue group"), strings.Join(at, " "))
 	return err
 }

@@ -24,11 +24,14 @@ func runTrace(ctx context.Context, c *cli.Console, args []string) error {
 	var n nodeFlags
 	n.register(fs)
 	var t api.TraceRequest
-	fs.StringVar(&t.Recipient, "recipient", "", "messages to this `ADDRESS`; with an ID, its steps for this recipient")
+	fs.StringVar(&t.Recipient, "recipient", "",
+		"messages to this `ADDRESS`; with an ID, its steps for this recipient")
 	fs.StringVar(&t.Sender, "sender", "", "messages from this `ADDRESS`; <> for delivery reports")
-	fs.Func("since", "messages that something happened to in the last `TIME`, such as 90m or 4d (default 2d); with an ID, its steps since then (default all)", func(s string) error {
-		return t.Since.UnmarshalText([]byte(s))
-	})
+	fs.Func("since",
+		"messages that something happened to in the last `TIME`, such as 90m or 4d (default "+
+			"2d); with an ID, its steps since then (default all)", func(s string) error {
+			return t.Since.UnmarshalText([]byte(s))
+		})
 	asJSON := fs.Bool("json", false, "print one JSON object a line")
 	var err error
 	if t.IDs, err = c.Parse(fs, args); err != nil {
@@ -88,7 +91,8 @@ func printStep(c *cli.Console, raw json.RawMessage) error {
 	if err := json.Unmarshal(raw, &item); err != nil {
 		return err
 	}
-	begin := fmt.Sprintf("%s  %s  %s  ", item.At.Local().Format("2006-01-02 15:04:05.000"), cli.Clean(item.Node), cli.Clean(item.ID))
+	begin := fmt.Sprintf("%s  %s  %s  ", item.At.Local().Format("2006-01-02 15:04:05.000"),
+		cli.Clean(item.Node), cli.Clean(item.ID))
 	if item.Queue != nil {
 		fmt.Fprintf(c.Out, "%s%-16s %s\n", begin, "in the queue", item.Queue.State)
 		for i := range item.Queue.Recipients {

@@ -34,12 +34,19 @@ Only what is named changes. Lists are replaced as a whole; "" empties one.
     postroad user set alice@example.net --hard-quota 10GiB --soft-quota 9GiB
     postroad user set bob@example.net --forward bob@example.org --keep-copy
     postroad user set bob@example.net --forward ""`},
-	{Name: "passwd", Args: "ADDRESS [--password-stdin]", Short: "give a user another password", Run: runUserPasswd},
+	{Name: "passwd", Args: "ADDRESS [--password-stdin]", Short: "give a user another password",
+		Run: runUserPasswd},
 	{Name: "list", Args: "[--json]", Short: "list the users", Run: runUserList},
-	{Name: "import", Args: "FILE [--stage NAME] [--replace] | --publish NAME | --discard NAME | --stages", Short: "add users from a file", Run: runUserImport, Long: userImportHelp},
-	{Name: "sync", Args: "[--force]", Short: "look at the outside list of users ([ldap]) now", Run: runUserSync},
-	{Name: "export", Args: "[FILE] [--format csv|json] [--hashes]", Short: "write the users into a file that import reads", Run: runUserExport},
-	{Name: "remove", Args: "ADDRESS [--keep-mail]", Short: "remove a user and the mailbox; their mail in the queue goes on", Run: runUserRemove},
+	{Name: "import",
+		Args:  "FILE [--stage NAME] [--replace] | --publish NAME | --discard NAME | --stages",
+		Short: "add users from a file", Run: runUserImport, Long: userImportHelp},
+	{Name: "sync", Args: "[--force]", Short: "look at the outside list of users ([ldap]) now",
+		Run: runUserSync},
+	{Name: "export", Args: "[FILE] [--format csv|json] [--hashes]",
+		Short: "write the users into a file that import reads", Run: runUserExport},
+	{Name: "remove", Args: "ADDRESS [--keep-mail]",
+		Short: "remove a user and the mailbox; their mail in the queue goes on",
+		Run:   runUserRemove},
 }
 
 // userFlags are the flags of the commands that change a user.
@@ -57,7 +64,8 @@ func (u *userFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*cli
 		return nil, err
 	}
 	if len(rest) != 1 {
-		return nil, cli.Usage("one user's address is needed", "for example: "+c.Path+" alice@example.net")
+		return nil, cli.Usage("one user's address is needed",
+			"for example: "+c.Path+" alice@example.net")
 	}
 	u.request.Name = rest[0]
 	if err := admin.CheckUser(&u.request); err != nil {
@@ -67,7 +75,8 @@ func (u *userFlags) parse(c *cli.Console, fs *flag.FlagSet, args []string) (*cli
 }
 
 func (u *userFlags) passwordFlags(fs *flag.FlagSet) {
-	fs.BoolVar(&u.stdin, "password-stdin", false, "read the password from the first line of standard input")
+	fs.BoolVar(&u.stdin, "password-stdin", false,
+		"read the password from the first line of standard input")
 	fs.BoolVar(&u.request.Scram, "scram", false, "also keep keys for SCRAM-SHA-256")
 }
 
@@ -96,12 +105,15 @@ func runUserPasswd(ctx context.Context, c *cli.Console, args []string) error {
 func runUserRemove(ctx context.Context, c *cli.Console, args []string) error {
 	var u userFlags
 	fs := c.Flags()
-	fs.BoolVar(&u.request.KeepMail, "keep-mail", false, "keep the mailbox, which a user of the same name would find again")
+	fs.BoolVar(&u.request.KeepMail, "keep-mail", false,
+		"keep the mailbox, which a user of the same name would find again")
 	return u.change(ctx, c, fs, args, "remove", "removed")
 }
 
 // change makes one change of a user and says what it did.
-func (u *userFlags) change(ctx context.Context, c *cli.Console, fs *flag.FlagSet, args []string, verb, did string) error {
+func (u *userFlags) change(
+	ctx context.Context, c *cli.Console, fs *flag.FlagSet, args []string, verb, did string,
+) error {
 	client, err := u.parse(c, fs, args)
 	if err != nil {
 		return err
@@ -119,7 +131,8 @@ func (u *userFlags) change(ctx context.Context, c *cli.Console, fs *flag.FlagSet
 	return nil
 }
 
-// askPassword asks for a password, or reads it from standard input. It never comes from an argument,
+// askPassword asks for a password, or reads it from standard input. It never comes from an
+// argument,
 // where others could see it.
 func askPassword(c *cli.Console, stdin bool) (string, error) {
 	if stdin {
@@ -142,7 +155,8 @@ func askPassword(c *cli.Console, stdin bool) (string, error) {
 		return "", err
 	}
 	if first != second {
-		return "", &api.Error{Exit: api.ExitData, Message: "the two passwords differ", Hint: "try again"}
+		return "", &api.Error{Exit: api.ExitData, Message: "the two passwords differ",
+			Hint: "try again"}
 	}
 	return first, nil
 }
@@ -159,7 +173,8 @@ func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
 	var request api.SyncRequest
 	fs := c.Flags()
 	n.register(fs)
-	fs.BoolVar(&request.Force, "force", false, "also remove most of the users who came from it, if they are not in it any more")
+	fs.BoolVar(&request.Force, "force", false,
+		"also remove most of the users who came from it, if they are not in it any more")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
@@ -170,7 +185,9 @@ func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
 	return withClient(&n, func(client *client.Client) error {
 		a, err := client.SyncUsers(ctx, request)
 		if err == nil {
-			fmt.Fprintf(c.Err, "%s in the list: %d added or changed, %d removed, %d kept as our own, %d refused\n", cli.Number(int64(a.Users), "user"), a.Changed, a.Removed, a.Kept, a.Refused)
+			fmt.Fprintf(c.Err,
+				"%s in the list: %d added or changed, %d removed, %d kept as our own, %d refused\n",
+				cli.Number(int64(a.Users), "user"), a.Changed, a.Removed, a.Kept, a.Refused)
 		}
 		return err
 	})
@@ -181,7 +198,11 @@ func runUserList(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 // list prints a listing of the directory: a line each, or with --json what came.
-func list[T any](ctx context.Context, c *cli.Console, args []string, get func(*client.Client, context.Context, func(json.RawMessage) error) error, line func(*cli.Console, *T) error) error {
+func list[T any](
+	ctx context.Context, c *cli.Console, args []string,
+	get func(*client.Client, context.Context, func(json.RawMessage) error) error,
+	line func(*cli.Console, *T) error,
+) error {
 	fs := c.Flags()
 	var n nodeFlags
 	n.register(fs)
@@ -193,7 +214,9 @@ func list[T any](ctx context.Context, c *cli.Console, args []string, get func(*c
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	return withClient(&n, func(client *client.Client) error { return get(client, ctx, cli.Lines(c, *asJSON, line)) })
+	return withClient(&n, func(client *client.Client) error {
+		return get(client, ctx, cli.Lines(c, *asJSON, line))
+	})
 }
 
 // printUser prints one line of a listing.

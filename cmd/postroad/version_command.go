@@ -26,7 +26,8 @@ func runVersion(_ context.Context, c *cli.Console, args []string) error {
 			Revision string `json:"revision"`
 			Go       string `json:"go"`
 			Platform string `json:"platform"`
-		}{version.Version, version.Revision, runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH})
+		}{version.Version, version.Revision, runtime.Version(),
+			runtime.GOOS + "/" + runtime.GOARCH})
 	}
 	build := runtime.Version() + ", " + runtime.GOOS + "/" + runtime.GOARCH
 	if version.Revision != "" {

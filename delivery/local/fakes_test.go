@@ -65,7 +65,9 @@ func play(t *testing.T, mailboxes, others string, run func(w *world)) {
 		w.store = New(Options{
 			Mailboxes: w, Patience: testPatience, Settings: w.settings,
 			Current: func() bool { return w.current }, Submitter: w, Hostname: "mx.example",
-			Logf: func(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) },
+			Logf: func(format string, args ...any) {
+				w.log = append(w.log, fmt.Sprintf(format, args...))
+			},
 		})
 		run(w)
 	})
@@ -159,7 +161,8 @@ func message(number byte, to ...string) *delivery.LocalMessage {
 		Content: []byte("hello"),
 	}
 	for i, a := range to {
-		m.Message.Envelope.Recipients = append(m.Message.Envelope.Recipients, mail.Recipient{Address: a})
+		m.Message.Envelope.Recipients = append(m.Message.Envelope.Recipients,
+			mail.Recipient{Address: a})
 		m.Recipients = append(m.Recipients, delivery.LocalRecipient{
 			Number: uint32(i), Address: a, Prefix: []byte("for " + a + ": "),
 		})

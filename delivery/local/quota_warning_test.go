@@ -27,7 +27,8 @@ func TestWarns(t *testing.T) {
 		m, err := netmail.ReadMessage(strings.NewReader(w.texts[0]))
 		if err != nil || m.Header.Get("To") != "<b@h.example>" ||
 			m.Header.Get("Auto-Submitted") != "auto-generated" ||
-			!strings.Contains(w.texts[0], "holds more than 5MiB. At 6MiB no more mail will come in.") {
+			!strings.Contains(w.texts[0],
+				"holds more than 5MiB. At 6MiB no more mail will come in.") {
 			t.Errorf("%v: %s", err, w.texts[0])
 		}
 		if _, err := m.Header.Date(); err != nil {

@@ -12,18 +12,21 @@ import (
 )
 
 // FuzzPlan gives the decisions whatever an answer may hold: names of exchangers, one a line, each
-// with its preference in front, and the octets of addresses that each of them has. It must come to a
+// with its preference in front, and the octets of addresses that each of them has. It must come to
+// a
 // bounded route of public addresses.
 func FuzzPlan(f *testing.F) {
 	f.Add("\x0aa.two.example\n\x14me.example", []byte{203, 0, 113, 1}, make([]byte, 16))
 	f.Add("\x00", []byte{10, 0, 0, 1, 127, 0, 0, 1}, []byte{})
-	f.Add("\x0110.0.0.1\n\x02b.example\n\x02c.example\n\x02d.example\n\x02e.example", []byte{}, []byte("\xfe\x80aaaaaaaaaaaaaa"))
+	f.Add("\x0110.0.0.1\n\x02b.example\n\x02c.example\n\x02d.example\n\x02e.example", []byte{},
+		[]byte("\xfe\x80aaaaaaaaaaaaaa"))
 	own := map[string]bool{"me.example": true}
 	f.Fuzz(func(t *testing.T, names string, v4, v6 []byte) {
 		var records []dns.MX
 		for line := range strings.SplitSeq(names, "\n") {
 			if line != "" {
-				records = append(records, dns.MX{Host: dns.PlainName(line[1:]), Pref: uint16(line[0])})
+				records = append(records,
+					dns.MX{Host: dns.PlainName(line[1:]), Pref: uint16(line[0])})
 			}
 		}
 		p, fail := newPlan(records, own, 3, rand.Shuffle)
@@ -65,7 +68,8 @@ func checkTally(t *testing.T, p plan, addrs []netip.Addr) {
 	}
 	for _, h := range all.hosts {
 		for _, a := range h.Addrs {
-			if !public(a) || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || !a.IsValid() {
+			if !public(a) || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() ||
+				a.IsMulticast() || !a.IsValid() {
 				t.Fatalf("%s at %s", h.Name, a)
 			}
 		}
@@ -77,7 +81,8 @@ func checkTally(t *testing.T, p plan, addrs []netip.Addr) {
 }
 
 func FuzzNames(f *testing.F) {
-	for _, s := range []string{"a.example", "[1.2.3.4]", "[IPv6:::1]", "[ipv6:fe80::1%eth0]", "[", "1.2.3.4", "a..b", "[]"} {
+	for _, s := range []string{"a.example", "[1.2.3.4]", "[IPv6:::1]", "[ipv6:fe80::1%eth0]", "[",
+		"1.2.3.4", "a..b", "[]"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -23,16 +23,24 @@ type plan struct {
 
 // newPlan reads MX records. A single record with the root is a null MX: the domain takes no mail
 // (RFC 7505 section 3).
-func newPlan(records []dns.MX, own map[string]bool, maxHosts int, shuffle func(int, func(i, j int))) (p plan, f *smtp.Failure) {
+func newPlan(
+	records []dns.MX, own map[string]bool, maxHosts int, shuffle func(int, func(i, j int)),
+) (p plan, f *smtp.Failure) {
 	if len(records) == 1 && records[0].Host == "" {
 		return p, errNullMX
 	}
-	valid := slices.DeleteFunc(slices.Clone(records), func(x dns.MX) bool { return !validHost(x.Host) })
+	valid := slices.DeleteFunc(slices.Clone(records), func(x dns.MX) bool {
+		return !validHost(x.Host)
+	})
 	slices.SortFunc(valid, func(a, b dns.MX) int {
 		return cmp.Or(cmp.Compare(a.Pref, b.Pref), cmp.Compare(a.Host, b.Host))
 	})
 	seen := make(map[string]bool, len(valid))
-	valid = slices.DeleteFunc(valid, func(x dns.MX) bool { old := seen[x.Host]; seen[x.Host] = true; return old })
+	valid = slices.DeleteFunc(valid, func(x dns.MX) bool {
+		old := seen[x.Host]
+		seen[x.Host] = true
+		return old
+	})
 	if len(valid) > 0 {
 		names := make([]string, len(valid))
 		for i, x := range valid {
@@ -130,13 +138,20 @@ func (t *tally) verdict() *smtp.Failure {
 }
 
 var (
-	errNullMX    = smtp.Perm(556, "5.1.10", "The recipient's domain accepts no mail (null MX)")
-	errNoDomain  = smtp.Perm(550, "5.1.2", "The recipient's domain does not exist; check its spelling")
-	errNoMail    = smtp.Perm(550, "5.1.2", "The recipient's domain has neither MX nor address records")
-	errBadDomain = smtp.Perm(550, "5.1.2", "The recipient's domain is not a valid domain name or address literal")
-	errNoAddress = smtp.Perm(550, "5.4.4", "None of the mail exchangers of the recipient's domain has an address")
-	errPrivate   = smtp.Perm(550, "5.4.4", "The mail exchangers of the recipient's domain have only private addresses")
-	errLoop      = smtp.Perm(554, "5.4.6", "Mail for the recipient's domain loops back to this server, which does not know it as its own")
+	errNullMX   = smtp.Perm(556, "5.1.10", "The recipient's domain accepts no mail (null MX)")
+	errNoDomain = smtp.Perm(550, "5.1.2",
+		"The recipient's domain does not exist; check its spelling")
+	errNoMail = smtp.Perm(550, "5.1.2",
+		"The recipient's domain has neither MX nor address records")
+	errBadDomain = smtp.Perm(550, "5.1.2",
+		"The recipient's domain is not a valid domain name or address literal")
+	errNoAddress = smtp.Perm(550, "5.4.4",
+		"None of the mail exchangers of the recipient's domain has an address")
+	errPrivate = smtp.Perm(550, "5.4.4",
+		"The mail exchangers of the recipient's domain have only private addresses")
+	errLoop = smtp.Perm(554, "5.4.6",
+		"Mail for the recipient's domain loops back to this server, which does not know it as "+
+			"its own")
 	errUnknown   = failLookup("The DNS gives no answer for the recipient's domain")
 	errSmartHost = smtp.Temp(451, "4.4.4", "The smart host of this route has no address in the DNS")
 )

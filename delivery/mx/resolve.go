@@ -35,7 +35,9 @@ func (r *Resolver) resolveDomain(ctx context.Context, domain string) (found, tim
 
 // routeTo asks for the exchangers' addresses, all at once, and judges them. noAddress is what to
 // say when none has one.
-func (r *Resolver) routeTo(ctx context.Context, a dns.Answer, noAddress *smtp.Failure) (found, time.Time) {
+func (r *Resolver) routeTo(
+	ctx context.Context, a dns.Answer, noAddress *smtp.Failure,
+) (found, time.Time) {
 	p, f := newPlan(a.MX, r.own, r.o.MaxHosts, rand.Shuffle)
 	if f != nil {
 		return r.fail(f, dns.Exists, a.TTL)
@@ -75,7 +77,8 @@ func (r *Resolver) resolveLiteral(domain string, a netip.Addr) (found, time.Time
 		return found{f: errBadDomain}, never
 	}
 	t := tally{expires: never}
-	t.add(dns.MX{Host: domain}, addresses{outcome: dns.Exists, addrs: []netip.Addr{a}, expires: never}, r.o.Addrs, r.o.AllowPrivate)
+	t.add(dns.MX{Host: domain}, addresses{outcome: dns.Exists, addrs: []netip.Addr{a},
+		expires: never}, r.o.Addrs, r.o.AllowPrivate)
 	if f := t.verdict(); f != nil {
 		return found{f: f}, never
 	}
@@ -90,20 +93,24 @@ func (r *Resolver) resolveHost(ctx context.Context, host string) (found, time.Ti
 	}
 	if a.IsValid() {
 		never := r.now().Add(r.o.MaxTTL)
-		return found{route: &Route{Hosts: []Host{{Name: host, Addrs: []netip.Addr{a}}}, Site: host, Expires: never}}, never
+		return found{route: &Route{Hosts: []Host{{Name: host, Addrs: []netip.Addr{a}}}, Site: host,
+			Expires: never}}, never
 	}
 	name := dns.PlainName(host)
 	fl := r.beginHost(ctx, name)
 	select {
 	case <-fl.Done():
 	case <-ctx.Done():
-		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"), dns.Failed, 0)
+		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"),
+			dns.Failed, 0)
 	}
 	switch v := fl.Value(); v.outcome {
 	case dns.Exists:
-		return found{route: &Route{Hosts: []Host{{Name: name, Addrs: v.addrs}}, Site: name, Expires: v.expires}}, v.expires
+		return found{route: &Route{Hosts: []Host{{Name: name, Addrs: v.addrs}}, Site: name,
+			Expires: v.expires}}, v.expires
 	case dns.Failed:
-		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"), dns.Failed, 0)
+		return r.fail(failLookup("The DNS gives no answer for the smart host of this route"),
+			dns.Failed, 0)
 	default:
 		return found{f: errSmartHost}, v.expires
 	}

@@ -12,7 +12,9 @@ import (
 
 // Options of a Resolver; the zero value of each field is its default.
 type Options struct {
-	Servers []string // "host:port" of recursive resolvers; none: those of /etc/resolv.conf, read again when it changes
+	// "host:port" of recursive resolvers; none: those of /etc/resolv.conf, read again when it
+	// changes
+	Servers []string
 
 	// Names and Addrs are ours: an exchanger that is us is dropped with all of equal or worse
 	// preference (RFC 5321 5.1). An interface's address that is not in Addrs does not count.
@@ -28,12 +30,14 @@ type Options struct {
 	Timeout     time.Duration // of one question to one server, 3 s; doubled in the second round
 	Deadline    time.Duration // of one look-up with all its questions, 30 s
 	Concurrency int           // look-ups at once, 256; further ones wait
-	MaxHosts    int           // exchangers whose addresses are looked up, 10; more are not asked for
+	// exchangers whose addresses are looked up, 10; more are not asked for
+	MaxHosts int
 
 	CacheEntries int           // routes kept, 20,000; as many address sets
 	MinTTL       time.Duration // answers are kept at least this long, 30 s
 	MaxTTL       time.Duration // and at most this long, 1 h; negative ones a quarter of it
-	FailureTTL   time.Duration // SERVFAIL and time-outs are not asked again for this long, 15 s (RFC 2308 section 7)
+	// SERVFAIL and time-outs are not asked again for this long, 15 s (RFC 2308 section 7)
+	FailureTTL time.Duration
 }
 
 func (o *Options) setDefaults() {

@@ -103,7 +103,8 @@ func TestLookup(t *testing.T) {
 		{"mxt4.example", "5 alias.mxt4.example 2001:db8::1 203.0.113.1"},
 		{"badcname.example", "5.4.4"},
 		{"badcname2.example", "9 a.two.example 2001:db8::1 203.0.113.1"},
-		{"renamed.example", "10 a.two.example 2001:db8::1 203.0.113.1, 20 b.two.example 203.0.113.2"},
+		{"renamed.example",
+			"10 a.two.example 2001:db8::1 203.0.113.1, 20 b.two.example 203.0.113.2"},
 		{"ring1.example", "5.1.2"},
 		{"private.example", "5.4.4"},
 		{"mapped.example", "5.4.4"},
@@ -237,7 +238,8 @@ func TestHugeMXSet(t *testing.T) {
 	if f != "" {
 		t.Fatal(f)
 	}
-	if len(route.Hosts) != 10 || len(route.Site) > maxSite+20 || !strings.HasSuffix(route.Site, ".huge.example") {
+	if len(route.Hosts) != 10 || len(route.Site) > maxSite+20 ||
+		!strings.HasSuffix(route.Site, ".huge.example") {
 		t.Fatalf("%d hosts, site %q", len(route.Hosts), route.Site)
 	}
 	for _, h := range route.Hosts {
@@ -248,7 +250,8 @@ func TestHugeMXSet(t *testing.T) {
 	if ts := route.Targets(0); len(ts) != DefaultTargets || ts[0].Name == ts[1].Name {
 		t.Fatal(ts)
 	}
-	if n := r.Stats().Questions; n > 21+10 { // the MX, ten hosts of two types; and what had to go by TCP
+	// the MX, ten hosts of two types; and what had to go by TCP
+	if n := r.Stats().Questions; n > 21+10 {
 		t.Fatalf("%d questions", n)
 	}
 }
@@ -286,7 +289,8 @@ func TestTargets(t *testing.T) {
 func TestIPv6OnlyWhereItLeadsSomewhere(t *testing.T) {
 	s := dnstest.Serve(t, zone+"six IN AAAA 2001:db8::6\n")
 	r := newTest(t, s, func(o *Options) { o.IPv6 = func() bool { return false } })
-	if got := lookText(t, r, "two.example"); got != "10 a.two.example 203.0.113.1, 20 b.two.example 203.0.113.2" {
+	if got := lookText(t, r,
+		"two.example"); got != "10 a.two.example 203.0.113.1, 20 b.two.example 203.0.113.2" {
 		t.Fatal(got)
 	}
 	if n := s.Asked.Load(); n != 3 {
@@ -308,7 +312,8 @@ func TestTTL(t *testing.T) {
 	}
 	asked := s.Asked.Load()
 	clock = clock.Add(time.Minute - 1)
-	if _, _, ok := r.Cached("ttl.example"); !ok || lookText(t, r, "ttl.example") == "" || s.Asked.Load() != asked {
+	if _, _, ok := r.Cached("ttl.example"); !ok || lookText(t, r, "ttl.example") == "" ||
+		s.Asked.Load() != asked {
 		t.Fatal("not answered from memory")
 	}
 	clock = clock.Add(1)
@@ -392,8 +397,10 @@ func TestSiteNames(t *testing.T) {
 		want  string
 	}{
 		{[]string{"mx.example.net"}, "mx.example.net"},
-		{[]string{"mx2.example.net", "mx1.example.net", "mx1.example.net"}, "(mx1|mx2).example.net"},
-		{[]string{"alt1.aspmx.l.google.com", "aspmx.l.google.com"}, "(alt1.aspmx|aspmx).l.google.com"},
+		{[]string{"mx2.example.net", "mx1.example.net", "mx1.example.net"},
+			"(mx1|mx2).example.net"},
+		{[]string{"alt1.aspmx.l.google.com", "aspmx.l.google.com"},
+			"(alt1.aspmx|aspmx).l.google.com"},
 		{[]string{"a.net", "b.org"}, "(a.net|b.org)"},
 		{[]string{"example.net", "mx.example.net"}, "(example|mx.example).net"},
 		{[]string{"net", "mx.net"}, "(mx.net|net)"},
@@ -402,7 +409,8 @@ func TestSiteNames(t *testing.T) {
 			t.Errorf("%v: %s, want %s", c.names, got, c.want)
 		}
 	}
-	if a, b := siteName(many), siteName(less); a == b || len(a) > maxSite+20 || !strings.HasSuffix(a, ").example.net") {
+	if a, b := siteName(many), siteName(less); a == b || len(a) > maxSite+20 ||
+		!strings.HasSuffix(a, ").example.net") {
 		t.Errorf("%s and %s", a, b)
 	}
 }
@@ -411,10 +419,13 @@ func TestSiteNames(t *testing.T) {
 // looked at first.
 func TestOurselvesByAddress(t *testing.T) {
 	us, other := netip.MustParseAddr("203.0.113.99"), netip.MustParseAddr("203.0.113.1")
-	at := func(a netip.Addr) addresses { return addresses{outcome: dns.Exists, addrs: []netip.Addr{a}} }
+	at := func(a netip.Addr) addresses {
+		return addresses{outcome: dns.Exists, addrs: []netip.Addr{a}}
+	}
 	var l tally
 	own := []netip.Addr{us}
-	if !l.add(dns.MX{Host: "better", Pref: 5}, at(other), own, false) || !l.add(dns.MX{Host: "equal", Pref: 10}, at(other), own, false) ||
+	if !l.add(dns.MX{Host: "better", Pref: 5}, at(other), own, false) ||
+		!l.add(dns.MX{Host: "equal", Pref: 10}, at(other), own, false) ||
 		l.add(dns.MX{Host: "us", Pref: 10}, at(us), own, false) {
 		t.Fatal("judged wrongly")
 	}
@@ -425,7 +436,8 @@ func TestOurselvesByAddress(t *testing.T) {
 
 func newTest(t testing.TB, s *dnstest.Server, change func(*Options)) *Resolver {
 	t.Helper()
-	o := Options{Servers: []string{s.Addr}, Timeout: 2 * time.Second, IPv6: func() bool { return true }}
+	o := Options{Servers: []string{s.Addr}, Timeout: 2 * time.Second,
+		IPv6: func() bool { return true }}
 	if change != nil {
 		change(&o)
 	}

@@ -35,7 +35,8 @@ func (g *Grantor) hear(p *party, r *Request, lapsed bool) {
 			b = &book{entries: map[*party]*entry{}}
 			g.books[n.Site] = b
 		}
-		e := &entry{limit: n.Limit, want: max(n.Want, n.Used), charge: max(n.Used, n.Held), wantRate: n.WantRate, chargeRate: n.HeldRate}
+		e := &entry{limit: n.Limit, want: max(n.Want, n.Used), charge: max(n.Used, n.Held),
+			wantRate: n.WantRate, chargeRate: n.HeldRate}
 		if lapsed {
 			e.chargeRate = 0 // said before its lease ended, heard after that
 		}
@@ -80,7 +81,8 @@ func (g *Grantor) decide(p *party, r *Request, groups []uint64, now time.Time) G
 		name := r.Needs[i].Site
 		b, e := g.books[name], p.entries[name]
 		pool, rate := g.pool(b, len(groups), fewest)
-		s := Share{Site: name, Connections: b.connections(p, pool, turn, now), Rate: b.rate(p, rate, now)}
+		s := Share{Site: name, Connections: b.connections(p, pool, turn, now),
+			Rate: b.rate(p, rate, now)}
 		e.charge, e.chargeRate = max(e.charge, s.Connections), max(e.chargeRate, s.Rate)
 		if s.Connections > 0 || s.Rate > 0 {
 			grant.Shares = append(grant.Shares, s)

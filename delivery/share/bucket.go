@@ -39,7 +39,8 @@ func (b *bucket) wait(now time.Time) time.Duration {
 	if seconds > longWait.Seconds() {
 		return longWait
 	}
-	return time.Duration(seconds*float64(time.Second)) + time.Microsecond // on the safe side of rounding
+	// on the safe side of rounding
+	return time.Duration(seconds*float64(time.Second)) + time.Microsecond
 }
 
 // longWait: nobody waits longer before looking again.

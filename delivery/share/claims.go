@@ -114,7 +114,9 @@ func (h *Holder) lapse(now time.Time) (changed []*Site) {
 	h.until = time.Time{}
 	if len(h.active) > 0 && !h.lapsed {
 		h.lapsed = true
-		h.o.Logf("limits: nobody grants shares (%v): %d sites get the reserved part only until the control group has a leader that this node reaches", h.why, len(h.active))
+		h.o.Logf(
+			"limits: nobody grants shares (%v): %d sites get the reserved part only until the "+
+				"control group has a leader that this node reaches", h.why, len(h.active))
 	}
 	return append(changed, h.active...)
 }
@@ -169,7 +171,8 @@ func (s *Site) rateWanted(since time.Duration) float64 {
 	if s.limit.Rate == 0 || s.open+s.held+s.reserve == 0 && s.denied {
 		return 0 // it has no connection to use it on
 	}
-	rate := 1.25*float64(s.taken)/max(since, askGap).Seconds() + float64(s.waiting)/askAgain.Seconds()
+	rate := 1.25*float64(s.taken)/max(since,
+		askGap).Seconds() + float64(s.waiting)/askAgain.Seconds()
 	rate = max(rate-s.ownRate, 0.5*s.wantRate) // not at once: demand flutters
 	if rate = min(rate, s.limit.Rate-s.ownRate); rate < 0.05*s.ownRate {
 		return 0

@@ -18,7 +18,8 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		now := time.Unix(1_700_000_000, 0)
 		g := NewGrantor(GrantorOptions{
-			Leading: func() uint64 { return 1 }, Groups: func() []uint64 { return []uint64{2, 3} }, Now: func() time.Time { return now },
+			Leading: func() uint64 { return 1 }, Groups: func() []uint64 { return []uint64{2, 3} },
+			Now: func() time.Time { return now },
 		})
 		ask(t, g, Request{Tenure: Tenure{3, 1}, Seq: 1, Reign: 1, Groups: 2, Age: time.Hour})
 		var r Request
@@ -36,7 +37,8 @@ func FuzzRequest(f *testing.F) {
 				break
 			}
 			for _, s := range grant.Shares {
-				if l := limits[s.Site]; s.Connections < 0 || s.Connections > l.Connections || s.Rate < 0 || s.Rate > l.Rate || math.IsNaN(s.Rate) {
+				if l := limits[s.Site]; s.Connections < 0 || s.Connections > l.Connections ||
+					s.Rate < 0 || s.Rate > l.Rate || math.IsNaN(s.Rate) {
 					t.Errorf("granted %+v of %+v", s, l)
 				}
 			}

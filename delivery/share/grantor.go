@@ -47,17 +47,19 @@ type Grantor struct {
 // party is a holder that has spoken in this reign.
 type party struct {
 	Tenure
-	node    uint16
-	seq     uint64
-	groups  int // by which it counts its reserved parts
-	heard   bool
-	until   time.Time       // of its lease
-	first   time.Time       // when it first spoke
-	clean   time.Time       // by then the holder of the group before it has closed its connections
-	vouched map[uint16]bool // nodes that said, since it first spoke, that they have no holder of the group before
-	deposed bool            // the group has a newer holder
-	since   time.Time       // when that was learned
-	gone    time.Time       // by then this one has closed its connections, or is not waited for any more
+	node   uint16
+	seq    uint64
+	groups int // by which it counts its reserved parts
+	heard  bool
+	until  time.Time // of its lease
+	first  time.Time // when it first spoke
+	clean  time.Time // by then the holder of the group before it has closed its connections
+	// nodes that said, since it first spoke, that they have no holder of the group before
+	vouched map[uint16]bool
+	deposed bool      // the group has a newer holder
+	since   time.Time // when that was learned
+	// by then this one has closed its connections, or is not waited for any more
+	gone    time.Time
 	entries map[string]*entry
 }
 
@@ -104,7 +106,8 @@ func (g *Grantor) Ask(_ context.Context, r Request) (Grant, error) {
 	g.groups.add(len(groups), now)
 	g.sweep(now)
 	if r.Reign != term {
-		return Grant{Reign: term}, nil // it may have been sent long ago: only what is said to this reign counts
+		// it may have been sent long ago: only what is said to this reign counts
+		return Grant{Reign: term}, nil
 	}
 	p, err := g.party(&r, now)
 	if err != nil {
@@ -136,7 +139,8 @@ func (g *Grantor) party(r *Request, now time.Time) (*party, error) {
 			return nil, fmt.Errorf("share: more than %d holders", maxHolders)
 		}
 		p = &party{
-			Tenure: r.Tenure, node: r.Node, first: now, clean: now.Add(g.o.Linger - r.Age), vouched: map[uint16]bool{}, entries: map[string]*entry{},
+			Tenure: r.Tenure, node: r.Node, first: now, clean: now.Add(g.o.Linger - r.Age),
+			vouched: map[uint16]bool{}, entries: map[string]*entry{},
 		}
 		g.parties[r.Tenure] = p
 		g.succeed(p, now)

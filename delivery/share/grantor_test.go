@@ -23,7 +23,10 @@ var deskLimit = Limit{Connections: 6, Rate: 60}
 func newDesk(t *testing.T) *desk {
 	d := &desk{t: t, now: time.Unix(1_700_000_000, 0), term: 1}
 	d.Grantor = NewGrantor(GrantorOptions{
-		Leading: func() uint64 { return d.term }, Groups: func() []uint64 { return []uint64{2, 3, 4} }, Now: func() time.Time { return d.now },
+		Leading: func() uint64 {
+			return d.term
+		}, Groups: func() []uint64 { return []uint64{2, 3, 4} },
+		Now: func() time.Time { return d.now },
 	})
 	return d
 }
@@ -32,7 +35,8 @@ func newDesk(t *testing.T) *desk {
 func (d *desk) say(group, epoch uint64, n Need) Share {
 	d.t.Helper()
 	d.seq++
-	r := Request{Tenure: Tenure{group, epoch}, Seq: d.seq, Reign: d.term, Groups: 3, Age: time.Minute}
+	r := Request{Tenure: Tenure{group, epoch}, Seq: d.seq, Reign: d.term, Groups: 3,
+		Age: time.Minute}
 	if n != (Need{}) {
 		n.Site, n.Limit = "a", deskLimit
 		r.Needs = []Need{n}
@@ -54,7 +58,8 @@ func (d *desk) open() *desk {
 func (d *desk) want(s Share, connections int, rate float64) {
 	d.t.Helper()
 	if s.Connections != connections || s.Rate < rate-0.01 || s.Rate > rate+0.01 {
-		d.t.Errorf("granted %d connections and %.1f/s, want %d and %.1f", s.Connections, s.Rate, connections, rate)
+		d.t.Errorf("granted %d connections and %.1f/s, want %d and %.1f", s.Connections, s.Rate,
+			connections, rate)
 	}
 }
 
@@ -169,11 +174,14 @@ func TestTurns(t *testing.T) {
 
 // from sends a request of a holder on a node, and returns what the site is granted and whether its
 // reserved part has to wait.
-func (d *desk) from(node uint16, group, epoch uint64, age time.Duration, n Need) (connections int, wait bool) {
+func (d *desk) from(
+	node uint16, group, epoch uint64, age time.Duration, n Need,
+) (connections int, wait bool) {
 	d.t.Helper()
 	d.seq++
 	n.Site, n.Limit = "a", deskLimit
-	g := ask(d.t, d.Grantor, Request{Tenure: Tenure{group, epoch}, Seq: d.seq, Reign: d.term, Groups: 3, Age: age, Node: node, Needs: []Need{n}})
+	g := ask(d.t, d.Grantor, Request{Tenure: Tenure{group, epoch}, Seq: d.seq, Reign: d.term,
+		Groups: 3, Age: age, Node: node, Needs: []Need{n}})
 	for _, s := range g.Shares {
 		connections = s.Connections
 	}
@@ -234,7 +242,8 @@ func TestStoppedHolder(t *testing.T) {
 func TestNewGrantorAsks(t *testing.T) {
 	d := newDesk(t)
 	d.o.Heard = func() map[uint16]time.Time {
-		return map[uint16]time.Time{8: d.now, 9: d.now.Add(-10 * time.Second), 10: d.now.Add(-DefaultPatience)}
+		return map[uint16]time.Time{8: d.now, 9: d.now.Add(-10 * time.Second),
+			10: d.now.Add(-DefaultPatience)}
 	}
 	d.open()
 	granted := func(want int, wait bool, doubts ...uint16) {

@@ -99,7 +99,8 @@ func take(s *Site, want int) (n int) {
 func holding(t *testing.T, test func(c *client, h *Holder, s *Site)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &client{groups: 3}
-		c.g = NewGrantor(GrantorOptions{Leading: func() uint64 { return 1 }, Groups: func() []uint64 { return []uint64{2, 3, 4} }})
+		c.g = NewGrantor(GrantorOptions{Leading: func() uint64 { return 1 },
+			Groups: func() []uint64 { return []uint64{2, 3, 4} }})
 		for g := uint64(3); g <= 4; g++ {
 			ask(t, c.g, Request{Tenure: Tenure{g, 1}, Seq: 1, Reign: 1, Groups: 3})
 		}
@@ -150,7 +151,8 @@ func TestHolder(t *testing.T) {
 		n := c.count()
 		time.Sleep(time.Hour)
 		if len(last.Needs) != 0 || c.count() != n || s.Allowed() != 2 {
-			t.Errorf("the last request is %+v, %d more in a quiet hour, %d allowed", last, c.count()-n, s.Allowed())
+			t.Errorf("the last request is %+v, %d more in a quiet hour, %d allowed", last,
+				c.count()-n, s.Allowed())
 		}
 	})
 }
@@ -230,8 +232,13 @@ func TestMoreGroups(t *testing.T) {
 func TestAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHolder(HolderOptions{
-			Group: 2, Epoch: 1, Groups: func() int { return 1 }, Grantor: func() uint64 { return 1 },
-			Ask: func(context.Context, Request) (Grant, error) { t.Error("asked"); return Grant{}, nil },
+			Group: 2, Epoch: 1, Groups: func() int { return 1 },
+			Grantor: func() uint64 { return 1 },
+			Ask: func(context.Context, Request) (Grant, error) {
+				t.Error("asked")
+				return Grant{},
+					nil
+			},
 		})
 		s := h.Site("a", Limit{Connections: 5, Rate: 100}, nil)
 		h.Start(&client{want: 9, waiting: 1000})
@@ -241,7 +248,8 @@ func TestAlone(t *testing.T) {
 			}
 		}
 		sent := 0
-		for begin := time.Now(); time.Since(begin) < 10*time.Second; time.Sleep(max(time.Millisecond, s.Wait())) {
+		for begin := time.Now(); time.Since(
+			begin) < 10*time.Second; time.Sleep(max(time.Millisecond, s.Wait())) {
 			s.Take()
 			sent++
 		}
@@ -314,7 +322,8 @@ func TestReservedPartWaits(t *testing.T) {
 			free := func() { mu.Lock(); defer mu.Unlock(); wait = false }
 			present := &Present{}
 			o := HolderOptions{
-				Group: 2, Epoch: 7, Groups: func() int { return 3 }, Grantor: func() uint64 { return 1 }, Present: present,
+				Group: 2, Epoch: 7, Groups: func() int { return 3 },
+				Grantor: func() uint64 { return 1 }, Present: present,
 				Ask: func(context.Context, Request) (Grant, error) {
 					mu.Lock()
 					defer mu.Unlock()
@@ -356,8 +365,10 @@ func TestAnotherGrantorIsAskedSoon(t *testing.T) {
 		var grantor atomic.Uint64
 		grantor.Store(1)
 		c := &client{groups: 3, cut: true}
-		c.g = NewGrantor(GrantorOptions{Leading: grantor.Load, Groups: func() []uint64 { return []uint64{2} }})
-		h := NewHolder(HolderOptions{Group: 2, Epoch: 1, Ask: c.ask, Groups: c.known, Grantor: grantor.Load})
+		c.g = NewGrantor(GrantorOptions{Leading: grantor.Load,
+			Groups: func() []uint64 { return []uint64{2} }})
+		h := NewHolder(HolderOptions{Group: 2, Epoch: 1, Ask: c.ask, Groups: c.known,
+			Grantor: grantor.Load})
 		h.Start(c)
 		defer h.Close()
 		time.Sleep(2 * time.Second) // after 1.5 s it waits for 1.6 s
@@ -367,7 +378,8 @@ func TestAnotherGrantorIsAskedSoon(t *testing.T) {
 		c.mu.Unlock()
 		time.Sleep(2 * askGap)
 		if r := c.last(); r.Reign != 2 {
-			t.Errorf("the latest request is %v old and was for reign %d, want 2", 2*time.Second+2*askGap-r.Age, r.Reign)
+			t.Errorf("the latest request is %v old and was for reign %d, want 2",
+				2*time.Second+2*askGap-r.Age, r.Reign)
 		}
 	})
 }

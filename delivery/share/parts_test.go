@@ -23,7 +23,8 @@ func TestDivide(t *testing.T) {
 		{-3, []int{9, 9}, []int{0, 0}},
 		{4, nil, nil},
 	} {
-		if got := divideWhole(c.pool, c.wants, 0); !slices.Equal(got, c.want) && len(got)+len(c.want) > 0 {
+		if got := divideWhole(c.pool, c.wants, 0); !slices.Equal(got, c.want) &&
+			len(got)+len(c.want) > 0 {
 			t.Errorf("%d among %v: %v, want %v", c.pool, c.wants, got, c.want)
 		}
 		var wants []float64
@@ -47,7 +48,8 @@ func TestReserved(t *testing.T) {
 	for groups := 2; groups < 200; groups++ {
 		for _, l := range []Limit{{6, 50}, {20, 0}, {1, 0.01}, {1000, 1e6}} {
 			n, rate := l.reserved(groups)
-			if 4*n*groups > l.Connections || 4*rate*float64(groups) > l.Rate*(1+1e-9) || groups <= 5 && rate < 0.05*l.Rate {
+			if 4*n*groups > l.Connections || 4*rate*float64(groups) > l.Rate*(1+1e-9) ||
+				groups <= 5 && rate < 0.05*l.Rate {
 				t.Errorf("%d groups, %+v: %d and %v each", groups, l, n, rate)
 			}
 		}
@@ -65,11 +67,13 @@ func TestCensus(t *testing.T) {
 		groups      int
 		least, most int
 	}{
-		{0, 3, 3, 3}, {time.Hour, 4, 3, 4}, {9 * time.Second, 4, 3, 4}, {2 * time.Second, 4, 4, 4}, {time.Hour, 0, 1, 4}, {11 * time.Second, 1, 1, 1},
+		{0, 3, 3, 3}, {time.Hour, 4, 3, 4}, {9 * time.Second, 4, 3, 4}, {2 * time.Second, 4, 4, 4},
+		{time.Hour, 0, 1, 4}, {11 * time.Second, 1, 1, 1},
 	} {
 		now = now.Add(step.after)
 		if c.add(step.groups, now); c.least() != step.least || c.most() != step.most {
-			t.Errorf("%d groups: %d to %d, want %d to %d", step.groups, c.least(), c.most(), step.least, step.most)
+			t.Errorf("%d groups: %d to %d, want %d to %d", step.groups, c.least(), c.most(),
+				step.least, step.most)
 		}
 	}
 	for i := range 1000 {

@@ -66,7 +66,8 @@ func (s *sim) stop(node int, d time.Duration) {
 		return
 	}
 	n := s.nodes[node]
-	n.wakes, n.cut, n.heard = s.now.Add(d), false, s.now // one that is cut off for long is no owner any more
+	// one that is cut off for long is no owner any more
+	n.wakes, n.cut, n.heard = s.now.Add(d), false, s.now
 	s.takeOver(node, false)
 	if s.lead == node {
 		s.elect()
@@ -125,7 +126,8 @@ func (s *sim) regroup() {
 			n.groups = groups
 			continue
 		}
-		s.send(time.Duration(s.rand.IntN(1000))*time.Millisecond, func() { n.groups = s.nodes[0].groups })
+		s.send(time.Duration(s.rand.IntN(1000))*time.Millisecond,
+			func() { n.groups = s.nodes[0].groups })
 	}
 }
 
@@ -168,7 +170,8 @@ func TestUse(t *testing.T) {
 		conns       int     // in all, from then on
 		rate        float64 // per second, on average
 	}{
-		{1, 1, 12, 49.5}, {2, 1, 11, 47}, {3, 1, 10, 44.5}, {3, 2, 11, 47}, {3, 3, 12, 49.5}, {5, 5, 12, 49.5}, {30, 30, 11, 38},
+		{1, 1, 12, 49.5}, {2, 1, 11, 47}, {3, 1, 10, 44.5}, {3, 2, 11, 47}, {3, 3, 12, 49.5},
+		{5, 5, 12, 49.5}, {30, 30, 11, 38},
 	} {
 		t.Run(fmt.Sprintf("%d of %d", c.busy, c.nodes), func(t *testing.T) {
 			s := newSim(t, 1, c.nodes)

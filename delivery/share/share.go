@@ -28,13 +28,15 @@ const (
 	// host that was switched off looks the same.
 	DefaultPatience = time.Minute
 
-	askAgain  = time.Second            // between two requests while something is held
-	waitAgain = askAgain / 2           // between two while the reserved parts must not be used yet
-	hurryFor  = 2 * DefaultLinger      // after it began a holder asks again after askGap: what the one before had is free any moment
+	askAgain  = time.Second  // between two requests while something is held
+	waitAgain = askAgain / 2 // between two while the reserved parts must not be used yet
+	// after it began a holder asks again after askGap: what the one before had is free any moment
+	hurryFor  = 2 * DefaultLinger
 	hurryMost = 256                    // sites in a request that is repeated so soon
 	askGap    = 100 * time.Millisecond // between two requests at least
 	askWait   = time.Second            // for an answer
-	lookAgain = 320 * time.Millisecond // between two looks at who grants and how many groups there are
+	// between two looks at who grants and how many groups there are
+	lookAgain = 320 * time.Millisecond
 )
 
 // Bounds of what is kept and sent.
@@ -58,9 +60,10 @@ type Ask func(ctx context.Context, r Request) (Grant, error)
 // given back.
 type Request struct {
 	Tenure
-	Seq   uint64        `json:"seq"`   // grows with each request of the holder
-	Reign uint64        `json:"reign"` // of the grantor, as the holder heard last; 0: it heard nothing yet
-	Age   time.Duration `json:"age"`   // since the holder began
+	Seq uint64 `json:"seq"` // grows with each request of the holder
+	// of the grantor, as the holder heard last; 0: it heard nothing yet
+	Reign uint64        `json:"reign"`
+	Age   time.Duration `json:"age"` // since the holder began
 	// Groups is the number of queue groups by which the holder counts its reserved parts.
 	Groups int    `json:"groups"`
 	Needs  []Need `json:"needs,omitempty"`
@@ -79,8 +82,9 @@ type Need struct {
 	Site  string `json:"site"`
 	Limit Limit  `json:"limit"`
 	Used  int    `json:"used,omitempty"` // connections open now
-	Held  int    `json:"held,omitempty"` // the holder opens none beyond this before it has an answer
-	Want  int    `json:"want,omitempty"` // what it could use; at least Used
+	// the holder opens none beyond this before it has an answer
+	Held int `json:"held,omitempty"`
+	Want int `json:"want,omitempty"` // what it could use; at least Used
 	// The same for the rate. There is no rate in use: a share that has ended is not used any more.
 	HeldRate float64 `json:"held_rate,omitempty"`
 	WantRate float64 `json:"want_rate,omitempty"`
@@ -111,7 +115,8 @@ type Share struct {
 
 var (
 	// ErrNotGrantor: this node does not lead the control group. Ask the one that does.
-	ErrNotGrantor = errors.New("share: this node does not grant: it does not lead the control group")
+	ErrNotGrantor = errors.New(
+		"share: this node does not grant: it does not lead the control group")
 	// ErrSuperseded: a later request of the same holder came first.
 	ErrSuperseded = errors.New("share: a later request was answered already")
 )
@@ -119,7 +124,8 @@ var (
 // check refuses what no holder sends.
 func (r *Request) check() error {
 	switch {
-	case r.Group == 0 || r.Epoch == 0 || r.Seq == 0 || r.Age < 0 || r.Groups < 1 || r.Groups > maxCount:
+	case r.Group == 0 || r.Epoch == 0 || r.Seq == 0 || r.Age < 0 || r.Groups < 1 ||
+		r.Groups > maxCount:
 		return fmt.Errorf("share: request without group, epoch, number or count of groups")
 	case len(r.Needs) > maxNeeds:
 		return fmt.Errorf("share: request for %d sites, at most %d", len(r.Needs), maxNeeds)
@@ -128,8 +134,10 @@ func (r *Request) check() error {
 		n := &r.Needs[i]
 		count := func(v int) bool { return 0 <= v && v <= maxCount }
 		rate := func(v float64) bool { return 0 <= v && v <= math.MaxInt32 } // false for NaN
-		if n.Site == "" || len(n.Site) > maxName || !count(n.Limit.Connections) || !rate(n.Limit.Rate) ||
-			!count(n.Used) || !count(n.Held) || !count(n.Want) || !rate(n.HeldRate) || !rate(n.WantRate) {
+		if n.Site == "" || len(n.Site) > maxName || !count(n.Limit.Connections) ||
+			!rate(n.Limit.Rate) ||
+			!count(n.Used) || !count(n.Held) || !count(n.Want) || !rate(n.HeldRate) ||
+			!rate(n.WantRate) {
 			return fmt.Errorf("share: request with numbers out of bounds for site %.64q", n.Site)
 		}
 	}

@@ -69,8 +69,9 @@ type simPost struct {
 
 func newSim(t testing.TB, seed uint64, nodes int) *sim {
 	s := &sim{
-		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 7)), now: time.Unix(1_700_000_000, 0), owner: map[uint64]*simOwner{},
-		term: 1, limit: map[string]Limit{}, times: map[string][]time.Time{},
+		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 7)), now: time.Unix(1_700_000_000, 0),
+		owner: map[uint64]*simOwner{},
+		term:  1, limit: map[string]Limit{}, times: map[string][]time.Time{},
 	}
 	for i := range nodes {
 		n := &simNode{}
@@ -114,12 +115,16 @@ func (s *sim) own(group uint64, node int, killed bool) *simOwner {
 	o.h = NewHolder(HolderOptions{
 		Group: group, Epoch: s.epoch, Now: func() time.Time { return s.now },
 		Groups: func() int { return len(n.groups) }, Grantor: func() uint64 { return 0 },
-		Ask: func(context.Context, Request) (Grant, error) { return Grant{}, errors.New("not here") },
+		Ask: func(context.Context, Request) (Grant, error) {
+			return Grant{}, errors.New("not here")
+		},
 	})
 	for name, l := range s.limit {
 		o.users = append(o.users, &simUser{name: name, site: o.h.Site(name, l, nil)})
 	}
-	slices.SortFunc(o.users, func(a, b *simUser) int { return slices.Compare([]byte(a.name), []byte(b.name)) })
+	slices.SortFunc(o.users, func(a, b *simUser) int {
+		return slices.Compare([]byte(a.name), []byte(b.name))
+	})
 	s.owner[group] = o
 	return o
 }
@@ -228,7 +233,9 @@ func (s *sim) ask(o *simOwner, r Request) {
 	if to < 0 {
 		return
 	}
-	lost := func() bool { return to != o.node && (!s.reaches(o.node, to) || s.rand.Float64() < s.loss) }
+	lost := func() bool {
+		return to != o.node && (!s.reaches(o.node, to) || s.rand.Float64() < s.loss)
+	}
 	if lost() {
 		return
 	}
@@ -307,7 +314,8 @@ func (s *sim) seen(node int) uint64 {
 func (o *simOwner) act(u *simUser) {
 	s := o.s
 	u.ends = slices.DeleteFunc(u.ends, func(end time.Time) bool {
-		if end.After(s.now) || len(u.ends) <= min(u.demand, u.site.Allowed()) && !(s.churn && s.rand.IntN(50) == 0) {
+		if end.After(s.now) || len(u.ends) <= min(u.demand, u.site.Allowed()) &&
+			!(s.churn && s.rand.IntN(50) == 0) {
 			return false
 		}
 		u.site.Closed()
@@ -375,14 +383,19 @@ func (s *sim) fail(format string, args ...any) {
 	s.t.Helper()
 	for _, o := range append(slices.Clone(s.old), s.each()...) {
 		for _, u := range o.users {
-			s.t.Logf("group %d epoch %d at node %d, deposed %v: %s: %d open, reserve %d, held %d, rate %.1f+%.1f, wants %d, until %v, ready %v, reign %d, began %v ago",
-				o.group, o.h.o.Epoch, o.node, o.deposed, u.name, len(u.ends), u.site.reserve, u.site.held, u.site.ownRate, u.site.heldRate, u.demand,
+			s.t.Logf(
+				"group %d epoch %d at node %d, deposed %v: %s: %d open, reserve %d, held %d, "+
+					"rate %.1f+%.1f, wants %d, until %v, ready %v, reign %d, began %v ago",
+				o.group, o.h.o.Epoch, o.node, o.deposed, u.name, len(u.ends), u.site.reserve,
+				u.site.held, u.site.ownRate, u.site.heldRate, u.demand,
 				o.h.until.Sub(s.now), o.h.ready, o.h.reign, s.now.Sub(o.h.began))
 		}
 	}
 	for i, n := range s.nodes {
-		s.t.Logf("node %d: cut %v, heard of %v ago, stopped for %v yet", i, n.cut, s.now.Sub(n.heard), max(0, n.wakes.Sub(s.now)))
+		s.t.Logf("node %d: cut %v, heard of %v ago, stopped for %v yet", i, n.cut,
+			s.now.Sub(n.heard), max(0, n.wakes.Sub(s.now)))
 	}
 	s.t.Logf("leader %d, term %d", s.lead, s.term)
-	s.t.Fatalf("seed %d, %v: %s", s.seed, s.now.Sub(time.Unix(1_700_000_000, 0)), fmt.Sprintf(format, args...))
+	s.t.Fatalf("seed %d, %v: %s", s.seed, s.now.Sub(time.Unix(1_700_000_000, 0)),
+		fmt.Sprintf(format, args...))
 }

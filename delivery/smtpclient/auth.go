@@ -10,7 +10,8 @@ import (
 // the peer calls it: the operator's password is wrong, not the recipients' addresses.
 func (c *Conn) auth() *Error {
 	if c.tls == "" && !c.o.AuthInClear {
-		return &Error{Status: ours(StepAuth, 454, "4.7.0", "The route has a password, which is sent under TLS only")}
+		return &Error{Status: ours(StepAuth, 454, "4.7.0",
+			"The route has a password, which is sent under TLS only")}
 	}
 	var rep smtp.Reply
 	var err *Error
@@ -20,7 +21,8 @@ func (c *Conn) auth() *Error {
 	case c.offers.AuthLogin:
 		rep, err = c.login()
 	default:
-		return &Error{Status: ours(StepAuth, 454, "4.7.0", "The remote offers neither AUTH PLAIN nor AUTH LOGIN")}
+		return &Error{Status: ours(StepAuth, 454, "4.7.0",
+			"The remote offers neither AUTH PLAIN nor AUTH LOGIN")}
 	}
 	switch {
 	case err != nil:
@@ -38,7 +40,8 @@ func (c *Conn) auth() *Error {
 }
 
 func (c *Conn) plain() (smtp.Reply, *Error) {
-	token := base64.StdEncoding.EncodeToString([]byte("\x00" + c.o.Username + "\x00" + c.o.Password))
+	token := base64.StdEncoding.EncodeToString([]byte("\x00" + c.o.Username + "\x00" +
+		c.o.Password))
 	// A long initial response would break the limit of a command line; it may follow the challenge
 	// (RFC 4954 4).
 	if len(token) < 480 {

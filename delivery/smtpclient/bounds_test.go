@@ -74,16 +74,20 @@ func (w *windowed) Read(p []byte) (int, error) {
 // read.
 func TestWindow(t *testing.T) {
 	w := &windowed{}
-	w.words = words2("220 x\r\n~250-x\r\n250 PIPELINING\r\n~" + strings.Repeat("250 ok\r\n", 1001) + "354 go\r\n~250 ok\r\n")
+	w.words = words2("220 x\r\n~250-x\r\n250 PIPELINING\r\n~" + strings.Repeat("250 ok\r\n", 1001) +
+		"354 go\r\n~250 ok\r\n")
 	w.words = append(w.words[:2:2], chop(w.words[2], 8*window)...)
 	w.words = append(w.words, []byte("250 ok\r\n"))
-	conn, err := Dial(t.Context(), &Options{Hello: "c", TLS: Off, Dial: func(context.Context, netip.AddrPort) (net.Conn, error) { return w, nil }})
+	conn, err := Dial(t.Context(),
+		&Options{Hello: "c", TLS: Off,
+			Dial: func(context.Context, netip.AddrPort) (net.Conn, error) { return w, nil }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	tx := newTx()
 	for i := range 1000 {
-		tx.Recipients = append(tx.Recipients, newTx(fmt.Sprintf("r%d@example.org", i)).Recipients[0])
+		tx.Recipients = append(tx.Recipients,
+			newTx(fmt.Sprintf("r%d@example.org", i)).Recipients[0])
 	}
 	conn.Deliver(tx)
 	if w.most < window || w.most > window+2 {
@@ -160,11 +164,15 @@ func TestManyRecipients(t *testing.T) {
 
 // What a peer says reaches log and report on one line, printable and bounded.
 func TestWordsOfThePeer(t *testing.T) {
-	o, _ := serve(t, piped+cMail+cOne+"C: DATA\nS> \"550-5.7.1 a\\x1b[2J\\x00\\r\\n550-5.7.1 \\xff\\xfe\\r\\n550 5.7.1 "+strings.Repeat("x", 1500)+"\\r\\n\"\nS: 503 no\nS: 503 no\n"+cQuit)
+	o, _ := serve(t,
+		piped+cMail+cOne+
+			"C: DATA\nS> \"550-5.7.1 a\\x1b[2J\\x00\\r\\n550-5.7.1 \\xff\\xfe\\r\\n550 5.7.1 "+
+			strings.Repeat("x", 1500)+"\\r\\n\"\nS: 503 no\nS: 503 no\n"+cQuit)
 	conn := dial(t, o)
 	res := conn.Deliver(newTx("a@example.org"))
 	checkStatus(t, &res.Recipients[0])
-	if s := res.Recipients[0]; s.Code != 550 || s.Enhanced != "5.7.1" || !strings.HasPrefix(s.Text, "a?[2J? ?") {
+	if s := res.Recipients[0]; s.Code != 550 || s.Enhanced != "5.7.1" ||
+		!strings.HasPrefix(s.Text, "a?[2J? ?") {
 		t.Fatalf("%+v", s)
 	}
 	conn.Quit()

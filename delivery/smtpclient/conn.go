@@ -58,7 +58,8 @@ func (c *Conn) Alive() bool {
 		return false
 	}
 	if silent, known := silent(c.raw); known && !silent {
-		c.dead = &Error{Status: ours(StepIdle, 421, "4.4.2", "The connection was closed while idle")}
+		c.dead = &Error{Status: ours(StepIdle, 421, "4.4.2",
+			"The connection was closed while idle")}
 	}
 	return c.dead == nil
 }

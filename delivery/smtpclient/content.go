@@ -144,7 +144,8 @@ func (x *exchange) last(a, b []byte) *Error {
 	if x.tx.BeforeEnd != nil {
 		if err := x.tx.BeforeEnd(); err != nil {
 			x.aborted = true
-			x.c.dead = &Error{Status: ours(StepContent, 451, "4.3.0", "Not sent: "+err.Error()), Cause: errors.Join(errAborted, err)}
+			x.c.dead = &Error{Status: ours(StepContent, 451, "4.3.0", "Not sent: "+err.Error()),
+				Cause: errors.Join(errAborted, err)}
 			return x.c.dead
 		}
 	}

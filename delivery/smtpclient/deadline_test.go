@@ -31,14 +31,20 @@ func TestDeadlines(t *testing.T) {
 		{"MAIL", plain + "hang", "451 4.4.2 MAIL FROM local; dead", d.Mail},
 		{"MAIL, not even read", plain + "stall", "451 4.4.2 MAIL FROM local; dead", d.Mail},
 		{"RCPT", plain + mailed + "hang", "451 4.4.2 RCPT TO local; dead", d.Rcpt},
-		{"RCPT, dripping", plain + mailed + "drip 20s 250-x\r\n", "451 4.4.2 RCPT TO local; dead", d.Rcpt},
+		{"RCPT, dripping", plain + mailed + "drip 20s 250-x\r\n", "451 4.4.2 RCPT TO local; dead",
+			d.Rcpt},
 		{"DATA", plain + mailed + rcpted + "hang", "451 4.4.2 DATA local; dead", d.DataStart},
 		{"pipelined", piped + "hang", "451 4.4.2 MAIL FROM local; dead", d.Mail},
-		{"content not read", plain + dataed + "stall", "451 4.4.2 mail data local; dead", d.DataBlock},
-		{"short content not read", plain + dataed + "stall", "451 4.4.2 mail data local; dead", d.DataBlock},
-		{"content not read to its end", plain + dataed + "bdat 900000\nstall", "451 4.4.2 mail data local; dead", d.DataBlock},
-		{"end of data", plain + dataed + "data\nhang", "451 4.4.2 end of mail data local unknown; dead", d.DataEnd},
-		{"end of data, dripping", plain + dataed + "data\ndrip 20s 250-x\r\n", "451 4.4.2 end of mail data local unknown; dead", d.DataEnd},
+		{"content not read", plain + dataed + "stall", "451 4.4.2 mail data local; dead",
+			d.DataBlock},
+		{"short content not read", plain + dataed + "stall", "451 4.4.2 mail data local; dead",
+			d.DataBlock},
+		{"content not read to its end", plain + dataed + "bdat 900000\nstall",
+			"451 4.4.2 mail data local; dead", d.DataBlock},
+		{"end of data", plain + dataed + "data\nhang",
+			"451 4.4.2 end of mail data local unknown; dead", d.DataEnd},
+		{"end of data, dripping", plain + dataed + "data\ndrip 20s 250-x\r\n",
+			"451 4.4.2 end of mail data local unknown; dead", d.DataEnd},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -87,8 +93,10 @@ func TestQuitDeadline(t *testing.T) {
 // own. One that is slow, but within each wait, goes through.
 func TestSlowButWithinEachDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		msg := cMail + "wait 290s\nS: 250 ok\n" + cOne + "wait 290s\nS: 250 ok\nC: DATA\nwait 110s\nS: 354 go\ndata\nwait 590s\nS: 250 ok\n"
-		o, end := servePipe(t, "wait 290s\n"+greet+"wait 290s\nS: 250 mx.example\n"+msg+msg+"C: QUIT\nS: 221 bye\n")
+		msg := cMail + "wait 290s\nS: 250 ok\n" + cOne +
+			"wait 290s\nS: 250 ok\nC: DATA\nwait 110s\nS: 354 go\ndata\nwait 590s\nS: 250 ok\n"
+		o, end := servePipe(t, "wait 290s\n"+greet+"wait 290s\nS: 250 mx.example\n"+msg+msg+
+			"C: QUIT\nS: 221 bye\n")
 		conn := dial(t, o)
 		for range 2 {
 			tx := newTx("a@example.org")

@@ -16,7 +16,8 @@ import (
 const (
 	greet = "S: 220 mx.example ESMTP\nC: EHLO client.example\n"
 	// piped, plain and old are servers with PIPELINING and without, and one that knows only HELO.
-	piped = greet + "S: 250-mx.example\nS: 250-PIPELINING\nS: 250-8BITMIME\nS: 250 ENHANCEDSTATUSCODES\n"
+	piped = greet +
+		"S: 250-mx.example\nS: 250-PIPELINING\nS: 250-8BITMIME\nS: 250 ENHANCEDSTATUSCODES\n"
 	plain = greet + "S: 250-mx.example\nS: 250 8BITMIME\n"
 	old   = greet + "S: 502 what?\nC: HELO client.example\nS: 250 mx.example\n"
 
@@ -77,68 +78,120 @@ func dial(t testing.TB, o *Options) *Conn {
 func TestDeliver(t *testing.T) {
 	group := cMail + cOne + cTwo + "C: DATA\n"
 	for _, c := range []struct{ name, script, want string }{
-		{"pipelined", piped + group + "S: 250 ok\nS: 250 2.1.5 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 2.0.0 Ok: queued as 1\n" + cQuit,
+		{"pipelined",
+			piped + group +
+				"S: 250 ok\nS: 250 2.1.5 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 2.0.0 Ok: " +
+				"queued as 1\n" + cQuit,
 			"250 2.0.0 end of mail data; 250 2.0.0 end of mail data"},
-		{"step by step", plain + cMail + "S: 250 ok\n" + cOne + "S: 250 ok\n" + cTwo + "S: 251 forwarded\nC: DATA\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
+		{"step by step", plain + cMail + "S: 250 ok\n" + cOne + "S: 250 ok\n" + cTwo +
+			"S: 251 forwarded\nC: DATA\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
 			"250 2.0.0 end of mail data; 250 2.0.0 end of mail data"},
-		{"HELO", old + cMail + "S: 250 ok\n" + cOne + "S: 250 ok\n" + cTwo + "S: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
+		{"HELO", old + cMail + "S: 250 ok\n" + cOne + "S: 250 ok\n" + cTwo +
+			"S: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
 			"250 2.0.0 end of mail data; 250 2.0.0 end of mail data"},
-		{"one recipient refused", piped + group + "S: 250 ok\nS: 550 5.1.1 unknown\nS: 250 ok\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
+		{"one recipient refused",
+			piped + group +
+				"S: 250 ok\nS: 550 5.1.1 unknown\nS: 250 ok\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
 			"550 5.1.1 RCPT TO; 250 2.0.0 end of mail data"},
-		{"one recipient later", piped + group + "S: 250 ok\nS: 250 ok\nS: 452 4.5.3 too many\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
+		{"one recipient later",
+			piped + group +
+				"S: 250 ok\nS: 250 ok\nS: 452 4.5.3 too many\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
 			"250 2.0.0 end of mail data; 452 4.5.3 RCPT TO"},
-		{"552 for too many", piped + group + "S: 250 ok\nS: 250 ok\nS: 552 too many recipients\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
+		{"552 for too many",
+			piped + group +
+				"S: 250 ok\nS: 250 ok\nS: 552 too many recipients\nS: 354 go\ndata\nS: 250 ok\n" +
+				cQuit,
 			"250 2.0.0 end of mail data; 452 4.5.3 RCPT TO"},
-		{"552 for a full mailbox", piped + group + "S: 250 ok\nS: 552 5.2.2 full\nS: 250 ok\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
+		{"552 for a full mailbox",
+			piped + group +
+				"S: 250 ok\nS: 552 5.2.2 full\nS: 250 ok\nS: 354 go\ndata\nS: 250 ok\n" + cQuit,
 			"552 5.2.2 RCPT TO; 250 2.0.0 end of mail data"},
-		{"all refused, DATA refused", piped + group + "S: 250 ok\nS: 550 no\nS: 450 later\nS: 503 no recipients\n" + cQuit,
+		{"all refused, DATA refused",
+			piped + group + "S: 250 ok\nS: 550 no\nS: 450 later\nS: 503 no recipients\n" + cQuit,
 			"550 5.0.0 RCPT TO; 450 4.0.0 RCPT TO"},
-		{"all refused after DATA got 354: lone dot", piped + group + "S: 250 ok\nS: 550 no\nS: 550 no\nS: 354 go\nC: .\nS: 554 no recipients\n" + cQuit,
+		{"all refused after DATA got 354: lone dot",
+			piped + group +
+				"S: 250 ok\nS: 550 no\nS: 550 no\nS: 354 go\nC: .\nS: 554 no recipients\n" + cQuit,
 			"550 5.0.0 RCPT TO; 550 5.0.0 RCPT TO"},
-		{"all refused, step by step", plain + cMail + "S: 250 ok\n" + cOne + "S: 550 no\n" + cTwo + "S: 550 no\n" + cQuit,
+		{"all refused, step by step", plain + cMail + "S: 250 ok\n" + cOne + "S: 550 no\n" + cTwo +
+			"S: 550 no\n" + cQuit,
 			"550 5.0.0 RCPT TO; 550 5.0.0 RCPT TO"},
-		{"MAIL refused", piped + group + "S: 550 5.7.1 not you\nS: 503 MAIL first\nS: 503 MAIL first\nS: 503 MAIL first\n" + cQuit,
+		{"MAIL refused",
+			piped + group +
+				"S: 550 5.7.1 not you\nS: 503 MAIL first\nS: 503 MAIL first\nS: 503 MAIL first\n" +
+				cQuit,
 			"550 5.7.1 MAIL FROM; 550 5.7.1 MAIL FROM"},
-		{"MAIL refused, the rest taken", piped + group + "S: 450 4.7.1 later\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: .\nS: 250 eh\n" + cQuit,
+		{"MAIL refused, the rest taken",
+			piped + group +
+				"S: 450 4.7.1 later\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: .\nS: 250 eh\n" + cQuit,
 			"450 4.7.1 MAIL FROM; 450 4.7.1 MAIL FROM"},
 		{"MAIL refused, step by step", plain + cMail + "S: 451 no\n" + cQuit,
 			"451 4.0.0 MAIL FROM; 451 4.0.0 MAIL FROM"},
-		{"DATA refused", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 451 4.3.0 later\n" + cQuit,
+		{"DATA refused", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 451 4.3.0 later\n" +
+			cQuit,
 			"451 4.3.0 DATA; 451 4.3.0 DATA"},
-		{"content refused", piped + group + "S: 250 ok\nS: 250 ok\nS: 550 no\nS: 354 go\ndata\nS: 554 5.7.1 spam\n" + cQuit,
+		{"content refused",
+			piped + group +
+				"S: 250 ok\nS: 250 ok\nS: 550 no\nS: 354 go\ndata\nS: 554 5.7.1 spam\n" + cQuit,
 			"554 5.7.1 end of mail data; 550 5.0.0 RCPT TO"},
 
-		{"closed at MAIL", piped + cMail + "close", "451 4.4.2 MAIL FROM local; 451 4.4.2 MAIL FROM local; dead"},
-		{"closed at RCPT", piped + group + "S: 250 ok\nS: 550 no\nclose", "550 5.0.0 RCPT TO; 451 4.4.2 RCPT TO local; dead"},
-		{"closed at DATA", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nclose", "451 4.4.2 DATA local; 451 4.4.2 DATA local; dead"},
-		{"closed at the content", piped + group + "S: 250 ok\nS: 250 ok\nS: 550 no\nS: 354 go\ndata\nclose",
+		{"closed at MAIL", piped + cMail + "close",
+			"451 4.4.2 MAIL FROM local; 451 4.4.2 MAIL FROM local; dead"},
+		{"closed at RCPT", piped + group + "S: 250 ok\nS: 550 no\nclose",
+			"550 5.0.0 RCPT TO; 451 4.4.2 RCPT TO local; dead"},
+		{"closed at DATA", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nclose",
+			"451 4.4.2 DATA local; 451 4.4.2 DATA local; dead"},
+		{"closed at the content",
+			piped + group + "S: 250 ok\nS: 250 ok\nS: 550 no\nS: 354 go\ndata\nclose",
 			"451 4.4.2 end of mail data local unknown; 550 5.0.0 RCPT TO; dead"},
-		{"reset at the content", piped + group + "S: 250 ok\nS: 250 ok\nS: 550 no\nS: 354 go\ndata\nreset",
+		{"reset at the content",
+			piped + group + "S: 250 ok\nS: 250 ok\nS: 550 no\nS: 354 go\ndata\nreset",
 			"451 4.4.2 end of mail data local unknown; 550 5.0.0 RCPT TO; dead"},
-		{"closed within a reply", piped + group + "S: 250 ok\nS> \"250-o\"\nclose", "451 4.4.2 RCPT TO local; 451 4.4.2 RCPT TO local; dead"},
+		{"closed within a reply", piped + group + "S: 250 ok\nS> \"250-o\"\nclose",
+			"451 4.4.2 RCPT TO local; 451 4.4.2 RCPT TO local; dead"},
 
-		{"421 at MAIL", piped + group + "S: 421 4.3.2 going down\nclose", "421 4.3.2 MAIL FROM; 421 4.3.2 MAIL FROM; dead"},
-		{"421 at RCPT", piped + group + "S: 250 ok\nS: 550 no\nS: 421 bye\nclose", "550 5.0.0 RCPT TO; 421 4.0.0 RCPT TO; dead"},
-		{"421 at DATA", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 421 bye\nclose", "421 4.0.0 DATA; 421 4.0.0 DATA; dead"},
-		{"421 at the end", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 421 bye\nclose",
+		{"421 at MAIL", piped + group + "S: 421 4.3.2 going down\nclose",
+			"421 4.3.2 MAIL FROM; 421 4.3.2 MAIL FROM; dead"},
+		{"421 at RCPT", piped + group + "S: 250 ok\nS: 550 no\nS: 421 bye\nclose",
+			"550 5.0.0 RCPT TO; 421 4.0.0 RCPT TO; dead"},
+		{"421 at DATA", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 421 bye\nclose",
+			"421 4.0.0 DATA; 421 4.0.0 DATA; dead"},
+		{"421 at the end",
+			piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 421 bye\nclose",
 			"421 4.0.0 end of mail data; 421 4.0.0 end of mail data; dead"},
 
-		{"354 for MAIL", piped + group + "S: 354 go\nhang", "451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
-		{"354 for RCPT", piped + group + "S: 250 ok\nS: 354 go\nhang", "451 4.5.0 RCPT TO local; 451 4.5.0 RCPT TO local; dead"},
-		{"250 for DATA", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nhang", "451 4.5.0 DATA local; 451 4.5.0 DATA local; dead"},
-		{"354 for the content", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 354 more?\nhang",
-			"451 4.5.0 end of mail data local unknown; 451 4.5.0 end of mail data local unknown; dead"},
-		{"a reply too many before the content", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 queued\nhang",
+		{"354 for MAIL", piped + group + "S: 354 go\nhang",
+			"451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
+		{"354 for RCPT", piped + group + "S: 250 ok\nS: 354 go\nhang",
+			"451 4.5.0 RCPT TO local; 451 4.5.0 RCPT TO local; dead"},
+		{"250 for DATA", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nhang",
 			"451 4.5.0 DATA local; 451 4.5.0 DATA local; dead"},
-		{"a reply too many after the content", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 queued\nS: 250 again\nhang",
+		{"354 for the content",
+			piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 354 more?\nhang",
+			"451 4.5.0 end of mail data local unknown; 451 4.5.0 end of mail data local " +
+				"unknown; dead"},
+		{"a reply too many before the content",
+			piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 queued\nhang",
+			"451 4.5.0 DATA local; 451 4.5.0 DATA local; dead"},
+		{"a reply too many after the content",
+			piped + group +
+				"S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 queued\nS: 250 " +
+				"again\nhang",
 			"250 2.0.0 end of mail data; 250 2.0.0 end of mail data; dead"},
 		{"replies ahead of commands", plain + "S: 250 ok\nhang", "out of turn"},
-		{"garbage", piped + group + "S: HTTP/1.1 400 Bad Request\nhang", "451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
-		{"codes differ in one reply", piped + group + "S: 250-ok\nS: 550 no\nhang", "451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
-		{"endless line", piped + group + "flood " + strings.Repeat("2", 5000), "451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
-		{"endless reply", piped + group + "flood 250-x", "451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
-		{"endless reply to the content", piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nflood 250-" + strings.Repeat("x", 1000),
-			"451 4.5.0 end of mail data local unknown; 451 4.5.0 end of mail data local unknown; dead"},
+		{"garbage", piped + group + "S: HTTP/1.1 400 Bad Request\nhang",
+			"451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
+		{"codes differ in one reply", piped + group + "S: 250-ok\nS: 550 no\nhang",
+			"451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
+		{"endless line", piped + group + "flood " + strings.Repeat("2", 5000),
+			"451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
+		{"endless reply", piped + group + "flood 250-x",
+			"451 4.5.0 MAIL FROM local; 451 4.5.0 MAIL FROM local; dead"},
+		{"endless reply to the content",
+			piped + group + "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nflood 250-" +
+				strings.Repeat("x", 1000),
+			"451 4.5.0 end of mail data local unknown; 451 4.5.0 end of mail data local " +
+				"unknown; dead"},
 	} {
 		t.Run(c.name, func(t *testing.T) { tryTwo(t, c.script, c.want, false) })
 	}
@@ -179,14 +232,25 @@ func TestNextTransactionOnAConnection(t *testing.T) {
 	good := "250 2.0.0 end of mail data; 250 2.0.0 end of mail data"
 	for _, c := range []struct{ name, script, want string }{
 		{"again", piped + group + ok + group + ok + cQuit, good},
-		{"RSET only when a transaction is open", piped + group + "S: 250 ok\nS: 550 no\nS: 550 no\nS: 503 no\n" + cRset + group + "S: 250 reset\n" + ok + cQuit, good},
-		{"no RSET after the lone dot", piped + group + "S: 250 ok\nS: 550 no\nS: 550 no\nS: 354 go\nC: .\nS: 554 no\n" + group + ok + cQuit, good},
-		{"no RSET after MAIL was refused", piped + group + "S: 450 no\nS: 503 no\nS: 503 no\nS: 503 no\n" + group + ok + cQuit, good},
-		{"RSET step by step", plain + cMail + "S: 250 ok\n" + cOne + "S: 550 no\n" + cTwo + "S: 550 no\n" + cRset + "S: 250 ok\n" +
-			cMail + "S: 250 ok\n" + cOne + "S: 250 ok\n" + cTwo + "S: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\n" + cQuit, good},
-		{"closed meanwhile", piped + group + ok + "close", "451 4.4.2 MAIL FROM local; 451 4.4.2 MAIL FROM local; dead; retry"},
-		{"421 for the second", piped + group + ok + group + "S: 421 4.7.0 enough\nclose", "421 4.7.0 MAIL FROM; 421 4.7.0 MAIL FROM; dead; retry"},
-		{"lost later in the second", piped + group + ok + group + "S: 250 ok\nclose", "451 4.4.2 RCPT TO local; 451 4.4.2 RCPT TO local; dead"},
+		{"RSET only when a transaction is open",
+			piped + group + "S: 250 ok\nS: 550 no\nS: 550 no\nS: 503 no\n" + cRset + group +
+				"S: 250 reset\n" + ok + cQuit, good},
+		{"no RSET after the lone dot",
+			piped + group + "S: 250 ok\nS: 550 no\nS: 550 no\nS: 354 go\nC: .\nS: 554 no\n" +
+				group + ok + cQuit, good},
+		{"no RSET after MAIL was refused",
+			piped + group + "S: 450 no\nS: 503 no\nS: 503 no\nS: 503 no\n" + group + ok + cQuit,
+			good},
+		{"RSET step by step", plain + cMail + "S: 250 ok\n" + cOne + "S: 550 no\n" + cTwo +
+			"S: 550 no\n" + cRset + "S: 250 ok\n" +
+			cMail + "S: 250 ok\n" + cOne + "S: 250 ok\n" + cTwo +
+			"S: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\n" + cQuit, good},
+		{"closed meanwhile", piped + group + ok + "close",
+			"451 4.4.2 MAIL FROM local; 451 4.4.2 MAIL FROM local; dead; retry"},
+		{"421 for the second", piped + group + ok + group + "S: 421 4.7.0 enough\nclose",
+			"421 4.7.0 MAIL FROM; 421 4.7.0 MAIL FROM; dead; retry"},
+		{"lost later in the second", piped + group + ok + group + "S: 250 ok\nclose",
+			"451 4.4.2 RCPT TO local; 451 4.4.2 RCPT TO local; dead"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			o, kept := serve(t, c.script)
@@ -196,7 +260,8 @@ func TestNextTransactionOnAConnection(t *testing.T) {
 			if c.name == "closed meanwhile" {
 				kept() // until the server has closed
 			}
-			if got := verdict(conn.Deliver(tx)); got != c.want && !(c.name == "closed meanwhile" && strings.HasSuffix(got, "dead; retry")) {
+			if got := verdict(conn.Deliver(tx)); got != c.want &&
+				!(c.name == "closed meanwhile" && strings.HasSuffix(got, "dead; retry")) {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
 			conn.Quit()
@@ -209,9 +274,13 @@ func TestNextTransactionOnAConnection(t *testing.T) {
 }
 
 func TestAlive(t *testing.T) {
-	for name, last := range map[string]string{"closed": "close", "421": "S: 421 idle too long\nhang"} {
+	for name, last := range map[string]string{"closed": "close",
+		"421": "S: 421 idle too long\nhang"} {
 		t.Run(name, func(t *testing.T) {
-			o, _ := serve(t, piped+cMail+cOne+"C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 queued\nC: QUIT\n", piped+"C: NOOP\n"+last)
+			o, _ := serve(t,
+				piped+cMail+cOne+
+					"C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 queued\nC: QUIT\n",
+				piped+"C: NOOP\n"+last)
 			conn := dial(t, o)
 			if conn.Deliver(newTx("a@example.org")); !conn.Alive() || !conn.Usable() {
 				t.Fatal("a silent connection counts as dead")
@@ -222,7 +291,8 @@ func TestAlive(t *testing.T) {
 			}
 			conn = dial(t, o)
 			conn.raw.Write([]byte("NOOP\r\n"))
-			one := make([]byte, 1) // wait for the event without taking it: the next read is of the 421, or of the end
+			// wait for the event without taking it: the next read is of the 421, or of the end
+			one := make([]byte, 1)
 			if name == "421" {
 				conn.raw.Read(one)
 			} else {
@@ -236,199 +306,11 @@ func TestAlive(t *testing.T) {
 	}
 }
 
-// Content arrives as it should: stuffed, ended, whole, by each way that it can take.
-func TestContent(t *testing.T) {
-	long := strings.Repeat("x", 998) + "\r\n"
-	for name, in := range map[string]string{
-		"plain":        content,
-		"empty":        "",
-		"dots":         ".\r\n..\r\n.x\r\n\r\n.\r\n",
-		"no last CRLF": "a\r\n.b",
-		"bare":         "a\nb\rc\n.\nd\r\n.\re\r\n",
-		"long":         long,
-		"large":        strings.Repeat(long, 700),
-		"large dots":   strings.Repeat("."+long, 700),
-		"8-bit":        "gr\xfc\xdf\r\n",
-	} {
-		for _, way := range []string{"memory", "store", "parts", "TLS"} {
-			t.Run(name+" from "+way, func(t *testing.T) {
-				hello := piped
-				if way == "TLS" {
-					hello = greet + "S: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\ntls\nC: EHLO client.example\nS: 250-x\nS: 250-PIPELINING\nS: 250 8BITMIME\n"
-				}
-				o, kept := serve(t, hello+"C: MAIL FROM:<s@example.net>*\n"+cOne+"C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 ok\n"+cQuit)
-				o.TLS = Opportunistic
-				tx := newTx("a@example.org")
-				tx.Body = mail.Body8BitMIME
-				tx.Content = []byte(in)
-				if way == "store" {
-					tx.Content, tx.Size = nil, int64(len(in))
-					tx.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(in)), nil }
-				}
-				if way == "parts" {
-					tx.Content, tx.Size = nil, int64(len(in))
-					tx.Open = func() (io.ReadCloser, error) { return &inParts{left: in, size: max(3, len(in)/3)}, nil }
-				}
-				conn := dial(t, o)
-				if got := verdict(conn.Deliver(tx)); got != "250 2.0.0 end of mail data" {
-					t.Fatal(got)
-				}
-				conn.Quit()
-				got := kept()
-				if len(got) != 1 || !bytes.Equal(unstuff(t, got[0]), []byte(repaired(in))) {
-					t.Fatalf("received %d octets, sent %d", len(got[0]), len(in))
-				}
-			})
-		}
-	}
-}
-
-// inParts is a content as the queue gives it: Next hands out parts of one buffer.
-type inParts struct {
-	left string
-	size int
-	buf  []byte
-}
-
-func (p *inParts) Next() ([]byte, error) {
-	if p.left == "" {
-		return nil, io.EOF
-	}
-	n := min(p.size, len(p.left))
-	p.buf = append(p.buf[:0], p.left[:n]...)
-	p.left = p.left[n:]
-	return p.buf, nil
-}
-
-func (p *inParts) Read([]byte) (int, error) { panic("a reader with parts is not read otherwise") }
-func (p *inParts) Close() error             { return nil }
-
-// unstuff is written apart from the code under test, line by line; it fails the test on a bare CR
-// or LF.
-func unstuff(t *testing.T, wire string) (out []byte) {
-	body, ok := strings.CutSuffix(wire, ".\r\n")
-	if !ok || body != "" && !strings.HasSuffix(body, "\r\n") {
-		t.Fatalf("the end is %q", wire[max(0, len(wire)-10):])
-	}
-	for line := range strings.SplitAfterSeq(body, "\r\n") {
-		text := strings.TrimSuffix(line, "\r\n")
-		if strings.ContainsAny(text, "\r\n") {
-			t.Fatalf("bare CR or LF in %q", line)
-		}
-		if text == "." {
-			t.Fatal("the end of mail data in the middle")
-		}
-		out = append(out, strings.TrimPrefix(line, ".")...)
-	}
-	return out
-}
-
-// repaired is what content becomes: bare CR and LF as CRLF, the last line ended.
-func repaired(s string) string {
-	s = strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
-	if s != "" && !strings.HasSuffix(s, "\n") {
-		s += "\n"
-	}
-	return strings.ReplaceAll(s, "\n", "\r\n")
-}
-
-func TestBDAT(t *testing.T) {
-	for name, size := range map[string]int{"small": 100, "large": 600_000} {
-		for _, store := range []bool{false, true} {
-			t.Run(fmt.Sprint(name, store), func(t *testing.T) {
-				in := bytes.Repeat([]byte("\x00\r\n.\r\n\n\xff"), size/8)
-				binary := greet + "S: 250-x\nS: 250-PIPELINING\nS: 250-CHUNKING\nS: 250 BINARYMIME\n"
-				o, kept := serve(t, binary+"C: MAIL FROM:<s@example.net> BODY=BINARYMIME\n"+cOne+"S: 250 ok\nS: 250 ok\n"+
-					fmt.Sprintf("C: BDAT %d LAST\nbdat %d\nS: 250 ok\n", len(in), len(in))+cQuit)
-				tx := newTx("a@example.org")
-				tx.Body, tx.Content = mail.BodyBinaryMIME, in
-				if store {
-					tx.Content, tx.Size = nil, int64(len(in))
-					tx.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(in)), nil }
-				}
-				conn := dial(t, o)
-				if got := verdict(conn.Deliver(tx)); got != "250 2.0.0 end of mail data" {
-					t.Fatal(got)
-				}
-				conn.Quit()
-				if got := kept(); len(got) != 1 || got[0] != string(in) {
-					t.Fatal("received something else")
-				}
-			})
-		}
-	}
-}
-
-// A content that cannot be read to its end, or the lease that has ended, leaves the data
-// unfinished: the peer gets no end of mail data.
-func TestUnfinishedContent(t *testing.T) {
-	lease := errors.New("the lease has ended")
-	broken := func(n int, err error) func() (io.ReadCloser, error) {
-		return func() (io.ReadCloser, error) {
-			return io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("line\r\n", n)), errReader{err})), nil
-		}
-	}
-	for _, c := range []struct {
-		name   string
-		change func(*Transaction)
-		want   string
-	}{
-		{"lease", func(tx *Transaction) { tx.BeforeEnd = func() error { return lease } }, "451 4.3.0 mail data local; dead; aborted"},
-		{"large, lease", func(tx *Transaction) {
-			tx.Content = bytes.Repeat([]byte("line\r\n"), 100_000)
-			tx.BeforeEnd = func() error { return lease }
-		}, "451 4.3.0 mail data local; dead; aborted"},
-		{"store", func(tx *Transaction) {
-			tx.Content, tx.Size, tx.Open = nil, 600_000, broken(90_000, errors.New("checksum"))
-		}, "451 4.3.0 mail data local; dead"},
-		{"short", func(tx *Transaction) { tx.Content, tx.Size, tx.Open = nil, 600_000, broken(99_999, io.EOF) }, "451 4.3.0 mail data local; dead"},
-		{"too long", func(tx *Transaction) { tx.Content, tx.Size, tx.Open = nil, 600_000, broken(100_001, io.EOF) }, "451 4.3.0 mail data local; dead"},
-		{"not there", func(tx *Transaction) {
-			tx.Content, tx.Size = nil, 600_000
-			tx.Open = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
-		}, "451 4.3.0 mail data local; dead"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			o, kept := serve(t, piped+cMail+cOne+"C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\n")
-			tx := newTx("a@example.org")
-			c.change(tx)
-			conn := dial(t, o)
-			if got := verdict(conn.Deliver(tx)); got != c.want {
-				t.Errorf("%v, want %v", got, c.want)
-			}
-			if k := kept(); len(k) != 1 || strings.HasSuffix(k[0], "\r\n.\r\n") {
-				t.Errorf("the data was ended")
-			}
-		})
-	}
-}
-
-type errReader struct{ err error }
-
-func (r errReader) Read([]byte) (int, error) { return 0, r.err }
-
-// The lease check comes last: everything but the final segment has been written by then.
-func TestBeforeEndComesLast(t *testing.T) {
-	o, kept := serve(t, piped+cMail+cOne+"C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 ok\n"+cQuit)
-	conn := dial(t, o)
-	counted := &countingConn{Conn: conn.raw}
-	conn.raw, conn.nc = counted, counted
-	tx := newTx("a@example.org")
-	tx.Content = bytes.Repeat([]byte("line\r\n"), 150_000)
-	var at int
-	tx.BeforeEnd = func() error { at = counted.written; return nil }
-	conn.Deliver(tx)
-	rest := counted.written - at
-	if rest <= 0 || rest > segment+len([]byte(".\r\n")) {
-		t.Fatalf("%d octets were written after the check", rest)
-	}
-	conn.Quit()
-	kept()
-}
-
 // An early reply (here 552, then the end) is what the recipients get, not the failed write.
 func TestReplyBeforeTheEnd(t *testing.T) {
-	o, _ := serve(t, piped+cMail+cOne+"C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: line\nS: 552 5.3.4 too much\nclose")
+	o, _ := serve(t,
+		piped+cMail+cOne+
+			"C: DATA\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: line\nS: 552 5.3.4 too much\nclose")
 	tx := newTx("a@example.org")
 	tx.Content = bytes.Repeat([]byte("line\r\n"), 20<<20/6)
 	got := verdict(dial(t, o).Deliver(tx))
@@ -453,7 +335,10 @@ func (c *countingConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *countingConn) SetDeadline(t time.Time) error { c.deadlines++; return c.Conn.SetDeadline(t) }
+func (c *countingConn) SetDeadline(t time.Time) error {
+	c.deadlines++
+	return c.Conn.SetDeadline(t)
+}
 
 // A small message costs a pipelining peer's connection two reads and two writes (the second of
 // them, of the content and its end, is one writev on a socket and two calls here), and at most two
@@ -468,7 +353,8 @@ func TestCallsPerMessage(t *testing.T) {
 	conn.raw, conn.nc = counted, counted
 	conn.Deliver(tx)
 	if counted.reads != 2 || counted.writes != 3 || counted.deadlines > 2 {
-		t.Fatalf("%d reads, %d writes, %d deadlines", counted.reads, counted.writes, counted.deadlines)
+		t.Fatalf("%d reads, %d writes, %d deadlines", counted.reads, counted.writes,
+			counted.deadlines)
 	}
 	conn.Quit()
 	kept()

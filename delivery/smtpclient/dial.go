@@ -70,7 +70,9 @@ func portAtConnect(network, _ string, rc syscall.RawConn) error {
 	if runtime.GOOS != "linux" {
 		return nil
 	}
-	return rc.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipBindAddressNoPort, 1) })
+	return rc.Control(func(fd uintptr) {
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_IP, ipBindAddressNoPort, 1)
+	})
 }
 
 func connectText(err error) string {
@@ -145,7 +147,8 @@ func (c *Conn) hello() *Error {
 // dialogue goes on in clear as long as the handshake has not begun.
 func (c *Conn) startTLS(ctx context.Context) *Error {
 	if !c.offers.StartTLS {
-		return c.noTLS(ours(StepStartTLS, 451, "4.7.4", "TLS is required here, but the remote does not offer it"))
+		return c.noTLS(ours(StepStartTLS, 451, "4.7.4",
+			"TLS is required here, but the remote does not offer it"))
 	}
 	rep, err := c.command(StepStartTLS, c.t.Hello, "STARTTLS")
 	if err != nil {
@@ -171,7 +174,8 @@ func (c *Conn) noTLS(s Status) *Error {
 	if c.o.TLS != Require {
 		return nil
 	}
-	if s.Code/100 == 5 { // our rule, not the recipient's fault: another attempt may find it put right
+	// our rule, not the recipient's fault: another attempt may find it put right
+	if s.Code/100 == 5 {
 		s.Code, s.Enhanced = 454, "4.7.4"
 	}
 	return &Error{Status: s, TLS: true}
@@ -188,7 +192,8 @@ func (c *Conn) handshake(ctx context.Context) *Error {
 		// (RFC 7435).
 		cfg.InsecureSkipVerify = true
 	}
-	cfg.DynamicRecordSizingDisabled = true // small records are for latency in browsers; each is a system call
+	// small records are for latency in browsers; each is a system call
+	cfg.DynamicRecordSizingDisabled = true
 	tc := tls.Client(c.raw, cfg)
 	c.arm(c.t.TLS, true)
 	if err := tc.HandshakeContext(ctx); err != nil {

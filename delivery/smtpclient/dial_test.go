@@ -15,7 +15,8 @@ import (
 const (
 	offersTLS = greet + "S: 250-mx.example\nS: 250-STARTTLS\nS: 250 DSN\n"
 	startTLS  = offersTLS + "C: STARTTLS\nS: 220 go\n"
-	underTLS  = "tls\nC: EHLO client.example\nS: 250-mx.example\nS: 250-PIPELINING\nS: 250 AUTH PLAIN LOGIN\n"
+	underTLS  = "tls\nC: EHLO client.example\nS: 250-mx.example\nS: 250-PIPELINING\nS: 250 AUTH " +
+		"PLAIN LOGIN\n"
 )
 
 // verdictOf writes what Dial came to.
@@ -58,41 +59,67 @@ func TestDial(t *testing.T) {
 		{"not SMTP", "S: SSH-2.0-OpenSSH_9\nhang", nil, "4.5.0 greeting local"},
 		{"closed before the greeting", "close", nil, "4.4.2 greeting local"},
 		{"closed at EHLO", "S: 220 x\nC: EHLO client.example\nclose", nil, "4.4.2 EHLO local"},
-		{"EHLO refused for now", "S: 220 x\nC: EHLO client.example\nS: 450 4.7.1 later\nC: QUIT\n", nil, "4.7.1 EHLO"},
+		{"EHLO refused for now", "S: 220 x\nC: EHLO client.example\nS: 450 4.7.1 later\nC: QUIT\n",
+			nil, "4.7.1 EHLO"},
 		{"421 at EHLO", "S: 220 x\nC: EHLO client.example\nS: 421 bye\nclose", nil, "4.0.0 EHLO"},
-		{"HELO refused, too", "S: 220 x\nC: EHLO client.example\nS: 550 no\nC: HELO client.example\nS: 550 5.7.1 no\nC: QUIT\n", nil, "5.7.1 HELO"},
-		{"a hundred megabytes of greeting", "flood 220-" + strings.Repeat("x", 500), nil, "4.5.0 greeting local"},
-		{"a hundred megabytes of EHLO", greet + "flood 250-X" + strings.Repeat("x", 500), nil, "4.5.0 EHLO local"},
+		{"HELO refused, too",
+			"S: 220 x\nC: EHLO client.example\nS: 550 no\nC: HELO client.example\nS: 550 5.7.1 " +
+				"no\nC: QUIT\n", nil, "5.7.1 HELO"},
+		{"a hundred megabytes of greeting", "flood 220-" + strings.Repeat("x", 500), nil,
+			"4.5.0 greeting local"},
+		{"a hundred megabytes of EHLO", greet + "flood 250-X" + strings.Repeat("x", 500), nil,
+			"4.5.0 EHLO local"},
 		{"speaks out of turn", "S: 220 x\nS: 250 hello\nhang", nil, "4.5.0 EHLO local"},
 
 		{"TLS", startTLS + underTLS + cQuit, opportunistic, "TLS"},
 		{"TLS off", offersTLS + cQuit, nil, "clear"},
 		{"TLS not offered", piped + cQuit, opportunistic, "clear"},
 		{"TLS not offered but required", piped + "C: QUIT\n", require, "4.7.4 STARTTLS local tls"},
-		{"TLS not now", offersTLS + "C: STARTTLS\nS: 454 4.7.0 no\n" + cQuit, opportunistic, "clear"},
-		{"TLS not now but required", offersTLS + "C: STARTTLS\nS: 454 4.7.0 no\nC: QUIT\n", require, "4.7.0 STARTTLS tls"},
-		{"TLS refused but required", offersTLS + "C: STARTTLS\nS: 502 no\nC: QUIT\n", require, "4.7.4 STARTTLS tls"},
-		{"421 at STARTTLS", offersTLS + "C: STARTTLS\nS: 421 no\nclose", opportunistic, "4.0.0 STARTTLS"},
-		{"closed at STARTTLS", offersTLS + "C: STARTTLS\nclose", opportunistic, "4.4.2 STARTTLS local tls"},
-		{"no TLS after 220", startTLS + "bdat 20\nS: nonsense\nhang", opportunistic, "4.7.5 TLS handshake local tls"},
-		{"closed in the handshake", startTLS + "close", opportunistic, "4.7.5 TLS handshake local tls"},
-		{"any certificate will do", startTLS + underTLS + cQuit, func(o *Options) { o.TLS, o.ServerName = Opportunistic, "other.example" }, "TLS"},
-		{"unknown authority", startTLS + "tls\n", require, "4.7.5 TLS handshake local tls"},
-		{"good certificate", startTLS + underTLS + cQuit, func(o *Options) { o.TLS, o.TLSConfig = Require, trusting(t) }, "TLS"},
-		{"certificate of another", startTLS + "tls\n", func(o *Options) { o.TLS, o.TLSConfig, o.ServerName = Require, trusting(t), "other.example" },
+		{"TLS not now", offersTLS + "C: STARTTLS\nS: 454 4.7.0 no\n" + cQuit, opportunistic,
+			"clear"},
+		{"TLS not now but required", offersTLS + "C: STARTTLS\nS: 454 4.7.0 no\nC: QUIT\n", require,
+			"4.7.0 STARTTLS tls"},
+		{"TLS refused but required", offersTLS + "C: STARTTLS\nS: 502 no\nC: QUIT\n", require,
+			"4.7.4 STARTTLS tls"},
+		{"421 at STARTTLS", offersTLS + "C: STARTTLS\nS: 421 no\nclose", opportunistic,
+			"4.0.0 STARTTLS"},
+		{"closed at STARTTLS", offersTLS + "C: STARTTLS\nclose", opportunistic,
+			"4.4.2 STARTTLS local tls"},
+		{"no TLS after 220", startTLS + "bdat 20\nS: nonsense\nhang", opportunistic,
 			"4.7.5 TLS handshake local tls"},
-		{"EHLO fails under TLS", startTLS + "tls\nC: EHLO client.example\nS: 421 bye\nclose", opportunistic, "4.0.0 EHLO"},
+		{"closed in the handshake", startTLS + "close", opportunistic,
+			"4.7.5 TLS handshake local tls"},
+		{"any certificate will do", startTLS + underTLS + cQuit,
+			func(o *Options) { o.TLS, o.ServerName = Opportunistic, "other.example" }, "TLS"},
+		{"unknown authority", startTLS + "tls\n", require, "4.7.5 TLS handshake local tls"},
+		{"good certificate", startTLS + underTLS + cQuit,
+			func(o *Options) { o.TLS, o.TLSConfig = Require, trusting(t) }, "TLS"},
+		{"certificate of another", startTLS + "tls\n", func(o *Options) {
+			o.TLS, o.TLSConfig, o.ServerName = Require, trusting(t), "other.example"
+		},
+			"4.7.5 TLS handshake local tls"},
+		{"EHLO fails under TLS", startTLS + "tls\nC: EHLO client.example\nS: 421 bye\nclose",
+			opportunistic, "4.0.0 EHLO"},
 
-		{"AUTH PLAIN", greet + "S: 250-x\nS: 250 AUTH LOGIN PLAIN\nC: AUTH PLAIN " + plainToken + "\nS: 235 ok\n" + cQuit, auth, "clear"},
-		{"long password", greet + "S: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN\nS: 334 \nC: " + longToken + "\nS: 235 ok\n" + cQuit,
+		{"AUTH PLAIN", greet + "S: 250-x\nS: 250 AUTH LOGIN PLAIN\nC: AUTH PLAIN " + plainToken +
+			"\nS: 235 ok\n" + cQuit, auth, "clear"},
+		{"long password", greet + "S: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN\nS: 334 \nC: " +
+			longToken + "\nS: 235 ok\n" + cQuit,
 			func(o *Options) { auth(o); o.Password = long }, "clear"},
-		{"AUTH LOGIN", greet + "S: 250-x\nS: 250 AUTH=LOGIN\n" + login + "S: 235 ok\n" + cQuit, auth, "clear"},
-		{"wrong password", greet + "S: 250-x\nS: 250 AUTH LOGIN\n" + login + "S: 535 5.7.8 wrong\nC: QUIT\n", auth, "4.7.8 AUTH"},
-		{"AUTH later", greet + "S: 250-x\nS: 250 AUTH LOGIN\nC: AUTH LOGIN\nS: 454 4.7.0 later\nC: QUIT\n", auth, "4.7.0 AUTH"},
-		{"odd AUTH", greet + "S: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN*\nS: 334 more\nhang", auth, "4.5.0 AUTH local"},
+		{"AUTH LOGIN", greet + "S: 250-x\nS: 250 AUTH=LOGIN\n" + login + "S: 235 ok\n" + cQuit,
+			auth, "clear"},
+		{"wrong password", greet + "S: 250-x\nS: 250 AUTH LOGIN\n" + login +
+			"S: 535 5.7.8 wrong\nC: QUIT\n", auth, "4.7.8 AUTH"},
+		{"AUTH later",
+			greet + "S: 250-x\nS: 250 AUTH LOGIN\nC: AUTH LOGIN\nS: 454 4.7.0 later\nC: QUIT\n",
+			auth, "4.7.0 AUTH"},
+		{"odd AUTH", greet + "S: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN*\nS: 334 more\nhang", auth,
+			"4.5.0 AUTH local"},
 		{"no AUTH", piped + "C: QUIT\n", auth, "4.7.0 AUTH local"},
-		{"AUTH in clear", greet + "S: 250-x\nS: 250 AUTH PLAIN\nC: QUIT\n", func(o *Options) { auth(o); o.AuthInClear = false }, "4.7.0 AUTH local"},
-		{"AUTH under TLS", startTLS + underTLS + "C: AUTH PLAIN " + plainToken + "\nS: 235 ok\n" + cQuit,
+		{"AUTH in clear", greet + "S: 250-x\nS: 250 AUTH PLAIN\nC: QUIT\n",
+			func(o *Options) { auth(o); o.AuthInClear = false }, "4.7.0 AUTH local"},
+		{"AUTH under TLS", startTLS + underTLS + "C: AUTH PLAIN " + plainToken + "\nS: 235 ok\n" +
+			cQuit,
 			func(o *Options) { auth(o); o.AuthInClear, o.TLS = false, Opportunistic }, "TLS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -117,7 +144,9 @@ func TestDial(t *testing.T) {
 func TestSTARTTLSResponseInjection(t *testing.T) {
 	// The injected octets sit in our buffer together with the 220. The handshake then works,
 	// because they were thrown away.
-	o, kept := serve(t, offersTLS+"C: STARTTLS\nS: 220 go\nS: 250-injected\nS: 250-SIZE 1\nS: 250 AUTH PLAIN\n"+underTLS+cQuit)
+	o, kept := serve(t,
+		offersTLS+"C: STARTTLS\nS: 220 go\nS: 250-injected\nS: 250-SIZE 1\nS: 250 AUTH PLAIN\n"+
+			underTLS+cQuit)
 	o.TLS = Opportunistic
 	conn, err := Dial(t.Context(), o)
 	if err != nil {
@@ -131,24 +160,32 @@ func TestSTARTTLSResponseInjection(t *testing.T) {
 }
 
 func TestOffers(t *testing.T) {
-	got := readOffers("mx.example hi\nsize 1000\n8bitmime\nPIPELINING\nDSN\nSMTPUTF8\nCHUNKING\nBINARYMIME\nSTARTTLS\n" +
-		"ENHANCEDSTATUSCODES\nAUTH CRAM-MD5 PLAIN\nAUTH=LOGIN\nLIMITS RCPTMAX=10 MAILMAX=5 X=y\nX-OTHER\n")
-	want := Offers{ESMTP: true, Pipelining: true, EightBitMIME: true, SMTPUTF8: true, DSN: true, Chunking: true, BinaryMIME: true, StartTLS: true,
-		EnhancedStatusCodes: true, Size: true, MaxSize: 1000, AuthPlain: true, AuthLogin: true, RcptMax: 10, MailMax: 5}
+	got := readOffers(
+		"mx.example hi\nsize " +
+			"1000\n8bitmime\nPIPELINING\nDSN\nSMTPUTF8\nCHUNKING\nBINARYMIME\nSTARTTLS\n" +
+			"ENHANCEDSTATUSCODES\nAUTH CRAM-MD5 PLAIN\nAUTH=LOGIN\nLIMITS RCPTMAX=10 MAILMAX=5 " +
+			"X=y\nX-OTHER\n")
+	want := Offers{ESMTP: true, Pipelining: true, EightBitMIME: true, SMTPUTF8: true, DSN: true,
+		Chunking: true, BinaryMIME: true, StartTLS: true,
+		EnhancedStatusCodes: true, Size: true, MaxSize: 1000, AuthPlain: true, AuthLogin: true,
+		RcptMax: 10, MailMax: 5}
 	if got != want {
 		t.Fatalf("%+v", got)
 	}
 	if o := readOffers("PIPELINING"); o.Pipelining {
 		t.Fatal("the peer's name was taken for an offer")
 	}
-	if o := readOffers("x\nSIZE\nSIZE 0\nSIZE -1\nSIZE 99999999999999999999\nLIMITS RCPTMAX=-1"); o.MaxSize != 0 || o.RcptMax != 0 {
+	if o := readOffers(
+		"x\nSIZE\nSIZE 0\nSIZE -1\nSIZE 99999999999999999999\nLIMITS RCPTMAX=-1"); o.MaxSize != 0 ||
+		o.RcptMax != 0 {
 		t.Fatalf("%+v", o)
 	}
 }
 
 // A connection is given up after as many transactions as the peer wants (RFC 9422).
 func TestMailMax(t *testing.T) {
-	o, _ := serve(t, greet+"S: 250-x\nS: 250 LIMITS MAILMAX=1\n"+cMail+"S: 250 ok\n"+cOne+"S: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\n"+cQuit)
+	o, _ := serve(t, greet+"S: 250-x\nS: 250 LIMITS MAILMAX=1\n"+cMail+"S: 250 ok\n"+cOne+
+		"S: 250 ok\nC: DATA\nS: 354 go\ndata\nS: 250 ok\n"+cQuit)
 	conn := dial(t, o)
 	if !conn.Usable() {
 		t.Fatal("not usable")
@@ -166,11 +203,17 @@ func TestConnectFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := netip.MustParseAddrPort(free)
-	if _, e := Dial(t.Context(), &Options{Addr: addr}); e == nil || e.Enhanced != "4.4.1" || e.Text != "Cannot connect: connection refused" {
+	if _, e := Dial(t.Context(), &Options{Addr: addr}); e == nil || e.Enhanced != "4.4.1" ||
+		e.Text != "Cannot connect: connection refused" {
 		t.Fatal(e)
 	}
-	hang := func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
-	if _, e := Dial(t.Context(), &Options{Addr: addr, Dial: hang, Timeouts: Timeouts{Connect: 1}}); e == nil || e.Text != "Connection timed out" ||
+	hang := func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if _, e := Dial(t.Context(),
+		&Options{Addr: addr, Dial: hang, Timeouts: Timeouts{Connect: 1}}); e == nil ||
+		e.Text != "Connection timed out" ||
 		!errors.Is(e, context.DeadlineExceeded) {
 		t.Fatal(e)
 	}

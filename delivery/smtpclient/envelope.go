@@ -81,7 +81,9 @@ func (x *exchange) envelope() *Error {
 // refused reports whether MAIL is known to have been refused.
 func (x *exchange) refused() bool { return !x.mail && !x.mailOK }
 
-func (x *exchange) put(line string) { x.c.buf.out = append(append(x.c.buf.out, line...), '\r', '\n') }
+func (x *exchange) put(line string) {
+	x.c.buf.out = append(append(x.c.buf.out, line...), '\r', '\n')
+}
 
 // putMail appends MAIL with the parameters that the peer offers (RFC 5321 4.1.1.2, RFC 1870, RFC
 // 6152, RFC 6531, RFC 3461).
@@ -137,7 +139,8 @@ func appendNotify(b []byte, n mail.Notify) []byte {
 	for _, w := range [...]struct {
 		bit  mail.Notify
 		word string
-	}{{mail.NotifySuccess, "SUCCESS,"}, {mail.NotifyFailure, "FAILURE,"}, {mail.NotifyDelay, "DELAY,"}} {
+	}{{mail.NotifySuccess, "SUCCESS,"}, {mail.NotifyFailure, "FAILURE,"},
+		{mail.NotifyDelay, "DELAY,"}} {
 		if n&w.bit != 0 {
 			b = append(b, w.word...)
 		}
@@ -158,7 +161,8 @@ func appendORcpt(b []byte, orcpt string, wide bool) []byte {
 		case r >= utf8.RuneSelf && wide:
 			b = utf8.AppendRune(b, r)
 		case r >= utf8.RuneSelf || r == '\\' || r == '+' || r == '=' || r <= ' ':
-			b = append(append(append(b, `\x{`...), strings.ToUpper(strconv.FormatInt(int64(r), 16))...), '}')
+			b = append(append(append(b, `\x{`...),
+				strings.ToUpper(strconv.FormatInt(int64(r), 16))...), '}')
 		default:
 			b = append(b, byte(r))
 		}
@@ -270,7 +274,8 @@ func (x *exchange) hearRcpts() *Error {
 // tooMany makes 552 temporary where it means that there are too many recipients in the transaction
 // (RFC 5321 4.5.3.1.10).
 func (x *exchange) tooMany(s *Status) {
-	if s.Code == smtp.ExceededStorage && x.accepted > 0 && (s.Enhanced == "5.5.3" || s.Enhanced == "5.0.0") {
+	if s.Code == smtp.ExceededStorage && x.accepted > 0 &&
+		(s.Enhanced == "5.5.3" || s.Enhanced == "5.0.0") {
 		s.Code, s.Enhanced = smtp.InsufficientStorage, "4.5.3"
 	}
 }

@@ -33,7 +33,10 @@ func (s *said) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (s *said) Write(p []byte) (int, error)      { s.heard = append(s.heard, p...); return len(p), nil }
+func (s *said) Write(p []byte) (int, error) {
+	s.heard = append(s.heard, p...)
+	return len(p), nil
+}
 func (s *said) Close() error                     { return nil }
 func (s *said) LocalAddr() net.Addr              { return nil }
 func (s *said) RemoteAddr() net.Addr             { return nil }
@@ -47,19 +50,28 @@ func (s *said) dial(context.Context, netip.AddrPort) (net.Conn, error) { return 
 // client reads next.
 func FuzzPeer(f *testing.F) {
 	const hello = "220 x\r\n~250-x\r\n250-PIPELINING\r\n250 8BITMIME\r\n~"
-	f.Add(hello + "250 ok\r\n250 ok\r\n550 no\r\n354 go\r\n~250 2.0.0 queued\r\n~250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n~250 ok\r\n~221 bye\r\n")
-	f.Add("220 x\r\n~250-x\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n")
-	f.Add("220 x\r\n~502 no\r\n~250 x\r\n~250 ok\r\n~250 ok\r\n~452 4.5.3 no\r\n~354 go\r\n~421 bye\r\n")
-	f.Add("220-x\r\n220 x\r\n~250-x\r\n250 STARTTLS\r\n~220 go\r\n250 injected\r\n~\x15\x03\x03\x00\x02\x02\x28")
-	f.Add("220 x\r\n~250-x\r\n250-AUTH LOGIN PLAIN\r\n250-SIZE 5\r\n250 LIMITS MAILMAX=1\r\n~235 ok\r\n")
+	f.Add(hello +
+		"250 ok\r\n250 ok\r\n550 no\r\n354 go\r\n~250 2.0.0 queued\r\n~250 ok\r\n250 ok\r\n250 " +
+		"ok\r\n354 go\r\n~250 ok\r\n~221 bye\r\n")
+	f.Add("220 x\r\n~250-x\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250 DSN\r\n~250 ok\r\n~250 " +
+		"ok\r\n~250 ok\r\n~250 ok\r\n")
+	f.Add("220 x\r\n~502 no\r\n~250 x\r\n~250 ok\r\n~250 ok\r\n~452 4.5.3 no\r\n~354 go\r\n~421 " +
+		"bye\r\n")
+	f.Add("220-x\r\n220 x\r\n~250-x\r\n250 STARTTLS\r\n~220 go\r\n250 " +
+		"injected\r\n~\x15\x03\x03\x00\x02\x02\x28")
+	f.Add("220 x\r\n~250-x\r\n250-AUTH LOGIN PLAIN\r\n250-SIZE 5\r\n250 LIMITS " +
+		"MAILMAX=1\r\n~235 ok\r\n")
 	f.Add(hello + "250 ok\r\n550 no\r\n550 no\r\n354 go\r\n~554 no\r\n~250 ok\r\n")
-	f.Add("220 LMTP\r\n~250-x\r\n250 PIPELINING\r\n~250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n~250 a\r\n450 b\r\n~250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n~250 c\r\n")
-	f.Add("220 LMTP\r\n~250-x\r\n250-CHUNKING\r\n250 BINARYMIME\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~554 a\r\n250 b\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~421 c\r\n")
+	f.Add("220 LMTP\r\n~250-x\r\n250 PIPELINING\r\n~250 ok\r\n250 ok\r\n250 ok\r\n354 " +
+		"go\r\n~250 a\r\n450 b\r\n~250 ok\r\n550 no\r\n250 ok\r\n354 go\r\n~250 c\r\n")
+	f.Add("220 LMTP\r\n~250-x\r\n250-CHUNKING\r\n250 BINARYMIME\r\n~250 ok\r\n~250 ok\r\n~250 " +
+		"ok\r\n~554 a\r\n250 b\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~250 ok\r\n~421 c\r\n")
 	f.Add("421 4.3.2 \x00\xff\x1b[2J\r\n")
 	f.Add(hello + "354 go\r\n250 ok\r\n")
 	f.Fuzz(func(t *testing.T, words string) {
 		s := &said{words: bytes.Split([]byte(words), []byte("~"))}
-		o := &Options{Hello: "client.example", ServerName: "mx.example", TLS: Opportunistic, Username: "u", Password: "p", AuthInClear: true, Dial: s.dial}
+		o := &Options{Hello: "client.example", ServerName: "mx.example", TLS: Opportunistic,
+			Username: "u", Password: "p", AuthInClear: true, Dial: s.dial}
 		o.LMTP = strings.Contains(words, "LMTP")
 		if !strings.Contains(words, "AUTH") {
 			o.Username = ""
@@ -78,7 +90,8 @@ func FuzzPeer(f *testing.F) {
 			for i := range res.Recipients {
 				st := &res.Recipients[i]
 				checkStatus(t, st)
-				if (st.OK() || st.Unknown) && !ended || st.OK() && st.Command != StepEnd || st.Unknown && !(st.Local && st.Temporary()) {
+				if (st.OK() || st.Unknown) && !ended || st.OK() && st.Command != StepEnd ||
+					st.Unknown && !(st.Local && st.Temporary()) {
 					t.Fatalf("%+v, end sent: %v", st, ended)
 				}
 			}
@@ -99,10 +112,12 @@ func (c *Conn) buf2() []byte {
 }
 
 func checkStatus(t *testing.T, s *Status) {
-	if s.Code < 200 || s.Code > 599 || s.Code/100 == 3 || s.Enhanced == "" || s.Enhanced[0] != byte('0'+s.Code/100) {
+	if s.Code < 200 || s.Code > 599 || s.Code/100 == 3 || s.Enhanced == "" ||
+		s.Enhanced[0] != byte('0'+s.Code/100) {
 		t.Fatalf("status %+v", s)
 	}
-	if len(s.Text) > maxText || !utf8.ValidString(s.Text) || strings.ContainsFunc(s.Text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if len(s.Text) > maxText || !utf8.ValidString(s.Text) ||
+		strings.ContainsFunc(s.Text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		t.Fatalf("text %q", s.Text)
 	}
 }
@@ -110,12 +125,15 @@ func checkStatus(t *testing.T, s *Status) {
 // FuzzContent: any content arrives as it was, bare CR and LF as CRLF, with one end of mail data,
 // from memory and from the store.
 func FuzzContent(f *testing.F) {
-	for _, s := range []string{content, "", ".", "\r\n.\r\n", "a\n.\nb", "a\r.\r", "\r", "x\r\n.", strings.Repeat(".\r\n", 9000)} {
+	for _, s := range []string{content, "", ".", "\r\n.\r\n", "a\n.\nb", "a\r.\r", "\r", "x\r\n.",
+		strings.Repeat(".\r\n", 9000)} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		for _, store := range []bool{false, true} {
-			s := &said{words: bytes.Split([]byte("220 x\r\n~250-x\r\n250 PIPELINING\r\n~250 ok\r\n250 ok\r\n354 go\r\n~250 ok\r\n"), []byte("~"))}
+			s := &said{words: bytes.Split(
+				[]byte("220 x\r\n~250-x\r\n250 PIPELINING\r\n~250 ok\r\n250 ok\r\n354 "+
+					"go\r\n~250 ok\r\n"), []byte("~"))}
 			conn, err := Dial(t.Context(), &Options{Hello: "c", TLS: Off, Dial: s.dial})
 			if err != nil {
 				t.Fatal(err)
@@ -124,7 +142,10 @@ func FuzzContent(f *testing.F) {
 			tx.Content = in
 			if store {
 				tx.Content, tx.Size = nil, int64(len(in))
-				tx.Open = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(in)), nil }
+				tx.Open = func() (io.ReadCloser, error) {
+					return io.NopCloser(bytes.NewReader(in)),
+						nil
+				}
 			}
 			if got := verdict(conn.Deliver(tx)); got != "250 2.0.0 end of mail data" {
 				t.Fatal(got)

@@ -60,9 +60,12 @@ func (c *Conn) fitAddresses(tx *Transaction, results []Status) (wide bool, all *
 
 func pathStatus(kind pathKind, step Step, bad, whose string) Status {
 	if kind == pathBad {
-		return ours(step, 553, bad, "The "+whose+"'s address cannot be sent: it holds control characters")
+		return ours(step, 553, bad,
+			"The "+whose+"'s address cannot be sent: it holds control characters")
 	}
-	return ours(step, 553, "5.6.7", "The "+whose+"'s address needs SMTPUTF8, which the remote does not offer") // RFC 6531 3.5
+	// RFC 6531 3.5
+	return ours(step, 553, "5.6.7",
+		"The "+whose+"'s address needs SMTPUTF8, which the remote does not offer")
 }
 
 type pathKind uint8
@@ -108,7 +111,8 @@ func (c *Conn) fitBody(tx *Transaction, f *form) *Status {
 			f.body, f.bdat = "BINARYMIME", true
 			return nil
 		default:
-			s := ours(StepData, 554, "5.6.3", "The content is binary, which the remote does not take (BINARYMIME)")
+			s := ours(StepData, 554, "5.6.3",
+				"The content is binary, which the remote does not take (BINARYMIME)")
 			return &s
 		}
 	}
@@ -126,10 +130,14 @@ var errStop = errors.New("seen enough")
 
 func is7Bit(tx *Transaction) *Status {
 	wide := false
-	if s := tx.look(func(p []byte) error { wide = wide || !ascii(p); return stopIf(wide) }); s != nil || !wide {
+	if s := tx.look(func(p []byte) error {
+		wide = wide || !ascii(p)
+		return stopIf(wide)
+	}); s != nil || !wide {
 		return s
 	}
-	s := ours(StepData, 554, "5.6.3", "The content has 8-bit characters, which the remote does not take (8BITMIME)")
+	s := ours(StepData, 554, "5.6.3",
+		"The content has 8-bit characters, which the remote does not take (8BITMIME)")
 	return &s
 }
 
@@ -146,7 +154,8 @@ func headerIsASCII(tx *Transaction) *Status {
 	if s != nil || !wide {
 		return s
 	}
-	failed := ours(StepMail, 554, "5.6.7", "The header needs SMTPUTF8, which the remote does not offer")
+	failed := ours(StepMail, 554, "5.6.7",
+		"The header needs SMTPUTF8, which the remote does not offer")
 	return &failed
 }
 

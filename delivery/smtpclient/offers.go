@@ -7,11 +7,12 @@ import (
 
 // Offers is what the peer's EHLO reply offered.
 type Offers struct {
-	ESMTP               bool
-	Pipelining          bool // RFC 2920
-	EightBitMIME        bool // RFC 6152
-	SMTPUTF8            bool // RFC 6531
-	DSN                 bool // RFC 3461: without it the caller reports "relayed" where success was asked for
+	ESMTP        bool
+	Pipelining   bool // RFC 2920
+	EightBitMIME bool // RFC 6152
+	SMTPUTF8     bool // RFC 6531
+	// RFC 3461: without it the caller reports "relayed" where success was asked for
+	DSN                 bool
 	Chunking            bool // RFC 3030
 	BinaryMIME          bool
 	StartTLS            bool

@@ -34,9 +34,11 @@ type Options struct {
 	// was accepted.
 	LMTP bool
 
-	TLS        TLSMode
-	TLSConfig  *tls.Config // base configuration (roots, session cache); nil: Go's defaults. Never changed.
-	ServerName string      // the peer's host name: SNI, and the certificate's name when TLS is Require
+	TLS TLSMode
+	// base configuration (roots, session cache); nil: Go's defaults. Never changed.
+	TLSConfig *tls.Config
+	// the peer's host name: SNI, and the certificate's name when TLS is Require
+	ServerName string
 
 	// Username, when set, asks for AUTH (PLAIN, else LOGIN) before any mail. Credentials are sent
 	// under TLS only, unless AuthInClear says that the path is safe.

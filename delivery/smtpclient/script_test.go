@@ -189,7 +189,8 @@ func serve(t testing.TB, scripts ...string) (o *Options, kept func() []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o = &Options{Addr: l.Addr().(*net.TCPAddr).AddrPort(), Hello: "client.example", ServerName: "mx.example", TLS: Off}
+	o = &Options{Addr: l.Addr().(*net.TCPAddr).AddrPort(), Hello: "client.example",
+		ServerName: "mx.example", TLS: Off}
 	var mu sync.Mutex
 	var all []string
 	var now net.Conn
@@ -228,7 +229,8 @@ func serve(t testing.TB, scripts ...string) (o *Options, kept func() []string) {
 func servePipe(t testing.TB, script string) (o *Options, end func()) {
 	over, done := make(chan struct{}), make(chan struct{})
 	ours, theirs := net.Pipe()
-	o = &Options{Addr: netip.MustParseAddrPort("203.0.113.1:25"), Hello: "client.example", ServerName: "mx.example", TLS: Off}
+	o = &Options{Addr: netip.MustParseAddrPort("203.0.113.1:25"), Hello: "client.example",
+		ServerName: "mx.example", TLS: Off}
 	o.Dial = func(context.Context, netip.AddrPort) (net.Conn, error) {
 		go func() {
 			defer close(done)
@@ -245,13 +247,16 @@ var serverTLS = sync.OnceValue(func() *tls.Config {
 	if err != nil {
 		panic(err)
 	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.example"}, NotBefore: time.Unix(0, 0),
-		NotAfter: time.Now().Add(1000 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.example"},
+		NotBefore: time.Unix(0, 0),
+		NotAfter:  time.Now().Add(1000 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 	if err != nil {
 		panic(err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der},
+		PrivateKey: key}}}
 })
 
 // trusting is a client configuration that knows the test server's certificate.

@@ -107,7 +107,8 @@ const (
 	StepIdle // between transactions
 )
 
-var stepNames = [...]string{"connect", "greeting", "EHLO", "HELO", "STARTTLS", "TLS handshake", "AUTH", "MAIL FROM", "RCPT TO", "DATA",
+var stepNames = [...]string{"connect", "greeting", "EHLO", "HELO", "STARTTLS", "TLS handshake",
+	"AUTH", "MAIL FROM", "RCPT TO", "DATA",
 	"mail data", "end of mail data", "BDAT", "RSET", "QUIT", "idle"}
 
 // String names the step as the log does.

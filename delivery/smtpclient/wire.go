@@ -239,14 +239,16 @@ func (c *Conn) lastWords(step Step, failed *Error) *Error {
 
 // broken notes the end of the connection: the peer does not speak SMTP.
 func (c *Conn) broken(step Step, err error) *Error {
-	c.dead = &Error{Status: ours(step, 451, "4.5.0", "Protocol error at "+step.String()+": "+err.Error()), Cause: err}
+	c.dead = &Error{Status: ours(step, 451, "4.5.0", "Protocol error at "+step.String()+": "+
+		err.Error()), Cause: err}
 	return c.dead
 }
 
 var errOutOfTurn = errors.New("the remote spoke out of turn")
 
 func outOfTurn(step Step) *Error {
-	return &Error{Status: ours(step, 451, "4.5.0", "Protocol error at "+step.String()+": "+errOutOfTurn.Error()), Cause: errOutOfTurn}
+	return &Error{Status: ours(step, 451, "4.5.0", "Protocol error at "+step.String()+": "+
+		errOutOfTurn.Error()), Cause: errOutOfTurn}
 }
 
 // unexpected notes a reply whose class has no place at this step; what follows cannot be told apart

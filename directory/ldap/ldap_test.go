@@ -132,8 +132,10 @@ func TestOpenLDAP(t *testing.T) {
 		name, password string
 		want           bool
 	}{
-		{"alice@example.net", "secret of alice", true}, {"alice.a@example.net", "secret of alice", true}, {"alice@example.net", "other", false},
-		{"alice@example.net", "", false}, {"bob@example.net", "Hello world!", true}, {"nobody@example.net", "x", false}, {"*", "secret of alice", false},
+		{"alice@example.net", "secret of alice", true}, {"alice.a@example.net", "secret of alice",
+			true}, {"alice@example.net", "other", false},
+		{"alice@example.net", "", false}, {"bob@example.net", "Hello world!", true},
+		{"nobody@example.net", "x", false}, {"*", "secret of alice", false},
 		{"alice@example.net)(mail=*", "secret of alice", false}, {"twin@example.net", "one", false},
 	} {
 		if ok, err := s.Check(t.Context(), c.name, c.password); ok != c.want || err != nil {
@@ -152,7 +154,8 @@ func TestOpenLDAP(t *testing.T) {
 	if _, err := users(t, source(t, o)); err == nil {
 		t.Error("a list with the wrong password")
 	}
-	if _, err := source(t, o).Check(t.Context(), "alice@example.net", "secret of alice"); err == nil {
+	if _, err := source(t, o).Check(t.Context(), "alice@example.net",
+		"secret of alice"); err == nil {
 		t.Error("a check with the wrong password of the reader says what nobody knows")
 	}
 	o.Filter = "(objectClass="
@@ -174,7 +177,8 @@ func TestLongList(t *testing.T) {
 	for i := range 1300 {
 		fmt.Fprintf(
 			&more,
-			"dn: cn=u%d,ou=people,dc=example,dc=net\nobjectClass: inetOrgPerson\ncn: u%d\nsn: u\nmail: u%d@example.net\n\n",
+			"dn: cn=u%d,ou=people,dc=example,dc=net\nobjectClass: inetOrgPerson\ncn: u%d\nsn: "+
+				"u\nmail: u%d@example.net\n\n",
 			i,
 			i,
 			i,
@@ -210,7 +214,8 @@ func TestSync(t *testing.T) {
 		Now:       time.Now,
 		Cost:      directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1},
 	}
-	if err := e.Add(t.Context(), "bob@example.net", "of our own", directory.Settings{}); err != nil {
+	if err := e.Add(t.Context(), "bob@example.net", "of our own",
+		directory.Settings{}); err != nil {
 		t.Fatal(err)
 	}
 	did, err := e.Sync(t.Context(), "ldap", s, false)
@@ -236,7 +241,8 @@ func TestSync(t *testing.T) {
 	}
 	change := ldap.NewModifyRequest("cn=Alice,ou=people,dc=example,dc=net", nil)
 	change.Replace("carLicense", []string{"5"})
-	if err := errors.Join(c.Modify(change), c.Del(ldap.NewDelRequest("cn=Twin,ou=people,dc=example,dc=net", nil)),
+	if err := errors.Join(c.Modify(change),
+		c.Del(ldap.NewDelRequest("cn=Twin,ou=people,dc=example,dc=net", nil)),
 		c.Del(ldap.NewDelRequest("cn=Twin 2,ou=people,dc=example,dc=net", nil))); err != nil {
 		t.Fatal(err)
 	}

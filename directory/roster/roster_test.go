@@ -43,7 +43,8 @@ func all[T any](t *testing.T, r *Reader[T], err error) (rows []*T, problems []st
 
 func TestUsersInBothForms(t *testing.T) {
 	csv := "\ufeffAddress,hash,senders,hard_quota,mailbox,keep_copy,forward,messages,password\r\n" +
-		"a@x.example," + `"` + phc + `"` + ",@x.example b@x.example,5GiB,,yes,\"c@y.example\r\n d@y.example\",500/h,\r\n" +
+		"a@x.example," + `"` + phc + `"` +
+		",@x.example b@x.example,5GiB,,yes,\"c@y.example\r\n d@y.example\",500/h,\r\n" +
 		"\r\n" +
 		"b@x.example,,,1024,no,,,,\" a,\"\"b\"\"\"\r\n"
 	json := `[ {"address": "a@x.example", "hash": "` + phc + `", "senders": ["@x.example", "b@x.example"], "hard_quota": 5368709120,
@@ -120,25 +121,44 @@ func TestProblems(t *testing.T) {
 		{"csv", "hash\nx\n", 0, []string{"line 1, column 1: the first line names the columns"}},
 		{"csv", "address,quota\n", 0, []string{`line 1, column 9: there is no column "quota"`}},
 		{"csv", "address,hash,hash\n", 0, []string{`line 1, column 14: there are two columns`}},
-		{"csv", "address,hash\na@x.example\nb@x.example,,\nc@x.example,\n", 1, []string{"line 2, column 1: there are 1 fields, and the first line names 2", "line 3, column 1: there are 3 fields"}},
-		{"csv", "address,hash\nnobody,\na@x.example,{MD5}x\nc@x.example,\n", 1, []string{`line 2, column 1: "nobody"`, "line 3, column 13: {MD5} is not a scheme"}},
-		{"csv", "address,hard_quota,soft_quota\na@x.example,lots,\nb@x.example,1,2\n", 0, []string{"line 2, column 13: hard_quota", "line 3, column 1: a quota is not"}},
+		{"csv", "address,hash\na@x.example\nb@x.example,,\nc@x.example,\n", 1,
+			[]string{"line 2, column 1: there are 1 fields, and the first line names 2",
+				"line 3, column 1: there are 3 fields"}},
+		{"csv", "address,hash\nnobody,\na@x.example,{MD5}x\nc@x.example,\n", 1,
+			[]string{`line 2, column 1: "nobody"`, "line 3, column 13: {MD5} is not a scheme"}},
+		{"csv", "address,hard_quota,soft_quota\na@x.example,lots,\nb@x.example,1,2\n", 0,
+			[]string{"line 2, column 13: hard_quota", "line 3, column 1: a quota is not"}},
 		{"csv", "address,mailbox,forward,senders\na@x.example,maybe,,\nb@x.example,,x,\nc@x.example,,,y\n", 0, []string{"line 2, column 13: mailbox", `line 3, column 14: "x"`, `line 4, column 15: "y"`}},
-		{"csv", "address,password,hash\na@x.example,pw,\"" + phc + "\"\nb@x.example,\"a\x01b\",\n", 0, []string{"line 2, column 16: there is a password as well", "line 3, column 13: a password has"}},
-		{"csv", "address,scram\na@x.example,{SCRAM-SHA-256}1\n", 0, []string{"line 2, column 13: not SCRAM"}},
-		{"csv", "address,hash\na@x.example,\"b\nc@x.example,\n", 0, []string{"line 3, column 14: extraneous or missing \" in quoted-field, in the row that begins on line 2"}},
-		{"csv", "address,hash\na\"@x.example,\nc@x.example,\n", 1, []string{"line 2, column 2: bare"}},
+		{"csv", "address,password,hash\na@x.example,pw,\"" + phc + "\"\nb@x.example,\"a\x01b\",\n",
+			0, []string{"line 2, column 16: there is a password as well",
+				"line 3, column 13: a password has"}},
+		{"csv", "address,scram\na@x.example,{SCRAM-SHA-256}1\n", 0,
+			[]string{"line 2, column 13: not SCRAM"}},
+		{"csv", "address,hash\na@x.example,\"b\nc@x.example,\n", 0,
+			[]string{"line 3, column 14: extraneous or missing \" in quoted-field, in the row " +
+				"that begins on line 2"}},
+		{"csv", "address,hash\na\"@x.example,\nc@x.example,\n", 1,
+			[]string{"line 2, column 2: bare"}},
 		{"json", "", 0, nil},
 		{"json", "[]", 0, nil},
 		{"json", `{"address":"a@x.example"} {"address":"b@x.example"}`, 2, nil},
-		{"json", "{\"address\":\"nobody\"}\n  {\"address\":\"a@x.example\",\n \"quota\": 5}\n{\"address\":\"b@x.example\"}", 1, []string{`line 1, column 12: "nobody"`, `line 3, column 11: there is no "quota"`}},
-		{"json", `{"address":"a@x.example","address":"b@x.example"}`, 0, []string{`line 1, column 36: there is a "address" already`}},
-		{"json", `{"address":["a@x.example"]}`, 0, []string{"line 1, column 12: address: it is one text"}},
-		{"json", `{"address":"a@x.example","forward":[1]}`, 0, []string{"line 1, column 36: a list has texts only"}},
-		{"json", `{"address":"a@x.example","forward":{"x":1}} {"address":"b@x.example"}`, 1, []string{"line 1, column 36: an object has no place here"}},
-		{"json", "[{\"address\":\"a@x.example\"},\n{\"address\":}]", 1, []string{"line 2, column 12: invalid character '}'"}},
-		{"json", `[{"address":"a@x.example"}`, 1, []string{"line 1, column 27: the file ends too early"}},
-		{"json", `{"address":"a@x.example"`, 0, []string{"line 1, column 25: the file ends too early"}},
+		{"json", "{\"address\":\"nobody\"}\n  {\"address\":\"a@x.example\",\n \"quota\": " +
+			"5}\n{\"address\":\"b@x.example\"}", 1,
+			[]string{`line 1, column 12: "nobody"`, `line 3, column 11: there is no "quota"`}},
+		{"json", `{"address":"a@x.example","address":"b@x.example"}`, 0,
+			[]string{`line 1, column 36: there is a "address" already`}},
+		{"json", `{"address":["a@x.example"]}`, 0,
+			[]string{"line 1, column 12: address: it is one text"}},
+		{"json", `{"address":"a@x.example","forward":[1]}`, 0,
+			[]string{"line 1, column 36: a list has texts only"}},
+		{"json", `{"address":"a@x.example","forward":{"x":1}} {"address":"b@x.example"}`, 1,
+			[]string{"line 1, column 36: an object has no place here"}},
+		{"json", "[{\"address\":\"a@x.example\"},\n{\"address\":}]", 1,
+			[]string{"line 2, column 12: invalid character '}'"}},
+		{"json", `[{"address":"a@x.example"}`, 1,
+			[]string{"line 1, column 27: the file ends too early"}},
+		{"json", `{"address":"a@x.example"`, 0,
+			[]string{"line 1, column 25: the file ends too early"}},
 		{"json", `5`, 0, []string{"line 1, column 2: an object was expected"}},
 	} {
 		r, err := Users(strings.NewReader(c.file), c.format)
@@ -164,7 +184,8 @@ func TestProblems(t *testing.T) {
 }
 
 func TestAliases(t *testing.T) {
-	file := "address,targets,owner\n@x.example,a@x.example,\nteam@x.example,a@x.example B@y.example,boss@x.example\nnone@x.example,,\nx,a@x.example,\ny@x.example,z,\nz@x.example,a@x.example,w\n"
+	file := "address,targets,owner\n@x.example,a@x.example,\nteam@x.example,a@x.example " +
+		"B@y.example,boss@x.example\nnone@x.example,,\nx,a@x.example,\ny@x.example,z,\nz@x.example,a@x.example,w\n"
 	r, err := Aliases(strings.NewReader(file), "csv")
 	rows, bad := all(t, r, err)
 	if len(rows) != 2 || len(bad) != 4 || rows[1].Owner != "boss@x.example" ||
@@ -177,7 +198,8 @@ func TestAliases(t *testing.T) {
 		w.Write(a)
 	}
 	w.Flush()
-	if want := `{"address":"@x.example","targets":["a@x.example"]}` + "\n" + `{"address":"team@x.example","owner":"boss@x.example","targets":["a@x.example","B@y.example"]}` + "\n"; out.String() != want {
+	if want := `{"address":"@x.example","targets":["a@x.example"]}` + "\n" +
+		`{"address":"team@x.example","owner":"boss@x.example","targets":["a@x.example","B@y.example"]}` + "\n"; out.String() != want {
 		t.Errorf("%s", out.String())
 	}
 }

@@ -49,13 +49,16 @@ func writtenPerOctet(t *testing.T, size, count int, up bool) float64 {
 	defer func() { n.Kill(); os.RemoveAll(n.Dir) }()
 	// The body's octets are random printable ones: what compresses of them is a quarter, and
 	// nothing is compressed here.
-	gen := &mailtest.Generator{Seed: uint64(size), Run: "written", Domains: []string{"x.example"}, Size: size}
+	gen := &mailtest.Generator{Seed: uint64(size), Run: "written", Domains: []string{"x.example"},
+		Size: size}
 	before := measure.Written(n.PID())
 	kit.SendFixed(t, n.Relay, gen, 0, count, 20)
 	if up {
-		kit.Eventually(t, time.Minute, func() bool { return sink.Accepted() >= count }, func() string { return n.Log() })
+		kit.Eventually(t, time.Minute, func() bool { return sink.Accepted() >= count },
+			func() string { return n.Log() })
 	}
-	// The amount that the kernel has not been told yet is small: the log is synced, the state is flushed at
+	// The amount that the kernel has not been told yet is small: the log is synced, the state is
+	// flushed at
 	// most once more.
 	return float64(measure.Written(n.PID())-before) / float64(int64(size)*int64(count))
 }

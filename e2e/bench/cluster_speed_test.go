@@ -26,7 +26,9 @@ func directCluster(t *testing.T, nodes int, extra string) (all []*kit.Node) {
 // measureCluster has smtp-source load all nodes at once, so many connections and messages each.
 // smtp-source ends at the first 451, which a node says when the machine stood still for so long
 // that it lost its group: then the whole is measured again.
-func measureCluster(t *testing.T, nodes []*kit.Node, sink *kit.SmtpSink, conns, messages int) (s speed, written float64) {
+func measureCluster(
+	t *testing.T, nodes []*kit.Node, sink *kit.SmtpSink, conns, messages int,
+) (s speed, written float64) {
 	t.Helper()
 	for try := 1; ; try++ {
 		s, written, err := loadCluster(t, nodes, sink, conns, messages)
@@ -38,12 +40,16 @@ func measureCluster(t *testing.T, nodes []*kit.Node, sink *kit.SmtpSink, conns, 
 		}
 		t.Logf("measured again: %v", err)
 		for _, n := range nodes {
-			kit.Eventually(t, time.Minute, func() bool { return n.Metric("postroad_queue_messages") == 0 }, func() string { return n.CLI("queue", "list") })
+			kit.Eventually(t, time.Minute, func() bool {
+				return n.Metric("postroad_queue_messages") == 0
+			}, func() string { return n.CLI("queue", "list") })
 		}
 	}
 }
 
-func loadCluster(t *testing.T, nodes []*kit.Node, sink *kit.SmtpSink, conns, messages int) (s speed, written float64, err error) {
+func loadCluster(
+	t *testing.T, nodes []*kit.Node, sink *kit.SmtpSink, conns, messages int,
+) (s speed, written float64, err error) {
 	t.Helper()
 	figures := func() (cpu time.Duration, octets int64) {
 		for _, n := range nodes {
@@ -58,17 +64,25 @@ func loadCluster(t *testing.T, nodes []*kit.Node, sink *kit.SmtpSink, conns, mes
 	var sources sync.WaitGroup
 	errs := make([]error, len(nodes))
 	for i, n := range nodes {
-		sources.Go(func() { errs[i] = peers.SmtpSource(t.Context(), n.Relay, conns, messages, 4096) })
+		sources.Go(func() {
+			errs[i] = peers.SmtpSource(t.Context(), n.Relay, conns, messages, 4096)
+		})
 	}
 	sources.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return s, 0, err
 	}
-	kit.Eventually(t, 5*time.Minute, func() bool { return sink.Count.Load()-before >= int64(total) },
-		func() string { return fmt.Sprintf("the sink has %d of %d", sink.Count.Load()-before, total) })
+	kit.Eventually(t, 5*time.Minute, func() bool {
+		return sink.Count.Load()-before >= int64(total)
+	},
+		func() string {
+			return fmt.Sprintf("the sink has %d of %d", sink.Count.Load()-before,
+				total)
+		})
 	took := time.Since(start)
 	cpuAfter, octetsAfter := figures()
-	return speed{float64(total) / took.Seconds(), float64((cpuAfter - cpu).Microseconds()) / float64(total)},
+	return speed{float64(total) / took.Seconds(),
+			float64((cpuAfter - cpu).Microseconds()) / float64(total)},
 		float64(octetsAfter-octets) / float64(total) / 4096 / float64(len(nodes)), nil
 }
 
@@ -88,18 +102,24 @@ func TestClusterSpeedAgainstPostfix(t *testing.T) {
 			var theirs, ours []speed
 			var written []float64
 			for range rounds {
-				theirs = append(theirs, measureRelay(t, relayUnderTest{"postfix", pf.Addr, pf.PIDs}, sink, 20, postfixN, 4096))
+				theirs = append(theirs, measureRelay(t, relayUnderTest{"postfix", pf.Addr, pf.PIDs},
+					sink, 20, postfixN, 4096))
 				s, w := measureCluster(t, nodes, sink, 20, ourN)
 				ours, written = append(ours, s), append(written, w)
 			}
 			slices.Sort(written)
 			their, our, w := median(theirs), median(ours), written[len(written)/2]
-			t.Logf("postfix alone %6.0f messages/s, %6.0f us CPU each %v", their.rate, their.cpu, theirs)
-			t.Logf("%d nodes       %6.0f messages/s, %6.0f us CPU each, of all nodes together %v", size, our.rate, our.cpu, ours)
-			t.Logf("%d nodes: %.1f times the rate, %.1f %% of the CPU per message; %.2f octets written per accepted octet and member",
+			t.Logf("postfix alone %6.0f messages/s, %6.0f us CPU each %v", their.rate, their.cpu,
+				theirs)
+			t.Logf("%d nodes       %6.0f messages/s, %6.0f us CPU each, of all nodes together %v",
+				size, our.rate, our.cpu, ours)
+			t.Logf("%d nodes: %.1f times the rate, %.1f %% of the CPU per message; %.2f octets "+
+				"written per accepted octet and member",
 				size, our.rate/their.rate, 100*our.cpu/their.cpu, w)
 			if size == 3 && (our.rate < 4*their.rate || our.cpu > 0.18*their.cpu || w > 2.5) {
-				t.Errorf("the bar is 4 times the rate at 18 %% of the CPU, and 2.5 octets written per accepted octet and member")
+				t.Errorf(
+					"the bar is 4 times the rate at 18 %% of the CPU, and 2.5 octets written " +
+						"per accepted octet and member")
 			}
 		})
 	}
@@ -113,14 +133,19 @@ func TestAcceptanceLatency(t *testing.T) {
 	const conns, count, probe = 20, 20_000, 20_000
 	one := kit.NewNode(t, kit.NodeOptions{Extra: kit.SmartHost("127.0.0.1:" + sink.Port)})
 	one.Start()
-	for _, nodes := range [][]*kit.Node{{one}, directCluster(t, 3, kit.SmartHost("127.0.0.1:"+sink.Port))} {
+	for _, nodes := range [][]*kit.Node{{one},
+		directCluster(t, 3, kit.SmartHost("127.0.0.1:"+sink.Port))} {
 		full, _ := measureCluster(t, nodes, sink, conns, probe)
 		for _, share := range []float64{0.5, 0.1} {
 			took := paced(t, nodes, conns, count/len(nodes), share*full.rate/float64(len(nodes)))
 			slices.Sort(took)
-			at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))].Round(10 * time.Microsecond) }
-			t.Logf("%d nodes at %.0f messages/s, %.0f %% of the most: p50 %v, p90 %v, p99 %v, most %v (%d messages, open loop)",
-				len(nodes), share*full.rate, 100*share, at(0.5), at(0.9), at(0.99), at(1), len(took))
+			at := func(q float64) time.Duration {
+				return took[int(q*float64(len(took)-1))].Round(10 * time.Microsecond)
+			}
+			t.Logf("%d nodes at %.0f messages/s, %.0f %% of the most: p50 %v, p90 %v, p99 %v, "+
+				"most %v (%d messages, open loop)",
+				len(nodes), share*full.rate, 100*share, at(0.5), at(0.9), at(0.99), at(1),
+				len(took))
 		}
 	}
 }
@@ -155,7 +180,9 @@ func paced(t *testing.T, nodes []*kit.Node, conns, count int, rate float64) (all
 }
 
 // pacedClient sends every conns-th message of a schedule.
-func pacedClient(addr string, start time.Time, first, conns, count int, rate float64) (took []time.Duration, err error) {
+func pacedClient(
+	addr string, start time.Time, first, conns, count int, rate float64,
+) (took []time.Duration, err error) {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -185,7 +212,8 @@ func pacedClient(addr string, start time.Time, first, conns, count int, rate flo
 	for i := first; i < count && err == nil; i += conns {
 		due := start.Add(time.Duration(float64(i) / rate * float64(time.Second)))
 		<-time.After(time.Until(due))
-		if _, err = c.Write([]byte("MAIL FROM:<a@source.test>\r\nRCPT TO:<b@sink.test>\r\nDATA\r\n")); err != nil {
+		if _, err = c.Write(
+			[]byte("MAIL FROM:<a@source.test>\r\nRCPT TO:<b@sink.test>\r\nDATA\r\n")); err != nil {
 			break
 		}
 		reply("250")

@@ -55,7 +55,8 @@ func TestCPUAgainstOld(t *testing.T) {
 			}
 			middle, low, high := interval(ratios)
 			t.Logf(
-				"%d nodes, %d pairs: the middle ratio is %.3f, 95 %% interval of the mean %.3f to %.3f",
+				"%d nodes, %d pairs: the middle ratio is %.3f, 95 %% interval of the mean %.3f "+
+					"to %.3f",
 				size,
 				pairs,
 				middle,

@@ -16,7 +16,8 @@ import (
 )
 
 // TestIdleCost measures what three nodes cost that do nothing, with quiet shards of mailboxes.
-// POSTROAD_OLD names another program to measure instead. Most of it is waking up, whose price is the
+// POSTROAD_OLD names another program to measure instead. Most of it is waking up, whose price is
+// the
 // machine's: it is measured beside.
 func TestIdleCost(t *testing.T) {
 	kit.Measures(t)
@@ -86,7 +87,8 @@ func awaitRest(t *testing.T, nodes []*kit.Node, shards int) {
 	why := ""
 	kit.Eventually(t, 3*time.Minute, func() bool {
 		var s faults.Status
-		if err := json.Unmarshal([]byte(nodes[0].CLI("cluster", "status", "--json")), &s); err != nil {
+		if err := json.Unmarshal([]byte(nodes[0].CLI("cluster", "status", "--json")),
+			&s); err != nil {
 			t.Fatal(err)
 		}
 		why = kit.Uneven(&s, make([]*faults.Node, len(nodes)), shards)

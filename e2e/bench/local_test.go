@@ -18,7 +18,9 @@ func TestLocalSpeed(t *testing.T) {
 	kit.Measures(t)
 	sink := kit.StartSmtpSink(t)
 	logMachine(t, kit.Scratch(t))
-	n := kit.NewNode(t, kit.NodeOptions{Extra: "[[route]]\ndomain = \"sink.test\"\nsmart_host = \"127.0.0.1:" + sink.Port + "\"\n"})
+	n := kit.NewNode(t,
+		kit.NodeOptions{Extra: "[[route]]\ndomain = \"sink.test\"\nsmart_host = \"127.0.0.1:" +
+			sink.Port + "\"\n"})
 	n.Start()
 	boxes := n.ImportUsers(500)
 	const messages, rounds = 40_000, 3
@@ -27,7 +29,8 @@ func TestLocalSpeed(t *testing.T) {
 		t.Run(fmt.Sprintf("%d connections", conns), func(t *testing.T) {
 			var relay, local []speed
 			for range rounds {
-				relay = append(relay, loadUntil(n, t, conns, []string{"rcpt@sink.test"}, messages, sink.Count.Load))
+				relay = append(relay, loadUntil(n, t, conns, []string{"rcpt@sink.test"}, messages,
+					sink.Count.Load))
 				local = append(local, loadUntil(n, t, conns, boxes, messages, n.Delivered))
 			}
 			r, l := median(relay), median(local)
@@ -43,7 +46,9 @@ func TestLocalSpeed(t *testing.T) {
 
 // loadUntil sends messages of 4 KiB to some recipients in turn, and waits until count has grown by
 // as many.
-func loadUntil(n *kit.Node, t *testing.T, conns int, to []string, messages int, count func() int64) speed {
+func loadUntil(
+	n *kit.Node, t *testing.T, conns int, to []string, messages int, count func() int64,
+) speed {
 	t.Helper()
 	pids := []int{n.PID()}
 	before, cpu, start := count(), measure.CPU(pids), time.Now()
@@ -60,5 +65,6 @@ func loadUntil(n *kit.Node, t *testing.T, conns int, to []string, messages int, 
 	kit.Eventually(t, 2*time.Minute, func() bool { return count()-before >= int64(messages) },
 		func() string { return fmt.Sprintf("%d of %d\n%s", count()-before, messages, n.Log()) })
 	took := time.Since(start)
-	return speed{float64(messages) / took.Seconds(), float64((measure.CPU(pids) - cpu).Microseconds()) / float64(messages)}
+	return speed{float64(messages) / took.Seconds(),
+		float64((measure.CPU(pids) - cpu).Microseconds()) / float64(messages)}
 }

@@ -17,7 +17,8 @@ import (
 )
 
 // TestPOP3Idle holds connections open: that have said CAPA, in clear and inside TLS, and that have
-// logged in, each to a mailbox of its own. What each of 5,000 costs the node in memory: less than 12
+// logged in, each to a mailbox of its own. What each of 5,000 costs the node in memory: less than
+// 12
 // KiB.
 func TestPOP3Idle(t *testing.T) {
 	kit.Measures(t)
@@ -43,7 +44,9 @@ func TestPOP3Idle(t *testing.T) {
 		{"TLS", nil, capa(true)},
 		{"logged in", func(n *kit.PopNode) {
 			n.ImportUsers(conns)
-			kit.Eventually(t, time.Minute, func() bool { return strings.HasPrefix(kit.TryLogin(t, n.POP3, kit.UserNumber(0)), "+OK") }, func() string { return "nobody can log in" })
+			kit.Eventually(t, time.Minute, func() bool {
+				return strings.HasPrefix(kit.TryLogin(t, n.POP3, kit.UserNumber(0)), "+OK")
+			}, func() string { return "nobody can log in" })
 		}, func(n *kit.PopNode, i int) *kit.PopClient {
 			c := kit.LoginPOP3(t, n.POP3, kit.UserNumber(i), kit.PopPassword)
 			c.Listing("UIDL")
@@ -72,7 +75,9 @@ func TestPOP3Idle(t *testing.T) {
 				n.Start()
 			}
 			cell.open(n, 0).Conn.Close()
-			kit.Eventually(t, 20*time.Second, func() bool { return n.Metric("postroad_pop3_connections_open") == 0 }, func() string { return "the first connections stay" })
+			kit.Eventually(t, 20*time.Second, func() bool {
+				return n.Metric("postroad_pop3_connections_open") == 0
+			}, func() string { return "the first connections stay" })
 			before := measure.Status(n.PID(), "VmRSS")
 			openAll(func(*kit.PopClient) {})
 			each := (measure.Status(n.PID(), "VmRSS") - before) / int64(conns)
@@ -132,7 +137,8 @@ func TestPOP3SlowReader(t *testing.T) {
 		t.Fatalf("%v messages have gone out: the readers did not hold them up", sent-1)
 	}
 	each := (peak - before) / int64(readers)
-	t.Logf("%d readers that do not read %d MiB: %.1f KiB each", readers, size>>20, float64(each)/1024)
+	t.Logf("%d readers that do not read %d MiB: %.1f KiB each", readers, size>>20,
+		float64(each)/1024)
 	if kit.Long() && each > bound {
 		t.Errorf("the bound is %d KiB", bound>>10)
 	}
@@ -154,7 +160,8 @@ func TestPOP3Listing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "mbox")
 	var b strings.Builder
 	for i := range count {
-		fmt.Fprintf(&b, "From a@client.example Thu Jan  1 00:00:00 2026\nSubject: %d\n\ntext\n\n", i)
+		fmt.Fprintf(&b, "From a@client.example Thu Jan  1 00:00:00 2026\nSubject: %d\n\ntext\n\n",
+			i)
 	}
 	if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
@@ -177,7 +184,9 @@ func TestPOP3Listing(t *testing.T) {
 		took := time.Since(start)
 		start = time.Now()
 		c.Listing("UIDL")
-		t.Logf("%d messages: log-in %v, STAT and LIST %v, UIDL %v", count, login.Round(time.Microsecond), took.Round(time.Microsecond), time.Since(start).Round(time.Microsecond))
+		t.Logf("%d messages: log-in %v, STAT and LIST %v, UIDL %v", count,
+			login.Round(time.Microsecond), took.Round(time.Microsecond),
+			time.Since(start).Round(time.Microsecond))
 		c.Say("QUIT")
 		if all := login + took; best == 0 || all < best {
 			best = all
@@ -201,7 +210,8 @@ func TestPOP3Speed(t *testing.T) {
 	dir := t.TempDir()
 	kit.WriteMaildir(t, dir, messages)
 	n.AddMailbox(kit.Alice, dir)
-	maildir, mdbox := startPOP3Dovecot(t, "maildir", messages), startPOP3Dovecot(t, "mdbox", messages)
+	maildir, mdbox := startPOP3Dovecot(t, "maildir", messages),
+		startPOP3Dovecot(t, "mdbox", messages)
 	logMachine(t, kit.Scratch(t))
 	systems := []struct {
 		name, addr, password string
@@ -226,7 +236,9 @@ func TestPOP3Speed(t *testing.T) {
 					cpu = measure.CPU(pids) - cpu
 					c.Say("QUIT")
 					if round > 0 { // the first finds nothing in memory
-						got[i] = append(got[i], speed{float64(count) / took.Seconds(), float64(cpu.Microseconds()) / float64(count)})
+						got[i] = append(got[i],
+							speed{float64(count) / took.Seconds(),
+								float64(cpu.Microseconds()) / float64(count)})
 					}
 				}
 			}
@@ -234,7 +246,8 @@ func TestPOP3Speed(t *testing.T) {
 				t.Logf("%-16s %v, of %v", s.name, median(got[i]), got[i])
 			}
 			our := median(got[2]).rate
-			t.Logf("%.2f times as fast as with Maildir, %.2f times as fast as with mdbox", our/median(got[0]).rate, our/median(got[1]).rate)
+			t.Logf("%.2f times as fast as with Maildir, %.2f times as fast as with mdbox",
+				our/median(got[0]).rate, our/median(got[1]).rate)
 			if our < median(got[0]).rate {
 				t.Error("the bar is as fast as Dovecot with Maildir")
 			}
@@ -252,10 +265,13 @@ type popDovecot struct {
 func startPOP3Dovecot(t *testing.T, format string, messages [][]byte) *popDovecot {
 	t.Helper()
 	addr := kit.FreeAddr(t)
-	in := kit.StartDovecot(t, peers.DovecotOptions{POP3: addr, Main: map[string]string{"mail_location": format + ":~/mail"}})
+	in := kit.StartDovecot(t,
+		peers.DovecotOptions{POP3: addr,
+			Main: map[string]string{"mail_location": format + ":~/mail"}})
 	from := filepath.Join(in.Dir, "mail", "from")
 	kit.WriteMaildir(t, from, messages)
 	kit.RunClient(t, exec.Command("chown", "-R", "mail:mail", from))
-	kit.RunClient(t, exec.Command("doveadm", "-c", filepath.Join(in.Dir, "dovecot.conf"), "import", "-u", kit.Alice, "maildir:"+from, "", "all"))
+	kit.RunClient(t, exec.Command("doveadm", "-c", filepath.Join(in.Dir, "dovecot.conf"), "import",
+		"-u", kit.Alice, "maildir:"+from, "", "all"))
 	return &popDovecot{in, addr}
 }

@@ -22,8 +22,9 @@ type relayUnderTest struct {
 // relayCase is one load, and what Postroad is to reach with it against Postfix in the same run.
 type relayCase struct {
 	size, conns    int
-	postfixN, ourN int     // messages of one round
-	rate, cpu      float64 // at least so many times its rate, at most this part of its CPU per message; 0: no bar
+	postfixN, ourN int // messages of one round
+	// at least so many times its rate, at most this part of its CPU per message; 0: no bar
+	rate, cpu float64
 }
 
 var relayCases = []relayCase{
@@ -52,7 +53,8 @@ func TestSpeedAgainstPostfix(t *testing.T) {
 		{"postroad", n.Relay, func() []int { return []int{n.PID()} }},
 	}
 	for _, c := range relayCases {
-		t.Run(fmt.Sprintf("%d octets, %d connections", c.size, c.conns), func(t *testing.T) { c.compare(t, systems, sink, rounds) })
+		t.Run(fmt.Sprintf("%d octets, %d connections", c.size, c.conns),
+			func(t *testing.T) { c.compare(t, systems, sink, rounds) })
 	}
 	countFsyncs(t, sink, 300, 3000)
 }
@@ -69,7 +71,8 @@ func (c relayCase) compare(t *testing.T, systems []relayUnderTest, sink *kit.Smt
 	pf, our := median(got[0]), median(got[1])
 	t.Logf("postfix  %6.0f messages/s, %6.0f us CPU each %v", pf.rate, pf.cpu, got[0])
 	t.Logf("postroad %6.0f messages/s, %6.0f us CPU each %v", our.rate, our.cpu, got[1])
-	t.Logf("%.1f times the rate, %.1f %% of the CPU per message", our.rate/pf.rate, 100*our.cpu/pf.cpu)
+	t.Logf("%.1f times the rate, %.1f %% of the CPU per message", our.rate/pf.rate,
+		100*our.cpu/pf.cpu)
 	if our.rate < c.rate*pf.rate || our.cpu > c.cpu*pf.cpu {
 		t.Errorf("the bar is %v times the rate at %.1f %% of the CPU", c.rate, 100*c.cpu)
 	}
@@ -87,30 +90,40 @@ func countFsyncs(t *testing.T, sink *kit.SmtpSink, postfixN, ourN int) {
 		return float64(n) / float64(messages)
 	}
 	trace := measure.NewTrace(filepath.Join(t.TempDir(), "postfix"))
-	pf := kit.StartPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + sink.Port, Under: trace.Under()})
+	pf := kit.StartPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + sink.Port,
+		Under: trace.Under()})
 	measureRelay(t, relayUnderTest{"postfix", pf.Addr, pf.PIDs}, sink, 20, postfixN, 4096)
 	t.Logf("postfix: %.2f fsyncs per message (20 connections)", perMessage(trace, postfixN))
 	trace = measure.NewTrace(filepath.Join(t.TempDir(), "postroad"))
-	n := kit.NewNode(t, kit.NodeOptions{Extra: kit.SmartHost("127.0.0.1:" + sink.Port), Under: trace.Under()})
+	n := kit.NewNode(t, kit.NodeOptions{Extra: kit.SmartHost("127.0.0.1:" + sink.Port),
+		Under: trace.Under()})
 	n.Start()
-	measureRelay(t, relayUnderTest{"postroad", n.Relay, func() []int { return measure.Tree(n.PID()) }}, sink, 20, ourN, 4096)
+	measureRelay(t,
+		relayUnderTest{"postroad", n.Relay, func() []int { return measure.Tree(n.PID()) }}, sink,
+		20, ourN, 4096)
 	t.Logf("postroad: %.3f fsyncs per message (20 connections)", perMessage(trace, ourN))
 }
 
-func measureRelay(t *testing.T, sys relayUnderTest, sink *kit.SmtpSink, conns, messages, size int) speed {
+func measureRelay(
+	t *testing.T, sys relayUnderTest, sink *kit.SmtpSink, conns, messages, size int,
+) speed {
 	t.Helper()
 	pids := sys.pids()
 	before, cpu, start := sink.Count.Load(), measure.CPU(pids), time.Now()
 	smtpSource(t, sys.addr, conns, messages, size)
-	kit.Eventually(t, 5*time.Minute, func() bool { return sink.Count.Load()-before >= int64(messages) },
+	kit.Eventually(t, 5*time.Minute, func() bool {
+		return sink.Count.Load()-before >= int64(messages)
+	},
 		func() string {
-			return fmt.Sprintf("%s: sink has %d of %d", sys.name, sink.Count.Load()-before, messages)
+			return fmt.Sprintf("%s: sink has %d of %d", sys.name, sink.Count.Load()-before,
+				messages)
 		})
 	took := time.Since(start)
 	// A process of Postfix that ended meanwhile is in its parent's account; one that began is in
 	// the new list.
 	cpu = measure.CPU(sys.pids()) - cpu
-	return speed{float64(messages) / took.Seconds(), float64(cpu.Microseconds()) / float64(messages)}
+	return speed{float64(messages) / took.Seconds(),
+		float64(cpu.Microseconds()) / float64(messages)}
 }
 
 func smtpSource(t testing.TB, addr string, conns, messages, size int) {

@@ -18,7 +18,9 @@ import (
 func benchRun(t *testing.T, env []string, args ...string) (*report.Report, int, string) {
 	t.Helper()
 	out := t.TempDir()
-	cmd := exec.Command(kit.Binary(t, ""), append([]string{"bench", "run", "--short", "--dir", kit.Scratch(t), "--out", out}, args...)...)
+	cmd := exec.Command(kit.Binary(t, ""),
+		append([]string{"bench", "run", "--short", "--dir", kit.Scratch(t), "--out", out},
+			args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -57,7 +59,8 @@ func TestBenchRun(t *testing.T) {
 	for _, s := range r.Scenarios {
 		for _, c := range s.Cells {
 			for _, res := range c.Results {
-				if rate, cpu := res.Values["rate"], res.Values["cpu"]; s.Name == "relay" && (len(rate) == 0 || rate[0] <= 0 || len(cpu) == 0 || cpu[0] <= 0) {
+				if rate, cpu := res.Values["rate"], res.Values["cpu"]; s.Name == "relay" &&
+					(len(rate) == 0 || rate[0] <= 0 || len(cpu) == 0 || cpu[0] <= 0) {
 					t.Errorf("%s, %s: %+v", s.Name, c.Name, res)
 				}
 				if !strings.Contains(res.Integrity, "all arrived") {
@@ -71,7 +74,8 @@ func TestBenchRun(t *testing.T) {
 // TestBenchRunSeesLoss: the receiving server leaves one message out of its record, and the run says
 // so and fails.
 func TestBenchRunSeesLoss(t *testing.T) {
-	r, status, said := benchRun(t, []string{sink.DropVariable + "=7"}, "relay", "--only", "4 KiB, 20 connections", "--system", "node")
+	r, status, said := benchRun(t, []string{sink.DropVariable + "=7"}, "relay", "--only",
+		"4 KiB, 20 connections", "--system", "node")
 	if status == 0 || r.Sound() || !strings.Contains(said, "1 recipients lost") {
 		t.Errorf("exit status %d\n%s", status, said)
 	}

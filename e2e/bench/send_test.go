@@ -21,7 +21,8 @@ import (
 )
 
 // TestSendAgainstSmtpSource sends to Postfix's smtp-sink with `postroad bench send` and with
-// Postfix's smtp-source, in alternation: no pipelining, connections reused, 4 KiB. Under a real-time
+// Postfix's smtp-source, in alternation: no pipelining, connections reused, 4 KiB. Under a
+// real-time
 // priority its figure is that of a machine of one's own:
 //
 //	POSTROAD_LONG=1 chrt -r 5 go test ./e2e/bench -run TestSendAgainstSmtpSource -v
@@ -39,12 +40,15 @@ func TestSendAgainstSmtpSource(t *testing.T) {
 		if conns == 1 {
 			messages /= 5 // it takes five times as long
 		}
-		theirs := []string{"smtp-source", "-d", "-s", strconv.Itoa(conns), "-m", strconv.Itoa(messages), "-l", "4096", addr}
+		theirs := []string{"smtp-source", "-d", "-s", strconv.Itoa(conns), "-m",
+			strconv.Itoa(messages), "-l", "4096", addr}
 		// smtp-source's 4096 are those of the body; with its header a message has some 4,210.
-		ours := []string{kit.Binary(t, ""), "bench", "send", "--connections", strconv.Itoa(conns), "--messages", strconv.Itoa(messages), "--size", "4250", addr}
-		rate, cpu := inTurn(t, fmt.Sprintf("%3d connections", conns), [2]string{"smtp-source", "postroad send"}, rounds, func(which int) speed {
-			return generate(t, messages, [][]string{theirs, ours}[which])
-		})
+		ours := []string{kit.Binary(t, ""), "bench", "send", "--connections", strconv.Itoa(conns),
+			"--messages", strconv.Itoa(messages), "--size", "4250", addr}
+		rate, cpu := inTurn(t, fmt.Sprintf("%3d connections", conns),
+			[2]string{"smtp-source", "postroad send"}, rounds, func(which int) speed {
+				return generate(t, messages, [][]string{theirs, ours}[which])
+			})
 		if rate < 0.9 || cpu > 1.05 {
 			t.Errorf("%d connections: smtp-source's rate at its CPU is what it was", conns)
 		}
@@ -61,14 +65,16 @@ func generate(t *testing.T, messages int, args []string) speed {
 	}
 	took := time.Since(start)
 	cpu := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	return speed{float64(messages) / took.Seconds(), float64(cpu.Microseconds()) / float64(messages)}
+	return speed{float64(messages) / took.Seconds(),
+		float64(cpu.Microseconds()) / float64(messages)}
 }
 
 // benchSend runs `postroad bench send` and returns its result and what it has written down.
 func benchSend(t *testing.T, addr string, args ...string) (*load.Result, *record.SentLog) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sent.rec")
-	args = append([]string{"bench", "send", "--json", "--record", file, "--timeout", "30s", "--retries", "3"}, append(args, addr)...)
+	args = append([]string{"bench", "send", "--json", "--record", file, "--timeout", "30s",
+		"--retries", "3"}, append(args, addr)...)
 	cmd := exec.Command(kit.Binary(t, ""), args...)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
@@ -106,14 +112,18 @@ func TestSendToForeignServers(t *testing.T) {
 	const messages = 50
 	relayed := 0
 	for _, way := range [][]string{
-		{"--pipelining", "off"}, {"--pipelining", "message", "--recipients", "3"}, {"--pipelining", "stream"}, {"--fresh"},
-		{"--pipelining", "stream", "--bdat"}, {"--pipelining", "message", "--bdat", "--chunk", "2KiB"}, {"--varied", "--pipelining", "stream"},
+		{"--pipelining", "off"}, {"--pipelining", "message", "--recipients", "3"},
+		{"--pipelining", "stream"}, {"--fresh"},
+		{"--pipelining", "stream", "--bdat"}, {"--pipelining", "message", "--bdat", "--chunk",
+			"2KiB"}, {"--varied", "--pipelining", "stream"},
 		{"--rate", "200", "--domains", "mix:100"},
 	} {
-		args := append([]string{"--connections", "4", "--messages", strconv.Itoa(messages), "--size", "1KiB:1,20KiB:1"}, way...)
+		args := append([]string{"--connections", "4", "--messages", strconv.Itoa(messages),
+			"--size", "1KiB:1,20KiB:1"}, way...)
 		for _, addr := range []string{smtpSink, postfix.Addr} {
 			r, log := benchSend(t, addr, args...)
-			if r.Accepted != messages || log.Len() != messages || r.Phases["whole"].Count != messages {
+			if r.Accepted != messages || log.Len() != messages ||
+				r.Phases["whole"].Count != messages {
 				t.Errorf("%v: %d accepted, %d written down: %+v", args, r.Accepted, log.Len(), r)
 			}
 			if addr == smtpSink {
@@ -125,7 +135,9 @@ func TestSendToForeignServers(t *testing.T) {
 				t.Fatalf("%v: %v", args, err)
 			}
 			cancel()
-			if report := record.Check(log, behind.Records(), record.Rules{}); report.Lost.N+report.Changed.N+report.Duplicated.N != 0 || report.Delivered == 0 {
+			if report := record.Check(log, behind.Records(),
+				record.Rules{}); report.Lost.N+report.Changed.N+report.Duplicated.N != 0 ||
+				report.Delivered == 0 {
 				t.Errorf("%v: %s", args, report)
 			}
 		}

@@ -39,9 +39,10 @@ func TestSinkAgainstSmtpSink(t *testing.T) {
 	theirs, ours := startReceiver(t, "smtp-sink", "-u", "nobody", "ADDR", "1000"), startBenchSink(t)
 	both, sent := [2]*receiver{theirs, ours.receiver}, 0
 	for _, conns := range []int{1, 20, 200} {
-		rate, cpu := inTurn(t, fmt.Sprintf("%3d connections", conns), [2]string{"smtp-sink", "postroad sink"}, rounds, func(which int) speed {
-			return both[which].measure(t, conns, messages)
-		})
+		rate, cpu := inTurn(t, fmt.Sprintf("%3d connections", conns),
+			[2]string{"smtp-sink", "postroad sink"}, rounds, func(which int) speed {
+				return both[which].measure(t, conns, messages)
+			})
 		sent += rounds * messages
 		if rate < 1 || cpu >= 1 {
 			t.Errorf("%d connections: the bar is smtp-sink's rate at less CPU", conns)
@@ -72,7 +73,8 @@ func startReceiver(t *testing.T, program string, args ...string) *receiver {
 	if err := confine.Start(r.cmd); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.cmd.Process.Kill(); r.cmd.Wait() }) // has ended already, when all went well
+	// has ended already, when all went well
+	t.Cleanup(func() { r.cmd.Process.Kill(); r.cmd.Wait() })
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	if err := peers.WaitPort(ctx, r.addr); err != nil {
@@ -89,7 +91,8 @@ func (r *receiver) measure(t *testing.T, conns, messages int) speed {
 	smtpSource(t, r.addr, conns, messages, 4096)
 	took := time.Since(start)
 	cpu = measure.CPU(pids) - cpu
-	return speed{float64(messages) / took.Seconds(), float64(cpu.Microseconds()) / float64(messages)}
+	return speed{float64(messages) / took.Seconds(),
+		float64(cpu.Microseconds()) / float64(messages)}
 }
 
 // benchSink is `postroad bench sink` with a record.
@@ -101,7 +104,8 @@ type benchSink struct {
 func startBenchSink(t *testing.T, args ...string) *benchSink {
 	t.Helper()
 	record := filepath.Join(t.TempDir(), "sink.rec")
-	args = append([]string{"bench", "sink", "--listen", "ADDR", "--record", record, "--json"}, args...)
+	args = append([]string{"bench", "sink", "--listen", "ADDR", "--record", record, "--json"},
+		args...)
 	return &benchSink{startReceiver(t, kit.Binary(t, ""), args...), record}
 }
 
@@ -136,14 +140,16 @@ func TestBenchCheckFindsALoss(t *testing.T) {
 		t.Setenv(sink.DropVariable, strconv.Itoa(drop))
 		s := startBenchSink(t)
 		sent := filepath.Join(t.TempDir(), "sent.rec")
-		out, err := exec.Command(kit.Binary(t, ""), "bench", "send", "--messages", "50", "--connections", "3", "--record", sent, s.addr).CombinedOutput()
+		out, err := exec.Command(kit.Binary(t, ""), "bench", "send", "--messages", "50",
+			"--connections", "3", "--record", sent, s.addr).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		if err := errors.Join(s.cmd.Process.Signal(syscall.SIGTERM), s.cmd.Wait()); err != nil {
 			t.Fatal(err)
 		}
-		out, err = exec.Command(kit.Binary(t, ""), "bench", "check", sent, s.record).CombinedOutput()
+		out, err = exec.Command(kit.Binary(t, ""), "bench", "check", sent,
+			s.record).CombinedOutput()
 		want := " 50 delivered, 0 lost, 0 changed"
 		if drop > 0 {
 			want = " 49 delivered, 1 lost, 0 changed"

@@ -15,7 +15,8 @@ func logMachine(t testing.TB, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("file system %s, bare fsync of 4 KiB %v, %d processors", disk.FileSystem, disk.Fsync, runtime.NumCPU())
+	t.Logf("file system %s, bare fsync of 4 KiB %v, %d processors", disk.FileSystem, disk.Fsync,
+		runtime.NumCPU())
 }
 
 type speed struct{ rate, cpu float64 } // messages/s, CPU microseconds per message
@@ -29,7 +30,9 @@ func median(s []speed) speed {
 
 // inTurn measures theirs, 0, and ours, 1, in alternation, and returns ours in relation to theirs:
 // the middle of the rounds' ratios of the rates, and the CPU.
-func inTurn(t *testing.T, what string, names [2]string, rounds int, measure func(which int) speed) (rate, cpu float64) {
+func inTurn(
+	t *testing.T, what string, names [2]string, rounds int, measure func(which int) speed,
+) (rate, cpu float64) {
 	t.Helper()
 	var all [2][]speed
 	var ratios []float64
@@ -52,7 +55,8 @@ func inTurn(t *testing.T, what string, names [2]string, rounds int, measure func
 }
 
 func summarize(s []speed) string {
-	return fmt.Sprintf("%6.0f messages/s (middle of %d rounds), %.1f us CPU each", median(s).rate, len(s), meanCPU(s))
+	return fmt.Sprintf("%6.0f messages/s (middle of %d rounds), %.1f us CPU each", median(s).rate,
+		len(s), meanCPU(s))
 }
 
 func meanCPU(s []speed) (mean float64) {

@@ -9,7 +9,8 @@ import (
 	"github.com/postroad/postroad/e2e/kit"
 )
 
-var demoLine = regexp.MustCompile(`accepted (\d+) messages for (\d+) recipients; delivered (\d+), lost (\d+), changed (\d+), duplicated (\d+) \((\d+) of them without a reason\)`)
+var demoLine = regexp.MustCompile(
+	`accepted (\d+) messages for (\d+) recipients; delivered (\d+), lost (\d+), changed (\d+), duplicated (\d+) \((\d+) of them without a reason\)`)
 
 // TestClusterDemo runs the demonstration as its readers do: one node, and three of which one is
 // killed half-way.
@@ -27,7 +28,8 @@ func TestClusterDemo(t *testing.T) {
 			if kit.Long() {
 				n = 20_000
 			}
-			out, err := exec.CommandContext(t.Context(), program, "demo", "--nodes", c.nodes, "--messages", strconv.Itoa(n)).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), program, "demo", "--nodes", c.nodes,
+				"--messages", strconv.Itoa(n)).CombinedOutput()
 			t.Logf("%s", out)
 			if err != nil {
 				t.Fatal(err)
@@ -38,10 +40,12 @@ func TestClusterDemo(t *testing.T) {
 			}
 			// A client that the killed node owed an answer to does not send again: it could not
 			// know.
-			if accepted, err := strconv.Atoi(m[1]); err != nil || accepted > n || accepted < n*98/100 {
+			if accepted, err := strconv.Atoi(m[1]); err != nil || accepted > n ||
+				accepted < n*98/100 {
 				t.Errorf("%s of %d messages were accepted", m[1], n)
 			}
-			if c.nodes != "1" && !regexp.MustCompile(`move again after \d|nothing was orphaned`).Match(out) {
+			if c.nodes != "1" &&
+				!regexp.MustCompile(`move again after \d|nothing was orphaned`).Match(out) {
 				t.Error("it does not say when the orphaned messages moved again")
 			}
 		})

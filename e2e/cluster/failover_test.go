@@ -32,7 +32,8 @@ func TestFailover(t *testing.T) {
 	t.Run("one killed", func(t *testing.T) {
 		var took []time.Duration
 		for range times {
-			out, err := exec.CommandContext(t.Context(), program, "demo", "--nodes", "3", "--messages", "1000").
+			out, err := exec.CommandContext(t.Context(), program, "demo", "--nodes", "3",
+				"--messages", "1000").
 				CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)

@@ -11,13 +11,15 @@ import (
 )
 
 // TestQuietUnderLoad has three nodes with a little mail beside processes that take all the CPU
-// there is, 20 of them: no group may change its leader but where the machine stood still. It takes 30
+// there is, 20 of them: no group may change its leader but where the machine stood still. It takes
+// 30
 // minutes, or what -timeout leaves.
 func TestQuietUnderLoad(t *testing.T) {
 	kit.Measures(t)
 	busy, last := 20, 30*time.Minute
 	if end, ok := t.Deadline(); ok {
-		last = min(last, time.Until(end)-2*time.Minute) // a start and an end beside them take their time
+		// a start and an end beside them take their time
+		last = min(last, time.Until(end)-2*time.Minute)
 	}
 	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: 11, Clients: 3, Interval: time.Second})
 	for range busy {
@@ -57,7 +59,8 @@ func TestQuietUnderLoad(t *testing.T) {
 		terms = next
 	}
 	t.Logf(
-		"%d elections in %v beside %d busy processes, %d of them unexplained; the machine stood still %d times for 0.3 s and more",
+		"%d elections in %v beside %d busy processes, %d of them unexplained; the machine stood "+
+			"still %d times for 0.3 s and more",
 		elections,
 		last,
 		busy,

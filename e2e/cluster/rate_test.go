@@ -32,7 +32,8 @@ connections = 6
 `})
 	m := watch(t)
 	// Twice the limit, on all nodes, so that each has a queue of its own for the site.
-	r.StartLoad(faults.LoadOptions{Connections: 12, Interval: 120 * time.Millisecond, Message: r.Gen.Message})
+	r.StartLoad(faults.LoadOptions{Connections: 12, Interval: 120 * time.Millisecond,
+		Message: r.Gen.Message})
 	r.Flows(siteRate * 4) // until the shares have settled
 	from := time.Now()
 	<-time.After(span) // the time is the experiment
@@ -73,8 +74,10 @@ func average(r *kit.Run, when string, from time.Time, least float64) {
 		}
 	}
 	rate := float64(n) / took.Seconds()
-	if r.T.Logf("%s: %.1f transactions a second over %.1f s: %v", when, rate, took.Seconds(), seconds); rate < least {
-		r.T.Errorf("%s: the site got %.1f transactions a second, at least %.0f of %d are wanted", when, rate, least, siteRate)
+	if r.T.Logf("%s: %.1f transactions a second over %.1f s: %v", when, rate, took.Seconds(),
+		seconds); rate < least {
+		r.T.Errorf("%s: the site got %.1f transactions a second, at least %.0f of %d are wanted",
+			when, rate, least, siteRate)
 	}
 }
 
@@ -92,10 +95,14 @@ func neverMore(r *kit.Run, m *machine) {
 		}
 		worst = max(worst, n-siteRate-siteBurst-int(late.Seconds()*siteRate))
 	}
-	r.T.Logf("at most %d transactions in a second, from %s, in which processes waited for up to %v; %d connections",
-		most, all[at].Format("15:04:05.000"), m.late(all[at], all[at].Add(time.Second)), r.World.Sink.MostOpen())
+	r.T.Logf(
+		"at most %d transactions in a second, from %s, in which processes waited for up to %v; "+
+			"%d connections",
+		most, all[at].Format("15:04:05.000"), m.late(all[at], all[at].Add(time.Second)),
+		r.World.Sink.MostOpen())
 	if worst > 0 {
-		r.T.Errorf("%d transactions in a second too many: the limit is %d/s, with a burst of %d", worst, siteRate, siteBurst)
+		r.T.Errorf("%d transactions in a second too many: the limit is %d/s, with a burst of %d",
+			worst, siteRate, siteBurst)
 	}
 	if open := r.World.Sink.MostOpen(); open > siteConnections {
 		r.T.Errorf("%d connections at once: the limit is %d", open, siteConnections)
@@ -116,7 +123,8 @@ type wait struct{ from, to time.Time }
 const (
 	waitTick  = 5 * time.Millisecond
 	waitNoted = 20 * time.Millisecond
-	waitLeast = 100 * time.Millisecond // of the nodes nothing is known; this much is taken for possible
+	// of the nodes nothing is known; this much is taken for possible
+	waitLeast = 100 * time.Millisecond
 )
 
 // watch begins to note; it ends with the test.

@@ -17,7 +17,8 @@ import (
 // all messages, or it says that it is damaged, and does not start.
 func TestFlippedTail(t *testing.T) {
 	t.Parallel()
-	r := kit.StartRun(t, kit.RunOptions{Nodes: 1, Domains: 1, Seed: 20261130, Size: 4096, Quiet: true})
+	r := kit.StartRun(t, kit.RunOptions{Nodes: 1, Domains: 1, Seed: 20261130, Size: 4096,
+		Quiet: true})
 	r.World.Answer((&kit.Refusing{}).Step)
 	n := r.Cluster.Node(1)
 	tries := r.StartLoad(faults.LoadOptions{Connections: 1, Count: 10}).Wait()
@@ -42,7 +43,8 @@ func TestFlippedTail(t *testing.T) {
 	kit.Eventually(t, 20*time.Second, func() bool {
 		return strings.Contains(r.Command(n, "queue", "count", "--json"), want)
 	}, func() string {
-		return fmt.Sprintf("it starts without a word and has not all of %d: %s", accepted, r.Command(n, "queue", "count", "--json"))
+		return fmt.Sprintf("it starts without a word and has not all of %d: %s", accepted,
+			r.Command(n, "queue", "count", "--json"))
 	})
 }
 

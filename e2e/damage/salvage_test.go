@@ -75,7 +75,8 @@ func TestSalvage(t *testing.T) {
 	n1.Kill() // it lags from here on
 	n2.Kill()
 	copyOf := func(from, to string) {
-		if out, err := exec.Command("cp", "-a", "--sparse=always", from, to).CombinedOutput(); err != nil {
+		if out, err := exec.Command("cp", "-a", "--sparse=always", from,
+			to).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
@@ -139,7 +140,8 @@ func TestSalvage(t *testing.T) {
 		t.Error("no message was named")
 	}
 	missing := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return named[id] })
-	t.Logf("%d of the %d messages that n1 and n2 had forgotten were named", len(ids)-len(missing), len(ids))
+	t.Logf("%d of the %d messages that n1 and n2 had forgotten were named", len(ids)-len(missing),
+		len(ids))
 	if out := r.Command(n1, "queue", "count", "--state", "held", "--json"); !strings.Contains(
 		out,
 		`"messages":1`,
@@ -159,7 +161,8 @@ func TestSalvage(t *testing.T) {
 	t.Logf("verdict:\n%v%v", v, v.Faults(h))
 	if v.Lost.N > 0 || v.Changed.N > 0 || v.Waiting > 0 || v.Unlogged.N > 0 {
 		t.Errorf(
-			"the verdict above must have nothing lost, changed, or delivered once more without a word\n%s",
+			"the verdict above must have nothing lost, changed, or delivered once more without "+
+				"a word\n%s",
 			r.Chronicle(),
 		)
 	}

@@ -28,7 +28,8 @@ type contest struct {
 }
 
 func newContest(node int, at mailtest.At, answer string, others mailtest.Action) *contest {
-	return &contest{node: node, at: at, answer: answer, others: others, release: make(chan struct{}), held: map[string]bool{}, tried: map[string]bool{}}
+	return &contest{node: node, at: at, answer: answer, others: others,
+		release: make(chan struct{}), held: map[string]bool{}, tried: map[string]bool{}}
 }
 
 // step is the receiving server's hook. Recipients differ between messages, so they tell which it is
@@ -45,7 +46,8 @@ func (c *contest) step(s *mailtest.Step) mailtest.Action {
 		}
 		return mailtest.Action{Until: c.release, Reply: c.answer}
 	}
-	if s.At != mailtest.AtEnd || !slices.ContainsFunc(s.Recipients, func(r string) bool { return c.held[r] }) {
+	if s.At != mailtest.AtEnd ||
+		!slices.ContainsFunc(s.Recipients, func(r string) bool { return c.held[r] }) {
 		return mailtest.Action{}
 	}
 	for _, r := range s.Recipients {
@@ -115,15 +117,20 @@ func (c *contest) twice(deliveries []mailtest.Delivery) bool {
 // runContest lets a fault begin when at least so many recipients are held up, and has the first
 // owner's answers sent when lost reports that others have tried them; before and after are called
 // around that. It returns when the cluster is whole again.
-func runContest(r *kit.Run, c *contest, least int, step faults.Step, lost func() bool, before, after func()) error {
+func runContest(
+	r *kit.Run, c *contest, least int, step faults.Step, lost func() bool, before, after func(),
+) error {
 	r.T.Cleanup(c.end)
 	r.World.Answer(faults.Slow(50 * time.Millisecond)) // so that there are many connections
 	r.Flows(300)
 	r.World.Answer(c.step)
-	kit.Eventually(r.T, time.Minute, func() bool { return c.holds() >= least }, func() string { return fmt.Sprintf("only %d recipients are under way", c.holds()) })
+	kit.Eventually(r.T, time.Minute, func() bool { return c.holds() >= least },
+		func() string { return fmt.Sprintf("only %d recipients are under way", c.holds()) })
 	r.Driver.Act = func(faults.Step, []*faults.Node) {
 		before()
-		kit.Eventually(r.T, time.Minute, lost, func() string { return "nobody else tries what is under way at the first owner" })
+		kit.Eventually(r.T, time.Minute, lost, func() string {
+			return "nobody else tries what is under way at the first owner"
+		})
 		r.T.Logf("%d recipients were under way at n%d, and others tried them", c.holds(), c.node)
 		c.end()
 		after()

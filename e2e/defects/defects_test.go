@@ -26,7 +26,8 @@ type defect struct {
 // try plays the scenario with the defect and without it.
 func (d defect) try(t *testing.T) {
 	t.Run("planted", func(t *testing.T) {
-		r := kit.StartRun(t, kit.RunOptions{Nodes: d.nodes, Tags: "faults," + d.tags, Seed: 7, Interval: 5 * time.Millisecond, Extra: d.extra(), Verbs: d.verbs})
+		r := kit.StartRun(t, kit.RunOptions{Nodes: d.nodes, Tags: "faults," + d.tags, Seed: 7,
+			Interval: 5 * time.Millisecond, Extra: d.extra(), Verbs: d.verbs})
 		if err := d.play(r); errors.Is(err, faults.ErrEnded) {
 			t.Logf("found: a node does not start again: %v", err)
 			return
@@ -39,9 +40,11 @@ func (d defect) try(t *testing.T) {
 	})
 	t.Run("clean", func(t *testing.T) {
 		if !kit.Long() {
-			t.Skip("skipped: TestFaults and TestFaultsAlone show as much; POSTROAD_LONG=1 plays it too")
+			t.Skip("skipped: TestFaults and TestFaultsAlone show as much; POSTROAD_LONG=1 " +
+				"plays it too")
 		}
-		r := kit.StartRun(t, kit.RunOptions{Nodes: d.nodes, Tags: "faults", Seed: 7, Interval: 5 * time.Millisecond, Extra: d.extra(), Verbs: d.verbs})
+		r := kit.StartRun(t, kit.RunOptions{Nodes: d.nodes, Tags: "faults", Seed: 7,
+			Interval: 5 * time.Millisecond, Extra: d.extra(), Verbs: d.verbs})
 		if err := d.play(r); err != nil {
 			t.Fatalf("%v\n%s", err, r.Logs())
 		}
@@ -66,7 +69,8 @@ func TestFaultsFindOldRollCall(t *testing.T) {
 		away := make(chan error, 1)
 		others := []int{1, 2}
 		go func() {
-			away <- r.Driver.Do(r.Ctx, faults.Step{Kind: faults.Kill, Node: 1, Sides: others, For: 12 * time.Second})
+			away <- r.Driver.Do(r.Ctx, faults.Step{Kind: faults.Kill, Node: 1, Sides: others,
+				For: 12 * time.Second})
 		}()
 		kit.Eventually(r.T, time.Minute, func() bool { return len(r.Cluster.Live()) == 1 },
 			func() string { return "the others are not away" })
@@ -83,7 +87,10 @@ func TestFaultsFindOldRollCall(t *testing.T) {
 
 // TestFaultsFindDrop: an ID is dropped after its 250, now and then.
 func TestFaultsFindDrop(t *testing.T) {
-	defect{tags: "defect_dropafter250", nodes: 1, play: func(r *kit.Run) error { r.Flows(1500); return nil }, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
+	defect{tags: "defect_dropafter250", nodes: 1, play: func(r *kit.Run) error {
+		r.Flows(1500)
+		return nil
+	}, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
 }
 
 // TestFaultsFindNoSync: messages are acknowledged before they are on stable storage; all nodes lose
@@ -104,7 +111,8 @@ func TestFaultsFindNoSync(t *testing.T) {
 		r.World.Answer(nil)
 		return nil
 	}
-	defect{tags: "defect_nosync", nodes: 1, play: play, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
+	defect{tags: "defect_nosync", nodes: 1, play: play,
+		found: func(v *faults.Verdict) bool { return v.Lost.N > 0 }}.try(t)
 }
 
 // TestFaultsFindNoLease: an owner does not look at its lease before the final segment. Its disk
@@ -118,22 +126,28 @@ func TestFaultsFindNoLease(t *testing.T) {
 	play := func(r *kit.Run) error {
 		c, sink := newContest(1, mailtest.AtData, "", mailtest.Action{}), r.World.Sink
 		cut := func() {
-			<-time.After(2 * time.Second) // until something that raft writes hangs; no harm is done by more, up to half a minute
+			// until something that raft writes hangs; no harm is done by more, up to half a minute
+			<-time.After(2 * time.Second)
 			r.Cluster.Net.Partition(faults.Stalled, []int{1}, []int{2, 3})
 		}
 		heal := func() {
-			kit.Eventually(r.T, time.Minute, func() bool { return c.twice(sink.Deliveries()) || r.World.UnderWay()[1] == 0 },
+			kit.Eventually(r.T, time.Minute, func() bool {
+				return c.twice(sink.Deliveries()) ||
+					r.World.UnderWay()[1] == 0
+			},
 				func() string { return "the first owner neither goes on nor gives up" })
 			r.Cluster.Net.Heal()
 		}
-		if err := runContest(r, c, 5, faults.Step{Kind: faults.Stall}, func() bool { return c.wonBy(sink.Deliveries()) }, cut, heal); err != nil {
+		if err := runContest(r, c, 5, faults.Step{Kind: faults.Stall},
+			func() bool { return c.wonBy(sink.Deliveries()) }, cut, heal); err != nil {
 			return err
 		}
 		r.World.Answer(nil)
 		r.Flows(100)
 		return nil
 	}
-	defect{tags: "defect_nolease", nodes: 3, play: play, found: func(v *faults.Verdict) bool { return v.Unexcused.N > 0 }}.try(t)
+	defect{tags: "defect_nolease", nodes: 3, play: play,
+		found: func(v *faults.Verdict) bool { return v.Unexcused.N > 0 }}.try(t)
 }
 
 // TestFaultsFindNoFence: a deposed owner does not end what it has under way, and the outcomes are
@@ -142,7 +156,8 @@ func TestFaultsFindNoLease(t *testing.T) {
 // what it still has to deliver must not be failed by a word of the past.
 func TestFaultsFindNoFence(t *testing.T) {
 	play := func(r *kit.Run) error {
-		c := newContest(1, mailtest.AtEnd, "550 5.7.1 not any more", mailtest.Action{Reply: "451 4.7.1 later"})
+		c := newContest(1, mailtest.AtEnd, "550 5.7.1 not any more",
+			mailtest.Action{Reply: "451 4.7.1 later"})
 		pause := faults.Step{Kind: faults.Pause}
 		if err := runContest(r, c, 5, pause, c.allTriedElsewhere, nothing, nothing); err != nil {
 			return err
@@ -154,5 +169,6 @@ func TestFaultsFindNoFence(t *testing.T) {
 		r.Flows(100)
 		return nil
 	}
-	defect{tags: "defect_nofence", nodes: 3, play: play, found: func(v *faults.Verdict) bool { return v.Lost.N > 0 && v.Reports > 0 }}.try(t)
+	defect{tags: "defect_nofence", nodes: 3, play: play,
+		found: func(v *faults.Verdict) bool { return v.Lost.N > 0 && v.Reports > 0 }}.try(t)
 }

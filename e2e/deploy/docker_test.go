@@ -61,18 +61,21 @@ func oneContainer(t *testing.T, d *docker) {
 	if err := os.WriteFile(file, append(text, surroundings(w, gateway)...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	d.run("run", "-d", "--name", name, "--network", name, "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true",
+	d.run("run", "-d", "--name", name, "--network", name, "--read-only", "--cap-drop", "ALL",
+		"--security-opt", "no-new-privileges:true",
 		"-v", file+":/etc/postroad/postroad.toml:ro", image)
 	t.Cleanup(func() { d.run("rm", "-f", "-v", name) })
 	address := func() string {
-		return d.run("inspect", name, "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+		return d.run("inspect", name, "--format",
+			"{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
 	}
 	var sent []mailtest.Sent
 	relay := func(run string) {
 		t.Helper()
 		d.ready(address()+":8025", name)
 		gen := &mailtest.Generator{Seed: 4, Run: run, Domains: w.Domains, MaxSize: 1 << 20}
-		report, err := mailtest.Send(t.Context(), mailtest.SendOptions{Addr: address() + ":25", Connections: 4, Count: 50, Message: gen.Message})
+		report, err := mailtest.Send(t.Context(), mailtest.SendOptions{Addr: address() + ":25",
+			Connections: 4, Count: 50, Message: gen.Message})
 		if err != nil || report.Messages != 50 {
 			t.Fatalf("%v, %v", report, err)
 		}
@@ -82,7 +85,8 @@ func oneContainer(t *testing.T, d *docker) {
 		}
 	}
 	relay("first")
-	if out := d.run("exec", name, "postroad", "queue", "count"); !strings.HasPrefix(out, "0 messages") {
+	if out := d.run("exec", name, "postroad", "queue", "count"); !strings.HasPrefix(out,
+		"0 messages") {
 		t.Errorf("queue count: %s", out)
 	}
 	d.run("kill", name) // SIGKILL
@@ -97,7 +101,9 @@ func oneContainer(t *testing.T, d *docker) {
 // surroundings is the configuration of a node whose whole world is w, at an address of this
 // machine.
 func surroundings(w *kit.World, address string) string {
-	return fmt.Sprintf("[relay]\nnetworks = [%q]\n[delivery]\nport = %d\nallow_private_destinations = true\n[dns]\nservers = [%q]\n",
+	return fmt.Sprintf(
+		"[relay]\nnetworks = [%q]\n[delivery]\nport = %d\nallow_private_destinations = "+
+			"true\n[dns]\nservers = [%q]\n",
 		address, w.Port(), w.DNS.Addr())
 }
 
@@ -126,7 +132,8 @@ func (c *trio) admin(n int) string { return fmt.Sprintf("127.0.0.1:802%d", n) }
 // its configuration.
 func newTrio(t *testing.T, d *docker) *trio {
 	t.Helper()
-	c := &trio{docker: &docker{t: t, env: append(d.env, "POSTROAD_IMAGE="+image), compose: d.compose}, dir: t.TempDir()}
+	c := &trio{docker: &docker{t: t, env: append(d.env, "POSTROAD_IMAGE="+image),
+		compose: d.compose}, dir: t.TempDir()}
 	read := func(name string) string {
 		text, err := os.ReadFile(filepath.Join("../../deploy/compose", name))
 		if err != nil {
@@ -197,7 +204,8 @@ func (c *trio) kill(containers ...string) (gone []time.Time) {
 	c.run(append([]string{"kill"}, containers...)...)
 	for _, container := range containers {
 		c.run("wait", container)
-		at, err := time.Parse(time.RFC3339Nano, c.run("inspect", container, "--format", "{{.State.FinishedAt}}"))
+		at, err := time.Parse(time.RFC3339Nano,
+			c.run("inspect", container, "--format", "{{.State.FinishedAt}}"))
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -218,14 +226,17 @@ func (c *trio) flows(messages int, when string) {
 func (c *trio) explain(findings []mailtest.Finding) {
 	names := map[string]string{}
 	for n := 1; n <= 3; n++ {
-		ip := c.run("inspect", c.container(n), "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+		ip := c.run("inspect", c.container(n), "--format",
+			"{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
 		names[ip] = fmt.Sprintf("mx%d", n)
 	}
 	for _, d := range c.w.Sink.Deliveries() {
 		for _, f := range findings {
 			if d.ID == f.ID && slices.Contains(d.Recipients, f.Recipient) {
-				c.t.Logf("%s to %s: by %s (session %d), connected %v, MAIL %v, 250 %v", d.ID, f.Recipient, names[d.Remote.Addr().String()], d.Session,
-					d.Connected.Format("05.000"), d.Started.Format("05.000"), d.Accepted.Format("05.000"))
+				c.t.Logf("%s to %s: by %s (session %d), connected %v, MAIL %v, 250 %v", d.ID,
+					f.Recipient, names[d.Remote.Addr().String()], d.Session,
+					d.Connected.Format("05.000"), d.Started.Format("05.000"),
+					d.Accepted.Format("05.000"))
 			}
 		}
 	}
@@ -244,9 +255,11 @@ func threeContainers(t *testing.T, d *docker) {
 	var senders sync.WaitGroup
 	for i := range reports {
 		senders.Go(func() {
-			gen := &mailtest.Generator{Seed: uint64(i), Run: fmt.Sprintf("trio%d", i), Domains: c.w.Domains, MaxSize: 50 << 10}
+			gen := &mailtest.Generator{Seed: uint64(i), Run: fmt.Sprintf("trio%d", i),
+				Domains: c.w.Domains, MaxSize: 50 << 10}
 			var err error
-			reports[i], err = mailtest.Send(ctx, mailtest.SendOptions{Addr: c.relay(i + 1), Connections: 4, Count: 1 << 30,
+			reports[i], err = mailtest.Send(ctx, mailtest.SendOptions{Addr: c.relay(i + 1),
+				Connections: 4, Count: 1 << 30,
 				Message: gen.Message, Pipelining: true, Retries: 50, KeepTrying: true})
 			if err != nil {
 				t.Error(err)

@@ -29,7 +29,8 @@ type docker struct {
 func needDocker(t testing.TB) *docker {
 	t.Helper()
 	if os.Getenv("POSTROAD_DOCKER") == "" {
-		t.Skip("skipped: POSTROAD_DOCKER=1 tries the image with Docker (apt-get install docker.io iptables docker-compose); " +
+		t.Skip("skipped: POSTROAD_DOCKER=1 tries the image with Docker (apt-get install " +
+			"docker.io iptables docker-compose); " +
 			"as root it starts an engine of its own when none runs")
 	}
 	kit.Alone(t, "docker") // images, networks and ports have fixed names
@@ -44,7 +45,8 @@ func needDocker(t testing.TB) *docker {
 		}
 	}
 	if d.compose == nil {
-		t.Fatal("there is neither `docker compose` nor docker-compose (apt-get install docker-compose)")
+		t.Fatal("there is neither `docker compose` nor docker-compose (apt-get install " +
+			"docker-compose)")
 	}
 	return d
 }
@@ -57,7 +59,9 @@ func (d *docker) startEngine() {
 	d.t.Helper()
 	for _, program := range []string{"dockerd", "iptables"} {
 		if _, err := exec.LookPath(program); err != nil {
-			d.t.Fatalf("no Docker engine answers, and %s is not installed (apt-get install docker.io iptables)", program)
+			d.t.Fatalf(
+				"no Docker engine answers, and %s is not installed (apt-get install docker.io "+
+					"iptables)", program)
 		}
 	}
 	data, err := os.MkdirTemp(kit.Scratch(d.t), "docker-")
@@ -70,8 +74,10 @@ func (d *docker) startEngine() {
 	}
 	socket := "unix://" + filepath.Join(run, "docker.sock")
 	var log bytes.Buffer
-	cmd := exec.Command("dockerd", "--bridge=none", "--iptables=false", "--ip-forward=false", "--data-root", data,
-		"--exec-root", filepath.Join(run, "exec"), "--pidfile", filepath.Join(run, "pid"), "--host", socket)
+	cmd := exec.Command("dockerd", "--bridge=none", "--iptables=false", "--ip-forward=false",
+		"--data-root", data,
+		"--exec-root", filepath.Join(run, "exec"), "--pidfile", filepath.Join(run, "pid"), "--host",
+		socket)
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		d.t.Fatal(err)
@@ -113,7 +119,8 @@ func (d *docker) run(args ...string) string {
 // composed runs a Compose command in dir.
 func (d *docker) composed(dir string, args ...string) string {
 	d.t.Helper()
-	out, err := d.command(dir, d.compose[0], append(d.compose[1:len(d.compose):len(d.compose)], args...)...)
+	out, err := d.command(dir, d.compose[0], append(d.compose[1:len(d.compose):len(d.compose)],
+		args...)...)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -126,7 +133,8 @@ func (d *docker) command(dir, name string, args ...string) (string, error) {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, errs.String())
+		return out.String(), fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err,
+			errs.String())
 	}
 	return strings.TrimSpace(out.String()), nil
 }
@@ -134,7 +142,8 @@ func (d *docker) command(dir, name string, args ...string) (string, error) {
 // gateway is the host's address in a network.
 func (d *docker) gateway(network string) string {
 	d.t.Helper()
-	return d.run("network", "inspect", network, "--format", "{{range .IPAM.Config}}{{.Gateway}}{{end}}")
+	return d.run("network", "inspect", network, "--format",
+		"{{range .IPAM.Config}}{{.Gateway}}{{end}}")
 }
 
 // ready waits until the node whose administration is at addr takes mail.

@@ -42,7 +42,8 @@ func TestUnit(t *testing.T) {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 	// 0.0 is nothing exposed, 10.0 a service without any protection; the threshold is in tenths.
-	out, err = exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=20", installed).CombinedOutput()
+	out, err = exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=20",
+		installed).CombinedOutput()
 	if err != nil {
 		t.Errorf("systemd-analyze security: %v\n%s", err, out)
 	}
@@ -54,17 +55,21 @@ func TestUnitAllowsTheSystemCalls(t *testing.T) {
 	kit.NeedProgram(t, "systemd-analyze", "systemd")
 	kit.NeedProgram(t, "strace", "strace")
 	allowed := allowedCalls(t)
-	for call, want := range map[string]bool{"fdatasync": true, "epoll_wait": true, "reboot": false, "mount": false, "setuid": false} {
+	for call, want := range map[string]bool{"fdatasync": true, "epoll_wait": true, "reboot": false,
+		"mount": false, "setuid": false} {
 		if allowed[call] != want {
 			t.Fatalf("the filter allows %s: %v, want %v: was it read rightly?", call, !want, want)
 		}
 	}
 	w := kit.NewWorld(t, 1, mailtest.SinkOptions{})
 	log := filepath.Join(t.TempDir(), "calls")
-	n := kit.NewNode(t, kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port(), Under: []string{"strace", "-f", "-qq", "-e", "signal=none", "-o", log}})
+	n := kit.NewNode(t, kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port(),
+		Under: []string{"strace", "-f", "-qq", "-e", "signal=none", "-o", log}})
 	n.Start()
-	gen := &mailtest.Generator{Seed: 9, Run: "calls", Domains: w.Domains, MaxSize: 5 << 20} // some of it is spilled to the disk
-	sent, err := mailtest.Send(t.Context(), mailtest.SendOptions{Addr: n.Relay, Connections: 4, Count: 20, Message: gen.Message})
+	// some of it is spilled to the disk
+	gen := &mailtest.Generator{Seed: 9, Run: "calls", Domains: w.Domains, MaxSize: 5 << 20}
+	sent, err := mailtest.Send(t.Context(), mailtest.SendOptions{Addr: n.Relay, Connections: 4,
+		Count: 20, Message: gen.Message})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +82,8 @@ func TestUnitAllowsTheSystemCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	made := map[string]int{}
-	for _, m := range regexp.MustCompile(`(?m)^\d+ +([a-z0-9_]+)\(`).FindAllStringSubmatch(string(calls), -1) {
+	for _, m := range regexp.MustCompile(
+		`(?m)^\d+ +([a-z0-9_]+)\(`).FindAllStringSubmatch(string(calls), -1) {
 		made[m[1]]++
 	}
 	if made["fdatasync"] == 0 || made["epoll_wait"]+made["epoll_pwait"] == 0 {
@@ -85,7 +91,8 @@ func TestUnitAllowsTheSystemCalls(t *testing.T) {
 	}
 	for call, times := range made {
 		if !allowed[call] {
-			t.Errorf("%s is called %d times, and the unit's SystemCallFilter does not allow it", call, times)
+			t.Errorf("%s is called %d times, and the unit's SystemCallFilter does not allow it",
+				call, times)
 		}
 	}
 }
@@ -130,7 +137,8 @@ func allowedCalls(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	allowed := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^SystemCallFilter=(~?)(.*)$`).FindAllStringSubmatch(string(unit), -1) {
+	for _, m := range regexp.MustCompile(
+		`(?m)^SystemCallFilter=(~?)(.*)$`).FindAllStringSubmatch(string(unit), -1) {
 		for _, name := range strings.Fields(m[2]) {
 			for _, call := range expand(name) {
 				allowed[call] = m[1] == ""
@@ -224,7 +232,8 @@ func needJoin(t *testing.T) {
 		if !strings.Contains(out, "there is no such key") {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		t.Skip("skipped: this build has no cluster.join and cluster.token_file: nodes cannot form a cluster by themselves")
+		t.Skip("skipped: this build has no cluster.join and cluster.token_file: nodes cannot " +
+			"form a cluster by themselves")
 	}
 }
 
@@ -251,6 +260,7 @@ func tryConfig(t *testing.T, text string) (string, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(kit.Binary(t, ""), "config", "check", "--config", file).CombinedOutput()
+	out, err := exec.Command(kit.Binary(t, ""), "config", "check", "--config",
+		file).CombinedOutput()
 	return string(out), err
 }

@@ -74,7 +74,8 @@ func smallExt4(t *testing.T, n *kit.Node, octets int64) (seen string) {
 	if err := os.Truncate(image, octets); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0", image).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mkfs.ext4", "-q", "-F", "-m", "0",
+		image).CombinedOutput(); err != nil {
 		kit.Need(t, fmt.Errorf("mkfs.ext4: %w: %s", err, out))
 	}
 	return mounted(t, n, "-o", "loop", image)
@@ -151,7 +152,8 @@ func TestStartOnFullDisk(t *testing.T) {
 	w := kit.NewWorld(t, 1, mailtest.SinkOptions{})
 	n := kit.NewNode(
 		t,
-		kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port(), Extra: "[events]\nfile = \"events.log\"\n"},
+		kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port(),
+			Extra: "[events]\nfile = \"events.log\"\n"},
 	)
 	seen := smallDisk(t, n, "size=400m")
 	n.Start()
@@ -258,7 +260,8 @@ func TestStartOnSpentDisk(t *testing.T) {
 		remove(t, filepath.Join(seen, "reserve"))
 		made := 0
 		for ; ; made++ {
-			if err := os.WriteFile(filepath.Join(seen, fmt.Sprint("f", made)), nil, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(seen, fmt.Sprint("f", made)), nil,
+				0o600); err != nil {
 				break
 			}
 		}
@@ -316,7 +319,8 @@ func TestStartWithFailingDisk(t *testing.T) {
 	mustEnd(n, 20*time.Second, 75, "is full: make room")
 	say("stall")
 	n.Launch()
-	kit.Eventually(t, 10*time.Second, func() bool { return opened(n) }, func() string { return "it does not open its store" })
+	kit.Eventually(t, 10*time.Second, func() bool { return opened(n) },
+		func() string { return "it does not open its store" })
 	terminate(n)
 	mustEnd(n, 20*time.Second, 75, "starting store: it hangs")
 	say("")

@@ -61,7 +61,8 @@ func TestFaultsOfTheDisk(t *testing.T) {
 	}
 	for _, kind := range kinds {
 		t.Run(kind.String(), func(t *testing.T) {
-			r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: kit.FaultSeed(t), Tags: "faults", MaxSize: 32 << 10, Interval: 5 * time.Millisecond})
+			r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: kit.FaultSeed(t), Tags: "faults",
+				MaxSize: 32 << 10, Interval: 5 * time.Millisecond})
 			r.Flows(100)
 			step := faults.Step{Kind: kind, For: 10 * time.Second}
 			if err := r.Driver.Do(r.Ctx, step); err != nil {
@@ -76,17 +77,24 @@ func TestFaultsOfTheDisk(t *testing.T) {
 // TestFaultsWithoutMajority: two of three nodes are gone; the third refuses mail with 451 4.3.2,
 // says so at /readyz, delivers nothing after its lease, and goes on when one of the others is back.
 func TestFaultsWithoutMajority(t *testing.T) {
-	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: kit.FaultSeed(t), Interval: 5 * time.Millisecond})
+	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: kit.FaultSeed(t),
+		Interval: 5 * time.Millisecond})
 	r.Flows(100)
 	nodes := r.Cluster.Nodes()
-	step := faults.Step{Kind: faults.Partition, Node: 0, Sides: []int{0}, State: faults.Stalled, For: 10 * time.Second}
+	step := faults.Step{Kind: faults.Partition, Node: 0, Sides: []int{0}, State: faults.Stalled,
+		For: 10 * time.Second}
 	r.Driver.Act = func(faults.Step, []*faults.Node) {
-		kit.Eventually(t, 10*time.Second, func() bool { _, ok := nodes[0].Ready(r.Ctx); return !ok },
+		kit.Eventually(t, 10*time.Second, func() bool {
+			_, ok := nodes[0].Ready(r.Ctx)
+			return !ok
+		},
 			func() string { return nodes[0].Name + " has no majority and is ready all the same" })
 		why, _ := nodes[0].Ready(r.Ctx)
 		t.Logf("%s is not ready: %s", nodes[0].Name, why)
-		r.MustRefuse(nodes[0]) // a client that comes now: all those of the load may be waiting for an answer that nobody can know
-		r.Flows(50)            // at the others
+		// a client that comes now: all those of the load may be waiting for an answer that nobody
+		// can know
+		r.MustRefuse(nodes[0])
+		r.Flows(50) // at the others
 	}
 	if err := r.Driver.Do(r.Ctx, step); err != nil {
 		t.Fatalf("%v\n%s", err, r.Logs())
@@ -98,20 +106,23 @@ func TestFaultsWithoutMajority(t *testing.T) {
 // TestFaultsOrphansMove: the node that leads the busiest group is killed; what it had accepted is
 // delivered by others within five seconds.
 func TestFaultsOrphansMove(t *testing.T) {
-	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: kit.FaultSeed(t), Interval: 5 * time.Millisecond})
+	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: kit.FaultSeed(t),
+		Interval: 5 * time.Millisecond})
 	r.World.Answer(faults.Slow(100 * time.Millisecond)) // so that it leaves something behind
 	r.Flows(200)
 	victim, err := r.Cluster.Busiest(r.Ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	step := faults.Step{Kind: faults.Kill, Node: indexOf(r.Cluster.Nodes(), victim), For: 8 * time.Second}
+	step := faults.Step{Kind: faults.Kill, Node: indexOf(r.Cluster.Nodes(), victim),
+		For: 8 * time.Second}
 	r.Driver.Act = func(faults.Step, []*faults.Node) {
 		orphans := faults.FindOrphans(r.World, r.Load.Tries(), victim.Number, time.Now())
 		ctx, cancel := context.WithTimeout(r.Ctx, 30*time.Second)
 		defer cancel()
 		took, ok := orphans.AwaitFirst(ctx, r.World)
-		if t.Logf("%d orphans; the first moved after %v", orphans.Count, took); !ok || took > 5*time.Second {
+		if t.Logf("%d orphans; the first moved after %v", orphans.Count, took); !ok ||
+			took > 5*time.Second {
 			t.Errorf("orphaned messages must move again within 5 s")
 		}
 	}

@@ -159,12 +159,14 @@ func TestFormingAddressTaken(t *testing.T) {
 	r.Within(time.Minute, "after it was put right", r.Cluster.AwaitWhole)
 
 	other.Kill()
-	edit(r, other, fmt.Sprintf("advertise = %q", other.Advertise), fmt.Sprintf("advertise = %q", fresh.Advertise))
+	edit(r, other, fmt.Sprintf("advertise = %q", other.Advertise),
+		fmt.Sprintf("advertise = %q", fresh.Advertise))
 	if err := other.Start(); err != nil {
 		t.Fatal(err)
 	}
 	r.MustBeRefused(other, "at "+fresh.Advertise+" "+fresh.Name+" (member ")
-	edit(r, other, fmt.Sprintf("advertise = %q", fresh.Advertise), fmt.Sprintf("advertise = %q", other.Advertise))
+	edit(r, other, fmt.Sprintf("advertise = %q", fresh.Advertise),
+		fmt.Sprintf("advertise = %q", other.Advertise))
 	r.Back(other)
 }
 
@@ -183,7 +185,8 @@ func TestFormingNameChanges(t *testing.T) {
 		name string
 	}{{other, "renamed"}, {other, founder.Name}, {founder, "renamed"}, {alone, "renamed"}} {
 		n := change.n
-		own, another := fmt.Sprintf("[node]\nname = %q", n.Name), fmt.Sprintf("[node]\nname = %q", change.name)
+		own, another := fmt.Sprintf("[node]\nname = %q", n.Name),
+			fmt.Sprintf("[node]\nname = %q", change.name)
 		back := fmt.Sprintf("Put node.name = %q back", n.Name)
 		n.Kill()
 		edit(r, n, own, another)
@@ -191,7 +194,8 @@ func TestFormingNameChanges(t *testing.T) {
 			r.Back(n)
 			_, err := n.Run(r.Ctx, "cluster", "token")
 			var refused *faults.CommandError
-			if !errors.As(err, &refused) || refused.Status != 78 || !strings.Contains(refused.Stderr, back) {
+			if !errors.As(err, &refused) || refused.Status != 78 ||
+				!strings.Contains(refused.Stderr, back) {
 				t.Errorf("a token of a node that was renamed: %v", err)
 			}
 			continue

@@ -18,7 +18,8 @@ import (
 func formings(t *testing.T) (count int, seed uint64) {
 	t.Helper()
 	count, seed = kit.Rounds(3, 200), 1
-	for name, into := range map[string]any{"POSTROAD_FORMING_SEEDS": &count, "POSTROAD_FORMING_SEED": &seed} {
+	for name, into := range map[string]any{"POSTROAD_FORMING_SEEDS": &count,
+		"POSTROAD_FORMING_SEED": &seed} {
 		if v := os.Getenv(name); v != "" {
 			if _, err := fmt.Sscan(v, into); err != nil {
 				t.Fatalf("%s=%q: want a number", name, v)

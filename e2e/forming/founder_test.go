@@ -51,7 +51,8 @@ func TestFormingTokenOutlastsCrash(t *testing.T) {
 	alone.Wait()
 	if n := alone.GaveUp(); n > 0 {
 		t.Errorf(
-			"%d messages were taken by no node while a node was expected that had joined and did not run",
+			"%d messages were taken by no node while a node was expected that had joined and "+
+				"did not run",
 			n,
 		)
 	}
@@ -78,17 +79,20 @@ func TestFormingFounderRolledBack(t *testing.T) {
 	r.Join(second, founder, r.Token(founder))
 	r.Within(time.Minute, "forming", r.Cluster.AwaitWhole)
 	founder.Kill()
-	if err := errors.Join(os.Rename(founder.Data, newer), os.Rename(old, founder.Data)); err != nil {
+	if err := errors.Join(os.Rename(founder.Data, newer),
+		os.Rename(old, founder.Data)); err != nil {
 		t.Fatal(err)
 	}
 	if err := founder.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r.MustBeRefused(founder, "is older than "+founder.Config+".member says", "cluster replace "+founder.Name+" NEW")
+	r.MustBeRefused(founder, "is older than "+founder.Config+".member says",
+		"cluster replace "+founder.Name+" NEW")
 	if strings.Contains(founder.Log(), "is the owner") {
 		t.Errorf("it owned its group:\n%s", founder.Log())
 	}
-	if err := errors.Join(os.Rename(founder.Data, old), os.Rename(newer, founder.Data)); err != nil {
+	if err := errors.Join(os.Rename(founder.Data, old),
+		os.Rename(newer, founder.Data)); err != nil {
 		t.Fatal(err)
 	}
 	r.Back(founder)

@@ -19,7 +19,8 @@ import (
 const (
 	restartAfter = 200 * time.Millisecond // until the supervisor starts a node again that has ended
 	readyWithin  = 20 * time.Second       // of the last start, all nodes take mail
-	silentFor    = 8 * time.Second        // at most, of a node that is not ready: it says every three what it waits for
+	// at most, of a node that is not ready: it says every three what it waits for
+	silentFor = 8 * time.Second
 )
 
 // forming is one cluster that is being formed, in one of the documented ways, by nodes under a
@@ -178,7 +179,8 @@ func (f *forming) insist(n *faults.Node, args ...string) string {
 		switch {
 		case err == nil:
 			return strings.TrimSpace(out)
-		case errors.As(err, &refused) && strings.Contains(err.Error(), "has joined a cluster already"):
+		case errors.As(err, &refused) &&
+			strings.Contains(err.Error(), "has joined a cluster already"):
 			return "" // the one before had come to its end
 		case time.Now().After(end):
 			f.T.Fatalf("at %s: %v", n.Name, err)

@@ -33,7 +33,9 @@ func StartBoxes(t *testing.T, tags string, nodes, users int) *BoxRun {
 	}
 	r.Command(r.Cluster.Nodes()[0], "user", "import", UserFile(t, r.Users))
 	for _, n := range r.Cluster.Nodes() { // the others hear of it a moment later
-		Eventually(t, time.Minute, func() bool { return strings.Count(r.Command(n, "user", "list"), "\n") == users }, func() string { return n.Name + " does not know all users" })
+		Eventually(t, time.Minute, func() bool {
+			return strings.Count(r.Command(n, "user", "list"), "\n") == users
+		}, func() string { return n.Name + " does not know all users" })
 	}
 	return r
 }
@@ -86,7 +88,8 @@ func ReadMaildrop(address, user string) (got []mailtest.Delivery, err error) {
 	}
 	err = m.retrieve(func(content []byte) {
 		sum, id := mailtest.SumOf(content)
-		got = append(got, mailtest.Delivery{ID: id, Sender: "somebody", Recipients: []string{user}, Sum: sum, Size: int64(len(content))})
+		got = append(got, mailtest.Delivery{ID: id, Sender: "somebody", Recipients: []string{user},
+			Sum: sum, Size: int64(len(content))})
 	})
 	return got, errors.Join(err, m.Quit())
 }

@@ -29,8 +29,10 @@ func DirectClusterOf(t *testing.T, program string, nodes int, extra, keys string
 		replicas = 5
 	}
 	for i, a := range addrs {
-		all = append(all, NewNode(t, NodeOptions{Name: fmt.Sprintf("n%d", i+1), Extra: extra + fmt.Sprintf(
-			"[cluster]\nlisten = %q\njoin = [%s]\ntoken_file = %q\nreplicas = %d\n%s", a, strings.Join(quoted, ", "), token, replicas, keys)}))
+		all = append(all,
+			NewNode(t, NodeOptions{Name: fmt.Sprintf("n%d", i+1), Extra: extra + fmt.Sprintf(
+				"[cluster]\nlisten = %q\njoin = [%s]\ntoken_file = %q\nreplicas = %d\n%s", a,
+				strings.Join(quoted, ", "), token, replicas, keys)}))
 		all[i].Program = cmp.Or(program, all[i].Program)
 	}
 	var starting sync.WaitGroup

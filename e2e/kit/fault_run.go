@@ -34,14 +34,16 @@ const (
 // CarryOut carries out a schedule under load and judges what became of the mail. One of manySteps
 // ends after a time and a number of messages.
 func CarryOut(t *testing.T, plan faults.PlanOptions, span time.Duration, messages int) {
-	o := RunOptions{Nodes: plan.Nodes, Tags: "faults", MaxSize: 32 << 10, Interval: 5 * time.Millisecond}
+	o := RunOptions{Nodes: plan.Nodes, Tags: "faults", MaxSize: 32 << 10,
+		Interval: 5 * time.Millisecond}
 	o.Seed, plan.Inject = FaultSeed(t), Injects(t)
 	plan.Seed = o.Seed
 	if plan.Losses > 1 {
 		o.Replicas = 5
 	}
 	if Long() {
-		o.Interval = 20 * time.Millisecond // enough for the count; the rest of the machine is for the faults
+		// enough for the count; the rest of the machine is for the faults
+		o.Interval = 20 * time.Millisecond
 	}
 	if plan.Nodes > 1 {
 		o.Shards, o.Verbs = 4, true

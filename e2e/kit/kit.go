@@ -84,7 +84,8 @@ func FreeAddr(t testing.TB) string {
 // waits for whoever has it.
 func Alone(t testing.TB, what string) {
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(os.TempDir(), "postroad-"+what+".lock"), os.O_CREATE|os.O_RDWR, 0o666)
+	f, err := os.OpenFile(filepath.Join(os.TempDir(), "postroad-"+what+".lock"),
+		os.O_CREATE|os.O_RDWR, 0o666)
 	if err == nil {
 		t.Cleanup(func() { f.Close() })
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)

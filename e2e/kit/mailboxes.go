@@ -29,7 +29,8 @@ func (n *Node) ImportUsers(count int) (all []string) {
 // costs next to nothing.
 func UserFile(t testing.TB, names []string) (path string) {
 	t.Helper()
-	hash, err := directory.HashPassword(PopPassword, directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1})
+	hash, err := directory.HashPassword(PopPassword,
+		directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,8 @@ func WriteMaildir(t testing.TB, dir string, messages [][]byte) {
 	t.Helper()
 	MakeMaildir(t, dir)
 	for i, m := range messages {
-		if err := os.WriteFile(filepath.Join(dir, "cur", fmt.Sprintf("%d.M%dP1.test:2,", 1_700_000_000+i, i)), m, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "cur",
+			fmt.Sprintf("%d.M%dP1.test:2,", 1_700_000_000+i, i)), m, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +91,8 @@ func Uniform(n, size int) [][]byte {
 	line := strings.Repeat("0123456789ABCDEF", 4)[:62] + "\r\n"
 	messages := make([][]byte, n)
 	for i := range messages {
-		b := fmt.Appendf(make([]byte, 0, size), "From: a@client.example\r\nTo: b@postroad.test\r\nSubject: message %d\r\n\r\n", i)
+		b := fmt.Appendf(make([]byte, 0, size),
+			"From: a@client.example\r\nTo: b@postroad.test\r\nSubject: message %d\r\n\r\n", i)
 		for len(b)+len(line) <= size {
 			b = append(b, line...)
 		}
@@ -115,7 +118,8 @@ func (n *Node) Mailboxes(users []string) map[string][]byte {
 		dir := filepath.Join(n.T.TempDir(), "box")
 		n.CLI("mailbox", "export", u, dir, "--format", "maildir")
 		for f, b := range ReadMaildir(n.T, dir) {
-			if !strings.HasPrefix(string(b), "Return-Path: <") || !strings.Contains(string(b), "\r\nDelivered-To: "+u+"\r\n") {
+			if !strings.HasPrefix(string(b), "Return-Path: <") ||
+				!strings.Contains(string(b), "\r\nDelivered-To: "+u+"\r\n") {
 				n.T.Errorf("%s begins with %.100q", f, b)
 			}
 			stored[f] = b
@@ -127,7 +131,8 @@ func (n *Node) Mailboxes(users []string) map[string][]byte {
 // AddUser adds a user with a password.
 func (n *Node) AddUser(password string, args ...string) {
 	n.T.Helper()
-	cmd := exec.Command(n.Program, append([]string{"user", "add", "--password-stdin", "--config", n.Config}, args...)...)
+	cmd := exec.Command(n.Program,
+		append([]string{"user", "add", "--password-stdin", "--config", n.Config}, args...)...)
 	cmd.Stdin = strings.NewReader(password + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		n.T.Fatalf("postroad user add %v: %v: %s", args, err, out)

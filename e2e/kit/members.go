@@ -53,7 +53,8 @@ func (r *Run) Shrink(n *faults.Node) {
 	at := r.Another(n)
 	start := time.Now()
 	if status, out := r.Status(at, "cluster", "drain", n.Name, "--timeout", "1m"); status != 0 {
-		r.T.Fatalf("draining %s does not end: %s\n%s\n%s", n.Name, out, r.Command(at, "cluster", "status"), r.Chronicle())
+		r.T.Fatalf("draining %s does not end: %s\n%s\n%s", n.Name, out,
+			r.Command(at, "cluster", "status"), r.Chronicle())
 	}
 	r.T.Logf("%s is drained after %.1f s", n.Name, time.Since(start).Seconds())
 	if why, ready := n.Ready(r.Ctx); ready {
@@ -64,10 +65,12 @@ func (r *Run) Shrink(n *faults.Node) {
 	r.MustRefuse(n)
 	r.Command(at, "cluster", "remove", n.Name)
 	removed := time.Now()
-	if err := n.Terminate(); err != nil && !strings.Contains(err.Error(), "removed from the cluster") {
+	if err := n.Terminate(); err != nil &&
+		!strings.Contains(err.Error(), "removed from the cluster") {
 		r.T.Error(err)
 	}
-	if took := time.Since(removed); took > 9*time.Second { // a proposal that nobody answers any more holds it up for five
+	// a proposal that nobody answers any more holds it up for five
+	if took := time.Since(removed); took > 9*time.Second {
 		r.T.Errorf("%s, which was removed, took %v to stop\n%s", n.Name, took, r.Chronicle())
 	}
 	n.Retire()
@@ -99,26 +102,30 @@ func (r *Run) MustRefuse(n *faults.Node) {
 		m := r.Gen.Message(1 << 30)
 		sent := d.Send(m)
 		if len(sent.Accepted) > 0 || len(sent.Refused) > 0 {
-			r.T.Errorf("%s, which is to take none, took mail for %v and refused %v", n.Name, sent.Accepted, sent.Refused)
+			r.T.Errorf("%s, which is to take none, took mail for %v and refused %v", n.Name,
+				sent.Accepted, sent.Refused)
 			return
 		}
 		err = sent.Err
 	}
 	if err == nil || !tryElsewhere.MatchString(err.Error()) {
-		r.T.Errorf("%s, which is to take no mail, told a client %v; want 421 or 451 4.3.2", n.Name, err)
+		r.T.Errorf("%s, which is to take no mail, told a client %v; want 421 or 451 4.3.2", n.Name,
+			err)
 	}
 }
 
 // Crash kills a node for good.
 func (r *Run) Crash(n *faults.Node) faults.Fault {
-	f := faults.Fault{Kind: faults.Kill, What: "SIGKILL " + n.Name, Lost: []int{n.Number}, UnderWay: r.World.UnderWay(), From: time.Now()}
+	f := faults.Fault{Kind: faults.Kill, What: "SIGKILL " + n.Name, Lost: []int{n.Number},
+		UnderWay: r.World.UnderWay(), From: time.Now()}
 	n.Kill()
 	return f
 }
 
 // Kills kills a node.
 func (r *Run) Kills(n *faults.Node) *faults.Fault {
-	f := &faults.Fault{Kind: faults.Kill, What: "SIGKILL " + n.Name, UnderWay: r.World.UnderWay(), From: time.Now(), Lost: []int{n.Number}}
+	f := &faults.Fault{Kind: faults.Kill, What: "SIGKILL " + n.Name, UnderWay: r.World.UnderWay(),
+		From: time.Now(), Lost: []int{n.Number}}
 	n.Kill()
 	return f
 }

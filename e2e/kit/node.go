@@ -58,7 +58,8 @@ func NewNode(t testing.TB, o NodeOptions) *Node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	n := &Node{T: t, Dir: dir, Program: Binary(t, o.Tags), Under: o.Under, Config: filepath.Join(dir, "postroad.toml")}
+	n := &Node{T: t, Dir: dir, Program: Binary(t, o.Tags), Under: o.Under,
+		Config: filepath.Join(dir, "postroad.toml")}
 	n.Relay, n.Submit, n.Admin = FreeAddr(t), FreeAddr(t), FreeAddr(t)
 	if o.Relay == "" {
 		o.Relay = `networks = ["127.0.0.0/8"]`
@@ -169,7 +170,8 @@ func (n *Node) CLI(args ...string) string {
 	cmd := exec.Command(n.Program, append(args, "--config", n.Config)...)
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	if err := cmd.Run(); err != nil {
-		n.T.Fatalf("postroad %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), errb.String())
+		n.T.Fatalf("postroad %s: %v\n%s%s", strings.Join(args, " "), err, out.String(),
+			errb.String())
 	}
 	return out.String()
 }

@@ -59,7 +59,9 @@ func StartDovecot(t testing.TB, o peers.DovecotOptions) *peers.Instance {
 }
 
 // StartPeer starts another server, in a folder of its own that every user may enter.
-func StartPeer(t testing.TB, name string, start func(dir string) (*peers.Instance, error)) *peers.Instance {
+func StartPeer(
+	t testing.TB, name string, start func(dir string) (*peers.Instance, error),
+) *peers.Instance {
 	t.Helper()
 	dir, err := os.MkdirTemp(Scratch(t), name+"-")
 	if err != nil {

@@ -22,7 +22,9 @@ const PopPassword = "correct horse"
 func NewPopNode(t testing.TB, o NodeOptions) *PopNode {
 	t.Helper()
 	p := &PopNode{POP3: FreeAddr(t), POP3S: FreeAddr(t)}
-	o.Extra += fmt.Sprintf("[[listener]]\naddress = %q\nkind = \"pop3\"\nauth_without_tls = true\n[[listener]]\naddress = %q\nkind = \"pop3s\"\n", p.POP3, p.POP3S)
+	o.Extra += fmt.Sprintf(
+		"[[listener]]\naddress = %q\nkind = \"pop3\"\nauth_without_tls = "+
+			"true\n[[listener]]\naddress = %q\nkind = \"pop3s\"\n", p.POP3, p.POP3S)
 	p.Node = NewNode(t, o)
 	return p
 }
@@ -32,9 +34,11 @@ func (p *PopNode) AddMailbox(user, archive string) {
 	p.T.Helper()
 	p.AddUser(PopPassword, user, "--scram")
 	var out []byte
-	Eventually(p.T, time.Minute, func() bool { // the shards are made when the node has seen that it has users
+	// the shards are made when the node has seen that it has users
+	Eventually(p.T, time.Minute, func() bool {
 		var err error
-		out, err = exec.Command(p.Program, "mailbox", "import", user, archive, "--config", p.Config).CombinedOutput()
+		out, err = exec.Command(p.Program, "mailbox", "import", user, archive, "--config",
+			p.Config).CombinedOutput()
 		if err != nil && !bytes.Contains(out, []byte("0 messages of")) {
 			p.T.Fatalf("postroad mailbox import: %v\n%s", err, out)
 		}

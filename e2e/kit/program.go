@@ -66,7 +66,8 @@ func (b *builds) build(tags string) (path string, err error) {
 	}
 	tree := fnv.New64a()
 	tree.Write(root)
-	shared := filepath.Join(os.TempDir(), fmt.Sprintf("postroad-e2e-%d-%x", os.Getuid(), tree.Sum64()))
+	shared := filepath.Join(os.TempDir(), fmt.Sprintf("postroad-e2e-%d-%x", os.Getuid(),
+		tree.Sum64()))
 	if err := os.MkdirAll(shared, 0o755); err != nil {
 		return "", err
 	}
@@ -120,7 +121,8 @@ func consulted(root string) error {
 func sweep(shared string) {
 	left, _ := filepath.Glob(filepath.Join(shared, "*-*"))
 	for _, path := range left {
-		if info, err := os.Stat(path); err == nil && info.IsDir() && time.Since(info.ModTime()) > 24*time.Hour {
+		if info, err := os.Stat(path); err == nil && info.IsDir() &&
+			time.Since(info.ModTime()) > 24*time.Hour {
 			os.RemoveAll(path)
 		}
 	}

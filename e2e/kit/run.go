@@ -82,7 +82,8 @@ func StartRun(t *testing.T, o RunOptions) *Run {
 	}
 	t.Cleanup(func() { r.World.Close() })
 	r.Cluster, err = faults.New(faults.Options{
-		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(), Replicas: o.Replicas, Grows: o.Grows, Extra: o.Extra, POP3: o.POP3,
+		Program: program, Dir: dir, Nodes: o.Nodes, DNS: r.World.DNS.Addr(), Port: r.World.Port(),
+		Replicas: o.Replicas, Grows: o.Grows, Extra: o.Extra, POP3: o.POP3,
 		ByHand: o.ByHand, Shards: o.Shards,
 	})
 	if err != nil {
@@ -93,7 +94,8 @@ func StartRun(t *testing.T, o RunOptions) *Run {
 	var watching sync.WaitGroup
 	watching.Go(func() { r.Driver.Watch(r.Ctx) })
 	t.Cleanup(watching.Wait) // its context has ended by then
-	r.Gen = &mailtest.Generator{Seed: o.Seed, Run: "f", Domains: domains, MaxSize: orDefault(o.MaxSize, 64<<10), Size: o.Size}
+	r.Gen = &mailtest.Generator{Seed: o.Seed, Run: "f", Domains: domains,
+		MaxSize: orDefault(o.MaxSize, 64<<10), Size: o.Size}
 	start := r.Cluster.Start
 	if o.ByHand {
 		start = func(ctx context.Context) error {
@@ -106,10 +108,13 @@ func StartRun(t *testing.T, o RunOptions) *Run {
 	}
 	r.Within(2*time.Minute, "starting", start)
 	if !o.Quiet {
-		r.StartLoad(faults.LoadOptions{Connections: orDefault(o.Clients, 8*o.Nodes), Interval: o.Interval})
+		r.StartLoad(faults.LoadOptions{Connections: orDefault(o.Clients, 8*o.Nodes),
+			Interval: o.Interval})
 	}
 	if o.Verbs {
-		if r.Operators, err = faults.StartOperators(r.Ctx, faults.OperatorsOptions{Cluster: r.Cluster, World: r.World, Seed: o.Seed}); err != nil {
+		if r.Operators,
+			err = faults.StartOperators(r.Ctx, faults.OperatorsOptions{Cluster: r.Cluster,
+			World: r.World, Seed: o.Seed}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -167,7 +172,9 @@ func (r *Run) Within(limit time.Duration, what string, do func(context.Context) 
 func (r *Run) Flows(n int) {
 	r.T.Helper()
 	accepted, delivered := r.Load.Accepted(), r.World.Sink.Accepted()
-	Eventually(r.T, time.Minute, func() bool { return r.Load.Accepted() >= accepted+n && r.World.Sink.Accepted() >= delivered+n },
+	Eventually(r.T, time.Minute, func() bool {
+		return r.Load.Accepted() >= accepted+n && r.World.Sink.Accepted() >= delivered+n
+	},
 		func() string { return "mail does not flow" })
 }
 

@@ -60,7 +60,9 @@ func (r *Run) Status(n *faults.Node, args ...string) (int, string) {
 
 // StoodStill reports whether the machine has stood still since then.
 func (r *Run) StoodStill(since time.Time) bool {
-	return slices.ContainsFunc(r.Driver.Stops(), func(s faults.Stop) bool { return s.Until.After(since) })
+	return slices.ContainsFunc(r.Driver.Stops(), func(s faults.Stop) bool {
+		return s.Until.After(since)
+	})
 }
 
 // Chronicle is what the nodes said of themselves, without what they said of mail.
@@ -71,7 +73,8 @@ func (r *Run) Chronicle() string {
 		if err != nil {
 			fmt.Fprintln(&b, err)
 		}
-		lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(l string) bool { return !strings.Contains(l, " postroad[") })
+		lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"),
+			func(l string) bool { return !strings.Contains(l, " postroad[") })
 		fmt.Fprintf(&b, "--- %s\n%s", n.Name, strings.Join(lines[max(0, len(lines)-40):], ""))
 	}
 	return b.String()

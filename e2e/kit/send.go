@@ -14,9 +14,12 @@ import (
 )
 
 // SendFixed sends messages first to first+count-1 over some connections; each must be accepted.
-func SendFixed(t testing.TB, addr string, gen *mailtest.Generator, first, count, conns int) *mailtest.SendReport {
+func SendFixed(
+	t testing.TB, addr string, gen *mailtest.Generator, first, count, conns int,
+) *mailtest.SendReport {
 	t.Helper()
-	return Send(t, mailtest.SendOptions{Addr: addr, Connections: conns, First: first, Count: count, Message: gen.Message, Pipelining: true, Forget: true})
+	return Send(t, mailtest.SendOptions{Addr: addr, Connections: conns, First: first, Count: count,
+		Message: gen.Message, Pipelining: true, Forget: true})
 }
 
 // Send sends messages, all of which must be accepted.
@@ -93,7 +96,8 @@ func WrongCopies(sent []mailtest.Sent, stored map[string][]byte) (wrong []string
 	}
 	for i := range sent {
 		if s := &sent[i]; got[s.ID] != len(s.Accepted) {
-			wrong = append(wrong, fmt.Sprintf("message %s: %d copies stored for %d recipients", s.ID, got[s.ID], len(s.Accepted)))
+			wrong = append(wrong, fmt.Sprintf("message %s: %d copies stored for %d recipients",
+				s.ID, got[s.ID], len(s.Accepted)))
 		}
 	}
 	return wrong

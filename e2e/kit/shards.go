@@ -13,7 +13,9 @@ import (
 
 // ShardsOf are the groups of mailboxes.
 func ShardsOf(s *faults.Status) []faults.Group {
-	return slices.DeleteFunc(slices.Clone(s.Groups), func(g faults.Group) bool { return g.Kind != "mailbox" })
+	return slices.DeleteFunc(slices.Clone(s.Groups), func(g faults.Group) bool {
+		return g.Kind != "mailbox"
+	})
 }
 
 // Uneven says what keeps the shards from being spread over the nodes as evenly as can be, voters
@@ -25,7 +27,8 @@ func Uneven(s *faults.Status, nodes []*faults.Node, shards int) string {
 	}
 	voters, leads := map[string]int{}, map[string]int{}
 	for _, g := range groups {
-		if g.Leader == "" || g.Leader != g.Home || len(g.Voters) != min(3, len(nodes)) || len(g.Moves) > 0 || g.State != "serving" {
+		if g.Leader == "" || g.Leader != g.Home || len(g.Voters) != min(3, len(nodes)) ||
+			len(g.Moves) > 0 || g.State != "serving" {
 			return fmt.Sprintf("shard %d is not at rest: %+v", *g.Shard, g)
 		}
 		leads[g.Leader]++
@@ -34,7 +37,9 @@ func Uneven(s *faults.Status, nodes []*faults.Node, shards int) string {
 		}
 	}
 	for what, count := range map[string]map[string]int{"voters": voters, "leaders": leads} {
-		if least, most := slices.Min(slices.Collect(maps.Values(count))), slices.Max(slices.Collect(maps.Values(count))); len(count) != len(nodes) || most-least > 1 {
+		if least, most := slices.Min(slices.Collect(maps.Values(count))),
+			slices.Max(slices.Collect(maps.Values(count))); len(count) != len(nodes) ||
+			most-least > 1 {
 			return fmt.Sprintf("%s are %v", what, count)
 		}
 	}

@@ -54,7 +54,9 @@ func (r *Run) MustBeClean() {
 
 // Verdict ends loads and judges all that they did. The drop says which recipients are none of the
 // verdict's business.
-func (r *Run) Verdict(loads []*faults.Load, drop func(recipient string) bool, more ...faults.Fault) *faults.Verdict {
+func (r *Run) Verdict(
+	loads []*faults.Load, drop func(recipient string) bool, more ...faults.Fault,
+) *faults.Verdict {
 	r.T.Helper()
 	var tries []faults.Try
 	for _, l := range loads {

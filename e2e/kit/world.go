@@ -54,7 +54,9 @@ func (w *World) Port() int { return PortOf(w.t, w.Sink.Addr()) }
 
 // Settled waits until nothing that was acknowledged is missing, for at most limit, and returns the
 // comparison.
-func (w *World) Settled(sent []mailtest.Sent, rules mailtest.Rules, limit time.Duration) *mailtest.Report {
+func (w *World) Settled(
+	sent []mailtest.Sent, rules mailtest.Rules, limit time.Duration,
+) *mailtest.Report {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

@@ -80,7 +80,8 @@ func TestDrainOfWaitingMail(t *testing.T) {
 		each, kills = 10_000, 6
 	}
 	const seed = 20261130
-	r := kit.StartRun(t, kit.RunOptions{Nodes: 4, Seed: seed, Domains: 2, MaxSize: 16 << 10, Quiet: true,
+	r := kit.StartRun(t, kit.RunOptions{Nodes: 4, Seed: seed, Domains: 2, MaxSize: 16 << 10,
+		Quiet: true,
 		Extra: "[retry]\nschedule = [\"7d\"]\nexpire = \"30d\"\n"})
 	r.World.Answer(func(s *mailtest.Step) mailtest.Action {
 		if s.At == mailtest.AtRcpt {
@@ -137,7 +138,8 @@ func TestDrainOfWaitingMail(t *testing.T) {
 			defer close(over)
 			for i := 0; ctx.Err() == nil; i++ {
 				if nodes := r.Cluster.Live(); len(nodes) > 0 {
-					if out, err = nodes[(i+1)%len(nodes)].Run(ctx, "cluster", "drain", leaves.Name); err == nil {
+					if out, err = nodes[(i+1)%len(nodes)].Run(ctx, "cluster", "drain",
+						leaves.Name); err == nil {
 						return
 					}
 				}
@@ -147,7 +149,8 @@ func TestDrainOfWaitingMail(t *testing.T) {
 	counted := 0
 	var killed atomic.Pointer[faults.Node] // the latest
 	work.Go(
-		func() { // meanwhile each message is counted once, or the answer says that it is not complete
+		// meanwhile each message is counted once, or the answer says that it is not complete
+		func() {
 			for {
 				select {
 				case <-over:
@@ -174,8 +177,15 @@ func TestDrainOfWaitingMail(t *testing.T) {
 		kit.Eventually(
 			t,
 			5*time.Minute,
-			func() bool { g = homeOf(r, leaves.Name); return g.Leader != "" && g.Messages <= left || g.ID == 0 },
-			func() string { return fmt.Sprintf("%d messages are left: %s\n%s", g.Messages, out, r.Chronicle()) },
+			func() bool {
+				g = homeOf(r, leaves.Name)
+				return g.Leader != "" && g.Messages <= left ||
+					g.ID == 0
+			},
+			func() string {
+				return fmt.Sprintf("%d messages are left: %s\n%s", g.Messages, out,
+					r.Chronicle())
+			},
 		)
 		victim := r.Cluster.Named(g.Leader)
 		if victim == nil || k%2 == 1 {
@@ -213,7 +223,8 @@ func TestDrainOfWaitingMail(t *testing.T) {
 	}
 	after, now := waitsAt(r, at)
 	t.Logf(
-		"drained of %d held and %d due next week after %.1f s, %d owners killed, counted %d times; now in the groups %v",
+		"drained of %d held and %d due next week after %.1f s, %d owners killed, counted %d "+
+			"times; now in the groups %v",
 		each,
 		each,
 		took.Seconds(),
@@ -262,12 +273,16 @@ func TestDrainOfWaitingMail(t *testing.T) {
 		t,
 		10*time.Minute,
 		func() bool { return r.World.Sink.Accepted() >= 2*each },
-		func() string { return fmt.Sprintf("%d arrived\n%s", r.World.Sink.Accepted(), r.Chronicle()) },
+		func() string {
+			return fmt.Sprintf("%d arrived\n%s", r.World.Sink.Accepted(),
+				r.Chronicle())
+		},
 	)
 	v, _ := r.Finish(time.Minute)
 	if !v.OK() || v.Waiting > 0 || r.World.Sink.Accepted() > 2*each {
 		t.Errorf(
-			"the verdict above must have no findings, nothing may wait, and nothing come twice (%d of %d)",
+			"the verdict above must have no findings, nothing may wait, and nothing come twice "+
+				"(%d of %d)",
 			r.World.Sink.Accepted(),
 			2*each,
 		)

@@ -20,7 +20,9 @@ func TestLifeJoinMeanwhile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kit.Eventually(t, time.Minute, func() bool { return strings.Contains(fresh.Log(), "joining: ") }, func() string { return "it was told nothing:\n" + fresh.Log() })
+	kit.Eventually(t, time.Minute, func() bool {
+		return strings.Contains(fresh.Log(), "joining: ")
+	}, func() string { return "it was told nothing:\n" + fresh.Log() })
 	select {
 	case <-fresh.Gone():
 		t.Fatalf("it has given up:\n%s", fresh.Log())

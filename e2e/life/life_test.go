@@ -61,10 +61,13 @@ func TestLifeFromOneAndBack(t *testing.T) {
 func pinned(r *kit.Run) map[int]*faults.Load {
 	loads := map[int]*faults.Load{}
 	for _, n := range r.Cluster.Nodes() {
-		gen := &mailtest.Generator{Seed: r.Gen.Seed, Run: n.Name, Domains: r.Gen.Domains, MaxSize: r.Gen.MaxSize}
+		gen := &mailtest.Generator{Seed: r.Gen.Seed, Run: n.Name, Domains: r.Gen.Domains,
+			MaxSize: r.Gen.MaxSize}
 		loads[n.Number] = r.StartLoad(faults.LoadOptions{
 			Connections: 4, Interval: 10 * time.Millisecond, Tries: 10_000, Message: gen.Message,
-			Servers: func() []faults.Server { return []faults.Server{{Number: n.Number, Addr: n.SMTP}} },
+			Servers: func() []faults.Server {
+				return []faults.Server{{Number: n.Number, Addr: n.SMTP}}
+			},
 		})
 	}
 	return loads
@@ -82,14 +85,17 @@ func TestLifeRollingRestart(t *testing.T) {
 			before := map[int]string{}
 			for i, l := range loads {
 				had := accepted(i)
-				kit.Eventually(t, time.Minute, func() bool { return accepted(i) >= had+20 }, func() string { return fmt.Sprintf("n%d takes no mail", i) })
+				kit.Eventually(t, time.Minute, func() bool { return accepted(i) >= had+20 },
+					func() string { return fmt.Sprintf("n%d takes no mail", i) })
 				before[i] = l.Failures()
 			}
-			if err := r.Driver.Do(r.Ctx, faults.Step{Kind: faults.Restart, Node: k, For: 500 * time.Millisecond}); err != nil {
+			if err := r.Driver.Do(r.Ctx, faults.Step{Kind: faults.Restart, Node: k,
+				For: 500 * time.Millisecond}); err != nil {
 				t.Fatalf("%v\n%s", err, r.Chronicle())
 			}
 			athome(r, n)
-			if took := time.Since(r.Driver.Faults()[len(r.Driver.Faults())-1].Until); took > 6*time.Second {
+			if took := time.Since(
+				r.Driver.Faults()[len(r.Driver.Faults())-1].Until); took > 6*time.Second {
 				t.Logf("%s took %v to be whole\n%s", n.Name, took, r.Chronicle())
 			}
 			for i, l := range loads {
@@ -98,7 +104,8 @@ func TestLifeRollingRestart(t *testing.T) {
 					if r.StoodStill(from) {
 						complain = t.Logf // nodes that hear nothing of each other elect
 					}
-					complain("while %s was restarted, clients of n%d met:\n%s(before it: %q)", n.Name, i, now, before[i])
+					complain("while %s was restarted, clients of n%d met:\n%s(before it: %q)",
+						n.Name, i, now, before[i])
 				}
 			}
 			t.Logf("clients of %s met:\n%s", n.Name, loads[n.Number].Failures())
@@ -132,7 +139,8 @@ func TestLifeAllStop(t *testing.T) {
 
 // stopAll tells all nodes to stop.
 func stopAll(r *kit.Run) faults.Fault {
-	f := faults.Fault{Kind: faults.KillAll, What: "stop of all", UnderWay: r.World.UnderWay(), From: time.Now()}
+	f := faults.Fault{Kind: faults.KillAll, What: "stop of all", UnderWay: r.World.UnderWay(),
+		From: time.Now()}
 	var all sync.WaitGroup
 	for _, n := range r.Cluster.Nodes() {
 		f.Lost = append(f.Lost, n.Number)
@@ -154,9 +162,14 @@ func athome(r *kit.Run, n *faults.Node) {
 	start := time.Now()
 	kit.Eventually(r.T, 10*time.Second, func() bool {
 		s, err := r.Cluster.Status(r.Ctx)
-		return err == nil && slices.ContainsFunc(s.Groups, func(g faults.Group) bool { return g.Kind == "queue" && g.Home == n.Name && g.Leader == n.Name })
+		return err == nil &&
+			slices.ContainsFunc(s.Groups, func(g faults.Group) bool {
+				return g.Kind == "queue" &&
+					g.Home == n.Name && g.Leader == n.Name
+			})
 	}, func() string { return n.Name + " does not lead its home group again\n" + r.Chronicle() })
-	r.T.Logf("%s leads its home group %.1f s after all was whole", n.Name, time.Since(start).Seconds())
+	r.T.Logf("%s leads its home group %.1f s after all was whole", n.Name,
+		time.Since(start).Seconds())
 }
 
 // total is what `queue count` and the verbs print with --json, as far as it is needed here.
@@ -193,7 +206,8 @@ func TestLifeOperators(t *testing.T) {
 		return mailtest.Action{}
 	}
 	r.World.Answer(later)
-	gen := &mailtest.Generator{Seed: r.Gen.Seed, Run: "later", Domains: []string{"later.example"}, Size: 2 << 10}
+	gen := &mailtest.Generator{Seed: r.Gen.Seed, Run: "later", Domains: []string{"later.example"},
+		Size: 2 << 10}
 	const messages = 90
 	few := r.StartLoad(faults.LoadOptions{Connections: 9, Count: messages, Message: gen.Message})
 	few.Wait()
@@ -202,10 +216,12 @@ func TestLifeOperators(t *testing.T) {
 		t.Helper()
 		for _, n := range r.Cluster.Nodes() {
 			got := queueTotal(r, n, append([]string{"count"}, domain...)...)
-			if got.Messages != want || got.Recipients != want || state != "" && got.States[state] != want || len(got.Missing) > 0 {
+			if got.Messages != want || got.Recipients != want || state != "" &&
+				got.States[state] != want || len(got.Missing) > 0 {
 				t.Errorf("%s counts %+v; want %d, %s", n.Name, got, want, state)
 			}
-			listed, err := faults.ParseHeld(r.Command(n, append([]string{"queue", "list", "--json"}, domain...)...))
+			listed, err := faults.ParseHeld(r.Command(n, append([]string{"queue", "list", "--json"},
+				domain...)...))
 			if err != nil || len(listed) != want {
 				t.Errorf("%s lists %d messages, %v; want %d", n.Name, len(listed), err, want)
 			}
@@ -219,7 +235,8 @@ func TestLifeOperators(t *testing.T) {
 	}
 	nodes := r.Cluster.Nodes()
 	kit.Eventually(t, 20*time.Second, func() bool {
-		return queueTotal(r, nodes[1], append([]string{"count"}, domain...)...).States["deferred"] == messages
+		return queueTotal(r, nodes[1],
+			append([]string{"count"}, domain...)...).States["deferred"] == messages
 	},
 		func() string { return "not all is deferred: " + r.Command(nodes[1], "queue", "count") })
 	all("deferred", messages)
@@ -244,7 +261,9 @@ func TestLifeOperators(t *testing.T) {
 	moved(nodes[1], messages-len(gone), append([]string{"release"}, domain...)...)
 	moved(nodes[1], 0, "flush", "--state", "held")
 	r.Command(nodes[2], append([]string{"queue", "flush"}, domain...)...)
-	kit.Eventually(t, 30*time.Second, func() bool { return queueTotal(r, nodes[0], append([]string{"count"}, domain...)...).Messages == 0 },
+	kit.Eventually(t, 30*time.Second, func() bool {
+		return queueTotal(r, nodes[0], append([]string{"count"}, domain...)...).Messages == 0
+	},
 		func() string { return "what was released is not delivered" })
 	r.Verdict([]*faults.Load{r.Load, few}, func(recipient string) bool { return gone[recipient] })
 }
@@ -255,7 +274,8 @@ func traces(r *kit.Run, m faults.Try) {
 	var first string
 	for _, n := range r.Cluster.Nodes() {
 		got := r.Command(n, "trace", m.QueueID)
-		for _, want := range []string{m.QueueID, "Reception", "TransientFailure", "450 4.2.0 later", "in the queue     held"} {
+		for _, want := range []string{m.QueueID, "Reception", "TransientFailure", "450 4.2.0 later",
+			"in the queue     held"} {
 			if !strings.Contains(got, want) {
 				r.T.Errorf("%s traces %s without %q:\n%s", n.Name, m.QueueID, want, got)
 			}
@@ -264,7 +284,8 @@ func traces(r *kit.Run, m faults.Try) {
 			first = got
 			r.T.Logf("trace:\n%s", got)
 		}
-		if by := r.Command(n, "trace", "--recipient", m.Accepted[0]); !strings.Contains(by, m.QueueID) {
+		if by := r.Command(n, "trace", "--recipient", m.Accepted[0]); !strings.Contains(by,
+			m.QueueID) {
 			r.T.Errorf("%s does not find %s by its recipient:\n%s", n.Name, m.QueueID, by)
 		}
 	}

@@ -14,7 +14,8 @@ import (
 // it.
 func TestRecoverAcceptLoss(t *testing.T) {
 	t.Parallel()
-	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: kit.FaultSeed(t), MaxSize: 16 << 10, Interval: 5 * time.Millisecond})
+	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Seed: kit.FaultSeed(t), MaxSize: 16 << 10,
+		Interval: 5 * time.Millisecond})
 	r.Flows(100)
 	r.Load.Stop()
 	tries := r.Load.Wait()
@@ -44,10 +45,17 @@ func TestRecoverAcceptLoss(t *testing.T) {
 	if err := ghost.Start(); err != nil {
 		t.Fatal(err)
 	}
-	kit.Eventually(t, 30*time.Second, func() bool { return strings.Contains(ghost.Log()+left.Log(), "cluster") }, func() string { return "nobody says anything" })
+	kit.Eventually(t, 30*time.Second, func() bool {
+		return strings.Contains(ghost.Log()+left.Log(), "cluster")
+	}, func() string { return "nobody says anything" })
 	accepted := r.World.Sink.Accepted()
-	after := r.StartLoad(faults.LoadOptions{Connections: 4, Servers: func() []faults.Server { return []faults.Server{{Number: left.Number, Addr: left.SMTP}} }, Message: r.Gen.Message})
-	kit.Eventually(t, time.Minute, func() bool { return after.Accepted() > 50 && r.World.Sink.Accepted() > accepted+50 }, func() string { return "mail does not flow through the recovered node" })
+	after := r.StartLoad(faults.LoadOptions{Connections: 4,
+		Servers: func() []faults.Server {
+			return []faults.Server{{Number: left.Number, Addr: left.SMTP}}
+		}, Message: r.Gen.Message})
+	kit.Eventually(t, time.Minute, func() bool {
+		return after.Accepted() > 50 && r.World.Sink.Accepted() > accepted+50
+	}, func() string { return "mail does not flow through the recovered node" })
 	after.Stop()
 	after.Wait()
 	out := r.Command(left, "cluster", "status", "--json")
@@ -57,7 +65,8 @@ func TestRecoverAcceptLoss(t *testing.T) {
 	// The groups whose homes are gone drain here, and go once they are empty.
 	kit.Eventually(t, time.Minute, func() bool {
 		out = r.Command(left, "cluster", "status", "--json")
-		return !strings.Contains(out, `"home":"`+ghost.Name+`"`) && !strings.Contains(out, `"home":"`+lost.Name+`"`)
+		return !strings.Contains(out, `"home":"`+ghost.Name+`"`) &&
+			!strings.Contains(out, `"home":"`+lost.Name+`"`)
 	}, func() string { return "groups of nodes that are gone: " + out })
 	if why, ok := ghost.Ready(r.Ctx); ok {
 		t.Errorf("a member of the old cluster takes mail: %s", why)
@@ -72,7 +81,8 @@ func TestRecoverWhileOthersServe(t *testing.T) {
 	third := r.Cluster.Node(2)
 	third.Kill()
 	status, out := r.Status(third, "cluster", "recover", "--accept-loss")
-	if status != 65 || !strings.Contains(out, "the cluster goes on: ") || !strings.Contains(out, "start this node as usual") {
+	if status != 65 || !strings.Contains(out, "the cluster goes on: ") ||
+		!strings.Contains(out, "start this node as usual") {
 		t.Fatalf("exit status %d: %s", status, out)
 	}
 	r.Back(third)

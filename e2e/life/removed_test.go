@@ -24,7 +24,8 @@ func TestRemovedIsTold(t *testing.T) {
 	}
 	r.Command(nodes[0], "cluster", "remove", fourth.Name)
 	fourth.Retire()
-	mustSay(r, fourth, false, "was removed from the cluster", "its mail was delivered or handed over")
+	mustSay(r, fourth, false, "was removed from the cluster",
+		"its mail was delivered or handed over")
 	r.MustRefuse(fourth)
 	r.MustBeRefused(fourth, "event=node_shut_out", "empty its data directory and join again")
 	if err := fourth.Start(); err != nil {
@@ -37,10 +38,13 @@ func TestRemovedIsTold(t *testing.T) {
 	dead := nodes[1]
 	crash := r.Crash(dead)
 	for _, n := range []*faults.Node{nodes[0], nodes[2], fifth} {
-		mustSay(r, n, true, "ok\n", dead.Name+" (member ", ") does not answer, since "+crash.From.UTC().Format("2006-01-02T"), "survives no further loss: its voters are ")
+		mustSay(r, n, true, "ok\n", dead.Name+" (member ",
+			") does not answer, since "+crash.From.UTC().Format("2006-01-02T"),
+			"survives no further loss: its voters are ")
 	}
 	var said string
-	kit.Eventually(t, time.Minute, func() bool { // it may be told to wait until others have its places
+	// it may be told to wait until others have its places
+	kit.Eventually(t, time.Minute, func() bool {
 		var status int
 		status, said = r.Status(nodes[0], "cluster", "replace", dead.Name, fifth.Name)
 		return status == 0
@@ -62,7 +66,8 @@ func TestRemovedIsTold(t *testing.T) {
 	if err := wiped.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r.MustBeRefused(wiped, "refused: ", "join under another name and run `postroad cluster replace "+wiped.Name+" NEW`")
+	r.MustBeRefused(wiped, "refused: ",
+		"join under another name and run `postroad cluster replace "+wiped.Name+" NEW`")
 	wiped.Retire()
 	if _, err := r.Driver.Replace(r.Ctx, wiped); err != nil {
 		t.Fatal(err)
@@ -79,7 +84,9 @@ func mustSay(r *kit.Run, n *faults.Node, ready bool, words ...string) {
 	kit.Eventually(r.T, 30*time.Second, func() bool {
 		var ok bool
 		said, ok = n.Ready(r.Ctx)
-		missing := slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(said, w) })
+		missing := slices.ContainsFunc(words, func(w string) bool {
+			return !strings.Contains(said, w)
+		})
 		return ok == ready && !missing
 	}, func() string { return n.Name + " says at /readyz: " + said })
 	r.T.Logf("%s says at /readyz (ready: %t): %s", n.Name, ready, said)

@@ -20,12 +20,14 @@ func TestLifeReplaceTheLiving(t *testing.T) {
 		t.Fatal(err)
 	}
 	voters, late := status.Groups[0].Voters, r.Cluster.Named(status.Groups[0].Nonvoters[0])
-	at, living, dead := r.Cluster.Named(voters[0]), r.Cluster.Named(voters[1]), r.Cluster.Named(voters[2])
+	at, living, dead := r.Cluster.Named(voters[0]), r.Cluster.Named(voters[1]),
+		r.Cluster.Named(voters[2])
 	replace := func(old, heir string, exit int, words ...string) {
 		t.Helper()
 		var status int
 		var out string
-		kit.Eventually(t, 30*time.Second, func() bool { // without a leader now, or a group is moving
+		// without a leader now, or a group is moving
+		kit.Eventually(t, 30*time.Second, func() bool {
 			status, out = r.Status(at, "cluster", "replace", old, heir)
 			return status == exit || exit == 65 && status != 75
 		}, func() string { return out })
@@ -42,7 +44,8 @@ func TestLifeReplaceTheLiving(t *testing.T) {
 	replace(living.Name, at.Name, 65, living.Name+" answers", "postroad cluster drain "+living.Name)
 	replace(at.Name, living.Name, 65, at.Name+" answers")
 	replace(dead.Name, late.Name, 75, late.Name+" does not answer")
-	replace(dead.Name, at.Name, 65, "without "+dead.Name+" group ", "which do not answer: "+late.Name)
+	replace(dead.Name, at.Name, 65, "without "+dead.Name+" group ",
+		"which do not answer: "+late.Name)
 	if err := late.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -54,9 +54,12 @@ func boxFaults(pause time.Duration) []faults.Step {
 		{Kind: faults.Restart, Node: 0, After: pause},
 	}
 	if kit.Long() {
-		steps = append(steps, faults.Step{Kind: faults.Pause, Node: 2, After: pause, For: 6 * time.Second},
-			faults.Step{Kind: faults.Partition, Node: 1, Sides: []int{1}, State: faults.Stalled, After: pause, For: 8 * time.Second},
-			faults.Step{Kind: faults.Partition, Node: 0, Sides: []int{0}, State: faults.Cut, After: pause, For: 8 * time.Second})
+		steps = append(steps, faults.Step{Kind: faults.Pause, Node: 2, After: pause,
+			For: 6 * time.Second},
+			faults.Step{Kind: faults.Partition, Node: 1, Sides: []int{1}, State: faults.Stalled,
+				After: pause, For: 8 * time.Second},
+			faults.Step{Kind: faults.Partition, Node: 0, Sides: []int{0}, State: faults.Cut,
+				After: pause, For: 8 * time.Second})
 	}
 	return steps
 }
@@ -76,7 +79,9 @@ func TestMailboxesUnderKills(t *testing.T) {
 		report := mailtest.Compare(sent, got, mailtest.Rules{})
 		t.Logf("at %s: %d messages in %d mailboxes\n%v", n.Name, len(got), users, report)
 		if !report.OK() || report.Refused.N > 0 {
-			t.Errorf("at %s the mailboxes have not what was sent to them, each message once, or somebody was refused", n.Name)
+			t.Errorf(
+				"at %s the mailboxes have not what was sent to them, each message once, or "+
+					"somebody was refused", n.Name)
 		}
 	}
 }

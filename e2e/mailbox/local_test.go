@@ -19,9 +19,11 @@ func TestLocalDelivery(t *testing.T) {
 	n := kit.NewNode(t, kit.NodeOptions{Extra: kit.LMTPListener(lmtp)})
 	n.Start()
 	users := n.ImportUsers(20)
-	gen := &mailtest.Generator{Seed: 16, Run: "local", Domains: []string{"postroad.test"}, MaxSize: 2 << 20, NoUTF8: true}
+	gen := &mailtest.Generator{Seed: 16, Run: "local", Domains: []string{"postroad.test"},
+		MaxSize: 2 << 20, NoUTF8: true}
 	part := func(from, count int) []mailtest.Sent {
-		return kit.Send(t, mailtest.SendOptions{Addr: n.Relay, Connections: 8, Count: count, Message: kit.ToUsers(gen, users, from), Retries: 5}).Sent
+		return kit.Send(t, mailtest.SendOptions{Addr: n.Relay, Connections: 8, Count: count,
+			Message: kit.ToUsers(gen, users, from), Retries: 5}).Sent
 	}
 	sent := part(0, 200)
 	n.Kill()
@@ -29,7 +31,9 @@ func TestLocalDelivery(t *testing.T) {
 	sent = append(sent, part(200, 200)...)
 	before := n.Delivered()
 	lmtpSend(t, lmtp, "Subject: by LMTP\r\n\r\nhello\r\n", users[0], users[1])
-	kit.Eventually(t, time.Minute, func() bool { return n.QueueEmpty() && n.Delivered() >= before+2 }, func() string { return n.CLI("queue", "count") + n.Log() })
+	kit.Eventually(t, time.Minute, func() bool {
+		return n.QueueEmpty() && n.Delivered() >= before+2
+	}, func() string { return n.CLI("queue", "count") + n.Log() })
 
 	stored, byLMTP := n.Mailboxes(users), 0
 	for path, content := range stored {
@@ -63,18 +67,23 @@ func lmtpSend(t testing.TB, addr, content string, to ...string) {
 // TestLocalReports: a mailbox over its soft quota is told so; one that stays full, and a user who
 // is gone when the mail's turn comes, are reported to the sender, into a mailbox here.
 func TestLocalReports(t *testing.T) {
-	n := kit.NewNode(t, kit.NodeOptions{Extra: "[retry]\nschedule = [\"1s\"]\nexpire = \"20s\"\ndelay_warning = \"0s\"\n"})
+	n := kit.NewNode(t,
+		kit.NodeOptions{Extra: "[retry]\nschedule = [\"1s\"]\nexpire = \"20s\"\ndelay_warning = " +
+			"\"0s\"\n"})
 	n.Start()
 	const hash = "{CRYPT}$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe"
 	name := filepath.Join(n.Dir, "users.csv")
-	file := "address,hash,hard_quota,soft_quota\nsender@postroad.test," + hash + ",,\nfull@postroad.test," + hash + ",10KiB,5KiB\ngone@postroad.test," + hash + ",,\n"
+	file := "address,hash,hard_quota,soft_quota\nsender@postroad.test," + hash +
+		",,\nfull@postroad.test," + hash + ",10KiB,5KiB\ngone@postroad.test," + hash + ",,\n"
 	if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	n.CLI("user", "import", name)
-	body := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 130)
+	body := "Subject: x\r\n\r\n" +
+		strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 130)
 	kit.SendOne(t, n.Relay, "sender@postroad.test", body, "full@postroad.test")
-	kit.Eventually(t, time.Minute, func() bool { return n.Delivered() == 2 }, n.Log) // with the warning of the soft quota
+	// with the warning of the soft quota
+	kit.Eventually(t, time.Minute, func() bool { return n.Delivered() == 2 }, n.Log)
 	kit.SendOne(t, n.Relay, "sender@postroad.test", body, "full@postroad.test")
 	n.CLI("suspend", "--site", "local", "--reason", "test")
 	kit.SendOne(t, n.Relay, "sender@postroad.test", body, "gone@postroad.test")
@@ -89,11 +98,14 @@ func TestLocalReports(t *testing.T) {
 		return all.String()
 	}
 	kit.Eventually(t, time.Minute, func() bool { return n.Delivered() == 4 }, n.Log)
-	if got := all("full@postroad.test"); !strings.Contains(got, "holds more than 5KiB. At 10KiB no more mail") {
+	if got := all("full@postroad.test"); !strings.Contains(got,
+		"holds more than 5KiB. At 10KiB no more mail") {
 		t.Errorf("no warning of the soft quota: %.3000s", got)
 	}
 	got := all("sender@postroad.test")
-	for _, want := range []string{"Status: 5.1.1", "Status: 5.2.2", "Final-Recipient: rfc822;full@postroad.test", "Final-Recipient: rfc822;gone@postroad.test"} {
+	for _, want := range []string{"Status: 5.1.1", "Status: 5.2.2",
+		"Final-Recipient: rfc822;full@postroad.test",
+		"Final-Recipient: rfc822;gone@postroad.test"} {
 		if !strings.Contains(strings.ReplaceAll(got, "; ", ";"), want) {
 			t.Errorf("no report says %q:\n%.4000s", want, got)
 		}

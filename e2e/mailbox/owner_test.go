@@ -31,7 +31,8 @@ func TestPOP3OwnerDies(t *testing.T) {
 	}
 	for _, n := range r.Cluster.Nodes() {
 		if got := kit.TryLogin(t, n.POP3, user); !strings.HasPrefix(got, "-ERR [IN-USE]") {
-			t.Errorf("%s answers %q while a session on %s has the mailbox", n.Name, got, elsewhere.Name)
+			t.Errorf("%s answers %q while a session on %s has the mailbox", n.Name, got,
+				elsewhere.Name)
 		}
 	}
 	r.Kills(owner)
@@ -40,7 +41,9 @@ func TestPOP3OwnerDies(t *testing.T) {
 		t.Errorf("QUIT after the owner's death: %q, %v", line, err)
 	}
 	for _, n := range r.Cluster.Live() {
-		kit.Eventually(t, time.Minute, func() bool { return strings.HasPrefix(kit.TryLogin(t, n.POP3, user), "+OK") }, func() string {
+		kit.Eventually(t, time.Minute, func() bool {
+			return strings.HasPrefix(kit.TryLogin(t, n.POP3, user), "+OK")
+		}, func() string {
 			return fmt.Sprintf("nobody can log in at %s: %s", n.Name, kit.TryLogin(t, n.POP3, user))
 		})
 		c := kit.LoginPOP3(t, n.POP3, user, kit.PopPassword)

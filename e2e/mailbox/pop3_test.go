@@ -18,10 +18,12 @@ import (
 // TestPOP3Clients has other people's clients read a mailbox of varied messages, one of 40 MiB among
 // them: each octet for octet.
 func TestPOP3Clients(t *testing.T) {
-	for program, pkg := range map[string]string{"python3": "python3", "curl": "curl", "fetchmail": "fetchmail", "mpop": "mpop"} {
+	for program, pkg := range map[string]string{"python3": "python3", "curl": "curl",
+		"fetchmail": "fetchmail", "mpop": "mpop"} {
 		kit.NeedProgram(t, program, pkg)
 	}
-	gen := &mailtest.Generator{Seed: 14, Run: "pop3", Domains: []string{"postroad.test"}, MaxSize: 300 << 10}
+	gen := &mailtest.Generator{Seed: 14, Run: "pop3", Domains: []string{"postroad.test"},
+		MaxSize: 300 << 10}
 	var messages [][]byte
 	want := map[mailtest.Sum]string{}
 	add := func(content []byte) {
@@ -32,10 +34,15 @@ func TestPOP3Clients(t *testing.T) {
 	for i := range 120 {
 		add(gen.Message(i).Content)
 	}
-	dots := mailtest.Marker + ": dots\r\nSubject: dots\r\n\r\n.\r\n..\r\n...\r\n.text\r\n" + strings.Repeat(".\r\n", 50_000) // the end of pieces among them
+	// the end of pieces among them
+	dots := mailtest.Marker + ": dots\r\nSubject: dots\r\n\r\n.\r\n..\r\n...\r\n.text\r\n" +
+		strings.Repeat(".\r\n", 50_000)
 	add([]byte(dots))
-	add(fmt.Appendf(nil, "%s: large\r\nSubject: large\r\n\r\n%s", mailtest.Marker, strings.Repeat(strings.Repeat("0123456789", 7)+"\r\n", 40<<20/72)))
-	add(fmt.Appendf(nil, "%s: wide\r\nSubject: a header of 10 MB\r\nTo: %s\r\n\r\ntext\r\n", mailtest.Marker, strings.Repeat("someone@somewhere.example,\r\n\t", 10<<20/30)+"end@somewhere.example"))
+	add(fmt.Appendf(nil, "%s: large\r\nSubject: large\r\n\r\n%s", mailtest.Marker,
+		strings.Repeat(strings.Repeat("0123456789", 7)+"\r\n", 40<<20/72)))
+	add(fmt.Appendf(nil, "%s: wide\r\nSubject: a header of 10 MB\r\nTo: %s\r\n\r\ntext\r\n",
+		mailtest.Marker, strings.Repeat("someone@somewhere.example,\r\n\t", 10<<20/30)+
+			"end@somewhere.example"))
 	n := kit.NewPopNode(t, kit.NodeOptions{})
 	n.Start()
 	dir := t.TempDir()
@@ -48,10 +55,14 @@ func TestPOP3Clients(t *testing.T) {
 		"poplib TLS": func(t *testing.T, n *kit.PopNode, dir string, _ int) {
 			poplib(t, n, dir, "tls", kit.PortOf(t, n.POP3S))
 		},
-		"curl":           curlPOP3,
-		"fetchmail":      fetchmail,
-		"mpop pipelined": func(t *testing.T, n *kit.PopNode, dir string, _ int) { mpop(t, n, dir, "on", "scram-sha-256") },
-		"mpop":           func(t *testing.T, n *kit.PopNode, dir string, _ int) { mpop(t, n, dir, "off", "plain") },
+		"curl":      curlPOP3,
+		"fetchmail": fetchmail,
+		"mpop pipelined": func(t *testing.T, n *kit.PopNode, dir string, _ int) {
+			mpop(t, n, dir, "on", "scram-sha-256")
+		},
+		"mpop": func(t *testing.T, n *kit.PopNode, dir string, _ int) {
+			mpop(t, n, dir, "off", "plain")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := t.TempDir()
@@ -134,13 +145,16 @@ p.quit()
 `
 
 func poplib(t *testing.T, n *kit.PopNode, dir, how string, port int) {
-	kit.RunClient(t, exec.Command("python3", "-c", poplibClient, how, fmt.Sprint(port), kit.Alice, kit.PopPassword, dir))
+	kit.RunClient(t, exec.Command("python3", "-c", poplibClient, how, fmt.Sprint(port), kit.Alice,
+		kit.PopPassword, dir))
 }
 
 func curlPOP3(t *testing.T, n *kit.PopNode, dir string, count int) {
 	user := kit.Alice + ":" + kit.PopPassword
-	kit.RunClient(t, exec.Command("curl", "-sSfk", "--ssl-reqd", "-u", user, fmt.Sprintf("pop3://%s/[1-%d]", n.POP3, count), "-o", dir+"/#1"))
-	uidl := kit.RunClient(t, exec.Command("curl", "-sSfk", "-u", user, "-X", "UIDL", "pop3s://"+n.POP3S+"/"))
+	kit.RunClient(t, exec.Command("curl", "-sSfk", "--ssl-reqd", "-u", user,
+		fmt.Sprintf("pop3://%s/[1-%d]", n.POP3, count), "-o", dir+"/#1"))
+	uidl := kit.RunClient(t, exec.Command("curl", "-sSfk", "-u", user, "-X", "UIDL",
+		"pop3s://"+n.POP3S+"/"))
 	if lines := strings.Count(string(uidl), "\n"); lines != count {
 		t.Errorf("%d unique-ids of %d messages", lines, count)
 	}
@@ -159,7 +173,8 @@ mda "%s/deliver"
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command("fetchmail", "-f", filepath.Join(home, "rc"), "--nosyslog", "--pidfile", filepath.Join(home, "pid"))
+	cmd := exec.Command("fetchmail", "-f", filepath.Join(home, "rc"), "--nosyslog", "--pidfile",
+		filepath.Join(home, "pid"))
 	cmd.Env = append(os.Environ(), "HOME="+home, "FETCHMAILHOME="+home, "FETCHMAILUSER=alice")
 	kit.RunClient(t, cmd)
 }
@@ -167,8 +182,11 @@ mda "%s/deliver"
 func mpop(t *testing.T, n *kit.PopNode, dir, pipelining, auth string) {
 	kit.MakeMaildir(t, dir)
 	home := t.TempDir()
-	text := fmt.Sprintf("account default\nhost 127.0.0.1\nport %d\nuser %s\npassword %q\nauth %s\ntls on\ntls_starttls on\ntls_certcheck off\n"+
-		"delivery maildir %s\nkeep on\nonly_new off\nreceived_header off\npipelining %s\nuidls_file %s/uidls\n",
+	text := fmt.Sprintf(
+		"account default\nhost 127.0.0.1\nport %d\nuser %s\npassword %q\nauth %s\ntls "+
+			"on\ntls_starttls on\ntls_certcheck off\n"+
+			"delivery maildir %s\nkeep on\nonly_new off\nreceived_header off\npipelining "+
+			"%s\nuidls_file %s/uidls\n",
 		kit.PortOf(t, n.POP3), kit.Alice, kit.PopPassword, auth, dir, pipelining, home)
 	conf := filepath.Join(home, "conf")
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -199,7 +217,9 @@ func TestPOP3Deletes(t *testing.T) {
 	}
 	reset.Conn.(*net.TCPConn).SetLinger(0)
 	reset.Conn.Close()
-	kit.Eventually(t, 10*time.Second, func() bool { return n.Metric("postroad_pop3_maildrops_open") == 0 }, func() string { return "the session that was reset stays" })
+	kit.Eventually(t, 10*time.Second, func() bool {
+		return n.Metric("postroad_pop3_maildrops_open") == 0
+	}, func() string { return "the session that was reset stays" })
 	count(1000)
 	kit.RunClient(t, exec.Command("python3", "-c", `
 import poplib, sys
@@ -236,9 +256,11 @@ func TestPOP3Many(t *testing.T) {
 		want[sum] = fmt.Sprint(i)
 	}
 	for name, read := range map[string]func(t *testing.T, dir string){
-		"poplib": func(t *testing.T, dir string) { poplib(t, n, dir, "stls", kit.PortOf(t, n.POP3)) },
-		"mpop":   func(t *testing.T, dir string) { mpop(t, n, dir, "on", "scram-sha-256") },
-		"curl":   func(t *testing.T, dir string) { curlPOP3(t, n, dir, count) },
+		"poplib": func(t *testing.T, dir string) {
+			poplib(t, n, dir, "stls", kit.PortOf(t, n.POP3))
+		},
+		"mpop": func(t *testing.T, dir string) { mpop(t, n, dir, "on", "scram-sha-256") },
+		"curl": func(t *testing.T, dir string) { curlPOP3(t, n, dir, count) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := os.MkdirTemp("/dev/shm", "pop3-") // mpop syncs each message that it writes

@@ -55,7 +55,9 @@ type acknowledged struct {
 }
 
 // suspends runs suspend or resume and returns its status, its answer and when it returned.
-func suspends(r *kit.Run, n *faults.Node, args ...string) (status int, a acknowledged, at time.Time) {
+func suspends(
+	r *kit.Run, n *faults.Node, args ...string,
+) (status int, a acknowledged, at time.Time) {
 	r.T.Helper()
 	start := time.Now()
 	status, out := r.Status(n, append(args, "--json")...)
@@ -63,7 +65,8 @@ func suspends(r *kit.Run, n *faults.Node, args ...string) (status int, a acknowl
 	if err := json.NewDecoder(strings.NewReader(out)).Decode(&a); err != nil {
 		r.T.Fatalf("at %s: %v: %v: %s\n%s", n.Name, args, err, out, r.Chronicle())
 	}
-	r.T.Logf("%s: %v: status %d after %.2f s, %+v", n.Name, args, status, at.Sub(start).Seconds(), a)
+	r.T.Logf("%s: %v: status %d after %.2f s, %+v", n.Name, args, status, at.Sub(start).Seconds(),
+		a)
 	return status, a, at
 }
 
@@ -79,15 +82,18 @@ func TestSuspendWhileNodesDie(t *testing.T) {
 	silent := func(domain string, since time.Time) {
 		t.Helper()
 		late := seen.of(domain).Sub(since)
-		t.Logf("the last recipient of %s came %.3f s after the command had returned", domain, late.Seconds())
+		t.Logf("the last recipient of %s came %.3f s after the command had returned", domain,
+			late.Seconds())
 		if late > begunBefore {
-			t.Errorf("a recipient of %s came %v after it was suspended\n%s", domain, late, r.Chronicle())
+			t.Errorf("a recipient of %s came %v after it was suspended\n%s", domain, late,
+				r.Chronicle())
 		}
 	}
 	r.Flows(100)
 
 	// One with a time ends by itself, and is on no list any more.
-	_, _, sinceC := suspends(r, nodes[2], "suspend", "--domain", "c.example", "--reason", "for a while", "--for", "3s")
+	_, _, sinceC := suspends(r, nodes[2], "suspend", "--domain", "c.example", "--reason",
+		"for a while", "--for", "3s")
 	var again time.Time
 	kit.Eventually(t, 20*time.Second, func() bool {
 		again = seen.of("c.example")
@@ -96,21 +102,26 @@ func TestSuspendWhileNodesDie(t *testing.T) {
 	if d := again.Sub(sinceC); d < 2*time.Second { // the command itself takes a part of the three
 		t.Errorf("mail for c.example was begun %v after it was suspended for 3 s", d)
 	}
-	kit.Eventually(t, 20*time.Second, func() bool { return !strings.Contains(r.Command(nodes[4], "suspend", "list"), "c.example") },
+	kit.Eventually(t, 20*time.Second, func() bool {
+		return !strings.Contains(r.Command(nodes[4], "suspend", "list"), "c.example")
+	},
 		func() string { return "what is over is still listed\n" + r.Chronicle() })
 
-	status, a, since := suspends(r, nodes[1], "suspend", "--domain", "A.example", "--reason", "for a test")
+	status, a, since := suspends(r, nodes[1], "suspend", "--domain", "A.example", "--reason",
+		"for a test")
 	if status != 0 || len(a.Groups) != 5 || len(a.Missing) > 0 {
 		t.Fatalf("status %d, %+v", status, a)
 	}
 	r.Flows(100)
 	silent("a.example", since)
 	for _, n := range nodes {
-		if out := r.Command(n, "suspend", "list"); !strings.Contains(out, "a.example") || !strings.Contains(out, "for a test") {
+		if out := r.Command(n, "suspend", "list"); !strings.Contains(out, "a.example") ||
+			!strings.Contains(out, "for a test") {
 			t.Errorf("%s lists %q", n.Name, out)
 		}
 	}
-	if out := r.Command(nodes[3], "queue", "list", "--domain", "a.example"); !strings.Contains(out, "suspended: for a test") {
+	if out := r.Command(nodes[3], "queue", "list", "--domain", "a.example"); !strings.Contains(out,
+		"suspended: for a test") {
 		t.Errorf("the listing does not tell why:\n%.600s", out)
 	}
 
@@ -124,7 +135,8 @@ func TestSuspendWhileNodesDie(t *testing.T) {
 	lost, second := leaderless(r, nodes[0])
 	other := r.Kills(second)
 	at := r.Another(second)
-	status, a, sinceB := suspends(r, at, "suspend", "--domain", "b.example", "--reason", "for a test", "--for", "1h")
+	status, a, sinceB := suspends(r, at, "suspend", "--domain", "b.example", "--reason",
+		"for a test", "--for", "1h")
 	if status != 75 || !slices.Contains(a.Missing, missing{lost}) {
 		t.Errorf("status %d, %+v; want 75, and group %d named\n%s", status, a, lost, r.Chronicle())
 	}
@@ -156,7 +168,8 @@ func TestSuspendWhileNodesDie(t *testing.T) {
 		silent("b.example", sinceB)
 	}
 	for _, domain := range []string{"a.example", "b.example"} {
-		if status, a, _ := suspends(r, nodes[4], "resume", "--domain", domain); status != 0 || len(a.Groups) != 5 {
+		if status, a, _ := suspends(r, nodes[4], "resume", "--domain", domain); status != 0 ||
+			len(a.Groups) != 5 {
 			t.Errorf("resume %s: status %d, %+v", domain, status, a)
 		}
 	}
@@ -176,8 +189,11 @@ func withoutControl(r *kit.Run, seen *arrivals) faults.Fault {
 	if err != nil {
 		r.T.Fatal(err)
 	}
-	g := s.Groups[slices.IndexFunc(s.Groups, func(g faults.Group) bool { return g.Kind == "queue" })]
-	f := faults.Fault{Kind: faults.KillAll, What: "SIGKILL of three", UnderWay: r.World.UnderWay(), From: time.Now()}
+	g := s.Groups[slices.IndexFunc(s.Groups, func(g faults.Group) bool {
+		return g.Kind == "queue"
+	})]
+	f := faults.Fault{Kind: faults.KillAll, What: "SIGKILL of three", UnderWay: r.World.UnderWay(),
+		From: time.Now()}
 	var dead, left []*faults.Node
 	for _, n := range r.Cluster.Nodes() {
 		if n.Name != g.Leader && slices.Contains(g.Voters, n.Name) {
@@ -192,8 +208,11 @@ func withoutControl(r *kit.Run, seen *arrivals) faults.Fault {
 		return slices.ContainsFunc(left, func(n *faults.Node) bool {
 			return strings.Contains(n.Log(), fmt.Sprintf("group %d: which suspensions", g.ID))
 		})
-	}, func() string { return "no next owner of group " + fmt.Sprint(g.ID) + " goes on\n" + r.Chronicle() })
-	if status, out := r.Status(left[0], "suspend", "--domain", "c.example", "--reason", "for a test"); status != 75 {
+	}, func() string {
+		return "no next owner of group " + fmt.Sprint(g.ID) + " goes on\n" + r.Chronicle()
+	})
+	if status, out := r.Status(left[0], "suspend", "--domain", "c.example", "--reason",
+		"for a test"); status != 75 {
 		r.T.Errorf("suspending without the control group: status %d, %s", status, out)
 	}
 	before := seen.of("c.example")
@@ -214,8 +233,14 @@ func led(r *kit.Run, home *faults.Node) {
 	r.T.Helper()
 	kit.Eventually(r.T, 20*time.Second, func() bool {
 		s, err := r.Cluster.Status(r.Ctx)
-		return err == nil && slices.ContainsFunc(s.Groups, func(g faults.Group) bool { return g.Home == home.Name && g.Leader != "" })
-	}, func() string { return "the home group of " + home.Name + " has no leader\n" + r.Chronicle() })
+		return err == nil &&
+			slices.ContainsFunc(s.Groups, func(g faults.Group) bool {
+				return g.Home == home.Name &&
+					g.Leader != ""
+			})
+	}, func() string {
+		return "the home group of " + home.Name + " has no leader\n" + r.Chronicle()
+	})
 }
 
 // leaderless returns the home group of a dead node, and a living voter without which it has no

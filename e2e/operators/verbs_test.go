@@ -48,7 +48,8 @@ func atOnce(r *kit.Run, n *faults.Node, args ...string) (a asked) {
 // truly or with 75; with the others away, always with 75.
 func TestVerbsOfARestartedNode(t *testing.T) {
 	t.Parallel()
-	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Domains: 2, Seed: 20261130, Size: 2048, Quiet: true})
+	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Domains: 2, Seed: 20261130, Size: 2048,
+		Quiet: true})
 	remote := &kit.Refusing{}
 	r.World.Answer(remote.Step)
 	nodes := r.Cluster.Nodes()
@@ -97,7 +98,8 @@ func TestVerbsOfARestartedNode(t *testing.T) {
 		if a := atOnce(r, n, "queue", "show", id); a.status != 75 && a.status != 0 {
 			t.Errorf("%s does not show what is there: status %d: %s", n.Name, a.status, a.out)
 		}
-		if a := atOnce(r, n, "suspend", "--domain", "a.example", "--reason", "for a test", "--json"); a.status != 75 &&
+		if a := atOnce(r, n, "suspend", "--domain", "a.example", "--reason", "for a test",
+			"--json"); a.status != 75 &&
 			a.status != 0 {
 			t.Errorf("%s does not suspend: status %d: %s", n.Name, a.status, a.out)
 		}
@@ -175,15 +177,19 @@ func TestVerbsOfARestartedNode(t *testing.T) {
 	}
 }
 
-// askedAlone asks a node that runs without the others whatever rests on what the cluster has decided.
+// askedAlone asks a node that runs without the others whatever rests on what the cluster has
+// decided.
 func askedAlone(r *kit.Run, n *faults.Node, id string) {
 	r.T.Helper()
 	atOnce(r, n, "cluster", "status")
 	var all sync.WaitGroup
 	for _, args := range [][]string{
-		{"queue", "count"}, {"queue", "list"}, {"queue", "show", id}, {"queue", "hold", "--all"}, {"queue", "release", "--id", id}, {"queue", "remove", "--id", id},
-		{"queue", "fail", "--id", id}, {"queue", "flush"}, {"trace", id}, {"suspend", "--domain", "a.example", "--reason", "for a test"},
-		{"resume", "--domain", "b.example"}, {"suspend", "list"}, {"user", "list"}, {"domain", "list"}, {"domain", "remove", "nowhere.example"}, {"mailbox", "list"},
+		{"queue", "count"}, {"queue", "list"}, {"queue", "show", id}, {"queue", "hold", "--all"},
+		{"queue", "release", "--id", id}, {"queue", "remove", "--id", id},
+		{"queue", "fail", "--id", id}, {"queue", "flush"}, {"trace", id},
+		{"suspend", "--domain", "a.example", "--reason", "for a test"},
+		{"resume", "--domain", "b.example"}, {"suspend", "list"}, {"user", "list"},
+		{"domain", "list"}, {"domain", "remove", "nowhere.example"}, {"mailbox", "list"},
 		{"cluster", "status"}, {"cluster", "remove", "nobody"}, {"cluster", "backup", "-"},
 	} {
 		all.Go(func() {
@@ -195,7 +201,8 @@ func askedAlone(r *kit.Run, n *faults.Node, id string) {
 				return
 			}
 			switch words := strings.Join(args[:2], " "); {
-			case words == "queue hold" && !strings.Contains(ce.Stderr, "nothing is known to be held"),
+			case words == "queue hold" &&
+				!strings.Contains(ce.Stderr, "nothing is known to be held"),
 				words == "queue count" && !strings.Contains(out, "is not known"),
 				words == "cluster status" && strings.Contains(out, "serving"):
 				r.T.Errorf("alone, %v tells what it cannot know: %s\n%s", args, out, ce.Stderr)

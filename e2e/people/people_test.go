@@ -23,7 +23,8 @@ import (
 func mailOf(n *kit.Node, user string) (all []string) {
 	n.T.Helper()
 	dir := filepath.Join(n.T.TempDir(), "box")
-	if out, err := exec.Command(n.Program, "mailbox", "export", user, dir, "--format", "maildir", "--config", n.Config).CombinedOutput(); err != nil {
+	if out, err := exec.Command(n.Program, "mailbox", "export", user, dir, "--format", "maildir",
+		"--config", n.Config).CombinedOutput(); err != nil {
 		if strings.Contains(string(out), "no such mailbox") {
 			return nil // it is made with the first message
 		}
@@ -57,14 +58,16 @@ func rcpt(t testing.TB, addr, sender, recipient string) string {
 // TestPeople sends to addresses of all kinds: what RCPT answers, where the mail goes, and what it
 // carries.
 func TestPeople(t *testing.T) {
-	w := kit.NewWorld(t, 1, mailtest.SinkOptions{Keep: true, Hook: func(s *mailtest.Step) (a mailtest.Action) {
-		if s.At == mailtest.AtRcpt && strings.HasPrefix(s.Recipient, "bounce@") {
-			a.Reply = "550 5.1.1 not here"
-		}
-		return a
-	}})
+	w := kit.NewWorld(t, 1,
+		mailtest.SinkOptions{Keep: true, Hook: func(s *mailtest.Step) (a mailtest.Action) {
+			if s.At == mailtest.AtRcpt && strings.HasPrefix(s.Recipient, "bounce@") {
+				a.Reply = "550 5.1.1 not here"
+			}
+			return a
+		}})
 	away := w.Domains[0]
-	n := kit.NewNode(t, kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port(), Relay: `networks = ["127.0.0.2/32"]`})
+	n := kit.NewNode(t, kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port(),
+		Relay: `networks = ["127.0.0.2/32"]`})
 	n.Start()
 	n.CLI("domain", "add", "people.test")
 	for _, user := range []string{"alice", "bob", "full"} {
@@ -75,15 +78,19 @@ func TestPeople(t *testing.T) {
 	n.AddUser("secret", "dave@people.test", "--forward", "dave@"+away, "--keep-copy")
 	n.AddUser("secret", "bot@people.test", "--no-mailbox")
 	n.CLI("alias", "add", "sales@people.test", "alice@people.test", "sales@"+away)
-	n.CLI("alias", "add", "team@people.test", "alice@people.test", "bob@people.test", "carol@people.test", "t@"+away, "--owner", "chief@people.test")
+	n.CLI("alias", "add", "team@people.test", "alice@people.test", "bob@people.test",
+		"carol@people.test", "t@"+away, "--owner", "chief@people.test")
 	n.CLI("alias", "add", "loop@people.test", "loop@people.test")
 	n.CLI("domain", "add", "catch.test")
 	n.CLI("alias", "add", "@catch.test", "bob@people.test")
 
 	for recipient, want := range map[string]string{
-		"alice@people.test": "taken", "Alice+x@People.Test": "taken", "sales@people.test": "taken", "team@people.test": "taken", "whoever@catch.test": "taken",
-		"carol@people.test": "taken", "postmaster@people.test": "taken", "nobody@people.test": "550 5.1.1", "bot@people.test": "550 5.1.1",
-		"loop@people.test": "550 5.4.6", "x@" + away: "550 5.7.1", "alice@postroad.test": "550 5.1.1",
+		"alice@people.test": "taken", "Alice+x@People.Test": "taken", "sales@people.test": "taken",
+		"team@people.test": "taken", "whoever@catch.test": "taken",
+		"carol@people.test": "taken", "postmaster@people.test": "taken",
+		"nobody@people.test": "550 5.1.1", "bot@people.test": "550 5.1.1",
+		"loop@people.test": "550 5.4.6", "x@" + away: "550 5.7.1",
+		"alice@postroad.test": "550 5.1.1",
 	} {
 		if got := rcpt(t, n.Relay, "s@"+away, recipient); got != want {
 			t.Errorf("RCPT %s: %s, want %s", recipient, got, want)
@@ -105,13 +112,18 @@ func TestPeople(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	back := "Delivered-To: carol@people.test\r\nSubject: back\r\n\r\n" + strings.Repeat("x\r\n", 100)
-	if err := kit.Transaction(c, sender, back, "carol@people.test"); err == nil || !strings.Contains(err.Error(), "5.4.6") {
+	back := "Delivered-To: carol@people.test\r\nSubject: back\r\n\r\n" + strings.Repeat("x\r\n",
+		100)
+	if err := kit.Transaction(c, sender, back, "carol@people.test"); err == nil ||
+		!strings.Contains(err.Error(), "5.4.6") {
 		t.Errorf("a forward that came back: %v", err)
 	}
 
-	kit.Eventually(t, time.Minute, n.QueueEmpty, func() string { return n.CLI("queue", "list") + n.Log() })
-	for user, want := range map[string][]string{"alice": {"both", "detail", "list"}, "bob": {"both", "caught", "list"}, "dave": {"keep"}, "full": {"full"}, "carol": nil} {
+	kit.Eventually(t, time.Minute, n.QueueEmpty, func() string {
+		return n.CLI("queue", "list") + n.Log()
+	})
+	for user, want := range map[string][]string{"alice": {"both", "detail", "list"},
+		"bob": {"both", "caught", "list"}, "dave": {"keep"}, "full": {"full"}, "carol": nil} {
 		var got []string
 		for _, m := range mailOf(n, user+"@people.test") {
 			_, rest, _ := strings.Cut(m, "Subject: ")
@@ -121,7 +133,8 @@ func TestPeople(t *testing.T) {
 			if subject == "list" {
 				from = "chief@people.test"
 			}
-			if !strings.HasPrefix(m, "Return-Path: <"+from+">\r\nDelivered-To: "+user+"@people.test\r\n") {
+			if !strings.HasPrefix(m, "Return-Path: <"+from+">\r\nDelivered-To: "+user+
+				"@people.test\r\n") {
 				t.Errorf("%s has %.200q", user, m)
 			}
 		}
@@ -142,8 +155,10 @@ func TestPeople(t *testing.T) {
 		got = append(got, line)
 	}
 	slices.Sort(got)
-	want := []string{"from chief@people.test to carol@" + away + " through carol", "from chief@people.test to t@" + away,
-		"from " + sender + " to dave@" + away + " through dave", "from " + sender + " to sales@" + away}
+	want := []string{"from chief@people.test to carol@" + away + " through carol",
+		"from chief@people.test to t@" + away,
+		"from " + sender + " to dave@" + away + " through dave", "from " + sender + " to sales@" +
+			away}
 	if !slices.Equal(got, want) {
 		t.Errorf("remote copies\n got %q\nwant %q", got, want)
 	}
@@ -158,7 +173,8 @@ func TestPeople(t *testing.T) {
 	if id, _, _ = strings.Cut(id, ","); strings.Count(n.CLI("trace", id), "  Delivery  ") != 4 {
 		t.Errorf("trace of %s:\n%s", id, n.CLI("trace", id))
 	}
-	if out := n.CLI("trace", "--recipient", "sales@people.test"); !strings.Contains(out, " to <alice@people.test> for <sales@people.test>") ||
+	if out := n.CLI("trace", "--recipient", "sales@people.test"); !strings.Contains(out,
+		" to <alice@people.test> for <sales@people.test>") ||
 		!strings.Contains(out, " to <sales@"+away+"> for <sales@people.test>") {
 		t.Errorf("trace of the alias's mail:\n%s", out)
 	}
@@ -167,20 +183,27 @@ func TestPeople(t *testing.T) {
 	for range 8 {
 		if rcpt(t, n.Relay, sender, "full@people.test") == "taken" {
 			send("more "+strings.Repeat("x", 300), "full@people.test")
-			kit.Eventually(t, time.Minute, func() bool { return n.QueueEmpty() || strings.Contains(n.Log(), "4.2.2") }, n.Log)
+			kit.Eventually(t, time.Minute, func() bool {
+				return n.QueueEmpty() || strings.Contains(n.Log(), "4.2.2")
+			}, n.Log)
 		}
 	}
-	kit.Eventually(t, time.Minute, func() bool { return rcpt(t, n.Relay, sender, "full@people.test") == "452 4.2.2" }, func() string { return rcpt(t, n.Relay, sender, "full@people.test") })
+	kit.Eventually(t, time.Minute, func() bool {
+		return rcpt(t, n.Relay, sender, "full@people.test") == "452 4.2.2"
+	}, func() string { return rcpt(t, n.Relay, sender, "full@people.test") })
 	// A report finds its way through the alias that was the sender.
-	submit(t, n.Submit, "alice@people.test", "secret", "alice@people.test", "Subject: to nobody\r\n\r\nx\r\n", "bounce@"+away)
-	kit.Eventually(t, time.Minute, func() bool { return len(mailOf(n, "alice@people.test")) == 4 }, n.Log)
+	submit(t, n.Submit, "alice@people.test", "secret", "alice@people.test",
+		"Subject: to nobody\r\n\r\nx\r\n", "bounce@"+away)
+	kit.Eventually(t, time.Minute, func() bool { return len(mailOf(n, "alice@people.test")) == 4 },
+		n.Log)
 
 	// Who is removed has no mailbox any more.
 	n.CLI("user", "remove", "bob@people.test")
 	if got := rcpt(t, n.Relay, sender, "bob@people.test"); got != "550 5.1.1" {
 		t.Errorf("RCPT of a user who is removed: %s", got)
 	}
-	if out := n.CLI("mailbox", "list"); strings.Contains(out, "bob@people.test") || !strings.Contains(out, "alice@people.test") {
+	if out := n.CLI("mailbox", "list"); strings.Contains(out, "bob@people.test") ||
+		!strings.Contains(out, "alice@people.test") {
 		t.Errorf("mailboxes after it:\n%s", out)
 	}
 }
@@ -226,17 +249,21 @@ func TestImport(t *testing.T) {
 	var file strings.Builder
 	file.WriteString("address,hash,hard_quota\n")
 	for i := range count {
-		fmt.Fprintf(&file, "user%06d@postroad.test,\"%s\",5GiB\n", i, hashesOfSecretWord[i%len(hashesOfSecretWord)])
+		fmt.Fprintf(&file, "user%06d@postroad.test,\"%s\",5GiB\n", i,
+			hashesOfSecretWord[i%len(hashesOfSecretWord)])
 	}
 	path := filepath.Join(n.Dir, "users.csv")
 	bad := filepath.Join(n.Dir, "bad.csv")
-	for name, text := range map[string]string{path: file.String(), bad: file.String() + "last@postroad.test,{MD5}x,\n"} {
+	for name, text := range map[string]string{path: file.String(),
+		bad: file.String() + "last@postroad.test,{MD5}x,\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.Command(n.Program, "user", "import", bad, "--config", n.Config).CombinedOutput()
-	if where := fmt.Sprintf("%s:%d:20: {MD5}", bad, count+2); err == nil || !strings.Contains(string(out), where) {
+	out, err := exec.Command(n.Program, "user", "import", bad, "--config",
+		n.Config).CombinedOutput()
+	if where := fmt.Sprintf("%s:%d:20: {MD5}", bad, count+2); err == nil ||
+		!strings.Contains(string(out), where) {
 		t.Errorf("a file with a wrong row: %v, %s; want %s", err, out, where)
 	}
 	began := time.Now()
@@ -275,7 +302,9 @@ func TestImport(t *testing.T) {
 func TestLDAP(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	slapd, err := mailtest.StartSlapd(ctx, t.TempDir(), "dn: cn=Lena,dc=example,dc=net\nobjectClass: inetOrgPerson\ncn: Lena\nsn: L\nmail: Lena@postroad.test\nuserPassword: of lena\n\n")
+	slapd, err := mailtest.StartSlapd(ctx, t.TempDir(),
+		"dn: cn=Lena,dc=example,dc=net\nobjectClass: inetOrgPerson\ncn: Lena\nsn: L\nmail: "+
+			"Lena@postroad.test\nuserPassword: of lena\n\n")
 	if errors.Is(err, exec.ErrNotFound) {
 		kit.NeedProgram(t, "slapd", "slapd")
 	}
@@ -287,28 +316,39 @@ func TestLDAP(t *testing.T) {
 	if err := os.WriteFile(secret, []byte(mailtest.SlapdPassword+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	n := kit.NewNode(t, kit.NodeOptions{Extra: fmt.Sprintf("[ldap]\nurl = %q\nbind_dn = %q\npassword_file = %q\nbase = \"dc=example,dc=net\"\ninterval = \"1h\"\n", slapd.URL, mailtest.SlapdManager, secret)})
+	n := kit.NewNode(t,
+		kit.NodeOptions{Extra: fmt.Sprintf(
+			"[ldap]\nurl = %q\nbind_dn = %q\npassword_file = %q\nbase = "+
+				"\"dc=example,dc=net\"\ninterval = \"1h\"\n", slapd.URL, mailtest.SlapdManager,
+			secret)})
 	n.Start()
 	n.AddUser("pw", "own@postroad.test")
-	kit.Eventually(t, time.Minute, func() bool { return strings.Contains(n.CLI("user", "list"), "lena@postroad.test  from ldap") }, n.Log)
-	if err := submit(t, n.Submit, "lena@postroad.test", "of lena", "lena@postroad.test", "Subject: x\r\n\r\nx\r\n", "lena@postroad.test"); err != nil {
+	kit.Eventually(t, time.Minute, func() bool {
+		return strings.Contains(n.CLI("user", "list"), "lena@postroad.test  from ldap")
+	}, n.Log)
+	if err := submit(t, n.Submit, "lena@postroad.test", "of lena", "lena@postroad.test",
+		"Subject: x\r\n\r\nx\r\n", "lena@postroad.test"); err != nil {
 		t.Errorf("log-in: %v", err)
 	}
-	if err := submit(t, n.Submit, "lena@postroad.test", "of nobody", "", ""); err == nil || !strings.Contains(err.Error(), "535") {
+	if err := submit(t, n.Submit, "lena@postroad.test", "of nobody", "", ""); err == nil ||
+		!strings.Contains(err.Error(), "535") {
 		t.Errorf("a wrong password: %v", err)
 	}
-	kit.Eventually(t, time.Minute, func() bool { return len(mailOf(n, "lena@postroad.test")) == 1 }, n.Log)
+	kit.Eventually(t, time.Minute, func() bool { return len(mailOf(n, "lena@postroad.test")) == 1 },
+		n.Log)
 	slapd.Stop()
 	if got := rcpt(t, n.Relay, "s@x.example", "lena@postroad.test"); got != "taken" {
 		t.Errorf("RCPT while the server is away: %s", got)
 	}
-	if err := submit(t, n.Submit, "lena@postroad.test", "of nobody", "", ""); err == nil || !strings.Contains(err.Error(), "454") {
+	if err := submit(t, n.Submit, "lena@postroad.test", "of nobody", "", ""); err == nil ||
+		!strings.Contains(err.Error(), "454") {
 		t.Errorf("log-in while the server is away: %v", err)
 	}
 	if err := exec.Command(n.Program, "user", "sync", "--config", n.Config).Run(); err == nil {
 		t.Error("a synchronisation with a server that is away")
 	}
-	if out := n.CLI("user", "list"); !strings.Contains(out, "lena@") || !strings.Contains(out, "own@") {
+	if out := n.CLI("user", "list"); !strings.Contains(out, "lena@") ||
+		!strings.Contains(out, "own@") {
 		t.Errorf("users after it: %s", out)
 	}
 }

@@ -21,7 +21,8 @@ func TestMillionQueuedForADeadDestination(t *testing.T) {
 	}
 	dead := kit.NewDeadPort(t)
 	port := kit.PortOf(t, dead.Addr().String())
-	n := kit.NewNode(t, kit.NodeOptions{Extra: kit.SmartHost(fmt.Sprintf("127.0.0.1:%d", port)) + "[shaping.default]\nconnections = 20\n"})
+	n := kit.NewNode(t, kit.NodeOptions{Extra: kit.SmartHost(fmt.Sprintf("127.0.0.1:%d", port)) +
+		"[shaping.default]\nconnections = 20\n"})
 	n.Start()
 
 	straight := 0.0 // what the node does without a backlog, for the drain to be held against
@@ -30,7 +31,8 @@ func TestMillionQueuedForADeadDestination(t *testing.T) {
 		t.Logf("straight through: %.0f messages/s", straight)
 	}
 
-	gen := &mailtest.Generator{Seed: 7, Run: "million", Domains: []string{"down.example"}, Size: 4096}
+	gen := &mailtest.Generator{Seed: 7, Run: "million", Domains: []string{"down.example"},
+		Size: 4096}
 	accepted := 0
 	send := func(count int) float64 {
 		report := kit.SendFixed(t, n.Relay, gen, accepted, count, 50)
@@ -43,7 +45,8 @@ func TestMillionQueuedForADeadDestination(t *testing.T) {
 	}
 	last := send(slice)
 	rss := measure.Status(n.PID(), "VmHWM")
-	t.Logf("accepting: first %d at %.0f/s, last %d at %.0f/s (%.2f); peak RSS %d MiB; %d connects to the dead destination",
+	t.Logf("accepting: first %d at %.0f/s, last %d at %.0f/s (%.2f); peak RSS %d MiB; %d "+
+		"connects to the dead destination",
 		slice, first, slice, last, last/first, rss/kit.Mebibyte, dead.Connects.Load())
 	if kit.Long() && rss > 700*kit.Mebibyte {
 		t.Errorf("peak RSS is %d MiB, the bound is 700", rss/kit.Mebibyte)
@@ -69,7 +72,8 @@ func TestMillionQueuedForADeadDestination(t *testing.T) {
 
 	// The destination comes up, on the same port.
 	dead.Close()
-	sink, err := mailtest.StartSink(mailtest.SinkOptions{Addr: fmt.Sprintf("127.0.0.1:%d", port), Count: true})
+	sink, err := mailtest.StartSink(mailtest.SinkOptions{Addr: fmt.Sprintf("127.0.0.1:%d", port),
+		Count: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +91,8 @@ func TestMillionQueuedForADeadDestination(t *testing.T) {
 	drain := float64(total) / time.Since(start).Seconds()
 	rss = measure.Status(n.PID(), "VmHWM")
 	t.Logf("drained at %.0f messages/s; peak RSS since the restart %d MiB", drain, rss/kit.Mebibyte)
-	kit.Eventually(t, time.Minute, func() bool { return n.Metric("postroad_queue_messages") == 0 }, func() string { return n.CLI("queue", "list") })
+	kit.Eventually(t, time.Minute, func() bool { return n.Metric("postroad_queue_messages") == 0 },
+		func() string { return n.CLI("queue", "list") })
 	if sink.Accepted() != total {
 		t.Errorf("%d messages arrived, %d were accepted", sink.Accepted(), total)
 	}
@@ -107,10 +112,13 @@ func straightThrough(t *testing.T, count int) float64 {
 		t.Fatal(err)
 	}
 	defer sink.Close()
-	n := kit.NewNode(t, kit.NodeOptions{Extra: kit.SmartHost(sink.Addr()) + "[shaping.default]\nconnections = 20\n"})
+	n := kit.NewNode(t,
+		kit.NodeOptions{Extra: kit.SmartHost(sink.Addr()) +
+			"[shaping.default]\nconnections = 20\n"})
 	n.Start()
 	defer n.Kill()
-	gen := &mailtest.Generator{Seed: 8, Run: "straight", Domains: []string{"up.example"}, Size: 4096}
+	gen := &mailtest.Generator{Seed: 8, Run: "straight", Domains: []string{"up.example"},
+		Size: 4096}
 	start := time.Now()
 	kit.SendFixed(t, n.Relay, gen, 0, count, 50)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)

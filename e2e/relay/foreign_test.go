@@ -26,15 +26,19 @@ func TestReceivedByForeignServers(t *testing.T) {
 	kit.Need(t, peers.EximAvailable(prefix))
 	pf := kit.StartPostfix(t, peers.PostfixOptions{Local: "pf.test", Log: true})
 	ex := startExim(t, prefix)
-	n := kit.NewNode(t, kit.NodeOptions{Extra: fmt.Sprintf("[[route]]\ndomain = \"pf.test\"\nsmart_host = %q\n[[route]]\ndomain = \"exim.test\"\nsmart_host = %q\n",
-		pf.Addr, ex.Addr)})
+	n := kit.NewNode(t,
+		kit.NodeOptions{Extra: fmt.Sprintf(
+			"[[route]]\ndomain = \"pf.test\"\nsmart_host = %q\n[[route]]\ndomain = "+
+				"\"exim.test\"\nsmart_host = %q\n",
+			pf.Addr, ex.Addr)})
 	n.Start()
 	for _, peer := range []struct {
 		domain string
 		in     *peers.Instance
 	}{{"pf.test", pf}, {"exim.test", ex}} {
 		t.Run(peer.in.Name, func(t *testing.T) {
-			gen := &mailtest.Generator{Seed: 2, Run: peer.in.Name, Domains: []string{peer.domain}, MaxSize: 1 << 20}
+			gen := &mailtest.Generator{Seed: 2, Run: peer.in.Name, Domains: []string{peer.domain},
+				MaxSize: 1 << 20}
 			sent := sendAll(t, n.Relay, gen, mailtest.SendOptions{Connections: 8, Pipelining: true})
 			stored := waitMaildirs(t, filepath.Join(peer.in.Dir, "mail"), copiesOf(sent.Sent), n)
 			for _, fault := range kit.WrongCopies(sent.Sent, stored) {
@@ -50,14 +54,17 @@ func TestForeignRelayThroughUs(t *testing.T) {
 	w := kit.NewWorld(t, 3, mailtest.SinkOptions{})
 	n := kit.NewNode(t, kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port()})
 	n.Start()
-	pf := kit.StartPostfix(t, peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + fmt.Sprint(kit.PortOf(t, n.Relay)), Log: true})
+	pf := kit.StartPostfix(t,
+		peers.PostfixOptions{Relayhost: "[127.0.0.1]:" + fmt.Sprint(kit.PortOf(t, n.Relay)),
+			Log: true})
 	gen := &mailtest.Generator{Seed: 3, Run: "through", Domains: w.Domains, MaxSize: 1 << 20}
 	sent := sendAll(t, pf.Addr, gen, mailtest.SendOptions{Connections: 8})
 	if r := w.Settled(sent.Sent, mailtest.Rules{}, 2*time.Minute); !r.OK() {
 		log, _ := os.ReadFile(pf.Log)
 		t.Errorf("%v\nof Postfix's log:", r)
 		for line := range strings.Lines(string(log)) {
-			if strings.Contains(line, "status=") && !strings.Contains(line, "status=sent") || strings.Contains(line, "warning") {
+			if strings.Contains(line, "status=") && !strings.Contains(line, "status=sent") ||
+				strings.Contains(line, "warning") {
 				t.Log(strings.TrimSpace(line))
 			}
 		}
@@ -98,7 +105,8 @@ func TestForeignClients(t *testing.T) {
 	})
 	t.Run("smtplib submission", func(t *testing.T) {
 		m := gen.Message(1001)
-		cmd := exec.Command("python3", "-c", smtplibSubmission, fmt.Sprint(kit.PortOf(t, n.Submit)), strings.Join(m.Recipients, ","))
+		cmd := exec.Command("python3", "-c", smtplibSubmission, fmt.Sprint(kit.PortOf(t, n.Submit)),
+			strings.Join(m.Recipients, ","))
 		cmd.Stdin = bytes.NewReader(m.Content)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("smtplib: %v\n%s", err, out)
@@ -109,17 +117,22 @@ func TestForeignClients(t *testing.T) {
 		{"--server", n.Relay, "--from", "a@client.example"},
 		{"--server", n.Relay, "--from", "a@client.example", "--tls"},
 		{"--server", n.Relay, "--from", "a@client.example", "--pipeline"},
-		{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test", "--auth-password", "correct horse", "--from", "alice@postroad.test"},
-		{"--server", n.Submit, "--tls", "--auth", "LOGIN", "--auth-user", "alice@postroad.test", "--auth-password", "correct horse", "--from", "alice@postroad.test"},
+		{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test",
+			"--auth-password", "correct horse", "--from", "alice@postroad.test"},
+		{"--server", n.Submit, "--tls", "--auth", "LOGIN", "--auth-user", "alice@postroad.test",
+			"--auth-password", "correct horse", "--from", "alice@postroad.test"},
 	} {
 		t.Run(fmt.Sprintf("swaks %d", i), func(t *testing.T) {
-			m := gen.Message(2000 + 12*i) // a body without leading dots: swaks is to send the data as it is, and so does not stuff
+			// a body without leading dots: swaks is to send the data as it is, and so does not
+			// stuff
+			m := gen.Message(2000 + 12*i)
 			name := filepath.Join(t.TempDir(), "message")
 			if err := os.WriteFile(name, append(m.Content, '.'), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			to := w.Domains[0]
-			args := append(args, "--to", "r@"+to, "--data", "@"+name, "--no-data-fixup", "--protocol", "ESMTP")
+			args := append(args, "--to", "r@"+to, "--data", "@"+name, "--no-data-fixup",
+				"--protocol", "ESMTP")
 			out, err := exec.Command("swaks", args...).CombinedOutput()
 			if err != nil || !bytes.Contains(out, []byte("250 2.0.0 Ok: queued as ")) {
 				t.Fatalf("swaks %v: %v\n%.4000s", args, err, out)
@@ -131,10 +144,13 @@ func TestForeignClients(t *testing.T) {
 	t.Run("swaks is refused", func(t *testing.T) {
 		for _, args := range [][]string{
 			{"--server", n.Submit, "--from", "alice@postroad.test"},
-			{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test", "--auth-password", "wrong", "--from", "alice@postroad.test"},
-			{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test", "--auth-password", "correct horse", "--from", "bob@postroad.test"},
+			{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test",
+				"--auth-password", "wrong", "--from", "alice@postroad.test"},
+			{"--server", n.Submit, "--tls", "--auth", "PLAIN", "--auth-user", "alice@postroad.test",
+				"--auth-password", "correct horse", "--from", "bob@postroad.test"},
 		} {
-			if out, err := exec.Command("swaks", append(args, "--to", "r@"+w.Domains[0])...).CombinedOutput(); err == nil {
+			if out, err := exec.Command("swaks",
+				append(args, "--to", "r@"+w.Domains[0])...).CombinedOutput(); err == nil {
 				t.Errorf("swaks %v was not refused:\n%s", args, out)
 			}
 		}
@@ -186,7 +202,9 @@ func addUser(t testing.TB, n *kit.Node, name, password string) {
 	}
 }
 
-func sendAll(t testing.TB, addr string, gen *mailtest.Generator, o mailtest.SendOptions) *mailtest.SendReport {
+func sendAll(
+	t testing.TB, addr string, gen *mailtest.Generator, o mailtest.SendOptions,
+) *mailtest.SendReport {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -220,7 +238,9 @@ func waitMaildirs(t testing.TB, dir string, n int, from *kit.Node) map[string][]
 			return nil
 		})
 		return len(paths) >= n
-	}, func() string { return fmt.Sprintf("%d of %d messages are in %s\n%s", len(paths), n, dir, from.Log()) })
+	}, func() string {
+		return fmt.Sprintf("%d of %d messages are in %s\n%s", len(paths), n, dir, from.Log())
+	})
 	stored := map[string][]byte{}
 	for _, path := range paths {
 		b, err := os.ReadFile(path)
@@ -235,6 +255,7 @@ func waitMaildirs(t testing.TB, dir string, n int, from *kit.Node) map[string][]
 func startExim(t testing.TB, prefix string) *peers.Instance {
 	t.Helper()
 	return kit.StartPeer(t, "exim", func(dir string) (*peers.Instance, error) {
-		return peers.Exim(context.Background(), peers.EximOptions{Prefix: prefix, Dir: dir, Listen: kit.FreeAddr(t)})
+		return peers.Exim(context.Background(), peers.EximOptions{Prefix: prefix, Dir: dir,
+			Listen: kit.FreeAddr(t)})
 	})
 }

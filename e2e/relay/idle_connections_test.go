@@ -31,11 +31,14 @@ func TestIdleConnections(t *testing.T) {
 	}{{"clear", false, 6 << 10}, {"STARTTLS", true, 30 << 10}} {
 		t.Run(cell.name, func(t *testing.T) {
 			w := kit.NewWorld(t, 1, mailtest.SinkOptions{})
-			n := kit.NewNode(t, kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port(), Limit: fmt.Sprintf("connections = %d", conns)})
+			n := kit.NewNode(t, kit.NodeOptions{DNS: w.DNS.Addr(), Port: w.Port(),
+				Limit: fmt.Sprintf("connections = %d", conns)})
 			n.Start()
 			// One connection first: what is made once is not what a connection costs.
 			greet(t, n.Relay, cell.tls).Close()
-			kit.Eventually(t, 10*time.Second, func() bool { return n.Metric("postroad_smtpd_connections_open") == 0 }, func() string { return "the first connection stays" })
+			kit.Eventually(t, 10*time.Second, func() bool {
+				return n.Metric("postroad_smtpd_connections_open") == 0
+			}, func() string { return "the first connection stays" })
 			before := measure.Status(n.PID(), "VmRSS")
 			open := make([]net.Conn, conns)
 			var wg sync.WaitGroup
@@ -68,8 +71,11 @@ func TestIdleConnections(t *testing.T) {
 			for _, c := range open[:10] {
 				c.Close()
 			}
-			kit.Eventually(t, 10*time.Second, func() bool { return n.Metric("postroad_smtpd_connections_open") <= float64(conns-10) }, func() string {
-				return fmt.Sprintf("%.0f connections are open after 10 of %d were closed", n.Metric("postroad_smtpd_connections_open"), conns)
+			kit.Eventually(t, 10*time.Second, func() bool {
+				return n.Metric("postroad_smtpd_connections_open") <= float64(conns-10)
+			}, func() string {
+				return fmt.Sprintf("%.0f connections are open after 10 of %d were closed",
+					n.Metric("postroad_smtpd_connections_open"), conns)
 			})
 			gen := &mailtest.Generator{Seed: 9, Run: "idle", Domains: w.Domains, Size: 4096}
 			kit.SendFixed(t, n.Relay, gen, 0, 10, 1)

@@ -52,7 +52,8 @@ func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int,
 	done := make(chan outcome, 1)
 	go func() {
 		report, err := mailtest.Send(ctx, mailtest.SendOptions{
-			Addr: n.Relay, Connections: 20, Count: 1 << 30, Message: gen.Message, Pipelining: true, Retries: 50, KeepTrying: true,
+			Addr: n.Relay, Connections: 20, Count: 1 << 30, Message: gen.Message, Pipelining: true,
+			Retries: 50, KeepTrying: true,
 		})
 		done <- outcome{report, err}
 	}()
@@ -62,11 +63,13 @@ func killUnderLoad(t *testing.T, tags string, kills int) (*mailtest.Report, int,
 		// apart than the two seconds in which a copy is excused, so that most copies would not be.
 		<-time.After(time.Duration(2500+rng.IntN(1500)) * time.Millisecond)
 		n.Kill()
-		rules.Kills = append(rules.Kills, time.Now()) // the process is gone, and all its connections are older
+		// the process is gone, and all its connections are older
+		rules.Kills = append(rules.Kills, time.Now())
 		n.Start()
 	}
 	before := w.Sink.Accepted()
-	kit.Eventually(t, time.Minute, func() bool { return w.Sink.Accepted() > before+100 }, func() string { return "mail does not flow after the last kill" })
+	kit.Eventually(t, time.Minute, func() bool { return w.Sink.Accepted() > before+100 },
+		func() string { return "mail does not flow after the last kill" })
 	cancel()
 	got := <-done
 	if got.err != nil {

@@ -58,7 +58,8 @@ func startReaders(r *kit.BoxRun, n int) *readers {
 		rs.work.Go(func() {
 			for k := i; ctx.Err() == nil; k += n {
 				live := r.Cluster.Live()
-				if _, err := kit.ReadMaildrop(live[k%len(live)].POP3, r.Users[k*7%len(r.Users)]); err != nil {
+				if _, err := kit.ReadMaildrop(live[k%len(live)].POP3,
+					r.Users[k*7%len(r.Users)]); err != nil {
 					rs.early(err)
 				} else {
 					rs.whole.Add(1)
@@ -93,8 +94,11 @@ func awaitUnlocked(r *kit.BoxRun) {
 func more(r *kit.BoxRun, load *faults.Load, messages int, rs *readers, drops int64) {
 	r.T.Helper()
 	accepted, whole := load.Accepted()+messages, rs.whole.Load()+drops
-	kit.Eventually(r.T, 2*time.Minute, func() bool { return load.Accepted() >= accepted && rs.whole.Load() >= whole }, func() string {
-		return fmt.Sprintf("%d messages accepted of %d, maildrops to read: %d\n%s%s\n%s", load.Accepted(), accepted, whole, rs.report(), load.Failures(), r.Chronicle())
+	kit.Eventually(r.T, 2*time.Minute, func() bool {
+		return load.Accepted() >= accepted && rs.whole.Load() >= whole
+	}, func() string {
+		return fmt.Sprintf("%d messages accepted of %d, maildrops to read: %d\n%s%s\n%s",
+			load.Accepted(), accepted, whole, rs.report(), load.Failures(), r.Chronicle())
 	})
 }
 
@@ -103,7 +107,8 @@ func more(r *kit.BoxRun, load *faults.Load, messages int, rs *readers, drops int
 // returns a node that has the shard.
 func fatten(r *kit.BoxRun, user string) (sent []mailtest.Sent, holder *faults.Node) {
 	r.T.Helper()
-	gen := &mailtest.Generator{Seed: 7, Run: "fat", Domains: []string{kit.BoxDomain}, Size: 256 << 10}
+	gen := &mailtest.Generator{Seed: 7, Run: "fat", Domains: []string{kit.BoxDomain},
+		Size: 256 << 10}
 	for part := range 8 {
 		var messages []*mailtest.Message
 		for i := range 128 {
@@ -119,8 +124,11 @@ func fatten(r *kit.BoxRun, user string) (sent []mailtest.Sent, holder *faults.No
 		r.T.Fatal(err)
 	}
 	groups := kit.ShardsOf(s)
-	fattest := slices.MaxFunc(groups, func(a, b faults.Group) int { return int(a.Messages - b.Messages) })
-	r.T.Logf("shard %d has %d messages, and is on %v", *fattest.Shard, fattest.Messages, fattest.Voters)
+	fattest := slices.MaxFunc(groups, func(a, b faults.Group) int {
+		return int(a.Messages - b.Messages)
+	})
+	r.T.Logf("shard %d has %d messages, and is on %v", *fattest.Shard, fattest.Messages,
+		fattest.Voters)
 	return sent, r.Cluster.Named(fattest.Voters[0])
 }
 
@@ -132,7 +140,8 @@ func TestShardsMoveUnderLoad(t *testing.T) {
 	const shards = 16
 	r := kit.StartBoxes(t, "", 3, 40)
 	awaitEven(r.Run, shards)
-	load := r.StartLoad(faults.LoadOptions{Connections: 8, Interval: 10 * time.Millisecond, Message: r.Message})
+	load := r.StartLoad(faults.LoadOptions{Connections: 8, Interval: 10 * time.Millisecond,
+		Message: r.Message})
 	rs := startReaders(r, 2)
 	more(r, load, 500, rs, 20)
 	growInSight(r, shards)
@@ -161,14 +170,16 @@ func TestShardsMoveUnderLoad(t *testing.T) {
 	if n := load.GaveUp(); n > 0 {
 		t.Errorf("%d messages were taken by no node", n)
 	}
-	t.Logf("%d messages accepted, %swhat clients met:\n%s", load.Accepted(), rs.report(), load.Failures())
+	t.Logf("%d messages accepted, %swhat clients met:\n%s", load.Accepted(), rs.report(),
+		load.Failures())
 	r.Drained(2 * time.Minute)
 	awaitUnlocked(r)
 	for _, n := range r.Cluster.Nodes() {
 		report := mailtest.Compare(sent, r.Read(n), mailtest.Rules{})
 		t.Logf("at %s:\n%v", n.Name, report)
 		if !report.OK() {
-			t.Errorf("at %s the mailboxes have not what was sent to them, each message once", n.Name)
+			t.Errorf("at %s the mailboxes have not what was sent to them, each message once",
+				n.Name)
 		}
 	}
 }
@@ -197,7 +208,8 @@ func watchMoves(r *kit.BoxRun) func() map[string]int {
 				for _, g := range kit.ShardsOf(s) {
 					for _, m := range g.Moves {
 						if phases[m.Phase]++; m.Phase == "copies" && m.Octets > 0 {
-							sample = fmt.Sprintf("shard %d to %s: %d of %d octets", *g.Shard, m.Node, m.Octets, m.Of)
+							sample = fmt.Sprintf("shard %d to %s: %d of %d octets", *g.Shard,
+								m.Node, m.Octets, m.Of)
 						}
 					}
 				}

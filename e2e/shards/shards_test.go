@@ -31,12 +31,14 @@ func awaitEven(r *kit.Run, shards int) {
 			}
 			select {
 			case <-ctx.Done():
-				return errors.New(why + "\n" + r.Command(r.Cluster.Live()[0], "cluster", "status") + r.Chronicle())
+				return errors.New(why + "\n" + r.Command(r.Cluster.Live()[0], "cluster",
+					"status") + r.Chronicle())
 			case <-time.After(100 * time.Millisecond): // each question is a process of its own
 			}
 		}
 	})
-	r.T.Logf("%d shards are at rest, spread over %d nodes, after %.1f s", shards, len(r.Cluster.Nodes()), time.Since(start).Seconds())
+	r.T.Logf("%d shards are at rest, spread over %d nodes, after %.1f s", shards,
+		len(r.Cluster.Nodes()), time.Since(start).Seconds())
 }
 
 // store imports messages into a mailbox.
@@ -62,7 +64,9 @@ func stored(r *kit.Run, at *faults.Node, box string, sums map[string]mailtest.Su
 	for _, content := range kit.ReadMaildir(r.T, dir) {
 		sum, id := mailtest.SumOf(content)
 		if want, ok := sums[id]; !ok || sum != want {
-			r.T.Errorf("%s has a message %q with another content than was sent, or that nobody sent", box, id)
+			r.T.Errorf(
+				"%s has a message %q with another content than was sent, or that nobody sent", box,
+				id)
 		}
 		count[id]++
 	}
@@ -187,11 +191,13 @@ func TestShardsRecoverAndRestore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config = bytes.Replace(config, []byte("[cluster]\n"), []byte("[cluster]\nmailbox_shards = 5\n"), 1)
+	config = bytes.Replace(config, []byte("[cluster]\n"), []byte("[cluster]\nmailbox_shards = 5\n"),
+		1)
 	if err := errors.Join(left.Wipe(), os.WriteFile(left.Config, config, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	if status, out := r.Status(left, "cluster", "restore", backup); status != 78 || !strings.Contains(out, "remove the file") {
+	if status, out := r.Status(left, "cluster", "restore", backup); status != 78 ||
+		!strings.Contains(out, "remove the file") {
 		t.Errorf("restore beside the note of a member: exit status %d: %s", status, out)
 	}
 	if err := os.Remove(left.Config + ".member"); err != nil {

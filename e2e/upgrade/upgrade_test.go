@@ -24,7 +24,9 @@ type noted struct {
 }
 
 // note leaves a note at a node of the newer version; "-" only asks.
-func note(r *kit.Run, n *faults.Node, text string) (status int, words string, all map[string]noted) {
+func note(
+	r *kit.Run, n *faults.Node, text string,
+) (status int, words string, all map[string]noted) {
 	r.T.Helper()
 	status, words = r.Status(n, "cluster", "note", text)
 	if status == 0 {
@@ -39,7 +41,8 @@ func note(r *kit.Run, n *faults.Node, text string) (status int, words string, al
 func change(r *kit.Run, n *faults.Node, program string) {
 	r.T.Helper()
 	n.Use(program)
-	if err := r.Driver.Do(r.Ctx, faults.Step{Kind: faults.Restart, Node: slices.Index(r.Cluster.Nodes(), n)}); err != nil {
+	if err := r.Driver.Do(r.Ctx,
+		faults.Step{Kind: faults.Restart, Node: slices.Index(r.Cluster.Nodes(), n)}); err != nil {
 		r.T.Fatalf("%v\n%s", err, r.Chronicle())
 	}
 	r.Flows(kit.Rounds(30, 2000))
@@ -66,7 +69,8 @@ func TestUpgrade(t *testing.T) {
 	newWorks(r, nodes[1])
 	r.Flows(50)
 	noWayBack(r, nodes[0], old, newer, func() error { return nodes[0].Terminate() })
-	crash := faults.Fault{Kind: faults.Kill, What: "SIGKILL " + nodes[2].Name, Lost: []int{nodes[2].Number}}
+	crash := faults.Fault{Kind: faults.Kill, What: "SIGKILL " + nodes[2].Name,
+		Lost: []int{nodes[2].Number}}
 	noWayBack(r, nodes[2], old, newer, func() error {
 		crash.UnderWay, crash.From = r.World.UnderWay(), time.Now()
 		nodes[2].Kill()
@@ -74,7 +78,10 @@ func TestUpgrade(t *testing.T) {
 	})
 	crash.Until = time.Now()
 	oldCannotJoin(r)
-	if st, err := r.Cluster.Status(r.Ctx); err != nil || slices.ContainsFunc(st.Problems, func(p string) bool { return strings.Contains(p, "answer") }) {
+	if st, err := r.Cluster.Status(r.Ctx); err != nil ||
+		slices.ContainsFunc(st.Problems, func(p string) bool {
+			return strings.Contains(p, "answer")
+		}) {
 		t.Errorf("%+v, %v", st, err)
 	}
 	r.Verdict([]*faults.Load{r.Load}, func(string) bool { return false }, crash)
@@ -85,13 +92,17 @@ func stillOld(r *kit.Run, n *faults.Node, others []*faults.Node) {
 	r.T.Helper()
 	var words string
 	named := func(n *faults.Node) bool { return strings.Contains(words, " "+n.Name+" (version ") }
+	// Each has to say first what it runs now.
 	kit.Eventually(r.T, 20*time.Second, func() bool {
 		var status int
-		if status, words, _ = note(r, n, "too early"); status != 65 || !strings.Contains(words, "needs protocol") {
-			r.T.Fatalf("a command that %s does not know: status %d, %s", others[0].Name, status, words)
+		if status, words, _ = note(r, n, "too early"); status != 65 ||
+			!strings.Contains(words, "needs protocol") {
+			r.T.Fatalf("a command that %s does not know: status %d, %s", others[0].Name, status,
+				words)
 		}
-		return !named(n) && !slices.ContainsFunc(others, func(o *faults.Node) bool { return !named(o) })
-	}, func() string { return "it does not name those that are to be upgraded: " + words }) // it has to say first what it runs now
+		return !named(n) &&
+			!slices.ContainsFunc(others, func(o *faults.Node) bool { return !named(o) })
+	}, func() string { return "it does not name those that are to be upgraded: " + words })
 	r.T.Logf("refused: %s", strings.TrimSpace(words))
 	_, _, all := note(r, n, "-")
 	if len(all) != 3 || all[n.Name].Error != "" {
@@ -103,7 +114,8 @@ func stillOld(r *kit.Run, n *faults.Node, others []*faults.Node) {
 		}
 	}
 	for name, a := range all {
-		if a.Control != "" || slices.ContainsFunc(mapValues(a.Queues), func(s string) bool { return s != "" }) {
+		if a.Control != "" || slices.ContainsFunc(mapValues(a.Queues),
+			func(s string) bool { return s != "" }) {
 			r.T.Errorf("%s has a note before its time: %+v", name, a)
 		}
 	}
@@ -121,8 +133,14 @@ func newWorks(r *kit.Run, n *faults.Node) {
 	r.T.Helper()
 	var status int
 	var words string
-	kit.Eventually(r.T, 20*time.Second, func() bool { status, words, _ = note(r, n, "it works"); return status == 0 },
-		func() string { return fmt.Sprintf("all are upgraded, and still status %d: %s", status, words) })
+	kit.Eventually(r.T, 20*time.Second, func() bool {
+		status, words, _ = note(r, n, "it works")
+		return status == 0
+	},
+		func() string {
+			return fmt.Sprintf("all are upgraded, and still status %d: %s", status,
+				words)
+		})
 	kit.Eventually(r.T, 20*time.Second, func() bool {
 		_, words, all := note(r, n, "-")
 		r.T.Log(strings.TrimSpace(words))
@@ -148,7 +166,8 @@ func noWayBack(r *kit.Run, n *faults.Node, old, newer string, end func() error) 
 	if err := n.Start(); err != nil {
 		r.T.Fatal(err)
 	}
-	r.MustBeRefused(n, "start a newer version") // because of what the control group says, or of a command that it does not know
+	// because of what the control group says, or of a command that it does not know
+	r.MustBeRefused(n, "start a newer version")
 	r.Flows(20)
 	n.Use(newer)
 	if err := n.Start(); err != nil {

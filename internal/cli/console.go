@@ -127,7 +127,8 @@ func (c *Console) Parse(fs *flag.FlagSet, args []string) (rest []string, err err
 			)
 		}
 		if err != nil {
-			return nil, Usage(strings.Replace(err.Error(), " -", " --", 1), "`"+c.Path+" --help` lists the flags")
+			return nil, Usage(strings.Replace(err.Error(), " -", " --", 1),
+				"`"+c.Path+" --help` lists the flags")
 		}
 		if fs.NArg() == 0 {
 			return rest, nil
@@ -149,7 +150,8 @@ func NoMore(rest []string) error {
 }
 
 func (c *Console) help(fs *flag.FlagSet) {
-	fmt.Fprintf(c.Out, "Usage: %s %s\n\n%s.\n", c.Path, c.Command.Args, sentenceCase(c.Command.Short))
+	fmt.Fprintf(c.Out, "Usage: %s %s\n\n%s.\n", c.Path, c.Command.Args,
+		sentenceCase(c.Command.Short))
 	if c.Command.Long != "" {
 		fmt.Fprintf(c.Out, "\n%s\n", strings.TrimSpace(c.Command.Long))
 	}

@@ -33,7 +33,9 @@ func Each[T any](fn func(*T) error) func(json.RawMessage) error {
 
 // Lines prints what came, one item or those of a listing: as they are with asJSON, else as line
 // does it.
-func Lines[T any](c *Console, asJSON bool, line func(*Console, *T) error) func(json.RawMessage) error {
+func Lines[T any](
+	c *Console, asJSON bool, line func(*Console, *T) error,
+) func(json.RawMessage) error {
 	if asJSON {
 		return c.Line
 	}

@@ -12,7 +12,8 @@ func TestTogether(t *testing.T) {
 		for ago := -Step; ago < 3*Step; ago += time.Millisecond {
 			wait := together(d, ago)
 			if off := (ago + wait) % Step; off != 0 {
-				t.Fatalf("%v, %v after a beat: waits %v, which is %v after a common moment", d, ago, wait, off)
+				t.Fatalf("%v, %v after a beat: waits %v, which is %v after a common moment", d, ago,
+					wait, off)
 			}
 			if wait > d || wait <= d-Step {
 				t.Fatalf("%v, %v after a beat: waits %v", d, ago, wait)

@@ -39,7 +39,8 @@ func (c *Config) Check(file string) error {
 
 func (k *checker) bad(key, what, hint string) {
 	p := k.where.at(key)
-	k.problems.add(Problem{File: k.file, Line: p.line, Column: p.column, Key: key, What: what, Hint: hint})
+	k.problems.add(Problem{File: k.file, Line: p.line, Column: p.column, Key: key, What: what,
+		Hint: hint})
 }
 
 // must reports what when ok is false.
@@ -53,17 +54,20 @@ func (k *checker) node() {
 	k.must(k.Node.Name != "" && !strings.ContainsAny(k.Node.Name, " /\t\r\n"), "node.name",
 		"is not a name", "use letters, digits, dots and hyphens")
 	k.domain("node.hostname", k.Node.Hostname)
-	k.must(k.Node.DataDir != "", "node.data_dir", "is empty", `name a directory, such as "/var/lib/postroad"`)
+	k.must(k.Node.DataDir != "", "node.data_dir", "is empty",
+		`name a directory, such as "/var/lib/postroad"`)
 }
 
 func (k *checker) listeners() {
-	k.must(len(k.Listeners) > 0, "listener", "is an empty list: the node would take no mail", "add a [[listener]]")
+	k.must(len(k.Listeners) > 0, "listener", "is an empty list: the node would take no mail",
+		"add a [[listener]]")
 	seen := map[string]int{}
 	for i, l := range k.Listeners {
 		key := "listener[" + strconv.Itoa(i) + "]"
 		if k.address(key+".address", l.Address) {
 			if other, ok := seen[l.Address]; ok {
-				k.bad(key+".address", l.Address+" is also the address of listener["+strconv.Itoa(other)+"]", "give each its own port")
+				k.bad(key+".address", l.Address+" is also the address of listener["+
+					strconv.Itoa(other)+"]", "give each its own port")
 			}
 			seen[l.Address] = i
 		}
@@ -76,9 +80,11 @@ func (k *checker) listenerKind(key string, l Listener) {
 	switch l.Kind {
 	case KindLMTP:
 		_, port := splitPort(l.Address)
-		k.must(port != "25", key+".address", "LMTP must not be served on port 25 (RFC 2033 5)", "use another port, such as 24")
+		k.must(port != "25", key+".address", "LMTP must not be served on port 25 (RFC 2033 5)",
+			"use another port, such as 24")
 	case KindSubmissions, KindPOP3S:
-		k.must(!l.AuthWithoutTLS, key+".auth_without_tls", "a "+string(l.Kind)+" listener has TLS from the first octet", "leave the key out")
+		k.must(!l.AuthWithoutTLS, key+".auth_without_tls",
+			"a "+string(l.Kind)+" listener has TLS from the first octet", "leave the key out")
 	}
 }
 
@@ -103,14 +109,17 @@ func (k *checker) mail() {
 	for i, d := range k.Local.Domains {
 		key := "local.domains[" + strconv.Itoa(i) + "]"
 		k.domain(key, d)
-		k.must(!relay[strings.ToLower(d)], key, d+" is also in relay.domains", "a domain's mail is either kept here or relayed on")
+		k.must(!relay[strings.ToLower(d)], key, d+" is also in relay.domains",
+			"a domain's mail is either kept here or relayed on")
 	}
 	if a := k.Local.Postmaster; a != "" {
 		k.mailbox("local.postmaster", a)
-		k.must(!strings.HasPrefix(strings.ToLower(a), "postmaster@") || !k.isLocal(a), "local.postmaster",
+		k.must(!strings.HasPrefix(strings.ToLower(a), "postmaster@") || !k.isLocal(a),
+			"local.postmaster",
 			a+" is what it stands for", "name the mailbox of a person")
 	}
-	k.must(headerName(k.Policy.CampaignHeader), "policy.campaign_header", "is not the name of a header field",
+	k.must(headerName(k.Policy.CampaignHeader), "policy.campaign_header",
+		"is not the name of a header field",
 		`use letters, digits and hyphens, such as "X-Campaign"`)
 }
 
@@ -127,47 +136,66 @@ func (k *checker) isLocal(address string) bool {
 func (k *checker) limits() {
 	l := k.Limits
 	// RFC 5321 4.5.3.1.7 and 4.5.3.1.8: at least 64 KiB of content and 100 recipients.
-	k.must(l.MessageSize >= 64<<10, "limits.message_size", "is less than RFC 5321 allows", `use at least "64KiB"`)
-	k.must(l.MessageSize <= 2<<30, "limits.message_size", "is more than this server can keep", `use at most "2GiB"`)
-	k.must(l.Recipients >= 100, "limits.recipients", "is less than RFC 5321 allows", "use at least 100")
-	k.must(l.Recipients <= 50000, "limits.recipients", "is more than one transaction can keep", "use at most 50000")
+	k.must(l.MessageSize >= 64<<10, "limits.message_size", "is less than RFC 5321 allows",
+		`use at least "64KiB"`)
+	k.must(l.MessageSize <= 2<<30, "limits.message_size", "is more than this server can keep",
+		`use at most "2GiB"`)
+	k.must(l.Recipients >= 100, "limits.recipients", "is less than RFC 5321 allows",
+		"use at least 100")
+	k.must(l.Recipients <= 50000, "limits.recipients", "is more than one transaction can keep",
+		"use at most 50000")
 	k.must(l.Connections > 0, "limits.connections", "is 0: nobody could connect", "use at least 1")
-	k.must(l.ConnectionsPerNetwork > 0, "limits.connections_per_network", "is 0: nobody could connect", "use a large number for no such limit")
-	k.must(l.MessagesPerConnection > 0, "limits.messages_per_connection", "is 0: no mail could come in", "use a large number for no such limit")
-	k.must(l.MinimumDataRate > 0 && l.MinimumDataRate <= 1<<20, "limits.minimum_data_rate", "is out of bounds", `use "1B" to "1MiB"`)
+	k.must(l.ConnectionsPerNetwork > 0, "limits.connections_per_network",
+		"is 0: nobody could connect", "use a large number for no such limit")
+	k.must(l.MessagesPerConnection > 0, "limits.messages_per_connection",
+		"is 0: no mail could come in", "use a large number for no such limit")
+	k.must(l.MinimumDataRate > 0 && l.MinimumDataRate <= 1<<20, "limits.minimum_data_rate",
+		"is out of bounds", `use "1B" to "1MiB"`)
 	k.must(l.Errors > 0, "limits.errors", "is 0: every session would end at once", "use at least 1")
-	k.must(l.AuthFailures > 0, "limits.auth_failures", "is 0: nobody could log in", "use at least 1")
+	k.must(l.AuthFailures > 0, "limits.auth_failures", "is 0: nobody could log in",
+		"use at least 1")
 	k.must(l.Hops >= 30, "limits.hops", "is less than honest mail has", "use at least 30")
-	k.must(l.IdleTimeout >= Duration(10*time.Second), "limits.idle_timeout", "is too short for honest clients", `use at least "10s"`)
-	k.must(l.Memory >= 32<<20, "limits.memory", "is less than the node needs to run", `use at least "32MiB"`)
-	k.must(l.FreeDisk <= 90, "limits.free_disk", "would refuse nearly all mail", `use at most "90%"`)
+	k.must(l.IdleTimeout >= Duration(10*time.Second), "limits.idle_timeout",
+		"is too short for honest clients", `use at least "10s"`)
+	k.must(l.Memory >= 32<<20, "limits.memory", "is less than the node needs to run",
+		`use at least "32MiB"`)
+	k.must(l.FreeDisk <= 90, "limits.free_disk", "would refuse nearly all mail",
+		`use at most "90%"`)
 }
 
 func (k *checker) delivery() {
 	d := k.Delivery
-	k.must(d.Port > 0 && d.Port < 65536, "delivery.port", "is not a port", "use 1 to 65535; mail servers listen on 25")
+	k.must(d.Port > 0 && d.Port < 65536, "delivery.port", "is not a port",
+		"use 1 to 65535; mail servers listen on 25")
 	k.domain("delivery.helo", d.Helo)
-	k.must(d.Connections > 0, "delivery.connections", "is 0: nothing could be delivered", "use at least 1")
+	k.must(d.Connections > 0, "delivery.connections", "is 0: nothing could be delivered",
+		"use at least 1")
 	for i, a := range d.Bind {
 		addr, err := netip.ParseAddr(a)
-		k.must(err == nil && !addr.IsUnspecified(), "delivery.bind["+strconv.Itoa(i)+"]", a+" is not a source address",
+		k.must(err == nil && !addr.IsUnspecified(), "delivery.bind["+strconv.Itoa(i)+"]",
+			a+" is not a source address",
 			`use an address of this machine, such as "192.0.2.1"`)
 	}
 	for i, s := range k.DNS.Servers {
 		host, port := splitPort(s)
 		_, err := netip.ParseAddr(host)
-		k.must(err == nil && (port == "" || goodPort(port)), "dns.servers["+strconv.Itoa(i)+"]", s+" is not the address of a resolver",
+		k.must(err == nil && (port == "" || goodPort(port)), "dns.servers["+strconv.Itoa(i)+"]",
+			s+" is not the address of a resolver",
 			`use an IP address, with a port unless it is 53: "127.0.0.1:5353"`)
 	}
 }
 
 func (k *checker) retry() {
-	k.must(len(k.Retry.Schedule) > 0, "retry.schedule", "is empty", `name at least one pause, such as ["30m"]`)
+	k.must(len(k.Retry.Schedule) > 0, "retry.schedule", "is empty",
+		`name at least one pause, such as ["30m"]`)
 	for i, d := range k.Retry.Schedule {
-		k.must(d >= Duration(time.Second), "retry.schedule["+strconv.Itoa(i)+"]", "is too short", `use at least "1s"`)
+		k.must(d >= Duration(time.Second), "retry.schedule["+strconv.Itoa(i)+"]", "is too short",
+			`use at least "1s"`)
 	}
-	k.must(k.Retry.Expire > 0, "retry.expire", "is 0: mail would be returned at once", `RFC 5321 4.5.4.1 asks for "4d" or more`)
-	k.must(k.Retry.DelayWarning < k.Retry.Expire, "retry.delay_warning", "comes after retry.expire, so no warning would be sent",
+	k.must(k.Retry.Expire > 0, "retry.expire", "is 0: mail would be returned at once",
+		`RFC 5321 4.5.4.1 asks for "4d" or more`)
+	k.must(k.Retry.DelayWarning < k.Retry.Expire, "retry.delay_warning",
+		"comes after retry.expire, so no warning would be sent",
 		`use less than `+k.Retry.Expire.String()+`, or "0s" for none`)
 }
 
@@ -177,8 +205,10 @@ func (k *checker) shaping() {
 		if name != "default" {
 			k.domain(key, name)
 		}
-		k.must(s.Connections > 0, key+".connections", "is 0: nothing could be delivered", "to stop delivery, hold the mail in the queue instead")
-		k.must(s.MessagesPerConnection > 0, key+".messages_per_connection", "is 0", "use at least 1")
+		k.must(s.Connections > 0, key+".connections", "is 0: nothing could be delivered",
+			"to stop delivery, hold the mail in the queue instead")
+		k.must(s.MessagesPerConnection > 0, key+".messages_per_connection", "is 0",
+			"use at least 1")
 		k.must(s.RecipientsPerMessage > 0, key+".recipients_per_message", "is 0", "use at least 1")
 	}
 }
@@ -187,12 +217,16 @@ func (k *checker) service() {
 	if k.Admin.Address != "" {
 		k.address("admin.address", k.Admin.Address)
 	}
-	k.must(k.Admin.TokenFile == "" || k.Admin.Address != "", "admin.token_file", "is for administration over TCP, but admin.address is empty",
+	k.must(k.Admin.TokenFile == "" || k.Admin.Address != "", "admin.token_file",
+		"is for administration over TCP, but admin.address is empty",
 		"set admin.address, or leave the token file out")
-	k.must(k.Events.Rotate >= 1<<20, "events.rotate", "would rotate all the time", `use at least "1MiB"`)
+	k.must(k.Events.Rotate >= 1<<20, "events.rotate", "would rotate all the time",
+		`use at least "1MiB"`)
 	if o := k.Telemetry.OTLP; o != "" {
-		host, port, err := net.SplitHostPort(strings.TrimPrefix(strings.TrimPrefix(o, "https://"), "http://"))
-		k.must(err == nil && host != "" && goodPort(port), "telemetry.otlp", o+" is not an OTLP/gRPC endpoint",
+		host, port, err := net.SplitHostPort(strings.TrimPrefix(strings.TrimPrefix(o, "https://"),
+			"http://"))
+		k.must(err == nil && host != "" && goodPort(port), "telemetry.otlp",
+			o+" is not an OTLP/gRPC endpoint",
 			`use host and port, such as "127.0.0.1:4317" or "https://otel.example.net:4317"`)
 	}
 	k.address("cluster.listen", k.Cluster.Listen)
@@ -200,9 +234,12 @@ func (k *checker) service() {
 	for _, a := range k.Cluster.Join {
 		k.peer("cluster.join", a)
 	}
-	k.must(len(k.Cluster.Join) == 0 || k.Cluster.TokenFile != "", "cluster.join", "is set, but cluster.token_file is not", "name the file with the join token")
-	k.must(k.Cluster.Replicas == 3 || k.Cluster.Replicas == 5, "cluster.replicas", "is "+strconv.Itoa(k.Cluster.Replicas), "use 3 or 5")
-	k.must(k.Cluster.MailboxShards >= 1 && k.Cluster.MailboxShards <= 256, "cluster.mailbox_shards", "is "+strconv.Itoa(k.Cluster.MailboxShards), "use 1 to 256")
+	k.must(len(k.Cluster.Join) == 0 || k.Cluster.TokenFile != "", "cluster.join",
+		"is set, but cluster.token_file is not", "name the file with the join token")
+	k.must(k.Cluster.Replicas == 3 || k.Cluster.Replicas == 5, "cluster.replicas",
+		"is "+strconv.Itoa(k.Cluster.Replicas), "use 3 or 5")
+	k.must(k.Cluster.MailboxShards >= 1 && k.Cluster.MailboxShards <= 256, "cluster.mailbox_shards",
+		"is "+strconv.Itoa(k.Cluster.MailboxShards), "use 1 to 256")
 }
 
 // headerName reports whether s may name a header field (RFC 5322 2.2); "" is for none.

@@ -12,11 +12,19 @@ func (k *checker) ldap() {
 		return
 	}
 	u, err := url.Parse(l.URL)
-	k.must(err == nil && u.Host != "" && (u.Scheme == "ldap" || u.Scheme == "ldaps"), "ldap.url", "is not the URL of a server", `such as "ldaps://ldap.example.net"`)
-	k.must(!l.StartTLS || err == nil && u.Scheme == "ldap", "ldap.start_tls", "is for ldap://; ldaps:// has TLS from the first octet", "leave one out")
-	k.must(l.Base != "", "ldap.base", "is empty", `name the entry below which the users are, such as "ou=people,dc=example,dc=net"`)
-	k.must(l.Address != "", "ldap.address", "is empty", `name the attribute with a user's address, such as "mail"`)
-	k.must(len(l.Filter) > 2 && l.Filter[0] == '(' && l.Filter[len(l.Filter)-1] == ')', "ldap.filter", "is not a filter", "it is in parentheses (RFC 4515)")
-	k.must(l.BindDN == "" || l.PasswordFile != "", "ldap.password_file", "is missing, and ldap.bind_dn is set", "a bind with a name and no password proves nothing (RFC 4513 5.1.2)")
-	k.must(time.Duration(l.Interval) >= time.Second, "ldap.interval", "is too short", "a minute or more is usual")
+	k.must(err == nil && u.Host != "" && (u.Scheme == "ldap" || u.Scheme == "ldaps"), "ldap.url",
+		"is not the URL of a server", `such as "ldaps://ldap.example.net"`)
+	k.must(!l.StartTLS || err == nil && u.Scheme == "ldap", "ldap.start_tls",
+		"is for ldap://; ldaps:// has TLS from the first octet", "leave one out")
+	k.must(l.Base != "", "ldap.base", "is empty",
+		`name the entry below which the users are, such as "ou=people,dc=example,dc=net"`)
+	k.must(l.Address != "", "ldap.address", "is empty",
+		`name the attribute with a user's address, such as "mail"`)
+	k.must(len(l.Filter) > 2 && l.Filter[0] == '(' && l.Filter[len(l.Filter)-1] == ')',
+		"ldap.filter", "is not a filter", "it is in parentheses (RFC 4515)")
+	k.must(l.BindDN == "" || l.PasswordFile != "", "ldap.password_file",
+		"is missing, and ldap.bind_dn is set",
+		"a bind with a name and no password proves nothing (RFC 4513 5.1.2)")
+	k.must(time.Duration(l.Interval) >= time.Second, "ldap.interval", "is too short",
+		"a minute or more is usual")
 }

@@ -24,22 +24,28 @@ func (k *checker) routes() {
 		if r.SmartHost != "" {
 			k.smartHost(key, r)
 		}
-		k.must(r.SmartHost != "" || r.Protocol != "lmtp", key+".protocol", "is for a smart host, and there is none", "set "+key+".smart_host")
-		k.must(r.SmartHost != "" || k.where.has(key+".tls"), key, "says neither where mail goes nor how", "set smart_host or tls")
+		k.must(r.SmartHost != "" || r.Protocol != "lmtp", key+".protocol",
+			"is for a smart host, and there is none", "set "+key+".smart_host")
+		k.must(r.SmartHost != "" || k.where.has(key+".tls"), key,
+			"says neither where mail goes nor how", "set smart_host or tls")
 		k.routeAuth(key, r)
 	}
 }
 
 func (k *checker) smartHost(key string, r Route) {
 	if strings.HasPrefix(r.SmartHost, "/") {
-		k.must(len(r.SmartHost) < 108, key+".smart_host", "is too long for the path of a unix socket", "use a shorter one")
+		k.must(len(r.SmartHost) < 108, key+".smart_host",
+			"is too long for the path of a unix socket", "use a shorter one")
 		return
 	}
 	host, port := splitPort(r.SmartHost)
 	_, err := netip.ParseAddr(host)
-	k.must((err == nil || checkDomain(host) == "") && (port == "" || goodPort(port)), key+".smart_host",
-		r.SmartHost+" is not a host", `use "mail.example.net", "mail.example.net:587", "[192.0.2.1]:25" or "/run/dovecot/lmtp"`)
-	k.must(r.Protocol != "lmtp" || port != "" && port != "25", key+".smart_host", "needs a port for LMTP, and not 25 (RFC 2033 5)",
+	k.must((err == nil || checkDomain(host) == "") && (port == "" || goodPort(port)),
+		key+".smart_host",
+		r.SmartHost+" is not a host",
+		`use "mail.example.net", "mail.example.net:587", "[192.0.2.1]:25" or "/run/dovecot/lmtp"`)
+	k.must(r.Protocol != "lmtp" || port != "" && port != "25", key+".smart_host",
+		"needs a port for LMTP, and not 25 (RFC 2033 5)",
 		"name the port that the server listens on for LMTP, such as 24")
 }
 
@@ -57,8 +63,10 @@ func (k *checker) routeAuth(key string, r Route) {
 	if r.Username == "" {
 		return
 	}
-	k.must(r.SmartHost != "", key+".username", "is for AUTH at a smart host, and there is none", "set "+key+".smart_host")
-	k.must(r.TLS != "off", key+".tls", "would send the password in the clear", `use tls = "require"`)
+	k.must(r.SmartHost != "", key+".username", "is for AUTH at a smart host, and there is none",
+		"set "+key+".smart_host")
+	k.must(r.TLS != "off", key+".tls", "would send the password in the clear",
+		`use tls = "require"`)
 }
 
 // address checks an address to listen on. Only the IP address may be empty, for all of them.
@@ -72,7 +80,8 @@ func (k *checker) address(key, s string) bool {
 	if s == "" {
 		k.bad(key, "is missing", `write an IP address and a port, such as "127.0.0.1:2525"`)
 	} else {
-		k.must(ok, key, strconv.Quote(clip(s))+" is not an address to listen on", `use an IP address and a port, such as "0.0.0.0:25" or "[::1]:2525"`)
+		k.must(ok, key, strconv.Quote(clip(s))+" is not an address to listen on",
+			`use an IP address and a port, such as "0.0.0.0:25" or "[::1]:2525"`)
 	}
 	return ok
 }
@@ -134,7 +143,8 @@ func checkDomain(d string) string {
 		return "is not a domain name"
 	}
 	for label := range strings.SplitSeq(ascii, ".") {
-		if label == "" || len(label) > 63 || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+		if label == "" || len(label) > 63 || strings.HasPrefix(label, "-") ||
+			strings.HasSuffix(label, "-") {
 			return "is not a domain name"
 		}
 	}

@@ -20,17 +20,21 @@ func TestContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := c.Routes[0]; got.Domain != "*.partner.example" || got.SmartHost != "mail.partner.example:587" || got.TLS != "require" {
+	if got := c.Routes[0]; got.Domain != "*.partner.example" ||
+		got.SmartHost != "mail.partner.example:587" || got.TLS != "require" {
 		t.Errorf("route = %+v", got)
 	}
-	if s := c.Shaping["gmail.com"]; s.Rate != (Rate{50, time.Second}) || s.Connections != 20 || s.Scope != "cluster" {
+	if s := c.Shaping["gmail.com"]; s.Rate != (Rate{50, time.Second}) || s.Connections != 20 ||
+		s.Scope != "cluster" {
 		t.Errorf("shaping of gmail.com = %+v", s)
 	}
-	if len(c.Listeners) != 1 || !c.Listeners[0].ProxyProtocolFrom.Contains(netip.MustParseAddr("127.0.0.1")) {
+	if len(c.Listeners) != 1 ||
+		!c.Listeners[0].ProxyProtocolFrom.Contains(netip.MustParseAddr("127.0.0.1")) {
 		t.Errorf("listeners = %+v", c.Listeners)
 	}
 	d := Default()
-	if c.Limits != d.Limits || !reflect.DeepEqual(c.Retry, d.Retry) || c.Shaping["default"] != d.Shaping["default"] || c.Events != d.Events {
+	if c.Limits != d.Limits || !reflect.DeepEqual(c.Retry, d.Retry) ||
+		c.Shaping["default"] != d.Shaping["default"] || c.Events != d.Events {
 		t.Errorf("what interface.md shows is not the default:\n%s\nagainst\n%s", c.Show(), d.Show())
 	}
 }
@@ -40,10 +44,12 @@ func TestEmbeddedDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listeners[0].Address != "127.0.0.1:2525" || c.Listeners[1].Kind != KindSubmission || c.Admin.Address != "127.0.0.1:8025" {
+	if c.Listeners[0].Address != "127.0.0.1:2525" || c.Listeners[1].Kind != KindSubmission ||
+		c.Admin.Address != "127.0.0.1:8025" {
 		t.Errorf("not a laptop's default:\n%s", c.Show())
 	}
-	if len(c.Local.Domains) != 1 || c.Local.Domains[0] != c.Node.Hostname || c.Delivery.Helo != c.Node.Hostname {
+	if len(c.Local.Domains) != 1 || c.Local.Domains[0] != c.Node.Hostname ||
+		c.Delivery.Helo != c.Node.Hostname {
 		t.Errorf("local domain and EHLO name do not follow the host name:\n%s", c.Show())
 	}
 	empty, err := Parse("empty", nil)
@@ -70,40 +76,72 @@ func TestShowReadsBack(t *testing.T) {
 
 func TestProblems(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
-		{"unknown key", "[limits]\nmesage_size = \"1MiB\"", `f:2:1: limits.mesage_size: there is no such key; did you mean limits.message_size?`},
-		{"unknown section", "[limit]\n", `f:1:2: limit: there is no such key; did you mean limits?`},
-		{"key of another section", "[node]\nhelo = \"a\"", `f:2:1: node.helo: there is no such key; did you mean delivery.helo?`},
-		{"nothing near", "[dns]\nxyzzyx = 1", `f:2:1: dns.xyzzyx: there is no such key; the keys here are servers`},
-		{"dotted", "limits.memry = 1", `f:1:8: limits.memry: there is no such key; did you mean limits.memory?`},
-		{"inline table", "limits = { memry = \"1MiB\" }", `f:1:12: limits.memry: there is no such key; did you mean limits.memory?`},
-		{"in a list", "[[listener]]\naddress = \":1\"\n[[listener]]\naddres = \":2\"", `f:4:1: listener[1].addres: there is no such key; did you mean listener[1].address?`},
-		{"no unit", "[retry]\nexpire = 5", `f:2:10: retry.expire: is the number 5; ` + wantDuration},
-		{"wrong unit", "[limits]\n  memory = \"50MB\"", `f:2:12: limits.memory: is the text "50MB"; ` + wantSize},
-		{"one of several", "[retry]\nschedule = [\"1m\",\n  \"5 m\"]", `f:3:3: retry.schedule[1]: is the text "5 m"; ` + wantDuration},
-		{"wrong rate", "[shaping.default]\nrate = \"10\"", `f:2:8: shaping.default.rate: is the text "10"; ` + wantRate},
-		{"network", "[relay]\nnetworks = [\"10.0.0.1/8\"]", `f:2:13: relay.networks[0]: is the text "10.0.0.1/8"; has address bits beyond its length; did you mean "10.0.0.0/8"?`},
-		{"enum", "[telemetry]\nlog_format = \"JSON\"", `f:2:14: telemetry.log_format: is the text "JSON"; did you mean "json"?`},
-		{"kind of listener", "[[listener]]\naddress = \":25\"\nkind = \"smtp\"", `f:3:8: listener[0].kind: is the text "smtp"; did you mean "lmtp"?`},
-		{"LMTP on port 25", "[[listener]]\naddress = \":25\"\nkind = \"lmtp\"", `f:2:1: listener[0].address: LMTP must not be served on port 25 (RFC 2033 5); use another port, such as 24`},
-		{"LMTP without a port", "[[route]]\nsmart_host = \"a.example\"\nprotocol = \"lmtp\"", `f:2:1: route[0].smart_host: needs a port for LMTP, and not 25 (RFC 2033 5); name the port that the server listens on for LMTP, such as 24`},
-		{"table for list", "[listener]\naddress = \":25\"", `f:1:2: listener: is not a table; write [[listener]]`},
+		{"unknown key", "[limits]\nmesage_size = \"1MiB\"",
+			`f:2:1: limits.mesage_size: there is no such key; did you mean limits.message_size?`},
+		{"unknown section", "[limit]\n",
+			`f:1:2: limit: there is no such key; did you mean limits?`},
+		{"key of another section", "[node]\nhelo = \"a\"",
+			`f:2:1: node.helo: there is no such key; did you mean delivery.helo?`},
+		{"nothing near", "[dns]\nxyzzyx = 1",
+			`f:2:1: dns.xyzzyx: there is no such key; the keys here are servers`},
+		{"dotted", "limits.memry = 1",
+			`f:1:8: limits.memry: there is no such key; did you mean limits.memory?`},
+		{"inline table", "limits = { memry = \"1MiB\" }",
+			`f:1:12: limits.memry: there is no such key; did you mean limits.memory?`},
+		{"in a list", "[[listener]]\naddress = \":1\"\n[[listener]]\naddres = \":2\"",
+			`f:4:1: listener[1].addres: there is no such key; did you mean listener[1].address?`},
+		{"no unit", "[retry]\nexpire = 5", `f:2:10: retry.expire: is the number 5; ` +
+			wantDuration},
+		{"wrong unit", "[limits]\n  memory = \"50MB\"",
+			`f:2:12: limits.memory: is the text "50MB"; ` + wantSize},
+		{"one of several", "[retry]\nschedule = [\"1m\",\n  \"5 m\"]",
+			`f:3:3: retry.schedule[1]: is the text "5 m"; ` + wantDuration},
+		{"wrong rate", "[shaping.default]\nrate = \"10\"",
+			`f:2:8: shaping.default.rate: is the text "10"; ` + wantRate},
+		{"network", "[relay]\nnetworks = [\"10.0.0.1/8\"]",
+			`f:2:13: relay.networks[0]: is the text "10.0.0.1/8"; has address bits beyond its length; did you mean "10.0.0.0/8"?`},
+		{"enum", "[telemetry]\nlog_format = \"JSON\"",
+			`f:2:14: telemetry.log_format: is the text "JSON"; did you mean "json"?`},
+		{"kind of listener", "[[listener]]\naddress = \":25\"\nkind = \"smtp\"",
+			`f:3:8: listener[0].kind: is the text "smtp"; did you mean "lmtp"?`},
+		{"LMTP on port 25", "[[listener]]\naddress = \":25\"\nkind = \"lmtp\"",
+			`f:2:1: listener[0].address: LMTP must not be served on port 25 (RFC 2033 5); use another port, such as 24`},
+		{"LMTP without a port", "[[route]]\nsmart_host = \"a.example\"\nprotocol = \"lmtp\"",
+			`f:2:1: route[0].smart_host: needs a port for LMTP, and not 25 (RFC 2033 5); name the port that the server listens on for LMTP, such as 24`},
+		{"table for list", "[listener]\naddress = \":25\"",
+			`f:1:2: listener: is not a table; write [[listener]]`},
 		{"list for table", "[[node]]\n", `f:1:3: node: is not a list of tables; write [node]`},
 		{"value for table", "relay = true", `f:1:9: relay: is true; write it as [relay]`},
-		{"text for number", "[limits]\nrecipients = \"1000\"", `f:2:14: limits.recipients: is the text "1000"; want a whole number`},
-		{"negative", "[limits]\nrecipients = -1", `f:2:14: limits.recipients: is the number -1; want a whole number of 0 to 2147483647`},
-		{"twice", "[node]\nname = \"a\"\nname = \"b\"", `f:3:1: node.name: is given twice; it is also on line 2`},
+		{"text for number", "[limits]\nrecipients = \"1000\"",
+			`f:2:14: limits.recipients: is the text "1000"; want a whole number`},
+		{"negative", "[limits]\nrecipients = -1",
+			`f:2:14: limits.recipients: is the number -1; want a whole number of 0 to 2147483647`},
+		{"twice", "[node]\nname = \"a\"\nname = \"b\"",
+			`f:3:1: node.name: is given twice; it is also on line 2`},
 		{"syntax", "[node\n", `f:1:6: `},
-		{"key without certificate", "[tls]\n\nkey = \"x\"", `f:3:1: tls.key: needs certificate; set tls.certificate too`},
-		{"both local and relay", "[local]\ndomains = [\"a.example\"]\n[relay]\ndomains = [\"A.example\"]", `f:2:12: local.domains[0]: a.example is also in relay.domains;`},
-		{"postmaster loop", "[local]\ndomains = [\"a.example\"]\npostmaster = \"postmaster@a.example\"", `f:3:1: local.postmaster: postmaster@a.example is what it stands for`},
-		{"warning after expiry", "[retry]\nexpire = \"1h\"", `f:1:2: retry.delay_warning: comes after retry.expire`},
-		{"password in clear", "[[route]]\nsmart_host = \"h\"\ntls = \"off\"\nusername = \"u\"\npassword_file = \"p\"", `f:3:1: route[0].tls: would send the password in the clear`},
-		{"same address", "[[listener]]\naddress = \":25\"\n[[listener]]\naddress = \":25\"", `f:4:1: listener[1].address: :25 is also the address of listener[0]`},
+		{"key without certificate", "[tls]\n\nkey = \"x\"",
+			`f:3:1: tls.key: needs certificate; set tls.certificate too`},
+		{"both local and relay",
+			"[local]\ndomains = [\"a.example\"]\n[relay]\ndomains = [\"A.example\"]",
+			`f:2:12: local.domains[0]: a.example is also in relay.domains;`},
+		{"postmaster loop",
+			"[local]\ndomains = [\"a.example\"]\npostmaster = \"postmaster@a.example\"",
+			`f:3:1: local.postmaster: postmaster@a.example is what it stands for`},
+		{"warning after expiry", "[retry]\nexpire = \"1h\"",
+			`f:1:2: retry.delay_warning: comes after retry.expire`},
+		{"password in clear",
+			"[[route]]\nsmart_host = \"h\"\ntls = \"off\"\nusername = \"u\"\npassword_file = \"p\"",
+			`f:3:1: route[0].tls: would send the password in the clear`},
+		{"same address", "[[listener]]\naddress = \":25\"\n[[listener]]\naddress = \":25\"",
+			`f:4:1: listener[1].address: :25 is also the address of listener[0]`},
 		{"no address", "[[listener]]\nkind = \"relay\"", `f:1:3: listener[0].address: is missing`},
 		{"replicas", "[cluster]\nreplicas = 4", `f:2:1: cluster.replicas: is 4; use 3 or 5`},
-		{"advertised everywhere", "[cluster]\nadvertise = \"0.0.0.0:7025\"", `f:2:1: cluster.advertise: "0.0.0.0:7025" is not an address that other nodes can dial`},
-		{"advertised nowhere", "[cluster]\nadvertise = \"mx_1:7025\"", `f:2:1: cluster.advertise: "mx_1:7025" is not an address that other nodes can dial`},
-		{"key in a value", "[node]\nname.first = \"a\"", `f:2:6: node.name.first: node.name is a value, it has no keys`},
+		{"advertised everywhere", "[cluster]\nadvertise = \"0.0.0.0:7025\"",
+			`f:2:1: cluster.advertise: "0.0.0.0:7025" is not an address that other nodes can dial`},
+		{"advertised nowhere", "[cluster]\nadvertise = \"mx_1:7025\"",
+			`f:2:1: cluster.advertise: "mx_1:7025" is not an address that other nodes can dial`},
+		{"key in a value", "[node]\nname.first = \"a\"",
+			`f:2:6: node.name.first: node.name is a value, it has no keys`},
 	} {
 		_, err := Parse("f", []byte(c.in))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
@@ -125,7 +163,8 @@ func TestAdvertised(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.listen, got, c.want)
 		}
 	}
-	c, err := Parse("f", []byte("[cluster]\nlisten = \"0.0.0.0:7025\"\nadvertise = \"mx1.example.net:7025\"\n"))
+	c, err := Parse("f",
+		[]byte("[cluster]\nlisten = \"0.0.0.0:7025\"\nadvertise = \"mx1.example.net:7025\"\n"))
 	if err != nil || c.Cluster.Advertise != "mx1.example.net:7025" {
 		t.Errorf("%v, %v", c.Cluster.Advertise, err)
 	}
@@ -136,7 +175,8 @@ func TestProblemsAreFoundTogether(t *testing.T) {
 	if ps, ok := err.(Problems); !ok || len(ps) != 2 || ps[1].Line != 4 {
 		t.Errorf("got %v", err)
 	}
-	_, err = Parse("f", []byte("[node]\n"+strings.Repeat("x", 1)+" = 1\n"+strings.Repeat("[y]\n", 100)))
+	_, err = Parse("f",
+		[]byte("[node]\n"+strings.Repeat("x", 1)+" = 1\n"+strings.Repeat("[y]\n", 100)))
 	if ps := err.(Problems); len(ps) != maxProblems {
 		t.Errorf("%d problems, want them bounded at %d", len(ps), maxProblems)
 	}
@@ -151,7 +191,10 @@ func TestDiffAndReload(t *testing.T) {
 		return c
 	}
 	old := parse("[node]\nhostname = \"a.example\"\n[relay]\nnetworks = [\"::1\"]\n")
-	next := parse("[node]\nhostname = \"a.example\"\ndata_dir = \"/elsewhere\"\n[relay]\nnetworks = [\"10.0.0.0/8\"]\n[[route]]\nsmart_host = \"h\"\n[shaping.\"b.example\"]\nrate = \"1/s\"\n")
+	next := parse(
+		"[node]\nhostname = \"a.example\"\ndata_dir = \"/elsewhere\"\n[relay]\nnetworks = " +
+			"[\"10.0.0.0/8\"]\n[[route]]\nsmart_host = \"h\"\n[shaping.\"b.example\"]\nrate = " +
+			"\"1/s\"\n")
 	changes := Diff(old, next)
 	want := []Change{
 		{"node.data_dir", `"./postroad-data"`, `"/elsewhere"`, false},
@@ -162,11 +205,13 @@ func TestDiffAndReload(t *testing.T) {
 	if !reflect.DeepEqual(changes, want) {
 		t.Errorf("got  %+v\nwant %+v", changes, want)
 	}
-	if got := Restart(changes); !reflect.DeepEqual(got, []string{"node.data_dir", "route[0]", `shaping."b.example"`}) {
+	if got := Restart(changes); !reflect.DeepEqual(got,
+		[]string{"node.data_dir", "route[0]", `shaping."b.example"`}) {
 		t.Errorf("Restart = %v", got)
 	}
 	got := Reloaded(old, next)
-	if got.Node.DataDir != "./postroad-data" || got.Relay.Networks[0].String() != "10.0.0.0/8" || len(got.Routes) != 0 {
+	if got.Node.DataDir != "./postroad-data" || got.Relay.Networks[0].String() != "10.0.0.0/8" ||
+		len(got.Routes) != 0 {
 		t.Errorf("reloaded:\n%s", got.Show())
 	}
 	if len(got.Shaping) != 1 {
@@ -181,12 +226,15 @@ func TestCheckFiles(t *testing.T) {
 	dir := t.TempDir()
 	short := filepath.Join(dir, "short")
 	os.WriteFile(short, []byte("secret\nmore"), 0o600)
-	c, err := Parse("f", []byte("[admin]\ntoken_file = \""+short+"\"\n[tls]\ncertificate = \"/none\"\nkey = \"/none\"\n"))
+	c, err := Parse("f",
+		[]byte("[admin]\ntoken_file = \""+short+
+			"\"\n[tls]\ncertificate = \"/none\"\nkey = \"/none\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ps, _ := c.CheckFiles("f").(Problems)
-	if len(ps) != 2 || ps[0].Key != "tls.certificate" || ps[0].Line != 4 || !strings.Contains(ps[1].What, "has 6 characters") {
+	if len(ps) != 2 || ps[0].Key != "tls.certificate" || ps[0].Line != 4 ||
+		!strings.Contains(ps[1].What, "has 6 characters") {
 		t.Errorf("got %v", ps)
 	}
 }
@@ -206,15 +254,20 @@ func TestReferenceIsCurrent(t *testing.T) {
 	}
 	committed, err := os.ReadFile(path)
 	if err != nil || string(committed) != page {
-		t.Fatalf("docs/configuration.md is not current (%v): run `go run ./cmd/postroad config reference > docs/configuration.md`", err)
+		t.Fatalf(
+			"docs/configuration.md is not current (%v): run `go run ./cmd/postroad config "+
+				"reference > docs/configuration.md`", err)
 	}
 }
 
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
-		"", "[node]\nname = \"x\"", "[[listener]]\naddress = \":25\"", "listener = [{address=\":1\"},{}]", "[[listener.address]]",
-		"[shaping.\"a.b\"]\nrate = \"1,000/h\"", "shaping.default.rate = \"\"", "[retry]\nschedule = [\"1m\", [1]]", "\"\".\"\" = 1",
-		"[listener]\n[listener.tls]", "limits = {memory = 1, memory = 2}", "[relay]\nnetworks = [\"::ffff:1.2.3.4\"]", "a.b.c = 1979-05-27",
+		"", "[node]\nname = \"x\"", "[[listener]]\naddress = \":25\"",
+		"listener = [{address=\":1\"},{}]", "[[listener.address]]",
+		"[shaping.\"a.b\"]\nrate = \"1,000/h\"", "shaping.default.rate = \"\"",
+		"[retry]\nschedule = [\"1m\", [1]]", "\"\".\"\" = 1",
+		"[listener]\n[listener.tls]", "limits = {memory = 1, memory = 2}",
+		"[relay]\nnetworks = [\"::ffff:1.2.3.4\"]", "a.b.c = 1979-05-27",
 	} {
 		f.Add([]byte(s))
 	}

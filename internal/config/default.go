@@ -19,8 +19,9 @@ func Default() *Config {
 func defaults() *Config {
 	host := hostName()
 	return &Config{
-		Node:  Node{Name: host, Hostname: host, DataDir: "./postroad-data"},
-		Relay: Relay{Networks: Networks{{netip.MustParsePrefix("127.0.0.0/8")}, {netip.MustParsePrefix("::1/128")}}},
+		Node: Node{Name: host, Hostname: host, DataDir: "./postroad-data"},
+		Relay: Relay{Networks: Networks{{netip.MustParsePrefix("127.0.0.0/8")},
+			{netip.MustParsePrefix("::1/128")}}},
 		Limits: Limits{
 			MessageSize:           50 << 20,
 			Recipients:            1000,
@@ -37,26 +38,30 @@ func defaults() *Config {
 		},
 		Delivery: Delivery{Port: 25, Connections: 1000},
 		Retry: Retry{
-			Schedule:     durations(time.Minute, 5*time.Minute, 15*time.Minute, 30*time.Minute, time.Hour, 2*time.Hour, 4*time.Hour),
+			Schedule: durations(time.Minute, 5*time.Minute, 15*time.Minute, 30*time.Minute,
+				time.Hour, 2*time.Hour, 4*time.Hour),
 			Expire:       Duration(5 * 24 * time.Hour),
 			DelayWarning: Duration(4 * time.Hour),
 		},
-		Admin:     Admin{Address: "127.0.0.1:8025"},
-		Events:    Events{File: "events.jsonl", Rotate: 100 << 20, Keep: 20},
-		LDAP:      LDAP{Filter: "(objectClass=inetOrgPerson)", Address: "mail", Interval: Duration(5 * time.Minute)},
+		Admin:  Admin{Address: "127.0.0.1:8025"},
+		Events: Events{File: "events.jsonl", Rotate: 100 << 20, Keep: 20},
+		LDAP: LDAP{Filter: "(objectClass=inetOrgPerson)", Address: "mail",
+			Interval: Duration(5 * time.Minute)},
 		Telemetry: Telemetry{TraceSample: 1, LogFormat: "text"},
 		Cluster:   Cluster{Listen: "127.0.0.1:7025", Replicas: 3, MailboxShards: 16},
 	}
 }
 
 func defaultShaping() Shaping {
-	return Shaping{Connections: 20, MessagesPerConnection: 100, RecipientsPerMessage: 100, Scope: "cluster"}
+	return Shaping{Connections: 20, MessagesPerConnection: 100, RecipientsPerMessage: 100,
+		Scope: "cluster"}
 }
 
 // localShaping is what the mailboxes here are to bear: messages at a time, where other sites have
 // connections.
 func localShaping() Shaping {
-	return Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000, Scope: "node"}
+	return Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000,
+		Scope: "node"}
 }
 
 func defaultListeners() []Listener {

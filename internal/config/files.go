@@ -48,7 +48,8 @@ func (k *checker) certificate(cert, key string) {
 		return
 	}
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		k.bad("tls.certificate", err.Error(), "both must be PEM files that belong together and that this user may read")
+		k.bad("tls.certificate", err.Error(),
+			"both must be PEM files that belong together and that this user may read")
 	}
 }
 
@@ -61,7 +62,8 @@ func (k *checker) secret(key, path string, least int) {
 		k.bad(key, err.Error(), "the file must exist and this user must be allowed to read it")
 		return
 	}
-	k.must(len(s) >= least, key, fmt.Sprintf("the first line of %s has %d characters", path, len(s)),
+	k.must(len(s) >= least, key, fmt.Sprintf("the first line of %s has %d characters", path,
+		len(s)),
 		fmt.Sprintf("use at least %d", least))
 }
 

@@ -9,9 +9,10 @@ import (
 type Problem struct {
 	File         string // "" for the embedded default
 	Line, Column int    // from 1; 0 when the problem has no place in the file
-	Key          string // the full key, such as "limits.memory" or "listener[1].kind"; "" for a fault of syntax
-	What         string // what is wrong
-	Hint         string // what to write instead, "" when there is nothing to say
+	// the full key, such as "limits.memory" or "listener[1].kind"; "" for a fault of syntax
+	Key  string
+	What string // what is wrong
+	Hint string // what to write instead, "" when there is nothing to say
 }
 
 // Error gives the problem as `file:line:column: key: what is wrong; hint`.
@@ -104,7 +105,8 @@ func join(names ...string) string {
 // quoteKey returns name as it is written in a TOML key.
 func quoteKey(name string) string {
 	for i := 0; i < len(name); i++ {
-		if c := name[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '-') {
+		if c := name[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			c == '_' || c == '-') {
 			return quoteString(name)
 		}
 	}

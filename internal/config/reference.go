@@ -60,20 +60,24 @@ func Reference() (string, error) {
 	return b.String(), nil
 }
 
-func referenceSection(b *strings.Builder, docs map[string]string, header string, v reflect.Value) error {
+func referenceSection(
+	b *strings.Builder, docs map[string]string, header string, v reflect.Value,
+) error {
 	t := v.Type()
 	doc, ok := docs[t.Name()]
 	if !ok {
 		return fmt.Errorf("config: %s has no comment", t.Name())
 	}
-	fmt.Fprintf(b, "\n## `%s`\n\n%s\n\n| key | default | reload | |\n|---|---|---|---|\n", header, sentence(doc, t.Name()))
+	fmt.Fprintf(b, "\n## `%s`\n\n%s\n\n| key | default | reload | |\n|---|---|---|---|\n", header,
+		sentence(doc, t.Name()))
 	for i := range v.NumField() {
 		f := t.Field(i)
 		doc, ok := docs[t.Name()+"."+f.Name]
 		if !ok {
 			return fmt.Errorf("config: %s.%s has no comment", t.Name(), f.Name)
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Tag.Get("toml"), referenceDefault(f, v.Field(i)), f.Tag.Get("reload"),
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Tag.Get("toml"),
+			referenceDefault(f, v.Field(i)), f.Tag.Get("reload"),
 			strings.ReplaceAll(sentence(doc, f.Name), "|", `\|`))
 	}
 	return nil

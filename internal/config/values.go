@@ -54,10 +54,13 @@ var (
 		{"w", int64(7 * 24 * time.Hour)}, {"d", int64(24 * time.Hour)}, {"h", int64(time.Hour)},
 		{"m", int64(time.Minute)}, {"s", int64(time.Second)}, {"ms", int64(time.Millisecond)},
 	}
-	sizeUnits = []unit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
-	perUnits  = []unit{
-		{"d", int64(24 * time.Hour)}, {"h", int64(time.Hour)}, {"m", int64(time.Minute)}, {"s", int64(time.Second)},
-		{"day", int64(24 * time.Hour)}, {"hr", int64(time.Hour)}, {"min", int64(time.Minute)}, {"sec", int64(time.Second)},
+	sizeUnits = []unit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+		{"B", 1}}
+	perUnits = []unit{
+		{"d", int64(24 * time.Hour)}, {"h", int64(time.Hour)}, {"m", int64(time.Minute)},
+		{"s", int64(time.Second)},
+		{"day", int64(24 * time.Hour)}, {"hr", int64(time.Hour)}, {"min", int64(time.Minute)},
+		{"sec", int64(time.Second)},
 	}
 )
 
@@ -159,7 +162,8 @@ func (d Duration) String() string {
 	var b []byte
 	rest := int64(d)
 	for _, u := range timeUnits {
-		if q := rest / u.n; q > 0 && u.name != "w" { // a week is read, but "7d" is easier to compare with
+		// a week is read, but "7d" is easier to compare with
+		if q := rest / u.n; q > 0 && u.name != "w" {
 			b = append(strconv.AppendInt(b, q, 10), u.name...)
 			rest %= u.n
 		}

@@ -27,7 +27,8 @@ type walker struct {
 
 // walk goes through the whole document, whose type is root.
 func walk(file string, data []byte, root reflect.Type) (positions, Problems) {
-	w := &walker{file: file, data: data, root: root, where: positions{}, values: map[string]int{}, counts: map[string]int{}}
+	w := &walker{file: file, data: data, root: root, where: positions{}, values: map[string]int{},
+		counts: map[string]int{}}
 	w.lines = lineStarts(data)
 	w.parser.Reset(data)
 	table, path := root, ""
@@ -84,12 +85,15 @@ func (w *walker) position(r unstable.Range) position {
 
 func (w *walker) problem(r unstable.Range, key, what, hint string) {
 	p := w.position(r)
-	w.problems.add(Problem{File: w.file, Line: p.line, Column: p.column, Key: key, What: what, Hint: hint})
+	w.problems.add(Problem{File: w.file, Line: p.line, Column: p.column, Key: key, What: what,
+		Hint: hint})
 }
 
 // descend follows a dotted key from t. It returns the type that the key names and its full key, or
 // nil after a problem. kind is what the key stands in: [table], [[array of tables]] or key = value.
-func (w *walker) descend(t reflect.Type, path string, keys unstable.Iterator, kind unstable.Kind) (reflect.Type, string) {
+func (w *walker) descend(
+	t reflect.Type, path string, keys unstable.Iterator, kind unstable.Kind,
+) (reflect.Type, string) {
 	for keys.Next() {
 		key := keys.Node()
 		next := member(t, string(key.Data))

@@ -77,7 +77,8 @@ func (w *walker) value(t reflect.Type, key, enum string, v *unstable.Node, place
 	case t.Kind() == reflect.Int:
 		w.integer(key, v, place)
 	case t.Kind() == reflect.Float64:
-		w.expect(v.Kind == unstable.Float || v.Kind == unstable.Integer, key, "want a number", v, place)
+		w.expect(v.Kind == unstable.Float || v.Kind == unstable.Integer, key, "want a number", v,
+			place)
 	}
 }
 

@@ -24,9 +24,10 @@ const (
 // Answer is what the DNS says about a name and a type.
 type Answer struct {
 	Outcome Outcome
-	MX      []MX          // of TypeMX
-	Addrs   []netip.Addr  // of TypeA and TypeAAAA
-	TTL     time.Duration // as the message has it, not clamped; of a negative answer as RFC 2308 section 5 says
+	MX      []MX         // of TypeMX
+	Addrs   []netip.Addr // of TypeA and TypeAAAA
+	// as the message has it, not clamped; of a negative answer as RFC 2308 section 5 says
+	TTL time.Duration
 	// alias, when set, is where a CNAME chain leads that the message does not follow to its end:
 	// ask again for it.
 	alias string
@@ -76,7 +77,9 @@ func read(m *dns.Msg, name string, qtype Type) Answer {
 }
 
 // collect takes the records of owner and returns the target of its CNAME, if it has one.
-func (a *Answer) collect(records []dns.RR, owner string, qtype Type, ttl *time.Duration) (next string) {
+func (a *Answer) collect(
+	records []dns.RR, owner string, qtype Type, ttl *time.Duration,
+) (next string) {
 	for _, rr := range records {
 		h := rr.Header()
 		if h.Class != dns.ClassINET || !strings.EqualFold(h.Name, owner) {

@@ -80,7 +80,9 @@ func isTimeout(err error) bool {
 
 // askServer asks one server: by UDP, without EDNS when it does not know that, by TCP when the
 // answer does not fit or somebody seems to be guessing.
-func (c *Client) askServer(ctx context.Context, server, name string, qtype Type, timeout time.Duration) (Answer, error) {
+func (c *Client) askServer(
+	ctx context.Context, server, name string, qtype Type, timeout time.Duration,
+) (Answer, error) {
 	select {
 	case c.sockets <- struct{}{}:
 		defer func() { <-c.sockets }()
@@ -193,7 +195,8 @@ func accept(wire []byte, q *dns.Msg) (*dns.Msg, error) {
 	m := new(dns.Msg)
 	err := m.Unpack(wire)
 	edns := q.IsEdns0() != nil
-	if len(wire) == header && m.Response && edns && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented) {
+	if len(wire) == header && m.Response && edns &&
+		(m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented) {
 		return nil, errNoEDNS // old servers send the bare header (RFC 6891 section 7)
 	}
 	if !answers(m, q) {
@@ -202,7 +205,8 @@ func accept(wire []byte, q *dns.Msg) (*dns.Msg, error) {
 	if m.Truncated || err != nil { // a server that cuts its answer without saying so is no better
 		return nil, errTruncated
 	}
-	if edns && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented || m.Rcode == dns.RcodeBadVers) {
+	if edns && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented ||
+		m.Rcode == dns.RcodeBadVers) {
 		return nil, errNoEDNS
 	}
 	return m, nil

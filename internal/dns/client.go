@@ -31,7 +31,9 @@ func (t Type) String() string {
 
 // Options of a Client; the zero value of each field is its default.
 type Options struct {
-	Servers []string      // "host:port" of recursive resolvers; none: those of /etc/resolv.conf, read again when it changes
+	// "host:port" of recursive resolvers; none: those of /etc/resolv.conf, read again when it
+	// changes
+	Servers []string
 	Timeout time.Duration // of one question to one server, 3 s; doubled in the second round
 	Sockets int           // questions on the wire at once, 256; further ones wait
 }
@@ -64,12 +66,14 @@ func New(o Options) (*Client, error) {
 
 // Stats are counts since the start.
 type Stats struct {
-	Questions, TCP, Retries    uint64 // sent in all; of these by TCP; of these after a failure
-	Timeouts, Mismatched, Fail uint64 // no answer in time; answers to something else; SERVFAIL and its like
+	Questions, TCP, Retries uint64 // sent in all; of these by TCP; of these after a failure
+	// no answer in time; answers to something else; SERVFAIL and its like
+	Timeouts, Mismatched, Fail uint64
 }
 
 // Stats returns the counts.
 func (c *Client) Stats() Stats {
 	s := &c.stats
-	return Stats{s.questions.Load(), s.tcp.Load(), s.retries.Load(), s.timeouts.Load(), s.mismatched.Load(), s.servfail.Load()}
+	return Stats{s.questions.Load(), s.tcp.Load(), s.retries.Load(), s.timeouts.Load(),
+		s.mismatched.Load(), s.servfail.Load()}
 }

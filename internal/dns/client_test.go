@@ -57,14 +57,18 @@ const both = "10 a.two.example, 20 b.two.example"
 func TestForgedAnswersAreIgnored(t *testing.T) {
 	s := dnstest.Serve(t, zone)
 	for name, forge := range map[string]func(m *dns.Msg){
-		"id":       func(m *dns.Msg) { m.Id++ },
-		"name":     func(m *dns.Msg) { m.Question[0].Name = "victim.example." },
-		"type":     func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeTXT },
-		"class":    func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS },
-		"query":    func(m *dns.Msg) { m.Response = false },
-		"empty":    func(m *dns.Msg) { m.Question = nil },
-		"two":      func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) },
-		"nxdomain": func(m *dns.Msg) { m.Id ^= 0xffff; m.Rcode = dns.RcodeNameError; m.Answer = nil },
+		"id":    func(m *dns.Msg) { m.Id++ },
+		"name":  func(m *dns.Msg) { m.Question[0].Name = "victim.example." },
+		"type":  func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeTXT },
+		"class": func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS },
+		"query": func(m *dns.Msg) { m.Response = false },
+		"empty": func(m *dns.Msg) { m.Question = nil },
+		"two":   func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) },
+		"nxdomain": func(m *dns.Msg) {
+			m.Id ^= 0xffff
+			m.Rcode = dns.RcodeNameError
+			m.Answer = nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.Behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
@@ -92,11 +96,13 @@ func TestForeignRecordsAreIgnored(t *testing.T) {
 	s := dnstest.Serve(t, zone)
 	s.Behave("implicit.example", func(w dns.ResponseWriter, q *dns.Msg) {
 		m := s.Answer(q)
-		m.Answer = append([]dns.RR{rr("other.example. 300 IN MX 1 evil.example."), rr("implicit.example. 300 CH MX 1 evil.example."),
+		m.Answer = append([]dns.RR{rr("other.example. 300 IN MX 1 evil.example."),
+			rr("implicit.example. 300 CH MX 1 evil.example."),
 			rr("other.example. 300 IN A 203.0.113.66")}, m.Answer...)
 		w.WriteMsg(m)
 	})
-	if got := askText(t, newTest(t, 2*time.Second, s), "implicit.example", TypeA); got != "203.0.113.3" {
+	if got := askText(t, newTest(t, 2*time.Second, s), "implicit.example",
+		TypeA); got != "203.0.113.3" {
 		t.Fatal(got)
 	}
 }
@@ -180,7 +186,8 @@ func TestServerWithoutEDNS(t *testing.T) {
 // A silent server, one that refuses and one that refers elsewhere each lead to the next server,
 // which is then asked first.
 func TestNextServer(t *testing.T) {
-	for name, h := range map[string]dns.HandlerFunc{"silent": dnstest.Silence, "refused": dnstest.Rcode(dns.RcodeRefused), "referral": refer} {
+	for name, h := range map[string]dns.HandlerFunc{"silent": dnstest.Silence,
+		"refused": dnstest.Rcode(dns.RcodeRefused), "referral": refer} {
 		t.Run(name, func(t *testing.T) {
 			bad, good := dnstest.Serve(t, zone), dnstest.Serve(t, zone)
 			for _, n := range []string{"two.example", "implicit.example"} {
@@ -245,10 +252,12 @@ func FuzzAnswer(f *testing.F) {
 	seed(keep, "two.example. 300 IN MX 0 .")
 	seed(keep, "two.example. 300 IN CNAME x.example.", "x.example. 300 IN MX 1 10.0.0.1.")
 	seed(keep, "two.example. 300 IN CNAME two.example.")
-	seed(keep, "two.example. 300 IN A 127.0.0.1", "two.example. 300 IN AAAA ::ffff:10.0.0.1", "two.example. 0 IN A 203.0.113.1")
+	seed(keep, "two.example. 300 IN A 127.0.0.1", "two.example. 300 IN AAAA ::ffff:10.0.0.1",
+		"two.example. 0 IN A 203.0.113.1")
 	seed(func(m *dns.Msg) { m.Rcode = dns.RcodeNameError; m.Ns = []dns.RR{rr(dnstest.SOA)} })
 	seed(func(m *dns.Msg) { m.Id++ }, "two.example. 300 IN MX 1 evil.example.")
-	seed(func(m *dns.Msg) { m.Question[0].Name = "three.example." }, "two.example. 300 IN MX 1 evil.example.")
+	seed(func(m *dns.Msg) { m.Question[0].Name = "three.example." },
+		"two.example. 300 IN MX 1 evil.example.")
 	seed(func(m *dns.Msg) { m.Truncated = true })
 
 	f.Fuzz(func(t *testing.T, wire []byte, qtype uint16) {
@@ -261,12 +270,15 @@ func FuzzAnswer(f *testing.F) {
 			}
 			return
 		}
-		if got := m.Question[0]; binary.BigEndian.Uint16(wire) != 0x1234 || !m.Response || len(m.Question) != 1 ||
-			!strings.EqualFold(got.Name, "two.example.") || got.Qtype != qtype || got.Qclass != dns.ClassINET {
+		if got := m.Question[0]; binary.BigEndian.Uint16(wire) != 0x1234 || !m.Response ||
+			len(m.Question) != 1 ||
+			!strings.EqualFold(got.Name, "two.example.") || got.Qtype != qtype ||
+			got.Qclass != dns.ClassINET {
 			t.Fatalf("accepted %v", m)
 		}
 		a := read(m, "two.example.", Type(qtype))
-		if len(a.MX)+len(a.Addrs) > maxRecords || a.TTL < 0 || (a.Outcome == Exists) != (len(a.MX)+len(a.Addrs) > 0) {
+		if len(a.MX)+len(a.Addrs) > maxRecords || a.TTL < 0 ||
+			(a.Outcome == Exists) != (len(a.MX)+len(a.Addrs) > 0) {
 			t.Fatalf("%+v", a)
 		}
 	})

@@ -66,7 +66,8 @@ func (s *servers) fromFile() []string {
 		return s.mu.read
 	}
 	s.mu.looked = now
-	if info, err := os.Stat(s.path); err == nil && (s.mu.read == nil || !info.ModTime().Equal(s.mu.changed)) {
+	if info, err := os.Stat(s.path); err == nil &&
+		(s.mu.read == nil || !info.ModTime().Equal(s.mu.changed)) {
 		s.mu.changed = info.ModTime()
 		if l := parseResolvConf(s.path); len(l) > 0 {
 			s.mu.read = l

@@ -17,11 +17,13 @@ const (
 	Failed    Action = iota + 1 // given up
 	Delayed                     // not yet delivered, still being tried
 	Delivered                   // in the mailbox
-	Relayed                     // handed to a next hop that issues no reports (without the DSN extension)
-	Expanded                    // replaced by several addresses
+	// handed to a next hop that issues no reports (without the DSN extension)
+	Relayed
+	Expanded // replaced by several addresses
 )
 
-var actionNames = [...]string{Failed: "failed", Delayed: "delayed", Delivered: "delivered", Relayed: "relayed", Expanded: "expanded"}
+var actionNames = [...]string{Failed: "failed", Delayed: "delayed", Delivered: "delivered",
+	Relayed: "relayed", Expanded: "expanded"}
 
 // String returns the word of the Action field, "" for a value that is none.
 func (a Action) String() string {

@@ -16,12 +16,14 @@ import (
 )
 
 func TestCalls(t *testing.T) {
-	const s, f, d, n = pmail.NotifySuccess, pmail.NotifyFailure, pmail.NotifyDelay, pmail.NotifyNever
+	const s, f, d, n = pmail.NotifySuccess, pmail.NotifyFailure, pmail.NotifyDelay,
+		pmail.NotifyNever
 	tests := []struct {
 		notify pmail.Notify
 		want   string // the first letters of the actions that call for a report, relayed as r
 	}{
-		{0, "failed delayed"}, {n, ""}, {s, "delivered relayed expanded"}, {f, "failed"}, {d, "delayed"},
+		{0, "failed delayed"}, {n, ""}, {s, "delivered relayed expanded"}, {f, "failed"},
+		{d, "delayed"},
 		{s | f | d, "failed delayed delivered relayed expanded"}, {f | d, "failed delayed"},
 	}
 	for _, tt := range tests {
@@ -41,20 +43,26 @@ var at = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func failed() *Report {
 	return &Report{
-		Host: "mx1.example.net", ID: pmail.NewIDs(1, time.Time{}).Next(at), Date: at, To: "sender@example.com",
-		OriginalID: pmail.NewIDs(2, time.Time{}).Next(at), EnvelopeID: "QQ+314=159", Arrived: at.Add(-time.Hour), Size: 100,
+		Host: "mx1.example.net", ID: pmail.NewIDs(1, time.Time{}).Next(at), Date: at,
+		To:         "sender@example.com",
+		OriginalID: pmail.NewIDs(2, time.Time{}).Next(at), EnvelopeID: "QQ+314=159",
+		Arrived: at.Add(-time.Hour), Size: 100,
 		Recipients: []Recipient{{
 			Address: "bob@example.org", ORcpt: "rfc822;Bob+1@example.org", Action: Failed,
-			Attempt: pmail.Attempt{At: at, Remote: "mx.example.org", Code: 550, Enhanced: "5.1.1", Text: "No such user here"},
+			Attempt: pmail.Attempt{At: at, Remote: "mx.example.org", Code: 550, Enhanced: "5.1.1",
+				Text: "No such user here"},
 		}},
 	}
 }
 
-const original = "From: sender@example.com\r\nMessage-ID: <one@example.com>\r\nSubject: hello\r\n\r\nThe body.\r\n.\r\n"
+const original = "From: sender@example.com\r\nMessage-ID: <one@example.com>\r\nSubject: " +
+	"hello\r\n\r\nThe body.\r\n.\r\n"
 
 // written writes r, checks it as every report must be, and returns its text and its parts by media
 // type.
-func written(t *testing.T, r *Report, content io.Reader) (text string, parts map[string]string, needs Needs) {
+func written(
+	t *testing.T, r *Report, content io.Reader,
+) (text string, parts map[string]string, needs Needs) {
 	t.Helper()
 	var b bytes.Buffer
 	needs, err := Write(&b, r, content)
@@ -62,7 +70,8 @@ func written(t *testing.T, r *Report, content io.Reader) (text string, parts map
 		t.Fatal(err)
 	}
 	text = b.String()
-	if strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\n") || strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\r") {
+	if strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\n") ||
+		strings.Contains(strings.ReplaceAll(text, "\r\n", ""), "\r") {
 		t.Fatalf("a CR or LF alone in\n%q", text)
 	}
 	for line := range strings.SplitSeq(text, "\r\n") {
@@ -81,7 +90,8 @@ func written(t *testing.T, r *Report, content io.Reader) (text string, parts map
 	if err != nil || kind != "multipart/report" || params["report-type"] != "delivery-status" {
 		t.Fatalf("Content-Type %q, %v", m.Header.Get("Content-Type"), err)
 	}
-	if m.Header.Get("Auto-Submitted") != "auto-replied" || m.Header.Get("From") != "Mail Delivery System <MAILER-DAEMON@"+r.Host+">" ||
+	if m.Header.Get("Auto-Submitted") != "auto-replied" ||
+		m.Header.Get("From") != "Mail Delivery System <MAILER-DAEMON@"+r.Host+">" ||
 		m.Header.Get("Message-ID") == "" || m.Header.Get("To") != "<"+r.To+">" {
 		t.Fatalf("header %v", m.Header)
 	}
@@ -112,14 +122,18 @@ func TestWriteFailure(t *testing.T) {
 	if got := parts["message/rfc822"]; got != original {
 		t.Errorf("returned\n%q, want\n%q", got, original)
 	}
-	want := "Original-Envelope-Id: QQ+314=159\r\nReporting-MTA: dns; mx1.example.net\r\nX-Postroad-Queue-Id: " + r.OriginalID.String() +
+	want := "Original-Envelope-Id: QQ+314=159\r\nReporting-MTA: dns; " +
+		"mx1.example.net\r\nX-Postroad-Queue-Id: " + r.OriginalID.String() +
 		"\r\nArrival-Date: Sun, 1 Mar 2026 11:00:00 +0000\r\n\r\n" +
-		"Original-Recipient: rfc822;Bob+1@example.org\r\nFinal-Recipient: rfc822;bob@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n" +
-		"Remote-MTA: dns; mx.example.org\r\nDiagnostic-Code: smtp; 550 5.1.1 No such user here\r\nLast-Attempt-Date: Sun, 1 Mar 2026 12:00:00 +0000\r\n"
+		"Original-Recipient: rfc822;Bob+1@example.org\r\nFinal-Recipient: " +
+		"rfc822;bob@example.org\r\nAction: failed\r\nStatus: 5.1.1\r\n" +
+		"Remote-MTA: dns; mx.example.org\r\nDiagnostic-Code: smtp; 550 5.1.1 No such user " +
+		"here\r\nLast-Attempt-Date: Sun, 1 Mar 2026 12:00:00 +0000\r\n"
 	if got := parts["message/delivery-status"]; got != want {
 		t.Errorf("status\n%s, want\n%s", got, want)
 	}
-	for _, s := range []string{"could not be delivered", "<bob@example.org>", "mx.example.org said: 550 5.1.1 No such user here", "check the address"} {
+	for _, s := range []string{"could not be delivered", "<bob@example.org>",
+		"mx.example.org said: 550 5.1.1 No such user here", "check the address"} {
 		if !strings.Contains(parts["text/plain"], s) {
 			t.Errorf("the explanation lacks %q:\n%s", s, parts["text/plain"])
 		}
@@ -128,9 +142,13 @@ func TestWriteFailure(t *testing.T) {
 		t.Error("subject")
 	}
 	s, err := Parse(strings.NewReader(text))
-	if err != nil || len(s.Recipients) != 1 || s.Recipients[0] != (RecipientStatus{Original: "Bob+1@example.org", Final: "bob@example.org", Action: Failed,
-		Code: "5.1.1", RemoteMTA: "mx.example.org", Diagnostic: "550 5.1.1 No such user here"}) ||
-		s.EnvelopeID != r.EnvelopeID || s.ReportingMTA != r.Host || s.OriginalMessageID != "<one@example.com>" {
+	if err != nil || len(s.Recipients) != 1 ||
+		s.Recipients[0] != (RecipientStatus{Original: "Bob+1@example.org", Final: "bob@example.org",
+			Action: Failed,
+			Code:   "5.1.1", RemoteMTA: "mx.example.org",
+			Diagnostic: "550 5.1.1 No such user here"}) ||
+		s.EnvelopeID != r.EnvelopeID || s.ReportingMTA != r.Host ||
+		s.OriginalMessageID != "<one@example.com>" {
 		t.Errorf("parsed back: %+v, %v", s, err)
 	}
 }
@@ -147,9 +165,13 @@ func TestWhatIsReturned(t *testing.T) {
 		{"RET absent, large", func(r *Report) {}, large, false},
 		{"FULL, large", func(r *Report) { r.Ret = pmail.RetFull }, large, true},
 		{"HDRS", func(r *Report) { r.Ret = pmail.RetHeaders }, original, false},
-		{"FULL of a delay", func(r *Report) { r.Ret, r.Recipients[0].Action = pmail.RetFull, Delayed }, original, false},
-		{"FULL of binary", func(r *Report) { r.Ret, r.Body = pmail.RetFull, pmail.BodyBinaryMIME }, original, false},
-		{"FULL, header too long", func(r *Report) { r.Ret = pmail.RetFull }, strings.Repeat("X: y\r\n", 20000) + original, false},
+		{"FULL of a delay", func(r *Report) {
+			r.Ret, r.Recipients[0].Action = pmail.RetFull, Delayed
+		}, original, false},
+		{"FULL of binary", func(r *Report) { r.Ret, r.Body = pmail.RetFull, pmail.BodyBinaryMIME },
+			original, false},
+		{"FULL, header too long", func(r *Report) { r.Ret = pmail.RetFull },
+			strings.Repeat("X: y\r\n", 20000) + original, false},
 		{"FULL, no body", func(r *Report) { r.Ret = pmail.RetFull }, "Subject: x\r\n\r\n", true},
 	}
 	for _, tt := range tests {
@@ -158,10 +180,12 @@ func TestWhatIsReturned(t *testing.T) {
 		tt.change(r)
 		_, parts, _ := written(t, r, strings.NewReader(tt.content))
 		if got, ok := parts["message/rfc822"]; ok != tt.full || ok && got != tt.content {
-			t.Errorf("%s: returned in full: %v, want %v (%d octets of %d)", tt.name, ok, tt.full, len(got), len(tt.content))
+			t.Errorf("%s: returned in full: %v, want %v (%d octets of %d)", tt.name, ok, tt.full,
+				len(got), len(tt.content))
 		}
 		header, _, _ := strings.Cut(tt.content, "\r\n\r\n")
-		if got, ok := parts["text/rfc822-headers"]; !tt.full && (!ok || got == "" || !strings.HasPrefix(header+"\r\n", got)) {
+		if got, ok := parts["text/rfc822-headers"]; !tt.full &&
+			(!ok || got == "" || !strings.HasPrefix(header+"\r\n", got)) {
 			t.Errorf("%s: header %q", tt.name, got)
 		}
 	}
@@ -177,7 +201,8 @@ func TestHeaderWithLongLines(t *testing.T) {
 		r := failed()
 		r.Ret = pmail.RetHeaders
 		var b bytes.Buffer
-		if _, err := Write(&b, r, strings.NewReader(content)); err != nil || !strings.Contains(b.String(), "\r\nSubject: after\r\n") {
+		if _, err := Write(&b, r, strings.NewReader(content)); err != nil ||
+			!strings.Contains(b.String(), "\r\nSubject: after\r\n") {
 			t.Fatalf("line of %d octets: the header was cut, %v", n, err)
 		}
 	}
@@ -189,17 +214,23 @@ func TestWriteDelayAndSuccess(t *testing.T) {
 	r.Recipients[0].Attempt = pmail.Attempt{At: at, Enhanced: "4.4.1", Text: "No answer"}
 	text, parts, _ := written(t, r, strings.NewReader(original))
 	status := parts["message/delivery-status"]
-	if !strings.Contains(status, "Action: delayed\r\nStatus: 4.4.1\r\nDiagnostic-Code: x-postroad; No answer\r\n") ||
-		!strings.Contains(status, "Will-Retry-Until: Tue, 3 Mar 2026 12:00:00 +0000\r\n") || strings.Contains(status, "Remote-MTA") {
+	if !strings.Contains(status,
+		"Action: delayed\r\nStatus: 4.4.1\r\nDiagnostic-Code: x-postroad; No answer\r\n") ||
+		!strings.Contains(status, "Will-Retry-Until: Tue, 3 Mar 2026 12:00:00 +0000\r\n") ||
+		strings.Contains(status, "Remote-MTA") {
 		t.Errorf("status\n%s", status)
 	}
-	if !strings.Contains(text, "Subject: Delayed mail") || !strings.Contains(parts["text/plain"], "DO NOT") {
+	if !strings.Contains(text, "Subject: Delayed mail") ||
+		!strings.Contains(parts["text/plain"], "DO NOT") {
 		t.Errorf("explanation\n%s", text)
 	}
-	for action, word := range map[Action]string{Delivered: "delivered", Relayed: "relayed", Expanded: "expanded"} {
+	for action, word := range map[Action]string{Delivered: "delivered", Relayed: "relayed",
+		Expanded: "expanded"} {
 		r.Recipients[0].Action, r.Recipients[0].Attempt.Enhanced = action, "2.1.5"
 		text, parts, _ := written(t, r, strings.NewReader(original))
-		if !strings.Contains(parts["message/delivery-status"], "Action: "+word+"\r\nStatus: 2.1.5\r\n") || !strings.Contains(text, "Subject: Successful") {
+		if !strings.Contains(parts["message/delivery-status"],
+			"Action: "+word+"\r\nStatus: 2.1.5\r\n") ||
+			!strings.Contains(text, "Subject: Successful") {
 			t.Errorf("%s:\n%s", word, text)
 		}
 	}
@@ -213,7 +244,9 @@ func TestWriteGlobal(t *testing.T) {
 	if needs != (Needs{Body: pmail.Body8BitMIME, SMTPUTF8: true}) {
 		t.Errorf("needs %+v", needs)
 	}
-	if !strings.Contains(parts["message/global-delivery-status"], "Original-Recipient: utf-8;ö+b@grün.example\r\nFinal-Recipient: utf-8;böb@grün.example\r\n") {
+	if !strings.Contains(parts["message/global-delivery-status"],
+		"Original-Recipient: utf-8;ö+b@grün.example\r\n"+
+			"Final-Recipient: utf-8;böb@grün.example\r\n") {
 		t.Errorf("parts %q", parts)
 	}
 	if parts["message/global"] != "Subject: grün\r\n\r\nkörper\r\n" {
@@ -223,7 +256,8 @@ func TestWriteGlobal(t *testing.T) {
 	r = failed()
 	r.Recipients[0].ORcpt = "utf-8;ö+b@grün.example"
 	_, parts, needs = written(t, r, strings.NewReader(original))
-	if needs != (Needs{}) || !strings.Contains(parts["message/delivery-status"], `Original-Recipient: utf-8;\x{F6}\x{2B}b@gr\x{FC}n.example`) {
+	if needs != (Needs{}) || !strings.Contains(parts["message/delivery-status"],
+		`Original-Recipient: utf-8;\x{F6}\x{2B}b@gr\x{FC}n.example`) {
 		t.Errorf("needs %+v, status %s", needs, parts["message/delivery-status"])
 	}
 }
@@ -231,7 +265,8 @@ func TestWriteGlobal(t *testing.T) {
 // The peer's words, the addresses and the ENVID cannot add fields, parts or lines.
 func TestNothingIsInjected(t *testing.T) {
 	r := failed()
-	evil := "x\r\nBcc: victim@example.com\r\n\r\n--=_\x00" + strings.Repeat("long ", 500) + strings.Repeat("y", 3000) + "\xff"
+	evil := "x\r\nBcc: victim@example.com\r\n\r\n--=_\x00" + strings.Repeat("long ",
+		500) + strings.Repeat("y", 3000) + "\xff"
 	r.EnvelopeID, r.Recipients[0].Attempt.Text, r.Recipients[0].Attempt.Remote = evil, evil, evil
 	r.Recipients[0].ORcpt = "rfc822;" + evil
 	text, parts, _ := written(t, r, strings.NewReader(original))
@@ -248,15 +283,19 @@ func TestWriteReportsErrors(t *testing.T) {
 	if _, err := Write(io.Discard, failed(), failingReader{}); err == nil {
 		t.Error("an unreadable original was not noticed")
 	}
-	if _, err := Write(io.Discard, failed(), io.MultiReader(strings.NewReader(original), failingReader{})); err == nil {
+	if _, err := Write(io.Discard, failed(), io.MultiReader(strings.NewReader(original),
+		failingReader{})); err == nil {
 		t.Error("an original that breaks off was not noticed")
 	}
 }
 
-const foreign = "From: MAILER-DAEMON@b.example\nContent-Type: MULTIPART/Report; report-type=delivery-status;\n boundary=\"b 1\"\n\n" +
+const foreign = "From: MAILER-DAEMON@b.example\nContent-Type: MULTIPART/Report; " +
+	"report-type=delivery-status;\n boundary=\"b 1\"\n\n" +
 	"preamble\n--b 1\n\nhuman\n--b 1  \nContent-Type: message/delivery-status\n\n" +
-	"Reporting-MTA: dns; b.example\n\nFinal-Recipient: RFC822; <a@b.example>\nAction: Failed\nStatus: 5.1.1 (bad mailbox)\n" +
-	"Diagnostic-Code: smtp; 550\n\tno such\r\n  user\n\nFinal-Recipient: rfc822; c@b.example\nAction: exploded\n\n" +
+	"Reporting-MTA: dns; b.example\n\nFinal-Recipient: RFC822; <a@b.example>\nAction: " +
+	"Failed\nStatus: 5.1.1 (bad mailbox)\n" +
+	"Diagnostic-Code: smtp; 550\n\tno such\r\n  user\n\nFinal-Recipient: rfc822; " +
+	"c@b.example\nAction: exploded\n\n" +
 	"Final-Recipient: rfc822; d@b.example\nAction: delayed\nStatus: none\n" +
 	"--b 1\nContent-Type: text/rfc822-headers\n\nmessage-id:\n <m@x>\n--b 1--\nepilogue"
 
@@ -269,15 +308,18 @@ func TestParseForeign(t *testing.T) {
 		{Final: "a@b.example", Action: Failed, Code: "5.1.1", Diagnostic: "550 no such  user"},
 		{Final: "d@b.example", Action: Delayed},
 	}
-	if len(s.Recipients) != 2 || s.Recipients[0] != want[0] || s.Recipients[1] != want[1] || s.OriginalMessageID != "<m@x>" || s.ReportingMTA != "b.example" {
+	if len(s.Recipients) != 2 || s.Recipients[0] != want[0] || s.Recipients[1] != want[1] ||
+		s.OriginalMessageID != "<m@x>" || s.ReportingMTA != "b.example" {
 		t.Errorf("%+v", s)
 	}
 }
 
 func TestParseRefuses(t *testing.T) {
 	for _, in := range []string{
-		"", "Subject: x\r\n\r\nbody", "Content-Type: multipart/report\n\n", "Content-Type: multipart/mixed; boundary=b\n\n--b\n\n--b--",
-		strings.Replace(foreign, "delivery-status\n\nRep", "disposition-notification\n\nRep", 1), strings.ReplaceAll(foreign, "Action", "Axtion"),
+		"", "Subject: x\r\n\r\nbody", "Content-Type: multipart/report\n\n",
+		"Content-Type: multipart/mixed; boundary=b\n\n--b\n\n--b--",
+		strings.Replace(foreign, "delivery-status\n\nRep", "disposition-notification\n\nRep", 1),
+		strings.ReplaceAll(foreign, "Action", "Axtion"),
 		"Content-Type: multipart/report; boundary=" + strings.Repeat("b", 1<<20) + "\n\n",
 	} {
 		if s, err := Parse(strings.NewReader(in)); !errors.Is(err, ErrNotReport) {
@@ -290,7 +332,8 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestParseIsBounded(t *testing.T) {
-	many := "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\n" +
+	many := "Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: " +
+		"message/delivery-status\n\nReporting-MTA: dns; x\n\n" +
 		strings.Repeat("Final-Recipient: r; a@b\nAction: failed\n\n", 100_000)
 	s, err := Parse(io.MultiReader(strings.NewReader(many), failingReader{})) // never read so far
 	if err != nil || len(s.Recipients) > maxRecipients {
@@ -305,7 +348,8 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
-	f.Add([]byte("Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: message/global-delivery-status\nContent-Transfer-Encoding: base64\n\nRmluYWw=\n"))
+	f.Add([]byte("Content-Type: multipart/report; boundary=b\n\n--b\nContent-Type: " +
+		"message/global-delivery-status\nContent-Transfer-Encoding: base64\n\nRmluYWw=\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := Parse(bytes.NewReader(data))
 		if err != nil {
@@ -321,7 +365,8 @@ func FuzzParse(f *testing.F) {
 		if _, err := Write(&b, r, bytes.NewReader(data)); err != nil {
 			t.Fatal(err)
 		}
-		if back, err := Parse(&b); err != nil || len(back.Recipients) != 1 || back.Recipients[0].Final != "bob@example.org" {
+		if back, err := Parse(&b); err != nil || len(back.Recipients) != 1 ||
+			back.Recipients[0].Final != "bob@example.org" {
 			t.Fatalf("%+v, %v", back, err)
 		}
 	})

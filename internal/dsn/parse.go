@@ -22,10 +22,11 @@ const (
 // Status is a report that came from elsewhere (an out-of-band bounce), as far as it could be
 // understood. Its strings are well-formed UTF-8 without control characters.
 type Status struct {
-	ReportingMTA      string
-	EnvelopeID        string
-	Recipients        []RecipientStatus
-	OriginalMessageID string // of the returned message or header, with its angle brackets; "" when none was returned
+	ReportingMTA string
+	EnvelopeID   string
+	Recipients   []RecipientStatus
+	// of the returned message or header, with its angle brackets; "" when none was returned
+	OriginalMessageID string
 }
 
 // RecipientStatus is the fields of one recipient (RFC 3464 2.3), addresses without their type.
@@ -91,13 +92,15 @@ func (s *Status) fields(body []byte) {
 			s.ReportingMTA = untyped(mta)
 			s.EnvelopeID = textOf(group, "Original-Envelope-Id")
 		}
-		final, action := untyped(textOf(group, "Final-Recipient")), parseAction(textOf(group, "Action"))
+		final, action := untyped(textOf(group, "Final-Recipient")),
+			parseAction(textOf(group, "Action"))
 		if final == "" || action == 0 {
 			continue
 		}
 		s.Recipients = append(s.Recipients, RecipientStatus{
 			Original: untyped(textOf(group, "Original-Recipient")), Final: final, Action: action,
-			Code: statusCode(textOf(group, "Status")), RemoteMTA: untyped(textOf(group, "Remote-MTA")),
+			Code:       statusCode(textOf(group, "Status")),
+			RemoteMTA:  untyped(textOf(group, "Remote-MTA")),
 			Diagnostic: untyped(textOf(group, "Diagnostic-Code")),
 		})
 	}
@@ -115,7 +118,8 @@ func parseAction(word string) Action {
 // statusCode returns the code without a comment, as some systems write "5.1.1 (bad mailbox)".
 func statusCode(s string) string {
 	s, _, _ = strings.Cut(s, " ")
-	if len(s) < 5 || len(s) > 9 || s[0] != '2' && s[0] != '4' && s[0] != '5' || s[1] != '.' || strings.Trim(s, "0123456789.") != "" {
+	if len(s) < 5 || len(s) > 9 || s[0] != '2' && s[0] != '4' && s[0] != '5' || s[1] != '.' ||
+		strings.Trim(s, "0123456789.") != "" {
 		return ""
 	}
 	return s

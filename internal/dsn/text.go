@@ -58,7 +58,8 @@ func fold(field string) string {
 	var b strings.Builder
 	used := 0
 	for i, word := range strings.Split(field, " ") {
-		if i > 1 && word != "" && used+1+len(word) > width { // not after the name: a line of white space alone is obsolete syntax
+		// not after the name: a line of white space alone is obsolete syntax
+		if i > 1 && word != "" && used+1+len(word) > width {
 			b.WriteString("\r\n")
 			used = 0
 		}
@@ -95,10 +96,14 @@ func (o *writer) explanation(r *Report) {
 		action Action
 		text   []string
 	}{
-		{Failed, []string{"Your message could not be delivered to the recipients below. It will not be", "tried again."}},
-		{Delayed, []string{"Your message has not been delivered yet to the recipients below. YOU DO NOT", "NEED TO SEND IT AGAIN: it is still being tried."}},
+		{Failed, []string{"Your message could not be delivered to the recipients below. It " +
+			"will not be", "tried again."}},
+		{Delayed, []string{"Your message has not been delivered yet to the recipients below. " +
+			"YOU DO NOT", "NEED TO SEND IT AGAIN: it is still being tried."}},
 		{Delivered, []string{"Your message was delivered to the recipients below."}},
-		{Relayed, []string{"Your message was handed on for the recipients below to a mail system that does", "not report further. This does not prove that it was delivered or read."}},
+		{Relayed, []string{"Your message was handed on for the recipients below to a mail " +
+			"system that does",
+			"not report further. This does not prove that it was delivered or read."}},
 		{Expanded, []string{"Your message was passed on to the members of the lists below."}},
 	} {
 		if !r.has(group.action) {
@@ -115,7 +120,8 @@ func (o *writer) explanation(r *Report) {
 		}
 	}
 	if !r.OriginalID.IsZero() {
-		o.line("If you need help, forward this report to the postmaster and quote " + r.OriginalID.String() + ".")
+		o.line("If you need help, forward this report to the postmaster and quote " +
+			r.OriginalID.String() + ".")
 	}
 }
 
@@ -161,6 +167,8 @@ var adviceFor = map[string]string{
 	"4":    "the remote mail system could not be reached; check the address, or try again later.",
 	"4.6":  "the message went round in a circle; ask the recipient's postmaster.",
 	"4.7":  "the remote mail system could not be reached for days; try again later.",
-	"6":    "send it as plain text or without special characters: the remote mail system cannot take this form.",
-	"7":    "the remote mail system refuses the message by its rules; ask the recipient or your postmaster.",
+	"6": "send it as plain text or without special characters: the remote mail system cannot " +
+		"take this form.",
+	"7": "the remote mail system refuses the message by its rules; ask the recipient or your " +
+		"postmaster.",
 }

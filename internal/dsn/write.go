@@ -32,12 +32,14 @@ func Write(w io.Writer, r *Report, original io.Reader) (Needs, error) {
 		var whole bool
 		var err error
 		if header, whole, err = message.ReadHeader(source, maxHeader); err != nil {
-			return Needs{}, fmt.Errorf("reading the header of message %v for its report: %w", r.OriginalID, err)
+			return Needs{}, fmt.Errorf("reading the header of message %v for its report: %w",
+				r.OriginalID, err)
 		}
 		full = whole && r.returnsFull()
 	}
 	needs := r.needs(header, full)
-	out := &writer{w: bufio.NewWriter(w), boundary: "=_" + rand.Text(), utf8: needs.SMTPUTF8, eightBit: needs.Body == mail.Body8BitMIME}
+	out := &writer{w: bufio.NewWriter(w), boundary: "=_" + rand.Text(), utf8: needs.SMTPUTF8,
+		eightBit: needs.Body == mail.Body8BitMIME}
 	out.header(r)
 	out.explanation(r)
 	out.status(r)
@@ -54,7 +56,8 @@ func Write(w io.Writer, r *Report, original io.Reader) (Needs, error) {
 // returnsFull: RET counts only where a failure is reported; a delay or success report carries the
 // header (RFC 3461 4.3).
 func (r *Report) returnsFull() bool {
-	if !r.has(Failed) || r.Body == mail.BodyBinaryMIME { // binary cannot be nested in a message of lines
+	// binary cannot be nested in a message of lines
+	if !r.has(Failed) || r.Body == mail.BodyBinaryMIME {
 		return false
 	}
 	switch r.Ret {
@@ -68,7 +71,8 @@ func (r *Report) returnsFull() bool {
 
 func (r *Report) needs(header []byte, full bool) Needs {
 	n := Needs{SMTPUTF8: r.global()}
-	if n.SMTPUTF8 || r.SMTPUTF8 && full || !smtp.IsASCII(header) || full && r.Body == mail.Body8BitMIME {
+	if n.SMTPUTF8 || r.SMTPUTF8 && full || !smtp.IsASCII(header) || full &&
+		r.Body == mail.Body8BitMIME {
 		n.Body = mail.Body8BitMIME
 	}
 	return n
@@ -97,7 +101,8 @@ func (o *writer) field(name, value string) { o.raw(fold(name + ": " + o.safe(val
 
 // part begins a body part.
 func (o *writer) part(contentType, description string) {
-	o.raw("\r\n--" + o.boundary + "\r\nContent-Description: " + description + "\r\nContent-Type: " + contentType + "\r\n")
+	o.raw("\r\n--" + o.boundary + "\r\nContent-Description: " + description + "\r\nContent-Type: " +
+		contentType + "\r\n")
 	if o.eightBit {
 		o.raw("Content-Transfer-Encoding: 8bit\r\n")
 	}
@@ -112,7 +117,8 @@ func (o *writer) header(r *Report) {
 	o.field("Message-ID", "<"+r.ID.String()+"@"+r.Host+">")
 	o.field("Auto-Submitted", "auto-replied") // RFC 3834 5
 	o.field("MIME-Version", "1.0")
-	o.raw("Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"" + o.boundary + "\"\r\n")
+	o.raw("Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"" +
+		o.boundary + "\"\r\n")
 	if o.eightBit {
 		o.raw("Content-Transfer-Encoding: 8bit\r\n")
 	}

@@ -116,7 +116,8 @@ func (e *Engine) enroll(nc net.Conn, in *entry) error {
 	in.remote, in.local = addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	forgetZone(nc.RemoteAddr())
 	forgetZone(nc.LocalAddr())
-	_, err := e.client.EnrollContext(nc, in) // duplicates the descriptor and closes nc, whatever happens
+	// duplicates the descriptor and closes nc, whatever happens
+	_, err := e.client.EnrollContext(nc, in)
 	if err != nil {
 		e.leave()
 		return fmt.Errorf("handing a connection to a loop: %w", err)

@@ -62,7 +62,8 @@ func (e *Engine) loopOf(gc gnet.Conn) *loop {
 		}
 	}
 	l := newLoop(e, gl, epollOf(gc))
-	e.mu.loops = append(e.mu.loops[:len(e.mu.loops):len(e.mu.loops)], l) // loops() has handed out the old array
+	// loops() has handed out the old array
+	e.mu.loops = append(e.mu.loops[:len(e.mu.loops):len(e.mu.loops)], l)
 	return l
 }
 

@@ -105,7 +105,8 @@ func processorTime() time.Duration {
 
 // BenchmarkConnect opens and closes connections.
 func BenchmarkConnect(b *testing.B) {
-	s := serve(b, Options{tick: 100 * time.Millisecond}, ListenerOptions{}, fake{open: func(c *Conn) { c.Write([]byte("220\r\n")) }})
+	s := serve(b, Options{tick: 100 * time.Millisecond}, ListenerOptions{},
+		fake{open: func(c *Conn) { c.Write([]byte("220\r\n")) }})
 	p := make([]byte, 16)
 	before := processorTime()
 	for b.Loop() {

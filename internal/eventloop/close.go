@@ -49,7 +49,8 @@ func (c *Conn) shut() {
 // drop closes the socket now.
 func (c *Conn) drop() {
 	if errors.Is(c.err, ErrAborted) || errors.Is(c.err, ErrOutboundLimit) {
-		_ = c.gc.SetLinger(0) // frees what the peer would not take; without it the kernel goes on trying
+		// frees what the peer would not take; without it the kernel goes on trying
+		_ = c.gc.SetLinger(0)
 	}
 	if err := c.loop.gl.Close(c.gc); err != nil { // calls closed
 		c.loop.e.o.Logf("eventloop: closing: %v", err)

@@ -43,9 +43,10 @@ type Conn struct {
 type state uint8
 
 const (
-	stateOpen      state = iota
-	stateDraining        // after Close: the peer has not taken everything yet
-	stateLingering       // everything is taken and our side is shut down; we wait for the peer's end
+	stateOpen     state = iota
+	stateDraining       // after Close: the peer has not taken everything yet
+	// everything is taken and our side is shut down; we wait for the peer's end
+	stateLingering
 	stateClosed
 )
 

@@ -272,7 +272,11 @@ func TestLinger(t *testing.T) {
 }
 
 func TestAbort(t *testing.T) {
-	f := fake{data: func(c *Conn, p []byte) int { c.Write([]byte("never sent")); c.Abort(); return len(p) }}
+	f := fake{data: func(c *Conn, p []byte) int {
+		c.Write([]byte("never sent"))
+		c.Abort()
+		return len(p)
+	}}
 	closed := closes(&f)
 	s := serve(t, Options{}, ListenerOptions{}, f)
 	c := s.dial(t)
@@ -412,7 +416,8 @@ func TestPost(t *testing.T) {
 // TestGather: what two connections write whose octets came together goes out when both have been
 // called.
 func TestGather(t *testing.T) {
-	for gather, want := range map[int]string{0: "data drained data drained", 2: "data data drained drained", 3: "data drained data drained"} {
+	for gather, want := range map[int]string{0: "data drained data drained",
+		2: "data data drained drained", 3: "data drained data drained"} {
 		conns, calls := make(chan *Conn, 2), make(chan string, 4)
 		f := fake{open: func(c *Conn) { conns <- c }, drained: func(*Conn) { calls <- "drained" }}
 		f.data = func(c *Conn, p []byte) int {

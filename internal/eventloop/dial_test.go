@@ -10,11 +10,12 @@ import (
 // dialled opens a connection from an engine and has f handle it.
 func dialled(t *testing.T, from *Engine, addr string, config *tls.Config, f fake) error {
 	t.Helper()
-	return from.Dial(t.Context(), addr, &DialOptions{TLS: config, Timeout: patience, Source: netip.MustParseAddr("127.0.0.2"), New: func(c *Conn) Handler {
-		h := f
-		h.c = c
-		return &h
-	}})
+	return from.Dial(t.Context(), addr, &DialOptions{TLS: config, Timeout: patience,
+		Source: netip.MustParseAddr("127.0.0.2"), New: func(c *Conn) Handler {
+			h := f
+			h.c = c
+			return &h
+		}})
 }
 
 func TestDial(t *testing.T) {
@@ -93,7 +94,8 @@ func TestDialStartTLS(t *testing.T) {
 // TestDialStartTLSInjection has a server send octets in clear behind its invitation
 // (CVE-2011-0411).
 func TestDialStartTLSInjection(t *testing.T) {
-	s := serve(t, Options{}, ListenerOptions{}, fake{open: func(c *Conn) { c.Write([]byte("tls!and more")) }})
+	s := serve(t, Options{}, ListenerOptions{},
+		fake{open: func(c *Conn) { c.Write([]byte("tls!and more")) }})
 	f := fake{data: func(c *Conn, p []byte) int {
 		if len(p) < len("tls!and more") {
 			return 0

@@ -37,7 +37,8 @@ type Engine struct {
 }
 
 type counters struct {
-	accepted, dialled, refused, acceptErrors, handshakes, handshakeFailures, overflows, panics, stalls atomic.Uint64
+	accepted, dialled, refused, acceptErrors, handshakes, handshakeFailures, overflows, panics,
+	stalls atomic.Uint64
 }
 
 // Start starts the loops.
@@ -52,14 +53,17 @@ func Start(o Options) (*Engine, error) {
 	o.setDefaults()
 	e := &Engine{
 		o: o, started: time.Now(),
-		zero: make(chan struct{}, 1), stirred: make(chan struct{}, 1), stop: make(chan struct{}), quit: make(chan struct{}),
+		zero: make(chan struct{}, 1), stirred: make(chan struct{}, 1), stop: make(chan struct{}),
+		quit: make(chan struct{}),
 	}
 	e.shakes.slots = o.Handshakes
 	e.client, err = gnet.NewClient(&adapter{e: e},
 		gnet.WithNumEventLoop(o.Loops),
 		gnet.WithReadBufferCap(readBuffer),
-		gnet.WithWriteBufferCap(1024),      // what a slow reader keeps beyond that lies in a list, which is freed when it is empty
-		gnet.WithTCPNoDelay(gnet.TCPDelay), // the net package has set TCP_NODELAY on accepted sockets already
+		// what a slow reader keeps beyond that lies in a list, which is freed when it is empty
+		gnet.WithWriteBufferCap(1024),
+		// the net package has set TCP_NODELAY on accepted sockets already
+		gnet.WithTCPNoDelay(gnet.TCPDelay),
 		gnet.WithLogger(logger{printf: o.Logf}))
 	if err != nil {
 		return nil, fmt.Errorf("creating event loops: %w", err)
@@ -223,8 +227,9 @@ func (e *Engine) MaxConnections() int { return e.o.MaxConnections }
 func (e *Engine) Stats() Stats {
 	s := &e.stats
 	return Stats{
-		Accepted: s.accepted.Load(), Dialled: s.dialled.Load(), Refused: s.refused.Load(), AcceptErrors: s.acceptErrors.Load(),
-		Handshakes: s.handshakes.Load(), HandshakeFailures: s.handshakeFailures.Load(),
+		Accepted: s.accepted.Load(), Dialled: s.dialled.Load(), Refused: s.refused.Load(),
+		AcceptErrors: s.acceptErrors.Load(),
+		Handshakes:   s.handshakes.Load(), HandshakeFailures: s.handshakeFailures.Load(),
 		Overflows: s.overflows.Load(), Panics: s.panics.Load(), Stalls: s.stalls.Load(),
 	}
 }

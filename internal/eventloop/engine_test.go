@@ -72,7 +72,8 @@ func TestZone(t *testing.T) {
 	if forgetZone(a); a.Zone != "" {
 		t.Error("gnet would see the zone")
 	}
-	if got := addrPort(&net.TCPAddr{IP: net.ParseIP("192.0.2.1"), Port: 1}).String(); got != "192.0.2.1:1" {
+	if got := addrPort(&net.TCPAddr{IP: net.ParseIP("192.0.2.1"),
+		Port: 1}).String(); got != "192.0.2.1:1" {
 		t.Errorf("address %s", got)
 	}
 }
@@ -110,7 +111,8 @@ func TestAcceptErrors(t *testing.T) {
 	}
 	l := &failing{Listener: inner}
 	l.left.Store(9)
-	if err := s.Serve(l, ListenerOptions{New: func(c *Conn) Handler { return &fake{c: c} }}); err != nil {
+	if err := s.Serve(l,
+		ListenerOptions{New: func(c *Conn) Handler { return &fake{c: c} }}); err != nil {
 		t.Fatal(err)
 	}
 	s.addr = inner.Addr().String()
@@ -136,7 +138,8 @@ func TestOutOfFiles(t *testing.T) {
 	}
 	failed := make(chan string, 100)
 	logf := func(format string, args ...any) { failed <- fmt.Sprintf(format, args...) }
-	s := serve(t, Options{ReserveFiles: 1, Logf: logf}, ListenerOptions{}, fake{}) // leaves us no reserve, on purpose
+	// leaves us no reserve, on purpose
+	s := serve(t, Options{ReserveFiles: 1, Logf: logf}, ListenerOptions{}, fake{})
 	first := s.dial(t)
 	ask(t, first, "x", "x")
 	var hogs []*os.File

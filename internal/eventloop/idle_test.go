@@ -42,8 +42,10 @@ func TestIdleConnections(t *testing.T) {
 				hello(t, s.dial(t), tc.version)
 			}
 			dirty, clean := s.rss(t), s.resident(t)
-			t.Logf("per connection: %d octets, %d after a collection", (dirty-before)/tc.connections, (clean-before)/tc.connections)
-			if per := (clean - before) / tc.connections; per > tc.limit && !raceEnabled { // the race detector has memory of its own
+			t.Logf("per connection: %d octets, %d after a collection",
+				(dirty-before)/tc.connections, (clean-before)/tc.connections)
+			// the race detector has memory of its own
+			if per := (clean - before) / tc.connections; per > tc.limit && !raceEnabled {
 				t.Errorf("an idle connection costs %d octets, limit %d", per, tc.limit)
 			}
 		})
@@ -63,7 +65,8 @@ func idleServer(t *testing.T, mode string) {
 	if mode == "tls" {
 		lo.TLS = serverTLS
 	}
-	s := serve(t, Options{ReserveFiles: 100, tick: 100 * time.Millisecond}, lo, fake{open: func(c *Conn) { c.SetDeadline(5 * time.Minute) }})
+	s := serve(t, Options{ReserveFiles: 100, tick: 100 * time.Millisecond}, lo,
+		fake{open: func(c *Conn) { c.SetDeadline(5 * time.Minute) }})
 	fmt.Println(s.addr)
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
 		runtime.GC() // twice, for the pools

@@ -3,7 +3,8 @@ package eventloop
 // received takes octets from the socket. p is gnet's and valid during the call only.
 func (c *Conn) received(p []byte) {
 	switch {
-	case c.state != stateOpen || c.closing || c.err != nil: // after Close what comes is read, so that the peer's end is seen, and dropped
+	case c.state != stateOpen || c.closing || c.err != nil:
+		// after Close what comes is read, so that the peer's end is seen, and dropped
 	case c.tls != nil:
 		c.tls.received(p)
 	default:

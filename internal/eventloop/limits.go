@@ -29,7 +29,9 @@ func connectionCap(limit, reserve, want int) (int, error) {
 	}
 	room := limit - reserve
 	if room < 1 {
-		return 0, fmt.Errorf("no descriptors left for connections: limit %d, reserved %d; raise RLIMIT_NOFILE", limit, reserve)
+		return 0, fmt.Errorf(
+			"no descriptors left for connections: limit %d, reserved %d; raise RLIMIT_NOFILE",
+			limit, reserve)
 	}
 	if want == 0 || want > room {
 		return room, nil

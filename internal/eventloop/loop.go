@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	drainCheck  = 10 * time.Millisecond // gnet does not say when its outbound buffer has run empty, so we look
+	// gnet does not say when its outbound buffer has run empty, so we look
+	drainCheck  = 10 * time.Millisecond
 	stallLimit  = 10 * time.Second
 	bufferSize  = 4 << 10 // of a fresh buffer
 	bufferKeep  = 64 << 10
@@ -181,7 +182,8 @@ func (l *loop) tick() {
 	if since := time.Since(l.tickedAt); since > stallLimit && !l.stalled {
 		l.stalled = true
 		l.e.stats.stalls.Add(1)
-		l.e.o.Logf("eventloop: a loop has been stuck in a callback for %v", since.Round(time.Second))
+		l.e.o.Logf("eventloop: a loop has been stuck in a callback for %v",
+			since.Round(time.Second))
 	}
 }
 

@@ -8,16 +8,26 @@ import (
 
 // Options of an Engine. The zero value of a field means its default.
 type Options struct {
-	Loops          int           // event loops; default: half of GOMAXPROCS, at least 1
-	MaxConnections int           // open connections; default and upper bound: what RLIMIT_NOFILE allows after ReserveFiles
-	ReserveFiles   int           // descriptors left to the rest of the process (stores, outgoing connections); default: a quarter of the limit
-	InboundLimit   int           // octets received and not yet consumed, per connection, above which reading pauses; default 64 KiB
-	OutboundLimit  int           // octets written and not yet taken by the socket, per connection, above which it is aborted; default 1 MiB
+	Loops int // event loops; default: half of GOMAXPROCS, at least 1
+	// open connections; default and upper bound: what RLIMIT_NOFILE allows after ReserveFiles
+	MaxConnections int
+	// descriptors left to the rest of the process (stores, outgoing connections); default: a
+	// quarter of the limit
+	ReserveFiles int
+	// octets received and not yet consumed, per connection, above which reading pauses; default 64
+	// KiB
+	InboundLimit int
+	// octets written and not yet taken by the socket, per connection, above which it is aborted;
+	// default 1 MiB
+	OutboundLimit  int
 	Handshakes     int           // TLS handshakes in progress, the others wait; default 512
 	HandshakeLimit time.Duration // time for a TLS handshake, waiting included; default 30 s
-	Gather         int           // connections on a loop from which on what callbacks write goes out together, after all that were ready; default: never
-	Linger         time.Duration // time for the peer to take what was written before Close; default 10 s
-	Logf           func(format string, args ...any)
+	// connections on a loop from which on what callbacks write goes out together, after all that
+	// were ready; default: never
+	Gather int
+	// time for the peer to take what was written before Close; default 10 s
+	Linger time.Duration
+	Logf   func(format string, args ...any)
 
 	tick time.Duration // resolution of deadlines; 100 ms but in tests
 }
@@ -81,5 +91,6 @@ type Stats struct {
 	HandshakeFailures uint64
 	Overflows         uint64 // connections aborted because of the outbound or inbound limit
 	Panics            uint64 // recovered panics of handlers
-	Stalls            uint64 // times that a loop was stuck in one callback for more than ten seconds
+	// times that a loop was stuck in one callback for more than ten seconds
+	Stalls uint64
 }

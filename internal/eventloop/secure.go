@@ -29,8 +29,9 @@ type secure struct {
 type tlsPhase uint8
 
 const (
-	tlsWanted  tlsPhase = iota // StartTLS was called; begins when the callback has returned
-	tlsShaking                 // waiting for the client's first octets, for a free slot, or for the handshake
+	tlsWanted tlsPhase = iota // StartTLS was called; begins when the callback has returned
+	// waiting for the client's first octets, for a free slot, or for the handshake
+	tlsShaking
 	tlsOn
 	tlsFailed
 )

@@ -63,7 +63,11 @@ func TestImplicitTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := fake{
 				open: func(c *Conn) { c.Write([]byte("hello\n")) },
-				data: func(c *Conn, p []byte) int { c.Write([]byte("bye\n")); c.Close(); return len(p) },
+				data: func(c *Conn, p []byte) int {
+					c.Write([]byte("bye\n"))
+					c.Close()
+					return len(p)
+				},
 			}
 			closed := closes(&f)
 			s := serve(t, Options{}, ListenerOptions{TLS: serverTLS}, f)
@@ -158,7 +162,8 @@ func TestHandshakeDeadline(t *testing.T) {
 	told := make(chan error, 10)
 	f := fake{tlsDone: func(_ *Conn, err error) { told <- err }}
 	closed := closes(&f)
-	s := serve(t, Options{HandshakeLimit: 30 * time.Millisecond, Handshakes: 1}, ListenerOptions{TLS: serverTLS}, f)
+	s := serve(t, Options{HandshakeLimit: 30 * time.Millisecond, Handshakes: 1},
+		ListenerOptions{TLS: serverTLS}, f)
 	for _, hello := range []string{"", "\x16", "\x16\x03\x01\x02\x00\x01", clientHello(t)} {
 		c := s.dial(t)
 		if _, err := io.WriteString(c, hello); err != nil {
@@ -192,7 +197,8 @@ func TestHandshakeSlots(t *testing.T) {
 	s := serve(t, Options{Handshakes: 1}, ListenerOptions{}, f)
 	stuck := s.dial(t)
 	ask(t, stuck, "STARTTLS\n", "go\n")
-	if _, err := io.WriteString(stuck, clientHello(t)); err != nil { // takes the slot, and says no more
+	// takes the slot, and says no more
+	if _, err := io.WriteString(stuck, clientHello(t)); err != nil {
 		t.Fatal(err)
 	}
 	hdr := make([]byte, 5)
@@ -221,10 +227,13 @@ func TestHandshakeSlots(t *testing.T) {
 
 // TestHandshakePanic: a panic in a callback of the configuration is one connection's.
 func TestHandshakePanic(t *testing.T) {
-	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { panic("planted") }}
+	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		panic("planted")
+	}}
 	var f fake
 	closed := closes(&f)
-	s := serve(t, Options{Logf: func(string, ...any) {}}, ListenerOptions{TLS: func() *tls.Config { return config }}, f)
+	s := serve(t, Options{Logf: func(string, ...any) {}},
+		ListenerOptions{TLS: func() *tls.Config { return config }}, f)
 	_ = tls.Client(s.dial(t), clientTLS(tls.VersionTLS13)).Handshake()
 	if err := wait(t, closed); !errors.Is(err, ErrPanic) {
 		t.Fatal(err)

@@ -44,9 +44,13 @@ func (t *transport) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *transport) Close() error                     { return nil }
-func (t *transport) LocalAddr() net.Addr              { return net.TCPAddrFromAddrPort(t.s.c.local) }
-func (t *transport) RemoteAddr() net.Addr             { return net.TCPAddrFromAddrPort(t.s.c.remote) }
+func (t *transport) Close() error { return nil }
+func (t *transport) LocalAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(t.s.c.local)
+}
+func (t *transport) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(t.s.c.remote)
+}
 func (t *transport) SetDeadline(time.Time) error      { return nil }
 func (t *transport) SetReadDeadline(time.Time) error  { return nil }
 func (t *transport) SetWriteDeadline(time.Time) error { return nil }

@@ -39,8 +39,9 @@ type Networks struct {
 // NewNetworks returns a count of nobody. Clients that are exempt have no limit for their network.
 func NewNetworks(l Limits, exempt func(netip.Addr) bool) *Networks {
 	n := &Networks{exempt: exempt, limits: Limits{
-		Connections: cmp.Or(l.Connections, 10_000), ConnectionsPerNetwork: cmp.Or(l.ConnectionsPerNetwork, 100),
-		NetworkBits4: cmp.Or(l.NetworkBits4, 32), NetworkBits6: cmp.Or(l.NetworkBits6, 64),
+		Connections:           cmp.Or(l.Connections, 10_000),
+		ConnectionsPerNetwork: cmp.Or(l.ConnectionsPerNetwork, 100),
+		NetworkBits4:          cmp.Or(l.NetworkBits4, 32), NetworkBits6: cmp.Or(l.NetworkBits6, 64),
 	}}
 	n.mu.count = map[netip.Prefix]int{}
 	return n

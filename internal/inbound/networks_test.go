@@ -6,7 +6,8 @@ import (
 )
 
 func TestNetworks(t *testing.T) {
-	n := NewNetworks(Limits{Connections: 5, ConnectionsPerNetwork: 2, NetworkBits4: 24}, netip.Addr.IsLoopback)
+	n := NewNetworks(Limits{Connections: 5, ConnectionsPerNetwork: 2, NetworkBits4: 24},
+		netip.Addr.IsLoopback)
 	enter := func(ip string, want Verdict) {
 		t.Helper()
 		if got := n.Enter(netip.MustParseAddr(ip)); got != want {

@@ -15,8 +15,9 @@ import (
 // like the balancer, which is often a trusted network.
 
 const (
-	proxyLine1Max = 107  // octets of a version 1 line, CRLF included (section 2.1)
-	proxyBodyMax  = 2048 // octets after a version 2 header that we are ready to read; addresses take at most 216
+	proxyLine1Max = 107 // octets of a version 1 line, CRLF included (section 2.1)
+	// octets after a version 2 header that we are ready to read; addresses take at most 216
+	proxyBodyMax = 2048
 )
 
 // Listed reports whether connections from ip begin with a header: from is the list of the
@@ -115,14 +116,18 @@ func parseHeader2(in []byte) (h Header, n int, err error) {
 		if len(p) < 12 {
 			return h, 0, errProxy
 		}
-		h.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte(p[:4])), binary.BigEndian.Uint16(p[8:]))
-		h.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(p[4:8])), binary.BigEndian.Uint16(p[10:]))
+		h.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte(p[:4])),
+			binary.BigEndian.Uint16(p[8:]))
+		h.Local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(p[4:8])),
+			binary.BigEndian.Uint16(p[10:]))
 	case 0x21: // TCP over IPv6
 		if len(p) < 36 {
 			return h, 0, errProxy
 		}
-		h.Client = netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[:16])).Unmap(), binary.BigEndian.Uint16(p[32:]))
-		h.Local = netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[16:32])).Unmap(), binary.BigEndian.Uint16(p[34:]))
+		h.Client = netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[:16])).Unmap(),
+			binary.BigEndian.Uint16(p[32:]))
+		h.Local = netip.AddrPortFrom(netip.AddrFrom16([16]byte(p[16:32])).Unmap(),
+			binary.BigEndian.Uint16(p[34:]))
 	}
 	return h, n, nil // other families: accepted, and the real addresses hold
 }

@@ -13,7 +13,8 @@ func TestParseHeader(t *testing.T) {
 		n      int
 		bad    bool
 	}{
-		{in: "PROXY TCP4 198.51.100.9 192.0.2.1 1000 25\r\nEHLO", client: "198.51.100.9:1000", n: 43},
+		{in: "PROXY TCP4 198.51.100.9 192.0.2.1 1000 25\r\nEHLO", client: "198.51.100.9:1000",
+			n: 43},
 		{in: "PROXY TCP6 2001:db8::9 2001:db8::1 1000 25\r\n", client: "[2001:db8::9]:1000", n: 44},
 		{in: "PROXY UNKNOWN and so on\r\n", n: 25},
 		{in: "PROXY UNKNOWN\r\n", n: 15},
@@ -29,10 +30,14 @@ func TestParseHeader(t *testing.T) {
 		{in: "PROXY UDP4 198.51.100.9 192.0.2.1 1000 25\r\n", bad: true},
 		{in: "PROXY " + strings.Repeat("x", 101), bad: true},
 		{in: "EHLO x\r\n", bad: true},
-		{in: v2 + "\x21\x11\x00\x0c\xc6\x33\x64\x09\xc0\x00\x02\x01\x03\xe8\x00\x19EHLO", client: "198.51.100.9:1000", n: 28},
-		{in: v2 + "\x21\x11\x00\x0f\xc6\x33\x64\x09\xc0\x00\x02\x01\x03\xe8\x00\x19TLV", client: "198.51.100.9:1000", n: 31},
-		{in: v2 + "\x20\x11\x00\x0c\xc6\x33\x64\x09\xc0\x00\x02\x01\x03\xe8\x00\x19", n: 28}, // LOCAL
-		{in: v2 + "\x21\x31\x00\x01x", n: 17},                                                // a unix socket
+		{in: v2 + "\x21\x11\x00\x0c\xc6\x33\x64\x09\xc0\x00\x02\x01\x03\xe8\x00\x19EHLO",
+			client: "198.51.100.9:1000", n: 28},
+		{in: v2 + "\x21\x11\x00\x0f\xc6\x33\x64\x09\xc0\x00\x02\x01\x03\xe8\x00\x19TLV",
+			client: "198.51.100.9:1000", n: 31},
+		// LOCAL
+		{in: v2 + "\x20\x11\x00\x0c\xc6\x33\x64\x09\xc0\x00\x02\x01\x03\xe8\x00\x19", n: 28},
+		// a unix socket
+		{in: v2 + "\x21\x31\x00\x01x", n: 17},
 		{in: v2 + "\x21\x11\x00\x0b\xc6\x33\x64\x09\xc0\x00\x02\x01\x03\xe8\x00", bad: true},
 		{in: v2 + "\x21\x21\x00\x0c" + strings.Repeat("\x01", 12), bad: true},
 		{in: v2 + "\x31\x11\x00\x0c" + strings.Repeat("\x01", 12), bad: true}, // version 3

@@ -10,15 +10,19 @@ import (
 // beside allows.
 var levels = map[string]int{
 	// Words, formats and mechanisms without mail in them.
-	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0, "internal/telemetry": 0, "internal/lint": 0,
-	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0, "internal/fifo": 0, "internal/inbound": 0,
+	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0,
+	"internal/telemetry": 0, "internal/lint": 0,
+	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0,
+	"internal/fifo": 0, "internal/inbound": 0,
 	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
 	// The words between operators and nodes, and how a command line is made.
 	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3, "internal/datadir": 3,
 	// The values that cross the layers.
-	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2, "internal/maillog": 2, "internal/trace": 3,
+	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2,
+	"internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
-	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3, "mailbox": 3, "directory": 3,
+	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3,
+	"mailbox": 3, "directory": 3,
 	// Packages that stand on one of them.
 	"cluster/owner": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
 	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
@@ -28,7 +32,8 @@ var levels = map[string]int{
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
 	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,
-	"delivery/smtpclient": 5, "delivery/share": 5, "mailbox/pop3": 5, "policy": 5, "operate/admin": 5,
+	"delivery/smtpclient": 5, "delivery/share": 5, "mailbox/pop3": 5, "policy": 5,
+	"operate/admin": 5,
 	// What is done for operators, beside a node that runs or to one that does not.
 	"node/operator": 6, "node/offline": 6,
 	// The only place that knows which concrete parts work together.
@@ -40,8 +45,10 @@ var levels = map[string]int{
 // kits are for tests, the demonstration and the bench: what the product is made of does not import
 // them.
 var kits = []string{
-	"internal/testkit/mail", "internal/testkit/faults", "internal/testkit/crash", "internal/testkit/confine", "internal/testkit/golden",
-	"internal/testkit/session", "internal/testkit/dns", "internal/testkit/rows", "queue/queuetest", "bench", "e2e/kit",
+	"internal/testkit/mail", "internal/testkit/faults", "internal/testkit/crash",
+	"internal/testkit/confine", "internal/testkit/golden",
+	"internal/testkit/session", "internal/testkit/dns", "internal/testkit/rows", "queue/queuetest",
+	"bench", "e2e/kit",
 }
 
 // beside are the imports within a layer that are meant: a package's own parts; policy, which
@@ -65,7 +72,8 @@ var never = []struct{ who, what, instead string }{
 	{"cluster/owner", module + "/internal/mail", "terms are of bytes, not of mail"},
 	{"cluster/owner", module + "/internal/maillog", "take a Logf"},
 	{"delivery/local", module + "/mailbox/router", "declare what you need, as local.Mailboxes"},
-	{"mailbox/router", module + "/cluster", "declare what you need, as router.Copy and Options.Call"},
+	{"mailbox/router", module + "/cluster",
+		"declare what you need, as router.Copy and Options.Call"},
 	{"mailbox/router", module + "/queue", "take a func, as Options.Pending"},
 	{"cluster/member", module + "/internal/mail", "a member knows groups, not mail"},
 	{"cluster/member", module + "/internal/maillog", "take a Logf"},
@@ -76,13 +84,19 @@ var never = []struct{ who, what, instead string }{
 	{"queue", "net/http", "the queue has no sockets: operate/admin serves it"},
 	{"mailbox", "net", "the mailbox store has no sockets"},
 	{"directory", "net", "the directory has no sockets"},
-	{"smtpd", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
-	{"smtpd", module + "/queue", "declare the interface that you need, as smtpd.Submitter; package node passes the queue"},
+	{"smtpd", module + "/cluster",
+		"declare the interface that you need; package node passes the cluster"},
+	{"smtpd", module + "/queue",
+		"declare the interface that you need, as smtpd.Submitter; package node passes the queue"},
 	{"intake", module + "/queue", "declare the interface that you need, as intake.Submitter"},
-	{"delivery", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
-	{"mailbox/pop3", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
-	{"policy", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
-	{"operate/admin", module + "/cluster", "declare the interface that you need; package node passes the cluster"},
+	{"delivery", module + "/cluster",
+		"declare the interface that you need; package node passes the cluster"},
+	{"mailbox/pop3", module + "/cluster",
+		"declare the interface that you need; package node passes the cluster"},
+	{"policy", module + "/cluster",
+		"declare the interface that you need; package node passes the cluster"},
+	{"operate/admin", module + "/cluster",
+		"declare the interface that you need; package node passes the cluster"},
 }
 
 func isKit(pkg string) bool {
@@ -109,7 +123,8 @@ func importProblem(pkg, name string) string {
 	}
 	own, known := levels[pkg]
 	if !known {
-		return "add " + pkg + " to the levels in internal/lint/layers_test.go, at the lowest that does"
+		return "add " + pkg +
+			" to the levels in internal/lint/layers_test.go, at the lowest that does"
 	}
 	if isKit(target) {
 		if pkg == "cmd/postroad" && under(target, "bench") {
@@ -123,7 +138,8 @@ func importProblem(pkg, name string) string {
 	level, known := levels[target]
 	switch {
 	case !known:
-		return "add " + target + " to the levels in internal/lint/layers_test.go, at the lowest that does"
+		return "add " + target +
+			" to the levels in internal/lint/layers_test.go, at the lowest that does"
 	case level < own:
 		return ""
 	case level == own:
@@ -132,9 +148,12 @@ func importProblem(pkg, name string) string {
 				return ""
 			}
 		}
-		return "both are on one layer: declare the small interface that you need, and let package node pass the other"
+		return "both are on one layer: declare the small interface that you need, and let " +
+			"package node pass the other"
 	}
-	return target + " is on a higher layer: declare the small interface that you need, or move what both need down"
+	return target +
+		" is on a higher layer: declare the small interface that you need, or move what both " +
+		"need down"
 }
 
 func TestImportsGoDown(t *testing.T) {
@@ -205,29 +224,48 @@ var homes = []struct {
 	tests   []string // only the tests of these packages
 	instead string
 }{
-	{"github.com/panjf2000/gnet/v2", []string{"internal/eventloop"}, false, nil, "use internal/eventloop"},
-	{"github.com/hashicorp/raft", []string{"cluster"}, false, nil, "use cluster's Group, or an interface with its methods"},
+	{"github.com/panjf2000/gnet/v2", []string{"internal/eventloop"}, false, nil,
+		"use internal/eventloop"},
+	{"github.com/hashicorp/raft", []string{"cluster"}, false, nil,
+		"use cluster's Group, or an interface with its methods"},
 	{"github.com/hashicorp/go-hclog", []string{"cluster"}, false, nil, "take a Logf"},
-	{"github.com/cockroachdb/pebble/v2", []string{"cluster"}, true, nil, "use cluster's Group, or an interface with its methods"},
-	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, false, nil, "only the bench measures latencies itself"},
-	{"github.com/cespare/xxhash/v2", []string{"bench/record"}, false, nil, "use record.SumOf and record.Hash"},
-	{"github.com/miekg/dns", []string{"internal/dns"}, true, nil, "use internal/dns, and internal/testkit/dns for a server"},
-	{"github.com/pelletier/go-toml/v2", []string{"internal/config"}, false, nil, "use internal/config"},
-	{"github.com/prometheus/client_golang", []string{"internal/telemetry"}, false, nil, "keep a Stats struct; telemetry.Area makes metrics of it"},
-	{"go.opentelemetry.io/otel/log", []string{"internal/telemetry"}, false, nil, "use telemetry.Event"},
-	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}, false, nil, "use OpenTelemetry's API, or a Stats struct"},
-	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}, false, nil, "use OpenTelemetry's API, or a Stats struct"},
-	{"go.opentelemetry.io/proto", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
-	{"google.golang.org/grpc", nil, false, []string{"internal/telemetry"}, "use OpenTelemetry's API"},
-	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "intake", "delivery"}, false, nil, "keep spans at the edges: the layers below return what happened"},
-	{"github.com/xdg-go/scram", []string{"directory", "policy"}, false, []string{"smtpd"}, "use directory and policy"},
+	{"github.com/cockroachdb/pebble/v2", []string{"cluster"}, true, nil,
+		"use cluster's Group, or an interface with its methods"},
+	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, false, nil,
+		"only the bench measures latencies itself"},
+	{"github.com/cespare/xxhash/v2", []string{"bench/record"}, false, nil,
+		"use record.SumOf and record.Hash"},
+	{"github.com/miekg/dns", []string{"internal/dns"}, true, nil,
+		"use internal/dns, and internal/testkit/dns for a server"},
+	{"github.com/pelletier/go-toml/v2", []string{"internal/config"}, false, nil,
+		"use internal/config"},
+	{"github.com/prometheus/client_golang", []string{"internal/telemetry"}, false, nil,
+		"keep a Stats struct; telemetry.Area makes metrics of it"},
+	{"go.opentelemetry.io/otel/log", []string{"internal/telemetry"}, false, nil,
+		"use telemetry.Event"},
+	{"go.opentelemetry.io/otel/sdk", []string{"internal/telemetry"}, false, nil,
+		"use OpenTelemetry's API, or a Stats struct"},
+	{"go.opentelemetry.io/otel/exporters", []string{"internal/telemetry"}, false, nil,
+		"use OpenTelemetry's API, or a Stats struct"},
+	{"go.opentelemetry.io/proto", nil, false, []string{"internal/telemetry"},
+		"use OpenTelemetry's API"},
+	{"google.golang.org/grpc", nil, false, []string{"internal/telemetry"},
+		"use OpenTelemetry's API"},
+	{"go.opentelemetry.io/otel", []string{"internal/telemetry", "intake", "delivery"}, false, nil,
+		"keep spans at the edges: the layers below return what happened"},
+	{"github.com/xdg-go/scram", []string{"directory", "policy"}, false, []string{"smtpd"},
+		"use directory and policy"},
 	{"github.com/go-ldap/ldap/v3", []string{"directory/ldap"}, false, nil, "use directory.Source"},
 	{"github.com/go-crypt/x", []string{"directory"}, false, nil, "use directory"},
 	{"golang.org/x/crypto", []string{"directory"}, false, nil, "use directory"},
-	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "operate/admin"}, false, nil, "use internal/smtp for the names of domains"},
-	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil, "use directory.Canonical"},
-	{"golang.org/x/term", []string{"internal/cli", "cmd/postroad", "bench/command", "bench/demo"}, false, nil, "only the command line has a terminal"},
-	{"golang.org/x/sys", []string{"internal/eventloop", "cluster"}, true, nil, "system calls belong into the event loop and the store"},
+	{"golang.org/x/net", []string{"internal/smtp", "internal/config", "operate/admin"}, false, nil,
+		"use internal/smtp for the names of domains"},
+	{"golang.org/x/text", []string{"directory", "internal/smtp"}, false, nil,
+		"use directory.Canonical"},
+	{"golang.org/x/term", []string{"internal/cli", "cmd/postroad", "bench/command", "bench/demo"},
+		false, nil, "only the command line has a terminal"},
+	{"golang.org/x/sys", []string{"internal/eventloop", "cluster"}, true, nil,
+		"system calls belong into the event loop and the store"},
 }
 
 func libraryProblem(s *source, name string) string {
@@ -248,9 +286,11 @@ func libraryProblem(s *source, name string) string {
 		if h.kits && isKit(s.pkg) {
 			return ""
 		}
-		return fmt.Sprintf("%s is at home in %s: %s", h.library, strings.Join(append(h.in, h.tests...), ", "), h.instead)
+		return fmt.Sprintf("%s is at home in %s: %s", h.library,
+			strings.Join(append(h.in, h.tests...), ", "), h.instead)
 	}
-	return "a new library needs a row in internal/lint/layers_test.go and its reason in docs/decisions/0002-dependencies.md"
+	return "a new library needs a row in internal/lint/layers_test.go and its reason in " +
+		"docs/decisions/0002-dependencies.md"
 }
 
 func TestLibrariesStayAtHome(t *testing.T) {
@@ -264,8 +304,10 @@ func TestLibrariesStayAtHome(t *testing.T) {
 			}
 		}
 	}
-	for path, bad := range map[string]bool{"queue": true, "cluster": false, "internal/testkit/crash": false} {
-		if p := libraryProblem(&source{pkg: path}, "github.com/cockroachdb/pebble/v2/vfs"); (p != "") != bad {
+	for path, bad := range map[string]bool{"queue": true, "cluster": false,
+		"internal/testkit/crash": false} {
+		if p := libraryProblem(&source{pkg: path},
+			"github.com/cockroachdb/pebble/v2/vfs"); (p != "") != bad {
 			t.Errorf("Pebble in %s: %q", path, p)
 		}
 	}

@@ -43,10 +43,13 @@ func TestNoTestSleeps(t *testing.T) {
 			continue
 		}
 		for _, pos := range sleeps(s.file) {
-			t.Errorf("%s: a test sleeps: wait for the event itself (a channel, a condition), or run in a bubble of testing/synctest", s.fset.Position(pos))
+			t.Errorf(
+				"%s: a test sleeps: wait for the event itself (a channel, a condition), or run "+
+					"in a bubble of testing/synctest", s.fset.Position(pos))
 		}
 	}
-	file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\nfunc f() { time.Sleep(1); other.Sleep(1) }", 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "x.go",
+		"package x\nfunc f() { time.Sleep(1); other.Sleep(1) }", 0)
 	if err != nil || len(sleeps(file)) != 1 {
 		t.Errorf("the rule does not find a sleep: %v", err)
 	}

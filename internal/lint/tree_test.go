@@ -32,7 +32,8 @@ func tree(t *testing.T) (all []source) {
 			return err
 		}
 		name := d.Name()
-		if d.IsDir() && path != root && (name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+		if d.IsDir() && path != root && (name == "testdata" || strings.HasPrefix(name, ".") ||
+			strings.HasPrefix(name, "_")) {
 			return fs.SkipDir
 		}
 		if d.IsDir() || !strings.HasSuffix(name, ".go") {
@@ -56,7 +57,8 @@ func parse(root, path string) (s source, err error) {
 	if err != nil {
 		return s, err
 	}
-	s = source{path: filepath.ToSlash(rel), pkg: filepath.ToSlash(filepath.Dir(rel)), test: strings.HasSuffix(path, "_test.go"), fset: token.NewFileSet()}
+	s = source{path: filepath.ToSlash(rel), pkg: filepath.ToSlash(filepath.Dir(rel)),
+		test: strings.HasSuffix(path, "_test.go"), fset: token.NewFileSet()}
 	if s.file, err = parser.ParseFile(s.fset, path, nil, parser.SkipObjectResolution); err != nil {
 		return s, err
 	}

@@ -70,7 +70,9 @@ type Recipient struct {
 // wrote to; else "".
 func (r *Recipient) Original() string {
 	kind, address, _ := strings.Cut(r.ORcpt, ";")
-	if address == r.Address || !strings.EqualFold(kind, "rfc822") && !strings.EqualFold(kind, "utf-8") { // RFC 3461 9, RFC 6533 3
+	// RFC 3461 9, RFC 6533 3
+	if address == r.Address || !strings.EqualFold(kind, "rfc822") &&
+		!strings.EqualFold(kind, "utf-8") {
 		return ""
 	}
 	return address
@@ -78,9 +80,11 @@ func (r *Recipient) Original() string {
 
 // Origin says where a message came from.
 type Origin struct {
-	Client   netip.AddrPort // the SMTP client, after a PROXY header
-	Helo     string
-	Protocol string // SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP..., LMTP: the "with" of RFC 5321 4.4 and RFC 3848
+	Client netip.AddrPort // the SMTP client, after a PROXY header
+	Helo   string
+	// SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA, UTF8SMTP..., LMTP: the "with" of RFC 5321 4.4 and RFC
+	// 3848
+	Protocol string
 	User     string // authenticated user, "" when none
 	Tenant   string
 	Campaign string
@@ -91,8 +95,10 @@ type Origin struct {
 // included, dot-stuffing removed. It is read once, by the queue's front, and then released.
 type Content struct {
 	Chunks [][]byte
-	Spill  *Spill // nil unless the content is larger than the in-memory limit; then it holds all that follows Chunks
-	Size   int64  // octets in all
+	// nil unless the content is larger than the in-memory limit; then it holds all that follows
+	// Chunks
+	Spill *Spill
+	Size  int64 // octets in all
 	// Released, when set, is called once when the chunks are no longer referred to (they may be
 	// pooled).
 	Released func()

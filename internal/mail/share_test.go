@@ -12,7 +12,8 @@ func TestShare(t *testing.T) {
 	}
 	spill.Write([]byte("the rest"))
 	released := 0
-	whole := &Content{Chunks: [][]byte{[]byte("head ")}, Spill: spill, Size: 13, Released: func() { released++ }}
+	whole := &Content{Chunks: [][]byte{[]byte("head ")}, Spill: spill, Size: 13,
+		Released: func() { released++ }}
 	s := Share(whole)
 	a, b := s.Behind(nil), s.Behind([]byte("first "))
 	s.Release()
@@ -20,10 +21,12 @@ func TestShare(t *testing.T) {
 	if released != 0 {
 		t.Fatal("released while one is still to be read")
 	}
-	if b.Size != 19 || len(b.Chunks) != 2 || string(b.Chunks[0]) != "first " || len(whole.Chunks) != 1 {
+	if b.Size != 19 || len(b.Chunks) != 2 || string(b.Chunks[0]) != "first " ||
+		len(whole.Chunks) != 1 {
 		t.Fatalf("behind a prefix: %+v", b)
 	}
-	if got, err := io.ReadAll(io.NewSectionReader(b.Spill.F, 0, b.Spill.Size)); err != nil || string(got) != "the rest" {
+	if got, err := io.ReadAll(io.NewSectionReader(b.Spill.F, 0, b.Spill.Size)); err != nil ||
+		string(got) != "the rest" {
 		t.Fatalf("the spill file has %q, %v", got, err)
 	}
 	b.Release()

@@ -74,7 +74,8 @@ func escapeFrom(b []byte, from int) []byte {
 	for range n {
 		b = append(b, 0)
 	}
-	for i, j := old-1, len(b)-1; i >= from; i-- { // from the end, so that nothing is overwritten before it was moved
+	// from the end, so that nothing is overwritten before it was moved
+	for i, j := old-1, len(b)-1; i >= from; i-- {
 		b[j] = b[i]
 		j--
 		if b[i] == '"' || b[i] == '\\' {

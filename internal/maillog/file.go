@@ -13,12 +13,13 @@ import (
 // file is the event log's file: appended to, renamed when it is large. Its methods are called by
 // one goroutine, except that anybody may set again.
 type file struct {
-	path  string
-	max   int64
-	keep  int
-	f     *os.File // nil after an error: the next write opens it again
-	size  int64
-	plain bool        // a regular file: a device, a pipe or a terminal cannot grow and is never renamed
+	path string
+	max  int64
+	keep int
+	f    *os.File // nil after an error: the next write opens it again
+	size int64
+	// a regular file: a device, a pipe or a terminal cannot grow and is never renamed
+	plain bool
 	torn  bool        // the file does not end at the end of a line
 	again atomic.Bool // somebody moved the file away: open it afresh
 }

@@ -195,7 +195,8 @@ func appendReply(b []byte, r *Record) []byte {
 
 // hasWord reports whether s begins with word.
 func hasWord(s, word string) bool {
-	return len(s) >= len(word) && s[:len(word)] == word && (len(s) == len(word) || s[len(word)] == ' ')
+	return len(s) >= len(word) && s[:len(word)] == word &&
+		(len(s) == len(word) || s[len(word)] == ' ')
 }
 
 func appendRelay(b []byte, r *Record) []byte {

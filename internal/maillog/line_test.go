@@ -17,12 +17,17 @@ var testID = mail.NewIDs(7, time.Time{}).Next(time.UnixMilli(1_700_000_000_000))
 func delivered() *Record {
 	at := time.UnixMilli(1_700_000_001_200)
 	return &Record{
-		Type: Delivery, At: at, Created: at.Add(-1200 * time.Millisecond), ID: testID, Sender: "a@example.org", Recipient: "b@example.net",
-		Recipients: 1, Queue: "example.net", Site: "mx.example.net", Size: 4096, Attempts: 2, Code: 250, Enhanced: "2.0.0",
-		Text: "2.0.0 Ok: queued as 4F2", Command: "end of data", Relay: "mx.example.net", Peer: netip.MustParseAddrPort("192.0.2.25:25"),
+		Type: Delivery, At: at, Created: at.Add(-1200 * time.Millisecond), ID: testID,
+		Sender: "a@example.org", Recipient: "b@example.net",
+		Recipients: 1, Queue: "example.net", Site: "mx.example.net", Size: 4096, Attempts: 2,
+		Code: 250, Enhanced: "2.0.0",
+		Text: "2.0.0 Ok: queued as 4F2", Command: "end of data", Relay: "mx.example.net",
+		Peer:   netip.MustParseAddrPort("192.0.2.25:25"),
 		Source: netip.MustParseAddr("198.51.100.1"), TLS: "TLSv1.3 TLS_AES_128_GCM_SHA256",
-		Delays: [4]time.Duration{100 * time.Millisecond, 0, 900 * time.Millisecond, 200 * time.Millisecond},
-		Tenant: "t1", Campaign: "spring", Session: "s1", TraceID: "0af7651916cd43dd8448eb211c80319c",
+		Delays: [4]time.Duration{100 * time.Millisecond, 0, 900 * time.Millisecond,
+			200 * time.Millisecond},
+		Tenant: "t1", Campaign: "spring", Session: "s1",
+		TraceID: "0af7651916cd43dd8448eb211c80319c",
 	}
 }
 
@@ -34,34 +39,54 @@ func TestLines(t *testing.T) {
 		want   string
 	}{
 		{"sent", func(r *Record) {},
-			id + ": to=<b@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, delays=0.1/0/0.9/0.2, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 4F2)"},
+			id + ": to=<b@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, " +
+				"delays=0.1/0/0.9/0.2, dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as 4F2)"},
 		{"enhanced code apart from the text", func(r *Record) { r.Text = "Ok" },
-			id + ": to=<b@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, delays=0.1/0/0.9/0.2, dsn=2.0.0, status=sent (250 2.0.0 Ok)"},
+			id + ": to=<b@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, " +
+				"delays=0.1/0/0.9/0.2, dsn=2.0.0, status=sent (250 2.0.0 Ok)"},
 		{"bounced", func(r *Record) {
-			r.Type, r.Code, r.Enhanced, r.Text, r.Command = Bounce, 550, "5.1.1", "5.1.1 No such user", "RCPT"
-		}, id + ": to=<b@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, delays=0.1/0/0.9/0.2, dsn=5.1.1, status=bounced " +
-			"(host mx.example.net[192.0.2.25] said: 550 5.1.1 No such user (in reply to RCPT TO command))"},
+			r.Type, r.Code, r.Enhanced, r.Text, r.Command = Bounce, 550, "5.1.1",
+				"5.1.1 No such user", "RCPT"
+		}, id + ": to=<b@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, " +
+			"delays=0.1/0/0.9/0.2, dsn=5.1.1, status=bounced " +
+			"(host mx.example.net[192.0.2.25] said: 550 5.1.1 No such user (in reply to RCPT TO " +
+			"command))"},
 		{"deferred without a connection", func(r *Record) {
-			r.Type, r.Code, r.Enhanced, r.Text, r.Command, r.Peer, r.Relay = TransientFailure, 0, "4.4.1", "connect to mx[192.0.2.25]:25: connection refused", "", netip.AddrPort{}, ""
-		}, id + ": to=<b@example.net>, relay=none, delay=1.2, delays=0.1/0/0.9/0.2, dsn=4.4.1, status=deferred (connect to mx[192.0.2.25]:25: connection refused)"},
+			r.Type, r.Code, r.Enhanced, r.Text, r.Command, r.Peer, r.Relay = TransientFailure, 0,
+				"4.4.1", "connect to mx[192.0.2.25]:25: connection refused", "", netip.AddrPort{},
+				""
+		}, id + ": to=<b@example.net>, relay=none, delay=1.2, delays=0.1/0/0.9/0.2, dsn=4.4.1, " +
+			"status=deferred (connect to mx[192.0.2.25]:25: connection refused)"},
 		{"expired", func(r *Record) {
-			r.Type, r.At, r.PossibleDuplicate, r.Peer = Expiration, r.Created.Add(5*24*time.Hour), true, netip.AddrPort{}
+			r.Type, r.At, r.PossibleDuplicate, r.Peer = Expiration, r.Created.Add(5*24*time.Hour),
+				true, netip.AddrPort{}
 			r.Code, r.Enhanced, r.Text = 0, "4.4.7", "too old"
-		}, id + ": to=<b@example.net>, relay=mx.example.net, delay=432000, delays=0.1/0/0.9/0.2, possible_duplicate=yes, dsn=4.4.7, status=expired (too old)"},
+		}, id + ": to=<b@example.net>, relay=mx.example.net, delay=432000, " +
+			"delays=0.1/0/0.9/0.2, possible_duplicate=yes, dsn=4.4.7, status=expired (too old)"},
 		{"reception", func(r *Record) { r.Type, r.User = Reception, "a@example.org" },
 			id + ": client=unknown[192.0.2.25], sasl_username=a@example.org"},
-		{"made of another", func(r *Record) { r.Type, r.OrigID, r.OrigRecipient = Reception, testID, "team@example.org" },
-			id + ": client=unknown[192.0.2.25], orig_queue_id=" + id + ", orig_to=<team@example.org>"},
+		{"made of another", func(r *Record) {
+			r.Type, r.OrigID, r.OrigRecipient = Reception, testID,
+				"team@example.org"
+		},
+			id + ": client=unknown[192.0.2.25], orig_queue_id=" + id +
+				", orig_to=<team@example.org>"},
 		{"to an alias", func(r *Record) { r.OrigRecipient = "sales@example.net" },
-			id + ": to=<b@example.net>, orig_to=<sales@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, delays=0.1/0/0.9/0.2, dsn=2.0.0, " +
+			id + ": to=<b@example.net>, orig_to=<sales@example.net>, " +
+				"relay=mx.example.net[192.0.2.25]:25, " +
+				"delay=1.2, delays=0.1/0/0.9/0.2, dsn=2.0.0, " +
 				"status=sent (250 2.0.0 Ok: queued as 4F2)"},
 		{"rejection", func(r *Record) {
-			r.Type, r.ID, r.Code, r.Enhanced, r.Text, r.Command, r.Relay = Rejection, mail.ID{}, 550, "5.7.1", "relaying denied", "RCPT", "me.example"
-		}, "NOQUEUE: reject: RCPT from unknown[192.0.2.25]: 550 5.7.1 relaying denied; from=<a@example.org> to=<b@example.net> helo=<me.example>"},
+			r.Type, r.ID, r.Code, r.Enhanced, r.Text, r.Command, r.Relay = Rejection, mail.ID{},
+				550, "5.7.1", "relaying denied", "RCPT", "me.example"
+		}, "NOQUEUE: reject: RCPT from unknown[192.0.2.25]: 550 5.7.1 relaying denied; " +
+			"from=<a@example.org> to=<b@example.net> helo=<me.example>"},
 		{"nobody ends a line", func(r *Record) {
 			r.Recipient, r.Text = "x\r\n"+id+": removed\x1b[2J@example.net", "ok\n\xff\u0085\u2028é"
 		},
-			id + ": to=<x??" + id + ": removed?[2J@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, delays=0.1/0/0.9/0.2, dsn=2.0.0, status=sent (250 2.0.0 ok????é)"},
+			id + ": to=<x??" + id +
+				": removed?[2J@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, " +
+				"delays=0.1/0/0.9/0.2, dsn=2.0.0, status=sent (250 2.0.0 ok????é)"},
 	} {
 		r := delivered()
 		c.change(r)
@@ -73,8 +98,10 @@ func TestLines(t *testing.T) {
 
 func TestSeconds(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0", 4 * time.Millisecond: "0", 5 * time.Millisecond: "0.01", 50 * time.Millisecond: "0.05", 100 * time.Millisecond: "0.1",
-		110 * time.Millisecond: "0.11", 990 * time.Millisecond: "0.99", 996 * time.Millisecond: "1", 1230 * time.Millisecond: "1.2", 9960 * time.Millisecond: "10",
+		0: "0", 4 * time.Millisecond: "0", 5 * time.Millisecond: "0.01",
+		50 * time.Millisecond: "0.05", 100 * time.Millisecond: "0.1",
+		110 * time.Millisecond: "0.11", 990 * time.Millisecond: "0.99", 996 * time.Millisecond: "1",
+		1230 * time.Millisecond: "1.2", 9960 * time.Millisecond: "10",
 		9999 * time.Millisecond: "10", 12600 * time.Millisecond: "13", 340 * time.Second: "340",
 	} {
 		if got := string(appendSeconds(nil, d)); got != want {
@@ -84,11 +111,14 @@ func TestSeconds(t *testing.T) {
 }
 
 func TestTimes(t *testing.T) {
-	for _, at := range []time.Time{time.UnixMilli(1_700_000_001_007), time.Date(2026, 2, 3, 4, 5, 6, 999_999_999, time.FixedZone("", 3600))} {
-		if got, want := string(appendUTC(nil, at)), at.UTC().Format("2006-01-02T15:04:05.000Z"); got != want {
+	for _, at := range []time.Time{time.UnixMilli(1_700_000_001_007),
+		time.Date(2026, 2, 3, 4, 5, 6, 999_999_999, time.FixedZone("", 3600))} {
+		if got, want := string(appendUTC(nil, at)),
+			at.UTC().Format("2006-01-02T15:04:05.000Z"); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		if got, want := string(appendSyslogTime(nil, at)), at.Format("Jan _2 15:04:05 "); got != want {
+		if got, want := string(appendSyslogTime(nil, at)),
+			at.Format("Jan _2 15:04:05 "); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -101,12 +131,15 @@ func TestEvent(t *testing.T) {
 		`"timestamp":1700000001,"event_time":"2023-11-14T22:13:21.200Z","created":1700000000,"num_attempts":2,` +
 		`"tls_cipher":"TLS_AES_128_GCM_SHA256","tls_protocol_version":"TLSv1.3","tenant":"t1","campaign":"spring","nodeid":"mx1","session_id":"s1",` +
 		`"trace_id":"0af7651916cd43dd8448eb211c80319c"}` + "\n"
-	if got := string(appendEvent(nil, delivered(), "mx1")); got != strings.Replace(want, "ID", testID.String(), 1) {
+	if got := string(appendEvent(nil, delivered(), "mx1")); got != strings.Replace(want, "ID",
+		testID.String(), 1) {
 		t.Errorf("got  %swant %s", got, want)
 	}
 	r := delivered()
 	r.OrigID, r.OrigRecipient = testID, "sales@example.net"
-	if got := string(appendEvent(nil, r, "mx1")); !strings.Contains(got, `,"orig_id":"`+testID.String()+`","sender":"a@example.org","recipient":"b@example.net","orig_recipient":"sales@example.net",`) {
+	if got := string(appendEvent(nil, r, "mx1")); !strings.Contains(got,
+		`,"orig_id":"`+testID.String()+
+			`","sender":"a@example.org","recipient":"b@example.net","orig_recipient":"sales@example.net",`) {
 		t.Errorf("got  %s", got)
 	}
 }
@@ -116,14 +149,17 @@ func TestEvent(t *testing.T) {
 func FuzzRecord(f *testing.F) {
 	f.Add("a@b", `"quoted \" local"@x`, "250 ok", "2.0.0", uint8(Delivery))
 	f.Add("\xff\xfe", "x\ny", "\u2028\\", "5.1", uint8(Rejection))
-	f.Add(strings.Repeat("é", 1000), strings.Repeat(`\"`, 2000), strings.Repeat("\x00", 5000), "999999.1.1", uint8(200))
+	f.Add(strings.Repeat("é", 1000), strings.Repeat(`\"`, 2000), strings.Repeat("\x00", 5000),
+		"999999.1.1", uint8(200))
 	f.Fuzz(func(t *testing.T, sender, recipient, text, enhanced string, kind uint8) {
 		r := delivered()
-		r.Sender, r.Recipient, r.OrigRecipient, r.Text, r.Enhanced, r.Relay, r.Type = sender, recipient, sender, text, enhanced, text, Type(kind)
+		r.Sender, r.Recipient, r.OrigRecipient, r.Text, r.Enhanced, r.Relay, r.Type = sender,
+			recipient, sender, text, enhanced, text, Type(kind)
 		l := &Log{o: Options{JSON: true}}
 		line := l.end(appendRecord(l.begin(nil, r.At, "smtp", "info"), r))
 		var got struct{ Msg string }
-		if err := json.Unmarshal(line, &got); err != nil || got.Msg != string(appendRecord(nil, r)) {
+		if err := json.Unmarshal(line, &got); err != nil ||
+			got.Msg != string(appendRecord(nil, r)) {
 			t.Fatalf("%v: %s", err, line)
 		}
 		if strings.ContainsAny(got.Msg, "\r\n\x1b") || !utf8.ValidString(got.Msg) {

@@ -66,11 +66,14 @@ func Open(o Options) (*Log, error) {
 	l := &Log{o: o, pid: strconv.Itoa(os.Getpid())}
 	if o.Lines != nil {
 		l.lines = newStream(o.Lines, o.Buffer)
-		l.lines.lost = func(dropped uint64, err error) []byte { return l.lost(nil, "log lines", dropped, err) }
+		l.lines.lost = func(dropped uint64, err error) []byte {
+			return l.lost(nil, "log lines", dropped, err)
+		}
 	}
 	if o.Events != "" {
 		f, err := openFile(o.Events, o.Rotate, o.Keep)
-		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) { // what a full disk refuses, the next write tries again
+		// what a full disk refuses, the next write tries again
+		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 			return nil, errors.Join(fmt.Errorf("event log: %w", err), l.Close(context.Background()))
 		}
 		l.file, l.events = f, newStream(f, o.Buffer)
@@ -155,7 +158,8 @@ func (l *Log) message(b []byte, level, msg string) []byte {
 	if level == "error" && !l.o.JSON {
 		b = append(b, "error: "...)
 	}
-	return l.end(appendClean(b, strings.ReplaceAll(msg, "\n", "; "), maxMessage)) // of joined errors
+	// of joined errors
+	return l.end(appendClean(b, strings.ReplaceAll(msg, "\n", "; "), maxMessage))
 }
 
 // Stats counts what was written and what was not.

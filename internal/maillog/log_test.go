@@ -49,7 +49,8 @@ error: disk full
 
 func TestPrefixAndJSON(t *testing.T) {
 	var text, js bytes.Buffer
-	for out, o := range map[*bytes.Buffer]Options{&text: {Prefix: true, Host: "mx1"}, &js: {JSON: true}} {
+	for out, o := range map[*bytes.Buffer]Options{&text: {Prefix: true, Host: "mx1"},
+		&js: {JSON: true}} {
 		o.Lines = out
 		l := open(t, o)
 		l.Log(delivered())
@@ -59,15 +60,18 @@ func TestPrefixAndJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	syslog := regexp.MustCompile(`^([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d mx1 postroad(/smtp|/qmgr)?\[\d+\]: [^\n]+\n){3}$`)
+	syslog := regexp.MustCompile(
+		`^([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d mx1 postroad(/smtp|/qmgr)?\[\d+\]: [^\n]+\n){3}$`)
 	if !syslog.MatchString(text.String()) {
 		t.Errorf("prefix:\n%s", text.String())
 	}
-	msgs := []string{string(appendRecord(nil, delivered())), testID.String() + ": removed", `say "hi"; and`}
+	msgs := []string{string(appendRecord(nil, delivered())), testID.String() + ": removed",
+		`say "hi"; and`}
 	dec := json.NewDecoder(&js)
 	for _, want := range msgs {
 		var got struct{ Time, Level, Msg string }
-		if err := dec.Decode(&got); err != nil || got.Msg != want || got.Level != "info" || got.Time == "" {
+		if err := dec.Decode(&got); err != nil || got.Msg != want || got.Level != "info" ||
+			got.Time == "" {
 			t.Errorf("got %+v (%v), want %s", got, err, want)
 		}
 	}
@@ -110,8 +114,11 @@ func TestSlowReader(t *testing.T) {
 	if s.LinesDropped == 0 || s.Lines+s.LinesDropped != total+1 {
 		t.Fatalf("stats %+v of %d lines", s, total+1)
 	}
-	report := fmt.Sprintf("error: %d log lines were dropped: they came faster than they could be written\n", s.LinesDropped)
-	if out := g.buf.String(); strings.Count(out, "line ")+2 != int(s.Lines) || !strings.Contains(out, report) || !strings.HasSuffix(out, "last\n") {
+	report := fmt.Sprintf(
+		"error: %d log lines were dropped: they came faster than they could be written\n",
+		s.LinesDropped)
+	if out := g.buf.String(); strings.Count(out, "line ")+2 != int(s.Lines) ||
+		!strings.Contains(out, report) || !strings.HasSuffix(out, "last\n") {
 		t.Errorf("%+v\n%s", s, out)
 	}
 }
@@ -255,7 +262,8 @@ func TestEventFileFails(t *testing.T) {
 }
 
 func TestHotPathDoesNotAllocate(t *testing.T) {
-	l := open(t, Options{Lines: io.Discard, Events: os.DevNull, Prefix: true, Host: "mx1", Buffer: 64 << 20})
+	l := open(t, Options{Lines: io.Discard, Events: os.DevNull, Prefix: true, Host: "mx1",
+		Buffer: 64 << 20})
 	r := delivered()
 	work := func() { l.Queued(testID, r.Sender, 4096, 1); l.Log(r); l.Removed(testID) }
 	for range 20000 { // both buffers grow to what they need
@@ -270,7 +278,8 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 func BenchmarkLog(b *testing.B) {
 	r := delivered()
 	for name, o := range map[string]Options{
-		"text": {Lines: io.Discard, Prefix: true, Host: "mx1"}, "json": {Lines: io.Discard, JSON: true}, "events": {Events: os.DevNull},
+		"text": {Lines: io.Discard, Prefix: true, Host: "mx1"},
+		"json": {Lines: io.Discard, JSON: true}, "events": {Events: os.DevNull},
 	} {
 		b.Run(name, func(b *testing.B) {
 			o.Rotate = 1 << 60
@@ -283,7 +292,8 @@ func BenchmarkLog(b *testing.B) {
 			for b.Loop() {
 				l.Log(r)
 			}
-			b.ReportMetric(100*float64(l.Stats().LinesDropped+l.Stats().EventsDropped)/float64(b.N), "%dropped")
+			b.ReportMetric(100*float64(l.Stats().LinesDropped+l.Stats().EventsDropped)/float64(b.N),
+				"%dropped")
 		})
 	}
 }

@@ -36,7 +36,8 @@ func (l *Log) jsonEvent(level string, fields []Field, words string) []byte {
 	b := l.begin(nil, time.Time{}, "", level)
 	b = b[:len(b)-len(msgMember)]
 	for _, f := range fields {
-		b = append(appendJSON(append(appendJSON(b, f.Name, maxAddress), ':'), f.Value, maxAddress), ',')
+		b = append(appendJSON(append(appendJSON(b, f.Name, maxAddress), ':'), f.Value, maxAddress),
+			',')
 	}
 	b = append(b, `"msg":`...)
 	return append(appendJSON(b, words, maxMessage), "}\n"...)

@@ -20,13 +20,15 @@ func TestNotice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want := "error: event=member_missing member=mx3 since=2026-01-01T00:00:00Z?\"msg\":\"x: mx3 is \"gone\"\nevent=member_back: mx3 is back\n"
+	want := "error: event=member_missing member=mx3 since=2026-01-01T00:00:00Z?\"msg\":\"x: mx3 " +
+		"is \"gone\"\nevent=member_back: mx3 is back\n"
 	if text.String() != want {
 		t.Errorf("got\n%swant\n%s", text.String(), want)
 	}
 	dec := json.NewDecoder(&js)
 	for _, want := range []map[string]string{
-		{"level": "error", "event": "member_missing", "member": "mx3", "since": `2026-01-01T00:00:00Z?"msg":"x`, "msg": `mx3 is "gone"`},
+		{"level": "error", "event": "member_missing", "member": "mx3",
+			"since": `2026-01-01T00:00:00Z?"msg":"x`, "msg": `mx3 is "gone"`},
 		{"level": "info", "event": "member_back", "msg": "mx3 is back"},
 	} {
 		got := map[string]string{}

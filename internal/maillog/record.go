@@ -28,7 +28,8 @@ const (
 	HandedOver                       // a message went to another queue group of the cluster
 )
 
-var typeNames = [...]string{"Unknown", "Reception", "Rejection", "Delivery", "TransientFailure", "Bounce", "Expiration", "AdminBounce",
+var typeNames = [...]string{"Unknown", "Reception", "Rejection", "Delivery", "TransientFailure",
+	"Bounce", "Expiration", "AdminBounce",
 	"Delayed", "OOB", "Feedback", "HandedOver"}
 
 // String returns the type's name in the event log.
@@ -83,7 +84,8 @@ type Record struct {
 
 // Describe sets what all records of a message have in common.
 func (r *Record) Describe(id mail.ID, env *mail.Envelope, size int64, arrived time.Time) {
-	r.ID, r.Sender, r.Recipients, r.Size, r.Created = id, env.Sender, len(env.Recipients), size, arrived
+	r.ID, r.Sender, r.Recipients, r.Size, r.Created = id, env.Sender, len(env.Recipients), size,
+		arrived
 	r.Tenant, r.Campaign, r.User = env.Origin.Tenant, env.Origin.Campaign, env.Origin.User
 	r.TracedBy(env)
 }

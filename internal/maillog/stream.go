@@ -13,9 +13,10 @@ const flushEvery = 50 * time.Millisecond
 // stream is a bounded buffer before a writer. Appending never waits for the writer: two buffers
 // change places, one is filled while the other is written by the stream's goroutine.
 type stream struct {
-	w    io.Writer
-	max  int
-	wake chan struct{} // capacity 1: the buffer is no longer empty, or half full, or somebody waits in flush
+	w   io.Writer
+	max int
+	// capacity 1: the buffer is no longer empty, or half full, or somebody waits in flush
+	wake chan struct{}
 	done chan struct{} // closed when the goroutine has ended
 	// lost makes a line that says how many lines were dropped, and why when the writer failed; what
 	// it returns is written to w. Set before the first append.

@@ -212,7 +212,8 @@ func (b *Builder) close(i int) {
 			part.Issues |= Unclosed
 			b.active--
 		}
-		if part.Next == o.part+1 && part.Issues&(NoBoundary|TooDeep|TooMany) == 0 && strings.HasPrefix(part.Type, "multipart/") {
+		if part.Next == o.part+1 && part.Issues&(NoBoundary|TooDeep|TooMany) == 0 &&
+			strings.HasPrefix(part.Type, "multipart/") {
 			part.Issues |= NoParts
 		}
 	}

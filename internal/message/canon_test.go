@@ -25,10 +25,12 @@ func canon(t testing.TB, body []byte, relaxed bool, cut func(left int) int) stri
 // The examples of RFC 6376 3.4.5, and the edges of 3.4.3 and 3.4.4.
 func TestCanon(t *testing.T) {
 	const field1, field2 = "A: X\r\n", "B : Y\t\r\n\tZ  \r\n"
-	if got := string(AppendRelaxed(AppendRelaxed(nil, []byte(field1)), []byte(field2))); got != "a:X\r\nb:Y Z\r\n" {
+	if got := string(AppendRelaxed(AppendRelaxed(nil, []byte(field1)),
+		[]byte(field2))); got != "a:X\r\nb:Y Z\r\n" {
 		t.Errorf("relaxed header %q", got)
 	}
-	if got := string(AppendSimple(AppendSimple(nil, []byte(field1)), []byte(field2))); got != field1+field2 {
+	if got := string(AppendSimple(AppendSimple(nil, []byte(field1)),
+		[]byte(field2))); got != field1+field2 {
 		t.Errorf("simple header %q", got)
 	}
 	for _, c := range []struct{ body, simple, relaxed string }{
@@ -66,7 +68,8 @@ func TestCanonReportsErrors(t *testing.T) {
 // FuzzBodyCanon: the canonical forms are the same for any pieces and as RFC 6376 puts them in
 // words, are their own canonical forms, and relaxed is that of simple.
 func FuzzBodyCanon(f *testing.F) {
-	for i, s := range []string{" C \r\nD \t E\r\n\r\n\r\n", "", "\r", "x\r\r\n\n\n \n", "a \r\n\tb\r \r\n"} {
+	for i, s := range []string{" C \r\nD \t E\r\n\r\n\r\n", "", "\r", "x\r\r\n\n\n \n",
+		"a \r\n\tb\r \r\n"} {
 		f.Add([]byte(s), uint64(i))
 	}
 	f.Fuzz(func(t *testing.T, body []byte, seed uint64) {
@@ -82,13 +85,17 @@ func FuzzBodyCanon(f *testing.F) {
 			t.Fatalf("%q: simple %q, want %q", body, simple, want)
 		}
 		for i, line := range lines {
-			line = strings.Join(strings.FieldsFunc("|"+line+"|", func(r rune) bool { return r == ' ' || r == '\t' }), " ")
-			lines[i] = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(line, "|"), "|"), " ")
+			line = strings.Join(strings.FieldsFunc("|"+line+"|",
+				func(r rune) bool { return r == ' ' || r == '\t' }), " ")
+			lines[i] = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(line, "|"), "|"),
+				" ")
 		}
 		if want := joined(lines); relaxed != want {
 			t.Fatalf("%q: relaxed %q, want %q", body, relaxed, want)
 		}
-		if canon(t, []byte(simple), false, whole) != simple || canon(t, []byte(relaxed), true, whole) != relaxed || canon(t, []byte(simple), true, whole) != relaxed {
+		if canon(t, []byte(simple), false, whole) != simple ||
+			canon(t, []byte(relaxed), true, whole) != relaxed ||
+			canon(t, []byte(simple), true, whole) != relaxed {
 			t.Fatalf("%q: not a fixed point", body)
 		}
 	})
@@ -106,7 +113,9 @@ func joined(lines []string) string {
 }
 
 func BenchmarkBodyCanon(b *testing.B) {
-	body := bytes.Repeat([]byte("This is a line of text as people write it, with words of the usual length.\r\n"), 1300)
+	body := bytes.Repeat(
+		[]byte("This is a line of text as people write it, with words of the usual length.\r\n"),
+		1300)
 	for name, relaxed := range map[string]bool{"simple": false, "relaxed": true} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(body)))

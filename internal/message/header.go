@@ -34,7 +34,8 @@ func Fields(head []byte) iter.Seq[Field] {
 				}
 				f = Field{Offset: end}
 				if kind == Name {
-					f.Name, f.colon = rest[:len(s.Name(rest))], n // not of s, so that it stays on the stack
+					// not of s, so that it stays on the stack
+					f.Name, f.colon = rest[:len(s.Name(rest))], n
 				}
 			}
 			end += n

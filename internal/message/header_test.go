@@ -24,7 +24,8 @@ func TestFields(t *testing.T) {
 		{" folded\r\nA: b\r\n \r\n c\r\n\r\n", "|A=b  c"},     // a line of white space ends nothing
 		{"junk\r\n folded\r\nA: b\r\njunk", "|A=b|"},
 		{"A: b\r\nC", "A=b|"},
-		{"\xff: x\r\n" + strings.Repeat("n", MaxName-1) + ": x\r\n" + strings.Repeat("n", MaxName) + ": y", "|" + strings.Repeat("n", MaxName-1) + "=x|"},
+		{"\xff: x\r\n" + strings.Repeat("n", MaxName-1) + ": x\r\n" + strings.Repeat("n", MaxName) +
+			": y", "|" + strings.Repeat("n", MaxName-1) + "=x|"},
 		{"A: \x00b\xff\x7f", "A=?b??"},
 	} {
 		var got []string
@@ -43,10 +44,12 @@ func TestFields(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	head := []byte("Received: a\r\nreceived: b\r\nSubject: one\r\n two\r\n\r\nX: y\r\n")
-	if f, ok := Find(head, "RECEIVED"); !ok || string(f.Value()) != " a" || f.Offset != 0 || string(f.Raw) != "Received: a\r\n" {
+	if f, ok := Find(head, "RECEIVED"); !ok || string(f.Value()) != " a" || f.Offset != 0 ||
+		string(f.Raw) != "Received: a\r\n" {
 		t.Errorf("%+v, %v", f, ok)
 	}
-	if f, ok := Find(head, "subject"); !ok || string(f.Value()) != " one\r\n two" || string(f.AppendUnfolded(nil)) != " one two" || f.Offset != 26 {
+	if f, ok := Find(head, "subject"); !ok || string(f.Value()) != " one\r\n two" ||
+		string(f.AppendUnfolded(nil)) != " one two" || f.Offset != 26 {
 		t.Errorf("%+v, %v", f, ok)
 	}
 	if f, ok := Find(head, "X"); ok || f.Text(9) != "" {
@@ -78,21 +81,26 @@ func TestReadHeader(t *testing.T) {
 		if string(head) != c.want || whole != c.whole || err != nil {
 			t.Errorf("%q: %q, %v, %v", c.in, head, whole, err)
 		}
-		if rest, _ := io.ReadAll(r); whole && strings.Contains(c.in, "body") && string(rest) != "body" {
+		if rest, _ := io.ReadAll(r); whole && strings.Contains(c.in, "body") &&
+			string(rest) != "body" {
 			t.Errorf("%q: %q is left", c.in, rest)
 		}
 	}
 	broken := errors.New("disk on fire")
-	if _, _, err := ReadHeader(bufio.NewReader(io.MultiReader(strings.NewReader("A: b\r\n"), iotest.ErrReader(broken))), 100); !errors.Is(err, broken) {
+	if _, _, err := ReadHeader(bufio.NewReader(io.MultiReader(strings.NewReader("A: b\r\n"),
+		iotest.ErrReader(broken))), 100); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 }
 
 func TestTrail(t *testing.T) {
 	var trail Trail
-	trail.Read([]byte("Received: from x\r\n\tby y\r\ndelivered-to:  <A@HERE.test>\r\nDelivered-To :\r\n b@here.test\r\nSubject: Delivered-To: c@here.test\r\n" +
-		"\r\nDelivered-To: d@here.test\r\n"))
-	for address, want := range map[string]bool{"a@here.test": true, "B@here.test": true, "c@here.test": false, "d@here.test": false} {
+	trail.Read(
+		[]byte("Received: from x\r\n\tby y\r\ndelivered-to:  <A@HERE.test>\r\nDelivered-To " +
+			":\r\n b@here.test\r\nSubject: Delivered-To: c@here.test\r\n" +
+			"\r\nDelivered-To: d@here.test\r\n"))
+	for address, want := range map[string]bool{"a@here.test": true, "B@here.test": true,
+		"c@here.test": false, "d@here.test": false} {
 		if trail.Loops(address) != want {
 			t.Errorf("%s: %v", address, !want)
 		}
@@ -102,7 +110,8 @@ func TestTrail(t *testing.T) {
 	}
 	for n := MaxDelivered; n <= MaxDelivered+2; n++ {
 		trail.Read([]byte(strings.Repeat("Delivered-To: b@here.test\r\n", n)))
-		if trail.Loops("a@here.test") != (n > MaxDelivered) || len(trail.Delivered()) != min(n, MaxDelivered+1) {
+		if trail.Loops("a@here.test") != (n > MaxDelivered) ||
+			len(trail.Delivered()) != min(n, MaxDelivered+1) {
 			t.Errorf("%d: %d", n, len(trail.Delivered()))
 		}
 	}
@@ -141,9 +150,12 @@ func pieces(seed uint64) func(left int) int {
 }
 
 var headers = []string{
-	"Received: from x\r\n\tby y\r\nSubject : hello\r\n\r\nbody: x\r\n", "A: b\nC:\n d\n\ne", "\r\n", "\r\r\n", " \r\nA: b", "junk\n junk\nA: b\n\n",
-	"A\r: b\r\n\rC: d\r\n", strings.Repeat("n", 127) + ":x\r\n" + strings.Repeat("n", 128) + ":x\r\n" + strings.Repeat("\r", 127) + "\nx",
-	"Delivered-To: a@b\nDELIVERED-TO:c\n\tfolded\n", "From a@b.example Mon Jan  1 10:11:12 2026\r\nA: b\r\n\r\n",
+	"Received: from x\r\n\tby y\r\nSubject : hello\r\n\r\nbody: x\r\n", "A: b\nC:\n d\n\ne", "\r\n",
+	"\r\r\n", " \r\nA: b", "junk\n junk\nA: b\n\n",
+	"A\r: b\r\n\rC: d\r\n", strings.Repeat("n", 127) + ":x\r\n" + strings.Repeat("n", 128) +
+		":x\r\n" + strings.Repeat("\r", 127) + "\nx",
+	"Delivered-To: a@b\nDELIVERED-TO:c\n\tfolded\n",
+	"From a@b.example Mon Jan  1 10:11:12 2026\r\nA: b\r\n\r\n",
 }
 
 // FuzzHeader: a header is the same in whatever pieces it comes; its fields are all its octets; and
@@ -171,7 +183,8 @@ func FuzzHeader(f *testing.F) {
 			if f.Name == nil {
 				continue
 			}
-			if string(f.Name) != names[0] || !bytes.HasPrefix(f.Raw, f.Name) || f.Raw[f.colon-1] != ':' {
+			if string(f.Name) != names[0] || !bytes.HasPrefix(f.Raw, f.Name) ||
+				f.Raw[f.colon-1] != ':' {
 				t.Fatalf("%q: %+v, want %q", message, f, names[0])
 			}
 			names = names[1:]
@@ -180,7 +193,8 @@ func FuzzHeader(f *testing.F) {
 		if at != len(header) || len(names) != 0 {
 			t.Fatalf("%q: fields of %d octets, %q left", message, at, names)
 		}
-		if gap := message[at : len(message)-len(body)]; body != nil && len(bytes.TrimLeft(gap, "\r")) != 1 {
+		if gap := message[at : len(message)-len(body)]; body != nil &&
+			len(bytes.TrimLeft(gap, "\r")) != 1 {
 			t.Fatalf("%q is parted by %q", message, gap)
 		}
 	})
@@ -188,15 +202,18 @@ func FuzzHeader(f *testing.F) {
 
 func checkField(t *testing.T, f *Field) {
 	unfolded := f.AppendUnfolded(nil)
-	if bytes.IndexByte(unfolded, '\n') >= 0 || strings.ContainsFunc(f.Text(100), func(r rune) bool { return r < ' ' }) {
+	if bytes.IndexByte(unfolded, '\n') >= 0 ||
+		strings.ContainsFunc(f.Text(100), func(r rune) bool { return r < ' ' }) {
 		t.Fatalf("%q unfolds to %q", f.Raw, unfolded)
 	}
 	relaxed := AppendRelaxed(nil, f.Raw)
-	if again := AppendRelaxed(nil, relaxed); !bytes.Equal(relaxed, again) || bytes.Count(relaxed, []byte{'\n'}) != 1 {
+	if again := AppendRelaxed(nil, relaxed); !bytes.Equal(relaxed, again) ||
+		bytes.Count(relaxed, []byte{'\n'}) != 1 {
 		t.Fatalf("%q: relaxed %q, again %q", f.Raw, relaxed, again)
 	}
 	simple := AppendSimple(nil, f.Raw)
-	if again := AppendSimple(nil, simple); !bytes.Equal(simple, again) || !bytes.Equal(relaxed, AppendRelaxed(nil, simple)) {
+	if again := AppendSimple(nil, simple); !bytes.Equal(simple, again) ||
+		!bytes.Equal(relaxed, AppendRelaxed(nil, simple)) {
 		t.Fatalf("%q: simple %q, again %q", f.Raw, simple, again)
 	}
 }
@@ -218,7 +235,8 @@ func plainly(message []byte) string {
 		case line[0] == ' ' || line[0] == '\t':
 		case found && !bad && len(trimmed) > 0:
 			inValue, n = true, len(name)+1
-		case len(line) <= MaxName && bytes.HasSuffix(line, []byte{'\n'}) && len(bytes.TrimRight(line, "\r\n")) == 0:
+		case len(line) <= MaxName && bytes.HasSuffix(line, []byte{'\n'}) &&
+			len(bytes.TrimRight(line, "\r\n")) == 0:
 			inBody = true
 			of.WriteString(strings.Repeat(".", len(line)))
 			continue
@@ -237,7 +255,8 @@ func plainly(message []byte) string {
 func BenchmarkFind(b *testing.B) {
 	var head []byte
 	for i := range 20 {
-		head = fmt.Appendf(head, "X-Header-%d: a value of the usual length, folded\r\n\tonce or twice\r\n", i)
+		head = fmt.Appendf(head,
+			"X-Header-%d: a value of the usual length, folded\r\n\tonce or twice\r\n", i)
 	}
 	head = append(head, "Subject: x\r\n\r\n"...)
 	b.SetBytes(int64(len(head)))
@@ -252,7 +271,8 @@ func BenchmarkFind(b *testing.B) {
 func BenchmarkScanner(b *testing.B) {
 	var head []byte
 	for i := range 20 {
-		head = fmt.Appendf(head, "X-Header-%d: a value of the usual length, folded\r\n\tonce or twice\r\n", i)
+		head = fmt.Appendf(head,
+			"X-Header-%d: a value of the usual length, folded\r\n\tonce or twice\r\n", i)
 	}
 	head = append(head, "\r\n"...)
 	b.SetBytes(int64(len(head)))

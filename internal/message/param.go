@@ -272,7 +272,8 @@ func (p *valueParser) space() {
 
 // lower returns b with ASCII letters in lower case, without a copy for what is common.
 func lower(b []byte) string {
-	for _, word := range [...]string{"text", "plain", "html", "multipart", "mixed", "alternative", "charset", "boundary", "application", "image"} {
+	for _, word := range [...]string{"text", "plain", "html", "multipart", "mixed", "alternative",
+		"charset", "boundary", "application", "image"} {
 		if Is(b, word) {
 			return word
 		}

@@ -21,8 +21,10 @@ func TestParseValue(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"", ""},
 		{" TEXT/Plain; Charset=US-ASCII (Plain text)", "text/plain;charset=US-ASCII"},
-		{"(a (nested\\) comment)) text (x) / (y) html;; charset = \"utf-8\" ;", "text/html;charset=utf-8"},
-		{"multipart/mixed;\r\n\tboundary=\"b \\\"1\\\"\r\n 2\"", `multipart/mixed;boundary=b "1" 2`},
+		{"(a (nested\\) comment)) text (x) / (y) html;; charset = \"utf-8\" ;",
+			"text/html;charset=utf-8"},
+		{"multipart/mixed;\r\n\tboundary=\"b \\\"1\\\"\r\n 2\"",
+			`multipart/mixed;boundary=b "1" 2`},
 		{"multipart/mixed; boundary=----=_Part/1;x=y", "multipart/mixed;boundary=----=_Part/1;x=y"},
 		{"attachment; filename=my file (1).pdf; size=3", "attachment;filename=my file;size=3"},
 		{"attachment; filename=\"no end", "attachment;filename=no end"},
@@ -32,10 +34,13 @@ func TestParseValue(t *testing.T) {
 		{"text/", "text/"},
 		{"; charset=x", ";charset=x"},
 		// RFC 2231 3, 4 and 4.1
-		{"message/external-body; access-type=URL; URL*0=\"ftp://\"; URL*1=\"cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar\"",
+		{"message/external-body; access-type=URL; URL*0=\"ftp://\"; " +
+			"URL*1=\"cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar\"",
 			"message/external-body;access-type=URL;url=ftp://cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar"},
-		{"application/x-stuff; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", "application/x-stuff;title=This is ***fun***[us-ascii en-us]"},
-		{"application/x-stuff; title*0*=us-ascii'en'This%20is%20even%20more%20; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"",
+		{"application/x-stuff; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A",
+			"application/x-stuff;title=This is ***fun***[us-ascii en-us]"},
+		{"application/x-stuff; title*0*=us-ascii'en'This%20is%20even%20more%20; " +
+			"title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"",
 			"application/x-stuff;title=This is even more ***fun*** isn't it![us-ascii en]"},
 		{"a; n*1=b; n*0=a; n*3=d", "a;n=ab"},
 		{"a; n*1=b; n*2=c", "a"},
@@ -64,7 +69,8 @@ func FuzzParseValue(f *testing.F) {
 		seen := map[string]bool{}
 		octets := len(v.Main)
 		for _, p := range v.Params {
-			if p.Name == "" || seen[p.Name] || p.Name != strings.ToLower(p.Name) && p.Name != lower([]byte(p.Name)) {
+			if p.Name == "" || seen[p.Name] || p.Name != strings.ToLower(p.Name) &&
+				p.Name != lower([]byte(p.Name)) {
 				t.Fatalf("%q: %+v", in, v)
 			}
 			seen[p.Name] = true
@@ -79,7 +85,8 @@ func FuzzParseValue(f *testing.F) {
 			if strings.ContainsAny(p.Value, "\r\n") || strings.Contains(p.Name, "*") {
 				return
 			}
-			again = fmt.Appendf(again, ";%s=\"%s\"", p.Name, strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(p.Value))
+			again = fmt.Appendf(again, ";%s=\"%s\"", p.Name,
+				strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(p.Value))
 		}
 		back := ParseValue(again)
 		for i := range v.Params {

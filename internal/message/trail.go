@@ -26,7 +26,8 @@ func (t *Trail) Read(head []byte) {
 	t.Clear()
 	for f := range Fields(head[:min(len(head), MaxTrailHead)]) {
 		if f.Is("Delivered-To") {
-			if t.delivered = append(t.delivered, bytes.Trim(f.Value(), " \t\r\n<>")); len(t.delivered) > MaxDelivered {
+			if t.delivered = append(t.delivered,
+				bytes.Trim(f.Value(), " \t\r\n<>")); len(t.delivered) > MaxDelivered {
 				return
 			}
 		}

@@ -8,10 +8,12 @@ type Part struct {
 
 	Start int64 // of the header
 	Body  int64 // of the body, after the empty line
-	End   int64 // of the body's end: without the line end that belongs to a delimiter (RFC 2046 5.1.1)
+	// of the body's end: without the line end that belongs to a delimiter (RFC 2046 5.1.1)
+	End   int64
 	Lines int64 // LFs in the body
 
-	Type     string  // lower case, "text/plain" by default; of a Content-Type that is not understood too
+	// lower case, "text/plain" by default; of a Content-Type that is not understood too
+	Type     string
 	Params   []Param // of Content-Type
 	Encoding Encoding
 	Issues   Issues
@@ -45,7 +47,8 @@ const (
 	UnknownEncoding
 )
 
-var encodings = [...]string{SevenBit: "7bit", EightBit: "8bit", Binary: "binary", QuotedPrintable: "quoted-printable", Base64: "base64"}
+var encodings = [...]string{SevenBit: "7bit", EightBit: "8bit", Binary: "binary",
+	QuotedPrintable: "quoted-printable", Base64: "base64"}
 
 // Identity reports whether the octets of the body are the content.
 func (e Encoding) Identity() bool { return e <= Binary }
@@ -76,8 +79,10 @@ const (
 	BadType                         // Content-Type cannot be understood
 	NoBoundary                      // a multipart names no boundary, or one that is too long
 	NoParts                         // a multipart has no delimiter
-	Unclosed                        // a multipart has no closing delimiter: the message may be cut off
-	BadEncoding                     // the encoding is unknown, or is not allowed for the type
-	TooDeep                         // parts lie deeper than the limit; the deepest are taken as they are
-	TooMany                         // there are more parts than the limit; the last are left out
+	// a multipart has no closing delimiter: the message may be cut off
+	Unclosed
+	BadEncoding // the encoding is unknown, or is not allowed for the type
+	// parts lie deeper than the limit; the deepest are taken as they are
+	TooDeep
+	TooMany // there are more parts than the limit; the last are left out
 )

@@ -57,7 +57,8 @@ func (m *Manager) Status(status string) error { return m.send(statusOf(status)) 
 // Waiting says what a start waits for, and asks for more time for it (EXTEND_TIMEOUT_USEC): it may
 // take so long from now.
 func (m *Manager) Waiting(status string, more time.Duration) error {
-	return m.send(statusOf(status), "EXTEND_TIMEOUT_USEC="+strconv.FormatInt(more.Microseconds(), 10))
+	return m.send(statusOf(status), "EXTEND_TIMEOUT_USEC="+strconv.FormatInt(more.Microseconds(),
+		10))
 }
 
 // statusOf keeps a status on its line: each line of a notification is an assignment of its own.

@@ -53,10 +53,13 @@ func TestNotifications(t *testing.T) {
 				send func() error
 				want string
 			}{
-				{func() error { return m.Ready("relay on 127.0.0.1:25") }, "READY=1\nSTATUS=relay on 127.0.0.1:25"},
+				{func() error { return m.Ready("relay on 127.0.0.1:25") },
+					"READY=1\nSTATUS=relay on 127.0.0.1:25"},
 				{m.Reloading, "RELOADING=1"},
-				{func() error { return m.Waiting("waits for mx1:7025", time.Minute) }, "STATUS=waits for mx1:7025\nEXTEND_TIMEOUT_USEC=60000000"},
-				{func() error { return m.Status("fatal: disk\nREADY=1") }, "STATUS=fatal: disk READY=1"},
+				{func() error { return m.Waiting("waits for mx1:7025", time.Minute) },
+					"STATUS=waits for mx1:7025\nEXTEND_TIMEOUT_USEC=60000000"},
+				{func() error { return m.Status("fatal: disk\nREADY=1") },
+					"STATUS=fatal: disk READY=1"},
 				{func() error { return m.Stopping("finishing") }, "STOPPING=1\nSTATUS=finishing"},
 			} {
 				if err := c.send(); err != nil {
@@ -79,12 +82,14 @@ func TestNobodyIsTold(t *testing.T) {
 	if err := errors.Join(m.Ready("x"), m.Reloading(), m.Status("x"), m.Stopping("x")); err != nil {
 		t.Error(err)
 	}
-	m.Watch(context.Background(), func() error { t.Error("nobody asked"); return nil }) // returns at once
+	// returns at once
+	m.Watch(context.Background(), func() error { t.Error("nobody asked"); return nil })
 }
 
 func TestManagerIsGone(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "nobody"))
-	if err := FromEnvironment().Ready("x"); err == nil || !strings.Contains(err.Error(), "notifying systemd") {
+	if err := FromEnvironment().Ready("x"); err == nil ||
+		!strings.Contains(err.Error(), "notifying systemd") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -37,7 +37,8 @@ const (
 // Protocol returns the "with" keyword of a Received field (RFC 5321 4.4, RFC 3848, RFC 6531 4.3).
 func Protocol(esmtp, tls, auth, utf8 bool) string {
 	if !esmtp && !utf8 {
-		return "SMTP" // RFC 3848 knows no keyword for a HELO session with TLS: it cannot be started without EHLO
+		// RFC 3848 knows no keyword for a HELO session with TLS: it cannot be started without EHLO
+		return "SMTP"
 	}
 	i := 0
 	if tls {

@@ -31,7 +31,8 @@ const (
 	verbs
 )
 
-var verbNames = [verbs]string{"UNKNOWN", "MALFORMED", "FOREIGN", "HELO", "EHLO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET",
+var verbNames = [verbs]string{"UNKNOWN", "MALFORMED", "FOREIGN", "HELO", "EHLO", "LHLO", "MAIL",
+	"RCPT", "DATA", "BDAT", "RSET",
 	"NOOP", "VRFY", "EXPN", "HELP", "QUIT", "STARTTLS", "AUTH"}
 
 // String returns the verb as RFC 5321 writes it.
@@ -47,7 +48,8 @@ func (v Verb) String() string {
 // servers tolerate it).
 func ParseCommand(line []byte) (verb Verb, args []byte) {
 	if !wellFormed(line) {
-		if len(line) > 2 && line[0] == 0x16 && line[1] == 3 { // a TLS record: handshake, version 3.x
+		// a TLS record: handshake, version 3.x
+		if len(line) > 2 && line[0] == 0x16 && line[1] == 3 {
 			return Foreign, nil
 		}
 		return Malformed, nil
@@ -62,7 +64,8 @@ func ParseCommand(line []byte) (verb Verb, args []byte) {
 func lookup(name []byte) Verb {
 	switch len(name) {
 	case 4:
-		switch uint32(upper(name[0]))<<24 | uint32(upper(name[1]))<<16 | uint32(upper(name[2]))<<8 | uint32(upper(name[3])) {
+		switch uint32(upper(name[0]))<<24 | uint32(upper(name[1]))<<16 |
+			uint32(upper(name[2]))<<8 | uint32(upper(name[3])) {
 		case 'H'<<24 | 'E'<<16 | 'L'<<8 | 'O':
 			return Helo
 		case 'E'<<24 | 'H'<<16 | 'L'<<8 | 'O':
@@ -102,7 +105,8 @@ func lookup(name []byte) Verb {
 
 // foreign finds the verbs of protocols that are abused to send mail through a browser or a proxy.
 func foreign(name []byte) Verb {
-	for _, f := range [...]string{"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI"} {
+	for _, f := range [...]string{"GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT", "PATCH",
+		"TRACE", "PRI"} {
 		if equalFold(name, f) {
 			return Foreign
 		}
@@ -123,7 +127,8 @@ func ParseHelo(args []byte) (string, *Failure) {
 	}
 	for _, c := range args {
 		if !isAlnum(c) && bytes.IndexByte([]byte("-._:[]"), c) < 0 {
-			return "", Perm(SyntaxError, "5.5.4", "That is not a host name or address literal; use A-labels and no spaces")
+			return "", Perm(SyntaxError, "5.5.4",
+				"That is not a host name or address literal; use A-labels and no spaces")
 		}
 	}
 	return string(args), nil
@@ -134,7 +139,9 @@ func ParseBdat(args []byte) (size int64, last bool, f *Failure) {
 	number, rest, more := bytes.Cut(args, []byte{' '})
 	size, ok := parseNumber(number)
 	if !ok || more && !equalFold(rest, "LAST") {
-		return 0, false, Perm(SyntaxError, "5.5.4", "Say BDAT size or BDAT size LAST, with the size in decimal octets")
+		return 0, false,
+			Perm(SyntaxError, "5.5.4",
+				"Say BDAT size or BDAT size LAST, with the size in decimal octets")
 	}
 	return size, more, nil
 }
@@ -143,8 +150,10 @@ func ParseBdat(args []byte) (size int64, last bool, f *Failure) {
 // initial means that there was none; "=" stands for an empty one.
 func ParseAuth(args []byte) (mechanism string, initial []byte, f *Failure) {
 	name, rest, more := bytes.Cut(args, []byte{' '})
-	if len(name) == 0 || len(name) > 20 || more && (len(rest) == 0 || bytes.IndexByte(rest, ' ') >= 0) {
-		return "", nil, Perm(SyntaxError, "5.5.4", "Say AUTH mechanism, or AUTH mechanism initial-response")
+	if len(name) == 0 || len(name) > 20 || more &&
+		(len(rest) == 0 || bytes.IndexByte(rest, ' ') >= 0) {
+		return "", nil,
+			Perm(SyntaxError, "5.5.4", "Say AUTH mechanism, or AUTH mechanism initial-response")
 	}
 	if !more {
 		rest = nil

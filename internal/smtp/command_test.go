@@ -21,7 +21,8 @@ func TestParseCommand(t *testing.T) {
 		{"AUTH PLAIN =", Auth, "PLAIN ="},
 		{"RSET", Rset, ""}, {"NOOP \"", Noop, "\""}, {"VRFY x", Vrfy, "x"}, {"EXPN x", Expn, "x"},
 		{"HELP", Help, ""}, {"QUIT", Quit, ""}, {"LHLO x", Lhlo, "x"},
-		{"", Unknown, ""}, {" EHLO x", Unknown, "EHLO x"}, {"MAILX", Unknown, ""}, {"MAI", Unknown, ""}, {"STARTTLZ", Unknown, ""},
+		{"", Unknown, ""}, {" EHLO x", Unknown, "EHLO x"}, {"MAILX", Unknown, ""},
+		{"MAI", Unknown, ""}, {"STARTTLZ", Unknown, ""},
 		{"RSET\rQUIT", Malformed, ""},
 		{"NOOP \x01\x02", Malformed, ""},
 		{"NOOP\x00", Malformed, ""},
@@ -36,18 +37,21 @@ func TestParseCommand(t *testing.T) {
 	for _, tt := range tests {
 		verb, args := ParseCommand([]byte(tt.line))
 		if verb != tt.verb || string(args) != tt.args {
-			t.Errorf("ParseCommand(%q) = %v, %q; want %v, %q", tt.line, verb, args, tt.verb, tt.args)
+			t.Errorf("ParseCommand(%q) = %v, %q; want %v, %q", tt.line, verb, args, tt.verb,
+				tt.args)
 		}
 	}
 }
 
 func TestParseHelo(t *testing.T) {
-	for _, good := range []string{"mx.example", "my_pc", "[192.0.2.1]", "[IPv6:2001:db8::1]", "localhost."} {
+	for _, good := range []string{"mx.example", "my_pc", "[192.0.2.1]", "[IPv6:2001:db8::1]",
+		"localhost."} {
 		if got, f := ParseHelo([]byte(good)); f != nil || got != good {
 			t.Errorf("ParseHelo(%q) = %q, %v", good, got, f)
 		}
 	}
-	for _, bad := range []string{"", "a b", "a(b", "a@b", "<a>", "a;b", "grün.example", strings.Repeat("A", 11000)} {
+	for _, bad := range []string{"", "a b", "a(b", "a@b", "<a>", "a;b", "grün.example",
+		strings.Repeat("A", 11000)} {
 		if got, f := ParseHelo([]byte(bad)); f == nil || f.Code != SyntaxError {
 			t.Errorf("ParseHelo(%.20q) = %q, %v; want 501", bad, got, f)
 		}
@@ -67,13 +71,16 @@ func TestParseBdat(t *testing.T) {
 		{"9223372036854775807", 1<<63 - 1, false, true},
 		{"9223372036854775808", 0, false, false},
 		{"99999999999999999999", 0, false, false},
-		{"", 0, false, false}, {"-1", 0, false, false}, {"+1", 0, false, false}, {"1 FIRST", 0, false, false}, {"1 ", 0, false, false},
-		{"1 LAST LAST", 0, false, false}, {"0x10", 0, false, false}, {"LAST", 0, false, false}, {"000000000000000000001", 0, false, false},
+		{"", 0, false, false}, {"-1", 0, false, false}, {"+1", 0, false, false},
+		{"1 FIRST", 0, false, false}, {"1 ", 0, false, false},
+		{"1 LAST LAST", 0, false, false}, {"0x10", 0, false, false}, {"LAST", 0, false, false},
+		{"000000000000000000001", 0, false, false},
 	}
 	for _, tt := range tests {
 		size, last, f := ParseBdat([]byte(tt.args))
 		if (f == nil) != tt.ok || size != tt.size || last != tt.last {
-			t.Errorf("ParseBdat(%q) = %d, %v, %v; want %d, %v, ok=%v", tt.args, size, last, f, tt.size, tt.last, tt.ok)
+			t.Errorf("ParseBdat(%q) = %d, %v, %v; want %d, %v, ok=%v", tt.args, size, last, f,
+				tt.size, tt.last, tt.ok)
 		}
 		if f != nil && f.Code != SyntaxError {
 			t.Errorf("ParseBdat(%q): code %d, want 501", tt.args, f.Code)
@@ -82,13 +89,15 @@ func TestParseBdat(t *testing.T) {
 }
 
 func TestParseAuth(t *testing.T) {
-	if m, initial, f := ParseAuth([]byte("plain =")); m != "PLAIN" || initial == nil || len(initial) != 0 || f != nil {
+	if m, initial, f := ParseAuth([]byte("plain =")); m != "PLAIN" || initial == nil ||
+		len(initial) != 0 || f != nil {
 		t.Errorf("AUTH plain = gave %q, %q, %v", m, initial, f)
 	}
 	if m, initial, f := ParseAuth([]byte("LOGIN")); m != "LOGIN" || initial != nil || f != nil {
 		t.Errorf("AUTH LOGIN gave %q, %q, %v", m, initial, f)
 	}
-	if _, initial, f := ParseAuth([]byte("PLAIN AGEAYg==")); string(initial) != "AGEAYg==" || f != nil {
+	if _, initial, f := ParseAuth([]byte("PLAIN AGEAYg==")); string(initial) != "AGEAYg==" ||
+		f != nil {
 		t.Errorf("AUTH PLAIN AGEAYg== gave %q, %v", initial, f)
 	}
 	for _, bad := range []string{"", "PLAIN a b", strings.Repeat("X", 21)} {
@@ -100,9 +109,11 @@ func TestParseAuth(t *testing.T) {
 
 func TestProtocol(t *testing.T) {
 	for want, got := range map[string]string{
-		"SMTP": Protocol(false, true, false, false), "ESMTP": Protocol(true, false, false, false), "ESMTPS": Protocol(true, true, false, false),
+		"SMTP": Protocol(false, true, false, false), "ESMTP": Protocol(true, false, false, false),
+		"ESMTPS": Protocol(true, true, false, false),
 		"ESMTPA": Protocol(true, false, true, false), "ESMTPSA": Protocol(true, true, true, false),
-		"UTF8SMTP": Protocol(true, false, false, true), "UTF8SMTPSA": Protocol(true, true, true, true),
+		"UTF8SMTP": Protocol(true, false, false, true), "UTF8SMTPSA": Protocol(true, true, true,
+			true),
 	} {
 		if got != want {
 			t.Errorf("Protocol = %q, want %q", got, want)

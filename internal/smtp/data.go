@@ -77,7 +77,8 @@ func (r *DataReceiver) Append(dst, data []byte) (out []byte, used int, done bool
 // it does not decide about.
 func (r *DataReceiver) scan(data []byte) int {
 	n, ended := r.wholeLines(data)
-	r.Bare += bytes.Count(data[:n], []byte{'\r'}) - ended // all CRs at once, instead of a search in each line
+	// all CRs at once, instead of a search in each line
+	r.Bare += bytes.Count(data[:n], []byte{'\r'}) - ended
 	if r.state == atLineStart {
 		return n
 	}
@@ -225,7 +226,8 @@ func (s *DotStuffer) Pass(data []byte) (n int) {
 			return n
 		}
 	}
-	if whole := bytes.LastIndexByte(data, '\n') + 1; !s.midLine && whole > n && Clean(data[n:whole]) {
+	if whole := bytes.LastIndexByte(data, '\n') + 1; !s.midLine && whole > n &&
+		Clean(data[n:whole]) {
 		n = whole
 	}
 	if n == len(data) || !s.midLine && data[n] == '.' {

@@ -69,7 +69,8 @@ func TestDataReceiver(t *testing.T) {
 		for cut := range len(in) {
 			out, used, done, r := receive([]byte(in), cut)
 			if !done || used != len(tt.in) || string(out) != tt.out || r.Bare != 0 {
-				t.Errorf("%q cut at %d: %q, used %d, done %v, bare %d", in, cut, out, used, done, r.Bare)
+				t.Errorf("%q cut at %d: %q, used %d, done %v, bare %d", in, cut, out, used, done,
+					r.Bare)
 			}
 		}
 	}
@@ -79,20 +80,24 @@ func TestDataReceiver(t *testing.T) {
 // violation or is plain content.
 func TestSmugglingSequences(t *testing.T) {
 	sequences := map[string]string{
-		"lf.lf": "0a2e0a", "lf.cr": "0a2e0d", "cr.lf": "0d2e0a", "cr.cr": "0d2e0d", "lf.crlf": "0a2e0d0a", "cr.crlf": "0d2e0d0a",
-		"crlf.lf": "0d0a2e0a", "crlf.cr": "0d0a2e0d", "crlf-nul.crlf": "0d0a002e0d0a", "crlf.nul-crlf": "0d0a2e000d0a",
-		"crlf.crcrlf": "0d0a2e0d0d0a", "crcrlf.crcrlf": "0d0d0a2e0d0d0a",
+		"lf.lf": "0a2e0a", "lf.cr": "0a2e0d", "cr.lf": "0d2e0a", "cr.cr": "0d2e0d",
+		"lf.crlf": "0a2e0d0a", "cr.crlf": "0d2e0d0a",
+		"crlf.lf": "0d0a2e0a", "crlf.cr": "0d0a2e0d", "crlf-nul.crlf": "0d0a002e0d0a",
+		"crlf.nul-crlf": "0d0a2e000d0a",
+		"crlf.crcrlf":   "0d0a2e0d0d0a", "crcrlf.crcrlf": "0d0d0a2e0d0d0a",
 	}
 	for name, h := range sequences {
 		seq, err := hex.DecodeString(h)
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := append(append([]byte("Subject: x\r\n\r\nbody"), seq...), "MAIL FROM:<evil@example.com>\r\n.\r\n"...)
+		in := append(append([]byte("Subject: x\r\n\r\nbody"), seq...),
+			"MAIL FROM:<evil@example.com>\r\n.\r\n"...)
 		for cut := range len(in) {
 			_, used, done, r := receive(in, cut)
 			if !done || used != len(in) {
-				t.Fatalf("%s cut at %d ended the data after %d of %d octets", name, cut, used, len(in))
+				t.Fatalf("%s cut at %d ended the data after %d of %d octets", name, cut, used,
+					len(in))
 			}
 			if !bytes.Contains(seq, []byte{0}) && r.Bare == 0 {
 				t.Fatalf("%s cut at %d: no violation seen", name, cut)
@@ -135,20 +140,23 @@ func TestDotStuffer(t *testing.T) {
 				t.Errorf("%q cut at %d: %q with Pass", tt.in, cut, passed)
 			}
 			if string(got) != tt.out || s.Repaired != tt.repaired {
-				t.Errorf("%q cut at %d: %q, repaired %d; want %q, %d", tt.in, cut, got, s.Repaired, tt.out, tt.repaired)
+				t.Errorf("%q cut at %d: %q, repaired %d; want %q, %d", tt.in, cut, got, s.Repaired,
+					tt.out, tt.repaired)
 			}
 		}
 	}
 }
 
 func FuzzDataReceiver(f *testing.F) {
-	for _, s := range []string{"a\r\n.\r\n", "..\r\n.\r\nQUIT\r\n", "\n.\n", "\r\n.\r\r\n.\r\n", ".\r.\r\n", "\r\n.\n.\r\n", "\r\r\n.\r\n"} {
+	for _, s := range []string{"a\r\n.\r\n", "..\r\n.\r\nQUIT\r\n", "\n.\n", "\r\n.\r\r\n.\r\n",
+		".\r.\r\n", "\r\n.\n.\r\n", "\r\r\n.\r\n"} {
 		f.Add([]byte(s), 1, 1)
 		f.Add([]byte(s), 3, 2)
 	}
 	f.Fuzz(func(t *testing.T, in []byte, a, b int) {
 		want, wantUsed, bare, long, wantDone := slowReceive(in)
-		for _, pieces := range [][]int{nil, {a & 0xff, b & 0xff}, bytesOf(len(in), 1), bytesOf(len(in), 2)} {
+		for _, pieces := range [][]int{nil, {a & 0xff, b & 0xff}, bytesOf(len(in), 1),
+			bytesOf(len(in), 2)} {
 			out, used, done, r := receive(in, pieces...)
 			// What the receiver holds back or has not decided about shows only when more input
 			// comes; so compare after a fixed end.
@@ -156,12 +164,15 @@ func FuzzDataReceiver(f *testing.F) {
 				out, _, done, r = receive(append(bytes.Clone(in), "x\r\n.\r\n"...), pieces...)
 				w, _, b2, l2, d2 := slowReceive(append(bytes.Clone(in), "x\r\n.\r\n"...))
 				if !bytes.Equal(out, w) || r.Bare != b2 || r.LongLines != l2 || done != d2 {
-					t.Fatalf("pieces %v: %q, bare %d, long %d; want %q, %d, %d", pieces, out, r.Bare, r.LongLines, w, b2, l2)
+					t.Fatalf("pieces %v: %q, bare %d, long %d; want %q, %d, %d", pieces, out,
+						r.Bare, r.LongLines, w, b2, l2)
 				}
 				continue
 			}
-			if !bytes.Equal(out, want) || used != wantUsed || r.Bare != bare || r.LongLines != long || done != wantDone {
-				t.Fatalf("pieces %v: %q, used %d, bare %d, long %d, %v; want %q, %d, %d, %d, %v", pieces, out, used, r.Bare, r.LongLines, done,
+			if !bytes.Equal(out, want) || used != wantUsed || r.Bare != bare ||
+				r.LongLines != long || done != wantDone {
+				t.Fatalf("pieces %v: %q, used %d, bare %d, long %d, %v; want %q, %d, %d, %d, %v",
+					pieces, out, used, r.Bare, r.LongLines, done,
 					want, wantUsed, bare, long, wantDone)
 			}
 		}
@@ -200,8 +211,10 @@ func FuzzDotStuffer(f *testing.F) {
 		cut = min(max(cut, 0), len(in))
 		var s, whole DotStuffer
 		wire := s.Finish(s.Append(s.Append(nil, in[:cut]), in[cut:]))
-		if one := whole.Finish(whole.Append(nil, in)); !bytes.Equal(one, wire) || whole.Repaired != s.Repaired {
-			t.Fatalf("cut at %d: %q (%d repaired), in one piece %q (%d)", cut, wire, s.Repaired, one, whole.Repaired)
+		if one := whole.Finish(whole.Append(nil, in)); !bytes.Equal(one, wire) ||
+			whole.Repaired != s.Repaired {
+			t.Fatalf("cut at %d: %q (%d repaired), in one piece %q (%d)", cut, wire, s.Repaired,
+				one, whole.Repaired)
 		}
 		if passed := passing(in, cut); !bytes.Equal(passed, wire) {
 			t.Fatalf("cut at %d: %q, with Pass %q", cut, wire, passed)
@@ -210,14 +223,16 @@ func FuzzDotStuffer(f *testing.F) {
 		if !done || used != len(wire) || r.Bare != 0 {
 			t.Fatalf("%q: done %v after %d of %d, %d bare", wire, done, used, len(wire), r.Bare)
 		}
-		if s.Repaired == 0 && !bytes.Equal(bytes.TrimRight(out, "\r\n"), bytes.TrimRight(in, "\r\n")) {
+		if s.Repaired == 0 && !bytes.Equal(bytes.TrimRight(out, "\r\n"),
+			bytes.TrimRight(in, "\r\n")) {
 			t.Fatalf("%q came back as %q", in, out)
 		}
 	})
 }
 
 func message4KiB() []byte {
-	return bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog, and again and again, 72 oct\r\n"), 55)
+	return bytes.Repeat(
+		[]byte("The quick brown fox jumps over the lazy dog, and again and again, 72 oct\r\n"), 55)
 }
 
 func BenchmarkDataReceiver(b *testing.B) {

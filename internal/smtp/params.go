@@ -72,11 +72,16 @@ type RcptArgs struct {
 var (
 	failMailSyntax = Perm(SyntaxError, "5.5.4", "Say MAIL FROM:<address>")
 	failRcptSyntax = Perm(SyntaxError, "5.5.4", "Say RCPT TO:<address>")
-	failNoDomain   = Perm(SyntaxError, "5.1.7", "The sender needs a domain: MAIL FROM:<user@host.example>")
-	failNoRcptDom  = Perm(SyntaxError, "5.1.3", "The recipient needs a domain: RCPT TO:<user@host.example>")
-	failNullRcpt   = Perm(SyntaxError, "5.1.3", "The recipient is empty: RCPT TO:<user@host.example>")
-	failSenderUTF8 = Perm(MailboxNameNotAllowed, "5.6.7", "An address beyond ASCII needs SMTPUTF8 with MAIL")
-	failRcptUTF8   = Perm(MailboxNameNotAllowed, "5.6.7", "An address beyond ASCII needs SMTPUTF8 with MAIL of this transaction")
+	failNoDomain   = Perm(SyntaxError, "5.1.7",
+		"The sender needs a domain: MAIL FROM:<user@host.example>")
+	failNoRcptDom = Perm(SyntaxError, "5.1.3",
+		"The recipient needs a domain: RCPT TO:<user@host.example>")
+	failNullRcpt = Perm(SyntaxError, "5.1.3",
+		"The recipient is empty: RCPT TO:<user@host.example>")
+	failSenderUTF8 = Perm(MailboxNameNotAllowed, "5.6.7",
+		"An address beyond ASCII needs SMTPUTF8 with MAIL")
+	failRcptUTF8 = Perm(MailboxNameNotAllowed, "5.6.7",
+		"An address beyond ASCII needs SMTPUTF8 with MAIL of this transaction")
 )
 
 // ParseMail parses the arguments of MAIL: FROM:<reverse-path> [SP Mail-parameters] (RFC 5321
@@ -240,7 +245,8 @@ func parseORcpt(value []byte) (string, bool) {
 	if !ok || len(value) > 500 || len(kind) == 0 || len(encoded) == 0 {
 		return "", false
 	}
-	for _, c := range kind { // addr-type is an atom; the registered ones are letters, digits, hyphens
+	// addr-type is an atom; the registered ones are letters, digits, hyphens
+	for _, c := range kind {
 		if !isAlnum(c) && c != '-' {
 			return "", false
 		}
@@ -323,7 +329,8 @@ func (p *parameters) once() bool {
 
 // keyword returns the upper-case form without allocation for the keywords we know.
 func keyword(key []byte) string {
-	for _, k := range [...]string{"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "NOTIFY", "ORCPT"} {
+	for _, k := range [...]string{"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH", "NOTIFY",
+		"ORCPT"} {
 		if equalFold(key, k) {
 			return k
 		}
@@ -358,5 +365,6 @@ func badValue(key, hint string) *Failure {
 }
 
 func unknownParameter(key string) *Failure {
-	return Perm(ParametersNotRecognized, "5.5.4", "The parameter "+key+" is not known or not offered here")
+	return Perm(ParametersNotRecognized, "5.5.4",
+		"The parameter "+key+" is not known or not offered here")
 }

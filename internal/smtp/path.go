@@ -20,8 +20,9 @@ const (
 
 // path is what <...> held.
 type path struct {
-	address  string // without brackets and source route; "" is the null path
-	domain   string // routing domain, a lower-case A-label name or an address literal; "" without a domain
+	address string // without brackets and source route; "" is the null path
+	// routing domain, a lower-case A-label name or an address literal; "" without a domain
+	domain   string
 	nonASCII bool
 }
 
@@ -81,7 +82,8 @@ func skipRoute(s []byte) (rest []byte, why string) {
 		return s, ""
 	}
 	colon := bytes.IndexByte(s, ':')
-	if bracket := bytes.LastIndex(s[:max(colon, 0)], []byte("[IPv6")); bracket >= 0 { // a literal has colons of its own
+	// a literal has colons of its own
+	if bracket := bytes.LastIndex(s[:max(colon, 0)], []byte("[IPv6")); bracket >= 0 {
 		colon = bytes.Index(s, []byte("]:")) + 1
 	}
 	if colon <= 0 || colon > maxPath {
@@ -142,15 +144,18 @@ func quotedString(s []byte) int {
 
 var atext = func() (t [256]bool) {
 	for c := 0; c < 256; c++ {
-		t[c] = isAlnum(byte(c)) || c >= 0x80 || strings.IndexByte("!#$%&'*+-/=?^_`{|}~", byte(c)) >= 0
+		t[c] = isAlnum(byte(c)) || c >= 0x80 || strings.IndexByte("!#$%&'*+-/=?^_`{|}~",
+			byte(c)) >= 0
 	}
 	return
 }()
 
-// isAtext reports whether c is atext of RFC 5322 3.2.3, or part of a character beyond ASCII (RFC 6531 3.3).
+// isAtext reports whether c is atext of RFC 5322 3.2.3, or part of a character beyond ASCII (RFC
+// 6531 3.3).
 func isAtext(c byte) bool { return atext[c] }
 
-// UnquoteLocal returns the meaning of a local part: without quotes and backslashes when it is a quoted string.
+// UnquoteLocal returns the meaning of a local part: without quotes and backslashes when it is a
+// quoted string.
 func UnquoteLocal(local string) string {
 	if len(local) < 2 || local[0] != '"' || local[len(local)-1] != '"' {
 		return local
@@ -176,8 +181,10 @@ const (
 	errDomainIDNA    = domainError("the domain is not a valid internationalized name")
 )
 
-// Domain returns the routing form of a domain as it is written in an address: lower-case A-labels (RFC 5890), or an address
-// literal in its brackets (RFC 5321 4.1.3). A lower-case ASCII name is returned as it is, without allocation.
+// Domain returns the routing form of a domain as it is written in an address: lower-case A-labels
+// (RFC 5890), or an address
+// literal in its brackets (RFC 5321 4.1.3). A lower-case ASCII name is returned as it is, without
+// allocation.
 func Domain(raw string) (string, error) {
 	if len(raw) == 0 {
 		return "", errDomainSyntax
@@ -230,7 +237,8 @@ const (
 	idnName                   // A-labels or U-labels
 )
 
-// checkName checks the syntax of a domain name: sub-domain *("." sub-domain), each Let-dig [Ldh-str]. Labels with octets beyond ASCII
+// checkName checks the syntax of a domain name: sub-domain *("." sub-domain), each Let-dig
+// [Ldh-str]. Labels with octets beyond ASCII
 // are left to IDNA.
 func checkName(s string) (kind nameKind, err error) {
 	label, previous := 0, byte('.') // octets of the present label
@@ -273,7 +281,8 @@ func checkName(s string) (kind nameKind, err error) {
 	return kind, nil
 }
 
-// addressLiteral returns the canonical form of [1.2.3.4] or [IPv6:2001:db8::1], so that one host has one spelling.
+// addressLiteral returns the canonical form of [1.2.3.4] or [IPv6:2001:db8::1], so that one host
+// has one spelling.
 func addressLiteral(raw string) (string, error) {
 	if len(raw) < 3 || len(raw) > 64 || raw[len(raw)-1] != ']' {
 		return "", errDomainLiteral
@@ -293,7 +302,8 @@ func addressLiteral(raw string) (string, error) {
 	return raw, nil
 }
 
-// Typed is a mail address with its type in front, as ORCPT and reports have it (RFC 3461 4.2, RFC 6533 3).
+// Typed is a mail address with its type in front, as ORCPT and reports have it (RFC 3461 4.2, RFC
+// 6533 3).
 func Typed(address string) string {
 	if IsASCII(address) {
 		return "rfc822;" + address

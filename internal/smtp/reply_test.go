@@ -16,7 +16,8 @@ func TestAppendReply(t *testing.T) {
 	}{
 		{250, "2.0.0", []string{"Ok"}, "250 2.0.0 Ok\r\n"},
 		{354, "", []string{"Go on"}, "354 Go on\r\n"},
-		{250, "", []string{"mx.example", "PIPELINING", "SIZE 100"}, "250-mx.example\r\n250-PIPELINING\r\n250 SIZE 100\r\n"},
+		{250, "", []string{"mx.example", "PIPELINING", "SIZE 100"},
+			"250-mx.example\r\n250-PIPELINING\r\n250 SIZE 100\r\n"},
 		{550, "5.1.1", []string{"a\r\n250 fooled\x00"}, "550 5.1.1 a??250 fooled?\r\n"},
 		{501, "", []string{"gr\xc3\xbcn \xc3"}, "501 grün ?\r\n"},
 		{250, "", nil, "250 \r\n"},
@@ -57,7 +58,8 @@ func TestReplyParser(t *testing.T) {
 		want []Reply
 	}{
 		{"220 mx.example ESMTP\r\n", []Reply{{220, "", "mx.example ESMTP"}}},
-		{"250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n", []Reply{{250, "2.1.0", "Ok"}, {250, "2.1.5", "Ok"}, {354, "", "go"}}},
+		{"250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n",
+			[]Reply{{250, "2.1.0", "Ok"}, {250, "2.1.5", "Ok"}, {354, "", "go"}}},
 		{"250-mx\r\n250-SIZE 5\r\n250 DSN\r\n", []Reply{{250, "", "mx\nSIZE 5\nDSN"}}},
 		{"550-5.7.1 no\r\n550 5.7.1 way\r\n", []Reply{{550, "5.7.1", "no\nway"}}},
 		{"250\r\n", []Reply{{250, "", ""}}},
@@ -87,9 +89,12 @@ func TestReplyParserRefuses(t *testing.T) {
 		in   string
 		want error
 	}{
-		{"HTTP/1.1 400\r\n", ErrReplySyntax}, {"\r\n", ErrReplySyntax}, {"25\r\n", ErrReplySyntax}, {"2500 x\r\n", ErrReplySyntax},
-		{"150 x\r\n", ErrReplySyntax}, {"650 x\r\n", ErrReplySyntax}, {"250-a\r\n251 b\r\n", ErrReplySyntax},
-		{"250 " + strings.Repeat("x", 1<<20), ErrReplySize}, {strings.Repeat("x", 1<<20), ErrReplySize},
+		{"HTTP/1.1 400\r\n", ErrReplySyntax}, {"\r\n", ErrReplySyntax}, {"25\r\n", ErrReplySyntax},
+		{"2500 x\r\n", ErrReplySyntax},
+		{"150 x\r\n", ErrReplySyntax}, {"650 x\r\n", ErrReplySyntax},
+		{"250-a\r\n251 b\r\n", ErrReplySyntax},
+		{"250 " + strings.Repeat("x", 1<<20), ErrReplySize},
+		{strings.Repeat("x", 1<<20), ErrReplySize},
 		{strings.Repeat("250-x\r\n", 1000), ErrReplySize},
 	}
 	for _, tt := range tests {
@@ -125,7 +130,8 @@ func TestReplyAllocations(t *testing.T) {
 }
 
 func FuzzReplyParser(f *testing.F) {
-	for _, s := range []string{"220 mx ESMTP\r\n", "250-a\r\n250 2.0.0 b\r\n", "550-5.7.1 no\r\n550 5.7.1 way\r\n354 go\r\n", "25", "250-\n250\n"} {
+	for _, s := range []string{"220 mx ESMTP\r\n", "250-a\r\n250 2.0.0 b\r\n",
+		"550-5.7.1 no\r\n550 5.7.1 way\r\n354 go\r\n", "25", "250-\n250\n"} {
 		f.Add([]byte(s), uint8(1))
 		f.Add([]byte(s), uint8(5))
 	}
@@ -139,10 +145,12 @@ func FuzzReplyParser(f *testing.F) {
 			if r != split[i] {
 				t.Fatalf("reply %d: %+v in one piece, %+v in many", i, r, split[i])
 			}
-			if !clean(strings.ReplaceAll(r.Text, "\n", "")) || len(r.Text) > maxReplyLine*maxReplyLines*3 {
+			if !clean(strings.ReplaceAll(r.Text, "\n", "")) ||
+				len(r.Text) > maxReplyLine*maxReplyLines*3 {
 				t.Fatalf("text %q", r.Text)
 			}
-			back, err := feed(AppendReply(nil, r.Code, r.Enhanced, strings.Split(r.Text, "\n")...), 3)
+			back, err := feed(AppendReply(nil, r.Code, r.Enhanced, strings.Split(r.Text, "\n")...),
+				3)
 			if len(r.Text) < maxReplyText && (err != nil || len(back) != 1) {
 				t.Fatalf("%+v does not survive: %v, %v", r, back, err)
 			}

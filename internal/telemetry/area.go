@@ -69,7 +69,9 @@ func (a *areas) Produce(context.Context) ([]metricdata.ScopeMetrics, error) {
 	for _, area := range all {
 		c, err := gather(area.name, area.collect)
 		errs = append(errs, err)
-		out = append(out, metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: "postroad/" + area.name}, Metrics: c.metrics(a.start, now)})
+		out = append(out,
+			metricdata.ScopeMetrics{Scope: instrumentation.Scope{Name: "postroad/" + area.name},
+				Metrics: c.metrics(a.start, now)})
 	}
 	return out, errors.Join(errs...)
 }
@@ -103,10 +105,13 @@ func (c *collection) figure(name, help, label string, counter bool) *figure {
 	f := c.figures[name]
 	switch {
 	case f == nil && (!goodName.MatchString(name) || strings.HasSuffix(name, "_total") != counter):
-		c.err = fmt.Errorf("%s: %q is not a good name: lower case with underscores; counters, and only they, end in _total", c.area, name)
+		c.err = fmt.Errorf(
+			"%s: %q is not a good name: lower case with underscores; counters, and only they, "+
+				"end in _total", c.area, name)
 		return nil
 	case f == nil:
-		f = &figure{help: help, label: label, counter: counter, counts: map[string]uint64{}, gauges: map[string]float64{}}
+		f = &figure{help: help, label: label, counter: counter, counts: map[string]uint64{},
+			gauges: map[string]float64{}}
 		c.figures[name], c.order = f, append(c.order, name)
 	case f.label != label || f.counter != counter:
 		c.err = fmt.Errorf("%s: %s is used in two ways", c.area, name)
@@ -144,15 +149,20 @@ func (c *collection) metrics(start, now time.Time) []metricdata.Metrics {
 		f := c.figures[name]
 		m := metricdata.Metrics{Name: "postroad_" + c.area + "_" + name, Description: f.help}
 		if f.counter {
-			sum := metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality, IsMonotonic: true}
+			sum := metricdata.Sum[int64]{Temporality: metricdata.CumulativeTemporality,
+				IsMonotonic: true}
 			for value, n := range f.counts {
-				sum.DataPoints = append(sum.DataPoints, metricdata.DataPoint[int64]{Attributes: f.attributes(value), StartTime: start, Time: now, Value: int64(n)})
+				sum.DataPoints = append(sum.DataPoints,
+					metricdata.DataPoint[int64]{Attributes: f.attributes(value), StartTime: start,
+						Time: now, Value: int64(n)})
 			}
 			m.Data = sum
 		} else {
 			var gauge metricdata.Gauge[float64]
 			for value, n := range f.gauges {
-				gauge.DataPoints = append(gauge.DataPoints, metricdata.DataPoint[float64]{Attributes: f.attributes(value), Time: now, Value: n})
+				gauge.DataPoints = append(gauge.DataPoints,
+					metricdata.DataPoint[float64]{Attributes: f.attributes(value), Time: now,
+						Value: n})
 			}
 			m.Data = gauge
 		}

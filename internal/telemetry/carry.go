@@ -20,6 +20,7 @@ func Carried(b []byte) trace.SpanContext {
 		return trace.SpanContext{}
 	}
 	return trace.NewSpanContext(trace.SpanContextConfig{
-		TraceID: trace.TraceID(b[:16]), SpanID: trace.SpanID(b[16:]), TraceFlags: trace.FlagsSampled, Remote: true,
+		TraceID: trace.TraceID(b[:16]), SpanID: trace.SpanID(b[16:]),
+		TraceFlags: trace.FlagsSampled, Remote: true,
 	})
 }

@@ -35,7 +35,9 @@ func (t *Telemetry) pushEvents(ctx context.Context, o Options, url string) error
 
 // Event sends an event, which OTLP has as a log record with a name. It does not wait; without OTLP
 // it does nothing. For what is rare: mail has metrics and traces.
-func (t *Telemetry) Event(name string, severity Severity, words string, attributes map[string]string) {
+func (t *Telemetry) Event(
+	name string, severity Severity, words string, attributes map[string]string,
+) {
 	if t.events == nil {
 		return
 	}

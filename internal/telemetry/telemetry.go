@@ -65,13 +65,16 @@ const spanQueue = 8192
 // Start sets everything up. It makes no connection: the exporters do, when they have something to
 // send.
 func Start(ctx context.Context, o Options) (*Telemetry, error) {
-	t := &Telemetry{registry: prometheus.NewRegistry(), areas: &areas{start: time.Now()}, logf: o.Logf}
+	t := &Telemetry{registry: prometheus.NewRegistry(), areas: &areas{start: time.Now()},
+		logf: o.Logf}
 	if t.logf == nil {
 		t.logf = func(string, ...any) {}
 	}
 	otel.SetErrorHandler(t.errorHandler())
-	pull, err := exporter.New(exporter.WithRegisterer(t.registry), exporter.WithoutScopeInfo(), exporter.WithoutUnits(),
-		exporter.WithoutCounterSuffixes(), exporter.WithoutTargetInfo(), exporter.WithProducer(t.areas))
+	pull, err := exporter.New(exporter.WithRegisterer(t.registry), exporter.WithoutScopeInfo(),
+		exporter.WithoutUnits(),
+		exporter.WithoutCounterSuffixes(), exporter.WithoutTargetInfo(),
+		exporter.WithProducer(t.areas))
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: %w", err)
 	}
@@ -92,11 +95,13 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 
 // process registers what the Go runtime and the operating system say of the process, and the build.
 func (t *Telemetry) process(o Options) error {
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "postroad_build_info", Help: "Always 1; the labels say what runs.",
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "postroad_build_info",
+		Help:        "Always 1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": o.Version, "node": o.Node}})
 	info.Set(1)
 	var errs []error
-	for _, c := range []prometheus.Collector{info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+	for _, c := range []prometheus.Collector{info, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		errs = append(errs, t.registry.Register(c))
 	}
 	return errors.Join(errs...)
@@ -104,7 +109,8 @@ func (t *Telemetry) process(o Options) error {
 
 // describe is what the receiver is told of this process.
 func describe(o Options) *resource.Resource {
-	return resource.NewSchemaless(attribute.String("service.name", "postroad"), attribute.String("service.version", o.Version),
+	return resource.NewSchemaless(attribute.String("service.name", "postroad"),
+		attribute.String("service.version", o.Version),
 		attribute.String("service.instance.id", o.Node), attribute.String("host.name", o.Node))
 }
 
@@ -132,12 +138,14 @@ func (t *Telemetry) push(ctx context.Context, o Options) (sdkmetric.Reader, erro
 	if interval == 0 {
 		interval = 30 * time.Second
 	}
-	return sdkmetric.NewPeriodicReader(metrics, sdkmetric.WithInterval(interval), sdkmetric.WithProducer(t.areas)), nil
+	return sdkmetric.NewPeriodicReader(metrics, sdkmetric.WithInterval(interval),
+		sdkmetric.WithProducer(t.areas)), nil
 }
 
 // Handler serves the metrics in the form that Prometheus reads.
 func (t *Telemetry) Handler() http.Handler {
-	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 30 * time.Second})
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4,
+		Timeout: 30 * time.Second})
 }
 
 // Tracer returns the tracer of a package. Without OTLP it is the no-op tracer.

@@ -36,7 +36,9 @@ type collectorLogs struct {
 	events []string
 }
 
-func (l *collectorLogs) Export(_ context.Context, req *logpb.ExportLogsServiceRequest) (*logpb.ExportLogsServiceResponse, error) {
+func (l *collectorLogs) Export(
+	_ context.Context, req *logpb.ExportLogsServiceRequest,
+) (*logpb.ExportLogsServiceResponse, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, rl := range req.ResourceLogs {
@@ -58,7 +60,9 @@ type collectorMetrics struct {
 	c *collector
 }
 
-func (c *collector) Export(_ context.Context, req *tracepb.ExportTraceServiceRequest) (*tracepb.ExportTraceServiceResponse, error) {
+func (c *collector) Export(
+	_ context.Context, req *tracepb.ExportTraceServiceRequest,
+) (*tracepb.ExportTraceServiceResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, rs := range req.ResourceSpans {
@@ -71,7 +75,9 @@ func (c *collector) Export(_ context.Context, req *tracepb.ExportTraceServiceReq
 	return &tracepb.ExportTraceServiceResponse{}, nil
 }
 
-func (m *collectorMetrics) Export(_ context.Context, req *metricpb.ExportMetricsServiceRequest) (*metricpb.ExportMetricsServiceResponse, error) {
+func (m *collectorMetrics) Export(
+	_ context.Context, req *metricpb.ExportMetricsServiceRequest,
+) (*metricpb.ExportMetricsServiceResponse, error) {
 	m.c.mu.Lock()
 	defer m.c.mu.Unlock()
 	for _, rm := range req.ResourceMetrics {
@@ -109,7 +115,9 @@ func TestSpansAndMetricsArrive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tel.Area("smtpd", func(o Observer) { o.Counter("messages_accepted_total", "Messages.", 7) }); err != nil {
+	if err := tel.Area("smtpd", func(o Observer) {
+		o.Counter("messages_accepted_total", "Messages.", 7)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	_, reception := tel.Tracer("smtpd").Start(t.Context(), "reception")
@@ -140,14 +148,16 @@ func TestEventsArrive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tel.Event("postroad.member_missing", Error, "mx3 is gone", map[string]string{"postroad.member": "mx3"})
+		tel.Event("postroad.member_missing", Error, "mx3 is gone",
+			map[string]string{"postroad.member": "mx3"})
 		if err := tel.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c.logs.mu.Lock()
 	defer c.logs.mu.Unlock()
-	if want := "postroad.member_missing ERROR mx3 is gone postroad.member=mx3"; len(c.logs.events) != 1 || c.logs.events[0] != want {
+	if want := "postroad.member_missing ERROR mx3 is gone postroad.member=mx3"; len(
+		c.logs.events) != 1 || c.logs.events[0] != want {
 		t.Errorf("events %q, want %q", c.logs.events, want)
 	}
 }
@@ -216,7 +226,8 @@ func TestArea(t *testing.T) {
 			o.CounterBy("late_total", "Late.", "site", "a", 1)
 		}
 		for i := range maxLabels + 50 {
-			o.CounterBy("site_messages_total", "Messages by site.", "site", "site"+strconv.Itoa(i), 2)
+			o.CounterBy("site_messages_total", "Messages by site.", "site", "site"+strconv.Itoa(i),
+				2)
 		}
 	})
 	if err != nil {
@@ -224,9 +235,12 @@ func TestArea(t *testing.T) {
 	}
 	got := scrape(t, tel)
 	for _, want := range []string{
-		"# TYPE postroad_queue_messages_accepted_total counter\n", "\npostroad_queue_messages_accepted_total 43\n",
-		"\npostroad_queue_waiting_bytes 1.5\n", "\npostroad_queue_late_total{site=\"a\"} 1\n", "\npostroad_queue_recipients{state=\"held\"} 3\n",
-		"\npostroad_queue_site_messages_total{site=\"other\"} 100\n", "\npostroad_build_info{node=\"mx1\",version=\"1.2.3\"} 1\n",
+		"# TYPE postroad_queue_messages_accepted_total counter\n",
+		"\npostroad_queue_messages_accepted_total 43\n",
+		"\npostroad_queue_waiting_bytes 1.5\n", "\npostroad_queue_late_total{site=\"a\"} 1\n",
+		"\npostroad_queue_recipients{state=\"held\"} 3\n",
+		"\npostroad_queue_site_messages_total{site=\"other\"} 100\n",
+		"\npostroad_build_info{node=\"mx1\",version=\"1.2.3\"} 1\n",
 		"\nprocess_resident_memory_bytes ", "\ngo_goroutines ",
 	} {
 		if !strings.Contains(got, want) {
@@ -248,7 +262,10 @@ func TestAreaNames(t *testing.T) {
 		"a counter without _total": func(o Observer) { o.Counter("messages", "", 1) },
 		"a gauge with _total":      func(o Observer) { o.Gauge("messages_total", "", 1) },
 		"upper case":               func(o Observer) { o.Gauge("Messages", "", 1) },
-		"two labels":               func(o Observer) { o.GaugeBy("x", "", "a", "1", 1); o.GaugeBy("x", "", "b", "1", 1) },
+		"two labels": func(o Observer) {
+			o.GaugeBy("x", "", "a", "1", 1)
+			o.GaugeBy("x", "", "b", "1", 1)
+		},
 	} {
 		if tel.Area("x", collect) == nil {
 			t.Errorf("%s is taken", what)

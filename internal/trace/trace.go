@@ -67,7 +67,9 @@ func Search(ctx context.Context, path string, q *Query, fn func(Event) (goOn boo
 	return err
 }
 
-func searchRotated(ctx context.Context, path string, current *file, q *Query, fn func(Event) bool) (goOn bool, err error) {
+func searchRotated(
+	ctx context.Context, path string, current *file, q *Query, fn func(Event) bool,
+) (goOn bool, err error) {
 	f, err := openFile(path)
 	if err != nil {
 		return false, err
@@ -101,7 +103,9 @@ func openFile(path string) (*file, error) {
 		return nil, errors.Join(fmt.Errorf("event log: %w", err), f.Close())
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("the event log %s is no regular file and cannot be read back", path), f.Close())
+		return nil, errors.Join(
+			fmt.Errorf("the event log %s is no regular file and cannot be read back", path),
+			f.Close())
 	}
 	return &file{f, info}, nil
 }
@@ -147,7 +151,8 @@ func IsReception(line []byte) bool { return bytes.HasPrefix(line, reception) }
 
 func (q *Query) wants(line []byte) bool {
 	id, whole := member(line, idKey), IsReception(line)
-	if len(id) == 0 || q.IDs != nil && !q.IDs[string(id)] && !(whole && q.IDs[string(member(line, origIDKey))]) {
+	if len(id) == 0 || q.IDs != nil && !q.IDs[string(id)] &&
+		!(whole && q.IDs[string(member(line, origIDKey))]) {
 		return false
 	}
 	if q.Sender != "" && !same(q.Sender, member(line, senderKey)) {

@@ -25,7 +25,8 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func writeLog(t *testing.T, messages int, rotate int64) (path string, ids []mail.ID) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "events.jsonl")
-	l, err := maillog.Open(maillog.Options{Events: path, Rotate: rotate, Node: "mx1", Buffer: 64 << 20})
+	l, err := maillog.Open(maillog.Options{Events: path, Rotate: rotate, Node: "mx1",
+		Buffer: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,9 +35,12 @@ func writeLog(t *testing.T, messages int, rotate int64) (path string, ids []mail
 		at := start.Add(time.Duration(i) * time.Second)
 		id := g.Next(at)
 		ids = append(ids, id)
-		r := maillog.Record{Type: maillog.Reception, At: at, ID: id, Sender: fmt.Sprintf("s%d@example.org", i%3), Recipient: "First@example.net", Recipients: 2, Text: "ok"}
+		r := maillog.Record{Type: maillog.Reception, At: at, ID: id,
+			Sender: fmt.Sprintf("s%d@example.org", i%3), Recipient: "First@example.net",
+			Recipients: 2, Text: "ok"}
 		l.Log(&r)
-		r.Type, r.Recipient, r.Text = maillog.TransientFailure, fmt.Sprintf("r%d@example.net", i%10), `he said ",\"id\":\"" and left`
+		r.Type, r.Recipient, r.Text = maillog.TransientFailure,
+			fmt.Sprintf("r%d@example.net", i%10), `he said ",\"id\":\"" and left`
 		l.Log(&r)
 		r.Type, r.At = maillog.Delivery, at.Add(100*time.Millisecond)
 		l.Log(&r)
@@ -76,11 +80,14 @@ func TestSearchThroughRotatedFiles(t *testing.T) {
 	for _, i := range []int{0, 1, 777, 1999} {
 		id, at := ids[i].String(), start.Add(time.Duration(i)*time.Second)
 		want := []string{"Delivery " + id + " " + at.Add(100*time.Millisecond).Format("05.000"),
-			"TransientFailure " + id + " " + at.Format("05.000"), "Reception " + id + " " + at.Format("05.000")}
-		if got := search(t, path, &Query{IDs: map[string]bool{id: true}}); !slices.Equal(got, want) {
+			"TransientFailure " + id + " " + at.Format("05.000"),
+			"Reception " + id + " " + at.Format("05.000")}
+		if got := search(t, path, &Query{IDs: map[string]bool{id: true}}); !slices.Equal(got,
+			want) {
 			t.Errorf("message %d: %q, want %q", i, got, want)
 		}
-		q := &Query{IDs: map[string]bool{id: true}, Recipient: fmt.Sprintf("R%d@EXAMPLE.net", i%10), Since: at.Add(-time.Minute)}
+		q := &Query{IDs: map[string]bool{id: true}, Recipient: fmt.Sprintf("R%d@EXAMPLE.net", i%10),
+			Since: at.Add(-time.Minute)}
 		if got := search(t, path, q); !slices.Equal(got, want) {
 			t.Errorf("message %d of one recipient: %q, want %q", i, got, want)
 		}
@@ -103,9 +110,10 @@ func TestSearchByAddressAndTime(t *testing.T) {
 		"recipient":            {Query{Recipient: "R3@example.NET"}, 120},
 		"recipient and sender": {Query{Recipient: "r3@example.net", Sender: "s0@example.org"}, 40},
 		"first recipient":      {Query{Recipient: "first@example.net"}, 600},
-		"since":                {Query{Recipient: "r3@example.net", Since: start.Add(9 * time.Minute)}, 12},
-		"nobody":               {Query{Recipient: "nobody@example.net"}, 0},
-		"null sender":          {Query{Sender: "<>"}, 0},
+		"since": {Query{Recipient: "r3@example.net",
+			Since: start.Add(9 * time.Minute)}, 12},
+		"nobody":      {Query{Recipient: "nobody@example.net"}, 0},
+		"null sender": {Query{Sender: "<>"}, 0},
 	} {
 		if got := search(t, path, &c.q); len(got) != c.want {
 			t.Errorf("%s: %d events, want %d", name, len(got), c.want)
@@ -116,7 +124,10 @@ func TestSearchByAddressAndTime(t *testing.T) {
 func TestSearchEndsWhenTold(t *testing.T) {
 	path, ids := writeLog(t, 50, 100<<20)
 	var got []string
-	if err := Search(t.Context(), path, &Query{}, func(e Event) bool { got = append(got, e.ID); return len(got) < 4 }); err != nil {
+	if err := Search(t.Context(), path, &Query{}, func(e Event) bool {
+		got = append(got, e.ID)
+		return len(got) < 4
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 4 || got[0] != ids[49].String() {
@@ -124,7 +135,9 @@ func TestSearchEndsWhenTold(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Search(ctx, path, &Query{}, func(Event) bool { return true }); err != context.Canceled {
+	if err := Search(ctx, path, &Query{}, func(Event) bool {
+		return true
+	}); err != context.Canceled {
 		t.Errorf("interrupted: %v", err)
 	}
 }
@@ -135,13 +148,15 @@ func TestMissingAndTornFiles(t *testing.T) {
 		t.Errorf("no file: %q", got)
 	}
 	whole := `{"type":"Bounce","id":"0000000000000001","sender":"\u00e9@x","recipient":"y@z","event_time":"2026-03-01T12:00:00.000Z"}`
-	if err := os.WriteFile(path, []byte(whole[:80]+"\n\n"+whole+"\n"+whole[:len(whole)-1]), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(whole[:80]+"\n\n"+whole+"\n"+whole[:len(whole)-1]),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := search(t, path, &Query{Sender: "É@x"}); len(got) != 1 {
 		t.Errorf("torn lines: %q", got)
 	}
-	if err := Search(t.Context(), filepath.Dir(path), &Query{}, nil); err == nil || !strings.Contains(err.Error(), "regular") {
+	if err := Search(t.Context(), filepath.Dir(path), &Query{}, nil); err == nil ||
+		!strings.Contains(err.Error(), "regular") {
 		t.Errorf("a directory: %v", err)
 	}
 }
@@ -156,7 +171,8 @@ func TestBackwardReadsEachLineOnce(t *testing.T) {
 		var text bytes.Buffer
 		var want []string
 		for i := range 40 {
-			n := []int{0, 1, r.IntN(300), maxLine - r.IntN(3), maxLine + 1, blockSize + maxLine + r.IntN(9)}[r.IntN(6)]
+			n := []int{0, 1, r.IntN(300), maxLine - r.IntN(3), maxLine + 1,
+				blockSize + maxLine + r.IntN(9)}[r.IntN(6)]
 			line := strings.Repeat(string(rune('a'+i%26)), n)
 			text.WriteString(line)
 			if i < 39 || r.IntN(2) == 0 {
@@ -195,7 +211,8 @@ func FuzzSearch(f *testing.F) {
 			t.Fatal(err)
 		}
 		err := Search(t.Context(), path, &Query{Since: start.Add(-time.Hour)}, func(e Event) bool {
-			if !json.Valid(e.Line) || bytes.ContainsRune(e.Line, '\n') || e.ID == "" || e.At.Before(start.Add(-time.Hour)) {
+			if !json.Valid(e.Line) || bytes.ContainsRune(e.Line, '\n') || e.ID == "" ||
+				e.At.Before(start.Add(-time.Hour)) {
 				t.Errorf("found %q", e.Line)
 			}
 			return true

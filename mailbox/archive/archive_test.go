@@ -17,14 +17,17 @@ import (
 
 // nasty are contents that a format may spoil.
 var nasty = []string{
-	"", "\n", "\r\n", "\r", "x", "From x\r\n", ">From x\r\n", "a\r\n\r\nFrom b\r\n", "a\n\nFrom b\n", "a\r\n>>From b", "a\r\nb\nc\rd\r\n", "a\r", "a\n\r", "a\r\n\r\n\r\n",
-	"\n\n\n", "X-Postroad: size=3 lines=crlf\r\n\r\nbody\r\n", "Status: O\r\n\r\n", "\x00\xff\r\n", strings.Repeat("long ", 40_000), strings.Repeat("From \r\n", 3000),
+	"", "\n", "\r\n", "\r", "x", "From x\r\n", ">From x\r\n", "a\r\n\r\nFrom b\r\n",
+	"a\n\nFrom b\n", "a\r\n>>From b", "a\r\nb\nc\rd\r\n", "a\r", "a\n\r", "a\r\n\r\n\r\n",
+	"\n\n\n", "X-Postroad: size=3 lines=crlf\r\n\r\nbody\r\n", "Status: O\r\n\r\n", "\x00\xff\r\n",
+	strings.Repeat("long ", 40_000), strings.Repeat("From \r\n", 3000),
 }
 
 func sample() (all []*Message) {
 	for i, content := range nasty {
 		all = append(all, &Message{
-			Folder: []string{"INBOX", "Sent", "Work/2026.11 ü/a&b%"}[i%3], Flags: mailbox.Flags(i % 32), Date: time.UnixMilli(1_700_000_000_000 + int64(i)*1001),
+			Folder: []string{"INBOX", "Sent", "Work/2026.11 ü/a&b%"}[i%3],
+			Flags:  mailbox.Flags(i % 32), Date: time.UnixMilli(1_700_000_000_000 + int64(i)*1001),
 			Content: []byte(content),
 		})
 	}
@@ -139,11 +142,16 @@ func TestRoundTripOfMaildir(t *testing.T) {
 
 // TestForeign: files of other programs.
 func TestForeign(t *testing.T) {
-	mbox := "From alice@example.net Sat Nov 28 10:11:12 2026\nStatus: RO\nX-Status: AF\nSubject: 1\n\n>From me\n>>From you\n\nFrom bob  Sat Nov 28 10:11:13 2026\nSubject: 2\n\nno newline"
+	mbox := "From alice@example.net Sat Nov 28 10:11:12 2026\nStatus: RO\nX-Status: " +
+		"AF\nSubject: 1\n\n>From me\n>>From you\n\nFrom bob  Sat Nov 28 10:11:13 2026\nSubject: " +
+		"2\n\nno newline"
 	r := NewMboxReader(strings.NewReader(mbox))
 	for i, want := range []*Message{
-		{"INBOX", mailbox.Seen | mailbox.Answered | mailbox.Flagged, time.Date(2026, 11, 28, 10, 11, 12, 0, time.UTC), []byte("Status: RO\r\nX-Status: AF\r\nSubject: 1\r\n\r\nFrom me\r\n>From you\r\n")},
-		{"INBOX", 0, time.Date(2026, 11, 28, 10, 11, 13, 0, time.UTC), []byte("Subject: 2\r\n\r\nno newline")},
+		{"INBOX", mailbox.Seen | mailbox.Answered | mailbox.Flagged,
+			time.Date(2026, 11, 28, 10, 11, 12, 0, time.UTC),
+			[]byte("Status: RO\r\nX-Status: AF\r\nSubject: 1\r\n\r\nFrom me\r\n>From you\r\n")},
+		{"INBOX", 0, time.Date(2026, 11, 28, 10, 11, 13, 0, time.UTC),
+			[]byte("Subject: 2\r\n\r\nno newline")},
 	} {
 		got, err := r.Next()
 		if err != nil {
@@ -166,7 +174,8 @@ func TestForeign(t *testing.T) {
 		}
 	}
 	file := filepath.Join(dir, "cur", "1700000000.M1P2.host,S=5:2,FS")
-	if err := errors.Join(os.WriteFile(file, []byte("a\nb\n"), 0o600), os.Chtimes(file, at, at)); err != nil {
+	if err := errors.Join(os.WriteFile(file, []byte("a\nb\n"), 0o600),
+		os.Chtimes(file, at, at)); err != nil {
 		t.Fatal(err)
 	}
 	md, err := NewMaildirReader(dir)
@@ -225,7 +234,9 @@ func FuzzMbox(f *testing.F) {
 			}
 			same(t, got, want)
 		}
-		for _, r := range []Reader{NewMboxReader(bytes.NewReader(content)), NewMboxReader(bytes.NewReader(append([]byte("From x\n"), content...))), NewStreamReader(bytes.NewReader(content))} {
+		for _, r := range []Reader{NewMboxReader(bytes.NewReader(content)),
+			NewMboxReader(bytes.NewReader(append([]byte("From x\n"), content...))),
+			NewStreamReader(bytes.NewReader(content))} {
 			if n, err := Copy(discard{}, r, 0, nil); n > int64(len(content))+1 {
 				t.Fatal(fmt.Sprint(n, err))
 			}

@@ -28,7 +28,8 @@ func withTLS(o *Options) { o.TLS = sessiontest.TLS }
 
 // quick makes refusals as fast as others.
 func quick(o *Options) {
-	o.Limits.ErrorDelay, o.Limits.AuthFailures, o.Limits.SoftErrors, o.Limits.HardErrors, o.Limits.Junk = time.Nanosecond, 1000, 1000, 1000, 1000
+	o.Limits.ErrorDelay, o.Limits.AuthFailures, o.Limits.SoftErrors, o.Limits.HardErrors,
+		o.Limits.Junk = time.Nanosecond, 1000, 1000, 1000, 1000
 }
 
 func testInjection(t *testing.T) {
@@ -50,7 +51,8 @@ func testInjection(t *testing.T) {
 func testBase64(t *testing.T) {
 	r := newRig(t, newMemory(), quick)
 	c := r.connect()
-	for _, initial := range []string{"=====", "abc", "AAA", strings.Repeat("A", 4*100+3), "AAAA====", "A=AA", strings.Repeat("AAAA", 3000)} {
+	for _, initial := range []string{"=====", "abc", "AAA", strings.Repeat("A", 4*100+3),
+		"AAAA====", "A=AA", strings.Repeat("AAAA", 3000)} {
 		c.Say("AUTH PLAIN "+initial, "-ERR")
 	}
 	c.Say("AUTH PLAIN", "+ ")
@@ -107,14 +109,19 @@ func testWrongOrder(t *testing.T) {
 	r := newRig(
 		t,
 		newMemory("1\r\n"),
-		func(o *Options) { quick(o); o.Limits.AuthFailures, o.Limits.ErrorDelay = 4, time.Millisecond },
+		func(o *Options) {
+			quick(o)
+			o.Limits.AuthFailures, o.Limits.ErrorDelay = 4,
+				time.Millisecond
+		},
 	)
 	c := r.connect()
 	c.Say("RETR 1", "-ERR")
 	c.Say("PASS secret", "-ERR")
 	c.Say("USER "+fakeUser, "+OK")
 	c.Say("PASS secret", "+OK")
-	for _, line := range []string{"DELE 0", "DELE -1", "DELE 99999999999999999999", "DELE 18446744073709551617", "TOP 1 -1", "RETR 2", "USER " + strings.Repeat("x", 5000)} {
+	for _, line := range []string{"DELE 0", "DELE -1", "DELE 99999999999999999999",
+		"DELE 18446744073709551617", "TOP 1 -1", "RETR 2", "USER " + strings.Repeat("x", 5000)} {
 		c.Say(line, "-ERR")
 	}
 	c.Say("STAT", "+OK 1 3")

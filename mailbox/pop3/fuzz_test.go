@@ -127,7 +127,8 @@ func FuzzSession(f *testing.F) {
 	sessiontest.Pieces(
 		f,
 		20_000,
-		"USER u\r\nPASS secret\r\nRETR 2\r\nLIST\r\nTOP 2 3000\r\nDELE 1\r\nTOP 5 1\r\nUIDL 3\r\nQUIT\r\n",
+		"USER u\r\nPASS secret\r\nRETR 2\r\nLIST\r\nTOP 2 3000\r\nDELE 1\r\nTOP 5 1\r\nUIDL "+
+			"3\r\nQUIT\r\n",
 		transcript,
 	)
 }
@@ -225,8 +226,10 @@ func TestOpenFailures(t *testing.T) {
 		err  error
 		want string
 	}{
-		{mailbox.ErrLocked, "-ERR [IN-USE]"}, {fmt.Errorf("lock: %w", mailbox.ErrNoMailbox), "-ERR [SYS/PERM]"},
-		{mailbox.ErrRefused, "-ERR [SYS/TEMP]"}, {errors.New("disk"), "-ERR [SYS/TEMP]"}, {mailbox.ErrBusy, "-ERR [SYS/TEMP]"},
+		{mailbox.ErrLocked, "-ERR [IN-USE]"}, {fmt.Errorf("lock: %w", mailbox.ErrNoMailbox),
+			"-ERR [SYS/PERM]"},
+		{mailbox.ErrRefused, "-ERR [SYS/TEMP]"}, {errors.New("disk"), "-ERR [SYS/TEMP]"},
+		{mailbox.ErrBusy, "-ERR [SYS/TEMP]"},
 	} {
 		if got := string(openFailure(c.err).append(nil)); !strings.HasPrefix(got, c.want) ||
 			!strings.HasSuffix(got, "\r\n") {

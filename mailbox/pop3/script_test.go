@@ -34,8 +34,10 @@ func TestScripts(t *testing.T) { sessiontest.Scripts(t, play) }
 
 // failures are what a script may name.
 var failures = map[string]error{
-	"": nil, "locked": mailbox.ErrLocked, "nobody": mailbox.ErrNoMailbox, "refused": mailbox.ErrRefused, "stale": mailbox.ErrStaleLock,
-	"gone": mailbox.ErrNoMessage, "slow": context.DeadlineExceeded, "broken": errors.New("a disk is broken"),
+	"": nil, "locked": mailbox.ErrLocked, "nobody": mailbox.ErrNoMailbox,
+	"refused": mailbox.ErrRefused, "stale": mailbox.ErrStaleLock,
+	"gone": mailbox.ErrNoMessage, "slow": context.DeadlineExceeded,
+	"broken": errors.New("a disk is broken"),
 }
 
 // player drives one session.

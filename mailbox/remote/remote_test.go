@@ -119,7 +119,8 @@ func (m *member) try(q Request) (r Reply, err error) {
 func (m *member) read(box mailbox.Ref, uid mailbox.UID) []byte {
 	m.t.Helper()
 	var all []byte
-	for q := (Request{Shard: 3, Box: box, Folder: mailbox.Inbox, UIDs: []mailbox.UID{uid}}); ; q.At = int64(len(all)) {
+	for q := (Request{Shard: 3, Box: box, Folder: mailbox.Inbox,
+		UIDs: []mailbox.UID{uid}}); ; q.At = int64(len(all)) {
 		var size int64
 		err := m.call(m.t.Context(), PathPiece, q.Body(), func(from io.Reader) error {
 			piece, n, err := ReadPiece(from, &q)
@@ -204,7 +205,8 @@ func TestAppend(t *testing.T) {
 		t.Fatalf("%+v %v", list, err)
 	}
 	records := []mailbox.DedupRecord{{ID: mail.ID{9, 0, 1}}}
-	if err := m.call(t.Context(), PathForget, bytes.NewReader(AppendRecords([]byte{3}, records)), nil); err != nil {
+	if err := m.call(t.Context(), PathForget, bytes.NewReader(AppendRecords([]byte{3}, records)),
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	if again := appendNow(s, 3, delivery(1, "hello\r\n", "a@x")); again.err != nil ||
@@ -230,7 +232,9 @@ func TestBatches(t *testing.T) {
 		d := delivery(uint32(i), strings.Repeat("x", i), fmt.Sprintf("u%d@x", i%boxes))
 		if i%2 == 0 {
 			content := d.Content.Bytes
-			d.Content.Bytes, d.Content.Open = nil, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
+			d.Content.Bytes, d.Content.Open = nil, func() (io.ReadCloser, error) {
+				return io.NopCloser(bytes.NewReader(content)), nil
+			}
 		}
 		s.Append(3, d, func(r []mailbox.Result, err error) {
 			if err != nil || r[0].Code != mailbox.Stored {
@@ -284,7 +288,9 @@ func TestTogether(t *testing.T) {
 	if _, err := AppendBatch(t.Context(), m.call, 4, all); !errors.Is(err, mailbox.ErrRefused) {
 		t.Fatalf("another shard: %v", err)
 	}
-	if _, err := AppendBatch(t.Context(), m.call, 3, []*mailbox.Delivery{delivery(0, strings.Repeat("x", mailbox.MaxBatch+1), "a@x")}); err == nil {
+	if _, err := AppendBatch(t.Context(), m.call, 3,
+		[]*mailbox.Delivery{delivery(0, strings.Repeat("x", mailbox.MaxBatch+1),
+			"a@x")}); err == nil {
 		t.Fatal("too much was taken")
 	}
 	m.cut.Store(true)
@@ -309,7 +315,10 @@ func TestLostAnswer(t *testing.T) {
 		t.Fatalf("%+v", again)
 	}
 	refused := NewSender(
-		func(context.Context, string, io.Reader, func(io.Reader) error) error { return mailbox.ErrRefused },
+		func(context.Context, string, io.Reader,
+			func(io.Reader) error) error {
+			return mailbox.ErrRefused
+		},
 	)
 	if got := appendNow(refused, 3, delivery(1, "x", "a@x")); !errors.Is(
 		got.err,

@@ -53,7 +53,8 @@ func TestAppendBatch(t *testing.T) {
 		w.ok(w.member(1).Create(w.Context(), "a@h", mailbox.Settings{}))
 		for i, at := range []uint16{1, 2, 9} {
 			some := []*mailbox.Delivery{
-				delivery(key(uint32(10*i)), "a@h", "one"), delivery(key(uint32(10*i+1)), "a@h", "two"),
+				delivery(key(uint32(10*i)), "a@h", "one"),
+				delivery(key(uint32(10*i+1)), "a@h", "two"),
 			}
 			if at == 9 {
 				w.losing(1, remote.PathTogether)
@@ -67,7 +68,8 @@ func TestAppendBatch(t *testing.T) {
 				want = mailbox.Duplicate
 			}
 			results, err := w.member(at).AppendBatch(w.Context(), 0, some)
-			if err != nil || len(results) != 2 || results[0][0].Code != want || results[1][0].Code != want {
+			if err != nil || len(results) != 2 || results[0][0].Code != want ||
+				results[1][0].Code != want {
 				t.Errorf("member %d: %+v, %v", at, results, err)
 			}
 		}

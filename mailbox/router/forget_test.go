@@ -116,7 +116,8 @@ func TestOrphans(t *testing.T) {
 			t.Fatal("a record was dropped, and one group had not answered")
 		}
 		said := strings.Join(w.log, "\n")
-		if !strings.Contains(said, "shard 0: append records of long ago stay: group 5 cannot be asked") {
+		if !strings.Contains(said,
+			"shard 0: append records of long ago stay: group 5 cannot be asked") {
 			t.Errorf("the log says %q", said)
 		}
 		w.set(func() {

@@ -19,8 +19,10 @@ func TestRoom(t *testing.T) {
 		room := func(at uint16, address string, size int64, want error) {
 			t.Helper()
 			start := time.Now()
-			if err := w.member(at).Room(address, size); !errors.Is(err, want) || err != nil && want == nil {
-				t.Errorf("room for %d octets of %s at member %d: %v, want %v", size, address, at, err, want)
+			if err := w.member(at).Room(address, size); !errors.Is(err, want) || err != nil &&
+				want == nil {
+				t.Errorf("room for %d octets of %s at member %d: %v, want %v", size, address, at,
+					err, want)
 			}
 			within(t, "the answer", time.Since(start), 0, 0)
 		}

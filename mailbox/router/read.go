@@ -23,10 +23,11 @@ func (r *Router) Messages(
 		all, err = messagesIn(s, box, folder)
 		return err
 	}, func(call remote.Call) error {
-		return reading(ctx, call(ctx, remote.PathMessages, q.Body(), func(from io.Reader) (err error) {
-			all, err = remote.ReadMessages(from)
-			return err
-		}))
+		return reading(ctx, call(ctx, remote.PathMessages, q.Body(),
+			func(from io.Reader) (err error) {
+				all, err = remote.ReadMessages(from)
+				return err
+			}))
 	})
 	return all, err
 }
@@ -40,7 +41,8 @@ func messagesIn(
 	}
 	err = s.Messages(box, folder, mailbox.Range{}, func(m *mailbox.Message) bool {
 		all = append(all, mailbox.Message{
-			UID: m.UID, Flags: m.Flags, ModSeq: m.ModSeq, Size: m.Size, Date: m.Date, Saved: m.Saved,
+			UID: m.UID, Flags: m.Flags, ModSeq: m.ModSeq, Size: m.Size, Date: m.Date,
+			Saved: m.Saved,
 		})
 		return true
 	})

@@ -41,7 +41,8 @@ func TestVerbs(t *testing.T) {
 			for range 2 {
 				w.ok(r.Remove(ctx, "a@h"))
 			}
-			if err := r.Configure(ctx, "a@h", mailbox.Settings{}); !errors.Is(err, mailbox.ErrNoMailbox) {
+			if err := r.Configure(ctx, "a@h", mailbox.Settings{}); !errors.Is(err,
+				mailbox.ErrNoMailbox) {
 				t.Errorf("member %d configures a mailbox that is gone: %v", at, err)
 			}
 		}
@@ -182,7 +183,8 @@ func TestNoShards(t *testing.T) {
 		}
 		r.Unlock(mailbox.LockID{})
 		within(t, "what is refused", time.Since(start), 0, 0)
-		if err := r.Create(w.Context(), "a@h", mailbox.Settings{}); !errors.Is(err, mailbox.ErrRefused) {
+		if err := r.Create(w.Context(), "a@h", mailbox.Settings{}); !errors.Is(err,
+			mailbox.ErrRefused) {
 			t.Errorf("made: %v", err)
 		}
 		within(t, "a mailbox that is made", time.Since(start), OwnerPatience, OwnerPatience)
@@ -231,7 +233,8 @@ func TestStats(t *testing.T) {
 		w.member(1).Forget(0, make([]mailbox.DedupRecord, 3))
 		s := w.member(1).Stats()
 		got := []int{
-			s.Copies, s.Owned, int(s.Mailboxes), int(s.Messages), int(s.Appended), int(s.Duplicates),
+			s.Copies, s.Owned, int(s.Mailboxes), int(s.Messages), int(s.Appended),
+			int(s.Duplicates),
 			s.ForgetsWaiting, s.RemoteWaiting,
 		}
 		if want := []int{1, 1, 1, 1, 1, 1, 3, 0}; !slices.Equal(got, want) {

@@ -81,14 +81,18 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	cfg, file := founded(t)
 	self := selfOf(t, cfg)
 	mayStart := func() (err error) {
-		inStore(t, cfg, func(store *cluster.Node) { err = member.NotesOf(file, cfg).MayGoOn(self, store) })
+		inStore(t, cfg, func(store *cluster.Node) {
+			err = member.NotesOf(file, cfg).MayGoOn(self, store)
+		})
 		return err
 	}
 	if err := mayStart(); err != nil {
 		t.Errorf("without a note: %v", err)
 	}
 	var end uint64
-	inStore(t, cfg, func(store *cluster.Node) { end = store.Group(cluster.ControlGroup).LastIndex() })
+	inStore(t, cfg, func(store *cluster.Node) {
+		end = store.Group(cluster.ControlGroup).LastIndex()
+	})
 	for _, log := range []uint64{0, end} {
 		if err := member.NotesOf(file, cfg).Write(self, log); err != nil {
 			t.Fatal(err)
@@ -121,7 +125,8 @@ func TestNoteOfOlderDisk(t *testing.T) {
 	if err := errors.Join(notes.Forget(), notes.Write(other, 1)); err != nil {
 		t.Fatal(err)
 	}
-	mustBeConfig(t, "a start of another cluster's disk", mayStart(), "it is of cluster "+self.Cluster)
+	mustBeConfig(t, "a start of another cluster's disk", mayStart(),
+		"it is of cluster "+self.Cluster)
 }
 
 // TestRestoreBesideANote: a backup is not restored where a note says that the node was a member, be

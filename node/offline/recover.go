@@ -153,7 +153,8 @@ func (r *recovery) explain() {
 			r.tellf("group %d (%s): what the others acknowledged after entry %d, with which this "+
 				"node's log ends, is lost", id, r.content(id, g), r.ends[id])
 		} else {
-			r.tellf("group %d (%s): all of it up to entry %d, with which this node's log ends, is here",
+			r.tellf("group %d (%s): all of it up to entry %d, with which this node's log ends, "+
+				"is here",
 				id, r.content(id, g), r.ends[id])
 		}
 	}
@@ -222,6 +223,7 @@ func (r *recovery) refound(
 	if err := creds.Save(datadir.Cluster(r.cfg.Node.DataDir)); err != nil {
 		return err
 	}
-	r.tellf("done: start this node; the machines of the others join anew, with empty data directories")
+	r.tellf("done: start this node; the machines of the others join anew, with empty data " +
+		"directories")
 	return nil
 }

@@ -83,8 +83,10 @@ func (r *recovery) goesOn(answers []answer) error {
 				Exit: api.ExitData,
 				Message: fmt.Sprintf("the cluster goes on: %s answers, and says that %s leads; "+
 					"nothing was changed", r.named(a.member), r.named(g.Leader)),
-				Hint: "start this node as usual; if its disk is bad, join a new node under another " +
-					"name and run `postroad cluster replace " + r.cfg.Node.Name + " NEW`. To give the others up all the same, stop them first",
+				Hint: "start this node as usual; if its disk is bad, " +
+					"join a new node under another " +
+					"name and run `postroad cluster replace " + r.cfg.Node.Name +
+					" NEW`. To give the others up all the same, stop them first",
 			}
 		}
 	}
@@ -118,7 +120,10 @@ func (r *recovery) askOthers(ctx context.Context) []answer {
 func (r *recovery) ask(ctx context.Context, member uint16, into *peer.Report) error {
 	return cluster.CallThrough(
 		ctx, r.port, member, http.MethodGet, peer.ReportPath, nil,
-		func(body io.Reader) error { return json.NewDecoder(io.LimitReader(body, 8<<20)).Decode(into) },
+		func(body io.Reader) error {
+			return json.NewDecoder(io.LimitReader(body,
+				8<<20)).Decode(into)
+		},
 	)
 }
 

@@ -102,7 +102,9 @@ func TestRecoverAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	var words string
-	if err := Recover(t.Context(), "", cfg, false, func(s string) { words += s + "\n" }); err != nil {
+	if err := Recover(t.Context(), "", cfg, false, func(s string) {
+		words += s + "\n"
+	}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(words, "others") || !strings.Contains(words, "is here") {

@@ -117,7 +117,8 @@ func (s *salvager) run(ctx context.Context) error {
 	}
 	if len(stopped) == 0 {
 		s.tell(
-			"nothing is to be salvaged: this node has nothing that its cluster gave up, as far as it knows",
+			"nothing is to be salvaged: this node has nothing that its cluster gave up, as far " +
+				"as it knows",
 		)
 		return nil
 	}
@@ -192,7 +193,8 @@ func (s *salvager) unmet(
 		leader, _ := group.LeadersTerms(ctx, s.members())
 		if leader == nil {
 			s.tell(
-				s.name(id) + " has no leader that answers now: whether the cluster lacks something " +
+				s.name(id) +
+					" has no leader that answers now: whether the cluster lacks something " +
 					"of it, the next start of this node finds out",
 			)
 			continue
@@ -253,7 +255,8 @@ func (s *salvager) leadersTerms(ctx context.Context, p *parted) (t *cluster.Term
 	err = s.insist(ctx, func() error {
 		var unheard error
 		if t, unheard = p.group.LeadersTerms(ctx, s.members()); t == nil {
-			return errors.Join(fmt.Errorf("%s has no leader that answers", s.name(p.Group)), unheard)
+			return errors.Join(fmt.Errorf("%s has no leader that answers", s.name(p.Group)),
+				unheard)
 		}
 		return nil
 	})
@@ -404,7 +407,8 @@ func (s *salvager) insist(ctx context.Context, try func() error) error {
 			return &api.Error{
 				Exit:    api.ExitTemporary,
 				Message: err.Error(),
-				Hint: "see that the other nodes run and reach each other (`postroad cluster status` " +
+				Hint: "see that the other nodes run and reach each other (`postroad cluster " +
+					"status` " +
 					"on one of them), then repeat this command; nothing is lost until then",
 			}
 		}

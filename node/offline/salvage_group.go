@@ -20,12 +20,13 @@ import (
 
 // salvageNote is how far the salvage of a group is.
 type salvageNote struct {
-	From   uint64    `json:"from"`             // only this node has what came from this entry on
-	After  mail.ID   `json:"after,omitzero"`   // messages up to it are in the cluster
-	Put    int       `json:"put,omitempty"`    // so many
-	Serial uint64    `json:"serial,omitempty"` // of the batch that was begun last
-	Target uint64    `json:"target,omitempty"` // the group that it goes to; 0: it has ended
-	IDs    []mail.ID `json:"ids,omitempty"`    // all there, to become the group's own; none: not yet
+	From   uint64  `json:"from"`             // only this node has what came from this entry on
+	After  mail.ID `json:"after,omitzero"`   // messages up to it are in the cluster
+	Put    int     `json:"put,omitempty"`    // so many
+	Serial uint64  `json:"serial,omitempty"` // of the batch that was begun last
+	Target uint64  `json:"target,omitempty"` // the group that it goes to; 0: it has ended
+	// all there, to become the group's own; none: not yet
+	IDs []mail.ID `json:"ids,omitempty"`
 }
 
 // machine is the state machine that makes a group's state that of the end of its log.
@@ -78,9 +79,10 @@ func (s *salvager) salvageControl(p *parted) error {
 		}
 		if words != "" {
 			s.print(
-				"change that the cluster lost, to be made again if it is still wanted: " + cli.Clean(
-					words,
-				),
+				"change that the cluster lost, to be made again if it is still wanted: " +
+					cli.Clean(
+						words,
+					),
 			)
 		}
 		return true
@@ -167,10 +169,13 @@ func (s *salvager) endBatch(ctx context.Context, p *parted) error {
 	if p.note.Target == 0 || s.List {
 		return nil
 	}
-	// Nothing that a group has put aside lets it go, so one that is gone has ended the batch or never
+	// Nothing that a group has put aside lets it go, so one that is gone has ended the batch or
+	// never
 	// seen it.
 	if !s.gone(p.note.Target) {
-		if err := s.insist(ctx, func() error { return s.batch(p).Finish(ctx, p.note.IDs) }); err != nil {
+		if err := s.insist(ctx, func() error {
+			return s.batch(p).Finish(ctx, p.note.IDs)
+		}); err != nil {
 			return err
 		}
 		if n := len(p.note.IDs); n > 0 {

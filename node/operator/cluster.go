@@ -133,7 +133,8 @@ func lastThatTakes(m control.Member, all []control.Member) error {
 	return &api.Error{
 		Exit:    api.ExitData,
 		Message: m.Name + " is the last node that takes mail: without it the cluster takes none",
-		Hint: "let another node join first (`postroad cluster token`); to give the cluster up, stop " +
+		Hint: "let another node join first (`postroad cluster token`); to give the cluster " +
+			"up, stop " +
 			"its clients, and the nodes once `postroad queue count` says that nothing is left",
 	}
 }
@@ -296,7 +297,8 @@ func (op *Operator) reports(ctx context.Context) map[uint16]*peer.Report {
 			r := new(peer.Report)
 			if m.ID == op.o.Member {
 				*r = op.o.Report()
-			} else if err := op.o.Ask(ctx, m.ID, http.MethodGet, peer.ReportPath, nil, r); err != nil {
+			} else if err := op.o.Ask(ctx, m.ID, http.MethodGet, peer.ReportPath, nil,
+				r); err != nil {
 				r = nil
 			}
 			mu.Lock()

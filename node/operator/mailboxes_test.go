@@ -266,7 +266,8 @@ func TestImportForNobody(t *testing.T) {
 	m := mailboxesOf(newBoxes())
 	told := func(int64) { t.Error("something was done") }
 	_, err := m.Import(t.Context(), "nobody@example.org", 0, streamOf(t, "one"), told)
-	if !errors.Is(err, mailbox.ErrNoMailbox) || !strings.Contains(err.Error(), "nobody@example.org") {
+	if !errors.Is(err, mailbox.ErrNoMailbox) ||
+		!strings.Contains(err.Error(), "nobody@example.org") {
 		t.Errorf("nobody: %v", err)
 	}
 	_, err = m.Import(t.Context(), "", 0, streamOf(t, "one"), told)
@@ -316,7 +317,8 @@ func TestExport(t *testing.T) {
 	if err != nil || n != 3 {
 		t.Fatalf("%d messages, %v", n, err)
 	}
-	if got := to.stored(); !slices.Equal(got, []string{"INBOX one", "INBOX three", "Old/2025 four"}) {
+	if got := to.stored(); !slices.Equal(got,
+		[]string{"INBOX one", "INBOX three", "Old/2025 four"}) {
 		t.Errorf("%q", got)
 	}
 }

@@ -73,7 +73,8 @@ func (t *troubles) add(g *api.GroupStatus, one, several, rest string) {
 
 // leaderless notes that a group has no leader.
 func (t *troubles) leaderless(g *api.GroupStatus) {
-	t.add(g, "has", "have", " no leader: a majority of "+strings.Join(g.Voters, ", ")+" must answer")
+	t.add(g, "has", "have", " no leader: a majority of "+strings.Join(g.Voters, ", ")+
+		" must answer")
 }
 
 // all returns the lines.

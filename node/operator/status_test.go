@@ -55,10 +55,12 @@ func TestProblemsAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"mx3 does not answer since 2023-11-14T22:13:20Z: bring it back, or join a new node and run " +
+		"mx3 does not answer since 2023-11-14T22:13:20Z: " +
+			"bring it back, or join a new node and run " +
 			"`postroad cluster replace mx3 NEW`",
 		"(mail of mx3) has no leader: a majority of mx1, mx2, mx3 must answer",
-		"has not taken over the latest suspensions: it does so in a moment; if this stays, look at " +
+		"has not taken over the latest suspensions: " +
+			"it does so in a moment; if this stays, look at " +
 			"the log of mx1",
 		"(mail of mx2) is to go, and hands nothing over: nobody takes it",
 		"mx2 is in quarantine in group",

@@ -34,7 +34,8 @@ func (op *Operator) record(
 		switch {
 		case again && errors.Is(err, control.ErrUnknown):
 			return op.askInForce(ctx)
-		case err == nil, errors.Is(err, control.ErrInvalid), !clock.Pause(ctx, 200*time.Millisecond):
+		case err == nil, errors.Is(err, control.ErrInvalid),
+			!clock.Pause(ctx, 200*time.Millisecond):
 			return version, err
 		}
 	}

@@ -36,7 +36,8 @@ func TestSuspendReachesTheQueues(t *testing.T) {
 		if time.Since(began) != 0 {
 			t.Errorf("it took %v though all acknowledged at once", time.Since(began))
 		}
-		if a.Suspension.Name != "example.org" || a.Suspension.Until.Sub(a.Suspension.Since) != time.Hour {
+		if a.Suspension.Name != "example.org" ||
+			a.Suspension.Until.Sub(a.Suspension.Since) != time.Hour {
 			t.Errorf("suspended: %+v", a.Suspension)
 		}
 		if len(mine.took) != 1 || len(mine.have.All) != 1 || len(copied.took) != 0 {
@@ -84,7 +85,8 @@ func TestSuspendNamesWhoIsMissing(t *testing.T) {
 		}
 		w.current = func(context.Context) error { return errors.New("no majority") }
 		a, err = op.Resume(t.Context(), exampleOrg)
-		if err != nil || len(a.Groups) != 0 || len(a.Missing) != 1 || a.Missing[0].Why != "no majority" {
+		if err != nil || len(a.Groups) != 0 || len(a.Missing) != 1 ||
+			a.Missing[0].Why != "no majority" {
 			t.Errorf("on a node that cannot know all groups: %+v, %v", a, err)
 		}
 	})

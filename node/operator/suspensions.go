@@ -136,8 +136,9 @@ func (op *Operator) Learn(ctx context.Context, q Queue) error {
 	patient, cancel := context.WithTimeout(ctx, suspensionPatience)
 	defer cancel()
 	if err := op.knowSuspensions(patient); err != nil && ctx.Err() == nil {
-		op.o.Errorf("group %d: which suspensions are in force cannot be learned: %v; it goes on with "+
-			"those that it has acknowledged", q.ID(), err)
+		op.o.Errorf(
+			"group %d: which suspensions are in force cannot be learned: %v; it goes on with "+
+				"those that it has acknowledged", q.ID(), err)
 	}
 	for ctx.Err() == nil {
 		if _, err := op.Obey(ctx, q); err == nil {

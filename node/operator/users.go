@@ -76,7 +76,8 @@ func (u Users) Remove(ctx context.Context, name string, keepMail bool) error {
 	if bad != nil {
 		return bad
 	}
-	if gone := u.Boxes.Remove(ctx, name); gone != nil { // repeated, it finds no user, but the mailbox
+	// repeated, it finds no user, but the mailbox
+	if gone := u.Boxes.Remove(ctx, name); gone != nil {
 		return errors.Join(
 			errors.New("the user is removed, the mailbox not yet: repeat the command"), gone,
 		)

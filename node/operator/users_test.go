@@ -43,7 +43,10 @@ func TestUsersAndTheirMailboxes(t *testing.T) {
 			Allows: func() error { return nil }, Local: func(string) bool { return true },
 		},
 		Directory: users, Boxes: boxes,
-		Outside: func(context.Context, bool) (directory.Synced, error) { return directory.Synced{}, nil },
+		Outside: func(context.Context, bool) (directory.Synced, error) {
+			return directory.Synced{},
+				nil
+		},
 	}
 	ctx := t.Context()
 	must := func(err error) {

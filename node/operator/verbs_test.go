@@ -85,7 +85,8 @@ func TestDrainIsWatched(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("it ends with %v", err)
 		}
-		if len(steps) != 4 || steps[0].Node != "mx2" || steps[0].Messages != 5 || steps[0].Leads != 1 {
+		if len(steps) != 4 || steps[0].Node != "mx2" || steps[0].Messages != 5 ||
+			steps[0].Leads != 1 {
 			t.Errorf("steps: %+v", steps)
 		}
 		if m, _ := w.state.Member(2); m.State != control.Draining {

@@ -38,7 +38,8 @@ func change[T any](do func(context.Context, *T) error) handler {
 
 func (s *Server) domains(w http.ResponseWriter, r *http.Request) error {
 	return listing(s, w, r, s.o.Users.Domains, func(d *directory.Domain) (string, any) {
-		return d.Name, &api.Domain{Name: d.Name, Separator: d.Separator, Created: d.Created, Changed: d.Changed}
+		return d.Name, &api.Domain{Name: d.Name, Separator: d.Separator, Created: d.Created,
+			Changed: d.Changed}
 	})
 }
 
@@ -50,7 +51,8 @@ func (s *Server) addDomain(ctx context.Context, d *api.DomainRequest) error {
 
 func (s *Server) setDomain(ctx context.Context, d *api.DomainRequest) error {
 	if d.Separator == nil {
-		return api.Fail(api.ExitUsage, "there is nothing to change", "--separator is what a domain has")
+		return api.Fail(api.ExitUsage, "there is nothing to change",
+			"--separator is what a domain has")
 	}
 	return s.o.Users.SetDomain(ctx, d.Name, *d.Separator)
 }
@@ -61,7 +63,8 @@ func (s *Server) removeDomain(ctx context.Context, d *api.DomainRequest) error {
 
 func (s *Server) aliases(w http.ResponseWriter, r *http.Request) error {
 	return listing(s, w, r, s.o.Users.Aliases, func(a *directory.Alias) (string, any) {
-		return a.Name, &api.Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets, Created: a.Created, Changed: a.Changed}
+		return a.Name, &api.Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets,
+			Created: a.Created, Changed: a.Changed}
 	})
 }
 
@@ -89,7 +92,9 @@ func (s *Server) setAlias(ctx context.Context, a *api.AliasRequest) error {
 
 // has finds an address whatever the case of its letters: nobody means two people by them.
 func has(all []string, address string) bool {
-	return slices.ContainsFunc(all, func(one string) bool { return strings.EqualFold(one, address) })
+	return slices.ContainsFunc(all, func(one string) bool {
+		return strings.EqualFold(one, address)
+	})
 }
 
 func (s *Server) removeAlias(ctx context.Context, a *api.AliasRequest) error {

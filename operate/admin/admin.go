@@ -1,5 +1,6 @@
 // Package admin is how operators and their programs talk to a node: an HTTP server on a unix socket
-// in the data directory and on the [admin] address. Package api has what is said, package client the
+// in the data directory and on the [admin] address. Package api has what is said, package client
+// the
 // client that the command line uses.
 //
 // /livez, /readyz and /metrics answer everybody on the address. Everything else needs to come over
@@ -55,13 +56,15 @@ import (
 
 // Queue is what the server needs of a queue group that this node owns; *queue.Queue is one.
 type Queue interface {
-	List(ctx context.Context, f queue.Filter, fn func(m *queue.Stored, selected []uint32) bool) (queue.Total, error)
+	List(ctx context.Context, f queue.Filter,
+		fn func(m *queue.Stored, selected []uint32) bool) (queue.Total, error)
 	Count(ctx context.Context, f queue.Filter) (queue.Total, error)
 	Load(id mail.ID) (*queue.Stored, error)
 	Hold(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
 	ReleaseHeld(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
 	Flush(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
-	Fail(ctx context.Context, f queue.Filter, why mail.Attempt, moved queue.Moved) (queue.Total, error)
+	Fail(ctx context.Context, f queue.Filter, why mail.Attempt,
+		moved queue.Moved) (queue.Total, error)
 	Remove(ctx context.Context, f queue.Filter, moved queue.Moved) (queue.Total, error)
 }
 
@@ -82,11 +85,13 @@ type Users interface {
 	Domains(after string, limit int) []*directory.Domain
 
 	AddAlias(ctx context.Context, name string, to []string, owner string) error
-	EditAlias(ctx context.Context, name string, edit func(to []string, owner string) ([]string, string)) error
+	EditAlias(ctx context.Context, name string,
+		edit func(to []string, owner string) ([]string, string)) error
 	RemoveAlias(ctx context.Context, name string) error
 	Aliases(after string, limit int) []*directory.Alias
 
-	Import(ctx context.Context, set string, batch []directory.Imported, replace bool) ([]directory.Refused, error)
+	Import(ctx context.Context, set string, batch []directory.Imported,
+		replace bool) ([]directory.Refused, error)
 	Commit(ctx context.Context, set string, progress func(int)) (committed, kept int, err error)
 	Discard(ctx context.Context, set string, progress func(int)) (dropped int, err error)
 	Imports() ([]directory.Import, error)

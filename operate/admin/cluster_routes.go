@@ -34,14 +34,16 @@ type Cluster interface {
 	Backup(ctx context.Context, w io.Writer) error
 }
 
-var errNoCluster = api.Fail(api.ExitConfig, "this node is in no cluster", "give it a cluster.listen address, and restart it")
+var errNoCluster = api.Fail(api.ExitConfig, "this node is in no cluster",
+	"give it a cluster.listen address, and restart it")
 
 // clusterVerb makes one change and returns what is answered.
 type clusterVerb = func(context.Context, *api.ClusterRequest) (any, error)
 
 func (s *Server) clusterRoutes(m *http.ServeMux) {
 	if s.o.Cluster == nil {
-		m.Handle("/v1/cluster/", handler(func(http.ResponseWriter, *http.Request) error { return errNoCluster }))
+		m.Handle("/v1/cluster/",
+			handler(func(http.ResponseWriter, *http.Request) error { return errNoCluster }))
 		return
 	}
 	m.Handle("GET /v1/cluster/status", handler(s.clusterStatus))
@@ -49,7 +51,10 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 	m.Handle("POST /v1/cluster/drain", s.known(s.drain))
 	c := s.o.Cluster
 	verbs := map[string]clusterVerb{
-		"init": func(ctx context.Context, _ *api.ClusterRequest) (any, error) { return struct{}{}, c.Init(ctx) },
+		"init": func(ctx context.Context, _ *api.ClusterRequest) (any, error) {
+			return struct{}{},
+				c.Init(ctx)
+		},
 		"token": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
 			token, err := c.Token(ctx, time.Duration(r.TTL)*time.Second)
 			return token, err
@@ -94,7 +99,9 @@ func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, st)
 }
 
-func readCluster(w http.ResponseWriter, r *http.Request, verb string) (c api.ClusterRequest, err error) {
+func readCluster(
+	w http.ResponseWriter, r *http.Request, verb string,
+) (c api.ClusterRequest, err error) {
 	if err = read(w, r, &c); err == nil {
 		err = c.Check(verb)
 	}
@@ -125,10 +132,11 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.o.Logf("admin: cluster drain %s", c.Node)
 	return streaming(w, func(out *stream) (*api.Total, error) {
-		return &api.Total{Node: s.o.Node}, s.o.Cluster.Drain(r.Context(), c.Node, func(p api.DrainProgress) {
-			out.item(p)
-			out.flush()
-		})
+		return &api.Total{Node: s.o.Node},
+			s.o.Cluster.Drain(r.Context(), c.Node, func(p api.DrainProgress) {
+				out.item(p)
+				out.flush()
+			})
 	})
 }
 

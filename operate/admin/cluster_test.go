@@ -28,17 +28,22 @@ func (c *fakeCluster) note(format string, args ...any) error {
 }
 
 func (c *fakeCluster) Status(context.Context) (api.ClusterStatus, error) {
-	return api.ClusterStatus{Cluster: "c1", Node: "mx1", Survives: 1, Members: []api.MemberStatus{{ID: 1, Name: "mx1", Self: true}}}, nil
+	return api.ClusterStatus{Cluster: "c1", Node: "mx1", Survives: 1,
+		Members: []api.MemberStatus{{ID: 1, Name: "mx1", Self: true}}}, nil
 }
 func (c *fakeCluster) Init(context.Context) error { return c.note("init") }
 func (c *fakeCluster) Token(_ context.Context, ttl time.Duration) (string, error) {
 	return "secret", c.note("token %v", ttl)
 }
-func (c *fakeCluster) Drain(_ context.Context, node string, progress func(api.DrainProgress)) error {
+func (c *fakeCluster) Drain(
+	_ context.Context, node string, progress func(api.DrainProgress),
+) error {
 	progress(api.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 12, Leads: 1})
 	return c.note("drain %s", node)
 }
-func (c *fakeCluster) Remove(_ context.Context, node string) error { return c.note("remove %s", node) }
+func (c *fakeCluster) Remove(_ context.Context, node string) error {
+	return c.note("remove %s", node)
+}
 func (c *fakeCluster) Replace(_ context.Context, old, new string) error {
 	return c.note("replace %s %s", old, new)
 }
@@ -55,7 +60,8 @@ func TestClusterRequests(t *testing.T) {
 	c := &fakeCluster{parts: 20}
 	n := start(t, func(o *Options) { o.Cluster = c })
 	ctx := t.Context()
-	if raw, err := n.client.ClusterStatus(ctx); err != nil || !strings.Contains(string(raw), `"cluster":"c1"`) {
+	if raw, err := n.client.ClusterStatus(ctx); err != nil ||
+		!strings.Contains(string(raw), `"cluster":"c1"`) {
 		t.Errorf("status: %s, %v", raw, err)
 	}
 	if token, err := n.client.Token(ctx, 90*time.Minute); err != nil || token != "secret" {
@@ -68,14 +74,16 @@ func TestClusterRequests(t *testing.T) {
 		n.client.ClusterChange(ctx, "remove", api.ClusterRequest{Node: "mx3"}),
 		n.client.ClusterChange(ctx, "replace", api.ClusterRequest{Node: "mx2", New: "mx4"}),
 	)
-	if want := []api.DrainProgress{{Node: "mx3", Phase: "waiting for deliveries", Messages: 12, Leads: 1}}; err != nil || !reflect.DeepEqual(seen, want) {
+	if want := []api.DrainProgress{{Node: "mx3", Phase: "waiting for deliveries", Messages: 12,
+		Leads: 1}}; err != nil || !reflect.DeepEqual(seen, want) {
 		t.Errorf("%v; drain told %+v", err, seen)
 	}
 	var backup bytes.Buffer
 	if err := n.client.Backup(ctx, &backup); err != nil || backup.Len() != 20*64<<10 {
 		t.Errorf("backup: %d octets, %v", backup.Len(), err)
 	}
-	if want := []string{"token 1h30m0s", "init", "drain mx3", "remove mx3", "replace mx2 mx4", "backup"}; !slices.Equal(c.did, want) {
+	if want := []string{"token 1h30m0s", "init", "drain mx3", "remove mx3", "replace mx2 mx4",
+		"backup"}; !slices.Equal(c.did, want) {
 		t.Errorf("the cluster heard %q", c.did)
 	}
 }
@@ -88,31 +96,42 @@ func TestClusterRefusals(t *testing.T) {
 		r    api.ClusterRequest
 		want int
 	}{
-		{"remove", api.ClusterRequest{}, api.ExitUsage}, {"replace", api.ClusterRequest{Node: "mx1"}, api.ExitUsage}, {"drain", api.ClusterRequest{}, api.ExitUsage},
-		{"replace", api.ClusterRequest{Node: "mx1", New: "mx1"}, api.ExitData}, {"token", api.ClusterRequest{TTL: -1}, api.ExitData}, {"token", api.ClusterRequest{TTL: 1 << 40}, api.ExitData},
+		{"remove", api.ClusterRequest{}, api.ExitUsage},
+		{"replace", api.ClusterRequest{Node: "mx1"}, api.ExitUsage},
+		{"drain", api.ClusterRequest{}, api.ExitUsage},
+		{"replace", api.ClusterRequest{Node: "mx1", New: "mx1"}, api.ExitData},
+		{"token", api.ClusterRequest{TTL: -1}, api.ExitData},
+		{"token", api.ClusterRequest{TTL: 1 << 40}, api.ExitData},
 	} {
-		if err := n.client.ClusterChange(t.Context(), r.verb, r.r); exit(t, err) != r.want || len(c.did) > 0 {
+		if err := n.client.ClusterChange(t.Context(), r.verb, r.r); exit(t, err) != r.want ||
+			len(c.did) > 0 {
 			t.Errorf("%s %+v: %v; did %q", r.verb, r.r, err, c.did)
 		}
 	}
 	c.broken = api.Fail(api.ExitData, "mx9 is no node", "")
-	if err := n.client.ClusterChange(t.Context(), "remove", api.ClusterRequest{Node: "mx9"}); exit(t, err) != api.ExitData || err.Error() != "mx9 is no node" {
+	if err := n.client.ClusterChange(t.Context(), "remove",
+		api.ClusterRequest{Node: "mx9"}); exit(t, err) != api.ExitData ||
+		err.Error() != "mx9 is no node" {
 		t.Errorf("remove: %v", err)
 	}
 	c.broken = errors.New("no quorum")
-	if err := n.client.Drain(t.Context(), "mx3", func(api.DrainProgress) {}); exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "no quorum") {
+	if err := n.client.Drain(t.Context(), "mx3", func(api.DrainProgress) {}); exit(t,
+		err) != api.ExitTemporary || !strings.Contains(err.Error(), "no quorum") {
 		t.Errorf("drain: %v", err)
 	}
 	// A backup that breaks off after its beginning must not look like a whole one.
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "cut off") {
+	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary ||
+		!strings.Contains(err.Error(), "cut off") {
 		t.Errorf("half a backup: %v", err)
 	}
 	c.parts = 0
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "no quorum") {
+	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary ||
+		!strings.Contains(err.Error(), "no quorum") {
 		t.Errorf("no backup: %v", err)
 	}
 	c.broken = nil
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "empty") {
+	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary ||
+		!strings.Contains(err.Error(), "empty") {
 		t.Errorf("an empty backup: %v", err)
 	}
 	alone := start(t, nil)

@@ -39,7 +39,8 @@ func TestNothingFromAnOldRollCall(t *testing.T) {
 		)
 		for what, err := range map[string]error{
 			"list": list, "count": count, "hold": hold, "trace": traced, "suspend": suspended,
-			"suspensions": n.client.Suspensions(ctx, nothing), "users": n.client.Users(ctx, nothing), "domains": n.client.Domains(ctx, nothing),
+			"suspensions": n.client.Suspensions(ctx, nothing),
+			"users":       n.client.Users(ctx, nothing), "domains": n.client.Domains(ctx, nothing),
 			"stages": n.client.Stages(ctx, nothing),
 		} {
 			if exit(t, err) != want || want != 0 && !strings.Contains(err.Error(), "no leader") {
@@ -50,7 +51,8 @@ func TestNothingFromAnOldRollCall(t *testing.T) {
 	verbs(0)
 	old = errors.New("the control group has no leader")
 	verbs(api.ExitTemporary)
-	if err := n.client.ChangeDomain(t.Context(), "remove", api.DomainRequest{Name: "nowhere.example"}); exit(
+	if err := n.client.ChangeDomain(t.Context(), "remove",
+		api.DomainRequest{Name: "nowhere.example"}); exit(
 		t,
 		err,
 	) != api.ExitTemporary {

@@ -12,10 +12,13 @@ import (
 )
 
 // asker lets queues answer an ask. moved hears how many recipients were moved so far.
-type asker func(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(total int64)) *api.Total
+type asker func(ctx context.Context, a *ask, emit func(json.RawMessage) bool,
+	moved func(total int64)) *api.Total
 
 // here asks the queues that this node owns now.
-func (s *Server) here(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *api.Total {
+func (s *Server) here(
+	ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64),
+) *api.Total {
 	return s.combine(a.verb, round(ctx, a, s.local(a), emit, summing(moved)))
 }
 
@@ -43,7 +46,9 @@ const askEvery = 250 * time.Millisecond
 // everywhere asks all queues of the cluster. When it is not known which there are, those are asked
 // that this node knows of, and the total says so. Meanwhile no message goes from one group to
 // another, so that each is met once; what may be on its way is missing.
-func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *api.Total {
+func (s *Server) everywhere(
+	ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64),
+) *api.Total {
 	missing := s.uncalled(ctx)
 	if s.o.Still == nil {
 		t := s.all(ctx, a, emit, moved)
@@ -59,7 +64,9 @@ func (s *Server) everywhere(ctx context.Context, a *ask, emit func(json.RawMessa
 // all asks all queues that this node knows of. A group that has just lost its owner gets another
 // one in seconds: it is waited for, except by lists, part of which is printed by then. Nodes that
 // were silent once are not waited for again.
-func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64)) *api.Total {
+func (s *Server) all(
+	ctx context.Context, a *ask, emit func(json.RawMessage) bool, moved func(int64),
+) *api.Total {
 	end, more, silent := time.Now().Add(s.o.OwnerWait), summing(moved), map[string]bool{}
 	var parts []*api.Total
 	var doubts []api.Missing
@@ -76,7 +83,8 @@ func (s *Server) all(ctx context.Context, a *ask, emit func(json.RawMessage) boo
 		t := s.combine(a.verb, parts)
 		missing := t.MissingGroups()
 		doubts = append(doubts, doubtful(these, len(missing) > 0)...)
-		if a.verb == "list" || len(missing) == 0 || again && time.Now().After(end) || !clock.Pause(ctx, askEvery) {
+		if a.verb == "list" || len(missing) == 0 || again && time.Now().After(end) ||
+			!clock.Pause(ctx, askEvery) {
 			t.Miss(doubts...)
 			return t
 		}
@@ -111,7 +119,9 @@ type roll struct{ groups []QueueGroup }
 func (s *Server) roll(a *ask) *roll {
 	r := &roll{}
 	if s.o.Groups != nil {
-		r.groups = slices.DeleteFunc(s.o.Groups(), func(g QueueGroup) bool { return !a.filter.Wants(g.ID) })
+		r.groups = slices.DeleteFunc(s.o.Groups(), func(g QueueGroup) bool {
+			return !a.filter.Wants(g.ID)
+		})
 	}
 	return r
 }

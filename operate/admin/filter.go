@@ -9,14 +9,16 @@ import (
 )
 
 // states are what the queue calls the states that a filter may name.
-var states = map[string]queue.State{"ready": queue.Ready, "inflight": queue.InFlight, "deferred": queue.Deferred, "held": queue.Held}
+var states = map[string]queue.State{"ready": queue.Ready, "inflight": queue.InFlight,
+	"deferred": queue.Deferred, "held": queue.Held}
 
 // queueFilter returns a filter as the queue takes it, if it passes its check.
 func queueFilter(f *api.Filter, now time.Time) (q queue.Filter, err error) {
 	if err := f.Check(); err != nil {
 		return q, err
 	}
-	q = queue.Filter{Domain: api.RoutingDomain(f.Domain), Sender: api.Address(f.Sender), Recipient: api.Address(f.Recipient), Tenant: f.Tenant, Campaign: f.Campaign}
+	q = queue.Filter{Domain: api.RoutingDomain(f.Domain), Sender: api.Address(f.Sender),
+		Recipient: api.Address(f.Recipient), Tenant: f.Tenant, Campaign: f.Campaign}
 	for _, s := range f.IDs {
 		id, err := mail.ParseID(s)
 		if err != nil {

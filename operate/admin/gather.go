@@ -32,7 +32,10 @@ const ahead = 16
 
 // round lets all sources answer at once, and gives emit what they find in order of ID, each ID
 // once; moved hears of each recipient.
-func round(ctx context.Context, a *ask, sources []source, emit func(json.RawMessage) bool, moved func(more int64)) []*api.Total {
+func round(
+	ctx context.Context, a *ask, sources []source, emit func(json.RawMessage) bool,
+	moved func(more int64),
+) []*api.Total {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	totals, found := make([]*api.Total, len(sources)), make([]chan listed, len(sources))

@@ -38,7 +38,10 @@ func TestMergeGivesEachOnceInOrder(t *testing.T) {
 		slices.Sort(want)
 		want = slices.Compact(want)
 		var got []string
-		if !merge(found, func(raw json.RawMessage) bool { got = append(got, string(raw)); return true }) || !slices.Equal(got, want) {
+		if !merge(found, func(raw json.RawMessage) bool {
+			got = append(got, string(raw))
+			return true
+		}) || !slices.Equal(got, want) {
 			t.Fatalf("%v, want %v", got, want)
 		}
 	}
@@ -49,7 +52,8 @@ func TestTwoOwnersOfAGroup(t *testing.T) {
 	s := &Server{o: Options{Node: "mx1", Groups: func() []QueueGroup { return nil }}}
 	roll := (&roll{[]QueueGroup{{2, "mx1"}}}).answer(t.Context(), nil, outlet{})
 	part := func(index uint64, n int64, partial bool) *api.Total {
-		p := &api.Total{Groups: []api.GroupTotal{{Group: 2, Node: fmt.Sprint("mx", index), Index: index, Messages: n, Recipients: n,
+		p := &api.Total{Groups: []api.GroupTotal{{Group: 2, Node: fmt.Sprint("mx", index),
+			Index: index, Messages: n, Recipients: n,
 			States: map[string]int64{"held": n}, Partial: partial}}}
 		if partial {
 			p.Miss(api.Missing{Group: 2, Node: "mx9", Why: "not the owner"})
@@ -71,7 +75,8 @@ func TestTwoOwnersOfAGroup(t *testing.T) {
 		{"a list of two moments", "list", part(5, 10, false), part(7, 12, false), 10, 1},
 	} {
 		got := s.combine(c.verb, []*api.Total{c.a, roll, c.b})
-		if got.Messages != c.want || got.States["held"] != c.want || len(got.Missing) != c.missing || len(got.Groups) != 1 {
+		if got.Messages != c.want || got.States["held"] != c.want ||
+			len(got.Missing) != c.missing || len(got.Groups) != 1 {
 			t.Errorf("%s: %+v", c.name, got)
 		}
 		if c.missing > 0 && (got.Missing[0].Home != "mx1" || got.Missing[0].Why == api.NoOwner) {
@@ -84,7 +89,8 @@ func TestTwoOwnersOfAGroup(t *testing.T) {
 // missing.
 func FuzzTotals(f *testing.F) {
 	f.Add([]byte(`{"groups":[{"group":2,"index":3,"messages":1,"states":{"held":1}}],"missing":[{"group":3,"why":"x"}]}`), []byte(`{"groups":[{"group":2,"partial":true}]}`))
-	f.Add([]byte(`{"missing":[{"why":"x"},{"node":"mx2"}]}`), []byte(`{"groups":[{"group":2,"states":{"odd":-1}},{"group":2}]}`))
+	f.Add([]byte(`{"missing":[{"why":"x"},{"node":"mx2"}]}`),
+		[]byte(`{"groups":[{"group":2,"states":{"odd":-1}},{"group":2}]}`))
 	s := &Server{o: Options{Node: "mx1", Groups: func() []QueueGroup { return nil }}}
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		for _, verb := range []string{"count", "list", "hold"} {
@@ -92,8 +98,10 @@ func FuzzTotals(f *testing.F) {
 			if json.Unmarshal(a, &x) != nil || json.Unmarshal(b, &y) != nil {
 				return
 			}
-			total := s.combine(verb, []*api.Total{&x, &y, {Missing: []api.Missing{{Group: 77, Why: api.NoOwner}}}})
-			answered := slices.ContainsFunc(total.Groups, func(g api.GroupTotal) bool { return g.Group == 77 && !g.Partial })
+			total := s.combine(verb,
+				[]*api.Total{&x, &y, {Missing: []api.Missing{{Group: 77, Why: api.NoOwner}}}})
+			answered := slices.ContainsFunc(total.Groups,
+				func(g api.GroupTotal) bool { return g.Group == 77 && !g.Partial })
 			if (total.Incomplete() == nil) && !answered {
 				t.Errorf("group 77 has not answered: %+v", total)
 			}
@@ -127,7 +135,8 @@ func TestStreamShowsSignsOfLife(t *testing.T) {
 		})
 		want := []string{"{}", "{}", `{"item":"a"}`, `{"progress":7}`, `{"item":"b"}`}
 		lines := strings.Split(strings.TrimSpace(w.String()), "\n")
-		if err != nil || len(lines) != 6 || !slices.Equal(lines[:5], want) || !strings.HasPrefix(lines[5], `{"total":{"node":"mx1"`) {
+		if err != nil || len(lines) != 6 || !slices.Equal(lines[:5], want) ||
+			!strings.HasPrefix(lines[5], `{"total":{"node":"mx1"`) {
 			t.Errorf("%v: %q", err, lines)
 		}
 	})

@@ -50,7 +50,9 @@ func (q *LocalQueue) reason(domain string) (why mail.Attempt, until time.Time, o
 	return q.Reason(domain)
 }
 
-func (q *LocalQueue) suspension(domain string, o *mail.Origin) (why string, until time.Time, ok bool) {
+func (q *LocalQueue) suspension(
+	domain string, o *mail.Origin,
+) (why string, until time.Time, ok bool) {
 	if q.Suspension == nil {
 		return "", time.Time{}, false
 	}

@@ -24,7 +24,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			e = s.authorized(r, want)
 		}
 		if e != nil {
-			s.o.Logf("admin: refused %s %q from %s: %s", r.Method, r.URL.Path, r.RemoteAddr, e.Message)
+			s.o.Logf("admin: refused %s %q from %s: %s", r.Method, r.URL.Path, r.RemoteAddr,
+				e.Message)
 			refuse(w, e)
 			return
 		}
@@ -35,7 +36,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 // sameSite checks Host and Origin.
 func (s *Server) sameSite(r *http.Request) *api.Error {
 	if !s.ours(r.Host) {
-		return api.Fail(api.ExitPermission, "the Host header does not name this node", "use an IP address, localhost, or the node's name")
+		return api.Fail(api.ExitPermission, "the Host header does not name this node",
+			"use an IP address, localhost, or the node's name")
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		u, err := url.Parse(origin)
@@ -53,7 +55,8 @@ func (s *Server) ours(hostport string) bool {
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
 	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil || strings.EqualFold(host, "localhost") {
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil ||
+		strings.EqualFold(host, "localhost") {
 		return true
 	}
 	for _, name := range s.o.Hosts {
@@ -70,9 +73,11 @@ func (s *Server) authorized(r *http.Request, want [sha256.Size]byte) *api.Error 
 	got := sha256.Sum256([]byte(token))
 	switch {
 	case s.o.Token == "":
-		return api.Fail(api.ExitPermission, "this node takes no administration over TCP", "use the unix socket, or set admin.token_file")
+		return api.Fail(api.ExitPermission, "this node takes no administration over TCP",
+			"use the unix socket, or set admin.token_file")
 	case !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1:
-		return api.Fail(api.ExitPermission, "the token is missing or wrong", "give the one of admin.token_file, as POSTROAD_TOKEN for the command line")
+		return api.Fail(api.ExitPermission, "the token is missing or wrong",
+			"give the one of admin.token_file, as POSTROAD_TOKEN for the command line")
 	}
 	return nil
 }

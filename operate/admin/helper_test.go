@@ -38,7 +38,8 @@ type node struct {
 }
 
 func (n *node) local() LocalQueue {
-	return LocalQueue{Group: n.group, Queue: n.queue, InFlight: n.inFlight, Reason: n.reason, Suspension: n.suspension}
+	return LocalQueue{Group: n.group, Queue: n.queue, InFlight: n.inFlight, Reason: n.reason,
+		Suspension: n.suspension}
 }
 
 // nobody is a Listener without a scheduler.
@@ -100,14 +101,18 @@ func startMember(t *testing.T, member uint16, change func(*Options)) *node {
 	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now,
 		Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
 	o := Options{
-		Socket: filepath.Join(t.TempDir(), "admin.sock"), Address: "127.0.0.1:0", Token: testToken, Hosts: []string{"mx1.example.net"}, Node: "mx1",
+		Socket: filepath.Join(t.TempDir(), "admin.sock"), Address: "127.0.0.1:0", Token: testToken,
+		Hosts: []string{"mx1.example.net"}, Node: "mx1",
 		Health: n, Users: users{editor, d},
-		Queues:  func() []LocalQueue { return []LocalQueue{n.local()} },
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "postroad_up 1\n") }),
+		Queues: func() []LocalQueue { return []LocalQueue{n.local()} },
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "postroad_up 1\n")
+		}),
 		Moved: func(verb string, m *queue.Stored, r uint32, to queue.State) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
-			n.moves = append(n.moves, verb+" "+m.Message.Envelope.Recipients[r].Address+" "+to.String())
+			n.moves = append(n.moves, verb+" "+m.Message.Envelope.Recipients[r].Address+" "+
+				to.String())
 		},
 	}
 	if change != nil {
@@ -130,19 +135,22 @@ func startMember(t *testing.T, member uint16, change func(*Options)) *node {
 // submit puts a message into the queue.
 func (n *node) submit(t *testing.T, sender string, recipients ...string) string {
 	t.Helper()
-	env := &mail.Envelope{Sender: sender, Origin: mail.Origin{Tenant: "t1", Campaign: "spring", Protocol: "ESMTP", Helo: "client.example"}}
+	env := &mail.Envelope{Sender: sender, Origin: mail.Origin{Tenant: "t1", Campaign: "spring",
+		Protocol: "ESMTP", Helo: "client.example"}}
 	for _, r := range recipients {
-		env.Recipients = append(env.Recipients, mail.Recipient{Address: r, Domain: mail.DomainOf(r)})
+		env.Recipients = append(env.Recipients,
+			mail.Recipient{Address: r, Domain: mail.DomainOf(r)})
 	}
 	ids, failed := make(chan mail.ID, 1), make(chan error, 1)
 	body := []byte("Subject: x\r\n\r\nhello\r\n")
-	n.queue.Submit(env, &mail.Content{Chunks: [][]byte{body}, Size: int64(len(body))}, func(id mail.ID, f *smtp.Failure) {
-		if f != nil {
-			failed <- f
-			return
-		}
-		ids <- id
-	})
+	n.queue.Submit(env, &mail.Content{Chunks: [][]byte{body}, Size: int64(len(body))},
+		func(id mail.ID, f *smtp.Failure) {
+			if f != nil {
+				failed <- f
+				return
+			}
+			ids <- id
+		})
 	select {
 	case id := <-ids:
 		return id.String()

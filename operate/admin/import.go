@@ -24,14 +24,16 @@ func (s *Server) syncUsers(w http.ResponseWriter, r *http.Request) error {
 	if err := read(w, r, &request); err != nil {
 		return err
 	}
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil { // a long list takes its time
+	// a long list takes its time
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
 		return err
 	}
 	did, err := s.o.Users.Sync(r.Context(), request.Force)
 	if err != nil {
 		return directoryError(err)
 	}
-	return answer(w, api.SyncAnswer{Users: did.Users, Changed: did.Changed, Removed: did.Removed, Kept: did.Kept, Refused: did.Refused})
+	return answer(w, api.SyncAnswer{Users: did.Users, Changed: did.Changed, Removed: did.Removed,
+		Kept: did.Kept, Refused: did.Refused})
 }
 
 func (s *Server) stage(w http.ResponseWriter, r *http.Request) error {
@@ -54,7 +56,8 @@ func (s *Server) stage(w http.ResponseWriter, r *http.Request) error {
 		return directoryError(err)
 	}
 	for _, one := range refused {
-		a.Refused = append(a.Refused, api.RefusedUser{Number: numbers[one.Number], Why: one.Why.Error()})
+		a.Refused = append(a.Refused, api.RefusedUser{Number: numbers[one.Number],
+			Why: one.Why.Error()})
 	}
 	return answer(w, a)
 }
@@ -79,13 +82,17 @@ func (s *Server) publish(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) discard(w http.ResponseWriter, r *http.Request) error {
-	return s.staged(w, r, func(ctx context.Context, stage string, progress func(int)) (int, int, error) {
-		n, err := s.o.Users.Discard(ctx, stage, progress)
-		return n, 0, err
-	})
+	return s.staged(w, r,
+		func(ctx context.Context, stage string, progress func(int)) (int, int, error) {
+			n, err := s.o.Users.Discard(ctx, stage, progress)
+			return n, 0, err
+		})
 }
 
-func (s *Server) staged(w http.ResponseWriter, r *http.Request, do func(context.Context, string, func(int)) (done, kept int, err error)) error {
+func (s *Server) staged(
+	w http.ResponseWriter, r *http.Request,
+	do func(context.Context, string, func(int)) (done, kept int, err error),
+) error {
 	var request api.StageRequest
 	if err := read(w, r, &request); err != nil {
 		return err
@@ -95,7 +102,8 @@ func (s *Server) staged(w http.ResponseWriter, r *http.Request, do func(context.
 		if err != nil {
 			return nil, directoryError(err)
 		}
-		return &api.Total{Node: s.o.Node, Recipients: int64(done), States: map[string]int64{"kept": int64(kept)}}, nil
+		return &api.Total{Node: s.o.Node, Recipients: int64(done),
+			States: map[string]int64{"kept": int64(kept)}}, nil
 	})
 }
 
@@ -111,6 +119,7 @@ func (s *Server) stages(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) exportUsers(w http.ResponseWriter, r *http.Request) error {
 	return listing(s, w, r, s.o.Users.List, func(u *directory.User) (string, any) {
-		return u.Name, &api.ExportedUser{User: *wireUser(u), Hash: directory.FormatHash(u.Hash), Secret: directory.FormatScram(u.Scram)}
+		return u.Name, &api.ExportedUser{User: *wireUser(u), Hash: directory.FormatHash(u.Hash),
+			Secret: directory.FormatScram(u.Scram)}
 	})
 }

@@ -19,7 +19,9 @@ import (
 // these, for lists and those who forward.
 
 // journey is the whole: all rounds, in all nodes.
-func (s *Server) journey(ctx context.Context, t *api.TraceRequest, found func(any) bool) (*api.Total, error) {
+func (s *Server) journey(
+	ctx context.Context, t *api.TraceRequest, found func(any) bool,
+) (*api.Total, error) {
 	total, since := &api.Total{Node: s.o.Node, Missing: s.uncalled(ctx)}, t.Since
 	if len(t.IDs) == 0 {
 		if t.IDs = s.meant(ctx, t, total); len(t.IDs) == 0 {
@@ -28,8 +30,10 @@ func (s *Server) journey(ctx context.Context, t *api.TraceRequest, found func(an
 		since = 0 // it has said which messages; now their whole journey is wanted
 	}
 	items := &collection{}
-	if made := s.steps(ctx, &api.TraceRequest{IDs: t.IDs, Recipient: t.Recipient, Since: since}, total, items); len(made) > 0 {
-		s.steps(ctx, &api.TraceRequest{IDs: made, Recipient: t.Recipient, Since: since}, total, items)
+	if made := s.steps(ctx, &api.TraceRequest{IDs: t.IDs, Recipient: t.Recipient, Since: since},
+		total, items); len(made) > 0 {
+		s.steps(ctx, &api.TraceRequest{IDs: made, Recipient: t.Recipient, Since: since}, total,
+			items)
 	}
 	all := items.sorted()
 	total.Truncated = total.Truncated || items.dropped
@@ -45,7 +49,9 @@ func (s *Server) journey(ctx context.Context, t *api.TraceRequest, found func(an
 }
 
 // steps gathers what is known of messages, and returns the IDs of those that were made of them.
-func (s *Server) steps(ctx context.Context, t *api.TraceRequest, total *api.Total, items *collection) []string {
+func (s *Server) steps(
+	ctx context.Context, t *api.TraceRequest, total *api.Total, items *collection,
+) []string {
 	now, made := s.o.Now(), &idSet{}
 	asked := traceQuery(t, now).IDs
 	s.eachNode(ctx, "events", t, s.events, total, func(raw json.RawMessage) error {
@@ -60,10 +66,11 @@ func (s *Server) steps(ctx context.Context, t *api.TraceRequest, total *api.Tota
 		}
 		return nil
 	})
-	s.queued(ctx, &api.Filter{IDs: t.IDs, Recipient: t.Recipient}, total, func(m *api.Message) bool {
-		items.add(api.TraceItem{At: now, Node: m.Node, ID: m.QueueID, Queue: m})
-		return true
-	})
+	s.queued(ctx, &api.Filter{IDs: t.IDs, Recipient: t.Recipient}, total,
+		func(m *api.Message) bool {
+			items.add(api.TraceItem{At: now, Node: m.Node, ID: m.QueueID, Queue: m})
+			return true
+		})
 	return made.newest(total)
 }
 
@@ -73,7 +80,8 @@ func nothing(total *api.Total) error {
 	if len(total.Missing) > 0 {
 		return nil
 	}
-	return api.Fail(api.ExitData, "no event log and no queue knows of such a message", "event logs are kept as long as events.keep says; --since looks further back")
+	return api.Fail(api.ExitData, "no event log and no queue knows of such a message",
+		"event logs are kept as long as events.keep says; --since looks further back")
 }
 
 // meant returns the IDs of the newest messages that match.
@@ -123,7 +131,9 @@ func (s *idSet) newest(total *api.Total) []string {
 }
 
 // queued gives fn the messages that wait in the queues of all nodes, until it returns false.
-func (s *Server) queued(ctx context.Context, f *api.Filter, total *api.Total, fn func(*api.Message) bool) {
+func (s *Server) queued(
+	ctx context.Context, f *api.Filter, total *api.Total, fn func(*api.Message) bool,
+) {
 	a := &ask{verb: "list", filter: *f}
 	if err := s.parse(a); err != nil {
 		total.Miss(api.Missing{Node: s.o.Node, Why: err.Error()})
@@ -139,7 +149,8 @@ func (s *Server) queued(ctx context.Context, f *api.Filter, total *api.Total, fn
 // eachNode asks this node and its peers at once. What they find goes to found, which may be called
 // by several goroutines.
 func (s *Server) eachNode(ctx context.Context, what string, t *api.TraceRequest,
-	local func(context.Context, *api.TraceRequest, func(any) bool) (*api.Total, error), total *api.Total, found func(json.RawMessage) error) {
+	local func(context.Context, *api.TraceRequest, func(any) bool) (*api.Total, error),
+	total *api.Total, found func(json.RawMessage) error) {
 	peers := s.peers()
 	totals := make([]*api.Total, len(peers)+1)
 	var all sync.WaitGroup
@@ -164,7 +175,9 @@ func (s *Server) eachNode(ctx context.Context, what string, t *api.TraceRequest,
 }
 
 // trace asks a peer. One that is of an older version has no such answer, and is named.
-func (p *peerSource) trace(ctx context.Context, what string, t *api.TraceRequest, found func(json.RawMessage) error) *api.Total {
+func (p *peerSource) trace(
+	ctx context.Context, what string, t *api.TraceRequest, found func(json.RawMessage) error,
+) *api.Total {
 	total, err := p.client().Stream(ctx, "POST", "/v1/trace/"+what, t, found, nil)
 	if err != nil {
 		return &api.Total{Missing: []api.Missing{{Node: p.p.Node, Why: api.AsError(err).Message}}}

@@ -21,15 +21,19 @@ type Mailboxes interface {
 	Export(ctx context.Context, address string, w io.Writer) error
 	// Import appends the messages of such a stream in their order, except the first skip, and tells
 	// how many are done. Those are done also when it fails.
-	Import(ctx context.Context, address string, skip int64, r io.Reader, done func(int64)) (int64, error)
+	Import(ctx context.Context, address string, skip int64, r io.Reader,
+		done func(int64)) (int64, error)
 }
 
-var errNoMailboxes = api.Fail(api.ExitConfig, "this node knows no mailboxes", "`postroad domain add DOMAIN` makes a domain local")
+var errNoMailboxes = api.Fail(api.ExitConfig, "this node knows no mailboxes",
+	"`postroad domain add DOMAIN` makes a domain local")
 
 func (s *Server) mailboxRoutes(m *http.ServeMux) {
 	if s.o.Mailboxes == nil {
-		m.Handle("/v1/mailboxes", handler(func(http.ResponseWriter, *http.Request) error { return errNoMailboxes }))
-		m.Handle("/v1/mailboxes/", handler(func(http.ResponseWriter, *http.Request) error { return errNoMailboxes }))
+		m.Handle("/v1/mailboxes",
+			handler(func(http.ResponseWriter, *http.Request) error { return errNoMailboxes }))
+		m.Handle("/v1/mailboxes/",
+			handler(func(http.ResponseWriter, *http.Request) error { return errNoMailboxes }))
 		return
 	}
 	m.Handle("GET /v1/mailboxes", handler(s.mailboxes))
@@ -48,7 +52,8 @@ func (s *Server) mailboxes(w http.ResponseWriter, r *http.Request) error {
 }
 
 func wireMailbox(b *mailbox.Mailbox) *api.Mailbox {
-	return &api.Mailbox{Address: b.Address, Messages: b.Messages, Octets: b.Bytes, Soft: b.Soft, Hard: b.Hard,
+	return &api.Mailbox{Address: b.Address, Messages: b.Messages, Octets: b.Bytes, Soft: b.Soft,
+		Hard:      b.Hard,
 		Retention: int64(b.Retention / time.Second), Created: b.Created}
 }
 
@@ -59,7 +64,8 @@ func (s *Server) showMailbox(w http.ResponseWriter, r *http.Request) error {
 	}
 	detail := wireMailbox(&b)
 	for _, f := range folders {
-		detail.Folders = append(detail.Folders, api.Folder{Name: f.Name, Messages: f.Messages, Octets: f.Bytes, Unseen: f.Unseen, Deleted: f.Deleted,
+		detail.Folders = append(detail.Folders, api.Folder{Name: f.Name, Messages: f.Messages,
+			Octets: f.Bytes, Unseen: f.Unseen, Deleted: f.Deleted,
 			Retention: int64(f.Retention / time.Second), UIDValidity: f.Validity, UIDNext: f.Next})
 	}
 	return answer(w, detail)
@@ -98,7 +104,8 @@ func (s *Server) importMailbox(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			out.item(api.Imported{Messages: n}) // so that it can go on from there
 		} else {
-			_, err = io.Copy(io.Discard, body) // the end of the request, without which the connection could not be used again
+			// the end of the request, without which the connection could not be used again
+			_, err = io.Copy(io.Discard, body)
 		}
 		return &api.Total{Node: s.o.Node, Messages: n}, mailboxError(err)
 	})
@@ -123,7 +130,9 @@ func mailboxError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, mailbox.ErrNoMailbox):
-		return api.Fail(api.ExitData, err.Error(), "a mailbox is made when its user first gets mail or logs in; `postroad mailbox list` shows which there are")
+		return api.Fail(api.ExitData, err.Error(),
+			"a mailbox is made when its user first gets mail or logs in; `postroad mailbox "+
+				"list` shows which there are")
 	case errors.Is(err, mailbox.ErrName), errors.Is(err, mailbox.ErrTooMany):
 		return api.Fail(api.ExitData, err.Error(), "")
 	}

@@ -14,5 +14,8 @@ type noter interface {
 }
 
 func newerVerbs(c Cluster) map[string]clusterVerb {
-	return map[string]clusterVerb{"note": func(ctx context.Context, r *api.ClusterRequest) (any, error) { return c.(noter).Note(ctx, r.Node) }}
+	return map[string]clusterVerb{"note": func(ctx context.Context, r *api.ClusterRequest) (any,
+		error) {
+		return c.(noter).Note(ctx, r.Node)
+	}}
 }

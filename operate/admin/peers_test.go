@@ -24,7 +24,8 @@ func TestAnyNodeAnswersForAll(t *testing.T) {
 	w := startWorld(t, 3, nil)
 	var want []string
 	for i := range 30 {
-		want = append(want, w.nodes[i%3].submit(t, "a@example.org", "b@example.net", fmt.Sprintf("c%d@example.com", i)))
+		want = append(want, w.nodes[i%3].submit(t, "a@example.org", "b@example.net",
+			fmt.Sprintf("c%d@example.com", i)))
 	}
 	slices.Sort(want)
 	for i, n := range w.nodes {
@@ -33,27 +34,33 @@ func TestAnyNodeAnswersForAll(t *testing.T) {
 		for _, m := range ms {
 			got = append(got, m.QueueID)
 		}
-		if !slices.Equal(got, want) || total.Messages != 30 || total.Recipients != 60 || total.Node != fmt.Sprintf("mx%d", i+1) {
-			t.Errorf("mx%d lists %d messages of 30, in order %v: %+v", i+1, len(got), slices.IsSorted(got), total)
+		if !slices.Equal(got, want) || total.Messages != 30 || total.Recipients != 60 ||
+			total.Node != fmt.Sprintf("mx%d", i+1) {
+			t.Errorf("mx%d lists %d messages of 30, in order %v: %+v", i+1, len(got),
+				slices.IsSorted(got), total)
 		}
 		counted, err := n.client.Count(t.Context(), api.Filter{Domain: "example.com"})
-		if err != nil || counted.Recipients != 30 || len(counted.Groups) != 3 || counted.Index != 0 || counted.States["ready"] != 30 {
+		if err != nil || counted.Recipients != 30 || len(counted.Groups) != 3 ||
+			counted.Index != 0 || counted.States["ready"] != 30 {
 			t.Errorf("mx%d counts %+v, %v", i+1, counted, err)
 		}
 		for k, g := range counted.Groups {
-			if g.Group != uint64(k+2) || g.Node != fmt.Sprintf("mx%d", k+1) || g.Index == 0 || g.Messages != 10 {
+			if g.Group != uint64(k+2) || g.Node != fmt.Sprintf("mx%d", k+1) || g.Index == 0 ||
+				g.Messages != 10 {
 				t.Errorf("mx%d on group %d: %+v", i+1, k+2, g)
 			}
 		}
 		for _, id := range want[:3] {
 			raw, err := n.client.Show(t.Context(), id)
 			var d api.Detail
-			if err != nil || json.Unmarshal(raw, &d) != nil || d.QueueID != id || d.Group != uint64(d.Node[2]-'0')+1 {
+			if err != nil || json.Unmarshal(raw, &d) != nil || d.QueueID != id ||
+				d.Group != uint64(d.Node[2]-'0')+1 {
 				t.Errorf("mx%d shows %s, %v", i+1, raw, err)
 			}
 		}
 	}
-	if _, err := w.nodes[0].client.Show(t.Context(), "0000000000000000"); exit(t, err) != api.ExitData {
+	if _, err := w.nodes[0].client.Show(t.Context(), "0000000000000000"); exit(t,
+		err) != api.ExitData {
 		t.Errorf("no such message: %v", err)
 	}
 }
@@ -79,11 +86,13 @@ func TestVerbsReachAllGroups(t *testing.T) {
 		{"remove", api.Filter{All: true}, 5, "removed"},
 	} {
 		total, err := w.nodes[i%3].client.Move(t.Context(), step.verb, step.f, nil)
-		if err != nil || total.Recipients != step.want || total.States[step.to] != step.want || len(total.Groups) != 3 {
+		if err != nil || total.Recipients != step.want || total.States[step.to] != step.want ||
+			len(total.Groups) != 3 {
 			t.Errorf("%s: %+v, %v", step.verb, total, err)
 		}
 	}
-	if want := []string{"hold c@example.com held", "fail c@example.com failed", "remove b@example.net removed"}; !slices.Equal(w.nodes[2].moves, want) {
+	if want := []string{"hold c@example.com held", "fail c@example.com failed",
+		"remove b@example.net removed"}; !slices.Equal(w.nodes[2].moves, want) {
 		t.Errorf("mx3 logged %q", w.nodes[2].moves)
 	}
 }
@@ -97,7 +106,8 @@ func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
 	w.wires[2].Close()
 	check := func(what string, total *api.Total, err error, says ...string) {
 		t.Helper()
-		if exit(t, err) != api.ExitTemporary || total == nil || total.Messages != 2 || len(total.Groups) != 2 || len(total.Missing) == 0 {
+		if exit(t, err) != api.ExitTemporary || total == nil || total.Messages != 2 ||
+			len(total.Groups) != 2 || len(total.Missing) == 0 {
 			t.Fatalf("%s: %+v, %v", what, total, err)
 		}
 		for _, s := range says {
@@ -108,9 +118,11 @@ func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
 	}
 	client := w.nodes[0].client
 	total, err := client.Count(t.Context(), api.Filter{})
-	check("count", total, err, "mx3: it cannot be reached", "group 4 (the home of mx3)", "postroad cluster status")
+	check("count", total, err, "mx3: it cannot be reached", "group 4 (the home of mx3)",
+		"postroad cluster status")
 	var listed int
-	total, err = client.List(t.Context(), api.Filter{}, func(json.RawMessage) error { listed++; return nil })
+	total, err = client.List(t.Context(), api.Filter{},
+		func(json.RawMessage) error { listed++; return nil })
 	check("list", total, err, "mx3", "group 4")
 	if listed != 2 {
 		t.Errorf("listed %d", listed)
@@ -122,12 +134,14 @@ func TestWhoDoesNotAnswerIsNamed(t *testing.T) {
 	}
 	w.move(4, 1)
 	total, err = client.Count(t.Context(), api.Filter{})
-	if err != nil || total.Messages != 3 || !slices.Equal(total.Unreachable, []string{"mx3"}) || total.Groups[2].Node != "mx2" {
+	if err != nil || total.Messages != 3 || !slices.Equal(total.Unreachable, []string{"mx3"}) ||
+		total.Groups[2].Node != "mx2" {
 		t.Errorf("after mx2 has taken over: %+v, %v", total, err)
 	}
 	w.move(2, -1)
 	total, err = client.Count(t.Context(), api.Filter{})
-	check("a group without an owner", total, err, "group 2 (the home of mx1): no node that answers owns it")
+	check("a group without an owner", total, err,
+		"group 2 (the home of mx1): no node that answers owns it")
 }
 
 // TestAnOwnerIsWaitedFor: the group of a node that died has another owner soon; nothing is done or
@@ -153,13 +167,15 @@ func TestAnOwnerIsWaitedFor(t *testing.T) {
 		rounds.Store(0)
 		w.move(4, -1)
 		total, err := w.nodes[0].client.Move(t.Context(), verb, api.Filter{All: true}, nil)
-		if err != nil || total.Recipients != 3 || len(total.Groups) != 3 || total.Groups[2].Node != "mx2" || rounds.Load() != 3 {
+		if err != nil || total.Recipients != 3 || len(total.Groups) != 3 ||
+			total.Groups[2].Node != "mx2" || rounds.Load() != 3 {
 			t.Errorf("%s: %+v, %v after %d rounds", verb, total, err, rounds.Load())
 		}
 	}
 	rounds.Store(0)
 	w.move(4, -1)
-	if total, err := w.nodes[0].client.Count(t.Context(), api.Filter{}); err != nil || total.Messages != 3 || !slices.Equal(total.Unreachable, []string{"mx3"}) {
+	if total, err := w.nodes[0].client.Count(t.Context(), api.Filter{}); err != nil ||
+		total.Messages != 3 || !slices.Equal(total.Unreachable, []string{"mx3"}) {
 		t.Errorf("count: %+v, %v", total, err)
 	}
 }
@@ -169,14 +185,17 @@ func TestSilentNode(t *testing.T) {
 	w := startWorld(t, 2, func(_ int, o *Options) { o.PeerWait = 50 * time.Millisecond })
 	w.nodes[0].submit(t, "a@example.org", "b@example.net")
 	release := make(chan struct{})
-	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		<-release
+	}))
 	defer silent.Close()
 	defer close(release)
 	w.mu.Lock()
 	w.wires[1] = silent
 	w.mu.Unlock()
 	total, err := w.nodes[0].client.Count(t.Context(), api.Filter{})
-	if exit(t, err) != api.ExitTemporary || total.Messages != 1 || !strings.Contains(err.Error(), "mx2: it does not answer") {
+	if exit(t, err) != api.ExitTemporary || total.Messages != 1 ||
+		!strings.Contains(err.Error(), "mx2: it does not answer") {
 		t.Errorf("%+v, %v", total, err)
 	}
 }
@@ -193,12 +212,14 @@ func TestCutOffMidway(t *testing.T) {
 	w.wires[1] = broken
 	w.mu.Unlock()
 	var ids []string
-	total, err := w.nodes[0].client.List(t.Context(), api.Filter{}, func(raw json.RawMessage) error {
-		var m api.Message
-		ids = append(ids, m.QueueID)
-		return json.Unmarshal(raw, &m)
-	})
-	if exit(t, err) != api.ExitTemporary || total.Messages != 1 || len(ids) != 2 || !strings.Contains(err.Error(), "cut off") {
+	total, err := w.nodes[0].client.List(t.Context(), api.Filter{},
+		func(raw json.RawMessage) error {
+			var m api.Message
+			ids = append(ids, m.QueueID)
+			return json.Unmarshal(raw, &m)
+		})
+	if exit(t, err) != api.ExitTemporary || total.Messages != 1 || len(ids) != 2 ||
+		!strings.Contains(err.Error(), "cut off") {
 		t.Errorf("%+v, %v, %d messages", total, err, len(ids))
 	}
 }
@@ -209,7 +230,9 @@ type handsOver struct {
 	during func()
 }
 
-func (h handsOver) List(ctx context.Context, f queue.Filter, fn func(*queue.Stored, []uint32) bool) (queue.Total, error) {
+func (h handsOver) List(
+	ctx context.Context, f queue.Filter, fn func(*queue.Stored, []uint32) bool,
+) (queue.Total, error) {
 	t, err := h.Queue.List(ctx, f, fn)
 	h.during()
 	return t, err
@@ -239,12 +262,14 @@ func TestOwnerChangesMeanwhile(t *testing.T) {
 	during.Store(&away)
 	f := api.Filter{IDs: []string{id}}
 	total, err := w.nodes[1].client.List(t.Context(), f, func(json.RawMessage) error { return nil })
-	if exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), api.OwnerChanged) || len(total.Groups) != 2 || !total.Groups[0].Partial {
+	if exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), api.OwnerChanged) ||
+		len(total.Groups) != 2 || !total.Groups[0].Partial {
 		t.Errorf("%+v, %v", total, err)
 	}
 	w.move(2, 0)
 	during.Store(&nothing)
-	if total, err = w.nodes[1].client.List(t.Context(), f, func(json.RawMessage) error { return nil }); err != nil || total.Messages != 1 {
+	if total, err = w.nodes[1].client.List(t.Context(), f,
+		func(json.RawMessage) error { return nil }); err != nil || total.Messages != 1 {
 		t.Errorf("again: %+v, %v", total, err)
 	}
 }
@@ -260,7 +285,8 @@ func TestExactWhileMailFlows(t *testing.T) {
 		all.Go(func() {
 			for k := range each {
 				begun.Add(1)
-				n.submit(t, "a@example.org", fmt.Sprintf("r%d@example%d.net", k, i), "x@example.com")
+				n.submit(t, "a@example.org", fmt.Sprintf("r%d@example%d.net", k, i),
+					"x@example.com")
 				acknowledged.Add(1)
 			}
 		})
@@ -268,22 +294,26 @@ func TestExactWhileMailFlows(t *testing.T) {
 	for i := 0; acknowledged.Load() < 3*each && !t.Failed(); i++ {
 		least := acknowledged.Load()
 		total, err := w.nodes[i%3].client.Count(t.Context(), api.Filter{Domain: "example.com"})
-		if most := begun.Load(); err != nil || total.Messages < least || total.Messages > most || total.Recipients != total.Messages {
+		if most := begun.Load(); err != nil || total.Messages < least || total.Messages > most ||
+			total.Recipients != total.Messages {
 			t.Errorf("counted %+v, %v; %d to %d", total, err, least, most)
 		}
 		listed := 0
-		total, err = w.nodes[(i+1)%3].client.List(t.Context(), api.Filter{Domain: "example.com"}, func(json.RawMessage) error { listed++; return nil })
+		total, err = w.nodes[(i+1)%3].client.List(t.Context(), api.Filter{Domain: "example.com"},
+			func(json.RawMessage) error { listed++; return nil })
 		if err != nil || total.Messages != int64(listed) {
 			t.Errorf("listed %d: %+v, %v", listed, total, err)
 		}
 	}
 	all.Wait()
-	total, err := w.nodes[1].client.Move(t.Context(), "hold", api.Filter{Domain: "example.com"}, nil)
+	total, err := w.nodes[1].client.Move(t.Context(), "hold", api.Filter{Domain: "example.com"},
+		nil)
 	if err != nil || total.Recipients != 3*each || total.States["held"] != 3*each {
 		t.Errorf("hold: %+v, %v", total, err)
 	}
 	total, err = w.nodes[2].client.Count(t.Context(), api.Filter{})
-	if err != nil || total.Messages != 3*each || total.States["held"] != 3*each || total.States["ready"] != 3*each {
+	if err != nil || total.Messages != 3*each || total.States["held"] != 3*each ||
+		total.States["ready"] != 3*each {
 		t.Errorf("at the end: %+v, %v", total, err)
 	}
 }
@@ -335,7 +365,8 @@ func TestAnswerOfADyingOwner(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	total, err := w.nodes[0].client.Move(t.Context(), "hold", api.Filter{All: true}, nil)
-	if exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "mx2") || !strings.Contains(err.Error(), "not all counted") || total.Recipients != 0 {
+	if exit(t, err) != api.ExitTemporary || !strings.Contains(err.Error(), "mx2") ||
+		!strings.Contains(err.Error(), "not all counted") || total.Recipients != 0 {
 		t.Errorf("%+v, %v", total, err)
 	}
 }

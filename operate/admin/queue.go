@@ -24,19 +24,23 @@ type ask struct {
 func (a *ask) moves() bool { return slices.Contains(moves, a.verb) }
 
 // runner lets one queue answer an ask. Its total counts what was done even when there is an error.
-type runner func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total, error)
+type runner func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,
+	error)
 
 // runners are the verbs.
 var runners = map[string]runner{
-	"list": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total, error) {
+	"list": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,
+		error) {
 		return q.Queue.List(ctx, a.parsed, func(m *queue.Stored, selected []uint32) bool {
 			return out.found(m.Message.ID.String(), q.message(s.o.Node, m, selected))
 		})
 	},
-	"count": func(ctx context.Context, _ *Server, q *LocalQueue, a *ask, _ outlet) (queue.Total, error) {
+	"count": func(ctx context.Context, _ *Server, q *LocalQueue, a *ask, _ outlet) (queue.Total,
+		error) {
 		return q.Queue.Count(ctx, a.parsed)
 	},
-	"show": func(_ context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (t queue.Total, err error) {
+	"show": func(_ context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (t queue.Total,
+		err error) {
 		for _, id := range a.parsed.IDs {
 			m, err := q.Queue.Load(id)
 			if err != nil || m != nil && !out.found(id.String(), q.detail(s.o.Node, m)) {
@@ -45,20 +49,25 @@ var runners = map[string]runner{
 		}
 		return t, nil
 	},
-	"hold": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total, error) {
+	"hold": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,
+		error) {
 		return q.Queue.Hold(ctx, a.parsed, s.moved(a, out))
 	},
-	"release": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total, error) {
+	"release": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,
+		error) {
 		return q.Queue.ReleaseHeld(ctx, a.parsed, s.moved(a, out))
 	},
-	"flush": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total, error) {
+	"flush": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,
+		error) {
 		return q.Queue.Flush(ctx, a.parsed, s.moved(a, out))
 	},
-	"fail": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total, error) {
+	"fail": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,
+		error) {
 		why := mail.Attempt{At: s.o.Now(), Code: 554, Enhanced: "5.7.1", Text: a.reason}
 		return q.Queue.Fail(ctx, a.parsed, why, s.moved(a, out))
 	},
-	"remove": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total, error) {
+	"remove": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,
+		error) {
 		return q.Queue.Remove(ctx, a.parsed, s.moved(a, out))
 	},
 }
@@ -109,7 +118,8 @@ func (s *Server) parse(a *ask) (err error) {
 	switch a.verb {
 	case "hold", "release", "fail", "remove":
 		if a.filter.Empty() && !a.filter.All {
-			return api.Fail(api.ExitUsage, a.verb+" without a filter would take the whole queue", "add a filter, or --all if that is what you want")
+			return api.Fail(api.ExitUsage, a.verb+" without a filter would take the whole queue",
+				"add a filter, or --all if that is what you want")
 		}
 	}
 	a.reason = replyText(a.filter.Reason)
@@ -143,14 +153,16 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var found json.RawMessage
-	t := s.everywhere(r.Context(), a, func(raw json.RawMessage) bool { found = raw; return true }, nil)
+	t := s.everywhere(r.Context(), a, func(raw json.RawMessage) bool { found = raw; return true },
+		nil)
 	switch {
 	case found != nil:
 		return answer(w, found)
 	case len(t.Missing) > 0:
 		return t.Incomplete()
 	}
-	return api.Fail(api.ExitData, "no message "+a.filter.IDs[0]+" is in the queue (any more)", "`postroad trace` tells what became of it")
+	return api.Fail(api.ExitData, "no message "+a.filter.IDs[0]+" is in the queue (any more)",
+		"`postroad trace` tells what became of it")
 }
 
 // maxReason bounds what senders are told, so that it fits a reply line.

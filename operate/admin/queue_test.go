@@ -36,12 +36,14 @@ func TestListHasThePromisedMembers(t *testing.T) {
 	n := start(t, nil)
 	id := n.submit(t, "a@example.org", "b@example.net", "c@example.com")
 	var got map[string]any
-	total, err := n.client.List(t.Context(), api.Filter{}, func(raw json.RawMessage) error { return json.Unmarshal(raw, &got) })
+	total, err := n.client.List(t.Context(), api.Filter{},
+		func(raw json.RawMessage) error { return json.Unmarshal(raw, &got) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]any{
-		"queue_name": "active", "queue_id": id, "message_size": 21.0, "sender": "a@example.org", "state": "ready", "node": "mx1",
+		"queue_name": "active", "queue_id": id, "message_size": 21.0, "sender": "a@example.org",
+		"state": "ready", "node": "mx1",
 	} {
 		if got[name] != want {
 			t.Errorf("%s = %v, want %v", name, got[name], want)
@@ -52,10 +54,12 @@ func TestListHasThePromisedMembers(t *testing.T) {
 		t.Errorf("arrival_time %v", arrival)
 	}
 	r := got["recipients"].([]any)[1].(map[string]any)
-	if r["address"] != "c@example.com" || r["state"] != "ready" || r["attempts"] != 0.0 || r["next_attempt"] == nil {
+	if r["address"] != "c@example.com" || r["state"] != "ready" || r["attempts"] != 0.0 ||
+		r["next_attempt"] == nil {
 		t.Errorf("recipient %v", r)
 	}
-	if total.Messages != 1 || total.Recipients != 2 || total.Index == 0 || total.States["ready"] != 2 || total.Node != "mx1" {
+	if total.Messages != 1 || total.Recipients != 2 || total.Index == 0 ||
+		total.States["ready"] != 2 || total.Node != "mx1" {
 		t.Errorf("total %+v", total)
 	}
 }
@@ -86,8 +90,10 @@ func TestFilters(t *testing.T) {
 			got = append(got, m.QueueID)
 		}
 		counted, err := n.client.Count(t.Context(), c.f)
-		if err != nil || !reflect.DeepEqual(got, c.want) || counted.Messages != total.Messages || counted.Recipients != total.Recipients {
-			t.Errorf("%s: listed %v, want %v; counted %+v (%v), listed %+v", name, got, c.want, counted, err, total)
+		if err != nil || !reflect.DeepEqual(got, c.want) || counted.Messages != total.Messages ||
+			counted.Recipients != total.Recipients {
+			t.Errorf("%s: listed %v, want %v; counted %+v (%v), listed %+v", name, got, c.want,
+				counted, err, total)
 		}
 	}
 }
@@ -104,29 +110,37 @@ func TestVerbs(t *testing.T) {
 		}
 		return total
 	}
-	if got := move("hold", api.Filter{Domain: "example.com", IDs: []string{id}}); got.Recipients != 2 || got.Messages != 1 || got.States["held"] != 2 {
+	if got := move("hold",
+		api.Filter{Domain: "example.com", IDs: []string{id}}); got.Recipients != 2 ||
+		got.Messages != 1 || got.States["held"] != 2 {
 		t.Errorf("hold: %+v", got)
 	}
-	if ms, _ := n.list(t, api.Filter{States: []string{"held"}}); len(ms) != 1 || ms[0].QueueName != "hold" || len(ms[0].Recipients) != 2 {
+	if ms, _ := n.list(t, api.Filter{States: []string{"held"}}); len(ms) != 1 ||
+		ms[0].QueueName != "hold" || len(ms[0].Recipients) != 2 {
 		t.Errorf("held: %+v", ms)
 	}
 	if got := move("release", api.Filter{Recipient: "c@example.com"}); got.Recipients != 1 {
 		t.Errorf("release: %+v", got)
 	}
-	if got := move("fail", api.Filter{Recipient: "c@example.com", Reason: "wrong\naddress"}); got.Recipients != 1 || got.States["failed"] != 1 {
+	if got := move("fail",
+		api.Filter{Recipient: "c@example.com", Reason: "wrong\naddress"}); got.Recipients != 1 ||
+		got.States["failed"] != 1 {
 		t.Errorf("fail: %+v", got)
 	}
-	if got := move("remove", api.Filter{States: []string{"held"}}); got.Recipients != 1 || got.States["removed"] != 1 {
+	if got := move("remove", api.Filter{States: []string{"held"}}); got.Recipients != 1 ||
+		got.States["removed"] != 1 {
 		t.Errorf("remove: %+v", got)
 	}
 	move("flush", api.Filter{})
-	want := []string{"hold c@example.com held", "hold d@example.com held", "release c@example.com ready", "fail c@example.com failed", "remove d@example.com removed"}
+	want := []string{"hold c@example.com held", "hold d@example.com held",
+		"release c@example.com ready", "fail c@example.com failed", "remove d@example.com removed"}
 	if !slices.Equal(n.moves, want) {
 		t.Errorf("the log heard of %q, want %q", n.moves, want)
 	}
 	raw, err := n.client.Show(t.Context(), id)
 	var d api.Detail
-	if err != nil || json.Unmarshal(raw, &d) != nil || len(d.Recipients) != 3 || d.Helo != "client.example" {
+	if err != nil || json.Unmarshal(raw, &d) != nil || len(d.Recipients) != 3 ||
+		d.Helo != "client.example" {
 		t.Fatalf("show: %s, %v", raw, err)
 	}
 	if r := d.Recipients[1]; r.State != "failed" || r.DelayReason != "554 5.7.1 wrong address" {
@@ -146,26 +160,32 @@ func TestWhatIsRefused(t *testing.T) {
 	n := start(t, nil)
 	n.submit(t, "a@example.org", "b@example.net")
 	for _, verb := range []string{"hold", "release", "fail", "remove"} {
-		if _, err := n.client.Move(t.Context(), verb, api.Filter{}, nil); exit(t, err) != api.ExitUsage {
+		if _, err := n.client.Move(t.Context(), verb, api.Filter{}, nil); exit(t,
+			err) != api.ExitUsage {
 			t.Errorf("%s without a filter: %v", verb, err)
 		}
 	}
-	for name, f := range map[string]api.Filter{"state": {States: []string{"sent"}}, "one state of two": {All: true, States: []string{"held", ""}}} {
-		if _, err := n.client.Move(t.Context(), "hold", f, nil); exit(t, err) != api.ExitUsage || f.Check() == nil {
+	for name, f := range map[string]api.Filter{"state": {States: []string{"sent"}},
+		"one state of two": {All: true, States: []string{"held", ""}}} {
+		if _, err := n.client.Move(t.Context(), "hold", f, nil); exit(t, err) != api.ExitUsage ||
+			f.Check() == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := n.client.Count(t.Context(), api.Filter{IDs: []string{"no id"}}); exit(t, err) != api.ExitData {
+	if _, err := n.client.Count(t.Context(), api.Filter{IDs: []string{"no id"}}); exit(t,
+		err) != api.ExitData {
 		t.Errorf("bad ID: %v", err)
 	}
 	if _, err := n.client.Show(t.Context(), "0000000000000000"); exit(t, err) != api.ExitData {
 		t.Errorf("unknown ID: %v", err)
 	}
-	err := n.client.Call(t.Context(), "POST", "/v1/queue/hold", map[string]any{"all": true, "doman": "x"}, &struct{}{})
+	err := n.client.Call(t.Context(), "POST", "/v1/queue/hold",
+		map[string]any{"all": true, "doman": "x"}, &struct{}{})
 	if exit(t, err) != api.ExitUsage {
 		t.Errorf("unknown member: %v", err)
 	}
-	if total, err := n.client.Count(t.Context(), api.Filter{}); err != nil || total.States["held"] != 0 || total.Recipients != 1 {
+	if total, err := n.client.Count(t.Context(), api.Filter{}); err != nil ||
+		total.States["held"] != 0 || total.Recipients != 1 {
 		t.Errorf("something was moved: %+v, %v", total, err)
 	}
 }
@@ -174,7 +194,8 @@ func TestInFlight(t *testing.T) {
 	n := start(t, nil)
 	n.inFlight = func(mail.ID, uint32) bool { return true }
 	n.submit(t, "a@example.org", "b@example.net")
-	if ms, _ := n.list(t, api.Filter{}); ms[0].State != "inflight" || ms[0].QueueName != "active" || ms[0].Recipients[0].State != "inflight" || ms[0].Recipients[0].NextAttempt != 0 {
+	if ms, _ := n.list(t, api.Filter{}); ms[0].State != "inflight" || ms[0].QueueName != "active" ||
+		ms[0].Recipients[0].State != "inflight" || ms[0].Recipients[0].NextAttempt != 0 {
 		t.Errorf("%+v", ms[0])
 	}
 }
@@ -184,12 +205,14 @@ func TestDeadSiteTellsWhy(t *testing.T) {
 	until := time.Now().Add(time.Hour)
 	n := start(t, nil)
 	n.reason = func(domain string) (mail.Attempt, time.Time, bool) {
-		return mail.Attempt{Code: 421, Enhanced: "4.3.2", Text: "busy", Remote: "mx", RemoteIP: netip.MustParseAddrPort("192.0.2.1:25")}, until, domain == "example.net"
+		return mail.Attempt{Code: 421, Enhanced: "4.3.2", Text: "busy", Remote: "mx",
+			RemoteIP: netip.MustParseAddrPort("192.0.2.1:25")}, until, domain == "example.net"
 	}
 	n.submit(t, "a@example.org", "b@example.net", "c@example.com")
 	ms, _ := n.list(t, api.Filter{})
 	dead, well := ms[0].Recipients[0], ms[0].Recipients[1]
-	if dead.DelayReason != "host mx[192.0.2.1] said: 421 4.3.2 busy" || dead.NextAttempt != until.Unix() {
+	if dead.DelayReason != "host mx[192.0.2.1] said: 421 4.3.2 busy" ||
+		dead.NextAttempt != until.Unix() {
 		t.Errorf("at the dead site: %+v", dead)
 	}
 	if well.DelayReason != "" || well.NextAttempt >= until.Unix() {
@@ -219,7 +242,10 @@ func TestStoppedReaderEndsAListing(t *testing.T) {
 	}
 	enough := errors.New("enough")
 	seen := 0
-	_, err := n.client.List(t.Context(), api.Filter{}, func(json.RawMessage) error { seen++; return enough })
+	_, err := n.client.List(t.Context(), api.Filter{}, func(json.RawMessage) error {
+		seen++
+		return enough
+	})
 	if !errors.Is(err, enough) || seen != 1 {
 		t.Errorf("%v after %d", err, seen)
 	}

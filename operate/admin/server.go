@@ -132,7 +132,8 @@ func (s *Server) listen(m *http.ServeMux) (err error) {
 	}
 	if s.o.Address != "" {
 		if s.tcp, err = net.Listen("tcp", s.o.Address); err != nil {
-			return errors.Join(fmt.Errorf("administration address: %w", err), s.Shutdown(context.Background()))
+			return errors.Join(fmt.Errorf("administration address: %w", err),
+				s.Shutdown(context.Background()))
 		}
 		s.serve(s.tcp, s.guard(m))
 	}
@@ -148,7 +149,8 @@ func (s *Server) Addr() net.Addr {
 }
 
 func (s *Server) serve(l net.Listener, h http.Handler) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: writeWait, IdleTimeout: time.Minute,
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: writeWait,
+		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 16 << 10}
 	s.servers = append(s.servers, srv)
 	go srv.Serve(netutil.LimitListener(l, maxConns))
@@ -228,7 +230,8 @@ func refuse(w http.ResponseWriter, e *api.Error) {
 // answer writes v. The work for it may have taken longer than the server's time for writing, so
 // that begins here.
 func answer(w http.ResponseWriter, v any) error {
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+	if err := http.NewResponseController(
+		w).SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -17,9 +17,12 @@ import (
 	"github.com/postroad/postroad/operate/admin/client"
 )
 
-func (n *node) request(t *testing.T, method, path string, header map[string]string) (status int, body string) {
+func (n *node) request(
+	t *testing.T, method, path string, header map[string]string,
+) (status int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.Addr().String()+path, strings.NewReader("{}"))
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.Addr().String()+path,
+		strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +53,12 @@ func TestWhoMayDoWhatOverTCP(t *testing.T) {
 		{"ready", "GET", "/readyz", nil, 200},
 		{"metrics", "GET", "/metrics", nil, 200},
 		{"queue without a token", "POST", "/v1/queue/count", nil, 403},
-		{"queue with a wrong token", "POST", "/v1/queue/count", map[string]string{"Authorization": "Bearer x"}, 403},
-		{"queue with the token as a password", "POST", "/v1/queue/count", map[string]string{"Authorization": "Basic " + testToken}, 403},
-		{"queue with the token", "POST", "/v1/queue/count", map[string]string{"Authorization": bearer}, 200},
+		{"queue with a wrong token", "POST", "/v1/queue/count",
+			map[string]string{"Authorization": "Bearer x"}, 403},
+		{"queue with the token as a password", "POST", "/v1/queue/count",
+			map[string]string{"Authorization": "Basic " + testToken}, 403},
+		{"queue with the token", "POST", "/v1/queue/count",
+			map[string]string{"Authorization": bearer}, 200},
 		{"profile without a token", "GET", "/debug/pprof/", nil, 403},
 		{"profile", "GET", "/debug/pprof/", map[string]string{"Authorization": bearer}, 200},
 		{"nothing there, without a token", "GET", "/v2", nil, 403},
@@ -60,12 +66,19 @@ func TestWhoMayDoWhatOverTCP(t *testing.T) {
 		{"its name", "GET", "/metrics", map[string]string{"Host": "mx1.example.net:8025"}, 200},
 		{"localhost", "GET", "/metrics", map[string]string{"Host": "localhost"}, 200},
 		{"IPv6", "GET", "/metrics", map[string]string{"Host": "[::1]:8025"}, 200},
-		{"a name that was made to resolve here", "GET", "/metrics", map[string]string{"Host": "evil.example"}, 403},
-		{"the same with the token", "POST", "/v1/queue/count", map[string]string{"Host": "evil.example:8025", "Authorization": bearer}, 403},
-		{"from another site", "POST", "/v1/queue/count", map[string]string{"Origin": "https://evil.example", "Authorization": bearer}, 403},
-		{"from a file", "POST", "/v1/queue/count", map[string]string{"Origin": "null", "Authorization": bearer}, 403},
-		{"from its own site", "POST", "/v1/queue/count", map[string]string{"Origin": "http://" + n.Addr().String(), "Authorization": bearer}, 200},
-		{"with the wrong method", "GET", "/v1/queue/count", map[string]string{"Authorization": bearer}, 405},
+		{"a name that was made to resolve here", "GET", "/metrics",
+			map[string]string{"Host": "evil.example"}, 403},
+		{"the same with the token", "POST", "/v1/queue/count",
+			map[string]string{"Host": "evil.example:8025", "Authorization": bearer}, 403},
+		{"from another site", "POST", "/v1/queue/count",
+			map[string]string{"Origin": "https://evil.example", "Authorization": bearer}, 403},
+		{"from a file", "POST", "/v1/queue/count",
+			map[string]string{"Origin": "null", "Authorization": bearer}, 403},
+		{"from its own site", "POST", "/v1/queue/count",
+			map[string]string{"Origin": "http://" + n.Addr().String(), "Authorization": bearer},
+			200},
+		{"with the wrong method", "GET", "/v1/queue/count",
+			map[string]string{"Authorization": bearer}, 405},
 		{"by another way to the path", "POST", "/livez/../v1/queue/count", nil, 403},
 	} {
 		if status, body := n.request(t, c.method, c.path, c.header); status != c.want {
@@ -76,7 +89,8 @@ func TestWhoMayDoWhatOverTCP(t *testing.T) {
 
 func TestNoTokenMeansNobodyOverTCP(t *testing.T) {
 	n := start(t, func(o *Options) { o.Token = "" })
-	for _, header := range []map[string]string{nil, {"Authorization": "Bearer "}, {"Authorization": "Bearer"}} {
+	for _, header := range []map[string]string{nil, {"Authorization": "Bearer "},
+		{"Authorization": "Bearer"}} {
 		if status, _ := n.request(t, "POST", "/v1/queue/count", header); status != 403 {
 			t.Errorf("%v: %d", header, status)
 		}
@@ -86,15 +100,18 @@ func TestNoTokenMeansNobodyOverTCP(t *testing.T) {
 func TestNotReadySaysWhy(t *testing.T) {
 	n := start(t, nil)
 	n.ready = errors.New("no quorum")
-	if status, body := n.request(t, "GET", "/readyz", nil); status != 503 || !strings.Contains(body, "no quorum") {
+	if status, body := n.request(t, "GET", "/readyz", nil); status != 503 ||
+		!strings.Contains(body, "no quorum") {
 		t.Errorf("%d %s", status, body)
 	}
 	n.notes = []string{"mx3 does not answer", "group 5 survives no further loss"}
-	if _, body := n.request(t, "GET", "/readyz", nil); body != "no quorum\nmx3 does not answer\ngroup 5 survives no further loss\n" {
+	if _, body := n.request(t, "GET", "/readyz",
+		nil); body != "no quorum\nmx3 does not answer\ngroup 5 survives no further loss\n" {
 		t.Errorf("with notes, not ready: %q", body)
 	}
 	n.ready = nil
-	if status, body := n.request(t, "GET", "/readyz", nil); status != 200 || body != "ok\nmx3 does not answer\ngroup 5 survives no further loss\n" {
+	if status, body := n.request(t, "GET", "/readyz", nil); status != 200 ||
+		body != "ok\nmx3 does not answer\ngroup 5 survives no further loss\n" {
 		t.Errorf("with notes, ready: %d %q", status, body)
 	}
 	if status, _ := n.request(t, "GET", "/livez", nil); status != 200 {
@@ -145,7 +162,8 @@ func TestNobodyAnswers(t *testing.T) {
 	gone.Shutdown(t.Context())
 	for _, target := range []string{filepath.Join(t.TempDir(), "admin.sock"), addr} {
 		_, err := client.New(target, "").Count(t.Context(), api.Filter{})
-		if exit(t, err) != api.ExitUnavailable || !strings.Contains(err.Error(), target) || !strings.Contains(err.Error(), "postroad serve") {
+		if exit(t, err) != api.ExitUnavailable || !strings.Contains(err.Error(), target) ||
+			!strings.Contains(err.Error(), "postroad serve") {
 			t.Errorf("%s: %v", target, err)
 		}
 	}
@@ -153,18 +171,22 @@ func TestNobodyAnswers(t *testing.T) {
 
 func TestClientOverTCP(t *testing.T) {
 	n := start(t, nil)
-	if _, err := client.New(n.Addr().String(), testToken).Count(t.Context(), api.Filter{}); err != nil {
+	if _, err := client.New(n.Addr().String(), testToken).Count(t.Context(),
+		api.Filter{}); err != nil {
 		t.Error(err)
 	}
-	if _, err := client.New(n.Addr().String(), "wrong").Count(t.Context(), api.Filter{}); exit(t, err) != api.ExitPermission {
+	if _, err := client.New(n.Addr().String(), "wrong").Count(t.Context(), api.Filter{}); exit(t,
+		err) != api.ExitPermission {
 		t.Errorf("wrong token: %v", err)
 	}
 }
 
 func TestUsers(t *testing.T) {
 	n := start(t, nil)
-	add := api.UserRequest{Name: "Alice@Example.NET", Password: "secret", UserSettings: api.UserSettings{
-		Tenant: new("t1"), Senders: []string{"@example.org"}, Messages: &config.Rate{N: 5, Per: time.Hour}}}
+	add := api.UserRequest{Name: "Alice@Example.NET", Password: "secret",
+		UserSettings: api.UserSettings{
+			Tenant: new("t1"), Senders: []string{"@example.org"},
+			Messages: &config.Rate{N: 5, Per: time.Hour}}}
 	for _, c := range []struct {
 		name, verb string
 		u          api.UserRequest
@@ -174,13 +196,21 @@ func TestUsers(t *testing.T) {
 		{"add again", "add", add, api.ExitData},
 		{"no address", "add", api.UserRequest{Name: "alice", Password: "x"}, api.ExitData},
 		{"no password", "add", api.UserRequest{Name: "bob@example.net"}, api.ExitData},
-		{"control character", "add", api.UserRequest{Name: "bob@example.net", Password: "a\x00b"}, api.ExitData},
-		{"bad sender", "add", api.UserRequest{Name: "bob@example.net", Password: "x", UserSettings: api.UserSettings{Senders: []string{"nobody"}}}, api.ExitData},
-		{"passwd", "passwd", api.UserRequest{Name: "alice@example.net", Password: "other", Scram: true}, 0},
-		{"passwd of nobody", "passwd", api.UserRequest{Name: "bob@example.net", Password: "x"}, api.ExitData},
-		{"set", "set", api.UserRequest{Name: "alice@example.net", UserSettings: api.UserSettings{HardQuota: new(config.Size(1 << 30)), Mailbox: new(true)}}, 0},
-		{"soft above hard", "set", api.UserRequest{Name: "alice@example.net", UserSettings: api.UserSettings{SoftQuota: new(config.Size(2 << 30))}}, api.ExitData},
-		{"bad forward", "set", api.UserRequest{Name: "alice@example.net", UserSettings: api.UserSettings{Forward: []string{"nobody"}}}, api.ExitData},
+		{"control character", "add", api.UserRequest{Name: "bob@example.net", Password: "a\x00b"},
+			api.ExitData},
+		{"bad sender", "add", api.UserRequest{Name: "bob@example.net", Password: "x",
+			UserSettings: api.UserSettings{Senders: []string{"nobody"}}}, api.ExitData},
+		{"passwd", "passwd", api.UserRequest{Name: "alice@example.net", Password: "other",
+			Scram: true}, 0},
+		{"passwd of nobody", "passwd", api.UserRequest{Name: "bob@example.net", Password: "x"},
+			api.ExitData},
+		{"set", "set", api.UserRequest{Name: "alice@example.net",
+			UserSettings: api.UserSettings{HardQuota: new(config.Size(1 << 30)),
+				Mailbox: new(true)}}, 0},
+		{"soft above hard", "set", api.UserRequest{Name: "alice@example.net",
+			UserSettings: api.UserSettings{SoftQuota: new(config.Size(2 << 30))}}, api.ExitData},
+		{"bad forward", "set", api.UserRequest{Name: "alice@example.net",
+			UserSettings: api.UserSettings{Forward: []string{"nobody"}}}, api.ExitData},
 		{"remove nobody", "remove", api.UserRequest{Name: "bob@example.net"}, api.ExitData},
 	} {
 		if err := n.client.ChangeUser(t.Context(), c.verb, c.u); exit(t, err) != c.want {
@@ -188,13 +218,19 @@ func TestUsers(t *testing.T) {
 		}
 	}
 	var got []string
-	if err := n.client.Users(t.Context(), func(raw json.RawMessage) error { got = append(got, string(raw)); return nil }); err != nil {
+	if err := n.client.Users(t.Context(), func(raw json.RawMessage) error {
+		got = append(got, string(raw))
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 1 || !strings.Contains(got[0], `{"name":"alice@example.net","tenant":"t1","senders":["@example.org"],"messages":"5/h","scram":true,"mailbox":true,"hard_quota":1073741824,`) || strings.Contains(got[0], "argon2") {
+	if len(got) != 1 ||
+		!strings.Contains(got[0],
+			`{"name":"alice@example.net","tenant":"t1","senders":["@example.org"],"messages":"5/h","scram":true,"mailbox":true,"hard_quota":1073741824,`) || strings.Contains(got[0], "argon2") {
 		t.Errorf("users %v", got)
 	}
-	if err := n.client.ChangeUser(t.Context(), "remove", api.UserRequest{Name: "alice@example.net"}); err != nil {
+	if err := n.client.ChangeUser(t.Context(), "remove",
+		api.UserRequest{Name: "alice@example.net"}); err != nil {
 		t.Error(err)
 	}
 }

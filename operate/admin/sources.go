@@ -31,7 +31,8 @@ func (l *localSource) answer(ctx context.Context, a *ask, out outlet) *api.Total
 	}
 	if err != nil {
 		doubt := a.moves() && !errors.Is(err, queue.ErrRefused) && err != errOwnerChanged
-		total.Missing = []api.Missing{{Group: l.q.Group, Node: l.s.o.Node, Why: err.Error(), Doubt: doubt}}
+		total.Missing = []api.Missing{{Group: l.q.Group, Node: l.s.o.Node, Why: err.Error(),
+			Doubt: doubt}}
 	}
 	return total
 }
@@ -42,11 +43,14 @@ func (l *localSource) holds() bool {
 	if l.q.Holds != nil {
 		return l.q.Holds()
 	}
-	return slices.ContainsFunc(l.s.o.Queues(), func(q LocalQueue) bool { return q.Group == l.q.Group })
+	return slices.ContainsFunc(l.s.o.Queues(), func(q LocalQueue) bool {
+		return q.Group == l.q.Group
+	})
 }
 
 func groupTotal(t queue.Total) api.GroupTotal {
-	out := api.GroupTotal{Index: t.Index, Messages: t.Messages, Recipients: t.Recipients, States: map[string]int64{}}
+	out := api.GroupTotal{Index: t.Index, Messages: t.Messages, Recipients: t.Recipients,
+		States: map[string]int64{}}
 	for st, n := range t.ByState {
 		if n > 0 || queue.State(st) <= queue.Held {
 			out.States[queue.State(st).String()] = n
@@ -76,25 +80,27 @@ func (p *peerSource) client() *client.Client {
 
 func (p *peerSource) answer(ctx context.Context, a *ask, out outlet) *api.Total {
 	var before int64
-	t, err := p.client().Stream(ctx, "POST", "/v1/queue/"+a.verb, a.filter, func(raw json.RawMessage) error {
-		var is struct {
-			ID string `json:"queue_id"`
-		}
-		if err := json.Unmarshal(raw, &is); err != nil {
-			return err
-		}
-		if !out.found(is.ID, raw) {
-			return context.Canceled
-		}
-		return nil
-	}, func(moved int64) {
-		out.moved(moved - before)
-		before = moved
-	})
+	t, err := p.client().Stream(ctx, "POST", "/v1/queue/"+a.verb, a.filter,
+		func(raw json.RawMessage) error {
+			var is struct {
+				ID string `json:"queue_id"`
+			}
+			if err := json.Unmarshal(raw, &is); err != nil {
+				return err
+			}
+			if !out.found(is.ID, raw) {
+				return context.Canceled
+			}
+			return nil
+		}, func(moved int64) {
+			out.moved(moved - before)
+			before = moved
+		})
 	if err != nil {
 		p.silent = client.Silent(err)
 		e := api.AsError(err)
-		return &api.Total{Missing: []api.Missing{{Node: p.p.Node, Why: e.Message, Doubt: a.moves() && e.Exit != api.ExitUnavailable}}}
+		return &api.Total{Missing: []api.Missing{{Node: p.p.Node, Why: e.Message,
+			Doubt: a.moves() && e.Exit != api.ExitUnavailable}}}
 	}
 	return t
 }

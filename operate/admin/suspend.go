@@ -28,16 +28,25 @@ func (s *Server) suspendRoutes(m *http.ServeMux) {
 		return
 	}
 	m.Handle("GET /v1/suspensions", handler(s.suspensions))
-	m.Handle("POST /v1/suspend", s.known(s.suspension("suspend", func(ctx context.Context, r *api.SuspendRequest, one api.Suspension) (api.Acknowledgement, error) {
-		return s.o.Suspensions.Suspend(ctx, one, time.Duration(r.For))
-	})))
-	m.Handle("POST /v1/resume", s.known(s.suspension("resume", func(ctx context.Context, _ *api.SuspendRequest, one api.Suspension) (api.Acknowledgement, error) {
-		return s.o.Suspensions.Resume(ctx, one)
-	})))
+	m.Handle("POST /v1/suspend",
+		s.known(s.suspension("suspend",
+			func(ctx context.Context, r *api.SuspendRequest,
+				one api.Suspension) (api.Acknowledgement, error) {
+				return s.o.Suspensions.Suspend(ctx, one, time.Duration(r.For))
+			})))
+	m.Handle("POST /v1/resume",
+		s.known(s.suspension("resume",
+			func(ctx context.Context, _ *api.SuspendRequest,
+				one api.Suspension) (api.Acknowledgement, error) {
+				return s.o.Suspensions.Resume(ctx, one)
+			})))
 }
 
 // suspension makes one change and logs that an operator asked for it.
-func (s *Server) suspension(verb string, do func(context.Context, *api.SuspendRequest, api.Suspension) (api.Acknowledgement, error)) handler {
+func (s *Server) suspension(
+	verb string,
+	do func(context.Context, *api.SuspendRequest, api.Suspension) (api.Acknowledgement, error),
+) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var q api.SuspendRequest
 		if err := read(w, r, &q); err != nil {
@@ -61,7 +70,8 @@ func (s *Server) suspensions(w http.ResponseWriter, r *http.Request) error {
 	return s.lists(w, r, func(out *stream, _ *api.Total) error {
 		all := s.o.Suspensions.Suspensions()
 		slices.SortFunc(all, func(a, b api.Suspension) int {
-			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind),
+				cmp.Compare(a.Name, b.Name))
 		})
 		for i := range all {
 			if !out.item(&all[i]) {

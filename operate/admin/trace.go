@@ -21,7 +21,8 @@ const (
 
 // traceQuery is a request as the event log takes it. It has passed Check.
 func traceQuery(t *api.TraceRequest, now time.Time) *trace.Query {
-	q := &trace.Query{Sender: api.Address(t.Sender), Recipient: api.Address(t.Recipient), Since: now.Add(-time.Duration(cmp.Or(t.Since, config.Duration(traceBack))))}
+	q := &trace.Query{Sender: api.Address(t.Sender), Recipient: api.Address(t.Recipient),
+		Since: now.Add(-time.Duration(cmp.Or(t.Since, config.Duration(traceBack))))}
 	if len(t.IDs) == 0 {
 		return q
 	}
@@ -46,7 +47,9 @@ func (s *Server) traceRoutes(m *http.ServeMux, peers bool) {
 }
 
 // traced answers with a stream of what do finds.
-func (s *Server) traced(do func(ctx context.Context, t *api.TraceRequest, found func(any) bool) (*api.Total, error)) handler {
+func (s *Server) traced(
+	do func(ctx context.Context, t *api.TraceRequest, found func(any) bool) (*api.Total, error),
+) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var t api.TraceRequest
 		if err := read(w, r, &t); err != nil {
@@ -55,12 +58,16 @@ func (s *Server) traced(do func(ctx context.Context, t *api.TraceRequest, found 
 		if err := t.Check(); err != nil {
 			return err
 		}
-		return streaming(w, func(out *stream) (*api.Total, error) { return do(r.Context(), &t, out.item) })
+		return streaming(w, func(out *stream) (*api.Total, error) {
+			return do(r.Context(), &t, out.item)
+		})
 	}
 }
 
 // search looks through this node's event log.
-func (s *Server) search(ctx context.Context, t *api.TraceRequest, fn func(trace.Event) bool) (*api.Total, error) {
+func (s *Server) search(
+	ctx context.Context, t *api.TraceRequest, fn func(trace.Event) bool,
+) (*api.Total, error) {
 	total := &api.Total{Node: s.o.Node}
 	if s.o.Events == "" {
 		total.Missing = []api.Missing{{Node: s.o.Node, Why: "it keeps no event log (events.file)"}}
@@ -70,14 +77,17 @@ func (s *Server) search(ctx context.Context, t *api.TraceRequest, fn func(trace.
 		flushing, cancel := context.WithTimeout(ctx, flushWait)
 		defer cancel()
 		if err := s.o.Flush(flushing); err != nil {
-			total.Missing = []api.Missing{{Node: s.o.Node, Why: "its newest events are not written yet: " + err.Error()}}
+			total.Missing = []api.Missing{{Node: s.o.Node,
+				Why: "its newest events are not written yet: " + err.Error()}}
 		}
 	}
 	return total, trace.Search(ctx, s.o.Events, traceQuery(t, s.o.Now()), fn)
 }
 
 // find finds the IDs of the newest messages that have events which match.
-func (s *Server) find(ctx context.Context, t *api.TraceRequest, found func(any) bool) (*api.Total, error) {
+func (s *Server) find(
+	ctx context.Context, t *api.TraceRequest, found func(any) bool,
+) (*api.Total, error) {
 	seen := map[string]bool{}
 	total, err := s.search(ctx, t, func(e trace.Event) bool {
 		if seen[e.ID] {
@@ -94,7 +104,9 @@ func (s *Server) find(ctx context.Context, t *api.TraceRequest, found func(any) 
 }
 
 // events finds the newest events.
-func (s *Server) events(ctx context.Context, t *api.TraceRequest, found func(any) bool) (*api.Total, error) {
+func (s *Server) events(
+	ctx context.Context, t *api.TraceRequest, found func(any) bool,
+) (*api.Total, error) {
 	n := 0
 	total, err := s.search(ctx, t, func(e trace.Event) bool {
 		if n++; n > maxEvents {

@@ -21,11 +21,14 @@ func (w *world) log(t *testing.T, node int, what maillog.Type, id, recipient str
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.logs[node].Log(&maillog.Record{Type: what, At: at, ID: parsed, Sender: "a@example.org", Recipient: recipient, Attempts: 1})
+	w.logs[node].Log(&maillog.Record{Type: what, At: at, ID: parsed, Sender: "a@example.org",
+		Recipient: recipient, Attempts: 1})
 }
 
 // trace returns the steps as "node Type" or "node queued".
-func (n *node) trace(t *testing.T, r api.TraceRequest) (steps []string, total *api.Total, err error) {
+func (n *node) trace(
+	t *testing.T, r api.TraceRequest,
+) (steps []string, total *api.Total, err error) {
 	t.Helper()
 	last := time.Time{}
 	total, err = n.client.Trace(t.Context(), r, func(raw json.RawMessage) error {
@@ -62,29 +65,39 @@ func TestJourneyOverNodes(t *testing.T) {
 	w.log(t, 2, maillog.TransientFailure, id, "c@example.com", now.Add(3*time.Millisecond))
 	w.log(t, 2, maillog.Delivery, id, "b@example.net", now.Add(4*time.Millisecond))
 	w.move(2, 2)
-	if _, err := w.nodes[1].client.Move(t.Context(), "remove", api.Filter{IDs: []string{id}, Recipient: "b@example.net"}, nil); err != nil {
+	if _, err := w.nodes[1].client.Move(t.Context(), "remove",
+		api.Filter{IDs: []string{id}, Recipient: "b@example.net"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	whole := []string{"mx1 Reception", "mx1 TransientFailure", "mx1 TransientFailure", "mx3 TransientFailure", "mx3 Delivery", "mx3 queued c@example.com"}
-	ofC := []string{"mx1 Reception", "mx1 TransientFailure", "mx3 TransientFailure", "mx3 queued c@example.com"}
+	whole := []string{"mx1 Reception", "mx1 TransientFailure", "mx1 TransientFailure",
+		"mx3 TransientFailure", "mx3 Delivery", "mx3 queued c@example.com"}
+	ofC := []string{"mx1 Reception", "mx1 TransientFailure", "mx3 TransientFailure",
+		"mx3 queued c@example.com"}
 	for i, n := range w.nodes {
 		for name, c := range map[string]struct {
 			r    api.TraceRequest
 			want []string
 		}{
-			"by ID":                 {api.TraceRequest{IDs: []string{strings.ToUpper(id)}}, whole},
-			"by ID and recipient":   {api.TraceRequest{IDs: []string{id}, Recipient: "C@example.com"}, ofC},
-			"by recipient":          {api.TraceRequest{Recipient: "<c@example.com>"}, ofC},
-			"by recipient, sender":  {api.TraceRequest{Recipient: "c@example.com", Sender: "a@example.org"}, ofC},
-			"of what only waits":    {api.TraceRequest{IDs: []string{other}}, []string{"mx2 Reception", "mx2 queued x@example.net"}},
-			"found through a queue": {api.TraceRequest{Recipient: "x@example.net", Since: config.Duration(time.Millisecond)}, []string{"mx2 Reception", "mx2 queued x@example.net"}},
+			"by ID": {api.TraceRequest{IDs: []string{strings.ToUpper(id)}}, whole},
+			"by ID and recipient": {api.TraceRequest{IDs: []string{id},
+				Recipient: "C@example.com"}, ofC},
+			"by recipient": {api.TraceRequest{Recipient: "<c@example.com>"}, ofC},
+			"by recipient, sender": {api.TraceRequest{Recipient: "c@example.com",
+				Sender: "a@example.org"}, ofC},
+			"of what only waits": {api.TraceRequest{IDs: []string{other}},
+				[]string{"mx2 Reception", "mx2 queued x@example.net"}},
+			"found through a queue": {api.TraceRequest{Recipient: "x@example.net",
+				Since: config.Duration(time.Millisecond)},
+				[]string{"mx2 Reception", "mx2 queued x@example.net"}},
 		} {
-			if got, total, err := n.trace(t, c.r); err != nil || !slices.Equal(got, c.want) || total.Truncated {
+			if got, total, err := n.trace(t, c.r); err != nil || !slices.Equal(got, c.want) ||
+				total.Truncated {
 				t.Errorf("mx%d, %s: %q, want %q; %v", i+1, name, got, c.want, err)
 			}
 		}
 	}
-	for _, r := range []api.TraceRequest{{Recipient: "nobody@example.net"}, {Recipient: "c@example.com", Sender: "<>"}, {IDs: []string{"0000000000000000"}}} {
+	for _, r := range []api.TraceRequest{{Recipient: "nobody@example.net"},
+		{Recipient: "c@example.com", Sender: "<>"}, {IDs: []string{"0000000000000000"}}} {
 		if got, _, err := w.nodes[0].trace(t, r); exit(t, err) != api.ExitData || got != nil {
 			t.Errorf("%+v: %q, %v", r, got, err)
 		}
@@ -107,18 +120,24 @@ func TestJourneyOfAList(t *testing.T) {
 		w.logs[node].Log(&r)
 	}
 	log(0, maillog.Record{Type: maillog.Reception, ID: id, Recipient: "alice@example.net"})
-	log(0, maillog.Record{Type: maillog.Reception, ID: made, OrigID: id, Recipient: "b@example.net", OrigRecipient: "team@example.net"})
+	log(0, maillog.Record{Type: maillog.Reception, ID: made, OrigID: id, Recipient: "b@example.net",
+		OrigRecipient: "team@example.net"})
 	log(1, maillog.Record{Type: maillog.Delivery, ID: made, Recipient: "b@example.net"})
-	log(0, maillog.Record{Type: maillog.Delivery, ID: id, Recipient: "alice@example.net", OrigRecipient: "sales@example.net"})
+	log(0, maillog.Record{Type: maillog.Delivery, ID: id, Recipient: "alice@example.net",
+		OrigRecipient: "sales@example.net"})
 	for name, c := range map[string]struct {
 		r    api.TraceRequest
 		want []string
 	}{
-		"by ID":       {api.TraceRequest{IDs: []string{id.String()}}, []string{"mx1 Reception", "mx1 Reception", "mx2 Delivery", "mx1 Delivery"}},
-		"of the copy": {api.TraceRequest{IDs: []string{made.String()}}, []string{"mx1 Reception", "mx2 Delivery"}},
-		"by list":     {api.TraceRequest{Recipient: "Team@example.net"}, []string{"mx1 Reception"}},
-		"by alias":    {api.TraceRequest{Recipient: "sales@example.net"}, []string{"mx1 Reception", "mx1 Reception", "mx1 Delivery"}},
-		"of a member": {api.TraceRequest{IDs: []string{id.String()}, Recipient: "b@example.net"}, []string{"mx1 Reception", "mx1 Reception", "mx2 Delivery"}},
+		"by ID": {api.TraceRequest{IDs: []string{id.String()}},
+			[]string{"mx1 Reception", "mx1 Reception", "mx2 Delivery", "mx1 Delivery"}},
+		"of the copy": {api.TraceRequest{IDs: []string{made.String()}},
+			[]string{"mx1 Reception", "mx2 Delivery"}},
+		"by list": {api.TraceRequest{Recipient: "Team@example.net"}, []string{"mx1 Reception"}},
+		"by alias": {api.TraceRequest{Recipient: "sales@example.net"},
+			[]string{"mx1 Reception", "mx1 Reception", "mx1 Delivery"}},
+		"of a member": {api.TraceRequest{IDs: []string{id.String()}, Recipient: "b@example.net"},
+			[]string{"mx1 Reception", "mx1 Reception", "mx2 Delivery"}},
 	} {
 		for i, n := range w.nodes {
 			if got, _, err := n.trace(t, c.r); err != nil || !slices.Equal(got, c.want) {
@@ -140,11 +159,13 @@ func TestJourneyWithoutANode(t *testing.T) {
 	w.wires[1].Close()
 	want := []string{"mx1 Reception", "mx1 queued b@example.net"}
 	got, _, err := w.nodes[0].trace(t, api.TraceRequest{IDs: []string{id}})
-	if exit(t, err) != api.ExitTemporary || !slices.Equal(got, want) || !strings.Contains(err.Error(), "mx2: it cannot be reached") ||
+	if exit(t, err) != api.ExitTemporary || !slices.Equal(got, want) ||
+		!strings.Contains(err.Error(), "mx2: it cannot be reached") ||
 		!strings.Contains(err.Error(), "mx3: it keeps no event log") {
 		t.Errorf("%q, %v", got, err)
 	}
-	if _, _, err := w.nodes[0].trace(t, api.TraceRequest{Recipient: "nobody@example.net"}); exit(t, err) != api.ExitTemporary {
+	if _, _, err := w.nodes[0].trace(t, api.TraceRequest{Recipient: "nobody@example.net"}); exit(t,
+		err) != api.ExitTemporary {
 		t.Errorf("nothing found, but not all were asked: %v", err)
 	}
 }
@@ -158,14 +179,16 @@ func TestLongJourneyIsCut(t *testing.T) {
 		at := start.Add(time.Duration(i) * time.Second)
 		newest = ids.Next(at).String()
 		for k := range 6 {
-			w.log(t, (i+k)%2, maillog.TransientFailure, newest, "b@example.net", at.Add(time.Duration(k)*time.Millisecond))
+			w.log(t, (i+k)%2, maillog.TransientFailure, newest, "b@example.net",
+				at.Add(time.Duration(k)*time.Millisecond))
 		}
 	}
 	n, last := 0, api.TraceItem{}
-	total, err := w.nodes[0].client.Trace(t.Context(), api.TraceRequest{Recipient: "b@example.net"}, func(raw json.RawMessage) error {
-		n++
-		return json.Unmarshal(raw, &last)
-	})
+	total, err := w.nodes[0].client.Trace(t.Context(), api.TraceRequest{Recipient: "b@example.net"},
+		func(raw json.RawMessage) error {
+			n++
+			return json.Unmarshal(raw, &last)
+		})
 	if err != nil || !total.Truncated || n != maxEvents || last.ID != newest {
 		t.Errorf("%d steps, the last of %s, want %s; %+v, %v", n, last.ID, newest, total, err)
 	}
@@ -205,7 +228,10 @@ func TestStepsOfOneMomentKeepTheirOrder(t *testing.T) {
 		c.add(api.TraceItem{At: at, ID: fmt.Sprintf("%05d", i)})
 	}
 	steps := c.sorted()
-	if !c.dropped || len(steps) != maxEvents || !slices.IsSortedFunc(steps, func(a, b api.TraceItem) int { return strings.Compare(a.ID, b.ID) }) {
+	if !c.dropped || len(steps) != maxEvents ||
+		!slices.IsSortedFunc(steps, func(a, b api.TraceItem) int {
+			return strings.Compare(a.ID, b.ID)
+		}) {
 		t.Errorf("%d steps from %s to %s", len(steps), steps[0].ID, steps[len(steps)-1].ID)
 	}
 }

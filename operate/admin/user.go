@@ -22,11 +22,17 @@ func (s *Server) userRoutes(m *http.ServeMux) {
 const userPage = 500
 
 func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
-	return listing(s, w, r, s.o.Users.List, func(u *directory.User) (string, any) { return u.Name, wireUser(u) })
+	return listing(s, w, r, s.o.Users.List, func(u *directory.User) (string, any) {
+		return u.Name,
+			wireUser(u)
+	})
 }
 
 // listing streams all that a listing of the directory has, page by page.
-func listing[T any](s *Server, w http.ResponseWriter, r *http.Request, list func(after string, limit int) []T, wire func(T) (name string, item any)) error {
+func listing[T any](
+	s *Server, w http.ResponseWriter, r *http.Request, list func(after string, limit int) []T,
+	wire func(T) (name string, item any),
+) error {
 	return s.lists(w, r, func(out *stream, total *api.Total) error {
 		after := ""
 		for {
@@ -55,11 +61,13 @@ func userChange(do func(context.Context, *api.UserRequest) error) handler {
 	})
 }
 
-// CheckUser finds what no directory would take. The command line calls it, too, so that mistakes are
+// CheckUser finds what no directory would take. The command line calls it, too, so that mistakes
+// are
 // told without a node.
 func CheckUser(u *api.UserRequest) error {
 	if _, err := directory.Canonical(u.Name); err != nil {
-		return api.Fail(api.ExitData, err.Error(), "a user's name is the mail address to log in with")
+		return api.Fail(api.ExitData, err.Error(),
+			"a user's name is the mail address to log in with")
 	}
 	for _, to := range u.Forward {
 		if _, err := directory.CheckTarget(to); err != nil {
@@ -68,7 +76,8 @@ func CheckUser(u *api.UserRequest) error {
 	}
 	for _, sender := range u.Senders {
 		if _, err := directory.CanonicalSender(sender); err != nil {
-			return api.Fail(api.ExitData, err.Error(), `a sender is an address, or "@example.net" for all of a domain`)
+			return api.Fail(api.ExitData, err.Error(),
+				`a sender is an address, or "@example.net" for all of a domain`)
 		}
 	}
 	return nil
@@ -77,7 +86,8 @@ func CheckUser(u *api.UserRequest) error {
 // checkPassword refuses what is no password.
 func checkPassword(p string) error {
 	if directory.CheckPassword(p) != nil {
-		return api.Fail(api.ExitData, "that is no password", "it has 1 to 1000 octets of UTF-8 without control characters")
+		return api.Fail(api.ExitData, "that is no password",
+			"it has 1 to 1000 octets of UTF-8 without control characters")
 	}
 	return nil
 }
@@ -92,7 +102,9 @@ func (s *Server) addUser(ctx context.Context, u *api.UserRequest) error {
 }
 
 func (s *Server) setUser(ctx context.Context, u *api.UserRequest) error {
-	return s.o.Users.Edit(ctx, u.Name, func(s *directory.Settings) { applySettings(&u.UserSettings, s) })
+	return s.o.Users.Edit(ctx, u.Name, func(s *directory.Settings) {
+		applySettings(&u.UserSettings, s)
+	})
 }
 
 func (s *Server) passwd(ctx context.Context, u *api.UserRequest) error {
@@ -118,8 +130,9 @@ var refusals = map[error]string{
 	directory.ErrUnknownAlias:  "`postroad alias list` shows what there is",
 	directory.ErrDomainExists:  "`postroad domain set` changes it",
 	directory.ErrUnknownDomain: "`postroad domain list` shows what there is",
-	directory.ErrManyGone:      "look at the list and its filter; `postroad user sync --force` removes them",
-	directory.ErrNoImport:      "`postroad user import --stages` shows what is staged",
+	directory.ErrManyGone: "look at the list and its filter; `postroad user sync --force` " +
+		"removes them",
+	directory.ErrNoImport: "`postroad user import --stages` shows what is staged",
 }
 
 // directoryError gives the directory's refusals their exit status; what else fails may pass.

@@ -19,16 +19,31 @@ import (
 // UserFlags registers the flags of the commands that say something of a user.
 func UserFlags(fs *flag.FlagSet, r *api.UserSettings) {
 	fs.Func("tenant", "the `TENANT` of the user's mail", cli.Text(&r.Tenant))
-	fs.Func("sender", "another `ADDRESS` that the user may send as, or @DOMAIN for all of a domain; may be repeated", cli.More(&r.Senders))
-	fs.Func("messages", "how many messages the user may submit, a `RATE` such as 500/h (default: policy.user_messages)", cli.Value(&r.Messages))
-	fs.Func("recipients", "how many recipients the user may send to, a `RATE` (default: policy.user_recipients)", cli.Value(&r.Recipients))
-	fs.Func("hard-quota", "the `SIZE` that the mailbox never exceeds, such as 5GiB; 0: none", cli.Size(&r.HardQuota))
-	fs.Func("soft-quota", "the `SIZE` above which the user is warned; 0: none", cli.Size(&r.SoftQuota))
-	fs.Func("retention", "the `TIME` for which a message stays in a folder, such as 90d; 0s: for good", cli.Value(&r.Retention))
-	fs.Func("forward", "an `ADDRESS` that gets the user's mail instead of the mailbox; may be repeated", cli.More(&r.Forward))
-	fs.BoolFunc("keep-copy", "what is forwarded goes to the mailbox, too", cli.Yes(&r.KeepCopy, true))
-	fs.BoolFunc("no-copy", "what is forwarded does not go to the mailbox", cli.Yes(&r.KeepCopy, false))
-	fs.BoolFunc("mailbox", "the user has a mailbox, if the domain is local", cli.Yes(&r.Mailbox, true))
+	fs.Func("sender",
+		"another `ADDRESS` that the user may send as, or @DOMAIN for all of a domain; may be "+
+			"repeated", cli.More(&r.Senders))
+	fs.Func("messages",
+		"how many messages the user may submit, a `RATE` such as 500/h (default: "+
+			"policy.user_messages)", cli.Value(&r.Messages))
+	fs.Func("recipients",
+		"how many recipients the user may send to, a `RATE` (default: policy.user_recipients)",
+		cli.Value(&r.Recipients))
+	fs.Func("hard-quota", "the `SIZE` that the mailbox never exceeds, such as 5GiB; 0: none",
+		cli.Size(&r.HardQuota))
+	fs.Func("soft-quota", "the `SIZE` above which the user is warned; 0: none",
+		cli.Size(&r.SoftQuota))
+	fs.Func("retention",
+		"the `TIME` for which a message stays in a folder, such as 90d; 0s: for good",
+		cli.Value(&r.Retention))
+	fs.Func("forward",
+		"an `ADDRESS` that gets the user's mail instead of the mailbox; may be repeated",
+		cli.More(&r.Forward))
+	fs.BoolFunc("keep-copy", "what is forwarded goes to the mailbox, too",
+		cli.Yes(&r.KeepCopy, true))
+	fs.BoolFunc("no-copy", "what is forwarded does not go to the mailbox",
+		cli.Yes(&r.KeepCopy, false))
+	fs.BoolFunc("mailbox", "the user has a mailbox, if the domain is local",
+		cli.Yes(&r.Mailbox, true))
 	fs.BoolFunc("no-mailbox", "the user only sends", cli.Yes(&r.Mailbox, false))
 	fs.BoolFunc("disable", "the user cannot log in", cli.Yes(&r.Disabled, true))
 	fs.BoolFunc("enable", "the user can log in", cli.Yes(&r.Disabled, false))
@@ -67,9 +82,12 @@ func quotaOf(n int64) string {
 
 // wireUser is a user as a listing has it.
 func wireUser(u *directory.User) *api.User {
-	return &api.User{Name: u.Name, Tenant: u.Tenant, Senders: u.Senders, Messages: config.Rate(u.Messages), Recipients: config.Rate(u.Rcpts),
-		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft, HardQuota: u.Hard, Retention: config.Duration(u.Retention),
-		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created, Changed: u.Changed}
+	return &api.User{Name: u.Name, Tenant: u.Tenant, Senders: u.Senders,
+		Messages: config.Rate(u.Messages), Recipients: config.Rate(u.Rcpts),
+		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft,
+		HardQuota: u.Hard, Retention: config.Duration(u.Retention),
+		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created,
+		Changed: u.Changed}
 }
 
 // applySettings changes what is there.
@@ -112,11 +130,15 @@ func set[T any](to, from *T) {
 // ImportedUser is a row of a file as the node takes it.
 func ImportedUser(row *roster.User) api.ImportedUser {
 	s := &row.Settings
-	return api.ImportedUser{Name: row.Address, Hash: row.Hash, Scram: row.Scram, UserSettings: api.UserSettings{
-		Tenant: given(s.Tenant), Senders: s.Senders, Messages: given(config.Rate(s.Messages)),
-		Recipients: given(config.Rate(s.Recipients)), Disabled: given(s.Disabled), Mailbox: given(!s.NoMailbox),
-		SoftQuota: given(config.Size(s.Soft)), HardQuota: given(config.Size(s.Hard)), Retention: given(config.Duration(s.Retention)), Forward: s.Forward, KeepCopy: given(s.Keep),
-	}}
+	return api.ImportedUser{Name: row.Address, Hash: row.Hash, Scram: row.Scram,
+		UserSettings: api.UserSettings{
+			Tenant: given(s.Tenant), Senders: s.Senders, Messages: given(config.Rate(s.Messages)),
+			Recipients: given(config.Rate(s.Recipients)), Disabled: given(s.Disabled),
+			Mailbox:   given(!s.NoMailbox),
+			SoftQuota: given(config.Size(s.Soft)), HardQuota: given(config.Size(s.Hard)),
+			Retention: given(config.Duration(s.Retention)), Forward: s.Forward,
+			KeepCopy: given(s.Keep),
+		}}
 }
 
 // given points to a value that is not zero.
@@ -131,8 +153,10 @@ func given[T comparable](v T) *T {
 // ExportedUser is a user as a row of a file; hashes: with what checks the password.
 func ExportedUser(u *api.ExportedUser, hashes bool) *roster.User {
 	row := &roster.User{Address: u.Name, Settings: directory.Settings{
-		Tenant: u.Tenant, Senders: u.Senders, Messages: directory.Rate(u.Messages), Recipients: directory.Rate(u.Recipients), Disabled: u.Disabled,
-		NoMailbox: !u.Mailbox, Soft: u.SoftQuota, Hard: u.HardQuota, Retention: time.Duration(u.Retention), Forward: u.Forward, Keep: u.KeepCopy,
+		Tenant: u.Tenant, Senders: u.Senders, Messages: directory.Rate(u.Messages),
+		Recipients: directory.Rate(u.Recipients), Disabled: u.Disabled,
+		NoMailbox: !u.Mailbox, Soft: u.SoftQuota, Hard: u.HardQuota,
+		Retention: time.Duration(u.Retention), Forward: u.Forward, Keep: u.KeepCopy,
 	}}
 	if hashes {
 		row.Hash, row.Scram = u.Hash, u.Secret

@@ -20,16 +20,20 @@ func (q *LocalQueue) state(m *queue.Stored, i uint32) queue.State {
 }
 
 // urgency orders the states by which recipient moves next.
-var urgency = map[queue.State]int{queue.InFlight: 4, queue.Ready: 3, queue.Deferred: 2, queue.Held: 1}
+var urgency = map[queue.State]int{queue.InFlight: 4, queue.Ready: 3, queue.Deferred: 2,
+	queue.Held: 1}
 
 // queueNames are the queues in which Postfix would have a message of this state.
-var queueNames = map[queue.State]string{queue.InFlight: "active", queue.Ready: "active", queue.Deferred: "deferred", queue.Held: "hold"}
+var queueNames = map[queue.State]string{queue.InFlight: "active", queue.Ready: "active",
+	queue.Deferred: "deferred", queue.Held: "hold"}
 
 func (q *LocalQueue) message(node string, m *queue.Stored, selected []uint32) *api.Message {
 	e := m.Message.Envelope
 	out := &api.Message{
-		QueueID: m.Message.ID.String(), ArrivalTime: m.Message.Arrived.Unix(), MessageSize: m.Message.Size, Sender: e.Sender,
-		Recipients: make([]api.Recipient, len(selected)), Node: node, Group: q.Group, Tenant: e.Origin.Tenant, Campaign: e.Origin.Campaign,
+		QueueID: m.Message.ID.String(), ArrivalTime: m.Message.Arrived.Unix(),
+		MessageSize: m.Message.Size, Sender: e.Sender,
+		Recipients: make([]api.Recipient, len(selected)), Node: node, Group: q.Group,
+		Tenant: e.Origin.Tenant, Campaign: e.Origin.Campaign,
 	}
 	next := queue.Removed
 	for i, n := range selected {
@@ -48,7 +52,9 @@ func (q *LocalQueue) message(node string, m *queue.Stored, selected []uint32) *a
 
 // recipient describes one recipient. When it is suspended, or its site is left alone for a while,
 // that is why it waits and until when.
-func (q *LocalQueue) recipient(e *mail.Envelope, n uint32, st queue.State, is queue.RecipientStatus) api.Recipient {
+func (q *LocalQueue) recipient(
+	e *mail.Envelope, n uint32, st queue.State, is queue.RecipientStatus,
+) api.Recipient {
 	r := &e.Recipients[n]
 	out := api.Recipient{Address: r.Address, State: st.String(), Attempts: is.Attempts}
 	scheduled := st == queue.Ready || st == queue.Deferred
@@ -74,7 +80,8 @@ func reason(a *mail.Attempt) string {
 	if a.Text == "" || a.Code == 0 {
 		return a.Text
 	}
-	text := fmt.Sprintf("%d %s", a.Code, strings.TrimSpace(a.Enhanced+" "+strings.TrimPrefix(a.Text, a.Enhanced+" ")))
+	text := fmt.Sprintf("%d %s", a.Code,
+		strings.TrimSpace(a.Enhanced+" "+strings.TrimPrefix(a.Text, a.Enhanced+" ")))
 	if a.Remote != "" {
 		text = fmt.Sprintf("host %s[%s] said: %s", a.Remote, a.RemoteIP.Addr(), text)
 	}
@@ -87,7 +94,8 @@ func (q *LocalQueue) detail(node string, m *queue.Stored) *api.Detail {
 		all[i] = uint32(i)
 	}
 	e := m.Message.Envelope
-	d := &api.Detail{Message: *q.message(node, m, all), EnvelopeID: e.EnvelopeID, Helo: e.Origin.Helo, Protocol: e.Origin.Protocol,
+	d := &api.Detail{Message: *q.message(node, m, all), EnvelopeID: e.EnvelopeID,
+		Helo: e.Origin.Helo, Protocol: e.Origin.Protocol,
 		User: e.Origin.User, Listener: e.Origin.Listener, Report: m.Message.IsReport}
 	if e.Origin.Client.IsValid() {
 		d.Client = e.Origin.Client.String()

@@ -15,7 +15,8 @@ func StartWaiting(o Options, what func() string, begin func()) (*Server, error) 
 		return api.Fail(
 			api.ExitTemporary,
 			what(),
-			"its log says more; if there is no cluster yet, `postroad cluster init` on this node begins one",
+			"its log says more; if there is no cluster yet, `postroad cluster init` on this "+
+				"node begins one",
 		)
 	}
 	m.Handle("GET /livez", probe(func() error { return nil }, nil))

@@ -82,7 +82,8 @@ func (w *world) peers(of int) (all []Peer) {
 	defer w.mu.Unlock()
 	for i, s := range w.wires {
 		if i != of {
-			all = append(all, Peer{Node: fmt.Sprintf("mx%d", i+1), Member: uint16(i + 1), HTTP: s.Client(), Base: s.URL})
+			all = append(all, Peer{Node: fmt.Sprintf("mx%d", i+1), Member: uint16(i + 1),
+				HTTP: s.Client(), Base: s.URL})
 		}
 	}
 	return all

@@ -63,7 +63,8 @@ func TestPowerLoss(t *testing.T) {
 			t.Logf("%d clones so far", c.clones)
 		}
 	}
-	t.Logf("%d clones: %d acknowledged messages checked, %d others found whole", c.clones, c.checked.Load(), c.others.Load())
+	t.Logf("%d clones: %d acknowledged messages checked, %d others found whole", c.clones,
+		c.checked.Load(), c.others.Load())
 }
 
 // emptyDisk has the data directory that a node is given.
@@ -125,14 +126,15 @@ func (c *crash) round(n int) {
 // adopt takes over what the crash left of mail that was under way: recovered, it must survive the
 // next crash too.
 func (c *crash) adopt(node *node, l *load) error {
-	_, err := node.queue.List(context.Background(), queue.Filter{}, func(s *queue.Stored, _ []uint32) bool {
-		number, err := c.read(node, s.Message)
-		if err != nil {
-			c.t.Errorf("message %v: %v", s.Message.ID, err)
-		}
-		l.mu.acked[s.Message.ID] = promise{number, len(s.Recipients)}
-		return true
-	})
+	_, err := node.queue.List(context.Background(), queue.Filter{},
+		func(s *queue.Stored, _ []uint32) bool {
+			number, err := c.read(node, s.Message)
+			if err != nil {
+				c.t.Errorf("message %v: %v", s.Message.ID, err)
+			}
+			l.mu.acked[s.Message.ID] = promise{number, len(s.Recipients)}
+			return true
+		})
 	return err
 }
 
@@ -151,31 +153,36 @@ func (c *crash) look(disk *vfs.MemFS, promised map[mail.ID]promise, percent int)
 	}
 	defer node.stop()
 	found, waiting := 0, 0
-	_, err = node.queue.List(context.Background(), queue.Filter{}, func(s *queue.Stored, unsettled []uint32) bool {
-		m := s.Message
-		waiting += len(unsettled)
-		p, was := promised[m.ID]
-		number, err := c.read(node, m)
-		switch {
-		case err != nil:
-			c.t.Errorf("clone %d, %d %% kept: message %v: %v", c.clones, percent, m.ID, err)
-		case was && (number != p.number || len(m.Envelope.Recipients) != p.recipients):
-			c.t.Errorf("clone %d: message %v has the content of number %d, want %d", c.clones, m.ID, number, p.number)
-		case was:
-			found++
-		default:
-			c.others.Add(1)
-		}
-		return true
-	})
+	_, err = node.queue.List(context.Background(), queue.Filter{},
+		func(s *queue.Stored, unsettled []uint32) bool {
+			m := s.Message
+			waiting += len(unsettled)
+			p, was := promised[m.ID]
+			number, err := c.read(node, m)
+			switch {
+			case err != nil:
+				c.t.Errorf("clone %d, %d %% kept: message %v: %v", c.clones, percent, m.ID, err)
+			case was && (number != p.number || len(m.Envelope.Recipients) != p.recipients):
+				c.t.Errorf("clone %d: message %v has the content of number %d, want %d", c.clones,
+					m.ID,
+					number, p.number)
+			case was:
+				found++
+			default:
+				c.others.Add(1)
+			}
+			return true
+		})
 	if err != nil {
 		c.t.Errorf("clone %d: %v", c.clones, err)
 	}
 	if scheduled, err := c.scheduled(node); err != nil || scheduled != waiting {
-		c.t.Errorf("clone %d: %d of %d recipients are scheduled, %v", c.clones, scheduled, waiting, err)
+		c.t.Errorf("clone %d: %d of %d recipients are scheduled, %v", c.clones, scheduled, waiting,
+			err)
 	}
 	if found != len(promised) {
-		c.t.Errorf("clone %d, %d %% of the unsynced kept: %d of %d acknowledged messages are lost", c.clones, percent, len(promised)-found, len(promised))
+		c.t.Errorf("clone %d, %d %% of the unsynced kept: %d of %d acknowledged messages are lost",
+			c.clones, percent, len(promised)-found, len(promised))
 	}
 	c.checked.Add(int64(found))
 }
@@ -184,7 +191,8 @@ func (c *crash) look(disk *vfs.MemFS, promised map[mail.ID]promise, percent int)
 func (c *crash) scheduled(node *node) (n int, err error) {
 	domains, err := node.queue.Domains("", 100)
 	for _, d := range domains {
-		items, _, err := node.queue.Due(d.Domain, queue.Cursor{}, time.Now().Add(24*time.Hour), 1<<20)
+		items, _, err := node.queue.Due(d.Domain, queue.Cursor{}, time.Now().Add(24*time.Hour),
+			1<<20)
 		if err != nil {
 			return n, err
 		}
@@ -202,7 +210,8 @@ func (c *crash) read(node *node, m *queue.Message) (uint64, error) {
 		return 0, err
 	}
 	number, ok := intact(b.Bytes())
-	if !ok || int64(b.Len()) != m.Size || m.Envelope.Sender != fmt.Sprintf("s%d@example.net", number) {
+	if !ok || int64(b.Len()) != m.Size || m.Envelope.Sender != fmt.Sprintf("s%d@example.net",
+		number) {
 		return 0, fmt.Errorf("its content of %d octets is not what was sent", b.Len())
 	}
 	return number, nil
@@ -218,10 +227,13 @@ func TestPlantedDefects(t *testing.T) {
 		"defect_dropafter250": {lost},
 	} {
 		t.Run(tag, func(t *testing.T) {
-			cmd := exec.Command("go", "test", "-count=1", "-tags", tag, "-run", "TestPowerLoss", ".")
+			cmd := exec.Command("go", "test", "-count=1", "-tags", tag, "-run", "TestPowerLoss",
+				".")
 			cmd.Env = append(os.Environ(), "POSTROAD_CRASH_CLONES=200")
 			out, err := cmd.CombinedOutput()
-			found := slices.ContainsFunc(signs, func(sign string) bool { return bytes.Contains(out, []byte(sign)) })
+			found := slices.ContainsFunc(signs, func(sign string) bool {
+				return bytes.Contains(out, []byte(sign))
+			})
 			if err == nil || !found {
 				t.Errorf("the defect was not found: %v\n%s", err, out)
 			}

@@ -39,8 +39,10 @@ type load struct {
 	q       *queue.Queue
 	stopped chan struct{}
 	workers sync.WaitGroup
-	gate    sync.RWMutex // read-held by a worker for one message; held while a clone is looked at, which needs the processor
-	mu      struct {
+	// read-held by a worker for one message; held while a clone is looked at, which needs the
+	// processor
+	gate sync.RWMutex
+	mu   struct {
 		sync.Mutex
 		next    uint64
 		acked   map[mail.ID]promise
@@ -113,18 +115,20 @@ func (l *load) send(rnd *rand.Rand, noise *rand.ChaCha8) {
 	env := &mail.Envelope{Sender: fmt.Sprintf("s%d@example.net", number)}
 	for i := range 1 + rnd.IntN(3)*rnd.IntN(2) {
 		domain := fmt.Sprintf("d%d.example", rnd.IntN(4))
-		env.Recipients = append(env.Recipients, mail.Recipient{Address: fmt.Sprintf("r%d@%s", i, domain), Domain: domain})
+		env.Recipients = append(env.Recipients,
+			mail.Recipient{Address: fmt.Sprintf("r%d@%s", i, domain), Domain: domain})
 	}
 	b := content(number, size(rnd), noise)
 	done := make(chan struct{})
-	l.q.Submit(env, &mail.Content{Chunks: [][]byte{b}, Size: int64(len(b))}, func(id mail.ID, f *smtp.Failure) {
-		if f == nil {
-			l.mu.Lock()
-			l.mu.acked[id] = promise{number, len(env.Recipients)}
-			l.mu.Unlock()
-		}
-		close(done)
-	})
+	l.q.Submit(env, &mail.Content{Chunks: [][]byte{b}, Size: int64(len(b))},
+		func(id mail.ID, f *smtp.Failure) {
+			if f == nil {
+				l.mu.Lock()
+				l.mu.acked[id] = promise{number, len(env.Recipients)}
+				l.mu.Unlock()
+			}
+			close(done)
+		})
 	<-done
 }
 
@@ -147,10 +151,12 @@ func (l *load) settle(rnd *rand.Rand) {
 		return
 	}
 	a := mail.Attempt{At: time.Now(), Code: 451, Enhanced: "4.7.1", Text: "try again later"}
-	outcomes := []queue.Outcome{{ID: id, State: queue.Deferred, Due: time.Now().Add(time.Hour), Attempt: a}}
+	outcomes := []queue.Outcome{{ID: id, State: queue.Deferred, Due: time.Now().Add(time.Hour),
+		Attempt: a}}
 	for n := range p.recipients {
 		if many {
-			outcomes = append(outcomes[:n], queue.Outcome{ID: id, Recipient: uint32(n), State: queue.Relayed, Attempt: a})
+			outcomes = append(outcomes[:n], queue.Outcome{ID: id, Recipient: uint32(n),
+				State: queue.Relayed, Attempt: a})
 		}
 	}
 	done := make(chan struct{})

@@ -44,7 +44,8 @@ const (
 func start(fs vfs.FS) (n *node, err error) {
 	n = &node{synced: make(chan struct{})}
 	n.cluster, err = cluster.Open(cluster.Options{
-		Dir: "/node", FS: fs, SegmentSize: segmentSize, MarkerBytes: markerBytes, GarbageBytes: segmentSize,
+		Dir: "/node", FS: fs, SegmentSize: segmentSize, MarkerBytes: markerBytes,
+		GarbageBytes: segmentSize,
 		OnSync: func(time.Duration, int) {
 			select {
 			case n.synced <- struct{}{}:

@@ -1,4 +1,5 @@
-// Package dns is a name server for tests that answers from a zone text, and otherwise where told to.
+// Package dns is a name server for tests that answers from a zone text, and otherwise where told
+// to.
 package dns
 
 import (

@@ -11,27 +11,38 @@ import (
 )
 
 // action says what a step is to people, how it begins and how it ends.
-func (d *Driver) action(s Step, nodes []*Node, hit *Node) (what string, begin func() error, end func(context.Context) error) {
+func (d *Driver) action(
+	s Step, nodes []*Node, hit *Node,
+) (what string, begin func() error, end func(context.Context) error) {
 	hits := among(nodes, s, hit)
 	switch s.Kind {
 	case Kill:
-		return "SIGKILL " + names(hits), func() error { each(hits, (*Node).Kill); return nil }, func(context.Context) error { return startAll(hits) }
+		return "SIGKILL " + names(hits), func() error { each(hits, (*Node).Kill); return nil },
+			func(context.Context) error { return startAll(hits) }
 	case Pause:
-		return "SIGSTOP " + names(hits), func() error { each(hits, (*Node).Pause); return nil }, func(context.Context) error { each(hits, (*Node).Resume); return nil }
+		return "SIGSTOP " + names(hits), func() error { each(hits, (*Node).Pause); return nil },
+			func(context.Context) error { each(hits, (*Node).Resume); return nil }
 	case Restart:
-		return "restart of " + hit.Name, hit.Terminate, func(context.Context) error { return hit.Start() }
+		return "restart of " + hit.Name, hit.Terminate,
+			func(context.Context) error { return hit.Start() }
 	case Partition, OneWay, Pair:
 		what, begin = d.division(s, nodes, hit)
 		return what, begin, func(context.Context) error { d.Cluster.Net.Heal(); return nil }
 	case KillAll:
-		return "SIGKILL of all", func() error { each(nodes, (*Node).Kill); return nil }, func(context.Context) error { return startAll(nodes) }
+		return "SIGKILL of all", func() error { each(nodes, (*Node).Kill); return nil },
+			func(context.Context) error { return startAll(nodes) }
 	case Power:
-		return "loss of power of all", func() error { return d.cutPower(nodes) }, func(context.Context) error { return startAll(nodes) }
+		return "loss of power of all", func() error { return d.cutPower(nodes) },
+			func(context.Context) error { return startAll(nodes) }
 	case Replace:
-		return "SIGKILL of " + names(hits) + " and loss of its disk", func() error { return lose(hits) }, func(ctx context.Context) error { return d.replaceAll(ctx, hits) }
+		return "SIGKILL of " + names(hits) + " and loss of its disk",
+			func() error { return lose(hits) }, func(ctx context.Context) error {
+				return d.replaceAll(ctx, hits)
+			}
 	}
 	disk := map[Kind]Disk{Stall: DiskStalls, Full: DiskFull, Fsync: FsyncFails}[s.Kind]
-	return fmt.Sprintf("disk of %s: %s", hit.Name, disk), func() error { return d.spoil(hit, disk) },
+	return fmt.Sprintf("disk of %s: %s", hit.Name, disk),
+		func() error { return d.spoil(hit, disk) },
 		func(ctx context.Context) error { return d.mend(ctx, hit, disk) }
 }
 
@@ -102,16 +113,18 @@ func (d *Driver) division(s Step, nodes []*Node, hit *Node) (what string, begin 
 	net := d.Cluster.Net
 	switch s.Kind {
 	case Partition:
-		return fmt.Sprintf("partition (%v) of nodes %v from %v", s.State, with, others), func() error {
-			net.Partition(s.State, with, others)
-			return nil
-		}
+		return fmt.Sprintf("partition (%v) of nodes %v from %v", s.State, with, others),
+			func() error {
+				net.Partition(s.State, with, others)
+				return nil
+			}
 	case Pair:
 		other := nodes[s.Other%len(nodes)]
-		return fmt.Sprintf("partition (%v) between %s and %s", s.State, hit.Name, other.Name), func() error {
-			net.Partition(s.State, []int{hit.Number}, []int{other.Number})
-			return nil
-		}
+		return fmt.Sprintf("partition (%v) between %s and %s", s.State, hit.Name, other.Name),
+			func() error {
+				net.Partition(s.State, []int{hit.Number}, []int{other.Number})
+				return nil
+			}
 	}
 	way := "from"
 	if s.In {
@@ -191,7 +204,9 @@ func (d *Driver) cutPower(nodes []*Node) (err error) {
 	}
 	for _, n := range nodes {
 		if gerr := gone(context.Background(), n); gerr != nil {
-			err = errors.Join(err, fmt.Errorf("%s has survived a loss of power (was it built with -tags %s?): %w", n.Name, faultsTag, gerr))
+			err = errors.Join(err,
+				fmt.Errorf("%s has survived a loss of power (was it built with -tags %s?): %w",
+					n.Name, faultsTag, gerr))
 		}
 		err = errors.Join(err, n.Inject(DiskFine))
 		lost, derr := n.DropUnsynced()
@@ -218,7 +233,9 @@ func (d *Driver) Replace(ctx context.Context, old *Node) (*Node, error) {
 // giveItsPlaces gives a node that has joined, or is about to, the places of one that is gone.
 func (d *Driver) giveItsPlaces(ctx context.Context, old, fresh *Node) error {
 	d.say("   %s joins in the place of %s", fresh.Name, old.Name)
-	return d.insist(ctx, d.patience(), func(ctx context.Context) error { return d.replace(ctx, old, fresh) })
+	return d.insist(ctx, d.patience(), func(ctx context.Context) error {
+		return d.replace(ctx, old, fresh)
+	})
 }
 
 // insist has an operator's command run until it ends well or with a status that is final.
@@ -247,7 +264,9 @@ func (d *Driver) insist(
 
 // temporary tells exit statuses after which trying again may help: no node answers, temporary
 // failure, and a node that is not a member yet.
-func temporary(status int) bool { return status == 69 || status == 75 || status == 64 || status == 65 }
+func temporary(status int) bool {
+	return status == 69 || status == 75 || status == 64 || status == 65
+}
 
 func (d *Driver) replace(ctx context.Context, old, fresh *Node) error {
 	for _, n := range d.Cluster.Live() {

@@ -34,7 +34,9 @@ type Verdict struct {
 	// OfForgotten are answers, and what became of them, that are not so because a majority has
 	// forgotten messages, which were named or are among the lost, or what was done to them.
 	OfForgotten int
-	UnderWay    int // deliveries that were stopped while the end of their data was on its way, by a node that a fault hit
+	// deliveries that were stopped while the end of their data was on its way, by a node that a
+	// fault hit
+	UnderWay int
 
 	Duplicates int // further copies that a fault explains
 	Forgotten  int // of these, that nobody could log as possible: a majority had forgotten
@@ -60,29 +62,39 @@ func (e *Excused) add(after time.Duration) {
 
 // OK reports whether nothing is wrong.
 func (v *Verdict) OK() bool {
-	return v.Lost.N+v.Changed.N+v.Unexcused.N+v.Unlogged.N+v.Refused.N+v.Unexpected.N+v.Reports+v.Trespass.N+v.Untrue.N == 0
+	return v.Lost.N+v.Changed.N+v.Unexcused.N+v.Unlogged.N+v.Refused.N+v.Unexpected.N+
+		v.Reports+v.Trespass.N+v.Untrue.N == 0
 }
 
 func (v *Verdict) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d messages accepted for %d recipients: %d delivered, %d waiting, %d lost, %d changed, %d without an excuse for a further copy\n",
+	fmt.Fprintf(&b,
+		"%d messages accepted for %d recipients: %d delivered, %d waiting, %d lost, %d changed, "+
+			"%d without an excuse for a further copy\n",
 		v.Messages, v.Acknowledged, v.Delivered, v.Waiting, v.Lost.N, v.Changed.N, v.Unexcused.N)
-	fmt.Fprintf(&b, "%d further copies explained by faults (%d not logged as possible_duplicate, %d logs lost with their node); %d not told, of which %d arrived\n",
+	fmt.Fprintf(&b,
+		"%d further copies explained by faults (%d not logged as possible_duplicate, %d logs "+
+			"lost with their node); %d not told, of which %d arrived\n",
 		v.Duplicates, v.Unlogged.N, v.unjudged, v.NotTold, v.LateArrivals)
 	if v.Salvaged > 0 {
 		fmt.Fprintf(&b, "%d further copies of what a salvage put in again\n", v.Salvaged)
 	}
-	fmt.Fprintf(&b, "%d refused, %d unexpected, %d reports, %d attempts after a lease\n", v.Refused.N, v.Unexpected.N, v.Reports, v.Trespass.N)
+	fmt.Fprintf(&b, "%d refused, %d unexpected, %d reports, %d attempts after a lease\n",
+		v.Refused.N, v.Unexpected.N, v.Reports, v.Trespass.N)
 	if v.Verbs > 0 {
-		fmt.Fprintf(&b, "%d verbs, %d of them without a promise, %d untrue, %d not so because of what was forgotten; "+
-			"%d recipients taken out, %d deliveries under way when they were stopped\n",
+		fmt.Fprintf(&b,
+			"%d verbs, %d of them without a promise, %d untrue, %d not so because of what was "+
+				"forgotten; "+
+				"%d recipients taken out, %d deliveries under way when they were stopped\n",
 			v.Verbs, v.Unsure, v.Untrue.N, v.OfForgotten, v.Taken, v.UnderWay)
 	}
 	for _, kind := range []struct {
 		name string
 		t    *tally
-	}{{"lost", &v.Lost}, {"changed", &v.Changed}, {"unexcused", &v.Unexcused}, {"not logged", &v.Unlogged},
-		{"refused", &v.Refused}, {"unexpected", &v.Unexpected}, {"after its lease", &v.Trespass}, {"untrue", &v.Untrue}} {
+	}{{"lost", &v.Lost}, {"changed", &v.Changed}, {"unexcused", &v.Unexcused},
+		{"not logged", &v.Unlogged},
+		{"refused", &v.Refused}, {"unexpected", &v.Unexpected}, {"after its lease", &v.Trespass},
+		{"untrue", &v.Untrue}} {
 		for _, f := range kind.t.First {
 			fmt.Fprintf(&b, "%s: %v\n", kind.name, f)
 		}
@@ -104,9 +116,11 @@ func (v *Verdict) Faults(h *History) string {
 			under += f.UnderWay[n]
 		}
 		e := &v.ByFault[i]
-		fmt.Fprintf(&b, "%3d  %-60s %4d further copies, %4d transactions under way", i+1, f, e.N, under)
+		fmt.Fprintf(&b, "%3d  %-60s %4d further copies, %4d transactions under way", i+1, f, e.N,
+			under)
 		if e.N > 0 {
-			fmt.Fprintf(&b, "; the first copies came %+.2f to %+.2f s from its begin", e.From.Seconds(), e.Until.Seconds())
+			fmt.Fprintf(&b, "; the first copies came %+.2f to %+.2f s from its begin",
+				e.From.Seconds(), e.Until.Seconds())
 		}
 		b.WriteString("\n")
 	}
@@ -124,7 +138,8 @@ type arrival struct {
 
 // Check judges a run.
 func Check(h *History, rules Rules) *Verdict {
-	c := &checker{h: h, rules: rules.orDefaults(), v: &Verdict{ByFault: make([]Excused, len(h.Faults))}, arrived: map[key]*arrival{},
+	c := &checker{h: h, rules: rules.orDefaults(),
+		v: &Verdict{ByFault: make([]Excused, len(h.Faults))}, arrived: map[key]*arrival{},
 		taken: map[string]bool{}, failed: map[string]bool{}}
 	c.operators()
 	c.gather()
@@ -246,7 +261,8 @@ func (c *checker) further(f Finding, before, copy Copy) {
 		return
 	}
 	if at < 0 {
-		f.Why = fmt.Sprintf("n%d delivered it at %s and had no fault then", before.Node, before.Accepted.Format("15:04:05.000"))
+		f.Why = fmt.Sprintf("n%d delivered it at %s and had no fault then", before.Node,
+			before.Accepted.Format("15:04:05.000"))
 		c.v.Unexcused.add(f)
 		return
 	}
@@ -276,7 +292,9 @@ func (c *checker) salvaged(f Finding, copy Copy) bool {
 
 // logLost: what a node had in memory of its log goes with it, as what it had of its outcomes does.
 func (c *checker) logLost(copy Copy) bool {
-	return slices.ContainsFunc(c.h.Faults, func(f Fault) bool { return c.rules.excuses(&f, copy.Node, copy.Accepted) })
+	return slices.ContainsFunc(c.h.Faults, func(f Fault) bool {
+		return c.rules.excuses(&f, copy.Node, copy.Accepted)
+	})
 }
 
 // trespass finds attempts that a node began while it had no majority and its lease must have ended.
@@ -297,6 +315,7 @@ func (c *checker) within(f *Fault, node int, from, until time.Time) {
 	begun := c.h.Begun[node]
 	i, _ := slices.BinarySearchFunc(begun, from, time.Time.Compare)
 	for ; i < len(begun) && begun[i].Before(until); i++ {
-		c.v.Trespass.add(Finding{Why: fmt.Sprintf("n%d began a transaction at %s, though: %v", node, begun[i].Format("15:04:05.000"), f)})
+		c.v.Trespass.add(Finding{Why: fmt.Sprintf("n%d began a transaction at %s, though: %v", node,
+			begun[i].Format("15:04:05.000"), f)})
 	}
 }

@@ -25,8 +25,10 @@ type Options struct {
 	Replicas int    // 0: the program's default
 	Shards   int    // of the mailboxes; 0: the program's default
 	Grows    bool   // more will join, so that a single node has a cluster port too
-	ByHand   bool   // the nodes have no list of those to join: `cluster token` and `cluster join` make them one cluster
-	POP3     bool   // the nodes serve POP3, without TLS
+	// the nodes have no list of those to join: `cluster token` and `cluster join` make them one
+	// cluster
+	ByHand bool
+	POP3   bool // the nodes serve POP3, without TLS
 	// Extra is further configuration, TOML, for all nodes; Limits and Delivery are further keys of
 	// these tables.
 	Extra, Limits, Delivery string
@@ -76,7 +78,8 @@ func New(o Options) (*Cluster, error) {
 func newToken() string {
 	var b [20]byte
 	rand.Read(b[:])
-	return "pr1-" + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
+	return "pr1-" +
+		strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:]))
 }
 
 // Each node has an address of its own, and its proxy has one in the network after it: 127.0.0.11

@@ -76,8 +76,11 @@ func ParseHeld(out string) (map[string][]string, error) {
 
 // Collect gathers what is known of a run, after Settle. It asks the queues only when something
 // acknowledged has not arrived.
-func Collect(ctx context.Context, c *Cluster, w *World, tries []Try, faults []Fault, verbs ...Verb) (*History, error) {
-	h := &History{Tries: tries, Deliveries: w.Sink.Deliveries(), Faults: faults, Begun: w.Begun(), Verbs: verbs}
+func Collect(
+	ctx context.Context, c *Cluster, w *World, tries []Try, faults []Fault, verbs ...Verb,
+) (*History, error) {
+	h := &History{Tries: tries, Deliveries: w.Sink.Deliveries(), Faults: faults, Begun: w.Begun(),
+		Verbs: verbs}
 	err := h.readLogs(ctx, c)
 	if Check(h, Rules{}).Lost.N > 0 {
 		var herr error
@@ -117,7 +120,8 @@ func (h *History) readLogs(ctx context.Context, c *Cluster) (err error) {
 		for _, n := range c.All() {
 			err = errors.Join(err, h.Attempts.Read(n))
 		}
-		if Check(h, Rules{}).Unlogged.N == 0 || time.Since(from) > logPatience || !clock.Pause(ctx, 200*time.Millisecond) {
+		if Check(h, Rules{}).Unlogged.N == 0 || time.Since(from) > logPatience ||
+			!clock.Pause(ctx, 200*time.Millisecond) {
 			return err
 		}
 	}

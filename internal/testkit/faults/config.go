@@ -14,13 +14,19 @@ import (
 // begins the cluster when nobody has data.
 func (c *Cluster) configure(n *Node, members []*Node) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[node]\nname = %q\nhostname = \"%s.postroad.test\"\ndata_dir = %q\n", n.Name, n.Name, n.Data)
-	fmt.Fprintf(&b, "[[listener]]\naddress = %q\nkind = \"relay\"\n[relay]\nnetworks = [\"127.0.0.0/8\"]\n", n.SMTP)
+	fmt.Fprintf(&b, "[node]\nname = %q\nhostname = \"%s.postroad.test\"\ndata_dir = %q\n", n.Name,
+		n.Name, n.Data)
+	fmt.Fprintf(&b,
+		"[[listener]]\naddress = %q\nkind = \"relay\"\n[relay]\nnetworks = [\"127.0.0.0/8\"]\n",
+		n.SMTP)
 	if c.o.POP3 {
-		fmt.Fprintf(&b, "[[listener]]\naddress = %q\nkind = \"pop3\"\nauth_without_tls = true\n", n.POP3)
+		fmt.Fprintf(&b, "[[listener]]\naddress = %q\nkind = \"pop3\"\nauth_without_tls = true\n",
+			n.POP3)
 	}
-	fmt.Fprintf(&b, "[delivery]\nport = %d\nbind = [%q]\nallow_private_destinations = true\n%s\n", c.o.Port, n.Host.String(), c.o.Delivery)
-	fmt.Fprintf(&b, "[limits]\n%s\n[admin]\naddress = %q\n[events]\nfile = %q\n", c.o.Limits, n.Admin, n.Events)
+	fmt.Fprintf(&b, "[delivery]\nport = %d\nbind = [%q]\nallow_private_destinations = true\n%s\n",
+		c.o.Port, n.Host.String(), c.o.Delivery)
+	fmt.Fprintf(&b, "[limits]\n%s\n[admin]\naddress = %q\n[events]\nfile = %q\n", c.o.Limits,
+		n.Admin, n.Events)
 	if c.o.DNS != "" {
 		fmt.Fprintf(&b, "[dns]\nservers = [%q]\n", c.o.DNS)
 	}
@@ -50,7 +56,8 @@ func (c *Cluster) clusterTable(n *Node, members []*Node) string {
 }
 
 // ErrNoClusters says that a program cannot run more than one node.
-var ErrNoClusters = errors.New("this program does not know clusters: `postroad config check` refuses [cluster] join")
+var ErrNoClusters = errors.New(
+	"this program does not know clusters: `postroad config check` refuses [cluster] join")
 
 // Clusters reports whether program can run a cluster, by asking it to check a configuration that
 // has one.
@@ -61,12 +68,16 @@ func Clusters(ctx context.Context, program string) error {
 	}
 	defer os.RemoveAll(dir)
 	token, file := filepath.Join(dir, "token"), filepath.Join(dir, "postroad.toml")
-	text := fmt.Sprintf("[node]\ndata_dir = %q\n[cluster]\nlisten = \"127.0.0.11:7025\"\njoin = [\"127.0.0.11:7025\"]\ntoken_file = %q\n",
+	text := fmt.Sprintf(
+		"[node]\ndata_dir = %q\n[cluster]\nlisten = \"127.0.0.11:7025\"\njoin = "+
+			"[\"127.0.0.11:7025\"]\ntoken_file = %q\n",
 		filepath.Join(dir, "data"), token)
-	if err := errors.Join(os.WriteFile(token, []byte(newToken()+"\n"), 0o600), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(token, []byte(newToken()+"\n"), 0o600),
+		os.WriteFile(file, []byte(text), 0o600)); err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, program, "config", "check", "--config", file).CombinedOutput()
+	out, err := exec.CommandContext(ctx, program, "config", "check", "--config",
+		file).CombinedOutput()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return fmt.Errorf("%w (%s)", ErrNoClusters, strings.TrimSpace(string(out)))
 	}

@@ -14,9 +14,10 @@ import (
 // another: each is over, and every node ready again, before the next begins. Its methods may be
 // called on any goroutine, Do by one at a time.
 type Driver struct {
-	Cluster  *Cluster
-	World    *World
-	Patience time.Duration              // how long nodes may take to be ready after a fault; default 90 s
+	Cluster *Cluster
+	World   *World
+	// how long nodes may take to be ready after a fault; default 90 s
+	Patience time.Duration
 	Log      func(text string)          // told of each step; nil: nobody is
 	Act      func(step Step, n []*Node) // called while a fault is on; nil: nothing
 
@@ -113,7 +114,9 @@ func (d *Driver) script(ctx context.Context, s Step, nodes []*Node, hit *Node) e
 
 // begin makes a fault happen and notes it, with those who lost their ownership by it.
 func (d *Driver) begin(kind Kind, what string, do func() error) (at int, err error) {
-	f := Fault{Kind: kind, What: what, UnderWay: d.World.UnderWay(), From: time.Now(), Stuck: kind == Stall || kind == Full || kind == Fsync || kind == FullStart || kind == FullJoin}
+	f := Fault{Kind: kind, What: what, UnderWay: d.World.UnderWay(), From: time.Now(),
+		Stuck: kind == Stall || kind == Full || kind == Fsync || kind == FullStart ||
+			kind == FullJoin}
 	before := d.able()
 	if err := do(); err != nil {
 		return 0, err
@@ -148,7 +151,8 @@ func (d *Driver) able() map[int]bool {
 	for _, n := range nodes {
 		away := 0
 		for _, m := range nodes {
-			if m != n && !(well(m) && d.Cluster.Net.Reaches(n.Number, m.Number) && d.Cluster.Net.Reaches(m.Number, n.Number)) {
+			if m != n && !(well(m) && d.Cluster.Net.Reaches(n.Number, m.Number) &&
+				d.Cluster.Net.Reaches(m.Number, n.Number)) {
 				away++
 			}
 		}

@@ -48,7 +48,8 @@ func Again(deliveries []mailtest.Delivery) Attempts {
 // same.
 func (a Attempts) possible(queueID, recipient string, c Copy) (possible, known bool) {
 	for _, l := range a[recipient] {
-		if l.node == c.Node && (queueID == "" || l.queueID == queueID) && !l.at.Before(c.Accepted.Add(-clockStep)) {
+		if l.node == c.Node && (queueID == "" || l.queueID == queueID) &&
+			!l.at.Before(c.Accepted.Add(-clockStep)) {
 			return l.possible, true
 		}
 	}

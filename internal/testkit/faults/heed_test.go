@@ -59,14 +59,17 @@ func TestLastWords(t *testing.T) {
 
 // TestWhatIsAtStake: who stops because others were rolled back is told from who was itself.
 func TestWhatIsAtStake(t *testing.T) {
-	stops := "postroad: fatal: group 2: its leader lacks entries 5 to 9: other nodes' disks were rolled back or lost; nothing"
-	doubts := "group 2: it neither votes: its log ends before what it had acknowledged: was its disk rolled back?"
+	stops := "postroad: fatal: group 2: its leader lacks entries 5 to 9: other nodes' disks " +
+		"were rolled back or lost; nothing"
+	doubts := "group 2: it neither votes: its log ends before what it had acknowledged: was its " +
+		"disk rolled back?"
 	if !keepsWhatIsAtStake(stops) || keepsWhatIsAtStake(doubts) {
 		t.Error("the wrong one")
 	}
 	d := &Driver{}
 	d.name(
-		"at stake: 1 messages\n  38ha6gjpt0020006 from <a@b.example>, 1 of 1 recipients not delivered",
+		"at stake: 1 messages\n  38ha6gjpt0020006 from <a@b.example>, 1 of 1 recipients not " +
+			"delivered",
 	)
 	if !d.Named()["38ha6gjpt0020006"] || len(d.Named()) != 1 {
 		t.Errorf("%v", d.Named())

@@ -57,7 +57,8 @@ type History struct {
 
 // Rules are the figures of the verdict. The zero value has the defaults.
 type Rules struct {
-	Window time.Duration // before a fault: a copy accepted later than this may not have been noted; default 2 s
+	// before a fault: a copy accepted later than this may not have been noted; default 2 s
+	Window time.Duration
 	Lease  time.Duration // after a node lost its majority, it may own for so long; default 1 s
 	Seen   time.Duration // until what a node has begun is seen to be; default 500 ms
 	Grace  time.Duration // for what was written by then to arrive here and be answered; default 2 s

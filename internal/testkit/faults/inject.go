@@ -17,9 +17,11 @@ type Disk string
 
 // The faults of a disk. Each is the content of the fault file.
 const (
-	DiskFine   Disk = ""
-	DiskStalls Disk = "stall"     // reads, writes and syncs of the data wait until the file is emptied
-	DiskFull   Disk = "full"      // writes that need space fail with ENOSPC, and the file system reports that none is free
+	DiskFine Disk = ""
+	// reads, writes and syncs of the data wait until the file is emptied
+	DiskStalls Disk = "stall"
+	// writes that need space fail with ENOSPC, and the file system reports that none is free
+	DiskFull   Disk = "full"
 	FsyncFails Disk = "fsync"     // the next fsync fails with EIO, once
 	PowerFails Disk = "powerloss" // what was not synced is taken back and the process ends, at once
 	faultsTag       = "faults"
@@ -36,7 +38,8 @@ func (n *Node) Inject(d Disk) error {
 }
 
 // ErrNoInjection says that a program's disk cannot be spoilt.
-var ErrNoInjection = errors.New("this program does not look at POSTROAD_FAULT_FILE: build it with -tags " + faultsTag)
+var ErrNoInjection = errors.New(
+	"this program does not look at POSTROAD_FAULT_FILE: build it with -tags " + faultsTag)
 
 // Injects reports whether a program was built with the tag faults and obeys Inject.
 func Injects(program string) bool {

@@ -20,15 +20,17 @@ type Server struct {
 
 // LoadOptions say what a Load does.
 type LoadOptions struct {
-	Servers     func() []Server // asked whenever a connection is wanted, so that nodes may come and go
+	// asked whenever a connection is wanted, so that nodes may come and go
+	Servers     func() []Server
 	Connections int
 	Message     func(int) *mailtest.Message
 	Count       int           // messages; 0: until Stop
 	Interval    time.Duration // between messages of one connection; 0: as fast as they are taken
-	Timeout     time.Duration // for each reply; default 90 s: longer than a node may take to find that it cannot know
-	Tries       int           // at most for each message; default 200
-	After       time.Duration // between tries; default 50 ms
-	OnTry       func(*Try)    // called for each try, by several goroutines
+	// for each reply; default 90 s: longer than a node may take to find that it cannot know
+	Timeout time.Duration
+	Tries   int           // at most for each message; default 200
+	After   time.Duration // between tries; default 50 ms
+	OnTry   func(*Try)    // called for each try, by several goroutines
 }
 
 // Try is one attempt of a client at a message and what it was told. Each has an ID of its own, so

@@ -176,7 +176,8 @@ func (d *Driver) leave(ctx context.Context, s Step, r *rand.Rand, n *Node) error
 	if s.Kind == MidRemove {
 		d.moment(ctx, func(end <-chan struct{}) bool { return first(octets, end) })
 		nodes := d.Cluster.Nodes()
-		if err := d.stopped(ctx, s, nodes[r.IntN(len(nodes))], "the removal of "+n.Name); err != nil {
+		if err := d.stopped(ctx, s, nodes[r.IntN(len(nodes))],
+			"the removal of "+n.Name); err != nil {
 			return errors.Join(err, <-done)
 		}
 	}

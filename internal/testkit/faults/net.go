@@ -13,9 +13,11 @@ type State uint8
 
 // The states of a direction.
 const (
-	Open    State = iota
-	Stalled       // octets wait, as behind a switch that has hung: connections live on and what was sent comes later
-	Cut           // connections are reset and new ones refused
+	Open State = iota
+	// octets wait, as behind a switch that has hung: connections live on and what was sent comes
+	// later
+	Stalled
+	Cut // connections are reset and new ones refused
 )
 
 func (s State) String() string { return [...]string{"open", "stalled", "cut"}[s] }

@@ -42,7 +42,8 @@ func newPair(t *testing.T) *pair {
 		t.Fatal(err)
 	}
 	p.front = free[0]
-	if err := errors.Join(p.n.Join(1, hostOf(1), free[1], "127.0.0.11:1"), p.n.Join(2, hostOf(2), p.front, l.Addr().String())); err != nil {
+	if err := errors.Join(p.n.Join(1, hostOf(1), free[1], "127.0.0.11:1"),
+		p.n.Join(2, hostOf(2), p.front, l.Addr().String())); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -159,8 +160,10 @@ func TestAddresses(t *testing.T) {
 	seen := map[string]bool{}
 	for k := 1; k <= maxNodes; k++ {
 		host, front := hostOf(k), frontOf(k)
-		if numberOf(host) != k || numberOf(front) != 0 || seen[host.String()] || seen[front.String()] {
-			t.Fatalf("node %d: %v (of node %d), %v (of node %d)", k, host, numberOf(host), front, numberOf(front))
+		if numberOf(host) != k || numberOf(front) != 0 || seen[host.String()] ||
+			seen[front.String()] {
+			t.Fatalf("node %d: %v (of node %d), %v (of node %d)", k, host, numberOf(host), front,
+				numberOf(front))
 		}
 		seen[host.String()], seen[front.String()] = true, true
 	}

@@ -53,7 +53,8 @@ func (n *Node) Start() error {
 	if n.mu.p != nil && n.mu.p.running() {
 		return fmt.Errorf("%s is running", n.Name)
 	}
-	p, err := startProcess(n.mu.program, filepath.Join(n.Dir, "log"), []string{"POSTROAD_FAULT_FILE=" + n.FaultFile}, "serve", "--config", n.Config)
+	p, err := startProcess(n.mu.program, filepath.Join(n.Dir, "log"),
+		[]string{"POSTROAD_FAULT_FILE=" + n.FaultFile}, "serve", "--config", n.Config)
 	if err != nil {
 		return err
 	}
@@ -212,7 +213,8 @@ type CommandError struct {
 }
 
 func (e *CommandError) Error() string {
-	return fmt.Sprintf("postroad %s: exit status %d: %s", e.Command, e.Status, strings.TrimSpace(e.Stderr))
+	return fmt.Sprintf("postroad %s: exit status %d: %s", e.Command, e.Status,
+		strings.TrimSpace(e.Stderr))
 }
 
 // Run runs a command of the program against the node and returns its standard output. A status

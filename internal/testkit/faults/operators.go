@@ -269,7 +269,9 @@ func (p *Operators) Stop(ctx context.Context) ([]Try, []Verb) {
 	p.work.Wait()
 	tries := p.load.Wait()
 	p.o.World.Answer(nil)
-	for _, v := range []Verb{{Verb: "resume", Domain: SuspendedDomain}, {Verb: "release", Domain: HandledDomain}, {Verb: "flush", Domain: HandledDomain}, {Verb: "flush", Domain: SuspendedDomain}} {
+	for _, v := range []Verb{{Verb: "resume", Domain: SuspendedDomain},
+		{Verb: "release", Domain: HandledDomain}, {Verb: "flush", Domain: HandledDomain},
+		{Verb: "flush", Domain: SuspendedDomain}} {
 		for p.do(ctx, v).unsettled() && clock.Pause(ctx, 500*time.Millisecond) {
 		}
 	}

@@ -68,9 +68,11 @@ func (k Kind) damages() bool { return k >= Flip && k <= Emptied }
 // carried out, from 0.
 type Step struct {
 	Kind  Kind
-	Node  int           // whom it hits
-	Other int           // of Pair: the other one
-	Sides []int         // of Partition: who is with Node; of Kill, Pause and Replace: all whom it hits, if not Node alone
+	Node  int // whom it hits
+	Other int // of Pair: the other one
+	// of Partition: who is with Node; of Kill, Pause and Replace: all whom it hits, if not Node
+	// alone
+	Sides []int
 	State State         // of Partition, OneWay and Pair: Stalled or Cut
 	In    bool          // of OneWay: what comes to Node is held up, else what goes from it
 	After time.Duration // of quiet before it
@@ -127,7 +129,9 @@ func Plan(o PlanOptions) []Step {
 	}
 	var plan []Step
 	for len(plan) < o.Steps && len(possible) > 0 {
-		r.Shuffle(len(possible), func(i, j int) { possible[i], possible[j] = possible[j], possible[i] })
+		r.Shuffle(len(possible), func(i, j int) {
+			possible[i], possible[j] = possible[j], possible[i]
+		})
 		for _, k := range possible {
 			plan = append(plan, step(r, k, o))
 		}
@@ -215,14 +219,16 @@ func side(r *rand.Rand, node, nodes, most int) []int {
 
 // between chooses a time from so many seconds to less than so many.
 func between(r *rand.Rand, from, to int) time.Duration {
-	return time.Duration(from)*time.Second + time.Duration(r.Int64N(int64(to-from)*int64(time.Second)))
+	return time.Duration(
+		from)*time.Second + time.Duration(r.Int64N(int64(to-from)*int64(time.Second)))
 }
 
 // Describe lists a schedule.
 func Describe(plan []Step) string {
 	var b strings.Builder
 	for i, s := range plan {
-		fmt.Fprintf(&b, "%3d  after %4.1f s  %v for %.1f s\n", i+1, s.After.Seconds(), s, s.For.Seconds())
+		fmt.Fprintf(&b, "%3d  after %4.1f s  %v for %.1f s\n", i+1, s.After.Seconds(), s,
+			s.For.Seconds())
 	}
 	return b.String()
 }
@@ -232,7 +238,8 @@ func ParseKinds(text string) (list []Kind, err error) {
 	for name := range strings.SplitSeq(text, ",") {
 		i := slices.Index(kindNames[:kinds], strings.TrimSpace(name))
 		if i < 0 {
-			return nil, fmt.Errorf("%q is no kind of fault; they are %s", name, strings.Join(kindNames[:kinds], ", "))
+			return nil, fmt.Errorf("%q is no kind of fault; they are %s", name,
+				strings.Join(kindNames[:kinds], ", "))
 		}
 		list = append(list, Kind(i))
 	}

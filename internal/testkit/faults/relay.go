@@ -36,7 +36,8 @@ func (n *Net) relay(near *net.TCPConn, dialled int, target string) {
 		near.Close()
 		return
 	}
-	r := &relay{dialler: dialler, dialled: dialled, near: near, far: c.(*net.TCPConn), gone: make(chan struct{})}
+	r := &relay{dialler: dialler, dialled: dialled, near: near, far: c.(*net.TCPConn),
+		gone: make(chan struct{})}
 	if !n.add(r) {
 		r.reset()
 		return

@@ -89,7 +89,8 @@ func (s *sender) connect(ctx context.Context) (err error) {
 	to := servers[s.turn%len(servers)]
 	s.turn++
 	s.node = to.Number
-	s.d, err = mailtest.Dial(ctx, mailtest.SendOptions{Addr: to.Addr, Pipelining: true, Timeout: s.l.o.Timeout})
+	s.d, err = mailtest.Dial(ctx, mailtest.SendOptions{Addr: to.Addr, Pipelining: true,
+		Timeout: s.l.o.Timeout})
 	if err != nil {
 		s.d = nil
 	}

@@ -92,13 +92,16 @@ func (s *Status) unfinished(names []string, replicas int) string {
 		if i < 0 || s.Members[i].State != "active" {
 			return name + " is not an active member"
 		}
-		if !slices.ContainsFunc(s.Groups, func(g Group) bool { return g.Kind == "queue" && g.Home == name && g.State == "serving" }) {
+		if !slices.ContainsFunc(s.Groups, func(g Group) bool {
+			return g.Kind == "queue" && g.Home == name && g.State == "serving"
+		}) {
 			return name + " has no home group that serves"
 		}
 	}
 	for _, g := range s.Groups {
 		if g.Kind == "mailbox" && (g.State != "serving" || len(g.Moves) > 0) {
-			return fmt.Sprintf("shard %d is %s, and has the voters %v and on the move %v", *g.Shard, g.State, g.Voters, g.Moves)
+			return fmt.Sprintf("shard %d is %s, and has the voters %v and on the move %v", *g.Shard,
+				g.State, g.Voters, g.Moves)
 		}
 		few := g.Kind != "control" && len(g.Voters) < replicas
 		gone := func(name string) bool { return !slices.Contains(names, name) }
@@ -147,7 +150,8 @@ func (c *Cluster) Busiest(ctx context.Context) (*Node, error) {
 	}
 	var best *Group
 	for i := range s.Groups {
-		if g := &s.Groups[i]; g.Kind == "queue" && g.Leader != "" && (best == nil || g.Messages > best.Messages) {
+		if g := &s.Groups[i]; g.Kind == "queue" && g.Leader != "" &&
+			(best == nil || g.Messages > best.Messages) {
 			best = g
 		}
 	}

@@ -59,7 +59,8 @@ func (d *Driver) stood(from, until time.Time) {
 	if until.Sub(from) < stillNoted {
 		return
 	}
-	// The receiving server stood still, too: it takes what was sent before, and what nodes sent that
+	// The receiving server stood still, too: it takes what was sent before, and what nodes sent
+	// that
 	// woke up earlier, when it goes on.
 	f := Fault{
 		Kind: Still, From: from, Until: until, Stuck: true, UnderWay: d.World.UnderWay(),

@@ -17,8 +17,10 @@ func TestStill(t *testing.T) {
 		t.Errorf("half a second is noted: %v", f)
 	}
 	d.stood(at(20), at(21.2))
-	h := &History{Tries: []Try{told("a"), told("b")}, Faults: d.Faults(), Attempts: noted("a", 1, 22.1, true),
-		Deliveries: []mailtest.Delivery{came("a", 1, 19.9), came("a", 1, 22), came("b", 1, 15), came("b", 1, 22)}}
+	h := &History{Tries: []Try{told("a"), told("b")}, Faults: d.Faults(),
+		Attempts: noted("a", 1, 22.1, true),
+		Deliveries: []mailtest.Delivery{came("a", 1, 19.9), came("a", 1, 22), came("b", 1, 15),
+			came("b", 1, 22)}}
 	v := Check(h, Rules{})
 	if v.Duplicates != 1 || v.Unexcused.N != 1 || v.ByFault[0].N != 1 {
 		t.Errorf("%v", v)

@@ -35,7 +35,8 @@ func (d *Driver) noteEnd(status int, words string) {
 
 // advice is what a node's last words have one of.
 var advice = []string{
-	"cluster replace", "queue salvage", "put back", "put them back", "join", "remove", "room", "again",
+	"cluster replace", "queue salvage", "put back", "put them back", "join", "remove", "room",
+	"again",
 }
 
 // stopsListed are those of the machine's stops that a summary lists.
@@ -66,7 +67,8 @@ func (d *Driver) Summary(v *Verdict) string {
 	for i, s := range d.mu.stops {
 		longest = max(longest, s.Until.Sub(s.From))
 		if i < stopsListed {
-			when = append(when, fmt.Sprintf("%s %.2f", s.From.Format("15:04:05.00"), s.Until.Sub(s.From).Seconds()))
+			when = append(when, fmt.Sprintf("%s %.2f", s.From.Format("15:04:05.00"),
+				s.Until.Sub(s.From).Seconds()))
 		}
 	}
 	fmt.Fprintf(&b, "the machine stood still %d times for %v or longer, %.2f s at most: %s\n",
@@ -83,7 +85,8 @@ func (d *Driver) Summary(v *Verdict) string {
 	)
 	fmt.Fprintf(
 		&b,
-		"further copies: excused %d, of which not logged %d, forgotten %d; salvaged %d; unexcused %d\n",
+		"further copies: excused %d, of which not logged %d, forgotten %d; salvaged %d; "+
+			"unexcused %d\n",
 		v.Duplicates,
 		v.Unlogged.N,
 		v.Forgotten,

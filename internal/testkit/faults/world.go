@@ -40,7 +40,8 @@ func NewWorld(domains ...string) (*World, error) {
 		return nil, err
 	}
 	for i, domain := range append(slices.Clone(domains), senders) {
-		if err := w.DNS.AddMX(domain, fmt.Sprintf("mx%d.sink.example", i), "127.0.0.1"); err != nil {
+		if err := w.DNS.AddMX(domain, fmt.Sprintf("mx%d.sink.example", i),
+			"127.0.0.1"); err != nil {
 			return nil, errors.Join(err, w.DNS.Close())
 		}
 	}
@@ -94,7 +95,8 @@ func (w *World) step(s *mailtest.Step) mailtest.Action {
 	if w.mu.answer != nil {
 		a = w.mu.answer(s)
 	}
-	if s.At == mailtest.AtEnd && a.Delay == 0 && a.Until == nil { // else its end is seen by what comes next
+	// else its end is seen by what comes next
+	if s.At == mailtest.AtEnd && a.Delay == 0 && a.Until == nil {
 		delete(w.mu.open, s.Session)
 	}
 	return a

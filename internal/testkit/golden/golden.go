@@ -44,7 +44,8 @@ func Equal(t testing.TB, what, want, got string) {
 	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
 	for i := range max(len(w), len(g)) {
 		if i >= len(w) || i >= len(g) || w[i] != g[i] {
-			t.Fatalf("line %d differs; %s\nwant:\n%s\ngot:\n%s", i+1, what, around(w, i), around(g, i))
+			t.Fatalf("line %d differs; %s\nwant:\n%s\ngot:\n%s", i+1, what, around(w, i),
+				around(g, i))
 		}
 	}
 }

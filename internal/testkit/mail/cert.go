@@ -46,7 +46,8 @@ func NewAuthority() (a *Authority, err error) {
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return nil, fmt.Errorf("making the authority's key: %w", err)
 	}
-	if a.der, err = x509.CreateCertificate(rand.Reader, a.cert, a.cert, a.key.Public(), a.key); err != nil {
+	if a.der, err = x509.CreateCertificate(rand.Reader, a.cert, a.cert, a.key.Public(),
+		a.key); err != nil {
 		return nil, fmt.Errorf("signing the authority: %w", err)
 	}
 	return a, nil
@@ -63,12 +64,15 @@ func (a *Authority) Issue(names ...string) (*Certificate, error) { return a.sign
 // Expired makes one whose time has passed.
 func (a *Authority) Expired(names ...string) (*Certificate, error) {
 	leaf := leafFor(names)
-	leaf.NotBefore, leaf.NotAfter = leaf.NotBefore.Add(-48*time.Hour), leaf.NotBefore.Add(-24*time.Hour)
+	leaf.NotBefore, leaf.NotAfter = leaf.NotBefore.Add(-48*time.Hour),
+		leaf.NotBefore.Add(-24*time.Hour)
 	return a.sign(leaf)
 }
 
 // SelfSigned makes a certificate that no authority has signed.
-func SelfSigned(names ...string) (*Certificate, error) { return (*Authority)(nil).sign(leafFor(names)) }
+func SelfSigned(names ...string) (*Certificate, error) {
+	return (*Authority)(nil).sign(leafFor(names))
+}
 
 func leafFor(names []string) *x509.Certificate {
 	leaf := template("mailtest server")

@@ -74,7 +74,8 @@ func (c *client) greet() error {
 	if c.o.Username == "" {
 		return nil
 	}
-	login := base64.StdEncoding.EncodeToString([]byte("\x00" + c.o.Username + "\x00" + c.o.Password))
+	login := base64.StdEncoding.EncodeToString([]byte("\x00" + c.o.Username + "\x00" +
+		c.o.Password))
 	_, err := c.ask("AUTH PLAIN "+login, "235")
 	return err
 }

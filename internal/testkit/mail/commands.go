@@ -69,7 +69,8 @@ func (s *session) proceed(a Action, reply string) {
 		}
 	case AtMail:
 		if took {
-			s.tx.open, s.tx.d.Sender, s.tx.d.MailArgs, s.tx.d.Started = true, s.from.path, s.from.params, time.Now()
+			s.tx.open, s.tx.d.Sender, s.tx.d.MailArgs, s.tx.d.Started = true, s.from.path,
+				s.from.params, time.Now()
 		}
 	case AtRcpt:
 		if took {

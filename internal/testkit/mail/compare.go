@@ -25,7 +25,8 @@ func Compare(sent []Sent, got []Delivery, rules Rules) *Report {
 
 // record is the message in the form of the bench.
 func (s *Sent) record() *record.Sent {
-	e := &record.Sent{ID: s.ID, QueueID: s.QueueID, Sum: s.Sum, Size: int64(s.Size), Begun: s.At.Add(-s.Took), Ended: s.At}
+	e := &record.Sent{ID: s.ID, QueueID: s.QueueID, Sum: s.Sum, Size: int64(s.Size),
+		Begun: s.At.Add(-s.Took), Ended: s.At}
 	add := func(address string, o record.Outcome) {
 		e.Recipients = append(e.Recipients, record.Recipient{Address: address, Outcome: o})
 	}
@@ -44,7 +45,8 @@ func (s *Sent) record() *record.Sent {
 // Record is the transaction in the form of the bench. It shares the recipients with d.
 func (d *Delivery) Record() *record.Received {
 	return &record.Received{
-		ID: d.ID, Sender: d.Sender, Recipients: d.Recipients, Sum: d.Sum, Size: d.Size, Conn: uint32(d.Session), Client: d.Remote,
+		ID: d.ID, Sender: d.Sender, Recipients: d.Recipients, Sum: d.Sum, Size: d.Size,
+		Conn: uint32(d.Session), Client: d.Remote,
 		TLS: d.TLS, Connected: d.Connected, Begun: d.Started, Accepted: d.Accepted,
 	}
 }

@@ -43,8 +43,10 @@ func answers(m *dns.Msg) string {
 
 func TestDNSAnswers(t *testing.T) {
 	d := startDNS(t)
-	err := d.Add("example.net. 60 IN MX 10 mx1.example.net.", "example.net. 60 IN MX 20 mx2.example.net.",
-		"alias.example.net. 60 IN CNAME example.net.", "*.many.example. 60 IN MX 5 mx.many.example.",
+	err := d.Add("example.net. 60 IN MX 10 mx1.example.net.",
+		"example.net. 60 IN MX 20 mx2.example.net.",
+		"alias.example.net. 60 IN CNAME example.net.",
+		"*.many.example. 60 IN MX 5 mx.many.example.",
 		`example.net. 60 IN TXT "v=spf1 -all"`, "loop.example. 60 IN CNAME loop.example.")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +63,8 @@ func TestDNSAnswers(t *testing.T) {
 		{"example.net", dns.TypeMX, dns.RcodeSuccess, "10 mx1.example.net., 20 mx2.example.net."},
 		{"EXAMPLE.Net", dns.TypeTXT, dns.RcodeSuccess, `"v=spf1 -all"`},
 		{"example.net", dns.TypeA, dns.RcodeSuccess, ""},
-		{"alias.example.net", dns.TypeMX, dns.RcodeSuccess, "example.net., 10 mx1.example.net., 20 mx2.example.net."},
+		{"alias.example.net", dns.TypeMX, dns.RcodeSuccess,
+			"example.net., 10 mx1.example.net., 20 mx2.example.net."},
 		{"d17.many.example", dns.TypeMX, dns.RcodeSuccess, "5 mx.many.example."},
 		{"many.example", dns.TypeMX, dns.RcodeSuccess, ""},
 		{"nothing.example.net", dns.TypeMX, dns.RcodeNameError, ""},
@@ -74,7 +77,8 @@ func TestDNSAnswers(t *testing.T) {
 				t.Fatalf("%s: %v", tc.name, err)
 			}
 			if m.Rcode != tc.rcode || answers(m) != tc.want {
-				t.Errorf("%s %s: rcode %d, %q; want %d, %q", tc.name, dns.TypeToString[tc.qtype], m.Rcode, answers(m), tc.rcode, tc.want)
+				t.Errorf("%s %s: rcode %d, %q; want %d, %q", tc.name, dns.TypeToString[tc.qtype],
+					m.Rcode, answers(m), tc.rcode, tc.want)
 			}
 		}
 	}
@@ -107,15 +111,40 @@ func TestDNSFaults(t *testing.T) {
 		network string
 		ok      func(*dns.Msg, error) bool
 	}{
-		"servfail":       {Fault{Rcode: ServFail}, "udp", func(m *dns.Msg, err error) bool { return err == nil && m.Rcode == dns.RcodeServerFailure }},
-		"nxdomain":       {Fault{Rcode: NXDomain}, "udp", func(m *dns.Msg, err error) bool { return err == nil && m.Rcode == dns.RcodeNameError }},
-		"truncated":      {Fault{Truncate: true}, "udp", func(m *dns.Msg, err error) bool { return err == nil && m.Truncated && len(m.Answer) == 0 }},
-		"truncated, tcp": {Fault{Truncate: true}, "tcp", func(m *dns.Msg, err error) bool { return err == nil && !m.Truncated && len(m.Answer) == 1 }},
-		"wrong ID":       {Fault{WrongID: true}, "udp", timedOut}, // the client goes on waiting for the right one
-		"wrong question": {Fault{WrongQuestion: true}, "tcp", func(m *dns.Msg, err error) bool { return m != nil && m.Question[0].Name == "other.example.net." }},
-		"wrong type":     {Fault{WrongType: true}, "tcp", func(m *dns.Msg, err error) bool { return m != nil && m.Question[0].Qtype != dns.TypeMX }},
-		"dropped":        {Fault{Drop: true}, "udp", timedOut},
-		"late":           {Fault{Delay: time.Second}, "udp", timedOut},
+		"servfail": {Fault{Rcode: ServFail}, "udp",
+			func(m *dns.Msg, err error) bool {
+				return err == nil &&
+					m.Rcode == dns.RcodeServerFailure
+			}},
+		"nxdomain": {Fault{Rcode: NXDomain}, "udp",
+			func(m *dns.Msg, err error) bool {
+				return err == nil &&
+					m.Rcode == dns.RcodeNameError
+			}},
+		"truncated": {Fault{Truncate: true}, "udp",
+			func(m *dns.Msg, err error) bool {
+				return err == nil && m.Truncated &&
+					len(m.Answer) == 0
+			}},
+		"truncated, tcp": {Fault{Truncate: true}, "tcp",
+			func(m *dns.Msg, err error) bool {
+				return err == nil && !m.Truncated &&
+					len(m.Answer) == 1
+			}},
+		// the client goes on waiting for the right one
+		"wrong ID": {Fault{WrongID: true}, "udp", timedOut},
+		"wrong question": {Fault{WrongQuestion: true}, "tcp",
+			func(m *dns.Msg, err error) bool {
+				return m != nil &&
+					m.Question[0].Name == "other.example.net."
+			}},
+		"wrong type": {Fault{WrongType: true}, "tcp",
+			func(m *dns.Msg, err error) bool {
+				return m != nil &&
+					m.Question[0].Qtype != dns.TypeMX
+			}},
+		"dropped": {Fault{Drop: true}, "udp", timedOut},
+		"late":    {Fault{Delay: time.Second}, "udp", timedOut},
 	} {
 		d.Misbehave("example.net", "MX", tc.fault)
 		if m, err := query(t, d, tc.network, "example.net", dns.TypeMX); !tc.ok(m, err) {

@@ -18,7 +18,8 @@ type Generator struct {
 	Domains []string // of recipients
 	From    string   // domain of senders; default "sender.example"
 
-	Size          int  // every message has this many octets, one recipient and nothing unusual; 0: varied
+	// every message has this many octets, one recipient and nothing unusual; 0: varied
+	Size          int
 	MaxSize       int  // of varied messages; default 5 MiB
 	MaxRecipients int  // of varied messages; default 5
 	NoUTF8        bool // no addresses that need SMTPUTF8
@@ -67,7 +68,9 @@ type shape struct {
 // all.
 func (g *Generator) shape(r *rand.Rand, i int) shape {
 	if g.Size > 0 {
-		return shape{size: g.Size, recipients: 1, body: func(b *builder, size int) { b.cut(g.lines(), i, size) }}
+		return shape{size: g.Size, recipients: 1, body: func(b *builder, size int) {
+			b.cut(g.lines(), i, size)
+		}}
 	}
 	maxSize, maxRecipients := g.MaxSize, g.MaxRecipients
 	if maxSize == 0 {
@@ -107,8 +110,10 @@ func (g *Generator) recipients(r *rand.Rand, i int, s shape) []string {
 
 // bodies are the kinds of body.
 var bodies = []func(*builder, int){
-	(*builder).text, (*builder).dots, (*builder).longLines, (*builder).eightBitText, (*builder).emptyLines, (*builder).text,
-	(*builder).text, (*builder).dots, (*builder).spaces, (*builder).text, (*builder).fromLines, (*builder).text,
+	(*builder).text, (*builder).dots, (*builder).longLines, (*builder).eightBitText,
+	(*builder).emptyLines, (*builder).text,
+	(*builder).text, (*builder).dots, (*builder).spaces, (*builder).text, (*builder).fromLines,
+	(*builder).text,
 }
 
 const eightBitBody = 3 // its place in bodies
@@ -124,11 +129,14 @@ func (b *builder) printf(format string, args ...any) { b.out = fmt.Appendf(b.out
 
 func (b *builder) header(m *Message, s shape) {
 	b.printf("%s: %s\r\n", Marker, m.ID)
-	b.printf("Date: Thu, 01 Jan 2026 %02d:%02d:%02d +0000\r\n", b.r.IntN(24), b.r.IntN(60), b.r.IntN(60))
+	b.printf("Date: Thu, 01 Jan 2026 %02d:%02d:%02d +0000\r\n", b.r.IntN(24), b.r.IntN(60),
+		b.r.IntN(60))
 	b.printf("From: <%s>\r\nTo: undisclosed-recipients:;\r\n", m.Sender)
 	b.printf("Message-ID: <%s@test.invalid>\r\n", m.ID)
 	b.printf("Subject: message\r\n\t%s folded\r\n over three lines\r\n", m.ID)
-	b.printf("MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
+	b.printf(
+		"MIME-Version: 1.0\r\nContent-Type: text/plain; " +
+			"charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
 	if s.utf8 {
 		b.eightBit = true // such a message may have UTF-8 in its header as well (RFC 6532)
 		b.out = append(b.out[:len(b.out)-2], "X-Comment: Grüße, 你好\r\n\r\n"...)
@@ -173,7 +181,8 @@ func (b *builder) longLines(size int) {
 }
 
 func (b *builder) eightBitText(size int) {
-	words := []string{"Grüße", "naïve", "Ελληνικά", "кириллица", "漢字かな", "🙂", "\xe9\xe8 latin-1", "\xff\xfe\x80"}
+	words := []string{"Grüße", "naïve", "Ελληνικά", "кириллица", "漢字かな", "🙂", "\xe9\xe8 latin-1",
+		"\xff\xfe\x80"}
 	for len(b.out)+100 < size {
 		b.eightBit = true
 		b.out = append(b.out, words[b.r.IntN(len(words))]...)
@@ -200,7 +209,8 @@ func (b *builder) spaces(size int) {
 // fromLines has what mailbox formats and other people's parsers stumble over.
 func (b *builder) fromLines(size int) {
 	for len(b.out)+120 < size {
-		b.printf("%s\r\n", []string{"From a@b.example", ">From", "EHLO x", "--", "\x01\x7f", "X-Test-ID: wrong", "250 Ok"}[b.r.IntN(7)])
+		b.printf("%s\r\n", []string{"From a@b.example", ">From", "EHLO x", "--", "\x01\x7f",
+			"X-Test-ID: wrong", "250 Ok"}[b.r.IntN(7)])
 		b.line(b.r.IntN(76))
 	}
 }

@@ -22,7 +22,8 @@ const (
 )
 
 func (a At) String() string {
-	return [...]string{"connect", "helo", "starttls", "mail", "rcpt", "data", "end", "other", "quit"}[a]
+	return [...]string{"connect", "helo", "starttls", "mail", "rcpt", "data", "end", "other",
+		"quit"}[a]
 }
 
 // Step is what a hook is asked about.
@@ -42,9 +43,12 @@ type Step struct {
 
 // Action is what a hook wants done. The zero Action is the usual answer.
 type Action struct {
-	Reply  string        // instead of the usual one: "450 4.2.0 later"; CRLF is added. Several lines and junk after them are sent as given
-	Delay  time.Duration // answer so late; what follows on the connection waits
-	Until  chan struct{} // answer when it is closed; what follows on the connection waits. It has to be closed some time
+	// instead of the usual one: "450 4.2.0 later"; CRLF is added. Several lines and junk after them
+	// are sent as given
+	Reply string
+	Delay time.Duration // answer so late; what follows on the connection waits
+	// answer when it is closed; what follows on the connection waits. It has to be closed some time
+	Until  chan struct{}
 	Drip   time.Duration // send the reply octet by octet, at this interval
 	Cut    bool          // reset the connection instead of answering
 	Close  bool          // close the connection after the answer

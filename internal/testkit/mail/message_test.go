@@ -9,7 +9,8 @@ import (
 )
 
 func generator() *Generator {
-	return &Generator{Seed: 42, Run: "u", Domains: []string{"a.example", "b.example"}, MaxSize: 300 << 10}
+	return &Generator{Seed: 42, Run: "u", Domains: []string{"a.example", "b.example"},
+		MaxSize: 300 << 10}
 }
 
 // TestGeneratorIsVaried: a few hundred messages have everything that the kit promises, and no line
@@ -20,7 +21,8 @@ func TestGeneratorIsVaried(t *testing.T) {
 	ids := map[string]bool{}
 	for i := range 400 {
 		m := g.Message(i)
-		if again := g.Message(i); !bytes.Equal(again.Content, m.Content) || again.ID != m.ID || len(again.Recipients) != len(m.Recipients) {
+		if again := g.Message(i); !bytes.Equal(again.Content, m.Content) || again.ID != m.ID ||
+			len(again.Recipients) != len(m.Recipients) {
 			t.Fatalf("message %d is not always the same", i)
 		}
 		if ids[m.ID] {
@@ -30,8 +32,10 @@ func TestGeneratorIsVaried(t *testing.T) {
 		if sum, id := SumOf(m.Content); sum != m.Sum || id != m.ID {
 			t.Fatalf("message %d: hash or ID differ: %q", i, id)
 		}
-		if !bytes.HasSuffix(m.Content, []byte("\r\n")) || len(m.Content) < 4000 || len(m.Content) > 301<<10 {
-			t.Fatalf("message %d: %d octets, ends in %q", i, len(m.Content), m.Content[len(m.Content)-2:])
+		if !bytes.HasSuffix(m.Content, []byte("\r\n")) || len(m.Content) < 4000 ||
+			len(m.Content) > 301<<10 {
+			t.Fatalf("message %d: %d octets, ends in %q", i, len(m.Content),
+				m.Content[len(m.Content)-2:])
 		}
 		for _, line := range strings.SplitAfter(string(m.Content), "\r\n") {
 			text := strings.TrimSuffix(line, "\r\n")
@@ -47,7 +51,8 @@ func TestGeneratorIsVaried(t *testing.T) {
 		seen["several recipients"] += b2i(len(m.Recipients) > 1)
 		seen["largest"] += b2i(len(m.Content) > 299<<10)
 	}
-	for _, what := range []string{"998 octets", "lone dot", "empty", "8-bit", "UTF-8 address", "several recipients", "largest"} {
+	for _, what := range []string{"998 octets", "lone dot", "empty", "8-bit", "UTF-8 address",
+		"several recipients", "largest"} {
 		if seen[what] == 0 {
 			t.Errorf("nothing with: %s", what)
 		}
@@ -64,7 +69,8 @@ func b2i(b bool) int {
 func TestFixedSize(t *testing.T) {
 	g := &Generator{Domains: []string{"a.example"}, Size: 4096}
 	for i := range 50 {
-		if m := g.Message(i); len(m.Content) != 4096 || m.EightBit || m.UTF8 || len(m.Recipients) != 1 {
+		if m := g.Message(i); len(m.Content) != 4096 || m.EightBit || m.UTF8 ||
+			len(m.Recipients) != 1 {
 			t.Fatalf("message %d: %d octets", i, len(m.Content))
 		}
 	}
@@ -120,7 +126,8 @@ func TestReceiver(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("x", 100_000)
-	if r, rest, end := receive([]byte(".."+long+"\r\n.\r\nQ"), 40_000); string(r.kept) != "."+long+"\r\n" || string(rest) != "Q" || !end {
+	if r, rest, end := receive([]byte(".."+long+"\r\n.\r\nQ"), 40_000); string(r.kept) != "."+long+
+		"\r\n" || string(rest) != "Q" || !end {
 		t.Errorf("a long line: %d octets, rest %q, %v", len(r.kept), rest, end)
 	}
 }

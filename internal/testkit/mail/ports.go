@@ -26,7 +26,8 @@ func FreeAddrs(host string, n int) (addrs []string, err error) {
 	ports.Lock()
 	defer ports.Unlock()
 	if ports.next == 0 {
-		ports.next = firstPort + rand.IntN(endOfPort-firstPort) // other processes look for ports, too
+		// other processes look for ports, too
+		ports.next = firstPort + rand.IntN(endOfPort-firstPort)
 	}
 	for range endOfPort - firstPort {
 		if len(addrs) == n {

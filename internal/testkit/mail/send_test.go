@@ -37,14 +37,16 @@ func TestSendToSink(t *testing.T) {
 		"chunks":            {Chunking: 50_000},
 		"chunks, pipelined": {Chunking: 10_000, Pipelining: true, Connections: 2},
 		"TLS":               {TLS: cert.Client("sink.example"), Pipelining: true},
-		"TLS 1.2":           {TLS: &tls.Config{RootCAs: cert.Client("").RootCAs, ServerName: "127.0.0.1", MaxVersion: tls.VersionTLS12}},
+		"TLS 1.2": {TLS: &tls.Config{RootCAs: cert.Client("").RootCAs,
+			ServerName: "127.0.0.1", MaxVersion: tls.VersionTLS12}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := startSink(t, SinkOptions{TLS: server})
 			o.Addr, o.Count, o.Message = s.Addr(), 200, g.Message
 			r := send(t, o)
 			got := s.Deliveries()
-			if c := Compare(r.Sent, got, Rules{}); !c.OK() || r.Messages != o.Count || c.Delivered < o.Count {
+			if c := Compare(r.Sent, got, Rules{}); !c.OK() || r.Messages != o.Count ||
+				c.Delivered < o.Count {
 				t.Fatalf("%v\n%v", r, c)
 			}
 			for _, d := range got {
@@ -77,7 +79,8 @@ func TestPlantedFaults(t *testing.T) {
 	})
 	r := send(t, SendOptions{Addr: s.Addr(), Count: 50, Message: g.Message})
 	c := Compare(r.Sent, s.Deliveries(), Rules{})
-	if c.OK() || c.Lost.N == 0 || c.Lost.First[0].ID != victim || !strings.Contains(c.String(), "lost: "+victim) {
+	if c.OK() || c.Lost.N == 0 || c.Lost.First[0].ID != victim ||
+		!strings.Contains(c.String(), "lost: "+victim) {
 		t.Fatalf("a lost message was not found: %v", c)
 	}
 
@@ -118,7 +121,8 @@ func TestSendRefusals(t *testing.T) {
 		refused  bool
 		unknown  bool
 	}{
-		"busy at once":        {AtConnect, Action{Reply: "421 busy", Close: true}, true, false, false},
+		"busy at once": {AtConnect, Action{Reply: "421 busy", Close: true}, true, false,
+			false},
 		"MAIL later":          {AtMail, Action{Reply: "450 later"}, true, false, false},
 		"MAIL never":          {AtMail, Action{Reply: "550 never"}, false, true, false},
 		"RCPT later":          {AtRcpt, Action{Reply: "450 later"}, true, false, false},
@@ -131,7 +135,8 @@ func TestSendRefusals(t *testing.T) {
 		"cut in the data":     {AtData, Action{CutIn: 50}, false, false, true},
 		"cut after the data":  {AtEnd, Action{Cut: true}, false, false, true},
 	} {
-		for _, o := range []SendOptions{{}, {Pipelining: true}, {Chunking: 1000}, {Chunking: 1000, Pipelining: true}} {
+		for _, o := range []SendOptions{{}, {Pipelining: true}, {Chunking: 1000},
+			{Chunking: 1000, Pipelining: true}} {
 			if o.Chunking > 0 && name == "DATA 421" {
 				continue // the sink closes on a DATA only
 			}
@@ -142,7 +147,8 @@ func TestSendRefusals(t *testing.T) {
 				}
 				return Action{}
 			}})
-			o.Addr, o.Count, o.Message, o.Retries, o.RetryAfter = s.Addr(), 3, g.Message, 1, time.Millisecond
+			o.Addr, o.Count, o.Message, o.Retries, o.RetryAfter = s.Addr(), 3, g.Message, 1,
+				time.Millisecond
 			o.Timeout = patience
 			r := send(t, o)
 			m, got := g.Message(0), r.Sent[0]
@@ -157,7 +163,8 @@ func TestSendRefusals(t *testing.T) {
 				return 0
 			}
 			wantAccepted := len(m.Recipients) - want(tc.refused) - want(tc.unknown)
-			if len(got.Accepted) != wantAccepted || len(got.Refused) != want(tc.refused) || len(got.Unknown) != want(tc.unknown) {
+			if len(got.Accepted) != wantAccepted || len(got.Refused) != want(tc.refused) ||
+				len(got.Unknown) != want(tc.unknown) {
 				t.Errorf("%s (pipelining %v, chunks %d): %+v", name, o.Pipelining, o.Chunking, got)
 			}
 			if c := Compare(r.Sent, s.Deliveries(), Rules{}); !c.OK() {
@@ -171,7 +178,8 @@ func TestSendRefusals(t *testing.T) {
 func TestSendEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	r, err := Send(ctx, SendOptions{Addr: "127.0.0.1:1", Count: 1 << 30, Message: generator().Message, KeepTrying: true, RetryAfter: time.Millisecond})
+	r, err := Send(ctx, SendOptions{Addr: "127.0.0.1:1", Count: 1 << 30,
+		Message: generator().Message, KeepTrying: true, RetryAfter: time.Millisecond})
 	if err != nil || r.Messages != 0 || r.Sent[0].Err == nil {
 		t.Fatalf("%v, %v", r, err)
 	}
@@ -185,7 +193,8 @@ func TestSinkWait(t *testing.T) {
 	arrived := make(chan error, 1)
 	go func() { arrived <- s.Wait(ctx, 20) }()
 	send(t, SendOptions{Addr: s.Addr(), Count: 20, Message: generator().Message})
-	if err := <-arrived; err != nil || s.Accepted() != 20 || s.Octets() == 0 || len(s.Deliveries()) != 0 {
+	if err := <-arrived; err != nil || s.Accepted() != 20 || s.Octets() == 0 ||
+		len(s.Deliveries()) != 0 {
 		t.Fatalf("%v, %d accepted", err, s.Accepted())
 	}
 	short, cancel2 := context.WithTimeout(ctx, time.Millisecond)
@@ -207,7 +216,8 @@ func TestSendParameters(t *testing.T) {
 		send(t, SendOptions{Addr: s.Addr(), Count: 1, Message: message, Pipelining: pipelining})
 	}
 	for _, d := range s.Deliveries() {
-		if !strings.HasSuffix(d.MailArgs, "RET=HDRS") || len(d.RcptArgs) == 0 || d.RcptArgs[0] != "NOTIFY=NEVER" {
+		if !strings.HasSuffix(d.MailArgs, "RET=HDRS") || len(d.RcptArgs) == 0 ||
+			d.RcptArgs[0] != "NOTIFY=NEVER" {
 			t.Errorf("%q, %q", d.MailArgs, d.RcptArgs)
 		}
 	}
@@ -215,7 +225,8 @@ func TestSendParameters(t *testing.T) {
 
 func TestQueueID(t *testing.T) {
 	for reply, want := range map[string]string{
-		"250 2.0.0 Ok: queued as 4bXyz12345678\r\n": "4bXyz12345678", "250 Ok queued as A1 now\r\n": "A1", "250 Ok\r\n": "",
+		"250 2.0.0 Ok: queued as 4bXyz12345678\r\n": "4bXyz12345678",
+		"250 Ok queued as A1 now\r\n":               "A1", "250 Ok\r\n": "",
 	} {
 		if got := queueID(reply); got != want {
 			t.Errorf("%q: %q", reply, got)
@@ -229,7 +240,8 @@ func BenchmarkSink(b *testing.B) {
 	g := &Generator{Domains: []string{"a.example"}, Size: 4 << 10}
 	b.ResetTimer()
 	before := processorTime()
-	r, err := Send(context.Background(), SendOptions{Addr: s.Addr(), Connections: 20, Count: b.N, Message: g.Message, Pipelining: true})
+	r, err := Send(context.Background(), SendOptions{Addr: s.Addr(), Connections: 20, Count: b.N,
+		Message: g.Message, Pipelining: true})
 	if err != nil || r.Messages != b.N {
 		b.Fatal(r, err)
 	}

@@ -20,17 +20,20 @@ type SendOptions struct {
 	Message       func(int) *Message // makes a message; called by several goroutines
 	PerConnection int                // messages on a connection before a new one; 0: all
 	Pipelining    bool               // use it when it is offered
-	Chunking      int                // use BDAT with chunks of so many octets when it is offered; 0: DATA
-	TLS           *tls.Config        // STARTTLS, required
-	ImplicitTLS   bool               // TLS from the first octet
-	Username      string             // AUTH PLAIN
-	Password      string
-	Timeout       time.Duration // for each reply; default 60 s
-	Retries       int           // further attempts after a 4xx or a lost connection before the end of the data
-	RetryAfter    time.Duration // default 100 ms
-	KeepTrying    bool          // connect again for as long as ctx lives, as when the server is being killed and restarted
-	OnSent        func(*Sent)   // called for each message, by several goroutines
-	Forget        bool          // keep no Sent, for measurements
+	// use BDAT with chunks of so many octets when it is offered; 0: DATA
+	Chunking    int
+	TLS         *tls.Config // STARTTLS, required
+	ImplicitTLS bool        // TLS from the first octet
+	Username    string      // AUTH PLAIN
+	Password    string
+	Timeout     time.Duration // for each reply; default 60 s
+	// further attempts after a 4xx or a lost connection before the end of the data
+	Retries    int
+	RetryAfter time.Duration // default 100 ms
+	// connect again for as long as ctx lives, as when the server is being killed and restarted
+	KeepTrying bool
+	OnSent     func(*Sent) // called for each message, by several goroutines
+	Forget     bool        // keep no Sent, for measurements
 }
 
 // Sent is what became of one message on the sender's side.

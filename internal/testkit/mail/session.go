@@ -179,7 +179,8 @@ func (s *session) end() {
 func (s *session) accept() {
 	d := &s.tx.d
 	d.ID, d.Sum, d.Size, d.Content = s.content.id, s.content.sum(), s.content.size, s.content.kept
-	d.Session, d.Remote, d.TLS, d.Connected, d.Accepted = s.step.Session, s.step.Remote, s.step.TLS, s.connected, time.Now()
+	d.Session, d.Remote, d.TLS, d.Connected, d.Accepted = s.step.Session, s.step.Remote, s.step.TLS,
+		s.connected, time.Now()
 	s.sink.record(d)
 }
 

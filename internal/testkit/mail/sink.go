@@ -81,7 +81,8 @@ type Sink struct {
 	mu struct {
 		sync.Mutex
 		deliveries []Delivery
-		arrived    chan struct{} // closed and replaced when something was accepted and somebody waits
+		// closed and replaced when something was accepted and somebody waits
+		arrived chan struct{}
 	}
 }
 
@@ -122,13 +123,18 @@ func (s *Sink) listen(o Listener) error {
 	if err != nil {
 		return err
 	}
-	p := &port{Listener: o, index: len(s.ports), addr: l.Addr().String(), ehlo: s.keywords(o.Without)}
+	p := &port{Listener: o, index: len(s.ports), addr: l.Addr().String(),
+		ehlo: s.keywords(o.Without)}
 	s.ports = append(s.ports, p)
-	return s.engine.Serve(l, eventloop.ListenerOptions{New: func(c *eventloop.Conn) eventloop.Handler { return s.session(c, p) }})
+	return s.engine.Serve(l,
+		eventloop.ListenerOptions{New: func(c *eventloop.Conn) eventloop.Handler {
+			return s.session(c, p)
+		}})
 }
 
 // Keywords are what a Sink offers in its answer to EHLO, beside STARTTLS.
-var Keywords = []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "ENHANCEDSTATUSCODES", "SIZE"}
+var Keywords = []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN",
+	"ENHANCEDSTATUSCODES", "SIZE"}
 
 // keywords makes the keyword lines of the answer to EHLO.
 func (s *Sink) keywords(without []string) string {

@@ -107,10 +107,12 @@ func TestSinkDialogue(t *testing.T) {
 		t.Fatalf("%d deliveries", len(got))
 	}
 	d := got[0]
-	if d.ID != "m1" || d.Sender != `"a>b"@x.example` || d.MailArgs != "SIZE=10 RET=HDRS" || len(d.Recipients) != 2 || d.RcptArgs[1] != "NOTIFY=NEVER" {
+	if d.ID != "m1" || d.Sender != `"a>b"@x.example` || d.MailArgs != "SIZE=10 RET=HDRS" ||
+		len(d.Recipients) != 2 || d.RcptArgs[1] != "NOTIFY=NEVER" {
 		t.Errorf("%+v", d)
 	}
-	if want := "Received: x\r\nX-Test-ID: m1\r\n\r\n.\r\n"; string(d.Content) != want || d.Size != int64(len(want)) {
+	if want := "Received: x\r\nX-Test-ID: m1\r\n\r\n.\r\n"; string(d.Content) != want ||
+		d.Size != int64(len(want)) {
 		t.Errorf("content %q, size %d", d.Content, d.Size)
 	}
 	if sum, _ := SumOf(d.Content); sum != d.Sum || d.Started.After(d.Accepted) {
@@ -137,7 +139,8 @@ func TestSinkWithout(t *testing.T) {
 		}
 		text += line
 	}
-	if strings.Contains(text, "PIPELINING") || strings.Contains(text, "SIZE") || !strings.Contains(text, "8BITMIME") || strings.Contains(text, "STARTTLS") {
+	if strings.Contains(text, "PIPELINING") || strings.Contains(text, "SIZE") ||
+		!strings.Contains(text, "8BITMIME") || strings.Contains(text, "STARTTLS") {
 		t.Errorf("offers %q", text)
 	}
 }
@@ -160,10 +163,11 @@ func TestSinkHook(t *testing.T) {
 		AtHelo:    "< 220\n> EHLO x\n< 421 no",
 		AtMail:    "< 220\n> EHLO x\n< 250\n> MAIL FROM:<>\n< 421 no",
 		AtRcpt:    "< 220\n> EHLO x\n< 250\n> MAIL FROM:<>\n< 250\n> RCPT TO:<a@x>\n< 421 no",
-		AtData:    "< 220\n> EHLO x\n< 250\n> MAIL FROM:<>\n< 250\n> RCPT TO:<a@x>\n< 250\n> DATA\n< 421 no",
-		AtEnd:     "< 220\n> EHLO x\n< 250" + oneMessage + "< 421 no",
-		AtOther:   "< 220\n> NOOP\n< 421 no",
-		AtQuit:    "< 220\n> QUIT\n< 421 no",
+		AtData: "< 220\n> EHLO x\n< 250\n> MAIL FROM:<>\n< 250\n> RCPT TO:<a@x>\n< 250\n> " +
+			"DATA\n< 421 no",
+		AtEnd:   "< 220\n> EHLO x\n< 250" + oneMessage + "< 421 no",
+		AtOther: "< 220\n> NOOP\n< 421 no",
+		AtQuit:  "< 220\n> QUIT\n< 421 no",
 	} {
 		s.SetHook(at(step, Action{Reply: "421 no", Close: true}))
 		p := connect(t, s)

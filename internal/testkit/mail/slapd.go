@@ -45,7 +45,8 @@ directory %[1]s/db
 index mail eq
 `
 
-const slapdRoot = "dn: dc=example,dc=net\nobjectClass: dcObject\nobjectClass: organization\ndc: example\no: example\n\n"
+const slapdRoot = "dn: dc=example,dc=net\nobjectClass: dcObject\nobjectClass: organization\ndc: " +
+	"example\no: example\n\n"
 
 // StartSlapd starts a server on a free port of loopback with the entries of an LDIF file. It fails
 // with exec.ErrNotFound when there is no slapd.
@@ -59,7 +60,8 @@ func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
 		return nil, err
 	}
 	conf, entries := filepath.Join(dir, "slapd.conf"), filepath.Join(dir, "entries.ldif")
-	for path, text := range map[string]string{conf: fmt.Sprintf(slapdConf, dir), entries: slapdRoot + ldif} {
+	for path, text := range map[string]string{conf: fmt.Sprintf(slapdConf, dir),
+		entries: slapdRoot + ldif} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return nil, err
 		}
@@ -67,7 +69,8 @@ func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
 	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
 		return nil, err
 	}
-	load := exec.CommandContext(ctx, program, "-T", "add", "-q", "-f", conf, "-l", entries) // slapadd
+	// slapadd
+	load := exec.CommandContext(ctx, program, "-T", "add", "-q", "-f", conf, "-l", entries)
 	if out, err := load.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("slapadd: %w: %s", err, out)
 	}

@@ -35,7 +35,8 @@ func (t *Talk) Play(script string) error {
 		line = strings.TrimSpace(line)
 		switch {
 		case strings.HasPrefix(line, "> "):
-			if _, err := io.WriteString(t, strings.ReplaceAll(line[2:], `\r\n`, "\r\n")+"\r\n"); err != nil {
+			if _, err := io.WriteString(t, strings.ReplaceAll(line[2:], `\r\n`, "\r\n")+
+				"\r\n"); err != nil {
 				return fmt.Errorf("%s: %w", line, err)
 			}
 		case strings.HasPrefix(line, "< "):

@@ -64,7 +64,8 @@ func (z zone) answer(m *dns.Msg, q question) {
 	if len(m.Answer) == 0 { // RFC 2308 2.2: how long the absence may be remembered
 		m.Ns = []dns.RR{&dns.SOA{
 			Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 1},
-			Ns:  "ns.invalid.", Mbox: "hostmaster.invalid.", Serial: 1, Refresh: 1, Retry: 1, Expire: 1, Minttl: 1,
+			Ns:  "ns.invalid.", Mbox: "hostmaster.invalid.", Serial: 1, Refresh: 1, Retry: 1,
+			Expire: 1, Minttl: 1,
 		}}
 	}
 }

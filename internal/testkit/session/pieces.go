@@ -11,7 +11,10 @@ import (
 // Pieces fuzzes a session with up to most octets, beginning with what the clients of testdata/*.txt
 // send and with one input more: whatever the input, transcript is the same in whatever pieces the
 // input comes. cut says how long the next piece of what is left is.
-func Pieces(f *testing.F, most int, more string, transcript func(t testing.TB, input []byte, cut func(left int) int) string) {
+func Pieces(
+	f *testing.F, most int, more string,
+	transcript func(t testing.TB, input []byte, cut func(left int) int) string,
+) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		f.Fatal("no scripts", err)
@@ -30,7 +33,9 @@ func Pieces(f *testing.F, most int, more string, transcript func(t testing.TB, i
 		}
 		random := rand.New(rand.NewPCG(seed, 1))
 		whole := transcript(t, input, func(left int) int { return left })
-		pieces := transcript(t, input, func(left int) int { return 1 + random.IntN(min(left, 1+random.IntN(300))) })
+		pieces := transcript(t, input, func(left int) int {
+			return 1 + random.IntN(min(left, 1+random.IntN(300)))
+		})
 		if whole != pieces {
 			t.Fatalf("whole:\n%s\nin pieces:\n%s", whole, pieces)
 		}

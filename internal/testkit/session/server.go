@@ -105,7 +105,9 @@ func AbuseCases(t *testing.T, tests map[string]func(*testing.T)) {
 // IdleHeap returns how many octets of heap a connection takes that is idle, the client's side of it
 // included. Each of so many has read the greeting, and said its lines, each when something had come
 // of the one before. before runs ahead of the last measurement.
-func IdleHeap(t *testing.T, address string, connections int, lines func(i int) []string, before func()) (each int64) {
+func IdleHeap(
+	t *testing.T, address string, connections int, lines func(i int) []string, before func(),
+) (each int64) {
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()

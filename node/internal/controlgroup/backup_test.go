@@ -24,7 +24,8 @@ func scanOf(rows []Row, fails int) Scan {
 }
 
 func TestBackup(t *testing.T) {
-	rows := []Row{{[]byte("a"), []byte("1")}, {[]byte{0, 255}, []byte{10, 13}}, {[]byte("empty"), nil}}
+	rows := []Row{{[]byte("a"), []byte("1")}, {[]byte{0, 255}, []byte{10, 13}},
+		{[]byte("empty"), nil}}
 	var b bytes.Buffer
 	if err := WriteBackup(&b, "c1", 9, scanOf(rows, -1)); err != nil {
 		t.Fatal(err)

@@ -28,9 +28,11 @@ func WriteDown(ctx context.Context, dataDir, name string, changes *control.Edito
 		err = errors.New("it is missing") // no trouble of the disk's
 	}
 	if err != nil {
-		return datadir.Damaged(fmt.Errorf("the cluster of this node was never written down, and the key of "+
-			"its authority (%s) is gone: %w; nothing was taken until now, so empty %s and start again",
-			secret, err, dataDir))
+		return datadir.Damaged(
+			fmt.Errorf("the cluster of this node was never written down, and the key of "+
+				"its authority (%s) is gone: %w; nothing was taken until now, so empty %s and "+
+				"start again",
+				secret, err, dataDir))
 	}
 	creds, err := wire.LoadCredentials(dir)
 	if err != nil {
@@ -41,7 +43,8 @@ func WriteDown(ctx context.Context, dataDir, name string, changes *control.Edito
 		return err
 	}
 	return changes.Init(ctx, self.Cluster, creds.CA, key, control.Node{
-		Name: name, Incarnation: self.Incarnation, Version: version.Version, Protocol: control.Protocol,
+		Name: name, Incarnation: self.Incarnation, Version: version.Version,
+		Protocol: control.Protocol,
 	})
 }
 

@@ -7,15 +7,17 @@ import (
 
 // ClusterStatus is how a cluster is, seen from one node.
 type ClusterStatus struct {
-	Cluster     string         `json:"cluster"` // its ID
-	Node        string         `json:"node"`    // the one that was asked
-	Members     []MemberStatus `json:"members"`
-	Groups      []GroupStatus  `json:"groups"`
-	Protocol    int            `json:"protocol"`           // that all members understand
-	Survives    int            `json:"survives"`           // how many more nodes may die without a stop anywhere
-	Suspensions int            `json:"suspensions"`        // in force
-	Problems    []string       `json:"problems,omitempty"` // each says what to do
-	Old         string         `json:"old,omitempty"`      // why members and groups may be others by now; "": they are not
+	Cluster  string         `json:"cluster"` // its ID
+	Node     string         `json:"node"`    // the one that was asked
+	Members  []MemberStatus `json:"members"`
+	Groups   []GroupStatus  `json:"groups"`
+	Protocol int            `json:"protocol"` // that all members understand
+	// how many more nodes may die without a stop anywhere
+	Survives    int      `json:"survives"`
+	Suspensions int      `json:"suspensions"`        // in force
+	Problems    []string `json:"problems,omitempty"` // each says what to do
+	// why members and groups may be others by now; "": they are not
+	Old string `json:"old,omitempty"`
 }
 
 // MemberStatus is how one node is.
@@ -35,22 +37,27 @@ type MemberStatus struct {
 // GroupStatus is how one group is, as its leader says. Without a leader its State is what was last
 // decided, and the figures say nothing. Nodes are named by name.
 type GroupStatus struct {
-	ID        uint64            `json:"id"`
-	Kind      string            `json:"kind"`             // control, queue, mailbox
-	Shard     *int              `json:"shard,omitempty"`  // of the mailboxes
-	Home      string            `json:"home,omitempty"`   // for whose mail it is; who leads mailboxes when it can
-	Leader    string            `json:"leader,omitempty"` // "": none is known
-	State     string            `json:"state"`            // new, serving, draining, retired
-	Voters    []string          `json:"voters"`
-	Nonvoters []string          `json:"nonvoters,omitempty"`
-	Term      uint64            `json:"term"`
-	Commit    uint64            `json:"commit"`
-	Applied   uint64            `json:"applied"`
-	Lag       map[string]uint64 `json:"lag,omitempty"`       // entries that each follower has still to get
-	Survives  int               `json:"survives"`            // how many more of its voters may die
-	Messages  *int64            `json:"messages,omitempty"`  // absent: nobody who leads the group says
-	Suspended uint64            `json:"suspended,omitempty"` // the version of the suspensions that it has acknowledged
-	Moves     []Move            `json:"moves,omitempty"`     // what is under way to where it should lie
+	ID    uint64 `json:"id"`
+	Kind  string `json:"kind"`            // control, queue, mailbox
+	Shard *int   `json:"shard,omitempty"` // of the mailboxes
+	// for whose mail it is; who leads mailboxes when it can
+	Home      string   `json:"home,omitempty"`
+	Leader    string   `json:"leader,omitempty"` // "": none is known
+	State     string   `json:"state"`            // new, serving, draining, retired
+	Voters    []string `json:"voters"`
+	Nonvoters []string `json:"nonvoters,omitempty"`
+	Term      uint64   `json:"term"`
+	Commit    uint64   `json:"commit"`
+	Applied   uint64   `json:"applied"`
+	// entries that each follower has still to get
+	Lag      map[string]uint64 `json:"lag,omitempty"`
+	Survives int               `json:"survives"` // how many more of its voters may die
+	// absent: nobody who leads the group says
+	Messages *int64 `json:"messages,omitempty"`
+	// the version of the suspensions that it has acknowledged
+	Suspended uint64 `json:"suspended,omitempty"`
+	// what is under way to where it should lie
+	Moves []Move `json:"moves,omitempty"`
 	// HandedOver counts messages that went to other groups because this one is to go, Waits says
 	// what keeps more from it.
 	HandedOver int64  `json:"handed_over,omitempty"`
@@ -87,17 +94,20 @@ const (
 
 // DrainProgress is how far a drain is.
 type DrainProgress struct {
-	Node       string `json:"node"`
-	Phase      string `json:"phase"`       // in a few words: "handing over leadership", "waiting for deliveries"
-	Messages   int64  `json:"messages"`    // left in its home group
-	Recipients int64  `json:"recipients"`  // the same in recipients
-	HandedOver int64  `json:"handed_over"` // messages that went to other nodes' groups, for they were to wait for long
+	Node string `json:"node"`
+	// in a few words: "handing over leadership", "waiting for deliveries"
+	Phase      string `json:"phase"`
+	Messages   int64  `json:"messages"`   // left in its home group
+	Recipients int64  `json:"recipients"` // the same in recipients
+	// messages that went to other nodes' groups, for they were to wait for long
+	HandedOver int64 `json:"handed_over"`
 	// Unknown is why nobody knows how many messages are left, and were handed over; "": those are
 	// the figures.
 	Unknown string `json:"unknown,omitempty"`
 	Waits   string `json:"waits,omitempty"` // what keeps more from being handed over
 	Leads   int    `json:"leads"`           // groups that it still leads
-	Shards  int    `json:"shards"`          // of the mailboxes that others have still to take over from it
+	// of the mailboxes that others have still to take over from it
+	Shards int `json:"shards"`
 }
 
 // ClusterRequest names nodes, or how long a token is good.
@@ -113,12 +123,14 @@ func (r *ClusterRequest) Check(verb string) error {
 	case verb != "token" && verb != "init" && r.Node == "":
 		return Fail(ExitUsage, "no node is named", "`postroad cluster status` lists the nodes")
 	case verb == "replace" && r.New == "":
-		return Fail(ExitUsage, "the node that takes its place is missing", "`postroad cluster replace OLD NEW`")
+		return Fail(ExitUsage, "the node that takes its place is missing",
+			"`postroad cluster replace OLD NEW`")
 	case verb == "replace" && r.New == r.Node:
 		return Fail(ExitData, fmt.Sprintf("%s cannot replace itself", r.Node),
 			"a node whose disk is lost joins under another name, which then replaces the old one")
 	case r.TTL < 0 || r.TTL > maxTTL:
-		return Fail(ExitData, "the time is out of range", "a token is good for 1 second to 10 years, or for ever (0)")
+		return Fail(ExitData, "the time is out of range",
+			"a token is good for 1 second to 10 years, or for ever (0)")
 	}
 	return nil
 }

@@ -12,7 +12,8 @@ import (
 
 // Empty reports whether the filter selects everything.
 func (f *Filter) Empty() bool {
-	return len(f.IDs)+len(f.States) == 0 && f.Domain+f.Sender+f.Recipient+f.Tenant+f.Campaign == "" && f.Older == 0
+	return len(f.IDs)+len(f.States) == 0 &&
+		f.Domain+f.Sender+f.Recipient+f.Tenant+f.Campaign == "" && f.Older == 0
 }
 
 // States are the states that a filter may name.
@@ -23,12 +24,14 @@ var States = []string{"ready", "inflight", "deferred", "held"}
 func (f *Filter) Check() error {
 	for _, s := range f.IDs {
 		if _, err := mail.ParseID(s); err != nil {
-			return Fail(ExitData, fmt.Sprintf("%.60q is %v", s, err), "`postroad queue list` shows the IDs")
+			return Fail(ExitData, fmt.Sprintf("%.60q is %v", s, err),
+				"`postroad queue list` shows the IDs")
 		}
 	}
 	for _, s := range f.States {
 		if !slices.Contains(States, s) {
-			return Fail(ExitUsage, fmt.Sprintf("%.60q is not a state", s), "use ready, inflight, deferred or held")
+			return Fail(ExitUsage, fmt.Sprintf("%.60q is not a state", s),
+				"use ready, inflight, deferred or held")
 		}
 	}
 	return nil

@@ -2,8 +2,9 @@ package api
 
 // StageRequest puts users aside under the name of a stage.
 type StageRequest struct {
-	Stage   string         `json:"stage"`
-	Replace bool           `json:"replace,omitempty"` // users of the same names, when they are published
+	Stage string `json:"stage"`
+	// users of the same names, when they are published
+	Replace bool           `json:"replace,omitempty"`
 	Users   []ImportedUser `json:"users,omitempty"`
 }
 

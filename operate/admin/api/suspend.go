@@ -67,24 +67,29 @@ const (
 // which the queues have it.
 func (r *SuspendRequest) Check(verb string) error {
 	if !slices.Contains(SuspensionKinds, r.Kind) {
-		return Fail(ExitUsage, fmt.Sprintf("%.60q is nothing that can be suspended", r.Kind), "name one with --domain, --site, --tenant or --campaign")
+		return Fail(ExitUsage, fmt.Sprintf("%.60q is nothing that can be suspended", r.Kind),
+			"name one with --domain, --site, --tenant or --campaign")
 	}
 	if r.Kind == "domain" || r.Kind == "site" {
 		r.Name = strings.TrimSuffix(RoutingDomain(r.Name), ".")
 	}
 	switch {
 	case r.Name == "" || len(r.Name) > maxSuspendName || !printable(r.Name):
-		return Fail(ExitData, fmt.Sprintf("%.60q is no name of a %s", r.Name, r.Kind), fmt.Sprintf("it has 1 to %d octets, without control characters", maxSuspendName))
+		return Fail(ExitData, fmt.Sprintf("%.60q is no name of a %s", r.Name, r.Kind),
+			fmt.Sprintf("it has 1 to %d octets, without control characters", maxSuspendName))
 	case (r.Kind == "domain" || r.Kind == "site") && strings.ContainsAny(r.Name, " @*"):
-		return Fail(ExitData, fmt.Sprintf("%.60q is no name of a %s", r.Name, r.Kind), "give the part of an address after the @, or a site as the log names it")
+		return Fail(ExitData, fmt.Sprintf("%.60q is no name of a %s", r.Name, r.Kind),
+			"give the part of an address after the @, or a site as the log names it")
 	case verb == "suspend" && strings.TrimSpace(r.Reason) == "":
 		return Fail(ExitUsage, "a suspension needs a reason", `others will ask: --reason "TEXT"`)
 	case len(r.Reason) > maxSuspendReason || !printable(r.Reason):
-		return Fail(ExitData, "that is no reason", fmt.Sprintf("it has 1 to %d octets on one line", maxSuspendReason))
+		return Fail(ExitData, "that is no reason", fmt.Sprintf("it has 1 to %d octets on one line",
+			maxSuspendReason))
 	case verb == "resume":
 		return nil
 	case r.For < 0 || time.Duration(r.For) > maxSuspendFor:
-		return Fail(ExitData, "the time is out of range", "a suspension lasts up to 10 years, or without --for until it is resumed")
+		return Fail(ExitData, "the time is out of range",
+			"a suspension lasts up to 10 years, or without --for until it is resumed")
 	}
 	return nil
 }
@@ -102,6 +107,8 @@ func (a *Acknowledgement) Incomplete() error {
 	for _, m := range a.Missing {
 		names = append(names, m.String())
 	}
-	return Fail(ExitTemporary, "not every queue group has acknowledged it: "+strings.Join(names, "; "),
-		"it is recorded: they take it over as soon as they have an owner, before that begins an attempt; `postroad cluster status` shows what is wrong")
+	return Fail(ExitTemporary, "not every queue group has acknowledged it: "+strings.Join(names,
+		"; "),
+		"it is recorded: they take it over as soon as they have an owner, before that begins an "+
+			"attempt; `postroad cluster status` shows what is wrong")
 }

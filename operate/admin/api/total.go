@@ -56,7 +56,8 @@ func (g *GroupTotal) add(o *GroupTotal) {
 // Sum adds the groups up.
 func (t *Total) Sum() {
 	slices.SortFunc(t.Groups, func(a, b GroupTotal) int { return cmp.Compare(a.Group, b.Group) })
-	t.Index, t.Messages, t.Recipients, t.States = 0, 0, 0, map[string]int64{"ready": 0, "inflight": 0, "deferred": 0, "held": 0}
+	t.Index, t.Messages, t.Recipients, t.States = 0, 0, 0,
+		map[string]int64{"ready": 0, "inflight": 0, "deferred": 0, "held": 0}
 	for _, g := range t.Groups {
 		t.Messages, t.Recipients = t.Messages+g.Messages, t.Recipients+g.Recipients
 		for state, n := range g.States {
@@ -128,7 +129,8 @@ func (t *Total) Incomplete() error {
 		names = append(names, m.String())
 	}
 	return Fail(ExitTemporary, "not everything answered: "+strings.Join(names, "; "),
-		"what they hold is not known; `postroad cluster status` shows what is wrong; then try again")
+		"what they hold is not known; `postroad cluster status` shows what is wrong; "+
+			"then try again")
 }
 
 // String names what is missing, and why.

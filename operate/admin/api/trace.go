@@ -10,10 +10,11 @@ import (
 
 // TraceRequest says whose journey is wanted; all that is set must hold.
 type TraceRequest struct {
-	IDs       []string        `json:"ids,omitempty"`
-	Recipient string          `json:"recipient,omitempty"`
-	Sender    string          `json:"sender,omitempty"`
-	Since     config.Duration `json:"since,omitempty"` // how long ago at most; 0: with IDs the time of the message, else two days
+	IDs       []string `json:"ids,omitempty"`
+	Recipient string   `json:"recipient,omitempty"`
+	Sender    string   `json:"sender,omitempty"`
+	// how long ago at most; 0: with IDs the time of the message, else two days
+	Since config.Duration `json:"since,omitempty"`
 }
 
 // TraceItem is one step of a message's journey: what was logged, or what waits in the queue now.
@@ -31,10 +32,12 @@ const MaxTraced = 1000
 // Check finds what cannot be meant.
 func (t *TraceRequest) Check() error {
 	if len(t.IDs) == 0 && t.Recipient == "" && t.Sender == "" {
-		return Fail(ExitUsage, "neither an ID nor an address is given", "`postroad trace ID`, or --recipient ADDRESS")
+		return Fail(ExitUsage, "neither an ID nor an address is given",
+			"`postroad trace ID`, or --recipient ADDRESS")
 	}
 	if len(t.IDs) > MaxTraced {
-		return Fail(ExitUsage, fmt.Sprintf("%d messages are too many for one trace", len(t.IDs)), fmt.Sprintf("take %d at a time", MaxTraced))
+		return Fail(ExitUsage, fmt.Sprintf("%d messages are too many for one trace", len(t.IDs)),
+			fmt.Sprintf("take %d at a time", MaxTraced))
 	}
 	f := t.Filter()
 	return f.Check()

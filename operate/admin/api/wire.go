@@ -29,17 +29,18 @@ type Filter struct {
 // Message is one message of a listing. Times are seconds since 1970. The names are those of
 // Postfix's `postqueue -j`, and more.
 type Message struct {
-	QueueName   string      `json:"queue_name"` // active, deferred or hold
-	QueueID     string      `json:"queue_id"`
-	ArrivalTime int64       `json:"arrival_time"`
-	MessageSize int64       `json:"message_size"`
-	Sender      string      `json:"sender"`
-	State       string      `json:"state"` // of the recipient that moves next: inflight, ready, deferred, held
-	Recipients  []Recipient `json:"recipients"`
-	Node        string      `json:"node"` // the one that owns its group
-	Group       uint64      `json:"group"`
-	Tenant      string      `json:"tenant,omitempty"`
-	Campaign    string      `json:"campaign,omitempty"`
+	QueueName   string `json:"queue_name"` // active, deferred or hold
+	QueueID     string `json:"queue_id"`
+	ArrivalTime int64  `json:"arrival_time"`
+	MessageSize int64  `json:"message_size"`
+	Sender      string `json:"sender"`
+	// of the recipient that moves next: inflight, ready, deferred, held
+	State      string      `json:"state"`
+	Recipients []Recipient `json:"recipients"`
+	Node       string      `json:"node"` // the one that owns its group
+	Group      uint64      `json:"group"`
+	Tenant     string      `json:"tenant,omitempty"`
+	Campaign   string      `json:"campaign,omitempty"`
 }
 
 // Recipient is one recipient of a Message.

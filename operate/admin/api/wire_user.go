@@ -47,9 +47,10 @@ type User struct {
 	Retention  config.Duration `json:"retention,omitzero"` // of messages in a folder
 	Forward    []string        `json:"forward,omitempty"`
 	KeepCopy   bool            `json:"keep_copy,omitempty"`
-	Source     string          `json:"source,omitempty"` // the outside list that the user comes from
-	Created    time.Time       `json:"created"`
-	Changed    time.Time       `json:"changed"`
+	// the outside list that the user comes from
+	Source  string    `json:"source,omitempty"`
+	Created time.Time `json:"created"`
+	Changed time.Time `json:"changed"`
 }
 
 // Domain is one domain of the directory.

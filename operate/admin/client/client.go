@@ -39,13 +39,18 @@ func New(target, token string) *Client {
 	if isAddress(target) {
 		c.base = "http://" + target
 	} else {
-		t.DialContext = func(context.Context, string, string) (net.Conn, error) { return unixsock.Dial(target) }
+		t.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			return unixsock.Dial(target)
+		}
 	}
-	c.http = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c.http = &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	return c
 }
 
-// ForPeer returns a client that another node of the cluster answers at base, through h. A stream that
+// ForPeer returns a client that another node of the cluster answers at base, through h. A stream
+// that
 // says nothing for as long as patience ends; 0: none does.
 func ForPeer(base string, h *http.Client, patience time.Duration) *Client {
 	return &Client{base: base, http: h, patience: patience}
@@ -73,13 +78,15 @@ func (c *Client) do(ctx context.Context, method, path string, body any) (io.Read
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
 	if err != nil {
-		return nil, api.Fail(api.ExitUsage, fmt.Sprintf("%q is no node: %v", c.where, err), "give the path of a socket, a data directory or host:port")
+		return nil, api.Fail(api.ExitUsage, fmt.Sprintf("%q is no node: %v", c.where, err),
+			"give the path of a socket, a data directory or host:port")
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	var sent atomic.Bool
-	resp, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})))
+	resp, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx,
+		&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }})))
 	if err != nil {
 		return nil, c.noAnswer(ctx, err, sent.Load())
 	}
@@ -104,20 +111,23 @@ func (c *Client) noAnswer(ctx context.Context, err error, sent bool) *api.Error 
 		return api.Fail(api.ExitTemporary, "interrupted", "")
 	}
 	if sent {
-		return api.Fail(api.ExitTemporary, "the connection was cut off before the answer: "+err.Error(), "what was asked may have been done; try again")
+		return api.Fail(api.ExitTemporary, "the connection was cut off before the answer: "+
+			err.Error(), "what was asked may have been done; try again")
 	}
 	if c.where == "" {
 		return api.Fail(api.ExitUnavailable, "it cannot be reached: "+err.Error(), "")
 	}
 	return api.Fail(api.ExitUnavailable, fmt.Sprintf("no node answers at %s: %v", c.where, err),
-		"start one with `postroad serve`, or name another with --config FILE, --node PATH|HOST:PORT or POSTROAD_NODE")
+		"start one with `postroad serve`, or name another with --config FILE, --node "+
+			"PATH|HOST:PORT or POSTROAD_NODE")
 }
 
 func readError(resp *http.Response) *api.Error {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var e api.Error
 	if err := json.Unmarshal(b, &e); err != nil || e.Exit == 0 {
-		return api.Fail(api.ExitSoftware, fmt.Sprintf("unexpected answer %s: %s", resp.Status, bytes.TrimSpace(b)), "is that a Postroad node?")
+		return api.Fail(api.ExitSoftware, fmt.Sprintf("unexpected answer %s: %s", resp.Status,
+			bytes.TrimSpace(b)), "is that a Postroad node?")
 	}
 	return &e
 }
@@ -143,7 +153,10 @@ var errSilent = errors.New("it does not answer")
 
 // Stream makes a request and gives item and progress what comes; it returns the total of the last
 // line.
-func (c *Client) Stream(ctx context.Context, method, path string, body any, item func(json.RawMessage) error, progress func(int64)) (*api.Total, error) {
+func (c *Client) Stream(
+	ctx context.Context, method, path string, body any, item func(json.RawMessage) error,
+	progress func(int64),
+) (*api.Total, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := c.watch(cancel)
@@ -205,5 +218,6 @@ func cutOff(ctx context.Context, err error) *api.Error {
 	case ctx.Err() != nil:
 		return api.Fail(api.ExitTemporary, "interrupted", "")
 	}
-	return api.Fail(api.ExitTemporary, "the answer was cut off: "+err.Error(), "what came is right, but there is more; try again")
+	return api.Fail(api.ExitTemporary, "the answer was cut off: "+err.Error(),
+		"what came is right, but there is more; try again")
 }

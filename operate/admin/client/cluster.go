@@ -23,20 +23,22 @@ func (c *Client) ClusterChange(ctx context.Context, verb string, r api.ClusterRe
 
 // Token returns a new join token; ttl 0: it is good for ever.
 func (c *Client) Token(ctx context.Context, ttl time.Duration) (token string, err error) {
-	err = c.Call(ctx, "POST", "/v1/cluster/token", api.ClusterRequest{TTL: int64(ttl / time.Second)}, &token)
+	err = c.Call(ctx, "POST", "/v1/cluster/token",
+		api.ClusterRequest{TTL: int64(ttl / time.Second)}, &token)
 	return token, err
 }
 
 // Drain drains a node; nil means that it may be removed.
 func (c *Client) Drain(ctx context.Context, node string, progress func(api.DrainProgress)) error {
-	_, err := c.Stream(ctx, "POST", "/v1/cluster/drain", api.ClusterRequest{Node: node}, func(raw json.RawMessage) error {
-		var p api.DrainProgress
-		if err := json.Unmarshal(raw, &p); err != nil {
-			return err
-		}
-		progress(p)
-		return nil
-	}, nil)
+	_, err := c.Stream(ctx, "POST", "/v1/cluster/drain", api.ClusterRequest{Node: node},
+		func(raw json.RawMessage) error {
+			var p api.DrainProgress
+			if err := json.Unmarshal(raw, &p); err != nil {
+				return err
+			}
+			progress(p)
+			return nil
+		}, nil)
 	return err
 }
 
@@ -48,7 +50,8 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	}
 	defer r.Close()
 	if _, err := io.Copy(w, r); err != nil {
-		return api.Fail(api.ExitTemporary, fmt.Sprintf("the backup was cut off: %v", err), "what came is of no use; try again")
+		return api.Fail(api.ExitTemporary, fmt.Sprintf("the backup was cut off: %v", err),
+			"what came is of no use; try again")
 	}
 	return nil
 }

@@ -9,8 +9,12 @@ import (
 )
 
 // List calls fn with each selected message (the JSON of a Message) in order of arrival.
-func (c *Client) List(ctx context.Context, f api.Filter, fn func(json.RawMessage) error) (*api.Total, error) {
-	return c.batches(f, func(f api.Filter) (*api.Total, error) { return c.Stream(ctx, "POST", "/v1/queue/list", f, fn, nil) })
+func (c *Client) List(
+	ctx context.Context, f api.Filter, fn func(json.RawMessage) error,
+) (*api.Total, error) {
+	return c.batches(f, func(f api.Filter) (*api.Total, error) {
+		return c.Stream(ctx, "POST", "/v1/queue/list", f, fn, nil)
+	})
 }
 
 // Count counts what is selected.
@@ -29,7 +33,9 @@ func (c *Client) Show(ctx context.Context, id string) (d json.RawMessage, err er
 
 // Move runs hold, release, flush, fail or remove; progress hears now and then how many recipients
 // were moved.
-func (c *Client) Move(ctx context.Context, verb string, f api.Filter, progress func(int64)) (*api.Total, error) {
+func (c *Client) Move(
+	ctx context.Context, verb string, f api.Filter, progress func(int64),
+) (*api.Total, error) {
 	return c.batches(f, func(f api.Filter) (*api.Total, error) {
 		return c.Stream(ctx, "POST", "/v1/queue/"+verb, f, nil, progress)
 	})
@@ -40,7 +46,9 @@ const IDsPerRequest = 10000
 
 // batches makes several requests of a long list of IDs, and one total of their totals. When
 // something is missing in it, the error says what.
-func (c *Client) batches(f api.Filter, do func(api.Filter) (*api.Total, error)) (*api.Total, error) {
+func (c *Client) batches(
+	f api.Filter, do func(api.Filter) (*api.Total, error),
+) (*api.Total, error) {
 	ids := f.IDs
 	var sum *api.Total
 	for first := true; first || len(ids) > 0; first = false {

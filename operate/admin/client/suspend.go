@@ -14,7 +14,9 @@ func (c *Client) Suspensions(ctx context.Context, fn func(json.RawMessage) error
 
 // Suspend runs "suspend" or "resume". When groups have not acknowledged it, the error says which,
 // and the answer is there all the same.
-func (c *Client) Suspend(ctx context.Context, verb string, r api.SuspendRequest) (a *api.Acknowledgement, err error) {
+func (c *Client) Suspend(
+	ctx context.Context, verb string, r api.SuspendRequest,
+) (a *api.Acknowledgement, err error) {
 	if err := r.Check(verb); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,9 @@ func (c *Client) ChangeAlias(ctx context.Context, verb string, a api.AliasReques
 }
 
 // StageUsers puts users aside.
-func (c *Client) StageUsers(ctx context.Context, request api.StageRequest) (a api.StageAnswer, err error) {
+func (c *Client) StageUsers(
+	ctx context.Context, request api.StageRequest,
+) (a api.StageAnswer, err error) {
 	ctx, cancel := context.WithTimeout(ctx, userWait)
 	defer cancel()
 	err = c.Call(ctx, "POST", "/v1/users/stage", request, &a)
@@ -41,16 +43,22 @@ func (c *Client) StageUsers(ctx context.Context, request api.StageRequest) (a ap
 
 // PublishStage makes the users of a stage visible, DiscardStage drops them. kept counts those whose
 // names are in use.
-func (c *Client) PublishStage(ctx context.Context, stage string, progress func(int64)) (published, kept int64, err error) {
-	t, err := c.Stream(ctx, "POST", "/v1/users/publish", api.StageRequest{Stage: stage}, nil, progress)
+func (c *Client) PublishStage(
+	ctx context.Context, stage string, progress func(int64),
+) (published, kept int64, err error) {
+	t, err := c.Stream(ctx, "POST", "/v1/users/publish", api.StageRequest{Stage: stage}, nil,
+		progress)
 	if err != nil {
 		return 0, 0, err
 	}
 	return t.Recipients, t.States["kept"], nil
 }
 
-func (c *Client) DiscardStage(ctx context.Context, stage string, progress func(int64)) (dropped int64, err error) {
-	t, err := c.Stream(ctx, "POST", "/v1/users/discard", api.StageRequest{Stage: stage}, nil, progress)
+func (c *Client) DiscardStage(
+	ctx context.Context, stage string, progress func(int64),
+) (dropped int64, err error) {
+	t, err := c.Stream(ctx, "POST", "/v1/users/discard", api.StageRequest{Stage: stage}, nil,
+		progress)
 	if err != nil {
 		return 0, err
 	}
@@ -68,7 +76,9 @@ func (c *Client) ExportUsers(ctx context.Context, fn func(json.RawMessage) error
 }
 
 // SyncUsers makes the directory follow the outside list of users.
-func (c *Client) SyncUsers(ctx context.Context, request api.SyncRequest) (a api.SyncAnswer, err error) {
+func (c *Client) SyncUsers(
+	ctx context.Context, request api.SyncRequest,
+) (a api.SyncAnswer, err error) {
 	err = c.Call(ctx, "POST", "/v1/users/sync", request, &a)
 	return a, err
 }

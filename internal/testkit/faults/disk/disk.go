@@ -7,7 +7,8 @@
 // itself; how often that was is kept beside the control file, so that a program can tell it from a
 // kill. For that each write first notes what it replaces; a sync forgets the notes of its file.
 // Names (create, rename, remove) are kept as they are: what unsynced directories do is tried by
-// internal/testkit/crash. What is not synced for long is forgotten too, oldest first, when the notes
+// internal/testkit/crash. What is not synced for long is forgotten too, oldest first, when the
+// notes
 // grow beyond undoLimit: a kernel would have written it by then.
 package disk
 
@@ -35,7 +36,8 @@ const (
 	powerloss
 )
 
-var modes = map[string]mode{"": fine, "stall": stall, "full": full, "fsync": fsync, "powerloss": powerloss}
+var modes = map[string]mode{"": fine, "stall": stall, "full": full, "fsync": fsync,
+	"powerloss": powerloss}
 
 // pollInterval is how often the control file is read.
 const pollInterval = 20 * time.Millisecond
@@ -72,7 +74,8 @@ func New(control string) *FS {
 }
 
 func newFS(control string) *FS {
-	return &FS{FS: vfs.Default, control: control, notes: notes{files: map[string]*noted{}, limit: undoLimit}}
+	return &FS{FS: vfs.Default, control: control, notes: notes{files: map[string]*noted{},
+		limit: undoLimit}}
 }
 
 // poll looks at the control file.
@@ -148,7 +151,9 @@ func (fs *FS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 }
 
 // OpenReadWrite opens a file for writing.
-func (fs *FS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+func (fs *FS) OpenReadWrite(
+	name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption,
+) (vfs.File, error) {
 	defer fs.begin()()
 	f, err := fs.FS.OpenReadWrite(name, c, opts...)
 	return fs.file(f, err, name, false)
