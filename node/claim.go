@@ -27,8 +27,8 @@ const claimTime = 24 * time.Hour
 // mayBeClaimed reports whether this node began a cluster because nothing told it otherwise, at an
 // address where other nodes may expect it.
 func (n *node) mayBeClaimed() bool {
-	return n.self.Member == 1 && len(n.cfg.Cluster.Join) == 0 &&
-		n.cfg.Cluster.Listen != config.Default().Cluster.Listen &&
+	return n.self.Member == 1 && len(n.cfg().Cluster.Join) == 0 &&
+		n.cfg().Cluster.Listen != config.Default().Cluster.Listen &&
 		!n.store.OpenedUp() &&
 		!n.store.HasPeers() &&
 		n.diskIsNew()
@@ -37,7 +37,7 @@ func (n *node) mayBeClaimed() bool {
 // diskIsNew reports whether this node began its cluster less than claimTime ago. The certificate of
 // the authority is written once, at the beginning.
 func (n *node) diskIsNew() bool {
-	made, err := os.Stat(filepath.Join(clusterDir(n.cfg), wire.CAFile))
+	made, err := os.Stat(filepath.Join(clusterDir(n.cfg()), wire.CAFile))
 	return err == nil && time.Since(made.ModTime()) < claimTime
 }
 
@@ -45,8 +45,8 @@ var errNobodys = errors.New("this node is of a cluster of its own, as an operato
 
 // claimed judges what a member of another cluster says.
 func (n *node) claimed(c wire.Claim) error {
-	if c.Address != n.cfg.Cluster.Advertise {
-		return fmt.Errorf("this node advertises %s, not %s", n.cfg.Cluster.Advertise, c.Address)
+	if c.Address != n.cfg().Cluster.Advertise {
+		return fmt.Errorf("this node advertises %s, not %s", n.cfg().Cluster.Advertise, c.Address)
 	}
 	if !n.mayBeClaimed() {
 		if n.strangers.due(
@@ -71,7 +71,7 @@ func (n *node) claimed(c wire.Claim) error {
 			c.Teller.Cluster,
 			c.Address,
 			c.Member,
-			n.cfg.Node.DataDir,
+			n.cfg().Node.DataDir,
 		),
 	)
 	return nil

@@ -47,7 +47,7 @@ func (n *node) startControl(ctx context.Context) error {
 		return api.Permanent(err)
 	}
 	if n.joined == nil { // else its note may be of a cluster in which it was before
-		if err := member.NotesOf(n.file, n.cfg).MayGoOn(n.self, n.store); err != nil {
+		if err := member.NotesOf(n.file, n.cfg()).MayGoOn(n.self, n.store); err != nil {
 			return err
 		}
 	}
@@ -113,10 +113,10 @@ func (n *node) decidesAlone() bool {
 
 // writeDownCluster makes the control group of a node that has just begun know its cluster.
 func (n *node) writeDownCluster(ctx context.Context) error {
-	dir := n.cfg.Node.DataDir
+	dir := n.cfg().Node.DataDir
 	// With other voters the cluster was written down long ago.
 	if _, known := n.control.Cluster(); !known && n.self.Member == 1 && n.decidesAlone() {
-		if err := controlgroup.WriteDown(ctx, dir, n.cfg.Node.Name, n.changes); err != nil {
+		if err := controlgroup.WriteDown(ctx, dir, n.cfg().Node.Name, n.changes); err != nil {
 			return err
 		}
 	}
@@ -127,20 +127,20 @@ func (n *node) startLogins() (err error) {
 	n.boxes = n.newRouter()
 	events := n.policyEvents()
 	if n.policy,
-		err = policy.New(policy.Options{Rules: rulesOf(n.cfg), Users: n.users, Room: n.boxes.Room,
+		err = policy.New(policy.Options{Rules: rulesOf(n.cfg()), Users: n.users, Room: n.boxes.Room,
 		Current: n.knowsPeople, Events: events}); err != nil {
 		return err
 	}
 	n.editor.Local = n.policy.Local
-	secret, err := keptSecret(filepath.Join(n.cfg.Node.DataDir, "scram.secret"))
+	secret, err := keptSecret(filepath.Join(n.cfg().Node.DataDir, "scram.secret"))
 	if err != nil {
 		return err
 	}
-	if n.source, err = newSource(n.cfg.LDAP); err != nil {
+	if n.source, err = newSource(n.cfg().LDAP); err != nil {
 		return err
 	}
 	n.auth, err = policy.NewAuth(policy.AuthOptions{
-		Users: n.users, Events: events, Trusted: n.cfg.Relay.Networks.Contains, ScramSecret: secret,
+		Users: n.users, Events: events, Trusted: n.trusts, ScramSecret: secret,
 		Current: n.knowsPeople,
 		Outside: n.checkOutside,
 	})
@@ -155,7 +155,7 @@ func (n *node) startLogins() (err error) {
 // to join, was opened up by `cluster init` or `cluster token`, or had others beside it. Only a node
 // that never had any has rows that tell, too: those of a program that did not note it.
 func (n *node) wantsPort() bool {
-	if n.self.Member != 1 || n.mayBeClaimed() || len(n.cfg.Cluster.Join) > 0 ||
+	if n.self.Member != 1 || n.mayBeClaimed() || len(n.cfg().Cluster.Join) > 0 ||
 		n.store.OpenedUp() || n.store.HasPeers() {
 		return true
 	}
@@ -186,28 +186,28 @@ func (n *node) listenCluster(ctx context.Context) error {
 	n.listen.Lock()
 	defer n.listen.Unlock()
 	if !n.listens.Load() {
-		l, err := net.Listen("tcp", n.cfg.Cluster.Listen)
+		l, err := net.Listen("tcp", n.cfg().Cluster.Listen)
 		if err != nil {
 			return fmt.Errorf("cluster.listen: %w", err)
 		}
 		n.port.Serve(l)
 		n.listens.Store(true)
-		n.log.Logf("other members reach this node on %s", n.cfg.Cluster.Advertise)
+		n.log.Logf("other members reach this node on %s", n.cfg().Cluster.Advertise)
 	}
 	if !n.decidesAlone() {
 		return nil // the reconciler says so, once there is a leader
 	}
 	if m, ok := n.control.Member(n.self.Member); !ok {
 		return nil
-	} else if m.Address != n.cfg.Cluster.Advertise {
-		if err := n.locator.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise); err != nil {
+	} else if m.Address != n.cfg().Cluster.Advertise {
+		if err := n.locator.SetAddress(ctx, m.ID, n.cfg().Cluster.Advertise); err != nil {
 			return err
 		}
 	}
-	if len(n.cfg.Cluster.Join) == 0 {
+	if len(n.cfg().Cluster.Join) == 0 {
 		return nil
 	}
-	token, err := config.ReadSecret(n.cfg.Cluster.TokenFile)
+	token, err := config.ReadSecret(n.cfg().Cluster.TokenFile)
 	if err != nil {
 		return fmt.Errorf("cluster.token_file: %w", err)
 	}

@@ -20,8 +20,8 @@ func (n *node) damaged(err error) error {
 			"With other nodes in the cluster: empty %s, join under "+
 			"another name, and run `postroad cluster replace %s NEW`. Alone: `postroad cluster "+
 			"recover --config FILE` says what is left",
-		n.cfg.Node.DataDir,
-		n.cfg.Node.Name,
+		n.cfg().Node.DataDir,
+		n.cfg().Node.Name,
 	)
 	return &api.Error{Exit: api.ExitConfig, Message: err.Error(), Hint: hint}
 }

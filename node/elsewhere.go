@@ -55,10 +55,10 @@ func (o otherGroup) Propose(
 // roomFor refuses mail from another group when there is no room for it, as for mail from clients.
 func (n *node) roomFor() error {
 	if f := n.pressure.Failure(); f != nil {
-		return fmt.Errorf("%s has too little free disk space", n.cfg.Node.Name)
+		return fmt.Errorf("%s has too little free disk space", n.cfg().Node.Name)
 	}
 	if n.budget.Used() >= n.budget.Limit() {
-		return fmt.Errorf("%s has no memory left for mail (limits.memory)", n.cfg.Node.Name)
+		return fmt.Errorf("%s has no memory left for mail (limits.memory)", n.cfg().Node.Name)
 	}
 	return nil
 }

@@ -45,15 +45,15 @@ func (n *node) mayTakePart() error {
 // lets none in, may be called anything.
 func (n *node) keepsName() error {
 	m, ok := n.control.Member(n.self.Member)
-	if !ok || m.Name == n.cfg.Node.Name || n.staysAlone() {
+	if !ok || m.Name == n.cfg().Node.Name || n.staysAlone() {
 		return nil
 	}
-	return misnamed(n.cfg, m.Name, m.ID)
+	return misnamed(n.cfg(), m.Name, m.ID)
 }
 
 // staysAlone reports whether this node never had another member beside it, and lets none in.
 func (n *node) staysAlone() bool {
-	return n.self.Member == 1 && len(n.cfg.Cluster.Join) == 0 &&
+	return n.self.Member == 1 && len(n.cfg().Cluster.Join) == 0 &&
 		!n.store.OpenedUp() && !n.store.HasPeers() && len(n.control.Members()) == 1
 }
 
@@ -83,7 +83,7 @@ func (n *node) evicted(why error) {
 		return
 	}
 	n.alert(member.Event{
-		Name: member.EventEvicted, Member: n.self.Member, MemberName: n.cfg.Node.Name,
+		Name: member.EventEvicted, Member: n.self.Member, MemberName: n.cfg().Node.Name,
 		Words: why.Error(),
 	})
 	time.AfterFunc(drainNotice, func() {

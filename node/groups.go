@@ -189,7 +189,7 @@ func (n *node) newReconciler() *member.Reconciler {
 			suspensions.look(ctx, do)
 			shards.look(ctx, do)
 		},
-		Replicas: n.cfg.Cluster.Replicas, Reachable: n.detector.Reachable,
+		Replicas: n.cfg().Cluster.Replicas, Reachable: n.detector.Reachable,
 		Locator: n.locator, Notes: n.notes, Joined: n.joined != nil, Named: n.keepsName,
 		Recheck: n.port.Recheck, Evicted: n.evicted,
 		IsEvicted: func() bool { return n.out.Load() != nil },

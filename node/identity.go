@@ -29,20 +29,20 @@ const protocol = control.Protocol
 func clusterDir(cfg *config.Config) string { return datadir.Cluster(cfg.Node.DataDir) }
 
 func (n *node) startStore(ctx context.Context) error {
-	used, err := datadir.StoreExists(n.cfg.Node.DataDir)
+	used, err := datadir.StoreExists(n.cfg().Node.DataDir)
 	if err != nil {
 		return err
 	}
-	creds, err := wire.LoadCredentials(clusterDir(n.cfg))
+	creds, err := wire.LoadCredentials(clusterDir(n.cfg()))
 	isMember := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return damagedFile(err)
 	}
-	if n.joined, err = member.ReadJoined(n.cfg.Node.DataDir); err != nil {
+	if n.joined, err = member.ReadJoined(n.cfg().Node.DataDir); err != nil {
 		return err
 	}
 	o := cluster.Options{
-		Dir: n.cfg.Node.DataDir, Logf: n.log.Logf, OnFailure: n.failed,
+		Dir: n.cfg().Node.DataDir, Logf: n.log.Logf, OnFailure: n.failed,
 		OnSlowDisk: func(what string) { n.log.Errorf("slow disk: %s", what) },
 	}
 	switch {
@@ -57,9 +57,10 @@ func (n *node) startStore(ctx context.Context) error {
 					"%s has a certificate of member %d but its store is gone, and a member that "+
 						"forgot its votes is dangerous: "+
 						"empty the directory, join under another name, and run `postroad cluster "+
-						"replace %s NEW`", n.cfg.Node.DataDir, id.Member, n.cfg.Node.Name))
+						"replace %s NEW`", n.cfg().Node.DataDir, id.Member, n.cfg().Node.Name))
 		}
-		if err := misnamed(n.cfg, cmp.Or(n.joined.Name, n.cfg.Node.Name), id.Member); err != nil {
+		name := cmp.Or(n.joined.Name, n.cfg().Node.Name)
+		if err := misnamed(n.cfg(), name, id.Member); err != nil {
 			return api.Permanent(err)
 		}
 		o.Member, o.Incarnation = id.Member, id.Incarnation
@@ -68,7 +69,7 @@ func (n *node) startStore(ctx context.Context) error {
 			fmt.Errorf(
 				"a `postroad cluster join` of %s was begun, and it is no member yet: repeat it; "+
 					"or remove %s, and the node begins a cluster of its own",
-				n.cfg.Node.DataDir, filepath.Join(clusterDir(n.cfg), datadir.JoinedFile)))
+				n.cfg().Node.DataDir, filepath.Join(clusterDir(n.cfg()), datadir.JoinedFile)))
 	}
 	if n.store, err = cluster.Open(faulty(o)); err != nil {
 		return err
@@ -98,9 +99,9 @@ func (n *node) beginCluster() (c wire.Credentials, err error) {
 				"put them back from a backup; without one, empty the data directory, join anew "+
 				"under another "+
 				"name, and run `postroad cluster replace %s NEW`",
-				n.store.Member(), clusterDir(n.cfg), n.cfg.Node.Name))
+				n.store.Member(), clusterDir(n.cfg()), n.cfg().Node.Name))
 	}
-	return wire.Begin(clusterDir(n.cfg), n.store.Incarnation())
+	return wire.Begin(clusterDir(n.cfg()), n.store.Incarnation())
 }
 
 // connect makes the port; it listens once that is wanted (listenCluster).
@@ -114,11 +115,11 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 				"the certificate in %s is of %v, but the store is of member %d with another "+
 					"disk: they do not belong together; "+
 					"put back what was there, or empty the data directory and join anew",
-				clusterDir(n.cfg),
+				clusterDir(n.cfg()),
 				n.self, n.store.Member()))
 	}
 	n.control = control.New()
-	if n.addresses, err = member.OpenAddresses(clusterDir(n.cfg)); err != nil {
+	if n.addresses, err = member.OpenAddresses(clusterDir(n.cfg())); err != nil {
 		return err
 	}
 	if n.joined != nil {
@@ -129,7 +130,7 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
 		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Claimed: n.claimed,
-		Dial: member.DialFrom(n.cfg.Cluster.Listen), Logf: n.log.Logf,
+		Dial: member.DialFrom(n.cfg().Cluster.Listen), Logf: n.log.Logf,
 	})
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ func Join(ctx context.Context, cfg *config.Config, address, token string) error 
 // starting, or electing a leader. Who is refused for good gives up. A node without a list begins a
 // cluster of its own. Who has a note that it was a member begins one only by an operator's word.
 func (n *node) joinByItself(ctx context.Context) error {
-	cfg := n.cfg
+	cfg := n.cfg()
 	used, err := datadir.StoreExists(cfg.Node.DataDir)
 	_, credErr := wire.LoadCredentials(clusterDir(cfg))
 	switch {
@@ -77,7 +77,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 // knows a cluster, operators and probes on the administration's addresses. told has a value when an
 // operator has said that this node is to begin a cluster.
 func (n *node) answerWhileWaiting(token string) (told <-chan struct{}, end func(), err error) {
-	l, err := net.Listen("tcp", n.cfg.Cluster.Listen)
+	l, err := net.Listen("tcp", n.cfg().Cluster.Listen)
 	if err != nil {
 		return nil, nil, fmt.Errorf("cluster.listen: %w", err)
 	}
@@ -87,7 +87,7 @@ func (n *node) answerWhileWaiting(token string) (told <-chan struct{}, end func(
 	}
 	begin := make(chan struct{}, 1)
 	desk, err := admin.StartWaiting(admin.Options{
-		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Hosts: n.adminHosts(),
+		Socket: n.cfg().SocketPath(), Address: n.cfg().Admin.Address, Hosts: n.adminHosts(),
 		Logf: n.log.Logf,
 	}, func() string { return n.waits.now() }, func() {
 		select {

@@ -68,7 +68,8 @@ func TestRefusedJoinIsRemembered(t *testing.T) {
 	if len(asked) != 2 || asked[0] == asked[1] {
 		t.Errorf("it asked as %v", asked)
 	}
-	n := &node{cfg: cfg}
+	n := &node{}
+	n.live.Store(cfg)
 	if err := n.joinByItself(t.Context()); err != nil {
 		t.Fatal(err)
 	}

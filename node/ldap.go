@@ -66,7 +66,7 @@ func (n *node) checkOutside(ctx context.Context, u *directory.User, password str
 
 // followSource looks at the outside list now and then, on the node that leads the control group.
 func (n *node) followSource(ctx context.Context) {
-	tick := time.NewTicker(time.Duration(n.cfg.LDAP.Interval))
+	tick := time.NewTicker(time.Duration(n.cfg().LDAP.Interval))
 	defer tick.Stop()
 	for {
 		if n.store.Group(cluster.ControlGroup).Leading() != 0 {

@@ -152,7 +152,7 @@ func (b *boxNodes) storedAs(
 	b.t.Helper()
 	if r, err := b.append(n, key, address, content); err != nil || r.Code != want {
 		b.t.Errorf("%s: message %v for %s: %+v %v, want code %d",
-			n.cfg.Node.Name, key, address, r, err, want)
+			n.cfg().Node.Name, key, address, r, err, want)
 	}
 }
 
@@ -170,7 +170,7 @@ func (b *boxNodes) contents(n *node, address string) (all []string) {
 		b.ok(errors.Join(err, r.Close()))
 		if size != m.Size || int64(len(octets)) != size {
 			b.t.Errorf("%s: message %d of %s has %d octets, %d in the list, and %d came",
-				n.cfg.Node.Name, m.UID, address, size, m.Size, len(octets))
+				n.cfg().Node.Name, m.UID, address, size, m.Size, len(octets))
 		}
 		all = append(all, strings.TrimPrefix(string(octets), deliveredTo(address)))
 	}
@@ -212,7 +212,7 @@ func TestMailboxesOfACluster(t *testing.T) {
 			got := b.contents(n, address(i))
 			if slices.Sort(got); !slices.Equal(got, want[i]) {
 				t.Errorf("%s: %s has %d messages, want %d, or other ones",
-					n.cfg.Node.Name, address(i), len(got), len(want[i]))
+					n.cfg().Node.Name, address(i), len(got), len(want[i]))
 			}
 		}
 	}
@@ -257,7 +257,7 @@ func (b *boxNodes) locks() {
 	b.ok(b.all[2].boxes.Update(b.ctx, id, []mailbox.UID{1}))
 	for _, n := range b.all {
 		if got := b.contents(n, fresh); !slices.Equal(got, []string{"two"}) {
-			b.t.Errorf("%s: after an update: %q", n.cfg.Node.Name, got)
+			b.t.Errorf("%s: after an update: %q", n.cfg().Node.Name, got)
 		}
 	}
 	for _, n := range b.all {

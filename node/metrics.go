@@ -19,18 +19,18 @@ func (n *node) startAdmin(context.Context) error {
 		return err
 	}
 	token := ""
-	if file := n.cfg.Admin.TokenFile; file != "" {
+	if file := n.cfg().Admin.TokenFile; file != "" {
 		var err error
 		if token, err = config.ReadSecret(file); err != nil {
 			return fmt.Errorf("admin.token_file: %w", err)
 		}
 	}
 	server, err := admin.Start(admin.Options{
-		Socket: n.cfg.SocketPath(), Address: n.cfg.Admin.Address, Token: token,
-		Hosts: n.adminHosts(), Node: n.cfg.Node.Name, Health: n, Metrics: n.telemetry.Handler(),
+		Socket: n.cfg().SocketPath(), Address: n.cfg().Admin.Address, Token: token,
+		Hosts: n.adminHosts(), Node: n.cfg().Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operator.Queues, Groups: n.operator.QueueGroups, Moved: n.operator.Moved,
 		Users: n.operatorsUsers(), Now: n.now, Logf: n.log.Logf,
-		Events: logOf(n.cfg).Events, Flush: n.log.Flush,
+		Events: logOf(n.cfg()).Events, Flush: n.log.Flush,
 		Peers: n.peers, Current: n.current, Still: n.standStill,
 		Cluster: n.operator, Suspensions: n.operator, Mailboxes: n.operatorsMailboxes(),
 	})
@@ -44,7 +44,7 @@ func (n *node) startAdmin(context.Context) error {
 
 // adminHosts are the names under which the administration may be reached.
 func (n *node) adminHosts() []string {
-	return append([]string{n.cfg.Node.Name, n.cfg.Node.Hostname}, n.cfg.Admin.Hosts...)
+	return append([]string{n.cfg().Node.Name, n.cfg().Node.Hostname}, n.cfg().Admin.Hosts...)
 }
 
 // registerMetrics hangs each part's figures on the meter.

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -44,8 +45,8 @@ import (
 // node is a running node: the parts and what ends them, in the order in which they were started. A
 // part is started when those that it needs run, and ended before them.
 type node struct {
-	cfg  *config.Config
-	file string // the configuration file, "" for the embedded default
+	live atomic.Pointer[config.Config] // the configuration in force: see cfg
+	file string                        // the configuration file, "" for the embedded default
 
 	log       *maillog.Log
 	telemetry *telemetry.Telemetry
@@ -113,7 +114,8 @@ type ender struct {
 // needs others takes as long as they do, and the node says what it waits for. After an error, or
 // when ctx ends, everything that had been started is ended again.
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
-	n := &node{cfg: cfg, file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
+	n := &node{file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
+	n.live.Store(cfg)
 	n.background, n.cancel = context.WithCancel(context.Background())
 	n.strangers.told = map[uint16]time.Time{}
 	n.service = sdnotify.FromEnvironment()
@@ -153,6 +155,13 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 	return n, nil
 }
 
+// cfg returns the configuration in force. Nobody changes it; a reload puts another in its place. So
+// what belongs together is read from one of them.
+func (n *node) cfg() *config.Config { return n.live.Load() }
+
+// trusts reports whether a client is in relay.networks, as they are now.
+func (n *node) trusts(client netip.Addr) bool { return n.cfg().Relay.Networks.Contains(client) }
+
 // onStop notes how a part ends. Parts end in reverse order.
 func (n *node) onStop(what string, end func(context.Context) error) {
 	n.enders = append(n.enders, ender{what, end})
@@ -181,31 +190,31 @@ func (n *node) fail(err error) {
 }
 
 func (n *node) startData(context.Context) error {
-	dir := n.cfg.Node.DataDir
+	dir := n.cfg().Node.DataDir
 	// Spill files of a former run have no names; whatever else is in spill is not ours to keep.
 	for _, d := range []string{dir, filepath.Join(dir, "spill")} {
 		if err := files.MakeDir(d); err != nil {
 			return err
 		}
 	}
-	n.budget = mail.NewBudget(int64(n.cfg.Limits.Memory))
+	n.budget = mail.NewBudget(int64(n.cfg().Limits.Memory))
 	return nil
 }
 
 // startDisk looks whether there is room for a start, and from then on for mail.
 func (n *node) startDisk(context.Context) error {
-	dir := n.cfg.Node.DataDir
+	dir := n.cfg().Node.DataDir
 	if err := reserveOf(dir).room(dir, n.log.Errorf); err != nil {
 		return err
 	}
-	n.pressure = newPressure(dir, float64(n.cfg.Limits.FreeDisk), n.log.Errorf)
+	n.pressure = newPressure(dir, float64(n.cfg().Limits.FreeDisk), n.log.Errorf)
 	go n.pressure.watch(n.background)
 	return nil
 }
 
 // startLog opens the log, in which the start says what it waits for until said ends.
 func (n *node) startLog(said context.Context) (err error) {
-	if n.log, err = maillog.Open(logOf(n.cfg)); err != nil {
+	if n.log, err = maillog.Open(logOf(n.cfg())); err != nil {
 		return err
 	}
 	n.onStop("log", n.log.Close)
@@ -215,9 +224,9 @@ func (n *node) startLog(said context.Context) (err error) {
 }
 
 func (n *node) startTelemetry(ctx context.Context) (err error) {
-	t := n.cfg.Telemetry
+	t := n.cfg().Telemetry
 	n.telemetry, err = telemetry.Start(ctx, telemetry.Options{
-		Node: n.cfg.Node.Name, Version: version.Version, OTLP: t.OTLP,
+		Node: n.cfg().Node.Name, Version: version.Version, OTLP: t.OTLP,
 		Sample: float64(t.TraceSample) / 100, Logf: n.log.Errorf,
 	})
 	if err != nil {
@@ -233,20 +242,20 @@ func (n *node) startDelivery(context.Context) (err error) {
 	n.inquiry = n.inquire()
 	n.local = local.New(local.Options{
 		Mailboxes: n.boxes, Patience: router.OwnerPatience, Settings: n.mailboxSettings,
-		Current: n.knowsPeople, Submitter: front{n}, Hostname: n.cfg.Node.Hostname,
+		Current: n.knowsPeople, Submitter: front{n}, Hostname: n.cfg().Node.Hostname,
 		Logf: n.log.Logf,
 	})
 	n.ids = mail.NewIDs(n.self.Member, time.Time{})
-	if n.resolver, err = mx.New(resolverOf(n.cfg)); err != nil {
+	if n.resolver, err = mx.New(resolverOf(n.cfg())); err != nil {
 		return err
 	}
-	_, err = deliveryOf(n.cfg)
+	_, err = deliveryOf(n.cfg())
 	return err
 }
 
 // deliveryOptions are those of one term of ownership of one queue group.
 func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error) {
-	o, err := deliveryOf(n.cfg)
+	o, err := deliveryOf(n.cfg())
 	if err != nil {
 		return o, err
 	}
@@ -306,24 +315,24 @@ func (n *node) startSMTP(context.Context) (err error) {
 		return err
 	}
 	n.onStop("connections", n.engine.Shutdown)
-	t := n.cfg.TLS
-	if n.cert, err = certs.NewCertificate(t.Certificate, t.Key, n.cfg.Node.Hostname); err != nil {
+	t := n.cfg().TLS
+	if n.cert, err = certs.NewCertificate(t.Certificate, t.Key, n.cfg().Node.Hostname); err != nil {
 		return err
 	}
 	go n.cert.Watch(n.background, n.log.Errorf)
 	n.smtp, err = smtpd.New(smtpd.Options{
-		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Policy: n.policy, Authenticator: n.auth,
+		Engine: n.engine, Hostname: n.cfg().Node.Hostname, Policy: n.policy, Authenticator: n.auth,
 		Submitter: n.submitter(),
-		TLS:       n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg.Node.DataDir,
+		TLS:       n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg().Node.DataDir,
 			"spill"),
 		Pressure: n.pressure.Failure,
-		Log:      n.log, CampaignHeader: n.cfg.Policy.CampaignHeader,
-		Trusted: n.cfg.Relay.Networks.Contains, Limits: limitsOf(n.cfg),
+		Log:      n.log, CampaignHeader: n.cfg().Policy.CampaignHeader,
+		Trusted: n.trusts, Limits: limitsOf(n.cfg()),
 	})
 	if err != nil {
 		return err
 	}
-	for _, l := range n.cfg.Listeners {
+	for _, l := range n.cfg().Listeners {
 		if isPOP3(l.Kind) {
 			continue
 		}

@@ -8,7 +8,7 @@ import (
 // newNoteKeeper makes what keeps the note up to date.
 func (n *node) newNoteKeeper(group *cluster.Group) *member.NoteKeeper {
 	return member.NewNoteKeeper(member.NoteKeeperOptions{
-		Notes: member.NotesOf(n.file, n.cfg), Self: n.self, State: n.control,
+		Notes: member.NotesOf(n.file, n.cfg()), Self: n.self, State: n.control,
 		Applied: group.AppliedIndex, Errorf: n.log.Errorf,
 	})
 }

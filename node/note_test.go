@@ -31,7 +31,8 @@ func TestNoteOfAList(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Cluster.Join = cfg.Cluster.Join[:1]
-	n := &node{cfg: cfg, file: file}
+	n := &node{file: file}
+	n.live.Store(cfg)
 	err := n.joinByItself(t.Context())
 	var said *api.Error
 	if !errors.As(err, &said) || said.Exit != api.ExitConfig {

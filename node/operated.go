@@ -15,7 +15,7 @@ import (
 // newOperator makes what does the verbs of operators.
 func (n *node) newOperator(group *cluster.Group) *operator.Operator {
 	return operator.New(operator.Options{
-		Name: n.cfg.Node.Name, Member: n.self.Member,
+		Name: n.cfg().Node.Name, Member: n.self.Member,
 		State: n.control, Changes: n.changes, Suspender: n.suspender, Group: group,
 		Open: n.openUp, Members: n.knownMembers, Ask: n.ask, Report: n.report,
 		Absent:    func() []member.Absence { return n.detector.Absent(0) },
@@ -48,7 +48,7 @@ func (n *node) operatorsUsers() operator.Users {
 func (n *node) openUp(ctx context.Context) error {
 	m, ok := n.control.Member(n.self.Member)
 	if ok {
-		if err := misnamed(n.cfg, m.Name, m.ID); err != nil {
+		if err := misnamed(n.cfg(), m.Name, m.ID); err != nil {
 			return api.Permanent(err) // before others know it under that name
 		}
 	}
@@ -59,8 +59,8 @@ func (n *node) openUp(ctx context.Context) error {
 		return err
 	}
 	m, ok = n.control.Member(n.self.Member)
-	if ok && m.Address != n.cfg.Cluster.Advertise {
-		return n.locator.SetAddress(ctx, m.ID, n.cfg.Cluster.Advertise)
+	if ok && m.Address != n.cfg().Cluster.Advertise {
+		return n.locator.SetAddress(ctx, m.ID, n.cfg().Cluster.Advertise)
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func (n *node) knownMembers() []control.Member { return member.Known(n.control, 
 // newLocator makes what tells the members where this node is.
 func (n *node) newLocator(group *cluster.Group) *member.Locator {
 	return member.NewLocator(member.LocatorOptions{
-		Self: n.self, Advertise: n.cfg.Cluster.Advertise, State: n.control, Changes: n.changes,
+		Self: n.self, Advertise: n.cfg().Cluster.Advertise, State: n.control, Changes: n.changes,
 		Book: n.addresses, Ask: n.ask, Who: n.port.Who, Fresh: group.Fresh, Listens: n.listens.Load,
 		Errorf: n.log.Errorf,
 	})

@@ -18,21 +18,21 @@ import (
 // startPOP3 serves the mailboxes of the cluster on this node's pop3 and pop3s listeners. It shares
 // SMTP's event loops.
 func (n *node) startPOP3(context.Context) (err error) {
-	l := n.cfg.Limits
+	l := n.cfg().Limits
 	n.pop3, err = pop3.New(pop3.Options{
-		Engine: n.engine, Hostname: n.cfg.Node.Hostname, Maildrops: n.boxes,
+		Engine: n.engine, Hostname: n.cfg().Node.Hostname, Maildrops: n.boxes,
 		Authenticator: pop3Logins{n.auth}, TLS: n.cert.Config,
-		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.cfg.Relay.Networks.Contains,
+		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.trusts,
 		Limits: pop3.Limits{
 			HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
-			Limits:      clientLimits(n.cfg),
+			Limits:      clientLimits(n.cfg()),
 			IdleTimeout: max(time.Duration(l.IdleTimeout), 10*time.Minute), // RFC 1939 3: at least
 		},
 	})
 	if err != nil {
 		return err
 	}
-	for _, l := range n.cfg.Listeners {
+	for _, l := range n.cfg().Listeners {
 		if !isPOP3(l.Kind) {
 			continue
 		}

@@ -22,9 +22,8 @@ const (
 )
 
 // Serve runs a node until ctx ends (SIGTERM or SIGINT; a second signal ends the process at once) or
-// a
-// part of it cannot go on. The configuration is read again from file at SIGHUP; "" is the embedded
-// default.
+// a part of it cannot go on. The configuration is read again from file at SIGHUP; "" is the
+// embedded default.
 func Serve(ctx context.Context, file string, cfg *config.Config) error {
 	n, err := startNode(ctx, file, cfg)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -63,7 +62,7 @@ func (n *node) serve(ctx context.Context) error {
 			// What was promised cannot be kept any more: the process ends here, and nothing is
 			// answered from here on.
 			n.logNotifyErr(service.Status("fatal: " + err.Error()))
-			return DiskTrouble(n.cfg.Node.DataDir, fmt.Errorf("fatal: %w", err))
+			return DiskTrouble(n.cfg().Node.DataDir, fmt.Errorf("fatal: %w", err))
 		case <-hangups:
 			n.logNotifyErr(service.Reloading())
 			n.reload()
@@ -89,16 +88,16 @@ func (n *node) serve(ctx context.Context) error {
 		err = errors.Join(fmt.Errorf("while stopping: %w", failed), err)
 	default:
 	}
-	return errors.Join(eviction, DiskTrouble(n.cfg.Node.DataDir, err))
+	return errors.Join(eviction, DiskTrouble(n.cfg().Node.DataDir, err))
 }
 
 // listening names the addresses, for the log.
 func (n *node) listening() string {
 	s := ""
-	for _, l := range n.cfg.Listeners {
+	for _, l := range n.cfg().Listeners {
 		s += fmt.Sprintf("%s on %s, ", l.Kind, l.Address)
 	}
-	return s + "administration on " + n.cfg.Admin.Address
+	return s + "administration on " + n.cfg().Admin.Address
 }
 
 // reload reads the configuration again. A bad file changes nothing and is reported; so is what
@@ -110,6 +109,7 @@ func (n *node) reload() {
 	}
 }
 
+// reconfigure is a reload that may fail. It is for one goroutine at a time.
 func (n *node) reconfigure() error {
 	file, err := config.Load(n.file)
 	if err != nil {
@@ -118,13 +118,14 @@ func (n *node) reconfigure() error {
 	if err := file.CheckFiles(n.file); err != nil {
 		return err
 	}
-	changes := config.Diff(n.cfg, file)
-	next := config.Reloaded(n.cfg, file)
+	before := n.cfg()
+	changes := config.Diff(before, file)
+	next := config.Reloaded(before, file)
 	if err := n.policy.Configure(rulesOf(next)); err != nil {
 		return err
 	}
 	n.pressure.free.Store(new(float64(next.Limits.FreeDisk)))
-	n.cfg = next
+	n.live.Store(next)
 	n.log.Logf("the configuration was reloaded: %d keys changed", len(changes))
 	for _, key := range config.Restart(changes) {
 		n.log.Logf("a change of %s takes a restart", key)

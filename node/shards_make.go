@@ -16,7 +16,7 @@ func (n *node) makeShards(ctx context.Context) error {
 	if len(n.control.Shards()) > 0 {
 		return nil
 	}
-	return n.changes.MakeShards(ctx, n.cfg.Cluster.MailboxShards)
+	return n.changes.MakeShards(ctx, n.cfg().Cluster.MailboxShards)
 }
 
 // shardMaker makes the shards once there is a user who is to have a mailbox. It waits until all

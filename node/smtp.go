@@ -11,7 +11,7 @@ import (
 // submitter is where the SMTP server hands its mail.
 func (n *node) submitter() smtpd.Submitter {
 	o := intake.Options{
-		Queue: front{n}, Book: n.policy, Recipients: n.cfg.Limits.Recipients, Log: n.log,
+		Queue: front{n}, Book: n.policy, Recipients: n.cfg().Limits.Recipients, Log: n.log,
 		Now: n.now,
 	}
 	if n.telemetry.Tracing() {

@@ -48,7 +48,7 @@ func (n *node) within(
 		return false, &api.Error{
 			Exit:    api.ExitTemporary,
 			Message: "it hangs: " + ctx.Err().Error(),
-			Hint:    "look whether the disk of " + n.cfg.Node.DataDir + " answers",
+			Hint:    "look whether the disk of " + n.cfg().Node.DataDir + " answers",
 		}
 	}
 }
@@ -69,7 +69,7 @@ func (n *node) closeStore(context.Context) error {
 			Message: fmt.Sprintf(
 				"the disk of %s has not answered for %v: it ends as after a crash; nothing "+
 					"acknowledged is lost",
-				n.cfg.Node.DataDir,
+				n.cfg().Node.DataDir,
 				closeTimeout,
 			),
 		}
