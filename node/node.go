@@ -45,8 +45,9 @@ import (
 // node is a running node: the parts and what ends them, in the order in which they were started. A
 // part is started when those that it needs run, and ended before them.
 type node struct {
-	live atomic.Pointer[config.Config] // the configuration in force: see cfg
-	file string                        // the configuration file, "" for the embedded default
+	live      atomic.Pointer[config.Config] // the configuration in force: see cfg
+	reloading sync.Mutex
+	file      string // the configuration file, "" for the embedded default
 
 	log       *maillog.Log
 	telemetry *telemetry.Telemetry

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -54,8 +55,9 @@ func TestReloadUnderWay(t *testing.T) {
 		}
 		write(fmt.Sprintf("[relay]\nnetworks = [%q]\n[limits]\nfree_disk = \"%d%%\"",
 			network, 1+i%3))
-		if err := n.reconfigure(); err != nil {
-			t.Fatal(err)
+		changed, restart, err := n.reload()
+		if err != nil || len(changed) == 0 || len(restart) > 0 {
+			t.Fatalf("reload %d: %v, %v, %v", i, changed, restart, err)
 		}
 		if n.trusts(client) != trusted {
 			t.Fatalf("reload %d: networks are %s, and %v is trusted: %v", i, network, client,
@@ -64,10 +66,15 @@ func TestReloadUnderWay(t *testing.T) {
 	}
 	before := n.cfg()
 	write("[relay]\nnetworks = [\"no network\"]")
-	if err := n.reconfigure(); err == nil {
+	if _, _, err := n.reload(); err == nil {
 		t.Error("a bad file was taken")
 	}
 	if n.cfg() != before {
 		t.Error("a bad file changed the configuration")
+	}
+	write("[retry]\nexpire = \"4d\"")
+	_, restart, err := n.reload()
+	if err != nil || !slices.Equal(restart, []string{"retry.expire"}) {
+		t.Errorf("what waits for a restart: %v, %v", restart, err)
 	}
 }

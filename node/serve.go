@@ -64,9 +64,8 @@ func (n *node) serve(ctx context.Context) error {
 			n.logNotifyErr(service.Status("fatal: " + err.Error()))
 			return DiskTrouble(n.cfg().Node.DataDir, fmt.Errorf("fatal: %w", err))
 		case <-hangups:
-			n.logNotifyErr(service.Reloading())
-			n.reload()
-			n.logNotifyErr(service.Ready(n.listening()))
+			n.log.Reopen()
+			_, _, _ = n.reload() // it has been logged
 		case why := <-n.leave:
 			eviction, waiting = api.Permanent(why), false
 		case <-ctx.Done():
@@ -100,35 +99,47 @@ func (n *node) listening() string {
 	return s + "administration on " + n.cfg().Admin.Address
 }
 
-// reload reads the configuration again. A bad file changes nothing and is reported; so is what
-// takes a restart.
-func (n *node) reload() {
-	n.log.Reopen()
-	if err := n.reconfigure(); err != nil {
+// reload reads the configuration again, and returns the keys that changed and those whose change
+// waits for a restart. A bad file changes nothing and is reported. Safe for use by several
+// goroutines, as by a signal and an operator's command.
+func (n *node) reload() (changed, restart []string, err error) {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	n.logNotifyErr(n.service.Reloading())
+	defer func() { n.logNotifyErr(n.service.Ready(n.listening())) }()
+	changes, err := n.reconfigure()
+	if err != nil {
 		n.log.Errorf("the configuration was not reloaded: %v", err)
+		return nil, nil, err
 	}
+	restart = config.Restart(changes)
+	for _, c := range changes {
+		if c.Reload {
+			changed = append(changed, c.Key)
+		}
+	}
+	n.log.Logf("the configuration was reloaded: %d keys changed", len(changes))
+	for _, key := range restart {
+		n.log.Logf("a change of %s takes a restart", key)
+	}
+	return changed, restart, nil
 }
 
-// reconfigure is a reload that may fail. It is for one goroutine at a time.
-func (n *node) reconfigure() error {
+// reconfigure puts the file's values in force. The caller has locked n.reloading.
+func (n *node) reconfigure() ([]config.Change, error) {
 	file, err := config.Load(n.file)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := file.CheckFiles(n.file); err != nil {
-		return err
+		return nil, err
 	}
 	before := n.cfg()
-	changes := config.Diff(before, file)
 	next := config.Reloaded(before, file)
 	if err := n.policy.Configure(rulesOf(next)); err != nil {
-		return err
+		return nil, err
 	}
 	n.pressure.free.Store(new(float64(next.Limits.FreeDisk)))
 	n.live.Store(next)
-	n.log.Logf("the configuration was reloaded: %d keys changed", len(changes))
-	for _, key := range config.Restart(changes) {
-		n.log.Logf("a change of %s takes a restart", key)
-	}
-	return nil
+	return config.Diff(before, file), nil
 }

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
 )
 
 var configCommands = []cli.Command{
@@ -18,6 +22,13 @@ Each problem is one line: file, line, column, key, what is wrong, what to write 
 	{Name: "show", Args: "[--config FILE]", Short: "print the values in force, defaults included", Run: runConfigShow, Long: `
 Prints a whole configuration file: your values, and the defaults of all that you left out. Without a file it shows
 what serve runs with on a laptop.`},
+	{Name: "reload", Args: "[--config FILE] [--node all]",
+		Short: "have a running node, or all, read the configuration again", Run: runConfigReload, Long: `
+Does what SIGHUP does, and says what changed. With --node all each node of the cluster reads its own file.
+A file that is wrong changes nothing: the exit status is 78, and 75 if a node does not answer.
+
+    postroad config reload
+    postroad config reload --node all`},
 	{Name: "reference", Short: "print the page that explains every key (docs/configuration.md)",
 		Run: runConfigReference},
 }
@@ -66,6 +77,38 @@ func runConfigShow(_ context.Context, c *cli.Console, args []string) error {
 	}
 	_, err = io.WriteString(c.Out, cfg.Show())
 	return err
+}
+
+func runConfigReload(ctx context.Context, c *cli.Console, args []string) error {
+	var n nodeFlags
+	fs := c.Flags()
+	n.register(fs)
+	asJSON := fs.Bool("json", false, "print the answer as JSON")
+	rest, err := c.Parse(fs, args)
+	if err != nil {
+		return err
+	}
+	if err := cli.NoMore(rest); err != nil {
+		return err
+	}
+	request := api.ReloadRequest{All: n.node == "all"}
+	if request.All {
+		n.node = ""
+	}
+	return withClient(&n, func(client *client.Client) error {
+		a, err := client.Reload(ctx, request)
+		if a == nil {
+			return err
+		}
+		if *asJSON {
+			raw, bad := json.Marshal(a)
+			return errors.Join(bad, c.Line(raw), err)
+		}
+		for i := range a.Nodes {
+			fmt.Fprintln(c.Out, cli.Clean(a.Nodes[i].String()))
+		}
+		return err
+	})
 }
 
 func runConfigReference(_ context.Context, c *cli.Console, args []string) error {

@@ -26,7 +26,7 @@ One TOML file, given with ` + "`--config`" + `. Without a file ` + "`postroad se
   (s, m, h, d). Shares: ` + "`10%`" + `. Networks: ` + "`192.0.2.0/24`, `::1`" + `. All of these are written in quotes.
 - An unknown key, a wrong unit or a combination that cannot work stops the start and names the file, line, column and key.
   ` + "`postroad config check`" + ` looks without starting, ` + "`postroad config show`" + ` prints the values in force.
-- SIGHUP reads the file again. Keys with "yes" under *reload* then change at once; a change of another key is reported and waits for a
+- SIGHUP, or ` + "`postroad config reload [--node all]`" + `, reads the file again. Keys with "yes" under *reload* then change at once; a change of another key is reported and waits for a
   restart. A bad file changes nothing and is reported. Certificates are read again when their files change, without a signal.
 - Relative file names count from the directory in which the node was started, except where the key says otherwise.
 `

@@ -64,6 +64,9 @@ type Options struct {
 	Suspensions Suspensions
 	// Mailboxes does what the mailbox commands ask for; nil: this node knows of none.
 	Mailboxes Mailboxes
+	// Reload reads this node's configuration file again: the keys whose values changed, and those
+	// whose change waits for a restart. An error: nothing changed. nil: it cannot.
+	Reload func() (changed, restart []string, err error)
 	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in
 	// memory; nil: nothing is.
 	Events string
@@ -116,6 +119,7 @@ func Start(o Options) (*Server, error) {
 	s := &Server{o: o, forPeer: http.NewServeMux()}
 	s.peerRoutes(s.forPeer)
 	s.traceRoutes(s.forPeer, true)
+	s.reloadRoutes(s.forPeer, true)
 	if err := s.listen(s.mux()); err != nil {
 		return nil, err
 	}
@@ -184,6 +188,7 @@ func (s *Server) mux() *http.ServeMux {
 	s.suspendRoutes(m)
 	s.mailboxRoutes(m)
 	s.traceRoutes(m, false)
+	s.reloadRoutes(m, false)
 	m.HandleFunc("GET /debug/pprof/", pprof.Index)
 	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	m.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
