@@ -18,8 +18,7 @@ import (
 // The heartbeats of all groups that this node leads go to a member in one frame each beatEvery,
 // over a connection of their own, so that no large request is before them. raft asks for heartbeats
 // of its groups one by one, as ever; each waits for a frame that is answered (telling.go). A group
-// is
-// in every frame for as long as raft, which asks again and again, leads it in that term.
+// is in every frame for as long as raft, which asks again and again, leads it in that term.
 //
 // A member of a version before that knows no frames refuses the connection: it gets raft's own
 // heartbeats.
@@ -157,8 +156,7 @@ func (b *beats) run() {
 // rest waits until it is time for the next frame; false: the node closes. A node that is idle is to
 // wake once for all that it sends and hears. So frames go to all members at the same time, and as
 // soon as one has come from the first of the members that send some; its own time is a little
-// later.
-// Periodic looks happen in the same wake-up (clock.Together).
+// later. Periodic looks happen in the same wake-up (clock.Together).
 func (b *beats) rest(timer *time.Timer, sent int64) bool {
 	every := b.every()
 	due := sent - sent%every + every

@@ -7,12 +7,10 @@ import (
 )
 
 // A leader sends its snapshot again when the answer was late: the member was stopped for a while,
-// or
-// its machine was busy. Raft installs it again, and deletes the whole log behind it, with entries
-// that it has said yes to and that the leader counts. A member that has the snapshot's last entry,
-// in its log or as its marker, needs nothing of it. It says yes without raft, and the leader goes
-// on
-// with the entry after it.
+// or its machine was busy. Raft installs it again, and deletes the whole log behind it, with
+// entries that it has said yes to and that the leader counts. A member that has the snapshot's last
+// entry, in its log or as its marker, needs nothing of it. It says yes without raft, and the leader
+// goes on with the entry after it.
 
 // answerInstalled answers a snapshot that this member does not need; false: it is another request.
 // It does not wait for what has still to be read of it.

@@ -67,10 +67,9 @@ func (l *lease) sentTo(member uint16) int64 {
 }
 
 // TestNothingIsTakenBeforeTheLeaderWasMet: the past of three ended in a term that the others have
-// by
-// another reign, and they have more of it: raft finds no difference. No leader of a later term gets
-// a yes to its entries from three, though its heartbeats are answered, as long as three has not
-// heard what its log is; then three stops.
+// by another reign, and they have more of it: raft finds no difference. No leader of a later term
+// gets a yes to its entries from three, though its heartbeats are answered, as long as three has
+// not heard what its log is; then three stops.
 func TestNothingIsTakenBeforeTheLeaderWasMet(t *testing.T) {
 	var asking asking
 	m := diverged(t, sameTerm, asking.serves)

@@ -13,18 +13,15 @@ import (
 // had more of these than of all others.
 //
 // So raft's timers are long while a group is calm: on a voter that hears its leader, and on a
-// leader
-// that has written nothing for a while, and whose frames each of the others answers. They are short
-// in all other cases, and from before a member is to take over until that is done: no election
-// takes
-// longer. A member starts with short ones. raft wants its election timeout to be at least the
-// heartbeat timeout, so both change.
+// leader that has written nothing for a while, and whose frames each of the others answers. They
+// are short in all other cases, and from before a member is to take over until that is done: no
+// election takes longer. A member starts with short ones. raft wants its election timeout to be at
+// least the heartbeat timeout, so both change.
 
 // How long raft's timeouts are in a calm group, in heartbeat timeouts. A tenth of a leader's is to
 // be more than a frame's interval: then the frames have raft ask (telling.go). Twice that and a
 // frame is to be less than raft's lease: they cannot while raft's main loop hangs in the first
-// write
-// after a rest, and then raft is to ask by itself in time.
+// write after a rest, and then raft is to ask by itself in time.
 const (
 	calmFollower = 8
 	calmLeader   = 3

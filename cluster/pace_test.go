@@ -21,8 +21,7 @@ func (m *many) calmAll() {
 }
 
 // TestCalm: raft's timeouts are long while all members are there, short on a leader whose frames
-// one
-// of them does not answer, and on a member that stands.
+// one of them does not answer, and on a member that stands.
 func TestCalm(t *testing.T) {
 	m, one := newThree(t)
 	m.calmAll()

@@ -23,8 +23,7 @@ func (g *Group) Seize() (last uint64, err error) {
 		return 0, err
 	}
 	// The entry below is written past the table of terms, which begins anew after it: with the old
-	// one
-	// this member would seem to have another past than those that join it.
+	// one this member would seem to have another past than those that join it.
 	g.terms.Store(nil)
 	if err := g.log.SetAll(map[string][]byte{termsKey: nil}); err != nil {
 		return 0, err

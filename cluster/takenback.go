@@ -227,8 +227,7 @@ func (g *Group) lackedByLeader() *TakenBack {
 }
 
 // lackedBy says what a leader lacks of which this member knows that it was committed, or what it
-// has
-// otherwise and raft would not replace; or nil.
+// has otherwise and raft would not replace; or nil.
 func (g *Group) lackedBy(leader *Terms) *TakenBack {
 	ours := g.Terms()
 	from := ours.diverges(leader)

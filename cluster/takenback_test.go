@@ -89,8 +89,7 @@ func TestTakenBack(t *testing.T) {
 
 // TestForgottenPastIsNotElected: the one that still has what the others gave up stands for election
 // before it has met their leader. Its log has the higher term, and those two have other entries
-// that
-// were committed: it gets no vote, they go on, and it stops.
+// that were committed: it gets no vote, they go on, and it stops.
 func TestForgottenPastIsNotElected(t *testing.T) {
 	m := diverged(t, earlierTerm)
 	m.stop(m.members[1])

@@ -217,8 +217,7 @@ func (g *Group) AskTerms(ctx context.Context, member uint16) (*Terms, error) {
 }
 
 // LeadersTerms asks members, each once, for the table of the one that leads the group, in the
-// newest
-// term. nil: none of them leads it; unheard is why some did not answer.
+// newest term. nil: none of them leads it; unheard is why some did not answer.
 func (g *Group) LeadersTerms(ctx context.Context, members []uint16) (t *Terms, unheard error) {
 	for _, member := range members {
 		answer, err := g.AskTerms(ctx, member)

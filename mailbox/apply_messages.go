@@ -3,8 +3,7 @@ package mailbox
 import "math"
 
 // put writes a message into a folder under its next UID, which is never given again, and counts it:
-// the totals are in the batch of what they count. The row's tail may lie in
-// m.val.
+// the totals are in the batch of what they count. The row's tail may lie in m.val.
 func (m *machine) put(f *openFolder, row *messageRow) UID {
 	row.modSeq = f.touch()
 	uid := f.next

@@ -51,8 +51,7 @@ func takenPort(t *testing.T, token string, asked *[]uint64) (address string) {
 }
 
 // TestRefusedJoinIsRemembered: whose join was refused does not begin a cluster of its own, and
-// joins
-// as another the next time.
+// joins as another the next time.
 func TestRefusedJoinIsRemembered(t *testing.T) {
 	cfg := new(config.Config)
 	cfg.Node.Name, cfg.Node.DataDir = "mx1", filepath.Join(t.TempDir(), "data")

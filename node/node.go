@@ -1,7 +1,6 @@
 // Package node is a running node: it builds the parts, connects them, starts and stops them, and
 // reloads the configuration. It is the only place that knows which concrete parts work together.
-// Package
-// offline has what is done to a node's data directory while the node does not run.
+// Package offline has what is done to a node's data directory while the node does not run.
 package node
 
 import (

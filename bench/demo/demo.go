@@ -1,9 +1,7 @@
 // Package demo is `postroad demo`: real nodes in processes of their own, a DNS server and a
-// receiving
-// server, all on loopback. Of several nodes the one that leads the busiest group is killed
-// half-way.
-// Accepted messages are compared with those that the receiving server got, by hash of the octets
-// received and not by anything the nodes say.
+// receiving server, all on loopback. Of several nodes the one that leads the busiest group is
+// killed half-way. Accepted messages are compared with those that the receiving server got, by hash
+// of the octets received and not by anything the nodes say.
 package demo
 
 import (

@@ -24,8 +24,7 @@ import (
 
 // nodes are processes of this program that form a cluster, or one that is alone, with nothing
 // between them: internal/testkit/faults has a kit for nodes with a network that can be cut, whose
-// proxies
-// would be part of what is measured.
+// proxies would be part of what is measured.
 type nodes struct {
 	all     []*node
 	program string

@@ -174,8 +174,7 @@ func (r *recovery) dissect(t *Tail, f *file, h header) (partial bool, err error)
 
 // checkSize refuses a segment whose file is shorter than when it was begun: its last page is
 // written before its first block. As long as nothing of the segment was on stable storage, a loss
-// of
-// power may have taken that page and left the block.
+// of power may have taken that page and left the block.
 func (r *recovery) checkSize(f *file, id uint64) error {
 	if max(r.mark.block, r.synced) < r.first && !r.mark.sameBoot(r.s.opts.Boot) {
 		return nil

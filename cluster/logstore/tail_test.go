@@ -204,8 +204,8 @@ func TestCutOff(t *testing.T) {
 }
 
 // TestPowerLossInAFirstBlock: the power fails before the first sync of a segment. Its first block
-// may
-// be there, and its last page, which was written before, may not. In the same boot that is damage.
+// may be there, and its last page, which was written before, may not. In the same boot that is
+// damage.
 func TestPowerLossInAFirstBlock(t *testing.T) {
 	whole, _ := killed(t, 1, "one", false)
 	for boot, opens := range map[string]bool{"one": false, "two": true} {

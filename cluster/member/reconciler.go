@@ -84,8 +84,7 @@ type ReconcilerOptions struct {
 	// Recheck is called when the state has changed, by which peers are judged.
 	Recheck func()
 	// Evicted hears, again and again, why the cluster does not have this node any more, and
-	// IsEvicted
-	// reports whether that is known, from here or elsewhere.
+	// IsEvicted reports whether that is known, from here or elsewhere.
 	Evicted   func(why error)
 	IsEvicted func() bool
 	// Fail ends the process; Lost does so when what a group needs is gone from the disk.

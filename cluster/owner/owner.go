@@ -1,7 +1,6 @@
 // Package owner makes a node the owner of raft groups. Who owns a group does all that is done with
 // what is in it. A term of ownership begins when the node leads the group, and ends when it leads
-// it
-// no more: lost, or given away in good order. Terms of one group follow each other and never
+// it no more: lost, or given away in good order. Terms of one group follow each other and never
 // overlap.
 //
 // The package knows of a group only who leads it, and of a term only how it begins and ends. That
@@ -27,8 +26,7 @@ type Group interface {
 }
 
 // Term is one term of ownership. It is ended by one of Finish and Abandon, or by both, and then
-// Over
-// is called.
+// Over is called.
 type Term interface {
 	Number() uint64 // raft's
 	// in good order: what is under way is finished, until ctx ends
@@ -51,8 +49,7 @@ type Options struct {
 }
 
 // Owner makes this node the owner of a group as often as it leads it: terms begin and end, one
-// after
-// the other, as the leadership comes, is lost, or is given away. Safe for use by several
+// after the other, as the leadership comes, is lost, or is given away. Safe for use by several
 // goroutines.
 type Owner struct {
 	o       Options

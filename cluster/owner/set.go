@@ -16,8 +16,7 @@ type Held interface {
 }
 
 // Set holds the groups of one kind in which this node takes part. The zero Set is empty. Safe for
-// use
-// by several goroutines.
+// use by several goroutines.
 type Set[H Held] struct {
 	mu  sync.Mutex
 	all []H // by number

@@ -132,8 +132,7 @@ func (u *userFlags) change(
 }
 
 // askPassword asks for a password, or reads it from standard input. It never comes from an
-// argument,
-// where others could see it.
+// argument, where others could see it.
 func askPassword(c *cli.Console, stdin bool) (string, error) {
 	if stdin {
 		line, err := bufio.NewReader(io.LimitReader(c.In, 4096)).ReadString('\n')

@@ -13,8 +13,7 @@ import (
 
 // FuzzPlan gives the decisions whatever an answer may hold: names of exchangers, one a line, each
 // with its preference in front, and the octets of addresses that each of them has. It must come to
-// a
-// bounded route of public addresses.
+// a bounded route of public addresses.
 func FuzzPlan(f *testing.F) {
 	f.Add("\x0aa.two.example\n\x14me.example", []byte{203, 0, 113, 1}, make([]byte, 16))
 	f.Add("\x00", []byte{10, 0, 0, 1, 127, 0, 0, 1}, []byte{})

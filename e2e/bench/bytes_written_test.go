@@ -58,7 +58,6 @@ func writtenPerOctet(t *testing.T, size, count int, up bool) float64 {
 			func() string { return n.Log() })
 	}
 	// The amount that the kernel has not been told yet is small: the log is synced, the state is
-	// flushed at
-	// most once more.
+	// flushed at most once more.
 	return float64(measure.Written(n.PID())-before) / float64(int64(size)*int64(count))
 }

@@ -17,8 +17,7 @@ import (
 
 // TestIdleCost measures what three nodes cost that do nothing, with quiet shards of mailboxes.
 // POSTROAD_OLD names another program to measure instead. Most of it is waking up, whose price is
-// the
-// machine's: it is measured beside.
+// the machine's: it is measured beside.
 func TestIdleCost(t *testing.T) {
 	kit.Measures(t)
 	const last = time.Minute

@@ -18,8 +18,7 @@ import (
 
 // TestPOP3Idle holds connections open: that have said CAPA, in clear and inside TLS, and that have
 // logged in, each to a mailbox of its own. What each of 5,000 costs the node in memory: less than
-// 12
-// KiB.
+// 12 KiB.
 func TestPOP3Idle(t *testing.T) {
 	kit.Measures(t)
 	const conns, bound = 5000, 12 << 10

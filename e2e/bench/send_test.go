@@ -22,8 +22,7 @@ import (
 
 // TestSendAgainstSmtpSource sends to Postfix's smtp-sink with `postroad bench send` and with
 // Postfix's smtp-source, in alternation: no pipelining, connections reused, 4 KiB. Under a
-// real-time
-// priority its figure is that of a machine of one's own:
+// real-time priority its figure is that of a machine of one's own:
 //
 //	POSTROAD_LONG=1 chrt -r 5 go test ./e2e/bench -run TestSendAgainstSmtpSource -v
 //

@@ -12,8 +12,7 @@ import (
 
 // TestQuietUnderLoad has three nodes with a little mail beside processes that take all the CPU
 // there is, 20 of them: no group may change its leader but where the machine stood still. It takes
-// 30
-// minutes, or what -timeout leaves.
+// 30 minutes, or what -timeout leaves.
 func TestQuietUnderLoad(t *testing.T) {
 	kit.Measures(t)
 	busy, last := 20, 30*time.Minute

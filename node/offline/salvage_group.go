@@ -170,8 +170,7 @@ func (s *salvager) endBatch(ctx context.Context, p *parted) error {
 		return nil
 	}
 	// Nothing that a group has put aside lets it go, so one that is gone has ended the batch or
-	// never
-	// seen it.
+	// never seen it.
 	if !s.gone(p.note.Target) {
 		if err := s.insist(ctx, func() error {
 			return s.batch(p).Finish(ctx, p.note.IDs)

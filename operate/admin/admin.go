@@ -1,7 +1,6 @@
 // Package admin is how operators and their programs talk to a node: an HTTP server on a unix socket
 // in the data directory and on the [admin] address. Package api has what is said, package client
-// the
-// client that the command line uses.
+// the client that the command line uses.
 //
 // /livez, /readyz and /metrics answer everybody on the address. Everything else needs to come over
 // the unix socket, which only the node's user can open (mode 0600), or with the token as

@@ -62,8 +62,7 @@ func userChange(do func(context.Context, *api.UserRequest) error) handler {
 }
 
 // CheckUser finds what no directory would take. The command line calls it, too, so that mistakes
-// are
-// told without a node.
+// are told without a node.
 func CheckUser(u *api.UserRequest) error {
 	if _, err := directory.Canonical(u.Name); err != nil {
 		return api.Fail(api.ExitData, err.Error(),

@@ -60,8 +60,7 @@ func (d *Driver) stood(from, until time.Time) {
 		return
 	}
 	// The receiving server stood still, too: it takes what was sent before, and what nodes sent
-	// that
-	// woke up earlier, when it goes on.
+	// that woke up earlier, when it goes on.
 	f := Fault{
 		Kind: Still, From: from, Until: until, Stuck: true, UnderWay: d.World.UnderWay(),
 		What: fmt.Sprintf("the machine stood still for %.2f s", until.Sub(from).Seconds()),

@@ -50,8 +50,7 @@ func New(target, token string) *Client {
 }
 
 // ForPeer returns a client that another node of the cluster answers at base, through h. A stream
-// that
-// says nothing for as long as patience ends; 0: none does.
+// that says nothing for as long as patience ends; 0: none does.
 func ForPeer(base string, h *http.Client, patience time.Duration) *Client {
 	return &Client{base: base, http: h, patience: patience}
 }

@@ -8,8 +8,7 @@
 // kill. For that each write first notes what it replaces; a sync forgets the notes of its file.
 // Names (create, rename, remove) are kept as they are: what unsynced directories do is tried by
 // internal/testkit/crash. What is not synced for long is forgotten too, oldest first, when the
-// notes
-// grow beyond undoLimit: a kernel would have written it by then.
+// notes grow beyond undoLimit: a kernel would have written it by then.
 package disk
 
 import (
