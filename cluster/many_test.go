@@ -216,7 +216,8 @@ func newThree(t *testing.T) (m *many, one *member) {
 	return m, m.three()
 }
 
-// three starts three members as a group, which the first leads.
+// three starts three members as a group, which the first leads. Each knows that there are three:
+// the last change of members reaches those that follow a moment after the leader.
 func (m *many) three() (one *member) {
 	m.t.Helper()
 	one = m.start(1)
@@ -224,6 +225,14 @@ func (m *many) three() (one *member) {
 	m.start(2)
 	m.start(3)
 	m.grow(2, 3)
+	m.until("three members that know of each other", func() bool {
+		for _, x := range m.members {
+			if len(x.g.Members().Voters) != 3 {
+				return false
+			}
+		}
+		return true
+	})
 	return one
 }
 
