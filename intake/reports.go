@@ -16,7 +16,7 @@ func AddressReport(book directory.Book, env *mail.Envelope, content *mail.Conten
 		return
 	}
 	to := env.Recipients[0]
-	// What a list sends is reported to the list's owner.
+	// A report on mail of a list goes to the list's owner.
 	if name, err := directory.Canonical(to.Address); err == nil {
 		if a, ok := book.Alias(name); ok && a.Owner != "" {
 			to.Address = a.Owner

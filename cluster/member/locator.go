@@ -48,7 +48,7 @@ type LocatorOptions struct {
 	Book      *AddressBook
 	// Ask makes a request to another member ; a *cluster.Node's Ask does.
 	Ask func(ctx context.Context, member uint16, method, path string, body, into any) error
-	// Who returns who answers at an address.
+	// Who returns the member that answers at an address.
 	Who func(ctx context.Context, address string) (wire.Identity, error)
 	// Fresh reports whether the state is known to be new. After a crash its rows may be from before
 	// what the book has.

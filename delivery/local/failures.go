@@ -7,7 +7,7 @@ import (
 	"github.com/postroad/postroad/mailbox"
 )
 
-// What the scheduler is told. 4.3.0 and 4.3.2 are tried again within seconds.
+// The scheduler is told one of these. 4.3.0 and 4.3.2 are tried again within seconds.
 var (
 	failNoPostmaster = smtp.Temp(smtp.LocalError, "4.3.5",
 		"Mail for postmaster has nowhere to go: the operator must set local.postmaster")

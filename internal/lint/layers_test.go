@@ -26,7 +26,7 @@ var levels = map[string]int{
 	// Packages that stand on one of them.
 	"cluster/owner": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
 	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
-	// What the control group is made of: members and users in one.
+	// The state machine of the control group: members and users in one.
 	"node/internal/controlgroup": 4,
 	"node/internal/peer":         4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
@@ -34,7 +34,7 @@ var levels = map[string]int{
 	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,
 	"delivery/smtpclient": 5, "delivery/share": 5, "mailbox/pop3": 5, "policy": 5,
 	"operate/admin": 5,
-	// What is done for operators, beside a node that runs or to one that does not.
+	// The operators' work, beside a node that runs or on one that does not.
 	"node/operator": 6, "node/offline": 6,
 	// The only place that knows which concrete parts work together.
 	"node": 7,

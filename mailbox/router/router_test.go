@@ -103,7 +103,7 @@ func within(t *testing.T, what string, took, least, most time.Duration) {
 }
 
 // TestWrongGuess: a member without a copy asks the voters in turn, and then the one that was found.
-// Whoever leads the group according to a copy is asked at once.
+// The member that leads the group according to a copy is asked at once.
 func TestWrongGuess(t *testing.T) {
 	play(t, func(w *world) {
 		look := func(at uint16, want ...uint16) {

@@ -27,7 +27,7 @@ func TestStill(t *testing.T) {
 	}
 }
 
-// What was on its way when the machine stopped is accepted when it goes on, however long that took:
+// Mail that was on its way when the machine stopped is accepted when it goes on, however late:
 // the receiving server stood still with the nodes.
 func TestStillForLong(t *testing.T) {
 	c := &Cluster{}
