@@ -30,7 +30,7 @@ func (n *node) startAdmin(context.Context) error {
 		Hosts: n.adminHosts(), Node: n.cfg().Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operator.Queues, Groups: n.operator.QueueGroups, Moved: n.operator.Moved,
 		Users: n.operatorsUsers(), Now: n.now, Logf: n.log.Logf,
-		Reload: n.reload,
+		Reload: n.askReload,
 		Events: logOf(n.cfg()).Events, Flush: n.log.Flush,
 		Peers: n.peers, Current: n.current, Still: n.standStill,
 		Cluster: n.operator, Suspensions: n.operator, Mailboxes: n.operatorsMailboxes(),

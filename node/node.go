@@ -44,9 +44,9 @@ import (
 // node is a running node: the parts and what ends them, in the order in which they were started. A
 // part is started when those that it needs run, and ended before them.
 type node struct {
-	live      atomic.Pointer[config.Config] // the configuration in force: see cfg
-	reloading sync.Mutex
-	file      string // the configuration file, "" for the embedded default
+	live    atomic.Pointer[config.Config] // the configuration in force: see cfg
+	reloads chan chan reloaded            // asked of serve
+	file    string                        // the configuration file, "" for the embedded default
 
 	log       *maillog.Log
 	telemetry *telemetry.Telemetry
@@ -114,7 +114,8 @@ type ender struct {
 // needs others takes as long as they do, and the node says what it waits for. After an error, or
 // when ctx ends, everything that had been started is ended again.
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
-	n := &node{file: file, fatal: make(chan error, 1), leave: make(chan error, 1)}
+	n := &node{file: file, fatal: make(chan error, 1), leave: make(chan error, 1),
+		reloads: make(chan chan reloaded)}
 	n.live.Store(cfg)
 	n.background, n.cancel = context.WithCancel(context.Background())
 	n.strangers.told = map[uint16]time.Time{}

@@ -55,9 +55,8 @@ func TestReloadUnderWay(t *testing.T) {
 		}
 		write(fmt.Sprintf("[relay]\nnetworks = [%q]\n[limits]\nfree_disk = \"%d%%\"",
 			network, 1+i%3))
-		changed, restart, err := n.reload()
-		if err != nil || len(changed) == 0 || len(restart) > 0 {
-			t.Fatalf("reload %d: %v, %v, %v", i, changed, restart, err)
+		if r := n.reload(); r.err != nil || len(r.changed) == 0 || len(r.restart) > 0 {
+			t.Fatalf("reload %d: %+v", i, r)
 		}
 		if n.trusts(client) != trusted {
 			t.Fatalf("reload %d: networks are %s, and %v is trusted: %v", i, network, client,
@@ -66,15 +65,15 @@ func TestReloadUnderWay(t *testing.T) {
 	}
 	before := n.cfg()
 	write("[relay]\nnetworks = [\"no network\"]")
-	if _, _, err := n.reload(); err == nil {
+	if r := n.reload(); r.err == nil {
 		t.Error("a bad file was taken")
 	}
 	if n.cfg() != before {
 		t.Error("a bad file changed the configuration")
 	}
 	write("[retry]\nexpire = \"4d\"")
-	_, restart, err := n.reload()
-	if err != nil || !slices.Equal(restart, []string{"retry.expire"}) {
-		t.Errorf("what waits for a restart: %v, %v", restart, err)
+	r := n.reload()
+	if r.err != nil || !slices.Equal(r.restart, []string{"retry.expire"}) {
+		t.Errorf("what waits for a restart: %v, %v", r.restart, r.err)
 	}
 }

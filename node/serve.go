@@ -65,7 +65,9 @@ func (n *node) serve(ctx context.Context) error {
 			return DiskTrouble(n.cfg().Node.DataDir, fmt.Errorf("fatal: %w", err))
 		case <-hangups:
 			n.log.Reopen()
-			_, _, _ = n.reload() // it has been logged
+			n.reload() // it has been logged
+		case asked := <-n.reloads:
+			asked <- n.reload()
 		case why := <-n.leave:
 			eviction, waiting = api.Permanent(why), false
 		case <-ctx.Done():
@@ -99,33 +101,49 @@ func (n *node) listening() string {
 	return s + "administration on " + n.cfg().Admin.Address
 }
 
-// reload reads the configuration again, and returns the keys that changed and those whose change
-// waits for a restart. A bad file changes nothing and is reported. Safe for use by several
-// goroutines, as by a signal and an operator's command.
-func (n *node) reload() (changed, restart []string, err error) {
-	n.reloading.Lock()
-	defer n.reloading.Unlock()
+// reloaded is what came of a reload: the keys that changed, and those whose change waits for a
+// restart.
+type reloaded struct {
+	changed, restart []string
+	err              error
+}
+
+// askReload has serve reload the configuration, as SIGHUP does. Safe for use by several goroutines.
+func (n *node) askReload() (changed, restart []string, err error) {
+	asked := make(chan reloaded, 1)
+	select {
+	case n.reloads <- asked:
+		r := <-asked
+		return r.changed, r.restart, r.err
+	case <-n.background.Done():
+		return nil, nil, errors.New("this node is stopping")
+	}
+}
+
+// reload reads the configuration again. A bad file changes nothing and is reported. It is for the
+// goroutine of serve.
+func (n *node) reload() (r reloaded) {
 	n.logNotifyErr(n.service.Reloading())
 	defer func() { n.logNotifyErr(n.service.Ready(n.listening())) }()
 	changes, err := n.reconfigure()
 	if err != nil {
 		n.log.Errorf("the configuration was not reloaded: %v", err)
-		return nil, nil, err
+		return reloaded{err: err}
 	}
-	restart = config.Restart(changes)
+	r.restart = config.Restart(changes)
 	for _, c := range changes {
 		if c.Reload {
-			changed = append(changed, c.Key)
+			r.changed = append(r.changed, c.Key)
 		}
 	}
 	n.log.Logf("the configuration was reloaded: %d keys changed", len(changes))
-	for _, key := range restart {
+	for _, key := range r.restart {
 		n.log.Logf("a change of %s takes a restart", key)
 	}
-	return changed, restart, nil
+	return r
 }
 
-// reconfigure puts the file's values in force. The caller has locked n.reloading.
+// reconfigure puts the file's values in force.
 func (n *node) reconfigure() ([]config.Change, error) {
 	file, err := config.Load(n.file)
 	if err != nil {
