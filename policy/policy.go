@@ -66,12 +66,20 @@ func New(o Options) (*Policy, error) {
 
 // Configure puts other rules in force, for commands that come from now on.
 func (p *Policy) Configure(r Rules) error {
+	configure, err := p.Prepare(r)
+	if err == nil {
+		configure()
+	}
+	return err
+}
+
+// Prepare says what is wrong with rules, or returns what puts them in force.
+func (p *Policy) Prepare(r Rules) (configure func(), err error) {
 	set, err := compile(r)
 	if err != nil {
-		return fmt.Errorf("relay rules: %w", err)
+		return nil, fmt.Errorf("relay rules: %w", err)
 	}
-	p.rules.Store(set)
-	return nil
+	return func() { p.rules.Store(set) }, nil
 }
 
 var (

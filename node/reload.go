@@ -1,0 +1,98 @@
+package node
+
+import (
+	"errors"
+
+	"github.com/postroad/postroad/internal/config"
+)
+
+// reloaded is what came of a reload: the keys that changed, and those whose change waits for a
+// restart.
+type reloaded struct {
+	changed, restart []string
+	err              error
+}
+
+// askReload has serve reload the configuration, as SIGHUP does. Safe for use by several goroutines.
+func (n *node) askReload() (changed, restart []string, err error) {
+	asked := make(chan reloaded, 1)
+	select {
+	case n.reloads <- asked:
+		r := <-asked
+		return r.changed, r.restart, r.err
+	case <-n.background.Done():
+		return nil, nil, errors.New("this node is stopping")
+	}
+}
+
+// reload reads the configuration again. A bad file changes nothing and is reported. It is for the
+// goroutine of serve.
+func (n *node) reload() (r reloaded) {
+	n.logNotifyErr(n.service.Reloading())
+	defer func() { n.logNotifyErr(n.service.Ready(n.listening())) }()
+	changes, err := n.reconfigure()
+	if err != nil {
+		n.log.Errorf("the configuration was not reloaded: %v", err)
+		return reloaded{err: err}
+	}
+	r.restart = config.Restart(changes)
+	for _, c := range changes {
+		if c.Reload {
+			r.changed = append(r.changed, c.Key)
+		}
+	}
+	n.log.Logf("the configuration was reloaded: %d keys changed", len(changes))
+	for _, key := range r.restart {
+		n.log.Logf("a change of %s takes a restart", key)
+	}
+	return r
+}
+
+// plan is a reload in two parts: what each room has made ready, and what gives it up again.
+type plan struct{ do, undo []func() }
+
+// then adds what puts a room's part in force. It must not fail.
+func (p *plan) then(do func()) { p.do = append(p.do, do) }
+
+// orElse adds what gives up a room's part, for when a room after it refuses its own.
+func (p *plan) orElse(undo func()) { p.undo = append(p.undo, undo) }
+
+// reconfigure puts the file's values in force: first every room looks at them, then every room
+// takes them, so that a file that one of them refuses changes nothing.
+func (n *node) reconfigure() ([]config.Change, error) {
+	file, err := config.Load(n.file)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.CheckFiles(n.file); err != nil {
+		return nil, err
+	}
+	before := n.cfg()
+	next := config.Reloaded(before, file)
+	var p plan
+	for _, room := range []func(*config.Config, *plan) error{
+		n.planPolicy,
+	} {
+		if err := room(next, &p); err != nil {
+			for _, undo := range p.undo {
+				undo()
+			}
+			return nil, err
+		}
+	}
+	n.live.Store(next)
+	for _, do := range p.do {
+		do()
+	}
+	return config.Diff(before, file), nil
+}
+
+func (n *node) planPolicy(next *config.Config, p *plan) error {
+	configure, err := n.policy.Prepare(rulesOf(next))
+	if err != nil {
+		return err
+	}
+	p.then(configure)
+	p.then(func() { n.pressure.free.Store(new(float64(next.Limits.FreeDisk))) })
+	return nil
+}
