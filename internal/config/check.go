@@ -38,9 +38,7 @@ func (c *Config) Check(file string) error {
 }
 
 func (k *checker) bad(key, what, hint string) {
-	p := k.where.at(key)
-	k.problems.add(Problem{File: k.file, Line: p.line, Column: p.column, Key: key, What: what,
-		Hint: hint})
+	k.problems.add(k.where.at(key).problem(k.file, key, what, hint))
 }
 
 // must reports what when ok is false.

@@ -5,7 +5,8 @@
 // Reference takes the text of docs/configuration.md from the comments and the values of Default,
 // and a test keeps the committed page current. A key's tags: `toml` its name, `enum` the values it
 // may have, `default` what the reference says of a default that depends on the machine, and
-// `reload:"yes"` when SIGHUP may change it.
+// `reload:"yes"` when SIGHUP may change it. A section has `shared:"yes"` when it may be pushed to
+// all nodes of a cluster (shared.go), and a key in it `shared:"no"` when that stays the node's own.
 //
 // Load reads in three steps. It walks the document's syntax tree beside the types and finds unknown
 // keys, values without a unit and the like, each with its line and column; only a document without
@@ -20,16 +21,16 @@ type Config struct {
 	Node      Node               `toml:"node"`
 	Listeners []Listener         `toml:"listener"`
 	TLS       TLS                `toml:"tls"`
-	Relay     Relay              `toml:"relay"`
-	Local     Local              `toml:"local"`
-	Policy    Policy             `toml:"policy"`
-	LDAP      LDAP               `toml:"ldap"`
-	Limits    Limits             `toml:"limits"`
+	Relay     Relay              `toml:"relay" shared:"yes"`
+	Local     Local              `toml:"local" shared:"yes"`
+	Policy    Policy             `toml:"policy" shared:"yes"`
+	LDAP      LDAP               `toml:"ldap" shared:"yes"`
+	Limits    Limits             `toml:"limits" shared:"yes"`
 	Delivery  Delivery           `toml:"delivery"`
 	DNS       DNS                `toml:"dns"`
-	Routes    []Route            `toml:"route"`
-	Retry     Retry              `toml:"retry"`
-	Shaping   map[string]Shaping `toml:"shaping"`
+	Routes    []Route            `toml:"route" shared:"yes"`
+	Retry     Retry              `toml:"retry" shared:"yes"`
+	Shaping   map[string]Shaping `toml:"shaping" shared:"yes"`
 	Admin     Admin              `toml:"admin"`
 	Events    Events             `toml:"events"`
 	Telemetry Telemetry          `toml:"telemetry"`

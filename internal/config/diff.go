@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -8,9 +9,10 @@ import (
 
 // Change is a key whose value differs between two configurations.
 type Change struct {
-	Key      string // the full key, such as "limits.memory"
-	Old, New string // the values as in the file; "" when there is none
-	Reload   bool   // SIGHUP may change it; else only a restart does
+	Key    string `json:"key"`           // the full key, such as "limits.memory"
+	Old    string `json:"old,omitempty"` // the values as in the file; "" when there is none
+	New    string `json:"new,omitempty"`
+	Reload bool   `json:"reload"` // SIGHUP may change it; else only a restart does
 }
 
 // Diff returns what differs between two configurations, in the order of the reference.
@@ -34,23 +36,25 @@ func Restart(changes []Change) (keys []string) {
 // key, and old for the rest.
 func Reloaded(old, new *Config) *Config {
 	out := *new
-	keep(reflect.ValueOf(&out).Elem(), reflect.ValueOf(old).Elem())
+	out.where = positions{}
+	maps.Copy(out.where, new.where)
+	keep(&out, old, "", reflect.ValueOf(&out).Elem(), reflect.ValueOf(old).Elem())
 	return &out
 }
 
-// keep overwrites in dst what SIGHUP may not change. Lists of tables either reload as a whole or
-// not at all.
-func keep(dst, old reflect.Value) {
+// keep overwrites in dst, a part of out, what SIGHUP may not change. Lists of tables either reload
+// as a whole or not at all.
+func keep(out, from *Config, path string, dst, old reflect.Value) {
 	for i := range dst.NumField() {
 		f := dst.Type().Field(i)
-		if f.Tag.Get("toml") == "" {
-			continue
-		}
+		tag := f.Tag.Get("toml")
 		switch {
+		case tag == "":
 		case isTable(f.Type):
-			keep(dst.Field(i), old.Field(i))
+			keep(out, from, join(path, tag), dst.Field(i), old.Field(i))
 		case !reloads(f):
 			dst.Field(i).Set(old.Field(i))
+			out.where.take(join(path, tag), from.where)
 		}
 	}
 }

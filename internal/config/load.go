@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"reflect"
+	"syscall"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -13,12 +15,35 @@ import (
 // maxFile bounds the octets of a configuration file.
 const maxFile = 1 << 20
 
-// Load reads and checks the configuration file at path; "" is the embedded default. Its error is a
-// Problems unless the file could not be read.
+// Load reads and checks the configuration file at path; "" is the embedded default. If the node of
+// that file keeps a pushed configuration (Kept), it is merged with that. Its error is a Problems
+// unless a file could not be read.
 func Load(path string) (*Config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, data, func(c *Config) (*Shared, error) {
+		s, err := Kept(c.Node.DataDir)
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
+			return nil, nil // whoever may not look into it is not the node
+		}
+		return s, err
+	})
+}
+
+// LoadWith is Load with a pushed configuration; nil: there is none.
+func LoadWith(path string, s *Shared) (*Config, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, data, func(*Config) (*Shared, error) { return s, nil })
+}
+
+func readFile(path string) ([]byte, error) {
 	if path == "" {
-		c := Default()
-		return c, c.Check("")
+		return nil, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -29,11 +54,18 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	return Parse(path, data)
+	return data, nil
 }
 
-// Parse is Load for the content of a file; name is only for its problems.
+// Parse is Load for the content of a file, without a pushed configuration; name is only for its
+// problems.
 func Parse(name string, data []byte) (*Config, error) {
+	return parse(name, data, func(*Config) (*Shared, error) { return nil, nil })
+}
+
+func parse(
+	name string, data []byte, pushed func(own *Config) (*Shared, error),
+) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, Problems{{File: name, What: fmt.Sprintf("is larger than %v", Size(maxFile))}}
 	}
@@ -43,7 +75,14 @@ func Parse(name string, data []byte) (*Config, error) {
 		return nil, problems
 	}
 	c.where = where
-	c.complete(where)
+	s, err := pushed(c)
+	if err == nil {
+		err = c.merge(s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.complete(c.where)
 	if err := c.Check(name); err != nil {
 		return nil, err
 	}
@@ -90,8 +129,7 @@ func (p *Places) Has(key string) bool { return p.where.has(key) }
 
 // Problem is one at the place of key, or of the nearest thing around it that the document has.
 func (p *Places) Problem(key, what, hint string) Problem {
-	at := p.where.at(key)
-	return Problem{File: p.file, Line: at.line, Column: at.column, Key: key, What: what, Hint: hint}
+	return p.where.at(key).problem(p.file, key, what, hint)
 }
 
 // decodeProblem is for what only the decoder finds: a key or a table that is given twice.

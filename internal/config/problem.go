@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 )
@@ -63,8 +64,11 @@ func (ps Problems) asError() error {
 	return ps
 }
 
-// position is a place in the file; line and column count from 1, the column in octets.
-type position struct{ line, column int }
+// position is a place in a file; line and column count from 1, the column in octets.
+type position struct {
+	file         string
+	line, column int
+}
 
 // positions maps the full key of everything in a file to its place.
 type positions map[string]position
@@ -85,6 +89,28 @@ func (ps positions) at(key string) position {
 		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
 	}
 	return position{}
+}
+
+// problem is one at this place, which is in file when it is in none.
+func (p position) problem(file, key, what, hint string) Problem {
+	return Problem{File: cmp.Or(p.file, file), Line: p.line, Column: p.column, Key: key, What: what,
+		Hint: hint}
+}
+
+// within calls fn with the places of key and of all that is in it.
+func (ps positions) within(key string, fn func(key string, p position)) {
+	for k, p := range ps {
+		if rest, ok := strings.CutPrefix(k, key); ok && (rest == "" || rest[0] == '.' ||
+			rest[0] == '[') {
+			fn(k, p)
+		}
+	}
+}
+
+// take makes the places of key, and of all that is in it, those of another document.
+func (ps positions) take(key string, from positions) {
+	ps.within(key, func(k string, _ position) { delete(ps, k) })
+	from.within(key, func(k string, p position) { ps[k] = p })
 }
 
 // join makes a full key. A name that is not a bare key of TOML is quoted, as it is in the file.

@@ -28,6 +28,9 @@ One TOML file, given with ` + "`--config`" + `. Without a file ` + "`postroad se
   ` + "`postroad config check`" + ` looks without starting, ` + "`postroad config show`" + ` prints the values in force.
 - SIGHUP, or ` + "`postroad config reload [--node all]`" + `, reads the file again. Keys with "yes" under *reload* then change at once; a change of another key is reported and waits for a
   restart. A bad file changes nothing and is reported. Certificates are read again when their files change, without a signal.
+- In a cluster the settings that must agree can be kept once: ` + "`postroad config push FILE`" + ` gives the sections that say so to all nodes
+  ([cluster.md](cluster.md#one-configuration-for-all)). From then on each of their keys stands either there or, listed in ` + "`node.own`" + `, in a node's file.
+  ` + "`postroad config show --node NODE`" + ` says where each value comes from.
 - Relative file names count from the directory in which the node was started, except where the key says otherwise.
 `
 
@@ -53,23 +56,42 @@ func Reference() (string, error) {
 		case f.Type.Kind() == reflect.Map:
 			header, v = "["+tag+".default], ["+tag+".\"NAME\"]", reflect.ValueOf(defaultShaping())
 		}
-		if err := referenceSection(&b, docs, header, v); err != nil {
+		if err := referenceSection(&b, docs, header, sharedNote(f), v); err != nil {
 			return "", err
 		}
 	}
 	return b.String(), nil
 }
 
+// sharedNote says of a section what of it may be pushed.
+func sharedNote(section reflect.StructField) string {
+	if !isShared(section) {
+		return ""
+	}
+	var own []string
+	if isTable(section.Type) {
+		for k := range fields(section.Type) {
+			if k.Tag.Get("shared") == "no" {
+				own = append(own, "`"+k.Tag.Get("toml")+"`")
+			}
+		}
+	}
+	if len(own) == 0 {
+		return " It may be pushed."
+	}
+	return " It may be pushed, but for " + strings.Join(own, ", ") + "."
+}
+
 func referenceSection(
-	b *strings.Builder, docs map[string]string, header string, v reflect.Value,
+	b *strings.Builder, docs map[string]string, header, note string, v reflect.Value,
 ) error {
 	t := v.Type()
 	doc, ok := docs[t.Name()]
 	if !ok {
 		return fmt.Errorf("config: %s has no comment", t.Name())
 	}
-	fmt.Fprintf(b, "\n## `%s`\n\n%s\n\n| key | default | reload | |\n|---|---|---|---|\n", header,
-		sentence(doc, t.Name()))
+	fmt.Fprintf(b, "\n## `%s`\n\n%s%s\n\n| key | default | reload | |\n|---|---|---|---|\n", header,
+		sentence(doc, t.Name()), note)
 	for i := range v.NumField() {
 		f := t.Field(i)
 		doc, ok := docs[t.Name()+"."+f.Name]

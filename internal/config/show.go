@@ -5,30 +5,50 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // Show returns the effective values as TOML, which Load reads back. Sections that are lists or maps
 // of tables are written out with every key.
-func (c *Config) Show() string {
+func (c *Config) Show() string { return c.show(func(string, string) string { return "" }) }
+
+// ShowOrigins is Show with a comment after each value that says where it stands: file and line, the
+// version that was pushed and its line, or default.
+func (c *Config) ShowOrigins() string {
+	return c.show(func(table, key string) string { return "  # " + c.origin(table, key) })
+}
+
+// origin is where the value of a key in a table stands. What a destination does not say it has from
+// shaping.default.
+func (c *Config) origin(table, key string) string {
+	p, ok := c.where[join(table, key)]
+	if !ok && strings.HasPrefix(table, "shaping.") && table != "shaping.local" {
+		p, ok = c.where[join("shaping.default", key)]
+	}
+	if !ok {
+		return "default"
+	}
+	return p.file + ":" + strconv.Itoa(p.line)
+}
+
+func (c *Config) show(comment func(table, key string) string) string {
 	var b strings.Builder
 	v := reflect.ValueOf(c).Elem()
-	for i := range v.NumField() {
-		tag := v.Type().Field(i).Tag.Get("toml")
-		if tag == "" {
-			continue
-		}
-		switch f := v.Field(i); {
+	for f := range fields(v.Type()) {
+		tag := f.Tag.Get("toml")
+		switch f := v.FieldByIndex(f.Index); {
 		case isTables(f.Type()):
 			for j := range f.Len() {
-				showTable(&b, "[["+tag+"]]", f.Index(j))
+				showTable(&b, "[["+tag+"]]", tag+"["+strconv.Itoa(j)+"]", f.Index(j), comment)
 			}
 		case f.Kind() == reflect.Map:
 			for _, name := range mapNames(f) {
-				showTable(&b, "["+join(tag, quoteKey(name))+"]", f.MapIndex(reflect.ValueOf(name)))
+				key := join(tag, quoteKey(name))
+				showTable(&b, "["+key+"]", key, f.MapIndex(reflect.ValueOf(name)), comment)
 			}
 		default:
-			showTable(&b, "["+tag+"]", f)
+			showTable(&b, "["+tag+"]", tag, f, comment)
 		}
 	}
 	return b.String()
@@ -55,7 +75,10 @@ func btoi(b bool) int {
 	return 0
 }
 
-func showTable(b *strings.Builder, header string, v reflect.Value) {
+func showTable(
+	b *strings.Builder, header, path string, v reflect.Value,
+	comment func(table, key string) string,
+) {
 	if b.Len() > 0 {
 		b.WriteByte('\n')
 	}
@@ -64,10 +87,10 @@ func showTable(b *strings.Builder, header string, v reflect.Value) {
 	for _, key := range keysOf(v.Type()) {
 		width = max(width, len(key))
 	}
-	for i := range v.NumField() {
-		if tag := v.Type().Field(i).Tag.Get("toml"); tag != "" {
-			fmt.Fprintf(b, "%-*s = %s\n", width, tag, literal(v.Field(i)))
-		}
+	for f := range fields(v.Type()) {
+		key := f.Tag.Get("toml")
+		fmt.Fprintf(b, "%-*s = %s%s\n", width, key, literal(v.FieldByIndex(f.Index)),
+			comment(path, key))
 	}
 }
 

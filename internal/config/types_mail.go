@@ -78,7 +78,7 @@ type Limits struct {
 	Recipients int `toml:"recipients"`
 	// Connections is the most connections at a time, of SMTP and as many of POP3. One more: 421
 	// 4.3.2, -ERR [SYS/TEMP].
-	Connections int `toml:"connections"`
+	Connections int `toml:"connections" shared:"no"`
 	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24,
 	// an IPv6 /56); the networks of [relay] are not counted. SMTP and POP3 count by themselves. One
 	// more: 421 4.7.0, -ERR [SYS/TEMP].
@@ -101,10 +101,10 @@ type Limits struct {
 	MinimumDataRate Size `toml:"minimum_data_rate"`
 	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it
 	// new mail waits or gets 452 4.3.1.
-	Memory Size `toml:"memory"`
+	Memory Size `toml:"memory" shared:"no"`
 	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452
 	// 4.3.1.
-	FreeDisk Percent `toml:"free_disk" reload:"yes"`
+	FreeDisk Percent `toml:"free_disk" reload:"yes" shared:"no"`
 }
 
 // Delivery is how mail leaves.

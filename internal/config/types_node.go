@@ -10,6 +10,11 @@ type Node struct {
 	// DataDir is the directory of the queue, the event log and the administration socket. One node
 	// owns it alone.
 	DataDir string `toml:"data_dir"`
+	// Own lists what of the shared sections this node keeps in its own file, after a configuration
+	// was pushed to all nodes: sections, such as "retry" or "route", keys, such as
+	// "relay.networks", or one destination, such as "shaping.local". Without a pushed configuration
+	// it says nothing.
+	Own []string `toml:"own" reload:"yes"`
 }
 
 // Kind is what a listener is for.

@@ -80,7 +80,7 @@ func lineStarts(data []byte) []int {
 
 func (w *walker) position(r unstable.Range) position {
 	line, column := w.place(w.data[r.Offset:])
-	return position{line, column}
+	return position{w.file, line, column}
 }
 
 func (w *walker) problem(r unstable.Range, key, what, hint string) {
