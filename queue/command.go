@@ -224,8 +224,8 @@ type command struct {
 }
 
 // Understands returns why this program cannot apply a command, if that is of a newer version or
-// kind (cluster.Versioned).
-func (*Queue) Understands(data []byte) error {
+// kind.
+func Understands(data []byte) error {
 	if len(data) < 2 || data[0] != formatVersion || data[1] == 0 ||
 		commandType(data[1]) >= newestCommand {
 		return fmt.Errorf(

@@ -49,16 +49,3 @@ func (q *Queue) Seal(ctx context.Context) (ok bool, err error) {
 	result, err := r.propose(ctx, appendCommand(nil, cmdSeal, r.commandTime(nil)), nil)
 	return err == nil && result.(sealResult).ok, err
 }
-
-// sealResult: ok: the queue is empty, nothing is on its way to it or from it, and it takes nothing
-// more.
-type sealResult struct{ ok bool }
-
-// applySeal closes the queue when no message is left and no hand-over is open. A sealed queue
-// refuses every accept command, so nothing comes between this look and the group's end.
-func (m *machine) applySeal() any {
-	m.meta.sealed = m.meta.sealed ||
-		m.meta.counters[countMessages] == 0 && m.meta.incoming == 0 &&
-			m.handover().phase == handoverIdle
-	return sealResult{m.meta.sealed}
-}

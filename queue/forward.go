@@ -37,7 +37,7 @@ func checkForwarded(data []byte, parts [][]byte) error {
 	}
 	switch c.kind {
 	case cmdAccept:
-		return c.checkAccept(parts)
+		return checkAccept(&c, parts)
 	case cmdChunk:
 		if len(parts) != 1 || len(parts[0]) > partSize {
 			return fmt.Errorf("forwarded chunk: %w", errCorrupt)
@@ -49,7 +49,7 @@ func checkForwarded(data []byte, parts [][]byte) error {
 		}
 		return nil
 	case cmdTake:
-		if err := c.checkTake(parts); err != nil {
+		if err := checkTake(&c, parts); err != nil {
 			return fmt.Errorf("letters from another group: %w", err)
 		}
 		return nil
@@ -65,7 +65,7 @@ func bringsMail(data []byte) bool {
 }
 
 // checkAccept refuses what applyAccept would panic at, or what no front lets through.
-func (c *command) checkAccept(parts [][]byte) error {
+func checkAccept(c *command, parts [][]byte) error {
 	var m machine
 	for i, part := 0, 0; i < len(c.accept); i++ {
 		e := &c.accept[i]
@@ -80,6 +80,30 @@ func (c *command) checkAccept(parts [][]byte) error {
 		}
 		if err := checkEnvelope(e.envelope); err != nil {
 			return fmt.Errorf("forwarded message %v: envelope: %w", e.id, err)
+		}
+	}
+	return nil
+}
+
+// checkTake refuses of letters from another member what Apply would panic at, or what no front lets
+// through.
+func checkTake(c *command, parts [][]byte) error {
+	var m machine
+	part := 0
+	for i := range c.handover.letters {
+		l := &c.handover.letters[i]
+		if l.chunks == 0 {
+			if part = m.gatherParts(&acceptEntry{size: l.size}, parts, part); part < 0 {
+				return errCorrupt
+			}
+		}
+		if err := checkEnvelope(l.envelope); err != nil {
+			return err
+		}
+		var v envelopeView
+		if err := v.decode(l.envelope); err != nil || len(v.recipients) != len(l.rows) ||
+			!l.waits() {
+			return errCorrupt
 		}
 	}
 	return nil

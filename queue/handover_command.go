@@ -111,27 +111,3 @@ func (c *command) decodeLetters(d *decoder) {
 		h.letters = append(h.letters, l)
 	}
 }
-
-// checkTake refuses of letters from another member what Apply would panic at, or what no front lets
-// through.
-func (c *command) checkTake(parts [][]byte) error {
-	var m machine
-	part := 0
-	for i := range c.handover.letters {
-		l := &c.handover.letters[i]
-		if l.chunks == 0 {
-			if part = m.gatherParts(&acceptEntry{size: l.size}, parts, part); part < 0 {
-				return errCorrupt
-			}
-		}
-		if err := checkEnvelope(l.envelope); err != nil {
-			return err
-		}
-		var v envelopeView
-		if err := v.decode(l.envelope); err != nil || len(v.recipients) != len(l.rows) ||
-			!l.waits() {
-			return errCorrupt
-		}
-	}
-	return nil
-}

@@ -1,6 +1,13 @@
 package queue
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/postroad/postroad/internal/rows"
+)
+
+// Writer is what commands are applied to.
+type Writer = rows.ContentWriter
 
 // machine is the state machine: a pure function of rows and command (DESIGN.md). Its memory is
 // a cache of rows. Used by the apply goroutine only.
@@ -141,4 +148,17 @@ func (m *machine) applyEpoch() any {
 func (m *machine) applyIdle() any {
 	m.meta.idle = m.meta.idle || m.cmd.session == m.meta.epoch
 	return nil
+}
+
+// sealResult: ok: the queue is empty, nothing is on its way to it or from it, and it takes nothing
+// more.
+type sealResult struct{ ok bool }
+
+// applySeal closes the queue when no message is left and no hand-over is open. A sealed queue
+// refuses every accept command, so nothing comes between this look and the group's end.
+func (m *machine) applySeal() any {
+	m.meta.sealed = m.meta.sealed ||
+		m.meta.counters[countMessages] == 0 && m.meta.incoming == 0 &&
+			m.handover().phase == handoverIdle
+	return sealResult{m.meta.sealed}
 }

@@ -116,6 +116,16 @@ func (q *Queue) Apply(w Writer, index, term uint64, data []byte, parts [][]byte)
 	return q.machine.apply(w, index, data, parts)
 }
 
+// Understands returns why this program cannot apply a command, if that is of a newer version or kind
+// (cluster.Versioned).
+func (*Queue) Understands(data []byte) error { return Understands(data) }
+
+// AppendResult appends the encoded form of what Apply returned. It panics on anything else.
+func (*Queue) AppendResult(b []byte, result any) []byte { return appendResult(b, result) }
+
+// ParseResult reads what AppendResult made.
+func (*Queue) ParseResult(b []byte) (any, error) { return ParseResult(b) }
+
 // Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as
 // Apply.
 func (q *Queue) Committed() {

@@ -23,12 +23,7 @@ const (
 	resultFinish
 )
 
-// AppendResult appends the encoded form of what Apply returned. It panics on anything else.
-func (*Queue) AppendResult(b []byte, result any) []byte { return appendResult(b, result) }
-
-// ParseResult reads what AppendResult made.
-func (*Queue) ParseResult(b []byte) (any, error) { return ParseResult(b) }
-
+// appendResult appends the encoded form of what Apply returned. It panics on anything else.
 func appendResult(b []byte, result any) []byte {
 	switch r := result.(type) {
 	case nil:
