@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // batch is one accept command under way.
@@ -62,20 +63,21 @@ func (b *batch) build(r *run, l *slot) {
 }
 
 func (b *batch) encode(r *run, l *slot) {
-	data := appendCommand(make([]byte, 0, b.room()), cmdAccept, r.commandTime(b.ids))
-	data = appendAcceptHead(data, l.key, b.seq, len(b.subs))
+	data := machine.AppendCommand(make([]byte, 0, b.room()), machine.CmdAccept,
+		r.commandTime(b.ids))
+	data = machine.AppendAcceptHead(data, l.key, b.seq, len(b.subs))
 	for i := range b.subs {
 		s, content := &b.subs[i], b.of(i)
-		data = appendAcceptEntry(
+		data = machine.AppendAcceptEntry(
 			data,
 			b.ids[i],
 			s.report,
 			int64(len(content)),
 			0,
-			l.envelope.encode(s.env),
+			l.envelope.Encode(s.env),
 		)
 		for len(content) > 0 {
-			n := min(len(content), partSize)
+			n := min(len(content), machine.PartSize)
 			b.parts = append(b.parts, content[:n:n])
 			content = content[n:]
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // benchStore is the cheapest thing that keeps rows: what the benchmarks measure is the queue. Keys
@@ -17,7 +18,7 @@ type benchStore struct {
 	mu    sync.Mutex
 	rows  map[benchKey]benchValue
 	index uint64
-	apply func(w Writer, index, term uint64, data []byte, parts [][]byte) any
+	apply func(w machine.Writer, index, term uint64, data []byte, parts [][]byte) any
 	done  func()
 	buf   []byte
 	void  bool // keep nothing
@@ -172,7 +173,7 @@ func BenchmarkApply(b *testing.B) {
 	q, s := benchQueue(b)
 	apply := s.apply
 	s.void = true
-	s.apply = func(w Writer, index, term uint64, data []byte, parts [][]byte) any {
+	s.apply = func(w machine.Writer, index, term uint64, data []byte, parts [][]byte) any {
 		commands = append(
 			commands,
 			command{slices.Clone(data), slices.Clone(parts)},

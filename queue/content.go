@@ -7,9 +7,10 @@ import (
 	"sync"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
-// ContentReader reads a message's content part by part: at most partSize octets of it are in
+// ContentReader reads a message's content part by part: at most PartSize octets of it are in
 // memory. It is an io.ReadCloser and an io.WriterTo, for one goroutine.
 type ContentReader struct {
 	r     Reader
@@ -56,7 +57,7 @@ func (c *ContentReader) next() error {
 		c.parts = c.parts[1:]
 		b, err := c.r.ReadPart(c.buf.b[:0], p.Index, p.Part)
 		if err == nil && int64(len(b)) != p.Size {
-			err = fmt.Errorf("%d octets, want %d: %w", len(b), p.Size, errCorrupt)
+			err = fmt.Errorf("%d octets, want %d: %w", len(b), p.Size, machine.ErrCorrupt)
 		}
 		if err != nil {
 			c.err = fmt.Errorf("read content of %v: %w", c.id, err)

@@ -1,6 +1,10 @@
 package queue
 
-import "context"
+import (
+	"context"
+
+	"github.com/postroad/postroad/queue/machine"
+)
 
 // Left returns how many messages are in the queue, those that only wait for their reports included,
 // and how many reports are due, as of what this member has applied.
@@ -10,7 +14,7 @@ func (q *Queue) Left() (messages, reports uint64, err error) {
 		return 0, 0, err
 	}
 	m, err := q.metaOf(r)
-	return m.counters[countMessages], m.counters[countReports], err
+	return m.Counters[machine.CountMessages], m.Counters[machine.CountReports], err
 }
 
 // Empty reports whether this member is the owner and nothing is left or under way. It is cheap. An
@@ -21,11 +25,11 @@ func (q *Queue) Empty() bool {
 		return false
 	}
 	m, err := q.metaOf(r.group) // a message stays as long as a report on it is due
-	if err != nil || m.counters[countMessages] > 0 || m.incoming > 0 || !r.idle() {
+	if err != nil || m.Counters[machine.CountMessages] > 0 || m.Incoming > 0 || !r.idle() {
 		return false
 	}
 	h, err := readHandover(r.group)
-	return err == nil && h.phase == handoverIdle
+	return err == nil && h.Phase == machine.HandoverIdle
 }
 
 // idle reports whether no submission waits or is under way.
@@ -46,6 +50,7 @@ func (q *Queue) Seal(ctx context.Context) (ok bool, err error) {
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()
-	result, err := r.propose(ctx, appendCommand(nil, cmdSeal, r.commandTime(nil)), nil)
-	return err == nil && result.(sealResult).ok, err
+	result, err := r.propose(ctx, machine.AppendCommand(nil, machine.CmdSeal, r.commandTime(nil)),
+		nil)
+	return err == nil && result.(machine.SealResult).Ok, err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // Filter selects recipients. Empty fields select all; the others must all hold.
@@ -29,7 +30,7 @@ func (f *Filter) All() bool {
 
 // ranges are the spans of IDs to look at, both ends included.
 func (f *Filter) ranges() [][2]mail.ID {
-	last := mail.ID(bytes.Repeat([]byte{0xff}, idLen))
+	last := mail.ID(bytes.Repeat([]byte{0xff}, machine.IDLen))
 	if !f.Before.IsZero() {
 		last = prevID(mail.FloorID(f.Before))
 	}
@@ -48,13 +49,13 @@ func (f *Filter) ranges() [][2]mail.ID {
 }
 
 // wants looks at an undecoded record, so that a search over a long queue decodes little.
-func (f *Filter) wants(r *record) bool {
-	if f.Sender != "" && !sameAddress(f.Sender, r.sender) {
+func (f *Filter) wants(r *machine.Record) bool {
+	if f.Sender != "" && !sameAddress(f.Sender, r.Sender) {
 		return false
 	}
 	if f.Domain != "" &&
 		!slices.ContainsFunc(
-			r.domains,
+			r.Domains,
 			func(d []byte) bool { return strings.EqualFold(string(d), f.Domain) },
 		) {
 		return false
@@ -63,8 +64,8 @@ func (f *Filter) wants(r *record) bool {
 		return true
 	}
 	return slices.ContainsFunc(
-		r.recipients,
-		func(v recipientView) bool { return sameAddress(f.Recipient, v.address) },
+		r.Recipients,
+		func(v machine.RecipientView) bool { return sameAddress(f.Recipient, v.Address) },
 	)
 }
 
@@ -100,7 +101,7 @@ func (f *Filter) selects(into []uint32, s *Stored, inFlight func(mail.ID, uint32
 // shownState is a recipient's state as users see it: InFlight is known to the scheduler only.
 func shownState(s *Stored, i int, inFlight func(mail.ID, uint32) bool) State {
 	st := s.Recipients[i].State
-	if scheduled(st) && inFlight(s.Message.ID, uint32(i)) {
+	if machine.Scheduled(st) && inFlight(s.Message.ID, uint32(i)) {
 		return InFlight
 	}
 	return st

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 var errNotForwarded = errors.New(
@@ -31,29 +32,29 @@ func (q *Queue) RoomFor(data []byte) error {
 }
 
 func checkForwarded(data []byte, parts [][]byte) error {
-	var c command
-	if err := c.decode(data); err != nil {
+	var c machine.Command
+	if err := c.Decode(data); err != nil {
 		return fmt.Errorf("forwarded command: %w", err)
 	}
-	switch c.kind {
-	case cmdAccept:
+	switch c.Kind {
+	case machine.CmdAccept:
 		return checkAccept(&c, parts)
-	case cmdChunk:
-		if len(parts) != 1 || len(parts[0]) > partSize {
-			return fmt.Errorf("forwarded chunk: %w", errCorrupt)
+	case machine.CmdChunk:
+		if len(parts) != 1 || len(parts[0]) > machine.PartSize {
+			return fmt.Errorf("forwarded chunk: %w", machine.ErrCorrupt)
 		}
 		return nil
-	case cmdBring:
-		if len(parts) != 1 || len(parts[0]) > partSize {
-			return fmt.Errorf("chunk from another group: %w", errCorrupt)
+	case machine.CmdBring:
+		if len(parts) != 1 || len(parts[0]) > machine.PartSize {
+			return fmt.Errorf("chunk from another group: %w", machine.ErrCorrupt)
 		}
 		return nil
-	case cmdTake:
+	case machine.CmdTake:
 		if err := checkTake(&c, parts); err != nil {
 			return fmt.Errorf("letters from another group: %w", err)
 		}
 		return nil
-	case cmdFinish:
+	case machine.CmdFinish:
 		return nil
 	}
 	return errNotForwarded
@@ -61,25 +62,26 @@ func checkForwarded(data []byte, parts [][]byte) error {
 
 // bringsMail reports whether a command brings messages from another group.
 func bringsMail(data []byte) bool {
-	return len(data) > 1 && (commandType(data[1]) == cmdTake || commandType(data[1]) == cmdBring)
+	return len(data) > 1 && (machine.CommandType(data[1]) == machine.CmdTake ||
+		machine.CommandType(data[1]) == machine.CmdBring)
 }
 
 // checkAccept refuses what applyAccept would panic at, or what no front lets through.
-func checkAccept(c *command, parts [][]byte) error {
-	var m machine
-	for i, part := 0, 0; i < len(c.accept); i++ {
-		e := &c.accept[i]
-		if e.chunks == 0 {
-			if part = m.gatherParts(e, parts, part); part < 0 {
+func checkAccept(c *machine.Command, parts [][]byte) error {
+	var m machine.Machine
+	for i, part := 0, 0; i < len(c.Accept); i++ {
+		e := &c.Accept[i]
+		if e.Chunks == 0 {
+			if part = m.GatherParts(e, parts, part); part < 0 {
 				return fmt.Errorf(
 					"forwarded message %v has not the content it says: %w",
-					e.id,
-					errCorrupt,
+					e.ID,
+					machine.ErrCorrupt,
 				)
 			}
 		}
-		if err := checkEnvelope(e.envelope); err != nil {
-			return fmt.Errorf("forwarded message %v: envelope: %w", e.id, err)
+		if err := checkEnvelope(e.Envelope); err != nil {
+			return fmt.Errorf("forwarded message %v: envelope: %w", e.ID, err)
 		}
 	}
 	return nil
@@ -87,30 +89,30 @@ func checkAccept(c *command, parts [][]byte) error {
 
 // checkTake refuses of letters from another member what Apply would panic at, or what no front lets
 // through.
-func checkTake(c *command, parts [][]byte) error {
-	var m machine
+func checkTake(c *machine.Command, parts [][]byte) error {
+	var m machine.Machine
 	part := 0
-	for i := range c.handover.letters {
-		l := &c.handover.letters[i]
-		if l.chunks == 0 {
-			if part = m.gatherParts(&acceptEntry{size: l.size}, parts, part); part < 0 {
-				return errCorrupt
+	for i := range c.Handover.Letters {
+		l := &c.Handover.Letters[i]
+		if l.Chunks == 0 {
+			if part = m.GatherParts(&machine.AcceptEntry{Size: l.Size}, parts, part); part < 0 {
+				return machine.ErrCorrupt
 			}
 		}
-		if err := checkEnvelope(l.envelope); err != nil {
+		if err := checkEnvelope(l.Envelope); err != nil {
 			return err
 		}
-		var v envelopeView
-		if err := v.decode(l.envelope); err != nil || len(v.recipients) != len(l.rows) ||
-			!l.waits() {
-			return errCorrupt
+		var v machine.EnvelopeView
+		if err := v.Decode(l.Envelope); err != nil || len(v.Recipients) != len(l.Rows) ||
+			!l.Waits() {
+			return machine.ErrCorrupt
 		}
 	}
 	return nil
 }
 
 func checkEnvelope(stored []byte) error {
-	e, err := decodeEnvelope(stored)
+	e, err := machine.DecodeEnvelope(stored)
 	if err != nil {
 		return err
 	}
@@ -118,9 +120,9 @@ func checkEnvelope(stored []byte) error {
 	if fail := s.check(); fail != nil {
 		return fail
 	}
-	var w envelopeWriter
-	if !bytes.Equal(w.encode(e), stored) {
-		return errCorrupt // our encoding of an envelope is the only one
+	var w machine.EnvelopeWriter
+	if !bytes.Equal(w.Encode(e), stored) {
+		return machine.ErrCorrupt // our encoding of an envelope is the only one
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/postroad/postroad/internal/fifo"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // Bounds of one accept command.
@@ -109,7 +110,8 @@ func (s *submission) check() *smtp.Failure {
 	s.weight = int64(128 + len(e.Sender) + len(e.EnvelopeID) + len(e.Origin.Helo))
 	for i := range e.Recipients {
 		r := &e.Recipients[i]
-		if r.Domain == "" || len(r.Domain) > maxDomain || strings.IndexByte(r.Domain, 0) >= 0 {
+		if r.Domain == "" || len(r.Domain) > machine.MaxDomain ||
+			strings.IndexByte(r.Domain, 0) >= 0 {
 			return failDomain
 		}
 		s.weight += int64(8 + len(r.Address) + len(r.Domain) + len(r.ORcpt))

@@ -13,11 +13,12 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
 // kindOf tells which command is proposed.
-func kindOf(data []byte) commandType { return commandType(data[1]) }
+func kindOf(data []byte) machine.CommandType { return machine.CommandType(data[1]) }
 
 // inBubble runs a test in virtual time, with a queue that is stopped at its end.
 func inBubble(t *testing.T, o Options, prepare func(*bed), test func(t *testing.T, b *bed)) {
@@ -40,7 +41,7 @@ func TestUnknownOutcomeIsRepeated(t *testing.T) {
 	tries := 0
 	inBubble(t, Options{}, func(b *bed) {
 		b.g.Fault = func(data []byte) queuetest.Fault {
-			if kindOf(data) != cmdAccept {
+			if kindOf(data) != machine.CmdAccept {
 				return queuetest.None
 			}
 			tries++
@@ -68,7 +69,7 @@ func TestRepeatAfterDelivery(t *testing.T) {
 	inBubble(t, Options{}, func(b *bed) {
 		first := true
 		b.g.Fault = func(data []byte) queuetest.Fault {
-			if kindOf(data) == cmdAccept && first {
+			if kindOf(data) == machine.CmdAccept && first {
 				first = false
 				return queuetest.LoseAnswer
 			}
@@ -95,7 +96,7 @@ func TestRepeatAfterDelivery(t *testing.T) {
 func TestUnknownForTooLongIs451(t *testing.T) {
 	inBubble(t, Options{}, func(b *bed) {
 		b.g.Fault = func(data []byte) queuetest.Fault {
-			if kindOf(data) == cmdAccept {
+			if kindOf(data) == machine.CmdAccept {
 				return queuetest.LoseCommand
 			}
 			return queuetest.None
@@ -120,7 +121,7 @@ type slowGroup struct {
 }
 
 func (g *slowGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	if kindOf(data) != cmdAccept {
+	if kindOf(data) != machine.CmdAccept {
 		return g.Group.Propose(ctx, data, parts)
 	}
 	g.mu.Lock()
@@ -163,7 +164,7 @@ func TestOldCommandIsRefused(t *testing.T) {
 	b.accept("a@x.example", "b@y.example")
 	var entry queuetest.Entry
 	for _, e := range b.g.Log() {
-		if kindOf(e.Data) == cmdAccept {
+		if kindOf(e.Data) == machine.CmdAccept {
 			entry = e
 		}
 	}
@@ -174,25 +175,26 @@ func TestOldCommandIsRefused(t *testing.T) {
 		}
 		return result
 	}
-	if got := again(); got != (acceptResult{true}) {
+	if got := again(); got != (machine.AcceptResult{Ok: true}) {
 		t.Fatalf("repeated at once: %v", got)
 	}
-	b.c.add(acceptMemory + time.Second)
+	b.c.add(machine.AcceptMemory + time.Second)
 	if a := b.accept("a@x.example", "c@y.example"); a.IsZero() {
 		t.Fatal("no ID")
 	}
-	b.q.machine.slots = map[slotKey]slotRow{}
+	b.q.machine.Slots = map[machine.SlotKey]machine.SlotRow{}
 	if err := proposeSweep(b, 1<<60); err != nil { // forgets the slot
 		t.Fatal(err)
 	}
-	if got := again(); got != (acceptResult{false}) || b.q.Stats().Messages != 2 {
+	if got := again(); got != (machine.AcceptResult{Ok: false}) || b.q.Stats().Messages != 2 {
 		t.Fatalf("repeated after 15 minutes: %v", got)
 	}
 }
 
 func proposeSweep(b *bed, session uint64) error {
 	_, err := b.g.Propose(context.Background(),
-		appendSweep(appendCommand(nil, cmdSweep, b.c.Now().UnixMilli()), session, nil), nil)
+		machine.AppendSweep(machine.AppendCommand(nil, machine.CmdSweep, b.c.Now().UnixMilli()),
+			session, nil), nil)
 	return err
 }
 
@@ -203,7 +205,7 @@ type gate struct {
 }
 
 func (g gate) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
-	if kindOf(data) == cmdAccept {
+	if kindOf(data) == machine.CmdAccept {
 		<-g.open
 	}
 	return g.Group.Propose(ctx, data, parts)
@@ -242,7 +244,7 @@ func TestFrontIsBoundedAndGathers(t *testing.T) {
 		}
 		accepts := 0
 		for _, e := range b.g.Log() {
-			if kindOf(e.Data) == cmdAccept {
+			if kindOf(e.Data) == machine.CmdAccept {
 				accepts++
 			}
 		}
@@ -277,8 +279,9 @@ func TestWhatCannotBeStoredIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		domain string
 		want   string
-	}{{"a\x00b.example", "5.1.3"}, {"", "5.1.3"}, {string(bytes.Repeat([]byte("a"), maxDomain+1)),
-		"5.1.3"}} {
+	}{{"a\x00b.example", "5.1.3"}, {"", "5.1.3"},
+		{string(bytes.Repeat([]byte("a"), machine.MaxDomain+1)),
+			"5.1.3"}} {
 		e := envelope("a@x.example")
 		e.Recipients = []mail.Recipient{{Address: "u@x", Domain: c.domain}}
 		if a := b.send(e, []byte("x")); a.fail == nil || a.fail.Enhanced != c.want {
@@ -317,7 +320,7 @@ func TestSettleIsRepeatedUntilKnown(t *testing.T) {
 	tries := 0
 	inBubble(t, Options{}, func(b *bed) {
 		b.g.Fault = func(data []byte) queuetest.Fault {
-			if kindOf(data) != cmdSettle {
+			if kindOf(data) != machine.CmdSettle {
 				return queuetest.None
 			}
 			tries++

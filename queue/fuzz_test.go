@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
@@ -41,31 +42,32 @@ func fuzzEnvelope() *mail.Envelope {
 }
 
 func FuzzRecord(f *testing.F) {
-	var w envelopeWriter
-	head := appendHead(nil, flagReport, 77, 4096, []PartRef{{77, 0, 4096}})
-	f.Add(append(head, w.encode(fuzzEnvelope())...))
-	f.Add(append(appendHead(nil, 0, 1, 0, nil), w.encode(envelope("", "x@y.example"))...))
+	var w machine.EnvelopeWriter
+	head := machine.AppendHead(nil, machine.FlagReport, 77, 4096,
+		[]PartRef{{Index: 77, Part: 0, Size: 4096}})
+	f.Add(append(head, w.Encode(fuzzEnvelope())...))
+	f.Add(append(machine.AppendHead(nil, 0, 1, 0, nil), w.Encode(envelope("", "x@y.example"))...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var r record
-		if r.decode(b) != nil {
+		var r machine.Record
+		if r.Decode(b) != nil {
 			return
 		}
-		m, err := r.message(mail.ID{1})
+		m, err := r.Message(mail.ID{1})
 		if err != nil {
 			return
 		}
-		if len(m.Envelope.Recipients) != len(r.recipients) ||
-			m.Envelope.Sender != string(r.sender) {
+		if len(m.Envelope.Recipients) != len(r.Recipients) ||
+			m.Envelope.Sender != string(r.Sender) {
 			t.Fatalf("view and envelope differ: %+v, %+v", r, m.Envelope)
 		}
-		for i, v := range r.recipients {
-			if got := m.Envelope.Recipients[i]; got.Address != string(v.address) ||
-				got.Domain != string(r.domains[v.domain]) {
+		for i, v := range r.Recipients {
+			if got := m.Envelope.Recipients[i]; got.Address != string(v.Address) ||
+				got.Domain != string(r.Domains[v.Domain]) {
 				t.Fatalf("recipient %d: %+v, %+v", i, got, v)
 			}
 		}
-		var w envelopeWriter
-		again, err := decodeEnvelope(w.encode(m.Envelope))
+		var w machine.EnvelopeWriter
+		again, err := machine.DecodeEnvelope(w.Encode(m.Envelope))
 		if err != nil || !reflect.DeepEqual(again, m.Envelope) {
 			t.Fatalf("%v: %+v, want %+v", err, again, m.Envelope)
 		}
@@ -73,23 +75,23 @@ func FuzzRecord(f *testing.F) {
 }
 
 func FuzzRecipientRow(f *testing.F) {
-	row := recipientRow{
-		state:    Deferred,
-		warned:   true,
-		attempts: 3,
-		due:      1_700_000_000_000,
-		index:    9,
-		attempt:  appendAttempt(nil, &fuzzAttempt),
+	row := machine.RecipientRow{
+		State:    Deferred,
+		Warned:   true,
+		Attempts: 3,
+		Due:      1_700_000_000_000,
+		Index:    9,
+		Attempt:  machine.AppendAttempt(nil, &fuzzAttempt),
 	}
-	f.Add(row.append(nil))
-	f.Add((&recipientRow{state: Held, maybe: true, attempt: noAttempt}).append(nil))
+	f.Add(row.Append(nil))
+	f.Add((&machine.RecipientRow{State: Held, Maybe: true, Attempt: machine.NoAttempt}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := decodeRecipientRow(b)
+		r, err := machine.DecodeRecipientRow(b)
 		if err != nil {
 			return
 		}
-		r.last()
-		again, err := decodeRecipientRow(r.append(nil))
+		r.Last()
+		again, err := machine.DecodeRecipientRow(r.Append(nil))
 		if err != nil || !reflect.DeepEqual(again, r) {
 			t.Fatalf("%v: %+v, want %+v", err, again, r)
 		}
@@ -97,98 +99,106 @@ func FuzzRecipientRow(f *testing.F) {
 }
 
 func FuzzSmallRows(f *testing.F) {
-	f.Add(counts{3, 1}.append(nil))
-	f.Add(appendNumbers(nil, []uint32{0, 2, 3, 900}))
-	f.Add(appendChunkRow(nil, PartRef{5, 0, 1 << 19}))
-	f.Add(slotRow{7, 1_700_000_000_000, true}.append(nil))
-	m := meta{index: 7, time: 1_700_000_000_000, epoch: 3, idle: true}
-	m.counters[countMessages] = 12
-	f.Add(m.append(nil))
+	f.Add(machine.Counts{Remaining: 3, Reports: 1}.Append(nil))
+	f.Add(machine.AppendNumbers(nil, []uint32{0, 2, 3, 900}))
+	f.Add(machine.AppendChunkRow(nil, PartRef{Index: 5, Part: 0, Size: 1 << 19}))
+	f.Add(machine.SlotRow{Seq: 7, Time: 1_700_000_000_000, Ok: true}.Append(nil))
+	m := machine.Meta{Index: 7, Time: 1_700_000_000_000, Epoch: 3, Idle: true}
+	m.Counters[machine.CountMessages] = 12
+	f.Add(m.Append(nil))
 	f.Add(
 		(&Suspensions{Version: 7, Index: 9,
 			All: []Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "why", Serial: 7,
-				Until: time.UnixMilli(99)}}}).append(
+				Until: time.UnixMilli(99)}}}).Append(
 			nil,
 		),
 	)
-	f.Add(appendReportRow(nil, []reported{{4, Failed, appendAttempt(nil, &fuzzAttempt)}}))
-	m.incoming = 2
-	f.Add(m.append(nil))
-	f.Add((&handoverRow{handoverGone, 7, 5, 900, []mail.ID{{1}, {2}}}).append(nil))
+	f.Add(machine.AppendReportRow(nil,
+		[]machine.Reported{{Number: 4, State: Failed,
+			Attempt: machine.AppendAttempt(nil, &fuzzAttempt)}}))
+	m.Incoming = 2
+	f.Add(m.Append(nil))
+	f.Add((&machine.HandoverRow{Phase: machine.HandoverGone, Serial: 7, Target: 5, Total: 900,
+		Gone: []mail.ID{{1}, {2}}}).Append(nil))
 	f.Add(
-		(&incomingRow{over: 5, serial: 7, ids: []mail.ID{{1}}, chunked: mail.ID{3},
-			chunks: 2}).append(
+		(&machine.IncomingRow{Over: 5, Serial: 7, IDs: []mail.ID{{1}}, Chunked: mail.ID{3},
+			Chunks: 2}).Append(
 			nil,
 		),
 	)
-	f.Add(fuzzLetter().encoded)
-	f.Add(appendIncomingRow(nil, []PartRef{{5, 0, 1 << 19}}, fuzzLetter().encoded))
+	f.Add(fuzzLetter().Encoded)
+	f.Add(machine.AppendIncomingRow(nil, []PartRef{{Index: 5, Part: 0, Size: 1 << 19}},
+		fuzzLetter().Encoded))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if c, err := decodeCounts(b); err == nil {
-			same(t, c, c.append, decodeCounts)
+		if c, err := machine.DecodeCounts(b); err == nil {
+			same(t, c, c.Append, machine.DecodeCounts)
 		}
-		if p, err := decodeChunkRow(b); err == nil {
-			same(t, p, func(b []byte) []byte { return appendChunkRow(b, p) }, decodeChunkRow)
+		if p, err := machine.DecodeChunkRow(b); err == nil {
+			same(t, p, func(b []byte) []byte { return machine.AppendChunkRow(b, p) },
+				machine.DecodeChunkRow)
 		}
-		if l, err := decodeSlotRow(b); err == nil {
-			same(t, l, l.append, decodeSlotRow)
+		if l, err := machine.DecodeSlotRow(b); err == nil {
+			same(t, l, l.Append, machine.DecodeSlotRow)
 		}
-		if m, err := decodeMeta(b); err == nil {
-			same(t, m, m.append, decodeMeta)
+		if m, err := machine.DecodeMeta(b); err == nil {
+			same(t, m, m.Append, machine.DecodeMeta)
 		}
-		if n, err := decodeNumbers(nil, b); err == nil {
+		if n, err := machine.DecodeNumbers(nil, b); err == nil {
 			same(
 				t,
 				n,
-				func(b []byte) []byte { return appendNumbers(b, n) },
-				func(b []byte) ([]uint32, error) { return decodeNumbers(nil, b) },
+				func(b []byte) []byte { return machine.AppendNumbers(b, n) },
+				func(b []byte) ([]uint32, error) { return machine.DecodeNumbers(nil, b) },
 			)
 		}
-		if s, err := decodeSuspendRow(b); err == nil {
-			same(t, s, s.append, decodeSuspendRow)
+		if s, err := machine.DecodeSuspendRow(b); err == nil {
+			same(t, s, s.Append, machine.DecodeSuspendRow)
 		}
-		if h, err := decodeHandoverRow(b); err == nil {
-			same(t, h, h.append, decodeHandoverRow)
+		if h, err := machine.DecodeHandoverRow(b); err == nil {
+			same(t, h, h.Append, machine.DecodeHandoverRow)
 		}
-		if in, err := decodeIncomingState(b); err == nil {
-			same(t, in, in.append, decodeIncomingState)
+		if in, err := machine.DecodeIncomingState(b); err == nil {
+			same(t, in, in.Append, machine.DecodeIncomingState)
 		}
-		if l, err := decodeLetter(b); err == nil {
-			rec := record{flags: l.flags, size: l.size, envelope: l.envelope}
-			again, err := decodeLetter(appendLetter(nil, &rec, l.rows, &meta{}))
-			if err != nil || len(again.rows) != len(l.rows) || again.size != l.size ||
-				!bytes.Equal(again.envelope, l.envelope) {
+		if l, err := machine.DecodeLetter(b); err == nil {
+			rec := machine.Record{Flags: l.Flags, Size: l.Size, Envelope: l.Envelope}
+			again, err := machine.DecodeLetter(machine.AppendLetter(nil, &rec, l.Rows,
+				&machine.Meta{}))
+			if err != nil || len(again.Rows) != len(l.Rows) || again.Size != l.Size ||
+				!bytes.Equal(again.Envelope, l.Envelope) {
 				t.Fatalf("%v: %+v, want %+v", err, again, l)
 			}
 		}
-		decodeIncomingRow(b)
-		decodeReportRow(b)
+		machine.DecodeIncomingRow(b)
+		machine.DecodeReportRow(b)
 	})
 }
 
 // fuzzLetter is a message on its way to another group.
-func fuzzLetter() letter {
-	var w envelopeWriter
-	rows := []recipientRow{
-		{state: Held, attempt: noAttempt},
-		{state: Deferred, warned: true, attempts: 3, due: 1_700_000_000_000,
-			attempt: appendAttempt(nil, &fuzzAttempt)},
-		{state: Relayed, attempt: noAttempt},
+func fuzzLetter() machine.Letter {
+	var w machine.EnvelopeWriter
+	rows := []machine.RecipientRow{
+		{State: Held, Attempt: machine.NoAttempt},
+		{State: Deferred, Warned: true, Attempts: 3, Due: 1_700_000_000_000,
+			Attempt: machine.AppendAttempt(nil, &fuzzAttempt)},
+		{State: Relayed, Attempt: machine.NoAttempt},
 	}
-	l, err := decodeLetter(
-		appendLetter(nil, &record{size: 10, envelope: w.encode(fuzzEnvelope())}, rows, &meta{}),
+	l, err := machine.DecodeLetter(
+		machine.AppendLetter(nil, &machine.Record{Size: 10, Envelope: w.Encode(fuzzEnvelope())},
+			rows, &machine.Meta{}),
 	)
 	if err != nil {
 		panic(err)
 	}
-	l.id = mail.ID{1, 2, 3}
+	l.ID = mail.ID{1, 2, 3}
 	return l
 }
 
 // fuzzTake is a command that brings a message.
 func fuzzTake() []byte {
 	l := fuzzLetter()
-	return appendTaken(appendTake(appendCommand(nil, cmdTake, 5), 7, 300, 1), &l)
+	return machine.AppendTaken(machine.AppendTake(machine.AppendCommand(nil, machine.CmdTake, 5), 7,
+		300, 1), &l)
 }
 
 func same[T any](t *testing.T, v T, encode func([]byte) []byte, decode func([]byte) (T, error)) {
@@ -200,30 +210,30 @@ func same[T any](t *testing.T, v T, encode func([]byte) []byte, decode func([]by
 
 func FuzzKeys(f *testing.F) {
 	id := mail.ID{1, 2, 3}
-	f.Add(appendScheduleKey(nil, "example.com", 1_700_000_000_000, id))
-	f.Add(appendReportKey(nil, ReportID{id, 7, ReportDelay}))
-	f.Add(appendRecipientKey(nil, id, 3))
-	f.Add(appendMessageKey(nil, id))
-	f.Add(appendChunkKey(nil, id, 1))
+	f.Add(machine.AppendScheduleKey(nil, "example.com", 1_700_000_000_000, id))
+	f.Add(machine.AppendReportKey(nil, ReportID{ID: id, Index: 7, Kind: ReportDelay}))
+	f.Add(machine.AppendRecipientKey(nil, id, 3))
+	f.Add(machine.AppendMessageKey(nil, id))
+	f.Add(machine.AppendChunkKey(nil, id, 1))
 	f.Fuzz(func(t *testing.T, k []byte) {
 		check := func(what string, again []byte) {
 			if !bytes.Equal(again, k) {
 				t.Fatalf("%s key %q came back as %q", what, k, again)
 			}
 		}
-		if domain, due, id, ok := parseScheduleKey(k); ok {
-			check("schedule", appendScheduleKey(nil, domain, due, id))
+		if domain, due, id, ok := machine.ParseScheduleKey(k); ok {
+			check("schedule", machine.AppendScheduleKey(nil, domain, due, id))
 		}
-		if r, ok := parseReportKey(k); ok {
-			check("report", appendReportKey(nil, r))
+		if r, ok := machine.ParseReportKey(k); ok {
+			check("report", machine.AppendReportKey(nil, r))
 		}
-		if id, seq, ok := parseChunkKey(k); ok {
-			check("chunk", appendChunkKey(nil, id, seq))
+		if id, seq, ok := machine.ParseChunkKey(k); ok {
+			check("chunk", machine.AppendChunkKey(nil, id, seq))
 		}
-		if id, number, isRow, ok := parseMessageKey(k); ok && isRow {
-			check("recipient", appendRecipientKey(nil, id, number))
+		if id, number, isRow, ok := machine.ParseMessageKey(k); ok && isRow {
+			check("recipient", machine.AppendRecipientKey(nil, id, number))
 		} else if ok {
-			check("message", appendMessageKey(nil, id))
+			check("message", machine.AppendMessageKey(nil, id))
 		}
 	})
 }
@@ -234,22 +244,26 @@ var fuzzSuspensions = []Suspension{
 }
 
 func FuzzCommand(f *testing.F) {
-	id, report := mail.ID{1, 2, 3}, ReportID{mail.ID{9}, 4, ReportFailure}
-	var w envelopeWriter
-	accept := appendAcceptHead(
-		appendCommand(nil, cmdAccept, 1_700_000_000_000),
-		slotKey{5, 1},
+	id, report := mail.ID{1, 2, 3}, ReportID{ID: mail.ID{9}, Index: 4, Kind: ReportFailure}
+	var w machine.EnvelopeWriter
+	accept := machine.AppendAcceptHead(
+		machine.AppendCommand(nil, machine.CmdAccept, 1_700_000_000_000),
+		machine.SlotKey{Session: 5, Slot: 1},
 		8,
 		2,
 	)
-	accept = appendAcceptEntry(accept, id, ReportID{}, 100, 0, w.encode(fuzzEnvelope()))
-	f.Add(appendAcceptEntry(accept, id, report, 300, 0, w.encode(envelope("", "x@y.example"))))
-	large := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), slotKey{5, 3}, 1, 1)
-	f.Add(appendAcceptEntry(large, id, ReportID{}, 2<<20, 4, w.encode(envelope("", "x@y.example"))))
-	f.Add(binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3))
-	settle := appendSettle(appendCommand(nil, cmdSettle, 5), 3, 1)
+	accept = machine.AppendAcceptEntry(accept, id, ReportID{}, 100, 0, w.Encode(fuzzEnvelope()))
+	f.Add(machine.AppendAcceptEntry(accept, id, report, 300, 0,
+		w.Encode(envelope("", "x@y.example"))))
+	large := machine.AppendAcceptHead(machine.AppendCommand(nil, machine.CmdAccept,
+		1_700_000_000_000), machine.SlotKey{Session: 5, Slot: 3}, 1, 1)
+	f.Add(machine.AppendAcceptEntry(large, id, ReportID{}, 2<<20, 4,
+		w.Encode(envelope("", "x@y.example"))))
+	f.Add(binary.AppendUvarint(append(machine.AppendCommand(nil, machine.CmdChunk, 5), id[:]...),
+		3))
+	settle := machine.AppendSettle(machine.AppendCommand(nil, machine.CmdSettle, 5), 3, 1)
 	f.Add(
-		appendOutcome(
+		machine.AppendOutcome(
 			settle,
 			&Outcome{
 				ID:        id,
@@ -262,50 +276,57 @@ func FuzzCommand(f *testing.F) {
 		),
 	)
 	f.Add(
-		appendOperator(
-			appendCommand(nil, cmdOperator, 5),
-			verbFail,
+		machine.AppendOperator(
+			machine.AppendCommand(nil, machine.CmdOperator, 5),
+			machine.VerbFail,
 			&fuzzAttempt,
-			[]recipientRef{{id, 0}, {id, 7}},
+			[]machine.RecipientRef{{ID: id, Number: 0}, {ID: id, Number: 7}},
 		),
 	)
-	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 300))
-	f.Add(binary.BigEndian.AppendUint64(appendCommand(nil, cmdIdle, 5), 1))
-	f.Add(appendSweep(appendCommand(nil, cmdSweep, 5), 17, []chunkRef{{id, 1}}))
-	f.Add(appendDrop(appendCommand(nil, cmdDrop, 5), []ReportID{report}))
-	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions))
-	f.Add(appendSuspensions(appendCommand(nil, cmdSuspend, 5), 8, nil))
-	f.Add(appendOffer(appendCommand(nil, cmdOffer, 5), 3, 7))
-	f.Add(appendLetGo(appendCommand(nil, cmdLetGo, 5), 3, 300, []goingRef{{id, digest{9}}}))
-	f.Add(appendOver(appendCommand(nil, cmdOver, 5), 300))
-	f.Add(appendBring(appendCommand(nil, cmdBring, 5), 7, 300, chunkRef{id, 2}))
+	f.Add(machine.AppendEpoch(machine.AppendCommand(nil, machine.CmdEpoch, 5), 1, 300))
+	f.Add(binary.BigEndian.AppendUint64(machine.AppendCommand(nil, machine.CmdIdle, 5), 1))
+	f.Add(machine.AppendSweep(machine.AppendCommand(nil, machine.CmdSweep, 5), 17,
+		[]machine.ChunkRef{{ID: id, Seq: 1}}))
+	f.Add(machine.AppendDrop(machine.AppendCommand(nil, machine.CmdDrop, 5), []ReportID{report}))
+	f.Add(machine.AppendSuspensions(machine.AppendCommand(nil, machine.CmdSuspend, 5), 7,
+		fuzzSuspensions))
+	f.Add(machine.AppendSuspensions(machine.AppendCommand(nil, machine.CmdSuspend, 5), 8, nil))
+	f.Add(machine.AppendOffer(machine.AppendCommand(nil, machine.CmdOffer, 5), 3, 7))
+	f.Add(machine.AppendLetGo(machine.AppendCommand(nil, machine.CmdLetGo, 5), 3, 300,
+		[]machine.GoingRef{{ID: id, Digest: machine.Digest{9}}}))
+	f.Add(machine.AppendOver(machine.AppendCommand(nil, machine.CmdOver, 5), 300))
+	f.Add(machine.AppendBring(machine.AppendCommand(nil, machine.CmdBring, 5), 7, 300,
+		machine.ChunkRef{ID: id, Seq: 2}))
 	f.Add(fuzzTake())
-	f.Add(appendFinish(appendCommand(nil, cmdFinish, 5), 7, 300, []mail.ID{id}))
+	f.Add(machine.AppendFinish(machine.AppendCommand(nil, machine.CmdFinish, 5), 7, 300,
+		[]mail.ID{id}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var c command
-		if err := c.decode(b); err != nil {
+		var c machine.Command
+		if err := c.Decode(b); err != nil {
 			return
 		}
-		if c.kind == cmdSuspend {
-			var again command
-			data := appendSuspensions(
-				appendCommand(nil, cmdSuspend, c.time),
-				c.suspend.Version,
-				c.suspend.All,
+		if c.Kind == machine.CmdSuspend {
+			var again machine.Command
+			data := machine.AppendSuspensions(
+				machine.AppendCommand(nil, machine.CmdSuspend, c.Time),
+				c.Suspend.Version,
+				c.Suspend.All,
 			)
-			if err := again.decode(data); err != nil ||
-				!reflect.DeepEqual(again.suspend, c.suspend) {
-				t.Fatalf("%v: %+v, want %+v", err, again.suspend, c.suspend)
+			if err := again.Decode(data); err != nil ||
+				!reflect.DeepEqual(again.Suspend, c.Suspend) {
+				t.Fatalf("%v: %+v, want %+v", err, again.Suspend, c.Suspend)
 			}
 		}
-		if c.kind == cmdAccept {
-			if len(c.accept) > 1 &&
-				slices.ContainsFunc(c.accept, func(e acceptEntry) bool { return e.chunks > 0 }) {
+		if c.Kind == machine.CmdAccept {
+			if len(c.Accept) > 1 &&
+				slices.ContainsFunc(c.Accept, func(e machine.AcceptEntry) bool {
+					return e.Chunks > 0
+				}) {
 				t.Fatal("a message in chunks is not alone")
 			}
-			for _, e := range c.accept {
-				var v envelopeView
-				v.decode(e.envelope)
+			for _, e := range c.Accept {
+				var v machine.EnvelopeView
+				v.Decode(e.Envelope)
 			}
 		}
 	})
@@ -313,14 +334,14 @@ func FuzzCommand(f *testing.F) {
 
 func FuzzResult(f *testing.F) {
 	for _, r := range results {
-		f.Add(appendResult(nil, r))
+		f.Add(machine.AppendResult(nil, r))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ParseResult(b)
 		if err != nil {
 			return
 		}
-		if again, err := ParseResult(appendResult(nil, r)); err != nil ||
+		if again, err := ParseResult(machine.AppendResult(nil, r)); err != nil ||
 			!reflect.DeepEqual(again, r) {
 			t.Fatalf("%v: %+v, want %+v", err, again, r)
 		}
@@ -328,19 +349,22 @@ func FuzzResult(f *testing.F) {
 }
 
 var results = []any{
-	nil, acceptResult{true}, acceptResult{}, settleResult{true}, sealResult{true}, epochResult{},
-	epochResult{7, 1_700_000_000_000},
-	[]recipientRef{
-		{mail.ID{1}, 2},
-		{mail.ID{3}, 400},
-	}, []recipientRef(nil), suspendResult{}, suspendResult{9, 1 << 40},
-	offerResult{}, offerResult{300}, letGoResult{true}, takeResult{true}, takeResult{},
-	finishResult{true},
+	nil, machine.AcceptResult{Ok: true}, machine.AcceptResult{}, machine.SettleResult{Ok: true},
+	machine.SealResult{Ok: true}, machine.EpochResult{},
+	machine.EpochResult{Index: 7, Time: 1_700_000_000_000},
+	[]machine.RecipientRef{
+		{ID: mail.ID{1}, Number: 2},
+		{ID: mail.ID{3}, Number: 400},
+	}, []machine.RecipientRef(nil), machine.SuspendResult{},
+	machine.SuspendResult{Version: 9, Index: 1 << 40},
+	machine.OfferResult{}, machine.OfferResult{Serial: 300}, machine.LetGoResult{Ok: true},
+	machine.TakeResult{Ok: true}, machine.TakeResult{},
+	machine.FinishResult{Ok: true},
 }
 
 func TestResultsTravel(t *testing.T) {
 	for _, r := range results {
-		b := appendResult([]byte("x"), r)
+		b := machine.AppendResult([]byte("x"), r)
 		if got, err := ParseResult(b[1:]); err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("%#v came back as %#v, %v", r, got, err)
 		}
@@ -355,36 +379,42 @@ func TestResultsTravel(t *testing.T) {
 // What is let in from another member can be applied, on an empty queue and once more.
 func FuzzForwarded(f *testing.F) {
 	id := mail.ID{1, 2, 3}
-	var w envelopeWriter
-	head := appendAcceptHead(appendCommand(nil, cmdAccept, 1_700_000_000_000), slotKey{5, 1}, 8, 1)
+	var w machine.EnvelopeWriter
+	head := machine.AppendAcceptHead(machine.AppendCommand(nil, machine.CmdAccept,
+		1_700_000_000_000), machine.SlotKey{Session: 5, Slot: 1}, 8, 1)
 	f.Add(
-		appendAcceptEntry(head, id, ReportID{}, 10, 0, w.encode(fuzzEnvelope())),
+		machine.AppendAcceptEntry(head, id, ReportID{}, 10, 0, w.Encode(fuzzEnvelope())),
 		make([]byte, 10),
 		byte(1),
 	)
 	f.Add(
-		appendAcceptEntry(head, id, ReportID{id, 1, ReportDelay}, 10, 2, w.encode(fuzzEnvelope())),
+		machine.AppendAcceptEntry(head, id, ReportID{ID: id, Index: 1, Kind: ReportDelay}, 10, 2,
+			w.Encode(fuzzEnvelope())),
 		[]byte{},
 		byte(0),
 	)
 	f.Add(
-		binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5), id[:]...), 3),
+		binary.AppendUvarint(append(machine.AppendCommand(nil, machine.CmdChunk, 5), id[:]...), 3),
 		make([]byte, 10),
 		byte(1),
 	)
-	f.Add(appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), []byte{}, byte(0))
+	f.Add(machine.AppendEpoch(machine.AppendCommand(nil, machine.CmdEpoch, 5), 1, 0), []byte{},
+		byte(0))
 	f.Add(
-		appendSuspensions(appendCommand(nil, cmdSuspend, 5), 7, fuzzSuspensions),
+		machine.AppendSuspensions(machine.AppendCommand(nil, machine.CmdSuspend, 5), 7,
+			fuzzSuspensions),
 		[]byte{},
 		byte(0),
 	)
 	f.Add(fuzzTake(), make([]byte, 10), byte(1))
 	f.Add(
-		appendBring(appendCommand(nil, cmdBring, 5), 7, 300, chunkRef{id, 0}),
+		machine.AppendBring(machine.AppendCommand(nil, machine.CmdBring, 5), 7, 300,
+			machine.ChunkRef{ID: id, Seq: 0}),
 		make([]byte, 10),
 		byte(1),
 	)
-	f.Add(appendFinish(appendCommand(nil, cmdFinish, 5), 7, 300, []mail.ID{id}), []byte{}, byte(0))
+	f.Add(machine.AppendFinish(machine.AppendCommand(nil, machine.CmdFinish, 5), 7, 300,
+		[]mail.ID{id}), []byte{}, byte(0))
 	f.Fuzz(func(t *testing.T, data, content []byte, n byte) {
 		var parts [][]byte
 		for ; n > 0; n-- {
@@ -400,7 +430,7 @@ func FuzzForwarded(f *testing.F) {
 		for range 2 {
 			result, err := g.Propose(t.Context(), data, parts)
 			switch result.(type) {
-			case acceptResult, takeResult, finishResult:
+			case machine.AcceptResult, machine.TakeResult, machine.FinishResult:
 			default:
 				t.Fatal(result, err)
 			}
@@ -422,30 +452,33 @@ func FuzzForwarded(f *testing.F) {
 
 // takeInAll lets a group that messages came to from another one know that all of them are its own.
 func takeInAll(t *testing.T, g *queuetest.Group, data []byte) {
-	var c command
-	if c.decode(data) != nil || c.kind != cmdTake {
+	var c machine.Command
+	if c.Decode(data) != nil || c.Kind != machine.CmdTake {
 		return
 	}
 	var ids []mail.ID
-	for _, l := range c.handover.letters {
-		ids = append(ids, l.id)
+	for _, l := range c.Handover.Letters {
+		ids = append(ids, l.ID)
 	}
-	finish := appendFinish(
-		appendCommand(nil, cmdFinish, 5),
-		c.handover.source,
-		c.handover.serial,
+	finish := machine.AppendFinish(
+		machine.AppendCommand(nil, machine.CmdFinish, 5),
+		c.Handover.Source,
+		c.Handover.Serial,
 		ids,
 	)
-	if result, err := g.Propose(t.Context(), finish, nil); result != (finishResult{true}) {
+	if result, err := g.Propose(t.Context(), finish,
+		nil); result != (machine.FinishResult{Ok: true}) {
 		t.Fatal(result, err)
 	}
 }
 
 func TestCheckForwarded(t *testing.T) {
-	var w envelopeWriter
-	head := appendAcceptHead(appendCommand(nil, cmdAccept, 5), slotKey{5, 1}, 8, 1)
+	var w machine.EnvelopeWriter
+	head := machine.AppendAcceptHead(machine.AppendCommand(nil, machine.CmdAccept, 5),
+		machine.SlotKey{Session: 5, Slot: 1}, 8, 1)
 	entry := func(e *mail.Envelope) []byte {
-		return appendAcceptEntry(bytes.Clone(head), mail.ID{1}, ReportID{}, 4, 0, w.encode(e))
+		return machine.AppendAcceptEntry(bytes.Clone(head), mail.ID{1}, ReportID{}, 4, 0,
+			w.Encode(e))
 	}
 	good, four := entry(fuzzEnvelope()), [][]byte{make([]byte, 4)}
 	if err := checkForwarded(good, four); err != nil {
@@ -460,10 +493,13 @@ func TestCheckForwarded(t *testing.T) {
 		"short": {good[:len(good)-1], four}, "no content": {good, nil},
 		"other content": {good, [][]byte{make([]byte, 5)}},
 		"no recipients": {entry(&mail.Envelope{}), four}, "NUL in a domain": {entry(odd), four},
-		"epoch":    {appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0), nil},
-		"outcomes": {appendSettle(appendCommand(nil, cmdSettle, 5), 1, 0), nil},
-		"chunk without content": {binary.AppendUvarint(append(appendCommand(nil, cmdChunk, 5),
-			make([]byte, idLen)...), 3), nil},
+		"epoch": {machine.AppendEpoch(machine.AppendCommand(nil, machine.CmdEpoch, 5), 1, 0),
+			nil},
+		"outcomes": {machine.AppendSettle(machine.AppendCommand(nil, machine.CmdSettle, 5), 1, 0),
+			nil},
+		"chunk without content": {binary.AppendUvarint(append(machine.AppendCommand(nil,
+			machine.CmdChunk, 5),
+			make([]byte, machine.IDLen)...), 3), nil},
 	} {
 		if checkForwarded(c.data, c.parts) == nil {
 			t.Errorf("%s: let through", name)
@@ -474,9 +510,9 @@ func TestCheckForwarded(t *testing.T) {
 // An unknown command, or one that is cut short, must not be passed over: the members would differ
 // from there on.
 func TestApplyPanicsOnCorruptCommand(t *testing.T) {
-	good := appendEpoch(appendCommand(nil, cmdEpoch, 5), 1, 0)
+	good := machine.AppendEpoch(machine.AppendCommand(nil, machine.CmdEpoch, 5), 1, 0)
 	for name, data := range map[string][]byte{
-		"unknown type":  appendCommand(nil, newestCommand, 5),
+		"unknown type":  machine.AppendCommand(nil, machine.NewestCommand, 5),
 		"other version": append([]byte{2}, good[1:]...),
 		"cut short":     good[:len(good)-1], "too long": append(bytes.Clone(good), 0), "empty": nil,
 	} {

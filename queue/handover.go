@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // This file is the owner's side of a hand-over, one after the other: HandOver copies messages to
@@ -39,25 +40,25 @@ func (q *Queue) Handing() (h Handing, err error) {
 	}
 	row, err := readHandover(r)
 	return Handing{
-		Total:    row.total,
-		Open:     row.phase != handoverIdle,
-		Group:    row.target,
-		OnTheWay: len(row.gone),
+		Total:    row.Total,
+		Open:     row.Phase != machine.HandoverIdle,
+		Group:    row.Target,
+		OnTheWay: len(row.Gone),
 	}, err
 }
 
-func readHandover(r Reader) (h handoverRow, err error) {
-	v, ok, err := r.Get(handoverKey)
+func readHandover(r Reader) (h machine.HandoverRow, err error) {
+	v, ok, err := r.Get(machine.HandoverKey)
 	if err != nil || !ok {
 		return h, err
 	}
-	return decodeHandoverRow(v)
+	return machine.DecodeHandoverRow(v)
 }
 
 // Bounds of a hand-over.
 const (
-	HandOverMessages = handoverMost // at the most
-	HandOverOctets   = 1 << 20      // of content, but for a message that goes alone
+	HandOverMessages = machine.HandoverMost // at the most
+	HandOverOctets   = 1 << 20              // of content, but for a message that goes alone
 )
 
 var (
@@ -69,7 +70,7 @@ var (
 type Parcel struct {
 	r      *run
 	serial uint64
-	refs   []goingRef
+	refs   []machine.GoingRef
 }
 
 // Pack begins a hand-over and copies messages of this group, whose number is from, to the group to.
@@ -87,13 +88,14 @@ func (q *Queue) Pack(
 	defer cancel()
 	result, err := r.propose(
 		ctx,
-		appendOffer(appendCommand(nil, cmdOffer, r.commandTime(nil)), r.session, to),
+		machine.AppendOffer(machine.AppendCommand(nil, machine.CmdOffer, r.commandTime(nil)),
+			r.session, to),
 		nil,
 	)
 	if err != nil {
 		return nil, fmt.Errorf("begin a hand-over: %w", err)
 	}
-	p := &Parcel{r: r, serial: result.(offerResult).serial}
+	p := &Parcel{r: r, serial: result.(machine.OfferResult).Serial}
 	if p.serial == 0 {
 		return nil, errHandingOver
 	}
@@ -110,7 +112,7 @@ func (q *Queue) Pack(
 	if c.to == nil {
 		return nil, fmt.Errorf("group %d is gone", to)
 	}
-	for _, id := range ids[:min(len(ids), handoverMost)] {
+	for _, id := range ids[:min(len(ids), machine.HandoverMost)] {
 		if err := c.add(id); err != nil {
 			return nil, fmt.Errorf("copy message %v to group %d: %w", id, to, err)
 		}
@@ -130,13 +132,14 @@ func (p *Parcel) LetGo(ctx context.Context) error {
 	return p.r.letGo(ctx, p.serial, p.refs)
 }
 
-func (r *run) letGo(ctx context.Context, serial uint64, refs []goingRef) error {
-	data := appendLetGo(appendCommand(nil, cmdLetGo, r.commandTime(nil)), r.session, serial, refs)
+func (r *run) letGo(ctx context.Context, serial uint64, refs []machine.GoingRef) error {
+	data := machine.AppendLetGo(machine.AppendCommand(nil, machine.CmdLetGo, r.commandTime(nil)),
+		r.session, serial, refs)
 	result, err := r.propose(ctx, data, nil)
 	if err != nil {
 		return fmt.Errorf("let messages go: %w", err)
 	}
-	if !result.(letGoResult).ok {
+	if !result.(machine.LetGoResult).Ok {
 		return errFenced
 	}
 	return nil
@@ -154,39 +157,41 @@ func (q *Queue) EndHandOver(
 	ctx, cancel := r.during(ctx)
 	defer cancel()
 	h, err := readHandover(r.group)
-	if err != nil || h.phase == handoverIdle {
+	if err != nil || h.Phase == machine.HandoverIdle {
 		return done, err
 	}
-	if h.phase == handoverCopy {
-		if err := r.letGo(ctx, h.serial, nil); err != nil && !errors.Is(err, errFenced) {
+	if h.Phase == machine.HandoverCopy {
+		if err := r.letGo(ctx, h.Serial, nil); err != nil && !errors.Is(err, errFenced) {
 			return done, err
 		}
-		if h, err = readHandover(r.group); err != nil || h.phase != handoverGone {
+		if h, err = readHandover(r.group); err != nil || h.Phase != machine.HandoverGone {
 			return done, errors.Join(err, errFenced)
 		}
 	}
-	if err := r.finish(ctx, from, at(h.target), &h); err != nil {
-		return done, fmt.Errorf("tell group %d what is its own now: %w", h.target, err)
+	if err := r.finish(ctx, from, at(h.Target), &h); err != nil {
+		return done, fmt.Errorf("tell group %d what is its own now: %w", h.Target, err)
 	}
-	data := appendOver(appendCommand(nil, cmdOver, r.commandTime(nil)), h.serial)
+	data := machine.AppendOver(machine.AppendCommand(nil, machine.CmdOver, r.commandTime(nil)),
+		h.Serial)
 	if _, err := r.propose(ctx, data, nil); err != nil {
 		return done, fmt.Errorf("end a hand-over: %w", err)
 	}
-	return HandedOver{h.target, h.gone}, nil
+	return HandedOver{h.Target, h.Gone}, nil
 }
 
 // finish tells the other group which messages are its own now. A group that is gone had none, for
 // it does not go while any may come.
-func (r *run) finish(ctx context.Context, from uint64, to Proposer, h *handoverRow) error {
+func (r *run) finish(ctx context.Context, from uint64, to Proposer, h *machine.HandoverRow) error {
 	if to == nil {
-		if len(h.gone) > 0 {
-			return fmt.Errorf("%d messages were let go to it, and it is gone", len(h.gone))
+		if len(h.Gone) > 0 {
+			return fmt.Errorf("%d messages were let go to it, and it is gone", len(h.Gone))
 		}
 		return nil
 	}
-	data := appendFinish(appendCommand(nil, cmdFinish, r.commandTime(nil)), from, h.serial, h.gone)
+	data := machine.AppendFinish(machine.AppendCommand(nil, machine.CmdFinish, r.commandTime(nil)),
+		from, h.Serial, h.Gone)
 	result, err := proposeAt(ctx, to, data, nil)
-	if err == nil && !result.(finishResult).ok {
+	if err == nil && !result.(machine.FinishResult).Ok {
 		err = errNotTaken
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/rows"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // courierTo copies messages to another group, in commands of bounded size. At most one command's
@@ -16,14 +17,14 @@ type courierTo struct {
 	q       *Queue
 	r       Reader
 	now     func() int64 // command time
-	letter  func(l *loader, id mail.ID) (*letter, error)
+	letter  func(l *loader, id mail.ID) (*machine.Letter, error)
 	from    uint64
 	serial  uint64
 	to      Proposer
-	letters []letter
+	letters []machine.Letter
 	parts   [][]byte
 	size    int64 // octets of the letters gathered
-	refs    []goingRef
+	refs    []machine.GoingRef
 }
 
 // add copies a message, now or with others.
@@ -36,21 +37,21 @@ func (c *courierTo) add(id mail.ID) error {
 	if err != nil || one == nil {
 		return err
 	}
-	c.refs = append(c.refs, goingRef{id, digestOf(one.encoded)})
+	c.refs = append(c.refs, machine.GoingRef{ID: id, Digest: machine.DigestOf(one.Encoded)})
 	if !c.whole(&l.rec) {
-		if one.chunks, err = c.bring(id, l.rec.parts); err != nil {
+		if one.Chunks, err = c.bring(id, l.rec.Parts); err != nil {
 			return err
 		}
 		c.letters = append(c.letters, *one)
 		return c.flush()
 	}
-	size := one.size + int64(len(one.encoded))
+	size := one.Size + int64(len(one.Encoded))
 	if c.size > 0 && c.size+size > batchContent {
 		if err := c.flush(); err != nil {
 			return err
 		}
 	}
-	for _, p := range l.rec.parts {
+	for _, p := range l.rec.Parts {
 		part, err := c.r.ReadPart(nil, p.Index, p.Part)
 		if err != nil {
 			return fmt.Errorf("read its content: %w", err)
@@ -63,13 +64,13 @@ func (c *courierTo) add(id mail.ID) error {
 
 // whole reports whether a content goes with its letter: it is not large, and its parts are what a
 // command of its size has.
-func (c *courierTo) whole(rec *record) bool {
-	if rec.size > directSize || len(rec.parts) != partsOf(rec.size) {
+func (c *courierTo) whole(rec *machine.Record) bool {
+	if rec.Size > directSize || len(rec.Parts) != machine.PartsOf(rec.Size) {
 		return false
 	}
-	left := rec.size
-	for _, p := range rec.parts {
-		if p.Size != min(left, partSize) {
+	left := rec.Size
+	for _, p := range rec.Parts {
+		if p.Size != min(left, machine.PartSize) {
 			return false
 		}
 		left -= p.Size
@@ -84,11 +85,11 @@ func (c *courierTo) bring(id mail.ID, parts []PartRef) (n uint32, err error) {
 		if err != nil {
 			return n, fmt.Errorf("read its content: %w", err)
 		}
-		data := appendBring(
-			appendCommand(nil, cmdBring, c.now()),
+		data := machine.AppendBring(
+			machine.AppendCommand(nil, machine.CmdBring, c.now()),
 			c.from,
 			c.serial,
-			chunkRef{id, n},
+			machine.ChunkRef{ID: id, Seq: n},
 		)
 		if err := c.send(data, [][]byte{part}); err != nil {
 			return n, err
@@ -103,9 +104,10 @@ func (c *courierTo) flush() error {
 	if len(c.letters) == 0 {
 		return nil
 	}
-	data := appendTake(appendCommand(nil, cmdTake, c.now()), c.from, c.serial, len(c.letters))
+	data := machine.AppendTake(machine.AppendCommand(nil, machine.CmdTake, c.now()), c.from,
+		c.serial, len(c.letters))
 	for i := range c.letters {
-		data = appendTaken(data, &c.letters[i])
+		data = machine.AppendTaken(data, &c.letters[i])
 	}
 	err := c.send(data, c.parts)
 	c.letters, c.parts, c.size = c.letters[:0], nil, 0
@@ -114,7 +116,7 @@ func (c *courierTo) flush() error {
 
 func (c *courierTo) send(data []byte, parts [][]byte) error {
 	result, err := proposeAt(c.ctx, c.to, data, parts)
-	if err == nil && !result.(takeResult).ok {
+	if err == nil && !result.(machine.TakeResult).Ok {
 		err = errNotTaken
 	}
 	return err
@@ -145,31 +147,31 @@ func proposeAt(
 
 // letter reads a message as it goes to another group; nil: it is gone, or has reports due, which
 // are made here.
-func (l *loader) letter(id mail.ID) (*letter, error) {
+func (l *loader) letter(id mail.ID) (*machine.Letter, error) {
 	if ok, err := l.record(id); err != nil || !ok {
 		return nil, err
 	}
-	l.key = appendRecipientKey(l.key[:0], id, countsNumber)
+	l.key = machine.AppendRecipientKey(l.key[:0], id, machine.CountsNumber)
 	v, changed, err := l.r.Get(l.key)
 	if err != nil {
 		return nil, err
 	}
 	if changed {
-		if c, err := decodeCounts(v); err != nil || c.reports > 0 {
+		if c, err := machine.DecodeCounts(v); err != nil || c.Reports > 0 {
 			return nil, err
 		}
 	}
-	rows := make([]recipientRow, len(l.rec.recipients))
-	initial := (&changeSet{id: id, rec: record{index: l.rec.index}}).initial()
+	rows := make([]machine.RecipientRow, len(l.rec.Recipients))
+	initial := (&machine.ChangeSet{ID: id, Rec: machine.Record{Index: l.rec.Index}}).Initial()
 	for n := range rows {
 		if rows[n], err = l.recipient(id, uint32(n), initial); err != nil {
 			return nil, err
 		}
 	}
-	one, err := decodeLetter(appendLetter(nil, &l.rec, rows, &l.meta))
-	if err != nil || !one.waits() {
+	one, err := machine.DecodeLetter(machine.AppendLetter(nil, &l.rec, rows, &l.meta))
+	if err != nil || !one.Waits() {
 		return nil, err
 	}
-	one.id = id
+	one.ID = id
 	return &one, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
@@ -101,7 +102,8 @@ func (g *handGroup) ReadPart(buf []byte, index uint64, part int) ([]byte, error)
 // Propose is the group's, with faults.
 func (g *handGroup) Propose(ctx context.Context, data []byte, parts [][]byte) (any, error) {
 	w := g.w
-	if kind := commandType(data[1]); w.faults && kind >= cmdOffer && kind <= cmdFinish {
+	if kind := machine.CommandType(data[1]); w.faults && kind >= machine.CmdOffer &&
+		kind <= machine.CmdFinish {
 		var copies [][]byte
 		for _, p := range parts {
 			copies = append(copies, bytes.Clone(p))
@@ -307,7 +309,7 @@ func (w *handWorld) check(end bool) {
 		if h, err := readHandover(g.g); err != nil {
 			w.t.Fatal(err)
 		} else {
-			for _, id := range h.gone {
+			for _, id := range h.Gone {
 				onTheWay[id] = true
 			}
 		}
@@ -352,15 +354,15 @@ func (w *handWorld) check(end bool) {
 // log makes the same rows again.
 func (g *handGroup) whole() {
 	t, kept, due := g.w.t, map[queuetest.PartKey]bool{}, 0
-	var m meta
-	var want [countersNumber]uint64
+	var m machine.Meta
+	var want [machine.CountersNumber]uint64
 	g.g.Now().Rows(func(k, v []byte) {
 		switch k[0] {
-		case keyMeta:
-			m, _ = decodeMeta(v)
-		case keyHandover, keySchedule, keySlot:
-			due += len(k) * map[byte]int{keySchedule: 1}[k[0]]
-		case keyIncoming:
+		case machine.KeyMeta:
+			m, _ = machine.DecodeMeta(v)
+		case machine.KeyHandover, machine.KeySchedule, machine.KeySlot:
+			due += len(k) * map[byte]int{machine.KeySchedule: 1}[k[0]]
+		case machine.KeyIncoming:
 			if len(k) > 9 {
 				t.Errorf("group %d: row %q is left of a hand-over", g.id, k)
 			}
@@ -368,18 +370,19 @@ func (g *handGroup) whole() {
 	})
 	scheduled := 0
 	g.q.ScanArrived(mail.ID{}, g.w.clock.Now().Add(time.Hour), func(s *Stored) bool {
-		want[countMessages]++
-		want[countBytes] += uint64(s.Message.Size)
+		want[machine.CountMessages]++
+		want[machine.CountBytes] += uint64(s.Message.Size)
 		for _, p := range s.Message.Parts {
 			kept[queuetest.PartKey{Index: p.Index, Part: p.Part}] = true
 		}
 		places := map[string]bool{}
 		for i, r := range s.Recipients {
 			if !r.State.Final() {
-				want[countState+counter(r.State)]++
+				want[machine.CountState+machine.Counter(r.State)]++
 			}
 			if r.State == Ready || r.State == Deferred {
-				places[string(appendScheduleKey(nil, s.Message.Envelope.Recipients[i].Domain,
+				places[string(machine.AppendScheduleKey(nil,
+					s.Message.Envelope.Recipients[i].Domain,
 					codec.ToMillis(r.Due), s.Message.ID))] = true
 			}
 		}
@@ -389,14 +392,15 @@ func (g *handGroup) whole() {
 		return true
 	})
 	for c := range want {
-		if n := counter(c); n != countAccepted && n != countBounced && n != countReports &&
-			n < countState+counter(Delivered) &&
-			m.counters[c] != want[c] {
+		if n := machine.Counter(c); n != machine.CountAccepted && n != machine.CountBounced &&
+			n != machine.CountReports &&
+			n < machine.CountState+machine.Counter(Delivered) &&
+			m.Counters[c] != want[c] {
 			t.Errorf(
 				"group %d: counter %d is %d, and %d are there",
 				g.id,
 				c,
-				m.counters[c],
+				m.Counters[c],
 				want[c],
 			)
 		}
@@ -409,8 +413,8 @@ func (g *handGroup) whole() {
 			scheduled,
 		)
 	}
-	if m.incoming != 0 {
-		t.Errorf("group %d: %d hand-overs to it have not ended", g.id, m.incoming)
+	if m.Incoming != 0 {
+		t.Errorf("group %d: %d hand-overs to it have not ended", g.id, m.Incoming)
 	}
 	if got := g.g.Now().Kept(); !reflect.DeepEqual(got, kept) && len(got)+len(kept) > 0 {
 		t.Errorf("group %d keeps %d parts, and its messages have %d", g.id, len(got), len(kept))

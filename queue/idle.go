@@ -3,6 +3,8 @@ package queue
 import (
 	"encoding/binary"
 	"fmt"
+
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // markIdle records that no attempt is under way, so that the next owner need not take everything
@@ -12,7 +14,7 @@ func (r *run) markIdle() error {
 		return fmt.Errorf("queue: stopped before it could record that it rests: %w", err)
 	}
 	data := binary.BigEndian.AppendUint64(
-		appendCommand(nil, cmdIdle, r.commandTime(nil)),
+		machine.AppendCommand(nil, machine.CmdIdle, r.commandTime(nil)),
 		r.session,
 	)
 	if _, err := r.propose(r.ctx, data, nil); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 const (
@@ -49,8 +50,10 @@ func (r *run) acceptLarge(l *slot, id mail.ID, s submission, chunks uint32, held
 		starts: []int{0},
 		buffer: held,
 	}
-	data := appendAcceptHead(appendCommand(nil, cmdAccept, r.commandTime(b.ids)), l.key, l.seq, 1)
-	b.data = appendAcceptEntry(data, id, s.report, s.content.Size, chunks, l.envelope.encode(s.env))
+	data := machine.AppendAcceptHead(machine.AppendCommand(nil, machine.CmdAccept,
+		r.commandTime(b.ids)), l.key, l.seq, 1)
+	b.data = machine.AppendAcceptEntry(data, id, s.report, s.content.Size, chunks,
+		l.envelope.Encode(s.env))
 	r.accept(l, b)
 }
 
@@ -75,11 +78,11 @@ func (r *run) proposeChunks(
 ) (n uint32, fail *smtp.Failure) {
 	source := contentSource{c: c}
 	for at := int64(0); at < c.Size; n++ {
-		chunk := l.room(held, at, min(c.Size-at, partSize))
+		chunk := l.room(held, at, min(c.Size-at, machine.PartSize))
 		if _, err := io.ReadFull(&source, chunk); err != nil {
 			return n, failContent.With(err)
 		}
-		data := appendCommand(nil, cmdChunk, r.commandTime([]mail.ID{id}))
+		data := machine.AppendCommand(nil, machine.CmdChunk, r.commandTime([]mail.ID{id}))
 		data = binary.AppendUvarint(append(data, id[:]...), uint64(n))
 		repeated := r.q.repeated.Load()
 		fail := r.proposeAccept(data, [][]byte{chunk})
@@ -100,7 +103,7 @@ func (l *slot) room(held *buffer, at, n int64) []byte {
 		return held.octets[at : at+n : at+n]
 	}
 	if l.chunk == nil {
-		l.chunk = make([]byte, partSize)
+		l.chunk = make([]byte, machine.PartSize)
 	}
 	return l.chunk[:n]
 }

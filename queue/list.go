@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // Total counts what a filter selected at an applied index.
@@ -83,7 +84,7 @@ func (q *Queue) Count(ctx context.Context, f Filter) (t Total, err error) {
 		}
 		return ctx.Err() == nil
 	}
-	if err := r.Scan(metaKey, []byte{keyMessage + 1}, c.pair); err != nil {
+	if err := r.Scan(machine.MetaKey, []byte{machine.KeyMessage + 1}, c.pair); err != nil {
 		return t, fmt.Errorf("count messages: %w", err)
 	}
 	c.g.flush()
@@ -91,14 +92,14 @@ func (q *Queue) Count(ctx context.Context, f Filter) (t Total, err error) {
 }
 
 func countAll(r Reader) (t Total, err error) {
-	v, ok, err := r.Get(metaKey)
+	v, ok, err := r.Get(machine.MetaKey)
 	if err != nil || !ok {
 		return t, err
 	}
-	m, err := decodeMeta(v)
-	t.Index, t.Messages = m.index, int64(m.counters[countMessages])
+	m, err := machine.DecodeMeta(v)
+	t.Index, t.Messages = m.Index, int64(m.Counters[machine.CountMessages])
 	for s := Ready; s <= Held; s++ {
-		t.ByState[s] = int64(m.counters[countState+counter(s)])
+		t.ByState[s] = int64(m.Counters[machine.CountState+machine.Counter(s)])
 		t.Recipients += t.ByState[s]
 	}
 	return t, err
@@ -114,11 +115,11 @@ type census struct {
 
 func (c *census) pair(k, v []byte) bool {
 	switch k[0] {
-	case keyMeta:
-		c.g.meta, c.g.err = decodeMeta(v)
-		c.t.Index = c.g.meta.index
+	case machine.KeyMeta:
+		c.g.meta, c.g.err = machine.DecodeMeta(v)
+		c.t.Index = c.g.meta.Index
 		return c.g.err == nil
-	case keyMessage:
+	case machine.KeyMessage:
 		return c.g.pair(k, v)
 	}
 	return true // chunks and slots lie between

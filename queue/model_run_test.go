@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
@@ -37,12 +38,12 @@ func newModelRun(t *testing.T, seed uint64) *modelRun {
 	return r
 }
 
-func (r *modelRun) begin(kind commandType) []byte {
+func (r *modelRun) begin(kind machine.CommandType) []byte {
 	// clocks of owners differ
 	now := r.c.Now().UnixMilli() - int64(r.rand.IntN(2))*int64(r.rand.IntN(5000))
 	r.m.now = max(r.m.now, uint64(now))
 	r.m.index++
-	return appendCommand(nil, kind, now)
+	return machine.AppendCommand(nil, kind, now)
 }
 
 func (r *modelRun) propose(data []byte, parts [][]byte) {
@@ -71,12 +72,12 @@ func (r *modelRun) accept() {
 		r.propose(r.last, r.with)
 		return
 	}
-	data := r.begin(cmdAccept)
+	data := r.begin(machine.CmdAccept)
 	r.seq++
 	n := 1 + r.rand.IntN(3)
-	data = appendAcceptHead(data, slotKey{1, 0}, r.seq, n)
+	data = machine.AppendAcceptHead(data, machine.SlotKey{Session: 1, Slot: 0}, r.seq, n)
 	var parts [][]byte
-	var w envelopeWriter
+	var w machine.EnvelopeWriter
 	for range n {
 		id, e, report := r.ids.Next(r.c.Now()), r.envelope(), ReportID{}
 		if len(r.all) > 0 && r.rand.IntN(2) == 0 {
@@ -84,7 +85,7 @@ func (r *modelRun) accept() {
 		}
 		content := make([]byte, 1+r.rand.IntN(50))
 		parts = append(parts, content)
-		data = appendAcceptEntry(data, id, report, int64(len(content)), 0, w.encode(e))
+		data = machine.AppendAcceptEntry(data, id, report, int64(len(content)), 0, w.Encode(e))
 		r.m.accept(id, e, len(content), report)
 		r.seen = append(r.seen, id)
 	}
@@ -100,19 +101,20 @@ func (r *modelRun) large() {
 		chunk := make([]byte, 10+seq)
 		size += len(chunk)
 		for range 1 + r.rand.IntN(2) {
-			data := binary.AppendUvarint(append(r.begin(cmdChunk), id[:]...), uint64(seq))
+			data := binary.AppendUvarint(append(r.begin(machine.CmdChunk), id[:]...), uint64(seq))
 			r.propose(data, [][]byte{chunk})
 		}
 	}
 	if r.rand.IntN(3) == 0 {
 		return
 	}
-	data := r.begin(cmdAccept)
+	data := r.begin(machine.CmdAccept)
 	r.seq++
 	r.m.accept(id, e, size, ReportID{})
-	data = appendAcceptHead(data, slotKey{1, 0}, r.seq, 1)
-	var w envelopeWriter
-	r.last, r.with = appendAcceptEntry(data, id, ReportID{}, int64(size), uint32(n), w.encode(e)),
+	data = machine.AppendAcceptHead(data, machine.SlotKey{Session: 1, Slot: 0}, r.seq, 1)
+	var w machine.EnvelopeWriter
+	r.last, r.with = machine.AppendAcceptEntry(data, id, ReportID{}, int64(size), uint32(n),
+		w.Encode(e)),
 		nil
 	r.propose(r.last, nil)
 	r.seen = append(r.seen, id)
@@ -142,14 +144,14 @@ func (r *modelRun) settle() {
 		}
 		outcomes = append(outcomes, o)
 	}
-	session := r.q.machine.meta.epoch
+	session := r.q.machine.Meta.Epoch
 	late := r.rand.IntN(8) == 0 // the outcomes of an owner of the past change nothing
 	if late {
 		session++
 	}
-	data := appendSettle(r.begin(cmdSettle), session, len(outcomes))
+	data := machine.AppendSettle(r.begin(machine.CmdSettle), session, len(outcomes))
 	for i := range outcomes {
-		data = appendOutcome(data, &outcomes[i])
+		data = machine.AppendOutcome(data, &outcomes[i])
 	}
 	if late {
 		r.propose(data, nil)
@@ -165,13 +167,13 @@ func (r *modelRun) settle() {
 }
 
 func (r *modelRun) operate() {
-	v := verb(1 + r.rand.IntN(5))
+	v := machine.Verb(1 + r.rand.IntN(5))
 	why := mail.Attempt{At: r.c.Now(), Code: 550, Enhanced: "5.7.1", Text: "by the operator"}
-	var refs []recipientRef
+	var refs []machine.RecipientRef
 	for range 1 + r.rand.IntN(6) {
-		refs = append(refs, recipientRef{r.some(), uint32(r.rand.IntN(5))})
+		refs = append(refs, machine.RecipientRef{ID: r.some(), Number: uint32(r.rand.IntN(5))})
 	}
-	data := appendOperator(r.begin(cmdOperator), v, &why, refs)
+	data := machine.AppendOperator(r.begin(machine.CmdOperator), v, &why, refs)
 	r.m.operate(v, why, refs)
 	r.propose(data, nil)
 }
@@ -181,19 +183,19 @@ func (r *modelRun) drop() {
 		return
 	}
 	id := r.all[r.rand.IntN(len(r.all))]
-	data := appendDrop(r.begin(cmdDrop), []ReportID{id})
+	data := machine.AppendDrop(r.begin(machine.CmdDrop), []ReportID{id})
 	r.m.answer(id)
 	r.propose(data, nil)
 }
 
 func (r *modelRun) owner() {
 	if r.rand.IntN(2) == 0 {
-		data := binary.BigEndian.AppendUint64(r.begin(cmdIdle), r.q.machine.meta.epoch)
+		data := binary.BigEndian.AppendUint64(r.begin(machine.CmdIdle), r.q.machine.Meta.Epoch)
 		r.m.idle = true
 		r.propose(data, nil)
 		return
 	}
-	data := appendEpoch(r.begin(cmdEpoch), 3, r.q.machine.meta.epoch)
+	data := machine.AppendEpoch(r.begin(machine.CmdEpoch), 3, r.q.machine.Meta.Epoch)
 	if !r.m.idle {
 		r.m.maybe, r.m.maybeDue = r.m.index, r.m.now
 	}
@@ -202,12 +204,12 @@ func (r *modelRun) owner() {
 }
 
 func (r *modelRun) sweep() {
-	var chunks []chunkRef
-	for _, k := range r.rowsOf(keyChunk) {
-		id, seq, _ := parseChunkKey(k)
-		chunks = append(chunks, chunkRef{id, seq})
+	var chunks []machine.ChunkRef
+	for _, k := range r.rowsOf(machine.KeyChunk) {
+		id, seq, _ := machine.ParseChunkKey(k)
+		chunks = append(chunks, machine.ChunkRef{ID: id, Seq: seq})
 	}
-	r.propose(appendSweep(r.begin(cmdSweep), 0, chunks), nil)
+	r.propose(machine.AppendSweep(r.begin(machine.CmdSweep), 0, chunks), nil)
 }
 
 func (r *modelRun) suspend() {
@@ -219,7 +221,7 @@ func (r *modelRun) suspend() {
 			Serial: max(1, version-uint64(r.rand.IntN(3))),
 			Lasts:  time.Duration(r.rand.IntN(3)) * time.Minute})
 	}
-	data := appendSuspensions(r.begin(cmdSuspend), version, all)
+	data := machine.AppendSuspensions(r.begin(machine.CmdSuspend), version, all)
 	r.m.suspend(version, all)
 	r.propose(data, nil)
 }
@@ -257,12 +259,12 @@ func (r *modelRun) step() {
 // check compares all that can be read with the model.
 func (r *modelRun) check() {
 	r.t.Helper()
-	if got := r.q.machine.meta; got.counters != r.m.counters || got.index != r.m.index ||
-		uint64(got.time) != r.m.now {
+	if got := r.q.machine.Meta; got.Counters != r.m.counters || got.Index != r.m.index ||
+		uint64(got.Time) != r.m.now {
 		r.t.Fatalf("meta %+v, want %+v at %d, %d", got, r.m.counters, r.m.index, r.m.now)
 	}
 	seen := 0
-	err := r.q.scanMessages(mail.ID{}, mail.ID(bytes.Repeat([]byte{0xff}, idLen)), nil,
+	err := r.q.scanMessages(mail.ID{}, mail.ID(bytes.Repeat([]byte{0xff}, machine.IDLen)), nil,
 		func(s *Stored) bool {
 			seen++
 			r.checkMessage(s)
@@ -282,9 +284,9 @@ func (r *modelRun) check() {
 // checkLeavings finds rows and parts that nothing needs.
 func (r *modelRun) checkLeavings() {
 	r.t.Helper()
-	parts := len(r.rowsOf(keyChunk))
-	for _, k := range r.rowsOf(keyMessage) {
-		id, _, isRow, ok := parseMessageKey(k)
+	parts := len(r.rowsOf(machine.KeyChunk))
+	for _, k := range r.rowsOf(machine.KeyMessage) {
+		id, _, isRow, ok := machine.ParseMessageKey(k)
 		if r.m.messages[id] == nil || !ok {
 			r.t.Fatalf("row %q of message %v is left", k, id)
 		}
@@ -307,7 +309,7 @@ func (r *modelRun) checkMessage(s *Stored) {
 		want := &m.recipients[i]
 		status := RecipientStatus{State: want.state, Attempts: want.attempts, Warned: want.warned,
 			Last: want.last}
-		if scheduled(want.state) {
+		if machine.Scheduled(want.state) {
 			status.Due = time.UnixMilli(int64(want.due))
 		}
 		status.MaybeAttempted = !want.state.Final() && r.m.maybeAttempted(want)
@@ -326,7 +328,7 @@ func (r *modelRun) checkSchedule() {
 	want := map[string]int{}
 	for id, m := range r.m.messages {
 		for i, rc := range m.recipients {
-			if scheduled(rc.state) {
+			if machine.Scheduled(rc.state) {
 				want[fmt.Sprintf("%s %d %v %d", rc.domain, rc.due, id, i)]++
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // model is the state machine once more, as plainly as it can be said: maps, no rows, no shortcuts.
@@ -15,7 +16,7 @@ type model struct {
 	idle            bool
 	messages        map[mail.ID]*modelMessage
 	reports         map[ReportID][]reportedAs
-	counters        [countersNumber]uint64
+	counters        [machine.CountersNumber]uint64
 	suspended       Suspensions
 }
 
@@ -57,16 +58,16 @@ func (m *model) accept(id mail.ID, env *mail.Envelope, size int, report ReportID
 		})
 	}
 	m.messages[id] = msg
-	m.counters[countMessages]++
-	m.counters[countAccepted]++
-	m.counters[countBytes] += msg.size
-	m.counters[countState] += uint64(len(msg.recipients))
+	m.counters[machine.CountMessages]++
+	m.counters[machine.CountAccepted]++
+	m.counters[machine.CountBytes] += msg.size
+	m.counters[machine.CountState] += uint64(len(msg.recipients))
 }
 
 func (m *model) answer(report ReportID) {
 	if _, due := m.reports[report]; due {
 		delete(m.reports, report)
-		m.counters[countReports]--
+		m.counters[machine.CountReports]--
 		m.collect(report.ID)
 	}
 }
@@ -85,13 +86,13 @@ func (m *model) collect(id mail.ID) {
 		}
 	}
 	delete(m.messages, id)
-	m.counters[countMessages]--
-	m.counters[countBytes] -= msg.size
+	m.counters[machine.CountMessages]--
+	m.counters[machine.CountBytes] -= msg.size
 }
 
 func (m *model) to(r *modelRecipient, s State) {
-	m.counters[countState+counter(r.state)]--
-	m.counters[countState+counter(s)]++
+	m.counters[machine.CountState+machine.Counter(r.state)]--
+	m.counters[machine.CountState+machine.Counter(s)]++
 	r.state = s
 }
 
@@ -100,7 +101,7 @@ func (m *model) tell(id mail.ID, n uint32, kind ReportKind, s State) {
 	switch notify := msg.recipients[n].notify; {
 	case msg.sender == "":
 		if kind == ReportFailure {
-			m.counters[countBounced]++
+			m.counters[machine.CountBounced]++
 		}
 		return
 	case notify&mail.NotifyNever != 0,
@@ -109,9 +110,9 @@ func (m *model) tell(id mail.ID, n uint32, kind ReportKind, s State) {
 		kind == ReportSuccess && notify&mail.NotifySuccess == 0:
 		return
 	}
-	key := ReportID{id, m.index, kind}
+	key := ReportID{ID: id, Index: m.index, Kind: kind}
 	if m.reports[key] == nil {
-		m.counters[countReports]++
+		m.counters[machine.CountReports]++
 	}
 	m.reports[key] = append(m.reports[key], reportedAs{n, s})
 }
@@ -182,7 +183,7 @@ func (m *model) outcome(o *Outcome, r *modelRecipient) {
 	m.end(o.ID, o.Recipient, o.HopDSN)
 }
 
-func (m *model) operate(v verb, why mail.Attempt, refs []recipientRef) {
+func (m *model) operate(v machine.Verb, why mail.Attempt, refs []machine.RecipientRef) {
 	for _, ref := range refs {
 		msg := m.messages[ref.ID]
 		if msg == nil || int(ref.Number) >= len(msg.recipients) {
@@ -197,25 +198,28 @@ func (m *model) operate(v verb, why mail.Attempt, refs []recipientRef) {
 	}
 }
 
-func (m *model) operateOne(v verb, why mail.Attempt, ref recipientRef, r *modelRecipient) {
+func (m *model) operateOne(
+	v machine.Verb, why mail.Attempt, ref machine.RecipientRef, r *modelRecipient,
+) {
 	s := r.state
 	switch {
-	case s.Final(), v == verbHold && s == Held, v == verbRelease && s != Held, v == verbFlush &&
-		(s == Held || r.due <= m.now):
+	case s.Final(), v == machine.VerbHold && s == Held, v == machine.VerbRelease && s != Held,
+		v == machine.VerbFlush &&
+			(s == Held || r.due <= m.now):
 		return
 	}
 	r.maybe = m.maybeAttempted(r)
 	switch v {
-	case verbHold:
+	case machine.VerbHold:
 		m.to(r, Held)
-	case verbRelease, verbFlush:
+	case machine.VerbRelease, machine.VerbFlush:
 		r.due = m.now
 		m.to(r, Ready)
-	case verbFail:
+	case machine.VerbFail:
 		r.last = why
 		m.to(r, Failed)
 		m.end(ref.ID, ref.Number, false)
-	case verbRemove:
+	case machine.VerbRemove:
 		m.to(r, Removed)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/postroad/postroad/internal/codec"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // Note leaves a text in the group's state. Only the owner does, and only when all members know the
@@ -19,7 +20,8 @@ func (q *Queue) Note(ctx context.Context, text string) error {
 	defer cancel()
 	_, err := r.propose(
 		ctx,
-		codec.AppendBytes(appendCommand(nil, cmdNote, r.commandTime(nil)), []byte(text)),
+		codec.AppendBytes(machine.AppendCommand(nil, machine.CmdNote, r.commandTime(nil)),
+			[]byte(text)),
 		nil,
 	)
 	return err
@@ -31,8 +33,8 @@ func (q *Queue) Noted() string {
 	if err != nil {
 		return ""
 	}
-	v, ok, err := r.Get(noteKey)
-	if err != nil || !ok || v[0] != formatVersion {
+	v, ok, err := r.Get(machine.NoteKey)
+	if err != nil || !ok || v[0] != machine.FormatVersion {
 		return ""
 	}
 	return string(v[1:])

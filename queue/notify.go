@@ -1,6 +1,9 @@
 package queue
 
-import "github.com/postroad/postroad/internal/mail"
+import (
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
+)
 
 // notifications gathers what the listener is told after the batch is in the store. Used by the
 // apply goroutine, and only while this member is the owner: what an older owner's commands still
@@ -34,24 +37,26 @@ type fresh struct {
 // owner returns the run that this member's commands belong to, or nil when another's are being
 // applied.
 func (n *notifications) owner() *run {
-	if r := n.q.run.Load(); r != nil && r.session == n.q.machine.meta.epoch {
+	if r := n.q.run.Load(); r != nil && r.session == n.q.machine.Meta.Epoch {
 		return r
 	}
 	return nil
 }
 
-func (n *notifications) accepted(c *command, i int, parts []PartRef) {
-	if r := n.owner(); r != nil && c.slot.session == r.session {
+// Accepted hands a message of a proposer of this member to the scheduler with its content, and says of
+// another one only that it is there.
+func (n *notifications) Accepted(c *machine.Command, i int, parts []PartRef) {
+	if r := n.owner(); r != nil && c.Slot.Session == r.session {
 		if b := r.underWay(c); b != nil {
 			n.itemsOf = r
-			n.add(b, i, c.accept[i].size, parts)
+			n.add(b, i, c.Accept[i].Size, parts)
 			return
 		}
 		n.q.late.Add(1) // the client heard 451 and will send the message again, but it is ours now
-	} else if r := n.q.pastRun(c.slot.session); r != nil && r.underWay(c) == nil {
+	} else if r := n.q.pastRun(c.Slot.Session); r != nil && r.underWay(c) == nil {
 		n.q.late.Add(1)
 	}
-	n.changed(&n.q.machine.msg)
+	n.Changed(&n.q.machine.Msg)
 }
 
 func (n *notifications) add(b *batch, i int, size int64, parts []PartRef) {
@@ -65,9 +70,9 @@ func (n *notifications) add(b *batch, i int, size int64, parts []PartRef) {
 		n.item(b, i, f, rs[0].Domain, f.to[:])
 		return
 	}
-	v := &n.q.machine.msg.rec.envelopeView
-	for d := range v.domains {
-		to := v.ofDomain(nil, uint32(d))
+	v := &n.q.machine.Msg.Rec.EnvelopeView
+	for d := range v.Domains {
+		to := v.OfDomain(nil, uint32(d))
 		n.item(b, i, f, s.env.Recipients[to[0]].Domain, to)
 	}
 }
@@ -82,30 +87,35 @@ func (n *notifications) item(b *batch, i int, f *fresh, domain string, to []uint
 	n.items = append(n.items, it)
 }
 
-func (n *notifications) scheduled(domain []byte, due int64, e *changeSet) {
+// Scheduled notes a schedule row, for the scan hints.
+func (n *notifications) Scheduled(domain []byte, due int64, e *machine.ChangeSet) {
 	n.names = append(n.names, domain...)
-	n.rows = append(n.rows, wroteRow{len(n.names), place{due, e.id}})
+	n.rows = append(n.rows, wroteRow{len(n.names), place{due, e.ID}})
 }
 
-func (n *notifications) changed(e *changeSet) {
+// Changed notes a message whose schedule the scheduler has to read again.
+func (n *notifications) Changed(e *machine.ChangeSet) {
 	if n.q.run.Load() == nil && !n.q.starting.Load() {
 		return // nobody listens
 	}
-	n.ids = append(n.ids, e.id)
-	for _, t := range e.rec.domains {
+	n.ids = append(n.ids, e.ID)
+	for _, t := range e.Rec.Domains {
 		n.domains = append(n.domains, string(t))
 	}
 }
 
-func (n *notifications) gone(e *changeSet) {
+// Gone notes a message that was removed.
+func (n *notifications) Gone(e *machine.ChangeSet) {
 	if n.q.run.Load() != nil {
-		n.removed = append(n.removed, e.id)
+		n.removed = append(n.removed, e.ID)
 	}
 }
 
-func (n *notifications) reportDue() { n.report = true }
+// ReportDue notes that a report became due.
+func (n *notifications) ReportDue() { n.report = true }
 
-func (n *notifications) suspended(s Suspensions) { n.suspensions = &s }
+// Suspended notes what is suspended from now on.
+func (n *notifications) Suspended(s Suspensions) { n.suspensions = &s }
 
 // tell hands over what was gathered. The slices are used again.
 func (n *notifications) tell() {

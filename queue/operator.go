@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // operatorMost bounds the recipients of one operator command. A verb over a long queue is many
@@ -18,29 +19,29 @@ type Moved func(m *Stored, recipient uint32, to State)
 // Hold holds the selected recipients: when it returns, no attempt begins. For one being attempted
 // it takes effect at the outcome.
 func (q *Queue) Hold(ctx context.Context, f Filter, moved Moved) (Total, error) {
-	return q.operate(ctx, f, verbHold, nil, moved)
+	return q.operate(ctx, f, machine.VerbHold, nil, moved)
 }
 
 // ReleaseHeld makes held recipients ready, due now.
 func (q *Queue) ReleaseHeld(ctx context.Context, f Filter, moved Moved) (Total, error) {
-	return q.operate(ctx, f, verbRelease, nil, moved)
+	return q.operate(ctx, f, machine.VerbRelease, nil, moved)
 }
 
 // Flush makes deferred recipients ready, due now.
 func (q *Queue) Flush(ctx context.Context, f Filter, moved Moved) (Total, error) {
-	return q.operate(ctx, f, verbFlush, nil, moved)
+	return q.operate(ctx, f, machine.VerbFlush, nil, moved)
 }
 
 // Fail fails recipients for good, with a report to the sender that gives why: its time, code,
 // enhanced code and text. When an attempt is under way its outcome comes too late.
 func (q *Queue) Fail(ctx context.Context, f Filter, why mail.Attempt, moved Moved) (Total, error) {
-	return q.operate(ctx, f, verbFail, &why, moved)
+	return q.operate(ctx, f, machine.VerbFail, &why, moved)
 }
 
 // Remove takes recipients out without a report. When an attempt is under way its outcome comes too
 // late.
 func (q *Queue) Remove(ctx context.Context, f Filter, moved Moved) (Total, error) {
-	return q.operate(ctx, f, verbRemove, nil, moved)
+	return q.operate(ctx, f, machine.VerbRemove, nil, moved)
 }
 
 // during is ctx as long as the term lasts.
@@ -59,7 +60,7 @@ var ErrUncounted = errors.New("an answer of the log was lost on the way")
 // being attempted count as InFlight, and not among Recipients, unless the verb lets them be
 // attempted: it is done to them, but what it is for may not come true.
 func (q *Queue) operate(
-	ctx context.Context, f Filter, v verb, why *mail.Attempt, moved Moved,
+	ctx context.Context, f Filter, v machine.Verb, why *mail.Attempt, moved Moved,
 ) (t Total, err error) {
 	r := q.run.Load()
 	if r == nil {
@@ -87,7 +88,8 @@ func (q *Queue) operate(
 	err = q.scanSelected(ctx, f, func(s *Stored, selected []uint32) bool {
 		o.stored[s.Message.ID] = s
 		for _, n := range selected {
-			if o.refs = append(o.refs, recipientRef{s.Message.ID, n}); len(o.refs) == operatorMost {
+			if o.refs = append(o.refs,
+				machine.RecipientRef{ID: s.Message.ID, Number: n}); len(o.refs) == operatorMost {
 				o.flush()
 				o.stored[s.Message.ID] = s
 			}
@@ -111,11 +113,11 @@ func (q *Queue) operate(
 type operation struct {
 	r      *run
 	ctx    context.Context
-	verb   verb
+	verb   machine.Verb
 	why    *mail.Attempt
 	moved  Moved
 	total  *Total
-	refs   []recipientRef
+	refs   []machine.RecipientRef
 	stored map[mail.ID]*Stored
 	last   mail.ID // counted last
 	err    error
@@ -128,8 +130,8 @@ func (o *operation) flush() {
 	if len(o.refs) == 0 || o.err != nil {
 		return
 	}
-	data := appendOperator(
-		appendCommand(nil, cmdOperator, o.r.commandTime(nil)),
+	data := machine.AppendOperator(
+		machine.AppendCommand(nil, machine.CmdOperator, o.r.commandTime(nil)),
 		o.verb,
 		o.why,
 		o.refs,
@@ -140,8 +142,8 @@ func (o *operation) flush() {
 		return
 	}
 	o.uncounted = o.uncounted || again
-	to := operatorState[o.verb]
-	for _, ref := range result.([]recipientRef) {
+	to := machine.OperatorState[o.verb]
+	for _, ref := range result.([]machine.RecipientRef) {
 		if to != Ready && o.r.q.opts.Caught(ref.ID, ref.Number) {
 			o.total.ByState[InFlight]++
 		} else {

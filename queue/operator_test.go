@@ -11,6 +11,7 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
@@ -127,8 +128,8 @@ func TestVerbsOverALongQueue(t *testing.T) {
 		!slices.Equal(moved, ids) {
 		t.Fatalf("%+v, %v, %d heard", total, err, len(moved))
 	}
-	if len(b.rowsOf(keySchedule)) != 0 || len(b.h.changed) != 1300 {
-		t.Fatalf("%d scheduled, %d changed", len(b.rowsOf(keySchedule)), len(b.h.changed))
+	if len(b.rowsOf(machine.KeySchedule)) != 0 || len(b.h.changed) != 1300 {
+		t.Fatalf("%d scheduled, %d changed", len(b.rowsOf(machine.KeySchedule)), len(b.h.changed))
 	}
 	if total, err = b.q.Hold(t.Context(), Filter{}, nil); err != nil || total.Recipients != 0 {
 		t.Fatalf("held twice: %+v, %v", total, err)
@@ -155,7 +156,7 @@ func TestVerbsOverALongQueue(t *testing.T) {
 		t.Fatalf("%+v, %v", total, err)
 	}
 	if s := b.q.Stats(); s.Messages != 260 || s.Recipients[Removed] != 1040 ||
-		s.Moves[OperatorRemove] != 1040 ||
+		s.Moves[machine.OperatorRemove] != 1040 ||
 		len(b.h.gone) != 1040 {
 		t.Fatalf("%+v, %d gone", s, len(b.h.gone))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
@@ -108,7 +109,7 @@ func (f forwarding) Propose(ctx context.Context, data []byte, parts [][]byte) (a
 	if err != nil {
 		return nil, err
 	}
-	return ParseResult(appendResult(nil, result))
+	return ParseResult(machine.AppendResult(nil, result))
 }
 
 // submit sends messages to a peer, whether it owns the queue or not.
@@ -279,7 +280,7 @@ func (w *owners) check() {
 		if diff := p.rows.Now().Diff(w.witness.rows.Now()); diff != "" {
 			w.t.Errorf("member %d differs: %s", p.number, diff)
 		}
-		if n := len(p.rows.Now().Kept()); n > 0 && len(rowsOf(p.rows, keyChunk)) == 0 {
+		if n := len(p.rows.Now().Kept()); n > 0 && len(rowsOf(p.rows, machine.KeyChunk)) == 0 {
 			w.t.Errorf("member %d keeps %d parts of an empty queue", p.number, n)
 		}
 	}

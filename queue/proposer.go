@@ -8,14 +8,15 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // slot is one proposer: at most one accept command of it is under way.
 type slot struct {
-	key      slotKey
+	key      machine.SlotKey
 	seq      uint64
 	inflight atomic.Pointer[batch] // read by the apply goroutine
-	envelope envelopeWriter
+	envelope machine.EnvelopeWriter
 	subs     []submission
 	chunk    []byte // of a large message that is not held in memory; nobody else holds it
 }
@@ -59,7 +60,7 @@ func (r *run) proposeAccept(data []byte, parts [][]byte) *smtp.Failure {
 	defer cancel()
 	result, _, err := r.repeat(r.q.opts.Forward).Propose(ctx, data, parts)
 	switch {
-	case err == nil && result == acceptResult{true}:
+	case err == nil && result == machine.AcceptResult{Ok: true}:
 		return nil
 	case err == nil:
 		return failUnknown

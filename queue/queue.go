@@ -14,6 +14,7 @@ import (
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // Group is what a queue needs of its replicated group.
@@ -80,8 +81,8 @@ func (o Options) withDefaults() Options {
 // several goroutines.
 type Queue struct {
 	opts          Options
-	machine       machine       // apply goroutine
-	notifications notifications // apply goroutine
+	machine       machine.Machine // apply goroutine
+	notifications notifications   // apply goroutine
 	reports       atomic.Pointer[chan struct{}]
 	reader        atomic.Pointer[Reader]
 	run           atomic.Pointer[run]    // nil: not the owner
@@ -96,9 +97,9 @@ type Queue struct {
 	unacked       unackedDeliveries
 	mu            struct {
 		sync.Mutex
-		meta  meta // as of the last Committed
-		known bool // there was one since the rows came
-		moved [reasonsNumber]uint64
+		meta  machine.Meta // as of the last Committed
+		known bool         // there was one since the rows came
+		moved [machine.ReasonsNumber]uint64
 	}
 }
 
@@ -107,47 +108,48 @@ func New(o Options) *Queue {
 	q := &Queue{opts: o.withDefaults()}
 	q.newReports()
 	q.notifications.q = q
-	q.machine.events = &q.notifications
+	q.machine.Events = &q.notifications
 	return q
 }
 
 // Apply applies one command of the log (cluster.StateMachine). It is called on one goroutine.
-func (q *Queue) Apply(w Writer, index, term uint64, data []byte, parts [][]byte) any {
-	return q.machine.apply(w, index, data, parts)
+func (q *Queue) Apply(w machine.Writer, index, term uint64, data []byte, parts [][]byte) any {
+	return q.machine.Apply(w, index, data, parts)
 }
 
-// Understands returns why this program cannot apply a command, if that is of a newer version or kind
+// Understands returns why this program cannot apply a command, if that is of a newer version or
+// kind
 // (cluster.Versioned).
-func (*Queue) Understands(data []byte) error { return Understands(data) }
+func (*Queue) Understands(data []byte) error { return machine.Understands(data) }
 
 // AppendResult appends the encoded form of what Apply returned. It panics on anything else.
-func (*Queue) AppendResult(b []byte, result any) []byte { return appendResult(b, result) }
+func (*Queue) AppendResult(b []byte, result any) []byte { return machine.AppendResult(b, result) }
 
 // ParseResult reads what AppendResult made.
-func (*Queue) ParseResult(b []byte) (any, error) { return ParseResult(b) }
+func (*Queue) ParseResult(b []byte) (any, error) { return machine.ParseResult(b) }
 
 // Committed says that the batch with all preceding Apply calls is in the store. Same goroutine as
 // Apply.
 func (q *Queue) Committed() {
 	owner := q.notifications.owner() != nil
 	q.mu.Lock()
-	q.mu.meta, q.mu.known = q.machine.meta, true
+	q.mu.meta, q.mu.known = q.machine.Meta, true
 	if owner { // each move is counted by one member
-		for r, n := range q.machine.moved {
+		for r, n := range q.machine.Moved {
 			q.mu.moved[r] += n
 		}
 	}
 	q.mu.Unlock()
-	q.machine.moved = [reasonsNumber]uint64{}
+	q.machine.Moved = [machine.ReasonsNumber]uint64{}
 	q.notifications.tell()
 }
 
 // Restored says that the rows were replaced as a whole by another member's. Same goroutine as
 // Apply.
 func (q *Queue) Restored() {
-	q.machine.loaded = false
+	q.machine.Loaded = false
 	q.mu.Lock()
-	q.mu.meta, q.mu.known = meta{}, false
+	q.mu.meta, q.mu.known = machine.Meta{}, false
 	q.mu.Unlock()
 	q.hints.reset()
 }
@@ -161,18 +163,18 @@ func (q *Queue) Open(r Reader) {
 }
 
 // metaOf returns the meta row as of the last Committed.
-func (q *Queue) metaOf(r Reader) (meta, error) {
+func (q *Queue) metaOf(r Reader) (machine.Meta, error) {
 	q.mu.Lock()
 	m, known := q.mu.meta, q.mu.known
 	q.mu.Unlock()
 	if known {
 		return m, nil
 	}
-	v, ok, err := r.Get(metaKey)
+	v, ok, err := r.Get(machine.MetaKey)
 	if err != nil || !ok {
 		return m, err
 	}
-	return decodeMeta(v)
+	return machine.DecodeMeta(v)
 }
 
 // Now is the command time, which the scheduler shares.

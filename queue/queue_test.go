@@ -10,12 +10,13 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 func TestOneRecipientLeavesNothing(t *testing.T) {
 	b := newBed(t, Options{Budget: mail.NewBudget(1 << 20)}).start()
 	id := b.accept("a@example.net", "b@example.com")
-	if n := len(b.rowsOf(keyMessage)) + len(b.rowsOf(keySchedule)); n != 2 {
+	if n := len(b.rowsOf(machine.KeyMessage)) + len(b.rowsOf(machine.KeySchedule)); n != 2 {
 		t.Fatalf("a fresh message has %d rows, want 2", n)
 	}
 	it := b.h.items[0]
@@ -28,7 +29,7 @@ func TestOneRecipientLeavesNothing(t *testing.T) {
 		t.Fatalf("%d octets still reserved", used)
 	}
 	b.settle(Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{At: b.c.Now(), Code: 250}})
-	if n := len(b.rowsOf(keyMessage)) + len(b.rowsOf(keySchedule)); n != 0 ||
+	if n := len(b.rowsOf(machine.KeyMessage)) + len(b.rowsOf(machine.KeySchedule)); n != 0 ||
 		len(b.g.Now().Kept()) != 0 {
 		t.Fatalf("%d rows and %d parts are left", n, len(b.g.Now().Kept()))
 	}
@@ -63,12 +64,12 @@ func TestLargeContentTravelsInChunks(t *testing.T) {
 	if a.fail != nil {
 		t.Fatal(a.fail)
 	}
-	if len(b.rowsOf(keyChunk)) != 0 {
+	if len(b.rowsOf(machine.KeyChunk)) != 0 {
 		t.Fatal("chunk rows are left")
 	}
 	for _, e := range b.g.Log() {
 		for _, p := range e.Parts {
-			if len(p) > partSize {
+			if len(p) > machine.PartSize {
 				t.Fatalf("a part of %d octets", len(p))
 			}
 		}
@@ -89,7 +90,7 @@ func TestLargeContentTravelsInChunks(t *testing.T) {
 		Outcome{ID: a.id, State: Relayed, Attempt: at},
 		Outcome{ID: a.id, Recipient: 1, State: Relayed, Attempt: at},
 	)
-	if n := len(b.g.Now().Kept()); n != 0 || len(b.rowsOf(keyMessage)) != 0 {
+	if n := len(b.g.Now().Kept()); n != 0 || len(b.rowsOf(machine.KeyMessage)) != 0 {
 		t.Fatalf("%d parts left", n)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 var errNotOpen = errors.New("queue: not open yet")
@@ -33,7 +34,7 @@ func (q *Queue) Domains(after string, max int) ([]DomainDue, error) {
 		return nil, err
 	}
 	var found []DomainDue
-	from, to := append([]byte{keySchedule}, after...), []byte{keySchedule + 1}
+	from, to := append([]byte{machine.KeySchedule}, after...), []byte{machine.KeySchedule + 1}
 	for len(found) < max {
 		var key []byte
 		from = append(from, 1) // the first key after all keys of the domain
@@ -44,9 +45,9 @@ func (q *Queue) Domains(after string, max int) ([]DomainDue, error) {
 		if key == nil {
 			break
 		}
-		domain, due, _, ok := parseScheduleKey(key)
+		domain, due, _, ok := machine.ParseScheduleKey(key)
 		if !ok {
-			return found, fmt.Errorf("list domains: key %q: %w", key, errCorrupt)
+			return found, fmt.Errorf("list domains: key %q: %w", key, machine.ErrCorrupt)
 		}
 		found = append(found, DomainDue{string(domain), codec.FromMillis(due)})
 		from = append(from[:1], domain...)
@@ -110,23 +111,24 @@ func (q *Queue) scanDue(
 	fromHead := start == place{} || start != begin && start.min(begin) == start
 	var from []byte
 	if fromHead {
-		from = appendScheduleKey(nil, domain, begin.due, begin.id)
+		from = machine.AppendScheduleKey(nil, domain, begin.due, begin.id)
 	} else {
-		from = append(appendScheduleKey(nil, domain, start.due, start.id), 0) // after the cursor
+		// after the cursor
+		from = append(machine.AppendScheduleKey(nil, domain, start.due, start.id), 0)
 	}
-	to := appendScheduleKey(nil, domain, codec.ToMillis(until)+1, mail.ID{})
+	to := machine.AppendScheduleKey(nil, domain, codec.ToMillis(until)+1, mail.ID{})
 	var bad error
 	err = r.Scan(from, to, func(k, v []byte) bool {
 		if len(rows) == max {
 			return false
 		}
-		_, due, id, ok := parseScheduleKey(k)
+		_, due, id, ok := machine.ParseScheduleKey(k)
 		row := dueRow{place: place{due, id}}
 		if ok && len(v) > 0 {
-			row.numbers, bad = decodeNumbers(nil, v)
+			row.numbers, bad = machine.DecodeNumbers(nil, v)
 		}
 		if !ok {
-			bad = errCorrupt
+			bad = machine.ErrCorrupt
 		}
 		rows = append(rows, row)
 		return bad == nil
@@ -149,8 +151,8 @@ func (q *Queue) noteHint(domain string, version uint64, rows []dueRow, until tim
 // loader reads messages with their recipients' states.
 type loader struct {
 	r    Reader
-	meta meta
-	rec  record
+	meta machine.Meta
+	rec  machine.Record
 	key  []byte
 }
 
@@ -163,12 +165,12 @@ func (q *Queue) loader(r Reader) (l loader, err error) {
 
 // record reads a message record; false when it is gone.
 func (l *loader) record(id mail.ID) (bool, error) {
-	l.key = appendMessageKey(l.key[:0], id)
+	l.key = machine.AppendMessageKey(l.key[:0], id)
 	v, ok, err := l.r.Get(l.key)
 	if err != nil || !ok {
 		return false, err
 	}
-	return true, l.rec.decode(v)
+	return true, l.rec.Decode(v)
 }
 
 // item makes the item of a schedule row.
@@ -176,38 +178,40 @@ func (l *loader) item(domain string, row dueRow) (it Item, err error) {
 	if ok, err := l.record(row.id); err != nil || !ok {
 		return it, err
 	}
-	m, err := l.rec.message(row.id)
+	m, err := l.rec.Message(row.id)
 	if err != nil {
 		return it, err
 	}
 	it = Item{Message: m, Domain: domain, Due: codec.FromMillis(row.due), Recipients: row.numbers}
 	if row.numbers == nil {
-		for i, d := range l.rec.domains {
+		for i, d := range l.rec.Domains {
 			if string(d) == domain {
-				it.Recipients = l.rec.ofDomain(nil, uint32(i))
+				it.Recipients = l.rec.OfDomain(nil, uint32(i))
 			}
 		}
 	}
-	simple := len(m.Envelope.Recipients) == 1 && l.rec.flags&flagChanged == 0
+	simple := len(m.Envelope.Recipients) == 1 && l.rec.Flags&machine.FlagChanged == 0
 	for _, n := range it.Recipients {
-		row := (&changeSet{id: m.ID, rec: record{index: l.rec.index}}).initial()
+		row := (&machine.ChangeSet{ID: m.ID, Rec: machine.Record{Index: l.rec.Index}}).Initial()
 		if !simple {
 			if row, err = l.recipient(m.ID, n, row); err != nil {
 				return it, err
 			}
 		}
-		it.Attempts = max(it.Attempts, int(row.attempts))
-		it.MaybeAttempted = it.MaybeAttempted || l.meta.maybeAttempted(&row)
+		it.Attempts = max(it.Attempts, int(row.Attempts))
+		it.MaybeAttempted = it.MaybeAttempted || l.meta.MaybeAttempted(&row)
 	}
 	return it, nil
 }
 
 // recipient reads a recipient's row, which is initial when there is none.
-func (l *loader) recipient(id mail.ID, number uint32, initial recipientRow) (recipientRow, error) {
-	l.key = appendRecipientKey(l.key[:0], id, number)
+func (l *loader) recipient(
+	id mail.ID, number uint32, initial machine.RecipientRow,
+) (machine.RecipientRow, error) {
+	l.key = machine.AppendRecipientKey(l.key[:0], id, number)
 	v, ok, err := l.r.Get(l.key)
 	if err != nil || !ok {
 		return initial, err
 	}
-	return decodeRecipientRow(v)
+	return machine.DecodeRecipientRow(v)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 func TestWindowsByCursor(t *testing.T) {
@@ -46,7 +47,7 @@ type settlingGroup struct {
 
 func (g *settlingGroup) Scan(from, to []byte, fn func(k, v []byte) bool) error {
 	err := g.Group.Scan(from, to, fn)
-	if g.after != nil && from[0] == keySchedule {
+	if g.after != nil && from[0] == machine.KeySchedule {
 		g.after()
 	}
 	return err
@@ -115,7 +116,7 @@ func TestScansBeginAtTheHead(t *testing.T) {
 	)
 	due()
 	due()
-	key := appendScheduleKey(nil, "y.example", b.c.Now().Add(time.Hour).UnixMilli(), a)
+	key := machine.AppendScheduleKey(nil, "y.example", b.c.Now().Add(time.Hour).UnixMilli(), a)
 	if last := g.from[len(g.from)-1]; string(last) != string(key) {
 		t.Fatalf("a scan began at %q, want %q", last, key)
 	}
@@ -200,11 +201,11 @@ func TestOrphanedChunksAreSwept(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	run := b.q.run.Load()
 	old := b.q.opts.IDs.Next(b.c.Now())
-	content := contentOf(make([]byte, 3*partSize))
+	content := contentOf(make([]byte, 3*machine.PartSize))
 	if n, fail := run.proposeChunks(new(slot), old, content, nil); fail != nil || n != 3 {
 		t.Fatal(n, fail)
 	}
-	b.c.add(orphanAge + time.Minute)
+	b.c.add(machine.OrphanAge + time.Minute)
 	young := b.q.opts.IDs.Next(b.c.Now())
 	if _, fail := run.proposeChunks(new(slot), young, content, nil); fail != nil {
 		t.Fatal(fail)
@@ -212,7 +213,7 @@ func TestOrphanedChunksAreSwept(t *testing.T) {
 	if more, err := run.sweepOnce(); err != nil || more {
 		t.Fatal(more, err)
 	}
-	if n := len(b.rowsOf(keyChunk)); n != 3 || len(b.g.Now().Kept()) != 3 {
+	if n := len(b.rowsOf(machine.KeyChunk)); n != 3 || len(b.g.Now().Kept()) != 3 {
 		t.Fatalf(
 			"%d chunks, %d parts are left, want those of the young one",
 			n,
@@ -221,14 +222,15 @@ func TestOrphanedChunksAreSwept(t *testing.T) {
 	}
 	// An accept command whose chunks are gone takes nothing.
 	l := run.slots[len(run.slots)-1]
-	data := appendAcceptHead(appendCommand(nil, cmdAccept, b.c.Now().UnixMilli()), l.key, 99, 1)
-	data = appendAcceptEntry(
+	data := machine.AppendAcceptHead(machine.AppendCommand(nil, machine.CmdAccept,
+		b.c.Now().UnixMilli()), l.key, 99, 1)
+	data = machine.AppendAcceptEntry(
 		data,
 		old,
 		ReportID{},
-		3*partSize,
+		3*machine.PartSize,
 		3,
-		l.envelope.encode(envelope("s@x.example", "r@y.example")),
+		l.envelope.Encode(envelope("s@x.example", "r@y.example")),
 	)
 	if fail := run.proposeAccept(data, nil); fail == nil || b.q.Stats().Messages != 0 {
 		t.Fatalf("%v, %+v", fail, b.q.Stats())
@@ -241,17 +243,17 @@ func TestSlotsOfThePastAreSwept(t *testing.T) {
 	b.stop()
 	b.start()
 	b.accept("s@x.example", "r@y.example")
-	if n := len(b.rowsOf(keySlot)); n != 2 {
+	if n := len(b.rowsOf(machine.KeySlot)); n != 2 {
 		t.Fatalf("%d slots", n)
 	}
 	run := b.q.run.Load()
 	run.sweepOnce()
-	if n := len(b.rowsOf(keySlot)); n != 2 {
+	if n := len(b.rowsOf(machine.KeySlot)); n != 2 {
 		t.Fatalf("%d slots: the old one is still needed", n)
 	}
-	b.c.add(acceptMemory + time.Minute)
+	b.c.add(machine.AcceptMemory + time.Minute)
 	run.sweepOnce()
-	if n := len(b.rowsOf(keySlot)); n != 1 {
+	if n := len(b.rowsOf(machine.KeySlot)); n != 1 {
 		t.Fatalf("%d slots", n)
 	}
 }

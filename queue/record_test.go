@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 func TestEnvelopeOfManyDomains(t *testing.T) {
@@ -18,16 +19,16 @@ func TestEnvelopeOfManyDomains(t *testing.T) {
 			mail.Recipient{Address: fmt.Sprintf("r%d@%s", i, domain), Domain: domain},
 		)
 	}
-	var w envelopeWriter
+	var w machine.EnvelopeWriter
 	for range 2 { // its memory is used again
-		stored := w.encode(e)
-		got, err := decodeEnvelope(stored)
+		stored := w.Encode(e)
+		got, err := machine.DecodeEnvelope(stored)
 		if err != nil || !reflect.DeepEqual(got, e) {
 			t.Fatalf("%v: %+v", err, got)
 		}
-		var v envelopeView
-		if err := v.decode(stored); err != nil || len(v.domains) != 60 {
-			t.Fatalf("%d domains, %v", len(v.domains), err)
+		var v machine.EnvelopeView
+		if err := v.Decode(stored); err != nil || len(v.Domains) != 60 {
+			t.Fatalf("%d domains, %v", len(v.Domains), err)
 		}
 	}
 }
@@ -40,7 +41,7 @@ func TestManyRecipients(t *testing.T) {
 		to = append(to, fmt.Sprintf("r%d@d%d.example", i, i%50))
 	}
 	id := b.accept("s@x.example", to...)
-	if n := len(b.rowsOf(keySchedule)); n != 50 || len(b.h.items) != 50 {
+	if n := len(b.rowsOf(machine.KeySchedule)); n != 50 || len(b.h.items) != 50 {
 		t.Fatalf("%d schedule rows, %d items", n, len(b.h.items))
 	}
 	for from := 0; from < 500; from += 100 {
@@ -62,7 +63,7 @@ func TestManyRecipients(t *testing.T) {
 		}
 		b.settle(outcomes...)
 	}
-	if n := len(b.rowsOf(keySchedule)) + len(b.rowsOf(keyMessage)); n != 0 {
+	if n := len(b.rowsOf(machine.KeySchedule)) + len(b.rowsOf(machine.KeyMessage)); n != 0 {
 		t.Fatalf("%d rows are left", n)
 	}
 }

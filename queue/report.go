@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // PendingReports returns up to max due reports after the given one.
@@ -13,15 +15,15 @@ func (q *Queue) PendingReports(after ReportID, max int) (found []Report, err err
 		return nil, err
 	}
 	var bad error
-	from := append(appendReportKey(nil, after), 0)
-	err = r.Scan(from, []byte{keyReport + 1}, func(k, v []byte) bool {
+	from := append(machine.AppendReportKey(nil, after), 0)
+	err = r.Scan(from, []byte{machine.KeyReport + 1}, func(k, v []byte) bool {
 		if len(found) == max {
 			return false
 		}
-		id, ok := parseReportKey(k)
-		rs, err := decodeReportRow(v)
+		id, ok := machine.ParseReportKey(k)
+		rs, err := machine.DecodeReportRow(v)
 		if bad = err; !ok {
-			bad = errCorrupt
+			bad = machine.ErrCorrupt
 		}
 		found = append(found, Report{ID: id, Recipients: rs})
 		return bad == nil
@@ -42,7 +44,7 @@ func (q *Queue) withMessages(r Reader, all []Report) ([]Report, error) {
 	for _, report := range all {
 		ok, err := l.record(report.ID.ID)
 		if err == nil && ok {
-			report.Message, err = l.rec.message(report.ID.ID)
+			report.Message, err = l.rec.Message(report.ID.ID)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read message %v: %w", report.ID.ID, err)
@@ -62,6 +64,8 @@ func (q *Queue) DropReports(ctx context.Context, ids ...ReportID) error {
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()
-	_, err := r.propose(ctx, appendDrop(appendCommand(nil, cmdDrop, r.commandTime(nil)), ids), nil)
+	_, err := r.propose(ctx,
+		machine.AppendDrop(machine.AppendCommand(nil, machine.CmdDrop, r.commandTime(nil)), ids),
+		nil)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // This file puts messages into a group again that only one member still has: the group went on
@@ -33,12 +34,13 @@ func (q *Queue) Stranded(from uint64, after mail.ID, fn func(*Stranded) bool) er
 	goOn := true
 	for next := nextID(after); goOn; {
 		var ids []mail.ID
-		err := r.Scan(appendMessageKey(nil, next), []byte{keyMessage + 1}, func(k, _ []byte) bool {
-			if id, _, isRow, ok := parseMessageKey(k); ok && !isRow {
-				ids = append(ids, id)
-			}
-			return len(ids) < scanWindow
-		})
+		err := r.Scan(machine.AppendMessageKey(nil, next), []byte{machine.KeyMessage + 1},
+			func(k, _ []byte) bool {
+				if id, _, isRow, ok := machine.ParseMessageKey(k); ok && !isRow {
+					ids = append(ids, id)
+				}
+				return len(ids) < scanWindow
+			})
 		if err != nil {
 			return fmt.Errorf("read messages: %w", err)
 		}
@@ -66,19 +68,19 @@ func (q *Queue) stranded(r Reader, id mail.ID, from uint64) (*Stranded, error) {
 		return nil, err
 	}
 	letter, err := l.stranded(id)
-	if err != nil || letter == nil || l.rec.index < from {
+	if err != nil || letter == nil || l.rec.Index < from {
 		return nil, err
 	}
-	var v envelopeView
-	if err := v.decode(letter.envelope); err != nil {
+	var v machine.EnvelopeView
+	if err := v.Decode(letter.Envelope); err != nil {
 		return nil, err
 	}
-	s := &Stranded{ID: id, Sender: string(v.sender), Recipients: len(letter.rows)}
-	for i := range letter.rows {
-		if !letter.rows[i].state.Final() {
+	s := &Stranded{ID: id, Sender: string(v.Sender), Recipients: len(letter.Rows)}
+	for i := range letter.Rows {
+		if !letter.Rows[i].State.Final() {
 			s.Open++
 		}
-		s.Held = s.Held || letter.rows[i].state == Held
+		s.Held = s.Held || letter.Rows[i].State == Held
 	}
 	return s, nil
 }
@@ -86,42 +88,42 @@ func (q *Queue) stranded(r Reader, id mail.ID, from uint64) (*Stranded, error) {
 // stranded reads a message as it goes into the group again; nil: it is gone, or has ended. A
 // recipient whose failure the sender may not have been told of is tried again: it fails again, and
 // is reported then.
-func (l *loader) stranded(id mail.ID) (*letter, error) {
+func (l *loader) stranded(id mail.ID) (*machine.Letter, error) {
 	if ok, err := l.record(id); err != nil || !ok {
 		return nil, err
 	}
-	l.key = appendRecipientKey(l.key[:0], id, countsNumber)
+	l.key = machine.AppendRecipientKey(l.key[:0], id, machine.CountsNumber)
 	v, changed, err := l.r.Get(l.key)
 	if err != nil {
 		return nil, err
 	}
-	var c counts
+	var c machine.Counts
 	if changed {
-		if c, err = decodeCounts(v); err != nil {
+		if c, err = machine.DecodeCounts(v); err != nil {
 			return nil, err
 		}
 	}
-	rows := make([]recipientRow, len(l.rec.recipients))
+	rows := make([]machine.RecipientRow, len(l.rec.Recipients))
 	for n := range rows {
 		row, err := l.recipient(
 			id,
 			uint32(n),
-			(&changeSet{id: id, rec: record{index: l.rec.index}}).initial(),
+			(&machine.ChangeSet{ID: id, Rec: machine.Record{Index: l.rec.Index}}).Initial(),
 		)
 		if err != nil {
 			return nil, err
 		}
-		if c.reports > 0 && (row.state == Failed || row.state == Expired) {
-			row.state, row.due = Ready, l.meta.time
+		if c.Reports > 0 && (row.State == Failed || row.State == Expired) {
+			row.State, row.Due = Ready, l.meta.Time
 		}
-		row.maybe = !row.state.Final()
+		row.Maybe = !row.State.Final()
 		rows[n] = row
 	}
-	one, err := decodeLetter(appendLetter(nil, &l.rec, rows, &l.meta))
-	if err != nil || !one.waits() {
+	one, err := machine.DecodeLetter(machine.AppendLetter(nil, &l.rec, rows, &l.meta))
+	if err != nil || !one.Waits() {
 		return nil, err
 	}
-	one.id = id
+	one.ID = id
 	return &one, nil
 }
 
@@ -150,7 +152,7 @@ func (s *Salvage) Bring(ctx context.Context, q *Queue, ids []mail.ID) error {
 		ctx:    ctx,
 		q:      q,
 		r:      r,
-		now:    func() int64 { return m.time },
+		now:    func() int64 { return m.Time },
 		letter: (*loader).stranded,
 		from:   s.Source,
 		serial: s.Serial,
@@ -170,9 +172,10 @@ func (s *Salvage) Bring(ctx context.Context, q *Queue, ids []mail.ID) error {
 // Finish makes these messages of the batch the group's, but for those that it has, and drops what
 // else was copied. It may be repeated.
 func (s *Salvage) Finish(ctx context.Context, ids []mail.ID) error {
-	data := appendFinish(appendCommand(nil, cmdFinish, 0), s.Source, s.Serial, ids)
+	data := machine.AppendFinish(machine.AppendCommand(nil, machine.CmdFinish, 0), s.Source,
+		s.Serial, ids)
 	result, err := proposeAt(ctx, s.To, data, nil)
-	if err == nil && !result.(finishResult).ok {
+	if err == nil && !result.(machine.FinishResult).Ok {
 		err = errors.New("another salvage of this node's mail is under way there")
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/testkit/golden"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // TestScripts replays testdata/script/*.txt. A script is blocks of commands, a line of dashes and
@@ -68,9 +69,10 @@ func (s *script) run(text string) string {
 	return out.String()
 }
 
-func (s *script) propose(kind commandType, body []byte, parts ...[]byte) {
+func (s *script) propose(kind machine.CommandType, body []byte, parts ...[]byte) {
 	s.t.Helper()
-	s.last, s.parts = append(appendCommand(nil, kind, s.c.Now().UnixMilli()), body...), parts
+	s.last, s.parts = append(machine.AppendCommand(nil, kind, s.c.Now().UnixMilli()), body...),
+		parts
 	s.again()
 }
 
@@ -93,7 +95,7 @@ func (s *script) command(name string, args []string) {
 	case "report":
 		s.accept(s.report(args), "<>", "s@origin.example")
 	case "drop":
-		s.propose(cmdDrop, appendDrop(nil, []ReportID{s.report(args)}))
+		s.propose(machine.CmdDrop, machine.AppendDrop(nil, []ReportID{s.report(args)}))
 	case "suspend":
 		s.suspend(args)
 	case "clock":
@@ -103,9 +105,9 @@ func (s *script) command(name string, args []string) {
 		}
 		s.c.add(d)
 	case "epoch":
-		s.propose(cmdEpoch, appendEpoch(nil, 1, s.q.machine.meta.epoch))
+		s.propose(machine.CmdEpoch, machine.AppendEpoch(nil, 1, s.q.machine.Meta.Epoch))
 	case "rest":
-		s.propose(cmdIdle, binary.BigEndian.AppendUint64(nil, s.q.machine.meta.epoch))
+		s.propose(machine.CmdIdle, binary.BigEndian.AppendUint64(nil, s.q.machine.Meta.Epoch))
 	case "again":
 		s.again()
 	default:
@@ -122,20 +124,20 @@ func (s *script) accept(report ReportID, sender string, recipients ...string) {
 		sender = ""
 	}
 	s.seq++
-	var w envelopeWriter
+	var w machine.EnvelopeWriter
 	content := []byte("content")
-	body := appendAcceptHead(nil, slotKey{1, 1}, s.seq, 1)
+	body := machine.AppendAcceptHead(nil, machine.SlotKey{Session: 1, Slot: 1}, s.seq, 1)
 	s.names[id] = string(rune('A' + len(s.names)))
 	s.byID[s.names[id]] = id
 	s.propose(
-		cmdAccept,
-		appendAcceptEntry(
+		machine.CmdAccept,
+		machine.AppendAcceptEntry(
 			body,
 			id,
 			report,
 			int64(len(content)),
 			0,
-			w.encode(envelope(sender, recipients...)),
+			w.Encode(envelope(sender, recipients...)),
 		),
 		content,
 	)
@@ -150,7 +152,7 @@ func (s *script) number(word string) uint32 {
 }
 
 func stateOf(name string) State {
-	for i, n := range stateNames {
+	for i, n := range machine.StateNames {
 		if n == name {
 			return State(i)
 		}
@@ -182,19 +184,21 @@ func (s *script) settle(args []string) {
 			o.HopDSN = true
 		}
 	}
-	s.propose(cmdSettle, appendOutcome(appendSettle(nil, s.q.machine.meta.epoch, 1), &o))
+	s.propose(machine.CmdSettle,
+		machine.AppendOutcome(machine.AppendSettle(nil, s.q.machine.Meta.Epoch, 1), &o))
 }
 
 func (s *script) operate(name string, args []string) {
-	v := map[string]verb{"hold": verbHold, "release": verbRelease, "flush": verbFlush,
-		"fail": verbFail, "remove": verbRemove}[name]
-	var refs []recipientRef
+	v := map[string]machine.Verb{"hold": machine.VerbHold, "release": machine.VerbRelease,
+		"flush": machine.VerbFlush,
+		"fail":  machine.VerbFail, "remove": machine.VerbRemove}[name]
+	var refs []machine.RecipientRef
 	for _, n := range args[1:] {
-		refs = append(refs, recipientRef{s.byID[args[0]], s.number(n)})
+		refs = append(refs, machine.RecipientRef{ID: s.byID[args[0]], Number: s.number(n)})
 	}
 	s.propose(
-		cmdOperator,
-		appendOperator(
+		machine.CmdOperator,
+		machine.AppendOperator(
 			nil,
 			v,
 			&mail.Attempt{At: s.c.Now(), Code: 550, Enhanced: "5.7.1", Text: "the operator"},
@@ -249,7 +253,7 @@ func (s *script) dump() string {
 			b.WriteByte('\n')
 			for i, r := range m.Recipients {
 				fmt.Fprintf(&b, "  %d %s %s", i, m.Message.Envelope.Recipients[i].Address, r.State)
-				if scheduled(r.State) {
+				if machine.Scheduled(r.State) {
 					fmt.Fprintf(&b, ", due %s", since(r.Due))
 				}
 				if r.Attempts > 0 {
@@ -272,7 +276,7 @@ func (s *script) dump() string {
 	s.dumpSchedule(&b)
 	s.dumpReports(&b)
 	s.dumpSuspensions(&b)
-	if n := s.q.machine.meta.counters[countBounced]; n > 0 {
+	if n := s.q.machine.Meta.Counters[machine.CountBounced]; n > 0 {
 		fmt.Fprintf(&b, "double bounces: %d\n", n)
 	}
 	if b.Len() == 0 {
@@ -325,7 +329,7 @@ func (s *script) suspend(args []string) {
 		}
 		all = append(all, one)
 	}
-	s.propose(cmdSuspend, appendSuspensions(nil, uint64(s.number(args[0])), all))
+	s.propose(machine.CmdSuspend, machine.AppendSuspensions(nil, uint64(s.number(args[0])), all))
 }
 
 func (s *script) dumpSuspensions(b *strings.Builder) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postroad/postroad/internal/fifo"
 	"github.com/postroad/postroad/internal/rows"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // settleMost bounds the outcomes of one settle command, about 75 KiB, at the very most 650.
@@ -60,7 +61,7 @@ func newSettler(most int, lost func([]Outcome)) *settler {
 // add takes outcomes and reports whether there is room for more.
 func (s *settler) add(outcomes []Outcome, done func(error)) bool {
 	for i := range outcomes {
-		if !outcomes[i].State.outcome() {
+		if !outcomes[i].State.Outcome() {
 			panic(fmt.Sprintf("queue: %v is no outcome", outcomes[i].State))
 		}
 	}
@@ -220,17 +221,17 @@ func (r *run) settleBatch(outcomes []Outcome) error {
 		func(a, b Outcome) int { return bytes.Compare(a.ID[:], b.ID[:]) },
 	)
 	data := make([]byte, 0, 32+160*len(outcomes))
-	data = appendSettle(
-		appendCommand(data, cmdSettle, r.commandTime(nil)),
+	data = machine.AppendSettle(
+		machine.AppendCommand(data, machine.CmdSettle, r.commandTime(nil)),
 		r.session,
 		len(outcomes),
 	)
 	for i := range outcomes {
-		data = appendOutcome(data, &outcomes[i])
+		data = machine.AppendOutcome(data, &outcomes[i])
 	}
 	for {
 		result, err := r.propose(r.ctx, data, nil)
-		if err == nil && result.(settleResult).ok {
+		if err == nil && result.(machine.SettleResult).Ok {
 			return nil
 		}
 		if err == nil {

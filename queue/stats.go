@@ -1,5 +1,7 @@
 package queue
 
+import "github.com/postroad/postroad/queue/machine"
+
 // Stats are figures for metrics, as of the last batch that was applied.
 type Stats struct {
 	Messages, Bytes, Reports uint64
@@ -20,17 +22,18 @@ type Stats struct {
 // Stats returns the present figures. Those of the group are the same on all members, as far as each
 // has applied; zero when they cannot be read.
 func (q *Queue) Stats() (s Stats) {
-	var m meta
+	var m machine.Meta
 	if r, err := q.read(); err == nil {
 		m, _ = q.metaOf(r) // a disk that cannot be read is told of elsewhere
 	}
-	c := m.counters
+	c := m.Counters
 	q.mu.Lock()
 	moved := q.mu.moved
 	q.mu.Unlock()
-	s.Messages, s.Bytes, s.Reports = c[countMessages], c[countBytes], c[countReports]
-	s.Accepted, s.DoubleBounces = c[countAccepted], c[countBounced]
-	copy(s.Recipients[:], c[countState:])
+	s.Messages, s.Bytes, s.Reports = c[machine.CountMessages], c[machine.CountBytes],
+		c[machine.CountReports]
+	s.Accepted, s.DoubleBounces = c[machine.CountAccepted], c[machine.CountBounced]
+	copy(s.Recipients[:], c[machine.CountState:])
 	s.Moves = make(map[Reason]uint64)
 	for r, n := range moved {
 		s.Moves[Reason(r)] = n

@@ -3,6 +3,8 @@ package queue
 import (
 	"context"
 	"fmt"
+
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // maxSuspensions bounds a command that Suspend proposes: with the longest names and reasons it is
@@ -24,13 +26,13 @@ func (q *Queue) Suspend(
 	}
 	ctx, cancel := r.during(ctx)
 	defer cancel()
-	data := appendCommand(nil, cmdSuspend, r.commandTime(nil))
-	result, err := r.propose(ctx, appendSuspensions(data, version, all), nil)
+	data := machine.AppendCommand(nil, machine.CmdSuspend, r.commandTime(nil))
+	result, err := r.propose(ctx, machine.AppendSuspensions(data, version, all), nil)
 	if err != nil {
 		return now, fmt.Errorf("propose suspensions: %w", err)
 	}
-	got := result.(suspendResult)
-	return Suspensions{Version: got.version, Index: got.index}, nil
+	got := result.(machine.SuspendResult)
+	return Suspensions{Version: got.Version, Index: got.Index}, nil
 }
 
 // Suspensions returns what this member has applied.
@@ -39,9 +41,9 @@ func (q *Queue) Suspensions() (s Suspensions, err error) {
 	if err != nil {
 		return s, err
 	}
-	v, ok, err := r.Get(suspendKey)
+	v, ok, err := r.Get(machine.SuspendKey)
 	if err != nil || !ok {
 		return s, err
 	}
-	return decodeSuspendRow(v)
+	return machine.DecodeSuspendRow(v)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // What Suspend acknowledges the listener has heard of, and a second queue of the group, and a new
@@ -73,7 +75,7 @@ func TestSuspendBound(t *testing.T) {
 			Lasts:  1000 * time.Hour,
 		}
 	}
-	if n := len(appendSuspensions(nil, 1<<60, all)); n > 1<<20 {
+	if n := len(machine.AppendSuspensions(nil, 1<<60, all)); n > 1<<20 {
 		t.Errorf("the command has %d octets", n)
 	}
 	b := newBed(t, Options{}).start()
@@ -88,8 +90,8 @@ func TestSuspendBound(t *testing.T) {
 // A suspend command of an owner of the past may come late: it is news to the one that is.
 func TestSuspendOfThePast(t *testing.T) {
 	b := newBed(t, Options{}).start()
-	late := appendSuspensions(
-		appendCommand(nil, cmdSuspend, 5),
+	late := machine.AppendSuspensions(
+		machine.AppendCommand(nil, machine.CmdSuspend, 5),
 		3,
 		[]Suspension{{Kind: SuspendSite, Name: "mx.example", Reason: "x", Serial: 3}},
 	)

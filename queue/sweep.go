@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/codec"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // The owner looks for what was given up this often; a command drops this much at once.
@@ -42,20 +43,21 @@ func (r *run) sweepOnce() (more bool, err error) {
 	if err != nil || len(chunks) == 0 && session == 0 {
 		return false, err
 	}
-	data := appendSweep(appendCommand(nil, cmdSweep, now.UnixMilli()), session, chunks)
+	data := machine.AppendSweep(machine.AppendCommand(nil, machine.CmdSweep, now.UnixMilli()),
+		session, chunks)
 	_, err = r.propose(r.ctx, data, nil)
 	return err == nil && len(chunks) == sweepMost, err
 }
 
 // orphans lists chunks whose message is too old to be still coming.
-func (r *run) orphans(now time.Time) (found []chunkRef, err error) {
-	from, to := []byte{keyChunk}, []byte{keyChunk + 1}
+func (r *run) orphans(now time.Time) (found []machine.ChunkRef, err error) {
+	from, to := []byte{machine.KeyChunk}, []byte{machine.KeyChunk + 1}
 	err = r.group.Scan(from, to, func(k, _ []byte) bool {
-		id, seq, ok := parseChunkKey(k)
-		if !ok || len(found) == sweepMost || !id.Time().Before(now.Add(-orphanAge)) {
+		id, seq, ok := machine.ParseChunkKey(k)
+		if !ok || len(found) == sweepMost || !id.Time().Before(now.Add(-machine.OrphanAge)) {
 			return false // IDs sort by time: the rest is younger
 		}
-		found = append(found, chunkRef{id, seq})
+		found = append(found, machine.ChunkRef{ID: id, Seq: seq})
 		return true
 	})
 	if err != nil {
@@ -69,16 +71,17 @@ func (r *run) orphans(now time.Time) (found []chunkRef, err error) {
 func (r *run) oldSessions(now time.Time) (session uint64, err error) {
 	old := false
 	var bad error
-	err = r.group.Scan([]byte{keySlot}, []byte{keySlot + 1}, func(k, v []byte) bool {
-		d := decoder{codec.New(k[1:])}
-		row, err := decodeSlotRow(v)
-		session, bad = d.Uint64(), err
-		if session == r.session || row.time >= now.Add(-acceptMemory).UnixMilli() {
-			return false
-		}
-		old, session = true, session+1
-		return bad == nil
-	})
+	err = r.group.Scan([]byte{machine.KeySlot}, []byte{machine.KeySlot + 1},
+		func(k, v []byte) bool {
+			d := machine.Decoder{Decoder: codec.New(k[1:])}
+			row, err := machine.DecodeSlotRow(v)
+			session, bad = d.Uint64(), err
+			if session == r.session || row.Time >= now.Add(-machine.AcceptMemory).UnixMilli() {
+				return false
+			}
+			old, session = true, session+1
+			return bad == nil
+		})
 	if err != nil || bad != nil || !old {
 		return 0, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/rows"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // run is one term of this member as the owner, from Start to Stop or Abandon.
@@ -54,8 +55,8 @@ func (q *Queue) Start(ctx context.Context, g Group, l Listener) error {
 	if err != nil {
 		return fmt.Errorf("queue: cannot become the owner: %w", err)
 	}
-	floor := time.UnixMilli(epoch.time)
-	r.clock, r.session = q.opts.NewClock(floor), epoch.index
+	floor := time.UnixMilli(epoch.Time)
+	r.clock, r.session = q.opts.NewClock(floor), epoch.Index
 	q.opts.IDs.Next(
 		floor.Add(time.Millisecond),
 	) // those that follow are above all that the state has seen
@@ -76,24 +77,25 @@ var errOvertaken = errors.New("another epoch came first")
 
 // proposeEpoch proposes until an epoch is this run's. A command names the epoch that it follows, so
 // that one which comes late, or a second time, ends nobody's term.
-func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
+func (r *run) proposeEpoch(ctx context.Context) (machine.EpochResult, error) {
 	now := r.q.opts.NewClock(time.Time{}).Now().UnixMilli()
 	for {
 		m, err := r.q.metaOf(r.group)
 		if err != nil {
-			return epochResult{}, err
+			return machine.EpochResult{}, err
 		}
-		data := appendEpoch(appendCommand(nil, cmdEpoch, now), r.q.opts.Member, m.epoch)
+		data := machine.AppendEpoch(machine.AppendCommand(nil, machine.CmdEpoch, now),
+			r.q.opts.Member, m.Epoch)
 		result, err := r.propose(ctx, data, nil)
 		if err == nil {
-			if epoch := result.(epochResult); epoch.index != 0 {
+			if epoch := result.(machine.EpochResult); epoch.Index != 0 {
 				return epoch, nil
 			}
 			err = errOvertaken
 		}
 		select {
 		case <-ctx.Done():
-			return epochResult{}, errors.Join(err, ctx.Err())
+			return machine.EpochResult{}, errors.Join(err, ctx.Err())
 		case <-time.After(rows.FirstPause):
 		}
 	}
@@ -102,7 +104,7 @@ func (r *run) proposeEpoch(ctx context.Context) (epochResult, error) {
 // work starts the goroutines of a run. Stop and Abandon end them.
 func (r *run) work() {
 	for n := range r.q.opts.Proposers + largeProposers {
-		l := &slot{key: slotKey{r.session, byte(n)}}
+		l := &slot{key: machine.SlotKey{Session: r.session, Slot: byte(n)}}
 		r.slots = append(r.slots, l)
 		if n < r.q.opts.Proposers {
 			r.accepting.Go(func() { r.proposeSmall(l) })
@@ -122,7 +124,7 @@ func (q *Queue) Owner() bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.mu.meta.epoch <= r.session
+	return q.mu.meta.Epoch <= r.session
 }
 
 // Stop refuses new submissions (451 4.3.2), waits until what is pending is answered and settled,

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // pastRuns is how many abandoned runs are remembered after their end, to know a message of theirs
@@ -90,11 +91,11 @@ func (q *Queue) pastRun(session uint64) *run {
 }
 
 // underWay returns the batch of an accept command if its proposer still waits for it.
-func (r *run) underWay(c *command) *batch {
-	if int(c.slot.slot) >= len(r.slots) {
+func (r *run) underWay(c *machine.Command) *batch {
+	if int(c.Slot.Slot) >= len(r.slots) {
 		return nil
 	}
-	if b := r.slots[c.slot.slot].inflight.Load(); b != nil && b.seq == c.seq {
+	if b := r.slots[c.Slot.Slot].inflight.Load(); b != nil && b.seq == c.Seq {
 		return b
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/queue/machine"
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
@@ -63,7 +64,7 @@ func (p *pair) own(t *testing.T, m *bed) {
 }
 
 // fail has the next command of a kind fail in some way.
-func (p *pair) fail(kind commandType, how queuetest.Fault) {
+func (p *pair) fail(kind machine.CommandType, how queuetest.Fault) {
 	p.group.Fault = func(data []byte) queuetest.Fault {
 		if kindOf(data) != kind || how == queuetest.None {
 			return queuetest.None
@@ -89,7 +90,7 @@ func submit(m *bed, e *mail.Envelope) <-chan answer {
 func TestUnknownOutcomeIsRepeatedAtTheNextLeader(t *testing.T) {
 	for _, how := range []queuetest.Fault{queuetest.LoseCommand, queuetest.LoseAnswer} {
 		inPair(t, func(t *testing.T, p *pair) {
-			p.fail(cmdAccept, how+queuetest.Depose)
+			p.fail(machine.CmdAccept, how+queuetest.Depose)
 			got := submit(p.a, envelope("s@x.example", "r@y.example"))
 			p.own(t, p.b)
 			p.a.q.Abandon()
@@ -115,7 +116,7 @@ func TestUnknownOutcomeIsRepeatedAtTheNextLeader(t *testing.T) {
 func TestAbandonRefusesWhatWaits(t *testing.T) {
 	inPair(t, func(t *testing.T, p *pair) {
 		p.group.Fault = func(data []byte) queuetest.Fault {
-			if kindOf(data) == cmdAccept {
+			if kindOf(data) == machine.CmdAccept {
 				return queuetest.LoseCommand
 			}
 			return queuetest.None
@@ -153,7 +154,7 @@ func TestAbandonRefusesWhatWaits(t *testing.T) {
 func TestFence(t *testing.T) {
 	inPair(t, func(t *testing.T, p *pair) {
 		id := p.a.accept("s@x.example", "r@y.example")
-		p.fail(cmdSettle, queuetest.Delay)
+		p.fail(machine.CmdSettle, queuetest.Delay)
 		got := make(chan error, 1)
 		p.a.q.Settle(
 			[]Outcome{{ID: id, State: Failed, Attempt: mail.Attempt{At: time.Now(), Code: 550}}},
@@ -266,7 +267,7 @@ func TestFenceWithinOneNode(t *testing.T) {
 func TestOwnAgainAtOnce(t *testing.T) {
 	inPair(t, func(t *testing.T, p *pair) {
 		first := p.a.q.ReportsDue()
-		p.fail(cmdAccept, queuetest.Delay)
+		p.fail(machine.CmdAccept, queuetest.Delay)
 		got := submit(p.a, envelope("s@x.example", "r@y.example"))
 		p.a.q.Abandon()
 		p.own(t, p.a)
@@ -283,11 +284,11 @@ func TestOwnAgainAtOnce(t *testing.T) {
 		if p.a.q.ReportsDue() == first {
 			t.Fatal("the reporter of the first term would take the second's wake-up")
 		}
-		if s := p.a.q.Stats(); s.Moves[AttemptFailed] != 1 {
+		if s := p.a.q.Stats(); s.Moves[machine.AttemptFailed] != 1 {
 			t.Fatalf("%+v", s)
 		}
 		p.group.Follow(p.rows[p.b], 1000)
-		if s := p.b.q.Stats(); s.Moves[AttemptFailed] != 0 || s.Recipients[Failed] != 1 {
+		if s := p.b.q.Stats(); s.Moves[machine.AttemptFailed] != 0 || s.Recipients[Failed] != 1 {
 			t.Fatalf("a move was counted twice: %+v", s)
 		}
 	})
@@ -297,7 +298,7 @@ func TestOwnAgainAtOnce(t *testing.T) {
 func TestEpochThatComesLate(t *testing.T) {
 	inPair(t, func(t *testing.T, p *pair) {
 		p.a.q.Abandon()
-		p.fail(cmdEpoch, queuetest.Delay+queuetest.Depose)
+		p.fail(machine.CmdEpoch, queuetest.Delay+queuetest.Depose)
 		p.group.Lead(p.rows[p.b])
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -350,7 +351,7 @@ func TestReadsWithoutOwning(t *testing.T) {
 func TestVerbEndsWithTheTerm(t *testing.T) {
 	inPair(t, func(t *testing.T, p *pair) {
 		p.a.accept("s@x.example", "r@y.example")
-		p.fail(cmdOperator, queuetest.LoseCommand+queuetest.Depose)
+		p.fail(machine.CmdOperator, queuetest.LoseCommand+queuetest.Depose)
 		got := make(chan error, 1)
 		go func() {
 			_, err := p.a.q.Hold(context.Background(), Filter{}, nil)
@@ -373,7 +374,7 @@ func TestSeal(t *testing.T) {
 		p.a.settle(
 			Outcome{ID: id, State: Relayed, Attempt: mail.Attempt{At: time.Now(), Code: 250}},
 		)
-		p.fail(cmdAccept, queuetest.Delay)
+		p.fail(machine.CmdAccept, queuetest.Delay)
 		got := submit(p.a, envelope("s@x.example", "r@y.example"))
 		if p.a.q.Empty() {
 			t.Fatal("empty, with a submission under way")
@@ -394,7 +395,7 @@ func TestSeal(t *testing.T) {
 // A stop waits for the clients of abandoned terms, as long as it may.
 func TestStopWaitsForThePast(t *testing.T) {
 	inPair(t, func(t *testing.T, p *pair) {
-		p.fail(cmdAccept, queuetest.LoseCommand+queuetest.Depose)
+		p.fail(machine.CmdAccept, queuetest.LoseCommand+queuetest.Depose)
 		got := submit(p.a, envelope("s@x.example", "r@y.example"))
 		p.a.q.Abandon()
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroad/postroad/internal/codec"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/queue/machine"
 )
 
 // RecipientStatus is what is known of one recipient.
@@ -50,13 +51,13 @@ const scanWindow = 256
 // scanMessages calls fn with the messages from first to last, both included, as far as want (nil:
 // all) wants their records.
 func (q *Queue) scanMessages(
-	first, last mail.ID, want func(*record) bool, fn func(*Stored) bool,
+	first, last mail.ID, want func(*machine.Record) bool, fn func(*Stored) bool,
 ) error {
 	r, err := q.read()
 	if err != nil {
 		return err
 	}
-	to := append(appendRecipientKey(nil, last, countsNumber), 0)
+	to := append(machine.AppendRecipientKey(nil, last, machine.CountsNumber), 0)
 	for {
 		var found []*Stored
 		l, err := q.loader(r)
@@ -71,7 +72,7 @@ func (q *Queue) scanMessages(
 				return len(found) < scanWindow
 			},
 		}
-		if err := r.Scan(appendMessageKey(nil, first), to, g.pair); err != nil {
+		if err := r.Scan(machine.AppendMessageKey(nil, first), to, g.pair); err != nil {
 			return fmt.Errorf("read messages: %w", err)
 		}
 		if g.flush(); g.err != nil {
@@ -93,18 +94,18 @@ func (q *Queue) scanMessages(
 // its recipients.
 type gatherer struct {
 	loader
-	want func(*record) bool      // of an undecoded record; nil: all
-	emit func(*Stored) (on bool) // gets each message
+	want func(*machine.Record) bool // of an undecoded record; nil: all
+	emit func(*Stored) (on bool)    // gets each message
 	id   mail.ID
 	now  *Stored // the message whose rows are coming
 	err  error
 }
 
 func (g *gatherer) pair(k, v []byte) bool {
-	id, number, isRow, ok := parseMessageKey(k)
+	id, number, isRow, ok := machine.ParseMessageKey(k)
 	switch {
 	case !ok:
-		g.err = errCorrupt
+		g.err = machine.ErrCorrupt
 	case !isRow:
 		if !g.flush() {
 			return false
@@ -128,18 +129,18 @@ func (g *gatherer) flush() (on bool) {
 
 func (g *gatherer) message(id mail.ID, v []byte) error {
 	g.id = id
-	if err := g.rec.decodeInPlace(v); err != nil {
+	if err := g.rec.DecodeInPlace(v); err != nil {
 		return err
 	}
 	if g.want != nil && !g.want(&g.rec) {
 		return nil
 	}
-	m, err := g.rec.message(id)
+	m, err := g.rec.Message(id)
 	if err != nil {
 		return err
 	}
 	g.now = &Stored{Message: m, Recipients: make([]RecipientStatus, len(m.Envelope.Recipients))}
-	initial := (&changeSet{id: id, rec: record{index: g.rec.index}}).initial()
+	initial := (&machine.ChangeSet{ID: id, Rec: machine.Record{Index: g.rec.Index}}).Initial()
 	for i := range g.now.Recipients {
 		g.now.Recipients[i] = g.status(&initial)
 	}
@@ -147,32 +148,32 @@ func (g *gatherer) message(id mail.ID, v []byte) error {
 }
 
 func (g *gatherer) row(number uint32, v []byte) error {
-	if number == countsNumber {
-		c, err := decodeCounts(v)
-		g.now.Reports = int(c.reports)
+	if number == machine.CountsNumber {
+		c, err := machine.DecodeCounts(v)
+		g.now.Reports = int(c.Reports)
 		return err
 	}
 	if int(number) >= len(g.now.Recipients) {
-		return errors.Join(errCorrupt, fmt.Errorf("it has no recipient %d", number))
+		return errors.Join(machine.ErrCorrupt, fmt.Errorf("it has no recipient %d", number))
 	}
-	row, err := decodeRecipientRow(v)
+	row, err := machine.DecodeRecipientRow(v)
 	if err == nil {
 		g.now.Recipients[number] = g.status(&row)
 	}
 	return err
 }
 
-func (l *loader) status(r *recipientRow) RecipientStatus {
+func (l *loader) status(r *machine.RecipientRow) RecipientStatus {
 	s := RecipientStatus{
-		State:    r.state,
-		Attempts: int(r.attempts),
-		Warned:   r.warned,
-		Last:     r.last(),
+		State:    r.State,
+		Attempts: int(r.Attempts),
+		Warned:   r.Warned,
+		Last:     r.Last(),
 	}
-	if scheduled(r.state) {
-		s.Due = codec.FromMillis(r.due)
+	if machine.Scheduled(r.State) {
+		s.Due = codec.FromMillis(r.Due)
 	}
-	s.MaybeAttempted = !r.state.Final() && l.meta.maybeAttempted(r)
+	s.MaybeAttempted = !r.State.Final() && l.meta.MaybeAttempted(r)
 	return s
 }
 

@@ -3,6 +3,7 @@ package queue
 import (
 	"maps"
 
+	"github.com/postroad/postroad/queue/machine"
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
@@ -30,22 +31,22 @@ func newWitness(w *owners) *witness {
 }
 
 func (v *witness) see(index uint64, data []byte, result any) {
-	var c command
-	if err := c.decode(data); err != nil {
+	var c machine.Command
+	if err := c.Decode(data); err != nil {
 		v.w.t.Fatal(err)
 	}
 	switch r := result.(type) {
-	case epochResult:
-		if r.index != 0 {
+	case machine.EpochResult:
+		if r.Index != 0 {
 			v.epoch = index
 		}
-	case settleResult:
-		if !r.ok {
+	case machine.SettleResult:
+		if !r.Ok {
 			v.refused = append(v.refused, index)
 		}
-		if r.ok != (c.session == v.epoch) {
-			v.w.t.Errorf("outcomes of session %d at %d, in that of %d: ok %v", c.session, index,
-				v.epoch, r.ok)
+		if r.Ok != (c.Session == v.epoch) {
+			v.w.t.Errorf("outcomes of session %d at %d, in that of %d: ok %v", c.Session, index,
+				v.epoch, r.Ok)
 		}
 	}
 }
@@ -55,7 +56,7 @@ func (v *witness) see(index uint64, data []byte, result any) {
 func (v *witness) follow() {
 	for at := int(v.rows.Now().Index); at < len(v.w.group.Log()); at++ {
 		n, before := len(v.refused), map[string]string(nil)
-		if kindOf(v.w.group.Log()[at].Data) == cmdSettle {
+		if kindOf(v.w.group.Log()[at].Data) == machine.CmdSettle {
 			before = dump(v.rows)
 		}
 		v.w.group.Follow(v.rows, 1)
@@ -69,7 +70,7 @@ func (v *witness) follow() {
 func dump(m *queuetest.Member) map[string]string {
 	rows := map[string]string{}
 	m.Now().Rows(func(k, v []byte) {
-		if k[0] != keyMeta {
+		if k[0] != machine.KeyMeta {
 			rows[string(k)] = string(v)
 		}
 	})

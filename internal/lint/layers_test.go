@@ -22,7 +22,7 @@ var levels = map[string]int{
 	"internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3,
-	"mailbox": 3, "directory": 3,
+	"queue/machine": 3, "mailbox": 3, "directory": 3,
 	// Packages that stand on one of them.
 	"cluster/owner": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
 	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
@@ -60,6 +60,7 @@ var beside = map[string][]string{
 	"delivery/local": {"delivery"},
 	"policy":         {"smtpd"},
 	"mailbox/router": {"mailbox/remote"},
+	"queue":          {"queue/machine"},
 }
 
 // never are imports that the layers would allow and that the design does not.
@@ -80,6 +81,8 @@ var never = []struct{ who, what, instead string }{
 	{"cluster/member", module + "/queue", "what is in a group is behind member.Parts"},
 	{"cluster/member", module + "/mailbox", "what is in a group is behind member.Parts"},
 	{"cluster/member", module + "/directory", "a member knows groups, not users"},
+	{"queue/machine", "net", "the state machine is rows and commands"},
+	{"queue/machine", module + "/internal/clock", "time is in the command"},
 	{"queue", "net", "the queue has no sockets; addresses are net/netip's"},
 	{"queue", "net/http", "the queue has no sockets: operate/admin serves it"},
 	{"mailbox", "net", "the mailbox store has no sockets"},

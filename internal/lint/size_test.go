@@ -24,7 +24,7 @@ const (
 )
 
 // larger are packages above the bound, and up to what, until they are parted.
-var larger = map[string]int{"cluster": 7600, "queue": 7000}
+var larger = map[string]int{"cluster": 7600}
 
 // width is how many columns a line takes.
 func width(line []byte) int {
