@@ -3,7 +3,6 @@ package queue
 import (
 	"bytes"
 	"context"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -121,32 +120,8 @@ type answer struct {
 	fail *smtp.Failure
 }
 
-func envelope(sender string, recipients ...string) *mail.Envelope {
-	e := &mail.Envelope{
-		Sender: sender,
-		Origin: mail.Origin{Helo: "client.example", Protocol: "ESMTP", Tenant: "t1"},
-	}
-	for _, r := range recipients {
-		address, notify, _ := strings.Cut(r, " ")
-		e.Recipients = append(
-			e.Recipients,
-			mail.Recipient{
-				Address: address,
-				Domain:  mail.DomainOf(address),
-				Notify:  notifyOf(notify),
-			},
-		)
-	}
-	return e
-}
-
-func notifyOf(words string) (n mail.Notify) {
-	for _, w := range strings.Split(words, ",") {
-		n |= map[string]mail.Notify{"": 0, "success": mail.NotifySuccess,
-			"failure": mail.NotifyFailure, "delay": mail.NotifyDelay, "never": mail.NotifyNever}[w]
-	}
-	return n
-}
+// envelope is queuetest.Envelope.
+var envelope = queuetest.Envelope
 
 func contentOf(b []byte) *mail.Content {
 	return &mail.Content{Chunks: [][]byte{b}, Size: int64(len(b))}

@@ -43,8 +43,8 @@ func (n *notifications) owner() *run {
 	return nil
 }
 
-// Accepted hands a message of a proposer of this member to the scheduler with its content, and says of
-// another one only that it is there.
+// Accepted hands a message of a proposer of this member to the scheduler with its content, and says
+// of another one only that it is there.
 func (n *notifications) Accepted(c *machine.Command, i int, parts []PartRef) {
 	if r := n.owner(); r != nil && c.Slot.Session == r.session {
 		if b := r.underWay(c); b != nil {
