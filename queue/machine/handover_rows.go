@@ -20,7 +20,7 @@ type handoverPhase byte
 const (
 	HandoverIdle handoverPhase = iota // none is under way
 	HandoverCopy                      // messages are being copied; they are this group's
-	HandoverGone                      // those named are the other group's, which may not know it yet
+	HandoverGone                      // those named are the other group's, which may not know
 	handoverPhases
 )
 

@@ -8,8 +8,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// Envelope returns an envelope of a client. A recipient is its address and, after a blank, its NOTIFY:
-// words with commas between them.
+// Envelope returns an envelope of a client. A recipient is its address and, after a blank, its
+// NOTIFY: words with commas between them.
 func Envelope(sender string, recipients ...string) *mail.Envelope {
 	e := &mail.Envelope{
 		Sender: sender,
