@@ -21,6 +21,8 @@ type draft struct {
 	groups  []uint64
 	slots   []int // of suspensions
 	freed   bool  // the last slot of suspensions
+	pushed  bool  // the newest version of the configuration
+	dropped []uint64
 }
 
 // handlers has a row for every command type: what Apply does with it.
@@ -44,6 +46,7 @@ var handlers = [newestCommand]func(*draft, *command) Result{
 	cmdSuspend:      (*draft).suspend,
 	cmdResume:       (*draft).resume,
 	cmdMakeShards:   (*draft).makeShards,
+	cmdPush:         (*draft).push,
 }
 
 // Apply applies one command. Called on the apply goroutine. A command that this version does not
@@ -74,7 +77,7 @@ func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]
 // finish writes the rows that changed; false when none did.
 func (d *draft) finish(w rows.Writer) bool {
 	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 &&
-		!d.freed && !d.planned {
+		!d.freed && !d.planned && !d.pushed {
 		return false
 	}
 	d.counts.Version = d.index
@@ -97,6 +100,7 @@ func (d *draft) finish(w rows.Writer) bool {
 		w.Set(groupKey(id), encodeRecord(d.group(id)))
 	}
 	d.writeSuspensions(w)
+	d.writePushed(w)
 	return true
 }
 

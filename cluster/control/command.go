@@ -33,6 +33,7 @@ const (
 	cmdSuspend // from SuspensionsProtocol on
 	cmdResume
 	cmdMakeShards // from MailboxProtocol on
+	cmdPush       // from PushProtocol on
 	cmdEnd        // one above the last
 )
 
@@ -51,6 +52,7 @@ type command struct {
 	Place      *Placement     `json:"place,omitempty"`
 	Suspension *Suspension    `json:"suspension,omitempty"`
 	Shards     int            `json:"shards,omitempty"`
+	Pushed     *Pushed        `json:"pushed,omitempty"`
 }
 
 func encodeCommand(kind commandType, c *command) ([]byte, error) {
@@ -104,6 +106,8 @@ func (c *command) complete(kind commandType) bool {
 		return c.Place != nil
 	case cmdSuspend, cmdResume:
 		return c.Suspension != nil && c.Suspension.check() == nil
+	case cmdPush:
+		return c.Pushed != nil && c.Pushed.check() == nil
 	}
 	return true
 }
@@ -126,7 +130,7 @@ type Result struct {
 	Code   Code    `json:"code"`
 	Words  string  `json:"words,omitempty"`  // of a refusal, for the operator
 	Member *Member `json:"member,omitempty"` // that was added
-	Index  uint64  `json:"index,omitempty"`  // the version of the suspensions with this change
+	Index  uint64  `json:"index,omitempty"`  // the version of what was changed
 }
 
 func refuse(c Code, format string, args ...any) Result {

@@ -36,6 +36,8 @@ func (s *State) Describe(data []byte) string {
 		return "a suspension ends"
 	case cmdMakeShards:
 		return fmt.Sprintf("mailboxes are kept in %d shards", c.Shards)
+	case cmdPush:
+		return fmt.Sprintf("version %d of the configuration is pushed", c.Pushed.Version)
 	}
 	return ""
 }

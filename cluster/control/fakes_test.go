@@ -99,7 +99,8 @@ func same(a, b *State) bool {
 	rows := func(m *model) []byte {
 		return slices.Concat(encodeRecord(m.cluster), encodeRecord(m.counts),
 			encodeRecord(m.tokens), encodeRecord(m.members), encodeRecord(m.groups),
-			encodeRecord(slices.Concat([]Suspension{}, m.suspensions)))
+			encodeRecord(slices.Concat([]Suspension{}, m.suspensions)),
+			encodeRecord(slices.Concat([]Pushed{}, m.pushed)))
 	}
 	return bytes.Equal(rows(a.view.Load()), rows(b.view.Load()))
 }

@@ -34,6 +34,9 @@ func seeds(f *testing.F) *bench {
 		}(),
 		func() error { _, err := b.Resume(ctx, "domain", "a.example"); return err }(),
 		b.SetVersion(ctx, 1, "3.0", MailboxProtocol), b.SetVersion(ctx, 2, "3.0", MailboxProtocol),
+		b.SetVersion(ctx, 1, "4.0", PushProtocol), b.SetVersion(ctx, 2, "4.0", PushProtocol),
+		b.Push(ctx, Pushed{Version: 1, Text: "[retry]\n", Who: "root@mx1", Note: "first"}),
+		b.Push(ctx, Pushed{Version: 2, Text: "[retry]\nexpire = \"4d\"\n"}),
 		b.MakeShards(ctx, 3), b.Place(ctx, Plan(s, three)),
 		b.Bootstrapped(ctx, 5),
 		b.Place(ctx,
@@ -109,6 +112,7 @@ func FuzzRows(f *testing.F) {
 		s.Members()
 		s.Groups()
 		s.Suspensions()
+		s.LastPushed()
 		for id := range uint16(4) {
 			s.Hosts(id)
 			s.Placed(id)

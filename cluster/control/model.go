@@ -18,6 +18,7 @@ type model struct {
 	members     []Member     // number 1 first
 	groups      []Group      // number 1 first
 	suspensions []Suspension // in no order
+	pushed      []Pushed     // the oldest first, without gaps
 	shards      []uint64     // the group of each; made of groups
 }
 
@@ -43,6 +44,9 @@ type counts struct {
 	Suspended uint64 `json:"suspended,omitempty"`
 	// of the mailboxes; 0: none yet. Once given it stays
 	Shards int `json:"shards,omitempty"`
+	// the newest version of the pushed configuration, and how many are kept
+	Pushed     uint64 `json:"pushed,omitempty"`
+	PushedKept int    `json:"pushed_kept,omitempty"`
 }
 
 func (m *model) member(id uint16) *Member {
@@ -94,7 +98,7 @@ func (m *model) in(states ...MemberState) []uint16 {
 }
 
 // Rows: "cc" cluster, "cn" counts, "ct" tokens, "cm" and a number a member, "cg" and a number a
-// group, "cs" and a slot a suspension.
+// group, "cs" and a slot a suspension, "cv" and a version a pushed configuration.
 var (
 	keyFrom    = []byte{'c'}
 	keyTo      = []byte{'c' + 1}
@@ -173,7 +177,7 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 		}
 	}
 	m.noteShards()
-	return m, m.loadSuspensions(read)
+	return m, errors.Join(m.loadSuspensions(read), m.loadPushed(read))
 }
 
 // valid returns the tokens that have not expired.

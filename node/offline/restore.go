@@ -80,6 +80,11 @@ func restoreRows(
 				return fmt.Errorf("restoring the number of shards: %w", err)
 			}
 		}
+		if pushed, ok := control.PushedOf(row.Key, row.Value); ok {
+			if err := changes.Push(ctx, pushed); err != nil {
+				return fmt.Errorf("restoring the pushed configuration: %w", err)
+			}
+		}
 		command, ok := directory.Restore(row.Key, row.Value)
 		if !ok {
 			continue
