@@ -17,9 +17,9 @@ import (
 // not. raft's timers are longer, and for what goes wrong (pace.go).
 
 const (
-	rankShare  = 5                      // of a heartbeat timeout, between two that stand
-	standAgain = 20 * time.Millisecond  // between two tries to make raft stand
-	standLook  = 320 * time.Millisecond // the most between two looks
+	rankShare     = 5                      // of a heartbeat timeout, between two that stand
+	campaignAgain = 20 * time.Millisecond  // between two tries to make raft stand
+	campaignLook  = 320 * time.Millisecond // the most between two looks
 	// of a look: the process stood still, and what leaders said meanwhile may wait to be read
 	lateness    = 50 * time.Millisecond
 	readingTime = 250 * time.Millisecond // for that, at most: twice as long as it stood still
@@ -33,9 +33,9 @@ func (n *Node) longest() time.Duration { return n.opts.HeartbeatTimeout * 4 / 3 
 
 // watchLeaders has groups stand for election when it is their turn. It ends with the node.
 func (n *Node) watchLeaders() {
-	timer := time.NewTimer(standLook)
+	timer := time.NewTimer(campaignLook)
 	defer timer.Stop()
-	due := monotonic() + int64(standLook)
+	due := monotonic() + int64(campaignLook)
 	notBefore := int64(0)
 	for {
 		select {
@@ -48,7 +48,7 @@ func (n *Node) watchLeaders() {
 		if late := now - due; late > int64(lateness) {
 			notBefore = now + min(2*late, int64(readingTime))
 		}
-		due = now + int64(clock.Together(standLook))
+		due = now + int64(clock.Together(campaignLook))
 		for _, g := range n.started() {
 			at, ok := g.turn()
 			switch {
@@ -56,9 +56,9 @@ func (n *Node) watchLeaders() {
 				g.calm(calmLeader)
 			case !ok:
 				g.brisk()
-			case at <= now && notBefore <= now && g.mayStand() == nil:
-				g.stand()
-				due = min(due, now+int64(standAgain))
+			case at <= now && notBefore <= now && g.mayCampaign() == nil:
+				g.campaign()
+				due = min(due, now+int64(campaignAgain))
 			case at <= now && notBefore <= now:
 				g.brisk()
 			default:
@@ -112,9 +112,10 @@ func rank(group uint64, servers []raft.Server, leader, voter raft.ServerID) int 
 	return (i + int(group)) % len(voters)
 }
 
-// stand has raft look at its timer: a timeout that is shorter than the one before makes it do so.
-func (g *Group) stand() {
-	g.stood.note(g)
+// campaign has raft look at its timer: a timeout that is shorter than the one before makes it do
+// so.
+func (g *Group) campaign() {
+	g.campaigned.note(g)
 	g.tune(func(c *raft.ReloadableConfig) {
 		c.HeartbeatTimeout = min(g.lease.timeout, c.HeartbeatTimeout-1)
 		c.ElectionTimeout = g.node.raftTimeout()
@@ -148,7 +149,7 @@ func (t *transport) RequestPreVote(
 	resp *raft.RequestPreVoteResponse,
 ) error {
 	g := t.g
-	if err := g.mayStand(); err != nil {
+	if err := g.mayCampaign(); err != nil {
 		return err
 	}
 	pause := time.NewTimer(0)

@@ -16,14 +16,14 @@ import (
 // than its own, and so cannot win, stands without waiting for its turn; the one that cannot win
 // then promises it what it asks for, though it stands itself.
 
-// stood is when this member stood for election last.
-type stood struct {
+// campaigned is when this member stood for election last.
+type campaigned struct {
 	mu     sync.Mutex
 	at     int64         // on the process's clock
 	leader raft.ServerID // who led before
 }
 
-func (s *stood) note(g *Group) {
+func (s *campaigned) note(g *Group) {
 	_, leader := g.raft.LeaderWithID()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -34,7 +34,7 @@ func (s *stood) note(g *Group) {
 }
 
 // since returns the leader before, and whether it is less than so long ago.
-func (s *stood) since(d time.Duration) (leader raft.ServerID, lately bool) {
+func (s *campaigned) since(d time.Duration) (leader raft.ServerID, lately bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.leader, s.at > 0 && monotonic()-s.at < int64(d)
@@ -66,7 +66,7 @@ func (g *Group) contends(candidate raft.ServerID, q *raft.RequestPreVoteRequest)
 	if !g.running.Load() || g.raft.State() != raft.Candidate {
 		return false
 	}
-	leader, lately := g.stood.since(g.lease.timeout)
+	leader, lately := g.campaigned.since(g.lease.timeout)
 	servers := g.servers()
 	before := rank(g.id, servers, leader, g.serverID()) < rank(g.id, servers, leader, candidate)
 	return lately && (g.raft.CurrentTerm() >= q.Term || before && g.surplus(q) >= 0)

@@ -18,7 +18,7 @@ func TestTwoStandAtOnce(t *testing.T) {
 	m.until("another one leads", func() bool {
 		for _, x := range m.members {
 			if x != led && x.g.hearing.free() && x.g.raft.State() == raft.Follower {
-				x.g.stand()
+				x.g.campaign()
 			}
 		}
 		for _, x := range m.members {
@@ -78,8 +78,8 @@ func TestShorterLogGivesWay(t *testing.T) {
 	}
 	g, candidate := first.g, second.g.serverID()
 	m.until("the first knows the leader", func() bool {
-		g.stood.note(g)
-		leader, _ := g.stood.since(time.Hour)
+		g.campaigned.note(g)
+		leader, _ := g.campaigned.since(time.Hour)
 		return leader == led.g.serverID()
 	})
 	m.stop(second)
@@ -101,9 +101,9 @@ func TestShorterLogGivesWay(t *testing.T) {
 	}
 	for _, has := range []uint64{0, 1} {
 		for {
-			g.stood.note(g)
+			g.campaigned.note(g)
 			granted := ask(has)
-			if _, lately := g.stood.since(g.lease.timeout); !lately {
+			if _, lately := g.campaigned.since(g.lease.timeout); !lately {
 				continue // the machine stood still, and it is some time ago that the first stood
 			}
 			if granted != (has > 0) {

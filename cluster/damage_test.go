@@ -78,7 +78,7 @@ func killedAlone(t *testing.T, keys int) string {
 			t.Fatal(err)
 		}
 	}
-	n.keeper.halt() // so that nothing changes while it is copied
+	n.compactor.halt() // so that nothing changes while it is copied
 	if err := errors.Join(n.log.Mark(), os.CopyFS(killed, os.DirFS(dir)), n.Close()); err != nil {
 		t.Fatal(err)
 	}

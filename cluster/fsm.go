@@ -118,7 +118,7 @@ func (f *fsm) commit() {
 	f.appliedIndex.Store(f.applied)
 	f.g.quiet.stir()
 	f.sm.Committed()
-	f.g.node.keeper.consider(f.g)
+	f.g.node.compactor.consider(f.g)
 }
 
 // Apply implements raft.FSM; raft uses ApplyBatch.

@@ -10,7 +10,7 @@ import (
 
 // What a member does that has stopped because its group's leader has another past (takenback.go),
 // once the operator has had that salvaged which only it has: it gives its past up, and begins
-// another life in the group (life.go), with nothing. Nothing of that runs beside raft.
+// another incarnation in the group (rejoin.go), with nothing. Nothing of that runs beside raft.
 
 const salvageKey = "salvage" // how far the salvage is; whoever salvages says what it means
 
@@ -59,7 +59,7 @@ func (e *TakenBack) Parted(ours, leaders *Terms) uint64 {
 }
 
 // GiveUp ends this member's part in the group's past that it alone has, from an entry on, and
-// begins another life with nothing. It neither votes nor stands until it has again what both have.
+// begins another incarnation with nothing. It neither votes nor stands until it has again what both have.
 func (g *Group) GiveUp(from uint64) error {
 	if e, err := g.TakenBack(); err != nil || e == nil || g.running.Load() {
 		return errors.Join(err, fmt.Errorf("group %d has not stopped", g.id))

@@ -26,7 +26,7 @@ type Group struct {
 	node    *Node
 	id      uint64
 	log     *logstore.Group
-	parts   parts
+	parts   partRefs
 	fsm     fsm
 	raft    *raft.Raft
 	side    atomic.Uint32 // where the state is (keys.go)
@@ -36,14 +36,14 @@ type Group struct {
 	leading atomic.Uint64
 	notify  chan bool // from raft
 	// to the watcher: lead no more until a transfer has failed; nil: look again
-	pause   chan chan struct{}
-	tuning  sync.Mutex // of raft's settings
-	lease   lease
-	hearing hearing
-	quiet   quiet
-	telling telling
-	rest    rest
-	stood   stood
+	pause      chan chan struct{}
+	tuning     sync.Mutex // of raft's settings
+	lease      lease
+	hearing    hearing
+	quiet      quiet
+	telling    telling
+	rest       rest
+	campaigned campaigned
 	// this member has more than one that stood, and waits for nobody (contest.go)
 	ahead atomic.Bool
 	yield func(context.Context) error // see OnTransfer
@@ -53,7 +53,7 @@ type Group struct {
 	transport  raft.Transport
 	marked     markedAt
 	fetching   sync.Mutex // one take-over of the state at a time
-	giving     givings
+	transfers  transfers
 	told       atomic.Uint64 // the newest entry that a leader said is committed
 	quarantine quarantine
 	reign      atomic.Pointer[reign] // of the leader that spoke last (reign.go)
@@ -125,7 +125,7 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	}
 	conf.NotifyCh = g.notify
 	g.lease.timeout = g.node.opts.HeartbeatTimeout
-	if err := g.keepSilent(); err != nil {
+	if err := g.withholdVotes(); err != nil {
 		return err
 	}
 	g.hearing.g = g
@@ -143,17 +143,18 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	g.quarantine.mu.Lock()
 	g.inquireLocked()
 	g.quarantine.mu.Unlock()
-	return g.hasten()
+	return g.campaignNow()
 }
 
 func (g *Group) serverID() raft.ServerID { return serverID(g.node.member) }
 
 func (g *Group) self() string { return string(g.serverID()) }
 
-// keepSilent lets one heartbeat timeout pass after the start of the process before a member with a
+// withholdVotes lets one heartbeat timeout pass after the start of the process before a member with
+// a
 // past answers anything: it has forgotten to whom it listened, would vote for anybody, and a
 // leader's lease may still rest on its last answer.
-func (g *Group) keepSilent() error {
+func (g *Group) withholdVotes() error {
 	if last, _ := g.log.Last(); last == 0 && g.log.ID() == g.id || !g.node.HasPeers() {
 		return nil
 	}
@@ -182,9 +183,10 @@ func (g *Group) bootstrap() error {
 	return g.log.Bootstrap([]byte("CurrentTerm"), 1, first)
 }
 
-// hasten lets a sole voter stand for election at once: there is no leader to hear from. Raft looks
+// campaignNow lets a sole voter stand for election at once: there is no leader to hear from. Raft
+// looks
 // at its timer anew when the time-out is made shorter.
-func (g *Group) hasten() error {
+func (g *Group) campaignNow() error {
 	c := g.raft.GetConfiguration()
 	if err := c.Error(); err != nil {
 		return err
@@ -193,7 +195,7 @@ func (g *Group) hasten() error {
 	if len(servers) != 1 || servers[0].ID != g.serverID() {
 		return nil
 	}
-	g.stand()
+	g.campaign()
 	return nil
 }
 

@@ -5,11 +5,11 @@ import "encoding/binary"
 // Keys in the node's Pebble: the group's number (4 octets, big-endian), what it is, and the rest.
 //
 //	's' key    the state machine's own rows
-//	'p' index  the parts of an entry that the state refers to (8 octets, big-endian; parts.go)
+//	'p' index  the parts of an entry that the state refers to (8 octets, big-endian; part_refs.go)
 //	'a'        index and term of the newest applied entry, and the side on which the state is
 //
 // A state that is taken over from another member is written aside, under 'S' and 'P', and one row
-// switches to it (fetch.go). The next one goes to 's' and 'p' again.
+// switches to it (state_transfer.go). The next one goes to 's' and 'p' again.
 const (
 	spaceState   = 's'
 	spaceParts   = 'p'

@@ -402,8 +402,8 @@ func TestTransfer(t *testing.T) {
 		func() bool { return one.g.Holds(one.g.Leading()) })
 }
 
-// TestSeize: two of three are gone for good; the third goes on with what it has.
-func TestSeize(t *testing.T) {
+// TestForceSingle: two of three are gone for good; the third goes on with what it has.
+func TestForceSingle(t *testing.T) {
 	m, one := newThree(t)
 	m.put(one, 0, 40)
 	three := m.members[3]
@@ -415,7 +415,7 @@ func TestSeize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last, err := n.Group(HomeGroup).Seize()
+	last, err := n.Group(HomeGroup).ForceSingle()
 	if err != nil || last < 40 {
 		t.Fatalf("seized with %d entries: %v", last, err)
 	}

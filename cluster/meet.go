@@ -62,7 +62,8 @@ type meeting struct {
 	err    error // why it was not compared with in time
 }
 
-// meetings is what a member has found of the leaders that send to it. Owned by transport.sift.
+// meetings is what a member has found of the leaders that send to it. Owned by
+// transport.filterRPCs.
 type meetings struct {
 	g       *Group
 	met     speaker // it was compared with

@@ -103,7 +103,7 @@ func (g *Group) CaughtUp(member uint16) bool {
 
 // Transfer hands leadership to another member. The lease ends first: a transfer bypasses what it
 // rests on. If it fails, this node leads on, but holds no lease until whoever may have been told to
-// stand for election would have done so.
+// campaign for election would have done so.
 func (g *Group) Transfer(ctx context.Context, to uint16) error {
 	select {
 	case g.handing.turn <- struct{}{}:
@@ -204,7 +204,7 @@ type Status struct {
 	Lag    map[uint16]uint64
 	Silent []uint16 // those that did not; only on the leader
 	// members that take the state over from this one, as a whole
-	Giving map[uint16]Giving `json:",omitempty"`
+	Transfers map[uint16]TransferProgress `json:"Giving,omitempty"`
 	// why this member is in quarantine: it neither votes nor stands
 	Doubts []Doubt `json:",omitempty"`
 }
@@ -216,7 +216,7 @@ func (g *Group) Status() Status {
 		return s
 	}
 	s.Leader, _ = g.Leader()
-	s.Giving, s.Doubts = g.giving.now(), g.Doubts()
+	s.Transfers, s.Doubts = g.transfers.now(), g.Doubts()
 	s.Leading = g.leading.Load() != 0
 	s.Term, s.Last, s.Commit, s.Members = g.raft.CurrentTerm(), g.raft.LastIndex(),
 		g.raft.CommitIndex(), g.Members()

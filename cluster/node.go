@@ -111,7 +111,7 @@ type Node struct {
 	incarnation uint64
 	process     uint64 // drawn by Open (reign.go)
 	fresh       bool   // the store was made by this Open
-	keeper      keeper
+	compactor   compactor
 	failed      atomic.Bool
 	failing     chan struct{} // closed when failed is set
 	opened      time.Time
@@ -151,7 +151,7 @@ func Open(opts Options) (*Node, error) {
 		}
 		return nil, errors.Join(fmt.Errorf("open node in %s: %w", n.opts.Dir, err), n.closeStores())
 	}
-	n.keeper.start(n)
+	n.compactor.start(n)
 	return n, nil
 }
 
@@ -294,7 +294,7 @@ func (n *Node) Group(id uint64) *Group {
 		pause: make(chan chan struct{}), stop: make(chan struct{}),
 		handing: handing{turn: make(chan struct{}, 1)},
 	}
-	g.parts = parts{g: g, entries: map[uint64]*keptEntry{}}
+	g.parts = partRefs{g: g, entries: map[uint64]*keptEntry{}}
 	g.fsm = fsm{g: g, w: Writer{g: g, batch: n.db.NewBatch(), touch: newTouched()}}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.useSide(0)
@@ -378,7 +378,7 @@ func (n *Node) Close() error {
 }
 
 func (n *Node) close() error {
-	n.keeper.halt()
+	n.compactor.halt()
 	close(n.closing)
 	n.beating.Wait()
 	n.mu.Lock()

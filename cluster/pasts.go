@@ -32,7 +32,7 @@ type comparison struct {
 	table *Terms   // its; nil: its program has none
 }
 
-// pasts is what a voter has found of candidates' logs. Owned by transport.sift.
+// pasts is what a voter has found of candidates' logs. Owned by transport.filterRPCs.
 type pasts struct {
 	found map[uint16]comparison // by member
 	told  time.Time

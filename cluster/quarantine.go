@@ -36,7 +36,7 @@ type Why string
 
 // The reasons.
 const (
-	// it was let go by the group, was taken in again, and has less than before (life.go)
+	// it was let go by the group, was taken in again, and has less than before (rejoin.go)
 	CameBack Why = "came back"
 	// the last block of its log does not verify, and this was no loss of power
 	DamagedTail Why = "damaged tail"
@@ -89,7 +89,7 @@ func unheard(members []uint16) string {
 	return ", and has no answer that counts from member " + strings.Join(names, ", ")
 }
 
-// doubtsKey is where a group keeps its doubts, all but that of a life before, as JSON: a restart
+// doubtsKey is where a group keeps its doubts, all but that of an incarnation before, as JSON: a restart
 // must not end them.
 const doubtsKey = "doubts"
 
@@ -210,8 +210,8 @@ func (g *Group) Doubts() []Doubt {
 
 var errQuarantine = errors.New("this member may have forgotten what it acknowledged")
 
-// mayStand says why this member does not stand for election, or returns nil.
-func (g *Group) mayStand() error { return g.mayVote(g.position()) }
+// mayCampaign says why this member does not stand for election, or returns nil.
+func (g *Group) mayCampaign() error { return g.mayVote(g.position()) }
 
 // mayVote says why this member does not answer a candidate with such a log, or returns nil.
 func (g *Group) mayVote(candidate position) error {

@@ -65,7 +65,7 @@ func TestQuarantineOutlastsRestarts(t *testing.T) {
 	if err := three.g.mayAsk(&vote); err != nil {
 		t.Errorf("it refuses who was led without it: %v", err)
 	}
-	if err := three.g.mayStand(); !errors.Is(err, errQuarantine) {
+	if err := three.g.mayCampaign(); !errors.Is(err, errQuarantine) {
 		t.Errorf("it stands: %v", err)
 	}
 	m.start(1)
@@ -98,7 +98,7 @@ func TestQuarantineAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	n = open()
-	if _, err := n.Group(HomeGroup).Seize(); err != nil {
+	if _, err := n.Group(HomeGroup).ForceSingle(); err != nil {
 		t.Fatal(err)
 	}
 	if err := n.Close(); err != nil {

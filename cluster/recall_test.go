@@ -53,7 +53,7 @@ func TestRemembered(t *testing.T) {
 		t.Errorf("it doubts %v", d)
 	}
 	three.g.remembered(map[uint16]Standing{1: {AckedTerm: has.term + 100, AckedIndex: has.index}})
-	if err := three.g.mayStand(); !errors.Is(err, errQuarantine) {
+	if err := three.g.mayCampaign(); !errors.Is(err, errQuarantine) {
 		t.Errorf("it stands: %v", err)
 	}
 	if d := three.g.Doubts(); len(d) != 1 || d[0].Why != Behind {

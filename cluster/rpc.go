@@ -39,7 +39,7 @@ func (n *Node) Handler() http.Handler {
 	m.HandleFunc("POST /cluster/fetch", n.serveFetch)
 	m.HandleFunc("POST /cluster/propose", n.servePropose)
 	m.HandleFunc("POST /cluster/transfer", n.serveTransfer)
-	m.HandleFunc("POST /cluster/stand", n.serveStand)
+	m.HandleFunc("POST /cluster/stand", n.serveCampaign)
 	m.HandleFunc("GET /cluster/standing", n.serveStanding)
 	m.HandleFunc("GET /cluster/terms", n.serveTerms)
 	return m
@@ -302,7 +302,7 @@ func splitProposal(b []byte) (data []byte, parts [][]byte, err error) {
 	return data, parts, nil
 }
 
-// erase deletes log and state of a life that has ended. It is repeated at each start, for a crash
+// erase deletes log and state of an incarnation that has ended. It is repeated at each start, for a crash
 // may have come between.
 func (g *Group) erase() error {
 	first, _ := g.log.FirstIndex()

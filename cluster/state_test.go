@@ -179,7 +179,7 @@ func TestGarbageIsCollected(t *testing.T) {
 			propose(t, g, fmt.Sprint("-k", i), 0)
 		}
 	}
-	n.keeper.pass()
+	n.compactor.pass()
 	st := n.Stats().Log
 	if st.Moved == 0 || st.Recycled == 0 {
 		t.Errorf("%+v", st)
@@ -210,7 +210,7 @@ func TestIdleGroupDoesNotPinTheLog(t *testing.T) {
 		propose(t, g, fmt.Sprint("k", i), 3)
 		propose(t, g, fmt.Sprint("-k", i), 0)
 	}
-	n.keeper.pass()
+	n.compactor.pass()
 	if st := n.Stats().Log; st.Segments > idleSegments+2 || st.Recycled < 20 {
 		t.Errorf("%+v", st)
 	}

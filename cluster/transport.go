@@ -35,7 +35,7 @@ func (n *Node) newTransport(g *Group) raft.Transport {
 		Stream: streams{n.port.Stream(g.id), g}, MaxPool: 3, MaxRPCsInFlight: 1,
 		Timeout: rpcTimeout, Logger: n.raftLogger(),
 	}), g, make(chan raft.RPC)}
-	g.done.Go(t.sift)
+	g.done.Go(t.filterRPCs)
 	return t
 }
 
@@ -94,7 +94,7 @@ func (t *transport) RequestVote(
 	id raft.ServerID, target raft.ServerAddress, args *raft.RequestVoteRequest,
 	resp *raft.RequestVoteResponse,
 ) error {
-	if err := t.g.mayStand(); err != nil {
+	if err := t.g.mayCampaign(); err != nil {
 		return err
 	}
 	return t.NetworkTransport.RequestVote(id, target, args, resp)

@@ -123,7 +123,7 @@ func (r *recovery) run(ctx context.Context, acceptLoss bool) error {
 }
 
 func (r *recovery) seize(id uint64, hosted map[uint64]bool) error {
-	last, err := r.store.Group(id).Seize()
+	last, err := r.store.Group(id).ForceSingle()
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func movesOf(g control.Group, leader peer.Group, name func(uint16) string) (move
 // arrival is how far a member is that is to get a group.
 func arrival(id uint16, leader peer.Group, name string) api.Move {
 	m := api.Move{Node: name, Phase: api.MoveWaits}
-	taken, takes := leader.Giving[id]
+	taken, takes := leader.Transfers[id]
 	lag, answers := leader.Lag[id]
 	switch {
 	case takes:

@@ -22,21 +22,21 @@ import (
 
 const sideKey = "side"
 
-// aside is a state that was taken over as a whole.
-type aside struct {
+// stagedState is a state that was taken over as a whole.
+type stagedState struct {
 	side          side
 	applied, term uint64
 }
 
-func (a aside) encode() []byte { return appliedRow(a.applied, a.term, a.side) }
+func (a stagedState) encode() []byte { return appliedRow(a.applied, a.term, a.side) }
 
 // pending returns the state that lies aside, complete, and is not the one in use.
-func (g *Group) pending() (*aside, error) {
+func (g *Group) pending() (*stagedState, error) {
 	v, err := g.log.Get([]byte(sideKey))
 	if err != nil || len(v) != 17 {
 		return nil, err
 	}
-	a := &aside{side(v[16]), binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
+	a := &stagedState{side(v[16]), binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}
 	if uint32(a.side) == g.side.Load() {
 		return nil, nil
 	}
@@ -56,7 +56,7 @@ func (g *Group) useSide(s side) {
 
 // switchSide makes the state that lies aside the state. On the apply goroutine, or before the group
 // runs.
-func (g *Group) switchSide(a *aside) error {
+func (g *Group) switchSide(a *stagedState) error {
 	batch := g.node.db.NewBatch()
 	defer batch.Close()
 	key := prefix(g.id, spaceApplied)
@@ -179,7 +179,7 @@ type taking struct {
 	parts  [][][]byte
 	kept   []*keptEntry
 	octets int
-	end    aside
+	end    stagedState
 }
 
 var errBadState = errors.New("malformed state on its way")
@@ -333,7 +333,7 @@ func (g *Group) giveState(ctx context.Context, to uint16, w io.Writer) error {
 		return err
 	}
 	s := side(row[16])
-	w, end := g.giving.begin(to, w, of)
+	w, end := g.transfers.begin(to, w, of)
 	defer end()
 	out := bufio.NewWriterSize(w, 64<<10)
 	out.WriteByte(stateVersion)

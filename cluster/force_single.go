@@ -6,12 +6,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Seize makes this member the only one of a group, whatever the others hold: what a majority that
+// ForceSingle makes this member the only one of a group, whatever the others hold: what a majority
+// that
 // is gone for good may have acknowledged beyond this member's log is lost. It returns the last
 // entry that this member has. The node's groups must not have been started. It is repeated without
 // harm. hashicorp's RecoverCluster is no way: it writes a snapshot of a state that is not in
 // snapshots, and deletes the log.
-func (g *Group) Seize() (last uint64, err error) {
+func (g *Group) ForceSingle() (last uint64, err error) {
 	if g.running.Load() {
 		return 0, fmt.Errorf("group %d is running", g.id)
 	}

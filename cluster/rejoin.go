@@ -11,28 +11,29 @@ import (
 )
 
 // A member that its group has let go deletes what it holds of it, and may be taken in again, as
-// when a shard comes back to a node. It has forgotten its log then, and could help a candidate to
-// the leadership that lacks what this member once had: the others removed it knowing that it had
-// that, and a majority that is older than its removal may still ask for its vote. So what a member
-// holds of a group is a life of its own, with a log of its own in the log store. The next one
-// inherits term and vote, and where the log ended; until the member has as much again it is in
-// quarantine. It gets there: the leader that takes it in has all that was committed, and an entry
-// of its own term.
+// when a shard comes back to a node. A re-added replica has an empty log: if it voted at once it
+// could elect a leader that lacks entries that it once acknowledged. The others removed it knowing
+// that it had those, and a majority that is older than its removal may still ask for its vote. So
+// what a member holds of a group is an incarnation of its replica, with a log of its own in the log
+// store. The next incarnation inherits term and vote, and where the log ended. The member is in
+// quarantine until it has as much again. It gets there: the leader that takes it in has all that
+// was committed, and an entry of its own term.
 
 const (
-	retiredKey = "retired" // this life has ended
+	retiredKey = "retired" // this incarnation has ended
 	leftKey    = "left"    // where the log ended, set with it
-	floorKey   = "floor"   // where that of the life before ended
+	floorKey   = "floor"   // where that of the one before ended
 
-	lifeShift = 32 // a log's number is that of the group, and above that of the life, from 0 on
+	// a log's number is that of the group, and above that of the incarnation, from 0 on
+	incarnationShift = 32
 )
 
 // votes are the keys under which raft keeps what must not be forgotten.
 var votes = []string{"CurrentTerm", "LastVoteTerm", "LastVoteCand"}
 
-func groupOf(log uint64) uint64 { return log & (1<<lifeShift - 1) }
+func groupOf(log uint64) uint64 { return log & (1<<incarnationShift - 1) }
 
-// newestLog returns the log of the last life that this member had in a group, or of its first.
+// newestLog returns the log of the last incarnation of a group here, or of its first.
 func (n *Node) newestLog(group uint64) *logstore.Group {
 	newest := group
 	for _, id := range n.log.Groups() {
@@ -43,7 +44,7 @@ func (n *Node) newestLog(group uint64) *logstore.Group {
 	return n.log.Group(newest)
 }
 
-// holderOf returns the group whose present life has that log; nil: that life is over.
+// holderOf returns the group whose present incarnation has that log; nil: that one is over.
 func (n *Node) holderOf(log uint64) *Group {
 	if g := n.Group(groupOf(log)); g.log.ID() == log {
 		return g
@@ -80,10 +81,10 @@ func (g *Group) retired() (bool, error) {
 }
 
 // Ended reports whether this member's part in the group has ended, so that to join it again begins
-// another life in it.
+// another incarnation in it.
 func (g *Group) Ended() (bool, error) { return g.retired() }
 
-// end notes that this life is over, and where its log ended.
+// end notes that this incarnation is over, and where its log ended.
 func (g *Group) end() error {
 	left := g.position()
 	if err := g.loadDoubts(); err != nil {
@@ -98,10 +99,10 @@ func (g *Group) end() error {
 		leftKey: left.encode()})
 }
 
-// revive begins another life after one that has ended. The group has not been started since Open,
+// revive begins another incarnation after one that has ended. The group has not been started since Open,
 // or since Retire.
 func (g *Group) revive() error {
-	// nothing of the old life may turn up in the new one after a crash
+	// nothing of the old one may turn up in the new one after a crash
 	if err := errors.Join(g.erase(), g.node.flush()); err != nil {
 		return err
 	}
@@ -127,7 +128,7 @@ func (g *Group) revive() error {
 			values[key] = v
 		}
 	}
-	next := g.node.log.Group(old.ID() + 1<<lifeShift)
+	next := g.node.log.Group(old.ID() + 1<<incarnationShift)
 	if err := next.SetAll(values); err != nil {
 		return err
 	}
@@ -183,7 +184,7 @@ func (g *Group) mayAsk(request any) error {
 		if monotonic() >= g.handing.until.Load() {
 			return errNotAsked
 		}
-		return g.mayStand()
+		return g.mayCampaign()
 	case *raft.RequestVoteRequest:
 		return g.mayVote(position{q.LastLogTerm, q.LastLogIndex})
 	case *raft.RequestPreVoteRequest:

@@ -7,26 +7,26 @@ import (
 	"sync/atomic"
 )
 
-// Giving is how far a state is that another member takes over from this one.
-type Giving struct {
+// Transfers is how far a state is that another member takes over from this one.
+type TransferProgress struct {
 	Octets int64 // sent
 	Of     int64 // about: rows are counted as they lie on the disk, where they are compressed
 }
 
-// givings are the takings-over under way, by who takes. Safe for use by several goroutines.
-type givings struct {
+// transfers are the takings-over under way, by who takes. Safe for use by several goroutines.
+type transfers struct {
 	mu  sync.Mutex
-	all map[uint16]*giving
+	all map[uint16]*transfer
 }
 
-type giving struct {
+type transfer struct {
 	w      io.Writer
 	octets atomic.Int64
 	of     int64
 }
 
 // Write counts what was sent.
-func (s *giving) Write(b []byte) (int, error) {
+func (s *transfer) Write(b []byte) (int, error) {
 	n, err := s.w.Write(b)
 	s.octets.Add(int64(n))
 	return n, err
@@ -34,12 +34,12 @@ func (s *giving) Write(b []byte) (int, error) {
 
 // begin notes that a member takes the state over, and returns where it is to be written and what is
 // to be called at its end. One that asks again has given up what it asked for before.
-func (gs *givings) begin(member uint16, w io.Writer, of int64) (io.Writer, func()) {
-	s := &giving{w: w, of: of}
+func (gs *transfers) begin(member uint16, w io.Writer, of int64) (io.Writer, func()) {
+	s := &transfer{w: w, of: of}
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	if gs.all == nil {
-		gs.all = map[uint16]*giving{}
+		gs.all = map[uint16]*transfer{}
 	}
 	gs.all[member] = s
 	return s, func() {
@@ -52,16 +52,16 @@ func (gs *givings) begin(member uint16, w io.Writer, of int64) (io.Writer, func(
 }
 
 // now returns how far they are; nil: none is under way.
-func (gs *givings) now() map[uint16]Giving {
+func (gs *transfers) now() map[uint16]TransferProgress {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	if len(gs.all) == 0 {
 		return nil
 	}
-	now := map[uint16]Giving{}
+	now := map[uint16]TransferProgress{}
 	for member, s := range gs.all {
 		sent := s.octets.Load()
-		now[member] = Giving{sent, max(sent, s.of)}
+		now[member] = TransferProgress{sent, max(sent, s.of)}
 	}
 	return now
 }

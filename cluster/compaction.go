@@ -15,12 +15,13 @@ import (
 	"github.com/postroad/postroad/internal/clock"
 )
 
-// keeperLook is the time between two looks of the keeper, at most.
-const keeperLook = time.Second
+// compactorLook is the time between two looks of the keeper, at most.
+const compactorLook = time.Second
 
-// keeper is the goroutine that keeps the log short: it takes markers, moves what is left in almost
+// compactor is the goroutine that keeps the log short: it takes markers, moves what is left in
+// almost
 // empty segments, and writes the high-water mark.
-type keeper struct {
+type compactor struct {
 	n    *Node
 	kick chan struct{}
 	stop chan struct{}
@@ -33,20 +34,20 @@ type markedAt struct {
 	octets, index atomic.Uint64
 }
 
-func (k *keeper) start(n *Node) {
+func (k *compactor) start(n *Node) {
 	k.n, k.kick, k.stop = n, make(chan struct{}, 1), make(chan struct{})
 	k.done.Go(k.run)
 	k.done.Go(k.watch)
 }
 
 // watch gives the node up when a write to the log hangs. It touches no disk itself.
-func (k *keeper) watch() {
-	tick := time.NewTimer(keeperLook)
+func (k *compactor) watch() {
+	tick := time.NewTimer(compactorLook)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			tick.Reset(clock.Together(keeperLook))
+			tick.Reset(clock.Together(compactorLook))
 			if took := k.n.log.Writing(); took > k.n.opts.StallLimit {
 				k.n.fail(fmt.Errorf("a write to the log has taken %v", took))
 			}
@@ -56,7 +57,7 @@ func (k *keeper) watch() {
 	}
 }
 
-func (k *keeper) halt() {
+func (k *compactor) halt() {
 	if k.stop != nil {
 		close(k.stop)
 		k.done.Wait()
@@ -64,13 +65,13 @@ func (k *keeper) halt() {
 	}
 }
 
-func (k *keeper) run() {
-	tick := time.NewTimer(keeperLook)
+func (k *compactor) run() {
+	tick := time.NewTimer(compactorLook)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			tick.Reset(clock.Together(keeperLook))
+			tick.Reset(clock.Together(compactorLook))
 			k.noteKnown()
 			_ = k.n.log.Mark() // an error has latched the store closed and been reported
 		case <-k.kick:
@@ -83,13 +84,13 @@ func (k *keeper) run() {
 
 // noteKnown has idle groups write down what is known to be committed: each does so once after its
 // last entry.
-func (k *keeper) noteKnown() {
+func (k *compactor) noteKnown() {
 	for _, g := range k.n.started() {
 		_ = g.noteKnown() // an error has latched the log store closed and been reported
 	}
 }
 
-func (k *keeper) pass() {
+func (k *compactor) pass() {
 	k.markers()
 	if err := k.collect(); err != nil {
 		k.n.opts.Logf("collecting garbage in the log: %v", err)
@@ -97,7 +98,7 @@ func (k *keeper) pass() {
 }
 
 // consider is called after each batch applied; it costs little when nothing is due.
-func (k *keeper) consider(g *Group) {
+func (k *compactor) consider(g *Group) {
 	if octets, _ := g.log.Appended(); g.due(octets) {
 		select {
 		case k.kick <- struct{}{}:
@@ -115,7 +116,7 @@ func (g *Group) due(octets uint64) bool {
 // group, however idle, gets a marker.
 const idleSegments = 8
 
-func (k *keeper) markers() {
+func (k *compactor) markers() {
 	for _, g := range k.n.started() {
 		octets, oldest := g.log.Appended()
 		behind := oldest != 0 && oldest+idleSegments < k.n.log.Newest()
@@ -182,7 +183,7 @@ func (n *Node) started() (groups []*Group) {
 
 // collect empties segments while too much of the disk is garbage: what is still referred to is
 // written again.
-func (k *keeper) collect() error {
+func (k *compactor) collect() error {
 	tried := map[uint64]bool{} // once in a pass: damage can keep a segment from emptying
 	for !k.stopped() {
 		ids := slices.DeleteFunc(k.n.log.Sparse(k.n.opts.GarbageBytes, 4+len(tried)),
@@ -204,7 +205,7 @@ func (k *keeper) collect() error {
 }
 
 // empty moves what is alive in a segment. What cannot be read stays, and the segment with it.
-func (k *keeper) empty(id uint64) error {
+func (k *compactor) empty(id uint64) error {
 	contents, err := k.n.log.Contents(id)
 	for len(contents) > 0 && err == nil && !k.stopped() {
 		n := 1 // entries of one group
@@ -219,7 +220,7 @@ func (k *keeper) empty(id uint64) error {
 	return err
 }
 
-func (k *keeper) stopped() bool {
+func (k *compactor) stopped() bool {
 	select {
 	case <-k.stop:
 		return true
@@ -229,7 +230,7 @@ func (k *keeper) stopped() bool {
 }
 
 // move gives those of the entries that are alive, and still where they were found, a new place.
-func (p *parts) move(found []logstore.Located) error {
+func (p *partRefs) move(found []logstore.Located) error {
 	const moveBytes = 1 << 20
 	for len(found) > 0 {
 		var moving []logstore.Moving
@@ -264,7 +265,7 @@ func (p *parts) move(found []logstore.Located) error {
 	return nil
 }
 
-func (p *parts) prepareMove(f logstore.Located) (*logstore.Moving, error) {
+func (p *partRefs) prepareMove(f logstore.Located) (*logstore.Moving, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e, err := p.loadLocked(f.Index)
@@ -278,7 +279,7 @@ func (p *parts) prepareMove(f logstore.Located) (*logstore.Moving, error) {
 
 // moved points the rows at the new places. A row that the batch under way has changed is left to
 // that batch.
-func (p *parts) moved(moving []logstore.Moving) error {
+func (p *partRefs) moved(moving []logstore.Moving) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	batch := p.g.node.db.NewBatch()

@@ -52,7 +52,7 @@ func TestMemberComesBack(t *testing.T) {
 		three = m.start(3)
 		m.verify(three, n+60)
 	}
-	if got := three.g.log.ID(); got != HomeGroup|3<<lifeShift {
+	if got := three.g.log.ID(); got != HomeGroup|3<<incarnationShift {
 		t.Errorf("its log is %x", got)
 	}
 	m.stop(one)

@@ -7,17 +7,17 @@ import (
 // watched looks at the status of a group while it gives its state away.
 type watched struct {
 	g    *Group
-	seen []Giving
+	seen []TransferProgress
 }
 
 func (w *watched) Write(b []byte) (int, error) {
-	w.seen = append(w.seen, w.g.Status().Giving[7])
+	w.seen = append(w.seen, w.g.Status().Transfers[7])
 	return len(b), nil
 }
 
-// TestGivingIsSeen: how far a state is that another member takes over is known while it is on its
+// TestTransferProgressIsSeen: how far a state is that another member takes over is known while it is on its
 // way, and about how much it is in all.
-func TestGivingIsSeen(t *testing.T) {
+func TestTransferProgressIsSeen(t *testing.T) {
 	m := newMany(t, 1)
 	one := m.start(1)
 	m.leader()
@@ -34,7 +34,7 @@ func TestGivingIsSeen(t *testing.T) {
 		last.Octets > first.Of*2 || first.Of > last.Octets*2 {
 		t.Errorf("%d writes; at the first %+v, at the last %+v", len(w.seen), first, last)
 	}
-	if now := one.g.Status().Giving; now != nil {
+	if now := one.g.Status().Transfers; now != nil {
 		t.Errorf("at the end: %+v", now)
 	}
 }
@@ -42,7 +42,7 @@ func TestGivingIsSeen(t *testing.T) {
 // TestGivingTwice: a member that asks again has given up what it asked for before, whose end
 // changes nothing.
 func TestGivingTwice(t *testing.T) {
-	var gs givings
+	var gs transfers
 	_, endFirst := gs.begin(3, nil, 10)
 	_, endSecond := gs.begin(3, nil, 20)
 	endFirst()

@@ -16,12 +16,13 @@ import (
 // A transfer has a member stand for election although everybody knows a leader, so it takes away
 // what the lease rests on. What raft sends for that, TimeoutNow, has no term and no date: one that
 // lay in the socket of a process that was stopped, or in a network that hung, would depose a leader
-// long after the transfer was given up. So a member stands only within standTime, by its own clock,
+// long after the transfer was given up. So a member stands only within campaignTime, by its own
+// clock,
 // of having said that it is ready to; the leader asks it just before. Who was told to stand by then
 // has been elected, or never will be, within two heartbeat timeouts more.
 
-// standTime is how long a member that said it is ready stands when it is told to.
-func (g *Group) standTime() time.Duration { return g.lease.timeout / 2 }
+// campaignTime is how long a member that said it is ready stands when it is told to.
+func (g *Group) campaignTime() time.Duration { return g.lease.timeout / 2 }
 
 // handing is what a member knows of transfers: as the leader who hands over, and as the one who is
 // to stand.
@@ -95,14 +96,14 @@ func (t *transport) TimeoutNow(
 	}
 }
 
-func (n *Node) serveStand(w http.ResponseWriter, r *http.Request) {
+func (n *Node) serveCampaign(w http.ResponseWriter, r *http.Request) {
 	g := n.asked(w, r)
 	if g == nil {
 		return
 	}
-	switch err := g.mayStand(); err {
+	switch err := g.mayCampaign(); err {
 	case nil:
-		g.handing.until.Store(monotonic() + int64(g.standTime()))
+		g.handing.until.Store(monotonic() + int64(g.campaignTime()))
 		g.brisk() // should it not be elected at once, it tries again as any candidate
 	default:
 		http.Error(w, err.Error(), http.StatusConflict)
@@ -114,10 +115,11 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.asked }
 
 var errNotAsked = errors.New("this member was not asked to take over, or long ago")
 
-// sift passes on what the others may ask: no TimeoutNow that comes too late, no vote of a member in
+// filterRPCs passes on what the others may ask: no TimeoutNow that comes too late, no vote of a
+// member in
 // quarantine, none for a past that is another one (pasts.go), and nothing of a leader's log before
 // it was compared with (meet.go). It ends with the group.
-func (t *transport) sift() {
+func (t *transport) filterRPCs() {
 	var pasts pasts
 	meetings := meetings{g: t.g, over: make(chan *meeting)}
 	checked := make(chan *candidacy)

@@ -12,10 +12,10 @@ import (
 	"github.com/postroad/postroad/cluster/logstore"
 )
 
-// parts knows which parts of a group's entries the state refers to, and where they lie. There is
+// partRefs knows which parts of a group's entries the state refers to, and where they lie. There is
 // one row for each entry with such parts: place and a bit for each part. Keeping and dropping
 // change it in memory; a batch writes the rows it changed once.
-type parts struct {
+type partRefs struct {
 	g  *Group
 	mu sync.Mutex
 	// All below is guarded by mu.
@@ -65,7 +65,7 @@ func (e *keptEntry) has(part int) bool {
 }
 
 // keep is called for the entry being applied, which is in the log's window.
-func (p *parts) keep(index uint64, part int) {
+func (p *partRefs) keep(index uint64, part int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.entries[index]
@@ -87,7 +87,7 @@ func (p *parts) keep(index uint64, part int) {
 	p.dirtyLocked(e)
 }
 
-func (p *parts) drop(index uint64, part int) error {
+func (p *partRefs) drop(index uint64, part int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e, err := p.loadLocked(index)
@@ -99,7 +99,7 @@ func (p *parts) drop(index uint64, part int) error {
 	return nil
 }
 
-func (p *parts) dirtyLocked(e *keptEntry) {
+func (p *partRefs) dirtyLocked(e *keptEntry) {
 	if !e.dirty {
 		e.dirty = true
 		p.dirty = append(p.dirty, e)
@@ -107,7 +107,7 @@ func (p *parts) dirtyLocked(e *keptEntry) {
 }
 
 // loadLocked returns an entry from the cache or from its row; nil when there is none.
-func (p *parts) loadLocked(index uint64) (*keptEntry, error) {
+func (p *partRefs) loadLocked(index uint64) (*keptEntry, error) {
 	if e := p.entries[index]; e != nil {
 		return e, nil
 	}
@@ -127,7 +127,7 @@ func (p *parts) loadLocked(index uint64) (*keptEntry, error) {
 	return e, err
 }
 
-func (p *parts) cacheLocked(e *keptEntry) {
+func (p *partRefs) cacheLocked(e *keptEntry) {
 	p.entries[e.index] = e
 	p.order = append(p.order, e.index)
 	for tries := len(p.order); len(p.order) > maxCached && tries > 0; tries-- {
@@ -143,7 +143,7 @@ func (p *parts) cacheLocked(e *keptEntry) {
 
 // commit writes the rows that changed into the batch, commits it, and then counts what segments
 // keep.
-func (p *parts) commit(batch *pebble.Batch) error {
+func (p *partRefs) commit(batch *pebble.Batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.dirty {
@@ -222,7 +222,7 @@ func decodeKept(index uint64, b []byte) (*keptEntry, error) {
 }
 
 // countSide tells the log store what the rows of one side keep (+1), or no longer keep (-1).
-func (p *parts) countSide(s side, sign int64) error {
+func (p *partRefs) countSide(s side, sign int64) error {
 	return p.g.each(p.g.node.db, s.space(spaceParts), func(k, v []byte) error {
 		index := binary.BigEndian.Uint64(k)
 		e, err := decodeKept(index, v)
@@ -238,7 +238,7 @@ func (p *parts) countSide(s side, sign int64) error {
 
 // read appends a part to buf. A reader may find its place reused when parts are moved at the same
 // moment; then it looks again.
-func (p *parts) read(buf []byte, index uint64, part int) ([]byte, error) {
+func (p *partRefs) read(buf []byte, index uint64, part int) ([]byte, error) {
 	for try := 0; ; try++ {
 		place, table, err := p.locate(index, part)
 		if err == nil && table == nil {
@@ -259,7 +259,7 @@ func (p *parts) read(buf []byte, index uint64, part int) ([]byte, error) {
 // ErrNoPart: neither the state nor the log has the part (any more).
 var ErrNoPart = errors.New("no such part")
 
-func (p *parts) locate(index uint64, part int) (logstore.Place, *logstore.Table, error) {
+func (p *partRefs) locate(index uint64, part int) (logstore.Place, *logstore.Table, error) {
 	p.mu.Lock()
 	e, err := p.loadLocked(index)
 	if e != nil && err == nil {
@@ -280,7 +280,7 @@ func (p *parts) locate(index uint64, part int) (logstore.Place, *logstore.Table,
 	return place, nil, nil
 }
 
-func (p *parts) loadTable(index uint64, place logstore.Place) (*logstore.Table, error) {
+func (p *partRefs) loadTable(index uint64, place logstore.Place) (*logstore.Table, error) {
 	t, err := p.g.log.ReadTable(index, place)
 	if err != nil {
 		return nil, err
