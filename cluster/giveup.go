@@ -59,7 +59,8 @@ func (e *TakenBack) Parted(ours, leaders *Terms) uint64 {
 }
 
 // GiveUp ends this member's part in the group's past that it alone has, from an entry on, and
-// begins another incarnation with nothing. It neither votes nor stands until it has again what both have.
+// begins another incarnation with nothing. It neither votes nor stands until it has again what
+// both have.
 func (g *Group) GiveUp(from uint64) error {
 	if e, err := g.TakenBack(); err != nil || e == nil || g.running.Load() {
 		return errors.Join(err, fmt.Errorf("group %d has not stopped", g.id))

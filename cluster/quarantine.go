@@ -89,8 +89,8 @@ func unheard(members []uint16) string {
 	return ", and has no answer that counts from member " + strings.Join(names, ", ")
 }
 
-// doubtsKey is where a group keeps its doubts, all but that of an incarnation before, as JSON: a restart
-// must not end them.
+// doubtsKey is where a group keeps its doubts, all but that of an incarnation before, as JSON: a
+// restart must not end them.
 const doubtsKey = "doubts"
 
 // quarantine is what a member doubts of itself in one group, and what it can tell others that

@@ -99,8 +99,8 @@ func (g *Group) end() error {
 		leftKey: left.encode()})
 }
 
-// revive begins another incarnation after one that has ended. The group has not been started since Open,
-// or since Retire.
+// revive begins another incarnation after one that has ended. The group has not been started
+// since Open, or since Retire.
 func (g *Group) revive() error {
 	// nothing of the old one may turn up in the new one after a crash
 	if err := errors.Join(g.erase(), g.node.flush()); err != nil {

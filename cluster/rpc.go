@@ -302,8 +302,8 @@ func splitProposal(b []byte) (data []byte, parts [][]byte, err error) {
 	return data, parts, nil
 }
 
-// erase deletes log and state of an incarnation that has ended. It is repeated at each start, for a crash
-// may have come between.
+// erase deletes log and state of an incarnation that has ended. It is repeated at each start, for a
+// crash may have come between.
 func (g *Group) erase() error {
 	first, _ := g.log.FirstIndex()
 	last, _ := g.log.LastIndex()

@@ -15,8 +15,8 @@ func (w *watched) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestTransferProgressIsSeen: how far a state is that another member takes over is known while it is on its
-// way, and about how much it is in all.
+// TestTransferProgressIsSeen: how far a state is that another member takes over is known while it
+// is on its way, and about how much it is in all.
 func TestTransferProgressIsSeen(t *testing.T) {
 	m := newMany(t, 1)
 	one := m.start(1)

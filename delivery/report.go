@@ -53,8 +53,10 @@ func (r *Reporter) Stop() {
 	<-r.ended
 }
 
-// Made and Lost count the reports that were submitted, and those that could not be.
+// Made counts the reports that were submitted.
 func (r *Reporter) Made() uint64 { return r.made.Load() }
+
+// Lost counts the reports that could not be submitted.
 func (r *Reporter) Lost() uint64 { return r.lost.Load() }
 
 func (r *Reporter) run() {

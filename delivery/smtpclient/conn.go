@@ -91,8 +91,10 @@ func (c *Conn) Offers() *Offers { return &c.offers }
 // TLS describes the protection as log lines do ("TLSv1.3 TLS_AES_128_GCM_SHA256"), "" in clear.
 func (c *Conn) TLS() string { return c.tls }
 
-// Remote and Local are the connection's ends.
+// Remote is the peer's end of the connection.
 func (c *Conn) Remote() netip.AddrPort { return c.o.Addr }
+
+// Local is our end of the connection.
 func (c *Conn) Local() netip.AddrPort {
 	if a, ok := c.raw.LocalAddr().(*net.TCPAddr); ok {
 		p := a.AddrPort()

@@ -59,7 +59,8 @@ func parse(root, path string) (s source, err error) {
 	}
 	s = source{path: filepath.ToSlash(rel), pkg: filepath.ToSlash(filepath.Dir(rel)),
 		test: strings.HasSuffix(path, "_test.go"), fset: token.NewFileSet()}
-	if s.file, err = parser.ParseFile(s.fset, path, nil, parser.SkipObjectResolution); err != nil {
+	if s.file, err = parser.ParseFile(s.fset, path, nil,
+		parser.ParseComments|parser.SkipObjectResolution); err != nil {
 		return s, err
 	}
 	for _, i := range s.file.Imports {

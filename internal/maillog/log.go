@@ -143,8 +143,10 @@ func (l *Log) Removed(id mail.ID) {
 	scratch.Put(buf)
 }
 
-// Logf writes a message for the operator, Errorf one that calls for action.
-func (l *Log) Logf(format string, args ...any)   { l.say("info", format, args) }
+// Logf writes a message for the operator.
+func (l *Log) Logf(format string, args ...any) { l.say("info", format, args) }
+
+// Errorf writes a message that calls for action.
 func (l *Log) Errorf(format string, args ...any) { l.say("error", format, args) }
 
 func (l *Log) say(level, format string, args []any) {

@@ -30,10 +30,12 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Cause }
 
-// Temp and Perm make failures; With returns a copy with a cause.
+// Temp makes a failure after which the same may succeed later.
 func Temp(code int, enhanced, text string) *Failure {
 	return &Failure{Code: code, Enhanced: enhanced, Text: text}
 }
+
+// Perm makes a failure that stays.
 func Perm(code int, enhanced, text string) *Failure {
 	return &Failure{Code: code, Enhanced: enhanced, Text: text}
 }

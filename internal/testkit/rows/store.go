@@ -33,13 +33,19 @@ type Store struct {
 // New returns an empty store.
 func New(m Machine) *Store { return &Store{Machine: m, KV: map[string]string{}} }
 
+// Set writes a row.
 func (s *Store) Set(k, v []byte) { s.KV[string(k)] = string(v) }
+
+// Delete takes a row out.
 func (s *Store) Delete(k []byte) { delete(s.KV, string(k)) }
+
+// Get reads a row.
 func (s *Store) Get(k []byte) ([]byte, bool) {
 	v, ok := s.KV[string(k)]
 	return []byte(v), ok
 }
 
+// Scan calls fn with the rows from one key to another, in order, until it returns false.
 func (s *Store) Scan(from, to []byte, fn func(k, v []byte) bool) error {
 	type row struct{ k, v string }
 	var all []row // those of one moment: fn may propose, and so may others
@@ -59,6 +65,7 @@ func (s *Store) Scan(from, to []byte, fn func(k, v []byte) bool) error {
 	return nil
 }
 
+// Propose applies a command and returns its result.
 func (s *Store) Propose(_ context.Context, data []byte, parts [][]byte) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

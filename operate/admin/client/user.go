@@ -22,11 +22,12 @@ func (c *Client) ChangeUser(ctx context.Context, verb string, u api.UserRequest)
 	return c.change(ctx, "/v1/users", verb, u)
 }
 
-// ChangeDomain and ChangeAlias run "add", "set" or "remove".
+// ChangeDomain runs "add", "set" or "remove".
 func (c *Client) ChangeDomain(ctx context.Context, verb string, d api.DomainRequest) error {
 	return c.change(ctx, "/v1/domains", verb, d)
 }
 
+// ChangeAlias runs "add", "set" or "remove".
 func (c *Client) ChangeAlias(ctx context.Context, verb string, a api.AliasRequest) error {
 	return c.change(ctx, "/v1/aliases", verb, a)
 }
@@ -41,8 +42,7 @@ func (c *Client) StageUsers(
 	return a, err
 }
 
-// PublishStage makes the users of a stage visible, DiscardStage drops them. kept counts those whose
-// names are in use.
+// PublishStage makes the users of a stage visible. kept counts those whose names are in use.
 func (c *Client) PublishStage(
 	ctx context.Context, stage string, progress func(int64),
 ) (published, kept int64, err error) {
@@ -54,6 +54,7 @@ func (c *Client) PublishStage(
 	return t.Recipients, t.States["kept"], nil
 }
 
+// DiscardStage drops the users of a stage.
 func (c *Client) DiscardStage(
 	ctx context.Context, stage string, progress func(int64),
 ) (dropped int64, err error) {
@@ -65,12 +66,12 @@ func (c *Client) DiscardStage(
 	return t.Recipients, nil
 }
 
-// Stages calls fn with each stage (the JSON of a Stage), ExportUsers with each user (that of an
-// ExportedUser).
+// Stages calls fn with each stage, the JSON of a Stage.
 func (c *Client) Stages(ctx context.Context, fn func(json.RawMessage) error) error {
 	return c.listing(ctx, "/v1/users/stages", fn)
 }
 
+// ExportUsers calls fn with each user, the JSON of an ExportedUser.
 func (c *Client) ExportUsers(ctx context.Context, fn func(json.RawMessage) error) error {
 	return c.listing(ctx, "/v1/users/export", fn)
 }
@@ -83,11 +84,12 @@ func (c *Client) SyncUsers(
 	return a, err
 }
 
-// Domains and Aliases call fn with each (the JSON of a Domain or Alias) in order of their names.
+// Domains calls fn with each domain, the JSON of a Domain, in order of their names.
 func (c *Client) Domains(ctx context.Context, fn func(json.RawMessage) error) error {
 	return c.listing(ctx, "/v1/domains", fn)
 }
 
+// Aliases calls fn with each alias, the JSON of an Alias, in order of their names.
 func (c *Client) Aliases(ctx context.Context, fn func(json.RawMessage) error) error {
 	return c.listing(ctx, "/v1/aliases", fn)
 }
