@@ -167,7 +167,7 @@ func (s *Scheduler) outcome(
 		o.State = queue.Failed
 	default:
 		var ok bool
-		o.Due, ok = s.o.Retry.next(s.jitter, e.item.Attempts, t.message.Arrived, now)
+		o.Due, ok = t.set.Retry.next(s.jitter, e.item.Attempts, t.message.Arrived, now)
 		if ok {
 			o.State = queue.Deferred
 			if t.local && storeTrouble(st.Enhanced) {

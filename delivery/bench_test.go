@@ -83,8 +83,11 @@ func BenchmarkSchedule(b *testing.B) {
 func benchmarkSchedule(b *testing.B, destinations int, set func(*Options)) {
 	q := &instant{wake: make(chan struct{}, 1)}
 	o := Options{
-		Shaping:     map[string]Shaping{"default": {MessagesPerConnection: 1 << 30}},
-		Connections: destinations + 100, IdleTimeout: time.Hour,
+		Settings: Settings{
+			Shaping:     map[string]Shaping{"default": {MessagesPerConnection: 1 << 30}},
+			Connections: destinations + 100,
+		},
+		IdleTimeout: time.Hour,
 	}
 	set(&o)
 	s, err := New(o, q, q, func(context.Context, *smtpclient.Options) (Conn, *smtpclient.Error) {

@@ -74,8 +74,8 @@ func (c *core) check(t testing.TB) {
 				s.connecting, s.lively, len(s.idle))
 		}
 	}
-	if open != c.open || c.unsettled < 0 {
-		t.Errorf("%d connections, counted %d; %d unsettled", c.open, open, c.unsettled)
+	if open != len(c.conns) || c.unsettled < 0 {
+		t.Errorf("%d connections, counted %d; %d unsettled", len(c.conns), open, c.unsettled)
 	}
 	for i, a := range c.timers {
 		if a.i != i+1 {

@@ -292,7 +292,7 @@ func TestSharesFollowDemand(t *testing.T) {
 		r := c.net.at("a.test")
 		r.latency = 20 * time.Millisecond
 		groups[0].flood(4000, "one", "", "a.test")
-		time.Sleep(10 * time.Second)
+		time.Sleep(5 * time.Second)
 		// one is reserved for each of the others
 		if n := groups[0].sched.Stats().Connections; n != 10 {
 			t.Errorf("alone: %d connections, want 10", n)

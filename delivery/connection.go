@@ -87,17 +87,18 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 		cn.shell.client, cn.shell.host = cn.shell.local, LocalSite
 		return why, false
 	}
-	hop := &cn.site.hop // never changes
+	hop := &cn.hop
 	targets := cn.hosts.Targets(s.o.Addresses)
 	if hop.socket != "" {
 		targets = []mx.Target{{Name: hop.socket}}
 	}
 	for _, target := range targets {
 		o := s.o.Client
+		o.Hello = cn.set.Hello
 		o.ServerName, o.Socket, o.LMTP = target.Name, hop.socket, hop.lmtp
 		o.TLS, o.Username, o.Password = hop.tls, hop.user, hop.password
 		if target.Addr.IsValid() {
-			o.Addr, o.Source = netip.AddrPortFrom(target.Addr, hop.port), s.source(target.Addr)
+			o.Addr, o.Source = netip.AddrPortFrom(target.Addr, hop.port), s.source(cn, target.Addr)
 		}
 		client, err := s.dial(s.ctx, &o)
 		if err != nil && err.TLS && o.TLS == smtpclient.Opportunistic {
@@ -137,14 +138,14 @@ func isOurs(err error) bool {
 
 // source returns the address to send from to a peer: the configured ones in turn; zero: the system
 // chooses.
-func (s *Scheduler) source(peer netip.Addr) netip.Addr {
-	n := len(s.o.Sources)
+func (s *Scheduler) source(cn *conn, peer netip.Addr) netip.Addr {
+	n := len(cn.set.Sources)
 	if n == 0 {
 		return netip.Addr{}
 	}
 	start := int(s.turn.Add(1))
 	for i := range n {
-		if a := s.o.Sources[(start+i)%n]; a.Is4() == peer.Unmap().Is4() {
+		if a := cn.set.Sources[(start+i)%n]; a.Is4() == peer.Unmap().Is4() {
 			return a
 		}
 	}
@@ -160,7 +161,7 @@ func (s *Scheduler) prepare(cn *conn, t *transaction) *smtpclient.Transaction {
 	if sh.local != nil {
 		sh.local.t, t.local = t, true
 	}
-	t.final = t.local || cn.site.hop.lmtp && !sh.client.Offers().DSN
+	t.final = t.local || cn.hop.lmtp && !sh.client.Offers().DSN
 	if sh.tx.Recipients = env.Recipients; len(env.Recipients) > 1 {
 		sh.to = sh.to[:0]
 		for _, n := range t.recipients {

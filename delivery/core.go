@@ -19,13 +19,10 @@ import (
 // waiting is in the ready list; dispatch gives its idle connections work or opens new ones, as its
 // limits allow. A connection that has finished a transaction asks for the next itself.
 type core struct {
-	o      *Options
-	rand   *rand.Rand
-	routes []route
-	parts  []part // scratch of split
-	// byRecipient: some route tells recipients of one domain apart.
-	byRecipient bool
-	base        Shaping
+	o     *Options  // but its Settings
+	set   *settings // in force
+	rand  *rand.Rand
+	parts []part // scratch of split
 	// cached answers a look-up from memory, or says false. It does not block.
 	cached func(r *route, domain string) (*mx.Route, *smtp.Failure, bool)
 
@@ -41,9 +38,9 @@ type core struct {
 	loads   deque[*destination] // destinations to be loaded from disk
 	idlers  connList            // idle connections, the longest first
 
-	held, active int // entries in memory; destinations that have any
-	open         int // connections
-	looking      int // look-ups under way
+	held, active int                // entries in memory; destinations that have any
+	conns        map[*conn]struct{} // those being opened and closed included
+	looking      int                // look-ups under way
 	loading      []*destination
 	unsettled    int // recipients whose outcome the queue has not recorded
 	jammed       bool
@@ -61,6 +58,7 @@ type core struct {
 	barring     timer // a suspension ends
 	// messages that may be another queue group's any moment: nothing of them is attempted
 	leaving  map[mail.ID]struct{}
+	rerouted rerouted
 	counters counters
 	free     []*transaction
 	actions  []action
@@ -95,14 +93,16 @@ const (
 	probeWindow = 4    // items in memory of a destination whose site is being probed
 )
 
-func newCore(o *Options) *core {
+func newCore(o *Options, set *settings) *core {
 	c := &core{
-		o: o, rand: newRand(o.Seed), base: o.base(),
+		o: o, set: set, rand: newRand(o.Seed), conns: map[*conn]struct{}{},
 		dests: map[destKey]*destination{}, sites: map[string]*site{},
-		leaving: map[mail.ID]struct{}{},
-		known:   known{first: map[mail.ID]int32{}},
-		cached:  func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
+		rerouted: rerouted{strays: map[strayKey]int{}},
+		leaving:  map[mail.ID]struct{}{},
+		known:    known{first: map[mail.ID]int32{}},
+		cached:   func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
 	}
+	c.number(set, nil)
 	c.counters.init(o)
 	c.scan.timer.fire = c.scanStep
 	c.disowned.fire = c.askOwner
@@ -117,7 +117,7 @@ func (c *core) accepted(items []queue.Item, now time.Time) {
 	var previous *entry
 	for i := range items {
 		it := &items[i]
-		if len(c.routes) == 0 {
+		if len(c.set.routes) == 0 {
 			previous = c.acceptOne(it, noRoute, previous, now)
 			continue
 		}
@@ -175,7 +175,8 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 	// What is accepted can be read before it is heard of here: a row that loads have passed may
 	// have been attempted already.
 	cost := int64(entryCost + recipientCost*len(it.Recipients))
-	if read := !d.seen.before(rowOf(it)); read || !c.room(d, f) || !c.o.Budget.TryReserve(cost) {
+	read := !d.seen.before(rowOf(it)) || c.astray(it)
+	if read || !c.room(d, f) || !c.o.Budget.TryReserve(cost) {
 		f.onDisk = true
 		d.rewind(rowOf(it))
 		releaseItem(it)
@@ -342,12 +343,10 @@ func (c *core) eachBusy(fn func(e *entry)) {
 // lookAgain reads a domain's schedule again from its beginning.
 func (c *core) lookAgain(domain string, now time.Time) {
 	found := false
-	for r := noRoute; r < len(c.routes); r++ {
-		if d := c.dests[destKey{domain, r}]; d != nil {
-			found = true
-			d.rewind(row{})
-			c.wantMore(d)
-		}
+	for d := range c.of(domain) {
+		found = true
+		d.rewind(row{})
+		c.wantMore(d)
 	}
 	if !found && c.destination(destKey{domain, c.routeOfDomain(domain)}, now) == nil {
 		c.scan.missed = true
@@ -372,10 +371,8 @@ func (c *core) flush(domains []string, now time.Time) {
 		}
 	}
 	for _, name := range domains {
-		for r := noRoute; r < len(c.routes); r++ {
-			if d := c.dests[destKey{name, r}]; d != nil {
-				wake(d)
-			}
+		for d := range c.of(name) {
+			wake(d)
 		}
 	}
 }

@@ -16,7 +16,9 @@ import (
 // Invariant: each row of the domain and route up to the cursor is in memory or settled, unless
 // backlog or a timer says when to look again, or passed says that a suspension's end does.
 type destination struct {
-	key   destKey
+	key   destKey // never changes
+	via   *route  // nil: MX; never changes
+	gone  bool    // its route is gone: what is under way goes on, nothing else begins
 	state destState
 	site  *site // destAttached: where it hangs; else where it last did, nil: nowhere
 	place int   // in core.all
@@ -48,6 +50,7 @@ type destination struct {
 	cost     int64        // of an entry, on the average of the latest load
 	timer    timer        // destWaiting: look up again; destAttached: nextDue
 	used     bool         // since the clock hand last passed
+	afresh   bool         // the look-up under way asks whom nobody is to ask any more
 	route    *mx.Route    // the hosts last found
 	valid    time.Time    // until when
 	until    time.Time    // destWaiting: when to look up again
@@ -176,6 +179,9 @@ func (c *core) leave(e *entry) {
 	}
 	if e.moved {
 		d.reread(e)
+	}
+	if e.stray {
+		c.arrived(e)
 	}
 	c.wantMore(d)
 }

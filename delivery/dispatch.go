@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/share"
 	"github.com/postroad/postroad/internal/mail"
 )
 
@@ -11,6 +12,9 @@ import (
 // busy or closing; the core owns it while it is idle, and then wakes it by wake.
 type conn struct {
 	site       *site
+	set        *settings   // by which it was opened; never changes
+	hop        hop         // never changes
+	lease      *share.Site // where it counts; nil: nowhere else
 	state      connState
 	lively     bool // something got through
 	sent       int  // transactions
@@ -120,17 +124,18 @@ func (c *core) openAnother(s *site, now time.Time) bool {
 	case s.pause.After(now):
 		c.timers.setEarlier(&s.timer, s.pause)
 		return false
-	case c.open >= c.o.Connections:
+	case len(c.conns) >= c.set.Connections:
 		c.starve(s)
 		return false
 	}
 	if !c.fresh(s, now) || s.lease != nil && !s.lease.Open(s.wanted()) {
 		return false
 	}
-	cn := &conn{site: s, hosts: s.hosts, wake: make(chan struct{}, 1), opened: now}
+	cn := &conn{site: s, set: c.set, hop: s.via.hop(c.set), lease: s.lease, hosts: s.hosts,
+		wake: make(chan struct{}, 1), opened: now}
 	s.open++
 	s.connecting++
-	c.open++
+	c.conns[cn] = struct{}{}
 	c.actions = append(c.actions, action{kind: actOpen, conn: cn})
 	return true
 }
@@ -197,7 +202,8 @@ func (c *core) finished(cn *conn, t *transaction, v *verdict, now time.Time) {
 		cn.turn++
 	}
 	if v.tooMany > 0 {
-		s.shape.RecipientsPerMessage = min(s.shape.RecipientsPerMessage, v.tooMany)
+		s.takes = min(s.shape.RecipientsPerMessage, v.tooMany)
+		s.shape.RecipientsPerMessage = s.takes
 	}
 	if v.through {
 		c.succeeded(s, cn, now)
@@ -229,7 +235,8 @@ func (c *core) next(cn *conn, now time.Time) {
 	s := cn.site
 	switch {
 	case c.stopping, s.state == siteDead, cn.sent >= s.shape.MessagesPerConnection,
-		s.open > s.allow, s.open > s.share,
+		s.open > s.allow, s.open > s.share, len(c.conns) > c.set.Connections,
+		cn.set.way != c.set.way && !s.local,
 		c.starved.n > 0 && cn.turn >= turnLength:
 		cn.state = connClosing
 		return
@@ -296,9 +303,9 @@ func (c *core) closeIdle(now time.Time) {
 func (c *core) closed(cn *conn) {
 	s := cn.site
 	s.open--
-	c.open--
-	if s.lease != nil {
-		s.lease.Closed()
+	delete(c.conns, cn)
+	if cn.lease != nil {
+		cn.lease.Closed()
 	}
 	if cn.lively {
 		s.lively--
@@ -310,7 +317,7 @@ func (c *core) closed(cn *conn) {
 
 // feedStarved rouses the next site that waits for a connection, if there is one to be had.
 func (c *core) feedStarved() {
-	for c.open < c.o.Connections && c.ready.n == 0 {
+	for len(c.conns) < c.set.Connections && c.ready.n == 0 {
 		s, ok := c.starved.pop()
 		if !ok {
 			return

@@ -17,6 +17,7 @@ type entry struct {
 	taken      int    // recipients handed out: item.Recipients[:taken]
 	// its recipients' rows are others by now: the disk is asked when its time in memory ends
 	moved bool
+	stray bool  // it is attempted by a route that is not its recipients' any more
 	cost  int64 // octets of the memory budget, for the envelope and the entry itself
 	open  int   // transactions with recipients of this entry that are not settled
 }

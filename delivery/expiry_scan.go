@@ -24,20 +24,18 @@ const (
 
 // expiryScan walks the messages older than age.
 type expiryScan struct {
-	age    time.Duration
-	cursor mail.ID // all up to it were looked at
-	// outcomes returns what is to be settled of one message; busy tells the recipients that are
-	// being attempted.
-	outcome func(m *queue.Stored, number uint32, now time.Time) (queue.Outcome, bool)
+	age    func(r *Retry) time.Duration // 0: there is nothing to look for
+	cursor mail.ID                      // all up to it were looked at
+	// outcome returns what is to be settled of one recipient.
+	outcome func(m *queue.Stored, number uint32, r *Retry, now time.Time) (queue.Outcome, bool)
 	claim   bool // take the messages out of the scheduler's hands
 }
 
 // scanExpiry is a goroutine.
 func (s *Scheduler) scanExpiry() {
-	scans := []*expiryScan{{age: s.o.Retry.Expire, outcome: s.expired, claim: true}}
-	if s.o.Retry.DelayWarning > 0 && s.o.Retry.DelayWarning < s.o.Retry.Expire {
-		scans = append(scans, &expiryScan{age: s.o.Retry.DelayWarning, outcome: s.delayed})
-	}
+	scans := []*expiryScan{
+		{age: func(r *Retry) time.Duration { return r.Expire }, outcome: s.expired, claim: true},
+		{age: (*Retry).warnAt, outcome: s.delayed}}
 	timer := time.NewTimer(agesInterval)
 	defer timer.Stop()
 	for look := 1; ; look++ {
@@ -46,23 +44,26 @@ func (s *Scheduler) scanExpiry() {
 			return
 		case <-timer.C:
 		}
+		r := s.retry() // one look goes by one schedule
 		for _, sw := range scans {
 			if look%agesAfresh == 0 {
 				sw.cursor = mail.ID{}
 			}
-			s.scanOld(sw)
+			if sw.age(r) > 0 {
+				s.scanOld(sw, r)
+			}
 		}
 		timer.Reset(agesInterval)
 	}
 }
 
 // scanOld looks at all messages that have become older than the scan's age since it last did.
-func (s *Scheduler) scanOld(sw *expiryScan) {
+func (s *Scheduler) scanOld(sw *expiryScan, r *Retry) {
 	for s.ctx.Err() == nil && s.o.owns() {
 		now := s.o.Now()
 		var batch []*queue.Stored
 		last := sw.cursor
-		err := s.queue.ScanArrived(sw.cursor, now.Add(-sw.age), func(m *queue.Stored) bool {
+		err := s.queue.ScanArrived(sw.cursor, now.Add(-sw.age(r)), func(m *queue.Stored) bool {
 			batch = append(batch, m)
 			last = m.Message.ID
 			return len(batch) < agesBatch
@@ -71,7 +72,7 @@ func (s *Scheduler) scanOld(sw *expiryScan) {
 			s.o.Logf("looking for old messages: %v", err)
 			return
 		}
-		if len(batch) == 0 || !s.settleOld(sw, batch, now) {
+		if len(batch) == 0 || !s.settleOld(sw, r, batch, now) {
 			return
 		}
 		sw.cursor = last
@@ -79,7 +80,9 @@ func (s *Scheduler) scanOld(sw *expiryScan) {
 }
 
 // settleOld settles what a scan found, and reports whether it could.
-func (s *Scheduler) settleOld(sw *expiryScan, batch []*queue.Stored, now time.Time) bool {
+func (s *Scheduler) settleOld(
+	sw *expiryScan, r *Retry, batch []*queue.Stored, now time.Time,
+) bool {
 	busy := s.busy(batch, sw.claim)
 	defer s.aged()
 	var outcomes []queue.Outcome
@@ -90,7 +93,7 @@ func (s *Scheduler) settleOld(sw *expiryScan, batch []*queue.Stored, now time.Ti
 				m.Recipients[i].State == queue.Held {
 				continue
 			}
-			if o, ok := sw.outcome(m, n, now); ok {
+			if o, ok := sw.outcome(m, n, r, now); ok {
 				outcomes = append(outcomes, o)
 			}
 		}
@@ -211,8 +214,10 @@ func tooOld(arrived, due, now time.Time, expire time.Duration) bool {
 const releasedFor = time.Hour
 
 // expired is what becomes of a recipient that is too old (RFC 5321 4.5.4.1).
-func (s *Scheduler) expired(m *queue.Stored, n uint32, now time.Time) (queue.Outcome, bool) {
-	if !tooOld(m.Message.Arrived, m.Recipients[n].Due, now, s.o.Retry.Expire) {
+func (s *Scheduler) expired(
+	m *queue.Stored, n uint32, r *Retry, now time.Time,
+) (queue.Outcome, bool) {
+	if !tooOld(m.Message.Arrived, m.Recipients[n].Due, now, r.Expire) {
 		return queue.Outcome{}, false
 	}
 	o := s.agedOutcome(m, n, queue.Expired)
@@ -221,9 +226,11 @@ func (s *Scheduler) expired(m *queue.Stored, n uint32, now time.Time) (queue.Out
 }
 
 // delayed is the warning for a recipient that is late, if the sender wants one (RFC 3461 4.1).
-func (s *Scheduler) delayed(m *queue.Stored, n uint32, now time.Time) (queue.Outcome, bool) {
+func (s *Scheduler) delayed(
+	m *queue.Stored, n uint32, r *Retry, now time.Time,
+) (queue.Outcome, bool) {
 	env := m.Message.Envelope
-	if m.Recipients[n].Warned || now.Sub(m.Message.Arrived) >= s.o.Retry.Expire ||
+	if m.Recipients[n].Warned || now.Sub(m.Message.Arrived) >= r.Expire ||
 		!dsn.Calls(env.Sender, env.Recipients[n].Notify, dsn.Delayed) {
 		return queue.Outcome{}, false
 	}

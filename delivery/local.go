@@ -62,15 +62,6 @@ var home = &mx.Route{Site: LocalSite}
 // message has.
 func (c *core) isLocal(domain string) bool { return c.o.Local != nil && c.o.Local(domain) }
 
-// localShape are the limits of the local site: what holds for other people's hosts says nothing of
-// it. Its connections are the messages that may be on their way into the store, which gathers them
-// into commands.
-func (o *Options) localShape() Shaping {
-	s := Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000,
-		Scope: ScopeNode}
-	return s.overlay(o.Shaping[LocalSite])
-}
-
 // storeTrouble reports whether a failure is the store's own, for the moment (RFC 3463 3.4).
 func storeTrouble(enhanced string) bool { return enhanced == "4.3.0" || enhanced == "4.3.2" }
 

@@ -32,7 +32,7 @@ func (c *core) destination(k destKey, now time.Time) *destination {
 		c.scan.missed = true
 		return nil
 	}
-	d := &destination{key: k, place: len(c.all), backlog: true, used: true,
+	d := &destination{key: k, via: c.routeAt(k.route), place: len(c.all), backlog: true, used: true,
 		suspension: c.suspensions.kinds[queue.SuspendDomain][k.domain]}
 	d.timer.fire = func(now time.Time) { c.wake(d, now) }
 	c.dests[k] = d
@@ -83,7 +83,7 @@ func (c *core) resolve(d *destination, now time.Time) {
 // remembered answers from memory: mailboxes of our own and sockets need no look-up, other hosts
 // none while the last answer holds.
 func (c *core) remembered(d *destination) (*mx.Route, *smtp.Failure, bool) {
-	r := c.routeAt(d.key.route)
+	r := d.via
 	switch {
 	case (r == nil || !r.named) && c.isLocal(d.key.domain):
 		return home, nil, true
@@ -96,6 +96,10 @@ func (c *core) remembered(d *destination) (*mx.Route, *smtp.Failure, bool) {
 func (c *core) dispatchLookups() {
 	for c.looking < c.o.Lookups && c.lookups.n > 0 && !c.stopping {
 		d, _ := c.lookups.pop()
+		if d.afresh = false; d.gone {
+			d.state = destNew
+			continue
+		}
 		c.looking++
 		c.actions = append(c.actions, action{kind: actLookup, dest: d})
 	}
@@ -104,7 +108,15 @@ func (c *core) dispatchLookups() {
 // lookedUp is the answer to actLookup.
 func (c *core) lookedUp(d *destination, route *mx.Route, f *smtp.Failure, now time.Time) {
 	c.looking--
-	c.resolved(d, route, f, now)
+	switch {
+	case d.gone:
+		d.state = destNew
+	case d.afresh:
+		d.state = destNew
+		c.resolve(d, now)
+	default:
+		c.resolved(d, route, f, now)
+	}
 }
 
 // resolved takes a look-up's answer.
@@ -114,11 +126,11 @@ func (c *core) resolved(d *destination, route *mx.Route, f *smtp.Failure, now ti
 		d.failures, d.refusal, d.reason = 0, nil, mail.Attempt{}
 		d.route = route
 		d.valid = clamp(route.Expires, now.Add(minAnswer), now.Add(maxAnswer))
-		c.attach(d, c.siteOf(d, route), now)
+		c.attach(d, c.siteOf(d, route, now), now)
 	case f.Temporary() && d.route != nil && d.route != home &&
 		now.Sub(d.route.Expires) < staleAnswer:
 		d.valid = now.Add(minAnswer)
-		c.attach(d, c.siteOf(d, d.route), now) // the old answer is better than none
+		c.attach(d, c.siteOf(d, d.route, now), now) // the old answer is better than none
 	case f.Temporary():
 		c.postpone(d, f, now)
 	default:
@@ -217,37 +229,40 @@ func (c *core) detach(d *destination) {
 	}
 }
 
-// siteOf returns the site of d's hosts, making it when there is none. A domain with limits of its
-// own has a site of its own.
-func (c *core) siteOf(d *destination, route *mx.Route) *site {
-	r := c.routeAt(d.key.route)
-	name, key := route.Site, route.Site
-	if r != nil {
-		name, key = r.name, r.key
-	}
-	if route == home {
-		name, key = LocalSite, localKey
-	}
-	shape, own := c.shapeFor(d.key.domain, route)
-	if own {
-		key += "\x00" + d.key.domain
-	}
+// siteOf returns the site of d's hosts, making it when there is none.
+func (c *core) siteOf(d *destination, hosts *mx.Route, now time.Time) *site {
+	key, name, own := c.siteKey(d, hosts)
 	s := c.sites[key]
-	fresh := s == nil
-	if fresh {
-		s = &site{key: key, name: name, shape: shape, local: route == home,
-			allow: min(initialConnections, shape.Connections)}
-		s.hop = r.hop(c.o)
-		s.timer.fire = func(now time.Time) { c.fire(s, now) }
-		s.stats = c.counters.site(name)
-		c.joinShares(s)
-		c.sites[key] = s
+	if s != nil {
+		s.hosts = hosts
+		return s
 	}
-	s.hosts = route
-	if fresh {
-		s.suspension = c.siteSuspension(s)
-	}
+	s = &site{key: key, name: name, own: own, via: d.via, local: hosts == home, hosts: hosts,
+		shape: c.set.shape(own, hosts)}
+	s.allow = min(initialConnections, s.shape.Connections)
+	s.timer.fire = func(now time.Time) { c.fire(s, now) }
+	s.stats = c.counters.site(name)
+	c.joinShares(s, now)
+	c.sites[key] = s
+	s.suspension = c.siteSuspension(s)
 	return s
+}
+
+// siteKey returns the key and the name of the site of d's hosts. A domain with limits of its own,
+// which is returned then, has a site of its own.
+func (c *core) siteKey(d *destination, hosts *mx.Route) (key, name, own string) {
+	switch {
+	case hosts == home:
+		key, name = localKey, LocalSite
+	case d.via != nil:
+		key, name = d.via.key, d.via.name
+	default:
+		key, name = hosts.Site, hosts.Site
+	}
+	if own = c.set.ownShape(d.key.domain); own != "" {
+		key += "\x00" + own
+	}
+	return key, name, own
 }
 
 // unref takes note that a destination does not remember s any more (nil: it remembered none).
@@ -281,10 +296,8 @@ func (c *core) tidy(s *site) {
 
 // why says what keeps a domain's mail, and until when.
 func (c *core) why(domain string) (why mail.Attempt, until time.Time, ok bool) {
-	for r := noRoute; r < len(c.routes); r++ {
-		d := c.dests[destKey{domain, r}]
+	for d := range c.of(domain) {
 		switch {
-		case d == nil:
 		case d.state == destWaiting:
 			return d.reason, d.until, true
 		case d.site != nil && d.site.state != siteUp:

@@ -25,7 +25,11 @@ func (*fakeSite) cached(_ *route, domain string) (*mx.Route, *smtp.Failure, bool
 // coreAt returns a core whose look-ups are answered at once.
 func coreAt(o Options, site *fakeSite) *core {
 	o.setDefaults()
-	c := newCore(&o)
+	set, err := o.compile()
+	if err != nil {
+		panic(err)
+	}
+	c := newCore(&o, set)
 	c.cached = site.cached
 	return c
 }

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"math"
-	"net/netip"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -16,13 +15,8 @@ import (
 // Options configure a Scheduler. The zero value of a field means its default, unless the field says
 // otherwise.
 type Options struct {
-	// Routes are tried in order for each recipient; the first match wins, no match means MX.
-	Routes []Route
-	// Shaping holds the limits per site: "default", "local", and by recipient domain or by MX
-	// suffix. The domain itself wins over an MX suffix, a longer suffix over a shorter one. Fields
-	// that are zero there are taken from "default".
-	Shaping map[string]Shaping
-	Retry   Retry
+	Settings // what Configure may change later
+
 	Backoff Backoff
 	// Local says whether a domain's mail is for mailboxes here; it must not block. Such mail goes
 	// to Store, unless the route that it matches says a domain or a recipient: routes without are
@@ -31,18 +25,10 @@ type Options struct {
 	// Store takes the mail for mailboxes. Its limits are Shaping's "local" (default: 200 messages
 	// at a time, by node).
 	Store LocalStore
-	// Port is the TCP port of MX hosts (default 25).
-	Port uint16
-	// Client is the template of all connections: Hello, TLSConfig, Timeouts. Address, names and TLS
+	// Client is the template of all connections: TLSConfig, Timeouts. Address, names, Hello and TLS
 	// mode are filled in.
 	Client smtpclient.Options
-	// Sources are the local addresses to send from, in turn, each for peers of its own family;
-	// none: the system chooses.
-	Sources []netip.Addr
 
-	// Connections bounds the outgoing connections of the node, and with them its goroutines
-	// (default 1000).
-	Connections int
 	// IdleTimeout is how long a connection without work is kept for reuse (default 5s).
 	IdleTimeout time.Duration
 	// Addresses bounds the addresses that are tried for one connection (default 4).
@@ -83,53 +69,10 @@ type Options struct {
 	Seed uint64
 }
 
-// Shaping are the limits of one site. Zero means: take it from "default".
-type Shaping struct {
-	Connections           int  // open connections to the site (default 20)
-	MessagesPerConnection int  // transactions on one connection (default 100)
-	RecipientsPerMessage  int  // recipients in one transaction (default 100)
-	Rate                  Rate // transactions per time; zero is unlimited
-	// Scope is ScopeCluster (default) or ScopeNode: whether Connections and Rate hold for all nodes
-	// together (Options.Shares).
-	Scope string
-}
-
-// Scopes of limits.
-const (
-	ScopeCluster = "cluster"
-	ScopeNode    = "node"
-)
-
-// Rate is a number of transactions in a time. The zero value is no limit.
-type Rate struct {
-	Count int
-	Per   time.Duration
-}
-
 // Backoff says how long a site that cannot be reached is left alone: First, then twice as long each
 // time up to Max, and up to a quarter more at random (default 10s, 2h).
 type Backoff struct {
 	First, Max time.Duration
-}
-
-// Route sends what it matches to a smart host instead of the MX. Conditions that are empty match
-// everything; all others must match. Globs know * (any run of octets) only; domains and addresses
-// are compared without regard to case.
-type Route struct {
-	Domain    string         // recipient domain, glob
-	Recipient string         // recipient address, glob
-	Sender    string         // reverse-path, glob; "<>" is the null reverse-path
-	Tenant    string         // glob
-	Networks  []netip.Prefix // of the client
-
-	// SmartHost is host, host:port or [address]:port; the default port is Options.Port. A path,
-	// which begins with "/", is a unix socket.
-	SmartHost string
-	// LMTP speaks RFC 2033 to the smart host: what it takes is in a mailbox.
-	LMTP     bool
-	TLS      smtpclient.TLSMode
-	Username string // AUTH at the smart host; "" means none
-	Password string
 }
 
 func def[T int | uint16 | time.Duration](p *T, v T) {
@@ -139,8 +82,7 @@ func def[T int | uint16 | time.Duration](p *T, v T) {
 }
 
 func (o *Options) setDefaults() {
-	def(&o.Port, 25)
-	def(&o.Connections, 1000)
+	o.Settings.setDefaults()
 	def(&o.IdleTimeout, 5*time.Second)
 	def(&o.Addresses, 4)
 	def(&o.Lookups, 64)
@@ -149,14 +91,8 @@ func (o *Options) setDefaults() {
 	def(&o.WindowTotal, 50_000)
 	def(&o.Unsettled, 20_000)
 	def(&o.SiteLabels, 100)
-	def(&o.Retry.Expire, 5*24*time.Hour)
 	def(&o.Backoff.First, 10*time.Second)
 	def(&o.Backoff.Max, 2*time.Hour)
-	if len(o.Retry.Schedule) == 0 {
-		o.Retry.Schedule = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute,
-			30 * time.Minute,
-			time.Hour, 2 * time.Hour, 4 * time.Hour}
-	}
 	if o.Owner == nil {
 		o.Owner = func() bool { return true }
 	}
@@ -172,13 +108,4 @@ func (o *Options) setDefaults() {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-}
-
-// base are the limits where nothing else is configured.
-func (o *Options) base() Shaping {
-	d := o.Shaping["default"]
-	def(&d.Connections, 20)
-	def(&d.MessagesPerConnection, 100)
-	def(&d.RecipientsPerMessage, 100)
-	return d
 }

@@ -20,6 +20,16 @@ func newLimiter(r Rate) limiter {
 	return limiter{interval: max(1, r.Per/time.Duration(r.Count))}
 }
 
+// to returns the limiter of another rate. What was started counts: the next transaction is as far
+// from the one before as the new rate says.
+func (l limiter) to(r Rate, now time.Time) limiter {
+	n := newLimiter(r)
+	if n.due = now; l.interval > 0 {
+		n.due = l.due.Add(n.interval - l.interval)
+	}
+	return n
+}
+
 // ready returns when the next transaction may start: now or earlier means at once.
 func (l *limiter) ready() time.Time {
 	if l.interval == 0 {

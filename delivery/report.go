@@ -25,6 +25,7 @@ type Reporter struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	ended  chan struct{}
+	expire atomic.Int64 // Retry.Expire in force
 	made   atomic.Uint64
 	lost   atomic.Uint64
 }
@@ -40,8 +41,15 @@ const (
 func NewReporter(o Options, q Queue) *Reporter {
 	o.setDefaults()
 	r := &Reporter{o: &o, queue: q, ended: make(chan struct{})}
+	r.Configure(o.Settings)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
+}
+
+// Configure puts other settings in force, of which it uses Retry.Expire.
+func (r *Reporter) Configure(o Settings) {
+	o.setDefaults()
+	r.expire.Store(int64(o.Retry.Expire))
 }
 
 // Start begins to report.
@@ -204,7 +212,7 @@ func (r *Reporter) recipient(m *queue.Message, due *queue.ReportRecipient) dsn.R
 	switch due.State {
 	case queue.Deferred:
 		d.Action = dsn.Delayed
-		d.RetryUntil = m.Arrived.Add(r.o.Retry.Expire)
+		d.RetryUntil = m.Arrived.Add(time.Duration(r.expire.Load()))
 	case queue.Delivered:
 		d.Action = dsn.Delivered
 	case queue.Relayed:
@@ -214,7 +222,8 @@ func (r *Reporter) recipient(m *queue.Message, due *queue.ReportRecipient) dsn.R
 	case queue.Expired:
 		d.Action = dsn.Failed
 		// RFC 3463 3.5: X.4.7, delivery time expired. The last answer says why.
-		d.Attempt.Text = fmt.Sprintf("given up after %v: %s", r.o.Retry.Expire, due.Attempt.Text)
+		d.Attempt.Text = fmt.Sprintf("given up after %v: %s", time.Duration(r.expire.Load()),
+			due.Attempt.Text)
 		d.Attempt.Enhanced = "4.4.7"
 		// a mailbox here that stayed full says more
 		if due.Attempt.Remote == LocalSite && due.Attempt.Enhanced == "4.2.2" {

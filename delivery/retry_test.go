@@ -27,7 +27,7 @@ func TestRetryScheduleAndExpiry(t *testing.T) {
 		w.submit(envelopeOf("s@x.test", "1@a.test"))
 		w.after(6 * 24 * time.Hour)
 
-		schedule := w.sched.o.Retry.Schedule
+		schedule := w.sched.retry().Schedule
 		times := r.transactions()
 		for i := 1; i < len(times); i++ {
 			want := schedule[min(i-1, len(schedule)-1)]

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"strconv"
@@ -19,13 +20,16 @@ const noRoute = -1
 // route is a Route made ready.
 type route struct {
 	Route
-	host   string // as the resolver takes it
-	port   uint16
-	name   string    // of the site
-	key    string    // of the site: protocol, credentials and TLS included
-	socket *mx.Route // where the smart host is a socket: nothing is looked up
-	static bool      // only the domain decides
-	named  bool      // it says a domain or a recipient: it is for local domains, too
+	id int // its number, which no other route had before it
+	// all that it says, default port included: the same of two routes that do the same
+	identity string
+	host     string // as the resolver takes it
+	port     uint16
+	name     string    // of the site
+	key      string    // of the site: protocol, credentials and TLS included
+	socket   *mx.Route // where the smart host is a socket: nothing is looked up
+	static   bool      // only the domain decides
+	named    bool      // it says a domain or a recipient: it is for local domains, too
 }
 
 // hop is how a site is reached.
@@ -38,7 +42,7 @@ type hop struct {
 }
 
 // compileRoutes checks the routes.
-func compileRoutes(o *Options) ([]route, error) {
+func compileRoutes(o *Settings) ([]route, error) {
 	rs := make([]route, 0, len(o.Routes))
 	for i, r := range o.Routes {
 		host, port, socket, err := hostOf(r.SmartHost, o.Port)
@@ -54,6 +58,9 @@ func compileRoutes(o *Options) ([]route, error) {
 		rs = append(rs, route{
 			Route: r, host: host, port: port, name: name, socket: socket,
 			key: fmt.Sprintf("%s\x00%t\x00%d\x00%s\x00%s", name, r.LMTP, r.TLS, r.Username,
+				r.Password),
+			identity: fmt.Sprintf("%q %q %q %q %v %q %d %t %d %q %q", r.Domain, r.Recipient,
+				r.Sender, r.Tenant, r.Networks, r.SmartHost, port, r.LMTP, r.TLS, r.Username,
 				r.Password),
 			named:  r.Domain != "" || r.Recipient != "",
 			static: r.Recipient == "" && r.Sender == "" && r.Tenant == "" && len(r.Networks) == 0,
@@ -93,12 +100,29 @@ func splitHostPort(s string, port uint16) (string, uint16, error) {
 	return strings.ToLower(host), uint16(n), nil
 }
 
-// routeAt returns a route by its number, nil for noRoute.
+// routeAt returns a route by its number, nil for noRoute and for one that is gone.
 func (c *core) routeAt(n int) *route {
-	if n == noRoute {
-		return nil
+	for i := range c.set.routes {
+		if r := &c.set.routes[i]; r.id == n {
+			return r
+		}
 	}
-	return &c.routes[n]
+	return nil
+}
+
+// of goes through the destinations of a domain: there may be one of each route.
+func (c *core) of(domain string) iter.Seq[*destination] {
+	return func(yield func(*destination) bool) {
+		if d := c.dests[destKey{domain, noRoute}]; d != nil && !yield(d) {
+			return
+		}
+		for i := range c.set.routes {
+			d := c.dests[destKey{domain, c.set.routes[i].id}]
+			if d != nil && !yield(d) {
+				return
+			}
+		}
+	}
 }
 
 // part is the share of an item that goes one route.
@@ -111,7 +135,7 @@ type part struct {
 func (c *core) split(it *queue.Item) []part {
 	env := it.Message.Envelope
 	c.parts = c.parts[:0]
-	if !c.byRecipient {
+	if !c.set.byRecipient {
 		c.parts = append(c.parts, part{c.routeOf(it.Domain, env, it.Recipients[0]), it.Recipients})
 		return c.parts
 	}
@@ -131,9 +155,9 @@ next:
 
 // routeOf returns the number of the first route that matches.
 func (c *core) routeOf(domain string, env *mail.Envelope, recipient uint32) int {
-	for i := range c.routes {
-		if c.routes[i].matches(domain, env, recipient) {
-			return i
+	for i := range c.set.routes {
+		if r := &c.set.routes[i]; r.matches(domain, env, recipient) {
+			return r.id
 		}
 	}
 	return noRoute
@@ -141,9 +165,9 @@ func (c *core) routeOf(domain string, env *mail.Envelope, recipient uint32) int 
 
 // routeOfDomain guesses the route of a domain whose items are not known.
 func (c *core) routeOfDomain(domain string) int {
-	for i := range c.routes {
-		if r := &c.routes[i]; r.static && glob(r.Domain, domain) {
-			return i
+	for i := range c.set.routes {
+		if r := &c.set.routes[i]; r.static && glob(r.Domain, domain) {
+			return r.id
 		}
 	}
 	return noRoute
@@ -180,7 +204,7 @@ func (r *route) fromNetwork(a netip.Addr) bool {
 }
 
 // hop says how the route's site is reached; without a route, by MX.
-func (r *route) hop(o *Options) hop {
+func (r *route) hop(o *settings) hop {
 	if r == nil {
 		return hop{port: o.Port}
 	}
@@ -219,28 +243,6 @@ func glob(pattern, s string) bool {
 	return p == len(pattern)
 }
 
-// shapeFor returns the limits for a domain at the hosts of a route, and whether they are the
-// domain's own.
-func (c *core) shapeFor(domain string, hosts *mx.Route) (s Shaping, own bool) {
-	if s = c.base; hosts == home {
-		s = c.o.localShape()
-	}
-	if o, ok := c.o.Shaping[domain]; ok && domain != LocalSite {
-		return s.overlay(o), true
-	}
-	best := ""
-	for name := range c.o.Shaping {
-		if len(name) > len(best) && name != "default" && name != LocalSite &&
-			underSuffix(hosts, name) {
-			best = name
-		}
-	}
-	if best != "" {
-		s = s.overlay(c.o.Shaping[best])
-	}
-	return s, false
-}
-
 // underSuffix reports whether all hosts lie under a domain.
 func underSuffix(r *mx.Route, suffix string) bool {
 	for _, h := range r.Hosts {
@@ -249,32 +251,4 @@ func underSuffix(r *mx.Route, suffix string) bool {
 		}
 	}
 	return len(r.Hosts) > 0
-}
-
-// overlay returns s with the fields of o that are set.
-func (s Shaping) overlay(o Shaping) Shaping {
-	set := func(p *int, v int) {
-		if v > 0 {
-			*p = v
-		}
-	}
-	set(&s.Connections, o.Connections)
-	set(&s.MessagesPerConnection, o.MessagesPerConnection)
-	set(&s.RecipientsPerMessage, o.RecipientsPerMessage)
-	if o.Rate.Count > 0 {
-		s.Rate = o.Rate
-	}
-	if o.Scope != "" {
-		s.Scope = o.Scope
-	}
-	return s
-}
-
-// setRoutes makes the configured routes ready.
-func (c *core) setRoutes() (err error) {
-	c.routes, err = compileRoutes(c.o)
-	for i := range c.routes {
-		c.byRecipient = c.byRecipient || c.routes[i].Recipient != ""
-	}
-	return err
 }

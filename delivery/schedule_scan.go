@@ -31,6 +31,7 @@ func (c *core) scanStep(now time.Time) {
 // scanned takes the domains that a step of the scan has read.
 func (c *core) scanned(found []queue.DomainDue, err error, now time.Time) {
 	sw := &c.scan
+	c.bury()
 	if err != nil {
 		c.o.Logf("scan of the schedule: %v", err)
 		c.timers.set(&sw.timer, now.Add(loadAgain))
@@ -84,12 +85,17 @@ func (c *core) evict(now time.Time) bool {
 			d.used = false
 			continue
 		}
-		if d.held() == 0 && !d.loading && !d.queued && d.state != destResolving {
+		if d.atRest() {
 			c.remove(d)
 			return true
 		}
 	}
 	return false
+}
+
+// atRest reports whether nothing of d is in memory or under way.
+func (d *destination) atRest() bool {
+	return d.held() == 0 && !d.loading && !d.queued && d.state != destResolving
 }
 
 // remove takes a destination out of the map. What it has on disk the scan will find.

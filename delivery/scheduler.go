@@ -18,7 +18,7 @@ import (
 // are one goroutine per open outgoing connection, short-lived ones (bounded) for look-ups and reads
 // from disk, one for the timer and one for the scans of old mail.
 type Scheduler struct {
-	o        Options
+	o        Options // but its Settings: those in force are the core's
 	queue    Queue
 	resolver Resolver
 	dial     Dialer
@@ -49,15 +49,17 @@ type Scheduler struct {
 // attempts from Start on.
 func New(o Options, q Queue, r Resolver, d Dialer) (*Scheduler, error) {
 	o.setDefaults()
+	set, err := o.compile()
+	if err != nil {
+		return nil, fmt.Errorf("delivery: %w", err)
+	}
+	o.Settings = Settings{}
 	s := &Scheduler{o: o, queue: q, resolver: r, dial: d, kick: make(chan struct{}, 1)}
 	s.jitter = newJitter(o.Seed)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.conns, s.mu.caught = map[*conn]Conn{}, caught{}
-	c := newCore(&s.o)
+	c := newCore(&s.o, set)
 	c.cached = s.cached
-	if err := c.setRoutes(); err != nil {
-		return nil, fmt.Errorf("delivery: %w", err)
-	}
 	c.jammed = true // until Start
 	s.mu.core = c
 	return s, nil
@@ -202,23 +204,14 @@ func (s *Scheduler) Reason(domain string) (why mail.Attempt, until time.Time, ok
 
 // lookUp finds a destination's hosts.
 func (s *Scheduler) lookUp(d *destination) {
-	name, host := s.hostToLookUp(d.key)
-	find := s.resolver.Lookup
-	if host {
-		find = s.resolver.LookupHost
+	find, name := s.resolver.Lookup, d.key.domain
+	if d.via != nil {
+		find, name = s.resolver.LookupHost, d.via.host
 	}
 	route, f := find(s.ctx, name)
 	now := s.lock()
 	s.mu.core.lookedUp(d, route, f, now)
 	s.unlock(now)
-}
-
-// hostToLookUp returns what to look up for a destination: a host, or a domain's MX.
-func (s *Scheduler) hostToLookUp(k destKey) (name string, host bool) {
-	if k.route == noRoute {
-		return k.domain, false
-	}
-	return s.mu.core.routes[k.route].host, true // routes never change
 }
 
 // load reads a destination's next rows.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"github.com/postroad/postroad/delivery/share"
 )
@@ -12,14 +13,27 @@ import (
 // goes. Where it has none of its own to ask for (Options.Shares is nil, or the site's scope is the
 // node), the whole limit is its own.
 
-// joinShares makes a new site's limits those of its share.
-func (c *core) joinShares(s *site) {
-	s.share, s.rate = s.shape.Connections, newLimiter(s.shape.Rate)
+// joinShares makes the limits of a site, a new one or one whose shape is another one now, those of
+// its share.
+func (c *core) joinShares(s *site, now time.Time) {
+	s.share, s.rate = s.shape.Connections, s.rate.to(s.shape.Rate, now)
 	if c.o.Shares == nil || s.shape.Scope == ScopeNode {
+		if s.lease != nil { // connections that are open are still given back
+			s.lease.Leave()
+			s.lease = nil
+		}
 		return
 	}
 	limit := share.Limit{Connections: s.shape.Connections, Rate: s.shape.Rate.perSecond()}
 	s.lease = c.o.Shares.Site(shareName(s), limit, s)
+	if s.open > 0 {
+		for cn := range c.conns {
+			if cn.site == s && cn.lease == nil {
+				cn.lease = s.lease
+				cn.lease.Adopt()
+			}
+		}
+	}
 	s.share = s.lease.Allowed()
 }
 
@@ -59,10 +73,15 @@ func (s *site) wanted() int {
 // they have finished.
 func (c *core) shareChanged(s *site) {
 	s.share = s.lease.Allowed()
-	for excess := s.open - s.share; excess > 0 && len(s.idle) > 0; excess-- {
+	c.closeExcess(s, s.share)
+	c.rouse(s)
+}
+
+// closeExcess closes idle connections of a site beyond a limit.
+func (c *core) closeExcess(s *site, limit int) {
+	for excess := s.open - limit; excess > 0 && len(s.idle) > 0; excess-- {
 		c.dismiss(s.idle[len(s.idle)-1])
 	}
-	c.rouse(s)
 }
 
 // shareUser is the scheduler as its shares' holder sees it.

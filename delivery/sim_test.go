@@ -46,6 +46,7 @@ type sim struct {
 	dead       map[string]bool
 	suspension queue.Suspensions
 	verbs      bool // operators hold, release, flush and remove
+	reloads    bool // operators change the configuration
 }
 
 type simState uint8
@@ -68,26 +69,19 @@ func newSim(t testing.TB, seed uint64) *sim {
 	o := &Options{
 		Seed: seed, Window: 4 + s.rand.IntN(20), WindowTotal: 10 + s.rand.IntN(40),
 		Destinations: 3 + s.rand.IntN(20),
-		Connections:  1 + s.rand.IntN(6), Unsettled: 5 + s.rand.IntN(30),
-		Shaping: map[string]Shaping{"default": {Connections: 1 + s.rand.IntN(4),
-			MessagesPerConnection: 1 + s.rand.IntN(9), RecipientsPerMessage: 1 + s.rand.IntN(3)}},
-	}
-	if s.rand.IntN(2) == 0 {
-		o.Routes = []Route{{Recipient: "*vip*", SmartHost: "hub.test"},
-			{Tenant: "t1", SmartHost: "t1.test"}}
+		Unsettled:    5 + s.rand.IntN(30), Settings: s.settings(),
 	}
 	if s.rand.IntN(2) == 0 { // some domains are local, and one of them not always
 		o.Local = func(d string) bool {
 			return d == "d1" || d == "d2" || d == "d3" && s.now.UnixMilli()/(1<<14)%2 == 0
 		}
-		o.Shaping[LocalSite] = Shaping{Connections: 1 + s.rand.IntN(4),
-			RecipientsPerMessage: 1 + s.rand.IntN(5)}
 	}
 	o.setDefaults()
-	s.core = newCore(o)
-	if err := s.core.setRoutes(); err != nil {
+	set, err := o.compile()
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.core = newCore(o, set)
 	s.core.timers.set(&s.core.scan.timer, s.now)
 	return s
 }
@@ -205,6 +199,7 @@ func (s *sim) event() {
 func (s *sim) begin(t *transaction) {
 	s.begun[t] = true
 	s.mustBeFree(t)
+	s.mustGoBySettings(t)
 	for _, n := range t.recipients {
 		k := attemptKey{t.message.ID, n}
 		if s.kept[k] && (s.held[k] || s.removed[k]) {
@@ -227,7 +222,7 @@ func (s *sim) connStep(cn *conn) {
 	}
 	switch cn.state {
 	case connOpening:
-		if s.dead[cn.site.key] {
+		if s.dead[cn.site.name] {
 			c.connectFailed(cn, mail.Attempt{Text: "down"}, false, s.now)
 			s.drop(cn)
 			return
@@ -250,7 +245,7 @@ func (s *sim) transact(cn *conn) {
 	t := cn.tx
 	v := &verdict{usable: true, through: true}
 	switch n := s.rand.IntN(40); {
-	case n == 0 || s.dead[cn.site.key]:
+	case n == 0 || s.dead[cn.site.name]:
 		*v = verdict{none: s.rand.IntN(2) == 0, trouble: true, reason: mail.Attempt{Text: "421"}}
 	case n == 1:
 		*v = verdict{none: true}
@@ -349,13 +344,16 @@ func (s *sim) run(n int) {
 			left--
 			s.accept()
 		case x == 10 && left > 0:
-			site := fmt.Sprint("site", s.rand.IntN(s.sites))
+			site := []string{fmt.Sprint("site", s.rand.IntN(s.sites)),
+				fmt.Sprint("site", s.rand.IntN(s.sites)), "hub.test:25"}[s.rand.IntN(3)]
 			s.dead[site] = !s.dead[site]
 		case x == 11 && left > 0:
 			s.core.changed(s.someIDs(), []string{fmt.Sprint("d", s.rand.IntN(30))}, s.now)
 			s.event()
 		case x == 12 && left > 0:
 			s.suspend(1 + s.rand.IntN(3))
+		case x == 17 && left > 0 && s.reloads:
+			s.configure()
 		case x < 16 && left > 0 && s.verbs:
 			s.verb()
 		case x == 16 && left == 0:
@@ -429,7 +427,7 @@ func (s *sim) stuck() {
 		"held %d of %d, active %d, window %d, loads %d, looking %d, lookups %d, ready %d, "+
 			"starved %d, open %d, unsettled %d, loading %d", s.core.held, s.core.o.WindowTotal,
 		s.core.active, s.core.window(), s.core.loads.n, s.core.looking, s.core.lookups.n,
-		s.core.ready.n, s.core.starved.n, s.core.open, s.core.unsettled, len(s.core.loading))
+		s.core.ready.n, s.core.starved.n, len(s.core.conns), s.core.unsettled, len(s.core.loading))
 	s.t.Fatalf("seed %d: %d of %d delivered; now %d, %d answers under way, %d connections", s.seed,
 		s.delivered, len(s.state), s.now.UnixMilli(), len(s.pending), len(s.conns))
 }
@@ -438,7 +436,7 @@ func (s *sim) stuck() {
 func TestSimulation(t *testing.T) {
 	for seed := range uint64(simSeeds) {
 		s := newSim(t, seed)
-		s.verbs = seed%2 == 0
+		s.verbs, s.reloads = seed%2 == 0, seed%4 < 2
 		s.run(150)
 	}
 }

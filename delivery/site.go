@@ -19,11 +19,13 @@ import (
 type site struct {
 	key   string
 	name  string // for logs, labels and the operator
+	own   string // the domain whose limits it has; "": they are by its hosts
 	state siteState
-	hop   hop
+	via   *route    // how it is reached; nil: by MX
 	local bool      // its mail goes to Options.Store
 	hosts *mx.Route // of the destination that was looked up last
 	shape Shaping
+	takes int // the recipients of one transaction that the peer takes; 0: it did not say
 	rate  limiter
 	lease *share.Site // of limits that hold for the whole cluster; nil: they are ours alone
 	share int         // connections that our part allows
@@ -162,6 +164,7 @@ func (c *core) succeeded(s *site, cn *conn, now time.Time) {
 	}
 	if s.streak++; s.streak >= s.allow {
 		s.allow, s.streak = min(2*s.allow, s.shape.Connections), 0
+		c.rouse(s)
 	}
 }
 

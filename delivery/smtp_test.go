@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
-	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
@@ -113,7 +112,7 @@ func TestOverRealSockets(t *testing.T) {
 		Committed: func() { q.Committed() },
 	})
 	q = queue.New(queue.Options{Budget: mail.NewBudget(100_000)}) // too small for all of them
-	s, err := New(Options{Port: at.Port(), Client: smtpclient.Options{Hello: "us.test"},
+	s, err := New(Options{Settings: Settings{Port: at.Port(), Hello: "us.test"},
 		Now: q.Now}, FromQueue(q), onlyHost{at.Addr()}, DialSMTP)
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func (s *Scheduler) Stats() Stats {
 	defer s.mu.Unlock()
 	c := s.mu.core
 	st := c.counters.Stats
-	st.Connections, st.Items, st.Unsettled = c.open, c.held, c.unsettled
+	st.Connections, st.Items, st.Unsettled = len(c.conns), c.held, c.unsettled
 	st.Destinations, st.Sites, st.DeadSites = len(c.all), len(c.sites), c.deadSites
 	st.BySite = make(map[string]SiteStats, len(c.counters.sites)+1)
 	for name, site := range c.counters.sites {

@@ -157,9 +157,8 @@ func (c *core) suspension(domain string, o *mail.Origin) *queue.Suspension {
 	if s := c.suspensions.flow(o); s != nil {
 		return s
 	}
-	for r := noRoute; r < len(c.routes); r++ {
-		if d := c.dests[destKey{domain, r}]; d != nil && d.state == destAttached &&
-			d.site.suspension != nil {
+	for d := range c.of(domain) {
+		if d.state == destAttached && d.site.suspension != nil {
 			return d.site.suspension
 		}
 	}

@@ -14,6 +14,7 @@ import (
 // that.
 type transaction struct {
 	conn       *conn
+	set        *settings // by which it goes from beginning to end
 	message    *queue.Message
 	pieces     []piece
 	recipients []uint32
@@ -89,9 +90,10 @@ func (c *core) transaction() *transaction {
 	if n := len(c.free); n > 0 {
 		t := c.free[n-1]
 		c.free = c.free[:n-1]
+		t.set = c.set
 		return t
 	}
-	return &transaction{}
+	return &transaction{set: c.set}
 }
 
 // recycle keeps a transaction for later. Nobody refers to it any more.

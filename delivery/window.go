@@ -19,7 +19,7 @@ func (c *core) wantMore(d *destination) {
 }
 
 func (c *core) mayLoad(d *destination) bool {
-	if d.suspended() {
+	if d.suspended() || d.gone {
 		return false
 	}
 	switch d.state {
@@ -168,11 +168,14 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 		if c.known.strike(d, it); len(it.Recipients) == 0 {
 			continue
 		}
-		if tooOld(it.Message.Arrived, it.Due, now, c.o.Retry.Expire) {
+		if tooOld(it.Message.Arrived, it.Due, now, c.set.Retry.Expire) {
 			continue // the scan for expiry has it
 		}
 		if _, leaves := c.leaving[it.Message.ID]; leaves {
 			continue // when it stays its domain is read again
+		}
+		if c.astray(it) {
+			continue // when it has arrived its domain is read again
 		}
 		if c.expiring.pass(d, it) {
 			continue
@@ -199,7 +202,7 @@ func (c *core) take(d *destination, r *loadResult, now time.Time) {
 // ours reduces an item to the recipients that go d's route and reports whether there are any.
 // Others' destinations hear of theirs.
 func (c *core) ours(d *destination, it *queue.Item, now time.Time) bool {
-	if len(c.routes) == 0 {
+	if len(c.set.routes) == 0 {
 		return true
 	}
 	var mine []uint32

@@ -39,7 +39,8 @@ type world struct {
 func newWorld(t *testing.T, set func(w *world)) *world {
 	w := &world{t: t, net: &internet{hosts: map[string]*remote{}, mx: map[string][]string{}},
 		log: &logbook{}}
-	w.o = Options{Hostname: "mx.node.test", Log: w.log, Retry: Retry{DelayWarning: 4 * time.Hour}}
+	w.o = Options{Hostname: "mx.node.test", Log: w.log,
+		Settings: Settings{Retry: Retry{DelayWarning: 4 * time.Hour}}}
 	if set != nil {
 		set(w)
 	}
@@ -83,7 +84,7 @@ func (w *world) boot() {
 	if err := w.queue.Start(w.t.Context(), w.group, w.sched); err != nil {
 		w.t.Fatal(err)
 	}
-	w.reporter = NewReporter(w.sched.o, FromQueue(w.queue))
+	w.reporter = NewReporter(w.o, FromQueue(w.queue))
 	w.reporter.Start()
 	w.sched.Start()
 }

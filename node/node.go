@@ -81,6 +81,7 @@ type node struct {
 	inquiry   *inquiry
 	holders   share.Present // of shares, on this node
 	resolver  *mx.Resolver
+	outgoing  outgoing
 	source    directory.Source // an outside list of users; nil: there is none
 	policy    *policy.Policy
 	auth      *policy.Auth
@@ -250,16 +251,16 @@ func (n *node) startDelivery(context.Context) (err error) {
 	if n.resolver, err = mx.New(resolverOf(n.cfg())); err != nil {
 		return err
 	}
-	_, err = deliveryOf(n.cfg())
-	return err
+	n.outgoing.terms = map[*tenure]struct{}{}
+	if n.outgoing.settings, err = deliveryOf(n.cfg()); err != nil {
+		return err
+	}
+	return n.outgoing.settings.Check()
 }
 
 // deliveryOptions are those of one term of ownership of one queue group.
-func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error) {
-	o, err := deliveryOf(n.cfg())
-	if err != nil {
-		return o, err
-	}
+func (n *node) deliveryOptions(h *holding, term uint64, s delivery.Settings) delivery.Options {
+	o := delivery.Options{Settings: s, Hostname: n.cfg().Node.Hostname}
 	o.Budget, o.Log, o.Logf, o.Now = n.budget, n.log, n.log.Logf, h.queue.Now
 	o.Shares = n.newShares(h.group.ID(), term)
 	o.Owner = func() bool { return h.group.Holds(term) }
@@ -267,7 +268,7 @@ func (n *node) deliveryOptions(h *holding, term uint64) (delivery.Options, error
 	if n.telemetry.Tracing() {
 		o.Tracer = n.telemetry.Tracer("postroad/delivery")
 	}
-	return o, nil
+	return o
 }
 
 // startQueues lets the reconciler start the queue groups. A node that never had others beside it

@@ -81,11 +81,10 @@ func listenerOf(l config.Listener) smtpd.ListenerOptions {
 	return o
 }
 
-func deliveryOf(c *config.Config) (delivery.Options, error) {
-	o := delivery.Options{
+func deliveryOf(c *config.Config) (delivery.Settings, error) {
+	o := delivery.Settings{
 		Port: uint16(c.Delivery.Port), Connections: c.Delivery.Connections,
-		Hostname: c.Node.Hostname,
-		Client:   smtpclient.Options{Hello: c.Delivery.Helo},
+		Hello: c.Delivery.Helo,
 		Retry: delivery.Retry{Expire: time.Duration(c.Retry.Expire),
 			DelayWarning: time.Duration(c.Retry.DelayWarning)},
 	}

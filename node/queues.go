@@ -62,19 +62,21 @@ func (n *node) hold(id uint64, first bool) (*holding, error) {
 
 // own makes this node the owner: from now on it takes the group's mail and delivers it.
 func (h *holding) own(ctx context.Context, term uint64) (owner.Term, error) {
-	o, err := h.n.deliveryOptions(h, term)
+	t := &tenure{h: h, term: term}
+	q := delivery.FromQueue(h.queue)
+	err := h.n.outgoing.begin(t, func(s delivery.Settings) (err error) {
+		o := h.n.deliveryOptions(h, term, s)
+		t.reporter = delivery.NewReporter(o, reportQueue{q, h.n.policy})
+		t.scheduler, err = delivery.New(o, q, h.n.resolver, delivery.DialSMTP)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	t := &tenure{h: h, term: term}
-	q := delivery.FromQueue(h.queue)
-	if t.scheduler, err = delivery.New(o, q, h.n.resolver, delivery.DialSMTP); err != nil {
-		return nil, err
-	}
-	t.reporter = delivery.NewReporter(o, reportQueue{q, h.n.policy})
 	h.tenure.Store(t)
 	if err := h.queue.Start(ctx, h.group, t.scheduler); err != nil {
 		h.tenure.Store(nil)
+		h.n.outgoing.end(t)
 		return nil, errors.Join(err, t.scheduler.Shutdown(ctx))
 	}
 	t.reporter.Start()
@@ -118,6 +120,7 @@ func (t *tenure) Abandon() {
 // Over keeps the figures.
 func (t *tenure) Over() {
 	h := t.h
+	h.n.outgoing.end(t)
 	h.figures.Lock()
 	defer h.figures.Unlock()
 	s := t.scheduler.Stats()

@@ -71,7 +71,7 @@ func (n *node) reconfigure() ([]config.Change, error) {
 	next := config.Reloaded(before, file)
 	var p plan
 	for _, room := range []func(*config.Config, *plan) error{
-		n.planPolicy,
+		n.planPolicy, n.planDelivery,
 	} {
 		if err := room(next, &p); err != nil {
 			for _, undo := range p.undo {

@@ -71,9 +71,9 @@ func TestReloadUnderWay(t *testing.T) {
 	if n.cfg() != before {
 		t.Error("a bad file changed the configuration")
 	}
-	write("[retry]\nexpire = \"4d\"")
+	write("[ldap]\ninterval = \"4m\"")
 	r := n.reload()
-	if r.err != nil || !slices.Equal(r.restart, []string{"retry.expire"}) {
+	if r.err != nil || !slices.Equal(r.restart, []string{"ldap.interval"}) {
 		t.Errorf("what waits for a restart: %v, %v", r.restart, r.err)
 	}
 }

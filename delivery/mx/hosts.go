@@ -21,7 +21,7 @@ type addresses struct {
 const maxHostAddrs = 12
 
 // beginHost starts the look-up of a host's addresses, or joins one, or finds it in the cache.
-func (r *Resolver) beginHost(ctx context.Context, name string) *dns.Flight[string, addresses] {
+func (r *source) beginHost(ctx context.Context, name string) *dns.Flight[string, addresses] {
 	fl, mine := r.hosts.Begin(name, r.now())
 	if mine {
 		go func() {
@@ -35,7 +35,7 @@ func (r *Resolver) beginHost(ctx context.Context, name string) *dns.Flight[strin
 	return fl
 }
 
-func (r *Resolver) askAddresses(ctx context.Context, name string) addresses {
+func (r *source) askAddresses(ctx context.Context, name string) addresses {
 	if !validHost(name) {
 		return addresses{outcome: dns.NoName, expires: r.now().Add(r.o.MinTTL)}
 	}

@@ -12,7 +12,7 @@ import (
 
 // resolveDomain does one look-up, as RFC 5321 section 5.1 says: MX records, else the domain's own
 // addresses.
-func (r *Resolver) resolveDomain(ctx context.Context, domain string) (found, time.Time) {
+func (r *source) resolveDomain(ctx context.Context, domain string) (found, time.Time) {
 	if a, ok := literal(domain); ok {
 		return r.resolveLiteral(domain, a)
 	}
@@ -35,7 +35,7 @@ func (r *Resolver) resolveDomain(ctx context.Context, domain string) (found, tim
 
 // routeTo asks for the exchangers' addresses, all at once, and judges them. noAddress is what to
 // say when none has one.
-func (r *Resolver) routeTo(
+func (r *source) routeTo(
 	ctx context.Context, a dns.Answer, noAddress *smtp.Failure,
 ) (found, time.Time) {
 	p, f := newPlan(a.MX, r.own, r.o.MaxHosts, rand.Shuffle)
@@ -55,7 +55,7 @@ func (r *Resolver) routeTo(
 			t.until(r.expiry(dns.Failed, 0))
 			continue
 		}
-		if !t.add(x, flights[i].Value(), r.o.Addrs, r.o.AllowPrivate) {
+		if !t.add(x, flights[i].Value(), r.o.Addrs, r.allowPrivate) {
 			break
 		}
 	}
@@ -71,14 +71,14 @@ func (r *Resolver) routeTo(
 	return r.fail(f, dns.NoData, t.expires.Sub(r.now()))
 }
 
-func (r *Resolver) resolveLiteral(domain string, a netip.Addr) (found, time.Time) {
+func (r *source) resolveLiteral(domain string, a netip.Addr) (found, time.Time) {
 	never := r.now().Add(r.o.MaxTTL)
 	if !a.IsValid() {
 		return found{f: errBadDomain}, never
 	}
 	t := tally{expires: never}
 	t.add(dns.MX{Host: domain}, addresses{outcome: dns.Exists, addrs: []netip.Addr{a},
-		expires: never}, r.o.Addrs, r.o.AllowPrivate)
+		expires: never}, r.o.Addrs, r.allowPrivate)
 	if f := t.verdict(); f != nil {
 		return found{f: f}, never
 	}
@@ -86,7 +86,7 @@ func (r *Resolver) resolveLiteral(domain string, a netip.Addr) (found, time.Time
 }
 
 // resolveHost finds a smart host's addresses.
-func (r *Resolver) resolveHost(ctx context.Context, host string) (found, time.Time) {
+func (r *source) resolveHost(ctx context.Context, host string) (found, time.Time) {
 	a, isLiteral := literal(host)
 	if !isLiteral {
 		a, _ = netip.ParseAddr(host)

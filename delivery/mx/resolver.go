@@ -65,8 +65,7 @@ type Resolver struct {
 	o       Options
 	own     map[string]bool
 	dns     *dns.Client
-	routes  *dns.Cache[routeKey, found]
-	hosts   *dns.Cache[string, addresses]
+	source  atomic.Pointer[source]
 	slots   chan struct{} // one per look-up under way
 	now     func() time.Time
 	lookups atomic.Uint64
@@ -93,10 +92,9 @@ func New(o Options) (*Resolver, error) {
 	}
 	r := &Resolver{
 		o: o, dns: client, own: map[string]bool{}, now: time.Now,
-		routes: dns.NewCache[routeKey, found](o.CacheEntries),
-		hosts:  dns.NewCache[string, addresses](o.CacheEntries),
-		slots:  make(chan struct{}, o.Concurrency),
+		slots: make(chan struct{}, o.Concurrency),
 	}
+	r.source.Store(r.newSource(o.Servers, o.AllowPrivate))
 	for _, n := range o.Names {
 		r.own[dns.PlainName(n)] = true
 	}
@@ -130,6 +128,10 @@ func (r *Resolver) CachedHost(host string) (route *Route, f *smtp.Failure, ok bo
 }
 
 func (r *Resolver) cached(k routeKey) (*Route, *smtp.Failure, bool) {
+	return r.source.Load().cached(k)
+}
+
+func (r *source) cached(k routeKey) (*Route, *smtp.Failure, bool) {
 	v, ok := r.routes.Get(k, r.now())
 	if ok {
 		r.hits.Add(1)
@@ -138,6 +140,16 @@ func (r *Resolver) cached(k routeKey) (*Route, *smtp.Failure, bool) {
 }
 
 func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failure) {
+	for {
+		s := r.source.Load()
+		route, f := s.lookup(ctx, k)
+		if s == r.source.Load() {
+			return route, f
+		} // else others are asked from now on
+	}
+}
+
+func (r *source) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failure) {
 	if route, f, ok := r.cached(k); ok {
 		return route, f
 	}
@@ -147,6 +159,8 @@ func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failur
 	case r.slots <- struct{}{}:
 	case <-ctx.Done():
 		return nil, failLookup("the look-up of " + k.name + " had to wait too long").With(ctx.Err())
+	case <-r.over:
+		return nil, errUnknown
 	}
 	fl, mine := r.routes.Begin(k, r.now())
 	if mine {
@@ -165,12 +179,14 @@ func (r *Resolver) lookup(ctx context.Context, k routeKey) (*Route, *smtp.Failur
 		return v.route, v.f
 	case <-ctx.Done():
 		return nil, failLookup("the look-up of " + k.name + " took too long").With(ctx.Err())
+	case <-r.over:
+		return nil, errUnknown
 	}
 }
 
 // resolve runs on its own goroutine, which the flight owns, under a deadline of its own: the caller
 // who began it may leave before it ends, the others who wait for it not.
-func (r *Resolver) resolve(k routeKey) (found, time.Time) {
+func (r *source) resolve(k routeKey) (found, time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.o.Deadline)
 	defer cancel()
 	if k.host {
@@ -188,5 +204,6 @@ type Stats struct {
 
 // Stats returns the counts.
 func (r *Resolver) Stats() Stats {
-	return Stats{r.lookups.Load(), r.hits.Load(), r.dns.Stats(), r.routes.Len() + r.hosts.Len()}
+	s := r.source.Load()
+	return Stats{r.lookups.Load(), r.hits.Load(), r.dns.Stats(), s.routes.Len() + s.hosts.Len()}
 }

@@ -152,6 +152,7 @@ func (h *Holder) request(now time.Time) (Request, bool) {
 // until the answer. false: the site needs nothing beyond its reserved part.
 func (h *Holder) need(s *Site, since time.Duration, now time.Time) (Need, bool) {
 	s.endRate(now)
+	s.asked = s.limit
 	n := Need{Site: s.name, Limit: s.limit, Used: max(0, s.open-s.reserve)}
 	if len(h.asking) < maxNeeds {
 		n.Want = max(n.Used, s.want-s.reserve)
@@ -211,7 +212,7 @@ func (h *Holder) answered(g Grant, now time.Time) (changed []*Site) {
 	for _, s := range named {
 		var got Share
 		if p := shares[s.name]; p != nil {
-			got = *p
+			got = p.under(s.asked, s.limit) // which may be lower by now
 		}
 		lowered = lowered || got.Connections < s.held || got.Rate < s.heldRate
 		s.denied = got.Connections < s.want-s.reserve || got.Rate < s.wantRate

@@ -78,20 +78,26 @@ func NewHolder(o HolderOptions) *Holder {
 
 func (h *Holder) tenure() Tenure { return Tenure{h.o.Group, h.o.Epoch} }
 
-// Site returns the holder's part in the limits of a site. The name is the same on all nodes.
+// Site returns the holder's part in the limits of a site. The name is the same on all nodes. When
+// the limit is another one than before, that is in force at once.
 func (h *Holder) Site(name string, limit Limit, tag any) *Site {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.o.Now()
 	s := h.sites[name]
-	if s == nil {
+	fresh := s == nil
+	if fresh {
 		s = &Site{h: h, name: name, bucket: bucket{at: now}}
 		if h.ready { // else the owner before us may have used up the burst just now
 			s.bucket.tokens = 1
 		}
 		h.sites[name] = s
 	}
-	s.limit, s.Tag, s.registered = limit, tag, true
+	if fresh {
+		s.limit = limit
+	}
+	s.Tag, s.registered = tag, true
+	s.setLimit(limit, now)
 	h.allot(s, now)
 	return s
 }

@@ -383,3 +383,41 @@ func TestAnotherGrantorIsAskedSoon(t *testing.T) {
 		}
 	})
 }
+
+// Of a limit that is lowered a holder keeps the same part, whatever answer to an older question
+// comes then. What it had beyond that it gives up; the next answer goes by the new limit.
+func TestLimitLowered(t *testing.T) {
+	holding(t, func(c *client, h *Holder, s *Site) {
+		c.need(30, 100)
+		take(s, 30)
+		s.Wait()
+		time.Sleep(5 * time.Second)
+		had := s.Allowed()
+		if take(s, 30); had < 12 {
+			t.Fatalf("%d connections at first", had)
+		}
+		h.mu.Lock()
+		rate := s.ownRate + s.heldRate
+		h.mu.Unlock()
+		h.Site("a", Limit{Connections: 8, Rate: 10}, nil)
+		h.mu.Lock()
+		if now := s.ownRate + s.heldRate; s.allowed(h.o.Now()) > had/3+1 || now > rate/9 {
+			t.Errorf("%d connections and %v/s right after, had %d and %v/s",
+				s.allowed(h.o.Now()), now, had, rate)
+		}
+		h.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		if n := c.last().Needs[0].Limit; n != (Limit{Connections: 8, Rate: 10}) {
+			t.Errorf("asked under %+v", n)
+		}
+		if s.Allowed() > 8 || s.Open(9) {
+			t.Errorf("%d connections are allowed of 8, and one more was opened", s.Allowed())
+		}
+		s.Adopt()
+		c.need(60, 100)
+		h.Site("a", Limit{Connections: 100, Rate: 10}, nil)
+		if time.Sleep(5 * time.Second); s.Allowed() < 40 {
+			t.Errorf("%d connections of 100", s.Allowed())
+		}
+	})
+}

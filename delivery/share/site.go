@@ -8,15 +8,16 @@ type Site struct {
 	// Tag is the user's own.
 	Tag any
 
-	h     *Holder
-	name  string
-	limit Limit
+	h    *Holder
+	name string
 
 	// The rest is guarded by h.mu.
-	open       int // connections
-	want       int // connections, the open ones included, when last surveyed or refused
-	waiting    int // transactions that wait, when last surveyed
-	taken      int // transactions since the latest request
+	limit      Limit
+	asked      Limit // in the latest request
+	open       int   // connections
+	want       int   // connections, the open ones included, when last surveyed or refused
+	waiting    int   // transactions that wait, when last surveyed
+	taken      int   // transactions since the latest request
 	reserve    int
 	ownRate    float64
 	held       int     // granted beyond the reserve, until h.until
@@ -78,14 +79,27 @@ func (s *Site) allowed(now time.Time) int {
 	return min(n, s.limit.Connections)
 }
 
-// Wait is how long the next transaction has to wait for the rate; 0: it may start now.
-func (s *Site) Wait() time.Duration {
-	if s.limit.Rate == 0 {
-		return 0
-	}
+// Adopt counts a connection that was opened before the limit held for it, too. It may be beyond the
+// share. Closed gives it back.
+func (s *Site) Adopt() {
 	h := s.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	s.open++
+	if s.open > s.reserve {
+		h.activate(s)
+		h.askBy(h.o.Now())
+	}
+}
+
+// Wait is how long the next transaction has to wait for the rate; 0: it may start now.
+func (s *Site) Wait() time.Duration {
+	h := s.h
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s.limit.Rate == 0 {
+		return 0
+	}
 	now := h.o.Now()
 	s.endRate(now)
 	d := s.bucket.wait(now)
@@ -98,11 +112,11 @@ func (s *Site) Wait() time.Duration {
 
 // Take counts a transaction that starts now.
 func (s *Site) Take() {
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
 	if s.limit.Rate == 0 {
 		return
 	}
-	s.h.mu.Lock()
-	defer s.h.mu.Unlock()
 	now := s.h.o.Now()
 	s.endRate(now)
 	s.bucket.take(now)
@@ -140,6 +154,33 @@ func (s *Site) endRate(now time.Time) {
 func (s *Site) setRate(rate float64, now time.Time) {
 	s.heldRate = rate
 	s.bucket.set(s.ownRate+rate, now)
+}
+
+// setLimit puts another limit in force. When it is lower the holder keeps the same part of it that
+// it had: so all holders together are within the limit as soon as all have heard of it, and the
+// next answer says what is fair.
+func (s *Site) setLimit(to Limit, now time.Time) {
+	was := s.limit
+	if s.limit = to; was == to {
+		return
+	}
+	s.endRate(now)
+	held := Share{Connections: s.held, Rate: s.heldRate}.under(was, to)
+	s.held = held.Connections
+	s.setRate(held.Rate, now)
+	s.h.activate(s)
+	s.h.askBy(now)
+}
+
+// under is what is left of a share of one limit when there is another: as large a part of it.
+func (g Share) under(was, to Limit) Share {
+	if to.Connections < was.Connections {
+		g.Connections = g.Connections * to.Connections / was.Connections
+	}
+	if to.Rate < was.Rate {
+		g.Rate *= to.Rate / was.Rate
+	}
+	return g
 }
 
 // setReserve tells the site its reserved part.

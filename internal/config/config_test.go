@@ -194,28 +194,30 @@ func TestDiffAndReload(t *testing.T) {
 	next := parse(
 		"[node]\nhostname = \"a.example\"\ndata_dir = \"/elsewhere\"\n[relay]\nnetworks = " +
 			"[\"10.0.0.0/8\"]\n[[route]]\nsmart_host = \"h\"\n[shaping.\"b.example\"]\nrate = " +
-			"\"1/s\"\n")
+			"\"1/s\"\n[cluster]\nreplicas = 5\n")
 	changes := Diff(old, next)
 	want := []Change{
 		{"node.data_dir", `"./postroad-data"`, `"/elsewhere"`, false},
 		{"relay.networks", `["::1"]`, `["10.0.0.0/8"]`, true},
-		{"route[0]", "", "added", false},
-		{`shaping."b.example"`, "", "added", false},
+		{"route[0]", "", "added", true},
+		{`shaping."b.example"`, "", "added", true},
+		{"cluster.replicas", "3", "5", false},
 	}
 	if !reflect.DeepEqual(changes, want) {
 		t.Errorf("got  %+v\nwant %+v", changes, want)
 	}
 	if got := Restart(changes); !reflect.DeepEqual(got,
-		[]string{"node.data_dir", "route[0]", `shaping."b.example"`}) {
+		[]string{"node.data_dir", "cluster.replicas"}) {
 		t.Errorf("Restart = %v", got)
 	}
 	got := Reloaded(old, next)
 	if got.Node.DataDir != "./postroad-data" || got.Relay.Networks[0].String() != "10.0.0.0/8" ||
-		len(got.Routes) != 0 {
+		len(got.Routes) != 1 || len(got.Shaping) != 2 || got.Cluster.Replicas != 3 {
 		t.Errorf("reloaded:\n%s", got.Show())
 	}
-	if len(got.Shaping) != 1 {
-		t.Error("shaping changed without a restart")
+	back := Diff(next, old)
+	if len(back) != len(want) || back[2] != (Change{"route[0]", "removed", "", true}) {
+		t.Errorf("back: %+v", back)
 	}
 	if next.Node.DataDir != "/elsewhere" {
 		t.Error("Reloaded changed its argument")

@@ -18,7 +18,7 @@ type Change struct {
 // Diff returns what differs between two configurations, in the order of the reference.
 func Diff(old, new *Config) []Change {
 	var d differ
-	d.table("", reflect.ValueOf(old).Elem(), reflect.ValueOf(new).Elem(), false)
+	d.table("", reflect.ValueOf(old).Elem(), reflect.ValueOf(new).Elem(), reloads)
 	return d.changes
 }
 
@@ -77,11 +77,14 @@ func reloads(f reflect.StructField) bool {
 
 type differ struct{ changes []Change }
 
-func (d *differ) table(path string, old, new reflect.Value, reload bool) {
+// table compares two tables; reloads says which of their keys SIGHUP may change.
+func (d *differ) table(
+	path string, old, new reflect.Value, reloads func(reflect.StructField) bool,
+) {
 	for i := range old.NumField() {
 		f := old.Type().Field(i)
 		if tag := f.Tag.Get("toml"); tag != "" {
-			d.value(join(path, tag), old.Field(i), new.Field(i), reload || reloads(f))
+			d.value(join(path, tag), old.Field(i), new.Field(i), reloads(f))
 		}
 	}
 }
@@ -89,7 +92,7 @@ func (d *differ) table(path string, old, new reflect.Value, reload bool) {
 func (d *differ) value(key string, old, new reflect.Value, reload bool) {
 	switch t := old.Type(); {
 	case isTable(t):
-		d.table(key, old, new, reload)
+		d.table(key, old, new, reloads)
 	case t.Kind() == reflect.Map:
 		d.tables(key, old, new, reload)
 	case isTables(t):
@@ -115,7 +118,8 @@ func (d *differ) tables(key string, old, new reflect.Value, reload bool) {
 	}
 }
 
-// element compares two tables of which one may be missing: that is a change of the table itself.
+// element compares two tables of a list or map, of which one may be missing: that is a change of
+// the table itself. Their keys reload when all of them do.
 func (d *differ) element(key string, old, new reflect.Value, reload bool) {
 	switch {
 	case !old.IsValid():
@@ -123,7 +127,7 @@ func (d *differ) element(key string, old, new reflect.Value, reload bool) {
 	case !new.IsValid():
 		d.changes = append(d.changes, Change{Key: key, Old: "removed", Reload: reload})
 	default:
-		d.table(key, old, new, reload)
+		d.table(key, old, new, func(reflect.StructField) bool { return reload })
 	}
 }
 

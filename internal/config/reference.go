@@ -27,7 +27,7 @@ One TOML file, given with ` + "`--config`" + `. Without a file ` + "`postroad se
 - An unknown key, a wrong unit or a combination that cannot work stops the start and names the file, line, column and key.
   ` + "`postroad config check`" + ` looks without starting, ` + "`postroad config show`" + ` prints the values in force.
 - SIGHUP, or ` + "`postroad config reload [--node all]`" + `, reads the file again. Keys with "yes" under *reload* then change at once; a change of another key is reported and waits for a
-  restart. A bad file changes nothing and is reported. Certificates are read again when their files change, without a signal.
+  restart. What is being received or sent ends as it began; files that the keys name are read again. A bad file changes nothing and is reported. Certificates are read again when their files change, without a signal.
 - In a cluster the settings that must agree can be kept once: ` + "`postroad config push FILE`" + ` gives the sections that say so to all nodes
   ([cluster.md](cluster.md#one-configuration-for-all)). From then on each of their keys stands either there or, listed in ` + "`node.own`" + `, in a node's file.
   ` + "`postroad config show --node NODE`" + ` says where each value comes from.

@@ -110,23 +110,23 @@ type Limits struct {
 // Delivery is how mail leaves.
 type Delivery struct {
 	// Port is the port of other servers, where no route says otherwise.
-	Port int `toml:"port"`
+	Port int `toml:"port" reload:"yes"`
 	// Helo is the name in EHLO.
-	Helo string `toml:"helo" default:"the value of node.hostname"`
+	Helo string `toml:"helo" reload:"yes" default:"the value of node.hostname"`
 	// Bind are the source addresses; an IPv4 and an IPv6 address each serve their own kind, several
 	// are used in turn. Empty: the system's choice.
-	Bind []string `toml:"bind"`
+	Bind []string `toml:"bind" reload:"yes"`
 	// Connections is the most outgoing connections at a time, to all sites together.
-	Connections int `toml:"connections"`
+	Connections int `toml:"connections" reload:"yes"`
 	// AllowPrivateDestinations lets MX records point to loopback, private and own addresses. Only
 	// for tests and demonstrations: in the open it lets strangers reach your network.
-	AllowPrivateDestinations bool `toml:"allow_private_destinations"`
+	AllowPrivateDestinations bool `toml:"allow_private_destinations" reload:"yes"`
 }
 
 // DNS is whom to ask for MX and address records.
 type DNS struct {
 	// Servers are the resolvers, with their ports unless that is 53.
-	Servers []string `toml:"servers" default:"those of /etc/resolv.conf"`
+	Servers []string `toml:"servers" reload:"yes" default:"those of /etc/resolv.conf"`
 }
 
 // Route sends some mail another way than to its MX. The first route whose conditions all hold is
@@ -135,40 +135,40 @@ type DNS struct {
 // recipient, sender and tenant "*" stands for any characters.
 type Route struct {
 	// Domain is the recipient's domain. "*.example.net" is every domain below example.net.
-	Domain string `toml:"domain"`
+	Domain string `toml:"domain" reload:"yes"`
 	// Recipient is the recipient's address.
-	Recipient string `toml:"recipient"`
+	Recipient string `toml:"recipient" reload:"yes"`
 	// Sender is the sender's address; "*@example.net" is all of a domain, "<>" the null
 	// reverse-path.
-	Sender string `toml:"sender"`
+	Sender string `toml:"sender" reload:"yes"`
 	// Tenant is the message's tenant.
-	Tenant string `toml:"tenant"`
+	Tenant string `toml:"tenant" reload:"yes"`
 	// Network is where the message came from.
-	Network Networks `toml:"network"`
+	Network Networks `toml:"network" reload:"yes"`
 	// SmartHost is the server to hand the mail to, "host", "host:port", "[address]:port" or the
 	// path of a unix socket; its MX records are not looked up. Empty: the MX, with this route's
 	// TLS.
-	SmartHost string `toml:"smart_host"`
+	SmartHost string `toml:"smart_host" reload:"yes"`
 	// Protocol is "smtp", or "lmtp" (RFC 2033) for a server that puts the mail into mailboxes at
 	// once, such as Dovecot. LMTP has no default port.
-	Protocol string `toml:"protocol" enum:"smtp,lmtp" default:"\"smtp\""`
+	Protocol string `toml:"protocol" reload:"yes" enum:"smtp,lmtp" default:"\"smtp\""`
 	// TLS is "opportunistic" (when the server offers it), "require" (with a certificate that is
 	// valid for the host, else the mail waits) or "off".
-	TLS string `toml:"tls" enum:"opportunistic,require,off" default:"\"opportunistic\""`
+	TLS string `toml:"tls" reload:"yes" enum:"opportunistic,require,off" default:"\"opportunistic\""`
 	// Username is the name for AUTH at the smart host. It needs password_file.
-	Username string `toml:"username"`
+	Username string `toml:"username" reload:"yes"`
 	// PasswordFile is a file with the password on its first line.
-	PasswordFile string `toml:"password_file"`
+	PasswordFile string `toml:"password_file" reload:"yes"`
 }
 
 // Retry is what happens to mail that cannot be delivered yet.
 type Retry struct {
 	// Schedule are the pauses before each next attempt; the last one repeats. Some jitter is added.
-	Schedule []Duration `toml:"schedule"`
+	Schedule []Duration `toml:"schedule" reload:"yes"`
 	// Expire is the age at which a message is given up and returned.
-	Expire Duration `toml:"expire"`
+	Expire Duration `toml:"expire" reload:"yes"`
 	// DelayWarning is the age at which the sender is told of the delay, once. "0s": never.
-	DelayWarning Duration `toml:"delay_warning"`
+	DelayWarning Duration `toml:"delay_warning" reload:"yes"`
 }
 
 // Shaping is what one destination is to bear. [shaping.default] is for all; [shaping."example.net"]
@@ -177,17 +177,17 @@ type Retry struct {
 // into them at a time, 200 if it does not say so, and nothing is taken from default.
 type Shaping struct {
 	// Connections is the most connections to one site at a time.
-	Connections int `toml:"connections"`
+	Connections int `toml:"connections" reload:"yes"`
 	// MessagesPerConnection is how many messages go over one connection before a new one is made.
-	MessagesPerConnection int `toml:"messages_per_connection"`
+	MessagesPerConnection int `toml:"messages_per_connection" reload:"yes"`
 	// RecipientsPerMessage is the most recipients in one transaction.
-	RecipientsPerMessage int `toml:"recipients_per_message"`
+	RecipientsPerMessage int `toml:"recipients_per_message" reload:"yes"`
 	// Rate is how many messages a site gets, evenly. A twentieth of what it is for a second may
 	// come at once, and one message of each node more, or a tenth where the limits are the node's
 	// alone. "": any number.
-	Rate Rate `toml:"rate"`
+	Rate Rate `toml:"rate" reload:"yes"`
 	// Scope says for whom the limits of connections and rate hold: "cluster" for all nodes
 	// together, "node" for each. A node that reaches no leader of the cluster has a twentieth of
 	// the rate and a quarter of its part of the connections, which is none of few.
-	Scope string `toml:"scope" enum:"cluster,node"`
+	Scope string `toml:"scope" reload:"yes" enum:"cluster,node"`
 }

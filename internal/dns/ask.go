@@ -48,7 +48,8 @@ func (c *Client) Ask(ctx context.Context, name string, qtype Type) Answer {
 // askServers asks the servers one after the other, in two rounds, beginning with the one that
 // answered last. A server that says that it cannot is not asked a second time.
 func (c *Client) askServers(ctx context.Context, name string, qtype Type) Answer {
-	list, first := c.servers.list()
+	servers := c.servers.Load()
+	list, first := servers.list()
 	said := 0
 	for try := range 2 * len(list) {
 		if ctx.Err() != nil || said == len(list) {
@@ -61,7 +62,7 @@ func (c *Client) askServers(ctx context.Context, name string, qtype Type) Answer
 		a, err := c.askServer(ctx, list[i], name, qtype, c.o.Timeout<<(try/len(list)))
 		switch {
 		case err == nil && a.Outcome != Failed:
-			c.servers.good(i)
+			servers.good(i)
 			return a
 		case err == nil:
 			c.stats.servfail.Add(1)

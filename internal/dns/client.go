@@ -42,7 +42,7 @@ type Options struct {
 // goroutine of its own.
 type Client struct {
 	o       Options
-	servers servers
+	servers atomic.Pointer[servers]
 	sockets chan struct{} // one per question on the wire
 	stats   struct {
 		questions, tcp, retries, timeouts, mismatched, servfail atomic.Uint64
@@ -58,10 +58,20 @@ func New(o Options) (*Client, error) {
 		o.Sockets = 256
 	}
 	c := &Client{o: o, sockets: make(chan struct{}, o.Sockets)}
-	if err := c.servers.init(o.Servers); err != nil {
+	if err := c.SetServers(o.Servers); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// SetServers has the questions that come put to other servers; none: those of /etc/resolv.conf.
+// Questions under way go on with the ones before. After an error nothing has changed.
+func (c *Client) SetServers(given []string) error {
+	s, err := newServers(given)
+	if err == nil {
+		c.servers.Store(s)
+	}
+	return err
 }
 
 // Stats are counts since the start.

@@ -219,8 +219,8 @@ func TestResolvConf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.servers.path = t.TempDir() + "/none"
-	if l, _ := r.servers.list(); len(l) != 2 || l[0] != "127.0.0.1:53" {
+	r.servers.Load().path = t.TempDir() + "/none"
+	if l, _ := r.servers.Load().list(); len(l) != 2 || l[0] != "127.0.0.1:53" {
 		t.Fatal(l)
 	}
 	if _, err := New(Options{Servers: []string{"dns.example:53"}}); err == nil {

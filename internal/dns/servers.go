@@ -31,19 +31,26 @@ const (
 	lookAgain  = 5 * time.Second
 )
 
-func (s *servers) init(given []string) error {
-	s.path = "/etc/resolv.conf"
+func newServers(given []string) (*servers, error) {
+	s := &servers{path: "/etc/resolv.conf"}
 	for _, g := range given {
 		host, port, err := net.SplitHostPort(g)
 		if err != nil {
 			host, port = g, "53"
 		}
 		if _, err := netip.ParseAddr(host); err != nil {
-			return fmt.Errorf("DNS server %q: want an IP address and a port: %w", g, err)
+			return nil, fmt.Errorf("DNS server %q: want an IP address and a port: %w", g, err)
 		}
 		s.fixed = append(s.fixed, net.JoinHostPort(host, port))
 	}
-	return nil
+	return s, nil
+}
+
+// CheckServers says what is wrong with a list of servers. What it lets pass New and SetServers
+// take.
+func CheckServers(given []string) error {
+	_, err := newServers(given)
+	return err
 }
 
 // list returns at least one server and the place of the one to begin with.

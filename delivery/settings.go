@@ -1,0 +1,203 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/smtpclient"
+)
+
+// Settings are the part of Options that Configure may change while the scheduler runs. The zero
+// value of a field means its default. Whoever has handed them over does not change them any more.
+type Settings struct {
+	// Routes are tried in order for each recipient; the first match wins, no match means MX.
+	Routes []Route
+	// Shaping holds the limits per site: "default", "local", and by recipient domain or by MX
+	// suffix. The domain itself wins over an MX suffix, a longer suffix over a shorter one. Fields
+	// that are zero there are taken from "default".
+	Shaping map[string]Shaping
+	Retry   Retry
+	// Port is the TCP port of MX hosts (default 25).
+	Port uint16
+	// Hello is our name in EHLO.
+	Hello string
+	// Sources are the local addresses to send from, in turn, each for peers of its own family;
+	// none: the system chooses.
+	Sources []netip.Addr
+	// Connections bounds the outgoing connections of the node, and with them its goroutines
+	// (default 1000).
+	Connections int
+}
+
+// Shaping are the limits of one site. Zero means: take it from "default".
+type Shaping struct {
+	Connections           int  // open connections to the site (default 20)
+	MessagesPerConnection int  // transactions on one connection (default 100)
+	RecipientsPerMessage  int  // recipients in one transaction (default 100)
+	Rate                  Rate // transactions per time; zero is unlimited
+	// Scope is ScopeCluster (default) or ScopeNode: whether Connections and Rate hold for all nodes
+	// together (Options.Shares).
+	Scope string
+}
+
+// Scopes of limits.
+const (
+	ScopeCluster = "cluster"
+	ScopeNode    = "node"
+)
+
+// Rate is a number of transactions in a time. The zero value is no limit.
+type Rate struct {
+	Count int
+	Per   time.Duration
+}
+
+// Route sends what it matches to a smart host instead of the MX. Conditions that are empty match
+// everything; all others must match. Globs know * (any run of octets) only; domains and addresses
+// are compared without regard to case.
+type Route struct {
+	Domain    string         // recipient domain, glob
+	Recipient string         // recipient address, glob
+	Sender    string         // reverse-path, glob; "<>" is the null reverse-path
+	Tenant    string         // glob
+	Networks  []netip.Prefix // of the client
+
+	// SmartHost is host, host:port or [address]:port; the default port is Options.Port. A path,
+	// which begins with "/", is a unix socket.
+	SmartHost string
+	// LMTP speaks RFC 2033 to the smart host: what it takes is in a mailbox.
+	LMTP     bool
+	TLS      smtpclient.TLSMode
+	Username string // AUTH at the smart host; "" means none
+	Password string
+}
+
+// Check says what is wrong with the settings. What it lets pass Configure takes.
+func (o Settings) Check() error {
+	_, err := o.compile()
+	return err
+}
+
+func (o *Settings) setDefaults() {
+	def(&o.Port, 25)
+	def(&o.Connections, 1000)
+	def(&o.Retry.Expire, 5*24*time.Hour)
+	if len(o.Retry.Schedule) == 0 {
+		o.Retry.Schedule = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute,
+			30 * time.Minute,
+			time.Hour, 2 * time.Hour, 4 * time.Hour}
+	}
+}
+
+// settings are Settings made ready. They never change: what is in force is replaced as a whole, and
+// what began under one goes by it to its end.
+type settings struct {
+	Settings
+	routes      []route
+	byRecipient bool    // some route tells recipients of one domain apart
+	base        Shaping // where nothing else is configured
+	local       Shaping // of the local site
+	way         int     // another one: connections are opened differently
+}
+
+// compile checks the settings and makes them ready.
+func (o Settings) compile() (*settings, error) {
+	o.setDefaults()
+	for _, d := range o.Retry.Schedule {
+		if d <= 0 {
+			return nil, fmt.Errorf("retry: a pause of %v", d)
+		}
+	}
+	for name, s := range o.Shaping {
+		if s.Scope != "" && s.Scope != ScopeCluster && s.Scope != ScopeNode {
+			return nil, fmt.Errorf("shaping of %q: there is no scope %q", name, s.Scope)
+		}
+	}
+	if slices.ContainsFunc(o.Sources, func(a netip.Addr) bool { return !a.IsValid() }) {
+		return nil, errors.New("a source is no address")
+	}
+	routes, err := compileRoutes(&o)
+	if err != nil {
+		return nil, err
+	}
+	s := &settings{Settings: o, routes: routes, base: o.baseShape(), local: o.localShape()}
+	s.Shaping, s.Sources = maps.Clone(o.Shaping), slices.Clone(o.Sources)
+	s.Retry.Schedule = slices.Clone(o.Retry.Schedule)
+	for i := range routes {
+		s.byRecipient = s.byRecipient || routes[i].Recipient != ""
+	}
+	return s, nil
+}
+
+// baseShape are the limits where nothing else is configured.
+func (o *Settings) baseShape() Shaping {
+	d := o.Shaping["default"]
+	def(&d.Connections, 20)
+	def(&d.MessagesPerConnection, 100)
+	def(&d.RecipientsPerMessage, 100)
+	return d
+}
+
+// localShape are the limits of the local site: what holds for other people's hosts says nothing of
+// it. Its connections are the messages that may be on their way into the store, which gathers them
+// into commands.
+func (o *Settings) localShape() Shaping {
+	s := Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000,
+		Scope: ScopeNode}
+	return s.overlay(o.Shaping[LocalSite])
+}
+
+// ownShape returns the domain when its limits are its own, else "".
+func (s *settings) ownShape(domain string) string {
+	if _, ok := s.Shaping[domain]; ok && domain != LocalSite {
+		return domain
+	}
+	return ""
+}
+
+// shape returns the limits of a site: those of the domain that has its own, or what the hosts are
+// under.
+func (s *settings) shape(own string, hosts *mx.Route) Shaping {
+	shape := s.base
+	if hosts == home {
+		shape = s.local
+	}
+	if own != "" {
+		return shape.overlay(s.Shaping[own])
+	}
+	best := ""
+	for name := range s.Shaping {
+		if len(name) > len(best) && name != "default" && name != LocalSite &&
+			underSuffix(hosts, name) {
+			best = name
+		}
+	}
+	if best != "" {
+		shape = shape.overlay(s.Shaping[best])
+	}
+	return shape
+}
+
+// overlay returns s with the fields of o that are set.
+func (s Shaping) overlay(o Shaping) Shaping {
+	set := func(p *int, v int) {
+		if v > 0 {
+			*p = v
+		}
+	}
+	set(&s.Connections, o.Connections)
+	set(&s.MessagesPerConnection, o.MessagesPerConnection)
+	set(&s.RecipientsPerMessage, o.RecipientsPerMessage)
+	if o.Rate.Count > 0 {
+		s.Rate = o.Rate
+	}
+	if o.Scope != "" {
+		s.Scope = o.Scope
+	}
+	return s
+}
