@@ -34,9 +34,9 @@ func newSpeakers() speakers {
 	}
 }
 
-// speakerStays is for how long a member counts as a speaker after its last connection has gone.
-// What it sent before may still come in. Should it be started again as a version that does not
-// speak, it is silent for longer than this before it can lead.
+// speakerStays is for how long a member counts as a speaker after its last connection has gone. A
+// frame that it sent before may still come in. Should it be started again as a version that does
+// not speak, it is silent for longer than this before it can lead.
 const speakerStays = time.Second
 
 func (s *speakers) enter(c net.Conn, member uint16) {

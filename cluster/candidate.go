@@ -9,12 +9,12 @@ import (
 	"github.com/postroad/postroad/internal/clock"
 )
 
-// Who stands for election, and when. raft's own timers are random between one and two timeouts, and
-// look only then whether a leader was heard: with two followers that is one to three timeouts, and
-// often another for two that stand at once. Here one goroutine of the node knows when each group's
-// leader was heard last, and has raft stand just then. The voters stand one after the other, in an
-// order that differs from group to group: the first wins, and the next one only stands if it did
-// not. raft's timers are longer, and for what goes wrong (pace.go).
+// This file has members stand for election in turn. raft's own timers are random between one and
+// two timeouts, and look only then whether a leader was heard: with two followers that is one to
+// three timeouts, and often another for two that stand at once. Here one goroutine of the node
+// knows when each group's leader was heard last, and has raft stand just then. The voters stand one
+// after the other, in an order that differs from group to group: the first wins, and the next one
+// only stands if it did not. raft's timers are longer, and for what goes wrong (pace.go).
 
 const (
 	rankShare     = 5                      // of a heartbeat timeout, between two that stand

@@ -309,7 +309,7 @@ func (p *partRefs) moved(moving []logstore.Moving) error {
 				return err
 			}
 		}
-		// What was counted for the old segment now counts for the new one, which has counted Keep
+		// The old segment's count now goes to the new one, which has counted Keep
 		// already.
 		if err := errors.Join(release(m.New.Segment, m.Keep-e.counted),
 			release(old.Segment, e.counted)); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/postroad/postroad/internal/clock"
 )
 
-// What a member has applied may be old: it has just started, or was cut off. Current makes sure
+// A member's rows may be old: it has just started, or was cut off. Current makes sure
 // that it is not, by a read index (Ongaro, "Consensus: Bridging Theory and Practice", 6.4): the
 // leader says how far its log is committed and holds its lease after that, so that nothing newer
 // was acknowledged by anybody when it was asked; and this member waits until it has applied as

@@ -8,9 +8,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// What a member does that has stopped because its group's leader has another past (takenback.go),
-// once the operator has had that salvaged which only it has: it gives its past up, and begins
-// another incarnation in the group (rejoin.go), with nothing. Nothing of that runs beside raft.
+// A member stops when its group's leader has another past (takenback.go). Once the operator has had
+// salvaged what only that member has, it gives its past up and begins another incarnation in the
+// group (rejoin.go), with nothing. Nothing of that runs beside raft.
 
 const salvageKey = "salvage" // how far the salvage is; whoever salvages says what it means
 

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// What a leader's lease rests on is that a member grants no vote for some time after it has
-// answered the leader. hashicorp/raft keeps to that only by and by: a member knows its leader until
+// A leader's lease rests on this: a member grants no vote for some time after it has answered the
+// leader. hashicorp/raft keeps to that only by and by: a member knows its leader until
 // a timer of its own finds it silent, which has no relation to when that leader was heard, and
 // takes up to three heartbeat timeouts; until then it refuses all candidates. So a member notes
 // itself when it heard a leader, refuses votes up to the end of that time, and grants them from

@@ -239,8 +239,8 @@ func (n *Node) Connect(p *wire.Port) {
 	})
 }
 
-// What a start decides by is kept in the log store, not in rows: after a crash rows may be older
-// than what was acknowledged.
+// A start decides by values in the log store, not by rows: after a crash rows may be older than
+// what was acknowledged.
 var (
 	keyPeers  = []byte("peers")
 	keyOpened = []byte("opened")

@@ -172,7 +172,7 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 		releaseItem(it)
 		return nil
 	}
-	// What is accepted can be read before it is heard of here: a row that loads have passed may
+	// A message can be read before it is heard of here: a row that loads have passed may
 	// have been attempted already.
 	cost := int64(entryCost + recipientCost*len(it.Recipients))
 	read := !d.seen.before(rowOf(it)) || c.astray(it)

@@ -33,8 +33,8 @@ const (
 // row is a place in a domain's schedule: that of the entry's row.
 func (e *entry) row() row { return rowOf(&e.item) }
 
-// What an entry is taken to need beside its content: itself and the message, and for each recipient
-// of the envelope it holds on to.
+// An entry counts with so much memory beside its content: for itself and the message, and for each
+// recipient of the envelope that it holds on to.
 const (
 	entryCost     = 600
 	recipientCost = 200

@@ -18,8 +18,8 @@ func (w *world) stored(id mail.ID) []*queue.Stored {
 	return []*queue.Stored{s}
 }
 
-// What is to leave is not attempted when it becomes due or is resumed; when it stays after all it
-// is, at once.
+// TestLeave: mail that is to leave is not attempted when it becomes due or is resumed; when it
+// stays after all it is, at once.
 func TestLeave(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.suspend(1, queue.Suspension{Kind: queue.SuspendDomain, Name: "a.test"})
@@ -38,7 +38,7 @@ func TestLeave(t *testing.T) {
 	})
 }
 
-// What is being attempted cannot leave.
+// TestLeaveWhileAttempted: mail that is being attempted cannot leave.
 func TestLeaveWhileAttempted(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").latency = 20 * time.Second

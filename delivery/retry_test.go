@@ -183,7 +183,7 @@ func TestOldMailOfDeadSite(t *testing.T) {
 	})
 }
 
-// What an operator releases after its time is tried once more.
+// TestReleaseOfOldMail: mail that is released after its time is tried once more.
 func TestReleaseOfOldMail(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		ctx := w.t.Context()
@@ -236,7 +236,8 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// What may have been under way when the owner changed is marked as a possible duplicate.
+// TestPossibleDuplicate: an attempt that may have been under way when the owner changed is marked
+// as a possible duplicate.
 func TestPossibleDuplicate(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.net.at("a.test").refuse = down

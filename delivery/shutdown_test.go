@@ -150,7 +150,7 @@ func TestAbandon(t *testing.T) {
 	})
 }
 
-// Whoever is not the owner does not keep connections open for later.
+// TestNotTheOwnerClosesConnections: a member that is not the owner keeps no connections for later.
 func TestNotTheOwnerClosesConnections(t *testing.T) {
 	var owner atomic.Bool
 	owner.Store(true)
@@ -169,7 +169,7 @@ func TestNotTheOwnerClosesConnections(t *testing.T) {
 	})
 }
 
-// What an operator holds is not attempted, what he releases is, at once; what he removes never.
+// TestOperator: held mail is not attempted, released mail is, at once, and removed mail never.
 func TestOperator(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.o.Shaping = map[string]Shaping{"default": {Rate: Rate{1, time.Minute}}}

@@ -180,7 +180,7 @@ func TestFairness(t *testing.T) {
 	})
 }
 
-// What a quiet tenant has to try again does not wait for the end of another's flood.
+// TestFairnessOfRetries: a quiet tenant's retries do not wait for the end of another's flood.
 func TestFairnessOfRetries(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.o.Window = 200

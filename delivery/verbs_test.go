@@ -96,8 +96,8 @@ func TestFlushAsRetryFallsDue(t *testing.T) {
 	})
 }
 
-// What turns out not to have been attempted is not tried again while it is held, and never when it
-// was removed.
+// TestHeldDuringAttemptThatWasNone: mail that turns out not to have been attempted is not tried
+// again while it is held, and never when it was removed.
 func TestHeldDuringAttemptThatWasNone(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
@@ -251,8 +251,8 @@ func (w *world) verbsAtRandom(random *rand.Rand) {
 	}
 }
 
-// What an operator releases while it is settled as too old is not attempted before that is
-// recorded; it is tried then, if it is there still.
+// TestReleaseWhileSettledAsOld: mail that is released while it is settled as too old is not
+// attempted before that is recorded; it is tried then, if it is there still.
 func TestReleaseWhileSettledAsOld(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")

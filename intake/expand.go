@@ -155,7 +155,7 @@ func (x *expander) envelope(
 	if c.List == nil {
 		return &e
 	}
-	// What a list sends is the list's: failures are reported to its owner, and what the sender
+	// A list's copies are the list's: failures are reported to its owner, and what the sender
 	// asked for does not go on (RFC 5321 3.9.2, RFC 3461 5.2.7.3). A null reverse-path stays: on a
 	// report nobody reports.
 	if e.Sender != "" {

@@ -197,7 +197,7 @@ func (l *lockedProposer) Propose(ctx context.Context, data []byte, parts [][]byt
 	return l.p.Propose(ctx, data, parts)
 }
 
-// What the machine keeps in memory does not grow with messages or mailboxes.
+// TestMemory: the machine's memory does not grow with messages or mailboxes.
 func TestMemory(t *testing.T) {
 	s, names := newBenchStore(t)
 	content := make([]byte, 100)

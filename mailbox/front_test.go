@@ -29,7 +29,8 @@ func (b *blocked) Propose(ctx context.Context, data []byte, parts [][]byte) (any
 	return b.Group.Propose(ctx, data, parts)
 }
 
-// What waits is bounded; what waited when the term ends was refused, what was under way is unknown.
+// TestFrontIsBounded: the row of waiting items is bounded. At the end of a term those that waited
+// were refused, and those under way are unknown.
 func TestFrontIsBounded(t *testing.T) {
 	b := newBed(t, Options{Proposers: 1, PendingItems: 3, PendingDrops: 2})
 	g := &blocked{b.g, make(chan struct{}), make(chan struct{}, 10)}

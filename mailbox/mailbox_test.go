@@ -224,7 +224,8 @@ func TestFolders(t *testing.T) {
 	}
 }
 
-// What was deleted is purged some at a time, also when a folder went before its mailbox did.
+// TestPurge: deleted messages are purged some at a time, also when a folder went before its
+// mailbox.
 func TestPurge(t *testing.T) {
 	b := newBed(t, Options{}).start()
 	box := b.box("a@example.net", Settings{})

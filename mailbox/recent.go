@@ -6,8 +6,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// recent knows the newest dedup records, so that the key of a fresh message is not looked for
-// among all rows: that it is not there is the rule, and the look-up would be the dearest read of an
+// recent knows the newest dedup records, so that the key of a fresh message is not looked for among
+// all rows: fresh keys are almost never there, and the look-up would be the dearest read of an
 // append. Message IDs ascend with time, so almost every key is above all that the ring has lost.
 //
 // Invariant: a record in the store is at or below the floor, or in the ring. It is a cache of the

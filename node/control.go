@@ -39,7 +39,7 @@ func (n *node) startControl(ctx context.Context) error {
 	}
 	n.locator = n.newLocator(group)
 	n.operator = n.newOperator(group)
-	// What the rows say already may be that this node must not take part. The log may say more.
+	// The rows may say already that this node must not take part. The log may say more.
 	if err := n.control.Load(group); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
-// Who a node is among the members of its cluster stands in its data directory:
+// A node's identity among the members of its cluster is in its data directory:
 // cluster/{ca,cert,key}.pem, and cluster/joined.json from the join until the store has been made. A
 // node that never joined is member 1 of a cluster of its own; until that is written down in its
 // control group it keeps the authority's key in cluster/authority.pem.

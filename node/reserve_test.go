@@ -38,7 +38,8 @@ func TestReserve(t *testing.T) {
 	}
 }
 
-// What the disk does to a node decides whether a service manager starts it again.
+// TestDiskTrouble: the kind of trouble with a disk decides whether a service manager starts the
+// node again.
 func TestDiskTrouble(t *testing.T) {
 	on := func(err error) error {
 		return fmt.Errorf(

@@ -59,7 +59,7 @@ func (n *node) serve(ctx context.Context) error {
 	for waiting := true; waiting; {
 		select {
 		case err := <-n.fatal:
-			// What was promised cannot be kept any more: the process ends here, and nothing is
+			// A promise cannot be kept any more: the process ends here, and nothing is
 			// answered from here on.
 			n.logNotifyErr(service.Status("fatal: " + err.Error()))
 			return DiskTrouble(n.cfg().Node.DataDir, fmt.Errorf("fatal: %w", err))

@@ -8,7 +8,7 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// What is asked outside waits for a network and not for a core.
+// A question to the outside waits for a network and not for a core.
 const (
 	outsideWorkers = 8
 	outsideWait    = 5 * time.Second

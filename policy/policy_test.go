@@ -168,7 +168,7 @@ func TestPostmaster(t *testing.T) {
 	}
 }
 
-// What the directory knows of local addresses is what RCPT answers.
+// TestLocalRecipients: RCPT answers by what the directory knows of local addresses.
 func TestLocalRecipients(t *testing.T) {
 	u := &users{
 		aliases: map[string]*directory.Alias{

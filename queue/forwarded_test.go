@@ -10,7 +10,8 @@ import (
 	"github.com/postroad/postroad/queue/queuetest"
 )
 
-// What is let in from another member can be applied, on an empty queue and once more.
+// FuzzForwarded: a command that is let in from another member can be applied, on an empty queue and
+// once more.
 func FuzzForwarded(f *testing.F) {
 	id := mail.ID{1, 2, 3}
 	var w machine.EnvelopeWriter

@@ -182,8 +182,8 @@ func TestFence(t *testing.T) {
 	})
 }
 
-// What a member had delivered and could not get recorded, it records when it owns the queue again,
-// before anything else; whether or not another owned it meanwhile. A refusal is forgotten.
+// TestRecall: deliveries that a member could not get recorded it records when it owns the queue
+// again, before anything else, whether or not another owned it meanwhile. A refusal is forgotten.
 func TestRecall(t *testing.T) {
 	for _, between := range []bool{false, true} {
 		inPair(t, func(t *testing.T, p *pair) {

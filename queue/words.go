@@ -2,8 +2,7 @@ package queue
 
 import "github.com/postroad/postroad/queue/machine"
 
-// What the state machine keeps and takes has its names here, too: whoever has a queue needs no
-// other
+// The state machine's words have their names here, too: a caller that has a queue needs no other
 // package.
 type (
 	// State is a recipient's state (architecture.md section 6).
@@ -48,14 +47,14 @@ const (
 	Removed   = machine.Removed
 )
 
-// What a report is about.
+// The kinds of due reports.
 const (
 	ReportFailure = machine.ReportFailure
 	ReportDelay   = machine.ReportDelay
 	ReportSuccess = machine.ReportSuccess
 )
 
-// What is suspended.
+// The kinds of suspensions.
 const (
 	SuspendDomain   = machine.SuspendDomain
 	SuspendSite     = machine.SuspendSite

@@ -10,8 +10,8 @@ import (
 	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 )
 
-// What has broken other servers, over a real socket. testdata/abuse holds the cases with their
-// sources.
+// This file has cases that broke other servers, over a real socket. testdata/abuse holds them with
+// their sources.
 
 // TestAbuseCases has one test for each case of cases.json, by name.
 func TestAbuseCases(t *testing.T) { sessiontest.AbuseCases(t, abuseTests) }

@@ -13,7 +13,7 @@
 // A figure counts only when everything that was acknowledged arrived, once and unchanged:
 // record.Check says so after every measurement, and what it finds is a fault of the cell.
 //
-// What a system is charged: the processor time of all of its processes from the first connection
+// A system is charged the processor time of all of its processes from the first connection
 // until 0.3 s after the last message arrived, so that what is put away afterwards counts; the rate
 // ends with the last arrival. Before each measurement what others have left for the disk is
 // written.

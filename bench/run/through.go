@@ -20,7 +20,7 @@ const patience = 90 * time.Second
 const warmUps = 12
 
 // warmUp runs a little mail, more and more until it takes a part of a measurement's time, and then
-// until it is not faster by half than the time before: a cluster that has just been formed is. That
+// until its rate stops rising by half: a cluster that has just been formed is. That
 // opens connections, fills caches and says how much is to be sent in the first round.
 func (st *stage) warmUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -131,7 +131,7 @@ func TestBitFlipInKeptPart(t *testing.T) {
 	}
 }
 
-// What was written last and not synced may be torn; what comes before it may not.
+// TestTornTail: the block written last and not synced may be torn; those before it may not.
 func TestTornTail(t *testing.T) {
 	base := vfs.NewCrashableMem()
 	s := open(t, base)

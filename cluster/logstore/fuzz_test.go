@@ -30,8 +30,8 @@ func writtenBlocks(t testing.TB) []byte {
 	return b
 }
 
-// What the decoder accepts it must describe within its bounds, and parts must be what their
-// checksums say.
+// FuzzBlock: the decoder describes a block that it accepts within its bounds, and parts are what
+// their checksums say.
 func FuzzBlock(f *testing.F) {
 	segment := writtenBlocks(f)
 	for off := 0; off < len(segment); {

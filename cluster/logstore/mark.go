@@ -29,8 +29,8 @@ const (
 	markHead  = 32 // magic, version, number, block, groups, reserved
 	markGroup = 24 // group, term, last index
 
-	// What follows a slot's checksum, since a program that does not know it takes no notice: magic,
-	// the mark's number again, block in doubt, what kind of doubt, length of boot and boot,
+	// These follow a slot's checksum, since a program that does not know them takes no notice:
+	// magic, the mark's number again, block in doubt, what kind of doubt, length of boot and boot,
 	// checksum.
 	markMore = 0x544f4f42 // "BOOT"
 	moreHead = 4 + 8 + 8 + 1 + 1

@@ -59,7 +59,7 @@ func (p *Port) receive(raw net.Conn, place *place) {
 	c := tls.Server(&coalesced{Conn: raw}, p.inbound)
 	if err := p.greet(raw, c, place); err != nil {
 		raw.Close()
-		// Who only looks whether the port is open is not worth a line.
+		// A peer that only looks whether the port is open is not worth a line.
 		if p.ctx.Err() == nil && !errors.Is(err, io.EOF) {
 			p.complain("cluster connection from %v: %v", raw.RemoteAddr(), err)
 		}

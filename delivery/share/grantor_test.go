@@ -63,7 +63,8 @@ func (d *desk) want(s Share, connections int, rate float64) {
 	}
 }
 
-// What one holder has is given to another when it says that it knows, not before.
+// TestTakenBackWhenKnown: one holder's part goes to another when the first says that it knows, not
+// before.
 func TestTakenBackWhenKnown(t *testing.T) {
 	d := newDesk(t).open()
 	all := Need{Want: 6, WantRate: 57}
@@ -131,7 +132,7 @@ func TestGroupWithoutOwner(t *testing.T) {
 	d.want(d.say(2, 1, all), 6, 51)
 }
 
-// What was sent before the reign began says nothing about now.
+// TestOldRequest: a request from before the reign says nothing about now.
 func TestOldRequest(t *testing.T) {
 	d := newDesk(t).open()
 	d.term = 2

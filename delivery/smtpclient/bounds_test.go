@@ -162,7 +162,7 @@ func TestManyRecipients(t *testing.T) {
 	kept()
 }
 
-// What a peer says reaches log and report on one line, printable and bounded.
+// TestWordsOfThePeer: a peer's words reach log and report on one line, printable and bounded.
 func TestWordsOfThePeer(t *testing.T) {
 	o, _ := serve(t,
 		piped+cMail+cOne+

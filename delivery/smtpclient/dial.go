@@ -161,7 +161,7 @@ func (c *Conn) startTLS(ctx context.Context) *Error {
 		}
 		return c.noTLS(theirs(StepStartTLS, rep))
 	}
-	// What came after the reply in clear may be anybody's words; they must not be taken for the
+	// Octets after the reply in clear may be anybody's words; they must not be taken for the
 	// peer's (CVE-2011-0411, the response side). The parser's state goes too.
 	c.r, c.w, c.parser = 0, 0, smtp.ReplyParser{}
 	if err := c.handshake(ctx); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/postroad/postroad/internal/message"
 )
 
-// What the peer can take of a transaction, found before a word of it is sent.
+// This file finds how much of a transaction the peer can take, before a word of it is sent.
 
 // form is how a transaction will be sent.
 type form struct {

@@ -17,8 +17,8 @@ func ehlo(words ...string) string {
 	return s + "S: 250 HELP\n"
 }
 
-// What the peer does not offer is not used; what needs it fails before a word is sent, or goes
-// plainly where that is safe.
+// TestFit: an extension that the peer does not offer is not used. Mail that needs it fails before a
+// word is sent, or goes plainly where that is safe.
 func TestFit(t *testing.T) {
 	const sent = "250 2.0.0 end of mail data"
 	deliver := func(mailLine, rcptLine string) string {

@@ -110,7 +110,7 @@ func deref[T any](all []*T) (values []T) {
 	return values
 }
 
-// What is wrong is told with its place, and the rows after it are read.
+// TestProblems: a wrong row is told with its place, and the rows after it are read.
 func TestProblems(t *testing.T) {
 	for _, c := range []struct {
 		format, file string

@@ -66,7 +66,7 @@ func TestPOP3Idle(t *testing.T) {
 				}
 				wg.Wait()
 			}
-			// What is made once, for the node and for each mailbox, is not what a connection costs.
+			// Things made once, for the node and for each mailbox, are not a connection's cost.
 			if cell.before != nil {
 				cell.before(n)
 				openAll(func(c *kit.PopClient) { c.Say("QUIT"); c.Conn.Close() })

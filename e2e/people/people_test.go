@@ -197,7 +197,7 @@ func TestPeople(t *testing.T) {
 	kit.Eventually(t, time.Minute, func() bool { return len(mailOf(n, "alice@people.test")) == 4 },
 		n.Log)
 
-	// Who is removed has no mailbox any more.
+	// A removed user has no mailbox any more.
 	n.CLI("user", "remove", "bob@people.test")
 	if got := rcpt(t, n.Relay, sender, "bob@people.test"); got != "550 5.1.1" {
 		t.Errorf("RCPT of a user who is removed: %s", got)

@@ -49,8 +49,8 @@ func change(r *kit.Run, n *faults.Node, program string) {
 }
 
 // TestUpgrade: three nodes of today's version become the next one, one after the other, under load.
-// What is new is refused, with the names of those that hold it up, until the last is upgraded; then
-// it works, and the older program can neither start nor join any more.
+// TestUpgrade: a new command is refused, with the names of those that hold it up, until the last is
+// upgraded; then it works, and the older program can neither start nor join any more.
 func TestUpgrade(t *testing.T) {
 	old, newer := kit.Binary(t, ""), kit.Binary(t, "pretend_newer")
 	r := kit.Life(t, kit.RunOptions{Nodes: 3})

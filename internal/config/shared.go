@@ -30,7 +30,7 @@ type Shared struct {
 }
 
 // ParseShared reads a configuration that is to be pushed, or was; name is only for its problems.
-// What combinations make sense is known when it is merged with a node's own file.
+// Whether its combinations make sense is known when it is merged with a node's own file.
 func ParseShared(name string, version uint64, text string) (*Shared, error) {
 	s := &Shared{Version: version, Text: text, config: defaults()}
 	switch {

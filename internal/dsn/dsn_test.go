@@ -358,7 +358,7 @@ func FuzzParse(f *testing.F) {
 		if len(s.Recipients) == 0 || len(s.Recipients) > maxRecipients {
 			t.Fatalf("%d recipients", len(s.Recipients))
 		}
-		// What was understood can be written and is understood again.
+		// A report that was understood can be written and is understood again.
 		r := failed()
 		r.Recipients[0].Attempt.Text, r.EnvelopeID = s.Recipients[0].Diagnostic, s.EnvelopeID
 		var b bytes.Buffer

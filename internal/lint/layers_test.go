@@ -114,7 +114,7 @@ func isKit(pkg string) bool {
 // importProblem says what is wrong with an import, or "".
 func importProblem(pkg, name string) string {
 	for _, n := range never {
-		// What lies below it in the tree and on a higher layer, as mailbox/pop3 does, is not a part
+		// A package below it in the tree and on a higher layer, as mailbox/pop3 is, is not a part
 		// of it.
 		if under(pkg, n.who) && levels[pkg] == levels[n.who] && name == n.what {
 			return n.instead

@@ -158,8 +158,8 @@ func FuzzDataReceiver(f *testing.F) {
 		for _, pieces := range [][]int{nil, {a & 0xff, b & 0xff}, bytesOf(len(in), 1),
 			bytesOf(len(in), 2)} {
 			out, used, done, r := receive(in, pieces...)
-			// What the receiver holds back or has not decided about shows only when more input
-			// comes; so compare after a fixed end.
+			// Octets that the receiver holds back or has not decided about show only when more
+			// input comes; so compare after a fixed end.
 			if !done {
 				out, _, done, r = receive(append(bytes.Clone(in), "x\r\n.\r\n"...), pieces...)
 				w, _, b2, l2, d2 := slowReceive(append(bytes.Clone(in), "x\r\n.\r\n"...))
@@ -201,8 +201,8 @@ func passing(in []byte, cut int) (wire []byte) {
 	return s.Finish(wire)
 }
 
-// What the stuffer sends never has a CR or LF alone, ends once, and comes back as it was but for
-// repaired line ends.
+// FuzzDotStuffer: the stuffer's output never has a CR or LF alone, ends once, and comes back as it
+// was but for repaired line ends.
 func FuzzDotStuffer(f *testing.F) {
 	for _, s := range []string{"", "a\r\n.b\r\n", "\n.\n", "\r.\r", "a\r", "..\r\n", "\r\r\n"} {
 		f.Add([]byte(s), 1)

@@ -100,7 +100,8 @@ func TestParseMailRefuses(t *testing.T) {
 	}
 }
 
-// What was not offered is answered 555 (RFC 5321 4.1.1.11).
+// TestParametersNeedTheirExtension: a parameter that was not offered is answered 555 (RFC 5321
+// 4.1.1.11).
 func TestParametersNeedTheirExtension(t *testing.T) {
 	for _, p := range []string{"SIZE=1", "BODY=7BIT", "SMTPUTF8", "RET=FULL", "ENVID=x",
 		"AUTH=<>"} {

@@ -22,11 +22,11 @@ import (
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
-// What a stopped node alone has, because its cluster went on without it (taken_back.go), is put in
-// again, offline: the messages of its queue groups go into the living cluster, those of mailboxes
-// into files. Only when all of a group is safe does the node give its copy of that group up; its
-// next start takes the cluster's. Each step is noted in its store: the command may be killed at any
-// time, and is run again.
+// Mail that a stopped node alone has, because its cluster went on without it (taken_back.go), is
+// put in again, offline: the messages of its queue groups go into the living cluster, those of
+// mailboxes into files. Only when all of a group is safe does the node give its copy of that group
+// up; its next start takes the cluster's. Each step is noted in its store: the command may be
+// killed at any time, and is run again.
 
 // salvagePatience is how long it waits for members of the living cluster, and for a group to have
 // an owner.

@@ -85,8 +85,8 @@ func (op *Operator) askInForce(ctx context.Context) (version uint64, err error) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	// Whoever died with the group's leader would be asked for all that time. It ends with this
-	// question.
+	// A member that died with the group's leader would be asked for all that time. It ends with
+	// this question.
 	go func() {
 		for clock.Pause(ctx, 20*time.Millisecond) {
 			if now, ok := op.o.Group.Leader(); !ok || now != leader {

@@ -55,7 +55,7 @@ func (u Users) Edit(
 	err = u.Boxes.Configure(ctx, name, *quotas)
 	if err != nil && !errors.Is(err, mailbox.ErrNoMailbox) {
 		return errors.Join(
-			errors.New("the user has other settings, the mailbox will have them in a minute"), err,
+			errors.New("the user was changed; the mailbox follows within a minute"), err,
 		)
 	}
 	return nil

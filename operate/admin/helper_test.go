@@ -31,7 +31,7 @@ type node struct {
 	mu     sync.Mutex
 	moves  []string // what Moved heard
 	group  uint64
-	// What its scheduler knows.
+	// the knowledge of its scheduler
 	inFlight   func(mail.ID, uint32) bool
 	reason     func(string) (mail.Attempt, time.Time, bool)
 	suspension func(string, *mail.Origin) (string, time.Time, bool)

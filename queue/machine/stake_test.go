@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// What commands brought and did not end is at stake: not what they delivered or removed, and of
-// what they only changed the number.
+// TestStake: messages that commands brought and did not end are at stake, not those that they
+// delivered or removed. Of those that they only changed the number is known.
 func TestStake(t *testing.T) {
 	ids := mail.NewIDs(1, time.Time{})
 	var id [4]mail.ID

@@ -95,7 +95,7 @@ func (d *Driver) lag(s Step, nodes []*Node) (end func() error, err error) {
 }
 
 // strike ends the node and those who are to be away, and spoils its data.
-// What since then only those know who are away may be forgotten.
+// Messages that since then only members know that are away may be forgotten.
 func (d *Driver) strike(
 	s Step, hit *Node, away []*Node, since time.Time,
 ) (at int, err error) {

@@ -144,7 +144,8 @@ func TestVerdictsOnVerbs(t *testing.T) {
 }
 
 // TestVerdictsOnWhatWasForgotten: from 10 s on a majority has forgotten what was done since 4 s.
-// What operators were told of that is counted apart; all else is judged as ever.
+// TestVerdictsOnWhatWasForgotten: operators' answers about such a message are counted apart; all
+// else is judged as ever.
 func TestVerdictsOnWhatWasForgotten(t *testing.T) {
 	const early, late = 0.5, 5 // when the message was accepted: before, and when it was forgotten
 	listed := verb("list", 14, 15, 0, 1, 0)

@@ -25,7 +25,7 @@
 //   - Check holds what clients were told against what arrived, what queues still hold and what the
 //     nodes logged.
 //
-// What may be duplicated, by the rule that Check applies. A cluster cannot know what became of a
+// Check excuses copies by this rule. A cluster cannot know what became of a
 // transaction whose end of data was sent when its owner died; nobody can (RFC 5321 4.1.1.4, RFC
 // 1047). So a further copy is excused when both hold:
 //

@@ -143,7 +143,7 @@ func TestNetCuts(t *testing.T) {
 	}
 }
 
-// Who is no node is refused: its connections could not be cut.
+// TestNetRefusesStrangers: a process that is no node is refused: its connections could not be cut.
 func TestNetRefusesStrangers(t *testing.T) {
 	p := newPair(t)
 	c, err := p.dial(netip.MustParseAddr("127.0.0.1"))
