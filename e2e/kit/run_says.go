@@ -65,6 +65,32 @@ func (r *Run) StoodStill(since time.Time) bool {
 	})
 }
 
+// Around returns what the nodes wrote for operators from five seconds before one time until two
+// after another, a bounded number of lines of each.
+func (r *Run) Around(from, to time.Time) string {
+	const before, after, most = 5 * time.Second, 2 * time.Second, 60
+	seconds := map[string]bool{} // as lines begin
+	for at := from.Add(-before); !at.After(to.Add(after)); at = at.Add(time.Second) {
+		seconds[at.Format(time.Stamp)] = true
+	}
+	var b strings.Builder
+	for _, n := range r.Cluster.All() {
+		text, err := os.ReadFile(filepath.Join(n.Dir, "log"))
+		if err != nil {
+			continue // a node that is no more
+		}
+		left := most
+		for l := range strings.Lines(string(text)) {
+			if left > 0 && strings.Contains(l, " postroad[") && len(l) > len(time.Stamp) &&
+				seconds[l[:len(time.Stamp)]] {
+				fmt.Fprintf(&b, "%s: %s", n.Name, l)
+				left--
+			}
+		}
+	}
+	return b.String()
+}
+
 // Chronicle is what the nodes said of themselves, without what they said of mail.
 func (r *Run) Chronicle() string {
 	var b strings.Builder

@@ -25,6 +25,14 @@ func (r *Run) Finish(patience time.Duration) (*faults.Verdict, *faults.History) 
 		h, v = r.judge(tries, verbs)
 	}
 	r.T.Logf("verdict:\n%v%v%v", v, v.Faults(h), r.Driver.Summary(v))
+	told := time.Time{}
+	for _, f := range v.Unexcused.First {
+		first, last := f.Copies[0].Accepted, f.Copies[len(f.Copies)-1].Accepted
+		if first.Sub(told).Abs() > time.Minute {
+			r.T.Logf("what nodes wrote around %v:\n%s", f, r.Around(first, last))
+			told = first
+		}
+	}
 	if f := r.Load.Failures(); f != "" {
 		r.T.Logf("what clients met, and how often:\n%s", f)
 	}

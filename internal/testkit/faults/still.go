@@ -15,8 +15,8 @@ import (
 const (
 	stillTick = 20 * time.Millisecond
 	// stillNoted is what an owner's lease does not outlast for certain: 0.72 s less a heartbeat's
-	// interval of 0.11 s.
-	stillNoted = 600 * time.Millisecond
+	// interval of 0.15 s and less a tick.
+	stillNoted = 550 * time.Millisecond
 	// stillSeen is what may cost a leader its groups, as an election without another cause.
 	stillSeen = 300 * time.Millisecond
 )
