@@ -22,6 +22,7 @@ func (s *Scheduler) Configure(to Settings) error {
 	if err != nil {
 		return fmt.Errorf("delivery: %w", err)
 	}
+	next.way = newWay(s.ctx)
 	now := s.lock()
 	s.mu.core.configure(next, now)
 	s.unlock(now)
@@ -29,10 +30,11 @@ func (s *Scheduler) Configure(to Settings) error {
 }
 
 // ForgetHosts has all hosts looked up again, for the resolver asks others now or judges their
-// answers by another measure.
+// answers by another measure. Connections to the hosts that were known are not used any more.
 func (s *Scheduler) ForgetHosts() {
+	way := newWay(s.ctx)
 	now := s.lock()
-	s.mu.core.forgetHosts(now)
+	s.mu.core.forgetHosts(way, now)
 	s.unlock(now)
 }
 
@@ -46,9 +48,11 @@ func (s *Scheduler) retry() *Retry {
 func (c *core) configure(next *settings, now time.Time) {
 	was := c.set
 	c.number(next, was)
-	if next.way = was.way; was.Port != next.Port || was.Hello != next.Hello ||
-		!slices.Equal(was.Sources, next.Sources) {
-		next.way++
+	redial := was.Port != next.Port || was.Hello != next.Hello ||
+		!slices.Equal(was.Sources, next.Sources)
+	if !redial {
+		next.way.end()
+		next.way = was.way
 	}
 	c.set = next
 	if !slices.EqualFunc(was.routes, next.routes, func(a, b route) bool { return a.id == b.id }) {
@@ -57,8 +61,8 @@ func (c *core) configure(next *settings, now time.Time) {
 	if !maps.Equal(was.Shaping, next.Shaping) {
 		c.reshape(now)
 	}
-	if was.way != next.way {
-		c.redial(now)
+	if redial {
+		c.redial(was.way, now)
 	}
 	if was.Retry.Expire < next.Retry.Expire { // loads have passed over what was too old
 		for _, d := range c.all {
@@ -75,10 +79,8 @@ func (c *core) configure(next *settings, now time.Time) {
 // number gives each route the number of the one before that does the same, or a new one.
 func (c *core) number(next, was *settings) {
 	old := map[string]int{}
-	if was != nil {
-		for i := len(was.routes) - 1; i >= 0; i-- {
-			old[was.routes[i].identity] = was.routes[i].id
-		}
+	for i := len(was.routes) - 1; i >= 0; i-- {
+		old[was.routes[i].identity] = was.routes[i].id
 	}
 	for i := range next.routes {
 		r := &next.routes[i]
@@ -199,14 +201,9 @@ func (c *core) arrived(e *entry) {
 			d.stale = true // it may have read before that
 		}
 	}
-	found := false
-	for d := range c.of(k.domain) {
-		found = true
+	for d := range c.of(k.domain) { // if there is none the scan of the schedule makes one
 		d.rewind(row{})
 		c.wantMore(d)
-	}
-	if !found {
-		c.scan.missed = true
 	}
 }
 
@@ -263,8 +260,11 @@ func (c *core) limit(s *site, now time.Time) {
 }
 
 // redial closes the connections that were opened in another way than they would be now: the idle
-// ones at once, the others after what they are sending (next).
-func (c *core) redial(now time.Time) {
+// ones at once, the others after what they are sending (next). Those that are being opened are
+// given up, which says nothing of their sites. What is put off because a site could not be reached
+// is tried at once.
+func (c *core) redial(was *way, now time.Time) {
+	was.end()
 	for cn := c.idlers.head; cn != nil; {
 		next := cn.next
 		if !cn.site.local {
@@ -272,12 +272,6 @@ func (c *core) redial(now time.Time) {
 		}
 		cn = next
 	}
-	c.tryAgain(now)
-}
-
-// tryAgain lets what is put off because a site could not be reached be tried at once: the way to it
-// is another one.
-func (c *core) tryAgain(now time.Time) {
 	for _, s := range c.sites {
 		s.pause = time.Time{}
 		if s.state == siteDead {
@@ -288,7 +282,10 @@ func (c *core) tryAgain(now time.Time) {
 	}
 }
 
-func (c *core) forgetHosts(now time.Time) {
+func (c *core) forgetHosts(to *way, now time.Time) {
+	was, next := c.set.way, *c.set
+	next.way = to
+	c.set = &next
 	for _, d := range c.all {
 		d.route, d.valid = nil, time.Time{}
 		switch d.state {
@@ -298,5 +295,5 @@ func (c *core) forgetHosts(now time.Time) {
 			c.renew(d)
 		}
 	}
-	c.tryAgain(now)
+	c.redial(was, now)
 }

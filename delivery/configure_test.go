@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -319,6 +320,29 @@ func TestConfigureDialing(t *testing.T) {
 		})
 }
 
+// A connection that is being opened in the old way, and does not come about, holds nobody up.
+func TestConfigureWhileDialing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		dial := w.net.dial
+		w.dialer = func() Dialer {
+			return func(ctx context.Context, o *smtpclient.Options) (Conn, *smtpclient.Error) {
+				if o.Addr.Port() == 25 {
+					<-ctx.Done()
+					return nil, down()
+				}
+				return dial(ctx, o)
+			}
+		}
+	}, func(w *world) {
+		w.flood(10, "t", "", "a.test")
+		w.after(time.Minute)
+		w.configure(func(o *Settings) { o.Port = 2525 })
+		w.after(time.Second)
+		w.took("mx.a.test", 10)
+		w.empty()
+	})
+}
+
 // When hosts are looked up again, what the DNS did not say before, or said otherwise, costs no time
 // any more.
 func TestForgetHosts(t *testing.T) {
@@ -360,7 +384,6 @@ func TestConfigureRefuses(t *testing.T) {
 			{Routes: []Route{{Domain: "a.test"}}},
 			{Retry: Retry{Schedule: []time.Duration{-1}}},
 			{Shaping: map[string]Shaping{"default": {Scope: "world"}}},
-			{Sources: []netip.Addr{{}}},
 		} {
 			if err := w.sched.Configure(bad); err == nil || bad.Check() == nil {
 				t.Errorf("%+v was taken", bad)

@@ -100,10 +100,11 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 		if target.Addr.IsValid() {
 			o.Addr, o.Source = netip.AddrPortFrom(target.Addr, hop.port), s.source(cn, target.Addr)
 		}
-		client, err := s.dial(s.ctx, &o)
+		ctx := cn.set.way.ctx
+		client, err := s.dial(ctx, &o)
 		if err != nil && err.TLS && o.TLS == smtpclient.Opportunistic {
 			o.TLS = smtpclient.Off // a broken STARTTLS is no worse than none (RFC 7435 section 3)
-			client, err = s.dial(s.ctx, &o)
+			client, err = s.dial(ctx, &o)
 		}
 		if err == nil {
 			cn.shell.client, cn.shell.host = client, target.Name
@@ -114,7 +115,7 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 			Code: err.Code, Enhanced: err.Enhanced, Text: err.Text,
 		}
 		ours = isOurs(err.Cause)
-		if s.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return why, true
 		}
 	}

@@ -102,7 +102,7 @@ func newCore(o *Options, set *settings) *core {
 		known:    known{first: map[mail.ID]int32{}},
 		cached:   func(*route, string) (*mx.Route, *smtp.Failure, bool) { return nil, nil, false },
 	}
-	c.number(set, nil)
+	c.number(set, &settings{})
 	c.counters.init(o)
 	c.scan.timer.fire = c.scanStep
 	c.disowned.fire = c.askOwner

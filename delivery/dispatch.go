@@ -182,7 +182,7 @@ func (c *core) connectFailed(cn *conn, why mail.Attempt, ours bool, now time.Tim
 	s.connecting--
 	c.counters.ConnectFailed++
 	switch {
-	case c.stopping:
+	case c.stopping, c.outdated(cn):
 	case ours:
 		s.reason = why
 		s.pause = now.Add(c.o.Backoff.First)
@@ -236,7 +236,7 @@ func (c *core) next(cn *conn, now time.Time) {
 	switch {
 	case c.stopping, s.state == siteDead, cn.sent >= s.shape.MessagesPerConnection,
 		s.open > s.allow, s.open > s.share, len(c.conns) > c.set.Connections,
-		cn.set.way != c.set.way && !s.local,
+		c.outdated(cn),
 		c.starved.n > 0 && cn.turn >= turnLength:
 		cn.state = connClosing
 		return
@@ -259,6 +259,9 @@ func (c *core) next(cn *conn, now time.Time) {
 	}
 	c.idle(cn, now)
 }
+
+// outdated reports whether cn was opened in another way than it would be now.
+func (c *core) outdated(cn *conn) bool { return cn.set.way != c.set.way && !cn.site.local }
 
 func (c *core) start(cn *conn, t *transaction) {
 	cn.state, cn.tx, t.conn = connBusy, t, cn

@@ -35,7 +35,7 @@ type expiryScan struct {
 func (s *Scheduler) scanExpiry() {
 	scans := []*expiryScan{
 		{age: func(r *Retry) time.Duration { return r.Expire }, outcome: s.expired, claim: true},
-		{age: (*Retry).warnAt, outcome: s.delayed}}
+		{age: func(r *Retry) time.Duration { return r.DelayWarning }, outcome: s.delayed}}
 	timer := time.NewTimer(agesInterval)
 	defer timer.Stop()
 	for look := 1; ; look++ {
@@ -49,7 +49,7 @@ func (s *Scheduler) scanExpiry() {
 			if look%agesAfresh == 0 {
 				sw.cursor = mail.ID{}
 			}
-			if sw.age(r) > 0 {
+			if age := sw.age(r); age > 0 && age <= r.Expire {
 				s.scanOld(sw, r)
 			}
 		}

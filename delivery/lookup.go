@@ -259,7 +259,8 @@ func (c *core) siteKey(d *destination, hosts *mx.Route) (key, name, own string) 
 	default:
 		key, name = hosts.Site, hosts.Site
 	}
-	if own = c.set.ownShape(d.key.domain); own != "" {
+	if _, ok := c.set.Shaping[d.key.domain]; ok && d.key.domain != LocalSite {
+		own = d.key.domain
 		key += "\x00" + own
 	}
 	return key, name, own

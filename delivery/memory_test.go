@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -29,6 +30,7 @@ func coreAt(o Options, site *fakeSite) *core {
 	if err != nil {
 		panic(err)
 	}
+	set.way = newWay(context.Background())
 	c := newCore(&o, set)
 	c.cached = site.cached
 	return c

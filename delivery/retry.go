@@ -30,14 +30,6 @@ func (r *Retry) next(j *jitter, n int, arrived, now time.Time) (due time.Time, o
 	return earlier(last, now.Add(j.around(wait))), true
 }
 
-// warnAt is the age at which a sender is warned; 0: never.
-func (r *Retry) warnAt() time.Duration {
-	if r.DelayWarning >= r.Expire {
-		return 0
-	}
-	return r.DelayWarning
-}
-
 // quickly returns how soon to try again what our own store could not take: it is a matter of
 // seconds, such as an election. n is how many attempts there were before.
 func quickly(j *jitter, n int) time.Duration { return j.above(time.Second << min(n, 8)) }

@@ -58,6 +58,7 @@ func New(o Options, q Queue, r Resolver, d Dialer) (*Scheduler, error) {
 	s.jitter = newJitter(o.Seed)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.mu.conns, s.mu.caught = map[*conn]Conn{}, caught{}
+	set.way = newWay(s.ctx)
 	c := newCore(&s.o, set)
 	c.cached = s.cached
 	c.jammed = true // until Start

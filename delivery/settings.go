@@ -1,7 +1,7 @@
 package delivery
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -89,8 +89,7 @@ func (o *Settings) setDefaults() {
 	def(&o.Retry.Expire, 5*24*time.Hour)
 	if len(o.Retry.Schedule) == 0 {
 		o.Retry.Schedule = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute,
-			30 * time.Minute,
-			time.Hour, 2 * time.Hour, 4 * time.Hour}
+			30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour}
 	}
 }
 
@@ -102,7 +101,19 @@ type settings struct {
 	byRecipient bool    // some route tells recipients of one domain apart
 	base        Shaping // where nothing else is configured
 	local       Shaping // of the local site
-	way         int     // another one: connections are opened differently
+	way         *way    // another one: connections are opened differently
+}
+
+// way is how connections are opened for a time.
+type way struct {
+	ctx context.Context // ends when there is another: what is being opened then is given up
+	end context.CancelFunc
+}
+
+func newWay(ctx context.Context) *way {
+	w := &way{}
+	w.ctx, w.end = context.WithCancel(ctx)
+	return w
 }
 
 // compile checks the settings and makes them ready.
@@ -117,9 +128,6 @@ func (o Settings) compile() (*settings, error) {
 		if s.Scope != "" && s.Scope != ScopeCluster && s.Scope != ScopeNode {
 			return nil, fmt.Errorf("shaping of %q: there is no scope %q", name, s.Scope)
 		}
-	}
-	if slices.ContainsFunc(o.Sources, func(a netip.Addr) bool { return !a.IsValid() }) {
-		return nil, errors.New("a source is no address")
 	}
 	routes, err := compileRoutes(&o)
 	if err != nil {
@@ -150,14 +158,6 @@ func (o *Settings) localShape() Shaping {
 	s := Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000,
 		Scope: ScopeNode}
 	return s.overlay(o.Shaping[LocalSite])
-}
-
-// ownShape returns the domain when its limits are its own, else "".
-func (s *settings) ownShape(domain string) string {
-	if _, ok := s.Shaping[domain]; ok && domain != LocalSite {
-		return domain
-	}
-	return ""
 }
 
 // shape returns the limits of a site: those of the domain that has its own, or what the hosts are

@@ -29,12 +29,13 @@ func (s *sim) settings() Settings {
 // configure puts other settings in force, or has the hosts looked up again.
 func (s *sim) configure() {
 	if s.rand.IntN(4) == 0 {
-		s.core.forgetHosts(s.now)
+		s.core.forgetHosts(newWay(s.t.Context()), s.now)
 	} else {
 		set, err := s.settings().compile()
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		set.way = newWay(s.t.Context())
 		s.core.configure(set, s.now)
 	}
 	s.event()
@@ -63,7 +64,7 @@ func (s *sim) mustGoBySettings(t *transaction) {
 	site := t.conn.site
 	if want := c.set.shape(site.own, site.hosts); site.shape != want && site.takes == 0 ||
 		len(t.recipients) > want.RecipientsPerMessage ||
-		t.conn.sent >= want.MessagesPerConnection || t.conn.set.way != c.set.way && !site.local {
+		t.conn.sent >= want.MessagesPerConnection || c.outdated(t.conn) {
 		s.t.Fatalf("seed %d: site %s has limits %+v, want %+v; %d recipients, %d were sent", s.seed,
 			site.name, site.shape, want, len(t.recipients), t.conn.sent)
 	}

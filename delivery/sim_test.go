@@ -81,6 +81,7 @@ func newSim(t testing.TB, seed uint64) *sim {
 	if err != nil {
 		t.Fatal(err)
 	}
+	set.way = newWay(t.Context())
 	s.core = newCore(o, set)
 	s.core.timers.set(&s.core.scan.timer, s.now)
 	return s
