@@ -20,7 +20,7 @@ import (
 type expander struct {
 	next  Submitter
 	book  directory.Book
-	width int // recipients of one message
+	width func() int // recipients of one message
 	log   maillog.Sink
 	now   func() time.Time
 }
@@ -122,7 +122,7 @@ func (x *expander) expand(
 		return nil, failLooped
 	}
 	for _, c := range copies {
-		for to := range slices.Chunk(c.To, x.width) {
+		for to := range slices.Chunk(c.To, x.width()) {
 			all = append(all, outgoing{x.envelope(env, c, to), deliveredTo(c.Through),
 				addresses[to[0].Of]})
 		}

@@ -109,7 +109,7 @@ func (s *spool) submit(
 	released, answers := 0, 0
 	content := &mail.Content{Chunks: [][]byte{[]byte(text)}, Size: int64(len(text)),
 		Released: func() { released++ }}
-	x := &expander{next: s, book: book, width: 3, log: s, now: time.Now}
+	x := &expander{next: s, book: book, width: func() int { return 3 }, log: s, now: time.Now}
 	x.Submit(env, content, func(got mail.ID, failure *smtp.Failure) {
 		id, f, answers = got, failure,
 			answers+1

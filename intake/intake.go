@@ -28,8 +28,9 @@ type Options struct {
 	Queue Submitter
 	// Book says which domains are local and where their recipients' mail goes.
 	Book directory.Book
-	// Recipients is the most that one message may have; an expansion of more becomes several.
-	Recipients int
+	// Recipients returns the most that one message may have now; an expansion of more becomes
+	// several.
+	Recipients func() int
 	// Log gets a Reception for each further message that an expansion made. The first one's is
 	// written by the door, which tells its client the ID.
 	Log maillog.Sink

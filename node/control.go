@@ -136,9 +136,11 @@ func (n *node) startLogins() (err error) {
 	if err != nil {
 		return err
 	}
-	if n.source, err = newSource(n.cfg().LDAP); err != nil {
+	list, err := outsideOf(n.cfg().LDAP)
+	if err != nil {
 		return err
 	}
+	n.outside.Store(list)
 	n.auth, err = policy.NewAuth(policy.AuthOptions{
 		Users: n.users, Events: events, Trusted: n.trusts, ScramSecret: secret,
 		Current: n.knowsPeople,

@@ -87,8 +87,8 @@ func (n *node) answerWhileWaiting(token string) (told <-chan struct{}, end func(
 	}
 	begin := make(chan struct{}, 1)
 	desk, err := admin.StartWaiting(admin.Options{
-		Socket: n.cfg().SocketPath(), Address: n.cfg().Admin.Address, Hosts: n.adminHosts(),
-		Logf: n.log.Logf,
+		Socket: n.cfg().SocketPath(), Address: n.cfg().Admin.Address,
+		Settings: admin.Settings{Hosts: adminHosts(n.cfg())}, Logf: n.log.Logf,
 	}, func() string { return n.waits.now() }, func() {
 		select {
 		case begin <- struct{}{}:

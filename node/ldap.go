@@ -19,10 +19,17 @@ import (
 // ldapSource is the name of the users that come from the list of the [ldap] section.
 const ldapSource = "ldap"
 
-// newSource makes the outside list of users that the configuration names; nil: it names none.
-func newSource(c config.LDAP) (directory.Source, error) {
+// outsideList is an outside list of users. Nobody changes one.
+type outsideList struct {
+	source   directory.Source // nil: there is none
+	interval time.Duration    // between two looks
+}
+
+// outsideOf makes the outside list of users that the configuration names.
+func outsideOf(c config.LDAP) (*outsideList, error) {
+	list := &outsideList{interval: time.Duration(c.Interval)}
 	if c.URL == "" {
-		return nil, nil
+		return list, nil
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil {
@@ -46,36 +53,45 @@ func newSource(c config.LDAP) (directory.Source, error) {
 			return nil, fmt.Errorf("ldap.password_file: %w", err)
 		}
 	}
-	return ldap.New(o)
+	if list.source, err = ldap.New(o); err != nil {
+		return nil, err
+	}
+	return list, nil
 }
 
 // checkOutside checks a password where the user comes from.
 func (n *node) checkOutside(ctx context.Context, u *directory.User, password string) (bool, error) {
-	if n.source == nil || u.Source != ldapSource {
+	source := n.outside.Load().source
+	if source == nil || u.Source != ldapSource {
 		return false,
 			fmt.Errorf(
 				"user %s comes from the list %q, which this node's configuration does not have",
 				u.Name, u.Source)
 	}
-	ok, err := n.source.Check(ctx, u.Name, password)
+	ok, err := source.Check(ctx, u.Name, password)
 	if err != nil {
 		n.log.Errorf("the password of user %s cannot be checked: %v", u.Name, err)
 	}
 	return ok, err
 }
 
-// followSource looks at the outside list now and then, on the node that leads the control group.
+// followSource looks at the outside list now and then, and at once when it is another one, on the
+// node that leads the control group.
 func (n *node) followSource(ctx context.Context) {
-	tick := time.NewTicker(time.Duration(n.cfg().LDAP.Interval))
-	defer tick.Stop()
 	for {
-		if n.store.Group(cluster.ControlGroup).Leading() != 0 {
-			if _, err := n.syncSource(ctx, false); err != nil && ctx.Err() == nil {
-				n.log.Errorf("the users of the list %q stay as they are: %v", ldapSource, err)
+		list := n.outside.Load()
+		var due <-chan time.Time // never, without a list
+		if list.source != nil {
+			due = time.After(list.interval)
+			if n.store.Group(cluster.ControlGroup).Leading() != 0 {
+				if _, err := n.syncSource(ctx, false); err != nil && ctx.Err() == nil {
+					n.log.Errorf("the users of the list %q stay as they are: %v", ldapSource, err)
+				}
 			}
 		}
 		select {
-		case <-tick.C:
+		case <-due:
+		case <-n.relook:
 		case <-ctx.Done():
 			return
 		}
@@ -87,13 +103,14 @@ const syncTime = 10 * time.Minute
 
 // syncSource makes the directory follow the list.
 func (n *node) syncSource(ctx context.Context, force bool) (did directory.Synced, err error) {
-	if n.source == nil {
+	source := n.outside.Load().source
+	if source == nil {
 		return did, &directory.Wrong{Why: "the configuration of this node has no outside list " +
 			"of users"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, syncTime)
 	defer cancel()
-	did, err = n.editor.Sync(ctx, ldapSource, n.source, force)
+	did, err = n.editor.Sync(ctx, ldapSource, source, force)
 	if err == nil && (did.Changed > 0 || did.Removed > 0) {
 		n.log.Logf(
 			"the list %q has %d users: %d added or changed, %d removed, %d kept as our own, %d "+

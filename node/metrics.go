@@ -2,11 +2,9 @@ package node
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/delivery"
-	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/queue"
@@ -18,20 +16,16 @@ func (n *node) startAdmin(context.Context) error {
 	if err := n.registerMetrics(); err != nil {
 		return err
 	}
-	token := ""
-	if file := n.cfg().Admin.TokenFile; file != "" {
-		var err error
-		if token, err = config.ReadSecret(file); err != nil {
-			return fmt.Errorf("admin.token_file: %w", err)
-		}
+	settings, err := adminOf(n.cfg())
+	if err != nil {
+		return err
 	}
 	server, err := admin.Start(admin.Options{
-		Socket: n.cfg().SocketPath(), Address: n.cfg().Admin.Address, Token: token,
-		Hosts: n.adminHosts(), Node: n.cfg().Node.Name, Health: n, Metrics: n.telemetry.Handler(),
+		Socket: n.cfg().SocketPath(), Address: n.cfg().Admin.Address, Settings: settings,
+		Node: n.cfg().Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operator.Queues, Groups: n.operator.QueueGroups, Moved: n.operator.Moved,
 		Users: n.operatorsUsers(), Now: n.now, Logf: n.log.Logf,
-		Reload: n.askReload,
-		Events: logOf(n.cfg()).Events, Flush: n.log.Flush,
+		Reload: n.askReload, Flush: n.log.Flush,
 		Peers: n.peers, Current: n.current, Still: n.standStill,
 		Cluster: n.operator, Suspensions: n.operator, Mailboxes: n.operatorsMailboxes(),
 	})
@@ -41,11 +35,6 @@ func (n *node) startAdmin(context.Context) error {
 	n.admin.Store(server)
 	n.onStop("administration", server.Shutdown)
 	return nil
-}
-
-// adminHosts are the names under which the administration may be reached.
-func (n *node) adminHosts() []string {
-	return append([]string{n.cfg().Node.Name, n.cfg().Node.Hostname}, n.cfg().Admin.Hosts...)
 }
 
 // registerMetrics hangs each part's figures on the meter.

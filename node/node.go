@@ -82,13 +82,15 @@ type node struct {
 	holders   share.Present // of shares, on this node
 	resolver  *mx.Resolver
 	outgoing  outgoing
-	source    directory.Source // an outside list of users; nil: there is none
+	outside   atomic.Pointer[outsideList]
+	relook    chan struct{} // outside has changed; room for one
 	policy    *policy.Policy
 	auth      *policy.Auth
 	cert      *certs.Certificate
 	engine    *eventloop.Engine
 	smtp      *smtpd.Server
 	pop3      *pop3.Server
+	listeners map[string]*eventloop.Listener // by address; of the start, then of serve
 	admin     atomic.Pointer[admin.Server]
 
 	reconciler  *member.Reconciler
@@ -116,7 +118,8 @@ type ender struct {
 // when ctx ends, everything that had been started is ended again.
 func startNode(ctx context.Context, file string, cfg *config.Config) (*node, error) {
 	n := &node{file: file, fatal: make(chan error, 1), leave: make(chan error, 1),
-		reloads: make(chan chan reloaded)}
+		reloads: make(chan chan reloaded), relook: make(chan struct{}, 1),
+		listeners: map[string]*eventloop.Listener{}}
 	n.live.Store(cfg)
 	n.background, n.cancel = context.WithCancel(context.Background())
 	n.strangers.told = map[uint16]time.Time{}
@@ -229,7 +232,7 @@ func (n *node) startTelemetry(ctx context.Context) (err error) {
 	t := n.cfg().Telemetry
 	n.telemetry, err = telemetry.Start(ctx, telemetry.Options{
 		Node: n.cfg().Node.Name, Version: version.Version, OTLP: t.OTLP,
-		Sample: float64(t.TraceSample) / 100, Logf: n.log.Errorf,
+		Sample: sampleOf(n.cfg()), Logf: n.log.Errorf,
 	})
 	if err != nil {
 		return err
@@ -282,9 +285,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	all.Go(func() { n.inquiry.run(n.background) })
 	all.Go(func() { n.boxes.Run(n.background) })
 	all.Go(func() { n.followQuotas(n.background) })
-	if n.source != nil {
-		all.Go(func() { n.followSource(n.background) })
-	}
+	all.Go(func() { n.followSource(n.background) })
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()
 		all.Wait()
@@ -328,23 +329,13 @@ func (n *node) startSMTP(context.Context) (err error) {
 		TLS:       n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg().Node.DataDir,
 			"spill"),
 		Pressure: n.pressure.Failure,
-		Log:      n.log, CampaignHeader: n.cfg().Policy.CampaignHeader,
-		Trusted: n.trusts, Limits: limitsOf(n.cfg()),
+		Log:      n.log, Trusted: n.trusts, Settings: smtpOf(n.cfg()),
 	})
 	if err != nil {
 		return err
 	}
-	for _, l := range n.cfg().Listeners {
-		if isPOP3(l.Kind) {
-			continue
-		}
-		socket, err := eventloop.Listen(l.Address)
-		if err != nil {
-			return fmt.Errorf("listener %s: %w", l.Address, err)
-		}
-		if err := n.smtp.Serve(socket, listenerOf(l)); err != nil {
-			return err
-		}
+	if err := n.listenFor(func(k config.Kind) bool { return !isPOP3(k) }); err != nil {
+		return err
 	}
 	n.onStop("SMTP", func(ctx context.Context) error {
 		// the rest is for what is being delivered

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,6 +13,8 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/mailbox/pop3"
+	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/smtpd"
 )
@@ -38,15 +39,24 @@ func rulesOf(c *config.Config) policy.Rules {
 	}
 }
 
-func limitsOf(c *config.Config) smtpd.Limits {
+func smtpOf(c *config.Config) smtpd.Settings {
 	l := c.Limits
-	return smtpd.Limits{
+	return smtpd.Settings{CampaignHeader: c.Policy.CampaignHeader, Limits: smtpd.Limits{
 		MessageSize: int64(l.MessageSize), Received: l.Hops, Recipients: l.Recipients,
 		Transactions: orMany(l.MessagesPerConnection),
 		HardErrors:   l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
 		Limits:         clientLimits(c),
 		CommandTimeout: time.Duration(l.IdleTimeout), DataTimeout: time.Duration(l.IdleTimeout),
 		MinRate: int(l.MinimumDataRate),
+	}}
+}
+
+func pop3LimitsOf(c *config.Config) pop3.Limits {
+	l := c.Limits
+	return pop3.Limits{
+		HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
+		Limits:      clientLimits(c),
+		IdleTimeout: max(time.Duration(l.IdleTimeout), 10*time.Minute), // RFC 1939 3: at least
 	}
 }
 
@@ -79,6 +89,13 @@ func listenerOf(l config.Listener) smtpd.ListenerOptions {
 		o.Kind = smtpd.LMTP
 	}
 	return o
+}
+
+func isPOP3(k config.Kind) bool { return k == config.KindPOP3 || k == config.KindPOP3S }
+
+func pop3ListenerOf(l config.Listener) pop3.ListenerOptions {
+	return pop3.ListenerOptions{Implicit: l.Kind == config.KindPOP3S,
+		ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS}
 }
 
 func deliveryOf(c *config.Config) (delivery.Settings, error) {
@@ -148,14 +165,29 @@ func resolverOf(c *config.Config) mx.Options {
 	return o
 }
 
+// adminOf reads the token's file.
+func adminOf(c *config.Config) (o admin.Settings, err error) {
+	o = admin.Settings{Hosts: adminHosts(c), Events: c.EventsPath()}
+	if file := c.Admin.TokenFile; file != "" {
+		if o.Token, err = config.ReadSecret(file); err != nil {
+			return o, fmt.Errorf("admin.token_file: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// adminHosts are the names under which the administration may be reached.
+func adminHosts(c *config.Config) []string {
+	return append([]string{c.Node.Name, c.Node.Hostname}, c.Admin.Hosts...)
+}
+
+// sampleOf is the share of messages that are traced.
+func sampleOf(c *config.Config) float64 { return float64(c.Telemetry.TraceSample) / 100 }
+
 func logOf(c *config.Config) maillog.Options {
-	o := maillog.Options{
+	return maillog.Options{
 		Lines: os.Stderr, JSON: c.Telemetry.LogFormat == "json", Prefix: !maillog.UnderJournal(),
 		Host: c.Node.Name, Node: c.Node.Name,
-		Events: c.Events.File, Rotate: int64(c.Events.Rotate), Keep: c.Events.Keep,
+		Events: c.EventsPath(), Rotate: int64(c.Events.Rotate), Keep: c.Events.Keep,
 	}
-	if o.Events != "" && !filepath.IsAbs(o.Events) {
-		o.Events = filepath.Join(c.Node.DataDir, o.Events)
-	}
-	return o
 }

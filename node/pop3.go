@@ -2,12 +2,8 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
-	"time"
 
-	"github.com/postroad/postroad/internal/config"
-	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/mailbox/pop3"
@@ -18,35 +14,16 @@ import (
 // startPOP3 serves the mailboxes of the cluster on this node's pop3 and pop3s listeners. It shares
 // SMTP's event loops.
 func (n *node) startPOP3(context.Context) (err error) {
-	l := n.cfg().Limits
 	n.pop3, err = pop3.New(pop3.Options{
 		Engine: n.engine, Hostname: n.cfg().Node.Hostname, Maildrops: n.boxes,
 		Authenticator: pop3Logins{n.auth}, TLS: n.cert.Config,
-		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.trusts,
-		Limits: pop3.Limits{
-			HardErrors: l.Errors, SoftErrors: max(1, l.Errors/2), AuthFailures: l.AuthFailures,
-			Limits:      clientLimits(n.cfg()),
-			IdleTimeout: max(time.Duration(l.IdleTimeout), 10*time.Minute), // RFC 1939 3: at least
-		},
+		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.trusts, Limits: pop3LimitsOf(n.cfg()),
 	})
 	if err != nil {
 		return err
 	}
-	for _, l := range n.cfg().Listeners {
-		if !isPOP3(l.Kind) {
-			continue
-		}
-		socket, err := eventloop.Listen(l.Address)
-		if err != nil {
-			return fmt.Errorf("listener %s: %w", l.Address, err)
-		}
-		err = n.pop3.Serve(socket, pop3.ListenerOptions{
-			Implicit: l.Kind == config.KindPOP3S, ProxyFrom: prefixes(l.ProxyProtocolFrom),
-			AllowPlainAuth: l.AuthWithoutTLS,
-		})
-		if err != nil {
-			return err
-		}
+	if err := n.listenFor(isPOP3); err != nil {
+		return err
 	}
 	n.onStop("POP3", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, stopTimeout/6) // what is cut off deletes nothing
@@ -55,8 +32,6 @@ func (n *node) startPOP3(context.Context) (err error) {
 	})
 	return nil
 }
-
-func isPOP3(k config.Kind) bool { return k == config.KindPOP3 || k == config.KindPOP3S }
 
 // pop3Ended writes the line of a session.
 func (n *node) pop3Ended(e *pop3.Ended) {

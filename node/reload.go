@@ -71,7 +71,8 @@ func (n *node) reconfigure() ([]config.Change, error) {
 	next := config.Reloaded(before, file)
 	var p plan
 	for _, room := range []func(*config.Config, *plan) error{
-		n.planPolicy, n.planDelivery,
+		n.planPolicy, n.planServers, n.planListeners, n.planOperators, n.planOutside,
+		n.planDelivery,
 	} {
 		if err := room(next, &p); err != nil {
 			for _, undo := range p.undo {
@@ -85,14 +86,4 @@ func (n *node) reconfigure() ([]config.Change, error) {
 		do()
 	}
 	return config.Diff(before, file), nil
-}
-
-func (n *node) planPolicy(next *config.Config, p *plan) error {
-	configure, err := n.policy.Prepare(rulesOf(next))
-	if err != nil {
-		return err
-	}
-	p.then(configure)
-	p.then(func() { n.pressure.free.Store(new(float64(next.Limits.FreeDisk))) })
-	return nil
 }

@@ -42,7 +42,7 @@ func TestReloadUnderWay(t *testing.T) {
 				n.trusts(client)
 				_ = n.listening()
 				_ = n.roomFor()
-				n.adminHosts()
+				adminHosts(n.cfg())
 				_ = n.Ready()
 			}
 		})

@@ -11,8 +11,8 @@ import (
 // submitter is where the SMTP server hands its mail.
 func (n *node) submitter() smtpd.Submitter {
 	o := intake.Options{
-		Queue: front{n}, Book: n.policy, Recipients: n.cfg().Limits.Recipients, Log: n.log,
-		Now: n.now,
+		Queue: front{n}, Book: n.policy, Log: n.log, Now: n.now,
+		Recipients: func() int { return n.cfg().Limits.Recipients },
 	}
 	if n.telemetry.Tracing() {
 		o.Tracer = n.telemetry.Tracer("postroad/smtpd")

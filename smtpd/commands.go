@@ -112,7 +112,7 @@ func (s *Session) permit(
 
 func (s *Session) tooMuchJunk() bool {
 	s.junk++
-	return s.junk > s.l.srv.Limits.Junk
+	return s.junk > s.set.Limits.Junk
 }
 
 // outOfOrder says which command should have come (RFC 5321 4.1.4).
@@ -165,7 +165,7 @@ func (s *Session) ehlo(args []byte, o *Output) *smtp.Failure {
 	if f := s.hello(args, true); f != nil {
 		return f
 	}
-	o.say(s.l.srv.ehloReply)
+	o.say(s.set.ehloReply)
 	if s.client.TLS == nil && s.l.srv.TLS() != nil {
 		o.say("250-STARTTLS\r\n")
 	}
@@ -183,6 +183,7 @@ func (s *Session) hello(args []byte, esmtp bool) *smtp.Failure {
 		return f
 	}
 	s.endTransaction()
+	s.renew()
 	s.client.Helo, s.client.ESMTP = name, esmtp
 	s.move(stateReady)
 	return nil

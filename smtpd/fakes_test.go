@@ -142,7 +142,7 @@ func readContent(c *mail.Content) string {
 func testServer(t testing.TB, change func(*Options)) *Server {
 	t.Helper()
 	o := Options{Hostname: "mx.test", Policy: strictPolicy{}, Authenticator: fakeAuth{},
-		Submitter: &fakeQueue{}, CampaignHeader: "X-Campaign"}
+		Submitter: &fakeQueue{}, Settings: Settings{CampaignHeader: "X-Campaign"}}
 	if change != nil {
 		change(&o)
 	}

@@ -18,10 +18,10 @@ import (
 var fuzzServer = sync.OnceValue(func() *Server {
 	s, err := New(Options{
 		Hostname: "mx.test", Policy: strictPolicy{}, Authenticator: fakeAuth{},
-		Submitter: &fakeQueue{}, CampaignHeader: "X-Campaign",
-		EarlyPipelining: true,
-		Limits: Limits{MessageSize: 40_000, Recipients: 3, RecipientOvershoot: 2,
-			InMemory: 10_000},
+		Submitter: &fakeQueue{}, EarlyPipelining: true,
+		Settings: Settings{CampaignHeader: "X-Campaign",
+			Limits: Limits{MessageSize: 40_000, Recipients: 3, RecipientOvershoot: 2,
+				InMemory: 10_000}},
 	})
 	if err != nil {
 		panic(err)
@@ -65,9 +65,9 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 			break
 		}
 		if s.state == stateSlowed {
-			now = now.Add(srv.Limits.ErrorDelay)
+			now = now.Add(s.set.Limits.ErrorDelay)
 			s.Timeout(now, o)
-			now = now.Add(-srv.Limits.ErrorDelay)
+			now = now.Add(-s.set.Limits.ErrorDelay)
 			s.since = now
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/postroad/postroad/internal/smtp"
 )
 
-// Options of a Server. They do not change while it runs.
+// Options of a Server. They do not change while it runs, but for the Settings.
 type Options struct {
 	// Engine runs the connections. Required; it may be shared with other protocols.
 	Engine *eventloop.Engine
@@ -39,9 +39,6 @@ type Options struct {
 	Pressure func() *smtp.Failure
 	// Log hears of receptions and rejections; nil: nobody.
 	Log maillog.Sink
-	// CampaignHeader names the header field whose value goes to Origin.Campaign; the field is taken
-	// out of the message. "": none.
-	CampaignHeader string
 	// Trusted clients are exempt from Limits.ConnectionsPerNetwork and from GreetingDelay; nil:
 	// nobody is.
 	Trusted func(netip.Addr) bool
@@ -51,7 +48,22 @@ type Options struct {
 	// EarlyPipelining lets clients send more before they have seen the replies to EHLO and DATA
 	// (against RFC 2920 3.1).
 	EarlyPipelining bool
-	Limits          Limits
+	// Settings are those of the start.
+	Settings
+}
+
+// Settings may change while a Server runs (Server.Configure).
+type Settings struct {
+	// CampaignHeader names the header field whose value goes to Origin.Campaign; the field is taken
+	// out of the message. "": none.
+	CampaignHeader string
+	Limits         Limits
+}
+
+// settings are Settings in force, which nobody changes.
+type settings struct {
+	Settings
+	ehloReply string // the lines whose offer does not change during a session
 }
 
 // Limits of sessions. The zero value of a field means its default; what happens when a limit is
@@ -114,7 +126,6 @@ func (o Options) withDefaults() Options {
 	if o.Trusted == nil {
 		o.Trusted = func(netip.Addr) bool { return false }
 	}
-	o.Limits = o.Limits.withDefaults()
 	return o
 }
 

@@ -69,7 +69,7 @@ func dialer(t *testing.T, q *countingQueue) func() *peer {
 	engine := sessiontest.Engine(t, eventloop.Options{Loops: 1})
 	server, err := smtpd.New(smtpd.Options{Engine: engine, Hostname: "mx.test", Policy: rules,
 		Authenticator: auth, Submitter: q,
-		Limits: smtpd.Limits{ErrorDelay: time.Millisecond}})
+		Settings: smtpd.Settings{Limits: smtpd.Limits{ErrorDelay: time.Millisecond}}})
 	if err != nil {
 		t.Fatal(err)
 	}

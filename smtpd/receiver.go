@@ -29,12 +29,12 @@ type receiver struct {
 
 var receivers = sync.Pool{New: func() any { return new(receiver) }}
 
-func newReceiver(srv *Server, kind mail.BodyType) *receiver {
+func newReceiver(srv *Server, set *settings, kind mail.BodyType) *receiver {
 	r := receivers.Get().(*receiver)
-	r.limit, r.kind = srv.Limits.MessageSize, kind
-	r.header.campaign = srv.CampaignHeader
+	r.limit, r.kind = set.Limits.MessageSize, kind
+	r.header.campaign = set.CampaignHeader
 	r.body = bodies.Get().(*body)
-	r.body.budget, r.body.inMemory, r.body.spillDir = srv.Budget, srv.Limits.InMemory, srv.SpillDir
+	r.body.budget, r.body.inMemory, r.body.spillDir = srv.Budget, set.Limits.InMemory, srv.SpillDir
 	return r
 }
 

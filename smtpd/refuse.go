@@ -15,7 +15,7 @@ func (s *Session) refuse(o *Output, verb smtp.Verb, f *smtp.Failure) {
 	if !f.Temporary() {
 		s.errors++
 	}
-	switch limits := &s.l.srv.Limits; {
+	switch limits := &s.set.Limits; {
 	case f.Close:
 		s.farewell(o, f)
 	case s.errors >= limits.HardErrors:
@@ -45,7 +45,7 @@ func (s *Session) refuseLogin(o *Output, f *smtp.Failure) {
 	}
 	s.errors++
 	s.authFailures++
-	if s.authFailures >= s.l.srv.Limits.AuthFailures || f.Close {
+	if s.authFailures >= s.set.Limits.AuthFailures || f.Close {
 		s.farewell(o, errTooManyAuth)
 		return
 	}

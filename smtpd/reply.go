@@ -98,13 +98,13 @@ func closing(f *smtp.Failure) *smtp.Failure {
 }
 
 // ehloLines are the extensions whose offer does not change during a session, in one piece.
-func ehloLines(o *Options) string {
+func ehloLines(hostname string, l *Limits) string {
 	var b strings.Builder
 	for _, line := range []string{
-		o.Hostname, "PIPELINING",
-		"SIZE " + strconv.FormatInt(o.Limits.MessageSize, 10),
+		hostname, "PIPELINING",
+		"SIZE " + strconv.FormatInt(l.MessageSize, 10),
 		"8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING", "BINARYMIME", "DSN",
-		limitsLine(&o.Limits),
+		limitsLine(l),
 	} {
 		if line != "" {
 			b.WriteString("250-" + line + "\r\n")

@@ -15,10 +15,11 @@ import (
 
 // Server is an SMTP server on an event loop engine. Its methods may be called on any goroutine.
 type Server struct {
-	Options
+	Options              // but its Settings, which are in settings
+	settings             atomic.Pointer[settings]
 	greeting, helloReply string
 	lmtpGreeting         string
-	ehloReply, ehloEnd   string // the lines between them differ from session to session
+	ehloEnd              string // the lines before it differ from session to session
 	networks             *inbound.Networks
 	open                 *inbound.Open
 	stats                stats
@@ -43,13 +44,22 @@ func New(o Options) (*Server, error) {
 		greeting:     "220 " + o.Hostname + " ESMTP Postroad\r\n",
 		lmtpGreeting: "220 " + o.Hostname + " LMTP Postroad\r\n",
 		helloReply:   "250 " + o.Hostname + "\r\n",
-		ehloReply:    ehloLines(&o),
 		ehloEnd:      "250 HELP\r\n",
 		networks:     inbound.NewNetworks(o.Limits.Limits, o.Trusted),
 		open:         inbound.NewOpen(),
 		boot:         strconv.FormatInt(time.Now().Unix(), 36),
 	}
+	s.Configure(o.Settings)
+	s.Settings = Settings{}
 	return s, nil
+}
+
+// Configure puts other settings in force, as a whole. A session takes them when it begins, at EHLO
+// and at MAIL: a transaction has one of them from end to end, and so has a session that sends none.
+func (s *Server) Configure(o Settings) {
+	o.Limits = o.Limits.withDefaults()
+	s.networks.Configure(o.Limits.Limits)
+	s.settings.Store(&settings{Settings: o, ehloReply: ehloLines(s.Hostname, &o.Limits)})
 }
 
 // Serve accepts the connections of l, which belongs to the server from the call on. It returns at
@@ -58,14 +68,26 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 	if o.Name == "" {
 		o.Name = l.Addr().String()
 	}
+	treatment, err := s.Listener(o)
+	if err == nil {
+		_, err = s.Engine.Serve(l, treatment)
+	}
+	return err
+}
+
+// Listener returns how the engine is to treat the connections of a listener of this server. Name is
+// required. A listener that is open already takes them over for new connections
+// (eventloop.Listener.Configure).
+func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) {
 	if o.Kind == Submissions && s.TLS() == nil {
-		return errors.New("smtpd: a submissions listener needs a TLS certificate: " + o.Name)
+		return eventloop.ListenerOptions{},
+			errors.New("smtpd: a submissions listener needs a TLS certificate: " + o.Name)
 	}
 	shared := &listener{ListenerOptions: o, srv: s}
-	return s.Engine.Serve(l, eventloop.ListenerOptions{
+	return eventloop.ListenerOptions{
 		Full: smtp.AppendFailure(nil, errServerFull),
 		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
-	})
+	}, nil
 }
 
 // Shutdown stops accepting, lets messages that are being received or stored be finished, and

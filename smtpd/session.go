@@ -19,6 +19,7 @@ import (
 // Authenticated or Committed. Input that Step did not take is to be given again.
 type Session struct {
 	l      *listener
+	set    *settings // of the server when the session began, or at its last EHLO or MAIL
 	client Client
 	now    time.Time // of the present call
 	since  time.Time // of the last whole command or answer: what CommandTimeout counts from
@@ -75,11 +76,15 @@ const maxReplies = 8 << 10
 // Start begins the session.
 func (s *Session) Start(now time.Time, o *Output) {
 	s.now, s.since = now, now
+	s.renew()
 	if !inbound.Listed(s.l.ProxyFrom, s.client.Addr.Addr()) {
 		s.begin(o)
 	}
 	s.settle(o)
 }
+
+// renew takes the server's settings as they are now.
+func (s *Session) renew() { s.set = s.l.srv.settings.Load() }
 
 // begin begins what a client sees of a session: the handshake, or the greeting.
 func (s *Session) begin(o *Output) {

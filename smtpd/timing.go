@@ -19,7 +19,7 @@ func (s *Session) Wait(now time.Time) time.Duration {
 // allowed returns how long the present state may last from s.since on. A parked session has no
 // limit here, because whoever holds it answers in bounded time.
 func (s *Session) allowed() (d time.Duration, limited bool) {
-	limits := &s.l.srv.Limits
+	limits := &s.set.Limits
 	switch {
 	case s.state == stateSlowed:
 		return limits.ErrorDelay, true
@@ -51,7 +51,7 @@ type pace struct {
 
 // dataLeft returns how long after s.since mail data is still fast enough: each octet earns time.
 func (s *Session) dataLeft() time.Duration {
-	limits := &s.l.srv.Limits
+	limits := &s.set.Limits
 	earned := time.Duration(s.pace.octets) * (time.Second / time.Duration(limits.MinRate))
 	return limits.DataTimeout + earned - s.since.Sub(s.pace.began)
 }

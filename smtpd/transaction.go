@@ -35,7 +35,8 @@ func (s *Session) extensions() smtp.Extensions {
 }
 
 func (s *Session) mayMail() *smtp.Failure {
-	if s.transactions++; s.transactions > s.l.srv.Limits.Transactions {
+	s.renew()
+	if s.transactions++; s.transactions > s.set.Limits.Transactions {
 		return errTooManyMails
 	}
 	return s.l.srv.Pressure()
@@ -46,7 +47,7 @@ func (s *Session) mail(args []byte, o *Output) *smtp.Failure {
 	if f != nil {
 		return f
 	}
-	if m.Size > s.l.srv.Limits.MessageSize {
+	if m.Size > s.set.Limits.MessageSize {
 		f = errTooBig
 	} else {
 		f = s.l.srv.Policy.Mail(&s.client, m.Sender)
@@ -67,7 +68,7 @@ func (s *Session) mail(args []byte, o *Output) *smtp.Failure {
 
 func (s *Session) rcpt(args []byte, o *Output) *smtp.Failure {
 	if f := s.addRecipient(args); f != nil {
-		if s.tx.refused++; s.tx.refused > s.l.srv.Limits.RecipientOvershoot {
+		if s.tx.refused++; s.tx.refused > s.set.Limits.RecipientOvershoot {
 			return errRcptFlood
 		}
 		return f
@@ -87,7 +88,7 @@ func (s *Session) addRecipient(args []byte) *smtp.Failure {
 	if f != nil {
 		return f
 	}
-	if len(env.Recipients) >= s.l.srv.Limits.Recipients {
+	if len(env.Recipients) >= s.set.Limits.Recipients {
 		return errTooManyRcpt
 	}
 	rcpt := mail.Recipient{Address: r.Address, Domain: r.Domain, Notify: mail.Notify(r.Notify),
@@ -162,7 +163,7 @@ func (s *Session) beginData() *smtp.Failure {
 	}
 	s.describeOrigin(&tx.env.Origin)
 	s.pace = pace{began: s.now}
-	tx.data = newReceiver(s.l.srv, tx.env.Body)
+	tx.data = newReceiver(s.l.srv, s.set, tx.env.Body)
 	tx.data.start(s.appendTrace)
 	return nil
 }
@@ -224,7 +225,7 @@ func (s *Session) endChunk(o *Output) {
 // (RFC 5321 4.1.1.4).
 func (s *Session) endMessage(o *Output) {
 	tx := s.tx
-	content, f := tx.data.finish(s.l.srv.Limits.Received)
+	content, f := tx.data.finish(s.set.Limits.Received)
 	if f != nil {
 		verb, answers := smtp.Data, s.answers(tx)
 		if s.state == stateChunk {

@@ -78,9 +78,9 @@ func startCLINode(t *testing.T) cliNode {
 	s, err := admin.Start(admin.Options{Socket: filepath.Join(dir, "admin.sock"), Node: "mx1",
 		Health: n, Metrics: http.NotFoundHandler(),
 		Cluster: &cliCluster{}, Suspensions: cliSuspensions{}, Mailboxes: n.boxes,
-		Events: filepath.Join(dir, "events.jsonl"),
-		Queues: func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} },
-		Users:  cliUsers{editor, d}})
+		Settings: admin.Settings{Events: filepath.Join(dir, "events.jsonl")},
+		Queues:   func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} },
+		Users:    cliUsers{editor, d}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,10 +20,17 @@ import (
 // Certificate is what listeners show. Its files are read again when they change; a pair that does
 // not fit changes nothing and is reported. Safe for use by several goroutines.
 type Certificate struct {
-	certFile, keyFile string
-	current           atomic.Pointer[tls.Config]
-	seen              [2]time.Time // modification times; watch's goroutine
+	host    string
+	current atomic.Pointer[tls.Config]
+	mu      struct {
+		sync.Mutex
+		pair pair
+		seen [2]time.Time // modification times
+	}
 }
+
+// pair names the files of a certificate and its key; the zero pair is a certificate that is made.
+type pair struct{ certificate, key string }
 
 // certificateEvery is how often the files are looked at.
 const certificateEvery = 10 * time.Second
@@ -30,37 +38,62 @@ const certificateEvery = 10 * time.Second
 // NewCertificate loads the pair, or makes a self-signed certificate for host when no files are
 // named: other servers take it for opportunistic TLS (RFC 7435).
 func NewCertificate(certFile, keyFile, host string) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile}
-	if certFile == "" {
-		pair, err := selfSigned(host)
-		if err != nil {
-			return nil, fmt.Errorf("making a self-signed certificate: %w", err)
-		}
-		c.current.Store(serverTLS(pair))
-		return c, nil
+	c := &Certificate{host: host}
+	show, err := c.Prepare(certFile, keyFile)
+	if err != nil {
+		return nil, err
 	}
-	c.seen = c.modified()
-	return c, c.load()
+	show()
+	return c, nil
+}
+
+// Prepare reads a pair, be it another one, or makes a self-signed certificate when no files are
+// named and none is shown now. What it returns shows that from then on.
+func (c *Certificate) Prepare(certFile, keyFile string) (show func(), err error) {
+	p := pair{certFile, keyFile}
+	c.mu.Lock()
+	made := c.mu.pair == pair{} && c.current.Load() != nil
+	c.mu.Unlock()
+	if made && p == (pair{}) {
+		return func() {}, nil
+	}
+	seen := p.modified()
+	config, err := p.load(c.host)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.mu.pair, c.mu.seen = p, seen
+		c.current.Store(config)
+	}, nil
 }
 
 // Config returns the present configuration.
 func (c *Certificate) Config() *tls.Config { return c.current.Load() }
 
-func (c *Certificate) load() error {
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return fmt.Errorf("TLS certificate: %w", err)
+func (p pair) load(host string) (*tls.Config, error) {
+	if p == (pair{}) {
+		made, err := selfSigned(host)
+		if err != nil {
+			return nil, fmt.Errorf("making a self-signed certificate: %w", err)
+		}
+		return serverTLS(made), nil
 	}
-	c.current.Store(serverTLS(pair))
-	return nil
+	read, err := tls.LoadX509KeyPair(p.certificate, p.key)
+	if err != nil {
+		return nil, fmt.Errorf("TLS certificate: %w", err)
+	}
+	return serverTLS(read), nil
 }
 
 func serverTLS(pair tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 }
 
-func (c *Certificate) modified() (at [2]time.Time) {
-	for i, name := range []string{c.certFile, c.keyFile} {
+func (p pair) modified() (at [2]time.Time) {
+	for i, name := range []string{p.certificate, p.key} {
 		if info, err := os.Stat(name); err == nil {
 			at[i] = info.ModTime()
 		}
@@ -70,9 +103,6 @@ func (c *Certificate) modified() (at [2]time.Time) {
 
 // Watch loads the files again when they change, until ctx ends.
 func (c *Certificate) Watch(ctx context.Context, errorf func(string, ...any)) {
-	if c.certFile == "" {
-		return
-	}
 	tick := time.NewTicker(certificateEvery)
 	defer tick.Stop()
 	for {
@@ -81,13 +111,26 @@ func (c *Certificate) Watch(ctx context.Context, errorf func(string, ...any)) {
 			return
 		case <-tick.C:
 		}
-		if now := c.modified(); now != c.seen {
-			c.seen = now
-			if err := c.load(); err != nil {
-				errorf("%v; the former certificate stays in use", err)
-			}
+		if err := c.look(); err != nil {
+			errorf("%v; the former certificate stays in use", err)
 		}
 	}
+}
+
+// look loads the files if they have changed.
+func (c *Certificate) look() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.mu.pair.modified()
+	if c.mu.pair == (pair{}) || now == c.mu.seen {
+		return nil
+	}
+	c.mu.seen = now
+	config, err := c.mu.pair.load(c.host)
+	if err == nil {
+		c.current.Store(config)
+	}
+	return err
 }
 
 func selfSigned(host string) (tls.Certificate, error) {

@@ -224,6 +224,34 @@ func TestDiffAndReload(t *testing.T) {
 	}
 }
 
+// TestRestartHasAReason: a key that a reload does not take says why.
+func TestRestartHasAReason(t *testing.T) {
+	docs, err := comments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for section := range fields(reflect.TypeFor[Config]()) {
+		table := section.Type
+		if table.Kind() != reflect.Struct && table.Kind() != reflect.Map &&
+			table.Kind() != reflect.Slice {
+			continue
+		}
+		if table.Kind() != reflect.Struct {
+			table = table.Elem()
+		}
+		if table.Kind() != reflect.Struct || section.Tag.Get("toml") == "" {
+			continue
+		}
+		for key := range fields(table) {
+			says := strings.Contains(docs[table.Name()+"."+key.Name], "Takes a restart: ")
+			if reloads := key.Tag.Get("reload") == "yes"; says == reloads {
+				t.Errorf("%s.%s: reload is %v, and a reason for a restart is given: %v",
+					section.Name, key.Name, reloads, says)
+			}
+		}
+	}
+}
+
 func TestCheckFiles(t *testing.T) {
 	dir := t.TempDir()
 	short := filepath.Join(dir, "short")

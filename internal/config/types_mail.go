@@ -25,7 +25,7 @@ type Local struct {
 type Policy struct {
 	// CampaignHeader is the header field whose value names a message's campaign. The field is
 	// removed on the way out. Empty: no campaigns.
-	CampaignHeader string `toml:"campaign_header"`
+	CampaignHeader string `toml:"campaign_header" reload:"yes"`
 	// UserMessages is how many messages one user may submit; what is more gets a 4xx reply and an
 	// event. "": any number.
 	UserMessages Rate `toml:"user_messages" reload:"yes"`
@@ -39,68 +39,70 @@ type Policy struct {
 // one that leads the control group asks for the list, each asks for passwords.
 type LDAP struct {
 	// URL is the server: "ldaps://ldap.example.net", "ldap://127.0.0.1:389". Empty: there is none.
-	URL string `toml:"url"`
+	URL string `toml:"url" reload:"yes"`
 	// StartTLS begins TLS on an ldap:// connection, and does not go on without.
-	StartTLS bool `toml:"start_tls"`
+	StartTLS bool `toml:"start_tls" reload:"yes"`
 	// CAFile has the certificates, in PEM, that sign the server's. Empty: those of the system.
-	CAFile string `toml:"ca_file"`
+	CAFile string `toml:"ca_file" reload:"yes"`
 	// BindDN is the entry as which the list is read. Empty: anonymously.
-	BindDN string `toml:"bind_dn"`
+	BindDN string `toml:"bind_dn" reload:"yes"`
 	// PasswordFile is a file with the password of bind_dn on its first line.
-	PasswordFile string `toml:"password_file"`
+	PasswordFile string `toml:"password_file" reload:"yes"`
 	// Base is the entry below which the users are.
-	Base string `toml:"base"`
+	Base string `toml:"base" reload:"yes"`
 	// Filter selects users (RFC 4515).
-	Filter string `toml:"filter"`
+	Filter string `toml:"filter" reload:"yes"`
 	// Address is the attribute with the address that a user logs in with and gets mail at; of
 	// several values the first counts.
-	Address string `toml:"address"`
+	Address string `toml:"address" reload:"yes"`
 	// Senders is the attribute with further addresses that a user may send as. Empty: none has any.
-	Senders string `toml:"senders"`
+	Senders string `toml:"senders" reload:"yes"`
 	// Forward is the attribute with addresses that get a user's mail, besides the mailbox. Empty:
 	// nobody's is forwarded.
-	Forward string `toml:"forward"`
+	Forward string `toml:"forward" reload:"yes"`
 	// Quota is the attribute with the hard quota of the mailbox, in octets. Empty: there is none.
-	Quota string `toml:"quota"`
+	Quota string `toml:"quota" reload:"yes"`
 	// Hash is the attribute with a hash of the password, such as userPassword, which is used where
 	// it is of a kind that this program knows: then users log in while the server is away. Empty:
 	// passwords are checked by binding.
-	Hash string `toml:"hash"`
+	Hash string `toml:"hash" reload:"yes"`
 	// Interval is the time between two looks at the list.
-	Interval Duration `toml:"interval"`
+	Interval Duration `toml:"interval" reload:"yes"`
 }
 
-// Limits bound what the node takes on. Each has a reply of its own when it is reached.
+// Limits bound what the node takes on. Each has a reply of its own when it is reached. After a
+// reload an SMTP session takes them at its next EHLO or MAIL, so that a transaction has one set of
+// them from end to end; a POP3 session has those of its beginning.
 type Limits struct {
 	// MessageSize is the largest message, as offered with SIZE. A larger one: 552 5.3.4.
-	MessageSize Size `toml:"message_size"`
+	MessageSize Size `toml:"message_size" reload:"yes"`
 	// Recipients is the most recipients of one mail transaction. One more: 452 4.5.3.
-	Recipients int `toml:"recipients"`
+	Recipients int `toml:"recipients" reload:"yes"`
 	// Connections is the most connections at a time, of SMTP and as many of POP3. One more: 421
 	// 4.3.2, -ERR [SYS/TEMP].
-	Connections int `toml:"connections" shared:"no"`
+	Connections int `toml:"connections" reload:"yes" shared:"no"`
 	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24,
 	// an IPv6 /56); the networks of [relay] are not counted. SMTP and POP3 count by themselves. One
 	// more: 421 4.7.0, -ERR [SYS/TEMP].
-	ConnectionsPerNetwork int `toml:"connections_per_network"`
+	ConnectionsPerNetwork int `toml:"connections_per_network" reload:"yes"`
 	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0.
-	MessagesPerConnection int `toml:"messages_per_connection"`
+	MessagesPerConnection int `toml:"messages_per_connection" reload:"yes"`
 	// Errors is the number of refused commands since the last message, or since POP3's last good
 	// command, after which a connection is closed: 421 4.7.0, -ERR.
-	Errors int `toml:"errors"`
+	Errors int `toml:"errors" reload:"yes"`
 	// AuthFailures is the number of failed log-ins after which a connection is closed: 421 4.7.0,
 	// -ERR [AUTH].
-	AuthFailures int `toml:"auth_failures"`
+	AuthFailures int `toml:"auth_failures" reload:"yes"`
 	// Hops is the most Received fields of a message (RFC 5321 6.3). One more: 554 5.4.6.
-	Hops int `toml:"hops"`
+	Hops int `toml:"hops" reload:"yes"`
 	// IdleTimeout is how long a client may say nothing. RFC 5321 4.5.3.2.7 asks for five minutes.
 	// After it: 421 4.4.2. A POP3 client that has logged in has ten minutes at least (RFC 1939 3).
-	IdleTimeout Duration `toml:"idle_timeout"`
+	IdleTimeout Duration `toml:"idle_timeout" reload:"yes"`
 	// MinimumDataRate is how many octets of mail data a second a client must send on the whole,
 	// once the first idle_timeout is over. Less: 421 4.4.2.
-	MinimumDataRate Size `toml:"minimum_data_rate"`
+	MinimumDataRate Size `toml:"minimum_data_rate" reload:"yes"`
 	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it
-	// new mail waits or gets 452 4.3.1.
+	// new mail waits or gets 452 4.3.1. Takes a restart: caches are made for it.
 	Memory Size `toml:"memory" shared:"no"`
 	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452
 	// 4.3.1.

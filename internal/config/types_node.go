@@ -2,13 +2,15 @@ package config
 
 // Node says who this node is and where it keeps its data.
 type Node struct {
-	// Name is the node's name, unique in the cluster. Once others may join it stays.
+	// Name is the node's name, unique in the cluster. Once others may join it stays. Takes a
+	// restart: the cluster knows the node by it.
 	Name string `toml:"name" default:"the host name"`
 	// Hostname is the name in the banner, in EHLO and in Received fields. Other servers look it up:
-	// it should have an address record, and the address should point back to it.
+	// it should have an address record, and the address should point back to it. Takes a restart:
+	// greeting, Received fields, reports and a self-signed certificate have to agree.
 	Hostname string `toml:"hostname" default:"the host name"`
 	// DataDir is the directory of the queue, the event log and the administration socket. One node
-	// owns it alone.
+	// owns it alone. Takes a restart: all that the node knows is there.
 	DataDir string `toml:"data_dir"`
 	// Own lists what of the shared sections this node keeps in its own file, after a configuration
 	// was pushed to all nodes: sections, such as "retry" or "route", keys, such as
@@ -32,36 +34,39 @@ const (
 
 // Listener is one address on which the node takes connections. Without any [[listener]] in the file
 // the node relays on 127.0.0.1:2525, takes submissions on 127.0.0.1:2587 and serves mailboxes on
-// 127.0.0.1:2110.
+// 127.0.0.1:2110. A reload opens new addresses, or changes nothing if one cannot be opened, and
+// closes those that are gone; connections live on as they began, whatever changes. An address that
+// overlaps one that goes, as ":25" does "192.0.2.1:25", takes two reloads.
 type Listener struct {
 	// Address is the IP address and port to listen on. ":25" is every address of the machine.
-	Address string `toml:"address" default:"none, it must be given"`
+	Address string `toml:"address" reload:"yes" default:"none, it must be given"`
 	// Kind is what the listener is for: "relay" takes mail from other servers (port 25),
 	// "submission" from users after STARTTLS and AUTH (port 587), "submissions" the same with TLS
 	// from the first octet (port 465). "pop3" lets users read their mailboxes after STLS (port
 	// 110), "pop3s" with TLS from the first octet (port 995). "lmtp" takes mail for local and relay
 	// domains by RFC 2033, from the networks of [relay] only.
-	Kind Kind `toml:"kind" enum:"relay,submission,submissions,lmtp,pop3,pop3s" default:"\"relay\""`
+	Kind Kind `toml:"kind" reload:"yes" enum:"relay,submission,submissions,lmtp,pop3,pop3s" default:"\"relay\""`
 	// ProxyProtocolFrom are the networks of load balancers that begin each connection with a PROXY
 	// header (version 1 or 2). From these addresses the header is required, from all others it is
 	// refused.
-	ProxyProtocolFrom Networks `toml:"proxy_protocol_from"`
+	ProxyProtocolFrom Networks `toml:"proxy_protocol_from" reload:"yes"`
 	// Tenant is the tenant of mail that arrives here, unless an authenticated user has one of their
 	// own.
-	Tenant string `toml:"tenant"`
+	Tenant string `toml:"tenant" reload:"yes"`
 	// AuthWithoutTLS lets users authenticate, and submit or read, in the clear. Only for networks
 	// that nobody listens in on.
-	AuthWithoutTLS bool `toml:"auth_without_tls"`
+	AuthWithoutTLS bool `toml:"auth_without_tls" reload:"yes"`
 }
 
-// TLS is the certificate that listeners show. The files are read again when they change.
+// TLS is the certificate that listeners show. The files are read again when they change, and at a
+// reload; a pair that does not fit refuses the reload.
 type TLS struct {
 	// Certificate is a PEM file with the certificate and its chain. Empty: the node makes a
 	// self-signed certificate when it starts, which other servers accept for opportunistic TLS and
 	// mail programs warn of.
-	Certificate string `toml:"certificate"`
+	Certificate string `toml:"certificate" reload:"yes"`
 	// Key is the PEM file with the private key that belongs to it.
-	Key string `toml:"key"`
+	Key string `toml:"key" reload:"yes"`
 }
 
 // Admin is the HTTP server for health, metrics and administration.
@@ -69,56 +74,61 @@ type Admin struct {
 	// Address is where /livez, /readyz and /metrics answer without authentication. Everything else
 	// needs the token here, or the unix socket "admin.sock" in the data directory. Empty: the unix
 	// socket only.
-	Address string `toml:"address"`
+	Address string `toml:"address" reload:"yes"`
 	// Hosts are further names under which the address is reached; requests that name another host
 	// are refused. IP addresses, localhost, node.name and node.hostname always do.
-	Hosts []string `toml:"hosts"`
+	Hosts []string `toml:"hosts" reload:"yes"`
 	// TokenFile is a file with the token on its first line, at least 16 characters. Empty: no
 	// administration over TCP.
-	TokenFile string `toml:"token_file"`
+	TokenFile string `toml:"token_file" reload:"yes"`
 }
 
 // Events is the event log: one JSON object per line for each mail event.
 type Events struct {
 	// File is the event log, in the data directory when the name is relative. Empty: no event log.
-	File string `toml:"file"`
+	File string `toml:"file" reload:"yes"`
 	// Rotate is the size at which the file is renamed to a name with the time and a new one is
 	// begun.
-	Rotate Size `toml:"rotate"`
+	Rotate Size `toml:"rotate" reload:"yes"`
 	// Keep is the number of renamed files that are kept; the oldest go. 0: all of them.
-	Keep int `toml:"keep"`
+	Keep int `toml:"keep" reload:"yes"`
 }
 
 // Telemetry says where logs, metrics and traces go besides /metrics.
 type Telemetry struct {
 	// OTLP is the host:port of an OTLP/gRPC receiver of metrics, traces and events of the cluster,
-	// with "https://" before it for TLS. Empty: none.
+	// with "https://" before it for TLS. Empty: none. Takes a restart: what is counted from
+	// the start on goes to one receiver.
 	OTLP string `toml:"otlp"`
 	// TraceSample is the share of messages that are traced. Without otlp nothing is traced.
-	TraceSample Percent `toml:"trace_sample"`
+	TraceSample Percent `toml:"trace_sample" reload:"yes"`
 	// LogFormat is the form of the log on standard error: "text" or "json".
-	LogFormat string `toml:"log_format" enum:"text,json"`
+	LogFormat string `toml:"log_format" reload:"yes" enum:"text,json"`
 }
 
 // Cluster is how nodes find each other. The port is opened when the node joins a cluster, begins
 // one by join, or after `postroad cluster init`.
 type Cluster struct {
-	// Listen is the address and port for other nodes.
+	// Listen is the address and port for other nodes. Takes a restart: all that members say to each
+	// other goes over it.
 	Listen string `toml:"listen"`
-	// Advertise is the address that other nodes dial, by name or IP address.
+	// Advertise is the address that other nodes dial, by name or IP address. Takes a restart: a
+	// node tells the others when it starts.
 	Advertise string `toml:"advertise" default:"the value of listen; the host name instead of 0.0.0.0 or [::]"`
-	// Replicas is the number of members that keep each message: 3 or 5.
+	// Replicas is the number of members that keep each message: 3 or 5. Takes a restart: it has
+	// copies made or removed, on all nodes, which should not come of a slip.
 	Replicas int `toml:"replicas"`
 	// MailboxShards is over how many groups the mailboxes are spread, 1 to 256: at least one for
 	// each node that the cluster may ever have. It counts once, when the cluster gets its first
-	// mailbox, and cannot be changed later.
+	// mailbox, and cannot be changed later. Takes a restart: it has to stay as it is.
 	MailboxShards int `toml:"mailbox_shards"`
 	// Join lists where members of the cluster are: with an empty data directory the node joins
 	// through the first that knows it. A node whose own address (advertise) is the first in the
 	// list begins the cluster when all others have answered that they know none, so all nodes may
-	// have the same list.
+	// have the same list. Takes a restart: a node joins when it starts.
 	Join []string `toml:"join"`
 	// TokenFile is the path of a file with a join token, at least 16 characters. All nodes may have
-	// the same: the first makes it a token that does not expire.
+	// the same: the first makes it a token that does not expire. Takes a restart: it is for the
+	// join.
 	TokenFile string `toml:"token_file"`
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,30 +44,56 @@ type entry struct {
 	opened        bool // set by OnOpen, read after Enroll has returned
 }
 
-// Serve accepts the connections of l until the engine stops accepting. It returns at once; l
-// belongs to the engine from the call on.
-func (e *Engine) Serve(l net.Listener, o ListenerOptions) error {
+// Listener is a listener whose connections an engine accepts. Its methods may be called on any
+// goroutine.
+type Listener struct {
+	e      *Engine
+	socket net.Listener
+	o      atomic.Pointer[ListenerOptions]
+}
+
+// Serve accepts the connections of l until it is closed or the engine stops accepting. It returns
+// at once; l belongs to the engine from the call on.
+func (e *Engine) Serve(l net.Listener, o ListenerOptions) (*Listener, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.mu.stopping {
 		l.Close()
-		return ErrStopped
+		return nil, ErrStopped
 	}
+	served := &Listener{e: e, socket: l}
+	served.o.Store(&o)
 	e.mu.listeners = append(e.mu.listeners, l)
 	for range acceptors {
-		e.accepts.Go(func() { e.accept(l, &o) })
+		e.accepts.Go(func() { e.accept(served) })
 	}
-	return nil
+	return served, nil
+}
+
+// Configure has connections that are accepted from now on be treated in another way, be it as
+// another protocol. The socket stays open, so that none is turned away meanwhile; connections that
+// are open do not notice.
+func (l *Listener) Configure(o ListenerOptions) { l.o.Store(&o) }
+
+// Close stops accepting on this listener. Its connections live on. One that has been accepted this
+// moment may still be opened; one that only the kernel knows of is reset, as with every socket that
+// is closed.
+func (l *Listener) Close() {
+	l.e.mu.Lock()
+	defer l.e.mu.Unlock()
+	l.e.mu.listeners = slices.DeleteFunc(l.e.mu.listeners,
+		func(other net.Listener) bool { return other == l.socket })
+	l.socket.Close() // its error could only say that it is closed already
 }
 
 // accept takes connections until the listener is closed. An error only slows it down: the usual one
 // is a lack of descriptors, which passes.
-func (e *Engine) accept(l net.Listener, o *ListenerOptions) {
+func (e *Engine) accept(l *Listener) {
 	wait := time.Duration(0)
 	for {
-		nc, err := l.Accept()
+		nc, err := l.socket.Accept()
 		if err == nil {
-			err = e.admit(nc, o)
+			err = e.admit(nc, l.o.Load())
 		}
 		switch {
 		case err == nil:
@@ -75,7 +103,7 @@ func (e *Engine) accept(l net.Listener, o *ListenerOptions) {
 		default:
 			e.stats.acceptErrors.Add(1)
 			if wait == 0 {
-				e.o.Logf("eventloop: accepting on %s: %v; will go on", l.Addr(), err)
+				e.o.Logf("eventloop: accepting on %s: %v; will go on", l.socket.Addr(), err)
 			}
 			wait = min(max(2*wait, backoffMin), backoffMax)
 			if !e.sleep(wait) {

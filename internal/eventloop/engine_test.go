@@ -111,7 +111,7 @@ func TestAcceptErrors(t *testing.T) {
 	}
 	l := &failing{Listener: inner}
 	l.left.Store(9)
-	if err := s.Serve(l,
+	if _, err := s.Serve(l,
 		ListenerOptions{New: func(c *Conn) Handler { return &fake{c: c} }}); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestShutdown(t *testing.T) {
 	}
 	opened := make(chan bool, 1)
 	lo := ListenerOptions{New: func(c *Conn) Handler { h := f; h.c = c; opened <- true; return &h }}
-	if err := e.Serve(l, lo); err != nil {
+	if _, err := e.Serve(l, lo); err != nil {
 		t.Fatal(err)
 	}
 	s := &server{e, l.Addr().String()}
@@ -205,7 +205,7 @@ func TestShutdown(t *testing.T) {
 	if err := wait(t, result); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Serve(l, lo); !errors.Is(err, ErrStopped) {
+	if _, err := e.Serve(l, lo); !errors.Is(err, ErrStopped) {
 		t.Fatalf("Serve after Shutdown: %v", err)
 	}
 }

@@ -97,7 +97,7 @@ func serve(t testing.TB, o Options, lo ListenerOptions, f fake) *server {
 			return &h
 		}
 	}
-	if err := e.Serve(l, lo); err != nil {
+	if _, err := e.Serve(l, lo); err != nil {
 		t.Fatal(err)
 	}
 	s := &server{e, l.Addr().String()}

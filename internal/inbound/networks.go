@@ -27,24 +27,32 @@ const (
 // goroutines. It holds one entry a network with open sessions, so that it is bounded by the number
 // of connections.
 type Networks struct {
-	limits Limits
-	exempt func(netip.Addr) bool
-	mu     struct {
+	exempt       func(netip.Addr) bool
+	bits4, bits6 int
+	mu           struct {
 		sync.Mutex
-		open  int
-		count map[netip.Prefix]int
+		connections, perNetwork int // the limits
+		open                    int
+		count                   map[netip.Prefix]int
 	}
 }
 
 // NewNetworks returns a count of nobody. Clients that are exempt have no limit for their network.
 func NewNetworks(l Limits, exempt func(netip.Addr) bool) *Networks {
-	n := &Networks{exempt: exempt, limits: Limits{
-		Connections:           cmp.Or(l.Connections, 10_000),
-		ConnectionsPerNetwork: cmp.Or(l.ConnectionsPerNetwork, 100),
-		NetworkBits4:          cmp.Or(l.NetworkBits4, 32), NetworkBits6: cmp.Or(l.NetworkBits6, 64),
-	}}
+	n := &Networks{exempt: exempt, bits4: cmp.Or(l.NetworkBits4, 32),
+		bits6: cmp.Or(l.NetworkBits6, 64)}
 	n.mu.count = map[netip.Prefix]int{}
+	n.Configure(l)
 	return n
+}
+
+// Configure puts other limits in force, for sessions that begin from now on; those that were
+// admitted stay. What a network is does not change: those that are counted are counted by it.
+func (n *Networks) Configure(l Limits) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.connections = cmp.Or(l.Connections, 10_000)
+	n.mu.perNetwork = cmp.Or(l.ConnectionsPerNetwork, 100)
 }
 
 // Enter counts a session, or says why there may be no further one.
@@ -53,9 +61,9 @@ func (n *Networks) Enter(ip netip.Addr) Verdict {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
-	case n.mu.open >= n.limits.Connections:
+	case n.mu.open >= n.mu.connections:
 		return ServerFull
-	case !exempt && n.mu.count[network] >= n.limits.ConnectionsPerNetwork:
+	case !exempt && n.mu.count[network] >= n.mu.perNetwork:
 		return NetworkFull
 	}
 	n.mu.open++
@@ -77,9 +85,9 @@ func (n *Networks) Leave(ip netip.Addr) {
 // of returns the network of a client.
 func (n *Networks) of(ip netip.Addr) netip.Prefix {
 	ip = ip.Unmap()
-	bits := n.limits.NetworkBits6
+	bits := n.bits6
 	if ip.Is4() {
-		bits = n.limits.NetworkBits4
+		bits = n.bits4
 	}
 	p, _ := ip.WithZone("").Prefix(bits)
 	return p

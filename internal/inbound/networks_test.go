@@ -23,6 +23,14 @@ func TestNetworks(t *testing.T) {
 	enter("2001:db8::2", ServerFull)
 	n.Leave(netip.MustParseAddr("192.0.2.1"))
 	enter("192.0.2.3", Admitted)
+	n.Configure(Limits{Connections: 7, ConnectionsPerNetwork: 3, NetworkBits4: 8})
+	enter("192.0.2.4", Admitted)
+	enter("192.0.2.5", NetworkFull)
+	enter("192.0.3.5", Admitted) // what a network is stays as it was
+	n.Leave(netip.MustParseAddr("192.0.2.4"))
+	n.Leave(netip.MustParseAddr("192.0.3.5"))
+	n.Configure(Limits{Connections: 1, ConnectionsPerNetwork: 1})
+	enter("2001:db8::2", ServerFull) // who is here stays
 	for _, ip := range []string{"192.0.2.2", "192.0.2.3", "2001:db8::1", "127.0.0.1", "127.0.0.1"} {
 		n.Leave(netip.MustParseAddr(ip))
 	}

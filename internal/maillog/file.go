@@ -11,12 +11,11 @@ import (
 )
 
 // file is the event log's file: appended to, renamed when it is large. Its methods are called by
-// one goroutine, except that anybody may set again.
+// one goroutine, except that anybody may set want and again.
 type file struct {
-	path string
-	max  int64
-	keep int
-	f    *os.File // nil after an error: the next write opens it again
+	want atomic.Pointer[place] // what the next write goes to
+	place
+	f    *os.File // nil at first and after an error: the next write opens it again
 	size int64
 	// a regular file: a device, a pipe or a terminal cannot grow and is never renamed
 	plain bool
@@ -24,9 +23,20 @@ type file struct {
 	again atomic.Bool // somebody moved the file away: open it afresh
 }
 
-func openFile(path string, max int64, keep int) (*file, error) {
-	f := &file{path: path, max: max, keep: keep}
-	return f, f.open()
+// place is where a file is, and how large and how many it may be. Nobody changes one.
+type place struct {
+	path string
+	max  int64
+	keep int
+}
+
+// touch reports whether a file can be written to, and makes it if need be.
+func touch(path string) error {
+	f := &file{place: place{path: path}}
+	if err := f.open(); err != nil {
+		return err
+	}
+	return f.close()
 }
 
 // open opens the file for appending. A crash or a full disk may have left half a line: it is ended
@@ -53,7 +63,9 @@ func (f *file) open() error {
 
 // Write appends whole lines and rotates the file when it has become large.
 func (f *file) Write(p []byte) (int, error) {
-	if f.again.Swap(false) {
+	again := f.again.Swap(false)
+	if want := f.want.Load(); again || *want != f.place {
+		f.place = *want
 		if err := f.close(); err != nil {
 			return 0, err
 		}
@@ -128,7 +140,7 @@ func (f *file) prune() error {
 }
 
 // Rotated returns the files that the event log at path was renamed to, the oldest first.
-func Rotated(path string) ([]string, error) { return (&file{path: path}).rotated() }
+func Rotated(path string) ([]string, error) { return (&file{place: place{path: path}}).rotated() }
 
 // rotated returns the rotated files, the oldest first. Files that only look alike are left alone.
 func (f *file) rotated() (paths []string, err error) {

@@ -44,31 +44,37 @@ func (t Type) status() string {
 	return "bounced"
 }
 
+// form is the form of lines. Nobody changes one.
+type form struct {
+	json, prefix bool
+	host, pid    string
+}
+
 // begin appends what stands before a line, end what stands after it.
-func (l *Log) begin(b []byte, at time.Time, component, level string) []byte {
+func (f *form) begin(b []byte, at time.Time, component, level string) []byte {
 	if at.IsZero() {
 		at = time.Now()
 	}
-	if l.o.JSON {
+	if f.json {
 		b = append(b, `{"time":"`...)
 		b = appendUTC(b, at)
 		b = append(append(b, `","level":"`...), level...)
 		return append(b, `","msg":"`...)
 	}
-	if !l.o.Prefix {
+	if !f.prefix {
 		return b
 	}
 	b = appendSyslogTime(b, at)
-	b = append(append(b, l.o.Host...), " postroad"...)
+	b = append(append(b, f.host...), " postroad"...)
 	if component != "" {
 		b = append(append(b, '/'), component...)
 	}
-	b = append(append(b, '['), l.pid...)
+	b = append(append(b, '['), f.pid...)
 	return append(b, "]: "...)
 }
 
-func (l *Log) end(b []byte) []byte {
-	if l.o.JSON {
+func (f *form) end(b []byte) []byte {
+	if f.json {
 		return append(escapeLine(b), "\"}\n"...)
 	}
 	return append(b, '\n')

@@ -155,7 +155,7 @@ func FuzzRecord(f *testing.F) {
 		r := delivered()
 		r.Sender, r.Recipient, r.OrigRecipient, r.Text, r.Enhanced, r.Relay, r.Type = sender,
 			recipient, sender, text, enhanced, text, Type(kind)
-		l := &Log{o: Options{JSON: true}}
+		l := &form{json: true}
 		line := l.end(appendRecord(l.begin(nil, r.At, "smtp", "info"), r))
 		var got struct{ Msg string }
 		if err := json.Unmarshal(line, &got); err != nil ||

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,11 +46,12 @@ func UnderJournal() bool { return os.Getenv("JOURNAL_STREAM") != "" }
 // goroutine, without allocation, and written by one goroutine per output. Safe for use by several
 // goroutines.
 type Log struct {
-	o      Options
-	pid    string
-	lines  *stream // nil without Lines
-	events *stream // nil without Events
-	file   *file   // what events writes to
+	node      string
+	form      atomic.Pointer[form]
+	lines     *stream     // nil without Lines
+	recording atomic.Bool // there is an event log
+	events    *stream
+	file      *file // what events writes to
 }
 
 // scratch holds the buffers in which lines are made before they are appended to a stream.
@@ -60,55 +62,75 @@ func Open(o Options) (*Log, error) {
 	if o.Buffer == 0 {
 		o.Buffer = 4 << 20
 	}
-	if o.Rotate == 0 {
-		o.Rotate = 100 << 20
+	l := &Log{node: o.Node, file: &file{}}
+	configure, err := l.Prepare(o)
+	if err != nil {
+		return nil, err
 	}
-	l := &Log{o: o, pid: strconv.Itoa(os.Getpid())}
+	configure()
 	if o.Lines != nil {
 		l.lines = newStream(o.Lines, o.Buffer)
 		l.lines.lost = func(dropped uint64, err error) []byte {
-			return l.lost(nil, "log lines", dropped, err)
+			return l.lost("log lines", dropped, err)
 		}
 	}
-	if o.Events != "" {
-		f, err := openFile(o.Events, o.Rotate, o.Keep)
-		// what a full disk refuses, the next write tries again
-		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
-			return nil, errors.Join(fmt.Errorf("event log: %w", err), l.Close(context.Background()))
+	l.events = newStream(l.file, o.Buffer)
+	l.events.lost = func(dropped uint64, err error) []byte {
+		if l.lines != nil {
+			l.lines.append(l.lost("events", dropped, err))
 		}
-		l.file, l.events = f, newStream(f, o.Buffer)
-		l.events.lost = func(dropped uint64, err error) []byte {
-			if l.lines != nil {
-				l.lines.append(l.lost(nil, "events", dropped, err))
-			}
-			return nil
-		}
+		return nil
 	}
 	return l, nil
 }
 
+// Prepare says why a log cannot go on with other options, or returns what puts them in force: JSON,
+// Prefix, Host, Events, Rotate and Keep; the others stay as they are. Events that wait to be
+// written go to the file of the new options, or to the former one when there is none any more.
+func (l *Log) Prepare(o Options) (configure func(), err error) {
+	if o.Rotate == 0 {
+		o.Rotate = 100 << 20
+	}
+	if o.Events != "" {
+		err := touch(o.Events)
+		// what a full disk refuses, the next write tries again
+		if err != nil && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+			return nil, fmt.Errorf("event log: %w", err)
+		}
+	}
+	return func() {
+		l.form.Store(&form{json: o.JSON, prefix: o.Prefix, host: o.Host,
+			pid: strconv.Itoa(os.Getpid())})
+		if o.Events != "" {
+			l.file.want.Store(&place{path: o.Events, max: o.Rotate, keep: o.Keep})
+		}
+		l.recording.Store(o.Events != "")
+	}, nil
+}
+
 // lost is the line that says that something was dropped.
-func (l *Log) lost(b []byte, what string, dropped uint64, err error) []byte {
+func (l *Log) lost(what string, dropped uint64, err error) []byte {
 	msg := fmt.Sprintf("%d %s were dropped", dropped, what)
 	if err != nil {
 		msg += ": " + err.Error()
 	} else {
 		msg += ": they came faster than they could be written"
 	}
-	return l.message(b, "error", msg)
+	return l.form.Load().message("error", msg)
 }
 
 // Log writes one mail event: its line and its entry in the event log.
 func (l *Log) Log(r *Record) {
 	buf := scratch.Get().(*[]byte)
 	if l.lines != nil && r.Type.hasLine() {
-		b := l.begin((*buf)[:0], r.At, r.Type.component(), "info")
-		b = l.end(appendRecord(b, r))
+		f := l.form.Load()
+		b := f.begin((*buf)[:0], r.At, r.Type.component(), "info")
+		b = f.end(appendRecord(b, r))
 		l.lines.append(b)
 		*buf = b
 	}
-	if l.events != nil {
-		b := appendEvent((*buf)[:0], r, l.o.Node)
+	if l.recording.Load() {
+		b := appendEvent((*buf)[:0], r, l.node)
 		l.events.append(b)
 		*buf = b
 	}
@@ -120,13 +142,13 @@ func (l *Log) Queued(id mail.ID, sender string, size int64, recipients int) {
 	if l.lines == nil {
 		return
 	}
-	buf := scratch.Get().(*[]byte)
-	b := l.begin((*buf)[:0], time.Time{}, "qmgr", "info")
+	buf, f := scratch.Get().(*[]byte), l.form.Load()
+	b := f.begin((*buf)[:0], time.Time{}, "qmgr", "info")
 	b = append(id.AppendTo(b), ": from=<"...)
 	b = append(appendClean(b, sender, maxAddress), ">, size="...)
 	b = append(strconv.AppendInt(b, size, 10), ", nrcpt="...)
 	b = append(strconv.AppendInt(b, int64(recipients), 10), " (queue active)"...)
-	*buf = l.end(b)
+	*buf = f.end(b)
 	l.lines.append(*buf)
 	scratch.Put(buf)
 }
@@ -136,9 +158,9 @@ func (l *Log) Removed(id mail.ID) {
 	if l.lines == nil {
 		return
 	}
-	buf := scratch.Get().(*[]byte)
-	b := l.begin((*buf)[:0], time.Time{}, "qmgr", "info")
-	*buf = l.end(append(id.AppendTo(b), ": removed"...))
+	buf, f := scratch.Get().(*[]byte), l.form.Load()
+	b := f.begin((*buf)[:0], time.Time{}, "qmgr", "info")
+	*buf = f.end(append(id.AppendTo(b), ": removed"...))
 	l.lines.append(*buf)
 	scratch.Put(buf)
 }
@@ -151,17 +173,17 @@ func (l *Log) Errorf(format string, args ...any) { l.say("error", format, args) 
 
 func (l *Log) say(level, format string, args []any) {
 	if l.lines != nil {
-		l.lines.append(l.message(nil, level, fmt.Sprintf(format, args...)))
+		l.lines.append(l.form.Load().message(level, fmt.Sprintf(format, args...)))
 	}
 }
 
-func (l *Log) message(b []byte, level, msg string) []byte {
-	b = l.begin(b, time.Time{}, "", level)
-	if level == "error" && !l.o.JSON {
+func (f *form) message(level, msg string) []byte {
+	b := f.begin(nil, time.Time{}, "", level)
+	if level == "error" && !f.json {
 		b = append(b, "error: "...)
 	}
 	// of joined errors
-	return l.end(appendClean(b, strings.ReplaceAll(msg, "\n", "; "), maxMessage))
+	return f.end(appendClean(b, strings.ReplaceAll(msg, "\n", "; "), maxMessage))
 }
 
 // Stats counts what was written and what was not.
@@ -175,18 +197,12 @@ func (l *Log) Stats() (s Stats) {
 	if l.lines != nil {
 		s.Lines, s.LinesDropped = l.lines.count()
 	}
-	if l.events != nil {
-		s.Events, s.EventsDropped = l.events.count()
-	}
+	s.Events, s.EventsDropped = l.events.count()
 	return s
 }
 
 // Reopen opens the event log's file afresh, for those who move it away themselves.
-func (l *Log) Reopen() {
-	if l.file != nil {
-		l.file.again.Store(true)
-	}
-}
+func (l *Log) Reopen() { l.file.again.Store(true) }
 
 // Flush returns when everything logged before the call was written, or ctx ended.
 func (l *Log) Flush(ctx context.Context) error {
@@ -201,14 +217,11 @@ func (l *Log) Flush(ctx context.Context) error {
 
 // Close writes what is buffered, or gives up when ctx ends. What is logged afterwards is dropped.
 func (l *Log) Close(ctx context.Context) error {
-	var errs []error
-	if l.events != nil {
-		errs = append(errs, l.events.close(ctx))
-		select {
-		case <-l.events.done: // its goroutine no longer uses the file
-			errs = append(errs, l.file.close())
-		default:
-		}
+	errs := []error{l.events.close(ctx)}
+	select {
+	case <-l.events.done: // its goroutine no longer uses the file
+		errs = append(errs, l.file.close())
+	default:
 	}
 	if l.lines != nil { // the last, because it reports what the events lost
 		errs = append(errs, l.lines.close(ctx))

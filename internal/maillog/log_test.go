@@ -190,10 +190,8 @@ func TestOnlyRegularFilesRotate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	f, err := openFile(path, 10, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := &file{}
+	f.want.Store(&place{path, 10, 1})
 	defer f.close()
 	for range 3 {
 		if _, err := f.Write([]byte("twenty octets a line\n")); err != nil {

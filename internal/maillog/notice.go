@@ -13,11 +13,12 @@ func (l *Log) Notice(level, event string, fields []Field, words string) {
 		return
 	}
 	fields = append([]Field{{"event", event}}, fields...)
-	if l.o.JSON {
-		l.lines.append(l.jsonEvent(level, fields, words))
+	form := l.form.Load()
+	if form.json {
+		l.lines.append(form.jsonEvent(level, fields, words))
 		return
 	}
-	b := l.begin(nil, time.Time{}, "", level)
+	b := form.begin(nil, time.Time{}, "", level)
 	if level == "error" {
 		b = append(b, "error: "...)
 	}
@@ -28,15 +29,15 @@ func (l *Log) Notice(level, event string, fields []Field, words string) {
 		b = append(append(b, f.Name...), '=')
 		b = appendClean(b, f.Value, maxAddress)
 	}
-	l.lines.append(l.end(appendClean(append(b, ": "...), words, maxMessage)))
+	l.lines.append(form.end(appendClean(append(b, ": "...), words, maxMessage)))
 }
 
 // jsonEvent puts the fields before msg, where begin leaves the line.
-func (l *Log) jsonEvent(level string, fields []Field, words string) []byte {
-	b := l.begin(nil, time.Time{}, "", level)
+func (f *form) jsonEvent(level string, fields []Field, words string) []byte {
+	b := f.begin(nil, time.Time{}, "", level)
 	b = b[:len(b)-len(msgMember)]
-	for _, f := range fields {
-		b = append(appendJSON(append(appendJSON(b, f.Name, maxAddress), ':'), f.Value, maxAddress),
+	for _, m := range fields {
+		b = append(appendJSON(append(appendJSON(b, m.Name, maxAddress), ':'), m.Value, maxAddress),
 			',')
 	}
 	b = append(b, `"msg":`...)

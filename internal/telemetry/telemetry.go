@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +55,8 @@ type Telemetry struct {
 	registry *prometheus.Registry
 	metrics  *sdkmetric.MeterProvider
 	traces   *sdktrace.TracerProvider // nil without OTLP
-	events   *sdklog.LoggerProvider   // nil without OTLP
+	sampler  sampler
+	events   *sdklog.LoggerProvider // nil without OTLP
 	areas    *areas
 	logf     func(format string, args ...any)
 }
@@ -70,6 +72,7 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	if t.logf == nil {
 		t.logf = func(string, ...any) {}
 	}
+	t.Configure(o.Sample)
 	otel.SetErrorHandler(t.errorHandler())
 	pull, err := exporter.New(exporter.WithRegisterer(t.registry), exporter.WithoutScopeInfo(),
 		exporter.WithoutUnits(),
@@ -129,7 +132,7 @@ func (t *Telemetry) push(ctx context.Context, o Options) (sdkmetric.Reader, erro
 		return nil, err
 	}
 	t.traces = sdktrace.NewTracerProvider(sdktrace.WithResource(describe(o)),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(o.Sample))),
+		sdktrace.WithSampler(sdktrace.ParentBased(&t.sampler)),
 		sdktrace.WithBatcher(spans, sdktrace.WithMaxQueueSize(spanQueue)))
 	if err := t.pushEvents(ctx, o, url); err != nil {
 		return nil, err
@@ -141,6 +144,25 @@ func (t *Telemetry) push(ctx context.Context, o Options) (sdkmetric.Reader, erro
 	return sdkmetric.NewPeriodicReader(metrics, sdkmetric.WithInterval(interval),
 		sdkmetric.WithProducer(t.areas)), nil
 }
+
+// Configure has another share of messages traced, 0 to 1, of those that come from now on.
+func (t *Telemetry) Configure(sample float64) {
+	ratio := sdktrace.TraceIDRatioBased(sample)
+	t.sampler.ratio.Store(&ratio)
+}
+
+// sampler samples the share of messages that is in force.
+type sampler struct {
+	ratio atomic.Pointer[sdktrace.Sampler]
+}
+
+// ShouldSample decides for one message.
+func (s *sampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	return (*s.ratio.Load()).ShouldSample(p)
+}
+
+// Description names the sampler.
+func (s *sampler) Description() string { return (*s.ratio.Load()).Description() }
 
 // Handler serves the metrics in the form that Prometheus reads.
 func (t *Telemetry) Handler() http.Handler {

@@ -182,6 +182,27 @@ func TestNothingIsTracedWithoutOTLPOrSampling(t *testing.T) {
 	}
 }
 
+// TestConfigure: the share of messages that are traced may change at any time.
+func TestConfigure(t *testing.T) {
+	_, addr := receive(t)
+	tel, err := Start(t.Context(), Options{OTLP: addr, Sample: 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer := tel.Tracer("x")
+	for _, sample := range []float64{0, 1, 0} {
+		tel.Configure(sample)
+		_, span := tracer.Start(t.Context(), "y")
+		if span.IsRecording() != (sample == 1) {
+			t.Errorf("a share of %v: recording is %v", sample, span.IsRecording())
+		}
+		span.End()
+	}
+	if err := tel.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestReceiverDown starts and stops without a receiver, in bounded time.
 func TestReceiverDown(t *testing.T) {
 	addr, err := mailtest.FreeAddr("127.0.0.1")

@@ -103,7 +103,7 @@ func lookUp(verb []byte) (c *command, isPass bool) {
 
 // permit checks all that the command's row says.
 func (s *Session) permit(c *command, line, args []byte, more bool) *failure {
-	if s.junk++; s.junk > s.l.srv.Limits.Junk && beforeLogin.has(s.state) {
+	if s.junk++; s.junk > s.limits.Junk && beforeLogin.has(s.state) {
 		return errJunk
 	}
 	switch {

@@ -282,7 +282,7 @@ func (h *conn) update(uids []mailbox.UID) {
 	srv, id := h.srv(), h.lock
 	var err error
 	h.work(srv.calls, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), srv.Limits.CallTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), srv.limits.Load().CallTimeout)
 		defer cancel()
 		err = srv.Maildrops.Update(ctx, id, uids)
 	}, func(_ time.Time, o *Output) { h.session.Updated(err, o) })
@@ -293,7 +293,7 @@ func (h *conn) renew() {
 	srv, id := h.srv(), h.lock
 	srv.calls.do(func() {
 		asked := time.Now()
-		ctx, cancel := context.WithTimeout(context.Background(), srv.Limits.LockFor/3)
+		ctx, cancel := context.WithTimeout(context.Background(), srv.limits.Load().LockFor/3)
 		defer cancel()
 		err := srv.Maildrops.Renew(ctx, id)
 		h.c.Post(

@@ -26,7 +26,7 @@ var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
 
 // read reads the next piece of a message, all of it or an error.
 func (c *content) read(s *Server, box mailbox.Ref, p Piece, buf []byte) error {
-	err := c.readWithin(s.Maildrops, box, p, buf, s.Limits.CallTimeout)
+	err := c.readWithin(s.Maildrops, box, p, buf, s.limits.Load().CallTimeout)
 	switch {
 	case err != nil || p.Last:
 		c.close(s)

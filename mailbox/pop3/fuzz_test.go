@@ -93,9 +93,9 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 			s.Drained(now, o)
 			continue
 		case stateSlowed:
-			now = now.Add(srv.Limits.ErrorDelay)
+			now = now.Add(s.limits.ErrorDelay)
 			s.Timeout(now, o)
-			now = now.Add(-srv.Limits.ErrorDelay)
+			now = now.Add(-s.limits.ErrorDelay)
 			s.since = now
 			continue
 		}

@@ -19,7 +19,7 @@ type opening struct {
 
 // take locks the maildrop of a user.
 func (s *Server) take(user string) (op opening) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.Limits.CallTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.limits.Load().CallTimeout)
 	defer cancel()
 	op.asked = time.Now()
 	op.lock, op.err = s.Maildrops.Lock(ctx, user)
@@ -28,7 +28,7 @@ func (s *Server) take(user string) (op opening) {
 
 // fill lists the maildrop that was locked.
 func (s *Server) fill(op *opening) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.Limits.CallTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.limits.Load().CallTimeout)
 	defer cancel()
 	if op.maildrop, op.err = s.list(ctx, op.lock.Mailbox); op.err != nil {
 		s.Maildrops.Unlock(op.lock)

@@ -11,7 +11,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// Options of a Server. They do not change while it runs.
+// Options of a Server. They do not change while it runs, but for the Limits.
 type Options struct {
 	// Engine runs the connections. Required; it may be shared with other protocols.
 	Engine *eventloop.Engine
@@ -31,11 +31,18 @@ type Options struct {
 	Ended func(*Ended)
 	// Trusted clients are exempt from Limits.ConnectionsPerNetwork; nil: nobody is.
 	Trusted func(netip.Addr) bool
-	Limits  Limits
+	// Calls are the calls of Maildrops at once that wait for others (locks, removals); what is more
+	// waits; default 512.
+	Calls int
+	// Reads are the calls of Maildrops at once that take memory (listings, contents); what is more
+	// waits; default 32.
+	Reads int
+	// Limits are those of the start.
+	Limits Limits
 }
 
 // Limits of sessions. The zero value of a field means its default; what happens when a limit is
-// reached is said with it.
+// reached is said with it. They may change while a Server runs (Server.Configure).
 type Limits struct {
 	// refused commands in a row before each further refusal is slow; default 10
 	SoftErrors int
@@ -54,14 +61,8 @@ type Limits struct {
 	// and the end, deleting nothing
 	IdleTimeout time.Duration
 	// a lock that is not renewed for so long is lost, as the Maildrops have it; default 1 min
-	LockFor time.Duration
-	// calls of Maildrops at once that wait for others (locks, removals); what is more waits;
-	// default 512
-	Calls int
-	// calls of Maildrops at once that take memory (listings, contents); what is more waits; default
-	// 32
-	Reads       int
-	CallTimeout time.Duration // for one such call; default 30 s; -ERR [SYS/TEMP]
+	LockFor     time.Duration
+	CallTimeout time.Duration // for one call of Maildrops; default 30 s; -ERR [SYS/TEMP]
 }
 
 // ListenerOptions say how the connections of one listener are treated.
@@ -100,7 +101,8 @@ func (o Options) withDefaults() Options {
 	if o.Trusted == nil {
 		o.Trusted = func(netip.Addr) bool { return false }
 	}
-	o.Limits = o.Limits.withDefaults()
+	o.Calls = cmp.Or(o.Calls, 512)
+	o.Reads = cmp.Or(o.Reads, 32)
 	return o
 }
 
@@ -113,8 +115,6 @@ func (l Limits) withDefaults() Limits {
 	l.LoginTimeout = cmp.Or(l.LoginTimeout, 3*time.Minute)
 	l.IdleTimeout = cmp.Or(l.IdleTimeout, 10*time.Minute)
 	l.LockFor = cmp.Or(l.LockFor, time.Minute)
-	l.Calls = cmp.Or(l.Calls, 512)
-	l.Reads = cmp.Or(l.Reads, 32)
 	l.CallTimeout = cmp.Or(l.CallTimeout, 30*time.Second)
 	return l
 }

@@ -134,12 +134,12 @@ func openFailure(err error) *failure {
 // slowly and then no more.
 func (s *Session) refuse(o *Output, f *failure) {
 	s.errors++
-	switch limits := &s.l.srv.Limits; {
+	switch {
 	case f.close:
 		s.farewell(o, f)
-	case s.errors >= limits.HardErrors:
+	case s.errors >= s.limits.HardErrors:
 		s.farewell(o, errTooManyErrors)
-	case s.errors > limits.SoftErrors:
+	case s.errors > s.limits.SoftErrors:
 		s.slow(f)
 	default:
 		s.fail(o, f)
@@ -155,7 +155,7 @@ func (s *Session) refuseLogin(o *Output, f *failure) {
 		return
 	}
 	s.errors++
-	if s.authFailures++; s.authFailures >= s.l.srv.Limits.AuthFailures {
+	if s.authFailures++; s.authFailures >= s.limits.AuthFailures {
 		s.farewell(o, errTooManyAuth)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/inbound"
@@ -11,7 +12,8 @@ import (
 
 // Server is a POP3 server on an event loop engine. Its methods may be called on any goroutine.
 type Server struct {
-	Options
+	Options  // but its Limits, which are in limits
+	limits   atomic.Pointer[Limits]
 	greeting string
 	networks *inbound.Networks
 	open     *inbound.Open
@@ -35,28 +37,50 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("pop3: Hostname, Maildrops and Authenticator are required")
 	}
 	o = o.withDefaults()
-	return &Server{
+	s := &Server{
 		Options: o,
 		// without a time stamp, which would offer APOP
 		greeting: "+OK " + o.Hostname + " POP3 Postroad\r\n",
 		networks: inbound.NewNetworks(o.Limits.Limits, o.Trusted),
 		open:     inbound.NewOpen(),
-		calls:    newWorkers(o.Limits.Calls),
-		reads:    newWorkers(o.Limits.Reads),
-	}, nil
+		calls:    newWorkers(o.Calls),
+		reads:    newWorkers(o.Reads),
+	}
+	s.Configure(o.Limits)
+	s.Limits = Limits{}
+	return s, nil
+}
+
+// Configure puts other limits in force, as a whole, for connections that begin from now on. A
+// session has those of its beginning to its end.
+func (s *Server) Configure(l Limits) {
+	l = l.withDefaults()
+	s.networks.Configure(l.Limits)
+	s.limits.Store(&l)
 }
 
 // Serve accepts the connections of l, which belongs to the server from the call on. It returns at
 // once.
 func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
+	treatment, err := s.Listener(o)
+	if err == nil {
+		_, err = s.Engine.Serve(l, treatment)
+	}
+	return err
+}
+
+// Listener returns how the engine is to treat the connections of a listener of this server. One
+// that is open already takes them over for new connections (eventloop.Listener.Configure).
+func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) {
 	if o.Implicit && s.TLS() == nil {
-		return errors.New("pop3: a pop3s listener needs a TLS certificate: " + l.Addr().String())
+		return eventloop.ListenerOptions{},
+			errors.New("pop3: a pop3s listener needs a TLS certificate")
 	}
 	shared := &listener{ListenerOptions: o, srv: s}
-	return s.Engine.Serve(l, eventloop.ListenerOptions{
+	return eventloop.ListenerOptions{
 		Full: errServerFull.append(nil),
 		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
-	})
+	}, nil
 }
 
 // Shutdown stops accepting on the engine, lets messages that are being sent or removed be finished,

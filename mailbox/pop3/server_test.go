@@ -273,7 +273,7 @@ func TestWorkers(t *testing.T) {
 	for i := range 8 {
 		drops.put(fmt.Sprint(i), fmt.Sprintf("%d\r\n", i))
 	}
-	r := newRig(t, drops, func(o *Options) { o.Limits.Calls, o.Limits.Reads = 2, 2 })
+	r := newRig(t, drops, func(o *Options) { o.Calls, o.Reads = 2, 2 })
 	var all []*client
 	for i := range 8 {
 		c := r.connect()
@@ -298,7 +298,7 @@ func TestWorkers(t *testing.T) {
 func TestStuck(t *testing.T) {
 	drops := newMemory("1\r\n")
 	drops.stuck = make(chan struct{})
-	r := newRig(t, drops, func(o *Options) { o.Limits.Calls, o.Limits.Reads = 6, 1 })
+	r := newRig(t, drops, func(o *Options) { o.Calls, o.Reads = 6, 1 })
 	var stuck []*client
 	for range 5 {
 		c := r.connect()

@@ -19,9 +19,10 @@ import (
 // Authenticated, Opened, Fetched or Updated. Drained says that the client has taken all that was
 // sent, Renewed what became of Output.Renew. Input that Step did not take is to be given again.
 type Session struct {
-	l    *listener
-	addr netip.AddrPort // the client's, after a PROXY header
-	now  time.Time      // of the present call
+	l      *listener
+	limits *Limits        // of the server when the session began
+	addr   netip.AddrPort // the client's, after a PROXY header
+	now    time.Time      // of the present call
 	// of the last whole command, answer, or piece that the client took: what the timeouts count
 	// from
 	since time.Time
@@ -100,6 +101,7 @@ const maxReplies = 32 << 10
 // Start begins the session.
 func (s *Session) Start(now time.Time, o *Output) {
 	s.now, s.since = now, now
+	s.limits = s.l.srv.limits.Load()
 	if !inbound.Listed(s.l.ProxyFrom, s.addr.Addr()) {
 		s.begin(o)
 	}

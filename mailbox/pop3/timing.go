@@ -26,16 +26,15 @@ func (s *Session) Wait(now time.Time) time.Duration {
 // allowed returns how long the present state may last from s.since on. Where a session waits for
 // somebody else than the client there is no limit here, because they answer in bounded time.
 func (s *Session) allowed() (d time.Duration, limited bool) {
-	limits := &s.l.srv.Limits
 	switch s.state {
 	case stateSlowed:
-		return limits.ErrorDelay, true
+		return s.limits.ErrorDelay, true
 	case stateTransaction, stateListing, stateSending:
-		return limits.IdleTimeout, true
+		return s.limits.IdleTimeout, true
 	case stateProxy, stateAuthorization, statePassword, stateSASL:
 		// From the last whole command, not the last octet: a client that sends one octet at a time
 		// gets no more time.
-		return limits.LoginTimeout, true
+		return s.limits.LoginTimeout, true
 	}
 	return 0, false
 }
@@ -78,13 +77,13 @@ func (s *Session) renewDue() bool {
 
 // keptUntil notes that the lock was given, or renewed, by a call that was made at asked.
 func (s *Session) keptUntil(asked time.Time) {
-	s.renewed, s.renewAt = asked, asked.Add(s.l.srv.Limits.LockFor/3)
+	s.renewed, s.renewAt = asked, asked.Add(s.limits.LockFor/3)
 }
 
 // Renewed says what became of a renewal that was asked for at asked.
 func (s *Session) Renewed(now, asked time.Time, err error, o *Output) {
 	s.now, s.renewing = now, false
-	limit := s.l.srv.Limits.LockFor
+	limit := s.limits.LockFor
 	switch {
 	case !s.Locked():
 	case err == nil:

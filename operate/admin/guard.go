@@ -17,11 +17,11 @@ var open = map[string]bool{"/livez": true, "/readyz": true, "/metrics": true}
 
 // guard lets through what may come over TCP.
 func (s *Server) guard(next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(s.o.Token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e := s.sameSite(r)
+		set := s.set.Load()
+		e := set.sameSite(r)
 		if e == nil && !open[r.URL.Path] {
-			e = s.authorized(r, want)
+			e = set.authorized(r)
 		}
 		if e != nil {
 			s.o.Logf("admin: refused %s %q from %s: %s", r.Method, r.URL.Path, r.RemoteAddr,
@@ -34,7 +34,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 }
 
 // sameSite checks Host and Origin.
-func (s *Server) sameSite(r *http.Request) *api.Error {
+func (s *Settings) sameSite(r *http.Request) *api.Error {
 	if !s.ours(r.Host) {
 		return api.Fail(api.ExitPermission, "the Host header does not name this node",
 			"use an IP address, localhost, or the node's name")
@@ -50,7 +50,7 @@ func (s *Server) sameSite(r *http.Request) *api.Error {
 
 // ours reports whether a Host header names this node: no name that somebody else could make to
 // resolve here does.
-func (s *Server) ours(hostport string) bool {
+func (s *Settings) ours(hostport string) bool {
 	host := hostport
 	if h, _, err := net.SplitHostPort(hostport); err == nil {
 		host = h
@@ -59,7 +59,7 @@ func (s *Server) ours(hostport string) bool {
 		strings.EqualFold(host, "localhost") {
 		return true
 	}
-	for _, name := range s.o.Hosts {
+	for _, name := range s.Hosts {
 		if strings.EqualFold(host, name) {
 			return true
 		}
@@ -68,11 +68,11 @@ func (s *Server) ours(hostport string) bool {
 }
 
 // authorized checks the token, in a time that does not tell how much of it was right.
-func (s *Server) authorized(r *http.Request, want [sha256.Size]byte) *api.Error {
+func (s *Settings) authorized(r *http.Request) *api.Error {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	got := sha256.Sum256([]byte(token))
+	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(s.Token))
 	switch {
-	case s.o.Token == "":
+	case s.Token == "":
 		return api.Fail(api.ExitPermission, "this node takes no administration over TCP",
 			"use the unix socket, or set admin.token_file")
 	case !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1:

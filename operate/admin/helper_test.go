@@ -101,8 +101,8 @@ func startMember(t *testing.T, member uint16, change func(*Options)) *node {
 	editor := &directory.Editor{Directory: d, Proposer: control, Now: time.Now,
 		Cost: directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}}
 	o := Options{
-		Socket: filepath.Join(t.TempDir(), "admin.sock"), Address: "127.0.0.1:0", Token: testToken,
-		Hosts: []string{"mx1.example.net"}, Node: "mx1",
+		Socket: filepath.Join(t.TempDir(), "admin.sock"), Address: "127.0.0.1:0",
+		Settings: Settings{Token: testToken, Hosts: []string{"mx1.example.net"}}, Node: "mx1",
 		Health: n, Users: users{editor, d},
 		Queues: func() []LocalQueue { return []LocalQueue{n.local()} },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -3,32 +3,24 @@ package admin
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/pprof"
-	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/netutil"
-
-	"github.com/postroad/postroad/internal/unixsock"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
 
 // Options of a Server.
 type Options struct {
-	// Socket is the path of the unix socket, Address the TCP address; "": none.
+	// Socket is the path of the unix socket, Address the TCP address of the start (Server.Move).
+	// "": none.
 	Socket, Address string
-	// Token is what requests over TCP must carry; "": none is good enough.
-	Token string
-	// Hosts are the names under which the address may be reached, besides IP addresses and
-	// localhost.
-	Hosts []string
+	// Settings are those of the start.
+	Settings
 	// Node is the node's name, told with what it lists.
 	Node string
 	// Health, Metrics and Users do the work. Required.
@@ -67,16 +59,25 @@ type Options struct {
 	// Reload reads this node's configuration file again: the keys whose values changed, and those
 	// whose change waits for a restart. An error: nothing changed. nil: it cannot.
 	Reload func() (changed, restart []string, err error)
-	// Events is the path of the event log; "": none is kept. Flush writes what of it is still in
-	// memory; nil: nothing is.
-	Events string
-	Flush  func(context.Context) error
+	// Flush writes what of the event log is still in memory; nil: nothing is.
+	Flush func(context.Context) error
 	// Moved hears of each recipient that an operator moved, for the log; nil: nobody does.
 	Moved func(verb string, m *queue.Stored, recipient uint32, to queue.State)
 	// Now is command time; nil: the wall clock.
 	Now func() time.Time
 	// Logf hears of refused requests; nil: nobody does.
 	Logf func(format string, args ...any)
+}
+
+// Settings may change while a Server runs (Server.Configure).
+type Settings struct {
+	// Token is what requests over TCP must carry; "": none is good enough.
+	Token string
+	// Hosts are the names under which the address may be reached, besides IP addresses and
+	// localhost.
+	Hosts []string
+	// Events is the path of the event log; "": none is kept.
+	Events string
 }
 
 // Bounds of the server.
@@ -89,11 +90,10 @@ const (
 
 // Server is a running administration server.
 type Server struct {
-	o       Options
-	unix    net.Listener // nil when there is none
-	tcp     net.Listener
-	servers []*http.Server
+	o       Options // but its Settings, which are in set
+	set     atomic.Pointer[Settings]
 	forPeer *http.ServeMux
+	doors
 }
 
 // Start listens and serves until Shutdown.
@@ -116,7 +116,7 @@ func Start(o Options) (*Server, error) {
 	if o.Peers == nil {
 		o.Peers = func() []Peer { return nil }
 	}
-	s := &Server{o: o, forPeer: http.NewServeMux()}
+	s := newServer(o)
 	s.peerRoutes(s.forPeer)
 	s.traceRoutes(s.forPeer, true)
 	s.reloadRoutes(s.forPeer, true)
@@ -126,55 +126,15 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// listen begins to serve. After an error nothing is served.
-func (s *Server) listen(m *http.ServeMux) (err error) {
-	if s.o.Socket != "" {
-		if s.unix, err = unixsock.Listen(s.o.Socket); err != nil {
-			return fmt.Errorf("administration socket: %w", err)
-		}
-		s.serve(s.unix, m)
-	}
-	if s.o.Address != "" {
-		if s.tcp, err = net.Listen("tcp", s.o.Address); err != nil {
-			return errors.Join(fmt.Errorf("administration address: %w", err),
-				s.Shutdown(context.Background()))
-		}
-		s.serve(s.tcp, s.guard(m))
-	}
-	return nil
+func newServer(o Options) *Server {
+	s := &Server{o: o, forPeer: http.NewServeMux()}
+	s.Configure(o.Settings)
+	s.o.Settings = Settings{}
+	return s
 }
 
-// Addr returns the TCP address, or nil.
-func (s *Server) Addr() net.Addr {
-	if s.tcp == nil {
-		return nil
-	}
-	return s.tcp.Addr()
-}
-
-func (s *Server) serve(l net.Listener, h http.Handler) {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: writeWait,
-		IdleTimeout:    time.Minute,
-		MaxHeaderBytes: 16 << 10}
-	s.servers = append(s.servers, srv)
-	go srv.Serve(netutil.LimitListener(l, maxConns))
-}
-
-// Shutdown stops listening, waits for what is being answered until ctx ends, and closes.
-func (s *Server) Shutdown(ctx context.Context) error {
-	var errs []error
-	for _, srv := range s.servers {
-		if err := srv.Shutdown(ctx); err != nil {
-			errs = append(errs, err, srv.Close())
-		}
-	}
-	if s.unix != nil {
-		if err := os.Remove(s.o.Socket); !errors.Is(err, os.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
+// Configure puts other settings in force, for requests that come from now on.
+func (s *Server) Configure(o Settings) { s.set.Store(&o) }
 
 func (s *Server) mux() *http.ServeMux {
 	m := http.NewServeMux()

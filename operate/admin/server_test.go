@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -94,6 +95,87 @@ func TestNoTokenMeansNobodyOverTCP(t *testing.T) {
 		if status, _ := n.request(t, "POST", "/v1/queue/count", header); status != 403 {
 			t.Errorf("%v: %d", header, status)
 		}
+	}
+}
+
+// TestConfigure: another token and other names count from the next request on.
+func TestConfigure(t *testing.T) {
+	n := start(t, nil)
+	header := map[string]string{"Authorization": "Bearer another token", "Host": "mx2.example.net"}
+	old := map[string]string{"Authorization": "Bearer " + testToken, "Host": "mx1.example.net"}
+	for i, want := range [][2]int{{403, 200}, {200, 403}} {
+		if i == 1 {
+			n.Configure(Settings{Token: "another token", Hosts: []string{"mx2.example.net"}})
+		}
+		for j, h := range []map[string]string{header, old} {
+			if status, body := n.request(t, "POST", "/v1/queue/count", h); status != want[j] {
+				t.Errorf("after %d changes, %v: %d, want %d: %s", i, h, status, want[j], body)
+			}
+		}
+	}
+}
+
+// TestMove: another address takes the place of the former one, which answers to the end what it was
+// asked; one that cannot be opened changes nothing.
+func TestMove(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	n := start(t, func(o *Options) {
+		o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.RawQuery == "slow" {
+				close(asked)
+				<-answer
+			}
+		})
+	})
+	first := n.Addr().String()
+	slow := make(chan int, 1)
+	go func() {
+		r, err := http.Get("http://" + first + "/metrics?slow")
+		if err != nil {
+			t.Error(err)
+			slow <- 0
+			return
+		}
+		r.Body.Close()
+		slow <- r.StatusCode
+	}()
+	<-asked
+	if _, _, err := n.Move(first); err == nil {
+		t.Error("an address that is in use was opened")
+	}
+	_, stay, err := n.Move("localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stay()
+	if got := n.Addr().String(); got != first {
+		t.Errorf("after staying it is on %s", got)
+	}
+	move, _, err := n.Move("localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	move()
+	if status, body := n.request(t, "GET", "/metrics", nil); status != 200 {
+		t.Errorf("on the new address: %d %s", status, body)
+	}
+	for {
+		c, err := net.Dial("tcp", first)
+		if err != nil {
+			break
+		}
+		c.Close() // it closes in a moment
+	}
+	close(answer)
+	if status := <-slow; status != 200 {
+		t.Errorf("what was being answered ended with %d", status)
+	}
+	move, _, err = n.Move("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if move(); n.Addr() != nil {
+		t.Errorf("it is on %v", n.Addr())
 	}
 }
 

@@ -69,7 +69,8 @@ func (s *Server) search(
 	ctx context.Context, t *api.TraceRequest, fn func(trace.Event) bool,
 ) (*api.Total, error) {
 	total := &api.Total{Node: s.o.Node}
-	if s.o.Events == "" {
+	events := s.set.Load().Events
+	if events == "" {
 		total.Missing = []api.Missing{{Node: s.o.Node, Why: "it keeps no event log (events.file)"}}
 		return total, nil
 	}
@@ -81,7 +82,7 @@ func (s *Server) search(
 				Why: "its newest events are not written yet: " + err.Error()}}
 		}
 	}
-	return total, trace.Search(ctx, s.o.Events, traceQuery(t, s.o.Now()), fn)
+	return total, trace.Search(ctx, events, traceQuery(t, s.o.Now()), fn)
 }
 
 // find finds the IDs of the newest messages that have events which match.

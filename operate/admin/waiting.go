@@ -27,6 +27,6 @@ func StartWaiting(o Options, what func() string, begin func()) (*Server, error) 
 		return answer(w, struct{}{})
 	}))
 	m.Handle("/", handler(func(http.ResponseWriter, *http.Request) error { return waiting() }))
-	s := &Server{o: o, forPeer: http.NewServeMux()}
+	s := newServer(o)
 	return s, s.listen(m)
 }

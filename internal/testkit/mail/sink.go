@@ -126,10 +126,11 @@ func (s *Sink) listen(o Listener) error {
 	p := &port{Listener: o, index: len(s.ports), addr: l.Addr().String(),
 		ehlo: s.keywords(o.Without)}
 	s.ports = append(s.ports, p)
-	return s.engine.Serve(l,
+	_, err = s.engine.Serve(l,
 		eventloop.ListenerOptions{New: func(c *eventloop.Conn) eventloop.Handler {
 			return s.session(c, p)
 		}})
+	return err
 }
 
 // Keywords are what a Sink offers in its answer to EHLO, beside STARTTLS.

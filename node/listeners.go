@@ -1,0 +1,77 @@
+package node
+
+import (
+	"fmt"
+
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/eventloop"
+)
+
+// treatment is how the connections of a listener are treated, by SMTP or POP3.
+func (n *node) treatment(l config.Listener) (eventloop.ListenerOptions, error) {
+	if isPOP3(l.Kind) {
+		return n.pop3.Listener(pop3ListenerOf(l))
+	}
+	return n.smtp.Listener(listenerOf(l))
+}
+
+// listenFor opens the listeners of some kinds, when the node starts.
+func (n *node) listenFor(kind func(config.Kind) bool) error {
+	for _, l := range n.cfg().Listeners {
+		if !kind(l.Kind) {
+			continue
+		}
+		treatment, err := n.treatment(l)
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l.Address, err)
+		}
+		socket, err := eventloop.Listen(l.Address)
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l.Address, err)
+		}
+		if n.listeners[l.Address], err = n.engine.Serve(socket, treatment); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// planListeners opens the addresses that are new and closes those that are gone. An address that
+// stays keeps its socket, also when it is for another protocol from now on: nobody is turned away
+// meanwhile, and two addresses may change places. What changes of it counts for new connections.
+func (n *node) planListeners(next *config.Config, p *plan) error {
+	stays := map[string]bool{}
+	for _, l := range next.Listeners {
+		stays[l.Address] = true
+		treatment, err := n.treatment(l)
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l.Address, err)
+		}
+		if open := n.listeners[l.Address]; open != nil {
+			p.then(func() { open.Configure(treatment) })
+			continue
+		}
+		socket, err := eventloop.Listen(l.Address)
+		if err != nil {
+			return fmt.Errorf("listener %s: %w", l.Address, err)
+		}
+		p.orElse(func() { socket.Close() })
+		p.then(func() {
+			open, err := n.engine.Serve(socket, treatment)
+			if err != nil { // the node is stopping
+				n.log.Logf("listener %s: %v", l.Address, err)
+				return
+			}
+			n.listeners[l.Address] = open
+		})
+	}
+	for address, open := range n.listeners {
+		if !stays[address] {
+			p.then(func() {
+				open.Close()
+				delete(n.listeners, address)
+			})
+		}
+	}
+	return nil
+}
