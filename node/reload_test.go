@@ -71,9 +71,9 @@ func TestReloadUnderWay(t *testing.T) {
 	if n.cfg() != before {
 		t.Error("a bad file changed the configuration")
 	}
-	write("[ldap]\ninterval = \"4m\"")
+	write("[telemetry]\notlp = \"127.0.0.1:4317\"")
 	r := n.reload()
-	if r.err != nil || !slices.Equal(r.restart, []string{"ldap.interval"}) {
+	if r.err != nil || !slices.Equal(r.restart, []string{"telemetry.otlp"}) {
 		t.Errorf("what waits for a restart: %v, %v", r.restart, r.err)
 	}
 }
