@@ -33,6 +33,9 @@ func (n *node) Ready() error {
 	if f := n.pressure.Failure(); f != nil {
 		return f
 	}
+	if r := n.pushed.refused.Load(); r != nil {
+		return r
+	}
 	if n.budget.Used() >= n.budget.Limit() {
 		return errors.New("the memory for mail is used up (limits.memory)")
 	}

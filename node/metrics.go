@@ -28,6 +28,7 @@ func (n *node) startAdmin(context.Context) error {
 		Reload: n.askReload, Flush: n.log.Flush,
 		Peers: n.peers, Current: n.current, Still: n.standStill,
 		Cluster: n.operator, Suspensions: n.operator, Mailboxes: n.operatorsMailboxes(),
+		Configs: n.operator, ShowConfig: func() string { return n.cfg().ShowOrigins() },
 	})
 	if err != nil {
 		return err

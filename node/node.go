@@ -47,6 +47,7 @@ type node struct {
 	live    atomic.Pointer[config.Config] // the configuration in force: see cfg
 	reloads chan chan reloaded            // asked of serve
 	file    string                        // the configuration file, "" for the embedded default
+	pushed  pushed
 
 	log       *maillog.Log
 	telemetry *telemetry.Telemetry
@@ -131,6 +132,7 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		start func(context.Context) error
 		limit time.Duration // 0: none
 	}{
+		{"pushed configuration", n.startPushed, startTimeout},
 		{"data directory", n.startData, startTimeout},
 		{"log", func(context.Context) error { return n.startLog(said) }, startTimeout},
 		{"disk", n.startDisk, startTimeout},
@@ -285,6 +287,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	all.Go(func() { n.inquiry.run(n.background) })
 	all.Go(func() { n.boxes.Run(n.background) })
 	all.Go(func() { n.followQuotas(n.background) })
+	all.Go(func() { n.followPushed(n.background) })
 	all.Go(func() { n.followSource(n.background) })
 	n.onStop("queues", func(ctx context.Context) error {
 		n.cancel()

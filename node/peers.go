@@ -41,6 +41,12 @@ func (n *node) report() peer.Report {
 	if err := n.Ready(); err != nil {
 		r.Ready = err.Error()
 	}
+	if s := n.pushed.inForce.Load(); s != nil {
+		r.Config = s.Version
+	}
+	if why := n.pushed.refused.Load(); why != nil {
+		r.ConfigWhy = why.Error()
+	}
 	r.Groups = append(r.Groups, peer.Group{Status: n.store.Group(cluster.ControlGroup).Status()})
 	for _, h := range n.queues.List() {
 		left, _, _ := h.queue.Left()

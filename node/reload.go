@@ -60,7 +60,7 @@ func (p *plan) orElse(undo func()) { p.undo = append(p.undo, undo) }
 // reconfigure puts the file's values in force: first every room looks at them, then every room
 // takes them, so that a file that one of them refuses changes nothing.
 func (n *node) reconfigure() ([]config.Change, error) {
-	file, err := config.Load(n.file)
+	file, err := n.load()
 	if err != nil {
 		return nil, err
 	}

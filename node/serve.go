@@ -65,9 +65,9 @@ func (n *node) serve(ctx context.Context) error {
 			return DiskTrouble(n.cfg().Node.DataDir, fmt.Errorf("fatal: %w", err))
 		case <-hangups:
 			n.log.Reopen()
-			n.reload() // it has been logged
+			n.reread() // it has been logged
 		case asked := <-n.reloads:
-			asked <- n.reload()
+			asked <- n.reread()
 		case why := <-n.leave:
 			eviction, waiting = api.Permanent(why), false
 		case <-ctx.Done():

@@ -24,9 +24,11 @@ func (n *node) mailboxSettings(address string) (mailbox.Settings, bool) {
 }
 
 // knowsPeople reports whether this node has applied all that it knows the control group to have
-// decided. After a start that takes until it has heard from a leader: till then nobody is unknown
-// for good.
-func (n *node) knowsPeople() bool { return n.store.Group(cluster.ControlGroup).Fresh() }
+// decided, and has the pushed configuration in force. After a start that takes until it has heard
+// from a leader: till then nobody is unknown for good.
+func (n *node) knowsPeople() bool {
+	return n.store.Group(cluster.ControlGroup).Fresh() && !n.lacksPushed()
+}
 
 // reportQueue is a queue whose reports go where the directory says that their recipients' mail
 // goes.

@@ -78,6 +78,7 @@ func startCLINode(t *testing.T) cliNode {
 	s, err := admin.Start(admin.Options{Socket: filepath.Join(dir, "admin.sock"), Node: "mx1",
 		Health: n, Metrics: http.NotFoundHandler(),
 		Cluster: &cliCluster{}, Suspensions: cliSuspensions{}, Mailboxes: n.boxes,
+		Configs: cliConfigs{}, ShowConfig: func() string { return "[node]  # f:1\n" },
 		Settings: admin.Settings{Events: filepath.Join(dir, "events.jsonl")},
 		Queues:   func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} },
 		Users:    cliUsers{editor, d}})

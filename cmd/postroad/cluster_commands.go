@@ -164,7 +164,7 @@ func runClusterStatus(ctx context.Context, c *cli.Console, args []string) error 
 	if *asJSON {
 		err = c.Line(raw)
 	} else {
-		err = printClusterStatus(c, &st)
+		err = operator.PrintStatus(c, &st)
 	}
 	if err == nil && st.Old != "" {
 		err = &api.Error{Exit: api.ExitTemporary,

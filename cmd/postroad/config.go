@@ -19,9 +19,10 @@ Reads the file as serve would, and the certificates, token and password files th
 Each problem is one line: file, line, column, key, what is wrong, what to write instead. The exit status is 0 or 78.
 
     postroad config check --config /etc/postroad/postroad.toml`},
-	{Name: "show", Args: "[--config FILE]", Short: "print the values in force, defaults included", Run: runConfigShow, Long: `
-Prints a whole configuration file: your values, and the defaults of all that you left out. Without a file it shows
-what serve runs with on a laptop.`},
+	{Name: "show", Args: "[--config FILE] [--node NODE]",
+		Short: "print the values in force, defaults included", Run: runConfigShow, Long: `
+Prints a whole configuration file: your values, what was pushed, and the defaults of all that you left out. Without a file it shows
+what serve runs with on a laptop. With --node it prints what a running node has in force, and a comment after each value says where it stands.`},
 	{Name: "reload", Args: "[--config FILE] [--node all]",
 		Short: "have a running node, or all, read the configuration again", Run: runConfigReload, Long: `
 Does what SIGHUP does, and says what changed. With --node all each node of the cluster reads its own file.
@@ -29,34 +30,51 @@ A file that is wrong changes nothing: the exit status is 78, and 75 if a node do
 
     postroad config reload
     postroad config reload --node all`},
+	{Name: "push", Args: "FILE [--note TEXT] [--seen N] [--json]",
+		Short: "give the sections that nodes share to all of them", Run: runConfigPush,
+		Long: pushHelp},
+	{Name: "history", Args: "[--json]",
+		Short: "list what was pushed, and which nodes have it in force",
+		Run:   runConfigHistory},
+	{Name: "diff", Args: "[N [M] | FILE] [--json]",
+		Short: "show what differs between what was pushed",
+		Run:   runConfigDiff, Long: configDiffHelp},
+	{Name: "rollback", Args: "N [--note TEXT] [--json]",
+		Short: "push version N again, as a new version",
+		Run:   runConfigPush},
 	{Name: "reference", Short: "print the page that explains every key (docs/configuration.md)",
 		Run: runConfigReference},
 }
 
 // loadConfig reads the configuration that the arguments name: with --config, or as the only
-// argument.
-func loadConfig(c *cli.Console, args []string) (*config.Config, string, error) {
+// argument. show may name a running node instead, and then there is none.
+func loadConfig(
+	c *cli.Console, args []string, n *nodeFlags,
+) (cfg *config.Config, file string, err error) {
 	fs := c.Flags()
-	file := fs.String("config", "", "the configuration `FILE` (default: the embedded default)")
+	fs.StringVar(&n.config, "config", "",
+		"the configuration `FILE` (default: the embedded default)")
+	if c.Command.Name == "show" {
+		fs.StringVar(&n.node, "node", "", "a running `NODE`, as of other commands")
+	}
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return nil, "", err
 	}
-	if *file == "" && len(rest) > 0 {
-		*file, rest = rest[0], rest[1:]
+	if n.config == "" && len(rest) > 0 {
+		n.config, rest = rest[0], rest[1:]
 	}
-	if err := cli.NoMore(rest); err != nil {
+	if err := cli.NoMore(rest); err != nil || n.node != "" {
 		return nil, "", err
 	}
-	cfg, err := config.Load(*file)
-	if err != nil {
+	if cfg, err = config.Load(n.config); err != nil {
 		return nil, "", configError(err)
 	}
-	return cfg, *file, nil
+	return cfg, n.config, nil
 }
 
 func runConfigCheck(_ context.Context, c *cli.Console, args []string) error {
-	cfg, file, err := loadConfig(c, args)
+	cfg, file, err := loadConfig(c, args, new(nodeFlags))
 	if err != nil {
 		return err
 	}
@@ -70,10 +88,14 @@ func runConfigCheck(_ context.Context, c *cli.Console, args []string) error {
 	return nil
 }
 
-func runConfigShow(_ context.Context, c *cli.Console, args []string) error {
-	cfg, _, err := loadConfig(c, args)
+func runConfigShow(ctx context.Context, c *cli.Console, args []string) error {
+	var n nodeFlags
+	cfg, _, err := loadConfig(c, args, &n)
 	if err != nil {
 		return err
+	}
+	if cfg == nil {
+		return showOf(ctx, c, &n)
 	}
 	_, err = io.WriteString(c.Out, cfg.Show())
 	return err

@@ -159,7 +159,7 @@ func importUsers(
 	u := &stager{c: c, client: client, file: file,
 		request: api.StageRequest{Stage: stage, Replace: i.replace}, total: total,
 		progress: c.Progress("staged")}
-	err = eachRow(file, i.format, roster.Users, func(row *roster.User) error {
+	err = roster.EachRow(file, i.format, roster.Users, func(row *roster.User) error {
 		return u.add(ctx, row)
 	})
 	if err == nil {
@@ -167,7 +167,7 @@ func importUsers(
 	}
 	u.progress.End()
 	if err == nil {
-		err = u.refused.err("")
+		err = u.refused.Err("")
 	}
 	switch {
 	case err != nil && own && u.staged > 0:
@@ -192,7 +192,7 @@ func importUsers(
 // checkUsers reads the whole file, and counts its users and those with passwords in clear.
 func checkUsers(file, format string) (total, clear int, err error) {
 	seen := map[string]int{} // the line of each
-	err = eachRow(file, format, roster.Users, func(row *roster.User) error {
+	err = roster.EachRow(file, format, roster.Users, func(row *roster.User) error {
 		name, err := directory.Canonical(row.Address)
 		if err != nil {
 			return err
@@ -221,7 +221,7 @@ type stager struct {
 	size     int            // octets of the batch, about
 	total    int
 	staged   int
-	refused  problems
+	refused  roster.Problems
 	progress *cli.Progress
 }
 
@@ -264,9 +264,9 @@ func (u *stager) send(ctx context.Context) error {
 		return err
 	}
 	for _, r := range a.Refused {
-		if r.Number < len(u.rows) && len(u.refused) < maxProblems {
+		if r.Number < len(u.rows) && len(u.refused) < roster.MaxProblems {
 			row := u.rows[r.Number]
-			u.refused.add(u.file, &roster.Problem{Line: row.Line, Column: row.Column,
+			u.refused.Add(u.file, &roster.Problem{Line: row.Line, Column: row.Column,
 				What: row.Address + ": " + r.Why})
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/postroad/postroad/directory/roster"
 	"github.com/postroad/postroad/internal/cli"
@@ -16,68 +15,9 @@ import (
 
 // This file reads and writes files of users, aliases and domains for the commands.
 
-// formatFlag is the flag of what formatOf takes as said.
+// formatFlag is the flag of what roster.FormatOf takes as said.
 func formatFlag(fs *flag.FlagSet, to *string) {
 	fs.StringVar(to, "format", "", "`csv` or json (default: what the file's name says, else csv)")
-}
-
-// formatOf is what was said, or what the name says.
-func formatOf(said, file string) string {
-	switch {
-	case said != "":
-		return said
-	case strings.HasSuffix(file, ".json"), strings.HasSuffix(file, ".jsonl"):
-		return "json"
-	}
-	return "csv"
-}
-
-// maxProblems is how many wrong rows are named.
-const maxProblems = 20
-
-// eachRow calls fn with each row of a file; problems are gathered.
-func eachRow[T any](
-	file, format string, open func(io.Reader, string) (*roster.Reader[T], error), fn func(*T) error,
-) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return &api.Error{Exit: api.ExitData, Message: err.Error()}
-	}
-	defer f.Close()
-	var wrong problems
-	r, err := open(f, formatOf(format, file))
-	for err == nil || wrong.add(file, err) && r != nil && len(wrong) < maxProblems {
-		var row *T
-		if row, err = r.Next(); err == nil {
-			if err = fn(row); err != nil && !errors.As(err, new(*roster.Problem)) {
-				return err
-			}
-		}
-	}
-	if len(wrong) == 0 && err != io.EOF {
-		return err
-	}
-	return wrong.err("nothing was added")
-}
-
-// problems are what is wrong in a file.
-type problems []string
-
-// add notes a problem; false: it is none.
-func (p *problems) add(file string, err error) bool {
-	var one *roster.Problem
-	if !errors.As(err, &one) {
-		return false
-	}
-	*p = append(*p, fmt.Sprintf("%s:%d:%d: %s", file, one.Line, one.Column, one.What))
-	return true
-}
-
-func (p problems) err(hint string) error {
-	if len(p) == 0 {
-		return nil
-	}
-	return &api.Error{Exit: api.ExitData, Message: strings.Join(p, "\n"), Hint: hint}
 }
 
 // importOne adds something, or lets it take the place of what is there.
@@ -107,18 +47,18 @@ func importRows[T any, P interface {
 		return cli.Usage("one file is needed", "for example: "+c.Path+" "+what+".csv")
 	}
 	file := rest[0]
-	if err := eachRow(file, i.format, open, func(*T) error { return nil }); err != nil {
+	if err := roster.EachRow(file, i.format, open, func(*T) error { return nil }); err != nil {
 		return err
 	}
 	return withClient(&i.nodeFlags, func(client *client.Client) error {
-		var refused problems
+		var refused roster.Problems
 		added, progress := 0, c.Progress("added")
-		err := eachRow(file, i.format, open, func(row *T) error {
+		err := roster.EachRow(file, i.format, open, func(row *T) error {
 			err := add(client, row, i.replace)
 			var e *api.Error
-			if errors.As(err, &e) && e.Exit == api.ExitData && len(refused) < maxProblems {
+			if errors.As(err, &e) && e.Exit == api.ExitData && len(refused) < roster.MaxProblems {
 				at := P(row).Where()
-				refused.add(file, &roster.Problem{Line: at.Line, Column: at.Column,
+				refused.Add(file, &roster.Problem{Line: at.Line, Column: at.Column,
 					What: e.Message})
 				return nil
 			}
@@ -131,7 +71,7 @@ func importRows[T any, P interface {
 			return err
 		}
 		fmt.Fprintf(c.Err, "%d %s added or changed\n", added, what)
-		return refused.err("all others are there")
+		return refused.Err("all others are there")
 	})
 }
 
@@ -162,7 +102,7 @@ func export[T any](c *cli.Console, fs *flag.FlagSet, args []string,
 		defer func() { err = errors.Join(err, f.Sync(), f.Close()) }()
 		out = f
 	}
-	w, err := open(out, formatOf(format, file))
+	w, err := open(out, roster.FormatOf(format, file))
 	if err != nil {
 		return cli.Usage(err.Error(), "")
 	}

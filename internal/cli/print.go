@@ -42,6 +42,13 @@ func Lines[T any](
 	return Each(func(one *T) error { return line(c, one) })
 }
 
+// Paragraph prints lines that others wrote, each clean.
+func Paragraph(w io.Writer, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintln(w, Clean(strings.TrimSuffix(line, "\n")))
+	}
+}
+
 // Table prints rows in aligned columns. Cells must be clean.
 func Table(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

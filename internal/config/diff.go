@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"maps"
 	"reflect"
 	"slices"
@@ -13,6 +14,21 @@ type Change struct {
 	Old    string `json:"old,omitempty"` // the values as in the file; "" when there is none
 	New    string `json:"new,omitempty"`
 	Reload bool   `json:"reload"` // SIGHUP may change it; else only a restart does
+}
+
+// String says it in a line.
+func (c *Change) String() string {
+	line := c.Key + ": " + cmp.Or(c.Old, "none") + " -> " + cmp.Or(c.New, "none")
+	switch {
+	case c.New == "added":
+		line = c.Key + " is added"
+	case c.Old == "removed":
+		line = c.Key + " is removed"
+	}
+	if !c.Reload {
+		line += " (takes a restart)"
+	}
+	return line
 }
 
 // Diff returns what differs between two configurations, in the order of the reference.

@@ -157,9 +157,9 @@ func (m *merger) unit(section, key string, take func()) {
 	switch where := m.own.where; {
 	case slices.Contains(m.own.Node.Own, section), slices.Contains(m.own.Node.Own, key):
 	case where.has(key):
-		m.problems.addAt(where, key, fmt.Sprintf("is shared by all nodes since version %d of the "+
-			"configuration was pushed", m.pushed.Version),
-			"push it (`postroad config push`) and remove it here, or list it in node.own")
+		m.problems.addAt(where, key, fmt.Sprintf("is shared by all nodes (version %d of "+
+			"the pushed configuration)", m.pushed.Version),
+			"remove it here, and push it if it is to hold; or list it in node.own")
 	case pushed.has(key):
 		take()
 		where.take(key, pushed)

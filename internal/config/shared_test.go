@@ -91,8 +91,8 @@ connections = 9
 func TestMergeRefuses(t *testing.T) {
 	for _, c := range []struct{ name, pushed, own, want string }{
 		{"a key in two places", "[retry]\nexpire = \"4d\"", "[node]\n[retry]\nexpire = \"5d\"",
-			"f:3:1: retry.expire: is shared by all nodes since version 3 of the " +
-				"configuration was pushed"},
+			"f:3:1: retry.expire: is shared by all nodes (version 3 of the " +
+				"pushed configuration)"},
 		{"a key that the pushed one leaves out", "[retry]\nexpire = \"4d\"",
 			"[relay]\ndomains = []", "f:2:1: relay.domains: is shared by all nodes"},
 		{"a list of tables", "[retry]\nexpire = \"4d\"", "\n[[route]]\nsmart_host = \"a\"",

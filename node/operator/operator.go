@@ -8,6 +8,7 @@ import (
 
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/member"
+	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/node/internal/peer"
 )
@@ -31,6 +32,8 @@ type Options struct {
 	Members func() []control.Member
 	// Ask makes a request with JSON, both ways, to another member.
 	Ask func(ctx context.Context, member uint16, method, path string, body, into any) error
+	// CouldTake says why this node could not take a configuration that is pushed, or returns nil.
+	CouldTake func(*config.Shared) error
 	// Report is how this node says it is.
 	Report func() peer.Report
 	// Absent are the members that do not answer this node, and since when.
@@ -62,8 +65,8 @@ type Group interface {
 	Scan(from, to []byte, fn func(key, value []byte) bool) error
 }
 
-// Operator does what operators ask for. It is an admin.Cluster and an admin.Suspensions. Safe for
-// use by several goroutines.
+// Operator does what operators ask for. It is an admin.Cluster, an admin.Suspensions and an
+// admin.Configs. Safe for use by several goroutines.
 type Operator struct{ o Options }
 
 // New returns an Operator.

@@ -32,6 +32,10 @@ func (op *Operator) Status(ctx context.Context) (api.ClusterStatus, error) {
 				s.Ready = r.Ready
 			}
 		}
+		if r := reports[m.ID]; r != nil && r.ConfigWhy != "" {
+			st.Problems = append(st.Problems, fmt.Sprintf("%s: %s; mend its file and run "+
+				"`postroad config reload` there, or push another version", m.Name, r.ConfigWhy))
+		}
 		if !s.Reachable && m.State != control.Joining {
 			s.Since = since[m.ID].UTC()
 			st.Problems = append(st.Problems, fmt.Sprintf("%s does not answer since %s: bring it "+

@@ -43,6 +43,7 @@ type suspendVersion struct {
 
 // Routes serves what the operators of other members ask of this one.
 func (op *Operator) Routes(m *http.ServeMux) {
+	m.HandleFunc("POST "+configPath, op.serveJudge)
 	m.HandleFunc("GET "+suspensionsPath, func(w http.ResponseWriter, r *http.Request) {
 		version, err := op.suspensionsInForce()
 		if err != nil {

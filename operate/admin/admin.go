@@ -14,6 +14,11 @@
 //	POST /v1/queue/count                          Filter         Total
 //	GET  /v1/queue/show?id=ID                                    Detail
 //	POST /v1/queue/{hold,release,flush,fail,remove}  Filter      stream of progress, then the Total that was moved
+//	POST /v1/config/reload                        ReloadRequest  ReloadAnswer
+//	POST /v1/config/push                          PushRequest    PushAnswer
+//	GET  /v1/config/history                                      ConfigHistory
+//	GET  /v1/config/version?version=N                            ConfigVersion
+//	GET  /v1/config/show                                         ConfigShown
 //	POST /v1/trace                                TraceRequest   stream of TraceItem
 //	GET  /v1/cluster/status                                      ClusterStatus
 //	POST /v1/cluster/{init,token,remove,replace}  ClusterRequest {} or the token

@@ -59,6 +59,10 @@ type Options struct {
 	// Reload reads this node's configuration file again: the keys whose values changed, and those
 	// whose change waits for a restart. An error: nothing changed. nil: it cannot.
 	Reload func() (changed, restart []string, err error)
+	// Configs has the configuration that all nodes share; nil: there is none. ShowConfig returns
+	// the one in force on this node, with where each value stands; nil: nobody is told.
+	Configs    Configs
+	ShowConfig func() string
 	// Flush writes what of the event log is still in memory; nil: nothing is.
 	Flush func(context.Context) error
 	// Moved hears of each recipient that an operator moved, for the log; nil: nobody does.
@@ -149,6 +153,7 @@ func (s *Server) mux() *http.ServeMux {
 	s.mailboxRoutes(m)
 	s.traceRoutes(m, false)
 	s.reloadRoutes(m, false)
+	s.pushRoutes(m)
 	m.HandleFunc("GET /debug/pprof/", pprof.Index)
 	m.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	m.HandleFunc("GET /debug/pprof/trace", pprof.Trace)

@@ -14,6 +14,10 @@ type Report struct {
 	Groups  []Group `json:"groups"`
 	// Silent are the members that do not answer it, and for how many seconds.
 	Silent map[uint16]int64 `json:"silent,omitempty"`
+	// Config is the version of the pushed configuration that is in force (0: none), ConfigWhy why
+	// the newest cannot be ("": it is, or will be at once).
+	Config    uint64 `json:"config,omitempty"`
+	ConfigWhy string `json:"config_why,omitempty"`
 }
 
 // Group is a group as one of its members sees it.

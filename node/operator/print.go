@@ -1,4 +1,4 @@
-package main
+package operator
 
 import (
 	"fmt"
@@ -12,8 +12,8 @@ import (
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
-// printClusterStatus prints how the cluster is, and what to do about it last, where it is seen.
-func printClusterStatus(c *cli.Console, st *api.ClusterStatus) error {
+// PrintStatus prints how the cluster is, and what to do about it last, where it is seen.
+func PrintStatus(c *cli.Console, st *api.ClusterStatus) error {
 	fmt.Fprintf(c.Out, "cluster %s, as %s sees it: %s\n\n", cli.Clean(st.Cluster),
 		cli.Clean(st.Node), survival(st))
 	members := [][]string{{"NODE", "NAME", "STATE", "ADDRESS", "VERSION", "PROTOCOL", "HEALTH"}}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+
+	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/operate/admin/api"
+	"github.com/postroad/postroad/operate/admin/client"
+)
+
+const pushHelp = `
+FILE has the sections that all nodes share, such as [relay], [retry], [[route]] and [shaping] (docs/configuration.md says which), and no other.
+Every node that answers merges it with its own file first; if one cannot, that node is named and nothing changes anywhere (65). A node that is away
+judges when it is back. From then on a key of these sections stands in FILE, or in the file of a node that lists it in node.own. --seen N refuses the
+push unless N is the version in force.
+
+    postroad config push shared.toml --note "longer retries"
+    postroad config history
+    postroad config rollback 3`
+
+const configDiffHelp = `
+Without arguments: what the last push changed. With N: from version N to the one in force; with N M: from N to M. With FILE: what a push of it would
+change.
+
+    postroad config diff shared.toml
+    postroad config diff 3 5`
+
+// pushFlags are those of the commands about the pushed configuration.
+type pushFlags struct {
+	nodeFlags
+	request api.PushRequest
+	json    bool
+}
+
+// parse reads the arguments, of which there are at least and at most so many.
+func (p *pushFlags) parse(c *cli.Console, args []string, least, most int) ([]string, error) {
+	fs := c.Flags()
+	p.register(fs)
+	fs.BoolVar(&p.json, "json", false, "print one JSON object a line")
+	if least > 0 {
+		fs.StringVar(&p.request.Note, "note", "", "a `TEXT` for the history")
+		fs.Func("seen", "the version `N` that must be in force", func(s string) error {
+			n, err := strconv.ParseUint(s, 10, 64)
+			p.request.Seen = &n
+			return err
+		})
+	}
+	rest, err := c.Parse(fs, args)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) < least {
+		return nil, cli.Usage("it needs "+c.Command.Args, "for example: "+c.Path+" 3")
+	}
+	return rest, cli.NoMore(rest[min(most, len(rest)):])
+}
+
+// runConfigPush runs push and rollback.
+func runConfigPush(ctx context.Context, c *cli.Console, args []string) error {
+	var p pushFlags
+	rest, err := p.parse(c, args, 1, 1)
+	if err != nil {
+		return err
+	}
+	if c.Command.Name == "rollback" {
+		if p.request.Rollback, err = strconv.ParseUint(rest[0], 10, 64); err != nil {
+			return cli.Usage(fmt.Sprintf("%q is no version", rest[0]),
+				"`postroad config history` lists them")
+		}
+	} else if p.request.Name, p.request.Text, err = textOf(rest[0]); err != nil {
+		return err
+	}
+	p.request.Who = who()
+	return withClient(&p.nodeFlags, func(client *client.Client) error {
+		a, err := client.Push(ctx, p.request)
+		if a == nil {
+			return err
+		}
+		if p.json {
+			return errors.Join(json.NewEncoder(c.Out).Encode(a), err)
+		}
+		cli.Paragraph(c.Out, a.String())
+		return err
+	})
+}
+
+// who is the user who asks, for the history.
+func who() string {
+	host, _ := os.Hostname()
+	u, err := user.Current()
+	if err != nil {
+		return cli.Clean(host)
+	}
+	return cli.Clean(u.Username + "@" + host)
+}
+
+// textOf reads a file that is to be pushed.
+func textOf(file string) (name, text string, err error) {
+	b, err := os.ReadFile(file)
+	return cli.Clean(file), string(b), err
+}
+
+func runConfigHistory(ctx context.Context, c *cli.Console, args []string) error {
+	var p pushFlags
+	if _, err := p.parse(c, args, 0, 0); err != nil {
+		return err
+	}
+	return withClient(&p.nodeFlags, func(client *client.Client) error {
+		h, err := client.ConfigHistory(ctx)
+		for i := range h.Versions {
+			if p.json {
+				err = errors.Join(err, json.NewEncoder(c.Out).Encode(&h.Versions[i]))
+			} else {
+				cli.Paragraph(c.Out, h.Versions[i].String())
+			}
+		}
+		if err == nil && len(h.Versions) == 0 && !p.json {
+			fmt.Fprintln(c.Err, "no configuration was pushed yet")
+		}
+		return err
+	})
+}
+
+func runConfigDiff(ctx context.Context, c *cli.Console, args []string) error {
+	var p pushFlags
+	rest, err := p.parse(c, args, 0, 2)
+	if err != nil {
+		return err
+	}
+	return withClient(&p.nodeFlags, func(client *client.Client) error {
+		changes, err := client.DiffConfig(ctx, rest, func(file string) (*config.Shared, error) {
+			name, text, err := textOf(file)
+			if err != nil {
+				return nil, err
+			}
+			s, err := config.ParseShared(name, 0, text)
+			if err != nil {
+				err = configError(err)
+			}
+			return s, err
+		})
+		for i := range changes {
+			if p.json {
+				err = errors.Join(err, json.NewEncoder(c.Out).Encode(&changes[i]))
+			} else {
+				fmt.Fprintln(c.Out, cli.Clean(changes[i].String()))
+			}
+		}
+		return err
+	})
+}
+
+// showOf prints the configuration of a running node, with where each value stands.
+func showOf(ctx context.Context, c *cli.Console, n *nodeFlags) error {
+	return withClient(n, func(client *client.Client) error {
+		s, err := client.ShowConfig(ctx)
+		if err == nil {
+			cli.Paragraph(c.Out, s.Text)
+		}
+		return err
+	})
+}

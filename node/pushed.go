@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/files"
+)
+
+// This file is about the configuration that was pushed to all nodes. The control state has the
+// version that is to be in force. This node merges it with its own file and reloads, as at SIGHUP,
+// all in the goroutine of serve. What it could take last it keeps in its data directory, and starts
+// with that: before the control state is known, without which no other node is either. A version
+// that it cannot take is looked at again when its file is reloaded, or when another version comes;
+// until then it goes on with what it has, and says that it is not ready.
+
+// pushed is what this node has of the pushed configuration.
+type pushed struct {
+	inForce atomic.Pointer[config.Shared] // nil: none
+	refused atomic.Pointer[refusal]       // nil: the newest is in force, or not looked at yet
+}
+
+// refusal is a version that this node cannot take, and why.
+type refusal struct {
+	control.Pushed
+	why   error
+	again time.Time // when it may be tried again; zero: when the file was mended
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("version %d of the pushed configuration cannot be taken: %s", r.Version,
+		strings.ReplaceAll(r.why.Error(), "\n", "; "))
+}
+
+// followEvery is how often it is looked whether another version was pushed.
+const followEvery = 200 * time.Millisecond
+
+// retryRefused is how long a version is left alone that the disk, not the file, was to blame for.
+const retryRefused = 30 * time.Second
+
+// startPushed takes up what this node kept. Its configuration was loaded with that.
+func (n *node) startPushed(context.Context) error {
+	s, err := config.Kept(n.cfg().Node.DataDir)
+	if err != nil {
+		return damagedFile(err)
+	}
+	n.pushed.inForce.Store(s)
+	return nil
+}
+
+// load reads this node's file, with the pushed configuration that is in force.
+func (n *node) load() (*config.Config, error) {
+	return config.LoadWith(n.file, n.pushed.inForce.Load())
+}
+
+// couldTake says why this node could not take a configuration, or returns nil.
+func (n *node) couldTake(s *config.Shared) error {
+	c, err := config.LoadWith(n.file, s)
+	if err != nil {
+		return err
+	}
+	return c.CheckFiles(n.file)
+}
+
+// followPushed has serve take each version that is pushed.
+func (n *node) followPushed(ctx context.Context) {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		p, ok := n.unknown()
+		if !ok {
+			continue
+		}
+		r := n.pushed.refused.Load()
+		if r == nil || r.Version != p.Version || r.Text != p.Text ||
+			!r.again.IsZero() && time.Now().After(r.again) {
+			n.askReload() // what comes of it is logged
+		}
+	}
+}
+
+// unknown returns the version that is to be in force, if it is another one than this node has. What
+// this node has may be newer than its rows, as after a start: an older version counts only when the
+// rows are known to be new.
+func (n *node) unknown() (control.Pushed, bool) {
+	p, ok := n.control.LastPushed()
+	if s := n.pushed.inForce.Load(); ok && s != nil {
+		ok = p.Version > s.Version || (p.Version != s.Version || p.Text != s.Text) &&
+			n.store.Group(cluster.ControlGroup).Fresh()
+	}
+	return p, ok
+}
+
+// lacksPushed reports whether this node has still to take, or to refuse, the version that is to be
+// in force. Until then it does not know who may send what.
+func (n *node) lacksPushed() bool {
+	p, ok := n.control.LastPushed()
+	s, r := n.pushed.inForce.Load(), n.pushed.refused.Load()
+	return ok && (s == nil || s.Version != p.Version) && (r == nil || r.Version != p.Version)
+}
+
+// reread reloads the configuration, with the newest version that was pushed. If that cannot be
+// taken, nothing changes. It is for the goroutine of serve.
+func (n *node) reread() reloaded {
+	p, ok := n.unknown()
+	if !ok {
+		n.pushed.refused.Store(nil)
+		return n.reload()
+	}
+	s, err := config.ParseShared(config.PushedName(p.Version), p.Version, p.Text)
+	if err == nil {
+		err = n.couldTake(s)
+	}
+	if err != nil {
+		return n.refuse(&refusal{Pushed: p, why: err})
+	}
+	if err := n.keepPushed(s); err != nil {
+		return n.refuse(&refusal{Pushed: p, why: err, again: time.Now().Add(retryRefused)})
+	}
+	before := n.pushed.inForce.Swap(s)
+	r := n.reload()
+	if r.err != nil {
+		n.pushed.inForce.Store(before)
+		return n.refuse(&refusal{Pushed: p, why: errors.Join(r.err, n.keepPushed(before))})
+	}
+	n.pushed.refused.Store(nil)
+	n.log.Logf("version %d of the pushed configuration is in force", s.Version)
+	return r
+}
+
+// refuse notes that a version cannot be taken.
+func (n *node) refuse(r *refusal) reloaded {
+	n.pushed.refused.Store(r)
+	n.log.Errorf("the configuration was not reloaded: %v", r)
+	n.logNotifyErr(n.service.Status("not ready: " + r.Error()))
+	return reloaded{err: r}
+}
+
+// keepPushed makes s what this node starts with; nil: nothing.
+func (n *node) keepPushed(s *config.Shared) error {
+	path := config.KeptPath(n.cfg().Node.DataDir)
+	if s == nil {
+		return files.Remove(path)
+	}
+	b, err := s.Encode()
+	if err != nil {
+		return err
+	}
+	return files.Replace(path, b)
+}
