@@ -144,7 +144,8 @@ func (n *node) reread() reloaded {
 func (n *node) refuse(r *refusal) reloaded {
 	n.pushed.refused.Store(r)
 	n.log.Errorf("the configuration was not reloaded: %v", r)
-	n.logNotifyErr(n.service.Status("not ready: " + r.Error()))
+	n.logNotifyErr(n.service.Reloading()) // it may have asked for that, and waits for the end
+	n.logNotifyErr(n.service.Ready("not ready: " + r.Error()))
 	return reloaded{err: r}
 }
 

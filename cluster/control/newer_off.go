@@ -6,8 +6,5 @@ package control
 // is nothing.
 type newer struct{}
 
-// pretended is by how much this build pretends to be newer (tag pretend_newer).
-const pretended = 0
-
 // newestCommand is one above the last that this build knows.
 const newestCommand = cmdEnd
