@@ -88,8 +88,8 @@ func (p *pushed) everywhere(number uint64, rate string) {
 }
 
 // TestPush: a configuration is pushed while a node is down, which has it when it returns. One that
-// a node's own file refuses changes nothing anywhere. What was rolled back, and what was pushed just
-// before all nodes were killed, is in force after the restart.
+// a node's own file refuses changes nothing anywhere. What was rolled back, and what was pushed
+// just before all nodes were killed, is in force after the restart.
 func TestPush(t *testing.T) {
 	t.Parallel()
 	r := kit.StartRun(t, kit.RunOptions{Nodes: 3, Domains: 1, Seed: 20261130, Quiet: true})
