@@ -71,7 +71,7 @@ func TestUsersAndTheirMailboxes(t *testing.T) {
 	boxes.fails = mailbox.ErrBusy
 	err := u.Edit(ctx, "a@example.net", larger)
 	if !errors.Is(err, mailbox.ErrBusy) ||
-		!strings.Contains(err.Error(), "the mailbox will have them") {
+		!strings.Contains(err.Error(), "the mailbox follows within a minute") {
 		t.Errorf("while mailboxes are busy: %v", err)
 	}
 	err = u.Remove(ctx, "a@example.net", false)
