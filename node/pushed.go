@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
 )
@@ -39,8 +40,9 @@ func (r *refusal) Error() string {
 		strings.ReplaceAll(r.why.Error(), "\n", "; "))
 }
 
-// followEvery is how often it is looked whether another version was pushed.
-const followEvery = 200 * time.Millisecond
+// followEvery is how long it takes at most until it is looked whether another version was pushed.
+// The look has no wake-up of its own (clock.Together).
+const followEvery = 2*clock.Step + 20*time.Millisecond
 
 // retryRefused is how long a version is left alone that the disk, not the file, was to blame for.
 const retryRefused = 30 * time.Second
@@ -71,14 +73,7 @@ func (n *node) couldTake(s *config.Shared) error {
 
 // followPushed has serve take each version that is pushed.
 func (n *node) followPushed(ctx context.Context) {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	for clock.Pause(ctx, clock.Together(followEvery)) {
 		p, ok := n.unknown()
 		if !ok {
 			continue
