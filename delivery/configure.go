@@ -97,9 +97,9 @@ func (c *core) number(next, was *settings) {
 // rerouted is what a change of the routes leaves behind for a while. Owned by the core.
 type rerouted struct {
 	numbers int // of routes that were given out
-	// What is attempted by a route that is not its recipients' any more, by number of entries. Its
-	// rows belong to other destinations, which know nothing of the attempt: until it has ended they
-	// pass over them, and then the domain is read again.
+	// Mail that is attempted by a route that is not its recipients' any more, by number of entries.
+	// Its rows belong to other destinations, which know nothing of the attempt: until it has ended
+	// they pass over them, and then the domain is read again.
 	strays map[strayKey]int
 	gone   []*destination // of routes that are gone, and not at rest yet
 }

@@ -269,8 +269,8 @@ func TestConfigureRetry(t *testing.T) {
 		})
 }
 
-// What was too old to be tried when its turn came is tried when the time is longer by then, and
-// nobody has recorded its end.
+// TestConfigureExpireRaised: mail that was too old when its turn came is tried when it may be older
+// by then, and nobody has recorded its end.
 func TestConfigureExpireRaised(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.o.Retry = Retry{Schedule: []time.Duration{time.Hour}, Expire: 2 * time.Hour}
@@ -374,7 +374,7 @@ func TestForgetHosts(t *testing.T) {
 	})
 }
 
-// What makes no sense changes nothing.
+// TestConfigureRefuses: settings that make no sense change nothing.
 func TestConfigureRefuses(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.o.Routes = []Route{{Domain: "a.test", SmartHost: "hub.test"}}

@@ -48,7 +48,9 @@ func (n *node) planDelivery(next *config.Config, p *plan) error {
 	p.then(func() {
 		asked, err := n.resolver.Configure(next.DNS.Servers,
 			next.Delivery.AllowPrivateDestinations)
-		n.logNotifyErr(err)
+		if err != nil { // it was checked
+			n.log.Errorf("%v", err)
+		}
 		n.outgoing.configure(settings, asked, n.log.Errorf)
 	})
 	return nil

@@ -30,7 +30,7 @@ func (r *Resolver) newSource(servers []string, allowPrivate bool) *source {
 func CheckServers(servers []string) error { return dns.CheckServers(servers) }
 
 // Configure has other servers asked, or answers judged otherwise (Options.Servers, AllowPrivate).
-// What was answered before is forgotten, and look-ups under way begin again; changed is false when
+// Answers from before are forgotten, and look-ups under way begin again; changed is false when
 // all is as it was. After an error nothing has changed. It is for one goroutine at a time.
 func (r *Resolver) Configure(servers []string, allowPrivate bool) (changed bool, err error) {
 	was := r.source.Load()

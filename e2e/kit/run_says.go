@@ -65,6 +65,13 @@ func (r *Run) StoodStill(since time.Time) bool {
 	})
 }
 
+// ofItself returns the lines that a node wrote of itself, without those of mail.
+func ofItself(n *faults.Node) ([]string, error) {
+	text, err := os.ReadFile(filepath.Join(n.Dir, "log"))
+	return slices.DeleteFunc(strings.SplitAfter(string(text), "\n"),
+		func(l string) bool { return !strings.Contains(l, " postroad[") }), err
+}
+
 // Around returns what the nodes wrote for operators from five seconds before one time until two
 // after another, a bounded number of lines of each.
 func (r *Run) Around(from, to time.Time) string {
@@ -75,18 +82,14 @@ func (r *Run) Around(from, to time.Time) string {
 	}
 	var b strings.Builder
 	for _, n := range r.Cluster.All() {
-		text, err := os.ReadFile(filepath.Join(n.Dir, "log"))
+		lines, err := ofItself(n)
 		if err != nil {
 			continue // a node that is no more
 		}
-		left := most
-		for l := range strings.Lines(string(text)) {
-			if left > 0 && strings.Contains(l, " postroad[") && len(l) > len(time.Stamp) &&
-				seconds[l[:len(time.Stamp)]] {
-				fmt.Fprintf(&b, "%s: %s", n.Name, l)
-				left--
-			}
-		}
+		lines = slices.DeleteFunc(lines, func(l string) bool {
+			return len(l) < len(time.Stamp) || !seconds[l[:len(time.Stamp)]]
+		})
+		fmt.Fprintf(&b, "--- %s\n%s", n.Name, strings.Join(lines[:min(len(lines), most)], ""))
 	}
 	return b.String()
 }
@@ -95,12 +98,10 @@ func (r *Run) Around(from, to time.Time) string {
 func (r *Run) Chronicle() string {
 	var b strings.Builder
 	for _, n := range r.Cluster.All() {
-		text, err := os.ReadFile(filepath.Join(n.Dir, "log"))
+		lines, err := ofItself(n)
 		if err != nil {
 			fmt.Fprintln(&b, err)
 		}
-		lines := slices.DeleteFunc(strings.SplitAfter(string(text), "\n"),
-			func(l string) bool { return !strings.Contains(l, " postroad[") })
 		fmt.Fprintf(&b, "--- %s\n%s", n.Name, strings.Join(lines[max(0, len(lines)-40):], ""))
 	}
 	return b.String()
