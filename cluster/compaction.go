@@ -8,10 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
 
-	"github.com/postroad/postroad/cluster/logstore"
 	"github.com/postroad/postroad/internal/clock"
 )
 
@@ -19,8 +17,7 @@ import (
 const compactorLook = time.Second
 
 // compactor is the goroutine that keeps the log short: it takes markers, moves what is left in
-// almost
-// empty segments, and writes the high-water mark.
+// almost empty segments, and writes the high-water mark.
 type compactor struct {
 	n    *Node
 	kick chan struct{}
@@ -109,7 +106,7 @@ func (k *compactor) consider(g *Group) {
 
 func (g *Group) due(octets uint64) bool {
 	return octets-g.marked.octets.Load() >= uint64(g.node.opts.MarkerBytes) ||
-		g.fsm.appliedIndex.Load()-g.marked.index.Load() >= g.node.opts.MarkerEntries
+		g.AppliedIndex()-g.marked.index.Load() >= g.node.opts.MarkerEntries
 }
 
 // idleSegments is how far a group's oldest entry may lie behind the newest segment before the
@@ -138,7 +135,7 @@ func (g *Group) mark(idle bool, octets uint64) error {
 			return err
 		}
 	}
-	index := g.fsm.appliedIndex.Load()
+	index := g.AppliedIndex()
 	if err := g.leaveTrail(octets, index); err != nil {
 		return err
 	}
@@ -201,7 +198,7 @@ func (k *compactor) collect() error {
 	if len(tried) == 0 {
 		return nil
 	}
-	return k.n.flush()
+	return k.n.state.Flush()
 }
 
 // empty moves what is alive in a segment. What cannot be read stays, and the segment with it.
@@ -213,7 +210,7 @@ func (k *compactor) empty(id uint64) error {
 			n++
 		}
 		if g := k.n.holderOf(contents[0].Group); g != nil { // else nothing of it is alive
-			err = g.parts.move(contents[:n])
+			err = g.state.MoveParts(contents[:n])
 		}
 		contents = contents[n:]
 	}
@@ -227,94 +224,4 @@ func (k *compactor) stopped() bool {
 	default:
 		return false
 	}
-}
-
-// move gives those of the entries that are alive, and still where they were found, a new place.
-func (p *partRefs) move(found []logstore.Located) error {
-	const moveBytes = 1 << 20
-	for len(found) > 0 {
-		var moving []logstore.Moving
-		octets := int64(0)
-		for len(found) > 0 && octets < moveBytes {
-			m, err := p.prepareMove(found[0])
-			if err != nil {
-				return err
-			}
-			if m != nil {
-				moving = append(moving, *m)
-				octets += m.Keep
-			}
-			found = found[1:]
-		}
-		if len(moving) == 0 {
-			return nil
-		}
-		if err := p.g.log.Move(moving); err != nil {
-			return err
-		}
-		moving = slices.DeleteFunc(moving, func(m logstore.Moving) bool {
-			if m.Err != nil {
-				p.g.node.opts.Logf("content cannot be moved: %v", m.Err)
-			}
-			return m.Err != nil
-		})
-		if err := p.moved(moving); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *partRefs) prepareMove(f logstore.Located) (*logstore.Moving, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e, err := p.loadLocked(f.Index)
-	if err != nil || e == nil || e.place.Segment != f.Place.Segment || e.place.Pos != f.Place.Pos ||
-		e.count() == 0 {
-		return nil, err
-	}
-	snapshot := keptEntry{live: append([]uint64(nil), e.live...)}
-	return &logstore.Moving{Index: f.Index, Old: e.place, Live: snapshot.has, Keep: e.kept()}, nil
-}
-
-// moved points the rows at the new places. A row that the batch under way has changed is left to
-// that batch.
-func (p *partRefs) moved(moving []logstore.Moving) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	batch := p.g.node.db.NewBatch()
-	defer batch.Close()
-	release := func(segment uint64, octets int64) error {
-		if octets == 0 {
-			return nil
-		}
-		return p.g.node.log.Keep(segment, -octets)
-	}
-	for _, m := range moving {
-		e, err := p.loadLocked(m.Index)
-		if err != nil {
-			return err
-		}
-		if e == nil { // dropped meanwhile
-			if err := release(m.New.Segment, m.Keep); err != nil {
-				return err
-			}
-			continue
-		}
-		old := e.place
-		e.place, e.table = m.New, nil
-		if !e.dirty {
-			if err := batch.Set(appendPartsKey(nil, p.g.id, p.side, m.Index), e.encode(nil),
-				nil); err != nil {
-				return err
-			}
-		}
-		// The old segment's count now goes to the new one, which has counted Keep
-		// already.
-		if err := errors.Join(release(m.New.Segment, m.Keep-e.counted),
-			release(old.Segment, e.counted)); err != nil {
-			return err
-		}
-	}
-	return batch.Commit(pebble.NoSync)
 }

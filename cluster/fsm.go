@@ -1,15 +1,14 @@
 package cluster
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
 
+	"github.com/postroad/postroad/cluster/state"
 	"github.com/postroad/postroad/internal/rows"
 )
 
@@ -45,33 +44,27 @@ const batchLimit = 4 << 20
 type fsm struct {
 	g       *Group
 	sm      StateMachine
-	w       Writer
+	w       *state.Writer
 	applied uint64 // owned by the apply goroutine
 	term    uint64
-	octets  uint32 // of the parts of the entry being applied
-	pending bool   // something was applied since the last commit
+	pending bool // something was applied since the last commit
 
 	appliedIndex atomic.Uint64 // applied, in the store
 }
 
-// load reads the applied index after Pebble was opened.
+// load reads the applied index after the state was opened.
 func (f *fsm) load() error {
-	key := prefix(f.g.id, spaceApplied)
-	v, closer, err := f.g.node.db.Get(key[:])
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil
+	applied, term, err := f.g.state.Load()
+	if err == nil {
+		f.jump(applied, term)
 	}
-	if err != nil {
-		return fmt.Errorf("applied index of group %d: %w", f.g.id, err)
-	}
-	defer closer.Close()
-	if len(v) != 17 || v[16] > 1 {
-		return fmt.Errorf("applied index of group %d is malformed", f.g.id)
-	}
-	f.applied, f.term = binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
-	f.appliedIndex.Store(f.applied)
-	f.g.useSide(side(v[16]))
-	return nil
+	return err
+}
+
+// jump notes that the state is as of another entry.
+func (f *fsm) jump(applied, term uint64) {
+	f.applied, f.term = applied, term
+	f.appliedIndex.Store(applied)
 }
 
 // ApplyBatch implements raft.BatchingFSM.
@@ -85,7 +78,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 			results[i] = f.applyCommand(l)
 		}
 		f.applied, f.term, f.pending = l.Index, l.Term, true
-		if f.w.batch.Len() >= batchLimit {
+		if f.w.Len() >= batchLimit {
 			f.commit()
 		}
 	}
@@ -101,12 +94,9 @@ func (f *fsm) applyCommand(l *raft.Log) any {
 		}
 	}
 	parts, err := f.g.log.Parts(l.Extensions)
-	f.w.check(err)
-	f.w.index, f.octets = l.Index, 0
-	for _, p := range parts {
-		f.octets += uint32(len(p))
-	}
-	return f.sm.Apply(&f.w, l.Index, l.Term, l.Data, parts)
+	f.w.Check(err)
+	f.w.Begin(l.Index, parts)
+	return f.sm.Apply(f.w, l.Index, l.Term, l.Data, parts)
 }
 
 func (f *fsm) commit() {
@@ -114,7 +104,7 @@ func (f *fsm) commit() {
 		return
 	}
 	f.pending = false
-	f.w.commit(f.applied, f.term)
+	f.w.Commit(f.applied, f.term)
 	f.appliedIndex.Store(f.applied)
 	f.g.quiet.stir()
 	f.sm.Committed()
@@ -131,18 +121,18 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return markerSnapshot{f.g, 
 // Restore implements raft.FSM: the state that was laid aside becomes the state. It came with its
 // own applied index, which may be above the snapshot's; what raft feeds in between is skipped.
 func (f *fsm) Restore(r io.ReadCloser) error {
-	a, err := f.g.pending()
+	staged, err := f.g.state.Staged()
 	if err := errors.Join(err, r.Close()); err != nil {
 		return err
 	}
-	if a == nil || a.applied <= f.applied {
+	if staged <= f.applied {
 		return nil
 	}
-	err = f.g.parts.countSide(a.side.other(), -1)
-	if err := errors.Join(err, f.g.switchSide(a)); err != nil {
-		f.g.node.fatal(fmt.Errorf("switch group %d to the state that it took over: %w", f.g.id,
-			err))
+	index, term, err := f.g.state.Switch()
+	if err != nil {
+		f.g.node.fatal(err)
 	}
+	f.jump(index, term)
 	if r, ok := f.sm.(Restorer); ok {
 		r.Restored()
 	}

@@ -80,10 +80,8 @@ func (g *Group) GiveUp(from uint64) error {
 			leftKey: left.encode()}); err != nil {
 		return err
 	}
-	for s := range side(2) {
-		if err := g.parts.countSide(s, -1); err != nil {
-			return err
-		}
+	if err := g.state.UncountParts(); err != nil {
+		return err
 	}
 	return g.revive()
 }

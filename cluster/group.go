@@ -9,10 +9,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/hashicorp/raft"
 
 	"github.com/postroad/postroad/cluster/logstore"
+	"github.com/postroad/postroad/cluster/state"
 	"github.com/postroad/postroad/internal/rows"
 )
 
@@ -20,16 +20,18 @@ import (
 // of Propose means that the outcome is unknown: it may have been applied, or may yet be.
 var ErrRefused = rows.ErrRefused
 
+// ErrNoPart: neither the state nor the log has the part (any more).
+var ErrNoPart = state.ErrNoPart
+
 // Group is this node's member of one raft group. It can be read from Node.Group on; Start makes it
 // take part. Its methods are safe for use by several goroutines.
 type Group struct {
 	node    *Node
 	id      uint64
 	log     *logstore.Group
-	parts   partRefs
+	state   *state.Rows
 	fsm     fsm
 	raft    *raft.Raft
-	side    atomic.Uint32 // where the state is (keys.go)
 	slots   chan struct{} // one for each proposal under way
 	running atomic.Bool
 	// the term in which this node leads and has applied all before; 0: it does not
@@ -52,8 +54,7 @@ type Group struct {
 	handing    handing
 	transport  raft.Transport
 	marked     markedAt
-	fetching   sync.Mutex // one take-over of the state at a time
-	transfers  transfers
+	fetching   sync.Mutex    // one take-over of the state at a time
 	told       atomic.Uint64 // the newest entry that a leader said is committed
 	quarantine quarantine
 	reign      atomic.Pointer[reign] // of the leader that spoke last (reign.go)
@@ -338,46 +339,19 @@ func (g *Group) Barrier(ctx context.Context) error {
 	}
 }
 
-func (g *Group) statePrefix() [prefixLen]byte {
-	return prefix(g.id, side(g.side.Load()).space(spaceState))
-}
-
 // Get reads a row of the applied state.
-func (g *Group) Get(key []byte) (value []byte, ok bool, err error) {
-	p := g.statePrefix()
-	k := append(append(make([]byte, 0, prefixLen+len(key)), p[:]...), key...)
-	v, closer, err := g.node.db.Get(k)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	return append([]byte(nil), v...), true, closer.Close()
-}
+func (g *Group) Get(key []byte) (value []byte, ok bool, err error) { return g.state.Get(key) }
 
 // Scan calls fn with the rows of [from, to) in order until it returns false; a nil to means the
 // end. The slices are valid during the call. It sees the state of one moment.
 func (g *Group) Scan(from, to []byte, fn func(k, v []byte) bool) error {
-	p := g.statePrefix()
-	opts := &pebble.IterOptions{LowerBound: append(p[:prefixLen:prefixLen], from...),
-		UpperBound: prefixEnd(p)}
-	if to != nil {
-		opts.UpperBound = append(p[:prefixLen:prefixLen], to...)
-	}
-	it, err := g.node.db.NewIter(opts)
-	if err != nil {
-		return err
-	}
-	for ok := it.First(); ok && fn(it.Key()[prefixLen:], it.Value()); ok = it.Next() {
-	}
-	return it.Close()
+	return g.state.Scan(from, to, fn)
 }
 
 // ReadPart appends a content part to buf: from memory while the entry is recent, else from disk,
-// checksum verified.
+// checksum verified. Its error wraps ErrNoPart when there is none.
 func (g *Group) ReadPart(buf []byte, index uint64, part int) ([]byte, error) {
-	return g.parts.read(buf, index, part)
+	return g.state.ReadPart(buf, index, part)
 }
 
 // shutdown stops raft. Proposals under way get their end first, if raft comes to it in time.

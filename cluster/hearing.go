@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,8 @@ import (
 // takes up to three heartbeat timeouts; until then it refuses all candidates. So a member notes
 // itself when it heard a leader, refuses votes up to the end of that time, and grants them from
 // then on, whatever raft believes.
+
+var errHeard = errors.New("this member has heard a leader lately")
 
 // hearing is what a member knows of leaders that it has heard.
 type hearing struct {
@@ -66,9 +69,8 @@ func (h *hearing) preVote(q *raft.RequestPreVoteRequest) error {
 		return errHeard
 	}
 	if leader, stale := h.stale(); stale {
-		q.Addr = []byte(
-			leader,
-		) // raft refuses whoever is not the leader that it knows, and asks no more of this name
+		// raft refuses whoever is not the leader that it knows, and asks no more of this name
+		q.Addr = []byte(leader)
 	}
 	return nil
 }

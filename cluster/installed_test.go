@@ -25,7 +25,7 @@ func TestSnapshotComesTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	last, _ := two.g.log.Last()
-	side := two.g.side.Load()
+	side := two.g.state.Side()
 	content := has.encode()
 	q := &raft.InstallSnapshotRequest{
 		RPCHeader:          rpcHeader(one.g.serverID()),
@@ -48,11 +48,11 @@ func TestSnapshotComesTwice(t *testing.T) {
 	if now, _ := two.g.log.Last(); now < last {
 		t.Errorf("the log ended at %d, and ends at %d", last, now)
 	}
-	if now := two.g.side.Load(); now != side {
+	if now := two.g.state.Side(); now != side {
 		t.Error("it has taken over the state again")
 	}
-	if a, err := two.g.pending(); a != nil || err != nil {
-		t.Errorf("a state lies aside: %+v, %v", a, err)
+	if a, err := two.g.state.Staged(); a != 0 || err != nil {
+		t.Errorf("a state lies aside, as of %d, %v", a, err)
 	}
 	m.put(one, n, 10)
 	m.verify(two, n+10)

@@ -312,7 +312,7 @@ func TestThreeMembers(t *testing.T) {
 func TestStateIsTakenOver(t *testing.T) {
 	m := newMany(t, 2)
 	one, two := m.takeOver()
-	if a := two.g.side.Load(); a != 1 {
+	if a := two.g.state.Side(); a != 1 {
 		t.Errorf("the state is on side %d: it came by the log", a)
 	}
 	m.put(one, 400, 50)

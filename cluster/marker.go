@@ -116,7 +116,7 @@ type markerSnapshot struct {
 // durable.
 func (s markerSnapshot) Persist(sink raft.SnapshotSink) error {
 	sink.(*markerSink).m.applied = s.applied
-	return s.g.node.flush()
+	return s.g.node.state.Flush()
 }
 
 // Release implements raft.FSMSnapshot.
@@ -169,13 +169,13 @@ func (s *markerSink) Close() error {
 
 // taken checks that the state behind another member's marker is here: aside, or in place already.
 func (s *markerSink) taken() error {
-	a, err := s.g.pending()
+	staged, err := s.g.state.Staged()
 	if err != nil {
 		return err
 	}
 	switch applied := s.g.fsm.appliedIndex.Load(); {
-	case a != nil && a.applied >= s.m.index && a.applied > applied:
-		s.m.applied = a.applied
+	case staged >= s.m.index && staged > applied:
+		s.m.applied = staged
 	case applied >= s.m.index:
 		s.m.applied = applied
 	default:

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/state"
 )
 
 // Members of a group, by their numbers, as of the entry Index of its log.
@@ -204,7 +206,7 @@ type Status struct {
 	Lag    map[uint16]uint64
 	Silent []uint16 // those that did not; only on the leader
 	// members that take the state over from this one, as a whole
-	Transfers map[uint16]TransferProgress `json:"Giving,omitempty"`
+	Transfers map[uint16]state.Progress `json:"Giving,omitempty"`
 	// why this member is in quarantine: it neither votes nor stands
 	Doubts []Doubt `json:",omitempty"`
 }
@@ -216,7 +218,7 @@ func (g *Group) Status() Status {
 		return s
 	}
 	s.Leader, _ = g.Leader()
-	s.Transfers, s.Doubts = g.transfers.now(), g.Doubts()
+	s.Transfers, s.Doubts = g.state.Transfers(), g.Doubts()
 	s.Leading = g.leading.Load() != 0
 	s.Term, s.Last, s.Commit, s.Members = g.raft.CurrentTerm(), g.raft.LastIndex(),
 		g.raft.CommitIndex(), g.Members()

@@ -13,13 +13,14 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/postroad/postroad/cluster/beat"
 	"github.com/postroad/postroad/cluster/logstore"
+	"github.com/postroad/postroad/cluster/state"
 	"github.com/postroad/postroad/cluster/wire"
 )
 
@@ -106,7 +107,7 @@ func (o Options) withDefaults() Options {
 type Node struct {
 	opts        Options
 	log         *logstore.Store
-	db          *pebble.DB
+	state       *state.Store
 	member      uint16
 	incarnation uint64
 	process     uint64 // drawn by Open (reign.go)
@@ -115,24 +116,17 @@ type Node struct {
 	failed      atomic.Bool
 	failing     chan struct{} // closed when failed is set
 	opened      time.Time
-	large       chan struct{} // a turn to give a large state away
-	port        *wire.Port    // nil: no other member is ever reached
-	speakers    speakers
-	beating     sync.WaitGroup // what hears heartbeats
+	port        *wire.Port     // nil: no other member is ever reached
+	beats       *beat.Beats    // nil: as port
+	watching    sync.WaitGroup // watchLeaders
 	closing     chan struct{}
 	look        chan struct{} // watchLeaders is to look now
 
-	diskHealth io.Closer
-	lock       io.Closer // of the directory
+	lock io.Closer // of the directory
 
 	mu struct {
 		sync.Mutex
 		groups map[uint64]*Group
-	}
-
-	sending struct { // heartbeats; not under mu, which a stop holds until all groups have ended
-		sync.Mutex
-		to map[uint16]*beats // by member
 	}
 }
 
@@ -140,11 +134,9 @@ type Node struct {
 // wraps logstore.ErrLost, what has lost something that was on stable storage.
 func Open(opts Options) (*Node, error) {
 	n := &Node{opts: opts.withDefaults(), opened: time.Now(), process: rand.Uint64(),
-		failing: make(chan struct{}), large: make(chan struct{}, largeTurns)}
-	n.mu.groups, n.sending.to, n.closing = map[uint64]*Group{}, map[uint16]*beats{},
-		make(chan struct{})
+		failing: make(chan struct{})}
+	n.mu.groups, n.closing = map[uint64]*Group{}, make(chan struct{})
 	n.look = make(chan struct{}, 1)
-	n.speakers = newSpeakers()
 	if err := n.open(); err != nil {
 		if pebble.IsCorruptionError(err) && !errors.Is(err, ErrLost) {
 			err = fmt.Errorf("%w: %w", ErrLost, err)
@@ -180,14 +172,12 @@ func (n *Node) open() (err error) {
 	if err = n.loadMember(); err != nil {
 		return err
 	}
-	if n.db, err = pebble.Open(fs.PathJoin(n.opts.Dir, "state"), n.pebbleOptions()); err != nil {
-		// what the system says, as of a full disk, is no damage; else Pebble has found what does
-		// not belong together
-		var errno syscall.Errno
-		if !errors.As(err, &errno) || errno == syscall.ENOENT {
-			err = fmt.Errorf("%w: %w", ErrLost, err)
-		}
-		return fmt.Errorf("open state: %w", err)
+	n.state, err = state.Open(state.Options{
+		FS: fs, Dir: fs.PathJoin(n.opts.Dir, "state"), Log: n.log, OnFailure: n.fail,
+		Fatal: n.fatal, OnSlowDisk: n.opts.OnSlowDisk, Logf: n.opts.Logf,
+	})
+	if err != nil {
+		return err
 	}
 	for _, id := range n.log.Groups() {
 		if id == nodeGroup {
@@ -229,14 +219,8 @@ func (n *Node) loadMember() error {
 // before any group starts; without it there are none.
 func (n *Node) Connect(p *wire.Port) {
 	n.port = p
-	s := p.Stream(beatStream)
-	n.beating.Go(func() { n.hearBeats(s) })
-	n.beating.Go(n.watchLeaders)
-	n.beating.Go(func() {
-		<-n.closing
-		s.Close()
-		n.speakers.close()
-	})
+	n.beats = n.newBeats()
+	n.watching.Go(n.watchLeaders)
 }
 
 // A start decides by values in the log store, not by rows: after a crash rows may be older than
@@ -294,10 +278,9 @@ func (n *Node) Group(id uint64) *Group {
 		pause: make(chan chan struct{}), stop: make(chan struct{}),
 		handing: handing{turn: make(chan struct{}, 1)},
 	}
-	g.parts = partRefs{g: g, entries: map[uint64]*keptEntry{}}
-	g.fsm = fsm{g: g, w: Writer{g: g, batch: n.db.NewBatch(), touch: newTouched()}}
+	g.state = n.state.Rows(id, g.log)
+	g.fsm = fsm{g: g, w: g.state.Writer()}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.useSide(0)
 	n.mu.groups[id] = g
 	return g
 }
@@ -319,8 +302,12 @@ func (g *Group) verify() error {
 	if m != nil {
 		needed, last = m.applied, max(last, m.index, m.applied)
 	}
-	if err := g.tidySides(needed); err != nil {
+	index, term, err := g.state.Tidy(g.fsm.applied, needed)
+	if err != nil {
 		return err
+	}
+	if index > 0 {
+		g.fsm.jump(index, term)
 	}
 	if m != nil {
 		g.log.Compactable(m.index)
@@ -333,16 +320,7 @@ func (g *Group) verify() error {
 		return fmt.Errorf("%w: the state of group %d is as of entry %d, its log ends at %d",
 			logstore.ErrLost, g.id, g.fsm.applied, last)
 	}
-	return g.parts.countSide(side(g.side.Load()), +1)
-}
-
-// flush makes the state durable as of now, and lets segments that had emptied before be used again.
-func (n *Node) flush() error {
-	f := n.log.BeginFlush()
-	if err := n.db.Flush(); err != nil {
-		return fmt.Errorf("flush state: %w", err)
-	}
-	return n.log.EndFlush(f)
+	return g.state.CountParts()
 }
 
 // fail reports the first failure.
@@ -380,7 +358,10 @@ func (n *Node) Close() error {
 func (n *Node) close() error {
 	n.compactor.halt()
 	close(n.closing)
-	n.beating.Wait()
+	if n.beats != nil {
+		n.beats.Close()
+	}
+	n.watching.Wait()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	errs := make(chan error, len(n.mu.groups))
@@ -395,17 +376,11 @@ func (n *Node) close() error {
 }
 
 func (n *Node) closeStores() (err error) {
-	if n.db != nil {
+	if n.state != nil {
 		for _, g := range n.mu.groups {
-			err = errors.Join(err, g.fsm.w.batch.Close())
+			err = errors.Join(err, g.state.Close())
 		}
-		if !n.failed.Load() {
-			err = errors.Join(err, n.db.Flush()) // so that the next start has little to apply
-		}
-		err = errors.Join(err, n.db.Close())
-	}
-	if n.diskHealth != nil {
-		err = errors.Join(err, n.diskHealth.Close())
+		err = errors.Join(err, n.state.Close(!n.failed.Load()))
 	}
 	if n.log != nil {
 		err = errors.Join(err, n.log.Close())
@@ -426,7 +401,7 @@ type Stats struct {
 
 // Stats returns a snapshot; it costs some microseconds.
 func (n *Node) Stats() Stats {
-	m := n.db.Metrics()
+	m := n.state.Metrics()
 	t := m.Total()
 	return Stats{
 		Log:          n.log.Stats(),

@@ -93,7 +93,7 @@ func (g *Group) leadsCalmly(now int64) bool {
 			continue
 		}
 		ago, _, ok := g.lease.contact(s.ID)
-		if !ok || ago > g.lease.timeout || g.node.beatsTo(memberOf(s.ID)).link() == 0 {
+		if !ok || ago > g.lease.timeout || g.node.beatsTo(memberOf(s.ID)).Connection() == 0 {
 			return false
 		}
 	}

@@ -71,12 +71,7 @@ func TestFramesHaveRaftAsk(t *testing.T) {
 	m, one := newThree(t)
 	m.calmAll()
 	for _, other := range []uint16{2, 3} {
-		b := one.node.beatsTo(other)
-		asked := func() int64 {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			return b.led[HomeGroup].asked
-		}
+		asked := func() int64 { return one.node.beatsTo(other).Asked(HomeGroup) }
 		for range 5 {
 			last, nudged := asked(), one.g.telling.at.Load()
 			m.until("raft asks", func() bool {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/postroad/postroad/cluster/beat"
 )
 
 // raft repeats its last request to each follower every 50 to 100 ms, with nothing new in it, so
@@ -114,19 +116,19 @@ func (t *transport) nothingNew(
 	id raft.ServerID,
 	args *raft.AppendEntriesRequest,
 	resp *raft.AppendEntriesResponse,
-	b *beats,
+	b *beat.Link,
 ) bool {
 	g := t.g
-	answer, ok := g.quiet.last(id, args, b.link())
+	answer, ok := g.quiet.last(id, args, b.Connection())
 	if !ok {
 		return false
 	}
 	g.awaitNews(args)
 	ago, _, ok := g.lease.contact(id)
-	if !ok || ago > g.lease.timeout/freshShare || b.link() == 0 {
+	if !ok || ago > g.lease.timeout/freshShare || b.Connection() == 0 {
 		return false
 	}
-	if _, ok := g.quiet.last(id, args, b.link()); !ok {
+	if _, ok := g.quiet.last(id, args, b.Connection()); !ok {
 		return false
 	}
 	*resp = answer

@@ -63,15 +63,13 @@ func (n *Node) Retire(id uint64) error {
 	if err := g.end(); err != nil {
 		return err
 	}
-	for s := range side(2) {
-		if err := g.parts.countSide(s, -1); err != nil {
-			return err
-		}
+	if err := g.state.UncountParts(); err != nil {
+		return err
 	}
 	n.mu.Lock()
 	delete(n.mu.groups, id)
 	n.mu.Unlock()
-	return errors.Join(g.erase(), g.fsm.w.batch.Close())
+	return errors.Join(g.erase(), g.state.Close())
 }
 
 // retired reports whether this member has left the group.
@@ -99,11 +97,25 @@ func (g *Group) end() error {
 		leftKey: left.encode()})
 }
 
+// erase deletes log and state of an incarnation that has ended. It is repeated at each start, for a
+// crash may have come between.
+func (g *Group) erase() error {
+	first, _ := g.log.FirstIndex()
+	last, _ := g.log.LastIndex()
+	if first > 0 {
+		g.log.Compactable(last)
+		if err := g.log.DeleteRange(first, last); err != nil {
+			return err
+		}
+	}
+	return g.state.Erase()
+}
+
 // revive begins another incarnation after one that has ended. The group has not been started
 // since Open, or since Retire.
 func (g *Group) revive() error {
 	// nothing of the old one may turn up in the new one after a crash
-	if err := errors.Join(g.erase(), g.node.flush()); err != nil {
+	if err := errors.Join(g.erase(), g.node.state.Flush()); err != nil {
 		return err
 	}
 	old := g.log
@@ -133,9 +145,8 @@ func (g *Group) revive() error {
 		return err
 	}
 	g.log = next
-	g.fsm.applied, g.fsm.term = 0, 0
-	g.fsm.appliedIndex.Store(0)
-	g.useSide(0)
+	g.fsm.jump(0, 0)
+	g.state.Renew(next)
 	return nil
 }
 

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/postroad/postroad/cluster/wire"
 )
 
@@ -62,7 +61,7 @@ func (n *Node) asked(w http.ResponseWriter, r *http.Request) *Group {
 func (n *Node) serveState(w http.ResponseWriter, r *http.Request) {
 	if g := n.asked(w, r); g != nil {
 		peer, _ := wire.Peer(r.Context())
-		if err := g.giveState(r.Context(), peer.Member, w); err != nil {
+		if err := g.state.Give(r.Context(), peer.Member, w); err != nil {
 			n.opts.Logf("giving the state of group %d: %v", g.id, err)
 			panic(http.ErrAbortHandler) // so that the other side sees it cut off
 		}
@@ -300,22 +299,4 @@ func splitProposal(b []byte) (data []byte, parts [][]byte, err error) {
 		}
 	}
 	return data, parts, nil
-}
-
-// erase deletes log and state of an incarnation that has ended. It is repeated at each start, for a
-// crash may have come between.
-func (g *Group) erase() error {
-	first, _ := g.log.FirstIndex()
-	last, _ := g.log.LastIndex()
-	if first > 0 {
-		g.log.Compactable(last)
-		if err := g.log.DeleteRange(first, last); err != nil {
-			return err
-		}
-	}
-	batch := g.node.db.NewBatch()
-	defer batch.Close()
-	key := prefix(g.id, spaceApplied)
-	return errors.Join(g.deleteSide(batch, 0), g.deleteSide(batch, 1), batch.Delete(key[:], nil),
-		batch.Commit(pebble.NoSync))
 }

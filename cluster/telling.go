@@ -7,9 +7,6 @@ import "sync/atomic"
 // while a group is calm the first answer to each frame has raft ask (nudge). It hears what the
 // others answered to the same frame, or are about to. The lease rests on all answers.
 
-// tellFresh is the part of a frame's interval for which raft may still hear of an answer.
-const tellFresh = 4
-
 // telling is when raft was made to ask last, on the process's clock.
 type telling struct{ at atomic.Int64 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/postroad/postroad/cluster/beat"
 	"github.com/postroad/postroad/cluster/wire"
 )
 
@@ -66,13 +67,13 @@ func (t *transport) AppendEntries(
 ) error {
 	b := t.g.node.beatsTo(memberOf(id))
 	if isHeartbeat(args) {
-		a, err := b.ask(t.g, args.Term)
-		if !errors.Is(err, errNoBeats) {
-			resp.Term, resp.LastLog, resp.Success = a.term, a.lastLog, a.state == beatTaken
+		a, err := b.Ask(led{t.g}, args.Term)
+		if !errors.Is(err, beat.ErrOlder) {
+			resp.Term, resp.LastLog, resp.Success = a.Term, a.LastLog, a.State == beat.Taken
 			return err
 		}
 	}
-	link := b.link()
+	link := b.Connection()
 	if len(args.Entries) == 0 && t.nothingNew(id, args, resp, b) {
 		return nil
 	}
@@ -143,14 +144,14 @@ func (t *transport) SetHeartbeatHandler(take func(raft.RPC)) {
 	h.gate.Unlock()
 	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
 		if !h.beat(rpc, t.g.node.holdOf(rpc.Command.(*raft.AppendEntriesRequest))) {
-			rpc.Respond(nil, errBeatAway)
+			rpc.Respond(nil, beat.ErrAway)
 		}
 	})
 }
 
 // holdOf is how long the sender of a request of raft's counts on the answer.
 func (n *Node) holdOf(q *raft.AppendEntriesRequest) time.Duration {
-	if hold, ok := n.speakers.hold(memberOf(raft.ServerID(q.ID))); ok {
+	if hold, ok := n.beats.Hold(memberOf(raft.ServerID(q.ID))); ok {
 		return hold
 	}
 	return n.longest()

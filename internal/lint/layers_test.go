@@ -21,8 +21,9 @@ var levels = map[string]int{
 	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2,
 	"internal/maillog": 2, "internal/trace": 3,
 	// State. None of these knows another.
-	"cluster": 3, "cluster/control": 3, "cluster/logstore": 3, "cluster/wire": 3, "queue": 3,
-	"queue/machine": 3, "mailbox": 3, "directory": 3,
+	"cluster": 3, "cluster/beat": 3, "cluster/control": 3, "cluster/logstore": 3,
+	"cluster/state": 3, "cluster/wire": 3, "queue": 3, "queue/machine": 3, "mailbox": 3,
+	"directory": 3,
 	// Packages that stand on one of them.
 	"cluster/owner": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
 	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
@@ -55,7 +56,9 @@ var kits = []string{
 // answers the questions that smtpd asks in smtpd's words; and mailbox/router, whose way to another
 // member mailbox/remote is.
 var beside = map[string][]string{
-	"cluster":        {"cluster/logstore", "cluster/wire"},
+	"cluster":        {"cluster/beat", "cluster/logstore", "cluster/state", "cluster/wire"},
+	"cluster/beat":   {"cluster/wire"},
+	"cluster/state":  {"cluster/logstore"},
 	"delivery":       {"delivery/mx", "delivery/smtpclient", "delivery/share"},
 	"delivery/local": {"delivery"},
 	"policy":         {"smtpd"},

@@ -23,9 +23,6 @@ const (
 	commandLine = "cmd/postroad"
 )
 
-// larger are packages above the bound, and up to what, until they are parted.
-var larger = map[string]int{"cluster": 7600}
-
 // width is how many columns a line takes.
 func width(line []byte) int {
 	return utf8.RuneCount(line) + (tabWidth-1)*bytes.Count(line, []byte("\t"))
@@ -143,17 +140,12 @@ func TestNothingIsTooLarge(t *testing.T) {
 		}
 	}
 	for pkg, lines := range sizes {
-		bound := max(pkgLines, larger[pkg])
+		bound := pkgLines
 		if pkg == commandLine {
 			bound = mainLines
 		}
 		if lines > bound {
 			t.Errorf("%s has %d lines without tests; part it: at most %d", pkg, lines, bound)
-		}
-	}
-	for pkg := range larger {
-		if sizes[pkg] <= pkgLines {
-			t.Errorf("%s fits the bound by now: take it out of larger", pkg)
 		}
 	}
 }

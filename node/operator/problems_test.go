@@ -7,6 +7,7 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/state"
 	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/operate/admin/api"
 )
@@ -16,7 +17,7 @@ func TestMovesOf(t *testing.T) {
 	g := control.Group{ID: 7, Kind: control.KindMailbox, Voters: []uint16{1, 3, 4, 5, 6}}
 	leader := peer.Group{Status: cluster.Status{
 		Members:   cluster.Members{Voters: []uint16{1, 2}, Nonvoters: []uint16{3, 4, 6}},
-		Transfers: map[uint16]cluster.TransferProgress{4: {Octets: 10, Of: 40}},
+		Transfers: map[uint16]state.Progress{4: {Octets: 10, Of: 40}},
 		Lag:       map[uint16]uint64{2: 0, 3: 12, 4: 900},
 	}}
 	want := []api.Move{

@@ -2,12 +2,14 @@ package cluster
 
 import (
 	"testing"
+
+	"github.com/postroad/postroad/cluster/state"
 )
 
 // watched looks at the status of a group while it gives its state away.
 type watched struct {
 	g    *Group
-	seen []TransferProgress
+	seen []state.Progress
 }
 
 func (w *watched) Write(b []byte) (int, error) {
@@ -22,11 +24,11 @@ func TestTransferProgressIsSeen(t *testing.T) {
 	one := m.start(1)
 	m.leader()
 	m.put(one, 0, 300)
-	if err := one.node.db.Flush(); err != nil {
+	if err := one.node.state.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	w := &watched{g: one.g}
-	if err := one.g.giveState(t.Context(), 7, w); err != nil {
+	if err := one.g.state.Give(t.Context(), 7, w); err != nil {
 		t.Fatal(err)
 	}
 	first, last := w.seen[0], w.seen[len(w.seen)-1]
@@ -36,21 +38,5 @@ func TestTransferProgressIsSeen(t *testing.T) {
 	}
 	if now := one.g.Status().Transfers; now != nil {
 		t.Errorf("at the end: %+v", now)
-	}
-}
-
-// TestGivingTwice: a member that asks again has given up what it asked for before, whose end
-// changes nothing.
-func TestGivingTwice(t *testing.T) {
-	var gs transfers
-	_, endFirst := gs.begin(3, nil, 10)
-	_, endSecond := gs.begin(3, nil, 20)
-	endFirst()
-	if now := gs.now(); len(now) != 1 || now[3].Of != 20 {
-		t.Errorf("%+v", now)
-	}
-	endSecond()
-	if now := gs.now(); now != nil {
-		t.Errorf("%+v", now)
 	}
 }

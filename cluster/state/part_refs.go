@@ -1,4 +1,4 @@
-package cluster
+package state
 
 import (
 	"encoding/binary"
@@ -16,7 +16,7 @@ import (
 // one row for each entry with such parts: place and a bit for each part. Keeping and dropping
 // change it in memory; a batch writes the rows it changed once.
 type partRefs struct {
-	g  *Group
+	of *Rows
 	mu sync.Mutex
 	// All below is guarded by mu.
 	side    side
@@ -64,23 +64,24 @@ func (e *keptEntry) has(part int) bool {
 	return part>>6 < len(e.live) && e.live[part>>6]>>(part&63)&1 != 0
 }
 
-// keep is called for the entry being applied, which is in the log's window.
-func (p *partRefs) keep(index uint64, part int) {
+// keep is called for the entry being applied, which is in the log's window. octets is of all of its
+// parts.
+func (p *partRefs) keep(index uint64, part int, octets uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.entries[index]
 	if e == nil {
-		place, ok := p.g.log.Locate(index)
+		place, ok := p.of.log.Locate(index)
 		if !ok {
-			panic(fmt.Sprintf("cluster: entry %d of group %d is applied but not in the log", index,
-				p.g.id))
+			panic(fmt.Sprintf("state: entry %d of group %d is applied but not in the log", index,
+				p.of.id))
 		}
-		e = &keptEntry{index: index, place: place, octets: p.g.fsm.octets,
+		e = &keptEntry{index: index, place: place, octets: octets,
 			live: make([]uint64, (place.Parts+63)/64)}
 		p.cacheLocked(e)
 	}
 	if part < 0 || part >= int(e.place.Parts) {
-		panic(fmt.Sprintf("cluster: entry %d of group %d has %d parts, not %d", index, p.g.id,
+		panic(fmt.Sprintf("state: entry %d of group %d has %d parts, not %d", index, p.of.id,
 			e.place.Parts, part))
 	}
 	e.live[part>>6] |= 1 << (part & 63)
@@ -111,8 +112,8 @@ func (p *partRefs) loadLocked(index uint64) (*keptEntry, error) {
 	if e := p.entries[index]; e != nil {
 		return e, nil
 	}
-	p.key = appendPartsKey(p.key[:0], p.g.id, p.side, index)
-	v, closer, err := p.g.node.db.Get(p.key)
+	p.key = appendPartsKey(p.key[:0], p.of.id, p.side, index)
+	v, closer, err := p.of.store.db.Get(p.key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
@@ -147,7 +148,7 @@ func (p *partRefs) commit(batch *pebble.Batch) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.dirty {
-		p.key = appendPartsKey(p.key[:0], p.g.id, p.side, e.index)
+		p.key = appendPartsKey(p.key[:0], p.of.id, p.side, e.index)
 		var err error
 		if e.count() > 0 {
 			p.val = e.encode(p.val[:0])
@@ -167,7 +168,7 @@ func (p *partRefs) commit(batch *pebble.Batch) error {
 		e.dirty, e.stored = false, e.count() > 0
 		if d := e.kept() - e.counted; d != 0 {
 			e.counted += d
-			if err := p.g.node.log.Keep(e.place.Segment, d); err != nil {
+			if err := p.of.store.opts.Log.Keep(e.place.Segment, d); err != nil {
 				return err
 			}
 		}
@@ -223,14 +224,14 @@ func decodeKept(index uint64, b []byte) (*keptEntry, error) {
 
 // countSide tells the log store what the rows of one side keep (+1), or no longer keep (-1).
 func (p *partRefs) countSide(s side, sign int64) error {
-	return p.g.each(p.g.node.db, s.space(spaceParts), func(k, v []byte) error {
+	return p.of.each(p.of.store.db, s.space(spaceParts), func(k, v []byte) error {
 		index := binary.BigEndian.Uint64(k)
 		e, err := decodeKept(index, v)
 		if err == nil {
-			err = p.g.node.log.Keep(e.place.Segment, sign*e.counted)
+			err = p.of.store.opts.Log.Keep(e.place.Segment, sign*e.counted)
 		}
 		if err != nil {
-			return fmt.Errorf("entry %d of group %d: %w", index, p.g.id, err)
+			return fmt.Errorf("entry %d of group %d: %w", index, p.of.id, err)
 		}
 		return nil
 	})
@@ -246,7 +247,7 @@ func (p *partRefs) read(buf []byte, index uint64, part int) ([]byte, error) {
 		}
 		if err == nil {
 			var out []byte
-			if out, err = p.g.log.ReadPart(buf, *table, place, part); err == nil {
+			if out, err = p.of.log.ReadPart(buf, *table, place, part); err == nil {
 				return out, nil
 			}
 		}
@@ -273,7 +274,7 @@ func (p *partRefs) locate(index uint64, part int) (logstore.Place, *logstore.Tab
 	if err != nil {
 		return logstore.Place{}, nil, err
 	}
-	place, ok := p.g.log.Locate(index)
+	place, ok := p.of.log.Locate(index)
 	if !ok || part < 0 || part >= int(place.Parts) {
 		return place, nil, ErrNoPart
 	}
@@ -281,7 +282,7 @@ func (p *partRefs) locate(index uint64, part int) (logstore.Place, *logstore.Tab
 }
 
 func (p *partRefs) loadTable(index uint64, place logstore.Place) (*logstore.Table, error) {
-	t, err := p.g.log.ReadTable(index, place)
+	t, err := p.of.log.ReadTable(index, place)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package cluster
+package state
 
 import "github.com/cockroachdb/pebble/v2"
 

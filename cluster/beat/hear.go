@@ -1,14 +1,11 @@
-package cluster
+package beat
 
 import (
 	"bufio"
-	"errors"
 	"math"
 	"net"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/raft"
 
 	"github.com/postroad/postroad/cluster/wire"
 )
@@ -16,6 +13,7 @@ import (
 // speakers are the members that send frames of heartbeats, and with that tell how long they count
 // on an answer.
 type speakers struct {
+	clock func() int64 // the process's
 	mu    sync.Mutex
 	over  bool
 	conns map[net.Conn]struct{}
@@ -25,8 +23,9 @@ type speakers struct {
 	holds map[uint16]time.Duration // how long it counts on an answer, as it said last
 }
 
-func newSpeakers() speakers {
+func newSpeakers(clock func() int64) speakers {
 	return speakers{
+		clock: clock,
 		conns: map[net.Conn]struct{}{},
 		open:  map[uint16]int{},
 		until: map[uint16]int64{},
@@ -55,7 +54,7 @@ func (s *speakers) leave(c net.Conn, member uint16) {
 	delete(s.conns, c)
 	if s.open[member]--; s.open[member] == 0 {
 		delete(s.open, member)
-		s.until[member] = monotonic() + int64(speakerStays)
+		s.until[member] = s.clock() + int64(speakerStays)
 	}
 }
 
@@ -70,7 +69,7 @@ func (s *speakers) hold(member uint16) (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	hold, ok := s.holds[member]
-	return hold, ok && (s.open[member] > 0 || monotonic() < s.until[member])
+	return hold, ok && (s.open[member] > 0 || s.clock() < s.until[member])
 }
 
 // first returns the lowest number of those that have a connection; none: the highest there is.
@@ -93,100 +92,64 @@ func (s *speakers) close() {
 	}
 }
 
-// hearBeats takes the connections of members that lead groups. It ends with the stream.
-func (n *Node) hearBeats(s *wire.Stream) {
+// accept takes the connections of members that lead groups. It ends with the stream.
+func (b *Beats) accept() {
 	for {
-		c, err := s.Accept()
+		c, err := b.stream.Accept()
 		if err != nil {
 			return
 		}
-		n.beating.Go(func() { // counted before the accept loop is over
+		b.hearing.Go(func() { // counted before the accept loop is over
 			peer, _ := wire.PeerOf(c)
-			n.speakers.enter(c, peer.Member)
-			defer n.speakers.leave(c, peer.Member)
+			b.speakers.enter(c, peer.Member)
+			defer b.speakers.leave(c, peer.Member)
 			defer c.Close()
-			n.answerBeats(c, peer.Member)
+			b.answer(c, peer.Member)
 		})
 	}
 }
 
-// answerBeats answers a leader's frames until the connection ends.
-func (n *Node) answerBeats(c net.Conn, leader uint16) {
+// answer answers a leader's frames until the connection ends.
+func (b *Beats) answer(c net.Conn, leader uint16) {
 	r := bufio.NewReader(c)
 	var in, out []byte
-	var asks []beatAsk
-	var answers []beatAnswer
-	id := serverID(leader)
-	request := &raft.AppendEntriesRequest{
-		RPCHeader: rpcHeader(id),
-		Leader:    []byte(id),
-	}
-	for !n.isClosing() {
-		b, err := readBeat(r, &in)
+	var asks []Ask
+	var answers []Answer
+	hear := b.opts.Hear(leader)
+	for !b.isClosing() {
+		body, err := readFrame(r, &in)
 		if err != nil {
 			return
 		}
 		var hold time.Duration
-		if hold, asks, err = parseBeatAsks(b, asks[:0]); err != nil {
-			n.opts.Logf("heartbeats of member %d: %v", leader, err)
+		if hold, asks, err = parseAsks(body, asks[:0]); err != nil {
+			b.opts.Logf("heartbeats of member %d: %v", leader, err)
 			return
 		}
-		n.speakers.says(leader, hold)
-		n.keepStep(leader)
+		b.speakers.says(leader, hold)
+		b.keepStep(leader)
 		answers = answers[:0]
 		for _, a := range asks {
-			request.Term = a.term
-			answers = append(answers, n.hear(a.group, request, hold))
+			answers = append(answers, hear(a, hold))
 		}
-		if c.SetWriteDeadline(time.Now().Add(beatPatience)) != nil ||
-			writeBeat(
-				c,
-				&out,
-				func(b []byte) []byte { return appendBeatAnswers(b, answers) },
-			) != nil {
+		if c.SetWriteDeadline(time.Now().Add(patience)) != nil ||
+			writeFrame(c, &out, func(b []byte) []byte { return appendAnswers(b, answers) }) != nil {
 			return
 		}
 	}
 }
 
-// hear has raft take one heartbeat.
-func (n *Node) hear(
-	group uint64,
-	request *raft.AppendEntriesRequest,
-	hold time.Duration,
-) beatAnswer {
-	n.mu.Lock()
-	g := n.mu.groups[group]
-	n.mu.Unlock()
-	if g == nil || !g.running.Load() {
-		return beatAnswer{}
+// keepStep has the next frames go out now if that member is the one to keep in step with.
+func (b *Beats) keepStep(member uint16) {
+	if member > b.opts.Member || member != b.speakers.first() {
+		return
 	}
-	answer := make(chan raft.RPCResponse, 1)
-	if !g.hearing.beat(raft.RPC{Command: request, RespChan: answer}, hold) {
-		return beatAnswer{}
-	}
-	select {
-	case a := <-answer:
-		r, ok := a.Response.(*raft.AppendEntriesResponse)
-		switch {
-		case a.Error != nil || !ok:
-			return beatAnswer{}
-		case !r.Success:
-			return beatAnswer{beatRefused, r.Term, r.LastLog}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.to {
+		select {
+		case l.step <- struct{}{}:
+		default:
 		}
-		return beatAnswer{beatTaken, r.Term, r.LastLog}
-	default: // raft is shutting down, and says nothing
-		return beatAnswer{}
 	}
 }
-
-func (n *Node) isClosing() bool {
-	select {
-	case <-n.closing:
-		return true
-	default:
-		return false
-	}
-}
-
-var errHeard = errors.New("this member has heard a leader lately")

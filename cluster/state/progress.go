@@ -1,14 +1,13 @@
-package cluster
+package state
 
 import (
-	"encoding/binary"
 	"io"
 	"sync"
 	"sync/atomic"
 )
 
-// Transfers is how far a state is that another member takes over from this one.
-type TransferProgress struct {
+// Progress is how far a state is that another member takes over from this one.
+type Progress struct {
 	Octets int64 // sent
 	Of     int64 // about: rows are counted as they lie on the disk, where they are compressed
 }
@@ -52,42 +51,20 @@ func (gs *transfers) begin(member uint16, w io.Writer, of int64) (io.Writer, fun
 }
 
 // now returns how far they are; nil: none is under way.
-func (gs *transfers) now() map[uint16]TransferProgress {
+func (gs *transfers) now() map[uint16]Progress {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	if len(gs.all) == 0 {
 		return nil
 	}
-	now := map[uint16]TransferProgress{}
+	now := map[uint16]Progress{}
 	for member, s := range gs.all {
 		sent := s.octets.Load()
-		now[member] = TransferProgress{sent, max(sent, s.of)}
+		now[member] = Progress{sent, max(sent, s.of)}
 	}
 	return now
 }
 
-// A state of so many octets is large. So many of them are given at a time: disk and network have
-// other things to do.
-const (
-	largeState = 64 << 20
-	largeTurns = 2
-)
-
-// weigh says about how many octets the state has.
-func (g *Group) weigh() (int64, error) {
-	s := side(g.side.Load())
-	p := prefix(g.id, s.space(spaceState))
-	rows, err := g.node.db.EstimateDiskUsage(p[:], prefixEnd(p))
-	if err != nil {
-		return 0, err
-	}
-	octets := int64(rows)
-	err = g.each(g.node.db, s.space(spaceParts), func(k, v []byte) error {
-		e, err := decodeKept(binary.BigEndian.Uint64(k), v)
-		if err == nil {
-			octets += e.kept()
-		}
-		return err
-	})
-	return octets, err
-}
+// Transfers returns how far the takings-over of this state are, by who takes; nil: none is under
+// way.
+func (r *Rows) Transfers() map[uint16]Progress { return r.transfers.now() }

@@ -1,4 +1,4 @@
-package cluster
+package state
 
 import "encoding/binary"
 
@@ -9,7 +9,7 @@ import "encoding/binary"
 //	'a'        index and term of the newest applied entry, and the side on which the state is
 //
 // A state that is taken over from another member is written aside, under 'S' and 'P', and one row
-// switches to it (state_transfer.go). The next one goes to 's' and 'p' again.
+// switches to it (sides.go). The next one goes to 's' and 'p' again.
 const (
 	spaceState   = 's'
 	spaceParts   = 'p'

@@ -1,4 +1,4 @@
-package cluster
+package state
 
 import (
 	"fmt"
@@ -17,10 +17,10 @@ const slowDisk = 5 * time.Second
 
 // pebbleOptions sets up the state's Pebble small: it holds rows, not content, and its write-ahead
 // log is the raft log.
-func (n *Node) pebbleOptions() *pebble.Options {
-	fs, health := vfs.WithDiskHealthChecks(markerOrder{n.opts.FS}, slowDisk, nil,
-		func(i vfs.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) })
-	n.diskHealth = health
+func (s *Store) pebbleOptions() *pebble.Options {
+	fs, health := vfs.WithDiskHealthChecks(markerOrder{s.opts.FS}, slowDisk, nil,
+		func(i vfs.DiskSlowInfo) { s.opts.OnSlowDisk(i.String()) })
+	s.health = health
 	o := &pebble.Options{
 		FS:                 fs,
 		FormatMajorVersion: pebble.FormatNewest,
@@ -28,7 +28,7 @@ func (n *Node) pebbleOptions() *pebble.Options {
 		CacheSize:          32 << 20,
 		MemTableSize:       32 << 20,
 		MaxOpenFiles:       500,
-		Logger:             pebbleLogger{n},
+		Logger:             pebbleLogger{s},
 	}
 	for i := range o.Levels {
 		// an ID that is not there is looked up for every message
@@ -43,10 +43,11 @@ func (n *Node) pebbleOptions() *pebble.Options {
 	o.CompactionConcurrencyRange = func() (int, int) { return 1, 2 }
 	o.Experimental.CompactionScheduler = newCompactions()
 	o.EventListener = &pebble.EventListener{
-		DiskSlow:        func(i pebble.DiskSlowInfo) { n.opts.OnSlowDisk(i.String()) },
-		BackgroundError: func(err error) { n.fail(fmt.Errorf("state: %w", err)) },
+		DiskSlow:        func(i pebble.DiskSlowInfo) { s.opts.OnSlowDisk(i.String()) },
+		BackgroundError: func(err error) { s.opts.OnFailure(fmt.Errorf("state: %w", err)) },
 		DataCorruption: func(i pebble.DataCorruptionInfo) {
-			n.fail(fmt.Errorf("%w: state: %s is damaged: %w", ErrLost, i.Path, i.Details))
+			s.opts.OnFailure(fmt.Errorf("%w: state: %s is damaged: %w", logstore.ErrLost, i.Path,
+				i.Details))
 		},
 	}
 	return o
@@ -54,12 +55,12 @@ func (n *Node) pebbleOptions() *pebble.Options {
 
 // pebbleLogger drops what Pebble tells for information. Fatalf must not return: Pebble goes on as
 // if what failed had not.
-type pebbleLogger struct{ n *Node }
+type pebbleLogger struct{ s *Store }
 
 func (l pebbleLogger) Infof(string, ...any) {}
 
 func (l pebbleLogger) Errorf(format string, args ...any) {
-	l.n.opts.Logf("state: "+format, args...)
+	l.s.opts.Logf("state: "+format, args...)
 }
 
 func (l pebbleLogger) Fatalf(format string, args ...any) {
@@ -69,7 +70,7 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 			err = causedError{err.Error(), cause}
 		}
 	}
-	l.n.fatal(err)
+	l.s.opts.Fatal(err)
 }
 
 // causedError is a text with the error that it tells of, which Pebble formats with other verbs than

@@ -1,4 +1,4 @@
-package cluster
+package state
 
 import (
 	"bytes"
@@ -15,14 +15,26 @@ import (
 // keys and values are copied before a call returns. Storage errors end the process: a state machine
 // that skips a write diverges from the other members'.
 type Writer struct {
-	g     *Group
-	rows  [prefixLen]byte // the prefix of the state's rows
-	batch *pebble.Batch
-	touch touched
-	index uint64 // of the entry being applied
-	held  io.Closer
-	key   []byte // scratch
+	of     *Rows
+	rows   [prefixLen]byte // the prefix of the state's rows
+	batch  *pebble.Batch
+	touch  touched
+	index  uint64 // of the entry being applied
+	octets uint32 // of its parts
+	held   io.Closer
+	key    []byte // scratch
 }
+
+// Begin says which entry is applied from now on, and with which parts.
+func (w *Writer) Begin(index uint64, parts [][]byte) {
+	w.index, w.octets = index, 0
+	for _, p := range parts {
+		w.octets += uint32(len(p))
+	}
+}
+
+// Len is the size in octets of what was written since the last Commit.
+func (w *Writer) Len() int { return w.batch.Len() }
 
 // Set writes a row.
 func (w *Writer) Set(key, value []byte) {
@@ -30,7 +42,7 @@ func (w *Writer) Set(key, value []byte) {
 	op := w.batch.SetDeferred(prefixLen+len(key), len(value))
 	w.putKey(op.Key, key)
 	copy(op.Value, value)
-	w.check(op.Finish())
+	w.Check(op.Finish())
 	w.touch.note(key, off)
 }
 
@@ -39,7 +51,7 @@ func (w *Writer) Delete(key []byte) {
 	off := w.batch.Len()
 	op := w.batch.DeleteDeferred(prefixLen + len(key))
 	w.putKey(op.Key, key)
-	w.check(op.Finish())
+	w.Check(op.Finish())
 	w.touch.note(key, off)
 }
 
@@ -49,7 +61,7 @@ func (w *Writer) DeleteRange(from, to []byte) {
 	op := w.batch.DeleteRangeDeferred(prefixLen+len(from), prefixLen+len(to))
 	w.putKey(op.Key, from)
 	w.putKey(op.Value, to)
-	w.check(op.Finish())
+	w.Check(op.Finish())
 	w.touch.noteRange(from, to, off)
 }
 
@@ -62,18 +74,18 @@ func (w *Writer) putKey(dst, key []byte) {
 // call of Writer.
 func (w *Writer) Get(key []byte) (value []byte, ok bool) {
 	if w.held != nil {
-		w.check(w.held.Close())
+		w.Check(w.held.Close())
 		w.held = nil
 	}
 	if value, deleted, found := w.touch.find(w.batch, key); found {
 		return value, !deleted
 	}
 	w.key = append(append(w.key[:0], w.rows[:]...), key...)
-	value, closer, err := w.g.node.db.Get(w.key)
+	value, closer, err := w.of.store.db.Get(w.key)
 	if err == pebble.ErrNotFound {
 		return nil, false
 	}
-	w.check(err)
+	w.Check(err)
 	w.held = closer
 	return value, true
 }
@@ -83,30 +95,31 @@ func (w *Writer) Get(key []byte) (value []byte, ok bool) {
 // does.
 func (w *Writer) KeepPart(index uint64, part int) {
 	if index != w.index {
-		panic(fmt.Sprintf("cluster: KeepPart of entry %d while entry %d is applied", index,
+		panic(fmt.Sprintf("state: KeepPart of entry %d while entry %d is applied", index,
 			w.index))
 	}
-	w.g.parts.keep(index, part)
+	w.of.parts.keep(index, part, w.octets)
 }
 
 // DropPart undoes KeepPart.
-func (w *Writer) DropPart(index uint64, part int) { w.check(w.g.parts.drop(index, part)) }
+func (w *Writer) DropPart(index uint64, part int) { w.Check(w.of.parts.drop(index, part)) }
 
-func (w *Writer) check(err error) {
+// Check ends the process if something failed that an Apply needs.
+func (w *Writer) Check(err error) {
 	if err != nil {
-		w.g.node.fatal(fmt.Errorf("apply in group %d: %w", w.g.id, err))
+		w.of.store.opts.Fatal(fmt.Errorf("apply in group %d: %w", w.of.id, err))
 	}
 }
 
-// commit puts the batch and the applied index into Pebble.
-func (w *Writer) commit(index, term uint64) {
+// Commit puts what was written, and the entry and the term up to which the state is, into Pebble.
+func (w *Writer) Commit(index, term uint64) {
 	if w.held != nil {
-		w.check(w.held.Close())
+		w.Check(w.held.Close())
 		w.held = nil
 	}
-	key := prefix(w.g.id, spaceApplied)
-	w.check(w.batch.Set(key[:], appliedRow(index, term, side(w.g.side.Load())), nil))
-	w.check(w.g.parts.commit(w.batch))
+	key := prefix(w.of.id, spaceApplied)
+	w.Check(w.batch.Set(key[:], appliedRow(index, term, w.of.current()), nil))
+	w.Check(w.of.parts.commit(w.batch))
 	w.batch.Reset()
 	w.touch.reset()
 }

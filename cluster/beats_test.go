@@ -40,20 +40,24 @@ func TestBeatsTogether(t *testing.T) {
 	b := one.node.beatsTo(2)
 	m.until(
 		"all groups are in the same frame",
-		func() bool { asks, _ := b.collect(); return len(asks) == len(groups)+1 },
+		func() bool {
+			for _, g := range append(groups, one.g) {
+				if b.Asked(g.ID()) == 0 {
+					return false
+				}
+			}
+			return true
+		},
 	)
-	for range 3 {
-		last := b.heard.Load()
-		m.until("another frame is answered", func() bool { return b.heard.Load() > last })
-	}
 	for _, g := range groups {
-		last, _, _ := g.lease.contact("2")
-		m.until("the lease is renewed", func() bool {
-			ago, _, ok := g.lease.contact("2")
-			return ok && ago < last+time.Minute && g.Holds(g.Leading())
-		})
+		for range 3 {
+			until := g.lease.until.Load()
+			m.until("the lease is renewed", func() bool {
+				return g.lease.until.Load() > until && g.Holds(g.Leading())
+			})
+		}
 	}
-	if b.older.Load() != 0 {
+	if b.Older() {
 		t.Error("the member is taken for one of a version before")
 	}
 }
@@ -91,7 +95,7 @@ func TestBeatsToAnOlderMember(t *testing.T) {
 	m.deaf(m.start(3))
 	m.grow(2, 3)
 	b := one.node.beatsTo(2)
-	m.until("member 2 is known to be older", func() bool { return b.older.Load() > 0 })
+	m.until("member 2 is known to be older", b.Older)
 	term := one.g.Leading()
 	for range 5 {
 		until := one.g.lease.until.Load()
@@ -110,7 +114,7 @@ func TestBeatsToAnOlderMember(t *testing.T) {
 func TestHoldsForAnOlderLeader(t *testing.T) {
 	m, one := newThree(t)
 	two := m.members[2].node
-	m.until("it has heard frames", func() bool { _, ok := two.speakers.hold(1); return ok })
+	m.until("it has heard frames", func() bool { _, ok := two.beats.Hold(1); return ok })
 	ask := func(from raft.ServerID) *raft.AppendEntriesRequest {
 		return &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ID: []byte(from)}}
 	}
@@ -119,56 +123,5 @@ func TestHoldsForAnOlderLeader(t *testing.T) {
 	}
 	if hold := two.holdOf(ask("7")); hold < one.g.lease.timeout*4/3 {
 		t.Errorf("for one that does not: %v", hold)
-	}
-}
-
-// TestBeatsInStep: a frame of the first member that sends any has those of this node go out, unless
-// they just did; one of another member has not, and without any its own time comes.
-func TestBeatsInStep(t *testing.T) {
-	n := &Node{member: 3, closing: make(chan struct{}), speakers: newSpeakers()}
-	n.opts.HeartbeatTimeout = 24 * time.Hour
-	b := &beats{n: n, to: 1, step: make(chan struct{}, 1)}
-	n.sending.to = map[uint16]*beats{1: b}
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	long := b.every() - b.every()/100
-	rest := func(sent int64) chan bool {
-		c := make(chan bool, 1)
-		go func() { c <- b.rest(timer, sent) }()
-		return c
-	}
-	n.speakers.open[1], n.speakers.open[2] = 1, 1
-	n.keepStep(2)
-	if len(b.step) > 0 {
-		t.Error("it keeps in step with member 2, and member 1 is there")
-	}
-	rested := rest(monotonic() - long)
-	n.keepStep(1)
-	if !<-rested {
-		t.Error("it is not in step with member 1")
-	}
-	delete(n.speakers.open, 1)
-	rested = rest(monotonic() - long)
-	n.keepStep(2)
-	if !<-rested {
-		t.Error("it is not in step with member 2 when member 1 has gone")
-	}
-	if late := rest(monotonic() - b.every() - b.every()/stepLate); !<-late {
-		t.Error("its own time does not come")
-	}
-	rested = rest(monotonic())
-	b.step <- struct{}{}
-	b.step <- struct{}{} // the one before was taken, and no frame went out
-	close(n.closing)
-	if <-rested {
-		t.Error("frames go out one right after the other")
-	}
-	n.speakers.open[4] = 1
-	delete(n.speakers.open, 2)
-	for range len(b.step) {
-		<-b.step
-	}
-	if n.keepStep(4); len(b.step) > 0 {
-		t.Error("the first member keeps in step with another")
 	}
 }
