@@ -1,4 +1,4 @@
-// Package mailbox delivers mail into mailboxes and reads it with other people's POP3 clients.
+// Package mailbox delivers mail into mailboxes, while nodes are killed.
 package mailbox
 
 import (

@@ -1,4 +1,4 @@
-package mailbox
+package pop3
 
 import (
 	"fmt"
