@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postroad/postroad/internal/glob"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/queue"
 )
@@ -151,7 +152,7 @@ func (c *core) reroute(now time.Time) {
 func (c *core) spread(domain string, now time.Time) {
 	c.destination(destKey{domain, noRoute}, now)
 	for i := range c.set.routes {
-		if r := &c.set.routes[i]; glob(r.Domain, domain) {
+		if r := &c.set.routes[i]; glob.Match(r.Domain, domain) {
 			c.destination(destKey{domain, r.id}, now)
 		}
 	}

@@ -381,7 +381,6 @@ func TestConfigureRefuses(t *testing.T) {
 	}, func(w *world) {
 		for _, bad := range []Settings{
 			{Routes: []Route{{SmartHost: "hub.test:0"}}},
-			{Routes: []Route{{Domain: "a.test"}}},
 			{Retry: Retry{Schedule: []time.Duration{-1}}},
 			{Shaping: map[string]Shaping{"default": {Scope: "world"}}},
 		} {

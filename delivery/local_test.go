@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/message"
@@ -313,6 +314,34 @@ func TestLocalRoutes(t *testing.T) {
 		}
 		if len(store.box("a@home.test")) != 1 {
 			t.Error("a@home.test has nothing")
+		}
+	})
+}
+
+// TestRouteByMX: a route without a smart host sends by MX under its own TLS, beside what goes to
+// the same hosts without it, and does not keep local mail from its mailboxes.
+func TestRouteByMX(t *testing.T) {
+	store := newFakeStore(t)
+	inWorld(t, withStore(store, func(w *world) {
+		w.o.Routes = []Route{
+			{Domain: "*.gov.test", TLS: smtpclient.Require},
+			{Domain: "home.test", TLS: smtpclient.Require},
+		}
+	}), func(w *world) {
+		w.submit(envelopeOf("s@x.test", "1@a.gov.test"))
+		w.submit(envelopeOf("s@x.test", "2@b.test"))
+		w.submit(envelopeOf("s@x.test", "3@home.test"))
+		w.after(time.Minute)
+		for host, want := range map[string]smtpclient.TLSMode{
+			"mx.a.gov.test": smtpclient.Require, "mx.b.test": smtpclient.Opportunistic,
+		} {
+			got := w.net.host(host).received()
+			if len(got) != 1 || got[0].options.TLS != want || got[0].options.Addr.Port() != 25 {
+				t.Errorf("%s got %+v", host, got)
+			}
+		}
+		if len(store.box("3@home.test")) != 1 {
+			t.Error("the mailbox has nothing")
 		}
 	})
 }

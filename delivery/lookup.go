@@ -254,10 +254,12 @@ func (c *core) siteKey(d *destination, hosts *mx.Route) (key, name, own string) 
 	switch {
 	case hosts == home:
 		key, name = localKey, LocalSite
-	case d.via != nil:
-		key, name = d.via.key, d.via.name
-	default:
+	case d.via == nil:
 		key, name = hosts.Site, hosts.Site
+	case d.via.mx:
+		key, name = hosts.Site+d.via.key, hosts.Site
+	default:
+		key, name = d.via.key, d.via.name
 	}
 	if _, ok := c.set.Shaping[d.key.domain]; ok && d.key.domain != LocalSite {
 		own = d.key.domain

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/glob"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/queue"
 )
@@ -28,8 +29,9 @@ type route struct {
 	name     string    // of the site
 	key      string    // of the site: protocol, credentials and TLS included
 	socket   *mx.Route // where the smart host is a socket: nothing is looked up
+	mx       bool      // no smart host: as without a route, but by its TLS
 	static   bool      // only the domain decides
-	named    bool      // it says a domain or a recipient: it is for local domains, too
+	named    bool      // to a smart host, of a domain or a recipient: for local domains, too
 }
 
 // hop is how a site is reached.
@@ -52,26 +54,33 @@ func compileRoutes(o *Settings) ([]route, error) {
 		r.Domain, r.Recipient, r.Sender = strings.ToLower(r.Domain), strings.ToLower(r.Recipient),
 			strings.ToLower(r.Sender)
 		name := net.JoinHostPort(host, strconv.Itoa(int(port)))
-		if socket != nil {
+		switch {
+		case socket != nil:
 			name = r.SmartHost
+		case r.SmartHost == "":
+			name = ""
 		}
 		rs = append(rs, route{
 			Route: r, host: host, port: port, name: name, socket: socket,
+			mx: r.SmartHost == "",
 			key: fmt.Sprintf("%s\x00%t\x00%d\x00%s\x00%s", name, r.LMTP, r.TLS, r.Username,
 				r.Password),
 			identity: fmt.Sprintf("%q %q %q %q %v %q %d %t %d %q %q", r.Domain, r.Recipient,
 				r.Sender, r.Tenant, r.Networks, r.SmartHost, port, r.LMTP, r.TLS, r.Username,
 				r.Password),
-			named:  r.Domain != "" || r.Recipient != "",
+			named:  r.SmartHost != "" && (r.Domain != "" || r.Recipient != ""),
 			static: r.Recipient == "" && r.Sender == "" && r.Tenant == "" && len(r.Networks) == 0,
 		})
 	}
 	return rs, nil
 }
 
-// hostOf takes a smart host apart: what splitHostPort takes, or the path of a socket.
+// hostOf takes a smart host apart: what splitHostPort takes, the path of a socket, or nothing.
 func hostOf(s string, port uint16) (host string, _ uint16, socket *mx.Route, err error) {
-	if strings.HasPrefix(s, "/") {
+	switch {
+	case s == "":
+		return "", port, nil, nil
+	case strings.HasPrefix(s, "/"):
 		return "", 0, &mx.Route{Site: s}, nil
 	}
 	host, port, err = splitHostPort(s, port)
@@ -80,9 +89,6 @@ func hostOf(s string, port uint16) (host string, _ uint16, socket *mx.Route, err
 
 // splitHostPort takes host, host:port, address, [address] and [address]:port.
 func splitHostPort(s string, port uint16) (string, uint16, error) {
-	if s == "" {
-		return "", 0, fmt.Errorf("empty")
-	}
 	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
 		return a.String(), port, nil
 	}
@@ -166,7 +172,7 @@ func (c *core) routeOf(domain string, env *mail.Envelope, recipient uint32) int 
 // routeOfDomain guesses the route of a domain whose items are not known.
 func (c *core) routeOfDomain(domain string) int {
 	for i := range c.set.routes {
-		if r := &c.set.routes[i]; r.static && glob(r.Domain, domain) {
+		if r := &c.set.routes[i]; r.static && glob.Match(r.Domain, domain) {
 			return r.id
 		}
 	}
@@ -174,16 +180,16 @@ func (c *core) routeOfDomain(domain string) int {
 }
 
 func (r *route) matches(domain string, env *mail.Envelope, recipient uint32) bool {
-	if r.Domain != "" && !glob(r.Domain, domain) {
+	if r.Domain != "" && !glob.Match(r.Domain, domain) {
 		return false
 	}
 	if r.static {
 		return true
 	}
 	return (r.Recipient == "" ||
-		glob(r.Recipient, strings.ToLower(env.Recipients[recipient].Address))) &&
+		glob.Match(r.Recipient, strings.ToLower(env.Recipients[recipient].Address))) &&
 		(r.Sender == "" || r.fromSender(env.Sender)) &&
-		(r.Tenant == "" || glob(r.Tenant, env.Origin.Tenant)) &&
+		(r.Tenant == "" || glob.Match(r.Tenant, env.Origin.Tenant)) &&
 		(len(r.Networks) == 0 || r.fromNetwork(env.Origin.Client.Addr()))
 }
 
@@ -191,7 +197,7 @@ func (r *route) fromSender(sender string) bool {
 	if sender == "" {
 		return r.Sender == "<>"
 	}
-	return glob(r.Sender, strings.ToLower(sender))
+	return glob.Match(r.Sender, strings.ToLower(sender))
 }
 
 func (r *route) fromNetwork(a netip.Addr) bool {
@@ -213,34 +219,6 @@ func (r *route) hop(o *settings) hop {
 		h.socket = r.SmartHost
 	}
 	return h
-}
-
-// glob reports whether s matches pattern, in which * stands for any run of octets; "" matches
-// everything. It takes time in proportion to the product of the lengths at most.
-func glob(pattern, s string) bool {
-	if pattern == "" {
-		return true
-	}
-	star, mark, p, i := -1, 0, 0, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && pattern[p] == s[i]:
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
 }
 
 // underSuffix reports whether all hosts lie under a domain.

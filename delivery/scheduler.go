@@ -206,7 +206,7 @@ func (s *Scheduler) Reason(domain string) (why mail.Attempt, until time.Time, ok
 // lookUp finds a destination's hosts.
 func (s *Scheduler) lookUp(d *destination) {
 	find, name := s.resolver.Lookup, d.key.domain
-	if d.via != nil {
+	if d.via != nil && !d.via.mx {
 		find, name = s.resolver.LookupHost, d.via.host
 	}
 	route, f := find(s.ctx, name)
@@ -241,7 +241,7 @@ const farAway = 10 * 365 * 24 * time.Hour
 
 // cached answers a look-up from the resolver's memory.
 func (s *Scheduler) cached(r *route, domain string) (*mx.Route, *smtp.Failure, bool) {
-	if r != nil {
+	if r != nil && !r.mx {
 		return s.resolver.CachedHost(r.host)
 	}
 	return s.resolver.Cached(domain)

@@ -57,7 +57,7 @@ type Rate struct {
 	Per   time.Duration
 }
 
-// Route sends what it matches to a smart host instead of the MX. Conditions that are empty match
+// Route says where what it matches goes instead of the MX, or how it goes there. Conditions that are empty match
 // everything; all others must match. Globs know * (any run of octets) only; domains and addresses
 // are compared without regard to case.
 type Route struct {
@@ -68,7 +68,7 @@ type Route struct {
 	Networks  []netip.Prefix // of the client
 
 	// SmartHost is host, host:port or [address]:port; the default port is Options.Port. A path,
-	// which begins with "/", is a unix socket.
+	// which begins with "/", is a unix socket. Empty: the MX, by this route's TLS.
 	SmartHost string
 	// LMTP speaks RFC 2033 to the smart host: what it takes is in a mailbox.
 	LMTP     bool

@@ -11,7 +11,7 @@ import (
 var levels = map[string]int{
 	// Words, formats and mechanisms without mail in them.
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0,
-	"internal/telemetry": 0, "internal/lint": 0,
+	"internal/telemetry": 0, "internal/lint": 0, "internal/glob": 0,
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0,
 	"internal/fifo": 0, "internal/inbound": 0,
 	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
