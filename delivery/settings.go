@@ -57,9 +57,9 @@ type Rate struct {
 	Per   time.Duration
 }
 
-// Route says where what it matches goes instead of the MX, or how it goes there. Conditions that are empty match
-// everything; all others must match. Globs know * (any run of octets) only; domains and addresses
-// are compared without regard to case.
+// Route says where what it matches goes instead of the MX, or how it goes there. Conditions that
+// are empty match everything; all others must match. Globs know * (any run of octets) only; domains
+// and addresses are compared without regard to case.
 type Route struct {
 	Domain    string         // recipient domain, glob
 	Recipient string         // recipient address, glob
