@@ -305,3 +305,25 @@ func TestFlushWhileWarning(t *testing.T) {
 		w.reported("s@x.test", "delayed")
 	})
 }
+
+// TestHeldMailDoesNotExpire: held mail waits beyond its time, silently. Once it is released it is
+// attempted, for an hour at most.
+func TestHeldMailDoesNotExpire(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.net.at("dead.test").refuse = down
+		for _, d := range []string{"a.test", "dead.test"} {
+			held := w.submit(envelopeOf("s@x.test", "1@"+d))
+			w.operate("hold", only(held))
+			w.after(30 * 24 * time.Hour)
+			if n := len(w.log.of(maillog.Expiration)) + len(w.log.of(maillog.Delayed)); n != 0 {
+				t.Fatalf("%s: %d expirations and reports while it is held", d, n)
+			}
+			w.operate("release", only(held))
+			w.after(2 * time.Hour)
+		}
+		w.arrived("a.test", 1)
+		if n := len(w.log.of(maillog.Expiration)); n != 1 {
+			t.Errorf("%d recipients expired after the release, want that of dead.test", n)
+		}
+	})
+}
