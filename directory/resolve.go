@@ -287,18 +287,28 @@ func (r *resolver) all(w *way, addresses []string, depth int) outcome {
 
 // user delivers to a user's mailbox, or sends the mail on, or both.
 func (r *resolver) user(w *way, u *User, depth int) outcome {
+	if last := len(w.Through) - 1; last >= 0 && w.Through[last] == u.Name && !u.NoMailbox {
+		// Who forwards to the own address wants a copy: an address that yields itself is final, as
+		// in Postfix's virtual(5).
+		return r.keep(r.way(w.List, w.Through[:last]), u)
+	}
 	if slices.Contains(w.Through, u.Name) {
 		return looking // it has been here
 	}
 	got := nobody
 	if !u.NoMailbox && (u.Keep || len(u.Forward) == 0) {
-		got = r.deliver(w, u.Name, true)
+		got = r.keep(w, u)
 	}
 	if len(u.Forward) == 0 {
 		return got
 	}
 	on := r.way(w.List, append(slices.Clone(w.Through), u.Name))
 	return max(got, r.all(on, u.Forward, depth))
+}
+
+// keep delivers to a user's mailbox, once on a way.
+func (r *resolver) keep(w *way, u *User) outcome {
+	return r.once(w, "kept "+u.Name, func() outcome { return r.deliver(w, u.Name, true) })
 }
 
 // deliver makes an address a recipient of a copy.
