@@ -11,7 +11,8 @@ const maxName = 320 // octets: a local part of 64, "@", a domain of 255 (RFC 532
 
 // Canonical returns the form in which a user's name, or a sender's address, is stored and compared:
 // in lower case and NFC, the domain in A-labels. RFC 5321 2.4 leaves the case of a local part to
-// its own host; for log-in names that is us.
+// its own host; for log-in names that is us. A quoted local part that needs no quotes is the same
+// address without them (RFC 5321 4.1.2); no name here needs them.
 func Canonical(address string) (string, error) {
 	if len(address) > maxName {
 		return "", wrongf("%.40q...: an address has at most %d octets", address, maxName)
@@ -20,10 +21,10 @@ func Canonical(address string) (string, error) {
 		return address, nil
 	}
 	at := strings.LastIndexByte(address, '@')
-	if at < 1 || address[0] == '"' {
+	if at < 1 {
 		return "", wrongf("%q is not an address of the form user@domain", address)
 	}
-	local := norm.NFC.String(strings.ToLower(address[:at]))
+	local := norm.NFC.String(strings.ToLower(smtp.UnquoteLocal(address[:at])))
 	domain, err := smtp.Domain(address[at+1:])
 	if err != nil {
 		return "", wrongf("%q: %v", address, err)

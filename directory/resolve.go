@@ -196,8 +196,8 @@ func (r *resolver) address(w *way, address string, depth int) outcome {
 		return r.once(w, address, func() outcome { return r.deliver(w, address, false) })
 	}
 	name, err := Canonical(address)
-	if err != nil {
-		return nobody
+	if err != nil { // nobody here has such a name
+		return r.once(w, address, func() outcome { return r.catchAll(w, domain, depth) })
 	}
 	return r.once(w, name, func() outcome { return r.local(w, name, domain, depth) })
 }
@@ -218,11 +218,16 @@ func (r *resolver) local(w *way, name, domain string, depth int) outcome {
 	if got, known := r.exact(w, name, depth); known {
 		return got
 	}
-	if base, ok := r.withoutDetail(name, domain); ok {
+	if base, ok := withoutDetail(r.book, name, domain); ok {
 		if got, known := r.exact(w, base, depth); known {
 			return got
 		}
 	}
+	return r.catchAll(w, domain, depth)
+}
+
+// catchAll resolves what nobody in a domain has for a name.
+func (r *resolver) catchAll(w *way, domain string, depth int) outcome {
 	if a, ok := r.book.Alias("@" + domain); ok {
 		return r.alias(w, a, depth)
 	}
@@ -240,10 +245,26 @@ func (r *resolver) exact(w *way, name string, depth int) (got outcome, known boo
 	return nobody, false
 }
 
+// MaySend reports whether a user may use sender, in canonical form, as the reverse-path: an address
+// that is the user's (User.MaySend), or one of those with a detail that is nobody else's.
+func MaySend(b Book, u *User, sender string) bool {
+	if u.MaySend(sender) {
+		return true
+	}
+	domain := mail.DomainOf(sender)
+	base, ok := withoutDetail(b, sender, domain)
+	if !ok || !b.Local(domain) || !u.MaySend(base) {
+		return false
+	}
+	_, user := b.Get(sender)
+	_, alias := b.Alias(sender)
+	return !user && !alias
+}
+
 // withoutDetail cuts a detail off: alice+news@example.net is alice@example.net.
-func (r *resolver) withoutDetail(name, domain string) (base string, ok bool) {
+func withoutDetail(b Book, name, domain string) (base string, ok bool) {
 	separator := DefaultSeparator
-	if d, ok := r.book.Domain(domain); ok {
+	if d, ok := b.Domain(domain); ok {
 		separator = d.Separator
 	}
 	if separator == "" {

@@ -147,6 +147,11 @@ func TestResolve(t *testing.T) {
 		{"dave@here.example",
 			"to dave*; through dave to dave@away.example; " +
 				"through dave,carol to carol@away.example"},
+		// Quotes that need not be, and addresses that nobody can have.
+		{`"alice"@here.example`, "to alice*"},
+		{`"a\lice"@here.example alice@here.example`, "to alice*"},
+		{`"alice+news"@here.example`, "to alice*"},
+		{`"alice"@catch.example x..y@catch.example`, "to alice*"},
 		// Who forwards to the own address, as it is, with a detail or through an alias.
 		{"eve@here.example", "to eve*; through eve to eve@away.example"},
 		{"fay@here.example fay+x@here.example", "to fay*"},
@@ -239,5 +244,35 @@ func TestResolveIsBounded(t *testing.T) {
 	r := Resolve(b, []string{"f0@here.example"})
 	if !r.TooFar || len(r.Copies) > maxSteps {
 		t.Errorf("ten who forward to each other: %d copies, too far: %v", len(r.Copies), r.TooFar)
+	}
+}
+
+// TestMaySend: an address with a detail is its user's, unless somebody else has just that one.
+func TestMaySend(t *testing.T) {
+	b := newBook("alice@here.example", "alice+news@here.example", "bob@here.example")
+	alice := b.users["alice@here.example"]
+	alice.Senders = []string{"sales@here.example", "alice@away.example", "@all.example"}
+	for sender, want := range map[string]bool{
+		"alice@here.example": true, "alice+shop@here.example": true,
+		"alice+news@here.example": false, "sales+x@here.example": true,
+		"alice+x@away.example": false, "x+y@all.example": true, "bob+x@here.example": false,
+		"+alice@here.example": false,
+	} {
+		if MaySend(b, alice, sender) != want {
+			t.Errorf("%s: %v", sender, !want)
+		}
+	}
+}
+
+// TestResolveQuoted: an address that needs its quotes is nobody's, but the catch-all's.
+func TestResolveQuoted(t *testing.T) {
+	b := newBook("alice@here.example", "@catch.example \"+\"", "@catch.example > alice@here.example")
+	for address, want := range map[string]string{
+		`"any thing"@here.example`:  `to "any thing"; 0: there is no such address`,
+		`"any thing"@catch.example`: "to alice*",
+	} {
+		if got := Resolve(b, []string{address}).String(); got != want {
+			t.Errorf("%s: got %s, want %s", address, got, want)
+		}
 	}
 }

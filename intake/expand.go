@@ -59,24 +59,33 @@ func (x *expander) Submit(
 	}
 }
 
-// direct takes a message whose recipients all are elsewhere or have mailboxes that keep their mail.
+// direct takes a message whose recipients all are elsewhere or have mailboxes that keep their mail,
+// each one of its own.
 func (x *expander) direct(env *mail.Envelope) (*mail.Envelope, bool) {
 	var changed []mail.Recipient
+	var boxes map[string]bool
+	if len(env.Recipients) > 1 {
+		boxes = make(map[string]bool, len(env.Recipients))
+	}
 	for i := range env.Recipients {
 		r := &env.Recipients[i]
 		if !x.book.Local(r.Domain) {
 			continue
 		}
 		name, ok := directory.Direct(x.book, r.Address)
-		switch {
-		case !ok:
+		if !ok || boxes[name] {
 			return nil, false
-		case name != r.Address:
-			if changed == nil {
-				changed = slices.Clone(env.Recipients)
-			}
-			changed[i] = readdressed(env, i, name, r.Domain)
 		}
+		if boxes != nil {
+			boxes[name] = true
+		}
+		if name == r.Address {
+			continue
+		}
+		if changed == nil {
+			changed = slices.Clone(env.Recipients)
+		}
+		changed[i] = readdressed(env, i, name, r.Domain)
 	}
 	if changed == nil {
 		return env, true

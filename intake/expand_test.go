@@ -158,6 +158,9 @@ func TestExpand(t *testing.T) {
 			[]string{"<s@away.example> to alice@here.example(sales@here.example) " +
 				"x@away.example(sales@here.example) a@away.example: Subject: x",
 				"<s@away.example> to b@away.example: Subject: x"}},
+		// one mailbox by several names
+		{"alice@here.example bob@here.example ALICE@here.example alice+x@here.example",
+			[]string{"<s@away.example> to alice@here.example bob@here.example: Subject: x"}},
 		{"alice@here.example loop@here.example",
 			[]string{"<s@away.example> to alice@here.example loop@here.example: Subject: x"}},
 	} {

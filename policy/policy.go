@@ -135,7 +135,7 @@ func (p *Policy) Mail(c *smtpd.Client, sender string) *smtp.Failure {
 		return nil
 	}
 	canonical, err := directory.Canonical(sender)
-	if err != nil || !u.MaySend(canonical) {
+	if err != nil || !directory.MaySend(p, u, canonical) {
 		return failSender
 	}
 	return nil

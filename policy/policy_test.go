@@ -258,7 +258,8 @@ func TestSenders(t *testing.T) {
 	for sender, code := range map[string]int{"bob@l.example": 0, "Bob@L.EXAMPLE": 0,
 		"sales@l.example": 0, "any@shop.example": 0, "": 0,
 		"alice@l.example": 550, "bob@foreign.example": 550, "x@a.shop.example": 550,
-		`"bob"@l.example`: 550, "bob@l.example.evil.example": 550} {
+		`"bob"@l.example`: 0, `"b ob"@l.example`: 550, "bob+x@l.example": 0,
+		"bob@l.example.evil.example": 550} {
 		wantCode(t, sender, p.Mail(bob, sender), code, "5.7.1")
 	}
 	wantCode(t, "nobody at submission", p.Mail(client(smtpd.Submission, "10.0.0.1", ""),
