@@ -182,6 +182,9 @@ func (s *Session) hello(args []byte, esmtp bool) *smtp.Failure {
 	if f != nil {
 		return f
 	}
+	if name == "" {
+		name = string(appendAddressLiteral(nil, s.client.Addr.Addr()))
+	}
 	s.endTransaction()
 	s.renew()
 	s.client.Helo, s.client.ESMTP = name, esmtp

@@ -52,8 +52,16 @@ func ParseCommand(line []byte) (verb Verb, args []byte) {
 		if len(line) > 2 && line[0] == 0x16 && line[1] == 3 {
 			return Foreign, nil
 		}
-		return Malformed, nil
+		// a host may have any name (ParseHelo)
+		if verb, args = split(line); verb != Helo && verb != Ehlo && verb != Lhlo || controls(line) {
+			return Malformed, nil
+		}
+		return verb, args
 	}
+	return split(line)
+}
+
+func split(line []byte) (verb Verb, args []byte) {
 	name := line
 	if i := bytes.IndexByte(line, ' '); i >= 0 {
 		name, args = line[:i], bytes.Trim(line[i:], " ")
@@ -117,21 +125,23 @@ func foreign(name []byte) Verb {
 	return Unknown
 }
 
-// ParseHelo checks the argument of HELO, EHLO or LHLO: a domain or an address literal (RFC 5321
-// 4.1.1.1). Clients get this wrong in many harmless ways (underscores, bare addresses), so any
-// short run of host name octets will do; what is kept out is what would be unsafe in a Received
-// field.
+// ParseHelo reads the argument of HELO, EHLO or LHLO: a domain or an address literal (RFC 5321
+// 4.1.1.1). Clients get this wrong in many harmless ways (underscores, bare addresses, "(null)",
+// nothing at all), so whatever is short enough will do. What would be unsafe in a Received field
+// becomes "?".
 func ParseHelo(args []byte) (string, *Failure) {
-	if len(args) == 0 || len(args) > maxDomain {
+	if len(args) > maxDomain {
 		return "", Perm(SyntaxError, "5.5.4", "Say your host name: EHLO host.example")
 	}
-	for _, c := range args {
+	name := string(args)
+	for i, c := range args {
 		if !isAlnum(c) && bytes.IndexByte([]byte("-._:[]"), c) < 0 {
-			return "", Perm(SyntaxError, "5.5.4",
-				"That is not a host name or address literal; use A-labels and no spaces")
+			b := []byte(name)
+			b[i] = '?'
+			name = string(b)
 		}
 	}
-	return string(args), nil
+	return name, nil
 }
 
 // ParseBdat parses the arguments of BDAT: chunk-size [SP "LAST"] (RFC 3030 2).
@@ -185,14 +195,17 @@ func parseNumber(s []byte) (int64, bool) {
 
 // wellFormed reports whether line holds neither control octets nor malformed UTF-8.
 func wellFormed(line []byte) bool {
-	high := byte(0)
+	return !controls(line) && (IsASCII(line) || utf8.Valid(line) && !hasC1(line))
+}
+
+// controls reports whether line holds control octets of ASCII.
+func controls(line []byte) bool {
 	for _, c := range line {
 		if c < ' ' || c == 0x7f {
-			return false
+			return true
 		}
-		high |= c
 	}
-	return high < 0x80 || utf8.Valid(line) && !hasC1(line)
+	return false
 }
 
 // hasC1 finds U+0080 to U+009F, the control characters above ASCII: C2 80 to C2 9F.

@@ -23,6 +23,7 @@ func TestParseCommand(t *testing.T) {
 		{"HELP", Help, ""}, {"QUIT", Quit, ""}, {"LHLO x", Lhlo, "x"},
 		{"", Unknown, ""}, {" EHLO x", Unknown, "EHLO x"}, {"MAILX", Unknown, ""},
 		{"MAI", Unknown, ""}, {"STARTTLZ", Unknown, ""},
+		{"EHLO gr\xfcn", Ehlo, "gr\xfcn"}, {"EHLO \x01\xfc", Malformed, ""},
 		{"RSET\rQUIT", Malformed, ""},
 		{"NOOP \x01\x02", Malformed, ""},
 		{"NOOP\x00", Malformed, ""},
@@ -50,11 +51,15 @@ func TestParseHelo(t *testing.T) {
 			t.Errorf("ParseHelo(%q) = %q, %v", good, got, f)
 		}
 	}
-	for _, bad := range []string{"", "a b", "a(b", "a@b", "<a>", "a;b", "grün.example",
-		strings.Repeat("A", 11000)} {
-		if got, f := ParseHelo([]byte(bad)); f == nil || f.Code != SyntaxError {
-			t.Errorf("ParseHelo(%.20q) = %q, %v; want 501", bad, got, f)
+	for odd, want := range map[string]string{"": "", "a b": "a?b", "(null)": "?null?",
+		"joe's-mac": "joe?s-mac", "gr\xfcn": "gr?n", "[IPv6:fe80::1%eth0]": "[IPv6:fe80::1?eth0]",
+		"<a@b;c>": "?a?b?c?"} {
+		if got, f := ParseHelo([]byte(odd)); f != nil || got != want {
+			t.Errorf("ParseHelo(%q) = %q, %v; want %q", odd, got, f, want)
 		}
+	}
+	if got, f := ParseHelo([]byte(strings.Repeat("A", 11000))); f == nil || f.Code != SyntaxError {
+		t.Errorf("a very long name: %.20q, %v; want 501", got, f)
 	}
 }
 

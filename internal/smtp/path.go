@@ -3,6 +3,7 @@ package smtp
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -29,9 +30,16 @@ type path struct {
 // parsePath reads "<" [ A-d-l ":" ] Mailbox ">" at the start of s (RFC 5321 4.1.2) and returns what
 // follows it. A local part alone is allowed; the caller decides whether it will do. The reason for
 // a refusal is a sentence's end.
+//
+// More than the grammar is taken, where it has one meaning and is met: a mailbox without brackets
+// up to the next space, dots of a local part wherever they are (mobile carriers have given such
+// addresses to millions), and a final dot of the domain.
 func parsePath(s []byte) (p path, rest []byte, why string) {
-	if len(s) == 0 || s[0] != '<' {
-		return p, nil, "the address is not in angle brackets"
+	if len(s) == 0 {
+		return p, nil, "there is none"
+	}
+	if s[0] != '<' {
+		return parseBare(s)
 	}
 	s = s[1:]
 	if s, why = skipRoute(s); why != "" {
@@ -68,11 +76,29 @@ func parsePath(s []byte) (p path, rest []byte, why string) {
 	p.nonASCII = !IsASCII(p.address)
 	if end > local {
 		var err error
+		p.address = strings.TrimSuffix(p.address, ".")
 		if p.domain, err = Domain(p.address[local+1:]); err != nil {
 			return p, nil, err.Error()
 		}
 	}
 	return p, s[end+1:], ""
+}
+
+// parseBare reads a mailbox that is not in brackets, up to the next space.
+func parseBare(s []byte) (p path, rest []byte, why string) {
+	local := localPart(s)
+	if local <= 0 || local == len(s) || s[local] != '@' {
+		return p, nil, "the address is not in angle brackets"
+	}
+	end := len(s)
+	if i := bytes.IndexByte(s[local:], ' '); i >= 0 {
+		end = local + i
+	}
+	p, after, why := parsePath(slices.Concat([]byte("<"), s[:end], []byte(">")))
+	if why == "" && len(after) > 0 {
+		why = "the address is not in angle brackets"
+	}
+	return p, s[end:], why
 }
 
 // skipRoute drops a source route, which is obsolete: it MUST be accepted and SHOULD be ignored (RFC
@@ -105,20 +131,26 @@ func localPart(s []byte) int {
 	if len(s) > 0 && s[0] == '"' {
 		return quotedString(s)
 	}
-	atom := 0 // octets since the last dot
 	for i, c := range s {
-		switch {
-		case isAtext(c):
-			atom++
-		case c == '.' && atom > 0:
-			atom = 0
-		case atom == 0:
-			return 0
-		default:
+		if !isAtext(c) && c != '.' {
 			return i
 		}
 	}
 	return 0 // a path ends with ">", not with the line
+}
+
+// IsDotString reports whether a local part is one as RFC 5321 4.1.2 has it: atoms, a dot between
+// two.
+func IsDotString(local string) bool {
+	dot := true // before s[i]
+	for i := range len(local) {
+		c := local[i]
+		if c == '.' && dot || c != '.' && !isAtext(c) {
+			return false
+		}
+		dot = c == '.'
+	}
+	return !dot
 }
 
 // quotedString returns the length of a Quoted-string, quotes included. An empty one is refused: it
@@ -238,14 +270,14 @@ const (
 )
 
 // checkName checks the syntax of a domain name: sub-domain *("." sub-domain), each Let-dig
-// [Ldh-str]. Labels with octets beyond ASCII
-// are left to IDNA.
+// [Ldh-str], where "_" counts as a letter: hosts have it in their names, and the DNS allows it (RFC
+// 2181 11). Labels with octets beyond ASCII are left to IDNA.
 func checkName(s string) (kind nameKind, err error) {
 	label, previous := 0, byte('.') // octets of the present label
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		switch {
-		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
+		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_':
 		case 'A' <= c && c <= 'Z':
 			kind = max(kind, upperName)
 		case c >= 0x80:
