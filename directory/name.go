@@ -35,7 +35,8 @@ func Canonical(address string) (string, error) {
 // checked lets the grammar of a path decide.
 func checked(address string) (string, error) {
 	r, f := smtp.ParseRcpt([]byte("TO:<"+address+">"), smtp.Extensions{SMTPUTF8: true})
-	if f != nil || r.Address != address || !smtp.IsDotString(address[:len(address)-len(r.Domain)-1]) {
+	if f != nil || r.Address != address ||
+		!smtp.IsDotString(address[:len(address)-len(r.Domain)-1]) {
 		return "", wrongf("%q is not an address of the form user@domain", address)
 	}
 	return address, nil

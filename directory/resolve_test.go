@@ -266,7 +266,8 @@ func TestMaySend(t *testing.T) {
 
 // TestResolveQuoted: an address that needs its quotes is nobody's, but the catch-all's.
 func TestResolveQuoted(t *testing.T) {
-	b := newBook("alice@here.example", "@catch.example \"+\"", "@catch.example > alice@here.example")
+	b := newBook("alice@here.example", "@catch.example \"+\"",
+		"@catch.example > alice@here.example")
 	for address, want := range map[string]string{
 		`"any thing"@here.example`:  `to "any thing"; 0: there is no such address`,
 		`"any thing"@catch.example`: "to alice*",

@@ -129,8 +129,9 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	}
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
-		Secrets: func() []string { return n.control.Tokens(time.Now()) }, Claimed: n.claimed,
-		Dial: member.DialFrom(n.cfg().Cluster.Listen), Logf: n.log.Logf,
+		Standing: n.standing, Claimed: n.claimed,
+		Secrets: func() []string { return n.control.Tokens(time.Now()) },
+		Dial:    member.DialFrom(n.cfg().Cluster.Listen), Logf: n.log.Logf,
 	})
 	if err != nil {
 		return err

@@ -16,18 +16,21 @@ import (
 )
 
 // joinerOf is the node of a configuration as one that joins.
-func joinerOf(cfg *config.Config, token string) member.Joiner {
+func joinerOf(file string, cfg *config.Config, token string) member.Joiner {
 	return member.Joiner{
 		DataDir: cfg.Node.DataDir, Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise,
 		Token: token,
 		Dial:  member.DialFrom(cfg.Cluster.Listen),
+		Prepare: func(s wire.Standing) error {
+			return takeBefore(file, cfg.Node.DataDir, s.Config)
+		},
 	}
 }
 
-// Join makes the empty data directory of cfg a member of the cluster that has a node at
-// address.
-func Join(ctx context.Context, cfg *config.Config, address, token string) error {
-	return joinerOf(cfg, token).Join(ctx, address)
+// Join makes the empty data directory of cfg, which is in file, a member of the cluster that has a
+// node at address.
+func Join(ctx context.Context, file string, cfg *config.Config, address, token string) error {
+	return joinerOf(file, cfg, token).Join(ctx, address)
 }
 
 // joinByItself makes a node with an empty data directory a member of the cluster that the others of
@@ -54,7 +57,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cluster.token_file: %w", err)
 	}
-	joiner := joinerOf(cfg, token)
+	joiner := joinerOf(n.file, cfg, token)
 	seeker := member.Seeker{
 		Listed: cfg.Cluster.Join, Advertise: cfg.Cluster.Advertise, DataDir: cfg.Node.DataDir,
 		Notes: member.NotesOf(n.file, cfg), Standing: joiner.Standing, Join: joiner.Join,
@@ -69,8 +72,10 @@ func (n *node) joinByItself(ctx context.Context) error {
 	}
 	defer end()
 	seeker.Told = told
-	n.toldToBegin, err = seeker.Seek(ctx)
-	return err
+	if n.toldToBegin, err = seeker.Seek(ctx); err != nil {
+		return err
+	}
+	return n.takeJoined()
 }
 
 // answerWhileWaiting answers what others ask meanwhile: nodes on the cluster port whether this one

@@ -59,7 +59,7 @@ func TestRefusedJoinIsRemembered(t *testing.T) {
 	var asked []uint64
 	address := takenPort(t, token, &asked)
 	for range 2 {
-		err := Join(t.Context(), cfg, address, token)
+		err := Join(t.Context(), "", cfg, address, token)
 		if !errors.Is(err, wire.ErrJoinDenied) || !strings.Contains(err.Error(), "mx1 is taken") {
 			t.Fatalf("joining: %v", err)
 		}

@@ -18,9 +18,9 @@ func (n *node) newOperator(group *cluster.Group) *operator.Operator {
 		Name: n.cfg().Node.Name, Member: n.self.Member,
 		State: n.control, Changes: n.changes, Suspender: n.suspender, Group: group,
 		Open: n.openUp, Members: n.knownMembers, Ask: n.ask, Report: n.report,
-		CouldTake: n.couldTake,
-		Absent:    func() []member.Absence { return n.detector.Absent(0) },
-		Reachable: n.detector.Reachable, Current: n.current,
+		WouldChange: n.wouldChange,
+		Absent:      func() []member.Absence { return n.detector.Absent(0) },
+		Reachable:   n.detector.Reachable, Current: n.current,
 		Queues: func() (all []operator.Queue) {
 			for _, h := range n.queues.List() {
 				all = append(all, operated{h})

@@ -10,9 +10,11 @@ import (
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/operate/admin/api"
 )
 
 // This file is about the configuration that was pushed to all nodes. The control state has the
@@ -63,12 +65,27 @@ func (n *node) load() (*config.Config, error) {
 }
 
 // couldTake says why this node could not take a configuration, or returns nil.
-func (n *node) couldTake(s *config.Shared) error {
-	c, err := config.LoadWith(n.file, s)
+func (n *node) couldTake(s *config.Shared) error { return couldTake(n.file, s) }
+
+func couldTake(file string, s *config.Shared) error {
+	c, err := config.LoadWith(file, s)
 	if err != nil {
 		return err
 	}
-	return c.CheckFiles(n.file)
+	return c.CheckFiles(file)
+}
+
+// wouldChange returns what a pushed configuration would change here, or why it cannot be taken.
+func (n *node) wouldChange(s *config.Shared) ([]config.Change, error) {
+	c, err := config.LoadWith(n.file, s)
+	if err == nil {
+		err = c.CheckFiles(n.file)
+	}
+	if err != nil {
+		return nil, err
+	}
+	before := n.cfg()
+	return config.Diff(before, config.Reloaded(before, c)), nil
 }
 
 // followPushed has serve take each version that is pushed.
@@ -144,9 +161,63 @@ func (n *node) refuse(r *refusal) reloaded {
 	return reloaded{err: r}
 }
 
+// standing is what a node that wants to join is told: it begins with the pushed configuration.
+func (n *node) standing() wire.Standing {
+	s := wire.Standing{Cluster: n.self.Cluster}
+	if p, ok := n.control.LastPushed(); ok {
+		pushed := config.Shared{Version: p.Version, Text: p.Text}
+		if b, err := pushed.Encode(); err == nil && len(b) <= wire.MaxStandingConfig {
+			s.Config = b
+		}
+	}
+	return s
+}
+
+// takeBefore has a node that joins start with the configuration that was pushed to its cluster, or
+// says why it cannot: it is no member then, which would take mail by other rules than the others.
+// Nothing: none was pushed, or the cluster is of a version before.
+func takeBefore(file, dataDir string, encoded []byte) error {
+	if len(encoded) == 0 {
+		return keepPushed(dataDir, nil)
+	}
+	s, err := config.DecodeShared(encoded)
+	if err == nil {
+		err = couldTake(file, s)
+	}
+	if problems := (config.Problems)(nil); errors.As(err, &problems) {
+		return api.Permanent(fmt.Errorf("this node cannot take the configuration of the cluster "+
+			"as it was pushed: %w", err))
+	}
+	if err != nil {
+		return err
+	}
+	if err := files.MakeDir(dataDir); err != nil {
+		return err
+	}
+	return keepPushed(dataDir, s)
+}
+
+// takeJoined puts in force what takeBefore kept.
+func (n *node) takeJoined() error {
+	s, err := config.Kept(n.cfg().Node.DataDir)
+	if err != nil || s == nil {
+		return err
+	}
+	c, err := config.LoadWith(n.file, s)
+	if err != nil {
+		return err
+	}
+	n.live.Store(c)
+	n.pressure.free.Store(new(float64(c.Limits.FreeDisk)))
+	n.pushed.inForce.Store(s)
+	return nil
+}
+
 // keepPushed makes s what this node starts with; nil: nothing.
-func (n *node) keepPushed(s *config.Shared) error {
-	path := config.KeptPath(n.cfg().Node.DataDir)
+func (n *node) keepPushed(s *config.Shared) error { return keepPushed(n.cfg().Node.DataDir, s) }
+
+func keepPushed(dataDir string, s *config.Shared) error {
+	path := config.KeptPath(dataDir)
 	if s == nil {
 		return files.Remove(path)
 	}

@@ -2,9 +2,11 @@ package node
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
 )
@@ -104,10 +106,52 @@ func TestUnknownVersion(t *testing.T) {
 	if _, ok := n.unknown(); ok || n.lacksPushed() {
 		t.Error("there is a version that nobody pushed")
 	}
-	s, err := config.ParseShared("p", 7, "[limits]\nhops = 20\n")
+	s, err := config.ParseShared("p", 7, "[limits]\nhops = 40\n")
 	b.ok(err)
 	n.pushed.inForce.Store(s)
 	if _, ok := n.unknown(); ok || n.lacksPushed() {
 		t.Error("a version is to be undone although the rows have none")
+	}
+}
+
+// TestJoinTakesPushed: who joins starts with what was pushed, or is no member.
+func TestJoinTakesPushed(t *testing.T) {
+	b := startBoxNodes(t, 1)
+	n := b.all[0]
+	if s := n.standing(); s.Cluster != n.self.Cluster || s.Config != nil {
+		t.Fatalf("before anything was pushed: %+v", s)
+	}
+	b.ok(n.changes.Push(t.Context(), control.Pushed{Version: 1, Text: "[limits]\nhops = 40\n"}))
+	b.await("the version", func() bool { return n.standing().Config != nil })
+	said := n.standing().Config
+
+	dir := t.TempDir()
+	file, data := filepath.Join(dir, "mx2.toml"), filepath.Join(dir, "data")
+	write := func(text string) {
+		t.Helper()
+		b.ok(os.WriteFile(file, []byte("[node]\nname = \"mx2\"\ndata_dir = \""+data+"\"\n"+text),
+			0o600))
+	}
+	write("[limits]\nhops = 50\n")
+	err := takeBefore(file, data, said)
+	if !api.IsPermanent(err) ||
+		!strings.Contains(err.Error(), file+":5:1: limits.hops: is shared") {
+		t.Errorf("a file that disagrees: %v", err)
+	}
+	if s, err := config.Kept(data); s != nil || err != nil {
+		t.Errorf("kept: %+v, %v", s, err)
+	}
+	write("")
+	b.ok(takeBefore(file, data, said))
+	c, err := config.Load(file)
+	if err != nil || c.Limits.Hops != 40 {
+		t.Errorf("it starts with %+v, %v", c, err)
+	}
+	b.ok(takeBefore(file, data, nil)) // it joins another cluster
+	if s, err := config.Kept(data); s != nil || err != nil {
+		t.Errorf("kept: %+v, %v", s, err)
+	}
+	if err := takeBefore(file, data, []byte("{")); err == nil {
+		t.Error("nonsense is taken")
 	}
 }

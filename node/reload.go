@@ -2,6 +2,8 @@ package node
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/postroad/postroad/internal/config"
 )
@@ -30,22 +32,28 @@ func (n *node) askReload() (changed, restart []string, err error) {
 func (n *node) reload() (r reloaded) {
 	n.logNotifyErr(n.service.Reloading())
 	defer func() { n.logNotifyErr(n.service.Ready(n.listening())) }()
-	changes, err := n.reconfigure()
+	r, err := n.reconfigure()
 	if err != nil {
 		n.log.Errorf("the configuration was not reloaded: %v", err)
 		return reloaded{err: err}
 	}
-	r.restart = config.Restart(changes)
-	for _, c := range changes {
-		if c.Reload {
-			r.changed = append(r.changed, c.Key)
-		}
-	}
-	n.log.Logf("the configuration was reloaded: %d keys changed", len(changes))
+	n.log.Logf("the configuration was reloaded: %s", changedKeys(r.changed))
 	for _, key := range r.restart {
 		n.log.Logf("a change of %s takes a restart", key)
 	}
 	return r
+}
+
+// changedKeys are the first of some keys, and how many more there are.
+func changedKeys(keys []string) string {
+	const most = 12
+	switch n := len(keys) - most; {
+	case len(keys) == 0:
+		return "nothing changed"
+	case n > 0:
+		return fmt.Sprintf("%s and %d more changed", strings.Join(keys[:most], ", "), n)
+	}
+	return strings.Join(keys, ", ") + " changed"
 }
 
 // plan is a reload in two parts: what each room has made ready, and what gives it up again.
@@ -59,13 +67,13 @@ func (p *plan) orElse(undo func()) { p.undo = append(p.undo, undo) }
 
 // reconfigure puts the file's values in force: first every room looks at them, then every room
 // takes them, so that a file that one of them refuses changes nothing.
-func (n *node) reconfigure() ([]config.Change, error) {
+func (n *node) reconfigure() (r reloaded, err error) {
 	file, err := n.load()
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	if err := file.CheckFiles(n.file); err != nil {
-		return nil, err
+		return r, err
 	}
 	before := n.cfg()
 	next := config.Reloaded(before, file)
@@ -78,12 +86,16 @@ func (n *node) reconfigure() ([]config.Change, error) {
 			for _, undo := range p.undo {
 				undo()
 			}
-			return nil, err
+			return r, err
 		}
 	}
 	n.live.Store(next)
 	for _, do := range p.do {
 		do()
 	}
-	return config.Diff(before, file), nil
+	for _, c := range config.Diff(before, next) {
+		r.changed = append(r.changed, c.Key)
+	}
+	r.restart = config.Restart(config.Diff(before, file))
+	return r, nil
 }

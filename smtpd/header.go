@@ -16,6 +16,7 @@ type headerScan struct {
 	value    []byte // of the first campaign field, raw
 	received int
 
+	begun    bool // what the first line is is known
 	dropping bool // in a campaign field
 	taking   bool // in the first one
 }
@@ -32,6 +33,13 @@ func (h *headerScan) scan(p []byte, out appender) {
 	for i, end := 0, 0; i < len(p); i = end {
 		kind, n := h.fields.Next(p[i:])
 		end = i + n
+		if !h.begun && kind != message.More {
+			if h.begun = true; kind == message.Junk && !isFromLine(h.fields.Held(), p[i:]) {
+				h.noHeader(out)
+				out.append(p[i:])
+				return
+			}
+		}
 		switch kind {
 		case message.Name:
 			if h.begin(h.fields.Name(p[i:])); h.dropping {
@@ -66,8 +74,29 @@ func (h *headerScan) begin(name []byte) {
 	}
 }
 
+// noHeader puts an empty line in front of a message that has no header, so that its first line is
+// no part of the fields that we write above it. What it has held back comes next.
+func (h *headerScan) noHeader(out appender) {
+	out.append([]byte("\r\n"))
+	out.append(h.fields.Held())
+	h.fields.End()
+}
+
+// isFromLine reports whether a line is the first one of an mbox, which some programs leave in front
+// of the header.
+func isFromLine(held, rest []byte) bool {
+	line := append(append(make([]byte, 0, 8), held[:min(len(held), 6)]...), rest[:min(len(rest),
+		6)]...)
+	return bytes.HasPrefix(bytes.TrimPrefix(line, []byte(">")), []byte("From "))
+}
+
 // flush hands over what is held back when the message ends inside a line's start.
-func (h *headerScan) flush(out appender) { out.append(h.fields.Pending()) }
+func (h *headerScan) flush(out appender) {
+	if !h.begun && len(h.fields.Pending()) > 0 {
+		out.append([]byte("\r\n"))
+	}
+	out.append(h.fields.Pending())
+}
 
 // campaignName returns the value of the campaign field: printable ASCII only, since it becomes a
 // label in reports.

@@ -73,6 +73,9 @@ type Joiner struct {
 	Advertise string // where the others are to reach it
 	Token     string // with which it is let in
 	Dial      wire.DialFunc
+	// Prepare looks at what the cluster says of itself, before it hears of this node, which does
+	// not join after an error. nil: nobody looks.
+	Prepare func(wire.Standing) error
 }
 
 // begin returns who this node is in a join that is repeated, or in a new one. It is written down
@@ -90,6 +93,15 @@ func (o Joiner) begin() (*Joined, error) {
 func (o Joiner) Join(ctx context.Context, address string) error {
 	if err := o.mayJoin(); err != nil {
 		return err
+	}
+	if o.Prepare != nil {
+		s, err := o.Standing(ctx, address)
+		if err == nil {
+			err = o.Prepare(s)
+		}
+		if err != nil {
+			return fmt.Errorf("join at %s: %w", address, err)
+		}
 	}
 	j, err := o.begin()
 	if err != nil {

@@ -153,9 +153,9 @@ func (n Notes) MayBegin() error {
 	}
 	return api.Permanent(fmt.Errorf(
 		"%s is empty, but this node was %s, member %d of cluster %s, as %s says: "+
-			"it has forgotten its votes and its mail. Give it another name "+
-			"(node.name), join with `postroad cluster join`, and run `postroad cluster replace "+
-			"%s NEW`. "+
+			"it has forgotten its votes and its mail. If it was removed from that cluster, "+
+			"join it again with `postroad cluster join`. If not, give it another name "+
+			"(node.name), join with that, and run `postroad cluster replace %s NEW`. "+
 			"Only if that cluster is no more: remove the file, and try again",
 		n.DataDir, note.Name, note.Member, note.Cluster, path, note.Name,
 	))

@@ -62,7 +62,7 @@ func (s *Seeker) Seek(ctx context.Context) (told bool, err error) {
 				s.Logf("joined the cluster through %s", address)
 				return false, nil
 			}
-			if errors.Is(err, wire.ErrJoinDenied) {
+			if errors.Is(err, wire.ErrJoinDenied) || api.IsPermanent(err) {
 				return false, api.Permanent(err)
 			}
 		}

@@ -66,7 +66,7 @@ func (o Options) withDefaults() Options {
 		o.Admit = func(Identity) error { return nil }
 	}
 	if o.Standing == nil {
-		o.Standing = func() Standing { return Standing{o.Self.Cluster} }
+		o.Standing = func() Standing { return Standing{Cluster: o.Self.Cluster} }
 	}
 	if o.Secrets == nil {
 		o.Secrets = func() []string { return nil }

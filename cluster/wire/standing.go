@@ -12,7 +12,13 @@ import (
 // Standing is what a node says of itself to one that knows a token.
 type Standing struct {
 	Cluster string // that it is a member of; "": it knows none, and waits for one
+	// Config is the configuration that all nodes of that cluster share, in the words of those who
+	// ask and answer; empty: none was pushed, or the program is of a version before.
+	Config []byte `json:",omitempty"`
 }
+
+// MaxStandingConfig bounds the octets of Standing.Config, so that the answer fits a frame.
+const MaxStandingConfig = maxJoin / 2
 
 // RequestStanding asks the node at address whether it knows a cluster. A program that does not know
 // the question is a member's: such a program listens for nothing else. errors.Is(err, ErrToken):

@@ -172,7 +172,9 @@ func TestOfflineCommands(t *testing.T) {
 	saved := stopped
 	t.Cleanup(func() { stopped = saved })
 	var did string
-	stopped.join = func(_ context.Context, cfg *config.Config, address, token string) error {
+	stopped.join = func(
+		_ context.Context, _ string, cfg *config.Config, address, token string,
+	) error {
 		did = "join " + cfg.Node.Name + " " + address + " " + token
 		return nil
 	}

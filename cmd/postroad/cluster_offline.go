@@ -20,7 +20,8 @@ import (
 
 const joinHelp = `
 Works on this machine, without a running node: the data directory must be empty. HOST:PORT is the cluster address of any node; its
-certificates, users and settings arrive by themselves. Then start the node.
+certificates, users and the pushed configuration arrive by themselves. A configuration that does not agree with that is refused (78).
+Then start the node.
 
     postroad cluster join --token-file token --config /etc/postroad/postroad.toml mx1.example.net:7025
     postroad serve --config /etc/postroad/postroad.toml`
@@ -40,7 +41,7 @@ If it was a member of a cluster that is no more, remove the note of that before 
 
 // stopped is what works on a data directory on which no node runs. Tests put others in their place.
 var stopped = struct {
-	join    func(ctx context.Context, cfg *config.Config, address, token string) error
+	join    func(ctx context.Context, file string, cfg *config.Config, address, token string) error
 	recover func(ctx context.Context, file string, cfg *config.Config, acceptLoss bool,
 		tell func(string)) error
 	restore func(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error
@@ -94,7 +95,7 @@ func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := stopped.join(ctx, cfg, rest[0], secret); err != nil {
+	if err := stopped.join(ctx, *file, cfg, rest[0], secret); err != nil {
 		return notJoined(err)
 	}
 	keepNote(c, *file, cfg)

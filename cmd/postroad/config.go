@@ -22,7 +22,8 @@ Each problem is one line: file, line, column, key, what is wrong, what to write 
 	{Name: "show", Args: "[--config FILE] [--node NODE]",
 		Short: "print the values in force, defaults included", Run: runConfigShow, Long: `
 Prints a whole configuration file: your values, what was pushed, and the defaults of all that you left out. Without a file it shows
-what serve runs with on a laptop. With --node it prints what a running node has in force, and a comment after each value says where it stands.`},
+what serve runs with on a laptop. With --node it prints what a running node has in force, and a comment after each value says where it stands; with --version N the text of a
+version that was pushed.`},
 	{Name: "reload", Args: "[--config FILE] [--node all]",
 		Short: "have a running node, or all, read the configuration again", Run: runConfigReload, Long: `
 Does what SIGHUP does, and says what changed. With --node all each node of the cluster reads its own file.
@@ -30,7 +31,7 @@ A file that is wrong changes nothing: the exit status is 78, and 75 if a node do
 
     postroad config reload
     postroad config reload --node all`},
-	{Name: "push", Args: "FILE [--note TEXT] [--seen N] [--json]",
+	{Name: "push", Args: "FILE [--dry-run] [--note TEXT] [--seen N] [--json]",
 		Short: "give the sections that nodes share to all of them", Run: runConfigPush,
 		Long: pushHelp},
 	{Name: "history", Args: "[--json]",
@@ -55,7 +56,9 @@ func loadConfig(
 	fs.StringVar(&n.config, "config", "",
 		"the configuration `FILE` (default: the embedded default)")
 	if c.Command.Name == "show" {
-		fs.StringVar(&n.node, "node", "", "a running `NODE`, as of other commands")
+		fs.StringVar(&n.node, "node", "",
+			"a running node: `PATH` of its socket or data directory, or HOST:PORT")
+		fs.Uint64Var(&n.version, "version", 0, "the text of version `N`, as it was pushed")
 	}
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -64,7 +67,7 @@ func loadConfig(
 	if n.config == "" && len(rest) > 0 {
 		n.config, rest = rest[0], rest[1:]
 	}
-	if err := cli.NoMore(rest); err != nil || n.node != "" {
+	if err := cli.NoMore(rest); err != nil || n.node != "" || n.version > 0 {
 		return nil, "", err
 	}
 	if cfg, err = config.Load(n.config); err != nil {

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
@@ -16,18 +18,20 @@ import (
 )
 
 const pushHelp = `
-FILE has the sections that all nodes share, such as [relay], [retry], [[route]] and [shaping] (docs/configuration.md says which), and no other.
+FILE has the sections that all nodes share, such as [relay], [retry], [[route]] and [shaping] (docs/configuration.md says which), and no other; -
+reads standard input. It takes the place of the whole version before: what it does not say has its default. --dry-run says what it would change.
 Every node that answers merges it with its own file first; if one cannot, that node is named and nothing changes anywhere (65). A node that is away
 judges when it is back. From then on a key of these sections stands in FILE, or in the file of a node that lists it in node.own. --seen N refuses the
 push unless N is the version in force.
 
+    postroad config push shared.toml --dry-run
     postroad config push shared.toml --note "longer retries"
     postroad config history
     postroad config rollback 3`
 
 const configDiffHelp = `
 Without arguments: what the last push changed. With N: from version N to the one in force; with N M: from N to M. With FILE: what a push of it would
-change.
+change on the node that is asked, after all nodes have judged it (` + "`config push --dry-run`" + `).
 
     postroad config diff shared.toml
     postroad config diff 3 5`
@@ -46,6 +50,7 @@ func (p *pushFlags) parse(c *cli.Console, args []string, least, most int) ([]str
 	fs.BoolVar(&p.json, "json", false, "print one JSON object a line")
 	if least > 0 {
 		fs.StringVar(&p.request.Note, "note", "", "a `TEXT` for the history")
+		fs.BoolVar(&p.request.Dry, "dry-run", false, "say what it would change, and change nothing")
 		fs.Func("seen", "the version `N` that must be in force", func(s string) error {
 			n, err := strconv.ParseUint(s, 10, 64)
 			p.request.Seen = &n
@@ -57,7 +62,11 @@ func (p *pushFlags) parse(c *cli.Console, args []string, least, most int) ([]str
 		return nil, err
 	}
 	if len(rest) < least {
-		return nil, cli.Usage("it needs "+c.Command.Args, "for example: "+c.Path+" 3")
+		example := " 3"
+		if c.Command.Name == "push" {
+			example = " shared.toml"
+		}
+		return nil, cli.Usage("it needs "+c.Command.Args, "for example: "+c.Path+example)
 	}
 	return rest, cli.NoMore(rest[min(most, len(rest)):])
 }
@@ -74,7 +83,7 @@ func runConfigPush(ctx context.Context, c *cli.Console, args []string) error {
 			return cli.Usage(fmt.Sprintf("%q is no version", rest[0]),
 				"`postroad config history` lists them")
 		}
-	} else if p.request.Name, p.request.Text, err = textOf(rest[0]); err != nil {
+	} else if p.request.Name, p.request.Text, err = textOf(c, rest[0]); err != nil {
 		return err
 	}
 	p.request.Who = who()
@@ -101,8 +110,12 @@ func who() string {
 	return cli.Clean(u.Username + "@" + host)
 }
 
-// textOf reads a file that is to be pushed.
-func textOf(file string) (name, text string, err error) {
+// textOf reads a file that is to be pushed; "-" is standard input.
+func textOf(c *cli.Console, file string) (name, text string, err error) {
+	if file == "-" {
+		b, err := io.ReadAll(io.LimitReader(c.In, config.MaxShared+1))
+		return "standard input", string(b), err
+	}
 	b, err := os.ReadFile(file)
 	return cli.Clean(file), string(b), err
 }
@@ -134,18 +147,24 @@ func runConfigDiff(ctx context.Context, c *cli.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	return withClient(&p.nodeFlags, func(client *client.Client) error {
-		changes, err := client.DiffConfig(ctx, rest, func(file string) (*config.Shared, error) {
-			name, text, err := textOf(file)
-			if err != nil {
-				return nil, err
+	var file *api.PushRequest
+	if len(rest) == 1 {
+		if _, err := strconv.ParseUint(rest[0], 10, 64); err != nil {
+			file = &api.PushRequest{Dry: true}
+			if file.Name, file.Text, err = textOf(c, rest[0]); err != nil {
+				return err
 			}
-			s, err := config.ParseShared(name, 0, text)
-			if err != nil {
-				err = configError(err)
-			}
-			return s, err
-		})
+		}
+	}
+	return withClient(&p.nodeFlags, func(client *client.Client) (err error) {
+		var changes []config.Change
+		if file == nil {
+			changes, err = client.DiffConfig(ctx, rest)
+		} else if a, failed := client.Push(ctx, *file); failed != nil {
+			err = failed
+		} else {
+			changes = a.Changes
+		}
 		for i := range changes {
 			if p.json {
 				err = errors.Join(err, json.NewEncoder(c.Out).Encode(&changes[i]))
@@ -157,9 +176,17 @@ func runConfigDiff(ctx context.Context, c *cli.Console, args []string) error {
 	})
 }
 
-// showOf prints the configuration of a running node, with where each value stands.
+// showOf prints the configuration of a running node, with where each value stands, or a version of
+// what was pushed.
 func showOf(ctx context.Context, c *cli.Console, n *nodeFlags) error {
 	return withClient(n, func(client *client.Client) error {
+		if n.version > 0 {
+			v, err := client.ConfigVersion(ctx, n.version)
+			if err == nil {
+				cli.Paragraph(c.Out, strings.TrimSuffix(v.Text, "\n"))
+			}
+			return err
+		}
 		s, err := client.ShowConfig(ctx)
 		if err == nil {
 			cli.Paragraph(c.Out, s.Text)

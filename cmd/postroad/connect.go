@@ -14,6 +14,7 @@ import (
 // nodeFlags say which node a command talks to.
 type nodeFlags struct {
 	config, node string
+	version      uint64 // of what was pushed; for config show
 }
 
 func (n *nodeFlags) register(fs *flag.FlagSet) {

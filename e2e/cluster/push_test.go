@@ -161,7 +161,7 @@ func (p *pushed) disagrees(n *faults.Node) {
 	if err := n.Start(); err != nil {
 		p.T.Fatal(err)
 	}
-	p.MustBeRefused(n, "policy.user_messages: is shared by all nodes (version 4")
+	p.MustBeRefused(n, "policy.user_messages: is shared by all nodes")
 	p.write(n.Config, p.files[n.Name])
 	p.Back(n)
 }

@@ -38,4 +38,6 @@ type Config struct {
 
 	// where says at which line and column of the file each key stands.
 	where positions
+	// waiting are the keys whose values in the file wait for a restart (Reloaded).
+	waiting map[string]bool
 }

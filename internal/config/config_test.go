@@ -215,6 +215,14 @@ func TestDiffAndReload(t *testing.T) {
 		len(got.Routes) != 1 || len(got.Shaping) != 2 || got.Cluster.Replicas != 3 {
 		t.Errorf("reloaded:\n%s", got.Show())
 	}
+	old.Node.Hostname, next.Node.Hostname = "a.example", "b.example"
+	old.Local.Domains, next.Local.Domains = []string{"a.example"}, []string{"b.example"}
+	old.Delivery.Helo, next.Delivery.Helo = "a.example", "b.example"
+	if r := Reloaded(old, next); r.Local.Domains[0] != "a.example" ||
+		r.Delivery.Helo != "a.example" {
+		t.Errorf("what depends on the host name does not wait with it: %v", r.Local.Domains)
+	}
+	next.Node.Hostname, next.Local, next.Delivery = old.Node.Hostname, old.Local, old.Delivery
 	back := Diff(next, old)
 	if len(back) != len(want) || back[2] != (Change{"route[0]", "removed", "", true}) {
 		t.Errorf("back: %+v", back)

@@ -52,9 +52,19 @@ func Restart(changes []Change) (keys []string) {
 // key, and old for the rest.
 func Reloaded(old, new *Config) *Config {
 	out := *new
-	out.where = positions{}
+	out.where, out.waiting = positions{}, map[string]bool{}
 	maps.Copy(out.where, new.where)
 	keep(&out, old, "", reflect.ValueOf(&out).Elem(), reflect.ValueOf(old).Elem())
+	for _, key := range Restart(Diff(old, new)) {
+		out.waiting[key] = true
+	}
+	// What depends on a key that waits, waits with it.
+	if !out.where.has("local.domains") {
+		out.Local.Domains = []string{out.Node.Hostname}
+	}
+	if !out.where.has("delivery.helo") {
+		out.Delivery.Helo = out.Node.Hostname
+	}
 	return &out
 }
 

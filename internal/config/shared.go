@@ -144,6 +144,9 @@ func (m *merger) entries(section string, to, from reflect.Value) {
 		merged.SetMapIndex(name, to.MapIndex(name)) // the map may be another's
 	}
 	for text, name := range all {
+		if slices.Contains(m.own.Node.Own, join(section, text)) { // as people write it
+			continue
+		}
 		m.unit(section, join(section, quoteKey(text)), func() {
 			merged.SetMapIndex(name, from.MapIndex(name))
 		})
@@ -157,8 +160,8 @@ func (m *merger) unit(section, key string, take func()) {
 	switch where := m.own.where; {
 	case slices.Contains(m.own.Node.Own, section), slices.Contains(m.own.Node.Own, key):
 	case where.has(key):
-		m.problems.addAt(where, key, fmt.Sprintf("is shared by all nodes (version %d of "+
-			"the pushed configuration)", m.pushed.Version),
+		m.problems.addAt(where, key,
+			"is shared by all nodes, and stands in what is pushed, not in a node's file",
 			"remove it here, and push it if it is to hold; or list it in node.own")
 	case pushed.has(key):
 		take()
@@ -253,13 +256,22 @@ func Kept(dataDir string) (*Shared, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decodeShared(path, b)
+}
+
+// DecodeShared reads what Encode wrote, as it came from another node.
+func DecodeShared(b []byte) (*Shared, error) {
+	return decodeShared("the pushed configuration of the cluster", b)
+}
+
+func decodeShared(name string, b []byte) (*Shared, error) {
 	var k kept
 	if err := json.Unmarshal(b, &k); err != nil || k.Format > keptFormat || k.Sum != sumOf(k.Text) {
 		what := "is damaged: remove it"
 		if err == nil && k.Format > keptFormat {
 			what = "is of a newer version of this program: start that, or remove the file"
 		}
-		return nil, Problems{{File: path, What: what,
+		return nil, Problems{{File: name, What: what,
 			Hint: "the node gets the pushed configuration from its cluster again"}}
 	}
 	return ParseShared(PushedName(k.Version), k.Version, k.Text)

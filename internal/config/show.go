@@ -22,6 +22,9 @@ func (c *Config) ShowOrigins() string {
 // origin is where the value of a key in a table stands. What a destination does not say it has from
 // shaping.default.
 func (c *Config) origin(table, key string) string {
+	if c.waiting[join(table, key)] {
+		return "until a restart, which takes what the file says"
+	}
 	p, ok := c.where[join(table, key)]
 	if !ok && strings.HasPrefix(table, "shaping.") && table != "shaping.local" {
 		p, ok = c.where[join("shaping.default", key)]

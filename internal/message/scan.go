@@ -88,6 +88,9 @@ func (s *Scanner) Pending() []byte { return s.line[:s.pending] }
 // Done reports whether the header has ended.
 func (s *Scanner) Done() bool { return s.at == inBody }
 
+// End says that the header is over: all that comes from now on is Body.
+func (s *Scanner) End() { s.at, s.pending = inBody, 0 }
+
 // Skip passes over the header: the first n octets of p belong to it or to the empty line after it,
 // and done says that the body comes next.
 func (s *Scanner) Skip(p []byte) (n int, done bool) {

@@ -53,10 +53,13 @@ func ParseCommand(line []byte) (verb Verb, args []byte) {
 			return Foreign, nil
 		}
 		// a host may have any name (ParseHelo)
-		if verb, args = split(line); verb != Helo && verb != Ehlo && verb != Lhlo || controls(line) {
-			return Malformed, nil
+		switch verb, args = split(line); verb {
+		case Helo, Ehlo, Lhlo:
+			if !controls(line) {
+				return verb, args
+			}
 		}
-		return verb, args
+		return Malformed, nil
 	}
 	return split(line)
 }

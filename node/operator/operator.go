@@ -32,8 +32,9 @@ type Options struct {
 	Members func() []control.Member
 	// Ask makes a request with JSON, both ways, to another member.
 	Ask func(ctx context.Context, member uint16, method, path string, body, into any) error
-	// CouldTake says why this node could not take a configuration that is pushed, or returns nil.
-	CouldTake func(*config.Shared) error
+	// WouldChange returns what a configuration that is pushed would change on this node, or why it
+	// could not take it.
+	WouldChange func(*config.Shared) ([]config.Change, error)
 	// Report is how this node says it is.
 	Report func() peer.Report
 	// Absent are the members that do not answer this node, and since when.

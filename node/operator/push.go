@@ -60,13 +60,17 @@ func (op *Operator) Push(
 	if err != nil {
 		return a, err
 	}
-	a.Version = next.Version
+	a.Version, a.Dry = next.Version, r.Dry
 	if next.Text == last.Text {
 		a.Version = last.Version // in force already
 	} else {
 		check := configCheck{cmp.Or(r.Name, "the configuration"), next.Version, next.Text}
-		if err := op.judged(ctx, check); err != nil {
+		if a.Changes, err = op.judged(ctx, check); err != nil {
 			return a, err
+		}
+		if r.Dry {
+			a.Version = last.Version
+			return a, nil
 		}
 		_, err = op.record(ctx, func(ctx context.Context) (uint64, error) {
 			return next.Version, op.o.Changes.Push(ctx, next)
@@ -74,6 +78,9 @@ func (op *Operator) Push(
 		if err != nil {
 			return a, said(err)
 		}
+	}
+	if r.Dry {
+		return a, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, forceWait)
 	defer cancel()
@@ -102,28 +109,36 @@ func (op *Operator) nextPushed(r *api.PushRequest, version uint64) (control.Push
 	return p, nil
 }
 
-// judged is nil when every member that answers could take a configuration. This node judges first:
-// what is wrong with the file itself is told once.
-func (op *Operator) judged(ctx context.Context, check configCheck) error {
+// judged has every member that answers judge a configuration, and returns what it would change on
+// this one. Each that could not take it is named; what is wrong with the file itself is told once.
+func (op *Operator) judged(ctx context.Context, check configCheck) ([]config.Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
-	why := named(op.o.Name, op.judge(check))
-	if why == nil {
-		members := op.o.State.Members()
-		said := make([][]string, len(members))
-		var all sync.WaitGroup
-		for i, m := range members {
-			if m.ID != op.o.Member {
-				all.Go(func() { said[i] = named(m.Name, op.askJudge(ctx, m.ID, check)) })
-			}
+	s, err := config.ParseShared(check.Name, check.Version, check.Text)
+	if err != nil {
+		return nil, noneChanged(err.Error())
+	}
+	changes, own := op.o.WouldChange(s)
+	members := op.o.State.Members()
+	said := make([][]string, len(members))
+	var all sync.WaitGroup
+	for i, m := range members {
+		switch {
+		case m.ID != op.o.Member:
+			all.Go(func() { said[i] = named(m.Name, op.askJudge(ctx, m.ID, check)) })
+		case own != nil:
+			said[i] = named(m.Name, own.Error())
 		}
-		all.Wait()
-		why = slices.Concat(said...)
 	}
-	if len(why) == 0 {
-		return nil
+	all.Wait()
+	if why := slices.Concat(said...); len(why) > 0 {
+		return nil, noneChanged(strings.Join(why, "\n"))
 	}
-	return api.Fail(api.ExitData, strings.Join(why, "\n"), "nothing was changed on any node")
+	return changes, nil
+}
+
+func noneChanged(why string) error {
+	return api.Fail(api.ExitData, why, "nothing was changed on any node")
 }
 
 // named are the lines of what a node says against a configuration.
@@ -155,7 +170,7 @@ func (op *Operator) askJudge(ctx context.Context, id uint16, check configCheck) 
 func (op *Operator) judge(check configCheck) string {
 	s, err := config.ParseShared(check.Name, check.Version, check.Text)
 	if err == nil {
-		err = op.o.CouldTake(s)
+		_, err = op.o.WouldChange(s)
 	}
 	if err != nil {
 		return err.Error()

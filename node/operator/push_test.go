@@ -28,11 +28,11 @@ type pushWorld struct {
 func newPushWorld(t *testing.T, members int) (*pushWorld, *Operator) {
 	w := &pushWorld{world: newWorld(t, members), refuse: map[uint16]string{}}
 	op := w.operator()
-	op.o.CouldTake = func(*config.Shared) error {
+	op.o.WouldChange = func(*config.Shared) ([]config.Change, error) {
 		if why := w.refuse[1]; why != "" {
-			return errors.New(why)
+			return nil, errors.New(why)
 		}
-		return nil
+		return []config.Change{{Key: "retry.expire", Old: `"5d"`, New: `"4d"`, Reload: true}}, nil
 	}
 	op.o.Ask = func(ctx context.Context, id uint16, method, path string, body, into any) error {
 		last, _ := w.state.LastPushed()
@@ -70,11 +70,19 @@ func TestPush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, op := newPushWorld(t, 3)
 		delete(w.reports, 3)
-		a, err := op.Push(t.Context(), expiry("4d"))
+		dry := expiry("4d")
+		dry.Dry = true
+		a, err := op.Push(t.Context(), dry)
+		if _, pushed := w.state.LastPushed(); err != nil || pushed || a.Failed() != nil ||
+			a.String() != `retry.expire: "5d" -> "4d"` || !slices.Equal(w.judged, []uint16{2}) {
+			t.Fatalf("a dry run: %+v, %v, judged by %v", a, err, w.judged)
+		}
+		w.judged = nil
+		a, err = op.Push(t.Context(), expiry("4d"))
 		if err != nil || a.Version != 1 || !slices.Equal(w.judged, []uint16{2}) {
 			t.Fatalf("%+v, %v, judged by %v", a, err, w.judged)
 		}
-		want := "version 1 is in force on 2 of 3 nodes\n" +
+		want := `retry.expire: "5d" -> "4d"` + "\nversion 1 is in force on 2 of 3 nodes\n" +
 			"mx3 does not answer: it judges the version when it is back"
 		if a.String() != want || a.Failed() != nil {
 			t.Errorf("%s, %v", a.String(), a.Failed())
@@ -122,16 +130,17 @@ func TestPushRefused(t *testing.T) {
 	}
 	check("what is no configuration",
 		&api.PushRequest{Name: "push.toml", Text: "[retry]\nexpire = 4"},
-		"mx1: push.toml:2:10: retry.expire: is the number 4")
+		"push.toml:2:10: retry.expire: is the number 4")
 	check("a key of a node", &api.PushRequest{Name: "push.toml", Text: "[node]\nname = \"x\""},
-		"mx1: push.toml:1:2: node: is each node's own")
+		"push.toml:1:2: node: is each node's own")
 	if len(w.judged) > 0 {
 		t.Errorf("%v were asked about what this node refuses", w.judged)
 	}
 	w.refuse[2] = "/etc/postroad.toml:7:1: retry.expire: is shared\n/etc/x:1:1: more"
-	check("one that a node refuses", expiry("4d"), "mx2: /etc/postroad.toml:7:1: retry.expire",
-		"mx2: /etc/x:1:1: more")
-	delete(w.refuse, 2)
+	w.refuse[1] = "/etc/p.toml:1:1: route: is shared"
+	check("one that two nodes refuse", expiry("4d"), "mx2: /etc/postroad.toml:7:1: retry.expire",
+		"mx2: /etc/x:1:1: more", "mx1: /etc/p.toml:1:1: route")
+	clear(w.refuse)
 	w.old = 3
 	check("one that a node does not know of", expiry("4d"), "mx3: its version of Postroad")
 	w.old = 0

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/config"
 )
 
 // PushRequest asks for a configuration to be given to all nodes.
@@ -16,6 +18,8 @@ type PushRequest struct {
 	Seen *uint64 `json:"seen,omitempty"`
 	Who  string  `json:"who,omitempty"`
 	Note string  `json:"note,omitempty"`
+	// Dry asks what a push would change, after all nodes have judged it, and changes nothing.
+	Dry bool `json:"dry,omitempty"`
 }
 
 // maxPushWho and maxPushNote bound what is said of a push, in octets.
@@ -41,8 +45,11 @@ func (r *PushRequest) Check() error {
 
 // PushAnswer says of a version that was pushed, or was in force already, which nodes have it.
 type PushAnswer struct {
-	Version uint64       `json:"version"`
+	Version uint64       `json:"version"` // of a dry one: the version in force
 	Nodes   []ConfigNode `json:"nodes"`
+	// Changes are those of the node that was asked.
+	Changes []config.Change `json:"changes,omitempty"`
+	Dry     bool            `json:"dry,omitempty"`
 }
 
 // ConfigNode says which version of the pushed configuration a node has in force.
@@ -78,6 +85,21 @@ func (a *PushAnswer) Lacking() (all []ConfigNode) {
 
 // String says it in lines.
 func (a *PushAnswer) String() string {
+	var b strings.Builder
+	for i := range a.Changes {
+		b.WriteString(a.Changes[i].String() + "\n")
+	}
+	switch {
+	case a.Dry && len(a.Changes) == 0:
+		return "it would change nothing"
+	case a.Dry:
+		return strings.TrimSuffix(b.String(), "\n")
+	}
+	return b.String() + a.where()
+}
+
+// where says which nodes have it.
+func (a *PushAnswer) where() string {
 	lacking := a.Lacking()
 	line := fmt.Sprintf("version %d is in force on %d of %d nodes", a.Version,
 		len(a.Nodes)-len(lacking), len(a.Nodes))
@@ -89,6 +111,9 @@ func (a *PushAnswer) String() string {
 
 // Failed is nil, or an error that names the nodes that answer and have not taken the version.
 func (a *PushAnswer) Failed() error {
+	if a.Dry {
+		return nil
+	}
 	var why []string
 	for _, n := range a.Lacking() {
 		if !n.Silent {

@@ -50,11 +50,8 @@ func (c *Client) ShowConfig(ctx context.Context) (s api.ConfigShown, err error) 
 }
 
 // DiffConfig compares what was pushed. Of nothing: the version in force with the one before; of a
-// version: that with the one in force; of two: those; of a file, which read reads: the version in
-// force with that.
-func (c *Client) DiffConfig(
-	ctx context.Context, of []string, read func(file string) (*config.Shared, error),
-) ([]config.Change, error) {
+// version: that with the one in force; of two: those.
+func (c *Client) DiffConfig(ctx context.Context, of []string) ([]config.Change, error) {
 	version := func(n uint64) (*config.Shared, uint64, error) {
 		v, err := c.ConfigVersion(ctx, n)
 		if err != nil || v.Version == 0 { // nothing was pushed yet
@@ -66,15 +63,11 @@ func (c *Client) DiffConfig(
 	var sides []*config.Shared
 	for _, name := range of {
 		n, err := strconv.ParseUint(name, 10, 64)
-		var s *config.Shared
-		if isFile := err != nil; isFile && len(of) == 1 {
-			s, err = read(name)
-		} else if isFile {
-			err = api.Fail(api.ExitUsage, fmt.Sprintf("%q is no version", name),
+		if err != nil {
+			return nil, api.Fail(api.ExitUsage, fmt.Sprintf("%q is no version", name),
 				"`postroad config history` lists them")
-		} else {
-			s, _, err = version(n)
 		}
+		s, _, err := version(n)
 		if err != nil {
 			return nil, err
 		}
@@ -95,9 +88,6 @@ func (c *Client) DiffConfig(
 			}
 		}
 		return config.DiffShared(before, last), nil
-	}
-	if _, err := strconv.ParseUint(of[0], 10, 64); err != nil {
-		return config.DiffShared(last, sides[0]), nil
 	}
 	return config.DiffShared(sides[0], last), nil
 }
