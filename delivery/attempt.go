@@ -167,11 +167,12 @@ func (s *Scheduler) outcome(
 		o.State = queue.Failed
 	default:
 		var ok bool
-		o.Due, ok = t.set.Retry.next(s.jitter, e.item.Attempts, t.message.Arrived, now)
+		u := s.jitter.of(t.message.ID, e.item.Attempts, t.siteKey())
+		o.Due, ok = t.set.Retry.next(u, e.item.Attempts, t.message.Arrived, now)
 		if ok {
 			o.State = queue.Deferred
 			if t.local && storeTrouble(st.Enhanced) {
-				o.Due = earlier(o.Due, now.Add(quickly(s.jitter, e.item.Attempts)))
+				o.Due = earlier(o.Due, now.Add(quickly(u, e.item.Attempts)))
 			}
 		} else {
 			o.State = queue.Expired

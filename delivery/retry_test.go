@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -289,10 +290,15 @@ func TestJitterIsSeeded(t *testing.T) {
 	r := Retry{Schedule: []time.Duration{time.Minute, time.Hour}, Expire: 120 * time.Hour}
 	one, same, other, store := newJitter(7), newJitter(7), newJitter(8), newJitter(9)
 	differ := false
+	id := mail.ID{1}
+	if one.of(id, 1, "s") == one.of(id, 1, "t") || one.of(id, 1, "s") == one.of(id, 2, "s") ||
+		one.of(id, 1, "s") == one.of(mail.ID{2}, 1, "s") {
+		t.Error("message, attempt and site make no difference")
+	}
 	for n := range 100 {
-		a, _ := r.next(one, n, now, now)
-		b, _ := r.next(same, n, now, now)
-		c, _ := r.next(other, n, now, now)
+		a, _ := r.next(one.of(id, n, "s"), n, now, now)
+		b, _ := r.next(same.of(id, n, "s"), n, now, now)
+		c, _ := r.next(other.of(id, n, "s"), n, now, now)
 		if a != b {
 			t.Fatalf("attempt %d: one seed, two times: %v, %v", n, a, b)
 		}
@@ -301,11 +307,35 @@ func TestJitterIsSeeded(t *testing.T) {
 		if wait := a.Sub(now); wait < want-want/8 || wait > want+want/8 {
 			t.Errorf("attempt %d: waits %v of %v", n, wait, want)
 		}
-		if wait, base := quickly(store, n), time.Second<<min(n, 8); wait < base || wait > base*3/2 {
+		if wait, base := quickly(store.of(id, n, "s"), n), time.Second<<min(n, 8); wait < base || wait > base*3/2 {
 			t.Errorf("attempt %d: waits %v of %v for the store", n, wait, base)
 		}
 	}
 	if !differ {
 		t.Error("two seeds, one row of times")
 	}
+}
+
+// TestDeferredTogether: recipients of one message that were put off together come back together.
+func TestDeferredTogether(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		r := w.net.at("a.test")
+		r.answer = func(*smtpclient.Transaction, int) smtpclient.Status {
+			return smtpclient.Status{Code: 451, Enhanced: "4.2.1", Text: "later",
+				Command: smtpclient.StepRcpt}
+		}
+		var to []string
+		for i := range 50 {
+			to = append(to, fmt.Sprintf("u%d@a.test", i))
+		}
+		w.submit(envelopeOf("s@x.test", to...))
+		w.after(3 * time.Hour)
+		r.set(func(r *remote) { r.answer = nil })
+		before := len(r.transactions())
+		w.after(24 * time.Hour)
+		if n := len(r.transactions()); n != before+1 || before > 10 || len(r.received()) != 50 {
+			t.Errorf("%d transactions before, %d after, %d arrived", before, n-before,
+				len(r.received()))
+		}
+	})
 }

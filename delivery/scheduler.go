@@ -26,7 +26,7 @@ type Scheduler struct {
 	ctx     context.Context // ends when Shutdown begins: look-ups, loads, dialling
 	cancel  context.CancelFunc
 	kick    chan struct{} // the timer has to fire earlier
-	jitter  *jitter       // of what is tried again
+	jitter  jitter        // of what is tried again
 	goings  sync.WaitGroup
 	started sync.Once
 	turn    atomic.Uint32 // of Options.Sources

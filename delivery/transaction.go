@@ -35,6 +35,14 @@ type piece struct {
 	settling bool // outcomes of it are with the queue
 }
 
+// siteKey is that of the site it goes to.
+func (t *transaction) siteKey() string {
+	if t.conn == nil {
+		return ""
+	}
+	return t.conn.site.key
+}
+
 // pick takes the next transaction of a site out of its round; nil: nothing waits.
 func (c *core) pick(s *site, now time.Time) *transaction {
 	for {
