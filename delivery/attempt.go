@@ -143,10 +143,11 @@ func (s *Scheduler) judge(
 }
 
 // tooMany reports whether the peer took as many recipients as it takes in one transaction (RFC 5321
-// 4.5.3.1.10): the others go in the next one, at once.
+// 4.5.3.1.10): the others go in the next one, at once. 452 says so without an enhanced code, too.
 func tooMany(st *smtpclient.Status) bool {
 	return st.Command == smtpclient.StepRcpt && (st.Code == 452 || st.Code == 552) &&
-		(st.Enhanced == "4.5.3" || st.Enhanced == "5.5.3")
+		(st.Enhanced == "4.5.3" || st.Enhanced == "5.5.3" ||
+			st.Code == 452 && st.Enhanced == "4.0.0")
 }
 
 // outcome is what became of one recipient.

@@ -255,11 +255,17 @@ func TestAlwaysBusy(t *testing.T) {
 
 // A peer that takes few recipients at a time gets the others at once in further transactions.
 func TestTooManyRecipients(t *testing.T) {
+	for _, enhanced := range []string{"4.5.3", "4.0.0"} { // 4.0.0: the reply had none
+		tooManyRecipients(t, enhanced)
+	}
+}
+
+func tooManyRecipients(t *testing.T, enhanced string) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
 		r.answer = func(tx *smtpclient.Transaction, i int) smtpclient.Status {
 			if i >= 10 {
-				return reply(452, "4.5.3", "too many recipients")
+				return reply(452, enhanced, "too many recipients")
 			}
 			return reply(250, "2.0.0", "Ok")
 		}

@@ -18,6 +18,10 @@ func (c *Conn) auth() *Error {
 	switch {
 	case c.offers.AuthPlain:
 		rep, err = c.plain()
+		// the mechanism is not known after all (RFC 4954 4)
+		if err == nil && rep.Code == smtp.ParameterNotImplemented && c.offers.AuthLogin {
+			rep, err = c.login()
+		}
 	case c.offers.AuthLogin:
 		rep, err = c.login()
 	default:

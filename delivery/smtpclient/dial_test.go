@@ -108,6 +108,8 @@ func TestDial(t *testing.T) {
 			func(o *Options) { auth(o); o.Password = long }, "clear"},
 		{"AUTH LOGIN", greet + "S: 250-x\nS: 250 AUTH=LOGIN\n" + login + "S: 235 ok\n" + cQuit,
 			auth, "clear"},
+		{"AUTH PLAIN is not known", greet + "S: 250-x\nS: 250 AUTH LOGIN PLAIN\nC: AUTH PLAIN " +
+			plainToken + "\nS: 504 5.5.4 what\n" + login + "S: 235 ok\n" + cQuit, auth, "clear"},
 		{"wrong password", greet + "S: 250-x\nS: 250 AUTH LOGIN\n" + login +
 			"S: 535 5.7.8 wrong\nC: QUIT\n", auth, "4.7.8 AUTH"},
 		{"AUTH later",
