@@ -103,7 +103,8 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 		ctx := cn.set.way.ctx
 		client, err := s.dial(ctx, &o)
 		if err != nil && err.TLS && o.TLS == smtpclient.Opportunistic {
-			o.TLS = smtpclient.Off // a broken STARTTLS is no worse than none (RFC 7435 section 3)
+			// a broken STARTTLS is no worse than none (RFC 7435 section 3)
+			o.TLS, o.FellBack = smtpclient.Off, true
 			client, err = s.dial(ctx, &o)
 		}
 		if err == nil {

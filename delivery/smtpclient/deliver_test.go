@@ -226,6 +226,26 @@ func tryTwo(t *testing.T, script, want string, lmtp bool) {
 	}
 }
 
+// TestMustStartTLS: who asks for TLS, which did not work, is asked again later.
+func TestMustStartTLS(t *testing.T) {
+	script := plain + cMail + "S: 530 5.7.0 Must issue a STARTTLS command first\n" + cQuit
+	for fellBack, want := range map[bool]string{
+		false: "530 5.7.0 MAIL FROM; 530 5.7.0 MAIL FROM",
+		true:  "454 4.7.0 MAIL FROM; 454 4.7.0 MAIL FROM",
+	} {
+		o, _ := serve(t, script)
+		o.FellBack = fellBack
+		conn, err := Dial(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := verdict(conn.Deliver(two())); got != want {
+			t.Errorf("fell back: %v: %s\nwant %s", fellBack, got, want)
+		}
+		conn.Quit()
+	}
+}
+
 func TestNextTransactionOnAConnection(t *testing.T) {
 	group := cMail + cOne + cTwo + "C: DATA\n"
 	ok := "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\ndata\nS: 250 queued\n"

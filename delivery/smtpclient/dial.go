@@ -167,7 +167,11 @@ func (c *Conn) startTLS(ctx context.Context) *Error {
 	if err := c.handshake(ctx); err != nil {
 		return err
 	}
-	return c.hello() // RFC 3207 4.2: what was offered in clear is forgotten
+	err = c.hello() // RFC 3207 4.2: what was offered in clear is forgotten
+	if err != nil && err.Local {
+		err.TLS = true // the handshake went well, and nothing comes through
+	}
+	return err
 }
 
 func (c *Conn) noTLS(s Status) *Error {

@@ -101,6 +101,9 @@ func TestDial(t *testing.T) {
 		{"EHLO fails under TLS", startTLS + "tls\nC: EHLO client.example\nS: 421 bye\nclose",
 			opportunistic, "4.0.0 EHLO"},
 
+		{"closed at EHLO under TLS", startTLS + "tls\nC: EHLO client.example\nclose",
+			opportunistic, "4.4.2 EHLO local tls"},
+
 		{"AUTH PLAIN", greet + "S: 250-x\nS: 250 AUTH LOGIN PLAIN\nC: AUTH PLAIN " + plainToken +
 			"\nS: 235 ok\n" + cQuit, auth, "clear"},
 		{"long password", greet + "S: 250-x\nS: 250 AUTH PLAIN\nC: AUTH PLAIN\nS: 334 \nC: " +

@@ -242,7 +242,7 @@ func (x *exchange) hearMail() *Error {
 	case code/100 == 3:
 		return x.c.unexpected(StepMail, x.c.parser.Reply())
 	default:
-		x.mailSaid = theirs(StepMail, x.c.parser.Reply())
+		x.mailSaid = x.said(StepMail)
 	}
 	return nil
 }
@@ -263,12 +263,22 @@ func (x *exchange) hearRcpts() *Error {
 			x.results[i] = Status{Code: code, Command: StepRcpt} // until the content has its reply
 			x.accepted++
 		default:
-			x.results[i] = theirs(StepRcpt, x.c.parser.Reply())
+			x.results[i] = x.said(StepRcpt)
 			x.tooMany(&x.results[i])
 		}
 	}
 	x.rcpts = x.rcpts[:0]
 	return nil
+}
+
+// said is the peer's refusal of a step.
+func (x *exchange) said(step Step) Status {
+	rep := x.c.parser.Reply()
+	s := theirs(step, rep)
+	if s.Code == smtp.AuthRequired && x.c.o.FellBack {
+		s.Text, s.Code, s.Enhanced = rep.Line(), smtp.TempAuthFailure, "4.7.0"
+	}
+	return s
 }
 
 // tooMany makes 552 temporary where it means that there are too many recipients in the transaction
@@ -290,7 +300,7 @@ func (x *exchange) hearData() *Error {
 	case code/100 < 4:
 		err = x.c.unexpected(StepData, x.c.parser.Reply())
 	default:
-		x.dataSaid = theirs(StepData, x.c.parser.Reply())
+		x.dataSaid = x.said(StepData)
 	}
 	return err
 }

@@ -35,6 +35,9 @@ type Options struct {
 	LMTP bool
 
 	TLS TLSMode
+	// FellBack says that TLS was tried before and did not work, so that the dialogue is in clear. A
+	// peer that asks for TLS then (530, RFC 3207 4) may have it working the next time.
+	FellBack bool
 	// base configuration (roots, session cache); nil: Go's defaults. Never changed.
 	TLSConfig *tls.Config
 	// the peer's host name: SNI, and the certificate's name when TLS is Require
