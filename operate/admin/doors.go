@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"github.com/postroad/postroad/internal/unixsock"
 )
 
@@ -110,11 +108,12 @@ func (s *Server) Addr() net.Addr {
 
 // serve serves a listener. It is called with mu held.
 func (s *Server) serve(l net.Listener, h http.Handler) *http.Server {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: writeWait,
+	srv := &http.Server{Handler: bounding(h), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readWait,
+		WriteTimeout: writeWait,
 		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 16 << 10}
 	s.mu.servers = append(s.mu.servers, srv)
-	go srv.Serve(netutil.LimitListener(l, maxConns))
+	go srv.Serve(bounded(l))
 	return srv
 }
 

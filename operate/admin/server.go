@@ -86,7 +86,6 @@ type Settings struct {
 
 // Bounds of the server.
 const (
-	maxConns  = 64      // connections at a time, for each listener; more wait to be accepted
 	maxBody   = 1 << 20 // octets of a request; the client sends long lists of IDs in several
 	readWait  = 30 * time.Second
 	writeWait = time.Minute // for a client that does not read; a stream renews it with each block
