@@ -108,10 +108,10 @@ func (s *Server) Addr() net.Addr {
 
 // serve serves a listener. It is called with mu held.
 func (s *Server) serve(l net.Listener, h http.Handler) *http.Server {
-	srv := &http.Server{Handler: bounding(h), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readWait,
-		WriteTimeout: writeWait,
-		IdleTimeout:    time.Minute,
-		MaxHeaderBytes: 16 << 10}
+	srv := &http.Server{
+		Handler: bounding(h), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readWait,
+		WriteTimeout: writeWait, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
 	s.mu.servers = append(s.mu.servers, srv)
 	go srv.Serve(bounded(l))
 	return srv
