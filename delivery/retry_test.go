@@ -307,7 +307,8 @@ func TestJitterIsSeeded(t *testing.T) {
 		if wait := a.Sub(now); wait < want-want/8 || wait > want+want/8 {
 			t.Errorf("attempt %d: waits %v of %v", n, wait, want)
 		}
-		if wait, base := quickly(store.of(id, n, "s"), n), time.Second<<min(n, 8); wait < base || wait > base*3/2 {
+		wait, base := quickly(store.of(id, n, "s"), n), time.Second<<min(n, 8)
+		if wait < base || wait > base*3/2 {
 			t.Errorf("attempt %d: waits %v of %v for the store", n, wait, base)
 		}
 	}

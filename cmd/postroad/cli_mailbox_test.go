@@ -87,6 +87,17 @@ func TestMailboxCommands(t *testing.T) {
 	if err := os.WriteFile(path("three.mbox"), []byte(three), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	glued := strings.ReplaceAll(three[:strings.LastIndex(three, "From ")], "\n\n", "\n")
+	if err := os.WriteFile(path("glued.mbox"), []byte(glued), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"1": "A: b\n", "2": "\xfd7zXZ\x00"} {
+		cur := filepath.Join(path("xz"), "cur")
+		if err := errors.Join(os.MkdirAll(cur, 0o700),
+			os.WriteFile(filepath.Join(cur, name), []byte(content), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		args string
 		want int
@@ -115,6 +126,12 @@ func TestMailboxCommands(t *testing.T) {
 		{"import carol@example.net " + path("nothing"), 65, "no such file"},
 		{"import dave@example.net " + path("three.mbox"), 75, "--skip 2 dave@example.net"},
 		{"import erin@example.net " + path("three.mbox") + " --skip -1", 64, "--skip"},
+		{"import erin@example.net " + path("glued.mbox"), 0,
+			"glued.mbox imported\n1 message with no empty line before the \"From \" line"},
+		{"import frank@example.net " + path("xz"), 65, "1 message of " + path("xz") +
+			" imported\n1 file refused: compressed with xz, to be unpacked with " +
+			"`xz -dc <FILE >NEW`: " + filepath.Join(path("xz"), "cur", "2") + "\n"},
+		{"import frank@example.net " + path("xz"), 65, "1 file refused, all else was imported"},
 	} {
 		status, out,
 			errs := postroad(t, "", append([]string{"mailbox"}, strings.Fields(c.args)...)...)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -18,6 +19,10 @@ func (cliConfigs) Push(_ context.Context, r *api.PushRequest) (api.PushAnswer, e
 	if strings.Contains(r.Text, "9d") {
 		return api.PushAnswer{}, api.Fail(api.ExitData,
 			"mx2: /etc/f.toml:3:1: retry.expire: is shared", "nothing was changed on any node")
+	}
+	if r.Dry {
+		return api.PushAnswer{Version: 2, Dry: true, Changes: []config.Change{
+			{Key: "relay.domains", Old: "[]", New: `["a.example"]`, Reload: true}}}, nil
 	}
 	return api.PushAnswer{Version: 3, Nodes: []api.ConfigNode{{Node: "mx1", Version: 3},
 		{Node: "mx\x1b2", Silent: true}}}, nil
@@ -75,7 +80,10 @@ func TestPushCommands(t *testing.T) {
 		{[]string{"diff", "2", "1"}, 0, `retry.expire: "4d" -> "6d"`},
 		{[]string{"diff", good, "--json"}, 0,
 			`{"key":"relay.domains","old":"[]","new":"[\"a.example\"]","reload":true}`},
-		{[]string{"diff", file("wrong.toml", "[node]\nname = \"x\"")}, 78, "is each node's own"},
+		{[]string{"diff", bad}, 65, "mx2: /etc/f.toml:3:1: retry.expire: is shared"},
+		{[]string{"push", good, "--dry-run"}, 0, `relay.domains: [] -> ["a.example"]` + "\n"},
+		{[]string{"rollback", "1", "--dry-run"}, 0, `relay.domains: [] -> ["a.example"]` + "\n"},
+		{[]string{"show", "--version", "2"}, 0, "[retry]\nexpire = \"4d\"\n"},
 		{[]string{"diff", good, "1"}, 64, "is no version"},
 		{[]string{"show", "--node", os.Getenv("POSTROAD_NODE")}, 0, "[node]  # f:1\n"},
 	} {

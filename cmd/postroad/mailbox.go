@@ -25,7 +25,8 @@ mailbox, named after its address.
     postroad mailbox export --all backup/2026-11-28`},
 	{Name: "import", Args: "ADDRESS FILE|DIRECTORY|- [--skip N] | --all DIRECTORY", Short: "add messages from an mbox or a Maildir to a mailbox", Run: runMailboxImport, Long: `
 Messages are added to those that are there, in the folders of the archive; quotas do not count. The user must exist. An import that
-failed says how many messages it added: --skip goes on after them. --all takes what an export of all mailboxes has made.
+failed says how many messages it added: --skip goes on after them. --all takes what an export of all mailboxes has made. What is left out,
+refused or in doubt is told at the end, with numbers and places; the exit status is 65 when files were refused.
 
     postroad mailbox import alice@example.net alice.mbox
     postroad mailbox import alice@example.net /home/alice/Maildir
@@ -35,10 +36,11 @@ failed says how many messages it added: --skip goes on after them. --all takes w
 // mailboxFlags are the flags of the commands about mailboxes.
 type mailboxFlags struct {
 	nodeFlags
-	json   bool
-	all    bool
-	format string
-	skip   int64
+	json    bool
+	all     bool
+	format  string
+	skip    int64
+	refused int64 // files of an import
 }
 
 func runMailboxList(ctx context.Context, c *cli.Console, args []string) error {

@@ -35,11 +35,18 @@ func runMailboxImport(ctx context.Context, c *cli.Console, args []string) error 
 	var m mailboxFlags
 	fs := c.Flags()
 	fs.Int64Var(&m.skip, "skip", 0, "leave out the first `N` messages")
-	return m.run(c, fs, args, func(client *client.Client, address, path string) error {
+	return m.run(c, fs, args, func(client *client.Client, address, path string) (err error) {
 		if m.all {
-			return m.importAll(ctx, c, client, path)
+			err = m.importAll(ctx, c, client, path)
+		} else {
+			err = m.imports(ctx, c, client, address, path)
 		}
-		return m.imports(ctx, c, client, address, path)
+		if err == nil && m.refused > 0 {
+			err = &api.Error{Exit: api.ExitData,
+				Message: cli.Number(m.refused, "file") + " refused, all else was imported",
+				Hint:    "unpack them into a Maildir of their own and import that"}
+		}
+		return err
 	})
 }
 
@@ -197,7 +204,7 @@ func (m *mailboxFlags) imports(
 ) error {
 	out, in := io.Pipe()
 	stream := archive.NewStreamWriter(in)
-	from, end, err := reader(c, path, stream)
+	from, end, err := archive.Open(path, c.In, stream.Folder)
 	if err != nil {
 		return &api.Error{Exit: api.ExitData, Message: err.Error(),
 			Hint: "give the path of an mbox or a Maildir"}
@@ -217,30 +224,12 @@ func (m *mailboxFlags) imports(
 		err = &api.Error{Exit: api.ExitData, Message: bad.Error()}
 	}
 	fmt.Fprintf(c.Err, "%s of %s imported\n", cli.Number(max(n-m.skip, 0), "message"), path)
+	for _, line := range from.Report().Lines() {
+		fmt.Fprintln(c.Err, cli.Clean(line))
+	}
+	m.refused += from.Report().Refused()
 	if err != nil && n > 0 {
 		fmt.Fprintf(c.Err, "to go on after them: %s --skip %d %s %s\n", c.Path, n, address, path)
 	}
 	return err
-}
-
-// reader opens what is imported. Folders go to the stream before their messages.
-func reader(
-	c *cli.Console, path string, to archive.Writer,
-) (r archive.Reader, end func() error, err error) {
-	if path == "-" {
-		return archive.NewMboxReader(c.In), func() error { return nil }, nil
-	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		md, err := archive.NewMaildirReader(path)
-		if err != nil {
-			return nil, nil, err
-		}
-		md.OnFolder = to.Folder
-		return md, func() error { return nil }, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	return archive.NewMboxReader(f), f.Close, nil
 }

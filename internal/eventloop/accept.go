@@ -24,10 +24,10 @@ const (
 )
 
 // Listen opens a TCP listener fit for Serve: SO_REUSEADDR (set by the net package), so that a
-// restart can bind while old connections are in TIME_WAIT, and no keep-alive, since sessions have
-// deadlines of their own.
+// restart can bind while old connections are in TIME_WAIT, and keep-alive. Connections inherit that
+// from the listener on Linux, so that none has to set it.
 func Listen(address string) (net.Listener, error) {
-	lc := net.ListenConfig{KeepAlive: -1}
+	lc := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
 	l, err := lc.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", address, err)

@@ -270,6 +270,8 @@ var homes = []struct {
 		"use directory.Canonical"},
 	{"golang.org/x/term", []string{"internal/cli", "cmd/postroad", "bench/command", "bench/demo"},
 		false, nil, "only the command line has a terminal"},
+	{"github.com/klauspost/compress", []string{"mailbox/archive"}, false, nil,
+		"use mailbox/archive"},
 	{"golang.org/x/sys", []string{"internal/eventloop", "cluster"}, true, nil,
 		"system calls belong into the event loop and the store"},
 }

@@ -235,7 +235,7 @@ func FuzzMbox(f *testing.F) {
 			same(t, got, want)
 		}
 		for _, r := range []Reader{NewMboxReader(bytes.NewReader(content)),
-			NewMboxReader(bytes.NewReader(append([]byte("From x\n"), content...))),
+			NewMboxReader(bytes.NewReader(append([]byte(sep), content...))),
 			NewStreamReader(bytes.NewReader(content))} {
 			if n, err := Copy(discard{}, r, 0, nil); n > int64(len(content))+1 {
 				t.Fatal(fmt.Sprint(n, err))

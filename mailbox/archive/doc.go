@@ -1,8 +1,10 @@
 // Package archive writes the messages of a mailbox to files that other programs read, and reads
 // such files: mbox and Maildir, and the stream in which they cross from and to a node. What this
-// package wrote it reads back octet for octet, with folders, flags and dates.
+// package wrote it reads back octet for octet, with folders, flags and dates. Of the files of other
+// programs a Report tells what was left out, refused or in doubt.
 //
-// Readers and writers are for one goroutine. They hold one message in memory.
+// Readers and writers are for one goroutine. They hold one message in memory; a reader of an mbox
+// also holds what it sees ahead, when a Content-Length is to be checked.
 package archive
 
 import (
