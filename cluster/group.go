@@ -133,7 +133,7 @@ func (g *Group) Join(sm StateMachine, onLeadership func(term uint64)) error {
 	// a leader that there is gets so long to be heard
 	g.hearing.heard.Store(monotonic() - int64(g.lease.timeout) + int64(startTime))
 	g.transport = g.node.newTransport(g)
-	r, err := raft.NewRaft(conf, &g.fsm, leaderLog{keptLog{g.log, g}}, g.log, markers{g},
+	r, err := raft.NewRaft(conf, &g.fsm, keptLog{g.log, g}, g.log, markers{g},
 		g.transport)
 	if err != nil {
 		return fmt.Errorf("start group %d: %w", g.id, err)

@@ -153,13 +153,3 @@ func (g *Group) awaitNews(args *raft.AppendEntriesRequest) {
 	case <-g.stop:
 	}
 }
-
-// leaderLog is the log as raft writes it.
-type leaderLog struct{ keptLog }
-
-// StoreLogs implements raft.LogStore.
-func (l leaderLog) StoreLogs(logs []*raft.Log) error {
-	err := l.keptLog.StoreLogs(logs)
-	l.g.quiet.stir()
-	return err
-}

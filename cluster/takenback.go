@@ -63,6 +63,7 @@ type keptLog struct {
 // StoreLogs implements raft.LogStore. What is known to be committed by now is written in the same
 // step, and whose reign the entries are of.
 func (l keptLog) StoreLogs(logs []*raft.Log) error {
+	defer l.g.quiet.stir() // there is something to send
 	l.g.tabling.Lock()
 	defer l.g.tabling.Unlock()
 	known, news := l.g.knownCommitted(), map[string][]byte(nil)

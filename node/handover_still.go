@@ -107,7 +107,7 @@ func (n *node) askStill(
 			if m.ID == n.self.Member {
 				err = n.still(ctx, key, lasts)
 			} else {
-				err = n.ask(ctx, m.ID, http.MethodPost, fmt.Sprintf("/node/still?key=%s&for=%s",
+				err = n.store.Ask(ctx, m.ID, http.MethodPost, fmt.Sprintf("/node/still?key=%s&for=%s",
 					key, lasts), nil, nil)
 			}
 			var answer *cluster.Answer

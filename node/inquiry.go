@@ -45,7 +45,7 @@ func (n *node) inquire() *inquiry {
 			if member == n.self.Member {
 				return n.holders.Tenures(), nil
 			}
-			return open, n.ask(ctx, member, http.MethodGet, "/node/holders", nil, &open)
+			return open, n.store.Ask(ctx, member, http.MethodGet, "/node/holders", nil, &open)
 		},
 		kick: make(chan struct{}, 1), under: map[uint16]bool{}, told: map[uint16]bool{},
 	}

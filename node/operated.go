@@ -17,7 +17,7 @@ func (n *node) newOperator(group *cluster.Group) *operator.Operator {
 	return operator.New(operator.Options{
 		Name: n.cfg().Node.Name, Member: n.self.Member,
 		State: n.control, Changes: n.changes, Suspender: n.suspender, Group: group,
-		Open: n.openUp, Members: n.knownMembers, Ask: n.ask, Report: n.report,
+		Open: n.openUp, Members: n.knownMembers, Ask: n.store.Ask, Report: n.report,
 		WouldChange: n.wouldChange,
 		Absent:      func() []member.Absence { return n.detector.Absent(0) },
 		Reachable:   n.detector.Reachable, Current: n.current,

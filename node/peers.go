@@ -64,11 +64,6 @@ func (n *node) report() peer.Report {
 	return r
 }
 
-// ask makes a request with JSON, both ways, to another member.
-func (n *node) ask(ctx context.Context, id uint16, method, path string, body, into any) error {
-	return n.store.Ask(ctx, id, method, path, body, into)
-}
-
 // newDetector makes what knows which members answer.
 func (n *node) newDetector() *member.Detector[peer.Report] {
 	return member.NewDetector(member.DetectorOptions[peer.Report]{
@@ -76,7 +71,7 @@ func (n *node) newDetector() *member.Detector[peer.Report] {
 		Silent: func(r *peer.Report) map[uint16]int64 { return r.Silent },
 		Ask: func(ctx context.Context, id uint16) (*peer.Report, error) {
 			r := new(peer.Report)
-			return r, n.ask(ctx, id, http.MethodGet, peer.ReportPath, nil, r)
+			return r, n.store.Ask(ctx, id, http.MethodGet, peer.ReportPath, nil, r)
 		},
 	})
 }
@@ -100,7 +95,7 @@ func (n *node) knownMembers() []control.Member { return member.Known(n.control, 
 func (n *node) newLocator(group *cluster.Group) *member.Locator {
 	return member.NewLocator(member.LocatorOptions{
 		Self: n.self, Advertise: n.cfg().Cluster.Advertise, State: n.control, Changes: n.changes,
-		Book: n.addresses, Ask: n.ask, Who: n.port.Who, Fresh: group.Fresh, Listens: n.listens.Load,
+		Book: n.addresses, Ask: n.store.Ask, Who: n.port.Who, Fresh: group.Fresh, Listens: n.listens.Load,
 		Errorf: n.log.Errorf,
 	})
 }

@@ -64,7 +64,7 @@ func (n *node) askShares(ctx context.Context, r share.Request) (g share.Grant, e
 		r.Node = leader
 		return n.grant(ctx, r)
 	}
-	err = n.ask(ctx, leader, http.MethodPost, "/node/shares", r, &g)
+	err = n.store.Ask(ctx, leader, http.MethodPost, "/node/shares", r, &g)
 	return g, err
 }
 
