@@ -107,8 +107,8 @@ func (n *node) askStill(
 			if m.ID == n.self.Member {
 				err = n.still(ctx, key, lasts)
 			} else {
-				err = n.store.Ask(ctx, m.ID, http.MethodPost, fmt.Sprintf("/node/still?key=%s&for=%s",
-					key, lasts), nil, nil)
+				path := fmt.Sprintf("/node/still?key=%s&for=%s", key, lasts)
+				err = n.store.Ask(ctx, m.ID, http.MethodPost, path, nil, nil)
 			}
 			var answer *cluster.Answer
 			silent := err != nil && m.ID != n.self.Member &&

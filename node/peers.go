@@ -95,8 +95,8 @@ func (n *node) knownMembers() []control.Member { return member.Known(n.control, 
 func (n *node) newLocator(group *cluster.Group) *member.Locator {
 	return member.NewLocator(member.LocatorOptions{
 		Self: n.self, Advertise: n.cfg().Cluster.Advertise, State: n.control, Changes: n.changes,
-		Book: n.addresses, Ask: n.store.Ask, Who: n.port.Who, Fresh: group.Fresh, Listens: n.listens.Load,
-		Errorf: n.log.Errorf,
+		Book: n.addresses, Ask: n.store.Ask, Who: n.port.Who, Fresh: group.Fresh,
+		Listens: n.listens.Load, Errorf: n.log.Errorf,
 	})
 }
 
