@@ -88,7 +88,7 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 		return why, false
 	}
 	hop := &cn.hop
-	targets := cn.hosts.Targets(s.o.Addresses)
+	targets := cn.hosts.Targets(cn.set.Addresses)
 	if hop.socket != "" {
 		targets = []mx.Target{{Name: hop.socket}}
 	}

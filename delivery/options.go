@@ -31,8 +31,6 @@ type Options struct {
 
 	// IdleTimeout is how long a connection without work is kept for reuse (default 5s).
 	IdleTimeout time.Duration
-	// Addresses bounds the addresses that are tried for one connection (default 4).
-	Addresses int
 	// Lookups bounds the resolver look-ups under way (default 64).
 	Lookups int
 	// Destinations bounds the destinations in memory; others wait on disk for the rotating scan
@@ -84,7 +82,6 @@ func def[T int | uint16 | time.Duration](p *T, v T) {
 func (o *Options) setDefaults() {
 	o.Settings.setDefaults()
 	def(&o.IdleTimeout, 5*time.Second)
-	def(&o.Addresses, 4)
 	def(&o.Lookups, 64)
 	def(&o.Destinations, 100_000)
 	def(&o.Window, 2000)

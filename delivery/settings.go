@@ -32,6 +32,8 @@ type Settings struct {
 	// Connections bounds the outgoing connections of the node, and with them its goroutines
 	// (default 1000).
 	Connections int
+	// Addresses bounds the addresses that are tried for one connection (default mx.DefaultTargets).
+	Addresses int
 }
 
 // Shaping are the limits of one site. Zero means: take it from "default".

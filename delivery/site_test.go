@@ -375,3 +375,24 @@ func TestRoutes(t *testing.T) {
 		}
 	})
 }
+
+// TestManyDeadHosts: a live host behind dead ones is reached where so many addresses are tried.
+func TestManyDeadHosts(t *testing.T) {
+	for addresses, want := range map[int]int{5: 0, 7: 1} {
+		inWorld(t, func(w *world) {
+			w.o.Addresses = addresses
+			var hosts []string
+			for i := range 6 {
+				hosts = append(hosts, fmt.Sprintf("dead%d.test", i))
+				w.net.host(hosts[i]).refuse = down
+			}
+			w.net.mx["a.test"] = append(hosts, "live.test")
+		}, func(w *world) {
+			w.flood(1, "t", "", "a.test")
+			w.after(time.Minute)
+			if n := len(w.net.host("live.test").received()); n != want {
+				t.Errorf("%d addresses: %d messages arrived, want %d", addresses, n, want)
+			}
+		})
+	}
+}

@@ -203,8 +203,9 @@ func (n *internet) Lookup(_ context.Context, domain string) (*mx.Route, *smtp.Fa
 		names = []string{"mx." + domain}
 	}
 	r := &mx.Route{Site: strings.Join(names, "|"), Expires: time.Now().Add(10*time.Minute + n.skew)}
-	for _, name := range names {
-		r.Hosts = append(r.Hosts, mx.Host{Name: name, Addrs: []netip.Addr{n.host(name).addr}})
+	for i, name := range names {
+		r.Hosts = append(r.Hosts, mx.Host{Name: name, Pref: uint16(i),
+			Addrs: []netip.Addr{n.host(name).addr}})
 	}
 	return r, nil
 }

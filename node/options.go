@@ -101,7 +101,7 @@ func pop3ListenerOf(l config.Listener) pop3.ListenerOptions {
 func deliveryOf(c *config.Config) (delivery.Settings, error) {
 	o := delivery.Settings{
 		Port: uint16(c.Delivery.Port), Connections: c.Delivery.Connections,
-		Hello: c.Delivery.Helo,
+		Hello: c.Delivery.Helo, Addresses: c.Delivery.MXAddresses,
 		Retry: delivery.Retry{Expire: time.Duration(c.Retry.Expire),
 			DelayWarning: time.Duration(c.Retry.DelayWarning)},
 	}

@@ -152,6 +152,27 @@ func TestPush(t *testing.T) {
 		t.Errorf("history: %q", notes)
 	}
 	p.disagrees(second)
+	p.joins()
+}
+
+// joins: a node whose file does not agree with what was pushed is no member, until it was mended;
+// then it has the version in force from its first moment.
+func (p *pushed) joins() {
+	n, err := p.Cluster.Add()
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	p.MustBeRefused(n, "this node cannot take the configuration of the cluster")
+	if out := p.Command(p.nodes[0], "cluster", "status"); strings.Contains(out, n.Name) {
+		p.T.Errorf("%s is a member:\n%s", n.Name, out)
+	}
+	p.write(n.Config, strings.Replace(p.read(n), "[node]\n", "[node]\nown = [\"relay\"]\n", 1))
+	if err := n.Start(); err != nil {
+		p.T.Fatal(err)
+	}
+	p.Within(time.Minute, "the fourth is ready", p.Cluster.AwaitReady)
+	p.nodes = append(p.nodes, n)
+	p.everywhere(4, "2/h")
 }
 
 // disagrees: a node that comes back with a file that does not agree with what it keeps is refused.

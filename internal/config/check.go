@@ -168,6 +168,8 @@ func (k *checker) delivery() {
 	k.domain("delivery.helo", d.Helo)
 	k.must(d.Connections > 0, "delivery.connections", "is 0: nothing could be delivered",
 		"use at least 1")
+	k.must(d.MXAddresses > 0 && d.MXAddresses <= 100, "delivery.mx_addresses", "is out of bounds",
+		"use 1 to 100")
 	for i, a := range d.Bind {
 		addr, err := netip.ParseAddr(a)
 		k.must(err == nil && !addr.IsUnspecified(), "delivery.bind["+strconv.Itoa(i)+"]",

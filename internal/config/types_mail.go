@@ -120,6 +120,9 @@ type Delivery struct {
 	Bind []string `toml:"bind" reload:"yes"`
 	// Connections is the most outgoing connections at a time, to all sites together.
 	Connections int `toml:"connections" reload:"yes"`
+	// MXAddresses is the most addresses of one destination that are tried for a connection, the
+	// first preferences first. Those behind are reached only when it is larger.
+	MXAddresses int `toml:"mx_addresses" reload:"yes"`
 	// AllowPrivateDestinations lets MX records point to loopback, private and own addresses. Only
 	// for tests and demonstrations: in the open it lets strangers reach your network.
 	AllowPrivateDestinations bool `toml:"allow_private_destinations" reload:"yes"`
