@@ -38,13 +38,24 @@ func TestSnapshotComesTwice(t *testing.T) {
 		ConfigurationIndex: has.configIndex,
 		Size:               int64(len(content)),
 	}
-	var answer raft.InstallSnapshotResponse
-	id := serverID(2)
-	err = one.g.transport.InstallSnapshot(id, raft.ServerAddress(id), q, &answer,
-		bytes.NewReader(content))
-	if err != nil || !answer.Success {
-		t.Errorf("the answer is %+v, %v", answer, err)
+	again := func(when string) {
+		t.Helper()
+		var answer raft.InstallSnapshotResponse
+		id := serverID(2)
+		err := one.g.transport.InstallSnapshot(id, raft.ServerAddress(id), q, &answer,
+			bytes.NewReader(content))
+		if err != nil || !answer.Success {
+			t.Errorf("%s: the answer is %+v, %v", when, answer, err)
+		}
 	}
+	again("once more")
+	if err := two.g.mark(false, 0); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := two.g.loadMarker(); err != nil || m.index <= has.index {
+		t.Fatalf("its own marker is %+v, %v", m, err)
+	}
+	again("after a marker of its own")
 	if now, _ := two.g.log.Last(); now < last {
 		t.Errorf("the log ended at %d, and ends at %d", last, now)
 	}
