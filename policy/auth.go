@@ -23,14 +23,15 @@ type AuthOptions struct {
 	// Workers hash passwords; 0: half of the CPUs, at least one. Each needs the memory of one hash
 	// (19 MiB).
 	Workers int
-	// Waiting is how many log-ins may wait for a worker; one more is answered 454. 0: 256.
+	// Waiting is how many log-ins may wait for a worker, and how many for others of their network
+	// or account to end; one more is answered 454. 0: 256.
 	Waiting int
 	// CacheTTL is how long a successful log-in spares the next one its hash; 0: ten minutes.
 	CacheTTL time.Duration
-	// CacheSize is how many users are remembered so; 0: 10,000.
+	// CacheSize is how many users, at one network each, are remembered so; 0: 10,000.
 	CacheSize int
-	// Trusted networks are never blocked for failed log-ins: a web mail server's users share its
-	// address. nil: none.
+	// Trusted networks are never blocked for failed log-ins, and theirs count against no account: a
+	// web mail server's users share its address. nil: none.
 	Trusted func(netip.Addr) bool
 	// Current is that of Options: until it is so, nobody is told for good that the name or the
 	// password is wrong. nil: it always is.
@@ -46,21 +47,21 @@ type AuthOptions struct {
 
 // Auth implements smtpd.Authenticator. Safe for use by several goroutines.
 type Auth struct {
-	users    Users
-	events   Events
-	now      clock
-	trusted  func(netip.Addr) bool
-	current  func() bool
-	dummy    directory.User // with a hash that no password has
-	cache    *loginCache
-	failures *failures
-	scram    *scramServer
+	users   Users
+	events  Events
+	now     clock
+	trusted func(netip.Addr) bool
+	current func() bool
+	dummy   directory.User // with a hash that no password has
+	cache   *loginCache
+	guesses *guesses
+	scram   *scramServer
 
 	outside func(ctx context.Context, u *directory.User, password string) (bool, error)
 
 	workers sync.WaitGroup
-	jobs    chan login // sent to, without waiting, and closed under mu
-	asks    chan login // those that are checked outside; as jobs
+	jobs    chan *login // sent to, without waiting, and closed under mu
+	asks    chan *login // those that are checked outside; as jobs
 	mu      struct {
 		sync.Mutex
 		closed bool
@@ -71,18 +72,20 @@ var _ smtpd.Authenticator = (*Auth)(nil)
 
 // login is one password to check. It holds nothing of the session but the answer's way back.
 type login struct {
-	name, password string
-	client         netip.Addr
-	outside        bool
-	done           func(*smtpd.User, *smtp.Failure)
+	guess
+	said     string // the user name as the client gave it
+	password string
+	client   netip.Addr
+	mac      [32]byte // the login cache's, once the log-in has begun
+	done     func(*smtpd.User, *smtp.Failure)
 }
 
 var (
 	failCredentials = smtp.Perm(smtp.AuthInvalid, "5.7.8", "The user name or the password is wrong")
 	failBusy        = smtp.Temp(smtp.TempAuthFailure, "4.7.0",
 		"Too many log-ins at this moment; try again soon")
-	failBlocked = smtp.Temp(smtp.TempAuthFailure, "4.7.0",
-		"Too many failed log-ins from your network; try again later")
+	failBlocked = ends("Too many failed log-ins from your network; try again later")
+	failSlow    = ends("Too many failed log-ins of this user; try again later")
 	failBadHash = smtp.Temp(smtp.TempAuthFailure, "4.7.0",
 		"Your password cannot be checked now; ask your postmaster")
 	failNotKnown = smtp.Temp(smtp.TempAuthFailure, "4.3.2",
@@ -92,6 +95,15 @@ var (
 	failClosing = smtp.Temp(smtp.TempAuthFailure, "4.3.2",
 		"The server is stopping; try again soon")
 )
+
+// ends makes the answer to a log-in that is not tried: the connection ends with it, so that each
+// guess at a closed door costs one. 454 is RFC 4954 section 6's. Auth logs such refusals, not each,
+// and the session none.
+func ends(text string) *smtp.Failure {
+	f := smtp.Temp(smtp.TempAuthFailure, "4.7.0", text).With(smtpd.ErrLogged)
+	f.Close = true
+	return f
+}
 
 // NewAuth starts the workers. Close ends them.
 func NewAuth(o AuthOptions) (*Auth, error) {
@@ -114,10 +126,10 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 		a.current = func() bool { return true }
 	}
 	a.cache = newLoginCache(orInt(o.CacheSize, 10_000), orTime(o.CacheTTL, 10*time.Minute), a.now)
-	a.failures = newFailures(maxNetworks, a.now)
+	a.guesses = newGuesses(orInt(o.Waiting, 256), a.now)
 	a.scram = newScramServer(o.ScramSecret)
-	a.jobs = make(chan login, orInt(o.Waiting, 256))
-	a.asks = make(chan login, orInt(o.Waiting, 256))
+	a.jobs = make(chan *login, orInt(o.Waiting, 256))
+	a.asks = make(chan *login, orInt(o.Waiting, 256))
 	for range orInt(o.Workers, max(1, runtime.GOMAXPROCS(0)/2)) {
 		a.workers.Go(func() { a.work(a.jobs) })
 	}
@@ -141,40 +153,104 @@ func (a *Auth) Close() {
 	a.workers.Wait()
 }
 
-// Plain checks a password. A log-in that succeeded lately is answered at once, also from a network
-// that is blocked, so that a guesser beside honest users does not lock them out. Everything else
-// takes one hash, whether the user exists or not.
+// Plain checks a password, if a guess is due at all. Only then it is compared, with the login cache
+// too: an answer that a blocked client could have from there would tell it a right password. What
+// the cache does not know takes one hash, whether the user exists or not.
 func (a *Auth) Plain(
 	c *smtpd.Client, authzid, user, password string, done func(*smtpd.User, *smtp.Failure),
 ) {
-	name, ok := loginName(authzid, user)
-	u := a.active(name)
-	if u != nil && a.cache.has(u, password) {
-		done(known(u), nil)
-		return
+	l := &login{guess: a.newGuess(c.Addr.Addr()), said: user, password: password,
+		client: c.Addr.Addr(), done: done}
+	if name, ok := loginName(authzid, user); ok {
+		l.account = name
 	}
-	client := c.Addr.Addr()
-	if a.blocked(user, client) {
-		done(nil, failBlocked)
-		return
-	}
-	if !ok {
-		name = "" // nobody's
-	}
-	if f := a.enqueue(login{name: name, password: password, client: client, outside: u != nil &&
-		a.isOutside(u), done: done}); f != nil {
-		done(nil, f)
+	switch why := a.guesses.begin(l); why {
+	case admitted:
+		a.run(l)
+	case parked: // whoever ends first runs it
+	default:
+		a.refuse(refusal{l, why})
 	}
 }
 
-func (a *Auth) enqueue(l login) *smtp.Failure {
+func (a *Auth) newGuess(client netip.Addr) guess {
+	return guess{pair: pair{network: networkOf(client)}, exempt: a.trusted(client)}
+}
+
+// run goes on with log-ins that have begun, and with those that begin because of them.
+func (a *Auth) run(begun ...*login) {
+	for len(begun) > 0 {
+		l := begun[0]
+		begun = append(begun[1:], a.proceed(l)...)
+	}
+}
+
+// proceed answers a log-in from memory or hands it to a worker. It returns those that begin
+// because this one ended.
+func (a *Auth) proceed(l *login) []*login {
+	u := a.active(l.account)
+	l.mac = a.cache.mac(u, l.account, l.password)
+	hit, compared := a.cache.look(l.pair, &l.mac)
+	if u != nil && hit {
+		return a.end(l, right, known(u), nil)
+	}
+	outside := u != nil && a.isOutside(u)
+	// A password that was wrong stays so until the user changes; another server's may change.
+	if !outside && a.current() && a.guesses.repeats(&l.guess, &l.mac) {
+		return a.end(l, wrong, nil, a.failed(l.account, l.client))
+	}
+	f := a.enqueue(l, outside)
+	switch {
+	case f == nil:
+		return nil
+	case compared: // that it is not the cached one has been told by the time the answer takes
+		begun, refused := a.guesses.end(&l.guess, wrong, nil)
+		return a.answer(l, nil, f, begun, refused)
+	}
+	return a.end(l, unchecked, nil, f)
+}
+
+// end takes the outcome of a log-in, answers it and those that are refused because of it, and
+// returns those that begin.
+func (a *Auth) end(l *login, o outcome, u *smtpd.User, f *smtp.Failure) []*login {
+	begun, refused := a.guesses.end(&l.guess, o, &l.mac)
+	return a.answer(l, u, f, begun, refused)
+}
+
+func (a *Auth) answer(
+	l *login, u *smtpd.User, f *smtp.Failure, begun []*login, refused []refusal,
+) []*login {
+	l.done(u, f)
+	for _, r := range refused {
+		a.refuse(r)
+	}
+	return begun
+}
+
+// refuse answers a log-in that is not tried.
+func (a *Auth) refuse(r refusal) { r.done(nil, a.refusal(r.why, r.said, r.client)) }
+
+func (a *Auth) refusal(why admission, user string, client netip.Addr) *smtp.Failure {
+	if why == tooManyParked {
+		return failBusy
+	}
+	if a.events.LoginBlocked != nil && a.guesses.tells(networkOf(client)) {
+		a.events.LoginBlocked(user, client)
+	}
+	if why == accountSlow {
+		return failSlow
+	}
+	return failBlocked
+}
+
+func (a *Auth) enqueue(l *login, outside bool) *smtp.Failure {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.mu.closed {
 		return failClosing
 	}
 	to := a.jobs
-	if l.outside {
+	if outside {
 		to = a.asks
 	}
 	select {
@@ -185,9 +261,10 @@ func (a *Auth) enqueue(l login) *smtp.Failure {
 	}
 }
 
-func (a *Auth) work(jobs <-chan login) {
+func (a *Auth) work(jobs <-chan *login) {
 	for l := range jobs {
-		l.done(a.check(l))
+		o, u, f := a.check(l)
+		a.run(a.end(l, o, u, f)...)
 	}
 }
 
@@ -198,48 +275,37 @@ func (a *Auth) closing() bool {
 }
 
 // check does the work of one log-in on a worker.
-func (a *Auth) check(l login) (*smtpd.User, *smtp.Failure) {
+func (a *Auth) check(l *login) (outcome, *smtpd.User, *smtp.Failure) {
 	if a.closing() {
-		return nil, failClosing
+		return unchecked, nil, failClosing
 	}
-	u := a.active(l.name)
-	// many connections of one user came at once, and one of them was before us
-	if u != nil && a.cache.has(u, l.password) {
-		return known(u), nil
+	u := a.active(l.account)
+	if u != nil {
+		// Many connections of one user came at once, and one of them was before us.
+		l.mac = a.cache.mac(u, l.account, l.password)
+		if hit, _ := a.cache.look(l.pair, &l.mac); hit {
+			return right, known(u), nil
+		}
 	}
 	ok, f := a.verify(u, l.password)
-	switch {
-	case f != nil:
-		return nil, f
-	case !ok || u == nil:
-		return nil, a.failed(l.name, l.client)
+	if f != nil {
+		return unchecked, nil, f
 	}
-	// The user may have been changed while we hashed.
-	if again := a.active(l.name); again == nil || again.Version != u.Version {
-		return nil, a.failed(l.name, l.client)
+	if ok && u != nil {
+		// The user may have been changed while we hashed.
+		if again := a.active(l.account); again != nil && again.Version == u.Version {
+			a.cache.add(l.pair, l.mac)
+			return right, known(u), nil
+		}
 	}
-	a.cache.add(u, l.password)
-	return known(u), nil
-}
-
-// blocked reports whether a log-in from client is not even tried now.
-func (a *Auth) blocked(user string, client netip.Addr) bool {
-	if a.trusted(client) || !a.failures.blocked(client) {
-		return false
-	}
-	if a.events.LoginBlocked != nil {
-		a.events.LoginBlocked(user, client)
-	}
-	return true
-}
-
-func (a *Auth) failed(user string, client netip.Addr) *smtp.Failure {
 	if !a.current() {
-		return failNotKnown
+		return unchecked, nil, failNotKnown
 	}
-	if !a.trusted(client) {
-		a.failures.failed(client)
-	}
+	return wrong, nil, a.failed(l.account, l.client)
+}
+
+// failed tells of a wrong log-in and returns the answer to it.
+func (a *Auth) failed(user string, client netip.Addr) *smtp.Failure {
 	if a.events.LoginFailed != nil {
 		a.events.LoginFailed(user, client)
 	}

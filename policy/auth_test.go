@@ -90,7 +90,9 @@ func TestLoginCache(t *testing.T) {
 	c := client(smtpd.Submission, "203.0.113.5", "")
 	cached := func(password string) bool {
 		user, ok := u.Get("bob@l.example")
-		return ok && a.cache.has(user, password)
+		mac := a.cache.mac(user, "bob@l.example", password)
+		hit, _ := a.cache.look(pair{"bob@l.example", networkOf(c.Addr.Addr())}, &mac)
+		return ok && hit
 	}
 	login := func(password string) *smtp.Failure {
 		_, f := plain(a, c, "", "bob@l.example", password)
@@ -130,9 +132,10 @@ func TestLoginCache(t *testing.T) {
 func TestLoginCacheIsBounded(t *testing.T) {
 	c := newLoginCache(10, time.Minute, newManual().Now)
 	for i := range 100 {
-		u := &directory.User{Name: fmt.Sprint("u", i)}
-		c.add(u, "pw")
-		if !c.has(u, "pw") {
+		at := pair{account: fmt.Sprint("u", i)}
+		mac := c.mac(nil, at.account, "pw")
+		c.add(at, mac)
+		if hit, _ := c.look(at, &mac); !hit {
 			t.Fatal("the newest was not kept")
 		}
 	}
@@ -208,69 +211,6 @@ func TestPoolIsBounded(t *testing.T) {
 	if last := codes[len(codes)-1]; last != "454 4.3.2" {
 		t.Errorf("after the end: %s", last)
 	}
-}
-
-func TestFailuresBlockTheNetwork(t *testing.T) {
-	u, now := new(users), newManual()
-	u.put(t, "bob@l.example", "secret")
-	u.put(t, "ann@l.example", "secret")
-	var blocked atomic.Int32
-	a := newAuth(t, AuthOptions{Users: u, Now: now.Now, CacheTTL: time.Hour,
-		Trusted: func(ip netip.Addr) bool { return ip.String() == "10.0.0.1" },
-		Events:  Events{LoginBlocked: func(string, netip.Addr) { blocked.Add(1) }}})
-	c := client(smtpd.Submission, "2001:db8::1", "")
-	neighbour, other, trusted := client(smtpd.Submission, "2001:db8::2", ""),
-		client(smtpd.Submission, "2001:db8:0:1::1", ""), client(smtpd.Submission, "10.0.0.1", "")
-	_, f := plain(a, c, "", "ann@l.example", "secret")
-	wantCode(t, "ann", f, 0, "")
-	for range freeFailures {
-		_, f := plain(a, c, "", "bob@l.example", "guess")
-		wantCode(t, "a guess", f, 535, "5.7.8")
-	}
-	_, f = plain(a, neighbour, "", "bob@l.example", "secret")
-	wantCode(t, "the same /64", f, 454, "4.7.0")
-	_, f = plain(a, neighbour, "", "ann@l.example", "secret")
-	wantCode(t, "an honest user who is known", f, 0, "")
-	_, f = plain(a, other, "", "bob@l.example", "guess")
-	wantCode(t, "another network", f, 535, "5.7.8")
-	if blocked.Load() != 1 {
-		t.Errorf("%d blocks were told, want 1", blocked.Load())
-	}
-	var waits []time.Duration
-	for range 12 { // each guess as soon as it is allowed
-		start := now.Now()
-		for {
-			if _, f = plain(a, c, "", "bob@l.example", "guess"); f.Code != 454 {
-				break
-			}
-			now.add(time.Second)
-		}
-		waits = append(waits, now.Now().Sub(start))
-	}
-	if waits[0] > 2*time.Second || waits[5] < 10*time.Second || waits[11] < 4*time.Minute ||
-		waits[11] > longestWait {
-		t.Errorf("waits %v", waits)
-	}
-	now.add(24 * time.Hour)
-	_, f = plain(a, c, "", "bob@l.example", "guess")
-	wantCode(t, "a day later", f, 535, "5.7.8")
-	_, f = plain(a, c, "", "bob@l.example", "secret")
-	wantCode(t, "a day later", f, 0, "")
-	for range 3 * freeFailures {
-		_, f := plain(a, trusted, "", "bob@l.example", "guess")
-		wantCode(t, "trusted", f, 535, "5.7.8")
-	}
-}
-
-func TestFailuresAreBounded(t *testing.T) {
-	f := newFailures(10, newManual().Now)
-	for i := range 1000 {
-		f.failed(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}))
-	}
-	if n := len(f.mu.networks); n != 10 {
-		t.Errorf("%d networks, the bound is 10", n)
-	}
-	f.failed(netip.Addr{}) // a client without an address does no harm
 }
 
 // Users of an outside list are checked there, and only there; what it cannot say now is tried

@@ -11,10 +11,10 @@ import (
 	"github.com/postroad/postroad/directory"
 )
 
-// loginCache remembers the last password with which a user logged in, as an HMAC under a key that
-// dies with the process: a dump of the memory gives nothing to compare with but by hashing with
-// that key, and nothing is on disk. An entry is void when the user changes in any way, and after
-// ttl. Safe for use by several goroutines.
+// loginCache remembers the last password with which a user logged in from a network, as an HMAC
+// under a key that dies with the process: a dump of the memory gives nothing to compare with but by
+// hashing with that key, and nothing is on disk. An entry is void when the user changes in any way,
+// and after ttl. Safe for use by several goroutines.
 type loginCache struct {
 	key   [32]byte
 	limit int
@@ -22,7 +22,7 @@ type loginCache struct {
 	now   clock
 	mu    struct {
 		sync.Mutex
-		entries map[string]cachedLogin
+		entries map[pair]cachedLogin
 	}
 }
 
@@ -34,42 +34,46 @@ type cachedLogin struct {
 func newLoginCache(limit int, ttl time.Duration, now clock) *loginCache {
 	c := &loginCache{limit: limit, ttl: ttl, now: now}
 	rand.Read(c.key[:]) // never fails
-	c.mu.entries = map[string]cachedLogin{}
+	c.mu.entries = map[pair]cachedLogin{}
 	return c
 }
 
-// has reports whether the user, at this version, has logged in with password lately.
-func (c *loginCache) has(u *directory.User, password string) bool {
+// look reports whether the user has logged in from the network, with this password and at this
+// version, lately; compared is whether there was anything to compare with.
+func (c *loginCache) look(at pair, mac *[32]byte) (hit, compared bool) {
 	c.mu.Lock()
-	e, ok := c.mu.entries[u.Name]
+	e, ok := c.mu.entries[at]
 	c.mu.Unlock()
 	if !ok || !c.now().Before(e.expires) {
-		return false
+		return false, false
 	}
-	mac := c.mac(u, password)
-	return hmac.Equal(mac[:], e.mac[:])
+	return hmac.Equal(mac[:], e.mac[:]), true
 }
 
-func (c *loginCache) add(u *directory.User, password string) {
-	e := cachedLogin{mac: c.mac(u, password), expires: c.now().Add(c.ttl)}
+func (c *loginCache) add(at pair, mac [32]byte) {
+	e := cachedLogin{mac: mac, expires: c.now().Add(c.ttl)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.mu.entries[u.Name]; !ok && len(c.mu.entries) >= c.limit {
-		for name := range c.mu.entries { // any: a user who comes back pays one hash
-			delete(c.mu.entries, name)
+	if _, ok := c.mu.entries[at]; !ok && len(c.mu.entries) >= c.limit {
+		for old := range c.mu.entries { // any: a user who comes back pays one hash
+			delete(c.mu.entries, old)
 			break
 		}
 	}
-	c.mu.entries[u.Name] = e
+	c.mu.entries[at] = e
 }
 
-func (c *loginCache) mac(u *directory.User, password string) (sum [32]byte) {
+// mac returns the HMAC of a log-in. u is nil for somebody who is not there; the version of those
+// is 0.
+func (c *loginCache) mac(u *directory.User, name, password string) (sum [32]byte) {
 	h := hmac.New(sha256.New, c.key[:])
 	var n [16]byte
-	binary.BigEndian.PutUint64(n[:8], u.Version)
-	binary.BigEndian.PutUint64(n[8:], uint64(len(u.Name)))
+	if u != nil {
+		binary.BigEndian.PutUint64(n[:8], u.Version)
+	}
+	binary.BigEndian.PutUint64(n[8:], uint64(len(name)))
 	h.Write(n[:])
-	h.Write([]byte(u.Name))
+	h.Write([]byte(name))
 	h.Write([]byte(password))
 	h.Sum(sum[:0])
 	return sum

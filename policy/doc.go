@@ -49,7 +49,8 @@ type Events struct {
 	// "messages" or "recipients".
 	RateExceeded func(user, what string, client netip.Addr)
 	// LoginFailed: a wrong password, or a user that is not there; LoginBlocked: not even tried,
-	// because the network had failed too often.
+	// because the network, or others at this account, had failed too often. It is called once a
+	// minute for each network.
 	LoginFailed, LoginBlocked func(user string, client netip.Addr)
 	// BadHash: a stored hash cannot be verified.
 	BadHash func(user string, err error)

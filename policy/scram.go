@@ -44,8 +44,10 @@ type scramExchange struct {
 	auth   *Auth
 	client netip.Addr
 	conv   *scram.ServerConversation
-	said   string          // the user name as the client gave it
-	user   *directory.User // nil: made up
+	said   string // the user name as the client gave it
+	// canonical; empty before the first message, and for a name that nobody can have
+	account string
+	user    *directory.User // nil: made up
 }
 
 // ScramSHA256 begins an exchange.
@@ -62,6 +64,7 @@ func (a *Auth) ScramSHA256(c *smtpd.Client) smtpd.ScramExchange {
 func (x *scramExchange) credentials(user string) (scram.StoredCredentials, error) {
 	x.said = user
 	name, ok := loginName("", user)
+	x.account = name
 	if u := x.auth.active(name); ok && u != nil && u.Scram != nil {
 		x.user = u
 		return scram.StoredCredentials{
@@ -82,19 +85,36 @@ func (x *scramExchange) Step(
 	if x.conv == nil {
 		return nil, nil, false, failBadHash
 	}
-	if x.auth.blocked(x.said, x.client) {
-		return nil, nil, false, failBlocked
-	}
+	// The library says whose guess it is. Its other results are nobody's before it is admitted.
 	answer, err := x.conv.Step(string(message))
-	switch {
-	case err != nil:
-		return nil, nil, false, x.auth.failed(x.said, x.client)
-	case !x.conv.Done():
-		return []byte(answer), nil, false, nil
-	case !x.conv.Valid() || !x.stillGood():
-		return nil, nil, false, x.auth.failed(x.said, x.client)
+	a := x.auth
+	q := a.newGuess(x.client)
+	q.account = x.account
+	if why := a.guesses.beginNow(&q); why != admitted {
+		return nil, nil, false, a.refusal(why, x.said, x.client)
 	}
-	return []byte(answer), known(x.user), true, nil
+	switch {
+	case err == nil && !x.conv.Done():
+		x.end(&q, unchecked)
+		return []byte(answer), nil, false, nil
+	case err == nil && x.conv.Valid() && x.stillGood():
+		x.end(&q, right)
+		return []byte(answer), known(x.user), true, nil
+	case !a.current():
+		x.end(&q, unchecked)
+		return nil, nil, false, failNotKnown
+	}
+	// A proof is new each time, so one cannot see that a wrong password is repeated.
+	x.end(&q, wrong)
+	return nil, nil, false, a.failed(x.said, x.client)
+}
+
+func (x *scramExchange) end(q *guess, o outcome) {
+	begun, refused := x.auth.guesses.end(q, o, nil)
+	for _, r := range refused {
+		x.auth.refuse(r)
+	}
+	x.auth.run(begun...)
 }
 
 // stillGood: the user is there, unchanged since the exchange began, and acts for nobody else.

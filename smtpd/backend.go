@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/netip"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -60,8 +61,12 @@ type Policy interface {
 	Data(c *Client, recipients int) *smtp.Failure
 }
 
+// ErrLogged is the cause of a failure that the session does not log: who returns it does, and not
+// each time.
+var ErrLogged = errors.New("logged elsewhere")
+
 // Authenticator checks credentials. done may be called on any goroutine, before the call returns
-// too.
+// too. The session ends with a failure whose Close is set.
 type Authenticator interface {
 	// Plain checks a password (AUTH PLAIN, LOGIN). The work (a memory-hard hash) is done off the
 	// event loop, by a bounded pool: when that is full the answer is 454 4.7.0.

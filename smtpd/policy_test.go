@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 	"github.com/postroad/postroad/policy"
@@ -40,7 +41,7 @@ func (q *countingQueue) Submit(
 
 // dialer starts a server whose only user is u@local.example with the password "secret", and returns
 // what connects to it. The client's own network may not relay.
-func dialer(t *testing.T, q *countingQueue) func() *peer {
+func dialer(t *testing.T, q *countingQueue, change ...func(*smtpd.Options)) func() *peer {
 	t.Helper()
 	cost := directory.Cost{MemoryKiB: 8, Passes: 1, Lanes: 1}
 	hash, err := directory.HashPassword("secret", cost)
@@ -53,7 +54,9 @@ func dialer(t *testing.T, q *countingQueue) func() *peer {
 	}
 	users := oneUser{&directory.User{Name: "u@local.example", Tenant: "acme", Hash: hash,
 		Scram: keys, Version: 1}}
-	auth, err := policy.NewAuth(policy.AuthOptions{Users: users, Cost: cost})
+	start := time.Now()
+	auth, err := policy.NewAuth(policy.AuthOptions{Users: users, Cost: cost,
+		Now: func() time.Time { return start }}) // a block does not end while a test is slow
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,9 +70,13 @@ func dialer(t *testing.T, q *countingQueue) func() *peer {
 		t.Fatal(err)
 	}
 	engine := sessiontest.Engine(t, eventloop.Options{Loops: 1})
-	server, err := smtpd.New(smtpd.Options{Engine: engine, Hostname: "mx.test", Policy: rules,
+	o := smtpd.Options{Engine: engine, Hostname: "mx.test", Policy: rules,
 		Authenticator: auth, Submitter: q,
-		Settings: smtpd.Settings{Limits: smtpd.Limits{ErrorDelay: time.Millisecond}}})
+		Settings: smtpd.Settings{Limits: smtpd.Limits{ErrorDelay: time.Millisecond}}}
+	for _, f := range change {
+		f(&o)
+	}
+	server, err := smtpd.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,5 +220,42 @@ func scramLogin(p *peer, password, want string) {
 	p.say(answer(p.say(final, "334")), want)
 	if !conv.Valid() {
 		p.T.Fatal("the server's proof is wrong")
+	}
+}
+
+// TestBlockEndsTheSession: a client that is not heard any more is told so once, and its connection
+// ends. The log has no line for each.
+func TestBlockEndsTheSession(t *testing.T) {
+	logged := &loginRefusals{Sink: maillog.Discard}
+	dial := dialer(t, &countingQueue{}, func(o *smtpd.Options) { o.Log = logged })
+	guess := func(i int) string {
+		return "AUTH PLAIN " + base64.StdEncoding.EncodeToString(
+			fmt.Appendf(nil, "\x00u@local.example\x00guess%d", i))
+	}
+	for i := range 10 {
+		p := dial()
+		p.say(guess(i), "535")
+		p.say("QUIT", "221")
+	}
+	for i := range 5 {
+		p := dial()
+		p.Send(guess(100+i) + "\r\n" + guess(200+i) + "\r\n")
+		p.expect("454 4.7.0 Too many failed log-ins")
+		p.ExpectEnd()
+	}
+	if got := logged.n.Load(); got != 10 {
+		t.Errorf("the session logged %d refusals, want the 10 that were checked", got)
+	}
+}
+
+// loginRefusals counts what the session logs of refused log-ins.
+type loginRefusals struct {
+	maillog.Sink
+	n atomic.Int64
+}
+
+func (l *loginRefusals) Log(r *maillog.Record) {
+	if r.Type == maillog.Rejection && r.Command == "AUTH" {
+		l.n.Add(1)
 	}
 }

@@ -1,6 +1,8 @@
 package smtpd
 
 import (
+	"errors"
+
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -37,9 +39,17 @@ func (s *Session) refuseEach(o *Output, verb smtp.Verb, f *smtp.Failure, n int) 
 
 // refuseLogin answers a failed log-in. Guessing is slow from the first one.
 func (s *Session) refuseLogin(o *Output, f *smtp.Failure) {
-	s.record(smtp.Auth, f)
+	if errors.Is(f, ErrLogged) {
+		s.l.srv.stats.rejected(f)
+	} else {
+		s.record(smtp.Auth, f)
+	}
 	s.l.srv.stats.authFailed.Add(1)
-	if f.Temporary() { // we could not check
+	switch {
+	case f.Temporary() && f.Close:
+		s.farewell(o, f)
+		return
+	case f.Temporary(): // we could not check
 		o.Reply = smtp.AppendFailure(o.Reply, f)
 		return
 	}

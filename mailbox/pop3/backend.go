@@ -40,7 +40,8 @@ type Maildrops interface {
 }
 
 // Authenticator checks credentials. user is then the canonical address of the mailbox. A temporary
-// failure is answered with [SYS/TEMP], a permanent one with [AUTH] (RFC 3206).
+// failure is answered with [SYS/TEMP], a permanent one with [AUTH] (RFC 3206). The session ends
+// with a temporary one whose Close is set.
 type Authenticator interface {
 	// Plain checks a password. done is called once, on any goroutine, before the call returns too.
 	Plain(

@@ -26,6 +26,10 @@ func (fakeAuth) Plain(
 	switch {
 	case password == "busy":
 		done("", smtp.Temp(454, "4.7.0", "Too many log-ins at this moment; try again soon"))
+	case password == "blocked":
+		f := smtp.Temp(454, "4.7.0", "Too many failed log-ins from your network; try again later")
+		f.Close = true
+		done("", f)
 	case password == "secret":
 		done(user, nil)
 	default:

@@ -114,7 +114,7 @@ func (f *failure) append(b []byte) []byte {
 // loginFailure is an authenticator's failure as POP3 says it.
 func loginFailure(f *smtp.Failure) *failure {
 	if f.Temporary() {
-		return &failure{code: codeTemp, text: f.Text}
+		return &failure{code: codeTemp, text: f.Text, close: f.Close}
 	}
 	return &failure{code: codeAuth, text: f.Text}
 }
@@ -150,7 +150,11 @@ func (s *Session) refuse(o *Output, f *failure) {
 // so that guesses that come all at once are no faster.
 func (s *Session) refuseLogin(o *Output, f *failure) {
 	s.l.srv.stats.authFailed.Add(1)
-	if f.code == codeTemp { // we could not check
+	switch {
+	case f.code == codeTemp && f.close:
+		s.farewell(o, f)
+		return
+	case f.code == codeTemp: // we could not check
 		s.fail(o, f)
 		return
 	}
