@@ -35,7 +35,7 @@ var fuzzServer = sync.OnceValue(func() *Server {
 func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 	srv := fuzzServer()
 	o := &Output{}
-	listen := ListenerOptions{AllowPlainAuth: true}
+	listen := ListenerOptions{AllowPlainAuth: true, MaxLine: smtp.MaxTextLine}
 	if bytes.Contains(input, []byte("LHLO")) {
 		listen.Kind = LMTP
 	}

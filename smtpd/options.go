@@ -108,6 +108,22 @@ type ListenerOptions struct {
 	ProxyFrom []netip.Prefix
 	// AllowPlainAuth offers AUTH without TLS, and on a submission listener does not insist on TLS.
 	AllowPlainAuth bool
+	// MaxLine is how many octets a line of a message may have; 554 5.6.0 beyond, and BINARYMIME has
+	// no lines. RFC 5322 2.1.1 has senders keep to 998, and receivers take more: real programs do
+	// not all keep to it. Default 1 MiB, for those after us that hold a line in memory; 998 is the
+	// least.
+	MaxLine int
+}
+
+// defaultMaxLine is the default of ListenerOptions.MaxLine.
+const defaultMaxLine = 1 << 20
+
+// maxLine returns MaxLine or its default.
+func (o *ListenerOptions) maxLine() int {
+	if o.MaxLine <= 0 {
+		return defaultMaxLine
+	}
+	return max(o.MaxLine, smtp.MaxTextLine)
 }
 
 func (o Options) withDefaults() Options {

@@ -29,12 +29,14 @@ type receiver struct {
 
 var receivers = sync.Pool{New: func() any { return new(receiver) }}
 
-func newReceiver(srv *Server, set *settings, kind mail.BodyType) *receiver {
+func newReceiver(l *listener, set *settings, kind mail.BodyType) *receiver {
 	r := receivers.Get().(*receiver)
 	r.limit, r.kind = set.Limits.MessageSize, kind
+	r.dots.MaxLine, r.lines.limit = l.maxLine(), l.maxLine()
 	r.header.campaign = set.CampaignHeader
 	r.body = bodies.Get().(*body)
-	r.body.budget, r.body.inMemory, r.body.spillDir = srv.Budget, set.Limits.InMemory, srv.SpillDir
+	r.body.budget, r.body.inMemory, r.body.spillDir =
+		l.srv.Budget, set.Limits.InMemory, l.srv.SpillDir
 	return r
 }
 
@@ -183,6 +185,7 @@ func (r *receiver) free() {
 // lineCheck finds in chunks what smtp.DataReceiver finds in dotted text: lone CRs and LFs, and long
 // lines. Chunks of text are lines, too (RFC 3030 2), and end as such at the next hop.
 type lineCheck struct {
+	limit      int // octets of a line that is not too long
 	bare, long bool
 	cr         bool // the last octet was CR
 	line       int  // octets of the present line
@@ -213,7 +216,7 @@ func (c *lineCheck) check(p []byte) {
 }
 
 func (c *lineCheck) endLine() {
-	c.long = c.long || c.line > smtp.MaxTextLine
+	c.long = c.long || c.line > c.limit
 	c.line = 0
 }
 

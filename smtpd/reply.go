@@ -87,7 +87,7 @@ var (
 	errBareCRLF = smtp.Perm(554, "5.6.0",
 		"Message has a CR or LF that is not part of CR LF (RFC 5321 2.3.8)")
 	errTextLine = smtp.Perm(554, "5.6.0",
-		"Message has a line longer than 998 octets (RFC 5321 4.5.3.1.6); encode it")
+		"Message has a line that is too long (RFC 5321 4.5.3.1.6); encode it")
 	errNoMemory = smtp.Temp(452, "4.3.1", "Insufficient system storage; try again later")
 	errSpill    = smtp.Temp(452, "4.3.1", "Insufficient system storage; try again later")
 )

@@ -92,6 +92,8 @@ func (p *player) set(arg string) {
 		p.options.GreetingDelay = time.Second
 	case "size":
 		l.MessageSize = int64(number)
+	case "line":
+		p.listen.MaxLine = number
 	case "recipients":
 		l.Recipients, l.RecipientOvershoot = number, number
 	case "transactions":

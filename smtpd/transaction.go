@@ -163,7 +163,7 @@ func (s *Session) beginData() *smtp.Failure {
 	}
 	s.describeOrigin(&tx.env.Origin)
 	s.pace = pace{began: s.now}
-	tx.data = newReceiver(s.l.srv, s.set, tx.env.Body)
+	tx.data = newReceiver(s.l, s.set, tx.env.Body)
 	tx.data.start(s.appendTrace)
 	return nil
 }

@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -120,7 +121,16 @@ func (w *world) append(shard int, d *mailbox.Delivery) (results []mailbox.Result
 			code = mailbox.Full
 		default:
 			w.keys[it.Key] = true
-			text := string(it.Prefix) + string(d.Content.Bytes)
+			r, err := d.Content.Reader()
+			if err != nil {
+				return nil, err
+			}
+			content, err := io.ReadAll(r)
+			r.Close()
+			if err != nil || int64(len(content)) != d.Content.Size {
+				w.Errorf("%d octets, announced %d, %v", len(content), d.Content.Size, err)
+			}
+			text := string(it.Prefix) + string(content)
 			w.got[it.Mailbox] = append(w.got[it.Mailbox], text)
 		}
 		warn := code == mailbox.Stored && w.warn[it.Mailbox]
@@ -154,8 +164,8 @@ func (w *world) Submit(
 	done(mail.ID{}, w.refuse)
 }
 
-// message is the numbered message to some recipients.
-func message(number byte, to ...string) *delivery.LocalMessage {
+// numbered is the numbered message to some recipients.
+func numbered(number byte, to ...string) *delivery.LocalMessage {
 	m := &delivery.LocalMessage{
 		Message: &queue.Message{ID: mail.ID{9: number}, Size: 5, Envelope: &mail.Envelope{}},
 		Content: []byte("hello"),
@@ -175,7 +185,7 @@ func message(number byte, to ...string) *delivery.LocalMessage {
 func (w *world) deliver(number byte, to string) string {
 	w.Helper()
 	got := make(chan []*smtp.Failure, 2)
-	m := message(number, strings.Fields(to)...)
+	m := numbered(number, strings.Fields(to)...)
 	w.store.Deliver(m, func(f []*smtp.Failure) { got <- f })
 	failures := <-got
 	if synctest.Wait(); len(got) > 0 {

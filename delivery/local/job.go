@@ -23,6 +23,7 @@ type job struct {
 	done     func([]*smtp.Failure)
 	failures []*smtp.Failure // each written by the batch that has the recipient
 	left     atomic.Int32    // batches
+	content  mailbox.Content // as the mailboxes get it
 
 	// Most messages have one recipient: this is what they need.
 	one   [1]*smtp.Failure
@@ -44,9 +45,7 @@ type batch struct {
 func (j *job) begin(b *batch, shard int) {
 	j.left.Add(1)
 	b.job, b.shard = j, shard
-	b.delivery.Content = mailbox.Content{
-		Size: j.m.Message.Size, Bytes: j.m.Content, Open: j.m.Open,
-	}
+	b.delivery.Content = j.content
 }
 
 // put adds a recipient.

@@ -86,6 +86,17 @@ func (s *Store) Deliver(m *delivery.LocalMessage, done func([]*smtp.Failure)) {
 	if len(m.Recipients) != 1 {
 		j.failures = make([]*smtp.Failure, len(m.Recipients))
 	}
+	j.content = mailbox.Content{Size: m.Message.Size, Bytes: m.Content, Open: m.Open}
+	if m.Message.Envelope.Body == mail.BodyBinaryMIME {
+		go j.deliverBinary() // there are no more of these than the local site has connections
+		return
+	}
+	s.deliver(j)
+}
+
+// deliver sends a job to its shards.
+func (s *Store) deliver(j *job) {
+	m, done := j.m, j.done
 	shards := s.o.Mailboxes.Shards()
 	if shards == 0 {
 		for i := range j.failures {

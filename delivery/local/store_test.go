@@ -47,7 +47,7 @@ func TestKeys(t *testing.T) {
 		if a, b := len(w.got["a@h"]), len(w.got["b@h"]); a != 1 || b != 2 {
 			t.Errorf("%d and %d messages, want 1 and 2", a, b)
 		}
-		id := message(1).Message.ID
+		id := numbered(1).Message.ID
 		for _, k := range []mailbox.AppendKey{{ID: id}, {ID: id, Recipient: 1}} {
 			if !w.keys[k] {
 				t.Errorf("there was no append with key %v", k)
@@ -79,7 +79,7 @@ func TestTrouble(t *testing.T) {
 		w.delivers(1, "a@h", "4.3.2")
 		w.shards = 0
 		w.delivers(2, "a@h gone@h postmaster@h", "4.3.2 5.1.1 4.3.5")
-		w.store.Settled(message(2, "a@h").Message, []uint32{0})
+		w.store.Settled(numbered(2, "a@h").Message, []uint32{0})
 		w.current = false
 		w.delivers(3, "a@h gone@h postmaster@h", "4.3.2 4.3.2 4.3.5")
 	})
@@ -124,7 +124,7 @@ func TestMakersAreBounded(t *testing.T) {
 // TestSettled: what is settled is forgotten in its shard.
 func TestSettled(t *testing.T) {
 	play(t, "", "", func(w *world) {
-		m := message(1, "a@h", "b@h", "c@h", "d@h", "e@h").Message
+		m := numbered(1, "a@h", "b@h", "c@h", "d@h", "e@h").Message
 		w.store.Settled(m, []uint32{0, 2, 4})
 		n := 0
 		for shard, records := range w.forgot {
@@ -149,7 +149,7 @@ func TestBatches(t *testing.T) {
 		for round := range byte(3) {
 			answers := 0
 			for i := range byte(5) {
-				m := message(10*round+i, "a@h", "a@h", "a@h")
+				m := numbered(10*round+i, "a@h", "a@h", "a@h")
 				w.store.Deliver(m, func(f []*smtp.Failure) {
 					if answers++; codes(f) != "ok ok ok" {
 						t.Errorf("message %d: %s", i, codes(f))

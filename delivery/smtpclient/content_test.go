@@ -21,6 +21,7 @@ func TestContent(t *testing.T) {
 		"no last CRLF": "a\r\n.b",
 		"bare":         "a\nb\rc\n.\nd\r\n.\re\r\n",
 		"long":         long,
+		"longer":       strings.Repeat("x", 40_000) + "\r\n.x\r\n",
 		"large":        strings.Repeat(long, 700),
 		"large dots":   strings.Repeat("."+long, 700),
 		"8-bit":        "gr\xfc\xdf\r\n",

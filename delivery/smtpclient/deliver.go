@@ -1,5 +1,10 @@
 package smtpclient
 
+import (
+	"bytes"
+	"io"
+)
+
 // Deliver sends one message. It does not fail: what went wrong is in the recipients' statuses.
 //
 // With PIPELINING a small message takes two writes and two reads: MAIL, RCPT and DATA go together,
@@ -21,6 +26,9 @@ func (c *Conn) Deliver(tx *Transaction) Result {
 	}
 	if !x.any() {
 		return res
+	}
+	if x.form.converted != nil {
+		x.tx = x.form.converted
 	}
 	used := c.transactions > 0
 	c.transactions++
@@ -63,6 +71,14 @@ func emptyStatuses(tx *Transaction) []Status {
 	results := tx.Results[:n]
 	clear(results)
 	return results
+}
+
+// reader returns the content from its beginning.
+func (tx *Transaction) reader() (io.ReadCloser, error) {
+	if tx.Content != nil || tx.Open == nil {
+		return io.NopCloser(bytes.NewReader(tx.Content)), nil
+	}
+	return tx.Open()
 }
 
 // size returns the octets of the content.

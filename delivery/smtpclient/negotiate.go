@@ -17,14 +17,15 @@ type form struct {
 	body string // the BODY parameter, "" for none
 	utf8 bool   // the SMTPUTF8 parameter
 	bdat bool
+	// converted replaces the transaction: its content is 7-bit; nil when it goes as it is.
+	converted *Transaction
 }
 
 // negotiate decides the form. Recipients that the peer cannot take get their status; a failure for
 // all of them is returned.
 func (c *Conn) negotiate(tx *Transaction, results []Status) (f form, _ *Status) {
-	if c.offers.MaxSize > 0 && tx.size() > c.offers.MaxSize { // RFC 1870 section 6.1
-		s := ours(StepMail, 552, "5.3.4", "The message is larger than the remote accepts")
-		return f, &s
+	if s := c.fitSize(tx); s != nil {
+		return f, s
 	}
 	wide, bad := c.fitAddresses(tx, results)
 	if bad != nil {
@@ -37,6 +38,15 @@ func (c *Conn) negotiate(tx *Transaction, results []Status) (f form, _ *Status) 
 		}
 	}
 	return f, c.fitBody(tx, &f)
+}
+
+// fitSize judges the size (RFC 1870 section 6.1).
+func (c *Conn) fitSize(tx *Transaction) *Status {
+	if c.offers.MaxSize <= 0 || tx.size() <= c.offers.MaxSize {
+		return nil
+	}
+	s := ours(StepMail, 552, "5.3.4", "The message is larger than the remote accepts")
+	return &s
 }
 
 // fitAddresses judges the paths. wide says that one of those left needs SMTPUTF8.
@@ -113,7 +123,7 @@ func (c *Conn) fitBody(tx *Transaction, f *form) *Status {
 		default:
 			s := ours(StepData, 554, "5.6.3",
 				"The content is binary, which the remote does not take (BINARYMIME)")
-			return &s
+			return c.convert(tx, f, s)
 		}
 	}
 	switch {
@@ -121,14 +131,15 @@ func (c *Conn) fitBody(tx *Transaction, f *form) *Status {
 	case c.offers.EightBitMIME:
 		f.body = "8BITMIME"
 	case !c.o.Send8Bit:
-		return is7Bit(tx)
+		return c.fit7Bit(tx, f)
 	}
 	return nil
 }
 
 var errStop = errors.New("seen enough")
 
-func is7Bit(tx *Transaction) *Status {
+// fit7Bit lets content go that is 7-bit after all, and converts other content (RFC 6152 section 3).
+func (c *Conn) fit7Bit(tx *Transaction, f *form) *Status {
 	wide := false
 	if s := tx.look(func(p []byte) error {
 		wide = wide || !ascii(p)
@@ -136,9 +147,8 @@ func is7Bit(tx *Transaction) *Status {
 	}); s != nil || !wide {
 		return s
 	}
-	s := ours(StepData, 554, "5.6.3",
-		"The content has 8-bit characters, which the remote does not take (8BITMIME)")
-	return &s
+	return c.convert(tx, f, ours(StepData, 554, "5.6.3",
+		"The content has 8-bit characters, which the remote does not take (8BITMIME)"))
 }
 
 // headerIsASCII allows an internationalized transaction to go plainly when nothing in it is (RFC

@@ -28,6 +28,7 @@ func TestFit(t *testing.T) {
 	plainly := deliver("MAIL FROM:<s@example.net>", "RCPT TO:<a@example.org>")
 	wide := []byte("Subject: gr\xc3\xbc\xc3\x9f\r\n\r\nx\r\n")
 	wideBody := []byte("Subject: x\r\n\r\ngr\xc3\xbc\xc3\x9f\r\n")
+	const signed = "DKIM-Signature: x\r\n\r\n"
 	for _, c := range []struct {
 		name, script string
 		change       func(*Transaction, *Options)
@@ -41,11 +42,18 @@ func TestFit(t *testing.T) {
 
 		{"8BITMIME", ehlo("8BITMIME") + deliver("MAIL FROM:<s@example.net> BODY=8BITMIME",
 			"RCPT TO:<a@example.org>"), body8(wideBody), sent},
-		{"8BITMIME not offered", ehlo() + cQuit, body8(wideBody), "554 5.6.3 DATA local"},
-		{"8BITMIME not offered, from the store", ehlo() + cQuit, func(tx *Transaction, o *Options) {
-			tx.Body = mail.Body8BitMIME
-			fromStore(string(wideBody))(tx, o)
-		}, "554 5.6.3 DATA local"},
+		{"8BITMIME not offered", ehlo() + plainly, body8(wideBody), sent},
+		{"8BITMIME not offered, 8-bit header", ehlo() + plainly, body8(wide), sent},
+		{"8BITMIME not offered, signed", ehlo() + cQuit,
+			body8(append([]byte("DKIM-Signature: x\r\n"), wideBody...)), "554 5.6.3 DATA local"},
+		{"8BITMIME not offered, nor convertible", ehlo() + cQuit,
+			body8([]byte("From: gr\xfc@x\r\n\r\n")), "554 5.6.3 DATA local"},
+		{"too large when converted", ehlo("SIZE 40") + cQuit, body8(wideBody),
+			"552 5.3.4 MAIL FROM local"},
+		{"8BITMIME not offered, unreadable", ehlo() + cQuit, func(tx *Transaction, _ *Options) {
+			tx.Body, tx.Content, tx.Size = mail.Body8BitMIME, nil, 100
+			tx.Open = readableOnce(string(wideBody))
+		}, "451 4.3.0 mail data local"},
 		{"8BITMIME not offered nor needed", ehlo() + plainly, body8([]byte(content)), sent},
 		{"just send 8", ehlo() + plainly, func(tx *Transaction, o *Options) {
 			body8(wideBody)(tx, o)
@@ -58,17 +66,19 @@ func TestFit(t *testing.T) {
 				"BINARYMIME") + deliver("MAIL FROM:<s@example.net> BODY=8BITMIME",
 				"RCPT TO:<a@example.org>"),
 			asBinary(string(wideBody)), sent},
-		{"binary", ehlo("8BITMIME", "CHUNKING") + cQuit, asBinary("x\x00y\r\n"),
+		{"binary", ehlo("8BITMIME", "CHUNKING") + cQuit, asBinary(signed + "x\x00y\r\n"),
 			"554 5.6.3 DATA local"},
-		{"binary by its bare LF", ehlo("8BITMIME") + cQuit, asBinary("x\ny\r\n"),
+		{"binary by its bare LF", ehlo("8BITMIME") + cQuit, asBinary(signed + "x\ny\r\n"),
 			"554 5.6.3 DATA local"},
-		{"binary by its bare CR", ehlo("8BITMIME") + cQuit, asBinary("x\ry\r\n"),
+		{"binary by its bare CR", ehlo("8BITMIME") + cQuit, asBinary(signed + "x\ry\r\n"),
 			"554 5.6.3 DATA local"},
 		{"binary by its line", ehlo("8BITMIME") + cQuit,
-			asBinary(strings.Repeat("x", 999) + "\r\n"), "554 5.6.3 DATA local"},
-		{"binary by its end", ehlo("8BITMIME") + cQuit, asBinary("x"), "554 5.6.3 DATA local"},
-		{"binary, 8-bit text, no 8BITMIME", ehlo() + cQuit, asBinary(string(wideBody)),
+			asBinary(signed + strings.Repeat("x", 999) + "\r\n"), "554 5.6.3 DATA local"},
+		{"binary by its end", ehlo("8BITMIME") + cQuit, asBinary(signed + "x"),
 			"554 5.6.3 DATA local"},
+		{"binary, converted", ehlo("8BITMIME") + plainly, asBinary("A: b\r\n\r\nx\x00y"),
+			sent},
+		{"binary, 8-bit text, no 8BITMIME", ehlo() + plainly, asBinary(string(wideBody)), sent},
 
 		{"SMTPUTF8", ehlo("SMTPUTF8", "8BITMIME") + deliver("MAIL FROM:<s@example.net> SMTPUTF8",
 			"RCPT TO:<gr\u00fc\u00df@example.org>"),
@@ -149,6 +159,18 @@ func fromStore(content string) func(*Transaction, *Options) {
 			return io.NopCloser(strings.NewReader(content)),
 				nil
 		}
+	}
+}
+
+// readableOnce gives a content the first time only.
+func readableOnce(content string) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) {
+		if content == "" {
+			return nil, io.ErrUnexpectedEOF
+		}
+		r := strings.NewReader(content)
+		content = ""
+		return io.NopCloser(r), nil
 	}
 }
 

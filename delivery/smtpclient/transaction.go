@@ -19,7 +19,7 @@ type Transaction struct {
 
 	Size int64 // octets of the content; needed with Open
 	// Content is the whole content when it is in memory. Else Open gives it; it may be called
-	// twice, because content that may not suit the peer is looked at before it is sent.
+	// several times, because content that may not suit the peer is looked at before it is sent.
 	Content []byte
 	Open    func() (io.ReadCloser, error)
 

@@ -69,6 +69,8 @@ func (k *checker) listeners() {
 			}
 			seen[l.Address] = i
 		}
+		k.must(l.MaxLine == 0 || l.MaxLine >= 998, key+".max_line",
+			"is less than RFC 5322 2.1.1 lets every sender use", `write "998B" or more`)
 		k.listenerKind(key, l)
 	}
 	k.pair("tls", "certificate", k.TLS.Certificate, "key", k.TLS.Key)

@@ -134,6 +134,8 @@ func TestProblems(t *testing.T) {
 			`f:3:1: route[0].tls: would send the password in the clear`},
 		{"same address", "[[listener]]\naddress = \":25\"\n[[listener]]\naddress = \":25\"",
 			`f:4:1: listener[1].address: :25 is also the address of listener[0]`},
+		{"max_line", "[[listener]]\naddress = \":25\"\nmax_line = \"500B\"",
+			`f:3:1: listener[0].max_line: is less than RFC 5322 2.1.1 lets every sender use; write "998B" or more`},
 		{"no address", "[[listener]]\nkind = \"relay\"", `f:1:3: listener[0].address: is missing`},
 		{"replicas", "[cluster]\nreplicas = 4", `f:2:1: cluster.replicas: is 4; use 3 or 5`},
 		{"advertised everywhere", "[cluster]\nadvertise = \"0.0.0.0:7025\"",

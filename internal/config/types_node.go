@@ -56,6 +56,10 @@ type Listener struct {
 	// AuthWithoutTLS lets users authenticate, and submit or read, in the clear. Only for networks
 	// that nobody listens in on.
 	AuthWithoutTLS bool `toml:"auth_without_tls" reload:"yes"`
+	// MaxLine is the longest line of a message that is taken, at least 998B. RFC 5322 2.1.1 has
+	// senders keep to 998 octets; longer lines are relayed as they came, and the next server may
+	// refuse them. "998B" refuses them here with 554 5.6.0.
+	MaxLine Size `toml:"max_line" reload:"yes" default:"\"1MiB\""`
 }
 
 // TLS is the certificate that listeners show. The files are read again when they change, and at a

@@ -252,6 +252,14 @@ func TestWriteGlobal(t *testing.T) {
 	if parts["message/global"] != "Subject: grün\r\n\r\nkörper\r\n" {
 		t.Errorf("returned %q", parts["message/global"])
 	}
+	// With plain addresses the report is 7-bit, the original encoded within it.
+	r = failed()
+	r.SMTPUTF8 = true
+	_, parts, needs = written(t, r, strings.NewReader("Subject: grün\r\n\r\nKörper\r\n"))
+	if needs != (Needs{}) ||
+		parts["message/global"] != "Subject: gr=C3=BCn\r\n\r\nK=C3=B6rper\r\n" {
+		t.Errorf("needs %+v, returned %q", needs, parts["message/global"])
+	}
 	// The sender did not use SMTPUTF8, and so gets ASCII; a utf-8 ORCPT is written with \x{}.
 	r = failed()
 	r.Recipients[0].ORcpt = "utf-8;ö+b@grün.example"
@@ -259,6 +267,35 @@ func TestWriteGlobal(t *testing.T) {
 	if needs != (Needs{}) || !strings.Contains(parts["message/delivery-status"],
 		`Original-Recipient: utf-8;\x{F6}\x{2B}b@gr\x{FC}n.example`) {
 		t.Errorf("needs %+v, status %s", needs, parts["message/delivery-status"])
+	}
+}
+
+// TestReportIs7Bit: what the original is does not keep a report from any host.
+func TestReportIs7Bit(t *testing.T) {
+	long := strings.Repeat("x", 1200)
+	for _, c := range []struct{ name, original, kind, want string }{
+		{"body", "Subject: x\r\n\r\nein grüner Wald\r\n", "message/rfc822",
+			"Subject: x\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n" +
+				"Content-Transfer-Encoding: quoted-printable\r\n\r\nein gr=C3=BCner Wald\r\n"},
+		{"Subject", "Subject: grün\r\n\r\nx\r\n", "message/rfc822",
+			"Subject: =?utf-8?b?Z3LDvG4=?=\r\n\r\nx\r\n"},
+		{"signed", "DKIM-Signature: x\r\nSubject: grün\r\n\r\nx\r\n", "message/rfc822",
+			"DKIM-Signature: x\r\nSubject: =?utf-8?b?Z3LDvG4=?=\r\n\r\nx\r\n"},
+		{"address", "From: ü@x\r\n\r\nx\r\n", "text/rfc822-headers", "From: =C3=BC@x\r\n"},
+		{"long line", "A: b\r\n\r\n" + long + "\r\n", "message/rfc822",
+			"A: b\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n" +
+				"Content-Transfer-Encoding: quoted-printable\r\n\r\n" +
+				strings.Repeat(long[:75]+"=\r\n", 15) + long[:75] + "\r\n"},
+		{"long field", "A: " + long + "\r\n\r\nx\r\n", "text/rfc822-headers",
+			"A: " + long[:72] + "=\r\n" + strings.Repeat(long[:75]+"=\r\n", 15) + long[:3] +
+				"\r\n"},
+	} {
+		r := failed()
+		r.Body = pmail.Body8BitMIME
+		_, parts, needs := written(t, r, strings.NewReader(c.original))
+		if got := parts[c.kind]; needs != (Needs{}) || got != c.want || len(parts) != 3 {
+			t.Errorf("%s: needs %+v, returned\n%q, want\n%q", c.name, needs, got, c.want)
+		}
 	}
 }
 

@@ -89,7 +89,7 @@ func (o *writer) explanation(r *Report) {
 	if o.utf8 {
 		charset = "utf-8"
 	}
-	o.part("text/plain; charset="+charset, "Notification")
+	o.part("text/plain; charset="+charset, "Notification", "")
 	o.line("This is the mail system at " + r.Host + ".")
 	o.line("")
 	for _, group := range [...]struct {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/message"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -24,27 +23,23 @@ const (
 // Write writes the report as a message with CRLF lines. original gives the content of the original
 // message and is read as far as it is returned; nil when it is gone.
 func Write(w io.Writer, r *Report, original io.Reader) (Needs, error) {
-	var source *bufio.Reader
-	var header []byte
-	full := false
+	var back returned
 	if original != nil {
-		source = bufio.NewReader(original)
-		var whole bool
 		var err error
-		if header, whole, err = message.ReadHeader(source, maxHeader); err != nil {
-			return Needs{}, fmt.Errorf("reading the header of message %v for its report: %w",
-				r.OriginalID, err)
+		if back, err = r.returned(bufio.NewReader(original)); err != nil {
+			return Needs{}, err
 		}
-		full = whole && r.returnsFull()
 	}
-	needs := r.needs(header, full)
-	out := &writer{w: bufio.NewWriter(w), boundary: "=_" + rand.Text(), utf8: needs.SMTPUTF8,
-		eightBit: needs.Body == mail.Body8BitMIME}
+	needs := Needs{SMTPUTF8: r.global()}
+	if needs.SMTPUTF8 { // whoever offers SMTPUTF8 offers 8BITMIME too (RFC 6531 3.1)
+		needs.Body = mail.Body8BitMIME
+	}
+	out := &writer{w: bufio.NewWriter(w), boundary: "=_" + rand.Text(), utf8: needs.SMTPUTF8}
 	out.header(r)
 	out.explanation(r)
 	out.status(r)
-	if source != nil {
-		out.original(r, header, full, source)
+	if original != nil {
+		out.original(&back)
 	}
 	out.raw("\r\n--" + out.boundary + "--\r\n")
 	if err := out.w.Flush(); out.err == nil {
@@ -53,37 +48,11 @@ func Write(w io.Writer, r *Report, original io.Reader) (Needs, error) {
 	return needs, out.err
 }
 
-// returnsFull: RET counts only where a failure is reported; a delay or success report carries the
-// header (RFC 3461 4.3).
-func (r *Report) returnsFull() bool {
-	// binary cannot be nested in a message of lines
-	if !r.has(Failed) || r.Body == mail.BodyBinaryMIME {
-		return false
-	}
-	switch r.Ret {
-	case mail.RetFull:
-		return r.Size <= maxFullAsked
-	case mail.RetHeaders:
-		return false
-	}
-	return r.Size <= maxFullUnasked
-}
-
-func (r *Report) needs(header []byte, full bool) Needs {
-	n := Needs{SMTPUTF8: r.global()}
-	if n.SMTPUTF8 || r.SMTPUTF8 && full || !smtp.IsASCII(header) || full &&
-		r.Body == mail.Body8BitMIME {
-		n.Body = mail.Body8BitMIME
-	}
-	return n
-}
-
 // writer writes the parts; after the first error it does nothing more.
 type writer struct {
 	w        *bufio.Writer
 	boundary string
-	utf8     bool // RFC 6533 types
-	eightBit bool
+	utf8     bool // RFC 6533 types, and UTF-8 wherever it may stand
 	err      error
 }
 
@@ -99,12 +68,15 @@ func (o *writer) line(s string) { o.raw(o.safe(s) + "\r\n") }
 // field writes a header or status field whose value may hold a peer's words: made safe, and folded.
 func (o *writer) field(name, value string) { o.raw(fold(name + ": " + o.safe(value))) }
 
-// part begins a body part.
-func (o *writer) part(contentType, description string) {
+// part begins a body part, in the encoding that it is given or in the report's own.
+func (o *writer) part(contentType, description, encoding string) {
 	o.raw("\r\n--" + o.boundary + "\r\nContent-Description: " + description + "\r\nContent-Type: " +
 		contentType + "\r\n")
-	if o.eightBit {
-		o.raw("Content-Transfer-Encoding: 8bit\r\n")
+	if encoding == "" && o.utf8 {
+		encoding = "8bit"
+	}
+	if encoding != "" {
+		o.raw("Content-Transfer-Encoding: " + encoding + "\r\n")
 	}
 	o.raw("\r\n")
 }
@@ -119,7 +91,7 @@ func (o *writer) header(r *Report) {
 	o.field("MIME-Version", "1.0")
 	o.raw("Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"" +
 		o.boundary + "\"\r\n")
-	if o.eightBit {
+	if o.utf8 {
 		o.raw("Content-Transfer-Encoding: 8bit\r\n")
 	}
 	o.raw("\r\nThis is a MIME-encapsulated message.\r\n")
@@ -131,7 +103,7 @@ func (o *writer) status(r *Report) {
 	if o.utf8 {
 		kind = "message/global-delivery-status" // RFC 6533 3
 	}
-	o.part(kind, "Delivery report")
+	o.part(kind, "Delivery report", "")
 	if r.EnvelopeID != "" {
 		o.field("Original-Envelope-Id", r.EnvelopeID)
 	}
@@ -170,31 +142,6 @@ func (o *writer) recipient(rcpt *Recipient) {
 	}
 	if rcpt.Action == Delayed && !rcpt.RetryUntil.IsZero() {
 		o.field("Will-Retry-Until", date(rcpt.RetryUntil))
-	}
-}
-
-// original returns the message, or its header.
-func (o *writer) original(r *Report, header []byte, full bool, rest io.Reader) {
-	global := r.SMTPUTF8 && !smtp.IsASCII(header)
-	switch {
-	case full && global:
-		o.part("message/global", "Undelivered message") // RFC 6532 3.7
-	case full:
-		o.part("message/rfc822", "Undelivered message")
-	case global: // RFC 6533 4
-		o.part("message/global-headers", "Message header")
-	default:
-		o.part("text/rfc822-headers", "Message header")
-	}
-	if o.err != nil {
-		return
-	}
-	if _, o.err = o.w.Write(header); o.err != nil || !full {
-		return
-	}
-	o.raw("\r\n")
-	if _, err := io.Copy(o.w, rest); err != nil && o.err == nil {
-		o.err = fmt.Errorf("returning message %v: %w", r.OriginalID, err)
 	}
 }
 

@@ -16,8 +16,10 @@ type DataReceiver struct {
 	state dataState
 	line  int // octets of the present line, dot removed
 
+	MaxLine int // octets of a line that is not a long one; at least MaxTextLine
+
 	Bare      int // CRs and LFs that stand alone
-	LongLines int // lines of more than MaxTextLine octets
+	LongLines int // lines of more than MaxLine octets
 }
 
 type dataState uint8
@@ -136,7 +138,7 @@ func (r *DataReceiver) endLine(c byte) int {
 }
 
 func (r *DataReceiver) closeLine() {
-	if r.line > MaxTextLine {
+	if r.line > MaxTextLine && r.line > r.MaxLine {
 		r.LongLines++
 	}
 	r.line = 0
