@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery/report"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
@@ -23,7 +24,7 @@ func (w *world) configure(change func(o *Settings)) {
 	if err := w.sched.Configure(o); err != nil {
 		w.t.Fatal(err)
 	}
-	w.reporter.Configure(o)
+	w.reporter.Configure(report.Settings{Expire: o.Retry.Expire})
 	w.o.Settings = o
 }
 

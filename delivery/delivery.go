@@ -39,20 +39,16 @@ type Queue interface {
 	// Load and ScanArrived serve the scans for expiry and delay warnings.
 	Load(id mail.ID) (*queue.Stored, error)
 	ScanArrived(after mail.ID, before time.Time, fn func(*queue.Stored) bool) error
-	// PendingReports, ReportsDue and AcceptReport serve the Reporter.
-	PendingReports(after queue.ReportID, max int) ([]queue.Report, error)
-	ReportsDue() <-chan struct{}
-	AcceptReport(id queue.ReportID, env *mail.Envelope, content *mail.Content,
-		done func(mail.ID, *smtp.Failure))
-	DropReports(ctx context.Context, ids ...queue.ReportID) error
 }
 
-// FromQueue makes a queue the scheduler's.
-func FromQueue(q *queue.Queue) Queue { return storedQueue{q} }
+// FromQueue makes a queue the scheduler's, and the reporter's (package report).
+func FromQueue(q *queue.Queue) StoredQueue { return StoredQueue{q} }
 
-type storedQueue struct{ *queue.Queue }
+// StoredQueue is a Queue.
+type StoredQueue struct{ *queue.Queue }
 
-func (q storedQueue) Content(m *queue.Message) (io.ReadCloser, error) {
+// Content implements Queue.
+func (q StoredQueue) Content(m *queue.Message) (io.ReadCloser, error) {
 	return q.OpenContent(m), nil
 }
 

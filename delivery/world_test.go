@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/report"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/clock"
 	"github.com/postroad/postroad/internal/mail"
@@ -28,7 +29,7 @@ type world struct {
 	group    *queuetest.Group
 	queue    *queue.Queue
 	sched    *Scheduler
-	reporter *Reporter
+	reporter *report.Reporter
 	o        Options
 	net      *internet
 	dialer   func() Dialer // of the next boot; nil: the internet's
@@ -84,7 +85,10 @@ func (w *world) boot() {
 	if err := w.queue.Start(w.t.Context(), w.group, w.sched); err != nil {
 		w.t.Fatal(err)
 	}
-	w.reporter = NewReporter(w.o, FromQueue(w.queue))
+	w.reporter = report.New(report.Options{
+		Settings: report.Settings{Expire: w.o.Retry.Expire}, Hostname: w.o.Hostname,
+		Mailboxes: LocalSite, Now: w.o.Now, Logf: w.o.Logf,
+	}, FromQueue(w.queue))
 	w.reporter.Start()
 	w.sched.Start()
 }

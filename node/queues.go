@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/owner"
 	"github.com/postroad/postroad/delivery"
+	"github.com/postroad/postroad/delivery/report"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/internal/smtp"
@@ -37,7 +38,7 @@ type tenure struct {
 	h         *holding
 	term      uint64
 	scheduler *delivery.Scheduler
-	reporter  *delivery.Reporter
+	reporter  *report.Reporter
 }
 
 // hold makes this node take part in a queue group. With first it is the group's first member.
@@ -66,7 +67,10 @@ func (h *holding) own(ctx context.Context, term uint64) (owner.Term, error) {
 	q := delivery.FromQueue(h.queue)
 	err := h.n.outgoing.begin(t, func(s delivery.Settings) (err error) {
 		o := h.n.deliveryOptions(h, term, s)
-		t.reporter = delivery.NewReporter(o, reportQueue{q, h.n.policy})
+		t.reporter = report.New(report.Options{
+			Settings: reportSettings(s), Hostname: o.Hostname, Mailboxes: delivery.LocalSite,
+			Now: o.Now, Logf: o.Logf,
+		}, reportQueue{q, h.n.policy})
 		t.scheduler, err = delivery.New(o, q, h.n.resolver, delivery.DialSMTP)
 		return err
 	})
@@ -258,4 +262,9 @@ func (n *node) now() time.Time {
 		return h.queue.Now()
 	}
 	return time.Now()
+}
+
+// reportSettings are those of the reporter.
+func reportSettings(s delivery.Settings) report.Settings {
+	return report.Settings{Expire: s.Retry.Expire}
 }

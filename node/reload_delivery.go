@@ -68,7 +68,7 @@ func (o *outgoing) configure(
 		if err := t.scheduler.Configure(to); err != nil {
 			errorf("group %d: %v", t.h.ID(), err)
 		}
-		t.reporter.Configure(to)
+		t.reporter.Configure(reportSettings(to))
 		if asked {
 			t.scheduler.ForgetHosts()
 		}

@@ -2,7 +2,7 @@ package node
 
 import (
 	"github.com/postroad/postroad/cluster"
-	"github.com/postroad/postroad/delivery"
+	"github.com/postroad/postroad/delivery/report"
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/intake"
 	"github.com/postroad/postroad/internal/mail"
@@ -33,11 +33,11 @@ func (n *node) knowsPeople() bool {
 // reportQueue is a queue whose reports go where the directory says that their recipients' mail
 // goes.
 type reportQueue struct {
-	delivery.Queue
+	report.Queue
 	book directory.Book
 }
 
-// AcceptReport implements delivery.Queue.
+// AcceptReport implements report.Queue.
 func (q reportQueue) AcceptReport(
 	id queue.ReportID,
 	env *mail.Envelope,

@@ -1,7 +1,9 @@
-package delivery
+// Package report makes the reports (RFC 3464) that the queue has recorded as due, and submits them.
+package report
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -16,16 +18,46 @@ import (
 	"github.com/postroad/postroad/queue"
 )
 
+// Queue is what a Reporter needs of the queue. Safe for use by several goroutines.
+type Queue interface {
+	// PendingReports returns up to max reports that are due, from those after one on.
+	PendingReports(after queue.ReportID, max int) ([]queue.Report, error)
+	// ReportsDue has a value when there may be some.
+	ReportsDue() <-chan struct{}
+	// AcceptReport submits a report and takes it off those that are due, in one step.
+	AcceptReport(id queue.ReportID, env *mail.Envelope, content *mail.Content,
+		done func(mail.ID, *smtp.Failure))
+	DropReports(ctx context.Context, ids ...queue.ReportID) error
+	// Content opens a message's content; the caller closes it.
+	Content(m *queue.Message) (io.ReadCloser, error)
+}
+
+// Options of a Reporter. All are required.
+type Options struct {
+	Settings
+	Hostname string // of this node, in the reports
+	// Mailboxes is the name of the site of the mailboxes here, as it is in attempts.
+	Mailboxes string
+	Now       func() time.Time // command time
+	Logf      func(format string, args ...any)
+}
+
+// Settings may change while a Reporter runs.
+type Settings struct {
+	// Expire is the age at which a recipient is given up; zero: five days.
+	Expire time.Duration
+}
+
 // Reporter makes the reports that the queue has recorded as due and submits them. That a report was
 // accepted and that it is no longer due is one command, so an event is reported once, however often
 // the node stops in between.
 type Reporter struct {
-	o      *Options
+	o      Options
 	queue  Queue
 	ctx    context.Context
 	cancel context.CancelFunc
 	ended  chan struct{}
-	expire atomic.Int64 // Retry.Expire in force
+	expire atomic.Int64 // Settings.Expire in force
 	made   atomic.Uint64
 	lost   atomic.Uint64
 }
@@ -36,20 +68,17 @@ const (
 	reportAgain   = 30 * time.Second // after a report could not be made or was not accepted
 )
 
-// NewReporter returns a reporter for q. Of the options it uses Hostname, Retry.Expire, Now and
-// Logf.
-func NewReporter(o Options, q Queue) *Reporter {
-	o.setDefaults()
-	r := &Reporter{o: &o, queue: q, ended: make(chan struct{})}
+// New returns a reporter for q.
+func New(o Options, q Queue) *Reporter {
+	r := &Reporter{o: o, queue: q, ended: make(chan struct{})}
 	r.Configure(o.Settings)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
-// Configure puts other settings in force, of which it uses Retry.Expire.
+// Configure puts other settings in force.
 func (r *Reporter) Configure(o Settings) {
-	o.setDefaults()
-	r.expire.Store(int64(o.Retry.Expire))
+	r.expire.Store(int64(cmp.Or(o.Expire, 5*24*time.Hour)))
 }
 
 // Start begins to report.
@@ -226,7 +255,7 @@ func (r *Reporter) recipient(m *queue.Message, due *queue.ReportRecipient) dsn.R
 			due.Attempt.Text)
 		d.Attempt.Enhanced = "4.4.7"
 		// a mailbox here that stayed full says more
-		if due.Attempt.Remote == LocalSite && due.Attempt.Enhanced == "4.2.2" {
+		if due.Attempt.Remote == r.o.Mailboxes && due.Attempt.Enhanced == "4.2.2" {
 			d.Attempt.Code, d.Attempt.Enhanced = smtp.ExceededStorage, "5.2.2"
 		}
 	default:
