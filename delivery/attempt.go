@@ -21,10 +21,12 @@ func (s *Scheduler) attempt(cn *conn) connState {
 	span := s.span(t)
 	result := cn.shell.client.Deliver(s.prepare(cn, t))
 	cn.shell.ending.Store(false)
-	now := s.o.Now()
 	v := &cn.shell.verdict
 	*v = verdict{again: v.again[:0], usable: cn.shell.client.Usable()}
-	s.judge(cn, t, &result, v, now)
+	if !s.tryNextHosts(cn, t, &result, v) {
+		s.judge(cn, t, &result, session{}, v, s.o.Now())
+	}
+	now := s.o.Now()
 	s.logOutcomes(cn, t, now)
 	endSpan(span, cn, t)
 	recorded := t.recorded
@@ -93,10 +95,24 @@ func (s *Scheduler) tellStore(t *transaction) {
 	}
 }
 
+// session says of which of a transaction's recipients a result is. The zero value: of all, and all
+// count.
+type session struct {
+	places []int // the place of each in transaction.recipients; nil: as they are
+	not    []int // places that do not count: another host is asked
+}
+
+func (x *session) place(i int) int {
+	if x.places != nil {
+		return x.places[i]
+	}
+	return i
+}
+
 // judge turns the client's result into outcomes, one per recipient that was attempted, and into
 // what the core has to know.
 func (s *Scheduler) judge(
-	cn *conn, t *transaction, r *smtpclient.Result, v *verdict, now time.Time,
+	cn *conn, t *transaction, r *smtpclient.Result, of session, v *verdict, now time.Time,
 ) {
 	if r.Retry || r.Aborted {
 		v.none, v.usable = true, v.usable && !r.Retry
@@ -116,29 +132,36 @@ func (s *Scheduler) judge(
 			taken++
 		}
 		heard = heard || !st.Local && st.Code != 421
+		v.throttled = v.throttled || !st.Local && st.Temporary() && throttles(st)
 		ourStore = ourStore || st.Local && st.Command == smtpclient.StepContent &&
 			st.Enhanced == "4.3.0"
 		// logged with this attempt: the next one may make the second copy
 		t.possible = t.possible || st.Unknown
 	}
-	for i := range t.recipients {
-		st := &r.Recipients[i]
-		if taken > 0 && tooMany(st) {
+	hopDSN := cn.shell.client.Offers().DSN
+	for k := range r.Recipients {
+		st, i := &r.Recipients[k], of.place(k)
+		a.Code, a.Enhanced, a.Text = st.Code, st.Enhanced, st.Text
+		switch {
+		case slices.Contains(of.not, i):
+		case taken > 0 && tooMany(st):
 			v.again = append(v.again, i)
 			v.tooMany = taken
-			continue
+		default:
+			t.outcomes = append(t.outcomes, s.outcome(t, i, st, &a, now))
+			t.outcomes[len(t.outcomes)-1].HopDSN = hopDSN
 		}
-		a.Code, a.Enhanced, a.Text = st.Code, st.Enhanced, st.Text
-		t.outcomes = append(t.outcomes, s.outcome(t, i, st, &a, now))
 	}
-	hopDSN := cn.shell.client.Offers().DSN
-	for i := range t.outcomes {
-		t.outcomes[i].HopDSN = hopDSN
+	trouble := r.Err != nil && taken == 0 && !ourStore
+	if of.places == nil {
+		v.trouble = trouble
+	} else {
+		v.trouble = v.trouble && trouble // one of the hosts did behave
 	}
-	v.through = heard && (r.Err == nil || taken > 0)
-	if v.trouble = r.Err != nil && taken == 0 && !ourStore; v.trouble {
+	if v.trouble {
 		v.reason = a
 	}
+	v.through = v.through || heard && (r.Err == nil || taken > 0)
 	v.usable = v.usable && r.Err == nil
 }
 

@@ -88,25 +88,12 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 		return why, false
 	}
 	hop := &cn.hop
-	targets := cn.hosts.Targets(cn.set.Addresses)
+	targets := avoiding(cn.avoid, cn.hosts.Targets(cn.set.Addresses))
 	if hop.socket != "" {
 		targets = []mx.Target{{Name: hop.socket}}
 	}
 	for _, target := range targets {
-		o := s.o.Client
-		o.Hello = cn.set.Hello
-		o.ServerName, o.Socket, o.LMTP = target.Name, hop.socket, hop.lmtp
-		o.TLS, o.Username, o.Password = hop.tls, hop.user, hop.password
-		if target.Addr.IsValid() {
-			o.Addr, o.Source = netip.AddrPortFrom(target.Addr, hop.port), s.source(cn, target.Addr)
-		}
-		ctx := cn.set.way.ctx
-		client, err := s.dial(ctx, &o)
-		if err != nil && err.TLS && o.TLS == smtpclient.Opportunistic {
-			// a broken STARTTLS is no worse than none (RFC 7435 section 3)
-			o.TLS, o.FellBack = smtpclient.Off, true
-			client, err = s.dial(ctx, &o)
-		}
+		client, o, err := s.dialHost(cn, target)
 		if err == nil {
 			cn.shell.client, cn.shell.host = client, target.Name
 			return why, false
@@ -116,7 +103,7 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 			Code: err.Code, Enhanced: err.Enhanced, Text: err.Text,
 		}
 		ours = isOurs(err.Cause)
-		if ctx.Err() != nil {
+		if cn.set.way.ctx.Err() != nil {
 			return why, true
 		}
 	}
@@ -125,6 +112,27 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 			Text: "no address to connect to"}
 	}
 	return why, ours
+}
+
+// dialHost opens a connection to one host of a site, and says with which options.
+func (s *Scheduler) dialHost(
+	cn *conn, target mx.Target,
+) (Conn, *smtpclient.Options, *smtpclient.Error) {
+	o, hop := s.o.Client, &cn.hop
+	o.Hello = cn.set.Hello
+	o.ServerName, o.Socket, o.LMTP = target.Name, hop.socket, hop.lmtp
+	o.TLS, o.Username, o.Password = hop.tls, hop.user, hop.password
+	if target.Addr.IsValid() {
+		o.Addr, o.Source = netip.AddrPortFrom(target.Addr, hop.port), s.source(cn, target.Addr)
+	}
+	ctx := cn.set.way.ctx
+	client, err := s.dial(ctx, &o)
+	if err != nil && err.TLS && o.TLS == smtpclient.Opportunistic {
+		// a broken STARTTLS is no worse than none (RFC 7435 section 3)
+		o.TLS, o.FellBack = smtpclient.Off, true
+		client, err = s.dial(ctx, &o)
+	}
+	return client, &o, err
 }
 
 // isOurs reports whether a connection failed for want of something on this machine.

@@ -25,6 +25,7 @@ type conn struct {
 	wake       chan struct{}
 	tx         *transaction // what to do next; nil with wake: close
 	hosts      *mx.Route
+	avoid      string    // a host that had enough of us
 	shell      shellConn // of its goroutine
 }
 
@@ -132,7 +133,8 @@ func (c *core) openAnother(s *site, now time.Time) bool {
 		return false
 	}
 	cn := &conn{site: s, set: c.set, hop: s.via.hop(c.set), lease: s.lease, hosts: s.hosts,
-		wake: make(chan struct{}, 1), opened: now}
+		wake: make(chan struct{}, 1), opened: now, avoid: s.avoid}
+	s.avoid = ""
 	s.open++
 	s.connecting++
 	c.conns[cn] = struct{}{}
@@ -204,6 +206,9 @@ func (c *core) finished(cn *conn, t *transaction, v *verdict, now time.Time) {
 	if v.tooMany > 0 {
 		s.takes = min(s.shape.RecipientsPerMessage, v.tooMany)
 		s.shape.RecipientsPerMessage = s.takes
+	}
+	if v.throttled {
+		s.avoid = cn.shell.host
 	}
 	if v.through {
 		c.succeeded(s, cn, now)

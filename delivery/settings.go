@@ -32,6 +32,8 @@ type Settings struct {
 	// Connections bounds the outgoing connections of the node, and with them its goroutines
 	// (default 1000).
 	Connections int
+	// Sessions bounds the hosts to which one attempt goes (default 2).
+	Sessions int
 	// Addresses bounds the addresses that are tried for one connection (default mx.DefaultTargets).
 	Addresses int
 }
@@ -88,6 +90,7 @@ func (o Settings) Check() error {
 func (o *Settings) setDefaults() {
 	def(&o.Port, 25)
 	def(&o.Connections, 1000)
+	def(&o.Sessions, 2)
 	def(&o.Retry.Expire, 5*24*time.Hour)
 	if len(o.Retry.Schedule) == 0 {
 		o.Retry.Schedule = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute,

@@ -25,7 +25,8 @@ type site struct {
 	local bool      // its mail goes to Options.Store
 	hosts *mx.Route // of the destination that was looked up last
 	shape Shaping
-	takes int // the recipients of one transaction that the peer takes; 0: it did not say
+	avoid string // a host that had enough of us, for the next connection
+	takes int    // the recipients of one transaction that the peer takes; 0: it did not say
 	rate  limiter
 	lease *share.Site // of limits that hold for the whole cluster; nil: they are ours alone
 	share int         // connections that our part allows

@@ -123,7 +123,9 @@ type verdict struct {
 	usable  bool  // the connection can be used again
 	trouble bool  // the site did not behave; why is in reason
 	reason  mail.Attempt
-	tooMany int // the peer took only so many recipients in one transaction; 0: it did not say
+	// the host has enough of us: the next connection is to be to another, if there is one
+	throttled bool
+	tooMany   int // the peer took only so many recipients in one transaction; 0: it did not say
 }
 
 // end takes a transaction back from its connection: what was not attempted waits again, the rest

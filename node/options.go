@@ -103,6 +103,7 @@ func deliveryOf(c *config.Config) (delivery.Settings, error) {
 	o := delivery.Settings{
 		Port: uint16(c.Delivery.Port), Connections: c.Delivery.Connections,
 		Hello: c.Delivery.Helo, Addresses: c.Delivery.MXAddresses,
+		Sessions: c.Delivery.MXSessions,
 		Retry: delivery.Retry{Expire: time.Duration(c.Retry.Expire),
 			DelayWarning: time.Duration(c.Retry.DelayWarning)},
 	}

@@ -1,5 +1,7 @@
 package mx
 
+import "slices"
+
 func (r *Route) targets(n int, shuffle func(int, func(i, j int))) []Target {
 	if n <= 0 {
 		n = DefaultTargets
@@ -7,6 +9,24 @@ func (r *Route) targets(n int, shuffle func(int, func(i, j int))) []Target {
 	hosts := append(make([]Host, 0, len(r.Hosts)), r.Hosts...)
 	shuffleEqual(hosts, func(h Host) uint16 { return h.Pref }, shuffle)
 	return pick(hosts, n)
+}
+
+// After is Targets for the hosts beside and behind the first of those that were asked, without any
+// of them.
+func (r *Route) After(asked []string, n int) []Target {
+	others := Route{Hosts: make([]Host, 0, len(r.Hosts))}
+	least := uint16(0)
+	for _, h := range r.Hosts {
+		if h.Name == asked[0] {
+			least = h.Pref
+		}
+	}
+	for _, h := range r.Hosts {
+		if h.Pref >= least && !slices.Contains(asked, h.Name) {
+			others.Hosts = append(others.Hosts, h)
+		}
+	}
+	return others.Targets(n)
 }
 
 // pick takes some addresses of each host, then more of each, and so on until there are n, and

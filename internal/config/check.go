@@ -172,6 +172,8 @@ func (k *checker) delivery() {
 		"use at least 1")
 	k.must(d.MXAddresses > 0 && d.MXAddresses <= 100, "delivery.mx_addresses", "is out of bounds",
 		"use 1 to 100")
+	k.must(d.MXSessions > 0 && d.MXSessions <= 10, "delivery.mx_sessions", "is out of bounds",
+		"use 1 to 10; 1 asks no second host")
 	for i, a := range d.Bind {
 		addr, err := netip.ParseAddr(a)
 		k.must(err == nil && !addr.IsUnspecified(), "delivery.bind["+strconv.Itoa(i)+"]",

@@ -36,7 +36,7 @@ func defaults() *Config {
 			Memory:                256 << 20,
 			FreeDisk:              10,
 		},
-		Delivery: Delivery{Port: 25, Connections: 1000, MXAddresses: 5},
+		Delivery: Delivery{Port: 25, Connections: 1000, MXAddresses: 5, MXSessions: 2},
 		Retry: Retry{
 			Schedule: durations(time.Minute, 5*time.Minute, 15*time.Minute, 30*time.Minute,
 				time.Hour, 2*time.Hour, 4*time.Hour),

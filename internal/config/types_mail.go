@@ -123,6 +123,9 @@ type Delivery struct {
 	// MXAddresses is the most addresses of one destination that are tried for a connection, the
 	// first preferences first. Those behind are reached only when it is larger.
 	MXAddresses int `toml:"mx_addresses" reload:"yes"`
+	// MXSessions is the most hosts of one destination that one attempt goes to: after a host that
+	// puts a recipient off, or goes away before the content, the next one is asked (RFC 5321 5.1).
+	MXSessions int `toml:"mx_sessions" reload:"yes"`
 	// AllowPrivateDestinations lets MX records point to loopback, private and own addresses. Only
 	// for tests and demonstrations: in the open it lets strangers reach your network.
 	AllowPrivateDestinations bool `toml:"allow_private_destinations" reload:"yes"`
