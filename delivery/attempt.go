@@ -125,7 +125,7 @@ func (s *Scheduler) judge(
 	if t.local {
 		t.possible = false // the key keeps the second copy out
 	}
-	taken, heard, ourStore := 0, false, false
+	taken, heard, ourStore, late := 0, false, false, false
 	for i := range r.Recipients {
 		st := &r.Recipients[i]
 		if st.OK() {
@@ -133,6 +133,7 @@ func (s *Scheduler) judge(
 		}
 		heard = heard || !st.Local && st.Code != 421
 		v.throttled = v.throttled || !st.Local && st.Temporary() && throttles(st)
+		late = late || st.Local && st.Command > smtpclient.StepMail
 		ourStore = ourStore || st.Local && st.Command == smtpclient.StepContent &&
 			st.Enhanced == "4.3.0"
 		// logged with this attempt: the next one may make the second copy
@@ -159,7 +160,7 @@ func (s *Scheduler) judge(
 		v.trouble = v.trouble && trouble // one of the hosts did behave
 	}
 	if v.trouble {
-		v.reason = a
+		v.reason, v.late = a, late
 	}
 	v.through = v.through || heard && (r.Err == nil || taken > 0)
 	v.usable = v.usable && r.Err == nil

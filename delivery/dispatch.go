@@ -211,9 +211,13 @@ func (c *core) finished(cn *conn, t *transaction, v *verdict, now time.Time) {
 		s.avoid = cn.shell.host
 	}
 	if v.through {
+		s.losses = 0
 		c.succeeded(s, cn, now)
 	}
-	if v.trouble {
+	switch {
+	case v.trouble && v.late && s.losses+1 < lossesInARow && s.state != siteDead:
+		s.losses++
+	case v.trouble:
 		if cn.lively {
 			cn.lively = false
 			s.lively--
@@ -230,6 +234,10 @@ func (c *core) finished(cn *conn, t *transaction, v *verdict, now time.Time) {
 	}
 	c.next(cn, now)
 }
+
+// lossesInARow is how many connections in a row must be lost after MAIL was answered until that says
+// something of the site. A single message can do that, one at which a filter there breaks.
+const lossesInARow = 3
 
 // turnLength is how many transactions a connection makes in a row when other sites wait for a
 // connection.

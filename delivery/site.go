@@ -46,6 +46,7 @@ type site struct {
 	lively     int // open connections over which something got through
 	idle       []*conn
 	failures   int // dead times in a row
+	losses     int // connections in a row that were lost after MAIL was answered
 	until      time.Time
 	pause      time.Time // up: no new connection before
 	timer      timer

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -395,4 +396,38 @@ func TestManyDeadHosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPoison: messages at which the peer goes away do not hold up the others; when each of several
+// in a row is such a one, it is the site.
+func TestPoison(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		r := w.net.at("a.test")
+		all := false
+		r.cut = func(tx *smtpclient.Transaction) *smtpclient.Result {
+			if !all && !strings.HasPrefix(tx.Recipients[0].Address, "bad") {
+				return nil
+			}
+			res := lost(tx, 451, "4.4.2", true)
+			for i := range res.Recipients {
+				res.Recipients[i].Command = smtpclient.StepEnd
+			}
+			return res
+		}
+		for i := range 20 {
+			name := "good"
+			if i%2 == 0 {
+				name = "bad"
+			}
+			w.submit(envelopeOf("s@x.test", fmt.Sprintf("%s%d@a.test", name, i)))
+		}
+		w.after(2 * time.Second)
+		w.took("mx.a.test", 10)
+		r.set(func(*remote) { all = true })
+		w.flood(200, "t", "", "a.test")
+		w.after(30 * time.Second)
+		if n := r.connected(); n > 60 {
+			t.Errorf("%d connections to a host that loses each of them", n)
+		}
+	})
 }

@@ -122,6 +122,7 @@ type verdict struct {
 	through bool  // the peer answered: the site works
 	usable  bool  // the connection can be used again
 	trouble bool  // the site did not behave; why is in reason
+	late    bool  // it did after MAIL was answered: the message may be to blame
 	reason  mail.Attempt
 	// the host has enough of us: the next connection is to be to another, if there is one
 	throttled bool
