@@ -161,6 +161,7 @@ func (e *entry) ring() *entry {
 // offer takes a new item into memory if its turn can come soon, else leaves it to the disk (nil).
 func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 	d.used = true
+	c.homeward(d, now)
 	if it.Due.After(now.Add(dueSlack)) {
 		c.dueLater(d, it.Due)
 		releaseItem(it)

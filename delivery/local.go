@@ -53,8 +53,7 @@ const LocalSite = "local"
 // localKey is the local site's key. No set of hosts has it.
 const localKey = LocalSite + "\x00"
 
-// home is what a local domain resolves to. Its time is up at once, so whether the domain is still
-// local is asked again after minAnswer.
+// home is what a local domain resolves to.
 var home = &mx.Route{Site: LocalSite}
 
 // isLocal reports whether a domain's mail stays here unless its route says a domain or a recipient.

@@ -80,12 +80,28 @@ func (c *core) resolve(d *destination, now time.Time) {
 	c.lookups.push(d)
 }
 
+// homeward looks again when a domain has become local, or is no more: what is known of its hosts, or
+// that it has none, does not count any more. It is asked about before anything is decided by that.
+func (c *core) homeward(d *destination, now time.Time) {
+	switch {
+	case d.state == destAttached && d.site.local != c.isHome(d):
+		c.resolve(d, now)
+	case (d.state == destWaiting || d.state == destRefused) && c.isHome(d):
+		c.renew(d)
+	}
+}
+
+// isHome reports whether a destination is the mailboxes here.
+func (c *core) isHome(d *destination) bool {
+	return (d.via == nil || !d.via.named) && c.isLocal(d.key.domain)
+}
+
 // remembered answers from memory: mailboxes of our own and sockets need no look-up, other hosts
 // none while the last answer holds.
 func (c *core) remembered(d *destination) (*mx.Route, *smtp.Failure, bool) {
 	r := d.via
 	switch {
-	case (r == nil || !r.named) && c.isLocal(d.key.domain):
+	case c.isHome(d):
 		return home, nil, true
 	case r != nil && r.socket != nil:
 		return r.socket, nil, true

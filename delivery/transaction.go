@@ -50,7 +50,7 @@ func (c *core) pick(s *site, now time.Time) *transaction {
 		if f == nil {
 			return nil
 		}
-		if d := f.dest; now.After(d.valid) {
+		if d := f.dest; now.After(d.valid) || c.isHome(d) != s.local {
 			c.resolve(d, now) // its hosts may have changed: it leaves the site, for now or for good
 			continue
 		}
@@ -59,7 +59,8 @@ func (c *core) pick(s *site, now time.Time) *transaction {
 		t.message, t.started = e.item.Message, now
 		c.handOut(t, e, s)
 		for x := e.ring(); x != e; x = x.ring() {
-			if x.state == entryWaiting && x.dest.state == destAttached && x.dest.site == s {
+			if x.state == entryWaiting && x.dest.state == destAttached && x.dest.site == s &&
+				c.isHome(x.dest) == s.local {
 				c.handOut(t, x, s)
 			}
 		}

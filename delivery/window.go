@@ -221,6 +221,7 @@ func (c *core) ours(d *destination, it *queue.Item, now time.Time) bool {
 
 // insert puts a loaded item into the window, wherever the destination's state allows.
 func (c *core) insert(d *destination, it *queue.Item, backlog bool, now time.Time) {
+	c.homeward(d, now)
 	f := d.flow(&it.Message.Envelope.Origin)
 	f.onDisk = f.onDisk || backlog
 	e := &entry{item: *it, dest: d, flow: f, cost: itemCost(it)}
