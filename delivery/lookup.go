@@ -80,8 +80,9 @@ func (c *core) resolve(d *destination, now time.Time) {
 	c.lookups.push(d)
 }
 
-// homeward looks again when a domain has become local, or is no more: what is known of its hosts, or
-// that it has none, does not count any more. It is asked about before anything is decided by that.
+// homeward looks again when a domain has become local, or is no more: what is known of its hosts,
+// or that it has none, does not count any more. It is asked about before anything is decided by
+// that.
 func (c *core) homeward(d *destination, now time.Time) {
 	switch {
 	case d.state == destAttached && d.site.local != c.isHome(d):

@@ -13,6 +13,9 @@ var (
 		"Mail for postmaster has nowhere to go: the operator must set local.postmaster")
 	failNoUser = smtp.Perm(smtp.MailboxUnavailable, "5.1.1", "No such user here")
 	failFull   = smtp.Temp(smtp.InsufficientStorage, "4.2.2", "The mailbox is full")
+	// no waiting makes room for it (RFC 3463 3.3)
+	failTooLarge = smtp.Perm(smtp.ExceededStorage, "5.2.3",
+		"The message is larger than the mailbox may hold in all")
 
 	failNotSure  = unavailable("It is not known just now who has a mailbox")
 	failNoShards = unavailable("There are no mailboxes yet")

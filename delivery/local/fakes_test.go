@@ -86,6 +86,9 @@ func (w *world) appended() int {
 
 // settings are what the directory says of a mailbox.
 func (w *world) settings(address string) (mailbox.Settings, bool) {
+	if address == "tiny@h" {
+		return mailbox.Settings{Hard: 3}, w.users[address]
+	}
 	return mailbox.Settings{Soft: 5 << 20, Hard: 6 << 20}, w.users[address]
 }
 

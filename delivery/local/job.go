@@ -87,6 +87,16 @@ func (s *Store) flush() {
 	s.mu.Unlock()
 }
 
+// full is what the mailbox of an item that has no room says.
+func (b *batch) full(item int) *smtp.Failure {
+	it := &b.delivery.Items[item]
+	s, ok := b.store.o.Settings(it.Mailbox)
+	if ok && s.Hard > 0 && b.delivery.Content.Size+int64(len(it.Prefix)) > s.Hard {
+		return failTooLarge
+	}
+	return failFull
+}
+
 // arrived takes the shard's answer. It must not block.
 func (b *batch) arrived(results []mailbox.Result, err error) {
 	if err != nil {
@@ -107,7 +117,7 @@ func (b *batch) arrived(results []mailbox.Result, err error) {
 				b.store.warnOverQuota(b.delivery.Items[i].Mailbox)
 			}
 		case mailbox.Full:
-			*f = failFull
+			*f = b.full(i)
 		case mailbox.NoMailbox:
 			if *f = b.store.absent(b.delivery.Items[i].Mailbox); *f != nil {
 				continue

@@ -14,12 +14,13 @@ import (
 var _ delivery.LocalStore = (*Store)(nil)
 
 func TestDeliver(t *testing.T) {
-	play(t, "old@h full@h", "new@h newer@h Postmaster@b", func(w *world) {
-		w.full["full@h"] = true
+	play(t, "old@h full@h tiny@h", "new@h newer@h Postmaster@b tiny@h", func(w *world) {
+		w.full["full@h"], w.full["tiny@h"] = true, true
 		w.delivers(1, "old@h", "ok")
 		w.delivers(2, "old@h full@h gone@h new@h newer@h postmaster@h Postmaster@b",
 			"ok 4.2.2 5.1.1 ok ok 4.3.5 ok")
 		w.delivers(3, "gone@h", "5.1.1")
+		w.delivers(4, "tiny@h", "5.2.3") // the message alone is more than it may hold
 		for address, want := range map[string]int{
 			"old@h": 2, "new@h": 1, "newer@h": 1, "Postmaster@b": 1, "full@h": 0, "gone@h": 0,
 		} {
