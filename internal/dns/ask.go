@@ -94,13 +94,19 @@ func (c *Client) askServer(
 	if d, ok := ctx.Deadline(); ok && d.Before(by) {
 		by = d
 	}
-	m, err := c.exchange("udp", server, question(name, qtype, true), by)
+	edns := true
+	m, err := c.exchange("udp", server, question(name, qtype, edns), by)
 	if err == errNoEDNS {
-		m, err = c.exchange("udp", server, question(name, qtype, false), by)
+		edns = false
+		m, err = c.exchange("udp", server, question(name, qtype, edns), by)
 	}
 	if err == errTruncated || err == errGuessing {
 		c.stats.tcp.Add(1)
-		m, err = c.exchange("tcp", server, question(name, qtype, true), by)
+		m, err = c.exchange("tcp", server, question(name, qtype, edns), by)
+		// some answer EDNS by UDP, and by TCP with an error, with too little, or by hanging up
+		if edns && err != nil && !isTimeout(err) {
+			m, err = c.exchange("tcp", server, question(name, qtype, false), by)
+		}
 	}
 	if err != nil {
 		return Answer{}, fmt.Errorf("ask %s for %s %s: %w", server, name, qtype, err)

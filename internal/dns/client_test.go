@@ -183,6 +183,38 @@ func TestServerWithoutEDNS(t *testing.T) {
 	}
 }
 
+// TestTCPWithoutEDNS: a server that knows EDNS by UDP only, or not at all, is asked by TCP without.
+func TestTCPWithoutEDNS(t *testing.T) {
+	for name, shy := range map[string]dns.HandlerFunc{
+		"FORMERR":  dnstest.Rcode(dns.RcodeFormatError),
+		"hangs up": func(w dns.ResponseWriter, _ *dns.Msg) { w.Close() },
+	} {
+		for _, network := range []string{"tcp", "udp"} { // from which on it does not like EDNS
+			t.Run(name+" over "+network, func(t *testing.T) {
+				s := dnstest.Serve(t, zone)
+				s.Behave("two.example", func(w dns.ResponseWriter, q *dns.Msg) {
+					over := w.RemoteAddr().Network()
+					m := s.Answer(q)
+					switch {
+					case q.IsEdns0() != nil && over == "udp" && network == "udp":
+						m = new(dns.Msg).SetRcode(q, dns.RcodeFormatError)
+					case q.IsEdns0() != nil && over == "tcp":
+						shy(w, q)
+						return
+					case over == "udp":
+						m.Truncated, m.Answer = true, m.Answer[:1]
+					}
+					w.WriteMsg(m)
+				})
+				r := newTest(t, 2*time.Second, s)
+				if got := askText(t, r, "two.example", TypeMX); got != both {
+					t.Fatal(got)
+				}
+			})
+		}
+	}
+}
+
 // A silent server, one that refuses and one that refers elsewhere each lead to the next server,
 // which is then asked first.
 func TestNextServer(t *testing.T) {
