@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/glob"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -51,8 +52,8 @@ func compileRoutes(o *Settings) ([]route, error) {
 		if err != nil {
 			return nil, fmt.Errorf("route %d: smart host %q: %w", i+1, r.SmartHost, err)
 		}
-		r.Domain, r.Recipient, r.Sender = strings.ToLower(r.Domain), strings.ToLower(r.Recipient),
-			strings.ToLower(r.Sender)
+		r.Domain, r.Recipient, r.Sender = smtp.DomainPattern(r.Domain),
+			smtp.AddressPattern(r.Recipient), smtp.AddressPattern(r.Sender)
 		name := net.JoinHostPort(host, strconv.Itoa(int(port)))
 		switch {
 		case socket != nil:
@@ -93,7 +94,7 @@ func splitHostPort(s string, port uint16) (string, uint16, error) {
 		return a.String(), port, nil
 	}
 	if !strings.Contains(s, ":") {
-		return strings.ToLower(s), port, nil
+		return smtp.DomainPattern(s), port, nil
 	}
 	host, p, err := net.SplitHostPort(s)
 	if err != nil {
@@ -103,7 +104,7 @@ func splitHostPort(s string, port uint16) (string, uint16, error) {
 	if err != nil || n == 0 || host == "" {
 		return "", 0, fmt.Errorf("want host:port with a port of 1 to 65535")
 	}
-	return strings.ToLower(host), uint16(n), nil
+	return smtp.DomainPattern(host), uint16(n), nil
 }
 
 // routeAt returns a route by its number, nil for noRoute and for one that is gone.
@@ -187,7 +188,7 @@ func (r *route) matches(domain string, env *mail.Envelope, recipient uint32) boo
 		return true
 	}
 	return (r.Recipient == "" ||
-		glob.Match(r.Recipient, strings.ToLower(env.Recipients[recipient].Address))) &&
+		glob.Match(r.Recipient, smtp.AddressPattern(env.Recipients[recipient].Address))) &&
 		(r.Sender == "" || r.fromSender(env.Sender)) &&
 		(r.Tenant == "" || glob.Match(r.Tenant, env.Origin.Tenant)) &&
 		(len(r.Networks) == 0 || r.fromNetwork(env.Origin.Client.Addr()))
@@ -197,7 +198,7 @@ func (r *route) fromSender(sender string) bool {
 	if sender == "" {
 		return r.Sender == "<>"
 	}
-	return glob.Match(r.Sender, strings.ToLower(sender))
+	return glob.Match(r.Sender, smtp.AddressPattern(sender))
 }
 
 func (r *route) fromNetwork(a netip.Addr) bool {

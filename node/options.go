@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/mailbox/pop3"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/policy"
@@ -119,7 +120,7 @@ func deliveryOf(c *config.Config) (delivery.Settings, error) {
 	}
 	o.Shaping = map[string]delivery.Shaping{}
 	for name, s := range c.Shaping {
-		o.Shaping[name] = delivery.Shaping{
+		o.Shaping[smtp.DomainPattern(name)] = delivery.Shaping{
 			Connections: s.Connections, MessagesPerConnection: s.MessagesPerConnection,
 			RecipientsPerMessage: s.RecipientsPerMessage,
 			Rate:                 delivery.Rate{Count: int(s.Rate.N), Per: s.Rate.Per},

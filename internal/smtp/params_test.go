@@ -360,3 +360,22 @@ func TestSASL(t *testing.T) {
 		}
 	}
 }
+
+func TestPatterns(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"": "", "*": "*", "*.Example.NET": "*.example.net", "b*ü.example": "b*ü.example",
+		"*.Bücher.example": "*.xn--bcher-kva.example",
+	} {
+		if got := DomainPattern(pattern); got != want {
+			t.Errorf("domain %q: %q, want %q", pattern, got, want)
+		}
+	}
+	for pattern, want := range map[string]string{
+		"<>": "<>", "Ann*": "ann*", "*@Grün.Example": "*@xn--grn-ioa.example",
+		"Ü@x.example": "ü@x.example",
+	} {
+		if got := AddressPattern(pattern); got != want {
+			t.Errorf("address %q: %q, want %q", pattern, got, want)
+		}
+	}
+}

@@ -254,6 +254,34 @@ func Domain(raw string) (string, error) {
 	return ascii, nil
 }
 
+// DomainPattern returns a pattern of domains, in which * stands for any octets, in the form of
+// Domain: each label beyond ASCII as an A-label. What is no label stays as it is.
+func DomainPattern(pattern string) string {
+	pattern = strings.ToLower(pattern)
+	if IsASCII(pattern) {
+		return pattern
+	}
+	labels := strings.Split(pattern, ".")
+	for i, label := range labels {
+		if IsASCII(label) {
+			continue
+		}
+		if ascii, err := Domain(label); err == nil {
+			labels[i] = ascii
+		}
+	}
+	return strings.Join(labels, ".")
+}
+
+// AddressPattern does the same with the domain of a pattern of addresses.
+func AddressPattern(pattern string) string {
+	at := strings.LastIndexByte(pattern, '@')
+	if at < 0 {
+		return strings.ToLower(pattern)
+	}
+	return strings.ToLower(pattern[:at+1]) + DomainPattern(pattern[at+1:])
+}
+
 func longestLabel(s string) (longest int) {
 	for label := range strings.SplitSeq(s, ".") {
 		longest = max(longest, len(label))
