@@ -7,8 +7,8 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 )
 
-// TestUnicodeRoutes: a pattern is written in letters of any script, and addresses come as U-labels or
-// as A-labels.
+// TestUnicodeRoutes: a pattern is written in letters of any script, and addresses come as U-labels
+// or as A-labels.
 func TestUnicodeRoutes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.o.Routes = []Route{
