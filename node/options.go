@@ -148,6 +148,9 @@ func routeOf(r config.Route) (delivery.Route, error) {
 		SmartHost: r.SmartHost, LMTP: r.Protocol == "lmtp", TLS: tlsModes[r.TLS],
 		Username: r.Username,
 	}
+	if o.Username != "" && r.TLSVerify && o.TLS == smtpclient.Opportunistic {
+		o.TLS = smtpclient.Require // else the password goes to anybody in the host's place
+	}
 	if strings.HasPrefix(o.Sender, "@") {
 		o.Sender = "*" + o.Sender // "@example.net" is all senders of a domain
 	}

@@ -60,6 +60,8 @@ func pattern(s string) string {
 
 func (k *checker) routeAuth(key string, r Route) {
 	k.pair(key, "username", r.Username, "password_file", r.PasswordFile)
+	k.must(r.TLSVerify || r.TLS != "require", key+".tls_verify",
+		"does not go with tls = \"require\", which is to verify", `use tls = "opportunistic"`)
 	if r.Username == "" {
 		return
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -95,6 +96,9 @@ func (c *Config) complete(where positions) {
 	for i := range c.Routes {
 		if c.Routes[i].TLS == "" {
 			c.Routes[i].TLS = "opportunistic"
+		}
+		if !where.has(fmt.Sprintf("route[%d].tls_verify", i)) {
+			c.Routes[i].TLSVerify = true
 		}
 		if c.Routes[i].Protocol == "" {
 			c.Routes[i].Protocol = "smtp"

@@ -163,6 +163,10 @@ type Route struct {
 	// TLS is "opportunistic" (when the server offers it), "require" (with a certificate that is
 	// valid for the host, else the mail waits) or "off".
 	TLS string `toml:"tls" reload:"yes" enum:"opportunistic,require,off" default:"\"opportunistic\""`
+	// TLSVerify has the password go only to a server with a certificate that is valid for the host:
+	// with a username, "opportunistic" is "require". Write false where the server has another one;
+	// whoever is in its place gets the password then.
+	TLSVerify bool `toml:"tls_verify" reload:"yes" default:"true"`
 	// Username is the name for AUTH at the smart host. It needs password_file.
 	Username string `toml:"username" reload:"yes"`
 	// PasswordFile is a file with the password on its first line.

@@ -1,0 +1,32 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/config"
+)
+
+// TestRoutePasswords: a password goes to a server with a good certificate only, unless the file
+// says otherwise.
+func TestRoutePasswords(t *testing.T) {
+	const route = "[[route]]\nsmart_host = \"h.example\"\n"
+	const password = "username = \"u\"\npassword_file = \"/dev/null\"\n"
+	for text, want := range map[string]smtpclient.TLSMode{
+		route:                                     smtpclient.Opportunistic,
+		route + password:                          smtpclient.Require,
+		route + password + "tls_verify = true":    smtpclient.Require,
+		route + password + "tls_verify = false":   smtpclient.Opportunistic,
+		route + password + "tls = \"require\"":    smtpclient.Require,
+		route + "tls_verify = false\n" + password: smtpclient.Opportunistic,
+	} {
+		c, err := config.Parse("f", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := routeOf(c.Routes[0])
+		if err != nil || r.TLS != want {
+			t.Errorf("%s: TLS %v, want %v (%v)", text, r.TLS, want, err)
+		}
+	}
+}
