@@ -58,6 +58,9 @@ var (
 	errRcptFlood    = closing(smtp.Temp(421, "4.7.0", "Too many recipients refused; goodbye"))
 	errTooManyMails = closing(smtp.Temp(421, "4.7.0",
 		"Too many messages in one connection; connect again"))
+	// nobody is listened to for as long as such a chunk may take
+	errHugeChunk = closing(smtp.Perm(552, "5.3.4",
+		"The chunk is larger than any message may be; goodbye"))
 	errJunk = closing(smtp.Temp(421, "4.7.0",
 		"Too many commands that move no mail; goodbye"))
 	errTooManyErrors = closing(smtp.Temp(421, "4.7.0", "Too many errors; goodbye"))

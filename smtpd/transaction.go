@@ -120,8 +120,13 @@ func (s *Session) data(_ []byte, o *Output) *smtp.Failure {
 // it already.
 func (s *Session) bdat(args []byte, o *Output) *smtp.Failure {
 	size, last, f := smtp.ParseBdat(args)
-	if f != nil {
+	switch {
+	case f != nil:
 		return f
+	case size > s.set.Limits.MessageSize:
+		return errHugeChunk
+	case size == 0 && !last && s.tooMuchJunk():
+		return errJunk
 	}
 	if s.state == stateRcpt {
 		if f := s.beginData(); f != nil {
@@ -146,8 +151,11 @@ func (s *Session) swallow(args []byte, f *smtp.Failure, o *Output) *smtp.Failure
 	if bad != nil {
 		return bad
 	}
-	if size == 0 || f.Close {
+	switch {
+	case size == 0 || f.Close:
 		return f
+	case size > s.set.Limits.MessageSize:
+		return errHugeChunk
 	}
 	s.chunk, s.after = chunk{left: size, refusal: f}, s.state
 	s.pace = pace{began: s.now}
