@@ -237,7 +237,7 @@ func (c *core) finished(cn *conn, t *transaction, v *verdict, now time.Time) {
 
 // lossesInARow is how many connections in a row must be lost after MAIL was answered until that
 // says something of the site. A single message can do that, one at which a filter there breaks.
-const lossesInARow = 3
+const lossesInARow = 5
 
 // turnLength is how many transactions a connection makes in a row when other sites wait for a
 // connection.

@@ -416,13 +416,13 @@ func TestPoison(t *testing.T) {
 		}
 		for i := range 20 {
 			name := "good"
-			if i%2 == 0 {
+			if i%4 == 0 {
 				name = "bad"
 			}
 			w.submit(envelopeOf("s@x.test", fmt.Sprintf("%s%d@a.test", name, i)))
 		}
 		w.after(2 * time.Second)
-		w.took("mx.a.test", 10)
+		w.took("mx.a.test", 15)
 		r.set(func(*remote) { all = true })
 		w.flood(200, "t", "", "a.test")
 		w.after(30 * time.Second)
