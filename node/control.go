@@ -63,6 +63,9 @@ func (n *node) startControl(ctx context.Context) error {
 	if err := n.writeDownCluster(ctx); err != nil {
 		return err
 	}
+	if err := n.recoverPushed(); err != nil {
+		return err
+	}
 	if err := n.startLogins(); err != nil {
 		return err
 	}

@@ -180,6 +180,11 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 	}
 	reply := wire.JoinReply{Cluster: id.Cluster, Member: m.ID, CA: caCert, Cert: cert,
 		Members: map[uint16]string{}}
+	if known.ID != 0 && known.ID != m.ID {
+		reply.Instead = known.ID
+		n.log.Errorf("%s had joined from %s as member %d, and never ran: that counts no more, and "+
+			"what was made there is refused", known.Name, known.Address, known.ID)
+	}
 	for _, m := range n.control.Members() {
 		reply.Members[m.ID] = m.Address
 	}

@@ -16,8 +16,11 @@ import (
 )
 
 // joinerOf is the node of a configuration as one that joins.
-func joinerOf(file string, cfg *config.Config, token string) member.Joiner {
+func joinerOf(
+	file string, cfg *config.Config, token string, say func(string, ...any),
+) member.Joiner {
 	return member.Joiner{
+		Say:     say,
 		DataDir: cfg.Node.DataDir, Name: cfg.Node.Name, Advertise: cfg.Cluster.Advertise,
 		Token: token,
 		Dial:  member.DialFrom(cfg.Cluster.Listen),
@@ -28,9 +31,12 @@ func joinerOf(file string, cfg *config.Config, token string) member.Joiner {
 }
 
 // Join makes the empty data directory of cfg, which is in file, a member of the cluster that has a
-// node at address.
-func Join(ctx context.Context, file string, cfg *config.Config, address, token string) error {
-	return joinerOf(file, cfg, token).Join(ctx, address)
+// node at address. say hears what the operator should know of it.
+func Join(
+	ctx context.Context, file string, cfg *config.Config, address, token string,
+	say func(format string, args ...any),
+) error {
+	return joinerOf(file, cfg, token, say).Join(ctx, address)
 }
 
 // joinByItself makes a node with an empty data directory a member of the cluster that the others of
@@ -57,7 +63,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cluster.token_file: %w", err)
 	}
-	joiner := joinerOf(n.file, cfg, token)
+	joiner := joinerOf(n.file, cfg, token, n.log.Logf)
 	seeker := member.Seeker{
 		Listed: cfg.Cluster.Join, Advertise: cfg.Cluster.Advertise, DataDir: cfg.Node.DataDir,
 		Notes: member.NotesOf(n.file, cfg), Standing: joiner.Standing, Join: joiner.Join,
@@ -75,7 +81,7 @@ func (n *node) joinByItself(ctx context.Context) error {
 	if n.toldToBegin, err = seeker.Seek(ctx); err != nil {
 		return err
 	}
-	return n.takeJoined()
+	return n.takeKept()
 }
 
 // answerWhileWaiting answers what others ask meanwhile: nodes on the cluster port whether this one

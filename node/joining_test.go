@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
+	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -59,7 +61,7 @@ func TestRefusedJoinIsRemembered(t *testing.T) {
 	var asked []uint64
 	address := takenPort(t, token, &asked)
 	for range 2 {
-		err := Join(t.Context(), "", cfg, address, token)
+		err := Join(t.Context(), "", cfg, address, token, t.Logf)
 		if !errors.Is(err, wire.ErrJoinDenied) || !strings.Contains(err.Error(), "mx1 is taken") {
 			t.Fatalf("joining: %v", err)
 		}
@@ -77,5 +79,28 @@ func TestRefusedJoinIsRemembered(t *testing.T) {
 	if !errors.As(err, &said) || said.Exit != api.ExitConfig ||
 		!strings.Contains(said.Message, "repeat it; or remove ") {
 		t.Errorf("starting: %v", err)
+	}
+}
+
+// TestJoinTwiceByOneName: who joins by the name of one that never ran is told so.
+func TestJoinTwiceByOneName(t *testing.T) {
+	b := startBoxNodes(t, 1)
+	n := b.all[0]
+	join := func(incarnation uint64) wire.JoinReply {
+		csr, _, err := wire.NewRequest()
+		b.ok(err)
+		r, err := n.admitNode(t.Context(), wire.JoinRequest{
+			Name: "twin", Advertise: fmt.Sprintf("192.0.2.%d:7025", incarnation),
+			Version: version.Version, Protocol: control.Protocol, Incarnation: incarnation,
+			CSR: csr,
+		})
+		b.ok(err)
+		return r
+	}
+	first, again, second := join(7), join(7), join(8)
+	if first.Instead != 0 || again.Instead != 0 || again.Member != first.Member ||
+		second.Instead != first.Member || second.Member == first.Member {
+		t.Errorf("%d, %d instead of %d; %d instead of %d", first.Member, again.Member,
+			again.Instead, second.Member, second.Instead)
 	}
 }

@@ -165,10 +165,7 @@ func (n *node) refuse(r *refusal) reloaded {
 func (n *node) standing() wire.Standing {
 	s := wire.Standing{Cluster: n.self.Cluster}
 	if p, ok := n.control.LastPushed(); ok {
-		pushed := config.Shared{Version: p.Version, Text: p.Text}
-		if b, err := pushed.Encode(); err == nil && len(b) <= wire.MaxStandingConfig {
-			s.Config = b
-		}
+		s.Config = (&config.Shared{Version: p.Version, Text: p.Text}).Encode()
 	}
 	return s
 }
@@ -197,8 +194,8 @@ func takeBefore(file, dataDir string, encoded []byte) error {
 	return keepPushed(dataDir, s)
 }
 
-// takeJoined puts in force what takeBefore kept.
-func (n *node) takeJoined() error {
+// takeKept puts in force what was kept, before the parts are made that go by it.
+func (n *node) takeKept() error {
 	s, err := config.Kept(n.cfg().Node.DataDir)
 	if err != nil || s == nil {
 		return err
@@ -213,6 +210,37 @@ func (n *node) takeJoined() error {
 	return nil
 }
 
+// recoverPushed has a node whose kept version is gone, as when its damaged file was removed, start
+// with the one that its rows have. Without it, mail would be taken, and sent, by other rules than
+// those of the cluster until serve has looked. It is for before the parts are made that go by these
+// rules. A version that does not agree with the node's own file ends the start: there is no other
+// to go on with.
+func (n *node) recoverPushed() error {
+	p, ok := n.control.LastPushed()
+	if !ok || n.pushed.inForce.Load() != nil {
+		return nil
+	}
+	s, err := config.ParseShared(config.PushedName(p.Version), p.Version, p.Text)
+	if err == nil {
+		err = couldTake(n.file, s)
+	}
+	if problems := (config.Problems)(nil); errors.As(err, &problems) {
+		return api.Permanent(fmt.Errorf("the pushed configuration that this node had is gone, and "+
+			"version %d, which its cluster has, does not agree with its file: %w", p.Version, err))
+	}
+	if err == nil {
+		err = n.keepPushed(s)
+	}
+	if err == nil {
+		err = n.takeKept()
+	}
+	if err == nil {
+		n.log.Logf("version %d of the pushed configuration was taken from the cluster's state: "+
+			"this node had lost it", s.Version)
+	}
+	return err
+}
+
 // keepPushed makes s what this node starts with; nil: nothing.
 func (n *node) keepPushed(s *config.Shared) error { return keepPushed(n.cfg().Node.DataDir, s) }
 
@@ -221,9 +249,5 @@ func keepPushed(dataDir string, s *config.Shared) error {
 	if s == nil {
 		return files.Remove(path)
 	}
-	b, err := s.Encode()
-	if err != nil {
-		return err
-	}
-	return files.Replace(path, b)
+	return files.Replace(path, s.Encode())
 }

@@ -155,3 +155,29 @@ func TestJoinTakesPushed(t *testing.T) {
 		t.Error("nonsense is taken")
 	}
 }
+
+// TestLostPushed: a node whose kept version is gone starts with the one that its rows have, and not
+// with the defaults; one whose own file refuses that does not start.
+func TestLostPushed(t *testing.T) {
+	b := startBoxNodes(t, 1)
+	n := b.all[0]
+	b.ok(n.recoverPushed()) // nothing was pushed
+	b.ok(n.changes.Push(t.Context(), control.Pushed{Version: 1, Text: "[limits]\nhops = 40\n"}))
+	b.await("the version", func() bool { return n.standing().Config != nil })
+	text, err := os.ReadFile(n.file)
+	b.ok(err)
+	text = []byte(strings.Replace(string(text), "data_dir", "own = [\"local\"]\ndata_dir", 1))
+
+	b.ok(os.WriteFile(n.file, append(text, "\n[limits]\nhops = 30\n"...), 0o600))
+	if err := n.recoverPushed(); !api.IsPermanent(err) ||
+		!strings.Contains(err.Error(), "limits.hops: is shared") {
+		t.Errorf("with a file that disagrees: %v", err)
+	}
+	b.ok(os.WriteFile(n.file, text, 0o600))
+	b.ok(n.recoverPushed())
+	kept, err := config.Kept(n.cfg().Node.DataDir)
+	if err != nil || kept == nil || kept.Version != 1 || n.cfg().Limits.Hops != 40 ||
+		n.lacksPushed() {
+		t.Errorf("kept %+v, %v; in force: %d hops", kept, err, n.cfg().Limits.Hops)
+	}
+}

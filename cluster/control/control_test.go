@@ -94,6 +94,10 @@ func TestJoin(t *testing.T) {
 	_, err = b.AddMember(ctx, copied)
 	refused(t, err, ErrExists, "copied data directory")
 	refused(t, b.Activate(ctx, 2), ErrInvalid, "was removed")
+	err = b.State.Admit(2, n.Incarnation)
+	if err == nil || !strings.Contains(err.Error(), "has joined as mx2 since (member 3)") {
+		t.Errorf("the first to join is told: %v", err)
+	}
 	refused(t, b.Activate(ctx, 9), ErrUnknown, "no member 9")
 
 	for _, bad := range []Node{{Name: "", Address: "a:1", Incarnation: 9},

@@ -160,6 +160,12 @@ func (s *State) Admit(member uint16, incarnation uint64) error {
 	switch c := m.member(member); {
 	case c == nil:
 		return errors.New("there is no member 0")
+	case c.State == Removed && m.named(c.Name) != nil:
+		return fmt.Errorf(
+			"another data directory has joined as %s since (member %d), and this one (member %d) "+
+				"is no member any more; %s; if the other is another machine, give one of the two "+
+				"another name, empty its data directory and join again",
+			c.Name, m.named(c.Name).ID, c.ID, m.legacy(c.ID))
 	case c.State == Removed:
 		return fmt.Errorf(
 			"%s (member %d) was removed from the cluster; %s; to bring the machine back, empty "+

@@ -76,6 +76,8 @@ type Joiner struct {
 	// Prepare looks at what the cluster says of itself, before it hears of this node, which does
 	// not join after an error. nil: nobody looks.
 	Prepare func(wire.Standing) error
+	// Say hears what the operator should know of a join that went well.
+	Say func(format string, args ...any)
 }
 
 // begin returns who this node is in a join that is repeated, or in a new one. It is written down
@@ -94,6 +96,11 @@ func (o Joiner) Join(ctx context.Context, address string) error {
 	if err := o.mayJoin(); err != nil {
 		return err
 	}
+	// First of all: whatever ends the join now, the node begins no cluster of its own.
+	j, err := o.begin()
+	if err != nil {
+		return err
+	}
 	if o.Prepare != nil {
 		s, err := o.Standing(ctx, address)
 		if err == nil {
@@ -102,10 +109,6 @@ func (o Joiner) Join(ctx context.Context, address string) error {
 		if err != nil {
 			return fmt.Errorf("join at %s: %w", address, err)
 		}
-	}
-	j, err := o.begin()
-	if err != nil {
-		return err
 	}
 	csr, key, err := wire.NewRequest()
 	if err != nil {
@@ -131,7 +134,16 @@ func (o Joiner) Join(ctx context.Context, address string) error {
 	}
 	// The certificate is what counts: it is written last.
 	creds := wire.Credentials{CA: reply.CA, Cert: reply.Cert, Key: key}
-	return creds.Save(datadir.Cluster(o.DataDir))
+	if err := creds.Save(datadir.Cluster(o.DataDir)); err != nil {
+		return err
+	}
+	if reply.Instead != 0 {
+		o.Say("another data directory had joined as %s (member %d), and never ran: this one takes "+
+			"its place, and the cluster refuses the other; if that is another machine, give one "+
+			"of the two another name, empty its data directory and join again", o.Name,
+			reply.Instead)
+	}
+	return nil
 }
 
 // mayJoin refuses to join with a data directory that is not empty.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -236,5 +238,22 @@ func TestJoinGoesOn(t *testing.T) {
 	if other, err := o.begin(); err != nil || other.Incarnation == first.Incarnation ||
 		other.Name != "mx9" {
 		t.Errorf("under another name: %+v, %v", other, err)
+	}
+}
+
+// TestRefusedJoinIsNoted: whatever ends a join, as a token that is wrong or a configuration that
+// cannot be taken, the node knows that it was to join, and begins no cluster of its own.
+func TestRefusedJoinIsNoted(t *testing.T) {
+	o := Joiner{DataDir: notesIn(t).DataDir, Name: "mx1", Token: wire.NewToken(),
+		Dial: func(context.Context, string, string) (net.Conn, error) { return nil, io.EOF },
+		Prepare: func(wire.Standing) error {
+			t.Error("nobody was asked")
+			return nil
+		}}
+	if err := o.Join(t.Context(), "192.0.2.1:7025"); !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if j, err := ReadJoined(o.DataDir); err != nil || j == nil || j.Member != 0 {
+		t.Errorf("%+v, %v", j, err)
 	}
 }

@@ -30,6 +30,9 @@ type JoinReply struct {
 	CA, Cert []byte            // PEM
 	Members  map[uint16]string // the addresses of all
 	Groups   []uint64
+	// Instead is the member with that name whose place this one takes: it had joined, and never
+	// ran; 0: none, or the program is of a version before.
+	Instead uint16 `json:",omitempty"`
 }
 
 // ErrToken: the other side does not know the token. Nothing was told to it.

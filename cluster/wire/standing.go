@@ -17,9 +17,6 @@ type Standing struct {
 	Config []byte `json:",omitempty"`
 }
 
-// MaxStandingConfig bounds the octets of Standing.Config, so that the answer fits a frame.
-const MaxStandingConfig = maxJoin / 2
-
 // RequestStanding asks the node at address whether it knows a cluster. A program that does not know
 // the question is a member's: such a program listens for nothing else. errors.Is(err, ErrToken):
 // the other does not know the token, and says nothing.

@@ -174,6 +174,7 @@ func TestOfflineCommands(t *testing.T) {
 	var did string
 	stopped.join = func(
 		_ context.Context, _ string, cfg *config.Config, address, token string,
+		_ func(string, ...any),
 	) error {
 		did = "join " + cfg.Node.Name + " " + address + " " + token
 		return nil

@@ -37,7 +37,7 @@ func (c cliConfigs) ConfigHistory(context.Context) []api.ConfigVersion {
 }
 
 func (cliConfigs) ConfigVersion(version uint64) (api.ConfigVersion, error) {
-	v := api.ConfigVersion{Version: 2, Text: "[retry]\nexpire = \"4d\"\n", Who: "root@mx1",
+	v := api.ConfigVersion{Version: 2, Text: "[retry]\nexpire =\t\"4d\"\r\n", Who: "root@mx1",
 		Note: "shorter", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}
 	if version == 1 {
 		v.Version, v.Text, v.Note = 1, "[retry]\nexpire = \"6d\"\n", ""
@@ -83,7 +83,10 @@ func TestPushCommands(t *testing.T) {
 		{[]string{"diff", bad}, 65, "mx2: /etc/f.toml:3:1: retry.expire: is shared"},
 		{[]string{"push", good, "--dry-run"}, 0, `relay.domains: [] -> ["a.example"]` + "\n"},
 		{[]string{"rollback", "1", "--dry-run"}, 0, `relay.domains: [] -> ["a.example"]` + "\n"},
-		{[]string{"show", "--version", "2"}, 0, "[retry]\nexpire = \"4d\"\n"},
+		{[]string{"show", "--version", "2"}, 0,
+			"[retry]\nexpire =\t\"4d\"\r\n"},
+		{[]string{"push", file("latin.toml", "[limits]\n# caf\xe9\n")}, 65,
+			"latin.toml:2:1: is no text in UTF-8"},
 		{[]string{"diff", good, "1"}, 64, "is no version"},
 		{[]string{"show", "--node", os.Getenv("POSTROAD_NODE")}, 0, "[node]  # f:1\n"},
 	} {

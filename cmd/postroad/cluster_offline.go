@@ -41,7 +41,8 @@ If it was a member of a cluster that is no more, remove the note of that before 
 
 // stopped is what works on a data directory on which no node runs. Tests put others in their place.
 var stopped = struct {
-	join    func(ctx context.Context, file string, cfg *config.Config, address, token string) error
+	join func(ctx context.Context, file string, cfg *config.Config, address, token string,
+		say func(format string, args ...any)) error
 	recover func(ctx context.Context, file string, cfg *config.Config, acceptLoss bool,
 		tell func(string)) error
 	restore func(ctx context.Context, file string, cfg *config.Config, backup io.Reader) error
@@ -95,7 +96,8 @@ func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := stopped.join(ctx, *file, cfg, rest[0], secret); err != nil {
+	say := func(format string, args ...any) { fmt.Fprintf(c.Err, format+"\n", args...) }
+	if err := stopped.join(ctx, *file, cfg, rest[0], secret, say); err != nil {
 		return notJoined(err)
 	}
 	keepNote(c, *file, cfg)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-	"strings"
 
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
@@ -112,12 +111,20 @@ func who() string {
 
 // textOf reads a file that is to be pushed; "-" is standard input.
 func textOf(c *cli.Console, file string) (name, text string, err error) {
-	if file == "-" {
-		b, err := io.ReadAll(io.LimitReader(c.In, config.MaxShared+1))
-		return "standard input", string(b), err
+	var b []byte
+	if name = cli.Clean(file); file == "-" {
+		name = "standard input"
+		b, err = io.ReadAll(io.LimitReader(c.In, config.MaxShared+1))
+	} else {
+		b, err = os.ReadFile(file)
 	}
-	b, err := os.ReadFile(file)
-	return cli.Clean(file), string(b), err
+	if err != nil {
+		return "", "", err
+	}
+	if err := config.CheckText(name, string(b)); err != nil {
+		return "", "", api.Fail(api.ExitData, err.Error(), "nothing was changed on any node")
+	}
+	return name, string(b), nil
 }
 
 func runConfigHistory(ctx context.Context, c *cli.Console, args []string) error {
@@ -183,7 +190,7 @@ func showOf(ctx context.Context, c *cli.Console, n *nodeFlags) error {
 		if n.version > 0 {
 			v, err := client.ConfigVersion(ctx, n.version)
 			if err == nil {
-				cli.Paragraph(c.Out, strings.TrimSuffix(v.Text, "\n"))
+				err = cli.Verbatim(c.Out, v.Text)
 			}
 			return err
 		}

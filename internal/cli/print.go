@@ -49,6 +49,21 @@ func Paragraph(w io.Writer, text string) {
 	}
 }
 
+// Verbatim writes a text as it is, so that it can be used again. On a terminal, which it must not
+// steer, only its tabs and line ends are kept.
+func Verbatim(w io.Writer, text string) error {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		text = strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) && r != '\t' && r != '\n' {
+				return '?'
+			}
+			return r
+		}, strings.ReplaceAll(text, "\r\n", "\n"))
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
 // Table prints rows in aligned columns. Cells must be clean.
 func Table(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

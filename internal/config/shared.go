@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -33,11 +34,8 @@ type Shared struct {
 // Whether its combinations make sense is known when it is merged with a node's own file.
 func ParseShared(name string, version uint64, text string) (*Shared, error) {
 	s := &Shared{Version: version, Text: text, config: defaults()}
-	switch {
-	case len(text) > MaxShared:
-		return nil, Problems{{File: name, What: fmt.Sprintf("is larger than %v", Size(MaxShared))}}
-	case !utf8.ValidString(text):
-		return nil, Problems{{File: name, What: "is no text in UTF-8"}}
+	if err := CheckText(name, text); err != nil {
+		return nil, err
 	}
 	where, problems := decode(name, []byte(text), s.config)
 	if len(problems) > 0 {
@@ -69,6 +67,21 @@ const (
 	ofNode  = "is each node's own"
 	inFiles = "keep it in the files of the nodes"
 )
+
+// CheckText says why a text cannot be pushed whatever it says: it is too large, or no text. JSON,
+// in which it goes to the node, would change it in silence. name is only for the problem.
+func CheckText(name, text string) error {
+	if len(text) > MaxShared {
+		return Problems{{File: name, What: fmt.Sprintf("is larger than %v", Size(MaxShared))}}
+	}
+	for i, line := range strings.Split(text, "\n") {
+		if !utf8.ValidString(line) {
+			return Problems{{File: name, Line: i + 1, Column: 1, What: "is no text in UTF-8",
+				Hint: "save it in UTF-8"}}
+		}
+	}
+	return nil
+}
 
 // addAt adds a problem of key, if the document has it.
 func (ps *Problems) addAt(where positions, key, what, hint string) {
@@ -240,10 +253,14 @@ type kept struct {
 	Text    string `json:"text"`
 }
 
-// Encode returns s as Kept reads it.
-func (s *Shared) Encode() ([]byte, error) {
-	b, err := json.Marshal(kept{keptFormat, s.Version, sumOf(s.Text), s.Text})
-	return append(b, '\n'), err
+// Encode returns s as Kept reads it, in at most about 512 KiB: JSON takes two octets for a line's
+// end, a tab or a quotation mark, and TOML has no other control character.
+func (s *Shared) Encode() []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)                                           // six octets for one
+	_ = enc.Encode(kept{keptFormat, s.Version, sumOf(s.Text), s.Text}) // no type of it can fail
+	return b.Bytes()
 }
 
 // Kept returns what the node with this data directory starts with; nil: nothing was pushed yet.

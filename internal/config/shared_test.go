@@ -138,7 +138,8 @@ func TestParseShared(t *testing.T) {
 		{"[retry]\nexpire = 4", "p:2:10: retry.expire: is the number 4;"},
 		{"# nothing\n", "p: says nothing"},
 		{"# " + strings.Repeat("x", MaxShared), "p: is larger than 256KiB"},
-		{"[local]\npostmaster = \"\xff@example.net\"", "p: is no text in UTF-8"},
+		{"[local]\npostmaster = \"\xff@example.net\"",
+			"p:2:1: is no text in UTF-8; save it in UTF-8"},
 		{"dns.servers = []\n[telemetry]\notlp = \"a:1\"\n", "p:1:1: dns: is each node's own"},
 	} {
 		_, err := ParseShared("p", 1, c.text)
@@ -195,11 +196,7 @@ func TestKept(t *testing.T) {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	s := shared(t, 7, "[retry]\nexpire = \"4d\" # \"quoted\"\n")
-	b, err := s.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := KeptPath(dir)
+	path, b := KeptPath(dir), s.Encode()
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +220,33 @@ func TestKept(t *testing.T) {
 		if _, err := Load(file); !errors.As(err, new(Problems)) ||
 			!strings.HasPrefix(err.Error(), path+": is damaged: remove it") {
 			t.Errorf("%.30q: %v", bad, err)
+		}
+	}
+}
+
+// TestEncodedFits: what is pushed grows to the double at most on its way, whatever it is made of.
+func TestEncodedFits(t *testing.T) {
+	for _, fill := range []string{"<", "&", "\t", "\"", "\u2028", "#\n"} {
+		text := "[limits]\nhops = 40\n# "
+		text += strings.Repeat(fill, (MaxShared-len(text))/len(fill))
+		s := shared(t, 1, text)
+		b := s.Encode()
+		if got, err := DecodeShared(b); err != nil || got.Text != text || len(b) > 2*MaxShared+256 {
+			t.Errorf("%q: %d octets, %v", fill, len(b), err)
+		}
+	}
+}
+
+// TestCheckText: JSON would make another text of one that is not in UTF-8.
+func TestCheckText(t *testing.T) {
+	for text, want := range map[string]string{
+		"# caf\u00e9":                    "",
+		"[limits]\n# caf\xe9":            "f:2:",
+		strings.Repeat("x", MaxShared+1): "f: is larger than 256KiB",
+	} {
+		if err := CheckText("f", text); (err == nil) != (want == "") ||
+			err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%.20q: %v", text, err)
 		}
 	}
 }

@@ -160,6 +160,9 @@ func (op *Operator) askJudge(ctx context.Context, id uint16, check configCheck) 
 	if errors.As(err, &said) && said.Status == http.StatusNotFound {
 		return "its version of Postroad does not know pushed configurations: upgrade it first"
 	}
+	if errors.As(err, &said) && said.Status == http.StatusBadRequest {
+		return "it cannot read the question: " + said.Error()
+	}
 	if err != nil {
 		return ""
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -39,9 +40,13 @@ func TestPushOverHTTP(t *testing.T) {
 		c.asked[0].Text != want.Text {
 		t.Errorf("%+v, %v; asked %+v", a, err, c.asked)
 	}
+	large := api.PushRequest{Name: "f", Text: strings.Repeat("<", config.MaxShared-1) + "\n"}
+	if _, err := n.client.Push(t.Context(), large); err != nil || len(c.asked) != 2 {
+		t.Errorf("as large as may be: %v", err)
+	}
 	for _, bad := range []api.PushRequest{{}, {Text: "x", Rollback: 1}, {Text: "x", Note: "a\nb"},
 		{Text: "x", Note: strings.Repeat("x", 201)}, {Text: "x", Who: strings.Repeat("x", 129)}} {
-		if _, err := n.client.Push(t.Context(), bad); err == nil || len(c.asked) != 1 {
+		if _, err := n.client.Push(t.Context(), bad); err == nil || len(c.asked) != 2 {
 			t.Errorf("%+.60v: %v", bad, err)
 		}
 	}

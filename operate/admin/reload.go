@@ -3,6 +3,8 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -39,8 +41,11 @@ func (s *Server) reload() api.Reloaded {
 	return api.Reloaded{Node: s.o.Node, Changed: changed, Restart: restart}
 }
 
-// reloadPeers has the other nodes do the same, all at once.
+// reloadPeers has the other nodes do the same, all at once. One that stands still, with its
+// connections open, is not waited for without an end.
 func (s *Server) reloadPeers(ctx context.Context) []api.Reloaded {
+	ctx, cancel := context.WithTimeout(ctx, s.o.PeerWait)
+	defer cancel()
 	peers := s.peers()
 	all := make([]api.Reloaded, len(peers))
 	var asked sync.WaitGroup
@@ -49,6 +54,9 @@ func (s *Server) reloadPeers(ctx context.Context) []api.Reloaded {
 			var a api.ReloadAnswer
 			err := p.client().Call(ctx, "POST", "/v1/config/reload", api.ReloadRequest{}, &a)
 			switch {
+			case errors.Is(ctx.Err(), context.DeadlineExceeded):
+				all[i] = api.Reloaded{Error: fmt.Sprintf("it did not answer within %v; it may "+
+					"reload yet, and its log says so", s.o.PeerWait), Silent: true}
 			case err != nil:
 				all[i] = api.Reloaded{Error: api.AsError(err).Message, Silent: true}
 			case len(a.Nodes) == 1:

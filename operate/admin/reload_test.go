@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postroad/postroad/operate/admin/api"
 )
@@ -59,5 +60,25 @@ func TestReloadEverywhere(t *testing.T) {
 	}
 	if a == nil || !slices.Equal(done, []int{2, 3, 1, 0}) {
 		t.Errorf("the others did not do it: %v", done)
+	}
+}
+
+// TestReloadOfOneThatHangs: a node that stands still is not waited for without an end.
+func TestReloadOfOneThatHangs(t *testing.T) {
+	over := make(chan struct{})
+	w := startWorld(t, 3, func(i int, o *Options) {
+		o.PeerWait = 50 * time.Millisecond
+		o.Reload = func() (changed, restart []string, err error) {
+			if i == 2 {
+				<-over
+			}
+			return nil, nil, nil
+		}
+	})
+	defer close(over)
+	a, err := w.nodes[0].client.Reload(t.Context(), api.ReloadRequest{All: true})
+	if exit(t, err) != api.ExitTemporary || a == nil || len(a.Nodes) != 3 || !a.Nodes[2].Silent ||
+		!strings.Contains(err.Error(), "mx3: it did not answer within 50ms") {
+		t.Errorf("%+v, %v", a, err)
 	}
 }

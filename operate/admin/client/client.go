@@ -69,11 +69,13 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 func (c *Client) do(ctx context.Context, method, path string, body any) (io.ReadCloser, error) {
 	content, octets := body.(io.Reader)
 	if body != nil && !octets {
-		b, err := json.Marshal(body)
-		if err != nil {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false) // a text of many < and > would outgrow what a node reads
+		if err := enc.Encode(body); err != nil {
 			return nil, api.Fail(api.ExitSoftware, err.Error(), "")
 		}
-		content = bytes.NewReader(b)
+		content = &b
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
 	if err != nil {
