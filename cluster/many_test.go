@@ -111,7 +111,7 @@ func (m *many) connect(x *member) {
 	m.mu.Unlock()
 	x.port, err = wire.New(wire.Options{Listener: l, Self: self,
 		Credentials: wire.Credentials{CA: m.ca, Cert: cert, Key: key},
-		Address:     m.address, Admit: func(peer wire.Identity) error {
+		Address:     m.address, Admit: func(peer wire.Identity, _ string) error {
 			return m.admit(x.id, peer.Member)
 		}})
 	if err != nil {

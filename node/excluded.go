@@ -34,7 +34,7 @@ func (n *node) mayTakePart() error {
 	if err := n.control.TooOld(protocol); err != nil {
 		return err
 	}
-	if err := n.control.Admit(n.self.Member, n.self.Incarnation); err != nil {
+	if err := n.control.Admit(n.self.Member, n.self.Incarnation, ""); err != nil {
 		return err
 	}
 	return n.keepsName()

@@ -178,7 +178,7 @@ func (g groups) Next(group control.Group) (what string, do func(context.Context)
 func (n *node) newReconciler() *member.Reconciler {
 	suspensions, shards := suspensionWatch{n: n}, shardMaker{n: n}
 	return member.NewReconciler(member.ReconcilerOptions{
-		Self: n.self, State: n.control, Changes: n.changes,
+		Self: n.self, Key: n.key, State: n.control, Changes: n.changes,
 		Group:    func(id uint64) member.Group { return n.store.Group(id) },
 		GroupIDs: n.store.GroupIDs,
 		Parts:    groups{n},

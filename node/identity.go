@@ -109,6 +109,9 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	if n.self, err = creds.Identity(); err != nil {
 		return err
 	}
+	if n.key, err = creds.PublicKey(); err != nil {
+		return err
+	}
 	if n.self.Member != n.store.Member() || n.self.Incarnation != n.store.Incarnation() {
 		return api.Permanent(
 			fmt.Errorf(
@@ -127,9 +130,13 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 			return err
 		}
 	}
+	n.gate = member.NewGatekeeper(member.GatekeeperOptions{
+		Self: n.self.Member, State: n.control, Ask: n.store.Ask, Ctx: n.background,
+		Errorf: n.log.Errorf,
+	})
 	n.port, err = wire.New(wire.Options{
-		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.admit, Join: n.admitNode,
-		Standing: n.standing, Claimed: n.claimed,
+		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.gate.Admit,
+		Join: n.admitNode, Standing: n.standing, Claimed: n.claimed,
 		Secrets: func() []string { return n.control.Tokens(time.Now()) },
 		Dial:    member.DialFrom(n.cfg().Cluster.Listen), Logf: n.log.Logf,
 	})
@@ -147,23 +154,19 @@ func (n *node) addressOf(id uint16) (string, bool) {
 	return n.addresses.Find(id, n.control, n.store.Group(cluster.ControlGroup).Fresh())
 }
 
-// admit judges a peer by the control state. A node that has none yet relies on the certificate.
-func (n *node) admit(peer wire.Identity) error {
-	if len(n.control.Members()) == 0 {
-		return nil
-	}
-	return wire.Final(n.control.Admit(peer.Member, peer.Incarnation))
-}
-
 // admitNode answers a node that joins: it gets its number and its certificate.
 func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinReply, error) {
 	known, _ := n.control.MemberByName(r.Name) // a join that is repeated
 	if err := n.locator.CheckFree(ctx, r.Advertise, known.ID); err != nil {
 		return wire.JoinReply{}, err
 	}
+	key, err := wire.RequestedKey(r.CSR)
+	if err != nil {
+		return wire.JoinReply{}, err
+	}
 	m, err := n.changes.AddMember(ctx, control.Node{
 		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version,
-		Protocol: r.Protocol,
+		Protocol: r.Protocol, Key: key,
 	})
 	if err != nil {
 		if !errors.Is(err, control.ErrInvalid) {

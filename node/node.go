@@ -57,6 +57,8 @@ type node struct {
 	// until the control group is known; nil: this node never joined, or did long ago
 	joined    *member.Joined
 	self      wire.Identity
+	key       string // its public key, by which the others know it
+	gate      *member.Gatekeeper
 	store     *cluster.Node
 	port      *wire.Port
 	strangers strangers

@@ -25,6 +25,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 	m.HandleFunc("GET "+peer.ReportPath, func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(n.report())
 	})
+	m.HandleFunc("GET "+member.VouchPath, n.gate.ServeVouch)
 	m.HandleFunc("POST "+member.HelloPath, n.locator.ServeHello)
 	m.HandleFunc("POST /node/shares", n.serveShares)
 	m.HandleFunc("GET /node/holders", func(w http.ResponseWriter, r *http.Request) {

@@ -47,6 +47,7 @@ var handlers = [newestCommand]func(*draft, *command) Result{
 	cmdResume:       (*draft).resume,
 	cmdMakeShards:   (*draft).makeShards,
 	cmdPush:         (*draft).push,
+	cmdSetKey:       (*draft).setKey,
 }
 
 // Apply applies one command. Called on the apply goroutine. A command that this version does not
@@ -146,7 +147,8 @@ func (d *draft) newMember(n *Node) *Member {
 	id := d.counts.Members
 	d.model.members = append(d.model.members, Member{ID: id, Name: n.Name, Address: n.Address,
 		Incarnation: n.Incarnation,
-		State:       Joining, Joined: d.at, Version: n.Version, Protocol: n.Protocol})
+		State:       Joining, Joined: d.at, Version: n.Version, Protocol: n.Protocol,
+		Key: n.Key})
 	return d.touch(id)
 }
 

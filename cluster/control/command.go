@@ -34,6 +34,7 @@ const (
 	cmdResume
 	cmdMakeShards // from MailboxProtocol on
 	cmdPush       // from PushProtocol on
+	cmdSetKey     // from KeysProtocol on
 	cmdEnd        // one above the last
 )
 
@@ -96,7 +97,7 @@ func (c *command) complete(kind commandType) bool {
 	switch kind {
 	case cmdInit:
 		return c.Cluster != nil && c.Cluster.ID != "" && c.Node != nil
-	case cmdAddMember, cmdSetAddress, cmdSetVersion:
+	case cmdAddMember, cmdSetAddress, cmdSetVersion, cmdSetKey:
 		return c.Node != nil
 	case cmdAddToken, cmdDropToken:
 		return c.Token != nil

@@ -94,7 +94,7 @@ func TestJoin(t *testing.T) {
 	_, err = b.AddMember(ctx, copied)
 	refused(t, err, ErrExists, "copied data directory")
 	refused(t, b.Activate(ctx, 2), ErrInvalid, "was removed")
-	err = b.State.Admit(2, n.Incarnation)
+	err = b.State.Admit(2, n.Incarnation, "")
 	if err == nil || !strings.Contains(err.Error(), "has joined as mx2 since (member 3)") {
 		t.Errorf("the first to join is told: %v", err)
 	}
@@ -198,23 +198,23 @@ func TestTokens(t *testing.T) {
 
 func TestAdmit(t *testing.T) {
 	b := newBench(t)
-	must(t, b.State.Admit(1, 77)) // nothing is known yet: the certificate vouches
+	must(t, b.State.Admit(1, 77, "")) // nothing is known yet: the certificate vouches
 	b.members("mx1", "mx2")
 	m, _ := b.State.Member(2)
-	must(t, b.State.Admit(2, m.Incarnation))
-	must(t, b.State.Admit(3, 99)) // joined while this node was away
+	must(t, b.State.Admit(2, m.Incarnation, ""))
+	must(t, b.State.Admit(3, 99, "")) // joined while this node was away
 	for _, c := range []struct {
 		member      uint16
 		incarnation uint64
 		words       string
 	}{{0, 1, "no member 0"}, {2, 99, "postroad cluster replace mx2 NEW"}} {
-		if err := b.State.Admit(c.member, c.incarnation); err == nil ||
+		if err := b.State.Admit(c.member, c.incarnation, ""); err == nil ||
 			!strings.Contains(err.Error(), c.words) {
 			t.Errorf("member %d, incarnation %d: %v", c.member, c.incarnation, err)
 		}
 	}
 	must(t, b.Remove(ctx, 2))
-	if err := b.State.Admit(2, m.Incarnation); err == nil ||
+	if err := b.State.Admit(2, m.Incarnation, ""); err == nil ||
 		!strings.Contains(err.Error(), "was removed") {
 		t.Errorf("a removed member: %v", err)
 	}

@@ -46,6 +46,8 @@ type Member struct {
 	Version     string      `json:"version,omitempty"` // of the program it runs
 	// the newest commands and requests that it understands
 	Protocol int `json:"protocol"`
+	// Key is the public key that it shows (wire.Credentials.PublicKey); "": not recorded yet.
+	Key string `json:"key,omitempty"`
 }
 
 // Kinds of groups.

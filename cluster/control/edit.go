@@ -37,6 +37,7 @@ type Node struct {
 	Incarnation uint64 `json:"incarnation,omitempty"`
 	Version     string `json:"version,omitempty"`
 	Protocol    int    `json:"protocol"`
+	Key         string `json:"key,omitempty"` // its public key (wire.Credentials.PublicKey)
 }
 
 // Init makes a cluster of one: member 1, the control group and the member's home group. Repeated by
@@ -58,6 +59,9 @@ func (e *Editor) Init(ctx context.Context, id string, caCert, caKey []byte, n No
 func (e *Editor) AddMember(ctx context.Context, n Node) (Member, error) {
 	if err := n.check(true); err != nil {
 		return Member{}, err
+	}
+	if e.State.MinProtocol() < KeysProtocol {
+		n.Key = "" // some would not keep it
 	}
 	r, err := e.propose(ctx, cmdAddMember, command{Node: &n})
 	if err != nil {

@@ -32,6 +32,7 @@ func (d *draft) refound(c *command) Result {
 	}
 	d.model.cluster, d.cluster = *c.Cluster, true
 	d.model.tokens, d.tokens = nil, true
+	d.forgetKeys()
 	d.suspensionsOutlast()
 	return Result{}
 }
@@ -46,7 +47,7 @@ func (d *draft) addMember(c *command) Result {
 				"this data directory was that of %s (member %d), which was removed: empty it "+
 					"and join again", m.Name, m.ID)
 		case m.Name == n.Name:
-			return Result{Member: &m} // the answer to the first try was lost
+			return d.addAgain(m.ID, n)
 		default:
 			return refuse(Exists,
 				"this data directory is that of %s (member %d) already; a copied data directory "+
@@ -144,6 +145,7 @@ func (d *draft) remove(c *command) Result {
 		return r
 	}
 	d.touch(m.ID).State = Removed
+	d.endTokens()
 	for _, g := range d.model.groups {
 		if slices.Contains(g.Voters, m.ID) || slices.Contains(g.Nonvoters, m.ID) {
 			w := d.replan(g.ID)
@@ -189,6 +191,7 @@ func (d *draft) replace(c *command) Result {
 		return r
 	}
 	d.touch(m.ID).State = Removed
+	d.endTokens()
 	for _, g := range d.model.groups {
 		if slices.Contains(g.Voters, m.ID) || slices.Contains(g.Nonvoters, m.ID) {
 			w := d.replan(g.ID)

@@ -152,7 +152,9 @@ func (m *model) legacy(member uint16) string {
 // Admit says why a connection with a node that presents itself as this member is refused, or nil.
 // The cluster's own certificate vouches for members that this node has not heard of yet: it may
 // have been away while they joined, and one of them may lead.
-func (s *State) Admit(member uint16, incarnation uint64) error {
+//
+// key is what it shows (wire.Credentials.PublicKey); "": that is not known, and not looked at.
+func (s *State) Admit(member uint16, incarnation uint64, key string) error {
 	m := s.view.Load()
 	if member > m.counts.Members {
 		return nil
@@ -175,6 +177,11 @@ func (s *State) Admit(member uint16, incarnation uint64) error {
 			"%s (member %d) has another disk than the one that joined, and has forgotten its "+
 				"votes: empty its data directory, join under another name and run `postroad "+
 				"cluster replace %s NEW`", c.Name, c.ID, c.Name)
+	default:
+		return c.keyMatches(key)
 	}
-	return nil
 }
+
+// HeardOf reports whether this member's state knows a number. The others' may, which were not away
+// while it was given.
+func (s *State) HeardOf(member uint16) bool { return member <= s.view.Load().counts.Members }

@@ -27,7 +27,7 @@ func (r *Reconciler) introduce(ctx context.Context) {
 		r.o.Fail(api.Permanent(err))
 		return
 	}
-	if err := r.o.State.Admit(r.o.Self.Member, r.o.Self.Incarnation); err != nil {
+	if err := r.o.State.Admit(r.o.Self.Member, r.o.Self.Incarnation, ""); err != nil {
 		r.o.Evicted(err)
 		return
 	}
@@ -40,7 +40,7 @@ func (r *Reconciler) introduce(ctx context.Context) {
 	}
 	m, known := r.o.State.Member(r.o.Self.Member)
 	moved := known && r.o.Locator.moved(m)
-	if known && !moved && upToDate(m) {
+	if known && !moved && r.upToDate(m) {
 		r.unheard = time.Time{}
 		return
 	}
@@ -71,10 +71,15 @@ func (r *Reconciler) introduce(ctx context.Context) {
 	})
 }
 
-// upToDate reports whether the state has a member as one that runs this program.
-func upToDate(m control.Member) bool {
+// upToDate reports whether the state has this node as one that runs this program, with its key.
+func (r *Reconciler) upToDate(m control.Member) bool {
 	return m.State != control.Joining && m.Version == version.Version &&
-		m.Protocol == control.Protocol
+		m.Protocol == control.Protocol && !r.lacksKey(m)
+}
+
+// lacksKey reports whether this node's key is to be recorded, and all members would keep it.
+func (r *Reconciler) lacksKey(m control.Member) bool {
+	return m.Key != r.o.Key && m.Key == "" && r.o.State.MinProtocol() >= control.KeysProtocol
 }
 
 // logUnheard logs every few seconds what this node waits for, however long a try takes.
@@ -106,6 +111,10 @@ func (r *Reconciler) introduceAs(ctx context.Context, m control.Member, moved bo
 	}
 	if m.Version != version.Version || m.Protocol != control.Protocol {
 		err = r.o.Changes.SetVersion(ctx, m.ID, version.Version, control.Protocol)
+	}
+	if r.lacksKey(m) {
+		err = errors.Join(err,
+			r.o.Changes.SetKey(ctx, m.ID, r.o.Self.Incarnation, r.o.Key))
 	}
 	if m.State == control.Joining {
 		err = errors.Join(err, r.o.Changes.Activate(ctx, m.ID))

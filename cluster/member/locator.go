@@ -78,7 +78,7 @@ func (l *Locator) CheckFree(ctx context.Context, address string, member uint16) 
 	defer cancel()
 	who, err := l.o.Who(ctx, address)
 	if err != nil || who.Member == member ||
-		l.o.State.Admit(who.Member, who.Incarnation) != nil { // no member any more
+		l.o.State.Admit(who.Member, who.Incarnation, "") != nil { // no member any more
 		return nil
 	}
 	m, _ := l.o.State.Member(who.Member)

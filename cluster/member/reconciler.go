@@ -62,6 +62,7 @@ type Do func(group uint64, what string, work func() error)
 // ReconcilerOptions are what a Reconciler needs.
 type ReconcilerOptions struct {
 	Self    wire.Identity
+	Key     string // this node's public key (wire.Credentials.PublicKey)
 	State   *control.State
 	Changes *control.Editor
 	// Group returns this node's member of a group; GroupIDs are those of which it holds something.

@@ -17,6 +17,7 @@ type conn struct {
 	*tls.Conn
 	port *Port
 	peer Identity
+	key  string // that the peer showed (keyOf)
 	out  *coalesced
 	turn sync.Mutex // of writers
 }
@@ -52,7 +53,8 @@ func PeerOf(c net.Conn) (Identity, bool) {
 // admit takes an authenticated connection into the books and asks Admit. In this order: a Recheck
 // that misses the connection came before, and so did what it was for.
 func (p *Port) admit(t *tls.Conn, peer Identity) (*conn, error) {
-	c := &conn{Conn: t, port: p, peer: peer, out: t.NetConn().(*coalesced)}
+	c := &conn{Conn: t, port: p, peer: peer, out: t.NetConn().(*coalesced),
+		key: keyOf(t.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)}
 	p.mu.Lock()
 	switch {
 	case p.mu.closed:
@@ -65,7 +67,7 @@ func (p *Port) admit(t *tls.Conn, peer Identity) (*conn, error) {
 	p.mu.conns[c] = struct{}{}
 	p.mu.members[peer.Member]++
 	p.mu.Unlock()
-	if err := p.opts.Admit(peer); err != nil {
+	if err := p.opts.Admit(peer, c.key); err != nil {
 		p.forget(c)
 		return nil, err
 	}

@@ -3,8 +3,10 @@ package wire
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -153,6 +155,31 @@ func identify(
 		return Identity{}, errors.New("the certificate does not name one member")
 	}
 	return ParseIdentity(certs[0].URIs[0].String())
+}
+
+// keyOf names a public key: the SHA-256 of its SubjectPublicKeyInfo (RFC 5280 4.1.2.7) in 64
+// hexadecimal digits.
+func keyOf(spki []byte) string {
+	sum := sha256.Sum256(spki)
+	return hex.EncodeToString(sum[:])
+}
+
+// PublicKey names this member's key, as Options.Admit gets it of a peer.
+func (c Credentials) PublicKey() (string, error) {
+	cert, err := parseCert(c.Cert)
+	if err != nil {
+		return "", err
+	}
+	return keyOf(cert.RawSubjectPublicKeyInfo), nil
+}
+
+// RequestedKey names the key of a certificate request (PEM), as Options.Admit gets it of a peer.
+func RequestedKey(csr []byte) (string, error) {
+	r, err := parseRequest(csr)
+	if err != nil {
+		return "", err
+	}
+	return keyOf(r.RawSubjectPublicKeyInfo), nil
 }
 
 // sameKey reports whether a certificate is for the key of a request.

@@ -9,7 +9,7 @@
 //     postroad://<cluster>/<member>/<incarnation>. Both verify the chain and the cluster; who
 //     dialled also verifies that it reached the member that it wanted. Then Options.Admit is asked:
 //     a member that was removed, or the number of a member with another incarnation (its disk was
-//     wiped), is refused.
+//     wiped) or another key (somebody else made the certificate), is refused.
 //  2. The dialler's preface, one octet: 'R' and the group's number in eight octets, big-endian, for
 //     a raft stream (0: the heartbeats of all groups); 'H' for HTTP/1.1; 'J' to join, the only one
 //     that is allowed without a certificate.

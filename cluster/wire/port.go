@@ -38,7 +38,8 @@ type Options struct {
 	Address func(member uint16) (hostport string, ok bool)
 	// Admit judges the peer of each authenticated connection, in and out. The peer's operator reads
 	// its error; Final says that it need not come again. nil: all members of the cluster.
-	Admit func(Identity) error
+	// key names the public key that it showed (Credentials.PublicKey).
+	Admit func(id Identity, key string) error
 	// Join answers a new node that proved that it knows a token. It has a minute. nil: joins are
 	// refused.
 	Join func(context.Context, JoinRequest) (JoinReply, error)
@@ -63,7 +64,7 @@ func (o Options) withDefaults() Options {
 		o.Address = func(uint16) (string, bool) { return "", false }
 	}
 	if o.Admit == nil {
-		o.Admit = func(Identity) error { return nil }
+		o.Admit = func(Identity, string) error { return nil }
 	}
 	if o.Standing == nil {
 		o.Standing = func() Standing { return Standing{Cluster: o.Self.Cluster} }
@@ -197,7 +198,7 @@ func (p *Port) Recheck() {
 	}
 	p.mu.Unlock()
 	for _, c := range conns {
-		if p.opts.Admit(c.peer) != nil {
+		if p.opts.Admit(c.peer, c.key) != nil {
 			c.Close()
 		}
 	}

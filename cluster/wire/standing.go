@@ -61,7 +61,7 @@ func Wait(l net.Listener, secrets func() []string, logf func(string, ...any)) (*
 	}
 	return New(Options{
 		Listener: l, Credentials: c, Self: id, Secrets: secrets, Logf: logf,
-		Admit:    func(Identity) error { return errNoMember },
+		Admit:    func(Identity, string) error { return errNoMember },
 		Standing: func() Standing { return Standing{} },
 		Join: func(context.Context, JoinRequest) (JoinReply, error) {
 			return JoinReply{}, errNoMember

@@ -16,7 +16,7 @@ import (
 func TestDialRefuses(t *testing.T) {
 	refuse := func(words string, who uint16) func(*Options) {
 		return func(o *Options) {
-			o.Admit = func(id Identity) error {
+			o.Admit = func(id Identity, _ string) error {
 				if id.Member == who {
 					return errors.New(words)
 				}
@@ -91,7 +91,7 @@ func TestDialRefuses(t *testing.T) {
 func TestFinalRefusal(t *testing.T) {
 	w := newWorld(t)
 	refuse := func(o *Options) {
-		o.Admit = func(peer Identity) error {
+		o.Admit = func(peer Identity, _ string) error {
 			if peer.Member == 1 {
 				return Final(errors.New("member 1 was removed"))
 			}
@@ -139,7 +139,9 @@ func TestServerJudges(t *testing.T) {
 	w := newWorld(t)
 	other := newAuthority(t, w.cluster)
 	var asked atomic.Int32
-	p := w.port(1, func(o *Options) { o.Admit = func(Identity) error { asked.Add(1); return nil } })
+	p := w.port(1, func(o *Options) {
+		o.Admit = func(Identity, string) error { asked.Add(1); return nil }
+	})
 	streams := p.Stream(1)
 	config := func(creds *Credentials) *tls.Config {
 		c := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}}
@@ -220,7 +222,7 @@ func TestRecheck(t *testing.T) {
 	w := newWorld(t)
 	var removed atomic.Int32
 	a := w.port(1, func(o *Options) {
-		o.Admit = func(id Identity) error {
+		o.Admit = func(id Identity, _ string) error {
 			if int32(id.Member) == removed.Load() {
 				return errors.New("removed")
 			}

@@ -1,0 +1,146 @@
+package member
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/wire"
+)
+
+// VouchPath is where a member says whom it knows, to one that was away while others joined.
+const VouchPath = "/node/members"
+
+const (
+	vouchTime  = 3 * time.Second        // for an answer
+	vouchPause = 200 * time.Millisecond // between two rounds of questions
+	maxVouched = control.MaxMembers
+)
+
+// GatekeeperOptions are what a Gatekeeper needs.
+type GatekeeperOptions struct {
+	Self  uint16
+	State *control.State
+	// Ask asks another member over the cluster port.
+	Ask    func(ctx context.Context, id uint16, method, path string, body, into any) error
+	Ctx    context.Context // of the questions; it ends with the node
+	Errorf func(format string, args ...any)
+}
+
+// Gatekeeper judges who is admitted to the cluster port. A member that this node's state has is
+// admitted by its number, its disk and its key. A number that the state does not have may have been
+// given while this node was away, and its holder may lead by now; or somebody has made a
+// certificate with the authority's key, which every node had once. So the members that the state
+// has are asked: who is vouched for by one of them is admitted until the state tells. Safe for use
+// by several goroutines.
+type Gatekeeper struct {
+	o  GatekeeperOptions
+	mu struct {
+		sync.Mutex
+		vouched map[uint16]vouched
+		asking  bool
+		asked   time.Time
+		logged  time.Time
+	}
+}
+
+// vouched is a member that another one knows.
+type vouched struct {
+	ID          uint16 `json:"id"`
+	Incarnation uint64 `json:"incarnation"`
+	Key         string `json:"key,omitempty"`
+}
+
+// NewGatekeeper returns a Gatekeeper for whom nobody vouched yet.
+func NewGatekeeper(o GatekeeperOptions) *Gatekeeper {
+	g := &Gatekeeper{o: o}
+	g.mu.vouched = map[uint16]vouched{}
+	return g
+}
+
+// Admit says why a peer with that key (wire.Credentials.PublicKey) is refused, or returns nil. It
+// does not wait for anybody: a peer that is asked about comes again. A node without any state
+// relies on the certificate: its rows come from those that it joined.
+func (g *Gatekeeper) Admit(peer wire.Identity, key string) error {
+	s := g.o.State
+	if len(s.Members()) == 0 {
+		return nil
+	}
+	if s.HeardOf(peer.Member) || s.MinProtocol() < control.KeysProtocol {
+		return wire.Final(s.Admit(peer.Member, peer.Incarnation, key))
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if v, ok := g.mu.vouched[peer.Member]; ok && v.Incarnation == peer.Incarnation &&
+		(v.Key == "" || v.Key == key) {
+		return nil
+	}
+	if !g.mu.asking && time.Since(g.mu.asked) >= vouchPause {
+		g.mu.asking = true
+		go g.ask(peer.Member)
+	}
+	return fmt.Errorf(
+		"member %d is not known here: this node asks the members that it knows for it",
+		peer.Member)
+}
+
+// ask asks all that this node knows whom they know.
+func (g *Gatekeeper) ask(about uint16) {
+	ctx, cancel := context.WithTimeout(g.o.Ctx, vouchTime)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, m := range g.o.State.Members() {
+		if m.ID == g.o.Self || m.State == control.Removed || m.State == control.Joining {
+			continue
+		}
+		all.Go(func() {
+			var known []vouched
+			if g.o.Ask(ctx, m.ID, http.MethodGet, VouchPath, nil, &known) == nil {
+				g.believe(known)
+			}
+		})
+	}
+	all.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.mu.asking, g.mu.asked = false, time.Now()
+	if _, ok := g.mu.vouched[about]; !ok && time.Since(g.mu.logged) >= logEvery {
+		g.mu.logged = g.mu.asked
+		g.o.Errorf("member %d wants to connect, whom this node does not know; none of the members "+
+			"that it knows answers and vouches for it, so it is refused. If they were all replaced "+
+			"while this node was away, empty its data directory and join it under another name",
+			about)
+	}
+}
+
+// believe notes those that this node's state does not have.
+func (g *Gatekeeper) believe(known []vouched) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id := range g.mu.vouched {
+		if g.o.State.HeardOf(id) {
+			delete(g.mu.vouched, id) // the state tells of it now
+		}
+	}
+	for _, v := range known {
+		_, again := g.mu.vouched[v.ID]
+		if !g.o.State.HeardOf(v.ID) && (again || len(g.mu.vouched) < maxVouched) {
+			g.mu.vouched[v.ID] = v
+		}
+	}
+}
+
+// ServeVouch answers a member that was away.
+func (g *Gatekeeper) ServeVouch(w http.ResponseWriter, _ *http.Request) {
+	known := []vouched{}
+	for _, m := range g.o.State.Members() {
+		if m.State != control.Removed {
+			known = append(known, vouched{m.ID, m.Incarnation, m.Key})
+		}
+	}
+	_ = json.NewEncoder(w).Encode(known) // who asks sees that it was cut off
+}

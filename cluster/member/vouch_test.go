@@ -1,0 +1,104 @@
+package member
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/postroad/postroad/cluster/wire"
+)
+
+// TestGatekeeper: who is known is admitted by disk and key; who joined while this node was away,
+// when one that it knows vouches; a number that nobody gave is nobody's.
+func TestGatekeeper(t *testing.T) {
+	play(t, func(w *world) {
+		// What mx2 knows: mx3 joined while mx1 was away.
+		theirs := []vouched{{3, 33, "k3"}, {2, 2, "k2"}}
+		away := true
+		asked := 0
+		g := NewGatekeeper(GatekeeperOptions{
+			Self: 1, State: w.state, Ctx: w.Context(), Errorf: w.logf,
+			Ask: func(
+				_ context.Context, id uint16, method, path string, _, into any,
+			) error {
+				if asked++; id != 2 || method != "GET" || path != VouchPath {
+					t.Errorf("member %d is asked %s %s", id, method, path)
+				}
+				if away {
+					return errors.New("no answer")
+				}
+				b, err := json.Marshal(theirs)
+				w.ok(err)
+				return json.Unmarshal(b, into)
+			},
+		})
+		admitted := func(member uint16, incarnation uint64, key string) bool {
+			return g.Admit(wire.Identity{
+				Cluster: "c1", Member: member, Incarnation: incarnation}, key) == nil
+		}
+		w.member("mx2", 2)
+		w.ok(w.others.SetKey(w.Context(), 2, 2, "k2"))
+		synctest.Wait()
+		if !admitted(2, 2, "k2") || admitted(2, 2, "forged") || admitted(2, 9, "k2") {
+			t.Error("a known member is told by its disk and its key")
+		}
+		for range 3 {
+			if admitted(3, 33, "k3") {
+				t.Fatal("nobody has vouched for member 3")
+			}
+		}
+		synctest.Wait()
+		if _, lines := w.were(); asked != 1 || len(lines) != 1 ||
+			!strings.Contains(lines[0], "member 3 wants to connect") {
+			t.Errorf("asked %d times; %q", asked, lines)
+		}
+		away = false
+		after(vouchPause)
+		admitted(3, 33, "k3") // asks
+		synctest.Wait()
+		if !admitted(3, 33, "k3") {
+			t.Error("mx2 has vouched for member 3")
+		}
+		if admitted(3, 33, "forged") || admitted(3, 34, "k3") || admitted(9, 99, "k9") {
+			t.Error("whom nobody knows is admitted")
+		}
+		w.member("mx3", 3) // the rows have come, and say something else
+		if admitted(3, 33, "k3") || !admitted(3, 3, "k3") {
+			t.Error("the state does not count")
+		}
+	})
+}
+
+// TestVouch: a member names those that are present, with their keys.
+func TestVouch(t *testing.T) {
+	play(t, func(w *world) {
+		w.member("mx2", 2)
+		w.ok(w.others.SetKey(w.Context(), 2, 2, "k2"))
+		w.member("mx3", 3)
+		w.ok(w.others.Remove(w.Context(), 3))
+		g := NewGatekeeper(GatekeeperOptions{Self: 1, State: w.state})
+		answer := httptest.NewRecorder()
+		g.ServeVouch(answer, nil)
+		var got []vouched
+		w.ok(json.Unmarshal(answer.Body.Bytes(), &got))
+		if len(got) != 2 || got[1] != (vouched{2, 2, "k2"}) {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// TestKeyIsRecorded: a node that runs says which key it has, once all would keep it.
+func TestKeyIsRecorded(t *testing.T) {
+	play(t, func(w *world) {
+		w.o.Key = "k1"
+		w.start()
+		synctest.Wait()
+		if m, _ := w.state.Member(1); m.Key != "k1" {
+			t.Errorf("%+v", m)
+		}
+	})
+}
