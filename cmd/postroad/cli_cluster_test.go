@@ -53,7 +53,7 @@ func (*cliCluster) Init(context.Context) error { return nil }
 func (*cliCluster) Token(context.Context, time.Duration) (string, error) {
 	return "pr1-secret", nil
 }
-func (*cliCluster) Remove(context.Context, string) error          { return nil }
+func (*cliCluster) Remove(context.Context, string, bool) error    { return nil }
 func (*cliCluster) Replace(context.Context, string, string) error { return nil }
 func (*cliCluster) Backup(_ context.Context, w io.Writer) error {
 	_, err := io.WriteString(w, "backup")

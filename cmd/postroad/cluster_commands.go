@@ -222,12 +222,16 @@ func runClusterChange(ctx context.Context, c *cli.Console, args []string) error 
 	if verb == "replace" {
 		want = 2
 	}
-	client, rest, err := connect(c, c.Flags(), args, want)
+	r, did, fs := api.ClusterRequest{}, "is removed for ever", c.Flags()
+	if verb == "remove" {
+		fs.BoolVar(&r.Force, "force", false, "also a node that is dead and was not drained")
+	}
+	client, rest, err := connect(c, fs, args, want)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	r, did := api.ClusterRequest{Node: rest[0]}, "is removed for ever"
+	r.Node = rest[0]
 	if verb == "replace" {
 		r.New, did = rest[1],
 			"is replaced by "+rest[1]+"; `postroad cluster status` shows its groups being repaired"

@@ -193,12 +193,14 @@ func homeDrained(
 }
 
 // Remove takes a drained node out for ever.
-func (op *Operator) Remove(ctx context.Context, node string) error {
+func (op *Operator) Remove(ctx context.Context, node string, force bool) error {
 	m, err := op.find(node)
 	if err != nil {
 		return err
 	}
-	if m.State != control.Joining && len(op.o.State.Placed(m.ID)) > 0 && op.o.Reachable(m.ID) {
+	placed := len(op.o.State.Placed(m.ID))
+	undrained := m.State != control.Joining && m.State != control.Removed && placed > 0
+	if undrained && op.o.Reachable(m.ID) {
 		return &api.Error{
 			Exit:    api.ExitData,
 			Message: m.Name + " still has mail or votes",
@@ -206,8 +208,36 @@ func (op *Operator) Remove(ctx context.Context, node string) error {
 				"`postroad cluster replace " + m.Name + " NEW`",
 		}
 	}
+	if undrained && !force {
+		return op.notDrained(ctx, m, placed)
+	}
 	changes, silent := op.asNow(ctx, m)
 	return without(changes.Remove(ctx, m.ID), silent)
+}
+
+// notDrained refuses to remove a dead node that has places still, and says what is in them.
+func (op *Operator) notDrained(ctx context.Context, m control.Member, placed int) error {
+	home, _ := op.o.State.HomeOf(m.ID)
+	var waiting uint64
+	for _, r := range op.reports(ctx) {
+		if r == nil {
+			continue // it did not answer
+		}
+		for _, g := range r.Groups {
+			if g.Group == home {
+				waiting = max(waiting, g.Messages)
+			}
+		}
+	}
+	return &api.Error{
+		Exit: api.ExitData,
+		Message: fmt.Sprintf("%s does not answer and was not drained: it has a place in %d groups, "+
+			"and the mail that it took, %d messages of which wait, is with the other nodes",
+			m.Name, placed, waiting),
+		Hint: "`postroad cluster replace " + m.Name + " NEW` gives its places to a node that has " +
+			"joined; `postroad cluster remove " + m.Name + " --force` goes on with the nodes that " +
+			"are left",
+	}
 }
 
 // Replace gives a dead node's places to another.

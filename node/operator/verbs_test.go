@@ -47,7 +47,9 @@ func TestRemovalThatTakesTheMajority(t *testing.T) {
 	op := w.operator()
 	delete(w.reports, 2)
 	delete(w.reports, 3)
-	err := op.Remove(t.Context(), "mx3")
+	refused(t, "a removal of a dead node", op.Remove(t.Context(), "mx3", false), api.ExitData,
+		"mx3 does not answer and was not drained", "postroad cluster replace mx3 NEW", "--force")
+	err := op.Remove(t.Context(), "mx3", true)
 	refused(t, "a removal", err, api.ExitData, "may have no majority", "bring these back", "mx2")
 	refused(t, "a replacement by one that is silent", op.Replace(t.Context(), "mx3", "mx2"),
 		api.ExitTemporary, "mx2 does not answer")
@@ -55,7 +57,7 @@ func TestRemovalThatTakesTheMajority(t *testing.T) {
 		t.Errorf("mx3 is %s", m.State)
 	}
 	w.reports[3] = &peer.Report{}
-	refused(t, "a removal of a node that answers", op.Remove(t.Context(), "mx3"),
+	refused(t, "a removal of a node that answers", op.Remove(t.Context(), "mx3", true),
 		api.ExitData, "still has mail or votes", "postroad cluster drain mx3")
 }
 

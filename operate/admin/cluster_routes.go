@@ -26,8 +26,8 @@ type Cluster interface {
 	// its home group; nil means that it may be removed. progress, which may be nil, hears of each
 	// step and at least every few seconds. When ctx ends the node goes on draining.
 	Drain(ctx context.Context, node string, progress func(api.DrainProgress)) error
-	// Remove retires a drained node for ever.
-	Remove(ctx context.Context, node string) error
+	// Remove retires a drained node for ever; with force, one that is dead and was not drained.
+	Remove(ctx context.Context, node string, force bool) error
 	// Replace gives a dead node's places to another, which has joined, and removes the dead one.
 	Replace(ctx context.Context, old, new string) error
 	// Backup writes what the control group knows, secrets included.
@@ -60,7 +60,7 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 			return token, err
 		},
 		"remove": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
-			return struct{}{}, c.Remove(ctx, r.Node)
+			return struct{}{}, c.Remove(ctx, r.Node, r.Force)
 		},
 		"replace": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
 			return struct{}{}, c.Replace(ctx, r.Node, r.New)

@@ -41,7 +41,7 @@ func (c *fakeCluster) Drain(
 	progress(api.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 12, Leads: 1})
 	return c.note("drain %s", node)
 }
-func (c *fakeCluster) Remove(_ context.Context, node string) error {
+func (c *fakeCluster) Remove(_ context.Context, node string, _ bool) error {
 	return c.note("remove %s", node)
 }
 func (c *fakeCluster) Replace(_ context.Context, old, new string) error {

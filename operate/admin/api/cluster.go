@@ -115,6 +115,8 @@ type ClusterRequest struct {
 	Node string `json:"node,omitempty"`
 	New  string `json:"new,omitempty"` // of replace
 	TTL  int64  `json:"ttl,omitempty"` // of token: seconds; 0: for ever
+	// Force removes a node that does not answer and was not drained.
+	Force bool `json:"force,omitempty"`
 }
 
 // Check finds what cannot be meant.
