@@ -59,7 +59,7 @@ func TestForeignRelayThroughUs(t *testing.T) {
 			Log: true})
 	gen := &mailtest.Generator{Seed: 3, Run: "through", Domains: w.Domains, MaxSize: 1 << 20}
 	sent := sendAll(t, pf.Addr, gen, mailtest.SendOptions{Connections: 8})
-	if r := w.Settled(sent.Sent, mailtest.Rules{}, 2*time.Minute); !r.OK() {
+	if r := w.Settled(sent.Sent, mailtest.Rules{}, 4*time.Minute); !r.OK() {
 		log, _ := os.ReadFile(pf.Log)
 		t.Errorf("%v\nof Postfix's log:", r)
 		for line := range strings.Lines(string(log)) {
@@ -229,7 +229,7 @@ func sendAll(
 func waitMaildirs(t testing.TB, dir string, n int, from *kit.Node) map[string][]byte {
 	t.Helper()
 	var paths []string
-	kit.Eventually(t, 2*time.Minute, func() bool {
+	kit.Eventually(t, 4*time.Minute, func() bool {
 		paths = nil
 		filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 			if err == nil && !d.IsDir() && filepath.Base(filepath.Dir(path)) == "new" {
