@@ -19,23 +19,24 @@ const SocketName = "admin.sock"
 // SocketPath is where the node of this configuration listens for administration.
 func (c *Config) SocketPath() string { return filepath.Join(c.Node.DataDir, SocketName) }
 
-// SocketGroup is the number of the group that may use the administration socket, or -1.
-func (c *Config) SocketGroup() (int, error) {
+// SocketGroup is the number of the group that may use the administration socket; nil: none may.
+func (c *Config) SocketGroup() (*int, error) {
 	name := c.Admin.SocketGroup
 	if name == "" {
-		return -1, nil
+		return nil, nil
 	}
 	if gid, err := strconv.ParseUint(name, 10, 31); err == nil {
-		return int(gid), nil
+		return new(int(gid)), nil
 	}
 	g, err := user.LookupGroup(name)
 	if errors.As(err, new(user.UnknownGroupError)) {
-		return -1, fmt.Errorf("there is no group %q on this machine", clip(name))
+		return nil, fmt.Errorf("there is no group %q on this machine", clip(name))
 	}
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
-	return strconv.Atoi(g.Gid)
+	gid, err := strconv.Atoi(g.Gid)
+	return &gid, err
 }
 
 // EventsPath is the event log's file, or "" for none.

@@ -165,8 +165,12 @@ func TestSocketGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		gid, err := c.SocketGroup()
-		if gid != want || (err != nil) != (text == "no such group") {
-			t.Errorf("%q: %d, %v", text, gid, err)
+		got := -1
+		if gid != nil {
+			got = *gid
+		}
+		if got != want || (err != nil) != (text == "no such group") {
+			t.Errorf("%q: %d, %v", text, got, err)
 		}
 		if err != nil && !strings.Contains(c.CheckFiles("f").Error(),
 			`f:2:1: admin.socket_group: there is no group "no such group" on this machine`) {
