@@ -2,8 +2,11 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -34,6 +37,31 @@ func TestOpenTwice(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestInUseByProcess: whoever finds the directory in use is told by whom.
+func TestInUseByProcess(t *testing.T) {
+	const elsewhere = "POSTROAD_TEST_LOCKED"
+	if dir := os.Getenv(elsewhere); dir != "" {
+		_, err := Open(aloneOptions(dir, nil))
+		if want := fmt.Sprintf("it is in use by process %d", os.Getppid()); !errors.Is(err,
+			ErrInUse) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		return
+	}
+	dir := t.TempDir()
+	n, err := Open(aloneOptions(dir, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	other := exec.Command(os.Args[0], "-test.run=^TestInUseByProcess$", "-test.v")
+	other.Env = append(os.Environ(), elsewhere+"="+dir)
+	out, err := other.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "PASS: TestInUseByProcess") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

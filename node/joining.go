@@ -96,9 +96,13 @@ func (n *node) answerWhileWaiting(token string) (told <-chan struct{}, end func(
 	if err != nil {
 		return nil, nil, err
 	}
+	group, err := n.cfg().SocketGroup()
+	if err != nil {
+		return nil, nil, errors.Join(err, port.Close())
+	}
 	begin := make(chan struct{}, 1)
 	desk, err := admin.StartWaiting(admin.Options{
-		Socket: n.cfg().SocketPath(), Address: n.cfg().Admin.Address,
+		Socket: n.cfg().SocketPath(), Group: group, Address: n.cfg().Admin.Address,
 		Settings: admin.Settings{Hosts: adminHosts(n.cfg())}, Logf: n.log.Logf,
 	}, func() string { return n.waits.now() }, func() {
 		select {

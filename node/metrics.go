@@ -20,8 +20,12 @@ func (n *node) startAdmin(context.Context) error {
 	if err != nil {
 		return err
 	}
+	group, err := n.cfg().SocketGroup()
+	if err != nil {
+		return err
+	}
 	server, err := admin.Start(admin.Options{
-		Socket: n.cfg().SocketPath(), Address: n.cfg().Admin.Address, Settings: settings,
+		Socket: n.cfg().SocketPath(), Group: group, Address: n.cfg().Admin.Address, Settings: settings,
 		Node: n.cfg().Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operator.Queues, Groups: n.operator.QueueGroups, Moved: n.operator.Moved,
 		Users: n.operatorsUsers(), Now: n.now, Logf: n.log.Logf,

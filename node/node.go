@@ -229,7 +229,21 @@ func (n *node) startLog(said context.Context) (err error) {
 	n.onStop("log", n.log.Close)
 	n.waits = &waits{log: n.log, service: n.service}
 	go n.waits.run(said)
+	if n.file == "" {
+		n.log.Logf("there is no configuration file: the embedded default is in force, with the "+
+			"data in %s", n.cfg().Node.DataDir)
+	} else {
+		n.log.Logf("the configuration is %s", n.file)
+	}
+	n.warn(n.cfg())
 	return nil
+}
+
+// warn logs what a configuration says that works and is hardly meant.
+func (n *node) warn(c *config.Config) {
+	for _, w := range c.Warnings(n.file) {
+		n.log.Logf("warning: %v", w)
+	}
 }
 
 func (n *node) startTelemetry(ctx context.Context) (err error) {

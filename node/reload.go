@@ -93,6 +93,7 @@ func (n *node) reconfigure() (r reloaded, err error) {
 	for _, do := range p.do {
 		do()
 	}
+	n.warn(next)
 	for _, c := range config.Diff(before, next) {
 		r.changed = append(r.changed, c.Key)
 	}

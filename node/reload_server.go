@@ -39,7 +39,16 @@ func (n *node) planOperators(next *config.Config, p *plan) error {
 	if err != nil {
 		return err
 	}
+	group, err := next.SocketGroup()
+	if err != nil {
+		return err
+	}
 	desk := n.admin.Load()
+	back, err := desk.Admit(group)
+	if err != nil {
+		return err
+	}
+	p.orElse(back)
 	move, stay, err := desk.Move(next.Admin.Address)
 	if err != nil {
 		return err

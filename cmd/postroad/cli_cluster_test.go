@@ -18,6 +18,7 @@ import (
 	"github.com/postroad/postroad/internal/files"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
+	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -276,7 +277,7 @@ $`)
 func TestTotalsInWords(t *testing.T) {
 	total := &api.Total{Messages: 3, Recipients: 3, States: map[string]int64{"held": 3},
 		Groups: []api.GroupTotal{{Group: 2, Index: 10}, {Group: 4, Index: 7}}}
-	if got := summary(total); got != "3 messages, 3 recipients (3 held) at indexes 2:10 4:7" {
+	if got := operator.Summary(total); got != "3 messages, 3 recipients (3 held) at indexes 2:10 4:7" {
 		t.Error(got)
 	}
 	total.Missing = []api.Missing{{Group: 5, Why: "no node that answers owns it"}}
@@ -285,9 +286,9 @@ func TestTotalsInWords(t *testing.T) {
 		"": "3 messages, 3 recipients (3 held) at indexes 2:10 4:7, in the 2 queue groups " +
 			"that answered",
 	} {
-		got := summary(total)
+		got := operator.Summary(total)
 		if verb != "" {
-			got = moved(total, verb)
+			got = operator.Moved(total, verb)
 		}
 		if got != want {
 			t.Errorf("with a group missing: %q, want %q", got, want)
@@ -295,7 +296,7 @@ func TestTotalsInWords(t *testing.T) {
 	}
 	total.Missing = nil
 	total.Groups = make([]api.GroupTotal, 9)
-	if got := summary(total); !strings.HasSuffix(got, "at 9 groups' indexes (--json has them)") {
+	if got := operator.Summary(total); !strings.HasSuffix(got, "at 9 groups' indexes (--json has them)") {
 		t.Error(got)
 	}
 	var errs bytes.Buffer

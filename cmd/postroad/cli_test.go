@@ -16,6 +16,7 @@ import (
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
+	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
@@ -302,7 +303,7 @@ func TestTerminalIsNotSteered(t *testing.T) {
 	c := &cli.Console{Out: &out}
 	m := api.Message{Sender: "\x1b[2Jé@x",
 		Recipients: []api.Recipient{{Address: "a\u009bb@x", DelayReason: "450 \r\nX"}}}
-	if err := printMessage(c, &m); err != nil ||
+	if err := operator.PrintMessage(c, &m); err != nil ||
 		strings.ContainsAny(out.String(), "\x1b\r\u009b") ||
 		strings.Count(out.String(), "\n") != 2 || !strings.Contains(out.String(), "é") {
 		t.Errorf("%q", out.String())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -50,26 +51,24 @@ var stopped = struct {
 		tell func(string)) error
 }{node.Join, offline.Recover, offline.Restore, offline.Salvage}
 
-// loadOffline reads the configuration of the node whose data directory is meant.
-func loadOffline(file string) (*config.Config, error) {
-	cfg, err := config.Load(file)
-	if err != nil {
-		return nil, configError(err)
+// loadOffline reads the configuration of the node whose data directory is meant, and says which that
+// is when nobody has named it.
+func loadOffline(c *cli.Console, named *configFile) (cfg *config.Config, file string, err error) {
+	file = named.name()
+	if cfg, err = config.Load(file); err != nil {
+		return nil, "", configError(err)
 	}
-	return cfg, nil
-}
-
-// serveCommand is how the node is started next.
-func serveCommand(file string) string {
-	if file == "" {
-		return "postroad serve"
+	if !named.given {
+		fmt.Fprintf(c.Err, "the configuration is %s, the data directory %s\n",
+			cmp.Or(file, "the embedded default"), cfg.Node.DataDir)
 	}
-	return "postroad serve --config " + file
+	return cfg, file, nil
 }
 
 func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	file := fs.String("config", "", "the configuration `FILE` of the new node")
+	var named configFile
+	named.register(fs, "the configuration `FILE` of the new node")
 	token := fs.String("token", "",
 		"the `TOKEN` of `postroad cluster token`; - reads it from standard input")
 	tokenFile := fs.String("token-file", "", "a `FILE` with the token in its first line")
@@ -92,16 +91,16 @@ func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := loadOffline(*file)
+	cfg, file, err := loadOffline(c, &named)
 	if err != nil {
 		return err
 	}
 	say := func(format string, args ...any) { fmt.Fprintf(c.Err, format+"\n", args...) }
-	if err := stopped.join(ctx, *file, cfg, rest[0], secret, say); err != nil {
+	if err := stopped.join(ctx, file, cfg, rest[0], secret, say); err != nil {
 		return notJoined(err)
 	}
-	keepNote(c, *file, cfg)
-	fmt.Fprintf(c.Err, "%s has joined; start it with `%s`\n", cfg.Node.Name, serveCommand(*file))
+	keepNote(c, file, cfg)
+	fmt.Fprintf(c.Err, "%s has joined; start it with `%s`\n", cfg.Node.Name, named.command("postroad serve"))
 	return nil
 }
 
@@ -155,7 +154,8 @@ func joinToken(c *cli.Console, token, file string) (secret string, err error) {
 
 func runClusterRecover(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	file := fs.String("config", "", "the configuration `FILE` of the node that is left")
+	var named configFile
+	named.register(fs, "the configuration `FILE` of the node that is left")
 	accept := fs.Bool("accept-loss", false, "go on with what is here, and give up what is not")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
@@ -164,24 +164,25 @@ func runClusterRecover(ctx context.Context, c *cli.Console, args []string) error
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	cfg, err := loadOffline(*file)
+	cfg, file, err := loadOffline(c, &named)
 	if err != nil {
 		return err
 	}
-	if err := stopped.recover(ctx, *file, cfg, *accept,
+	if err := stopped.recover(ctx, file, cfg, *accept,
 		func(line string) { fmt.Fprintln(c.Err, line) }); err != nil {
 		return err
 	}
 	if !*accept {
 		return nil
 	}
-	fmt.Fprintf(c.Err, "start it with `%s`, then let new nodes join\n", serveCommand(*file))
+	fmt.Fprintf(c.Err, "start it with `%s`, then let new nodes join\n", named.command("postroad serve"))
 	return nil
 }
 
 func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	file := fs.String("config", "", "the configuration `FILE` of the node")
+	var named configFile
+	named.register(fs, "the configuration `FILE` of the node")
 	rest, err := c.Parse(fs, args)
 	if err != nil {
 		return err
@@ -189,7 +190,7 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 	if len(rest) != 1 {
 		return cli.Usage("one backup is needed", "for example: "+c.Path+" cluster.backup")
 	}
-	cfg, err := loadOffline(*file)
+	cfg, file, err := loadOffline(c, &named)
 	if err != nil {
 		return err
 	}
@@ -203,12 +204,12 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 		defer f.Close()
 		backup = f
 	}
-	if err := stopped.restore(ctx, *file, cfg, backup); err != nil {
+	if err := stopped.restore(ctx, file, cfg, backup); err != nil {
 		return err
 	}
-	keepNote(c, *file, cfg)
+	keepNote(c, file, cfg)
 	fmt.Fprintf(c.Err, "%s is restored; start it with `%s`, then let the other nodes join\n",
-		cfg.Node.Name, serveCommand(*file))
+		cfg.Node.Name, named.command("postroad serve"))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,13 +17,15 @@ import (
 var configCommands = []cli.Command{
 	{Name: "check", Args: "[--config FILE]", Short: "say what is wrong with a configuration", Run: runConfigCheck, Long: `
 Reads the file as serve would, and the certificates, token and password files that it names, without starting anything.
-Each problem is one line: file, line, column, key, what is wrong, what to write instead. The exit status is 0 or 78.
+Each problem is one line: file, line, column, key, what is wrong, what to write instead. The exit status is 0 or 78. What works and is hardly
+meant, such as a relay that is open to everybody, is a warning, which changes no exit status. Without a file it looks at
+/etc/postroad/postroad.toml, and says so.
 
     postroad config check --config /etc/postroad/postroad.toml`},
 	{Name: "show", Args: "[--config FILE] [--node NODE]",
 		Short: "print the values in force, defaults included", Run: runConfigShow, Long: `
-Prints a whole configuration file: your values, what was pushed, and the defaults of all that you left out. Without a file it shows
-what serve runs with on a laptop. With --node it prints what a running node has in force, and a comment after each value says where it stands; with --version N the text of a
+Prints a whole configuration file: your values, what was pushed, and the defaults of all that you left out. Its first line says which file that
+is: without --config the one that serve would take. With --node it prints what a running node has in force, and a comment after each value says where it stands; with --version N the text of a
 version that was pushed.`},
 	{Name: "reload", Args: "[--config FILE] [--node all]",
 		Short: "have a running node, or all, read the configuration again", Run: runConfigReload, Long: `
@@ -53,8 +56,7 @@ func loadConfig(
 	c *cli.Console, args []string, n *nodeFlags,
 ) (cfg *config.Config, file string, err error) {
 	fs := c.Flags()
-	fs.StringVar(&n.config, "config", "",
-		"the configuration `FILE` (default: the embedded default)")
+	n.config.register(fs, "the configuration `FILE`")
 	if c.Command.Name == "show" {
 		fs.StringVar(&n.node, "node", "",
 			"a running node: `PATH` of its socket or data directory, or HOST:PORT")
@@ -64,16 +66,17 @@ func loadConfig(
 	if err != nil {
 		return nil, "", err
 	}
-	if n.config == "" && len(rest) > 0 {
-		n.config, rest = rest[0], rest[1:]
+	if !n.config.given && len(rest) > 0 {
+		n.config.path, n.config.given, rest = rest[0], true, rest[1:]
 	}
 	if err := cli.NoMore(rest); err != nil || n.node != "" || n.version > 0 {
 		return nil, "", err
 	}
-	if cfg, err = config.Load(n.config); err != nil {
+	file = n.config.name()
+	if cfg, err = config.Load(file); err != nil {
 		return nil, "", configError(err)
 	}
-	return cfg, n.config, nil
+	return cfg, file, nil
 }
 
 func runConfigCheck(_ context.Context, c *cli.Console, args []string) error {
@@ -84,23 +87,23 @@ func runConfigCheck(_ context.Context, c *cli.Console, args []string) error {
 	if err := cfg.CheckFiles(file); err != nil {
 		return configError(err)
 	}
-	if file == "" {
-		file = "the embedded default"
+	for _, w := range cfg.Warnings(file) {
+		fmt.Fprintf(c.Err, "warning: %v\n", w)
 	}
-	fmt.Fprintf(c.Err, "%s is good\n", file)
+	fmt.Fprintf(c.Err, "%s is good\n", cmp.Or(file, "the embedded default"))
 	return nil
 }
 
 func runConfigShow(ctx context.Context, c *cli.Console, args []string) error {
 	var n nodeFlags
-	cfg, _, err := loadConfig(c, args, &n)
+	cfg, file, err := loadConfig(c, args, &n)
 	if err != nil {
 		return err
 	}
 	if cfg == nil {
 		return showOf(ctx, c, &n)
 	}
-	_, err = io.WriteString(c.Out, cfg.Show())
+	_, err = fmt.Fprintf(c.Out, "# %s\n\n%s", cmp.Or(file, "The embedded default."), cfg.Show())
 	return err
 }
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"flag"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -11,14 +13,51 @@ import (
 	"github.com/postroad/postroad/operate/admin/client"
 )
 
+// usual is the file that is taken when none is named and it is there. Tests have one of their own.
+var usual = config.DefaultPath
+
+// configFile is the flag --config.
+type configFile struct {
+	path  string
+	given bool // "" may be given, too
+}
+
+func (f *configFile) register(fs *flag.FlagSet, about string) {
+	fs.Func("config", about+" (default: "+config.DefaultPath+" if it is there, else the embedded "+
+		"default, as with \"\")", func(path string) error {
+		f.path, f.given = path, true
+		return nil
+	})
+}
+
+// name is the file that is meant; "" is the embedded default.
+func (f *configFile) name() string {
+	if f.given {
+		return f.path
+	}
+	return config.Usual(usual)
+}
+
+// command is how a command says that it means this file.
+func (f *configFile) command(words string) string {
+	switch {
+	case !f.given:
+		return words
+	case f.path == "":
+		return words + ` --config ""`
+	}
+	return words + " --config " + f.path
+}
+
 // nodeFlags say which node a command talks to.
 type nodeFlags struct {
-	config, node string
-	version      uint64 // of what was pushed; for config show
+	config  configFile
+	node    string
+	version uint64 // of what was pushed; for config show
 }
 
 func (n *nodeFlags) register(fs *flag.FlagSet) {
-	fs.StringVar(&n.config, "config", "", "the `FILE` that the node was started with")
+	n.config.register(fs, "the `FILE` that the node was started with")
 	fs.StringVar(&n.node, "node", "",
 		"the node: `PATH` of its socket or data directory, or HOST:PORT (default $POSTROAD_NODE)")
 }
@@ -27,22 +66,24 @@ func (n *nodeFlags) register(fs *flag.FlagSet) {
 // configuration file.
 func (n *nodeFlags) client() (*client.Client, error) {
 	target, token := cmp.Or(n.node, os.Getenv("POSTROAD_NODE")), os.Getenv("POSTROAD_TOKEN")
-	if target != "" && n.config == "" {
+	if target != "" && !n.config.given {
 		return client.New(socketIn(target), token), nil
 	}
-	cfg, err := config.Load(n.config)
+	file := n.config.name()
+	cfg, err := config.Load(file)
 	if err != nil {
 		return nil, configError(err)
 	}
-	if n.node == "" && n.config != "" || target == "" { // --config says more than the environment
-		target = cfg.SocketPath()
+	says := ""
+	if n.node == "" { // --config says more than the environment
+		target, says = cfg.SocketPath(), file
 	}
-	if token == "" && cfg.Admin.TokenFile != "" {
+	if token == "" && client.IsAddress(target) && cfg.Admin.TokenFile != "" {
 		if token, err = config.ReadSecret(cfg.Admin.TokenFile); err != nil {
 			return nil, configError(err)
 		}
 	}
-	return client.New(socketIn(target), token), nil
+	return client.New(socketIn(target), token).SaidBy(says), nil
 }
 
 // socketIn is the socket in target when that is a data directory.
@@ -55,6 +96,11 @@ func socketIn(target string) string {
 
 // configError gives an error of reading the configuration its exit status.
 func configError(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &api.Error{Exit: api.ExitPermission, Message: err.Error(),
+			Hint: "run the command as a user who may read it; what talks to a node that runs needs " +
+				"no file: --node DATA-DIRECTORY, or POSTROAD_NODE"}
+	}
 	return &api.Error{Exit: api.ExitConfig, Message: err.Error(),
 		Hint: "docs/configuration.md, or `postroad config reference`, has every key"}
 }

@@ -24,7 +24,7 @@ func placed(command string, err error) error {
 			Exit:    api.ExitTemporary,
 			Message: err.Error(),
 			Hint: "a node runs on this data directory already, or a command is at work on " +
-				"it: let it end, or stop it",
+				"it: let it end, or stop it (`ps -p N` shows process N)",
 		}
 	}
 	if errors.Is(err, cluster.ErrLost) {
@@ -39,7 +39,7 @@ func placed(command string, err error) error {
 	}
 	var at *net.OpError
 	if errors.As(err, &at) && at.Op == "listen" {
-		return unheard(at, err)
+		return unheard(command, at, err)
 	}
 	var path *fs.PathError
 	if command != "serve" && errors.As(err, &path) { // a node's own files are another matter
@@ -49,10 +49,13 @@ func placed(command string, err error) error {
 }
 
 // unheard is of an address on which nobody can listen.
-func unheard(at *net.OpError, err error) error {
+func unheard(command string, at *net.OpError, err error) error {
 	e := &api.Error{Exit: api.ExitTemporary, Message: err.Error()}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
+		if command == "serve" {
+			e.Exit = api.ExitConfig // the service manager starts it in vain, again and again
+		}
 		e.Hint = fmt.Sprintf(
 			"another program has %s (`ss -ltnp` shows which): "+
 				"stop it, or configure another address",

@@ -66,6 +66,13 @@ func TestOrdinaryRefusals(t *testing.T) {
 	check("cluster join --config "+mx2+" --token "+token+" "+here, 78,
 		"only an empty data directory")
 	check("bench sink --listen "+here, 75, "another program has "+here)
+	for n, section := range []string{"[admin]\n", "[[listener]]\n"} {
+		name := fmt.Sprintf("mx%d", n+5)
+		busy := file(name+".toml", fmt.Sprintf("[node]\nname = %q\ndata_dir = %q\n[events]\n"+
+			"file = \"\"\n[[listener]]\naddress = \"127.0.0.1:0\"\n%saddress = %q\n", name,
+			filepath.Join(dir, name), section, here))
+		check("serve --config "+busy, 78, "another program has "+here)
+	}
 	check("cluster recover --config "+mx2, 0, "nothing was changed; with --accept-loss")
 
 	file("mx2/cluster/addresses.json", "{")
@@ -78,7 +85,7 @@ func TestOrdinaryRefusals(t *testing.T) {
 	}
 	defer store.Close()
 	for _, args := range []string{"serve", "cluster recover", "queue salvage --list"} {
-		check(args+" --config "+mx2, 75, "a node runs on this data directory already")
+		check(args+" --config "+mx2, 75, "it is in use")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
 )
@@ -129,9 +130,9 @@ func runQueueList(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	defer client.Close()
-	total, err := client.List(ctx, q.filter, cli.Lines(c, q.json, printMessage))
+	total, err := client.List(ctx, q.filter, cli.Lines(c, q.json, operator.PrintMessage))
 	if total != nil && !q.json {
-		fmt.Fprintln(c.Err, summary(total))
+		fmt.Fprintln(c.Err, operator.Summary(total))
 	}
 	return tellOthers(c, total, err)
 }
@@ -159,7 +160,7 @@ func runQueueCount(ctx context.Context, c *cli.Console, args []string) error {
 	if q.json {
 		return errors.Join(json.NewEncoder(c.Out).Encode(total), err)
 	}
-	_, printed := fmt.Fprintln(c.Out, summary(total))
+	_, printed := fmt.Fprintln(c.Out, operator.Summary(total))
 	return tellOthers(c, total, errors.Join(printed, err))
 }
 
@@ -184,12 +185,8 @@ func runQueueShow(ctx context.Context, c *cli.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	return cli.Lines(c, *asJSON, printDetail)(raw)
+	return cli.Lines(c, *asJSON, operator.PrintDetail)(raw)
 }
-
-// done is what has happened to recipients after a verb.
-var done = map[string]string{"flush": "made due now", "hold": "held", "release": "released",
-	"fail": "failed", "remove": "removed"}
 
 // runQueueVerb runs all commands that move recipients.
 func runQueueVerb(ctx context.Context, c *cli.Console, args []string) error {
@@ -208,11 +205,11 @@ func runQueueVerb(ctx context.Context, c *cli.Console, args []string) error {
 			c.Path+" --help` lists them")
 	}
 	defer client.Close()
-	progress := c.Progress(done[verb])
+	progress := c.Progress(operator.Done[verb])
 	total, err := client.Move(ctx, verb, q.filter, progress.At)
 	progress.End()
 	if total != nil {
-		fmt.Fprintln(c.Err, moved(total, verb))
+		fmt.Fprintln(c.Err, operator.Moved(total, verb))
 		if n := total.States["inflight"]; n > 0 {
 			fmt.Fprintf(c.Err, "%s being attempted now: that goes on, and may deliver\n",
 				cli.Number(n, "recipient"))

@@ -24,7 +24,8 @@ Then the node is ready to take over what the cluster has: start it. Interrupted,
 
 func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
-	file := fs.String("config", "", "the configuration `FILE` of the node that has stopped")
+	var named configFile
+	named.register(fs, "the configuration `FILE` of the node that has stopped")
 	var o offline.SalvageOptions
 	fs.BoolVar(&o.List, "list", false, "say what would be put in again, and change nothing")
 	fs.StringVar(
@@ -49,7 +50,7 @@ func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 			)
 		}
 	}
-	cfg, err := loadOffline(*file)
+	cfg, _, err := loadOffline(c, &named)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 		func(line string) { fmt.Fprintln(c.Err, line) },
 	)
 	if err == nil && !o.List {
-		fmt.Fprintf(c.Err, "start it with `%s`\n", serveCommand(*file))
+		fmt.Fprintf(c.Err, "start it with `%s`\n", named.command("postroad serve"))
 	}
 	return err
 }

@@ -9,15 +9,19 @@ import (
 )
 
 const serveHelp = `
-Runs until SIGINT or SIGTERM; then it finishes what is in flight. SIGHUP reads the configuration again. Without a file: data in
-./postroad-data, relaying for this machine on 127.0.0.1:2525, submission on 127.0.0.1:2587, POP3 on 127.0.0.1:2110, health and metrics on 127.0.0.1:8025.
+Runs until SIGINT or SIGTERM; then it finishes what is in flight. SIGHUP reads the configuration again. Without --config the file is
+/etc/postroad/postroad.toml; the log says which it is. On a machine without that file: data in ./postroad-data, relaying for this machine on 127.0.0.1:2525,
+submission on 127.0.0.1:2587, POP3 on 127.0.0.1:2110, health and metrics on 127.0.0.1:8025. The exit status is 78 when only a person can help:
+the configuration is wrong, or another program has one of its ports.
 
+    postroad serve
     postroad serve --config /etc/postroad/postroad.toml`
 
 // runServe runs a node until ctx ends.
 func runServe(ctx context.Context, c *cli.Console, args []string) error {
 	flags := c.Flags()
-	file := flags.String("config", "", "configuration `FILE`; none: the embedded default")
+	var named configFile
+	named.register(flags, "configuration `FILE`")
 	rest, err := c.Parse(flags, args)
 	if err != nil {
 		return err
@@ -25,12 +29,13 @@ func runServe(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cli.NoMore(rest); err != nil {
 		return err
 	}
-	cfg, err := config.Load(*file)
+	file := named.name()
+	cfg, err := config.Load(file)
 	if err != nil {
 		return configError(err)
 	}
-	if err := cfg.CheckFiles(*file); err != nil {
+	if err := cfg.CheckFiles(file); err != nil {
 		return configError(err)
 	}
-	return node.Serve(ctx, *file, cfg)
+	return node.Serve(ctx, file, cfg)
 }

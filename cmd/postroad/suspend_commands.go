@@ -2,15 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/postroad/postroad/internal/cli"
+	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/operate/admin/client"
 )
@@ -100,7 +98,7 @@ func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
 		return printSuspensions(ctx, c, client, s.json)
 	}
 	answer, err := client.Suspend(ctx, verb, s.request)
-	return errors.Join(printAcknowledgement(c, verb, answer, s.json), err)
+	return errors.Join(operator.PrintAcknowledgement(c, verb, answer, s.json), err)
 }
 
 // printSuspensions prints what is in force.
@@ -118,30 +116,5 @@ func printSuspensions(
 	if err == nil && n == 0 && !asJSON {
 		fmt.Fprintln(c.Err, "nothing is suspended")
 	}
-	return err
-}
-
-// printAcknowledgement prints which groups obey, each at which index of its log.
-func printAcknowledgement(c *cli.Console, verb string, a *api.Acknowledgement, asJSON bool) error {
-	if a == nil {
-		return nil
-	}
-	if asJSON {
-		return json.NewEncoder(c.Out).Encode(a)
-	}
-	var at []string
-	for _, g := range a.Groups {
-		at = append(at, strconv.FormatUint(g.Group, 10)+":"+strconv.FormatUint(g.Index, 10))
-	}
-	if len(at) > shownGroups {
-		at = append(at[:shownGroups], "... (--json has them all)")
-	}
-	what := "suspended " + a.Suspension.Ends()
-	if verb == "resume" {
-		what = "resumed"
-	}
-	_, err := fmt.Fprintf(c.Err, "%s %s is %s; %s obeying, each from an index of its log on: %s\n",
-		a.Suspension.Kind, cli.Clean(a.Suspension.Name), what,
-		cli.Number(int64(len(a.Groups)), "queue group"), strings.Join(at, " "))
 	return err
 }

@@ -15,6 +15,7 @@ type checker struct {
 	*Config
 	file     string
 	problems Problems
+	open     []endpoint // where the node will listen
 }
 
 // Check finds values and combinations that cannot work; it reads no files. Load has called it.
@@ -59,16 +60,9 @@ func (k *checker) node() {
 func (k *checker) listeners() {
 	k.must(len(k.Listeners) > 0, "listener", "is an empty list: the node would take no mail",
 		"add a [[listener]]")
-	seen := map[string]int{}
 	for i, l := range k.Listeners {
 		key := "listener[" + strconv.Itoa(i) + "]"
-		if k.address(key+".address", l.Address) {
-			if other, ok := seen[l.Address]; ok {
-				k.bad(key+".address", l.Address+" is also the address of listener["+
-					strconv.Itoa(other)+"]", "give each its own port")
-			}
-			seen[l.Address] = i
-		}
+		k.listens(key+".address", l.Address)
 		k.must(l.MaxLine == 0 || l.MaxLine >= 998, key+".max_line",
 			"is less than RFC 5322 2.1.1 lets every sender use", `write "998B" or more`)
 		k.listenerKind(key, l)
@@ -102,14 +96,10 @@ func (k *checker) mail() {
 	for i, d := range k.Relay.Domains {
 		k.domainPattern("relay.domains["+strconv.Itoa(i)+"]", d)
 	}
-	relay := map[string]bool{}
-	for _, d := range k.Relay.Domains {
-		relay[strings.ToLower(d)] = true
-	}
 	for i, d := range k.Local.Domains {
 		key := "local.domains[" + strconv.Itoa(i) + "]"
 		k.domain(key, d)
-		k.must(!relay[strings.ToLower(d)], key, d+" is also in relay.domains",
+		k.must(!k.Relays(d), key, d+" is also in relay.domains",
 			"a domain's mail is either kept here or relayed on")
 	}
 	if a := k.Local.Postmaster; a != "" {
@@ -219,7 +209,7 @@ func (k *checker) shaping() {
 
 func (k *checker) service() {
 	if k.Admin.Address != "" {
-		k.address("admin.address", k.Admin.Address)
+		k.listens("admin.address", k.Admin.Address)
 	}
 	k.must(k.Admin.TokenFile == "" || k.Admin.Address != "", "admin.token_file",
 		"is for administration over TCP, but admin.address is empty",
@@ -233,7 +223,7 @@ func (k *checker) service() {
 			o+" is not an OTLP/gRPC endpoint",
 			`use host and port, such as "127.0.0.1:4317" or "https://otel.example.net:4317"`)
 	}
-	k.address("cluster.listen", k.Cluster.Listen)
+	k.listens("cluster.listen", k.Cluster.Listen)
 	k.peer("cluster.advertise", k.Cluster.Advertise)
 	for _, a := range k.Cluster.Join {
 		k.peer("cluster.join", a)

@@ -71,36 +71,6 @@ func (k *checker) routeAuth(key string, r Route) {
 		`use tls = "require"`)
 }
 
-// address checks an address to listen on. Only the IP address may be empty, for all of them.
-func (k *checker) address(key, s string) bool {
-	host, port, err := net.SplitHostPort(s)
-	ok := err == nil && goodPort(port)
-	if ok && host != "" && host != "localhost" {
-		_, err := netip.ParseAddr(host)
-		ok = err == nil
-	}
-	if s == "" {
-		k.bad(key, "is missing", `write an IP address and a port, such as "127.0.0.1:2525"`)
-	} else {
-		k.must(ok, key, strconv.Quote(clip(s))+" is not an address to listen on",
-			`use an IP address and a port, such as "0.0.0.0:25" or "[::1]:2525"`)
-	}
-	return ok
-}
-
-// peer checks an address that other nodes dial. A name is looked up at each dial.
-func (k *checker) peer(key, s string) {
-	host, port, err := net.SplitHostPort(s)
-	ok := err == nil && goodPort(port)
-	if ip, err := netip.ParseAddr(host); err == nil {
-		ok = ok && !ip.IsUnspecified()
-	} else {
-		ok = ok && checkDomain(host) == ""
-	}
-	k.must(ok, key, strconv.Quote(clip(s))+" is not an address that other nodes can dial",
-		`use a name or an IP address and a port, such as "mx1.example.net:7025" or "192.0.2.1:7025"`)
-}
-
 // goodPort allows 0, with which the system chooses: tests and demonstrations listen so.
 func goodPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)

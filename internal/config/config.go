@@ -4,7 +4,8 @@
 // The structs are the one place where a key is described: Load knows the keys from the toml tags,
 // Reference takes the text of docs/configuration.md from the comments and the values of Default,
 // and a test keeps the committed page current. A key's tags: `toml` its name, `enum` the values it
-// may have, `default` what the reference says of a default that depends on the machine, and
+// may have, `path:"yes"` when it names a file, whose name counts from the folder of the
+// configuration, `default` what the reference says of a default that depends on the machine, and
 // `reload:"yes"` when SIGHUP may change it. A section has `shared:"yes"` when it may be pushed to
 // all nodes of a cluster (shared.go), and a key in it `shared:"no"` when that stays the node's own.
 //
@@ -38,6 +39,8 @@ type Config struct {
 
 	// where says at which line and column of the file each key stands.
 	where positions
+	// written is node.data_dir as the file has it.
+	written string
 	// waiting are the keys whose values in the file wait for a restart (Reloaded).
 	waiting map[string]bool
 }

@@ -103,7 +103,7 @@ func TestProblems(t *testing.T) {
 		{"enum", "[telemetry]\nlog_format = \"JSON\"",
 			`f:2:14: telemetry.log_format: is the text "JSON"; did you mean "json"?`},
 		{"kind of listener", "[[listener]]\naddress = \":25\"\nkind = \"smtp\"",
-			`f:3:8: listener[0].kind: is the text "smtp"; did you mean "lmtp"?`},
+			`f:3:8: listener[0].kind: is the text "smtp"; want one of relay, submission, submissions, lmtp, pop3, pop3s`},
 		{"LMTP on port 25", "[[listener]]\naddress = \":25\"\nkind = \"lmtp\"",
 			`f:2:1: listener[0].address: LMTP must not be served on port 25 (RFC 2033 5); use another port, such as 24`},
 		{"LMTP without a port", "[[route]]\nsmart_host = \"a.example\"\nprotocol = \"lmtp\"",
@@ -133,7 +133,50 @@ func TestProblems(t *testing.T) {
 			"[[route]]\nsmart_host = \"h\"\ntls = \"off\"\nusername = \"u\"\npassword_file = \"p\"",
 			`f:3:1: route[0].tls: would send the password in the clear`},
 		{"same address", "[[listener]]\naddress = \":25\"\n[[listener]]\naddress = \":25\"",
-			`f:4:1: listener[1].address: :25 is also the address of listener[0]`},
+			`f:4:1: listener[1].address: :25 is also listener[0].address; give each its own port`},
+		{"all addresses and one", "[[listener]]\naddress = \"192.0.2.1:25\"\n" +
+			"[[listener]]\naddress = \"0.0.0.0:25\"",
+			`f:4:1: listener[1].address: 0.0.0.0:25 and 192.0.2.1:25 (listener[0].address) cannot ` +
+				`both be opened: one is for every address of the machine; give each its own port`},
+		{"all addresses of one kind and one of the other", "[[listener]]\naddress = " +
+			"\"[::]:25\"\n[[listener]]\naddress = \"192.0.2.1:25\"",
+			`f:4:1: listener[1].address: 192.0.2.1:25 and [::]:25`},
+		{"written in two ways", "[[listener]]\naddress = \"[::1]:25\"\n" +
+			"[[listener]]\naddress = \"[0:0::1]:25\"",
+			`f:4:1: listener[1].address: [0:0::1]:25 is also listener[0].address`},
+		{"localhost", "[[listener]]\naddress = \"localhost:25\"\n" +
+			"[[listener]]\naddress = \"127.0.0.1:25\"",
+			`f:4:1: listener[1].address: 127.0.0.1:25 is also listener[0].address`},
+		{"administration where mail comes in", "[[listener]]\naddress = \":25\"\n[admin]\n" +
+			"address = \"127.0.0.1:25\"", `f:4:1: admin.address: 127.0.0.1:25 and :25 (listener[0]`},
+		{"mail where the administration is", "[[listener]]\naddress = \":8025\"",
+			`f:2:1: listener[0].address: :8025 and 127.0.0.1:8025 (admin.address) cannot both`},
+		{"other nodes where mail comes in", "[[listener]]\naddress = \":25\"\n[cluster]\n" +
+			"listen = \":25\"", `f:4:1: cluster.listen: :25 is also listener[0].address`},
+		{"IPv6 without brackets", "[[listener]]\naddress = \"::1:25\"",
+			`f:2:1: listener[0].address: "::1:25" is not an address to listen on; write "[::1]:25"`},
+		{"another node's without brackets", "[cluster]\nadvertise = \"2001:db8::1:7025\"",
+			`f:2:1: cluster.advertise: "2001:db8::1:7025" is not an address that other nodes can ` +
+				`dial; write "[2001:db8::1]:7025"`},
+		{"no port", "[[listener]]\naddress = \"192.0.2.1\"", `f:2:1: listener[0].address: ` +
+			`"192.0.2.1" is not an address to listen on; a port is missing: write "192.0.2.1:25"`},
+		{"a port by name", "[[listener]]\naddress = \":smtp\"", `f:2:1: listener[0].address: ` +
+			`":smtp" is not an address to listen on; the port is a number`},
+		{"a name", "[[listener]]\naddress = \"mx1.example.net:2465\"",
+			`f:2:1: listener[0].address: "mx1.example.net:2465" is not an address to listen on; ` +
+				`use an IP address: of names only localhost is taken`},
+		{"dots without quotes", "[shaping.gmail.com]\nrate = \"1/s\"",
+			`f:1:16: shaping.gmail.com: there is no such key; a name with dots stands in quotes: ` +
+				`write shaping."gmail.com"`},
+		{"more dots", "[shaping]\nmx.example.net.rate = \"1/s\"",
+			`f:2:4: shaping.mx.example: there is no such key; a name with dots stands in quotes: ` +
+				`write shaping."mx.example.net"`},
+		{"no dots", "shaping.example.rat = \"1/s\"",
+			`f:1:17: shaping.example.rat: there is no such key; did you mean shaping.example.rate?`},
+		{"both local and relay, in two alphabets",
+			"[local]\ndomains = [\"bücher.example\"]\n[relay]\ndomains = " +
+				"[\"xn--bcher-kva.example\"]",
+			`f:2:12: local.domains[0]: bücher.example is also in relay.domains;`},
 		{"max_line", "[[listener]]\naddress = \":25\"\nmax_line = \"500B\"",
 			`f:3:1: listener[0].max_line: is less than RFC 5322 2.1.1 lets every sender use; write "998B" or more`},
 		{"no address", "[[listener]]\nkind = \"relay\"", `f:1:3: listener[0].address: is missing`},

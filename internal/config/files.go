@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +18,26 @@ const SocketName = "admin.sock"
 
 // SocketPath is where the node of this configuration listens for administration.
 func (c *Config) SocketPath() string { return filepath.Join(c.Node.DataDir, SocketName) }
+
+// SocketGroup is the number of the group that may use the administration socket; nil: none may.
+func (c *Config) SocketGroup() (*int, error) {
+	name := c.Admin.SocketGroup
+	if name == "" {
+		return nil, nil
+	}
+	if gid, err := strconv.ParseUint(name, 10, 31); err == nil {
+		return new(int(gid)), nil
+	}
+	g, err := user.LookupGroup(name)
+	if errors.As(err, new(user.UnknownGroupError)) {
+		return nil, fmt.Errorf("there is no group %q on this machine", clip(name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	return &gid, err
+}
 
 // EventsPath is the event log's file, or "" for none.
 func (c *Config) EventsPath() string {
@@ -30,6 +51,7 @@ func (c *Config) EventsPath() string {
 // calls it, and serve before it opens anything.
 func (c *Config) CheckFiles(file string) error {
 	k := &checker{Config: c, file: file}
+	k.oldDataDir(c.written)
 	k.certificate(c.TLS.Certificate, c.TLS.Key)
 	for i, r := range c.Routes {
 		k.secret("route["+strconv.Itoa(i)+"].password_file", r.PasswordFile, 1)
@@ -37,6 +59,9 @@ func (c *Config) CheckFiles(file string) error {
 	k.secret("ldap.password_file", c.LDAP.PasswordFile, 1)
 	k.secret("admin.token_file", c.Admin.TokenFile, minToken)
 	k.secret("cluster.token_file", c.Cluster.TokenFile, minToken)
+	if _, err := c.SocketGroup(); err != nil {
+		k.bad("admin.socket_group", err.Error(), "`groupadd --system NAME` makes one")
+	}
 	return k.problems.asError()
 }
 

@@ -16,14 +16,15 @@ import (
 const maxFile = 1 << 20
 
 // Load reads and checks the configuration file at path; "" is the embedded default. If the node of
-// that file keeps a pushed configuration (Kept), it is merged with that. Its error is a Problems
-// unless a file could not be read.
+// that file keeps a pushed configuration (Kept), it is merged with that. Relative names of files in
+// it are made to count from the file's folder (places.go). Its error is a Problems unless a file
+// could not be read.
 func Load(path string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data, func(c *Config) (*Shared, error) {
+	return parse(path, folderOf(path), data, func(c *Config) (*Shared, error) {
 		s, err := Kept(c.Node.DataDir)
 		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOTDIR) {
 			return nil, nil // whoever may not look into it is not the node
@@ -38,7 +39,7 @@ func LoadWith(path string, s *Shared) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, data, func(*Config) (*Shared, error) { return s, nil })
+	return parse(path, folderOf(path), data, func(*Config) (*Shared, error) { return s, nil })
 }
 
 func readFile(path string) ([]byte, error) {
@@ -58,13 +59,13 @@ func readFile(path string) ([]byte, error) {
 }
 
 // Parse is Load for the content of a file, without a pushed configuration; name is only for its
-// problems.
+// problems, and names of files stay as they are.
 func Parse(name string, data []byte) (*Config, error) {
-	return parse(name, data, func(*Config) (*Shared, error) { return nil, nil })
+	return parse(name, "", data, func(*Config) (*Shared, error) { return nil, nil })
 }
 
 func parse(
-	name string, data []byte, pushed func(own *Config) (*Shared, error),
+	name, folder string, data []byte, pushed func(own *Config) (*Shared, error),
 ) (*Config, error) {
 	if len(data) > maxFile {
 		return nil, Problems{{File: name, What: fmt.Sprintf("is larger than %v", Size(maxFile))}}
@@ -75,6 +76,8 @@ func parse(
 		return nil, problems
 	}
 	c.where = where
+	c.written = c.Node.DataDir
+	c.Node.DataDir = from(folder, c.written) // where what was pushed is kept
 	s, err := pushed(c)
 	if err == nil {
 		err = c.merge(s)
@@ -82,6 +85,7 @@ func parse(
 	if err != nil {
 		return nil, err
 	}
+	c.filesFrom(folder)
 	c.complete(c.where)
 	if err := c.Check(name); err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ func shared(t *testing.T, version uint64, text string) *Shared {
 }
 
 func parseWith(file string, s *Shared) (*Config, error) {
-	return parse("f", []byte(file), func(*Config) (*Shared, error) { return s, nil })
+	return parse("f", "", []byte(file), func(*Config) (*Shared, error) { return s, nil })
 }
 
 // TestMerge: what was pushed is in force beside a node's own sections, but for what the node keeps

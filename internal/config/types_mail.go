@@ -43,11 +43,11 @@ type LDAP struct {
 	// StartTLS begins TLS on an ldap:// connection, and does not go on without.
 	StartTLS bool `toml:"start_tls" reload:"yes"`
 	// CAFile has the certificates, in PEM, that sign the server's. Empty: those of the system.
-	CAFile string `toml:"ca_file" reload:"yes"`
+	CAFile string `toml:"ca_file" path:"yes" reload:"yes"`
 	// BindDN is the entry as which the list is read. Empty: anonymously.
 	BindDN string `toml:"bind_dn" reload:"yes"`
 	// PasswordFile is a file with the password of bind_dn on its first line.
-	PasswordFile string `toml:"password_file" reload:"yes"`
+	PasswordFile string `toml:"password_file" path:"yes" reload:"yes"`
 	// Base is the entry below which the users are.
 	Base string `toml:"base" reload:"yes"`
 	// Filter selects users (RFC 4515).
@@ -170,7 +170,7 @@ type Route struct {
 	// Username is the name for AUTH at the smart host. It needs password_file.
 	Username string `toml:"username" reload:"yes"`
 	// PasswordFile is a file with the password on its first line.
-	PasswordFile string `toml:"password_file" reload:"yes"`
+	PasswordFile string `toml:"password_file" path:"yes" reload:"yes"`
 }
 
 // Retry is what happens to mail that cannot be delivered yet.

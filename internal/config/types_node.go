@@ -10,7 +10,7 @@ type Node struct {
 	// greeting, Received fields, reports and a self-signed certificate have to agree.
 	Hostname string `toml:"hostname" default:"the host name"`
 	// DataDir is the directory of the queue, the event log and the administration socket. One node
-	// owns it alone. Takes a restart: all that the node knows is there.
+	// owns it alone. The default counts from the folder of the file, too. Takes a restart: all that the node knows is there.
 	DataDir string `toml:"data_dir"`
 	// Own lists what of the shared sections this node keeps in its own file, after a configuration
 	// was pushed to all nodes: sections, such as "retry" or "route", keys, such as
@@ -38,7 +38,9 @@ const (
 // closes those that are gone; connections live on as they began, whatever changes. An address that
 // overlaps one that goes, as ":25" does "192.0.2.1:25", takes two reloads.
 type Listener struct {
-	// Address is the IP address and port to listen on. ":25" is every address of the machine.
+	// Address is the IP address and port to listen on: "192.0.2.1:25", "[2001:db8::1]:25". "0.0.0.0",
+	// "[::]" and nothing, as in ":25", are every address of the machine, of both kinds. Of names
+	// only localhost is taken: others would depend on what DNS says at the start.
 	Address string `toml:"address" reload:"yes" default:"none, it must be given"`
 	// Kind is what the listener is for: "relay" takes mail from other servers (port 25),
 	// "submission" from users after STARTTLS and AUTH (port 587), "submissions" the same with TLS
@@ -68,9 +70,9 @@ type TLS struct {
 	// Certificate is a PEM file with the certificate and its chain. Empty: the node makes a
 	// self-signed certificate when it starts, which other servers accept for opportunistic TLS and
 	// mail programs warn of.
-	Certificate string `toml:"certificate" reload:"yes"`
+	Certificate string `toml:"certificate" path:"yes" reload:"yes"`
 	// Key is the PEM file with the private key that belongs to it.
-	Key string `toml:"key" reload:"yes"`
+	Key string `toml:"key" path:"yes" reload:"yes"`
 }
 
 // Admin is the HTTP server for health, metrics and administration.
@@ -84,7 +86,12 @@ type Admin struct {
 	Hosts []string `toml:"hosts" reload:"yes"`
 	// TokenFile is a file with the token on its first line, at least 16 characters. Empty: no
 	// administration over TCP.
-	TokenFile string `toml:"token_file" reload:"yes"`
+	TokenFile string `toml:"token_file" path:"yes" reload:"yes"`
+	// SocketGroup is the group of this machine, by name or number, whose members may use the unix
+	// socket as the node's own user may: they may do and see all. The node's user must be in it.
+	// The socket then has mode 0660, and the data directory lets the group through to it, no
+	// further. Empty: the node's user and root only.
+	SocketGroup string `toml:"socket_group" reload:"yes"`
 }
 
 // Events is the event log: one JSON object per line for each mail event.
@@ -134,5 +141,5 @@ type Cluster struct {
 	// TokenFile is the path of a file with a join token, at least 16 characters. All nodes may have
 	// the same: the first makes it a token that does not expire. Takes a restart: it is for the
 	// join.
-	TokenFile string `toml:"token_file"`
+	TokenFile string `toml:"token_file" path:"yes"`
 }

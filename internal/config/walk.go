@@ -94,12 +94,22 @@ func (w *walker) problem(r unstable.Range, key, what, hint string) {
 func (w *walker) descend(
 	t reflect.Type, path string, keys unstable.Iterator, kind unstable.Kind,
 ) (reflect.Type, string) {
+	section, name := "", "" // a map of tables, and which was just named
 	for keys.Next() {
 		key := keys.Node()
 		next := member(t, string(key.Data))
+		if whole := dotted(name, key, kind); next == nil && section != "" && whole != name {
+			w.problem(key.Raw, join(path, quoteKey(string(key.Data))), "there is no such key",
+				"a name with dots stands in quotes: write "+join(section, quoteString(whole)))
+			return nil, ""
+		}
 		if next == nil {
 			w.unknown(t, path, key)
 			return nil, ""
+		}
+		section, name = "", ""
+		if t.Kind() == reflect.Map {
+			section, name = path, string(key.Data)
 		}
 		t, path = next, join(path, quoteKey(string(key.Data)))
 		if !w.where.has(path) {
@@ -123,6 +133,16 @@ func (w *walker) descend(
 		}
 	}
 	return t, path
+}
+
+// dotted is a name of a map of tables with the keys that follow it, joined by dots: what was meant
+// when the name has dots and no quotes. For TOML those are tables in tables. The last key of a key
+// and value is that of the value.
+func dotted(name string, next *unstable.Node, kind unstable.Kind) string {
+	for ; next.Valid() && (kind != unstable.KeyValue || next.Next().Valid()); next = next.Next() {
+		name += "." + string(next.Data)
+	}
+	return name
 }
 
 func hintNoTable(t reflect.Type, path string) string {

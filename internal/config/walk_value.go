@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -145,9 +146,10 @@ func (w *walker) str(key, enum string, v *unstable.Node, place unstable.Range) {
 			return
 		}
 	}
+	// Of few words the nearest is seldom the one that is meant: "smtp" is no "lmtp".
 	hint := "want one of " + strings.Join(words, ", ")
-	if near := nearest(strings.ToLower(string(v.Data)), words); near != "" {
-		hint = "did you mean " + strconv.Quote(near) + "?"
+	if lower := strings.ToLower(string(v.Data)); slices.Contains(words, lower) {
+		hint = "did you mean " + strconv.Quote(lower) + "?"
 	}
 	w.problem(place, key, "is "+describe(v), hint)
 }

@@ -1,14 +1,16 @@
-// Package unixsock listens on unix sockets that only this user can open, and connects to them,
-// however long their paths are.
+// Package unixsock listens on unix sockets that only this user, or a group that it names, can open,
+// and connects to them, however long their paths are.
 package unixsock
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 )
 
 // maxUnixPath is the longest path of a unix socket, less than sun_path's 108 octets.
@@ -40,6 +42,55 @@ func Listen(path string) (net.Listener, error) {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
+}
+
+// Share lets the members of a group open a socket, too, and go through its directory to it; nil
+// takes the right to open it back. Only this user and root may call it, and this user must be in
+// the group.
+func Share(path string, group *int) error {
+	if group == nil {
+		return os.Chmod(path, 0o600)
+	}
+	if err := give(path, *group); err != nil {
+		return err
+	}
+	dir := filepath.Dir(path)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	switch mode := info.Mode().Perm(); {
+	case mode&0o001 != 0:
+	case mode&0o010 != 0 && groupOf(info) == *group:
+	case mode&0o070 != 0 && groupOf(info) != *group:
+		return fmt.Errorf("%s is open to another group (%d)", dir, groupOf(info))
+	default:
+		if err := give(dir, *group); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, mode|0o010); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, 0o660)
+}
+
+// give makes a file that of a group. A unit of systemd may forbid the call, so it is not made in
+// vain.
+func give(path string, group int) error {
+	info, err := os.Lstat(path)
+	if err != nil || groupOf(info) == group {
+		return err
+	}
+	return os.Lchown(path, -1, group)
+}
+
+// groupOf is -1 where files have no group.
+func groupOf(info fs.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Gid)
+	}
+	return -1
 }
 
 // Dial connects to a unix socket.

@@ -3,8 +3,8 @@
 // the client that the command line uses.
 //
 // /livez, /readyz and /metrics answer everybody on the address. Everything else needs to come over
-// the unix socket, which only the node's user can open (mode 0600), or with the token as
-// `Authorization: Bearer TOKEN`. Requests over TCP must name a Host that is this node's, and an
+// the unix socket, which only the node's user can open (mode 0600), and a group that it names (mode
+// 0660), or with the token as `Authorization: Bearer TOKEN`. Requests over TCP must name a Host that is this node's, and an
 // Origin, when there is one, that is the same: a web page in an operator's browser can then neither
 // reach the node by a name that it made to resolve here (DNS rebinding) nor send a form to it.
 //

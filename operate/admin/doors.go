@@ -20,6 +20,7 @@ type doors struct {
 	overTCP  http.Handler
 	mu       struct {
 		sync.Mutex
+		group   *int         // that may open the socket
 		address string       // of TCP, as it was asked for
 		tcp     *http.Server // nil when there is none
 		on      net.Addr     // of tcp
@@ -39,6 +40,9 @@ func (s *Server) listen(m *http.ServeMux) error {
 		s.mu.Lock()
 		s.serve(l, m)
 		s.mu.Unlock()
+		if _, err := s.Admit(s.o.Group); err != nil {
+			return errors.Join(err, s.Shutdown(context.Background()))
+		}
 	}
 	move, _, err := s.Move(s.o.Address)
 	if err != nil {
@@ -46,6 +50,26 @@ func (s *Server) listen(m *http.ServeMux) error {
 	}
 	move()
 	return nil
+}
+
+// Admit lets a group open the socket, and the one before no more; nil: none may. back undoes it.
+func (s *Server) Admit(group *int) (back func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	former := s.mu.group
+	if !s.onSocket || group == former || group != nil && former != nil && *group == *former {
+		return func() {}, nil
+	}
+	if err := unixsock.Share(s.o.Socket, group); err != nil {
+		return nil, errors.Join(fmt.Errorf("administration socket: %w; the node's user must be in "+
+			"the group of admin.socket_group", err), unixsock.Share(s.o.Socket, former))
+	}
+	s.mu.group = group
+	return func() {
+		if _, err := s.Admit(former); err != nil {
+			s.o.Logf("%v", err)
+		}
+	}, nil
 }
 
 // leaveWait is how long what came over a former address may take to be answered.

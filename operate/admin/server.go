@@ -19,6 +19,8 @@ type Options struct {
 	// Socket is the path of the unix socket, Address the TCP address of the start (Server.Move).
 	// "": none.
 	Socket, Address string
+	// Group may open the socket, at the start (Server.Admit); nil: only the node's user may.
+	Group *int
 	// Settings are those of the start.
 	Settings
 	// Node is the node's name, told with what it lists.

@@ -238,6 +238,33 @@ func TestStaleSocketAndLongPath(t *testing.T) {
 	}
 }
 
+// TestSocketOfAGroup: a reload lets a group in, or shuts it out, and what it undoes is undone.
+func TestSocketOfAGroup(t *testing.T) {
+	own := os.Getegid()
+	n := start(t, func(o *Options) { o.Group = &own })
+	mode := func(want os.FileMode) {
+		t.Helper()
+		info, err := os.Stat(n.o.Socket)
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%v, %v; want %v", info, err, want)
+		}
+	}
+	mode(0o660)
+	back, err := n.Admit(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mode(0o600)
+	back()
+	mode(0o660)
+	same := own
+	if back, err = n.Admit(&same); err != nil {
+		t.Fatal(err)
+	}
+	back() // there is nothing to undo
+	mode(0o660)
+}
+
 func TestNobodyAnswers(t *testing.T) {
 	gone := start(t, nil)
 	addr := gone.Addr().String()

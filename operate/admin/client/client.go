@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -36,7 +37,7 @@ type Client struct {
 func New(target, token string) *Client {
 	c := &Client{where: target, base: "http://localhost", token: token}
 	t := &http.Transport{MaxIdleConns: 1, DisableCompression: true}
-	if isAddress(target) {
+	if IsAddress(target) {
 		c.base = "http://" + target
 	} else {
 		t.DialContext = func(context.Context, string, string) (net.Conn, error) {
@@ -55,8 +56,16 @@ func ForPeer(base string, h *http.Client, patience time.Duration) *Client {
 	return &Client{base: base, http: h, patience: patience}
 }
 
-// isAddress tells host:port from a path.
-func isAddress(target string) bool {
+// SaidBy has messages say which file names the node; "": none does.
+func (c *Client) SaidBy(file string) *Client {
+	if file != "" {
+		c.where += ", where " + file + " has it"
+	}
+	return c
+}
+
+// IsAddress tells host:port from a path.
+func IsAddress(target string) bool {
 	host, port, err := net.SplitHostPort(target)
 	return err == nil && port != "" && !strings.Contains(host, "/")
 }
@@ -117,6 +126,11 @@ func (c *Client) noAnswer(ctx context.Context, err error, sent bool) *api.Error 
 	}
 	if c.where == "" {
 		return api.Fail(api.ExitUnavailable, "it cannot be reached: "+err.Error(), "")
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return api.Fail(api.ExitPermission, fmt.Sprintf("the node at %s: %v", c.where, err),
+			"run the command as the node's user or root, or as a member of the group that "+
+				"admin.socket_group names")
 	}
 	return api.Fail(api.ExitUnavailable, fmt.Sprintf("no node answers at %s: %v", c.where, err),
 		"start one with `postroad serve`, or name another with --config FILE, --node "+

@@ -1,4 +1,4 @@
-package main
+package operator
 
 import (
 	"fmt"
@@ -11,8 +11,12 @@ import (
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
-// printMessage prints one message of a listing: a line of its own, and one for each recipient.
-func printMessage(c *cli.Console, m *api.Message) error {
+// Done is what has happened to recipients after a verb.
+var Done = map[string]string{"flush": "made due now", "hold": "held", "release": "released",
+	"fail": "failed", "remove": "removed"}
+
+// PrintMessage prints one message of a listing: a line of its own, and one for each recipient.
+func PrintMessage(c *cli.Console, m *api.Message) error {
 	_, err := fmt.Fprintf(c.Out, "%s  %-8s %6s %9s  from <%s>\n", m.QueueID, m.State,
 		cli.Age(m.ArrivalTime), config.Size(m.MessageSize), cli.Clean(m.Sender))
 	for i := range m.Recipients {
@@ -40,8 +44,8 @@ func printRecipient(c *cli.Console, r *api.Recipient) error {
 	return err
 }
 
-// printDetail prints all that is known of one message.
-func printDetail(c *cli.Console, d *api.Detail) error {
+// PrintDetail prints all that is known of one message.
+func PrintDetail(c *cli.Console, d *api.Detail) error {
 	kind := "message"
 	if d.Report {
 		kind = "delivery report of this server"
@@ -71,8 +75,8 @@ func printDetail(c *cli.Console, d *api.Detail) error {
 	return nil
 }
 
-// summary is a total in words.
-func summary(t *api.Total) string {
+// Summary is a total in words.
+func Summary(t *api.Total) string {
 	if unknown(t) {
 		return "how much there is, is not known: no queue answered"
 	}
@@ -100,14 +104,14 @@ func answered(t *api.Total) string {
 	return ", in the " + cli.Number(int64(len(t.Groups)), "queue group") + " that answered"
 }
 
-// moved says what a verb did.
-func moved(t *api.Total, verb string) string {
+// Moved says what a verb did.
+func Moved(t *api.Total, verb string) string {
 	if unknown(t) {
-		return "nothing is known to be " + done[verb] + ": no queue answered"
+		return "nothing is known to be " + Done[verb] + ": no queue answered"
 	}
 	return cli.Number(t.Recipients, "recipient") + " of " + cli.Number(t.Messages, "message") +
 		" " +
-		done[verb] + answered(t)
+		Done[verb] + answered(t)
 }
 
 // shownGroups bounds how many groups a line names.
