@@ -142,7 +142,7 @@ func (s *Scheduler) judge(
 	hopDSN := cn.shell.client.Offers().DSN
 	for k := range r.Recipients {
 		st, i := &r.Recipients[k], of.place(k)
-		a.Code, a.Enhanced, a.Text = st.Code, st.Enhanced, st.Text
+		a.Code, a.Enhanced, a.Text = st.Reply, st.Enhanced, st.Text
 		switch {
 		case slices.Contains(of.not, i):
 		case taken > 0 && tooMany(st):
@@ -220,7 +220,7 @@ func (t *transaction) entryOf(number uint32) *entry {
 func (s *Scheduler) refuse(t *transaction, now time.Time) {
 	st := smtpclient.Status{Code: t.refusal.Code, Enhanced: t.refusal.Enhanced,
 		Text: t.refusal.Text, Local: true}
-	a := mail.Attempt{At: now, Code: st.Code, Enhanced: st.Enhanced, Text: st.Text}
+	a := finding(t.refusal, now)
 	for i := range t.recipients {
 		t.outcomes = append(t.outcomes, s.outcome(t, i, &st, &a, now))
 	}

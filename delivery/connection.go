@@ -100,7 +100,7 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 		}
 		why = mail.Attempt{
 			At: s.o.Now(), Remote: target.Name, RemoteIP: o.Addr, LocalIP: o.Source,
-			Code: err.Code, Enhanced: err.Enhanced, Text: err.Text,
+			Code: err.Reply, Enhanced: err.Enhanced, Text: err.Text,
 		}
 		ours = isOurs(err.Cause)
 		if cn.set.way.ctx.Err() != nil {
@@ -108,8 +108,7 @@ func (s *Scheduler) open(cn *conn) (why mail.Attempt, ours bool) {
 		}
 	}
 	if why.At.IsZero() {
-		why = mail.Attempt{At: s.o.Now(), Code: 451, Enhanced: "4.4.4",
-			Text: "no address to connect to"}
+		why = mail.Attempt{At: s.o.Now(), Enhanced: "4.4.4", Text: "no address to connect to"}
 	}
 	return why, ours
 }

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/postroad/postroad/internal/dsn"
@@ -238,30 +239,36 @@ func (s *Scheduler) delayed(
 	// it is. Where there was none it is the time at which the first is due.
 	o := s.agedOutcome(m, n, queue.Deferred)
 	o.Due, o.Warn = o.WasDue, true
-	if last := m.Recipients[n].Last.At; !last.IsZero() {
-		o.Attempt.At = last
+	if last := &m.Recipients[n].Last; !last.At.IsZero() {
+		o.Attempt = *last
 	}
 	s.logAged(maillog.Delayed, m, &o, now)
 	return o, true
 }
 
-// suspendedText is what a sender is told of a suspension: its reason is the operators'.
-const suspendedText = "delivery was suspended by an operator"
+// What a sender is told of mail that was never attempted, where its host is not to blame. The
+// reason of a suspension is the operators'.
+const (
+	suspendedText = "delivery was suspended by an operator"
+	turnText      = "its turn to be sent has not come yet"
+)
 
-// agedOutcome is an outcome without an attempt. Where none was ever made, the site's reason says
-// why.
+// agedOutcome is an outcome without an attempt: the last one says why. Where none was ever made,
+// the site's reason does.
 func (s *Scheduler) agedOutcome(m *queue.Stored, n uint32, state queue.State) queue.Outcome {
 	st := &m.Recipients[n]
 	o := queue.Outcome{
 		ID: m.Message.ID, Recipient: n, Domain: m.Message.Envelope.Recipients[n].Domain,
 		WasDue: st.Due, State: state,
 	}
-	if st.Last == (mail.Attempt{}) {
+	if st.Last.At.IsZero() {
 		o.Attempt, _, _ = s.Reason(o.Domain)
 		o.Attempt.At = time.Time{}
 		if _, ok := s.Suspension(o.Domain, &m.Message.Envelope.Origin); ok {
 			o.Attempt = mail.Attempt{Text: suspendedText}
 		}
+		o.Attempt.Text = cmp.Or(o.Attempt.Text, turnText)
+		o.Attempt.Enhanced = cmp.Or(o.Attempt.Enhanced, "4.4.7")
 	}
 	return o
 }
@@ -269,7 +276,7 @@ func (s *Scheduler) agedOutcome(m *queue.Stored, n uint32, state queue.State) qu
 func (s *Scheduler) logAged(typ maillog.Type, m *queue.Stored, o *queue.Outcome, now time.Time) {
 	st := &m.Recipients[o.Recipient]
 	last := &st.Last
-	if *last == (mail.Attempt{}) {
+	if last.At.IsZero() {
 		last = &o.Attempt
 	}
 	msg := m.Message

@@ -178,7 +178,7 @@ func (c *core) postpone(d *destination, f *smtp.Failure, now time.Time) {
 	d.state = destWaiting
 	d.until = now.Add(c.backoff(d.failures))
 	d.failures++
-	d.reason = mail.Attempt{At: now, Code: f.Code, Enhanced: f.Enhanced, Text: f.Text}
+	d.reason = finding(f, now)
 	c.dropAll(d)
 	d.backlog = true
 	c.timers.set(&d.timer, d.until)
@@ -189,7 +189,7 @@ func (c *core) refuseAll(d *destination, f *smtp.Failure, now time.Time) {
 	d.state = destRefused
 	d.until = now.Add(refusalLasts)
 	d.refusal = f
-	d.reason = mail.Attempt{At: now, Code: f.Code, Enhanced: f.Enhanced, Text: f.Text}
+	d.reason = finding(f, now)
 	for _, fl := range d.flows {
 		for fl.list.head != nil {
 			c.refuse(fl.list.head, f, now)
@@ -197,6 +197,11 @@ func (c *core) refuseAll(d *destination, f *smtp.Failure, now time.Time) {
 	}
 	c.timers.set(&d.timer, d.until)
 	c.wantMore(d)
+}
+
+// finding is what an attempt came to in which nobody else said anything.
+func finding(f *smtp.Failure, now time.Time) mail.Attempt {
+	return mail.Attempt{At: now, Enhanced: f.Enhanced, Text: f.Text}
 }
 
 // refusalLasts is how long a domain that takes no mail is not looked up again; the resolver's cache

@@ -322,7 +322,7 @@ func TestDeferredTogether(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		r := w.net.at("a.test")
 		r.answer = func(*smtpclient.Transaction, int) smtpclient.Status {
-			return smtpclient.Status{Code: 451, Enhanced: "4.2.1", Text: "later",
+			return smtpclient.Status{Code: 451, Reply: 451, Enhanced: "4.2.1", Text: "later",
 				Command: smtpclient.StepRcpt}
 		}
 		var to []string

@@ -321,7 +321,7 @@ func down() *smtpclient.Error {
 
 // reply is a peer's reply to RCPT.
 func reply(code int, enhanced, text string) smtpclient.Status {
-	return smtpclient.Status{Code: code, Enhanced: enhanced, Text: text,
+	return smtpclient.Status{Code: code, Reply: code, Enhanced: enhanced, Text: text,
 		Command: smtpclient.StepRcpt}
 }
 
@@ -353,7 +353,7 @@ func (c *fakeConn) Deliver(tx *smtpclient.Transaction) smtpclient.Result {
 	}
 	res := smtpclient.Result{Recipients: tx.Results}
 	for i := range tx.Recipients {
-		st := smtpclient.Status{Code: 250, Enhanced: "2.0.0", Text: "Ok",
+		st := smtpclient.Status{Code: 250, Reply: 250, Enhanced: "2.0.0", Text: "Ok",
 			Command: smtpclient.StepEnd}
 		if answer != nil {
 			st = answer(tx, i)

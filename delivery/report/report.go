@@ -234,35 +234,3 @@ func reportName(id queue.ReportID) (name mail.ID) {
 	copy(name[:], sum[:])
 	return name
 }
-
-func (r *Reporter) recipient(m *queue.Message, due *queue.ReportRecipient) dsn.Recipient {
-	rcpt := m.Envelope.Recipients[due.Number]
-	d := dsn.Recipient{Address: rcpt.Address, ORcpt: rcpt.ORcpt, Attempt: due.Attempt}
-	switch due.State {
-	case queue.Deferred:
-		d.Action = dsn.Delayed
-		d.RetryUntil = m.Arrived.Add(time.Duration(r.expire.Load()))
-	case queue.Delivered:
-		d.Action = dsn.Delivered
-	case queue.Relayed:
-		d.Action = dsn.Relayed
-	case queue.Expanded:
-		d.Action = dsn.Expanded
-	case queue.Expired:
-		d.Action = dsn.Failed
-		// RFC 3463 3.5: X.4.7, delivery time expired. The last answer says why.
-		d.Attempt.Text = fmt.Sprintf("given up after %v: %s", time.Duration(r.expire.Load()),
-			due.Attempt.Text)
-		d.Attempt.Enhanced = "4.4.7"
-		// a mailbox here that stayed full says more
-		if due.Attempt.Remote == r.o.Mailboxes && due.Attempt.Enhanced == "4.2.2" {
-			d.Attempt.Code, d.Attempt.Enhanced = smtp.ExceededStorage, "5.2.2"
-		}
-	default:
-		d.Action = dsn.Failed
-	}
-	if d.Attempt.Enhanced == "" {
-		d.Attempt.Enhanced = "4.0.0"
-	}
-	return d
-}

@@ -38,7 +38,7 @@ func (c *Conn) auth() *Error {
 	}
 	s := theirs(StepAuth, rep)
 	if s.Code/100 == 5 {
-		s.Text, s.Code, s.Enhanced = rep.Line(), smtp.TempAuthFailure, "4.7.8"
+		s.taken(smtp.TempAuthFailure, "4.7.8")
 	}
 	return &Error{Status: s}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
 )
 
 const (
@@ -223,6 +224,32 @@ func tryTwo(t *testing.T, script, want string, lmtp bool) {
 		if k != content+".\r\n" {
 			t.Errorf("received %q", k)
 		}
+	}
+}
+
+// TestPeersOwnCode: where a rule of ours takes a refusal otherwise, what the peer said stays.
+func TestPeersOwnCode(t *testing.T) {
+	group := cMail + cOne + cTwo + "C: DATA\n"
+	for _, c := range []struct{ script, want string }{
+		{"S: 250 ok\nS: 250 ok\nS: 552 too many recipients\nS: 354 go\ndata\nS: 250 ok\n",
+			"452 4.5.3: 552 too many recipients"},
+		{"S: 250 ok\nS: 250 ok\nS: 552 5.5.3 too many\nS: 354 go\ndata\nS: 250 ok\n",
+			"452 4.5.3: 552 5.5.3 too many"},
+		{"S: 250 ok\nS: 250 ok\nS: 550 no\nS: 354 go\ndata\nS: 250 ok\n", "550 5.0.0: 550 no"},
+		{"S: 250 ok\nS: 250 ok\nS: 550 5.0.0 no\nS: 354 go\ndata\nS: 250 ok\n",
+			"550 5.0.0: 550 5.0.0 no"},
+		{"S: 250 ok\nS: 250 ok\nS: 550 5.1.1 no\nS: 354 go\ndata\nS: 250 ok\n",
+			"550 5.1.1: 550 5.1.1 no"},
+	} {
+		o, _ := serve(t, piped+group+c.script+cQuit)
+		conn := dial(t, o)
+		res := conn.Deliver(two())
+		st := &res.Recipients[1]
+		if got := fmt.Sprintf("%d %s: %d %s", st.Code, st.Enhanced, st.Reply,
+			smtp.Words(st.Reply, st.Enhanced, st.Text)); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+		conn.Quit()
 	}
 }
 

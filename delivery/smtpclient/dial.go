@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/postroad/postroad/internal/smtp"
@@ -24,7 +26,7 @@ func Dial(ctx context.Context, o *Options) (*Conn, *Error) {
 	}
 	nc, err := dial(dialCtx, o.Addr)
 	if err != nil {
-		return nil, &Error{Status: ours(StepConnect, 451, "4.4.1", connectText(err)), Cause: err}
+		return nil, &Error{Status: ours(StepConnect, 451, "4.4.1", o.connectText(err)), Cause: err}
 	}
 	c.raw, c.nc = nc, nc
 	stop := context.AfterFunc(ctx, c.Abort)
@@ -75,16 +77,27 @@ func portAtConnect(network, _ string, rc syscall.RawConn) error {
 	})
 }
 
-func connectText(err error) string {
+// connectText says to whom there is no connection, and why, in the words that log parsers know.
+func (o *Options) connectText(err error) string {
+	to := o.Socket
+	if to == "" {
+		literal := "[" + o.Addr.Addr().Unmap().String() + "]"
+		to = literal + ":" + strconv.Itoa(int(o.Addr.Port()))
+		if o.ServerName != literal {
+			to = o.ServerName + to
+		}
+	}
 	var no syscall.Errno
 	var ne net.Error
+	why := err.Error()
 	switch {
 	case errors.As(err, &ne) && ne.Timeout():
-		return "Connection timed out"
+		why = "Connection timed out"
 	case errors.As(err, &no):
-		return "Cannot connect: " + no.Error()
+		why = no.Error()
+		why = strings.ToUpper(why[:1]) + why[1:]
 	}
-	return "Cannot connect: " + err.Error()
+	return "connect to " + to + ": " + why
 }
 
 // open goes from the greeting to readiness.
@@ -180,7 +193,7 @@ func (c *Conn) noTLS(s Status) *Error {
 	}
 	// our rule, not the recipient's fault: another attempt may find it put right
 	if s.Code/100 == 5 {
-		s.Code, s.Enhanced = 454, "4.7.4"
+		s.taken(454, "4.7.4")
 	}
 	return &Error{Status: s, TLS: true}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -209,7 +210,8 @@ func TestConnectFailures(t *testing.T) {
 	}
 	addr := netip.MustParseAddrPort(free)
 	if _, e := Dial(t.Context(), &Options{Addr: addr}); e == nil || e.Enhanced != "4.4.1" ||
-		e.Text != "Cannot connect: connection refused" {
+		e.Text != "connect to ["+addr.Addr().String()+"]:"+strconv.Itoa(int(addr.Port()))+
+			": Connection refused" || e.Reply != 0 {
 		t.Fatal(e)
 	}
 	hang := func(ctx context.Context, _ netip.AddrPort) (net.Conn, error) {
@@ -217,8 +219,9 @@ func TestConnectFailures(t *testing.T) {
 		return nil, ctx.Err()
 	}
 	if _, e := Dial(t.Context(),
-		&Options{Addr: addr, Dial: hang, Timeouts: Timeouts{Connect: 1}}); e == nil ||
-		e.Text != "Connection timed out" ||
+		&Options{Addr: netip.MustParseAddrPort("192.0.2.1:25"), ServerName: "mx.example.org",
+			Dial: hang, Timeouts: Timeouts{Connect: 1}}); e == nil ||
+		e.Text != "connect to mx.example.org[192.0.2.1]:25: Connection timed out" ||
 		!errors.Is(e, context.DeadlineExceeded) {
 		t.Fatal(e)
 	}

@@ -276,7 +276,7 @@ func (x *exchange) said(step Step) Status {
 	rep := x.c.parser.Reply()
 	s := theirs(step, rep)
 	if s.Code == smtp.AuthRequired && x.c.o.FellBack {
-		s.Text, s.Code, s.Enhanced = rep.Line(), smtp.TempAuthFailure, "4.7.0"
+		s.taken(smtp.TempAuthFailure, "4.7.0")
 	}
 	return s
 }
@@ -286,7 +286,7 @@ func (x *exchange) said(step Step) Status {
 func (x *exchange) tooMany(s *Status) {
 	if s.Code == smtp.ExceededStorage && x.accepted > 0 &&
 		(s.Enhanced == "5.5.3" || s.Enhanced == "5.0.0") {
-		s.Code, s.Enhanced = smtp.InsufficientStorage, "4.5.3"
+		s.taken(smtp.InsufficientStorage, "4.5.3")
 	}
 }
 

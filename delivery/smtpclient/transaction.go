@@ -52,6 +52,7 @@ type Status struct {
 	Enhanced string // enhanced status code (RFC 3463), made from Code when the peer gave none
 	Text     string // one printable line, without the codes
 	Command  Step   // what was answered
+	Reply    int    // the peer's code, as it gave it; 0: there was no reply
 	Local    bool   // our own finding: there was no reply
 	// Unknown: the content was sent as a whole but its reply was lost. The next attempt may make a
 	// duplicate.

@@ -177,17 +177,28 @@ const maxText = 1000
 
 // theirs makes a status of the peer's reply.
 func theirs(step Step, rep smtp.Reply) Status {
-	s := Status{Code: rep.Code, Enhanced: rep.Enhanced, Text: rep.Text, Command: step}
+	s := Status{Code: rep.Code, Reply: rep.Code, Enhanced: rep.Enhanced, Text: rep.Text,
+		Command: step}
 	if strings.IndexByte(s.Text, '\n') >= 0 {
 		s.Text = strings.ReplaceAll(s.Text, "\n", " ")
 	}
 	if len(s.Text) > maxText {
 		s.Text = strings.ToValidUTF8(s.Text[:maxText], "")
 	}
-	if s.Enhanced == "" {
-		s.Enhanced = [...]string{2: "2.0.0", 3: "4.5.0", 4: "4.0.0", 5: "5.0.0"}[rep.Class()]
+	general := [...]string{2: "2.0.0", 3: "4.5.0", 4: "4.0.0", 5: "5.0.0"}[rep.Class()]
+	switch {
+	case s.Enhanced == "":
+		s.Enhanced = general
+	case s.Enhanced == general && rep.Class() != 2: // else nobody could tell that it said so
+		s.Text = strings.TrimSpace(general + " " + s.Text)
 	}
 	return s
+}
+
+// taken makes a refusal another one by a rule of ours. What the peer said stays.
+func (s *Status) taken(code int, enhanced string) {
+	s.Text = smtp.Words(s.Reply, s.Enhanced, s.Text)
+	s.Code, s.Enhanced = code, enhanced
 }
 
 // ours makes a status of our own finding. Its text may quote the peer by way of an error (a

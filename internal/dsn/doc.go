@@ -4,6 +4,9 @@
 package dsn
 
 import (
+	"cmp"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -81,9 +84,37 @@ type Recipient struct {
 	ORcpt   string // "addr-type;address", decoded; "" when absent
 	Action  Action
 	Attempt mail.Attempt // the last one
+	// Status is ours, where it is not what the last attempt came to (RFC 3464 2.3.4).
+	Status string
+	// Tried is for how long a recipient was tried that is given up because its time ran out.
+	Tried time.Duration
 	// RetryUntil is when a delayed recipient is given up.
 	RetryUntil time.Time
 }
+
+// status is the code of the Status field.
+func (r *Recipient) status() string { return cmp.Or(r.Status, r.Attempt.Enhanced) }
+
+// said returns the peer's words with their code, "" when it gave none.
+func (r *Recipient) said() string {
+	a := &r.Attempt
+	if a.Code == 0 {
+		return ""
+	}
+	return strings.TrimSpace(strconv.Itoa(a.Code) + " " + smtp.Words(a.Code, a.Enhanced, a.Text))
+}
+
+// found returns what we found out ourselves.
+func (r *Recipient) found() string {
+	if r.Tried > 0 && r.Attempt.Text != "" {
+		return r.gaveUp() + ": " + r.Attempt.Text
+	} else if r.Tried > 0 {
+		return r.gaveUp()
+	}
+	return r.Attempt.Text
+}
+
+func (r *Recipient) gaveUp() string { return "given up after " + inWords(r.Tried) }
 
 // Needs says what the transaction that carries a report has to ask of the next hop.
 type Needs struct {

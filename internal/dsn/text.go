@@ -1,8 +1,11 @@
 package dsn
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -73,6 +76,19 @@ func fold(field string) string {
 	return b.String() + "\r\n"
 }
 
+// inWords returns about how long d is, as people say it: "100 seconds", "5 days".
+func inWords(d time.Duration) string {
+	for _, unit := range [...]struct {
+		of   time.Duration
+		name string
+	}{{24 * time.Hour, "days"}, {time.Hour, "hours"}, {time.Minute, "minutes"}} {
+		if d >= 2*unit.of {
+			return strconv.FormatInt(int64(d.Round(unit.of)/unit.of), 10) + " " + unit.name
+		}
+	}
+	return strconv.FormatInt(int64(d.Round(time.Second)/time.Second), 10) + " seconds"
+}
+
 func subject(r *Report) string {
 	switch {
 	case r.has(Failed):
@@ -126,16 +142,18 @@ func (o *writer) explanation(r *Report) {
 }
 
 func (o *writer) outcome(rcpt *Recipient) {
-	a := &rcpt.Attempt
 	o.line("  <" + rcpt.Address + ">")
-	switch said := strings.TrimSpace(a.Enhanced + " " + a.Text); {
-	case a.Code != 0 && a.Remote != "":
-		o.line(fmt.Sprintf("    %s said: %d %s", a.Remote, a.Code, said))
-	case said != "":
-		o.line("    " + said)
+	if said := rcpt.said(); said != "" {
+		if rcpt.Tried > 0 {
+			o.line("    It was " + rcpt.gaveUp() + ".")
+		}
+		o.line("    " + cmp.Or(rcpt.Attempt.Remote, "The recipient's mail system") + " said: " +
+			said)
+	} else if found := rcpt.found(); found != "" {
+		o.line("    " + found)
 	}
 	if rcpt.Action == Failed {
-		o.line("    What to do: " + advice(a.Enhanced))
+		o.line("    What to do: " + advice(rcpt.status()))
 	}
 	if rcpt.Action == Delayed && !rcpt.RetryUntil.IsZero() {
 		o.line("    It will be tried until " + date(rcpt.RetryUntil) + ".")
@@ -166,7 +184,7 @@ var adviceFor = map[string]string{
 	"3.4":  "make the message smaller: it is larger than the remote mail system accepts.",
 	"4":    "the remote mail system could not be reached; check the address, or try again later.",
 	"4.6":  "the message went round in a circle; ask the recipient's postmaster.",
-	"4.7":  "the remote mail system could not be reached for days; try again later.",
+	"4.7":  "try again later, or contact the recipient in another way.",
 	"6": "send it as plain text or without special characters: the remote mail system cannot " +
 		"take this form.",
 	"7": "the remote mail system refuses the message by its rules; ask the recipient or your " +

@@ -3,7 +3,6 @@ package dsn
 import (
 	"bufio"
 	"crypto/rand"
-	"fmt"
 	"io"
 	"time"
 
@@ -121,21 +120,21 @@ func (o *writer) status(r *Report) {
 
 // recipient writes the per-recipient fields (RFC 3464 2.3).
 func (o *writer) recipient(rcpt *Recipient) {
-	a := &rcpt.Attempt
+	a, said := &rcpt.Attempt, rcpt.said()
 	o.raw("\r\n")
 	if rcpt.ORcpt != "" {
 		o.field("Original-Recipient", o.typed(rcpt.ORcpt))
 	}
 	o.field("Final-Recipient", o.typed(smtp.Typed(rcpt.Address)))
 	o.field("Action", rcpt.Action.String())
-	o.field("Status", a.Enhanced)
-	if a.Remote != "" {
+	o.field("Status", rcpt.status())
+	if said != "" && a.Remote != "" { // who reported to us, and nobody else (RFC 3464 2.3.5)
 		o.field("Remote-MTA", "dns; "+a.Remote)
 	}
-	if a.Code != 0 {
-		o.field("Diagnostic-Code", fmt.Sprintf("smtp; %d %s %s", a.Code, a.Enhanced, a.Text))
-	} else if a.Text != "" {
-		o.field("Diagnostic-Code", "x-postroad; "+a.Text)
+	if said != "" {
+		o.field("Diagnostic-Code", "smtp; "+said)
+	} else if found := rcpt.found(); found != "" {
+		o.field("Diagnostic-Code", "x-postroad; "+found)
 	}
 	if !a.At.IsZero() {
 		o.field("Last-Attempt-Date", date(a.At))

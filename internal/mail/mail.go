@@ -130,12 +130,12 @@ func DomainOf(address string) string {
 // queue's record, the log line and the report.
 type Attempt struct {
 	At       time.Time
-	Remote   string         // MX host name tried, "" when none was reached
-	RemoteIP netip.AddrPort // zero when none was reached
+	Remote   string         // the host that was tried, "" when there was none
+	RemoteIP netip.AddrPort // zero when there was none
 	LocalIP  netip.Addr
 	TLS      string // protocol version and cipher, "" in clear
 	// Response is the peer's reply or our own finding, as reported to the sender.
-	Code     int    // SMTP reply code, 0 when there was no reply
-	Enhanced string // enhanced status code, RFC 3463: always set
-	Text     string // one line
+	Code     int    // the peer's reply code, as it gave it; 0 when it gave none: then Text is ours
+	Enhanced string // enhanced status code, RFC 3463, of ours: always set
+	Text     string // one line; smtp.Words makes the peer's words of it
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/postroad/postroad/internal/smtp"
 )
 
 // The lines have the shape of Postfix's, which log parsers know: its delivery lines (status=sent
@@ -164,7 +166,7 @@ func appendVerdict(b []byte, r *Record) []byte {
 		b = append(b, "host "...)
 		b = append(appendHost(b, r), " said: "...)
 	}
-	b = appendReply(b, r)
+	b = appendSaid(b, r)
 	if said && r.Command != "" {
 		b = append(b, " (in reply to "...)
 		b = append(appendCommand(b, r.Command), " command)"...)
@@ -182,6 +184,15 @@ func appendCommand(b []byte, command string) []byte {
 		command = "end of DATA"
 	}
 	return appendClean(b, command, 32)
+}
+
+// appendSaid appends a peer's reply as it gave it, or our own finding.
+func appendSaid(b []byte, r *Record) []byte {
+	if r.Code == 0 || r.Code/100 == 2 {
+		return appendReply(b, r)
+	}
+	b = append(strconv.AppendInt(b, int64(r.Code), 10), ' ')
+	return appendClean(b, smtp.Words(r.Code, r.Enhanced, r.Text), maxText)
 }
 
 // appendReply appends "250 2.0.0 text", or the text alone of what we found out ourselves.

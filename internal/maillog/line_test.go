@@ -51,6 +51,15 @@ func TestLines(t *testing.T) {
 			"delays=0.1/0/0.9/0.2, dsn=5.1.1, status=bounced " +
 			"(host mx.example.net[192.0.2.25] said: 550 5.1.1 No such user (in reply to RCPT TO " +
 			"command))"},
+		{"a code that the peer did not give", func(r *Record) {
+			r.Type, r.Code, r.Enhanced, r.Text, r.Command = Bounce, 550, "5.0.0", "No such user", ""
+		}, id + ": to=<b@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, " +
+			"delays=0.1/0/0.9/0.2, dsn=5.0.0, status=bounced " +
+			"(host mx.example.net[192.0.2.25] said: 550 No such user)"},
+		{"a peer that said nothing", func(r *Record) {
+			r.Type, r.Code, r.Enhanced, r.Text = TransientFailure, 0, "4.4.2", "Timed out at DATA"
+		}, id + ": to=<b@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, " +
+			"delays=0.1/0/0.9/0.2, dsn=4.4.2, status=deferred (Timed out at DATA)"},
 		{"deferred without a connection", func(r *Record) {
 			r.Type, r.Code, r.Enhanced, r.Text, r.Command, r.Peer, r.Relay = TransientFailure, 0,
 				"4.4.1", "connect to mx[192.0.2.25]:25: connection refused", "", netip.AddrPort{},

@@ -58,7 +58,8 @@ type Record struct {
 	Size          int64
 	Created       time.Time // arrival
 	Attempts      int       // including this one
-	// Response: the peer's words, or ours. Command is what it answered.
+	// Response: the peer's words, or ours; Code is 0 when a peer was asked and gave no reply.
+	// Command is what it answered.
 	Code     int
 	Enhanced string
 	Text     string

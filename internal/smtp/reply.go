@@ -30,6 +30,28 @@ func (r Reply) Line() string {
 	return s
 }
 
+// Words returns what followed the code in a peer's reply, on one line. Where the peer gave no
+// enhanced code, enhanced is what was made of its reply code and is left out: it has no detail, or
+// another class (RFC 3463 2). text may begin with the peer's own.
+func Words(code int, enhanced, text string) string {
+	if !gave(code, enhanced, text) {
+		return text
+	}
+	if text == "" {
+		return enhanced
+	}
+	return enhanced + " " + text
+}
+
+// gave reports whether a peer gave this enhanced code before text.
+func gave(code int, enhanced, text string) bool {
+	if len(enhanced) == 0 || enhanced[0] != byte('0'+code/100) {
+		return false
+	}
+	return enhanced[0] == '2' ||
+		enhanced[1:] != ".0.0" && enhancedCode([]byte(text[:min(len(text), 12)]), enhanced[0]) == 0
+}
+
 // maxReplyText keeps a line of ours within 512 octets with its code, enhanced code and CRLF (RFC
 // 5321 4.5.3.1.5).
 const maxReplyText = 490

@@ -32,6 +32,28 @@ func TestAppendReply(t *testing.T) {
 	}
 }
 
+func TestWords(t *testing.T) {
+	for _, c := range []struct {
+		code           int
+		enhanced, text string
+		want           string
+	}{
+		{550, "5.1.1", "no", "5.1.1 no"},
+		{550, "5.1.1", "", "5.1.1"},
+		{550, "5.0.0", "no", "no"},             // made by us
+		{550, "5.0.0", "5.0.0 no", "5.0.0 no"}, // given
+		{530, "4.7.0", "5.7.0 no", "5.7.0 no"}, // taken otherwise
+		{530, "4.7.0", "no", "no"},
+		{451, "4.7.1", "5.7.1 of no such class", "4.7.1 5.7.1 of no such class"},
+		{250, "2.0.0", "Ok", "2.0.0 Ok"},
+		{451, "", "later", "later"},
+	} {
+		if got := Words(c.code, c.enhanced, c.text); got != c.want {
+			t.Errorf("%d %s %s: %q, want %q", c.code, c.enhanced, c.text, got, c.want)
+		}
+	}
+}
+
 // feed gives data in pieces of size n and returns the replies.
 func feed(data []byte, n int) (replies []Reply, err error) {
 	var p ReplyParser

@@ -80,13 +80,11 @@ func (op *Operator) Moved(verb string, m *queue.Stored, recipient uint32, to que
 	msg := m.Message
 	why := m.Recipients[recipient].Last // of fail; remove has none
 	if verb == "remove" {
-		why = mail.Attempt{
-			Code: 554, Enhanced: "5.7.1", Text: "removed by an operator, without a report",
-		}
+		why = mail.Attempt{Enhanced: "5.7.1", Text: "removed by an operator, without a report"}
 	}
 	r := &maillog.Record{
 		Type: maillog.AdminBounce, At: op.o.Now(), Attempts: m.Recipients[recipient].Attempts,
-		Code: why.Code, Enhanced: why.Enhanced, Text: why.Text, Relay: why.Remote,
+		Enhanced: why.Enhanced, Text: why.Text, Relay: why.Remote,
 	}
 	r.Describe(msg.ID, msg.Envelope, msg.Size, msg.Arrived)
 	r.To(&msg.Envelope.Recipients[recipient])

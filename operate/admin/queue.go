@@ -63,7 +63,7 @@ var runners = map[string]runner{
 	},
 	"fail": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,
 		error) {
-		why := mail.Attempt{At: s.o.Now(), Code: 554, Enhanced: "5.7.1", Text: a.reason}
+		why := mail.Attempt{At: s.o.Now(), Enhanced: "5.7.1", Text: a.reason}
 		return q.Queue.Fail(ctx, a.parsed, why, s.moved(a, out))
 	},
 	"remove": func(ctx context.Context, s *Server, q *LocalQueue, a *ask, out outlet) (queue.Total,

@@ -143,7 +143,7 @@ func TestVerbs(t *testing.T) {
 		d.Helo != "client.example" {
 		t.Fatalf("show: %s, %v", raw, err)
 	}
-	if r := d.Recipients[1]; r.State != "failed" || r.DelayReason != "554 5.7.1 wrong address" {
+	if r := d.Recipients[1]; r.State != "failed" || r.DelayReason != "wrong address" {
 		t.Errorf("failed recipient: %+v", r)
 	}
 	if got := move("hold", api.Filter{All: true, Domain: "example.org"}); got.Messages != 0 {
@@ -217,6 +217,28 @@ func TestDeadSiteTellsWhy(t *testing.T) {
 	}
 	if well.DelayReason != "" || well.NextAttempt >= until.Unix() {
 		t.Errorf("at another: %+v", well)
+	}
+}
+
+// TestReasonSaysWhoSpoke: only what a peer said is told as its words.
+func TestReasonSaysWhoSpoke(t *testing.T) {
+	at := netip.MustParseAddrPort("192.0.2.1:25")
+	for _, c := range []struct {
+		a    mail.Attempt
+		want string
+	}{
+		{mail.Attempt{Code: 550, Enhanced: "5.0.0", Text: "no", Remote: "mx", RemoteIP: at},
+			"host mx[192.0.2.1] said: 550 no"},
+		{mail.Attempt{Code: 421, Remote: "mx", RemoteIP: at}, "host mx[192.0.2.1] said: 421"},
+		{mail.Attempt{Enhanced: "4.4.2", Text: "Timed out", Remote: "mx", RemoteIP: at},
+			"Timed out"},
+		{mail.Attempt{Code: 452, Enhanced: "4.2.2", Text: "full", Remote: "local"}, "full"},
+		{mail.Attempt{Code: 452, Enhanced: "4.2.2", Text: "full", Remote: "/run/lmtp"},
+			"/run/lmtp said: 452 4.2.2 full"},
+	} {
+		if got := reason(&c.a); got != c.want {
+			t.Errorf("%+v: %q, want %q", c.a, got, c.want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
@@ -75,17 +76,19 @@ func (q *LocalQueue) recipient(
 	return out
 }
 
-// reason is the last answer in the words of a log line.
+// reason is the last answer in the words of a log line: the peer's, or our own finding.
 func reason(a *mail.Attempt) string {
-	if a.Text == "" || a.Code == 0 {
+	host := a.Remote
+	if a.RemoteIP.IsValid() {
+		host = fmt.Sprintf("host %s[%s]", host, a.RemoteIP.Addr().Unmap())
+	} else if !strings.HasPrefix(host, "/") { // nor a socket: nobody else said anything
 		return a.Text
 	}
-	text := fmt.Sprintf("%d %s", a.Code,
-		strings.TrimSpace(a.Enhanced+" "+strings.TrimPrefix(a.Text, a.Enhanced+" ")))
-	if a.Remote != "" {
-		text = fmt.Sprintf("host %s[%s] said: %s", a.Remote, a.RemoteIP.Addr(), text)
+	if a.Code == 0 {
+		return a.Text
 	}
-	return text
+	words := smtp.Words(a.Code, a.Enhanced, a.Text)
+	return strings.TrimSpace(fmt.Sprintf("%s said: %d %s", host, a.Code, words))
 }
 
 func (q *LocalQueue) detail(node string, m *queue.Stored) *api.Detail {
