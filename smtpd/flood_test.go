@@ -46,11 +46,11 @@ func TestSilentConnections(t *testing.T) {
 	} {
 		for _, kind := range []Kind{Relay, Submissions} {
 			t.Run(name+[]string{" relay", "", " submissions"}[kind], func(t *testing.T) {
-				r := newRigOn(t, eventloop.Options{MaxConnections: 400}, ListenerOptions{Kind: kind},
-					func(o *Options) {
-						withTLS(o)
-						o.Limits.NetworkBits4, o.Limits.ConnectionsPerNetwork = 24, 200
-					})
+				few := eventloop.Options{MaxConnections: 400}
+				r := newRigOn(t, few, ListenerOptions{Kind: kind}, func(o *Options) {
+					withTLS(o)
+					o.Limits.NetworkBits4, o.Limits.ConnectionsPerNetwork = 24, 200
+				})
 				other := r.listen(ListenerOptions{})
 				sessiontest.Flood(t, sources, []string{r.address}, nil, 500, 300)
 				t.Logf("served at another listener after %v",

@@ -79,7 +79,8 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 }
 
 // Listener returns how the engine is to treat the connections of a listener of this server. Name is
-// required. One that is open already takes them over for new connections (eventloop.Listener.Configure).
+// required. One that is open already takes them over for new connections
+// (eventloop.Listener.Configure).
 func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) {
 	if o.Implicit && s.TLS() == nil {
 		return eventloop.ListenerOptions{},
