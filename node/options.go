@@ -96,7 +96,7 @@ func listenerOf(l config.Listener) smtpd.ListenerOptions {
 func isPOP3(k config.Kind) bool { return k == config.KindPOP3 || k == config.KindPOP3S }
 
 func pop3ListenerOf(l config.Listener) pop3.ListenerOptions {
-	return pop3.ListenerOptions{Implicit: l.Kind == config.KindPOP3S,
+	return pop3.ListenerOptions{Name: l.Address, Implicit: l.Kind == config.KindPOP3S,
 		ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS}
 }
 

@@ -144,7 +144,8 @@ func BenchmarkHeader(b *testing.B) {
 			b.SetBytes(int64(len(typicalHeader)))
 			b.ReportAllocs()
 			for b.Loop() {
-				r := newReceiver(&listener{srv: srv}, srv.settings.Load(), mail.Body8BitMIME)
+				r := newReceiver(srv.listener(ListenerOptions{}), srv.settings.Load(),
+					mail.Body8BitMIME)
 				for p := typicalHeader; len(p) > 0; {
 					n := min(size, len(p))
 					r.store(p[:n])

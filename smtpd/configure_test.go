@@ -42,7 +42,7 @@ func TestConfigure(t *testing.T) {
 
 // TestNoMoreWithSettings: to take the settings costs a transaction no memory.
 func TestNoMoreWithSettings(t *testing.T) {
-	s := &Session{l: &listener{srv: testServer(t, nil)}}
+	s := &Session{l: testServer(t, nil).listener(ListenerOptions{})}
 	if n := testing.AllocsPerRun(100, s.renew); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

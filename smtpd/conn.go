@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -35,6 +36,7 @@ func newConn(l *listener, c *eventloop.Conn) *conn {
 	h.session.l, h.session.stopping = l, l.srv.open.Enter()
 	h.session.client = Client{Addr: c.RemoteAddr(), Local: c.LocalAddr(), Kind: l.Kind,
 		Session: l.srv.sessionID(), Tenant: l.Tenant, Listener: l.Name}
+	h.session.admitted = !inbound.Listed(l.ProxyFrom, c.RemoteAddr().Addr())
 	l.srv.stats.connections.Add(1)
 	return h
 }
@@ -57,6 +59,7 @@ func (h *conn) do(now time.Time, o *Output) {
 	case StartTLS:
 		h.c.StartTLS(o.TLS)
 	case AcceptTLS:
+		h.c.SetRemoteAddr(h.session.client.Addr)
 		h.c.AcceptTLS(o.TLS)
 	case Authenticate:
 		h.authenticate(o.Login)

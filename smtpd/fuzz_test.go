@@ -39,7 +39,7 @@ func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 	if bytes.Contains(input, []byte("LHLO")) {
 		listen.Kind = LMTP
 	}
-	s := &Session{l: &listener{ListenerOptions: listen, srv: srv}}
+	s := &Session{l: srv.listener(listen)}
 	s.client.Addr = netip.MustParseAddrPort("203.0.113.7:1")
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	var out strings.Builder

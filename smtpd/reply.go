@@ -70,11 +70,13 @@ var (
 	errNetworkFull   = closing(smtp.Temp(421, "4.7.0",
 		"Too many connections from your network; try again later"))
 	errServerFull = closing(smtp.Temp(421, "4.3.2", "Too many connections; try again later"))
-	errShutdown   = closing(smtp.Temp(421, "4.3.2", "Server is shutting down; try again"))
-	errNeedTLS    = smtp.Perm(530, "5.7.0", "Must issue a STARTTLS command first") // RFC 3207 4
-	errNeedAuth   = smtp.Perm(530, "5.7.0", "Authentication required")             // RFC 4954 6
-	errNoTLS      = smtp.Temp(454, "4.7.0", "TLS is not available")
-	errTLSActive  = smtp.Perm(503, "5.5.1", "TLS is active already")
+	errGaveWay    = closing(smtp.Temp(421, "4.3.2",
+		"Too many connections, and this one was silent; connect again"))
+	errShutdown  = closing(smtp.Temp(421, "4.3.2", "Server is shutting down; try again"))
+	errNeedTLS   = smtp.Perm(530, "5.7.0", "Must issue a STARTTLS command first") // RFC 3207 4
+	errNeedAuth  = smtp.Perm(530, "5.7.0", "Authentication required")             // RFC 4954 6
+	errNoTLS     = smtp.Temp(454, "4.7.0", "TLS is not available")
+	errTLSActive = smtp.Perm(503, "5.5.1", "TLS is active already")
 	// RFC 4954 6
 	errAuthClear     = smtp.Perm(538, "5.7.11", "Encryption required; issue STARTTLS first")
 	errAuthTwice     = smtp.Perm(503, "5.5.1", "You are authenticated already")

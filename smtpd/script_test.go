@@ -117,7 +117,7 @@ func (p *player) open(address string) {
 	if p.s != nil { // a further connection to the same server
 		srv = p.s.l.srv
 	}
-	p.s = &Session{l: &listener{ListenerOptions: p.listen, srv: srv}}
+	p.s = &Session{l: srv.listener(p.listen)}
 	p.s.client = Client{Addr: netip.AddrPortFrom(netip.MustParseAddr(address), 1234),
 		Kind: p.listen.Kind, Session: "S", Listener: p.listen.Name}
 	p.Start(p.s)

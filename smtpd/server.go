@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"strconv"
 	"sync/atomic"
@@ -22,6 +23,8 @@ type Server struct {
 	ehloEnd              string // the lines before it differ from session to session
 	networks             *inbound.Networks
 	open                 *inbound.Open
+	room                 *eventloop.Room // nil without an engine
+	turnedAway           turnedAway
 	stats                stats
 	sessions             atomic.Uint64 // number of the last session
 	boot                 string        // tells session IDs of two runs apart
@@ -30,7 +33,8 @@ type Server struct {
 // listener is what the sessions of one listener share.
 type listener struct {
 	ListenerOptions
-	srv *Server
+	srv  *Server
+	door *inbound.Door
 }
 
 // New returns a server, which serves nothing yet.
@@ -45,9 +49,12 @@ func New(o Options) (*Server, error) {
 		lmtpGreeting: "220 " + o.Hostname + " LMTP Postroad\r\n",
 		helloReply:   "250 " + o.Hostname + "\r\n",
 		ehloEnd:      "250 HELP\r\n",
-		networks:     inbound.NewNetworks(o.Limits.Limits, o.Trusted),
+		networks:     inbound.NewNetworks(o.Limits.Limits, most(o.Engine), o.Trusted),
 		open:         inbound.NewOpen(),
 		boot:         strconv.FormatInt(time.Now().Unix(), 36),
+	}
+	if o.Engine != nil {
+		s.room = s.newRoom()
 	}
 	s.Configure(o.Settings)
 	s.Settings = Settings{}
@@ -83,11 +90,15 @@ func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) 
 		return eventloop.ListenerOptions{},
 			errors.New("smtpd: a submissions listener needs a TLS certificate: " + o.Name)
 	}
-	shared := &listener{ListenerOptions: o, srv: s}
-	return eventloop.ListenerOptions{
-		Full: smtp.AppendFailure(nil, errServerFull),
-		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
-	}, nil
+	shared := s.listener(o)
+	treatment := eventloop.ListenerOptions{
+		Admit: shared.admit, Lost: shared.lost, Crowded: s.makeRoom,
+		New: func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
+	}
+	if o.Kind != Submissions { // before the handshake there are no words
+		treatment.Full = smtp.AppendFailure(nil, errServerFull)
+	}
+	return treatment, nil
 }
 
 // Shutdown stops accepting, lets messages that are being received or stored be finished, and
@@ -120,3 +131,15 @@ func (s *Server) sessionID() string {
 
 // needsTLS reports whether commands that are not early need TLS.
 func (l *listener) needsTLS() bool { return l.Kind.Submits() && !l.AllowPlainAuth }
+
+func (s *Server) listener(o ListenerOptions) *listener {
+	return &listener{ListenerOptions: o, srv: s, door: s.networks.Door(o.Name)}
+}
+
+// most is how many connections there can be at all. Tests of a session have no engine.
+func most(e *eventloop.Engine) int {
+	if e == nil {
+		return math.MaxInt
+	}
+	return e.MaxConnections()
+}

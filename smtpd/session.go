@@ -88,9 +88,19 @@ func (s *Session) renew() { s.set = s.l.srv.settings.Load() }
 
 // begin begins what a client sees of a session: the handshake, or the greeting.
 func (s *Session) begin(o *Output) {
+	full := s.enter()
 	if s.l.Kind != Submissions {
 		s.move(stateBanner)
+		if full != nil {
+			s.refuse(o, smtp.Unknown, full)
+			return
+		}
 		s.banner(o)
+		return
+	}
+	if full != nil { // before the handshake there are no words
+		s.record(smtp.Unknown, full)
+		s.close(o)
 		return
 	}
 	s.move(stateHandshaking)
@@ -227,13 +237,6 @@ func (s *Session) admit() *smtp.Failure {
 	if s.stopping {
 		return errShutdown
 	}
-	switch s.l.srv.networks.Enter(s.client.Addr.Addr()) {
-	case inbound.ServerFull:
-		return errServerFull
-	case inbound.NetworkFull:
-		return errNetworkFull
-	}
-	s.admitted = true
 	if f := s.l.srv.Policy.Connect(&s.client); f != nil {
 		return closing(f.With(f.Cause))
 	}
@@ -243,7 +246,7 @@ func (s *Session) admit() *smtp.Failure {
 // TLSDone says that the handshake succeeded. All that was known is forgotten (RFC 3207 4.2).
 func (s *Session) TLSDone(now time.Time, state *tls.ConnectionState, o *Output) {
 	s.now, s.since = now, now
-	fresh := !s.admitted // TLS from the first octet
+	fresh := s.l.Kind == Submissions // TLS from the first octet
 	s.endTransaction()
 	s.client.TLS, s.client.User, s.client.Tenant = state, nil, s.l.Tenant
 	s.client.Helo, s.client.ESMTP = "", false
@@ -277,7 +280,7 @@ func (s *Session) End() {
 		s.move(stateClosed)
 	}
 	if s.admitted {
-		s.l.srv.networks.Leave(s.client.Addr.Addr())
+		s.l.door.Leave(s.client.Addr.Addr())
 		s.admitted = false
 	}
 }

@@ -72,7 +72,7 @@ func BenchmarkSession(b *testing.B) {
 
 func benchmarkSession(b *testing.B, size int) {
 	srv := testServer(b, func(o *Options) { o.Limits.Transactions = 1 << 40 })
-	s := &Session{l: &listener{srv: srv}}
+	s := &Session{l: srv.listener(ListenerOptions{})}
 	s.client.Addr = netip.MustParseAddrPort("203.0.113.7:1")
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	o := &Output{Reply: make([]byte, 0, 4096)}

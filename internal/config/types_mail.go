@@ -78,12 +78,14 @@ type Limits struct {
 	MessageSize Size `toml:"message_size" reload:"yes"`
 	// Recipients is the most recipients of one mail transaction. One more: 452 4.5.3.
 	Recipients int `toml:"recipients" reload:"yes"`
-	// Connections is the most connections at a time, of SMTP and as many of POP3. One more: 421
-	// 4.3.2, -ERR [SYS/TEMP].
+	// Connections is the most connections at a time, of SMTP and as many of POP3, unless the limit
+	// of open files allows fewer. One listener of several has three quarters of them at most. One
+	// more: 421 4.3.2, -ERR [SYS/TEMP]. When seven eighths are taken, those that have been silent
+	// for longest are ended, but for users' and those of [relay].
 	Connections int `toml:"connections" reload:"yes" shared:"no"`
 	// ConnectionsPerNetwork is the most connections at a time from one client network (an IPv4 /24,
 	// an IPv6 /56); the networks of [relay] are not counted. SMTP and POP3 count by themselves. One
-	// more: 421 4.7.0, -ERR [SYS/TEMP].
+	// more: 421 4.7.0, -ERR [SYS/TEMP]; without a word where TLS would come first.
 	ConnectionsPerNetwork int `toml:"connections_per_network" reload:"yes"`
 	// MessagesPerConnection is the most mail transactions of one connection. One more: 421 4.7.0.
 	MessagesPerConnection int `toml:"messages_per_connection" reload:"yes"`

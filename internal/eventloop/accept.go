@@ -127,16 +127,31 @@ func (e *Engine) sleep(d time.Duration) bool {
 
 // admit hands a connection to a loop, or refuses it.
 func (e *Engine) admit(nc net.Conn, o *ListenerOptions) error {
+	if o.Crowded != nil && e.crowded() {
+		o.Crowded()
+	}
 	if e.active.Add(1) > int64(e.o.MaxConnections) {
 		e.leave()
-		e.refuse(nc, o)
+		e.refuse(nc, o, o.Full)
 		return nil
+	}
+	peer := addrPort(nc.RemoteAddr()).Addr()
+	if o.Admit != nil {
+		if words, ok := o.Admit(peer); !ok {
+			e.leave()
+			e.refuse(nc, o, words)
+			return nil
+		}
 	}
 	in := &entry{new: o.New}
 	if o.TLS != nil {
 		in.tls = o.TLS()
 	}
-	return e.enroll(nc, in)
+	err := e.enroll(nc, in)
+	if err != nil && o.Admit != nil {
+		o.Lost(peer)
+	}
+	return err
 }
 
 // enroll hands a connection, which has its place under the cap, to a loop.
@@ -157,18 +172,18 @@ func (e *Engine) enroll(nc net.Conn, in *entry) error {
 	return nil
 }
 
-// refuse tells the peer that there is no room. A fresh socket takes the line without waiting, or
+// refuse tells the peer why it is not served. A fresh socket takes the words without waiting, or
 // the peer goes without.
-func (e *Engine) refuse(nc net.Conn, o *ListenerOptions) {
+func (e *Engine) refuse(nc net.Conn, o *ListenerOptions, words []byte) {
 	defer nc.Close()
 	e.stats.refused.Add(1)
-	if o.TLS != nil || len(o.Full) == 0 {
+	if o.TLS != nil || len(words) == 0 {
 		return
 	}
 	if err := nc.SetWriteDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
 		return
 	}
-	_, _ = nc.Write(o.Full)
+	_, _ = nc.Write(words)
 }
 
 // forgetZone takes the zone out of a link-local IPv6 address that gnet is to see. When such a

@@ -16,13 +16,20 @@ func (c *Conn) Close() {
 	}
 }
 
+// Drop sends what is buffered as far as the socket takes it now, and closes the connection. It is
+// for a peer that says nothing, on whom time and a place are not to be spent.
+func (c *Conn) Drop() {
+	c.Close()
+	c.dropping = c.closing
+}
+
 // Abort closes the connection when the current callback has returned and drops what is buffered.
 func (c *Conn) Abort() { c.fail(ErrAborted) }
 
 // finish begins the end that Close has asked for.
 func (c *Conn) finish() {
-	if c.tls != nil && c.tls.phase != tlsOn {
-		c.drop() // there is nothing a peer in the middle of a handshake could understand
+	if c.dropping || c.tls != nil && c.tls.phase != tlsOn {
+		c.drop() // in the middle of a handshake there is nothing that a peer could understand
 		return
 	}
 	c.become(stateDraining)

@@ -35,6 +35,7 @@ type Conn struct {
 	blocked  bool // in loop.blocked
 	paused   bool // kept is over the limit: we do not read
 	closing  bool // Close was called
+	dropping bool // Drop was called
 	resuming bool // Resume was called
 	written  bool // Write was called and Drained not since
 }
@@ -129,6 +130,10 @@ func (c *Conn) Post(f func()) { c.loop.post(task{c, f}) }
 
 // RemoteAddr returns the peer's address.
 func (c *Conn) RemoteAddr() netip.AddrPort { return c.remote }
+
+// SetRemoteAddr makes another address the peer's: a PROXY header has said who is behind a balancer.
+// It is to be called before TLS.
+func (c *Conn) SetRemoteAddr(a netip.AddrPort) { c.remote = a }
 
 // LocalAddr returns our own address.
 func (c *Conn) LocalAddr() netip.AddrPort { return c.local }

@@ -56,7 +56,7 @@ func Start(o Options) (*Engine, error) {
 		zero: make(chan struct{}, 1), stirred: make(chan struct{}, 1), stop: make(chan struct{}),
 		quit: make(chan struct{}),
 	}
-	e.shakes.slots = o.Handshakes
+	e.shakes.init(o.Handshakes, max(2, runtime.GOMAXPROCS(0)), o.grace)
 	e.client, err = gnet.NewClient(&adapter{e: e},
 		gnet.WithNumEventLoop(o.Loops),
 		gnet.WithReadBufferCap(readBuffer),
@@ -80,9 +80,11 @@ func (o *Options) setDefaults() {
 	setDefault(&o.InboundLimit, 64<<10)
 	setDefault(&o.OutboundLimit, 1<<20)
 	setDefault(&o.Handshakes, 512)
-	setDefault(&o.HandshakeLimit, 30*time.Second)
+	setDefault(&o.HandshakeLimit, 10*time.Second)
 	setDefault(&o.Linger, 10*time.Second)
 	setDefault(&o.tick, 100*time.Millisecond)
+	setDefault(&o.grace, stallGrace)
+	setDefault(&o.roomGrace, roomGrace)
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}

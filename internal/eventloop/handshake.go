@@ -1,9 +1,11 @@
 package eventloop
 
 import (
+	"container/list"
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 const (
@@ -13,8 +15,10 @@ const (
 
 // handshake is what a loop and a handshake's goroutine share.
 type handshake struct {
+	s        *secure
 	launched bool   // owned by the loop
 	resume   func() // has the loop look again whether it may read from the socket
+	queued   queued
 
 	mu struct {
 		sync.Mutex
@@ -24,30 +28,43 @@ type handshake struct {
 	more sync.Cond
 }
 
-func newHandshake(resume func()) *handshake {
-	h := &handshake{resume: resume}
+// queued is a handshake's part in handshakes, whose lock guards it.
+type queued struct {
+	party     *party
+	waits     *list.Element // in party.fresh: it has no place yet
+	computes  bool          // it has a turn
+	turn      chan struct{} // gets one when a handshake that has begun has a turn again
+	since     time.Time     // its peer makes it wait
+	inAll     *list.Element // of handshakes.mu.stalled, meanwhile
+	inParty   *list.Element // of party.stalled
+	displaced bool          // another has its place
+}
+
+func newHandshake(s *secure, resume func()) *handshake {
+	h := &handshake{s: s, resume: resume}
+	h.queued.turn = make(chan struct{}, 1)
 	h.more.L = &h.mu
 	return h
 }
 
 // feed hands octets to the handshake, which begins with the first complete record: a peer that
-// connects and says nothing, or drips, costs neither a goroutine nor a slot.
-func (h *handshake) feed(s *secure, p []byte) {
+// connects and says nothing, or drips, costs neither a goroutine nor a place.
+func (h *handshake) feed(p []byte) {
 	h.mu.Lock()
 	h.mu.in = append(h.mu.in, p...)
 	ready := recordComplete(h.mu.in)
 	h.mu.Unlock()
 	h.more.Signal()
 	if ready && !h.launched {
-		h.launch(s)
+		h.launch()
 	}
 }
 
-// launch has the handshake run as soon as there is a slot. A client's begins at once, since it
+// launch has the handshake run as soon as there is a place. A client's begins at once, since it
 // speaks first.
-func (h *handshake) launch(s *secure) {
+func (h *handshake) launch() {
 	h.launched = true
-	s.c.loop.e.shakes.submit(s)
+	h.s.c.loop.e.shakes.submit(h)
 }
 
 // held returns the number of octets that wait for the handshake.
@@ -66,12 +83,13 @@ func recordComplete(p []byte) bool {
 	return p[0] != recordHandshake || len(p) >= recordHeader+int(p[3])<<8+int(p[4])
 }
 
-// read blocks until there are octets or the connection has ended.
+// read blocks until there are octets or the connection has ended. While it waits for the peer the
+// handshake does without its turn.
 func (h *handshake) read(p []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.mu.in) == 0 && h.mu.err == nil {
-		h.more.Wait()
+	if len(h.mu.in) == 0 && h.mu.err == nil {
+		h.await()
 	}
 	if len(h.mu.in) == 0 {
 		return 0, h.mu.err
@@ -85,6 +103,23 @@ func (h *handshake) read(p []byte) (int, error) {
 	return n, nil
 }
 
+// await waits for octets or the end, without a turn meanwhile, and without h.mu while it takes the
+// lock of all handshakes.
+func (h *handshake) await() {
+	shakes := &h.s.c.loop.e.shakes
+	h.mu.Unlock()
+	shakes.stall(h)
+	h.mu.Lock()
+	for len(h.mu.in) == 0 && h.mu.err == nil {
+		h.more.Wait()
+	}
+	if h.mu.err == nil {
+		h.mu.Unlock()
+		shakes.again(h)
+		h.mu.Lock()
+	}
+}
+
 // end makes read fail, so that the goroutine ends.
 func (h *handshake) end(err error) {
 	h.mu.Lock()
@@ -95,50 +130,6 @@ func (h *handshake) end(err error) {
 
 // rest returns what the handshake has not read: application data that came right behind it.
 func (h *handshake) rest() []byte { return h.mu.in }
-
-// handshakes bounds the handshakes in progress. Those over the bound wait in the order of their
-// coming; there are never more of them than connections.
-type handshakes struct {
-	slots int // Options.Handshakes
-	mu    struct {
-		sync.Mutex
-		running int
-		waiting []*secure
-	}
-}
-
-// submit runs the handshake of s, when there is a slot.
-func (q *handshakes) submit(s *secure) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.mu.running == q.slots {
-		q.mu.waiting = append(q.mu.waiting, s)
-		return
-	}
-	q.mu.running++
-	go q.run(s)
-}
-
-// run is the handshakes' goroutine: it goes on with one that waits, if any.
-func (q *handshakes) run(s *secure) {
-	for s != nil {
-		shake(s)
-		s = q.next()
-	}
-}
-
-func (q *handshakes) next() *secure {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.mu.waiting) == 0 {
-		q.mu.waiting = nil
-		q.mu.running--
-		return nil
-	}
-	s := q.mu.waiting[0]
-	q.mu.waiting = q.mu.waiting[1:]
-	return s
-}
 
 // shake performs one handshake and reports to the loop. The panic that it guards against is one in
 // a callback of the tls.Config.

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"crypto/tls"
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -19,9 +20,11 @@ type Options struct {
 	InboundLimit int
 	// octets written and not yet taken by the socket, per connection, above which it is aborted;
 	// default 1 MiB
-	OutboundLimit  int
-	Handshakes     int           // TLS handshakes in progress, the others wait; default 512
-	HandshakeLimit time.Duration // time for a TLS handshake, waiting included; default 30 s
+	OutboundLimit int
+	// TLS handshakes in progress, of one client network an eighth of it; the others wait, and those
+	// whose peer has been silent for longest give way to them; default 512
+	Handshakes     int
+	HandshakeLimit time.Duration // time for a TLS handshake, waiting included; default 10 s
 	// connections on a loop from which on what callbacks write goes out together, after all that
 	// were ready; default: never
 	Gather int
@@ -29,7 +32,9 @@ type Options struct {
 	Linger time.Duration
 	Logf   func(format string, args ...any)
 
-	tick time.Duration // resolution of deadlines; 100 ms but in tests
+	tick      time.Duration // resolution of deadlines; 100 ms but in tests
+	grace     time.Duration // that a silent handshake has for itself; stallGrace but in tests
+	roomGrace time.Duration // the same of a connection; roomGrace but in tests
 }
 
 // ListenerOptions say what becomes of the connections of one listener.
@@ -38,8 +43,18 @@ type ListenerOptions struct {
 	// connection.
 	TLS func() *tls.Config
 	// Full is sent to a connection over MaxConnections before it is closed. On a listener with TLS
-	// nothing is sent.
+	// nothing is sent, nor should there be words of Admit.
 	Full []byte
+	// Admit is asked about a connection before anything is spent on it, on a goroutine that
+	// accepts; it must not block. One that is not admitted is sent the words, unless there are
+	// none, and closed. nil: all are admitted.
+	Admit func(peer netip.Addr) (words []byte, ok bool)
+	// Lost takes an admission back: no loop has taken the connection, and New was not called.
+	// Required with Admit.
+	Lost func(peer netip.Addr)
+	// Crowded is told, for each new connection, that there are almost MaxConnections; a Room may be
+	// what it needs. nil: nobody is.
+	Crowded func()
 	// New makes the handler of a new connection. It runs on the connection's loop. A nil Handler
 	// closes the connection.
 	New func(*Conn) Handler
@@ -85,7 +100,7 @@ var (
 type Stats struct {
 	Accepted          uint64 // connections of a listener handed to a loop
 	Dialled           uint64 // outgoing connections handed to a loop
-	Refused           uint64 // connections over MaxConnections
+	Refused           uint64 // connections over MaxConnections, and those not admitted
 	AcceptErrors      uint64 // failed accepts, a lack of descriptors among them
 	Handshakes        uint64 // TLS handshakes that succeeded
 	HandshakeFailures uint64

@@ -30,7 +30,7 @@ type tlsPhase uint8
 
 const (
 	tlsWanted tlsPhase = iota // StartTLS was called; begins when the callback has returned
-	// waiting for the client's first octets, for a free slot, or for the handshake
+	// waiting for the client's first octets, for a place, or for the handshake
 	tlsShaking
 	tlsOn
 	tlsFailed
@@ -75,11 +75,11 @@ func (s *secure) begin() {
 		return
 	}
 	s.phase = tlsShaking
-	s.shake = newHandshake(func() { c.Post(c.control) })
+	s.shake = newHandshake(s, func() { c.Post(c.control) })
 	c.setLimit(c.loop.e.o.HandshakeLimit)
 	if s.client {
 		s.conn = tls.Client(&transport{s}, s.config)
-		s.shake.launch(s)
+		s.shake.launch()
 	} else {
 		s.conn = tls.Server(&transport{s}, s.config)
 	}
@@ -97,7 +97,7 @@ func (s *secure) received(p []byte) {
 	case tlsWanted: // cannot happen: settle runs between two reads
 		s.c.fail(ErrInjection)
 	case tlsShaking:
-		s.shake.feed(s, p)
+		s.shake.feed(p)
 	case tlsOn:
 		if len(s.in) > 0 { // the handler is behind
 			s.in = append(s.in, p...)
@@ -195,7 +195,7 @@ func (s *secure) done(err error) {
 func (s *secure) failed(err error) {
 	s.c.loop.e.stats.handshakeFailures.Add(1)
 	s.phase = tlsFailed
-	s.shake.end(err)
+	s.abandon(err)
 	s.tell(err)
 	s.c.fail(err)
 }
@@ -217,5 +217,11 @@ func (s *secure) closed(reason error) {
 	if reason == nil {
 		reason = io.ErrClosedPipe
 	}
-	s.shake.end(reason)
+	s.abandon(reason)
+}
+
+// abandon ends the handshake, whether it runs or waits.
+func (s *secure) abandon(err error) {
+	s.shake.end(err)
+	s.c.loop.e.shakes.withdraw(s.shake)
 }

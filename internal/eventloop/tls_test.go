@@ -274,3 +274,40 @@ func TestTLSPause(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestHandshakeGivesWay: when there is no place, the handshake whose peer has been silent for
+// longest ends, and no sooner; and one network's cannot take all places.
+func TestHandshakeGivesWay(t *testing.T) {
+	told := make(chan error, 100)
+	f := fake{tlsDone: func(_ *Conn, err error) { told <- err }}
+	s := serve(t, Options{Handshakes: 16, HandshakeLimit: time.Hour, grace: 200 * time.Millisecond},
+		ListenerOptions{TLS: serverTLS}, f)
+	stall := func(source string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+		c, err := d.Dial("tcp", s.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, clientHello(t)); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	begun := func(c net.Conn) {
+		if _, err := io.ReadFull(c, make([]byte, recordHeader)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	begun(stall("127.1.0.1"))
+	begun(stall("127.1.0.2"))
+	third := stall("127.1.0.3") // has to wait: its network has two places
+	begun(stall("127.2.0.1"))   // a later one of another network has not
+	begun(third)
+	if err := wait(t, told); !errors.Is(err, errGaveWay) || time.Since(began) < s.o.grace {
+		t.Errorf("after %v: TLSDone(%v)", time.Since(began), err)
+	}
+	tc := tls.Client(s.dial(t), clientTLS(tls.VersionTLS13))
+	ask(t, tc, "x", "x")
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/mailbox"
 )
@@ -36,6 +37,7 @@ var outputs = sync.Pool{New: func() any { return &Output{Reply: make([]byte, 0, 
 func newConn(l *listener, c *eventloop.Conn) *conn {
 	h := &conn{c: c}
 	h.session.l, h.session.stopping, h.session.addr = l, l.srv.open.Enter(), c.RemoteAddr()
+	h.session.admitted = !inbound.Listed(l.ProxyFrom, c.RemoteAddr().Addr())
 	l.srv.stats.connections.Add(1)
 	return h
 }
@@ -69,6 +71,7 @@ func (h *conn) do(now time.Time, o *Output) {
 	case StartTLS:
 		h.c.StartTLS(o.TLS)
 	case AcceptTLS:
+		h.c.SetRemoteAddr(h.session.addr)
 		h.c.AcceptTLS(o.TLS)
 	case Authenticate:
 		h.authenticate(o.Login)

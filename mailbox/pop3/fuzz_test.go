@@ -44,7 +44,7 @@ var fuzzServer = sync.OnceValue(func() *Server {
 func transcript(t testing.TB, input []byte, cut func(left int) int) string {
 	srv := fuzzServer()
 	s := &Session{
-		l:    &listener{ListenerOptions: ListenerOptions{AllowPlainAuth: true}, srv: srv},
+		l:    srv.listener(ListenerOptions{AllowPlainAuth: true}),
 		addr: netip.MustParseAddrPort("203.0.113.7:1"),
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -177,7 +177,8 @@ func FuzzMessage(f *testing.F) {
 
 // wire returns what the client gets of a message, behind +OK.
 func wire(t *testing.T, text []byte, r retrieval, random *rand.Rand) string {
-	s := &Session{l: &listener{srv: fuzzServer()}, state: stateFetching, maildrop: &maildrop{}}
+	l := fuzzServer().listener(ListenerOptions{})
+	s := &Session{l: l, state: stateFetching, maildrop: &maildrop{}}
 	s.msg = r
 	s.msg.size = uint32(len(text))
 	var o Output

@@ -67,6 +67,7 @@ type Limits struct {
 
 // ListenerOptions say how the connections of one listener are treated.
 type ListenerOptions struct {
+	Name string // default: the address
 	// Implicit TLS from the first octet (pop3s, RFC 8314).
 	Implicit bool
 	// ProxyFrom lists the balancers whose connections begin with a PROXY header, v1 or v2. From

@@ -70,6 +70,11 @@ var (
 		text:  "Too many connections from your network; try again later",
 		close: true,
 	}
+	errGaveWay = &failure{
+		code:  codeTemp,
+		text:  "Too many connections, and this one was silent; connect again",
+		close: true,
+	}
 	errLost = &failure{
 		code:  codeTemp,
 		text:  "The mailbox has moved to another server; log in again",

@@ -147,7 +147,7 @@ func (p *player) open(address string) {
 		srv = p.s.l.srv
 	}
 	p.s = &Session{
-		l:    &listener{ListenerOptions: p.listen, srv: srv},
+		l:    srv.listener(p.listen),
 		addr: netip.AddrPortFrom(netip.MustParseAddr(address), 1234),
 	}
 	p.Start(p.s)

@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"sync/atomic"
 
@@ -17,6 +18,7 @@ type Server struct {
 	greeting string
 	networks *inbound.Networks
 	open     *inbound.Open
+	room     *eventloop.Room // nil without an engine
 	// who waits for others: a shard without an owner holds up its own mailboxes only
 	calls   *workers
 	reads   *workers // who takes memory
@@ -28,7 +30,8 @@ type Server struct {
 // listener is what the sessions of one listener share.
 type listener struct {
 	ListenerOptions
-	srv *Server
+	srv  *Server
+	door *inbound.Door
 }
 
 // New returns a server, which serves nothing yet.
@@ -41,10 +44,13 @@ func New(o Options) (*Server, error) {
 		Options: o,
 		// without a time stamp, which would offer APOP
 		greeting: "+OK " + o.Hostname + " POP3 Postroad\r\n",
-		networks: inbound.NewNetworks(o.Limits.Limits, o.Trusted),
+		networks: inbound.NewNetworks(o.Limits.Limits, most(o.Engine), o.Trusted),
 		open:     inbound.NewOpen(),
 		calls:    newWorkers(o.Calls),
 		reads:    newWorkers(o.Reads),
+	}
+	if o.Engine != nil {
+		s.room = s.newRoom()
 	}
 	s.Configure(o.Limits)
 	s.Limits = Limits{}
@@ -62,6 +68,9 @@ func (s *Server) Configure(l Limits) {
 // Serve accepts the connections of l, which belongs to the server from the call on. It returns at
 // once.
 func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
+	if o.Name == "" {
+		o.Name = l.Addr().String()
+	}
 	treatment, err := s.Listener(o)
 	if err == nil {
 		_, err = s.Engine.Serve(l, treatment)
@@ -69,18 +78,23 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 	return err
 }
 
-// Listener returns how the engine is to treat the connections of a listener of this server. One
-// that is open already takes them over for new connections (eventloop.Listener.Configure).
+// Listener returns how the engine is to treat the connections of a listener of this server. Name is
+// required. One that is open already takes them over for new connections
+// (eventloop.Listener.Configure).
 func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) {
 	if o.Implicit && s.TLS() == nil {
 		return eventloop.ListenerOptions{},
 			errors.New("pop3: a pop3s listener needs a TLS certificate")
 	}
-	shared := &listener{ListenerOptions: o, srv: s}
-	return eventloop.ListenerOptions{
-		Full: errServerFull.append(nil),
-		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
-	}, nil
+	shared := s.listener(o)
+	treatment := eventloop.ListenerOptions{
+		Admit: shared.admit, Lost: shared.lost, Crowded: s.makeRoom,
+		New: func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
+	}
+	if !o.Implicit { // before the handshake there are no words
+		treatment.Full = errServerFull.append(nil)
+	}
+	return treatment, nil
 }
 
 // Shutdown stops accepting on the engine, lets messages that are being sent or removed be finished,
@@ -103,4 +117,16 @@ func (s *Server) each(f func(*conn)) {
 			f(c)
 		}
 	})
+}
+
+func (s *Server) listener(o ListenerOptions) *listener {
+	return &listener{ListenerOptions: o, srv: s, door: s.networks.Door(o.Name)}
+}
+
+// most is how many connections there can be at all. Tests of a session have no engine.
+func most(e *eventloop.Engine) int {
+	if e == nil {
+		return math.MaxInt
+	}
+	return e.MaxConnections()
 }

@@ -110,9 +110,18 @@ func (s *Session) Start(now time.Time, o *Output) {
 
 // begin begins what a client sees of a session: the handshake, or the greeting.
 func (s *Session) begin(o *Output) {
+	full := s.enter()
 	if !s.l.Implicit {
 		s.move(stateAuthorization)
+		if full != nil {
+			s.refuse(o, full)
+			return
+		}
 		s.greet(o)
+		return
+	}
+	if full != nil { // before the handshake there are no words
+		s.close(o)
 		return
 	}
 	s.move(stateHandshaking)
@@ -124,26 +133,11 @@ func (s *Session) begin(o *Output) {
 }
 
 func (s *Session) greet(o *Output) {
-	if f := s.admit(); f != nil {
-		s.refuse(o, f)
+	if s.stopping {
+		s.refuse(o, errShutdown)
 		return
 	}
 	o.say(s.l.srv.greeting)
-}
-
-// admit asks whether this client may be served at all.
-func (s *Session) admit() *failure {
-	if s.stopping {
-		return errShutdown
-	}
-	switch s.l.srv.networks.Enter(s.addr.Addr()) {
-	case inbound.ServerFull:
-		return errServerFull
-	case inbound.NetworkFull:
-		return errNetworkFull
-	}
-	s.admitted = true
-	return nil
 }
 
 // Step takes octets from the client and returns how many it used.
@@ -236,7 +230,7 @@ func (s *Session) TLSDone(now time.Time, o *Output) {
 	s.now, s.since = now, now
 	s.secure, s.said = true, ""
 	s.move(stateAuthorization)
-	if !s.admitted { // TLS from the first octet
+	if s.l.Implicit { // TLS from the first octet
 		s.greet(o)
 	}
 	s.settle(o)
@@ -287,7 +281,7 @@ func (s *Session) End(why string) {
 	s.state = stateClosed
 	s.sasl = nil
 	if s.admitted {
-		s.l.srv.networks.Leave(s.addr.Addr())
+		s.l.door.Leave(s.addr.Addr())
 		s.admitted = false
 	}
 	if s.maildrop == nil {
