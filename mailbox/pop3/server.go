@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync/atomic"
@@ -72,15 +73,30 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 // Listener returns how the engine is to treat the connections of a listener of this server. One
 // that is open already takes them over for new connections (eventloop.Listener.Configure).
 func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) {
-	if o.Implicit && s.TLS() == nil {
+	shared := &listener{ListenerOptions: o, srv: s}
+	if o.Implicit && shared.tls() == nil {
 		return eventloop.ListenerOptions{},
 			errors.New("pop3: a pop3s listener needs a TLS certificate")
 	}
-	shared := &listener{ListenerOptions: o, srv: s}
 	return eventloop.ListenerOptions{
 		Full: errServerFull.append(nil),
 		New:  func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
 	}, nil
+}
+
+// tls is the present configuration of TLS; nil: there is none.
+func (l *listener) tls() *tls.Config {
+	if l.TLS != nil {
+		return l.TLS()
+	}
+	return l.srv.TLS()
+}
+
+func (l *listener) authenticator() Authenticator {
+	if l.Authenticator != nil {
+		return l.Authenticator
+	}
+	return l.srv.Authenticator
 }
 
 // Shutdown stops accepting on the engine, lets messages that are being sent or removed be finished,
