@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,7 @@ func TestDomainsAndAliases(t *testing.T) {
 		nil,
 	)
 	must(t, e.AddAlias(ctx, "@grün.example", []string{"user@grün.example"}, ""))
+	wholeDomains(t, e)
 	must(
 		t,
 		e.EditAlias(
@@ -167,4 +169,31 @@ func TestRowsOfOlderVersions(t *testing.T) {
 			t.Errorf("%q: %v", c, err)
 		}
 	}
+}
+
+// wholeDomains stand for others, in no circle, and only when all members know what that is.
+func wholeDomains(t *testing.T, e *Editor) {
+	t.Helper()
+	e.Local = func(domain string) bool { return true }
+	defer func() { e.Local = nil }()
+	refused := errors.New("an older member")
+	e.Kept = func() error { return refused }
+	if err := e.AddAlias(ctx, "@a.example", []string{"@b.example"}, ""); err != refused {
+		t.Errorf("beside an older member: %v", err)
+	}
+	e.Kept = func() error { return nil }
+	must(t, e.AddAlias(ctx, "@a.example", []string{"@B.example", "x@c.example"}, ""))
+	must(t, e.AddAlias(ctx, "@b.example", []string{"@c.example"}, ""))
+	if a, _ := e.Directory.Alias("@a.example"); !slices.Equal(a.Targets,
+		[]string{"@b.example", "x@c.example"}) {
+		t.Errorf("the targets are %v", a.Targets)
+	}
+	var wrong *Wrong
+	for name, to := range map[string]string{"@c.example": "@a.example", "@d.example": "@d.example",
+		"u@d.example": "@a.example", "@e.example": "@", "@f.example": "@[192.0.2.1]"} {
+		if err := e.AddAlias(ctx, name, []string{to}, ""); !errors.As(err, &wrong) {
+			t.Errorf("%s -> %s: %v", name, to, err)
+		}
+	}
+	must(t, errors.Join(e.RemoveAlias(ctx, "@a.example"), e.RemoveAlias(ctx, "@b.example")))
 }

@@ -14,6 +14,7 @@ import (
 type Directory struct {
 	pending []change // applied, not yet in the store; owned by the apply goroutine
 	tables  [tables]*table
+	further furtherAddresses
 
 	changes atomic.Uint64
 
@@ -39,6 +40,11 @@ func (d *Directory) Committed() {
 	}
 	d.mu.Lock()
 	for _, c := range d.pending {
+		if c.table.name == users {
+			old, _ := d.Get(c.name)
+			now, _ := c.to.(*User)
+			d.further.change(old, now)
+		}
 		if c.to == nil {
 			c.table.view.Delete(c.name)
 		} else {
@@ -82,6 +88,7 @@ func (d *Directory) loadLocked() error {
 			return err
 		}
 	}
+	d.further.load(&d.tables[users].view)
 	return nil
 }
 
@@ -97,6 +104,17 @@ func (d *Directory) Alias(name string) (*Alias, bool) { return get[*Alias](d, al
 
 // Domain returns the domain of a name in A-labels, as Get does.
 func (d *Directory) Domain(name string) (*Domain, bool) { return get[*Domain](d, domains, name) }
+
+// Address returns the user who has a canonical address besides the own name, as Get does. Of two
+// who have it, it is the one whose name comes first, on all members alike.
+func (d *Directory) Address(name string) (*User, bool) {
+	for _, user := range d.further.users(name) {
+		if u, ok := d.Get(user); ok {
+			return u, true
+		}
+	}
+	return nil, false
+}
 
 func get[T any](d *Directory, t tableName, name string) (one T, ok bool) {
 	v, ok := d.tables[t].view.Load(name)

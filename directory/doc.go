@@ -51,8 +51,10 @@ const DefaultSeparator = "+"
 type Alias struct {
 	// an address in canonical form, or "@domain" for all addresses of a domain that are nothing
 	// else (catch-all)
-	Name    string   `json:"name"`
-	Targets []string `json:"targets"` // addresses
+	Name string `json:"name"`
+	// addresses, or of "@domain" other domains, "@other", whose address of the same local part
+	// each address stands for
+	Targets []string `json:"targets"`
 	// Owner makes a list of the alias: messages to its targets carry this address as the
 	// reverse-path, so that failures are reported to whoever keeps the list (RFC 5321 3.9.2).
 	Owner   string    `json:"owner,omitempty"`

@@ -29,7 +29,15 @@ type Editor struct {
 	// Allows returns why the cluster cannot have what its older members would not understand:
 	// domains, aliases, stages, and users with mailboxes' settings. nil: it can.
 	Allows func() error
+	// Kept returns why not all members would keep what this program writes into rows of old kinds
+	// (Rows), or nil; nil: all do.
+	Kept func() error
 }
+
+// Rows says what this program keeps of rows whose kinds older ones know: those take what they do
+// not know out of a row when they apply it. Members tell each other. 1: User.Entry and
+// User.Addresses, aliases of whole domains.
+const Rows = 1
 
 // Add makes a user.
 func (e *Editor) Add(ctx context.Context, name, password string, s Settings) error {

@@ -2,89 +2,11 @@ package directory
 
 import (
 	"context"
-	"strings"
+	"slices"
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
-
-// separators are the characters that may part a name from a detail.
-const separators = "+-=_#."
-
-// AddDomain makes a domain local. separator: see Domain.
-func (e *Editor) AddDomain(ctx context.Context, name, separator string) error {
-	d, err := newDomain(name, separator)
-	if err != nil {
-		return err
-	}
-	d.Created = e.Now().UTC()
-	d.Changed = d.Created
-	return e.propose(ctx, cmdAddDomain, d)
-}
-
-// SetDomain gives a domain another separator.
-func (e *Editor) SetDomain(ctx context.Context, name, separator string) error {
-	d, err := newDomain(name, separator)
-	if err != nil {
-		return err
-	}
-	known, ok := e.Directory.Domain(d.Name)
-	if !ok {
-		return ErrUnknownDomain
-	}
-	d.Created, d.Changed = known.Created, e.Now().UTC()
-	return e.propose(ctx, cmdPutDomain, d)
-}
-
-// CheckDomain says what is wrong with a domain.
-func CheckDomain(name, separator string) error {
-	_, err := newDomain(name, separator)
-	return err
-}
-
-func newDomain(name, separator string) (*Domain, error) {
-	canonical, err := smtp.Domain(name)
-	if err != nil || canonical[0] == '[' {
-		return nil, wrongf("%q is not the name of a domain", name)
-	}
-	if len(separator) > 1 || separator != "" && !strings.Contains(separators, separator) {
-		return nil, wrongf(
-			"a separator is one of %s, or empty",
-			strings.Join(strings.Split(separators, ""), " "),
-		)
-	}
-	return &Domain{Name: canonical, Separator: separator}, nil
-}
-
-// RemoveDomain takes a domain out. It is refused while there are mailboxes or aliases in it, unless
-// all is set: they would be unreachable.
-func (e *Editor) RemoveDomain(ctx context.Context, name string, all bool) error {
-	d, err := newDomain(name, "")
-	if err != nil {
-		return err
-	}
-	if !all {
-		if u := e.Directory.inDomain(d.Name); u != "" {
-			return wrongf("there are addresses in %s, such as %s: remove them first", d.Name, u)
-		}
-	}
-	return e.propose(ctx, cmdRemoveDomain, d.Name)
-}
-
-// inDomain returns a user with a mailbox or an alias in a domain; "": there is none.
-func (d *Directory) inDomain(domain string) (found string) {
-	for _, t := range []tableName{users, aliases} {
-		d.tables[t].view.Range(func(name, v any) bool {
-			u, isUser := v.(*User)
-			if mail.DomainOf(name.(string)) == domain &&
-				(!isUser || !u.NoMailbox || len(u.Forward) > 0) {
-				found = name.(string)
-			}
-			return found == ""
-		})
-	}
-	return found
-}
 
 // AddAlias makes an alias, or with an owner a list.
 func (e *Editor) AddAlias(ctx context.Context, name string, to []string, owner string) error {
@@ -97,6 +19,9 @@ func (e *Editor) AddAlias(ctx context.Context, name string, to []string, owner s
 			"%s is not a domain whose mail is kept here; `postroad domain add` makes it one",
 			domain,
 		)
+	}
+	if err := e.checkWhole(a); err != nil {
+		return err
 	}
 	a.Created = e.Now().UTC()
 	a.Changed = a.Created
@@ -120,6 +45,9 @@ func (e *Editor) EditAlias(
 	if err != nil {
 		return err
 	}
+	if err := e.checkWhole(a); err != nil {
+		return err
+	}
 	a.Created, a.Changed = known.Created, e.Now().UTC()
 	return e.propose(ctx, cmdPutAlias, a)
 }
@@ -133,22 +61,20 @@ func (e *Editor) RemoveAlias(ctx context.Context, name string) error {
 	return e.propose(ctx, cmdRemoveAlias, name)
 }
 
-func (e *Editor) local(domain string) bool {
-	if e.Local != nil {
-		return e.Local(domain)
-	}
-	_, ok := e.Directory.Domain(domain)
-	return ok
-}
-
 func newAlias(name string, to []string, owner string) (*Alias, error) {
 	canonical, err := CanonicalSender(name)
 	if err != nil {
 		return nil, err
 	}
 	a := &Alias{Name: canonical}
-	if a.Targets, err = targets(to, maxTargets); err != nil {
-		return nil, err
+	if len(to) > maxTargets {
+		return nil, manyTargets(maxTargets)
+	}
+	for _, target := range to {
+		if target, err = CheckAliasTarget(canonical, target); err != nil {
+			return nil, err
+		}
+		a.Targets = append(a.Targets, target)
 	}
 	if len(a.Targets) == 0 {
 		return nil, wrongf("an alias needs at least one target")
@@ -169,7 +95,7 @@ func newAlias(name string, to []string, owner string) (*Alias, error) {
 // their own hosts' affair (RFC 5321 2.4).
 func targets(addresses []string, limit int) (checked []string, err error) {
 	if len(addresses) > limit {
-		return nil, wrongf("at most %d addresses; put some into aliases of their own", limit)
+		return nil, manyTargets(limit)
 	}
 	for _, address := range addresses {
 		if address, err = CheckTarget(address); err != nil {
@@ -178,6 +104,72 @@ func targets(addresses []string, limit int) (checked []string, err error) {
 		checked = append(checked, address)
 	}
 	return checked, nil
+}
+
+func manyTargets(limit int) error {
+	return wrongf("at most %d addresses; put some into aliases of their own", limit)
+}
+
+// CheckAliasTarget is CheckTarget for a target of an alias. One of "@domain" may have the target
+// "@other": an address that nobody in the domain has is looked up in the other domain.
+func CheckAliasTarget(name, target string) (string, error) {
+	if !isDomain(target) {
+		return CheckTarget(target)
+	}
+	canonical, err := CanonicalSender(target)
+	switch {
+	case err != nil || canonical[1] == '[':
+		return "", wrongf("%q is not a domain of the form @domain", target)
+	case !isDomain(name):
+		return "", wrongf("%s can stand for addresses only: %s is for an alias of a whole domain, "+
+			"such as @old.example", name, target)
+	}
+	return canonical, nil
+}
+
+// isDomain reports whether a name or target of an alias is that of a domain.
+func isDomain(name string) bool { return len(name) > 1 && name[0] == '@' }
+
+// targetsFor are the targets for mail to an address: in those that are domains it keeps its local
+// part.
+func (a *Alias) targetsFor(address string) []string {
+	if !slices.ContainsFunc(a.Targets, isDomain) {
+		return a.Targets
+	}
+	to := slices.Clone(a.Targets)
+	for i, target := range to {
+		if isDomain(target) {
+			to[i] = address[:len(address)-len(mail.DomainOf(address))-1] + target
+		}
+	}
+	return to
+}
+
+// checkWhole refuses an alias of a whole domain that leads back to itself, or that an older member
+// would take for something else.
+func (e *Editor) checkWhole(a *Alias) error {
+	if !slices.ContainsFunc(a.Targets, isDomain) {
+		return nil
+	}
+	next, seen := a.Targets, map[string]bool{}
+	for len(next) > 0 {
+		domain := next[0]
+		next = next[1:]
+		switch {
+		case domain == a.Name:
+			return wrongf("%s would lead back to itself", a.Name)
+		case !isDomain(domain) || seen[domain]:
+			continue
+		}
+		seen[domain] = true
+		if known, ok := e.Directory.Alias(domain); ok {
+			next = append(next[:len(next):len(next)], known.Targets...)
+		}
+	}
+	if e.Kept != nil {
+		return e.Kept()
+	}
+	return nil
 }
 
 // CheckTarget returns an address that mail can go on to, as it is, or says what is wrong with it.

@@ -16,6 +16,10 @@ type Imported struct {
 	Scram    *Scram
 	Settings Settings
 	Source   string // see User
+	Entry    string // see User
+	// Addresses are further addresses, as User.Addresses; from a Source all that the entry has,
+	// in no order that means anything.
+	Addresses []string
 }
 
 // Refused is one imported user that cannot be staged.
@@ -62,8 +66,8 @@ func (e *Editor) Import(
 
 // weight is how many octets a user takes in a command, about.
 func (u *User) weight() int {
-	n := 400 + len(u.Name) + len(u.Hash)
-	for _, address := range slices.Concat(u.Senders, u.Forward) {
+	n := 400 + len(u.Name) + len(u.Hash) + len(u.Entry)
+	for _, address := range slices.Concat(u.Senders, u.Forward, u.Addresses) {
 		n += len(address) + 3
 	}
 	return n
@@ -94,6 +98,7 @@ func (e *Editor) imported(i *Imported, replace bool) (*User, error) {
 		Hash:    i.Hash,
 		Scram:   i.Scram,
 		Source:  i.Source,
+		Entry:   i.Entry,
 		Created: now,
 		Changed: now,
 	}
@@ -107,7 +112,25 @@ func (e *Editor) imported(i *Imported, replace bool) (*User, error) {
 	if _, ok := e.Directory.Alias(name); ok {
 		return nil, ErrAliasExists
 	}
+	if u.Addresses, err = further(name, i.Addresses); err != nil {
+		return nil, err
+	}
 	return u, u.configure(i.Settings)
+}
+
+// further are addresses but the name, canonical and in order, each once.
+func further(name string, addresses []string) (others []string, err error) {
+	for _, address := range addresses {
+		canonical, err := Canonical(address)
+		if err != nil {
+			return nil, err
+		}
+		if canonical != name {
+			others = append(others, canonical)
+		}
+	}
+	slices.Sort(others)
+	return slices.Compact(others), nil
 }
 
 // Commit makes the users of an import visible, batch by batch, and tells progress how many are.

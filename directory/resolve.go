@@ -15,6 +15,8 @@ type Book interface {
 	Domain(name string) (*Domain, bool)
 	Get(name string) (*User, bool)
 	Alias(name string) (*Alias, bool)
+	// Address returns the user who has an address besides the own name.
+	Address(name string) (*User, bool)
 }
 
 // Bounds of a resolution.
@@ -197,9 +199,14 @@ func (r *resolver) address(w *way, address string, depth int) outcome {
 	}
 	name, err := Canonical(address)
 	if err != nil { // nobody here has such a name
-		return r.once(w, address, func() outcome { return r.catchAll(w, domain, depth) })
+		return r.once(w, address, func() outcome { return r.catchAll(w, address, domain, depth) })
 	}
-	return r.once(w, name, func() outcome { return r.local(w, name, domain, depth) })
+	return r.once(w, name, func() outcome {
+		if got, known := r.named(w, name, domain, depth); known {
+			return got
+		}
+		return r.catchAll(w, address, domain, depth)
+	})
 }
 
 // once resolves an address the first time that it comes up on a way, and finds loops.
@@ -213,33 +220,34 @@ func (r *resolver) once(w *way, address string, resolve func() outcome) outcome 
 	return got
 }
 
-// local resolves a canonical local address.
-func (r *resolver) local(w *way, name, domain string, depth int) outcome {
-	if got, known := r.exact(w, name, depth); known {
-		return got
+// named resolves a canonical local address that is somebody's, as it is or without its detail.
+func (r *resolver) named(w *way, name, domain string, depth int) (got outcome, known bool) {
+	if got, known = r.exact(w, name, depth); known {
+		return got, true
 	}
 	if base, ok := withoutDetail(r.book, name, domain); ok {
-		if got, known := r.exact(w, base, depth); known {
-			return got
-		}
+		return r.exact(w, base, depth)
 	}
-	return r.catchAll(w, domain, depth)
+	return nobody, false
 }
 
-// catchAll resolves what nobody in a domain has for a name.
-func (r *resolver) catchAll(w *way, domain string, depth int) outcome {
+// catchAll resolves an address that nobody in its domain has.
+func (r *resolver) catchAll(w *way, address, domain string, depth int) outcome {
 	if a, ok := r.book.Alias("@" + domain); ok {
-		return r.alias(w, a, depth)
+		return r.alias(w, a, address, depth)
 	}
 	return nobody
 }
 
-// exact resolves a name that is an alias's or a user's.
+// exact resolves a name that is an alias's or a user's, or else a user's further address.
 func (r *resolver) exact(w *way, name string, depth int) (got outcome, known bool) {
 	if a, ok := r.book.Alias(name); ok {
-		return r.alias(w, a, depth), true
+		return r.alias(w, a, name, depth), true
 	}
 	if u, ok := r.book.Get(name); ok && (!u.NoMailbox || len(u.Forward) > 0) {
+		return r.user(w, u, depth), true
+	}
+	if u, ok := r.book.Address(name); ok && (!u.NoMailbox || len(u.Forward) > 0) {
 		return r.user(w, u, depth), true
 	}
 	return nobody, false
@@ -258,7 +266,8 @@ func MaySend(b Book, u *User, sender string) bool {
 	}
 	_, user := b.Get(sender)
 	_, alias := b.Alias(sender)
-	return !user && !alias
+	_, other := b.Address(sender)
+	return !user && !alias && !other
 }
 
 // withoutDetail cuts a detail off: alice+news@example.net is alice@example.net.
@@ -277,14 +286,14 @@ func withoutDetail(b Book, name, domain string) (base string, ok bool) {
 	return "", false
 }
 
-func (r *resolver) alias(w *way, a *Alias, depth int) outcome {
+func (r *resolver) alias(w *way, a *Alias, address string, depth int) outcome {
 	if a.Owner != "" {
 		if w.List != nil && w.List.Name == a.Name {
 			return looking
 		}
 		w = r.way(a, w.Through)
 	}
-	return r.all(w, a.Targets, depth)
+	return r.all(w, a.targetsFor(address), depth)
 }
 
 // all resolves several addresses: one of them is enough. The others, if they lead nowhere, are told

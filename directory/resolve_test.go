@@ -3,6 +3,7 @@ package directory
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,15 @@ func (b book) Local(domain string) bool           { _, ok := b.domains[domain]; 
 func (b book) Domain(name string) (*Domain, bool) { d, ok := b.domains[name]; return d, ok }
 func (b book) Get(name string) (*User, bool)      { u, ok := b.users[name]; return u, ok }
 func (b book) Alias(name string) (*Alias, bool)   { a, ok := b.aliases[name]; return a, ok }
+func (b book) Address(name string) (*User, bool) {
+	for _, u := range b.users {
+		if slices.Contains(u.Addresses, name) {
+			return u, true
+		}
+	}
+	return nil, false
+}
+
 func (r Resolution) String() string {
 	var out []string
 	for _, c := range r.Copies {
@@ -115,7 +125,19 @@ func TestResolve(t *testing.T) {
 		"al-b@dash.example",
 		"@plain.example \"\"",
 		"al@plain.example",
+		"@old.example \"+\"",
+		"@old.example > @here.example",
+		"own@old.example",
+		"@far.example \"+\"",
+		"@far.example > @away.example @here.example",
+		"@ring.example \"+\"",
+		"@ring.example > @gnir.example",
+		"@gnir.example \"+\"",
+		"@gnir.example > @ring.example",
+		"@rich.example \"+\"",
 	)
+	b.users["rich@rich.example"] = &User{Name: "rich@rich.example",
+		Addresses: []string{"r@rich.example", "sales@here.example"}}
 	// What "@dash.example -" means to newBook is a user without a mailbox.
 	b.domains["dash.example"] = &Domain{Name: "dash.example", Separator: "-"}
 	for _, c := range []struct{ from, want string }{
@@ -125,6 +147,17 @@ func TestResolve(t *testing.T) {
 		{"X@Away.example alice@here.example", "to X@Away.example alice*"},
 		{"alice@here.example alice@here.example", "to alice*"},
 		{"gone@here.example", "to gone; 0: there is no such address"},
+		{"Alice@old.example", "to alice*"},
+		{"alice+x@old.example", "to alice*"},
+		{"own@old.example", "to own@old.example*"},
+		{"carol@old.example", "through carol to carol@away.example"},
+		{"gone@old.example", "to gone@old.example; 0: there is no such address"},
+		{"Bob@far.example", "to Bob@away.example bob*"},
+		{"zoe@far.example", "to zoe@away.example zoe"},
+		{"x@ring.example",
+			"to x@ring.example; 0: its aliases and forwards lead back to themselves"},
+		{"r@rich.example R+x@rich.example", "to rich@rich.example*"},
+		{"sales@here.example", "to alice* Bob@Away.example"},
 		{"alice@here.example gone@here.example", "to alice* gone; 1: there is no such address"},
 		{"bot@here.example", "to bot; 0: there is no such address"},
 		{"u\u0308@here.example", "to ü*"},

@@ -12,11 +12,12 @@ import (
 // into the directory, so that mail flows while it cannot be reached and a look-up never waits; only
 // passwords that it does not give away are checked there. Safe for use by several goroutines.
 type Source interface {
-	// Users calls fn with every user of the list. After an error the list is not known.
+	// Users calls fn with every user of the list; Addresses are all that the entry has, Name the
+	// one that a new user is to have. After an error the list is not known.
 	Users(ctx context.Context, fn func(*Imported) error) error
-	// Check reports whether a password is that of the user of a canonical name. An error says that
-	// nobody knows.
-	Check(ctx context.Context, name, password string) (bool, error)
+	// Check reports whether a password is that of a user of the list, whom Entry names, or Name
+	// where there is none. An error says that nobody knows.
+	Check(ctx context.Context, u *User, password string) (bool, error)
 }
 
 // Synced is what a synchronisation did.
@@ -26,7 +27,7 @@ type Synced struct {
 	Removed int
 	// not taken: there is a user or an alias of that name who does not come from the list
 	Kept    int
-	Refused int // not taken: it could not be a user
+	Refused int // not taken: it could not be a user; if it was one, that one stays as it is
 	First   error
 }
 
@@ -47,40 +48,25 @@ func (e *Editor) Sync(
 	if err := checkImport(set); err != nil {
 		return did, err
 	}
-	listed, changed := map[string]bool{}, []Imported(nil)
+	list := e.newListed(name)
 	err = s.Users(ctx, func(i *Imported) error {
-		i.Source = name
-		did.Users++
-		if did.Users > MaxUsers {
+		if list.did.Users++; list.did.Users > MaxUsers {
 			return ErrFull
 		}
-		u, err := e.imported(i, true)
-		switch {
-		case errors.Is(err, ErrExists), errors.Is(err, ErrAliasExists):
-			did.Kept++
-		case err != nil:
-			did.Refused++
-			if did.First == nil {
-				did.First = fmt.Errorf("%.100q: %w", i.Name, err)
-			}
-		case listed[u.Name]: // two entries with one address
-			did.Refused++
-		default:
-			listed[u.Name] = true
-			if known, ok := e.Directory.Get(u.Name); !ok || !same(known, u) {
-				changed = append(changed, *i)
-			}
-		}
+		list.add(i)
 		return nil
 	})
+	did = list.did
 	if err != nil {
 		return did, err
 	}
-	gone, all := e.Directory.goneFrom(name, listed)
+	list.settle()
+	did = list.did
+	gone, all := e.Directory.goneFrom(name, list.taken)
 	if len(gone) > fewGone && 2*len(gone) > all && !force {
 		return did, fmt.Errorf("%w: %d of %d", ErrManyGone, len(gone), all)
 	}
-	if did.Changed, err = e.take(ctx, set, changed); err != nil {
+	if did.Changed, err = e.take(ctx, set, list.changed); err != nil {
 		return did, err
 	}
 	for _, user := range gone {

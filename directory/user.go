@@ -31,9 +31,13 @@ type User struct {
 	Keep    bool     `json:"keep_copy,omitempty"`
 	// Source names the outside list that the user comes from and that checks the password; "":
 	// none.
-	Source  string    `json:"source,omitempty"`
-	Created time.Time `json:"created"`
-	Changed time.Time `json:"changed"`
+	Source string `json:"source,omitempty"`
+	// Entry is which entry of that list the user is, whatever addresses it has; "": not known.
+	Entry string `json:"entry,omitempty"`
+	// Addresses are further addresses of the user, which get mail and log in (Book.Address).
+	Addresses []string  `json:"addresses,omitempty"`
+	Created   time.Time `json:"created"`
+	Changed   time.Time `json:"changed"`
 	// Version is the log index of the last change; what was derived from an older version is void.
 	Version uint64 `json:"version"`
 }

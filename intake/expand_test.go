@@ -23,6 +23,7 @@ func (s shelf) Local(domain string) bool                { return domain == "here
 func (shelf) Domain(string) (*directory.Domain, bool)   { return nil, false }
 func (s shelf) Get(n string) (*directory.User, bool)    { u, ok := s.users[n]; return u, ok }
 func (s shelf) Alias(n string) (*directory.Alias, bool) { a, ok := s.aliases[n]; return a, ok }
+func (shelf) Address(string) (*directory.User, bool)    { return nil, false }
 func (s shelf) user(name string, keep bool, on ...string) {
 	s.users[name] = &directory.User{Name: name, Forward: on, Keep: keep}
 }

@@ -29,7 +29,7 @@ func (n *node) startControl(ctx context.Context) error {
 	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now,
 		Allows: func() error {
 			return n.control.Needs(control.MailboxProtocol, "that")
-		}}
+		}, Kept: n.keptByAll}
 	n.detector = n.newDetector()
 	n.notes = n.newNoteKeeper(group)
 	n.changes = &control.Editor{State: n.control, Proposer: proposer, Now: time.Now,
@@ -147,7 +147,7 @@ func (n *node) startLogins() (err error) {
 	n.auth, err = policy.NewAuth(policy.AuthOptions{
 		Users: n.users, Events: events, Trusted: n.trusts, ScramSecret: secret,
 		Current: n.knowsPeople,
-		Outside: n.checkOutside,
+		Outside: n.checkOutside, Named: n.named,
 	})
 	if err != nil {
 		return err

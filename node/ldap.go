@@ -36,7 +36,7 @@ func outsideOf(c config.LDAP) (*outsideList, error) {
 		return nil, err
 	}
 	o := ldap.Options{URL: c.URL, StartTLS: c.StartTLS, TLS: &tls.Config{ServerName: u.Hostname()},
-		BindDN: c.BindDN, Base: c.Base, Filter: c.Filter,
+		BindDN: c.BindDN, Base: c.Base, Filter: c.Filter, ID: c.ID,
 		Address: c.Address, Senders: c.Senders, Forward: c.Forward, Quota: c.Quota, Hash: c.Hash}
 	if c.CAFile != "" {
 		pem, err := os.ReadFile(c.CAFile)
@@ -68,7 +68,7 @@ func (n *node) checkOutside(ctx context.Context, u *directory.User, password str
 				"user %s comes from the list %q, which this node's configuration does not have",
 				u.Name, u.Source)
 	}
-	ok, err := source.Check(ctx, u.Name, password)
+	ok, err := source.Check(ctx, u, password)
 	if err != nil {
 		n.log.Errorf("the password of user %s cannot be checked: %v", u.Name, err)
 	}
@@ -117,8 +117,8 @@ func (n *node) syncSource(ctx context.Context, force bool) (did directory.Synced
 				"refused", ldapSource, did.Users, did.Changed, did.Removed, did.Kept, did.Refused)
 	}
 	if did.First != nil {
-		n.log.Errorf("the list %q has users that cannot be taken, such as %v", ldapSource,
-			did.First)
+		n.log.Errorf("the list %q has entries that cannot be taken as they are, such as %v",
+			ldapSource, did.First)
 	}
 	return did, err
 }

@@ -10,7 +10,9 @@ import (
 // treatment is how the connections of a listener are treated, by SMTP or POP3.
 func (n *node) treatment(l config.Listener) (eventloop.ListenerOptions, error) {
 	if isPOP3(l.Kind) {
-		return n.pop3.Listener(pop3ListenerOf(l))
+		o := pop3ListenerOf(l)
+		o.Authenticator = pop3Logins{auth: n.auth, domain: l.LoginDomain}
+		return n.pop3.Listener(o)
 	}
 	return n.smtp.Listener(listenerOf(l))
 }

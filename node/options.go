@@ -81,7 +81,7 @@ func orMany(n int) int {
 func listenerOf(l config.Listener) smtpd.ListenerOptions {
 	o := smtpd.ListenerOptions{Name: l.Address, Tenant: l.Tenant,
 		ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS,
-		MaxLine: int(l.MaxLine)}
+		MaxLine: int(l.MaxLine), LoginDomain: l.LoginDomain}
 	switch l.Kind {
 	case config.KindSubmission:
 		o.Kind = smtpd.Submission

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/wire"
+	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/node/internal/peer"
 	"github.com/postroad/postroad/node/offline"
@@ -38,7 +40,7 @@ func (n *node) peerRoutes(m *http.ServeMux) {
 }
 
 func (n *node) report() peer.Report {
-	r := peer.Report{Version: version.Version, Silent: n.detector.Silent()}
+	r := peer.Report{Version: version.Version, Silent: n.detector.Silent(), Rows: directory.Rows}
 	if err := n.Ready(); err != nil {
 		r.Ready = err.Error()
 	}
@@ -63,6 +65,26 @@ func (n *node) report() peer.Report {
 		r.Groups = append(r.Groups, peer.Group{Status: s.group.Status(), Messages: held.Messages})
 	}
 	return r
+}
+
+// keptByAll returns why the directory's rows may not have what only newer programs keep
+// (directory.Editor.Kept): a member runs an older one, or does not say what it runs.
+func (n *node) keptByAll() error {
+	reports := n.detector.Reports()
+	var older []string
+	for _, m := range n.control.Members() {
+		if m.ID == n.self.Member || m.State == control.Removed || m.State == control.Joining {
+			continue
+		}
+		if r := reports[m.ID]; r == nil || r.Rows < directory.Rows {
+			older = append(older, m.Name)
+		}
+	}
+	if len(older) == 0 {
+		return nil
+	}
+	return &directory.Wrong{Why: "that needs a newer program on every node, and an answer of " +
+		"each: upgrade, start or remove " + strings.Join(older, ", ") + " first"}
 }
 
 // newDetector makes what knows which members answer.

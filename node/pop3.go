@@ -16,7 +16,7 @@ import (
 func (n *node) startPOP3(context.Context) (err error) {
 	n.pop3, err = pop3.New(pop3.Options{
 		Engine: n.engine, Hostname: n.cfg().Node.Hostname, Maildrops: n.boxes,
-		Authenticator: pop3Logins{n.auth}, TLS: n.cert.Config,
+		Authenticator: pop3Logins{auth: n.auth}, TLS: n.cert.Config,
 		Budget: n.budget, Ended: n.pop3Ended, Trusted: n.trusts, Limits: pop3LimitsOf(n.cfg()),
 	})
 	if err != nil {
@@ -45,17 +45,24 @@ func (n *node) pop3Ended(e *pop3.Ended) {
 
 // pop3Logins checks log-ins as SMTP's are checked: with the same workers, and the same memory of
 // who guesses.
-type pop3Logins struct{ auth *policy.Auth }
+type pop3Logins struct {
+	auth   *policy.Auth
+	domain string // of names without one
+}
 
 func (l pop3Logins) Plain(
 	client netip.AddrPort, authzid, user, password string, done func(string, *smtp.Failure),
 ) {
-	l.auth.Plain(&smtpd.Client{Addr: client}, authzid, user, password,
+	l.auth.Plain(l.client(client), authzid, user, password,
 		func(u *smtpd.User, f *smtp.Failure) { done(nameOf(u), f) })
 }
 
 func (l pop3Logins) ScramSHA256(client netip.AddrPort) pop3.ScramExchange {
-	return pop3Scram{l.auth.ScramSHA256(&smtpd.Client{Addr: client})}
+	return pop3Scram{l.auth.ScramSHA256(l.client(client))}
+}
+
+func (l pop3Logins) client(addr netip.AddrPort) *smtpd.Client {
+	return &smtpd.Client{Addr: addr, LoginDomain: l.domain}
 }
 
 type pop3Scram struct{ smtpd.ScramExchange }

@@ -23,6 +23,11 @@ func (n *node) mailboxSettings(address string) (mailbox.Settings, bool) {
 	return mailbox.Settings{Soft: u.Soft, Hard: u.Hard, Retention: u.Retention}, true
 }
 
+// named returns the name of the user whom an address logs in.
+func (n *node) named(address string) (name string, ok bool) {
+	return directory.LoginName(n.policy, address, n.cfg().Policy.AliasLogin)
+}
+
 // knowsPeople reports whether this node has applied all that it knows the control group to have
 // decided, and has the pushed configuration in force. After a start that takes until it has heard
 // from a leader: till then nobody is unknown for good.

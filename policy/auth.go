@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 type AuthOptions struct {
 	Users  Users
 	Events Events
+	// Named returns the name of the user whom a canonical address logs in, be it the own name or
+	// another; nil: nothing but the own name does.
+	Named func(address string) (name string, ok bool)
 	// Outside checks the password of a user whose User.Source is not empty and who has no hash
 	// here. It may take a while; an error is answered 454. nil: nobody can.
 	Outside func(ctx context.Context, u *directory.User, password string) (bool, error)
@@ -48,6 +52,7 @@ type AuthOptions struct {
 // Auth implements smtpd.Authenticator. Safe for use by several goroutines.
 type Auth struct {
 	users   Users
+	named   func(string) (string, bool)
 	events  Events
 	now     clock
 	trusted func(netip.Addr) bool
@@ -115,7 +120,7 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 		return nil, err
 	}
 	a := &Auth{users: o.Users, events: o.Events, now: o.Now, trusted: o.Trusted, current: o.Current,
-		dummy: directory.User{Hash: dummy}}
+		dummy: directory.User{Hash: dummy}, named: o.Named}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -161,7 +166,7 @@ func (a *Auth) Plain(
 ) {
 	l := &login{guess: a.newGuess(c.Addr.Addr()), said: user, password: password,
 		client: c.Addr.Addr(), done: done}
-	if name, ok := loginName(authzid, user); ok {
+	if name, ok := a.loginName(c.LoginDomain, authzid, user); ok {
 		l.account = name
 	}
 	switch why := a.guesses.begin(l); why {
@@ -320,17 +325,36 @@ func (a *Auth) active(name string) *directory.User {
 	return nil
 }
 
-// loginName returns the canonical name, and false when there can be no such user. To act for
-// somebody else (authzid, RFC 4616 2) is nobody's right here.
-func loginName(authzid, user string) (string, bool) {
-	name, err := directory.Canonical(user)
-	if err != nil {
+// loginName returns the canonical name of the user whom a client means, and false when there can be
+// no such user. domain is that of names without one; "": none. To act for somebody else (authzid,
+// RFC 4616 2) is nobody's right here.
+func (a *Auth) loginName(domain, authzid, user string) (string, bool) {
+	name, ok := a.meant(domain, user)
+	if !ok {
 		return "", false
 	}
 	if authzid != "" {
-		if other, err := directory.Canonical(authzid); err != nil || other != name {
+		if other, ok := a.meant(domain, authzid); !ok || other != name {
 			return "", false
 		}
+	}
+	return name, true
+}
+
+// meant is the user of one name, by whichever address: so all guesses at a user count together.
+func (a *Auth) meant(domain, said string) (name string, ok bool) {
+	if domain != "" && !strings.Contains(said, "@") {
+		said += "@" + domain
+	}
+	name, err := directory.Canonical(said)
+	if err != nil {
+		return "", false
+	}
+	if a.named == nil {
+		return name, true
+	}
+	if other, ok := a.named(name); ok {
+		name = other
 	}
 	return name, true
 }

@@ -81,6 +81,55 @@ func TestPlain(t *testing.T) {
 	}
 }
 
+// Other names of a user log in as the user, with the domain of the listener where they have none;
+// their failures are the user's.
+func TestLoginNames(t *testing.T) {
+	u := new(users)
+	keys, err := directory.NewScram("bob@l.example", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.put(t, "bob@l.example", "secret", func(u *directory.User) { u.Scram = keys })
+	a := newAuth(t, AuthOptions{Users: u, Named: func(address string) (string, bool) {
+		if address == "rob@l.example" {
+			return "bob@l.example", true
+		}
+		return "", false
+	}})
+	for _, in := range []struct {
+		domain, authzid, user string
+		want                  bool
+	}{
+		{"", "", "rob@l.example", true}, {"", "bob@l.example", "ROB@l.example", true},
+		{"l.example", "", "bob", true}, {"l.example", "rob", "Bob", true},
+		{"l.example", "", "rob", true}, {"other.example", "", "bob", false},
+		{"", "", "bob", false}, {"l.example", "", "bob@", false},
+		{"l.example", "eve", "bob", false}, {"l.example", "", "", false},
+	} {
+		c := client(smtpd.Submission, "203.0.113.5", "")
+		c.LoginDomain = in.domain
+		got, f := plain(a, c, in.authzid, in.user, "secret")
+		if (f == nil) != in.want || f == nil && got.Name != "bob@l.example" {
+			t.Errorf("%+v: %v, %v", in, got, f)
+		}
+		if in.user == "" {
+			continue
+		}
+		_, got, _ = converseAs(t, a, c, in.user, "secret", in.authzid, nil)
+		if (got != nil) != in.want || got != nil && got.Name != "bob@l.example" {
+			t.Errorf("SCRAM %+v: %v", in, got)
+		}
+	}
+	for i := range accountLimit.free + 1 {
+		c := client(smtpd.Submission, fmt.Sprintf("203.0.113.%d", i+10), "")
+		name := []string{"bob@l.example", "rob@l.example"}[i%2]
+		plain(a, c, "", name, fmt.Sprint("guess ", i))
+	}
+	c := client(smtpd.Submission, "203.0.113.100", "")
+	_, f := plain(a, c, "", "rob@l.example", "secret")
+	wantCode(t, "after guesses at all names", f, 454, "4.7.0")
+}
+
 // A log-in from the cache is answered before Plain returns; anything that changes the user, and
 // time, voids it.
 func TestLoginCache(t *testing.T) {
@@ -286,11 +335,19 @@ func converse(
 	t *testing.T, a *Auth, name, password, authzid string, between func(),
 ) (first string, user *smtpd.User, f *smtp.Failure) {
 	t.Helper()
+	return converseAs(t, a, client(smtpd.Submission, "203.0.113.5", ""), name, password, authzid,
+		between)
+}
+
+func converseAs(
+	t *testing.T, a *Auth, c *smtpd.Client, name, password, authzid string, between func(),
+) (first string, user *smtpd.User, f *smtp.Failure) {
+	t.Helper()
 	cl, err := scram.SHA256.NewClient(name, password, authzid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	conv, x := cl.NewConversation(), a.ScramSHA256(client(smtpd.Submission, "203.0.113.5", ""))
+	conv, x := cl.NewConversation(), a.ScramSHA256(c)
 	msg, err := conv.Step("")
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ type Book interface {
 	Users
 	Alias(name string) (*directory.Alias, bool)
 	Domain(name string) (*directory.Domain, bool)
+	Address(name string) (*directory.User, bool)
 }
 
 // Rate is N events in Per; the zero Rate is no limit.

@@ -32,6 +32,8 @@ func (u *users) Alias(name string) (*directory.Alias, bool) {
 	a, ok := u.aliases[name]
 	return a, ok
 }
+func (u *users) Address(string) (*directory.User, bool) { return nil, false }
+
 func (u *users) Domain(name string) (*directory.Domain, bool) {
 	d, ok := u.domains[name]
 	return d, ok

@@ -241,6 +241,9 @@ func (p *Policy) named(address string) bool {
 	}
 	u, user := p.Get(name)
 	_, alias := p.Alias(name)
+	if other, ok := p.Address(name); ok && !user {
+		u, user = other, true
+	}
 	return alias || user && !u.NoMailbox
 }
 

@@ -43,6 +43,7 @@ func (s *scramServer) madeUp(name string) scram.StoredCredentials {
 type scramExchange struct {
 	auth   *Auth
 	client netip.Addr
+	domain string // of names without one
 	conv   *scram.ServerConversation
 	said   string // the user name as the client gave it
 	// canonical; empty before the first message, and for a name that nobody can have
@@ -52,7 +53,7 @@ type scramExchange struct {
 
 // ScramSHA256 begins an exchange.
 func (a *Auth) ScramSHA256(c *smtpd.Client) smtpd.ScramExchange {
-	x := &scramExchange{auth: a, client: c.Addr.Addr()}
+	x := &scramExchange{auth: a, client: c.Addr.Addr(), domain: c.LoginDomain}
 	server, err := scram.SHA256.NewServer(x.credentials)
 	if err == nil {
 		x.conv = server.NewConversation()
@@ -63,7 +64,7 @@ func (a *Auth) ScramSHA256(c *smtpd.Client) smtpd.ScramExchange {
 // credentials is the look-up of the SCRAM library.
 func (x *scramExchange) credentials(user string) (scram.StoredCredentials, error) {
 	x.said = user
-	name, ok := loginName("", user)
+	name, ok := x.auth.loginName(x.domain, "", user)
 	x.account = name
 	if u := x.auth.active(name); ok && u != nil && u.Scram != nil {
 		x.user = u
@@ -122,7 +123,7 @@ func (x *scramExchange) stillGood() bool {
 	if x.user == nil {
 		return false
 	}
-	if _, ok := loginName(x.conv.AuthzID(), x.said); !ok {
+	if _, ok := x.auth.loginName(x.domain, x.conv.AuthzID(), x.said); !ok {
 		return false
 	}
 	u := x.auth.active(x.user.Name)

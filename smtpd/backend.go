@@ -37,6 +37,8 @@ type Client struct {
 	Session  string               // session ID for logs
 	Tenant   string               // of the listener, replaced by the user's
 	Listener string
+	// LoginDomain is the domain of log-in names without one, by the listener; "": none
+	LoginDomain string
 	// octets of the present transaction, as SIZE announced them (RFC 1870); 0: it did not
 	Declared int64
 }

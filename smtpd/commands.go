@@ -166,7 +166,7 @@ func (s *Session) ehlo(args []byte, o *Output) *smtp.Failure {
 		return f
 	}
 	o.say(s.set.ehloReply)
-	if s.client.TLS == nil && s.l.srv.TLS() != nil {
+	if s.client.TLS == nil && s.l.tls() != nil {
 		o.say("250-STARTTLS\r\n")
 	}
 	if s.offersAuth() {
@@ -198,14 +198,14 @@ func (s *Session) mayStartTLS() *smtp.Failure {
 		return errTLSActive
 	case !s.client.ESMTP:
 		return errNeedEhlo
-	case s.l.srv.TLS() == nil:
+	case s.l.tls() == nil:
 		return errNoTLS
 	}
 	return nil
 }
 
 func (s *Session) startTLS(_ []byte, o *Output) *smtp.Failure {
-	if o.TLS = s.l.srv.TLS(); o.TLS == nil {
+	if o.TLS = s.l.tls(); o.TLS == nil {
 		return errNoTLS
 	}
 	s.endTransaction()

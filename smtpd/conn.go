@@ -35,7 +35,7 @@ func newConn(l *listener, c *eventloop.Conn) *conn {
 	h := &conn{c: c}
 	h.session.l, h.session.stopping = l, l.srv.open.Enter()
 	h.session.client = Client{Addr: c.RemoteAddr(), Local: c.LocalAddr(), Kind: l.Kind,
-		Session: l.srv.sessionID(), Tenant: l.Tenant, Listener: l.Name}
+		Session: l.srv.sessionID(), Tenant: l.Tenant, Listener: l.Name, LoginDomain: l.LoginDomain}
 	h.session.admitted = !inbound.Listed(l.ProxyFrom, c.RemoteAddr().Addr())
 	l.srv.stats.connections.Add(1)
 	return h

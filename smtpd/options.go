@@ -103,6 +103,10 @@ type ListenerOptions struct {
 	Name   string // for Client.Listener and Origin.Listener; default: the address
 	Kind   Kind
 	Tenant string // of mail that no authenticated user submits
+	// LoginDomain is added to log-in names without a domain; "": they are as they are.
+	LoginDomain string
+	// TLS is Options.TLS for this listener; nil: that one.
+	TLS func() *tls.Config
 	// ProxyFrom lists the balancers whose connections begin with a PROXY header, v1 or v2. From
 	// these it is required, from others refused.
 	ProxyFrom []netip.Prefix

@@ -28,6 +28,7 @@ type oneUser struct{ user *directory.User }
 func (u oneUser) Get(name string) (*directory.User, bool) { return u.user, name == u.user.Name }
 
 func (oneUser) Alias(string) (*directory.Alias, bool)   { return nil, false }
+func (oneUser) Address(string) (*directory.User, bool)  { return nil, false }
 func (oneUser) Domain(string) (*directory.Domain, bool) { return nil, false }
 
 type countingQueue struct{ messages atomic.Int64 }

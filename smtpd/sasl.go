@@ -24,7 +24,7 @@ func (s *Session) offersAuth() bool {
 func (s *Session) mayAuth() *smtp.Failure {
 	switch {
 	case s.l.Kind == LMTP, !s.offersAuth() &&
-		(s.l.srv.Authenticator == nil || s.l.srv.TLS() == nil):
+		(s.l.srv.Authenticator == nil || s.l.tls() == nil):
 		return errNotOurs
 	case !s.client.ESMTP:
 		return errNeedEhlo

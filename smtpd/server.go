@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"math"
 	"net"
@@ -86,11 +87,11 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 // required. A listener that is open already takes them over for new connections
 // (eventloop.Listener.Configure).
 func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) {
-	if o.Kind == Submissions && s.TLS() == nil {
+	shared := s.listener(o)
+	if o.Kind == Submissions && shared.tls() == nil {
 		return eventloop.ListenerOptions{},
 			errors.New("smtpd: a submissions listener needs a TLS certificate: " + o.Name)
 	}
-	shared := s.listener(o)
 	treatment := eventloop.ListenerOptions{
 		Admit: shared.admit, Lost: shared.lost, Crowded: s.makeRoom,
 		New: func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
@@ -127,6 +128,14 @@ func (s *Server) each(f func(*conn)) {
 func (s *Server) sessionID() string {
 	b := append(make([]byte, 0, 20), s.boot...)
 	return string(strconv.AppendUint(append(b, '-'), s.sessions.Add(1), 36))
+}
+
+// tls is the present configuration of TLS; nil: there is none.
+func (l *listener) tls() *tls.Config {
+	if l.TLS != nil {
+		return l.TLS()
+	}
+	return l.srv.TLS()
 }
 
 // needsTLS reports whether commands that are not early need TLS.

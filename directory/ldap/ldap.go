@@ -5,10 +5,13 @@ package ldap
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -23,7 +26,8 @@ type Options struct {
 	TLS              *tls.Config // nil: none
 	BindDN, Password string      // "": anonymously
 	Base, Filter     string
-	Address          string // attributes; "": none
+	ID               string // attributes; "": none
+	Address          string
 	Senders          string
 	Forward          string
 	Quota            string
@@ -115,7 +119,9 @@ func (s *Source) Users(ctx context.Context, fn func(*directory.Imported) error) 
 }
 
 func (s *Source) attributes() (names []string) {
-	for _, name := range []string{s.o.Address, s.o.Senders, s.o.Forward, s.o.Quota, s.o.Hash} {
+	for _, name := range []string{
+		s.o.ID, s.o.Address, s.o.Senders, s.o.Forward, s.o.Quota, s.o.Hash,
+	} {
 		if name != "" {
 			names = append(names, name)
 		}
@@ -123,27 +129,27 @@ func (s *Source) attributes() (names []string) {
 	return names
 }
 
-// user is the user that an entry describes; nil: it has no address.
+// user is the user that an entry describes; nil: it has no address. The values of an attribute are
+// a set (RFC 4512 2.3): their order says nothing, but for the name of a user who is new.
 func (s *Source) user(e *ldap.Entry) *directory.Imported {
 	values := func(attribute string) []string {
 		if attribute == "" {
 			return nil
 		}
-		return e.GetEqualFoldAttributeValues(attribute)
+		return slices.Sorted(slices.Values(e.GetEqualFoldAttributeValues(attribute)))
 	}
-	addresses := values(s.o.Address)
+	addresses := e.GetEqualFoldAttributeValues(s.o.Address)
 	if len(addresses) == 0 {
 		return nil
 	}
-	i := &directory.Imported{Name: addresses[0], Settings: directory.Settings{
-		Senders: append(
-			addresses[1:len(addresses):len(addresses)],
-			values(s.o.Senders)...), Forward: values(s.o.Forward),
-	}}
+	i := &directory.Imported{Name: addresses[0], Addresses: addresses, Entry: s.entry(e),
+		Settings: directory.Settings{
+			Senders: values(s.o.Senders), Forward: values(s.o.Forward),
+		}}
 	i.Settings.Keep = len(i.Settings.Forward) > 0
-	if q := values(s.o.Quota); len(q) > 0 {
-		if n, err := strconv.ParseInt(q[0], 10, 64); err == nil && n >= 0 {
-			i.Settings.Hard = n
+	for _, q := range values(s.o.Quota) {
+		if n, err := strconv.ParseInt(q, 10, 64); err == nil && n >= 0 {
+			i.Settings.Hard = max(i.Settings.Hard, n)
 		}
 	}
 	for _, h := range values(s.o.Hash) {
@@ -155,9 +161,60 @@ func (s *Source) user(e *ldap.Entry) *directory.Imported {
 	return i
 }
 
+// maxEntry is how many octets may say which entry a user is.
+const maxEntry = 1000
+
+// entry says which entry that is, as a line of LDIF (RFC 2849): by its ID, or where it has none by
+// its DN.
+func (s *Source) entry(e *ldap.Entry) string {
+	line := "dn: " + e.DN
+	if s.o.ID != "" {
+		if ids := e.GetEqualFoldRawAttributeValues(s.o.ID); len(ids) == 1 && len(ids[0]) > 0 {
+			line = strings.ToLower(s.o.ID) + ": " + string(ids[0])
+			if !printable(ids[0]) {
+				line = strings.ToLower(s.o.ID) + ":: " + base64.StdEncoding.EncodeToString(ids[0])
+			}
+		}
+	}
+	if len(line) > maxEntry {
+		return ""
+	}
+	return line
+}
+
+func printable(value []byte) bool {
+	for _, c := range value {
+		if c <= ' ' || c >= 0x7f || c == ':' {
+			return false
+		}
+	}
+	return true
+}
+
+// find returns the search for the entry of a user.
+func (s *Source) find(u *directory.User) *ldap.SearchRequest {
+	base, scope, which := s.o.Base, ldap.ScopeWholeSubtree, ""
+	attribute, value, _ := strings.Cut(u.Entry, ":")
+	switch value, isText := strings.CutPrefix(value, " "); {
+	case u.Entry == "":
+		which = "(" + s.o.Address + "=" + ldap.EscapeFilter(u.Name) + ")"
+	case attribute == "dn":
+		base, scope = value, ldap.ScopeBaseObject
+	case isText:
+		which = "(" + attribute + "=" + ldap.EscapeFilter(value) + ")"
+	default:
+		raw, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(value, ": "))
+		which = "(" + attribute + "=" + ldap.EscapeFilter(string(raw)) + ")"
+	}
+	return ldap.NewSearchRequest(base, scope, ldap.DerefAlways, 2, 0, false,
+		"(&"+s.o.Filter+which+")", []string{"1.1"}, nil)
+}
+
 // Check finds the user's entry and binds as it. The user must be one of the list, and of one entry
 // only.
-func (s *Source) Check(ctx context.Context, name, password string) (bool, error) {
+func (s *Source) Check(
+	ctx context.Context, u *directory.User, password string,
+) (bool, error) {
 	if password == "" {
 		// the server would take it for an anonymous bind, which succeeds (RFC 4513 5.1.2)
 		return false, nil
@@ -167,25 +224,14 @@ func (s *Source) Check(ctx context.Context, name, password string) (bool, error)
 		return false, err
 	}
 	defer end()
-	filter := fmt.Sprintf("(&%s(%s=%s))", s.o.Filter, s.o.Address, ldap.EscapeFilter(name))
-	found, err := c.Search(
-		ldap.NewSearchRequest(
-			s.o.Base,
-			ldap.ScopeWholeSubtree,
-			ldap.DerefAlways,
-			2,
-			0,
-			false,
-			filter,
-			[]string{"1.1"},
-			nil,
-		),
-	)
+	found, err := c.Search(s.find(u))
 	switch {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
 		return false, nil // more than two
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject):
+		return false, nil // the DN
 	case err != nil:
-		return false, fmt.Errorf("looking for %s in LDAP: %w", name, err)
+		return false, fmt.Errorf("looking for %s in LDAP: %w", u.Name, err)
 	case len(found.Entries) != 1:
 		return false, nil
 	}
@@ -200,5 +246,5 @@ func (s *Source) Check(ctx context.Context, name, password string) (bool, error)
 	case ctx.Err() != nil:
 		return false, errors.Join(ctx.Err(), err)
 	}
-	return false, fmt.Errorf("binding as %s: %w", name, err)
+	return false, fmt.Errorf("binding as %s: %w", found.Entries[0].DN, err)
 }

@@ -2,6 +2,7 @@ package ldap
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -81,6 +82,7 @@ func options(s *mailtest.Slapd) Options {
 		Password: mailtest.SlapdPassword,
 		Base:     "ou=people,dc=example,dc=net",
 		Filter:   "(objectClass=inetOrgPerson)",
+		ID:       "entryUUID",
 		Address:  "mail",
 		Forward:  "description",
 		Quota:    "carlicense",
@@ -107,26 +109,58 @@ func TestOpenLDAP(t *testing.T) {
 	slapd := startSlapd(t, "")
 	s := source(t, options(slapd))
 	got, err := users(t, s)
+	entries := map[string]string{}
+	for name, i := range got {
+		attribute, id, _ := strings.Cut(i.Entry, ": ")
+		if attribute != "entryuuid" || len(id) != 36 {
+			t.Errorf("%s is the entry %q", name, i.Entry)
+		}
+		entries[strings.ToLower(name)] = i.Entry
+		i.Entry = ""
+		got[name] = i
+	}
 	want := map[string]directory.Imported{
 		"Alice@Example.net": {
-			Name:     "Alice@Example.net",
-			Settings: directory.Settings{Senders: []string{"alice.a@example.net"}, Hard: 1000000},
+			Name:      "Alice@Example.net",
+			Addresses: []string{"Alice@Example.net", "alice.a@example.net"},
+			Settings:  directory.Settings{Hard: 1000000},
 		},
 		"bob@example.net": {
-			Name: "bob@example.net",
+			Name:      "bob@example.net",
+			Addresses: []string{"bob@example.net"},
 			Settings: directory.Settings{
-				Senders: []string{},
 				Forward: []string{"bob@example.org"},
 				Keep:    true,
 			},
 		},
 		"twin@example.net": {
-			Name:     "twin@example.net",
-			Settings: directory.Settings{Senders: []string{}},
+			Name:      "twin@example.net",
+			Addresses: []string{"twin@example.net"},
 		},
 	}
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("the list: %v\n got %+v\nwant %+v", err, got, want)
+	}
+	for _, c := range []struct {
+		entry, password string
+		want            bool
+	}{
+		{entries["alice@example.net"], "secret of alice", true},
+		{entries["alice@example.net"], "other", false},
+		{entries["bob@example.net"], "secret of alice", false},
+		{entries["twin@example.net"], "two", true}, // the one that came last
+		{entries["twin@example.net"], "one", false},
+		{"dn: cn=Alice,ou=people,dc=example,dc=net", "secret of alice", true},
+		{"dn: cn=Nobody,ou=people,dc=example,dc=net", "secret of alice", false},
+		{"dn: cn=manager,dc=example,dc=net", mailtest.SlapdPassword, false},
+		{"entryuuid: *", "secret of alice", false},
+		{"cn:: " + base64.StdEncoding.EncodeToString([]byte("Alice")), "secret of alice", true},
+		{"cn: Alice)(cn=*", "secret of alice", false},
+	} {
+		u := &directory.User{Name: "bob@example.net", Entry: c.entry}
+		if ok, err := s.Check(t.Context(), u, c.password); ok != c.want || err != nil {
+			t.Errorf("%s with %q: %v, %v", c.entry, c.password, ok, err)
+		}
 	}
 	for _, c := range []struct {
 		name, password string
@@ -138,7 +172,8 @@ func TestOpenLDAP(t *testing.T) {
 		{"nobody@example.net", "x", false}, {"*", "secret of alice", false},
 		{"alice@example.net)(mail=*", "secret of alice", false}, {"twin@example.net", "one", false},
 	} {
-		if ok, err := s.Check(t.Context(), c.name, c.password); ok != c.want || err != nil {
+		u := &directory.User{Name: c.name}
+		if ok, err := s.Check(t.Context(), u, c.password); ok != c.want || err != nil {
 			t.Errorf("%s with %q: %v, %v", c.name, c.password, ok, err)
 		}
 	}
@@ -154,7 +189,7 @@ func TestOpenLDAP(t *testing.T) {
 	if _, err := users(t, source(t, o)); err == nil {
 		t.Error("a list with the wrong password")
 	}
-	if _, err := source(t, o).Check(t.Context(), "alice@example.net",
+	if _, err := source(t, o).Check(t.Context(), &directory.User{Name: "alice@example.net"},
 		"secret of alice"); err == nil {
 		t.Error("a check with the wrong password of the reader says what nobody knows")
 	}
@@ -166,7 +201,8 @@ func TestOpenLDAP(t *testing.T) {
 	if _, err := users(t, s); err == nil {
 		t.Error("a list of a server that is away")
 	}
-	if _, err := s.Check(t.Context(), "alice@example.net", "secret of alice"); err == nil {
+	if _, err := s.Check(t.Context(), &directory.User{Name: "alice@example.net"},
+		"secret of alice"); err == nil {
 		t.Error("a check at a server that is away")
 	}
 }
@@ -219,8 +255,11 @@ func TestSync(t *testing.T) {
 		t.Fatal(err)
 	}
 	did, err := e.Sync(t.Context(), "ldap", s, false)
-	if err != nil || did != (directory.Synced{Users: 4, Changed: 2, Kept: 1, Refused: 1}) {
-		t.Fatalf("%+v, %v", did, err)
+	told := did.First
+	did.First = nil
+	if err != nil || did != (directory.Synced{Users: 4, Changed: 2, Kept: 1, Refused: 1}) ||
+		told == nil || !strings.Contains(told.Error(), "twin@") {
+		t.Fatalf("%+v, %v, told of %v", did, err, told)
 	}
 	if u, ok := d.Get("alice@example.net"); !ok || u.Source != "ldap" || u.Hard != 1000000 ||
 		u.Hash != "" {
@@ -255,6 +294,26 @@ func TestSync(t *testing.T) {
 	}
 	if _, ok := d.Get("twin@example.net"); ok {
 		t.Error("the twins are still there")
+	}
+	// The values come in another order, and then without the one that names the mailbox.
+	for _, mail := range [][]string{{"alice.a@example.net", "alice@example.net"},
+		{"alice.a@example.net", "alice.b@example.net"}} {
+		change = ldap.NewModifyRequest("cn=Alice,ou=people,dc=example,dc=net", nil)
+		change.Replace("mail", mail)
+		if err := c.Modify(change); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Sync(t.Context(), "ldap", s, false); err != nil {
+			t.Fatal(err)
+		}
+		u, ok := d.Get("alice@example.net")
+		other, gets := d.Address("alice.a@example.net")
+		if !ok || !gets || other != u {
+			t.Fatalf("with %v: alice is %+v, alice.a@ is %+v", mail, u, other)
+		}
+		if ok, err := s.Check(t.Context(), u, "secret of alice"); !ok || err != nil {
+			t.Errorf("with %v: log-in %v, %v", mail, ok, err)
+		}
 	}
 	slapd.Stop()
 	if _, err := e.Sync(t.Context(), "ldap", s, false); err == nil {

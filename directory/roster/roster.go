@@ -213,7 +213,7 @@ func checkAlias(a *Alias, at func(string) Place) *Problem {
 		return a.problem("there are no targets")
 	}
 	for _, to := range a.Targets {
-		if _, err := directory.CheckTarget(to); err != nil {
+		if _, err := directory.CheckAliasTarget(a.Address, to); err != nil {
 			return at("targets").problem("%v", err)
 		}
 	}

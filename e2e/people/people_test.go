@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-ldap/ldap/v3"
+
 	"github.com/postroad/postroad/e2e/kit"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 )
@@ -304,7 +306,7 @@ func TestLDAP(t *testing.T) {
 	defer cancel()
 	slapd, err := mailtest.StartSlapd(ctx, t.TempDir(),
 		"dn: cn=Lena,dc=example,dc=net\nobjectClass: inetOrgPerson\ncn: Lena\nsn: L\nmail: "+
-			"Lena@postroad.test\nuserPassword: of lena\n\n")
+			"Lena@postroad.test\nmail: lena.long@postroad.test\nuserPassword: of lena\n\n")
 	if errors.Is(err, exec.ErrNotFound) {
 		kit.NeedProgram(t, "slapd", "slapd")
 	}
@@ -316,15 +318,18 @@ func TestLDAP(t *testing.T) {
 	if err := os.WriteFile(secret, []byte(mailtest.SlapdPassword+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	bare := kit.FreeAddr(t)
 	n := kit.NewNode(t,
 		kit.NodeOptions{Extra: fmt.Sprintf(
 			"[ldap]\nurl = %q\nbind_dn = %q\npassword_file = %q\nbase = "+
-				"\"dc=example,dc=net\"\ninterval = \"1h\"\n", slapd.URL, mailtest.SlapdManager,
-			secret)})
+				"\"dc=example,dc=net\"\ninterval = \"1h\"\n"+
+				"[[listener]]\naddress = %q\nkind = \"submission\"\n"+
+				"login_domain = \"postroad.test\"\n[policy]\nalias_login = true\n", slapd.URL,
+			mailtest.SlapdManager, secret, bare)})
 	n.Start()
 	n.AddUser("pw", "own@postroad.test")
 	kit.Eventually(t, time.Minute, func() bool {
-		return strings.Contains(n.CLI("user", "list"), "lena@postroad.test  from ldap")
+		return strings.Contains(n.CLI("user", "list"), "from ldap")
 	}, n.Log)
 	if err := submit(t, n.Submit, "lena@postroad.test", "of lena", "lena@postroad.test",
 		"Subject: x\r\n\r\nx\r\n", "lena@postroad.test"); err != nil {
@@ -335,6 +340,20 @@ func TestLDAP(t *testing.T) {
 		t.Errorf("a wrong password: %v", err)
 	}
 	kit.Eventually(t, time.Minute, func() bool { return len(mailOf(n, "lena@postroad.test")) == 1 },
+		n.Log)
+	swapped(t, n, slapd)
+	n.CLI("domain", "add", "old.test")
+	n.CLI("alias", "add", "@old.test", "@postroad.test")
+	for addr, user := range map[string]string{n.Submit: "lena@postroad.test", bare: "lena.long"} {
+		if err := submit(t, addr, user, "of lena", "lena@postroad.test", "Subject: y\r\n\r\ny\r\n",
+			"Lena.Long@old.test"); err != nil {
+			t.Errorf("log-in as %s: %v", user, err)
+		}
+	}
+	if err := submit(t, n.Submit, "lena@old.test", "of lena", "", ""); err != nil {
+		t.Errorf("log-in by an alias of the domain: %v", err)
+	}
+	kit.Eventually(t, time.Minute, func() bool { return len(mailOf(n, "lena@postroad.test")) == 4 },
 		n.Log)
 	slapd.Stop()
 	if got := rcpt(t, n.Relay, "s@x.example", "lena@postroad.test"); got != "taken" {
@@ -351,4 +370,41 @@ func TestLDAP(t *testing.T) {
 		!strings.Contains(out, "own@") {
 		t.Errorf("users after it: %s", out)
 	}
+}
+
+// swapped has the addresses of Lena's entry come in another order, and then without the one that
+// names the mailbox: the mailbox stays hers, and gets mail for the other address, also after a
+// start.
+func swapped(t *testing.T, n *kit.Node, slapd *mailtest.Slapd) {
+	t.Helper()
+	c, err := ldap.DialURL(slapd.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Bind(mailtest.SlapdManager, mailtest.SlapdPassword); err != nil {
+		t.Fatal(err)
+	}
+	for _, mail := range [][]string{{"lena.long@postroad.test", "lena@postroad.test"},
+		{"lena.long@postroad.test"}} {
+		change := ldap.NewModifyRequest("cn=Lena,dc=example,dc=net", nil)
+		change.Replace("mail", mail)
+		if err := c.Modify(change); err != nil {
+			t.Fatal(err)
+		}
+		n.CLI("user", "sync")
+		n.Stop()
+		n.Start()
+		out := n.CLI("user", "list")
+		if !strings.Contains(out, "lena@postroad.test  also gets mail for lena.long@") ||
+			strings.Contains(out, "\nlena.long@") || strings.HasPrefix(out, "lena.long@") {
+			t.Errorf("with %v: %s", mail, out)
+		}
+	}
+	if err := submit(t, n.Submit, "lena.long@postroad.test", "of lena", "lena@postroad.test",
+		"Subject: z\r\n\r\nz\r\n", "lena.long@postroad.test"); err != nil {
+		t.Errorf("log-in by the other address: %v", err)
+	}
+	kit.Eventually(t, time.Minute, func() bool { return len(mailOf(n, "lena@postroad.test")) == 2 },
+		n.Log)
 }

@@ -65,6 +65,9 @@ func (k *checker) listeners() {
 		k.listens(key+".address", l.Address)
 		k.must(l.MaxLine == 0 || l.MaxLine >= 998, key+".max_line",
 			"is less than RFC 5322 2.1.1 lets every sender use", `write "998B" or more`)
+		if l.LoginDomain != "" {
+			k.domain(key+".login_domain", l.LoginDomain)
+		}
 		k.listenerKind(key, l)
 	}
 	k.pair("tls", "certificate", k.TLS.Certificate, "key", k.TLS.Key)

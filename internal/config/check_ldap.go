@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -20,6 +21,8 @@ func (k *checker) ldap() {
 		`name the entry below which the users are, such as "ou=people,dc=example,dc=net"`)
 	k.must(l.Address != "", "ldap.address", "is empty",
 		`name the attribute with a user's address, such as "mail"`)
+	k.must(attributeName(l.ID), "ldap.id", "is not the name of an attribute",
+		`such as "entryUUID", or "" to know entries by their DN`)
 	k.must(len(l.Filter) > 2 && l.Filter[0] == '(' && l.Filter[len(l.Filter)-1] == ')',
 		"ldap.filter", "is not a filter", "it is in parentheses (RFC 4515)")
 	k.must(l.BindDN == "" || l.PasswordFile != "", "ldap.password_file",
@@ -27,4 +30,9 @@ func (k *checker) ldap() {
 		"a bind with a name and no password proves nothing (RFC 4513 5.1.2)")
 	k.must(time.Duration(l.Interval) >= time.Second, "ldap.interval", "is too short",
 		"a minute or more is usual")
+}
+
+// attributeName takes names, OIDs and options (RFC 4512 2.5), and none.
+func attributeName(s string) bool {
+	return strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz0123456789-.;") == ""
 }

@@ -46,7 +46,7 @@ func defaults() *Config {
 		},
 		Admin:  Admin{Address: "127.0.0.1:8025"},
 		Events: Events{File: "events.jsonl", Rotate: 100 << 20, Keep: 20},
-		LDAP: LDAP{Filter: "(objectClass=inetOrgPerson)", Address: "mail",
+		LDAP: LDAP{Filter: "(objectClass=inetOrgPerson)", ID: "entryUUID", Address: "mail",
 			Interval: Duration(5 * time.Minute)},
 		Telemetry: Telemetry{TraceSample: 1, LogFormat: "text"},
 		Cluster:   Cluster{Listen: "127.0.0.1:7025", Replicas: 3, MailboxShards: 16},

@@ -31,6 +31,9 @@ type Policy struct {
 	UserMessages Rate `toml:"user_messages" reload:"yes"`
 	// UserRecipients is how many recipients one user may send to. "": any number.
 	UserRecipients Rate `toml:"user_recipients" reload:"yes"`
+	// AliasLogin lets a user log in by an alias, too, whose only target is the user: an address, or
+	// one of a domain that stands for another. Lists, and what a catch-all gets, log nobody in.
+	AliasLogin bool `toml:"alias_login" reload:"yes"`
 }
 
 // LDAP is a list of users that is kept elsewhere. They are copied into the directory, where they
@@ -52,8 +55,12 @@ type LDAP struct {
 	Base string `toml:"base" reload:"yes"`
 	// Filter selects users (RFC 4515).
 	Filter string `toml:"filter" reload:"yes"`
-	// Address is the attribute with the address that a user logs in with and gets mail at; of
-	// several values the first counts.
+	// ID is the attribute by which an entry is known again when its addresses change: entryUUID
+	// (RFC 4530), or objectGUID of Active Directory. An entry without it is known by its DN.
+	ID string `toml:"id" reload:"yes"`
+	// Address is the attribute with the addresses that a user logs in with and gets mail at. One of
+	// its values, for a new user the first, names the mailbox, and goes on to for as long as there
+	// is the entry.
 	Address string `toml:"address" reload:"yes"`
 	// Senders is the attribute with further addresses that a user may send as. Empty: none has any.
 	Senders string `toml:"senders" reload:"yes"`

@@ -58,6 +58,9 @@ type Listener struct {
 	// AuthWithoutTLS lets users authenticate, and submit or read, in the clear. Only for networks
 	// that nobody listens in on.
 	AuthWithoutTLS bool `toml:"auth_without_tls" reload:"yes"`
+	// LoginDomain is the domain of users who log in without one: "alice" is alice@LoginDomain.
+	// Empty: a log-in name is a whole address.
+	LoginDomain string `toml:"login_domain" reload:"yes"`
 	// MaxLine is the longest line of a message that is taken, at least 998B. RFC 5322 2.1.1 has
 	// senders keep to 998 octets; longer lines are relayed as they came, and the next server may
 	// refuse them. "998B" refuses them here with 554 5.6.0.

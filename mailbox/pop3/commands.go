@@ -119,7 +119,7 @@ func (s *Session) permit(c *command, line, args []byte, more bool) *failure {
 		return errNoArgs
 	case c.flags&secret != 0 && !s.mayLogIn():
 		return errNeedTLS
-	case c.flags&last != 0 && more && !s.secure && s.l.srv.TLS() != nil:
+	case c.flags&last != 0 && more && !s.secure && s.l.tls() != nil:
 		return errEarly
 	}
 	return nil
@@ -151,7 +151,7 @@ func (s *Session) capa(_ []byte, o *Output) *failure {
 	case s.mayLogIn():
 		o.say("USER\r\nSASL " + mechanisms + "\r\n")
 	}
-	if s.state != stateTransaction && !s.secure && s.l.srv.TLS() != nil {
+	if s.state != stateTransaction && !s.secure && s.l.tls() != nil {
 		o.say("STLS\r\n")
 	}
 	o.say(".\r\n")
@@ -162,7 +162,7 @@ func (s *Session) stls(_ []byte, o *Output) *failure {
 	if s.secure {
 		return errTLSActive
 	}
-	if o.TLS = s.l.srv.TLS(); o.TLS == nil {
+	if o.TLS = s.l.tls(); o.TLS == nil {
 		return errNoTLS
 	}
 	s.move(stateHandshaking)

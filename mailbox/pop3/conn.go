@@ -180,7 +180,7 @@ func (h *conn) shutdown() { h.call(h.session.Shutdown) }
 func (h *conn) cut() { h.call(h.session.Cut) }
 
 func (h *conn) authenticate(login Login) {
-	h.srv().Authenticator.Plain(
+	h.session.l.authenticator().Plain(
 		h.session.addr,
 		login.Authzid,
 		login.User,

@@ -75,6 +75,9 @@ type ListenerOptions struct {
 	ProxyFrom []netip.Prefix
 	// AllowPlainAuth lets clients log in without TLS.
 	AllowPlainAuth bool
+	// Authenticator and TLS are those of Options for this listener; nil: those.
+	Authenticator Authenticator
+	TLS           func() *tls.Config
 }
 
 // Ended is what became of a session.

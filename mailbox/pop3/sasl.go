@@ -34,7 +34,7 @@ func (s *Session) auth(args []byte, o *Output) *failure {
 		x.next = (*Session).saslPlain
 	case "SCRAM-SHA-256":
 		x.next = (*Session).saslScram
-		x.scram = s.l.srv.Authenticator.ScramSHA256(s.addr)
+		x.scram = s.l.authenticator().ScramSHA256(s.addr)
 	default:
 		return errAuthMechanism
 	}

@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"math"
 	"net"
@@ -82,11 +83,11 @@ func (s *Server) Serve(l net.Listener, o ListenerOptions) error {
 // required. One that is open already takes them over for new connections
 // (eventloop.Listener.Configure).
 func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) {
-	if o.Implicit && s.TLS() == nil {
+	shared := s.listener(o)
+	if o.Implicit && shared.tls() == nil {
 		return eventloop.ListenerOptions{},
 			errors.New("pop3: a pop3s listener needs a TLS certificate")
 	}
-	shared := s.listener(o)
 	treatment := eventloop.ListenerOptions{
 		Admit: shared.admit, Lost: shared.lost, Crowded: s.makeRoom,
 		New: func(c *eventloop.Conn) eventloop.Handler { return newConn(shared, c) },
@@ -95,6 +96,21 @@ func (s *Server) Listener(o ListenerOptions) (eventloop.ListenerOptions, error) 
 		treatment.Full = errServerFull.append(nil)
 	}
 	return treatment, nil
+}
+
+// tls is the present configuration of TLS; nil: there is none.
+func (l *listener) tls() *tls.Config {
+	if l.TLS != nil {
+		return l.TLS()
+	}
+	return l.srv.TLS()
+}
+
+func (l *listener) authenticator() Authenticator {
+	if l.Authenticator != nil {
+		return l.Authenticator
+	}
+	return l.srv.Authenticator
 }
 
 // Shutdown stops accepting on the engine, lets messages that are being sent or removed be finished,

@@ -125,7 +125,7 @@ func (s *Session) begin(o *Output) {
 		return
 	}
 	s.move(stateHandshaking)
-	if o.TLS = s.l.srv.TLS(); o.TLS == nil {
+	if o.TLS = s.l.tls(); o.TLS == nil {
 		s.close(o)
 		return
 	}

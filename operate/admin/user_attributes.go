@@ -57,7 +57,8 @@ func AboutUser(u *api.User) (parts [][2]string, words map[string]bool) {
 		forward += " and the mailbox"
 	}
 	parts = [][2]string{
-		{"tenant ", u.Tenant}, {"also sends as ", strings.Join(u.Senders, " ")},
+		{"tenant ", u.Tenant}, {"also gets mail for ", strings.Join(u.Addresses, " ")},
+		{"also sends as ", strings.Join(u.Senders, " ")},
 		{"messages ", u.Messages.String()}, {"recipients ", u.Recipients.String()},
 		{"quota ", quotaOf(u.HardQuota)}, {"soft quota ", quotaOf(u.SoftQuota)},
 		{"kept for ", keptFor(u.Retention)}, {"forwards to ", forward}, {"from ", u.Source},
@@ -86,8 +87,8 @@ func wireUser(u *directory.User) *api.User {
 		Messages: config.Rate(u.Messages), Recipients: config.Rate(u.Rcpts),
 		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft,
 		HardQuota: u.Hard, Retention: config.Duration(u.Retention),
-		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created,
-		Changed: u.Changed}
+		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Addresses: u.Addresses,
+		Created: u.Created, Changed: u.Changed}
 }
 
 // applySettings changes what is there.

@@ -18,6 +18,8 @@ type Report struct {
 	// the newest cannot be ("": it is, or will be at once).
 	Config    uint64 `json:"config,omitempty"`
 	ConfigWhy string `json:"config_why,omitempty"`
+	// Rows is what its program keeps of the directory's rows (directory.Rows).
+	Rows int `json:"rows,omitempty"`
 }
 
 // Group is a group as one of its members sees it.

@@ -48,7 +48,9 @@ type User struct {
 	Forward    []string        `json:"forward,omitempty"`
 	KeepCopy   bool            `json:"keep_copy,omitempty"`
 	// the outside list that the user comes from
-	Source  string    `json:"source,omitempty"`
+	Source string `json:"source,omitempty"`
+	// Addresses are further ones that get the user's mail.
+	Addresses []string  `json:"addresses,omitempty"`
 	Created time.Time `json:"created"`
 	Changed time.Time `json:"changed"`
 }
