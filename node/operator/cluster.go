@@ -231,12 +231,12 @@ func (op *Operator) notDrained(ctx context.Context, m control.Member, placed int
 	}
 	return &api.Error{
 		Exit: api.ExitData,
-		Message: fmt.Sprintf("%s does not answer and was not drained: it has a place in %d groups, "+
-			"and the mail that it took, %d messages of which wait, is with the other nodes",
+		Message: fmt.Sprintf("%s does not answer and was not drained: it has a place in %d "+
+			"groups, and the mail that it took, %d messages of which wait, is with the other nodes",
 			m.Name, placed, waiting),
-		Hint: "`postroad cluster replace " + m.Name + " NEW` gives its places to a node that has " +
-			"joined; `postroad cluster remove " + m.Name + " --force` goes on with the nodes that " +
-			"are left",
+		Hint: "`postroad cluster replace " + m.Name + " NEW` gives its places to a node that " +
+			"has joined; `postroad cluster remove " + m.Name + " --force` goes on with the nodes " +
+			"that are left",
 	}
 }
 
