@@ -18,11 +18,15 @@ type suspensionWatch struct {
 	n       *node
 	version uint64                        // that was logged
 	inForce map[uint64]control.Suspension // which were in it, by serial
+	began   time.Time                     // when it looked first: what was before is no news
 }
 
 // look does what is due.
 func (w *suspensionWatch) look(ctx context.Context, do member.Do) {
 	n := w.n
+	if w.began.IsZero() {
+		w.began = n.suspender.Now()
+	}
 	version, all := n.control.Suspensions()
 	if version == 0 {
 		return
@@ -61,6 +65,11 @@ func (w *suspensionWatch) note(all []control.Suspension) {
 		now[s.Serial] = s
 		if _, known := w.inForce[s.Serial]; !known {
 			ends := (&api.Suspension{Until: s.Until}).Ends()
+			if w.began.Sub(s.Since) > clocksDiffer {
+				n.log.Logf("%s %s is suspended since %s %s: %s", s.Kind, s.Name,
+					s.Since.Format(time.RFC3339), ends, s.Reason)
+				continue
+			}
 			n.announce("suspended", true, suspensionFields(s),
 				fmt.Sprintf("%s %s is suspended %s: %s", s.Kind, s.Name, ends, s.Reason))
 		}

@@ -2,5 +2,6 @@
 
 package control
 
-// pretended: this build pretends to be the version before, to stand beside today's in a cluster.
-const pretended = -1
+// pretended: this build pretends to know no pushed configurations yet, to stand beside today's in a
+// cluster.
+const pretended = PushProtocol - 1 - KeysProtocol

@@ -288,7 +288,7 @@ func TestTotalsInWords(t *testing.T) {
 	} {
 		got := operator.Summary(total)
 		if verb != "" {
-			got = operator.Moved(total, verb)
+			got = operator.Moved(total, verb, api.Filter{})
 		}
 		if got != want {
 			t.Errorf("with a group missing: %q, want %q", got, want)

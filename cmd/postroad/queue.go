@@ -209,7 +209,7 @@ func runQueueVerb(ctx context.Context, c *cli.Console, args []string) error {
 	total, err := client.Move(ctx, verb, q.filter, progress.At)
 	progress.End()
 	if total != nil {
-		fmt.Fprintln(c.Err, operator.Moved(total, verb))
+		fmt.Fprintln(c.Err, operator.Moved(total, verb, q.filter))
 		if n := total.States["inflight"]; n > 0 {
 			fmt.Fprintf(c.Err, "%s being attempted now: that goes on, and may deliver\n",
 				cli.Number(n, "recipient"))

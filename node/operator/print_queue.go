@@ -105,9 +105,13 @@ func answered(t *api.Total) string {
 }
 
 // Moved says what a verb did.
-func Moved(t *api.Total, verb string) string {
+func Moved(t *api.Total, verb string, f api.Filter) string {
 	if unknown(t) {
 		return "nothing is known to be " + Done[verb] + ": no queue answered"
+	}
+	if t.Messages == 0 && len(f.IDs) > 0 && len(t.Missing) == 0 {
+		return "nothing of these messages waits in the queue: nothing was " + Done[verb] +
+			"; `postroad trace ID` says what became of one"
 	}
 	return cli.Number(t.Recipients, "recipient") + " of " + cli.Number(t.Messages, "message") +
 		" " +
