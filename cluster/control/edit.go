@@ -150,6 +150,16 @@ func (e *Editor) AddSecret(ctx context.Context, secret string, ttl time.Duration
 	return e.simple(ctx, cmdAddToken, command{Token: &t})
 }
 
+// EndTokens makes all join tokens void.
+func (e *Editor) EndTokens(ctx context.Context) error {
+	for _, secret := range e.State.Tokens(e.Now()) {
+		if err := e.DropToken(ctx, secret); err != nil && !errors.Is(err, ErrUnknown) {
+			return err
+		}
+	}
+	return nil
+}
+
 // DropToken makes a join token void.
 func (e *Editor) DropToken(ctx context.Context, secret string) error {
 	return e.simple(ctx, cmdDropToken, command{Token: &Token{Secret: secret}})

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // The authority's key is in the state of every member, and a node that was removed may have kept
@@ -56,11 +57,15 @@ func (d *draft) addAgain(id uint16, n *Node) Result {
 	return Result{Member: &again}
 }
 
-// endTokens makes all tokens void: whoever was removed may have kept one. Older members would keep
-// them.
+// endTokens makes the tokens void that were made for a time: whoever was removed may have kept one.
+// One without an end is in a file of the nodes (cluster.token_file), with which others join later;
+// it is the operator's to change. Older members would keep all.
 func (d *draft) endTokens() {
-	if d.counts.Protocol >= KeysProtocol && len(d.model.tokens) > 0 {
-		d.model.tokens, d.tokens = nil, true
+	left := slices.DeleteFunc(slices.Clone(d.model.tokens), func(t Token) bool {
+		return !t.Expires.IsZero()
+	})
+	if d.counts.Protocol >= KeysProtocol && len(left) < len(d.model.tokens) {
+		d.model.tokens, d.tokens = left, true
 	}
 }
 

@@ -1,6 +1,9 @@
 package control
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // TestKeys: a key is recorded once, a join that is repeated brings another, and another authority
 // ends all.
@@ -51,11 +54,17 @@ func TestTokensEnd(t *testing.T) {
 		for _, m := range b.State.Members() {
 			must(t, b.SetVersion(ctx, m.ID, "2.0", KeysProtocol))
 		}
-		_, err := b.AddToken(ctx, 0)
+		_, err := b.AddToken(ctx, time.Hour)
 		must(t, err)
+		const filed = "a token in the nodes' files"
+		must(t, b.AddSecret(ctx, filed, 0))
 		must(t, leave(b))
+		if left := b.State.Tokens(b.now); len(left) != 1 || left[0] != filed {
+			t.Errorf("%s: %q are left", name, left)
+		}
+		must(t, b.EndTokens(ctx))
 		if left := b.State.Tokens(b.now); len(left) != 0 {
-			t.Errorf("%s: %d tokens are left", name, len(left))
+			t.Errorf("%s: %q are left", name, left)
 		}
 	}
 }
@@ -64,7 +73,7 @@ func TestTokensEnd(t *testing.T) {
 func TestKeysOfOlder(t *testing.T) {
 	b := newBench(t)
 	b.members("mx1", "mx2")
-	_, err := b.AddToken(ctx, 0)
+	_, err := b.AddToken(ctx, time.Hour)
 	must(t, err)
 	n := b.node("mx3")
 	n.Key = "k3"

@@ -138,6 +138,9 @@ func (s *State) Tokens(now time.Time) []string {
 	return secrets
 }
 
+// TokenList returns the tokens with which nodes may join now, secrets included.
+func (s *State) TokenList(now time.Time) []Token { return valid(s.view.Load().tokens, now) }
+
 // legacy says what has become of the mail that a removed member had acknowledged. A removal is
 // refused when a group would lose its majority by it, so that nothing was on that member's disk
 // alone.

@@ -54,6 +54,10 @@ func (*cliCluster) Init(context.Context) error { return nil }
 func (*cliCluster) Token(context.Context, time.Duration) (string, error) {
 	return "pr1-secret", nil
 }
+func (*cliCluster) Tokens(context.Context) []api.JoinToken {
+	return []api.JoinToken{{Begins: "pr1-abcd"}}
+}
+func (*cliCluster) Revoke(context.Context) error                  { return nil }
 func (*cliCluster) Remove(context.Context, string, bool) error    { return nil }
 func (*cliCluster) Replace(context.Context, string, string) error { return nil }
 func (*cliCluster) Backup(_ context.Context, w io.Writer) error {
@@ -112,6 +116,18 @@ func TestClusterCommands(t *testing.T) {
 			t.Errorf("cluster %s: the token belongs on standard output alone\n%s%s", c.args, out,
 				errs)
 		}
+	}
+}
+
+func TestTokensAreListed(t *testing.T) {
+	startCLINode(t)
+	if status, out, errs := postroad(t, "", "cluster", "token", "list"); status != 0 ||
+		out != "pr1-abcd...  good until it is revoked (cluster.token_file, or --ttl 0s)\n" {
+		t.Errorf("exit %d\n%s%s", status, out, errs)
+	}
+	if status, out, errs := postroad(t, "", "cluster", "token", "revoke"); status != 0 ||
+		out+errs != "" {
+		t.Errorf("exit %d\n%s%s", status, out, errs)
 	}
 }
 

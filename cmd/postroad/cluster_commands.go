@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/postroad/postroad/internal/cli"
@@ -22,10 +23,12 @@ var clusterCommands = []cli.Command{
 	{Name: "init", Short: "make a running node the first of a cluster", Run: runClusterInit, Long: `
 Does nothing when the node is in a cluster already. A node that waits to join the others of [cluster] join begins one without them: be sure
 that none of them knows one, or there are two.`},
-	{Name: "token", Args: "[--ttl TIME]", Short: "make a secret with which a node can join", Run: runClusterToken, Long: `
+	{Name: "token", Args: "[list | revoke] [--ttl TIME]", Short: "make a secret with which a node can join", Run: runClusterToken, Long: `
 The token is printed on standard output. Whoever has it can join a node, which then holds everybody's mail: hand it over as you would a password.
+list shows how the tokens begin that are good, and until when; revoke ends them all. A removal or replacement ends those that were made for a time.
 
-    postroad cluster token --ttl 1h`},
+    postroad cluster token --ttl 1h
+    postroad cluster token revoke`},
 	{Name: "join", Args: "--token TOKEN [--config FILE] HOST:PORT",
 		Short: "make an empty data directory a node of a cluster", Run: runClusterJoin,
 		Long: joinHelp},
@@ -116,11 +119,26 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 	ttl := timeFlag(fs, "ttl",
 		"how long it is good, a `TIME` such as 1h; 0s: for ever (default 1h)",
 		config.Duration(time.Hour))
+	verb := ""
+	i := slices.IndexFunc(args, func(a string) bool { return a == "list" || a == "revoke" })
+	if i >= 0 {
+		verb, args = args[i], slices.Delete(slices.Clone(args), i, i+1)
+	}
 	client, _, err := connect(c, fs, args, 0)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
+	switch verb {
+	case "list":
+		all, err := client.Tokens(ctx)
+		for i := range all {
+			fmt.Fprintln(c.Out, cli.Clean(all[i].String()))
+		}
+		return err
+	case "revoke":
+		return client.ClusterChange(ctx, verb, api.ClusterRequest{})
+	}
 	token, err := client.Token(ctx, time.Duration(*ttl))
 	if err != nil {
 		return err

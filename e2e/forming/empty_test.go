@@ -158,6 +158,7 @@ func TestFormingRemovedComesBack(t *testing.T) {
 	r.Command(founder, "cluster", "drain", n.Name, "--timeout", "1m")
 	r.Command(founder, "cluster", "remove", n.Name)
 	wiped(r, n)
+	token = r.Token(founder) // that before has ended with the removal
 	r.Join(n, founder, token)
 	r.Within(time.Minute, "forming again", r.Cluster.AwaitWhole)
 	wiped(r, n)

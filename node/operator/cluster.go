@@ -61,6 +61,21 @@ func (op *Operator) Token(ctx context.Context, ttl time.Duration) (string, error
 	return token, op.knows(ctx, token)
 }
 
+// Tokens lists the tokens that are good now, as far as this node knows.
+func (op *Operator) Tokens(context.Context) []api.JoinToken {
+	all := []api.JoinToken{}
+	for _, t := range op.o.State.TokenList(time.Now()) {
+		all = append(all, api.JoinToken{Begins: t.Secret[:min(8, len(t.Secret)/2)],
+			Expires: t.Expires})
+	}
+	return all
+}
+
+// Revoke ends all tokens.
+func (op *Operator) Revoke(ctx context.Context) error {
+	return said(op.o.Changes.EndTokens(ctx))
+}
+
 // tokenWait bounds how long a token may take to arrive here when another node has recorded it.
 const tokenWait = 10 * time.Second
 

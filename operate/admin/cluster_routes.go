@@ -22,6 +22,9 @@ type Cluster interface {
 	Init(ctx context.Context) error
 	// Token makes a secret with which nodes join for as long as ttl; 0: for ever.
 	Token(ctx context.Context, ttl time.Duration) (string, error)
+	// Tokens lists the tokens that are good now, and Revoke ends them all.
+	Tokens(ctx context.Context) []api.JoinToken
+	Revoke(ctx context.Context) error
 	// Drain hands over what a node leads, stops its accepting and returns when no mail is left in
 	// its home group; nil means that it may be removed. progress, which may be nil, hears of each
 	// step and at least every few seconds. When ctx ends the node goes on draining.
@@ -58,6 +61,12 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 		"token": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
 			token, err := c.Token(ctx, time.Duration(r.TTL)*time.Second)
 			return token, err
+		},
+		"tokens": func(ctx context.Context, _ *api.ClusterRequest) (any, error) {
+			return c.Tokens(ctx), nil
+		},
+		"revoke": func(ctx context.Context, _ *api.ClusterRequest) (any, error) {
+			return struct{}{}, c.Revoke(ctx)
 		},
 		"remove": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
 			return struct{}{}, c.Remove(ctx, r.Node, r.Force)

@@ -41,6 +41,8 @@ func (c *fakeCluster) Drain(
 	progress(api.DrainProgress{Node: node, Phase: "waiting for deliveries", Messages: 12, Leads: 1})
 	return c.note("drain %s", node)
 }
+func (c *fakeCluster) Tokens(context.Context) []api.JoinToken { return nil }
+func (c *fakeCluster) Revoke(context.Context) error           { return c.note("revoke") }
 func (c *fakeCluster) Remove(_ context.Context, node string, _ bool) error {
 	return c.note("remove %s", node)
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -110,6 +111,9 @@ type DrainProgress struct {
 	Shards int `json:"shards"`
 }
 
+// ofNoNode are the verbs that name no node.
+var ofNoNode = []string{"init", "token", "tokens", "revoke"}
+
 // ClusterRequest names nodes, or how long a token is good.
 type ClusterRequest struct {
 	Node string `json:"node,omitempty"`
@@ -119,10 +123,24 @@ type ClusterRequest struct {
 	Force bool `json:"force,omitempty"`
 }
 
+// JoinToken is a join token as it is listed: how it begins, and when it ends.
+type JoinToken struct {
+	Begins  string    `json:"begins"`
+	Expires time.Time `json:"expires,omitzero"` // zero: never; it is in the nodes' files
+}
+
+// String is for people.
+func (t *JoinToken) String() string {
+	if t.Expires.IsZero() {
+		return t.Begins + "...  good until it is revoked (cluster.token_file, or --ttl 0s)"
+	}
+	return t.Begins + "...  good until " + t.Expires.Local().Format("2006-01-02 15:04:05")
+}
+
 // Check finds what cannot be meant.
 func (r *ClusterRequest) Check(verb string) error {
 	switch {
-	case verb != "token" && verb != "init" && r.Node == "":
+	case !slices.Contains(ofNoNode, verb) && r.Node == "":
 		return Fail(ExitUsage, "no node is named", "`postroad cluster status` lists the nodes")
 	case verb == "replace" && r.New == "":
 		return Fail(ExitUsage, "the node that takes its place is missing",

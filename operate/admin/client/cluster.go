@@ -16,7 +16,7 @@ func (c *Client) ClusterStatus(ctx context.Context) (st json.RawMessage, err err
 	return st, err
 }
 
-// ClusterChange runs "init", "remove" or "replace".
+// ClusterChange runs "init", "remove", "replace" or "revoke".
 func (c *Client) ClusterChange(ctx context.Context, verb string, r api.ClusterRequest) error {
 	return c.Call(ctx, "POST", "/v1/cluster/"+verb, r, &struct{}{})
 }
@@ -26,6 +26,12 @@ func (c *Client) Token(ctx context.Context, ttl time.Duration) (token string, er
 	err = c.Call(ctx, "POST", "/v1/cluster/token",
 		api.ClusterRequest{TTL: int64(ttl / time.Second)}, &token)
 	return token, err
+}
+
+// Tokens lists the join tokens that are good now.
+func (c *Client) Tokens(ctx context.Context) (all []api.JoinToken, err error) {
+	err = c.Call(ctx, "POST", "/v1/cluster/tokens", api.ClusterRequest{}, &all)
+	return all, err
 }
 
 // Drain drains a node; nil means that it may be removed.
