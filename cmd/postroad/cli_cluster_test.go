@@ -126,7 +126,7 @@ func TestTokensAreListed(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", status, out, errs)
 	}
 	if status, out, errs := postroad(t, "", "cluster", "token", "revoke"); status != 0 ||
-		out+errs != "" {
+		out+errs != "no join token is good any more\n" {
 		t.Errorf("exit %d\n%s%s", status, out, errs)
 	}
 }

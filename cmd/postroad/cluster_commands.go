@@ -137,7 +137,11 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 		}
 		return err
 	case "revoke":
-		return client.ClusterChange(ctx, verb, api.ClusterRequest{})
+		err := client.ClusterChange(ctx, verb, api.ClusterRequest{})
+		if err == nil {
+			fmt.Fprintln(c.Err, "no join token is good any more")
+		}
+		return err
 	}
 	token, err := client.Token(ctx, time.Duration(*ttl))
 	if err != nil {
