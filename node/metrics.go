@@ -25,7 +25,8 @@ func (n *node) startAdmin(context.Context) error {
 		return err
 	}
 	server, err := admin.Start(admin.Options{
-		Socket: n.cfg().SocketPath(), Group: group, Address: n.cfg().Admin.Address, Settings: settings,
+		Socket: n.cfg().SocketPath(), Group: group,
+		Address: n.cfg().Admin.Address, Settings: settings,
 		Node: n.cfg().Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operator.Queues, Groups: n.operator.QueueGroups, Moved: n.operator.Moved,
 		Users: n.operatorsUsers(), Now: n.now, Logf: n.log.Logf,

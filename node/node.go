@@ -30,6 +30,7 @@ import (
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/sdnotify"
+	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/internal/telemetry"
 	"github.com/postroad/postroad/internal/version"
 	"github.com/postroad/postroad/mailbox/pop3"
@@ -243,6 +244,18 @@ func (n *node) startLog(said context.Context) (err error) {
 func (n *node) warn(c *config.Config) {
 	for _, w := range c.Warnings(n.file) {
 		n.log.Logf("warning: %v", w)
+	}
+}
+
+// warnOfBoth logs which domains of the directory the configuration relays on. `postroad domain add`
+// refuses those; here the directory was first.
+func (n *node) warnOfBoth(c *config.Config) {
+	for _, name := range c.Relay.Domains {
+		domain, err := smtp.Domain(name)
+		if _, both := n.users.Domain(domain); err == nil && both {
+			n.log.Logf("warning: %s is in relay.domains, and in the directory (`postroad domain "+
+				"list`): its mail is kept here; take it out of one of them", domain)
+		}
 	}
 }
 

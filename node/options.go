@@ -173,7 +173,8 @@ func resolverOf(c *config.Config) mx.Options {
 
 // adminOf reads the token's file.
 func adminOf(c *config.Config) (o admin.Settings, err error) {
-	o = admin.Settings{Hosts: adminHosts(c), Events: c.EventsPath()}
+	o = admin.Settings{Hosts: adminHosts(c), Events: c.EventsPath(),
+		LocalDomains: c.Local.Domains, Relays: c.Relays}
 	if file := c.Admin.TokenFile; file != "" {
 		if o.Token, err = config.ReadSecret(file); err != nil {
 			return o, fmt.Errorf("admin.token_file: %w", err)

@@ -94,6 +94,7 @@ func (n *node) reconfigure() (r reloaded, err error) {
 		do()
 	}
 	n.warn(next)
+	n.warnOfBoth(next)
 	for _, c := range config.Diff(before, next) {
 		r.changed = append(r.changed, c.Key)
 	}

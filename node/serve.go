@@ -34,6 +34,7 @@ func Serve(ctx context.Context, file string, cfg *config.Config) error {
 		return DiskTrouble(cfg.Node.DataDir, err)
 	}
 	n.log.Logf("postroad %s is ready: %s", version.Version, n.listening())
+	n.warnOfBoth(n.cfg())
 	service := n.service
 	watching, cancel := context.WithCancel(context.Background())
 	defer cancel()

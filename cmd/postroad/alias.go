@@ -23,6 +23,10 @@ Targets replace those that there are; --add and --remove change some. --owner ""
 
     postroad alias set news@example.net --add carol@example.com --remove bob@example.org`},
 	{Name: "list", Args: "[--json]", Short: "list the aliases and lists", Run: runAliasList},
+	{Name: "show", Args: "ADDRESS|@DOMAIN [--json]", Short: "show an alias or a list with all its targets", Run: runAliasShow, Long: `
+The targets are shown as they were given, a line each. A domain's catch-all has the domain's name with an @.
+
+    postroad alias show news@example.net`},
 	{Name: "import", Args: "FILE [--replace]", Short: "add aliases and lists from a file", Run: runAliasImport, Long: `
 The file is CSV with a first line address,targets,owner, the targets parted by spaces, or JSON with objects of these members.
 
@@ -90,10 +94,36 @@ func runAliasList(ctx context.Context, c *cli.Console, args []string) error {
 	})
 }
 
+func runAliasShow(ctx context.Context, c *cli.Console, args []string) error {
+	return show(ctx, c, args, "alias", (*client.Client).Alias,
+		func(c *cli.Console, a *api.Alias) error {
+			rows := [][2]string{{"name", a.Name}, {"owner", a.Owner}}
+			for _, to := range a.Targets {
+				rows = append(rows, [2]string{"to", to})
+			}
+			return c.Rows(append(rows, [2]string{"created", cli.Time(a.Created)},
+				[2]string{"changed", cli.Time(a.Changed)}))
+		})
+}
+
 // changeOne runs a change of what one name says, and tells what it did.
 func changeOne(
 	c *cli.Console, fs *flag.FlagSet, args []string, what, did string,
 	change func(client *client.Client, name string) error,
+) error {
+	return withOne(c, fs, args, what, func(client *client.Client, name string) error {
+		if err := change(client, name); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.Err, "%s %s\n", name, did)
+		return nil
+	})
+}
+
+// withOne runs do with the one name that args have.
+func withOne(
+	c *cli.Console, fs *flag.FlagSet, args []string, what string,
+	do func(client *client.Client, name string) error,
 ) error {
 	var n nodeFlags
 	n.register(fs)
@@ -104,13 +134,7 @@ func changeOne(
 	if len(rest) != 1 {
 		return cli.Usage("one "+what+" is needed", "`"+c.Path+" --help` has an example")
 	}
-	return withClient(&n, func(client *client.Client) error {
-		if err := change(client, rest[0]); err != nil {
-			return err
-		}
-		fmt.Fprintf(c.Err, "%s %s\n", rest[0], did)
-		return nil
-	})
+	return withClient(&n, func(client *client.Client) error { return do(client, rest[0]) })
 }
 
 // withClient runs do with a client of the node.

@@ -293,7 +293,8 @@ $`)
 func TestTotalsInWords(t *testing.T) {
 	total := &api.Total{Messages: 3, Recipients: 3, States: map[string]int64{"held": 3},
 		Groups: []api.GroupTotal{{Group: 2, Index: 10}, {Group: 4, Index: 7}}}
-	if got := operator.Summary(total); got != "3 messages, 3 recipients (3 held) at indexes 2:10 4:7" {
+	want := "3 messages, 3 recipients (3 held) at indexes 2:10 4:7"
+	if got := operator.Summary(total); got != want {
 		t.Error(got)
 	}
 	total.Missing = []api.Missing{{Group: 5, Why: "no node that answers owns it"}}
@@ -312,7 +313,8 @@ func TestTotalsInWords(t *testing.T) {
 	}
 	total.Missing = nil
 	total.Groups = make([]api.GroupTotal, 9)
-	if got := operator.Summary(total); !strings.HasSuffix(got, "at 9 groups' indexes (--json has them)") {
+	want = "at 9 groups' indexes (--json has them)"
+	if got := operator.Summary(total); !strings.HasSuffix(got, want) {
 		t.Error(got)
 	}
 	var errs bytes.Buffer

@@ -29,7 +29,8 @@ func TestUsualFile(t *testing.T) {
 		status, out, errs := postroad(t, "", strings.Fields(args)...)
 		for _, s := range says {
 			if status != want || !strings.Contains(out+errs, s) {
-				t.Errorf("postroad %s: exit %d, want %d and %q\n%s%s", args, status, want, s, out, errs)
+				t.Errorf("postroad %s: exit %d, want %d and %q\n%s%s", args, status, want, s, out,
+					errs)
 			}
 		}
 	}
@@ -71,7 +72,7 @@ func TestNextCommand(t *testing.T) {
 		`postroad serve --config ""`:     {given: true},
 		"postroad serve --config a.toml": {path: "a.toml", given: true},
 	} {
-		if got := f.command("postroad serve"); got != want {
+		if got := f.serve(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

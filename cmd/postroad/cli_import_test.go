@@ -190,7 +190,9 @@ func TestDomainImport(t *testing.T) {
 	if _, errs := mustRun(t, "domain", "import", file); errs != "3 domains added or changed\n" {
 		t.Errorf("%s", errs)
 	}
-	want := "example.com  separator -\nexample.net  separator +\nexample.org  no separator\n"
+	want := "example.com  separator -\nexample.net  separator +  in the configuration\n" +
+		"example.org  no separator\nmx1.example  separator +  in the configuration\n" +
+		"xn--zrich-kva.example  separator +  in the configuration\n"
 	if out, _ := mustRun(t, "domain", "list"); out != want {
 		t.Errorf("%s", out)
 	}

@@ -80,9 +80,11 @@ func startCLINode(t *testing.T) cliNode {
 		Health: n, Metrics: http.NotFoundHandler(),
 		Cluster: &cliCluster{}, Suspensions: cliSuspensions{}, Mailboxes: n.boxes,
 		Configs: cliConfigs{}, ShowConfig: func() string { return "[node]  # f:1\n" },
-		Settings: admin.Settings{Events: filepath.Join(dir, "events.jsonl")},
-		Queues:   func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} },
-		Users:    cliUsers{editor, d}})
+		Settings: admin.Settings{Events: filepath.Join(dir, "events.jsonl"),
+			LocalDomains: []string{"Mx1.example", "zürich.example", "example.net"},
+			Relays:       func(domain string) bool { return domain == "xn--bcher-kva.example" }},
+		Queues: func() []admin.LocalQueue { return []admin.LocalQueue{{Group: 2, Queue: q}} },
+		Users:  cliUsers{editor, d}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,8 +51,8 @@ var stopped = struct {
 		tell func(string)) error
 }{node.Join, offline.Recover, offline.Restore, offline.Salvage}
 
-// loadOffline reads the configuration of the node whose data directory is meant, and says which that
-// is when nobody has named it.
+// loadOffline reads the configuration of the node whose data directory is meant, and says which
+// that is when nobody has named it.
 func loadOffline(c *cli.Console, named *configFile) (cfg *config.Config, file string, err error) {
 	file = named.name()
 	if cfg, err = config.Load(file); err != nil {
@@ -100,7 +100,7 @@ func runClusterJoin(ctx context.Context, c *cli.Console, args []string) error {
 		return notJoined(err)
 	}
 	keepNote(c, file, cfg)
-	fmt.Fprintf(c.Err, "%s has joined; start it with `%s`\n", cfg.Node.Name, named.command("postroad serve"))
+	fmt.Fprintf(c.Err, "%s has joined; start it with `%s`\n", cfg.Node.Name, named.serve())
 	return nil
 }
 
@@ -175,7 +175,7 @@ func runClusterRecover(ctx context.Context, c *cli.Console, args []string) error
 	if !*accept {
 		return nil
 	}
-	fmt.Fprintf(c.Err, "start it with `%s`, then let new nodes join\n", named.command("postroad serve"))
+	fmt.Fprintf(c.Err, "start it with `%s`, then let new nodes join\n", named.serve())
 	return nil
 }
 
@@ -209,7 +209,7 @@ func runClusterRestore(ctx context.Context, c *cli.Console, args []string) error
 	}
 	keepNote(c, file, cfg)
 	fmt.Fprintf(c.Err, "%s is restored; start it with `%s`, then let the other nodes join\n",
-		cfg.Node.Name, named.command("postroad serve"))
+		cfg.Node.Name, named.serve())
 	return nil
 }
 

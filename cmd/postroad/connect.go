@@ -38,15 +38,15 @@ func (f *configFile) name() string {
 	return config.Usual(usual)
 }
 
-// command is how a command says that it means this file.
-func (f *configFile) command(words string) string {
+// serve is how a node with this file is started.
+func (f *configFile) serve() string {
 	switch {
 	case !f.given:
-		return words
+		return "postroad serve"
 	case f.path == "":
-		return words + ` --config ""`
+		return `postroad serve --config ""`
 	}
-	return words + " --config " + f.path
+	return "postroad serve --config " + f.path
 }
 
 // nodeFlags say which node a command talks to.
@@ -98,8 +98,8 @@ func socketIn(target string) string {
 func configError(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return &api.Error{Exit: api.ExitPermission, Message: err.Error(),
-			Hint: "run the command as a user who may read it; what talks to a node that runs needs " +
-				"no file: --node DATA-DIRECTORY, or POSTROAD_NODE"}
+			Hint: "run the command as a user who may read it; what talks to a node that runs " +
+				"needs no file: --node DATA-DIRECTORY, or POSTROAD_NODE"}
 	}
 	return &api.Error{Exit: api.ExitConfig, Message: err.Error(),
 		Hint: "docs/configuration.md, or `postroad config reference`, has every key"}

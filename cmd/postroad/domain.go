@@ -60,8 +60,10 @@ func runDomainRemove(ctx context.Context, c *cli.Console, args []string) error {
 }
 
 func runDomainList(ctx context.Context, c *cli.Console, args []string) error {
-	return list(ctx, c, args, (*client.Client).Domains, func(c *cli.Console, d *api.Domain) error {
-		return printAbout(c, d.Name, [][2]string{{"separator ", d.Separator}},
-			map[string]bool{"no separator": d.Separator == ""})
-	})
+	return list(ctx, c, args, (*client.Client).AllDomains,
+		func(c *cli.Console, d *api.Domain) error {
+			return printAbout(c, d.Name, [][2]string{{"separator ", d.Separator}},
+				map[string]bool{"no separator": d.Separator == "",
+					"in the configuration": d.Configured})
+		})
 }

@@ -62,7 +62,7 @@ func runQueueSalvage(ctx context.Context, c *cli.Console, args []string) error {
 		func(line string) { fmt.Fprintln(c.Err, line) },
 	)
 	if err == nil && !o.List {
-		fmt.Fprintf(c.Err, "start it with `%s`\n", named.command("postroad serve"))
+		fmt.Fprintf(c.Err, "start it with `%s`\n", named.serve())
 	}
 	return err
 }

@@ -37,6 +37,10 @@ Only what is named changes. Lists are replaced as a whole; "" empties one.
 	{Name: "passwd", Args: "ADDRESS [--password-stdin]", Short: "give a user another password",
 		Run: runUserPasswd},
 	{Name: "list", Args: "[--json]", Short: "list the users", Run: runUserList},
+	{Name: "show", Args: "ADDRESS [--json]", Short: "show all that is known of a user", Run: runUserShow, Long: `
+Shows what the user may do, where mail goes, and when that was last changed; never the password. How full the mailbox is, "postroad mailbox show" says.
+
+    postroad user show alice@example.net`},
 	{Name: "import",
 		Args:  "FILE [--stage NAME] [--replace] | --publish NAME | --discard NAME | --stages",
 		Short: "add users from a file", Run: runUserImport, Long: userImportHelp},
@@ -194,6 +198,28 @@ func runUserSync(ctx context.Context, c *cli.Console, args []string) error {
 
 func runUserList(ctx context.Context, c *cli.Console, args []string) error {
 	return list(ctx, c, args, (*client.Client).Users, printUser)
+}
+
+func runUserShow(ctx context.Context, c *cli.Console, args []string) error {
+	return show(ctx, c, args, "user", (*client.Client).User,
+		func(c *cli.Console, u *api.User) error { return c.Rows(admin.UserRows(u)) })
+}
+
+// show prints what is known of one name, or with --json what came.
+func show[T any](
+	ctx context.Context, c *cli.Console, args []string, what string,
+	get func(*client.Client, context.Context, string) (json.RawMessage, error),
+	print func(*cli.Console, *T) error,
+) error {
+	fs := c.Flags()
+	asJSON := fs.Bool("json", false, "print one JSON object")
+	return withOne(c, fs, args, what, func(client *client.Client, name string) error {
+		raw, err := get(client, ctx, name)
+		if err != nil {
+			return err
+		}
+		return cli.Lines(c, *asJSON, print)(raw)
+	})
 }
 
 // list prints a listing of the directory: a line each, or with --json what came.

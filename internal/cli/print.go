@@ -78,6 +78,28 @@ func Table(w io.Writer, rows [][]string) error {
 	return t.Flush()
 }
 
+// Rows prints what is known of one thing, a line each: a name and what it is, unless that is empty.
+func (c *Console) Rows(rows [][2]string) error {
+	width := 12
+	for _, row := range rows {
+		if row[1] != "" {
+			width = max(width, len(row[0]))
+		}
+	}
+	for _, row := range rows {
+		if row[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(c.Out, "%-*s %s\n", width, row[0], Clean(row[1])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Time is a moment as people are told it.
+func Time(t time.Time) string { return t.Local().Format(time.RFC3339) }
+
 // Number is a number of things in words: "1 message", "2 messages".
 func Number(n int64, noun string) string {
 	if n != 1 {

@@ -10,7 +10,8 @@ type Node struct {
 	// greeting, Received fields, reports and a self-signed certificate have to agree.
 	Hostname string `toml:"hostname" default:"the host name"`
 	// DataDir is the directory of the queue, the event log and the administration socket. One node
-	// owns it alone. The default counts from the folder of the file, too. Takes a restart: all that the node knows is there.
+	// owns it alone. The default counts from the folder of the file, too. Takes a restart: all that
+	// the node knows is there.
 	DataDir string `toml:"data_dir"`
 	// Own lists what of the shared sections this node keeps in its own file, after a configuration
 	// was pushed to all nodes: sections, such as "retry" or "route", keys, such as
@@ -38,9 +39,9 @@ const (
 // closes those that are gone; connections live on as they began, whatever changes. An address that
 // overlaps one that goes, as ":25" does "192.0.2.1:25", takes two reloads.
 type Listener struct {
-	// Address is the IP address and port to listen on: "192.0.2.1:25", "[2001:db8::1]:25". "0.0.0.0",
-	// "[::]" and nothing, as in ":25", are every address of the machine, of both kinds. Of names
-	// only localhost is taken: others would depend on what DNS says at the start.
+	// Address is the IP address and port to listen on: "192.0.2.1:25", "[2001:db8::1]:25".
+	// "0.0.0.0", "[::]" and nothing, as in ":25", are every address of the machine, of both kinds.
+	// Of names only localhost is taken: others would depend on what DNS says at the start.
 	Address string `toml:"address" reload:"yes" default:"none, it must be given"`
 	// Kind is what the listener is for: "relay" takes mail from other servers (port 25),
 	// "submission" from users after STARTTLS and AUTH (port 587), "submissions" the same with TLS

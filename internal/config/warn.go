@@ -13,8 +13,8 @@ func (c *Config) Warnings(file string) Problems {
 	k := &checker{Config: c, file: file}
 	for i, n := range c.Relay.Networks {
 		if wide(n.Prefix) {
-			k.bad("relay.networks["+strconv.Itoa(i)+"]", n.String()+" may relay without a password: "+
-				"this is an open relay, unless something else keeps strangers out",
+			k.bad("relay.networks["+strconv.Itoa(i)+"]", n.String()+" may relay without a "+
+				"password: this is an open relay, unless something else keeps strangers out",
 				"name the networks of your own clients; others log in")
 		}
 	}

@@ -50,7 +50,7 @@ func PrintDetail(c *cli.Console, d *api.Detail) error {
 	if d.Report {
 		kind = "delivery report of this server"
 	}
-	for _, row := range [][2]string{
+	if err := c.Rows([][2]string{
 		{"ID", d.QueueID}, {"what", kind}, {"state", d.State},
 		{"arrived", time.Unix(d.ArrivalTime, 0).Format(time.RFC3339) + " (" +
 			cli.Age(d.ArrivalTime) + " ago)"},
@@ -59,13 +59,8 @@ func PrintDetail(c *cli.Console, d *api.Detail) error {
 		{"protocol", d.Protocol}, {"user", d.User}, {"listener", d.Listener}, {"tenant", d.Tenant},
 		{"campaign", d.Campaign},
 		{"envelope ID", d.EnvelopeID}, {"node", d.Node},
-	} {
-		if row[1] == "" {
-			continue
-		}
-		if _, err := fmt.Fprintf(c.Out, "%-12s %s\n", row[0], cli.Clean(row[1])); err != nil {
-			return err
-		}
+	}); err != nil {
+		return err
 	}
 	for i := range d.Recipients {
 		if err := printRecipient(c, &d.Recipients[i]); err != nil {

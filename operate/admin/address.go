@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -17,6 +18,7 @@ func (s *Server) addressRoutes(m *http.ServeMux) {
 	m.Handle("POST /v1/domains/set", s.known(change(s.setDomain)))
 	m.Handle("POST /v1/domains/remove", s.known(change(s.removeDomain)))
 	m.Handle("GET /v1/aliases", handler(s.aliases))
+	m.Handle("GET /v1/aliases/show", s.known(s.showAlias))
 	m.Handle("POST /v1/aliases", s.known(change(s.addAlias)))
 	m.Handle("POST /v1/aliases/set", s.known(change(s.setAlias)))
 	m.Handle("POST /v1/aliases/remove", s.known(change(s.removeAlias)))
@@ -36,14 +38,44 @@ func change[T any](do func(context.Context, *T) error) handler {
 	}
 }
 
+// domains lists those of the directory, and with ?configured those of the configuration, too.
 func (s *Server) domains(w http.ResponseWriter, r *http.Request) error {
-	return listing(s, w, r, s.o.Users.Domains, func(d *directory.Domain) (string, any) {
-		return d.Name, &api.Domain{Name: d.Name, Separator: d.Separator, Created: d.Created,
-			Changed: d.Changed}
-	})
+	configured := map[string]bool{}
+	if r.URL.Query().Has("configured") {
+		for _, d := range s.set.Load().LocalDomains {
+			if name, err := smtp.Domain(d); err == nil {
+				configured[name] = true
+			}
+		}
+	}
+	page := func(after string, limit int) (page []*api.Domain) {
+		known := map[string]bool{}
+		for _, d := range s.o.Users.Domains(after, limit) {
+			known[d.Name] = true
+			page = append(page, &api.Domain{Name: d.Name, Separator: d.Separator,
+				Configured: configured[d.Name], Created: d.Created, Changed: d.Changed})
+		}
+		for name := range configured {
+			if name > after && !known[name] {
+				page = append(page, &api.Domain{Name: name, Configured: true,
+					Separator: directory.DefaultSeparator})
+			}
+		}
+		slices.SortFunc(page, func(a, b *api.Domain) int { return strings.Compare(a.Name, b.Name) })
+		return page[:min(len(page), limit)]
+	}
+	return listing(s, w, r, page, func(d *api.Domain) (string, any) { return d.Name, d })
 }
 
+// addDomain refuses what the configuration relays on: which of the two is meant is for people to
+// say.
 func (s *Server) addDomain(ctx context.Context, d *api.DomainRequest) error {
+	relays := s.set.Load().Relays
+	if name, err := smtp.Domain(d.Name); err == nil && relays != nil && relays(name) {
+		return api.Fail(api.ExitData,
+			name+" is in relay.domains of the configuration: its mail is relayed on",
+			"a domain's mail is either kept here or relayed on: take it out there first")
+	}
 	separator := directory.DefaultSeparator
 	set(&separator, d.Separator)
 	return s.o.Users.AddDomain(ctx, d.Name, separator)
@@ -63,9 +95,26 @@ func (s *Server) removeDomain(ctx context.Context, d *api.DomainRequest) error {
 
 func (s *Server) aliases(w http.ResponseWriter, r *http.Request) error {
 	return listing(s, w, r, s.o.Users.Aliases, func(a *directory.Alias) (string, any) {
-		return a.Name, &api.Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets,
-			Created: a.Created, Changed: a.Changed}
+		return a.Name, wireAlias(a)
 	})
+}
+
+func (s *Server) showAlias(w http.ResponseWriter, r *http.Request) error {
+	name, err := directory.CanonicalSender(r.URL.Query().Get("name"))
+	if err != nil {
+		return api.Fail(api.ExitData, err.Error(),
+			`an alias is an address, or "@example.net" for what nobody in the domain has`)
+	}
+	a, ok := s.o.Users.Alias(name)
+	if !ok {
+		return directoryError(directory.ErrUnknownAlias)
+	}
+	return answer(w, wireAlias(a))
+}
+
+func wireAlias(a *directory.Alias) *api.Alias {
+	return &api.Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets, Created: a.Created,
+		Changed: a.Changed}
 }
 
 func (s *Server) addAlias(ctx context.Context, a *api.AliasRequest) error {

@@ -4,9 +4,10 @@
 //
 // /livez, /readyz and /metrics answer everybody on the address. Everything else needs to come over
 // the unix socket, which only the node's user can open (mode 0600), and a group that it names (mode
-// 0660), or with the token as `Authorization: Bearer TOKEN`. Requests over TCP must name a Host that is this node's, and an
-// Origin, when there is one, that is the same: a web page in an operator's browser can then neither
-// reach the node by a name that it made to resolve here (DNS rebinding) nor send a form to it.
+// 0660), or with the token as `Authorization: Bearer TOKEN`. Requests over TCP must name a Host
+// that is this node's, and an Origin, when there is one, that is the same: a web page in an
+// operator's browser can then neither reach the node by a name that it made to resolve here (DNS
+// rebinding) nor send a form to it.
 //
 // The requests (bodies and answers are JSON, and types of package api):
 //
@@ -28,15 +29,17 @@
 //	GET  /v1/suspensions                                         stream of Suspension
 //	POST /v1/{suspend,resume}                     SuspendRequest Acknowledgement
 //	GET  /v1/users                                               stream of User
+//	GET  /v1/users/show?name=ADDRESS                             User
 //	POST /v1/users                                UserRequest    add
 //	POST /v1/users/{passwd,set,remove}            UserRequest
 //	POST /v1/users/stage                          StageRequest   StageAnswer
 //	POST /v1/users/{publish,discard}              StageRequest   stream of progress and a Total
 //	POST /v1/users/sync                           SyncRequest    SyncAnswer
 //	GET  /v1/users/stages, /v1/users/export                      stream of Stage, ExportedUser
-//	GET  /v1/domains                                             stream of Domain
+//	GET  /v1/domains, /v1/domains?configured                     stream of Domain
 //	POST /v1/domains, /v1/domains/{set,remove}    DomainRequest  add
 //	GET  /v1/aliases                                             stream of Alias
+//	GET  /v1/aliases/show?name=ADDRESS                           Alias
 //	POST /v1/aliases, /v1/aliases/{set,remove}    AliasRequest   add
 //	GET  /v1/mailboxes                                           stream of Mailbox
 //	GET  /v1/mailboxes/show?address=ADDRESS                      Mailbox
@@ -88,6 +91,9 @@ type Users interface {
 	SetDomain(ctx context.Context, name, separator string) error
 	RemoveDomain(ctx context.Context, name string, all bool) error
 	Domains(after string, limit int) []*directory.Domain
+	// Get and Alias find one by its canonical name.
+	Get(name string) (*directory.User, bool)
+	Alias(name string) (*directory.Alias, bool)
 
 	AddAlias(ctx context.Context, name string, to []string, owner string) error
 	EditAlias(ctx context.Context, name string,

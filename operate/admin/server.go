@@ -82,6 +82,10 @@ type Settings struct {
 	// Hosts are the names under which the address may be reached, besides IP addresses and
 	// localhost.
 	Hosts []string
+	// LocalDomains are those that the configuration says, besides those of the directory. Relays
+	// reports whether the configuration says that a domain's mail is relayed on; nil: none's is.
+	LocalDomains []string
+	Relays       func(domain string) bool
 	// Events is the path of the event log; "": none is kept.
 	Events string
 }

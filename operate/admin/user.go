@@ -11,6 +11,7 @@ import (
 
 func (s *Server) userRoutes(m *http.ServeMux) {
 	m.Handle("GET /v1/users", handler(s.users))
+	m.Handle("GET /v1/users/show", s.known(s.showUser))
 	m.Handle("POST /v1/users", s.known(userChange(s.addUser)))
 	m.Handle("POST /v1/users/passwd", s.known(userChange(s.passwd)))
 	m.Handle("POST /v1/users/remove", s.known(userChange(s.removeUser)))
@@ -26,6 +27,19 @@ func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
 		return u.Name,
 			wireUser(u)
 	})
+}
+
+func (s *Server) showUser(w http.ResponseWriter, r *http.Request) error {
+	name, err := directory.Canonical(r.URL.Query().Get("name"))
+	if err != nil {
+		return api.Fail(api.ExitData, err.Error(),
+			"a user's name is the mail address to log in with")
+	}
+	u, ok := s.o.Users.Get(name)
+	if !ok {
+		return directoryError(directory.ErrUnknown)
+	}
+	return answer(w, wireUser(u))
 }
 
 // listing streams all that a listing of the directory has, page by page.

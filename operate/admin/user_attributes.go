@@ -2,6 +2,8 @@ package admin
 
 import (
 	"flag"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +67,22 @@ func AboutUser(u *api.User) (parts [][2]string, words map[string]bool) {
 	}
 	words = map[string]bool{"SCRAM": u.Scram, "disabled": u.Disabled, "no mailbox": !u.Mailbox}
 	return parts, words
+}
+
+// UserRows are what is said of one user who is shown.
+func UserRows(u *api.User) [][2]string {
+	parts, words := AboutUser(u)
+	rows := [][2]string{{"name", u.Name}}
+	for _, part := range parts {
+		rows = append(rows, [2]string{strings.TrimSpace(part[0]), part[1]})
+	}
+	for _, word := range slices.Sorted(maps.Keys(words)) {
+		if words[word] {
+			rows = append(rows, [2]string{"note", word})
+		}
+	}
+	return append(rows, [2]string{"created", cli.Time(u.Created)},
+		[2]string{"changed", cli.Time(u.Changed)})
 }
 
 func keptFor(d config.Duration) string {

@@ -55,12 +55,13 @@ type User struct {
 	Changed time.Time `json:"changed"`
 }
 
-// Domain is one domain of the directory.
+// Domain is one domain whose mail is kept here.
 type Domain struct {
-	Name      string    `json:"name"`
-	Separator string    `json:"separator"`
-	Created   time.Time `json:"created"`
-	Changed   time.Time `json:"changed"`
+	Name       string    `json:"name"`
+	Separator  string    `json:"separator"`
+	Configured bool      `json:"configured,omitempty"` // in local.domains of the node that was asked
+	Created    time.Time `json:"created,omitzero"`     // of one that is in the directory
+	Changed    time.Time `json:"changed,omitzero"`
 }
 
 // DomainRequest names a domain and what to do with it.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"net/url"
 	"time"
 
 	"github.com/postroad/postroad/operate/admin/api"
@@ -84,9 +85,27 @@ func (c *Client) SyncUsers(
 	return a, err
 }
 
-// Domains calls fn with each domain, the JSON of a Domain, in order of their names.
+// Domains calls fn with each domain of the directory, the JSON of a Domain, in order of their
+// names.
 func (c *Client) Domains(ctx context.Context, fn func(json.RawMessage) error) error {
 	return c.listing(ctx, "/v1/domains", fn)
+}
+
+// AllDomains does the same with those of the configuration, too.
+func (c *Client) AllDomains(ctx context.Context, fn func(json.RawMessage) error) error {
+	return c.listing(ctx, "/v1/domains?configured", fn)
+}
+
+// User returns a user, the JSON of a User.
+func (c *Client) User(ctx context.Context, name string) (u json.RawMessage, err error) {
+	err = c.Call(ctx, "GET", "/v1/users/show?"+url.Values{"name": {name}}.Encode(), nil, &u)
+	return u, err
+}
+
+// Alias returns an alias, the JSON of an Alias.
+func (c *Client) Alias(ctx context.Context, name string) (a json.RawMessage, err error) {
+	err = c.Call(ctx, "GET", "/v1/aliases/show?"+url.Values{"name": {name}}.Encode(), nil, &a)
+	return a, err
 }
 
 // Aliases calls fn with each alias, the JSON of an Alias, in order of their names.
