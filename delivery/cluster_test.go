@@ -194,7 +194,7 @@ func load(groups []*owned, n int) {
 // control group, and while one is cut off.
 func TestClusterRate(t *testing.T) {
 	shaping := map[string]Shaping{"default": {},
-		"a.test": {Connections: 6, Rate: Rate{50, time.Second}}}
+		"a.test": {Connections: 6, Rate: Rate{Count: 50, Per: time.Second}}}
 	inCluster(t, shaping, func(c *cluster, groups []*owned) {
 		r := c.net.at("a.test")
 		r.latency = 100 * time.Millisecond // all six are needed

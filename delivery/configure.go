@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -59,7 +58,7 @@ func (c *core) configure(next *settings, now time.Time) {
 	if !slices.EqualFunc(was.routes, next.routes, func(a, b route) bool { return a.id == b.id }) {
 		c.reroute(now)
 	}
-	if !maps.Equal(was.Shaping, next.Shaping) {
+	if !was.shapes.Equal(next.shapes) {
 		c.reshape(now)
 	}
 	if redial {
@@ -133,7 +132,7 @@ func (c *core) reroute(now time.Time) {
 		case d.gone, c.dests[d.key] != d: // evicted for one that spread made
 		case d.key.route != noRoute && c.routeAt(d.key.route) == nil:
 			c.detach(d)
-			c.timers.stop(&d.timer)
+			c.timers.Stop(&d.timer)
 			d.gone = true
 			c.rerouted.gone = append(c.rerouted.gone, d)
 			c.spread(d.key.domain, now)
@@ -276,7 +275,7 @@ func (c *core) redial(was *way, now time.Time) {
 	for _, s := range c.sites {
 		s.pause = time.Time{}
 		if s.state == siteDead {
-			c.timers.stop(&s.timer)
+			c.timers.Stop(&s.timer)
 			c.become(s, siteProbing, now)
 		}
 		c.rouse(s)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/report"
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
@@ -136,7 +137,7 @@ func TestConfigureRouteItself(t *testing.T) {
 // A rate that is raised lets waiting mail go on at once, one that is lowered holds at once.
 func TestConfigureRate(t *testing.T) {
 	rate := func(n int, per time.Duration) map[string]Shaping {
-		return map[string]Shaping{"default": {Rate: Rate{n, per}}}
+		return map[string]Shaping{"default": {Rate: Rate{Count: n, Per: per}}}
 	}
 	inWorld(t, func(w *world) { w.o.Shaping = rate(1, time.Hour) }, func(w *world) {
 		r := w.net.at("a.test")
@@ -420,7 +421,8 @@ func TestConfigureUnderLoad(t *testing.T) {
 					{Recipient: "1.*", SmartHost: "one.test"}, {Domain: "d*", Sender: "s@*",
 						SmartHost: "hub2.test"}}[:i%4]
 				o.Shaping = map[string]Shaping{"default": {Connections: 1 + i%5},
-					fmt.Sprintf("d%d.test", i%7): {Rate: Rate{100 * (1 + i%2), time.Second}}}
+					fmt.Sprintf("d%d.test", i%7): {
+						Rate: Rate{Count: 100 * (1 + i%2), Per: time.Second}}}
 				o.Retry.Expire = time.Duration(1+i%3) * time.Hour
 				o.Hello, o.Connections = fmt.Sprint("h", i/10), 3+i%11
 			})
@@ -454,9 +456,9 @@ func TestConfigureUnderLoad(t *testing.T) {
 func TestConfigureClusterLimits(t *testing.T) {
 	limits := func(connections, rate int, scope string) map[string]Shaping {
 		return map[string]Shaping{"default": {}, "a.test": {Connections: connections,
-			Rate: Rate{rate, time.Second}, Scope: scope}}
+			Rate: Rate{Count: rate, Per: time.Second}, Scope: scope}}
 	}
-	inCluster(t, limits(6, 50, ScopeCluster), func(c *cluster, groups []*owned) {
+	inCluster(t, limits(6, 50, shaping.Cluster), func(c *cluster, groups []*owned) {
 		r := c.net.at("a.test")
 		r.latency = 20 * time.Millisecond
 		load(groups, 3000)
@@ -471,7 +473,7 @@ func TestConfigureClusterLimits(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			perSecond := float64(len(r.transactions())) / 10
 			allowed := connections
-			if scope == ScopeNode {
+			if scope == shaping.Node {
 				allowed *= len(groups)
 			}
 			t.Logf("%d, %d/s, %s: %.1f/s, %d connections", connections, rate, scope, perSecond,
@@ -481,9 +483,9 @@ func TestConfigureClusterLimits(t *testing.T) {
 					allowed)
 			}
 		}
-		shape(3, 20, ScopeCluster, 15, 21)
-		shape(6, 100, ScopeCluster, 80, 101)
-		shape(2, 10, ScopeNode, 27, 31.5)
-		shape(3, 20, ScopeCluster, 15, 21)
+		shape(3, 20, shaping.Cluster, 15, 21)
+		shape(6, 100, shaping.Cluster, 80, 101)
+		shape(2, 10, shaping.Node, 27, 31.5)
+		shape(3, 20, shaping.Cluster, 15, 21)
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/timers"
+	"github.com/postroad/postroad/internal/fifo"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
@@ -32,11 +34,11 @@ type core struct {
 	last  *destination // of the latest item
 	sites map[string]*site
 
-	ready   deque[*site]        // sites with something waiting that may have become possible
-	starved deque[*site]        // sites that want a connection when the node has none left
-	lookups deque[*destination] // destinations to be looked up
-	loads   deque[*destination] // destinations to be loaded from disk
-	idlers  connList            // idle connections, the longest first
+	ready   fifo.Ring[*site]        // sites with something waiting that may have become possible
+	starved fifo.Ring[*site]        // sites that want a connection when the node has none left
+	lookups fifo.Ring[*destination] // destinations to be looked up
+	loads   fifo.Ring[*destination] // destinations to be loaded from disk
+	idlers  connList                // idle connections, the longest first
 
 	held, active int                // entries in memory; destinations that have any
 	conns        map[*conn]struct{} // those being opened and closed included
@@ -45,25 +47,30 @@ type core struct {
 	unsettled    int // recipients whose outcome the queue has not recorded
 	jammed       bool
 	shedAgain    time.Time
-	short        bool  // the memory budget was exhausted when a load came
-	memory       timer // looks again
+	short        bool         // the memory budget was exhausted when a load came
+	memory       timers.Timer // looks again
 	stopping     bool
 	deadSites    int
 
-	timers      timers
-	disowned    timer // asks again whether we are the owner
+	timers      timers.Heap
+	disowned    timers.Timer // asks again whether we are the owner
 	scan        scheduleScan
 	suspensions suspensions
 	expiring    expiring
-	barring     timer // a suspension ends
+	barring     timers.Timer // a suspension ends
 	// messages that may be another queue group's any moment: nothing of them is attempted
-	leaving  map[mail.ID]struct{}
-	rerouted rerouted
-	counters counters
-	free     []*transaction
-	actions  []action
-	refusals []*transaction
-	known    known
+	leaving   map[mail.ID]struct{}
+	rerouted  rerouted
+	counters  counters
+	free      []*transaction
+	actions   []action
+	refusals  []*transaction
+	unreached []unreached // to be logged
+	said      struct {
+		until time.Time
+		sites int
+	}
+	known known
 }
 
 // action is something the shell has to do.
@@ -104,10 +111,10 @@ func newCore(o *Options, set *settings) *core {
 	}
 	c.number(set, &settings{})
 	c.counters.init(o)
-	c.scan.timer.fire = c.scanStep
-	c.disowned.fire = c.askOwner
-	c.barring.fire = c.rebar
-	c.memory.fire = func(time.Time) { c.short = false }
+	c.scan.timer.Fire = c.scanStep
+	c.disowned.Fire = c.askOwner
+	c.barring.Fire = c.rebar
+	c.memory.Fire = func(time.Time) { c.short = false }
 	return c
 }
 
@@ -178,6 +185,9 @@ func (c *core) offer(d *destination, it *queue.Item, now time.Time) *entry {
 	cost := int64(entryCost + recipientCost*len(it.Recipients))
 	read := !d.seen.before(rowOf(it)) || c.astray(it)
 	if read || !c.room(d, f) || !c.o.Budget.TryReserve(cost) {
+		if !read {
+			c.tellNew(d, it, now)
+		}
 		f.onDisk = true
 		d.rewind(rowOf(it))
 		releaseItem(it)
@@ -362,7 +372,7 @@ func (c *core) flush(domains []string, now time.Time) {
 		case d.state == destWaiting || d.state == destRefused:
 			c.renew(d)
 		case d.state == destAttached && d.site.state == siteDead:
-			c.timers.stop(&d.site.timer)
+			c.timers.Stop(&d.site.timer)
 			c.become(d.site, siteProbing, now)
 		}
 	}
@@ -380,15 +390,15 @@ func (c *core) flush(domains []string, now time.Time) {
 
 // tick fires the timers that are due.
 func (c *core) tick(now time.Time) {
-	for a := c.timers.due(now); a != nil; a = c.timers.due(now) {
-		a.fire(now)
+	for a := c.timers.Due(now); a != nil; a = c.timers.Due(now) {
+		a.Fire(now)
 	}
 	c.closeIdle(now)
 }
 
 // nextWake is when tick is to be called next.
 func (c *core) nextWake() (at time.Time, ok bool) {
-	at, ok = c.timers.next()
+	at, ok = c.timers.Next()
 	if cn := c.idlers.head; cn != nil {
 		if t := cn.idleSince.Add(c.o.IdleTimeout); !ok || t.Before(at) {
 			return t, true

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/timers"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
@@ -48,13 +49,14 @@ type destination struct {
 	rewound  bool
 	back     row
 	cost     int64        // of an entry, on the average of the latest load
-	timer    timer        // destWaiting: look up again; destAttached: nextDue
+	timer    timers.Timer // destWaiting: look up again; destAttached: nextDue
 	used     bool         // since the clock hand last passed
 	afresh   bool         // the look-up under way asks whom nobody is to ask any more
 	route    *mx.Route    // the hosts last found
 	valid    time.Time    // until when
 	until    time.Time    // destWaiting: when to look up again
 	failures int          // look-ups that failed in a row
+	told     told         // of look-ups that failed
 	reason   mail.Attempt // why nothing can be attempted, from the look-up
 	refusal  *smtp.Failure
 }

@@ -40,18 +40,18 @@ const (
 
 // dispatch does what has become possible. It is called at the end of each event.
 func (c *core) dispatch(now time.Time) {
-	for c.ready.n > 0 && c.mayStart(now) {
-		s, _ := c.ready.pop()
+	for c.ready.Len() > 0 && c.mayStart(now) {
+		s, _ := c.ready.Pop()
 		s.queued = false
 		c.serve(s, now)
-		if c.ready.n == 0 {
+		if c.ready.Len() == 0 {
 			c.feedStarved()
 		}
 	}
-	if c.lookups.n > 0 {
+	if c.lookups.Len() > 0 {
 		c.dispatchLookups()
 	}
-	if c.loads.n > 0 {
+	if c.loads.Len() > 0 {
 		c.dispatchLoads(now)
 	}
 }
@@ -60,7 +60,7 @@ func (c *core) dispatch(now time.Time) {
 func (c *core) rouse(s *site) {
 	if !s.queued && s.waiting > 0 {
 		s.queued = true
-		c.ready.push(s)
+		c.ready.Push(s)
 	}
 }
 
@@ -70,7 +70,7 @@ func (c *core) mayStart(now time.Time) bool {
 		return false
 	}
 	if !c.o.owns() {
-		c.timers.setEarlier(&c.disowned, now.Add(ownerAgain))
+		c.timers.SetEarlier(&c.disowned, now.Add(ownerAgain))
 		return false
 	}
 	return true
@@ -95,7 +95,8 @@ func (c *core) serve(s *site, now time.Time) {
 			return
 		}
 		if at := s.ready(now); at.After(now) {
-			c.timers.setEarlier(&s.timer, at)
+			c.timers.SetEarlier(&s.timer, at)
+			c.throttled(s, now)
 			return
 		}
 		if len(s.idle) > 0 {
@@ -110,6 +111,7 @@ func (c *core) serve(s *site, now time.Time) {
 			continue
 		}
 		if !c.openAnother(s, now) {
+			c.throttled(s, now)
 			return
 		}
 	}
@@ -123,7 +125,7 @@ func (c *core) openAnother(s *site, now time.Time) bool {
 	case s.shape.Rate.Count > 0 && s.connecting > 0:
 		return false // the rate will hardly need two at a time
 	case s.pause.After(now):
-		c.timers.setEarlier(&s.timer, s.pause)
+		c.timers.SetEarlier(&s.timer, s.pause)
 		return false
 	case len(c.conns) >= c.set.Connections:
 		c.starve(s)
@@ -162,7 +164,7 @@ func (c *core) fresh(s *site, now time.Time) bool {
 func (c *core) starve(s *site) {
 	if !s.starved {
 		s.starved = true
-		c.starved.push(s)
+		c.starved.Push(s)
 	}
 	if cn := c.idlers.head; cn != nil {
 		c.dismiss(cn)
@@ -188,7 +190,7 @@ func (c *core) connectFailed(cn *conn, why mail.Attempt, ours bool, now time.Tim
 	case ours:
 		s.reason = why
 		s.pause = now.Add(c.o.Backoff.First)
-		c.timers.setEarlier(&s.timer, s.pause)
+		c.timers.SetEarlier(&s.timer, s.pause)
 	default:
 		c.troubled(s, why, now)
 	}
@@ -250,7 +252,7 @@ func (c *core) next(cn *conn, now time.Time) {
 	case c.stopping, s.state == siteDead, cn.sent >= s.shape.MessagesPerConnection,
 		s.open > s.allow, s.open > s.share, len(c.conns) > c.set.Connections,
 		c.outdated(cn),
-		c.starved.n > 0 && cn.turn >= turnLength:
+		c.starved.Len() > 0 && cn.turn >= turnLength:
 		cn.state = connClosing
 		return
 	}
@@ -261,12 +263,13 @@ func (c *core) next(cn *conn, now time.Time) {
 				return
 			}
 		} else if s.waiting > 0 {
-			c.timers.setEarlier(&s.timer, at)
+			c.timers.SetEarlier(&s.timer, at)
+			c.throttled(s, now)
 		}
 	} else {
 		c.rouse(s)
 	}
-	if c.starved.n > 0 {
+	if c.starved.Len() > 0 {
 		cn.state = connClosing
 		return
 	}
@@ -333,8 +336,8 @@ func (c *core) closed(cn *conn) {
 
 // feedStarved rouses the next site that waits for a connection, if there is one to be had.
 func (c *core) feedStarved() {
-	for len(c.conns) < c.set.Connections && c.ready.n == 0 {
-		s, ok := c.starved.pop()
+	for len(c.conns) < c.set.Connections && c.ready.Len() == 0 {
+		s, ok := c.starved.Pop()
 		if !ok {
 			return
 		}

@@ -1,5 +1,7 @@
 package delivery
 
+import "github.com/postroad/postroad/internal/fifo"
+
 // Fairness. What waits at a site hangs in a tree: site, tenants, flows, entries. A flow is the mail
 // of one tenant and campaign for one destination, first in first out. Each step down the tree goes
 // round robin, so that a tenant's or a campaign's flood delays nobody but itself, and ten thousand
@@ -21,46 +23,8 @@ type flowKey struct{ tenant, campaign string }
 // tenant is the share of one tenant at one site.
 type tenant struct {
 	name   string
-	flows  deque[*flow] // those that have entries, next first
-	queued bool         // in its site's round
-}
-
-// deque is a first-in-first-out queue in a ring buffer.
-type deque[T comparable] struct {
-	buf     []T
-	head, n int
-}
-
-func (d *deque[T]) push(v T) {
-	if d.n == len(d.buf) {
-		buf := make([]T, max(2, 2*d.n))
-		for i := range d.n {
-			buf[i] = d.buf[(d.head+i)%d.n]
-		}
-		d.buf, d.head = buf, 0
-	}
-	d.buf[(d.head+d.n)&(len(d.buf)-1)] = v
-	d.n++
-}
-
-func (d *deque[T]) pop() (v T, ok bool) {
-	if d.n == 0 {
-		return v, false
-	}
-	var zero T
-	v, d.buf[d.head] = d.buf[d.head], zero
-	d.head = (d.head + 1) & (len(d.buf) - 1)
-	d.n--
-	return v, true
-}
-
-// remove takes v out wherever it is: a rare operation.
-func (d *deque[T]) remove(v T) {
-	for range d.n {
-		if x, _ := d.pop(); x != v {
-			d.push(x)
-		}
-	}
+	flows  fifo.Ring[*flow] // those that have entries, next first
+	queued bool             // in its site's round
 }
 
 // enqueue gives f a place in the round of its site. The site is known and f has entries.
@@ -70,10 +34,10 @@ func (s *site) enqueue(f *flow) {
 	}
 	t := s.tenant(f.tenant)
 	f.turn, f.queued = t, true
-	t.flows.push(f)
+	t.flows.Push(f)
 	if !t.queued {
 		t.queued = true
-		s.round.push(t)
+		s.round.Push(t)
 	}
 }
 
@@ -81,13 +45,13 @@ func (s *site) enqueue(f *flow) {
 func (s *site) dequeue(f *flow) {
 	if f.queued {
 		f.queued = false
-		f.turn.flows.remove(f)
+		f.turn.flows.Remove(f)
 	}
 }
 
 // tenant returns the share of a tenant, making it when there is none.
 func (s *site) tenant(name string) *tenant {
-	if s.first.flows.buf == nil {
+	if !s.first.flows.Used() {
 		s.first.name = name // most sites see one tenant only
 	}
 	if s.first.name == name {
@@ -118,22 +82,22 @@ const maxIdleTenants = 64
 // of its tenant's round and the tenant to the end of the site's, if they have more.
 func (s *site) turn() *flow {
 	for {
-		t, ok := s.round.pop()
+		t, ok := s.round.Pop()
 		if !ok {
 			return nil
 		}
-		f, ok := t.flows.pop()
+		f, ok := t.flows.Pop()
 		if !ok {
 			t.queued = false
 			continue
 		}
 		if f.list.n > 1 {
-			t.flows.push(f)
+			t.flows.Push(f)
 		} else {
 			f.queued = false
 		}
-		if t.flows.n > 0 {
-			s.round.push(t)
+		if t.flows.Len() > 0 {
+			s.round.Push(t)
 		} else {
 			t.queued = false
 		}
@@ -145,17 +109,17 @@ func (s *site) turn() *flow {
 
 // peek returns the flow whose turn would be next, or nil.
 func (s *site) peek() *flow {
-	for s.round.n > 0 {
-		t := s.round.buf[s.round.head]
-		for t.flows.n > 0 {
-			if f := t.flows.buf[t.flows.head]; f.list.n > 0 {
+	for s.round.Len() > 0 {
+		t := s.round.Next()
+		for t.flows.Len() > 0 {
+			if f := t.flows.Next(); f.list.n > 0 {
 				return f
 			}
-			f, _ := t.flows.pop()
+			f, _ := t.flows.Pop()
 			f.queued = false
 		}
 		t.queued = false
-		s.round.pop()
+		s.round.Pop()
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/queue"
 )
@@ -48,7 +49,7 @@ type LocalRecipient struct {
 }
 
 // LocalSite is the name of the local site in logs, suspensions and shaping.
-const LocalSite = "local"
+const LocalSite = shaping.Local
 
 // localKey is the local site's key. No set of hosts has it.
 const localKey = LocalSite + "\x00"

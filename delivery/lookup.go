@@ -34,7 +34,7 @@ func (c *core) destination(k destKey, now time.Time) *destination {
 	}
 	d := &destination{key: k, via: c.routeAt(k.route), place: len(c.all), backlog: true, used: true,
 		suspension: c.suspensions.kinds[queue.SuspendDomain][k.domain]}
-	d.timer.fire = func(now time.Time) { c.wake(d, now) }
+	d.timer.Fire = func(now time.Time) { c.wake(d, now) }
 	c.dests[k] = d
 	c.all = append(c.all, d)
 	c.wantMore(d)
@@ -55,7 +55,7 @@ func (c *core) wake(d *destination, now time.Time) {
 		d.nextDue = time.Time{}
 	}
 	if d.state == destRefused {
-		c.timers.set(&d.timer, d.until)
+		c.timers.Set(&d.timer, d.until)
 	}
 	c.wantMore(d)
 }
@@ -77,7 +77,7 @@ func (c *core) resolve(d *destination, now time.Time) {
 		c.resolved(d, route, f, now)
 		return
 	}
-	c.lookups.push(d)
+	c.lookups.Push(d)
 }
 
 // homeward looks again when a domain has become local, or is no more: what is known of its hosts,
@@ -111,8 +111,8 @@ func (c *core) remembered(d *destination) (*mx.Route, *smtp.Failure, bool) {
 }
 
 func (c *core) dispatchLookups() {
-	for c.looking < c.o.Lookups && c.lookups.n > 0 && !c.stopping {
-		d, _ := c.lookups.pop()
+	for c.looking < c.o.Lookups && c.lookups.Len() > 0 && !c.stopping {
+		d, _ := c.lookups.Pop()
 		if d.afresh = false; d.gone {
 			d.state = destNew
 			continue
@@ -179,9 +179,11 @@ func (c *core) postpone(d *destination, f *smtp.Failure, now time.Time) {
 	d.until = now.Add(c.backoff(d.failures))
 	d.failures++
 	d.reason = finding(f, now)
+	c.tellOf(d, d.told, d.reason, d.until, now)
+	d.told = d.told.all(now)
 	c.dropAll(d)
 	d.backlog = true
-	c.timers.set(&d.timer, d.until)
+	c.timers.Set(&d.timer, d.until)
 }
 
 // refuseAll fails what is due for d: its domain takes no mail. What comes later is looked at again.
@@ -195,7 +197,7 @@ func (c *core) refuseAll(d *destination, f *smtp.Failure, now time.Time) {
 			c.refuse(fl.list.head, f, now)
 		}
 	}
-	c.timers.set(&d.timer, d.until)
+	c.timers.Set(&d.timer, d.until)
 	c.wantMore(d)
 }
 
@@ -219,6 +221,9 @@ func (c *core) attach(d *destination, s *site, now time.Time) {
 	s.dests = append(s.dests, d)
 	s.waiting += d.waiting
 	if !s.reachable() {
+		if s.state == siteDead {
+			c.tellOf(d, s.told, s.reason, s.until, now)
+		}
 		c.dropAll(d)
 		return
 	}
@@ -262,7 +267,7 @@ func (c *core) siteOf(d *destination, hosts *mx.Route, now time.Time) *site {
 	s = &site{key: key, name: name, own: own, via: d.via, local: hosts == home, hosts: hosts,
 		shape: c.set.shape(own, hosts)}
 	s.allow = min(initialConnections, s.shape.Connections)
-	s.timer.fire = func(now time.Time) { c.fire(s, now) }
+	s.timer.Fire = func(now time.Time) { c.fire(s, now) }
 	s.stats = c.counters.site(name)
 	c.joinShares(s, now)
 	c.sites[key] = s
@@ -283,7 +288,7 @@ func (c *core) siteKey(d *destination, hosts *mx.Route) (key, name, own string) 
 	default:
 		key, name = d.via.key, d.via.name
 	}
-	if _, ok := c.set.Shaping[d.key.domain]; ok && d.key.domain != LocalSite {
+	if c.set.shapes.Has(d.key.domain) {
 		own = d.key.domain
 		key += "\x00" + own
 	}
@@ -306,12 +311,12 @@ func (c *core) tidy(s *site) {
 	if s.state == siteDead {
 		c.deadSites--
 	}
-	c.timers.stop(&s.timer)
+	c.timers.Stop(&s.timer)
 	if s.queued {
-		c.ready.remove(s)
+		c.ready.Remove(s)
 	}
 	if s.starved {
-		c.starved.remove(s)
+		c.starved.Remove(s)
 	}
 	if s.lease != nil {
 		s.lease.Leave()

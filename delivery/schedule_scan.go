@@ -3,6 +3,7 @@ package delivery
 import (
 	"time"
 
+	"github.com/postroad/postroad/delivery/timers"
 	"github.com/postroad/postroad/queue"
 )
 
@@ -10,7 +11,7 @@ import (
 // all of them at the start, later those for which the map had no room. It rotates for ever, slowly
 // when nothing was missed.
 type scheduleScan struct {
-	timer   timer
+	timer   timers.Timer
 	after   string
 	missed  bool // since the round began some destination found no room
 	again   bool // in the round before
@@ -34,7 +35,7 @@ func (c *core) scanned(found []queue.DomainDue, err error, now time.Time) {
 	c.bury()
 	if err != nil {
 		c.o.Logf("scan of the schedule: %v", err)
-		c.timers.set(&sw.timer, now.Add(loadAgain))
+		c.timers.Set(&sw.timer, now.Add(loadAgain))
 		return
 	}
 	for _, f := range found {
@@ -52,7 +53,7 @@ func (c *core) scanned(found []queue.DomainDue, err error, now time.Time) {
 	} else {
 		sw.after = found[len(found)-1].Domain
 	}
-	c.timers.set(&sw.timer, now.Add(wait))
+	c.timers.Set(&sw.timer, now.Add(wait))
 }
 
 // discovered looks after a domain that has rows.
@@ -102,7 +103,7 @@ func (d *destination) atRest() bool {
 func (c *core) remove(d *destination) {
 	c.detach(d)
 	c.unref(d.site)
-	c.timers.stop(&d.timer)
+	c.timers.Stop(&d.timer)
 	last := c.all[len(c.all)-1]
 	c.all[d.place], last.place = last, d.place
 	c.all[len(c.all)-1] = nil

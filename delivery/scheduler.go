@@ -76,7 +76,7 @@ func (s *Scheduler) Start() {
 		s.goings.Go(s.scanExpiry)
 		now := s.lock()
 		s.mu.core.jammed = false
-		s.mu.core.timers.set(&s.mu.core.scan.timer, now)
+		s.mu.core.timers.Set(&s.mu.core.scan.timer, now)
 		s.unlock(now)
 	})
 }
@@ -92,8 +92,8 @@ func (s *Scheduler) lock() (now time.Time) {
 func (s *Scheduler) unlock(now time.Time) {
 	c := s.mu.core
 	c.dispatch(now)
-	actions, refusals := c.actions, c.refusals
-	c.actions, c.refusals = nil, nil
+	actions, refusals, unreached := c.actions, c.refusals, c.unreached
+	c.actions, c.refusals, c.unreached = nil, nil, nil
 	if !s.mu.ended {
 		s.goings.Add(len(actions))
 	} else {
@@ -113,6 +113,7 @@ func (s *Scheduler) unlock(now time.Time) {
 	for _, t := range refusals {
 		s.refuse(t, now)
 	}
+	s.logUnreached(unreached)
 }
 
 // carryOut does one action, on its own goroutine.

@@ -3,12 +3,12 @@ package delivery
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/delivery/smtpclient"
 )
 
@@ -38,28 +38,11 @@ type Settings struct {
 	Addresses int
 }
 
-// Shaping are the limits of one site. Zero means: take it from "default".
-type Shaping struct {
-	Connections           int  // open connections to the site (default 20)
-	MessagesPerConnection int  // transactions on one connection (default 100)
-	RecipientsPerMessage  int  // recipients in one transaction (default 100)
-	Rate                  Rate // transactions per time; zero is unlimited
-	// Scope is ScopeCluster (default) or ScopeNode: whether Connections and Rate hold for all nodes
-	// together (Options.Shares).
-	Scope string
-}
-
-// Scopes of limits.
-const (
-	ScopeCluster = "cluster"
-	ScopeNode    = "node"
+// Shaping are the limits of one site, and Rate is one of them.
+type (
+	Shaping = shaping.Limits
+	Rate    = shaping.Rate
 )
-
-// Rate is a number of transactions in a time. The zero value is no limit.
-type Rate struct {
-	Count int
-	Per   time.Duration
-}
 
 // Route says where what it matches goes instead of the MX, or how it goes there. Conditions that
 // are empty match everything; all others must match. Globs know * (any run of octets) only; domains
@@ -103,10 +86,9 @@ func (o *Settings) setDefaults() {
 type settings struct {
 	Settings
 	routes      []route
-	byRecipient bool    // some route tells recipients of one domain apart
-	base        Shaping // where nothing else is configured
-	local       Shaping // of the local site
-	way         *way    // another one: connections are opened differently
+	byRecipient bool // some route tells recipients of one domain apart
+	shapes      *shaping.Set
+	way         *way // another one: connections are opened differently
 }
 
 // way is how connections are opened for a time.
@@ -129,17 +111,16 @@ func (o Settings) compile() (*settings, error) {
 			return nil, fmt.Errorf("retry: a pause of %v", d)
 		}
 	}
-	for name, s := range o.Shaping {
-		if s.Scope != "" && s.Scope != ScopeCluster && s.Scope != ScopeNode {
-			return nil, fmt.Errorf("shaping of %q: there is no scope %q", name, s.Scope)
-		}
+	shapes, err := shaping.NewSet(o.Shaping)
+	if err != nil {
+		return nil, err
 	}
 	routes, err := compileRoutes(&o)
 	if err != nil {
 		return nil, err
 	}
-	s := &settings{Settings: o, routes: routes, base: o.baseShape(), local: o.localShape()}
-	s.Shaping, s.Sources = maps.Clone(o.Shaping), slices.Clone(o.Sources)
+	s := &settings{Settings: o, routes: routes, shapes: shapes}
+	s.Shaping, s.Sources = nil, slices.Clone(o.Sources)
 	s.Retry.Schedule = slices.Clone(o.Retry.Schedule)
 	for i := range routes {
 		s.byRecipient = s.byRecipient || routes[i].Recipient != ""
@@ -147,62 +128,9 @@ func (o Settings) compile() (*settings, error) {
 	return s, nil
 }
 
-// baseShape are the limits where nothing else is configured.
-func (o *Settings) baseShape() Shaping {
-	d := o.Shaping["default"]
-	def(&d.Connections, 20)
-	def(&d.MessagesPerConnection, 100)
-	def(&d.RecipientsPerMessage, 100)
-	return d
-}
-
-// localShape are the limits of the local site: what holds for other people's hosts says nothing of
-// it. Its connections are the messages that may be on their way into the store, which gathers them
-// into commands.
-func (o *Settings) localShape() Shaping {
-	s := Shaping{Connections: 200, MessagesPerConnection: 1 << 30, RecipientsPerMessage: 1000,
-		Scope: ScopeNode}
-	return s.overlay(o.Shaping[LocalSite])
-}
-
 // shape returns the limits of a site: those of the domain that has its own, or what the hosts are
 // under.
 func (s *settings) shape(own string, hosts *mx.Route) Shaping {
-	shape := s.base
-	if hosts == home {
-		shape = s.local
-	}
-	if own != "" {
-		return shape.overlay(s.Shaping[own])
-	}
-	best := ""
-	for name := range s.Shaping {
-		if len(name) > len(best) && name != "default" && name != LocalSite &&
-			underSuffix(hosts, name) {
-			best = name
-		}
-	}
-	if best != "" {
-		shape = shape.overlay(s.Shaping[best])
-	}
-	return shape
-}
-
-// overlay returns s with the fields of o that are set.
-func (s Shaping) overlay(o Shaping) Shaping {
-	set := func(p *int, v int) {
-		if v > 0 {
-			*p = v
-		}
-	}
-	set(&s.Connections, o.Connections)
-	set(&s.MessagesPerConnection, o.MessagesPerConnection)
-	set(&s.RecipientsPerMessage, o.RecipientsPerMessage)
-	if o.Rate.Count > 0 {
-		s.Rate = o.Rate
-	}
-	if o.Scope != "" {
-		s.Scope = o.Scope
-	}
-	return s
+	return s.shapes.Of(shaping.Site{Domain: own, Local: hosts == home,
+		Under: func(suffix string) bool { return underSuffix(hosts, suffix) }})
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/delivery/share"
 )
 
@@ -16,15 +17,15 @@ import (
 // joinShares makes the limits of a site, a new one or one whose shape is another one now, those of
 // its share.
 func (c *core) joinShares(s *site, now time.Time) {
-	s.share, s.rate = s.shape.Connections, s.rate.to(s.shape.Rate, now)
-	if c.o.Shares == nil || s.shape.Scope == ScopeNode {
+	s.share, s.rate = s.shape.Connections, s.rate.To(s.shape.Rate, now)
+	if c.o.Shares == nil || s.shape.Scope == shaping.Node {
 		if s.lease != nil { // connections that are open are still given back
 			s.lease.Leave()
 			s.lease = nil
 		}
 		return
 	}
-	limit := share.Limit{Connections: s.shape.Connections, Rate: s.shape.Rate.perSecond()}
+	limit := share.Limit{Connections: s.shape.Connections, Rate: s.shape.Rate.PerSecond()}
 	s.lease = c.o.Shares.Site(shareName(s), limit, s)
 	if s.open > 0 {
 		for cn := range c.conns {
@@ -44,13 +45,6 @@ func shareName(s *site) string {
 	}
 	sum := sha256.Sum256([]byte(s.key))
 	return s.name[:min(len(s.name), 200)] + " " + hex.EncodeToString(sum[:12])
-}
-
-func (r Rate) perSecond() float64 {
-	if r.Count <= 0 || r.Per <= 0 {
-		return 0
-	}
-	return float64(r.Count) / r.Per.Seconds()
 }
 
 // wanted is how many connections a site could use now if it had the share. Where a rate holds it

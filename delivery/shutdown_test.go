@@ -172,7 +172,7 @@ func TestNotTheOwnerClosesConnections(t *testing.T) {
 // TestOperator: held mail is not attempted, released mail is, at once, and removed mail never.
 func TestOperator(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.o.Shaping = map[string]Shaping{"default": {Rate: Rate{1, time.Minute}}}
+		w.o.Shaping = map[string]Shaping{"default": {Rate: Rate{Count: 1, Per: time.Minute}}}
 	}, func(w *world) {
 		var ids []mail.ID
 		for range 30 {

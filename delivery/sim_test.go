@@ -83,7 +83,7 @@ func newSim(t testing.TB, seed uint64) *sim {
 	}
 	set.way = newWay(t.Context())
 	s.core = newCore(o, set)
-	s.core.timers.set(&s.core.scan.timer, s.now)
+	s.core.timers.Set(&s.core.scan.timer, s.now)
 	return s
 }
 
@@ -427,8 +427,9 @@ func (s *sim) stuck() {
 	s.t.Logf(
 		"held %d of %d, active %d, window %d, loads %d, looking %d, lookups %d, ready %d, "+
 			"starved %d, open %d, unsettled %d, loading %d", s.core.held, s.core.o.WindowTotal,
-		s.core.active, s.core.window(), s.core.loads.n, s.core.looking, s.core.lookups.n,
-		s.core.ready.n, s.core.starved.n, len(s.core.conns), s.core.unsettled, len(s.core.loading))
+		s.core.active, s.core.window(), s.core.loads.Len(), s.core.looking, s.core.lookups.Len(),
+		s.core.ready.Len(), s.core.starved.Len(), len(s.core.conns), s.core.unsettled,
+		len(s.core.loading))
 	s.t.Fatalf("seed %d: %d of %d delivered; now %d, %d answers under way, %d connections", s.seed,
 		s.delivered, len(s.state), s.now.UnixMilli(), len(s.pending), len(s.conns))
 }

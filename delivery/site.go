@@ -4,7 +4,10 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/delivery/share"
+	"github.com/postroad/postroad/delivery/timers"
+	"github.com/postroad/postroad/internal/fifo"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/queue"
 )
@@ -27,11 +30,11 @@ type site struct {
 	shape Shaping
 	avoid string // a host that had enough of us, for the next connection
 	takes int    // the recipients of one transaction that the peer takes; 0: it did not say
-	rate  limiter
+	rate  shaping.Limiter
 	lease *share.Site // of limits that hold for the whole cluster; nil: they are ours alone
 	share int         // connections that our part allows
 
-	round   deque[*tenant] // tenants with something waiting, next first
+	round   fifo.Ring[*tenant] // tenants with something waiting, next first
 	first   tenant
 	others  map[string]*tenant
 	waiting int            // entries of all attached destinations
@@ -49,10 +52,12 @@ type site struct {
 	losses     int // connections in a row that were lost after MAIL was answered
 	until      time.Time
 	pause      time.Time // up: no new connection before
-	timer      timer
+	timer      timers.Timer
 	queued     bool // in core.ready
 	starved    bool // in core.starved
 	reason     mail.Attempt
+	told       told              // of times that it was dead
+	sayAt      time.Time         // when to say what holds its mail back, if it still does
 	suspension *queue.Suspension // nil: it is not suspended
 	stats      *SiteStats
 }
@@ -91,10 +96,12 @@ func (c *core) become(s *site, to siteState, now time.Time) {
 		s.until = now.Add(c.backoff(s.failures))
 		s.failures++
 		s.allow, s.streak = 0, 0
-		c.timers.set(&s.timer, s.until)
+		c.timers.Set(&s.timer, s.until)
 		for _, d := range s.dests {
+			c.tellOf(d, s.told, s.reason, s.until, now)
 			c.dropAll(d)
 		}
+		s.told = s.told.all(now)
 		c.deadSites++
 		c.o.Logf("site %s: not reachable: %s; %d connections in a row; next try in %v",
 			s.name, s.reason.Text, s.failures, s.until.Sub(now).Round(time.Second))
@@ -166,6 +173,9 @@ func (c *core) succeeded(s *site, cn *conn, now time.Time) {
 	}
 	if s.streak++; s.streak >= s.allow {
 		s.allow, s.streak = min(2*s.allow, s.shape.Connections), 0
+		if s.allow == s.shape.Connections {
+			s.reason = mail.Attempt{} // it has recovered
+		}
 		c.rouse(s)
 	}
 }
@@ -183,7 +193,7 @@ func (c *core) troubled(s *site, why mail.Attempt, now time.Time) {
 	}
 	s.allow, s.streak = max(1, min(s.allow, s.open)/2), 0
 	s.pause = now.Add(c.o.Backoff.First / 4)
-	c.timers.setEarlier(&s.timer, s.pause)
+	c.timers.SetEarlier(&s.timer, s.pause)
 }
 
 // reachable reports whether something may be tried at the site.

@@ -12,6 +12,8 @@ type Stats struct {
 	Warned uint64
 	// DoubleBounces are reports of ours that could not be delivered.
 	DoubleBounces uint64
+	// Throttled counts how often waiting mail met a limit, by the limit.
+	Throttled [Limits]uint64
 	// Transactions that were begun; connections that were opened, and those that could not be.
 	Transactions, Connected, ConnectFailed uint64
 
@@ -27,7 +29,8 @@ type Stats struct {
 }
 
 // SiteStats are the counts of one site. What the local site has relayed is in mailboxes.
-type SiteStats struct{ Relayed, Deferred, Failed uint64 }
+// Throttled counts how often its mail met a limit.
+type SiteStats struct{ Relayed, Deferred, Failed, Throttled uint64 }
 
 // OtherSites is the label of the sites that have none of their own.
 const OtherSites = "other"

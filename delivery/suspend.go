@@ -34,10 +34,10 @@ func (c *core) suspend(list queue.Suspensions, now time.Time) {
 func (c *core) rebar(now time.Time) {
 	was := c.suspensions
 	c.suspensions = newSuspensions(was.list, now)
-	c.timers.stop(&c.barring)
+	c.timers.Stop(&c.barring)
 	for _, s := range was.list.All {
 		if s.Until.After(now) {
-			c.timers.setEarlier(&c.barring, s.Until)
+			c.timers.SetEarlier(&c.barring, s.Until)
 		}
 	}
 	for _, s := range c.sites {

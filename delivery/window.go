@@ -14,7 +14,7 @@ import (
 func (c *core) wantMore(d *destination) {
 	if d.backlog && !d.loading && !d.queued && c.mayLoad(d) {
 		d.queued = true
-		c.loads.push(d)
+		c.loads.Push(d)
 	}
 }
 
@@ -45,11 +45,11 @@ func (d *destination) doubtful() bool {
 
 // dispatchLoads starts loads while there is room for what they bring.
 func (c *core) dispatchLoads(now time.Time) {
-	for len(c.loading) < maxLoading && c.loads.n > 0 && !c.short {
+	for len(c.loading) < maxLoading && c.loads.Len() > 0 && !c.short {
 		if c.held >= c.o.WindowTotal && !c.trimOthers() {
 			return
 		}
-		d, _ := c.loads.pop()
+		d, _ := c.loads.Pop()
 		d.queued = false
 		if !c.mayLoad(d) {
 			continue // asked again when that changes
@@ -126,7 +126,7 @@ func (c *core) loaded(d *destination, r loadResult, now time.Time) {
 	case r.err != nil:
 		c.o.Logf("destination %s: reading its schedule: %v", d.key.domain, r.err)
 		d.backlog = true
-		c.timers.setEarlier(&d.timer, now.Add(loadAgain)) // the timer asks again
+		c.timers.SetEarlier(&d.timer, now.Add(loadAgain)) // the timer asks again
 	case !d.stale:
 		c.take(d, &r, now)
 	}
@@ -228,7 +228,7 @@ func (c *core) insert(d *destination, it *queue.Item, backlog bool, now time.Tim
 	if !c.o.Budget.TryReserve(e.cost) {
 		if e.cost = 0; c.held >= leastHeld {
 			c.short = true
-			c.timers.setEarlier(&c.memory, now.Add(memoryAgain))
+			c.timers.SetEarlier(&c.memory, now.Add(memoryAgain))
 			d.rewind(e.row())
 			return
 		}
@@ -257,7 +257,7 @@ func (c *core) dueLater(d *destination, at time.Time) {
 		d.nextDue = at
 	}
 	if d.state != destWaiting {
-		c.timers.setEarlier(&d.timer, at)
+		c.timers.SetEarlier(&d.timer, at)
 	}
 }
 

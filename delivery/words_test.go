@@ -176,7 +176,7 @@ func TestDelayKeepsTheReply(t *testing.T) {
 func TestExpiryWithoutAnAttempt(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.o.Retry = Retry{Expire: 100 * time.Second}
-		w.o.Shaping = map[string]Shaping{"a.test": {Rate: Rate{1, time.Hour}}}
+		w.o.Shaping = map[string]Shaping{"a.test": {Rate: Rate{Count: 1, Per: time.Hour}}}
 	}, func(w *world) {
 		w.submit(envelopeOf("s@x.test", "u1@a.test"))
 		w.submit(envelopeOf("s@x.test", "u2@a.test"))

@@ -188,11 +188,17 @@ func (n *node) observeDelivery(o telemetry.Observer) {
 	o.CounterBy("outcomes_total", attempts, "outcome", "deferred", s.Deferred)
 	o.CounterBy("outcomes_total", attempts, "outcome", "failed", s.Failed)
 	o.CounterBy("outcomes_total", attempts, "outcome", "expired", s.Expired)
+	for l, n := range s.Throttled {
+		o.CounterBy("throttled_total", "times that waiting mail met a limit, by the limit",
+			"limit", delivery.Limit(l).String(), n)
+	}
 	for site, st := range s.BySite {
 		o.CounterBy("site_relayed_total", "recipients relayed, by site", "site", site, st.Relayed)
 		o.CounterBy("site_deferred_total", "recipients deferred, by site", "site", site,
 			st.Deferred)
 		o.CounterBy("site_failed_total", "recipients failed, by site", "site", site, st.Failed)
+		o.CounterBy("site_throttled_total", "times that waiting mail met a limit, by site", "site",
+			site, st.Throttled)
 	}
 	o.Counter("reports_total", "delivery reports made", reports)
 	d := n.resolver.Stats()

@@ -186,6 +186,9 @@ func sumDelivery(a, b delivery.Stats) delivery.Stats {
 	} {
 		*x.to += *x.from
 	}
+	for l := range a.Throttled {
+		a.Throttled[l] += b.Throttled[l]
+	}
 	a.Connections, a.Items, a.Unsettled = a.Connections+b.Connections, a.Items+b.Items,
 		a.Unsettled+b.Unsettled
 	a.Destinations, a.Sites, a.DeadSites = a.Destinations+b.Destinations, a.Sites+b.Sites,
@@ -195,7 +198,8 @@ func sumDelivery(a, b delivery.Stats) delivery.Stats {
 		for name, s := range by {
 			t := sites[name]
 			sites[name] = delivery.SiteStats{Relayed: t.Relayed + s.Relayed,
-				Deferred: t.Deferred + s.Deferred, Failed: t.Failed + s.Failed}
+				Deferred: t.Deferred + s.Deferred, Failed: t.Failed + s.Failed,
+				Throttled: t.Throttled + s.Throttled}
 		}
 	}
 	a.BySite = sites

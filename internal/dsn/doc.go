@@ -5,8 +5,6 @@ package dsn
 
 import (
 	"cmp"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -97,11 +95,10 @@ func (r *Recipient) status() string { return cmp.Or(r.Status, r.Attempt.Enhanced
 
 // said returns the peer's words with their code, "" when it gave none.
 func (r *Recipient) said() string {
-	a := &r.Attempt
-	if a.Code == 0 {
+	if r.Attempt.Code == 0 {
 		return ""
 	}
-	return strings.TrimSpace(strconv.Itoa(a.Code) + " " + smtp.Words(a.Code, a.Enhanced, a.Text))
+	return r.Attempt.Answer()
 }
 
 // found returns what we found out ourselves.

@@ -13,7 +13,7 @@ var levels = map[string]int{
 	"internal/smtp": 0, "internal/clock": 0, "internal/config": 0, "internal/eventloop": 0,
 	"internal/telemetry": 0, "internal/lint": 0, "internal/glob": 0,
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0,
-	"internal/fifo": 0, "internal/inbound": 0,
+	"internal/fifo": 0, "internal/inbound": 0, "delivery/timers": 0,
 	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
 	// The words between operators and nodes, and how a command line is made.
 	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3, "internal/datadir": 3,
@@ -33,7 +33,7 @@ var levels = map[string]int{
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.
 	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,
-	"delivery/smtpclient": 5, "delivery/share": 5,
+	"delivery/smtpclient": 5, "delivery/share": 5, "delivery/shaping": 0,
 	"delivery/report": 5, "mailbox/pop3": 5, "policy": 5,
 	"operate/admin": 5,
 	// The operators' work, beside a node that runs or on one that does not.

@@ -7,8 +7,11 @@ package mail
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/postroad/postroad/internal/smtp"
 )
 
 // BodyType is the BODY parameter of MAIL (RFC 6152, RFC 3030).
@@ -138,4 +141,13 @@ type Attempt struct {
 	Code     int    // the peer's reply code, as it gave it; 0 when it gave none: then Text is ours
 	Enhanced string // enhanced status code, RFC 3463, of ours: always set
 	Text     string // one line; smtp.Words makes the peer's words of it
+}
+
+// Answer returns what an attempt came to, on one line: the peer's words with their code, or ours.
+func (a *Attempt) Answer() string {
+	if a.Code == 0 {
+		return a.Text
+	}
+	words := smtp.Words(a.Code, a.Enhanced, a.Text)
+	return strings.TrimSpace(strconv.Itoa(a.Code) + " " + words)
 }

@@ -35,7 +35,12 @@ func printRecipient(c *cli.Console, r *api.Recipient) error {
 	if due := time.Until(time.Unix(r.NextAttempt, 0)); r.NextAttempt > 0 && due > 0 {
 		about = append(about, "next in "+cli.Short(due))
 	}
-	if r.DelayReason != "" {
+	if r.Waits != "" {
+		about = append(about, "waits: "+cli.Clean(r.Waits))
+	}
+	_, said, _ := strings.Cut(r.DelayReason, " said: ")
+	if r.DelayReason != "" && (said == "" || !strings.HasSuffix(r.Waits, said)) &&
+		!strings.HasSuffix(r.Waits, r.DelayReason) {
 		about = append(about, cli.Clean(r.DelayReason))
 	}
 	line := strings.TrimRight(fmt.Sprintf("    %-8s to <%s>  %s", r.State, cli.Clean(r.Address),

@@ -45,6 +45,7 @@ func (op *Operator) Queues() (all []admin.LocalQueue) {
 		all = append(all, admin.LocalQueue{
 			Group: q.ID(), Queue: flushing{t.Queue, t.Scheduler}, Holds: t.Holds,
 			InFlight: t.Scheduler.InFlight, Reason: t.Scheduler.Reason,
+			Waits: t.Scheduler.Waits,
 			Suspension: func(domain string, from *mail.Origin) (string, time.Time, bool) {
 				s, ok := t.Scheduler.Suspension(domain, from)
 				return s.Reason, s.Until, ok

@@ -19,6 +19,9 @@ type LocalQueue struct {
 	// Reason says why nothing is tried at a domain now, and until when; nil: nobody knows. A site
 	// that does not answer holds up all its recipients without a word in their own records.
 	Reason func(domain string) (why mail.Attempt, until time.Time, ok bool)
+	// Waits says what keeps mail of a domain that is due at a time from being tried now, "" when
+	// nothing does; nil: nobody knows.
+	Waits func(domain string, due time.Time) string
 	// Suspension says why, and until when (zero: until it is resumed), mail of this domain and
 	// origin is suspended; nil: nobody knows.
 	Suspension func(domain string, o *mail.Origin) (why string, until time.Time, ok bool)

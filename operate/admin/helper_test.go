@@ -34,12 +34,13 @@ type node struct {
 	// the knowledge of its scheduler
 	inFlight   func(mail.ID, uint32) bool
 	reason     func(string) (mail.Attempt, time.Time, bool)
+	waits      func(string, time.Time) string
 	suspension func(string, *mail.Origin) (string, time.Time, bool)
 }
 
 func (n *node) local() LocalQueue {
 	return LocalQueue{Group: n.group, Queue: n.queue, InFlight: n.inFlight, Reason: n.reason,
-		Suspension: n.suspension}
+		Waits: n.waits, Suspension: n.suspension}
 }
 
 // nobody is a Listener without a scheduler.

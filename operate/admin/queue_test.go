@@ -220,6 +220,29 @@ func TestDeadSiteTellsWhy(t *testing.T) {
 	}
 }
 
+// TestLimitsAreTold: what a limit keeps from being tried says which, unless it is suspended.
+func TestLimitsAreTold(t *testing.T) {
+	n := start(t, nil)
+	n.waits = func(domain string, due time.Time) string {
+		if due.After(time.Now()) || domain == "example.org" {
+			return ""
+		}
+		return "rate 5/s of shaping " + domain
+	}
+	n.suspension = func(domain string, _ *mail.Origin) (string, time.Time, bool) {
+		return "for a test", time.Time{}, domain == "example.com"
+	}
+	n.submit(t, "a@example.org", "b@example.net", "c@example.com", "d@example.org")
+	ms, _ := n.list(t, api.Filter{})
+	var got []string
+	for _, r := range ms[0].Recipients {
+		got = append(got, r.Waits)
+	}
+	if want := []string{"rate 5/s of shaping example.net", "", ""}; !slices.Equal(got, want) {
+		t.Errorf("they wait for %q, want %q", got, want)
+	}
+}
+
 // TestReasonSaysWhoSpoke: only what a peer said is told as its words.
 func TestReasonSaysWhoSpoke(t *testing.T) {
 	at := netip.MustParseAddrPort("192.0.2.1:25")

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/smtp"
 	"github.com/postroad/postroad/operate/admin/api"
 	"github.com/postroad/postroad/queue"
 )
@@ -59,12 +58,16 @@ func (q *LocalQueue) recipient(
 	r := &e.Recipients[n]
 	out := api.Recipient{Address: r.Address, State: st.String(), Attempts: is.Attempts}
 	scheduled := st == queue.Ready || st == queue.Deferred
+	if scheduled && q.Waits != nil {
+		out.Waits = q.Waits(r.Domain, is.Due)
+	}
 	if why, until, ok := q.reason(r.Domain); scheduled && ok {
 		if is.Last = why; until.After(is.Due) {
 			is.Due = until
 		}
 	}
 	if why, until, ok := q.suspension(r.Domain, &e.Origin); scheduled && ok {
+		out.Waits = ""
 		if is.Last = (mail.Attempt{Text: "suspended: " + why}); until.After(is.Due) {
 			is.Due = until
 		}
@@ -87,8 +90,7 @@ func reason(a *mail.Attempt) string {
 	if a.Code == 0 {
 		return a.Text
 	}
-	words := smtp.Words(a.Code, a.Enhanced, a.Text)
-	return strings.TrimSpace(fmt.Sprintf("%s said: %d %s", host, a.Code, words))
+	return host + " said: " + a.Answer()
 }
 
 func (q *LocalQueue) detail(node string, m *queue.Stored) *api.Detail {

@@ -50,6 +50,8 @@ type Recipient struct {
 	Attempts    int    `json:"attempts"`
 	NextAttempt int64  `json:"next_attempt,omitempty"` // only when it is scheduled
 	DelayReason string `json:"delay_reason,omitempty"` // the last answer
+	// Waits is the limit that keeps it from being tried now: "rate 5/s of shaping example.com".
+	Waits string `json:"waits,omitempty"`
 }
 
 // Detail is all that is known of one message.
