@@ -107,7 +107,9 @@ type Limits struct {
 	// new mail waits or gets 452 4.3.1. Takes a restart: caches are made for it.
 	Memory Size `toml:"memory" shared:"no"`
 	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452
-	// 4.3.1.
+	// 4.3.1. A message takes its part of the rest before it is stored, and one above 1 MiB before
+	// its data when it says its SIZE: all of these have three quarters of the rest at most, and
+	// those of one client network a quarter, but for users and [relay]. Beyond it: 452 4.3.1.
 	FreeDisk Percent `toml:"free_disk" reload:"yes" shared:"no"`
 }
 
