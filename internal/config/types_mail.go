@@ -31,6 +31,11 @@ type Policy struct {
 	UserMessages Rate `toml:"user_messages" reload:"yes"`
 	// UserRecipients is how many recipients one user may send to. "": any number.
 	UserRecipients Rate `toml:"user_recipients" reload:"yes"`
+	// UnknownRecipients is how many recipients that do not exist one client network (an IPv4 /24,
+	// an IPv6 /56) may name, but for users and [relay]. When half of it is used the replies come
+	// later and later, up to 20 s; beyond it: 421 4.7.1. Recipients that exist are taken as ever.
+	// "": any number.
+	UnknownRecipients Rate `toml:"unknown_recipients" reload:"yes"`
 }
 
 // LDAP is a list of users that is kept elsewhere. They are copied into the directory, where they
