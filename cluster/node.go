@@ -71,6 +71,8 @@ type Options struct {
 	// OnFailure hears of the error after which nothing can be stored any more, once. It should end
 	// the process and not return. Default: panic.
 	OnFailure func(error)
+	// OnFull hears that the disk has no room for the log: see logstore.Options.
+	OnFull func() bool
 	// OnSync hears of every sync of the log: see logstore.Options.
 	OnSync func(took time.Duration, octets int)
 	// OnSlowDisk hears of operations of Pebble's that take over 5 s.
@@ -161,7 +163,8 @@ func (n *Node) open() (err error) {
 	n.log, err = logstore.Open(logstore.Options{
 		FS: fs, Dir: fs.PathJoin(n.opts.Dir, "segments"), SegmentSize: n.opts.SegmentSize,
 		RingSize:  n.opts.RingSize,
-		OnFailure: n.fail, OnSync: n.opts.OnSync, Boot: n.opts.Boot, Logf: n.opts.Logf,
+		OnFailure: n.fail, OnFull: n.opts.OnFull, OnSync: n.opts.OnSync, Boot: n.opts.Boot,
+		Logf: n.opts.Logf,
 	})
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ func (n *node) startStore(ctx context.Context) error {
 	o := cluster.Options{
 		Dir: n.cfg().Node.DataDir, Logf: n.log.Logf, OnFailure: n.failed,
 		OnSlowDisk: func(what string) { n.log.Errorf("slow disk: %s", what) },
+		OnFull:     n.pressure.makeRoom,
 	}
 	switch {
 	case isMember && (!used || n.joined != nil): // with both, the store may not have been finished

@@ -27,6 +27,7 @@ import (
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/files"
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/sdnotify"
@@ -217,7 +218,9 @@ func (n *node) startDisk(context.Context) error {
 	if err := reserveOf(dir).room(dir, n.log.Errorf); err != nil {
 		return err
 	}
-	n.pressure = newPressure(dir, float64(n.cfg().Limits.FreeDisk), n.log.Errorf)
+	n.pressure = newPressure(dir, float64(n.cfg().Limits.FreeDisk),
+		inbound.NewSpace(clientLimits(n.cfg()), n.trusts),
+		func() int { return len(n.queues.List()) }, n.log.Errorf)
 	go n.pressure.watch(n.background)
 	return nil
 }
@@ -360,8 +363,8 @@ func (n *node) startSMTP(context.Context) (err error) {
 		Submitter: n.submitter(),
 		TLS:       n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg().Node.DataDir,
 			"spill"),
-		Pressure: n.pressure.Failure,
-		Log:      n.log, Trusted: n.trusts, Settings: smtpOf(n.cfg()),
+		Pressure: n.pressure.Failure, Space: n.pressure.space,
+		Log: n.log, Trusted: n.trusts, Settings: smtpOf(n.cfg()),
 	})
 	if err != nil {
 		return err

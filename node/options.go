@@ -37,6 +37,7 @@ func rulesOf(c *config.Config) policy.Rules {
 		Postmaster:   c.Local.Postmaster, Hostname: c.Node.Hostname,
 		Messages:   policy.Rate(c.Policy.UserMessages),
 		Recipients: policy.Rate(c.Policy.UserRecipients),
+		Unknown:    policy.Rate(c.Policy.UnknownRecipients),
 	}
 }
 

@@ -13,8 +13,10 @@ import (
 
 // reserve is room on the disk that is set aside while there is plenty. A node that finds its disk
 // full when it starts gives it up: so it can open its store, and deliver what it has, while it
-// answers new mail with 452. It is set aside again when there is room. It consists of several
-// files, since a file system may lack those, too.
+// answers new mail with 452. One whose disk fills up while it runs, for whatever reason, gives up
+// half of it for the log, so that it goes on or ends in good order, and then the other half. It is
+// set aside again when there is room. It consists of several files, since a file system may lack
+// those, too.
 type reserve struct{ dir string }
 
 const (
@@ -34,15 +36,35 @@ func (reserve) size(s *syscall.Statfs_t) uint64 {
 }
 
 // held reports whether the reserve is there. It is made in this order.
-func (r reserve) held() bool {
-	_, err := os.Stat(filepath.Join(r.dir, fmt.Sprint(reserveFiles-1)))
+func (r reserve) held() bool { return r.has(reserveFiles - 1) }
+
+// left reports whether some of the reserve is there.
+func (r reserve) left() bool { return r.has(0) }
+
+func (r reserve) has(file int) bool {
+	_, err := os.Stat(r.file(file))
 	return err == nil
+}
+
+func (r reserve) file(i int) string { return filepath.Join(r.dir, fmt.Sprint(i)) }
+
+// giveUpHalf gives up half of what was set aside, and reports whether there was anything.
+func (r reserve) giveUpHalf() bool {
+	from := 0
+	if r.held() {
+		from = reserveFiles / 2
+	}
+	given := false
+	for i := reserveFiles - 1; i >= from; i-- {
+		given = os.Remove(r.file(i)) == nil || given
+	}
+	return given
 }
 
 // hollow reports whether the files are there and the room is not: a copy of the data directory was
 // put back.
 func (r reserve) hollow() bool {
-	info, err := os.Stat(filepath.Join(r.dir, "0"))
+	info, err := os.Stat(r.file(0))
 	if err != nil {
 		return false
 	}
@@ -55,8 +77,8 @@ func (r reserve) make(octets uint64) error {
 	err := os.MkdirAll(r.dir, 0o700)
 	for i := 0; i < reserveFiles && err == nil; i++ {
 		var f *os.File
-		if f, err = os.OpenFile(filepath.Join(r.dir, fmt.Sprint(i)),
-			os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600); err == nil {
+		if f, err = os.OpenFile(r.file(i), os.O_CREATE|os.O_WRONLY|os.O_TRUNC,
+			0o600); err == nil {
 			err = errors.Join(allocate(f, int64(octets/reserveFiles)), f.Close())
 		}
 	}
@@ -79,7 +101,7 @@ func (r reserve) room(dataDir string, logf func(string, ...any)) error {
 			return err
 		}
 	}
-	if free(&s) < r.size(&s) && r.held() {
+	if free(&s) < r.size(&s) && r.left() {
 		logf(
 			"%d MiB are free on the file system of %s: the room set aside is given up, to "+
 				"start with",

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/operate/admin/api"
 )
 
@@ -33,8 +35,37 @@ func TestReserve(t *testing.T) {
 	if !r.hollow() {
 		t.Error("a copy without its room passes for the reserve")
 	}
-	if err := r.giveUp(); err != nil || r.held() {
+	if err := r.giveUp(); err != nil || r.held() || r.left() {
 		t.Errorf("it is there after it was given up: %v", err)
+	}
+}
+
+// TestLogMakesRoom: a log without room gets the reserve, one half at a time, and mail is refused
+// from then on.
+func TestLogMakesRoom(t *testing.T) {
+	dir := t.TempDir()
+	said := 0
+	p := newPressure(dir, 0, inbound.NewSpace(inbound.Limits{}, netip.Addr.IsLoopback),
+		func() int { return 3 }, func(string, ...any) { said++ })
+	r := reserveOf(dir)
+	if err := r.make(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	alone := p.space.Left() * 3
+	p.free.Store(new(100.0)) // as much as it has: no room is set aside again
+	if !p.makeRoom() || r.held() || !r.left() {
+		t.Error("the log does not get half of the reserve")
+	}
+	if f := p.Failure(); f == nil || f.Code != 452 {
+		t.Errorf("mail on a full disk: %v", f)
+	}
+	if !p.makeRoom() || r.left() || p.makeRoom() || said != 2 {
+		t.Errorf("the log does not get the other half once; %d lines", said)
+	}
+	p.free.Store(new(0.0))
+	p.look()
+	if f := p.Failure(); f != nil || p.space.Left()*3 < alone/2 {
+		t.Errorf("mail when there is room: %v, %d of %d octets", f, p.space.Left()*3, alone)
 	}
 }
 

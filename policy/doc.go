@@ -41,6 +41,9 @@ type Rules struct {
 	// Messages and Recipients are what one user may submit, unless the user has a rate of their
 	// own.
 	Messages, Recipients Rate
+	// Unknown is how many recipients that do not exist a client network may name, but for trusted
+	// clients and users (unknown.go).
+	Unknown Rate
 }
 
 // Events are told what the log lines of a session do not show. Any may be nil. They are called on

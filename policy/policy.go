@@ -40,6 +40,8 @@ type Policy struct {
 	events  Events
 	rules   atomic.Pointer[ruleSet]
 	usage   *usage
+	// recipients of strangers that do not exist
+	unknowns *unknowns
 }
 
 var (
@@ -54,7 +56,7 @@ func New(o Options) (*Policy, error) {
 		now = time.Now
 	}
 	p := &Policy{Book: o.Users, room: o.Room, current: o.Current, events: o.Events,
-		usage: newUsage(maxTracked, now)}
+		usage: newUsage(maxTracked, now), unknowns: newUnknowns(now)}
 	if p.room == nil {
 		p.room = func(string, int64) error { return nil }
 	}
@@ -195,14 +197,14 @@ func (p *Policy) local(c *smtpd.Client, rules *ruleSet, r *mail.Recipient) *smtp
 		return p.postmaster(rules, r)
 	}
 	if r.Domain[0] == '[' {
-		return failNoMailbox
+		return p.unknown(c, rules)
 	}
 	box, err := directory.Accepts(p, r.Address)
 	switch {
 	case errors.Is(err, directory.ErrLoop):
 		return failLoop
 	case err != nil:
-		return p.unless(failNoMailbox)
+		return p.unknown(c, rules)
 	case box != "" && errors.Is(p.room(box, max(c.Declared, leastMessage)), mailbox.ErrFull):
 		return failMailboxFull
 	}

@@ -17,11 +17,12 @@ type ruleSet struct {
 	postmaster           mail.Recipient
 	bareDomain           string // of a postmaster without one
 	messages, recipients Rate
+	unknown              Rate
 }
 
 func compile(r Rules) (set *ruleSet, err error) {
 	set = &ruleSet{networks: make([]netip.Prefix, 0, len(r.Networks)), messages: r.Messages,
-		recipients: r.Recipients}
+		recipients: r.Recipients, unknown: r.Unknown}
 	for _, n := range r.Networks {
 		if !n.IsValid() {
 			return nil, fmt.Errorf("%v is not a network", n)

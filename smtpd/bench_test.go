@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/eventloop"
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -145,7 +146,7 @@ func BenchmarkHeader(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				r := newReceiver(srv.listener(ListenerOptions{}), srv.settings.Load(),
-					mail.Body8BitMIME)
+					mail.Body8BitMIME, &inbound.Part{})
 				for p := typicalHeader; len(p) > 0; {
 					n := min(size, len(p))
 					r.store(p[:n])

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"sync"
 
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -29,6 +30,8 @@ type body struct {
 	budget   *mail.Budget
 	inMemory int64 // octets above which data goes to the spill file
 	spillDir string
+	part     *inbound.Part // of the disk, for the spill file and what is stored of it
+	granted  int64         // octets that part has room for
 
 	chunks   [][]byte // the full ones
 	tail     []byte   // the chunk that is being filled
@@ -99,6 +102,9 @@ func (b *body) grow() *smtp.Failure {
 // flush moves the tail to the spill file. That is a write to the page cache of a file that is never
 // synced.
 func (b *body) flush() *smtp.Failure {
+	if b.size > b.granted && !b.grant() {
+		return errNoRoom
+	}
 	if b.spill == nil {
 		spill, err := mail.NewSpill(b.spillDir)
 		if err != nil {
@@ -109,8 +115,23 @@ func (b *body) flush() *smtp.Failure {
 	if _, err := b.spill.Write(b.tail); err != nil {
 		return errSpill.With(err)
 	}
+	b.part.Spilled(int64(len(b.tail)))
 	b.tail = b.tail[:0]
 	return nil
+}
+
+// growStep is for how many octets more a message without a SIZE, or with one that it exceeds, asks
+// for room at a time.
+const growStep = 4 << 20
+
+// grant asks for room on the disk, in steps.
+func (b *body) grant() bool {
+	b.granted = b.size + growStep
+	if b.part.Grow(b.granted) {
+		return true
+	}
+	b.granted = b.size
+	return b.part.Grow(b.granted)
 }
 
 // finish makes the content that goes to the queue. After that the body is the content's, and free
@@ -125,7 +146,7 @@ func (b *body) finish() (*mail.Content, *smtp.Failure) {
 		b.chunks = append(b.chunks, b.tail)
 	}
 	c := &mail.Content{Chunks: b.chunks, Spill: b.spill, Size: b.size, Released: b.release}
-	b.tail, b.spill = nil, nil
+	b.tail, b.spill, b.part = nil, nil, nil
 	return c, nil
 }
 

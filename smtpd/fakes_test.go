@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
@@ -40,6 +41,14 @@ func (strictPolicy) Rcpt(c *Client, sender string, r *mail.Recipient, accepted i
 		return smtp.Perm(550, "5.7.1", "Relaying denied")
 	}
 	local := strings.ToLower(smtp.UnquoteLocal(r.Address[:strings.LastIndexByte(r.Address, '@')]))
+	switch local {
+	case "late": // who asks for it has asked for too much
+		return &smtp.Failure{Code: 550, Enhanced: "5.1.1", Text: "No such user here",
+			Delay: 3 * time.Second}
+	case "last":
+		return &smtp.Failure{Code: 421, Enhanced: "4.7.1", Text: "Goodbye", Close: true,
+			Delay: 3 * time.Second}
+	}
 	if local != "u" && local != "postmaster" {
 		return smtp.Perm(550, "5.1.1", "No such user here")
 	}

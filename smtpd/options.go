@@ -37,6 +37,10 @@ type Options struct {
 	// Pressure says why no new message can be taken now (free disk, memory, no quorum); nil, or a
 	// nil result: it can. It is asked at MAIL and must not block.
 	Pressure func() *smtp.Failure
+	// Space is the room on the disk, of which each message takes its part before it is stored. When
+	// there is none the answer is 452 4.3.1: before the data for a SIZE above Limits.InMemory, else
+	// after it. nil: there is always room.
+	Space *inbound.Space
 	// Log hears of receptions and rejections; nil: nobody.
 	Log maillog.Sink
 	// Trusted clients are exempt from Limits.ConnectionsPerNetwork and from GreetingDelay; nil:

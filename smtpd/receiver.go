@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"sync"
 
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/smtp"
 )
@@ -16,6 +17,7 @@ type receiver struct {
 	limit    int64 // octets of mail data
 	kind     mail.BodyType
 	body     *body
+	part     *inbound.Part // of the disk, the transaction's
 	header   headerScan
 	dots     smtp.DataReceiver // of DATA
 	lines    lineCheck         // of BDAT
@@ -29,14 +31,16 @@ type receiver struct {
 
 var receivers = sync.Pool{New: func() any { return new(receiver) }}
 
-func newReceiver(l *listener, set *settings, kind mail.BodyType) *receiver {
+func newReceiver(
+	l *listener, set *settings, kind mail.BodyType, part *inbound.Part,
+) *receiver {
 	r := receivers.Get().(*receiver)
-	r.limit, r.kind = set.Limits.MessageSize, kind
+	r.limit, r.kind, r.part = set.Limits.MessageSize, kind, part
 	r.dots.MaxLine, r.lines.limit = l.maxLine(), l.maxLine()
 	r.header.campaign = set.CampaignHeader
 	r.body = bodies.Get().(*body)
-	r.body.budget, r.body.inMemory, r.body.spillDir =
-		l.srv.Budget, set.Limits.InMemory, l.srv.SpillDir
+	r.body.budget, r.body.inMemory, r.body.spillDir, r.body.part =
+		l.srv.Budget, set.Limits.InMemory, l.srv.SpillDir, part
 	return r
 }
 
@@ -128,6 +132,7 @@ func (r *receiver) fail(f *smtp.Failure) {
 		r.failure = f
 		r.body.free()
 		r.body = nil
+		r.part.End(false)
 	}
 }
 

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"errors"
+	"time"
 
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
@@ -18,12 +19,14 @@ func (s *Session) refuse(o *Output, verb smtp.Verb, f *smtp.Failure) {
 		s.errors++
 	}
 	switch limits := &s.set.Limits; {
-	case f.Close:
+	case f.Close && f.Delay == 0:
 		s.farewell(o, f)
-	case s.errors >= limits.HardErrors:
+	case s.errors >= limits.HardErrors && f.Delay == 0:
 		s.farewell(o, errTooManyErrors)
+	case f.Delay > 0:
+		s.slow(f, f.Delay)
 	case s.errors > limits.SoftErrors && !f.Temporary():
-		s.slow(f)
+		s.slow(f, limits.ErrorDelay)
 	default:
 		o.Reply = smtp.AppendFailure(o.Reply, f)
 	}
@@ -59,7 +62,7 @@ func (s *Session) refuseLogin(o *Output, f *smtp.Failure) {
 		s.farewell(o, errTooManyAuth)
 		return
 	}
-	s.slow(f)
+	s.slow(f, s.set.Limits.ErrorDelay)
 }
 
 // farewell sends the last reply of a session.
@@ -68,17 +71,25 @@ func (s *Session) farewell(o *Output, f *smtp.Failure) {
 	s.close(o)
 }
 
-// slow holds the reply back for Limits.ErrorDelay.
-func (s *Session) slow(f *smtp.Failure) {
-	s.held, s.after, s.since = f, s.state, s.now
+// slow holds the reply back for a while.
+func (s *Session) slow(f *smtp.Failure, d time.Duration) {
+	s.held, s.pause, s.after, s.since = f, d, s.state, s.now
 	s.move(stateSlowed)
 }
 
 // unslow sends the reply that was held back.
 func (s *Session) unslow(o *Output) {
-	o.Reply = smtp.AppendFailure(o.Reply, s.held)
+	f := s.held
 	s.held, s.since = nil, s.now
 	s.move(s.after)
+	switch {
+	case f.Close:
+		s.farewell(o, f)
+	case f.Delay > 0 && s.errors >= s.set.Limits.HardErrors:
+		s.farewell(o, errTooManyErrors)
+	default:
+		o.Reply = smtp.AppendFailure(o.Reply, f)
+	}
 }
 
 // record tells the log and the counters of a refusal.

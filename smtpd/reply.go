@@ -94,7 +94,9 @@ var (
 	errTextLine = smtp.Perm(554, "5.6.0",
 		"Message has a line that is too long (RFC 5321 4.5.3.1.6); encode it")
 	errNoMemory = smtp.Temp(452, "4.3.1", "Insufficient system storage; try again later")
-	errSpill    = smtp.Temp(452, "4.3.1", "Insufficient system storage; try again later")
+	errNoRoom   = smtp.Temp(452, "4.3.1",
+		"This server has too little free disk space for this message now; try again later")
+	errSpill = smtp.Temp(452, "4.3.1", "Insufficient system storage; try again later")
 )
 
 func closing(f *smtp.Failure) *smtp.Failure {

@@ -34,6 +34,7 @@ type Session struct {
 	pace  pace          // in stateText, stateChunks, stateChunk
 	sasl  *saslExchange // in stateSASL, stateAuthenticating
 	held  *smtp.Failure // in stateSlowed
+	pause time.Duration // for how long
 
 	errors, junk int // since the last message
 	authFailures int

@@ -22,7 +22,7 @@ func (s *Session) allowed() (d time.Duration, limited bool) {
 	limits := &s.set.Limits
 	switch {
 	case s.state == stateSlowed:
-		return limits.ErrorDelay, true
+		return s.pause, true
 	case parkedStates.has(s.state) || s.state == stateClosed:
 		return 0, false
 	case s.state == stateBanner:

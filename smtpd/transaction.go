@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
@@ -16,6 +17,7 @@ type transaction struct {
 	refused int            // RCPTs
 	asked   string         // the forward-path of the newest RCPT
 	data    *receiver      // once mail data may come
+	part    inbound.Part   // of the disk
 	size    int64          // of the content, once submitted
 }
 
@@ -169,9 +171,16 @@ func (s *Session) beginData() *smtp.Failure {
 	if f := s.l.srv.Policy.Data(&s.client, len(tx.env.Recipients)); f != nil {
 		return f
 	}
+	tx.part = s.l.srv.Space.Begin(s.client.Addr.Addr())
+	if s.client.User != nil {
+		tx.part.Free()
+	}
+	if size := s.client.Declared; size > s.set.Limits.InMemory && !tx.part.Grow(size) {
+		return errNoRoom
+	}
 	s.describeOrigin(&tx.env.Origin)
 	s.pace = pace{began: s.now}
-	tx.data = newReceiver(s.l, s.set, tx.env.Body)
+	tx.data = newReceiver(s.l, s.set, tx.env.Body, &tx.part)
 	tx.data.start(s.appendTrace)
 	return nil
 }
@@ -234,6 +243,10 @@ func (s *Session) endChunk(o *Output) {
 func (s *Session) endMessage(o *Output) {
 	tx := s.tx
 	content, f := tx.data.finish(s.set.Limits.Received)
+	if f == nil && !tx.part.Store(content.Size) {
+		content.Release()
+		f = errNoRoom
+	}
 	if f != nil {
 		verb, answers := smtp.Data, s.answers(tx)
 		if s.state == stateChunk {
@@ -261,6 +274,7 @@ func (s *Session) endMessage(o *Output) {
 func (s *Session) Committed(now time.Time, id mail.ID, f *smtp.Failure, o *Output) {
 	s.now, s.since = now, now
 	tx := s.tx
+	tx.part.End(true) // after a failure, too, it may lie there
 	if f == nil {
 		s.l.srv.stats.accepted(tx)
 		s.recordReception(id)
@@ -313,6 +327,9 @@ func (tx *transaction) describe(r *maillog.Record) {
 func (s *Session) endTransaction() {
 	if s.tx != nil && s.tx.data != nil {
 		s.tx.data.discard()
+	}
+	if s.tx != nil {
+		s.tx.part.End(false)
 	}
 	s.tx = nil
 }

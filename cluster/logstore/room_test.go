@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"os"
 	"syscall"
 	"testing"
 
@@ -91,5 +92,42 @@ func TestUnbegunSegmentGoes(t *testing.T) {
 	_ = s.Close()
 	if _, err := fs.Stat(s.path(2)); err == nil {
 		t.Error("the segment that could not be begun is still there")
+	}
+}
+
+// A disk that is full is asked for room that was set aside, before the store is closed for want of
+// it: in the midst of a segment and at the begin of one.
+func TestRoomIsMade(t *testing.T) {
+	for _, what := range []string{"block", "segment"} {
+		fs := &scantFS{FS: vfs.NewMem(), says: 9 * testSegment, room: 9 * testSegment,
+			held: map[string]int64{}}
+		asked := 0
+		s, err := Open(Options{
+			FS: fs, Dir: "log", SegmentSize: testSegment, RingSize: 16 << 10,
+			OnFull: func() bool {
+				asked++
+				if asked == 1 {
+					fs.write = nil
+				}
+				return asked == 1
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := uint64(1)
+		if what == "block" {
+			store(t, s.Group(1), 1, 9, 1)
+			next = 10
+		}
+		fs.write = &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+		if err := s.Group(1).StoreLogs(entries(next, next, 1)); err != nil || asked != 1 {
+			t.Errorf("%s: asked %d times for room: %v", what, asked, err)
+		}
+		fs.write = syscall.EDQUOT
+		if err := s.Group(1).StoreLogs(entries(next+1, next+1, 1)); err == nil || asked != 2 {
+			t.Errorf("%s: asked %d times, and an entry is stored on a full disk", what, asked)
+		}
+		_ = s.Close()
 	}
 }

@@ -1,8 +1,10 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -170,7 +172,7 @@ func (s *Store) write(round []*op) error {
 	}
 	var start []byte
 	if s.w.seg == nil || s.w.off+int64(pageUp(headerSize+meta+data)) > s.opts.SegmentSize {
-		if err := s.rotate(); err != nil {
+		if err := s.withRoom(s.rotate); err != nil {
 			return err
 		}
 		start = s.startRecords()
@@ -220,11 +222,26 @@ func (s *Store) encode(buf []byte, h *header, start []byte, round []*op) {
 	h.seal(buf)
 }
 
+// withRoom writes, and again if there was no room and some could be made. Nothing was synced
+// meanwhile, so that the second write is as good as a first.
+func (s *Store) withRoom(write func() error) error {
+	err := write()
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	if full && s.opts.OnFull() {
+		err = write()
+	}
+	return err
+}
+
 func (s *Store) writeBlock(buf []byte) error {
 	began := time.Now()
 	s.w.began.Store(began.UnixNano())
 	defer s.w.began.Store(0)
-	if _, err := s.w.f.WriteAt(buf, s.w.off); err != nil {
+	err := s.withRoom(func() error {
+		_, err := s.w.f.WriteAt(buf, s.w.off)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("write segment %d: %w", s.w.seg.id, err)
 	}
 	if err := syncData(s.w.f); err != nil {

@@ -39,6 +39,9 @@ type Options struct {
 	// OnFailure hears of the first write or sync error, once. After it nothing is written or
 	// acknowledged; the process should end.
 	OnFailure func(error)
+	// OnFull hears, before that, that the disk has no room for a write, and reports whether it has
+	// made some: then the write is tried once more. nil: there is none to make.
+	OnFull func() bool
 	// OnSync, when set, hears of every sync of a block: how long write and sync took, how many
 	// octets were written. It must not block.
 	OnSync func(took time.Duration, octets int)
@@ -55,6 +58,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnFailure == nil {
 		o.OnFailure = func(error) {}
+	}
+	if o.OnFull == nil {
+		o.OnFull = func() bool { return false }
 	}
 	if o.OnSync == nil {
 		o.OnSync = func(time.Duration, int) {}

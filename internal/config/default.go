@@ -23,6 +23,7 @@ func defaults() *Config {
 		Node: Node{Name: host, Hostname: host, DataDir: "./postroad-data"},
 		Relay: Relay{Networks: Networks{{netip.MustParsePrefix("127.0.0.0/8")},
 			{netip.MustParsePrefix("::1/128")}}},
+		Policy: Policy{UnknownRecipients: Rate{1000, time.Hour}},
 		Limits: Limits{
 			MessageSize:           50 << 20,
 			Recipients:            1000,

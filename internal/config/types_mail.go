@@ -34,6 +34,11 @@ type Policy struct {
 	// AliasLogin lets a user log in by an alias, too, whose only target is the user: an address, or
 	// one of a domain that stands for another. Lists, and what a catch-all gets, log nobody in.
 	AliasLogin bool `toml:"alias_login" reload:"yes"`
+	// UnknownRecipients is how many recipients that do not exist one client network (an IPv4 /24,
+	// an IPv6 /56) may name, but for users and [relay]. When half of it is used the replies come
+	// later and later, up to 20 s; beyond it: 421 4.7.1. Recipients that exist are taken as ever.
+	// "": any number.
+	UnknownRecipients Rate `toml:"unknown_recipients" reload:"yes"`
 }
 
 // LDAP is a list of users that is kept elsewhere. They are copied into the directory, where they
@@ -114,7 +119,9 @@ type Limits struct {
 	// new mail waits or gets 452 4.3.1. Takes a restart: caches are made for it.
 	Memory Size `toml:"memory" shared:"no"`
 	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452
-	// 4.3.1.
+	// 4.3.1. A message takes its part of the rest before it is stored, and one above 1 MiB before
+	// its data when it says its SIZE: all of these have three quarters of the rest at most, and
+	// those of one client network a quarter, but for users and [relay]. Beyond it: 452 4.3.1.
 	FreeDisk Percent `toml:"free_disk" reload:"yes" shared:"no"`
 }
 

@@ -1,6 +1,9 @@
 package smtp
 
-import "strconv"
+import (
+	"strconv"
+	"time"
+)
 
 // Failure is the one value that carries a failure from where it is found to where it is reported:
 // to the SMTP peer, to the log, to the sender in a DSN. Whether it is temporary follows from its
@@ -12,6 +15,8 @@ type Failure struct {
 	Log      string // for our log, when there is more to say than the peer may see
 	Close    bool   // the connection ends with this reply (421 and the like)
 	Cause    error
+	// Delay is how late a server says it, to a peer that asks for too much.
+	Delay time.Duration
 }
 
 // Temporary reports whether the same command may succeed later (4yz).
