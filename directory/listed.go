@@ -102,10 +102,16 @@ func (l *listed) byName(i *Imported) string {
 }
 
 // byAddress returns the user of this list whom any address of an entry names, if that may be the
-// same entry: the user's is not known, or was told by something else.
+// same entry: the user's is not known, or was told by something else, or it was made again with the
+// same addresses.
 func (l *listed) byAddress(i *Imported) string {
 	for _, address := range i.Addresses {
-		if u := l.free(address); u != nil && kindOf(u.Entry) != kindOf(i.Entry) {
+		u := l.free(address)
+		if u == nil {
+			continue
+		}
+		others, err := further(u.Name, i.Addresses)
+		if kindOf(u.Entry) != kindOf(i.Entry) || err == nil && slices.Equal(others, u.Addresses) {
 			return u.Name
 		}
 	}
