@@ -30,7 +30,7 @@ type listed struct {
 }
 
 func (e *Editor) newListed(source string) *listed {
-	l := &listed{e: e, source: source, keep: e.Kept == nil || e.Kept() == nil,
+	l := &listed{e: e, source: source, keep: e.kept() == nil,
 		known: map[string]*User{}, taken: map[string]bool{}, claims: map[string]string{}}
 	e.Directory.tables[users].view.Range(func(_, v any) bool {
 		u := v.(*User)
@@ -193,10 +193,15 @@ func (l *listed) is(name string, i *Imported) {
 	i.Name = name
 	i.Settings.Senders = slices.Concat(others, i.Settings.Senders)
 	if !l.keep {
-		// An older member would lose these when it takes the row over: they stay as they are.
-		i.Entry, i.Addresses = "", nil
-		if u, ok := l.e.Directory.Get(name); ok {
-			i.Entry, i.Addresses = u.Entry, u.Addresses
+		// An older member would lose these when it takes the row over, and does not know such a
+		// hash: they stay as they are.
+		u, ok := l.e.Directory.Get(name)
+		if !ok {
+			u = new(User)
+		}
+		i.Entry, i.Addresses = u.Entry, u.Addresses
+		if isLater(i.Hash) {
+			i.Hash = u.Hash
 		}
 		l.put(i)
 		return
