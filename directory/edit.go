@@ -36,8 +36,15 @@ type Editor struct {
 
 // Rows says what this program keeps of rows whose kinds older ones know: those take what they do
 // not know out of a row when they apply it. Members tell each other. 1: User.Entry and
-// User.Addresses, aliases of whole domains.
+// User.Addresses, aliases of whole domains, hashes of later kinds (hash_kinds.go).
 const Rows = 1
+
+func (e *Editor) kept() error {
+	if e.Kept == nil {
+		return nil
+	}
+	return e.Kept()
+}
 
 // Add makes a user.
 func (e *Editor) Add(ctx context.Context, name, password string, s Settings) error {

@@ -166,10 +166,7 @@ func (e *Editor) checkWhole(a *Alias) error {
 			next = append(next[:len(next):len(next)], known.Targets...)
 		}
 	}
-	if e.Kept != nil {
-		return e.Kept()
-	}
-	return nil
+	return e.kept()
 }
 
 // CheckTarget returns an address that mail can go on to, as it is, or says what is wrong with it.

@@ -39,6 +39,13 @@ func (e *Editor) Import(
 	if err := checkImport(set); err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(batch, func(i Imported) bool {
+		return i.Source == "" && isLater(i.Hash)
+	}) {
+		if err := e.kept(); err != nil {
+			return nil, err
+		}
+	}
 	all := newFlight(ctx)
 	var next []staged
 	size := 0

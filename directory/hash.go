@@ -16,8 +16,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Hashes of other systems are taken as they are: argon2id as PHC strings, and crypt(3)'s bcrypt,
-// SHA-512 and SHA-256. New ones are argon2id.
+// Hashes of other systems are taken as they are: argon2id as PHC strings, crypt(3)'s bcrypt,
+// SHA-512 and SHA-256, and those of hash_kinds.go. New ones are argon2id.
 
 // Bounds of the work that a hash from elsewhere may ask for, about a second of one core.
 const (
@@ -40,15 +40,16 @@ var (
 var schemes = map[string][]string{
 	"ARGON2ID": {
 		"$argon2id$",
-	}, "CRYPT": {"$2", "$5$",
-		"$6$"}, "BLF-CRYPT": {"$2"}, "SHA512-CRYPT": {"$6$"}, "SHA256-CRYPT": {"$5$"},
+	}, "CRYPT": {"$2", "$5$", "$6$", "$y$"},
+	"BLF-CRYPT": {"$2"}, "SHA512-CRYPT": {"$6$"}, "SHA256-CRYPT": {"$5$"},
 }
 
 const scramScheme = "SCRAM-SHA-256"
 
 // ParseHash reads a hash with its scheme in front: {ARGON2ID}, {CRYPT}, {BLF-CRYPT},
-// {SHA512-CRYPT}, {SHA256-CRYPT} or {SCRAM-SHA-256}; a hash that begins with "$" says by itself
-// what it is. It returns what User.Hash or User.Scram keep.
+// {SHA512-CRYPT}, {SHA256-CRYPT}, {SCRAM-SHA-256}, {SSHA}, {SSHA256}, {SSHA512}, {PBKDF2},
+// {PBKDF2-SHA256} or {PBKDF2-SHA512}; a hash that begins with "$" says by itself what it is. It
+// returns what User.Hash or User.Scram keep.
 func ParseHash(s string) (stored string, keys *Scram, err error) {
 	scheme, rest := "", s
 	if strings.HasPrefix(s, "{") {
@@ -62,10 +63,14 @@ func ParseHash(s string) (stored string, keys *Scram, err error) {
 		keys, err = parseScram(strings.TrimPrefix(rest, scramScheme+"$"))
 		return "", keys, err
 	}
+	if stored, ok := laterForm(scheme, rest); ok {
+		return stored, nil, checkHash(stored)
+	}
 	if begins, known := schemes[scheme]; scheme != "" && (!known || !hasAnyPrefix(rest, begins)) {
 		return "", nil, wrongf(
 			"{%.20s} is not a scheme that is taken here, or the hash is not of that scheme: "+
-				"use ARGON2ID, SCRAM-SHA-256, or CRYPT with $2y$, $5$ or $6$",
+				"use ARGON2ID, SCRAM-SHA-256, PBKDF2-SHA256, PBKDF2-SHA512, SSHA, SSHA256, "+
+				"SSHA512, or CRYPT with $2y$, $5$, $6$ or $y$",
 			scheme,
 		)
 	}
@@ -89,6 +94,9 @@ func checkHash(stored string) error {
 		return err
 	case strings.HasPrefix(stored, "$2"):
 		return checkBcrypt(stored)
+	case isLater(stored):
+		_, err := parserOf(stored)(stored)
+		return err
 	}
 	_, err := parseSha(stored)
 	return err
@@ -135,11 +143,15 @@ func parseSha(stored string) (c shaCrypt, err error) {
 	return c, nil
 }
 
-// verifyCrypt is VerifyPassword for crypt(3)'s hashes. They were made of the password's octets as
-// they came.
+// verifyCrypt is VerifyPassword for hashes from elsewhere. They were made of the password's octets
+// as they came.
 func verifyCrypt(stored, password string) (bool, error) {
 	if len(password) > maxPassword {
 		password = ""
+	}
+	if isLater(stored) {
+		verify, err := parserOf(stored)(stored)
+		return err == nil && verify([]byte(password)) && password != "", err
 	}
 	if strings.HasPrefix(stored, "$2") {
 		if err := checkBcrypt(stored); err != nil {
@@ -200,6 +212,8 @@ func FormatHash(stored string) string {
 		return ""
 	case strings.HasPrefix(stored, "$argon2id$"):
 		return "{ARGON2ID}" + stored
+	case isLater(stored) && !strings.HasPrefix(stored, "$y$"):
+		return stored
 	}
 	return "{CRYPT}" + stored
 }

@@ -30,7 +30,7 @@ type listed struct {
 }
 
 func (e *Editor) newListed(source string) *listed {
-	l := &listed{e: e, source: source, keep: e.Kept == nil || e.Kept() == nil,
+	l := &listed{e: e, source: source, keep: e.kept() == nil,
 		known: map[string]*User{}, taken: map[string]bool{}, claims: map[string]string{}}
 	e.Directory.tables[users].view.Range(func(_, v any) bool {
 		u := v.(*User)
@@ -102,10 +102,16 @@ func (l *listed) byName(i *Imported) string {
 }
 
 // byAddress returns the user of this list whom any address of an entry names, if that may be the
-// same entry: the user's is not known, or was told by something else.
+// same entry: the user's is not known, or was told by something else, or it was made again with the
+// same addresses.
 func (l *listed) byAddress(i *Imported) string {
 	for _, address := range i.Addresses {
-		if u := l.free(address); u != nil && kindOf(u.Entry) != kindOf(i.Entry) {
+		u := l.free(address)
+		if u == nil {
+			continue
+		}
+		others, err := further(u.Name, i.Addresses)
+		if kindOf(u.Entry) != kindOf(i.Entry) || err == nil && slices.Equal(others, u.Addresses) {
 			return u.Name
 		}
 	}
@@ -187,10 +193,15 @@ func (l *listed) is(name string, i *Imported) {
 	i.Name = name
 	i.Settings.Senders = slices.Concat(others, i.Settings.Senders)
 	if !l.keep {
-		// An older member would lose these when it takes the row over: they stay as they are.
-		i.Entry, i.Addresses = "", nil
-		if u, ok := l.e.Directory.Get(name); ok {
-			i.Entry, i.Addresses = u.Entry, u.Addresses
+		// An older member would lose these when it takes the row over, and does not know such a
+		// hash: they stay as they are.
+		u, ok := l.e.Directory.Get(name)
+		if !ok {
+			u = new(User)
+		}
+		i.Entry, i.Addresses = u.Entry, u.Addresses
+		if isLater(i.Hash) {
+			i.Hash = u.Hash
 		}
 		l.put(i)
 		return

@@ -66,9 +66,9 @@ func HashPassword(password string, cost Cost) (string, error) {
 	), nil
 }
 
-// VerifyPassword reports whether hash is that of password: argon2id as a PHC string, or crypt(3)'s
-// bcrypt, SHA-512 or SHA-256. It takes the hash's cost in time and memory; an error says that the
-// hash itself is bad.
+// VerifyPassword reports whether hash is that of password: argon2id as a PHC string, or one from
+// elsewhere that ParseHash took. It takes the hash's cost in time and memory; an error says that
+// the hash itself is bad.
 func VerifyPassword(hash, password string) (bool, error) {
 	if !strings.HasPrefix(hash, "$argon2id$") {
 		return verifyCrypt(hash, password)

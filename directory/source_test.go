@@ -79,8 +79,9 @@ func TestValuesAreASet(t *testing.T) {
 		// The list was made anew, and entries have other keys.
 		{"id:9 c@l.example d@l.example", "c=id:9(d)"},
 		{"dn:x d@l.example c@l.example", "c=dn:x(d)"},
+		{"dn:y d@l.example c@l.example", "c=dn:y(d)"},
 		// That is somebody else: the entry is gone, and its address is not the first of this one.
-		{"dn:y z@l.example c@l.example", "z=dn:y(c)"},
+		{"dn:z z@l.example c@l.example", "z=dn:z(c)"},
 	} {
 		before := len(s.Log)
 		if did := follow(t, e, strings.Split(step.list, ",")...); has(e.Directory) != step.want {

@@ -18,9 +18,10 @@ import (
 // Slapd is OpenLDAP's server with one small database, dc=example,dc=net, whose manager is
 // SlapdManager.
 type Slapd struct {
-	URL string
-	cmd *exec.Cmd
-	out bytes.Buffer
+	URL           string
+	program, conf string
+	cmd           *exec.Cmd
+	out           bytes.Buffer
 }
 
 // SlapdManager may read and write everything, with SlapdPassword.
@@ -59,32 +60,48 @@ func StartSlapd(ctx context.Context, dir, ldif string) (*Slapd, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf, entries := filepath.Join(dir, "slapd.conf"), filepath.Join(dir, "entries.ldif")
-	for path, text := range map[string]string{conf: fmt.Sprintf(slapdConf, dir),
-		entries: slapdRoot + ldif} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-	}
-	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
+	conf := filepath.Join(dir, "slapd.conf")
+	if err := os.WriteFile(conf, []byte(fmt.Sprintf(slapdConf, dir)), 0o600); err != nil {
 		return nil, err
-	}
-	// slapadd
-	load := exec.CommandContext(ctx, program, "-T", "add", "-q", "-f", conf, "-l", entries)
-	if out, err := load.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("slapadd: %w: %s", err, out)
 	}
 	addr, err := FreeAddr("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
-	url := "ldap://" + addr
-	s := &Slapd{URL: url, cmd: exec.Command(program, "-f", conf, "-h", url, "-d", "0")}
+	s := &Slapd{URL: "ldap://" + addr, program: program, conf: conf}
+	if err := s.load(ctx, ldif); err != nil {
+		return nil, err
+	}
 	return s, s.start(ctx)
+}
+
+// Replace stops the server, has it hold other entries, and starts it again.
+func (s *Slapd) Replace(ctx context.Context, ldif string) error {
+	if err := errors.Join(s.Stop(), s.load(ctx, ldif)); err != nil {
+		return err
+	}
+	return s.start(ctx)
+}
+
+// load makes a database of entries. Those that have no entryUUID get one.
+func (s *Slapd) load(ctx context.Context, ldif string) error {
+	dir := filepath.Dir(s.conf)
+	db, entries := filepath.Join(dir, "db"), filepath.Join(dir, "entries.ldif")
+	if err := errors.Join(os.RemoveAll(db), os.Mkdir(db, 0o700),
+		os.WriteFile(entries, []byte(slapdRoot+ldif), 0o600)); err != nil {
+		return err
+	}
+	// slapadd
+	load := exec.CommandContext(ctx, s.program, "-T", "add", "-q", "-f", s.conf, "-l", entries)
+	if out, err := load.CombinedOutput(); err != nil {
+		return fmt.Errorf("slapadd: %w: %s", err, out)
+	}
+	return nil
 }
 
 // start starts the server, and waits until it answers.
 func (s *Slapd) start(ctx context.Context) error {
+	s.cmd = exec.Command(s.program, "-f", s.conf, "-h", s.URL, "-d", "0")
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	if err := confine.Start(s.cmd); err != nil {
 		return err
