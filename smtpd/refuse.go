@@ -3,7 +3,6 @@ package smtpd
 import (
 	"errors"
 
-	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -79,40 +78,4 @@ func (s *Session) unslow(o *Output) {
 	o.Reply = smtp.AppendFailure(o.Reply, s.held)
 	s.held, s.since = nil, s.now
 	s.move(s.after)
-}
-
-// record tells the log and the counters of a refusal.
-func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
-	s.l.srv.stats.rejected(f)
-	log := s.l.srv.Log
-	if log == maillog.Discard {
-		return
-	}
-	r := s.newRecord(maillog.Rejection)
-	r.Code, r.Enhanced, r.Text, r.Command = f.Code, f.Enhanced, f.Text, verb.String()
-	if f.Log != "" {
-		r.Text += " (" + f.Log + ")"
-	}
-	switch {
-	case verb == smtp.Rcpt && s.tx != nil:
-		r.Recipient = s.tx.asked
-	case verb == smtp.Mail && s.tx == nil:
-		r.Sender, s.asked = s.asked, ""
-	}
-	log.Log(r)
-}
-
-// newRecord returns a record with what is known of the client and the transaction.
-func (s *Session) newRecord(t maillog.Type) *maillog.Record {
-	c := &s.client
-	r := &maillog.Record{Type: t, At: s.now, Created: s.now, Relay: c.Helo, Peer: c.Addr,
-		Source: c.Local.Addr(),
-		TLS:    tlsName(c.TLS), Tenant: c.Tenant, Session: c.Session}
-	if c.User != nil {
-		r.User = c.User.Name
-	}
-	if s.tx != nil {
-		s.tx.describe(r)
-	}
-	return r
 }
