@@ -3,8 +3,6 @@ package intake
 import (
 	"errors"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
@@ -22,7 +20,6 @@ type expander struct {
 	book  directory.Book
 	width func() int // recipients of one message
 	log   maillog.Sink
-	now   func() time.Time
 }
 
 var (
@@ -53,7 +50,8 @@ func (x *expander) Submit(
 	default:
 		p := &expansion{
 			x: x, messages: messages, size: content.Size, content: mail.Share(content), done: done,
-			ids: make([]mail.ID, len(messages)),
+			messageID: content.MessageID, first: content.Observer,
+			ids: make([]mail.ID, len(messages)), noted: make([]bool, len(messages)),
 		}
 		p.submit()
 	}
@@ -241,88 +239,4 @@ func deliveredBefore(content *mail.Content) map[string]bool {
 		}
 	}
 	return seen
-}
-
-// expansion is a message that has become several, on their way into the queue.
-type expansion struct {
-	x        *expander
-	messages []outgoing
-	size     int64
-	content  *mail.Shared
-	done     func(mail.ID, *smtp.Failure)
-
-	mu      sync.Mutex
-	next    int // of messages
-	flying  int
-	failure *smtp.Failure // the first
-	ids     []mail.ID
-}
-
-// flyingCopies bounds how many copies of one message are on their way at a time.
-const flyingCopies = 16
-
-// submit submits as many copies as may be on their way.
-func (p *expansion) submit() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for p.next < len(p.messages) && p.flying < flyingCopies && p.failure == nil {
-		i := p.next
-		p.next, p.flying = i+1, p.flying+1
-		p.mu.Unlock()
-		m := &p.messages[i]
-		p.x.next.Submit(m.env, p.content.Behind(m.prefix), func(id mail.ID, f *smtp.Failure) {
-			p.answered(i, id, f)
-		})
-		p.mu.Lock()
-	}
-}
-
-// answered notes what became of one copy. The ID of the first one is the message's.
-func (p *expansion) answered(number int, id mail.ID, f *smtp.Failure) {
-	p.mu.Lock()
-	p.flying--
-	if f == nil {
-		p.ids[number] = id
-	} else if p.failure == nil {
-		p.failure = f
-	}
-	ended := p.flying == 0 && (p.next == len(p.messages) || p.failure != nil)
-	p.mu.Unlock()
-	if !ended {
-		p.submit()
-		return
-	}
-	p.content.Release()
-	p.received()
-	if p.failure != nil {
-		p.done(mail.ID{}, p.failure)
-		return
-	}
-	p.done(p.ids[0], nil)
-}
-
-// received logs the messages that are stored, but for the one whose ID the client is told: the
-// session logs that.
-func (p *expansion) received() {
-	told := p.ids[0]
-	if p.failure != nil {
-		told = mail.ID{}
-	}
-	for i, id := range p.ids {
-		if id.IsZero() || id == told {
-			continue
-		}
-		m, now := &p.messages[i], p.x.now()
-		origin := &m.env.Origin
-		r := &maillog.Record{
-			Type: maillog.Reception, At: now, Recipient: m.env.Recipients[0].Address, OrigID: told,
-			Code: smtp.Completed, Enhanced: "2.0.0", Text: "Ok: queued as " + id.String(),
-			Relay: origin.Helo, Peer: origin.Client,
-		}
-		r.Describe(id, m.env, p.size+int64(len(m.prefix)), now)
-		if m.of != r.Recipient {
-			r.OrigRecipient = m.of
-		}
-		p.x.log.Log(r)
-	}
 }

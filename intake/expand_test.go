@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/postroad/postroad/directory"
 	"github.com/postroad/postroad/internal/mail"
@@ -49,13 +48,20 @@ type spool struct {
 	refuse int // the submission of this number; 0: none
 	held   []func()
 	hold   bool
+	deaf   bool     // the observers do not hear of it
 	log    []string // what was logged
 }
+
+// told is the observer that the session set.
+type told struct{ s *spool }
+
+func (o told) Stored(id mail.ID) { o.s.log = append(o.s.log, fmt.Sprintf("%d is told", id[0])) }
 
 // Log notes which message came of which: "ID of ID: from <sender> to recipient (original) and
 // others, octets".
 func (s *spool) Log(r *maillog.Record) {
-	if r.Type != maillog.Reception || !strings.HasSuffix(r.Text, r.ID.String()) {
+	if r.Type != maillog.Reception || !strings.HasSuffix(r.Text, r.ID.String()) ||
+		r.MessageID != "<m@x>" {
 		panic(fmt.Sprint("logged as received: ", *r))
 	}
 	s.log = append(s.log, fmt.Sprintf("%d of %d: <%s> to %s (%s) +%d, %d", r.ID[0], r.OrigID[0],
@@ -89,6 +95,9 @@ func (s *spool) Submit(
 		f = smtp.Temp(smtp.LocalError, "4.3.2", "no owner")
 	}
 	id := mail.ID{byte(len(s.got))}
+	if o := content.Observer; o != nil && f == nil && !s.deaf {
+		defer o.Stored(id)
+	}
 	if s.hold {
 		s.held = append(s.held, func() { done(id, f) })
 		return
@@ -109,8 +118,8 @@ func (s *spool) submit(
 	before := fmt.Sprint(*env)
 	released, answers := 0, 0
 	content := &mail.Content{Chunks: [][]byte{[]byte(text)}, Size: int64(len(text)),
-		Released: func() { released++ }}
-	x := &expander{next: s, book: book, width: func() int { return 3 }, log: s, now: time.Now}
+		MessageID: "<m@x>", Observer: told{s}, Released: func() { released++ }}
+	x := &expander{next: s, book: book, width: func() int { return 3 }, log: s}
 	x.Submit(env, content, func(got mail.ID, failure *smtp.Failure) {
 		id, f, answers = got, failure,
 			answers+1
@@ -176,7 +185,7 @@ func TestExpand(t *testing.T) {
 }
 
 // The session logs the message whose ID the client is told; the log says of the others where they
-// come from.
+// come from, as soon as they are stored.
 func TestExpansionIsLogged(t *testing.T) {
 	for _, c := range []struct {
 		to     string
@@ -184,21 +193,45 @@ func TestExpansionIsLogged(t *testing.T) {
 		want   []string
 	}{
 		{"sales@here.example a@away.example b@away.example", 0,
-			[]string{"2 of 1: <s@away.example> to b@away.example () +0, 4"}},
+			[]string{"1 is told", "2 of 1: <s@away.example> to b@away.example () +0, 4"}},
 		{"bob@here.example team@here.example dave@here.example", 0, []string{
+			"1 is told",
 			"2 of 1: <chief@here.example> to alice@here.example (team@here.example) +0, 4",
 			"3 of 1: <chief@here.example> to carol@away.example (team@here.example) +0, 38",
 			"4 of 1: <s@away.example> to dave@away.example (dave@here.example) +0, 37"}},
 		{"team@here.example", 2,
-			[]string{"1 of 0: <chief@here.example> to alice@here.example " +
-				"(team@here.example) +0, 4"}},
-		{"carol@here.example", 0, nil},
+			[]string{"1 is told"}},
+		{"carol@here.example", 0, []string{"1 is told"}},
 	} {
-		s := &spool{refuse: c.refuse}
-		s.submit(t, newShelf(), "\r\n\r\n", strings.Fields(c.to)...)
-		if !slices.Equal(s.log, c.want) {
-			t.Errorf("to %s:\n got %q\nwant %q", c.to, s.log, c.want)
+		for _, s := range []*spool{{refuse: c.refuse}, {refuse: c.refuse, hold: true},
+			{refuse: c.refuse, deaf: true}} {
+			s.submit(t, newShelf(), "\r\n\r\n", strings.Fields(c.to)...)
+			want := c.want
+			if s.deaf && c.to == "carol@here.example" {
+				want = nil // it is one message: the session notes it when it is answered
+			}
+			if !slices.Equal(s.log, want) {
+				t.Errorf("to %s:\n got %q\nwant %q", c.to, s.log, want)
+			}
 		}
+	}
+}
+
+// TestFirstIsStoredLast: the others are logged all the same, and name it.
+func TestFirstIsStoredLast(t *testing.T) {
+	s := &spool{}
+	p := &expansion{x: &expander{log: s}, first: told{s}, messageID: "<m@x>",
+		ids: make([]mail.ID, 2), noted: make([]bool, 2), flying: 2, next: 2,
+		content:  mail.Share(&mail.Content{}),
+		messages: []outgoing{{}, {env: &mail.Envelope{Recipients: make([]mail.Recipient, 1)}}},
+		done:     func(mail.ID, *smtp.Failure) {}}
+	stored{p, 1}.Stored(mail.ID{2})
+	stored{p, 0}.Stored(mail.ID{1})
+	p.answered(1, mail.ID{2}, nil)
+	p.answered(0, mail.ID{1}, nil)
+	want := []string{"1 is told", "2 of 1: <> to  () +0, 0"}
+	if !slices.Equal(s.log, want) {
+		t.Errorf("got %q, want %q", s.log, want)
 	}
 }
 

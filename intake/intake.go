@@ -5,8 +5,6 @@
 package intake
 
 import (
-	"time"
-
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/postroad/postroad/directory"
@@ -34,15 +32,13 @@ type Options struct {
 	// Log gets a Reception for each further message that an expansion made. The first one's is
 	// written by the door, which tells its client the ID.
 	Log maillog.Sink
-	// Now is the command time.
-	Now func() time.Time
 	// Tracer begins a span for each message, whose context travels with it; nil: none does.
 	Tracer trace.Tracer
 }
 
 // New returns the way in. Safe for use by several goroutines.
 func New(o Options) Submitter {
-	x := &expander{next: o.Queue, book: o.Book, width: o.Recipients, log: o.Log, now: o.Now}
+	x := &expander{next: o.Queue, book: o.Book, width: o.Recipients, log: o.Log}
 	if o.Tracer == nil {
 		return x
 	}

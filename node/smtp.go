@@ -11,7 +11,7 @@ import (
 // submitter is where the SMTP server hands its mail.
 func (n *node) submitter() smtpd.Submitter {
 	o := intake.Options{
-		Queue: front{n}, Book: n.policy, Log: n.log, Now: n.now,
+		Queue: front{n}, Book: n.policy, Log: n.log,
 		Recipients: func() int { return n.cfg().Limits.Recipients },
 	}
 	if n.telemetry.Tracing() {

@@ -56,10 +56,18 @@ func (b *batch) build(r *run, l *slot) {
 	}
 	b.subs, b.buffer = keep, &buffer{octets: octets}
 	now := r.clock.Now()
-	for range b.subs {
+	for i := range b.subs {
 		b.ids = append(b.ids, r.q.opts.IDs.Next(now))
+		writeID(b.of(i), b.subs[i].content, b.ids[i])
 	}
 	b.encode(r, l)
+}
+
+// writeID writes a message's ID where its content has a place for it, if the octets reach so far.
+func writeID(octets []byte, c *mail.Content, id mail.ID) {
+	if at := c.IDAt; at > 0 && at+mail.IDLen <= int64(len(octets)) {
+		id.AppendTo(octets[at : at : at+mail.IDLen])
+	}
 }
 
 func (b *batch) encode(r *run, l *slot) {

@@ -82,6 +82,9 @@ func (r *run) proposeChunks(
 		if _, err := io.ReadFull(&source, chunk); err != nil {
 			return n, failContent.With(err)
 		}
+		if at == 0 {
+			writeID(chunk, c, id)
+		}
 		data := machine.AppendCommand(nil, machine.CmdChunk, r.commandTime([]mail.ID{id}))
 		data = binary.AppendUvarint(append(data, id[:]...), uint64(n))
 		repeated := r.q.repeated.Load()

@@ -19,6 +19,13 @@ type notifications struct {
 	rows        []wroteRow // schedule rows written
 	names       []byte     // their domains
 	suspensions *Suspensions
+	stored      []storedMessage
+}
+
+// storedMessage is somebody who waits to hear that a message is stored.
+type storedMessage struct {
+	observer mail.Observer
+	id       mail.ID
 }
 
 type wroteRow struct {
@@ -61,6 +68,9 @@ func (n *notifications) Accepted(c *machine.Command, i int, parts []PartRef) {
 
 func (n *notifications) add(b *batch, i int, size int64, parts []PartRef) {
 	s := &b.subs[i]
+	if o := s.content.Observer; o != nil {
+		n.stored = append(n.stored, storedMessage{o, b.ids[i]})
+	}
 	f := &fresh{Message: Message{
 		ID: b.ids[i], Envelope: s.env, Arrived: b.ids[i].Time(), Size: size,
 		IsReport: s.report.Kind != 0,
@@ -129,11 +139,15 @@ func (n *notifications) tell() {
 		n.q.wakeReporter()
 		n.report = false
 	}
+	for _, s := range n.stored {
+		s.observer.Stored(s.id)
+	}
 	n.tellOwner()
+	clear(n.stored)
 	clear(n.items)
 	clear(n.domains)
 	n.items, n.ids, n.domains, n.removed = n.items[:0], n.ids[:0], n.domains[:0], n.removed[:0]
-	n.itemsOf, n.suspensions = nil, nil
+	n.stored, n.itemsOf, n.suspensions = n.stored[:0], nil, nil
 }
 
 // tellOwner tells the listener of the term that the batch ends in. Items of a term before it are on

@@ -13,6 +13,7 @@ import (
 	"github.com/postroad/postroad/internal/eventloop"
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -37,6 +38,14 @@ func (q *instantQueue) run() {
 // BenchmarkServer is one message of 4 KiB over a loopback socket, 20 connections that wait for each
 // reply group as smtp-source does. The client's share is in the figure.
 func BenchmarkServer(b *testing.B) {
+	b.Run("silent", func(b *testing.B) { benchmarkServer(b, maillog.Discard) })
+	b.Run("logged", func(b *testing.B) { benchmarkServer(b, unread{maillog.Discard}) })
+}
+
+// unread is a log of which the server does not know that nobody reads it.
+type unread struct{ maillog.Sink }
+
+func benchmarkServer(b *testing.B, log maillog.Sink) {
 	engine, err := eventloop.Start(eventloop.Options{Loops: 1, Logf: b.Logf})
 	if err != nil {
 		b.Fatal(err)
@@ -45,8 +54,7 @@ func BenchmarkServer(b *testing.B) {
 	go q.run()
 	defer close(q.waiting)
 	srv := testServer(b, func(o *Options) {
-		o.Engine, o.Submitter, o.Limits.Transactions = engine,
-			q, 1<<40
+		o.Engine, o.Submitter, o.Log, o.Limits.Transactions = engine, q, log, 1<<40
 	})
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -60,7 +68,8 @@ func BenchmarkServer(b *testing.B) {
 		defer cancel()
 		engine.Shutdown(ctx)
 	}()
-	data := "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 57) + ".\r\n"
+	data := "Subject: x\r\nMessage-ID: <20260302101110.1@origin.example>\r\n\r\n" +
+		strings.Repeat(strings.Repeat("x", 70)+"\r\n", 57) + ".\r\n"
 	steps := []string{"MAIL FROM:<sender@origin.example>\r\n" +
 		"RCPT TO:<u@relayed.example>\r\nDATA\r\n", data}
 	b.ReportAllocs()

@@ -7,22 +7,43 @@ import (
 )
 
 // headerScan reads the header of a message as it streams by: it counts the Received fields, by
-// which loops are found (RFC 5321 6.3), and takes out the campaign field, whose value the
-// operator's statistics want and the recipient should not see. Only the start of a line whose rest
-// has not come yet is held back, so that the scan costs no copy.
+// which loops are found (RFC 5321 6.3), keeps the Message-ID for the log, and takes out the
+// campaign field, whose value the operator's statistics want and the recipient should not see. Only
+// the start of a line whose rest has not come yet is held back, so that the scan costs no copy.
 type headerScan struct {
 	fields   message.Scanner
 	campaign string // the name of the field to take out, "" for none
-	value    []byte // of the first campaign field, raw
 	received int
 
-	begun    bool // what the first line is is known
-	dropping bool // in a campaign field
-	taking   bool // in the first one
+	begun     bool        // what the first line is is known
+	dropping  bool        // in a campaign field
+	taking    *firstValue // of the field that it is in, if that is wanted
+	value     firstValue  // of the campaign field
+	messageID firstValue  // of Message-ID (RFC 5322 3.6.4)
 }
 
-// maxCampaign is how many octets a campaign's name may have; the rest of a longer value is cut off.
-const maxCampaign = 128
+// firstValue is the raw value of the first field of a name, as far as there is room for it.
+type firstValue []byte
+
+// Octets that are kept of a value; the rest of a longer one is cut off. A header line has at most
+// 998 (RFC 5322 2.1.1).
+const (
+	maxCampaign  = 128
+	maxMessageID = 1000
+)
+
+// take returns v for the first field of its name that has a value, else nil.
+func (v *firstValue) take() *firstValue {
+	if len(*v) > 0 {
+		return nil
+	}
+	return v
+}
+
+// add keeps what there is room for.
+func (v *firstValue) add(p []byte, most int) {
+	*v = append(*v, p[:max(0, min(len(p), most-len(*v)))]...)
+}
 
 // appender takes the octets that stay.
 type appender interface{ append(p []byte) }
@@ -46,14 +67,16 @@ func (h *headerScan) scan(p []byte, out appender) {
 				out.append(p[from:i])
 			}
 		case message.Value:
-			if h.taking {
-				h.value = append(h.value, p[i:min(end, i+maxCampaign-len(h.value))]...)
+			if h.taking == &h.messageID {
+				h.taking.add(p[i:end], maxMessageID)
+			} else if h.taking != nil {
+				h.taking.add(p[i:end], maxCampaign)
 			}
 		case message.More:
 			out.append(p[from:i])
 			return
 		default:
-			h.dropping, h.taking = false, false
+			h.dropping, h.taking = false, nil
 		}
 		if h.dropping {
 			from = end
@@ -66,11 +89,14 @@ func (h *headerScan) scan(p []byte, out appender) {
 
 // begin looks at the name of the field that begins.
 func (h *headerScan) begin(name []byte) {
-	h.dropping, h.taking = false, false
-	if message.Is(name, "Received") {
+	h.dropping, h.taking = false, nil
+	switch {
+	case message.Is(name, "Received"):
 		h.received++
-	} else if h.campaign != "" && message.Is(name, h.campaign) {
-		h.dropping, h.taking = true, len(h.value) == 0
+	case h.campaign != "" && message.Is(name, h.campaign):
+		h.dropping, h.taking = true, h.value.take()
+	case message.Is(name, "Message-ID"):
+		h.taking = h.messageID.take()
 	}
 }
 
@@ -108,4 +134,22 @@ func (h *headerScan) campaignName() string {
 		}
 	}
 	return string(name)
+}
+
+// messageIDValue returns the value of Message-ID with its angle brackets, without what stands
+// around them; what has none as a whole.
+func (h *headerScan) messageIDValue() string {
+	v := bytes.TrimSpace(h.messageID)
+	if from := bytes.IndexByte(v, '<'); from >= 0 {
+		if n := bytes.IndexByte(v[from:], '>'); n >= 0 {
+			v = v[from : from+n+1]
+		}
+	}
+	return string(v)
+}
+
+// reuse returns an empty scan with the memory of this one.
+func (h *headerScan) reuse() (fresh headerScan) {
+	fresh.value, fresh.messageID = h.value[:0], h.messageID[:0]
+	return fresh
 }

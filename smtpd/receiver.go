@@ -19,6 +19,7 @@ type receiver struct {
 	body     *body
 	part     *inbound.Part // of the disk, the transaction's
 	header   headerScan
+	idAt     int64             // where the trace header has a place for the message's ID
 	dots     smtp.DataReceiver // of DATA
 	lines    lineCheck         // of BDAT
 	size     int64             // octets of mail data so far, on the wire after unstuffing
@@ -44,9 +45,12 @@ func newReceiver(
 	return r
 }
 
-// start writes the trace header. It does not count as mail data.
-func (r *receiver) start(appendTrace func([]byte) []byte) {
-	r.append(appendTrace(r.scratch[:0]))
+// start writes the trace header, in which the ID's place is at idAt. It does not count as mail
+// data.
+func (r *receiver) start(appendTrace func([]byte) (trace []byte, idAt int)) {
+	trace, idAt := appendTrace(r.scratch[:0])
+	r.idAt = int64(idAt)
+	r.append(trace)
 }
 
 // text takes octets after DATA. done says that the end of mail data was among them.
@@ -168,6 +172,7 @@ func (r *receiver) finish(maxReceived int) (*mail.Content, *smtp.Failure) {
 		return nil, f
 	}
 	r.body = nil // the content's
+	content.IDAt = r.idAt
 	return content, nil
 }
 
@@ -181,9 +186,9 @@ func (r *receiver) discard() {
 
 // free gives the receiver back to its pool.
 func (r *receiver) free() {
-	value := r.header.value[:0]
+	header := r.header.reuse()
 	*r = receiver{}
-	r.header.value = value
+	r.header = header
 	receivers.Put(r)
 }
 

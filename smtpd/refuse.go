@@ -4,7 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -90,40 +89,4 @@ func (s *Session) unslow(o *Output) {
 	default:
 		o.Reply = smtp.AppendFailure(o.Reply, f)
 	}
-}
-
-// record tells the log and the counters of a refusal.
-func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
-	s.l.srv.stats.rejected(f)
-	log := s.l.srv.Log
-	if log == maillog.Discard {
-		return
-	}
-	r := s.newRecord(maillog.Rejection)
-	r.Code, r.Enhanced, r.Text, r.Command = f.Code, f.Enhanced, f.Text, verb.String()
-	if f.Log != "" {
-		r.Text += " (" + f.Log + ")"
-	}
-	switch {
-	case verb == smtp.Rcpt && s.tx != nil:
-		r.Recipient = s.tx.asked
-	case verb == smtp.Mail && s.tx == nil:
-		r.Sender, s.asked = s.asked, ""
-	}
-	log.Log(r)
-}
-
-// newRecord returns a record with what is known of the client and the transaction.
-func (s *Session) newRecord(t maillog.Type) *maillog.Record {
-	c := &s.client
-	r := &maillog.Record{Type: t, At: s.now, Created: s.now, Relay: c.Helo, Peer: c.Addr,
-		Source: c.Local.Addr(),
-		TLS:    tlsName(c.TLS), Tenant: c.Tenant, Session: c.Session}
-	if c.User != nil {
-		r.User = c.User.Name
-	}
-	if s.tx != nil {
-		s.tx.describe(r)
-	}
-	return r
 }

@@ -8,11 +8,11 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 	sessiontest "github.com/postroad/postroad/internal/testkit/session"
 )
@@ -90,17 +90,21 @@ func TestProxy(t *testing.T) {
 // slowQueue answers when the test says so.
 type slowQueue struct {
 	submitted chan func(mail.ID, *smtp.Failure)
+	observer  atomic.Value // a mail.Observer, of the latest message
 }
 
 func (q *slowQueue) Submit(
 	env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure),
 ) {
+	if content.Observer != nil {
+		q.observer.Store(content.Observer)
+	}
 	content.Release()
 	q.submitted <- done
 }
 
 func newSlowRig(t *testing.T, change func(*Options)) (*rig, *slowQueue) {
-	q := &slowQueue{make(chan func(mail.ID, *smtp.Failure), 16)}
+	q := &slowQueue{submitted: make(chan func(mail.ID, *smtp.Failure), 16)}
 	r := newRig(t, ListenerOptions{}, func(o *Options) {
 		o.Submitter = q
 		if change != nil {
@@ -134,120 +138,6 @@ func TestParked(t *testing.T) {
 		"The queue cannot say what became of it; try again"))
 	c.Expect("451 4.3.0")
 	c.Say("NOOP", "250")
-}
-
-// records is a sink that keeps what it gets.
-type records struct {
-	maillog.Sink
-	got chan maillog.Record
-}
-
-func (r records) Log(rec *maillog.Record) { r.got <- *rec }
-
-// TestRefusedRecipient: the log names the recipient that was refused, not another of the
-// transaction.
-func TestRefusedRecipient(t *testing.T) {
-	log := records{maillog.Discard, make(chan maillog.Record, 16)}
-	r, _ := newSlowRig(t, func(o *Options) { o.Log = log })
-	c := r.hello()
-	c.Say("MAIL FROM:<a@b.example>", "250")
-	c.Say("RCPT TO:<u@local.example>", "250")
-	c.Say("RCPT TO:<u@elsewhere.example>", "550")
-	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Sender != "a@b.example" ||
-		rec.Recipient != "u@elsewhere.example" {
-		t.Errorf("rejection %+v", rec)
-	}
-}
-
-// noData takes no mail data by BDAT or DATA.
-type noData struct{ strictPolicy }
-
-func (noData) Data(*Client, int) *smtp.Failure { return smtp.Temp(450, "4.7.1", "Too many today") }
-
-// TestRefusedEnvelope: the log names the envelope of what is refused, though the refusal ends the
-// transaction; and a refusal of the next command names none.
-func TestRefusedEnvelope(t *testing.T) {
-	const mailFrom, to = "MAIL FROM:<a@b.example>", "RCPT TO:<u@local.example>"
-	for what, say := range map[string]func(*client, *slowQueue){
-		"MAIL, too big": func(c *client, _ *slowQueue) {
-			c.Say(mailFrom+" SIZE=999999999999", "552")
-		},
-		"DATA, too many hops": func(c *client, _ *slowQueue) {
-			c.Say(mailFrom, "250")
-			c.Say(to, "250")
-			c.Say("DATA", "354")
-			c.Say(strings.Repeat("Received: x\r\n", 200)+"\r\n.", "554")
-		},
-		"DATA, by the queue": func(c *client, q *slowQueue) {
-			c.Say(mailFrom, "250")
-			c.Say(to, "250")
-			c.Say("DATA", "354")
-			c.Send("x\r\n.\r\n")
-			(<-q.submitted)(mail.ID{}, smtp.Temp(451, "4.3.0", "not now"))
-			c.Expect("451")
-		},
-		"DATA, by the policy": func(c *client, _ *slowQueue) {
-			c.Say(mailFrom, "250")
-			c.Say(to, "250")
-			c.Say("DATA", "450")
-			c.Say("RSET", "250")
-		},
-		"BDAT, by the policy": func(c *client, _ *slowQueue) {
-			c.Say(mailFrom, "250")
-			c.Say(to, "250")
-			c.Send("BDAT 1 LAST\r\nx")
-			c.Expect("450")
-		},
-	} {
-		t.Run(what, func(t *testing.T) {
-			log := records{maillog.Discard, make(chan maillog.Record, 16)}
-			r, q := newSlowRig(t, func(o *Options) {
-				if o.Log = log; strings.HasSuffix(what, "policy") {
-					o.Policy = noData{}
-				}
-			})
-			c := r.hello()
-			say(c, q)
-			rec, recipient := <-log.got, "u@local.example"
-			if strings.HasPrefix(what, "MAIL") {
-				recipient = ""
-			}
-			if rec.Sender != "a@b.example" || rec.Recipient != recipient {
-				t.Errorf("%s: from=<%s> to=<%s>", rec.Command, rec.Sender, rec.Recipient)
-			}
-			c.Say("DATA", "503")
-			if rec := <-log.got; rec.Sender+rec.Recipient != "" {
-				t.Errorf("the next one: from=<%s> to=<%s>", rec.Sender, rec.Recipient)
-			}
-			c.Say(mailFrom, "250")
-		})
-	}
-}
-
-// TestClientGone: a message that was accepted is recorded even if its client did not wait to hear
-// of it.
-func TestClientGone(t *testing.T) {
-	log := records{maillog.Discard, make(chan maillog.Record, 16)}
-	r, q := newSlowRig(t, func(o *Options) { o.Log = log })
-	c := r.hello()
-	c.Say("RCPT TO:<u@local.example>", "503")
-	if rec := <-log.got; rec.Type != maillog.Rejection || rec.Code != 503 ||
-		rec.Command != "RCPT" || rec.Session == "" {
-		t.Errorf("rejection %+v", rec)
-	}
-	c.data()
-	c.Send("x\r\n.\r\n")
-	done := <-q.submitted
-	c.Conn.Close()
-	sessiontest.Eventually(t, "the connection is still open",
-		func() bool { return r.srv.Stats().Open == 0 })
-	done(mail.ID{9: 9}, nil)
-	rec := <-log.got
-	if rec.Type != maillog.Reception || rec.ID != (mail.ID{9: 9}) || rec.Sender != "a@b.example" ||
-		rec.Recipient != "u@local.example" ||
-		rec.Recipients != 1 || rec.Size == 0 || rec.Relay != "client.example" {
-		t.Errorf("reception %+v", rec)
-	}
 }
 
 // TestShutdown: what is in flight is finished, the rest gets 421, nobody else gets in.

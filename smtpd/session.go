@@ -29,7 +29,7 @@ type Session struct {
 
 	// in stateMail, stateRcpt, stateChunks, stateText, stateChunk, stateCommitting
 	tx    *transaction
-	asked string        // the reverse-path of a MAIL that is being refused
+	asked asked         // by a MAIL that is being refused
 	chunk chunk         // in stateChunk
 	pace  pace          // in stateText, stateChunks, stateChunk
 	sasl  *saslExchange // in stateSASL, stateAuthenticating
@@ -41,6 +41,12 @@ type Session struct {
 	transactions int
 	stopping     bool // the server shuts down
 	admitted     bool // counted in the client's network
+}
+
+// asked is what a MAIL said that opened no transaction.
+type asked struct {
+	sender string
+	size   int64
 }
 
 // Action is what a session asks of its shell besides sending a reply.

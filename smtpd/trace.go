@@ -5,10 +5,13 @@ import (
 	"net/netip"
 )
 
-// appendTrace appends the Received field (RFC 5321 4.4) that goes before the content. The queue's
-// ID is not known yet, so the ID is that of session and transaction, which the log has, too. A
-// recipient is named only when it is the only one, so that no recipient learns of another.
-func (s *Session) appendTrace(b []byte) []byte {
+// idPlace is where the queue, which gives the ID, writes it.
+const idPlace = "0000000000000000"
+
+// appendTrace appends the Received field (RFC 5321 4.4) that goes before the content, with a place
+// for the queue's ID. A recipient is named only when it is the only one, so that no recipient
+// learns of another.
+func (s *Session) appendTrace(b []byte) (trace []byte, idAt int) {
 	c, env := &s.client, s.tx.env
 	b = append(append(b, "Received: from "...), c.Helo...)
 	b = append(b, " ("...)
@@ -16,7 +19,8 @@ func (s *Session) appendTrace(b []byte) []byte {
 	b = append(append(b, ")\r\n\tby "...), s.l.srv.Hostname...)
 	b = append(append(b, " with "...), env.Origin.Protocol...)
 	b = append(b, " id "...)
-	b = s.transactionName(b)
+	idAt = len(b)
+	b = append(b, idPlace...)
 	if len(env.Recipients) == 1 {
 		b = append(append(append(b, "\r\n\tfor <"...), env.Recipients[0].Address...), '>')
 	}
@@ -25,7 +29,7 @@ func (s *Session) appendTrace(b []byte) []byte {
 	}
 	b = append(b, ";\r\n\t"...)
 	b = s.now.AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 -0700")
-	return append(b, '\r', '\n')
+	return append(b, '\r', '\n'), idAt
 }
 
 // appendAddressLiteral appends an address literal (RFC 5321 4.1.3).
@@ -35,12 +39,4 @@ func appendAddressLiteral(b []byte, ip netip.Addr) []byte {
 		b = append(b, "IPv6:"...)
 	}
 	return append(ip.AppendTo(b), ']')
-}
-
-// tlsName is how records name a TLS session.
-func tlsName(t *tls.ConnectionState) string {
-	if t == nil {
-		return ""
-	}
-	return tls.VersionName(t.Version) + " " + tls.CipherSuiteName(t.CipherSuite)
 }

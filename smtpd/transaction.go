@@ -1,12 +1,10 @@
 package smtpd
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/mail"
-	"github.com/postroad/postroad/internal/maillog"
 	"github.com/postroad/postroad/internal/smtp"
 )
 
@@ -18,7 +16,10 @@ type transaction struct {
 	asked   string         // the forward-path of the newest RCPT
 	data    *receiver      // once mail data may come
 	part    inbound.Part   // of the disk
-	size    int64          // of the content, once submitted
+	size    int64          // of the content, once submitted; before, what SIZE said (RFC 1870)
+	// messageID is that of the content, once it was received.
+	messageID string
+	reception *reception // once submitted, if somebody reads it
 }
 
 // chunk is what is left of a BDAT chunk.
@@ -55,11 +56,11 @@ func (s *Session) mail(args []byte, o *Output) *smtp.Failure {
 		f = s.l.srv.Policy.Mail(&s.client, m.Sender)
 	}
 	if f != nil {
-		s.asked = m.Sender
+		s.asked.sender, s.asked.size = m.Sender, m.Size
 		return f
 	}
 	s.client.Declared = m.Size
-	s.tx = &transaction{env: &mail.Envelope{
+	s.tx = &transaction{size: m.Size, env: &mail.Envelope{
 		Sender: m.Sender, Body: mail.BodyType(m.Body), SMTPUTF8: m.SMTPUTF8, Ret: mail.Ret(m.Ret),
 		EnvelopeID: m.EnvelopeID,
 	}}
@@ -188,13 +189,19 @@ func (s *Session) beginData() *smtp.Failure {
 func (s *Session) describeOrigin(origin *mail.Origin) {
 	c := &s.client
 	*origin = mail.Origin{Client: c.Addr, Helo: c.Helo, Tenant: c.Tenant, Listener: c.Listener,
-		Protocol: smtp.Protocol(c.ESMTP, c.TLS != nil, c.User != nil, s.tx.env.SMTPUTF8)}
-	if s.l.Kind == LMTP {
-		origin.Protocol = smtp.LMTPProtocol(c.TLS != nil, s.tx.env.SMTPUTF8)
-	}
+		Protocol: s.protocol(s.tx.env.SMTPUTF8)}
 	if c.User != nil {
 		origin.User = c.User.Name
 	}
+}
+
+// protocol is the "with" of the trace header.
+func (s *Session) protocol(utf8 bool) string {
+	c := &s.client
+	if s.l.Kind == LMTP {
+		return smtp.LMTPProtocol(c.TLS != nil, utf8)
+	}
+	return smtp.Protocol(c.ESMTP, c.TLS != nil, c.User != nil, utf8)
 }
 
 // text takes mail data after DATA.
@@ -263,9 +270,14 @@ func (s *Session) endMessage(o *Output) {
 		tx.env.Body = mail.Body8BitMIME // what it is counts, not what it was said to be
 	}
 	tx.env.Origin.Campaign = tx.data.header.campaignName()
+	content.MessageID = tx.data.header.messageIDValue()
+	tx.messageID = content.MessageID
 	tx.size = content.Size
 	tx.data.free()
 	tx.data = nil
+	if tx.reception = s.newReception(); tx.reception != nil {
+		content.Observer = tx.reception
+	}
 	s.move(stateCommitting)
 	o.Action, o.Envelope, o.Content = Submit, tx.env, content
 }
@@ -277,7 +289,9 @@ func (s *Session) Committed(now time.Time, id mail.ID, f *smtp.Failure, o *Outpu
 	tx.part.End(true) // after a failure, too, it may lie there
 	if f == nil {
 		s.l.srv.stats.accepted(tx)
-		s.recordReception(id)
+		if tx.reception != nil {
+			tx.reception.Stored(id)
+		}
 	}
 	s.move(stateReady)
 	if f != nil {
@@ -302,27 +316,6 @@ func (s *Session) answers(tx *transaction) int {
 	return 1
 }
 
-func (s *Session) recordReception(id mail.ID) {
-	log := s.l.srv.Log
-	if log == maillog.Discard {
-		return
-	}
-	r := s.newRecord(maillog.Reception)
-	r.ID, r.Created = id, s.now
-	r.Code, r.Enhanced, r.Text = smtp.Completed, "2.0.0", "Ok: queued as "+id.String()
-	log.Log(r)
-}
-
-// describe adds what the transaction knows to a record.
-func (tx *transaction) describe(r *maillog.Record) {
-	r.Sender, r.Recipients, r.Size = tx.env.Sender, len(tx.env.Recipients), tx.size
-	r.Campaign = tx.env.Origin.Campaign
-	if len(tx.env.Recipients) > 0 {
-		r.Recipient = tx.env.Recipients[0].Address
-	}
-	r.TracedBy(tx.env)
-}
-
 // endTransaction gives back what the transaction holds.
 func (s *Session) endTransaction() {
 	if s.tx != nil && s.tx.data != nil {
@@ -332,9 +325,4 @@ func (s *Session) endTransaction() {
 		s.tx.part.End(false)
 	}
 	s.tx = nil
-}
-
-// transactionName tells the transactions of a session apart in trace headers.
-func (s *Session) transactionName(b []byte) []byte {
-	return strconv.AppendInt(append(append(b, s.client.Session...), '.'), int64(s.transactions), 10)
 }

@@ -299,28 +299,6 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// TestPrintWaits: a limit that holds mail back is told, beside the last answer if that is another.
-func TestPrintWaits(t *testing.T) {
-	for _, p := range []struct {
-		r    api.Recipient
-		want string
-	}{
-		{api.Recipient{Waits: "rate 5/s of shaping gmail.com"},
-			"waits: rate 5/s of shaping gmail.com"},
-		{api.Recipient{Waits: "rate 5/s of shaping a", DelayReason: "host mx[::1] said: 450 no"},
-			"waits: rate 5/s of shaping a, host mx[::1] said: 450 no"},
-		{api.Recipient{Waits: "backing off after 421 busy",
-			DelayReason: "host mx[::1] said: 421 busy"}, "waits: backing off after 421 busy"},
-		{api.Recipient{DelayReason: "Timed out"}, "Timed out"},
-	} {
-		var out bytes.Buffer
-		if err := printRecipient(&cli.Console{Out: &out}, &p.r); err != nil ||
-			!strings.HasSuffix(out.String(), ">  "+p.want+"\n") {
-			t.Errorf("%v: %q, want %q", err, out.String(), p.want)
-		}
-	}
-}
-
 // TestTerminalIsNotSteered: what strangers wrote is printed, but cannot move the cursor.
 func TestTerminalIsNotSteered(t *testing.T) {
 	var out bytes.Buffer

@@ -12,9 +12,11 @@ import (
 
 const traceHelp = `
 Shows each step of a message: accepted, tried, delivered or failed, and what of it waits now. Any node answers, from the event logs and
-queues of all. With --recipient or --sender: of all messages with these addresses that something happened to since then.
+queues of all. A message is named by its ID in the queue, its Message-ID or the session it came in by. With --recipient or --sender: of
+all messages with these addresses that something happened to since then, and what was refused of them.
 
     postroad trace 06g3k2v8q4w0a1b2
+    postroad trace '<20260302101110.12345@example.org>' --since 4d
     postroad trace --recipient alice@example.net --since 4h`
 
 func runTrace(ctx context.Context, c *cli.Console, args []string) error {
@@ -27,13 +29,17 @@ func runTrace(ctx context.Context, c *cli.Console, args []string) error {
 	fs.StringVar(&t.Sender, "sender", "", "messages from this `ADDRESS`; <> for delivery reports")
 	fs.Func("since",
 		"messages that something happened to in the last `TIME`, such as 90m or 4d (default "+
-			"2d); with an ID, its steps since then (default all)", func(s string) error {
+			"2d); with an ID in the queue, its steps since then (default all)",
+		func(s string) error {
 			return t.Since.UnmarshalText([]byte(s))
 		})
 	asJSON := fs.Bool("json", false, "print one JSON object a line")
-	var err error
-	if t.IDs, err = c.Parse(fs, args); err != nil {
+	names, err := c.Parse(fs, args)
+	if err != nil {
 		return err
+	}
+	for _, name := range names {
+		t.Name(name)
 	}
 	if err := t.Check(); err != nil {
 		return err

@@ -14,7 +14,6 @@
 package smtpclient
 
 import (
-	"crypto/tls"
 	"net"
 	"net/netip"
 	"syscall"
@@ -123,16 +122,3 @@ func (c *Conn) close() { c.raw.Close() }
 
 // Abort closes at once; what is under way fails. May be called by any goroutine.
 func (c *Conn) Abort() { c.raw.Close() }
-
-func describeTLS(s tls.ConnectionState) string {
-	version := "TLSv1.3"
-	switch s.Version {
-	case tls.VersionTLS12:
-		version = "TLSv1.2"
-	case tls.VersionTLS11:
-		version = "TLSv1.1"
-	case tls.VersionTLS10:
-		version = "TLSv1"
-	}
-	return version + " " + tls.CipherSuiteName(s.CipherSuite)
-}

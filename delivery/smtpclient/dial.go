@@ -219,7 +219,7 @@ func (c *Conn) handshake(ctx context.Context) *Error {
 		e.Text = "TLS handshake failed: " + err.Error()
 		return e
 	}
-	c.nc, c.tls = tc, describeTLS(tc.ConnectionState())
+	c.nc, c.tls = tc, smtp.DescribeTLS(tc.ConnectionState())
 	return nil
 }
 

@@ -102,10 +102,23 @@ type Content struct {
 	// Chunks
 	Spill *Spill
 	Size  int64 // octets in all
+	// IDAt is where IDLen octets hold the place of the message's ID, which the queue writes there:
+	// in the Received field (RFC 5321 4.4). 0: nowhere.
+	IDAt int64
+	// MessageID is the value of its Message-ID field (RFC 5322 3.6.4), for the log.
+	MessageID string
+	// Observer, when set, hears that the message is stored.
+	Observer Observer
 	// Released, when set, is called once when the chunks are no longer referred to (they may be
 	// pooled).
 	Released func()
 }
+
+// Observer hears of one message that it is stored for good, under which ID, before anybody else
+// does: what it logs of the acceptance stands before what is logged of the delivery. It may not
+// block, is called on any goroutine, and at most once; not at all when the message was stored by
+// another member's doing.
+type Observer interface{ Stored(ID) }
 
 // Release gives back the chunks and the spill file. It may be called once.
 func (c *Content) Release() {

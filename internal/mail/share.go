@@ -17,10 +17,11 @@ func Share(c *Content) *Shared {
 }
 
 // Behind returns a content of its own, for one reader: the shared octets behind a prefix, which may
-// be empty.
+// be empty. Nobody observes it yet.
 func (s *Shared) Behind(prefix []byte) *Content {
 	s.holders.Add(1)
-	c := &Content{Chunks: s.content.Chunks, Size: s.content.Size, Released: s.Release}
+	c := &Content{Chunks: s.content.Chunks, Size: s.content.Size, IDAt: s.content.IDAt,
+		MessageID: s.content.MessageID, Released: s.Release}
 	if spill := s.content.Spill; spill != nil {
 		c.Spill = &Spill{F: spill.F, Size: spill.Size, lent: true}
 	}
@@ -42,4 +43,7 @@ func (c *Content) Prepend(prefix []byte) {
 	}
 	c.Chunks = append([][]byte{prefix}, c.Chunks...) // a slice of its own: the chunks may be shared
 	c.Size += int64(len(prefix))
+	if c.IDAt > 0 {
+		c.IDAt += int64(len(prefix))
+	}
 }

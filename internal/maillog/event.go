@@ -12,7 +12,7 @@ import (
 // milliseconds), peer_address is an object of name and addr, source_address one of address,
 // enhanced_code one of class, subject and detail. Members without a value are left out. What
 // KumoMTA does not have: tenant, campaign, user, possible_duplicate, next_attempt, num_recipients,
-// orig_id, orig_recipient, trace_id.
+// recipients, orig_id, orig_recipient, message_id, trace_id.
 func appendEvent(b []byte, r *Record, node string) []byte {
 	b = append(b, `{"type":"`...)
 	b = append(append(b, r.Type.String()...), '"')
@@ -30,6 +30,8 @@ func appendEvent(b []byte, r *Record, node string) []byte {
 	if r.Recipients > 1 {
 		b = strconv.AppendInt(append(b, `,"num_recipients":`...), int64(r.Recipients), 10)
 	}
+	b = appendRefused(b, r.Refused)
+	b = appendMember(b, `,"message_id":`, r.MessageID)
 	b = appendMember(b, `,"queue":`, r.Queue)
 	b = appendMember(b, `,"site":`, r.Site)
 	b = strconv.AppendInt(append(b, `,"size":`...), r.Size, 10)
@@ -38,6 +40,7 @@ func appendEvent(b []byte, r *Record, node string) []byte {
 	b = appendSource(b, r.Source)
 	b = appendTimes(b, r)
 	b = strconv.AppendInt(append(b, `,"num_attempts":`...), int64(r.Attempts), 10)
+	b = appendMember(b, `,"reception_protocol":`, r.Protocol)
 	b = appendTLS(b, r.TLS)
 	b = appendMember(b, `,"bounce_classification":`, r.Classification)
 	b = appendMember(b, `,"tenant":`, r.Tenant)
@@ -50,6 +53,19 @@ func appendEvent(b []byte, r *Record, node string) []byte {
 	b = appendMember(b, `,"session_id":`, r.Session)
 	b = appendMember(b, `,"trace_id":`, r.TraceID)
 	return append(b, "}\n"...)
+}
+
+// appendRefused appends the recipients of a message that was refused, if there are several.
+func appendRefused(b []byte, all []string) []byte {
+	if len(all) < 2 {
+		return b
+	}
+	b = append(b, `,"recipients":`...)
+	for i, to := range all {
+		b = append(b, "[,"[min(i, 1)])
+		b = appendJSON(b, to, maxAddress)
+	}
+	return append(b, ']')
 }
 
 // appendMember appends a member with its key, or nothing when it has no value.

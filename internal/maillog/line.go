@@ -134,8 +134,33 @@ func appendRejection(b []byte, r *Record) []byte {
 	b = append(appendClient(b, r.Peer), ": "...)
 	b = append(appendReply(b, r), "; from=<"...)
 	b = append(appendClean(b, r.Sender, maxAddress), "> to=<"...)
-	b = append(appendClean(b, r.Recipient, maxAddress), "> helo=<"...)
-	return append(appendClean(b, r.Relay, maxAddress), '>')
+	b = append(appendClean(b, r.Recipient, maxAddress), '>')
+	if r.Protocol != "" {
+		b = append(append(b, " proto="...), r.Protocol...)
+	}
+	b = append(appendClean(append(b, " helo=<"...), r.Relay, maxAddress), '>')
+	if r.User != "" {
+		b = append(appendClean(append(b, " sasl_username=<"...), r.User, maxAddress), '>')
+	}
+	if r.Size > 0 {
+		b = strconv.AppendInt(append(b, " size="...), r.Size, 10)
+	}
+	if len(r.Refused) > 0 {
+		b = strconv.AppendInt(append(b, " nrcpt="...), int64(r.Recipients), 10)
+	}
+	if r.MessageID != "" {
+		b = appendClean(append(b, " message-id="...), r.MessageID, maxAddress)
+	}
+	return b
+}
+
+// appendMessageID appends "ID: message-id=<a@example.org>", the line of Postfix's cleanup.
+func appendMessageID(b []byte, r *Record) []byte {
+	b = append(r.ID.AppendTo(b), ": message-id="...)
+	if r.MessageID == "" {
+		return append(b, "<>"...)
+	}
+	return appendClean(b, r.MessageID, maxAddress)
 }
 
 func appendDelivery(b []byte, r *Record) []byte {

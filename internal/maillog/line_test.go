@@ -88,8 +88,17 @@ func TestLines(t *testing.T) {
 		{"rejection", func(r *Record) {
 			r.Type, r.ID, r.Code, r.Enhanced, r.Text, r.Command, r.Relay = Rejection, mail.ID{},
 				550, "5.7.1", "relaying denied", "RCPT", "me.example"
+			r.Size, r.Protocol = 0, "ESMTP"
 		}, "NOQUEUE: reject: RCPT from unknown[192.0.2.25]: 550 5.7.1 relaying denied; " +
-			"from=<a@example.org> to=<b@example.net> helo=<me.example>"},
+			"from=<a@example.org> to=<b@example.net> proto=ESMTP helo=<me.example>"},
+		{"content rejected", func(r *Record) {
+			r.Type, r.ID, r.Code, r.Enhanced, r.Text, r.Command, r.Relay = Rejection, mail.ID{},
+				552, "5.3.4", "too big", "DATA", "me.example"
+			r.Protocol, r.User, r.Recipients, r.MessageID = "ESMTPSA", "a", 2, "<m@example.org>"
+			r.Refused = []string{"b@example.net", "c@example.net"}
+		}, "NOQUEUE: reject: DATA from unknown[192.0.2.25]: 552 5.3.4 too big; " +
+			"from=<a@example.org> to=<b@example.net> proto=ESMTPSA helo=<me.example> " +
+			"sasl_username=<a> size=4096 nrcpt=2 message-id=<m@example.org>"},
 		{"nobody ends a line", func(r *Record) {
 			r.Recipient, r.Text = "x\r\n"+id+": removed\x1b[2J@example.net", "ok\n\xff\u0085\u2028é"
 		},

@@ -127,6 +127,11 @@ func (l *Log) Log(r *Record) {
 		b := f.begin((*buf)[:0], r.At, r.Type.component(), "info")
 		b = f.end(appendRecord(b, r))
 		l.lines.append(b)
+		if r.Type == Reception {
+			b = f.begin(b[:0], r.At, "cleanup", "info")
+			b = f.end(appendMessageID(b, r))
+			l.lines.append(b)
+		}
 		*buf = b
 	}
 	if l.recording.Load() {

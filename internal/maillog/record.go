@@ -53,11 +53,17 @@ type Record struct {
 	// for a list or somebody who forwards.
 	OrigRecipient string
 	OrigID        mail.ID
-	Queue         string // the destination: recipient domain or smart host
-	Site          string
-	Size          int64
-	Created       time.Time // arrival
-	Attempts      int       // including this one
+	// MessageID is the Message-ID field of the content, with its brackets: of a Reception, and of a
+	// Rejection that has seen it.
+	MessageID string
+	// Refused are the recipients of a message that was refused as a whole, or the first of many.
+	Refused  []string
+	Protocol string // of the session that it came in by: ESMTPS and so on (RFC 3848)
+	Queue    string // the destination: recipient domain or smart host
+	Site     string
+	Size     int64
+	Created  time.Time // arrival
+	Attempts int       // including this one
 	// Response: the peer's words, or ours; Code is 0 when a peer was asked and gave no reply.
 	// Command is what it answered.
 	Code     int

@@ -10,13 +10,17 @@ import (
 // times as much. The keys stand as maillog writes them. Within a string a quote is escaped, so that
 // a key is nowhere found but where it is one.
 var (
-	reception    = []byte(`{"type":"Reception"`)
-	idKey        = []byte(`,"id":"`)
-	origIDKey    = []byte(`,"orig_id":"`)
-	senderKey    = []byte(`,"sender":"`)
-	recipientKey = []byte(`,"recipient":"`)
-	origKey      = []byte(`,"orig_recipient":"`)
-	timeKey      = []byte(`,"event_time":"`)
+	reception     = []byte(`{"type":"Reception"`)
+	rejection     = []byte(`{"type":"Rejection"`)
+	idKey         = []byte(`,"id":"`)
+	origIDKey     = []byte(`,"orig_id":"`)
+	senderKey     = []byte(`,"sender":"`)
+	recipientKey  = []byte(`,"recipient":"`)
+	recipientsKey = []byte(`,"recipients":[`)
+	origKey       = []byte(`,"orig_recipient":"`)
+	messageIDKey  = []byte(`,"message_id":"`)
+	sessionKey    = []byte(`,"session_id":"`)
+	timeKey       = []byte(`,"event_time":"`)
 )
 
 // member returns the text of the first member with a key, or nil.
@@ -35,6 +39,18 @@ func member(line, key []byte) []byte {
 		}
 	}
 	return nil
+}
+
+// list returns the strings of the first member with a key, or nil.
+func list(line, key []byte) (all []string) {
+	i := bytes.Index(line, key)
+	if i < 0 {
+		return nil
+	}
+	if json.NewDecoder(bytes.NewReader(line[i+len(key)-1:])).Decode(&all) != nil {
+		return nil
+	}
+	return all
 }
 
 // unescape decodes the string at the front of b, whose first backslash is at from.

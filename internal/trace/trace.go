@@ -20,13 +20,17 @@ import (
 
 // Query selects events; all that is set must hold.
 type Query struct {
-	// IDs are the messages, in lower case; nil: any, those without an ID left out. The Reception of
-	// a message that was made of one of them belongs to it.
+	// IDs are the messages, in lower case; nil: any. The Reception of a message that was made of
+	// one of them belongs to it.
 	IDs map[string]bool
+	// Names are Message-IDs without their brackets, and IDs of sessions; nil: any.
+	Names map[string]bool
+	// Refusals lets pass what was refused and so has no ID, too.
+	Refusals bool
 	// Sender and Recipient are whole addresses, in any case; "<>" is the null reverse-path. A
-	// recipient has two, the one that the sender used and the one that the mail goes to. With IDs,
-	// Recipient also lets pass what is of the message as a whole: its Reception names the first
-	// recipient only.
+	// recipient has two, the one that the sender used and the one that the mail goes to. With IDs
+	// or Names, Recipient also lets pass what is of the message as a whole: its Reception names the
+	// first recipient only.
 	Sender, Recipient string
 	// Since is the time of the oldest event wanted.
 	Since time.Time
@@ -149,20 +153,51 @@ func (f *file) search(ctx context.Context, q *Query, fn func(Event) bool) (goOn 
 // IsReception reports whether a line of the event log says that a message was accepted.
 func IsReception(line []byte) bool { return bytes.HasPrefix(line, reception) }
 
+// IsRefusal reports whether a line of the event log says that something was refused.
+func IsRefusal(line []byte) bool { return bytes.HasPrefix(line, rejection) }
+
 func (q *Query) wants(line []byte) bool {
 	id, whole := member(line, idKey), IsReception(line)
-	if len(id) == 0 || q.IDs != nil && !q.IDs[string(id)] &&
-		!(whole && q.IDs[string(member(line, origIDKey))]) {
+	switch {
+	case len(id) == 0 && !(q.Refusals && IsRefusal(line)):
 		return false
-	}
-	if q.Sender != "" && !same(q.Sender, member(line, senderKey)) {
+	case q.IDs != nil && !q.IDs[string(id)] && !(whole && q.IDs[string(member(line, origIDKey))]):
 		return false
-	}
-	if q.Recipient == "" || q.IDs != nil && whole || same(q.Recipient, member(line, recipientKey)) {
+	case q.Names != nil && !q.named(line):
+		return false
+	case q.Sender != "" && !same(q.Sender, member(line, senderKey)):
+		return false
+	case q.Recipient == "" || whole && (q.IDs != nil || q.Names != nil):
 		return true
 	}
-	orig := member(line, origKey)
-	return len(orig) > 0 && same(q.Recipient, orig)
+	return q.isFor(line)
+}
+
+// named reports whether the message or the session of a line is meant.
+func (q *Query) named(line []byte) bool {
+	return q.Names[string(member(line, sessionKey))] ||
+		q.Names[string(Bare(member(line, messageIDKey)))]
+}
+
+// Bare is a Message-ID without its angle brackets.
+func Bare(messageID []byte) []byte {
+	return bytes.TrimSuffix(bytes.TrimPrefix(messageID, []byte("<")), []byte(">"))
+}
+
+// isFor reports whether a line names the recipient.
+func (q *Query) isFor(line []byte) bool {
+	if same(q.Recipient, member(line, recipientKey)) {
+		return true
+	}
+	if orig := member(line, origKey); len(orig) > 0 && same(q.Recipient, orig) {
+		return true
+	}
+	for _, one := range list(line, recipientsKey) {
+		if strings.EqualFold(q.Recipient, one) {
+			return true
+		}
+	}
+	return false
 }
 
 func same(want string, have []byte) bool {

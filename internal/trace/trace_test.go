@@ -121,6 +121,61 @@ func TestSearchByAddressAndTime(t *testing.T) {
 	}
 }
 
+// TestSearchByName: a message by its Message-ID, all of a session, and what was refused.
+func TestSearchByName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.jsonl")
+	l, err := maillog.Open(maillog.Options{Events: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, at := mail.NewIDs(1, time.Time{}), start
+	log := func(r maillog.Record) {
+		at = at.Add(time.Second)
+		r.At, r.Sender = at, "s@example.org"
+		if r.Type != maillog.Rejection {
+			r.ID = ids.Next(at)
+		}
+		l.Log(&r)
+	}
+	log(maillog.Record{Type: maillog.Reception, Recipient: "a@example.net", MessageID: "<m1@x>",
+		Session: "s-1"})
+	log(maillog.Record{Type: maillog.Rejection, Recipient: "b@example.net", Session: "s-1"})
+	log(maillog.Record{Type: maillog.Rejection, Recipient: "a@example.net", MessageID: "<m2@x>",
+		Refused: []string{"a@example.net", `"C,\"[d]"@example.net`}, Session: "s-2"})
+	if err := l.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	set := func(names ...string) map[string]bool {
+		m := map[string]bool{}
+		for _, n := range names {
+			m[n] = true
+		}
+		return m
+	}
+	for name, c := range map[string]struct {
+		q    Query
+		want string
+	}{
+		"Message-ID":       {Query{Names: set("m1@x"), Refusals: true}, "1"},
+		"of a refused one": {Query{Names: set("m2@x"), Refusals: true}, "3"},
+		"session":          {Query{Names: set("s-1"), Refusals: true}, "21"},
+		"both":             {Query{Names: set("s-1", "m2@x"), Refusals: true}, "321"},
+		"messages only":    {Query{Names: set("s-1", "m2@x")}, "1"},
+		"its recipient": {Query{Names: set("s-1"), Recipient: "B@example.net",
+			Refusals: true}, "21"},
+		"recipient":          {Query{Recipient: "B@example.net", Refusals: true}, "2"},
+		"another of several": {Query{Recipient: `"c,\"[d]"@example.net`, Refusals: true}, "3"},
+	} {
+		got := ""
+		if err := Search(t.Context(), path, &c.q, func(e Event) bool {
+			got += fmt.Sprint(int(e.At.Sub(start) / time.Second))
+			return true
+		}); err != nil || got != c.want {
+			t.Errorf("%s: %q, want %q; %v", name, got, c.want, err)
+		}
+	}
+}
+
 func TestSearchEndsWhenTold(t *testing.T) {
 	path, ids := writeLog(t, 50, 100<<20)
 	var got []string

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,17 +24,15 @@ func (s *Server) journey(
 	ctx context.Context, t *api.TraceRequest, found func(any) bool,
 ) (*api.Total, error) {
 	total, since := &api.Total{Node: s.o.Node, Missing: s.uncalled(ctx)}, t.Since
-	if len(t.IDs) == 0 {
-		if t.IDs = s.meant(ctx, t, total); len(t.IDs) == 0 {
-			return total, nothing(total)
-		}
+	items := &collection{}
+	if len(t.IDs) == 0 || len(t.Names()) > 0 {
+		t.IDs = s.meant(ctx, t, total, items)
 		since = 0 // it has said which messages; now their whole journey is wanted
 	}
-	items := &collection{}
-	if made := s.steps(ctx, &api.TraceRequest{IDs: t.IDs, Recipient: t.Recipient, Since: since},
-		total, items); len(made) > 0 {
-		s.steps(ctx, &api.TraceRequest{IDs: made, Recipient: t.Recipient, Since: since}, total,
-			items)
+	// without IDs, what was refused is all there may be; the second time, what was made of these
+	for ids, n := t.IDs, 0; len(ids) > 0 && n < 2; n++ {
+		ids = s.steps(ctx, &api.TraceRequest{IDs: ids, Recipient: t.Recipient, Since: since},
+			total, items)
 	}
 	all := items.sorted()
 	total.Truncated = total.Truncated || items.dropped
@@ -84,18 +83,31 @@ func nothing(total *api.Total) error {
 		"event logs are kept as long as events.keep says; --since looks further back")
 }
 
-// meant returns the IDs of the newest messages that match.
-func (s *Server) meant(ctx context.Context, t *api.TraceRequest, total *api.Total) []string {
-	ids := &idSet{}
-	s.eachNode(ctx, "find", t, s.find, total, func(raw json.RawMessage) error {
-		var id string
-		if err := json.Unmarshal(raw, &id); err != nil {
+// meant returns the IDs of the newest messages that match, with those that the request has, and
+// adds what was refused to items.
+func (s *Server) meant(
+	ctx context.Context, t *api.TraceRequest, total *api.Total, items *collection,
+) []string {
+	ids, wanted := &idSet{}, *t
+	for _, id := range t.IDs {
+		ids.add(strings.ToLower(id))
+	}
+	wanted.IDs, wanted.Refusals = nil, true
+	s.eachNode(ctx, "find?refusals", &wanted, s.find, total, func(raw json.RawMessage) error {
+		var item api.TraceItem
+		if raw[0] == '{' {
+			err := json.Unmarshal(raw, &item)
+			items.add(item)
 			return err
 		}
-		ids.add(id)
-		return nil
+		err := json.Unmarshal(raw, &item.ID)
+		ids.add(item.ID)
+		return err
 	})
-	f, queued := t.Filter(), 0
+	if len(wanted.Names()) > 0 { // the queues know neither
+		return ids.newest(total)
+	}
+	f, queued := wanted.Filter(), 0
 	s.queued(ctx, &f, total, func(m *api.Message) bool {
 		ids.add(m.QueueID)
 		queued++

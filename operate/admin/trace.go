@@ -23,6 +23,12 @@ const (
 func traceQuery(t *api.TraceRequest, now time.Time) *trace.Query {
 	q := &trace.Query{Sender: api.Address(t.Sender), Recipient: api.Address(t.Recipient),
 		Since: now.Add(-time.Duration(cmp.Or(t.Since, config.Duration(traceBack))))}
+	for _, name := range t.Names() {
+		if q.Names == nil {
+			q.Names = map[string]bool{}
+		}
+		q.Names[name] = true
+	}
 	if len(t.IDs) == 0 {
 		return q
 	}
@@ -55,6 +61,7 @@ func (s *Server) traced(
 		if err := read(w, r, &t); err != nil {
 			return err
 		}
+		t.Refusals = r.URL.Query().Has("refusals")
 		if err := t.Check(); err != nil {
 			return err
 		}
@@ -82,25 +89,33 @@ func (s *Server) search(
 				Why: "its newest events are not written yet: " + err.Error()}}
 		}
 	}
-	return total, trace.Search(ctx, events, traceQuery(t, s.o.Now()), fn)
+	q := traceQuery(t, s.o.Now())
+	q.Refusals = t.Refusals
+	return total, trace.Search(ctx, events, q, fn)
 }
 
-// find finds the IDs of the newest messages that have events which match.
+// find finds the IDs of the newest messages that have events which match, and if asked the newest
+// refusals.
 func (s *Server) find(
 	ctx context.Context, t *api.TraceRequest, found func(any) bool,
 ) (*api.Total, error) {
-	seen := map[string]bool{}
+	seen, refused := map[string]bool{}, 0
 	total, err := s.search(ctx, t, func(e trace.Event) bool {
-		if seen[e.ID] {
+		switch {
+		case e.ID == "":
+			if refused++; refused > api.MaxTraced {
+				return true
+			}
+			return found(&api.TraceItem{At: e.At, Node: s.o.Node, Event: e.Line})
+		case seen[e.ID]:
 			return true
-		}
-		if len(seen) == api.MaxTraced {
+		case len(seen) == api.MaxTraced:
 			return false
 		}
 		seen[e.ID] = true
 		return found(e.ID)
 	})
-	total.Truncated = len(seen) == api.MaxTraced
+	total.Truncated = len(seen) == api.MaxTraced || refused > api.MaxTraced
 	return total, err
 }
 

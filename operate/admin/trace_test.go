@@ -109,6 +109,74 @@ func TestJourneyOverNodes(t *testing.T) {
 	}
 }
 
+// TestJourneyByName: a message by its Message-ID and by the session it came in by, and what was
+// refused, of one recipient or with the message.
+func TestJourneyByName(t *testing.T) {
+	w := startWorld(t, 2, nil)
+	ids, at := mail.NewIDs(9, time.Time{}), time.Now().Add(-time.Minute)
+	id := ids.Next(at)
+	log := func(node int, r maillog.Record) {
+		at = at.Add(time.Millisecond)
+		r.At, r.Sender = at, "a@example.org"
+		w.logs[node].Log(&r)
+	}
+	log(0, maillog.Record{Type: maillog.Rejection, Recipient: "nobody@example.net",
+		Session: "s-1", Command: "RCPT"})
+	log(0, maillog.Record{Type: maillog.Reception, ID: id, Recipient: "b@example.net",
+		MessageID: "<m@example.org>", Session: "s-1"})
+	log(1, maillog.Record{Type: maillog.Delivery, ID: id, Recipient: "b@example.net"})
+	log(1, maillog.Record{Type: maillog.Rejection, Recipient: "b@example.net",
+		Refused: []string{"b@example.net", "c@example.net"}, MessageID: "<big@example.org>",
+		Session: "s-2", Command: "DATA"})
+	accepted := []string{"mx1 Reception", "mx2 Delivery"}
+	for _, c := range []struct {
+		r    api.TraceRequest
+		name string
+		want []string
+	}{
+		{name: "<m@example.org>", want: accepted},
+		{name: "m@example.org", want: accepted},
+		{name: "s-1", want: append([]string{"mx1 Rejection"}, accepted...)},
+		{name: "<big@example.org>", want: []string{"mx2 Rejection"}},
+		{r: api.TraceRequest{Recipient: "nobody@example.net"}, want: []string{"mx1 Rejection"}},
+		{r: api.TraceRequest{Recipient: "C@example.net"}, want: []string{"mx2 Rejection"}},
+		{r: api.TraceRequest{Recipient: "b@example.net"}, want: append(slices.Clone(accepted),
+			"mx2 Rejection")},
+		{r: api.TraceRequest{MessageIDs: []string{"big@example.org"}}, name: id.String(),
+			want: append(slices.Clone(accepted), "mx2 Rejection")},
+	} {
+		if c.name != "" {
+			c.r.Name(c.name)
+		}
+		for i, n := range w.nodes {
+			if got, _, err := n.trace(t, c.r); err != nil || !slices.Equal(got, c.want) {
+				t.Errorf("mx%d, %+v: %q, want %q; %v", i+1, c.r, got, c.want, err)
+			}
+		}
+	}
+	r := api.TraceRequest{MessageIDs: []string{"<none@example.org>"}}
+	if got, _, err := w.nodes[0].trace(t, r); exit(t, err) != api.ExitData {
+		t.Errorf("nothing: %q, %v", got, err)
+	}
+}
+
+// TestRefusalsAreBounded: a flood of them is cut, and that is said; the messages are all there.
+func TestRefusalsAreBounded(t *testing.T) {
+	w := startWorld(t, 1, nil)
+	ids, at := mail.NewIDs(9, time.Time{}), time.Now().Add(-time.Hour)
+	id := ids.Next(at)
+	w.log(t, 0, maillog.Reception, id.String(), "b@example.net", at)
+	for i := range api.MaxTraced + 5 {
+		w.logs[0].Log(&maillog.Record{Type: maillog.Rejection, Recipient: "b@example.net",
+			At: at.Add(time.Duration(i+1) * time.Millisecond)})
+	}
+	r := api.TraceRequest{Recipient: "b@example.net"}
+	got, total, err := w.nodes[0].trace(t, r)
+	if err != nil || !total.Truncated || len(got) != api.MaxTraced+1 || got[0] != "mx1 Reception" {
+		t.Errorf("%d steps, truncated %v; %v", len(got), total.Truncated, err)
+	}
+}
+
 // TestJourneyOfAList: what was made of a message is part of its journey, wherever it went.
 func TestJourneyOfAList(t *testing.T) {
 	w := startWorld(t, 2, nil)
