@@ -110,10 +110,10 @@ func (g *Gatekeeper) ask(about uint16) {
 	g.mu.asking, g.mu.asked = false, time.Now()
 	if _, ok := g.mu.vouched[about]; !ok && time.Since(g.mu.logged) >= logEvery {
 		g.mu.logged = g.mu.asked
-		g.o.Errorf("member %d wants to connect, whom this node does not know; none of the members "+
-			"that it knows answers and vouches for it, so it is refused. If they were all replaced "+
-			"while this node was away, empty its data directory and join it under another name",
-			about)
+		g.o.Errorf("member %d wants to connect, whom this node does not know; none of the "+
+			"members that it knows answers and vouches for it, so it is refused. If they were "+
+			"all replaced while this node was away, empty its data directory and join it under "+
+			"another name", about)
 	}
 }
 
