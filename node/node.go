@@ -249,8 +249,8 @@ func (n *node) warn(c *config.Config) {
 // refuses such a domain; here the directory was first.
 func (n *node) warnOfBoth(c *config.Config) {
 	for _, domain := range n.keptAndRelayed(c) {
-		n.log.Logf("warning: %s is in relay.domains, and in the directory (`postroad domain list`): "+
-			"its mail is kept here; take it out of one of them", domain)
+		n.log.Logf("warning: %s is in relay.domains, and in the directory (`postroad domain "+
+			"list`): its mail is kept here; take it out of one of them", domain)
 	}
 }
 

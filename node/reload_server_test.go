@@ -476,7 +476,8 @@ func TestKeptAndRelayed(t *testing.T) {
 		_, ok := r.n.users.Domain("xn--bcher-kva.example")
 		return ok
 	})
-	c, err := config.Parse("f", []byte("[relay]\ndomains = [\"other.example\", \"Bücher.example\"]\n"))
+	c, err := config.Parse("f",
+		[]byte("[relay]\ndomains = [\"other.example\", \"Bücher.example\"]\n"))
 	r.ok(err)
 	if both := r.n.keptAndRelayed(c); !slices.Equal(both, []string{"xn--bcher-kva.example"}) {
 		t.Errorf("%q", both)
