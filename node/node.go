@@ -250,16 +250,23 @@ func (n *node) warn(c *config.Config) {
 	}
 }
 
-// warnOfBoth logs which domains of the directory the configuration relays on. `postroad domain add`
-// refuses those; here the directory was first.
+// warnOfBoth logs which domains are in relay.domains and in the directory. `postroad domain add`
+// refuses such a domain; here the directory was first.
 func (n *node) warnOfBoth(c *config.Config) {
+	for _, domain := range n.keptAndRelayed(c) {
+		n.log.Logf("warning: %s is in relay.domains, and in the directory (`postroad domain "+
+			"list`): its mail is kept here; take it out of one of them", domain)
+	}
+}
+
+func (n *node) keptAndRelayed(c *config.Config) (both []string) {
 	for _, name := range c.Relay.Domains {
 		domain, err := smtp.Domain(name)
-		if _, both := n.users.Domain(domain); err == nil && both {
-			n.log.Logf("warning: %s is in relay.domains, and in the directory (`postroad domain "+
-				"list`): its mail is kept here; take it out of one of them", domain)
+		if _, kept := n.users.Domain(domain); err == nil && kept {
+			both = append(both, domain)
 		}
 	}
+	return both
 }
 
 func (n *node) startTelemetry(ctx context.Context) (err error) {

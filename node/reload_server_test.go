@@ -8,12 +8,14 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/internal/config"
 	mailtest "github.com/postroad/postroad/internal/testkit/mail"
 	"github.com/postroad/postroad/mailbox"
 )
@@ -439,5 +441,45 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 	if received != int(accepted.Load()) {
 		t.Errorf("the event logs have %d receptions of %d messages", received, accepted.Load())
+	}
+}
+
+// TestReloadOfTheSocket: a group is let in and shut out by a reload, and a reload that is refused
+// leaves that as it was.
+func TestReloadOfTheSocket(t *testing.T) {
+	r := startReloader(t, 1)
+	group := fmt.Sprintf("[admin]\naddress = \"\"\nsocket_group = \"%d\"\n", os.Getegid())
+	mode := func(want os.FileMode) {
+		t.Helper()
+		info, err := os.Stat(r.n.cfg().SocketPath())
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%v, %v; want %v", info, err, want)
+		}
+	}
+	mode(0o600)
+	r.must(group, "0 relay")
+	mode(0o660)
+	if done := r.reload("[admin]\naddress = \"192.0.2.1:1\"\n", "0 relay"); done.err == nil {
+		t.Error("an address of nobody's was taken")
+	}
+	mode(0o660)
+	r.must("", "0 relay")
+	mode(0o600)
+}
+
+// TestKeptAndRelayed: the configuration may come to name a domain that the directory had first.
+func TestKeptAndRelayed(t *testing.T) {
+	r := startReloader(t, 1)
+	served(t, r.n)
+	r.ok(r.n.editor.AddDomain(t.Context(), "xn--bcher-kva.example", "+"))
+	r.await("the directory to have the domain", func() bool {
+		_, ok := r.n.users.Domain("xn--bcher-kva.example")
+		return ok
+	})
+	c, err := config.Parse("f",
+		[]byte("[relay]\ndomains = [\"other.example\", \"Bücher.example\"]\n"))
+	r.ok(err)
+	if both := r.n.keptAndRelayed(c); !slices.Equal(both, []string{"xn--bcher-kva.example"}) {
+		t.Errorf("%q", both)
 	}
 }

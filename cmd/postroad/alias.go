@@ -22,7 +22,10 @@ owner's address as the reverse-path, and failures are reported there and not to 
 Targets replace those that there are; --add and --remove change some. --owner "" makes an alias of a list.
 
     postroad alias set news@example.net --add carol@example.com --remove bob@example.org`},
-	{Name: "list", Args: "[--json]", Short: "list the aliases and lists", Run: runAliasList},
+	{Name: "list", Args: "[--json]", Short: "list the aliases and lists", Run: runAliasList, Long: `
+A line each, with ten targets at the most; "alias show" has all of one.
+
+    postroad alias list --json`},
 	{Name: "show", Args: "ADDRESS|@DOMAIN [--json]", Short: "show an alias or a list with all its targets", Run: runAliasShow, Long: `
 The targets are shown as they were given, a line each. A domain's catch-all has the domain's name with an @.
 
@@ -32,9 +35,14 @@ The file is CSV with a first line address,targets,owner, the targets parted by s
 
     postroad alias import aliases.csv --replace`},
 	{Name: "export", Args: "[FILE] [--format csv|json]",
-		Short: "write the aliases and lists into a file that import reads", Run: runAliasExport},
-	{Name: "remove", Args: "ADDRESS|@DOMAIN", Short: "remove an alias or a list",
-		Run: runAliasRemove},
+		Short: "write the aliases and lists into a file that import reads", Run: runAliasExport, Long: `
+Without FILE to standard output. A file that is there is not written over.
+
+    postroad alias export aliases.csv`},
+	{Name: "remove", Args: "ADDRESS|@DOMAIN", Short: "remove an alias or a list", Run: runAliasRemove, Long: `
+Mail for the address is refused (550 5.1.1) from then on, unless the domain has a catch-all.
+
+    postroad alias remove sales@example.net`},
 }
 
 func runAliasAdd(ctx context.Context, c *cli.Console, args []string) error {

@@ -129,6 +129,11 @@ func TestExitStatusAndAdvice(t *testing.T) {
 		{"", 64, "Usage: postroad COMMAND"},
 		{"help", 0, ""},
 		{"nonsense", 64, "`postroad help` lists them"},
+		{"qeue list", 64, "did you mean `postroad queue`?"},
+		{"queue Lits", 64, "did you mean `postroad queue list`?"},
+		{"queue list --recipent a@example.net", 64, "--recipent is no flag of `postroad queue " +
+			"list`\n  did you mean --recipient?"},
+		{"queue list --older", 64, "flag needs an argument: --older"},
 		{"queue", 64, "release"},
 		{"queue nonsense", 64, "`postroad queue help`"},
 		{"queue list --nonsense", 64, "--help"},
@@ -142,7 +147,13 @@ func TestExitStatusAndAdvice(t *testing.T) {
 		{"queue list --state held --state ready --id 06g3k2v8q4w0a1b2 --id 06g3k2v8q4w0a1b3 " +
 			"--json --json", 69, "postroad serve"},
 		{"cluster status --node /a --node=/b", 64, "--node is given twice"},
-		{"suspend list --reason x", 64, "\"list\" is one argument too many"},
+		{"suspend list --reason x", 64, "--reason is no flag of `postroad suspend list`"},
+		{"suspend --reason x list", 64, "\"list\" is one argument too many"},
+		{"suspend --json list", 69, "postroad serve"},
+		{"completion", 64, "bash, zsh or fish"},
+		{"completion tcsh", 64, "bash, zsh or fish"},
+		{"man nonsense", 64, "there is no page \"postroad-nonsense\""},
+		{"man queue list", 64, "one page is needed"},
 		{"queue release", 64, "--all"},
 		{"queue fail", 64, "--all"},
 		{"queue remove", 64, "--all"},
@@ -204,6 +215,44 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		}
 	}
 	visit(nil, commands())
+}
+
+// TestHelpIsItsOwn: each command says something of itself, with an example, and the defaults of its
+// flags.
+func TestHelpIsItsOwn(t *testing.T) {
+	said := map[string]string{}
+	leaves(commands(), "postroad", func(path string, row cli.Command) {
+		args := strings.Fields(path)[1:]
+		_, out, _ := postroad(t, "", append(args, "--help")...)
+		if other, twice := said[row.Long]; twice {
+			t.Errorf("%s has the help of %s", path, other)
+		}
+		said[row.Long] = path
+		if !strings.Contains(row.Long, "\n    "+path) && !strings.Contains(row.Long, "| "+path) {
+			t.Errorf("the help of %s has no example:\n%s", path, out)
+		}
+	})
+	for args, want := range map[string]string{
+		"bench send": "--timeout TIME           TIME for each reply (default 1m0s)",
+		"demo":       "--nodes int              number of nodes (default 3)",
+		"queue list": "--config FILE            the FILE that the node was started with " +
+			"(default: /etc/postroad/postroad.toml, if it is there)\n",
+	} {
+		_, out, _ := postroad(t, "", append(strings.Fields(args), "--help")...)
+		if !strings.Contains(out, want) {
+			t.Errorf("%s does not say %q:\n%s", args, want, out)
+		}
+	}
+}
+
+// leaves calls fn with each command that does something.
+func leaves(rows []cli.Command, path string, fn func(path string, row cli.Command)) {
+	for _, row := range rows {
+		if row.Run != nil {
+			fn(path+" "+row.Name, row)
+		}
+		leaves(row.Sub, path+" "+row.Name, fn)
+	}
 }
 
 func TestQueueCommands(t *testing.T) {
@@ -292,7 +341,7 @@ func TestUserCommands(t *testing.T) {
 func TestVersion(t *testing.T) {
 	_, out, _ := postroad(t, "", "version")
 	var v map[string]string
-	_, js, _ := postroad(t, "", "version", "--json")
+	_, js, _ := postroad(t, "", "--version", "--json")
 	if err := json.Unmarshal([]byte(js), &v); err != nil ||
 		!strings.HasPrefix(out, "postroad "+v["version"]+" (") {
 		t.Errorf("%v: %s%s", err, out, js)

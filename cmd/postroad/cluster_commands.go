@@ -22,7 +22,9 @@ import (
 var clusterCommands = []cli.Command{
 	{Name: "init", Short: "make a running node the first of a cluster", Run: runClusterInit, Long: `
 Does nothing when the node is in a cluster already. A node that waits to join the others of [cluster] join begins one without them: be sure
-that none of them knows one, or there are two.`},
+that none of them knows one, or there are two.
+
+    postroad cluster init`},
 	{Name: "token", Args: "[list | revoke] [--ttl TIME]", Short: "make a secret with which a node can join", Run: runClusterToken, Long: `
 The token is printed on standard output. Whoever has it can join a node, which then holds everybody's mail: hand it over as you would a password.
 list shows how the tokens begin that are good, and until when; revoke ends them all. A removal or replacement ends those that were made for a time.
@@ -32,13 +34,21 @@ list shows how the tokens begin that are good, and until when; revoke ends them 
 	{Name: "join", Args: "--token TOKEN [--config FILE] HOST:PORT",
 		Short: "make an empty data directory a node of a cluster", Run: runClusterJoin,
 		Long: joinHelp},
-	{Name: "status", Args: "[--json]", Short: "show the nodes, the groups and what is wrong",
-		Run: runClusterStatus},
+	{Name: "status", Args: "[--json]", Short: "show the nodes, the groups and what is wrong", Run: runClusterStatus, Long: `
+Shows how many nodes more may die without a stop anywhere, each node and group, what is on the move, and last what to look after. The exit status is 75
+when the node that is asked reaches no majority: members and groups may be others by now.
+
+    postroad cluster status`},
 	{Name: "drain", Args: "NODE [--timeout TIME]", Short: "empty a node and take it out of service", Run: runClusterDrain, Long: `
 The node stops accepting, hands over what it leads, and its queue runs empty: what is due soon is delivered, what is held, suspended or due
 later goes to other nodes as it is. It ends with yes (exit status 0: the node can be removed) or no (75). Interrupted, the node goes on
-draining: run it again to watch.`},
-	{Name: "remove", Args: "NODE", Short: "retire a drained node for ever", Run: runClusterChange},
+draining: run it again to watch.
+
+    postroad cluster drain mx3 --timeout 10m`},
+	{Name: "remove", Args: "NODE", Short: "retire a drained node for ever", Run: runClusterChange, Long: `
+The node must have been drained. It may never come back as it was: a new one joins with an empty data directory.
+
+    postroad cluster remove mx3`},
 	{Name: "replace", Args: "OLD NEW", Short: "give a dead node's places to one that has joined", Run: runClusterChange, Long: `
 All groups of OLD are repaired with NEW, and OLD is removed: it may never come back under its old number.
 
@@ -47,7 +57,9 @@ All groups of OLD are repaired with NEW, and OLD is removed: it may never come b
 		Short: "go on without a majority of the disks, which are gone for good",
 		Run:   runClusterRecover, Long: recoverHelp},
 	{Name: "backup", Args: "FILE | -", Short: "save members, users and settings", Run: runClusterBackup, Long: `
-The file holds secrets, the cluster's key among them: keep it as safe as a password. Mail is not in it.`},
+The file holds secrets, the cluster's key among them: keep it as safe as a password. Mail is not in it.
+
+    postroad cluster backup cluster.backup`},
 	{Name: "restore", Args: "[--config FILE] FILE | -",
 		Short: "begin a cluster anew from a backup, in an empty data directory",
 		Run:   runClusterRestore, Long: restoreHelp},

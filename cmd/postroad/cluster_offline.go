@@ -38,7 +38,9 @@ answer and have a leader.
 
 const restoreHelp = `
 Works on this machine, without a running node. The node becomes the first of the cluster that the backup is of; the other nodes join anew.
-If it was a member of a cluster that is no more, remove the note of that before (postroad.toml.member; a refusal names it).`
+If it was a member of a cluster that is no more, remove the note of that before (postroad.toml.member; a refusal names it).
+
+    postroad cluster restore cluster.backup`
 
 // stopped is what works on a data directory on which no node runs. Tests put others in their place.
 var stopped = struct {

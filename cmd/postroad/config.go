@@ -26,7 +26,10 @@ meant, such as a relay that is open to everybody, is a warning, which changes no
 		Short: "print the values in force, defaults included", Run: runConfigShow, Long: `
 Prints a whole configuration file: your values, what was pushed, and the defaults of all that you left out. Its first line says which file that
 is: without --config the one that serve would take. With --node it prints what a running node has in force, and a comment after each value says where it stands; with --version N the text of a
-version that was pushed.`},
+version that was pushed.
+
+    postroad config show
+    postroad config show --node /var/lib/postroad`},
 	{Name: "reload", Args: "[--config FILE] [--node all]",
 		Short: "have a running node, or all, read the configuration again", Run: runConfigReload, Long: `
 Does what SIGHUP does, and says what changed. With --node all each node of the cluster reads its own file.
@@ -39,15 +42,18 @@ A file that is wrong changes nothing: the exit status is 78, and 75 if a node do
 		Long: pushHelp},
 	{Name: "history", Args: "[--json]",
 		Short: "list what was pushed, and which nodes have it in force",
-		Run:   runConfigHistory},
+		Run:   runConfigHistory, Long: configHistoryHelp},
 	{Name: "diff", Args: "[N [M] | FILE] [--json]",
 		Short: "show what differs between what was pushed",
 		Run:   runConfigDiff, Long: configDiffHelp},
 	{Name: "rollback", Args: "N [--note TEXT] [--json]",
 		Short: "push version N again, as a new version",
-		Run:   runConfigPush},
+		Run:   runConfigPush, Long: configRollbackHelp},
 	{Name: "reference", Short: "print the page that explains every key (docs/configuration.md)",
-		Run: runConfigReference},
+		Run: runConfigReference, Long: `
+The page is of this version of the program: keys, defaults, and what a reload changes.
+
+    postroad config reference | less`},
 }
 
 // loadConfig reads the configuration that the arguments name: with --config, or as the only

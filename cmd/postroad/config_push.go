@@ -28,6 +28,17 @@ push unless N is the version in force.
     postroad config history
     postroad config rollback 3`
 
+const configHistoryHelp = `
+Lists the versions, the newest first: when, who, the note, and which nodes do not have it in force. The last versions are kept; "config diff" and
+"config rollback" take their numbers.
+
+    postroad config history`
+
+const configRollbackHelp = `
+Gives all nodes what version N said, as a new version on top: what came after N stays in the history. All nodes judge it first, as they do a push.
+
+    postroad config rollback 3 --note "the new retries were too many"`
+
 const configDiffHelp = `
 Without arguments: what the last push changed. With N: from version N to the one in force; with N M: from N to M. With FILE: what a push of it would
 change on the node that is asked, after all nodes have judged it (` + "`config push --dry-run`" + `).

@@ -23,11 +23,11 @@ type configFile struct {
 }
 
 func (f *configFile) register(fs *flag.FlagSet, about string) {
-	fs.Func("config", about+" (default: "+config.DefaultPath+" if it is there, else the embedded "+
-		"default, as with \"\")", func(path string) error {
-		f.path, f.given = path, true
-		return nil
-	})
+	fs.Func("config", about+" (default: "+config.DefaultPath+", if it is there)",
+		func(path string) error {
+			f.path, f.given = path, true
+			return nil
+		})
 }
 
 // name is the file that is meant; "" is the embedded default.

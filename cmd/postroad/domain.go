@@ -11,7 +11,7 @@ import (
 var domainCommands = []cli.Command{
 	{Name: "add", Args: "DOMAIN [--separator CHARACTER]", Short: "keep the mail of a domain here", Run: runDomainAdd, Long: `
 Mail for the domain goes to the mailboxes of its users, to its aliases and lists, and is refused (550 5.1.1) for everybody else. The domains of
-local.domains in the configuration are kept here, too, and are not listed.
+local.domains in the configuration are kept here, too. One of relay.domains is refused: its mail is relayed on.
 
     postroad domain add example.net
     postroad alias add @example.net alice@example.net   # a catch-all: whatever nobody has`},
@@ -19,15 +19,23 @@ local.domains in the configuration are kept here, too, and are not listed.
 The separator parts a user's name from a detail that is ignored: with "+", mail for alice+news@example.net is alice's. "" is none.
 
     postroad domain set example.net --separator -`},
-	{Name: "list", Args: "[--json]", Short: "list the domains", Run: runDomainList},
+	{Name: "list", Args: "[--json]", Short: "list the domains", Run: runDomainList, Long: `
+Lists the domains that were added, and those that local.domains in the configuration of the node that is asked has.
+
+    postroad domain list`},
 	{Name: "import", Args: "FILE [--replace]", Short: "add domains from a file", Run: runDomainImport, Long: `
 The file is CSV with a first line domain,separator, or JSON with objects of these members. An empty separator is the default, "none" is none.
 
     postroad domain import domains.csv`},
 	{Name: "export", Args: "[FILE] [--format csv|json]",
-		Short: "write the domains into a file that import reads", Run: runDomainExport},
-	{Name: "remove", Args: "DOMAIN [--all]", Short: "keep a domain's mail here no longer",
-		Run: runDomainRemove},
+		Short: "write the domains into a file that import reads", Run: runDomainExport, Long: `
+Without FILE to standard output. Domains that only the configuration has are not in it.
+
+    postroad domain export domains.csv`},
+	{Name: "remove", Args: "DOMAIN [--all]", Short: "keep a domain's mail here no longer", Run: runDomainRemove, Long: `
+It is refused while there are users or aliases in the domain, unless --all is given.
+
+    postroad domain remove example.net`},
 }
 
 // changeDomain makes one change of a domain and says what it did.

@@ -17,7 +17,8 @@ import (
 
 // formatFlag is the flag of what roster.FormatOf takes as said.
 func formatFlag(fs *flag.FlagSet, to *string) {
-	fs.StringVar(to, "format", "", "`csv` or json (default: what the file's name says, else csv)")
+	fs.StringVar(to, "format", "",
+		"`FORMAT`: csv or json (default: what the file's name says, else csv)")
 }
 
 // importOne adds something, or lets it take the place of what is there.

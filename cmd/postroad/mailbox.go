@@ -12,9 +12,13 @@ import (
 
 var mailboxCommands = []cli.Command{
 	{Name: "list", Args: "[--json]", Short: "list the mailboxes", Run: runMailboxList, Long: `
-A mailbox is made when its user first gets mail or logs in. Any node answers for the whole cluster.`},
-	{Name: "show", Args: "ADDRESS [--json]", Short: "show a mailbox and its folders",
-		Run: runMailboxShow},
+A mailbox is made when its user first gets mail or logs in. Any node answers for the whole cluster.
+
+    postroad mailbox list --json`},
+	{Name: "show", Args: "ADDRESS [--json]", Short: "show a mailbox and its folders", Run: runMailboxShow, Long: `
+Shows how much is in the mailbox and in each folder, and its quota.
+
+    postroad mailbox show alice@example.net`},
 	{Name: "export", Args: "ADDRESS FILE|DIRECTORY|- | --all DIRECTORY [--format mbox|maildir]", Short: "write all messages of a mailbox, or of all, to files", Run: runMailboxExport, Long: `
 An mbox is a file, or - for standard output; a Maildir is a directory, which must be empty or new. Both have the messages octet for octet,
 with folders, flags and dates, so that an import gives them back; other programs read them, too. --all makes an mbox or a Maildir of each

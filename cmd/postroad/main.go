@@ -28,7 +28,7 @@ func commands() []cli.Command {
 		{Name: "queue", Short: "look at and move what waits in the queue", Sub: queueCommands},
 		{Name: "suspend", Args: suspendArgs,
 			Short: "keep a domain, a site, a tenant or a campaign from being tried",
-			Run:   runSuspend, Long: suspendHelp},
+			Run:   runSuspend, Long: suspendHelp, Sub: suspendCommands},
 		{Name: "resume", Args: resumeArgs, Short: "let what was suspended go on", Run: runSuspend,
 			Long: resumeHelp},
 		{Name: "trace",
@@ -41,7 +41,10 @@ func commands() []cli.Command {
 		{Name: "mailbox", Short: "look at mailboxes, export and import their messages",
 			Sub: mailboxCommands},
 		{Name: "bench", Short: "load a mail server and check what it did", Sub: command.Commands},
-		{Name: "version", Args: "[--json]", Short: "print the version", Run: runVersion},
+		{Name: "version", Args: "[--json]", Short: "print the version", Run: runVersion,
+			Long: versionHelp},
+		cli.CompletionCommand("postroad", commands),
+		cli.ManCommand("postroad", "mail relay and mail server of one node or several", commands),
 	}
 }
 
@@ -59,6 +62,9 @@ func main() {
 
 // runLine runs the command that args name, and returns its exit status.
 func runLine(ctx context.Context, c *cli.Console, args []string) int {
+	if len(args) > 0 && args[0] == "--version" {
+		args = append([]string{"version"}, args[1:]...)
+	}
 	err := cli.Dispatch(ctx, c, commands(), "postroad", args)
 	return c.Exit(placed(c.Command.Name, err))
 }

@@ -24,7 +24,7 @@ func placed(command string, err error) error {
 			Exit:    api.ExitTemporary,
 			Message: err.Error(),
 			Hint: "a node runs on this data directory already, or a command is at work on " +
-				"it: let it end, or stop it (`ps -p N` shows process N)",
+				"it: let it end, or stop it",
 		}
 	}
 	if errors.Is(err, cluster.ErrLost) {

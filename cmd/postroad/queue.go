@@ -33,20 +33,32 @@ var queueCommands = []cli.Command{
 
     postroad queue list --domain example.net --state deferred
     postroad queue list --older 1h --json`},
-	{Name: "count", Args: filterArgs, Short: "count messages and recipients", Run: runQueueCount,
-		Long: filterHelp},
-	{Name: "show", Args: "ID [--json]", Short: "show all that is known of one message",
-		Run: runQueueShow},
-	{Name: "flush", Args: "[FILTER ...]", Short: "try deferred recipients now", Run: runQueueVerb,
-		Long: filterHelp},
+	{Name: "count", Args: filterArgs, Short: "count messages and recipients", Run: runQueueCount, Long: filterHelp + `
+
+    postroad queue count --tenant shop7 --json`},
+	{Name: "show", Args: "ID [--json]", Short: "show all that is known of one message", Run: runQueueShow, Long: `
+Shows the envelope, where the message came from, and each recipient with the last answer. What happened to it before, "postroad trace" tells.
+
+    postroad queue show 06g3k2v8q4w0a1b2`},
+	{Name: "flush", Args: "[FILTER ...]", Short: "try deferred recipients now", Run: runQueueVerb, Long: filterHelp + `
+Without a filter all deferred recipients are due now. The limits of sites hold.
+
+    postroad queue flush --domain example.net`},
 	{Name: "hold", Args: "FILTER ... | --all", Short: "keep recipients from being tried until they are released", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
-Put off, they are held.`},
-	{Name: "release", Args: "FILTER ... | --all", Short: "let held recipients go on",
-		Run: runQueueVerb, Long: filterHelp},
+Put off, they are held.
+
+    postroad queue hold --sender news@example.net`},
+	{Name: "release", Args: "FILTER ... | --all", Short: "let held recipients go on", Run: runQueueVerb, Long: filterHelp + `
+
+    postroad queue release --all`},
 	{Name: "fail", Args: "FILTER ... | --all [--reason TEXT]", Short: "give up on recipients and tell the senders", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
-What is gone is gone: look with "queue list" and the same filters first.`},
+What is gone is gone: look with "queue list" and the same filters first.
+
+    postroad queue fail --domain gone.example --reason "the domain is gone"`},
 	{Name: "remove", Args: "FILTER ... | --all", Short: "take recipients out of the queue without telling anybody", Run: runQueueVerb, Long: filterHelp + underWayHelp + `
-What is gone is gone: look with "queue list" and the same filters first.`},
+What is gone is gone: look with "queue list" and the same filters first.
+
+    postroad queue remove --campaign spring-2026`},
 	{Name: "salvage", Args: "[--config FILE] [--list] [--to HOST:PORT] [--save DIR]",
 		Short: "put in again what only a stopped node has", Run: runQueueSalvage,
 		Long: salvageHelp},

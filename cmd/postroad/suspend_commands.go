@@ -13,15 +13,20 @@ import (
 	"github.com/postroad/postroad/operate/admin/client"
 )
 
-const suspendArgs = "--domain|--site|--tenant|--campaign NAME --reason TEXT [--for TIME] " +
-	"[--json] | list [--json]"
+const suspendArgs = "--domain|--site|--tenant|--campaign NAME --reason TEXT [--for TIME] [--json]"
+
+var suspendCommands = []cli.Command{
+	{Name: "list", Args: "[--json]", Short: "show what is suspended", Run: runSuspendList, Long: `
+Shows each suspension that is in force in the cluster, since when, until when, and why.
+
+    postroad suspend list`},
+}
 
 const suspendHelp = `
 Nothing of it is attempted any more, on any node, once the command ends with 0; what is under way may finish. New mail is accepted, recipients keep their
 states and due times, and expire in their time; "queue list" tells the reason. Groups that could not acknowledge it are named, and the
 exit status is then 75: the suspension stands, and they obey before they begin anything.
 A site is named as the log does, or by a suffix of the names of all its hosts. Without --for it lasts until "postroad resume".
-"postroad suspend list" shows what is in force.
 
     postroad suspend --domain example.net --reason "their postmaster asked for it" --for 2h
     postroad suspend --tenant shop7 --reason "stolen password"
@@ -30,7 +35,9 @@ A site is named as the log does, or by a suffix of the names of all its hosts. W
 const resumeArgs = "--domain|--site|--tenant|--campaign NAME [--reason TEXT] [--json]"
 
 const resumeHelp = `
-What waits goes on at once, within the limits of its site.`
+What waits goes on at once, within the limits of its site.
+
+    postroad resume --domain example.net`
 
 // suspendFlags name what is meant.
 type suspendFlags struct {
@@ -73,32 +80,38 @@ func runSuspend(ctx context.Context, c *cli.Console, args []string) error {
 	if err != nil {
 		return err
 	}
-	list := verb == "suspend" && len(rest) == 1 && rest[0] == "list" && s.named == 0 &&
-		s.request.Reason == "" && s.request.For == 0
-	if !list {
-		err = cli.NoMore(rest)
-		if err == nil && s.named != 1 {
-			err = cli.Usage("name one thing to "+verb+
-				" with --domain, --site, --tenant or --campaign",
-				"`postroad suspend list` shows what is suspended")
-		}
-		if err == nil {
-			err = s.request.Check(verb)
-		}
-	}
-	if err != nil {
+	early := verb == "suspend" && len(rest) == 1 && rest[0] == "list" && s.named == 0 &&
+		s.request.Reason == "" && s.request.For == 0 // flags before the word
+	if err := cli.NoMore(rest); err != nil && !early {
 		return err
 	}
-	client, err := s.client()
+	if early {
+		return withClient(&s.nodeFlags, func(client *client.Client) error {
+			return printSuspensions(ctx, c, client, s.json)
+		})
+	}
+	if s.named != 1 {
+		return cli.Usage("name one thing to "+verb+" with --domain, --site, --tenant or --campaign",
+			"`postroad suspend list` shows what is suspended")
+	}
+	if err := s.request.Check(verb); err != nil {
+		return err
+	}
+	return withClient(&s.nodeFlags, func(client *client.Client) error {
+		answer, err := client.Suspend(ctx, verb, s.request)
+		return errors.Join(operator.PrintAcknowledgement(c, verb, answer, s.json), err)
+	})
+}
+
+func runSuspendList(ctx context.Context, c *cli.Console, args []string) error {
+	fs := c.Flags()
+	asJSON := fs.Bool("json", false, "print one JSON object a line")
+	client, _, err := connect(c, fs, args, 0)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	if list {
-		return printSuspensions(ctx, c, client, s.json)
-	}
-	answer, err := client.Suspend(ctx, verb, s.request)
-	return errors.Join(operator.PrintAcknowledgement(c, verb, answer, s.json), err)
+	return printSuspensions(ctx, c, client, *asJSON)
 }
 
 // printSuspensions prints what is in force.

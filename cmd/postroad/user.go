@@ -34,9 +34,14 @@ Only what is named changes. Lists are replaced as a whole; "" empties one.
     postroad user set alice@example.net --hard-quota 10GiB --soft-quota 9GiB
     postroad user set bob@example.net --forward bob@example.org --keep-copy
     postroad user set bob@example.net --forward ""`},
-	{Name: "passwd", Args: "ADDRESS [--password-stdin]", Short: "give a user another password",
-		Run: runUserPasswd},
-	{Name: "list", Args: "[--json]", Short: "list the users", Run: runUserList},
+	{Name: "passwd", Args: "ADDRESS [--password-stdin]", Short: "give a user another password", Run: runUserPasswd, Long: `
+The password is asked for, twice, or read from standard input. It counts on all nodes.
+
+    postroad user passwd alice@example.net`},
+	{Name: "list", Args: "[--json]", Short: "list the users", Run: runUserList, Long: `
+A line each, in the order of their addresses, with what was said of the user and is not the default.
+
+    postroad user list --json`},
 	{Name: "show", Args: "ADDRESS [--json]", Short: "show all that is known of a user", Run: runUserShow, Long: `
 Shows what the user may do, where mail goes, and when that was last changed; never the password. How full the mailbox is, "postroad mailbox show" says.
 
@@ -44,13 +49,20 @@ Shows what the user may do, where mail goes, and when that was last changed; nev
 	{Name: "import",
 		Args:  "FILE [--stage NAME] [--replace] | --publish NAME | --discard NAME | --stages",
 		Short: "add users from a file", Run: runUserImport, Long: userImportHelp},
-	{Name: "sync", Args: "[--force]", Short: "look at the outside list of users ([ldap]) now",
-		Run: runUserSync},
+	{Name: "sync", Args: "[--force]", Short: "look at the outside list of users ([ldap]) now", Run: runUserSync, Long: `
+The list is looked at every ldap.interval anyway. When most of the users are not in it any more, none is removed without --force.
+
+    postroad user sync`},
 	{Name: "export", Args: "[FILE] [--format csv|json] [--hashes]",
-		Short: "write the users into a file that import reads", Run: runUserExport},
+		Short: "write the users into a file that import reads", Run: runUserExport, Long: `
+Without FILE to standard output. A file that is there is not written over.
+
+    postroad user export users.csv --hashes`},
 	{Name: "remove", Args: "ADDRESS [--keep-mail]",
-		Short: "remove a user and the mailbox; their mail in the queue goes on",
-		Run:   runUserRemove},
+		Short: "remove a user and the mailbox; their mail in the queue goes on", Run: runUserRemove, Long: `
+The user can log in no more, and mail for the address is refused (550 5.1.1) unless the domain has a catch-all. Of the mailbox nothing is left without --keep-mail.
+
+    postroad user remove bob@example.net --keep-mail`},
 }
 
 // userFlags are the flags of the commands that change a user.

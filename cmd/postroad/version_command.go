@@ -10,6 +10,11 @@ import (
 	"github.com/postroad/postroad/internal/version"
 )
 
+const versionHelp = `
+Prints the version, the revision of the source, the version of Go and the platform. postroad --version does the same.
+
+    postroad version --json`
+
 func runVersion(_ context.Context, c *cli.Console, args []string) error {
 	fs := c.Flags()
 	asJSON := fs.Bool("json", false, "print one JSON object")

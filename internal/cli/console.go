@@ -1,5 +1,6 @@
 // Package cli is the frame of a command line: a tree of commands with help, flags that may stand
-// anywhere, output for people or as JSON, and exit statuses (sysexits.h).
+// anywhere, output for people or as JSON, and exit statuses (sysexits.h). Completion for shells and
+// manual pages are made from the same tree (table.go).
 package cli
 
 import (
@@ -8,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/postroad/postroad/internal/config"
@@ -21,7 +23,7 @@ type Command struct {
 	Short string // one line for the overview
 	Long  string // what a newcomer wants to know, with an example
 	Run   func(ctx context.Context, c *Console, args []string) error
-	Sub   []Command // of a group, which has no run
+	Sub   []Command // of a group, which has no run unless it is a command, too
 }
 
 // ExitStatus ends the process with a status whose reason was told before.
@@ -46,14 +48,25 @@ func Dispatch(ctx context.Context, c *Console, rows []Command, path string, args
 	for _, row := range rows {
 		switch {
 		case row.Name != name:
-		case row.Run == nil:
+		case row.Run == nil || len(rest) > 0 && slices.Contains(names(row.Sub), rest[0]):
 			return Dispatch(ctx, c, row.Sub, path+" "+name, rest)
 		default:
 			c.Command, c.Path = row, path+" "+name
 			return row.Run(ctx, c, rest)
 		}
 	}
-	return Usage(fmt.Sprintf("%q is no command of `%s`", name, path), "`"+path+" help` lists them")
+	hint := "`" + path + " help` lists them"
+	if near := config.Nearest(strings.ToLower(name), names(rows)); near != "" {
+		hint = "did you mean `" + path + " " + near + "`? " + hint
+	}
+	return Usage(fmt.Sprintf("%q is no command of `%s`", name, path), hint)
+}
+
+func names(rows []Command) (names []string) {
+	for _, row := range rows {
+		names = append(names, row.Name)
+	}
+	return names
 }
 
 // overview lists commands.
@@ -72,6 +85,8 @@ type Console struct {
 	Err     io.Writer
 	Command Command // the row that is running
 	Path    string  // its full name
+
+	flags func(*flag.FlagSet) // wants them instead of a run; nil: nobody does
 }
 
 // errHelp says that help was asked for and given.
@@ -112,6 +127,10 @@ func (c *Console) Flags() *flag.FlagSet {
 
 // Parse reads flags wherever they stand among the arguments, and returns the others.
 func (c *Console) Parse(fs *flag.FlagSet, args []string) (rest []string, err error) {
+	if c.flags != nil {
+		c.flags(fs)
+		return nil, errHelp
+	}
 	twice, asTheyWere := onceEach(fs)
 	for {
 		err := fs.Parse(args)
@@ -127,8 +146,7 @@ func (c *Console) Parse(fs *flag.FlagSet, args []string) (rest []string, err err
 			)
 		}
 		if err != nil {
-			return nil, Usage(strings.Replace(err.Error(), " -", " --", 1),
-				"`"+c.Path+" --help` lists the flags")
+			return nil, c.wrongFlag(fs, err)
 		}
 		if fs.NArg() == 0 {
 			return rest, nil
@@ -139,6 +157,22 @@ func (c *Console) Parse(fs *flag.FlagSet, args []string) (rest []string, err err
 		}
 		rest, args = append(rest, fs.Arg(0)), fs.Args()[1:]
 	}
+}
+
+// wrongFlag says what is wrong with a flag, and asks for the one that was meant if there is none of
+// that name.
+func (c *Console) wrongFlag(fs *flag.FlagSet, err error) error {
+	hint := "`" + c.Path + " --help` lists the flags"
+	name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !ok {
+		return Usage(strings.Replace(err.Error(), " -", " --", 1), hint)
+	}
+	var all []string
+	fs.VisitAll(func(f *flag.Flag) { all = append(all, f.Name) })
+	if near := config.Nearest(strings.ToLower(name), all); near != "" {
+		hint = "did you mean --" + near + "? " + hint
+	}
+	return Usage("--"+name+" is no flag of `"+c.Path+"`", hint)
 }
 
 // NoMore refuses arguments that a command does not take.
@@ -161,9 +195,13 @@ func (c *Console) help(fs *flag.FlagSet) {
 			fmt.Fprintln(c.Out, "\nFlags:")
 			first = false
 		}
-		name, text := flag.UnquoteUsage(f)
-		fmt.Fprintf(c.Out, "  %-24s %s\n", strings.TrimSpace("--"+f.Name+" "+name), text)
+		o := optionOf(f)
+		fmt.Fprintf(c.Out, "  %-24s %s\n", o.spelled(), o.about)
 	})
+	if sub := c.Command.Sub; len(sub) > 0 {
+		fmt.Fprintf(c.Out, "\n`%s %s --help` explains what else there is.\n", c.Path,
+			strings.Join(names(sub), "|"))
+	}
 }
 
 func sentenceCase(s string) string {

@@ -142,9 +142,9 @@ func quoteKey(name string) string {
 	return name
 }
 
-// nearest returns the word of words that name was most likely meant to be, or "". A third of the
+// Nearest returns the word of words that name was most likely meant to be, or "". A third of the
 // letters may be wrong.
-func nearest(name string, words []string) string {
+func Nearest(name string, words []string) string {
 	best, distance := "", len(name)/3+2
 	for _, w := range words {
 		if d := editDistance(name, w, distance); d < distance {

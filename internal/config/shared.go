@@ -218,7 +218,7 @@ func notShared(name string) string {
 	if slices.Contains(names, name) {
 		return ""
 	}
-	if near := nearest(name, names); near != "" {
+	if near := Nearest(name, names); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return `name a section or a key, such as "retry" or "relay.networks"`

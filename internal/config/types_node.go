@@ -93,8 +93,8 @@ type Admin struct {
 	TokenFile string `toml:"token_file" path:"yes" reload:"yes"`
 	// SocketGroup is the group of this machine, by name or number, whose members may use the unix
 	// socket as the node's own user may: they may do and see all. The node's user must be in it.
-	// The socket then has mode 0660, and the data directory lets the group through to it, no
-	// further. Empty: the node's user and root only.
+	// The socket then has mode 0660, and the group may pass through the data directory to it, whose
+	// own directories are shut. Empty: the node's user and root only.
 	SocketGroup string `toml:"socket_group" reload:"yes"`
 }
 

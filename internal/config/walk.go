@@ -185,7 +185,7 @@ func (w *walker) unknown(t reflect.Type, path string, key *unstable.Node) {
 	}
 	names := keysOf(t)
 	hint := "the keys here are " + strings.Join(names, ", ")
-	if near := nearest(strings.ToLower(name), names); near != "" {
+	if near := Nearest(strings.ToLower(name), names); near != "" {
 		hint = "did you mean " + join(path, near) + "?"
 	} else if other := w.elsewhere(name); other != "" {
 		hint = "did you mean " + other + "?"

@@ -62,17 +62,35 @@ func Share(path string, group *int) error {
 	switch mode := info.Mode().Perm(); {
 	case mode&0o001 != 0:
 	case mode&0o010 != 0 && groupOf(info) == *group:
-	case mode&0o070 != 0 && groupOf(info) != *group:
-		return fmt.Errorf("%s is open to another group (%d)", dir, groupOf(info))
+	case mode&0o060 != 0 && groupOf(info) != *group:
+		return fmt.Errorf("%s is open to another group (%d): close it to that, or give it the "+
+			"new one", dir, groupOf(info))
 	default:
-		if err := give(dir, *group); err != nil {
-			return err
-		}
-		if err := os.Chmod(dir, mode|0o010); err != nil {
+		if err := letThrough(dir, mode, *group); err != nil {
 			return err
 		}
 	}
 	return os.Chmod(path, 0o660)
+}
+
+// letThrough lets a group through a directory. Those below it, which may have relied on it being
+// shut, are shut before.
+func letThrough(dir string, mode fs.FileMode, group int) error {
+	below, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range below {
+		if e.IsDir() {
+			if err := os.Chmod(filepath.Join(dir, e.Name()), 0o700); err != nil {
+				return err
+			}
+		}
+	}
+	if err := give(dir, group); err != nil {
+		return err
+	}
+	return os.Chmod(dir, mode|0o010)
 }
 
 // give makes a file that of a group. A unit of systemd may forbid the call, so it is not made in

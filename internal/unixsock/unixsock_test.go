@@ -30,7 +30,12 @@ func another(t *testing.T) int {
 // TestShare: a group can open the socket, go through its directory and see nothing else there.
 func TestShare(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	for _, d := range []string{dir, filepath.Join(dir, "state")} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "admin.sock")
@@ -55,6 +60,7 @@ func TestShare(t *testing.T) {
 		}
 		must(path, 0o660, group)
 		must(dir, 0o710, group)
+		must(filepath.Join(dir, "state"), 0o700, -1)
 	}
 	c, err := Dial(path)
 	if err != nil {
@@ -65,13 +71,20 @@ func TestShare(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(path, 0o600, group)
+	own := os.Getegid()
+	if err := Share(path, &own); err != nil { // another one in its place
+		t.Fatal(err)
+	}
+	must(path, 0o660, own)
+	must(dir, 0o710, own)
 	if err := os.Chmod(dir, 0o755); err != nil { // whoever opened it further meant that
 		t.Fatal(err)
 	}
 	if err := Share(path, &group); err != nil {
 		t.Fatal(err)
 	}
-	must(dir, 0o755, group)
+	must(path, 0o660, group)
+	must(dir, 0o755, own)
 }
 
 // TestShareTakesNoRights: a directory that is another group's stays so.

@@ -61,8 +61,11 @@ func (s *Server) Admit(group *int) (back func(), err error) {
 		return func() {}, nil
 	}
 	if err := unixsock.Share(s.o.Socket, group); err != nil {
-		return nil, errors.Join(fmt.Errorf("administration socket: %w; the node's user must be in "+
-			"the group of admin.socket_group", err), unixsock.Share(s.o.Socket, former))
+		if errors.Is(err, os.ErrPermission) {
+			err = fmt.Errorf("%w: the node's user must be in the group of admin.socket_group", err)
+		}
+		return nil, errors.Join(fmt.Errorf("administration socket: %w", err),
+			unixsock.Share(s.o.Socket, former))
 	}
 	s.mu.group = group
 	return func() {
