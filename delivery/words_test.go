@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -187,4 +188,43 @@ func TestExpiryWithoutAnAttempt(t *testing.T) {
 			t.Errorf("reports %q", all)
 		}
 	})
+}
+
+// Recipients of one message that fail at different moments are one report; and when the owner goes
+// in between, each of them is still reported once (RFC 3464 2.3).
+func TestFailuresAreOneReport(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		inWorld(t, nil, func(w *world) {
+			var to []string
+			for i := range 40 {
+				domain := fmt.Sprintf("d%d.test", i)
+				to = append(to, "u@"+domain)
+				w.net.at(domain).set(func(r *remote) {
+					r.latency = time.Duration(i) * 500 * time.Millisecond
+					r.answer = func(*smtpclient.Transaction, int) smtpclient.Status {
+						return reply(550, "5.1.1", "No such user")
+					}
+				})
+			}
+			w.submit(envelopeOf("s@x.test", to...))
+			if crash {
+				w.after(20 * time.Second)
+				w.queue.Abandon()
+				w.sched.Abandon()
+				w.reporter.Stop()
+				w.boot()
+			}
+			w.after(5 * time.Minute)
+			all := w.reportsTo("s@x.test")
+			if len(all) != 1 {
+				t.Errorf("crash: %v: %d reports, want one", crash, len(all))
+			}
+			got := fields(strings.Join(all, ""), "Final-Recipient")
+			slices.Sort(got)
+			if n := len(slices.Compact(slices.Clone(got))); n != 40 || len(got) != 40 {
+				t.Errorf("crash: %v: %d recipients are reported, %d times, want 40 once", crash, n,
+					len(got))
+			}
+		})
+	}
 }
