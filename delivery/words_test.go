@@ -101,6 +101,17 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 			w.suspend(1, queue.Suspension{Kind: queue.SuspendDomain, Name: "a.test"})
 		}, []string{"Action: failed", "Status: 4.4.7", "Diagnostic-Code: x-postroad; given up " +
 			"after 2 minutes: " + suspendedText}, suspendedText},
+		{"smart host", "u@a.test", func(w *world) {
+			w.routed(Route{Domain: "a.test", SmartHost: "hub.test"})
+			w.net.host("hub.test").set(later(reply(554, "5.7.1", "not from you")))
+		}, []string{"Action: failed", "Status: 5.7.1", "Remote-MTA: dns; hub.test",
+			"Diagnostic-Code: smtp; 554 5.7.1 not from you"}, "hub.test said: 554 5.7.1"},
+		{"socket", "u@a.test", func(w *world) {
+			w.routed(Route{Domain: "a.test", SmartHost: "/run/lmtp", LMTP: true})
+			w.net.host("/run/lmtp").set(later(reply(550, "5.1.1", "no such user")))
+		}, []string{"Action: failed", "Status: 5.1.1",
+			"Diagnostic-Code: smtp; 550 5.1.1 no such user"},
+			"The recipient's mail system said: 550 5.1.1 no such user"},
 		{"mailbox here that stays full", "full@home.test", nil, []string{"Action: failed",
 			"Status: 5.2.2",
 			"Diagnostic-Code: x-postroad; given up after 99 seconds: Mailbox full"},
@@ -154,6 +165,16 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// routed puts a route in force.
+func (w *world) routed(r Route) {
+	w.t.Helper()
+	set := w.o.Settings
+	set.Routes = []Route{r}
+	if err := w.sched.Configure(set); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

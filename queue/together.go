@@ -39,7 +39,7 @@ type together struct {
 // recipient that is put off, for its scheduler wants to know when.
 func (q *Queue) SettleMessage(m *Message, outcomes []Outcome, done func(error)) (room bool) {
 	r, n := q.run.Load(), 0
-	if len(m.Envelope.Recipients) > 1 {
+	if len(m.Envelope.Recipients) > len(outcomes) { // there are others
 		n = failures(m.Envelope, outcomes)
 	}
 	switch {

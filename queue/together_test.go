@@ -129,12 +129,13 @@ func TestFailuresDoNotWaitForEver(t *testing.T) {
 		if s := b.load(id).Recipients; s[1].State != Failed || len(b.due()) != 1 {
 			t.Errorf("after the term: %v, due are %v", s[1].State, b.due())
 		}
-		single := b.accept("s@x.example", "a@y.example")
-		b.q.SettleMessage(b.load(single).Message, []Outcome{failed(single, 0, "y.example")}, nil)
+		all := b.accept("s@x.example", "a@y.example", "b@y.example")
+		b.q.SettleMessage(b.load(all).Message,
+			[]Outcome{failed(all, 0, "y.example"), failed(all, 1, "y.example")}, nil)
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if len(b.due()) != 2 {
-			t.Error("the failure of a message's only recipient waits")
+			t.Error("the failures of all recipients of a message wait")
 		}
 		put := failed(id, 2, "y.example")
 		put.State, put.Due = Deferred, time.Now().Add(time.Minute)
