@@ -34,25 +34,26 @@ func (s *Scheduler) attempt(cn *conn) connState {
 		recorded = func(err error) { s.recorded(t, err) }
 		t.recorded = recorded
 	}
-	outcomes := t.outcomes
+	outcomes, message := t.outcomes, t.message
 	s.mu.Lock()
 	s.mu.core.finished(cn, t, v, now)
 	state := cn.state
 	s.unlock(now)
 	if len(outcomes) > 0 { // else t may be in use again already
-		s.settle(outcomes, recorded)
+		s.settle(message, outcomes, recorded)
 	}
 	return state
 }
 
-// settle hands outcomes to the queue. While it has no room for more, no attempt is started.
-func (s *Scheduler) settle(outcomes []queue.Outcome, recorded func(error)) {
+// settle hands outcomes of one message to the queue. While it has no room for more, no attempt is
+// started.
+func (s *Scheduler) settle(m *queue.Message, outcomes []queue.Outcome, recorded func(error)) {
 	if s.abandoned.Load() {
 		// they are the next owner's, who knows that they may have been attempted
 		s.queue.Remember(outcomes)
 		return
 	}
-	if s.queue.Settle(outcomes, recorded) {
+	if s.queue.SettleMessage(m, outcomes, recorded) {
 		return
 	}
 	s.mu.Lock()
@@ -228,7 +229,7 @@ func (s *Scheduler) refuse(t *transaction, now time.Time) {
 	s.mu.Lock()
 	s.mu.core.counters.count(t, nil)
 	s.mu.Unlock()
-	s.settle(t.outcomes, func(err error) { s.recorded(t, err) })
+	s.settle(t.message, t.outcomes, func(err error) { s.recorded(t, err) })
 }
 
 // span begins a span for the attempt when the message is sampled; else it returns nil.

@@ -33,6 +33,9 @@ type Queue interface {
 	// before SettleRoom returned.
 	Settle(outcomes []queue.Outcome, done func(error)) (room bool)
 	SettleRoom(ctx context.Context) error
+	// SettleMessage is Settle for outcomes of one message. Failures may wait a moment for those of
+	// its other recipients, to be reported together.
+	SettleMessage(m *queue.Message, outcomes []queue.Outcome, done func(error)) (room bool)
 	// Remember takes outcomes that come after the end of the term. None is recorded before this
 	// member owns the queue again.
 	Remember(outcomes []queue.Outcome)

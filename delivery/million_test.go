@@ -97,6 +97,11 @@ func (h *hoard) Settle(outcomes []queue.Outcome, done func(error)) bool {
 	return true
 }
 
+func (h *hoard) SettleMessage(
+	_ *queue.Message, outcomes []queue.Outcome, done func(error),
+) bool {
+	return h.Settle(outcomes, done)
+}
 func (h *hoard) SettleRoom(context.Context) error { return nil }
 func (h *hoard) Remember([]queue.Outcome)         {}
 func (h *hoard) Content(*queue.Message) (io.ReadCloser, error) {

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -100,6 +101,17 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 			w.suspend(1, queue.Suspension{Kind: queue.SuspendDomain, Name: "a.test"})
 		}, []string{"Action: failed", "Status: 4.4.7", "Diagnostic-Code: x-postroad; given up " +
 			"after 2 minutes: " + suspendedText}, suspendedText},
+		{"smart host", "u@a.test", func(w *world) {
+			w.routed(Route{Domain: "a.test", SmartHost: "hub.test"})
+			w.net.host("hub.test").set(later(reply(554, "5.7.1", "not from you")))
+		}, []string{"Action: failed", "Status: 5.7.1", "Remote-MTA: dns; hub.test",
+			"Diagnostic-Code: smtp; 554 5.7.1 not from you"}, "hub.test said: 554 5.7.1"},
+		{"socket", "u@a.test", func(w *world) {
+			w.routed(Route{Domain: "a.test", SmartHost: "/run/lmtp", LMTP: true})
+			w.net.host("/run/lmtp").set(later(reply(550, "5.1.1", "no such user")))
+		}, []string{"Action: failed", "Status: 5.1.1",
+			"Diagnostic-Code: smtp; 550 5.1.1 no such user"},
+			"The recipient's mail system said: 550 5.1.1 no such user"},
 		{"mailbox here that stays full", "full@home.test", nil, []string{"Action: failed",
 			"Status: 5.2.2",
 			"Diagnostic-Code: x-postroad; given up after 99 seconds: Mailbox full"},
@@ -156,6 +168,16 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 	}
 }
 
+// routed puts a route in force.
+func (w *world) routed(r Route) {
+	w.t.Helper()
+	set := w.o.Settings
+	set.Routes = []Route{r}
+	if err := w.sched.Configure(set); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // A delay is reported with the last reply, too.
 func TestDelayKeepsTheReply(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
@@ -187,4 +209,43 @@ func TestExpiryWithoutAnAttempt(t *testing.T) {
 			t.Errorf("reports %q", all)
 		}
 	})
+}
+
+// Recipients of one message that fail at different moments are one report; and when the owner goes
+// in between, each of them is still reported once (RFC 3464 2.3).
+func TestFailuresAreOneReport(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		inWorld(t, nil, func(w *world) {
+			var to []string
+			for i := range 40 {
+				domain := fmt.Sprintf("d%d.test", i)
+				to = append(to, "u@"+domain)
+				w.net.at(domain).set(func(r *remote) {
+					r.latency = time.Duration(i) * 500 * time.Millisecond
+					r.answer = func(*smtpclient.Transaction, int) smtpclient.Status {
+						return reply(550, "5.1.1", "No such user")
+					}
+				})
+			}
+			w.submit(envelopeOf("s@x.test", to...))
+			if crash {
+				w.after(20 * time.Second)
+				w.queue.Abandon()
+				w.sched.Abandon()
+				w.reporter.Stop()
+				w.boot()
+			}
+			w.after(5 * time.Minute)
+			all := w.reportsTo("s@x.test")
+			if len(all) != 1 {
+				t.Errorf("crash: %v: %d reports, want one", crash, len(all))
+			}
+			got := fields(strings.Join(all, ""), "Final-Recipient")
+			slices.Sort(got)
+			if n := len(slices.Compact(slices.Clone(got))); n != 40 || len(got) != 40 {
+				t.Errorf("crash: %v: %d recipients are reported, %d times, want 40 once", crash, n,
+					len(got))
+			}
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/internal/fifo"
+	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/internal/rows"
 	"github.com/postroad/postroad/queue/machine"
 )
@@ -40,6 +41,8 @@ type settler struct {
 		sync.Mutex
 		outcomes fifo.Queue[Outcome]
 		calls    fifo.Queue[settleCall]
+		together map[mail.ID]*together
+		waiting  int // outcomes in together
 		stopped  bool
 	}
 	work, room sync.Cond
@@ -55,16 +58,13 @@ type settleCall struct {
 func newSettler(most int, lost func([]Outcome)) *settler {
 	s := &settler{most: most, lost: lost, full: make(chan struct{}, 1)}
 	s.work.L, s.room.L = &s.mu, &s.mu
+	s.mu.together = map[mail.ID]*together{}
 	return s
 }
 
 // add takes outcomes and reports whether there is room for more.
 func (s *settler) add(outcomes []Outcome, done func(error)) bool {
-	for i := range outcomes {
-		if !outcomes[i].State.Outcome() {
-			panic(fmt.Sprintf("queue: %v is no outcome", outcomes[i].State))
-		}
-	}
+	checkOutcomes(outcomes)
 	s.mu.Lock()
 	if s.mu.stopped {
 		s.mu.Unlock()
@@ -86,9 +86,20 @@ func (s *settler) add(outcomes []Outcome, done func(error)) bool {
 	return s.mu.outcomes.Len() < s.most
 }
 
+func checkOutcomes(outcomes []Outcome) {
+	for i := range outcomes {
+		if !outcomes[i].State.Outcome() {
+			panic(fmt.Sprintf("queue: %v is no outcome", outcomes[i].State))
+		}
+	}
+}
+
 // settled waits until the outcomes that were decided before it are recorded.
 func (s *settler) settled(ctx context.Context) error {
 	done := make(chan error, 1)
+	s.mu.Lock()
+	s.gatherAll()
+	s.mu.Unlock()
 	s.add(nil, func(err error) { done <- err })
 	s.hurry()
 	select {
@@ -173,6 +184,7 @@ func (s *settler) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.stopped = true
+	s.gatherAll()
 	s.work.Broadcast()
 	s.hurry()
 }

@@ -51,6 +51,6 @@ func (r *run) stats(s *Stats) {
 	s.Waiting, s.WaitingBytes = r.front.mu.small.Len()+r.front.mu.large.Len(), r.front.mu.bytes
 	r.front.mu.Unlock()
 	r.settler.mu.Lock()
-	s.WaitingOutcomes = r.settler.mu.outcomes.Len()
+	s.WaitingOutcomes = r.settler.mu.outcomes.Len() + r.settler.mu.waiting
 	r.settler.mu.Unlock()
 }

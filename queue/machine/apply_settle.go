@@ -127,13 +127,14 @@ func (m *Machine) report(t *touched, kind ReportKind, s State, attempt []byte) {
 		}
 		return
 	}
-	if wants(e.Rec.Recipients[t.number].notify, kind) {
+	if Wants(e.Rec.Recipients[t.number].notify, kind) {
 		e.reports[kind] = append(e.reports[kind], Reported{t.number, s, attempt})
 	}
 }
 
-// wants answers from NOTIFY; absent, it stands for failure and delay (RFC 3461 section 4.1).
-func wants(n mail.Notify, kind ReportKind) bool {
+// Wants answers from NOTIFY whether a sender is told; absent, it stands for failure and delay (RFC
+// 3461 section 4.1).
+func Wants(n mail.Notify, kind ReportKind) bool {
 	switch kind {
 	case ReportFailure:
 		return n == 0 || n&mail.NotifyFailure != 0
