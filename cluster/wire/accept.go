@@ -40,10 +40,12 @@ func (p *Port) acceptAll(l net.Listener) {
 				return
 			}
 		}
-		place := p.strangers.enter(p.ctx, raw)
+		place := p.strangers.enter(raw)
 		if place == nil {
 			raw.Close()
-			return
+			p.complain("cluster connection from %v: too many that have not shown who they are",
+				raw.RemoteAddr())
+			continue
 		}
 		p.work.Go(func() { p.receive(raw, place) })
 	}
@@ -56,7 +58,13 @@ func (p *Port) receive(raw net.Conn, place *place) {
 	cut := context.AfterFunc(p.ctx, func() { raw.Close() })
 	defer cut()
 	keepAlive(raw)
-	c := tls.Server(&coalesced{Conn: raw}, p.inbound)
+	now := time.Now()
+	waits := &patient{Conn: raw, until: now.Add(p.opts.handshakeTime)}
+	c := tls.Server(&coalesced{Conn: waits}, p.inbound)
+	if err := raw.SetDeadline(now.Add(min(silenceTime, p.opts.handshakeTime))); err != nil {
+		raw.Close()
+		return
+	}
 	if err := p.greet(raw, c, place); err != nil {
 		raw.Close()
 		// A peer that only looks whether the port is open is not worth a line.
@@ -66,10 +74,8 @@ func (p *Port) receive(raw net.Conn, place *place) {
 	}
 }
 
+// greet does it within the deadlines of raw.
 func (p *Port) greet(raw net.Conn, c *tls.Conn, place *place) error {
-	if err := c.SetDeadline(time.Now().Add(p.opts.handshakeTime)); err != nil {
-		return err
-	}
 	if err := c.HandshakeContext(p.ctx); err != nil {
 		return err
 	}
@@ -102,6 +108,7 @@ func (p *Port) handOver(t *tls.Conn, peer Identity, pre preface) error {
 		writeNo(t, err)
 		return err
 	}
+	p.strangers.learn(t.NetConn())
 	to, err := p.receiver(pre)
 	if err != nil {
 		writeNo(t, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,8 +142,9 @@ func (w *world) fake(t *testing.T, member uint16, answer func(c *tls.Conn)) {
 	t.Cleanup(func() { close(end); l.Close(); work.Wait() })
 }
 
-// TestStrangersDoNotKeepMembersOut: more silent connections than there are places, and a member
-// comes in all the same.
+// TestStrangersDoNotKeepMembersOut: more silent connections than there are places, from the address
+// of a member that was never seen there, and it comes in all the same when they have had their
+// grace.
 func TestStrangersDoNotKeepMembersOut(t *testing.T) {
 	w := newWorld(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -150,7 +152,7 @@ func TestStrangersDoNotKeepMembersOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := w.port(2, func(o *Options) { o.Listener.Close(); o.Listener = nil })
-	b.strangers = newGate(4, 10*time.Millisecond)
+	b.strangers = newGate(bounds{4, 4}, bounds{4, 4}, 10*time.Millisecond)
 	b.Serve(l)
 	w.set(2, l.Addr().String())
 	b.Stream(1)
@@ -161,47 +163,79 @@ func TestStrangersDoNotKeepMembersOut(t *testing.T) {
 		}
 		defer c.Close()
 	}
-	out, err := w.port(1).Stream(1).DialMember(2, 0)
-	if err != nil {
-		t.Fatal(err)
+	began, s := time.Now(), w.port(1).Stream(1)
+	for {
+		out, err := s.DialMember(2, 0)
+		if err == nil {
+			out.Close()
+			return
+		}
+		if time.Since(began) > patience {
+			t.Fatal(err)
+		}
 	}
-	out.Close()
 }
 
 func TestGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(2, time.Second)
-		enter := func() (*place, net.Conn) {
-			near, far := net.Pipe()
-			t.Cleanup(func() { near.Close(); far.Close() })
-			return g.enter(t.Context(), near), far
+		g := newGate(bounds{4, 2}, bounds{2, 2}, time.Second)
+		enter := func(address string, want bool) (*place, *fakeConn) {
+			t.Helper()
+			c := &fakeConn{address: address}
+			p := g.enter(c)
+			if (p != nil) != want {
+				t.Fatalf("%s: %v", address, p)
+			}
+			return p, c
 		}
-		_, first := enter()
-		second, _ := enter()
-		began := time.Now()
-		enter() // the first has had its second then
-		if took := time.Since(began); took != time.Second {
-			t.Errorf("the third waited for %v", took)
+		_, first := enter("192.0.2.1", true)
+		second, _ := enter("192.0.2.1", true)
+		enter("192.0.2.1", false)
+		enter("192.0.2.2", true)
+		enter("192.0.2.3", true)
+		enter("192.0.2.4", false) // all four are taken
+		g.learn(&fakeConn{address: "192.0.2.9"})
+		enter("192.0.2.9", true)
+		enter("192.0.2.9", true)
+		enter("192.0.2.9", false)
+		time.Sleep(time.Second)
+		enter("192.0.2.4", true) // the first has had its second
+		if !first.closed {
+			t.Error("the first is still there")
 		}
-		if _, err := first.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-			t.Errorf("the first is still there: %v", err)
-		}
-		began = time.Now()
 		g.leave(second)
-		if enter(); time.Since(began) != 0 {
-			t.Errorf("the fourth waited for %v, with a free place", time.Since(began))
+		enter("192.0.2.1", true)
+		time.Sleep(time.Second / 2)
+		enter("192.0.2.5", true) // in the place of the third
+		enter("192.0.2.9", true)
+		for _, r := range []*room{&g.mu.strangers, &g.mu.members} {
+			for len(r.places) > 0 {
+				g.leave(r.places[0])
+			}
+			if len(r.count) != 0 {
+				t.Errorf("counts of nobody: %v", r.count)
+			}
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		third, _ := net.Pipe()
-		if p := g.enter(ctx, third); p != nil {
-			t.Error("entered although nobody waits any more")
+		for i := range maxKnown + 10 {
+			time.Sleep(time.Millisecond)
+			g.learn(&fakeConn{address: fmt.Sprintf("10.0.%d.%d", i>>8, i&255)})
 		}
-		if n := len(g.mu.places); n != 2 {
-			t.Errorf("%d are in", n)
+		_, ok := g.mu.known[netip.MustParseAddr("192.0.2.9")]
+		if n := len(g.mu.known); ok || n != maxKnown {
+			t.Errorf("%d addresses are known, one of long ago: %v", n, ok)
 		}
 	})
 }
+
+// fakeConn is a connection from somewhere.
+type fakeConn struct {
+	net.Conn
+	address string
+	closed  bool
+}
+
+func (c *fakeConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.address)} }
+func (c *fakeConn) Close() error         { c.closed = true; return nil }
 
 func TestLimiter(t *testing.T) {
 	var l limiter

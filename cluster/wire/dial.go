@@ -98,6 +98,7 @@ func (p *Port) introduce(ctx context.Context, t *tls.Conn, pre preface) (*conn, 
 	if err != nil {
 		return nil, err
 	}
+	p.strangers.learn(t.NetConn())
 	if err := askFor(c, pre); err != nil {
 		p.forget(c)
 		return nil, err

@@ -57,8 +57,10 @@
 // # Bounds
 //
 //   - Ten seconds from the first octet to the answer; a join gets a minute after the proofs.
-//   - 64 connections that have not shown who they are. When there are more, the oldest is let go
-//     once it is a second old, so silent strangers do not keep members out.
+//   - 256 connections that have not shown who they are, 64 from one address. When there are more,
+//     the oldest is let go once it is a second old, or the newest at once. Addresses where members
+//     have been met have 1,024 places of their own, so a flood of strangers does not reach them.
+//   - Three seconds to the first octet.
 //   - 512 connections of a member, 16 that wait for Accept in a group, eight joins under way.
 //   - An unanswered keep-alive or unacknowledged data ends a connection after some 20 seconds: a
 //     peer without power is noticed.

@@ -17,10 +17,16 @@ const (
 	joinTime      = time.Minute      // of a join, after the proofs
 	// that a token which is not known may take to arrive from the other members
 	tokenTime      = 2 * time.Second
-	maxPerMember   = 512         // connections, in and out
-	maxJoins       = 8           // under way
-	maxStrangers   = 64          // inbound connections that have not shown who they are
-	strangersGrace = time.Second // that each of them surely gets
+	maxPerMember   = 512             // connections, in and out
+	maxJoins       = 8               // under way
+	strangersGrace = time.Second     // that an inbound connection surely gets to show who it is
+	silenceTime    = 3 * time.Second // to the first octet: who dials speaks first
+)
+
+// Inbound connections that have not shown who they are, from anywhere and from members' addresses.
+var (
+	maxStrangers = bounds{all: 256, perAddress: 64}
+	maxUnproven  = bounds{all: 1024, perAddress: maxPerMember}
 )
 
 // DialFunc makes a TCP connection; net.Dialer's DialContext is one.
@@ -131,7 +137,7 @@ func New(opts Options) (*Port, error) {
 	}
 	p := &Port{opts: opts, cert: cert, roots: roots, joins: make(chan struct{}, maxJoins)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.strangers = newGate(maxStrangers, strangersGrace)
+	p.strangers = newGate(maxStrangers, maxUnproven, strangersGrace)
 	p.inbound = p.inboundConfig()
 	p.http = newBacklog(maxWaitingHTTP, memberAddr(self.Member))
 	p.client = p.newClient()

@@ -72,8 +72,8 @@ func (s *Space) promise(n, most int64) bool {
 // any room.
 type Part struct {
 	space   *Space
-	network netip.Prefix
-	bound   bool  // the network's bound holds
+	client  netip.Addr
+	user    bool  // the network's bound does not hold
 	large   int64 // octets that it may have as a large message
 	spilled int64
 	taken   int64 // of Space.promised
@@ -84,27 +84,32 @@ func (s *Space) Begin(client netip.Addr) Part {
 	if s == nil {
 		return Part{}
 	}
-	n := Networks{bits4: s.bits4, bits6: s.bits6}
-	return Part{space: s, network: n.of(client), bound: !s.exempt(client)}
+	return Part{space: s, client: client}
 }
 
 // Free says that the network's bound does not hold for this message: a user submits it.
-func (p *Part) Free() { p.bound = false }
+func (p *Part) Free() { p.user = true }
+
+func (p *Part) network() netip.Prefix {
+	n := Networks{bits4: p.space.bits4, bits6: p.space.bits6}
+	return n.of(p.client)
+}
 
 // Grow makes room for a message that is large and has n octets, or reports that there is none.
 func (p *Part) Grow(n int64) bool {
 	if p.space == nil || n <= p.large {
 		return true
 	}
-	s, more := p.space, n-p.large
+	s, more, network := p.space, n-p.large, p.network()
+	bound := !p.user && !s.exempt(p.client)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	room := s.room.Load()
-	if p.bound && s.mu.networks[p.network]+more > room/networkShare ||
+	if bound && s.mu.networks[network]+more > room/networkShare ||
 		!s.promise(spaceCopies*more, room-room/smallShare) {
 		return false
 	}
-	s.mu.networks[p.network] += more
+	s.mu.networks[network] += more
 	p.large, p.taken = n, p.taken+spaceCopies*more
 	return true
 }
@@ -137,9 +142,10 @@ func (p *Part) End(stored bool) {
 		return
 	}
 	if p.large > 0 {
+		network := p.network()
 		s.mu.Lock()
-		if s.mu.networks[p.network] -= p.large; s.mu.networks[p.network] == 0 {
-			delete(s.mu.networks, p.network)
+		if s.mu.networks[network] -= p.large; s.mu.networks[network] == 0 {
+			delete(s.mu.networks, network)
 		}
 		s.mu.Unlock()
 		s.spilled.Add(-p.spilled)
