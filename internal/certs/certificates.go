@@ -106,21 +106,12 @@ func (c *Certificates) load(p Pair) (*loaded, error) {
 		l.cert = &made
 		return l, nil
 	}
-	cert, err := Load(p)
-	if err != nil {
-		return nil, err
-	}
-	l.cert = cert
-	return l, nil
-}
-
-// Load reads a pair, and says what is wrong with it.
-func Load(p Pair) (*tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(p.Certificate, p.Key)
 	if err != nil {
 		return nil, fmt.Errorf("TLS certificate %s: %w", p.Certificate, err)
 	}
-	return &cert, nil
+	l.cert = &cert
+	return l, nil
 }
 
 func (p *Pair) made() bool { return p.Certificate == "" }

@@ -119,6 +119,8 @@ func TestProblems(t *testing.T) {
 		{"twice", "[node]\nname = \"a\"\nname = \"b\"",
 			`f:3:1: node.name: is given twice; it is also on line 2`},
 		{"syntax", "[node\n", `f:1:6: `},
+		{"certificates in their section", "[tls]\n[[tls.certificate]]\nnames = [\"a.example\"]",
+			`f:2:7: tls.certificate: is not a list of tables; further certificates are [[certificate]]`},
 		{"certificate without key", "[[certificate]]\ncertificate = \"x\"",
 			`f:1:3: certificate[0].key: is missing; name a PEM file`},
 		{"certificate for no name",
