@@ -1,7 +1,10 @@
 package node
 
 import (
+	"crypto/tls"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/eventloop"
@@ -9,12 +12,30 @@ import (
 
 // treatment is how the connections of a listener are treated, by SMTP or POP3.
 func (n *node) treatment(l config.Listener) (eventloop.ListenerOptions, error) {
+	shows := func() *tls.Config { return n.cert.ConfigFor(allowOf(l)) }
 	if isPOP3(l.Kind) {
 		o := pop3ListenerOf(l)
-		o.Authenticator = pop3Logins{auth: n.auth, domain: l.LoginDomain}
+		o.Authenticator, o.TLS = pop3Logins{auth: n.auth, domain: l.LoginDomain}, shows
 		return n.pop3.Listener(o)
 	}
-	return n.smtp.Listener(listenerOf(l))
+	o := listenerOf(l)
+	o.TLS = shows
+	return n.smtp.Listener(o)
+}
+
+// tellOldTLS says in the log what a listener allows old devices.
+func (n *node) tellOldTLS(l config.Listener) {
+	var old []string
+	if a := allowOf(l); a.Min != 0 && a.Min < tls.VersionTLS12 {
+		old = append(old, "TLS "+l.TLSMin)
+	}
+	if l.TLSRSA {
+		old = append(old, "RSA key exchange")
+	}
+	if len(old) > 0 {
+		n.log.Errorf("listener %s allows %s, which others can break: only for devices that know "+
+			"no better", l.Address, strings.Join(old, " and "))
+	}
 }
 
 // listenFor opens the listeners of some kinds, when the node starts.
@@ -34,6 +55,7 @@ func (n *node) listenFor(kind func(config.Kind) bool) error {
 		if n.listeners[l.Address], err = n.engine.Serve(socket, treatment); err != nil {
 			return err
 		}
+		n.tellOldTLS(l)
 	}
 	return nil
 }
@@ -48,6 +70,11 @@ func (n *node) planListeners(next *config.Config, p *plan) error {
 		treatment, err := n.treatment(l)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Address, err)
+		}
+		if !slices.ContainsFunc(n.cfg().Listeners, func(old config.Listener) bool {
+			return old.Address == l.Address && allowOf(old) == allowOf(l)
+		}) {
+			p.then(func() { n.tellOldTLS(l) })
 		}
 		if open := n.listeners[l.Address]; open != nil {
 			p.then(func() { open.Configure(treatment) })

@@ -91,7 +91,7 @@ type node struct {
 	relook    chan struct{} // outside has changed; room for one
 	policy    *policy.Policy
 	auth      *policy.Auth
-	cert      *certs.Certificate
+	cert      *certs.Certificates
 	engine    *eventloop.Engine
 	smtp      *smtpd.Server
 	pop3      *pop3.Server
@@ -360,8 +360,7 @@ func (n *node) startSMTP(context.Context) (err error) {
 		return err
 	}
 	n.onStop("connections", n.engine.Shutdown)
-	t := n.cfg().TLS
-	if n.cert, err = certs.NewCertificate(t.Certificate, t.Key, n.cfg().Node.Hostname); err != nil {
+	if n.cert, err = certs.New(certsOf(n.cfg()), n.cfg().Node.Hostname); err != nil {
 		return err
 	}
 	go n.cert.Watch(n.background, n.log.Errorf)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/delivery/mx"
 	"github.com/postroad/postroad/delivery/smtpclient"
+	"github.com/postroad/postroad/internal/certs"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/inbound"
 	"github.com/postroad/postroad/internal/maillog"
@@ -92,6 +94,27 @@ func listenerOf(l config.Listener) smtpd.ListenerOptions {
 		o.Kind = smtpd.LMTP
 	}
 	return o
+}
+
+// certsOf are the certificates that listeners show.
+func certsOf(c *config.Config) certs.Files {
+	f := certs.Files{Default: certs.Pair{Certificate: c.TLS.Certificate, Key: c.TLS.Key}}
+	for _, more := range c.Certificates {
+		p := certs.Pair{Certificate: more.Certificate, Key: more.Key}
+		for _, name := range more.Names {
+			p.Names = append(p.Names, smtp.DomainPattern(name))
+		}
+		f.More = append(f.More, p)
+	}
+	return f
+}
+
+var tlsVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": 0,
+	"1.3": tls.VersionTLS13}
+
+// allowOf is what a listener allows old devices.
+func allowOf(l config.Listener) certs.Allow {
+	return certs.Allow{Min: tlsVersions[l.TLSMin], RSA: l.TLSRSA}
 }
 
 func isPOP3(k config.Kind) bool { return k == config.KindPOP3 || k == config.KindPOP3S }

@@ -70,21 +70,24 @@ func (n *node) report() peer.Report {
 // keptByAll returns why the directory's rows may not have what only newer programs keep
 // (directory.Editor.Kept): a member runs an older one, or does not say what it runs.
 func (n *node) keptByAll() error {
-	reports := n.detector.Reports()
-	var older []string
-	for _, m := range n.control.Members() {
-		if m.ID == n.self.Member || m.State == control.Removed || m.State == control.Joining {
+	return keptBy(n.control.Members(), n.self.Member, n.detector.Reports())
+}
+
+func keptBy(members []control.Member, self uint16, reports map[uint16]*peer.Report) error {
+	var others []string
+	for _, m := range members {
+		if m.ID == self || m.State == control.Removed || m.State == control.Joining {
 			continue
 		}
 		if r := reports[m.ID]; r == nil || r.Rows < directory.Rows {
-			older = append(older, m.Name)
+			others = append(others, m.Name)
 		}
 	}
-	if len(older) == 0 {
+	if len(others) == 0 {
 		return nil
 	}
 	return &directory.Wrong{Why: "that needs a newer program on every node, and an answer of " +
-		"each: upgrade, start or remove " + strings.Join(older, ", ") + " first"}
+		"each: upgrade, start or remove " + strings.Join(others, ", ") + " first"}
 }
 
 // newDetector makes what knows which members answer.

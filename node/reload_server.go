@@ -17,7 +17,7 @@ func (n *node) planPolicy(next *config.Config, p *plan) error {
 
 // planServers is what those who connect are offered: certificates and limits.
 func (n *node) planServers(next *config.Config, p *plan) error {
-	show, err := n.cert.Prepare(next.TLS.Certificate, next.TLS.Key)
+	show, err := n.cert.Prepare(certsOf(next))
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,13 @@ import (
 )
 
 var aliasCommands = []cli.Command{
-	{Name: "add", Args: "ADDRESS|@DOMAIN TARGET ... [--owner ADDRESS]", Short: "let an address stand for others", Run: runAliasAdd, Long: `
-Mail for ADDRESS goes to every TARGET; @DOMAIN gets what nobody else in the domain does. With --owner the alias is a list: what it sends on carries the
+	{Name: "add", Args: "ADDRESS|@DOMAIN TARGET|@DOMAIN ... [--owner ADDRESS]", Short: "let an address stand for others", Run: runAliasAdd, Long: `
+Mail for ADDRESS goes to every TARGET; @DOMAIN gets what nobody else in the domain does. Its TARGET may be another @DOMAIN, for which it stands then: mail for
+alice@old.example goes where mail for alice@new.example does. With --owner the alias is a list: what it sends on carries the
 owner's address as the reverse-path, and failures are reported there and not to whoever wrote to the list (RFC 5321 3.9.2).
 
     postroad alias add sales@example.net alice@example.net bob@example.org
+    postroad alias add @old.example @new.example
     postroad alias add news@example.net alice@example.net bob@example.org --owner news-admin@example.net`},
 	{Name: "set", Args: "ADDRESS [TARGET ...] [--add ADDRESS ...] [--remove ADDRESS ...] [--owner ADDRESS]", Short: "change an alias or a list", Run: runAliasSet, Long: `
 Targets replace those that there are; --add and --remove change some. --owner "" makes an alias of a list.

@@ -71,6 +71,14 @@ func (k *checker) listeners() {
 		k.listenerKind(key, l)
 	}
 	k.pair("tls", "certificate", k.TLS.Certificate, "key", k.TLS.Key)
+	for i, c := range k.Certificates {
+		key := "certificate[" + strconv.Itoa(i) + "]"
+		k.must(c.Certificate != "", key+".certificate", "is missing", "name a PEM file")
+		k.must(c.Key != "", key+".key", "is missing", "name a PEM file")
+		for j, name := range c.Names {
+			k.domainPattern(key+".names["+strconv.Itoa(j)+"]", name)
+		}
+	}
 }
 
 func (k *checker) listenerKind(key string, l Listener) {

@@ -19,23 +19,24 @@ package config
 // Config is the whole configuration. A Config from Load or Default has every default filled in and
 // is read-only.
 type Config struct {
-	Node      Node               `toml:"node"`
-	Listeners []Listener         `toml:"listener"`
-	TLS       TLS                `toml:"tls"`
-	Relay     Relay              `toml:"relay" shared:"yes"`
-	Local     Local              `toml:"local" shared:"yes"`
-	Policy    Policy             `toml:"policy" shared:"yes"`
-	LDAP      LDAP               `toml:"ldap" shared:"yes"`
-	Limits    Limits             `toml:"limits" shared:"yes"`
-	Delivery  Delivery           `toml:"delivery"`
-	DNS       DNS                `toml:"dns"`
-	Routes    []Route            `toml:"route" shared:"yes"`
-	Retry     Retry              `toml:"retry" shared:"yes"`
-	Shaping   map[string]Shaping `toml:"shaping" shared:"yes"`
-	Admin     Admin              `toml:"admin"`
-	Events    Events             `toml:"events"`
-	Telemetry Telemetry          `toml:"telemetry"`
-	Cluster   Cluster            `toml:"cluster"`
+	Node         Node               `toml:"node"`
+	Listeners    []Listener         `toml:"listener"`
+	TLS          TLS                `toml:"tls"`
+	Certificates []Certificate      `toml:"certificate"`
+	Relay        Relay              `toml:"relay" shared:"yes"`
+	Local        Local              `toml:"local" shared:"yes"`
+	Policy       Policy             `toml:"policy" shared:"yes"`
+	LDAP         LDAP               `toml:"ldap" shared:"yes"`
+	Limits       Limits             `toml:"limits" shared:"yes"`
+	Delivery     Delivery           `toml:"delivery"`
+	DNS          DNS                `toml:"dns"`
+	Routes       []Route            `toml:"route" shared:"yes"`
+	Retry        Retry              `toml:"retry" shared:"yes"`
+	Shaping      map[string]Shaping `toml:"shaping" shared:"yes"`
+	Admin        Admin              `toml:"admin"`
+	Events       Events             `toml:"events"`
+	Telemetry    Telemetry          `toml:"telemetry"`
+	Cluster      Cluster            `toml:"cluster"`
 
 	// where says at which line and column of the file each key stands.
 	where positions

@@ -119,6 +119,19 @@ func TestProblems(t *testing.T) {
 		{"twice", "[node]\nname = \"a\"\nname = \"b\"",
 			`f:3:1: node.name: is given twice; it is also on line 2`},
 		{"syntax", "[node\n", `f:1:6: `},
+		{"certificates in their section", "[tls]\n[[tls.certificate]]\nnames = [\"a.example\"]",
+			`f:2:7: tls.certificate: is not a list of tables; further certificates are [[certificate]]`},
+		{"certificate without key", "[[certificate]]\ncertificate = \"x\"",
+			`f:1:3: certificate[0].key: is missing; name a PEM file`},
+		{"certificate for no name",
+			"[[certificate]]\ncertificate = \"x\"\nkey = \"x\"\nnames = [\"a\", \"*\"]",
+			`f:4:15: certificate[0].names[1]: "*" would be every domain`},
+		{"old TLS", "[[listener]]\naddress = \":25\"\ntls_min = \"1.4\"",
+			`f:3:11: listener[0].tls_min: is the text "1.4"`},
+		{"log-in domain", "[[listener]]\naddress = \":25\"\nlogin_domain = \"@x\"",
+			`f:3:1: listener[0].login_domain: "@x" is not a domain name`},
+		{"LDAP attribute", "[ldap]\nurl = \"ldap://x\"\nbase = \"x\"\nid = \"a)(b\"",
+			`f:4:1: ldap.id: is not the name of an attribute`},
 		{"key without certificate", "[tls]\n\nkey = \"x\"",
 			`f:3:1: tls.key: needs certificate; set tls.certificate too`},
 		{"both local and relay",
@@ -311,13 +324,15 @@ func TestCheckFiles(t *testing.T) {
 	os.WriteFile(short, []byte("secret\nmore"), 0o600)
 	c, err := Parse("f",
 		[]byte("[admin]\ntoken_file = \""+short+
-			"\"\n[tls]\ncertificate = \"/none\"\nkey = \"/none\"\n"))
+			"\"\n[tls]\ncertificate = \"/none\"\nkey = \"/none\"\n"+
+			"[[certificate]]\ncertificate = \"/none\"\nkey = \"/none\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ps, _ := c.CheckFiles("f").(Problems)
-	if len(ps) != 2 || ps[0].Key != "tls.certificate" || ps[0].Line != 4 ||
-		!strings.Contains(ps[1].What, "has 6 characters") {
+	if len(ps) != 3 || ps[0].Key != "tls.certificate" || ps[0].Line != 4 ||
+		ps[1].Key != "certificate[0].certificate" || ps[1].Line != 7 ||
+		!strings.Contains(ps[2].What, "has 6 characters") {
 		t.Errorf("got %v", ps)
 	}
 }

@@ -84,6 +84,9 @@ func (c *Config) complete(where positions) {
 		if c.Listeners[i].Kind == "" {
 			c.Listeners[i].Kind = KindRelay
 		}
+		if c.Listeners[i].TLSMin == "" {
+			c.Listeners[i].TLSMin = "1.2"
+		}
 	}
 	if !where.has("local.domains") {
 		c.Local.Domains = []string{c.Node.Hostname}

@@ -3,6 +3,7 @@ package config
 import (
 	"bufio"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,14 @@ func (c *Config) EventsPath() string {
 func (c *Config) CheckFiles(file string) error {
 	k := &checker{Config: c, file: file}
 	k.oldDataDir(c.written)
-	k.certificate(c.TLS.Certificate, c.TLS.Key)
+	k.certificate("tls", c.TLS.Certificate, c.TLS.Key)
+	for i, more := range c.Certificates {
+		key := "certificate[" + strconv.Itoa(i) + "]"
+		if leaf := k.certificate(key, more.Certificate, more.Key); leaf != nil {
+			k.must(len(more.Names) > 0 || len(leaf.DNSNames) > 0, key+".names",
+				"is empty, and the certificate has no names", "name those that it is for")
+		}
+	}
 	for i, r := range c.Routes {
 		k.secret("route["+strconv.Itoa(i)+"].password_file", r.PasswordFile, 1)
 	}
@@ -68,14 +76,20 @@ func (c *Config) CheckFiles(file string) error {
 // minToken is the fewest characters of the administration token: enough that it cannot be guessed.
 const minToken = 16
 
-func (k *checker) certificate(cert, key string) {
+// certificate returns a certificate, or nil if there is none that can be used.
+func (k *checker) certificate(section, cert, key string) *x509.Certificate {
 	if cert == "" || key == "" {
-		return
+		return nil
 	}
-	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		k.bad("tls.certificate", err.Error(),
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err == nil && pair.Leaf == nil {
+		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])
+	}
+	if err != nil {
+		k.bad(section+".certificate", err.Error(),
 			"both must be PEM files that belong together and that this user may read")
 	}
+	return pair.Leaf
 }
 
 func (k *checker) secret(key, path string, least int) {

@@ -59,6 +59,13 @@ type Listener struct {
 	// AuthWithoutTLS lets users authenticate, and submit or read, in the clear. Only for networks
 	// that nobody listens in on.
 	AuthWithoutTLS bool `toml:"auth_without_tls" reload:"yes"`
+	// TLSMin is the oldest version of TLS that clients may have. Below "1.2" only for devices that
+	// know no better, on an address of their own: what they say can be read by others (RFC 8996).
+	TLSMin string `toml:"tls_min" reload:"yes" enum:"1.0,1.1,1.2,1.3" default:"\"1.2\""`
+	// TLSRSA lets clients of TLS 1.2 and older exchange keys by the certificate's own key, which
+	// has to be an RSA key: for devices that know nothing else. Whoever gets hold of the key reads
+	// what was recorded before.
+	TLSRSA bool `toml:"tls_rsa" reload:"yes"`
 	// LoginDomain is the domain of users who log in without one: "alice" is alice@LoginDomain.
 	// Empty: a log-in name is a whole address.
 	LoginDomain string `toml:"login_domain" reload:"yes"`
@@ -68,8 +75,9 @@ type Listener struct {
 	MaxLine Size `toml:"max_line" reload:"yes" default:"\"1MiB\""`
 }
 
-// TLS is the certificate that listeners show. The files are read again when they change, and at a
-// reload; a pair that does not fit refuses the reload.
+// TLS is the certificate that listeners show, where no [[certificate]] has the name that a client
+// says. The files are read again when they change, and at a reload; a pair that does not fit
+// refuses the reload.
 type TLS struct {
 	// Certificate is a PEM file with the certificate and its chain. Empty: the node makes a
 	// self-signed certificate when it starts, which other servers accept for opportunistic TLS and
@@ -77,6 +85,21 @@ type TLS struct {
 	Certificate string `toml:"certificate" path:"yes" reload:"yes"`
 	// Key is the PEM file with the private key that belongs to it.
 	Key string `toml:"key" path:"yes" reload:"yes"`
+}
+
+// Certificate is a certificate more, for clients that say one of its names in the handshake (SNI,
+// RFC 6066 3): the name itself, else a pattern that has it, else the client sees that of [tls].
+// Mail programs check that the certificate is valid for the name that they were set up with. Two
+// may have the same name, one with an RSA key and one with another: a client sees the first that it
+// can use.
+type Certificate struct {
+	// Names are those for which the certificate is shown; "*.example.net" is every name with one
+	// label more than example.net. Empty: those that are in the certificate.
+	Names []string `toml:"names" reload:"yes"`
+	// Certificate is a PEM file with the certificate and its chain.
+	Certificate string `toml:"certificate" reload:"yes" default:"none, it must be given"`
+	// Key is the PEM file with the private key that belongs to it.
+	Key string `toml:"key" reload:"yes" default:"none, it must be given"`
 }
 
 // Admin is the HTTP server for health, metrics and administration.

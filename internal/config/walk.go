@@ -147,6 +147,8 @@ func dotted(name string, next *unstable.Node, kind unstable.Kind) string {
 
 func hintNoTable(t reflect.Type, path string) string {
 	switch {
+	case path == "tls.certificate": // TOML has no name for a value and for a list of tables
+		return "further certificates are [[certificate]] tables"
 	case isTables(t):
 		return "write [[" + path + "]]"
 	case isTable(t), t.Kind() == reflect.Map:
