@@ -191,9 +191,13 @@ func adminHosts(c *config.Config) []string {
 func sampleOf(c *config.Config) float64 { return float64(c.Telemetry.TraceSample) / 100 }
 
 func logOf(c *config.Config) maillog.Options {
-	return maillog.Options{
-		Lines: os.Stderr, JSON: c.Telemetry.LogFormat == "json", Prefix: !maillog.UnderJournal(),
+	o := maillog.Options{
+		Lines: os.Stderr, JSON: c.Telemetry.LogFormat == "json", Prefix: true,
 		Host: c.Node.Name, Node: c.Node.Name,
 		Events: c.EventsPath(), Rotate: int64(c.Events.Rotate), Keep: c.Events.Keep,
 	}
+	if maillog.UnderJournal() {
+		o.Lines, o.Journal, o.Prefix = maillog.Journal(os.Stderr), true, false
+	}
+	return o
 }

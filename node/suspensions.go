@@ -60,7 +60,7 @@ func (w *suspensionWatch) note(all []control.Suspension) {
 	for _, s := range all {
 		now[s.Serial] = s
 		if _, known := w.inForce[s.Serial]; !known {
-			ends := (&api.Suspension{Until: s.Until}).Ends()
+			ends := (&api.Suspension{Until: api.At(s.Until)}).Ends()
 			n.announce("suspended", true, suspensionFields(s),
 				fmt.Sprintf("%s %s is suspended %s: %s", s.Kind, s.Name, ends, s.Reason))
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -127,7 +126,7 @@ func printAcknowledgement(c *cli.Console, verb string, a *api.Acknowledgement, a
 		return nil
 	}
 	if asJSON {
-		return json.NewEncoder(c.Out).Encode(a)
+		return c.Object(a)
 	}
 	var at []string
 	for _, g := range a.Groups {

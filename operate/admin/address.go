@@ -38,8 +38,8 @@ func change[T any](do func(context.Context, *T) error) handler {
 
 func (s *Server) domains(w http.ResponseWriter, r *http.Request) error {
 	return listing(s, w, r, s.o.Users.Domains, func(d *directory.Domain) (string, any) {
-		return d.Name, &api.Domain{Name: d.Name, Separator: d.Separator, Created: d.Created,
-			Changed: d.Changed}
+		return d.Name, &api.Domain{Name: d.Name, Separator: d.Separator, Created: api.At(d.Created),
+			Changed: api.At(d.Changed)}
 	})
 }
 
@@ -64,7 +64,7 @@ func (s *Server) removeDomain(ctx context.Context, d *api.DomainRequest) error {
 func (s *Server) aliases(w http.ResponseWriter, r *http.Request) error {
 	return listing(s, w, r, s.o.Users.Aliases, func(a *directory.Alias) (string, any) {
 		return a.Name, &api.Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets,
-			Created: a.Created, Changed: a.Changed}
+			Created: api.At(a.Created), Changed: api.At(a.Changed)}
 	})
 }
 

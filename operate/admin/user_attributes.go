@@ -86,8 +86,8 @@ func wireUser(u *directory.User) *api.User {
 		Messages: config.Rate(u.Messages), Recipients: config.Rate(u.Rcpts),
 		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft,
 		HardQuota: u.Hard, Retention: config.Duration(u.Retention),
-		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: u.Created,
-		Changed: u.Changed}
+		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Created: api.At(u.Created),
+		Changed: api.At(u.Changed)}
 }
 
 // applySettings changes what is there.

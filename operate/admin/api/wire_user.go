@@ -1,10 +1,6 @@
 package api
 
-import (
-	"time"
-
-	"github.com/postroad/postroad/internal/config"
-)
+import "github.com/postroad/postroad/internal/config"
 
 // UserRequest names a user and what to give them.
 type UserRequest struct {
@@ -48,17 +44,17 @@ type User struct {
 	Forward    []string        `json:"forward,omitempty"`
 	KeepCopy   bool            `json:"keep_copy,omitempty"`
 	// the outside list that the user comes from
-	Source  string    `json:"source,omitempty"`
-	Created time.Time `json:"created"`
-	Changed time.Time `json:"changed"`
+	Source  string `json:"source,omitempty"`
+	Created Time   `json:"created"`
+	Changed Time   `json:"changed"`
 }
 
 // Domain is one domain of the directory.
 type Domain struct {
-	Name      string    `json:"name"`
-	Separator string    `json:"separator"`
-	Created   time.Time `json:"created"`
-	Changed   time.Time `json:"changed"`
+	Name      string `json:"name"`
+	Separator string `json:"separator"`
+	Created   Time   `json:"created"`
+	Changed   Time   `json:"changed"`
 }
 
 // DomainRequest names a domain and what to do with it.
@@ -70,11 +66,11 @@ type DomainRequest struct {
 
 // Alias is one alias, or with an owner a list.
 type Alias struct {
-	Name    string    `json:"name"`
-	Owner   string    `json:"owner,omitempty"`
-	Targets []string  `json:"targets"`
-	Created time.Time `json:"created"`
-	Changed time.Time `json:"changed"`
+	Name    string   `json:"name"`
+	Owner   string   `json:"owner,omitempty"`
+	Targets []string `json:"targets"`
+	Created Time     `json:"created"`
+	Changed Time     `json:"changed"`
 }
 
 // AliasRequest names an alias and what to make of it.
