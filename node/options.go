@@ -155,12 +155,11 @@ func routeOf(r config.Route) (delivery.Route, error) {
 		o.Sender = "*" + o.Sender // "@example.net" is all senders of a domain
 	}
 	if r.PasswordFile != "" {
-		b, err := os.ReadFile(r.PasswordFile)
+		password, err := config.ReadSecret(r.PasswordFile)
 		if err != nil {
 			return o, fmt.Errorf("route.password_file: %w", err)
 		}
-		o.Password, _, _ = strings.Cut(string(b), "\n")
-		o.Password = strings.TrimSuffix(o.Password, "\r")
+		o.Password = password
 	}
 	return o, nil
 }

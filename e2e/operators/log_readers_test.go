@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/smtp"
 	"os"
@@ -153,11 +154,27 @@ func TestFail2ban(t *testing.T) {
 	}
 }
 
+// closedToOthers looks at all that a node wrote, though its umask let others read.
+func closedToOthers(t *testing.T, dir string) {
+	t.Helper()
+	kit.Need(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s can be used by others: %v", path, info.Mode())
+		}
+		return err
+	}))
+}
+
 // TestLinesInOrder: the lines of a message begin with the client's, and each knows which message it
 // is of, as text and as JSON.
 func TestLinesInOrder(t *testing.T) {
 	t.Parallel()
 	r := startReaders(t, "[telemetry]\nlog_format = \"json\"\n")
+	closedToOthers(t, filepath.Join(r.Dir, "data"))
 	var programs []string
 	id := ""
 	for line := range strings.Lines(r.Log()) {

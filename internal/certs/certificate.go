@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postroad/postroad/internal/files"
 )
 
 // Certificate is what listeners show. Its files are read again when they change; a pair that does
@@ -80,6 +82,9 @@ func (p pair) load(host string) (*tls.Config, error) {
 			return nil, fmt.Errorf("making a self-signed certificate: %w", err)
 		}
 		return serverTLS(made), nil
+	}
+	if err := files.Private(p.key); err != nil {
+		return nil, fmt.Errorf("TLS key: %w", err)
 	}
 	read, err := tls.LoadX509KeyPair(p.certificate, p.key)
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/postroad/postroad/internal/files"
 )
 
 // SocketName is the administration socket in the data directory.
@@ -47,6 +49,10 @@ func (k *checker) certificate(cert, key string) {
 	if cert == "" || key == "" {
 		return
 	}
+	if err := files.Private(key); err != nil {
+		k.bad("tls.key", err.Error(), "its certificate may be read by everybody")
+		return
+	}
 	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
 		k.bad("tls.certificate", err.Error(),
 			"both must be PEM files that belong together and that this user may read")
@@ -59,7 +65,8 @@ func (k *checker) secret(key, path string, least int) {
 	}
 	s, err := ReadSecret(path)
 	if err != nil {
-		k.bad(key, err.Error(), "the file must exist and this user must be allowed to read it")
+		k.bad(key, err.Error(), "the file must exist, and this user be allowed to read it and "+
+			"others not")
 		return
 	}
 	k.must(len(s) >= least, key, fmt.Sprintf("the first line of %s has %d characters", path,
@@ -67,8 +74,12 @@ func (k *checker) secret(key, path string, least int) {
 		fmt.Sprintf("use at least %d", least))
 }
 
-// ReadSecret returns the first line of a file that holds a password or a token.
+// ReadSecret returns the first line of a file that holds a password or a token, unless everybody
+// can read it.
 func ReadSecret(path string) (string, error) {
+	if err := files.Private(path); err != nil {
+		return "", err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
