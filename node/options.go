@@ -179,12 +179,11 @@ func routeOf(r config.Route) (delivery.Route, error) {
 		o.Sender = "*" + o.Sender // "@example.net" is all senders of a domain
 	}
 	if r.PasswordFile != "" {
-		b, err := os.ReadFile(r.PasswordFile)
+		password, err := config.ReadSecret(r.PasswordFile)
 		if err != nil {
 			return o, fmt.Errorf("route.password_file: %w", err)
 		}
-		o.Password, _, _ = strings.Cut(string(b), "\n")
-		o.Password = strings.TrimSuffix(o.Password, "\r")
+		o.Password = password
 	}
 	return o, nil
 }
@@ -216,9 +215,13 @@ func adminHosts(c *config.Config) []string {
 func sampleOf(c *config.Config) float64 { return float64(c.Telemetry.TraceSample) / 100 }
 
 func logOf(c *config.Config) maillog.Options {
-	return maillog.Options{
-		Lines: os.Stderr, JSON: c.Telemetry.LogFormat == "json", Prefix: !maillog.UnderJournal(),
+	o := maillog.Options{
+		Lines: os.Stderr, JSON: c.Telemetry.LogFormat == "json", Prefix: true,
 		Host: c.Node.Name, Node: c.Node.Name,
 		Events: c.EventsPath(), Rotate: int64(c.Events.Rotate), Keep: c.Events.Keep,
 	}
+	if maillog.UnderJournal() {
+		o.Lines, o.Journal, o.Prefix = maillog.Journal(os.Stderr), true, false
+	}
+	return o
 }

@@ -64,7 +64,7 @@ func (w *suspensionWatch) note(all []control.Suspension) {
 	for _, s := range all {
 		now[s.Serial] = s
 		if _, known := w.inForce[s.Serial]; !known {
-			ends := (&api.Suspension{Until: s.Until}).Ends()
+			ends := (&api.Suspension{Until: api.At(s.Until)}).Ends()
 			if w.began.Sub(s.Since) > clocksDiffer {
 				n.log.Logf("%s %s is suspended since %s %s: %s", s.Kind, s.Name,
 					s.Since.Format(time.RFC3339), ends, s.Reason)

@@ -93,11 +93,11 @@ var (
 	failSender = smtp.Perm(smtp.MailboxUnavailable, "5.7.1",
 		"You may not use this sender address; use your own, or ask your postmaster to add it")
 	failRelay = smtp.Perm(smtp.MailboxUnavailable, "5.7.1",
-		"Relaying denied: log in, or send to a domain that is served here")
+		"Relay access denied: log in, or send to a domain that is served here")
 	failRouted = smtp.Perm(smtp.MailboxUnavailable, "5.7.1",
-		"Relaying denied: addresses with routes in them are not relayed")
+		"Relay access denied: addresses with routes in them are not relayed")
 	failNoMailbox = smtp.Perm(smtp.MailboxUnavailable, "5.1.1",
-		"There is no such mailbox here; check the address")
+		"User unknown: there is no such mailbox here; check the address")
 	failNotSure = smtp.Temp(smtp.LocalError, "4.3.2",
 		"It is not known just now who is here; try again later")
 	failLoop = smtp.Perm(smtp.MailboxUnavailable, "5.4.6",

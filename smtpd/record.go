@@ -59,6 +59,8 @@ func (s *Session) record(verb smtp.Verb, f *smtp.Failure) {
 	s.describe(r, maillog.Rejection)
 	r.Code, r.Enhanced, r.Text, r.Command = f.Code, f.Enhanced, logText(f), verb.String()
 	switch {
+	case s.sasl != nil:
+		r.Mechanism, r.User = s.sasl.mechanism, s.sasl.user
 	case verb == smtp.Rcpt && s.tx != nil:
 		r.Recipient, r.Recipients = s.tx.asked, 1
 	case verb == smtp.Mail && s.tx == nil:

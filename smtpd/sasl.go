@@ -10,10 +10,11 @@ import (
 // saslExchange is one AUTH exchange (RFC 4954). Each AUTH command has a new one, so that nothing of
 // a failed or cancelled exchange is left for the next (CVE-2011-1720).
 type saslExchange struct {
-	next  func(*Session, []byte, *Output) *smtp.Failure // what takes the client's next message
-	user  string                                        // LOGIN
-	scram ScramExchange
-	done  *User // SCRAM: who it will be once the client has seen our proof
+	mechanism string
+	next      func(*Session, []byte, *Output) *smtp.Failure // what takes the client's next message
+	user      string                                        // whose password it is
+	scram     ScramExchange
+	done      *User // SCRAM: who it will be once the client has seen our proof
 }
 
 func (s *Session) offersAuth() bool {
@@ -41,7 +42,7 @@ func (s *Session) auth(args []byte, o *Output) *smtp.Failure {
 	if f != nil {
 		return f
 	}
-	x := &saslExchange{}
+	x := &saslExchange{mechanism: mechanism}
 	challenge := replyNoChallenge
 	switch mechanism {
 	case "PLAIN":
@@ -108,6 +109,7 @@ func (s *Session) saslLoginPassword(message []byte, o *Output) *smtp.Failure {
 }
 
 func (s *Session) authenticate(login Login, o *Output) {
+	s.sasl.user = login.User
 	s.move(stateAuthenticating)
 	o.Action, o.Login = Authenticate, login
 }
@@ -160,9 +162,9 @@ func (s *Session) authenticated(user *User, o *Output) {
 }
 
 func (s *Session) failSASL(o *Output, f *smtp.Failure) {
-	s.endSASL()
 	s.move(stateReady)
-	s.refuseLogin(o, f)
+	s.refuseLogin(o, f) // the log has to know whose exchange it was
+	s.endSASL()
 }
 
 func (s *Session) endSASL() { s.sasl = nil }

@@ -111,8 +111,8 @@ func runAliasShow(ctx context.Context, c *cli.Console, args []string) error {
 			for _, to := range a.Targets {
 				rows = append(rows, [2]string{"to", to})
 			}
-			return c.Rows(append(rows, [2]string{"created", cli.Time(a.Created)},
-				[2]string{"changed", cli.Time(a.Changed)}))
+			return c.Rows(append(rows, [2]string{"created", cli.Time(a.Created.Time)},
+				[2]string{"changed", cli.Time(a.Changed.Time)}))
 		})
 }
 

@@ -33,7 +33,7 @@ func (*cliCluster) Status(context.Context) (api.ClusterStatus, error) {
 				Protocol: 2, Reachable: true, Self: true, Ready: "ready"},
 			{ID: 3, Name: "mx-three", Address: "192.0.2.3:7025", State: "active", Protocol: 1,
 				Ready: "no answer",
-				Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+				Since: api.At(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))},
 		},
 		Groups: []api.GroupStatus{
 			{ID: 1, Kind: "control", Leader: "mx1", State: "serving",

@@ -38,7 +38,7 @@ func (c cliConfigs) ConfigHistory(context.Context) []api.ConfigVersion {
 
 func (cliConfigs) ConfigVersion(version uint64) (api.ConfigVersion, error) {
 	v := api.ConfigVersion{Version: 2, Text: "[retry]\nexpire =\t\"4d\"\r\n", Who: "root@mx1",
-		Note: "shorter", At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}
+		Note: "shorter", At: api.At(time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local))}
 	if version == 1 {
 		v.Version, v.Text, v.Note = 1, "[retry]\nexpire = \"6d\"\n", ""
 	}

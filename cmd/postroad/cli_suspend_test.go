@@ -19,7 +19,7 @@ func (c cliSuspensions) Suspend(
 	a := api.Acknowledgement{Suspension: s,
 		Groups: []api.Acknowledged{{Group: 2, Node: "mx1", Index: 17}}}
 	if lasts > 0 {
-		a.Suspension.Until = time.Now().Add(lasts)
+		a.Suspension.Until = api.At(time.Now().Add(lasts))
 	}
 	if s.Kind == "campaign" {
 		a.Missing = []api.Missing{{Group: 3, Home: "mx-three", Why: "no node that answers owns it"}}
@@ -33,7 +33,7 @@ func (c cliSuspensions) Resume(ctx context.Context, s api.Suspension) (api.Ackno
 
 func (cliSuspensions) Suspensions() []api.Suspension {
 	return []api.Suspension{{Kind: "tenant", Name: "shop\x1b7", Reason: "stolen password",
-		Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}}
+		Since: api.At(time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local))}}
 }
 
 func TestSuspendCommands(t *testing.T) {

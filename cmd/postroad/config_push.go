@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -103,7 +102,7 @@ func runConfigPush(ctx context.Context, c *cli.Console, args []string) error {
 			return err
 		}
 		if p.json {
-			return errors.Join(json.NewEncoder(c.Out).Encode(a), err)
+			return errors.Join(c.Object(a), err)
 		}
 		cli.Paragraph(c.Out, a.String())
 		return err
@@ -147,7 +146,7 @@ func runConfigHistory(ctx context.Context, c *cli.Console, args []string) error 
 		h, err := client.ConfigHistory(ctx)
 		for i := range h.Versions {
 			if p.json {
-				err = errors.Join(err, json.NewEncoder(c.Out).Encode(&h.Versions[i]))
+				err = errors.Join(err, c.Object(&h.Versions[i]))
 			} else {
 				cli.Paragraph(c.Out, h.Versions[i].String())
 			}
@@ -185,7 +184,7 @@ func runConfigDiff(ctx context.Context, c *cli.Console, args []string) error {
 		}
 		for i := range changes {
 			if p.json {
-				err = errors.Join(err, json.NewEncoder(c.Out).Encode(&changes[i]))
+				err = errors.Join(err, c.Object(&changes[i]))
 			} else {
 				fmt.Fprintln(c.Out, cli.Clean(changes[i].String()))
 			}

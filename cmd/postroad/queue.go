@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -170,7 +169,7 @@ func runQueueCount(ctx context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	if q.json {
-		return errors.Join(json.NewEncoder(c.Out).Encode(total), err)
+		return errors.Join(c.Object(total), err)
 	}
 	_, printed := fmt.Fprintln(c.Out, operator.Summary(total))
 	return tellOthers(c, total, errors.Join(printed, err))
@@ -228,7 +227,7 @@ func runQueueVerb(ctx context.Context, c *cli.Console, args []string) error {
 		}
 	}
 	if total != nil && q.json {
-		err = errors.Join(json.NewEncoder(c.Out).Encode(total), err)
+		err = errors.Join(c.Object(total), err)
 	}
 	return tellOthers(c, total, err)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"syscall"
 
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/internal/config"
@@ -37,5 +38,6 @@ func runServe(ctx context.Context, c *cli.Console, args []string) error {
 	if err := cfg.CheckFiles(file); err != nil {
 		return configError(err)
 	}
+	syscall.Umask(0o077) // mail, keys and events are nobody else's to read
 	return node.Serve(ctx, file, cfg)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"runtime"
 
@@ -26,7 +25,7 @@ func runVersion(_ context.Context, c *cli.Console, args []string) error {
 		return err
 	}
 	if *asJSON {
-		return json.NewEncoder(c.Out).Encode(struct {
+		return c.Object(struct {
 			Version  string `json:"version"`
 			Revision string `json:"revision"`
 			Go       string `json:"go"`

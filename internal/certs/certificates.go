@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postroad/postroad/internal/files"
 )
 
 // Pair names the files of a certificate and its key. The zero Pair is a certificate that is made.
@@ -105,6 +107,9 @@ func (c *Certificates) load(p Pair) (*loaded, error) {
 		}
 		l.cert = &made
 		return l, nil
+	}
+	if err := files.Private(p.Key); err != nil {
+		return nil, fmt.Errorf("TLS key: %w", err)
 	}
 	cert, err := tls.LoadX509KeyPair(p.Certificate, p.Key)
 	if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,14 +11,47 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
 
-// Line prints one JSON object as it came.
+// Line prints one JSON object as it came, but for the form of what nobody sees.
 func (c *Console) Line(raw json.RawMessage) error {
-	_, err := fmt.Fprintf(c.Out, "%s\n", raw)
+	_, err := fmt.Fprintf(c.Out, "%s\n", seen(raw))
 	return err
+}
+
+// Object prints a value as a JSON object on a line.
+func (c *Console) Object(v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return c.Line(raw)
+}
+
+// seen escapes all characters of a JSON text that nobody sees, such as those that turn the order of
+// what follows (U+202E). Outside of ASCII they can only be in strings, whose values stay the same.
+func seen(raw []byte) []byte {
+	hidden := func(r rune) bool { return r >= utf8.RuneSelf && !unicode.IsPrint(r) || r == 0x7f }
+	if bytes.IndexFunc(raw, hidden) < 0 {
+		return raw
+	}
+	var b []byte
+	for _, r := range string(raw) {
+		switch {
+		case !hidden(r):
+			b = utf8.AppendRune(b, r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			b = fmt.Appendf(b, `\u%04x\u%04x`, high, low)
+		default:
+			b = fmt.Appendf(b, `\u%04x`, r)
+		}
+	}
+	return b
 }
 
 // Each reads the items of a listing and calls fn with them.

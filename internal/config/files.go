@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/postroad/postroad/internal/files"
 )
 
 // SocketName is the administration socket in the data directory.
@@ -81,6 +83,10 @@ func (k *checker) certificate(section, cert, key string) *x509.Certificate {
 	if cert == "" || key == "" {
 		return nil
 	}
+	if err := files.Private(key); err != nil {
+		k.bad(section+".key", err.Error(), "its certificate may be read by everybody")
+		return nil
+	}
 	pair, err := tls.LoadX509KeyPair(cert, key)
 	if err == nil && pair.Leaf == nil {
 		pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0])
@@ -98,7 +104,8 @@ func (k *checker) secret(key, path string, least int) {
 	}
 	s, err := ReadSecret(path)
 	if err != nil {
-		k.bad(key, err.Error(), "the file must exist and this user must be allowed to read it")
+		k.bad(key, err.Error(), "the file must exist, and this user be allowed to read it and "+
+			"others not")
 		return
 	}
 	k.must(len(s) >= least, key, fmt.Sprintf("the first line of %s has %d characters", path,
@@ -106,8 +113,12 @@ func (k *checker) secret(key, path string, least int) {
 		fmt.Sprintf("use at least %d", least))
 }
 
-// ReadSecret returns the first line of a file that holds a password or a token.
+// ReadSecret returns the first line of a file that holds a password or a token, unless everybody
+// can read it.
 func ReadSecret(path string) (string, error) {
+	if err := files.Private(path); err != nil {
+		return "", err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

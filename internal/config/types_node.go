@@ -97,9 +97,9 @@ type Certificate struct {
 	// label more than example.net. Empty: those that are in the certificate.
 	Names []string `toml:"names" reload:"yes"`
 	// Certificate is a PEM file with the certificate and its chain.
-	Certificate string `toml:"certificate" reload:"yes" default:"none, it must be given"`
+	Certificate string `toml:"certificate" path:"yes" reload:"yes" default:"none, it must be given"`
 	// Key is the PEM file with the private key that belongs to it.
-	Key string `toml:"key" reload:"yes" default:"none, it must be given"`
+	Key string `toml:"key" path:"yes" reload:"yes" default:"none, it must be given"`
 }
 
 // Admin is the HTTP server for health, metrics and administration.

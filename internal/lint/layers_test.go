@@ -63,6 +63,8 @@ var beside = map[string][]string{
 	"delivery":       {"delivery/mx", "delivery/smtpclient", "delivery/share"},
 	"delivery/local": {"delivery"},
 	"policy":         {"smtpd"},
+	// which files are no place for a secret
+	"internal/config": {"internal/files"}, "internal/certs": {"internal/files"},
 	"mailbox/router": {"mailbox/remote"},
 	"queue":          {"queue/machine"},
 }

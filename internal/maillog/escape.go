@@ -2,11 +2,14 @@ package maillog
 
 import (
 	"bytes"
+	"unicode"
 	"unicode/utf8"
 )
 
-// appendClean appends s to a line so that it cannot end the line or steer a terminal: control
-// characters and what is not UTF-8 become "?". More than max octets are cut.
+// appendClean appends s to a line so that it cannot end the line, steer a terminal or show itself
+// in another order than it has: control characters, format characters such as those of
+// right-to-left text (Unicode's Cf), all other characters that nobody sees, and what is not UTF-8
+// become "?". More than max octets are cut.
 func appendClean(b []byte, s string, max int) []byte {
 	cut := len(s) > max
 	if cut {
@@ -24,7 +27,7 @@ func appendClean(b []byte, s string, max int) []byte {
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 || r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
 			b = append(b, '?')
 		} else {
 			b = append(b, s[i:i+size]...)
@@ -55,13 +58,7 @@ func appendJSON(b []byte, s string, max int) []byte {
 	return append(escapeFrom(b, from), '"')
 }
 
-// escapeLine escapes the line that stands behind the head which begin made: the head ends with the
-// member's opening quote.
-func escapeLine(b []byte) []byte {
-	return escapeFrom(b, bytes.Index(b, msgMember)+len(msgMember))
-}
-
-var msgMember, quote, backslash = []byte(`"msg":"`), []byte{'"'}, []byte{'\\'}
+var quote, backslash = []byte{'"'}, []byte{'\\'}
 
 // escapeFrom escapes quotes and backslashes, all that clean text still needs to be a JSON string,
 // in place.

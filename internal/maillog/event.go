@@ -8,11 +8,12 @@ import (
 )
 
 // appendEvent appends a record's line of the event log. Names and shapes are those of KumoMTA's log
-// records, the reference of the field: times are seconds since 1970 (event_time has the
-// milliseconds), peer_address is an object of name and addr, source_address one of address,
-// enhanced_code one of class, subject and detail. Members without a value are left out. What
-// KumoMTA does not have: tenant, campaign, user, possible_duplicate, next_attempt, num_recipients,
-// recipients, orig_id, orig_recipient, message_id, trace_id.
+// records, the reference of the field: times are seconds since 1970 (beside them event_time,
+// created_time and next_attempt_time are RFC 3339 with milliseconds), peer_address is an object of
+// name and addr, source_address one of address, enhanced_code one of class, subject and detail.
+// Members without a value are left out. What KumoMTA does not have: tenant, campaign, user,
+// possible_duplicate, next_attempt, num_recipients, recipients, orig_id, orig_recipient,
+// message_id, auth_mechanism, trace_id.
 func appendEvent(b []byte, r *Record, node string) []byte {
 	b = append(b, `{"type":"`...)
 	b = append(append(b, r.Type.String()...), '"')
@@ -40,6 +41,7 @@ func appendEvent(b []byte, r *Record, node string) []byte {
 	b = appendSource(b, r.Source)
 	b = appendTimes(b, r)
 	b = strconv.AppendInt(append(b, `,"num_attempts":`...), int64(r.Attempts), 10)
+	b = appendMember(b, `,"auth_mechanism":`, r.Mechanism)
 	b = appendMember(b, `,"reception_protocol":`, r.Protocol)
 	b = appendTLS(b, r.TLS)
 	b = appendMember(b, `,"bounce_classification":`, r.Classification)
@@ -134,9 +136,11 @@ func appendTimes(b []byte, r *Record) []byte {
 	b = append(b, '"')
 	if !r.Created.IsZero() {
 		b = strconv.AppendInt(append(b, `,"created":`...), r.Created.Unix(), 10)
+		b = append(appendUTC(append(b, `,"created_time":"`...), r.Created), '"')
 	}
 	if !r.NextAttempt.IsZero() {
 		b = strconv.AppendInt(append(b, `,"next_attempt":`...), r.NextAttempt.Unix(), 10)
+		b = append(appendUTC(append(b, `,"next_attempt_time":"`...), r.NextAttempt), '"')
 	}
 	return b
 }

@@ -46,44 +46,11 @@ func (t Type) status() string {
 	return "bounced"
 }
 
-// form is the form of lines. Nobody changes one.
-type form struct {
-	json, prefix bool
-	host, pid    string
-}
-
-// begin appends what stands before a line, end what stands after it.
-func (f *form) begin(b []byte, at time.Time, component, level string) []byte {
-	if at.IsZero() {
-		at = time.Now()
-	}
-	if f.json {
-		b = append(b, `{"time":"`...)
-		b = appendUTC(b, at)
-		b = append(append(b, `","level":"`...), level...)
-		return append(b, `","msg":"`...)
-	}
-	if !f.prefix {
-		return b
-	}
-	b = appendSyslogTime(b, at)
-	b = append(append(b, f.host...), " postroad"...)
-	if component != "" {
-		b = append(append(b, '/'), component...)
-	}
-	b = append(append(b, '['), f.pid...)
-	return append(b, "]: "...)
-}
-
-func (f *form) end(b []byte) []byte {
-	if f.json {
-		return append(escapeLine(b), "\"}\n"...)
-	}
-	return append(b, '\n')
-}
-
 // appendRecord appends the line of one mail event.
 func appendRecord(b []byte, r *Record) []byte {
+	if r.wrongPassword() {
+		return appendWrongPassword(b, r)
+	}
 	if r.ID.IsZero() {
 		b = append(b, "NOQUEUE"...)
 	} else {
@@ -125,15 +92,19 @@ func appendOriginal(b []byte, r *Record) []byte {
 	return append(appendClean(append(b, ", orig_to=<"...), r.OrigRecipient, maxAddress), '>')
 }
 
+// appendRejection appends ": reject: RCPT from unknown[192.0.2.1]: 550 5.1.1 <b@example.net>:
+// Recipient address rejected: User unknown; from=<a@example.org> ...". What was refused stands
+// before the text as Postfix has it, because programs take reasons apart there.
 func appendRejection(b []byte, r *Record) []byte {
 	b = append(b, ": reject: "...)
-	if r.Command == "" {
-		b = append(b, "CONNECT"...)
+	command := r.Command
+	if command == "" {
+		command = "CONNECT"
 	}
-	b = append(appendClean(b, r.Command, 32), " from "...)
+	b = append(appendClean(b, command, 32), " from "...)
 	b = append(appendClient(b, r.Peer), ": "...)
-	b = append(appendReply(b, r), "; from=<"...)
-	b = append(appendClean(b, r.Sender, maxAddress), "> to=<"...)
+	b = appendReply(b, r, appendRefusedWhat(nil, r, command))
+	b = append(appendClean(append(b, "; from=<"...), r.Sender, maxAddress), "> to=<"...)
 	b = append(appendClean(b, r.Recipient, maxAddress), '>')
 	if r.Protocol != "" {
 		b = append(append(b, " proto="...), r.Protocol...)
@@ -152,6 +123,39 @@ func appendRejection(b []byte, r *Record) []byte {
 		b = appendClean(append(b, " message-id="...), r.MessageID, maxAddress)
 	}
 	return b
+}
+
+// wrongPassword reports whether a log-in failed because of what the client said (RFC 4954 6).
+func (r *Record) wrongPassword() bool {
+	return r.Type == Rejection && r.Mechanism != "" && r.Code == 535
+}
+
+// appendWrongPassword appends "warning: unknown[192.0.2.1]: SASL PLAIN authentication failed: ...",
+// the line of Postfix by which programs find those who guess passwords.
+func appendWrongPassword(b []byte, r *Record) []byte {
+	b = appendClient(append(b, "warning: "...), r.Peer)
+	b = appendClean(append(b, ": SASL "...), r.Mechanism, 32)
+	b = appendClean(append(b, " authentication failed: "...), r.Text, maxText)
+	return appendClean(append(b, ", sasl_username="...), r.User, maxAddress)
+}
+
+// appendRefusedWhat appends what of the client's was refused.
+func appendRefusedWhat(b []byte, r *Record, command string) []byte {
+	what, kind := command, ""
+	switch command {
+	case "CONNECT":
+		what, kind = string(appendClient(nil, r.Peer)), "Client host"
+	case "MAIL":
+		what, kind = r.Sender, "Sender address"
+	case "RCPT":
+		what, kind = r.Recipient, "Recipient address"
+	case "DATA", "BDAT":
+		kind = "End-of-data"
+	default:
+		return b
+	}
+	b = appendClean(append(b, '<'), what, maxAddress)
+	return append(append(append(b, ">: "...), kind...), " rejected: "...)
 }
 
 // appendMessageID appends "ID: message-id=<a@example.org>", the line of Postfix's cleanup.
@@ -214,14 +218,15 @@ func appendCommand(b []byte, command string) []byte {
 // appendSaid appends a peer's reply as it gave it, or our own finding.
 func appendSaid(b []byte, r *Record) []byte {
 	if r.Code == 0 || r.Code/100 == 2 {
-		return appendReply(b, r)
+		return appendReply(b, r, nil)
 	}
 	b = append(strconv.AppendInt(b, int64(r.Code), 10), ' ')
 	return appendClean(b, smtp.Words(r.Code, r.Enhanced, r.Text), maxText)
 }
 
-// appendReply appends "250 2.0.0 text", or the text alone of what we found out ourselves.
-func appendReply(b []byte, r *Record) []byte {
+// appendReply appends "250 2.0.0 text", or the text alone of what we found out ourselves. What is
+// in front of the text is clean.
+func appendReply(b []byte, r *Record, front []byte) []byte {
 	if r.Code == 0 {
 		return appendClean(b, r.Text, maxText)
 	}
@@ -230,7 +235,7 @@ func appendReply(b []byte, r *Record) []byte {
 		b = appendClean(append(b, ' '), r.Enhanced, 16)
 	}
 	if r.Text != "" {
-		b = appendClean(append(b, ' '), r.Text, maxText)
+		b = appendClean(append(append(b, ' '), front...), r.Text, maxText)
 	}
 	return b
 }

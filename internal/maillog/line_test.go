@@ -89,14 +89,16 @@ func TestLines(t *testing.T) {
 			r.Type, r.ID, r.Code, r.Enhanced, r.Text, r.Command, r.Relay = Rejection, mail.ID{},
 				550, "5.7.1", "relaying denied", "RCPT", "me.example"
 			r.Size, r.Protocol = 0, "ESMTP"
-		}, "NOQUEUE: reject: RCPT from unknown[192.0.2.25]: 550 5.7.1 relaying denied; " +
-			"from=<a@example.org> to=<b@example.net> proto=ESMTP helo=<me.example>"},
+		}, "NOQUEUE: reject: RCPT from unknown[192.0.2.25]: 550 5.7.1 <b@example.net>: " +
+			"Recipient address rejected: relaying denied; from=<a@example.org> " +
+			"to=<b@example.net> proto=ESMTP helo=<me.example>"},
 		{"content rejected", func(r *Record) {
 			r.Type, r.ID, r.Code, r.Enhanced, r.Text, r.Command, r.Relay = Rejection, mail.ID{},
 				552, "5.3.4", "too big", "DATA", "me.example"
 			r.Protocol, r.User, r.Recipients, r.MessageID = "ESMTPSA", "a", 2, "<m@example.org>"
 			r.Refused = []string{"b@example.net", "c@example.net"}
-		}, "NOQUEUE: reject: DATA from unknown[192.0.2.25]: 552 5.3.4 too big; " +
+		}, "NOQUEUE: reject: DATA from unknown[192.0.2.25]: 552 5.3.4 <DATA>: " +
+			"End-of-data rejected: too big; " +
 			"from=<a@example.org> to=<b@example.net> proto=ESMTPSA helo=<me.example> " +
 			"sasl_username=<a> size=4096 nrcpt=2 message-id=<m@example.org>"},
 		{"nobody ends a line", func(r *Record) {
@@ -105,6 +107,17 @@ func TestLines(t *testing.T) {
 			id + ": to=<x??" + id +
 				": removed?[2J@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, " +
 				"delays=0.1/0/0.9/0.2, dsn=2.0.0, status=sent (250 2.0.0 ok????é)"},
+		{"nobody turns a line around", func(r *Record) {
+			r.Recipient = "\u202emoc.x\u2066@example.net"
+			r.Text = "\u200bok\ufeff\U000e0041ü日\u3164"
+		},
+			id + ": to=<?moc.x?@example.net>, relay=mx.example.net[192.0.2.25]:25, delay=1.2, " +
+				"delays=0.1/0/0.9/0.2, dsn=2.0.0, status=sent (250 2.0.0 ?ok??ü日\u3164)"},
+		{"wrong password", func(r *Record) {
+			r.Type, r.ID, r.Code, r.Enhanced, r.Text, r.Mechanism, r.User = Rejection, mail.ID{},
+				535, "5.7.8", "Authentication credentials invalid", "PLAIN", "a"
+		}, "warning: unknown[192.0.2.25]: SASL PLAIN authentication failed: " +
+			"Authentication credentials invalid, sasl_username=a"},
 	} {
 		r := delivered()
 		c.change(r)
@@ -146,7 +159,7 @@ func TestEvent(t *testing.T) {
 	const want = `{"type":"Delivery","id":"ID","sender":"a@example.org","recipient":"b@example.net","queue":"example.net","site":"mx.example.net","size":4096,` +
 		`"response":{"code":250,"enhanced_code":{"class":2,"subject":0,"detail":0},"content":"2.0.0 Ok: queued as 4F2","command":"end of data"},` +
 		`"peer_address":{"name":"mx.example.net","addr":"192.0.2.25"},"source_address":{"address":"198.51.100.1"},` +
-		`"timestamp":1700000001,"event_time":"2023-11-14T22:13:21.200Z","created":1700000000,"num_attempts":2,` +
+		`"timestamp":1700000001,"event_time":"2023-11-14T22:13:21.200Z","created":1700000000,"created_time":"2023-11-14T22:13:20.000Z","num_attempts":2,` +
 		`"tls_cipher":"TLS_AES_128_GCM_SHA256","tls_protocol_version":"TLSv1.3","tenant":"t1","campaign":"spring","nodeid":"mx1","session_id":"s1",` +
 		`"trace_id":"0af7651916cd43dd8448eb211c80319c"}` + "\n"
 	if got := string(appendEvent(nil, delivered(), "mx1")); got != strings.Replace(want, "ID",
@@ -166,6 +179,7 @@ func TestEvent(t *testing.T) {
 // of bounded length.
 func FuzzRecord(f *testing.F) {
 	f.Add("a@b", `"quoted \" local"@x`, "250 ok", "2.0.0", uint8(Delivery))
+	f.Add("\u202egnp.exe", "\u200b@x", "\U000e0041\u00ad\u2069", "5.1", uint8(Bounce))
 	f.Add("\xff\xfe", "x\ny", "\u2028\\", "5.1", uint8(Rejection))
 	f.Add(strings.Repeat("é", 1000), strings.Repeat(`\"`, 2000), strings.Repeat("\x00", 5000),
 		"999999.1.1", uint8(200))
@@ -173,14 +187,14 @@ func FuzzRecord(f *testing.F) {
 		r := delivered()
 		r.Sender, r.Recipient, r.OrigRecipient, r.Text, r.Enhanced, r.Relay, r.Type = sender,
 			recipient, sender, text, enhanced, text, Type(kind)
-		l := &form{json: true}
-		line := l.end(appendRecord(l.begin(nil, r.At, "smtp", "info"), r))
+		r.User, r.Protocol, r.Mechanism, r.MessageID = text, "ESMTP", text, recipient
+		line := (&form{json: true}).record(nil, r)
 		var got struct{ Msg string }
 		if err := json.Unmarshal(line, &got); err != nil ||
 			got.Msg != string(appendRecord(nil, r)) {
 			t.Fatalf("%v: %s", err, line)
 		}
-		if strings.ContainsAny(got.Msg, "\r\n\x1b") || !utf8.ValidString(got.Msg) {
+		if strings.ContainsAny(got.Msg, "\r\n\x1b\u202e\u200b") || !utf8.ValidString(got.Msg) {
 			t.Fatalf("%q", got.Msg)
 		}
 		event := appendEvent(nil, r, "mx1")

@@ -20,12 +20,14 @@ import (
 type Options struct {
 	// Lines takes the log lines; nil: nobody does.
 	Lines io.Writer
-	// JSON makes each line a JSON object with the members time, level and msg; else it is text.
+	// JSON makes each line a JSON object with the members time, level, program and msg, and what
+	// msg says as members of its own; else it is text.
 	JSON bool
 	// Prefix begins each text line as syslog does: "Nov 23 05:21:28 host postroad/smtp[4711]: ".
-	// Leave it out when the reader of Lines adds one of its own, as the journal does (see
-	// UnderJournal).
+	// Leave it out when the reader of Lines adds one of its own, as the journal does.
 	Prefix bool
+	// Journal says that Lines is what Journal returns.
+	Journal bool
 	// Host is the host name of the prefix, and Node the nodeid of events.
 	Host, Node string
 	// Events is the path of the event log; "": none. At Rotate octets (default 100 MiB) it is
@@ -37,10 +39,6 @@ type Options struct {
 	// (default 4 MiB). What does not fit is dropped and counted, and the log says so.
 	Buffer int
 }
-
-// UnderJournal reports whether standard error is read by the systemd journal, which adds the time,
-// host and program itself.
-func UnderJournal() bool { return os.Getenv("JOURNAL_STREAM") != "" }
 
 // Log is the Sink that writes log lines and the event log. Records are formatted by the caller's
 // goroutine, without allocation, and written by one goroutine per output. Safe for use by several
@@ -85,8 +83,8 @@ func Open(o Options) (*Log, error) {
 }
 
 // Prepare says why a log cannot go on with other options, or returns what puts them in force: JSON,
-// Prefix, Host, Events, Rotate and Keep; the others stay as they are. Events that wait to be
-// written go to the file of the new options, or to the former one when there is none any more.
+// Prefix, Journal, Host, Events, Rotate and Keep; the others stay as they are. Events that wait to
+// be written go to the file of the new options, or to the former one when there is none any more.
 func (l *Log) Prepare(o Options) (configure func(), err error) {
 	if o.Rotate == 0 {
 		o.Rotate = 100 << 20
@@ -99,8 +97,8 @@ func (l *Log) Prepare(o Options) (configure func(), err error) {
 		}
 	}
 	return func() {
-		l.form.Store(&form{json: o.JSON, prefix: o.Prefix, host: o.Host,
-			pid: strconv.Itoa(os.Getpid())})
+		l.form.Store(&form{json: o.JSON, prefix: o.Prefix,
+			journal: o.Journal, host: o.Host, pid: strconv.Itoa(os.Getpid())})
 		if o.Events != "" {
 			l.file.want.Store(&place{path: o.Events, max: o.Rotate, keep: o.Keep})
 		}
@@ -123,13 +121,10 @@ func (l *Log) lost(what string, dropped uint64, err error) []byte {
 func (l *Log) Log(r *Record) {
 	buf := scratch.Get().(*[]byte)
 	if l.lines != nil && r.Type.hasLine() {
-		f := l.form.Load()
-		b := f.begin((*buf)[:0], r.At, r.Type.component(), "info")
-		b = f.end(appendRecord(b, r))
+		b := l.form.Load().record((*buf)[:0], r)
 		l.lines.append(b)
 		if r.Type == Reception {
-			b = f.begin(b[:0], r.At, "cleanup", "info")
-			b = f.end(appendMessageID(b, r))
+			b = l.form.Load().messageID(b[:0], r)
 			l.lines.append(b)
 		}
 		*buf = b
@@ -142,6 +137,22 @@ func (l *Log) Log(r *Record) {
 	scratch.Put(buf)
 }
 
+func (f *form) record(b []byte, r *Record) []byte {
+	b = f.begin(b, r.At, r.Type.component(), "info")
+	if f.json {
+		b = appendMembers(b, r)
+	}
+	return f.end(appendRecord(f.words(b), r))
+}
+
+func (f *form) messageID(b []byte, r *Record) []byte {
+	b = f.begin(b, r.At, "cleanup", "info")
+	if f.json {
+		b = lineMember(appendIDMember(b, r.ID), `"message_id":`, r.MessageID)
+	}
+	return f.end(appendMessageID(f.words(b), r))
+}
+
 // Queued writes "ID: from=<sender>, size=N, nrcpt=N (queue active)".
 func (l *Log) Queued(id mail.ID, sender string, size int64, recipients int) {
 	if l.lines == nil {
@@ -149,7 +160,12 @@ func (l *Log) Queued(id mail.ID, sender string, size int64, recipients int) {
 	}
 	buf, f := scratch.Get().(*[]byte), l.form.Load()
 	b := f.begin((*buf)[:0], time.Time{}, "qmgr", "info")
-	b = append(id.AppendTo(b), ": from=<"...)
+	if f.json {
+		b = lineMember(appendIDMember(b, id), `"from":`, sender)
+		b = appendNumber(appendNumber(b, `"size":`, size), `"nrcpt":`, int64(recipients))
+		b = append(b, `"status":"queued",`...)
+	}
+	b = append(id.AppendTo(f.words(b)), ": from=<"...)
 	b = append(appendClean(b, sender, maxAddress), ">, size="...)
 	b = append(strconv.AppendInt(b, size, 10), ", nrcpt="...)
 	b = append(strconv.AppendInt(b, int64(recipients), 10), " (queue active)"...)
@@ -165,7 +181,10 @@ func (l *Log) Removed(id mail.ID) {
 	}
 	buf, f := scratch.Get().(*[]byte), l.form.Load()
 	b := f.begin((*buf)[:0], time.Time{}, "qmgr", "info")
-	*buf = f.end(append(id.AppendTo(b), ": removed"...))
+	if f.json {
+		b = append(appendIDMember(b, id), `"status":"removed",`...)
+	}
+	*buf = f.end(append(id.AppendTo(f.words(b)), ": removed"...))
 	l.lines.append(*buf)
 	scratch.Put(buf)
 }
@@ -183,7 +202,7 @@ func (l *Log) say(level, format string, args []any) {
 }
 
 func (f *form) message(level, msg string) []byte {
-	b := f.begin(nil, time.Time{}, "", level)
+	b := f.words(f.begin(nil, time.Time{}, "", level))
 	if level == "error" && !f.json {
 		b = append(b, "error: "...)
 	}

@@ -35,7 +35,6 @@ func (l *Log) Notice(level, event string, fields []Field, words string) {
 // jsonEvent puts the fields before msg, where begin leaves the line.
 func (f *form) jsonEvent(level string, fields []Field, words string) []byte {
 	b := f.begin(nil, time.Time{}, "", level)
-	b = b[:len(b)-len(msgMember)]
 	for _, m := range fields {
 		b = append(appendJSON(append(appendJSON(b, m.Name, maxAddress), ':'), m.Value, maxAddress),
 			',')

@@ -32,7 +32,8 @@ func TestNotice(t *testing.T) {
 		{"level": "info", "event": "member_back", "msg": "mx3 is back"},
 	} {
 		got := map[string]string{}
-		if err := dec.Decode(&got); err != nil || len(got) != len(want)+1 {
+		if err := dec.Decode(&got); err != nil || len(got) != len(want)+2 ||
+			got["program"] != "postroad" {
 			t.Fatalf("%v, %v", got, err)
 		}
 		for k, v := range want {

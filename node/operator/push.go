@@ -244,6 +244,6 @@ func (op *Operator) ConfigVersion(version uint64) (api.ConfigVersion, error) {
 
 func versionOf(p control.Pushed) api.ConfigVersion {
 	return api.ConfigVersion{
-		Version: p.Version, At: p.At, Who: p.Who, Note: p.Note, Text: p.Text,
+		Version: p.Version, At: api.At(p.At), Who: p.Who, Note: p.Note, Text: p.Text,
 	}
 }

@@ -37,7 +37,7 @@ func (op *Operator) Status(ctx context.Context) (api.ClusterStatus, error) {
 				"`postroad config reload` there, or push another version", m.Name, r.ConfigWhy))
 		}
 		if !s.Reachable && m.State != control.Joining {
-			s.Since = since[m.ID].UTC()
+			s.Since = api.At(since[m.ID])
 			st.Problems = append(st.Problems, fmt.Sprintf("%s does not answer since %s: bring it "+
 				"back, or join a new node and run `postroad cluster replace %s NEW`",
 				m.Name, s.Since.Format(time.RFC3339), m.Name))

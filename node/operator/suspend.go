@@ -82,7 +82,8 @@ func (op *Operator) Suspensions() (list []api.Suspension) {
 	_, all := op.o.State.Suspensions()
 	for _, s := range all {
 		list = append(list, api.Suspension{
-			Kind: s.Kind, Name: s.Name, Reason: s.Reason, Since: s.Since, Until: s.Until,
+			Kind: s.Kind, Name: s.Name, Reason: s.Reason, Since: api.At(s.Since),
+			Until: api.At(s.Until),
 		})
 	}
 	return list

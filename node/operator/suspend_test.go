@@ -37,7 +37,7 @@ func TestSuspendReachesTheQueues(t *testing.T) {
 			t.Errorf("it took %v though all acknowledged at once", time.Since(began))
 		}
 		if a.Suspension.Name != "example.org" ||
-			a.Suspension.Until.Sub(a.Suspension.Since) != time.Hour {
+			a.Suspension.Until.Sub(a.Suspension.Since.Time) != time.Hour {
 			t.Errorf("suspended: %+v", a.Suspension)
 		}
 		if len(mine.took) != 1 || len(mine.have.All) != 1 || len(copied.took) != 0 {

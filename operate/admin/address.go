@@ -53,7 +53,8 @@ func (s *Server) domains(w http.ResponseWriter, r *http.Request) error {
 		for _, d := range s.o.Users.Domains(after, limit) {
 			known[d.Name] = true
 			page = append(page, &api.Domain{Name: d.Name, Separator: d.Separator,
-				Configured: configured[d.Name], Created: d.Created, Changed: d.Changed})
+				Configured: configured[d.Name], Created: api.At(d.Created),
+				Changed: api.At(d.Changed)})
 		}
 		for name := range configured {
 			if name > after && !known[name] {
@@ -113,8 +114,8 @@ func (s *Server) showAlias(w http.ResponseWriter, r *http.Request) error {
 }
 
 func wireAlias(a *directory.Alias) *api.Alias {
-	return &api.Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets, Created: a.Created,
-		Changed: a.Changed}
+	return &api.Alias{Name: a.Name, Owner: a.Owner, Targets: a.Targets, Created: api.At(a.Created),
+		Changed: api.At(a.Changed)}
 }
 
 func (s *Server) addAlias(ctx context.Context, a *api.AliasRequest) error {

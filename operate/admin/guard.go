@@ -67,6 +67,13 @@ func (s *Settings) ours(hostport string) bool {
 	return false
 }
 
+// stranger reports whether a request comes neither through the socket nor from this machine, and
+// has no token.
+func (s *Server) stranger(r *http.Request) bool {
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && !from.Addr().Unmap().IsLoopback() && s.set.Load().authorized(r) != nil
+}
+
 // authorized checks the token, in a time that does not tell how much of it was right.
 func (s *Settings) authorized(r *http.Request) *api.Error {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")

@@ -67,7 +67,7 @@ func (s *Server) steps(
 	})
 	s.queued(ctx, &api.Filter{IDs: t.IDs, Recipient: t.Recipient}, total,
 		func(m *api.Message) bool {
-			items.add(api.TraceItem{At: now, Node: m.Node, ID: m.QueueID, Queue: m})
+			items.add(api.TraceItem{At: api.At(now), Node: m.Node, ID: m.QueueID, Queue: m})
 			return true
 		})
 	return made.newest(total)
@@ -241,7 +241,7 @@ func (a *collected) before(b *collected) int {
 		}
 		return 1
 	}
-	return cmp.Or(a.stands.Compare(b.stands), a.At.Compare(b.At), cmp.Compare(b.n, a.n))
+	return cmp.Or(a.stands.Compare(b.stands), a.At.Compare(b.At.Time), cmp.Compare(b.n, a.n))
 }
 
 // place says where the steps stand. A message is attempted as soon as it is in the queue, by a node
@@ -250,12 +250,12 @@ func (c *collection) place() {
 	accepted := map[string]time.Time{}
 	for i := range c.items {
 		if s := &c.items[i]; s.reception {
-			accepted[s.ID] = s.At
+			accepted[s.ID] = s.At.Time
 		}
 	}
 	for i := range c.items {
 		s := &c.items[i]
-		if s.stands = s.At; s.At.Before(accepted[s.ID]) {
+		if s.stands = s.At.Time; s.At.Before(accepted[s.ID]) {
 			s.stands = accepted[s.ID]
 		}
 	}

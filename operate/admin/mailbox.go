@@ -54,7 +54,7 @@ func (s *Server) mailboxes(w http.ResponseWriter, r *http.Request) error {
 func wireMailbox(b *mailbox.Mailbox) *api.Mailbox {
 	return &api.Mailbox{Address: b.Address, Messages: b.Messages, Octets: b.Bytes, Soft: b.Soft,
 		Hard:      b.Hard,
-		Retention: int64(b.Retention / time.Second), Created: b.Created}
+		Retention: int64(b.Retention / time.Second), Created: api.At(b.Created)}
 }
 
 func (s *Server) showMailbox(w http.ResponseWriter, r *http.Request) error {

@@ -147,8 +147,8 @@ func (s *Server) Configure(o Settings) { s.set.Store(&o) }
 
 func (s *Server) mux() *http.ServeMux {
 	m := http.NewServeMux()
-	m.Handle("GET /livez", probe(s.o.Health.Live, nil))
-	m.Handle("GET /readyz", probe(s.o.Health.Ready, s.o.Health.Notes))
+	m.Handle("GET /livez", s.probe(s.o.Health.Live, nil))
+	m.Handle("GET /readyz", s.probe(s.o.Health.Ready, s.o.Health.Notes))
 	m.Handle("GET /metrics", s.o.Metrics)
 	s.queueRoutes(m)
 	s.userRoutes(m)
@@ -169,15 +169,20 @@ func (s *Server) mux() *http.ServeMux {
 // keeps. It trusts its callers: serve it only to nodes that have shown who they are.
 func (s *Server) PeerHandler() http.Handler { return s.forPeer }
 
-// probe answers 200 or, with the reason, 503; then the notes, a line each.
-func probe(check func() error, notes func() []string) http.Handler {
+// probe answers 200 or, with the reason, 503; then the notes, a line each. Strangers are told which
+// of the two it is and nothing of why: reasons have names of nodes and paths in them.
+func (s *Server) probe(check func() error, notes func() []string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		status, lines := http.StatusOK, []string{"ok"}
 		if err := check(); err != nil {
 			status, lines = http.StatusServiceUnavailable, []string{err.Error()}
 		}
-		if notes != nil {
+		if s.stranger(r) {
+			if status != http.StatusOK {
+				lines = []string{"not ready"}
+			}
+		} else if notes != nil {
 			lines = append(lines, notes()...)
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -198,6 +199,36 @@ func TestNotReadySaysWhy(t *testing.T) {
 	}
 	if status, _ := n.request(t, "GET", "/livez", nil); status != 200 {
 		t.Errorf("a node that is not ready is dead: %d", status)
+	}
+}
+
+// TestStrangersAreToldOnlyWhether: names of nodes and paths are for those who have the token, and
+// for this machine.
+func TestStrangersAreToldOnlyWhether(t *testing.T) {
+	n := start(t, nil)
+	n.notes = []string{"mx3 does not answer"}
+	for _, ready := range []error{nil, errors.New("/var/lib/postroad has no room")} {
+		n.ready = ready
+		secret, public, status := "ok\nmx3 does not answer\n", "ok\n", http.StatusOK
+		if ready != nil {
+			secret, public, status = ready.Error()+"\nmx3 does not answer\n", "not ready\n",
+				http.StatusServiceUnavailable
+		}
+		for _, c := range []struct{ from, token, want string }{
+			{"192.0.2.1:1", "", public}, {"[2001:db8::1]:1", "Bearer wrong", public},
+			{"192.0.2.1:1", "Bearer " + testToken, secret}, {"127.0.0.2:1", "", secret},
+			{"[::ffff:127.0.0.1]:1", "", secret}, {"[::1]:1", "", secret}, {"@", "", secret},
+		} {
+			r := httptest.NewRequest("GET", "/readyz", nil)
+			r.RemoteAddr = c.from
+			r.Header.Set("Authorization", c.token)
+			w := httptest.NewRecorder()
+			n.Server.mux().ServeHTTP(w, r)
+			if w.Code != status || w.Body.String() != c.want {
+				t.Errorf("from %s with %q: %d %q, want %q", c.from, c.token, w.Code, w.Body,
+					c.want)
+			}
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (s *Server) suspensions(w http.ResponseWriter, r *http.Request) error {
 	return s.lists(w, r, func(out *stream, _ *api.Total) error {
 		all := s.o.Suspensions.Suspensions()
 		slices.SortFunc(all, func(a, b api.Suspension) int {
-			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind),
+			return cmp.Or(a.Since.Compare(b.Since.Time), cmp.Compare(a.Kind, b.Kind),
 				cmp.Compare(a.Name, b.Name))
 		})
 		for i := range all {

@@ -38,8 +38,10 @@ func (f *fakeSuspensions) Resume(_ context.Context, s api.Suspension) (api.Ackno
 
 func (f *fakeSuspensions) Suspensions() []api.Suspension {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	return []api.Suspension{{Kind: "tenant", Name: "t2", Reason: "y", Since: at.Add(time.Hour)},
-		{Kind: "domain", Name: "a.example", Reason: "x", Since: at, Until: at.Add(2 * time.Hour)}}
+	return []api.Suspension{{Kind: "tenant", Name: "t2", Reason: "y",
+		Since: api.At(at.Add(time.Hour))},
+		{Kind: "domain", Name: "a.example", Reason: "x", Since: api.At(at),
+			Until: api.At(at.Add(2 * time.Hour))}}
 }
 
 func TestSuspend(t *testing.T) {
@@ -66,8 +68,8 @@ func TestSuspend(t *testing.T) {
 		listed = append(listed, string(raw))
 		return nil
 	})
-	if want := []string{`{"kind":"domain","name":"a.example","reason":"x","since":"2026-01-01T00:00:00Z","until":"2026-01-01T02:00:00Z"}`,
-		`{"kind":"tenant","name":"t2","reason":"y","since":"2026-01-01T01:00:00Z"}`}; err != nil ||
+	if want := []string{`{"kind":"domain","name":"a.example","reason":"x","since":"2026-01-01T00:00:00.000Z","until":"2026-01-01T02:00:00.000Z"}`,
+		`{"kind":"tenant","name":"t2","reason":"y","since":"2026-01-01T01:00:00.000Z"}`}; err != nil ||
 		!slices.Equal(listed, want) {
 		t.Errorf("listed %q, %v", listed, err)
 	}

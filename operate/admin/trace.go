@@ -106,7 +106,7 @@ func (s *Server) find(
 			if refused++; refused > api.MaxTraced {
 				return true
 			}
-			return found(&api.TraceItem{At: e.At, Node: s.o.Node, Event: e.Line})
+			return found(&api.TraceItem{At: api.At(e.At), Node: s.o.Node, Event: e.Line})
 		case seen[e.ID]:
 			return true
 		case len(seen) == api.MaxTraced:
@@ -128,7 +128,7 @@ func (s *Server) events(
 		if n++; n > maxEvents {
 			return false
 		}
-		return found(&api.TraceItem{At: e.At, Node: s.o.Node, ID: e.ID, Event: e.Line})
+		return found(&api.TraceItem{At: api.At(e.At), Node: s.o.Node, ID: e.ID, Event: e.Line})
 	})
 	total.Truncated = n > maxEvents
 	return total, err

@@ -37,7 +37,7 @@ func (n *node) trace(
 		if err := json.Unmarshal(raw, &item); err != nil || item.At.Before(last) {
 			t.Errorf("%s: %v", raw, err)
 		}
-		last = item.At
+		last = item.At.Time
 		if item.Queue != nil {
 			steps = append(steps, item.Node+" queued "+item.Queue.Recipients[0].Address)
 			return nil
@@ -268,7 +268,7 @@ func TestAcceptanceComesFirst(t *testing.T) {
 	at, c := time.Now(), collection{}
 	add := func(kind, id string, after time.Duration) {
 		event := fmt.Sprintf(`{"type":%q,"id":%q}`, kind, id)
-		c.add(api.TraceItem{At: at.Add(after), ID: id, Event: json.RawMessage(event)})
+		c.add(api.TraceItem{At: api.At(at.Add(after)), ID: id, Event: json.RawMessage(event)})
 	}
 	add("Reception", "a", 0) // the newest first: the log is read backwards
 	add("Delivery", "a", 0)
@@ -290,10 +290,10 @@ func TestAcceptanceComesFirst(t *testing.T) {
 func TestStepsOfOneMomentKeepTheirOrder(t *testing.T) {
 	at, c := time.Now(), collection{}
 	for _, id := range []string{"y", "x"} {
-		c.add(api.TraceItem{At: at.Add(-time.Hour), ID: id, Queue: &api.Message{}})
+		c.add(api.TraceItem{At: api.At(at.Add(-time.Hour)), ID: id, Queue: &api.Message{}})
 	}
 	for i := 3*maxEvents - 1; i >= 0; i-- {
-		c.add(api.TraceItem{At: at, ID: fmt.Sprintf("%05d", i)})
+		c.add(api.TraceItem{At: api.At(at), ID: fmt.Sprintf("%05d", i)})
 	}
 	steps := c.sorted()
 	if !c.dropped || len(steps) != maxEvents ||

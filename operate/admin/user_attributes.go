@@ -81,8 +81,8 @@ func UserRows(u *api.User) [][2]string {
 			rows = append(rows, [2]string{"note", word})
 		}
 	}
-	return append(rows, [2]string{"created", cli.Time(u.Created)},
-		[2]string{"changed", cli.Time(u.Changed)})
+	return append(rows, [2]string{"created", cli.Time(u.Created.Time)},
+		[2]string{"changed", cli.Time(u.Changed.Time)})
 }
 
 func keptFor(d config.Duration) string {
@@ -106,7 +106,7 @@ func wireUser(u *directory.User) *api.User {
 		Scram: u.Scram != nil, Disabled: u.Disabled, Mailbox: !u.NoMailbox, SoftQuota: u.Soft,
 		HardQuota: u.Hard, Retention: config.Duration(u.Retention),
 		Forward: u.Forward, KeepCopy: u.Keep, Source: u.Source, Addresses: u.Addresses,
-		Created: u.Created, Changed: u.Changed}
+		Created: api.At(u.Created), Changed: api.At(u.Changed)}
 }
 
 // applySettings changes what is there.

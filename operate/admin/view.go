@@ -31,7 +31,8 @@ func (q *LocalQueue) message(node string, m *queue.Stored, selected []uint32) *a
 	e := m.Message.Envelope
 	out := &api.Message{
 		QueueID: m.Message.ID.String(), ArrivalTime: m.Message.Arrived.Unix(),
-		MessageSize: m.Message.Size, Sender: e.Sender,
+		MessageSize: m.Message.Size, Sender: e.Sender, ID: m.Message.ID.String(),
+		Created: api.At(m.Message.Arrived), Size: m.Message.Size,
 		Recipients: make([]api.Recipient, len(selected)), Node: node, Group: q.Group,
 		Tenant: e.Origin.Tenant, Campaign: e.Origin.Campaign,
 	}
@@ -73,7 +74,7 @@ func (q *LocalQueue) recipient(
 		}
 	}
 	if scheduled && !is.Due.IsZero() {
-		out.NextAttempt = is.Due.Unix()
+		out.NextAttempt, out.Next = is.Due.Unix(), api.At(is.Due)
 	}
 	out.DelayReason = reason(&is.Last)
 	return out

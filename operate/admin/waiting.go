@@ -10,7 +10,7 @@ import (
 // and `cluster init` ends the wait. Of the options Socket, Address, Token, Hosts and Logf count.
 // what says what it waits for.
 func StartWaiting(o Options, what func() string, begin func()) (*Server, error) {
-	m := http.NewServeMux()
+	m, s := http.NewServeMux(), newServer(o)
 	waiting := func() error {
 		return api.Fail(
 			api.ExitTemporary,
@@ -19,14 +19,13 @@ func StartWaiting(o Options, what func() string, begin func()) (*Server, error) 
 				"node begins one",
 		)
 	}
-	m.Handle("GET /livez", probe(func() error { return nil }, nil))
-	m.Handle("GET /readyz", probe(func() error { return &api.Error{Message: what()} }, nil))
+	m.Handle("GET /livez", s.probe(func() error { return nil }, nil))
+	m.Handle("GET /readyz", s.probe(func() error { return &api.Error{Message: what()} }, nil))
 	m.Handle("POST /v1/cluster/init", handler(func(w http.ResponseWriter, r *http.Request) error {
 		o.Logf("admin: cluster init")
 		begin()
 		return answer(w, struct{}{})
 	}))
 	m.Handle("/", handler(func(http.ResponseWriter, *http.Request) error { return waiting() }))
-	s := newServer(o)
 	return s, s.listen(m)
 }

@@ -23,16 +23,16 @@ type ClusterStatus struct {
 
 // MemberStatus is how one node is.
 type MemberStatus struct {
-	ID        uint16    `json:"id"`
-	Name      string    `json:"name"`
-	Address   string    `json:"address"` // of its cluster port
-	State     string    `json:"state"`   // joining, active, draining, removed
-	Version   string    `json:"version,omitempty"`
-	Protocol  int       `json:"protocol"` // the newest commands and requests that it understands
-	Reachable bool      `json:"reachable"`
-	Since     time.Time `json:"missing_since,omitzero"` // when it last answered, if it does not
-	Self      bool      `json:"self,omitempty"`
-	Ready     string    `json:"ready"` // "ready", or why it is not
+	ID        uint16 `json:"id"`
+	Name      string `json:"name"`
+	Address   string `json:"address"` // of its cluster port
+	State     string `json:"state"`   // joining, active, draining, removed
+	Version   string `json:"version,omitempty"`
+	Protocol  int    `json:"protocol"` // the newest commands and requests that it understands
+	Reachable bool   `json:"reachable"`
+	Since     Time   `json:"missing_since,omitzero"` // when it last answered, if it does not
+	Self      bool   `json:"self,omitempty"`
+	Ready     string `json:"ready"` // "ready", or why it is not
 }
 
 // GroupStatus is how one group is, as its leader says. Without a leader its State is what was last

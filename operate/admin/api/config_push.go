@@ -131,11 +131,11 @@ func (a *PushAnswer) Failed() error {
 
 // ConfigVersion is one version of the pushed configuration.
 type ConfigVersion struct {
-	Version uint64    `json:"version"`
-	At      time.Time `json:"at"`
-	Who     string    `json:"who,omitempty"`
-	Note    string    `json:"note,omitempty"`
-	Text    string    `json:"text,omitempty"` // not in a history
+	Version uint64 `json:"version"`
+	At      Time   `json:"at"`
+	Who     string `json:"who,omitempty"`
+	Note    string `json:"note,omitempty"`
+	Text    string `json:"text,omitempty"` // not in a history
 	// InForce are the nodes that have it in force; Lacking, of the newest version, all others.
 	InForce []string     `json:"in_force,omitempty"`
 	Lacking []ConfigNode `json:"lacking,omitempty"`

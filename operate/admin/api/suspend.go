@@ -13,11 +13,11 @@ import (
 
 // Suspension is one thing that is suspended.
 type Suspension struct {
-	Kind   string    `json:"kind"` // domain, site, tenant or campaign
-	Name   string    `json:"name"`
-	Reason string    `json:"reason,omitempty"`
-	Since  time.Time `json:"since,omitzero"`
-	Until  time.Time `json:"until,omitzero"` // absent: until it is resumed
+	Kind   string `json:"kind"` // domain, site, tenant or campaign
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty"`
+	Since  Time   `json:"since,omitzero"`
+	Until  Time   `json:"until,omitzero"` // absent: until it is resumed
 }
 
 // Ends says in words when it ends.

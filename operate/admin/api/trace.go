@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/postroad/postroad/internal/config"
 )
@@ -28,7 +27,7 @@ type TraceRequest struct {
 
 // TraceItem is one step of a message's journey: what was logged, or what waits in the queue now.
 type TraceItem struct {
-	At    time.Time       `json:"at"`
+	At    Time            `json:"at"`
 	Node  string          `json:"node"`
 	ID    string          `json:"id"`               // "" of what was refused
 	Event json.RawMessage `json:"event,omitempty"`  // the line of the event log

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/json"
-	"time"
 
 	"github.com/postroad/postroad/internal/config"
 )
@@ -33,7 +32,11 @@ type Message struct {
 	QueueID     string `json:"queue_id"`
 	ArrivalTime int64  `json:"arrival_time"`
 	MessageSize int64  `json:"message_size"`
-	Sender      string `json:"sender"`
+	// the same under the names that events have for it
+	ID      string `json:"id"`
+	Created Time   `json:"created_time"`
+	Size    int64  `json:"size"`
+	Sender  string `json:"sender"`
 	// of the recipient that moves next: inflight, ready, deferred, held
 	State      string      `json:"state"`
 	Recipients []Recipient `json:"recipients"`
@@ -49,6 +52,7 @@ type Recipient struct {
 	State       string `json:"state"`
 	Attempts    int    `json:"attempts"`
 	NextAttempt int64  `json:"next_attempt,omitempty"` // only when it is scheduled
+	Next        Time   `json:"next_attempt_time,omitzero"`
 	DelayReason string `json:"delay_reason,omitempty"` // the last answer
 	// Waits is the limit that keeps it from being tried now: "rate 5/s of shaping example.com".
 	Waits string `json:"waits,omitempty"`
@@ -117,14 +121,14 @@ type Line struct {
 
 // Mailbox is one mailbox.
 type Mailbox struct {
-	Address   string    `json:"address"`
-	Messages  uint64    `json:"messages"`
-	Octets    int64     `json:"octets"`
-	Soft      int64     `json:"soft,omitempty"` // quotas, in octets
-	Hard      int64     `json:"hard,omitempty"`
-	Retention int64     `json:"retention,omitempty"` // seconds
-	Created   time.Time `json:"created"`
-	Folders   []Folder  `json:"folders,omitempty"` // only of one that is shown
+	Address   string   `json:"address"`
+	Messages  uint64   `json:"messages"`
+	Octets    int64    `json:"octets"`
+	Soft      int64    `json:"soft,omitempty"` // quotas, in octets
+	Hard      int64    `json:"hard,omitempty"`
+	Retention int64    `json:"retention,omitempty"` // seconds
+	Created   Time     `json:"created"`
+	Folders   []Folder `json:"folders,omitempty"` // only of one that is shown
 }
 
 // Folder is one folder of a Mailbox.

@@ -1,10 +1,6 @@
 package api
 
-import (
-	"time"
-
-	"github.com/postroad/postroad/internal/config"
-)
+import "github.com/postroad/postroad/internal/config"
 
 // UserRequest names a user and what to give them.
 type UserRequest struct {
@@ -50,18 +46,18 @@ type User struct {
 	// the outside list that the user comes from
 	Source string `json:"source,omitempty"`
 	// Addresses are further ones that get the user's mail.
-	Addresses []string  `json:"addresses,omitempty"`
-	Created time.Time `json:"created"`
-	Changed time.Time `json:"changed"`
+	Addresses []string `json:"addresses,omitempty"`
+	Created   Time     `json:"created"`
+	Changed   Time     `json:"changed"`
 }
 
 // Domain is one domain whose mail is kept here.
 type Domain struct {
-	Name       string    `json:"name"`
-	Separator  string    `json:"separator"`
-	Configured bool      `json:"configured,omitempty"` // in local.domains of the node that was asked
-	Created    time.Time `json:"created,omitzero"`     // of one that is in the directory
-	Changed    time.Time `json:"changed,omitzero"`
+	Name       string `json:"name"`
+	Separator  string `json:"separator"`
+	Configured bool   `json:"configured,omitempty"` // in local.domains of the node that was asked
+	Created    Time   `json:"created,omitzero"`     // of one that is in the directory
+	Changed    Time   `json:"changed,omitzero"`
 }
 
 // DomainRequest names a domain and what to do with it.
@@ -73,11 +69,11 @@ type DomainRequest struct {
 
 // Alias is one alias, or with an owner a list.
 type Alias struct {
-	Name    string    `json:"name"`
-	Owner   string    `json:"owner,omitempty"`
-	Targets []string  `json:"targets"`
-	Created time.Time `json:"created"`
-	Changed time.Time `json:"changed"`
+	Name    string   `json:"name"`
+	Owner   string   `json:"owner,omitempty"`
+	Targets []string `json:"targets"`
+	Created Time     `json:"created"`
+	Changed Time     `json:"changed"`
 }
 
 // AliasRequest names an alias and what to make of it.
