@@ -85,18 +85,21 @@ func (c *core) tell(
 
 // logUnreached writes the records of messages that wait, one per recipient.
 func (s *Scheduler) logUnreached(all []unreached) {
-	var r maillog.Record
+	if len(all) == 0 {
+		return
+	}
+	r := &maillog.Record{}
 	for i := range all {
 		u := &all[i]
 		m := u.message
-		r = maillog.Record{Type: maillog.TransientFailure, At: u.at, Site: u.site,
+		*r = maillog.Record{Type: maillog.TransientFailure, At: u.at, Site: u.site,
 			Attempts: u.attempts, NextAttempt: u.next}
 		r.Describe(m.ID, m.Envelope, m.Size, m.Arrived)
 		r.Delays[1] = max(0, u.at.Sub(m.Arrived))
-		setAnswer(&r, u.why)
+		setAnswer(r, u.why)
 		for _, n := range u.numbers {
 			r.To(&m.Envelope.Recipients[n])
-			s.o.Log.Log(&r)
+			s.o.Log.Log(r)
 		}
 	}
 }

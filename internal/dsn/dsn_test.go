@@ -408,3 +408,46 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// What a peer said is told with its own codes whatever the status is, and a recipient that is given
+// up says after how long.
+func TestWhoSaidWhat(t *testing.T) {
+	for _, c := range []struct {
+		attempt pmail.Attempt
+		tried   time.Duration
+		status  string
+		fields  string
+		words   string
+	}{
+		{pmail.Attempt{Code: 451, Enhanced: "4.7.1", Text: "later", Remote: "mx"},
+			100 * time.Second, "4.4.7",
+			"Status: 4.4.7\r\nRemote-MTA: dns; mx\r\nDiagnostic-Code: smtp; 451 4.7.1 later\r\n",
+			"    It was given up after 100 seconds.\r\n    mx said: 451 4.7.1 later\r\n"},
+		{pmail.Attempt{Enhanced: "4.4.1", Text: "no answer", Remote: "mx"}, 5 * 24 * time.Hour,
+			"4.4.7", "Status: 4.4.7\r\nDiagnostic-Code: x-postroad; given up after 5 days: " +
+				"no answer\r\n", "    given up after 5 days: no answer\r\n"},
+		{pmail.Attempt{Code: 550, Enhanced: "5.0.0", Text: "no"}, 0, "",
+			"Status: 5.0.0\r\nDiagnostic-Code: smtp; 550 no\r\n",
+			"    The recipient's mail system said: 550 no\r\n"},
+	} {
+		r := failed()
+		r.Recipients[0].Attempt, r.Recipients[0].Status = c.attempt, c.status
+		r.Recipients[0].Tried = c.tried
+		_, parts, _ := written(t, r, nil)
+		if got := parts["message/delivery-status"]; !strings.HasSuffix(got,
+			"Action: failed\r\n"+c.fields) {
+			t.Errorf("%+v: %s", c.attempt, got)
+		}
+		if got := parts["text/plain"]; !strings.Contains(got, c.words) {
+			t.Errorf("%+v: %s", c.attempt, got)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		time.Second: "a second", 119 * time.Second: "119 seconds", 3 * time.Minute: "3 minutes",
+		47 * time.Hour: "47 hours", 5*24*time.Hour + 90*time.Second: "5 days",
+	} {
+		if got := inWords(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}

@@ -86,6 +86,9 @@ func inWords(d time.Duration) string {
 			return strconv.FormatInt(int64(d.Round(unit.of)/unit.of), 10) + " " + unit.name
 		}
 	}
+	if d < 2*time.Second {
+		return "a second"
+	}
 	return strconv.FormatInt(int64(d.Round(time.Second)/time.Second), 10) + " seconds"
 }
 
