@@ -47,8 +47,8 @@ func (o oneEntry) Users(_ context.Context, fn func(*directory.Imported) error) e
 
 func (oneEntry) Check(context.Context, *directory.User, string) (bool, error) { return false, nil }
 
-// TestAllNodesAgree: which address of an entry names the mailbox is the same on all nodes, whichever
-// of them looks at the list, and in whichever order it comes there.
+// TestAllNodesAgree: which address of an entry names the mailbox is the same on all nodes,
+// whichever of them looks at the list, and in whichever order it comes there.
 func TestAllNodesAgree(t *testing.T) {
 	b := startBoxNodes(t, 2)
 	for i, list := range []oneEntry{{"a@example.net", "long@example.net"},
