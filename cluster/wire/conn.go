@@ -53,8 +53,10 @@ func PeerOf(c net.Conn) (Identity, bool) {
 // admit takes an authenticated connection into the books and asks Admit. In this order: a Recheck
 // that misses the connection came before, and so did what it was for.
 func (p *Port) admit(t *tls.Conn, peer Identity) (*conn, error) {
-	c := &conn{Conn: t, port: p, peer: peer, out: t.NetConn().(*coalesced),
-		key: keyOf(t.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)}
+	c := &conn{Conn: t, port: p, peer: peer, out: t.NetConn().(*coalesced)}
+	if certs := t.ConnectionState().PeerCertificates; len(certs) > 0 { // else identify had none
+		c.key = keyOf(certs[0].RawSubjectPublicKeyInfo)
+	}
 	p.mu.Lock()
 	switch {
 	case p.mu.closed:
