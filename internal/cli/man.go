@@ -184,7 +184,7 @@ func prose(w *strings.Builder, text string) {
 		case strings.TrimSpace(line) == "" && !example:
 			w.WriteString(".PP\n")
 		default:
-			w.WriteString(roff(strings.TrimSpace(line)) + "\n")
+			w.WriteString(roff(strings.TrimPrefix(line, "    ")) + "\n")
 		}
 	}
 	if open {
