@@ -61,7 +61,9 @@ func (n *node) observeSMTP(o telemetry.Observer) {
 	s, e := n.smtp.Stats(), n.engine.Stats()
 	o.Gauge("connections_open", "SMTP connections open now", float64(s.Open))
 	o.Counter("connections_total", "SMTP connections accepted", s.Connections)
-	o.Counter("connections_refused_total", "connections over the limit", e.Refused)
+	o.Counter("connections_refused_total", "connections over a limit", e.Refused)
+	o.Counter("connections_displaced_total", "silent connections ended to make room for others",
+		s.GaveWay)
 	o.Counter("messages_total", "messages accepted (250 sent)", s.Messages)
 	o.Counter("recipients_total", "recipients of accepted messages", s.Recipients)
 	o.Counter("octets_total", "octets of accepted messages", s.Octets)
@@ -224,6 +226,8 @@ func (n *node) observeStore(o telemetry.Observer) {
 func (n *node) observeNode(o telemetry.Observer) {
 	o.Gauge("memory_reserved_octets", "octets of mail held in memory", float64(n.budget.Used()))
 	o.Gauge("memory_limit_octets", "limits.memory", float64(n.budget.Limit()))
+	o.Gauge("disk_room_octets", "octets of disk that new mail may still take",
+		float64(n.pressure.space.Left()))
 	s := n.log.Stats()
 	o.Counter("log_dropped_total",
 		"log lines and events dropped because they could not be written in time",

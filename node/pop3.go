@@ -82,6 +82,8 @@ func nameOf(u *smtpd.User) string {
 func (n *node) observePOP3(o telemetry.Observer) {
 	s := n.pop3.Stats()
 	o.Gauge("connections_open", "POP3 connections open now", float64(s.Open))
+	o.Counter("connections_displaced_total", "silent connections ended to make room for others",
+		s.GaveWay)
 	o.Gauge("maildrops_open", "sessions that have logged in", float64(s.LoggedIn))
 	o.Counter("connections_total", "POP3 connections accepted", s.Connections)
 	o.CounterBy("logins_total", "log-ins", "result", "succeeded", s.AuthSucceeded)

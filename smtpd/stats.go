@@ -20,6 +20,7 @@ type Stats struct {
 	Timeouts      uint64 // sessions ended because the client was too slow
 	TLS           uint64 // handshakes that succeeded
 	TLSFailed     uint64
+	GaveWay       uint64 // silent sessions ended because places ran short
 }
 
 // stats are the counters behind Stats.
@@ -46,6 +47,7 @@ func (c *stats) rejected(f *smtp.Failure) {
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	return Stats{
+		GaveWay:     s.room.Ended(),
 		Connections: c.connections.Load(), Open: s.open.Count(),
 		Messages: c.messages.Load(), Recipients: c.recipients.Load(), Octets: c.octets.Load(),
 		RejectedTemp: c.rejectedTemp.Load(), RejectedPerm: c.rejectedPerm.Load(),

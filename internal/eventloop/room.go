@@ -62,8 +62,13 @@ func (r *Room) Make() {
 	}
 }
 
-// Ended returns how many connections had to go.
-func (r *Room) Ended() uint64 { return r.ended.Load() }
+// Ended returns how many connections had to go; none of a Room that is nil.
+func (r *Room) Ended() uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.ended.Load()
+}
 
 type silent struct {
 	c *Conn

@@ -17,6 +17,7 @@ type Stats struct {
 	Timeouts      uint64 // sessions ended because the client was too slow
 	TLS           uint64 // handshakes that succeeded
 	TLSFailed     uint64
+	GaveWay       uint64 // silent sessions ended because places ran short
 }
 
 // stats are the counters behind Stats.
@@ -35,6 +36,7 @@ func (s *Server) Stats() Stats {
 		Connections: c.connections.Load(), Open: s.open.Count(), LoggedIn: c.loggedIn.Load(),
 		AuthSucceeded: c.authSucceeded.Load(), AuthFailed: c.authFailed.Load(),
 		Refused:   c.refused.Load(),
+		GaveWay:   s.room.Ended(),
 		Retrieved: c.retrieved.Load(), Octets: c.octets.Load(), Removed: c.removed.Load(),
 		LocksLost: c.locksLost.Load(),
 		Timeouts:  c.timeouts.Load(), TLS: c.tls.Load(), TLSFailed: c.tlsFailed.Load(),
