@@ -251,10 +251,10 @@ func endSpan(span trace.Span, cn *conn, t *transaction) {
 		return
 	}
 	span.SetAttributes(
-		attribute.String("postroad.id", t.message.ID.String()),
+		attribute.String("postroad.message.id", t.message.ID.String()),
 		attribute.String("postroad.site", cn.site.name),
 		attribute.String("server.address", cn.shell.host),
-		attribute.Int("postroad.recipients", len(t.recipients)),
+		attribute.Int("postroad.message.recipients", len(t.recipients)),
 	)
 	for i := range t.outcomes {
 		if o := &t.outcomes[i]; o.State != queue.Relayed && o.State != queue.Delivered {

@@ -42,6 +42,11 @@ type reportQueue struct {
 	book directory.Book
 }
 
+// known reports whether a message came from somebody who is known here, or from this node itself.
+func (n *node) known(o *mail.Origin) bool {
+	return o.User != "" || !o.Client.IsValid() || n.trusts(o.Client.Addr())
+}
+
 // AcceptReport implements report.Queue.
 func (q reportQueue) AcceptReport(
 	id queue.ReportID,

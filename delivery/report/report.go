@@ -32,14 +32,18 @@ type Queue interface {
 	Content(m *queue.Message) (io.ReadCloser, error)
 }
 
-// Options of a Reporter. All are required.
+// Options of a Reporter. All are required, but Known.
 type Options struct {
 	Settings
 	Hostname string // of this node, in the reports
 	// Mailboxes is the name of the site of the mailboxes here, as it is in attempts.
 	Mailboxes string
-	Now       func() time.Time // command time
-	Logf      func(format string, args ...any)
+	// Known reports whether a message came from somebody known: who has logged in, or is in a
+	// network that may relay. What strangers ask for goes to whom they say they are, so they get
+	// less. nil: all are known.
+	Known func(*mail.Origin) bool
+	Now   func() time.Time // command time
+	Logf  func(format string, args ...any)
 }
 
 // Settings may change while a Reporter runs.
@@ -52,14 +56,15 @@ type Settings struct {
 // accepted and that it is no longer due is one command, so an event is reported once, however often
 // the node stops in between.
 type Reporter struct {
-	o      Options
-	queue  Queue
-	ctx    context.Context
-	cancel context.CancelFunc
-	ended  chan struct{}
-	expire atomic.Int64 // Settings.Expire in force
-	made   atomic.Uint64
-	lost   atomic.Uint64
+	o       Options
+	queue   Queue
+	ctx     context.Context
+	cancel  context.CancelFunc
+	ended   chan struct{}
+	favours favours      // owned by the reporter's goroutine
+	expire  atomic.Int64 // Settings.Expire in force
+	made    atomic.Uint64
+	lost    atomic.Uint64
 }
 
 const (
@@ -140,11 +145,17 @@ func (r *Reporter) reportSome(due []queue.Report) (again bool) {
 		f  *smtp.Failure
 	}
 	answers := make(chan answer, len(due))
+	submitted := 0
 	for i := range due {
 		id := due[i].ID
+		if f := r.tooManyFavours(&due[i]); f != nil {
+			again = r.drop(id, f) || again
+			continue
+		}
+		submitted++
 		r.report(&due[i], func(_ mail.ID, f *smtp.Failure) { answers <- answer{id, f} })
 	}
-	for range due {
+	for range submitted {
 		var a answer
 		select {
 		case a = <-answers:
@@ -208,7 +219,7 @@ func (r *Reporter) write(w io.Writer, due *queue.Report, withOriginal bool) (dsn
 	m := due.Message
 	report := dsn.Report{
 		Host: r.o.Hostname, ID: reportName(due.ID), Date: r.o.Now(), To: m.Envelope.Sender,
-		OriginalID: m.ID, EnvelopeID: m.Envelope.EnvelopeID, Ret: m.Envelope.Ret,
+		OriginalID: m.ID, EnvelopeID: m.Envelope.EnvelopeID, Ret: r.returns(m.Envelope),
 		Body:     m.Envelope.Body,
 		SMTPUTF8: m.Envelope.SMTPUTF8, Arrived: m.Arrived, Size: m.Size,
 	}
