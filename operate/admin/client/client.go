@@ -142,7 +142,7 @@ func readError(resp *http.Response) *api.Error {
 	var e api.Error
 	if err := json.Unmarshal(b, &e); err != nil || e.Exit == 0 {
 		return api.Fail(api.ExitSoftware, fmt.Sprintf("unexpected answer %s: %s", resp.Status,
-			bytes.TrimSpace(b)), "is that a Postroad node?")
+			bytes.TrimSpace(b)), "is that a Postroad node, and of this version?")
 	}
 	return &e
 }
