@@ -90,12 +90,13 @@ func Flood(t testing.TB, sources, addresses []string, first []byte, count, rate 
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	t.Cleanup(func() { cancel(); all.Wait() })
 	var open struct {
 		sync.Mutex
 		conns []net.Conn
 	}
 	t.Cleanup(func() {
+		cancel()
+		all.Wait()
 		for _, c := range open.conns {
 			c.Close()
 		}
