@@ -259,6 +259,7 @@ func TestBackwardReadsEachLineOnce(t *testing.T) {
 func FuzzSearch(f *testing.F) {
 	f.Add([]byte(`{"type":"Delivery","id":"0000000000000001","sender":"a@b","recipient":"c@d","event_time":"2026-03-01T12:00:00.000Z"}` + "\n"))
 	f.Add([]byte(`{"type":"Reception","id":"x","sender":"","recipient":"\"\\","event_time":"2026-03-01T12:00:00Z"}` + "\n{\n\n"))
+	f.Add([]byte(`{"type":"Rejection","sender":"","recipient":"","recipients":["a","c@d"],"message_id":"<m@x>","event_time":"2026-03-01T12:00:00.000Z"}`))
 	f.Add([]byte(`,"event_time":"2026-03-01T12:00:00Z","id":"\`))
 	path := filepath.Join(f.TempDir(), "events.jsonl")
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -273,6 +274,15 @@ func FuzzSearch(f *testing.F) {
 			return true
 		})
 		if err != nil {
+			t.Fatal(err)
+		}
+		q := &Query{Recipient: "c@d", Names: map[string]bool{"m@x": true}, Refusals: true}
+		if err := Search(t.Context(), path, q, func(e Event) bool {
+			if !json.Valid(e.Line) || e.ID == "" && !IsRefusal(e.Line) {
+				t.Errorf("found by name: %q", e.Line)
+			}
+			return true
+		}); err != nil {
 			t.Fatal(err)
 		}
 	})
