@@ -133,7 +133,7 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	}
 	n.gate = member.NewGatekeeper(member.GatekeeperOptions{
 		Self: n.self.Member, State: n.control, Ask: n.store.Ask, Ctx: n.background,
-		Errorf: n.log.Errorf,
+		Fresh: n.store.Group(cluster.ControlGroup).Fresh, Errorf: n.log.Errorf,
 	})
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.gate.Admit,

@@ -338,7 +338,7 @@ func (n *node) startQueues(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if n.hadOthers() {
+		if n.hadOthers() || n.out.Load() != nil { // who is evicted takes no mail, and serve ends it
 			return nil
 		}
 		if _, err := n.accepting(); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,7 @@ import (
 type pushed struct {
 	inForce atomic.Pointer[config.Shared] // nil: none
 	refused atomic.Pointer[refusal]       // nil: the newest is in force, or not looked at yet
+	lost    atomic.Bool                   // this node had one, and has none since its start
 }
 
 // refusal is a version that this node cannot take, and why.
@@ -56,7 +58,35 @@ func (n *node) startPushed(context.Context) error {
 		return damagedFile(err)
 	}
 	n.pushed.inForce.Store(s)
+	if s != nil {
+		return noteTaken(n.cfg().Node.DataDir) // a program before may not have done so
+	}
+	_, err = os.Stat(takenPath(n.cfg().Node.DataDir))
+	n.pushed.lost.Store(err == nil)
 	return nil
+}
+
+// takenPath is a file that says that this node once had a pushed configuration in force, also when
+// its copy is removed, as after damage. Until it has one again it takes no mail: whom it would
+// relay for by its own file alone the cluster may have refused.
+func takenPath(dataDir string) string { return config.KeptPath(dataDir) + ".taken" }
+
+func noteTaken(dataDir string) error {
+	if _, err := os.Stat(takenPath(dataDir)); err == nil {
+		return nil
+	}
+	return files.Replace(takenPath(dataDir), []byte("this node has taken a pushed configuration\n"))
+}
+
+var errLostPushed = errors.New("this node has lost its copy of the pushed configuration, and " +
+	"waits for that of its cluster")
+
+// lostPushed returns why no mail is taken before this node has a pushed configuration again.
+func (n *node) lostPushed() error {
+	if !n.pushed.lost.Load() || n.pushed.inForce.Load() != nil {
+		return nil
+	}
+	return errLostPushed
 }
 
 // load reads this node's file, with the pushed configuration that is in force.
@@ -155,6 +185,9 @@ func (n *node) reread() reloaded {
 // refuse notes that a version cannot be taken.
 func (n *node) refuse(r *refusal) reloaded {
 	n.pushed.refused.Store(r)
+	if problems := (config.Problems)(nil); n.lostPushed() != nil && errors.As(r.why, &problems) {
+		n.fail(lostAndRefused(r.Version, r.why))
+	}
 	n.log.Errorf("the configuration was not reloaded: %v", r)
 	n.logNotifyErr(n.service.Reloading()) // it may have asked for that, and waits for the end
 	n.logNotifyErr(n.service.Ready("not ready: " + r.Error()))
@@ -225,8 +258,7 @@ func (n *node) recoverPushed() error {
 		err = couldTake(n.file, s)
 	}
 	if problems := (config.Problems)(nil); errors.As(err, &problems) {
-		return api.Permanent(fmt.Errorf("the pushed configuration that this node had is gone, and "+
-			"version %d, which its cluster has, does not agree with its file: %w", p.Version, err))
+		return lostAndRefused(p.Version, err)
 	}
 	if err == nil {
 		err = n.keepPushed(s)
@@ -241,13 +273,21 @@ func (n *node) recoverPushed() error {
 	return err
 }
 
+func lostAndRefused(version uint64, why error) error {
+	return api.Permanent(fmt.Errorf("the pushed configuration that this node had is gone, and "+
+		"version %d, which its cluster has, does not agree with its file: %w", version, why))
+}
+
 // keepPushed makes s what this node starts with; nil: nothing.
 func (n *node) keepPushed(s *config.Shared) error { return keepPushed(n.cfg().Node.DataDir, s) }
 
 func keepPushed(dataDir string, s *config.Shared) error {
 	path := config.KeptPath(dataDir)
 	if s == nil {
-		return files.Remove(path)
+		return errors.Join(files.Remove(path), files.Remove(takenPath(dataDir)))
+	}
+	if err := noteTaken(dataDir); err != nil {
+		return err
 	}
 	return files.Replace(path, s.Encode())
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -174,7 +175,15 @@ func TestLostPushed(t *testing.T) {
 		t.Errorf("with a file that disagrees: %v", err)
 	}
 	b.ok(os.WriteFile(n.file, text, 0o600))
+	b.ok(noteTaken(n.cfg().Node.DataDir))
+	b.ok(n.startPushed(t.Context()))
+	if _, err := n.accepting(); !errors.Is(err, errLostPushed) {
+		t.Errorf("it takes mail without its copy: %v", err)
+	}
 	b.ok(n.recoverPushed())
+	if _, err := n.accepting(); err != nil {
+		t.Error(err)
+	}
 	kept, err := config.Kept(n.cfg().Node.DataDir)
 	if err != nil || kept == nil || kept.Version != 1 || n.cfg().Limits.Hops != 40 ||
 		n.lacksPushed() {

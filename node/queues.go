@@ -226,7 +226,7 @@ func (f front) Submit(
 }
 
 var errDraining = errors.New(
-	"this node is being drained, or was: it takes no mail; `postroad cluster status` tells")
+	"this node is being drained, or was: it takes no mail")
 var errNotHome = errors.New(
 	"this node owns no queue group that takes mail: its home group is starting, or led " +
 		"elsewhere, or has no majority")
@@ -235,6 +235,9 @@ var errNotHome = errors.New(
 func (n *node) accepting() (*holding, error) {
 	if why := n.out.Load(); why != nil {
 		return nil, *why
+	}
+	if err := n.lostPushed(); err != nil {
+		return nil, err
 	}
 	if h := n.home.Load(); h != nil && h.open() {
 		return h, nil

@@ -58,7 +58,13 @@ func (e *Editor) Init(ctx context.Context, id string, caCert, caKey []byte, n No
 // number again.
 func (e *Editor) AddMember(ctx context.Context, n Node) (Member, error) {
 	if err := n.check(true); err != nil {
-		return Member{}, err
+		return Member{}, refuse(Refused, "%v", err).Err()
+	}
+	for _, m := range e.State.Members() { // people write names as they like
+		if m.State != Removed && m.Name != n.Name && strings.EqualFold(m.Name, n.Name) {
+			return Member{}, refuse(Exists, "%s is member %d already: names that differ in "+
+				"capital letters alone are one name", m.Name, m.ID).Err()
+		}
 	}
 	if e.State.MinProtocol() < KeysProtocol {
 		n.Key = "" // some would not keep it

@@ -150,7 +150,9 @@ func (o Joiner) Join(ctx context.Context, address string) error {
 func (o Joiner) mayJoin() error {
 	if used, err := datadir.StoreExists(o.DataDir); err != nil || used {
 		return cmp.Or(err, api.Permanent(
-			fmt.Errorf("%s is in use already: only an empty data directory can join", o.DataDir),
+			fmt.Errorf("%s belongs to a node that has run, and only an empty data directory can "+
+				"join: if it has no mail that you need, stop that node, empty the directory and "+
+				"join again", o.DataDir),
 		))
 	}
 	if _, err := wire.LoadCredentials(datadir.Cluster(o.DataDir)); !errors.Is(err, fs.ErrNotExist) {

@@ -18,6 +18,7 @@ const VouchPath = "/node/members"
 const (
 	vouchTime  = 3 * time.Second        // for an answer
 	vouchPause = 200 * time.Millisecond // between two rounds of questions
+	vouchGrace = 10 * time.Second       // before it is a line of the log
 	maxVouched = control.MaxMembers
 )
 
@@ -25,6 +26,7 @@ const (
 type GatekeeperOptions struct {
 	Self  uint16
 	State *control.State
+	Fresh func() bool // what State has is known to be new
 	// Ask asks another member over the cluster port.
 	Ask    func(ctx context.Context, id uint16, method, path string, body, into any) error
 	Ctx    context.Context // of the questions; it ends with the node
@@ -44,6 +46,7 @@ type Gatekeeper struct {
 		vouched map[uint16]vouched
 		asking  bool
 		asked   time.Time
+		since   time.Time // that strangers are asked about in vain
 		logged  time.Time
 	}
 }
@@ -70,8 +73,21 @@ func (g *Gatekeeper) Admit(peer wire.Identity, key string) error {
 	if len(s.Members()) == 0 {
 		return nil
 	}
-	if s.HeardOf(peer.Member) || s.MinProtocol() < control.KeysProtocol {
-		return wire.Final(s.Admit(peer.Member, peer.Incarnation, key))
+	// A node that takes the log over from its beginning has the keys of before a recovery for a
+	// while, with the cluster's name of then.
+	id, _ := s.Cluster()
+	if id != peer.Cluster || s.MinProtocol() < control.KeysProtocol {
+		return wire.Final(s.Admit(peer.Member, peer.Incarnation, ""))
+	}
+	if s.HeardOf(peer.Member) {
+		if err := s.Admit(peer.Member, peer.Incarnation, ""); err != nil {
+			return wire.Final(err)
+		}
+		err := s.Admit(peer.Member, peer.Incarnation, key)
+		if err == nil || g.o.Fresh() {
+			return wire.Final(err)
+		}
+		// By rows that may be old: a join that was repeated has changed the key, perhaps.
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -108,7 +124,14 @@ func (g *Gatekeeper) ask(about uint16) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.mu.asking, g.mu.asked = false, time.Now()
-	if _, ok := g.mu.vouched[about]; !ok && time.Since(g.mu.logged) >= logEvery {
+	if _, ok := g.mu.vouched[about]; ok {
+		g.mu.since = time.Time{}
+		return
+	}
+	if g.mu.since.IsZero() {
+		g.mu.since = g.mu.asked // one that has just joined hears of all in a moment
+	}
+	if time.Since(g.mu.since) >= vouchGrace && time.Since(g.mu.logged) >= logEvery {
 		g.mu.logged = g.mu.asked
 		g.o.Errorf("member %d wants to connect, whom this node does not know; none of the "+
 			"members that it knows answers and vouches for it, so it is refused. If they were "+
@@ -121,17 +144,23 @@ func (g *Gatekeeper) ask(about uint16) {
 func (g *Gatekeeper) believe(known []vouched) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for id := range g.mu.vouched {
-		if g.o.State.HeardOf(id) {
-			delete(g.mu.vouched, id) // the state tells of it now
+	for id, v := range g.mu.vouched {
+		if g.tells(v) {
+			delete(g.mu.vouched, id)
 		}
 	}
 	for _, v := range known {
 		_, again := g.mu.vouched[v.ID]
-		if !g.o.State.HeardOf(v.ID) && (again || len(g.mu.vouched) < maxVouched) {
+		if !g.tells(v) && (again || len(g.mu.vouched) < maxVouched) {
 			g.mu.vouched[v.ID] = v
 		}
 	}
+}
+
+// tells reports whether the state says the same of a member.
+func (g *Gatekeeper) tells(v vouched) bool {
+	m, ok := g.o.State.Member(v.ID)
+	return ok && (m.Key == v.Key || m.Key == "")
 }
 
 // ServeVouch answers a member that was away.

@@ -18,14 +18,15 @@ func TestGatekeeper(t *testing.T) {
 	play(t, func(w *world) {
 		// What mx2 knows: mx3 joined while mx1 was away.
 		theirs := []vouched{{3, 33, "k3"}, {2, 2, "k2"}}
-		away := true
+		away, fresh := true, true
 		asked := 0
 		g := NewGatekeeper(GatekeeperOptions{
 			Self: 1, State: w.state, Ctx: w.Context(), Errorf: w.logf,
+			Fresh: func() bool { return fresh },
 			Ask: func(
 				_ context.Context, id uint16, method, path string, _, into any,
 			) error {
-				if asked++; id != 2 || method != "GET" || path != VouchPath {
+				if asked++; id > 3 || method != "GET" || path != VouchPath {
 					t.Errorf("member %d is asked %s %s", id, method, path)
 				}
 				if away {
@@ -52,7 +53,12 @@ func TestGatekeeper(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if _, lines := w.were(); asked != 1 || len(lines) != 1 ||
+		if _, lines := w.were(); asked != 1 || len(lines) != 0 {
+			t.Errorf("asked %d times; %q", asked, lines)
+		}
+		after(vouchGrace)
+		admitted(3, 33, "k3")
+		if _, lines := w.were(); asked != 2 || len(lines) != 1 ||
 			!strings.Contains(lines[0], "member 3 wants to connect") {
 			t.Errorf("asked %d times; %q", asked, lines)
 		}
@@ -69,6 +75,24 @@ func TestGatekeeper(t *testing.T) {
 		w.member("mx3", 3) // the rows have come, and say something else
 		if admitted(3, 33, "k3") || !admitted(3, 3, "k3") {
 			t.Error("the state does not count")
+		}
+		// Rows that may be old: mx2 joined once more before it ran, as mx3 knows.
+		theirs, fresh = []vouched{{2, 2, "k2 again"}}, false
+		after(vouchPause)
+		err := g.Admit(wire.Identity{Cluster: "c1", Member: 2, Incarnation: 2}, "k2 again")
+		if err == nil || errors.Is(err, wire.ErrFinal) {
+			t.Errorf("by old rows: %v", err)
+		}
+		synctest.Wait()
+		if !admitted(2, 2, "k2 again") || admitted(2, 2, "forged") {
+			t.Error("another key is vouched for")
+		}
+		if fresh = true; admitted(2, 2, "k2 again") {
+			t.Error("new rows count")
+		}
+		w.ok(w.others.Refound(w.Context(), "c2", []byte("cert"), []byte("key")))
+		if !admitted(3, 3, "any key") || admitted(3, 9, "k3") {
+			t.Error("rows of another cluster's name tell nothing of keys")
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"time"
 
@@ -147,6 +148,9 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 		for i := range all {
 			fmt.Fprintln(c.Out, cli.Clean(all[i].String()))
 		}
+		if err == nil && len(all) == 0 {
+			fmt.Fprintln(c.Err, "no token is good; `postroad cluster token` makes one")
+		}
 		return err
 	case "revoke":
 		err := client.ClusterChange(ctx, verb, api.ClusterRequest{})
@@ -175,6 +179,11 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 	}
 	fmt.Fprintf(c.Err, "good %s; on the new node: postroad cluster join --token - %s\n", good,
 		address)
+	if host, _, err := net.SplitHostPort(address); err == nil &&
+		net.ParseIP(host).IsLoopback() {
+		fmt.Fprintf(c.Err, "%s is reached from this machine only: for others, set cluster.listen "+
+			"and cluster.advertise, and restart the node\n", host)
+	}
 	_, err = fmt.Fprintln(c.Out, token)
 	return err
 }

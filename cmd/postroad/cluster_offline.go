@@ -144,6 +144,9 @@ func joinToken(c *cli.Console, token, file string) (secret string, err error) {
 	default:
 		secret = token
 	}
+	if err != nil && file != "" && !errors.As(err, new(*api.Error)) {
+		return "", api.Fail(api.ExitConfig, "the token file: "+err.Error(), "")
+	}
 	if err != nil {
 		return "", err
 	}

@@ -113,7 +113,7 @@ func TestLMTPIsForTrustedNetworks(t *testing.T) {
 	other := kit.NewNode(t, kit.NodeOptions{Extra: kit.LMTPListener(lmtp)})
 	other.Start()
 	kit.Play(t, lmtp, kit.Hello, "> MAIL FROM:<a@client.example>", "< 250 2.1.0 Sender ok",
-		"> RCPT TO:<a@elsewhere.example>", "< 550 5.7.1 Relaying denied")
+		"> RCPT TO:<a@elsewhere.example>", "< 550 5.7.1 Relay access denied")
 }
 
 func lmtpRoute(domain, smartHost string) string {

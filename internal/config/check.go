@@ -49,9 +49,12 @@ func (k *checker) must(ok bool, key, what, hint string) {
 	}
 }
 
+// nameOctets are what a node's name has, in a cluster, too (cluster/control).
+const nameOctets = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+
 func (k *checker) node() {
-	k.must(k.Node.Name != "" && !strings.ContainsAny(k.Node.Name, " /\t\r\n"), "node.name",
-		"is not a name", "use letters, digits, dots and hyphens")
+	k.must(k.Node.Name != "" && strings.Trim(k.Node.Name, nameOctets) == "", "node.name",
+		"is not a name", "use letters, digits, dots, hyphens and underscores")
 	k.domain("node.hostname", k.Node.Hostname)
 	k.must(k.Node.DataDir != "", "node.data_dir", "is empty",
 		`name a directory, such as "/var/lib/postroad"`)

@@ -75,7 +75,7 @@ func survival(st *api.ClusterStatus) string {
 	if st.Survives == 0 {
 		return "no node may die without a stop"
 	}
-	return "any " + cli.Number(int64(st.Survives), "node") + " may die, and nothing stops"
+	return "any " + cli.Number(int64(st.Survives), "node") + " may fail, and nothing stops"
 }
 
 func memberRow(m *api.MemberStatus) []string {

@@ -80,7 +80,8 @@ func nothing(total *api.Total) error {
 		return nil
 	}
 	return api.Fail(api.ExitData, "no event log and no queue knows of such a message",
-		"event logs are kept as long as events.keep says; --since looks further back")
+		"event logs are kept as long as events.keep says; with a Message-ID, a session or an "+
+			"address, --since looks further back")
 }
 
 // meant returns the IDs of the newest messages that match, with those that the request has, and

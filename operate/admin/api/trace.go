@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/postroad/postroad/internal/config"
@@ -64,6 +65,9 @@ func (t *TraceRequest) Check() error {
 	if names == 0 && t.Recipient == "" && t.Sender == "" {
 		return Fail(ExitUsage, "neither an ID nor an address is given",
 			"`postroad trace ID`, or --recipient ADDRESS")
+	}
+	if slices.Contains(t.Names(), "") {
+		return Fail(ExitData, "that is no Message-ID", "a message without one is named by its ID")
 	}
 	if names > MaxTraced {
 		return Fail(ExitUsage, fmt.Sprintf("%d messages are too many for one trace", names),
