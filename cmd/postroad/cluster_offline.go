@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -144,8 +145,8 @@ func joinToken(c *cli.Console, token, file string) (secret string, err error) {
 	default:
 		secret = token
 	}
-	if err != nil && file != "" && !errors.As(err, new(*api.Error)) {
-		return "", api.Fail(api.ExitConfig, "the token file: "+err.Error(), "")
+	if err != nil && file != "" && !errors.As(err, new(*fs.PathError)) { // those have a place
+		return "", api.Fail(api.ExitData, "the token file: "+err.Error(), "")
 	}
 	if err != nil {
 		return "", err

@@ -55,6 +55,12 @@ func TestOrdinaryRefusals(t *testing.T) {
 		"`postroad cluster token` on a node")
 	check("cluster join --config "+mx1+" --token short "+here, 65, "at least 16 characters")
 	check("cluster join --config "+mx1+" --token-file "+dir+"/none "+here, 65, "name another file")
+	open := file("open", token+"\n")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755),
+		os.Chmod(open, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	check("cluster join --config "+mx1+" --token-file "+open+" "+here, 65, "chmod 600")
 	check("cluster join --config "+mx1+" --token "+token+" 127.0.0.1:1", 69, "cluster.advertise")
 	check("cluster restore --config "+mx2+" "+other, 65, "`postroad cluster backup FILE` makes one")
 	check("cluster restore --config "+mx2+" "+cut, 65, "cut off")
