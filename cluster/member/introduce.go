@@ -79,7 +79,7 @@ func (r *Reconciler) upToDate(m control.Member) bool {
 
 // lacksKey reports whether this node's key is to be recorded, and all members would keep it.
 func (r *Reconciler) lacksKey(m control.Member) bool {
-	return m.Key != r.o.Key && m.Key == "" && r.o.State.MinProtocol() >= control.KeysProtocol
+	return m.Key == "" && r.o.Key != "" && r.o.State.MinProtocol() >= control.KeysProtocol
 }
 
 // logUnheard logs every few seconds what this node waits for, however long a try takes.

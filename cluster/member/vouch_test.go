@@ -16,7 +16,7 @@ import (
 // when one that it knows vouches; a number that nobody gave is nobody's.
 func TestGatekeeper(t *testing.T) {
 	play(t, func(w *world) {
-		// What mx2 knows: mx3 joined while mx1 was away.
+		// mx2 knows that mx3 joined while mx1 was away.
 		theirs := []vouched{{3, 33, "k3"}, {2, 2, "k2"}}
 		away, fresh := true, true
 		asked := 0
