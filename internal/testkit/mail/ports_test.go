@@ -29,3 +29,20 @@ func TestFreeAddrs(t *testing.T) {
 		t.Error("an address of another host is free")
 	}
 }
+
+// TestPortsOfOthers: a process never has the block of another.
+func TestPortsOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	seen := map[int]bool{}
+	for range blockCount {
+		block, lock, err := freeBlock(dir)
+		if err != nil || lock == nil || seen[block] {
+			t.Fatalf("block %d, lock %v, %v", block, lock, err)
+		}
+		defer lock.Close()
+		seen[block] = true
+	}
+	if block, lock, err := freeBlock(dir); err != nil || lock != nil {
+		t.Errorf("a block too many: %d, %v", block, err)
+	}
+}
