@@ -23,8 +23,8 @@ import (
 
 // TestCorpora sends every message under the directory POSTROAD_CORPORA, such as a checkout of
 // another project's test data, to a remote and to a local recipient. Each that is accepted arrives
-// at both octet for octet. Each that is refused is listed with its reply, and must have a bare CR or
-// LF, which SMTP cannot carry (RFC 5321 2.3.8), or more Received fields than limits.hops allows.
+// at both octet for octet. Each that is refused is listed with its reply, and must have a bare CR
+// or LF, which SMTP cannot carry (RFC 5321 2.3.8), or more Received fields than limits.hops allows.
 func TestCorpora(t *testing.T) {
 	root := os.Getenv("POSTROAD_CORPORA")
 	if root == "" {
