@@ -22,6 +22,7 @@ type draft struct {
 	slots   []int // of suspensions
 	freed   bool  // the last slot of suspensions
 	pushed  bool  // the newest version of the configuration
+	keys    bool  // those of the cluster
 	dropped []uint64
 }
 
@@ -48,6 +49,11 @@ var handlers = [newestCommand]func(*draft, *command) Result{
 	cmdMakeShards:   (*draft).makeShards,
 	cmdPush:         (*draft).push,
 	cmdSetKey:       (*draft).setKey,
+
+	cmdSetSealKey:      (*draft).setSealKey,
+	cmdNewClusterKey:   (*draft).newClusterKey,
+	cmdShareClusterKey: (*draft).shareClusterKey,
+	cmdDropClusterKey:  (*draft).dropClusterKey,
 }
 
 // Apply applies one command. Called on the apply goroutine. A command that this version does not
@@ -78,7 +84,7 @@ func (s *State) Apply(w rows.Writer, index, term uint64, data []byte, parts [][]
 // finish writes the rows that changed; false when none did.
 func (d *draft) finish(w rows.Writer) bool {
 	if !d.cluster && !d.tokens && len(d.members) == 0 && len(d.groups) == 0 && len(d.slots) == 0 &&
-		!d.freed && !d.planned && !d.pushed {
+		!d.freed && !d.planned && !d.pushed && !d.keys {
 		return false
 	}
 	d.counts.Version = d.index
@@ -102,6 +108,9 @@ func (d *draft) finish(w rows.Writer) bool {
 	}
 	d.writeSuspensions(w)
 	d.writePushed(w)
+	if d.keys {
+		w.Set(keySecrets, encodeRecord(d.model.keys))
+	}
 	return true
 }
 

@@ -35,7 +35,11 @@ const (
 	cmdMakeShards // from MailboxProtocol on
 	cmdPush       // from PushProtocol on
 	cmdSetKey     // from KeysProtocol on
-	cmdEnd        // one above the last
+	cmdSetSealKey // from SecretsProtocol on
+	cmdNewClusterKey
+	cmdShareClusterKey
+	cmdDropClusterKey
+	cmdEnd // one above the last
 )
 
 // command has the arguments of every type; each uses its own few.
@@ -54,6 +58,8 @@ type command struct {
 	Suspension *Suspension    `json:"suspension,omitempty"`
 	Shards     int            `json:"shards,omitempty"`
 	Pushed     *Pushed        `json:"pushed,omitempty"`
+	SealKey    string         `json:"seal_key,omitempty"`
+	KeyEpoch   *KeyEpoch      `json:"key_epoch,omitempty"`
 }
 
 func encodeCommand(kind commandType, c *command) ([]byte, error) {
@@ -107,6 +113,12 @@ func (c *command) complete(kind commandType) bool {
 		return c.Place != nil
 	case cmdSuspend, cmdResume:
 		return c.Suspension != nil && c.Suspension.check() == nil
+	case cmdSetSealKey:
+		return c.Node != nil && len(c.SealKey) > 0 && len(c.SealKey) <= maxSealKey
+	case cmdNewClusterKey, cmdShareClusterKey:
+		return c.KeyEpoch != nil && c.KeyEpoch.check() == nil
+	case cmdDropClusterKey:
+		return c.KeyEpoch != nil
 	case cmdPush:
 		return c.Pushed != nil && c.Pushed.check() == nil
 	}

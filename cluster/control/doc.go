@@ -48,6 +48,9 @@ type Member struct {
 	Protocol int `json:"protocol"`
 	// Key is the public key that it shows (wire.Credentials.PublicKey); "": not recorded yet.
 	Key string `json:"key,omitempty"`
+	// SealKey is the public key, in base64, for which its boxes are made (KeyBox); "": not recorded
+	// yet.
+	SealKey string `json:"seal_key,omitempty"`
 }
 
 // Kinds of groups.

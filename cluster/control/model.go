@@ -19,6 +19,7 @@ type model struct {
 	groups      []Group      // number 1 first
 	suspensions []Suspension // in no order
 	pushed      []Pushed     // the oldest first, without gaps
+	keys        []KeyEpoch   // of the cluster, the oldest first
 	shards      []uint64     // the group of each; made of groups
 }
 
@@ -97,14 +98,16 @@ func (m *model) in(states ...MemberState) []uint16 {
 	return ids
 }
 
-// Rows: "cc" cluster, "cn" counts, "ct" tokens, "cm" and a number a member, "cg" and a number a
-// group, "cs" and a slot a suspension, "cv" and a version a pushed configuration.
+// Rows: "cc" cluster, "cn" counts, "ct" tokens, "ck" the cluster's keys, "cm" and a number a member,
+// "cg" and a number a group, "cs" and a slot a suspension, "cv" and a version a pushed
+// configuration.
 var (
 	keyFrom    = []byte{'c'}
 	keyTo      = []byte{'c' + 1}
 	keyCluster = []byte("cc")
 	keyCounts  = []byte("cn")
 	keyTokens  = []byte("ct")
+	keySecrets = []byte("ck")
 )
 
 func memberKey(id uint16) []byte { return binary.BigEndian.AppendUint16([]byte("cm"), id) }
@@ -177,7 +180,7 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 		}
 	}
 	m.noteShards()
-	return m, errors.Join(m.loadSuspensions(read), m.loadPushed(read))
+	return m, errors.Join(m.loadSuspensions(read), m.loadPushed(read), m.loadKeys(get))
 }
 
 // valid returns the tokens that have not expired.

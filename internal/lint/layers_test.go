@@ -25,7 +25,7 @@ var levels = map[string]int{
 	"cluster/state": 3, "cluster/wire": 3, "queue": 3, "queue/machine": 3, "mailbox": 3,
 	"directory": 3,
 	// Packages that stand on one of them.
-	"cluster/owner": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
+	"cluster/secret": 4, "cluster/owner": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
 	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
 	// The state machine of the control group: members and users in one.
 	"node/internal/controlgroup": 4,
