@@ -17,9 +17,11 @@ func Describe(data []byte) string {
 		cmdRemoveDomain: "domain %s is removed",
 		cmdAddAlias:     "alias %s is added", cmdPutAlias: "alias %s is changed",
 		cmdRemoveAlias: "alias %s is removed",
-		cmdCommit:      "users that a directory server has are taken over",
+		cmdAddKey:      "a key is added for %s", cmdPutKey: "the key %s is changed",
+		cmdRemoveKey: "the key %s is removed",
+		cmdCommit:    "users that a directory server has are taken over",
 	}[kind]
-	if kind >= cmdImport {
+	if rowCommands[kind].what == 0 {
 		return words
 	}
 	var name string

@@ -15,6 +15,7 @@ type Directory struct {
 	pending []change // applied, not yet in the store; owned by the apply goroutine
 	tables  [tables]*table
 	further furtherAddresses
+	keys    domainKeys
 
 	changes atomic.Uint64
 
@@ -44,6 +45,10 @@ func (d *Directory) Committed() {
 			old, _ := d.Get(c.name)
 			now, _ := c.to.(*User)
 			d.further.change(old, now)
+		}
+		if c.table.name == signingKeys {
+			now, _ := c.to.(*SigningKey)
+			d.keys.change(c.name, now)
 		}
 		if c.to == nil {
 			c.table.view.Delete(c.name)
@@ -89,6 +94,7 @@ func (d *Directory) loadLocked() error {
 		}
 	}
 	d.further.load(&d.tables[users].view)
+	d.keys.load(&d.tables[signingKeys].view)
 	return nil
 }
 

@@ -71,6 +71,8 @@ var (
 	ErrAliasExists   = errors.New("there is an alias of that name already")
 	ErrUnknownAlias  = errors.New("there is no alias of that name")
 	ErrDomainExists  = errors.New("there is a domain of that name already")
+	ErrKeyExists     = errors.New("there is a key of that domain and selector already")
+	ErrUnknownKey    = errors.New("there is no key of that domain and selector")
 	ErrUnknownDomain = errors.New(
 		"there is no domain of that name; `postroad domain add` makes one",
 	)

@@ -29,6 +29,8 @@ type Editor struct {
 	// Allows returns why the cluster cannot have what its older members would not understand:
 	// domains, aliases, stages, and users with mailboxes' settings. nil: it can.
 	Allows func() error
+	// AllowsKeys is the same for signing keys.
+	AllowsKeys func() error
 	// Kept returns why not all members would keep what this program writes into rows of old kinds
 	// (Rows), or nil; nil: all do.
 	Kept func() error
@@ -127,6 +129,11 @@ func (e *Editor) propose(ctx context.Context, kind commandType, v any) error {
 }
 
 func (e *Editor) proposeBatch(ctx context.Context, kind commandType, v any) (b Batch, err error) {
+	if kind >= cmdAddKey && e.AllowsKeys != nil {
+		if err := e.AllowsKeys(); err != nil {
+			return b, err
+		}
+	}
 	if u, isUser := v.(*User); e.Allows != nil && (kind > cmdRemove || isUser && u.newer()) {
 		if err := e.Allows(); err != nil {
 			return b, err

@@ -28,6 +28,9 @@ const (
 	cmdImport                              // an importCommand with users
 	cmdCommit                              // an importCommand with names
 	cmdDiscard                             // an importCommand with names
+	cmdAddKey                              // a SigningKey; from control.SecretsProtocol on
+	cmdPutKey                              // a SigningKey that replaces the one of that name
+	cmdRemoveKey                           // a name
 	cmdEnd                                 // one above the last
 )
 
@@ -48,6 +51,8 @@ var rowCommands = [cmdEnd]struct {
 	cmdAdd: {add, users}, cmdPut: {put, users}, cmdRemove: {remove, users},
 	cmdAddDomain: {add, domains}, cmdPutDomain: {put, domains}, cmdRemoveDomain: {remove, domains},
 	cmdAddAlias: {add, aliases}, cmdPutAlias: {put, aliases}, cmdRemoveAlias: {remove, aliases},
+	cmdAddKey: {add, signingKeys}, cmdPutKey: {put, signingKeys},
+	cmdRemoveKey: {remove, signingKeys},
 }
 
 // Result is what Apply returns. It is a plain number, so that it can cross a network.
@@ -62,13 +67,15 @@ const (
 	NoAlias
 	DomainExists
 	NoDomain
+	KeyExists
+	NoKey
 )
 
 // results are what the refusals stand for.
 var results = map[Result]error{
 	Done: nil, Exists: ErrExists, NoUser: ErrUnknown, Full: ErrFull,
 	AliasExists: ErrAliasExists, NoAlias: ErrUnknownAlias, DomainExists: ErrDomainExists,
-	NoDomain: ErrUnknownDomain,
+	NoDomain: ErrUnknownDomain, KeyExists: ErrKeyExists, NoKey: ErrUnknownKey,
 }
 
 // Err returns the error that a result stands for.
@@ -178,7 +185,7 @@ func Understands(data []byte) error {
 }
 
 // Restore returns the command that writes a row of a backup again; ok is false for rows that are no
-// user's, domain's or alias's.
+// user's, domain's, alias's or signing key's.
 func Restore(key, value []byte) (command []byte, ok bool) {
 	for kind, c := range rowCommands {
 		if c.what != add || len(key) == 0 || key[0] != prefixes[c.table] {
@@ -243,7 +250,7 @@ func (d *Directory) taken(w rows.Writer, t *table, name string) Result {
 	switch t.name {
 	case users:
 		other = d.tables[aliases]
-	case domains:
+	case domains, signingKeys:
 		return Done
 	}
 	if _, known := w.Get(other.key(name)); known {

@@ -8,7 +8,7 @@ import (
 	"github.com/postroad/postroad/internal/rows"
 )
 
-// record is one row of a table: a *User, *Domain or *Alias.
+// record is one row of a table: a *User, *Domain, *Alias or *SigningKey.
 type record interface {
 	id() string
 	stamp(version uint64)
@@ -30,14 +30,17 @@ const (
 	users tableName = iota
 	aliases
 	domains
+	signingKeys
 	tables
 )
 
 var (
-	prefixes = [tables]byte{users: 'u', aliases: 'a', domains: 'd'}
+	prefixes = [tables]byte{users: 'u', aliases: 'a', domains: 'd', signingKeys: 'k'}
 	fresh    = [tables]func() record{
 		users: func() record { return new(User) }, aliases: func() record { return new(Alias) },
-		domains: func() record { return new(Domain) },
+		domains: func() record { return new(Domain) }, signingKeys: func() record {
+			return new(SigningKey)
+		},
 	}
 )
 
@@ -72,6 +75,13 @@ func newTables() [tables]*table {
 			limit:   MaxDomains,
 			exists:  DomainExists,
 			missing: NoDomain,
+		},
+		signingKeys: {
+			name:    signingKeys,
+			count:   []byte("nk"),
+			limit:   MaxKeys,
+			exists:  KeyExists,
+			missing: NoKey,
 		},
 	}
 }
