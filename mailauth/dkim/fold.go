@@ -51,7 +51,7 @@ func (f *folder) names(names []string) {
 }
 
 // appendFolded appends the value of b= to a field that ends in it, over as many lines as it takes.
-func appendFolded(field []byte, value string) []byte {
+func appendFolded(field, value []byte) []byte {
 	column := tabColumns + len(field) - bytes.LastIndexByte(field, '\t') - 1
 	for len(value) > maxColumn-column {
 		n := maxColumn - column

@@ -10,10 +10,10 @@ import (
 // The errors for headers that are not signed, ErrLineEnds aside. RFC 6376 8.15 tells of what comes
 // of signing what is not as RFC 5322 has it.
 var (
-	ErrNoHeader = errors.New("the message has a line in its header that is no field")
-	ErrNoFrom   = errors.New("the message has no From field")
-	ErrTwoFrom  = errors.New("the message has more than one From field")
-	ErrTooMany  = errors.New("the message has more header fields than a signature covers")
+	ErrNoField = errors.New("the message has a line in its header that is no field")
+	ErrNoFrom  = errors.New("the message has no From field")
+	ErrTwoFrom = errors.New("the message has more than one From field")
+	ErrTooMany = errors.New("the message has more header fields than a signature covers")
 )
 
 // maxListed bounds the names in the h= tag of a signature.
@@ -33,8 +33,10 @@ func parseHeader(raw []byte) (*header, error) {
 	h := &header{fields: make([]message.Field, 0, 40)}
 	from := 0
 	for f := range message.Fields(raw) {
-		if f.Name == nil {
-			return nil, ErrNoHeader
+		// White space before the colon is of RFC 822. Some verifiers take no part of a message for
+		// a header that has it.
+		if f.Name == nil || f.Raw[len(f.Name)] != ':' {
+			return nil, ErrNoField
 		}
 		if f.Is("From") {
 			from++

@@ -15,15 +15,16 @@ const signatureField = "DKIM-Signature"
 // message. The header is the message's, with or without the empty line after it; body has taken
 // what comes after that line, in the forms that the signatures have. No signature covers another.
 //
-// It is an error when one of them cannot be made: ErrLineEnds, ErrNoHeader, ErrNoFrom, ErrTwoFrom
+// It is an error when one of them cannot be made: ErrLineEnds, ErrNoField, ErrNoFrom, ErrTwoFrom
 // and ErrTooMany tell of the message, all others of a key.
 func Sign(head []byte, body *BodyHash, signatures []*Signature, now time.Time) ([]byte, error) {
 	h, err := parseHeader(head)
 	if err != nil {
 		return nil, err
 	}
-	var out, text []byte
-	var names []string
+	// Room for what is usual.
+	names, text := make([]string, 0, 40), make([]byte, 0, 3<<10)
+	out := make([]byte, 0, len(signatures)<<10)
 	for _, s := range signatures {
 		sum, err := body.Sum(s.options.Body)
 		if err != nil {
@@ -43,7 +44,8 @@ func Sign(head []byte, body *BodyHash, signatures []*Signature, now time.Time) (
 			return nil, fmt.Errorf("sign for %s with the key %s: %w", s.options.Domain,
 				s.options.Selector, err)
 		}
-		out = appendFolded(out, base64.StdEncoding.EncodeToString(sig))
+		text = base64.StdEncoding.AppendEncode(text[:0], sig)
+		out = appendFolded(out, text)
 		out = append(out, "\r\n"...)
 	}
 	return out, nil
