@@ -15,11 +15,13 @@ var levels = map[string]int{
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0,
 	"internal/fifo": 0, "internal/inbound": 0, "delivery/timers": 0,
 	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
+	"internal/rsasign": 0,
 	// The words between operators and nodes, and how a command line is made.
 	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3, "internal/datadir": 3,
 	// The values that cross the layers.
 	"internal/mail": 1, "internal/message": 1, "internal/dns": 1, "internal/dsn": 2,
 	"internal/maillog": 2, "internal/trace": 3,
+	"mailauth/dkim": 2,
 	// State. None of these knows another.
 	"cluster": 3, "cluster/beat": 3, "cluster/control": 3, "cluster/logstore": 3,
 	"cluster/state": 3, "cluster/wire": 3, "queue": 3, "queue/machine": 3, "mailbox": 3,

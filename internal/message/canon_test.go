@@ -10,6 +10,7 @@ import (
 
 func canon(t testing.TB, body []byte, relaxed bool, cut func(left int) int) string {
 	var b bytes.Buffer
+	all := body
 	c := NewBodyCanon(&b, relaxed)
 	for len(body) > 0 {
 		n := cut(len(body))
@@ -19,7 +20,17 @@ func canon(t testing.TB, body []byte, relaxed bool, cut func(left int) int) stri
 	if err := c.Close(); err != nil || c.Written() != int64(b.Len()) {
 		t.Fatalf("%d octets written, %d counted: %v", b.Len(), c.Written(), err)
 	}
-	return b.String()
+	if c.Bare() != barely(all) {
+		t.Fatalf("%q: bare line ends: %v", all, c.Bare())
+	}
+	form := b.String()
+	b.Reset()
+	c.Reset()
+	c.Write(all)
+	if c.Close(); b.String() != form {
+		t.Fatalf("%q: %q, after Reset %q", all, form, b.String())
+	}
+	return form
 }
 
 // The examples of RFC 6376 3.4.5, and the edges of 3.4.3 and 3.4.4.
@@ -53,6 +64,34 @@ func TestCanon(t *testing.T) {
 	}
 }
 
+// barely reports whether there is a CR or LF that is not part of CRLF.
+func barely(body []byte) bool {
+	return strings.ContainsAny(strings.ReplaceAll(string(body), "\r\n", ""), "\r\n")
+}
+
+// TestCanonRuns: a body that is in its canonical form goes to the Writer in one piece and is not
+// copied.
+func TestCanonRuns(t *testing.T) {
+	body := bytes.Repeat([]byte("A line, as people write it.\r\n\r\n and one.\r\n"), 100)
+	for _, relaxed := range []bool{false, true} {
+		var pieces writes
+		c := NewBodyCanon(&pieces, relaxed)
+		c.Write(body)
+		if c.Close(); len(pieces) != 2 || &pieces[0][0] != &body[0] ||
+			len(pieces[0]) != len(body)-2 {
+			t.Errorf("relaxed %v: %d pieces", relaxed, len(pieces))
+		}
+	}
+}
+
+// writes keeps what is written.
+type writes [][]byte
+
+func (w *writes) Write(p []byte) (int, error) {
+	*w = append(*w, p)
+	return len(p), nil
+}
+
 type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("disk on fire") }
@@ -69,7 +108,8 @@ func TestCanonReportsErrors(t *testing.T) {
 // words, are their own canonical forms, and relaxed is that of simple.
 func FuzzBodyCanon(f *testing.F) {
 	for i, s := range []string{" C \r\nD \t E\r\n\r\n\r\n", "", "\r", "x\r\r\n\n\n \n",
-		"a \r\n\tb\r \r\n"} {
+		"a \r\n\tb\r \r\n",
+		"1234567 \r\n12345678 9\r\n1234567  9 \t1\r\n", "12345678901234\t67 \t  \r"} {
 		f.Add([]byte(s), uint64(i))
 	}
 	f.Fuzz(func(t *testing.T, body []byte, seed uint64) {
@@ -116,8 +156,14 @@ func BenchmarkBodyCanon(b *testing.B) {
 	body := bytes.Repeat(
 		[]byte("This is a line of text as people write it, with words of the usual length.\r\n"),
 		1300)
-	for name, relaxed := range map[string]bool{"simple": false, "relaxed": true} {
-		b.Run(name, func(b *testing.B) {
+	indented := bytes.ReplaceAll(body, []byte("This"), []byte("        this"))
+	for _, c := range []struct {
+		name    string
+		relaxed bool
+		body    []byte
+	}{{"simple", false, body}, {"relaxed", true, body}, {"indented", true, indented}} {
+		b.Run(c.name, func(b *testing.B) {
+			body, relaxed := c.body, c.relaxed
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
