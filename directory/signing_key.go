@@ -76,6 +76,9 @@ func (d *Directory) SigningKeys(after string, limit int) []*SigningKey {
 // The slice is read-only.
 func (d *Directory) KeysOf(domain string) []*SigningKey { return d.keys.of(domain) }
 
+// HasKeys reports whether there is any key. It takes no lock.
+func (d *Directory) HasKeys() bool { return d.keys.any() }
+
 // AddKey adds a key.
 func (e *Editor) AddKey(ctx context.Context, k *SigningKey) error {
 	k.Created = e.Now().UTC()
@@ -138,6 +141,11 @@ func (x *domainKeys) of(domain string) []*SigningKey {
 		return v.([]*SigningKey)
 	}
 	return nil
+}
+
+func (x *domainKeys) any() (found bool) {
+	x.view.Range(func(_, _ any) bool { found = true; return false })
+	return found
 }
 
 // change takes over what became of the key of a name; nil: there is none any more.

@@ -20,7 +20,7 @@ type Submitter interface {
 	Submit(env *mail.Envelope, content *mail.Content, done func(mail.ID, *smtp.Failure))
 }
 
-// Options are what the way in needs. All are required, but Tracer.
+// Options are what the way in needs. All are required, but Sign and Tracer.
 type Options struct {
 	// Queue stores the messages.
 	Queue Submitter
@@ -32,15 +32,21 @@ type Options struct {
 	// Log gets a Reception for each further message that an expansion made. The first one's is
 	// written by the door, which tells its client the ID.
 	Log maillog.Sink
+	// Sign returns what signs messages before next takes them; nil: none is signed. A message is
+	// signed once, before it becomes several.
+	Sign func(next Submitter) Submitter
 	// Tracer begins a span for each message, whose context travels with it; nil: none does.
 	Tracer trace.Tracer
 }
 
 // New returns the way in. Safe for use by several goroutines.
 func New(o Options) Submitter {
-	x := &expander{next: o.Queue, book: o.Book, width: o.Recipients, log: o.Log}
-	if o.Tracer == nil {
-		return x
+	var s Submitter = &expander{next: o.Queue, book: o.Book, width: o.Recipients, log: o.Log}
+	if o.Sign != nil {
+		s = o.Sign(s)
 	}
-	return &traced{next: x, tracer: o.Tracer}
+	if o.Tracer != nil {
+		s = &traced{next: s, tracer: o.Tracer}
+	}
+	return s
 }

@@ -29,6 +29,8 @@ func (n *node) startControl(ctx context.Context) error {
 	n.editor = &directory.Editor{Directory: n.users, Proposer: proposer, Now: time.Now,
 		Allows: func() error {
 			return n.control.Needs(control.MailboxProtocol, "that")
+		}, AllowsKeys: func() error {
+			return n.control.Needs(control.SecretsProtocol, "a signing key")
 		}, Kept: n.keptByAll}
 	n.detector = n.newDetector()
 	n.notes = n.newNoteKeeper(group)
@@ -36,6 +38,9 @@ func (n *node) startControl(ctx context.Context) error {
 		Reachable: n.detector.Reachable, Patience: 10 * time.Second}
 	n.suspender = &control.Editor{
 		State: n.control, Proposer: proposer, Now: clock.NewSteady(time.Time{}).Now,
+	}
+	if err := n.openSecrets(); err != nil {
+		return err
 	}
 	n.locator = n.newLocator(group)
 	n.operator = n.newOperator(group)

@@ -188,6 +188,7 @@ func (n *node) newReconciler() *member.Reconciler {
 			}
 			suspensions.look(ctx, do)
 			shards.look(ctx, do)
+			n.keepSecrets(ctx, do)
 		},
 		Replicas: n.cfg().Cluster.Replicas, Reachable: n.detector.Reachable,
 		Locator: n.locator, Notes: n.notes, Joined: n.joined != nil, Named: n.keepsName,

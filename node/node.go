@@ -17,6 +17,7 @@ import (
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/owner"
+	"github.com/postroad/postroad/cluster/secret"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/delivery/local"
@@ -40,6 +41,7 @@ import (
 	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin"
 	"github.com/postroad/postroad/policy"
+	"github.com/postroad/postroad/signing"
 	"github.com/postroad/postroad/smtpd"
 )
 
@@ -88,7 +90,10 @@ type node struct {
 	resolver  *mx.Resolver
 	outgoing  outgoing
 	outside   atomic.Pointer[outsideList]
-	relook    chan struct{} // outside has changed; room for one
+	relook    chan struct{}  // outside has changed; room for one
+	secrets   *secret.Ring   // the cluster's key
+	keeper    *secret.Keeper // of that key
+	signer    *signing.Signer
 	policy    *policy.Policy
 	auth      *policy.Auth
 	cert      *certs.Certificates
@@ -366,8 +371,8 @@ func (n *node) startSMTP(context.Context) (err error) {
 	go n.cert.Watch(n.background, n.log.Errorf)
 	n.smtp, err = smtpd.New(smtpd.Options{
 		Engine: n.engine, Hostname: n.cfg().Node.Hostname, Policy: n.policy, Authenticator: n.auth,
-		Submitter: n.submitter(),
-		TLS:       n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg().Node.DataDir,
+		Submitter: n.submitter(), Watch: n.watch,
+		TLS: n.cert.Config, Budget: n.budget, SpillDir: filepath.Join(n.cfg().Node.DataDir,
 			"spill"),
 		Pressure: n.pressure.Failure, Space: n.pressure.space,
 		Log: n.log, Trusted: n.trusts, Settings: smtpOf(n.cfg()),

@@ -13,6 +13,7 @@ func (n *node) submitter() smtpd.Submitter {
 	o := intake.Options{
 		Queue: front{n}, Book: n.policy, Log: n.log,
 		Recipients: func() int { return n.cfg().Limits.Recipients },
+		Sign:       func(next intake.Submitter) intake.Submitter { return n.newSigner(next) },
 	}
 	if n.telemetry.Tracing() {
 		o.Tracer = n.telemetry.Tracer("postroad/smtpd")

@@ -30,6 +30,7 @@ type body struct {
 	budget   *mail.Budget
 	inMemory int64 // octets above which data goes to the spill file
 	spillDir string
+	watcher  mail.Watcher  // reads what comes; nil: nobody does
 	part     *inbound.Part // of the disk, for the spill file and what is stored of it
 	granted  int64         // octets that part has room for
 
@@ -93,6 +94,7 @@ func (b *body) grow() *smtp.Failure {
 		b.tail = smallChunks.Get().(*[smallChunk]byte)[:0]
 		return nil
 	}
+	b.show()
 	b.chunks = append(b.chunks, b.tail)
 	b.tail = largeChunks.Get().(*[largeChunk]byte)[:0]
 	b.spilling = b.size >= b.inMemory
@@ -115,9 +117,18 @@ func (b *body) flush() *smtp.Failure {
 	if _, err := b.spill.Write(b.tail); err != nil {
 		return errSpill.With(err)
 	}
+	b.show()
 	b.part.Spilled(int64(len(b.tail)))
 	b.tail = b.tail[:0]
 	return nil
+}
+
+// show lets the watcher read the tail, which is full or the last one. It reads each octet once, while
+// that is in the processor's cache.
+func (b *body) show() {
+	if b.watcher != nil {
+		_, _ = b.watcher.Write(b.tail)
+	}
 }
 
 // growStep is for how many octets more a message without a SIZE, or with one that it exceeds, asks
@@ -143,10 +154,12 @@ func (b *body) finish() (*mail.Content, *smtp.Failure) {
 		}
 		b.put(b.tail)
 	} else if b.tail != nil {
+		b.show()
 		b.chunks = append(b.chunks, b.tail)
 	}
-	c := &mail.Content{Chunks: b.chunks, Spill: b.spill, Size: b.size, Released: b.release}
-	b.tail, b.spill, b.part = nil, nil, nil
+	c := &mail.Content{Chunks: b.chunks, Spill: b.spill, Size: b.size, Watcher: b.watcher,
+		Released: b.release}
+	b.tail, b.spill, b.part, b.watcher = nil, nil, nil, nil
 	return c, nil
 }
 
@@ -161,6 +174,9 @@ func (b *body) free() {
 	}
 	if b.spill != nil {
 		b.spill.Close()
+	}
+	if b.watcher != nil {
+		b.watcher.Release()
 	}
 	*b = body{chunks: b.chunks[:0], release: b.release}
 	bodies.Put(b)

@@ -46,6 +46,9 @@ type Options struct {
 	// Trusted clients are exempt from Limits.ConnectionsPerNetwork and from GreetingDelay; nil:
 	// nobody is.
 	Trusted func(netip.Addr) bool
+	// Watch returns who reads a message while it arrives; nil, or a nil result: nobody does. It must
+	// not block.
+	Watch func(*mail.Origin) mail.Watcher
 	// GreetingDelay holds the greeting of relay listeners back, to find clients that do not wait
 	// for it; 0: none.
 	GreetingDelay time.Duration

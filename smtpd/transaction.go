@@ -182,6 +182,9 @@ func (s *Session) beginData() *smtp.Failure {
 	s.describeOrigin(&tx.env.Origin)
 	s.pace = pace{began: s.now}
 	tx.data = newReceiver(s.l, s.set, tx.env.Body, &tx.part)
+	if w := s.l.srv.Watch; w != nil {
+		tx.data.body.watcher = w(&tx.env.Origin)
+	}
 	tx.data.start(s.appendTrace)
 	return nil
 }

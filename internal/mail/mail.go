@@ -107,11 +107,22 @@ type Content struct {
 	IDAt int64
 	// MessageID is the value of its Message-ID field (RFC 5322 3.6.4), for the log.
 	MessageID string
+	// Watcher is who has read the content while it came; nil: nobody. The next step of intake that
+	// knows it takes it out.
+	Watcher Watcher
 	// Observer, when set, hears that the message is stored.
 	Observer Observer
 	// Released, when set, is called once when the chunks are no longer referred to (they may be
 	// pooled).
 	Released func()
+}
+
+// Watcher reads a content while it arrives: all of it, in order, in pieces of any size, which it does
+// not keep. It is asked on an event loop and must not block.
+type Watcher interface {
+	Write(p []byte) (int, error) // never fails
+	// Release says that nobody wants what it has read.
+	Release()
 }
 
 // Observer hears of one message that it is stored for good, under which ID, before anybody else
@@ -125,6 +136,10 @@ func (c *Content) Release() {
 	if c.Spill != nil {
 		c.Spill.Close()
 		c.Spill = nil
+	}
+	if c.Watcher != nil {
+		c.Watcher.Release()
+		c.Watcher = nil
 	}
 	if c.Released != nil {
 		c.Released()

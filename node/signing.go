@@ -1,0 +1,81 @@
+package node
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/postroad/postroad/cluster"
+	"github.com/postroad/postroad/cluster/member"
+	"github.com/postroad/postroad/cluster/secret"
+	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/mail"
+	"github.com/postroad/postroad/policy"
+	"github.com/postroad/postroad/signing"
+)
+
+// sealKeyFile is where the key lies with which this node gets the cluster's key: in the directory
+// of the cluster, or among the credentials that systemd hands over (systemd.exec(5)).
+const sealKeyFile = "seal.key"
+
+// openSecrets makes what seals and opens the secrets of the state.
+func (n *node) openSecrets() error {
+	path := filepath.Join(clusterDir(n.cfg()), sealKeyFile)
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		given := filepath.Join(dir, "postroad."+sealKeyFile)
+		if _, err := os.Stat(given); err == nil {
+			path = given
+		}
+	}
+	self, err := secret.OpenIdentity(path)
+	if err != nil {
+		return err
+	}
+	n.secrets = new(secret.Ring)
+	group := n.store.Group(cluster.ControlGroup)
+	n.keeper = secret.NewKeeper(secret.Options{
+		Member: n.self.Member, Incarnation: n.store.Incarnation(), Identity: self, Ring: n.secrets,
+		State: n.control, Changes: n.changes, Logf: n.log.Logf,
+		Leads: func() bool { return group.Leading() != 0 && group.Fresh() },
+		Reseal: func(ctx context.Context) (bool, error) {
+			return signing.Reseal(ctx, n.editor, n.secrets, secret.Epoch)
+		},
+	})
+	return nil
+}
+
+// keepSecrets does what the cluster's key takes, in each round of the reconciler.
+func (n *node) keepSecrets(ctx context.Context, do member.Do) {
+	if w := n.keeper.Round(time.Now()); w != nil {
+		do(cluster.ControlGroup, w.What, func() error { return w.Do(ctx) })
+	}
+}
+
+// signingBook is what a Signer asks, of the policy and of the directory.
+type signingBook struct {
+	*policy.Policy
+	keys *directory.Directory
+}
+
+func (b signingBook) KeysOf(domain string) []*directory.SigningKey { return b.keys.KeysOf(domain) }
+
+// newSigner makes what signs mail before next takes it.
+func (n *node) newSigner(next signing.Submitter) signing.Submitter {
+	n.signer = signing.New(signing.Options{
+		Book: signingBook{n.policy, n.users}, Open: n.secrets.Open, Next: next,
+		Unsigned: func(domain string, why error) {
+			n.log.Errorf("a message of %s goes without a signature: %v", domain, why)
+		},
+	})
+	n.onStop("signatures", func(context.Context) error { n.signer.Close(); return nil })
+	return n.signer
+}
+
+// watch returns what reads a message that may get a signature while it arrives; nil: it gets none.
+func (n *node) watch(o *mail.Origin) mail.Watcher {
+	if !n.users.HasKeys() || !n.policy.HasRight(o) {
+		return nil
+	}
+	return signing.NewDraft()
+}
