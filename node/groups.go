@@ -176,7 +176,7 @@ func (g groups) Next(group control.Group) (what string, do func(context.Context)
 
 // newReconciler makes what has this node take part in the groups that it is to be in.
 func (n *node) newReconciler() *member.Reconciler {
-	suspensions, shards := suspensionWatch{n: n}, shardMaker{n: n}
+	suspensions, shards, secrets := suspensionWatch{n: n}, shardMaker{n: n}, secretWatch{n: n}
 	return member.NewReconciler(member.ReconcilerOptions{
 		Self: n.self, Key: n.key, State: n.control, Changes: n.changes,
 		Group:    func(id uint64) member.Group { return n.store.Group(id) },
@@ -188,7 +188,7 @@ func (n *node) newReconciler() *member.Reconciler {
 			}
 			suspensions.look(ctx, do)
 			shards.look(ctx, do)
-			n.keepSecrets(ctx, do)
+			secrets.look(ctx, do)
 		},
 		Replicas: n.cfg().Cluster.Replicas, Reachable: n.detector.Reachable,
 		Locator: n.locator, Notes: n.notes, Joined: n.joined != nil, Named: n.keepsName,

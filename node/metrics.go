@@ -29,7 +29,7 @@ func (n *node) startAdmin(context.Context) error {
 		Address: n.cfg().Admin.Address, Settings: settings,
 		Node: n.cfg().Node.Name, Health: n, Metrics: n.telemetry.Handler(),
 		Queues: n.operator.Queues, Groups: n.operator.QueueGroups, Moved: n.operator.Moved,
-		Users: n.operatorsUsers(), Now: n.now, Logf: n.log.Logf,
+		Users: n.operatorsUsers(), Keys: n.keyLife, Now: n.now, Logf: n.log.Logf,
 		Reload: n.askReload, Flush: n.log.Flush,
 		Peers: n.peers, Current: n.current, Still: n.standStill,
 		Cluster: n.operator, Suspensions: n.operator, Mailboxes: n.operatorsMailboxes(),

@@ -93,6 +93,7 @@ type node struct {
 	relook    chan struct{}  // outside has changed; room for one
 	secrets   *secret.Ring   // the cluster's key
 	keeper    *secret.Keeper // of that key
+	keyLife   *signing.Life
 	signer    *signing.Signer
 	policy    *policy.Policy
 	auth      *policy.Auth

@@ -4,12 +4,14 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/secret"
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/dns"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/signing"
@@ -42,14 +44,53 @@ func (n *node) openSecrets() error {
 			return signing.Reseal(ctx, n.editor, n.secrets, secret.Epoch)
 		},
 	})
+	n.keyLife = n.newKeyLife()
 	return nil
 }
 
-// keepSecrets does what the cluster's key takes, in each round of the reconciler.
-func (n *node) keepSecrets(ctx context.Context, do member.Do) {
-	if w := n.keeper.Round(time.Now()); w != nil {
-		do(cluster.ControlGroup, w.What, func() error { return w.Do(ctx) })
+// newKeyLife makes what takes signing keys through their lives.
+func (n *node) newKeyLife() *signing.Life {
+	return &signing.Life{
+		Editor: n.editor, Sealer: n.secrets, Now: time.Now, Logf: n.log.Logf,
+		Texts: func(ctx context.Context, name string) dns.Answer {
+			return n.resolver.Texts(ctx, name)
+		},
+		Expire: func() time.Duration { return time.Duration(n.cfg().Retry.Expire) },
 	}
+}
+
+// secretWatch does what the cluster's key and the signing keys take, in each round of the
+// reconciler.
+type secretWatch struct {
+	n      *node
+	looked time.Time              // at signing keys
+	next   atomic.Pointer[string] // after which key to go on; nil: from the first one
+}
+
+// keysEvery is how often signing keys are looked at, some at a time: whether DNS has the records of
+// new ones, and whether the time of old ones is over.
+const keysEvery = 20 * time.Second
+
+func (s *secretWatch) look(ctx context.Context, do member.Do) {
+	if w := s.n.keeper.Round(time.Now()); w != nil {
+		do(cluster.ControlGroup, w.What, func() error { return w.Do(ctx) })
+		return
+	}
+	group := s.n.store.Group(cluster.ControlGroup)
+	if time.Since(s.looked) < keysEvery || group.Leading() == 0 || !group.Fresh() ||
+		!s.n.users.HasKeys() {
+		return
+	}
+	s.looked = time.Now()
+	after := ""
+	if next := s.next.Load(); next != nil {
+		after = *next
+	}
+	do(cluster.ControlGroup, "looking at signing keys", func() error {
+		next, err := s.n.keyLife.Advance(ctx, after)
+		s.next.Store(&next)
+		return err
+	})
 }
 
 // signingBook is what a Signer asks, of the policy and of the directory.

@@ -116,6 +116,11 @@ func (r *Resolver) LookupHost(ctx context.Context, host string) (*Route, *smtp.F
 	return r.lookup(ctx, routeKey{name: host, host: true})
 }
 
+// Texts asks for the TXT records of a name. It keeps no answers.
+func (r *Resolver) Texts(ctx context.Context, name string) dns.Answer {
+	return r.dns.Ask(ctx, name, dns.TypeTXT)
+}
+
 // Cached answers as Lookup would, but only from memory: ok is false when it does not know. It never
 // blocks.
 func (r *Resolver) Cached(domain string) (route *Route, f *smtp.Failure, ok bool) {

@@ -26,6 +26,7 @@ type Answer struct {
 	Outcome Outcome
 	MX      []MX         // of TypeMX
 	Addrs   []netip.Addr // of TypeA and TypeAAAA
+	Texts   []string     // of TypeTXT: of each record, its strings joined
 	// as the message has it, not clamped; of a negative answer as RFC 2308 section 5 says
 	TTL time.Duration
 	// alias, when set, is where a CNAME chain leads that the message does not follow to its end:
@@ -91,6 +92,11 @@ func (a *Answer) collect(
 				continue
 			}
 			a.MX = append(a.MX, MX{Host: PlainName(rr.Mx), Pref: rr.Preference})
+		case *dns.TXT:
+			if qtype != TypeTXT {
+				continue
+			}
+			a.Texts = append(a.Texts, strings.Join(rr.Txt, ""))
 		case *dns.A:
 			ip, ok := netip.AddrFromSlice(rr.A)
 			if qtype != TypeA || !ok {

@@ -18,6 +18,7 @@ type Type uint16
 const (
 	TypeA    Type = Type(dns.TypeA)
 	TypeMX   Type = Type(dns.TypeMX)
+	TypeTXT  Type = Type(dns.TypeTXT)
 	TypeAAAA Type = Type(dns.TypeAAAA)
 )
 

@@ -27,7 +27,7 @@ var levels = map[string]int{
 	"cluster/state": 3, "cluster/wire": 3, "queue": 3, "queue/machine": 3, "mailbox": 3,
 	"directory": 3,
 	// Packages that stand on one of them.
-	"cluster/secret": 4, "cluster/owner": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
+	"cluster/secret": 4, "cluster/owner": 4, "signing": 4, "cluster/member": 4, "mailbox/remote": 4, "mailbox/archive": 4,
 	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
 	// The state machine of the control group: members and users in one.
 	"node/internal/controlgroup": 4,
@@ -36,7 +36,7 @@ var levels = map[string]int{
 	// own.
 	"smtpd": 5, "intake": 5, "delivery": 5, "delivery/local": 5, "delivery/mx": 5,
 	"delivery/smtpclient": 5, "delivery/share": 5, "delivery/shaping": 0,
-	"delivery/report": 5, "mailbox/pop3": 5, "policy": 5, "signing": 5,
+	"delivery/report": 5, "mailbox/pop3": 5, "policy": 5,
 	"operate/admin": 5,
 	// The operators' work, beside a node that runs or on one that does not.
 	"node/operator": 6, "node/offline": 6,

@@ -41,6 +41,9 @@
 //	GET  /v1/aliases                                             stream of Alias
 //	GET  /v1/aliases/show?name=ADDRESS                           Alias
 //	POST /v1/aliases, /v1/aliases/{set,remove}    AliasRequest   add
+//	GET  /v1/dkim                                                stream of SigningKey
+//	GET  /v1/dkim/show?domain=DOMAIN&selector=S                  SigningKeys
+//	POST /v1/dkim, /v1/dkim/{check,rotate,retire} DKIMRequest    SigningKeys
 //	GET  /v1/mailboxes                                           stream of Mailbox
 //	GET  /v1/mailboxes/show?address=ADDRESS                      Mailbox
 //	GET  /v1/mailboxes/export?address=ADDRESS                    octets, a stream of mailbox/archive

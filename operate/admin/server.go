@@ -29,6 +29,7 @@ type Options struct {
 	Health  Health
 	Metrics http.Handler
 	Users   Users
+	Keys    Keys
 	// Queues are the queue groups that this node owns now. Required. It is asked again when the
 	// work is done: what is not owned any more then has not answered.
 	Queues func() []LocalQueue
@@ -153,6 +154,7 @@ func (s *Server) mux() *http.ServeMux {
 	s.queueRoutes(m)
 	s.userRoutes(m)
 	s.addressRoutes(m)
+	s.dkimRoutes(m)
 	s.clusterRoutes(m)
 	s.suspendRoutes(m)
 	s.mailboxRoutes(m)

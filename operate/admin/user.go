@@ -143,6 +143,8 @@ var refusals = map[error]string{
 	directory.ErrUnknownAlias:  "`postroad alias list` shows what there is",
 	directory.ErrDomainExists:  "`postroad domain set` changes it",
 	directory.ErrUnknownDomain: "`postroad domain list` shows what there is",
+	directory.ErrKeyExists:     "`postroad dkim show DOMAIN` shows it; use another selector",
+	directory.ErrUnknownKey:    "`postroad dkim list` shows what there is",
 	directory.ErrManyGone: "look at the list and its filter; `postroad user sync --force` " +
 		"removes them",
 	directory.ErrNoImport: "`postroad user import --stages` shows what is staged",

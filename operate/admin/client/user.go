@@ -127,3 +127,30 @@ func (c *Client) change(ctx context.Context, path, verb string, request any) err
 	}
 	return c.Call(ctx, "POST", path, request, &struct{}{})
 }
+
+// SigningKeys calls fn with each key of DKIM, the JSON of a SigningKey, in order of their domains.
+func (c *Client) SigningKeys(ctx context.Context, fn func(json.RawMessage) error) error {
+	return c.listing(ctx, "/v1/dkim", fn)
+}
+
+// ShowKeys returns the keys of a domain, or the one of a selector, with their records.
+func (c *Client) ShowKeys(ctx context.Context, domain, selector string) (
+	keys api.SigningKeys, err error,
+) {
+	err = c.Call(ctx, "GET", "/v1/dkim/show?"+url.Values{"domain": {domain},
+		"selector": {selector}}.Encode(), nil, &keys)
+	return keys, err
+}
+
+// ChangeKeys runs "generate", "check", "rotate" or "retire", and returns the keys that it was
+// about.
+func (c *Client) ChangeKeys(ctx context.Context, verb string, r api.DKIMRequest) (
+	keys api.SigningKeys, err error,
+) {
+	path := "/v1/dkim"
+	if verb != "generate" {
+		path += "/" + verb
+	}
+	err = c.Call(ctx, "POST", path, r, &keys)
+	return keys, err
+}
