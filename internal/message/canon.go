@@ -105,6 +105,7 @@ func (c *BodyCanon) Write(p []byte) (int, error) {
 	}
 	cr := c.cr // before p
 	tab := c.relaxed && bytes.IndexByte(p, '\t') >= 0
+	crs := bytes.Count(p, carriage) // that are not at the end of a line, at last
 	if c.cr = false; cr && p[0] != '\n' {
 		cr, c.bare = false, true
 		c.text(carriage)
@@ -120,11 +121,9 @@ func (c *BodyCanon) Write(p []byte) (int, error) {
 		if n := len(line) - 1; n >= 0 && line[n] == '\r' {
 			line = line[:n]
 			cr, c.cr = true, !ended
+			crs--
 		}
 		if len(line) > 0 {
-			if bytes.IndexByte(line, '\r') >= 0 {
-				c.bare = true
-			}
 			switch {
 			case c.relaxed && (c.space || tab && bytes.IndexByte(line, '\t') >= 0 || !single(line)):
 				c.append(p[from:to])
@@ -148,6 +147,7 @@ func (c *BodyCanon) Write(p []byte) (int, error) {
 		}
 		cr, i = false, next
 	}
+	c.bare = c.bare || crs > 0
 	c.append(p[from:to])
 	return len(p), c.err
 }
