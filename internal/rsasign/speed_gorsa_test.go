@@ -15,7 +15,7 @@ func directly(t *testing.T, k *Key) func(n int) {
 		for range n {
 			if _, err := rsa.SignPKCS1v15(nil, k.private.key, crypto.SHA256,
 				digest[:]); err != nil {
-				t.Fatal(err)
+				t.Error(err)
 			}
 		}
 	}
