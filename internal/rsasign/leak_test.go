@@ -39,7 +39,7 @@ func grown(t *testing.T, f func()) int {
 // POSTROAD_LONG=1 makes a million, where one of 32 would.
 func TestSignaturesLeakNothing(t *testing.T) {
 	k := parsed(t, 1024)
-	n, most := 4000, 2<<20
+	n, most := 4000, 3<<19
 	if os.Getenv("POSTROAD_LONG") != "" {
 		n, most = 1_000_000, 32<<20
 	}
