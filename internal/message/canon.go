@@ -75,9 +75,10 @@ type BodyCanon struct {
 }
 
 var (
-	crlf     = []byte("\r\n")
-	carriage = []byte{'\r'}
-	blank    = []byte{' '}
+	crlf      = []byte("\r\n")
+	carriage  = []byte{'\r'}
+	blank     = []byte{' '}
+	twoSpaces = []byte("  ")
 )
 
 // bodyBuffer is how many octets are gathered for one Write.
@@ -105,6 +106,7 @@ func (c *BodyCanon) Write(p []byte) (int, error) {
 	}
 	cr := c.cr // before p
 	tab := c.relaxed && bytes.IndexByte(p, '\t') >= 0
+	crs := bytes.Count(p, carriage) // that are not at the end of a line, at last
 	if c.cr = false; cr && p[0] != '\n' {
 		cr, c.bare = false, true
 		c.text(carriage)
@@ -120,11 +122,9 @@ func (c *BodyCanon) Write(p []byte) (int, error) {
 		if n := len(line) - 1; n >= 0 && line[n] == '\r' {
 			line = line[:n]
 			cr, c.cr = true, !ended
+			crs--
 		}
 		if len(line) > 0 {
-			if bytes.IndexByte(line, '\r') >= 0 {
-				c.bare = true
-			}
 			switch {
 			case c.relaxed && (c.space || tab && bytes.IndexByte(line, '\t') >= 0 || !single(line)):
 				c.append(p[from:to])
@@ -148,6 +148,7 @@ func (c *BodyCanon) Write(p []byte) (int, error) {
 		}
 		cr, i = false, next
 	}
+	c.bare = c.bare || crs > 0
 	c.append(p[from:to])
 	return len(p), c.err
 }
@@ -206,24 +207,25 @@ const (
 // single reports whether each space of a line has text behind it. It sees all octets of all mail,
 // so it looks at eight pairs at once.
 func single(line []byte) bool {
-	last := len(line) - 9
-	if last < 0 {
-		return !bytes.Contains(line, []byte("  ")) && (len(line) == 0 || line[len(line)-1] != ' ')
+	n := len(line)
+	if n < 9 {
+		return !bytes.Contains(line, twoSpaces) && (n == 0 || line[n-1] != ' ')
 	}
-	i := 0
-	for ; i+8 <= last; i += 16 {
-		a, b := pairs(line[i:i+9:i+9]), pairs(line[i+8:i+17:i+17])
+	last := line[n-9:]
+	for len(line) >= 17 {
+		a, b := pairs(line), pairs(line[8:])
 		if ((a-each)&^a|(b-each)&^b)&highBit != 0 {
 			return false
 		}
+		line = line[16:]
 	}
-	if i < last {
-		if a := pairs(line[i:]); (a-each)&^a&highBit != 0 {
+	if len(line) > 9 {
+		if a := pairs(line); (a-each)&^a&highBit != 0 {
 			return false
 		}
 	}
-	a := pairs(line[last:])
-	return (a-each)&^a&highBit == 0 && line[len(line)-1] != ' '
+	a := pairs(last)
+	return (a-each)&^a&highBit == 0 && last[8] != ' '
 }
 
 // pairs returns a word with an octet of zero for each of eight pairs of octets that is two spaces.

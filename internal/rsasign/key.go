@@ -7,8 +7,9 @@ import (
 	"sync"
 )
 
-// MinBits and MaxBits bound the modulus of a key. Verifiers refuse shorter keys and need not take
-// those over 2048 bits (RFC 8301 3.2); OpenSSL and Go sign with all of these.
+// MinBits and MaxBits bound the modulus of a key. Verifiers refuse shorter keys and must take those
+// up to 4096 bits (RFC 8301 3.2). OpenSSL and Go sign with all of these; below 1024 bits Go refuses
+// by itself, unless GODEBUG has rsa1024min=0.
 const (
 	MinBits = 1024
 	MaxBits = 4096

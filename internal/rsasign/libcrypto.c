@@ -87,3 +87,17 @@ int postroad_sign(EVP_PKEY_CTX *ctx, const unsigned char *digest, unsigned char 
 	EVP_PKEY_CTX_free(c);
 	return ok;
 }
+
+int postroad_loop(EVP_PKEY_CTX *ctx, int n, size_t size)
+{
+	unsigned char digest[32] = {0}, sig[POSTROAD_PUBLIC];
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_dup(ctx);
+	int ok = c != NULL && size <= sizeof sig;
+
+	while (ok && n-- > 0) {
+		size_t len = size;
+		ok = EVP_PKEY_sign(c, sig, &len, digest, 32) > 0;
+	}
+	EVP_PKEY_CTX_free(c);
+	return ok;
+}

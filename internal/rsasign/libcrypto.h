@@ -24,3 +24,6 @@ int postroad_parse(const unsigned char *der, long len, int min, int max, EVP_PKE
 // the modulus has. It returns 1, or 0 with the reason.
 int postroad_sign(EVP_PKEY_CTX *ctx, const unsigned char *digest, unsigned char *sig, size_t size,
 	char *reason);
+
+// postroad_loop makes n signatures with one copy of ctx: what the library can do at best.
+int postroad_loop(EVP_PKEY_CTX *ctx, int n, size_t size);

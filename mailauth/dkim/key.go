@@ -16,8 +16,8 @@ import (
 	"github.com/postroad/postroad/internal/rsasign"
 )
 
-// DefaultBits is the length of new RSA keys: verifiers must take it (RFC 8301 3.2), and its record
-// fits what name servers serve over UDP.
+// DefaultBits is the length of new RSA keys: signers should take at least that (RFC 8301 3.2), and
+// its record fits what name servers send over UDP.
 const DefaultBits = 2048
 
 // Key is a private key that signs, with its public half.

@@ -74,7 +74,7 @@ func (r Record) Text() string {
 		tag    string
 		values []string
 	}{{"h", r.Hashes}, {"s", r.Services}, {"t", r.flags()}} {
-		if len(list.values) > 0 {
+		if list.values != nil { // none is not the same as all
 			b.WriteString("; " + list.tag + "=" + strings.Join(list.values, ":"))
 		}
 	}

@@ -288,8 +288,9 @@ func TestSignAllocates(t *testing.T) {
 
 // typical is a header of usual size, a hash, and a signature whose key costs nothing.
 func typical(t testing.TB) ([]byte, *BodyHash, []*Signature) {
-	head := "Received: from x.example (x.example [192.0.2.1])\r\n\tby y.example with ESMTPS id 1;\r\n" +
-		"\tTue, 1 Dec 2026 12:00:00 +0000\r\nFrom: A Person <a@signer.example>\r\n" +
+	head := "Received: from x.example (x.example [192.0.2.1])\r\n" +
+		"\tby y.example with ESMTPS id 1;\r\n\tTue, 1 Dec 2026 12:00:00 +0000\r\n" +
+		"From: A Person <a@signer.example>\r\n" +
 		"To: Another <b@other.example>\r\nSubject: What we spoke of\r\n" +
 		"Date: Tue, 1 Dec 2026 12:00:00 +0000\r\nMessage-ID: <1@signer.example>\r\n" +
 		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n" +
