@@ -36,6 +36,7 @@ func Private(k *directory.SigningKey, open func(string, []byte) ([]byte, error))
 // parsedKeys are the keys that were used last, ready for use. Safe for use by several goroutines.
 type parsedKeys struct {
 	open func(purpose string, sealed []byte) ([]byte, error)
+	most int // that are kept
 
 	mu     sync.Mutex
 	byName map[string]*list.Element // of *parsed
@@ -83,7 +84,7 @@ func (p *parsedKeys) put(one *parsed) {
 	if e, ok := p.byName[one.name]; ok {
 		closing = append(closing, p.removeLocked(e))
 	}
-	if p.used.Len() >= maxParsed {
+	if p.used.Len() >= p.most {
 		closing = append(closing, p.removeLocked(p.used.Back()))
 	}
 	p.byName[one.name] = p.used.PushFront(one)

@@ -63,7 +63,7 @@ func (l *Life) Generate(ctx context.Context, r Request) (*directory.SigningKey, 
 		if r.Algorithm == "" {
 			r.Algorithm = dkim.KeyRSA
 		}
-		if r.Private, err = dkim.GenerateKey(r.Algorithm, r.Bits); err != nil {
+		if r.Private, err = dkim.GenerateKey(algorithmOf(r.Algorithm), r.Bits); err != nil {
 			return nil, &directory.Wrong{Why: err.Error()}
 		}
 	}

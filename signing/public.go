@@ -23,3 +23,14 @@ func bitsOf(r dkim.Record) int {
 	}
 	return 0
 }
+
+// algorithmOf returns the algorithm of signatures with a kind of key.
+func algorithmOf(kind string) string {
+	switch kind {
+	case dkim.KeyRSA:
+		return dkim.RSASHA256
+	case dkim.KeyEd25519:
+		return dkim.Ed25519SHA256
+	}
+	return kind
+}

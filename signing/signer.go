@@ -90,7 +90,7 @@ func New(o Options) *Signer {
 		o.Now = time.Now
 	}
 	s := &Signer{o: o, jobs: make(chan job, o.Waiting), quit: make(chan struct{})}
-	s.keys.open = o.Open
+	s.keys.open, s.keys.most = o.Open, maxParsed
 	for range o.Workers {
 		s.workers.Go(s.work)
 	}
