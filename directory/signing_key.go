@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -185,4 +186,23 @@ func (x *domainKeys) load(view *sync.Map) {
 		}
 		return true
 	})
+}
+
+// Resealed returns a command that adds a key (Restore) with the private key as reseal makes it;
+// isKey is false for another command, which stays as it is.
+func Resealed(
+	command []byte, reseal func(name string, sealed []byte) ([]byte, error),
+) (with []byte, isKey bool, err error) {
+	if len(command) < 2 || commandType(command[1]) != cmdAddKey {
+		return command, false, nil
+	}
+	var k SigningKey
+	if err := json.Unmarshal(command[2:], &k); err != nil {
+		return nil, true, err
+	}
+	if k.Sealed, err = reseal(k.Name, k.Sealed); err != nil {
+		return nil, true, err
+	}
+	with, err = encodeCommand(cmdAddKey, &k)
+	return with, true, err
 }

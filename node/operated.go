@@ -27,7 +27,8 @@ func (n *node) newOperator(group *cluster.Group) *operator.Operator {
 			}
 			return all
 		},
-		Log: n.log.Log, Errorf: n.log.Errorf, Now: n.now,
+		Keys: n.secrets.Export,
+		Log:  n.log.Log, Errorf: n.log.Errorf, Now: n.now,
 	})
 }
 

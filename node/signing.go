@@ -11,21 +11,19 @@ import (
 	"github.com/postroad/postroad/cluster/member"
 	"github.com/postroad/postroad/cluster/secret"
 	"github.com/postroad/postroad/directory"
+	"github.com/postroad/postroad/internal/datadir"
 	"github.com/postroad/postroad/internal/dns"
 	"github.com/postroad/postroad/internal/mail"
 	"github.com/postroad/postroad/policy"
 	"github.com/postroad/postroad/signing"
 )
 
-// sealKeyFile is where the key lies with which this node gets the cluster's key: in the directory
-// of the cluster, or among the credentials that systemd hands over (systemd.exec(5)).
-const sealKeyFile = "seal.key"
-
-// openSecrets makes what seals and opens the secrets of the state.
+// openSecrets makes what seals and opens the secrets of the state. The node's own key lies in the
+// directory of the cluster, or among the credentials that systemd hands over (systemd.exec(5)).
 func (n *node) openSecrets() error {
-	path := filepath.Join(clusterDir(n.cfg()), sealKeyFile)
+	path := filepath.Join(clusterDir(n.cfg()), datadir.SealKeyFile)
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
-		given := filepath.Join(dir, "postroad."+sealKeyFile)
+		given := filepath.Join(dir, "postroad."+datadir.SealKeyFile)
 		if _, err := os.Stat(given); err == nil {
 			path = given
 		}

@@ -60,7 +60,7 @@ func (*cliCluster) Tokens(context.Context) []api.JoinToken {
 func (*cliCluster) Revoke(context.Context) error                  { return nil }
 func (*cliCluster) Remove(context.Context, string, bool) error    { return nil }
 func (*cliCluster) Replace(context.Context, string, string) error { return nil }
-func (*cliCluster) Backup(_ context.Context, w io.Writer) error {
+func (*cliCluster) Backup(_ context.Context, w io.Writer, _ bool) error {
 	_, err := io.WriteString(w, "backup")
 	return err
 }

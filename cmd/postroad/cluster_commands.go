@@ -57,8 +57,9 @@ All groups of OLD are repaired with NEW, and OLD is removed: it may never come b
 	{Name: "recover", Args: "[--accept-loss] [--config FILE]",
 		Short: "go on without a majority of the disks, which are gone for good",
 		Run:   runClusterRecover, Long: recoverHelp},
-	{Name: "backup", Args: "FILE | -", Short: "save members, users and settings", Run: runClusterBackup, Long: `
-The file holds secrets, the cluster's key among them: keep it as safe as a password. Mail is not in it.
+	{Name: "backup", Args: "FILE | - [--with-keys]", Short: "save members, users and settings", Run: runClusterBackup, Long: `
+The file holds what lets nodes join and users' password hashes: keep it as safe as a password. Private keys of DKIM are in it sealed; with --with-keys
+what opens them is in it, too, and a cluster that is restored from it signs as before. Mail is not in it.
 
     postroad cluster backup cluster.backup`},
 	{Name: "restore", Args: "[--config FILE] FILE | -",
@@ -290,16 +291,18 @@ func runClusterChange(ctx context.Context, c *cli.Console, args []string) error 
 }
 
 func runClusterBackup(ctx context.Context, c *cli.Console, args []string) error {
-	client, rest, err := connect(c, c.Flags(), args, 1)
+	fs := c.Flags()
+	withKeys := fs.Bool("with-keys", false, "with what opens the private keys of DKIM")
+	client, rest, err := connect(c, fs, args, 1)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	if rest[0] == "-" {
-		return client.Backup(ctx, c.Out)
+		return client.Backup(ctx, c.Out, *withKeys)
 	}
 	if err := files.ReplaceBy(rest[0], func(w io.Writer) error {
-		return client.Backup(ctx, w)
+		return client.Backup(ctx, w, *withKeys)
 	}); err != nil {
 		return err
 	}

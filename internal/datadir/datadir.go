@@ -19,6 +19,9 @@ func Cluster(dataDir string) string { return filepath.Join(dataDir, "cluster") }
 // then until the node has written down its cluster.
 const JoinedFile = "joined.json"
 
+// SealKeyFile is, in the directory Cluster, the key with which the node gets the cluster's key.
+const SealKeyFile = "seal.key"
+
 // StoreExists reports whether a store was ever made in the data directory.
 func StoreExists(dataDir string) (bool, error) {
 	_, err := os.Stat(filepath.Join(dataDir, "segments"))

@@ -73,6 +73,11 @@ func restoreRows(
 	if err := controlgroup.WrittenDown(dir); err != nil {
 		return err
 	}
+	path := filepath.Join(datadir.Cluster(dir), datadir.SealKeyFile)
+	keys, err := newKeyRestorer(ctx, path, changes, store.Incarnation(), backup)
+	if err != nil {
+		return err
+	}
 	users := 0
 	for _, row := range backup {
 		if shards := control.ShardsOf(row.Key, row.Value); shards > 0 {
@@ -89,6 +94,9 @@ func restoreRows(
 		if !ok {
 			continue
 		}
+		if command, ok = keys.seal(command); !ok {
+			continue
+		}
 		if _, err := group.Propose(ctx, command, nil); err != nil {
 			return fmt.Errorf("restoring %q: %w", row.Key, err)
 		}
@@ -98,6 +106,11 @@ func restoreRows(
 		os.Stderr, "restored %d users, domains and aliases of cluster %s, as of change %d, in %s\n",
 		users, head.Cluster, head.Version, filepath.Clean(dir),
 	)
+	if keys.left > 0 {
+		fmt.Fprintf(os.Stderr, "%d signing keys are not restored: the backup does not have the "+
+			"cluster's key. Make new ones with `postroad dkim generate`, or restore a backup that "+
+			"was made with --with-keys\n", keys.left)
+	}
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postroad/postroad/cluster/control"
+	"github.com/postroad/postroad/cluster/secret"
 	"github.com/postroad/postroad/internal/cli"
 	"github.com/postroad/postroad/node/internal/controlgroup"
 	"github.com/postroad/postroad/node/internal/peer"
@@ -324,10 +325,19 @@ func without(err error, silent []string) error {
 	return err
 }
 
-// Backup writes the rows of the control group.
-func (op *Operator) Backup(_ context.Context, w io.Writer) error {
+// Backup writes the rows of the control group, and with withKeys the keys with which its secrets are
+// sealed.
+func (op *Operator) Backup(_ context.Context, w io.Writer, withKeys bool) error {
 	id, _ := op.o.State.Cluster()
-	return controlgroup.WriteBackup(w, id, op.o.State.Version(), op.o.Group.Scan)
+	var extra []controlgroup.Row
+	if withKeys {
+		keys, err := op.o.Keys()
+		if err != nil {
+			return err
+		}
+		extra = []controlgroup.Row{{Key: []byte(secret.BackupKey), Value: keys}}
+	}
+	return controlgroup.WriteBackup(w, id, op.o.State.Version(), op.o.Group.Scan, extra...)
 }
 
 // reports asks all members how they are; nil: no answer.

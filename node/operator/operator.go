@@ -44,6 +44,8 @@ type Options struct {
 	// Current returns when this node knows all that the control group had decided when it was
 	// called.
 	Current func(ctx context.Context) error
+	// Keys are the keys with which secrets are sealed (secret.Ring.Export).
+	Keys func() ([]byte, error)
 	// Queues are the queue groups that this node has.
 	Queues func() []Queue
 	// Log gets a record of each recipient whose mail an operator ends.

@@ -113,7 +113,7 @@ func TestToken(t *testing.T) {
 func TestBackup(t *testing.T) {
 	w := newWorld(t, 2)
 	var b bytes.Buffer
-	w.ok(w.operator().Backup(t.Context(), &b))
+	w.ok(w.operator().Backup(t.Context(), &b, false))
 	head, rows, err := controlgroup.ReadBackup(&b)
 	if err != nil || head.Cluster != "c1" || head.Version != w.state.Version() ||
 		len(rows) != len(w.store.KV) {

@@ -33,8 +33,8 @@ type Cluster interface {
 	Remove(ctx context.Context, node string, force bool) error
 	// Replace gives a dead node's places to another, which has joined, and removes the dead one.
 	Replace(ctx context.Context, old, new string) error
-	// Backup writes what the control group knows, secrets included.
-	Backup(ctx context.Context, w io.Writer) error
+	// Backup writes what the control group knows, with withKeys also what opens its secrets.
+	Backup(ctx context.Context, w io.Writer, withKeys bool) error
 }
 
 var errNoCluster = api.Fail(api.ExitConfig, "this node is in no cluster",
@@ -154,7 +154,7 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) backup(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	out := &counting{w: deadlineWriter{w, http.NewResponseController(w)}}
-	err := s.o.Cluster.Backup(r.Context(), out)
+	err := s.o.Cluster.Backup(r.Context(), out, r.URL.Query().Has("keys"))
 	if err != nil && out.n > 0 {
 		s.o.Logf("admin: the backup was cut off: %v", err)
 		panic(http.ErrAbortHandler)

@@ -49,7 +49,7 @@ func (c *fakeCluster) Remove(_ context.Context, node string, _ bool) error {
 func (c *fakeCluster) Replace(_ context.Context, old, new string) error {
 	return c.note("replace %s %s", old, new)
 }
-func (c *fakeCluster) Backup(_ context.Context, w io.Writer) error {
+func (c *fakeCluster) Backup(_ context.Context, w io.Writer, _ bool) error {
 	for range c.parts {
 		if _, err := w.Write(make([]byte, 64<<10)); err != nil {
 			return err
@@ -81,7 +81,7 @@ func TestClusterRequests(t *testing.T) {
 		t.Errorf("%v; drain told %+v", err, seen)
 	}
 	var backup bytes.Buffer
-	if err := n.client.Backup(ctx, &backup); err != nil || backup.Len() != 20*64<<10 {
+	if err := n.client.Backup(ctx, &backup, false); err != nil || backup.Len() != 20*64<<10 {
 		t.Errorf("backup: %d octets, %v", backup.Len(), err)
 	}
 	if want := []string{"token 1h30m0s", "init", "drain mx3", "remove mx3", "replace mx2 mx4",
@@ -122,17 +122,17 @@ func TestClusterRefusals(t *testing.T) {
 		t.Errorf("drain: %v", err)
 	}
 	// A backup that breaks off after its beginning must not look like a whole one.
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary ||
+	if err := n.client.Backup(t.Context(), io.Discard, false); exit(t, err) != api.ExitTemporary ||
 		!strings.Contains(err.Error(), "cut off") {
 		t.Errorf("half a backup: %v", err)
 	}
 	c.parts = 0
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary ||
+	if err := n.client.Backup(t.Context(), io.Discard, false); exit(t, err) != api.ExitTemporary ||
 		!strings.Contains(err.Error(), "no quorum") {
 		t.Errorf("no backup: %v", err)
 	}
 	c.broken = nil
-	if err := n.client.Backup(t.Context(), io.Discard); exit(t, err) != api.ExitTemporary ||
+	if err := n.client.Backup(t.Context(), io.Discard, false); exit(t, err) != api.ExitTemporary ||
 		!strings.Contains(err.Error(), "empty") {
 		t.Errorf("an empty backup: %v", err)
 	}

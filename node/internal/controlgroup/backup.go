@@ -31,11 +31,16 @@ type Row struct {
 // false.
 type Scan func(from, to []byte, fn func(key, value []byte) bool) error
 
-// WriteBackup writes the rows of the control group of that cluster to w.
-func WriteBackup(w io.Writer, cluster string, version uint64, scan Scan) error {
+// WriteBackup writes the rows of the control group of that cluster to w, extra ones first.
+func WriteBackup(w io.Writer, cluster string, version uint64, scan Scan, extra ...Row) error {
 	out := json.NewEncoder(w)
 	if err := out.Encode(Head{backupWhat, 1, cluster, version}); err != nil {
 		return err
+	}
+	for _, row := range extra {
+		if err := out.Encode(row); err != nil {
+			return err
+		}
 	}
 	var bad error
 	err := scan(nil, nil, func(k, v []byte) bool {

@@ -48,9 +48,13 @@ func (c *Client) Drain(ctx context.Context, node string, progress func(api.Drain
 	return err
 }
 
-// Backup writes a backup of the control group to w.
-func (c *Client) Backup(ctx context.Context, w io.Writer) error {
-	r, err := c.do(ctx, "GET", "/v1/cluster/backup", nil)
+// Backup writes a backup of the control group to w, with withKeys what opens its secrets, too.
+func (c *Client) Backup(ctx context.Context, w io.Writer, withKeys bool) error {
+	path := "/v1/cluster/backup"
+	if withKeys {
+		path += "?keys"
+	}
+	r, err := c.do(ctx, "GET", path, nil)
 	if err != nil {
 		return err
 	}
