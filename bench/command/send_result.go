@@ -89,15 +89,16 @@ func (b *sendCommand) run(ctx context.Context, c *cli.Console) (err error) {
 
 // writeDown has each message written to the record; done completes it.
 func (b *sendCommand) writeDown() (done func() error, err error) {
-	f, err := os.Create(b.record)
+	f, err := record.Create(b.record)
 	if err != nil {
 		return nil, err
 	}
-	w := bufio.NewWriterSize(f, 256<<10)
 	log := record.NewSentLog()
-	if err := log.Stream(w); err != nil {
+	if err := log.Stream(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
+	writing, stop := context.WithCancel(context.Background())
+	go log.KeepFlushed(writing)
 	b.o.Hash = true
 	b.o.OnSent = func(s *load.Sent) {
 		var r record.Sent
@@ -105,7 +106,8 @@ func (b *sendCommand) writeDown() (done func() error, err error) {
 		_ = log.Add(&r) // Finish has the first error
 	}
 	return func() error {
-		err := errors.Join(log.Finish(), w.Flush(), f.Close())
+		stop()
+		err := errors.Join(log.Finish(), f.Close())
 		if err == nil && log.Missed() > 0 {
 			err = fmt.Errorf("%d messages are missing in %s", log.Missed(), b.record)
 		}
