@@ -110,8 +110,8 @@ func printCheck(w io.Writer, r *record.Report, asJSON bool) error {
 	}
 	for i := range r.Domains {
 		d := &r.Domains[i]
-		if _, err := fmt.Fprintf(w, "%-30s %9d messages, %8.1f messages/s, at most %d in one second\n",
-			cli.Clean(d.Domain), d.Messages, d.Mean(), d.Peak()); err != nil {
+		if _, err := fmt.Fprintf(w, "%-30s %9d messages, %8.1f messages/s, at most %d in "+
+			"one second\n", cli.Clean(d.Domain), d.Messages, d.Mean(), d.Peak()); err != nil {
 			return err
 		}
 	}

@@ -166,8 +166,8 @@ func showCounts(ctx context.Context, w io.Writer, s *sink.Server) {
 		case <-tick.C:
 		}
 		n := s.Counts()
-		fmt.Fprintf(w, "\r%10d messages %8d/s %8d connections\x1b[K", n.Messages, n.Messages-before,
-			n.Open)
+		fmt.Fprintf(w, "\r%10d messages %8d messages/s %8d connections\x1b[K", n.Messages,
+			n.Messages-before, n.Open)
 		before = n.Messages
 	}
 }

@@ -141,9 +141,9 @@ func (r *Report) String() string {
 	for _, kind := range []struct {
 		name string
 		t    *Tally
-	}{{"lost", &r.Lost}, {"awaited", &r.Awaited}, {"changed", &r.Changed}, {"duplicated", &r.Duplicated},
-		{"unexpected", &r.Unexpected}, {"out of order", &r.Reordered},
-		{"refused", &r.Refused}} {
+	}{{"lost", &r.Lost}, {"awaited", &r.Awaited}, {"changed", &r.Changed},
+		{"duplicated", &r.Duplicated}, {"unexpected", &r.Unexpected},
+		{"out of order", &r.Reordered}, {"refused", &r.Refused}} {
 		for _, f := range kind.t.First {
 			fmt.Fprintf(&b, "%s: %v\n", kind.name, f)
 		}

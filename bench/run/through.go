@@ -23,7 +23,7 @@ const warmUps = 12
 // until its rate stops rising by half: a cluster that has just been formed is. That
 // opens connections, fills caches and says how much is to be sent in the first round.
 func (st *stage) warmUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, st.patience())
 	defer cancel()
 	count := max(st.connections, 50)
 	if st.Recipients > 1 {
@@ -78,7 +78,7 @@ func (st *stage) count() int64 {
 
 // through measures mail that comes and goes at the same time, once.
 func (st *stage) through(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*st.duration()+patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*st.duration()+st.patience())
 	defer cancel()
 	syscall.Sync() // what others have left to be written is not to be this one's
 	a := openAccount(ctx, st.group)

@@ -150,7 +150,8 @@ func TestBenchCheckWhileTheSinkRuns(t *testing.T) {
 			t.Errorf("exit status %d:\n%s", got, stdout)
 		}
 	}
-	check(75, "sink.rec: its writer is still at it; 0 entries were read", "2 recipients are awaited")
+	check(75, "sink.rec: its writer is still at it; 0 entries were read",
+		"2 recipients are awaited")
 	arrives("a")
 	check(75, "its writer is still at it; 1 entries were read", "awaited: b to=<r@y.example>",
 		"1 delivered, 0 lost")
@@ -167,4 +168,12 @@ func TestBenchCheckWhileTheSinkRuns(t *testing.T) {
 	arrives("a")
 	must(out.Close())
 	check(70, "its writer was killed", "lost: b to=<r@y.example>")
+}
+
+// TestBenchRunShortIsNotStrict: figures of a moment cannot be asked for a verdict.
+func TestBenchRunShortIsNotStrict(t *testing.T) {
+	status, _, errs := postroad(t, "", "bench", "run", "relay", "--short", "--strict")
+	if status != 64 || !strings.Contains(errs, "--strict judges figures") {
+		t.Errorf("exit status %d: %s", status, errs)
+	}
 }
