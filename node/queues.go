@@ -200,7 +200,7 @@ func sumDelivery(a, b delivery.Stats) delivery.Stats {
 			t := sites[name]
 			sites[name] = delivery.SiteStats{Relayed: t.Relayed + s.Relayed,
 				Deferred: t.Deferred + s.Deferred, Failed: t.Failed + s.Failed,
-				Throttled: t.Throttled + s.Throttled}
+				Throttled: t.Throttled + s.Throttled, Waiting: t.Waiting + s.Waiting}
 		}
 	}
 	a.BySite = sites
