@@ -255,7 +255,8 @@ func structsOf(files []*ast.File) map[string]*apiType {
 
 // write writes a type's table, and returns which others are in it.
 func (s *apiType) write(b *strings.Builder, types map[string]*apiType) (others []string) {
-	fmt.Fprintf(b, "\n### %s\n\n%s\n| member | type | meaning |\n| --- | --- | --- |\n", s.name, s.doc)
+	fmt.Fprintf(b, "\n### %s\n\n%s\n", s.name, s.doc)
+	b.WriteString("| member | type | meaning |\n| --- | --- | --- |\n")
 	var row func(f *ast.Field)
 	row = func(f *ast.Field) {
 		name := ""

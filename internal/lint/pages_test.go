@@ -52,7 +52,8 @@ func TestTracesPage(t *testing.T) {
 		t.Fatalf("only %d names are found: are they still read?", len(made))
 	}
 	told := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\|.*\\|$").FindAllString(page(t, "traces.md"), -1) {
+	rows := regexp.MustCompile("(?m)^\\|.*\\|$").FindAllString(page(t, "traces.md"), -1)
+	for _, row := range rows {
 		for _, m := range regexp.MustCompile("`([a-z .]+)`").FindAllStringSubmatch(row, -1) {
 			told[m[1]] = true
 		}

@@ -50,8 +50,8 @@ func TestDocs(t *testing.T) {
 		}
 		for name, value := range event {
 			if got := jsonKind(value); types[name] != got {
-				t.Errorf("docs/events.md has %q as the type of `%s`, which is %q", types[name], name,
-					got)
+				t.Errorf("docs/events.md has %q as the type of `%s`, which is %q", types[name],
+					name, got)
 			}
 		}
 		l := (&form{json: true}).record(nil, r)
