@@ -36,6 +36,7 @@ const (
 	shortDuration = 600 * time.Millisecond
 	shortShare    = 100 // of what is counted in messages
 	shortPatience = 10 * time.Second
+	shortStalled  = 2 * time.Second
 )
 
 // Run runs scenarios one after another. What went wrong with a system or with mail is in the
@@ -98,7 +99,7 @@ func (sc *scene) run(ctx context.Context) (*report.Scenario, error) {
 		}
 	}
 	if n := len(out.LeftOut); n > 0 {
-		sc.o.Say("%-12s %d measurements are left to the long form", s.Name, n)
+		sc.o.Say("%-12s measurements left to the long form: %d", s.Name, n)
 	}
 	sc.judge(out)
 	return out, nil

@@ -16,7 +16,7 @@ import (
 // faster than it delivers, or loses it.
 const patience = 90 * time.Second
 
-// warmUps is how often a system runs at most before it is measured.
+// warmUps is how often a system runs at most before it is measured, in the short form twice.
 const warmUps = 12
 
 // warmUp runs a little mail, more and more until it takes a part of a measurement's time, and then
@@ -29,7 +29,11 @@ func (st *stage) warmUp(ctx context.Context) error {
 	if st.Recipients > 1 {
 		count = st.connections
 	}
-	for range warmUps {
+	most := warmUps
+	if st.scene.o.Short {
+		most = 2
+	}
+	for range most {
 		start, before := time.Now(), st.rate
 		if err := st.warm(ctx, count); err != nil {
 			return err
@@ -165,7 +169,11 @@ func (st *stage) throughTools(ctx context.Context, count int, a *account) error 
 // await waits until everything that was acknowledged has arrived. That it has not when ctx ends is
 // an error: nobody knows whether it was lost or is late.
 func (st *stage) await(ctx context.Context, s *sending) error {
-	times, err := st.urging(ctx, st.sink, stalled, func() error { return st.arrived(ctx, s) })
+	after := stalled
+	if st.scene.o.Short {
+		after = shortStalled
+	}
+	times, err := st.urging(ctx, st.sink, after, func() error { return st.arrived(ctx, s) })
 	st.urged += times
 	return err
 }
