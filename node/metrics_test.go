@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/internal/maillog"
 )
 
@@ -132,3 +133,15 @@ type counted struct {
 }
 
 func (c *counted) Log(*maillog.Record) { c.n++ }
+
+// TestEndedScheduler: of one that has ended counts stay, and nothing is in its memory any more.
+func TestEndedScheduler(t *testing.T) {
+	past := ended(delivery.Stats{Relayed: 3, Items: 5, Sites: 1,
+		BySite: map[string]delivery.SiteStats{"mx.a": {Relayed: 3, Waiting: 4}}})
+	now := delivery.Stats{BySite: map[string]delivery.SiteStats{"mx.a": {Relayed: 1, Waiting: 2}}}
+	sum := sumDelivery(past, now)
+	if of := sum.BySite["mx.a"]; of.Relayed != 4 || of.Waiting != 2 || sum.Relayed != 3 ||
+		sum.Items != 0 || sum.Sites != 0 {
+		t.Errorf("%+v", sum)
+	}
+}
