@@ -16,7 +16,7 @@ import (
 // faster than it delivers, or loses it.
 const patience = 90 * time.Second
 
-// warmUps is how often a system runs at most before it is measured, in the short form twice.
+// warmUps is how often a system runs at most before it is measured, in the short form once.
 const warmUps = 12
 
 // warmUp runs a little mail, more and more until it takes a part of a measurement's time, and then
@@ -31,7 +31,7 @@ func (st *stage) warmUp(ctx context.Context) error {
 	}
 	most := warmUps
 	if st.scene.o.Short {
-		most = 2
+		most = 1
 	}
 	for range most {
 		start, before := time.Now(), st.rate
