@@ -30,6 +30,8 @@ type pressure struct {
 	// how many queue groups fill this disk: those of other members take as much as ours
 	groups func() int
 	mu     sync.Mutex // of look
+	// octets of the file system that are free, and that there are, when it was looked last
+	freeNow, size atomic.Uint64
 }
 
 var errDiskFull = smtp.Temp(452, "4.3.1",
@@ -76,6 +78,8 @@ func (p *pressure) measure() (room int64, ok bool) {
 	}
 	// Blocks that only root may use count as used, as they do for df.
 	usable := fs.Blocks - fs.Bfree + fs.Bavail
+	p.freeNow.Store(free(&fs))
+	p.size.Store(usable * uint64(fs.Bsize))
 	least := *p.free.Load() / 100 * float64(usable) * float64(fs.Bsize)
 	p.judge(&fs, least)
 	return int64((float64(free(&fs)) - least) / float64(max(1, p.groups()))), true

@@ -43,6 +43,9 @@ type Options struct {
 	Space *inbound.Space
 	// Log hears of receptions and rejections; nil: nobody.
 	Log maillog.Sink
+	// Took hears how long each message that was accepted has waited for its 250, from the end of
+	// its data. It is called on event loops. nil: nobody.
+	Took func(time.Duration)
 	// Trusted clients are exempt from Limits.ConnectionsPerNetwork and from GreetingDelay; nil:
 	// nobody is.
 	Trusted func(netip.Addr) bool
@@ -140,6 +143,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = maillog.Discard
+	}
+	if o.Took == nil {
+		o.Took = func(time.Duration) {}
 	}
 	if o.TLS == nil {
 		o.TLS = func() *tls.Config { return nil }

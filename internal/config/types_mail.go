@@ -88,7 +88,8 @@ type LDAP struct {
 type Limits struct {
 	// MessageSize is the largest message, as offered with SIZE. A larger one: 552 5.3.4.
 	MessageSize Size `toml:"message_size" reload:"yes"`
-	// Recipients is the most recipients of one mail transaction. One more: 452 4.5.3.
+	// Recipients is the most recipients of one mail transaction, at least 100 (RFC 5321
+	// 4.5.3.1.10) and at most 50,000. One more: 452 4.5.3.
 	Recipients int `toml:"recipients" reload:"yes"`
 	// Connections is the most connections at a time, of SMTP and as many of POP3, unless the limit
 	// of open files allows fewer. One listener of several has three quarters of them at most. One
@@ -193,9 +194,11 @@ type Route struct {
 type Retry struct {
 	// Schedule are the pauses before each next attempt; the last one repeats. Some jitter is added.
 	Schedule []Duration `toml:"schedule" reload:"yes"`
-	// Expire is the age at which a message is given up and returned.
+	// Expire is the age at which a message is given up and returned. It must be above
+	// delay_warning.
 	Expire Duration `toml:"expire" reload:"yes"`
-	// DelayWarning is the age at which the sender is told of the delay, once. "0s": never.
+	// DelayWarning is the age at which the sender is told of the delay, once. It must be below
+	// expire. "0s": never.
 	DelayWarning Duration `toml:"delay_warning" reload:"yes"`
 }
 

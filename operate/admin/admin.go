@@ -30,17 +30,17 @@
 //	POST /v1/{suspend,resume}                     SuspendRequest Acknowledgement
 //	GET  /v1/users                                               stream of User
 //	GET  /v1/users/show?name=ADDRESS                             User
-//	POST /v1/users                                UserRequest    add
-//	POST /v1/users/{passwd,set,remove}            UserRequest
+//	POST /v1/users                                UserRequest    {}: it is added
+//	POST /v1/users/{passwd,set,remove}            UserRequest    {}
 //	POST /v1/users/stage                          StageRequest   StageAnswer
 //	POST /v1/users/{publish,discard}              StageRequest   stream of progress and a Total
 //	POST /v1/users/sync                           SyncRequest    SyncAnswer
 //	GET  /v1/users/stages, /v1/users/export                      stream of Stage, ExportedUser
 //	GET  /v1/domains, /v1/domains?configured                     stream of Domain
-//	POST /v1/domains, /v1/domains/{set,remove}    DomainRequest  add
+//	POST /v1/domains, /v1/domains/{set,remove}    DomainRequest  {}; without a verb: it is added
 //	GET  /v1/aliases                                             stream of Alias
 //	GET  /v1/aliases/show?name=ADDRESS                           Alias
-//	POST /v1/aliases, /v1/aliases/{set,remove}    AliasRequest   add
+//	POST /v1/aliases, /v1/aliases/{set,remove}    AliasRequest   {}; without a verb: it is added
 //	GET  /v1/mailboxes                                           stream of Mailbox
 //	GET  /v1/mailboxes/show?address=ADDRESS                      Mailbox
 //	GET  /v1/mailboxes/export?address=ADDRESS                    octets, a stream of mailbox/archive
