@@ -81,10 +81,17 @@ func orMany(n int) int {
 	return n
 }
 
+// routing is the form in which a domain of the configuration, which was checked, is looked up.
+func routing(domain string) string {
+	domain, _ = smtp.Domain(domain)
+	return domain
+}
+
 func listenerOf(l config.Listener) smtpd.ListenerOptions {
 	o := smtpd.ListenerOptions{Name: l.Address, Tenant: l.Tenant,
 		ProxyFrom: prefixes(l.ProxyProtocolFrom), AllowPlainAuth: l.AuthWithoutTLS,
-		MaxLine: int(l.MaxLine), LoginDomain: l.LoginDomain}
+		MaxLine: int(l.MaxLine), LoginDomain: l.LoginDomain,
+		CompleteDomain: routing(l.CompleteDomain)}
 	switch l.Kind {
 	case config.KindSubmission:
 		o.Kind = smtpd.Submission

@@ -54,6 +54,9 @@ type User struct {
 type Policy interface {
 	// Connect is asked once per connection, before the greeting.
 	Connect(c *Client) *smtp.Failure
+	// Trusts reports whether the client is one of this site: it has logged in, or is in a network
+	// that may relay.
+	Trusts(c *Client) bool
 	// Mail is asked at MAIL: may this client use this reverse-path ("" is the null reverse-path).
 	Mail(c *Client, sender string) *smtp.Failure
 	// Rcpt is asked at RCPT: relay rules and recipient existence. accepted is the number of
