@@ -10,6 +10,7 @@ import (
 
 	"github.com/postroad/postroad/delivery"
 	"github.com/postroad/postroad/delivery/mx"
+	"github.com/postroad/postroad/delivery/shaping"
 	"github.com/postroad/postroad/delivery/smtpclient"
 	"github.com/postroad/postroad/internal/certs"
 	"github.com/postroad/postroad/internal/config"
@@ -151,10 +152,14 @@ func deliveryOf(c *config.Config) (delivery.Settings, error) {
 	}
 	o.Shaping = map[string]delivery.Shaping{}
 	for name, s := range c.Shaping {
+		rate := delivery.Rate{Count: int(s.Rate.N), Per: s.Rate.Per}
+		if s.Rate.N == 0 { // it said so, or what it inherits from did
+			rate = shaping.NoRate
+		}
 		o.Shaping[smtp.DomainPattern(name)] = delivery.Shaping{
 			Connections: s.Connections, MessagesPerConnection: s.MessagesPerConnection,
 			RecipientsPerMessage: s.RecipientsPerMessage,
-			Rate:                 delivery.Rate{Count: int(s.Rate.N), Per: s.Rate.Per},
+			Rate:                 rate,
 			Scope:                s.Scope,
 		}
 	}

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"crypto/tls"
-	"errors"
 	"net/netip"
 
 	"github.com/postroad/postroad/internal/mail"
@@ -65,10 +64,6 @@ type Policy interface {
 	// Data is asked when the data begins: message and recipient rates per user.
 	Data(c *Client, recipients int) *smtp.Failure
 }
-
-// ErrLogged is the cause of a failure that the session does not log: who returns it does, and not
-// each time.
-var ErrLogged = errors.New("logged elsewhere")
 
 // Authenticator checks credentials. done may be called on any goroutine, before the call returns
 // too. The session ends with a failure whose Close is set.
