@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"net/netip"
@@ -105,7 +106,7 @@ var (
 // guess at a closed door costs one. 454 is RFC 4954 section 6's. Auth logs such refusals, not each,
 // and the session none.
 func ends(text string) *smtp.Failure {
-	f := smtp.Temp(smtp.TempAuthFailure, "4.7.0", text).With(smtpd.ErrLogged)
+	f := smtp.Temp(smtp.TempAuthFailure, "4.7.0", text).With(smtp.ErrLogged)
 	f.Close = true
 	return f
 }
@@ -202,7 +203,7 @@ func (a *Auth) proceed(l *login) []*login {
 	outside := u != nil && a.isOutside(u)
 	// A password that was wrong stays so until the user changes; another server's may change.
 	if !outside && a.current() && a.guesses.repeats(&l.guess, &l.mac) {
-		return a.end(l, wrong, nil, a.failed(l.account, l.client))
+		return a.end(l, wrong, nil, a.failed(l.name(), l.client))
 	}
 	f := a.enqueue(l, outside)
 	switch {
@@ -306,8 +307,11 @@ func (a *Auth) check(l *login) (outcome, *smtpd.User, *smtp.Failure) {
 	if !a.current() {
 		return unchecked, nil, failNotKnown
 	}
-	return wrong, nil, a.failed(l.account, l.client)
+	return wrong, nil, a.failed(l.name(), l.client)
 }
+
+// name is the user whom a log-in means, or what it said if that can be nobody's name.
+func (l *login) name() string { return cmp.Or(l.account, l.said) }
 
 // failed tells of a wrong log-in and returns the answer to it.
 func (a *Auth) failed(user string, client netip.Addr) *smtp.Failure {

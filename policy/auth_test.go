@@ -42,6 +42,22 @@ func plain(a *Auth, c *smtpd.Client, authzid, user, password string) (*smtpd.Use
 	return got.u, got.f
 }
 
+// TestFailedNames: a failed log-in is told of by the name that was given, if that can be nobody's.
+func TestFailedNames(t *testing.T) {
+	failed := make(chan string, 2)
+	a := newAuth(t, AuthOptions{Users: new(users),
+		Events: Events{LoginFailed: func(user string, _ netip.Addr) { failed <- user }}})
+	c := client(smtpd.Submission, "203.0.113.5", "")
+	for said, want := range map[string]string{"bob": "bob", "BOB@l.example": "bob@l.example"} {
+		for range 2 { // the second is from the cache
+			plain(a, c, "", said, "guess")
+			if got := <-failed; got != want {
+				t.Errorf("%s is told of as %q", said, got)
+			}
+		}
+	}
+}
+
 func TestPlain(t *testing.T) {
 	u := new(users)
 	u.put(t, "bob@l.example", "secret", func(u *directory.User) { u.Tenant = "t1" })

@@ -112,6 +112,9 @@ type ListenerOptions struct {
 	Tenant string // of mail that no authenticated user submits
 	// LoginDomain is added to log-in names without a domain; "": they are as they are.
 	LoginDomain string
+	// CompleteDomain, in routing form, is added to addresses without a domain of those whom the
+	// policy trusts; "": such addresses are refused.
+	CompleteDomain string
 	// TLS is Options.TLS for this listener; nil: that one.
 	TLS func() *tls.Config
 	// ProxyFrom lists the balancers whose connections begin with a PROXY header, v1 or v2. From

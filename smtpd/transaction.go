@@ -31,11 +31,15 @@ type chunk struct {
 }
 
 func (s *Session) extensions() smtp.Extensions {
+	domain := s.l.CompleteDomain
+	if domain != "" && !s.l.srv.Policy.Trusts(&s.client) {
+		domain = ""
+	}
 	if !s.client.ESMTP {
-		return smtp.Extensions{}
+		return smtp.Extensions{Domain: domain}
 	}
 	return smtp.Extensions{Size: true, EightBitMIME: true, BinaryMIME: true, DSN: true,
-		SMTPUTF8: true, Auth: s.l.srv.Authenticator != nil}
+		SMTPUTF8: true, Auth: s.l.srv.Authenticator != nil, Domain: domain}
 }
 
 func (s *Session) mayMail() *smtp.Failure {

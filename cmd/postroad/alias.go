@@ -13,8 +13,9 @@ import (
 
 var aliasCommands = []cli.Command{
 	{Name: "add", Args: "ADDRESS|@DOMAIN TARGET|@DOMAIN ... [--owner ADDRESS]", Short: "let an address stand for others", Run: runAliasAdd, Long: `
-Mail for ADDRESS goes to every TARGET; @DOMAIN gets what nobody else in the domain does. Its TARGET may be another @DOMAIN, for which it stands then: mail for
-alice@old.example goes where mail for alice@new.example does. With --owner the alias is a list: what it sends on carries the
+Mail for ADDRESS goes to every TARGET. @DOMAIN TARGET makes a catch-all: TARGET gets the mail for all addresses of the domain that nobody has.
+@OLD @NEW makes the domain OLD another name for NEW: mail for anybody@OLD goes where mail for anybody@NEW does, and only users and aliases of OLD
+itself come before that. With --owner the alias is a list: what it sends on carries the
 owner's address as the reverse-path, and failures are reported there and not to whoever wrote to the list (RFC 5321 3.9.2).
 
     postroad alias add sales@example.net alice@example.net bob@example.org

@@ -58,6 +58,7 @@ func (*cliCluster) Tokens(context.Context) []api.JoinToken {
 	return []api.JoinToken{{Begins: "pr1-abcd"}}
 }
 func (*cliCluster) Revoke(context.Context) error                  { return nil }
+func (*cliCluster) Undrain(context.Context, string) error         { return nil }
 func (*cliCluster) Remove(context.Context, string, bool) error    { return nil }
 func (*cliCluster) Replace(context.Context, string, string) error { return nil }
 func (*cliCluster) Backup(_ context.Context, w io.Writer) error {

@@ -46,6 +46,10 @@ later goes to other nodes as it is. It ends with yes (exit status 0: the node ca
 draining: run it again to watch.
 
     postroad cluster drain mx3 --timeout 10m`},
+	{Name: "undrain", Args: "NODE", Short: "have a node that is being drained take part again", Run: runClusterChange, Long: `
+The node accepts mail again and gets places of groups; a drain that somebody watches ends. What was handed over stays where it is.
+
+    postroad cluster undrain mx3`},
 	{Name: "remove", Args: "NODE", Short: "retire a drained node for ever", Run: runClusterChange, Long: `
 The node must have been drained. It may never come back as it was: a new one joins with an empty data directory.
 
@@ -249,17 +253,22 @@ func runClusterDrain(ctx context.Context, c *cli.Console, args []string) error {
 	if handed > 0 {
 		what += ", " + cli.Number(handed, "message") + " of it handed over to other nodes"
 	}
-	fmt.Fprintf(
-		c.Err,
-		"yes: %s %s; `postroad cluster remove %s` retires it\n",
-		rest[0],
-		what,
-		rest[0],
-	)
+	fmt.Fprintf(c.Err, "yes: %[1]s %s; `postroad cluster remove %[1]s` retires it, "+
+		"`postroad cluster undrain %[1]s` keeps it\n", rest[0], what)
+	left(ctx, c, client, rest[0])
 	return nil
 }
 
-// runClusterChange runs remove and replace.
+// left says what the nodes that are left mean, besides those that are named, where they are few.
+func left(ctx context.Context, c *cli.Console, client *client.Client, without string) {
+	if st, err := clusterStatus(ctx, client); err == nil {
+		if advice := operator.FewLeft(&st, without); advice != "" {
+			fmt.Fprintln(c.Err, "without "+without+", "+advice)
+		}
+	}
+}
+
+// runClusterChange runs remove, replace and undrain.
 func runClusterChange(ctx context.Context, c *cli.Console, args []string) error {
 	verb, want := c.Command.Name, 1
 	if verb == "replace" {
@@ -275,7 +284,10 @@ func runClusterChange(ctx context.Context, c *cli.Console, args []string) error 
 	}
 	defer client.Close()
 	r.Node = rest[0]
-	if verb == "replace" {
+	switch verb {
+	case "undrain":
+		did = "takes part again"
+	case "replace":
 		r.New, did = rest[1],
 			"is replaced by "+rest[1]+"; `postroad cluster status` shows its groups being repaired"
 	}
@@ -286,6 +298,9 @@ func runClusterChange(ctx context.Context, c *cli.Console, args []string) error 
 		return err
 	}
 	fmt.Fprintf(c.Err, "%s %s\n", rest[0], did)
+	if verb == "remove" {
+		left(ctx, c, client, rest[0])
+	}
 	return nil
 }
 

@@ -144,6 +144,11 @@ func (u *userFlags) change(
 		return err
 	}
 	fmt.Fprintf(c.Err, "%s %s\n", u.request.Name, did)
+	if verb == "add" {
+		if warning := client.NotLocal(ctx, u.request.Name); warning != "" {
+			fmt.Fprintln(c.Err, cli.Clean(warning))
+		}
+	}
 	return nil
 }
 

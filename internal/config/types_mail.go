@@ -215,7 +215,7 @@ type Shaping struct {
 	RecipientsPerMessage int `toml:"recipients_per_message" reload:"yes"`
 	// Rate is how many messages a site gets, evenly. A twentieth of what it is for a second may
 	// come at once, and one message of each node more, or a tenth where the limits are the node's
-	// alone. "": any number.
+	// alone. "": any number, also where default has a rate.
 	Rate Rate `toml:"rate" reload:"yes"`
 	// Scope says for whom the limits of connections and rate hold: "cluster" for all nodes
 	// together, "node" for each. A node that reaches no leader of the cluster has a twentieth of

@@ -68,7 +68,7 @@ func TestDocs(t *testing.T) {
 			t.Errorf("docs/logs.md does not name the status %s", status)
 		}
 		if kind >= Delivery && kind <= AdminBounce {
-			saidBy(t, logs, kind.component(), kind.status())
+			saidBy(t, logs, r.component(), kind.status())
 		}
 		for _, peer := range []string{"", "local"} {
 			r.Peer, r.Relay = netip.AddrPort{}, peer

@@ -117,6 +117,7 @@ func (op *Operator) Drain(
 		return said(err)
 	}
 	home, _ := op.o.State.HomeOf(m.ID) // once it is retired, none
+	drains := false
 	tick := time.NewTicker(drainLook)
 	defer tick.Stop()
 	for {
@@ -127,6 +128,12 @@ func (op *Operator) Drain(
 		if len(op.o.State.Placed(m.ID)) == 0 {
 			return nil
 		}
+		now, _ := op.o.State.Member(m.ID)
+		if drains && now.State == control.Active {
+			return api.Fail(api.ExitTemporary, m.Name+" takes part again: somebody undrained it",
+				"if that was a mistake, drain it again")
+		}
+		drains = drains || now.State == control.Draining
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -136,6 +143,19 @@ func (op *Operator) Drain(
 			)
 		}
 	}
+}
+
+// Undrain has a draining node take part again.
+func (op *Operator) Undrain(ctx context.Context, node string) error {
+	m, err := op.find(node)
+	if err != nil {
+		return err
+	}
+	if m.State == control.Active {
+		return api.Fail(api.ExitData, m.Name+" is not being drained: it takes part",
+			"`postroad cluster status` shows the nodes and their states")
+	}
+	return said(op.o.Changes.Undrain(ctx, m.ID))
 }
 
 // lastThatTakes refuses to drain the only node that takes mail: nobody would take it then, and

@@ -22,7 +22,7 @@
 //	GET  /v1/config/show                                         ConfigShown
 //	POST /v1/trace                                TraceRequest   stream of TraceItem
 //	GET  /v1/cluster/status                                      ClusterStatus
-//	POST /v1/cluster/{init,token,remove,replace}  ClusterRequest {} or the token
+//	POST /v1/cluster/{init,token,remove,replace,undrain} ClusterRequest {} or the token
 //	POST /v1/cluster/{tokens,revoke}              ClusterRequest JoinTokens or {}
 //	POST /v1/cluster/drain                        ClusterRequest stream of DrainProgress
 //	GET  /v1/cluster/backup                                      octets

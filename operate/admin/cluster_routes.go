@@ -29,6 +29,8 @@ type Cluster interface {
 	// its home group; nil means that it may be removed. progress, which may be nil, hears of each
 	// step and at least every few seconds. When ctx ends the node goes on draining.
 	Drain(ctx context.Context, node string, progress func(api.DrainProgress)) error
+	// Undrain has a draining node take part again, and ends a drain that is watched.
+	Undrain(ctx context.Context, node string) error
 	// Remove retires a drained node for ever; with force, one that is dead and was not drained.
 	Remove(ctx context.Context, node string, force bool) error
 	// Replace gives a dead node's places to another, which has joined, and removes the dead one.
@@ -67,6 +69,9 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 		},
 		"revoke": func(ctx context.Context, _ *api.ClusterRequest) (any, error) {
 			return struct{}{}, c.Revoke(ctx)
+		},
+		"undrain": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
+			return struct{}{}, c.Undrain(ctx, r.Node)
 		},
 		"remove": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
 			return struct{}{}, c.Remove(ctx, r.Node, r.Force)

@@ -16,7 +16,7 @@ func (c *Client) ClusterStatus(ctx context.Context) (st json.RawMessage, err err
 	return st, err
 }
 
-// ClusterChange runs "init", "remove", "replace" or "revoke".
+// ClusterChange runs "init", "undrain", "remove", "replace" or "revoke".
 func (c *Client) ClusterChange(ctx context.Context, verb string, r api.ClusterRequest) error {
 	return c.Call(ctx, "POST", "/v1/cluster/"+verb, r, &struct{}{})
 }
