@@ -246,7 +246,7 @@ func TestPoolIsBounded(t *testing.T) {
 	mu.Unlock()
 	closed := make(chan struct{})
 	go func() { a.Close(); close(closed) }()
-	for !a.closing() { // Close takes the lock first of all
+	for !a.closing.Load() { // Close says so first of all
 		runtime.Gosched()
 	}
 	g.open <- struct{}{}
