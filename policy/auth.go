@@ -44,7 +44,9 @@ type AuthOptions struct {
 	Current func() bool
 	// ScramSecret makes up salts for users who are not there. All nodes should have the same, and
 	// keep it, or a stranger can tell from a salt that changes that it was made up. nil: random.
-	ScramSecret []byte
+	ScramSecret func() []byte
+	// ScramForms are what users' SCRAM keys look like, as Directory.Forms; nil: as ours.
+	ScramForms func() []directory.Form
 	// Cost of the hash that is computed for users who are not there; it should be that of most
 	// users. Zero: the default.
 	Cost directory.Cost
@@ -132,7 +134,7 @@ func NewAuth(o AuthOptions) (*Auth, error) {
 	}
 	a.cache = newLoginCache(orInt(o.CacheSize, 10_000), orTime(o.CacheTTL, 10*time.Minute), a.now)
 	a.guesses = newGuesses(orInt(o.Waiting, 256), a.now)
-	a.scram = newScramServer(o.ScramSecret)
+	a.scram = newScramServer(o.ScramSecret, o.ScramForms)
 	a.jobs, a.asks = newLine(orInt(o.Waiting, 256)), newLine(orInt(o.Waiting, 256))
 	for range orInt(o.Workers, max(1, runtime.GOMAXPROCS(0)/2)) {
 		a.workers.Go(func() { a.work(a.jobs) })
