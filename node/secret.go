@@ -29,9 +29,9 @@ func (n *node) scramSecret(own []byte) []byte {
 }
 
 // keptSecret returns the random octets kept in a file, made at the first start. Salts that are made
-// up for users who do not exist come from them, until the node knows its cluster's. An empty file was left by a power loss just
-// after the first start of a program that did not sync it: what was shown until then is not worth a
-// node that does not start, so a new one is made.
+// up for users who do not exist come from them, until the node knows its cluster's. An empty file
+// was left by a power loss just after the first start of a program that did not sync it: what was
+// shown until then is not worth a node that does not start, so a new one is made.
 func keptSecret(path string) ([]byte, error) {
 	b, err := os.ReadFile(path)
 	switch {

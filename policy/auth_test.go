@@ -421,8 +421,9 @@ func TestScram(t *testing.T) {
 // Somebody who is not there has a salt like those who are: of the same length, the same each time
 // and on each node, and their own.
 func TestScramMadeUp(t *testing.T) {
-	o := AuthOptions{Users: new(users), ScramSecret: func() []byte { return []byte("of the cluster") },
-		Trusted: func(netip.Addr) bool { return true }}
+	o := AuthOptions{Users: new(users),
+		ScramSecret: func() []byte { return []byte("of the cluster") },
+		Trusted:     func(netip.Addr) bool { return true }}
 	salt := func(a *Auth, name string) string {
 		first, _, _ := converse(t, a, name, "x", "", nil)
 		for part := range strings.SplitSeq(first, ",") {

@@ -51,7 +51,7 @@ func (*cliCluster) Status(context.Context) (api.ClusterStatus, error) {
 	}, nil
 }
 func (*cliCluster) Init(context.Context) error { return nil }
-func (*cliCluster) Token(context.Context, time.Duration) (string, error) {
+func (*cliCluster) Token(context.Context, time.Duration, int) (string, error) {
 	return "pr1-secret", nil
 }
 func (*cliCluster) Tokens(context.Context) []api.JoinToken {
