@@ -94,6 +94,13 @@ func TestTokensAreHidden(t *testing.T) {
 		row, _ := b.store.Get(keyTokens)
 		return !bytes.Contains(row, []byte(secret))
 	}
+	// Older members write the same rows: they have these fields and no others.
+	expires, _ := b.now.Add(time.Hour).MarshalText()
+	row, _ := b.store.Get(keyTokens)
+	if want := `[{"secret":"` + secret + `","expires":"` + string(expires) + `"}]`; string(
+		row[1:]) != want {
+		t.Errorf("the row of tokens beside an older member is %s, want %s", row[1:], want)
+	}
 	if got := b.State.Secrets(b.now); len(got) != 1 || got[0] != secret || hidden() {
 		t.Errorf("before: %v", got)
 	}
