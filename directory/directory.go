@@ -15,6 +15,7 @@ type Directory struct {
 	pending []change // applied, not yet in the store; owned by the apply goroutine
 	tables  [tables]*table
 	further furtherAddresses
+	census  census
 
 	changes atomic.Uint64
 
@@ -44,6 +45,7 @@ func (d *Directory) Committed() {
 			old, _ := d.Get(c.name)
 			now, _ := c.to.(*User)
 			d.further.change(old, now)
+			d.census.change(old, now)
 		}
 		if c.to == nil {
 			c.table.view.Delete(c.name)
@@ -89,6 +91,7 @@ func (d *Directory) loadLocked() error {
 		}
 	}
 	d.further.load(&d.tables[users].view)
+	d.census.load(&d.tables[users].view)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/postroad/postroad/cluster"
 	"github.com/postroad/postroad/cluster/control"
 	"github.com/postroad/postroad/cluster/member"
+	"github.com/postroad/postroad/cluster/token"
 	"github.com/postroad/postroad/cluster/wire"
 	"github.com/postroad/postroad/internal/config"
 	"github.com/postroad/postroad/internal/datadir"
@@ -138,8 +139,12 @@ func (n *node) connect(creds wire.Credentials) (err error) {
 	n.port, err = wire.New(wire.Options{
 		Credentials: creds, Self: n.self, Address: n.addressOf, Admit: n.gate.Admit,
 		Join: n.admitNode, Standing: n.standing, Claimed: n.claimed,
-		Secrets: func() []string { return n.control.Tokens(time.Now()) },
-		Dial:    member.DialFrom(n.cfg().Cluster.Listen), Logf: n.log.Logf,
+		Verifiers: func() []token.Verifier { return n.control.Verifiers(time.Now()) },
+		Secrets:   func() []string { return n.control.Secrets(time.Now()) },
+		Refuses: func(r wire.JoinRequest) error {
+			return n.control.Spent(r.With, r.Incarnation)
+		},
+		Dial: member.DialFrom(n.cfg().Cluster.Listen), Logf: n.log.Logf,
 	})
 	if err != nil {
 		return err
@@ -165,10 +170,10 @@ func (n *node) admitNode(ctx context.Context, r wire.JoinRequest) (wire.JoinRepl
 	if err != nil {
 		return wire.JoinReply{}, err
 	}
-	m, err := n.changes.AddMember(ctx, control.Node{
+	m, err := n.changes.Join(ctx, control.Node{
 		Name: r.Name, Address: r.Advertise, Incarnation: r.Incarnation, Version: r.Version,
 		Protocol: r.Protocol, Key: key,
-	})
+	}, r.With)
 	if err != nil {
 		if !errors.Is(err, control.ErrInvalid) {
 			err = fmt.Errorf("%w: %w", wire.ErrNotNow, err) // an election, for one

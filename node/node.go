@@ -152,6 +152,7 @@ func startNode(ctx context.Context, file string, cfg *config.Config) (*node, err
 		{"queues", n.startQueues, startTimeout},
 		{"SMTP", n.startSMTP, startTimeout},
 		{"POP3", n.startPOP3, startTimeout},
+		{"memory", n.startMemory, startTimeout},
 		{"administration", n.startAdmin, startTimeout},
 	} {
 		n.waits.say("its %s", step.what)

@@ -262,7 +262,7 @@ func TestPoolIsBounded(t *testing.T) {
 	mu.Unlock()
 	closed := make(chan struct{})
 	go func() { a.Close(); close(closed) }()
-	for !a.closing() { // Close takes the lock first of all
+	for !a.closing.Load() { // Close says so first of all
 		runtime.Gosched()
 	}
 	g.open <- struct{}{}
@@ -437,8 +437,9 @@ func TestScram(t *testing.T) {
 // Somebody who is not there has a salt like those who are: of the same length, the same each time
 // and on each node, and their own.
 func TestScramMadeUp(t *testing.T) {
-	o := AuthOptions{Users: new(users), ScramSecret: []byte("of the cluster"),
-		Trusted: func(netip.Addr) bool { return true }}
+	o := AuthOptions{Users: new(users),
+		ScramSecret: func() []byte { return []byte("of the cluster") },
+		Trusted:     func(netip.Addr) bool { return true }}
 	salt := func(a *Auth, name string) string {
 		first, _, _ := converse(t, a, name, "x", "", nil)
 		for part := range strings.SplitSeq(first, ",") {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // model is the whole state at one index. Immutable once it is in the view; members and groups are
@@ -178,11 +177,4 @@ func load(get func(key []byte) ([]byte, bool)) (*model, error) {
 	}
 	m.noteShards()
 	return m, errors.Join(m.loadSuspensions(read), m.loadPushed(read))
-}
-
-// valid returns the tokens that have not expired.
-func valid(tokens []Token, now time.Time) []Token {
-	return slices.DeleteFunc(slices.Clone(tokens), func(t Token) bool {
-		return !t.Expires.IsZero() && !now.Before(t.Expires)
-	})
 }

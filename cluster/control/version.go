@@ -11,8 +11,8 @@ import (
 
 // Protocol is the newest version of commands and requests that this build understands
 // (cluster/DESIGN.md). 2: suspensions. 3: mailboxes. 4: handing mail over. 5: pushed
-// configurations. 6: keys of members.
-const Protocol = KeysProtocol + pretended
+// configurations. 6: keys of members. 7: tokens as what they are checked by.
+const Protocol = TokensProtocol + pretended
 
 // MinProtocol is the newest protocol that all members understand. It never falls: who understands
 // less may not join, and is not to start. A command or request of a newer protocol is sent only

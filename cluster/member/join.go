@@ -102,7 +102,7 @@ func (o Joiner) Join(ctx context.Context, address string) error {
 		return err
 	}
 	if o.Prepare != nil {
-		s, err := o.Standing(ctx, address)
+		s, err := o.standing(ctx, address, j.Incarnation)
 		if err == nil {
 			err = o.Prepare(s)
 		}
@@ -166,5 +166,11 @@ func (o Joiner) mayJoin() error {
 
 // Standing asks the node at an address whether it knows a cluster.
 func (o Joiner) Standing(ctx context.Context, address string) (wire.Standing, error) {
-	return wire.RequestStanding(ctx, address, o.Token, o.Dial)
+	return o.standing(ctx, address, 0)
+}
+
+func (o Joiner) standing(
+	ctx context.Context, address string, incarnation uint64,
+) (wire.Standing, error) {
+	return wire.RequestStanding(ctx, address, o.Token, incarnation, o.Dial)
 }

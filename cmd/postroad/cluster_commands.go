@@ -26,9 +26,9 @@ Does nothing when the node is in a cluster already. A node that waits to join th
 that none of them knows one, or there are two.
 
     postroad cluster init`},
-	{Name: "token", Args: "[list | revoke] [--ttl TIME]", Short: "make a secret with which a node can join", Run: runClusterToken, Long: `
+	{Name: "token", Args: "[list | revoke] [--ttl TIME] [--uses N | --reusable]", Short: "make a secret with which a node can join", Run: runClusterToken, Long: `
 The token is printed on standard output. Whoever has it can join a node, which then holds everybody's mail: hand it over as you would a password.
-list shows how the tokens begin that are good, and until when; revoke ends them all. A removal or replacement ends those that were made for a time.
+It lets in one node, unless --uses or --reusable say otherwise; that node may repeat a join that was cut off. list shows how the tokens begin that are good, and until when; revoke ends them all. A removal or replacement ends those that were made for a time.
 
     postroad cluster token --ttl 1h
     postroad cluster token revoke`},
@@ -136,6 +136,8 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 	ttl := timeFlag(fs, "ttl",
 		"how long it is good, a `TIME` such as 1h; 0s: for ever (default 1h)",
 		config.Duration(time.Hour))
+	uses := fs.Int("uses", 1, "it lets in `N` nodes")
+	reusable := fs.Bool("reusable", false, "it lets in any number of nodes")
 	verb := ""
 	i := slices.IndexFunc(args, func(a string) bool { return a == "list" || a == "revoke" })
 	if i >= 0 {
@@ -163,7 +165,13 @@ func runClusterToken(ctx context.Context, c *cli.Console, args []string) error {
 		}
 		return err
 	}
-	token, err := client.Token(ctx, time.Duration(*ttl))
+	if *uses < 1 {
+		return cli.Usage(fmt.Sprintf("--uses %d: a token is for one node at least", *uses), "")
+	}
+	if *reusable {
+		*uses = 0
+	}
+	token, err := client.Token(ctx, time.Duration(*ttl), *uses)
 	if err != nil {
 		return err
 	}

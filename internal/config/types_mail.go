@@ -117,7 +117,8 @@ type Limits struct {
 	// once the first idle_timeout is over. Less: 421 4.4.2.
 	MinimumDataRate Size `toml:"minimum_data_rate" reload:"yes"`
 	// Memory is the most mail and caches held in memory, the scheduler's window included. Beyond it
-	// new mail waits or gets 452 4.3.1. Takes a restart: caches are made for it.
+	// new mail waits or gets 452 4.3.1. What the process needs beside it is in docs/limits.md.
+	// Takes a restart: caches are made for it.
 	Memory Size `toml:"memory" shared:"no"`
 	// FreeDisk is the share of the data directory's file system that stays free. Below it: 452
 	// 4.3.1. A message takes its part of the rest before it is stored, and one above 1 MiB before

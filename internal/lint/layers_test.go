@@ -14,6 +14,7 @@ var levels = map[string]int{
 	"internal/telemetry": 0, "internal/lint": 0, "internal/glob": 0,
 	"internal/sdnotify": 0, "internal/files": 0, "internal/rows": 0, "internal/codec": 0,
 	"internal/fifo": 0, "internal/inbound": 0, "delivery/timers": 0,
+	"cluster/token":    0,
 	"internal/version": 0, "internal/certs": 0, "internal/unixsock": 0,
 	// The words between operators and nodes, and how a command line is made.
 	"operate/admin/api": 2, "operate/admin/client": 3, "internal/cli": 3, "internal/datadir": 3,

@@ -49,12 +49,12 @@ func said(err error) error {
 // Init makes this node the first of a cluster that others may join.
 func (op *Operator) Init(ctx context.Context) error { return said(op.o.Open(ctx)) }
 
-// Token makes a secret with which nodes join, for as long as ttl.
-func (op *Operator) Token(ctx context.Context, ttl time.Duration) (string, error) {
+// Token makes a secret with which that many nodes join, for as long as ttl; uses 0: any number.
+func (op *Operator) Token(ctx context.Context, ttl time.Duration, uses int) (string, error) {
 	if err := op.Init(ctx); err != nil {
 		return "", err
 	}
-	token, err := op.o.Changes.AddToken(ctx, ttl)
+	token, err := op.o.Changes.AddToken(ctx, ttl, uses)
 	if err != nil {
 		return "", said(err)
 	}
@@ -65,8 +65,11 @@ func (op *Operator) Token(ctx context.Context, ttl time.Duration) (string, error
 func (op *Operator) Tokens(context.Context) []api.JoinToken {
 	all := []api.JoinToken{}
 	for _, t := range op.o.State.TokenList(time.Now()) {
-		all = append(all, api.JoinToken{Begins: t.Secret[:min(8, len(t.Secret)/2)],
-			Expires: t.Expires})
+		one := api.JoinToken{Begins: t.Begins, Expires: t.Expires, Nodes: max(0, t.Left())}
+		if t.Secret != "" {
+			one.Begins = t.Secret[:min(8, len(t.Secret)/2)]
+		}
+		all = append(all, one)
 	}
 	return all
 }
@@ -85,7 +88,7 @@ func (op *Operator) knows(ctx context.Context, token string) error {
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for !slices.Contains(op.o.State.Tokens(time.Now()), token) {
+	for !op.o.State.Knows(token, time.Now()) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -20,8 +20,9 @@ type Cluster interface {
 	Status(ctx context.Context) (api.ClusterStatus, error)
 	// Init makes this node the first of a cluster; again, it does nothing.
 	Init(ctx context.Context) error
-	// Token makes a secret with which nodes join for as long as ttl; 0: for ever.
-	Token(ctx context.Context, ttl time.Duration) (string, error)
+	// Token makes a secret with which so many nodes join for as long as ttl; uses 0: any number,
+	// ttl 0: for ever.
+	Token(ctx context.Context, ttl time.Duration, uses int) (string, error)
 	// Tokens lists the tokens that are good now, and Revoke ends them all.
 	Tokens(ctx context.Context) []api.JoinToken
 	Revoke(ctx context.Context) error
@@ -61,7 +62,7 @@ func (s *Server) clusterRoutes(m *http.ServeMux) {
 				c.Init(ctx)
 		},
 		"token": func(ctx context.Context, r *api.ClusterRequest) (any, error) {
-			token, err := c.Token(ctx, time.Duration(r.TTL)*time.Second)
+			token, err := c.Token(ctx, time.Duration(r.TTL)*time.Second, r.Uses)
 			return token, err
 		},
 		"tokens": func(ctx context.Context, _ *api.ClusterRequest) (any, error) {

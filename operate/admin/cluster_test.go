@@ -32,7 +32,7 @@ func (c *fakeCluster) Status(context.Context) (api.ClusterStatus, error) {
 		Members: []api.MemberStatus{{ID: 1, Name: "mx1", Self: true}}}, nil
 }
 func (c *fakeCluster) Init(context.Context) error { return c.note("init") }
-func (c *fakeCluster) Token(_ context.Context, ttl time.Duration) (string, error) {
+func (c *fakeCluster) Token(_ context.Context, ttl time.Duration, _ int) (string, error) {
 	return "secret", c.note("token %v", ttl)
 }
 func (c *fakeCluster) Drain(
@@ -69,7 +69,7 @@ func TestClusterRequests(t *testing.T) {
 		!strings.Contains(string(raw), `"cluster":"c1"`) {
 		t.Errorf("status: %s, %v", raw, err)
 	}
-	if token, err := n.client.Token(ctx, 90*time.Minute); err != nil || token != "secret" {
+	if token, err := n.client.Token(ctx, 90*time.Minute, 1); err != nil || token != "secret" {
 		t.Errorf("token: %q, %v", token, err)
 	}
 	var seen []api.DrainProgress
