@@ -37,6 +37,7 @@ import (
 	"github.com/postroad/postroad/mailbox/pop3"
 	"github.com/postroad/postroad/mailbox/router"
 	"github.com/postroad/postroad/node/internal/peer"
+	"github.com/postroad/postroad/node/internal/reserve"
 	"github.com/postroad/postroad/node/internal/survey"
 	"github.com/postroad/postroad/node/operator"
 	"github.com/postroad/postroad/operate/admin"
@@ -220,7 +221,7 @@ func (n *node) startData(context.Context) error {
 // startDisk looks whether there is room for a start, and from then on for mail.
 func (n *node) startDisk(context.Context) error {
 	dir := n.cfg().Node.DataDir
-	if err := reserveOf(dir).room(dir, n.log.Errorf); err != nil {
+	if err := reserve.Of(dir).Room(dir, n.log.Errorf); err != nil {
 		return err
 	}
 	n.pressure = newPressure(dir, float64(n.cfg().Limits.FreeDisk),
