@@ -87,7 +87,8 @@ func DiskTrouble(dir string, err error) error {
 	var path *fs.PathError
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return &api.Error{Exit: api.ExitTemporary, Message: err.Error(), Hint: reserve.FullHint(dir)}
+		return &api.Error{Exit: api.ExitTemporary, Message: err.Error(),
+			Hint: reserve.FullHint(dir)}
 	case errors.Is(err, syscall.EROFS):
 		return &api.Error{
 			Exit:    api.ExitIO,

@@ -30,7 +30,7 @@ var levels = map[string]int{
 	"mailbox/router": 4, "directory/roster": 4, "directory/ldap": 4,
 	// The state machine of the control group: members and users in one.
 	"node/internal/controlgroup": 4,
-	"node/internal/peer":         4, "node/internal/reserve": 3,
+	"node/internal/peer":         4, "node/internal/reserve": 3, "node/internal/collector": 3,
 	"node/internal/survey": 4,
 	// Protocols and decisions. They take what they need of each other as small interfaces of their
 	// own.

@@ -91,6 +91,7 @@ func (r Reserve) Make(octets uint64) error {
 	return nil
 }
 
+// GiveUp gives up all of it.
 func (r Reserve) GiveUp() error { return os.RemoveAll(r.dir) }
 
 // Room makes sure that there is enough for a start: it gives the reserve up when there is not.
